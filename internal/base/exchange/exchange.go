@@ -1,0 +1,152 @@
+package exchange
+
+import (
+	"context"
+	"net/http"
+	"net/netip"
+	"strconv"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/fault"
+)
+
+// Exchange is what Weir knows of one request beyond the request itself. It is
+// made by Begin when the head was read, and lives until End. One goroutine
+// uses it at a time.
+type Exchange struct {
+	ID       string // the request id: the trusted client's own, or a new one
+	Start    time.Time
+	Listener string // the name of the listener that was chosen
+	Client   Client
+	// Host is the request's host as routing sees it: lower case, no port, no
+	// trailing dot; IPv6 without brackets.
+	Host string
+	// Path is the one normalised path, still percent-encoded where it has to
+	// be: what is matched, authorized and forwarded (see httpx.NormalizePath).
+	Path string
+	// Query is the raw query without '?'.
+	Query string
+
+	Route  string // the name of the matched route, "" before the match
+	Origin string // where that route was written: file:line or object
+	Params Params // what the route's pattern captured, decoded
+
+	// Identity is who is calling, nil while nobody was authenticated.
+	Identity *Identity
+
+	// Backend and Attempts are written by the backend side for log and explain.
+	Backend  string
+	Attempts []Attempt
+	// Fault is the problem that the client was answered with, nil otherwise.
+	Fault *fault.Fault
+
+	// Informational passes a 1xx response (not 101) on to the client at once.
+	// It is nil where the client or its protocol cannot take one.
+	Informational func(status int, head Head)
+
+	onHead []func(status int, head Head)
+	onDone []func(Outcome)
+}
+
+// Client is who sent the request, after trusted proxies were believed.
+type Client struct {
+	Peer    netip.AddrPort // the other end of the connection, 4-in-6 unmapped; invalid on a Unix socket
+	IP      netip.Addr     // the client's own address; Peer's, unless a trusted proxy says otherwise
+	Scheme  string         // "http" or "https", as the client used it
+	Host    string         // the authority as the client sent it, port included
+	Trusted bool           // Peer is a trusted proxy, so its forwarding fields counted
+}
+
+// Identity is an authenticated caller. It is immutable once it was set.
+type Identity struct {
+	Method  string // the name of the auth that recognised the caller
+	Issuer  string
+	Subject string
+	Scopes  []string
+	Claims  map[string]any // as decoded, integers exact
+}
+
+// ID is issuer and subject together, in a form that no other pair can have.
+func (i *Identity) ID() string { return strconv.Itoa(len(i.Issuer)) + ":" + i.Issuer + "#" + i.Subject }
+
+// Attempt is one try of a backend to get an answer.
+type Attempt struct {
+	Endpoint string // address or instance
+	Status   int    // 0 where there was no response head
+	Err      error  // nil where there was one
+	Took     time.Duration
+}
+
+// Outcome is what done hooks are told.
+type Outcome struct {
+	Status  int   // the final status; 499 where the client left before the head
+	Written int64 // bytes of the response body
+	Err     error // why the response ended early, nil where it ended well
+	Took    time.Duration
+}
+
+type contextKey struct{}
+
+// With returns r with x in its context; Begin does it for you.
+func With(r *http.Request, x *Exchange) *http.Request {
+	return r.WithContext(context.WithValue(r.Context(), contextKey{}, x))
+}
+
+// From gives the exchange that ctx belongs to, or nil outside of one.
+func From(ctx context.Context) *Exchange {
+	x, _ := ctx.Value(contextKey{}).(*Exchange)
+	return x
+}
+
+// Of gives the exchange of r. It panics where there is none: code that calls
+// it is only ever reached through Begin.
+func Of(r *http.Request) *Exchange {
+	x := From(r.Context())
+	if x == nil {
+		panic("exchange.Of: request without an exchange")
+	}
+	return x
+}
+
+// OnHead queues op for the moment the final response head is written; ops run
+// in the order they were queued and see the status. After that moment it does nothing.
+func (x *Exchange) OnHead(op func(status int, head Head)) { x.onHead = append(x.onHead, op) }
+
+// OnDone queues f for the end of the exchange; the last one queued runs first.
+func (x *Exchange) OnDone(f func(Outcome)) { x.onDone = append(x.onDone, f) }
+
+// applyHead runs the queued head operations once.
+func (x *Exchange) applyHead(status int, head Head) {
+	ops := x.onHead
+	x.onHead = nil
+	for _, op := range ops {
+		op(status, head)
+	}
+}
+
+// End runs the done hooks once.
+func (x *Exchange) End(o Outcome) {
+	hooks := x.onDone
+	x.onDone = nil
+	for i := len(hooks) - 1; i >= 0; i-- {
+		hooks[i](o)
+	}
+}
+
+// Tried records an attempt.
+func (x *Exchange) Tried(a Attempt) { x.Attempts = append(x.Attempts, a) }
+
+// Detach returns a request for work that outlives the handler: its own copy of
+// head and exchange, no cancellation from the client, no hooks, and no body
+// (the caller sets one that it owns).
+func Detach(r *http.Request) *http.Request {
+	x := *Of(r)
+	x.onHead, x.onDone, x.Informational = nil, nil, nil
+	x.Attempts = nil
+	x.Params = x.Params.clone()
+	ctx := context.WithValue(context.WithoutCancel(r.Context()), contextKey{}, &x)
+	detached := r.Clone(ctx)
+	detached.Body = http.NoBody
+	detached.ContentLength = 0
+	return detached
+}

@@ -1,0 +1,63 @@
+package exchange
+
+import "slices"
+
+// Params are the named values that a route's host and path patterns captured,
+// percent-decoded, in the order of the pattern. The zero value is empty.
+// Up to inlineParams of them need no allocation.
+type Params struct {
+	n      int
+	inline [inlineParams]Param
+	more   []Param
+}
+
+// Param is one captured value.
+type Param struct{ Name, Value string }
+
+const inlineParams = 6
+
+// Add appends a value.
+func (p *Params) Add(name, value string) {
+	if p.n < inlineParams {
+		p.inline[p.n] = Param{name, value}
+	} else {
+		p.more = append(p.more, Param{name, value})
+	}
+	p.n++
+}
+
+// Len is the number of values.
+func (p *Params) Len() int { return p.n }
+
+// At gives the i-th value, 0 <= i < Len().
+func (p *Params) At(i int) Param {
+	if i < inlineParams {
+		return p.inline[i]
+	}
+	return p.more[i-inlineParams]
+}
+
+// Get gives the value of that name and whether there is one.
+func (p *Params) Get(name string) (string, bool) {
+	for i := range p.n {
+		if v := p.At(i); v.Name == name {
+			return v.Value, true
+		}
+	}
+	return "", false
+}
+
+// Truncate forgets all but the first n values; a matcher backtracks with it.
+func (p *Params) Truncate(n int) {
+	if n > inlineParams {
+		p.more = p.more[:n-inlineParams]
+	} else {
+		p.more = p.more[:0]
+	}
+	p.n = n
+}
+
+func (p Params) clone() Params {
+	p.more = slices.Clone(p.more)
+	return p
+}

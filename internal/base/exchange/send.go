@@ -1,0 +1,40 @@
+package exchange
+
+import "fmt"
+
+// Sent says how far a request got before its attempt failed.
+type Sent uint8
+
+// The order matters: a larger value means that more was sent.
+const (
+	SentNothing  Sent = iota // no connection was made, or nothing was written to it
+	SentPartly               // some bytes went out; the backend may have acted on them
+	SentAll                  // head and body went out whole
+	SentHeadSeen             // and the response's head came back; the body failed
+)
+
+func (s Sent) String() string {
+	return [...]string{"nothing was sent", "partly sent", "sent whole", "response head seen"}[s]
+}
+
+// SendError is why one attempt over a connection failed, and how much the other
+// side may have seen. Retries, budgets and explain read it and nothing else.
+type SendError struct {
+	Endpoint string // the address that was tried
+	Sent     Sent
+	Dial     bool // the connection could not be made
+	Reused   bool // the connection had served before: it may just have been closed by idleness
+	GoAway   bool // an HTTP/2 GOAWAY says that the stream was not processed
+	Timeout  bool // one of the backend's time-outs ran out, not the client's patience
+	Err      error
+}
+
+func (e *SendError) Error() string {
+	return fmt.Sprintf("%s: %v (%s)", e.Endpoint, e.Err, e.Sent)
+}
+
+func (e *SendError) Unwrap() error { return e.Err }
+
+// Unprocessed tells whether it is sure that no backend acted on the request,
+// so that even an unsafe method may go to another endpoint.
+func (e *SendError) Unprocessed() bool { return e.Sent == SentNothing || e.GoAway }

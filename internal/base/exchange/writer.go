@@ -1,0 +1,193 @@
+package exchange
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/fault"
+)
+
+// Tunnel is a connection after an upgrade (101): bytes both ways.
+type Tunnel interface {
+	io.ReadWriteCloser
+	// CloseWrite ends the sending direction only; the other end reads EOF.
+	CloseWrite() error
+	SetDeadline(t time.Time) error
+}
+
+// Upgrader is a response writer that can switch protocols.
+type Upgrader interface {
+	// Upgrade writes a 101 response with head and gives the client's side as a
+	// Tunnel, which the caller closes. Queued head operations are applied.
+	Upgrade(head Head) (Tunnel, error)
+}
+
+// Writer is the one response writer of an exchange: it applies the queued head
+// operations, counts, and turns late errors into an aborted stream. It is made
+// by Begin, and nothing else in Weir wraps a writer.
+type Writer struct {
+	w       http.ResponseWriter
+	r       *http.Request
+	x       *Exchange
+	status  int // 0 until the final head is written
+	written int64
+	err     error
+	tunnel  bool
+}
+
+// Begin puts x into the context of r and gives the writer that the rest of the
+// road uses. The caller must call Finish when the handler has returned.
+func Begin(w http.ResponseWriter, r *http.Request, x *Exchange) (*Writer, *http.Request) {
+	r = With(r, x)
+	ew := &Writer{w: w, r: r, x: x}
+	if r.ProtoAtLeast(1, 1) {
+		x.Informational = ew.inform
+	}
+	return ew, r
+}
+
+// Header gives the map of the response to come, as http.ResponseWriter asks.
+func (w *Writer) Header() http.Header { return w.w.Header() }
+
+// Head gives the response head to come.
+func (w *Writer) Head() Head { return mapHead(w.w.Header()) }
+
+// WriteHeader writes the head; informational ones may come before the final one.
+func (w *Writer) WriteHeader(status int) {
+	if status >= 100 && status < 200 && status != http.StatusSwitchingProtocols {
+		w.w.WriteHeader(status)
+		return
+	}
+	if w.status != 0 {
+		return
+	}
+	w.status = status
+	w.x.applyHead(status, w.Head())
+	w.w.WriteHeader(status)
+}
+
+func (w *Writer) Write(p []byte) (int, error) {
+	if w.status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	n, err := w.w.Write(p)
+	w.written += int64(n)
+	if err != nil && w.err == nil {
+		w.err = err
+	}
+	return n, err
+}
+
+// ReadFrom lets io.Copy reach the engine's own fast path.
+func (w *Writer) ReadFrom(src io.Reader) (int64, error) {
+	if w.status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	n, err := io.Copy(w.w, src)
+	w.written += n
+	return n, err
+}
+
+// Unwrap lets http.ResponseController find Flush and the deadlines.
+func (w *Writer) Unwrap() http.ResponseWriter { return w.w }
+
+// Status is the final status written so far, 0 before.
+func (w *Writer) Status() int { return w.status }
+
+// Fail answers with err as a problem, or, when the head is already out, aborts
+// the client's stream so that a cut body can never look whole (RST_STREAM, or a
+// connection closed without the last chunk).
+func (w *Writer) Fail(err error) {
+	f := fault.From(err)
+	if w.x.Fault == nil {
+		w.x.Fault = f
+	}
+	if w.err == nil {
+		w.err = err
+	}
+	if w.status != 0 {
+		panic(http.ErrAbortHandler)
+	}
+	fault.Write(w, w.r, f, w.x.ID)
+}
+
+// Finish ends the exchange: done hooks run with what happened. abort is the
+// reason where the handler was stopped by a panic, nil otherwise.
+func (w *Writer) Finish(abort error) {
+	if w.status == 0 && !w.tunnel && abort == nil {
+		w.WriteHeader(http.StatusOK)
+	}
+	if w.err == nil {
+		w.err = abort
+	}
+	w.x.End(Outcome{Status: w.status, Written: w.written, Err: w.err, Took: time.Since(w.x.Start)})
+}
+
+func (w *Writer) inform(status int, head Head) {
+	if w.status != 0 || status < 100 || status > 199 || status == http.StatusSwitchingProtocols {
+		return
+	}
+	h := w.w.Header()
+	saved := h.Clone()
+	clear(h)
+	for name, value := range head.All() {
+		h.Add(name, value)
+	}
+	w.w.WriteHeader(status)
+	clear(h)
+	for name, values := range saved {
+		h[name] = values
+	}
+}
+
+// Raw is what a connection implements that inspects the bytes it passes on: it
+// stops doing so, for another protocol begins.
+type Raw interface{ Raw() }
+
+// Upgrade implements Upgrader on HTTP/1.1 by taking over the connection.
+func (w *Writer) Upgrade(head Head) (Tunnel, error) {
+	if w.status != 0 {
+		return nil, errors.New("upgrade after the response head")
+	}
+	conn, buffered, err := http.NewResponseController(w.w).Hijack()
+	if err != nil {
+		return nil, err
+	}
+	if raw, ok := conn.(Raw); ok {
+		raw.Raw()
+	}
+	if err := conn.SetDeadline(time.Time{}); err != nil {
+		return nil, errors.Join(err, conn.Close())
+	}
+	w.status, w.tunnel = http.StatusSwitchingProtocols, true
+	w.x.applyHead(w.status, head)
+	out := buffered.Writer
+	_, _ = out.WriteString("HTTP/1.1 101 Switching Protocols\r\n")
+	for name, value := range head.All() {
+		_, _ = out.WriteString(name + ": " + value + "\r\n")
+	}
+	_, _ = out.WriteString("\r\n")
+	if err := out.Flush(); err != nil { // a bufio.Writer keeps its first error
+		return nil, errors.Join(err, conn.Close())
+	}
+	return &tunnel{Conn: conn, in: buffered.Reader}, nil
+}
+
+// tunnel reads what the server had buffered before it reads the connection.
+type tunnel struct {
+	net.Conn
+	in *bufio.Reader
+}
+
+func (t *tunnel) Read(p []byte) (int, error) { return t.in.Read(p) }
+
+func (t *tunnel) CloseWrite() error {
+	if half, ok := t.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return t.Conn.Close()
+}

@@ -1,0 +1,104 @@
+// Package fault is the one shape in which Weir tells that something went wrong:
+// an RFC 9457 problem with a stable code, a short text for the client and a
+// longer one for the operator that never leaves the gateway.
+//
+// Every error that Weir itself answers a request with is a *Fault. Its kinds
+// are the table in kinds.go; each has a page docs/problems/CODE.md that says
+// what it means, what causes it and what to do.
+package fault
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+)
+
+// Kind is one row of the table of problems: the code is a promise to clients
+// and never changes its meaning.
+type Kind struct {
+	Code   string // stable, lower-case, words joined by '-': "route-not-found"
+	Status int    // the HTTP status that it is answered with
+	Title  string // one short sentence, the same for every occurrence
+}
+
+// Fault is one occurrence of a Kind. It is immutable after it was made and
+// may be shared by goroutines.
+type Fault struct {
+	Kind
+	// Detail is for the client: what went wrong with this request and what to
+	// do about it. It must not hold secrets, addresses or names of backends.
+	Detail string
+	// Internal is for the operator's eyes: the log, `weir explain` and the admin API.
+	Internal string
+	// RetryAfter is sent as Retry-After in whole seconds (at least 1) where it is positive.
+	RetryAfter time.Duration
+	// Header holds further response fields of this problem, such as Allow for a 405; it may be nil.
+	Header http.Header
+	// Cause is the error behind it; it may be nil.
+	Cause error
+}
+
+// Option sets one of the less common fields of a Fault.
+type Option func(*Fault)
+
+// Internal adds the text for operators, formatted as by fmt.Sprintf.
+func Internal(format string, args ...any) Option {
+	return func(f *Fault) { f.Internal = fmt.Sprintf(format, args...) }
+}
+
+// Cause keeps err as the reason; errors.Is and errors.As see through to it.
+func Cause(err error) Option { return func(f *Fault) { f.Cause = err } }
+
+// RetryAfter tells the client when to come back.
+func RetryAfter(d time.Duration) Option { return func(f *Fault) { f.RetryAfter = d } }
+
+// Header adds a response field.
+func Header(name, value string) Option {
+	return func(f *Fault) {
+		if f.Header == nil {
+			f.Header = make(http.Header, 1)
+		}
+		f.Header.Add(name, value)
+	}
+}
+
+// New makes a Fault of this kind. An empty detail leaves the title to speak for itself.
+func (k Kind) New(detail string, options ...Option) *Fault {
+	f := &Fault{Kind: k, Detail: detail}
+	for _, set := range options {
+		set(f)
+	}
+	return f
+}
+
+// Error is the operator's view: code, detail, internal text and cause.
+func (f *Fault) Error() string {
+	s := f.Code
+	for _, part := range []string{f.Detail, f.Internal} {
+		if part != "" {
+			s += ": " + part
+		}
+	}
+	if f.Cause != nil {
+		s += ": " + f.Cause.Error()
+	}
+	return s
+}
+
+// Unwrap gives the cause.
+func (f *Fault) Unwrap() error { return f.Cause }
+
+// From finds the Fault in err, or makes an Unexpected one around it, so that
+// an error nobody thought of is a 500 that tells the client nothing.
+// It returns nil for a nil error.
+func From(err error) *Fault {
+	if err == nil {
+		return nil
+	}
+	var f *Fault
+	if errors.As(err, &f) {
+		return f
+	}
+	return Unexpected.New("", Cause(err))
+}

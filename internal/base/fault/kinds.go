@@ -1,0 +1,60 @@
+package fault
+
+// docsBase is where the page of each code lives; it is the `type` of a problem.
+const docsBase = "https://github.com/weir-gateway/weir/blob/main/docs/problems/"
+
+// The table of problems. A new one needs a row in Kinds and a page in docs/problems.
+var (
+	// What the client sent.
+	MalformedRequest = Kind{"malformed-request", 400, "The request does not follow the HTTP grammar."}
+	AmbiguousPath    = Kind{"ambiguous-path", 400, "The path can be read in more than one way."}
+	RouteNotFound    = Kind{"route-not-found", 404, "No route matches this request."}
+	FileNotFound     = Kind{"file-not-found", 404, "There is no such file."}
+	MethodNotAllowed = Kind{"method-not-allowed", 405, "The path exists, but not for this method."}
+	RequestTimeout   = Kind{"request-timeout", 408, "The request did not arrive in time."}
+	BodyTooLarge     = Kind{"body-too-large", 413, "The request body is larger than this route allows."}
+	URLTooLong       = Kind{"url-too-long", 414, "The URL is longer than this gateway allows."}
+	ExpectationFail  = Kind{"expectation-failed", 417, "The only expectation understood is 100-continue."}
+	Misdirected      = Kind{"misdirected-request", 421, "This connection does not serve that host."}
+	HeadTooLarge     = Kind{"head-too-large", 431, "The header fields are larger or more than this gateway allows."}
+	UpgradeRefused   = Kind{"upgrade-refused", 501, "This upgrade is not supported here."}
+	NotImplemented   = Kind{"method-not-implemented", 501, "This method is not supported by the gateway."}
+	ClientGone       = Kind{"client-gone", 499, "The client left before the response."}
+
+	// What the gateway itself is short of.
+	Unexpected     = Kind{"unexpected", 500, "Something went wrong inside the gateway."}
+	RouteBroken    = Kind{"route-broken", 500, "The route is misconfigured and answers nothing else."}
+	Overloaded     = Kind{"overloaded", 503, "The gateway has as many requests in flight as it allows."}
+	MemoryPressure = Kind{"memory-pressure", 503, "The gateway is short of memory."}
+	ShuttingDown   = Kind{"shutting-down", 503, "The gateway is shutting down."}
+
+	// What the backend did.
+	NoEndpoint          = Kind{"no-endpoint", 503, "No instance of the backend is available."}
+	BackendUnreachable  = Kind{"backend-unreachable", 502, "The backend could not be reached."}
+	BackendReset        = Kind{"backend-reset", 502, "The backend closed the connection before it had answered."}
+	BackendInvalid      = Kind{"backend-invalid-response", 502, "The backend's response was not valid."}
+	BackendTimeout      = Kind{"backend-timeout", 504, "The backend did not answer in time."}
+	FunctionInit        = Kind{"function-init-failed", 503, "The function could not be started."}
+	FunctionBusy        = Kind{"function-busy", 429, "All instances of the function are busy and its queue is full."}
+	FunctionQueueTime   = Kind{"function-queue-timeout", 503, "No instance of the function became free in time."}
+	FunctionError       = Kind{"function-error", 502, "The function failed."}
+	FunctionCrashed     = Kind{"function-crashed", 502, "The function's process ended before it had answered."}
+	FunctionTimeout     = Kind{"function-timeout", 504, "The function did not answer in time."}
+	FunctionBadResponse = Kind{"function-invalid-response", 502, "The function's answer does not fit its contract."}
+	FunctionTooLarge    = Kind{"function-payload-too-large", 413, "The request is larger than the function accepts."}
+)
+
+// Kinds lists every kind, in the order of the table. The caller must not change it.
+func Kinds() []Kind {
+	return []Kind{
+		MalformedRequest, AmbiguousPath, RouteNotFound, FileNotFound, MethodNotAllowed, RequestTimeout,
+		BodyTooLarge, URLTooLong, ExpectationFail, Misdirected, HeadTooLarge, UpgradeRefused, NotImplemented, ClientGone,
+		Unexpected, RouteBroken, Overloaded, MemoryPressure, ShuttingDown,
+		NoEndpoint, BackendUnreachable, BackendReset, BackendInvalid, BackendTimeout,
+		FunctionInit, FunctionBusy, FunctionQueueTime, FunctionError, FunctionCrashed, FunctionTimeout,
+		FunctionBadResponse, FunctionTooLarge,
+	}
+}
+
+// URI is the problem's type: the address of its page.
+func (k Kind) URI() string { return docsBase + k.Code + ".md" }

@@ -1,0 +1,153 @@
+// Package secret holds values that must never be seen: their references as
+// written in a config, their resolution, and a Value that prints as "[secret]".
+package secret
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+)
+
+// Template is text with references in it: `Bearer ${env:TOKEN}`.
+type Template struct{ Parts []Part }
+
+// Part is literal text, or a reference where Source is not empty.
+type Part struct {
+	Source string // "env" or "file"; "" for literal text
+	Text   string // the literal, the variable's name, or the file's path
+}
+
+// Value is a resolved secret. Every way of printing it gives "[secret]".
+type Value struct{ text string }
+
+const redacted = "[secret]"
+
+// NewValue wraps text.
+func NewValue(text string) Value { return Value{text} }
+
+// Reveal gives the text, for the one place that needs it.
+func (v Value) Reveal() string { return v.text }
+
+func (Value) String() string               { return redacted }
+func (Value) GoString() string             { return redacted }
+func (Value) LogValue() slog.Value         { return slog.StringValue(redacted) }
+func (Value) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// String shows references as they were written, and literal text not at all
+// when there is any, for a literal in a secret's place is a secret too.
+func (t Template) String() string {
+	var b strings.Builder
+	for _, p := range t.Parts {
+		if p.Source == "" {
+			b.WriteString(redacted)
+		} else {
+			b.WriteString("${" + p.Source + ":" + p.Text + "}")
+		}
+	}
+	return b.String()
+}
+
+// Parse reads `${env:NAME}` and `${file:/path}` references in text; `$${` is a
+// literal `${`. The error tells what is wrong and, as an offset in bytes, where.
+func Parse(text string) (Template, error) {
+	var t Template
+	literal := func(s string) {
+		if n := len(t.Parts); n > 0 && t.Parts[n-1].Source == "" {
+			t.Parts[n-1].Text += s
+		} else if s != "" {
+			t.Parts = append(t.Parts, Part{Text: s})
+		}
+	}
+	for at := 0; at < len(text); {
+		i := strings.Index(text[at:], "${")
+		if i < 0 {
+			literal(text[at:])
+			break
+		}
+		if i > 0 && text[at+i-1] == '$' {
+			literal(text[at:at+i-1] + "${")
+			at += i + 2
+			continue
+		}
+		literal(text[at : at+i])
+		start := at + i
+		end := strings.IndexByte(text[start:], '}')
+		if end < 0 {
+			return Template{}, &SyntaxError{start, "this ${ has no closing }; write $${ for a literal ${"}
+		}
+		source, name, ok := strings.Cut(text[start+2:start+end], ":")
+		switch {
+		case !ok || name == "" || (source != "env" && source != "file"):
+			return Template{}, &SyntaxError{start, "a reference is ${env:NAME} or ${file:/path}; write $${ for a literal ${"}
+		case source == "env" && strings.ContainsAny(name, "= \t"):
+			return Template{}, &SyntaxError{start, "the name of an environment variable has no blanks and no ="}
+		}
+		t.Parts = append(t.Parts, Part{source, name})
+		at = start + end + 1
+	}
+	return t, nil
+}
+
+// SyntaxError is a malformed reference.
+type SyntaxError struct {
+	Offset int
+	Text   string
+}
+
+func (e *SyntaxError) Error() string { return e.Text }
+
+// maxFile bounds a secret's file: keys and tokens are small.
+const maxFile = 1 << 20
+
+// Resolve reads the references of t: an unset or empty variable and an
+// unreadable, empty or oversized file are errors that name the reference only.
+// One newline at a file's end is dropped.
+func Resolve(t Template) (Value, error) {
+	var b strings.Builder
+	for _, p := range t.Parts {
+		text, err := resolvePart(p)
+		if err != nil {
+			return Value{}, err
+		}
+		b.WriteString(text)
+	}
+	return Value{b.String()}, nil
+}
+
+func resolvePart(p Part) (string, error) {
+	switch p.Source {
+	case "":
+		return p.Text, nil
+	case "env":
+		text := os.Getenv(p.Text)
+		if text == "" {
+			return "", fmt.Errorf("environment variable %s is not set or empty", p.Text)
+		}
+		return text, nil
+	case "file":
+		info, err := os.Stat(p.Text)
+		if err != nil {
+			return "", fmt.Errorf("secret file: %w", err)
+		}
+		if info.IsDir() || info.Size() > maxFile {
+			return "", fmt.Errorf("secret file %s is a directory or larger than %d bytes", p.Text, maxFile)
+		}
+		raw, err := os.ReadFile(p.Text)
+		if err != nil {
+			return "", fmt.Errorf("secret file: %w", err)
+		}
+		text := strings.TrimSuffix(strings.TrimSuffix(string(raw), "\n"), "\r")
+		if text == "" {
+			return "", fmt.Errorf("secret file %s is empty", p.Text)
+		}
+		return text, nil
+	default:
+		return "", errors.New("unknown source of secrets " + p.Source)
+	}
+}
+
+// Placeholder stands in for Resolve where a config is only checked: every
+// reference gives a harmless text, and nothing is read.
+func Placeholder(t Template) (Value, error) { return Value{t.String()}, nil }

@@ -1,0 +1,284 @@
+// Package config is Weir's one model: what a file, the admin API and Kubernetes
+// objects all become, what is validated once and what the compiler reads.
+//
+// This file and its neighbours hold the canonical (long) form. What people
+// write is sugar for it and is read by Load (see sugar.go). Nothing here knows
+// the runtime: kinds of filters, services and functions are handed in as a
+// Vocabulary by whoever wires the program.
+package config
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/secret"
+	"github.com/weir-gateway/weir/internal/config/doc"
+)
+
+// Config is everything that serves. It is immutable once it was validated.
+type Config struct {
+	Sockets   []Socket
+	Listeners []Listener
+	Routes    []Route
+	Services  []Service
+	Functions []Function
+	Streams   []Stream
+	Limits    Limits
+	// TrustedProxies are the peers whose forwarding fields (X-Forwarded-*,
+	// Forwarded, X-Request-Id) count. None by default.
+	TrustedProxies []netip.Prefix
+	Admin          Admin
+}
+
+// Origin says where an element was written: a place in a file or an object.
+type Origin struct {
+	doc.Pos
+	Object string // "HTTPRoute shop/orders", "" for files
+}
+
+func (o Origin) String() string {
+	if o.Object != "" {
+		return o.Object
+	}
+	return o.Pos.String()
+}
+
+// Socket is an address that is bound: "host:port", ":port" or "unix:/path".
+// Several listeners may share one.
+type Socket struct {
+	Name    string
+	Address string
+	Origin  Origin
+}
+
+// Protocol is what is spoken on a listener.
+type Protocol string
+
+// The protocols of listeners. HTTP includes h2c by prior knowledge.
+const (
+	HTTP  Protocol = "HTTP"
+	HTTPS Protocol = "HTTPS"
+	TLS   Protocol = "TLS"
+	TCP   Protocol = "TCP"
+	UDP   Protocol = "UDP"
+)
+
+// Listener is a logical listener on a socket. Which one a request belongs to is
+// decided by socket and host before any route is looked at, and no other
+// listener is fallen back to.
+type Listener struct {
+	Name     string
+	Socket   string // Socket.Name
+	Protocol Protocol
+	Hostname string // "" any, "shop.dev", "*.shop.dev"
+	TLS      *ServerTLS
+	Origin   Origin
+}
+
+// ServerTLS is how a listener terminates or passes TLS.
+type ServerTLS struct {
+	Passthrough  bool
+	Certificates []Certificate
+}
+
+// Certificate names a key pair; both sides are secrets or files.
+type Certificate struct {
+	Cert, Key Secret
+	Origin    Origin
+}
+
+// Route is a set of matches that share one chain of filters, one set of limits and
+// counters, and a choice of backends.
+type Route struct {
+	Name      string // unique; files: its key, objects: "HTTPRoute ns/name rule 0"
+	Group     string // the group or namespace it belongs to
+	Origin    Origin
+	Listeners []string // names; empty means every HTTP listener
+	Hosts     []string // empty means any; "shop.dev", "*.shop.dev", "{tenant}.shop.dev"
+	Matches   []Match  // ORed
+	Filters   []Filter // in the fixed order
+	Backends  []Backend
+	Sticky    *Expr // key that keeps a client on its share; nil: by chance
+	Timeouts  Timeouts
+	Retry     *Retry
+	Policy    SourcePolicy
+	// EncodedSlash lets paths with %2F or %5C through to this route, which are
+	// otherwise refused as ambiguous.
+	EncodedSlash bool
+	// Broken is why this route cannot serve; it then answers 500 to all it
+	// matches, so that no less specific and perhaps open route wins instead.
+	Broken string
+}
+
+// SourcePolicy is where the sources of routes differ by contract.
+type SourcePolicy struct {
+	// WrongMethod is the status for a path that exists with other methods:
+	// 405 for files, 404 for the Gateway API.
+	WrongMethod int
+	// HeadByGet lets a GET route answer HEAD (files: true).
+	HeadByGet bool
+	// Rank breaks the last tie between identical matches, lower first; where it
+	// is empty on both, an identical match is an error. Kubernetes: age, then name.
+	Rank string
+}
+
+// Match is one typed condition on a request. The zero value matches everything.
+type Match struct {
+	Method  string // "" any
+	Path    PathMatch
+	Headers []FieldMatch
+	Query   []FieldMatch
+	Cookies []FieldMatch
+	When    *Expr // must be true; an error is no match
+	Origin  Origin
+}
+
+// PathMatch matches the normalised path. At most one field is set; values from
+// objects never become a Pattern. The zero value matches every path.
+type PathMatch struct {
+	Exact   string // "/x"
+	Prefix  string // by whole segments: "/x" covers /x, /x/ and /x/y
+	Pattern string // Weir's grammar: {id}, {rest...}, **, {id}.json, {id}:cancel
+}
+
+// FieldMatch compares one header, query parameter or cookie. Header names match
+// without regard to case.
+type FieldMatch struct {
+	Name  string
+	Value string
+	Regex bool // Value is an RE2 expression that must match the whole value
+}
+
+// Filter is one policy with the typed config of its kind (the kind's own struct).
+type Filter struct {
+	Name   string
+	Config any
+	Origin Origin
+}
+
+// Backend is one of the things that may answer.
+type Backend struct {
+	When   *Expr // chosen when true; the first such one wins before any weight counts
+	Weight int   // among those without When; 0 never
+	Ref    Ref   // what answers
+	// Status answers with this status instead of Ref: what an invalid reference of an object is.
+	Status  int
+	Reason  string // why, for explain
+	Filters []Filter
+	Origin  Origin
+}
+
+// Ref names a backend: a URL with a scheme, as `http://users:8080`,
+// `k8s:shop/catalog:http`, `fn:orders`, or the name of a service, function or
+// composition of the file (Scheme "").
+type Ref struct {
+	Scheme string // "http", "k8s", "fn", ...; "" for a name
+	Rest   string // what follows "scheme:" without a path ("//users:8080"), or the name
+	Group  string // the group or namespace that it is named from: grants are checked against it
+	Origin Origin
+}
+
+func (r Ref) String() string {
+	if r.Scheme == "" {
+		return r.Rest
+	}
+	return r.Scheme + ":" + r.Rest
+}
+
+// Service is a backend of living endpoints in its long form.
+type Service struct {
+	Name      string
+	Group     string
+	Origin    Origin
+	Source    Ref        // where endpoints are found; empty Scheme: Endpoints
+	Endpoints []Endpoint // static ones
+	Protocol  string     // "http" (HTTP/1.1), "h2c", "h2", "grpc"; "" by the Ref's scheme
+	TLS       *ClientTLS // nil: plain
+	Timeouts  Timeouts
+	Retry     *Retry
+	Balance   string // "least-requests" (default)
+}
+
+// Endpoint is one static address of a service.
+type Endpoint struct {
+	Address string // host:port
+	Weight  int    // 1 by default
+	Zone    string
+	Origin  Origin
+}
+
+// ClientTLS is the identity with which an endpoint is called and checked.
+type ClientTLS struct {
+	ServerName string   // "" the endpoint's host
+	CA         *Secret  // PEM; nil: the system's
+	SANs       []string // any of them must be in the certificate
+}
+
+// Function is a backend that is invoked; Config is its kind's own struct.
+type Function struct {
+	Name   string
+	Group  string
+	Kind   string // "run": a local process
+	Config any
+	Origin Origin
+}
+
+// Stream is a TCP, UDP or TLS-passthrough path.
+type Stream struct {
+	Name      string
+	Group     string
+	Origin    Origin
+	Listeners []string
+	Hosts     []string // server names for TLS
+	Backends  []Backend
+}
+
+// Timeouts bound an exchange with a backend. 0 means the default of Defaults.
+type Timeouts struct {
+	Connect time.Duration // to get a connection, TLS included
+	Head    time.Duration // from the request sent to the response's head
+	Idle    time.Duration // between two pieces of a body
+	Total   time.Duration // from the first try to the last byte; upgrades are exempt
+}
+
+// Retry says when another try is made, on another endpoint where there is one.
+// Where it is surely unprocessed every method is retried, otherwise only safe
+// and idempotent ones (RFC 9110 section 9.2.2).
+type Retry struct {
+	Attempts int   // further tries; 0 none
+	Statuses []int // responses that count as failures: 502, 503, 504 ...
+}
+
+// Limits bound what one client or all together may take. All have defaults.
+type Limits struct {
+	HeadBytes    int           // request line and fields of one request
+	HeadFields   int           // number of field lines
+	URLBytes     int           // request target
+	BodyBytes    int64         // request body
+	Connections  int           // open client connections
+	InFlight     int           // requests at once
+	FirstRequest time.Duration // from accept to the end of the first request's head
+	HeadTime     time.Duration // from a head's first byte to its end
+	KeepAlive    time.Duration // idle between requests
+	MemoryBytes  int64         // soft limit; 0: from the cgroup
+}
+
+// Admin is the operators' API.
+type Admin struct {
+	Address string  // "127.0.0.1:8081", "unix:/run/weir.sock", "off"
+	Token   *Secret // asked for by everything that changes state
+	Origin  Origin
+}
+
+// Expr is a CEL expression with its place; Source is without the leading '='.
+type Expr struct {
+	Source string
+	Pos    doc.Pos
+}
+
+// Secret is a value that is never printed: a template that is resolved when the
+// config is compiled, so that `weir check` needs none.
+type Secret struct {
+	secret.Template
+	Pos doc.Pos
+}

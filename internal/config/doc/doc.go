@@ -1,0 +1,139 @@
+// Package doc reads YAML strictly and keeps where everything stood, so that
+// each mistake is told as `file:line:col: what, why, what to do`, all of them
+// in one run.
+//
+// Parse turns a file into a tree of Nodes (YAML 1.2 scalars, limits on size and
+// depth before the parse, no anchors' bombs, no tags, no nulls). Decode fills a
+// Go struct from a Node by its `doc` tags: unknown keys are problems with a
+// suggestion. Types with a short and a long form implement Decoder. The same
+// tags and field docs make the JSON Schema.
+package doc
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+)
+
+// Pos is a place in a source; lines and columns begin at 1, columns count runes.
+type Pos struct {
+	File string // as the user named it
+	Line int
+	Col  int
+}
+
+func (p Pos) String() string {
+	if p.Line == 0 {
+		return p.File
+	}
+	return fmt.Sprintf("%s:%d:%d", p.File, p.Line, p.Col)
+}
+
+// Kind is the shape of a Node.
+type Kind uint8
+
+// The shapes.
+const (
+	Scalar Kind = iota + 1
+	List
+	Map
+)
+
+func (k Kind) String() string { return [...]string{"nothing", "a value", "a list", "a map"}[k] }
+
+// Node is one piece of a document. Nodes are immutable after Parse.
+type Node struct {
+	Kind Kind
+	Pos  Pos // of the first character
+	// Value is a scalar's text after YAML's own unquoting: `010` stays "010".
+	Value string
+	// Quoted tells that a scalar was written in quotes or as a block, so that
+	// "8" and '=x' are meant as text.
+	Quoted bool
+	// Items are the elements of a List.
+	Items []*Node
+	// Entries are the pairs of a Map in the order they were written; keys are unique.
+	Entries []Entry
+}
+
+// Entry is one pair of a Map.
+type Entry struct {
+	Key    string
+	KeyPos Pos
+	Value  *Node
+}
+
+// Get gives the value under key, or nil.
+func (n *Node) Get(key string) *Node {
+	for _, e := range n.Entries {
+		if e.Key == key {
+			return e.Value
+		}
+	}
+	return nil
+}
+
+// Severity orders problems.
+type Severity uint8
+
+// An Error refuses the document; a Warning does not.
+const (
+	Error Severity = iota
+	Warning
+)
+
+// Problem is one thing that is wrong: where, what, why and what to do, each a
+// short sentence part. What is always there; the others may be empty.
+type Problem struct {
+	Pos      Pos
+	Severity Severity
+	What     string // `unknown key "lisen"`
+	Why      string // `routes know auth, to, ...`
+	Fix      string // `did you mean "listen"?`
+}
+
+// String is the one-line form `file:line:col: what, why, what to do`.
+func (p Problem) String() string {
+	s := p.Pos.String() + ": "
+	if p.Severity == Warning {
+		s += "warning: "
+	}
+	s += p.What
+	for _, part := range []string{p.Why, p.Fix} {
+		if part != "" {
+			s += "; " + part
+		}
+	}
+	return s
+}
+
+// Problems collects what is wrong with one or several sources. The zero value
+// is ready. It is not safe for concurrent use.
+type Problems struct{ list []Problem }
+
+// Add appends a problem.
+func (ps *Problems) Add(p Problem) { ps.list = append(ps.list, p) }
+
+// Errorf adds an error that has no more to say than what.
+func (ps *Problems) Errorf(pos Pos, format string, args ...any) {
+	ps.Add(Problem{Pos: pos, What: fmt.Sprintf(format, args...)})
+}
+
+// Failed tells whether there is an Error among them.
+func (ps *Problems) Failed() bool {
+	return slices.ContainsFunc(ps.list, func(p Problem) bool { return p.Severity == Error })
+}
+
+// Sorted gives all problems by file, line and column, each once.
+func (ps *Problems) Sorted() []Problem {
+	sorted := slices.Clone(ps.list)
+	slices.SortStableFunc(sorted, func(a, b Problem) int {
+		return cmp.Or(cmp.Compare(a.Pos.File, b.Pos.File), cmp.Compare(a.Pos.Line, b.Pos.Line), cmp.Compare(a.Pos.Col, b.Pos.Col))
+	})
+	return slices.Compact(sorted)
+}
+
+// Decoder is implemented by types that read themselves, because they have a
+// short form or are more than a struct. DecodeDoc reports to ps and leaves a
+// usable zero value behind when it does; it never panics on any Node.
+type Decoder interface{ DecodeDoc(n *Node, ps *Problems) }

@@ -1,0 +1,41 @@
+// Package discovery is the contract of providers: where endpoints are found.
+// Each child folder is one provider; folder all lists them.
+package discovery
+
+import (
+	"context"
+	"log/slog"
+
+	"github.com/weir-gateway/weir/internal/config"
+)
+
+// Endpoint is one address of a service.
+type Endpoint struct {
+	// ID tells two instances apart that have the same address one after the
+	// other; "" where the provider knows no more than the address.
+	ID      string
+	Address string // host:port
+	Weight  int    // relative, 1 by default, 0 gets nothing
+	Zone    string
+}
+
+// Provider finds the endpoints of one reference.
+type Provider interface {
+	// Run watches until ctx ends and then returns nil. It calls set from one
+	// goroutine at a time, always with the full set, whose slice it gives away;
+	// an empty set means that there are surely none. Run repairs its own
+	// connection with back-off, and while it cannot see it calls nothing, so
+	// that the last set stays. It returns an error only where trying again is
+	// pointless.
+	Run(ctx context.Context, set func([]Endpoint)) error
+}
+
+// Env is what a provider may need.
+type Env struct{ Log *slog.Logger }
+
+// Definition is one kind of provider.
+type Definition struct {
+	Schemes []config.Scheme
+	// New makes the provider of one reference; it starts nothing.
+	New func(env Env, service config.Service) (Provider, error)
+}

@@ -1,0 +1,101 @@
+// Package filter is the contract of the policies on a route. Each child folder
+// is one filter: its config struct (what people write, with its docs), its
+// schema, its behaviour, its README whose examples are run, and its tests.
+// Folder all lists them.
+//
+// A filter that guards (may this request pass, and with which response fields?)
+// is a func(http.Handler) http.Handler. One that adapts payloads is a
+// func(http.RoundTripper) http.RoundTripper, where a response is a value. Both
+// keep the rules of package exchange. A guard that cannot decide denies.
+package filter
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+
+	"github.com/weir-gateway/weir/internal/base/secret"
+	"github.com/weir-gateway/weir/internal/config"
+)
+
+// Stage is a filter's place in the fixed order, which is the same on every
+// route and printed by `weir explain`. Smaller is outer: it sees the request
+// earlier and the response later.
+type Stage int
+
+// The order. Guards come before adapters.
+const (
+	StageBounds          Stage = iota // body and connection limits
+	StageIP                           // ip rules
+	StageCORS                         // cors: a preflight ends here
+	StageLimit                        // limits whose key does not mention auth
+	StageAuth                         // who is it
+	StageAllow                        // may they
+	StageLimitByIdentity              // limits whose key mentions auth
+	StageWAF
+	StageValidate
+	StageCompress
+	StageHeaders // fields of request and response
+	StageCache   // adapters from here on; keyed by the chosen backend
+	StageMirror
+	StageTransform
+	StageRewrite // path and host towards the backend
+	StageFault
+	StageRespond // answers by itself
+)
+
+// Env is what a filter may need to build itself. All of it may be used by
+// several goroutines.
+type Env struct {
+	// Backend resolves a reference, so that a filter may call a backend
+	// (external authorization, introspection); cycles are refused by the compiler.
+	Backend func(config.Ref) (http.RoundTripper, error)
+	// Secret resolves a secret; when a config is only checked it gives placeholders.
+	Secret func(secret.Template) (secret.Value, error)
+	Log    *slog.Logger
+	Route  string // the route's name, for logs and metrics
+	Group  string
+}
+
+// Policy is a built filter: at least one of Guard and Adapt is set.
+type Policy struct {
+	Guard func(http.Handler) http.Handler
+	Adapt func(http.RoundTripper) http.RoundTripper
+	// Note says in a few words what it does here, for explain: "2 origins, credentials".
+	Note string
+	// Close is called once no snapshot uses the policy any more; it may be nil.
+	Close func()
+}
+
+// Definition is one kind of filter. Make it with Define.
+type Definition struct {
+	Name    string
+	Summary string
+	Stage   Stage
+	New     func() any
+	Build   func(env Env, config any) (Policy, error)
+}
+
+// Define makes a Definition for config struct C. defaults gives a fresh value
+// each time, never a shared one: a slice in a shared default would leak from
+// one route to another when decoded into. build has no side effects: it starts
+// no goroutine and opens no connection, for `weir check` calls it too; its
+// error is told to the config's writer at the filter's place.
+func Define[C any](name, summary string, stage Stage, defaults func() C, build func(Env, *C) (Policy, error)) Definition {
+	return Definition{
+		Name: name, Summary: summary, Stage: stage,
+		New: func() any { c := defaults(); return &c },
+		Build: func(env Env, cfg any) (Policy, error) {
+			c, ok := cfg.(*C)
+			if !ok {
+				return Policy{}, fmt.Errorf("filter %s: its config is %T, not %T", name, cfg, c)
+			}
+			return build(env, c)
+		},
+	}
+}
+
+// Kind is the definition as the config's vocabulary knows it.
+func (d Definition) Kind() config.Kind {
+	return config.Kind{Name: d.Name, Summary: d.Summary, Order: int(d.Stage), New: d.New}
+}

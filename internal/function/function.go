@@ -1,0 +1,105 @@
+// Package function is the contract of functions: backends that are invoked.
+// Each child folder is one kind of place where a function lives; folder all
+// lists them.
+package function
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+
+	"github.com/weir-gateway/weir/internal/base/secret"
+	"github.com/weir-gateway/weir/internal/config"
+)
+
+// Backend is one function as a backend. RoundTrip keeps the rules of package
+// exchange; its errors are *fault.Fault.
+type Backend interface {
+	http.RoundTripper
+	// Tune takes over another config whose identity is the same (see
+	// Definition.Same): bounds and time-outs change in place, nothing is restarted.
+	Tune(config any)
+	// Status tells how it is doing, for explain and the admin API.
+	Status() Status
+	// Close takes no new requests, lets running ones finish until ctx ends, then
+	// ends every process and goroutine and returns.
+	Close(ctx context.Context) error
+}
+
+// Status is a snapshot of a function's life.
+type Status struct {
+	Instances int    // alive, of any state
+	Busy      int    // answering
+	Queued    int    // requests that wait for an instance
+	Problem   string // why no instance can be had, "" where all is well
+}
+
+// Env is what a function may need.
+type Env struct {
+	Log    *slog.Logger
+	Secret func(secret.Template) (secret.Value, error)
+	// Dir is the folder that relative paths of the config are relative to.
+	Dir string
+}
+
+// Definition is one kind of function. Make it with Define.
+type Definition struct {
+	Kind    string // the key that tells the kind: "run"
+	Summary string
+	Scheme  config.Scheme // how a route names it: fn:NAME
+	New     func() any
+	// Check says what is wrong with a config without starting anything.
+	Check func(env Env, config any) error
+	// Build makes the backend; it may start processes.
+	Build func(env Env, name string, config any) (Backend, error)
+	// Same tells whether the identity fields of both configs are equal, so that
+	// the running backend is kept and tuned.
+	Same func(a, b any) bool
+}
+
+// Parts are the typed functions of a kind with config struct C.
+type Parts[C any] struct {
+	Kind     string
+	Summary  string
+	Scheme   config.Scheme
+	Defaults func() C // fresh values each time
+	Check    func(Env, *C) error
+	Build    func(Env, string, *C) (Backend, error)
+	Same     func(a, b *C) bool
+}
+
+// Define makes a Definition from its typed parts.
+func Define[C any](p Parts[C]) Definition {
+	return Definition{
+		Kind: p.Kind, Summary: p.Summary, Scheme: p.Scheme,
+		New: func() any { c := p.Defaults(); return &c },
+		Check: func(env Env, cfg any) error {
+			c, err := typed[C](p.Kind, cfg)
+			if err != nil {
+				return err
+			}
+			return p.Check(env, c)
+		},
+		Build: func(env Env, name string, cfg any) (Backend, error) {
+			c, err := typed[C](p.Kind, cfg)
+			if err != nil {
+				return nil, err
+			}
+			return p.Build(env, name, c)
+		},
+		Same: func(a, b any) bool {
+			ca, errA := typed[C](p.Kind, a)
+			cb, errB := typed[C](p.Kind, b)
+			return errA == nil && errB == nil && p.Same(ca, cb)
+		},
+	}
+}
+
+func typed[C any](kind string, cfg any) (*C, error) {
+	c, ok := cfg.(*C)
+	if !ok {
+		return nil, fmt.Errorf("function kind %s: its config is %T, not %T", kind, cfg, c)
+	}
+	return c, nil
+}
