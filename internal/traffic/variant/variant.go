@@ -1,0 +1,126 @@
+// Package variant chooses among the backends of one route: the first whose
+// condition holds, else one by its weight, kept for a client where the route
+// has a sticky key. Guards stand before it, so no variant can be reached past one.
+package variant
+
+import (
+	"math/bits"
+	"math/rand/v2"
+	"net/http"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/fault"
+)
+
+// Variant is one of the backends.
+type Variant struct {
+	Name string // for log and explain
+	// When chooses it before any weight counts; nil: by Weight. Its error is
+	// the route's answer, for a variant may be the safer one.
+	When    func(*http.Request) (bool, error)
+	Weight  int
+	Backend http.RoundTripper
+}
+
+// Choice is an http.RoundTripper over variants. It is immutable and safe for concurrent use.
+type Choice struct {
+	conditional []Variant
+	weighted    []Variant
+	total       int // of the weights
+	sticky      func(*http.Request) (string, error)
+}
+
+// New makes a Choice. sticky gives the key that keeps a client on its share,
+// nil for none; an empty key or an error means by chance.
+func New(variants []Variant, sticky func(*http.Request) (string, error)) *Choice {
+	c := &Choice{sticky: sticky}
+	for _, v := range variants {
+		switch {
+		case v.When != nil:
+			c.conditional = append(c.conditional, v)
+		case v.Weight > 0:
+			c.weighted = append(c.weighted, v)
+			c.total += v.Weight
+		}
+	}
+	return c
+}
+
+// RoundTrip hands the request to the chosen backend.
+func (c *Choice) RoundTrip(r *http.Request) (*http.Response, error) {
+	v, err := c.Pick(r)
+	if err != nil {
+		return nil, closing(r, err)
+	}
+	exchange.Of(r).Backend = v.Name
+	return v.Backend.RoundTrip(r)
+}
+
+// Pick is the choice without the call; explain asks it too.
+func (c *Choice) Pick(r *http.Request) (*Variant, error) {
+	for i := range c.conditional {
+		v := &c.conditional[i]
+		holds, err := v.When(r)
+		if err != nil {
+			return nil, fault.RouteBroken.New("", fault.Internal("the condition of variant %s failed", v.Name), fault.Cause(err))
+		}
+		if holds {
+			return v, nil
+		}
+	}
+	switch len(c.weighted) {
+	case 0:
+		return nil, fault.RouteBroken.New("", fault.Internal("no variant's condition holds, and none is without one or has a weight"))
+	case 1:
+		return &c.weighted[0], nil
+	}
+	return c.at(c.point(r)), nil
+}
+
+// point is a place in [0, total): the client's own, or a random one.
+func (c *Choice) point(r *http.Request) int {
+	if c.sticky != nil {
+		if key, err := c.sticky(r); err == nil && key != "" {
+			place, _ := bits.Mul64(hash(key), uint64(c.total)) //nolint:gosec // a sum of positive weights
+			return int(place)                                  //nolint:gosec // smaller than total
+		}
+	}
+	return rand.IntN(c.total) //nolint:gosec // spreading load needs no secrecy
+}
+
+// hash is FNV-1a with a final mix (as MurmurHash3's fmix64) that spreads short
+// keys over all bits. It has no seed, so that every replica of the gateway and
+// every reload keeps a client on the same share.
+func hash(key string) uint64 {
+	h := uint64(14695981039346656037)
+	for i := range len(key) {
+		h = (h ^ uint64(key[i])) * 1099511628211
+	}
+	h = (h ^ h>>33) * 0xff51afd7ed558ccd
+	h = (h ^ h>>33) * 0xc4ceb9fe1a85ec53
+	return h ^ h>>33
+}
+
+func (c *Choice) at(point int) *Variant {
+	for i := range c.weighted {
+		if point < c.weighted[i].Weight {
+			return &c.weighted[i]
+		}
+		point -= c.weighted[i].Weight
+	}
+	return &c.weighted[len(c.weighted)-1]
+}
+
+// Status answers every request with a fault: what an invalid reference is.
+type Status struct{ Fault *fault.Fault }
+
+// RoundTrip gives the fault.
+func (s Status) RoundTrip(r *http.Request) (*http.Response, error) { return nil, closing(r, s.Fault) }
+
+// closing keeps the rule that a backend closes the request's body in every case.
+func closing(r *http.Request, err error) error {
+	if r.Body != nil {
+		_ = r.Body.Close() // nothing was read from it, and the request fails anyway
+	}
+	return err
+}
