@@ -54,6 +54,8 @@ type Node struct {
 	Items []*Node
 	// Entries are the pairs of a Map in the order they were written; keys are unique.
 	Entries []Entry
+	// Comment is printed behind the node by Encode, without its `#`; Parse leaves it empty.
+	Comment string
 }
 
 // Entry is one pair of a Map.

@@ -1,0 +1,124 @@
+package doc
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+)
+
+// field is what the tags of one struct field say.
+type field struct {
+	name      string
+	index     []int // for reflect.Value.FieldByIndex
+	typ       reflect.Type
+	required  bool
+	oneOrMany bool
+	help      string
+	example   string
+}
+
+// structInfo is what Decode, SchemaOf and Encode know of a struct type.
+type structInfo struct {
+	fields []field
+	pos    []int // index of the field that takes the position, nil for none
+}
+
+func (s structInfo) names() []string {
+	names := make([]string, len(s.fields))
+	for i, f := range s.fields {
+		names[i] = f.name
+	}
+	return names
+}
+
+func (s structInfo) field(name string) (field, bool) {
+	i := slices.IndexFunc(s.fields, func(f field) bool { return f.name == name })
+	if i < 0 {
+		return field{}, false
+	}
+	return s.fields[i], true
+}
+
+// inspect reads the tags of struct type t. A tag that makes no sense is a
+// mistake of the programmer and panics, so that the first test finds it.
+func inspect(t reflect.Type) structInfo {
+	var info structInfo
+	for f := range fieldsOf(t) {
+		tag, tagged := f.Tag.Lookup("doc")
+		if !tagged {
+			continue
+		}
+		if !f.IsExported() && !f.Anonymous {
+			panic(fmt.Sprintf("doc: %s.%s has a doc tag but is not exported", t, f.Name))
+		}
+		name, rest, _ := strings.Cut(tag, ",")
+		options := strings.FieldsFunc(rest, func(r rune) bool { return r == ',' })
+		switch {
+		case name == "-" && slices.Contains(options, "pos"):
+			if f.Type != reflect.TypeFor[Pos]() {
+				panic(fmt.Sprintf("doc: %s.%s is tagged pos and must be a doc.Pos", t, f.Name))
+			}
+			info.pos = f.Index
+		case name == "-":
+		case slices.Contains(options, "inline"):
+			info.inline(t, f)
+		default:
+			info.add(t, tagField(t, f, name, options))
+		}
+	}
+	return info
+}
+
+func tagField(t reflect.Type, f reflect.StructField, name string, options []string) field {
+	if name == "" {
+		panic(fmt.Sprintf("doc: %s.%s has a doc tag without a name", t, f.Name))
+	}
+	made := field{name: name, index: f.Index, typ: f.Type, help: f.Tag.Get("help"), example: f.Tag.Get("example")}
+	for _, option := range options {
+		switch option {
+		case "required":
+			made.required = true
+		case "oneormany":
+			if f.Type.Kind() != reflect.Slice {
+				panic(fmt.Sprintf("doc: %s.%s is oneormany and must be a slice", t, f.Name))
+			}
+			made.oneOrMany = true
+		default:
+			panic(fmt.Sprintf("doc: %s.%s has the unknown tag option %q", t, f.Name, option))
+		}
+	}
+	return made
+}
+
+// inline takes the keys of struct field f of t as if they stood on t.
+func (s *structInfo) inline(t reflect.Type, f reflect.StructField) {
+	if f.Type.Kind() != reflect.Struct {
+		panic(fmt.Sprintf("doc: %s.%s is inline and must be a struct", t, f.Name))
+	}
+	inner := inspect(f.Type)
+	for _, g := range inner.fields {
+		g.index = slices.Concat(f.Index, g.index)
+		s.add(t, g)
+	}
+	if s.pos == nil && inner.pos != nil {
+		s.pos = slices.Concat(f.Index, inner.pos)
+	}
+}
+
+func (s *structInfo) add(t reflect.Type, f field) {
+	if _, twice := s.field(f.name); twice {
+		panic(fmt.Sprintf("doc: %s has two fields named %q", t, f.name))
+	}
+	s.fields = append(s.fields, f)
+}
+
+func fieldsOf(t reflect.Type) func(yield func(reflect.StructField) bool) {
+	return func(yield func(reflect.StructField) bool) {
+		for i := range t.NumField() {
+			if !yield(t.Field(i)) {
+				return
+			}
+		}
+	}
+}

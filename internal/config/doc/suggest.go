@@ -1,0 +1,60 @@
+package doc
+
+import (
+	"strings"
+	"unicode/utf8"
+)
+
+// longestWord is the length in runes above which Suggest does not try: such a
+// word is no misspelt key, and the distance costs length times length.
+const longestWord = 64
+
+// Suggest finds the known word that was most likely meant by word. Case and the
+// choice of `-`, `_` or nothing between words hardly count. It gives false when
+// nothing is near: about one slip for every three letters.
+func Suggest(word string, known []string) (string, bool) {
+	if word == "" || utf8.RuneCountInString(word) > longestWord {
+		return "", false
+	}
+	plain := plainWord(word)
+	best, bestDistance := "", max(1, len(plain)/3)+1
+	for _, k := range known {
+		if k == word || utf8.RuneCountInString(k) > longestWord {
+			continue
+		}
+		if d := distance(plain, plainWord(k)); d < bestDistance && d < len(plainWord(k)) {
+			best, bestDistance = k, d
+		}
+	}
+	return best, best != ""
+}
+
+// plainWord is what two spellings of one word have in common.
+func plainWord(s string) []rune {
+	return []rune(strings.NewReplacer("-", "", "_", "", " ", "").Replace(strings.ToLower(s)))
+}
+
+// distance counts the insertions, deletions, replacements and swaps of
+// neighbours that make b of a (optimal string alignment, the restricted form of
+// Damerau and Levenshtein's distance).
+func distance(a, b []rune) int {
+	before, last, row := make([]int, len(b)+1), make([]int, len(b)+1), make([]int, len(b)+1)
+	for j := range last {
+		last[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			row[j] = min(last[j]+1, row[j-1]+1, last[j-1]+cost)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				row[j] = min(row[j], before[j-2]+1)
+			}
+		}
+		before, last, row = last, row, before
+	}
+	return last[len(b)]
+}
