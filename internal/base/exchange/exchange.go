@@ -24,6 +24,8 @@ type Exchange struct {
 	// Path is the one normalised path, still percent-encoded where it has to
 	// be: what is matched, authorized and forwarded (see httpx.NormalizePath).
 	Path string
+	// EncodedSlash tells that Path holds %2F or %5C, which a route must opt in to.
+	EncodedSlash bool
 	// Query is the raw query without '?'.
 	Query string
 
@@ -37,6 +39,8 @@ type Exchange struct {
 	// Backend and Attempts are written by the backend side for log and explain.
 	Backend  string
 	Attempts []Attempt
+	// Verbose lets problems tell the client what is else for operators only.
+	Verbose bool
 	// Fault is the problem that the client was answered with, nil otherwise.
 	Fault *fault.Fault
 

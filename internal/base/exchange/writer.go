@@ -112,7 +112,7 @@ func (w *Writer) Fail(err error) {
 	if w.status != 0 {
 		panic(http.ErrAbortHandler)
 	}
-	fault.Write(w, w.r, f, w.x.ID)
+	fault.Write(w, w.r, f, fault.Context{RequestID: w.x.ID, Verbose: w.x.Verbose})
 }
 
 // Finish ends the exchange: done hooks run with what happened. abort is the

@@ -72,18 +72,26 @@ func (k Kind) New(detail string, options ...Option) *Fault {
 	return f
 }
 
-// Error is the operator's view: code, detail, internal text and cause.
+// Error is all there is to say: code, detail, internal text and cause.
 func (f *Fault) Error() string {
 	s := f.Code
-	for _, part := range []string{f.Detail, f.Internal} {
+	for _, part := range []string{f.Detail, f.operator()} {
 		if part != "" {
 			s += ": " + part
 		}
 	}
-	if f.Cause != nil {
-		s += ": " + f.Cause.Error()
-	}
 	return s
+}
+
+// operator is what only operators may see: internal text and cause.
+func (f *Fault) operator() string {
+	switch {
+	case f.Cause == nil:
+		return f.Internal
+	case f.Internal == "":
+		return f.Cause.Error()
+	}
+	return f.Internal + ": " + f.Cause.Error()
 }
 
 // Unwrap gives the cause.

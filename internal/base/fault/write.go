@@ -17,13 +17,21 @@ type problem struct {
 	Detail    string `json:"detail,omitempty"`
 	Code      string `json:"code"`
 	RequestID string `json:"request_id,omitempty"`
+	Operator  string `json:"operator,omitempty"`
+}
+
+// Context is what a response says of a fault beyond the fault itself.
+type Context struct {
+	RequestID string // "" where there is none
+	// Verbose adds what is for operators only; for development.
+	Verbose bool
 }
 
 // Write answers r with f: application/problem+json, or for a gRPC request a
 // trailers-only response (status 200 and grpc-status in the head), because
-// gRPC clients understand nothing else. requestID may be empty.
+// gRPC clients understand nothing else.
 // It must be called before anything was written to w.
-func Write(w http.ResponseWriter, r *http.Request, f *Fault, requestID string) {
+func Write(w http.ResponseWriter, r *http.Request, f *Fault, c Context) {
 	h := w.Header()
 	for name, values := range f.Header {
 		h[name] = append([]string(nil), values...)
@@ -38,7 +46,11 @@ func Write(w http.ResponseWriter, r *http.Request, f *Fault, requestID string) {
 		w.WriteHeader(http.StatusOK)
 		return
 	}
-	body, _ := json.Marshal(problem{f.URI(), f.Title, f.Status, f.Detail, f.Code, requestID}) // strings and ints always encode
+	p := problem{Type: f.URI(), Title: f.Title, Status: f.Status, Detail: f.Detail, Code: f.Code, RequestID: c.RequestID}
+	if c.Verbose {
+		p.Operator = f.operator()
+	}
+	body, _ := json.Marshal(p) // strings and ints always encode
 	h.Set("Content-Type", "application/problem+json")
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	h.Set("Cache-Control", "no-store")

@@ -77,15 +77,39 @@ func (c *Choice) Pick(r *http.Request) (*Variant, error) {
 	return c.at(c.point(r)), nil
 }
 
-// point is a place in [0, total): the client's own, or a random one.
-func (c *Choice) point(r *http.Request) int {
-	if c.sticky != nil {
-		if key, err := c.sticky(r); err == nil && key != "" {
-			place, _ := bits.Mul64(hash(key), uint64(c.total)) //nolint:gosec // a sum of positive weights
-			return int(place)                                  //nolint:gosec // smaller than total
+// Certain tells whether Pick gives the same variant each time for this request:
+// a condition holds, there is only one share, or a sticky key decides.
+func (c *Choice) Certain(r *http.Request) bool {
+	for i := range c.conditional {
+		if holds, err := c.conditional[i].When(r); holds || err != nil {
+			return true
 		}
 	}
+	if len(c.weighted) < 2 {
+		return true
+	}
+	_, sticky := c.stickyPoint(r)
+	return sticky
+}
+
+// point is a place in [0, total): the client's own, or a random one.
+func (c *Choice) point(r *http.Request) int {
+	if place, ok := c.stickyPoint(r); ok {
+		return place
+	}
 	return rand.IntN(c.total) //nolint:gosec // spreading load needs no secrecy
+}
+
+func (c *Choice) stickyPoint(r *http.Request) (int, bool) {
+	if c.sticky == nil {
+		return 0, false
+	}
+	key, err := c.sticky(r)
+	if err != nil || key == "" {
+		return 0, false
+	}
+	place, _ := bits.Mul64(hash(key), uint64(c.total)) //nolint:gosec // a sum of positive weights
+	return int(place), true                            //nolint:gosec // smaller than total
 }
 
 // hash is FNV-1a with a final mix (as MurmurHash3's fmix64) that spreads short
