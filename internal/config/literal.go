@@ -1,0 +1,88 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+)
+
+// NormalizeLiteral brings the literal text of one segment of a pattern into the
+// form that normalised request paths have, so that both are compared as bytes:
+// percent-encoded unreserved characters are decoded, the digits of every other
+// encoding are upper case, and what may not stand in a path as it is (blanks,
+// quotes, everything beyond ASCII) is percent-encoded (RFC 3986 sections 2.3,
+// 3.3 and 6.2.2). Reserved characters stay as they were written: "%3A" and ":"
+// are different paths.
+func NormalizeLiteral(text string) (string, *PatternError) {
+	var b strings.Builder
+	for i := 0; i < len(text); i++ {
+		c := text[i]
+		switch {
+		case c == '%':
+			decoded, ok := unhex(text, i+1)
+			if !ok {
+				return "", &PatternError{i, "a % that is not followed by two hexadecimal digits", "write %25 for the character itself"}
+			}
+			if err := writeEscaped(&b, decoded, i); err != nil {
+				return "", err
+			}
+			i += 2
+		case c == '*':
+			return "", &PatternError{i, "a * has no meaning inside a segment", "write /** at the end for everything below, {name} for one segment, or %2A for the character itself"}
+		case c == '?' || c == '#':
+			return "", &PatternError{i, fmt.Sprintf("a path has no %c: the query and the fragment are not part of it", c), "match on the query under match:, or write the encoded character"}
+		case c == '\\':
+			return "", &PatternError{i, `a \ in a path is ambiguous, so no route sees one`, "write a slash"}
+		case c < ' ' || c == 0x7f:
+			return "", &PatternError{i, "a control character in the path", "remove it"}
+		case isPathChar(c):
+			b.WriteByte(c)
+		default:
+			fmt.Fprintf(&b, "%%%02X", c)
+		}
+	}
+	return b.String(), nil
+}
+
+// writeEscaped writes the character that was percent-encoded at offset i.
+func writeEscaped(b *strings.Builder, decoded byte, i int) *PatternError {
+	switch {
+	case decoded == 0:
+		return &PatternError{i, "%00 in a path is always refused", "remove it"}
+	case isUnreserved(decoded):
+		b.WriteByte(decoded)
+	default:
+		fmt.Fprintf(b, "%%%02X", decoded)
+	}
+	return nil
+}
+
+// isUnreserved holds for RFC 3986 section 2.3.
+func isUnreserved(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-._~", c) >= 0
+}
+
+// isPathChar holds for what may stand in a segment unencoded (RFC 3986 section 3.3).
+func isPathChar(c byte) bool {
+	return isUnreserved(c) || strings.IndexByte("!$&'()*+,;=:@", c) >= 0
+}
+
+// unhex reads two hexadecimal digits of text at i.
+func unhex(text string, i int) (byte, bool) {
+	if i+2 > len(text) {
+		return 0, false
+	}
+	var v byte
+	for _, c := range []byte(text[i : i+2]) {
+		switch {
+		case '0' <= c && c <= '9':
+			v = v<<4 | (c - '0')
+		case 'a' <= c && c <= 'f':
+			v = v<<4 | (c - 'a' + 10)
+		case 'A' <= c && c <= 'F':
+			v = v<<4 | (c - 'A' + 10)
+		default:
+			return 0, false
+		}
+	}
+	return v, true
+}

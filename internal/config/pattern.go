@@ -1,0 +1,244 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Pattern is a parsed path pattern of Weir's grammar. It is a list of segments,
+// what stands between the slashes:
+//
+//	/orders/{id}        a literal and a parameter
+//	/files/{name}.json  a literal, and a parameter with a literal suffix
+//	/orders/{id}:cancel the same with another suffix
+//	/v/pre-{id}         a parameter with a literal prefix
+//	/files/{path...}    everything below /files, and /files itself, by name
+//	/files/**           the same without a name
+//
+// A normalised path "/a/b" has the segments "a" and "b", "/" has one empty
+// segment and "/a/" has "a" and an empty one; so a trailing slash counts, in
+// the path and in the pattern: a pattern that ends in a slash ends in an empty
+// Literal segment. No other segment is ever empty.
+type Pattern struct {
+	// Segments has at least one element. Only the last one may be a Rest.
+	Segments []Segment
+}
+
+// SegmentKind is how a segment of a pattern matches. The order is that of
+// precedence: a smaller kind is the more specific one.
+type SegmentKind uint8
+
+// The kinds of segments.
+const (
+	// Literal matches the segment that equals Prefix, byte by byte.
+	Literal SegmentKind = iota
+	// Mixed matches a segment that begins with Prefix and ends with Suffix, one
+	// of which is not empty, with at least one byte between them.
+	Mixed
+	// Param matches any one segment that is not empty.
+	Param
+	// Rest matches all segments that are left, also none at all: /x/** covers
+	// /x, /x/ and /x/y/z. It is always the last.
+	Rest
+)
+
+// Segment is what one segment of a path must look like. Prefix and Suffix are in
+// the form of normalised request paths (see NormalizeLiteral), so that they are
+// compared with the path's own bytes.
+type Segment struct {
+	Kind   SegmentKind
+	Prefix string // the whole text of a Literal; what stands before a Mixed's parameter
+	Suffix string // what stands after a Mixed's parameter
+	// Name is what the value is captured as; "" for a Literal and for `**`.
+	Name string
+}
+
+// PatternError is a mistake in a path or host pattern.
+type PatternError struct {
+	Offset int    // in bytes, where in the pattern
+	Text   string // what is wrong
+	Fix    string // what to write instead; may be empty
+}
+
+func (e *PatternError) Error() string {
+	if e.Fix == "" {
+		return e.Text
+	}
+	return e.Text + "; " + e.Fix
+}
+
+// ParsePattern reads a path pattern. Errors are *PatternError.
+func ParsePattern(text string) (Pattern, error) {
+	if !strings.HasPrefix(text, "/") {
+		return Pattern{}, &PatternError{0, fmt.Sprintf("the path %q does not begin with a slash", text), fmt.Sprintf("write %q", "/"+text)}
+	}
+	var p Pattern
+	seen := map[string]bool{}
+	offset := 1
+	for part := range strings.SplitSeq(text[1:], "/") {
+		last := offset+len(part) == len(text)
+		s, err := parseSegment(part, offset)
+		if err != nil {
+			return Pattern{}, err
+		}
+		if err := checkSegment(s, part, offset, last, seen); err != nil {
+			return Pattern{}, err
+		}
+		p.Segments = append(p.Segments, s)
+		offset += len(part) + 1
+	}
+	return p, nil
+}
+
+// checkSegment holds the rules that look beyond one segment.
+func checkSegment(s Segment, part string, offset int, last bool, seen map[string]bool) error {
+	switch {
+	case part == "" && !last:
+		return &PatternError{offset, "the path has an empty segment (two slashes in a row)", "write one slash"}
+	case s.Kind == Rest && !last:
+		return &PatternError{offset, fmt.Sprintf("%s stands for everything that is left, so nothing can follow it", part), "move it to the end, or use {name} for one segment"}
+	case s.Name != "" && seen[s.Name]:
+		return &PatternError{offset, fmt.Sprintf("the parameter {%s} stands twice in the path", s.Name), "give each its own name"}
+	}
+	if s.Name != "" {
+		seen[s.Name] = true
+	}
+	return nil
+}
+
+// parseSegment reads what stands between two slashes; offset is where it begins.
+func parseSegment(part string, offset int) (Segment, error) {
+	if part == "**" {
+		return Segment{Kind: Rest}, nil
+	}
+	open := strings.IndexAny(part, "{}")
+	if open < 0 {
+		return literalSegment(part, offset)
+	}
+	if part[open] == '}' {
+		return Segment{}, &PatternError{offset + open, "a } without a { before it", "write {name}, or %7D for the character itself"}
+	}
+	length := strings.IndexByte(part[open:], '}')
+	if length < 0 {
+		return Segment{}, &PatternError{offset + open, "a { without a } in the same segment", "write {name}, or %7B for the character itself"}
+	}
+	prefix, inner, suffix := part[:open], part[open+1:open+length], part[open+length+1:]
+	if i := strings.IndexAny(suffix, "{}"); i >= 0 {
+		return Segment{}, &PatternError{offset + open + length + 1 + i, fmt.Sprintf("the segment %q has more than one parameter", part), "a segment holds one; take it as one {name} and take it apart in the backend"}
+	}
+	return paramSegment(prefix, inner, suffix, offset)
+}
+
+func literalSegment(part string, offset int) (Segment, error) {
+	text, err := NormalizeLiteral(part)
+	if err != nil {
+		return Segment{}, err.at(offset)
+	}
+	if text == "." || text == ".." {
+		return Segment{}, &PatternError{offset, fmt.Sprintf("the segment %q never reaches a route: dot segments are removed first", part), "write the path without it"}
+	}
+	return Segment{Kind: Literal, Prefix: text}, nil
+}
+
+// paramSegment makes the segment `prefix{inner}suffix`.
+func paramSegment(prefix, inner, suffix string, offset int) (Segment, error) {
+	name, rest := strings.CutSuffix(inner, "...")
+	at := offset + len(prefix) + 1
+	if !isName(name) {
+		return Segment{}, &PatternError{at, fmt.Sprintf("{%s} is no name of a parameter", inner), "a name is letters, digits and _, and does not begin with a digit, as {order_id}"}
+	}
+	if rest {
+		if prefix != "" || suffix != "" {
+			return Segment{}, &PatternError{offset, fmt.Sprintf("{%s...} stands for whole segments, so nothing can stand beside it", name), fmt.Sprintf("write /{%s...} alone", name)}
+		}
+		return Segment{Kind: Rest, Name: name}, nil
+	}
+	before, err := NormalizeLiteral(prefix)
+	if err != nil {
+		return Segment{}, err.at(offset)
+	}
+	after, err := NormalizeLiteral(suffix)
+	if err != nil {
+		return Segment{}, err.at(at + len(inner) + 1)
+	}
+	kind := Mixed
+	if before == "" && after == "" {
+		kind = Param
+	}
+	return Segment{Kind: kind, Prefix: before, Suffix: after, Name: name}, nil
+}
+
+func (e *PatternError) at(offset int) *PatternError {
+	moved := *e
+	moved.Offset += offset
+	return &moved
+}
+
+// isName holds for [A-Za-z_][A-Za-z0-9_]*.
+func isName(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		letter := c == '_' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+		if !letter && (i == 0 || c < '0' || c > '9') {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// Names gives the parameters in the order of the pattern.
+func (p Pattern) Names() []string {
+	var names []string
+	for _, s := range p.Segments {
+		if s.Name != "" {
+			names = append(names, s.Name)
+		}
+	}
+	return names
+}
+
+// Rest gives the last segment and true where it is a Rest.
+func (p Pattern) Rest() (Segment, bool) {
+	if n := len(p.Segments); n > 0 && p.Segments[n-1].Kind == Rest {
+		return p.Segments[n-1], true
+	}
+	return Segment{}, false
+}
+
+// String writes the pattern in its normalised form, which parses to the same.
+func (p Pattern) String() string {
+	return p.write(func(s Segment) string {
+		switch {
+		case s.Kind == Rest && s.Name != "":
+			return "{" + s.Name + "...}"
+		case s.Kind == Rest:
+			return "**"
+		default:
+			return "{" + s.Name + "}"
+		}
+	})
+}
+
+// Shape is the pattern without its names: two patterns match the same paths
+// exactly when their shapes are equal.
+func (p Pattern) Shape() string {
+	return p.write(func(s Segment) string {
+		if s.Kind == Rest {
+			return "**"
+		}
+		return "{}"
+	})
+}
+
+func (p Pattern) write(param func(Segment) string) string {
+	var b strings.Builder
+	for _, s := range p.Segments {
+		b.WriteByte('/')
+		b.WriteString(s.Prefix)
+		if s.Kind != Literal {
+			b.WriteString(param(s))
+		}
+		b.WriteString(s.Suffix)
+	}
+	return b.String()
+}
