@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strconv"
 	"time"
 
@@ -132,8 +133,8 @@ func (x *Exchange) applyHead(status int, head Head) {
 func (x *Exchange) End(o Outcome) {
 	hooks := x.onDone
 	x.onDone = nil
-	for i := len(hooks) - 1; i >= 0; i-- {
-		hooks[i](o)
+	for _, hook := range slices.Backward(hooks) {
+		hook(o)
 	}
 }
 

@@ -57,7 +57,9 @@ func (p *Params) Truncate(n int) {
 	p.n = n
 }
 
-func (p Params) clone() Params {
-	p.more = slices.Clone(p.more)
-	return p
+// clone gives a copy that shares nothing.
+func (p *Params) clone() Params {
+	c := *p
+	c.more = slices.Clone(p.more)
+	return c
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"time"
@@ -139,9 +140,7 @@ func (w *Writer) inform(status int, head Head) {
 	}
 	w.w.WriteHeader(status)
 	clear(h)
-	for name, values := range saved {
-		h[name] = values
-	}
+	maps.Copy(h, saved)
 }
 
 // Raw is what a connection implements that inspects the bytes it passes on: it
@@ -189,5 +188,5 @@ func (t *tunnel) CloseWrite() error {
 	if half, ok := t.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
 	}
-	return t.Conn.Close()
+	return t.Close()
 }

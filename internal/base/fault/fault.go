@@ -11,6 +11,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -74,13 +76,8 @@ func (k Kind) New(detail string, options ...Option) *Fault {
 
 // Error is all there is to say: code, detail, internal text and cause.
 func (f *Fault) Error() string {
-	s := f.Code
-	for _, part := range []string{f.Detail, f.operator()} {
-		if part != "" {
-			s += ": " + part
-		}
-	}
-	return s
+	parts := slices.DeleteFunc([]string{f.Code, f.Detail, f.operator()}, func(s string) bool { return s == "" })
+	return strings.Join(parts, ": ")
 }
 
 // operator is what only operators may see: internal text and cause.
@@ -104,8 +101,7 @@ func From(err error) *Fault {
 	if err == nil {
 		return nil
 	}
-	var f *Fault
-	if errors.As(err, &f) {
+	if f, ok := errors.AsType[*Fault](err); ok {
 		return f
 	}
 	return Unexpected.New("", Cause(err))

@@ -108,8 +108,8 @@ func (c *Choice) stickyPoint(r *http.Request) (int, bool) {
 	if err != nil || key == "" {
 		return 0, false
 	}
-	place, _ := bits.Mul64(hash(key), uint64(c.total)) //nolint:gosec // a sum of positive weights
-	return int(place), true                            //nolint:gosec // smaller than total
+	place, _ := bits.Mul64(hash(key), uint64(c.total))
+	return int(place), true
 }
 
 // hash is FNV-1a with a final mix (as MurmurHash3's fmix64) that spreads short

@@ -1,0 +1,73 @@
+# What CI runs is `make test`; everything else is a part of it or a help.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+GO          ?= go
+FUZZTIME    ?= 30s
+MODULES     := $(patsubst %/go.mod,%,$(shell git ls-files '*go.mod' | grep -v -e '^go.mod' -e '^tools/'))
+GOLANGCI    := $(GO) tool -modfile=tools/go.mod golangci-lint
+VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS     := -s -w -X main.version=$(VERSION)
+
+.PHONY: help
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: run
+run: ## serve the example shop on :8080
+	$(GO) run ./cmd/weir run examples/shop
+
+.PHONY: build
+build: ## build bin/weir
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/weir ./cmd/weir
+
+.PHONY: test
+test: deps tidy-check cross lint unit modules bench-short ## everything that CI runs, from nothing
+
+.PHONY: deps
+deps: ## install what the tests need beside Go (nginx), where apt-get can
+	@test/deps.sh
+
+.PHONY: unit
+unit: ## the main module's tests, with the race detector
+	CGO_ENABLED=1 $(GO) test -race -timeout 10m ./...
+
+.PHONY: modules
+modules: ## the tests that need heavy clients, each in its own module
+	@for m in $(MODULES); do echo "== $$m"; (cd $$m && CGO_ENABLED=1 $(GO) vet ./... && CGO_ENABLED=1 $(GO) test -timeout 15m ./...); done
+
+.PHONY: golden
+golden: ## write the expected outputs anew; read the diff before you commit it
+	$(GO) test ./... -update
+
+.PHONY: lint
+lint: ## golangci-lint, every linter but those with a reason against them
+	$(GOLANGCI) run ./...
+
+.PHONY: fmt
+fmt: ## format all Go code
+	gofmt -w $$(git ls-files '*.go')
+
+.PHONY: cross
+cross: ## build and vet for the systems we do not run on
+	@for os in darwin windows; do echo "== $$os"; CGO_ENABLED=0 GOOS=$$os $(GO) vet ./... && CGO_ENABLED=0 GOOS=$$os $(GO) build -o /dev/null ./cmd/weir; done
+
+.PHONY: tidy-check
+tidy-check: ## go.mod and formatting are as the tools would leave them
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { echo "gofmt would change:"; gofmt -l $$(git ls-files '*.go'); exit 1; }
+	$(GO) mod tidy -diff
+
+.PHONY: bench
+bench: ## all benchmarks, with allocations
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: bench-short
+bench-short: ## the hot path's benchmarks, briefly: CI prints them and judges no time
+	$(GO) test -run '^$$' -bench . -benchtime 200x -benchmem ./internal/base/... ./internal/traffic/... ./internal/wire/... ./internal/filter/...
+
+.PHONY: fuzz
+fuzz: ## every fuzz target for FUZZTIME (30s)
+	@for pkg in $$(git grep -l '^func Fuzz' -- '*_test.go' | xargs -n1 dirname | sort -u); do \
+	  for f in $$(grep -ho '^func Fuzz[A-Za-z0-9_]*' $$pkg/*_test.go | cut -c6-); do \
+	    echo "== $$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) ./$$pkg; done; done

@@ -1,0 +1,237 @@
+// Package house holds the rules of the building as tests: which package may
+// import which, and that what the documents name exists.
+package house_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/weir-gateway/weir"
+
+// floors lists every room from the ground up. A package may import packages of
+// lower floors, and of its own room. A room is a folder and all folders below it
+// that no other row names.
+//
+// DO NOT CHANGE THIS TABLE TO MAKE A BUILD PASS. If a line of code does not fit,
+// it most likely stands in the wrong room; ARCHITECTURE.md says what each is for.
+var floors = [][]string{
+	{"internal/base/fault"},
+	{"internal/base/httpx", "internal/base/jsonx"},
+	{"internal/base/exchange", "internal/base/secret"},
+	{"internal/base/forward", "internal/base/expr", "internal/base/telemetry"},
+	{"internal/config/doc"},
+	{"internal/config"},
+	{"internal/wire", "internal/filter", "internal/discovery", "internal/function"},
+	{"internal/traffic/route", "internal/traffic/variant", "internal/traffic/dir", "internal/traffic/proxy", "internal/traffic/service"},
+	{"internal/traffic/snapshot"},
+	{"internal/control/source", "internal/control/compile", "internal/control/gatewayapi"},
+	{"internal/control/reconcile"},
+	{"internal/control/admin"},
+	{"internal/app"},
+	{"internal/cli"},
+	{"cmd"},
+}
+
+// contracts are the rooms that hold a contract and its implementations: the
+// children import their parent, `all` imports the children, and the children
+// never import each other.
+var contracts = []string{"internal/filter", "internal/discovery", "internal/function"}
+
+// yamlFree must not know how configs are written.
+var yamlFree = []string{"internal/base", "internal/wire", "internal/traffic"}
+
+// imports reads the import lists of every Go file below the module's root.
+// It parses the files itself: a test that asks `go list` stays green in Go's
+// test cache when a file changes.
+func imports(t *testing.T) map[string]map[string][]string {
+	t.Helper()
+	root := filepath.Join("..", "..")
+	byPackage := map[string]map[string][]string{} // package folder -> import -> files
+	err := filepath.WalkDir(root, func(name string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if entry.IsDir() {
+			return skipFolder(root, name)
+		}
+		if !strings.HasSuffix(name, ".go") || strings.HasSuffix(name, "_test.go") {
+			return nil
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		rel, err := filepath.Rel(root, name)
+		if err != nil {
+			return err
+		}
+		folder := path.Dir(filepath.ToSlash(rel))
+		if byPackage[folder] == nil {
+			byPackage[folder] = map[string][]string{}
+		}
+		for _, spec := range file.Imports {
+			imported, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				return err
+			}
+			byPackage[folder][imported] = append(byPackage[folder][imported], filepath.ToSlash(rel))
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(byPackage) < 20 {
+		t.Fatalf("only %d packages found: this test looks in the wrong place", len(byPackage))
+	}
+	return byPackage
+}
+
+// skipFolder leaves out what is not the main module's own code.
+func skipFolder(root, name string) error {
+	base := filepath.Base(name)
+	if base == "testdata" || (strings.HasPrefix(base, ".") && name != root) {
+		return filepath.SkipDir
+	}
+	if _, err := os.Stat(filepath.Join(name, "go.mod")); err == nil && name != root {
+		return filepath.SkipDir
+	}
+	return nil
+}
+
+// floorOf finds the most precise row for a folder, -1 for none.
+func floorOf(folder string) (floor int, room string) {
+	floor = -1
+	for i, rooms := range floors {
+		for _, r := range rooms {
+			if (folder == r || strings.HasPrefix(folder, r+"/")) && len(r) > len(room) {
+				floor, room = i, r
+			}
+		}
+	}
+	return floor, room
+}
+
+func TestImportsRunDownwards(t *testing.T) {
+	for folder, imported := range imports(t) {
+		if folder == "internal/house" {
+			continue
+		}
+		floor, room := floorOf(folder)
+		if floor < 0 {
+			t.Errorf("%s stands on no floor: give it a row in floors and a paragraph in ARCHITECTURE.md", folder)
+			continue
+		}
+		for name, files := range imported {
+			target, ok := strings.CutPrefix(name, module+"/")
+			if !ok {
+				continue
+			}
+			targetFloor, targetRoom := floorOf(target)
+			switch {
+			case targetFloor < floor:
+			case room == targetRoom && !slices.Contains(contracts, room):
+			case room == targetRoom && allowedInContract(room, folder, target):
+			default:
+				t.Errorf("%s (floor %d) imports %s (floor %d): imports run downwards; move the code or pass it in from above",
+					files[0], floor, target, targetFloor)
+			}
+		}
+	}
+}
+
+// allowedInContract: a child imports the contract, `all` imports everyone, and a
+// child's own sub-packages belong to the child.
+func allowedInContract(room, folder, target string) bool {
+	child := func(folder string) string {
+		first, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(folder, room), "/"), "/")
+		return first
+	}
+	return target == room || child(folder) == "all" || child(folder) == child(target)
+}
+
+func TestTrafficKnowsNoYAML(t *testing.T) {
+	for folder, imported := range imports(t) {
+		for _, free := range yamlFree {
+			if folder != free && !strings.HasPrefix(folder, free+"/") {
+				continue
+			}
+			for name, files := range imported {
+				if strings.Contains(name, "yaml") {
+					t.Errorf("%s imports %s: only internal/config knows how configs are written", files[0], name)
+				}
+			}
+		}
+	}
+}
+
+func TestMainIsNothingElse(t *testing.T) {
+	for name, files := range imports(t)["cmd/weir"] {
+		if strings.HasPrefix(name, module+"/") && name != module+"/internal/cli" {
+			t.Errorf("%s imports %s: cmd/weir calls internal/cli and nothing else", files[0], name)
+		}
+	}
+}
+
+// TestArchitectureNamesEveryRoom keeps the map and the territory together.
+func TestArchitectureNamesEveryRoom(t *testing.T) {
+	raw, err := os.ReadFile(filepath.Join("..", "..", "ARCHITECTURE.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(raw)
+	for _, rooms := range floors {
+		for _, room := range rooms {
+			if !strings.Contains(text, "`"+room+"`") {
+				t.Errorf("ARCHITECTURE.md has no paragraph on `%s`", room)
+			}
+		}
+	}
+	for quoted := range strings.SplitSeq(text, "`") {
+		if !strings.HasPrefix(quoted, "internal/") && !strings.HasPrefix(quoted, "docs/") && !strings.HasPrefix(quoted, "test/") {
+			continue
+		}
+		if strings.ContainsAny(quoted, "*{ \n") {
+			continue
+		}
+		if _, err := os.Stat(filepath.Join("..", "..", quoted)); err != nil {
+			t.Errorf("ARCHITECTURE.md names %s, which does not exist", quoted)
+		}
+	}
+}
+
+// TestEveryProblemHasItsPage: a code is a promise, and its page is where a client is sent.
+func TestEveryProblemHasItsPage(t *testing.T) {
+	pages, err := filepath.Glob(filepath.Join("..", "..", "docs", "problems", "*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string]bool{"README": true}
+	for _, kind := range kinds() {
+		seen[kind] = true
+		raw, err := os.ReadFile(filepath.Join("..", "..", "docs", "problems", kind+".md"))
+		if err != nil {
+			t.Errorf("problem %s has no page: %v", kind, err)
+			continue
+		}
+		for _, section := range []string{"# " + kind, "## What it means", "## What to do"} {
+			if !strings.Contains(string(raw), section) {
+				t.Errorf("docs/problems/%s.md has no %q", kind, section)
+			}
+		}
+	}
+	for _, page := range pages {
+		if code := strings.TrimSuffix(filepath.Base(page), ".md"); !seen[code] {
+			t.Errorf("docs/problems/%s.md describes no problem of the table in internal/base/fault", code)
+		}
+	}
+}

@@ -1,0 +1,17 @@
+#!/usr/bin/env bash
+# Installs the counterparts of the tests that are not Go modules: nginx as an
+# upstream, and the C compiler that the race detector links with.
+set -euo pipefail
+
+missing=()
+command -v nginx >/dev/null || [ -x /usr/sbin/nginx ] || missing+=(nginx-light)
+command -v gcc >/dev/null || missing+=(gcc libc6-dev)
+[ ${#missing[@]} -eq 0 ] && exit 0
+
+if ! command -v apt-get >/dev/null || [ "$(id -u)" != 0 ]; then
+  echo "The tests need: ${missing[*]}. Install them with your package manager (as root on Debian: apt-get install ${missing[*]})." >&2
+  exit 1
+fi
+echo "installing ${missing[*]} for the tests"
+apt-get update -qq
+DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
