@@ -1,0 +1,104 @@
+package httpx
+
+import (
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/base/fault"
+)
+
+const (
+	maxName  = 253 // of a host name without the root's dot (RFC 1035 section 2.3.4)
+	maxLabel = 63
+)
+
+// NormalizeHost brings the authority of a request (Host or :authority) into the
+// form that routing compares: lower case, without port, without trailing dot,
+// IPv6 without brackets in its shortest form, an IPv4-mapped address as IPv4.
+// An empty authority (HTTP/1.0) stays empty and matches only routes without host.
+//
+// Everything else is a *fault.Fault of kind MalformedRequest: user information,
+// an empty name before a port, ports beyond 65535, empty or overlong labels, and
+// every character but letters, digits, '-', '_' and '.'; names beyond ASCII
+// arrive in their xn-- form. It allocates nothing where the name is lower case.
+func NormalizeHost(authority string) (string, error) {
+	switch {
+	case authority == "":
+		return "", nil
+	case authority[0] == '[':
+		return normalizeIPv6(authority)
+	}
+	name, port, _ := strings.Cut(authority, ":")
+	if !validPort(port) {
+		return "", badHost("has an invalid port")
+	}
+	name = strings.TrimSuffix(name, ".")
+	if len(name) > maxName {
+		return "", badHost("is longer than " + strconv.Itoa(maxName) + " characters")
+	}
+	upper, problem := checkName(name)
+	switch {
+	case problem != "":
+		return "", badHost(problem)
+	case upper:
+		return strings.ToLower(name), nil
+	}
+	return name, nil
+}
+
+func badHost(what string) *fault.Fault {
+	return fault.MalformedRequest.New("The host " + what + ".")
+}
+
+// checkName tells whether the name holds capitals, and what is wrong with it.
+func checkName(name string) (upper bool, problem string) {
+	label := 0
+	for i := range len(name) {
+		switch c := name[i]; {
+		case c == '.':
+			if label == 0 || label > maxLabel {
+				return false, "has an empty or overlong label"
+			}
+			label = -1
+		case 'A' <= c && c <= 'Z':
+			upper = true
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '-', c == '_':
+		default:
+			return false, "has a character that no host name has"
+		}
+		label++
+	}
+	if label == 0 || label > maxLabel {
+		return false, "has an empty or overlong label"
+	}
+	return upper, ""
+}
+
+func normalizeIPv6(authority string) (string, error) {
+	inner, rest, closed := strings.Cut(authority[1:], "]")
+	if port, hasPort := strings.CutPrefix(rest, ":"); !closed || hasPort != (rest != "") || !validPort(port) {
+		return "", badHost("is not [address]:port")
+	}
+	addr, err := netip.ParseAddr(inner)
+	if err != nil || !addr.Is6() || addr.Zone() != "" {
+		return "", badHost("is not an IPv6 address in brackets")
+	}
+	return addr.Unmap().String(), nil
+}
+
+// validPort holds for the digits of a port from 0 to 65535, and for none at all
+// (RFC 3986 section 3.2.3).
+func validPort(port string) bool {
+	if len(port) > 5 {
+		return false
+	}
+	n := 0
+	for i := range len(port) {
+		if port[i] < '0' || port[i] > '9' {
+			return false
+		}
+		n = n*10 + int(port[i]-'0')
+	}
+	return n <= 65535
+}

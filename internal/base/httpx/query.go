@@ -1,0 +1,73 @@
+package httpx
+
+import (
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/base/fault"
+)
+
+// QueryGet gives the first value of the parameter name in the raw query
+// (without '?'), decoded, or "" where there is none. See QueryLookup.
+func QueryGet(raw, name string) string {
+	value, _ := QueryLookup(raw, name)
+	return value
+}
+
+// QueryLookup gives the first value of the parameter name in the raw query
+// (without '?') and whether there is one. Names and values are decoded once as
+// forms are (WHATWG URL, application/x-www-form-urlencoded): '+' is a blank,
+// parameters stand between '&' and nowhere else. A parameter without '=' has
+// the value "". Nothing is allocated but for a value that holds an encoding.
+func QueryLookup(raw, name string) (string, bool) {
+	for raw != "" {
+		var pair string
+		pair, raw, _ = strings.Cut(raw, "&")
+		key, value, _ := strings.Cut(pair, "=")
+		if pair == "" || !equalDecoded(key, name) {
+			continue
+		}
+		if strings.IndexByte(value, '%') >= 0 || strings.IndexByte(value, '+') >= 0 {
+			value = unescape(value, true)
+		}
+		return value, true
+	}
+	return "", false
+}
+
+// equalDecoded compares the decoded form of encoded with plain.
+func equalDecoded(encoded, plain string) bool {
+	if encoded == plain && !strings.ContainsAny(encoded, "%+") {
+		return true
+	}
+	at := 0
+	for i := 0; i < len(encoded); {
+		c, n := decodeAt(encoded, i, true)
+		if at == len(plain) || plain[at] != c {
+			return false
+		}
+		at++
+		i += n
+	}
+	return at == len(plain)
+}
+
+// CheckQuery refuses, with a *fault.Fault, a raw query that a policy and a
+// backend may read as different parameters: incomplete percent-encodings, a ';'
+// that some servers take for an '&', and characters that may not stand in a
+// request target. A query that passes is forwarded exactly as it was checked.
+func CheckQuery(raw string) error {
+	for i := 0; i < len(raw); i++ {
+		switch c := raw[i]; {
+		case c == '%':
+			if _, ok := unhex(raw, i+1); !ok {
+				return fault.MalformedRequest.New("The query holds a '%' that two hexadecimal digits do not follow.")
+			}
+			i += 2
+		case c == ';':
+			return fault.MalformedRequest.New("The query holds a ';', which some servers take for an '&'; send %3B where the character is meant.")
+		case c <= ' ' || c == 0x7f || c == '#':
+			return fault.MalformedRequest.New("The query holds a character that must be percent-encoded there.")
+		}
+	}
+	return nil
+}
