@@ -1,8 +1,9 @@
 // Package config is Weir's one model: what a file, the admin API and Kubernetes
 // objects all become, what is validated once and what the compiler reads.
 //
-// This file and its neighbours hold the canonical (long) form. What people
-// write is sugar for it and is read by Load (see sugar.go). Nothing here knows
+// This file holds the canonical (long) form. What people write is sugar for it:
+// Load reads both, Validate checks the canonical form whatever it was made from,
+// Expand prints it and Schema describes what may be written. Nothing here knows
 // the runtime: kinds of filters, services and functions are handed in as a
 // Vocabulary by whoever wires the program.
 package config
@@ -28,12 +29,19 @@ type Config struct {
 	// Forwarded, X-Request-Id) count. None by default.
 	TrustedProxies []netip.Prefix
 	Admin          Admin
+	// Groups are the teams that own elements; what they may reach is held by Validate.
+	Groups []Group
+	// Tests are requests with what is expected of them, run before every swap.
+	Tests []Test
 }
 
 // Origin says where an element was written: a place in a file or an object.
 type Origin struct {
 	doc.Pos
 	Object string // "HTTPRoute shop/orders", "" for files
+	// Via tells through what an element came that was not written where it
+	// counts: "defaults", "group shop"; "" for one that was.
+	Via string
 }
 
 func (o Origin) String() string {
@@ -97,14 +105,18 @@ type Route struct {
 	Hosts     []string // empty means any; "shop.dev", "*.shop.dev", "{tenant}.shop.dev"
 	Matches   []Match  // ORed
 	Filters   []Filter // in the fixed order
-	Backends  []Backend
-	Sticky    *Expr // key that keeps a client on its share; nil: by chance
-	Timeouts  Timeouts
-	Retry     *Retry
-	Policy    SourcePolicy
+	// Backends may be empty where one of Filters (respond, redirect) answers.
+	Backends []Backend
+	Sticky   *Expr // key that keeps a client on its share; nil: by chance
+	Timeouts Timeouts
+	Retry    *Retry
+	Policy   SourcePolicy
 	// EncodedSlash lets paths with %2F or %5C through to this route, which are
 	// otherwise refused as ambiguous.
 	EncodedSlash bool
+	// Via tells where inherited fields came from, by their key ("timeout",
+	// "retry"); fields that the route has of its own are not in it. For Expand.
+	Via map[string]Origin
 	// Broken is why this route cannot serve; it then answers 500 to all it
 	// matches, so that no less specific and perhaps open route wins instead.
 	Broken string
@@ -160,7 +172,9 @@ type Filter struct {
 type Backend struct {
 	When   *Expr // chosen when true; the first such one wins before any weight counts
 	Weight int   // among those without When; 0 never
-	Ref    Ref   // what answers
+	// Ref is what answers. It is empty where Status or one of Filters (respond,
+	// redirect) answers instead.
+	Ref Ref
 	// Status answers with this status instead of Ref: what an invalid reference of an object is.
 	Status  int
 	Reason  string // why, for explain
@@ -233,13 +247,17 @@ type Stream struct {
 	Backends  []Backend
 }
 
-// Timeouts bound an exchange with a backend. 0 means the default of Defaults.
+// Timeouts bound an exchange with a backend. 0 on a route means what the service
+// has, 0 on a service the value of DefaultTimeouts, NoTimeout none at all.
 type Timeouts struct {
 	Connect time.Duration // to get a connection, TLS included
 	Head    time.Duration // from the request sent to the response's head
 	Idle    time.Duration // between two pieces of a body
 	Total   time.Duration // from the first try to the last byte; upgrades are exempt
 }
+
+// NoTimeout is a time-out that never runs out (`none` in a file).
+const NoTimeout time.Duration = -1
 
 // Retry says when another try is made, on another endpoint where there is one.
 // Where it is surely unprocessed every method is retried, otherwise only safe
@@ -281,4 +299,35 @@ type Expr struct {
 type Secret struct {
 	secret.Template
 	Pos doc.Pos
+}
+
+// Group is a team: what it owns and what it may reach. A nil slice bounds
+// nothing, an empty one allows nothing. In patterns `*` stands for any text.
+type Group struct {
+	Name      string
+	Listeners []string // the only ones its routes may attach to
+	Hosts     []string // the only ones its routes may match; those without a host get all of them
+	Allow     []string // patterns of backends beyond its own: "k8s:shop/*", "http://*.shop.internal:80*", "catalog"
+	Secrets   []string // patterns of references: "env:SHOP_*", "file:/run/secrets/shop/*"
+	Origin    Origin
+}
+
+// Test is a request with what is expected of it; expectations that are empty are not held.
+type Test struct {
+	Request TestRequest
+	Route   string // the name of the route that must match, "none" for no route
+	Backend string // the reference or name that must be chosen
+	Status  int
+	Group   string
+	Origin  Origin
+}
+
+// TestRequest is a request as `weir test` makes it.
+type TestRequest struct {
+	Method   string
+	Host     string
+	Path     string // with query
+	Listener string // "" the first HTTP listener
+	Headers  []FieldMatch
+	Body     string
 }

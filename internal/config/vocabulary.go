@@ -17,6 +17,9 @@ type Kind struct {
 	Summary string // one line for schema, editors and `--help`
 	// Order places filters on a route in the fixed order, smaller is outer.
 	Order int
+	// PerBackend tells that a filter may also stand on one of a route's backends.
+	// Guards may not: no variant is reached past them.
+	PerBackend bool
 	// New gives a pointer to a fresh config struct with all defaults set. Load
 	// decodes the node into it (doc.Decode). A filter's node is the value under
 	// its key; a function's is the whole function, its key included.

@@ -97,5 +97,5 @@ func Define[C any](name, summary string, stage Stage, defaults func() C, build f
 
 // Kind is the definition as the config's vocabulary knows it.
 func (d Definition) Kind() config.Kind {
-	return config.Kind{Name: d.Name, Summary: d.Summary, Order: int(d.Stage), New: d.New}
+	return config.Kind{Name: d.Name, Summary: d.Summary, Order: int(d.Stage), PerBackend: d.Stage >= StageHeaders, New: d.New}
 }

@@ -1,0 +1,66 @@
+package config
+
+import (
+	"slices"
+	"time"
+)
+
+// DefaultAdmin is where the operators' API listens unless told otherwise.
+const DefaultAdmin = "127.0.0.1:8081"
+
+// DefaultBalance is how a service chooses among its endpoints unless told otherwise.
+const DefaultBalance = "least-requests"
+
+// DefaultLimits are the limits of a config that names none. MemoryBytes is 0:
+// it is taken from the cgroup.
+func DefaultLimits() Limits {
+	return Limits{
+		HeadBytes: 64 << 10, HeadFields: 100, URLBytes: 16 << 10, BodyBytes: 10_000_000,
+		Connections: 20_000, InFlight: 5_000,
+		FirstRequest: 10 * time.Second, HeadTime: 10 * time.Second, KeepAlive: 75 * time.Second,
+	}
+}
+
+// DefaultTimeouts are those of a service that names none: long streams and
+// downloads go on for as long as they move.
+func DefaultTimeouts() Timeouts {
+	return Timeouts{Connect: 5 * time.Second, Head: 60 * time.Second, Idle: 5 * time.Minute, Total: NoTimeout}
+}
+
+// Or fills every time-out that t leaves open from further; a route's are
+// completed by its service's, and those by DefaultTimeouts.
+func (t Timeouts) Or(further Timeouts) Timeouts {
+	for _, f := range []struct {
+		into *time.Duration
+		from time.Duration
+	}{{&t.Connect, further.Connect}, {&t.Head, further.Head}, {&t.Idle, further.Idle}, {&t.Total, further.Total}} {
+		if *f.into == 0 {
+			*f.into = f.from
+		}
+	}
+	return t
+}
+
+// retryStatuses are the responses that `retry: 2` counts as failures: those of a
+// gateway or server that could not serve just now (RFC 9110 section 15.6).
+func retryStatuses() []int { return []int{502, 503, 504} }
+
+// balances are the known ways to choose an endpoint.
+func balances() []string { return []string{DefaultBalance} }
+
+// protocols are what may be spoken with endpoints.
+func protocols() []string { return []string{"http", "h2c", "h2", "grpc"} }
+
+func listenerProtocols() []Protocol { return []Protocol{HTTP, HTTPS, TLS, TCP, UDP} }
+
+// serves tells whether routes may attach to a listener of protocol p.
+func (p Protocol) serves() bool { return p == HTTP || p == HTTPS }
+
+func words[S ~string](list []S) []string {
+	made := make([]string, len(list))
+	for i, w := range list {
+		made[i] = string(w)
+	}
+	slices.Sort(made)
+	return made
+}

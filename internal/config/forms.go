@@ -1,0 +1,202 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/weir-gateway/weir/internal/base/secret"
+	"github.com/weir-gateway/weir/internal/config/doc"
+)
+
+// The word that switches an inherited field or a bound off.
+const none = "none"
+
+// isNone tells whether n is the bare word none.
+func isNone(n *doc.Node) bool {
+	return n != nil && n.Kind == doc.Scalar && n.Value == none && !n.Quoted
+}
+
+// textPos is the place of the byte offset in n's text.
+func textPos(n *doc.Node, offset int) doc.Pos {
+	pos := n.Pos
+	text := n.Value[:min(max(offset, 0), len(n.Value))]
+	if strings.Contains(text, "\n") { // a block: its indentation is not known here
+		return pos
+	}
+	pos.Col += utf8.RuneCountInString(text)
+	if n.Quoted && !strings.Contains(n.Value, "\n") {
+		pos.Col++
+	}
+	return pos
+}
+
+// scalarAt makes a text node for what was written at pos.
+func scalarAt(text string, pos doc.Pos) *doc.Node {
+	return &doc.Node{Kind: doc.Scalar, Pos: pos, Value: text, Quoted: true}
+}
+
+// mapAt makes a map node of entries for what was written at pos.
+func mapAt(pos doc.Pos, entries ...doc.Entry) *doc.Node {
+	return &doc.Node{Kind: doc.Map, Pos: pos, Entries: entries}
+}
+
+// wantText reports where n is not a text that says something.
+func wantText(n *doc.Node, what, example string, ps *doc.Problems) bool {
+	if n.Kind == doc.Scalar && strings.TrimSpace(n.Value) != "" {
+		return true
+	}
+	if n.Kind != 0 {
+		is := n.Kind.String()
+		if n.Kind == doc.Scalar {
+			is = "empty"
+		}
+		ps.Add(doc.Problem{Pos: n.Pos, What: what + " is " + is, Why: "it is written as one text", Fix: "for example `" + example + "`"})
+	}
+	return false
+}
+
+// DecodeDoc reads an expression. The leading '=' may be left out, for where an
+// Expr stands nothing else can.
+func (e *Expr) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	if !wantText(n, "the expression", "=request.headers['x-beta'] == '1'", ps) {
+		return
+	}
+	source := strings.TrimSpace(strings.TrimPrefix(n.Value, "="))
+	if source == "" {
+		ps.Add(doc.Problem{Pos: n.Pos, What: "the expression is empty", Fix: "for example `=request.headers['x-beta'] == '1'`"})
+		return
+	}
+	*e = Expr{Source: source, Pos: textPos(n, strings.Index(n.Value, source))}
+}
+
+// EncodeDoc writes the expression as it is read.
+func (e Expr) EncodeDoc() *doc.Node { return scalarAt("="+e.Source, e.Pos) }
+
+// DecodeDoc reads a text with references to secrets.
+func (s *Secret) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	if !wantText(n, "the secret", "${env:TOKEN}", ps) {
+		return
+	}
+	template, err := secret.Parse(n.Value)
+	if err != nil {
+		p := doc.Problem{Pos: n.Pos, What: err.Error()}
+		if syntax, ok := err.(*secret.SyntaxError); ok { //nolint:errorlint // Parse gives it unwrapped
+			p.Pos = textPos(n, syntax.Offset)
+		}
+		ps.Add(p)
+		return
+	}
+	*s = Secret{Template: template, Pos: n.Pos}
+}
+
+// EncodeDoc writes references as they are read, and literal text never.
+func (s Secret) EncodeDoc() *doc.Node { return scalarAt(s.String(), s.Pos) }
+
+// bound is a duration that may be `none`.
+type bound time.Duration
+
+func (b *bound) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	if isNone(n) {
+		*b = bound(NoTimeout)
+		return
+	}
+	var d time.Duration
+	var own doc.Problems
+	doc.Decode(n, &d, &own)
+	for _, p := range own.Sorted() {
+		ps.Add(p)
+	}
+	if d == 0 && !own.Failed() && n.Kind == doc.Scalar {
+		ps.Add(doc.Problem{Pos: n.Pos, What: "a time-out of no time at all", Why: "everything would fail at once", Fix: "write a time such as 5s, or none for no bound"})
+	}
+	*b = bound(d)
+}
+
+// timeoutsForm is `timeout`: the total, or each of them.
+type timeoutsForm struct {
+	Connect bound `doc:"connect" help:"to get a connection, TLS included"`
+	Head    bound `doc:"head" help:"from the request sent to the response's head"`
+	Idle    bound `doc:"idle" help:"between two pieces of a body"`
+	Total   bound `doc:"total" help:"from the first try to the last byte; upgrades are exempt"`
+}
+
+func (t *timeoutsForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	if n.Kind == doc.Scalar {
+		t.Total.DecodeDoc(n, ps)
+		return
+	}
+	type long timeoutsForm
+	doc.Decode(n, (*long)(t), ps)
+}
+
+func (t timeoutsForm) timeouts() Timeouts {
+	return Timeouts{Connect: time.Duration(t.Connect), Head: time.Duration(t.Head), Idle: time.Duration(t.Idle), Total: time.Duration(t.Total)}
+}
+
+// retryForm is `retry`: the number of further tries, or the whole.
+type retryForm struct {
+	Attempts int   `doc:"attempts,required" help:"further tries after the first one" example:"2"`
+	Statuses []int `doc:"statuses" help:"responses that count as failures: 502, 503 and 504 unless told otherwise"`
+}
+
+func (r *retryForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	if isNone(n) {
+		return
+	}
+	r.Statuses = retryStatuses()
+	if n.Kind == doc.Scalar {
+		doc.Decode(n, &r.Attempts, ps)
+		return
+	}
+	type long retryForm
+	doc.Decode(n, (*long)(r), ps)
+}
+
+func (r *retryForm) retry() *Retry {
+	if r == nil {
+		return nil
+	}
+	return &Retry{Attempts: r.Attempts, Statuses: r.Statuses}
+}
+
+// prefixForm is a range of addresses: a CIDR, or one address.
+type prefixForm struct{ netip.Prefix }
+
+func (p *prefixForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	if !wantText(n, "the range of addresses", "10.0.0.0/8", ps) {
+		return
+	}
+	if addr, err := netip.ParseAddr(n.Value); err == nil {
+		p.Prefix = netip.PrefixFrom(addr, addr.BitLen())
+		return
+	}
+	prefix, err := netip.ParsePrefix(n.Value)
+	if err != nil {
+		ps.Add(doc.Problem{Pos: n.Pos, What: strconv.Quote(n.Value) + " is no range of addresses", Why: "proxies are named by address, never by name", Fix: "write a CIDR such as 10.0.0.0/8 or one address"})
+		return
+	}
+	if masked := prefix.Masked(); masked != prefix {
+		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("%s has bits beyond its length", n.Value), Fix: fmt.Sprintf("write %s for the range, or %s for the one address", masked, prefix.Addr())})
+	}
+	p.Prefix = prefix.Masked()
+}
+
+// percentForm is a share: whole percents.
+type percentForm int
+
+func (p *percentForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	if n.Kind == 0 {
+		return
+	}
+	digits, ok := strings.CutSuffix(n.Value, "%")
+	value, err := strconv.Atoi(digits)
+	if n.Kind != doc.Scalar || !ok || err != nil || value < 0 || value > 100 || digits != strconv.Itoa(value) {
+		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("%q is no share", n.Value), Why: "a share is a whole number of percents from 0% to 100%", Fix: "for example `share: 5%`"})
+		return
+	}
+	*p = percentForm(value)
+}
