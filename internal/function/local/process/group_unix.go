@@ -1,0 +1,39 @@
+//go:build unix
+
+package process
+
+import (
+	"errors"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+const needsGuard = true
+
+// group is a process group, named by its leader.
+type group struct{ leader int }
+
+func newGroup(leader *os.Process) group { return group{leader.Pid} }
+
+func (g group) id() int { return g.leader }
+
+// ask sends SIGTERM and tells whether there was anybody to ask.
+func (g group) ask() bool { return syscall.Kill(-g.leader, syscall.SIGTERM) == nil }
+
+func (g group) kill() { killGroup(g.leader) }
+
+func (group) close() {}
+
+// killGroup kills everyone in the group; an error means that nobody is left.
+func killGroup(id int) { _ = syscall.Kill(-id, syscall.SIGKILL) }
+
+// guardAttributes put the guard into a session of its own, so that what a
+// terminal or a shell sends to the gateway's group does not reach it.
+func guardAttributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
+
+func ignoreSignals() {
+	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGPIPE)
+}
+
+func isTextBusy(err error) bool { return errors.Is(err, syscall.ETXTBSY) }

@@ -1,0 +1,139 @@
+package process
+
+import (
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"sync"
+	"sync/atomic"
+)
+
+// InstanceVariable is the environment variable that marks every process of a
+// function with the id of its instance; it tells nothing that could be used.
+const InstanceVariable = "WEIR_FUNCTION_INSTANCE"
+
+// Host starts processes. It is opened by each of its users and closed by each;
+// between the first Open and the last Close it owns a thread, a guard and a
+// temporary folder. It is safe for concurrent use.
+type Host struct {
+	guardCommand []string // the program and arguments of the guard; empty: no guard
+	log          *slog.Logger
+
+	mu    sync.Mutex
+	users int
+	open  *opened // nil while nobody uses it
+}
+
+// opened is what a Host owns while it is in use.
+type opened struct {
+	token  string // random, so that a sweep meets this Host's processes only
+	dir    string // the temporary folders of all instances
+	starts chan func()
+	ended  chan struct{} // closed when the starting thread is gone
+	guard  *guard        // nil where there is none
+	serial atomic.Uint64
+}
+
+// NewHost makes a Host that starts guard as its guard; nil for none. It starts
+// nothing before Open.
+func NewHost(guard []string, log *slog.Logger) *Host {
+	return &Host{guardCommand: guard, log: log}
+}
+
+// Open makes the host ready for one more user.
+func (h *Host) Open() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.users == 0 {
+		o, err := h.start()
+		if err != nil {
+			return err
+		}
+		h.open = o
+	}
+	h.users++
+	return nil
+}
+
+// Close ends one use. The last one ends thread and guard; all processes must
+// have ended before.
+func (h *Host) Close() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.users--
+	if h.users > 0 {
+		return
+	}
+	o := h.open
+	h.open = nil
+	close(o.starts)
+	<-o.ended
+	if o.guard != nil {
+		o.guard.close()
+	}
+	if err := os.RemoveAll(o.dir); err != nil {
+		h.log.Warn("the temporary folder of functions could not be removed", "folder", o.dir, "error", err)
+	}
+}
+
+// dirPrefix names the temporary folder; the guard removes no other.
+const dirPrefix = "weir-functions-"
+
+func (h *Host) start() (*opened, error) {
+	var random [12]byte
+	_, _ = rand.Read(random[:]) // never fails (crypto/rand)
+	o := &opened{token: hex.EncodeToString(random[:]), starts: make(chan func()), ended: make(chan struct{})}
+	o.dir = filepath.Join(os.TempDir(), dirPrefix+o.token)
+	if err := os.Mkdir(o.dir, 0o700); err != nil {
+		return nil, fmt.Errorf("temporary folder of functions: %w", err)
+	}
+	if len(h.guardCommand) > 0 && needsGuard {
+		g, err := startGuard(h.guardCommand, o.token, o.dir, h.log)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("guard of function processes: %w", err), os.RemoveAll(o.dir))
+		}
+		o.guard = g
+	}
+	go o.runThread()
+	return o, nil
+}
+
+// runThread starts processes from one thread that lives until the host is
+// closed, because Linux sends the parent-death signal when the thread ends that forked.
+func (o *opened) runThread() {
+	defer close(o.ended)
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	for start := range o.starts {
+		start()
+	}
+}
+
+func (o *opened) onThread(start func() error) error {
+	result := make(chan error, 1)
+	o.starts <- func() { result <- start() }
+	return <-result
+}
+
+// newID names an instance: the host's token and a number.
+func (o *opened) newID() (id, serial string) {
+	serial = strconv.FormatUint(o.serial.Add(1), 10)
+	return o.token + "." + serial, serial
+}
+
+var errNotOpen = errors.New("process: the host is not open")
+
+func (h *Host) current() (*opened, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.open == nil {
+		return nil, errNotOpen
+	}
+	return h.open, nil
+}

@@ -1,0 +1,103 @@
+package process
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// Stream is one of the two outputs of a process.
+type Stream int
+
+// The streams.
+const (
+	Stdout Stream = iota
+	Stderr
+)
+
+func (s Stream) String() string { return [...]string{"stdout", "stderr"}[s] }
+
+// Line is one line of output.
+type Line struct {
+	Stream Stream
+	Text   []byte // without the line's end, at most MaxLine bytes
+	Cut    int    // how many bytes of the line are missing at its end
+}
+
+// MaxLine bounds a line; the rest of a longer one is counted and dropped.
+const MaxLine = 16 << 10
+
+// readLines gives every line of r to emit until r ends. It never holds more
+// than MaxLine bytes, however long a line is.
+func readLines(r io.Reader, stream Stream, emit func(Line)) {
+	in := bufio.NewReaderSize(r, MaxLine)
+	for {
+		text, err := in.ReadSlice('\n')
+		line := Line{Stream: stream, Text: text}
+		if errors.Is(err, bufio.ErrBufferFull) {
+			line.Text = slices.Clone(text) // skipLine overwrites the buffer
+			line.Cut, err = skipLine(in)
+		}
+		line.Text = trimEnd(line.Text)
+		if len(line.Text) > 0 || err == nil {
+			emit(line)
+		}
+		if err != nil { // the end, or the pipe was closed under a stray writer
+			return
+		}
+	}
+}
+
+// skipLine drops the rest of a line and counts its bytes without the newline.
+func skipLine(in *bufio.Reader) (int, error) {
+	cut := 0
+	for {
+		rest, err := in.ReadSlice('\n')
+		cut += len(trimEnd(rest))
+		if !errors.Is(err, bufio.ErrBufferFull) {
+			return cut, err //nolint:wrapcheck // an end is all that the caller looks for
+		}
+	}
+}
+
+func trimEnd(line []byte) []byte {
+	if n := len(line); n > 0 && line[n-1] == '\n' {
+		line = line[:n-1]
+	}
+	if n := len(line); n > 0 && line[n-1] == '\r' {
+		line = line[:n-1]
+	}
+	return line
+}
+
+// Tail remembers the last lines of output, to tell why a process ended. The
+// zero value is ready; it is safe for concurrent use.
+type Tail struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+const (
+	tailLines     = 20
+	tailLineBytes = 512
+)
+
+// Add appends a line and forgets the oldest.
+func (t *Tail) Add(text []byte) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if len(t.lines) == tailLines {
+		t.lines = slices.Delete(t.lines, 0, 1)
+	}
+	t.lines = append(t.lines, string(text[:min(len(text), tailLineBytes)]))
+}
+
+// String gives the lines, oldest first.
+func (t *Tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return strings.Join(t.lines, "\n")
+}

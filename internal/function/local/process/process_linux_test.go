@@ -1,0 +1,50 @@
+package process_test
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/weir-gateway/weir/internal/function/local/process"
+)
+
+func ownSession() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }
+
+// alive tells whether pid runs; a zombie does not.
+func alive(pid int) bool {
+	stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return false
+	}
+	_, rest, _ := strings.Cut(string(stat), ") ")
+	return rest != "" && rest[0] != 'Z' && rest[0] != 'X'
+}
+
+func killPID(t *testing.T, pid int) {
+	t.Helper()
+	must(t, syscall.Kill(pid, syscall.SIGKILL))
+}
+
+// guardOf finds the guard among the children of a gateway, 0 where there is none.
+func guardOf(t *testing.T, gateway int) int {
+	t.Helper()
+	files, err := filepath.Glob("/proc/[0-9]*/cmdline")
+	must(t, err)
+	for _, file := range files {
+		cmdline, err := os.ReadFile(file)
+		if err != nil || !bytes.Contains(cmdline, []byte(process.GuardArgument)) {
+			continue
+		}
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
+		must(t, err)
+		stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+		if err == nil && alive(pid) && strings.Contains(string(stat), ") S "+strconv.Itoa(gateway)+" ") {
+			return pid
+		}
+	}
+	return 0
+}

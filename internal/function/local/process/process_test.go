@@ -1,0 +1,299 @@
+package process_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/weir-gateway/weir/internal/function/local/process"
+)
+
+// The test binary plays several parts besides running tests: the guard, a
+// function with children and a gateway that is killed.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 {
+		switch os.Args[1] {
+		case process.GuardArgument:
+			if err := process.GuardMain(os.Args[2:], os.Stdin, os.Stdout); err != nil {
+				fmt.Fprintln(os.Stderr, err)
+				os.Exit(1)
+			}
+			os.Exit(0)
+		case "gateway":
+			gateway()
+		case "function":
+			function(os.Args[2:])
+		}
+	}
+	goleak.VerifyTestMain(m)
+}
+
+// gateway starts a function that starts children, says who they are, and waits
+// to be killed.
+func gateway() {
+	host := process.NewHost(guardCommand(), slog.New(slog.DiscardHandler))
+	if err := host.Open(); err != nil {
+		panic(err)
+	}
+	_, err := host.Start(process.Spec{
+		Path: self(), Args: []string{"function", "tree"},
+		Env:  func(temp string) []string { return []string{"TMPDIR=" + temp} },
+		Line: func(l process.Line) { fmt.Printf("%s\n", l.Text) },
+	})
+	if err != nil {
+		panic(err)
+	}
+	select {}
+}
+
+// function prints its pid and sleeps; "tree" starts a child in its group and one
+// that leaves it.
+func function(args []string) {
+	fmt.Println("pid", os.Getpid())
+	if len(args) > 0 && args[0] == "tree" {
+		for _, leaves := range []bool{false, true} {
+			cmd := exec.Command(self(), "function")
+			cmd.Stdout = os.Stdout
+			if leaves {
+				cmd.SysProcAttr = ownSession()
+			}
+			if err := cmd.Start(); err != nil {
+				panic(err)
+			}
+		}
+	}
+	select {}
+}
+
+func self() string {
+	path, err := os.Executable()
+	if err != nil {
+		panic(err)
+	}
+	return path
+}
+
+func guardCommand() []string { return []string{self(), process.GuardArgument} }
+
+func TestAKilledGatewayLeavesNoProcessBehind(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("the escaped child is only found on Linux")
+	}
+	gateway := exec.Command(self(), "gateway")
+	out, err := gateway.StdoutPipe()
+	must(t, err)
+	must(t, gateway.Start())
+	pids := readPIDs(t, out, 3)
+	for _, pid := range pids {
+		if !alive(pid) {
+			t.Fatalf("process %d should run before the gateway is killed", pid)
+		}
+	}
+	must(t, gateway.Process.Kill())
+	_ = gateway.Wait()
+	killed := time.Now()
+	eventually(t, func() bool {
+		return !alive(pids[0]) && !alive(pids[1]) && !alive(pids[2])
+	}, "processes %v are alive after their gateway was killed", pids)
+	t.Logf("all gone after %v", time.Since(killed))
+}
+
+func TestStopEndsTheWholeTree(t *testing.T) {
+	host := open(t)
+	var out pidLines
+	p, err := host.Start(process.Spec{Path: self(), Args: []string{"function", "tree"}, Env: noEnv, Line: out.take})
+	must(t, err)
+	eventually(t, func() bool { return len(out.pids()) == 3 }, "the tree did not start")
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	p.Stop(ctx)
+	for _, pid := range out.pids() {
+		if runtime.GOOS == "linux" && alive(pid) {
+			t.Errorf("process %d is alive after Stop", pid)
+		}
+	}
+	if !strings.Contains(p.Exit(), "killed") && runtime.GOOS != "windows" {
+		t.Errorf("exit is %q, want one by the kill signal", p.Exit())
+	}
+}
+
+func TestAKilledGuardIsReplacedAndKnowsAllGroups(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("the guard is found by /proc")
+	}
+	gateway := exec.Command(self(), "gateway")
+	out, err := gateway.StdoutPipe()
+	must(t, err)
+	must(t, gateway.Start())
+	pids := readPIDs(t, out, 3)
+	first := guardOf(t, gateway.Process.Pid)
+	killPID(t, first)
+	eventually(t, func() bool {
+		second := guardOf(t, gateway.Process.Pid)
+		return second != 0 && second != first
+	}, "the guard was not replaced")
+	// The new guard may still be on its way to being told; a gateway that dies
+	// only now is the case that matters.
+	must(t, gateway.Process.Kill())
+	_ = gateway.Wait()
+	eventually(t, func() bool { return !alive(pids[0]) && !alive(pids[1]) && !alive(pids[2]) }, "processes %v are alive", pids)
+}
+
+func TestLinesAreCutAndCounted(t *testing.T) {
+	host := open(t)
+	var mu sync.Mutex
+	var lines []process.Line
+	p, err := host.Start(process.Spec{
+		Path: "/bin/sh", Args: []string{"-c", `echo one; head -c 1000000 /dev/zero | tr '\0' x; echo; printf last`}, Env: noEnvWithPath,
+		Line: func(l process.Line) {
+			mu.Lock()
+			defer mu.Unlock()
+			l.Text = bytes.Clone(l.Text)
+			lines = append(lines, l)
+		},
+	})
+	must(t, err)
+	<-p.Done()
+	if len(lines) != 3 {
+		t.Fatalf("%d lines, want 3", len(lines))
+	}
+	if got := lines[1]; len(got.Text) != process.MaxLine || got.Cut != 1000000-process.MaxLine {
+		t.Errorf("the long line has %d bytes and %d cut, want %d and %d", len(got.Text), got.Cut, process.MaxLine, 1000000-process.MaxLine)
+	}
+	if string(lines[0].Text) != "one" || string(lines[2].Text) != "last" {
+		t.Errorf("lines are %q and %q", lines[0].Text, lines[2].Text)
+	}
+}
+
+func TestTheEnvironmentIsWhatWasSaidAndNoMore(t *testing.T) {
+	t.Setenv("GATEWAY_SECRET", "do not leak")
+	host := open(t)
+	var mu sync.Mutex
+	var names []string
+	p, err := host.Start(process.Spec{
+		Path: "/usr/bin/env", Env: func(temp string) []string { return []string{"A=1", "TMPDIR=" + temp} },
+		Line: func(l process.Line) {
+			mu.Lock()
+			defer mu.Unlock()
+			name, _, _ := strings.Cut(string(l.Text), "=")
+			names = append(names, name)
+		},
+	})
+	must(t, err)
+	<-p.Done()
+	if got := strings.Join(names, " "); got != "A TMPDIR "+process.InstanceVariable {
+		t.Errorf("the environment has %s", got)
+	}
+}
+
+func TestTheTemporaryFolderGoesWithItsInstance(t *testing.T) {
+	host := open(t)
+	var dir string
+	p, err := host.Start(process.Spec{
+		Path: self(), Args: []string{"function"}, Line: func(process.Line) {},
+		Env: func(temp string) []string { dir = temp; return nil },
+	})
+	must(t, err)
+	if _, err := os.Stat(dir); err != nil {
+		t.Errorf("no temporary folder: %v", err)
+	}
+	p.Kill()
+	<-p.Done()
+	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+		t.Errorf("%s is still there (%v)", dir, err)
+	}
+}
+
+func TestAMissingProgramIsToldByName(t *testing.T) {
+	host := open(t)
+	path := filepath.Join(t.TempDir(), "nothing")
+	_, err := host.Start(process.Spec{Path: path, Env: noEnv})
+	if err == nil || !strings.Contains(err.Error(), path) {
+		t.Errorf("error is %v, want one that names %s", err, path)
+	}
+}
+
+func TestGuardRefusesStrangeArguments(t *testing.T) {
+	for _, args := range [][]string{nil, {"token"}, {"token", "/"}, {"", "/tmp/weir-functions-"}, {"a", "/tmp/weir-functions-b"}} {
+		if err := process.GuardMain(args, strings.NewReader(""), io.Discard); err == nil {
+			t.Errorf("GuardMain(%q) ran", args)
+		}
+	}
+}
+
+func open(t *testing.T) *process.Host {
+	t.Helper()
+	host := process.NewHost(guardCommand(), slog.New(slog.DiscardHandler))
+	must(t, host.Open())
+	t.Cleanup(host.Close)
+	return host
+}
+
+func noEnv(string) []string         { return nil }
+func noEnvWithPath(string) []string { return []string{"PATH=/usr/bin:/bin"} }
+
+type pidLines struct {
+	mu   sync.Mutex
+	list []int
+}
+
+func (p *pidLines) take(l process.Line) {
+	if text, ok := strings.CutPrefix(string(l.Text), "pid "); ok {
+		pid, _ := strconv.Atoi(text)
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.list = append(p.list, pid)
+	}
+}
+
+func (p *pidLines) pids() []int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]int(nil), p.list...)
+}
+
+func readPIDs(t *testing.T, out io.Reader, n int) []int {
+	t.Helper()
+	var p pidLines
+	lines := bufio.NewScanner(out)
+	for len(p.pids()) < n && lines.Scan() {
+		p.take(process.Line{Text: lines.Bytes()})
+	}
+	if len(p.pids()) < n {
+		t.Fatal("the gateway did not tell its processes")
+	}
+	return p.pids()
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// eventually polls until ok holds or five seconds are over.
+func eventually(t *testing.T, ok func() bool, format string, args ...any) {
+	t.Helper()
+	deadline := time.Now().Add(5 * time.Second)
+	for !ok() {
+		if time.Now().After(deadline) {
+			t.Fatalf(format, args...)
+		}
+		<-time.After(5 * time.Millisecond)
+	}
+}
