@@ -1,6 +1,47 @@
 // Package expr is CEL as Weir speaks it: expressions over a request, checked
-// when a config is loaded and run against an exchange. See the design's
-// sections 3 (names) and 3.3 (numbers).
+// when a config is loaded and run against an exchange.
+//
+// # Names
+//
+//	request.method  .path  .query  .host  .scheme  .id      strings
+//	request.headers['x']  request.cookies['x']              strings; headers in any case
+//	request.body                                            the JSON body
+//	path.NAME or path['NAME']                               what the route's host and path captured
+//	query.NAME or query['NAME']                             the first value, decoded
+//	host                                                    the host as routing sees it
+//	client.ip  client.scheme                                strings
+//	auth.sub  .iss  .id  .method                            strings
+//	auth.scopes  auth.claims  auth.has('scope')             list, map, whole scopes
+//	response.status  .headers  .body                        scope Response
+//	steps.NAME.status  .headers  .body                      scope Steps
+//
+// A header, cookie, query value or parameter that is not there is the empty string,
+// never an error; has(request.headers.x) and 'x' in query tell whether it is
+// there. A header that came several times is its values joined by ", " (RFC 9110
+// section 5.3), so that no second line hides behind the first. Without an
+// identity auth.sub is empty and auth.has() is false. host is a string, so
+// captures of a host pattern are found under path too.
+//
+// # Functions
+//
+// Those of CEL's standard library and its extensions for strings, encoders,
+// math and lists, all of them pure, and
+//
+//	auth.has(scope)                          true where the caller has this whole scope
+//	cidr(prefix).contains(address)           cidr takes one prefix or a list of them
+//
+// An address or prefix that is none is an error. Regular expressions are RE2.
+//
+// # Numbers
+//
+// JSON integers are CEL ints, all other JSON numbers doubles, and the two mix in
+// arithmetic and comparison. A number that is only passed on keeps its own text.
+//
+// # Limits
+//
+// A source has at most 16 KiB, an evaluation costs at most a million CEL units and
+// gives at most 8 MiB; what is larger is an error. Every error of an
+// evaluation is for the caller to deny.
 package expr
 
 import (
@@ -20,7 +61,7 @@ const (
 // Type is what an expression must give.
 type Type uint8
 
-// The types.
+// The types. String is any text, number or truth value, for they all have a text.
 const (
 	Any Type = iota
 	Bool
@@ -28,20 +69,32 @@ const (
 )
 
 // Input is what an expression is run over. Request must belong to an exchange.
+// It is only read and may be used again.
 type Input struct {
 	Request  *http.Request
 	Response *http.Response
 	// RequestBody and ResponseBody give the decoded JSON bodies where the
-	// expression reads them (see Program.Reads); nil otherwise.
+	// expression reads them (see Program.Reads); nil otherwise. A body is a
+	// jsonx.Value, or what encoding/json would give with UseNumber.
 	RequestBody  func() (any, error)
 	ResponseBody func() (any, error)
 	// Steps gives a finished step of a composition.
 	Steps func(name string) (StepResult, bool)
 }
 
-// StepResult is what a composition's step gave.
+// StepResult is what a composition's step gave; Body as in Input.
 type StepResult struct {
 	Status int
 	Header http.Header
 	Body   any
+}
+
+// Reads tells at load time what an expression will ask for. Lists are sorted
+// and name each thing once.
+type Reads struct {
+	RequestBody  bool
+	ResponseBody bool
+	Auth         bool     // who is calling
+	Steps        []string // of a composition: the edges of its graph
+	Params       []string // path.NAME: what the route's pattern has to capture
 }

@@ -1,0 +1,137 @@
+package expr
+
+import (
+	"fmt"
+	"sync"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/ast"
+	"cel.dev/cel-go/common/types"
+)
+
+// The limits of an expression and of one evaluation.
+const (
+	maxSource = 16 << 10  // bytes of source
+	maxNodes  = 4096      // nodes of the syntax tree, expanded macros included
+	maxNested = 64        // depth of nesting
+	maxRegex  = 1000      // instructions of a compiled regular expression
+	maxCost   = 1_000_000 // CEL cost units of an evaluation
+	maxOutput = 8 << 20   // bytes of a result, roughly
+	maxRange  = 10_000    // elements of lists.range
+)
+
+// environment is the one table of names and functions; scopes are held by the
+// walk over names, so that a name that exists elsewhere is told from a typo.
+var environment = sync.OnceValues(newEnvironment)
+
+// Check tells what is wrong with source, as an *Error, or nil.
+func Check(source string, want Type, scope Scope) error {
+	_, err := Compile(source, want, scope) // the plan finds bad constants: prefixes, regular expressions
+	return err
+}
+
+// Compile checks source and plans it. An error is an *Error. The Program may be
+// used by any number of goroutines.
+func Compile(source string, want Type, scope Scope) (*Program, error) {
+	checked, reads, err := analyse(source, want, scope)
+	if err != nil {
+		return nil, err
+	}
+	program, err := plan(checked)
+	if err != nil {
+		return nil, &Error{Line: 1, Col: 1, Text: err.Error()}
+	}
+	return &Program{source: source, program: program, reads: reads}, nil
+}
+
+// analyse parses source, resolves its names within scope and checks its types.
+func analyse(source string, want Type, scope Scope) (*cel.Ast, Reads, error) {
+	if len(source) > maxSource {
+		return nil, Reads{}, &Error{Line: 1, Col: 1, Text: fmt.Sprintf("the expression is longer than %d bytes", maxSource)}
+	}
+	env, err := environment()
+	if err != nil {
+		return nil, Reads{}, fmt.Errorf("cel environment: %w", err)
+	}
+	parsed, issues := env.Parse(source)
+	if issues.Err() != nil {
+		return nil, Reads{}, syntaxError(source, issues)
+	}
+	tree := parsed.NativeRep()
+	names := &resolver{env: env, scope: scope, info: tree.SourceInfo()}
+	names.walk(tree.Expr())
+	if names.err != nil {
+		return nil, Reads{}, names.err
+	}
+	checked, issues := env.Check(parsed)
+	if issues.Err() != nil {
+		return nil, Reads{}, typeError(issues)
+	}
+	if err := fits(checked, want); err != nil {
+		return nil, Reads{}, err
+	}
+	return checked, names.reads(), nil
+}
+
+// fits compares what the expression gives with what is wanted; a dynamic value
+// is compared when it is there.
+func fits(checked *cel.Ast, want Type) error {
+	out := checked.OutputType()
+	var ok bool
+	var must string
+	switch want {
+	case Bool:
+		ok, must = out.Kind() == types.BoolKind, "must be true or false"
+	case String:
+		ok, must = hasText(out.Kind()), "must be text"
+	case Any:
+		ok = out.Kind() != types.OpaqueKind
+		must = "must be a value"
+	}
+	if ok || out.Kind() == types.DynKind {
+		return nil
+	}
+	tree := checked.NativeRep()
+	e := errorAt(tree.SourceInfo(), tree.Expr().ID())
+	e.Text = must + ", this is " + describe(cel.FormatCELType(out))
+	return e
+}
+
+func hasText(k types.Kind) bool {
+	switch k {
+	case types.StringKind, types.IntKind, types.UintKind, types.DoubleKind, types.BoolKind:
+		return true
+	default:
+		return false
+	}
+}
+
+// plan makes the checked tree runnable. The cost of an evaluation is only
+// counted where its worst case is not known to be below the limit: for most
+// conditions on a head it is, and counting would cost more than they do.
+func plan(checked *cel.Ast) (cel.Program, error) {
+	env, err := environment()
+	if err != nil {
+		return nil, fmt.Errorf("cel environment: %w", err)
+	}
+	options := []cel.ProgramOption{
+		cel.EvalOptions(cel.OptOptimize),
+		cel.CustomDecoratorV2(settleArguments(checked.NativeRep())),
+		cel.CustomDecoratorV2(foldPrefixes),
+	}
+	estimate, err := env.EstimateCost(checked, sizes{})
+	if err != nil || estimate.Max > maxCost {
+		options = append(options, cel.CostLimit(maxCost))
+	}
+	program, err := env.Program(checked, options...)
+	if err != nil {
+		return nil, fmt.Errorf("the expression cannot be planned: %w", err)
+	}
+	return program, nil
+}
+
+// errorAt makes an Error at the place of a node.
+func errorAt(info *ast.SourceInfo, id int64) *Error {
+	at := info.GetStartLocation(id)
+	return &Error{Line: max(at.Line(), 1), Col: max(at.Column()+1, 1)}
+}

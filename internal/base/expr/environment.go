@@ -1,0 +1,182 @@
+package expr
+
+import (
+	"fmt"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/cost"
+	"cel.dev/cel-go/common/env"
+	"cel.dev/cel-go/common/operators"
+	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/common/types/ref"
+	"cel.dev/cel-go/ext"
+)
+
+// The names of Weir's own types in CEL.
+const (
+	stepType   = "weir.Step"
+	authType   = "weir.Auth"
+	prefixType = "weir.Prefix"
+)
+
+var (
+	celStep   = cel.ObjectType(stepType)
+	celAuth   = cel.OpaqueType(authType)
+	celPrefix = cel.OpaqueType(prefixType)
+	celFields = cel.MapType(cel.StringType, cel.StringType)
+)
+
+// variables are all names with their types. `request.method` is one variable
+// with a dot in its name: reading it costs one look-up and no object.
+var variables = map[string]*cel.Type{
+	"request.method":   cel.StringType,
+	"request.path":     cel.StringType,
+	"request.query":    cel.StringType,
+	"request.headers":  celFields,
+	"request.cookies":  celFields,
+	"request.host":     cel.StringType,
+	"request.scheme":   cel.StringType,
+	"request.body":     cel.DynType,
+	"request.id":       cel.StringType,
+	"path":             celFields,
+	"query":            celFields,
+	"host":             cel.StringType,
+	"client.ip":        cel.StringType,
+	"client.scheme":    cel.StringType,
+	"auth":             celAuth,
+	"auth.sub":         cel.StringType,
+	"auth.iss":         cel.StringType,
+	"auth.id":          cel.StringType,
+	"auth.method":      cel.StringType,
+	"auth.scopes":      cel.ListType(cel.StringType),
+	"auth.claims":      cel.MapType(cel.StringType, cel.DynType),
+	"response.status":  cel.IntType,
+	"response.headers": celFields,
+	"response.body":    cel.DynType,
+	"steps":            cel.MapType(cel.StringType, celStep),
+}
+
+// stepFields are the fields of a step with their types.
+var stepFields = map[string]*cel.Type{
+	"status":  cel.IntType,
+	"headers": celFields,
+	"body":    cel.DynType,
+}
+
+// newEnvironment is CEL's standard library with arithmetic that mixes integers
+// and other numbers, the extensions that are pure and bounded, and Weir's names.
+func newEnvironment() (*cel.Env, error) {
+	registry, err := types.NewRegistry()
+	if err != nil {
+		return nil, fmt.Errorf("types: %w", err)
+	}
+	options := []cel.EnvOption{
+		cel.CustomTypeAdapter(adapter{}),
+		cel.CustomTypeProvider(provider{registry}),
+		cel.StdLib(cel.StdLibSubset(&env.LibrarySubset{ExcludeFunctions: []*env.Function{
+			{Name: operators.Add}, {Name: operators.Subtract}, {Name: operators.Multiply},
+			{Name: operators.Divide}, {Name: operators.Modulo}, {Name: "string"},
+		}})),
+		ext.Strings(), ext.Encoders(), ext.Math(), ext.Lists(ext.ListsMaxRangeSize(maxRange)),
+		cel.DefaultUTCTimeZone(true),
+		cel.CrossTypeNumericComparisons(true),
+		cel.ExpressionNodeLimit(maxNodes),
+		cel.ParserRecursionLimit(maxNested),
+		cel.ExpressionNestingDepthLimit(maxNested),
+		cel.RegexProgramSizeLimit(maxRegex),
+	}
+	for name, t := range variables {
+		options = append(options, cel.Variable(name, t))
+	}
+	options = append(options, ownFunctions()...)
+	options = append(options, arithmetic()...)
+	return cel.NewCustomEnv(options...)
+}
+
+// ownFunctions are Weir's additions to CEL.
+func ownFunctions() []cel.EnvOption {
+	return []cel.EnvOption{
+		cel.Function("has", cel.MemberOverload("auth_has_scope", []*cel.Type{celAuth, cel.StringType}, cel.BoolType,
+			cel.BinaryBinding(hasScope))),
+		cel.Function("cidr",
+			cel.Overload("cidr_string", []*cel.Type{cel.StringType}, celPrefix, cel.UnaryBinding(parsePrefixes)),
+			cel.Overload("cidr_list", []*cel.Type{cel.ListType(cel.StringType)}, celPrefix, cel.UnaryBinding(parsePrefixes))),
+		cel.Function("contains", cel.MemberOverload("cidr_contains_string", []*cel.Type{celPrefix, cel.StringType}, cel.BoolType,
+			cel.BinaryBinding(prefixContains))),
+	}
+}
+
+// provider adds the type of steps to those that CEL knows.
+type provider struct{ *types.Registry }
+
+func (p provider) FindStructType(name string) (*types.Type, bool) {
+	if name == stepType {
+		return types.NewTypeTypeWithParam(celStep), true
+	}
+	return p.Registry.FindStructType(name)
+}
+
+func (p provider) FindStructFieldNames(name string) ([]string, bool) {
+	if name == stepType {
+		return sortedKeys(stepFields), true
+	}
+	return p.Registry.FindStructFieldNames(name)
+}
+
+func (p provider) FindStructFieldType(name, field string) (*types.FieldType, bool) {
+	if name != stepType {
+		return p.Registry.FindStructFieldType(name, field)
+	}
+	t, ok := stepFields[field]
+	if !ok {
+		return nil, false
+	}
+	return &types.FieldType{
+		Type:  t,
+		IsSet: func(any) bool { return true },
+		GetFrom: func(target any) (any, error) {
+			s, ok := target.(*step)
+			if !ok {
+				return nil, fmt.Errorf("%T is no step", target)
+			}
+			return s.field(field), nil
+		},
+	}, true
+}
+
+// NewValue refuses to make a step: expressions only read them.
+func (p provider) NewValue(name string, fields map[string]ref.Val) ref.Val {
+	if name == stepType {
+		return types.NewErr("a step cannot be made")
+	}
+	return p.Registry.NewValue(name, fields)
+}
+
+// sizes bounds what an expression reads from a request's head. What it says
+// nothing about, above all JSON bodies, has no bound.
+type sizes struct{}
+
+// The most that a head's field values and counts come to.
+const (
+	headBytes  = 64 << 10
+	headFields = 512
+)
+
+func (sizes) EstimateSize(node cost.AstNode) *cost.SizeEstimate {
+	path := node.Path()
+	if len(path) == 0 || path[0] == "steps" || path[0] == "auth.claims" {
+		return nil
+	}
+	switch node.Type().Kind() {
+	case types.StringKind:
+		return &cost.SizeEstimate{Max: headBytes}
+	case types.MapKind, types.ListKind:
+		return &cost.SizeEstimate{Max: headFields}
+	default:
+		return nil
+	}
+}
+
+func (sizes) EstimateCallCost(string, string, *cost.AstNode, []cost.AstNode) *cost.CallEstimate {
+	return nil
+}

@@ -1,0 +1,73 @@
+package expr
+
+import (
+	"fmt"
+	"strings"
+
+	"cel.dev/cel-go/cel"
+)
+
+// Error is what is wrong with an expression. Line and Col begin at 1 and count
+// within the source; columns count runes. Fix says what to do, or is empty.
+type Error struct {
+	Line, Col int
+	Text, Fix string
+}
+
+func (e *Error) Error() string {
+	s := fmt.Sprintf("%d:%d: %s", e.Line, e.Col, e.Text)
+	if e.Fix != "" {
+		s += "; " + e.Fix
+	}
+	return s
+}
+
+// describe puts a CEL type into words.
+func describe(celType string) string {
+	name, _, _ := strings.Cut(celType, "(")
+	switch name {
+	case "string":
+		return "a string"
+	case "int", "uint":
+		return "an integer"
+	case "double":
+		return "a number"
+	case "bool":
+		return "true or false"
+	case "bytes":
+		return "bytes"
+	case "list":
+		return "a list"
+	case "map":
+		return "a map"
+	case "null", "null_type":
+		return "null"
+	case "google.protobuf.Timestamp", "timestamp":
+		return "a time"
+	case "google.protobuf.Duration", "duration":
+		return "a duration"
+	case stepType:
+		return "a step"
+	case authType:
+		return "the identity"
+	case prefixType:
+		return "a cidr"
+	case "type":
+		return "a type"
+	default:
+		return "a " + celType
+	}
+}
+
+// firstIssue gives the issue that stands first in the source.
+func firstIssue(issues *cel.Issues) *cel.Error {
+	list := issues.Errors()
+	first := list[0]
+	for _, e := range list[1:] {
+		a, b := e.Location, first.Location
+		if a.Line() < b.Line() || a.Line() == b.Line() && a.Column() < b.Column() {
+			first = e
+		}
+	}
+	return first
+}

@@ -1,0 +1,355 @@
+package expr
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"strconv"
+
+	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/common/types/ref"
+	"cel.dev/cel-go/common/types/traits"
+
+	"github.com/weir-gateway/weir/internal/base/jsonx"
+)
+
+// adapter makes CEL values of Go ones, JSON above all.
+type adapter struct{}
+
+// NativeToValue implements types.Adapter.
+func (adapter) NativeToValue(v any) ref.Val {
+	switch v := v.(type) {
+	case ref.Val:
+		return v
+	case nil:
+		return types.NullValue
+	case string:
+		return types.String(v)
+	case jsonx.Value:
+		return fromJSON(v)
+	case json.Number:
+		return fromNumber(string(v))
+	case []any:
+		return types.NewDynamicList(adapter{}, v)
+	case []string:
+		return types.NewStringList(adapter{}, v)
+	case map[string]any:
+		return types.NewStringInterfaceMap(adapter{}, v)
+	default:
+		return types.DefaultTypeAdapter.NativeToValue(v)
+	}
+}
+
+func fromJSON(v jsonx.Value) ref.Val {
+	switch v.Kind() {
+	case jsonx.Bool:
+		return types.Bool(v.Bool())
+	case jsonx.Number:
+		return fromNumber(v.Raw())
+	case jsonx.String:
+		return types.String(v.Text())
+	case jsonx.List:
+		return &list{value: v}
+	case jsonx.Object:
+		return &object{value: v}
+	default:
+		return types.NullValue
+	}
+}
+
+// list is a JSON list that nobody decoded. Where plain is set its numbers are
+// CEL's own, for functions that know no others (see settle).
+type list struct {
+	value jsonx.Value
+	plain bool
+}
+
+func (l *list) element(v jsonx.Value) ref.Val { return element(v, l.plain) }
+
+func element(v jsonx.Value, plain bool) ref.Val {
+	e := fromJSON(v)
+	if plain {
+		return settle(e)
+	}
+	return e
+}
+
+// decoded is l as a list of CEL's own kind.
+func (l *list) decoded() traits.Lister {
+	elements := make([]ref.Val, 0, l.value.Len())
+	for v := range l.value.Elements() {
+		elements = append(elements, l.element(v))
+	}
+	decoded, _ := types.NewRefValList(adapter{}, elements).(traits.Lister)
+	return decoded
+}
+
+// Add implements traits.Adder.
+func (l *list) Add(other ref.Val) ref.Val {
+	if o, ok := other.(*list); ok {
+		return l.decoded().Add(o.decoded())
+	}
+	return l.decoded().Add(other)
+}
+
+// Contains implements traits.Container.
+func (l *list) Contains(want ref.Val) ref.Val {
+	want = settle(want)
+	for v := range l.value.Elements() {
+		if types.Equal(settle(fromJSON(v)), want) == types.True {
+			return types.True
+		}
+	}
+	return types.False
+}
+
+// Get implements traits.Indexer.
+func (l *list) Get(index ref.Val) ref.Val {
+	i, err := types.GetOrError(index)
+	if err != nil {
+		return types.WrapErr(err)
+	}
+	v := l.value.At(i)
+	if v.Kind() == jsonx.Invalid {
+		return types.NewErr("index %d is outside of a list of %d", i, l.value.Len())
+	}
+	return l.element(v)
+}
+
+// Iterator implements traits.Iterable.
+func (l *list) Iterator() traits.Iterator { return l.decoded().Iterator() }
+
+// Size implements traits.Sizer.
+func (l *list) Size() ref.Val { return types.Int(l.value.Len()) }
+
+// Equal implements ref.Val.
+func (l *list) Equal(other ref.Val) ref.Val {
+	o, ok := other.(traits.Lister)
+	if !ok || o.Size() != l.Size() {
+		return types.False
+	}
+	i := types.Int(0)
+	for v := range l.value.Elements() {
+		if types.Equal(settle(fromJSON(v)), settle(o.Get(i))) != types.True {
+			return types.False
+		}
+		i++
+	}
+	return types.True
+}
+
+// Type implements ref.Val.
+func (l *list) Type() ref.Type { return types.ListType }
+
+// Value implements ref.Val.
+func (l *list) Value() any { return l.value }
+
+// ConvertToType implements ref.Val.
+func (l *list) ConvertToType(t ref.Type) ref.Val { return l.decoded().ConvertToType(t) }
+
+// ConvertToNative implements ref.Val.
+func (l *list) ConvertToNative(t reflect.Type) (any, error) { return l.decoded().ConvertToNative(t) }
+
+// object is a JSON object that nobody decoded; plain as in list.
+type object struct {
+	value jsonx.Value
+	plain bool
+}
+
+// Find implements traits.Mapper.
+func (o *object) Find(key ref.Val) (ref.Val, bool) {
+	name, ok := key.(types.String)
+	if !ok {
+		return nil, false
+	}
+	v, found := o.value.Get(string(name))
+	if !found {
+		return nil, false
+	}
+	return element(v, o.plain), true
+}
+
+// Get implements traits.Indexer.
+func (o *object) Get(key ref.Val) ref.Val {
+	if v, found := o.Find(key); found {
+		return v
+	}
+	return types.NewErr("no such key: %v", key)
+}
+
+// Contains implements traits.Container.
+func (o *object) Contains(key ref.Val) ref.Val {
+	_, found := o.Find(key)
+	return types.Bool(found)
+}
+
+// names lists the members, each once.
+func (o *object) names() []string {
+	list, seen := make([]string, 0, o.value.Len()), make(map[string]bool, o.value.Len())
+	for name := range o.value.Members() {
+		if !seen[name] {
+			seen[name] = true
+			list = append(list, name)
+		}
+	}
+	return list
+}
+
+// Iterator implements traits.Iterable.
+func (o *object) Iterator() traits.Iterator {
+	names, _ := types.NewStringList(adapter{}, o.names()).(traits.Iterable)
+	return names.Iterator()
+}
+
+// Size implements traits.Sizer.
+func (o *object) Size() ref.Val { return types.Int(o.value.Len()) }
+
+// Equal implements ref.Val.
+func (o *object) Equal(other ref.Val) ref.Val {
+	m, ok := other.(traits.Mapper)
+	if !ok {
+		return types.False
+	}
+	names := o.names()
+	if m.Size() != types.Int(len(names)) {
+		return types.False
+	}
+	for _, name := range names {
+		mine, _ := o.value.Get(name)
+		theirs, found := m.Find(types.String(name))
+		if !found || types.Equal(settle(fromJSON(mine)), settle(theirs)) != types.True {
+			return types.False
+		}
+	}
+	return types.True
+}
+
+// Type implements ref.Val.
+func (o *object) Type() ref.Type { return types.MapType }
+
+// Value implements ref.Val.
+func (o *object) Value() any { return o.value }
+
+// ConvertToType implements ref.Val.
+func (o *object) ConvertToType(t ref.Type) ref.Val {
+	switch t {
+	case types.MapType:
+		return o
+	case types.TypeType:
+		return types.MapType
+	default:
+		return types.NewErr("type conversion error from 'map' to '%s'", t)
+	}
+}
+
+// ConvertToNative implements ref.Val.
+func (o *object) ConvertToNative(t reflect.Type) (any, error) {
+	return types.NewDynamicMap(adapter{}, o.value.Any()).ConvertToNative(t)
+}
+
+var errTooLarge = fmt.Errorf("the result is larger than %d bytes", maxOutput)
+
+// exporter turns a CEL value into a Go tree that does not depend on the run.
+type exporter struct{ left int }
+
+// maxDepth bounds the nesting of a result.
+const maxDepth = 256
+
+// spend counts bytes that the result will roughly have.
+func (e *exporter) spend(n int) error {
+	e.left -= n
+	if e.left < 0 {
+		return errTooLarge
+	}
+	return nil
+}
+
+func (e *exporter) export(v ref.Val, depth int) (any, error) {
+	if depth > maxDepth {
+		return nil, errors.New("the result is nested too deeply")
+	}
+	switch v := v.(type) {
+	case types.String:
+		return string(v), e.spend(len(v))
+	case types.Bool:
+		return bool(v), e.spend(5)
+	case types.Int:
+		return int64(v), e.spend(8)
+	case types.Uint:
+		return uint64(v), e.spend(8)
+	case types.Double:
+		return float64(v), e.spend(8)
+	case types.Null:
+		return nil, e.spend(4)
+	case types.Bytes:
+		return []byte(v), e.spend(len(v))
+	case *numeral:
+		return json.Number(v.text), e.spend(len(v.text))
+	case *list:
+		return v.value, e.spend(len(v.value.Raw()))
+	case *object:
+		return v.value, e.spend(len(v.value.Raw()))
+	case *fields:
+		return v.native(), e.spend(headBytes)
+	case types.Timestamp, types.Duration:
+		return e.export(v.ConvertToType(types.StringType), depth)
+	case traits.Mapper:
+		return e.exportMap(v, depth)
+	case traits.Lister:
+		return e.exportList(v, depth)
+	default:
+		return nil, fmt.Errorf("%s has no JSON form", describe(v.Type().TypeName()))
+	}
+}
+
+func (e *exporter) exportList(l traits.Lister, depth int) (any, error) {
+	out := []any{}
+	for it := l.Iterator(); it.HasNext() == types.True; {
+		v, err := e.export(it.Next(), depth+1)
+		if err != nil {
+			return nil, err
+		}
+		if err := e.spend(1); err != nil {
+			return nil, err
+		}
+		out = append(out, v)
+	}
+	return out, nil
+}
+
+func (e *exporter) exportMap(m traits.Mapper, depth int) (any, error) {
+	out := map[string]any{}
+	for it := m.Iterator(); it.HasNext() == types.True; {
+		key := it.Next()
+		name, err := keyText(key)
+		if err != nil {
+			return nil, err
+		}
+		v, err := e.export(m.Get(key), depth+1)
+		if err != nil {
+			return nil, err
+		}
+		if err := e.spend(len(name) + 4); err != nil {
+			return nil, err
+		}
+		out[name] = v
+	}
+	return out, nil
+}
+
+// keyText is a map's key as a member's name.
+func keyText(key ref.Val) (string, error) {
+	switch k := key.(type) {
+	case types.String:
+		return string(k), nil
+	case types.Int:
+		return strconv.FormatInt(int64(k), 10), nil
+	case types.Uint:
+		return strconv.FormatUint(uint64(k), 10), nil
+	case types.Bool:
+		return strconv.FormatBool(bool(k)), nil
+	default:
+		return "", fmt.Errorf("%s cannot name a member", describe(key.Type().TypeName()))
+	}
+}

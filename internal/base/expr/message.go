@@ -1,0 +1,148 @@
+package expr
+
+import (
+	"regexp"
+	"strings"
+
+	"cel.dev/cel-go/cel"
+)
+
+// syntaxError puts what CEL's parser says into words.
+func syntaxError(source string, issues *cel.Issues) *Error {
+	issue := firstIssue(issues)
+	e := &Error{Line: max(issue.Location.Line(), 1), Col: max(issue.Location.Column()+1, 1)}
+	message := strings.TrimPrefix(issue.Message, "Syntax error: ")
+	e.Text = message
+	switch {
+	case strings.TrimSpace(source) == "":
+		e.Text, e.Fix = "the expression is empty", ""
+	case strings.Contains(message, "'<EOF>'"):
+		e.Text = "the expression ends too early"
+	case strings.Contains(message, "token recognition error at: '='"):
+		e.Text, e.Fix = "a single = compares nothing", "write == to compare"
+	case strings.Contains(message, "token recognition error at: '&"):
+		e.Text, e.Fix = "a single & means nothing", "write && for and"
+	case strings.Contains(message, "token recognition error at: '|"):
+		e.Text, e.Fix = "a single | means nothing", "write || for or"
+	case strings.Contains(message, "token recognition error"):
+		e.Text = "this cannot be read: " + message[strings.Index(message, "at: ")+4:]
+	default:
+		if m := offending.FindStringSubmatch(message); m != nil {
+			e.Text, e.Fix = "'"+m[1]+"' is not expected here", wordOperators[m[1]]
+		}
+	}
+	return e
+}
+
+var offending = regexp.MustCompile(`^(?:mismatched|extraneous|no viable alternative at) input '([^']*)'`)
+
+// wordOperators are what other languages call CEL's operators.
+var wordOperators = map[string]string{
+	"and": "write && for and",
+	"or":  "write || for or",
+	"not": "write ! for not",
+	"is":  "write == to compare",
+}
+
+var (
+	noOverload  = regexp.MustCompile(`^found no matching overload for '(.+)' applied to '(.*)'`)
+	wrongType   = regexp.MustCompile(`^expected type '(.+)' but found '(.+)'`)
+	noSelection = regexp.MustCompile(`^type '(.+)' does not support field selection`)
+	noRange     = regexp.MustCompile(`^expression of type '(.+)' cannot be range`)
+)
+
+// typeError puts what CEL's type checker says into words.
+func typeError(issues *cel.Issues) *Error {
+	issue := firstIssue(issues)
+	e := &Error{Line: max(issue.Location.Line(), 1), Col: max(issue.Location.Column()+1, 1), Text: issue.Message}
+	if m := noOverload.FindStringSubmatch(issue.Message); m != nil {
+		e.Text, e.Fix = mismatch(m[1], m[2])
+		return e
+	}
+	if m := wrongType.FindStringSubmatch(issue.Message); m != nil {
+		e.Text = "must be " + describe(m[1]) + ", this is " + describe(m[2])
+		return e
+	}
+	if m := noSelection.FindStringSubmatch(issue.Message); m != nil {
+		e.Text = describe(m[1]) + " has no fields"
+		return e
+	}
+	if m := noRange.FindStringSubmatch(issue.Message); m != nil {
+		e.Text = "this needs a list or a map, it is " + describe(m[1])
+	}
+	return e
+}
+
+// mismatch words a call that fits no overload. arguments is "(string, int)" or,
+// of a method, "string.(int)".
+func mismatch(function, arguments string) (text, fix string) {
+	target, rest, isMethod := strings.Cut(arguments, ".(")
+	if !isMethod {
+		target, rest = "", strings.TrimPrefix(arguments, "(")
+	}
+	var kinds []string
+	for _, t := range splitTypes(strings.TrimSuffix(rest, ")")) {
+		kinds = append(kinds, describe(t))
+	}
+	symbol, isOperator := symbols[function]
+	switch {
+	case isOperator && len(kinds) == 2:
+		return symbol + " does not go with " + kinds[0] + " and " + kinds[1], conversion(kinds)
+	case isOperator && len(kinds) == 1:
+		return symbol + " does not go with " + kinds[0], ""
+	case isMethod:
+		text = describe(target) + " has no method " + function
+	default:
+		text = function
+	}
+	if len(kinds) == 0 {
+		return text + "()", ""
+	}
+	if isMethod {
+		return text + " that takes " + strings.Join(kinds, ", "), ""
+	}
+	return text + "() does not take " + strings.Join(kinds, ", "), ""
+}
+
+// conversion suggests how to make two unlike sides alike.
+func conversion(kinds []string) string {
+	switch {
+	case kinds[0] == "a string" && (kinds[1] == "an integer" || kinds[1] == "a number"),
+		kinds[1] == "a string" && (kinds[0] == "an integer" || kinds[0] == "a number"):
+		return "headers, query and path are strings: compare with a quoted value, or convert with int(...)"
+	case kinds[0] == "an integer" && kinds[1] == "a number", kinds[0] == "a number" && kinds[1] == "an integer":
+		return "convert the integer with double(...)"
+	default:
+		return ""
+	}
+}
+
+// splitTypes splits "string, map(string, int)" at its outer commas.
+func splitTypes(list string) []string {
+	var out []string
+	depth, start := 0, 0
+	for i := range len(list) {
+		switch list[i] {
+		case '(':
+			depth++
+		case ')':
+			depth--
+		case ',':
+			if depth == 0 {
+				out = append(out, strings.TrimSpace(list[start:i]))
+				start = i + 1
+			}
+		}
+	}
+	if last := strings.TrimSpace(list[start:]); last != "" {
+		out = append(out, last)
+	}
+	return out
+}
+
+// symbols are CEL's inner names of operators as they are written.
+var symbols = map[string]string{
+	"_==_": "==", "_!=_": "!=", "_<_": "<", "_<=_": "<=", "_>_": ">", "_>=_": ">=",
+	"_+_": "+", "_-_": "-", "_*_": "*", "_/_": "/", "_%_": "%", "_&&_": "&&", "_||_": "||",
+	"!_": "!", "-_": "-", "@in": "in", "_?_:_": "? :", "_[_]": "[...]",
+}

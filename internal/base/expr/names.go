@@ -1,0 +1,306 @@
+package expr
+
+import (
+	"maps"
+	"net/http"
+	"slices"
+	"strings"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/ast"
+	"cel.dev/cel-go/common/operators"
+	"cel.dev/cel-go/common/types"
+)
+
+// scopeOf says which scope the names below a root need.
+var scopeOf = map[string]Scope{
+	"request": Request, "path": Request, "query": Request, "host": Request, "client": Request, "auth": Request,
+	"response": Response, "steps": Steps,
+}
+
+// typeNames are CEL's names of types, as in type(x) == int.
+var typeNames = []string{"bool", "bytes", "double", "int", "list", "map", "null_type", "string", "type", "uint"}
+
+// resolver walks a parsed expression before its types are checked: it finds
+// names that are not known, in words that CEL's checker does not have, and
+// notes what is read. The first problem stays in err.
+type resolver struct {
+	env   *cel.Env
+	scope Scope
+	info  *ast.SourceInfo
+	local []string // variables of the comprehensions around the current node
+	err   error
+
+	body, responseBody, auth bool
+	steps, params            []string
+}
+
+func (r *resolver) reads() Reads {
+	for _, list := range []*[]string{&r.steps, &r.params} {
+		slices.Sort(*list)
+		*list = slices.Compact(*list)
+	}
+	return Reads{RequestBody: r.body, ResponseBody: r.responseBody, Auth: r.auth, Steps: r.steps, Params: r.params}
+}
+
+func (r *resolver) fail(id int64, text, fix string) {
+	if r.err != nil {
+		return
+	}
+	e := errorAt(r.info, id)
+	e.Text, e.Fix = text, fix
+	r.err = e
+}
+
+func (r *resolver) walk(e ast.Expr) {
+	switch e.Kind() {
+	case ast.IdentKind:
+		r.chain(e.ID(), e.AsIdent(), nil)
+	case ast.SelectKind:
+		r.selection(e)
+	case ast.CallKind:
+		r.call(e)
+	case ast.ListKind:
+		for _, element := range e.AsList().Elements() {
+			r.walk(element)
+		}
+	case ast.MapKind:
+		for _, entry := range e.AsMap().Entries() {
+			r.walk(entry.AsMapEntry().Key())
+			r.walk(entry.AsMapEntry().Value())
+		}
+	case ast.StructKind:
+		r.fail(e.ID(), "there are no types to make values of", `write a map: {"name": value}`)
+	case ast.ComprehensionKind:
+		r.comprehension(e.AsComprehension())
+	default: // literals name nothing
+	}
+}
+
+func (r *resolver) comprehension(c ast.ComprehensionExpr) {
+	r.walk(c.IterRange())
+	r.walk(c.AccuInit())
+	outer := len(r.local)
+	r.local = append(r.local, c.AccuVar(), c.IterVar(), c.IterVar2())
+	r.walk(c.LoopCondition())
+	r.walk(c.LoopStep())
+	r.walk(c.Result())
+	r.local = r.local[:outer]
+}
+
+// selection handles a.b.c from its outermost select on.
+func (r *resolver) selection(e ast.Expr) {
+	root, fields := unfold(e)
+	if root.Kind() == ast.IdentKind {
+		r.chain(root.ID(), root.AsIdent(), fields)
+		return
+	}
+	r.walk(root)
+}
+
+// link is one step of a chain a.b['c'].
+type link struct {
+	id   int64
+	name string
+}
+
+// unfold takes a chain of selects and constant indexes apart.
+func unfold(e ast.Expr) (root ast.Expr, links []link) {
+	for {
+		switch {
+		case e.Kind() == ast.SelectKind:
+			links = append(links, link{e.ID(), e.AsSelect().FieldName()})
+			e = e.AsSelect().Operand()
+			continue
+		case isIndex(e):
+			if name, ok := literalString(e.AsCall().Args()[1]); ok {
+				links = append(links, link{e.ID(), name})
+				e = e.AsCall().Args()[0]
+				continue
+			}
+		}
+		slices.Reverse(links)
+		return e, links
+	}
+}
+
+func isIndex(e ast.Expr) bool {
+	return e.Kind() == ast.CallKind && e.AsCall().FunctionName() == operators.Index
+}
+
+func literalString(e ast.Expr) (string, bool) {
+	if e.Kind() != ast.LiteralKind {
+		return "", false
+	}
+	s, ok := e.AsLiteral().(types.String)
+	return string(s), ok
+}
+
+// chain resolves root.link.link, which begins with an identifier.
+func (r *resolver) chain(id int64, root string, links []link) {
+	if slices.Contains(r.local, root) || slices.Contains(typeNames, root) || root == "google" {
+		return
+	}
+	need, known := scopeOf[root]
+	switch {
+	case !known:
+		r.fail(id, quoted(root)+" is not a known name", didYouMean(root, r.roots()))
+	case need&r.scope == 0:
+		r.fail(id, quoted(root)+" is not known here", "here an expression may use "+strings.Join(r.roots(), ", "))
+	case root == "steps":
+		r.step(id, links)
+	case root == "path":
+		if len(links) > 0 {
+			r.params = append(r.params, links[0].name)
+		}
+		r.depth(links, 1, root)
+	case root == "query" || root == "host":
+		r.depth(links, 1, root)
+	default:
+		r.field(id, root, links)
+	}
+}
+
+// field resolves root.NAME of request, client, auth and response.
+func (r *resolver) field(id int64, root string, links []link) {
+	known := fieldsOf(root)
+	if len(links) == 0 {
+		r.fail(id, quoted(root)+" alone has no value", "name one of its fields: "+strings.Join(known, ", "))
+		return
+	}
+	name := root + "." + links[0].name
+	t, ok := variables[name]
+	if !ok {
+		r.fail(links[0].id, quoted(root)+" has no field "+quoted(links[0].name), orList(didYouMean(links[0].name, known), known))
+		return
+	}
+	r.body = r.body || name == "request.body"
+	r.responseBody = r.responseBody || name == "response.body"
+	r.auth = r.auth || root == "auth"
+	if t == celFields {
+		r.depth(links[1:], 1, name)
+	}
+}
+
+// step resolves steps.NAME.FIELD; names have to be literal, for the graph is
+// drawn from them.
+func (r *resolver) step(id int64, links []link) {
+	if len(links) < 2 {
+		r.fail(id, "a step is named in full", "write steps.NAME.body, .status or .headers")
+		return
+	}
+	known := sortedKeys(stepFields)
+	if !slices.Contains(known, links[1].name) {
+		r.fail(links[1].id, "a step has no field "+quoted(links[1].name), orList(didYouMean(links[1].name, known), known))
+		return
+	}
+	r.steps = append(r.steps, links[0].name)
+}
+
+// depth refuses to look into a string as if it were a map.
+func (r *resolver) depth(links []link, most int, what string) {
+	if len(links) > most {
+		r.fail(links[most].id, "the values of "+quoted(what)+" are strings and have no fields", "")
+	}
+}
+
+// roots are the first names of the current scope.
+func (r *resolver) roots() []string {
+	var names []string
+	for name, need := range scopeOf {
+		if need&r.scope != 0 {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+func (r *resolver) call(e ast.Expr) {
+	c := e.AsCall()
+	name := c.FunctionName()
+	switch {
+	case isIndex(e):
+		r.index(e)
+		return
+	case c.IsMemberFunction():
+		qualified := ""
+		if root, links := unfold(c.Target()); root.Kind() == ast.IdentKind {
+			qualified = joinChain(root.AsIdent(), links) + "." + name
+		}
+		switch {
+		case r.env.HasFunction(qualified): // math.greatest: no target, a name
+		case c.Target().Kind() == ast.IdentKind && c.Target().AsIdent() == "auth" && name == "has":
+			r.authHas(c.Target().ID())
+		default:
+			r.walk(c.Target())
+			r.function(e.ID(), name)
+		}
+	default:
+		r.function(e.ID(), name)
+	}
+	for _, arg := range c.Args() {
+		r.walk(arg)
+	}
+}
+
+func (r *resolver) authHas(id int64) {
+	if r.scope&Request == 0 {
+		r.chain(id, "auth", nil)
+	}
+	r.auth = true
+}
+
+// index resolves a[b], and spells constant header names as net/http keeps
+// them, so that a look-up at run time need not.
+func (r *resolver) index(e ast.Expr) {
+	args := e.AsCall().Args()
+	if name, ok := literalString(args[1]); ok {
+		if root, links := unfold(e); root.Kind() == ast.IdentKind {
+			if len(links) == 2 && links[0].name == "headers" {
+				args[1].SetKindCase(ast.NewExprFactory().NewLiteral(args[1].ID(), types.String(http.CanonicalHeaderKey(name))))
+			}
+			r.chain(root.ID(), root.AsIdent(), links)
+			return
+		}
+	}
+	r.walk(args[0])
+	r.walk(args[1])
+}
+
+func (r *resolver) function(id int64, name string) {
+	if r.env.HasFunction(name) || strings.ContainsAny(name, "@_") {
+		return
+	}
+	var known []string
+	for f := range r.env.Functions() {
+		if !strings.ContainsAny(f, "@_.") {
+			known = append(known, f)
+		}
+	}
+	known = append(known, "has", "all", "exists", "exists_one", "map", "filter")
+	r.fail(id, "there is no function "+quoted(name), didYouMean(name, known))
+}
+
+func joinChain(root string, links []link) string {
+	for _, l := range links {
+		root += "." + l.name
+	}
+	return root
+}
+
+// fieldsOf lists the fields of a root.
+func fieldsOf(root string) []string {
+	var fields []string
+	for name := range variables {
+		if field, ok := strings.CutPrefix(name, root+"."); ok {
+			fields = append(fields, field)
+		}
+	}
+	slices.Sort(fields)
+	return fields
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+func quoted(name string) string { return "'" + name + "'" }

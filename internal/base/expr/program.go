@@ -1,0 +1,104 @@
+package expr
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/common/types/ref"
+)
+
+// Program is a compiled expression, safe for concurrent use.
+type Program struct {
+	source  string
+	program cel.Program
+	reads   Reads
+}
+
+// Source is the text that was compiled, without the leading '='.
+func (p *Program) Source() string { return p.source }
+
+// Reads tells what evaluations ask for. The lists are the caller's own.
+func (p *Program) Reads() Reads {
+	reads := p.reads
+	reads.Steps, reads.Params = slices.Clone(reads.Steps), slices.Clone(reads.Params)
+	return reads
+}
+
+// Bool evaluates a condition. Where it fails, or gives something else than true
+// or false, the answer is an error, which a guard turns into a refusal.
+func (p *Program) Bool(in *Input) (bool, error) {
+	r := begin(in)
+	defer r.end()
+	value, err := p.eval(r)
+	if err != nil {
+		return false, err
+	}
+	truth, ok := value.(types.Bool)
+	if !ok {
+		return false, p.failed(fmt.Errorf("must be true or false, this is %s", describe(value.Type().TypeName())))
+	}
+	return bool(truth), nil
+}
+
+// String evaluates to text: numbers and truth values have theirs, as JSON writes
+// them; lists, maps and null are errors.
+func (p *Program) String(in *Input) (string, error) {
+	r := begin(in)
+	defer r.end()
+	value, err := p.eval(r)
+	if err != nil {
+		return "", err
+	}
+	switch v := value.(type) {
+	case types.String:
+		if len(v) > maxOutput {
+			return "", p.failed(errTooLarge)
+		}
+		return string(v), nil
+	case types.Int:
+		return strconv.FormatInt(int64(v), 10), nil
+	case types.Uint:
+		return strconv.FormatUint(uint64(v), 10), nil
+	case types.Double:
+		return formatDouble(float64(v)), nil
+	case types.Bool:
+		return strconv.FormatBool(bool(v)), nil
+	case *numeral:
+		return v.text, nil
+	default:
+		return "", p.failed(fmt.Errorf("must be text, this is %s", describe(value.Type().TypeName())))
+	}
+}
+
+// Value evaluates to a tree that jsonx.Append can write: nil, bool, string, int64,
+// uint64, float64, jsonx.Number, jsonx.Value (an untouched part of a body, which
+// keeps its own bytes), []any and map[string]any.
+func (p *Program) Value(in *Input) (any, error) {
+	r := begin(in)
+	defer r.end()
+	value, err := p.eval(r)
+	if err != nil {
+		return nil, err
+	}
+	out := exporter{left: maxOutput}
+	tree, err := out.export(value, 0)
+	if err != nil {
+		return nil, p.failed(err)
+	}
+	return tree, nil
+}
+
+func (p *Program) eval(r *run) (ref.Val, error) {
+	value, _, err := p.program.Eval(r)
+	if err != nil {
+		return nil, p.failed(err)
+	}
+	return value, nil
+}
+
+func (p *Program) failed(err error) error {
+	return fmt.Errorf("expression %q: %w", p.source, err)
+}

@@ -1,0 +1,210 @@
+package expr
+
+import (
+	"fmt"
+	"reflect"
+	"sync"
+
+	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/common/types/ref"
+	"cel.dev/cel-go/interpreter"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+)
+
+// run is one evaluation: the variables, found when they are asked for. Runs are
+// pooled, and nothing of one may be kept after end; the fields in it are
+// values that point back at it, so that giving one out costs nothing.
+type run struct {
+	in *Input
+	x  *exchange.Exchange
+
+	headers, cookies, query, path, responseHeaders fields
+	identity                                       identity
+}
+
+var runs = sync.Pool{New: func() any { //nolint:gochecknoglobals // a pool is no state
+	r := new(run)
+	r.identity.run = r
+	for kind, f := range map[source]*fields{
+		fromHeaders: &r.headers, fromCookies: &r.cookies, fromQuery: &r.query, fromPath: &r.path, fromResponse: &r.responseHeaders,
+	} {
+		f.run, f.source = r, kind
+	}
+	return r
+}}
+
+func begin(in *Input) *run {
+	r, _ := runs.Get().(*run)
+	r.in = in
+	if in.Request != nil {
+		r.x = exchange.Of(in.Request)
+	}
+	return r
+}
+
+func (r *run) end() {
+	r.in, r.x = nil, nil
+	r.responseHeaders.head = nil
+	runs.Put(r)
+}
+
+// Parent says that there is no outer set of variables.
+func (r *run) Parent() interpreter.Activation { return nil }
+
+// ResolveName gives the value of a variable.
+func (r *run) ResolveName(name string) (any, bool) {
+	if r.in.Request != nil {
+		if v, ok := r.requestVariable(name); ok {
+			return v, true
+		}
+		if v, ok := r.authVariable(name); ok {
+			return v, true
+		}
+	}
+	switch name {
+	case "response.status":
+		if r.in.Response != nil {
+			return types.Int(r.in.Response.StatusCode), true
+		}
+	case "response.headers":
+		if r.in.Response != nil {
+			r.responseHeaders.head = exchange.ResponseHead(r.in.Response)
+			return &r.responseHeaders, true
+		}
+	case "response.body":
+		return body(r.in.ResponseBody), true
+	case "steps":
+		return (*steps)(r), true
+	}
+	return nil, false
+}
+
+func (r *run) requestVariable(name string) (any, bool) {
+	x := r.x
+	switch name {
+	case "request.method":
+		return types.String(r.in.Request.Method), true
+	case "request.path":
+		return types.String(x.Path), true
+	case "request.query":
+		return types.String(x.Query), true
+	case "request.headers":
+		return &r.headers, true
+	case "request.cookies":
+		return &r.cookies, true
+	case "request.host":
+		return types.String(clientHost(r)), true
+	case "request.scheme", "client.scheme":
+		return types.String(x.Client.Scheme), true
+	case "request.body":
+		return body(r.in.RequestBody), true
+	case "request.id":
+		return types.String(x.ID), true
+	case "path":
+		return &r.path, true
+	case "query":
+		return &r.query, true
+	case "host":
+		return types.String(x.Host), true
+	case "client.ip":
+		return clientIP(x), true
+	default:
+		return nil, false
+	}
+}
+
+// clientHost is the authority as the client sent it.
+func clientHost(r *run) string {
+	if r.x.Client.Host != "" {
+		return r.x.Client.Host
+	}
+	return r.in.Request.Host
+}
+
+// clientIP is the client's address, "" on a Unix socket.
+func clientIP(x *exchange.Exchange) types.String {
+	if !x.Client.IP.IsValid() {
+		return ""
+	}
+	return types.String(x.Client.IP.Unmap().String())
+}
+
+func (r *run) authVariable(name string) (any, bool) {
+	id := r.x.Identity
+	if id == nil {
+		id = &nobody
+	}
+	switch name {
+	case "auth":
+		return &r.identity, true
+	case "auth.sub":
+		return types.String(id.Subject), true
+	case "auth.iss":
+		return types.String(id.Issuer), true
+	case "auth.id":
+		if r.x.Identity == nil {
+			return types.String(""), true
+		}
+		return types.String(id.ID()), true
+	case "auth.method":
+		return types.String(id.Method), true
+	case "auth.scopes":
+		return types.NewStringList(adapter{}, id.Scopes), true
+	case "auth.claims":
+		return types.NewStringInterfaceMap(adapter{}, id.Claims), true
+	default:
+		return nil, false
+	}
+}
+
+// nobody is the identity of a caller that was not authenticated. It is only read.
+var nobody exchange.Identity
+
+// body gives a decoded body as a CEL value, or the error in its place.
+func body(read func() (any, error)) ref.Val {
+	if read == nil {
+		return types.NewErr("there is no body to read here")
+	}
+	tree, err := read()
+	if err != nil {
+		return types.WrapErr(err)
+	}
+	return adapter{}.NativeToValue(tree)
+}
+
+// identity is the variable auth itself, which only has methods.
+type identity struct{ run *run }
+
+func (i *identity) Type() ref.Type { return celAuth }
+func (i *identity) Value() any     { return i }
+func (i *identity) Equal(other ref.Val) ref.Val {
+	return types.Bool(i == other)
+}
+
+func (i *identity) ConvertToType(ref.Type) ref.Val {
+	return types.NewErr("the identity is no other value")
+}
+
+func (i *identity) ConvertToNative(t reflect.Type) (any, error) {
+	return nil, fmt.Errorf("the identity is no %v", t)
+}
+
+// hasScope is auth.has('scope').
+func hasScope(who, scope ref.Val) ref.Val {
+	i, ok := who.(*identity)
+	want, isText := scope.(types.String)
+	if !ok || !isText {
+		return types.MaybeNoSuchOverloadErr(scope)
+	}
+	id := i.run.x.Identity
+	if id == nil {
+		return types.False
+	}
+	for _, have := range id.Scopes {
+		if have == string(want) {
+			return types.True
+		}
+	}
+	return types.False
+}

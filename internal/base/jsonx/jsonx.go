@@ -1,0 +1,297 @@
+// Package jsonx reads and writes JSON as a gateway has to: without changing
+// what it does not touch.
+//
+// Parse validates a document once and gives a Value that points into it.
+// Nothing is decoded before it is asked for, numbers never pass through a
+// float64, and a Value that is written again is its own bytes. What another
+// parser might read differently is refused: invalid UTF-8, and on demand
+// members of the same name (RFC 8259 sections 4 and 8.1).
+//
+// Append writes such Values and plain Go trees, without HTML escaping.
+package jsonx
+
+import (
+	"encoding/json"
+	"fmt"
+	"iter"
+	"sort"
+	"strconv"
+	"strings"
+)
+
+// Kind is the kind of a Value.
+type Kind uint8
+
+// The kinds. Invalid is that of the zero Value.
+const (
+	Invalid Kind = iota
+	Null
+	Bool
+	Number
+	String
+	List
+	Object
+)
+
+func (k Kind) String() string {
+	return [...]string{"nothing", "null", "true or false", "a number", "a string", "a list", "an object"}[k]
+}
+
+// Value is a place in a parsed document. It is a small value to be copied, is
+// immutable and may be shared by goroutines. It keeps its document alive.
+type Value struct {
+	doc *document
+	at  int
+}
+
+// document is a text and the flat list of what is in it, in order: a list is
+// followed by its elements, an object by name, value, name, value.
+type document struct {
+	text  string
+	items []item
+	// byName holds for every large object its name items in the order of names
+	// (and of the text among equal ones), so that hostile objects are no slower to ask.
+	byName map[int][]int
+}
+
+// item is one value or member name; 16 bytes.
+type item struct {
+	start, end uint32 // in the text, quotes and brackets included
+	next       uint32 // the item after this one and all that is in it
+	size       uint32 // elements of a list, members of an object
+	kind       Kind
+	escaped    bool // a string with a backslash in it
+}
+
+// Kind tells what v is.
+func (v Value) Kind() Kind {
+	if v.doc == nil {
+		return Invalid
+	}
+	return v.item().kind
+}
+
+func (v Value) item() *item { return &v.doc.items[v.at] }
+
+// Raw is v's own text as it was received, without blanks around it; "" for the zero Value.
+func (v Value) Raw() string {
+	if v.doc == nil {
+		return ""
+	}
+	return v.doc.raw(v.at)
+}
+
+func (d *document) raw(at int) string { return d.text[d.items[at].start:d.items[at].end] }
+
+// Text is the content of a string, or "" where v is none.
+func (v Value) Text() string {
+	if v.Kind() != String {
+		return ""
+	}
+	return v.doc.unquoted(v.at)
+}
+
+// unquoted decodes the string at an item; without escapes it is a part of the text.
+func (d *document) unquoted(at int) string {
+	it := &d.items[at]
+	inner := d.text[it.start+1 : it.end-1]
+	if !it.escaped {
+		return inner
+	}
+	return unescape(inner)
+}
+
+// Bool is v's truth, false where v is no Bool.
+func (v Value) Bool() bool { return v.Kind() == Bool && v.Raw() == "true" }
+
+// Int gives a number that is written as an integer and fits.
+func (v Value) Int() (int64, bool) {
+	if v.Kind() != Number {
+		return 0, false
+	}
+	n, err := strconv.ParseInt(v.Raw(), 10, 64) // refuses '.', 'e' and what does not fit
+	return n, err == nil
+}
+
+// Len is the number of elements of a list or members of an object, else 0.
+func (v Value) Len() int {
+	if v.doc == nil {
+		return 0
+	}
+	return int(v.item().size)
+}
+
+// Get gives the member of that name. Of several the last one counts.
+func (v Value) Get(name string) (Value, bool) {
+	if v.Kind() != Object {
+		return Value{}, false
+	}
+	if sorted, large := v.doc.byName[v.at]; large {
+		return v.getLarge(sorted, name)
+	}
+	found := Value{}
+	at := v.at + 1
+	for range v.item().size {
+		value := at + 1
+		if v.doc.nameIs(at, name) {
+			found = Value{v.doc, value}
+		}
+		at = int(v.doc.items[value].next)
+	}
+	return found, found.doc != nil
+}
+
+func (v Value) getLarge(sorted []int, name string) (Value, bool) {
+	after := sort.Search(len(sorted), func(i int) bool { return v.doc.unquoted(sorted[i]) > name })
+	if after == 0 || !v.doc.nameIs(sorted[after-1], name) {
+		return Value{}, false
+	}
+	return Value{v.doc, sorted[after-1] + 1}, true
+}
+
+func (d *document) nameIs(at int, name string) bool {
+	it := &d.items[at]
+	if it.escaped {
+		return d.unquoted(at) == name
+	}
+	return d.text[it.start+1:it.end-1] == name
+}
+
+// At gives the i-th element of a list, or the zero Value. It walks there;
+// Elements is the way to see all.
+func (v Value) At(i int) Value {
+	if v.Kind() != List || i < 0 || i >= v.Len() {
+		return Value{}
+	}
+	at := v.at + 1
+	for range i {
+		at = int(v.doc.items[at].next)
+	}
+	return Value{v.doc, at}
+}
+
+// Elements yields the elements of a list.
+func (v Value) Elements() iter.Seq[Value] {
+	return func(yield func(Value) bool) {
+		if v.Kind() != List {
+			return
+		}
+		at := v.at + 1
+		for range v.item().size {
+			if !yield(Value{v.doc, at}) {
+				return
+			}
+			at = int(v.doc.items[at].next)
+		}
+	}
+}
+
+// Members yields names and values of an object in their order, equal names included.
+func (v Value) Members() iter.Seq2[string, Value] {
+	return func(yield func(string, Value) bool) {
+		if v.Kind() != Object {
+			return
+		}
+		at := v.at + 1
+		for range v.item().size {
+			if !yield(v.doc.unquoted(at), Value{v.doc, at + 1}) {
+				return
+			}
+			at = int(v.doc.items[at+1].next)
+		}
+	}
+}
+
+// Any decodes v whole: nil, bool, string, int64 for integers that fit,
+// json.Number for all other numbers, []any and map[string]any.
+func (v Value) Any() any {
+	switch v.Kind() {
+	case Bool:
+		return v.Bool()
+	case Number:
+		if n, ok := v.Int(); ok {
+			return n
+		}
+		return json.Number(v.Raw())
+	case String:
+		return v.Text()
+	case List:
+		list := make([]any, 0, v.Len())
+		for e := range v.Elements() {
+			list = append(list, e.Any())
+		}
+		return list
+	case Object:
+		object := make(map[string]any, v.Len())
+		for name, value := range v.Members() {
+			object[name] = value.Any()
+		}
+		return object
+	default:
+		return nil
+	}
+}
+
+// MarshalJSON gives v's own text, so that encoding/json keeps it too (but compacts it).
+func (v Value) MarshalJSON() ([]byte, error) {
+	if v.doc == nil {
+		return []byte("null"), nil
+	}
+	return []byte(v.Raw()), nil
+}
+
+// Options bound what Parse takes. The zero value has the defaults.
+type Options struct {
+	MaxBytes int // of the text, 8 MiB by default; 1 GiB at most
+	MaxDepth int // of nesting, 128 by default
+	// Unique refuses an object that has a name twice: a policy must not read
+	// another member than the backend does.
+	Unique bool
+}
+
+// The defaults of Options, and what no option goes beyond: offsets are 32 bits wide.
+const (
+	defaultBytes = 8 << 20
+	defaultDepth = 128
+	mostBytes    = 1 << 30
+	mostDepth    = 10_000
+)
+
+// SyntaxError is why a text was refused.
+type SyntaxError struct {
+	Offset int // in bytes
+	Text   string
+}
+
+func (e *SyntaxError) Error() string {
+	return "json: " + e.Text + " at byte " + strconv.Itoa(e.Offset)
+}
+
+// TooLargeError is a text of more than MaxBytes.
+type TooLargeError struct{ Limit int }
+
+func (e *TooLargeError) Error() string {
+	return fmt.Sprintf("json: the text has more than %d bytes", e.Limit)
+}
+
+// Parse reads one JSON text; blanks may stand around it. The error is a
+// *SyntaxError or a *TooLargeError. data is copied.
+func Parse(data []byte, options Options) (Value, error) {
+	limit := defaultBytes
+	if options.MaxBytes > 0 {
+		limit = min(options.MaxBytes, mostBytes)
+	}
+	if len(data) > limit {
+		return Value{}, &TooLargeError{limit}
+	}
+	depth := defaultDepth
+	if options.MaxDepth > 0 {
+		depth = min(options.MaxDepth, mostDepth)
+	}
+	p := parser{doc: &document{text: string(data)}, depth: depth, unique: options.Unique}
+	p.doc.items = make([]item, 0, 1+strings.Count(p.doc.text, ",")*3/2)
+	if err := p.document(); err != nil {
+		return Value{}, err
+	}
+	return Value{p.doc, 0}, nil
+}

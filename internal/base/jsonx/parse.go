@@ -1,0 +1,360 @@
+package jsonx
+
+import (
+	"slices"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// large is the number of members from which an object gets an index of names.
+const large = 16
+
+type parser struct {
+	doc    *document
+	at     int
+	depth  int // how much deeper it may go
+	unique bool
+}
+
+func (p *parser) fail(text string) error { return &SyntaxError{p.at, text} }
+
+// peek gives the next byte, 0 at the end (a NUL is no part of any JSON text).
+func (p *parser) peek() byte {
+	if p.at < len(p.doc.text) {
+		return p.doc.text[p.at]
+	}
+	return 0
+}
+
+func (p *parser) blanks() {
+	for p.at < len(p.doc.text) {
+		switch p.doc.text[p.at] {
+		case ' ', '\t', '\n', '\r':
+			p.at++
+		default:
+			return
+		}
+	}
+}
+
+func (p *parser) document() error {
+	if err := p.value(); err != nil {
+		return err
+	}
+	p.blanks()
+	if p.at < len(p.doc.text) {
+		return p.fail("there is more after the value")
+	}
+	return nil
+}
+
+// open appends an item that starts here; close ends it.
+func (p *parser) open(kind Kind) int {
+	p.doc.items = append(p.doc.items, item{start: uint32(p.at), kind: kind}) //nolint:gosec // bounded by mostBytes
+	return len(p.doc.items) - 1
+}
+
+func (p *parser) close(i int) {
+	it := &p.doc.items[i]
+	it.end = uint32(p.at)              //nolint:gosec // bounded by mostBytes
+	it.next = uint32(len(p.doc.items)) //nolint:gosec // there are no more items than bytes
+}
+
+func (p *parser) value() error {
+	p.blanks()
+	switch c := p.peek(); {
+	case c == '{':
+		return p.object()
+	case c == '[':
+		return p.list()
+	case c == '"':
+		return p.str()
+	case c == '-' || c >= '0' && c <= '9':
+		return p.number()
+	case p.at >= len(p.doc.text):
+		return p.fail("the text ends where a value is expected")
+	default:
+		return p.word()
+	}
+}
+
+func (p *parser) word() error {
+	for _, w := range [...]struct {
+		text string
+		kind Kind
+	}{{"true", Bool}, {"false", Bool}, {"null", Null}} {
+		if strings.HasPrefix(p.doc.text[p.at:], w.text) {
+			i := p.open(w.kind)
+			p.at += len(w.text)
+			p.close(i)
+			return nil
+		}
+	}
+	return p.fail("this is no value")
+}
+
+func (p *parser) list() error {
+	return p.container(List, ']', p.value)
+}
+
+func (p *parser) object() error {
+	i := len(p.doc.items)
+	if err := p.container(Object, '}', p.member); err != nil {
+		return err
+	}
+	return p.index(i)
+}
+
+func (p *parser) member() error {
+	p.blanks()
+	if p.peek() != '"' {
+		return p.fail("a member's name is expected, in double quotes")
+	}
+	if err := p.str(); err != nil {
+		return err
+	}
+	p.blanks()
+	if p.peek() != ':' {
+		return p.fail("a ':' is expected after a member's name")
+	}
+	p.at++
+	return p.value()
+}
+
+// container reads what list and object share: brackets, commas, the count.
+func (p *parser) container(kind Kind, end byte, element func() error) error {
+	if p.depth == 0 {
+		return p.fail("the nesting is too deep")
+	}
+	p.depth--
+	defer func() { p.depth++ }()
+	i := p.open(kind)
+	p.at++
+	p.blanks()
+	if p.peek() == end {
+		p.at++
+		p.close(i)
+		return nil
+	}
+	for {
+		if err := element(); err != nil {
+			return err
+		}
+		p.doc.items[i].size++
+		p.blanks()
+		switch p.peek() {
+		case ',':
+			p.at++
+		case end:
+			p.at++
+			p.close(i)
+			return nil
+		default:
+			return p.fail("a ',' or '" + string(end) + "' is expected")
+		}
+	}
+}
+
+// index looks for equal names in the object at item i and, where it is large,
+// makes its index.
+func (p *parser) index(i int) error {
+	size := int(p.doc.items[i].size)
+	if size <= large && !p.unique {
+		return nil
+	}
+	names := make([]int, 0, size)
+	for at := i + 1; len(names) < size; at = int(p.doc.items[at+1].next) {
+		names = append(names, at)
+	}
+	slices.SortFunc(names, func(a, b int) int {
+		if c := strings.Compare(p.doc.unquoted(a), p.doc.unquoted(b)); c != 0 {
+			return c
+		}
+		return a - b
+	})
+	if p.unique {
+		for n := 1; n < len(names); n++ {
+			if p.doc.unquoted(names[n-1]) == p.doc.unquoted(names[n]) {
+				p.at = int(p.doc.items[names[n]].start)
+				return p.fail("the object has this name twice")
+			}
+		}
+	}
+	if size > large {
+		if p.doc.byName == nil {
+			p.doc.byName = make(map[int][]int)
+		}
+		p.doc.byName[i] = names
+	}
+	return nil
+}
+
+// number reads RFC 8259 section 6: [-] int [frac] [exp].
+func (p *parser) number() error {
+	i := p.open(Number)
+	if p.peek() == '-' {
+		p.at++
+	}
+	switch c := p.peek(); {
+	case c == '0':
+		p.at++
+	case c >= '1' && c <= '9':
+		p.digits()
+	default:
+		return p.fail("a digit is expected")
+	}
+	if p.peek() == '.' {
+		p.at++
+		if !p.digits() {
+			return p.fail("a digit is expected after the '.'")
+		}
+	}
+	if c := p.peek(); c == 'e' || c == 'E' {
+		p.at++
+		if c := p.peek(); c == '+' || c == '-' {
+			p.at++
+		}
+		if !p.digits() {
+			return p.fail("a digit is expected in the exponent")
+		}
+	}
+	p.close(i)
+	return nil
+}
+
+// digits skips digits and tells whether there were any.
+func (p *parser) digits() bool {
+	start := p.at
+	for c := p.peek(); c >= '0' && c <= '9'; c = p.peek() {
+		p.at++
+	}
+	return p.at > start
+}
+
+// str reads a string and checks escapes and UTF-8.
+func (p *parser) str() error {
+	i := p.open(String)
+	start := p.at
+	p.at++
+	ascii := true
+	for {
+		if p.at >= len(p.doc.text) {
+			return p.fail("the text ends within a string")
+		}
+		switch c := p.doc.text[p.at]; {
+		case c == '"':
+			p.at++
+			if !ascii && !utf8.ValidString(p.doc.text[start:p.at]) {
+				p.at = start
+				return p.fail("this string is not valid UTF-8")
+			}
+			p.close(i)
+			return nil
+		case c == '\\':
+			p.doc.items[i].escaped = true
+			if err := p.escape(); err != nil {
+				return err
+			}
+		case c < ' ':
+			return p.fail("a control character in a string has to be escaped")
+		default:
+			ascii = ascii && c < utf8.RuneSelf
+			p.at++
+		}
+	}
+}
+
+func (p *parser) escape() error {
+	rest := p.doc.text[p.at:]
+	if len(rest) > 1 && strings.IndexByte(`"\/bfnrt`, rest[1]) >= 0 {
+		p.at += 2
+		return nil
+	}
+	if len(rest) > 1 && rest[1] == 'u' {
+		if _, ok := hex4(rest[2:]); ok {
+			p.at += 6
+			return nil
+		}
+		return p.fail(`\u is followed by four hexadecimal digits`)
+	}
+	return p.fail("this escape is unknown")
+}
+
+// hex4 reads four hexadecimal digits.
+func hex4(s string) (rune, bool) {
+	if len(s) < 4 {
+		return 0, false
+	}
+	var r rune
+	for i := range 4 {
+		c := s[i]
+		switch {
+		case c >= '0' && c <= '9':
+			c -= '0'
+		case c >= 'a' && c <= 'f':
+			c -= 'a' - 10
+		case c >= 'A' && c <= 'F':
+			c -= 'A' - 10
+		default:
+			return 0, false
+		}
+		r = r<<4 | rune(c)
+	}
+	return r, true
+}
+
+// unescape decodes a string that was checked. Half a surrogate pair becomes U+FFFD.
+func unescape(s string) string {
+	var b strings.Builder
+	b.Grow(len(s))
+	for {
+		i := strings.IndexByte(s, '\\')
+		if i < 0 {
+			b.WriteString(s)
+			return b.String()
+		}
+		b.WriteString(s[:i])
+		c := s[i+1]
+		s = s[i+2:]
+		if c != 'u' {
+			b.WriteByte(unescapedByte(c))
+			continue
+		}
+		r, _ := hex4(s) // it was checked by escape
+		s = s[4:]
+		if utf16.IsSurrogate(r) {
+			r, s = pair(r, s)
+		}
+		b.WriteRune(r)
+	}
+}
+
+func unescapedByte(c byte) byte {
+	switch c {
+	case 'b':
+		return '\b'
+	case 'f':
+		return '\f'
+	case 'n':
+		return '\n'
+	case 'r':
+		return '\r'
+	case 't':
+		return '\t'
+	default:
+		return c
+	}
+}
+
+// pair joins a surrogate with the one that follows in rest, where one does.
+func pair(first rune, rest string) (rune, string) {
+	if strings.HasPrefix(rest, `\u`) {
+		if second, ok := hex4(rest[2:]); ok {
+			if r := utf16.DecodeRune(first, second); r != utf8.RuneError {
+				return r, rest[6:]
+			}
+		}
+	}
+	return utf8.RuneError, rest
+}
