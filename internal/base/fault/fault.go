@@ -76,12 +76,12 @@ func (k Kind) New(detail string, options ...Option) *Fault {
 
 // Error is all there is to say: code, detail, internal text and cause.
 func (f *Fault) Error() string {
-	parts := slices.DeleteFunc([]string{f.Code, f.Detail, f.operator()}, func(s string) bool { return s == "" })
+	parts := slices.DeleteFunc([]string{f.Code, f.Detail, f.Operator()}, func(s string) bool { return s == "" })
 	return strings.Join(parts, ": ")
 }
 
-// operator is what only operators may see: internal text and cause.
-func (f *Fault) operator() string {
+// Operator is what only operators may see: internal text and cause.
+func (f *Fault) Operator() string {
 	switch {
 	case f.Cause == nil:
 		return f.Internal

@@ -6,20 +6,24 @@ const docsBase = "https://github.com/weir-gateway/weir/blob/main/docs/problems/"
 // The table of problems. A new one needs a row in Kinds and a page in docs/problems.
 var (
 	// What the client sent.
-	MalformedRequest = Kind{"malformed-request", 400, "The request does not follow the HTTP grammar."}
-	AmbiguousPath    = Kind{"ambiguous-path", 400, "The path can be read in more than one way."}
-	RouteNotFound    = Kind{"route-not-found", 404, "No route matches this request."}
-	FileNotFound     = Kind{"file-not-found", 404, "There is no such file."}
-	MethodNotAllowed = Kind{"method-not-allowed", 405, "The path exists, but not for this method."}
-	RequestTimeout   = Kind{"request-timeout", 408, "The request did not arrive in time."}
-	BodyTooLarge     = Kind{"body-too-large", 413, "The request body is larger than this route allows."}
-	URLTooLong       = Kind{"url-too-long", 414, "The URL is longer than this gateway allows."}
-	ExpectationFail  = Kind{"expectation-failed", 417, "The only expectation understood is 100-continue."}
-	Misdirected      = Kind{"misdirected-request", 421, "This connection does not serve that host."}
-	HeadTooLarge     = Kind{"head-too-large", 431, "The header fields are larger or more than this gateway allows."}
-	UpgradeRefused   = Kind{"upgrade-refused", 501, "This upgrade is not supported here."}
-	NotImplemented   = Kind{"method-not-implemented", 501, "This method is not supported by the gateway."}
-	ClientGone       = Kind{"client-gone", 499, "The client left before the response."}
+	MalformedRequest   = Kind{"malformed-request", 400, "The request does not follow the HTTP grammar."}
+	BadParameter       = Kind{"bad-parameter", 400, "A parameter of the request is missing or wrong."}
+	Unauthorized       = Kind{"unauthorized", 401, "Who is calling is not known."}
+	Forbidden          = Kind{"forbidden", 403, "The caller may not do this."}
+	AmbiguousPath      = Kind{"ambiguous-path", 400, "The path can be read in more than one way."}
+	RouteNotFound      = Kind{"route-not-found", 404, "No route matches this request."}
+	FileNotFound       = Kind{"file-not-found", 404, "There is no such file."}
+	MethodNotAllowed   = Kind{"method-not-allowed", 405, "The path exists, but not for this method."}
+	RequestTimeout     = Kind{"request-timeout", 408, "The request did not arrive in time."}
+	BodyTooLarge       = Kind{"body-too-large", 413, "The request body is larger than this route allows."}
+	URLTooLong         = Kind{"url-too-long", 414, "The URL is longer than this gateway allows."}
+	ExpectationFail    = Kind{"expectation-failed", 417, "The only expectation understood is 100-continue."}
+	Misdirected        = Kind{"misdirected-request", 421, "This connection does not serve that host."}
+	HeadTooLarge       = Kind{"head-too-large", 431, "The header fields are larger or more than this gateway allows."}
+	VersionUnsupported = Kind{"http-version-not-supported", 505, "This version of HTTP is not supported here."}
+	UpgradeRefused     = Kind{"upgrade-refused", 501, "This upgrade is not supported here."}
+	NotImplemented     = Kind{"method-not-implemented", 501, "This method is not supported by the gateway."}
+	ClientGone         = Kind{"client-gone", 499, "The client left before the response."}
 
 	// What the gateway itself is short of.
 	Unexpected     = Kind{"unexpected", 500, "Something went wrong inside the gateway."}
@@ -47,8 +51,8 @@ var (
 // Kinds lists every kind, in the order of the table. The caller must not change it.
 func Kinds() []Kind {
 	return []Kind{
-		MalformedRequest, AmbiguousPath, RouteNotFound, FileNotFound, MethodNotAllowed, RequestTimeout,
-		BodyTooLarge, URLTooLong, ExpectationFail, Misdirected, HeadTooLarge, UpgradeRefused, NotImplemented, ClientGone,
+		MalformedRequest, BadParameter, Unauthorized, Forbidden, AmbiguousPath, RouteNotFound, FileNotFound, MethodNotAllowed, RequestTimeout,
+		BodyTooLarge, URLTooLong, ExpectationFail, Misdirected, HeadTooLarge, VersionUnsupported, UpgradeRefused, NotImplemented, ClientGone,
 		Unexpected, RouteBroken, Overloaded, MemoryPressure, ShuttingDown,
 		NoEndpoint, BackendUnreachable, BackendReset, BackendInvalid, BackendTimeout,
 		FunctionInit, FunctionBusy, FunctionQueueTime, FunctionError, FunctionCrashed, FunctionTimeout,

@@ -48,7 +48,7 @@ func Write(w http.ResponseWriter, r *http.Request, f *Fault, c Context) {
 	}
 	p := problem{Type: f.URI(), Title: f.Title, Status: f.Status, Detail: f.Detail, Code: f.Code, RequestID: c.RequestID}
 	if c.Verbose {
-		p.Operator = f.operator()
+		p.Operator = f.Operator()
 	}
 	body, _ := json.Marshal(p) // strings and ints always encode
 	h.Set("Content-Type", "application/problem+json")

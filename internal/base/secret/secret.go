@@ -30,6 +30,9 @@ func NewValue(text string) Value { return Value{text} }
 // Reveal gives the text, for the one place that needs it.
 func (v Value) Reveal() string { return v.text }
 
+// Empty tells whether there is no secret.
+func (v Value) Empty() bool { return v.text == "" }
+
 func (Value) String() string               { return redacted }
 func (Value) GoString() string             { return redacted }
 func (Value) LogValue() slog.Value         { return slog.StringValue(redacted) }
