@@ -1,0 +1,30 @@
+// Package route finds the route of a request. A Table is an immutable index
+// over the matches of all routes of a listener; it yields the candidates of a
+// request in one total order until the conditions of one hold. Where things
+// were written, in a file or among files, never counts.
+//
+// The order compares, and the first difference decides:
+//
+//  1. the host: an exact one, then the longest suffix, at the same suffix
+//     {tenant}.shop.dev before *.shop.dev, then none;
+//  2. the path, segment by segment from the left: a literal, a literal with a
+//     parameter in it (the longer literal first), a parameter, the rest; a path
+//     that ends here beats the rest;
+//  3. the method: HEAD for a HEAD request, a named one, any (a GET rule that
+//     answers HEAD comes after one for HEAD itself);
+//  4. the number of header conditions, then of query conditions, then of
+//     cookies, more before fewer;
+//  5. an expression before none;
+//  6. the rank that the source gives (Kubernetes: age, then name);
+//  7. the text of the conditions, then the name: no meaning, but always the same.
+//
+// For exact and prefix paths that is the order of the Gateway API (HTTPRouteRule,
+// matches): of two prefixes of one path the one with more characters has more
+// literal segments. Two matches that no request can tell apart, and that have no
+// rank, are a problem of the config.
+//
+// Looking up costs one step per segment, whatever the number of routes, and
+// allocates nothing. Candidates that fail make it go on; as the index is a tree
+// it visits no node twice, so that no path can make it slower than the number
+// of routes that fit this path's beginning.
+package route

@@ -1,0 +1,114 @@
+package route
+
+import (
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/config"
+)
+
+// index holds a tree of paths for each host pattern.
+type index struct {
+	rules  []*rule // all, in the order they were given
+	exact  map[string]*node
+	suffix map[string]*suffixNode // by what follows the pattern, with its dot
+	any    *node                  // nil where every rule has a host
+	dots   int                    // of the longest suffix
+}
+
+// suffixNode holds what ends in one suffix.
+type suffixNode struct {
+	label    *node // {tenant}.shop.dev, nil if there is none
+	wildcard *node // *.shop.dev, nil if there is none
+}
+
+func newIndex() index {
+	return index{exact: map[string]*node{}, suffix: map[string]*suffixNode{}}
+}
+
+func (ix *index) add(r *rule) {
+	ix.rules = append(ix.rules, r)
+	ix.root(r.host).add(r, r.segments)
+}
+
+// root gives the tree of a host pattern, a new one where there is none.
+func (ix *index) root(h *config.Host) *node {
+	switch {
+	case h == nil:
+		return made(&ix.any)
+	case h.Kind == config.HostExact:
+		if ix.exact[h.Name] == nil {
+			ix.exact[h.Name] = &node{}
+		}
+		return ix.exact[h.Name]
+	}
+	s := ix.suffix[h.Name]
+	if s == nil {
+		s = &suffixNode{}
+		ix.suffix[h.Name] = s
+		ix.dots = max(ix.dots, strings.Count(h.Name, "."))
+	}
+	if h.Kind == config.HostLabel {
+		return made(&s.label)
+	}
+	return made(&s.wildcard)
+}
+
+func made(n **node) *node {
+	if *n == nil {
+		*n = &node{}
+	}
+	return *n
+}
+
+func (ix *index) finish(hidden func(first, second *rule)) {
+	for _, n := range ix.exact {
+		n.finish(hidden)
+	}
+	for _, s := range ix.suffix {
+		for _, n := range []*node{s.label, s.wildcard} {
+			if n != nil {
+				n.finish(hidden)
+			}
+		}
+	}
+	if ix.any != nil {
+		ix.any.finish(hidden)
+	}
+}
+
+// hosts walks the trees whose host pattern fits, the more specific first; path
+// is without its leading slash.
+func (s *search) hosts(ix *index, host, path string) bool {
+	if n := ix.exact[host]; n != nil && s.walk(n, path, true) {
+		return true
+	}
+	if len(ix.suffix) > 0 && s.suffixes(ix, host, path) {
+		return true
+	}
+	return ix.any != nil && s.walk(ix.any, path, true)
+}
+
+// suffixes tries what begins at each dot of the host, so the longest first.
+func (s *search) suffixes(ix *index, host, path string) bool {
+	first := true
+	for left := strings.Count(host, "."); left > 0; left-- {
+		host = host[1:] // a suffix begins with its dot, and something stands before it
+		host = host[strings.IndexByte(host, '.'):]
+		if left <= ix.dots && s.suffix(ix.suffix[host], path, first) {
+			return true
+		}
+		first = false
+	}
+	return false
+}
+
+// suffix tries one suffix; label tells that one label stands before it.
+func (s *search) suffix(n *suffixNode, path string, label bool) bool {
+	if n == nil {
+		return false
+	}
+	if label && n.label != nil && s.walk(n.label, path, true) {
+		return true
+	}
+	return n.wildcard != nil && s.walk(n.wildcard, path, true)
+}

@@ -1,0 +1,209 @@
+package route
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/config"
+)
+
+// node is a place in the tree of path patterns of one host: what the segments
+// from the root to here have in common.
+type node struct {
+	few   []literalEdge    // up to fewLiterals of them, in no order
+	many  map[string]*node // instead of few, beyond that
+	mixed []mixedEdge      // the more specific first
+	param *node
+	ends  []*rule // of patterns that end here, in order of precedence
+	rests []*rule // of patterns whose rest begins here, in order of precedence
+}
+
+type literalEdge struct {
+	text string
+	to   *node
+}
+
+type mixedEdge struct {
+	prefix, suffix string
+	to             *node
+}
+
+// fewLiterals is where comparing one after the other stops being faster, and
+// smaller, than a map.
+const fewLiterals = 8
+
+func (n *node) literal(text string) *node {
+	if n.many != nil {
+		return n.many[text]
+	}
+	for i := range n.few {
+		if n.few[i].text == text {
+			return n.few[i].to
+		}
+	}
+	return nil
+}
+
+// add puts r under the segments that are left of its pattern.
+func (n *node) add(r *rule, segments []config.Segment) {
+	switch {
+	case len(segments) == 0:
+		n.ends = append(n.ends, r)
+	case segments[0].Kind == config.Rest:
+		n.rests = append(n.rests, r)
+	default:
+		n.child(segments[0]).add(r, segments[1:])
+	}
+}
+
+// child gives the node behind s, a new one where there is none.
+func (n *node) child(s config.Segment) *node {
+	switch s.Kind {
+	case config.Literal:
+		return n.literalChild(s.Prefix)
+	case config.Mixed:
+		return n.mixedChild(s.Prefix, s.Suffix)
+	default:
+		if n.param == nil {
+			n.param = &node{}
+		}
+		return n.param
+	}
+}
+
+func (n *node) literalChild(text string) *node {
+	if c := n.literal(text); c != nil {
+		return c
+	}
+	c := &node{}
+	if n.many == nil && len(n.few) < fewLiterals {
+		n.few = append(n.few, literalEdge{text, c})
+		return c
+	}
+	if n.many == nil {
+		n.many = make(map[string]*node, 2*fewLiterals)
+		for _, e := range n.few {
+			n.many[e.text] = e.to
+		}
+		n.few = nil
+	}
+	n.many[text] = c
+	return c
+}
+
+func (n *node) mixedChild(prefix, suffix string) *node {
+	for _, e := range n.mixed {
+		if e.prefix == prefix && e.suffix == suffix {
+			return e.to
+		}
+	}
+	e := mixedEdge{prefix, suffix, &node{}}
+	n.mixed = append(n.mixed, e)
+	return e.to
+}
+
+// compareMixed puts the longer literal first, then the longer prefix.
+func compareMixed(a, b mixedEdge) int {
+	return cmp.Or(
+		cmp.Compare(len(b.prefix)+len(b.suffix), len(a.prefix)+len(a.suffix)),
+		cmp.Compare(len(b.prefix), len(a.prefix)),
+		cmp.Compare(a.prefix, b.prefix),
+		cmp.Compare(a.suffix, b.suffix),
+	)
+}
+
+// fits compares a segment with prefix{}suffix. The parameter is not empty and
+// does not end within a percent-encoding.
+func (e *mixedEdge) fits(segment string) bool {
+	end := len(segment) - len(e.suffix)
+	if end <= len(e.prefix) || !strings.HasPrefix(segment, e.prefix) || segment[end:] != e.suffix {
+		return false
+	}
+	value := segment[len(e.prefix):end]
+	percent := strings.LastIndexByte(value, '%')
+	return percent < 0 || percent+3 <= len(value)
+}
+
+// finish sorts everything below n, for walking; hidden is called with each pair
+// of which no request can reach the second.
+func (n *node) finish(hidden func(first, second *rule)) {
+	slices.SortFunc(n.mixed, compareMixed)
+	n.ends = sortRules(n.ends, hidden)
+	n.rests = sortRules(n.rests, hidden)
+	for _, e := range n.few {
+		e.to.finish(hidden)
+	}
+	for _, c := range n.many {
+		c.finish(hidden)
+	}
+	for _, e := range n.mixed {
+		e.to.finish(hidden)
+	}
+	if n.param != nil {
+		n.param.finish(hidden)
+	}
+}
+
+// sortRules puts the rules of one place in order, without those that are
+// written twice.
+func sortRules(rules []*rule, hidden func(first, second *rule)) []*rule {
+	unranked := make(map[string]*rule, len(rules))
+	kept := rules[:0]
+	for _, r := range rules {
+		if r.rank == "" {
+			if first := unranked[r.key]; first != nil {
+				hidden(first, r)
+				continue
+			}
+			unranked[r.key] = r
+		}
+		kept = append(kept, r)
+	}
+	slices.SortFunc(kept, precede)
+	return kept
+}
+
+// search is one walk through an index. It offers the rules whose host and path
+// fit, in the order of precedence, to try until that returns true.
+type search struct {
+	try    func(*rule) bool
+	visits int // nodes looked at
+}
+
+// run tells whether try returned true.
+func (s *search) run(ix *index, q *Query) bool {
+	return q.Path != "" && q.Path[0] == '/' && s.hosts(ix, q.Host, q.Path[1:])
+}
+
+// walk goes on at n with the segments that are left; more is false where none are.
+func (s *search) walk(n *node, rest string, more bool) bool {
+	s.visits++
+	if !more {
+		return s.offer(n.ends) || s.offer(n.rests)
+	}
+	segment, after, another := strings.Cut(rest, "/")
+	if c := n.literal(segment); c != nil && s.walk(c, after, another) {
+		return true
+	}
+	if segment != "" {
+		for i := range n.mixed {
+			if n.mixed[i].fits(segment) && s.walk(n.mixed[i].to, after, another) {
+				return true
+			}
+		}
+		if n.param != nil && s.walk(n.param, after, another) {
+			return true
+		}
+	}
+	return s.offer(n.rests)
+}
+
+func (s *search) offer(rules []*rule) bool {
+	for _, r := range rules {
+		if s.try(r) {
+			return true
+		}
+	}
+	return false
+}
