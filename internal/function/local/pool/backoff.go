@@ -1,0 +1,59 @@
+package pool
+
+import (
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/fault"
+)
+
+// backoff keeps a function that cannot be started from being started again and
+// again. It belongs to one version of the function: a new version has a new pool.
+type backoff struct {
+	failures int // in a row, without any request served
+	until    time.Time
+	reason   error
+}
+
+const (
+	firstPause   = 200 * time.Millisecond
+	longestPause = 30 * time.Second
+	// freeCrashes are how many instances may end by themselves in a row before
+	// it counts as more than the fault of single requests.
+	freeCrashes = 3
+)
+
+// failed notes that an instance could not be started.
+func (b *backoff) failed(now time.Time, reason error) {
+	b.failures++
+	b.reason = reason
+	b.pause(now, b.failures)
+}
+
+// crashed notes that an instance ended by itself before it had served anything.
+func (b *backoff) crashed(now time.Time, reason error) {
+	b.failures++
+	b.reason = reason
+	if b.failures > freeCrashes {
+		b.pause(now, b.failures-freeCrashes)
+	}
+}
+
+func (b *backoff) pause(now time.Time, nth int) {
+	const doublings = 10 // beyond which the longest pause is reached anyway
+	b.until = now.Add(min(firstPause<<min(nth-1, doublings), longestPause))
+}
+
+// succeeded forgets what was.
+func (b *backoff) succeeded() { *b = backoff{} }
+
+func (b *backoff) active(now time.Time) bool { return now.Before(b.until) }
+
+// fault is what requests get for an answer meanwhile.
+func (b *backoff) fault(now time.Time) *fault.Fault {
+	f := *fault.From(b.reason) // a copy, for faults are shared and immutable
+	if f.Code != fault.FunctionInit.Code {
+		f = *fault.FunctionInit.New("", fault.Cause(b.reason))
+	}
+	f.RetryAfter = max(b.until.Sub(now), time.Millisecond)
+	return &f
+}

@@ -1,0 +1,186 @@
+package pool
+
+import (
+	"context"
+	"slices"
+	"time"
+)
+
+// member is one instance with its place in the pool. Its fields are guarded by
+// the pool's lock, but for instance, which is set once before it becomes idle.
+type member[I Instance] struct {
+	instance  I
+	state     state
+	inFlight  int
+	served    int  // requests that ended well
+	poisoned  bool // it may hang: it is killed and never asked
+	finishing bool
+	idleSince time.Time
+	wake      chan struct{}      // tells the owner to look at state and bounds
+	abandon   context.CancelFunc // gives up the start
+}
+
+func (m *member[I]) nudge() {
+	select {
+	case m.wake <- struct{}{}:
+	default: // it was told already
+	}
+}
+
+// stopTime is how long an instance may take to end when it is asked to.
+const stopTime = 5 * time.Second
+
+// spawn adds a member and starts the goroutine that owns it.
+func (p *Pool[I]) spawn() {
+	ctx, abandon := context.WithCancel(p.ctx)
+	m := &member[I]{state: starting, wake: make(chan struct{}, 1), abandon: abandon}
+	p.members[m] = struct{}{}
+	p.count[starting]++
+	go p.own(ctx, m)
+}
+
+// own is the life of one instance, from its start to its end.
+func (p *Pool[I]) own(ctx context.Context, m *member[I]) {
+	defer m.abandon()
+	instance, err := p.start(ctx)
+	if err != nil {
+		p.notStarted(m, err)
+		return
+	}
+	m.instance = instance
+	p.started(m)
+	p.watch(m)
+	stop, cancel := context.WithTimeout(p.ctx, stopTime)
+	if p.isPoisoned(m) {
+		cancel()
+	}
+	instance.Stop(stop)
+	cancel()
+	p.bury(m)
+}
+
+func (p *Pool[I]) notStarted(m *member[I], err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	abandoned := m.state == draining
+	p.move(m, dead)
+	delete(p.members, m)
+	if !abandoned {
+		now := time.Now()
+		p.backoff.failed(now, err)
+		if p.alive() == 0 {
+			p.queue.fail(p.backoff.fault(now))
+		}
+		p.log.Warn("an instance could not be started", "error", err, "failures", p.backoff.failures)
+	}
+	p.settle()
+}
+
+func (p *Pool[I]) started(m *member[I]) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if m.state == draining {
+		return
+	}
+	p.move(m, idle)
+	m.idleSince = time.Now()
+	p.room = append(p.room, m)
+	p.settle()
+}
+
+// watch returns when the instance is to be stopped or has ended by itself.
+func (p *Pool[I]) watch(m *member[I]) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-m.instance.Done():
+			p.crashed(m)
+			return
+		case <-m.wake:
+		case <-timer.C:
+		}
+		again, over := p.review(m)
+		if over {
+			return
+		}
+		timer.Reset(again)
+	}
+}
+
+// review tells whether the member's life is over, and if not, when to look again.
+func (p *Pool[I]) review(m *member[I]) (again time.Duration, over bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	switch m.state {
+	case draining:
+		return p.bounds.Idle, m.inFlight == 0 || p.forced
+	case idle:
+		unused := time.Since(m.idleSince)
+		surplus := p.alive() > p.bounds.Max
+		if surplus || unused >= p.bounds.Idle && p.alive() > p.bounds.Min {
+			p.drain(m)
+			return 0, true
+		}
+		if unused < p.bounds.Idle {
+			return p.bounds.Idle - unused, false
+		}
+	case starting, busy, dead, states:
+	}
+	return max(p.bounds.Idle, time.Millisecond), false
+}
+
+// drain takes the member out of service; its owner ends it.
+func (p *Pool[I]) drain(m *member[I]) {
+	p.leaveRoom(m)
+	p.unfinish(m)
+	if m.state == starting {
+		m.abandon()
+	}
+	p.move(m, draining)
+	m.nudge()
+}
+
+func (p *Pool[I]) isPoisoned(m *member[I]) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return m.poisoned
+}
+
+// crashed notes that the instance has ended by itself.
+func (p *Pool[I]) crashed(m *member[I]) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if m.state == draining {
+		return
+	}
+	err := m.instance.Failure()
+	p.log.Warn("an instance ended by itself", "error", err, "requests", m.inFlight)
+	if m.served == 0 {
+		p.backoff.crashed(time.Now(), err)
+	}
+	p.drain(m)
+	p.settle()
+}
+
+// bury forgets a member of which nothing is left.
+func (p *Pool[I]) bury(m *member[I]) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.move(m, dead)
+	delete(p.members, m)
+	p.settle()
+}
+
+func (p *Pool[I]) leaveRoom(m *member[I]) {
+	if i := slices.Index(p.room, m); i >= 0 {
+		p.room = slices.Delete(p.room, i, i+1)
+	}
+}
+
+func (p *Pool[I]) unfinish(m *member[I]) {
+	if m.finishing {
+		m.finishing = false
+		p.finishing--
+	}
+}

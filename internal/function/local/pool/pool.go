@@ -1,0 +1,285 @@
+package pool
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/fault"
+)
+
+// Instance is one running copy of a function.
+type Instance interface {
+	// Done is closed once its process has ended, for whatever reason.
+	Done() <-chan struct{}
+	// Failure says why it ended; it is asked after Done.
+	Failure() error
+	// Stop ends it: politely until ctx ends, then for sure. It returns once
+	// nothing of it is left.
+	Stop(ctx context.Context)
+}
+
+// Bounds are what may be changed while the pool runs.
+type Bounds struct {
+	Min         int           // instances that are kept warm
+	Max         int           // instances that may be alive at once, at least 1
+	Concurrency int           // requests that one instance takes at once, at least 1
+	Idle        time.Duration // how long an unused instance lives
+	Queue       int           // requests that may wait beyond those for whom an instance is coming
+	Wait        time.Duration // how long each of them may
+}
+
+// Pool is the instances of one version of a function. It is safe for concurrent use.
+type Pool[I Instance] struct {
+	start  func(ctx context.Context) (I, error)
+	log    *slog.Logger
+	ctx    context.Context //nolint:containedctx // the life of the pool; ended by Close
+	cancel context.CancelFunc
+
+	mu        sync.Mutex
+	bounds    Bounds
+	members   map[*member[I]]struct{} // all that are not dead
+	room      []*member[I]            // a stack of those that can take a request
+	count     [states]int
+	queue     queue[I]
+	finishing int // busy members that have answered and will be free in a moment
+	backoff   backoff
+	refill    *time.Timer // runs fill again when a pause is over; nil where none waits
+	hurry     *time.Timer // gives up on finishing members; nil where none is relied on
+	closed    bool
+	forced    bool
+	empty     chan struct{} // closed when the pool is closed and no member is left
+}
+
+// New makes a pool and starts its warm instances. start makes an instance and
+// returns when it takes requests; it gives up when its context ends.
+func New[I Instance](start func(ctx context.Context) (I, error), bounds Bounds, log *slog.Logger) *Pool[I] {
+	ctx, cancel := context.WithCancel(context.Background())
+	p := &Pool[I]{
+		start: start, log: log, ctx: ctx, cancel: cancel, bounds: bounds,
+		members: map[*member[I]]struct{}{}, empty: make(chan struct{}),
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fill()
+	return p
+}
+
+// Tune changes the bounds in place. Instances beyond a lower Max end when they
+// become idle.
+func (p *Pool[I]) Tune(bounds Bounds) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	bounds.Concurrency = p.bounds.Concurrency // part of the function's identity
+	p.bounds = bounds
+	p.fill()
+	for m := range p.members {
+		m.nudge() // to look at the new idle time
+	}
+}
+
+// Status counts instances, busy ones and waiting requests, and tells why none
+// can be had, "" where all is well.
+func (p *Pool[I]) Status() (instances, busyOnes, queued int, problem error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.count[idle]+p.count[busy] == 0 {
+		problem = p.backoff.reason
+	}
+	return len(p.members), p.count[busy], p.queue.len(), problem
+}
+
+// Acquire gives an instance with room for one request, waiting for one if it
+// must. Its errors are *fault.Fault or ctx's own. The lease must be released.
+func (p *Pool[I]) Acquire(ctx context.Context) (*Lease[I], error) {
+	p.mu.Lock()
+	if len(p.room) > 0 {
+		lease := p.lend(p.room[len(p.room)-1])
+		p.mu.Unlock()
+		return lease, nil
+	}
+	if f := p.refusal(time.Now()); f != nil {
+		p.mu.Unlock()
+		return nil, f
+	}
+	w := p.queue.push()
+	p.fill()
+	wait := p.bounds.Wait
+	p.mu.Unlock()
+	return p.await(ctx, w, wait)
+}
+
+// await waits until w was served, its time is over or its client has gone.
+func (p *Pool[I]) await(ctx context.Context, w *waiter[I], wait time.Duration) (*Lease[I], error) {
+	deadline := time.NewTimer(wait)
+	defer deadline.Stop()
+	var reason error
+	select {
+	case r := <-w.got:
+		return r.lease, r.err
+	case <-ctx.Done():
+		reason = context.Cause(ctx)
+	case <-deadline.C:
+		reason = fault.FunctionQueueTime.New("", fault.RetryAfter(time.Second), fault.Internal("waited %v", wait))
+	}
+	p.mu.Lock()
+	waiting := p.queue.remove(w)
+	if waiting {
+		p.settle() // a closing pool may have waited for this one
+	}
+	p.mu.Unlock()
+	if waiting {
+		return nil, reason
+	}
+	r := <-w.got // it was served at the same moment
+	if r.err == nil && ctx.Err() != nil {
+		r.lease.Release(Unused)
+		return nil, reason
+	}
+	return r.lease, r.err
+}
+
+// refusal tells why a request may not even wait, nil where it may.
+func (p *Pool[I]) refusal(now time.Time) *fault.Fault {
+	switch {
+	case p.closed:
+		return fault.ShuttingDown.New("", fault.RetryAfter(time.Second), fault.Internal("the function's pool is closed"))
+	case p.alive() == 0 && p.backoff.active(now):
+		return p.backoff.fault(now)
+	}
+	coming := p.count[starting]
+	if !p.backoff.active(now) {
+		coming += max(0, p.bounds.Max-p.alive())
+	}
+	if p.queue.len()-p.finishing-coming*p.bounds.Concurrency >= p.bounds.Queue {
+		return fault.FunctionBusy.New("", fault.RetryAfter(time.Second),
+			fault.Internal("%d instances busy, %d requests waiting", p.count[busy], p.queue.len()))
+	}
+	return nil
+}
+
+// fill starts the instances that the waiters and the minimum ask for.
+func (p *Pool[I]) fill() {
+	if p.forced {
+		return
+	}
+	unserved := p.queue.len() - p.finishing
+	want := (unserved+p.bounds.Concurrency-1)/p.bounds.Concurrency - p.count[starting]
+	if !p.closed {
+		want = max(want, p.bounds.Min-p.alive())
+	}
+	want = min(want, p.bounds.Max-p.alive())
+	if p.queue.len() > 0 && p.finishing > 0 {
+		p.relyOnFinishing()
+	}
+	if want <= 0 {
+		return
+	}
+	if now := time.Now(); p.backoff.active(now) {
+		p.fillAfter(p.backoff.until.Sub(now))
+		return
+	}
+	for range want {
+		p.spawn()
+	}
+}
+
+func (p *Pool[I]) fillAfter(pause time.Duration) {
+	if p.refill != nil {
+		return
+	}
+	p.refill = time.AfterFunc(pause, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.refill = nil
+		p.fill()
+	})
+}
+
+// finishTime is how long an instance that has answered is expected to need
+// until it is free; it spares a second instance for one client that asks again at once.
+const finishTime = 5 * time.Millisecond
+
+func (p *Pool[I]) relyOnFinishing() {
+	if p.hurry != nil {
+		return
+	}
+	p.hurry = time.AfterFunc(finishTime, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.hurry = nil
+		for m := range p.members {
+			p.unfinish(m)
+		}
+		p.fill()
+	})
+}
+
+// settle brings the pool to order after something became free or ended.
+func (p *Pool[I]) settle() {
+	for len(p.room) > 0 && p.queue.len() > 0 {
+		lease := p.lend(p.room[len(p.room)-1])
+		p.queue.pop().got <- result[I]{lease: lease}
+	}
+	p.fill()
+	if !p.closed || p.queue.len() > 0 {
+		return
+	}
+	for m := range p.members { // closed, and nobody waits
+		if m.state == idle || m.state == starting {
+			p.drain(m)
+		}
+	}
+	p.checkEmpty()
+}
+
+func (p *Pool[I]) checkEmpty() {
+	if !p.closed || len(p.members) > 0 {
+		return
+	}
+	select {
+	case <-p.empty:
+	default:
+		close(p.empty)
+	}
+}
+
+// Close takes no new requests, serves those that wait or run until ctx ends,
+// and then ends everything. It returns when nothing is left.
+func (p *Pool[I]) Close(ctx context.Context) {
+	p.mu.Lock()
+	p.closed = true
+	p.settle()
+	p.mu.Unlock()
+	select {
+	case <-p.empty:
+	case <-ctx.Done():
+		p.force()
+		<-p.empty
+	}
+	p.cancel()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, t := range []*time.Timer{p.refill, p.hurry} {
+		if t != nil {
+			t.Stop()
+		}
+	}
+}
+
+// force ends all instances with the requests that they answer.
+func (p *Pool[I]) force() {
+	p.cancel()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.forced = true
+	p.queue.fail(fault.ShuttingDown.New("", fault.Internal("the function's pool was closed while the request waited")))
+	for m := range p.members {
+		if m.state != draining {
+			p.drain(m)
+		}
+		m.nudge()
+	}
+	p.checkEmpty()
+}

@@ -1,0 +1,525 @@
+package pool_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/function/local/pool"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// fake is an instance without a process.
+type fake struct {
+	number int
+	done   chan struct{}
+	once   sync.Once
+	polite atomic.Bool // it was asked before it was killed
+}
+
+var errCrash = errors.New("exit status 2")
+
+func (f *fake) Done() <-chan struct{} { return f.done }
+func (f *fake) Failure() error        { return errCrash }
+func (f *fake) crash()                { f.once.Do(func() { close(f.done) }) }
+func (f *fake) Stop(ctx context.Context) {
+	f.polite.Store(ctx.Err() == nil)
+	f.crash()
+}
+
+// factory starts fakes; each start takes delay, and fails while err is set.
+type factory struct {
+	mu     sync.Mutex
+	delay  time.Duration
+	err    error
+	starts int
+	all    []*fake
+}
+
+func (f *factory) start(ctx context.Context) (*fake, error) {
+	f.mu.Lock()
+	f.starts++
+	made := &fake{number: f.starts, done: make(chan struct{})}
+	delay, err := f.delay, f.err
+	f.mu.Unlock()
+	select {
+	case <-time.After(delay):
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if err != nil {
+		return nil, err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.all = append(f.all, made)
+	return made, nil
+}
+
+func (f *factory) set(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.err = err
+}
+
+func (f *factory) started() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.starts
+}
+
+func bounds() pool.Bounds {
+	return pool.Bounds{Max: 2, Concurrency: 1, Idle: time.Minute, Queue: 2, Wait: 10 * time.Second}
+}
+
+// run gives a test its pool in a bubble of fake time, and closes it.
+func run(t *testing.T, b pool.Bounds, f *factory, test func(t *testing.T, p *pool.Pool[*fake])) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		p := pool.New(f.start, b, slog.New(slog.DiscardHandler))
+		defer p.Close(t.Context())
+		test(t, p)
+	})
+}
+
+func acquire(t *testing.T, p *pool.Pool[*fake]) *pool.Lease[*fake] {
+	t.Helper()
+	lease, err := p.Acquire(t.Context())
+	if err != nil {
+		t.Fatalf("Acquire: %v", err)
+	}
+	return lease
+}
+
+type answer struct {
+	lease *pool.Lease[*fake]
+	err   error
+}
+
+// ask acquires beside the test and waits until it has a result or waits for one.
+func ask(ctx context.Context, p *pool.Pool[*fake]) chan answer {
+	got := make(chan answer, 1)
+	go func() {
+		lease, err := p.Acquire(ctx)
+		got <- answer{lease, err}
+	}()
+	synctest.Wait()
+	return got
+}
+
+func wantStatus(t *testing.T, p *pool.Pool[*fake], instances, busy, queued int) {
+	t.Helper()
+	synctest.Wait()
+	if i, b, q, _ := p.Status(); i != instances || b != busy || q != queued {
+		t.Errorf("status is %d instances, %d busy, %d queued; want %d, %d, %d", i, b, q, instances, busy, queued)
+	}
+}
+
+func wantKind(t *testing.T, err error, kind fault.Kind) *fault.Fault {
+	t.Helper()
+	var f *fault.Fault
+	if !errors.As(err, &f) || f.Code != kind.Code {
+		t.Fatalf("error is %v, want %s", err, kind.Code)
+	}
+	return f
+}
+
+func TestTheInstanceUsedLastServesNext(t *testing.T) {
+	run(t, bounds(), &factory{}, func(t *testing.T, p *pool.Pool[*fake]) {
+		a, b := acquire(t, p), acquire(t, p)
+		first, second := a.Instance(), b.Instance()
+		b.Release(pool.Served)
+		a.Release(pool.Served)
+		for range 3 {
+			lease := acquire(t, p)
+			if lease.Instance() != first {
+				t.Errorf("instance %d serves, want the one used last, %d (the other is %d)", lease.Instance().number, first.number, second.number)
+			}
+			lease.Release(pool.Served)
+		}
+	})
+}
+
+func TestAFreeInstanceServesTheWaiterThatMadeAnotherStart(t *testing.T) {
+	f := &factory{delay: time.Second}
+	run(t, bounds(), f, func(t *testing.T, p *pool.Pool[*fake]) {
+		a := acquire(t, p)
+		first := a.Instance()
+		waiting := ask(t.Context(), p)
+		if f.started() != 2 {
+			t.Errorf("%d instances were started, want 2", f.started())
+		}
+		a.Release(pool.Served)
+		synctest.Wait()
+		got := <-waiting
+		if got.err != nil || got.lease.Instance() != first {
+			t.Errorf("the waiter got %v, want the instance that became free", got)
+		}
+		got.lease.Release(pool.Served)
+		<-time.After(time.Second)
+		wantStatus(t, p, 2, 0, 0)
+	})
+}
+
+func TestMoreThanMaxWaitInOrderAndOverflowIsRefused(t *testing.T) {
+	run(t, bounds(), &factory{}, func(t *testing.T, p *pool.Pool[*fake]) {
+		a, b := acquire(t, p), acquire(t, p)
+		third, fourth := ask(t.Context(), p), ask(t.Context(), p)
+		wantStatus(t, p, 2, 2, 2)
+		_, err := p.Acquire(t.Context())
+		if f := wantKind(t, err, fault.FunctionBusy); f.RetryAfter <= 0 {
+			t.Error("a full queue does not say when to come back")
+		}
+		a.Release(pool.Served)
+		got := <-third
+		select {
+		case <-fourth:
+			t.Error("the later waiter was served, too")
+		default:
+		}
+		got.lease.Release(pool.Served)
+		(<-fourth).lease.Release(pool.Served)
+		b.Release(pool.Served)
+	})
+}
+
+func TestAColdBurstDoesNotCountAgainstTheQueue(t *testing.T) {
+	b := bounds()
+	b.Max, b.Queue = 8, 0
+	f := &factory{delay: time.Second}
+	run(t, b, f, func(t *testing.T, p *pool.Pool[*fake]) {
+		var all []chan answer
+		for range 8 {
+			all = append(all, ask(t.Context(), p))
+		}
+		_, err := p.Acquire(t.Context())
+		wantKind(t, err, fault.FunctionBusy)
+		for _, c := range all {
+			got := <-c
+			if got.err != nil {
+				t.Fatal(got.err)
+			}
+			got.lease.Release(pool.Served)
+		}
+		if f.started() != 8 {
+			t.Errorf("%d instances were started, want 8", f.started())
+		}
+	})
+}
+
+func TestWaitingEndsByItsDeadlineOrWithItsClient(t *testing.T) {
+	b := bounds()
+	b.Max = 1
+	run(t, b, &factory{}, func(t *testing.T, p *pool.Pool[*fake]) {
+		held := acquire(t, p)
+		begin := time.Now()
+		_, err := p.Acquire(t.Context())
+		wantKind(t, err, fault.FunctionQueueTime)
+		if took := time.Since(begin); took != b.Wait {
+			t.Errorf("it waited %v, want %v", took, b.Wait)
+		}
+		ctx, leave := context.WithCancel(t.Context())
+		waiting := ask(ctx, p)
+		leave()
+		if got := <-waiting; !errors.Is(got.err, context.Canceled) {
+			t.Errorf("error is %v, want the client's", got.err)
+		}
+		wantStatus(t, p, 1, 1, 0)
+		held.Release(pool.Served)
+	})
+}
+
+func TestUnusedInstancesEndButTheMinimumStays(t *testing.T) {
+	for _, least := range []int{0, 1} {
+		b := bounds()
+		b.Min = least
+		run(t, b, &factory{}, func(t *testing.T, p *pool.Pool[*fake]) {
+			wantStatus(t, p, least, 0, 0)
+			x, y := acquire(t, p), acquire(t, p)
+			x.Release(pool.Served)
+			y.Release(pool.Served)
+			<-time.After(b.Idle - time.Second)
+			z := acquire(t, p)
+			z.Release(pool.Served)
+			wantStatus(t, p, 2, 0, 0)
+			<-time.After(2 * time.Second)
+			wantStatus(t, p, 1, 0, 0) // the one that was not used again
+			<-time.After(b.Idle)
+			wantStatus(t, p, least, 0, 0)
+			if !x.Instance().polite.Load() && !y.Instance().polite.Load() {
+				t.Error("an unused instance was killed without being asked")
+			}
+		})
+	}
+}
+
+func TestAFailedStartIsTheAnswerAndPausesFurtherOnes(t *testing.T) {
+	f := &factory{delay: time.Millisecond, err: fault.FunctionInit.New("", fault.Internal("no such module"))}
+	run(t, bounds(), f, func(t *testing.T, p *pool.Pool[*fake]) {
+		first, second := ask(t.Context(), p), ask(t.Context(), p)
+		for _, c := range []chan answer{first, second} {
+			if got := wantKind(t, (<-c).err, fault.FunctionInit); got.Internal != "no such module" || got.RetryAfter <= 0 {
+				t.Errorf("fault is %+v, want the start's own with Retry-After", got)
+			}
+		}
+		before := f.started()
+		_, err := p.Acquire(t.Context())
+		wantKind(t, err, fault.FunctionInit)
+		if f.started() != before {
+			t.Error("another instance was started during the pause")
+		}
+		if _, _, _, problem := p.Status(); problem == nil {
+			t.Error("the status tells no problem")
+		}
+		f.set(nil)
+		<-time.After(time.Second)
+		acquire(t, p).Release(pool.Served)
+		if _, _, _, problem := p.Status(); problem != nil {
+			t.Errorf("the status still tells %v", problem)
+		}
+	})
+}
+
+func TestTheMinimumIsTriedAgainAfterThePause(t *testing.T) {
+	b := bounds()
+	b.Min = 1
+	f := &factory{err: errCrash}
+	run(t, b, f, func(t *testing.T, p *pool.Pool[*fake]) {
+		wantStatus(t, p, 0, 0, 0)
+		f.set(nil)
+		<-time.After(time.Second)
+		wantStatus(t, p, 1, 0, 0)
+	})
+}
+
+func TestACrashIsReplacedAtOnceButALoopOfCrashesIsNot(t *testing.T) {
+	f := &factory{}
+	run(t, bounds(), f, func(t *testing.T, p *pool.Pool[*fake]) {
+		for i := range 4 {
+			lease := acquire(t, p)
+			lease.Instance().crash()
+			synctest.Wait()
+			lease.Release(pool.Poisoned)
+			if f.started() != i+1 {
+				t.Fatalf("%d starts after %d crashes", f.started(), i+1)
+			}
+		}
+		_, err := p.Acquire(t.Context())
+		if got := wantKind(t, err, fault.FunctionInit); !errors.Is(got, errCrash) {
+			t.Errorf("fault %v does not tell the crash", got)
+		}
+		<-time.After(time.Second)
+		acquire(t, p).Release(pool.Served)
+		lease := acquire(t, p)
+		lease.Instance().crash()
+		synctest.Wait()
+		lease.Release(pool.Poisoned)
+		acquire(t, p).Release(pool.Served) // a success in between forgives
+	})
+}
+
+func TestAPoisonedInstanceIsKilledAndNeverAskedAgain(t *testing.T) {
+	b := bounds()
+	b.Max = 1
+	run(t, b, &factory{}, func(t *testing.T, p *pool.Pool[*fake]) {
+		lease := acquire(t, p)
+		bad := lease.Instance()
+		waiting := ask(t.Context(), p)
+		lease.Release(pool.Poisoned)
+		got := <-waiting
+		if got.err != nil || got.lease.Instance() == bad {
+			t.Errorf("the waiter got %v, want a new instance", got)
+		}
+		synctest.Wait()
+		if bad.polite.Load() {
+			t.Error("the poisoned instance was asked to end, not killed")
+		}
+		got.lease.Release(pool.Served)
+	})
+}
+
+func TestARequestRatherWaitsForAnInstanceThatIsAboutToBeFree(t *testing.T) {
+	f := &factory{}
+	run(t, bounds(), f, func(t *testing.T, p *pool.Pool[*fake]) {
+		lease := acquire(t, p)
+		lease.Finishing()
+		waiting := ask(t.Context(), p)
+		if f.started() != 1 {
+			t.Fatal("a second instance was started at once")
+		}
+		<-time.After(20 * time.Millisecond)
+		if f.started() != 2 {
+			t.Error("no second instance was started although the first is not free yet")
+		}
+		(<-waiting).lease.Release(pool.Served)
+		lease.Release(pool.Served)
+	})
+}
+
+func TestAnInstanceTakesAsManyRequestsAsItMay(t *testing.T) {
+	b := bounds()
+	b.Concurrency = 3
+	f := &factory{}
+	run(t, b, f, func(t *testing.T, p *pool.Pool[*fake]) {
+		var leases []*pool.Lease[*fake]
+		for range 3 {
+			leases = append(leases, acquire(t, p))
+		}
+		if f.started() != 1 {
+			t.Errorf("%d instances for three requests, want 1", f.started())
+		}
+		leases = append(leases, acquire(t, p))
+		if f.started() != 2 {
+			t.Errorf("%d instances for four requests, want 2", f.started())
+		}
+		leases[0].Release(pool.Poisoned) // the others of that instance end first
+		wantStatus(t, p, 2, 1, 0)
+		leases[1].Release(pool.Served)
+		leases[2].Release(pool.Served)
+		wantStatus(t, p, 1, 1, 0)
+		leases[3].Release(pool.Served)
+	})
+}
+
+func TestTuneKillsNothingAndLowersAsInstancesBecomeIdle(t *testing.T) {
+	f := &factory{}
+	run(t, bounds(), f, func(t *testing.T, p *pool.Pool[*fake]) {
+		a, b := acquire(t, p), acquire(t, p)
+		more := bounds()
+		more.Max = 3
+		p.Tune(more)
+		c := acquire(t, p)
+		wantStatus(t, p, 3, 3, 0)
+		fewer := bounds()
+		fewer.Max = 1
+		p.Tune(fewer)
+		wantStatus(t, p, 3, 3, 0)
+		a.Release(pool.Served)
+		b.Release(pool.Served)
+		c.Release(pool.Served)
+		wantStatus(t, p, 1, 0, 0)
+		fewer.Idle = time.Second
+		p.Tune(fewer)
+		<-time.After(2 * time.Second)
+		wantStatus(t, p, 0, 0, 0)
+	})
+}
+
+func TestCloseServesWhatRunsAndWaitsButNothingNew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := bounds()
+		b.Max = 1
+		p := pool.New((&factory{}).start, b, slog.New(slog.DiscardHandler))
+		running := acquire(t, p)
+		waiting := ask(t.Context(), p)
+		closed := make(chan struct{})
+		go func() { defer close(closed); p.Close(t.Context()) }()
+		synctest.Wait()
+		_, err := p.Acquire(t.Context())
+		wantKind(t, err, fault.ShuttingDown)
+		running.Release(pool.Served)
+		(<-waiting).lease.Release(pool.Served)
+		<-closed
+		wantStatus(t, p, 0, 0, 0)
+	})
+}
+
+func TestCloseEndsEverythingWhenItsTimeIsOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &factory{delay: time.Second}
+		b := bounds()
+		b.Max = 2
+		p := pool.New(f.start, b, slog.New(slog.DiscardHandler))
+		running := acquire(t, p)
+		first, second := ask(t.Context(), p), ask(t.Context(), p)
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		p.Close(ctx)
+		for _, c := range []chan answer{first, second} {
+			wantKind(t, (<-c).err, fault.ShuttingDown)
+		}
+		running.Release(pool.Served)
+		wantStatus(t, p, 0, 0, 0)
+	})
+}
+
+// TestStorm lets clients, crashes, hangs, leaving clients and tuning meet; the
+// pool's own checks of its states and the race detector are the judges.
+func TestStorm(t *testing.T) {
+	f := &factory{delay: 100 * time.Microsecond}
+	b := pool.Bounds{Min: 1, Max: 8, Concurrency: 2, Idle: time.Millisecond, Queue: 64, Wait: time.Second}
+	p := pool.New(f.start, b, slog.New(slog.DiscardHandler))
+	var served atomic.Int64
+	var clients sync.WaitGroup
+	for range 32 {
+		clients.Go(func() {
+			for range 200 {
+				served.Add(storm(p))
+			}
+		})
+	}
+	clients.Go(func() {
+		for i := range 50 {
+			tuned := b
+			tuned.Max = 1 + i%8
+			p.Tune(tuned)
+			<-time.After(200 * time.Microsecond)
+		}
+		p.Tune(b)
+	})
+	clients.Wait()
+	p.Close(t.Context())
+	if i, busy, queued, _ := p.Status(); i+busy+queued != 0 {
+		t.Errorf("%d instances, %d busy, %d queued are left", i, busy, queued)
+	}
+	if served.Load() == 0 {
+		t.Error("no request was served")
+	}
+}
+
+func storm(p *pool.Pool[*fake]) (served int64) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Duration(rand.IntN(3000))*time.Microsecond)
+	defer cancel()
+	lease, err := p.Acquire(ctx)
+	if err != nil {
+		return 0
+	}
+	switch rand.IntN(40) {
+	case 0:
+		lease.Instance().crash()
+		lease.Release(pool.Poisoned)
+	case 1:
+		lease.Release(pool.Poisoned)
+	case 2:
+		lease.Finishing()
+		<-time.After(time.Millisecond)
+		lease.Release(pool.Served)
+	default:
+		lease.Release(pool.Served)
+		lease.Release(pool.Served) // a second release must not count
+	}
+	return 1
+}
+
+func BenchmarkAcquireWarm(b *testing.B) {
+	p := pool.New((&factory{}).start, bounds(), slog.New(slog.DiscardHandler))
+	defer p.Close(context.Background())
+	b.ReportAllocs()
+	for b.Loop() {
+		lease, err := p.Acquire(context.Background())
+		if err != nil {
+			b.Fatal(err)
+		}
+		lease.Release(pool.Served)
+	}
+}
