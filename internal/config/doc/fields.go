@@ -14,6 +14,7 @@ type field struct {
 	typ       reflect.Type
 	required  bool
 	oneOrMany bool
+	omitZero  bool
 	help      string
 	example   string
 }
@@ -79,6 +80,8 @@ func tagField(t reflect.Type, f reflect.StructField, name string, options []stri
 		switch option {
 		case "required":
 			made.required = true
+		case "omitzero":
+			made.omitZero = true
 		case "oneormany":
 			if f.Type.Kind() != reflect.Slice {
 				panic(fmt.Sprintf("doc: %s.%s is oneormany and must be a slice", t, f.Name))

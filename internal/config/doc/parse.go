@@ -1,96 +1,219 @@
 package doc
 
 import (
-	"errors"
-
-	"github.com/goccy/go-yaml"
-	"github.com/goccy/go-yaml/ast"
-	"github.com/goccy/go-yaml/parser"
+	"fmt"
+	"strings"
+	"unicode/utf8"
 )
 
-// Parse reads one YAML document. It reports every mistake that it finds to ps
-// and gives the tree, or nil when the text could not be read as a whole. What
-// stood where a null, a tag or an alias was refused is a Node of no Kind, which
-// Decode passes over. An empty document is an empty map.
+// Parse reads one YAML document and reports every mistake that it finds to ps,
+// named by file. It gives the tree, or nil when its shape is in doubt (after
+// wrong indentation, say), so that no false problem follows. Where only a value
+// could not be read or was refused (a null, a tag), a Node of no Kind stands,
+// which Decode passes over. An empty document is an empty map.
+//
+// Time and memory are linear in len(src), which is at most MaxBytes.
 func Parse(file string, src []byte, ps *Problems) *Node {
-	tree, err := parser.ParseBytes(src, 0, parser.AllowDuplicateMapKey())
-	if err != nil {
-		var syntax *yaml.SyntaxError
-		pos := Pos{File: file, Line: 1, Col: 1}
-		what := err.Error()
-		if errors.As(err, &syntax) {
-			pos.Line, pos.Col = syntax.Token.Position.Line, syntax.Token.Position.Column
-			what = syntax.Message
-		}
-		ps.Errorf(pos, "%s", what)
+	r := &reader{file: file, ps: ps}
+	return r.document(src)
+}
+
+// reader reads the block structure line by line. It always stands at the
+// beginning of something that has to be read: off is the byte offset of its first
+// character in line i, and col its column from 0. At the end col is -1, which
+// is less than the column of any block, so that all of them end.
+//
+// Whoever reads something leaves the reader at the beginning of the next thing.
+type reader struct {
+	file    string
+	ps      *Problems
+	told    int // problems that were reported
+	broken  bool
+	lines   []line
+	i       int
+	off     int
+	col     int
+	depth   int
+	counted count
+	layout  *layout // where Format wants everything; nil for Parse
+}
+
+func (r *reader) document(src []byte) *Node {
+	start := Pos{File: r.file, Line: 1, Col: 1}
+	if len(src) > MaxBytes {
+		r.report(Problem{Pos: start, What: "the file is too large", Why: fmt.Sprintf("it has %d bytes and %d are read", len(src), MaxBytes), Fix: "divide it into several files of one directory"})
 		return nil
 	}
-	b := builder{file: file, ps: ps}
-	for _, d := range tree.Docs {
-		if d.Body == nil {
-			continue
-		}
-		return b.node(d.Body)
+	r.splitLines(src)
+	if r.layout != nil {
+		r.layout.reset(r.lines)
 	}
-	return &Node{Kind: Map, Pos: Pos{File: file, Line: 1, Col: 1}}
+	r.i = -1
+	r.advance()
+	r.prologue()
+	root := &Node{Kind: Map, Pos: start}
+	if !r.ended() {
+		root = r.block(parent{col: -1, out: -2})
+	}
+	r.epilogue()
+	if r.broken {
+		return nil
+	}
+	return root
 }
 
-// builder turns goccy's tree into Nodes.
-type builder struct {
-	file string
-	ps   *Problems
+// prologue passes over one `---` and refuses directives.
+func (r *reader) prologue() {
+	for !r.ended() && r.off == 0 && strings.HasPrefix(r.rest(), "%") {
+		r.report(Problem{Pos: r.pos(), What: "a YAML directive stands here", Why: "Weir reads YAML 1.2 and needs none", Fix: "remove the line"})
+		r.advance()
+	}
+	if r.marker("---") {
+		if r.layout != nil {
+			r.layout.place(r.i, 0)
+		}
+		if len(r.rest()) == len("---") || commentAt(r.rest(), len("---")) {
+			r.advance()
+			return
+		}
+		r.report(Problem{Pos: r.pos(), What: "something stands behind `---`", Fix: "write it on the next line"})
+		r.advance()
+	}
 }
 
-func (b *builder) pos(n ast.Node) Pos {
-	p := n.GetToken().Position
-	return Pos{File: b.file, Line: p.Line, Col: p.Column}
+// epilogue reports what is left when the root has been read.
+func (r *reader) epilogue() {
+	for !r.ended() {
+		if r.marker("---") {
+			r.report(Problem{Pos: r.pos(), What: "a second document begins here", Why: "a file holds one", Fix: "write it to a file of its own"})
+			return
+		}
+		if r.marker("...") {
+			r.report(Problem{Pos: r.pos(), What: "`...` ends the document here", Why: "what follows would not be read", Fix: "remove the line"})
+			return
+		}
+		r.report(Problem{Pos: r.pos(), What: shorten(r.word()) + " does not belong to what stands above", Why: "it is indented less than the first line of the file, or follows a complete value", Fix: "indent it like its neighbours"})
+		r.broken = true
+		r.block(parent{col: -1, out: -2})
+	}
 }
 
-func (b *builder) node(n ast.Node) *Node {
-	switch n := n.(type) {
-	case *ast.MappingNode:
-		return b.mapping(n, n.Values)
-	case *ast.MappingValueNode:
-		return b.mapping(n, []*ast.MappingValueNode{n})
-	case *ast.SequenceNode:
-		list := &Node{Kind: List, Pos: b.pos(n)}
-		for _, item := range n.Values {
-			list.Items = append(list.Items, b.node(item))
-		}
-		return list
-	case *ast.LiteralNode:
-		return &Node{Kind: Scalar, Pos: b.pos(n), Value: n.Value.Value, Quoted: true}
-	case *ast.StringNode:
-		quoted := n.Token.Indicator != 0
-		return &Node{Kind: Scalar, Pos: b.pos(n), Value: n.Value, Quoted: quoted}
-	case *ast.BoolNode, *ast.IntegerNode, *ast.FloatNode, *ast.InfinityNode, *ast.NanNode:
-		return &Node{Kind: Scalar, Pos: b.pos(n), Value: n.GetToken().Value}
-	case *ast.NullNode:
-		b.ps.Add(Problem{Pos: b.pos(n), What: "nothing stands here", Why: "a null means nothing to Weir", Fix: "write a value or remove the key"})
-	default:
-		b.ps.Errorf(b.pos(n), "%s is not supported", n.Type())
-	}
-	return &Node{Pos: b.pos(n)}
+// marker tells whether the line is a document marker.
+func (r *reader) marker(m string) bool {
+	rest := r.rest()
+	return !r.ended() && r.off == 0 && strings.HasPrefix(rest, m) && (len(rest) == len(m) || isBlank(rest[len(m)]))
 }
 
-func (b *builder) mapping(n ast.Node, values []*ast.MappingValueNode) *Node {
-	m := &Node{Kind: Map, Pos: b.pos(n)}
-	if len(values) > 0 {
-		m.Pos = b.pos(values[0].Key)
+func (r *reader) ended() bool { return r.i >= len(r.lines) }
+
+// rest is what is left of the line.
+func (r *reader) rest() string {
+	if r.ended() {
+		return ""
 	}
-	seen := make(map[string]Pos, len(values))
-	for _, v := range values {
-		key := b.node(v.Key)
-		value := b.node(v.Value)
-		if key.Kind != Scalar {
-			continue
-		}
-		if first, twice := seen[key.Value]; twice {
-			b.ps.Errorf(key.Pos, "key %q stands here for the second time; the first is %s", key.Value, first)
-			continue
-		}
-		seen[key.Value] = key.Pos
-		m.Entries = append(m.Entries, Entry{Key: key.Value, KeyPos: key.Pos, Value: value})
+	return r.lines[r.i].text[r.off:]
+}
+
+// word is the beginning of rest, for messages.
+func (r *reader) word() string {
+	text, _ := cutComment(r.rest())
+	return text
+}
+
+// pos is the position of the reader.
+func (r *reader) pos() Pos { return r.posAt(r.i, r.off) }
+
+// posAt counts the runes before an offset. It goes on from where it counted last
+// in the same line, or a line of a megabyte would be counted over and over.
+func (r *reader) posAt(i, off int) Pos {
+	last := &r.counted
+	if last.line != i || off < last.off {
+		*last = count{line: i}
 	}
-	return m
+	last.runes += utf8.RuneCountInString(r.lines[i].text[last.off:off])
+	last.off = off
+	return Pos{File: r.file, Line: i + 1, Col: last.runes + 1}
+}
+
+// count is how many runes stand before an offset in a line.
+type count struct{ line, off, runes int }
+
+// advance goes to the next line that is neither empty nor only a comment.
+func (r *reader) advance() {
+	r.i++
+	for !r.ended() && r.lines[r.i].empty() {
+		r.i++
+	}
+	if r.ended() {
+		r.off, r.col = 0, -1
+		return
+	}
+	l := r.lines[r.i]
+	r.off, r.col = l.start, l.col
+	if l.tab {
+		r.report(Problem{Pos: r.posAt(r.i, strings.IndexByte(l.text, '\t')), What: "a tab indents this line", Why: "YAML counts blanks only", Fix: "write two blanks for each level"})
+		r.broken = true
+	}
+	if r.marker("---") || r.marker("...") {
+		r.col = -1 // ends every block; epilogue looks at it
+	}
+}
+
+// skipBlanks moves past blanks and tabs in the line.
+func (r *reader) skipBlanks() {
+	for text := r.lines[r.i].text; r.off < len(text) && isBlank(text[r.off]); r.off++ {
+	}
+}
+
+// lineDone tells that nothing but a comment is left on the line.
+func (r *reader) lineDone() bool {
+	rest := strings.TrimLeft(r.rest(), " \t")
+	return rest == "" || commentAt(r.lines[r.i].text, len(r.lines[r.i].text)-len(rest))
+}
+
+// report adds a problem, but tells at most MaxProblems of one document.
+func (r *reader) report(p Problem) {
+	r.told++
+	switch {
+	case r.told < MaxProblems:
+		r.ps.Add(p)
+	case r.told == MaxProblems:
+		r.ps.Add(Problem{Pos: p.Pos, What: "there are more problems, which are not told", Fix: "mend these first"})
+	}
+}
+
+// deeper enters a list or map and tells whether it may.
+func (r *reader) deeper() bool {
+	r.depth++
+	if r.depth <= MaxDepth {
+		return true
+	}
+	r.report(Problem{Pos: r.pos(), What: "lists and maps stand too deeply in each other", Why: fmt.Sprintf("%d levels are read", MaxDepth)})
+	r.broken = true
+	return false
+}
+
+func isBlank(c byte) bool { return c == ' ' || c == '\t' }
+
+// commentAt tells whether a comment begins at text[i:], blanks skipped; it
+// must follow a blank or begin the line.
+func commentAt(text string, i int) bool {
+	j := i
+	for j < len(text) && isBlank(text[j]) {
+		j++
+	}
+	return j < len(text) && text[j] == '#' && (j == 0 || isBlank(text[j-1]))
+}
+
+// cutComment divides an unquoted text into itself without blanks at its end
+// and the offset where its comment begins, or its length.
+func cutComment(text string) (string, int) {
+	end := len(text)
+	for i := range len(text) {
+		if text[i] == '#' && (i == 0 || isBlank(text[i-1])) {
+			end = i
+			break
+		}
+	}
+	return strings.TrimRight(text[:end], " \t"), end
 }
