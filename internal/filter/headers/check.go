@@ -1,0 +1,164 @@
+package headers
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+
+	"github.com/weir-gateway/weir/internal/base/expr"
+	"github.com/weir-gateway/weir/internal/base/httpx"
+	"github.com/weir-gateway/weir/internal/config/doc"
+)
+
+// untouchable are the fields that frame a message or belong to one connection
+// (RFC 9110 sections 7.6.1 and 8.6, RFC 9112 section 6), each with why not.
+// They are the engine's; a wrong one would let two servers read a message differently.
+var untouchable = map[string]string{
+	"Content-Length":      "it says where the body ends, and the gateway writes it",
+	"Transfer-Encoding":   "it says where the body ends, and the gateway writes it",
+	"Connection":          "it belongs to one connection, not to the message",
+	"Keep-Alive":          "it belongs to one connection, not to the message",
+	"Proxy-Connection":    "it belongs to one connection, not to the message",
+	"Proxy-Authenticate":  "it belongs to one connection, not to the message",
+	"Proxy-Authorization": "it belongs to one connection, not to the message",
+	"Te":                  "it belongs to one connection, not to the message",
+	"Trailer":             "the gateway writes it for the trailers that there are",
+	"Upgrade":             "upgrades are passed on by themselves",
+	"Expect":              "the gateway answers it itself",
+}
+
+// DecodeDoc reads the config and checks it where it stands.
+func (c *Config) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	type long Config
+	var own doc.Problems
+	doc.Decode(n, (*long)(c), &own)
+	for _, p := range own.Sorted() {
+		ps.Add(p)
+	}
+	if own.Failed() {
+		return
+	}
+	for _, p := range c.problems() {
+		if p.Pos.Line == 0 {
+			p.Pos = n.Pos
+		}
+		ps.Add(p)
+	}
+}
+
+// problems tells all that is wrong with c.
+func (c *Config) problems() []doc.Problem {
+	list := c.Request.problems(expr.Request)
+	list = append(list, c.Response.problems(expr.Request|expr.Response)...)
+	if p, ok := hostProblem(c.Request); ok {
+		list = append(list, p)
+	}
+	empty := func(ch Change) bool { return len(ch.Set)+len(ch.Add)+len(ch.Remove) == 0 }
+	if len(list) == 0 && empty(c.Request) && empty(c.Response) {
+		list = append(list, doc.Problem{What: "headers changes nothing", Fix: "give it request or response with set, add or remove"})
+	}
+	return list
+}
+
+// hostProblem finds the Host field among those of a request.
+func hostProblem(c Change) (doc.Problem, bool) {
+	const why = "it chooses the backend's site, and is no common field"
+	for _, fields := range []Fields{c.Set, c.Add} {
+		for _, f := range fields {
+			if http.CanonicalHeaderKey(f.Name) == "Host" {
+				return doc.Problem{Pos: f.Pos, What: "Host cannot be changed here", Why: why, Fix: "write `rewrite: {host: name}` beside `headers`"}, true
+			}
+		}
+	}
+	for _, name := range c.Remove {
+		if http.CanonicalHeaderKey(name.Text) == "Host" {
+			return doc.Problem{Pos: name.Pos, What: "Host cannot be removed", Why: "every request has one"}, true
+		}
+	}
+	return doc.Problem{}, false
+}
+
+func (c Change) problems(scope expr.Scope) []doc.Problem {
+	var list []doc.Problem
+	for _, name := range c.Remove {
+		if p, bad := nameProblem(name.Text, name.Pos); bad {
+			list = append(list, p)
+		}
+	}
+	for _, fields := range []Fields{c.Set, c.Add} {
+		for _, f := range fields {
+			if p, bad := nameProblem(f.Name, f.Pos); bad {
+				list = append(list, p)
+			} else if p, bad := f.valueProblem(scope); bad {
+				list = append(list, p)
+			}
+		}
+	}
+	return list
+}
+
+func nameProblem(name string, pos doc.Pos) (doc.Problem, bool) {
+	if !httpx.IsToken(name) {
+		return doc.Problem{
+			Pos: pos, What: fmt.Sprintf("%q is no name of a field", name),
+			Why: "names are letters, digits and some punctuation, without blanks", Fix: "for example X-Request-Source",
+		}, true
+	}
+	if why, ok := untouchable[http.CanonicalHeaderKey(name)]; ok {
+		return doc.Problem{Pos: pos, What: name + " cannot be changed", Why: why, Fix: "remove it from here"}, true
+	}
+	return doc.Problem{}, false
+}
+
+func (f Field) valueProblem(scope expr.Scope) (doc.Problem, bool) {
+	if f.Expr == nil {
+		if !isFieldValue(f.Text) {
+			return doc.Problem{
+				Pos: f.Pos, What: "the value of " + f.Name + " holds a line break or another control character",
+				Why: "it would begin a new field", Fix: "write it in one line",
+			}, true
+		}
+		return doc.Problem{}, false
+	}
+	program, err := expr.Compile(f.Expr.Source, expr.String, scope)
+	if err != nil {
+		return exprProblem(f, err), true
+	}
+	if reads := program.Reads(); reads.RequestBody || reads.ResponseBody {
+		return doc.Problem{
+			Pos: f.Pos, What: "the value of " + f.Name + " reads a body", Why: "fields are written before the body has passed",
+			Fix: "use the head, path, query or auth",
+		}, true
+	}
+	return doc.Problem{}, false
+}
+
+// exprProblem places what is wrong with an expression in the file.
+func exprProblem(f Field, err error) doc.Problem {
+	p := doc.Problem{Pos: f.Expr.Pos, What: f.Name + ": " + err.Error()}
+	if e, ok := errors.AsType[*expr.Error](err); ok {
+		p.What, p.Fix = f.Name+": "+e.Text, e.Fix
+		if e.Line == 1 {
+			p.Pos.Col += e.Col - 1
+		}
+	}
+	return p
+}
+
+// text is a problem without its place, for configs that have none.
+func text(p doc.Problem) string {
+	p.Pos = doc.Pos{}
+	s := p.String()
+	return s[2:] // the empty place and ": "
+}
+
+// isFieldValue holds for what may be a field's value: no control characters
+// but tabs (RFC 9110 section 5.5), and no blanks around it, which would be lost.
+func isFieldValue(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' && c != '\t' || c == 0x7f {
+			return false
+		}
+	}
+	return s == "" || s[0] != ' ' && s[0] != '\t' && s[len(s)-1] != ' ' && s[len(s)-1] != '\t'
+}

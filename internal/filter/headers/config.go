@@ -1,0 +1,107 @@
+// Package headers is the filter that sets, adds and removes fields of requests
+// and responses.
+package headers
+
+import (
+	"slices"
+
+	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/config/doc"
+)
+
+// Config is what people write under `headers`.
+type Config struct {
+	Request  Change `doc:"request" help:"fields of the request, before it goes to the backend"`
+	Response Change `doc:"response" help:"fields of the response, the gateway's own errors included"`
+}
+
+// Change is what happens to the fields of one head: first remove, then set, then add.
+type Change struct {
+	Set    Fields `doc:"set" help:"fields that get exactly this value"`
+	Add    Fields `doc:"add" help:"values that are added to what is there"`
+	Remove []Name `doc:"remove,oneormany" help:"fields that are taken away" example:"Server"`
+}
+
+// Name is that of a field that is removed, with its place.
+type Name struct {
+	Text string
+	Pos  doc.Pos
+}
+
+// DecodeDoc reads a name.
+func (m *Name) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	m.Pos = n.Pos
+	doc.Decode(n, &m.Text, ps)
+}
+
+// EncodeDoc writes the name as it is read.
+func (m Name) EncodeDoc() *doc.Node {
+	return &doc.Node{Kind: doc.Scalar, Pos: m.Pos, Value: m.Text}
+}
+
+// Field is one field with its value: Text, or what Expr gives where it is not
+// nil. In files a value that begins with '=' is an expression; values that come
+// from objects are always Text.
+type Field struct {
+	Name string
+	Text string
+	Expr *config.Expr
+	Pos  doc.Pos // of the value
+}
+
+// Fields is a list of fields in their order, written as a map. A name may have a list
+// of values.
+type Fields []Field
+
+// DecodeDoc reads a map of names to values.
+func (f *Fields) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	if n.Kind != doc.Map {
+		ps.Add(doc.Problem{Pos: n.Pos, What: n.Kind.String() + " stands where fields are expected", Fix: "write a map, for example `X-Team: shop`"})
+		return
+	}
+	*f = nil
+	for _, e := range n.Entries {
+		values := []*doc.Node{e.Value}
+		if e.Value.Kind == doc.List {
+			values = e.Value.Items
+		}
+		for _, v := range values {
+			*f = append(*f, decodeField(e.Key, v, ps))
+		}
+	}
+}
+
+func decodeField(name string, n *doc.Node, ps *doc.Problems) Field {
+	field := Field{Name: name, Pos: n.Pos}
+	if n.Kind == doc.Scalar && len(n.Value) > 0 && n.Value[0] == '=' {
+		field.Expr = new(config.Expr)
+		field.Expr.DecodeDoc(n, ps)
+		return field
+	}
+	doc.Decode(n, &field.Text, ps)
+	return field
+}
+
+// EncodeDoc writes the fields as they are read.
+func (f Fields) EncodeDoc() *doc.Node {
+	if len(f) == 0 {
+		return nil
+	}
+	out := &doc.Node{Kind: doc.Map}
+	for _, field := range f {
+		value := &doc.Node{Kind: doc.Scalar, Pos: field.Pos, Value: field.Text, Quoted: true}
+		if field.Expr != nil {
+			value = field.Expr.EncodeDoc()
+		}
+		i := slices.IndexFunc(out.Entries, func(e doc.Entry) bool { return e.Key == field.Name })
+		switch {
+		case i < 0:
+			out.Entries = append(out.Entries, doc.Entry{Key: field.Name, KeyPos: field.Pos, Value: value})
+		case out.Entries[i].Value.Kind == doc.List:
+			out.Entries[i].Value.Items = append(out.Entries[i].Value.Items, value)
+		default:
+			out.Entries[i].Value = &doc.Node{Kind: doc.List, Items: []*doc.Node{out.Entries[i].Value, value}}
+		}
+	}
+	return out
+}

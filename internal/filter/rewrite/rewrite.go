@@ -1,0 +1,161 @@
+// Package rewrite is the filter that changes path and host of a request on its
+// way to the backend.
+package rewrite
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/httpx"
+	"github.com/weir-gateway/weir/internal/base/template"
+	"github.com/weir-gateway/weir/internal/config/doc"
+	"github.com/weir-gateway/weir/internal/filter"
+)
+
+// Config is what people write under `rewrite`. At most one of Path, Strip and
+// ReplacePrefix is set.
+type Config struct {
+	// Path is a template: "/internal/{id}", "/internal/**".
+	Path string `doc:"path" help:"the path to send; {name} is what the route captured, ** the rest" example:"/internal/{id}"`
+	// Strip is a prefix of whole segments that is left away.
+	Strip string `doc:"strip" help:"the segments at the path's beginning that are not sent" example:"/shop"`
+	// Host is sent as the Host field (":authority").
+	Host string `doc:"host" help:"the host to send, with its port where it needs one" example:"users.internal"`
+
+	// ReplacePrefix replaces MatchPrefix, as the Gateway API's
+	// ReplacePrefixMatch does ("" takes it away). Files have Strip and Path instead.
+	ReplacePrefix *string
+	MatchPrefix   string
+
+	Pos doc.Pos `doc:"-,pos"`
+}
+
+// DecodeDoc reads the short form, a path, or the long one.
+func (c *Config) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	if n.Kind == doc.Scalar {
+		c.Path, c.Pos = n.Value, n.Pos
+	} else {
+		type long Config
+		doc.Decode(n, (*long)(c), ps)
+	}
+	if n.Kind == doc.List {
+		return
+	}
+	if _, err := c.build(); err != nil {
+		ps.Add(doc.Problem{Pos: n.Pos, What: err.Error()})
+	}
+}
+
+// Definition is this kind of filter.
+func Definition() filter.Definition {
+	return filter.Define("rewrite", "changes path and host on the way to the backend", filter.StageRewrite,
+		func() Config { return Config{} },
+		func(_ filter.Env, c *Config) (filter.Policy, error) {
+			rw, err := c.build()
+			if err != nil {
+				return filter.Policy{}, err
+			}
+			return filter.Policy{Adapt: rw.adapt, Note: rw.note}, nil
+		})
+}
+
+// rewriter is a Config ready to run.
+type rewriter struct {
+	path func(*http.Request) (string, error) // nil: the path stays
+	host string
+	note string
+}
+
+func (c *Config) build() (*rewriter, error) {
+	rw := &rewriter{host: c.Host}
+	if err := c.buildPath(rw); err != nil {
+		return nil, err
+	}
+	if c.Host != "" {
+		if _, err := httpx.NormalizeHost(c.Host); err != nil {
+			return nil, fmt.Errorf("the host %q cannot be sent: it is a name or address with perhaps a port", c.Host)
+		}
+		rw.note = strings.TrimSpace(rw.note + " host " + c.Host)
+	}
+	if rw.note == "" {
+		return nil, fmt.Errorf("rewrite changes nothing; give it path, strip or host")
+	}
+	return rw, nil
+}
+
+func (c *Config) buildPath(rw *rewriter) error {
+	switch {
+	case c.Path != "" && (c.Strip != "" || c.ReplacePrefix != nil) || c.Strip != "" && c.ReplacePrefix != nil:
+		return fmt.Errorf("path and strip exclude each other; a path says all of what is sent")
+	case c.Path != "":
+		made, err := template.Parse(c.Path)
+		if err != nil {
+			return fmt.Errorf("path: %w", err)
+		}
+		rw.note = "path " + c.Path
+		rw.path = func(r *http.Request) (string, error) { return made.Expand(exchange.Of(r)) }
+	case c.Strip != "":
+		return rw.replace(c.Strip, "", "strip "+c.Strip)
+	case c.ReplacePrefix != nil:
+		return rw.replace(c.MatchPrefix, *c.ReplacePrefix, "prefix "+c.MatchPrefix+" to /"+strings.TrimPrefix(*c.ReplacePrefix, "/"))
+	}
+	return nil
+}
+
+// replace makes rw replace a prefix.
+func (rw *rewriter) replace(prefix, replacement, note string) error {
+	normalPrefix, err := httpx.NormalizePath(prefix)
+	if err != nil {
+		return fmt.Errorf("the prefix %q is no path: it begins with a slash and is written in its plain form", prefix)
+	}
+	if replacement != "" {
+		normalReplacement, err := httpx.NormalizePath("/" + strings.TrimPrefix(replacement, "/"))
+		if err != nil {
+			return fmt.Errorf("the replacement %q is no path in its plain form", replacement)
+		}
+		replacement = normalReplacement.Text
+	}
+	rw.note = note
+	rw.path = func(r *http.Request) (string, error) {
+		path, err := template.Current(r.URL)
+		if err != nil {
+			return "", err
+		}
+		return template.Normal(template.ReplacePrefix(path, normalPrefix.Text, replacement))
+	}
+	return nil
+}
+
+// adapt changes the request in place, as rule 7 of package exchange allows.
+func (rw *rewriter) adapt(next http.RoundTripper) http.RoundTripper {
+	return roundTripper(func(r *http.Request) (*http.Response, error) {
+		if rw.path != nil {
+			path, err := rw.path(r)
+			if err != nil {
+				closeBody(r.Body)
+				return nil, err
+			}
+			template.Set(r.URL, path)
+		}
+		if rw.host != "" {
+			r.Host = rw.host
+		}
+		return next.RoundTrip(r)
+	})
+}
+
+// roundTripper makes a function an http.RoundTripper.
+type roundTripper func(*http.Request) (*http.Response, error)
+
+// RoundTrip implements http.RoundTripper.
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// closeBody closes the body of a request that goes no further.
+func closeBody(body io.Closer) {
+	if body != nil {
+		_ = body.Close() // it was not read, so there is nothing to lose
+	}
+}
