@@ -1,0 +1,54 @@
+package http1
+
+import (
+	"io"
+	"net"
+	"time"
+)
+
+// How long and how much is read from a client that was refused, so that it sees
+// the answer: data that is unread at a close makes the system reset the
+// connection, and the answer may be lost (RFC 9112 section 9.6).
+const (
+	lingerTime  = 500 * time.Millisecond
+	lingerBytes = 256 << 10
+)
+
+// Close closes the connection; after a refusal it first ends the sending side
+// and reads on for a moment, so that the client sees the answer.
+func (s *Sieve) Close() error {
+	if s.fault.Load() != nil {
+		Linger(s.Conn)
+	}
+	return s.Conn.Close()
+}
+
+// Linger ends the sending side of conn and reads on until the client closes its
+// own, for half a second and a quarter of a megabyte at most. The caller closes conn.
+func Linger(conn net.Conn) {
+	half, ok := conn.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil || conn.SetReadDeadline(time.Now().Add(lingerTime)) != nil {
+		return
+	}
+	_, _ = io.CopyN(io.Discard, onlyReader{conn}, lingerBytes) // its end is all that matters
+}
+
+type onlyReader struct{ io.Reader }
+
+// CloseWrite ends the sending side only.
+func (s *Sieve) CloseWrite() error {
+	if half, ok := s.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return s.Conn.Close()
+}
+
+// ReadFrom lets responses use the connection's own fast path (sendfile, splice).
+func (s *Sieve) ReadFrom(r io.Reader) (int64, error) {
+	if fast, ok := s.Conn.(io.ReaderFrom); ok {
+		return fast.ReadFrom(r)
+	}
+	return io.Copy(onlyWriter{s.Conn}, r)
+}
+
+type onlyWriter struct{ io.Writer }

@@ -1,0 +1,85 @@
+package http1
+
+// readContent passes content whose length is known, straight from the
+// connection, and never a byte of what follows.
+func (s *Sieve) readContent(p []byte) (int, error) {
+	if int64(len(p)) > s.left {
+		p = p[:s.left]
+	}
+	n, err := s.readRaw(p)
+	if s.left -= int64(n); s.left == 0 {
+		s.phase = between
+		return n, nil
+	}
+	return n, err
+}
+
+// readChunks passes chunks as far as they are valid.
+func (s *Sieve) readChunks(p []byte) (int, error) {
+	n, err := s.readRaw(p)
+	if n == 0 {
+		return 0, err
+	}
+	valid, reason := s.chunks.Scan(p[:n])
+	if reason != OK {
+		return s.breakOff(valid, reason)
+	}
+	if !s.chunks.Done() {
+		return n, nil
+	}
+	rest := p[valid:n]
+	if len(rest) >= 2 && rest[0] == '\r' && rest[1] == '\n' { // no trailer fields, as nearly always
+		valid, rest = valid+2, rest[2:]
+		s.phase = between
+	} else {
+		s.phase = inTrailer
+	}
+	s.unread(rest)
+	return valid, nil
+}
+
+// breakOff passes the valid bytes before a fault, and the fault with the next Read.
+func (s *Sieve) breakOff(valid int, reason Reason) (int, error) {
+	err := s.fail(reason)
+	if valid > 0 {
+		s.broken = err
+		return valid, nil
+	}
+	return 0, err
+}
+
+// unread puts b back before what is held.
+func (s *Sieve) unread(b []byte) {
+	switch {
+	case len(b) == 0:
+	case len(s.held) == 0:
+		s.held = append(s.held[:0], b...)
+	default:
+		s.held = append(append(make([]byte, 0, len(b)+len(s.held)), b...), s.held...)
+	}
+}
+
+// readTrailer receives the trailer section until it is whole, and passes it when it is valid.
+func (s *Sieve) readTrailer(p []byte) (int, error) {
+	for {
+		end, reason := trailerEnd(s.held)
+		if reason == OK && end > 0 {
+			reason = CheckTrailer(s.held[:end], s.options.Limits)
+		}
+		if reason == OK && (end > maxTrailer || end == 0 && len(s.held) >= maxTrailer) {
+			reason = TrailerTooLarge
+		}
+		if reason != OK {
+			return 0, s.fail(reason)
+		}
+		if end > 0 {
+			s.out = s.held[:end:end]
+			s.hold(s.held[end:])
+			s.phase = between
+			return s.pass(p), nil
+		}
+		if err := s.receive(maxTrailer); err != nil {
+			return 0, err
+		}
+	}
+}

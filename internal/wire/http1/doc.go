@@ -1,0 +1,15 @@
+// Package http1 is the strict grammar of HTTP/1.x messages (RFC 9110, RFC 9112)
+// and the Sieve, a connection that lets nothing else through.
+//
+// The grammar works on bytes, allocates nothing, and refuses instead of
+// repairing: a message that two parsers could read in two ways has no reading
+// here at all. Each rule is a Reason, and the table in reason.go is the list of
+// them.
+//
+// The Sieve stands between an accepted connection and the HTTP/1.x server, for
+// the standard one forgives more than a gateway may: bare line feeds,
+// Content-Length beside Transfer-Encoding, targets without a leading slash. It
+// holds each head until it is whole and was checked, then follows the body by
+// the one framing that the head declares, so that the server never sees a byte
+// that this package and it could understand differently.
+package http1

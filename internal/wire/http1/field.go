@@ -1,0 +1,211 @@
+package http1
+
+import (
+	"bytes"
+	"iter"
+	"strings"
+)
+
+// parseField checks one field line, without its CR LF, and keeps what decides
+// about framing and host.
+func (h *Head) parseField(line []byte) Reason {
+	name, value, reason := splitField(line)
+	if reason != OK {
+		return reason
+	}
+	switch len(name) {
+	case len("host"):
+		if equalFold(name, "host") {
+			return h.host(value)
+		}
+	case len("proxy"):
+		if equalFold(name, "proxy") { // CVE-2016-5385: CGI reads it as HTTP_PROXY
+			h.discarded++
+		}
+	case len("expect"):
+		if equalFold(name, "expect") && !equalFold(value, "100-continue") {
+			return BadExpectation
+		}
+	case len("upgrade"):
+		if equalFold(name, "upgrade") && offersH2C(value) {
+			h.discarded++
+		}
+	case len("connection"):
+		if equalFold(name, "connection") {
+			return checkConnection(value)
+		}
+	case len("content-length"):
+		if equalFold(name, "content-length") {
+			return h.contentLength(value)
+		}
+		if equalFold(name, "http2-settings") {
+			h.discarded++
+		}
+	case len("transfer-encoding"):
+		if equalFold(name, "transfer-encoding") {
+			return h.transferEncoding(value)
+		}
+	}
+	return OK
+}
+
+// splitField gives name and value of a field line (RFC 9112 section 5).
+func splitField(line []byte) (name, value []byte, reason Reason) {
+	if line[0] == ' ' || line[0] == '\t' {
+		return nil, nil, LeadingBlank
+	}
+	colon := bytes.IndexByte(line, ':')
+	if colon < 0 {
+		return nil, nil, NoColon
+	}
+	name, value = line[:colon], trimOWS(line[colon+1:])
+	odd := uint8(0)
+	for _, c := range name {
+		class := classes[c]
+		if class&tchar == 0 {
+			if c == ' ' || c == '\t' {
+				return nil, nil, BlankBeforeColon
+			}
+			return nil, nil, BadFieldName
+		}
+		odd |= class & nameOther
+	}
+	switch {
+	case len(name) == 0:
+		return nil, nil, BadFieldName
+	case odd != 0 && isAlias(name):
+		return nil, nil, AliasFieldName
+	case !all(value, fieldByte):
+		if bytes.IndexByte(value, '\r') >= 0 {
+			return nil, nil, BareCR
+		}
+		return nil, nil, BadFieldValue
+	}
+	return name, value, OK
+}
+
+// Fields yields name and value of every field line of a head or trailer section
+// that was checked, in order. The slices point into b.
+func Fields(b []byte) iter.Seq2[[]byte, []byte] {
+	return func(yield func(name, value []byte) bool) {
+		for len(b) > 0 {
+			line, rest, reason := cutLine(b)
+			if reason != OK || len(line) == 0 {
+				return
+			}
+			b = rest
+			if name, value, found := bytes.Cut(line, []byte(":")); found && !yield(name, trimOWS(value)) {
+				return
+			}
+		}
+	}
+}
+
+func (h *Head) host(value []byte) Reason {
+	h.hosts++
+	if !validHost(value) {
+		return BadHost
+	}
+	h.Host = value
+	return OK
+}
+
+const maxLengthDigits = 18 // so that every length fits in an int64
+
+func (h *Head) contentLength(value []byte) Reason {
+	h.lengths++
+	if len(value) == 0 || len(value) > maxLengthDigits || value[0] == '0' && len(value) > 1 {
+		return BadLength // leading zeros are octal to some
+	}
+	n := int64(0)
+	for _, c := range value {
+		if c < '0' || c > '9' {
+			return BadLength
+		}
+		n = n*10 + int64(c-'0')
+	}
+	if n > 0 {
+		h.Framing, h.Length = ByLength, n
+	}
+	return OK
+}
+
+func (h *Head) transferEncoding(value []byte) Reason {
+	h.codings++
+	if !equalFold(value, "chunked") {
+		return BadCoding
+	}
+	h.Framing, h.Length = ByChunks, 0
+	return OK
+}
+
+// checkConnection refuses options that are no tokens, and those that would make
+// the next hop drop what frames or routes the message.
+func checkConnection(value []byte) Reason {
+	for element := range bytes.SplitSeq(value, []byte(",")) {
+		option := trimOWS(element)
+		if len(option) == 0 {
+			continue // RFC 9110 section 5.6.1.2: empty elements are ignored
+		}
+		if !isToken(option) {
+			return BadConnection
+		}
+		if equalFold(option, "host") || equalFold(option, "content-length") || equalFold(option, "transfer-encoding") {
+			return BadConnection
+		}
+	}
+	return OK
+}
+
+// offersH2C tells whether an Upgrade field offers HTTP/2 without TLS, which a
+// gateway must not relay (RFC 9113 section 3.1 took it out of the protocol).
+func offersH2C(value []byte) bool {
+	for element := range bytes.SplitSeq(value, []byte(",")) {
+		if equalFold(trimOWS(element), "h2c") {
+			return true
+		}
+	}
+	return false
+}
+
+// managed are the fields that frame or forward a message, or say whose it is.
+// Some backends read every punctuation mark in a name as '-' or '_', so any
+// other spelling of these is refused.
+var managed = map[string]bool{
+	"connection": true, "content-encoding": true, "content-length": true, "content-type": true, "expect": true,
+	"http2-settings": true, "keep-alive": true, "proxy-authorization": true, "proxy-connection": true,
+	"transfer-encoding": true,
+	"cf-connecting-ip":  true, "fastly-client-ip": true, "true-client-ip": true, "x-client-ip": true,
+	"x-cluster-client-ip": true, "x-real-ip": true, "x-request-id": true,
+	"x-http-method-override": true, "x-original-host": true, "x-original-url": true, "x-rewrite-url": true,
+	"x-original-method": true, "x-original-uri": true,
+}
+
+// maxManaged is the longest name of the managed fields that is looked up.
+const maxManaged = 32
+
+// isAlias tells whether name, with every punctuation mark read as '-', is a
+// managed field or of the X-Forwarded family.
+func isAlias(name []byte) bool {
+	var folded [maxManaged]byte
+	n := 0
+	for _, c := range name {
+		if n == len(folded) {
+			break
+		}
+		if c = lower(c); classes[c]&nameOther != 0 {
+			c = '-'
+		}
+		folded[n] = c
+		n++
+	}
+	text := folded[:n]
+	return bytes.HasPrefix(text, []byte("x-forwarded")) || len(name) <= maxManaged && managed[string(text)]
+}
+
+// IsAlias tells whether name is another spelling of a field that the gateway
+// manages: the same but for punctuation in place of '-'. For HTTP/2 and HTTP/3,
+// whose heads do not pass a Sieve.
+func IsAlias(name string) bool {
+	return strings.ContainsAny(name, "!#$%&'*+.^_`|~") && isAlias([]byte(name))
+}

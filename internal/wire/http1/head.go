@@ -1,0 +1,148 @@
+package http1
+
+import "bytes"
+
+// Limits bound one message head. All must be positive.
+type Limits struct {
+	HeadBytes   int // request line, field lines and the empty line
+	HeadFields  int // field lines
+	TargetBytes int // request target
+}
+
+// Framing is how the end of a request's content is found (RFC 9112 section 6.3).
+type Framing uint8
+
+// The framings of requests; there is no other.
+const (
+	NoContent Framing = iota // neither Content-Length nor Transfer-Encoding, or a length of 0
+	ByLength                 // Content-Length, larger than 0
+	ByChunks                 // Transfer-Encoding: chunked
+)
+
+// Head is one checked request head. Its slices point into the bytes that were
+// parsed and live as long as those are not changed.
+type Head struct {
+	Method    []byte
+	Target    []byte // as it was sent
+	Authority []byte // host and port of an absolute-form target, nil otherwise
+	Path      []byte // the target in origin-form; empty for "http://host", which means "/"
+	Host      []byte // value of the Host field, nil where HTTP/1.0 has none
+	Minor     uint8  // 0 for HTTP/1.0, 1 for HTTP/1.1
+	Framing   Framing
+	Length    int64 // of the content where Framing is ByLength
+
+	fields    int
+	lengths   int
+	codings   int
+	hosts     int
+	discarded int // field lines that Rewrite removes
+}
+
+// Parse checks a whole head, from the request line up to and including the
+// empty line, and decides the framing of what follows. It allocates nothing.
+func (h *Head) Parse(b []byte, limits Limits) Reason {
+	*h = Head{}
+	if len(b) > limits.HeadBytes {
+		return HeadTooLarge
+	}
+	line, rest, reason := cutLine(b)
+	if reason != OK {
+		return reason
+	}
+	if reason := h.parseRequestLine(line, limits); reason != OK {
+		return reason
+	}
+	for {
+		if line, rest, reason = cutLine(rest); reason != OK {
+			return reason
+		}
+		if len(line) == 0 {
+			break
+		}
+		if h.fields++; h.fields > limits.HeadFields {
+			return TooManyFields
+		}
+		if reason := h.parseField(line); reason != OK {
+			return reason
+		}
+	}
+	if len(rest) != 0 {
+		return BadFieldName // the caller gave more than one head
+	}
+	return h.decide()
+}
+
+// cutLine gives the first line of b without its CR LF, and what follows.
+func cutLine(b []byte) (line, rest []byte, reason Reason) {
+	i := bytes.IndexByte(b, '\n')
+	if i < 1 || b[i-1] != '\r' {
+		return nil, nil, BareLF
+	}
+	return b[:i-1], b[i+1:], OK
+}
+
+const (
+	version10 = "HTTP/1.0"
+	version11 = "HTTP/1.1"
+)
+
+func (h *Head) parseRequestLine(line []byte, limits Limits) Reason {
+	space := bytes.IndexByte(line, ' ')
+	if space < 0 {
+		return BadRequestLine
+	}
+	method, rest := line[:space], line[space+1:]
+	if !isToken(method) {
+		return BadMethod
+	}
+	space = bytes.IndexByte(rest, ' ')
+	if space <= 0 {
+		return BadRequestLine // no version: HTTP/0.9, or two spaces
+	}
+	target, version := rest[:space], rest[space+1:]
+	if len(target) > limits.TargetBytes {
+		return TargetTooLong
+	}
+	switch string(version) {
+	case version11:
+		h.Minor = 1
+	case version10:
+		h.Minor = 0
+	default:
+		return badVersion(version)
+	}
+	h.Method, h.Target = method, target
+	return h.parseTarget()
+}
+
+// badVersion tells a version that is not spoken here from one that is no version at all.
+func badVersion(version []byte) Reason {
+	if len(version) == len(version11) && bytes.HasPrefix(version, []byte("HTTP/")) && version[6] == '.' &&
+		'0' <= version[5] && version[5] <= '9' && '0' <= version[7] && version[7] <= '9' {
+		return BadVersion
+	}
+	return BadRequestLine
+}
+
+// decide applies the rules that need the whole head.
+func (h *Head) decide() Reason {
+	switch {
+	case h.hosts > 1:
+		return RepeatedHost
+	case h.hosts == 0 && (h.Minor == 1 || h.Authority != nil):
+		return NoHost
+	case h.Authority != nil && !equalFoldBytes(h.Authority, h.Host):
+		return HostMismatch
+	case h.codings > 0 && h.lengths > 0:
+		return LengthAndCoding
+	case h.codings > 1:
+		return RepeatedCoding
+	case h.lengths > 1:
+		return RepeatedLength
+	case h.codings > 0 && h.Minor == 0:
+		return CodingOnHTTP10
+	case h.Framing != NoContent && string(h.Method) == "TRACE":
+		return TraceContent
+	}
+	return OK
+}

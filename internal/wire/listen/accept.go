@@ -1,0 +1,162 @@
+package listen
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/wire/http1"
+)
+
+// accept takes connections until the listener is closed. Neither a shortage of
+// file descriptors nor a broken connection ends it.
+func (s *Server) accept() error {
+	spare := openSpare()
+	defer func() { spare.release() }()
+	var pause backoff
+	for {
+		raw, err := s.listener.Accept()
+		switch {
+		case err == nil:
+			pause.reset()
+			s.admit(raw)
+		case s.closing.Load() || errors.Is(err, net.ErrClosed):
+			return s.acceptError(err)
+		case isPassing(err):
+		case isExhausted(err):
+			s.log.Warn("cannot accept a connection; the limit of open files may be too low (ulimit -n)", "error", err)
+			s.shedWith(spare)
+			pause.wait()
+		default:
+			return s.acceptError(err)
+		}
+	}
+}
+
+func (s *Server) acceptError(err error) error {
+	if s.closing.Load() {
+		return nil
+	}
+	return fmt.Errorf("accept on %s: %w", s.listener.Addr(), err)
+}
+
+// shedWith gives up the spare file descriptor to take one waiting client and
+// send it away, so that it looks elsewhere instead of waiting for its time-out.
+func (s *Server) shedWith(spare *spareFile) {
+	if !spare.release() {
+		return
+	}
+	if deadliner, ok := s.listener.(interface{ SetDeadline(t time.Time) error }); ok {
+		_ = deadliner.SetDeadline(time.Now().Add(acceptTime)) // without one Accept may wait, which is no harm
+		defer func() { _ = deadliner.SetDeadline(time.Time{}) }()
+	}
+	if raw, err := s.listener.Accept(); err == nil {
+		s.turnAway(raw)
+	}
+	spare.reopen()
+}
+
+const acceptTime = 10 * time.Millisecond
+
+// admit counts the connection in and starts it.
+func (s *Server) admit(raw net.Conn) {
+	accepted, ok := s.connections.add(raw)
+	if !ok {
+		s.starting.Go(func() { s.turnAway(raw) })
+		return
+	}
+	deadline := time.Now().Add(s.limits.FirstRequest)
+	if s.tls == nil {
+		s.ready.put(http1.NewSieve(accepted, &s.sieve, deadline))
+		return
+	}
+	s.starting.Go(func() { s.handshake(accepted, deadline) })
+}
+
+// handshake ends TLS and hands the connection on as what ALPN agreed on.
+func (s *Server) handshake(accepted *conn, deadline time.Time) {
+	secured := tls.Server(accepted, s.tls)
+	err := accepted.SetDeadline(deadline)
+	if err == nil {
+		err = secured.HandshakeContext(context.Background()) // the deadline and closeAll end it
+	}
+	if err == nil {
+		err = accepted.SetDeadline(time.Time{})
+	}
+	if err != nil {
+		s.log.Debug("TLS handshake failed", "peer", accepted.RemoteAddr(), "error", err)
+		refusePlain(err)
+		_ = accepted.Close() // nothing was promised on it
+		return
+	}
+	if secured.ConnectionState().NegotiatedProtocol == "h2" {
+		s.ready.put(secured)
+		return
+	}
+	s.ready.put(http1.NewTLSSieve(secured, &s.sieve, deadline))
+}
+
+const plainToTLS = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n" +
+	"This port speaks HTTPS; the request came without TLS.\n"
+
+// refusePlain answers a client that speaks plain HTTP to a TLS port.
+func refusePlain(err error) {
+	var notTLS tls.RecordHeaderError
+	if errors.As(err, &notTLS) && notTLS.Conn != nil && startsHTTP(notTLS.RecordHeader) {
+		_, _ = io.WriteString(notTLS.Conn, plainToTLS) // the client may be gone
+		http1.Linger(notTLS.Conn)
+	}
+}
+
+func startsHTTP(header [5]byte) bool {
+	switch string(header[:]) {
+	case "GET /", "HEAD ", "POST ", "PUT /", "OPTIO", "PATCH", "DELET":
+		return true
+	default:
+		return false
+	}
+}
+
+// handover is the listener that net/http's server accepts from.
+type handover struct {
+	addr  net.Addr
+	conns chan net.Conn
+	done  chan struct{}
+	once  sync.Once
+}
+
+func newHandover(addr net.Addr) *handover {
+	return &handover{addr: addr, conns: make(chan net.Conn), done: make(chan struct{})}
+}
+
+func (h *handover) put(c net.Conn) {
+	select {
+	case h.conns <- c:
+	case <-h.done:
+		_ = c.Close() // the server is closing
+	}
+}
+
+// Accept gives the next connection that is ready.
+func (h *handover) Accept() (net.Conn, error) {
+	select {
+	case c := <-h.conns:
+		return c, nil
+	case <-h.done:
+		return nil, net.ErrClosed
+	}
+}
+
+// Close ends Accept and put.
+func (h *handover) Close() error {
+	h.once.Do(func() { close(h.done) })
+	return nil
+}
+
+// Addr is that of the socket.
+func (h *handover) Addr() net.Addr { return h.addr }

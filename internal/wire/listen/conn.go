@@ -1,0 +1,102 @@
+package listen
+
+import (
+	"io"
+	"net"
+	"sync"
+)
+
+// connections are the open ones of a server. It is safe for concurrent use.
+type connections struct {
+	limit int
+
+	mu    sync.Mutex
+	open  map[*conn]struct{}
+	empty chan struct{} // closed when the last one has gone; nil while nobody waits
+}
+
+// conn is one accepted connection, in the set until it is closed.
+type conn struct {
+	net.Conn
+
+	set *connections
+}
+
+// add takes raw into the set; it tells false when the set is full.
+func (s *connections) add(raw net.Conn) (*conn, bool) {
+	c := &conn{Conn: raw, set: s}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.open) >= s.limit {
+		return nil, false
+	}
+	s.open[c] = struct{}{}
+	return c, true
+}
+
+func (s *connections) remove(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.open, c)
+	if len(s.open) == 0 && s.empty != nil {
+		close(s.empty)
+		s.empty = nil
+	}
+}
+
+func (s *connections) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.open)
+}
+
+// gone gives a channel that is closed once no connection is open.
+func (s *connections) gone() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.open) == 0 {
+		closed := make(chan struct{})
+		close(closed)
+		return closed
+	}
+	if s.empty == nil {
+		s.empty = make(chan struct{})
+	}
+	return s.empty
+}
+
+// closeAll closes every open connection, whatever it is doing, and tells how many there were.
+func (s *connections) closeAll() int {
+	s.mu.Lock()
+	open := make([]*conn, 0, len(s.open))
+	for c := range s.open {
+		open = append(open, c)
+	}
+	s.mu.Unlock()
+	for _, c := range open {
+		_ = c.Close() // it is being thrown away
+	}
+	return len(open)
+}
+
+// Close closes the connection and takes it out of the set.
+func (c *conn) Close() error {
+	c.set.remove(c)
+	return c.Conn.Close()
+}
+
+// CloseWrite ends the sending side only, where the transport can.
+func (c *conn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return c.Close()
+}
+
+// ReadFrom keeps sendfile and splice for responses.
+func (c *conn) ReadFrom(r io.Reader) (int64, error) {
+	if fast, ok := c.Conn.(io.ReaderFrom); ok {
+		return fast.ReadFrom(r)
+	}
+	return io.Copy(struct{ io.Writer }{c.Conn}, r)
+}

@@ -1,0 +1,99 @@
+package listen
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// socketMode lets the group of the socket's directory connect, and nobody else.
+const socketMode = 0o660
+
+// Open binds address: "host:port", ":port" (every address of the machine) or
+// "unix:/path". A socket file that nobody answers on is left over from a
+// process that died, and is replaced. The caller closes the listener.
+func Open(ctx context.Context, address string) (net.Listener, error) {
+	if path, ok := strings.CutPrefix(address, "unix:"); ok {
+		return openUnix(ctx, path)
+	}
+	if _, _, err := net.SplitHostPort(address); err != nil {
+		return nil, fmt.Errorf("listen on %q: %w; write host:port, :port or unix:/path", address, err)
+	}
+	config := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{Enable: true}}
+	listener, err := config.Listen(ctx, "tcp", address)
+	if err != nil {
+		return nil, explain(address, err)
+	}
+	return listener, nil
+}
+
+// explain says what a failed bind means and what to do about it.
+func explain(address string, err error) error {
+	_, port, _ := net.SplitHostPort(address) // was checked
+	switch {
+	case isAddressInUse(err):
+		return fmt.Errorf("listen on %s: the port is taken, by another weir or another server; "+
+			"`ss -ltnp 'sport = :%s'` (or `lsof -i :%s`) names it; choose another port with --listen: %w", address, port, port, err)
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("listen on %s: not permitted; ports below 1024 need the capability CAP_NET_BIND_SERVICE, "+
+			"or choose a higher one with --listen: %w", address, err)
+	case errors.Is(err, syscall.EADDRNOTAVAIL):
+		return fmt.Errorf("listen on %s: this machine does not have that address; choose another with --listen: %w", address, err)
+	default:
+		return fmt.Errorf("listen on %s: %w", address, err)
+	}
+}
+
+func openUnix(ctx context.Context, path string) (net.Listener, error) {
+	if path == "" {
+		return nil, errors.New("listen on unix: there is no path; write unix:/path")
+	}
+	if err := removeStale(ctx, path); err != nil {
+		return nil, fmt.Errorf("listen on unix:%s: %w", path, err)
+	}
+	var config net.ListenConfig
+	listener, err := config.Listen(ctx, "unix", path)
+	if err != nil {
+		return nil, fmt.Errorf("listen on unix:%s: %w", path, err)
+	}
+	if err := os.Chmod(path, socketMode); err != nil {
+		return nil, errors.Join(fmt.Errorf("listen on unix:%s: %w", path, err), listener.Close())
+	}
+	return listener, nil
+}
+
+const probeTime = time.Second
+
+// removeStale removes the socket file of a process that is gone. It never
+// removes a file that is no socket, nor one that somebody answers on.
+func removeStale(ctx context.Context, path string) error {
+	info, err := os.Lstat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("look at the socket file: %w", err)
+	}
+	if info.Mode().Type() != fs.ModeSocket {
+		return errors.New("there is a file of that name that is no socket; remove it or choose another path")
+	}
+	dialer := net.Dialer{Timeout: probeTime}
+	conn, err := dialer.DialContext(ctx, "unix", path)
+	if err == nil {
+		_ = conn.Close() // only its answer was of interest
+		return errors.New("another process answers on this socket; stop it or choose another path")
+	}
+	if !isRefused(err) {
+		return fmt.Errorf("cannot tell whether another process uses the socket: %w", err)
+	}
+	if err := os.Remove(path); err != nil {
+		return fmt.Errorf("remove the socket file of a process that is gone: %w", err)
+	}
+	return nil
+}

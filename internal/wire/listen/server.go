@@ -1,0 +1,176 @@
+package listen
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/wire/http1"
+)
+
+// Options are what a Server is made of. Listener and Handler must be set.
+type Options struct {
+	Listener net.Listener // closed by the Server
+	Handler  http.Handler
+	Limits   config.Limits // a value of 0 means its default here
+	H2C      bool          // HTTP/2 without TLS, by prior knowledge
+	// TLS, where it is not nil, ends TLS on every connection. Without NextProtos
+	// it offers h2 and http/1.1; so must what its GetConfigForClient gives.
+	TLS *tls.Config
+	Log *slog.Logger // nil: slog.Default()
+	// Refuse answers a request that broke a rule of the wire; nil: fault.Write.
+	Refuse func(w http.ResponseWriter, r *http.Request, f *fault.Fault)
+}
+
+// withDefaults fills in the limits that this package needs.
+func withDefaults(l config.Limits) config.Limits {
+	standard := config.DefaultLimits()
+	l.HeadBytes = orDefault(l.HeadBytes, standard.HeadBytes)
+	l.HeadFields = orDefault(l.HeadFields, standard.HeadFields)
+	l.URLBytes = orDefault(l.URLBytes, standard.URLBytes)
+	l.Connections = orDefault(l.Connections, standard.Connections)
+	l.FirstRequest = orDefault(l.FirstRequest, standard.FirstRequest)
+	l.HeadTime = orDefault(l.HeadTime, standard.HeadTime)
+	l.KeepAlive = orDefault(l.KeepAlive, standard.KeepAlive)
+	return l
+}
+
+func orDefault[T int | time.Duration](value, standard T) T {
+	if value <= 0 {
+		return standard
+	}
+	return value
+}
+
+// Server serves one socket. Serve runs it, Shutdown ends it; both are called
+// once, from different goroutines.
+type Server struct {
+	listener net.Listener
+	handler  http.Handler
+	refuse   func(http.ResponseWriter, *http.Request, *fault.Fault)
+	log      *slog.Logger
+	tls      *tls.Config
+	limits   config.Limits
+	sieve    http1.Options
+	http     *http.Server
+
+	ready       *handover // connections whose handshake is complete
+	connections connections
+	sheds       sheds
+	full        string         // what a client is told when there is no room
+	starting    sync.WaitGroup // handshakes and connections that are being refused
+	closing     atomic.Bool
+}
+
+// New makes a Server. It does not accept before Serve is called.
+func New(o Options) *Server {
+	limits := withDefaults(o.Limits)
+	s := &Server{
+		listener:    o.Listener,
+		handler:     o.Handler,
+		refuse:      o.Refuse,
+		log:         o.Log,
+		limits:      limits,
+		ready:       newHandover(o.Listener.Addr()),
+		connections: connections{limit: limits.Connections, open: make(map[*conn]struct{})},
+		sheds:       newSheds(),
+		full:        fullAnswer(),
+		sieve: http1.Options{
+			Limits:   http1.Limits{HeadBytes: limits.HeadBytes, HeadFields: limits.HeadFields, TargetBytes: limits.URLBytes},
+			HeadTime: limits.HeadTime,
+			H2C:      o.H2C && o.TLS == nil,
+		},
+	}
+	if s.log == nil {
+		s.log = slog.Default()
+	}
+	if s.refuse == nil {
+		s.refuse = writeFault
+	}
+	if o.TLS != nil {
+		s.tls = o.TLS.Clone()
+		if len(s.tls.NextProtos) == 0 {
+			s.tls.NextProtos = []string{"h2", "http/1.1"}
+		}
+	}
+	s.http = s.newHTTPServer()
+	return s
+}
+
+func (s *Server) newHTTPServer() *http.Server {
+	var protocols http.Protocols
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(s.tls != nil)
+	protocols.SetUnencryptedHTTP2(s.sieve.H2C)
+	return &http.Server{
+		Handler:                      http.HandlerFunc(s.serve),
+		DisableGeneralOptionsHandler: true, // OPTIONS * is a matter of routing
+		IdleTimeout:                  s.limits.KeepAlive,
+		MaxHeaderBytes:               s.limits.HeadBytes,
+		ConnState:                    follow,
+		ConnContext:                  withOrigin,
+		ErrorLog:                     slog.NewLogLogger(s.log.Handler(), slog.LevelDebug), // what clients do wrong
+		Protocols:                    &protocols,
+		HTTP2: &http.HTTP2Config{
+			MaxConcurrentStreams:          128,
+			MaxDecoderHeaderTableSize:     4 << 10,
+			MaxReadFrameSize:              16 << 10,
+			MaxReceiveBufferPerConnection: 1 << 20,
+			MaxReceiveBufferPerStream:     512 << 10,
+			SendPingTimeout:               30 * time.Second,
+			PingTimeout:                   15 * time.Second,
+			WriteByteTimeout:              60 * time.Second,
+		},
+	}
+}
+
+// Addr is the address that is bound.
+func (s *Server) Addr() net.Addr { return s.listener.Addr() }
+
+// Connections is the number of open client connections, upgraded ones included.
+func (s *Server) Connections() int { return s.connections.count() }
+
+// Serve accepts connections until Shutdown is called, and then gives nil. An
+// error means that the socket itself failed; what is connected is still served.
+func (s *Server) Serve() error {
+	served := make(chan error, 1)
+	go func() { served <- s.http.Serve(s.ready) }()
+	err := s.accept()
+	_ = s.ready.Close() // it only closes a channel
+	if serveErr := <-served; err == nil && !errors.Is(serveErr, http.ErrServerClosed) && !errors.Is(serveErr, net.ErrClosed) {
+		err = serveErr
+	}
+	return err
+}
+
+// Shutdown stops accepting, tells clients that the connection ends (Connection:
+// close, GOAWAY), and lets requests and upgraded connections finish until ctx
+// ends. Then it closes what is left, and says how many those were.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.closing.Store(true)
+	err := s.listener.Close()
+	if errors.Is(err, net.ErrClosed) {
+		err = nil
+	}
+	if drainErr := s.http.Shutdown(ctx); drainErr == nil {
+		select {
+		case <-s.connections.gone():
+		case <-ctx.Done():
+		}
+	}
+	if left := s.connections.closeAll(); left > 0 {
+		err = errors.Join(err, fmt.Errorf("%d connections were closed before they had finished: %w", left, context.Cause(ctx)))
+	}
+	_ = s.http.Close() // its connections are closed
+	s.starting.Wait()
+	return err
+}

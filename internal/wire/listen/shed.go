@@ -1,0 +1,96 @@
+package listen
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/wire/http1"
+)
+
+// fullAnswer is the whole answer to a client that found the server full. It is
+// made once, for it is the same for all: nothing of their requests is read.
+func fullAnswer() string {
+	kind := fault.Overloaded
+	body := fmt.Sprintf(`{"type":%q,"title":%q,"status":%d,"detail":%q,"code":%q}`,
+		kind.URI(), kind.Title, kind.Status, "There are as many connections open as the gateway allows.", kind.Code)
+	return fmt.Sprintf("HTTP/1.1 %d %s\r\nContent-Type: application/problem+json\r\nContent-Length: %d\r\n"+
+		"Retry-After: 1\r\nCache-Control: no-store\r\nConnection: close\r\n\r\n%s",
+		kind.Status, http.StatusText(kind.Status), len(body), body)
+}
+
+const (
+	shedTime = 100 * time.Millisecond
+	maxSheds = 64 // answered at the same time; the rest is only closed
+)
+
+// sheds counts the refusals that are being written.
+type sheds chan struct{}
+
+func newSheds() sheds { return make(sheds, maxSheds) }
+
+// turnAway refuses a connection before anything was read from it: with 503
+// where that can be said without a handshake.
+func (s *Server) turnAway(raw net.Conn) {
+	defer func() { _ = raw.Close() }() // nothing was promised on it
+	select {
+	case s.sheds <- struct{}{}:
+		defer func() { <-s.sheds }()
+	default:
+		return
+	}
+	if s.tls != nil || s.closing.Load() || raw.SetDeadline(time.Now().Add(shedTime)) != nil {
+		return
+	}
+	if _, err := io.WriteString(raw, s.full); err == nil {
+		http1.Linger(raw)
+	}
+}
+
+// spareFile is a file descriptor that is kept for the moment when there are no others.
+type spareFile struct{ file *os.File }
+
+func openSpare() *spareFile {
+	spare := &spareFile{}
+	spare.reopen()
+	return spare
+}
+
+// reopen takes the descriptor again; when that fails, there is none until the next try.
+func (s *spareFile) reopen() {
+	if file, err := os.Open(os.DevNull); err == nil {
+		s.file = file
+	}
+}
+
+// release gives the descriptor up and tells whether there was one.
+func (s *spareFile) release() bool {
+	if s.file == nil {
+		s.reopen()
+	}
+	if s.file == nil {
+		return false
+	}
+	_ = s.file.Close() // it was only held
+	s.file = nil
+	return true
+}
+
+// backoff is the pause after a shortage, doubled while it lasts.
+type backoff time.Duration
+
+const (
+	firstPause = 5 * time.Millisecond
+	lastPause  = 500 * time.Millisecond
+)
+
+func (b *backoff) reset() { *b = 0 }
+
+func (b *backoff) wait() {
+	*b = min(max(2**b, backoff(firstPause)), backoff(lastPause))
+	time.Sleep(time.Duration(*b))
+}
