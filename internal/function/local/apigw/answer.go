@@ -1,0 +1,172 @@
+package apigw
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"golang.org/x/net/http/httpguts"
+)
+
+// answer is what a function returns in payload format version 2.0.
+type answer struct {
+	StatusCode      json.RawMessage            `json:"statusCode"`
+	Headers         map[string]json.RawMessage `json:"headers"`
+	Body            *string                    `json:"body"`
+	IsBase64Encoded bool                       `json:"isBase64Encoded"`
+	Cookies         []string                   `json:"cookies"`
+}
+
+// Decode makes the response of a function's whole payload. JSON without a
+// statusCode is the body itself: status 200, application/json.
+func Decode(payload []byte) (*http.Response, error) {
+	payload = bytes.TrimSpace(payload)
+	if !json.Valid(payload) {
+		return nil, errors.New("the function's answer is not JSON")
+	}
+	if payload[0] != '{' {
+		return inferred(payload), nil
+	}
+	var a answer
+	if err := json.Unmarshal(payload, &a); err != nil {
+		if !hasStatusCode(payload) { // its fields are called like ours, but mean something else
+			return inferred(payload), nil
+		}
+		return nil, fmt.Errorf("the function's answer: %w", err)
+	}
+	if a.StatusCode == nil {
+		return inferred(payload), nil
+	}
+	res, err := a.head()
+	if err != nil {
+		return nil, err
+	}
+	body, err := a.body()
+	if err != nil {
+		return nil, err
+	}
+	if bodyless(res.StatusCode) {
+		body = nil
+	}
+	setBody(res, body)
+	return res, nil
+}
+
+func hasStatusCode(payload []byte) bool {
+	var a struct {
+		StatusCode json.RawMessage `json:"statusCode"`
+	}
+	return json.Unmarshal(payload, &a) == nil && a.StatusCode != nil
+}
+
+func inferred(payload []byte) *http.Response {
+	res := newResponse(http.StatusOK)
+	res.Header.Set("Content-Type", "application/json")
+	setBody(res, payload)
+	return res
+}
+
+func newResponse(status int) *http.Response {
+	return &http.Response{
+		StatusCode: status, Status: strconv.Itoa(status) + " " + http.StatusText(status),
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{},
+	}
+}
+
+func setBody(res *http.Response, body []byte) {
+	res.ContentLength = int64(len(body))
+	res.Body = http.NoBody
+	if len(body) > 0 {
+		res.Body = io.NopCloser(bytes.NewReader(body))
+	}
+	if !bodyless(res.StatusCode) {
+		res.Header.Set("Content-Length", strconv.Itoa(len(body)))
+	}
+}
+
+// bodyless tells whether responses of that status never have a body (RFC 9110 section 6.4.1).
+func bodyless(status int) bool {
+	return status == http.StatusNoContent || status == http.StatusNotModified
+}
+
+func (a *answer) body() ([]byte, error) {
+	if a.Body == nil {
+		return nil, nil
+	}
+	if !a.IsBase64Encoded {
+		return []byte(*a.Body), nil
+	}
+	body, err := base64.StdEncoding.DecodeString(*a.Body)
+	if err != nil {
+		return nil, fmt.Errorf("the answer says isBase64Encoded, but its body: %w", err)
+	}
+	return body, nil
+}
+
+// head makes the response without its body. Fields that belong to a connection
+// and not to the answer are left out.
+func (a *answer) head() (*http.Response, error) {
+	status, err := a.status()
+	if err != nil {
+		return nil, err
+	}
+	res := newResponse(status)
+	for name, raw := range a.Headers {
+		value, err := fieldValue(raw)
+		if err != nil {
+			return nil, fmt.Errorf("the answer's header %q: %w", name, err)
+		}
+		if !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value) {
+			return nil, fmt.Errorf("the answer's header %q is not valid", name)
+		}
+		if !ofConnection(name) {
+			res.Header.Set(name, value)
+		}
+	}
+	for _, cookie := range a.Cookies {
+		if !httpguts.ValidHeaderFieldValue(cookie) {
+			return nil, errors.New("one of the answer's cookies is not valid")
+		}
+		res.Header.Add("Set-Cookie", cookie)
+	}
+	return res, nil
+}
+
+// status reads the code, which some languages' functions give as a text.
+func (a *answer) status() (int, error) {
+	status, err := strconv.Atoi(strings.Trim(string(a.StatusCode), `"`))
+	if err != nil || status < 200 || status > 599 {
+		return 0, fmt.Errorf("the answer's statusCode is %.20s, not from 200 to 599", a.StatusCode)
+	}
+	return status, nil
+}
+
+// fieldValue reads a header's value: a text, or a number or truth value as its text.
+func fieldValue(raw json.RawMessage) (string, error) {
+	switch raw[0] {
+	case '"':
+		var text string
+		err := json.Unmarshal(raw, &text)
+		return text, err //nolint:wrapcheck // head names the field
+	case '{', '[', 'n':
+		return "", errors.New("it is no text; several values are joined by commas, and cookies have their own field")
+	default:
+		return string(raw), nil
+	}
+}
+
+// ofConnection tells whether a field frames the message or steers the
+// connection, which is the gateway's business.
+func ofConnection(name string) bool {
+	switch strings.ToLower(name) {
+	case "connection", "content-length", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade":
+		return true
+	}
+	return false
+}

@@ -1,0 +1,87 @@
+package apigw
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+)
+
+// StreamType is the content type of a streamed answer that begins with a
+// prelude: the head as JSON, then eight NUL bytes, then the body.
+const StreamType = "application/vnd.awslambda.http-integration-response"
+
+// maxPrelude bounds the prelude with its end.
+const maxPrelude = 16 << 10
+
+// preludeEnd parts the head from the body.
+var preludeEnd = make([]byte, 8) //nolint:gochecknoglobals // a constant of the format
+
+var errNoPrelude = errors.New("the streamed answer does not begin with a head and eight NUL bytes within its first 16 KiB")
+
+// DecodeStream makes the response of a streamed answer whose content type is
+// StreamType. It reads only the prelude; the response's body reads the rest
+// from stream as it comes and closes it. On an error the caller closes stream.
+func DecodeStream(stream io.ReadCloser) (*http.Response, error) {
+	in := bufio.NewReaderSize(stream, maxPrelude)
+	prelude, err := readPrelude(in)
+	if err != nil {
+		return nil, err
+	}
+	var a answer
+	if err := json.Unmarshal(prelude, &a); err != nil {
+		return nil, fmt.Errorf("the prelude of the streamed answer: %w", err)
+	}
+	if a.StatusCode == nil {
+		a.StatusCode = json.RawMessage("200")
+	}
+	res, err := a.head()
+	if err != nil {
+		return nil, err
+	}
+	res.ContentLength = -1
+	res.Body = &rest{in, stream}
+	return res, nil
+}
+
+// readPrelude reads up to the eight NULs and no further than what has come.
+func readPrelude(in *bufio.Reader) ([]byte, error) {
+	for have := 1; ; {
+		_, err := in.Peek(have) // waits for one more byte than was looked at
+		have = in.Buffered()
+		seen, _ := in.Peek(have) // is there
+		if at := bytes.Index(seen, preludeEnd); at >= 0 {
+			prelude := bytes.Clone(seen[:at])
+			_, err := in.Discard(at + len(preludeEnd))
+			return prelude, err //nolint:wrapcheck // cannot fail: the bytes are there
+		}
+		switch {
+		case errors.Is(err, io.EOF) || have >= maxPrelude:
+			return nil, errNoPrelude
+		case err != nil:
+			return nil, fmt.Errorf("the prelude of the streamed answer: %w", err)
+		}
+		have++
+	}
+}
+
+// rest is a stream after its prelude.
+type rest struct {
+	*bufio.Reader
+	io.Closer
+}
+
+// DecodeRaw makes the response of a streamed answer without a prelude.
+func DecodeRaw(stream io.ReadCloser, contentType string) *http.Response {
+	res := newResponse(http.StatusOK)
+	if contentType == "" {
+		contentType = "application/octet-stream"
+	}
+	res.Header.Set("Content-Type", contentType)
+	res.ContentLength = -1
+	res.Body = stream
+	return res
+}
