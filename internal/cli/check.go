@@ -1,0 +1,62 @@
+package cli
+
+import (
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weir-gateway/weir/internal/app"
+	"github.com/weir-gateway/weir/internal/config/doc"
+	"github.com/weir-gateway/weir/internal/control/compile"
+	"github.com/weir-gateway/weir/internal/control/source"
+	"github.com/weir-gateway/weir/internal/traffic/snapshot"
+)
+
+func checkCommand(s Streams) *cobra.Command {
+	return &cobra.Command{
+		Use:   "check CONFIG",
+		Short: "Tell everything that is wrong with a config, offline and without its secrets.",
+		Example: `  weir check weir.yaml
+  weir check examples/shop`,
+		Args: args(1, 1, "one file or folder"),
+		RunE: func(_ *cobra.Command, given []string) error {
+			checked, _, err := s.check(given[0])
+			if err != nil {
+				return err
+			}
+			c := checked.Config
+			_, _ = fmt.Fprintf(s.Out, "ok: %s, %s, %s\n",
+				count(len(c.Routes), "route"), count(len(c.Services), "service"), count(len(c.Functions), "function"))
+			return nil
+		},
+	}
+}
+
+// check loads and compiles a config without starting anything. Problems are
+// told; where there are errors among them the error is errSaid.
+func (s Streams) check(path string) (source.Loaded, *snapshot.Snapshot, error) {
+	parts := app.Parts()
+	loaded, err := source.Input{Path: path}.Load(parts.Vocabulary())
+	if err != nil {
+		return loaded, nil, err
+	}
+	problems := loaded.Problems
+	var compiled *snapshot.Snapshot
+	if loaded.Config != nil {
+		var more []doc.Problem
+		compiled, more = compile.Check(parts, loaded.Config, loaded.Digest)
+		problems = append(problems, more...)
+	}
+	s.tell(problems, loaded.Sources)
+	failures := 0
+	for _, p := range problems {
+		if p.Severity == doc.Error {
+			failures++
+		}
+	}
+	if failures > 0 {
+		_, _ = fmt.Fprintf(s.Err, "%s\n", count(failures, "problem"))
+		return loaded, nil, errSaid
+	}
+	return loaded, compiled, nil
+}

@@ -1,0 +1,109 @@
+// Package cli is the command line: one file a command. It is the only package
+// that prints, and only to the writers it is given.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// The exit codes that scripts may go by.
+const (
+	exitOK      = 0
+	exitFailed  = 1 // the machine or the network said no
+	exitRefused = 2 // the config or the command line is wrong
+)
+
+// Streams are what a command reads and writes.
+type Streams struct {
+	In       io.Reader
+	Out, Err io.Writer
+	// Color tells that Err is a terminal that wants colours.
+	Color bool
+}
+
+// OS gives the process's own streams. Colours are only for terminals, and not
+// where NO_COLOR is set (no-color.org).
+func OS() Streams {
+	info, err := os.Stderr.Stat()
+	terminal := err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	return Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Color: terminal}
+}
+
+// errSaid is a failure whose reason was already printed.
+var errSaid = errors.New("already said")
+
+// usageError is a wrong command line.
+type usageError struct{ error }
+
+// Main runs one command and gives the exit code. An interrupt ends the
+// command's context; a second one ends the process.
+func Main(args []string, version string, s Streams) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	go func() {
+		<-ctx.Done()
+		stop() // from now on an interrupt has its default meaning
+	}()
+	root := newRoot(version, s)
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	var usage usageError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.Is(err, errSaid):
+		return exitRefused
+	case errors.As(err, &usage):
+		_, _ = fmt.Fprintf(s.Err, "weir: %v\n", err)
+		return exitRefused
+	}
+	_, _ = fmt.Fprintf(s.Err, "weir: %v\n", err)
+	return exitFailed
+}
+
+func newRoot(version string, s Streams) *cobra.Command {
+	root := &cobra.Command{
+		Use:   "weir",
+		Short: "An API gateway with service discovery built in, for functions and services.",
+		Long: `Weir routes requests to functions and services, from one file and in one binary.
+
+The first minute:
+  weir run http://localhost:9000     a proxy in one line
+  weir init > weir.yaml              a commented file to start from
+  weir run weir.yaml                 serve it on :8080, admin on 127.0.0.1:8081
+  weir explain weir.yaml GET /orders why a request gets the answer it gets`,
+		Version:       version,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.SetIn(s.In)
+	root.SetOut(s.Out)
+	root.SetErr(s.Err)
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return usageError{fmt.Errorf("%w; see `%s --help`", err, c.CommandPath())}
+	})
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddCommand(
+		runCommand(version, s), checkCommand(s), explainCommand(s), expandCommand(s),
+		fmtCommand(s), initCommand(s), schemaCommand(s), versionCommand(version, s), guardCommand(),
+	)
+	return root
+}
+
+// args checks the number of arguments and says what they are.
+func args(least, most int, usage string) cobra.PositionalArgs {
+	return func(c *cobra.Command, given []string) error {
+		if len(given) >= least && len(given) <= most {
+			return nil
+		}
+		return usageError{fmt.Errorf("%s takes %s; see `%s --help`", c.CommandPath(), usage, c.CommandPath())}
+	}
+}

@@ -1,0 +1,50 @@
+package cli
+
+import (
+	"encoding/json"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weir-gateway/weir/internal/control/explain"
+)
+
+func explainCommand(s Streams) *cobra.Command {
+	var q explain.Request
+	var asJSON bool
+	c := &cobra.Command{
+		Use:   "explain CONFIG METHOD URL",
+		Short: "Tell which route a request takes and why, without sending it.",
+		Long: `Tell which listener and route a request takes, why each near miss lost, the
+filters in their order and the backend. The decisions are made by the code that serves.`,
+		Example: `  weir explain weir.yaml GET /orders/1
+  weir explain weir.yaml POST https://shop.dev/orders -H 'Content-Type: application/json'
+  weir explain weir.yaml GET /home/ada --as ada
+  weir explain weir.yaml GET /home/ada --as '{"sub":"ada","scope":"orders:read"}'`,
+		Args: args(3, 3, "a config, a method and a URL or path"),
+		RunE: func(_ *cobra.Command, given []string) error {
+			_, compiled, err := s.check(given[0])
+			if err != nil {
+				return err
+			}
+			q.Method, q.URL = given[1], given[2]
+			e, err := explain.Run(compiled, q)
+			if err != nil {
+				return usageError{err}
+			}
+			if !asJSON {
+				return explain.Text(s.Out, e)
+			}
+			encoder := json.NewEncoder(s.Out)
+			encoder.SetEscapeHTML(false)
+			encoder.SetIndent("", "  ")
+			return encoder.Encode(e)
+		},
+	}
+	flags := c.Flags()
+	flags.StringArrayVarP(&q.Headers, "header", "H", nil, "a header field, as \"Name: value\"; may be repeated")
+	flags.StringVar(&q.As, "as", "", "who is calling: a subject, or a JSON object of claims")
+	flags.StringVar(&q.Client, "client", "", "the IP address it comes from (default 127.0.0.1)")
+	flags.StringVar(&q.Socket, "socket", "", "the socket where it arrives, where there are several")
+	flags.BoolVar(&asJSON, "json", false, "print JSON")
+	return c
+}

@@ -1,0 +1,242 @@
+// Package admin is the operators' API. It is closed from the first day: it
+// listens on loopback or a Unix socket, answers only to Host names that mean
+// this machine (no DNS rebinding), takes no request that a web page of another
+// origin makes, and asks for a token for everything that changes state. From
+// other machines it answers the two probes, and the rest with a token only.
+package admin
+
+import (
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/base/secret"
+	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/control/explain"
+	"github.com/weir-gateway/weir/internal/control/reconcile"
+	"github.com/weir-gateway/weir/internal/traffic/snapshot"
+)
+
+// Options are what the API tells of and may change.
+type Options struct {
+	Gateway    *snapshot.Gateway
+	Reconciler *reconcile.Reconciler
+	// Token guards changes; empty: nothing can be changed over the API.
+	Token secret.Value
+	// Expand prints a config in its long form.
+	Expand  func(*config.Config) []byte
+	Level   *slog.LevelVar
+	Version string
+}
+
+// New makes the API's handler.
+func New(o Options) http.Handler {
+	api := &api{o}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", api.index)
+	mux.HandleFunc("GET /healthz", api.healthz)
+	mux.HandleFunc("GET /readyz", api.readyz)
+	mux.HandleFunc("GET /v1/status", api.status)
+	mux.HandleFunc("GET /v1/config", api.config)
+	mux.HandleFunc("GET /v1/explain", api.explain)
+	mux.HandleFunc("PUT /v1/log-level", api.logLevel)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		answer(w, r, fault.RouteNotFound.New("The admin API has no such path; GET / lists what there is."))
+	})
+	return api.guard(mux)
+}
+
+type api struct{ Options }
+
+// guard lets through what may be answered.
+func (a *api) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		if f := a.refuse(r); f != nil {
+			answer(w, r, f)
+			return
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, 1<<20)
+		next.ServeHTTP(w, r)
+	})
+}
+
+// refuse says why a request may not be answered, nil where it may.
+func (a *api) refuse(r *http.Request) *fault.Fault {
+	probe := r.URL.Path == "/healthz" || r.URL.Path == "/readyz"
+	reads := r.Method == http.MethodGet || r.Method == http.MethodHead
+	switch {
+	case probe && reads:
+		return nil
+	case a.authorized(r):
+		return nil // whoever knows the token may come from anywhere
+	case r.Header.Get("Origin") != "" || crossSite(r):
+		return fault.Forbidden.New("The admin API does not answer web pages of other origins.")
+	case !local(r.RemoteAddr):
+		return fault.Unauthorized.New("From other machines the admin API needs `Authorization: Bearer` with the token of `admin.token`.")
+	case !meansThisMachine(r.Host):
+		return fault.Misdirected.New("The admin API answers to localhost and loopback addresses only.")
+	case !reads && a.Token.Empty():
+		return fault.Forbidden.New("Changes need a token, and the configuration has none: set `admin.token`.")
+	case !reads:
+		return fault.Unauthorized.New("Changes need `Authorization: Bearer` with the token of `admin.token`.")
+	}
+	return nil
+}
+
+// authorized compares digests, so that neither content nor length shows in the time it takes.
+func (a *api) authorized(r *http.Request) bool {
+	given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if !ok || a.Token.Empty() {
+		return false
+	}
+	want, got := sha256.Sum256([]byte(a.Token.Reveal())), sha256.Sum256([]byte(given))
+	return subtle.ConstantTimeCompare(want[:], got[:]) == 1
+}
+
+// crossSite trusts what browsers say of themselves (Fetch Metadata).
+func crossSite(r *http.Request) bool {
+	site := r.Header.Get("Sec-Fetch-Site")
+	return site != "" && site != "same-origin" && site != "none"
+}
+
+// local tells whether the peer is on this machine: loopback, or a Unix socket,
+// whose file's mode is its guard.
+func local(remote string) bool {
+	peer, err := netip.ParseAddrPort(remote)
+	return err != nil || peer.Addr().Unmap().IsLoopback()
+}
+
+func meansThisMachine(host string) bool {
+	name := host
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		name = h
+	}
+	ip, err := netip.ParseAddr(strings.Trim(name, "[]"))
+	if err == nil {
+		return ip.Unmap().IsLoopback()
+	}
+	return strings.EqualFold(name, "localhost") || name == "" || name == "weir"
+}
+
+func (a *api) index(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = fmt.Fprintf(w, `weir %s: the admin API
+
+GET /healthz        the process lives
+GET /readyz         a configuration is applied
+GET /v1/status      digest, age and problems of the configuration, sockets, requests in flight
+GET /v1/config      the configuration in its long form
+GET /v1/explain     ?method=GET&url=/orders/1&header=Name:value&as=SUBJECT&client=IP&format=text
+PUT /v1/log-level   debug, info, warn or error; needs the token
+`, a.Version)
+}
+
+func (a *api) healthz(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) }
+
+func (a *api) readyz(w http.ResponseWriter, r *http.Request) {
+	if a.Gateway.Current() == nil {
+		answer(w, r, fault.ShuttingDown.New("No configuration is applied."))
+		return
+	}
+	_, _ = w.Write([]byte("ready\n"))
+}
+
+// status is the answer of GET /v1/status.
+type status struct {
+	Version  string            `json:"version"`
+	Digest   string            `json:"digest"`
+	Applied  time.Time         `json:"applied"`
+	Age      string            `json:"age"`
+	Sockets  map[string]string `json:"sockets"`
+	InFlight int64             `json:"in_flight"`
+	Problems []string          `json:"problems"`
+}
+
+func (a *api) status(w http.ResponseWriter, _ *http.Request) {
+	last := a.Reconciler.Last()
+	s := status{
+		Version: a.Version, Applied: last.Time, Age: time.Since(last.Time).Round(time.Second).String(),
+		Sockets: a.Reconciler.Addresses(), InFlight: a.Gateway.InFlight(), Problems: []string{},
+	}
+	if current := a.Gateway.Current(); current != nil {
+		s.Digest = current.Digest
+	}
+	for _, p := range last.Problems {
+		s.Problems = append(s.Problems, p.String())
+	}
+	writeJSON(w, s)
+}
+
+func (a *api) config(w http.ResponseWriter, r *http.Request) {
+	current := a.Reconciler.Config()
+	if current == nil {
+		answer(w, r, fault.ShuttingDown.New("No configuration is applied."))
+		return
+	}
+	w.Header().Set("Content-Type", "application/yaml")
+	_, _ = w.Write(a.Expand(current))
+}
+
+func (a *api) explain(w http.ResponseWriter, r *http.Request) {
+	current := a.Gateway.Current()
+	if current == nil {
+		answer(w, r, fault.ShuttingDown.New("No configuration is applied."))
+		return
+	}
+	q := r.URL.Query()
+	e, err := explain.Run(current, explain.Request{
+		Method: orGet(q), URL: q.Get("url"), Headers: q["header"], As: q.Get("as"), Client: q.Get("client"), Socket: q.Get("socket"),
+	})
+	if err != nil {
+		answer(w, r, fault.BadParameter.New(err.Error()))
+		return
+	}
+	if q.Get("format") == "text" {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		_ = explain.Text(w, e) // the client is gone, and there is nobody else to tell
+		return
+	}
+	writeJSON(w, e)
+}
+
+func orGet(q url.Values) string {
+	if m := q.Get("method"); m != "" {
+		return m
+	}
+	return http.MethodGet
+}
+
+func (a *api) logLevel(w http.ResponseWriter, r *http.Request) {
+	var text [16]byte
+	n, _ := r.Body.Read(text[:])
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(strings.TrimSpace(string(text[:n])))); err != nil {
+		answer(w, r, fault.BadParameter.New("Send debug, info, warn or error as the body."))
+		return
+	}
+	a.Level.Set(level)
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func writeJSON(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	encoder := json.NewEncoder(w)
+	encoder.SetEscapeHTML(false)
+	encoder.SetIndent("", "  ")
+	_ = encoder.Encode(v) // plain structs encode; a write error means that the client is gone
+}
+
+func answer(w http.ResponseWriter, r *http.Request, f *fault.Fault) {
+	fault.Write(w, r, f, fault.Context{})
+}

@@ -1,0 +1,185 @@
+// Package compile turns a validated config into a snapshot. It is pure but for
+// what it keeps from the running one: services with their endpoints and
+// counters, functions with their warm instances, and connection pools live on
+// by their identity across snapshots.
+//
+// Compile makes a Pending snapshot whose new parts are already alive, so that
+// new things are ready before old ones stop. Commit then ends what nobody uses
+// any more; Abort ends what was made in vain and leaves all as it was.
+package compile
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"slices"
+
+	"github.com/weir-gateway/weir/internal/base/secret"
+	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/config/doc"
+	"github.com/weir-gateway/weir/internal/discovery"
+	"github.com/weir-gateway/weir/internal/filter"
+	"github.com/weir-gateway/weir/internal/function"
+	"github.com/weir-gateway/weir/internal/traffic/route"
+	"github.com/weir-gateway/weir/internal/traffic/snapshot"
+)
+
+// Parts are the kinds that this program was built with.
+type Parts struct {
+	Filters   []filter.Definition
+	Providers []discovery.Definition
+	Functions []function.Definition
+}
+
+// Vocabulary is what these parts add to the language of configs.
+func (p Parts) Vocabulary() config.Vocabulary {
+	var v config.Vocabulary
+	for _, d := range p.Filters {
+		v.Filters = append(v.Filters, d.Kind())
+	}
+	for _, d := range p.Providers {
+		v.Schemes = append(v.Schemes, d.Schemes...)
+	}
+	for _, d := range p.Functions {
+		v.Functions = append(v.Functions, config.Kind{Name: d.Kind, Summary: d.Summary, New: d.New})
+		v.Schemes = append(v.Schemes, d.Scheme)
+	}
+	v.Schemes = append(v.Schemes, dirScheme())
+	return v
+}
+
+func (p Parts) filter(name string) (filter.Definition, bool) {
+	return find(p.Filters, func(d filter.Definition) bool { return d.Name == name })
+}
+
+func (p Parts) function(kind string) (function.Definition, bool) {
+	return find(p.Functions, func(d function.Definition) bool { return d.Kind == kind })
+}
+
+func (p Parts) provider(scheme string) (discovery.Definition, bool) {
+	return find(p.Providers, func(d discovery.Definition) bool {
+		return slices.ContainsFunc(d.Schemes, func(s config.Scheme) bool { return s.Name == scheme && s.Missing == "" })
+	})
+}
+
+func find[T any](list []T, is func(T) bool) (T, bool) {
+	if i := slices.IndexFunc(list, is); i >= 0 {
+		return list[i], true
+	}
+	var none T
+	return none, false
+}
+
+// Options are what a Compiler needs beside its parts.
+type Options struct {
+	Log *slog.Logger
+	// Secret resolves secrets: secret.Resolve, or secret.Placeholder where
+	// nothing may be read.
+	Secret func(secret.Template) (secret.Value, error)
+}
+
+// Compiler compiles configs one after the other; it is used by one goroutine.
+type Compiler struct {
+	parts   Parts
+	options Options
+	kept    kept
+}
+
+// New makes a Compiler that runs nothing yet.
+func New(parts Parts, options Options) *Compiler {
+	return &Compiler{parts: parts, options: options, kept: newKept()}
+}
+
+// Pending is a compiled snapshot that does not serve yet. Exactly one of Commit
+// and Abort must be called.
+type Pending struct {
+	Snapshot *snapshot.Snapshot
+	compiler *Compiler
+	build    *build
+}
+
+// Commit makes the pending parts the kept ones, tunes what was kept, and gives
+// a function that ends what is no longer used; it waits for requests under way
+// until ctx ends. Call it after the swap.
+func (p *Pending) Commit() (release func(ctx context.Context)) {
+	return p.compiler.kept.commit(p.build.used)
+}
+
+// Abort ends what was made for this snapshot.
+func (p *Pending) Abort(ctx context.Context) { p.compiler.kept.abort(ctx, p.build.used) }
+
+// Close ends everything that is kept.
+func (c *Compiler) Close(ctx context.Context) { c.kept.commit(newUsed())(ctx) }
+
+// Compile builds cfg, which must be valid. Where there are errors among the
+// problems there is no Pending, and nothing of it is alive any more.
+func (c *Compiler) Compile(cfg *config.Config, digest string) (*Pending, []doc.Problem) {
+	b := &build{compiler: c, cfg: cfg, used: newUsed(), start: true}
+	s := b.snapshot(digest)
+	if b.problems.Failed() {
+		c.kept.abort(context.Background(), b.used)
+		return nil, b.problems.Sorted()
+	}
+	return &Pending{Snapshot: s, compiler: c, build: b}, b.problems.Sorted()
+}
+
+// Check builds cfg without starting, opening or reading anything but what a
+// config names by path, and gives what is wrong. The snapshot can be explained,
+// but not served.
+func Check(parts Parts, cfg *config.Config, digest string) (*snapshot.Snapshot, []doc.Problem) {
+	c := New(parts, Options{Log: slog.New(slog.DiscardHandler), Secret: secret.Placeholder})
+	b := &build{compiler: c, cfg: cfg, used: newUsed()}
+	return b.snapshot(digest), b.problems.Sorted()
+}
+
+// build is one run of the compiler.
+type build struct {
+	compiler *Compiler
+	cfg      *config.Config
+	used     *used
+	problems doc.Problems
+	start    bool // make things live; false: check only
+	// resolving are the backends being resolved, so that a cycle is found.
+	resolving []string
+}
+
+func (b *build) snapshot(digest string) *snapshot.Snapshot {
+	s := &snapshot.Snapshot{TLS: b.serverTLS(), Digest: digest, Trusted: b.cfg.TrustedProxies, Verbose: b.cfg.Problems == config.VerboseProblems}
+	b.functions()
+	b.services()
+	rules := map[string][]route.Rule[*snapshot.Route]{}
+	for i := range b.cfg.Routes {
+		b.route(&b.cfg.Routes[i], rules)
+	}
+	for _, l := range b.cfg.Listeners {
+		if l.Protocol != config.HTTP && l.Protocol != config.HTTPS {
+			continue
+		}
+		table, problems := route.Build(rules[l.Name])
+		for _, p := range problems {
+			b.problems.Add(p)
+		}
+		s.Listeners = append(s.Listeners, &snapshot.Listener{
+			Name: l.Name, Socket: l.Socket, Hostname: l.Hostname, TLS: l.TLS != nil, Origin: l.Origin,
+			Table: table, WrongMethod: b.wrongMethod(l.Name),
+		})
+	}
+	return s
+}
+
+// wrongMethod is 405 unless every route of the listener comes from a source
+// that wants 404.
+func (b *build) wrongMethod(listener string) int {
+	for i := range b.cfg.Routes {
+		r := &b.cfg.Routes[i]
+		if r.Policy.WrongMethod != http.StatusNotFound && attached(r, listener) {
+			return http.StatusMethodNotAllowed
+		}
+	}
+	return http.StatusNotFound
+}
+
+// attached tells whether a route belongs to a listener: none named means all.
+func attached(r *config.Route, listener string) bool {
+	return len(r.Listeners) == 0 || slices.Contains(r.Listeners, listener)
+}

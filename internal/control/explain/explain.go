@@ -1,0 +1,143 @@
+// Package explain asks a snapshot what it would do with a request that is
+// described on the command line or to the admin API, and writes the answer for
+// people. The decisions are the snapshot's own (snapshot.Explain).
+package explain
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/traffic/snapshot"
+)
+
+// Request describes the request to explain.
+type Request struct {
+	Method  string
+	URL     string   // absolute, or a path, which goes to host "localhost"
+	Headers []string // "Name: value"
+	// As is who is calling: a subject, or a JSON object of claims; "" nobody.
+	As string
+	// Client is the address it comes from; "" 127.0.0.1.
+	Client string
+	// Socket is where it arrives; "" the first one of the snapshot that fits the URL's scheme.
+	Socket string
+}
+
+// Run explains q. Errors are about the description, in words for who wrote it.
+func Run(s *snapshot.Snapshot, q Request) (snapshot.Explanation, error) {
+	r, err := q.request()
+	if err != nil {
+		return snapshot.Explanation{}, err
+	}
+	identity, err := q.identity()
+	if err != nil {
+		return snapshot.Explanation{}, err
+	}
+	peer := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 0)
+	if q.Client != "" {
+		ip, err := netip.ParseAddr(q.Client)
+		if err != nil {
+			return snapshot.Explanation{}, fmt.Errorf("client %q is not an IP address", q.Client)
+		}
+		peer = netip.AddrPortFrom(ip.Unmap(), 0)
+	}
+	socket, err := q.socket(s, r.URL.Scheme == "https")
+	if err != nil {
+		return snapshot.Explanation{}, err
+	}
+	return s.Explain(socket, r, peer, identity), nil
+}
+
+func (q Request) request() (*http.Request, error) {
+	raw := q.URL
+	if strings.HasPrefix(raw, "/") {
+		raw = "http://localhost" + raw
+	}
+	u, err := url.Parse(raw)
+	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+		return nil, fmt.Errorf("%q is no URL to explain: write a path such as /orders/1, or http://shop.dev/orders/1", q.URL)
+	}
+	r, err := http.NewRequest(strings.ToUpper(q.Method), u.String(), nil) //nolint:noctx // it is never sent
+	if err != nil {
+		return nil, fmt.Errorf("method %q: %w", q.Method, err)
+	}
+	// The path goes to the gateway as it was written, not as url.Parse reads it.
+	r.RequestURI = written(raw)
+	for _, line := range q.Headers {
+		name, value, ok := strings.Cut(line, ":")
+		if !ok || strings.TrimSpace(name) == "" {
+			return nil, fmt.Errorf("header %q: write it as \"Name: value\"", line)
+		}
+		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
+		if strings.EqualFold(name, "Host") {
+			r.Host = value
+			continue
+		}
+		exchange.RequestHead(r).Add(name, value)
+	}
+	return r, nil
+}
+
+// written is the request target of an absolute URL, character by character.
+func written(raw string) string {
+	_, rest, _ := strings.Cut(raw, "://")
+	rest, _, _ = strings.Cut(rest, "#")
+	i := strings.IndexAny(rest, "/?")
+	switch {
+	case i < 0:
+		return "/"
+	case rest[i] == '?':
+		return "/" + rest[i:]
+	}
+	return rest[i:]
+}
+
+// identity reads As: a JSON object is the claims, anything else the subject.
+func (q Request) identity() (*exchange.Identity, error) {
+	if q.As == "" {
+		return nil, nil
+	}
+	claims := map[string]any{"sub": q.As}
+	if strings.HasPrefix(strings.TrimSpace(q.As), "{") {
+		clear(claims)
+		decoder := json.NewDecoder(strings.NewReader(q.As))
+		decoder.UseNumber()
+		if err := decoder.Decode(&claims); err != nil {
+			return nil, fmt.Errorf("the identity is not a JSON object of claims: %w", err)
+		}
+	}
+	id := &exchange.Identity{Method: "explain", Claims: claims}
+	id.Issuer, _ = claims["iss"].(string)
+	id.Subject, _ = claims["sub"].(string)
+	if scope, ok := claims["scope"].(string); ok {
+		id.Scopes = strings.Fields(scope)
+	}
+	return id, nil
+}
+
+// socket chooses where the request arrives.
+func (q Request) socket(s *snapshot.Snapshot, secure bool) (string, error) {
+	var names []string
+	for _, l := range s.Listeners {
+		if q.Socket == l.Socket || (q.Socket == "" && l.TLS == secure) {
+			return l.Socket, nil
+		}
+		names = append(names, l.Socket)
+	}
+	slices.Sort(names)
+	names = slices.Compact(names)
+	switch {
+	case len(names) == 0:
+		return "", errors.New("the configuration has no HTTP listener")
+	case q.Socket == "":
+		return names[0], nil
+	}
+	return "", fmt.Errorf("there is no socket %q; there are: %s", q.Socket, strings.Join(names, ", "))
+}

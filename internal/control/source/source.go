@@ -1,0 +1,119 @@
+// Package source is where configs come from. So far these are files, and the
+// one-line proxy of the command line, which is a file that nobody had to write.
+package source
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/config/doc"
+)
+
+// Input is what the user named: where the config is, and what replaces parts of it.
+type Input struct {
+	// Path is a file, a directory, or a URL to be a plain proxy for.
+	Path string
+	// Listen replaces the address of the only socket ("ADDRESS"), or of the
+	// named ones ("NAME=ADDRESS").
+	Listen []string
+	// Admin replaces the address of the admin API; "off" switches it off.
+	Admin string
+}
+
+// Loaded is a config with what belongs to it.
+type Loaded struct {
+	Config   *config.Config // nil where it has errors
+	Sources  []config.Source
+	Digest   string // of the sources and replacements
+	Problems []doc.Problem
+}
+
+// Load reads and validates. The error is about reading; what is wrong with what
+// was read are Problems.
+func (in Input) Load(v config.Vocabulary) (Loaded, error) {
+	sources, err := in.read()
+	if err != nil {
+		return Loaded{}, err
+	}
+	result := config.Load(sources, v)
+	out := Loaded{Config: result.Config, Sources: sources, Digest: in.digest(sources), Problems: result.Problems}
+	if out.Config == nil {
+		return out, nil
+	}
+	return out, in.replace(out.Config)
+}
+
+func (in Input) read() ([]config.Source, error) {
+	if strings.HasPrefix(in.Path, "http://") || strings.HasPrefix(in.Path, "https://") {
+		text, err := Proxy(in.Path)
+		if err != nil {
+			return nil, err
+		}
+		return []config.Source{{Path: "(command line)", Data: []byte(text)}}, nil
+	}
+	return config.Read(in.Path)
+}
+
+// Proxy is the config of a plain proxy for one URL: everything goes there, a
+// path in the URL comes before the request's own.
+func Proxy(target string) (string, error) {
+	u, err := url.Parse(target)
+	switch {
+	case err != nil || u.Host == "":
+		return "", fmt.Errorf("%q is no URL to proxy to: write it as http://localhost:9000", target)
+	case u.RawQuery != "" || u.Fragment != "" || u.User != nil:
+		return "", fmt.Errorf("%q: a URL to proxy to has no user, query or fragment", target)
+	}
+	to := u.Scheme + "://" + u.Host
+	if base := strings.TrimRight(u.EscapedPath(), "/"); base != "" {
+		to += base + "/**"
+	}
+	return "listen: :8080\nproblems: verbose\nroutes:\n  ANY /**:\n    to: " + to + "\n", nil
+}
+
+// digest names this config: equal inputs have equal digests.
+func (in Input) digest(sources []config.Source) string {
+	h := sha256.New()
+	for _, s := range sources {
+		fmt.Fprintf(h, "%d:%s%d:%s", len(s.Path), s.Path, len(s.Data), s.Data)
+	}
+	fmt.Fprintf(h, "%q%q", in.Listen, in.Admin)
+	return hex.EncodeToString(h.Sum(nil))[:16]
+}
+
+// replace applies Listen and Admin.
+func (in Input) replace(c *config.Config) error {
+	if in.Admin != "" {
+		c.Admin.Address = in.Admin
+	}
+	for _, replacement := range in.Listen {
+		name, address, named := strings.Cut(replacement, "=")
+		if !named {
+			address = replacement
+			if len(c.Sockets) != 1 {
+				return fmt.Errorf("--listen %s: the configuration has %d sockets; write NAME=ADDRESS with one of %s", replacement, len(c.Sockets), strings.Join(names(c), ", "))
+			}
+			name = c.Sockets[0].Name
+		}
+		i := slices.IndexFunc(c.Sockets, func(s config.Socket) bool { return s.Name == name })
+		if i < 0 {
+			return fmt.Errorf("--listen %s: there is no socket %q; there are: %s", replacement, name, strings.Join(names(c), ", "))
+		}
+		c.Sockets[i].Address = address
+		c.Sockets[i].Origin = config.Origin{Pos: doc.Pos{File: "--listen"}}
+	}
+	return nil
+}
+
+func names(c *config.Config) []string {
+	var list []string
+	for _, s := range c.Sockets {
+		list = append(list, s.Name)
+	}
+	return list
+}

@@ -1,0 +1,126 @@
+package snapshot
+
+import (
+	"net/http"
+	"net/netip"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/traffic/route"
+)
+
+// Explanation is why a request gets the answer it gets: the decisions in the
+// order they are made, up to the call of the backend, which is not made.
+type Explanation struct {
+	Method    string            `json:"method"`
+	Host      string            `json:"host"` // as routing sees it
+	Path      string            `json:"path"` // normalised
+	Query     string            `json:"query,omitempty"`
+	Client    string            `json:"client"`
+	Socket    string            `json:"socket"`
+	Listener  *Place            `json:"listener,omitempty"`  // nil where none wants the host
+	Preflight string            `json:"preflight,omitempty"` // the method that a CORS preflight was matched by
+	Route     *Place            `json:"route,omitempty"`     // nil where none matches
+	Params    []exchange.Param  `json:"params,omitempty"`
+	Trace     route.Trace       `json:"trace"` // every candidate and why it lost or won
+	Filters   []FilterStep      `json:"filters,omitempty"`
+	Backends  []BackendStep     `json:"backends,omitempty"`
+	Problem   *ExplainedProblem `json:"problem,omitempty"` // what the client would get without any backend
+}
+
+// Place names an element and where it was written.
+type Place struct {
+	Name   string `json:"name"`
+	Origin string `json:"origin"`
+}
+
+// FilterStep is one filter of the route, outermost first.
+type FilterStep struct {
+	Name   string `json:"name"`
+	On     string `json:"on"` // "route" or the backend that it belongs to
+	Note   string `json:"note,omitempty"`
+	Origin string `json:"origin"`
+}
+
+// BackendStep is one of the route's backends.
+type BackendStep struct {
+	Name      string   `json:"name"`
+	When      string   `json:"when,omitempty"`
+	Weight    int      `json:"weight,omitempty"`
+	Chosen    bool     `json:"chosen"` // this request surely goes here
+	Endpoints []string `json:"endpoints,omitempty"`
+	Origin    string   `json:"origin"`
+}
+
+// ExplainedProblem is a fault with the text that only operators see.
+type ExplainedProblem struct {
+	Status   int    `json:"status"`
+	Code     string `json:"code"`
+	Detail   string `json:"detail,omitempty"`
+	Operator string `json:"operator,omitempty"`
+}
+
+// Explain tells what the snapshot does with r, as if it came from peer over
+// socket and were authenticated as identity (nil: nobody).
+func (s *Snapshot) Explain(socket string, r *http.Request, peer netip.AddrPort, identity *exchange.Identity) Explanation {
+	x := s.open(r, peer)
+	x.Identity = identity
+	r = exchange.With(r, x)
+	target, f := s.find(socket, r, x)
+	e := Explanation{
+		Method: r.Method, Host: x.Host, Path: x.Path, Query: x.Query, Socket: socket,
+		Client: x.Client.IP.String(), Preflight: preflightMethod(r),
+	}
+	for i := range x.Params.Len() {
+		e.Params = append(e.Params, x.Params.At(i))
+	}
+	if l := s.listener(socket, x.Host); l != nil && x.Path != "" {
+		e.Listener = &Place{l.Name, l.Origin.String()}
+		e.Trace = l.Table.Explain(&route.Query{Method: matchedMethod(r, target), Host: x.Host, Path: x.Path, Request: r})
+	}
+	if target != nil {
+		f = target.explain(r, &e)
+	}
+	if f != nil {
+		e.Problem = &ExplainedProblem{f.Status, f.Code, f.Detail, f.Operator()}
+	}
+	return e
+}
+
+// matchedMethod is the method the table was asked for.
+func matchedMethod(r *http.Request, target *Route) string {
+	if asked := preflightMethod(r); asked != "" && target != nil && target.CORS {
+		return asked
+	}
+	return r.Method
+}
+
+// explain adds what the route would do, and gives the fault that choosing a
+// backend would end in.
+func (t *Route) explain(r *http.Request, e *Explanation) *fault.Fault {
+	e.Route = &Place{t.Name, t.Origin.String()}
+	for _, n := range t.Filters {
+		e.Filters = append(e.Filters, FilterStep{n.Name, n.On, n.Note, n.Origin.String()})
+	}
+	chosen, f := t.chosen(r)
+	for _, n := range t.Backends {
+		step := BackendStep{Name: n.Name, When: n.When, Weight: n.Weight, Chosen: n.Name == chosen, Origin: n.Origin.String()}
+		if n.Endpoints != nil {
+			step.Endpoints = n.Endpoints()
+		}
+		e.Backends = append(e.Backends, step)
+	}
+	return f
+}
+
+// chosen names the variant of this request where it does not depend on chance.
+func (t *Route) chosen(r *http.Request) (string, *fault.Fault) {
+	if t.Choice == nil || !t.Choice.Certain(r) {
+		return "", nil
+	}
+	v, err := t.Choice.Pick(r)
+	if err != nil {
+		return "", fault.From(err)
+	}
+	return v.Name, nil
+}

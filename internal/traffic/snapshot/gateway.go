@@ -1,0 +1,222 @@
+package snapshot
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/netip"
+	"runtime/debug"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/base/httpx"
+)
+
+// Options are what a Gateway is made of beside its snapshots.
+type Options struct {
+	Log *slog.Logger
+	// InFlight bounds the requests at once; more get 503.
+	InFlight int
+	// Exhausted tells that memory is short, so that new requests get 503; nil: never.
+	Exhausted func() bool
+	// Peer gives the other end of the connection that ctx belongs to.
+	Peer func(ctx context.Context) netip.AddrPort
+	// Done is called after each request, for the access log; nil: not.
+	Done func(r *http.Request, x *exchange.Exchange, o exchange.Outcome)
+}
+
+// Gateway serves the current snapshot. All methods may be called concurrently.
+type Gateway struct {
+	options  Options
+	current  atomic.Pointer[Snapshot]
+	inFlight atomic.Int64
+}
+
+// NewGateway makes a gateway that answers 503 until the first Swap.
+func NewGateway(o Options) *Gateway { return &Gateway{options: o} }
+
+// Swap makes s the snapshot of every request from now on and returns the one
+// before, nil at first. Requests under way keep the one they began with.
+func (g *Gateway) Swap(s *Snapshot) *Snapshot { return g.current.Swap(s) }
+
+// Current gives the snapshot that serves now, nil before the first.
+func (g *Gateway) Current() *Snapshot { return g.current.Load() }
+
+// InFlight is the number of requests under way.
+func (g *Gateway) InFlight() int64 { return g.inFlight.Load() }
+
+// Handler serves the requests that arrive on one socket.
+func (g *Gateway) Handler(socket string) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { g.serve(socket, w, r) })
+}
+
+// Refuse answers a request that was refused before it could be read as one:
+// malformed, too large or too slow.
+func (g *Gateway) Refuse(w http.ResponseWriter, r *http.Request, f *fault.Fault) {
+	x := &exchange.Exchange{ID: newID(), Start: time.Now(), Client: exchange.Client{Peer: g.options.Peer(r.Context())}}
+	x.Client.IP = x.Client.Peer.Addr()
+	ew, r := exchange.Begin(w, r, x)
+	g.watch(r, x)
+	ew.Fail(f)
+	ew.Finish(nil)
+}
+
+func (g *Gateway) serve(socket string, w http.ResponseWriter, r *http.Request) {
+	s := g.current.Load()
+	if s == nil {
+		fault.Write(w, r, fault.ShuttingDown.New("The gateway has no configuration yet.", fault.RetryAfter(time.Second)), fault.Context{})
+		return
+	}
+	x := s.open(r, g.options.Peer(r.Context()))
+	ew, r := exchange.Begin(w, r, x)
+	g.watch(r, x)
+	n := g.inFlight.Add(1)
+	defer g.inFlight.Add(-1)
+	defer g.finish(ew, x)
+	if f := g.full(n); f != nil {
+		ew.Fail(f)
+		return
+	}
+	target, f := s.find(socket, r, x)
+	if f != nil {
+		ew.Fail(f)
+		return
+	}
+	target.Handler.ServeHTTP(ew, r)
+}
+
+func (g *Gateway) watch(r *http.Request, x *exchange.Exchange) {
+	if g.options.Done != nil {
+		x.OnDone(func(o exchange.Outcome) { g.options.Done(r, x, o) })
+	}
+}
+
+// finish ends the exchange, also after a panic: a handler's own abort goes on
+// to the server, and a bug is a 500 with its stack in the log.
+func (g *Gateway) finish(ew *exchange.Writer, x *exchange.Exchange) {
+	cause := recover()
+	switch {
+	case cause == nil:
+		ew.Finish(nil)
+		return
+	case cause == http.ErrAbortHandler: //nolint:errorlint // the very value, as net/http compares it
+		ew.Finish(http.ErrAbortHandler)
+		panic(http.ErrAbortHandler)
+	}
+	g.options.Log.Error("panic in a handler", "request_id", x.ID, "route", x.Route, "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
+	err := fault.Unexpected.New("", fault.Internal("panic: %v", cause))
+	defer ew.Finish(err)
+	ew.Fail(err) // panics with http.ErrAbortHandler where the head is out
+}
+
+func (g *Gateway) full(inFlight int64) *fault.Fault {
+	switch {
+	case g.options.InFlight > 0 && inFlight > int64(g.options.InFlight):
+		return fault.Overloaded.New("Try again in a moment.", fault.RetryAfter(time.Second), fault.Internal("limits.in-flight is %d", g.options.InFlight))
+	case g.options.Exhausted != nil && g.options.Exhausted():
+		return fault.MemoryPressure.New("Try again in a moment.", fault.RetryAfter(time.Second))
+	}
+	return nil
+}
+
+// find is the way from a request to its route, the same for serving and for
+// explain. It completes the exchange.
+func (s *Snapshot) find(socket string, r *http.Request, x *exchange.Exchange) (*Route, *fault.Fault) {
+	if f := s.normalize(r, x); f != nil {
+		return nil, f
+	}
+	l := s.listener(socket, x.Host)
+	if l == nil {
+		return nil, fault.RouteNotFound.New("No listener serves this host.", fault.Internal("socket %s, host %q", socket, x.Host))
+	}
+	x.Listener = l.Name
+	target, ok := l.match(r, x)
+	if !ok {
+		return nil, l.miss(r, x, s.Verbose)
+	}
+	x.Route, x.Origin = target.Name, target.Origin.String()
+	if f := target.admits(x); f != nil {
+		return nil, f
+	}
+	return target, nil
+}
+
+// normalize fills in host, path and query, once for everyone after it.
+func (s *Snapshot) normalize(r *http.Request, x *exchange.Exchange) *fault.Fault {
+	host, err := httpx.NormalizeHost(r.Host)
+	if err != nil {
+		return fault.From(err)
+	}
+	raw, query := target(r)
+	path, err := httpx.NormalizePath(raw)
+	if err != nil {
+		return fault.From(err)
+	}
+	x.Host, x.Path, x.Query, x.EncodedSlash = host, path.Text, query, path.EncodedSlash
+	return nil
+}
+
+// target gives path and query as they came. Servers keep them in RequestURI;
+// requests made by hand (explain, tests) have only a URL.
+func target(r *http.Request) (path, query string) {
+	if r.RequestURI == "" || r.RequestURI[0] != '/' {
+		return r.URL.EscapedPath(), r.URL.RawQuery
+	}
+	path, query, _ = strings.Cut(r.RequestURI, "?")
+	return path, query
+}
+
+// match finds the route. A CORS preflight belongs to the route of the method
+// that it asks for, where that route answers preflights at all.
+func (l *Listener) match(r *http.Request, x *exchange.Exchange) (*Route, bool) {
+	q := route.Query{Method: r.Method, Host: x.Host, Path: x.Path, Request: r}
+	if asked := preflightMethod(r); asked != "" {
+		q.Method = asked
+		if target, ok := l.Table.Match(&q, &x.Params); ok && target.CORS {
+			return target, true
+		}
+		q.Method = r.Method
+		x.Params.Truncate(0)
+	}
+	return l.Table.Match(&q, &x.Params)
+}
+
+// preflightMethod is the method a CORS preflight asks for (Fetch standard,
+// "CORS-preflight fetch"), "" for any other request.
+func preflightMethod(r *http.Request) string {
+	if r.Method != http.MethodOptions {
+		return ""
+	}
+	head := exchange.RequestHead(r)
+	if head.Get("Origin") == "" {
+		return ""
+	}
+	return head.Get("Access-Control-Request-Method")
+}
+
+// miss tells a wrong method (405 where the sources of the path's routes want
+// it) from a path that nobody has.
+func (l *Listener) miss(r *http.Request, x *exchange.Exchange, verbose bool) *fault.Fault {
+	q := route.Query{Method: r.Method, Host: x.Host, Path: x.Path, Request: r}
+	if methods := l.Table.Methods(&q); len(methods) > 0 && l.WrongMethod == http.StatusMethodNotAllowed {
+		allow := strings.Join(methods, ", ")
+		return fault.MethodNotAllowed.New("Allowed here: "+allow+".", fault.Header("Allow", allow))
+	}
+	closest := l.Table.Explain(&q).Closest()
+	if verbose && closest != "" {
+		return fault.RouteNotFound.New("No route matches " + r.Method + " " + x.Path + ". " + closest)
+	}
+	return fault.RouteNotFound.New("", fault.Internal("%s", closest))
+}
+
+// admits applies what a route must opt in to.
+func (t *Route) admits(x *exchange.Exchange) *fault.Fault {
+	if x.EncodedSlash && !t.EncodedSlash {
+		return fault.AmbiguousPath.New("An encoded slash (%2F) or backslash (%5C) is not accepted on this path.")
+	}
+	return nil
+}

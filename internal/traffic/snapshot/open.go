@@ -1,0 +1,53 @@
+package snapshot
+
+import (
+	"encoding/hex"
+	"math/rand/v2"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/forward"
+)
+
+// maxID bounds a request id that is taken over from a trusted proxy.
+const maxID = 128
+
+// open begins the exchange of r: who is it, and under which id.
+func (s *Snapshot) open(r *http.Request, peer netip.AddrPort) *exchange.Exchange {
+	x := &exchange.Exchange{Start: time.Now(), Verbose: s.Verbose}
+	x.Client = forward.Receive(peer, r.TLS != nil, r.Host, exchange.RequestHead(r), s.Trusted)
+	if x.Client.Trusted {
+		x.ID = acceptID(exchange.RequestHead(r).Get("X-Request-Id"))
+	}
+	if x.ID == "" {
+		x.ID = newID()
+	}
+	return x
+}
+
+// newID makes 128 random bits in hexadecimal, which fits a W3C trace id too.
+// It needs to be unique, not secret.
+func newID() string {
+	var raw [16]byte
+	a, b := rand.Uint64(), rand.Uint64() //nolint:gosec // no secret
+	for i := range 8 {
+		raw[i], raw[8+i] = byte(a>>(8*i)), byte(b>>(8*i))
+	}
+	return hex.EncodeToString(raw[:])
+}
+
+// acceptID gives id back if it is short printable ASCII without blanks and
+// quotes, so that it can do no harm in a log or a header; "" otherwise.
+func acceptID(id string) string {
+	if len(id) > maxID {
+		return ""
+	}
+	for i := range len(id) {
+		if c := id[i]; c <= ' ' || c > '~' || c == '"' || c == '\\' || c == ',' || c == ';' {
+			return ""
+		}
+	}
+	return id
+}

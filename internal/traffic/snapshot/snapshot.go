@@ -1,0 +1,97 @@
+// Package snapshot is the gateway while it runs: an immutable Snapshot of
+// everything that serves, the Gateway that swaps it by one atomic pointer and
+// hands each request to its route, and Explain, which tells what would happen
+// by the same code.
+package snapshot
+
+import (
+	"crypto/tls"
+	"net/http"
+	"net/netip"
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/traffic/route"
+	"github.com/weir-gateway/weir/internal/traffic/variant"
+)
+
+// Snapshot is everything that serves. It is immutable.
+type Snapshot struct {
+	Digest  string // of the config that it was compiled from
+	Trusted []netip.Prefix
+	// Verbose tells clients more of a problem than its code: near misses of a
+	// 404 and the text for operators. For development.
+	Verbose   bool
+	Listeners []*Listener
+	// TLS is the server side of TLS by socket name; sockets without TLS are not in it.
+	TLS map[string]*tls.Config
+}
+
+// Listener is a logical listener with the routes that are attached to it.
+type Listener struct {
+	Name     string
+	Socket   string // the name of the socket it shares
+	Hostname string // "" any, "shop.dev", "*.shop.dev"
+	TLS      bool
+	Origin   config.Origin
+	Table    *route.Table[*Route]
+	// WrongMethod is what a path gets that exists with other methods only: 405
+	// (files) or 404 (Gateway API).
+	WrongMethod int
+}
+
+// Route is one compiled route.
+type Route struct {
+	Name   string
+	Group  string
+	Origin config.Origin
+	// Handler is the whole chain: guards, proxy, adapters, backend.
+	Handler      http.Handler
+	EncodedSlash bool // see config.Route
+	CORS         bool // has a guard that answers preflights
+
+	// What explain tells of the chain; Choice picks without calling.
+	Filters  []FilterNote // in order, outermost first
+	Backends []BackendNote
+	Choice   *variant.Choice
+}
+
+// FilterNote is a filter as explain shows it.
+type FilterNote struct {
+	Name   string
+	Note   string
+	On     string // "route" or the backend that it belongs to
+	Origin config.Origin
+}
+
+// BackendNote is a backend as explain shows it.
+type BackendNote struct {
+	Name   string // the reference as it was written
+	Weight int
+	When   string // the condition's source, "" where there is none
+	Origin config.Origin
+	// Endpoints tells who would be asked, now; nil where the backend has none.
+	Endpoints func() []string
+}
+
+// listener chooses the logical listener of a socket by host: the most specific
+// hostname wins, and nothing is fallen back to from there (Gateway API,
+// listener isolation). It returns nil where no listener wants the host.
+func (s *Snapshot) listener(socket, host string) *Listener {
+	var best *Listener
+	for _, l := range s.Listeners {
+		if l.Socket == socket && hostnameCovers(l.Hostname, host) && (best == nil || len(l.Hostname) > len(best.Hostname)) {
+			best = l
+		}
+	}
+	return best
+}
+
+// hostnameCovers compares a listener's hostname with a normalised host. An
+// exact name is always longer than a wildcard that covers it.
+func hostnameCovers(hostname, host string) bool {
+	if suffix, ok := strings.CutPrefix(hostname, "*"); ok {
+		return len(host) > len(suffix) && strings.HasSuffix(host, suffix)
+	}
+	return hostname == "" || hostname == host
+}

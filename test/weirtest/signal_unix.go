@@ -1,0 +1,7 @@
+//go:build !windows
+
+package weirtest
+
+import "syscall"
+
+const terminate = syscall.SIGTERM

@@ -1,0 +1,6 @@
+package weirtest
+
+import "os"
+
+// Windows has no SIGTERM for other processes.
+var terminate = os.Kill //nolint:gochecknoglobals // it is a constant in spirit

@@ -1,0 +1,183 @@
+// Package weirtest runs the real weir binary for tests: it is built once a test
+// run (with the race detector where the tests have it), listens on loopback
+// ports of the system's choice, and is stopped with the test. What is known of
+// it is what a user knows: its command line, its output and its sockets.
+package weirtest
+
+import (
+	"bufio"
+	"bytes"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// startLimit bounds how long a start may take on a busy machine; building a
+// function's program is part of it.
+const startLimit = 2 * time.Minute
+
+// Binary gives the path of the weir binary: WEIR_BINARY, or one built from
+// this tree.
+func Binary(t testing.TB) string {
+	t.Helper()
+	path, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// build runs once a process; go's own cache makes the second process quick.
+var build = sync.OnceValues(func() (string, error) { //nolint:gochecknoglobals // one build a process
+	if path := os.Getenv("WEIR_BINARY"); path != "" {
+		return path, nil
+	}
+	folder, err := os.MkdirTemp("", "weir-binary-")
+	if err != nil {
+		return "", err
+	}
+	path := filepath.Join(folder, "weir")
+	arguments := []string{"build", "-o", path}
+	if raceEnabled {
+		arguments = append(arguments, "-race")
+	}
+	out, err := exec.Command("go", append(arguments, "github.com/weir-gateway/weir/cmd/weir")...).CombinedOutput() //nolint:noctx // it ends
+	if err != nil {
+		return "", fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return path, nil
+})
+
+// Cleanup removes what Binary built; call it from TestMain after m.Run.
+func Cleanup() {
+	if path, err := build(); err == nil && os.Getenv("WEIR_BINARY") == "" {
+		_ = os.RemoveAll(filepath.Dir(path))
+	}
+}
+
+// Gateway is a running weir.
+type Gateway struct {
+	Address string // host:port of its first socket
+	Admin   string // host:port of the admin API
+	process *exec.Cmd
+	log     *Output
+	exited  chan struct{}
+}
+
+// Start runs `weir run config` with further arguments and waits until it
+// serves. It is stopped by SIGTERM (Interrupt on Windows: killed) at the end of
+// the test, and then must have exited with 0.
+func Start(t testing.TB, config string, arguments ...string) *Gateway {
+	t.Helper()
+	command := append([]string{"run", config, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"}, arguments...)
+	g := &Gateway{process: exec.Command(Binary(t), command...), log: &Output{}, exited: make(chan struct{})} //nolint:noctx // stopped in Cleanup
+	g.process.Stderr = g.log
+	out, err := g.process.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := g.process.Start(); err != nil {
+		t.Fatal(err)
+	}
+	started := make(chan struct{})
+	go func() {
+		defer close(g.exited)
+		g.readAddresses(out, started)
+		_ = g.process.Wait() // the exit code is looked at by stop
+	}()
+	t.Cleanup(func() { g.stop(t) })
+	select {
+	case <-started:
+	case <-g.exited:
+		t.Fatalf("weir ended before it served:\n%s", g.log)
+	case <-time.After(startLimit):
+		t.Fatalf("weir did not serve within %s:\n%s", startLimit, g.log)
+	}
+	return g
+}
+
+// readAddresses takes the addresses from what weir prints, and closes started
+// once both are there.
+func (g *Gateway) readAddresses(out io.Reader, started chan<- struct{}) {
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		if address, ok := strings.CutPrefix(lines.Text(), "serving on http://"); ok && g.Address == "" {
+			g.Address = address
+		}
+		if address, ok := strings.CutPrefix(lines.Text(), "admin on http://"); ok {
+			g.Admin = address
+			close(started)
+		}
+	}
+}
+
+func (g *Gateway) stop(t testing.TB) {
+	t.Helper()
+	_ = g.process.Process.Signal(terminate) // it may have ended already
+	select {
+	case <-g.exited:
+	case <-time.After(time.Minute):
+		_ = g.process.Process.Kill()
+		<-g.exited
+		t.Errorf("weir did not end within a minute of SIGTERM:\n%s", g.log)
+		return
+	}
+	if state := g.process.ProcessState; state != nil && !state.Success() && !t.Failed() {
+		t.Errorf("weir: %s\n%s", state, g.log)
+	}
+	if strings.Contains(g.log.String(), "DATA RACE") {
+		t.Errorf("weir:\n%s", g.log)
+	}
+}
+
+// Pid is the process's id.
+func (g *Gateway) Pid() int { return g.process.Process.Pid }
+
+// Kill ends weir with SIGKILL and waits for it.
+func (g *Gateway) Kill() {
+	_ = g.process.Process.Kill() // it may have ended already
+	<-g.exited
+}
+
+// Log is what weir has written to its standard error so far.
+func (g *Gateway) Log() string { return g.log.String() }
+
+// Output collects what a process writes; it may be read meanwhile.
+type Output struct {
+	mu     sync.Mutex
+	buffer bytes.Buffer
+}
+
+func (o *Output) Write(p []byte) (int, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buffer.Write(p)
+}
+
+func (o *Output) String() string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.buffer.String()
+}
+
+// Eventually polls until condition holds and fails the test when it does not
+// within ten seconds; what names the condition.
+func Eventually(t testing.TB, what string, condition func() bool) {
+	t.Helper()
+	deadline := time.After(10 * time.Second)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !condition() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("not within ten seconds: %s", what)
+		}
+	}
+}
