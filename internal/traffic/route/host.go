@@ -89,15 +89,19 @@ func (s *search) hosts(ix *index, host, path string) bool {
 }
 
 // suffixes tries what begins at each dot of the host, so the longest first.
+// Something stands before that dot.
 func (s *search) suffixes(ix *index, host, path string) bool {
-	first := true
-	for left := strings.Count(host, "."); left > 0; left-- {
-		host = host[1:] // a suffix begins with its dot, and something stands before it
-		host = host[strings.IndexByte(host, '.'):]
+	left := strings.Count(host, ".")
+	for first := true; len(host) > 1; first = false {
+		dot := strings.IndexByte(host[1:], '.')
+		if dot < 0 {
+			return false
+		}
+		host = host[1+dot:]
 		if left <= ix.dots && s.suffix(ix.suffix[host], path, first) {
 			return true
 		}
-		first = false
+		left--
 	}
 	return false
 }
