@@ -34,6 +34,35 @@ func ResponseHead(res *http.Response) Head { return mapHead(res.Header) }
 // MapHead gives a Head over a standard header map; changes go to the map.
 func MapHead(h http.Header) Head { return mapHead(h) }
 
+// CopyHead adds to dst every field of src whose name keep allows. Names and
+// values are shared, not copied.
+func CopyHead(dst, src Head, keep func(name string) bool) {
+	from, ok := src.(mapHead)
+	if to, both := dst.(mapHead); ok && both {
+		copyMap(to, from, keep)
+		return
+	}
+	for name, value := range src.All() {
+		if keep(name) {
+			dst.Add(name, value)
+		}
+	}
+}
+
+// copyMap shares the slices of values with their capacity cut off, so that an
+// Add on one side never shows on the other.
+func copyMap(to, from mapHead, keep func(name string) bool) {
+	for name, values := range from {
+		if len(values) == 0 || !keep(name) {
+			continue
+		}
+		if before := to[name]; len(before) > 0 {
+			values = append(before[:len(before):len(before)], values...)
+		}
+		to[name] = values[:len(values):len(values)]
+	}
+}
+
 // mapHead is the Head of the net/http engine: the standard map is the truth,
 // so that third-party code sees the same fields. The map keeps no order.
 type mapHead http.Header

@@ -1,6 +1,10 @@
 package exchange
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/weir-gateway/weir/internal/base/fault"
+)
 
 // Sent says how far a request got before its attempt failed.
 type Sent uint8
@@ -38,3 +42,15 @@ func (e *SendError) Unwrap() error { return e.Err }
 // Unprocessed tells whether it is sure that no backend acted on the request,
 // so that even an unsafe method may go to another endpoint.
 func (e *SendError) Unprocessed() bool { return e.Sent == SentNothing || e.GoAway }
+
+// Fault is what the client is told of e; options are added to it.
+func (e *SendError) Fault(options ...fault.Option) *fault.Fault {
+	kind := fault.BackendReset
+	switch {
+	case e.Dial:
+		kind = fault.BackendUnreachable
+	case e.Timeout:
+		kind = fault.BackendTimeout
+	}
+	return kind.New("", append(options, fault.Cause(e))...)
+}

@@ -1,0 +1,107 @@
+package forward
+
+import (
+	"net/netip"
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+)
+
+// Receive takes in a request's head: it resolves who sent it (see Client) and
+// then strips the head in place. What is gone afterwards: hop-by-hop fields and
+// those that Connection names, other spellings of managed fields, and, unless the
+// peer is a trusted proxy, everything that proxies tell. What is left of the
+// connection: `TE: trailers` and, for a well-formed upgrade, Connection and Upgrade.
+//
+// It is called once for each request, before anything else reads the head. A
+// second call changes nothing more.
+func Receive(peer netip.AddrPort, tls bool, host string, head exchange.Head, trusted []netip.Prefix) exchange.Client {
+	client := Client(peer, tls, host, head, trusted)
+	strip(head, client.Trusted)
+	return client
+}
+
+func strip(head exchange.Head, trusted bool) {
+	protocol, trailers := UpgradeOf(head), AcceptsTrailers(head)
+	named := head.Values("Connection")
+	for name := range head.All() {
+		if !stays(name, named, trusted) {
+			head.Del(name)
+		}
+	}
+	setHops(head, protocol, trailers)
+}
+
+// stays tells whether a field of a received head means what it says. named are
+// the values of Connection, which name fields that end here; what proxies tell and
+// what frames the message cannot be named away.
+func stays(name string, named []string, trusted bool) bool {
+	rule, alias := classify(name)
+	switch rule {
+	case pass:
+		return len(named) == 0 || !hasToken(named, name)
+	case framing, pathway:
+		return !alias
+	case told, own:
+		return trusted && !alias
+	default:
+		return false
+	}
+}
+
+// setHops says again what Weir itself negotiates with the next one.
+func setHops(head exchange.Head, protocol string, trailers bool) {
+	if protocol != "" {
+		head.Set("Connection", "Upgrade")
+		head.Set("Upgrade", protocol)
+	}
+	if trailers {
+		head.Set("Te", "trailers")
+	}
+}
+
+// UpgradeOf gives the protocol that a request asks to switch to, or that a 101
+// response switches to: Connection holds the token `upgrade` and there is exactly one
+// protocol. It is "" otherwise, and for HTTP/2 and TLS, which a gateway never
+// relays (RFC 9113 section 3.1 gave the h2c upgrade up; relayed, it smuggles).
+func UpgradeOf(head exchange.Head) string {
+	values := head.Values("Upgrade")
+	if len(values) != 1 || !isProtocol(values[0]) || !hasToken(head.Values("Connection"), "upgrade") {
+		return ""
+	}
+	return values[0]
+}
+
+// AcceptsTrailers tells whether the sender said `TE: trailers`.
+func AcceptsTrailers(head exchange.Head) bool { return hasToken(head.Values("Te"), "trailers") }
+
+// isProtocol checks protocol-name ["/" protocol-version] of RFC 9110 section 7.8.
+func isProtocol(s string) bool {
+	name, version, slash := strings.Cut(s, "/")
+	if !isToken(name) || slash && !isToken(version) {
+		return false
+	}
+	return !Folds(name, "h2c") && !Folds(name, "http") && !Folds(name, "tls")
+}
+
+// isToken checks the token of RFC 9110 section 5.6.2.
+func isToken(s string) bool {
+	for i := range len(s) {
+		if !isTokenByte(s[i]) {
+			return false
+		}
+	}
+	return s != ""
+}
+
+func isTokenByte(c byte) bool {
+	switch {
+	case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
+		return true
+	}
+	switch c {
+	case '!', '#', '$', '%', '&', '\'', '*', '+', '-', '.', '^', '_', '`', '|', '~':
+		return true
+	}
+	return false
+}

@@ -1,0 +1,129 @@
+package forward
+
+import (
+	"net/netip"
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+)
+
+// pseudonym is how Weir names itself in Via (RFC 9110 section 7.6.3).
+const pseudonym = "weir"
+
+// Request makes the head that a backend gets. It copies from src, which Receive
+// has stripped, every field that belongs to the request rather than to the client's
+// connection, and then sets Weir's own:
+//
+//   - X-Forwarded-For: the peer, after what a trusted peer had told.
+//   - X-Forwarded-Proto, -Host and -Port: as the client used them.
+//   - Forwarded: one more element, only where a trusted peer spoke Forwarded and no
+//     X-Forwarded-For, so that the two can never tell different things.
+//   - Via: the protocol version of the client's request, which RFC 9110 demands of a gateway.
+//   - X-Request-Id: id, where it is not empty.
+//
+// proto is the client's protocol version as Via writes it ("1.1", "2"). dst must
+// be empty. Values are shared with src.
+func Request(dst, src exchange.Head, client exchange.Client, id, proto string) {
+	exchange.CopyHead(dst, src, copied)
+	if AcceptsTrailers(src) {
+		dst.Set("Te", "trailers")
+	}
+	setForwarded(dst, src, client)
+	dst.Set("X-Forwarded-Proto", client.Scheme)
+	if client.Host != "" {
+		dst.Set("X-Forwarded-Host", client.Host)
+	}
+	dst.Set("X-Forwarded-Port", port(client))
+	if id != "" {
+		dst.Set("X-Request-Id", id)
+	}
+	via := proto + " " + pseudonym
+	if before := src.Values("Via"); len(before) > 0 {
+		via = strings.Join(before, ", ") + ", " + via
+	}
+	dst.Set("Via", via)
+}
+
+// copied tells whether a field of a stripped request goes on as it is.
+func copied(name string) bool {
+	rule, alias := classify(name)
+	return rule == pass || rule == told && !alias
+}
+
+// setForwarded says who the client was, in the words that the peer used.
+func setForwarded(dst, src exchange.Head, client exchange.Client) {
+	if !client.Peer.IsValid() {
+		return
+	}
+	peer := client.Peer.Addr().String()
+	if !client.Trusted {
+		dst.Set("X-Forwarded-For", peer)
+		return
+	}
+	chain, lines := src.Values("X-Forwarded-For"), src.Values("Forwarded")
+	if len(chain) == 0 && len(lines) > 0 {
+		dst.Set("Forwarded", strings.Join(lines, ", ")+", "+element(client.Peer.Addr()))
+	}
+	if len(chain) == 0 && client.IP != client.Peer.Addr() {
+		chain = []string{client.IP.String()} // known from Forwarded
+	}
+	dst.Set("X-Forwarded-For", strings.Join(append(chain[:len(chain):len(chain)], peer), ", "))
+}
+
+// element is Weir's own forwarded-element: who called it. Scheme and host are told
+// by the elements before, which came from nearer to the client.
+func element(peer netip.Addr) string {
+	node := peer.String()
+	if peer.Is6() {
+		node = "[" + node + "]"
+	}
+	return string(appendValue([]byte("for="), node))
+}
+
+// port is the port that the client called: of its authority, or its scheme's own.
+func port(client exchange.Client) string {
+	if colon := strings.LastIndexByte(client.Host, ':'); colon > strings.LastIndexByte(client.Host, ']') {
+		if p := client.Host[colon+1:]; p != "" {
+			return p
+		}
+	}
+	if client.Scheme == "https" {
+		return "443"
+	}
+	return "80"
+}
+
+// Response copies from a backend's response head the fields that belong to the
+// response rather than to the backend's connection. Content-Length goes along,
+// for a response to HEAD has no other word for it.
+func Response(dst, src exchange.Head) {
+	named := src.Values("Connection")
+	exchange.CopyHead(dst, src, func(name string) bool {
+		switch rule, _ := classify(name); rule {
+		case hop:
+			return false
+		case pass:
+			return len(named) == 0 || !hasToken(named, name)
+		default:
+			return true
+		}
+	})
+}
+
+// SetUpgrade asks for, or confirms, a switch to protocol on the next connection.
+func SetUpgrade(head exchange.Head, protocol string) { setHops(head, protocol, false) }
+
+// TrailerAllowed tells whether a field may stand in a trailer section: none that
+// frames, routes, authenticates or says how to read the content (RFC 9110 section
+// 6.5.1), nor one that Weir manages.
+func TrailerAllowed(name string) bool {
+	if rule, _ := classify(name); rule != pass {
+		return false
+	}
+	switch strings.ToLower(name) {
+	case "authorization", "cache-control", "content-encoding", "content-range", "content-type",
+		"cookie", "max-forwards", "range", "set-cookie", "www-authenticate":
+		return false
+	}
+	return true
+}

@@ -1,0 +1,112 @@
+package proxy
+
+import (
+	"io"
+	"net/http"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/fault"
+)
+
+// body is the client's body on its way to the backend. The server reads it in the
+// backend's goroutine; finish makes sure that nobody does any more.
+type body struct {
+	*passage
+
+	source  io.Reader
+	limited bool
+	left    int64       // bytes that may still come, where limited
+	trailer http.Header // of the outbound request; nil: none were announced
+
+	mu      sync.Mutex // held while the source is read
+	err     error      // how the source ended
+	closed  atomic.Bool
+	reading atomic.Bool
+	ended   sync.Once             // tells the watch
+	failure atomic.Pointer[error] // why the client's side failed; nil while it has not
+}
+
+// Read reads a piece from the client. A limit that is passed is a fault, and
+// reading past the end gives the same end again.
+func (b *body) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.reading.Store(true) // before closed is looked at: finish does it the other way round
+	defer b.reading.Store(false)
+	if b.closed.Load() {
+		return 0, http.ErrBodyReadAfterClose
+	}
+	if b.err != nil {
+		return 0, b.err
+	}
+	n, err := b.source.Read(p)
+	b.watch.touch()
+	if b.limited {
+		if b.left -= int64(n); b.left < 0 {
+			n, err = 0, tooLarge(b.BodyBytes)
+		}
+	}
+	switch {
+	case err == io.EOF: //nolint:errorlint // the contract of io.Reader is the bare value
+		b.passTrailers()
+	case err != nil:
+		b.failure.Store(&err)
+	}
+	if b.err = err; err != nil {
+		b.ended.Do(b.watch.done)
+	}
+	return n, err
+}
+
+// passTrailers fills in what was announced, when the body has ended.
+func (b *body) passTrailers() {
+	for name := range b.trailer {
+		if values := b.r.Trailer[name]; len(values) > 0 {
+			b.trailer[name] = values
+		} else {
+			delete(b.trailer, name)
+		}
+	}
+}
+
+// failed gives the error of the client's side, nil where it has none.
+func (b *body) failed() error {
+	if err := b.failure.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// Close is called by the backend when it wants no more. The server closes its own
+// body when the handler has returned.
+func (b *body) Close() error {
+	b.closed.Store(true)
+	b.ended.Do(b.watch.done)
+	return nil
+}
+
+// finish waits until nobody reads the client's body any more. A read that still
+// waits for the client is woken by a deadline in the past.
+func (b *body) finish() {
+	b.closed.Store(true)
+	b.wake()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+}
+
+// wake ends a read that waits for the client.
+func (b *body) wake() {
+	if b.reading.Load() {
+		_ = b.control.SetReadDeadline(past) // a writer that has no deadlines has no blocking reads
+	}
+}
+
+// past is a deadline that is over.
+var past = time.Unix(1, 0)
+
+func tooLarge(limit int64) *fault.Fault {
+	return fault.BodyTooLarge.New("The body may have at most " + strconv.FormatInt(limit, 10) + " bytes.")
+}

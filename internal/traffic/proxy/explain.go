@@ -1,0 +1,49 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/fault"
+)
+
+// explain tells which problem err is. What ends an exchange on the client's side
+// comes first, for the backend then fails only in consequence.
+func (t *passage) explain(ctx context.Context, err error) error {
+	var f *fault.Fault
+	var send *exchange.SendError
+	cause := context.Cause(ctx)
+	switch {
+	case t.body != nil && t.body.failed() != nil:
+		return t.explainBody(t.body.failed(), cause)
+	case t.r.Context().Err() != nil:
+		return fault.ClientGone.New("", fault.Cause(err))
+	case errors.Is(cause, errIdle), errors.Is(cause, errTotal):
+		return fault.BackendTimeout.New("", fault.Internal("%v", cause), fault.Cause(err))
+	case errors.As(err, &f):
+		return err
+	case errors.As(err, &send):
+		return send.Fault()
+	default:
+		return err
+	}
+}
+
+// explainBody tells which problem it is that the client's body could not be read.
+func (t *passage) explainBody(err, cause error) error {
+	var f *fault.Fault
+	var network net.Error
+	switch {
+	case errors.As(err, &f):
+		return f
+	case errors.Is(cause, errIdle), errors.Is(cause, errTotal):
+		return fault.RequestTimeout.New("", fault.Internal("%v", cause), fault.Cause(err))
+	case t.r.Context().Err() != nil, errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, &network):
+		return fault.ClientGone.New("", fault.Cause(err))
+	default:
+		return fault.MalformedRequest.New("The body could not be read.", fault.Cause(err))
+	}
+}

@@ -1,0 +1,151 @@
+// Package proxy stands between the two shapes of Weir: an http.Handler towards
+// the client whose answer comes from a backend, an http.RoundTripper.
+//
+// It builds the outbound request from parts, never by passing the inbound one on:
+// method, normalised path, query, host, the fields that package forward lets through,
+// and the body. Both bodies stream at the same time, in pieces as they come; nothing
+// is buffered but one piece. A backend that fails after its head was passed on aborts
+// the client's stream, so that a cut body never looks whole.
+//
+//   - proxy.go: one exchange from end to end.
+//   - outbound.go: the request to the backend.
+//   - body.go: the client's body, with its limit, trailers and end.
+//   - respond.go: the response to the client.
+//   - tunnel.go: upgrades.
+//   - watch.go: the time-outs.
+//   - explain.go: which problem an error is.
+package proxy
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strings"
+	"sync/atomic"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/config"
+)
+
+// Options make a proxy.
+type Options struct {
+	Backend http.RoundTripper
+	// Host is the Host field that the backend gets. "" keeps the client's own, as the
+	// Gateway API demands and virtual hosts behind a gateway expect; a backend
+	// outside, as https://api.example.com, needs its own name here.
+	Host string
+	// Timeouts: Idle is between two pieces of a body, in either direction; Total from
+	// here to the last byte. 0: no bound. Upgrades know neither. Connect and Head are
+	// the backend's.
+	Timeouts config.Timeouts
+	// BodyBytes is the largest request body; 0: no bound. A larger one is a 413,
+	// before it was read where its length is known.
+	BodyBytes int64
+	Log       *slog.Logger // nil: slog.Default
+}
+
+// New makes the handler. It must be reached through exchange.Begin, after
+// forward.Receive has stripped the request's head; guards of others may wrap the
+// writer if they offer Unwrap() http.ResponseWriter.
+func New(o Options) http.Handler {
+	p := &proxy{Options: o}
+	if p.Log == nil {
+		p.Log = slog.Default()
+	}
+	return p
+}
+
+type proxy struct{ Options }
+
+// passage is one exchange on its way through the proxy.
+type passage struct {
+	*proxy
+
+	w        http.ResponseWriter // the outermost writer, which the response is written to
+	writer   *exchange.Writer    // the exchange's own below it
+	control  *http.ResponseController
+	r        *http.Request
+	exchange *exchange.Exchange
+	upgrade  string // the protocol that the backend was asked to switch to
+	body     *body  // nil where there is none
+	watch    *watch
+
+	responding atomic.Bool // the response's head is out
+}
+
+// ServeHTTP answers r with what the backend answers.
+func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	t := &passage{
+		proxy: p, w: w, writer: writerOf(w), control: http.NewResponseController(w),
+		r: r, exchange: exchange.Of(r),
+	}
+	ctx, cancel := context.WithCancelCause(r.Context())
+	defer cancel(nil)
+	if f := t.refuse(); f != nil {
+		t.writer.Fail(f)
+		return
+	}
+	t.watch = newWatch(p.Timeouts, func(cause error) {
+		cancel(cause)
+		t.unblock()
+	})
+	defer t.close()
+	out := t.outbound(ctx)
+	res, err := p.Backend.RoundTrip(out)
+	if err != nil {
+		t.writer.Fail(t.explain(ctx, err))
+		return
+	}
+	if res.StatusCode == http.StatusSwitchingProtocols {
+		t.tunnel(ctx, res)
+		return
+	}
+	t.respond(ctx, res)
+}
+
+// refuse tells why a request cannot be passed on at all.
+func (t *passage) refuse() *fault.Fault {
+	if t.BodyBytes > 0 && t.r.ContentLength > t.BodyBytes {
+		return tooLarge(t.BodyBytes)
+	}
+	expect := exchange.RequestHead(t.r).Get("Expect")
+	if expect != "" && !strings.EqualFold(expect, "100-continue") {
+		return fault.ExpectationFail.New("")
+	}
+	return nil
+}
+
+// close ends everything that the exchange has started, in the order that lets
+// nobody use the request after the handler has returned.
+func (t *passage) close() {
+	t.watch.stop()
+	if t.body != nil {
+		t.body.finish()
+	}
+}
+
+// unblock wakes whoever waits for the client: reading its body, or, where the
+// head is out already and no problem can be told any more, writing to it.
+func (t *passage) unblock() {
+	if t.body != nil {
+		t.body.wake()
+	}
+	if t.responding.Load() {
+		_ = t.control.SetWriteDeadline(past) // a writer that has no deadlines does not block
+	}
+}
+
+// writerOf finds the exchange's writer below the writers of third-party handlers.
+func writerOf(w http.ResponseWriter) *exchange.Writer {
+	for {
+		switch v := w.(type) {
+		case *exchange.Writer:
+			return v
+		case interface{ Unwrap() http.ResponseWriter }:
+			w = v.Unwrap()
+		default:
+			panic("proxy: the response writer does not lead to an exchange.Writer")
+		}
+	}
+}

@@ -1,0 +1,125 @@
+package proxy
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/base/forward"
+)
+
+// pieceBytes is the largest piece of a response that is passed on at once.
+const pieceBytes = 32 << 10
+
+// pieces are the buffers between the two sides.
+var pieces = sync.Pool{New: func() any { return new([pieceBytes]byte) }}
+
+// respond passes the backend's response on to the client, piece by piece.
+func (t *passage) respond(ctx context.Context, res *http.Response) {
+	defer func() { _ = res.Body.Close() }() // it was read to its end, or is given up
+	if res.StatusCode < http.StatusOK || res.StatusCode > 999 {
+		t.writer.Fail(fault.BackendInvalid.New("", fault.Internal("status %d", res.StatusCode)))
+		return
+	}
+	head := exchange.MapHead(t.w.Header())
+	forward.Response(head, exchange.ResponseHead(res))
+	if res.ContentLength > 0 && head.Get("Content-Length") == "" {
+		head.Set("Content-Length", strconv.FormatInt(res.ContentLength, 10))
+	}
+	announced := t.announceTrailers(head, res)
+	t.watch.begin()
+	t.responding.Store(true)
+	t.w.WriteHeader(res.StatusCode)
+	whole, err := t.pass(res)
+	if err != nil {
+		t.writer.Fail(t.explain(ctx, err)) // aborts the stream: the head is out
+		return
+	}
+	if whole {
+		t.setTrailers(head, res.Trailer, announced)
+	}
+}
+
+// pass copies the body. Each piece goes out as soon as it came, but for the last one
+// of a known length, which leaves with the end of the response. An error is the
+// backend's; where the client has gone, whole is false and there is nobody to tell.
+func (t *passage) pass(res *http.Response) (whole bool, err error) {
+	buf, _ := pieces.Get().(*[pieceBytes]byte)
+	defer pieces.Put(buf)
+	left := res.ContentLength
+	if left < 0 && t.control.Flush() != nil {
+		return false, nil
+	}
+	for {
+		n, err := res.Body.Read(buf[:])
+		t.watch.touch()
+		if n > 0 {
+			if _, err := t.w.Write(buf[:n]); err != nil {
+				return false, nil //nolint:nilerr // the client's side; the writer keeps it
+			}
+			t.watch.touch()
+			left -= int64(n)
+		}
+		switch {
+		case err == io.EOF: //nolint:errorlint // the contract of io.Reader is the bare value
+			return true, nil
+		case err != nil:
+			return false, err
+		case n > 0 && left != 0 && t.control.Flush() != nil:
+			return false, nil
+		}
+	}
+}
+
+// announceTrailers names the trailers to come, where the client takes any: over
+// HTTP/1.1 it says so with `TE: trailers`. It gives the names, canonical.
+func (t *passage) announceTrailers(head exchange.Head, res *http.Response) []string {
+	if len(res.Trailer) == 0 || !t.takesTrailers() {
+		return nil
+	}
+	names := make([]string, 0, len(res.Trailer))
+	for name := range res.Trailer {
+		if forward.TrailerAllowed(name) {
+			names = append(names, name)
+		}
+	}
+	if len(names) > 0 {
+		head.Set("Trailer", strings.Join(names, ", "))
+		if t.r.ProtoMajor == 1 {
+			head.Del("Content-Length") // only a chunked body has trailers
+		}
+	}
+	return names
+}
+
+func (t *passage) takesTrailers() bool {
+	return t.r.ProtoMajor > 1 || t.r.ProtoAtLeast(1, 1) && forward.AcceptsTrailers(exchange.RequestHead(t.r))
+}
+
+// setTrailers passes the trailers on after the body: announced ones by their name,
+// the others by net/http's prefix for them.
+func (t *passage) setTrailers(head exchange.Head, trailers http.Header, announced []string) {
+	if len(trailers) == 0 || !t.takesTrailers() {
+		return
+	}
+	for name, values := range trailers {
+		if !forward.TrailerAllowed(name) {
+			continue
+		}
+		key := http.TrailerPrefix + name
+		for _, known := range announced {
+			if known == name {
+				key = name
+			}
+		}
+		head.Del(key)
+		for _, value := range values {
+			head.Add(key, value)
+		}
+	}
+}

@@ -1,0 +1,97 @@
+package proxy
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/base/forward"
+	"github.com/weir-gateway/weir/internal/config"
+)
+
+// tunnelBytes is the size of a tunnel's buffers. Tunnels live long and mostly wait,
+// so that theirs are smaller than those of responses.
+const tunnelBytes = 8 << 10
+
+// halfClosedIdle is how long a tunnel may be quiet once one side has ended its
+// direction. A side that vanished is then not waited for without end.
+const halfClosedIdle = time.Minute
+
+var tunnelBuffers = sync.Pool{New: func() any { return new([tunnelBytes]byte) }}
+
+// duplex is what both ends of a tunnel can do.
+type duplex interface {
+	io.ReadWriteCloser
+	CloseWrite() error
+}
+
+// tunnel joins client and backend after the backend has switched to the protocol that
+// was asked for. Only that makes a tunnel: any other answer is a response like
+// every other, and the client's connection keeps speaking HTTP.
+func (t *passage) tunnel(ctx context.Context, res *http.Response) {
+	defer func() { _ = res.Body.Close() }() // the tunnel is over
+	agreed := forward.UpgradeOf(exchange.ResponseHead(res))
+	backend, ok := res.Body.(duplex)
+	if t.upgrade == "" || !strings.EqualFold(agreed, t.upgrade) || !ok {
+		t.writer.Fail(fault.BackendInvalid.New("", fault.Internal("101 to %q where %q was asked for", agreed, t.upgrade)))
+		return
+	}
+	t.watch.stop()
+	head := exchange.MapHead(make(http.Header, len(res.Header)))
+	forward.Response(head, exchange.ResponseHead(res))
+	head.Del("Content-Length")
+	forward.SetUpgrade(head, agreed)
+	client, err := t.writer.Upgrade(head)
+	if err != nil {
+		t.writer.Fail(fault.UpgradeRefused.New("", fault.Cause(err)))
+		return
+	}
+	join(ctx, client, backend)
+}
+
+// join copies both ways until both directions have ended, one has failed or ctx is done.
+// Both ends are closed then.
+func join(ctx context.Context, client, backend duplex) {
+	closeBoth := func() {
+		_ = client.Close() // what comes of it is seen by who reads or writes
+		_ = backend.Close()
+	}
+	defer closeBoth()
+	defer context.AfterFunc(ctx, closeBoth)()
+	quiet := newWatch(config.Timeouts{Idle: halfClosedIdle}, func(error) { closeBoth() })
+	defer quiet.stop()
+	direction := func(to, from duplex) {
+		if !pipe(to, from, quiet) {
+			closeBoth()
+		}
+		quiet.begin()
+	}
+	var other sync.WaitGroup
+	other.Go(func() { direction(client, backend) })
+	direction(backend, client)
+	other.Wait()
+}
+
+// pipe copies one direction and ends it at its far end when the near one has ended.
+// It tells false where the tunnel cannot go on.
+func pipe(to, from duplex, quiet *watch) bool {
+	buf, _ := tunnelBuffers.Get().(*[tunnelBytes]byte)
+	defer tunnelBuffers.Put(buf)
+	for {
+		n, err := from.Read(buf[:])
+		quiet.touch()
+		if n > 0 {
+			if _, err := to.Write(buf[:n]); err != nil {
+				return false
+			}
+		}
+		if err != nil {
+			return err == io.EOF && to.CloseWrite() == nil //nolint:errorlint // the contract of io.Reader is the bare value
+		}
+	}
+}

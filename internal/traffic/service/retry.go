@@ -1,0 +1,71 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/config"
+)
+
+// An endpoint that has just failed is given some time before it is tried again.
+const (
+	firstPause = 25 * time.Millisecond
+	longPause  = 250 * time.Millisecond
+)
+
+// policy is config.Retry made ready.
+type policy struct {
+	attempts int
+	statuses []int
+}
+
+func newPolicy(r config.Retry) policy {
+	return policy{attempts: max(0, r.Attempts), statuses: slices.Clone(r.Statuses)}
+}
+
+// repeatable tells whether a request may be sent again after a backend may have acted
+// on it: its method is idempotent (RFC 9110 section 9.2.2), or the client vouches for it.
+func repeatable(req *http.Request) bool {
+	switch req.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
+		return true
+	default:
+		return exchange.RequestHead(req).Get("Idempotency-Key") != ""
+	}
+}
+
+// afterError tells whether err leaves room for another attempt. Where it is sure that
+// no backend acted on the request, every method has one.
+func (p policy) afterError(req *http.Request, err error) bool {
+	var send *exchange.SendError
+	if !errors.As(err, &send) || req.Context().Err() != nil {
+		return false
+	}
+	if isFault(err) {
+		return false
+	}
+	return send.Unprocessed() || repeatable(req)
+}
+
+// afterStatus tells whether a response counts as a failure that may be tried again.
+func (p policy) afterStatus(req *http.Request, status int) bool {
+	return slices.Contains(p.statuses, status) && repeatable(req) && req.Context().Err() == nil
+}
+
+// pause waits before an endpoint is tried again; n counts its tries, from 1.
+func pause(ctx context.Context, n int) error {
+	d := min(firstPause<<min(n-1, 10), longPause)
+	timer := time.NewTimer(d/2 + rand.N(d))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}

@@ -1,0 +1,120 @@
+// Package service is a backend of living endpoints: an http.RoundTripper that
+// picks an endpoint for each try, tries again on another one where that is safe, and
+// tells what happened as faults.
+//
+//   - set.go: the endpoints, an immutable list behind one atomic pointer; what is known of
+//     an endpoint (requests in flight) is kept by identity from one list to the next.
+//   - p2c.go: which endpoint, behind the seam `picker`, where health and other ways to
+//     balance have their place.
+//   - try.go: one attempt: its time-out, its end, its place among the in-flight ones.
+//   - retry.go: whether another attempt may be made.
+//   - replay.go: the request's body, held as far as a retry may need it again.
+package service
+
+import (
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/discovery"
+)
+
+// retryAfterEmpty is when a client should come back to a service without endpoints.
+const retryAfterEmpty = time.Second
+
+// Options make a Service.
+type Options struct {
+	Name string // for the exchange's Backend, logs and faults
+	// Transport sends a request to the endpoint that its URL names. Where a
+	// response's body has a method OnEnd(func()), the service uses it rather than
+	// wrap the body; the body of a 101 response must have it to be counted.
+	Transport http.RoundTripper
+	// Retry and Timeouts are what the service's own RoundTrip keeps to; a View has
+	// its own. Of the times only Head is the service's: from the whole request sent
+	// to the response's head, for each attempt; 0: no bound.
+	Retry    config.Retry
+	Timeouts config.Timeouts
+	Log      *slog.Logger // nil: slog.Default
+}
+
+// Service is safe for concurrent use. The zero value is not usable; see New.
+type Service struct {
+	name      string
+	transport http.RoundTripper
+	log       *slog.Logger
+	set       atomic.Pointer[set]
+	setting   sync.Mutex // one Set at a time
+	own       view
+}
+
+// New makes a service without endpoints: until Set is called it answers
+// fault.NoEndpoint.
+func New(o Options) *Service {
+	s := &Service{name: o.Name, transport: o.Transport, log: o.Log}
+	if s.log == nil {
+		s.log = slog.Default()
+	}
+	s.own = view{service: s, retry: newPolicy(o.Retry), head: o.Timeouts.Head}
+	s.set.Store(newSet(nil, nil))
+	return s
+}
+
+// Name is the name that the service was made with.
+func (s *Service) Name() string { return s.name }
+
+// Set replaces all endpoints, the callback of a discovery.Provider. Requests in
+// flight on an endpoint that is gone are not disturbed. An endpoint with the same
+// ID and address as before keeps what is known of it. Set does not keep list.
+func (s *Service) Set(list []discovery.Endpoint) {
+	s.setting.Lock()
+	defer s.setting.Unlock()
+	before := s.set.Load()
+	after := newSet(list, before)
+	s.set.Store(after)
+	s.log.Debug("endpoints changed", "service", s.name, "before", len(before.endpoints), "after", len(after.endpoints))
+}
+
+// RoundTrip sends req to an endpoint, with the service's own settings.
+func (s *Service) RoundTrip(req *http.Request) (*http.Response, error) { return s.own.RoundTrip(req) }
+
+// ViewOptions are the settings of one route.
+type ViewOptions struct {
+	Retry    config.Retry
+	Timeouts config.Timeouts // Head only
+}
+
+// View gives the same endpoints and counters with the settings of a route.
+func (s *Service) View(o ViewOptions) http.RoundTripper {
+	return &view{service: s, retry: newPolicy(o.Retry), head: o.Timeouts.Head}
+}
+
+// Status is a picture of a service for the admin API.
+type Status struct {
+	Name      string
+	Endpoints []EndpointStatus // in the provider's order
+}
+
+// EndpointStatus is a picture of one endpoint.
+type EndpointStatus struct {
+	discovery.Endpoint
+
+	InFlight int64 // requests whose response has not ended
+}
+
+// Status tells how the service is now.
+func (s *Service) Status() Status {
+	status := Status{Name: s.name}
+	for _, e := range s.set.Load().endpoints {
+		status.Endpoints = append(status.Endpoints, EndpointStatus{Endpoint: e.Endpoint, InFlight: e.state.active.Load()})
+	}
+	return status
+}
+
+// noEndpoint is never a 404: the route exists, only nobody answers for it now.
+func (s *Service) noEndpoint() error {
+	return fault.NoEndpoint.New("", fault.Internal("service %s has no endpoint", s.name), fault.RetryAfter(retryAfterEmpty))
+}

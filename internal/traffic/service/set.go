@@ -1,0 +1,55 @@
+package service
+
+import (
+	"sync/atomic"
+
+	"github.com/weir-gateway/weir/internal/discovery"
+)
+
+// state is what is known of an endpoint beyond its place in a list. It is shared
+// by all lists that hold the endpoint.
+type state struct {
+	active atomic.Int64 // requests in flight
+}
+
+// endpoint is one member of a set. It is immutable but for its state.
+type endpoint struct {
+	discovery.Endpoint
+
+	state *state
+}
+
+// identity tells endpoints apart: an address may be given to another instance.
+type identity struct{ id, address string }
+
+// set is an immutable list of endpoints, with what the pick needs worked out.
+type set struct {
+	endpoints []endpoint // all, in the provider's order
+	picker    picker
+}
+
+// newSet makes a set out of list, and takes over the states of before, which may be nil.
+// A second endpoint of the same identity is left out.
+func newSet(list []discovery.Endpoint, before *set) *set {
+	known := make(map[identity]*state)
+	if before != nil {
+		for _, e := range before.endpoints {
+			known[identity{e.ID, e.Address}] = e.state
+		}
+	}
+	s := &set{endpoints: make([]endpoint, 0, len(list))}
+	seen := make(map[identity]bool, len(list))
+	for _, e := range list {
+		key := identity{e.ID, e.Address}
+		if seen[key] {
+			continue
+		}
+		seen[key] = true
+		if known[key] == nil {
+			known[key] = new(state)
+		}
+		s.endpoints = append(s.endpoints, endpoint{Endpoint: e, state: known[key]})
+	}
+	s.picker = newP2C(s.endpoints)
+	return s
+}

@@ -1,0 +1,300 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/fault"
+)
+
+// drainBytes is how much of a response that is thrown away is read, so that its
+// connection can be used again.
+const drainBytes = 4 << 10
+
+// errHeadTimeout is the cause with which an attempt is cancelled.
+var errHeadTimeout = errors.New("no response head in time")
+
+// view is a service with the settings of a route.
+type view struct {
+	service *Service
+	retry   policy
+	head    time.Duration
+}
+
+// call is one RoundTrip: a request and its attempts.
+type call struct {
+	*view
+
+	req      *http.Request
+	exchange *exchange.Exchange // nil outside of one
+	body     *replay            // nil where the request has none
+	tried    []*state
+}
+
+// RoundTrip sends req to an endpoint, and to another one where that failed and it
+// is safe. The request's body is closed in every case.
+func (v *view) RoundTrip(req *http.Request) (*http.Response, error) {
+	c := call{view: v, req: req, exchange: exchange.From(req.Context())}
+	if c.exchange != nil {
+		c.exchange.Backend = v.service.name
+	}
+	if req.Body != nil && req.Body != http.NoBody {
+		c.body = newReplay(req.Body, v.replayLimit())
+	}
+	res, err := c.run()
+	if err != nil && c.body != nil {
+		c.body.close()
+	}
+	return res, err
+}
+
+func (v *view) replayLimit() int {
+	if v.retry.attempts == 0 {
+		return 0
+	}
+	return replayBytes
+}
+
+// run makes attempts until one is good enough or none may follow.
+func (c *call) run() (*http.Response, error) {
+	for {
+		e := c.service.set.Load().picker.pick(c.tried)
+		if e == nil {
+			return nil, c.service.noEndpoint()
+		}
+		if n := count(c.tried, e.state); n > 0 {
+			if err := pause(c.req.Context(), n); err != nil {
+				return nil, err
+			}
+		}
+		res, body, err := c.try(e)
+		more := len(c.tried) < c.retry.attempts && (c.body == nil || c.body.replayable())
+		switch {
+		case err != nil && more && c.retry.afterError(c.req, err):
+		case err != nil:
+			return nil, c.explain(err)
+		case more && c.retry.afterStatus(c.req, res.StatusCode):
+			discard(res)
+		default:
+			if body != nil {
+				body.keep()
+			}
+			return res, nil
+		}
+		c.tried = append(c.tried, e.state)
+	}
+}
+
+func count(tried []*state, s *state) int {
+	n := 0
+	for _, t := range tried {
+		if t == s {
+			n++
+		}
+	}
+	return n
+}
+
+// discard gives a response up that another attempt replaces.
+func discard(res *http.Response) {
+	if 0 < res.ContentLength && res.ContentLength <= drainBytes {
+		_, _ = io.CopyN(io.Discard, res.Body, drainBytes)
+	}
+	_ = res.Body.Close() // nobody reads it
+}
+
+// try sends the request to e once and writes down what happened.
+func (c *call) try(e *endpoint) (*http.Response, *attemptBody, error) {
+	start := time.Now()
+	a := begin(e.state, c.head)
+	out, body := c.outbound(a, e)
+	res, err := c.service.transport.RoundTrip(out)
+	if err != nil {
+		err = a.failed(err, e.Address)
+	} else if !a.headSeen() {
+		_ = res.Body.Close() // it came too late, and its context is cancelled
+		a.end()
+		res, err = nil, &exchange.SendError{Endpoint: e.Address, Sent: exchange.SentAll, Timeout: true, Err: errHeadTimeout}
+	}
+	if c.exchange != nil {
+		record := exchange.Attempt{Endpoint: e.Address, Err: err, Took: time.Since(start)}
+		if res != nil {
+			record.Status = res.StatusCode
+		}
+		c.exchange.Tried(record)
+	}
+	if err != nil {
+		if body != nil {
+			body.closed.Store(true)
+		}
+		return nil, body, err
+	}
+	a.follow(res)
+	return res, body, nil
+}
+
+// outbound makes the request of one attempt.
+func (c *call) outbound(a *attempt, e *endpoint) (*http.Request, *attemptBody) {
+	out := c.req.WithContext(a.bind(c.req.Context()))
+	url := *c.req.URL
+	url.Host = e.Address
+	out.URL = &url
+	if c.body == nil {
+		a.sent()
+		return out, nil
+	}
+	body := &attemptBody{replay: c.body, sent: a.sent}
+	out.Body = body
+	return out, body
+}
+
+// explain turns the error of the last attempt into what the client is told. The
+// client's own end, and that of whoever waits for it, is passed on as it is.
+func (c *call) explain(err error) error {
+	if c.req.Context().Err() != nil {
+		return context.Cause(c.req.Context())
+	}
+	if c.body != nil {
+		if failure := c.body.failed(); failure != nil {
+			return failure
+		}
+	}
+	var send *exchange.SendError
+	if isFault(err) || !errors.As(err, &send) {
+		return err
+	}
+	return send.Fault(fault.Internal("service %s", c.service.name))
+}
+
+func isFault(err error) bool {
+	var f *fault.Fault
+	return errors.As(err, &f)
+}
+
+// attempt is the bookkeeping of one try: it counts as in flight until the
+// response's body has ended.
+type attempt struct {
+	state  *state
+	limit  time.Duration // for the head; 0: none
+	cancel context.CancelCauseFunc
+	timer  *time.Timer
+	phase  atomic.Uint32
+}
+
+// The phases of an attempt with a limit. Whoever leaves waiting first, decides.
+const (
+	sending uint32 = iota
+	waiting
+	answered
+	timedOut
+)
+
+func begin(s *state, limit time.Duration) *attempt {
+	s.active.Add(1)
+	return &attempt{state: s, limit: limit}
+}
+
+// never is a time that no timer reaches.
+const never = time.Duration(math.MaxInt64)
+
+// bind gives the context that ends with the attempt.
+func (a *attempt) bind(ctx context.Context) context.Context {
+	if a.limit > 0 {
+		ctx, a.cancel = context.WithCancelCause(ctx)
+		a.timer = time.AfterFunc(never, a.expire)
+	}
+	return ctx
+}
+
+// sent begins the wait for the head; only the first call counts.
+func (a *attempt) sent() {
+	if a.limit > 0 && a.phase.CompareAndSwap(sending, waiting) {
+		a.timer.Reset(a.limit)
+	}
+}
+
+func (a *attempt) expire() {
+	if a.phase.CompareAndSwap(waiting, timedOut) {
+		a.cancel(errHeadTimeout)
+	}
+}
+
+// headSeen ends the wait for the head; it tells false where that was over already.
+func (a *attempt) headSeen() bool {
+	inTime := a.phase.Swap(answered) != timedOut
+	if a.timer != nil {
+		a.timer.Stop()
+	}
+	return inTime
+}
+
+// failed ends an attempt without a response.
+func (a *attempt) failed(err error, address string) error {
+	inTime := a.headSeen()
+	a.end()
+	if inTime {
+		return err
+	}
+	timeout := exchange.SendError{Sent: exchange.SentAll}
+	var send *exchange.SendError
+	if errors.As(err, &send) {
+		timeout = *send
+	}
+	timeout.Endpoint, timeout.Timeout, timeout.Err = address, true, errHeadTimeout
+	return &timeout
+}
+
+// end is called once.
+func (a *attempt) end() {
+	a.state.active.Add(-1)
+	if a.cancel != nil {
+		a.cancel(nil)
+	}
+}
+
+// follow has the attempt end with the response's body.
+func (a *attempt) follow(res *http.Response) {
+	if b, ok := res.Body.(interface{ OnEnd(f func()) }); ok {
+		b.OnEnd(a.end)
+		return
+	}
+	if res.StatusCode == http.StatusSwitchingProtocols {
+		a.state.active.Add(-1) // a wrapper would hide what an upgrade needs of its body
+		return
+	}
+	res.Body = &endingBody{ReadCloser: res.Body, end: a.end}
+}
+
+// endingBody tells when a body of a transport ends that cannot tell it itself.
+type endingBody struct {
+	io.ReadCloser
+
+	end   func()
+	ended atomic.Bool
+}
+
+func (b *endingBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil {
+		b.once()
+	}
+	return n, err
+}
+
+func (b *endingBody) Close() error {
+	err := b.ReadCloser.Close()
+	b.once()
+	return err
+}
+
+func (b *endingBody) once() {
+	if !b.ended.Swap(true) {
+		b.end()
+	}
+}

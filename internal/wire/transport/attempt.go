@@ -1,0 +1,187 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/fault"
+)
+
+// innerTries is how often net/http may get a connection for one request.
+const innerTries = 2
+
+var (
+	errReconnected  = errors.New("the kept connection was closed; the request is sent once more")
+	errTooManyTries = errors.New("the backend refused the request twice")
+)
+
+// attempt follows one request through net/http by its trace hooks.
+type attempt struct {
+	endpoint string
+	multi    bool
+	exchange *exchange.Exchange
+	cancel   context.CancelCauseFunc // nil over HTTP/1.1
+
+	// These are written by the goroutine that calls RoundTrip.
+	conn   *countedConn
+	before int64 // conn.wrote when the request got it
+	tries  int
+	reused bool
+
+	// These by the connection's own.
+	wroteHead, wroteAll, answered atomic.Bool
+
+	// mu keeps Informational from being called once RoundTrip has returned.
+	mu   sync.Mutex
+	done bool
+}
+
+func newAttempt(req *http.Request, multi bool) *attempt {
+	return &attempt{endpoint: req.URL.Host, multi: multi, exchange: exchange.From(req.Context())}
+}
+
+// request gives req with the hooks in its context.
+func (a *attempt) request(req *http.Request) *http.Request {
+	trace := &httptrace.ClientTrace{GotConn: a.gotConn, WroteRequest: a.wroteRequest, GotFirstResponseByte: a.gotFirstByte}
+	ctx := req.Context()
+	if a.multi {
+		ctx, a.cancel = context.WithCancelCause(ctx)
+		trace.WroteHeaders = func() { a.wroteHead.Store(true) }
+	}
+	if a.exchange != nil && a.exchange.Informational != nil {
+		trace.Got1xxResponse = a.informational
+	}
+	return req.WithContext(httptrace.WithClientTrace(ctx, trace))
+}
+
+func (a *attempt) gotConn(info httptrace.GotConnInfo) {
+	a.tries++
+	if a.tries > 1 && a.exchange != nil {
+		a.exchange.Tried(exchange.Attempt{Endpoint: a.endpoint, Err: a.sendError(errReconnected)})
+	}
+	if a.tries > innerTries && a.cancel != nil {
+		a.cancel(errTooManyTries)
+	}
+	a.wroteHead.Store(false)
+	a.wroteAll.Store(false)
+	a.answered.Store(false)
+	a.reused = info.Reused
+	if a.conn = counted(info); a.conn != nil {
+		a.before = a.conn.wrote.Load()
+	}
+}
+
+func (a *attempt) wroteRequest(info httptrace.WroteRequestInfo) {
+	a.wroteAll.Store(info.Err == nil)
+}
+
+func (a *attempt) gotFirstByte() { a.answered.Store(true) }
+
+// informational passes a 1xx response on; 100 is not the backend's to say, for
+// the client gets it when its body is first read.
+func (a *attempt) informational(status int, header textproto.MIMEHeader) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if !a.done && status != http.StatusContinue {
+		a.exchange.Informational(status, exchange.MapHead(http.Header(header)))
+	}
+	return nil
+}
+
+// finish ends the time in which 1xx responses may come.
+func (a *attempt) finish() {
+	a.mu.Lock()
+	a.done = true
+	a.mu.Unlock()
+}
+
+// failed gives the error of an attempt that got no response head. Where a
+// response had begun and nothing broke, it was no HTTP.
+func (a *attempt) failed(err error) error {
+	if a.cancel != nil {
+		a.cancel(nil)
+	}
+	e := a.sendError(err)
+	if a.answered.Load() && !a.multi && !broken(err) {
+		return fault.BackendInvalid.New("", fault.Cause(e))
+	}
+	return e
+}
+
+// broken tells whether err is about the connection or the context rather than
+// about what was read.
+func broken(err error) bool {
+	var network net.Error
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &network) ||
+		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}
+
+func (a *attempt) sendError(err error) *exchange.SendError {
+	var dial dialError
+	var timeout net.Error
+	e := &exchange.SendError{
+		Endpoint: a.endpoint,
+		Sent:     a.sent(),
+		Dial:     errors.As(err, &dial),
+		Reused:   a.reused,
+		Err:      err,
+	}
+	e.Timeout = e.Dial && errors.As(err, &timeout) && timeout.Timeout()
+	e.GoAway = a.multi && unprocessed(err)
+	return e
+}
+
+// sent tells how much the endpoint may have seen. A connection over HTTP/1.1 is
+// the request's own, so that its count of bytes decides; over HTTP/2 the hooks do.
+func (a *attempt) sent() exchange.Sent {
+	switch {
+	case a.conn == nil:
+		return exchange.SentNothing
+	case !a.multi && a.conn.wrote.Load() == a.before:
+		return exchange.SentNothing
+	case a.wroteAll.Load():
+		return exchange.SentAll
+	case a.multi && !a.wroteHead.Load():
+		return exchange.SentNothing
+	default:
+		return exchange.SentPartly
+	}
+}
+
+// unprocessed recognises the errors with which HTTP/2 promises that a stream was
+// not acted on: a GOAWAY that does not cover it and REFUSED_STREAM (RFC 9113
+// section 8.7). net/http has no types for them to ask for.
+func unprocessed(err error) bool {
+	text := err.Error()
+	for _, promise := range []string{
+		"Server's graceful shutdown GOAWAY",
+		"Transport received GOAWAY from server",
+		"REFUSED_STREAM",
+		"client conn not usable",
+	} {
+		if strings.Contains(text, promise) {
+			return true
+		}
+	}
+	return false
+}
+
+// body wraps the response's body.
+func (a *attempt) body(res *http.Response) io.ReadCloser {
+	b := &body{ReadCloser: res.Body, attempt: a}
+	if res.StatusCode == http.StatusSwitchingProtocols {
+		if duplex, ok := res.Body.(io.ReadWriteCloser); ok {
+			return &tunnel{body: b, duplex: duplex}
+		}
+	}
+	return b
+}

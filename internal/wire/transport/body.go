@@ -1,0 +1,80 @@
+package transport
+
+import (
+	"errors"
+	"io"
+	"sync/atomic"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+)
+
+// body is a response's body that says where it failed and when it ended.
+type body struct {
+	io.ReadCloser
+
+	attempt *attempt
+	onEnd   func()
+	ended   atomic.Bool
+}
+
+// OnEnd sets what runs when the body has ended, one way or another.
+func (b *body) OnEnd(f func()) { b.onEnd = f }
+
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err == nil {
+		return n, nil
+	}
+	b.end()
+	if err == io.EOF { //nolint:errorlint // the contract of io.Reader is the bare value
+		return n, io.EOF
+	}
+	return n, b.failed(err)
+}
+
+func (b *body) Close() error {
+	err := b.ReadCloser.Close()
+	b.end()
+	return err
+}
+
+func (b *body) failed(err error) error {
+	e := b.attempt.sendError(err)
+	e.Sent, e.GoAway = exchange.SentHeadSeen, false
+	return e
+}
+
+func (b *body) end() {
+	if b.ended.Swap(true) {
+		return
+	}
+	if b.attempt.cancel != nil {
+		b.attempt.cancel(nil)
+	}
+	if b.onEnd != nil {
+		b.onEnd()
+	}
+}
+
+// tunnel is the body of a 101 response: the connection itself. It ends when it
+// is closed, for the other direction may go on after a read has ended.
+type tunnel struct {
+	body   *body
+	duplex io.ReadWriteCloser
+}
+
+// OnEnd sets what runs when the tunnel was closed.
+func (t *tunnel) OnEnd(f func()) { t.body.OnEnd(f) }
+
+func (t *tunnel) Read(p []byte) (int, error)  { return t.duplex.Read(p) }
+func (t *tunnel) Write(p []byte) (int, error) { return t.duplex.Write(p) }
+
+func (t *tunnel) Close() error { return t.body.Close() }
+
+// CloseWrite ends the sending direction; the endpoint reads EOF.
+func (t *tunnel) CloseWrite() error {
+	if half, ok := t.duplex.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}

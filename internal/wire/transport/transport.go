@@ -1,0 +1,178 @@
+// Package transport sends requests to endpoints: an http.RoundTripper per
+// protocol and TLS identity, which keeps connections, says how much of a failed
+// request was sent (exchange.SendError), passes 1xx responses on and hands out
+// upgraded connections with half-close.
+//
+// Inside is net/http's Transport, stripped of everything that a gateway must
+// not do: no proxy from the environment, no redirects, no compression of its own,
+// no Go User-Agent. One habit of it cannot be switched off: a request without a
+// body whose method is safe (or that bears an Idempotency-Key) is sent once more,
+// to the same endpoint, when a kept connection turns out to be closed before any
+// byte of a response. That is what RFC 9110 section 9.2.2 lets every client do; it
+// is told as an attempt of its own (exchange.Exchange.Attempts), and over HTTP/2,
+// where net/http would go on for a minute, it is held to one.
+package transport
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/base/forward"
+)
+
+// The protocols of Options.
+const (
+	HTTP = "http" // HTTP/1.1
+	H2   = "h2"   // HTTP/2 over TLS
+	H2C  = "h2c"  // HTTP/2 in the clear, by prior knowledge
+	GRPC = "grpc" // H2 where there is a TLS config, else H2C
+)
+
+// Defaults of Options.
+const (
+	DefaultConnect         = 2 * time.Second
+	DefaultIdle            = 4 * time.Second
+	DefaultIdlePerEndpoint = 256
+	DefaultHeadBytes       = 64 << 10
+)
+
+// Times that hold for every transport.
+const (
+	tcpKeepAlive  = 15 * time.Second
+	h2Ping        = 15 * time.Second // a silent HTTP/2 connection is asked whether it lives
+	h2PingTimeout = 5 * time.Second
+	continueWait  = time.Second // for a backend's 100 Continue, after which the body is sent anyway
+)
+
+// Options say how endpoints are spoken to. The zero value speaks plain HTTP/1.1
+// with the defaults above.
+type Options struct {
+	Protocol string      // HTTP (the default), H2, H2C or GRPC
+	TLS      *tls.Config // nil: plain; H2 needs one. ServerName "" means the endpoint's host
+	// Connect bounds getting a connection, TLS handshake included.
+	Connect time.Duration
+	// Idle is how long an unused connection is kept. The default is shorter than the
+	// keep-alive time of the usual servers (Node: 5 s), so that it is hardly ever
+	// the backend that closes first, under a request that is on its way.
+	Idle            time.Duration
+	IdlePerEndpoint int   // unused connections kept per endpoint
+	HeadBytes       int64 // the largest response head, 1xx responses included
+	// Dial replaces the TCP dialler; nil: a net.Dialer.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// Transport is an http.RoundTripper whose req.URL.Host is an endpoint's address,
+// host:port. It keeps package exchange's rules for backends: errors are
+// *exchange.SendError or *fault.Fault, and the request's body is closed in every case.
+//
+// A response's body also has the method OnEnd(func()), which must be called
+// before the body is used: the function runs once, when the body was read to its end,
+// failed or was closed. The body of a 101 response is an io.ReadWriteCloser with
+// CloseWrite() error. It is safe for concurrent use.
+type Transport struct {
+	inner  http.Transport
+	scheme string
+	multi  bool // several requests share a connection
+}
+
+// New makes a Transport; it opens nothing. It fails on an unknown protocol and
+// on H2 without TLS.
+func New(o Options) (*Transport, error) {
+	protocol, err := protocolOf(o)
+	if err != nil {
+		return nil, err
+	}
+	d := dialer{dial: o.Dial, connect: orDefault(o.Connect, DefaultConnect)}
+	if d.dial == nil {
+		d.dial = (&net.Dialer{KeepAlive: tcpKeepAlive}).DialContext
+	}
+	t := &Transport{scheme: "http", multi: protocol != HTTP}
+	if o.TLS != nil {
+		t.scheme = "https"
+		d.tls = o.TLS.Clone()
+		d.tls.NextProtos = []string{alpn(protocol)}
+	}
+	t.inner = http.Transport{
+		DialContext:            d.plain,
+		DialTLSContext:         d.secure,
+		DisableCompression:     true,
+		MaxIdleConnsPerHost:    orDefault(o.IdlePerEndpoint, DefaultIdlePerEndpoint),
+		IdleConnTimeout:        orDefault(o.Idle, DefaultIdle),
+		ExpectContinueTimeout:  continueWait,
+		MaxResponseHeaderBytes: orDefault(o.HeadBytes, DefaultHeadBytes),
+		Protocols:              new(http.Protocols),
+		HTTP2:                  &http.HTTP2Config{SendPingTimeout: h2Ping, PingTimeout: h2PingTimeout},
+	}
+	t.inner.Protocols.SetHTTP1(protocol == HTTP)
+	t.inner.Protocols.SetHTTP2(protocol == H2)
+	t.inner.Protocols.SetUnencryptedHTTP2(protocol == H2C)
+	return t, nil
+}
+
+func protocolOf(o Options) (string, error) {
+	switch {
+	case o.Protocol == "":
+		return HTTP, nil
+	case o.Protocol == GRPC && o.TLS != nil:
+		return H2, nil
+	case o.Protocol == GRPC:
+		return H2C, nil
+	case o.Protocol == H2 && o.TLS == nil:
+		return "", errors.New(`protocol "h2" needs TLS; HTTP/2 in the clear is "h2c"`)
+	case o.Protocol == H2C && o.TLS != nil:
+		return H2, nil
+	case o.Protocol == HTTP, o.Protocol == H2, o.Protocol == H2C:
+		return o.Protocol, nil
+	default:
+		return "", errors.New("unknown protocol " + o.Protocol + "; there are http, h2, h2c and grpc")
+	}
+}
+
+func alpn(protocol string) string {
+	if protocol == HTTP {
+		return "http/1.1"
+	}
+	return "h2"
+}
+
+func orDefault[T int | int64 | time.Duration](v, otherwise T) T {
+	if v > 0 {
+		return v
+	}
+	return otherwise
+}
+
+// CloseIdle closes the connections that no request uses.
+func (t *Transport) CloseIdle() { t.inner.CloseIdleConnections() }
+
+// RoundTrip sends req to the endpoint req.URL.Host.
+func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	head := exchange.RequestHead(req)
+	if t.multi && forward.UpgradeOf(head) != "" {
+		closeBody(req)
+		return nil, fault.UpgradeRefused.New("The backend speaks HTTP/2, which has no upgrade.")
+	}
+	if len(head.Values("User-Agent")) == 0 {
+		head.Set("User-Agent", "") // or net/http sends its own
+	}
+	req.URL.Scheme = t.scheme
+	a := newAttempt(req, t.multi)
+	res, err := t.inner.RoundTrip(a.request(req))
+	if a.finish(); err != nil {
+		return nil, a.failed(err)
+	}
+	res.Body = a.body(res)
+	return res, nil
+}
+
+func closeBody(req *http.Request) {
+	if req.Body != nil {
+		_ = req.Body.Close() // it is given up, whatever it says
+	}
+}
