@@ -1,0 +1,236 @@
+package exchange_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/fault"
+)
+
+// serve runs one handler under an exchange, as the gateway does.
+func serve(t *testing.T, handle func(*exchange.Writer, *http.Request, *exchange.Exchange)) *httptest.Server {
+	t.Helper()
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		x := &exchange.Exchange{ID: "id-1", Start: time.Now()}
+		ew, r := exchange.Begin(w, r, x)
+		handle(ew, r, x)
+		ew.Finish(nil)
+	}))
+	t.Cleanup(s.Close)
+	return s
+}
+
+func get(t *testing.T, url string) (*http.Response, string) {
+	t.Helper()
+	res, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res, string(body)
+}
+
+func TestHeadOperationsRunOnceInOrderAndForErrorsToo(t *testing.T) {
+	for name, answer := range map[string]func(*exchange.Writer){
+		"written": func(w *exchange.Writer) { w.WriteHeader(201); w.WriteHeader(500) },
+		"implied": func(w *exchange.Writer) { _, _ = w.Write([]byte("x")) },
+		"failed":  func(w *exchange.Writer) { w.Fail(fault.NoEndpoint.New("")) },
+		"nothing": func(*exchange.Writer) {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := serve(t, func(w *exchange.Writer, _ *http.Request, x *exchange.Exchange) {
+				x.OnHead(func(_ int, h exchange.Head) { h.Add("X-Op", "first") })
+				x.OnHead(func(status int, h exchange.Head) { h.Add("X-Op", fmt.Sprint(status)) })
+				answer(w)
+			})
+			res, _ := get(t, s.URL)
+			want := []string{"first", fmt.Sprint(res.StatusCode)}
+			if got := res.Header.Values("X-Op"); !slices.Equal(got, want) {
+				t.Errorf("got %v, want %v", got, want)
+			}
+		})
+	}
+}
+
+func TestDoneHooksRunInReverseWithTheOutcome(t *testing.T) {
+	var order []string
+	done := make(chan exchange.Outcome, 1)
+	s := serve(t, func(w *exchange.Writer, _ *http.Request, x *exchange.Exchange) {
+		x.OnDone(func(o exchange.Outcome) { order = append(order, "first"); done <- o })
+		x.OnDone(func(exchange.Outcome) { order = append(order, "second") })
+		w.WriteHeader(202)
+		_, _ = io.Copy(w, strings.NewReader("hello"))
+	})
+	get(t, s.URL)
+	if o := <-done; o.Status != 202 || o.Written != 5 || o.Err != nil {
+		t.Errorf("outcome %+v", o)
+	}
+	if !slices.Equal(order, []string{"second", "first"}) {
+		t.Errorf("order %v", order)
+	}
+}
+
+func TestLateFailureAbortsTheStreamSoThatACutBodyNeverLooksWhole(t *testing.T) {
+	s := serve(t, func(w *exchange.Writer, _ *http.Request, _ *exchange.Exchange) {
+		_, _ = w.Write([]byte("half"))
+		_ = http.NewResponseController(w).Flush()
+		w.Fail(fault.BackendReset.New(""))
+	})
+	res, err := http.Get(s.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if body, err := io.ReadAll(res.Body); err == nil {
+		t.Errorf("the cut body %q looks whole", body)
+	}
+}
+
+func TestInformationalPassesAtOnceAndLeavesTheFinalHeadAlone(t *testing.T) {
+	s := serve(t, func(w *exchange.Writer, _ *http.Request, x *exchange.Exchange) {
+		w.Head().Set("X-Final", "1")
+		early := http.Header{"Link": {"</a.css>; rel=preload"}}
+		x.Informational(103, exchange.MapHead(early))
+		_, _ = w.Write([]byte("done"))
+		x.Informational(103, exchange.MapHead(early)) // too late: no effect
+	})
+	conn, err := net.Dial("tcp", s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+	raw, err := io.ReadAll(conn)
+	if err != nil {
+		t.Fatal(err)
+	}
+	early, final, ok := strings.Cut(string(raw), "\r\n\r\n")
+	if !ok || !strings.HasPrefix(early, "HTTP/1.1 103 ") || !strings.Contains(early, "Link: ") || strings.Contains(early, "X-Final") {
+		t.Errorf("early head %q", early)
+	}
+	if !strings.HasPrefix(final, "HTTP/1.1 200 ") || !strings.Contains(final, "X-Final: 1") || strings.Contains(final, "Link") || !strings.HasSuffix(final, "done") {
+		t.Errorf("final response %q", final)
+	}
+}
+
+func TestUpgradeGivesATunnelWithTheBytesThatCameEarly(t *testing.T) {
+	s := serve(t, func(w *exchange.Writer, r *http.Request, x *exchange.Exchange) {
+		x.OnHead(func(_ int, h exchange.Head) { h.Set("X-Op", "1") })
+		tunnel, err := w.Upgrade(exchange.MapHead(http.Header{"Upgrade": {"echo"}, "Connection": {"Upgrade"}}))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_, _ = io.Copy(tunnel, tunnel)
+		_ = tunnel.CloseWrite()
+		_ = tunnel.Close()
+	})
+	conn, err := net.Dial("tcp", s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\nearly ")
+	r := bufio.NewReader(conn)
+	res, err := http.ReadResponse(r, nil)
+	if err != nil || res.StatusCode != 101 || res.Header.Get("X-Op") != "1" {
+		t.Fatalf("got %v, %v", res, err)
+	}
+	fmt.Fprintf(conn, "late")
+	_ = conn.(*net.TCPConn).CloseWrite()
+	if echoed, err := io.ReadAll(r); err != nil || string(echoed) != "early late" {
+		t.Errorf("got %q, %v", echoed, err)
+	}
+}
+
+func TestDetachedRequestOutlivesItsExchange(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader("body")).WithContext(ctx)
+	x := &exchange.Exchange{ID: "id-1"}
+	for i := range 10 {
+		x.Params.Add(fmt.Sprint(i), "v")
+	}
+	x.OnDone(func(exchange.Outcome) { t.Error("a hook ran twice") })
+	r = exchange.With(r, x)
+	d := exchange.Detach(r)
+	cancel()
+	x.Params.Truncate(0)
+	x.Params.Add("other", "w")
+	exchange.RequestHead(r).Set("X-Later", "1")
+	own := exchange.Of(d)
+	own.End(exchange.Outcome{})
+	if d.Context().Err() != nil || own.ID != "id-1" || own.Params.Len() != 10 || own.Params.At(9).Name != "9" || d.Header.Get("X-Later") != "" || d.Body != http.NoBody {
+		t.Errorf("detached: %v %+v %v", d.Context().Err(), own, d.Header)
+	}
+}
+
+func TestParamsKeepOrderBeyondTheirInlineRoom(t *testing.T) {
+	var p exchange.Params
+	for i := range 9 {
+		p.Add(fmt.Sprintf("n%d", i), fmt.Sprint(i))
+	}
+	p.Truncate(8)
+	p.Add("last", "8")
+	if v, ok := p.Get("n7"); !ok || v != "7" || p.Len() != 9 || p.At(8).Name != "last" {
+		t.Errorf("got %v %v %d %v", v, ok, p.Len(), p.At(8))
+	}
+	if _, ok := p.Get("n8"); ok {
+		t.Error("a truncated value is still there")
+	}
+	p.Truncate(2)
+	if _, ok := p.Get("n2"); ok || p.Len() != 2 {
+		t.Error("a truncated value is still there")
+	}
+}
+
+func TestSendErrorSaysWhetherAnythingWasProcessed(t *testing.T) {
+	for want, list := range map[bool][]exchange.SendError{
+		true:  {{Sent: exchange.SentNothing}, {Sent: exchange.SentAll, GoAway: true}},
+		false: {{Sent: exchange.SentPartly}, {Sent: exchange.SentAll}, {Sent: exchange.SentHeadSeen}},
+	} {
+		for _, e := range list {
+			if e.Unprocessed() != want {
+				t.Errorf("%+v: got %v", e, !want)
+			}
+		}
+	}
+	cause := errors.New("refused")
+	if e := (&exchange.SendError{Endpoint: "a:1", Err: cause}); !errors.Is(e, cause) || e.Error() != "a:1: refused (nothing was sent)" {
+		t.Errorf("got %q", e)
+	}
+}
+
+func TestIdentityIDsNeverCollide(t *testing.T) {
+	a := exchange.Identity{Issuer: "x", Subject: "y#z"}
+	b := exchange.Identity{Issuer: "x#y", Subject: "z"}
+	if a.ID() == b.ID() {
+		t.Errorf("both are %q", a.ID())
+	}
+}
+
+func TestMapHeadDeletesEverySpellingAndCopiesWithoutSharing(t *testing.T) {
+	raw := http.Header{"x-odd": {"1"}, "X-Odd": {"2"}, "X-List": {"a", "b"}}
+	h := exchange.MapHead(raw)
+	dst := http.Header{}
+	exchange.CopyHead(exchange.MapHead(dst), h, func(name string) bool { return name == "X-List" })
+	exchange.MapHead(dst).Add("X-List", "c")
+	h.Del("x-odd")
+	if len(raw) != 1 || !slices.Equal(raw["X-List"], []string{"a", "b"}) || !slices.Equal(dst["X-List"], []string{"a", "b", "c"}) {
+		t.Errorf("source %v, copy %v", raw, dst)
+	}
+}
