@@ -1,0 +1,36 @@
+// Package all lists the filters that Weir is built with.
+package all
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/filter"
+	"github.com/weir-gateway/weir/internal/filter/cors"
+	"github.com/weir-gateway/weir/internal/filter/headers"
+	"github.com/weir-gateway/weir/internal/filter/redirect"
+	"github.com/weir-gateway/weir/internal/filter/respond"
+	"github.com/weir-gateway/weir/internal/filter/rewrite"
+)
+
+// Definitions gives every filter, outermost stage first and by name within one.
+func Definitions() []filter.Definition {
+	list := []filter.Definition{
+		cors.Definition(), headers.Definition(), redirect.Definition(), respond.Definition(), rewrite.Definition(),
+	}
+	slices.SortFunc(list, func(a, b filter.Definition) int {
+		return cmp.Or(cmp.Compare(a.Stage, b.Stage), cmp.Compare(a.Name, b.Name))
+	})
+	return list
+}
+
+// Kinds gives the same as the config's vocabulary knows them.
+func Kinds() []config.Kind {
+	definitions := Definitions()
+	kinds := make([]config.Kind, len(definitions))
+	for i, d := range definitions {
+		kinds[i] = d.Kind()
+	}
+	return kinds
+}

@@ -1,0 +1,192 @@
+// Package respond is the filter that answers by itself, without a backend.
+package respond
+
+import (
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/base/expr"
+	"github.com/weir-gateway/weir/internal/base/httpx"
+	"github.com/weir-gateway/weir/internal/base/jsonx"
+	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/config/doc"
+	"github.com/weir-gateway/weir/internal/filter"
+)
+
+// Config is what people write under `respond`.
+type Config struct {
+	Status  int               `doc:"status" help:"200 unless told otherwise, 204 without a body" example:"404"`
+	Body    *Body             `doc:"body" help:"a text, or a map or list that is sent as JSON"`
+	Headers map[string]string `doc:"headers" help:"fields of the response"`
+}
+
+// Body is what is sent: Text as it is, or what Expr gives where it is not nil.
+type Body struct {
+	Text string
+	Type string // its Content-Type
+	Expr *config.Expr
+}
+
+const (
+	plainText = "text/plain; charset=utf-8"
+	jsonType  = "application/json"
+)
+
+// DecodeDoc reads the short forms, a status or a text, or the long one.
+func (c *Config) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	switch n.Kind {
+	case doc.Scalar:
+		if status, err := strconv.Atoi(n.Value); err == nil && !n.Quoted {
+			c.Status = status
+			break
+		}
+		c.Body = new(Body)
+		c.Body.DecodeDoc(n, ps)
+	case doc.Map:
+		type long Config
+		doc.Decode(n, (*long)(c), ps)
+	default:
+		ps.Add(doc.Problem{Pos: n.Pos, What: "respond is a list here", Why: "it must be a status, a text, or a map", Fix: "for example `respond: 404`"})
+		return
+	}
+	if _, err := c.build(); err != nil {
+		ps.Add(doc.Problem{Pos: n.Pos, What: err.Error()})
+	}
+}
+
+// DecodeDoc reads a text, an expression, or any tree as JSON.
+func (b *Body) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	if n.Kind != doc.Scalar {
+		text, err := jsonx.Append(nil, tree(n))
+		if err != nil {
+			ps.Add(doc.Problem{Pos: n.Pos, What: "the body cannot be written as JSON: " + err.Error()})
+		}
+		b.Text, b.Type = string(text), jsonType
+		return
+	}
+	if strings.HasPrefix(n.Value, "=") {
+		b.Expr = new(config.Expr)
+		b.Expr.DecodeDoc(n, ps)
+		return
+	}
+	b.Text, b.Type = n.Value, plainText
+}
+
+// EncodeDoc writes the body as it is read; JSON as its text.
+func (b *Body) EncodeDoc() *doc.Node {
+	if b.Expr != nil {
+		return b.Expr.EncodeDoc()
+	}
+	return &doc.Node{Kind: doc.Scalar, Value: b.Text, Quoted: true}
+}
+
+// tree is a node as JSON: plain scalars that are JSON numbers or words mean
+// these, all others are texts.
+func tree(n *doc.Node) any {
+	switch n.Kind {
+	case doc.List:
+		list := make([]any, len(n.Items))
+		for i, item := range n.Items {
+			list[i] = tree(item)
+		}
+		return list
+	case doc.Map:
+		object := make(map[string]any, len(n.Entries))
+		for _, e := range n.Entries {
+			object[e.Key] = tree(e.Value)
+		}
+		return object
+	default:
+		if !n.Quoted {
+			if v, err := jsonx.Parse([]byte(n.Value), jsonx.Options{}); err == nil && v.Len() == 0 && v.Kind() < jsonx.String {
+				return v
+			}
+		}
+		return n.Value
+	}
+}
+
+// Definition is this kind of filter.
+func Definition() filter.Definition {
+	return filter.Define("respond", "answers by itself, without a backend", filter.StageRespond,
+		func() Config { return Config{} },
+		func(_ filter.Env, c *Config) (filter.Policy, error) {
+			a, err := c.build()
+			if err != nil {
+				return filter.Policy{}, err
+			}
+			return filter.Policy{Adapt: a.adapt, Note: a.note()}, nil
+		})
+}
+
+// build checks c and prepares its answer.
+func (c *Config) build() (*answer, error) {
+	a := &answer{status: c.Status, header: make(http.Header)}
+	if c.Body != nil {
+		a.body = c.Body.Text
+		a.header.Set("Content-Type", c.Body.Type)
+	}
+	if err := c.program(a); err != nil {
+		return nil, err
+	}
+	if a.status == 0 {
+		a.status = http.StatusOK
+		if c.Body == nil {
+			a.status = http.StatusNoContent
+		}
+	}
+	if a.status < 200 || a.status > 599 {
+		return nil, fmt.Errorf("%d is no final status; it is between 200 and 599", a.status)
+	}
+	if bodiless(a.status) && (a.body != "" || a.program != nil) {
+		return nil, fmt.Errorf("a response with status %d has no body; leave one of them out", a.status)
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.Headers)) {
+		if err := checkField(name, c.Headers[name]); err != nil {
+			return nil, err
+		}
+		a.header.Set(name, c.Headers[name])
+	}
+	if a.body == "" && a.program == nil && c.Headers["Content-Type"] == "" {
+		a.header.Del("Content-Type")
+	}
+	return a, nil
+}
+
+// program compiles a body that is an expression.
+func (c *Config) program(a *answer) error {
+	if c.Body == nil || c.Body.Expr == nil {
+		return nil
+	}
+	a.header.Del("Content-Type") // it depends on what the expression gives
+	program, err := expr.Compile(c.Body.Expr.Source, expr.Any, expr.Request)
+	if err != nil {
+		return fmt.Errorf("body: %w", err)
+	}
+	if program.Reads().RequestBody {
+		return fmt.Errorf("body: the expression reads the request's body, which is not read here")
+	}
+	a.program = program
+	return nil
+}
+
+// bodiless holds for statuses whose responses never have content (RFC 9110 section 6.4.1).
+func bodiless(status int) bool {
+	return status == http.StatusNoContent || status == http.StatusResetContent || status == http.StatusNotModified
+}
+
+func checkField(name, value string) error {
+	switch canonical := http.CanonicalHeaderKey(name); {
+	case !httpx.IsToken(name):
+		return fmt.Errorf("%q is no name of a field", name)
+	case slices.Contains([]string{"Content-Length", "Transfer-Encoding", "Connection", "Trailer", "Upgrade"}, canonical):
+		return fmt.Errorf("%s cannot be set: the gateway writes it", canonical)
+	case strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f }):
+		return fmt.Errorf("the value of %s holds a line break or another control character", canonical)
+	}
+	return nil
+}
