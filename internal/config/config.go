@@ -25,6 +25,8 @@ type Config struct {
 	Functions []Function
 	Streams   []Stream
 	Limits    Limits
+	// LimitsOrigin is where Limits was written.
+	LimitsOrigin Origin
 	// TrustedProxies are the peers whose forwarding fields (X-Forwarded-*,
 	// Forwarded, X-Request-Id) count. None by default.
 	TrustedProxies []netip.Prefix

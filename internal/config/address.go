@@ -1,0 +1,92 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// checkAddress says what is wrong with "host" or "host:port"; with needPort the
+// port must be there. IPv6 addresses stand in brackets.
+func checkAddress(address string, needPort bool) error {
+	host, port, err := net.SplitHostPort(address)
+	switch {
+	case err == nil:
+	case needPort:
+		return fmt.Errorf("%q is not host:port", address)
+	case strings.Count(address, ":") > 1 && !strings.HasPrefix(address, "["):
+		return fmt.Errorf("an IPv6 address stands in brackets, as [%s]", address)
+	case strings.Contains(strings.TrimSuffix(address, "]"), ":") && !strings.HasPrefix(address, "["):
+		return fmt.Errorf("%q is not host:port", address)
+	default:
+		host = address
+	}
+	if host == "" {
+		return errors.New("it has no host")
+	}
+	if err == nil {
+		if n, convErr := strconv.ParseUint(port, 10, 16); convErr != nil || n == 0 {
+			return fmt.Errorf("%q is no port; ports are numbers from 1 to 65535", port)
+		}
+	}
+	if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
+		return nil
+	}
+	h, hostErr := ParseHost(host)
+	if hostErr != nil {
+		return hostErr
+	}
+	if h.Kind != HostExact {
+		return fmt.Errorf("%q is a pattern, not one host", host)
+	}
+	return nil
+}
+
+// checkBind says what is wrong with an address to listen on: ":8080",
+// "127.0.0.1:8080", "[::1]:8080", "localhost:8080" or "unix:/run/weir.sock".
+func checkBind(address string) error {
+	if path, ok := strings.CutPrefix(address, "unix:"); ok {
+		if path == "" {
+			return errors.New("unix: needs the path of a socket, as unix:/run/weir.sock")
+		}
+		return nil
+	}
+	if _, err := strconv.ParseUint(address, 10, 16); err == nil {
+		return fmt.Errorf("a port alone is ambiguous; write :%s for every interface or 127.0.0.1:%s for this machine only", address, address)
+	}
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return errors.New("an address is written as :8080, 127.0.0.1:8080, [::1]:8080 or unix:/run/weir.sock")
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return fmt.Errorf("%q is no port; ports are numbers up to 65535", port)
+	}
+	if host == "" {
+		return nil
+	}
+	if _, err := netip.ParseAddr(host); err == nil {
+		return nil
+	}
+	if h, err := ParseHost(host); err != nil || h.Kind != HostExact {
+		return fmt.Errorf("%q is no address or host name", host)
+	}
+	return nil
+}
+
+// isLocal tells whether only this machine reaches a bound address.
+func isLocal(address string) bool {
+	if strings.HasPrefix(address, "unix:") {
+		return true
+	}
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return ip.Unmap().IsLoopback()
+	}
+	return host == "localhost"
+}

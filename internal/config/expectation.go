@@ -1,0 +1,54 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/config/doc"
+)
+
+// testForm is one of `tests`.
+type testForm struct {
+	Request requestForm `doc:"request,required" help:"what is asked" example:"GET shop.dev/orders/1"`
+	Route   string      `doc:"route" help:"the route that must match, or none" example:"GET /orders/{id}"`
+	Backend string      `doc:"backend" help:"the backend that must be chosen" example:"fn:orders"`
+	Status  int         `doc:"status" help:"the status that must come" example:"200"`
+	At      doc.Pos     `doc:"-,pos"`
+}
+
+// requestForm is `METHOD [host]/path`, or that with more.
+type requestForm struct{ TestRequest }
+
+type longRequestForm struct {
+	Line     *doc.Node  `doc:"line,required" help:"METHOD [host]/path[?query]" example:"GET shop.dev/orders/1?full=1"`
+	Listener string     `doc:"listener" help:"the listener that it comes in by; the first unless said"`
+	Headers  fieldsForm `doc:"headers" help:"header fields"`
+	Body     string     `doc:"body" help:"the body"`
+}
+
+func (f *requestForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	var form longRequestForm
+	if n.Kind == doc.Scalar {
+		form.Line = n
+	} else {
+		doc.Decode(n, &form, ps)
+	}
+	f.TestRequest = TestRequest{Listener: form.Listener, Headers: form.Headers, Body: form.Body}
+	if form.Line == nil || form.Line.Kind == 0 {
+		return
+	}
+	method, target, ok := strings.Cut(form.Line.Value, " ")
+	slash := strings.IndexByte(target, '/')
+	if !ok || slash < 0 || !isMethod(method) || strings.Contains(target, " ") {
+		ps.Add(doc.Problem{Pos: form.Line.Pos, What: fmt.Sprintf("%q is no request", form.Line.Value), Why: "it is one method, a host if one is needed, and a path", Fix: "for example `request: GET shop.dev/orders/1`"})
+		return
+	}
+	if strings.ContainsAny(target, "{}") {
+		ps.Add(doc.Problem{Pos: form.Line.Pos, What: "the request has a parameter in it", Why: "a test asks for one path, not for a pattern", Fix: "write a value in its place"})
+	}
+	f.Method, f.Host, f.Path = method, target[:slash], target[slash:]
+}
+
+func (t testForm) test(group string) Test {
+	return Test{Request: t.Request.TestRequest, Route: t.Route, Backend: t.Backend, Status: t.Status, Group: group, Origin: Origin{Pos: t.At}}
+}

@@ -1,0 +1,149 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/config/doc"
+)
+
+// adminForm is `admin`: an address, or address and token.
+type adminForm struct {
+	Address string  `doc:"address" help:"where it listens, or off" example:"127.0.0.1:8081"`
+	Token   *Secret `doc:"token" help:"asked for by everything that changes state" example:"${env:WEIR_ADMIN_TOKEN}"`
+	At      doc.Pos `doc:"-,pos"`
+}
+
+func (a *adminForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	a.Address, a.At = DefaultAdmin, n.Pos
+	if n.Kind == doc.Scalar {
+		doc.Decode(n, &a.Address, ps)
+		return
+	}
+	type long adminForm
+	doc.Decode(n, (*long)(a), ps)
+}
+
+// trustForm is `trust`: ranges of addresses.
+type trustForm struct {
+	Proxies []prefixForm `doc:"proxies,oneormany" help:"peers whose forwarding fields count" example:"[10.0.0.0/8]"`
+}
+
+func (t *trustForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	if n.Kind == doc.Map {
+		type long trustForm
+		doc.Decode(n, (*long)(t), ps)
+		return
+	}
+	wrapped := mapAt(n.Pos, doc.Entry{Key: "proxies", KeyPos: n.Pos, Value: n})
+	type long trustForm
+	doc.Decode(wrapped, (*long)(t), ps)
+}
+
+func (t *trustForm) prefixes() []netip.Prefix {
+	var list []netip.Prefix
+	for _, p := range t.Proxies {
+		if p.IsValid() {
+			list = append(list, p.Prefix)
+		}
+	}
+	return list
+}
+
+// limitsForm is `limits`.
+type limitsForm struct {
+	Head         doc.Size      `doc:"head" help:"request line and fields of one request" example:"64KiB"`
+	Fields       int           `doc:"fields" help:"number of field lines of one request" example:"100"`
+	URL          doc.Size      `doc:"url" help:"request target" example:"16KiB"`
+	Body         doc.Size      `doc:"body" help:"request body" example:"10MB"`
+	Connections  int           `doc:"connections" help:"open client connections" example:"20000"`
+	Requests     int           `doc:"requests" help:"requests at once" example:"5000"`
+	FirstRequest time.Duration `doc:"first_request" help:"from accept to the end of the first request's head" example:"10s"`
+	HeadTime     time.Duration `doc:"head_time" help:"from a head's first byte to its end" example:"10s"`
+	KeepAlive    time.Duration `doc:"keep_alive" help:"idle between requests" example:"75s"`
+	Memory       doc.Size      `doc:"memory" help:"soft limit of memory; taken from the cgroup unless told" example:"512MiB"`
+}
+
+func formOfLimits(l Limits) limitsForm {
+	return limitsForm{
+		Head: doc.Size(l.HeadBytes), Fields: l.HeadFields, URL: doc.Size(l.URLBytes), Body: doc.Size(l.BodyBytes),
+		Connections: l.Connections, Requests: l.InFlight,
+		FirstRequest: l.FirstRequest, HeadTime: l.HeadTime, KeepAlive: l.KeepAlive, Memory: doc.Size(l.MemoryBytes),
+	}
+}
+
+func (f *limitsForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	*f = formOfLimits(DefaultLimits())
+	type long limitsForm
+	doc.Decode(n, (*long)(f), ps)
+}
+
+func (f limitsForm) limits() Limits {
+	return Limits{
+		HeadBytes: int(f.Head), HeadFields: f.Fields, URLBytes: int(f.URL), BodyBytes: int64(f.Body),
+		Connections: f.Connections, InFlight: f.Requests,
+		FirstRequest: f.FirstRequest, HeadTime: f.HeadTime, KeepAlive: f.KeepAlive, MemoryBytes: int64(f.Memory),
+	}
+}
+
+// lowerGlobals takes what concerns everybody from the files that belong to no group.
+func (l *loader) lowerGlobals() {
+	seen := map[string]doc.Pos{}
+	for _, f := range l.files {
+		if f.Version != "" && f.Version != "1" {
+			l.ps.Add(doc.Problem{Pos: f.node.Get("version").Pos, What: fmt.Sprintf("version %q is not known", f.Version), Why: "this program reads version 1", Fix: "write `version: 1`"})
+		}
+		if f.Group != "" {
+			if f.Defaults != nil {
+				l.checkLevel(level{node: f.Defaults})
+			}
+			continue
+		}
+		for _, e := range f.node.Entries {
+			l.once(e, seen)
+		}
+		l.global(f)
+		for _, t := range f.teams {
+			if t.Defaults != nil {
+				l.checkLevel(level{node: t.Defaults})
+			}
+		}
+	}
+}
+
+// once reports a key that may stand in one file only.
+func (l *loader) once(e doc.Entry, seen map[string]doc.Pos) {
+	if !strings.Contains(" listen admin limits trust defaults ", " "+e.Key+" ") {
+		return
+	}
+	if first, twice := seen[e.Key]; twice {
+		l.ps.Add(doc.Problem{Pos: e.KeyPos, What: fmt.Sprintf("%q stands in two files", e.Key), Why: "the first is at " + first.String() + ", and nothing is merged silently", Fix: "keep one of them"})
+		l.bad[first.File] = true
+		return
+	}
+	seen[e.Key] = e.KeyPos
+}
+
+func (l *loader) global(f *file) {
+	if f.Listen != nil {
+		var own doc.Problems
+		l.listen(f.Listen, &own)
+		l.take(&own)
+	}
+	if f.Admin != nil {
+		l.cfg.Admin = Admin{Address: f.Admin.Address, Token: f.Admin.Token, Origin: Origin{Pos: f.Admin.At}}
+	}
+	if f.Limits != nil {
+		l.cfg.Limits = f.Limits.limits()
+		l.cfg.LimitsOrigin = Origin{Pos: f.node.Get("limits").Pos}
+	}
+	if f.Trust != nil {
+		l.cfg.TrustedProxies = f.Trust.prefixes()
+	}
+	if f.Defaults != nil {
+		l.defaults = &level{name: "defaults", node: f.Defaults}
+		l.checkLevel(*l.defaults)
+	}
+}

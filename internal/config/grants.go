@@ -1,0 +1,219 @@
+package config
+
+import (
+	"fmt"
+	"path"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/base/secret"
+	"github.com/weir-gateway/weir/internal/config/doc"
+)
+
+// groupRules indexes groups and checks what they are granted.
+func (c *validator) groupRules() {
+	for i := range c.c.Groups {
+		g := &c.c.Groups[i]
+		if first, taken := c.groups[g.Name]; taken {
+			c.twice("group", g.Name, g.Origin, first.Origin)
+			continue
+		}
+		c.groups[g.Name] = g
+		for _, h := range g.Hosts {
+			if _, err := ParseHost(h); err != nil {
+				c.pattern(g.Origin.at(), false, err)
+			}
+		}
+		for _, s := range g.Secrets {
+			if source, _, ok := strings.Cut(s, ":"); !ok || source != "env" && source != "file" {
+				c.add(g.Origin.at(), fmt.Sprintf("%q in the secrets of the group %q allows nothing", s, g.Name), "a secret is env:NAME or file:/path", "for example env:SHOP_*")
+			}
+		}
+	}
+}
+
+// glob tells whether pattern, in which each * stands for any text, covers s.
+func glob(pattern, s string) bool {
+	head, rest, wild := strings.Cut(pattern, "*")
+	if !wild {
+		return pattern == s
+	}
+	s, ok := strings.CutPrefix(s, head)
+	if !ok {
+		return false
+	}
+	for {
+		part, next, more := strings.Cut(rest, "*")
+		if !more {
+			return strings.HasSuffix(s, part)
+		}
+		i := strings.Index(s, part)
+		if i < 0 {
+			return false
+		}
+		s, rest = s[i+len(part):], next
+	}
+}
+
+// allows tells whether one of patterns covers one of names; nil patterns bound nothing.
+func allows(patterns []string, names ...string) bool {
+	return patterns == nil || slices.ContainsFunc(patterns, func(p string) bool {
+		return slices.ContainsFunc(names, func(n string) bool { return glob(p, n) })
+	})
+}
+
+func (c *validator) denied(at doc.Pos, g *Group, what, grant string) {
+	c.add(at, fmt.Sprintf("the group %q may not reach %s", g.Name, what), fmt.Sprintf("what it may is declared at %s", g.Origin), fmt.Sprintf("ask for it to be added to %s there", grant))
+}
+
+// refGrant holds what the group that a reference is named from may reach.
+func (c *validator) refGrant(ref Ref) {
+	g := c.groups[ref.Group]
+	if g == nil {
+		return
+	}
+	if ref.Scheme == "" || ref.Scheme == functionScheme {
+		if s := c.services[ref.Rest]; s != nil && s.Group == ref.Group {
+			return
+		}
+		if f := c.functions[ref.Rest]; f != nil && f.Group == ref.Group {
+			return
+		}
+	}
+	if !allows(g.Allow, ref.String()) {
+		c.denied(ref.Origin.at(), g, fmt.Sprintf("the backend %q", ref), "allow")
+	}
+}
+
+func (c *validator) routeGrants(r *Route) {
+	g := c.groups[r.Group]
+	if g == nil {
+		return
+	}
+	c.listenerGrants(g, r.Listeners, r.Origin)
+	c.hostGrants(g, r.Hosts, r.Origin)
+	for _, f := range r.Filters {
+		c.secretGrants(g, f.Config, f.Origin)
+	}
+	for _, b := range r.Backends {
+		for _, f := range b.Filters {
+			c.secretGrants(g, f.Config, f.Origin)
+		}
+	}
+}
+
+func (c *validator) streamGrants(s *Stream) {
+	if g := c.groups[s.Group]; g != nil {
+		c.listenerGrants(g, s.Listeners, s.Origin)
+		if len(s.Hosts) > 0 {
+			c.hostGrants(g, s.Hosts, s.Origin)
+		}
+	}
+}
+
+func (c *validator) listenerGrants(g *Group, listeners []string, at Origin) {
+	if g.Listeners == nil {
+		return
+	}
+	if len(listeners) == 0 {
+		c.denied(at.at(), g, "every listener", "listeners")
+	}
+	for _, l := range listeners {
+		if !slices.Contains(g.Listeners, l) {
+			c.denied(at.at(), g, fmt.Sprintf("the listener %q", l), "listeners")
+		}
+	}
+}
+
+func (c *validator) hostGrants(g *Group, hosts []string, at Origin) {
+	if g.Hosts == nil {
+		return
+	}
+	if len(hosts) == 0 {
+		c.denied(at.at(), g, "every host", "hosts")
+	}
+	for _, h := range hosts {
+		host, err := ParseHost(h)
+		if err == nil && !slices.ContainsFunc(g.Hosts, func(own string) bool {
+			wide, err := ParseHost(own)
+			return err == nil && wide.Covers(host)
+		}) {
+			c.denied(at.at(), g, fmt.Sprintf("the host %q", h), "hosts")
+		}
+	}
+}
+
+func (c *validator) serviceGrants(s *Service) {
+	g := c.groups[s.Group]
+	if g == nil {
+		return
+	}
+	for _, e := range s.Endpoints {
+		if !allows(g.Allow, e.Address, "http://"+e.Address, "https://"+e.Address) {
+			c.denied(e.Origin.at(), g, fmt.Sprintf("the endpoint %q", e.Address), "allow")
+		}
+	}
+	c.secretGrants(g, s.TLS, s.Origin)
+}
+
+func (c *validator) functionGrants(f *Function) {
+	g := c.groups[f.Group]
+	if g == nil {
+		return
+	}
+	if what := f.Kind + ":" + f.Name; !allows(g.Allow, what) {
+		c.denied(f.Origin.at(), g, fmt.Sprintf("a function of its own (%q)", what), "allow")
+	}
+	c.secretGrants(g, f.Config, f.Origin)
+}
+
+// secretGrants holds which secrets may stand anywhere in config.
+func (c *validator) secretGrants(g *Group, config any, at Origin) {
+	if g.Secrets == nil || config == nil {
+		return
+	}
+	for _, s := range secretsIn(reflect.ValueOf(config), nil, 0) {
+		if s.Source == "file" && path.Clean(s.Text) != s.Text {
+			c.add(at.at(), fmt.Sprintf("the secret file %q is not written straight", s.Text), "a path with .. in it could lead past what the group may read", fmt.Sprintf("write %s", path.Clean(s.Text)))
+			continue
+		}
+		if name := s.Source + ":" + s.Text; !allows(g.Secrets, name) {
+			c.denied(at.at(), g, fmt.Sprintf("the secret %q", name), "secrets")
+		}
+	}
+}
+
+// maxDepth bounds the walk through a config; no config nests like that.
+const maxDepth = 32
+
+// secretsIn finds the references to secrets in v, whatever its type.
+func secretsIn(v reflect.Value, found []secret.Part, depth int) []secret.Part {
+	if depth > maxDepth || !v.IsValid() {
+		return found
+	}
+	if v.Type() == reflect.TypeFor[secret.Part]() {
+		if source := v.FieldByName("Source").String(); source != "" {
+			found = append(found, secret.Part{Source: source, Text: v.FieldByName("Text").String()})
+		}
+		return found
+	}
+	switch v.Kind() {
+	case reflect.Pointer, reflect.Interface:
+		return secretsIn(v.Elem(), found, depth+1)
+	case reflect.Struct:
+		for i := range v.NumField() {
+			found = secretsIn(v.Field(i), found, depth+1)
+		}
+	case reflect.Slice, reflect.Array:
+		for i := range v.Len() {
+			found = secretsIn(v.Index(i), found, depth+1)
+		}
+	case reflect.Map:
+		for it := v.MapRange(); it.Next(); {
+			found = secretsIn(it.Key(), secretsIn(it.Value(), found, depth+1), depth+1)
+		}
+	default:
+	}
+	return found
+}

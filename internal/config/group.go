@@ -1,0 +1,85 @@
+package config
+
+import (
+	"fmt"
+
+	"github.com/weir-gateway/weir/internal/config/doc"
+)
+
+// team is a declared group with what stands in its declaration.
+type team struct {
+	name string
+	pos  doc.Pos
+	groupForm
+}
+
+// groupForm is a group as it is written.
+type groupForm struct {
+	Listeners []string     `doc:"listeners,oneormany" help:"the only listeners that its routes may attach to"`
+	Hosts     []string     `doc:"hosts,oneormany" help:"the only hosts that its routes may match; routes without one get them all" example:"shop.dev"`
+	Allow     []string     `doc:"allow,oneormany" help:"the only backends beyond its own that it may name; * stands for any text" example:"http://*.shop.internal:8080"`
+	Secrets   []string     `doc:"secrets,oneormany" help:"the only secrets that it may refer to; * stands for any text" example:"env:SHOP_*"`
+	Defaults  *doc.Node    `doc:"defaults" help:"what every route of the group has unless it says otherwise"`
+	Section   elementsForm `doc:",inline"`
+}
+
+// declareGroups reads the groups of all files, and holds files to theirs.
+func (l *loader) declareGroups() {
+	l.teams = map[string]*team{}
+	for _, f := range l.files {
+		if f.Groups == nil || f.Group != "" {
+			continue
+		}
+		l.each(f.Groups, "groups", "", func(e element, _ string, ps *doc.Problems) {
+			if t := l.declare(e, ps); t != nil {
+				f.teams = append(f.teams, t)
+			}
+		})
+	}
+	for _, f := range l.files {
+		l.checkMembership(f)
+	}
+}
+
+func (l *loader) declare(e element, ps *doc.Problems) *team {
+	t := &team{name: e.name, pos: e.pos}
+	if first, twice := l.teams[e.name]; twice {
+		ps.Add(doc.Problem{Pos: e.pos, What: fmt.Sprintf("the group %q is declared twice", e.name), Why: "the first is at " + first.pos.String(), Fix: "keep one of them"})
+		l.bad[first.pos.File] = true
+		return nil
+	}
+	if !isElementName(e.name) {
+		ps.Add(badName(e.pos, "group", e.name))
+		return nil
+	}
+	doc.Decode(e.node, &t.groupForm, ps)
+	l.teams[e.name] = t
+	l.cfg.Groups = append(l.cfg.Groups, Group{
+		Name: t.name, Listeners: t.Listeners, Hosts: t.Hosts, Allow: t.Allow, Secrets: t.Secrets, Origin: Origin{Pos: t.pos},
+	})
+	return t
+}
+
+func badName(pos doc.Pos, what, name string) doc.Problem {
+	return doc.Problem{Pos: pos, What: fmt.Sprintf("%q is no name of a %s", name, what), Why: "a name is letters, digits, '-', '_' and '.', begins with a letter or digit and is not the word none"}
+}
+
+// checkMembership holds the rules of a file that says `group:`.
+func (l *loader) checkMembership(f *file) {
+	if f.Group == "" {
+		return
+	}
+	if l.teams[f.Group] == nil && !l.unread {
+		l.ps.Add(l.unknownGroup(f.node.Get("group").Pos, f.Group))
+	}
+	for _, key := range []string{"listen", "admin", "limits", "trust", "groups"} {
+		for _, e := range f.node.Entries {
+			if e.Key == key {
+				l.ps.Add(doc.Problem{
+					Pos: e.KeyPos, What: fmt.Sprintf("%q stands in a file of the group %q", key, f.Group),
+					Why: "it concerns everybody, so a group cannot set it", Fix: "move it to a file that belongs to no group",
+				})
+			}
+		}
+	}
+}

@@ -1,0 +1,182 @@
+package config
+
+import (
+	"slices"
+
+	"github.com/weir-gateway/weir/internal/config/doc"
+)
+
+// Result is what Load made of its sources.
+type Result struct {
+	// Config is validated and complete, or nil where there is an error.
+	Config *Config
+	// Problems are all errors and warnings, by file, line and column.
+	Problems []doc.Problem
+	// Bad holds the paths of the sources that have a part in an error. A reload
+	// puts the last good version of these in their place and loads again, so
+	// that one team's mistake never freezes another team.
+	Bad map[string]bool
+}
+
+// Load reads sources as one config. Each is refused whole where there is a
+// mistake in it; all mistakes are told in one run.
+func Load(sources []Source, v Vocabulary) *Result {
+	l := &loader{v: v, cfg: &Config{Limits: DefaultLimits(), Admin: Admin{Address: DefaultAdmin}}, bad: map[string]bool{}}
+	l.read(sources)
+	l.declareGroups()
+	l.lowerGlobals()
+	for _, s := range l.sections() {
+		l.lower(s)
+	}
+	checked := newValidator(l.cfg, v)
+	checked.known = l.names()
+	checked.partial = l.unread
+	checked.run()
+	for _, p := range checked.ps.Sorted() {
+		l.ps.Add(p)
+	}
+	r := &Result{Config: l.cfg, Problems: l.ps.Sorted(), Bad: l.bad}
+	for _, p := range r.Problems {
+		if p.Severity == doc.Error {
+			r.Bad[p.Pos.File] = true
+			r.Config = nil
+		}
+	}
+	for file := range checked.involved {
+		r.Bad[file] = true
+	}
+	return r
+}
+
+// loader turns files into the canonical form.
+type loader struct {
+	v      Vocabulary
+	ps     doc.Problems
+	cfg    *Config
+	files  []*file
+	unread bool // a source could not be read at all, so names may be missing
+	bad    map[string]bool
+	// defaults are those of all routes; teams holds the declared groups.
+	defaults *level
+	teams    map[string]*team
+}
+
+// file is one source, its groups' sections not taken apart yet.
+type file struct {
+	path string
+	node *doc.Node
+	// teams are the groups that it declares.
+	teams []*team
+	fileForm
+}
+
+// fileForm is a file as it is written.
+type fileForm struct {
+	Version  string       `doc:"version" help:"the version of this form: 1"`
+	Group    string       `doc:"group" help:"the group that everything in this file belongs to"`
+	Listen   *doc.Node    `doc:"listen" help:"where requests come in" example:":8080"`
+	Admin    *adminForm   `doc:"admin" help:"the operators' API" example:"127.0.0.1:8081"`
+	Limits   *limitsForm  `doc:"limits" help:"what one client or all together may take"`
+	Trust    *trustForm   `doc:"trust" help:"proxies whose forwarding fields count" example:"10.0.0.0/8"`
+	Defaults *doc.Node    `doc:"defaults" help:"what every route has unless it says otherwise"`
+	Groups   *doc.Node    `doc:"groups" help:"teams: what they own and what they may reach"`
+	Section  elementsForm `doc:",inline"`
+}
+
+// elementsForm is what a file or one of its groups may hold.
+type elementsForm struct {
+	Routes    *doc.Node  `doc:"routes" help:"method, host and path pattern to a backend"`
+	Services  *doc.Node  `doc:"services" help:"backends made of living endpoints"`
+	Functions *doc.Node  `doc:"functions" help:"backends that are invoked"`
+	Streams   *doc.Node  `doc:"streams" help:"TCP, UDP and TLS passthrough"`
+	Tests     []testForm `doc:"tests" help:"requests and what is expected of them"`
+}
+
+// section is the part of a file that belongs to one group.
+type section struct {
+	group string
+	own   *level // the defaults of a file that belongs to a group
+	elementsForm
+}
+
+// sections are all parts of all files.
+func (l *loader) sections() []section {
+	var all []section
+	for _, f := range l.files {
+		s := section{group: f.Group, elementsForm: f.Section}
+		if f.Group != "" && f.Defaults != nil {
+			s.own = &level{name: "the defaults of this file", node: f.Defaults}
+		}
+		all = append(all, s)
+		for _, t := range f.teams {
+			all = append(all, section{group: t.name, elementsForm: t.Section})
+		}
+	}
+	return all
+}
+
+// lower turns one section into the canonical form.
+func (l *loader) lower(s section) {
+	l.each(s.Routes, "routes", s.group, func(e element, group string, ps *doc.Problems) {
+		l.route(e, group, l.levels(group, s.own), ps)
+	})
+	l.each(s.Services, "services", s.group, l.service)
+	l.each(s.Functions, "functions", s.group, l.function)
+	l.each(s.Streams, "streams", s.group, l.stream)
+	for _, t := range s.Tests {
+		l.cfg.Tests = append(l.cfg.Tests, t.test(s.group))
+	}
+}
+
+// read parses every source and takes its top level apart.
+func (l *loader) read(sources []Source) {
+	for _, s := range sources {
+		var own doc.Problems
+		n := doc.Parse(s.Path, s.Data, &own)
+		f := &file{path: s.Path, node: n}
+		if n == nil || n.Kind == 0 {
+			l.unread = true
+			l.take(&own)
+			continue
+		}
+		doc.Decode(l.withoutReserved(n, &own), &f.fileForm, &own)
+		l.take(&own)
+		l.files = append(l.files, f)
+	}
+}
+
+// take adds the problems of one element to all.
+func (l *loader) take(own *doc.Problems) {
+	for _, p := range own.Sorted() {
+		l.ps.Add(p)
+	}
+}
+
+func (l *loader) withoutReserved(n *doc.Node, ps *doc.Problems) *doc.Node {
+	if n.Kind != doc.Map {
+		return n
+	}
+	kept := &doc.Node{Kind: doc.Map, Pos: n.Pos}
+	for _, e := range n.Entries {
+		if slices.Contains(reserved.file, e.Key) {
+			ps.Add(notYet(e.KeyPos, e.Key))
+			continue
+		}
+		kept.Entries = append(kept.Entries, e)
+	}
+	return kept
+}
+
+// names are those of all services and functions that are written anywhere, also
+// where their own element is broken, so that one mistake is not told twice.
+func (l *loader) names() map[string]bool {
+	names := map[string]bool{}
+	for _, s := range l.sections() {
+		for _, n := range []*doc.Node{s.Services, s.Functions} {
+			for name := range elements(n) {
+				names[name] = true
+			}
+		}
+	}
+	return names
+}

@@ -1,0 +1,172 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/config/doc"
+)
+
+// target is what a person wrote as a backend.
+type target struct {
+	ref Ref
+	// path is the template of the URL's path, nil for none.
+	path *doc.Node
+	// answer is the filter that answers instead (`respond:204`); Key "" for none.
+	answer doc.Entry
+}
+
+// readTarget reads a backend: a URL with a scheme, or the name of a service or function.
+func readTarget(n *doc.Node, group string, v Vocabulary, ps *doc.Problems) (target, bool) {
+	if !wantText(n, "the backend", "http://users:8080", ps) {
+		return target{}, false
+	}
+	scheme, rest, hasScheme := strings.Cut(n.Value, ":")
+	ref := Ref{Scheme: scheme, Rest: rest, Group: group, Origin: Origin{Pos: n.Pos}}
+	if !hasScheme {
+		return readName(n, ref, ps)
+	}
+	if slices.Contains(answering(), scheme) {
+		return readAnswer(n, scheme, rest, v, ps)
+	}
+	if !knownScheme(n, scheme, rest, v, ps) {
+		return target{}, false
+	}
+	t := target{ref: ref}
+	if after, ok := strings.CutPrefix(rest, "//"); ok {
+		if slash := strings.IndexByte(after, '/'); slash >= 0 {
+			t.ref.Rest = "//" + after[:slash]
+			t.path = scalarAt(after[slash:], textPos(n, len(scheme)+3+slash))
+		}
+	}
+	if t.path != nil && t.path.Value == "/" {
+		ps.Add(doc.Problem{
+			Pos: t.path.Pos, Severity: doc.Warning, What: "the slash at the end of the backend does nothing",
+			Why: "the request's path is sent as it came", Fix: "leave it out, or write `rewrite: /` to send every request to /",
+		})
+		t.path = nil
+	}
+	if p := refProblem(t.ref, v); p != nil {
+		p.Pos = n.Pos
+		ps.Add(*p)
+		return target{}, false
+	}
+	return t, true
+}
+
+func readName(n *doc.Node, ref Ref, ps *doc.Problems) (target, bool) {
+	if !isElementName(n.Value) {
+		p := doc.Problem{Pos: n.Pos, What: fmt.Sprintf("%q is neither a URL with a scheme nor a name", n.Value), Fix: "write a backend such as http://users:8080, or the name of a service or function"}
+		if strings.Contains(n.Value, ".") && !strings.ContainsAny(n.Value, " {}") {
+			p.Fix = fmt.Sprintf("write http://%s", n.Value)
+		}
+		ps.Add(p)
+		return target{}, false
+	}
+	ref.Scheme, ref.Rest = "", n.Value
+	return target{ref: ref}, true
+}
+
+// readAnswer reads `respond:204` as the filter's own short form.
+func readAnswer(n *doc.Node, kind, short string, v Vocabulary, ps *doc.Problems) (target, bool) {
+	if _, ok := v.filter(kind); !ok {
+		ps.Add(notYet(n.Pos, kind))
+		return target{}, false
+	}
+	if short == "" {
+		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("%s: says nothing to answer with", kind), Fix: "for example `to: respond:204` or `to: redirect:https://shop.dev/`"})
+		return target{}, false
+	}
+	value := &doc.Node{Kind: doc.Scalar, Pos: textPos(n, len(kind)+1), Value: short}
+	return target{answer: doc.Entry{Key: kind, KeyPos: n.Pos, Value: value}}, true
+}
+
+func knownScheme(n *doc.Node, scheme, rest string, v Vocabulary, ps *doc.Problems) bool {
+	known, ok := v.scheme(scheme)
+	switch {
+	case ok && known.Missing != "":
+		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("this build of Weir cannot use %s:", scheme), Why: known.Missing})
+	case ok:
+		return true
+	case strings.ContainsAny(scheme, "{}"):
+		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("the backend %q is computed from the request", n.Value), Why: "a client could then choose where it is sent", Fix: "write the scheme and the host out; parameters may stand in the path"})
+	case isPort(rest) || strings.Contains(scheme, "."):
+		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("the backend %q has no scheme", n.Value), Fix: fmt.Sprintf("write http://%s", n.Value)})
+	case slices.Contains(reserved.scheme, scheme):
+		ps.Add(notYet(n.Pos, scheme+":"))
+	default:
+		names := v.schemeNames()
+		slices.Sort(names)
+		ps.Add(doc.Problem{
+			Pos: n.Pos, What: fmt.Sprintf("unknown scheme %q", scheme+":"), Why: "known here: " + strings.Join(names, ", "),
+			Fix: suggest(scheme, names, "name a service of the file without a colon"),
+		})
+	}
+	return false
+}
+
+// isPort holds for "8080" and "8080/path".
+func isPort(s string) bool {
+	s, _, _ = strings.Cut(s, "/")
+	_, err := strconv.ParseUint(s, 10, 16)
+	return err == nil
+}
+
+// refProblem says what is wrong with a reference with a scheme, whatever its source.
+func refProblem(ref Ref, v Vocabulary) *doc.Problem {
+	scheme, _ := v.scheme(ref.Scheme)
+	authority, isURL := strings.CutPrefix(ref.Rest, "//")
+	switch {
+	case strings.ContainsAny(ref.Rest, "{}"):
+		return &doc.Problem{What: fmt.Sprintf("the backend %q has a parameter in its host", ref), Why: "a client could then choose where it is sent", Fix: "write the host out; parameters may stand in the path, and each host may be a variant with its own when"}
+	case strings.Contains(scheme.Example, "://") && !isURL:
+		return &doc.Problem{What: fmt.Sprintf("the backend %q has no // after its scheme", ref), Fix: fmt.Sprintf("write %s://%s", ref.Scheme, strings.TrimLeft(ref.Rest, "/"))}
+	case isURL:
+		if p := authorityProblem(ref, authority); p != nil {
+			return p
+		}
+	}
+	if scheme.Check == nil {
+		return nil
+	}
+	if err := scheme.Check(ref); err != nil {
+		p := &doc.Problem{What: fmt.Sprintf("the backend %q is not understood", ref), Why: err.Error()}
+		if scheme.Example != "" {
+			p.Fix = "for example " + scheme.Example
+		}
+		return p
+	}
+	return nil
+}
+
+func authorityProblem(ref Ref, authority string) *doc.Problem {
+	switch {
+	case authority == "":
+		return &doc.Problem{What: fmt.Sprintf("the backend %q has no host", ref), Fix: fmt.Sprintf("write %s://host:port", ref.Scheme)}
+	case strings.Contains(authority, "@"):
+		return &doc.Problem{What: "the backend has a user name or password in its URL", Why: "it would stand in logs and in what explain prints", Fix: "remove it, and set the field that the backend wants with a secret"}
+	case strings.ContainsAny(authority, "?#"):
+		return &doc.Problem{What: fmt.Sprintf("the backend %q has a query or fragment", ref), Why: "the client's query is passed on as it is", Fix: "remove it"}
+	}
+	if err := checkAddress(authority, false); err != nil {
+		return &doc.Problem{What: fmt.Sprintf("the backend %q is no address", ref), Why: err.Error(), Fix: fmt.Sprintf("write %s://host:port", ref.Scheme)}
+	}
+	return nil
+}
+
+// isElementName holds for names of services, functions, groups and streams.
+func isElementName(s string) bool {
+	if s == "" || s == none || len(s) > 253 {
+		return false
+	}
+	for i := range len(s) {
+		c := s[i]
+		alnum := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
+		if !alnum && (i == 0 || strings.IndexByte("-_.", c) < 0) {
+			return false
+		}
+	}
+	return true
+}

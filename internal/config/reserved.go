@@ -1,0 +1,133 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/config/doc"
+)
+
+// reserved are words of the full design that this version cannot serve. They
+// are refused by name, for a guard that is ignored is an open door. A filter or
+// scheme that the Vocabulary knows wins over its line here, so a line may stay
+// until somebody tidies up.
+//
+//nolint:gochecknoglobals // a table
+var reserved = struct{ route, file, scheme []string }{
+	route: []string{
+		"auth", "allow", "limit", "ip", "body", "waf", "validate", "compress", "cache", "mirror", "transform", "fault",
+		"compose", "return", "cors", "headers", "respond", "redirect", "rewrite", "breaker", "health", "hedge",
+	},
+	file:   []string{"auth", "compositions", "certificates", "plugins", "telemetry", "tracing", "store", "providers"},
+	scheme: []string{"http", "https", "h2c", "grpc", "k8s", "srv", "dns", "consul", "etcd", "docker", "registry", "lambda", "azure", "gcf", "run", "dir"},
+}
+
+// notYet is the problem of a reserved word at pos.
+func notYet(pos doc.Pos, word string) doc.Problem {
+	return doc.Problem{
+		Pos: pos, What: fmt.Sprintf("%q is not in this version of Weir yet", word),
+		Why: "it is refused rather than ignored, for what it should guard or change would be served without it",
+		Fix: "remove it, or wait for the version that has it",
+	}
+}
+
+// unknownKey is the problem of a key that nobody knows.
+func unknownKey(e doc.Entry, known []string) doc.Problem {
+	known = slices.Sorted(slices.Values(known))
+	p := doc.Problem{Pos: e.KeyPos, What: fmt.Sprintf("unknown key %q", e.Key), Why: "known here: " + strings.Join(known, ", ")}
+	if near, ok := doc.Suggest(e.Key, known); ok {
+		p.Fix = fmt.Sprintf("did you mean %q?", near)
+	}
+	return p
+}
+
+// suggest adds the nearest of known to a problem's fix, or otherwise the text instead.
+func suggest(word string, known []string, instead string) string {
+	if near, ok := doc.Suggest(word, known); ok {
+		return fmt.Sprintf("did you mean %q?", near)
+	}
+	return instead
+}
+
+// filter finds the kind of filter that is called name.
+func (v Vocabulary) filter(name string) (Kind, bool) { return find(v.Filters, name) }
+
+// function finds the kind of function that is called name.
+func (v Vocabulary) function(name string) (Kind, bool) { return find(v.Functions, name) }
+
+func find(kinds []Kind, name string) (Kind, bool) {
+	i := slices.IndexFunc(kinds, func(k Kind) bool { return k.Name == name })
+	if i < 0 {
+		return Kind{}, false
+	}
+	return kinds[i], true
+}
+
+func (v Vocabulary) scheme(name string) (Scheme, bool) {
+	i := slices.IndexFunc(v.Schemes, func(s Scheme) bool { return s.Name == name })
+	if i < 0 {
+		return Scheme{}, false
+	}
+	return v.Schemes[i], true
+}
+
+func (v Vocabulary) schemeNames() []string {
+	names := make([]string, 0, len(v.Schemes)+len(answering()))
+	for _, s := range v.Schemes {
+		if s.Missing == "" {
+			names = append(names, s.Name)
+		}
+	}
+	return append(names, answering()...)
+}
+
+func kindNames(kinds []Kind) []string {
+	names := make([]string, len(kinds))
+	for i, k := range kinds {
+		names[i] = k.Name
+	}
+	return names
+}
+
+// answering are the filters that answer by themselves, so that no backend is needed.
+func answering() []string { return []string{"redirect", "respond"} }
+
+// split parts the entries of n: those of known go into a map of their own for
+// doc.Decode, filters are given back in their order, everything else is a problem.
+func (v Vocabulary) split(n *doc.Node, known []string, filters func(Kind) bool, ps *doc.Problems) (*doc.Node, []doc.Entry) {
+	own := &doc.Node{Kind: doc.Map, Pos: n.Pos}
+	var found []doc.Entry
+	for _, e := range n.Entries {
+		kind, isKind := v.filter(e.Key)
+		switch {
+		case slices.Contains(known, e.Key):
+			own.Entries = append(own.Entries, e)
+		case isKind && filters(kind):
+			found = append(found, e)
+		case isKind:
+			ps.Add(doc.Problem{
+				Pos: e.KeyPos, What: fmt.Sprintf("%q cannot stand on one variant", e.Key),
+				Why: "a guard stands on the route, so that no variant is reached past it", Fix: "move it up to the route",
+			})
+		case slices.Contains(reserved.route, e.Key):
+			ps.Add(notYet(e.KeyPos, e.Key))
+		default:
+			ps.Add(unknownKey(e, slices.Concat(known, v.allowed(filters))))
+		}
+	}
+	return own, found
+}
+
+func (v Vocabulary) allowed(filters func(Kind) bool) []string {
+	var names []string
+	for _, k := range v.Filters {
+		if filters(k) {
+			names = append(names, k.Name)
+		}
+	}
+	return names
+}
+
+func everyKind(Kind) bool    { return true }
+func perBackend(k Kind) bool { return k.PerBackend }

@@ -1,0 +1,324 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/config/doc"
+)
+
+// routeForm are the fields of a route that are no filters, in the short form.
+type routeForm struct {
+	Name         string        `doc:"name" help:"what logs and metrics call the route; its key unless told"`
+	To           *doc.Node     `doc:"to" help:"the backend, or variants of it" example:"http://users:8080"`
+	Strip        string        `doc:"strip" help:"what is taken from the front of the path before it is sent" example:"/api"`
+	Match        *matchForm    `doc:"match" help:"further conditions on a request"`
+	Hosts        []string      `doc:"hosts,oneormany" help:"hosts that it serves, instead of one in the key"`
+	Listeners    []string      `doc:"listeners,oneormany" help:"listeners that it is attached to; all unless told"`
+	Timeout      *timeoutsForm `doc:"timeout" help:"the time for everything, or for each part" example:"5s"`
+	Retry        *retryForm    `doc:"retry" help:"further tries" example:"2"`
+	EncodedSlash bool          `doc:"encoded_slash" help:"lets encoded slashes and backslashes in the path through"`
+}
+
+// longRouteForm are those of the long form.
+type longRouteForm struct {
+	Matches      []longMatchForm   `doc:"matches" help:"any of them must hold"`
+	Filters      *doc.Node         `doc:"filters" help:"a list of filters, each a map of its own"`
+	Backends     []longBackendForm `doc:"backends" help:"what may answer, by weight"`
+	Sticky       *Expr             `doc:"sticky" help:"what keeps a client on its share" example:"auth.id"`
+	Hosts        []string          `doc:"hosts,oneormany" help:"hosts that it serves"`
+	Listeners    []string          `doc:"listeners,oneormany" help:"listeners that it is attached to; all unless told"`
+	Timeout      *timeoutsForm     `doc:"timeout" help:"the time for everything, or for each part"`
+	Retry        *retryForm        `doc:"retry" help:"further tries"`
+	EncodedSlash bool              `doc:"encoded_slash" help:"lets encoded slashes and backslashes in the path through"`
+}
+
+func routeKeys() []string {
+	return []string{"name", "to", "strip", "match", "hosts", "listeners", "timeout", "retry", "encoded_slash"}
+}
+
+// isCore tells whether key is a field of routeForm that lowers by itself.
+func isCore(key string) bool { return key != "strip" && slices.Contains(routeKeys(), key) }
+
+// route lowers one route of either form.
+func (l *loader) route(e element, group string, levels []level, ps *doc.Problems) {
+	own := &doc.Problems{}
+	r := Route{Name: e.name, Group: group, Origin: Origin{Pos: e.pos}, Policy: SourcePolicy{WrongMethod: 405, HeadByGet: true}}
+	if e.long {
+		l.longRoute(&r, e, levels, own)
+	} else {
+		l.shortRoute(&r, e, levels, own)
+	}
+	for _, p := range own.Sorted() {
+		ps.Add(p)
+	}
+	if !own.Failed() {
+		l.cfg.Routes = append(l.cfg.Routes, r)
+	}
+}
+
+func (l *loader) shortRoute(r *Route, e element, levels []level, ps *doc.Problems) {
+	key, ok := parseKey(e.name, e.pos, ps)
+	node := e.node
+	if node.Kind != doc.Map {
+		node = mapAt(node.Pos, doc.Entry{Key: "to", KeyPos: node.Pos, Value: node})
+	}
+	core, filters := l.v.split(node, routeKeys(), everyKind, ps)
+	fields := inherit(slices.Concat(core.Entries, filters), l.known(levels))
+	var form routeForm
+	doc.Decode(entriesOf(node, fields, isCore), &form, ps)
+	if !ok {
+		return
+	}
+	r.Name = nameOf(form.Name, r)
+	r.Hosts = form.Hosts
+	if key.host != "" {
+		if len(form.Hosts) > 0 {
+			ps.Add(doc.Problem{Pos: core.Get("hosts").Pos, What: "the route has a host in its key and hosts beside it", Fix: "keep one of them"})
+		}
+		r.Hosts = []string{key.host}
+	}
+	r.Matches = key.matches(form.Match)
+	r.common(form.Listeners, form.Timeout, form.Retry, form.EncodedSlash, fields)
+	l.ofGroup(r)
+	c := capturesOf(r.Hosts, r.Matches)
+	c.sent = slices.ContainsFunc(fields, setsPath)
+	r.Filters = l.filters(filtersOf(fields), c, ps)
+	l.to(r, form.To, node, c, ps)
+}
+
+// nameOf gives a route's name: its own or its key, with its group before the key.
+func nameOf(own string, r *Route) string {
+	switch {
+	case own != "":
+		return own
+	case r.Group != "":
+		return r.Group + ": " + r.Name
+	default:
+		return r.Name
+	}
+}
+
+// matches makes one match for each method of the key.
+func (k routeKey) matches(more *matchForm) []Match {
+	var list []Match
+	for _, method := range k.everyMethod() {
+		m := more.match()
+		m.Method, m.Path, m.Origin = method, PathMatch{Pattern: k.path}, Origin{Pos: k.pos}
+		list = append(list, m)
+	}
+	return list
+}
+
+func (k routeKey) everyMethod() []string {
+	if len(k.methods) == 0 {
+		return []string{""}
+	}
+	return k.methods
+}
+
+// common sets what both forms have.
+func (r *Route) common(listeners []string, timeout *timeoutsForm, retry *retryForm, slash bool, fields []inherited) {
+	r.Listeners, r.EncodedSlash, r.Retry = listeners, slash, retry.retry()
+	if timeout != nil {
+		r.Timeouts = timeout.timeouts()
+	}
+	for _, f := range fields {
+		if f.via != "" && isCore(f.Key) {
+			r.inherits(f.Key, Origin{Pos: f.KeyPos, Via: f.via})
+		}
+	}
+}
+
+func (r *Route) inherits(key string, from Origin) {
+	if r.Via == nil {
+		r.Via = map[string]Origin{}
+	}
+	r.Via[key] = from
+}
+
+// ofGroup gives a route that names no hosts or listeners those of its group.
+func (l *loader) ofGroup(r *Route) {
+	t := l.teams[r.Group]
+	if t == nil {
+		return
+	}
+	from := Origin{Pos: t.pos, Via: "group " + t.name}
+	if len(r.Hosts) == 0 && len(t.Hosts) > 0 {
+		r.Hosts = slices.Clone(t.Hosts)
+		r.inherits("hosts", from)
+	}
+	if len(r.Listeners) == 0 && len(t.Listeners) > 0 {
+		r.Listeners = slices.Clone(t.Listeners)
+		r.inherits("listeners", from)
+	}
+}
+
+// known leaves out of levels what checkLevel refused.
+func (l *loader) known(levels []level) []level {
+	kept := make([]level, 0, len(levels))
+	for _, lv := range levels {
+		n := &doc.Node{Kind: doc.Map, Pos: lv.node.Pos}
+		for _, e := range lv.node.Entries {
+			_, isKind := l.v.filter(e.Key)
+			if isKind || e.Key == "strip" || slices.Contains(inheritable(), e.Key) {
+				n.Entries = append(n.Entries, e)
+			}
+		}
+		kept = append(kept, level{name: lv.name, node: n})
+	}
+	return kept
+}
+
+func (l *loader) longRoute(r *Route, e element, levels []level, ps *doc.Problems) {
+	var form longRouteForm
+	doc.Decode(e.node, &form, ps)
+	own := unlist(form.Filters, ps)
+	for _, key := range inheritable() {
+		if n := e.node.Get(key); n != nil {
+			own = append(own, doc.Entry{Key: key, KeyPos: n.Pos, Value: n})
+		}
+	}
+	fields := inherit(own, l.known(levels))
+	for _, f := range fields {
+		switch {
+		case f.via != "" && f.Key == "timeout":
+			form.Timeout = &timeoutsForm{}
+			doc.Decode(f.Value, form.Timeout, ps)
+		case f.via != "" && f.Key == "retry":
+			form.Retry = &retryForm{}
+			doc.Decode(f.Value, form.Retry, ps)
+		}
+	}
+	r.Hosts, r.Sticky = form.Hosts, form.Sticky
+	for _, m := range form.Matches {
+		r.Matches = append(r.Matches, m.match())
+	}
+	r.common(form.Listeners, form.Timeout, form.Retry, form.EncodedSlash, fields)
+	l.ofGroup(r)
+	c := capturesOf(r.Hosts, r.Matches)
+	r.Filters = l.filters(filtersOf(fields), c, ps)
+	for _, b := range form.Backends {
+		l.longBackend(r, b, c, ps)
+	}
+}
+
+// unlist reads the long form of filters: a list of maps of one key each.
+func unlist(n *doc.Node, ps *doc.Problems) []doc.Entry {
+	if n == nil || n.Kind == 0 {
+		return nil
+	}
+	var entries []doc.Entry
+	if n.Kind != doc.List {
+		ps.Add(doc.Problem{Pos: n.Pos, What: "filters are no list", Why: "the long form is a list of maps of one key each", Fix: "for example `filters:` and below it `- cors: {...}`"})
+	}
+	for _, item := range n.Items {
+		if len(item.Entries) != 1 {
+			ps.Add(doc.Problem{Pos: item.Pos, What: "a filter of the list is no map of one key", Fix: "for example `- cors: {...}`"})
+			continue
+		}
+		entries = append(entries, item.Entries[0])
+	}
+	return entries
+}
+
+// filtersOf gives the fields that are filters, strip and rewrite as one.
+func filtersOf(fields []inherited) []inherited {
+	var list []inherited
+	at := -1 // of the rewrite
+	for _, f := range fields {
+		switch {
+		case isCore(f.Key):
+		case slot(f.Key) != "rewrite":
+			list = append(list, f)
+		case at >= 0 && f.via == list[at].via:
+			list[at].Value = mapAt(list[at].Value.Pos, slices.Concat(list[at].Value.Entries, longRewrite(f).Entries)...)
+		default:
+			at = len(list)
+			list = append(list, inherited{Entry: doc.Entry{Key: "rewrite", KeyPos: f.KeyPos, Value: longRewrite(f)}, via: f.via})
+		}
+	}
+	return list
+}
+
+// longRewrite is the map that `strip: /x` and `rewrite: /y` stand for.
+func longRewrite(f inherited) *doc.Node {
+	if f.Value.Kind != doc.Scalar {
+		return f.Value
+	}
+	key := "path"
+	if f.Key == "strip" {
+		key = "strip"
+	}
+	return mapAt(f.Value.Pos, doc.Entry{Key: key, KeyPos: f.KeyPos, Value: f.Value})
+}
+
+// filters lowers filters and puts them into the fixed order.
+func (l *loader) filters(fields []inherited, c captures, ps *doc.Problems) []Filter {
+	var list []Filter
+	for _, f := range fields {
+		if made, ok := l.filter(f, c, ps); ok {
+			list = append(list, made)
+		}
+	}
+	l.v.sort(list)
+	return list
+}
+
+// sort puts filters into the fixed order; equals keep theirs.
+func (v Vocabulary) sort(list []Filter) {
+	order := func(f Filter) int {
+		k, _ := v.filter(f.Name)
+		return k.Order
+	}
+	slices.SortStableFunc(list, func(a, b Filter) int { return order(a) - order(b) })
+}
+
+func (l *loader) filter(f inherited, c captures, ps *doc.Problems) (Filter, bool) {
+	kind, ok := l.v.filter(f.Key)
+	if !ok {
+		if slices.Contains(reserved.route, f.Key) {
+			ps.Add(notYet(f.KeyPos, f.Key))
+		} else {
+			ps.Add(unknownKey(f.Entry, kindNames(l.v.Filters)))
+		}
+		return Filter{}, false
+	}
+	var own doc.Problems
+	config := kind.New()
+	doc.Decode(f.Value, config, &own)
+	if f.Key == "rewrite" {
+		checkRewrite(f.Value, c, &own)
+	}
+	for _, p := range own.Sorted() {
+		ps.Add(p)
+	}
+	return Filter{Name: kind.Name, Config: config, Origin: Origin{Pos: f.KeyPos, Via: f.via}}, !own.Failed()
+}
+
+// checkRewrite holds what a rewrite's config says against the route.
+func checkRewrite(n *doc.Node, c captures, ps *doc.Problems) {
+	path, strip := n.Get("path"), n.Get("strip")
+	if path != nil && strip != nil {
+		ps.Add(doc.Problem{Pos: strip.Pos, What: "the route says the path to send in two ways, by strip and by a path", Why: "the path is the whole of what is sent, so nothing is left to strip", Fix: "keep one of them"})
+		return
+	}
+	if path != nil && path.Kind == doc.Scalar {
+		checkTemplate(path, c, ps)
+	}
+	if strip != nil && strip.Kind == doc.Scalar {
+		checkStrip(strip, c, ps)
+	}
+}
+
+func checkStrip(n *doc.Node, c captures, ps *doc.Problems) {
+	switch {
+	case !strings.HasPrefix(n.Value, "/"):
+		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("strip %q does not begin with a slash", n.Value), Fix: fmt.Sprintf("write `strip: /%s`", n.Value)})
+	case strings.ContainsAny(n.Value, "{}*"):
+		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("strip %q has a parameter in it", n.Value), Why: "what is stripped is literal", Fix: "use rewrite, with ** or {name...} for what is kept"})
+	case !c.below(n.Value):
+		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("the route's path does not begin with %q", n.Value), Why: "so nothing would ever be stripped", Fix: fmt.Sprintf("strip the first segments of %s, as they are written there", c.path)})
+	}
+}

@@ -1,0 +1,108 @@
+package config
+
+import (
+	"fmt"
+
+	"github.com/weir-gateway/weir/internal/config/doc"
+)
+
+// serviceForm is a service: where it is found, a list of its addresses, or all of it.
+type serviceForm struct {
+	Source    *doc.Node      `doc:"source" help:"where its endpoints are found" example:"k8s:shop/catalog:http"`
+	Endpoints []endpointForm `doc:"endpoints,oneormany" help:"its addresses, where they are fixed" example:"[10.0.0.1:8080]"`
+	Protocol  string         `doc:"protocol" help:"http, h2c, h2 or grpc; told by the source unless said" example:"h2c"`
+	TLS       *clientTLSForm `doc:"tls" help:"how its identity is checked; plain unless said"`
+	Timeout   timeoutsForm   `doc:"timeout" help:"the time for everything, or for each part"`
+	Retry     *retryForm     `doc:"retry" help:"further tries" example:"2"`
+	Balance   string         `doc:"balance" help:"how an endpoint is chosen" example:"least-requests"`
+}
+
+func (s *serviceForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	type long serviceForm
+	switch n.Kind {
+	case doc.Scalar:
+		s.Source = n
+	case doc.List:
+		doc.Decode(mapAt(n.Pos, doc.Entry{Key: "endpoints", KeyPos: n.Pos, Value: n}), (*long)(s), ps)
+	default:
+		doc.Decode(n, (*long)(s), ps)
+	}
+}
+
+// endpointForm is an address, or address, weight and zone.
+type endpointForm struct {
+	Address string  `doc:"address,required" help:"host:port" example:"10.0.0.1:8080"`
+	Weight  int     `doc:"weight" help:"its part of the requests; 1 unless said"`
+	Zone    string  `doc:"zone" help:"where it is"`
+	At      doc.Pos `doc:"-,pos"`
+}
+
+func (e *endpointForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	e.Weight, e.At = 1, n.Pos
+	if n.Kind == doc.Scalar {
+		doc.Decode(n, &e.Address, ps)
+		return
+	}
+	type long endpointForm
+	doc.Decode(n, (*long)(e), ps)
+}
+
+// clientTLSForm is how endpoints are called over TLS.
+type clientTLSForm struct {
+	Name string      `doc:"name" help:"the name asked for and checked; the endpoint's host unless said" example:"users.internal"`
+	CA   *fileSecret `doc:"ca" help:"authorities in PEM: a file, or a secret; the system's unless said" example:"/etc/weir/ca.crt"`
+	SANs []string    `doc:"sans,oneormany" help:"names of which the certificate must have one"`
+}
+
+func (t *clientTLSForm) tls() *ClientTLS {
+	if t == nil {
+		return nil
+	}
+	return &ClientTLS{ServerName: t.Name, CA: (*Secret)(t.CA), SANs: t.SANs}
+}
+
+func (l *loader) service(e element, group string, ps *doc.Problems) {
+	var own doc.Problems
+	var form serviceForm
+	doc.Decode(e.node, &form, &own)
+	s := Service{
+		Name: e.name, Group: group, Origin: Origin{Pos: e.pos}, Protocol: form.Protocol, TLS: form.TLS.tls(),
+		Timeouts: form.Timeout.timeouts(), Retry: form.Retry.retry(), Balance: form.Balance,
+	}
+	if s.Balance == "" {
+		s.Balance = DefaultBalance
+	}
+	for _, at := range form.Endpoints {
+		s.Endpoints = append(s.Endpoints, Endpoint{Address: at.Address, Weight: at.Weight, Zone: at.Zone, Origin: Origin{Pos: at.At}})
+	}
+	if form.Source != nil {
+		s.Source = l.source(form.Source, e.name, group, &own)
+	}
+	for _, p := range own.Sorted() {
+		ps.Add(p)
+	}
+	if !own.Failed() {
+		l.cfg.Services = append(l.cfg.Services, s)
+	}
+}
+
+// source reads where a service's endpoints are found.
+func (l *loader) source(n *doc.Node, name, group string, ps *doc.Problems) Ref {
+	t, ok := readTarget(n, group, l.v, ps)
+	switch {
+	case !ok:
+		return Ref{}
+	case t.answer.Key != "":
+		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("the service %q is an answer, not a place", name), Fix: fmt.Sprintf("write `to: %s` on the route", n.Value)})
+	case t.path != nil:
+		ps.Add(doc.Problem{Pos: t.path.Pos, What: fmt.Sprintf("the service %q has a path", name), Why: "a service is where requests go; what path they have is the route's matter", Fix: fmt.Sprintf("write the service as %s, and `rewrite: %s` on the route", t.ref, t.path.Value)})
+	case t.ref.Scheme == "":
+		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("the service %q is another name, %q", name, t.ref.Rest), Why: "a service is a URL with a scheme or a list of addresses", Fix: fmt.Sprintf("for example `%s: http://%s:8080`", name, t.ref.Rest)})
+	case t.ref.Scheme == functionScheme:
+		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("the service %q is a function", name), Why: "a function has no endpoints", Fix: fmt.Sprintf("name %s under to", t.ref)})
+	}
+	return t.ref
+}
+
+// functionScheme is how a function of the file is named with a scheme.
+const functionScheme = "fn"

@@ -1,0 +1,170 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/weir-gateway/weir/internal/base/expr"
+	"github.com/weir-gateway/weir/internal/config/doc"
+)
+
+// Validate tells what is wrong with c, whatever it was made from. It looks at
+// nothing but c and v: no file, no secret and no name server.
+func Validate(c *Config, v Vocabulary) []doc.Problem {
+	checked := newValidator(c, v)
+	checked.run()
+	return checked.ps.Sorted()
+}
+
+// validator holds the rules of the canonical form.
+type validator struct {
+	c  *Config
+	v  Vocabulary
+	ps doc.Problems
+	// known are names of services and functions that exist but could not be
+	// read; partial says that there may be more of them.
+	known   map[string]bool
+	partial bool
+	// involved are the files that have a part in a problem that is told at another.
+	involved map[string]bool
+
+	listeners map[string]*Listener
+	services  map[string]*Service
+	functions map[string]*Function
+	groups    map[string]*Group
+	routes    map[string]*Route
+}
+
+func newValidator(c *Config, v Vocabulary) *validator {
+	return &validator{
+		c: c, v: v, involved: map[string]bool{},
+		listeners: map[string]*Listener{}, services: map[string]*Service{}, functions: map[string]*Function{},
+		groups: map[string]*Group{}, routes: map[string]*Route{},
+	}
+}
+
+func (c *validator) run() {
+	c.groupRules()
+	c.index()
+	c.listening()
+	c.globals()
+	for i := range c.c.Services {
+		c.service(&c.c.Services[i])
+	}
+	for i := range c.c.Functions {
+		c.function(&c.c.Functions[i])
+	}
+	for i := range c.c.Routes {
+		c.route(&c.c.Routes[i])
+	}
+	for i := range c.c.Streams {
+		c.stream(&c.c.Streams[i])
+	}
+	c.identical()
+	for i := range c.c.Tests {
+		c.test(&c.c.Tests[i])
+	}
+}
+
+// at is where problems of an element are told.
+func (o Origin) at() doc.Pos {
+	if o.Object != "" {
+		return doc.Pos{File: o.Object}
+	}
+	return o.Pos
+}
+
+func (c *validator) add(at doc.Pos, what, why, fix string) {
+	c.ps.Add(doc.Problem{Pos: at, What: what, Why: why, Fix: fix})
+}
+
+// twice reports a second element of a name; both their files are involved.
+func (c *validator) twice(what, name string, second, first Origin) {
+	c.involved[first.at().File] = true
+	c.add(second.at(), fmt.Sprintf("a second %s %q", what, name), "the first is at "+first.String(), "give one of them another name")
+}
+
+// index makes the tables of names and holds their rules.
+func (c *validator) index() {
+	for i := range c.c.Services {
+		s := &c.c.Services[i]
+		if c.freeName("service", s.Name, s.Origin) {
+			c.services[s.Name] = s
+		}
+	}
+	for i := range c.c.Functions {
+		f := &c.c.Functions[i]
+		if c.freeName("function", f.Name, f.Origin) {
+			c.functions[f.Name] = f
+		}
+	}
+	for i := range c.c.Routes {
+		r := &c.c.Routes[i]
+		if first, taken := c.routes[r.Name]; taken {
+			c.twice("route", r.Name, r.Origin, first.Origin)
+			continue
+		}
+		if r.Name == "" {
+			c.add(r.Origin.at(), "a route has no name", "logs, metrics and limits know it by its name", "give it one")
+		}
+		c.routes[r.Name] = r
+	}
+}
+
+// freeName holds the rules of the name of a service or function; they share one
+// space, for both are named under `to`. Names from objects are not for writing.
+func (c *validator) freeName(what, name string, at Origin) bool {
+	if s, taken := c.services[name]; taken {
+		c.twice(what, name, at, s.Origin)
+		return false
+	}
+	if f, taken := c.functions[name]; taken {
+		c.twice(what, name, at, f.Origin)
+		return false
+	}
+	if at.Object == "" && !isElementName(name) {
+		c.ps.Add(badName(at.at(), what, name))
+	}
+	return true
+}
+
+// names are all services and functions that can be named.
+func (c *validator) names() []string {
+	return slices.Concat(slices.Collect(maps.Keys(c.services)), slices.Collect(maps.Keys(c.functions)), slices.Collect(maps.Keys(c.known)))
+}
+
+// expression compiles e and tells its mistakes at their place in the file.
+func (c *validator) expression(e *Expr, field string, want expr.Type) {
+	if e == nil {
+		return
+	}
+	err := expr.Check(e.Source, want, expr.Request)
+	if err == nil {
+		return
+	}
+	p := doc.Problem{Pos: e.Pos, What: field + ": " + err.Error()}
+	if wrong, ok := errors.AsType[*expr.Error](err); ok {
+		p.What, p.Fix = field+": "+wrong.Text, wrong.Fix
+		switch {
+		case wrong.Line == 1 && wrong.Col > 0:
+			p.Pos.Col += wrong.Col - 1
+		case wrong.Line > 1:
+			p.Why = fmt.Sprintf("line %d of the expression", wrong.Line)
+		}
+	}
+	c.ps.Add(p)
+}
+
+// pattern tells a mistake in a path or host pattern, whose text begins at pos.
+func (c *validator) pattern(at doc.Pos, exact bool, err error) {
+	p := doc.Problem{Pos: at, What: err.Error()}
+	if wrong, ok := errors.AsType[*PatternError](err); ok {
+		p.What, p.Fix = wrong.Text, wrong.Fix
+		if exact && at.Line > 0 {
+			p.Pos.Col += wrong.Offset
+		}
+	}
+	c.ps.Add(p)
+}

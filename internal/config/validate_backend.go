@@ -1,0 +1,203 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/base/expr"
+)
+
+// backends holds the rules among the backends of a route.
+func (c *validator) backends(r *Route) {
+	if len(r.Backends) == 0 {
+		if !slices.ContainsFunc(r.Filters, answers) && r.Origin.Object == "" {
+			c.add(r.Origin.at(), fmt.Sprintf("the route %q leads nowhere", r.Name), "", "add a backend, or respond or redirect")
+		}
+		return
+	}
+	rest := false
+	for i := range r.Backends {
+		b := &r.Backends[i]
+		rest = rest || b.When == nil
+		c.backend(b)
+	}
+	if !rest {
+		c.add(r.Origin.at(), fmt.Sprintf("the route %q has no backend for when no when holds", r.Name), "", "add one without when")
+	}
+	if r.Origin.Object == "" && rest && weights(r.Backends) == 0 {
+		c.add(r.Origin.at(), fmt.Sprintf("all weights of the route %q are 0", r.Name), "so nothing would answer", "give one backend a weight")
+	}
+}
+
+func weights(list []Backend) int {
+	sum := 0
+	for _, b := range list {
+		if b.When == nil {
+			sum += b.Weight
+		}
+	}
+	return sum
+}
+
+func (c *validator) backend(b *Backend) {
+	at := b.Origin.at()
+	c.expression(b.When, "when", expr.Bool)
+	for i := range b.Filters {
+		c.filter(&b.Filters[i])
+	}
+	if b.Weight < 0 || b.Weight > maxWeight {
+		c.add(at, fmt.Sprintf("the weight %d of a backend is out of range", b.Weight), "", fmt.Sprintf("write 0 to %d", maxWeight))
+	}
+	empty := b.Ref.Scheme == "" && b.Ref.Rest == ""
+	switch {
+	case b.Status != 0 && !empty:
+		c.add(at, "a backend has both a status and a reference", "", "keep one of them")
+	case b.Status != 0 && (b.Status < 200 || b.Status > 599):
+		c.add(at, fmt.Sprintf("%d is no final status", b.Status), "", "write 200 to 599")
+	case b.Status == 0 && empty && !slices.ContainsFunc(b.Filters, answers):
+		c.add(at, "a backend names nothing that answers", "", "add `use:` with a backend, or respond or redirect")
+	case !empty:
+		c.reference(b.Ref)
+	}
+}
+
+// reference holds the rules of one reference: it exists, and may be named.
+func (c *validator) reference(ref Ref) {
+	at := ref.Origin.at()
+	switch ref.Scheme {
+	case "":
+		if c.services[ref.Rest] == nil && c.functions[ref.Rest] == nil && !c.known[ref.Rest] && !c.partial {
+			c.add(at, fmt.Sprintf("there is no service or function %q", ref.Rest), "a backend without a scheme is a name of this config", suggest(ref.Rest, c.names(), fmt.Sprintf("declare it under services or functions, or write a URL such as http://%s:8080", ref.Rest)))
+			return
+		}
+	case functionScheme:
+		if c.functions[ref.Rest] == nil && !c.known[ref.Rest] && !c.partial {
+			c.add(at, fmt.Sprintf("there is no function %q", ref.Rest), "", suggest(ref.Rest, c.functionNames(), "declare it under functions"))
+			return
+		}
+	default:
+		if _, ok := c.v.scheme(ref.Scheme); !ok {
+			c.add(at, fmt.Sprintf("unknown scheme %q", ref.Scheme+":"), "", suggest(ref.Scheme, c.v.schemeNames(), ""))
+			return
+		}
+		if p := refProblem(ref, c.v); p != nil {
+			p.Pos = at
+			c.ps.Add(*p)
+			return
+		}
+	}
+	c.refGrant(ref)
+}
+
+func (c *validator) functionNames() []string {
+	return slices.DeleteFunc(c.names(), func(n string) bool { return c.services[n] != nil })
+}
+
+func (c *validator) service(s *Service) {
+	at := s.Origin.at()
+	switch hasSource := s.Source != (Ref{}); {
+	case hasSource && len(s.Endpoints) > 0:
+		c.add(at, fmt.Sprintf("the service %q has both a source and endpoints", s.Name), "its endpoints are either found or fixed", "keep one of them")
+	case hasSource:
+		c.reference(s.Source)
+	case len(s.Endpoints) == 0 && s.Origin.Object == "":
+		c.add(at, fmt.Sprintf("the service %q has no endpoints", s.Name), "so it could never answer", fmt.Sprintf("for example `%s: http://%s:8080` or `%s: [10.0.0.1:8080]`", s.Name, s.Name, s.Name))
+	}
+	c.endpoints(s)
+	if s.Protocol != "" && !slices.Contains(protocols(), s.Protocol) {
+		c.add(at, fmt.Sprintf("the service %q has the unknown protocol %q", s.Name, s.Protocol), "known are "+strings.Join(protocols(), ", "), suggest(s.Protocol, protocols(), ""))
+	}
+	if s.Balance != "" && !slices.Contains(balances(), s.Balance) {
+		c.add(at, fmt.Sprintf("the service %q has the unknown balance %q", s.Name, s.Balance), "known are "+strings.Join(balances(), ", "), suggest(s.Balance, balances(), ""))
+	}
+	if s.Protocol == "h2c" && s.TLS != nil {
+		c.add(at, fmt.Sprintf("the service %q has tls but speaks h2c", s.Name), "h2c is HTTP/2 without TLS", "write h2, or remove tls")
+	}
+	c.timeouts(s.Timeouts, s.Origin)
+	c.retry(s.Retry, s.Origin)
+	c.serviceGrants(s)
+}
+
+func (c *validator) endpoints(s *Service) {
+	seen := map[string]bool{}
+	for _, e := range s.Endpoints {
+		if err := checkAddress(e.Address, true); err != nil {
+			c.add(e.Origin.at(), fmt.Sprintf("the endpoint %q of the service %q is no address", e.Address, s.Name), err.Error(), "write host:port, as 10.0.0.1:8080")
+		}
+		if e.Weight < 0 || e.Weight > maxWeight {
+			c.add(e.Origin.at(), fmt.Sprintf("the weight %d of the endpoint %q is out of range", e.Weight, e.Address), "", fmt.Sprintf("write 0 to %d", maxWeight))
+		}
+		if seen[e.Address] {
+			c.add(e.Origin.at(), fmt.Sprintf("the endpoint %q of the service %q stands twice", e.Address, s.Name), "", "remove one, or give it a weight")
+		}
+		seen[e.Address] = true
+	}
+}
+
+func (c *validator) function(f *Function) {
+	if _, ok := c.v.function(f.Kind); !ok {
+		c.add(f.Origin.at(), fmt.Sprintf("the function %q is of the unknown kind %q", f.Name, f.Kind), "", suggest(f.Kind, kindNames(c.v.Functions), ""))
+	}
+	c.functionGrants(f)
+}
+
+func (c *validator) stream(s *Stream) {
+	at := s.Origin.at()
+	if len(s.Listeners) == 0 {
+		c.add(at, fmt.Sprintf("the stream %q listens on nothing", s.Name), "", "add `listen: tcp://:5432`, or name listeners")
+	}
+	for _, name := range s.Listeners {
+		l := c.listeners[name]
+		switch {
+		case l == nil && !c.partial:
+			c.add(at, fmt.Sprintf("the stream %q names the listener %q, which does not exist", s.Name, name), "", suggest(name, words(c.listenerNames()), ""))
+		case l != nil && l.Protocol.serves():
+			c.add(at, fmt.Sprintf("the stream %q cannot attach to the listener %q", s.Name, name), fmt.Sprintf("it speaks %s, and a stream has no HTTP", l.Protocol), "write a route")
+		case l != nil && l.Protocol != TLS && len(s.Hosts) > 0:
+			c.add(at, fmt.Sprintf("the stream %q has hosts, but %s carries none", s.Name, l.Protocol), "only TLS tells the name of the server", "listen with tls://, or remove hosts")
+		}
+	}
+	for _, h := range s.Hosts {
+		if host, err := ParseHost(h); err != nil {
+			c.pattern(at, false, err)
+		} else if host.Kind == HostLabel {
+			c.add(at, fmt.Sprintf("the host %q of the stream %q has a parameter", h, s.Name), "a stream captures nothing", "write *"+host.Name)
+		}
+	}
+	if len(s.Backends) == 0 && at.Line > 0 {
+		c.add(at, fmt.Sprintf("the stream %q leads nowhere", s.Name), "", "add `to:` with a backend")
+	}
+	for i := range s.Backends {
+		c.backend(&s.Backends[i])
+	}
+	c.streamGrants(s)
+}
+
+func (c *validator) listenerNames() []string {
+	var names []string
+	for name := range c.listeners {
+		names = append(names, name)
+	}
+	return names
+}
+
+func (c *validator) test(t *Test) {
+	at := t.Origin.at()
+	if t.Route == "" && t.Backend == "" && t.Status == 0 {
+		c.add(at, "the test expects nothing", "so it could never fail", "add route, backend or status")
+	}
+	if t.Status != 0 && (t.Status < 100 || t.Status > 599) {
+		c.add(at, fmt.Sprintf("the test expects the status %d", t.Status), "statuses are 100 to 599", "")
+	}
+	if t.Route != "" && t.Route != none && c.routes[t.Route] == nil && c.routes[t.Group+": "+t.Route] == nil && !c.partial {
+		var names []string
+		for name := range c.routes {
+			names = append(names, name)
+		}
+		c.add(at, fmt.Sprintf("the test expects the route %q, which does not exist", t.Route), "", suggest(t.Route, names, "write the key of a route as it stands there, or none"))
+	}
+	if t.Request.Listener != "" && c.listeners[t.Request.Listener] == nil && !c.partial {
+		c.add(at, fmt.Sprintf("the test comes in by the listener %q, which does not exist", t.Request.Listener), "", suggest(t.Request.Listener, c.listenerNames(), ""))
+	}
+}

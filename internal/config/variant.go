@@ -1,0 +1,203 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/weir-gateway/weir/internal/config/doc"
+)
+
+// variantForm is one of the backends under `to`.
+type variantForm struct {
+	When   *Expr        `doc:"when" help:"chosen when true, before any share" example:"=request.headers['x-beta'] == '1'"`
+	Share  *percentForm `doc:"share" help:"its share of the requests; the plain one gets the rest" example:"5%"`
+	Sticky *Expr        `doc:"sticky" help:"what keeps a client on its share" example:"auth.id"`
+	Use    *doc.Node    `doc:"use" help:"the backend" example:"http://users:8080"`
+}
+
+func variantKeys() []string { return []string{"when", "share", "sticky", "use", "strip"} }
+
+// variant is one lowered backend with what decides among them.
+type variant struct {
+	variantForm
+	backend Backend
+	pos     doc.Pos
+}
+
+// plain tells whether it gets what no other one wants.
+func (v variant) plain() bool { return v.When == nil && v.Share == nil }
+
+// to lowers `to` of route r, whose node is n.
+func (l *loader) to(r *Route, to, n *doc.Node, c captures, ps *doc.Problems) {
+	if to == nil || to.Kind == 0 {
+		if to == nil && !slices.ContainsFunc(r.Filters, answers) && !ps.Failed() {
+			ps.Add(doc.Problem{Pos: r.Origin.Pos, What: fmt.Sprintf("the route %q leads nowhere", r.Name), Fix: "add `to:` with a backend, as `to: http://users:8080`, or respond or redirect"})
+		}
+		return
+	}
+	nodes := []*doc.Node{to}
+	if to.Kind == doc.List {
+		nodes = to.Items
+	}
+	var variants []variant
+	for _, item := range nodes {
+		if v, ok := l.variant(r, item, c, ps); ok {
+			variants = append(variants, v)
+		}
+	}
+	if ps.Failed() {
+		return
+	}
+	if len(variants) == 0 {
+		ps.Add(doc.Problem{Pos: to.Pos, What: "the list of backends is empty", Fix: "write at least one backend under to"})
+		return
+	}
+	if one := variants[0]; len(variants) == 1 && one.plain() && one.backend.Ref == (Ref{}) && one.Sticky == nil {
+		r.Filters = append(r.Filters, one.backend.Filters...)
+		l.v.sort(r.Filters)
+		return
+	}
+	weigh(r, variants, to, ps)
+}
+
+func answers(f Filter) bool { return slices.Contains(answering(), f.Name) }
+
+// variant lowers one item under `to`.
+func (l *loader) variant(r *Route, n *doc.Node, c captures, ps *doc.Problems) (variant, bool) {
+	made := variant{pos: n.Pos, backend: Backend{Origin: Origin{Pos: n.Pos}}}
+	var fields []inherited
+	switch n.Kind {
+	case doc.Scalar:
+		made.Use = n
+	case doc.Map:
+		core, filters := l.v.split(n, variantKeys(), perBackend, ps)
+		fields = inherit(slices.Concat(core.Entries, filters), nil)
+		notStrip := entriesOf(n, fields, func(key string) bool { return slices.Contains(variantKeys(), key) && key != "strip" })
+		doc.Decode(notStrip, &made.variantForm, ps)
+		fields = slices.DeleteFunc(fields, func(f inherited) bool { return notStrip.Get(f.Key) != nil })
+	case doc.List:
+		ps.Add(doc.Problem{Pos: n.Pos, What: "a list stands inside the list of variants", Fix: "write each variant as one item"})
+		return made, false
+	default:
+		return made, false
+	}
+	made.backend.When = made.When
+	return made, l.use(r, &made, fields, c, ps)
+}
+
+// use lowers the backend itself and its filters.
+func (l *loader) use(r *Route, made *variant, fields []inherited, c captures, ps *doc.Problems) bool {
+	rewrites := c.sent || slices.ContainsFunc(fields, setsPath)
+	switch {
+	case made.Use == nil && !slices.ContainsFunc(fields, func(f inherited) bool { return slices.Contains(answering(), f.Key) }):
+		ps.Add(doc.Problem{Pos: made.pos, What: "the variant names no backend", Fix: "add `use:` with a backend, as `use: http://users:8080`"})
+		return false
+	case made.Use != nil:
+		t, ok := readTarget(made.Use, r.Group, l.v, ps)
+		if !ok {
+			return false
+		}
+		made.backend.Ref = t.ref
+		if t.answer.Key != "" {
+			fields = append(fields, inherited{Entry: t.answer})
+		}
+		if t.path != nil {
+			if rewrites {
+				ps.Add(doc.Problem{Pos: t.path.Pos, What: "the path to send is said in two ways, by the backend's URL and by strip or rewrite", Fix: "keep one of them"})
+				return false
+			}
+			fields = append(fields, inherited{Entry: doc.Entry{Key: "rewrite", KeyPos: t.path.Pos, Value: t.path}})
+		}
+	}
+	made.backend.Filters = l.filters(filtersOf(fields), c, ps)
+	return true
+}
+
+// setsPath tells whether f says the path to send; a rewrite may set only the host.
+func setsPath(f inherited) bool {
+	return slot(f.Key) == "rewrite" && (f.Value.Kind == doc.Scalar || f.Value.Get("path") != nil || f.Value.Get("strip") != nil)
+}
+
+// weigh turns shares into weights and holds the rules among variants.
+func weigh(r *Route, variants []variant, to *doc.Node, ps *doc.Problems) {
+	sum, plain := 0, -1
+	for i, v := range variants {
+		switch {
+		case v.When != nil && v.Share != nil:
+			ps.Add(doc.Problem{Pos: v.pos, What: "the variant has both when and share", Why: "the first when that holds is taken whole, before any share", Fix: "keep one of them"})
+		case v.Sticky != nil && v.Share == nil:
+			ps.Add(doc.Problem{Pos: v.Sticky.Pos, What: "sticky stands where there is no share", Why: "it keeps a client on its share", Fix: "move it beside share, or remove it"})
+		case v.plain() && plain >= 0:
+			ps.Add(doc.Problem{Pos: v.pos, What: "a second plain variant", Why: fmt.Sprintf("the one at %s already gets all the rest", variants[plain].pos), Fix: "give one of them a when or a share"})
+		case v.plain():
+			plain = i
+		case v.Share != nil:
+			sum += int(*v.Share)
+		}
+		stick(r, v, ps)
+	}
+	switch {
+	case sum > 100:
+		ps.Add(doc.Problem{Pos: to.Pos, What: fmt.Sprintf("the shares sum up to %d%%", sum), Fix: "make them 100% or less; the plain variant gets the rest"})
+	case plain < 0 && sum == 0:
+		ps.Add(doc.Problem{Pos: to.Pos, What: "no variant is left when no when holds", Fix: "add a plain one: a backend without when and share"})
+	case plain < 0 && sum < 100:
+		ps.Add(doc.Problem{Pos: to.Pos, What: fmt.Sprintf("the shares sum up to %d%%, and nothing gets the other %d%%", sum, 100-sum), Fix: "add a plain variant, or make the shares sum up to 100%"})
+	case plain >= 0 && sum == 100:
+		ps.Add(doc.Problem{Pos: variants[plain].pos, What: "the plain variant gets nothing", Why: "the shares of the others sum up to 100%", Fix: "lower a share, or remove the plain variant"})
+	}
+	for i, v := range variants {
+		switch {
+		case i == plain:
+			v.backend.Weight = 100 - sum
+		case v.Share != nil:
+			v.backend.Weight = int(*v.Share)
+		}
+		r.Backends = append(r.Backends, v.backend)
+	}
+}
+
+// stick takes over the one sticky key that the shares of a route have.
+func stick(r *Route, v variant, ps *doc.Problems) {
+	switch {
+	case v.Sticky == nil:
+	case r.Sticky == nil:
+		r.Sticky = v.Sticky
+	case r.Sticky.Source != v.Sticky.Source:
+		ps.Add(doc.Problem{Pos: v.Sticky.Pos, What: fmt.Sprintf("a second sticky key %q", v.Sticky.Source), Why: fmt.Sprintf("all shares of a route are dealt by one key, and %q stands at %s", r.Sticky.Source, r.Sticky.Pos), Fix: "write it once"})
+	}
+}
+
+// longBackendForm is one of `backends` in the long form.
+type longBackendForm struct {
+	When    *Expr     `doc:"when" help:"chosen when true, before any weight"`
+	Weight  int       `doc:"weight" help:"its part of the requests among those without when"`
+	Use     *doc.Node `doc:"use" help:"the backend" example:"http://users:8080"`
+	Status  int       `doc:"status" help:"answers with this status instead of a backend"`
+	Reason  string    `doc:"reason" help:"why it does"`
+	Filters *doc.Node `doc:"filters" help:"filters of this backend only"`
+	At      doc.Pos   `doc:"-,pos"`
+}
+
+func (l *loader) longBackend(r *Route, form longBackendForm, c captures, ps *doc.Problems) {
+	b := Backend{When: form.When, Weight: form.Weight, Status: form.Status, Reason: form.Reason, Origin: Origin{Pos: form.At}}
+	fields := inherit(unlist(form.Filters, ps), nil)
+	for _, f := range fields {
+		if kind, ok := l.v.filter(f.Key); ok && !kind.PerBackend {
+			ps.Add(doc.Problem{Pos: f.KeyPos, What: fmt.Sprintf("%q cannot stand on one backend", f.Key), Why: "a guard stands on the route, so that no backend is reached past it", Fix: "move it up to the route"})
+		}
+	}
+	if form.Use != nil {
+		t, ok := readTarget(form.Use, r.Group, l.v, ps)
+		if !ok {
+			return
+		}
+		if t.path != nil || t.answer.Key != "" {
+			ps.Add(doc.Problem{Pos: form.Use.Pos, What: fmt.Sprintf("%q is the short form of a backend and a filter", form.Use.Value), Why: "the long form has no short forms in it", Fix: "write the filter under filters: and the rest under use:"})
+			return
+		}
+		b.Ref = t.ref
+	}
+	b.Filters = l.filters(filtersOf(fields), c, ps)
+	r.Backends = append(r.Backends, b)
+}

@@ -1,0 +1,98 @@
+package config_test
+
+import (
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/config/doc"
+)
+
+// vocabulary is a small program's: every shape that config must handle, none of
+// the real behaviour.
+func vocabulary() config.Vocabulary {
+	return config.Vocabulary{
+		Filters: []config.Kind{
+			{Name: "cors", Order: 2, New: func() any { return &corsConfig{} }},
+			{Name: "bearer", Order: 4, New: func() any { return &bearerConfig{} }},
+			{Name: "headers", Order: 10, PerBackend: true, New: func() any { return &headersConfig{} }},
+			{Name: "rewrite", Order: 14, PerBackend: true, New: func() any { return &rewriteConfig{} }},
+			{Name: "respond", Order: 16, PerBackend: true, New: func() any { return &respondConfig{} }},
+			{Name: "redirect", Order: 16, PerBackend: true, New: func() any { return &redirectConfig{Status: 302} }},
+		},
+		Functions: []config.Kind{{Name: "run", New: func() any { return &runConfig{Scale: scaleConfig{Max: 4, Idle: time.Minute}} }}},
+		Schemes: []config.Scheme{
+			{Name: "http", Example: "http://users:8080"},
+			{Name: "https", Example: "https://users"},
+			{Name: "k8s", Example: "k8s:shop/catalog:http", Check: checkK8s},
+			{Name: "fn", Example: "fn:orders"},
+			{Name: "dir", Example: "dir:./public"},
+			{Name: "lambda", Missing: "this build is without the AWS SDK; take the full build"},
+		},
+	}
+}
+
+func checkK8s(ref config.Ref) error {
+	if strings.Count(ref.Rest, "/") != 1 || strings.Count(ref.Rest, ":") > 1 {
+		return errors.New("it is namespace/service:port")
+	}
+	return nil
+}
+
+type corsConfig struct {
+	Origins     []string `doc:"origins,required,oneormany" help:"who may read responses" example:"https://shop.dev"`
+	Credentials bool     `doc:"credentials" help:"whether cookies may come"`
+}
+
+type bearerConfig struct {
+	Token config.Secret `doc:"token,required" help:"the one that is accepted" example:"${env:TOKEN}"`
+}
+
+type headersConfig struct {
+	Set map[string]string `doc:"set" help:"fields to set"`
+}
+
+type rewriteConfig struct {
+	Path  string `doc:"path" help:"the path to send"`
+	Strip string `doc:"strip" help:"what is taken from the front"`
+	Host  string `doc:"host" help:"the host to send"`
+}
+
+type respondConfig struct {
+	Status int    `doc:"status,required" help:"the status" example:"204"`
+	Body   string `doc:"body" help:"the body"`
+}
+
+func (c *respondConfig) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	if n.Kind == doc.Scalar {
+		doc.Decode(n, &c.Status, ps)
+		return
+	}
+	type long respondConfig
+	doc.Decode(n, (*long)(c), ps)
+}
+
+type redirectConfig struct {
+	To     string `doc:"to,required" help:"where to"`
+	Status int    `doc:"status" help:"the status"`
+}
+
+func (c *redirectConfig) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	if n.Kind == doc.Scalar {
+		doc.Decode(n, &c.To, ps)
+		return
+	}
+	type long redirectConfig
+	doc.Decode(n, (*long)(c), ps)
+}
+
+type runConfig struct {
+	Run   string      `doc:"run,required" help:"what is started" example:"./functions/orders"`
+	Scale scaleConfig `doc:"scale" help:"how many"`
+}
+
+type scaleConfig struct {
+	Max  int           `doc:"max" help:"at most"`
+	Idle time.Duration `doc:"idle" help:"until it is stopped"`
+}
