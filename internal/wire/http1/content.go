@@ -31,10 +31,14 @@ func (s *Sieve) readChunks(p []byte) (int, error) {
 	if len(rest) >= 2 && rest[0] == '\r' && rest[1] == '\n' { // no trailer fields, as nearly always
 		valid, rest = valid+2, rest[2:]
 		s.phase = between
-	} else {
-		s.phase = inTrailer
+		s.unread(rest)
+		return valid, nil
 	}
-	s.unread(rest)
+	s.phase = inTrailer
+	s.unread(p[valid-1 : n])
+	if valid--; valid == 0 {
+		return s.readTrailer(p)
+	}
 	return valid, nil
 }
 
@@ -59,22 +63,25 @@ func (s *Sieve) unread(b []byte) {
 	}
 }
 
-// readTrailer receives the trailer section until it is whole, and passes it when it is valid.
+// readTrailer receives the trailer section until it is whole, and passes it when
+// it is valid. Held back until then is also the LF of the last chunk, so that
+// the server has not seen the end of the chunks when the trailer breaks a rule.
 func (s *Sieve) readTrailer(p []byte) (int, error) {
 	for {
-		end, reason := trailerEnd(s.held)
+		section := s.held[1:]
+		end, reason := trailerEnd(section)
 		if reason == OK && end > 0 {
-			reason = CheckTrailer(s.held[:end], s.options.Limits)
+			reason = CheckTrailer(section[:end], s.options.Limits)
 		}
-		if reason == OK && (end > maxTrailer || end == 0 && len(s.held) >= maxTrailer) {
+		if reason == OK && (end > maxTrailer || end == 0 && len(section) >= maxTrailer) {
 			reason = TrailerTooLarge
 		}
 		if reason != OK {
 			return 0, s.fail(reason)
 		}
 		if end > 0 {
-			s.out = s.held[:end:end]
-			s.hold(s.held[end:])
+			s.out = s.held[: 1+end : 1+end]
+			s.hold(section[end:])
 			s.phase = between
 			return s.pass(p), nil
 		}

@@ -1,0 +1,84 @@
+package http1_test
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"github.com/weir-gateway/weir/internal/wire/http1"
+)
+
+func TestChunkRules(t *testing.T) {
+	const ok = http1.OK
+	for _, test := range []struct {
+		text  string
+		valid int // bytes before the fault or the end; -1: all
+		want  http1.Reason
+	}{
+		{"0\r\n", -1, ok},
+		{"000\r\n", -1, ok},
+		{"3\r\nabc\r\n0\r\n", -1, ok},
+		{"A\r\n0123456789\r\na\r\n0123456789\r\n0\r\n", -1, ok},
+		{"3\r\nab", -1, ok}, // not whole yet
+		{"0\r\n\r\nGET", 3, ok},
+		{"3;a;b=c;d=\"e \\\" f\"\r\nabc\r\n0;x\r\n", -1, ok},
+
+		{"\r\n", 0, http1.BadChunkSize},
+		{"g\r\n", 0, http1.BadChunkSize},
+		{"0x3\r\n", 1, http1.BadChunkSize},
+		{" 3\r\n", 0, http1.BadChunkSize},
+		{"3 \r\n", 1, http1.BadChunkSize},
+		{"-3\r\n", 0, http1.BadChunkSize},
+		{"1_0\r\n", 1, http1.BadChunkSize},
+		{"3\n", 1, http1.BadChunkSize},
+		{"1234567890abcdef\r\n", 15, http1.BadChunkSize},
+		{"3\r3", 2, http1.BareCR},
+		{"3\r\nabcd\r\n", 6, http1.BadChunkEnd},
+		{"3\r\nabc\n", 6, http1.BadChunkEnd},
+		{"3\r\nabc\rx", 7, http1.BadChunkEnd},
+		{"3;\r\n", 2, http1.BadChunkExtension},
+		{"3;a=\r\n", 4, http1.BadChunkExtension},
+		{"3; a\r\n", 2, http1.BadChunkExtension},
+		{"3;a b\r\n", 3, http1.BadChunkExtension},
+		{"3;a\n", 3, http1.BadChunkExtension},
+		{"3;a=\"\r\n", 5, http1.BadChunkExtension},
+		{"3;a=\"b\"c\r\n", 7, http1.BadChunkExtension},
+		{"3;" + strings.Repeat("a", 300), 2 + 256, http1.BadChunkExtension},
+	} {
+		for _, step := range []int{len(test.text), 1} {
+			var chunks http1.Chunks
+			valid, reason := scanBy(&chunks, test.text, step)
+			want := test.valid
+			if want < 0 {
+				want = len(test.text)
+			}
+			if valid != want || reason != test.want {
+				t.Errorf("%q by %d: %d valid, %q; want %d, %q", test.text, step, valid, reason, want, test.want)
+			}
+		}
+	}
+}
+
+func scanBy(chunks *http1.Chunks, text string, step int) (valid int, reason http1.Reason) {
+	for len(text) > 0 && !chunks.Done() {
+		n, reason := chunks.Scan([]byte(text[:min(step, len(text))]))
+		valid += n
+		if reason != http1.OK {
+			return valid, reason
+		}
+		text = text[n:]
+	}
+	return valid, http1.OK
+}
+
+func BenchmarkScanChunks(b *testing.B) {
+	body := bytes.Repeat([]byte("400\r\n"+strings.Repeat("x", 1024)+"\r\n"), 16)
+	b.ReportAllocs()
+	b.SetBytes(int64(len(body)))
+	for b.Loop() {
+		var chunks http1.Chunks
+		if n, reason := chunks.Scan(body); n != len(body) || reason != http1.OK {
+			b.Fatal("refused")
+		}
+	}
+}
