@@ -1,0 +1,171 @@
+// Package dir is the backend `dir:`, static files of one directory, as an
+// http.RoundTripper.
+//
+// It serves what lies in the directory and nothing else: names go through
+// os.Root, so that neither dots nor symbolic links lead out of it. Names that
+// begin with a dot do not exist for it, but for /.well-known (RFC 8615). A
+// directory is its index.html or nothing; there are no listings. Conditional
+// requests and single ranges are answered as RFC 9110 says, and a file is
+// streamed, never held in memory.
+package dir
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/base/httpx"
+)
+
+const (
+	index     = "index.html"
+	wellKnown = ".well-known"
+	restParam = "**" // what package route captures of a path under a prefix
+)
+
+// Dir serves one directory. It is safe for concurrent use.
+type Dir struct{ root *os.Root }
+
+// New opens the directory that is served. The caller must Close it when no
+// request can come any more; responses under way keep their files.
+func New(root string) (*Dir, error) {
+	r, err := os.OpenRoot(root)
+	if err != nil {
+		return nil, fmt.Errorf("open the directory to serve: %w", err)
+	}
+	return &Dir{root: r}, nil
+}
+
+// Close gives up the directory.
+func (d *Dir) Close() error {
+	if err := d.root.Close(); err != nil {
+		return fmt.Errorf("close the served directory: %w", err)
+	}
+	return nil
+}
+
+// RoundTrip answers with the file that r.URL.Path names below the directory.
+// Its errors are faults: FileNotFound, MethodNotAllowed for all but GET and
+// HEAD, Unexpected where the system fails. The caller closes the response's body.
+func (d *Dir) RoundTrip(r *http.Request) (*http.Response, error) {
+	if r.Body != nil {
+		_ = r.Body.Close() // nothing of it was read, so nothing is lost
+	}
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		return nil, fault.MethodNotAllowed.New("Files can only be read.", fault.Header("Allow", "GET, HEAD"))
+	}
+	name, ok := localName(r.URL.Path)
+	if !ok {
+		return nil, fault.FileNotFound.New("")
+	}
+	info, err := d.root.Stat(name)
+	switch {
+	case err != nil:
+		return nil, problem(err)
+	case info.IsDir():
+		if location := slashed(r); location != "" {
+			return redirect(r, location), nil
+		}
+		name = filepath.Join(name, index)
+	case strings.HasSuffix(r.URL.Path, "/"):
+		return nil, fault.FileNotFound.New("")
+	}
+	return d.file(r, name)
+}
+
+// file answers with the regular file of that name.
+func (d *Dir) file(r *http.Request, name string) (*http.Response, error) {
+	info, err := d.root.Stat(name) // before the open, which would wait for ever on a pipe
+	if err != nil {
+		return nil, problem(err)
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fault.FileNotFound.New("", fault.Internal("%s is no regular file", name))
+	}
+	f, err := d.root.Open(name)
+	if err != nil {
+		return nil, problem(err)
+	}
+	if info, err = f.Stat(); err != nil {
+		return nil, errors.Join(problem(err), f.Close())
+	}
+	return serve(r, f, info), nil
+}
+
+// problem tells a missing file from a failing system. Everything that may be
+// about the name, a link out of the directory above all, is a missing file.
+func problem(err error) *fault.Fault {
+	for _, failure := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EIO, fs.ErrClosed} {
+		if errors.Is(err, failure) {
+			return fault.Unexpected.New("", fault.Cause(err))
+		}
+	}
+	return fault.FileNotFound.New("", fault.Cause(err))
+}
+
+// localName turns the path of a URL into a name below the root in the system's
+// own form, "." for the root itself; ok is false for names that are not served.
+func localName(urlPath string) (name string, ok bool) {
+	trimmed := strings.Trim(urlPath, "/")
+	if trimmed == "" {
+		return ".", true
+	}
+	for i, part := range strings.Split(trimmed, "/") {
+		if !served(part) && (i > 0 || part != wellKnown) {
+			return "", false
+		}
+	}
+	name, err := filepath.Localize(trimmed) // refuses NUL and, on Windows, \ : and the names of devices
+	return name, err == nil
+}
+
+// served holds for names that are neither hidden nor, on Windows, another
+// spelling of one that might be: a short name, or one whose end is ignored.
+func served(part string) bool {
+	if part == "" || part[0] == '.' {
+		return false
+	}
+	if runtime.GOOS != "windows" {
+		return true
+	}
+	return !strings.HasSuffix(part, ".") && !strings.HasSuffix(part, " ") && !strings.Contains(part, "~")
+}
+
+// slashed gives the path to which a client that asked for a directory is sent, so
+// that relative links in its index work; "" where it need not be. It is the
+// client's own path, not the one that a rewrite made of it.
+func slashed(r *http.Request) string {
+	current, query := r.URL.EscapedPath(), r.URL.RawQuery
+	below := !strings.HasSuffix(r.URL.Path, "/")
+	if x := exchange.From(r.Context()); x != nil {
+		// A rewrite to "/" says nothing about the client's path, but a route for
+		// everything under a prefix has the path with a slash too.
+		_, prefixed := x.Params.Get(restParam)
+		current, query, below = x.Path, x.Query, below || prefixed
+	}
+	if !below || strings.HasSuffix(current, "/") {
+		return ""
+	}
+	normal, err := httpx.NormalizePath(current) // "//evil" would lead to another host
+	if err != nil || strings.HasSuffix(normal.Text, "/") {
+		return ""
+	}
+	location := normal.Text + "/"
+	if query != "" {
+		location += "?" + query
+	}
+	return location
+}
+
+func redirect(r *http.Request, location string) *http.Response {
+	head := http.Header{"Location": {location}}
+	return response(r, http.StatusMovedPermanently, head, http.NoBody, 0)
+}
