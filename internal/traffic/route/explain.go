@@ -23,23 +23,25 @@ const (
 
 // Candidate is a rule that could have answered.
 type Candidate struct {
-	Name    string
-	Origin  config.Origin
-	Host    string // the pattern; "" any
-	Pattern string // method and path, as "GET /orders/{id}"
-	Verdict Outcome
-	Reason  string // why it did not win: `method is GET, route has POST`; "" where it did
+	Name    string        `json:"name"`
+	Origin  config.Origin `json:"origin"`
+	Host    string        `json:"host,omitempty"` // the pattern; "" any
+	Pattern string        `json:"pattern"`        // method and path, as "GET /orders/{id}"
+	Verdict Outcome       `json:"verdict"`
+	Reason  string        `json:"reason,omitempty"` // why it did not win: `method is GET, route has POST`; "" where it did
 }
 
 // Trace is how a request finds its rule.
 type Trace struct {
-	Method, Host, Path string
+	Method string `json:"-"`
+	Host   string `json:"-"`
+	Path   string `json:"-"`
 	// Candidates are the rules whose host and path fit, in order of precedence.
-	Candidates []Candidate
+	Candidates []Candidate `json:"candidates,omitempty"`
 	// Near is what came closest where no candidate won, the closest first.
-	Near []Candidate
+	Near []Candidate `json:"near,omitempty"`
 	// Visits is the number of steps that the look-up took.
-	Visits int
+	Visits int `json:"visits"`
 }
 
 // Explain tells what Match does with q, by the same walk, and goes on where

@@ -13,16 +13,65 @@ const (
 	maxNear     = 3  // near misses that are told
 	maxDistance = 8  // edits beyond which nothing is near
 	farAway     = 99 // edits of what is not similar at all
-	// A request's own text is compared no further than this, so that a hostile
-	// path costs no more than a long one.
+	// maxCompared bounds the text that is compared, so that a hostile path costs
+	// no more than a long one.
 	maxCompared = 64
 )
 
-// miss is a rule that host or path rule out.
+// difference is what the first difference of a near miss is about.
+type difference uint8
+
+const (
+	otherHost     difference = iota
+	otherSegment             // a segment is spelled otherwise
+	tooShort                 // the path ends before the route
+	tooLong                  // the path goes on after the route
+	unwantedSlash            // the path has one segment more, and that is empty
+	missingSlash             // the other way round
+)
+
+// miss is a rule that host or path rule out. It is cheap to make; words turns
+// it into a reason.
 type miss struct {
 	rule     *rule
-	reason   string
-	distance int // edits, roughly
+	distance int // edits, roughly; 0 is a fit
+	what     difference
+	segment  int    // of the pattern, where the first difference is
+	got      string // what the path has there
+}
+
+// add counts a further difference; the first one keeps the word.
+func (m *miss) add(distance int, what difference, segment int, got string) {
+	if m.distance == 0 {
+		m.what, m.segment, m.got = what, segment, got
+	}
+	m.distance += distance
+}
+
+func (m *miss) words(q *Query) string {
+	want := ""
+	if m.segment < len(m.rule.segments) {
+		want = segmentText(m.rule.segments[m.segment])
+	}
+	switch m.what {
+	case otherHost:
+		return fmt.Sprintf("host is %q, route has %q", q.Host, m.rule.host)
+	case otherSegment:
+		return fmt.Sprintf("path differs at segment %d: %q vs %q", m.segment+1, m.got, want)
+	case tooShort:
+		return fmt.Sprintf("path ends before segment %d, which is %q", m.segment+1, want)
+	case tooLong:
+		return fmt.Sprintf("path goes on with %q, route ends", m.got)
+	case unwantedSlash:
+		return "path ends in a slash, route does not"
+	case missingSlash:
+		return "route ends in a slash, path does not"
+	}
+	return ""
+}
+
+func segmentText(s config.Segment) string {
+	return strings.TrimPrefix(config.Pattern{Segments: []config.Segment{s}}.String(), "/")
 }
 
 // near finds the rules that q would have matched but for a slip in host or path.
@@ -38,74 +87,68 @@ func (ix *index) near(q *Query) []Candidate {
 	})
 	var near []Candidate
 	for _, m := range misses[:min(len(misses), maxNear)] {
-		near = append(near, m.rule.candidate(Near, m.reason))
+		near = append(near, m.rule.candidate(Near, m.words(q)))
 	}
 	return near
 }
 
-// miss measures how far q is from r in host and path; 0 is a fit.
+// miss measures how far q is from r in host and path.
 func (r *rule) miss(q *Query) miss {
-	host, path := r.hostMiss(q.Host), r.pathMiss(q.Path)
-	m := miss{rule: r, distance: host.distance + path.distance, reason: path.reason}
-	if host.distance > 0 {
-		m.reason = host.reason
+	m := miss{rule: r}
+	if d := r.hostDistance(q.Host); d > 0 {
+		m.add(d, otherHost, 0, "")
 	}
-	return m
-}
-
-func (r *rule) hostMiss(host string) miss {
-	if r.host == nil || r.host.Covers(config.Host{Kind: config.HostExact, Name: host}) {
-		return miss{}
-	}
-	// A forgotten "www." or another subdomain is near, however long it is.
-	distance := min(similarity(host, strings.TrimPrefix(r.host.Name, ".")), farAway)
-	if name := strings.TrimPrefix(r.host.Name, "."); strings.HasSuffix(host, "."+name) || strings.HasSuffix(name, "."+host) || host == name {
-		distance = 2
-	}
-	return miss{reason: fmt.Sprintf("host is %q, route has %q", host, r.host), distance: distance}
-}
-
-// pathMiss compares segment by segment; the reason is the first difference.
-func (r *rule) pathMiss(path string) miss {
-	var m miss
-	rest, more := strings.TrimPrefix(path, "/"), true
+	rest, more := strings.TrimPrefix(q.Path, "/"), true
 	for i := range r.segments {
 		s := &r.segments[i]
-		switch {
-		case s.Kind == config.Rest:
+		if s.Kind == config.Rest || m.distance > maxDistance {
 			return m
-		case !more:
-			return m.add(len(r.segments)-i, fmt.Sprintf("path ends before segment %d, route goes on with %q", i+1, segmentText(s)))
+		}
+		if !more {
+			m.addShort(i)
+			return m
 		}
 		var text string
 		text, rest, more = strings.Cut(rest, "/")
 		if d := segmentDistance(s, text); d > 0 {
-			m = m.add(d, fmt.Sprintf("path differs at segment %d: %q vs %q", i+1, text, segmentText(s)))
-		}
-		if m.distance > maxDistance {
-			return m
+			m.add(d, otherSegment, i, text)
 		}
 	}
 	switch {
 	case more && rest == "":
-		return m.add(1, "path ends in a slash, route does not")
+		m.add(1, unwantedSlash, len(r.segments), "")
 	case more:
-		return m.add(2*(1+strings.Count(rest, "/")), fmt.Sprintf("path goes on with %q, route ends", rest))
+		m.add(2*(1+strings.Count(rest, "/")), tooLong, len(r.segments), rest)
 	}
 	return m
 }
 
-// add counts a further difference; the first one keeps the word.
-func (m miss) add(distance int, reason string) miss {
-	if m.distance == 0 {
-		m.reason = reason
+// addShort notes that the path ends before segment i.
+func (m *miss) addShort(i int) {
+	if last := m.rule.segments[i]; last.Kind == config.Literal && last.Prefix == "" {
+		m.add(1, missingSlash, i, "")
+		return
 	}
-	m.distance = min(m.distance+distance, farAway)
-	return m
+	m.add(2*(len(m.rule.segments)-i), tooShort, i, "")
 }
 
-func segmentText(s *config.Segment) string {
-	return strings.TrimPrefix(config.Pattern{Segments: []config.Segment{*s}}.String(), "/")
+// hostDistance is 0 where the host fits. A forgotten "www." or another
+// subdomain is near, however long it is.
+func (r *rule) hostDistance(host string) int {
+	if r.host == nil || r.host.Covers(config.Host{Kind: config.HostExact, Name: host}) {
+		return 0
+	}
+	name := strings.TrimPrefix(r.host.Name, ".")
+	if host == name || isBelow(host, name) || isBelow(name, host) {
+		return 2
+	}
+	return max(1, similarity(host, name))
+}
+
+// isBelow tells whether host is a subdomain of name.
+func isBelow(host, name string) bool {
+	parent, ok := strings.CutSuffix(host, name)
+	return ok && name != "" && strings.HasSuffix(parent, ".")
 }
 
 // segmentDistance is 0 where text fits s.
@@ -114,10 +157,9 @@ func segmentDistance(s *config.Segment, text string) int {
 	case config.Literal:
 		return similarity(text, s.Prefix)
 	case config.Mixed:
-		if e := (mixedEdge{prefix: s.Prefix, suffix: s.Suffix}); e.fits(text) {
-			return 0
+		if e := (mixedEdge{prefix: s.Prefix, suffix: s.Suffix}); !e.fits(text) {
+			return 3
 		}
-		return 3
 	case config.Param:
 		if text == "" {
 			return 1
@@ -127,20 +169,22 @@ func segmentDistance(s *config.Segment, text string) int {
 	return 0
 }
 
-// similarity is the number of edits from a to b, farAway where it is more than
-// half of what there is.
+// similarity is the number of edits from a to b, one where they differ in case
+// only, and farAway where it is more than half of what there is.
 func similarity(a, b string) int {
-	if a == b {
+	switch longest := max(len(a), len(b)); {
+	case a == b:
 		return 0
-	}
-	if strings.EqualFold(a, b) {
+	case strings.EqualFold(a, b):
 		return 1
-	}
-	d := edits(a[:min(len(a), maxCompared)], b[:min(len(b), maxCompared)])
-	if 2*d > max(len(a), len(b)) {
+	case 2*(longest-min(len(a), len(b))) > longest || longest > maxCompared:
+		return farAway
+	default:
+		if d := edits(a, b); 2*d <= longest {
+			return d
+		}
 		return farAway
 	}
-	return max(d, 1)
 }
 
 // edits is the Levenshtein distance of a and b, in bytes; b has at most maxCompared.
