@@ -31,11 +31,23 @@ type Config struct {
 	// Forwarded, X-Request-Id) count. None by default.
 	TrustedProxies []netip.Prefix
 	Admin          Admin
+	// Problems is how much clients are told of a problem.
+	Problems Verbosity
 	// Groups are the teams that own elements; what they may reach is held by Validate.
 	Groups []Group
 	// Tests are requests with what is expected of them, run before every swap.
 	Tests []Test
 }
+
+// Verbosity is how much of a problem a client is told.
+type Verbosity string
+
+// BriefProblems tell a client what it did wrong and no more. VerboseProblems add
+// near misses and what is otherwise for operators; for development.
+const (
+	BriefProblems   Verbosity = "brief"
+	VerboseProblems Verbosity = "verbose"
+)
 
 // Origin says where an element was written: a place in a file or an object.
 type Origin struct {
@@ -52,6 +64,9 @@ func (o Origin) String() string {
 	}
 	return o.Pos.String()
 }
+
+// MarshalText writes an origin as String does.
+func (o Origin) MarshalText() ([]byte, error) { return []byte(o.String()), nil }
 
 // Socket is an address that is bound: "host:port", ":port" or "unix:/path".
 // Several listeners may share one.

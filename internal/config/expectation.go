@@ -13,6 +13,7 @@ type testForm struct {
 	Route   string      `doc:"route" help:"the route that must match, or none" example:"GET /orders/{id}"`
 	Backend string      `doc:"backend" help:"the backend that must be chosen" example:"fn:orders"`
 	Status  int         `doc:"status" help:"the status that must come" example:"200"`
+	Group   string      `doc:"group" help:"the group that it belongs to"`
 	At      doc.Pos     `doc:"-,pos"`
 }
 
@@ -49,6 +50,31 @@ func (f *requestForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	f.Method, f.Host, f.Path = method, target[:slash], target[slash:]
 }
 
-func (t testForm) test(group string) Test {
-	return Test{Request: t.Request.TestRequest, Route: t.Route, Backend: t.Backend, Status: t.Status, Group: group, Origin: Origin{Pos: t.At}}
+// test lowers one test of a section of group.
+func (l *loader) test(t testForm, group string) {
+	if t.Group != "" && t.Group != group {
+		if group != "" || l.teams[t.Group] == nil {
+			l.ps.Add(l.unknownGroup(t.At, t.Group))
+			return
+		}
+		group = t.Group
+	}
+	l.cfg.Tests = append(l.cfg.Tests, Test{
+		Request: t.Request.TestRequest, Route: t.Route, Backend: t.Backend, Status: t.Status,
+		Group: group, Origin: Origin{Pos: t.At},
+	})
+}
+
+// nameTests completes the routes that tests of a group name by their keys.
+func (l *loader) nameTests() {
+	names := map[string]bool{}
+	for _, r := range l.cfg.Routes {
+		names[r.Name] = true
+	}
+	for i := range l.cfg.Tests {
+		t := &l.cfg.Tests[i]
+		if whole := t.Group + ": " + t.Route; names[whole] {
+			t.Route = whole
+		}
+	}
 }

@@ -28,6 +28,7 @@ func Load(sources []Source, v Vocabulary) *Result {
 	for _, s := range l.sections() {
 		l.lower(s)
 	}
+	l.nameTests()
 	checked := newValidator(l.cfg, v)
 	checked.known = l.names()
 	checked.partial = l.unread
@@ -124,7 +125,7 @@ func (l *loader) lower(s section) {
 	l.each(s.Functions, "functions", s.group, l.function)
 	l.each(s.Streams, "streams", s.group, l.stream)
 	for _, t := range s.Tests {
-		l.cfg.Tests = append(l.cfg.Tests, t.test(s.group))
+		l.test(t, s.group)
 	}
 }
 

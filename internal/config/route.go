@@ -299,7 +299,7 @@ func (l *loader) filter(f inherited, c captures, ps *doc.Problems) (Filter, bool
 
 // checkRewrite holds what a rewrite's config says against the route.
 func checkRewrite(n *doc.Node, c captures, ps *doc.Problems) {
-	path, strip := n.Get("path"), n.Get("strip")
+	path, strip := said(n, "path"), said(n, "strip")
 	if path != nil && strip != nil {
 		ps.Add(doc.Problem{Pos: strip.Pos, What: "the route says the path to send in two ways, by strip and by a path", Why: "the path is the whole of what is sent, so nothing is left to strip", Fix: "keep one of them"})
 		return
@@ -310,6 +310,14 @@ func checkRewrite(n *doc.Node, c captures, ps *doc.Problems) {
 	if strip != nil && strip.Kind == doc.Scalar {
 		checkStrip(strip, c, ps)
 	}
+}
+
+// said gives what stands under key, nil where it is nothing.
+func said(n *doc.Node, key string) *doc.Node {
+	if value := n.Get(key); value != nil && (value.Kind != doc.Scalar || value.Value != "") {
+		return value
+	}
+	return nil
 }
 
 func checkStrip(n *doc.Node, c captures, ps *doc.Problems) {

@@ -190,7 +190,7 @@ func (c *validator) test(t *Test) {
 	if t.Status != 0 && (t.Status < 100 || t.Status > 599) {
 		c.add(at, fmt.Sprintf("the test expects the status %d", t.Status), "statuses are 100 to 599", "")
 	}
-	if t.Route != "" && t.Route != none && c.routes[t.Route] == nil && c.routes[t.Group+": "+t.Route] == nil && !c.partial {
+	if t.Route != "" && t.Route != none && c.routes[t.Route] == nil && !c.partial {
 		var names []string
 		for name := range c.routes {
 			names = append(names, name)

@@ -115,7 +115,7 @@ func (l *loader) use(r *Route, made *variant, fields []inherited, c captures, ps
 
 // setsPath tells whether f says the path to send; a rewrite may set only the host.
 func setsPath(f inherited) bool {
-	return slot(f.Key) == "rewrite" && (f.Value.Kind == doc.Scalar || f.Value.Get("path") != nil || f.Value.Get("strip") != nil)
+	return slot(f.Key) == "rewrite" && (f.Value.Kind == doc.Scalar || said(f.Value, "path") != nil || said(f.Value, "strip") != nil)
 }
 
 // weigh turns shares into weights and holds the rules among variants.

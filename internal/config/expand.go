@@ -1,0 +1,382 @@
+package config
+
+import (
+	"net/netip"
+	"slices"
+	"strconv"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/config/doc"
+)
+
+// Expand prints c in the long form, with a comment where each element was
+// written and where inherited and default values came from. Load reads it back
+// to the same config, except for secrets that are no references: their text is
+// never printed. Elements that were made from objects print what they would be
+// in a file.
+func Expand(c *Config) []byte {
+	var e expander
+	return doc.Encode(e.config(c))
+}
+
+// expander builds the tree of the long form.
+type expander struct{}
+
+const builtIn = "built in"
+
+// fields is a map under construction.
+type fields struct{ doc.Node }
+
+func newFields() *fields { return &fields{doc.Node{Kind: doc.Map}} }
+
+// put adds a value behind which comment is printed; nil values are left out.
+func (f *fields) put(key string, value *doc.Node, comment string) {
+	if value == nil {
+		return
+	}
+	if comment != "" {
+		commented := *value
+		commented.Comment = comment
+		value = &commented
+	}
+	f.Entries = append(f.Entries, doc.Entry{Key: key, Value: value})
+}
+
+func (f *fields) text(key, value, comment string) {
+	if value != "" {
+		f.put(key, doc.EncodeNode(value), comment)
+	}
+}
+
+// texts adds a list of texts; nil leaves it out.
+func (f *fields) texts(key string, values []string, comment string) {
+	if values != nil {
+		f.put(key, doc.EncodeNode(values), comment)
+	}
+}
+
+func (f *fields) number(key string, value int) {
+	if value != 0 {
+		f.put(key, &doc.Node{Kind: doc.Scalar, Value: strconv.Itoa(value)}, "")
+	}
+}
+
+func (f *fields) expr(key string, e *Expr) {
+	if e != nil {
+		f.put(key, e.EncodeDoc(), "")
+	}
+}
+
+// list makes a list of what each gives for the elements of items; none is nil.
+func list[E any](items []E, each func(E) *doc.Node) *doc.Node {
+	if len(items) == 0 {
+		return nil
+	}
+	n := &doc.Node{Kind: doc.List}
+	for _, item := range items {
+		n.Items = append(n.Items, each(item))
+	}
+	return n
+}
+
+// comment is how an origin is shown.
+func (o Origin) comment() string {
+	switch at := o.String(); {
+	case o.Via == "":
+		return at
+	case at == "":
+		return o.Via
+	default:
+		return o.Via + ", " + at
+	}
+}
+
+func (e expander) config(c *Config) *doc.Node {
+	f := newFields()
+	f.text("version", "1", "")
+	f.put("listen", list(c.Listeners, func(l Listener) *doc.Node { return e.listener(c, l) }), "")
+	f.put("admin", e.admin(c.Admin), "")
+	f.put("limits", e.limits(c), "")
+	f.put("trust", list(c.TrustedProxies, func(p netip.Prefix) *doc.Node { return doc.EncodeNode(p.String()) }), "")
+	f.put("groups", list(c.Groups, e.group), "")
+	f.put("services", list(c.Services, e.service), "")
+	f.put("functions", list(c.Functions, e.function), "")
+	f.put("routes", list(c.Routes, e.route), "")
+	f.put("streams", list(c.Streams, e.stream), "")
+	f.put("tests", list(c.Tests, e.test), "")
+	return &f.Node
+}
+
+func (e expander) listener(c *Config, l Listener) *doc.Node {
+	f := newFields()
+	f.text("name", l.Name, l.Origin.comment())
+	address := l.Socket
+	if i := slices.IndexFunc(c.Sockets, func(s Socket) bool { return s.Name == l.Socket }); i >= 0 {
+		address = c.Sockets[i].Address
+	}
+	f.text("address", address, "")
+	f.text("protocol", string(l.Protocol), "")
+	f.text("hostname", l.Hostname, "")
+	switch {
+	case l.TLS == nil:
+	case l.TLS.Passthrough:
+		f.text("tls", "passthrough", "")
+	default:
+		f.put("tls", list(l.TLS.Certificates, func(c Certificate) *doc.Node {
+			pair := newFields()
+			pair.put("cert", c.Cert.EncodeDoc(), "")
+			pair.put("key", c.Key.EncodeDoc(), "")
+			return &pair.Node
+		}), "")
+	}
+	return &f.Node
+}
+
+func (expander) admin(a Admin) *doc.Node {
+	f := newFields()
+	from := a.Origin.comment()
+	if from == "" {
+		from = builtIn
+	}
+	f.text("address", a.Address, from)
+	if a.Token != nil {
+		f.put("token", a.Token.EncodeDoc(), "")
+	}
+	return &f.Node
+}
+
+// limits shows which ones are as they were built in.
+func (expander) limits(c *Config) *doc.Node {
+	n := doc.EncodeNode(new(formOfLimits(c.Limits)))
+	usual := doc.EncodeNode(new(formOfLimits(DefaultLimits())))
+	f := newFields()
+	for _, entry := range n.Entries {
+		from := c.LimitsOrigin.comment()
+		if entry.Value.Value == usual.Get(entry.Key).Value {
+			from = builtIn
+		}
+		f.put(entry.Key, entry.Value, from)
+	}
+	return &f.Node
+}
+
+func (expander) group(g Group) *doc.Node {
+	f := newFields()
+	f.text("name", g.Name, g.Origin.comment())
+	f.texts("listeners", g.Listeners, "")
+	f.texts("hosts", g.Hosts, "")
+	f.texts("allow", g.Allow, "")
+	f.texts("secrets", g.Secrets, "")
+	return &f.Node
+}
+
+// named begins an element with its name, group and origin.
+func named(name, group string, from Origin) *fields {
+	f := newFields()
+	f.text("name", name, from.comment())
+	f.text("group", group, "")
+	return f
+}
+
+func (e expander) service(s Service) *doc.Node {
+	f := named(s.Name, s.Group, s.Origin)
+	if s.Source != (Ref{}) {
+		f.text("source", s.Source.String(), "")
+	}
+	f.put("endpoints", list(s.Endpoints, func(at Endpoint) *doc.Node {
+		own := newFields()
+		own.text("address", at.Address, at.Origin.comment())
+		own.put("weight", doc.EncodeNode(at.Weight), "")
+		own.text("zone", at.Zone, "")
+		return &own.Node
+	}), "")
+	f.text("protocol", s.Protocol, "")
+	if s.TLS != nil {
+		own := newFields()
+		own.text("name", s.TLS.ServerName, "")
+		if s.TLS.CA != nil {
+			own.put("ca", s.TLS.CA.EncodeDoc(), "")
+		}
+		own.texts("sans", s.TLS.SANs, "")
+		f.put("tls", &own.Node, "")
+	}
+	f.put("timeout", timeoutNode(s.Timeouts, ""), serviceTimeouts(s.Timeouts))
+	f.put("retry", retryNode(s.Retry), "")
+	balance := ""
+	if s.Balance == DefaultBalance {
+		balance = builtIn
+	}
+	f.text("balance", s.Balance, balance)
+	return &f.Node
+}
+
+// serviceTimeouts names the defaults of what a service leaves open.
+func serviceTimeouts(t Timeouts) string {
+	return openTimeouts(t, "not said here, so "+builtIn+": ")
+}
+
+func openTimeouts(t Timeouts, lead string) string {
+	usual := DefaultTimeouts()
+	text := ""
+	for _, d := range []struct {
+		name       string
+		own, usual time.Duration
+	}{{"connect", t.Connect, usual.Connect}, {"head", t.Head, usual.Head}, {"idle", t.Idle, usual.Idle}, {"total", t.Total, usual.Total}} {
+		if d.own == 0 {
+			text += ", " + d.name + " " + durationNode(d.usual).Value
+		}
+	}
+	if text == "" {
+		return ""
+	}
+	return lead + text[2:]
+}
+
+func durationNode(d time.Duration) *doc.Node {
+	if d == NoTimeout {
+		return &doc.Node{Kind: doc.Scalar, Value: none}
+	}
+	return doc.EncodeNode(d)
+}
+
+// timeoutNode is a map of the time-outs that t has.
+func timeoutNode(t Timeouts, comment string) *doc.Node {
+	f := newFields()
+	for _, d := range []struct {
+		name string
+		own  time.Duration
+	}{{"connect", t.Connect}, {"head", t.Head}, {"idle", t.Idle}, {"total", t.Total}} {
+		if d.own != 0 {
+			f.put(d.name, durationNode(d.own), comment)
+		}
+	}
+	return &f.Node
+}
+
+func retryNode(r *Retry) *doc.Node {
+	if r == nil {
+		return nil
+	}
+	f := newFields()
+	f.put("attempts", doc.EncodeNode(r.Attempts), "")
+	if r.Statuses != nil {
+		f.put("statuses", doc.EncodeNode(r.Statuses), "")
+	}
+	return &f.Node
+}
+
+func (expander) function(fn Function) *doc.Node {
+	f := named(fn.Name, fn.Group, fn.Origin)
+	f.Entries = append(f.Entries, doc.EncodeNode(fn.Config).Entries...)
+	return &f.Node
+}
+
+func (e expander) route(r Route) *doc.Node {
+	f := named(r.Name, r.Group, r.Origin)
+	if r.Broken != "" {
+		f.Entries[0].Value.Comment += "; broken, answers 500: " + r.Broken
+	}
+	via := func(key string) string {
+		if from, ok := r.Via[key]; ok {
+			return from.comment()
+		}
+		return ""
+	}
+	if len(r.Listeners) > 0 {
+		f.texts("listeners", r.Listeners, via("listeners"))
+	}
+	if len(r.Hosts) > 0 {
+		f.texts("hosts", r.Hosts, via("hosts"))
+	}
+	f.put("matches", list(r.Matches, e.match), "")
+	f.put("filters", list(r.Filters, e.filter), "")
+	f.put("backends", list(r.Backends, e.backend), "")
+	f.expr("sticky", r.Sticky)
+	f.put("timeout", timeoutNode(r.Timeouts, via("timeout")), openTimeouts(r.Timeouts, "the service's where not said here, else "+builtIn+": "))
+	f.put("retry", retryNode(r.Retry), via("retry"))
+	if r.EncodedSlash {
+		f.put("encoded_slash", doc.EncodeNode(true), "")
+	}
+	return &f.Node
+}
+
+func (e expander) match(m Match) *doc.Node {
+	f := newFields()
+	f.text("method", m.Method, "")
+	path := newFields()
+	switch {
+	case m.Path.Pattern != "":
+		f.text("path", m.Path.Pattern, "")
+	case m.Path != PathMatch{}:
+		path.text("exact", m.Path.Exact, "")
+		path.text("prefix", m.Path.Prefix, "")
+		f.put("path", &path.Node, "")
+	}
+	f.put("headers", list(m.Headers, fieldNode), "")
+	f.put("query", list(m.Query, fieldNode), "")
+	f.put("cookies", list(m.Cookies, fieldNode), "")
+	f.expr("when", m.When)
+	return &f.Node
+}
+
+func fieldNode(m FieldMatch) *doc.Node {
+	f := newFields()
+	f.text("name", m.Name, "")
+	f.put("value", doc.EncodeNode(m.Value), "")
+	if m.Regex {
+		f.put("regex", doc.EncodeNode(true), "")
+	}
+	return &f.Node
+}
+
+func (expander) filter(filter Filter) *doc.Node {
+	f := newFields()
+	config := doc.EncodeNode(filter.Config)
+	if config == nil {
+		config = &doc.Node{Kind: doc.Map}
+	}
+	f.put(filter.Name, config, filter.Origin.comment())
+	return &f.Node
+}
+
+func (e expander) backend(b Backend) *doc.Node {
+	f := newFields()
+	if b.When == nil {
+		f.put("weight", doc.EncodeNode(b.Weight), b.Origin.comment())
+	}
+	f.expr("when", b.When)
+	if b.Ref.String() != "" {
+		f.text("use", b.Ref.String(), "")
+	}
+	f.number("status", b.Status)
+	f.text("reason", b.Reason, "")
+	f.put("filters", list(b.Filters, e.filter), "")
+	return &f.Node
+}
+
+func (expander) stream(s Stream) *doc.Node {
+	f := named(s.Name, s.Group, s.Origin)
+	f.texts("listeners", s.Listeners, "")
+	f.texts("hosts", s.Hosts, "")
+	f.put("to", list(s.Backends, func(b Backend) *doc.Node {
+		own := newFields()
+		own.put("weight", doc.EncodeNode(b.Weight), "")
+		own.text("use", b.Ref.String(), "")
+		return &own.Node
+	}), "")
+	return &f.Node
+}
+
+func (expander) test(t Test) *doc.Node {
+	f, request := newFields(), newFields()
+	request.text("line", t.Request.Method+" "+t.Request.Host+t.Request.Path, t.Origin.comment())
+	request.text("listener", t.Request.Listener, "")
+	request.put("headers", list(t.Request.Headers, fieldNode), "")
+	request.text("body", t.Request.Body, "")
+	f.put("request", &request.Node, "")
+	f.text("group", t.Group, "")
+	f.text("route", t.Route, "")
+	f.text("backend", t.Backend, "")
+	f.number("status", t.Status)
+	return &f.Node
+}
