@@ -93,7 +93,7 @@ The first minute:
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
 		runCommand(version, s), checkCommand(s), explainCommand(s), expandCommand(s),
-		fmtCommand(s), initCommand(s), schemaCommand(s), versionCommand(version, s), guardCommand(),
+		fmtCommand(s), initCommand(s), schemaCommand(s), versionCommand(version, s), guardCommand(s),
 	)
 	return root
 }

@@ -49,7 +49,7 @@ func runCommand(version string, s Streams) *cobra.Command {
 		},
 	}
 	flags := c.Flags()
-	flags.StringArrayVar(&in.Listen, "listen", nil, "address instead of the config's, or NAME=ADDRESS for one of several")
+	flags.StringArrayVar(&in.Listen, "listen", nil, "address instead of the config's first one, or NAME=ADDRESS for another")
 	flags.StringVar(&in.Admin, "admin", "", "address of the admin API instead of the config's, or off")
 	flags.StringVar(&level, "log", "info", "least level that is logged: debug, info, warn, error")
 	flags.StringVar(&format, "log-format", "text", "text or json")

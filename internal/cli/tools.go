@@ -13,7 +13,7 @@ import (
 	"github.com/weir-gateway/weir/internal/app"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
-	functionlocal "github.com/weir-gateway/weir/internal/function/all"
+	"github.com/weir-gateway/weir/internal/function/local"
 )
 
 func expandCommand(s Streams) *cobra.Command {
@@ -60,15 +60,12 @@ func versionCommand(version string, s Streams) *cobra.Command {
 	}
 }
 
-// guardCommand is how a local function's process is started: see package
-// function/local. It is no command for people.
-func guardCommand() *cobra.Command {
+// guardCommand ends the processes of functions after the gateway was killed: see
+// package function/local. It is no command for people.
+func guardCommand(s Streams) *cobra.Command {
 	return &cobra.Command{
-		Use: functionlocal.GuardCommand, Hidden: true, DisableFlagParsing: true,
-		RunE: func(_ *cobra.Command, given []string) error {
-			os.Exit(functionlocal.Guard(given))
-			return nil
-		},
+		Use: local.GuardArgument, Hidden: true, DisableFlagParsing: true,
+		RunE: func(_ *cobra.Command, given []string) error { return local.GuardMain(given, s.In, s.Out) },
 	}
 }
 

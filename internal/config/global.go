@@ -115,7 +115,7 @@ func (l *loader) lowerGlobals() {
 
 // once reports a key that may stand in one file only.
 func (l *loader) once(e doc.Entry, seen map[string]doc.Pos) {
-	if !strings.Contains(" listen admin limits trust defaults ", " "+e.Key+" ") {
+	if !strings.Contains(" listen admin limits trust defaults problems ", " "+e.Key+" ") {
 		return
 	}
 	if first, twice := seen[e.Key]; twice {
@@ -126,7 +126,19 @@ func (l *loader) once(e doc.Entry, seen map[string]doc.Pos) {
 	seen[e.Key] = e.KeyPos
 }
 
+// problems reads how much clients are told.
+func (l *loader) problems(f *file) {
+	switch v := Verbosity(f.Problems); v {
+	case "":
+	case BriefProblems, VerboseProblems:
+		l.cfg.Problems = v
+	default:
+		l.ps.Add(doc.Problem{Pos: f.node.Get("problems").Pos, What: fmt.Sprintf("problems is %q", f.Problems), Why: "it says how much clients are told", Fix: "write brief, or verbose for development"})
+	}
+}
+
 func (l *loader) global(f *file) {
+	l.problems(f)
 	if f.Listen != nil {
 		var own doc.Problems
 		l.listen(f.Listen, &own)

@@ -221,14 +221,18 @@ func (b *build) service(r *config.Route, s *config.Service) (resolved, error) {
 		return resolved{roundTripper: unstarted{}, endpoints: func() []string { return staticEndpoints(s) }}, nil
 	}
 	key := "service " + s.Group + "/" + s.Name + " " + sourceKey(s) + " " + identity.key
+	connections, err := b.transport(identity)
+	if err != nil {
+		return resolved{}, err
+	}
 	running, err := take(b.compiler.kept, b.used, key, func() (*runningService, func(context.Context), error) {
-		return b.startService(s, provider, b.transport(identity))
+		return b.startService(s, provider, connections)
 	})
 	if err != nil {
 		return resolved{}, err
 	}
 	view := running.service.View(service.ViewOptions{
-		Retry:    cmp.Or(r.Retry, s.Retry),
+		Retry:    *cmp.Or(r.Retry, s.Retry, config.DefaultRetry()),
 		Timeouts: r.Timeouts.Or(s.Timeouts).Or(config.DefaultTimeouts()),
 	})
 	return resolved{roundTripper: view, endpoints: running.addresses}, nil
@@ -301,10 +305,12 @@ type transportIdentity struct {
 
 // transport gives the pool of that identity. It is kept like everything else
 // and closes its idle connections when nobody uses it.
-func (b *build) transport(id transportIdentity) http.RoundTripper {
-	t, _ := take(b.compiler.kept, b.used, "transport "+id.key, func() (*transport.Transport, func(context.Context), error) {
-		t := transport.New(id.options)
+func (b *build) transport(id transportIdentity) (*transport.Transport, error) {
+	return take(b.compiler.kept, b.used, "transport "+id.key, func() (*transport.Transport, func(context.Context), error) {
+		t, err := transport.New(id.options)
+		if err != nil {
+			return nil, nil, err
+		}
 		return t, func(context.Context) { t.CloseIdle() }, nil
 	})
-	return t
 }

@@ -1,6 +1,7 @@
 package compile
 
 import (
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -123,32 +124,21 @@ func (b *build) transportOptions(s *config.Service) (transportIdentity, error) {
 	return transportIdentity{key, options}, nil
 }
 
-// protocolOf reads the protocol from the service or its source's scheme.
+// protocolOf reads the protocol from the service, or from its source's scheme.
 func protocolOf(s *config.Service) (protocol string, secure bool) {
 	switch s.Source.Scheme {
 	case "https":
-		protocol, secure = "http", true
+		protocol, secure = transport.HTTP, true
 	case "h2c":
-		protocol = "h2c"
+		protocol = transport.H2C
 	case "grpc":
-		protocol = "h2c"
+		protocol = transport.GRPC
 	case "grpcs":
-		protocol, secure = "h2", true
+		protocol, secure = transport.GRPC, true
 	default:
-		protocol = "http"
+		protocol = transport.HTTP
 	}
-	if s.Protocol != "" {
-		protocol = s.Protocol
-	}
-	if protocol == "grpc" {
-		protocol = "h2c"
-	}
-	if secure || s.TLS != nil {
-		if protocol == "h2c" {
-			protocol = "h2"
-		}
-	}
-	return protocol, secure
+	return cmp.Or(s.Protocol, protocol), secure
 }
 
 func (b *build) clientTLS(c *config.ClientTLS) (*tls.Config, error) {

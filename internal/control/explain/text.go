@@ -6,6 +6,7 @@ import (
 	"io"
 	"strings"
 
+	"github.com/weir-gateway/weir/internal/traffic/route"
 	"github.com/weir-gateway/weir/internal/traffic/snapshot"
 )
 
@@ -57,11 +58,11 @@ func writeRoute(row func(label, format string, args ...any), e snapshot.Explanat
 		row(once("params", i), "%s = %q", p.Name, p.Value)
 	}
 	n := 0
-	for _, c := range e.Trace.Candidates {
-		if c.Won() {
+	for _, c := range append(e.Trace.Candidates, e.Trace.Near...) {
+		if c.Verdict == route.Won {
 			continue
 		}
-		row(once("near miss", n), "%s  (%s): %s", cmp.Or(c.Name, c.Pattern), c.Origin, c.Reason)
+		row(once("not", n), "%s  (%s): %s", cmp.Or(c.Pattern, c.Name), c.Origin, c.Reason)
 		n++
 	}
 }

@@ -18,7 +18,7 @@ import (
 type Input struct {
 	// Path is a file, a directory, or a URL to be a plain proxy for.
 	Path string
-	// Listen replaces the address of the only socket ("ADDRESS"), or of the
+	// Listen replaces the address of the first socket ("ADDRESS"), or of the
 	// named ones ("NAME=ADDRESS").
 	Listen []string
 	// Admin replaces the address of the admin API; "off" switches it off.
@@ -94,11 +94,10 @@ func (in Input) replace(c *config.Config) error {
 	for _, replacement := range in.Listen {
 		name, address, named := strings.Cut(replacement, "=")
 		if !named {
-			address = replacement
-			if len(c.Sockets) != 1 {
-				return fmt.Errorf("--listen %s: the configuration has %d sockets; write NAME=ADDRESS with one of %s", replacement, len(c.Sockets), strings.Join(names(c), ", "))
+			if len(c.Sockets) == 0 {
+				return fmt.Errorf("--listen %s: the configuration listens nowhere", replacement)
 			}
-			name = c.Sockets[0].Name
+			name, address = c.Sockets[0].Name, replacement
 		}
 		i := slices.IndexFunc(c.Sockets, func(s config.Socket) bool { return s.Name == name })
 		if i < 0 {

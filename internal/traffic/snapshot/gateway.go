@@ -14,6 +14,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/base/httpx"
+	"github.com/weir-gateway/weir/internal/traffic/route"
 )
 
 // Options are what a Gateway is made of beside its snapshots.
@@ -116,7 +117,7 @@ func (g *Gateway) finish(ew *exchange.Writer, x *exchange.Exchange) {
 func (g *Gateway) full(inFlight int64) *fault.Fault {
 	switch {
 	case g.options.InFlight > 0 && inFlight > int64(g.options.InFlight):
-		return fault.Overloaded.New("Try again in a moment.", fault.RetryAfter(time.Second), fault.Internal("limits.in-flight is %d", g.options.InFlight))
+		return fault.Overloaded.New("Try again in a moment.", fault.RetryAfter(time.Second), fault.Internal("limits.requests is %d", g.options.InFlight))
 	case g.options.Exhausted != nil && g.options.Exhausted():
 		return fault.MemoryPressure.New("Try again in a moment.", fault.RetryAfter(time.Second))
 	}
@@ -206,11 +207,10 @@ func (l *Listener) miss(r *http.Request, x *exchange.Exchange, verbose bool) *fa
 		allow := strings.Join(methods, ", ")
 		return fault.MethodNotAllowed.New("Allowed here: "+allow+".", fault.Header("Allow", allow))
 	}
-	closest := l.Table.Explain(&q).Closest()
-	if verbose && closest != "" {
-		return fault.RouteNotFound.New("No route matches " + r.Method + " " + x.Path + ". " + closest)
+	if !verbose { // looking for near misses costs more than a stranger's typing error is worth
+		return fault.RouteNotFound.New("")
 	}
-	return fault.RouteNotFound.New("", fault.Internal("%s", closest))
+	return fault.RouteNotFound.New(strings.TrimSpace("No route matches " + r.Method + " " + x.Path + ". " + l.Table.Explain(&q).Closest()))
 }
 
 // admits applies what a route must opt in to.
