@@ -65,10 +65,8 @@ func (r *reader) atEntry(in parent) bool {
 	case '"', '\'':
 		end := quoteEnd(rest)
 		return end > 0 && strings.HasPrefix(strings.TrimLeft(rest[end:], " \t"), ":")
-	case '?':
-		return len(rest) == 1 || isBlank(rest[1])
 	}
-	if keyEnd(rest) >= 0 {
+	if keyEnd(rest) >= 0 || rest == "?" || strings.HasPrefix(rest, "? ") {
 		return true
 	}
 	return gluedKey(rest) != "" && (in.col < 0 || r.siblingFollows())
@@ -93,8 +91,7 @@ func (r *reader) list(col, out int, under bool) *Node {
 			if under {
 				break
 			}
-			r.report(Problem{Pos: r.pos(), What: shorten(r.word()) + " stands among the elements of a list", Why: "a node is either a list or a map", Fix: "begin it with `- `, or indent it under the element that it belongs to"})
-			r.broken = true
+			r.reportShape(Problem{Pos: r.pos(), What: shorten(r.word()) + " stands among the elements of a list", Why: "a node is either a list or a map", Fix: "begin it with `- `, or indent it under the element that it belongs to"})
 			r.mapping(col, out)
 			continue
 		}
@@ -134,8 +131,7 @@ func (r *reader) mapping(col, out int) *Node {
 	seen := make(map[string]Pos)
 	for r.col == col {
 		if r.atDash() {
-			r.report(Problem{Pos: r.pos(), What: "an element of a list stands among the keys of a map", Why: "a node is either a list or a map", Fix: "indent the `- ` under the key that it belongs to"})
-			r.broken = true
+			r.reportShape(Problem{Pos: r.pos(), What: "an element of a list stands among the keys of a map", Why: "a node is either a list or a map", Fix: "indent the `- ` under the key that it belongs to"})
 			r.list(col, out, true)
 			continue
 		}
@@ -175,8 +171,7 @@ func (r *reader) refuseDeeper(col int, inline bool) {
 			p.Why = "the line above it has its value already"
 			p.Fix = fmt.Sprintf("begin it in column %d, or write a text of several lines behind `|` or `>-`", col+1)
 		}
-		r.report(p)
-		r.broken = true
+		r.reportShape(p)
 		r.block(parent{col: col, out: col})
 	}
 }
@@ -218,6 +213,9 @@ func (r *reader) entry(in parent) (Entry, bool) {
 
 // null reports that nothing stands where a value belongs.
 func (r *reader) null(pos Pos, what, fix string) *Node {
+	if r.tabbed { // what belongs there may be indented by a tab
+		return &Node{Pos: pos}
+	}
 	r.report(Problem{Pos: pos, What: what, Why: "a null says nothing to Weir", Fix: fix})
 	return &Node{Pos: pos}
 }

@@ -2,6 +2,7 @@ package doc
 
 import (
 	"encoding"
+	"errors"
 	"fmt"
 	"reflect"
 	"strconv"
@@ -86,35 +87,47 @@ func (d decoder) byItself(n *Node, v reflect.Value, f field) bool {
 	return false
 }
 
-// expect reports whether n has the kind that is wanted and says so if not.
+// expect tells whether n has the kind that is wanted, and reports it if not.
 func (d decoder) expect(n *Node, kind Kind, wanted string, f field) bool {
 	if n.Kind == kind {
 		return true
 	}
 	what := n.Kind.String()
 	if n.Kind == Scalar {
-		what = fmt.Sprintf("the value %s", shorten(n.Value))
+		what = "the value " + shorten(n.Value)
 	}
-	p := Problem{Pos: n.Pos, What: fmt.Sprintf("%s stands where %s is expected", what, wanted)}
-	if f.name != "" {
-		p.What = fmt.Sprintf("%s is %s here", f.name, what)
+	p := Problem{Pos: n.Pos, What: what + " stands where " + wanted + " is expected", Fix: f.fix()}
+	switch {
+	case f.name != "" && f.element:
+		p.What = what + " stands among the elements of " + f.name
+		p.Why = "each must be " + wanted
+	case f.name != "":
+		p.What = f.name + " is " + what
 		p.Why = "it must be " + wanted
 	}
-	p.Fix = exampleFix(f)
+	if kind == List && n.Kind == Scalar && p.Fix == "" {
+		p.Fix = "put it in brackets: [" + shownValue(n) + "]"
+	}
 	d.ps.Add(p)
 	return false
 }
 
-func (d decoder) bad(n *Node, what, why string, f field) {
-	d.ps.Add(Problem{Pos: n.Pos, What: shorten(n.Value) + " " + what, Why: why, Fix: exampleFix(f)})
+func shownValue(n *Node) string {
+	if len(n.Value) > longestEcho {
+		return "..."
+	}
+	if n.Quoted || needsQuotes(n.Value) || strings.ContainsAny(n.Value, ",[]{}") {
+		return quote(n.Value)
+	}
+	return n.Value
 }
 
-func exampleFix(f field) string {
-	if f.example == "" {
-		return ""
-	}
-	return "for example `" + f.name + ": " + f.example + "`"
+func (d decoder) bad(n *Node, what, why string, f field) {
+	d.ps.Add(Problem{Pos: n.Pos, What: shorten(n.Value) + " " + what, Why: oneLine(why), Fix: f.fix()})
 }
+
+// oneLine keeps an error of another package from breaking the line.
+func oneLine(s string) string { return strings.Join(strings.Fields(cleanText(s)), " ") }
 
 func (d decoder) structure(n *Node, v reflect.Value, f field) {
 	info := inspect(v.Type())
@@ -134,7 +147,7 @@ func (d decoder) structure(n *Node, v reflect.Value, f field) {
 	}
 	for _, known := range info.fields {
 		if known.required && n.Get(known.name) == nil {
-			d.ps.Add(Problem{Pos: n.Pos, What: fmt.Sprintf("%q is missing", known.name), Why: known.help, Fix: exampleFix(known)})
+			d.ps.Add(Problem{Pos: n.Pos, What: fmt.Sprintf("%q is missing", known.name), Why: known.help, Fix: known.fix()})
 		}
 	}
 }
@@ -165,10 +178,14 @@ func (d decoder) slice(n *Node, v reflect.Value, f field) {
 	} else if !d.expect(n, List, "a list", f) {
 		return
 	}
-	made := reflect.MakeSlice(v.Type(), len(items), len(items))
-	element := field{name: f.name, example: f.example}
-	for i, item := range items {
-		d.value(item, made.Index(i), element)
+	made := reflect.MakeSlice(v.Type(), 0, len(items))
+	for _, item := range items {
+		if item.Kind == 0 { // was reported by Parse
+			continue
+		}
+		element := reflect.New(v.Type().Elem()).Elem()
+		d.value(item, element, field{name: f.name, element: true})
+		made = reflect.Append(made, element)
 	}
 	v.Set(made)
 }
@@ -182,6 +199,9 @@ func (d decoder) mapping(n *Node, v reflect.Value, f field) {
 	}
 	made := reflect.MakeMapWithSize(v.Type(), len(n.Entries))
 	for _, e := range n.Entries {
+		if e.Value.Kind == 0 {
+			continue
+		}
 		value := reflect.New(v.Type().Elem()).Elem()
 		d.value(e.Value, value, field{name: e.Key})
 		made.SetMapIndex(reflect.ValueOf(e.Key).Convert(v.Type().Key()), value)
@@ -194,8 +214,7 @@ func (d decoder) scalar(n *Node, v reflect.Value, f field) {
 	if !d.expect(n, Scalar, wanted, f) {
 		return
 	}
-	err := setScalar(v, n)
-	if err != nil {
+	if err := setScalar(v, n); err != nil {
 		d.bad(n, "is not "+wanted, err.Error(), f)
 	}
 }
@@ -214,48 +233,49 @@ func wantedScalar(t reflect.Type) string {
 		return "true or false"
 	case reflect.Float32, reflect.Float64:
 		return "a number"
-	default:
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
+		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 		return "a whole number"
+	default:
+		panic(fmt.Sprintf("doc: fields of type %s are not supported", t))
 	}
 }
 
+// setScalar sets v to what n says, or leaves it alone and tells why not.
 func setScalar(v reflect.Value, n *Node) error {
 	switch v.Type() {
 	case reflect.TypeFor[time.Duration]():
-		duration, err := parseDuration(n.Value)
-		v.SetInt(int64(duration))
-		return err
+		return set(parseDuration(n.Value))(func(d time.Duration) { v.SetInt(int64(d)) })
 	case reflect.TypeFor[Size]():
-		size, err := ParseSize(n.Value)
-		v.SetInt(int64(size))
-		return err
+		return set(ParseSize(n.Value))(func(s Size) { v.SetInt(int64(s)) })
+	}
+	if v.Kind() == reflect.String {
+		v.SetString(n.Value)
+		return nil
+	}
+	if n.Quoted {
+		return errors.New("quotes make a text of it; write it without them")
 	}
 	switch v.Kind() {
-	case reflect.String:
-		v.SetString(n.Value)
 	case reflect.Bool:
-		if n.Value != "true" && n.Value != "false" {
-			return fmt.Errorf("only true and false are")
-		}
-		v.SetBool(n.Value == "true")
+		return set(parseBool(n.Value))(v.SetBool)
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		i, err := parseInt(n.Value, v.Type().Bits())
-		v.SetInt(i)
-		return err
+		return set(parseInt(n.Value, v.Type().Bits()))(v.SetInt)
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
-		u, err := parseUint(n.Value, v.Type().Bits())
-		v.SetUint(u)
-		return err
-	case reflect.Float32, reflect.Float64:
-		x, err := strconv.ParseFloat(n.Value, v.Type().Bits())
-		if err != nil {
-			return fmt.Errorf("it cannot be read as one")
-		}
-		v.SetFloat(x)
+		return set(parseUint(n.Value, v.Type().Bits()))(v.SetUint)
 	default:
-		panic(fmt.Sprintf("doc: fields of type %s are not supported", v.Type()))
+		return set(parseFloat(n.Value, v.Type().Bits()))(v.SetFloat)
 	}
-	return nil
+}
+
+// set hands a value that was read without an error to a setter.
+func set[T any](value T, err error) func(func(T)) error {
+	return func(setter func(T)) error {
+		if err == nil {
+			setter(value)
+		}
+		return err
+	}
 }
 
 // shorten quotes a text of the user so that a message stays one line.

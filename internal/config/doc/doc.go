@@ -2,11 +2,24 @@
 // each mistake is told as `file:line:col: what, why, what to do`, all of them
 // in one run.
 //
-// Parse turns a file into a tree of Nodes (YAML 1.2 scalars, limits on size and
-// depth before the parse, no anchors' bombs, no tags, no nulls). Decode fills a
-// Go struct from a Node by its `doc` tags: unknown keys are problems with a
-// suggestion. Types with a short and a long form implement Decoder. The same
-// tags and field docs make the JSON Schema.
+// Parse turns a file into a tree of Nodes. It reads the part of YAML 1.2 in
+// which what a line means can be seen on the line: maps, lists, texts in quotes
+// or behind `|` and `>`, brackets, comments. Anchors, aliases, merge keys, tags,
+// nulls, complex keys, directives and further documents are problems, and so is
+// a text that goes on over several lines without a `|` or `>`, which nearly
+// always is a line that was indented wrongly. Scalars keep their text (`010`,
+// `no` and `1:30` are just that) and get a meaning by the field that they are for.
+//
+// The reader is our own, because a reader for machines stops at the first
+// mistake and knows nothing of what was meant: this one goes on behind each, has
+// words for the known traps (see trap.go), and takes time and memory in
+// proportion to its input, whatever that is. The tests hold it against a
+// descendant of libyaml.
+//
+// Decode fills a Go struct from a Node by its `doc` tags; unknown keys are
+// problems with a suggestion. Types with a short and a long form implement
+// Decoder. The same tags make the JSON Schema (SchemaOf) and print a value
+// (Encode). Format is what `weir fmt` does.
 package doc
 
 import (
@@ -41,7 +54,8 @@ const (
 
 func (k Kind) String() string { return [...]string{"nothing", "a value", "a list", "a map"}[k] }
 
-// Node is one piece of a document. Nodes are immutable after Parse.
+// Node is one piece of a document. Nodes are immutable after Parse. One of no
+// Kind stands where something could not be read and was reported.
 type Node struct {
 	Kind Kind
 	Pos  Pos // of the first character

@@ -26,6 +26,9 @@ func Encode(v any) []byte {
 	if n == nil {
 		return nil
 	}
+	if n.Kind == Scalar && gluedKey(n.Value) != "" { // a document that looks like a key
+		n = &Node{Kind: Scalar, Value: n.Value, Quoted: true, Comment: n.Comment}
+	}
 	var p printer
 	p.node(n, 0, alone)
 	return []byte(p.String())

@@ -17,6 +17,15 @@ type field struct {
 	omitZero  bool
 	help      string
 	example   string
+	element   bool // stands for the elements of the field
+}
+
+// fix shows how the field is written, if its tags say so.
+func (f field) fix() string {
+	if f.example == "" {
+		return ""
+	}
+	return "for example `" + f.name + ": " + f.example + "`"
 }
 
 // structInfo is what Decode, SchemaOf and Encode know of a struct type.
@@ -74,6 +83,9 @@ func inspect(t reflect.Type) structInfo {
 func tagField(t reflect.Type, f reflect.StructField, name string, options []string) field {
 	if name == "" {
 		panic(fmt.Sprintf("doc: %s.%s has a doc tag without a name", t, f.Name))
+	}
+	if f.Type.Kind() == reflect.Interface {
+		panic(fmt.Sprintf("doc: %s.%s is an interface, which Decode cannot fill; give it a type that implements Decoder", t, f.Name))
 	}
 	made := field{name: name, index: f.Index, typ: f.Type, help: f.Tag.Get("help"), example: f.Tag.Get("example")}
 	for _, option := range options {

@@ -27,8 +27,9 @@ func Parse(file string, src []byte, ps *Problems) *Node {
 type reader struct {
 	file    string
 	ps      *Problems
-	told    int // problems that were reported
-	broken  bool
+	told    int  // problems that were reported
+	broken  bool // the tree's shape is in doubt
+	tabbed  bool // a tab indents some line: columns are guesses
 	lines   []line
 	i       int
 	off     int
@@ -52,7 +53,7 @@ func (r *reader) document(src []byte) *Node {
 	r.advance()
 	r.prologue()
 	root := &Node{Kind: Map, Pos: start}
-	if !r.ended() {
+	if r.col >= 0 {
 		root = r.block(parent{col: -1, out: -2})
 	}
 	r.epilogue()
@@ -92,8 +93,7 @@ func (r *reader) epilogue() {
 			r.report(Problem{Pos: r.pos(), What: "`...` ends the document here", Why: "what follows would not be read", Fix: "remove the line"})
 			return
 		}
-		r.report(Problem{Pos: r.pos(), What: shorten(r.word()) + " does not belong to what stands above", Why: "it is indented less than the first line of the file, or follows a complete value", Fix: "indent it like its neighbours"})
-		r.broken = true
+		r.reportShape(Problem{Pos: r.pos(), What: shorten(r.word()) + " does not belong to what stands above", Why: "it is indented less than the first line of the file, or follows a complete value", Fix: "indent it like its neighbours"})
 		r.block(parent{col: -1, out: -2})
 	}
 }
@@ -152,7 +152,7 @@ func (r *reader) advance() {
 	r.off, r.col = l.start, l.col
 	if l.tab {
 		r.report(Problem{Pos: r.posAt(r.i, strings.IndexByte(l.text, '\t')), What: "a tab indents this line", Why: "YAML counts blanks only", Fix: "write two blanks for each level"})
-		r.broken = true
+		r.broken, r.tabbed = true, true
 	}
 	if r.marker("---") || r.marker("...") {
 		r.col = -1 // ends every block; epilogue looks at it
@@ -179,6 +179,14 @@ func (r *reader) report(p Problem) {
 		r.ps.Add(p)
 	case r.told == MaxProblems:
 		r.ps.Add(Problem{Pos: p.Pos, What: "there are more problems, which are not told", Fix: "mend these first"})
+	}
+}
+
+// reportShape reports a problem of indentation, unless tabs made it.
+func (r *reader) reportShape(p Problem) {
+	r.broken = true
+	if !r.tabbed {
+		r.report(p)
 	}
 }
 

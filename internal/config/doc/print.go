@@ -30,14 +30,14 @@ func (p *printer) node(n *Node, indent int, lead string) {
 
 // comment ends the line, with the node's comment if it has one.
 func (p *printer) comment(n *Node) {
-	if text := strings.Join(strings.Fields(cleanComment(n.Comment)), " "); text != "" {
+	if text := oneLine(n.Comment); text != "" {
 		p.WriteString(" # " + text)
 	}
 	p.WriteByte('\n')
 }
 
-// cleanComment leaves out what Parse would refuse in a comment.
-func cleanComment(s string) string {
+// cleanText replaces what Parse would refuse in a text.
+func cleanText(s string) string {
 	return strings.Map(func(c rune) rune {
 		if unprintable(c) {
 			return ' '
@@ -161,7 +161,7 @@ func needsQuotes(s string) bool {
 	if s == "" || s != strings.TrimSpace(s) || !printable(s) || strings.Contains(s, "\t") {
 		return true
 	}
-	if text, _ := cutComment(s); text != s || keyEnd(s) >= 0 || isNull(s) || isMarker(s) {
+	if text, _ := cutComment(s); text != s || keyEnd(s) >= 0 || isNull(s) || openQuote(s) && s[0] == '=' {
 		return true
 	}
 	_, bad := badPlain(Pos{}, s, s)

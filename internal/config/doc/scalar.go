@@ -1,6 +1,7 @@
 package doc
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
@@ -107,10 +108,10 @@ func parseInt(text string, bits int) (int64, error) {
 		return 0, err
 	}
 	i, err := strconv.ParseInt(text, 10, bits)
-	if errors.Is(err, strconv.ErrRange) {
-		return 0, fmt.Errorf("it is out of range: from %d to %d", int64(-1)<<(bits-1), int64(1)<<(bits-1)-1)
+	if err != nil { // plainDecimal leaves nothing but the range
+		return 0, fmt.Errorf("it must lie between %d and %d", int64(math.MinInt64)>>(64-bits), int64(math.MaxInt64)>>(64-bits))
 	}
-	return i, err //nolint:wrapcheck // plainDecimal leaves no other error
+	return i, nil
 }
 
 // parseUint is parseInt for numbers that are not negative.
@@ -118,21 +119,49 @@ func parseUint(text string, bits int) (uint64, error) {
 	if err := plainDecimal(text); err != nil {
 		return 0, err
 	}
-	limit := uint64(math.MaxUint64) >> (64 - bits)
 	u, err := strconv.ParseUint(text, 10, bits)
 	if err != nil {
-		return 0, fmt.Errorf("it is out of range: from 0 to %d", limit)
+		return 0, fmt.Errorf("it must lie between 0 and %d", uint64(math.MaxUint64)>>(64-bits))
 	}
 	return u, nil
 }
 
+// parseFloat reads a decimal number: no hexadecimal ones, infinities or NaN.
+func parseFloat(text string, bits int) (float64, error) {
+	if strings.Trim(text, "0123456789.eE+-") != "" {
+		return 0, errors.New("a number is written as 8, 0.5 or 1e3")
+	}
+	x, err := strconv.ParseFloat(text, bits)
+	switch {
+	case errors.Is(err, strconv.ErrRange):
+		return 0, errors.New("it is too large")
+	case err != nil:
+		return 0, errors.New("a number is written as 8, 0.5 or 1e3")
+	}
+	return x, nil
+}
+
+func parseBool(text string) (bool, error) {
+	switch text {
+	case "true", "false":
+		return text == "true", nil
+	case "yes", "on", "True", "TRUE", "y", "enabled":
+		return false, errors.New("write true")
+	case "no", "off", "False", "FALSE", "n", "disabled", "none":
+		return false, errors.New("write false")
+	}
+	return false, errors.New("write true or false")
+}
+
+// plainDecimal tells why text is no whole decimal number. Hexadecimal ones,
+// underscores and the like mean different things to different readers of YAML.
 func plainDecimal(text string) error {
 	digits := strings.TrimPrefix(text, "-")
 	if digits == "" || strings.Trim(digits, "0123456789") != "" {
-		return errors.New("only decimal digits make a whole number")
+		return errors.New("a whole number is written in decimal digits only")
 	}
-	if len(digits) > 1 && digits[0] == '0' {
-		return fmt.Errorf("a leading zero means octal to some; write %s", strings.TrimLeft(digits[:len(digits)-1], "0")+digits[len(digits)-1:])
+	if plain := strings.TrimLeft(digits, "0"); len(digits) > 1 && digits[0] == '0' {
+		return fmt.Errorf("a leading zero makes it octal to some readers; write %s", cmp.Or(plain, "0"))
 	}
 	return nil
 }

@@ -35,6 +35,8 @@ func badKey(pos Pos, key, line string) (Problem, bool) {
 		return Problem{Pos: pos, What: "the merge key `<<` is not supported", Why: "nothing is merged silently", Fix: "write the fields out, or share them with `defaults:` or a group"}, true
 	case isNull(key):
 		return Problem{Pos: pos, What: "this key is a null", Why: "keys are texts", Fix: fmt.Sprintf("put it in quotes: '%s'", key)}, true
+	case isMarker(key):
+		return documentMarker(pos), true
 	case key == "?" || strings.HasPrefix(key, "? "):
 		return complexKey(pos), true
 	case key[0] == ',' || key[0] == ']' || key[0] == '}':
@@ -47,6 +49,10 @@ func complexKey(pos Pos) Problem {
 	return Problem{Pos: pos, What: "a key that begins with `? ` is not supported", Why: "keys are texts on one line", Fix: "write `key: value`"}
 }
 
+func documentMarker(pos Pos) Problem {
+	return Problem{Pos: pos, What: "an unquoted text cannot begin with `--- ` or `... `", Why: "they divide documents", Fix: "put it in quotes"}
+}
+
 // badPlain tells what is wrong with an unquoted value; rest is the line from
 // there on with its comment.
 func badPlain(pos Pos, text, rest string) (Problem, bool) {
@@ -54,6 +60,8 @@ func badPlain(pos Pos, text, rest string) (Problem, bool) {
 		return p, true
 	}
 	switch {
+	case isMarker(text):
+		return documentMarker(pos), true
 	case text == "-" || strings.HasPrefix(text, "- "):
 		return Problem{Pos: pos, What: "a list begins behind its key", Why: "the dashes of a list stand on lines of their own", Fix: "write it on the next line, indented, or in brackets: [a, b]"}, true
 	case strings.HasPrefix(text, "="):
@@ -66,7 +74,7 @@ func badPlain(pos Pos, text, rest string) (Problem, bool) {
 			Pos: pos, What: shorten(text) + " holds a colon with a blank behind it", Why: "to YAML that is a key, and a second one cannot stand on this line",
 			Fix: "put quotes around the value, or write the key on the next line, indented",
 		}, true
-	case text[0] == ',' || text[0] == ']' || text[0] == '}' || text[0] == '#':
+	case text[0] == ',' || text[0] == ']' || text[0] == '}':
 		return Problem{Pos: pos, What: fmt.Sprintf("an unquoted value cannot begin with `%c`", text[0]), Fix: "put it in quotes"}, true
 	case text == "?" || strings.HasPrefix(text, "? "):
 		return Problem{Pos: pos, What: "an unquoted value cannot begin with `? `", Fix: "put it in quotes"}, true
@@ -108,6 +116,7 @@ var starts = map[byte]string{
 	'%':  "YAML keeps it for directives",
 	'|':  "it would announce a text on the lines below",
 	'>':  "it would announce a text on the lines below",
+	'#':  "it would begin a comment",
 	'[':  "it would begin a list",
 	'{':  "it would begin a map",
 	'"':  "it would begin a text in quotes",
@@ -119,7 +128,11 @@ func badStart(pos Pos, text, what string) (Problem, bool) {
 	if !bad {
 		return Problem{}, false
 	}
-	return Problem{Pos: pos, What: fmt.Sprintf("an unquoted %s cannot begin with `%c`", what, text[0]), Why: why, Fix: "put it in quotes: " + quoteShort(text)}, true
+	mark := fmt.Sprintf("`%c`", text[0])
+	if text[0] == '`' {
+		mark = "a backtick"
+	}
+	return Problem{Pos: pos, What: fmt.Sprintf("an unquoted %s cannot begin with %s", what, mark), Why: why, Fix: "put it in quotes: " + quoteShort(text)}, true
 }
 
 // openQuote tells whether a CEL text ends within one of its strings.

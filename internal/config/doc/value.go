@@ -114,8 +114,9 @@ func (r *reader) blockText(in parent) *Node {
 		return r.passOver(in)
 	}
 	first := r.i + 1
-	indent := r.textIndent(first, in.col, head)
-	body := r.textLines(first, indent, in.col)
+	parentCol := max(in.col, 0)
+	indent := r.textIndent(first, parentCol, head)
+	body := r.textLines(first, indent)
 	n.Value = head.join(body)
 	lines := len(body)
 	if head.chomp != '+' {
@@ -130,37 +131,50 @@ func (r *reader) blockText(in parent) *Node {
 	return n
 }
 
-// textIndent is the number of blanks before each line of a block text.
+// textIndent is the number of blanks before each line of a block text: as its
+// head says, or as the first line has that is not empty.
 func (r *reader) textIndent(first, parentCol int, head textHead) int {
 	if head.indent > 0 {
-		return max(parentCol, 0) + head.indent
+		return parentCol + head.indent
 	}
+	indent, widest := parentCol+1, first // widest: of the empty lines before the text
 	for i := first; i < len(r.lines); i++ {
-		if l := r.lines[i]; strings.TrimLeft(l.text, " ") != "" {
-			return max(l.spaces(), parentCol+1)
+		spaces := r.lines[i].spaces()
+		switch {
+		case spaces == len(r.lines[i].text):
+			if spaces > r.lines[widest].spaces() {
+				widest = i
+			}
+			indent = max(indent, spaces)
+		case spaces <= parentCol:
+			return indent
+		default:
+			if r.lines[widest].spaces() > spaces {
+				r.report(Problem{Pos: r.posAt(widest, spaces), What: "this empty line has more blanks than the first line of the text", Why: "YAML cannot tell how far the text is indented", Fix: "remove the blanks, or write the indentation in the head: `|2`"})
+			}
+			return spaces
 		}
 	}
-	return parentCol + 1
+	return indent
 }
 
 // textLines gives the lines of a block text without their indentation.
-func (r *reader) textLines(first, indent, parentCol int) []string {
+func (r *reader) textLines(first, indent int) []string {
 	var body []string
-	for i := first; i < len(r.lines); i++ {
-		l := r.lines[i]
-		switch {
-		case l.spaces() >= indent && (parentCol >= 0 || indent > 0 || !isMarker(l.text)):
+	for _, l := range r.lines[first:] {
+		switch spaces := l.spaces(); {
+		case spaces >= indent:
 			body = append(body, l.text[indent:])
-			continue
-		case strings.TrimLeft(l.text, " ") == "":
+		case spaces == len(l.text):
 			body = append(body, "")
-			continue
+		default:
+			return body
 		}
-		break
 	}
 	return body
 }
 
+// isMarker tells whether text would begin or end a document in the first column.
 func isMarker(text string) bool {
 	return (strings.HasPrefix(text, "---") || strings.HasPrefix(text, "...")) && (len(text) == 3 || isBlank(text[3]))
 }
