@@ -246,7 +246,7 @@ func FuzzHead(f *testing.F) {
 		b = b[:end+4]
 		var h http1.Head
 		reason := h.Parse(b, http1.Limits{HeadBytes: len(b), HeadFields: len(b), TargetBytes: len(b)})
-		want, err := http1test.Read(b)
+		want, _, err := http1test.Read(b)
 		if ok := !errors.Is(err, http1test.ErrMalformed); ok != (reason == http1.OK) {
 			t.Fatalf("%q: %q, but the plain reading says %v", b, reason, err)
 		}

@@ -46,15 +46,15 @@ var (
 )
 
 // Read reads requests until raw ends or the grammar is broken. It gives those
-// that are whole and valid, and io.EOF when nothing is left over,
-// io.ErrUnexpectedEOF when the last one is not whole, or ErrMalformed.
-func Read(raw []byte) ([]Request, error) {
+// that are whole and valid, and what follows them, with io.EOF when that is
+// nothing, io.ErrUnexpectedEOF when it is the beginning of a request, or ErrMalformed.
+func Read(raw []byte) (requests []Request, rest []byte, err error) {
 	r := &reader{text: latin1(raw)}
-	var requests []Request
 	for {
+		before := r.text
 		request, err := r.request()
 		if err != nil {
-			return requests, err
+			return requests, Bytes(before), err
 		}
 		requests = append(requests, request)
 	}

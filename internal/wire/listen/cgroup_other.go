@@ -1,0 +1,6 @@
+//go:build !linux
+
+package listen
+
+// cgroupLimit gives 0: there are no cgroups on this system.
+func cgroupLimit() int64 { return 0 }
