@@ -172,7 +172,7 @@ func (s *scanner) escape(i int) int {
 	case c == '%':
 		return s.double(i)
 	case c >= utf8.RuneSelf:
-		return s.rune(i)
+		return s.character(i)
 	}
 	return 3
 }
@@ -193,9 +193,9 @@ func (s *scanner) double(i int) int {
 	return 5
 }
 
-// rune judges the encoded bytes beyond ASCII that begin at i: together they must
+// character judges the encoded bytes beyond ASCII that begin at i: together they must
 // be one character of valid UTF-8, in its shortest form (RFC 3629 section 3).
-func (s *scanner) rune(i int) int {
+func (s *scanner) character(i int) int {
 	var buf [utf8.UTFMax]byte
 	n := 0
 	for at := i; n < len(buf) && at < len(s.path) && s.path[at] == '%'; at += 3 {

@@ -103,6 +103,34 @@ func TestNormalizePathRefusesWhatTwoServersReadAsTwoPaths(t *testing.T) {
 	}
 }
 
+// A front that guards /admin and lets everything else pass must be asked for it
+// by that name: whatever a lenient server would take for /admin is refused,
+// flagged, or repaired to /admin before anyone matches it.
+func TestNoOtherSpellingOfAdminComesThrough(t *testing.T) {
+	for _, raw := range []string{
+		"/admin", "//admin", "///admin", "/admin/", "/admin//", "/%61dmin", "/%61%64%6d%69%6e", "/%61%64%6D%69%6E", "/adm%69n/",
+		"/./admin", "/././admin", "/admin/.", "/admin/./", "/x/../admin", "/x/y/../../admin", "/../admin", "/x/..//admin", "/admin/x/..",
+		"/%2e/admin", "/%2E/admin", "/x/%2e%2e/admin", "/x/.%2e/admin", "/x/%2e./admin", "/%2e%2e/admin",
+		"/%2fadmin", "/%2Fadmin", "/x%2f..%2fadmin", "/x/..%2fadmin", "/x/..%2Fadmin", "/.%2fadmin", "/x%2f../admin",
+		`/\admin`, `/x\..\admin`, `/x/..\admin`, `\admin`, `/.\admin`, "/%5cadmin", "/x/..%5cadmin", "/x%5c..%5cadmin", "/.%5Cadmin",
+		"/admin%00", "/admin%00.html", "/%00/admin", "/admin\x00", "/admin%0a", "/admin%0d%0a", "/admin%09", "/admin\n", "/admin ", "/admin\t",
+		"/admin;", "/admin;x", "/admin;x=1/", "/;/admin", "/;x/admin", "/x/..;/admin", "/x/..;y=1/admin", "/.;/admin", "/admin%3b", "/admin%3Bx", "/x/..%3b/admin",
+		"/%2561dmin", "/%252561dmin", "/%252fadmin", "/%252e/admin", "/x/%252e%252e/admin", "/x/..%252fadmin", "/x/..%255cadmin", "/admin%2500", "/%25%36%31dmin",
+		"/%c0%afadmin", "/x/%c0%ae%c0%ae/admin", "/%e0%80%afadmin", "/%c1%a1dmin", "/x/..%c0%afadmin", "/%u0061dmin", "/%u002e/admin",
+		"/admin?", "/admin#", "/admin#x", "/x?/../admin", "/x#/../admin", "admin", "%2fadmin", "http://x/admin", "/%", "/admin%", "/%6",
+	} {
+		path, err := httpx.NormalizePath(raw)
+		if err == nil && !path.EncodedSlash && path.Text != "/admin" && path.Text != "/admin/" {
+			t.Errorf("%q comes through as %q", raw, path.Text)
+		}
+	}
+	for _, raw := range []string{"/", "/public", "/public/admin", "/administrator", "/admin.html", "/public/a%20b", "/caf%C3%A9", "/a:b@c,d=e", "/.well-known/x"} {
+		if path, err := httpx.NormalizePath(raw); err != nil || path.EncodedSlash || path.Text != raw {
+			t.Errorf("%q becomes %+v, %v", raw, path, err)
+		}
+	}
+}
+
 func TestNormalizePathOfANormalPathAllocatesNothing(t *testing.T) {
 	for _, raw := range []string{"/", "/orders/8a6c/items/42", "/caf%C3%A9/a%20b", "/files/a%2Fb;v=1"} {
 		if n := testing.AllocsPerRun(100, func() { _, _ = httpx.NormalizePath(raw) }); n != 0 {

@@ -99,10 +99,10 @@ type body struct {
 func (b *body) Read(p []byte) (int, error) {
 	n, err := b.content.Read(p)
 	b.left -= int64(n)
-	if err == io.EOF && b.left > 0 { //nolint:errorlint // readers return io.EOF itself
+	if err == io.EOF && b.left > 0 {
 		err = io.ErrUnexpectedEOF
 	}
-	return n, err //nolint:wrapcheck // io.Copy compares with io.EOF
+	return n, err
 }
 
 // WriteTo lets the kernel copy the file where w can make it.
@@ -112,7 +112,7 @@ func (b *body) WriteTo(w io.Writer) (int64, error) {
 	if err == nil && b.left > 0 {
 		err = io.ErrUnexpectedEOF
 	}
-	return n, err //nolint:wrapcheck // the writer's own error
+	return n, err
 }
 
-func (b *body) Close() error { return b.file.Close() } //nolint:wrapcheck // nothing to add
+func (b *body) Close() error { return b.file.Close() }

@@ -154,8 +154,7 @@ func (r *rule) conditionKey() string {
 
 func problemOf[T any](r *Rule[T], err error) doc.Problem {
 	p := doc.Problem{Pos: r.Origin.Pos, What: err.Error(), Why: fmt.Sprintf("route %q, from %s", r.Name, r.Origin)}
-	var mistake *config.PatternError
-	if errors.As(err, &mistake) {
+	if mistake, ok := errors.AsType[*config.PatternError](err); ok {
 		p.What, p.Fix = mistake.Text, mistake.Fix
 	}
 	return p
