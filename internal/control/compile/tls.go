@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/base/httpx"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/wire/transport"
 )
@@ -53,10 +54,10 @@ type namedCertificates struct {
 func choose(listeners []namedCertificates, hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
 	name := strings.ToLower(strings.TrimSuffix(hello.ServerName, "."))
 	var best *namedCertificates
+	most := 0
 	for i := range listeners {
-		l := &listeners[i]
-		if covers(l.hostname, name) && (best == nil || len(l.hostname) > len(best.hostname)) {
-			best = l
+		if fit := httpx.HostnameFit(listeners[i].hostname, name); fit > most {
+			best, most = &listeners[i], fit
 		}
 	}
 	if best == nil || len(best.certificates) == 0 {
@@ -68,15 +69,6 @@ func choose(listeners []namedCertificates, hello *tls.ClientHelloInfo) (*tls.Cer
 		}
 	}
 	return best.certificates[0], nil
-}
-
-// covers compares a listener's hostname with a server name; a client that sends
-// none gets the listeners without a hostname.
-func covers(hostname, name string) bool {
-	if suffix, ok := strings.CutPrefix(hostname, "*"); ok {
-		return len(name) > len(suffix) && strings.HasSuffix(name, suffix)
-	}
-	return hostname == "" || hostname == name
 }
 
 // keyPair reads a certificate with its key. When a config is only checked its

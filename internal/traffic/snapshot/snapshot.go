@@ -8,8 +8,8 @@ import (
 	"crypto/tls"
 	"net/http"
 	"net/netip"
-	"strings"
 
+	"github.com/weir-gateway/weir/internal/base/httpx"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/traffic/route"
 	"github.com/weir-gateway/weir/internal/traffic/variant"
@@ -79,19 +79,14 @@ type BackendNote struct {
 // listener isolation). It returns nil where no listener wants the host.
 func (s *Snapshot) listener(socket, host string) *Listener {
 	var best *Listener
+	most := 0
 	for _, l := range s.Listeners {
-		if l.Socket == socket && hostnameCovers(l.Hostname, host) && (best == nil || len(l.Hostname) > len(best.Hostname)) {
-			best = l
+		if l.Socket != socket {
+			continue
+		}
+		if fit := httpx.HostnameFit(l.Hostname, host); fit > most {
+			best, most = l, fit
 		}
 	}
 	return best
-}
-
-// hostnameCovers compares a listener's hostname with a normalised host. An
-// exact name is always longer than a wildcard that covers it.
-func hostnameCovers(hostname, host string) bool {
-	if suffix, ok := strings.CutPrefix(hostname, "*"); ok {
-		return len(host) > len(suffix) && strings.HasSuffix(host, suffix)
-	}
-	return hostname == "" || hostname == host
 }

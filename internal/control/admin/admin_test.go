@@ -1,0 +1,102 @@
+package admin_test
+
+import (
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+
+	"github.com/weir-gateway/weir/internal/base/secret"
+	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/control/admin"
+	"github.com/weir-gateway/weir/internal/control/reconcile"
+	"github.com/weir-gateway/weir/internal/traffic/snapshot"
+)
+
+func api(token string) (http.Handler, *slog.LevelVar, *snapshot.Gateway) {
+	g := snapshot.NewGateway(snapshot.Options{})
+	level := &slog.LevelVar{}
+	return admin.New(admin.Options{
+		Gateway: g, Reconciler: reconcile.New(reconcile.Options{}), Token: secret.NewValue(token),
+		Expand: func(*config.Config) []byte { return nil }, Level: level, Version: "test",
+	}), level, g
+}
+
+func call(h http.Handler, method, target, remote string, header ...string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(method, target, strings.NewReader("debug"))
+	r.RemoteAddr = remote
+	for i := 0; i+1 < len(header); i += 2 {
+		if header[i] == "Host" {
+			r.Host = header[i+1]
+			continue
+		}
+		r.Header.Set(header[i], header[i+1])
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+const here, elsewhere = "127.0.0.1:5000", "192.0.2.7:5000"
+
+func TestWhoMayAskWhat(t *testing.T) {
+	const bearer = "Bearer right"
+	for name, c := range map[string]struct {
+		token, method, path, remote string
+		header                      []string
+		want                        int
+	}{
+		"loopback reads":                        {"", "GET", "/v1/status", here, []string{"Host", "localhost:8081"}, 200},
+		"loopback by address":                   {"", "GET", "/v1/status", here, []string{"Host", "127.0.0.1:8081"}, 200},
+		"loopback by IPv6":                      {"", "GET", "/v1/status", "[::1]:5", []string{"Host", "[::1]:8081"}, 200},
+		"a Unix socket":                         {"", "GET", "/v1/status", "@", []string{"Host", "weir"}, 200},
+		"a rebound name":                        {"", "GET", "/v1/status", here, []string{"Host", "evil.dev:8081"}, 421},
+		"a name that only begins like ours":     {"", "GET", "/v1/status", here, []string{"Host", "localhost.evil.dev"}, 421},
+		"a page of another origin":              {"", "GET", "/v1/status", here, []string{"Host", "localhost", "Origin", "https://evil.dev"}, 403},
+		"a page of another port here":           {"", "GET", "/v1/status", here, []string{"Host", "localhost", "Origin", "http://localhost:3000"}, 403},
+		"a link on another site":                {"", "GET", "/v1/status", here, []string{"Host", "localhost", "Sec-Fetch-Site", "cross-site"}, 403},
+		"an address typed into a browser":       {"", "GET", "/v1/status", here, []string{"Host", "localhost", "Sec-Fetch-Site", "none"}, 200},
+		"another machine":                       {"right", "GET", "/v1/status", elsewhere, []string{"Host", "localhost"}, 401},
+		"another machine with the token":        {"right", "GET", "/v1/status", elsewhere, []string{"Authorization", bearer}, 200},
+		"another machine with a wrong token":    {"right", "GET", "/v1/status", elsewhere, []string{"Authorization", "Bearer wrong"}, 401},
+		"another machine, no token exists":      {"", "GET", "/v1/status", elsewhere, []string{"Authorization", "Bearer "}, 401},
+		"another machine's probe":               {"", "GET", "/healthz", elsewhere, nil, 200},
+		"a probe that wants to change":          {"", "PUT", "/healthz", elsewhere, nil, 401},
+		"a change without a token":              {"right", "PUT", "/v1/log-level", here, []string{"Host", "localhost"}, 401},
+		"a change where no token exists":        {"", "PUT", "/v1/log-level", here, []string{"Host", "localhost"}, 403},
+		"a change with an empty bearer":         {"", "PUT", "/v1/log-level", here, []string{"Host", "localhost", "Authorization", "Bearer "}, 403},
+		"a change with the token":               {"right", "PUT", "/v1/log-level", here, []string{"Authorization", bearer}, 204},
+		"a change disguised by a query":         {"right", "PUT", "/v1/log-level?token=right", here, []string{"Host", "localhost"}, 401},
+		"a path that does not exist":            {"", "GET", "/v2", here, []string{"Host", "localhost"}, 404},
+		"readiness before any configuration is": {"", "GET", "/readyz", elsewhere, nil, 503},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h, level, _ := api(c.token)
+			w := call(h, c.method, c.path, c.remote, c.header...)
+			if w.Code != c.want {
+				t.Errorf("got %d %s, want %d", w.Code, w.Body, c.want)
+			}
+			if changed := level.Level() == slog.LevelDebug; changed != (c.want == 204) {
+				t.Errorf("the level is %v", level.Level())
+			}
+		})
+	}
+}
+
+func TestReadyOnceASnapshotServes(t *testing.T) {
+	h, _, g := api("")
+	g.Swap(&snapshot.Snapshot{})
+	if w := call(h, "GET", "/readyz", elsewhere); w.Code != 200 {
+		t.Errorf("got %d", w.Code)
+	}
+}
+
+func TestExplainSaysWhatIsWrongWithTheQuestion(t *testing.T) {
+	h, _, g := api("")
+	g.Swap(&snapshot.Snapshot{})
+	w := call(h, "GET", "/v1/explain?url=orders", here, "Host", "localhost")
+	if w.Code != 400 || !strings.Contains(w.Body.String(), "write a path such as") {
+		t.Errorf("got %d %s", w.Code, w.Body)
+	}
+}

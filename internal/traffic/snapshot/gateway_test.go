@@ -1,0 +1,242 @@
+package snapshot_test
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/traffic/route"
+	"github.com/weir-gateway/weir/internal/traffic/snapshot"
+)
+
+// gateway serves one handler under "GET /things/{id}" on socket "main".
+func gateway(t *testing.T, o snapshot.Options, handler http.HandlerFunc, change ...func(*snapshot.Snapshot, *snapshot.Route)) http.Handler {
+	t.Helper()
+	target := &snapshot.Route{Name: "x", Handler: handler}
+	table, problems := route.Build([]route.Rule[*snapshot.Route]{{
+		Match: config.Match{Method: "GET", Path: config.PathMatch{Pattern: "/things/{id}"}}, HeadByGet: true, Name: "x", Value: target,
+	}})
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	s := &snapshot.Snapshot{Listeners: []*snapshot.Listener{{Name: "main", Socket: "main", Table: table, WrongMethod: 405}}}
+	for _, c := range change {
+		c(s, target)
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Peer == nil {
+		o.Peer = func(context.Context) netip.AddrPort { return netip.MustParseAddrPort("192.0.2.1:4000") }
+	}
+	g := snapshot.NewGateway(o)
+	g.Swap(s)
+	return g.Handler("main")
+}
+
+func do(h http.Handler, method, target string, header ...string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(method, target, nil)
+	for i := 0; i+1 < len(header); i += 2 {
+		r.Header.Set(header[i], header[i+1])
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	return w
+}
+
+func code(t *testing.T, w *httptest.ResponseRecorder) string {
+	t.Helper()
+	var p struct{ Code string }
+	if err := json.Unmarshal(w.Body.Bytes(), &p); err != nil {
+		t.Fatalf("%v in %q", err, w.Body)
+	}
+	return p.Code
+}
+
+func ok(w http.ResponseWriter, r *http.Request) {
+	id, _ := exchange.Of(r).Params.Get("id")
+	_, _ = w.Write([]byte(id))
+}
+
+func TestARequestFindsItsRouteWithWhatThePatternCaptured(t *testing.T) {
+	w := do(gateway(t, snapshot.Options{}, ok), "GET", "/things/a%20b?c=d")
+	if w.Code != 200 || w.Body.String() != "a b" {
+		t.Errorf("got %d %q", w.Code, w.Body)
+	}
+}
+
+func TestAWrongMethodIs405WhereTheSourceWantsIt(t *testing.T) {
+	for status, change := range map[int]func(*snapshot.Snapshot, *snapshot.Route){
+		405: func(*snapshot.Snapshot, *snapshot.Route) {},
+		404: func(s *snapshot.Snapshot, _ *snapshot.Route) { s.Listeners[0].WrongMethod = 404 },
+	} {
+		w := do(gateway(t, snapshot.Options{}, ok, change), "POST", "/things/1")
+		if w.Code != status || (status == 405) != (w.Header().Get("Allow") == "GET, HEAD") {
+			t.Errorf("got %d, Allow %q, want %d", w.Code, w.Header().Get("Allow"), status)
+		}
+	}
+}
+
+func TestOnlyAVerboseSnapshotNamesRoutesToStrangers(t *testing.T) {
+	for _, verbose := range []bool{false, true} {
+		w := do(gateway(t, snapshot.Options{}, ok, func(s *snapshot.Snapshot, _ *snapshot.Route) { s.Verbose = verbose }), "GET", "/thing/1")
+		if got := strings.Contains(w.Body.String(), "/things/{id}"); w.Code != 404 || got != verbose {
+			t.Errorf("verbose %v: got %d %s", verbose, w.Code, w.Body)
+		}
+	}
+}
+
+func TestAPreflightBelongsToTheRouteOfTheMethodItAsksFor(t *testing.T) {
+	cors := func(_ *snapshot.Snapshot, r *snapshot.Route) { r.CORS = true }
+	ask := []string{"Origin", "https://shop.dev", "Access-Control-Request-Method", "GET"}
+	if w := do(gateway(t, snapshot.Options{}, ok, cors), "OPTIONS", "/things/1", ask...); w.Body.String() != "1" {
+		t.Errorf("with a cors guard: got %d %q", w.Code, w.Body)
+	}
+	if w := do(gateway(t, snapshot.Options{}, ok), "OPTIONS", "/things/1", ask...); w.Code != 405 {
+		t.Errorf("without one: got %d, want 405", w.Code)
+	}
+	if w := do(gateway(t, snapshot.Options{}, ok, cors), "OPTIONS", "/things/1", "Origin", "https://shop.dev"); w.Code != 405 {
+		t.Errorf("an OPTIONS that is no preflight: got %d, want 405", w.Code)
+	}
+}
+
+func TestEncodedSlashNeedsTheRoutesConsent(t *testing.T) {
+	if w := do(gateway(t, snapshot.Options{}, ok), "GET", "/things/a%2Fb"); w.Code != 400 || code(t, w) != fault.AmbiguousPath.Code {
+		t.Errorf("got %d %s", w.Code, w.Body)
+	}
+	consent := func(_ *snapshot.Snapshot, r *snapshot.Route) { r.EncodedSlash = true }
+	if w := do(gateway(t, snapshot.Options{}, ok, consent), "GET", "/things/a%2Fb"); w.Body.String() != "a/b" {
+		t.Errorf("got %d %q", w.Code, w.Body)
+	}
+}
+
+func TestMoreRequestsThanAllowedAre503(t *testing.T) {
+	var h http.Handler
+	inner := httptest.NewRecorder()
+	h = gateway(t, snapshot.Options{InFlight: 1}, func(http.ResponseWriter, *http.Request) {
+		inner = do(h, "GET", "/things/1") // a second one while the first is under way
+	})
+	if w := do(h, "GET", "/things/1"); w.Code != 200 || inner.Code != 503 || inner.Header().Get("Retry-After") != "1" {
+		t.Errorf("outer %d, inner %d %v", w.Code, inner.Code, inner.Header())
+	}
+	if w := do(h, "GET", "/things/1"); w.Code != 200 {
+		t.Errorf("after both: %d", w.Code)
+	}
+}
+
+func TestShortMemoryIs503(t *testing.T) {
+	w := do(gateway(t, snapshot.Options{Exhausted: func() bool { return true }}, ok), "GET", "/things/1")
+	if w.Code != 503 || code(t, w) != fault.MemoryPressure.Code {
+		t.Errorf("got %d %s", w.Code, w.Body)
+	}
+}
+
+func TestAPanicIs500WithItsStackInTheLogAndNothingForTheClient(t *testing.T) {
+	var log strings.Builder
+	var done exchange.Outcome
+	h := gateway(t, snapshot.Options{
+		Log:  slog.New(slog.NewTextHandler(&log, nil)),
+		Done: func(_ *http.Request, _ *exchange.Exchange, o exchange.Outcome) { done = o },
+	}, func(http.ResponseWriter, *http.Request) { panic("swordfish") })
+	w := do(h, "GET", "/things/1")
+	if w.Code != 500 || code(t, w) != fault.Unexpected.Code || strings.Contains(w.Body.String(), "swordfish") {
+		t.Errorf("got %d %s", w.Code, w.Body)
+	}
+	if !strings.Contains(log.String(), "swordfish") || !strings.Contains(log.String(), "gateway_test.go") {
+		t.Errorf("log: %s", log.String())
+	}
+	if done.Status != 500 || done.Err == nil {
+		t.Errorf("outcome %+v", done)
+	}
+}
+
+func TestAPanicAfterTheHeadAbortsTheStream(t *testing.T) {
+	h := gateway(t, snapshot.Options{}, func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte("half"))
+		panic("late")
+	})
+	defer func() {
+		if cause := recover(); cause != http.ErrAbortHandler {
+			t.Errorf("got %v, want http.ErrAbortHandler", cause)
+		}
+	}()
+	do(h, "GET", "/things/1")
+	t.Error("the stream was not aborted")
+}
+
+func TestAnIDIsKeptFromTrustedProxiesOnly(t *testing.T) {
+	var id string
+	handler := func(_ http.ResponseWriter, r *http.Request) { id = exchange.Of(r).ID }
+	trust := func(s *snapshot.Snapshot, _ *snapshot.Route) {
+		s.Trusted = []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}
+	}
+	do(gateway(t, snapshot.Options{}, handler), "GET", "/things/1", "X-Request-Id", "mine")
+	if id == "mine" || len(id) != 32 {
+		t.Errorf("from a stranger: %q", id)
+	}
+	do(gateway(t, snapshot.Options{}, handler, trust), "GET", "/things/1", "X-Request-Id", "mine")
+	if id != "mine" {
+		t.Errorf("from a trusted proxy: %q", id)
+	}
+	do(gateway(t, snapshot.Options{}, handler, trust), "GET", "/things/1", "X-Request-Id", "a\"b")
+	if len(id) != 32 {
+		t.Errorf("one that could break a log: %q", id)
+	}
+}
+
+func TestTheMostSpecificListenerIsChosenAndNoOtherIsFallenBackTo(t *testing.T) {
+	only := func(body string) *route.Table[*snapshot.Route] {
+		table, _ := route.Build([]route.Rule[*snapshot.Route]{{
+			Match: config.Match{Path: config.PathMatch{Exact: "/" + body}}, Name: body,
+			Value: &snapshot.Route{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(body)) })},
+		}})
+		return table
+	}
+	h := gateway(t, snapshot.Options{}, ok, func(s *snapshot.Snapshot, _ *snapshot.Route) {
+		s.Listeners = []*snapshot.Listener{
+			{Name: "any", Socket: "main", Table: only("any")},
+			{Name: "wide", Socket: "main", Hostname: "*.shop.dev", Table: only("wide")},
+			{Name: "exact", Socket: "main", Hostname: "a.shop.dev", Table: only("exact")},
+			{Name: "elsewhere", Socket: "other", Hostname: "b.shop.dev", Table: only("elsewhere")},
+		}
+	})
+	for target, want := range map[string]int{
+		"http://a.shop.dev/exact": 200, "http://a.shop.dev/wide": 404, "http://a.shop.dev/any": 404,
+		"http://b.shop.dev/wide": 200, "http://x.y.shop.dev/wide": 200, "http://shop.dev/any": 200, "http://shop.dev/wide": 404,
+	} {
+		if w := do(h, "GET", target); w.Code != want {
+			t.Errorf("%s: got %d, want %d", target, w.Code, want)
+		}
+	}
+}
+
+func TestBeforeTheFirstSnapshotEverythingIs503(t *testing.T) {
+	w := do(snapshot.NewGateway(snapshot.Options{}).Handler("main"), "GET", "/")
+	if w.Code != 503 || w.Header().Get("Retry-After") == "" {
+		t.Errorf("got %d %v", w.Code, w.Header())
+	}
+}
+
+func BenchmarkServe(b *testing.B) {
+	g := gateway(&testing.T{}, snapshot.Options{}, func(http.ResponseWriter, *http.Request) {})
+	r := httptest.NewRequest("GET", "/things/1", nil)
+	w := nullWriter{http.Header{}}
+	b.ReportAllocs()
+	for b.Loop() {
+		g.ServeHTTP(w, r)
+	}
+}
+
+type nullWriter struct{ h http.Header }
+
+func (w nullWriter) Header() http.Header         { return w.h }
+func (w nullWriter) Write(p []byte) (int, error) { return len(p), nil }
+func (w nullWriter) WriteHeader(int)             {}
