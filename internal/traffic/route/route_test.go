@@ -396,3 +396,28 @@ func TestAnEmptyTableMatchesNothing(t *testing.T) {
 		t.Error("something comes out of nothing")
 	}
 }
+
+func TestSeveralLinesOfAHeaderAreOneValue(t *testing.T) {
+	r := rule(t, "GET /x")
+	r.Match.Headers = []config.FieldMatch{{Name: "accept-language", Value: "de, en"}}
+	table, _ := route.Build([]route.Rule[string]{r})
+	for request, want := range map[string]string{
+		"GET /x accept-language=de accept-language=en":                    r.Name,
+		"GET /x accept-language=en accept-language=de":                    "",
+		"GET /x accept-language=de accept-language=en accept-language=fr": "",
+		"GET /x accept-language=de accept-language=e":                     "",
+		"GET /x accept-language=de":                                       "",
+	} {
+		if got := matched(t, table, request); got != want {
+			t.Errorf("%s: %q, want %q", request, got, want)
+		}
+	}
+}
+
+func TestWithoutARequestNoConditionHolds(t *testing.T) {
+	table := build(t, "GET /x header:a=1", "GET /x query:a=1", "GET /x")
+	var p exchange.Params
+	if got, _ := table.Match(&route.Query{Method: "GET", Path: "/x"}, &p); got != "GET /x" {
+		t.Errorf("%q won", got)
+	}
+}
