@@ -1,22 +1,54 @@
 package http1
 
+import (
+	"errors"
+	"os"
+	"time"
+)
+
 // readContent passes content whose length is known, straight from the
 // connection, and never a byte of what follows.
 func (s *Sieve) readContent(p []byte) (int, error) {
 	if int64(len(p)) > s.left {
 		p = p[:s.left]
 	}
-	n, err := s.readRaw(p)
+	n, err := s.readPaced(p)
 	if s.left -= int64(n); s.left == 0 {
-		s.phase = between
+		s.endContent()
 		return n, nil
+	}
+	return n, err
+}
+
+func (s *Sieve) endContent() {
+	s.phase = between
+	if s.options.BodyRate > 0 {
+		s.setGuard(time.Time{})
+	}
+}
+
+// readPaced reads content and sees to it that the client keeps BodyRate. Only
+// the time that is spent waiting for the client counts.
+func (s *Sieve) readPaced(p []byte) (int, error) {
+	if s.options.BodyRate <= 0 || len(s.held) > 0 {
+		return s.readRaw(p)
+	}
+	begun := time.Now()
+	end := begun.Add(s.options.BodyGrace - s.late)
+	s.guardContent(end)
+	n, err := s.Conn.Read(p)
+	now := time.Now()
+	s.late += now.Sub(begun) - time.Duration(int64(n)*int64(time.Second)/s.options.BodyRate)
+	s.late = max(s.late, 0)
+	if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && !now.Before(end) {
+		return 0, s.fail(ContentTooSlow)
 	}
 	return n, err
 }
 
 // readChunks passes chunks as far as they are valid.
 func (s *Sieve) readChunks(p []byte) (int, error) {
-	n, err := s.readRaw(p)
+	n, err := s.readPaced(p)
 	if n == 0 {
 		return 0, err
 	}
@@ -30,7 +62,7 @@ func (s *Sieve) readChunks(p []byte) (int, error) {
 	rest := p[valid:n]
 	if len(rest) >= 2 && rest[0] == '\r' && rest[1] == '\n' { // no trailer fields, as nearly always
 		valid, rest = valid+2, rest[2:]
-		s.phase = between
+		s.endContent()
 		s.unread(rest)
 		return valid, nil
 	}
@@ -82,7 +114,7 @@ func (s *Sieve) readTrailer(p []byte) (int, error) {
 		if end > 0 {
 			s.out = s.held[: 1+end : 1+end]
 			s.hold(section[end:])
-			s.phase = between
+			s.endContent()
 			return s.pass(p), nil
 		}
 		if err := s.receive(maxTrailer); err != nil {

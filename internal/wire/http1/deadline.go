@@ -37,14 +37,33 @@ func (s *Sieve) setGuard(t time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.guard.Equal(t) {
-		s.guard = t
+		s.guard, s.both = t, false
+		_ = s.applyDeadline() // a closed connection tells its reader
+	}
+}
+
+// guardContent bounds the wait for content, beside the server's own deadline.
+func (s *Sieve) guardContent(t time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.guard, s.both = t, true
+	_ = s.applyDeadline() // a closed connection tells its reader
+}
+
+// Hurry gives a head that is awaited, the first one included, until the time by
+// at most. It may be called by any goroutine.
+func (s *Sieve) Hurry(by time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.guard.IsZero() && !s.both && by.Before(s.guard) {
+		s.guard = by
 		_ = s.applyDeadline() // a closed connection tells its reader
 	}
 }
 
 // applyDeadline sets the deadline that holds now. The caller has locked mu.
 func (s *Sieve) applyDeadline() error {
-	if s.abort || s.guard.IsZero() {
+	if s.abort || s.guard.IsZero() || s.both && !s.outer.IsZero() && s.outer.Before(s.guard) {
 		return s.Conn.SetReadDeadline(s.outer)
 	}
 	return s.Conn.SetReadDeadline(s.guard)

@@ -55,6 +55,7 @@ const (
 	BadChunkEnd
 	BadTrailer
 	TrailerTooLarge
+	ContentTooSlow
 
 	reasonCount
 )
@@ -113,6 +114,7 @@ var rules = [reasonCount]rule{
 	BadChunkEnd:       {fault.MalformedRequest, "A chunk does not end where its size says."},                   // 7.1
 	BadTrailer:        {fault.MalformedRequest, "A trailer field is malformed or may not stand in a trailer."}, // 7.1.2, RFC 9110 6.5.1
 	TrailerTooLarge:   {fault.HeadTooLarge, "The trailer section is too large."},
+	ContentTooSlow:    {fault.RequestTimeout, "The content of the request came too slowly."}, // RFC 9110 15.5.9
 }
 
 // Fault is what a message that breaks this rule is answered with, nil for OK.

@@ -20,6 +20,10 @@ type Options struct {
 	Limits
 	// HeadTime bounds a head from its first byte to its end; 0 does not.
 	HeadTime time.Duration
+	// BodyRate is how many bytes of content a client must send a second while the
+	// server waits for them; 0 is none. It may be slower for BodyGrace altogether.
+	BodyRate  int64
+	BodyGrace time.Duration
 	// H2C lets a connection that begins with the HTTP/2 preface through unread (prior knowledge).
 	H2C bool
 }
@@ -55,13 +59,15 @@ type Sieve struct {
 	held    []byte // what was received and is not approved yet
 	left    int64  // bytes of content left, by length
 	chunks  Chunks
-	broken  error // what the next Read fails with
+	late    time.Duration // how far the content is behind BodyRate
+	broken  error         // what the next Read fails with
 	fault   atomic.Pointer[fault.Fault]
 
 	mu    sync.Mutex // guards what follows
 	outer time.Time  // the read deadline that the server asked for
 	abort bool       // it was in the past when it was set: it ends a Read at once
-	guard time.Time  // the deadline of the head, the zero time where none runs
+	guard time.Time  // the Sieve's own deadline, the zero time where none runs
+	both  bool       // the earlier deadline holds, not only the guard
 }
 
 type phase uint8
@@ -355,6 +361,7 @@ func (s *Sieve) judge(b []byte) ([]byte, Reason) {
 	}
 	s.first = false
 	s.setGuard(time.Time{})
+	s.late = 0
 	switch h.Framing {
 	case NoContent:
 		s.phase = between

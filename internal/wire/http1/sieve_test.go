@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -285,5 +286,117 @@ func BenchmarkSieveRequest(b *testing.B) {
 			b.Fatal(err)
 		}
 		sieve.Next()
+	}
+}
+
+// pair gives the two ends of a real connection.
+func pair(t *testing.T) (client, server net.Conn) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	client, err = net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, err = listener.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _, _ = client.Close(), server.Close() })
+	return client, server
+}
+
+func TestSlowContentIsCut(t *testing.T) {
+	for _, head := range []string{"Content-Length: 1000\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\n3e8\r\n"} {
+		client, server := pair(t)
+		sieve := http1.NewSieve(server, &http1.Options{Limits: wide, BodyRate: 1 << 30, BodyGrace: 50 * time.Millisecond}, time.Time{})
+		if _, err := io.WriteString(client, "POST / HTTP/1.1\r\nHost: a\r\n"+head+"abc"); err != nil {
+			t.Fatal(err)
+		}
+		request, err := http.ReadRequest(bufio.NewReader(sieve))
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(request.Body)
+		var f *fault.Fault
+		if string(body) != "abc" || !errors.As(err, &f) || f.Status != http.StatusRequestTimeout {
+			t.Errorf("got %q, %v, want a 408 after abc", body, err)
+		}
+		wantEnd(t, sieve)
+	}
+}
+
+func TestDeadlineOfTheServerHoldsInContent(t *testing.T) {
+	client, server := pair(t)
+	sieve := http1.NewSieve(server, &http1.Options{Limits: wide, BodyRate: 1, BodyGrace: time.Hour}, time.Time{})
+	if _, err := io.WriteString(client, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	request, err := http.ReadRequest(bufio.NewReader(sieve))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := sieve.SetReadDeadline(time.Now().Add(20 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadAll(request.Body); !errors.Is(err, os.ErrDeadlineExceeded) || sieve.Fault() != nil {
+		t.Errorf("got %v and the fault %v, want the server's own deadline", err, sieve.Fault())
+	}
+}
+
+func TestBlockedReadEndsByADeadlineInThePast(t *testing.T) {
+	_, server := pair(t)
+	sieve := http1.NewSieve(server, &http1.Options{Limits: wide, HeadTime: time.Hour}, time.Now().Add(time.Hour))
+	ended := make(chan error, 1)
+	go func() {
+		_, err := sieve.Read(make([]byte, 1))
+		ended <- err
+	}()
+	if err := sieve.SetReadDeadline(time.Unix(1, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-ended; !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("got %v, want the deadline", err)
+	}
+}
+
+func TestVetAppliesTheRulesToHTTP2(t *testing.T) {
+	for name, test := range map[string]struct {
+		change func(r *http.Request)
+		want   http1.Reason
+	}{
+		"valid":             {func(*http.Request) {}, http1.OK},
+		"CONNECT":           {func(r *http.Request) { r.Method = "CONNECT" }, http1.ConnectMethod},
+		"a method":          {func(r *http.Request) { r.Method = "G T" }, http1.BadMethod},
+		"no slash":          {func(r *http.Request) { r.RequestURI = "x" }, http1.TargetForm},
+		"an absolute URL":   {func(r *http.Request) { r.RequestURI = "http://a/" }, http1.TargetForm},
+		"no path":           {func(r *http.Request) { r.RequestURI = "" }, http1.TargetForm},
+		"an asterisk":       {func(r *http.Request) { r.RequestURI = "*" }, http1.TargetForm},
+		"OPTIONS *":         {func(r *http.Request) { r.Method, r.RequestURI = "OPTIONS", "*" }, http1.OK},
+		"a fragment":        {func(r *http.Request) { r.RequestURI = "/a#b" }, http1.TargetFragment},
+		"a blank":           {func(r *http.Request) { r.RequestURI = "/a b" }, http1.TargetByte},
+		"a long target":     {func(r *http.Request) { r.RequestURI = "/" + strings.Repeat("a", 9000) }, http1.TargetTooLong},
+		"no host":           {func(r *http.Request) { r.Host = "" }, http1.NoHost},
+		"a bad host":        {func(r *http.Request) { r.Host = "a@b" }, http1.BadHost},
+		"another Host":      {func(r *http.Request) { r.Header["Host"] = []string{"b"} }, http1.HostMismatch},
+		"the same Host":     {func(r *http.Request) { r.Header["Host"] = []string{"A"} }, http1.OK},
+		"an alias":          {func(r *http.Request) { r.Header["X_forwarded_for"] = []string{"1"} }, http1.AliasFieldName},
+		"many fields":       {func(r *http.Request) { r.Header["A"] = make([]string, 101) }, http1.TooManyFields},
+		"a bad length":      {func(r *http.Request) { r.Header["Content-Length"] = []string{"+1"} }, http1.BadLength},
+		"two lengths":       {func(r *http.Request) { r.Header["Content-Length"] = []string{"1", "1"} }, http1.RepeatedLength},
+		"an expectation":    {func(r *http.Request) { r.Header["Expect"] = []string{"x"} }, http1.BadExpectation},
+		"a field to remove": {func(r *http.Request) { r.Header["Proxy"] = []string{"x"} }, http1.OK},
+	} {
+		r := &http.Request{Method: "GET", RequestURI: "/", Host: "a", Header: http.Header{}, ProtoMajor: 2}
+		test.change(r)
+		if got := http1.Vet(r, wide); got != test.want {
+			t.Errorf("%s: %q, want %q", name, got, test.want)
+		}
+		if len(r.Header["Proxy"])+len(r.Header["Host"]) > 0 && test.want == http1.OK {
+			t.Errorf("%s: %v was left", name, r.Header)
+		}
 	}
 }

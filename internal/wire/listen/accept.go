@@ -29,8 +29,10 @@ func (s *Server) accept() error {
 			return s.acceptError(err)
 		case isPassing(err):
 		case isExhausted(err):
-			s.log.Warn("cannot accept a connection; the limit of open files may be too low (ulimit -n)", "error", err)
-			s.shedWith(spare)
+			if pause.began() {
+				s.log.Warn("cannot accept connections; the limit of open files may be too low (ulimit -n)", "error", err)
+			}
+			s.shedWaiting(spare)
 			pause.wait()
 		default:
 			return s.acceptError(err)
@@ -45,24 +47,6 @@ func (s *Server) acceptError(err error) error {
 	return fmt.Errorf("accept on %s: %w", s.listener.Addr(), err)
 }
 
-// shedWith gives up the spare file descriptor to take one waiting client and
-// send it away, so that it looks elsewhere instead of waiting for its time-out.
-func (s *Server) shedWith(spare *spareFile) {
-	if !spare.release() {
-		return
-	}
-	if deadliner, ok := s.listener.(interface{ SetDeadline(t time.Time) error }); ok {
-		_ = deadliner.SetDeadline(time.Now().Add(acceptTime)) // without one Accept may wait, which is no harm
-		defer func() { _ = deadliner.SetDeadline(time.Time{}) }()
-	}
-	if raw, err := s.listener.Accept(); err == nil {
-		s.turnAway(raw)
-	}
-	spare.reopen()
-}
-
-const acceptTime = 10 * time.Millisecond
-
 // admit counts the connection in and starts it.
 func (s *Server) admit(raw net.Conn) {
 	accepted, ok := s.connections.add(raw)
@@ -70,9 +54,15 @@ func (s *Server) admit(raw net.Conn) {
 		s.starting.Go(func() { s.turnAway(raw) })
 		return
 	}
+	if s.closing.Load() { // after the connection was added, so that Shutdown misses none
+		_ = accepted.Close() // nothing was asked on it
+		return
+	}
 	deadline := time.Now().Add(s.limits.FirstRequest)
 	if s.tls == nil {
-		s.ready.put(http1.NewSieve(accepted, &s.sieve, deadline))
+		sieve := http1.NewSieve(accepted, &s.sieve, deadline)
+		s.connections.begin(accepted, sieve)
+		s.ready.put(sieve)
 		return
 	}
 	s.starting.Go(func() { s.handshake(accepted, deadline) })
@@ -95,10 +85,13 @@ func (s *Server) handshake(accepted *conn, deadline time.Time) {
 		return
 	}
 	if secured.ConnectionState().NegotiatedProtocol == "h2" {
+		s.connections.begin(accepted, nil)
 		s.ready.put(secured)
 		return
 	}
-	s.ready.put(http1.NewTLSSieve(secured, &s.sieve, deadline))
+	sieve := http1.NewTLSSieve(secured, &s.sieve, deadline)
+	s.connections.begin(accepted, sieve.Sieve)
+	s.ready.put(sieve)
 }
 
 const plainToTLS = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n" +

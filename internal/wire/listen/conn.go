@@ -4,6 +4,9 @@ import (
 	"io"
 	"net"
 	"sync"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/wire/http1"
 )
 
 // connections are the open ones of a server. It is safe for concurrent use.
@@ -19,7 +22,9 @@ type connections struct {
 type conn struct {
 	net.Conn
 
-	set *connections
+	set   *connections
+	begun bool         // its handshake is complete
+	sieve *http1.Sieve // nil on HTTP/2 over TLS
 }
 
 // add takes raw into the set; it tells false when the set is full.
@@ -32,6 +37,31 @@ func (s *connections) add(raw net.Conn) (*conn, bool) {
 	}
 	s.open[c] = struct{}{}
 	return c, true
+}
+
+// begin notes that requests may come on c now.
+func (s *connections) begin(c *conn, sieve *http1.Sieve) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c.begun, c.sieve = true, sieve
+}
+
+// hurry closes the connections that are still shaking hands, and gives those on
+// which a head is awaited until the time by.
+func (s *connections) hurry(by time.Time) {
+	s.mu.Lock()
+	var strangers []*conn
+	for c := range s.open {
+		if !c.begun {
+			strangers = append(strangers, c)
+		} else if c.sieve != nil {
+			c.sieve.Hurry(by)
+		}
+	}
+	s.mu.Unlock()
+	for _, c := range strangers {
+		_ = c.Close() // nothing was asked on it
+	}
 }
 
 func (s *connections) remove(c *conn) {

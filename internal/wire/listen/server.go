@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/http"
 	"sync"
@@ -27,9 +28,18 @@ type Options struct {
 	// it offers h2 and http/1.1; so must what its GetConfigForClient gives.
 	TLS *tls.Config
 	Log *slog.Logger // nil: slog.Default()
+	// BodyRate is how many bytes of content an HTTP/1.x client must send a second
+	// while the handler waits for them, after half a minute's grace; 0 is none.
+	BodyRate int64
+	// IdleGrace is how long Shutdown keeps idle connections open, for a request
+	// may be on its way on them; it is answered, and told that the connection
+	// ends. 0 closes them at once.
+	IdleGrace time.Duration
 	// Refuse answers a request that broke a rule of the wire; nil: fault.Write.
 	Refuse func(w http.ResponseWriter, r *http.Request, f *fault.Fault)
 }
+
+const bodyGrace = 30 * time.Second
 
 // withDefaults fills in the limits that this package needs.
 func withDefaults(l config.Limits) config.Limits {
@@ -61,6 +71,7 @@ type Server struct {
 	tls      *tls.Config
 	limits   config.Limits
 	sieve    http1.Options
+	grace    time.Duration
 	http     *http.Server
 
 	ready       *handover // connections whose handshake is complete
@@ -80,6 +91,7 @@ func New(o Options) *Server {
 		refuse:      o.Refuse,
 		log:         o.Log,
 		limits:      limits,
+		grace:       o.IdleGrace,
 		ready:       newHandover(o.Listener.Addr()),
 		connections: connections{limit: limits.Connections, open: make(map[*conn]struct{})},
 		sheds:       newSheds(),
@@ -87,7 +99,8 @@ func New(o Options) *Server {
 		sieve: http1.Options{
 			Limits:   http1.Limits{HeadBytes: limits.HeadBytes, HeadFields: limits.HeadFields, TargetBytes: limits.URLBytes},
 			HeadTime: limits.HeadTime,
-			H2C:      o.H2C && o.TLS == nil,
+			BodyRate: o.BodyRate, BodyGrace: bodyGrace,
+			H2C: o.H2C && o.TLS == nil,
 		},
 	}
 	if s.log == nil {
@@ -161,11 +174,10 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	if errors.Is(err, net.ErrClosed) {
 		err = nil
 	}
+	s.connections.hurry(time.Now().Add(max(s.grace, lastHead)))
+	s.await(ctx, s.grace)
 	if drainErr := s.http.Shutdown(ctx); drainErr == nil {
-		select {
-		case <-s.connections.gone():
-		case <-ctx.Done():
-		}
+		s.await(ctx, forever)
 	}
 	if left := s.connections.closeAll(); left > 0 {
 		err = errors.Join(err, fmt.Errorf("%d connections were closed before they had finished: %w", left, context.Cause(ctx)))
@@ -173,4 +185,23 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	_ = s.http.Close() // its connections are closed
 	s.starting.Wait()
 	return err
+}
+
+const (
+	lastHead = time.Second // for a head that is on its way when Shutdown is called
+	forever  = math.MaxInt64
+)
+
+// await returns when no connection is open any more, or after d, or when ctx ends.
+func (s *Server) await(ctx context.Context, d time.Duration) {
+	if d == 0 {
+		return
+	}
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-s.connections.gone():
+	case <-timer.C:
+	case <-ctx.Done():
+	}
 }

@@ -26,6 +26,8 @@ func fullAnswer() string {
 const (
 	shedTime = 100 * time.Millisecond
 	maxSheds = 64 // answered at the same time; the rest is only closed
+
+	acceptTime = 10 * time.Millisecond // for a client that is already waiting
 )
 
 // sheds counts the refusals that are being written.
@@ -33,8 +35,8 @@ type sheds chan struct{}
 
 func newSheds() sheds { return make(sheds, maxSheds) }
 
-// turnAway refuses a connection before anything was read from it: with 503
-// where that can be said without a handshake.
+// turnAway refuses a connection before anything was read from it, and stays
+// long enough that the client sees why.
 func (s *Server) turnAway(raw net.Conn) {
 	defer func() { _ = raw.Close() }() // nothing was promised on it
 	select {
@@ -43,11 +45,39 @@ func (s *Server) turnAway(raw net.Conn) {
 	default:
 		return
 	}
-	if s.tls != nil || s.closing.Load() || raw.SetDeadline(time.Now().Add(shedTime)) != nil {
+	if s.sayFull(raw) {
+		http1.Linger(raw)
+	}
+}
+
+// sayFull writes the refusal where it can be said without a handshake.
+func (s *Server) sayFull(raw net.Conn) bool {
+	if s.tls != nil || raw.SetDeadline(time.Now().Add(shedTime)) != nil {
+		return false
+	}
+	_, err := io.WriteString(raw, s.full)
+	return err == nil
+}
+
+// shedWaiting gives up the spare file descriptor to send waiting clients away,
+// so that they look elsewhere instead of waiting for their own time-outs.
+func (s *Server) shedWaiting(spare *spareFile) {
+	deadliner, ok := s.listener.(interface{ SetDeadline(t time.Time) error })
+	if !ok || !spare.release() {
 		return
 	}
-	if _, err := io.WriteString(raw, s.full); err == nil {
-		http1.Linger(raw)
+	defer spare.reopen()
+	if deadliner.SetDeadline(time.Now().Add(acceptTime)) != nil {
+		return
+	}
+	defer func() { _ = deadliner.SetDeadline(time.Time{}) }() // a closed listener tells Accept
+	for range maxSheds {
+		raw, err := s.listener.Accept()
+		if err != nil {
+			return
+		}
+		s.sayFull(raw)
+		_ = raw.Close() // at once: there is no descriptor to spare
 	}
 }
 
@@ -89,6 +119,9 @@ const (
 )
 
 func (b *backoff) reset() { *b = 0 }
+
+// began tells whether the shortage has just begun.
+func (b *backoff) began() bool { return *b == 0 }
 
 func (b *backoff) wait() {
 	*b = min(max(2**b, backoff(firstPause)), backoff(lastPause))
