@@ -25,7 +25,7 @@ func (s *Server) accept() error {
 		case err == nil:
 			pause.reset()
 			s.admit(raw)
-		case s.closing.Load() || errors.Is(err, net.ErrClosed):
+		case s.isClosing() || errors.Is(err, net.ErrClosed):
 			return s.acceptError(err)
 		case isPassing(err):
 		case isExhausted(err):
@@ -33,7 +33,7 @@ func (s *Server) accept() error {
 				s.log.Warn("cannot accept connections; the limit of open files may be too low (ulimit -n)", "error", err)
 			}
 			s.shedWaiting(spare)
-			pause.wait()
+			pause.wait(s.closing)
 		default:
 			return s.acceptError(err)
 		}
@@ -41,7 +41,7 @@ func (s *Server) accept() error {
 }
 
 func (s *Server) acceptError(err error) error {
-	if s.closing.Load() {
+	if s.isClosing() {
 		return nil
 	}
 	return fmt.Errorf("accept on %s: %w", s.listener.Addr(), err)
@@ -54,7 +54,7 @@ func (s *Server) admit(raw net.Conn) {
 		s.starting.Go(func() { s.turnAway(raw) })
 		return
 	}
-	if s.closing.Load() { // after the connection was added, so that Shutdown misses none
+	if s.isClosing() { // after the connection was added, so that Shutdown misses none
 		_ = accepted.Close() // nothing was asked on it
 		return
 	}

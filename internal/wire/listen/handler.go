@@ -75,7 +75,7 @@ func follow(c net.Conn, state http.ConnState) {
 // serve answers what the wire refused, and hands on the rest. During Shutdown
 // every response says that its connection ends, which HTTP/2 makes a GOAWAY.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
-	if s.closing.Load() {
+	if s.isClosing() {
 		w.Header().Set("Connection", "close")
 	}
 	if f := s.refused(r); f != nil {

@@ -10,7 +10,6 @@ import (
 	"net"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/fault"
@@ -79,7 +78,7 @@ type Server struct {
 	sheds       sheds
 	full        string         // what a client is told when there is no room
 	starting    sync.WaitGroup // handshakes and connections that are being refused
-	closing     atomic.Bool
+	closing     chan struct{}  // closed when Shutdown begins
 }
 
 // New makes a Server. It does not accept before Serve is called.
@@ -95,6 +94,7 @@ func New(o Options) *Server {
 		ready:       newHandover(o.Listener.Addr()),
 		connections: connections{limit: limits.Connections, open: make(map[*conn]struct{})},
 		sheds:       newSheds(),
+		closing:     make(chan struct{}),
 		full:        fullAnswer(),
 		sieve: http1.Options{
 			Limits:   http1.Limits{HeadBytes: limits.HeadBytes, HeadFields: limits.HeadFields, TargetBytes: limits.URLBytes},
@@ -165,11 +165,20 @@ func (s *Server) Serve() error {
 	return err
 }
 
+func (s *Server) isClosing() bool {
+	select {
+	case <-s.closing:
+		return true
+	default:
+		return false
+	}
+}
+
 // Shutdown stops accepting, tells clients that the connection ends (Connection:
 // close, GOAWAY), and lets requests and upgraded connections finish until ctx
 // ends. Then it closes what is left, and says how many those were.
 func (s *Server) Shutdown(ctx context.Context) error {
-	s.closing.Store(true)
+	close(s.closing)
 	err := s.listener.Close()
 	if errors.Is(err, net.ErrClosed) {
 		err = nil

@@ -489,11 +489,12 @@ func TestConnectionsOverTheLimitAreTurnedAway(t *testing.T) {
 // until waits for a condition that will come about by itself.
 func until(t *testing.T, condition func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); !condition(); {
+	ticker := time.NewTicker(time.Millisecond)
+	defer ticker.Stop()
+	for deadline := time.Now().Add(patience); !condition(); <-ticker.C {
 		if time.Now().After(deadline) {
 			t.Fatal("it did not come about in time")
 		}
-		time.Sleep(time.Millisecond)
 	}
 }
 
@@ -510,13 +511,7 @@ func TestShutdownLetsRequestsFinishAndClosesTheConnection(t *testing.T) {
 	<-arrived
 	ended := make(chan error, 1)
 	go func() { ended <- server.Shutdown(context.Background()) }()
-	until(t, func() bool { // until nobody listens any more
-		probe, err := net.Dial("tcp", server.Addr().String())
-		if err == nil {
-			_ = probe.Close()
-		}
-		return err != nil
-	})
+	until(t, func() bool { return !listens(server.Addr().String()) })
 	close(release)
 	r := bufio.NewReader(conn)
 	if res := receive(t, r); res.StatusCode != http.StatusOK || !res.Close {
@@ -526,6 +521,93 @@ func TestShutdownLetsRequestsFinishAndClosesTheConnection(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Errorf("Shutdown: %v", err)
 	}
+}
+
+func TestShutdownServesIdleConnectionsOnceMoreInTheirGrace(t *testing.T) {
+	o := listen.Options{Handler: http.HandlerFunc(echo), IdleGrace: patience}
+	server := serve(t, &o)
+	conn := dial(t, server.Addr().String())
+	r := bufio.NewReader(conn)
+	send(t, conn, "GET /1 HTTP/1.1\r\nHost: a\r\n\r\n")
+	receive(t, r)
+	ended := make(chan error, 1)
+	go func() { ended <- server.Shutdown(context.WithoutCancel(t.Context())) }()
+	until(t, func() bool { return !listens(server.Addr().String()) })
+	send(t, conn, "GET /2 HTTP/1.1\r\nHost: a\r\n\r\n")
+	if res := receive(t, r); res.StatusCode != http.StatusOK || !res.Close {
+		t.Errorf("got %d, close %v, want 200 with Connection: close", res.StatusCode, res.Close)
+	}
+	wantEnd(t, r)
+	if err := <-ended; err != nil { // long before the grace is over, for nobody is left
+		t.Errorf("Shutdown: %v", err)
+	}
+}
+
+func TestShutdownDoesNotWaitForClientsThatNeverAsked(t *testing.T) {
+	certificate, _ := selfSigned(t)
+	for name, config := range map[string]*tls.Config{
+		"no head": nil, "no handshake": {Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12},
+	} {
+		o := listen.Options{Handler: http.HandlerFunc(echo), TLS: config, Limits: patientLimits()}
+		server := serve(t, &o)
+		conn := dial(t, server.Addr().String())
+		until(t, func() bool { return server.Connections() == 1 })
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		if err := server.Shutdown(ctx); err != nil {
+			t.Errorf("%s: Shutdown: %v", name, err)
+		}
+		cancel()
+		wantEnd(t, conn)
+	}
+}
+
+func patientLimits() config.Limits {
+	return config.Limits{FirstRequest: time.Hour, HeadTime: time.Hour, KeepAlive: time.Hour}
+}
+
+func TestShutdownLetsHTTP2StreamsFinish(t *testing.T) {
+	arrived, release := make(chan struct{}), make(chan struct{})
+	o := listen.Options{H2C: true, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		close(arrived)
+		<-release
+		echo(w, r)
+	})}
+	server := serve(t, &o)
+	var protocols http.Protocols
+	protocols.SetUnencryptedHTTP2(true)
+	transport := &http.Transport{Protocols: &protocols}
+	defer transport.CloseIdleConnections()
+	client := &http.Client{Transport: transport, Timeout: patience}
+	answered := make(chan error, 1)
+	go func() {
+		res, err := client.Get("http://" + server.Addr().String())
+		if err == nil {
+			_, err = io.Copy(io.Discard, res.Body)
+			_ = res.Body.Close()
+		}
+		answered <- err
+	}()
+	<-arrived
+	ended := make(chan error, 1)
+	go func() { ended <- server.Shutdown(context.WithoutCancel(t.Context())) }()
+	until(t, func() bool { return !listens(server.Addr().String()) })
+	close(release)
+	if err := <-answered; err != nil {
+		t.Errorf("the stream: %v", err)
+	}
+	if err := <-ended; err != nil {
+		t.Errorf("Shutdown: %v", err)
+	}
+}
+
+// listens tells whether connections are accepted at address.
+func listens(address string) bool {
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		return false
+	}
+	_ = conn.Close()
+	return true
 }
 
 func TestShutdownClosesUpgradedConnectionsAtTheDeadline(t *testing.T) {

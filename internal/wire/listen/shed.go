@@ -123,7 +123,13 @@ func (b *backoff) reset() { *b = 0 }
 // began tells whether the shortage has just begun.
 func (b *backoff) began() bool { return *b == 0 }
 
-func (b *backoff) wait() {
+// wait pauses, or returns when closing is closed.
+func (b *backoff) wait(closing <-chan struct{}) {
 	*b = min(max(2**b, backoff(firstPause)), backoff(lastPause))
-	time.Sleep(time.Duration(*b))
+	timer := time.NewTimer(time.Duration(*b))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-closing:
+	}
 }
