@@ -26,6 +26,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Pos is a place in a source; lines and columns begin at 1, columns count runes.
@@ -110,17 +111,18 @@ type Problem struct {
 
 // String is the one-line form `file:line:col: what, why, what to do`.
 func (p Problem) String() string {
-	s := p.Pos.String() + ": "
+	var s strings.Builder
+	s.WriteString(p.Pos.String() + ": ")
 	if p.Severity == Warning {
-		s += "warning: "
+		s.WriteString("warning: ")
 	}
-	s += p.What
+	s.WriteString(p.What)
 	for _, part := range []string{p.Why, p.Fix} {
 		if part != "" {
-			s += "; " + part
+			s.WriteString("; " + part)
 		}
 	}
-	return s
+	return s.String()
 }
 
 // Problems collects what is wrong with one or several sources. The zero value

@@ -78,7 +78,7 @@ func encodedByItself(v reflect.Value) (*Node, bool) {
 	if !v.CanInterface() {
 		return nil, false
 	}
-	if n, ok := v.Interface().(*Node); ok {
+	if n, ok := reflect.TypeAssert[*Node](v); ok {
 		return n, true
 	}
 	if n, ok := encodeBy(v.Interface()); ok || v.Kind() == reflect.Pointer {
@@ -170,7 +170,7 @@ func encodeScalar(v reflect.Value) *Node {
 // number or a bool. Weir would not, but its files are read by other tools, too.
 func looksOtherwise(s string) bool {
 	switch strings.ToLower(s) {
-	case "true", "false", "yes", "no", "on", "off", "y", "n":
+	case yes, no, "yes", "no", "on", "off", "y", "n":
 		return true
 	}
 	_, err := strconv.ParseFloat(s, 64)

@@ -34,7 +34,7 @@ type structInfo struct {
 	pos    []int // index of the field that takes the position, nil for none
 }
 
-func (s structInfo) names() []string {
+func (s *structInfo) names() []string {
 	names := make([]string, len(s.fields))
 	for i, f := range s.fields {
 		names[i] = f.name
@@ -42,7 +42,7 @@ func (s structInfo) names() []string {
 	return names
 }
 
-func (s structInfo) field(name string) (field, bool) {
+func (s *structInfo) field(name string) (field, bool) {
 	i := slices.IndexFunc(s.fields, func(f field) bool { return f.name == name })
 	if i < 0 {
 		return field{}, false
@@ -54,7 +54,7 @@ func (s structInfo) field(name string) (field, bool) {
 // mistake of the programmer and panics, so that the first test finds it.
 func inspect(t reflect.Type) structInfo {
 	var info structInfo
-	for f := range fieldsOf(t) {
+	for f := range t.Fields() {
 		tag, tagged := f.Tag.Lookup("doc")
 		if !tagged {
 			continue
@@ -126,14 +126,4 @@ func (s *structInfo) add(t reflect.Type, f field) {
 		panic(fmt.Sprintf("doc: %s has two fields named %q", t, f.name))
 	}
 	s.fields = append(s.fields, f)
-}
-
-func fieldsOf(t reflect.Type) func(yield func(reflect.StructField) bool) {
-	return func(yield func(reflect.StructField) bool) {
-		for i := range t.NumField() {
-			if !yield(t.Field(i)) {
-				return
-			}
-		}
-	}
 }

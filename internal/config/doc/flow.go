@@ -28,7 +28,7 @@ func (r *reader) flowValue(in parent) *Node {
 		return &Node{Pos: start}
 	}
 	if strings.HasPrefix(strings.TrimLeft(r.rest(), " \t"), ":") {
-		r.report(Problem{Pos: start, What: fmt.Sprintf("%s is used as a key", n.Kind), Why: "keys are texts", Fix: "put quotes around it if it is one"})
+		r.report(Problem{Pos: start, What: fmt.Sprintf("%s is used as a key", n.Kind), Why: keysAreTexts, Fix: "put quotes around it if it is one"})
 		r.broken = true
 		return r.passOver(in)
 	}
@@ -128,13 +128,13 @@ func (f *flowReader) collection(kind Kind, closing byte) (*Node, bool) {
 		if !f.skip(n.Pos) {
 			return nil, false
 		}
-		switch c := f.rest()[0]; {
-		case c == closing:
+		switch c := f.rest()[0]; c {
+		case closing:
 			f.off++
 			return n, true
-		case c == ',':
+		case ',':
 			return f.fail(Problem{Pos: f.pos(), What: "nothing stands before this comma", Fix: "remove the comma or write a value"})
-		case c == ']' || c == '}':
+		case ']', '}':
 			return f.fail(Problem{Pos: f.pos(), What: fmt.Sprintf("`%c` closes what `%c` opened on line %d", c, opening(closing), n.Pos.Line), Fix: fmt.Sprintf("write `%c`", closing)})
 		}
 		if !f.member(n, seen) || !f.skip(n.Pos) {
@@ -187,7 +187,7 @@ func (f *flowReader) entry() (Entry, bool) {
 		return e, false
 	}
 	if key.Kind != Scalar {
-		f.report(Problem{Pos: key.Pos, What: fmt.Sprintf("%s is used as a key", key.Kind), Why: "keys are texts", Fix: "put quotes around it if it is one"})
+		f.report(Problem{Pos: key.Pos, What: fmt.Sprintf("%s is used as a key", key.Kind), Why: keysAreTexts, Fix: "put quotes around it if it is one"})
 		return e, false
 	}
 	e.Key = key.Value
@@ -276,8 +276,8 @@ func (f *flowReader) plain() (*Node, bool) {
 	if n.Value[0] == '=' && (openQuote(n.Value) || openBracket(n.Value) || end < len(rest) && strings.IndexByte(":[{", rest[end]) >= 0) {
 		return f.fail(Problem{Pos: n.Pos, What: "this expression is not in quotes and ends at " + endMark(rest[end:]), Why: "in brackets, YAML ends an unquoted text there", Fix: "put the whole expression in quotes"})
 	}
-	if n.Value == "-" || strings.HasPrefix(n.Value, "- ") || n.Value == "?" || strings.HasPrefix(n.Value, "? ") {
-		return f.fail(Problem{Pos: n.Pos, What: fmt.Sprintf("`%c ` stands in brackets", n.Value[0]), Why: "lists with dashes and complex keys stand on lines of their own", Fix: "write [a, b], or put quotes around a text"})
+	if n.Value == "-" || strings.HasPrefix(n.Value, "- ") || n.Value[0] == '?' {
+		return f.fail(Problem{Pos: n.Pos, What: fmt.Sprintf("an unquoted text in brackets begins with `%c`", n.Value[0]), Why: "it would begin a list or a complex key, to some readers at least", Fix: "put quotes around a text; a list in brackets is written [a, b]"})
 	}
 	if p, bad := badStart(n.Pos, n.Value, "value"); bad {
 		return f.fail(p)

@@ -20,7 +20,7 @@ func Format(file string, src []byte, ps *Problems) []byte {
 	if found.Failed() {
 		return nil
 	}
-	return []byte(r.layout.print())
+	return []byte(r.layout.join())
 }
 
 // layout is where everything goes, line by line. The reader fills it.
@@ -101,7 +101,8 @@ func (l *layout) flow(first, last, parentOut int) {
 	}
 }
 
-func (l *layout) print() string {
+// join writes the document.
+func (l *layout) join() string {
 	l.relate()
 	var b strings.Builder
 	empty := true // no empty line at the beginning

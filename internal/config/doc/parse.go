@@ -116,8 +116,7 @@ func (r *reader) rest() string {
 
 // word is the beginning of rest, for messages.
 func (r *reader) word() string {
-	text, _ := cutComment(r.rest())
-	return text
+	return cutComment(r.rest())
 }
 
 // pos is the position of the reader.
@@ -213,15 +212,13 @@ func commentAt(text string, i int) bool {
 	return j < len(text) && text[j] == '#' && (j == 0 || isBlank(text[j-1]))
 }
 
-// cutComment divides an unquoted text into itself without blanks at its end
-// and the offset where its comment begins, or its length.
-func cutComment(text string) (string, int) {
-	end := len(text)
+// cutComment gives an unquoted text without its comment and the blanks at its end.
+func cutComment(text string) string {
 	for i := range len(text) {
 		if text[i] == '#' && (i == 0 || isBlank(text[i-1])) {
-			end = i
+			text = text[:i]
 			break
 		}
 	}
-	return strings.TrimRight(text[:end], " \t"), end
+	return strings.TrimRight(text, " \t")
 }

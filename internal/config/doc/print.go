@@ -161,7 +161,7 @@ func needsQuotes(s string) bool {
 	if s == "" || s != strings.TrimSpace(s) || !printable(s) || strings.Contains(s, "\t") {
 		return true
 	}
-	if text, _ := cutComment(s); text != s || keyEnd(s) >= 0 || isNull(s) || openQuote(s) && s[0] == '=' {
+	if text := cutComment(s); text != s || keyEnd(s) >= 0 || isNull(s) || openQuote(s) && s[0] == '=' {
 		return true
 	}
 	_, bad := badPlain(Pos{}, s, s)

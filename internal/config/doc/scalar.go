@@ -141,10 +141,16 @@ func parseFloat(text string, bits int) (float64, error) {
 	return x, nil
 }
 
+// How YAML 1.2 writes a bool.
+const (
+	yes = "true"
+	no  = "false"
+)
+
 func parseBool(text string) (bool, error) {
 	switch text {
-	case "true", "false":
-		return text == "true", nil
+	case yes, no:
+		return text == yes, nil
 	case "yes", "on", "True", "TRUE", "y", "enabled":
 		return false, errors.New("write true")
 	case "no", "off", "False", "FALSE", "n", "disabled", "none":

@@ -41,6 +41,12 @@ type SchemaWriter interface{ DocSchema() *Schema }
 // Types are the JSON types that a value may have; a single one is printed alone.
 type Types []string
 
+// The types of JSON Schema that are named more than once.
+const (
+	typeString  = "string"
+	typeInteger = "integer"
+)
+
 // MarshalJSON implements json.Marshaler.
 func (t Types) MarshalJSON() ([]byte, error) {
 	var v any = []string(t)
@@ -153,7 +159,7 @@ func implements[I any](t reflect.Type) bool {
 // direct describes t itself.
 func (w *schemaWriter) direct(t reflect.Type) *Schema {
 	if implements[SchemaWriter](t) {
-		written, ok := reflect.New(t).Interface().(SchemaWriter)
+		written, ok := reflect.TypeAssert[SchemaWriter](reflect.New(t))
 		if ok {
 			schema := written.DocSchema()
 			w.hoist(schema)
@@ -166,9 +172,9 @@ func (w *schemaWriter) direct(t reflect.Type) *Schema {
 	case implements[encoding.TextUnmarshaler](t):
 		return anyScalar()
 	case t == reflect.TypeFor[time.Duration]():
-		return &Schema{Type: Types{"string"}, Pattern: `^(\d+(\.\d*)?(ns|us|µs|ms|s|m|h))+$`, Examples: []any{"300ms", "1m30s"}}
+		return &Schema{Type: Types{typeString}, Pattern: `^(\d+(\.\d*)?(ns|us|µs|ms|s|m|h))+$`, Examples: []any{"300ms", "1m30s"}}
 	case t == reflect.TypeFor[Size]():
-		return &Schema{Type: Types{"string"}, Pattern: `^\d+(\.\d+)? ?([KMGTkmgt][Ii]?)?[Bb]$`, Examples: []any{"10MB", "64KiB"}}
+		return &Schema{Type: Types{typeString}, Pattern: `^\d+(\.\d+)? ?([KMGTkmgt][Ii]?)?[Bb]$`, Examples: []any{"10MB", "64KiB"}}
 	}
 	switch t.Kind() {
 	case reflect.Struct:
@@ -209,7 +215,7 @@ func (w *schemaWriter) hoist(s *Schema) {
 
 // anyScalar is any value: Weir keeps its text, so that `8` and `true` are
 // texts where a text is wanted.
-func anyScalar() *Schema { return &Schema{Type: Types{"string", "number", "boolean"}} }
+func anyScalar() *Schema { return &Schema{Type: Types{typeString, "number", "boolean"}} }
 
 func scalarSchema(t reflect.Type) *Schema {
 	switch t.Kind() {
@@ -221,16 +227,16 @@ func scalarSchema(t reflect.Type) *Schema {
 		return &Schema{Type: Types{"number"}}
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
 		if t.Bits() == 64 { // more than JSON's readers keep exactly
-			return &Schema{Type: Types{"integer"}}
+			return &Schema{Type: Types{typeInteger}}
 		}
 		least, most := int64(math.MinInt64)>>(64-t.Bits()), uint64(math.MaxInt64)>>(64-t.Bits())
-		return &Schema{Type: Types{"integer"}, Minimum: &least, Maximum: &most}
+		return &Schema{Type: Types{typeInteger}, Minimum: &least, Maximum: &most}
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 		least, most := int64(0), uint64(math.MaxUint64)>>(64-t.Bits())
 		if t.Bits() == 64 {
-			return &Schema{Type: Types{"integer"}, Minimum: &least}
+			return &Schema{Type: Types{typeInteger}, Minimum: &least}
 		}
-		return &Schema{Type: Types{"integer"}, Minimum: &least, Maximum: &most}
+		return &Schema{Type: Types{typeInteger}, Minimum: &least, Maximum: &most}
 	default:
 		panic(fmt.Sprintf("doc: fields of type %s are not supported", t))
 	}
@@ -291,7 +297,7 @@ func jsonValue(n *Node) any {
 
 func jsonScalar(text string) any {
 	var v any
-	if text == "true" || text == "false" || plainDecimal(text) == nil {
+	if text == yes || text == no || plainDecimal(text) == nil {
 		if err := json.Unmarshal([]byte(text), &v); err == nil {
 			return v
 		}

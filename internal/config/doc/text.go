@@ -23,7 +23,7 @@ func (h textHead) step() int {
 }
 
 func readTextHead(rest string) (textHead, bool) {
-	text, _ := cutComment(rest)
+	text := cutComment(rest)
 	head := textHead{folded: text[0] == '>'}
 	for i := 1; i < len(text); i++ {
 		switch c := text[i]; {

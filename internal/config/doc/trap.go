@@ -5,7 +5,11 @@ import (
 	"strings"
 )
 
-// The known traps of YAML, each with its own words and its fix.
+// The known traps of YAML, each with its own words and its fix. These are said more than once.
+const (
+	keysAreTexts = "keys are texts"
+	quoteIt      = "put it in quotes"
+)
 
 func unclosedQuote(pos Pos, quote byte) Problem {
 	return Problem{Pos: pos, What: fmt.Sprintf("the quote %c is not closed on its line", quote), Fix: "close it, or write a text of several lines behind `|` or `>-`"}
@@ -34,7 +38,7 @@ func badKey(pos Pos, key, line string) (Problem, bool) {
 	case key == "<<":
 		return Problem{Pos: pos, What: "the merge key `<<` is not supported", Why: "nothing is merged silently", Fix: "write the fields out, or share them with `defaults:` or a group"}, true
 	case isNull(key):
-		return Problem{Pos: pos, What: "this key is a null", Why: "keys are texts", Fix: fmt.Sprintf("put it in quotes: '%s'", key)}, true
+		return Problem{Pos: pos, What: "this key is a null", Why: keysAreTexts, Fix: fmt.Sprintf("put it in quotes: '%s'", key)}, true
 	case isMarker(key):
 		return documentMarker(pos), true
 	case key == "?" || strings.HasPrefix(key, "? "):
@@ -50,7 +54,7 @@ func complexKey(pos Pos) Problem {
 }
 
 func documentMarker(pos Pos) Problem {
-	return Problem{Pos: pos, What: "an unquoted text cannot begin with `--- ` or `... `", Why: "they divide documents", Fix: "put it in quotes"}
+	return Problem{Pos: pos, What: "an unquoted text cannot begin with `--- ` or `... `", Why: "they divide documents", Fix: quoteIt}
 }
 
 // badPlain tells what is wrong with an unquoted value; rest is the line from
@@ -75,9 +79,9 @@ func badPlain(pos Pos, text, rest string) (Problem, bool) {
 			Fix: "put quotes around the value, or write the key on the next line, indented",
 		}, true
 	case text[0] == ',' || text[0] == ']' || text[0] == '}':
-		return Problem{Pos: pos, What: fmt.Sprintf("an unquoted value cannot begin with `%c`", text[0]), Fix: "put it in quotes"}, true
+		return Problem{Pos: pos, What: fmt.Sprintf("an unquoted value cannot begin with `%c`", text[0]), Fix: quoteIt}, true
 	case text == "?" || strings.HasPrefix(text, "? "):
-		return Problem{Pos: pos, What: "an unquoted value cannot begin with `? `", Fix: "put it in quotes"}, true
+		return Problem{Pos: pos, What: "an unquoted value cannot begin with `? `", Fix: quoteIt}, true
 	}
 	return Problem{}, false
 }
@@ -86,7 +90,7 @@ func badPlain(pos Pos, text, rest string) (Problem, bool) {
 func splitExpression(pos Pos, line string) Problem {
 	line = strings.TrimRight(line, " \t")
 	where := "`: `"
-	if text, _ := cutComment(line); keyEnd(text) < 0 {
+	if text := cutComment(line); keyEnd(text) < 0 {
 		where = "` #`"
 	}
 	return Problem{

@@ -24,7 +24,7 @@ func (r *reader) value(in parent) *Node {
 func (r *reader) plain(in parent) *Node {
 	n := &Node{Kind: Scalar, Pos: r.pos()}
 	rest := r.rest()
-	text, _ := cutComment(rest)
+	text := cutComment(rest)
 	n.Value = text
 	if p, bad := badPlain(n.Pos, text, rest); bad {
 		r.report(p)
@@ -32,7 +32,7 @@ func (r *reader) plain(in parent) *Node {
 	}
 	r.advance()
 	if isNull(text) {
-		return r.null(n.Pos, fmt.Sprintf("`%s` is a null", text), "write a value, or remove the key; the text itself is written in quotes")
+		return r.null(n.Pos, "`"+text+"` is a null", "write a value, or remove the key; the text itself is written in quotes")
 	}
 	return n
 }
