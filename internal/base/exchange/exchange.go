@@ -25,7 +25,8 @@ type Exchange struct {
 	// Path is the one normalised path, still percent-encoded where it has to
 	// be: what is matched, authorized and forwarded (see httpx.NormalizePath).
 	Path string
-	// EncodedSlash tells that Path holds %2F or %5C, which a route must opt in to.
+	// EncodedSlash tells that Path holds what some servers read as a slash or as
+	// the end of a segment (see httpx.Path), which a route must opt in to.
 	EncodedSlash bool
 	// Query is the raw query without '?'.
 	Query string

@@ -101,6 +101,13 @@ func TestLateFailureAbortsTheStreamSoThatACutBodyNeverLooksWhole(t *testing.T) {
 	}
 }
 
+func TestNoContentTypeIsGuessed(t *testing.T) {
+	s := serve(t, func(w *exchange.Writer, _ *http.Request, _ *exchange.Exchange) { _, _ = w.Write([]byte("<html>")) })
+	if res, _ := get(t, s.URL); res.Header.Get("Content-Type") != "" {
+		t.Errorf("got %q", res.Header.Get("Content-Type"))
+	}
+}
+
 func TestInformationalPassesAtOnceAndLeavesTheFinalHeadAlone(t *testing.T) {
 	s := serve(t, func(w *exchange.Writer, _ *http.Request, x *exchange.Exchange) {
 		w.Head().Set("X-Final", "1")

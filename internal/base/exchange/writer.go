@@ -68,7 +68,16 @@ func (w *Writer) WriteHeader(status int) {
 	}
 	w.status = status
 	w.x.applyHead(status, w.Head())
+	w.leaveUntyped()
 	w.w.WriteHeader(status)
+}
+
+// leaveUntyped keeps net/http from guessing a Content-Type by the first bytes: a
+// gateway passes on what the backend said, and that was nothing.
+func (w *Writer) leaveUntyped() {
+	if h := w.w.Header(); len(h["Content-Type"]) == 0 {
+		h["Content-Type"] = nil
+	}
 }
 
 func (w *Writer) Write(p []byte) (int, error) {
@@ -179,10 +188,21 @@ func (w *Writer) Upgrade(head Head) (Tunnel, error) {
 // tunnel reads what the server had buffered before it reads the connection.
 type tunnel struct {
 	net.Conn
-	in *bufio.Reader
+	in *bufio.Reader // nil once it is empty
 }
 
-func (t *tunnel) Read(p []byte) (int, error) { return t.in.Read(p) }
+// Read goes past the server's reader as soon as that is empty: net/http's would take
+// the client's half-close for its end and cancel the request's context.
+func (t *tunnel) Read(p []byte) (int, error) {
+	if t.in == nil {
+		return t.Conn.Read(p)
+	}
+	if n := t.in.Buffered(); n > 0 {
+		return t.in.Read(p[:min(n, len(p))])
+	}
+	t.in = nil
+	return t.Conn.Read(p)
+}
 
 func (t *tunnel) CloseWrite() error {
 	if half, ok := t.Conn.(interface{ CloseWrite() error }); ok {

@@ -118,11 +118,19 @@ func (b *build) functions() {
 		f := &b.cfg.Functions[i]
 		if _, err := b.function(f); err != nil {
 			b.problems.Errorf(f.Origin.Pos, "function %q: %v", f.Name, err)
+			b.told[f] = toldError{err}
 		}
 	}
 }
 
+// toldError is an error that was already reported where it belongs, so that the
+// routes that suffer from it need not repeat it.
+type toldError struct{ error }
+
 func (b *build) function(f *config.Function) (resolved, error) {
+	if err, ok := b.told[f]; ok {
+		return resolved{}, err
+	}
 	d, ok := b.compiler.parts.function(f.Kind)
 	if !ok {
 		return resolved{}, fmt.Errorf("this version runs no functions of kind %q", f.Kind)
@@ -196,6 +204,7 @@ func (b *build) services() {
 		s := &b.cfg.Services[i]
 		if _, err := b.service(none, s); err != nil && s.Origin.Object == "" {
 			b.problems.Errorf(s.Origin.Pos, "service %q: %v", s.Name, err)
+			b.told[s] = toldError{err}
 		}
 	}
 }
@@ -209,6 +218,9 @@ type runningService struct {
 
 // service gives a route's view of a service, which is made if it does not live yet.
 func (b *build) service(r *config.Route, s *config.Service) (resolved, error) {
+	if err, ok := b.told[s]; ok {
+		return resolved{}, err
+	}
 	provider, err := b.provider(s)
 	if err != nil {
 		return resolved{}, err

@@ -114,7 +114,7 @@ func (c *Compiler) Close(ctx context.Context) { c.kept.commit(newUsed())(ctx) }
 // Compile builds cfg, which must be valid. Where there are errors among the
 // problems there is no Pending, and nothing of it is alive any more.
 func (c *Compiler) Compile(cfg *config.Config, digest string) (*Pending, []doc.Problem) {
-	b := &build{compiler: c, cfg: cfg, used: newUsed(), start: true}
+	b := c.build(cfg, true)
 	s := b.snapshot(digest)
 	if b.problems.Failed() {
 		c.kept.abort(context.Background(), b.used)
@@ -128,7 +128,7 @@ func (c *Compiler) Compile(cfg *config.Config, digest string) (*Pending, []doc.P
 // but not served.
 func Check(parts Parts, cfg *config.Config, digest string) (*snapshot.Snapshot, []doc.Problem) {
 	c := New(parts, Options{Log: slog.New(slog.DiscardHandler), Secret: secret.Placeholder})
-	b := &build{compiler: c, cfg: cfg, used: newUsed()}
+	b := c.build(cfg, false)
 	return b.snapshot(digest), b.problems.Sorted()
 }
 
@@ -139,8 +139,13 @@ type build struct {
 	used     *used
 	problems doc.Problems
 	start    bool // make things live; false: check only
-	// resolving are the backends being resolved, so that a cycle is found.
-	resolving []string
+	// told are the errors of functions and services (by pointer) that were
+	// already reported.
+	told map[any]error
+}
+
+func (c *Compiler) build(cfg *config.Config, start bool) *build {
+	return &build{compiler: c, cfg: cfg, used: newUsed(), start: start, told: map[any]error{}}
 }
 
 func (b *build) snapshot(digest string) *snapshot.Snapshot {

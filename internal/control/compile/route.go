@@ -2,6 +2,7 @@ package compile
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -60,7 +61,9 @@ func (b *build) fail(r *config.Route, at config.Origin, what string, err error) 
 		r.Broken = cmp.Or(r.Broken, fmt.Sprintf("%s: %v", what, err))
 		return
 	}
-	b.problems.Add(doc.Problem{Pos: at.Pos, What: what, Why: err.Error()})
+	if _, told := errors.AsType[toldError](err); !told {
+		b.problems.Add(doc.Problem{Pos: at.Pos, What: what, Why: err.Error()})
+	}
 }
 
 // built are the filters of one place, in order.

@@ -216,7 +216,7 @@ func (l *Listener) miss(r *http.Request, x *exchange.Exchange, verbose bool) *fa
 // admits applies what a route must opt in to.
 func (t *Route) admits(x *exchange.Exchange) *fault.Fault {
 	if x.EncodedSlash && !t.EncodedSlash {
-		return fault.AmbiguousPath.New("An encoded slash (%2F) or backslash (%5C) is not accepted on this path.")
+		return fault.AmbiguousPath.New("An encoded slash (%2F) or backslash (%5C), or a semicolon, is not accepted on this path.")
 	}
 	return nil
 }
