@@ -10,19 +10,20 @@ import (
 	"github.com/weir-gateway/weir/internal/base/fault"
 )
 
-// explain tells which problem err is. What ends an exchange on the client's side
-// comes first, for the backend then fails only in consequence.
+// explain tells which problem err is. A time that was up and the client's own end
+// come first, for whatever else failed then only failed in consequence.
 func (t *passage) explain(ctx context.Context, err error) error {
 	var f *fault.Fault
 	var send *exchange.SendError
-	cause := context.Cause(ctx)
-	switch {
-	case t.body != nil && t.body.failed() != nil:
-		return t.explainBody(t.body.failed(), cause)
-	case t.r.Context().Err() != nil:
-		return fault.ClientGone.New("", fault.Cause(err))
+	switch cause := context.Cause(ctx); {
+	case t.awaited.Load() && (errors.Is(cause, errIdle) || errors.Is(cause, errTotal)):
+		return fault.RequestTimeout.New("", fault.Internal("%v", cause), fault.Cause(err))
 	case errors.Is(cause, errIdle), errors.Is(cause, errTotal):
 		return fault.BackendTimeout.New("", fault.Internal("%v", cause), fault.Cause(err))
+	case t.body != nil && t.body.failed() != nil:
+		return t.explainBody(t.body.failed())
+	case t.r.Context().Err() != nil:
+		return fault.ClientGone.New("", fault.Cause(err))
 	case errors.As(err, &f):
 		return err
 	case errors.As(err, &send):
@@ -33,14 +34,12 @@ func (t *passage) explain(ctx context.Context, err error) error {
 }
 
 // explainBody tells which problem it is that the client's body could not be read.
-func (t *passage) explainBody(err, cause error) error {
+func (t *passage) explainBody(err error) error {
 	var f *fault.Fault
 	var network net.Error
 	switch {
 	case errors.As(err, &f):
 		return f
-	case errors.Is(cause, errIdle), errors.Is(cause, errTotal):
-		return fault.RequestTimeout.New("", fault.Internal("%v", cause), fault.Cause(err))
 	case t.r.Context().Err() != nil, errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, &network):
 		return fault.ClientGone.New("", fault.Cause(err))
 	default:

@@ -72,6 +72,7 @@ type passage struct {
 	watch    *watch
 
 	responding atomic.Bool // the response's head is out
+	awaited    atomic.Bool // when a time was up, it was the client's body that was waited for
 }
 
 // ServeHTTP answers r with what the backend answers.
@@ -87,6 +88,7 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	t.watch = newWatch(p.Timeouts, func(cause error) {
+		t.awaited.Store(t.body != nil && t.body.reading.Load())
 		cancel(cause)
 		t.unblock()
 	})

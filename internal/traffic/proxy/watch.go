@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"math"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -27,8 +28,10 @@ type watch struct {
 	started time.Time
 	last    atomic.Int64 // when a piece moved, as nanoseconds since started
 	bodies  atomic.Int32 // how many are under way
-	stopped atomic.Bool
 	expire  func(cause error)
+
+	mu      sync.Mutex // held while expire runs, so that stop waits for it
+	stopped bool
 
 	total, timer *time.Timer // nil: no bound
 }
@@ -83,18 +86,23 @@ func (w *watch) check() {
 }
 
 func (w *watch) end(cause error) {
-	if !w.stopped.Swap(true) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.stopped {
+		w.stopped = true
 		w.expire(cause)
 	}
 }
 
-// stop ends the watch; nothing expires afterwards.
+// stop ends the watch; expire neither runs afterwards nor is still running.
 func (w *watch) stop() {
-	w.stopped.Store(true)
 	if w.total != nil {
 		w.total.Stop()
 	}
 	if w.timer != nil {
 		w.timer.Stop()
 	}
+	w.mu.Lock()
+	w.stopped = true
+	w.mu.Unlock()
 }

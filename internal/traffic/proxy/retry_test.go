@@ -1,0 +1,132 @@
+package proxy_test
+
+import (
+	"bufio"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/weir-gateway/weir/internal/wire/transport"
+)
+
+// dead gives an address that nobody listens on.
+func dead(t testing.TB) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	return l.Addr().String()
+}
+
+// resetting is a backend that reads a whole request and then cuts the connection.
+func resetting(t testing.TB, requests *atomic.Int32) string {
+	return rawBackend(t, func(c net.Conn, r *bufio.Reader) {
+		if req, err := http.ReadRequest(r); err == nil {
+			_, _ = io.Copy(io.Discard, req.Body)
+			requests.Add(1)
+		}
+		_ = c.(*net.TCPConn).SetLinger(0)
+	})
+}
+
+func echo(w http.ResponseWriter, r *http.Request) {
+	_ = http.NewResponseController(w).EnableFullDuplex()
+	_, _ = io.Copy(w, r.Body)
+}
+
+func TestADeadEndpointCostsNoMethodItsRequest(t *testing.T) {
+	both(t, func(t *testing.T, front, back string) {
+		g := start(t, setup{protocol: back, retry: 1, addresses: []string{dead(t)}}, http.HandlerFunc(echo))
+		c := client(t, front)
+		for i := range 20 {
+			res := do(t, c, request(t, []string{"POST", "PATCH"}[i%2], g.URL+"/", io.MultiReader(strings.NewReader("payload"))))
+			if got := read(t, res.Body); res.StatusCode != http.StatusOK || got != "payload" {
+				t.Fatalf("%d %q", res.StatusCode, got)
+			}
+		}
+	})
+}
+
+func TestAnUnsafeRequestThatWasSentIsNotRepeated(t *testing.T) {
+	var requests atomic.Int32
+	g := start(t, setup{retry: 3, addresses: []string{resetting(t, &requests), resetting(t, &requests)}}, nil)
+	res := do(t, client(t, transport.HTTP), request(t, "POST", g.URL+"/", strings.NewReader("payload")))
+	if res.StatusCode != http.StatusBadGateway || !strings.Contains(read(t, res.Body), "backend-reset") {
+		t.Errorf("status %d", res.StatusCode)
+	}
+	if n := requests.Load(); n != 1 {
+		t.Errorf("the request was sent %d times", n)
+	}
+}
+
+func TestAnIdempotentRequestIsRepeatedElsewhere(t *testing.T) {
+	for name, prepare := range map[string]func(*http.Request){
+		"PUT":                          func(r *http.Request) { r.Method = "PUT" },
+		"DELETE":                       func(r *http.Request) { r.Method = "DELETE" },
+		"POST with an Idempotency-Key": func(r *http.Request) { r.Header.Set("Idempotency-Key", "1") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var requests atomic.Int32
+			g := start(t, setup{retry: 1, addresses: []string{resetting(t, &requests)}}, http.HandlerFunc(echo))
+			c := client(t, transport.HTTP)
+			for range 20 {
+				req := request(t, "POST", g.URL+"/", strings.NewReader("payload"))
+				prepare(req)
+				res := do(t, c, req)
+				if got := read(t, res.Body); res.StatusCode != http.StatusOK || got != "payload" {
+					t.Fatalf("%d %q", res.StatusCode, got)
+				}
+			}
+			if requests.Load() == 0 {
+				t.Error("the broken endpoint was never tried")
+			}
+		})
+	}
+}
+
+func TestABodyTooLongToHoldIsNotRepeated(t *testing.T) {
+	var requests atomic.Int32
+	g := start(t, setup{retry: 3, addresses: []string{resetting(t, &requests)}}, nil)
+	res := do(t, client(t, transport.HTTP), request(t, "PUT", g.URL+"/", strings.NewReader(strings.Repeat("x", 1<<20))))
+	if res.StatusCode != http.StatusBadGateway || requests.Load() != 1 {
+		t.Errorf("status %d after %d requests", res.StatusCode, requests.Load())
+	}
+}
+
+// A kept connection that the backend has closed costs neither method: nothing is
+// sent on it, or it is seen before.
+func TestManyRequestsAtOnce(t *testing.T) {
+	both(t, func(t *testing.T, front, back string) {
+		g := start(t, setup{protocol: back, retry: 1}, http.HandlerFunc(echo))
+		c := client(t, front)
+		errs := make(chan error, 100)
+		var all sync.WaitGroup
+		for range 100 {
+			all.Go(func() {
+				want := strings.Repeat("x", 10_000)
+				res, err := c.Do(request(t, "POST", g.URL+"/", io.MultiReader(strings.NewReader(want))))
+				if err != nil {
+					errs <- err
+					return
+				}
+				defer func() { _ = res.Body.Close() }()
+				if got, err := io.ReadAll(res.Body); err != nil || string(got) != want {
+					errs <- errors.Join(err, errors.New("another body came back"))
+				}
+			})
+		}
+		all.Wait()
+		close(errs)
+		for err := range errs {
+			t.Error(err)
+		}
+		eventually(t, "the end of the requests in flight", g.idleAgain)
+	})
+}
