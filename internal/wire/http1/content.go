@@ -23,7 +23,7 @@ func (s *Sieve) readContent(p []byte) (int, error) {
 func (s *Sieve) endContent() {
 	s.phase = between
 	if s.options.BodyRate > 0 {
-		s.setGuard(time.Time{})
+		s.dropGuard()
 	}
 }
 

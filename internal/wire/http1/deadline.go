@@ -33,11 +33,12 @@ func (s *Sieve) startClock() {
 	}
 }
 
-func (s *Sieve) setGuard(t time.Time) {
+// dropGuard leaves only the server's own deadline.
+func (s *Sieve) dropGuard() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.guard.Equal(t) {
-		s.guard, s.both = t, false
+	if !s.guard.IsZero() {
+		s.guard, s.both = time.Time{}, false
 		_ = s.applyDeadline() // a closed connection tells its reader
 	}
 }

@@ -54,11 +54,11 @@ func splitField(line []byte) (name, value []byte, reason Reason) {
 	if line[0] == ' ' || line[0] == '\t' {
 		return nil, nil, LeadingBlank
 	}
-	colon := bytes.IndexByte(line, ':')
-	if colon < 0 {
+	name, value, found := bytes.Cut(line, []byte(":"))
+	if !found {
 		return nil, nil, NoColon
 	}
-	name, value = line[:colon], trimOWS(line[colon+1:])
+	value = trimOWS(value)
 	odd := uint8(0)
 	for _, c := range name {
 		class := classes[c]

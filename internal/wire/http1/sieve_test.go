@@ -390,7 +390,7 @@ func TestVetAppliesTheRulesToHTTP2(t *testing.T) {
 		"an expectation":    {func(r *http.Request) { r.Header["Expect"] = []string{"x"} }, http1.BadExpectation},
 		"a field to remove": {func(r *http.Request) { r.Header["Proxy"] = []string{"x"} }, http1.OK},
 	} {
-		r := &http.Request{Method: "GET", RequestURI: "/", Host: "a", Header: http.Header{}, ProtoMajor: 2}
+		r := &http.Request{Method: http.MethodGet, RequestURI: "/", Host: "a", Header: http.Header{}, ProtoMajor: 2}
 		test.change(r)
 		if got := http1.Vet(r, wide); got != test.want {
 			t.Errorf("%s: %q, want %q", name, got, test.want)

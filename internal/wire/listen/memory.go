@@ -101,7 +101,7 @@ func runtimeUsage() func() usage {
 			if samples[i].Value.Kind() != metrics.KindUint64 {
 				return 0 // a runtime without this metric
 			}
-			return int64(min(samples[i].Value.Uint64(), math.MaxInt64)) //nolint:gosec // it was bounded
+			return int64(min(samples[i].Value.Uint64(), math.MaxInt64))
 		}
 		return usage{live: value(live), total: value(total) - value(released)}
 	}

@@ -124,7 +124,7 @@ func (s *Server) newHTTPServer() *http.Server {
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(s.tls != nil)
 	protocols.SetUnencryptedHTTP2(s.sieve.H2C)
-	return &http.Server{
+	return &http.Server{ //nolint:gosec // G112: the Sieve bounds the time of heads, by connection and by request
 		Handler:                      http.HandlerFunc(s.serve),
 		DisableGeneralOptionsHandler: true, // OPTIONS * is a matter of routing
 		IdleTimeout:                  s.limits.KeepAlive,

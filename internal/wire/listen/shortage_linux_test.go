@@ -95,7 +95,9 @@ func serveWithFewFiles(t *testing.T) {
 	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		t.Fatal(err)
 	}
-	fmt.Println(server.Addr())
+	if _, err := fmt.Fprintln(os.Stdout, server.Addr()); err != nil {
+		t.Fatal(err)
+	}
 	_, _ = io.Copy(io.Discard, os.Stdin)
 	stop(t, server, time.Second)
 }

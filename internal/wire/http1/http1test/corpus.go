@@ -22,24 +22,24 @@ type Case struct {
 func (c Case) Raw() []byte { return Bytes(c.Text) }
 
 // Corpus reads all cases of the *.jsonl files in dir.
-func Corpus(t testing.TB, dir string) []Case {
-	t.Helper()
+func Corpus(tb testing.TB, dir string) []Case {
+	tb.Helper()
 	files, err := filepath.Glob(filepath.Join(dir, "*.jsonl"))
 	if err != nil || len(files) == 0 {
-		t.Fatalf("no corpora in %s: %v", dir, err)
+		tb.Fatalf("no corpora in %s: %v", dir, err)
 	}
 	var cases []Case
 	for _, file := range files {
-		cases = append(cases, readCases(t, file)...)
+		cases = append(cases, readCases(tb, file)...)
 	}
 	return cases
 }
 
-func readCases(t testing.TB, file string) []Case {
-	t.Helper()
+func readCases(tb testing.TB, file string) []Case {
+	tb.Helper()
 	f, err := os.Open(file)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	defer f.Close()
 	var cases []Case
@@ -48,12 +48,12 @@ func readCases(t testing.TB, file string) []Case {
 	for lines.Scan() {
 		var c Case
 		if err := json.Unmarshal(lines.Bytes(), &c); err != nil {
-			t.Fatalf("%s: %v", file, err)
+			tb.Fatalf("%s: %v", file, err)
 		}
 		cases = append(cases, c)
 	}
 	if err := lines.Err(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return cases
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/netip"
 	"regexp"
 	"slices"
@@ -27,22 +28,22 @@ type Request struct {
 var ErrMalformed = errors.New("malformed")
 
 const (
-	token = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+	word  = "[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 	path  = `/(?:[\w.~!$&'()*+,;=:@/|\[\]-]|%[0-9A-Fa-f]{2})*`
 	query = "(?:\\?[\\w.~!$&'()*+,;=:@/|\\[\\]%?\\\\^`{}-]*)?"
 	host  = `(?:[\w.~-]{1,255}|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?`
 )
 
 var (
-	requestLine = regexp.MustCompile(`^(` + token + `) ([^ ]+) HTTP/1\.([01])$`)
+	requestLine = regexp.MustCompile(`^(` + word + `) ([^ ]+) HTTP/1\.([01])$`)
 	originForm  = regexp.MustCompile(`^` + path + query + `$`)
 	absolute    = regexp.MustCompile(`^(?i:https?)://(` + host + `)((?:` + path + `)?` + query + `)$`)
 	hostField   = regexp.MustCompile(`^` + host + `$`)
-	fieldLine   = regexp.MustCompile(`^(` + token + `):[ \t]*((?:[!-~\x{80}-\x{ff}](?:[\t -~\x{80}-\x{ff}]*[!-~\x{80}-\x{ff}])?)?)[ \t]*$`)
+	fieldLine   = regexp.MustCompile(`^(` + word + `):[ \t]*((?:[\x21-\x7e\x{80}-\x{ff}](?:[\t\x20-\x7e\x{80}-\x{ff}]*[\x21-\x7e\x{80}-\x{ff}])?)?)[ \t]*$`)
 	plainName   = regexp.MustCompile(`^[0-9A-Za-z-]+$`)
 	punctuation = regexp.MustCompile(`[^0-9a-z-]`)
 	lengthValue = regexp.MustCompile(`^(?:0|[1-9][0-9]{0,17})$`)
-	chunkLine   = regexp.MustCompile(`^([0-9A-Fa-f]{1,15})((?:;` + token + `(?:=(?:` + token + `|"(?:[\t !#-\[\]-~]|\\[\t -~])*"))?)*)$`)
+	chunkLine   = regexp.MustCompile(`^([0-9A-Fa-f]{1,15})((?:;` + word + `(?:=(?:` + word + `|"(?:[\t\x20\x21\x23-\x5b\x5d-\x7e]|\\[\t\x20-\x7e])*"))?)*)$`)
 )
 
 // Read reads requests until raw ends or the grammar is broken. It gives those
@@ -126,20 +127,20 @@ func (r *reader) line() (string, error) {
 
 func (q *Request) readTarget(target string) (authority string, err error) {
 	switch {
-	case q.Method == "CONNECT":
+	case q.Method == http.MethodConnect:
 		return "", ErrMalformed
-	case target == "*" && q.Method == "OPTIONS", originForm.MatchString(target):
+	case target == "*" && q.Method == http.MethodOptions, originForm.MatchString(target):
 		q.Target = target
 		return "", nil
 	}
 	parts := absolute.FindStringSubmatch(target)
-	if parts == nil || !possibleHost(parts[1]) {
+	if len(parts) == 0 || !possibleHost(parts[1]) {
 		return "", ErrMalformed
 	}
 	switch {
 	case strings.HasPrefix(parts[2], "/"):
 		q.Target = parts[2]
-	case parts[2] == "" && q.Method == "OPTIONS":
+	case parts[2] == "" && q.Method == http.MethodOptions:
 		q.Target = "*"
 	default:
 		q.Target = "/" + parts[2]
@@ -173,7 +174,7 @@ func (r *reader) fields() ([][2]string, error) {
 			return fields, err
 		}
 		parts := fieldLine.FindStringSubmatch(line)
-		if parts == nil || alias(parts[1]) {
+		if len(parts) == 0 || alias(parts[1]) {
 			return nil, ErrMalformed
 		}
 		fields = append(fields, [2]string{parts[1], parts[2]})
@@ -234,7 +235,7 @@ func (q *Request) checkOthers() error {
 			return fmt.Errorf("%w: expectation", ErrMalformed)
 		}
 	}
-	option := regexp.MustCompile(`^(?:` + token + `)?$`)
+	option := regexp.MustCompile(`^(?:` + word + `)?$`)
 	for _, value := range q.Values("connection") {
 		for element := range strings.SplitSeq(value, ",") {
 			name := strings.ToLower(strings.Trim(element, " \t"))
@@ -255,7 +256,7 @@ func (r *reader) body(q Request) (string, error) {
 		return "", ErrMalformed
 	case len(lengths) == 1 && !lengthValue.MatchString(lengths[0]):
 		return "", ErrMalformed
-	case q.Method == "TRACE" && (len(codings) == 1 || lengths[0] != "0"):
+	case q.Method == http.MethodTrace && (len(codings) == 1 || lengths[0] != "0"):
 		return "", ErrMalformed
 	case len(codings) == 1:
 		return r.chunks()
@@ -290,7 +291,7 @@ func (r *reader) chunks() (string, error) {
 			return "", err
 		}
 		parts := chunkLine.FindStringSubmatch(line)
-		if parts == nil || len(parts[2]) > maxExtensions {
+		if len(parts) == 0 || len(parts[2]) > maxExtensions {
 			return "", ErrMalformed
 		}
 		size, err := strconv.ParseInt(parts[1], 16, 64)

@@ -1,0 +1,204 @@
+package http1
+
+import (
+	"bytes"
+	"slices"
+)
+
+// readHead receives until the head is whole. A head that comes alone in one
+// piece, as nearly all do, is checked where it lies.
+func (s *Sieve) readHead(p []byte) (int, error) {
+	if len(s.held) > 0 {
+		return s.assembleHead(p)
+	}
+	n, err := s.Conn.Read(p)
+	if n == 0 {
+		return 0, err
+	}
+	b := s.skipBlank(p[:n])
+	end, reason := s.findEnd(b)
+	if reason == OK && end == len(b) && end > 0 {
+		if b, reason = s.judge(b); reason == OK {
+			return copy(p, b), nil
+		}
+	}
+	if reason != OK {
+		return s.refuse(p, reason.Fault())
+	}
+	if len(b) > 0 {
+		s.held = append(s.held[:0], b...)
+		s.startClock()
+	}
+	return s.assembleHead(p)
+}
+
+// assembleHead works on what is held, and receives more until the head is whole.
+func (s *Sieve) assembleHead(p []byte) (int, error) {
+	for {
+		s.held = s.skipBlank(s.held)
+		end, reason := s.findEnd(s.held)
+		if reason == OK && end > 0 {
+			head := s.held[:end:end]
+			s.hold(s.held[end:])
+			if s.out, reason = s.judge(head); reason == OK {
+				return s.pass(p), nil
+			}
+		}
+		if reason == OK {
+			reason = s.tooLarge()
+		}
+		if reason != OK {
+			return s.refuse(p, reason.Fault())
+		}
+		if err := s.receive(s.options.HeadBytes); err != nil {
+			if len(s.held) > 0 && s.clockRanOut(err) {
+				return s.refuse(p, HeadIncomplete.Fault())
+			}
+			return 0, err
+		}
+	}
+}
+
+// skipBlank removes the one empty line that may come before a request (RFC 9112 section 2.2).
+func (s *Sieve) skipBlank(b []byte) []byte {
+	if !s.blank && s.scan == 0 && len(b) >= 2 && b[0] == '\r' && b[1] == '\n' {
+		s.blank = true
+		return b[2:]
+	}
+	return b
+}
+
+// findEnd looks for the end of the head that b begins with and gives its
+// length, 0 while it is not whole. What can be refused before that, is: a
+// client that speaks another protocol would otherwise wait for an answer.
+func (s *Sieve) findEnd(b []byte) (int, Reason) {
+	if s.scan == 0 && len(b) > 0 {
+		if string(b) == "\r" || s.mayBePreface(b) {
+			return 0, OK
+		}
+		if s.phase == raw {
+			return len(b), OK
+		}
+		if reason := checkFirst(b); reason != OK {
+			return 0, reason
+		}
+	}
+	for {
+		i := bytes.IndexByte(b[s.scan:], '\n')
+		if i < 0 {
+			s.scan = len(b)
+			return 0, OK
+		}
+		i += s.scan
+		if i == 0 || b[i-1] != '\r' {
+			return 0, BareLF
+		}
+		if i-1 == s.line {
+			return i + 1, OK
+		}
+		if s.line == 0 {
+			var h Head
+			if reason := h.parseRequestLine(b[:i-1], s.options.Limits); reason != OK {
+				return 0, reason
+			}
+		}
+		s.scan, s.line = i+1, i+1
+	}
+}
+
+// preface is what an HTTP/2 connection begins with (RFC 9113 section 3.4).
+const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+// mayBePreface tells whether b, the first bytes of the connection, may yet
+// become the HTTP/2 preface, and ends the inspection when it is there.
+func (s *Sieve) mayBePreface(b []byte) bool {
+	if !s.options.H2C || !s.first || s.blank {
+		return false
+	}
+	if len(b) < len(preface) {
+		return string(b) == preface[:len(b)]
+	}
+	if string(b[:len(preface)]) == preface {
+		s.first = false
+		s.Raw()
+	}
+	return false
+}
+
+// checkFirst judges by the first bytes what can never become a request.
+func checkFirst(b []byte) Reason {
+	const handshake = 0x16 // the content type of a TLS ClientHello
+	switch {
+	case classes[b[0]]&tchar != 0:
+		return OK
+	case b[0] == handshake:
+		return LooksLikeTLS
+	case b[0] == '\n':
+		return BareLF
+	case b[0] == '\r' && b[1] == '\n':
+		return LeadingLines
+	case b[0] == '\r':
+		return BareCR
+	default:
+		return NotHTTP
+	}
+}
+
+// judge checks a whole head and prepares for what follows it. The head that it
+// gives is the one to pass on, and begins where b begins.
+func (s *Sieve) judge(b []byte) ([]byte, Reason) {
+	if s.phase == raw {
+		return b, OK
+	}
+	var h Head
+	if reason := h.Parse(b, s.options.Limits); reason != OK {
+		return nil, reason
+	}
+	s.first = false
+	s.dropGuard()
+	s.late = 0
+	switch h.Framing {
+	case NoContent:
+		s.phase = between
+	case ByLength:
+		s.phase, s.left = inContent, h.Length
+	case ByChunks:
+		s.phase, s.chunks = inChunks, Chunks{}
+	}
+	if h.Rewrites() {
+		b = h.Rewrite(b)
+	}
+	return b, OK
+}
+
+// tooLarge tells whether what is held of an unfinished head is more than a head may have.
+func (s *Sieve) tooLarge() Reason {
+	const methodAndVersion = 64 // more than any method, two spaces and the version need
+	switch {
+	case s.line == 0 && len(s.held) > s.options.TargetBytes+methodAndVersion:
+		return TargetTooLong
+	case len(s.held) >= s.options.HeadBytes:
+		return HeadTooLarge
+	default:
+		return OK
+	}
+}
+
+const readSize = 4 << 10
+
+// receive reads more into held, which it lets grow to about limit bytes.
+func (s *Sieve) receive(limit int) error {
+	if cap(s.held)-len(s.held) < 512 {
+		s.held = slices.Grow(s.held, min(readSize, limit))
+	}
+	n, err := s.Conn.Read(s.held[len(s.held):cap(s.held)])
+	had := len(s.held)
+	s.held = s.held[:had+n]
+	if n == 0 {
+		return err
+	}
+	if had == 0 && s.phase == inHead {
+		s.startClock()
+	}
+	return nil
+}
