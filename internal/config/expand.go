@@ -94,6 +94,7 @@ func (o Origin) comment() string {
 func (e expander) config(c *Config) *doc.Node {
 	f := newFields()
 	f.text("version", "1", "")
+	f.text("problems", string(c.Problems), "")
 	f.put("listen", list(c.Listeners, func(l Listener) *doc.Node { return e.listener(c, l) }), "")
 	f.put("admin", e.admin(c.Admin), "")
 	f.put("limits", e.limits(c), "")

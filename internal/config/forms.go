@@ -74,7 +74,9 @@ func (e *Expr) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 }
 
 // EncodeDoc writes the expression as it is read.
-func (e Expr) EncodeDoc() *doc.Node { return scalarAt("="+e.Source, e.Pos) }
+func (e Expr) EncodeDoc() *doc.Node {
+	return &doc.Node{Kind: doc.Scalar, Pos: e.Pos, Value: "=" + e.Source}
+}
 
 // DecodeDoc reads a text with references to secrets.
 func (s *Secret) DecodeDoc(n *doc.Node, ps *doc.Problems) {
@@ -94,7 +96,9 @@ func (s *Secret) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 }
 
 // EncodeDoc writes references as they are read, and literal text never.
-func (s Secret) EncodeDoc() *doc.Node { return scalarAt(s.String(), s.Pos) }
+func (s Secret) EncodeDoc() *doc.Node {
+	return &doc.Node{Kind: doc.Scalar, Pos: s.Pos, Value: s.String()}
+}
 
 // bound is a duration that may be `none`.
 type bound time.Duration
@@ -129,8 +133,7 @@ func (t *timeoutsForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 		t.Total.DecodeDoc(n, ps)
 		return
 	}
-	type long timeoutsForm
-	doc.Decode(n, (*long)(t), ps)
+	doc.Decode(n, (*plainTimeouts)(t), ps)
 }
 
 func (t timeoutsForm) timeouts() Timeouts {
@@ -147,13 +150,14 @@ func (r *retryForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	if isNone(n) {
 		return
 	}
-	r.Statuses = retryStatuses()
 	if n.Kind == doc.Scalar {
 		doc.Decode(n, &r.Attempts, ps)
-		return
+	} else {
+		doc.Decode(n, (*plainRetry)(r), ps)
 	}
-	type long retryForm
-	doc.Decode(n, (*long)(r), ps)
+	if r.Attempts > 0 && r.Statuses == nil {
+		r.Statuses = retryStatuses()
+	}
 }
 
 func (r *retryForm) retry() *Retry {

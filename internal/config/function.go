@@ -58,5 +58,5 @@ func (l *loader) kindProblem(e element, found []string) doc.Problem {
 			return doc.Problem{Pos: entry.KeyPos, What: fmt.Sprintf("unknown key %q", entry.Key), Why: fmt.Sprintf("the function %q has no key of a kind: %s", e.name, strings.Join(names, ", ")), Fix: fmt.Sprintf("did you mean %q?", near)}
 		}
 	}
-	return doc.Problem{Pos: e.pos, What: fmt.Sprintf("the function %q has no kind", e.name), Why: "the key that it has tells its kind", Fix: "add one of " + strings.Join(names, ", ")}
+	return doc.Problem{Pos: e.pos, What: fmt.Sprintf("the function %q has no kind", e.name), Why: "the key that it has tells its kind", Fix: "add the key of a kind: " + strings.Join(names, ", ")}
 }

@@ -22,8 +22,7 @@ func (a *adminForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 		doc.Decode(n, &a.Address, ps)
 		return
 	}
-	type long adminForm
-	doc.Decode(n, (*long)(a), ps)
+	doc.Decode(n, (*plainAdmin)(a), ps)
 }
 
 // trustForm is `trust`: ranges of addresses.
@@ -33,13 +32,11 @@ type trustForm struct {
 
 func (t *trustForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	if n.Kind == doc.Map {
-		type long trustForm
-		doc.Decode(n, (*long)(t), ps)
+		doc.Decode(n, (*plainTrust)(t), ps)
 		return
 	}
 	wrapped := mapAt(n.Pos, doc.Entry{Key: "proxies", KeyPos: n.Pos, Value: n})
-	type long trustForm
-	doc.Decode(wrapped, (*long)(t), ps)
+	doc.Decode(wrapped, (*plainTrust)(t), ps)
 }
 
 func (t *trustForm) prefixes() []netip.Prefix {
@@ -76,8 +73,7 @@ func formOfLimits(l Limits) limitsForm {
 
 func (f *limitsForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	*f = formOfLimits(DefaultLimits())
-	type long limitsForm
-	doc.Decode(n, (*long)(f), ps)
+	doc.Decode(n, (*plainLimits)(f), ps)
 }
 
 func (f limitsForm) limits() Limits {

@@ -35,6 +35,10 @@ func parseKey(key string, pos doc.Pos, ps *doc.Problems) (routeKey, bool) {
 		ps.Add(keyWithoutMethod(key, pos))
 		return routeKey{}, false
 	}
+	if strings.HasSuffix(word, ",") {
+		ps.Add(doc.Problem{Pos: pos, What: fmt.Sprintf("the key %q has a blank between its methods", key), Why: keyExample, Fix: "separate methods by commas only, as `GET,POST /orders`"})
+		return routeKey{}, false
+	}
 	k := routeKey{pos: pos}
 	ok := true
 	if word != anyMethod {
@@ -43,7 +47,7 @@ func parseKey(key string, pos doc.Pos, ps *doc.Problems) (routeKey, bool) {
 			ok = checkMethod(m, pos, ps) && ok
 		}
 		if twice := firstTwice(k.methods); twice != "" {
-			ps.Errorf(pos, "the method %s stands twice in the key", twice)
+			ps.Add(doc.Problem{Pos: pos, What: fmt.Sprintf("the method %s stands twice in the key", twice), Fix: "write it once"})
 			ok = false
 		}
 	}
@@ -51,7 +55,7 @@ func parseKey(key string, pos doc.Pos, ps *doc.Problems) (routeKey, bool) {
 	targetPos.Col += utf8.RuneCountInString(key[:len(key)-len(target)])
 	slash := strings.IndexByte(target, '/')
 	if slash < 0 {
-		ps.Add(doc.Problem{Pos: targetPos, What: fmt.Sprintf("the key %q has no path", key), Why: keyExample, Fix: fmt.Sprintf("write `%s %s/**` for everything on that host", word, target)})
+		ps.Add(doc.Problem{Pos: targetPos, What: fmt.Sprintf("the key %q has no path", key), Why: keyExample, Fix: fmt.Sprintf("write `%s /%s` if it is a path, or `%s %s/**` if it is a host", word, target, word, target)})
 		return routeKey{}, false
 	}
 	k.host, k.path = target[:slash], target[slash:]

@@ -22,8 +22,7 @@ func (f *listenerForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 		doc.Decode(n, &f.Address, ps)
 		return
 	}
-	type long listenerForm
-	doc.Decode(n, (*long)(f), ps)
+	doc.Decode(n, (*plainListener)(f), ps)
 }
 
 // tlsForm is the word passthrough, one certificate, or a list of them.

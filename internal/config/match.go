@@ -95,6 +95,5 @@ func (p *pathForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 		p.Pattern = n.Value
 		return
 	}
-	type long pathForm
-	doc.Decode(n, (*long)(p), ps)
+	doc.Decode(n, (*plainPath)(p), ps)
 }

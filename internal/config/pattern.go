@@ -1,8 +1,12 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/base/httpx"
 )
 
 // Pattern is a parsed path pattern of Weir's grammar. It is a list of segments,
@@ -135,7 +139,10 @@ func literalSegment(part string, offset int) (Segment, error) {
 		return Segment{}, err.at(offset)
 	}
 	if text == "." || text == ".." {
-		return Segment{}, &PatternError{offset, fmt.Sprintf("the segment %q never reaches a route: dot segments are removed first", part), "write the path without it"}
+		return Segment{}, &PatternError{offset, fmt.Sprintf("the segment %q never reaches a route: dot segments are refused", part), "write the path without it"}
+	}
+	if err := reachable(text, part, offset); err != nil {
+		return Segment{}, err
 	}
 	return Segment{Kind: Literal, Prefix: text}, nil
 }
@@ -161,11 +168,26 @@ func paramSegment(prefix, inner, suffix string, offset int) (Segment, error) {
 	if err != nil {
 		return Segment{}, err.at(at + len(inner) + 1)
 	}
+	if err := reachable(before+"x"+after, prefix+"{"+inner+"}"+suffix, offset); err != nil {
+		return Segment{}, err
+	}
 	kind := Mixed
 	if before == "" && after == "" {
 		kind = Param
 	}
 	return Segment{Kind: kind, Prefix: before, Suffix: after, Name: name}, nil
+}
+
+// reachable refuses what no normalised path can hold, as invalid UTF-8.
+func reachable(text, part string, offset int) error {
+	if _, err := httpx.NormalizePath("/" + text); err != nil {
+		why := err.Error()
+		if f, ok := errors.AsType[*fault.Fault](err); ok {
+			why = f.Detail
+		}
+		return &PatternError{offset, fmt.Sprintf("no request reaches a route with the segment %q: %s", part, why), "write the path in its plain form"}
+	}
+	return nil
 }
 
 func (e *PatternError) at(offset int) *PatternError {

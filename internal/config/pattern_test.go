@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/weir-gateway/weir/internal/base/httpx"
 )
 
 func TestPatternIsReadAsSegments(t *testing.T) {
@@ -45,7 +47,7 @@ func TestPatternMistakesAreToldWithPlaceAndFix(t *testing.T) {
 		{"/a//b", 3, "two slashes in a row"},
 		{"/a/./b", 3, "never reaches a route"},
 		{"/a/../b", 3, "never reaches a route"},
-		{"/a/%2e%2e", 3, "dot segments are removed first"},
+		{"/a/%2e%2e", 3, "dot segments are refused"},
 		{"/a/*", 3, "write /** at the end"},
 		{"/a/b*c", 4, "a * has no meaning inside a segment"},
 		{"/**/b", 1, "nothing can follow it"},
@@ -61,6 +63,9 @@ func TestPatternMistakesAreToldWithPlaceAndFix(t *testing.T) {
 		{"/a%zz", 2, "write %25"},
 		{"/a%2", 2, "write %25"},
 		{"/a%00", 2, "%00"},
+		{"/a/%ff", 3, "not valid UTF-8"},
+		{"/a/%2541", 3, "encoded twice"},
+		{"/{a}%01", 1, "no request reaches"},
 		{"/a?b", 2, "a path has no ?"},
 		{"/{a}?b", 4, "a path has no ?"},
 		{`/a\b`, 2, "ambiguous"},
@@ -185,4 +190,20 @@ func FuzzParseHost(f *testing.F) {
 			t.Fatalf("%q prints as %q, which reads as %+v, %v", text, h.String(), again, err)
 		}
 	})
+}
+
+// TestLiteralsHaveTheFormOfNormalisedPaths holds that what a pattern's literal
+// becomes is what a request for the same text becomes.
+func TestLiteralsHaveTheFormOfNormalisedPaths(t *testing.T) {
+	for _, text := range []string{"/orders", "/a b", "/é", "/%7euser", "/%c3%a9", "/a:b@c", "/%3a", "/a;b", "/%2f", `/"<>|^`, "/100%25"} {
+		p, err := ParsePattern(text)
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		request := strings.ReplaceAll(text, " ", "%20")
+		if path, err := httpx.NormalizePath(request); err != nil || path.Text != p.String() {
+			t.Errorf("%s: the pattern is %q, the path %q (%v)", text, p, path.Text, err)
+		}
+	}
 }

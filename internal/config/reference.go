@@ -87,7 +87,7 @@ func knownScheme(n *doc.Node, scheme, rest string, v Vocabulary, ps *doc.Problem
 	known, ok := v.scheme(scheme)
 	switch {
 	case ok && known.Missing != "":
-		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("this build of Weir cannot use %s:", scheme), Why: known.Missing})
+		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("this build of Weir cannot use %q", scheme+":"), Why: known.Missing})
 	case ok:
 		return true
 	case strings.ContainsAny(scheme, "{}"):
@@ -95,7 +95,12 @@ func knownScheme(n *doc.Node, scheme, rest string, v Vocabulary, ps *doc.Problem
 	case isPort(rest) || strings.Contains(scheme, "."):
 		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("the backend %q has no scheme", n.Value), Fix: fmt.Sprintf("write http://%s", n.Value)})
 	case slices.Contains(reserved.scheme, scheme):
-		ps.Add(notYet(n.Pos, scheme+":"))
+		names := v.schemeNames()
+		slices.Sort(names)
+		ps.Add(doc.Problem{
+			Pos: n.Pos, What: fmt.Sprintf("%q is not in this version of Weir yet", scheme+":"), Why: "backends are found by " + strings.Join(names, ", "),
+			Fix: "name a backend in one of these ways, or wait for the version that has it",
+		})
 	default:
 		names := v.schemeNames()
 		slices.Sort(names)

@@ -288,8 +288,12 @@ func (l *loader) filter(f inherited, c captures, ps *doc.Problems) (Filter, bool
 	var own doc.Problems
 	config := kind.New()
 	doc.Decode(f.Value, config, &own)
-	if f.Key == "rewrite" {
+	switch {
+	case own.Failed():
+	case f.Key == "rewrite":
 		checkRewrite(f.Value, c, &own)
+	case f.Key == "redirect":
+		checkRedirect(f.Value, c, &own)
 	}
 	for _, p := range own.Sorted() {
 		ps.Add(p)
@@ -305,10 +309,19 @@ func checkRewrite(n *doc.Node, c captures, ps *doc.Problems) {
 		return
 	}
 	if path != nil && path.Kind == doc.Scalar {
-		checkTemplate(path, c, ps)
+		checkPath(path, c, ps)
 	}
 	if strip != nil && strip.Kind == doc.Scalar {
 		checkStrip(strip, c, ps)
+	}
+}
+
+// checkRedirect holds what a redirect's templates say against the route.
+func checkRedirect(n *doc.Node, c captures, ps *doc.Problems) {
+	for _, template := range []*doc.Node{n, said(n, "to"), said(n, "path")} {
+		if template != nil && template.Kind == doc.Scalar {
+			checkInsertions(template, c, ps)
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
@@ -18,14 +19,13 @@ type serviceForm struct {
 }
 
 func (s *serviceForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
-	type long serviceForm
 	switch n.Kind {
 	case doc.Scalar:
 		s.Source = n
 	case doc.List:
-		doc.Decode(mapAt(n.Pos, doc.Entry{Key: "endpoints", KeyPos: n.Pos, Value: n}), (*long)(s), ps)
+		doc.Decode(mapAt(n.Pos, doc.Entry{Key: "endpoints", KeyPos: n.Pos, Value: n}), (*plainService)(s), ps)
 	default:
-		doc.Decode(n, (*long)(s), ps)
+		doc.Decode(n, (*plainService)(s), ps)
 	}
 }
 
@@ -43,8 +43,7 @@ func (e *endpointForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 		doc.Decode(n, &e.Address, ps)
 		return
 	}
-	type long endpointForm
-	doc.Decode(n, (*long)(e), ps)
+	doc.Decode(n, (*plainEndpoint)(e), ps)
 }
 
 // clientTLSForm is how endpoints are called over TLS.
@@ -95,7 +94,7 @@ func (l *loader) source(n *doc.Node, name, group string, ps *doc.Problems) Ref {
 	case t.answer.Key != "":
 		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("the service %q is an answer, not a place", name), Fix: fmt.Sprintf("write `to: %s` on the route", n.Value)})
 	case t.path != nil:
-		ps.Add(doc.Problem{Pos: t.path.Pos, What: fmt.Sprintf("the service %q has a path", name), Why: "a service is where requests go; what path they have is the route's matter", Fix: fmt.Sprintf("write the service as %s, and `rewrite: %s` on the route", t.ref, t.path.Value)})
+		ps.Add(doc.Problem{Pos: t.path.Pos, What: fmt.Sprintf("the service %q has a path", name), Why: "a service is where requests go; what path they have is the route's matter", Fix: fmt.Sprintf("write the service as %s, and on its routes `rewrite: %s/**` or what else is to be sent", t.ref, strings.TrimSuffix(t.path.Value, "/**"))})
 	case t.ref.Scheme == "":
 		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("the service %q is another name, %q", name, t.ref.Rest), Why: "a service is a URL with a scheme or a list of addresses", Fix: fmt.Sprintf("for example `%s: http://%s:8080`", name, t.ref.Rest)})
 	case t.ref.Scheme == functionScheme:

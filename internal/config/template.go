@@ -74,113 +74,93 @@ func everyHostCaptures(hosts []string, name string) bool {
 	})
 }
 
-// checkTemplate holds the rules of a rewrite's path n on a route that captures c.
-func checkTemplate(n *doc.Node, c captures, ps *doc.Problems) bool {
-	text := n.Value
-	if !strings.HasPrefix(text, "/") {
-		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("the path %q to send does not begin with a slash", text), Fix: fmt.Sprintf("write %q", "/"+text)})
-		return false
-	}
-	keepsRest := false
-	offset := 0
-	for part := range strings.SplitSeq(text, "/") {
-		rest, ok := checkTemplateSegment(n, part, offset, offset+len(part) == len(text), c, ps)
-		if !ok {
-			return false
-		}
-		keepsRest = keepsRest || rest
-		offset += len(part) + 1
-	}
-	if c.rest && !keepsRest && !c.unknown {
-		whole := "**"
-		if c.name != "" {
-			whole = "{" + c.name + "...}"
-		}
-		ps.Add(doc.Problem{
-			Pos: n.Pos, What: fmt.Sprintf("the path %q drops what the route's %s matched", text, whole),
-			Why: "every request below the route would be sent to one and the same path",
-			Fix: fmt.Sprintf("write %q to keep it, or a route without %s", strings.TrimSuffix(text, "/")+"/**", whole),
-		})
-		return false
-	}
-	return true
+// insertion is one parameter of a template of a path or URL.
+type insertion struct {
+	name   string
+	rest   bool // `**` (whose name is empty) or {name...}
+	offset int  // in bytes
 }
 
-// checkTemplateSegment checks one segment and tells whether it holds the rest.
-func checkTemplateSegment(n *doc.Node, part string, offset int, last bool, c captures, ps *doc.Problems) (rest, ok bool) {
-	fail := func(at int, what, why, fix string) (bool, bool) {
-		ps.Add(doc.Problem{Pos: textPos(n, offset+at), What: what, Why: why, Fix: fix})
-		return false, false
-	}
-	if part == "**" {
-		switch {
-		case !last:
-			return fail(0, "** stands before the end of the path to send", "it holds everything that is left", "move it to the end")
-		case !c.rest && !c.unknown:
-			return fail(0, "the path to send ends in **, but the route captures no rest", "", "end the route's path in /** too, or write the path without it")
-		}
-		return true, true
-	}
-	for at := 0; at < len(part); {
-		open := strings.IndexAny(part[at:], "{}?#*")
+// insertions finds the parameters of a template that its filter has accepted.
+func insertions(text string) []insertion {
+	var list []insertion
+	for at := 0; at < len(text); {
+		open := strings.IndexByte(text[at:], '{')
 		if open < 0 {
 			break
 		}
 		open += at
-		switch part[open] {
-		case '{':
-		case '*':
-			return fail(open, "a * has no meaning inside a segment of the path to send", "", "write /** at the end for the rest, or %2A for the character itself")
-		case '}':
-			return fail(open, "a } without a { before it", "", "write {name}")
-		default:
-			return fail(open, fmt.Sprintf("the path to send has a %c", part[open]), "the client's query is passed on as it is; a path has none", "write the path alone")
-		}
-		length := strings.IndexByte(part[open:], '}')
+		length := strings.IndexByte(text[open:], '}')
 		if length < 0 {
-			return fail(open, "a { without a } in the same segment", "", "write {name}")
+			break
 		}
-		inner := part[open+1 : open+length]
-		isRest, problem := c.lookup(inner, part == "{"+inner+"}" && last)
-		if problem != "" {
-			return fail(open, fmt.Sprintf("{%s} in the path to send cannot be filled", inner), problem, c.fix(inner))
-		}
-		rest = rest || isRest
+		name, rest := strings.CutSuffix(text[open+1:open+length], "...")
+		list = append(list, insertion{name, rest, open})
 		at = open + length + 1
 	}
-	return rest, true
+	if strings.HasSuffix(text, "/**") {
+		list = append(list, insertion{"", true, len(text) - 2})
+	}
+	return list
 }
 
-// lookup tells whether {inner} is the rest, and why it cannot be filled.
-func (c captures) lookup(inner string, wholeAndLast bool) (rest bool, problem string) {
-	name, dots := strings.CutSuffix(inner, "...")
+func (i insertion) String() string {
 	switch {
-	case c.unknown:
-		return dots, ""
-	case dots && c.name == name && c.name != "" && wholeAndLast:
-		return true, ""
-	case dots && c.name == name && c.name != "":
-		return false, "the rest stands for whole segments at the end"
-	case !dots && c.name == name && c.name != "":
-		return false, "it is the rest of the path, which is more than one segment"
-	case !dots && slices.Contains(c.names, name):
-		return false, ""
+	case i.rest && i.name == "":
+		return "**"
+	case i.rest:
+		return "{" + i.name + "...}"
 	default:
-		return false, "the route does not capture it"
+		return "{" + i.name + "}"
 	}
 }
 
-func (c captures) fix(inner string) string {
-	name := strings.TrimSuffix(inner, "...")
-	if c.name == name && name != "" {
-		return fmt.Sprintf("write {%s...} as the last segment", name)
+// checkInsertions reports what template n wants and the route does not capture.
+func checkInsertions(n *doc.Node, c captures, ps *doc.Problems) (ok bool) {
+	ok = true
+	for _, want := range insertions(n.Value) {
+		if c.unknown || want.rest && c.rest && want.name == c.name || !want.rest && slices.Contains(c.names, want.name) {
+			continue
+		}
+		ok = false
+		ps.Add(doc.Problem{
+			Pos: textPos(n, want.offset), What: fmt.Sprintf("%s in %q cannot be filled", want, n.Value),
+			Why: "the route does not capture it", Fix: c.instead(want),
+		})
 	}
-	if len(c.names) == 0 {
-		return fmt.Sprintf("write {%s} into the route's path where it stands", name)
-	}
-	return suggest(name, c.names, "the route captures "+braced(c.names))
+	return ok
 }
 
-func braced(names []string) string {
-	return "{" + strings.Join(names, "}, {") + "}"
+// instead says what to write in place of an insertion that nothing fills.
+func (c captures) instead(want insertion) string {
+	switch {
+	case c.rest && (want.rest || want.name == c.name):
+		return fmt.Sprintf("write %s, which the route captures, as the last segment", c.restText())
+	case strings.Contains(c.path, "/:"+want.name):
+		return fmt.Sprintf("write {%s} instead of :%s in the route's path", want.name, want.name)
+	case want.rest:
+		return fmt.Sprintf("end the route's path in /%s, or write the template without it", want)
+	case len(c.names) == 0:
+		return fmt.Sprintf("write %s into the route's path where it stands", want)
+	default:
+		return suggest(want.name, c.names, "the route captures {"+strings.Join(c.names, "}, {")+"}")
+	}
+}
+
+func (c captures) restText() string { return insertion{name: c.name, rest: true}.String() }
+
+// checkPath holds the rules of a rewrite's path.
+func checkPath(n *doc.Node, c captures, ps *doc.Problems) {
+	if !checkInsertions(n, c, ps) || !c.rest || c.unknown {
+		return
+	}
+	if slices.ContainsFunc(insertions(n.Value), func(i insertion) bool { return i.rest }) {
+		return
+	}
+	rest := c.restText()
+	ps.Add(doc.Problem{
+		Pos: n.Pos, What: fmt.Sprintf("the path %q drops what the route's %s matched", n.Value, rest),
+		Why: "every request below the route would be sent to one and the same path",
+		Fix: fmt.Sprintf("write %q to keep it, or a route without %s", strings.TrimSuffix(n.Value, "/")+"/"+rest, rest),
+	})
 }

@@ -23,7 +23,7 @@ func (c *validator) backends(r *Route) {
 		c.backend(b)
 	}
 	if !rest {
-		c.add(r.Origin.at(), fmt.Sprintf("the route %q has no backend for when no when holds", r.Name), "", "add one without when")
+		c.add(r.Origin.at(), fmt.Sprintf("nothing answers the requests of the route %q for which no when holds", r.Name), "", "add a backend without when")
 	}
 	if r.Origin.Object == "" && rest && weights(r.Backends) == 0 {
 		c.add(r.Origin.at(), fmt.Sprintf("all weights of the route %q are 0", r.Name), "so nothing would answer", "give one backend a weight")

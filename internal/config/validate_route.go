@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/weir-gateway/weir/internal/base/expr"
+	"github.com/weir-gateway/weir/internal/base/httpx"
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
@@ -146,9 +147,27 @@ func (c *validator) path(m *Match, r *Route, hostParams []string) {
 		c.pattern(at, m.Origin.Object == "", err)
 		return
 	}
+	c.habits(parsed, r, at)
 	for _, name := range parsed.Names() {
 		if slices.Contains(hostParams, name) {
 			c.add(at, fmt.Sprintf("{%s} is captured by the host and by the path of the route %q", name, r.Name), "", "give each its own name")
+		}
+	}
+}
+
+// habits warns of what other routers mean by a segment, and refuses separators
+// that only routes with encoded_slash let through.
+func (c *validator) habits(p Pattern, r *Route, at doc.Pos) {
+	for _, s := range p.Segments {
+		if name, ok := strings.CutPrefix(s.Prefix, ":"); ok && s.Kind == Literal && isName(name) {
+			c.ps.Add(doc.Problem{
+				Pos: at, Severity: doc.Warning, What: fmt.Sprintf("the segment %q of the route %q is literal text", s.Prefix, r.Name),
+				Why: "other routers take it for a parameter", Fix: fmt.Sprintf("write {%s} if it is one", name),
+			})
+		}
+		path, err := httpx.NormalizePath("/" + s.Prefix + "x" + s.Suffix)
+		if err == nil && path.EncodedSlash && !r.EncodedSlash {
+			c.add(at, fmt.Sprintf("the route %q has an encoded slash or backslash or a ; in its path", r.Name), "such paths are refused, for servers disagree on what they mean", "add `encoded_slash: true` if the backend is known to keep them apart")
 		}
 	}
 }
@@ -163,7 +182,7 @@ func (c *validator) fields(what string, fields []FieldMatch, at doc.Pos, token b
 		}
 		switch {
 		case name == "" || token && !isToken(name):
-			c.add(at, fmt.Sprintf("%q is no name of a %s", f.Name, what), "", "")
+			c.add(at, fmt.Sprintf("%q is no name of a %s", f.Name, what), "", "write letters, digits and hyphens, as x-beta")
 		case seen[name]:
 			c.add(at, fmt.Sprintf("the %s %q is matched twice", what, f.Name), "both would have to hold", "keep one, or write one expression")
 		}
@@ -172,7 +191,7 @@ func (c *validator) fields(what string, fields []FieldMatch, at doc.Pos, token b
 			continue
 		}
 		if _, err := regexp.Compile(f.Value); err != nil {
-			c.add(at, fmt.Sprintf("the expression %q for the %s %q is not RE2", f.Value, what, f.Name), err.Error(), "")
+			c.add(at, fmt.Sprintf("the expression %q for the %s %q is not RE2", f.Value, what, f.Name), err.Error(), "put \\ before characters that are meant as they are, or leave regex out for plain text")
 		}
 	}
 }

@@ -127,6 +127,9 @@ func weigh(r *Route, variants []variant, to *doc.Node, ps *doc.Problems) {
 			ps.Add(doc.Problem{Pos: v.pos, What: "the variant has both when and share", Why: "the first when that holds is taken whole, before any share", Fix: "keep one of them"})
 		case v.Sticky != nil && v.Share == nil:
 			ps.Add(doc.Problem{Pos: v.Sticky.Pos, What: "sticky stands where there is no share", Why: "it keeps a client on its share", Fix: "move it beside share, or remove it"})
+			if v.plain() {
+				plain = i
+			}
 		case v.plain() && plain >= 0:
 			ps.Add(doc.Problem{Pos: v.pos, What: "a second plain variant", Why: fmt.Sprintf("the one at %s already gets all the rest", variants[plain].pos), Fix: "give one of them a when or a share"})
 		case v.plain():
@@ -140,7 +143,7 @@ func weigh(r *Route, variants []variant, to *doc.Node, ps *doc.Problems) {
 	case sum > 100:
 		ps.Add(doc.Problem{Pos: to.Pos, What: fmt.Sprintf("the shares sum up to %d%%", sum), Fix: "make them 100% or less; the plain variant gets the rest"})
 	case plain < 0 && sum == 0:
-		ps.Add(doc.Problem{Pos: to.Pos, What: "no variant is left when no when holds", Fix: "add a plain one: a backend without when and share"})
+		ps.Add(doc.Problem{Pos: to.Pos, What: "nothing answers the requests for which no when holds", Fix: "add a plain variant: a backend without when and share, as the last line `- http://users:8080`"})
 	case plain < 0 && sum < 100:
 		ps.Add(doc.Problem{Pos: to.Pos, What: fmt.Sprintf("the shares sum up to %d%%, and nothing gets the other %d%%", sum, 100-sum), Fix: "add a plain variant, or make the shares sum up to 100%"})
 	case plain >= 0 && sum == 100:

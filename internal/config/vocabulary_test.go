@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/base/template"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
@@ -57,6 +58,17 @@ type rewriteConfig struct {
 	Path  string `doc:"path" help:"the path to send"`
 	Strip string `doc:"strip" help:"what is taken from the front"`
 	Host  string `doc:"host" help:"the host to send"`
+}
+
+func (c *rewriteConfig) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	type long rewriteConfig
+	doc.Decode(n, (*long)(c), ps)
+	if c.Path == "" {
+		return
+	}
+	if _, err := template.Parse(c.Path); err != nil {
+		ps.Add(doc.Problem{Pos: n.Pos, What: "path: " + err.Error()})
+	}
 }
 
 type respondConfig struct {

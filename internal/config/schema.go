@@ -1,0 +1,220 @@
+package config
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/config/doc"
+)
+
+// Schema describes a config file with everything that v knows, for editors.
+func Schema(v Vocabulary) *doc.Schema {
+	w := schemaWriter{v: v}
+	root := w.of(reflect.TypeFor[fileForm]())
+	root.Dialect = "https://json-schema.org/draft/2020-12/schema"
+	root.Title = "Weir"
+	w.define("filters", listOf(&doc.Schema{Type: doc.Types{"object"}, Properties: w.kinds(everyKind), AdditionalProperties: false}))
+	w.define("variantFilters", listOf(&doc.Schema{Type: doc.Types{"object"}, Properties: w.kinds(perBackend), AdditionalProperties: false}))
+	w.define("route", w.with(w.of(reflect.TypeFor[routeForm]()), everyKind))
+	w.define("variant", w.with(w.of(reflect.TypeFor[variantForm]()), perBackend, doc.Property{Name: "strip", Schema: text("what is taken from the front of the path")}))
+	w.define("defaults", w.defaults())
+	w.define("longRoute", withName(w.of(reflect.TypeFor[longRouteForm]())))
+	w.define("group", w.of(reflect.TypeFor[groupForm]()))
+	w.define("longGroup", withName(w.of(reflect.TypeFor[groupForm]())))
+	w.define("stream", w.of(reflect.TypeFor[streamForm]()))
+	w.define("longStream", withName(w.of(reflect.TypeFor[streamForm]())))
+	w.define("streamBackend", w.of(reflect.TypeFor[streamBackendForm]()))
+	w.define("listener", either(w.of(reflect.TypeFor[listenerForm]()), text("an address")))
+	w.define("longListener", withName(w.of(reflect.TypeFor[plainListener]())))
+	w.define("service", w.of(reflect.TypeFor[serviceForm]()))
+	w.define("longService", withName(w.of(reflect.TypeFor[plainService]())))
+	w.define("function", w.functions(false))
+	w.define("longFunction", w.functions(true))
+	w.place("file", root)
+	for _, p := range w.defs {
+		if isOwn(p.Name) {
+			w.place(p.Name, p.Schema)
+		}
+	}
+	root.Defs = w.defs
+	return root
+}
+
+// isOwn tells whether a definition is of this package: filters and functions
+// have fields of their own under any name.
+func isOwn(name string) bool {
+	return !strings.Contains(name, ".") && !strings.HasSuffix(strings.ToLower(name), "function") || strings.HasPrefix(name, "config.")
+}
+
+// schemaWriter collects definitions that refer to each other.
+type schemaWriter struct {
+	v    Vocabulary
+	defs doc.Properties
+}
+
+func (w *schemaWriter) define(name string, s *doc.Schema) {
+	if !slices.ContainsFunc(w.defs, func(p doc.Property) bool { return p.Name == name }) {
+		w.defs = append(w.defs, doc.Property{Name: name, Schema: s})
+	}
+}
+
+// of describes t, whose own definitions become those of the whole.
+func (w *schemaWriter) of(t reflect.Type) *doc.Schema {
+	s := doc.SchemaOf(t)
+	for _, p := range s.Defs {
+		w.define(p.Name, p.Schema)
+	}
+	s.Defs, s.Dialect = nil, ""
+	return s
+}
+
+func refer(name string) *doc.Schema { return &doc.Schema{Ref: "#/$defs/" + name} }
+
+func text(help string) *doc.Schema {
+	return &doc.Schema{Type: doc.Types{"string"}, Description: help}
+}
+
+func either(options ...*doc.Schema) *doc.Schema { return &doc.Schema{AnyOf: options} }
+
+func listOf(item *doc.Schema) *doc.Schema {
+	return &doc.Schema{Type: doc.Types{"array"}, Items: item}
+}
+
+func mapOf(value *doc.Schema) *doc.Schema {
+	return &doc.Schema{Type: doc.Types{"object"}, AdditionalProperties: value}
+}
+
+func off() *doc.Schema {
+	return &doc.Schema{Enum: []string{none}, Description: "switches an inherited one off"}
+}
+
+// with adds the filters that want holds for, and more, to a form.
+func (w *schemaWriter) with(s *doc.Schema, want func(Kind) bool, more ...doc.Property) *doc.Schema {
+	s.Properties = slices.Concat(s.Properties, more, w.kinds(want))
+	return s
+}
+
+// kinds are the filters by their names.
+func (w *schemaWriter) kinds(want func(Kind) bool) doc.Properties {
+	var list doc.Properties
+	for _, k := range w.v.Filters {
+		if want(k) {
+			options := []*doc.Schema{w.of(reflect.TypeOf(k.New())), off()}
+			if k.Name == "rewrite" {
+				options = append(options, text("the path to send"))
+			}
+			s := either(options...)
+			s.Description = k.Summary
+			w.define("filter."+k.Name, s)
+			list = append(list, doc.Property{Name: k.Name, Schema: refer("filter." + k.Name)})
+		}
+	}
+	return list
+}
+
+// withName adds the name and group that elements of a list have.
+func withName(s *doc.Schema) *doc.Schema {
+	named := *s
+	named.Required = append([]string{"name"}, s.Required...)
+	named.Properties = append(doc.Properties{
+		{Name: "name", Schema: text("its name")},
+		{Name: "group", Schema: text("the group that it belongs to")},
+	}, s.Properties...)
+	return &named
+}
+
+// defaults are what routes inherit.
+func (w *schemaWriter) defaults() *doc.Schema {
+	s := w.of(reflect.TypeFor[routeForm]())
+	s.Properties = slices.DeleteFunc(s.Properties, func(p doc.Property) bool {
+		return p.Name != "strip" && !slices.Contains(inheritable(), p.Name)
+	})
+	return w.with(s, everyKind)
+}
+
+// functions are the kinds of functions, each told by its key.
+func (w *schemaWriter) functions(long bool) *doc.Schema {
+	var options []*doc.Schema
+	for _, k := range w.v.Functions {
+		s := w.of(reflect.TypeOf(k.New()))
+		s.Description = k.Summary
+		if long {
+			s = withName(s)
+		}
+		options = append(options, s)
+	}
+	if len(options) == 0 {
+		return &doc.Schema{Type: doc.Types{"object"}}
+	}
+	return either(options...)
+}
+
+// place puts the definitions where a form only holds a node, which Load takes
+// apart by hand. owner is the name of the definition that s is.
+func (w *schemaWriter) place(owner string, s *doc.Schema) {
+	if s == nil {
+		return
+	}
+	for i, p := range s.Properties {
+		known := part(owner, p.Name)
+		if known == nil || !isOpen(p.Schema) {
+			w.place(owner, p.Schema)
+			continue
+		}
+		known.Description, known.Examples = p.Schema.Description, p.Schema.Examples
+		s.Properties[i].Schema = known
+	}
+	for _, option := range s.AnyOf {
+		w.place(owner, option)
+	}
+}
+
+// part is what the node under key of a definition may be, nil for none.
+func part(owner, key string) *doc.Schema {
+	named := func(short, long string) *doc.Schema { return either(mapOf(refer(short)), listOf(refer(long))) }
+	stream := owner == "stream" || owner == "longStream"
+	switch key {
+	case "listen":
+		if stream {
+			return text("")
+		}
+		return either(text("an address"), mapOf(refer("listener")), listOf(either(refer("listener"), refer("longListener"))))
+	case "groups":
+		return named("group", "longGroup")
+	case "services":
+		return named("service", "longService")
+	case "functions":
+		return named("function", "longFunction")
+	case "streams":
+		return named("stream", "longStream")
+	case "routes":
+		return either(mapOf(either(to(), refer("route"))), listOf(refer("longRoute")))
+	case "defaults":
+		return refer("defaults")
+	case "to":
+		if stream {
+			return either(text("a backend"), refer("streamBackend"), listOf(either(text("a backend"), refer("streamBackend"))))
+		}
+		return to()
+	case "use", "source", "line":
+		return text("")
+	case "filters":
+		if owner == "config.longBackendForm" {
+			return refer("variantFilters")
+		}
+		return refer("filters")
+	default:
+		return nil
+	}
+}
+
+// to is one backend, or variants.
+func to() *doc.Schema {
+	return either(text("a backend"), refer("variant"), listOf(either(text("a backend"), refer("variant"))))
+}
+
+// isOpen tells whether s says nothing of what may stand there.
+func isOpen(s *doc.Schema) bool {
+	return s.Type == nil && s.Ref == "" && s.AnyOf == nil && s.Enum == nil && s.Properties == nil
+}
