@@ -26,22 +26,22 @@ func invalidBackend(weight int, reason string, origin config.Origin) config.Back
 	return config.Backend{Weight: weight, Status: http.StatusInternalServerError, Reason: reason, Origin: origin}
 }
 
-// backend resolves a backendRef of r. It always gives a backend: one that
+// backend resolves a backendRef of the route. It always gives a backend: one that
 // answers 500 with its weight where the reference is invalid, for a share of
 // the traffic must not move to the others because of it. The verdict is nil
 // where all is well.
-func (t *translator) backend(r *route, gateways []*gateway, ref gwv1.BackendRef, origin config.Origin) (config.Backend, *verdict) {
+func (rs *ruleSet) backend(ref gwv1.BackendRef, origin config.Origin) (config.Backend, *verdict) {
 	weight := max(0, int(deref(ref.Weight, 1)))
-	service, bad := t.service(r, gateways, ref.BackendObjectReference)
+	service, bad := rs.t.service(rs.route, rs.gateways, ref.BackendObjectReference)
 	if bad != nil {
 		return invalidBackend(weight, bad.message, origin), bad
 	}
-	if _, known := t.backends[service.Name]; !known {
-		t.backends[service.Name] = service
+	if len(rs.listeners) > 0 { // else nothing will call it
+		rs.t.backends[service.Name] = service
 	}
 	return config.Backend{
 		Weight: weight,
-		Ref:    config.Ref{Rest: service.Name, Group: r.name.Namespace, Origin: origin},
+		Ref:    config.Ref{Rest: service.Name, Group: rs.route.name.Namespace, Origin: origin},
 		Origin: origin,
 	}, nil
 }
@@ -55,7 +55,7 @@ func (t *translator) service(r *route, gateways []*gateway, ref gwv1.BackendObje
 		return refuse(gwv1.RouteReasonInvalidKind, "backendRefs may name a Service, not a %s", to)
 	}
 	if !t.granted(groupKind{gwv1.GroupName, r.kind}, r.name.Namespace, to, name) {
-		return refuse(gwv1.RouteReasonRefNotPermitted, "no ReferenceGrant in %s lets a %s of %s use Service %s", name.Namespace, r.kind, r.name.Namespace, name.Name)
+		return refuse(gwv1.RouteReasonRefNotPermitted, "no ReferenceGrant in %s lets routes of kind %s in %s use Service %s", name.Namespace, r.kind, r.name.Namespace, name.Name)
 	}
 	object := t.services[name]
 	switch {
@@ -78,7 +78,7 @@ func (t *translator) serviceOfPort(r *route, gateways []*gateway, name types.Nam
 	origin := config.Origin{Object: fmt.Sprintf("Service %s port %d", name, port.Port)}
 	protocol, wantsTLS, ok := protocolOf(r.kind, deref(port.AppProtocol, ""))
 	if !ok {
-		return refuse(gwv1.RouteReasonUnsupportedProtocol, "a %s cannot speak %q to Service %s", r.kind, deref(port.AppProtocol, ""), name)
+		return refuse(gwv1.RouteReasonUnsupportedProtocol, "routes of kind %s cannot speak %q to Service %s", r.kind, deref(port.AppProtocol, ""), name)
 	}
 	service := config.Service{
 		Name:     fmt.Sprintf("%s.%s.%d.%s", name.Namespace, name.Name, port.Port, protocol),

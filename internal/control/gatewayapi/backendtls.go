@@ -149,12 +149,15 @@ func (p *policy) clientTLS() *config.ClientTLS {
 	return tls
 }
 
+// maxAncestors is how many a policy's status may tell of.
+const maxAncestors = 16
+
 // finishPolicies writes the status of each policy for the Gateways that use it.
 func (t *translator) finishPolicies() {
 	for _, p := range t.policies.all {
 		var status gwv1.PolicyStatus
 		for _, g := range byAge(t.in.Gateways) {
-			if !p.used[nameOf(g)] {
+			if !p.used[nameOf(g)] || len(status.Ancestors) == maxAncestors {
 				continue
 			}
 			group, kind, namespace := gwv1.Group(gwv1.GroupName), gwv1.Kind("Gateway"), gwv1.Namespace(g.Namespace)

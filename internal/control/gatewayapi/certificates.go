@@ -27,15 +27,15 @@ func (t *translator) judgeTLS(l *listener) {
 		l.resolved = failed(string(gwv1.ListenerReasonInvalidCertificateRef), "a listener of protocol "+string(protocol)+" needs tls")
 		return
 	}
-	if validation := frontendValidation(l.gateway.object, l.spec.Port); validation != nil {
-		l.accepted = failed(string(gwv1.ListenerReasonUnsupportedValue), "validation of client certificates is not supported, so the port is not served without it")
-		return
-	}
 	if deref(spec.Mode, gwv1.TLSModeTerminate) == gwv1.TLSModePassthrough {
 		if protocol == gwv1.HTTPSProtocolType {
 			l.accepted = failed(string(gwv1.ListenerReasonUnsupportedValue), "an HTTPS listener terminates TLS; use protocol TLS to pass it through")
 		}
 		l.tls.Passthrough = true
+		return
+	}
+	if validation := frontendValidation(l.gateway.object, l.spec.Port); validation != nil {
+		l.accepted = failed(string(gwv1.ListenerReasonUnsupportedValue), "validation of client certificates is not supported, so the port is not served without it")
 		return
 	}
 	if len(spec.CertificateRefs) == 0 {

@@ -2,7 +2,9 @@ package gatewayapi
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -68,22 +70,19 @@ func (rs *ruleSet) redirects(c config.Route, fs filterSet) []config.Route {
 		c.Filters = fs.filters()
 		return []config.Route{c}
 	}
-	var routes []config.Route
-	byPort := map[gwv1.PortNumber]int{}
+	byPort := map[gwv1.PortNumber][]string{}
 	for _, l := range rs.listeners {
-		at, known := byPort[l.spec.Port]
-		if !known {
-			at = len(routes)
-			byPort[l.spec.Port] = at
-			one := c
-			one.Listeners = nil
-			if at > 0 {
-				one.Name = fmt.Sprintf("%s port %d", c.Name, l.spec.Port)
-			}
-			one.Filters = fs.filtersOn(l.spec.Port)
-			routes = append(routes, one)
+		byPort[l.spec.Port] = append(byPort[l.spec.Port], l.name)
+	}
+	var routes []config.Route
+	for _, port := range slices.Sorted(maps.Keys(byPort)) {
+		one := c
+		one.Listeners = byPort[port]
+		one.Filters = fs.filtersOn(port)
+		if len(byPort) > 1 {
+			one.Name = fmt.Sprintf("%s port %d", c.Name, port)
 		}
-		routes[at].Listeners = append(routes[at].Listeners, l.name)
+		routes = append(routes, one)
 	}
 	return routes
 }

@@ -53,6 +53,9 @@ func (t *translator) translateListeners(g *gateway) {
 		l.conflict = failed(string(gwv1.ListenerReasonNoConflicts), "")
 		l.judgeKinds()
 		t.judgeTLS(l)
+		if slices.ContainsFunc(g.listeners, func(other *listener) bool { return other.spec.Name == spec.Name }) {
+			l.accepted = failed(string(gwv1.ListenerReasonUnsupportedValue), "another listener has this name")
+		}
 		g.listeners = append(g.listeners, l)
 	}
 	markConflicts(g.listeners)
@@ -106,7 +109,7 @@ func (l *listener) judgeKinds() {
 	}
 	for _, k := range l.spec.AllowedRoutes.Kinds {
 		if string(deref(k.Group, gwv1.GroupName)) != gwv1.GroupName || !slices.Contains(possible, string(k.Kind)) {
-			l.resolved = failed(string(gwv1.ListenerReasonInvalidRouteKinds), fmt.Sprintf("a %s listener cannot carry routes of kind %q", l.spec.Protocol, k.Kind))
+			l.resolved = failed(string(gwv1.ListenerReasonInvalidRouteKinds), fmt.Sprintf("a listener of protocol %s cannot carry routes of kind %q", l.spec.Protocol, k.Kind))
 		} else if !slices.Contains(l.kinds, string(k.Kind)) {
 			l.kinds = append(l.kinds, string(k.Kind))
 		}

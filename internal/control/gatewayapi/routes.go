@@ -19,7 +19,7 @@ type pending struct {
 	route  *route
 	into   map[types.NamespacedName]gwv1.RouteStatus
 	rules  int
-	invoke func(r *ruleSet)
+	invoke func(rs *ruleSet)
 }
 
 // ruleSet collects what the rules of one attached route become.
@@ -135,7 +135,7 @@ func (rs *ruleSet) unresolved(v *verdict) {
 func (rs *ruleSet) backends(refs []gwv1.BackendRef, origin config.Origin) []config.Backend {
 	backends := make([]config.Backend, 0, len(refs))
 	for _, ref := range refs {
-		b, bad := rs.t.backend(rs.route, rs.gateways, ref, origin)
+		b, bad := rs.backend(ref, origin)
 		rs.unresolved(bad)
 		backends = append(backends, b)
 	}
