@@ -56,6 +56,7 @@ type scenario struct {
 	backends map[string]*backend
 	gateway  *weirtest.Gateway
 	client   net.Conn // kept between requests of one connection
+	head     bool     // the last request was a HEAD, whose response has no body
 	reader   *bufio.Reader
 }
 
@@ -153,6 +154,7 @@ func (s *scenario) compare(f *txtar.File, got []byte) {
 
 func (s *scenario) send(raw []byte) {
 	s.t.Helper()
+	s.head = bytes.HasPrefix(raw, []byte("HEAD "))
 	if s.client == nil {
 		conn, err := net.Dial("tcp", s.gateway.Address)
 		if err != nil {
@@ -171,7 +173,7 @@ func (s *scenario) send(raw []byte) {
 // receive reads one response, or everything to the end where the gateway closes.
 func (s *scenario) receive() []byte {
 	s.t.Helper()
-	raw, err := readMessage(s.reader, true)
+	raw, err := readMessage(s.reader, bodiless(s.head))
 	if err != nil {
 		s.t.Fatalf("receive: %v after %q", err, raw)
 	}
@@ -239,7 +241,7 @@ func (b *backend) serve(conn net.Conn) {
 	defer conn.Close()
 	r := bufio.NewReader(conn)
 	for {
-		raw, err := readMessage(r, false)
+		raw, err := readMessage(r, hasBody)
 		if err != nil {
 			return
 		}
@@ -275,7 +277,7 @@ func (b *backend) next(t *testing.T) []byte {
 
 // readMessage reads the bytes of one HTTP/1.1 message: its head, and the body
 // that the head announces.
-func readMessage(r *bufio.Reader, response bool) ([]byte, error) {
+func readMessage(r *bufio.Reader, noBody func(head string) bool) ([]byte, error) {
 	var raw []byte
 	for {
 		line, err := r.ReadBytes('\n')
@@ -289,7 +291,7 @@ func readMessage(r *bufio.Reader, response bool) ([]byte, error) {
 	}
 	head := strings.ToLower(string(raw))
 	switch {
-	case response && bodiless(head):
+	case noBody(head):
 		return raw, nil
 	case strings.Contains(head, "\r\ntransfer-encoding: chunked"):
 		return readChunks(r, raw)
@@ -308,16 +310,17 @@ func readMessage(r *bufio.Reader, response bool) ([]byte, error) {
 	return append(raw, body...), err
 }
 
-// bodiless: 1xx, 204 and 304 have no body. Scenarios of HEAD say so with a 200
-// and end their connection.
-func bodiless(head string) bool {
-	for _, status := range []string{" 1", " 204", " 304"} {
-		if strings.HasPrefix(head, "http/1.1"+status) {
-			return true
-		}
+// bodiless tells which responses end with their head: those to a HEAD, 1xx, 204
+// and 304 (RFC 9112 section 6.3).
+func bodiless(head bool) func(string) bool {
+	return func(message string) bool {
+		return head || slices.ContainsFunc([]string{" 1", " 204", " 304"}, func(status string) bool {
+			return strings.HasPrefix(message, "http/1.1"+status)
+		})
 	}
-	return false
 }
+
+func hasBody(string) bool { return false }
 
 func readChunks(r *bufio.Reader, raw []byte) ([]byte, error) {
 	for {
@@ -419,7 +422,7 @@ func TestReadMessage(t *testing.T) {
 		"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nX-T: 1\r\n\r\n",
 	} {
 		r := bufio.NewReader(strings.NewReader(raw + "GET /next HTTP/1.1\r\n\r\n"))
-		got, err := readMessage(r, false)
+		got, err := readMessage(r, hasBody)
 		if err != nil || string(got) != raw {
 			t.Errorf("got %q, %v, want %q", got, err, raw)
 		}

@@ -175,14 +175,24 @@ func (w *Writer) Upgrade(head Head) (Tunnel, error) {
 	w.x.applyHead(w.status, head)
 	out := buffered.Writer
 	_, _ = out.WriteString("HTTP/1.1 101 Switching Protocols\r\n")
-	for name, value := range head.All() {
-		_, _ = out.WriteString(name + ": " + value + "\r\n")
-	}
+	writeFields(out, head)
 	_, _ = out.WriteString("\r\n")
 	if err := out.Flush(); err != nil { // a bufio.Writer keeps its first error
 		return nil, errors.Join(err, conn.Close())
 	}
 	return &tunnel{Conn: conn, in: buffered.Reader}, nil
+}
+
+// writeFields writes the fields in their order; those of a map, which has none,
+// by name.
+func writeFields(out *bufio.Writer, head Head) {
+	if m, ok := head.(mapHead); ok {
+		_ = http.Header(m).Write(out) // a bufio.Writer keeps its first error
+		return
+	}
+	for name, value := range head.All() {
+		_, _ = out.WriteString(name + ": " + value + "\r\n")
+	}
 }
 
 // tunnel reads what the server had buffered before it reads the connection.
