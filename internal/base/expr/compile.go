@@ -3,6 +3,7 @@ package expr
 import (
 	"fmt"
 	"sync"
+	"time"
 
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/ast"
@@ -18,6 +19,11 @@ const (
 	maxCost   = 1_000_000 // CEL cost units of an evaluation
 	maxOutput = 8 << 20   // bytes of a result, roughly
 	maxRange  = 10_000    // elements of lists.range
+
+	// maxTime is a net under the cost limit: a unit of cost may hide a long comparison.
+	maxTime = 2 * time.Second
+	// checkEvery is how many rounds of a loop pass between two looks at the clock.
+	checkEvery = 100
 )
 
 // environment is the one table of names and functions; scopes are held by the
@@ -37,11 +43,11 @@ func Compile(source string, want Type, scope Scope) (*Program, error) {
 	if err != nil {
 		return nil, err
 	}
-	program, err := plan(checked)
-	if err != nil {
+	p := &Program{source: source, reads: reads}
+	if err := p.plan(checked); err != nil {
 		return nil, &Error{Line: 1, Col: 1, Text: err.Error()}
 	}
-	return &Program{source: source, program: program, reads: reads}, nil
+	return p, nil
 }
 
 // analyse parses source, resolves its names within scope and checks its types.
@@ -106,28 +112,29 @@ func hasText(k types.Kind) bool {
 	}
 }
 
-// plan makes the checked tree runnable. The cost of an evaluation is only
-// counted where its worst case is not known to be below the limit: for most
-// conditions on a head it is, and counting would cost more than they do.
-func plan(checked *cel.Ast) (cel.Program, error) {
+// plan makes the checked tree runnable. An evaluation is only metered where its
+// worst case is not known to be below the limit: for most conditions on a head
+// it is, and the meter would cost more than they do.
+func (p *Program) plan(checked *cel.Ast) error {
 	env, err := environment()
 	if err != nil {
-		return nil, fmt.Errorf("cel environment: %w", err)
+		return fmt.Errorf("cel environment: %w", err)
 	}
 	options := []cel.ProgramOption{
 		cel.EvalOptions(cel.OptOptimize),
-		cel.CustomDecoratorV2(settleArguments(checked.NativeRep())),
 		cel.CustomDecoratorV2(foldPrefixes),
+		cel.CustomDecoratorV2(boundCalls(env)),
+		cel.CustomDecoratorV2(settleArguments(checked.NativeRep())), // last, for it hides what it decorates
 	}
 	estimate, err := env.EstimateCost(checked, sizes{})
-	if err != nil || estimate.Max > maxCost {
-		options = append(options, cel.CostLimit(maxCost))
+	p.metered = err != nil || estimate.Max > maxCost
+	if p.metered {
+		options = append(options, cel.CostLimit(maxCost), cel.InterruptCheckFrequency(checkEvery))
 	}
-	program, err := env.Program(checked, options...)
-	if err != nil {
-		return nil, fmt.Errorf("the expression cannot be planned: %w", err)
+	if p.program, err = env.Program(checked, options...); err != nil {
+		return fmt.Errorf("the expression cannot be planned: %w", err)
 	}
-	return program, nil
+	return nil
 }
 
 // errorAt makes an Error at the place of a node.

@@ -1,9 +1,6 @@
 package expr
 
 import (
-	"fmt"
-	"iter"
-	"net/http"
 	"net/url"
 	"reflect"
 	"slices"
@@ -14,6 +11,7 @@ import (
 	"cel.dev/cel-go/common/types/traits"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/httpx"
 )
 
 // source says where the values of a fields map are.
@@ -50,7 +48,7 @@ func (f *fields) find(name string) (string, bool) {
 	case fromCookies:
 		return cookieValue(exchange.RequestHead(f.run.in.Request), name)
 	case fromQuery:
-		return queryValue(f.run.x.Query, name)
+		return httpx.QueryLookup(f.run.x.Query, name)
 	case fromPath:
 		return f.run.x.Params.Get(name)
 	default:
@@ -70,67 +68,14 @@ func headerValue(head exchange.Head, name string) (string, bool) {
 	}
 }
 
-// cookieValue gives the first cookie of that name (RFC 6265 section 5.4),
-// without the double quotes that may stand around its value.
+// cookieValue gives the first cookie of that name.
 func cookieValue(head exchange.Head, name string) (string, bool) {
-	for cookie, value := range cookies(head) {
-		if cookie == name {
+	for _, field := range head.Values("Cookie") {
+		if value, ok := httpx.CookieLookup(field, name); ok {
 			return value, true
 		}
 	}
 	return "", false
-}
-
-func cookies(head exchange.Head) iter.Seq2[string, string] {
-	return func(yield func(string, string) bool) {
-		for _, line := range head.Values("Cookie") {
-			for pair := range strings.SplitSeq(line, ";") {
-				name, value, ok := strings.Cut(strings.TrimSpace(pair), "=")
-				if !ok {
-					continue
-				}
-				if n := len(value); n > 1 && value[0] == '"' && value[n-1] == '"' {
-					value = value[1 : n-1]
-				}
-				if !yield(name, value) {
-					return
-				}
-			}
-		}
-	}
-}
-
-// queryValue gives the first value of a name, decoded. What cannot be decoded
-// stays as it is.
-func queryValue(query, name string) (string, bool) {
-	for key, value := range pairs(query) {
-		if key == name || strings.ContainsAny(key, "%+") && decoded(key) == name {
-			return decoded(value), true
-		}
-	}
-	return "", false
-}
-
-// pairs yields the names and values of a query, still encoded.
-func pairs(query string) iter.Seq2[string, string] {
-	return func(yield func(string, string) bool) {
-		for pair := range strings.SplitSeq(query, "&") {
-			key, value, _ := strings.Cut(pair, "=")
-			if pair != "" && !yield(key, value) {
-				return
-			}
-		}
-	}
-}
-
-func decoded(s string) string {
-	if !strings.ContainsAny(s, "%+") {
-		return s
-	}
-	if plain, err := url.QueryUnescape(s); err == nil {
-		return plain
-	}
-	return s
 }
 
 // names lists what is there, each once and sorted.
@@ -146,12 +91,18 @@ func (f *fields) names() []string {
 			list = append(list, strings.ToLower(name))
 		}
 	case fromCookies:
-		for name := range cookies(exchange.RequestHead(f.run.in.Request)) {
-			list = append(list, name)
+		for _, field := range exchange.RequestHead(f.run.in.Request).Values("Cookie") {
+			for pair := range strings.SplitSeq(field, ";") {
+				if name, _, ok := strings.Cut(strings.Trim(pair, " \t"), "="); ok {
+					list = append(list, name)
+				}
+			}
 		}
 	case fromQuery:
-		for key := range pairs(f.run.x.Query) {
-			list = append(list, decoded(key))
+		for pair := range strings.SplitSeq(f.run.x.Query, "&") {
+			if key, _, _ := strings.Cut(pair, "="); pair != "" {
+				list = append(list, decodedName(key))
+			}
 		}
 	case fromPath:
 		for i := range f.run.x.Params.Len() {
@@ -160,6 +111,14 @@ func (f *fields) names() []string {
 	}
 	slices.Sort(list)
 	return slices.Compact(list)
+}
+
+// decodedName decodes the name of a query parameter; what cannot be decoded stays.
+func decodedName(key string) string {
+	if name, err := url.QueryUnescape(key); err == nil {
+		return name
+	}
+	return key
 }
 
 // native copies the map, for it must not outlive the evaluation.
@@ -219,75 +178,3 @@ func (f *fields) ConvertToType(t ref.Type) ref.Val { return f.copied().ConvertTo
 
 // ConvertToNative implements ref.Val.
 func (f *fields) ConvertToNative(t reflect.Type) (any, error) { return f.copied().ConvertToNative(t) }
-
-// steps is the variable steps; it is the run itself.
-type steps run
-
-// Get implements traits.Indexer.
-func (s *steps) Get(key ref.Val) ref.Val {
-	name, ok := key.(types.String)
-	if !ok {
-		return types.MaybeNoSuchOverloadErr(key)
-	}
-	if s.in.Steps != nil {
-		if result, done := s.in.Steps(string(name)); done {
-			return &step{result}
-		}
-	}
-	return types.NewErr("step %s has no result", string(name))
-}
-
-// Type implements ref.Val.
-func (s *steps) Type() ref.Type { return types.MapType }
-
-// Value implements ref.Val.
-func (s *steps) Value() any { return s }
-
-// Equal implements ref.Val.
-func (s *steps) Equal(other ref.Val) ref.Val { return types.Bool(ref.Val(s) == other) }
-
-// ConvertToType implements ref.Val.
-func (s *steps) ConvertToType(ref.Type) ref.Val { return types.NewErr("steps are no other value") }
-
-// ConvertToNative implements ref.Val.
-func (s *steps) ConvertToNative(t reflect.Type) (any, error) {
-	return nil, fmt.Errorf("steps are no %v", t)
-}
-
-// step is the result of one step.
-type step struct{ result StepResult }
-
-func (s *step) field(name string) any {
-	switch name {
-	case "status":
-		return types.Int(s.result.Status)
-	case "headers":
-		return &fields{source: fromResponse, head: exchange.MapHead(headerOf(s.result))}
-	default:
-		return adapter{}.NativeToValue(s.result.Body)
-	}
-}
-
-func headerOf(result StepResult) http.Header {
-	if result.Header == nil {
-		return http.Header{}
-	}
-	return result.Header
-}
-
-// Type implements ref.Val.
-func (s *step) Type() ref.Type { return celStep }
-
-// Value implements ref.Val; the getters of the type's fields are given it.
-func (s *step) Value() any { return s }
-
-// Equal implements ref.Val.
-func (s *step) Equal(other ref.Val) ref.Val { return types.Bool(ref.Val(s) == other) }
-
-// ConvertToType implements ref.Val.
-func (s *step) ConvertToType(ref.Type) ref.Val { return types.NewErr("a step is no other value") }
-
-// ConvertToNative implements ref.Val.
-func (s *step) ConvertToNative(t reflect.Type) (any, error) {
-	return nil, fmt.Errorf("a step is no %v", t)
-}

@@ -18,7 +18,7 @@ func syntaxError(source string, issues *cel.Issues) *Error {
 		e.Text, e.Fix = "the expression is empty", ""
 	case strings.Contains(message, "'<EOF>'"):
 		e.Text = "the expression ends too early"
-	case strings.Contains(message, "token recognition error at: '='"):
+	case strings.Contains(message, "token recognition error at: '="):
 		e.Text, e.Fix = "a single = compares nothing", "write == to compare"
 	case strings.Contains(message, "token recognition error at: '&"):
 		e.Text, e.Fix = "a single & means nothing", "write && for and"

@@ -3,6 +3,7 @@ package expr
 import (
 	"maps"
 	"net/http"
+	"regexp/syntax"
 	"slices"
 	"strings"
 
@@ -102,6 +103,7 @@ func (r *resolver) selection(e ast.Expr) {
 type link struct {
 	id   int64
 	name string
+	test bool // has(...) around it
 }
 
 // unfold takes a chain of selects and constant indexes apart.
@@ -109,12 +111,12 @@ func unfold(e ast.Expr) (root ast.Expr, links []link) {
 	for {
 		switch {
 		case e.Kind() == ast.SelectKind:
-			links = append(links, link{e.ID(), e.AsSelect().FieldName()})
+			links = append(links, link{e.ID(), e.AsSelect().FieldName(), e.AsSelect().IsTestOnly()})
 			e = e.AsSelect().Operand()
 			continue
 		case isIndex(e):
 			if name, ok := literalString(e.AsCall().Args()[1]); ok {
-				links = append(links, link{e.ID(), name})
+				links = append(links, link{id: e.ID(), name: name})
 				e = e.AsCall().Args()[0]
 				continue
 			}
@@ -154,8 +156,10 @@ func (r *resolver) chain(id int64, root string, links []link) {
 			r.params = append(r.params, links[0].name)
 		}
 		r.depth(links, 1, root)
-	case root == "query" || root == "host":
+	case root == "query":
 		r.depth(links, 1, root)
+	case root == "host":
+		r.depth(links, 0, root)
 	default:
 		r.field(id, root, links)
 	}
@@ -169,6 +173,10 @@ func (r *resolver) field(id int64, root string, links []link) {
 		return
 	}
 	name := root + "." + links[0].name
+	if len(links) == 1 && links[0].test {
+		r.fail(id, quoted(name)+" is always there", "compare it: "+name+" != ''")
+		return
+	}
 	t, ok := variables[name]
 	if !ok {
 		r.fail(links[0].id, quoted(root)+" has no field "+quoted(links[0].name), orList(didYouMean(links[0].name, known), known))
@@ -200,7 +208,11 @@ func (r *resolver) step(id int64, links []link) {
 // depth refuses to look into a string as if it were a map.
 func (r *resolver) depth(links []link, most int, what string) {
 	if len(links) > most {
-		r.fail(links[most].id, "the values of "+quoted(what)+" are strings and have no fields", "")
+		text := "the values of " + quoted(what) + " are strings and have no fields"
+		if most == 0 {
+			text = quoted(what) + " is a string and has no fields"
+		}
+		r.fail(links[most].id, text, "")
 	}
 }
 
@@ -239,8 +251,54 @@ func (r *resolver) call(e ast.Expr) {
 	default:
 		r.function(e.ID(), name)
 	}
+	r.constants(name, c.Args())
+	r.dashed(e)
 	for _, arg := range c.Args() {
 		r.walk(arg)
+	}
+}
+
+// dashed finds request.headers.x-beta, which is a subtraction.
+func (r *resolver) dashed(e ast.Expr) {
+	c := e.AsCall()
+	if c.FunctionName() != operators.Subtract || len(c.Args()) != 2 || c.Args()[1].Kind() != ast.IdentKind {
+		return
+	}
+	after := c.Args()[1].AsIdent()
+	_, known := scopeOf[after]
+	root, links := unfold(c.Args()[0])
+	if known || len(links) == 0 || slices.Contains(r.local, after) || root.Kind() != ast.IdentKind {
+		return
+	}
+	last := len(links) - 1
+	r.fail(c.Args()[1].ID(), quoted(after)+" is not a known name", "a name with a dash is written in brackets: "+
+		joinChain(root.AsIdent(), links[:last])+"['"+links[last].name+"-"+after+"']")
+}
+
+// constants finds arguments that no call could use, where they stand.
+func (r *resolver) constants(function string, args []ast.Expr) {
+	if len(args) == 0 {
+		return
+	}
+	literals := []ast.Expr{args[len(args)-1]} // of x.matches(re) and matches(x, re)
+	if literals[0].Kind() == ast.ListKind {
+		literals = literals[0].AsList().Elements()
+	}
+	for _, e := range literals {
+		text, ok := literalString(e)
+		if !ok {
+			continue
+		}
+		switch function {
+		case "cidr":
+			if _, err := parsePrefix(text); err != nil {
+				r.fail(e.ID(), err.Error(), "")
+			}
+		case "matches":
+			if _, err := syntax.Parse(text, syntax.Perl); err != nil {
+				r.fail(e.ID(), "this is no regular expression: "+err.Error(), "the syntax is that of RE2")
+			}
+		}
 	}
 }
 
@@ -257,7 +315,7 @@ func (r *resolver) index(e ast.Expr) {
 	args := e.AsCall().Args()
 	if name, ok := literalString(args[1]); ok {
 		if root, links := unfold(e); root.Kind() == ast.IdentKind {
-			if len(links) == 2 && links[0].name == "headers" {
+			if n := len(links); n > 1 && links[n-2].name == "headers" {
 				args[1].SetKindCase(ast.NewExprFactory().NewLiteral(args[1].ID(), types.String(http.CanonicalHeaderKey(name))))
 			}
 			r.chain(root.ID(), root.AsIdent(), links)

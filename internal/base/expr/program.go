@@ -1,6 +1,7 @@
 package expr
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strconv"
@@ -14,6 +15,7 @@ import (
 type Program struct {
 	source  string
 	program cel.Program
+	metered bool // its worst case is beyond the limits, or unknown
 	reads   Reads
 }
 
@@ -92,11 +94,29 @@ func (p *Program) Value(in *Input) (any, error) {
 }
 
 func (p *Program) eval(r *run) (ref.Val, error) {
-	value, _, err := p.program.Eval(r)
+	var value ref.Val
+	var err error
+	if p.metered {
+		value, err = p.evalMetered(r)
+	} else {
+		value, _, err = p.program.Eval(r)
+	}
 	if err != nil {
 		return nil, p.failed(err)
 	}
 	return value, nil
+}
+
+// evalMetered ends when the cost or time is used up, or the client is gone.
+func (p *Program) evalMetered(r *run) (ref.Val, error) {
+	ctx := context.Background()
+	if r.in.Request != nil {
+		ctx = r.in.Request.Context()
+	}
+	ctx, cancel := context.WithTimeout(ctx, maxTime)
+	defer cancel()
+	value, _, err := p.program.ContextEval(ctx, r)
+	return value, err
 }
 
 func (p *Program) failed(err error) error {

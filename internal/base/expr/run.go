@@ -21,6 +21,7 @@ type run struct {
 
 	headers, cookies, query, path, responseHeaders fields
 	identity                                       identity
+	requestBody, responseBody                      ref.Val // once they were read
 }
 
 var runs = sync.Pool{New: func() any { //nolint:gochecknoglobals // a pool is no state
@@ -45,7 +46,7 @@ func begin(in *Input) *run {
 
 func (r *run) end() {
 	r.in, r.x = nil, nil
-	r.responseHeaders.head = nil
+	r.responseHeaders.head, r.requestBody, r.responseBody = nil, nil, nil
 	runs.Put(r)
 }
 
@@ -73,7 +74,7 @@ func (r *run) ResolveName(name string) (any, bool) {
 			return &r.responseHeaders, true
 		}
 	case "response.body":
-		return body(r.in.ResponseBody), true
+		return once(&r.responseBody, r.in.ResponseBody), true
 	case "steps":
 		return (*steps)(r), true
 	}
@@ -98,7 +99,7 @@ func (r *run) requestVariable(name string) (any, bool) {
 	case "request.scheme", "client.scheme":
 		return types.String(x.Client.Scheme), true
 	case "request.body":
-		return body(r.in.RequestBody), true
+		return once(&r.requestBody, r.in.RequestBody), true
 	case "request.id":
 		return types.String(x.ID), true
 	case "path":
@@ -160,6 +161,14 @@ func (r *run) authVariable(name string) (any, bool) {
 
 // nobody is the identity of a caller that was not authenticated. It is only read.
 var nobody exchange.Identity
+
+// once reads a body when it is first asked for.
+func once(into *ref.Val, read func() (any, error)) ref.Val {
+	if *into == nil {
+		*into = body(read)
+	}
+	return *into
+}
 
 // body gives a decoded body as a CEL value, or the error in its place.
 func body(read func() (any, error)) ref.Val {

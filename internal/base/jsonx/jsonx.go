@@ -49,9 +49,10 @@ type Value struct {
 type document struct {
 	text  string
 	items []item
-	// byName holds for every large object its name items in the order of names
-	// (and of the text among equal ones), so that hostile objects are no slower to ask.
-	byName map[int][]int
+	// index holds for every large list its elements, and for every large object its
+	// names in their order (of the text among equal ones), so that a hostile
+	// document is no slower to ask than another.
+	index map[int][]uint32
 }
 
 // item is one value or member name; 16 bytes.
@@ -126,8 +127,8 @@ func (v Value) Get(name string) (Value, bool) {
 	if v.Kind() != Object {
 		return Value{}, false
 	}
-	if sorted, large := v.doc.byName[v.at]; large {
-		return v.getLarge(sorted, name)
+	if v.item().size > large {
+		return v.getLarge(v.doc.index[v.at], name)
 	}
 	found := Value{}
 	at := v.at + 1
@@ -141,12 +142,12 @@ func (v Value) Get(name string) (Value, bool) {
 	return found, found.doc != nil
 }
 
-func (v Value) getLarge(sorted []int, name string) (Value, bool) {
-	after := sort.Search(len(sorted), func(i int) bool { return v.doc.unquoted(sorted[i]) > name })
-	if after == 0 || !v.doc.nameIs(sorted[after-1], name) {
+func (v Value) getLarge(sorted []uint32, name string) (Value, bool) {
+	after := sort.Search(len(sorted), func(i int) bool { return v.doc.unquoted(int(sorted[i])) > name })
+	if after == 0 || !v.doc.nameIs(int(sorted[after-1]), name) {
 		return Value{}, false
 	}
-	return Value{v.doc, sorted[after-1] + 1}, true
+	return Value{v.doc, int(sorted[after-1]) + 1}, true
 }
 
 func (d *document) nameIs(at int, name string) bool {
@@ -157,11 +158,13 @@ func (d *document) nameIs(at int, name string) bool {
 	return d.text[it.start+1:it.end-1] == name
 }
 
-// At gives the i-th element of a list, or the zero Value. It walks there;
-// Elements is the way to see all.
+// At gives the i-th element of a list, or the zero Value.
 func (v Value) At(i int) Value {
 	if v.Kind() != List || i < 0 || i >= v.Len() {
 		return Value{}
+	}
+	if v.item().size > large {
+		return Value{v.doc, int(v.doc.index[v.at][i])}
 	}
 	at := v.at + 1
 	for range i {

@@ -1,13 +1,14 @@
 package jsonx
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
 
-// large is the number of members from which an object gets an index of names.
+// large is how many elements or members a list or object has before it gets an index.
 const large = 16
 
 type parser struct {
@@ -95,7 +96,26 @@ func (p *parser) word() error {
 }
 
 func (p *parser) list() error {
-	return p.container(List, ']', p.value)
+	i := len(p.doc.items)
+	if err := p.container(List, ']', p.value); err != nil {
+		return err
+	}
+	if size := p.doc.items[i].size; size > large {
+		elements := make([]uint32, size)
+		at := uint32(i) + 1 //nolint:gosec // there are no more items than bytes
+		for n := range elements {
+			elements[n], at = at, p.doc.items[at].next
+		}
+		p.setIndex(i, elements)
+	}
+	return nil
+}
+
+func (p *parser) setIndex(i int, index []uint32) {
+	if p.doc.index == nil {
+		p.doc.index = make(map[int][]uint32)
+	}
+	p.doc.index[i] = index
 }
 
 func (p *parser) object() error {
@@ -159,33 +179,35 @@ func (p *parser) container(kind Kind, end byte, element func() error) error {
 // index looks for equal names in the object at item i and, where it is large,
 // makes its index.
 func (p *parser) index(i int) error {
-	size := int(p.doc.items[i].size)
+	size := p.doc.items[i].size
 	if size <= large && !p.unique {
 		return nil
 	}
-	names := make([]int, 0, size)
-	for at := i + 1; len(names) < size; at = int(p.doc.items[at+1].next) {
-		names = append(names, at)
+	type entry struct {
+		name string // decoded once: a comparison must not be as long as a hostile name
+		at   uint32
 	}
-	slices.SortFunc(names, func(a, b int) int {
-		if c := strings.Compare(p.doc.unquoted(a), p.doc.unquoted(b)); c != 0 {
-			return c
-		}
-		return a - b
+	names := make([]entry, size)
+	at := uint32(i) + 1 //nolint:gosec // there are no more items than bytes
+	for n := range names {
+		names[n] = entry{p.doc.unquoted(int(at)), at}
+		at = p.doc.items[at+1].next
+	}
+	slices.SortFunc(names, func(a, b entry) int {
+		return cmp.Or(strings.Compare(a.name, b.name), cmp.Compare(a.at, b.at))
 	})
-	if p.unique {
-		for n := 1; n < len(names); n++ {
-			if p.doc.unquoted(names[n-1]) == p.doc.unquoted(names[n]) {
-				p.at = int(p.doc.items[names[n]].start)
-				return p.fail("the object has this name twice")
-			}
+	for n := 1; n < len(names) && p.unique; n++ {
+		if names[n-1].name == names[n].name {
+			p.at = int(p.doc.items[names[n].at].start)
+			return p.fail("the object has this name twice")
 		}
 	}
 	if size > large {
-		if p.doc.byName == nil {
-			p.doc.byName = make(map[int][]int)
+		sorted := make([]uint32, size)
+		for n, e := range names {
+			sorted[n] = e.at
 		}
-		p.doc.byName[i] = names
+		p.setIndex(i, sorted)
 	}
 	return nil
 }

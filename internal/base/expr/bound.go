@@ -1,0 +1,199 @@
+package expr
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"cel.dev/cel-go/cel"
+	"cel.dev/cel-go/common/functions"
+	"cel.dev/cel-go/common/types"
+	"cel.dev/cel-go/common/types/ref"
+	"cel.dev/cel-go/common/types/traits"
+	"cel.dev/cel-go/interpreter"
+)
+
+// CEL counts what a call cost when it is over. For most that is soon enough;
+// the ones below can give, or work through, far more than they were given,
+// so they are weighed before they begin.
+
+// maxWork bounds the steps of one call that is quadratic, maxElements the list that one call makes.
+const (
+	maxWork     = 1 << 26
+	maxElements = 1 << 20
+)
+
+// weights tell why a call is refused, nil where it may run.
+var weights = map[string]func(args []ref.Val) error{
+	"replace":     weighReplace,
+	"join":        weighJoin,
+	"format":      weighFormat,
+	"split":       weighSplit,
+	"indexOf":     weighProduct,
+	"lastIndexOf": weighProduct,
+	"distinct":    weighProduct,
+	"hasOnly":     weighProduct,
+	"hasAny":      weighProduct,
+	"hasAll":      weighProduct,
+	"hasExactly":  weighProduct,
+}
+
+// boundCalls decorates the plan: calls that have a weight are weighed first.
+func boundCalls(env *cel.Env) interpreter.InterpretableDecoratorV2 {
+	return func(i interpreter.InterpretableV2) (interpreter.InterpretableV2, error) {
+		call, ok := i.(interpreter.InterpretableCall)
+		if !ok {
+			return i, nil
+		}
+		weigh, ok := weights[call.Function()]
+		if !ok {
+			return i, nil
+		}
+		run, err := implementation(env, call)
+		if err != nil {
+			return nil, err
+		}
+		return interpreter.NewCall(call.ID(), call.Function(), call.OverloadID(), call.Args(), func(args ...ref.Val) ref.Val {
+			if err := weigh(args); err != nil {
+				return types.WrapErr(err)
+			}
+			return run(args...)
+		}), nil
+	}
+}
+
+// implementation finds what a call runs: that of its overload, or where types
+// are only known at run time the one that chooses.
+func implementation(env *cel.Env, call interpreter.InterpretableCall) (functions.FunctionOp, error) {
+	bindings, err := env.Functions()[call.Function()].Bindings()
+	if err != nil {
+		return nil, fmt.Errorf("function %s: %w", call.Function(), err)
+	}
+	for _, name := range []string{call.OverloadID(), call.Function()} {
+		for _, b := range bindings {
+			if b.Operator == name && name != "" {
+				return variadic(b), nil
+			}
+		}
+	}
+	return nil, fmt.Errorf("function %s has no implementation", call.Function())
+}
+
+// variadic gives a function one form whatever its number of arguments.
+func variadic(b *functions.Overload) functions.FunctionOp {
+	return func(args ...ref.Val) ref.Val {
+		switch {
+		case len(args) == 1 && b.Unary != nil:
+			return b.Unary(args[0])
+		case len(args) == 2 && b.Binary != nil:
+			return b.Binary(args[0], args[1])
+		case b.Function != nil:
+			return b.Function(args...)
+		default:
+			return types.NewErr("no such overload")
+		}
+	}
+}
+
+// weighReplace knows the size of s.replace(from, to) by counting.
+func weighReplace(args []ref.Val) error {
+	if len(args) < 3 {
+		return nil
+	}
+	s, from, to := textOf(args[0]), textOf(args[1]), textOf(args[2])
+	return weighText(len(s) + strings.Count(s, from)*max(0, len(to)-len(from)))
+}
+
+func weighJoin(args []ref.Val) error {
+	parts, ok := args[0].(traits.Lister)
+	if !ok {
+		return nil
+	}
+	separator := 0
+	if len(args) > 1 {
+		separator = len(textOf(args[1]))
+	}
+	return weighList(parts, separator)
+}
+
+func weighFormat(args []ref.Val) error {
+	if len(args) < 2 {
+		return nil
+	}
+	if parts, ok := args[1].(traits.Lister); ok {
+		return weighList(parts, 0)
+	}
+	return nil
+}
+
+// weighList adds up the texts of a list and what stands between them.
+func weighList(parts traits.Lister, separator int) error {
+	total := 0
+	for it := parts.Iterator(); it.HasNext() == types.True; {
+		total += separator
+		switch v := it.Next().(type) {
+		case types.String:
+			total += len(v)
+		case *list:
+			total += len(v.value.Raw())
+		case *object:
+			total += len(v.value.Raw())
+		}
+		if err := weighText(total); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func weighSplit(args []ref.Val) error {
+	if len(args) < 2 {
+		return nil
+	}
+	s, separator := textOf(args[0]), textOf(args[1])
+	n := utf8.RuneCountInString(s)
+	if separator != "" {
+		n = strings.Count(s, separator) + 1
+	}
+	if n > maxElements {
+		return fmt.Errorf("the list would have more than %d elements", maxElements)
+	}
+	return nil
+}
+
+// weighProduct multiplies the sizes of two arguments, or squares that of one.
+func weighProduct(args []ref.Val) error {
+	a := sizeOf(args[0])
+	b := a
+	if len(args) > 1 {
+		b = sizeOf(args[1])
+	}
+	if a > 0 && b > maxWork/a {
+		return fmt.Errorf("the call would take more than %d steps", maxWork)
+	}
+	return nil
+}
+
+func weighText(n int) error {
+	if n > maxOutput {
+		return errTooLarge
+	}
+	return nil
+}
+
+func textOf(v ref.Val) string {
+	s, _ := v.(types.String)
+	return string(s)
+}
+
+func sizeOf(v ref.Val) int {
+	switch v := v.(type) {
+	case types.String:
+		return len(v)
+	case traits.Sizer:
+		n, _ := v.Size().(types.Int)
+		return int(n)
+	default:
+		return 0
+	}
+}
