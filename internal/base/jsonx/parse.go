@@ -16,6 +16,13 @@ type parser struct {
 	at     int
 	depth  int // how much deeper it may go
 	unique bool
+	names  []named // for index, to be used again
+}
+
+// named is a member: its name, decoded once, and the item of the name.
+type named struct {
+	name string
+	at   uint32
 }
 
 func (p *parser) fail(text string) error { return &SyntaxError{p.at, text} }
@@ -183,17 +190,14 @@ func (p *parser) index(i int) error {
 	if size <= large && !p.unique {
 		return nil
 	}
-	type entry struct {
-		name string // decoded once: a comparison must not be as long as a hostile name
-		at   uint32
-	}
-	names := make([]entry, size)
+	names := slices.Grow(p.names[:0], int(size))[:size]
+	p.names = names
 	at := uint32(i) + 1 //nolint:gosec // there are no more items than bytes
 	for n := range names {
-		names[n] = entry{p.doc.unquoted(int(at)), at}
+		names[n] = named{p.doc.unquoted(int(at)), at}
 		at = p.doc.items[at+1].next
 	}
-	slices.SortFunc(names, func(a, b entry) int {
+	slices.SortFunc(names, func(a, b named) int {
 		return cmp.Or(strings.Compare(a.name, b.name), cmp.Compare(a.at, b.at))
 	})
 	for n := 1; n < len(names) && p.unique; n++ {
