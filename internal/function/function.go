@@ -33,6 +33,7 @@ type Status struct {
 	Busy      int    // answering
 	Queued    int    // requests that wait for an instance
 	Problem   string // why no instance can be had, "" where all is well
+	Note      string // what it is run as and why, for explain
 }
 
 // Env is what a function may need.

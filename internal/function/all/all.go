@@ -1,4 +1,4 @@
-// Package all is the list of the kinds of functions that Weir is built with.
+// Package all is the list of all kinds of functions that Weir is built with.
 package all
 
 import (
@@ -6,5 +6,8 @@ import (
 	"github.com/weir-gateway/weir/internal/function/local"
 )
 
-// Definitions lists every kind.
-func Definitions() []function.Definition { return []function.Definition{local.Definition()} }
+// Definitions lists them. Each call makes definitions that share nothing with
+// those of another.
+func Definitions() []function.Definition {
+	return []function.Definition{local.Definition()}
+}

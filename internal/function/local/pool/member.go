@@ -151,16 +151,15 @@ func (p *Pool[I]) isPoisoned(m *member[I]) bool {
 func (p *Pool[I]) crashed(m *member[I]) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if m.state == draining {
-		return
-	}
 	err := m.instance.Failure()
 	p.log.Warn("an instance ended by itself", "error", err, "requests", m.inFlight)
 	if m.served == 0 {
 		p.backoff.crashed(time.Now(), err)
 	}
-	p.drain(m)
-	p.settle()
+	if m.state != draining {
+		p.drain(m)
+		p.settle()
+	}
 }
 
 // bury forgets a member of which nothing is left.

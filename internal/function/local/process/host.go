@@ -23,7 +23,6 @@ const InstanceVariable = "WEIR_FUNCTION_INSTANCE"
 // temporary folder. It is safe for concurrent use.
 type Host struct {
 	guardCommand []string // the program and arguments of the guard; empty: no guard
-	log          *slog.Logger
 
 	mu    sync.Mutex
 	users int
@@ -32,6 +31,7 @@ type Host struct {
 
 // opened is what a Host owns while it is in use.
 type opened struct {
+	log    *slog.Logger
 	token  string // random, so that a sweep meets this Host's processes only
 	dir    string // the temporary folders of all instances
 	starts chan func()
@@ -42,16 +42,15 @@ type opened struct {
 
 // NewHost makes a Host that starts guard as its guard; nil for none. It starts
 // nothing before Open.
-func NewHost(guard []string, log *slog.Logger) *Host {
-	return &Host{guardCommand: guard, log: log}
-}
+func NewHost(guard []string) *Host { return &Host{guardCommand: guard} }
 
-// Open makes the host ready for one more user.
-func (h *Host) Open() error {
+// Open makes the host ready for one more user. The log of the first one is told
+// what happens to the guard.
+func (h *Host) Open(log *slog.Logger) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.users == 0 {
-		o, err := h.start()
+		o, err := h.start(log)
 		if err != nil {
 			return err
 		}
@@ -78,23 +77,23 @@ func (h *Host) Close() {
 		o.guard.close()
 	}
 	if err := os.RemoveAll(o.dir); err != nil {
-		h.log.Warn("the temporary folder of functions could not be removed", "folder", o.dir, "error", err)
+		o.log.Warn("the temporary folder of functions could not be removed", "folder", o.dir, "error", err)
 	}
 }
 
 // dirPrefix names the temporary folder; the guard removes no other.
 const dirPrefix = "weir-functions-"
 
-func (h *Host) start() (*opened, error) {
+func (h *Host) start(log *slog.Logger) (*opened, error) {
 	var random [12]byte
 	_, _ = rand.Read(random[:]) // never fails (crypto/rand)
-	o := &opened{token: hex.EncodeToString(random[:]), starts: make(chan func()), ended: make(chan struct{})}
+	o := &opened{log: log, token: hex.EncodeToString(random[:]), starts: make(chan func()), ended: make(chan struct{})}
 	o.dir = filepath.Join(os.TempDir(), dirPrefix+o.token)
 	if err := os.Mkdir(o.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("temporary folder of functions: %w", err)
 	}
 	if len(h.guardCommand) > 0 && needsGuard {
-		g, err := startGuard(h.guardCommand, o.token, o.dir, h.log)
+		g, err := startGuard(h.guardCommand, o.token, o.dir, log)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("guard of function processes: %w", err), os.RemoveAll(o.dir))
 		}

@@ -22,9 +22,10 @@ func (s Stream) String() string { return [...]string{"stdout", "stderr"}[s] }
 
 // Line is one line of output.
 type Line struct {
-	Stream Stream
-	Text   []byte // without the line's end, at most MaxLine bytes
-	Cut    int    // how many bytes of the line are missing at its end
+	Process string // its Serial
+	Stream  Stream
+	Text    []byte // without the line's end, at most MaxLine bytes
+	Cut     int    // how many bytes of the line are missing at its end
 }
 
 // MaxLine bounds a line; the rest of a longer one is counted and dropped.
@@ -32,11 +33,11 @@ const MaxLine = 16 << 10
 
 // readLines gives every line of r to emit until r ends. It never holds more
 // than MaxLine bytes, however long a line is.
-func readLines(r io.Reader, stream Stream, emit func(Line)) {
+func readLines(r io.Reader, process string, stream Stream, emit func(Line)) {
 	in := bufio.NewReaderSize(r, MaxLine)
 	for {
 		text, err := in.ReadSlice('\n')
-		line := Line{Stream: stream, Text: text}
+		line := Line{Process: process, Stream: stream, Text: text}
 		if errors.Is(err, bufio.ErrBufferFull) {
 			line.Text = slices.Clone(text) // skipLine overwrites the buffer
 			line.Cut, err = skipLine(in)

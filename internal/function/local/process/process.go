@@ -92,7 +92,7 @@ func (p *Process) launch(o *opened, spec Spec) error {
 	}
 	p.group = newGroup(p.cmd.Process)
 	for i, r := range p.output {
-		p.readers.Go(func() { readLines(r, Stream(i), spec.Line) })
+		p.readers.Go(func() { readLines(r, p.Serial, Stream(i), spec.Line) })
 	}
 	return nil
 }

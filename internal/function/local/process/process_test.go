@@ -45,8 +45,8 @@ func TestMain(m *testing.M) {
 // gateway starts a function that starts children, says who they are, and waits
 // to be killed.
 func gateway() {
-	host := process.NewHost(guardCommand(), slog.New(slog.DiscardHandler))
-	if err := host.Open(); err != nil {
+	host := process.NewHost(guardCommand())
+	if err := host.Open(slog.New(slog.DiscardHandler)); err != nil {
 		panic(err)
 	}
 	_, err := host.Start(process.Spec{
@@ -87,7 +87,11 @@ func self() string {
 	return path
 }
 
-func guardCommand() []string { return []string{self(), process.GuardArgument} }
+// guardCommand starts this program as a guard. The race detector would let each
+// one wait for a second before it ends.
+func guardCommand() []string {
+	return []string{"/usr/bin/env", "GORACE=atexit_sleep_ms=0", self(), process.GuardArgument}
+}
 
 func TestAKilledGatewayLeavesNoProcessBehind(t *testing.T) {
 	if runtime.GOOS != "linux" {
@@ -237,8 +241,8 @@ func TestGuardRefusesStrangeArguments(t *testing.T) {
 
 func open(t *testing.T) *process.Host {
 	t.Helper()
-	host := process.NewHost(guardCommand(), slog.New(slog.DiscardHandler))
-	must(t, host.Open())
+	host := process.NewHost(guardCommand())
+	must(t, host.Open(slog.New(slog.DiscardHandler)))
 	t.Cleanup(host.Close)
 	return host
 }

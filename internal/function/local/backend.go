@@ -1,0 +1,245 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/function"
+	"github.com/weir-gateway/weir/internal/function/local/pool"
+	"github.com/weir-gateway/weir/internal/function/local/process"
+	"github.com/weir-gateway/weir/internal/function/local/program"
+)
+
+// machine is what all functions of a Definition share.
+type machine struct {
+	host     *process.Host
+	building chan struct{} // holds a token while the go command runs: one build uses all cores
+}
+
+// contract is one way to talk to functions.
+type contract interface {
+	// link makes the link of a new instance, whose process is started after it.
+	link() (link, error)
+	// variables are what every instance is told.
+	variables() map[string]string
+	// roundTrip answers a request by b.ask.
+	roundTrip(b *backend, r *http.Request) (*http.Response, error)
+}
+
+// backend is one function. It implements function.Backend.
+type backend struct {
+	name     string
+	log      *slog.Logger
+	machine  *machine
+	program  program.Program
+	contract contract
+	args     []string
+	env      map[string]string // as configured, secrets resolved
+	pool     *pool.Pool[*instance]
+	bounded  atomic.Pointer[times]
+
+	file     atomic.Pointer[string] // what is run, nil until it was built
+	ctx      context.Context        //nolint:containedctx // the life of the first build, ended by stop
+	stop     context.CancelFunc
+	prepared sync.WaitGroup // the goroutine of the first build
+}
+
+// times are the bounds of single steps; they may change while the function runs.
+type times struct{ invoke, init time.Duration }
+
+// build makes the backend of a function. A Go program is built beside, so that
+// no other function waits for it; requests wait in the queue meanwhile.
+func (m *machine) build(env function.Env, name string, c *Config) (function.Backend, error) {
+	if err := c.validate(); err != nil {
+		return nil, err
+	}
+	found, err := c.find(env.Dir, name)
+	if err != nil {
+		return nil, err
+	}
+	b := &backend{
+		name: name, log: env.Log.With("function", name), machine: m, program: found, args: c.Args,
+		env: make(map[string]string, len(c.Env)), contract: newContract(name, c, found),
+	}
+	for variable, template := range c.Env {
+		value, err := env.Secret(template.Template)
+		if err != nil {
+			return nil, fmt.Errorf("env.%s: %w", variable, err)
+		}
+		b.env[variable] = value.Reveal()
+	}
+	if found.File != "" {
+		b.file.Store(&found.File)
+	}
+	if err := m.host.Open(b.log); err != nil {
+		return nil, fmt.Errorf("functions on this machine: %w", err)
+	}
+	b.bounded.Store(&times{c.Timeout, c.Init})
+	b.ctx, b.stop = context.WithCancel(context.Background())
+	b.prepared.Go(b.prepare)
+	b.pool = pool.New(b.start, c.bounds(found.Contract), b.log)
+	return b, nil
+}
+
+func newContract(name string, c *Config, found program.Program) contract {
+	if found.Contract == program.Lambda {
+		return newLambda(name, c, found)
+	}
+	return &web{handler: c.Handler, concurrency: c.bounds(found.Contract).Concurrency}
+}
+
+// start makes an instance that takes requests; the pool calls it.
+func (b *backend) start(ctx context.Context) (*instance, error) {
+	file, err := b.executable(ctx)
+	if err != nil {
+		return nil, fault.FunctionInit.New("", fault.Cause(err))
+	}
+	link, err := b.contract.link()
+	if err != nil {
+		return nil, fault.FunctionInit.New("", fault.Cause(err))
+	}
+	spec := process.Spec{
+		Path: file, Args: b.args, Dir: b.program.Folder,
+		Env: func(temp string) []string {
+			return environment(temp, b.contract.variables(), b.env, link.variables())
+		},
+	}
+	begin := time.Now()
+	i, err := launch(b.machine.host, spec, link, b.name, b.log)
+	if err != nil {
+		return nil, fault.FunctionInit.New("", fault.Cause(err))
+	}
+	if err := i.ready(ctx, b.bounded.Load().init); err != nil {
+		return nil, err
+	}
+	b.log.Debug("an instance is ready", "instance", i.process.Serial, "pid", i.process.PID(), "took", time.Since(begin))
+	return i, nil
+}
+
+// prepare builds a Go program before the first request comes. A failure is
+// only told here; the next start builds again.
+func (b *backend) prepare() {
+	if _, err := b.executable(b.ctx); err != nil && b.ctx.Err() == nil {
+		b.log.Error("the function could not be built", "error", err)
+	}
+}
+
+// executable gives the file to run, and builds it if that has not been done.
+func (b *backend) executable(ctx context.Context) (string, error) {
+	if file := b.file.Load(); file != nil {
+		return *file, nil
+	}
+	select {
+	case b.machine.building <- struct{}{}:
+		defer func() { <-b.machine.building }()
+	case <-ctx.Done():
+		return "", context.Cause(ctx)
+	}
+	if file := b.file.Load(); file != nil { // somebody else has built it meanwhile
+		return *file, nil
+	}
+	cache, err := program.Cache()
+	if err != nil {
+		return "", err //nolint:wrapcheck // says what it was for
+	}
+	file, err := b.program.Build(ctx, cache, b.log)
+	if err != nil {
+		return "", err //nolint:wrapcheck // says what it was for
+	}
+	b.file.Store(&file)
+	return file, nil
+}
+
+// RoundTrip answers r by one instance.
+func (b *backend) RoundTrip(r *http.Request) (*http.Response, error) {
+	res, err := b.contract.roundTrip(b, r)
+	if err != nil && r.Body != nil {
+		_ = r.Body.Close() // the contract of backends; the error that matters is err
+	}
+	return res, err
+}
+
+// unseenError says that the instance was gone before it saw the request, which
+// another one may get then.
+type unseenError struct{ error }
+
+func (e *unseenError) Unwrap() error { return e.error }
+
+// mostTries bounds how often a request meets an instance that has just ended.
+const mostTries = 3
+
+// ask acquires an instance for r and lets try use it, and release it in the end.
+func (b *backend) ask(r *http.Request, try func(*lease) (*http.Response, error)) (*http.Response, error) {
+	for n := 1; ; n++ {
+		place, err := b.pool.Acquire(r.Context())
+		if err != nil {
+			return nil, err //nolint:wrapcheck // a fault or the client's own end
+		}
+		place.Instance().request.Store(&exchange.Of(r).ID)
+		begin := time.Now()
+		res, err := try(place)
+		tried(r, place, begin, res, err)
+		var unseen *unseenError
+		if !errors.As(err, &unseen) {
+			return res, err
+		}
+		if n == mostTries {
+			return nil, unseen.error
+		}
+	}
+}
+
+// tried records for log and explain which instance was asked.
+func tried(r *http.Request, l *lease, begin time.Time, res *http.Response, err error) {
+	attempt := exchange.Attempt{Endpoint: l.Instance().name, Err: err, Took: time.Since(begin)}
+	if res != nil {
+		attempt.Status = res.StatusCode
+	}
+	exchange.Of(r).Tried(attempt)
+}
+
+func (b *backend) timeout() time.Duration { return b.bounded.Load().invoke }
+
+func timedOut(l *lease, after time.Duration) error {
+	return fault.FunctionTimeout.New("", fault.Internal("%s did not answer within %v and is killed", l.Instance().name, after))
+}
+
+// Tune takes over scale, queue and times of another config.
+func (b *backend) Tune(cfg any) {
+	c, ok := cfg.(*Config)
+	if !ok {
+		return // the compiler only tunes what Same has compared
+	}
+	b.bounded.Store(&times{c.Timeout, c.Init})
+	b.pool.Tune(c.bounds(b.program.Contract))
+}
+
+// Status tells how the function is doing.
+func (b *backend) Status() function.Status {
+	instances, busy, queued, problem := b.pool.Status()
+	s := function.Status{
+		Instances: instances, Busy: busy, Queued: queued,
+		Note: fmt.Sprintf("contract %s, for %s", b.program.Contract, b.program.Reason),
+	}
+	if problem != nil {
+		s.Problem = problem.Error()
+	}
+	return s
+}
+
+// Close ends the function.
+func (b *backend) Close(ctx context.Context) error {
+	b.pool.Close(ctx)
+	b.stop()
+	b.prepared.Wait()
+	b.machine.host.Close()
+	return nil
+}

@@ -1,0 +1,153 @@
+package local
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/config/doc"
+	"github.com/weir-gateway/weir/internal/function/local/pool"
+	"github.com/weir-gateway/weir/internal/function/local/process"
+	"github.com/weir-gateway/weir/internal/function/local/program"
+)
+
+// Config is a function that runs on this machine.
+type Config struct {
+	Pos      doc.Pos                  `doc:"-,pos"`
+	Run      string                   `doc:"run,required" example:"./functions/orders" help:"The program: an executable file, a folder with an executable file called bootstrap, or a folder with a Go main package, which is built with the go command. Relative to the config's folder."`
+	Contract program.Contract         `doc:"contract" example:"http" help:"How it is talked to: lambda (AWS Lambda's Runtime API, API Gateway v2.0 events) or http (a server on the port in PORT). By default lambda for a file called bootstrap and for a Go program that imports aws-lambda-go, otherwise http."`
+	Handler  string                   `doc:"handler" example:"Hello" help:"The name of the handler within the program: _HANDLER of a lambda function, FUNCTION_TARGET of an http one."`
+	Args     []string                 `doc:"args" example:"[--verbose]" help:"The program's arguments."`
+	Env      map[string]config.Secret `doc:"env" help:"Variables of the program's environment, which begins with PATH, HOME, TMPDIR, LANG and TZ and holds nothing of the gateway's own. Values may be references: ${env:NAME}, ${file:/path}."`
+	Memory   doc.Size                 `doc:"memory" example:"256MiB" help:"The memory that a lambda function is told to have (AWS_LAMBDA_FUNCTION_MEMORY_SIZE). It is not enforced."`
+	Scale    Scale                    `doc:"scale" help:"How many instances there are."`
+	Queue    Queue                    `doc:"queue" help:"What happens to requests while all instances are busy."`
+	Timeout  time.Duration            `doc:"timeout" example:"30s" help:"How long an invocation may take: a lambda function until its answer is complete, an http one until the head of its response. An instance that takes longer is killed and replaced."`
+	Init     time.Duration            `doc:"init" example:"10s" help:"How long an instance may take from its start until it takes requests."`
+}
+
+// Scale bounds the number of instances.
+type Scale struct {
+	Min         int           `doc:"min" example:"1" help:"Instances that are kept warm."`
+	Max         int           `doc:"max" example:"8" help:"Instances that may be alive at once."`
+	Idle        time.Duration `doc:"idle" example:"60s" help:"How long an unused instance beyond min lives."`
+	Concurrency int           `doc:"concurrency" example:"80" help:"Requests that one instance of an http function takes at once, 80 by default. An instance of a lambda function takes one."`
+}
+
+// Queue bounds what waits for an instance.
+type Queue struct {
+	Size int           `doc:"size" example:"1000" help:"Requests that may wait; one more is answered with 429. Those for whom an instance is just being started do not count."`
+	Wait time.Duration `doc:"wait" example:"10s" help:"How long a request may wait, for the start of an instance, too; then it is answered with 503."`
+}
+
+// The defaults that are not zero.
+const (
+	defaultMax         = 8
+	defaultIdle        = 60 * time.Second
+	defaultConcurrency = 80 // Cloud Run's
+	defaultQueue       = 1000
+	defaultWait        = 10 * time.Second
+	defaultTimeout     = 15 * time.Second
+	defaultInit        = 10 * time.Second // AWS Lambda's
+	defaultMemory      = 128 * doc.MiB    // AWS Lambda's
+)
+
+func defaults() Config {
+	return Config{
+		Memory:  defaultMemory,
+		Scale:   Scale{Max: defaultMax, Idle: defaultIdle},
+		Queue:   Queue{Size: defaultQueue, Wait: defaultWait},
+		Timeout: defaultTimeout, Init: defaultInit,
+	}
+}
+
+// The bounds of what makes sense.
+const (
+	mostInstances   = 1000
+	mostConcurrency = 1000 // Cloud Run's
+	mostQueue       = 1_000_000
+	shortestIdle    = 100 * time.Millisecond
+)
+
+// validate tells all that is wrong with the config itself.
+func (c *Config) validate() error {
+	var problems []error
+	require := func(ok bool, format string, args ...any) {
+		if !ok {
+			problems = append(problems, fmt.Errorf(format, args...))
+		}
+	}
+	require(c.Run != "", "run: name a file or a folder")
+	require(slices.Contains([]program.Contract{program.Guess, program.Lambda, program.HTTP}, c.Contract),
+		"contract: %q is neither lambda nor http", c.Contract)
+	require(c.Scale.Max >= 1 && c.Scale.Max <= mostInstances, "scale.max: %d is not from 1 to %d", c.Scale.Max, mostInstances)
+	require(c.Scale.Min >= 0 && c.Scale.Min <= c.Scale.Max, "scale.min: %d is not from 0 to scale.max, which is %d", c.Scale.Min, c.Scale.Max)
+	require(c.Scale.Idle >= shortestIdle, "scale.idle: %v is shorter than %v", c.Scale.Idle, shortestIdle)
+	require(c.Scale.Concurrency >= 0 && c.Scale.Concurrency <= mostConcurrency,
+		"scale.concurrency: %d is not from 1 to %d", c.Scale.Concurrency, mostConcurrency)
+	require(c.Queue.Size >= 0 && c.Queue.Size <= mostQueue, "queue.size: %d is not from 0 to %d", c.Queue.Size, mostQueue)
+	require(c.Queue.Wait > 0, "queue.wait: it must be more than nothing, for a request waits for the start of an instance, too")
+	require(c.Timeout > 0, "timeout: it must be more than nothing")
+	require(c.Init > 0, "init: it must be more than nothing")
+	require(c.Memory > 0, "memory: it must be more than nothing")
+	require(!strings.Contains(c.Handler+strings.Join(c.Args, ""), "\x00"), "handler, args: no NUL is possible there")
+	for _, name := range slices.Sorted(maps.Keys(c.Env)) {
+		if err := checkVariable(name); err != nil {
+			problems = append(problems, fmt.Errorf("env.%s: %w", name, err))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+func checkVariable(name string) error {
+	switch {
+	case name == "" || strings.ContainsAny(name, "=\x00 \t\n"):
+		return errors.New("this is no name of a variable")
+	case name == portVariable || name == runtimeAPIVariable || name == process.InstanceVariable:
+		return errors.New("this variable is set for each instance by the gateway")
+	}
+	return nil
+}
+
+// find tells what the config's `run` means. dir is what it is relative to.
+func (c *Config) find(dir, name string) (program.Program, error) {
+	path := c.Run
+	if !filepath.IsAbs(path) {
+		path = filepath.Join(dir, path)
+	}
+	found, err := program.Find(name, path, c.Contract)
+	if err == nil && found.Contract == program.Lambda && c.Scale.Concurrency > 1 {
+		err = fmt.Errorf("scale.concurrency: an instance of a lambda function takes one request at a time, not %d (%s)", c.Scale.Concurrency, found.Reason)
+	}
+	return found, err //nolint:wrapcheck // it names the key
+}
+
+// same tells whether a running function may be kept when its config changes
+// from a to b: the program and its environment are its identity, bounds and
+// times are not.
+func same(a, b *Config) bool {
+	return a.Run == b.Run && a.Contract == b.Contract && a.Handler == b.Handler && a.Memory == b.Memory &&
+		a.Scale.Concurrency == b.Scale.Concurrency && slices.Equal(a.Args, b.Args) &&
+		maps.EqualFunc(a.Env, b.Env, func(x, y config.Secret) bool { return reflect.DeepEqual(x.Template, y.Template) })
+}
+
+// bounds are the pool's part of the config.
+func (c *Config) bounds(contract program.Contract) pool.Bounds {
+	b := pool.Bounds{
+		Min: c.Scale.Min, Max: c.Scale.Max, Idle: c.Scale.Idle, Concurrency: c.Scale.Concurrency,
+		Queue: c.Queue.Size, Wait: c.Queue.Wait,
+	}
+	switch {
+	case contract == program.Lambda:
+		b.Concurrency = 1
+	case b.Concurrency == 0:
+		b.Concurrency = defaultConcurrency
+	}
+	return b
+}

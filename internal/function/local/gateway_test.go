@@ -1,0 +1,296 @@
+package local
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/secret"
+	"github.com/weir-gateway/weir/internal/function"
+	"github.com/weir-gateway/weir/internal/function/local/program"
+)
+
+// The test's program is its own guard, too.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == GuardArgument {
+		if err := GuardMain(os.Args[2:], os.Stdin, os.Stdout); err != nil {
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
+	dir, err := os.MkdirTemp("", "weir-test-functions-")
+	if err != nil {
+		panic(err)
+	}
+	built.dir = dir
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		_ = os.RemoveAll(dir)
+		os.Exit(code)
+	}))
+}
+
+// built are the test functions, compiled once in a run.
+var built struct {
+	dir string
+	mu  sync.Mutex
+}
+
+// testFunction gives the program of testdata/NAME.
+func testFunction(t testing.TB, name string) string {
+	t.Helper()
+	built.mu.Lock()
+	defer built.mu.Unlock()
+	file := filepath.Join(built.dir, name)
+	if runtime.GOOS == "windows" {
+		file += ".exe"
+	}
+	if _, err := os.Stat(file); err == nil {
+		return file
+	}
+	cmd := exec.Command("go", "build", "-o", file, "./testdata/"+name)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	return file
+}
+
+// guarded is a definition with this test's program as its guard.
+func guarded(t testing.TB) function.Definition {
+	t.Helper()
+	self, err := os.Executable()
+	must(t, err)
+	// The race detector would let each guard wait for a second before it ends.
+	return define([]string{"/usr/bin/env", "GORACE=atexit_sleep_ms=0", self, GuardArgument})
+}
+
+// start builds a function and closes it after the test.
+func start(t testing.TB, log *records, change func(*Config)) function.Backend {
+	t.Helper()
+	definition := guarded(t)
+	cfg, ok := definition.New().(*Config)
+	if !ok {
+		t.Fatal("the config is of another type")
+	}
+	change(cfg)
+	env := function.Env{Log: slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})), Secret: secret.Resolve, Dir: t.TempDir()}
+	must(t, definition.Check(env, cfg))
+	b, err := definition.Build(env, "orders", cfg)
+	must(t, err)
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		must(t, b.Close(ctx))
+		if s := b.Status(); s.Instances != 0 {
+			t.Errorf("%d instances are left after Close", s.Instances)
+		}
+	})
+	return b
+}
+
+func startLambda(t testing.TB, log *records, change func(*Config)) *gateway {
+	t.Helper()
+	return serve(t, start(t, log, func(c *Config) {
+		c.Run, c.Contract = testFunction(t, "lambda"), program.Lambda
+		change(c)
+	}))
+}
+
+func startWeb(t testing.TB, log *records, change func(*Config)) *gateway {
+	t.Helper()
+	return serve(t, start(t, log, func(c *Config) {
+		c.Run = testFunction(t, "web")
+		change(c)
+	}))
+}
+
+func unchanged(*Config) {}
+
+// gateway is the shortest road from a socket to a backend.
+type gateway struct {
+	function.Backend
+	*httptest.Server
+}
+
+func serve(t testing.TB, b function.Backend) *gateway {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		x := &exchange.Exchange{ID: r.Header.Get("X-Request-Id"), Start: time.Now(), Host: "shop.dev", Path: r.URL.Path}
+		out, r := exchange.Begin(w, r, x)
+		defer out.Finish(nil)
+		_ = http.NewResponseController(w).EnableFullDuplex()
+		res, err := b.RoundTrip(r)
+		switch {
+		case r.Context().Err() != nil:
+		case err != nil:
+			out.Fail(err)
+		case res.StatusCode == http.StatusSwitchingProtocols:
+			tunnel(out, res)
+		default:
+			answer(out, res)
+		}
+	}))
+	t.Cleanup(func() {
+		server.Client().CloseIdleConnections()
+		server.Close()
+	})
+	return &gateway{b, server}
+}
+
+func answer(out *exchange.Writer, res *http.Response) {
+	defer func() { _ = res.Body.Close() }()
+	for name, value := range exchange.ResponseHead(res).All() {
+		out.Head().Add(name, value)
+	}
+	out.WriteHeader(res.StatusCode)
+	piece := make([]byte, 4096)
+	for {
+		n, err := res.Body.Read(piece)
+		if n > 0 {
+			_, _ = out.Write(piece[:n])
+			_ = http.NewResponseController(out).Flush()
+		}
+		if errors.Is(err, io.EOF) {
+			return
+		}
+		if err != nil {
+			out.Fail(err)
+		}
+	}
+}
+
+func tunnel(out *exchange.Writer, res *http.Response) {
+	backend, ok := res.Body.(io.ReadWriteCloser)
+	if !ok {
+		panic("the body of 101 cannot be written to")
+	}
+	client, err := out.Upgrade(exchange.ResponseHead(res))
+	if err != nil {
+		panic(err)
+	}
+	go func() {
+		_, _ = io.Copy(client, backend)
+		_ = client.Close()
+	}()
+	_, _ = io.Copy(backend, client)
+	_ = backend.Close()
+}
+
+// reply is a whole response.
+type reply struct {
+	status int
+	header http.Header
+	body   string
+	err    error // of the body
+}
+
+func (g *gateway) get(t testing.TB, path string) reply { t.Helper(); return g.post(t, path, "") }
+
+func (g *gateway) post(t testing.TB, path, body string) reply {
+	t.Helper()
+	got, err := g.send(path, body)
+	must(t, err)
+	return got
+}
+
+func (g *gateway) send(path, body string) (reply, error) {
+	method := http.MethodGet
+	if body != "" {
+		method = http.MethodPost
+	}
+	r, err := http.NewRequest(method, g.URL+path, strings.NewReader(body))
+	if err != nil {
+		return reply{}, err
+	}
+	r.Header.Set("Content-Type", "text/plain")
+	r.Header.Set("X-Request-Id", "id-of"+path)
+	res, err := g.Client().Do(r)
+	if err != nil {
+		return reply{}, err
+	}
+	defer func() { _ = res.Body.Close() }()
+	raw, err := io.ReadAll(res.Body)
+	return reply{res.StatusCode, res.Header, string(raw), err}, nil
+}
+
+// wantProblem compares a reply with a problem's status and code.
+func wantProblem(t testing.TB, got reply, status int, code string) {
+	t.Helper()
+	var problem struct{ Code string }
+	_ = json.Unmarshal([]byte(got.body), &problem)
+	if got.status != status || problem.Code != code {
+		t.Errorf("got %d %s, want %d with code %s", got.status, got.body, status, code)
+	}
+}
+
+func decode[T any](t testing.TB, got reply) T {
+	t.Helper()
+	var v T
+	if err := json.Unmarshal([]byte(got.body), &v); err != nil {
+		t.Fatalf("%d %s: %v", got.status, got.body, err)
+	}
+	return v
+}
+
+// records is a log that can be read while it is written.
+type records struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *records) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *records) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// find gives the attributes of the records with that message.
+func (l *records) find(message string) []map[string]any {
+	var found []map[string]any
+	for line := range strings.Lines(l.String()) {
+		var record map[string]any
+		if json.Unmarshal([]byte(line), &record) == nil && record["msg"] == message {
+			found = append(found, record)
+		}
+	}
+	return found
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func eventually(t testing.TB, ok func() bool, format string, args ...any) {
+	t.Helper()
+	deadline := time.Now().Add(10 * time.Second)
+	for !ok() {
+		if time.Now().After(deadline) {
+			t.Fatalf(format, args...)
+		}
+		<-time.After(2 * time.Millisecond)
+	}
+}

@@ -1,0 +1,204 @@
+package local
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/config/doc"
+	"github.com/weir-gateway/weir/internal/function/local/apigw"
+	"github.com/weir-gateway/weir/internal/function/local/pool"
+	"github.com/weir-gateway/weir/internal/function/local/program"
+	"github.com/weir-gateway/weir/internal/function/local/runtimeapi"
+)
+
+// lambda is the contract of AWS Lambda: each instance fetches events and posts
+// answers.
+type lambda struct {
+	arn string
+	env map[string]string
+}
+
+func newLambda(name string, c *Config, p program.Program) *lambda {
+	const region, version = "us-east-1", "$LATEST" // a region that SDKs know; env may name another
+	handler := c.Handler
+	if handler == "" {
+		handler = "bootstrap"
+	}
+	return &lambda{
+		arn: "arn:aws:lambda:" + region + ":000000000000:function:" + name,
+		env: map[string]string{
+			"_HANDLER": handler, "LAMBDA_TASK_ROOT": p.Folder, "LAMBDA_RUNTIME_DIR": p.Folder, "TZ": ":UTC",
+			"AWS_REGION": region, "AWS_DEFAULT_REGION": region, "AWS_EXECUTION_ENV": "AWS_Lambda_provided.al2023",
+			"AWS_LAMBDA_FUNCTION_NAME": name, "AWS_LAMBDA_FUNCTION_VERSION": version,
+			"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": strconv.FormatInt(int64(c.Memory/doc.MiB), 10),
+			"AWS_LAMBDA_LOG_GROUP_NAME":       "/aws/lambda/" + name, "AWS_LAMBDA_LOG_STREAM_NAME": "local",
+			"AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+		},
+	}
+}
+
+func (l *lambda) variables() map[string]string { return l.env }
+
+func (*lambda) link() (link, error) {
+	api, err := runtimeapi.Listen(slog.New(slog.DiscardHandler)) // it only tells broken connections
+	if err != nil {
+		return nil, err //nolint:wrapcheck // it says what it is
+	}
+	return &runtimeLink{api}, nil
+}
+
+// runtimeLink is the Runtime API of one instance.
+type runtimeLink struct{ api *runtimeapi.Server }
+
+func (l *runtimeLink) variables() map[string]string {
+	return map[string]string{runtimeAPIVariable: l.api.Address()}
+}
+
+func (l *runtimeLink) await(ctx context.Context) error {
+	select {
+	case <-l.api.Ready():
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (l *runtimeLink) complaint() string { return l.api.InitError() }
+
+func (l *runtimeLink) close(cause error) { l.api.Close(cause) }
+
+// roundTrip reads the whole request before it asks for an instance, so that a
+// slow client holds none.
+func (l *lambda) roundTrip(b *backend, r *http.Request) (*http.Response, error) {
+	event, err := l.event(r)
+	if err != nil {
+		return nil, err
+	}
+	return b.ask(r, func(place *lease) (*http.Response, error) {
+		result, err := l.invoke(r.Context(), b, place, event)
+		if err != nil {
+			return nil, err
+		}
+		return response(result)
+	})
+}
+
+// event makes the event of r, whose body it closes.
+func (l *lambda) event(r *http.Request) ([]byte, error) {
+	body, err := readBody(r)
+	if err != nil {
+		return nil, err
+	}
+	event, err := apigw.Encode(r, body)
+	if err != nil {
+		return nil, fault.Unexpected.New("", fault.Cause(err))
+	}
+	if len(event) > runtimeapi.MaxPayload {
+		return nil, tooLarge()
+	}
+	return event, nil
+}
+
+func readBody(r *http.Request) ([]byte, error) {
+	if r.Body == nil || r.Body == http.NoBody {
+		return nil, nil
+	}
+	defer func() { _ = r.Body.Close() }() // it was read, or the error that matters is another
+	if r.ContentLength > runtimeapi.MaxPayload {
+		return nil, tooLarge()
+	}
+	body, err := io.ReadAll(io.LimitReader(r.Body, runtimeapi.MaxPayload+1))
+	switch {
+	case err != nil && r.Context().Err() != nil:
+		return nil, context.Cause(r.Context())
+	case err != nil:
+		return nil, fault.MalformedRequest.New("The request's body could not be read.", fault.Cause(err))
+	case len(body) > runtimeapi.MaxPayload:
+		return nil, tooLarge()
+	}
+	return body, nil
+}
+
+func tooLarge() error {
+	return fault.FunctionTooLarge.New(fmt.Sprintf("This function takes requests of at most %d bytes, counted as they are sent to it (binary bodies as base64).", runtimeapi.MaxPayload))
+}
+
+// invoke gives the event to an instance and waits for the answer. The lease is
+// released when the instance asks for its next event, which is after the answer.
+func (l *lambda) invoke(ctx context.Context, b *backend, place *lease, event []byte) (runtimeapi.Result, error) {
+	api := place.Instance().link.(*runtimeLink).api //nolint:forcetypeassert // this contract makes no other links
+	timeout := b.timeout()
+	id, trace := newIDs()
+	invocation := runtimeapi.NewInvocation(id, l.arn, trace, event, time.Now().Add(timeout))
+	timer := time.AfterFunc(timeout, func() {
+		invocation.Abort(timedOut(place, timeout))
+		place.Release(pool.Poisoned)
+	})
+	invocation.Answered = place.Finishing
+	invocation.Settled = func() {
+		timer.Stop()
+		place.Release(pool.Served)
+	}
+	if err := api.Invoke(ctx, invocation); err != nil {
+		timer.Stop()
+		if ctx.Err() != nil {
+			place.Release(pool.Unused)
+			return runtimeapi.Result{}, err //nolint:wrapcheck // the client's own end
+		}
+		place.Release(pool.Poisoned)
+		return runtimeapi.Result{}, &unseenError{err}
+	}
+	select {
+	case result := <-invocation.Result():
+		return result, result.Err
+	case <-ctx.Done():
+		invocation.Abandon() // the function goes on, and the lease with it
+		return runtimeapi.Result{}, context.Cause(ctx)
+	}
+}
+
+// newIDs makes a random UUID (RFC 9562 section 5.4) and an X-Ray trace header.
+func newIDs() (id, trace string) {
+	var random [16]byte
+	_, _ = rand.Read(random[:]) // never fails (crypto/rand)
+	trace = fmt.Sprintf("Root=1-%08x-%x;Sampled=0", time.Now().Unix(), random[:12])
+	random[6] = random[6]&0x0f | 0x40
+	random[8] = random[8]&0x3f | 0x80
+	text := hex.EncodeToString(random[:])
+	return text[:8] + "-" + text[8:12] + "-" + text[12:16] + "-" + text[16:20] + "-" + text[20:], trace
+}
+
+// response makes the response of an answer.
+func response(result runtimeapi.Result) (*http.Response, error) {
+	if result.Stream == nil {
+		res, err := apigw.Decode(result.Payload)
+		return res, badResponse(err)
+	}
+	if result.ContentType != apigw.StreamType {
+		return apigw.DecodeRaw(result.Stream, result.ContentType), nil
+	}
+	res, err := apigw.DecodeStream(result.Stream)
+	if err != nil {
+		_ = result.Stream.Close() // it only says that nobody reads on
+	}
+	return res, badResponse(err)
+}
+
+// badResponse makes err a fault, unless it is one already: a stream that broke off.
+func badResponse(err error) error {
+	if err == nil {
+		return nil
+	}
+	if f := fault.From(err); f.Code != fault.Unexpected.Code {
+		return f
+	}
+	return fault.FunctionBadResponse.New("", fault.Cause(err))
+}

@@ -1,0 +1,370 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/function/local/apigw"
+	"github.com/weir-gateway/weir/internal/function/local/process"
+)
+
+func TestLambdaGetsEventsAndItsAnswersBecomeResponses(t *testing.T) {
+	g := startLambda(t, &records{}, unchanged)
+	got := g.post(t, "/event?a=1&a=2", "hello")
+	event := decode[apigw.Event](t, got)
+	if event.Version != "2.0" || event.Body != "hello" || event.Query["a"] != "1,2" || event.RequestContext.HTTP.Method != "POST" ||
+		event.RequestContext.RequestID != "id-of/event?a=1&a=2" {
+		t.Errorf("the event is %+v", event)
+	}
+	if cookies := got.header.Values("Set-Cookie"); !slices.Equal(cookies, []string{"a=1", "b=2; Path=/"}) {
+		t.Errorf("cookies are %q", cookies)
+	}
+	if got := g.get(t, "/pid"); got.status != 200 || got.header.Get("Content-Type") != "application/json" || !strings.HasPrefix(got.body, `{"pid":`) {
+		t.Errorf("JSON without a statusCode became %+v", got)
+	}
+}
+
+func TestLambdaFailuresAreProblemsThatTellNothing(t *testing.T) {
+	tests := []struct {
+		path   string
+		status int
+		code   string
+	}{
+		{"/error", 502, "function-error"},
+		{"/bad", 502, "function-invalid-response"},
+		{"/big", 502, "function-invalid-response"},
+		{"/crash", 502, "function-crashed"},
+	}
+	g := startLambda(t, &records{}, unchanged)
+	for _, test := range tests {
+		t.Run(test.path, func(t *testing.T) {
+			got := g.get(t, test.path)
+			wantProblem(t, got, test.status, test.code)
+			for _, secret := range []string{"OrderError", "no such order", "about to crash"} {
+				if strings.Contains(got.body, secret) {
+					t.Errorf("the client was told %q", secret)
+				}
+			}
+			if got := g.post(t, "/", "alive"); got.body != "alive" {
+				t.Errorf("afterwards it answers %+v", got)
+			}
+		})
+	}
+}
+
+func TestLambdaAnswersThatAreTooLargeAreRefusedWith413(t *testing.T) {
+	log := &records{}
+	g := startLambda(t, log, unchanged)
+	wantProblem(t, g.get(t, "/big"), 502, "function-invalid-response")
+	eventually(t, func() bool { return len(log.find("big answer got 413")) == 1 }, "the function was not told: %s", log)
+}
+
+func TestLambdaRequestsThatAreTooLargeReachNoInstance(t *testing.T) {
+	g := startLambda(t, &records{}, unchanged)
+	got := g.post(t, "/", strings.Repeat("x", 6<<20+1))
+	wantProblem(t, got, 413, "function-payload-too-large")
+	if !strings.Contains(got.body, "6291456") {
+		t.Errorf("the limit is not named: %s", got.body)
+	}
+	if s := g.Status(); s.Instances != 0 {
+		t.Errorf("%d instances were started", s.Instances)
+	}
+}
+
+func TestLambdaStreamsPassWhileTheyAreWritten(t *testing.T) {
+	g := startLambda(t, &records{}, unchanged)
+	got := g.get(t, "/stream")
+	if got.status != 201 || got.body != "first second" || got.err != nil || got.header.Get("Set-Cookie") != "s=1" || got.header.Get("Content-Type") != "text/plain" {
+		t.Errorf("got %+v", got)
+	}
+	if got := g.get(t, "/stream-raw"); got.status != 200 || got.body != "first second" || got.header.Get("Content-Type") != "text/plain" {
+		t.Errorf("got %+v", got)
+	}
+}
+
+func TestLambdaStreamsThatBreakAreNotEndedCleanly(t *testing.T) {
+	g := startLambda(t, &records{}, unchanged)
+	for _, path := range []string{"/stream-error", "/stream-crash"} {
+		if got := g.get(t, path); got.err == nil || got.body != "first " {
+			t.Errorf("%s: got %q and the error %v, want the first part and an abort", path, got.body, got.err)
+		}
+	}
+}
+
+func TestLambdaStreamIsCutByTheTimeout(t *testing.T) {
+	g := startLambda(t, &records{}, func(c *Config) { c.Timeout = 100 * time.Millisecond })
+	if got := g.get(t, "/stream-forever"); got.err == nil || !strings.HasPrefix(got.body, "first more") {
+		t.Errorf("got %.40q and the error %v, want an abort", got.body, got.err)
+	}
+	if got := g.post(t, "/", "alive"); got.body != "alive" {
+		t.Errorf("afterwards it answers %+v", got)
+	}
+}
+
+func TestLambdaTimeoutKillsTheGroupAndReplacesTheInstance(t *testing.T) {
+	log := &records{}
+	g := startLambda(t, log, func(c *Config) { c.Timeout, c.Scale.Max = 300*time.Millisecond, 1 })
+	wantProblem(t, g.get(t, "/children-and-hang"), 504, "function-timeout")
+	if got := g.post(t, "/", "alive"); got.body != "alive" {
+		t.Errorf("the replacement answers %+v", got)
+	}
+	pids := childrenOf(t, log)
+	eventually(t, func() bool { return !slices.ContainsFunc(pids, alive) }, "of %v some are alive", pids)
+}
+
+func TestLambdaThatLingersAfterItsAnswerIsKilled(t *testing.T) {
+	g := startLambda(t, &records{}, func(c *Config) { c.Timeout, c.Scale.Max = 200*time.Millisecond, 1 })
+	if got := g.get(t, "/linger"); got.body != `"done"` {
+		t.Errorf("got %+v", got)
+	}
+	if got := g.post(t, "/", "alive"); got.body != "alive" {
+		t.Errorf("the replacement answers %+v", got)
+	}
+}
+
+func TestEnvironmentHoldsNothingOfTheGateways(t *testing.T) {
+	t.Setenv("GATEWAY_SECRET", "hunter2")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "hunter2")
+	for name, g := range map[string]*gateway{
+		"lambda": startLambda(t, &records{}, withEnv), "http": startWeb(t, &records{}, withEnv),
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := decode[struct{ Env []string }](t, g.get(t, "/env"))
+			text := strings.Join(got.Env, "\n")
+			if strings.Contains(text, "GATEWAY_SECRET") || strings.Contains(text, "AWS_SECRET_ACCESS_KEY") {
+				t.Errorf("the gateway's environment leaks:\n%s", text)
+			}
+			for _, want := range []string{"TOKEN=hunter2", "PLAIN=text", "PATH=" + defaultPath, "LANG=C.UTF-8", "TMPDIR=", "HOME="} {
+				if !strings.Contains(text, want) {
+					t.Errorf("%s is missing in:\n%s", want, text)
+				}
+			}
+			names := map[string]bool{}
+			for _, variable := range got.Env {
+				name, _, _ := strings.Cut(variable, "=")
+				names[name] = true
+			}
+			known := []string{"PATH", "HOME", "TMPDIR", "LANG", "TZ", "TOKEN", "PLAIN", "PORT", "HOST", "FUNCTION_TARGET", process.InstanceVariable, "_HANDLER", "LAMBDA_TASK_ROOT", "LAMBDA_RUNTIME_DIR"}
+			for name := range names {
+				if !slices.Contains(known, name) && !strings.HasPrefix(name, "AWS_") {
+					t.Errorf("there is a variable %s", name)
+				}
+			}
+		})
+	}
+}
+
+func TestOutputGoesToTheLogWithItsRequest(t *testing.T) {
+	log := &records{}
+	g := startLambda(t, log, unchanged)
+	g.get(t, "/loud")
+	long := strings.Repeat("x", process.MaxLine)
+	eventually(t, func() bool { return len(log.find("one")) == 1 && len(log.find(long)) == 1 && len(log.find("two")) == 1 }, "lines are missing")
+	one, cut, two := log.find("one")[0], log.find(long)[0], log.find("two")[0]
+	if one["function"] != "orders" || one["request"] != "id-of/loud" || one["stream"] != "stdout" || one["instance"] == nil {
+		t.Errorf("the record is %v", one)
+	}
+	if cut["cut"] != float64(1<<20-process.MaxLine) {
+		t.Errorf("%v bytes are said to be cut", cut["cut"])
+	}
+	if two["stream"] != "stderr" {
+		t.Errorf("the record is %v", two)
+	}
+}
+
+func TestAFailedInitIsTheAnswerWithItsReasonForOperators(t *testing.T) {
+	tests := map[string]struct{ how, reason string }{
+		"init error": {"error", "Runtime.ImportModuleError: no such module"},
+		"exit":       {"exit", "cannot find my config"},
+		"hang":       {"hang", "it was not ready after 200ms"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			g := startLambda(t, &records{}, func(c *Config) {
+				c.Env = env(t, "INIT", test.how)
+				c.Init = 200 * time.Millisecond
+			})
+			got := g.get(t, "/")
+			wantProblem(t, got, 503, "function-init-failed")
+			if got.header.Get("Retry-After") == "" {
+				t.Error("there is no Retry-After")
+			}
+			if problem := g.Status().Problem; !strings.Contains(problem, test.reason) || strings.Contains(got.body, test.reason) {
+				t.Errorf("the status says %q and the client got %s; only the former may say %q", problem, got.body, test.reason)
+			}
+		})
+	}
+}
+
+func TestSixteenClientsOnEightInstancesMeetNoError(t *testing.T) {
+	for name, g := range map[string]*gateway{
+		"lambda": startLambda(t, &records{}, unchanged),
+		"http":   startWeb(t, &records{}, func(c *Config) { c.Scale.Concurrency = 1 }),
+	} {
+		t.Run(name, func(t *testing.T) {
+			var clients sync.WaitGroup
+			for range 16 {
+				clients.Go(func() {
+					for range 50 {
+						if got, err := g.send("/", "hello"); err != nil || got.body != "hello" {
+							t.Errorf("got %+v, %v", got, err)
+							return
+						}
+					}
+				})
+			}
+			clients.Wait()
+			if s := g.Status(); s.Instances < 2 || s.Instances > 8 {
+				t.Errorf("%d instances served 16 clients, want 2 to 8", s.Instances)
+			}
+		})
+	}
+}
+
+func TestOneClientAfterTheOtherNeedsOneInstance(t *testing.T) {
+	g := startLambda(t, &records{}, unchanged)
+	for range 100 {
+		g.post(t, "/", "hello")
+	}
+	if s := g.Status(); s.Instances > 2 { // one more where this machine was stalled for a moment
+		t.Errorf("%d instances served one client", s.Instances)
+	}
+}
+
+func TestAKilledInstanceCostsOnlyItsOwnRequest(t *testing.T) {
+	g := startLambda(t, &records{}, func(c *Config) { c.Scale.Max = 2 })
+	first := decode[struct{ PID int }](t, g.get(t, "/pid")).PID
+	eventually(t, func() bool { return g.Status().Busy == 0 }, "the instance is not free again")
+	inFlight := make(chan reply)
+	go func() {
+		got, _ := g.send("/hang", "")
+		inFlight <- got
+	}()
+	eventually(t, func() bool { return g.Status().Busy == 1 }, "the request is not in flight")
+	beside := g.post(t, "/", "beside") // by another instance
+	kill(t, first)
+	wantProblem(t, <-inFlight, 502, "function-crashed")
+	if beside.body != "beside" {
+		t.Errorf("the other instance answered %+v", beside)
+	}
+	for range 4 {
+		if got := g.post(t, "/", "after"); got.body != "after" {
+			t.Errorf("afterwards it answers %+v", got)
+		}
+	}
+}
+
+func TestAFullQueueAnswers429AndALongWait503(t *testing.T) {
+	g := startLambda(t, &records{}, func(c *Config) {
+		c.Scale.Max, c.Queue.Size, c.Queue.Wait, c.Timeout = 1, 1, 200*time.Millisecond, time.Second
+	})
+	g.get(t, "/pid")
+	eventually(t, func() bool { return g.Status().Busy == 0 }, "the instance is not free again")
+	var clients sync.WaitGroup
+	defer clients.Wait()
+	ctx, leave := context.WithCancel(t.Context())
+	defer leave()
+	clients.Go(func() {
+		r, _ := http.NewRequestWithContext(ctx, http.MethodGet, g.URL+"/hang", nil)
+		if res, err := g.Client().Do(r); err == nil {
+			_ = res.Body.Close()
+		}
+	})
+	eventually(t, func() bool { return g.Status().Busy == 1 }, "no instance is busy")
+	waited := make(chan reply, 1)
+	clients.Go(func() {
+		got, _ := g.send("/", "waits")
+		waited <- got
+	})
+	eventually(t, func() bool { return g.Status().Queued == 1 }, "no request waits")
+	got := g.post(t, "/", "one too many")
+	wantProblem(t, got, 429, "function-busy")
+	if got.header.Get("Retry-After") == "" {
+		t.Error("there is no Retry-After")
+	}
+	wantProblem(t, <-waited, 503, "function-queue-timeout")
+}
+
+func TestUnusedInstancesEnd(t *testing.T) {
+	g := startLambda(t, &records{}, func(c *Config) { c.Scale.Idle = shortestIdle })
+	pid := decode[struct{ PID int }](t, g.get(t, "/pid")).PID
+	eventually(t, func() bool { return g.Status().Instances == 0 && !alive(pid) }, "the instance did not end")
+	if again := decode[struct{ PID int }](t, g.get(t, "/pid")).PID; again == pid {
+		t.Error("the ended instance answered")
+	}
+}
+
+func TestAClientThatLeavesDoesNotFreeTheInstance(t *testing.T) {
+	g := startLambda(t, &records{}, func(c *Config) { c.Scale.Max = 1 })
+	g.get(t, "/pid")
+	eventually(t, func() bool { return g.Status().Busy == 0 }, "the instance is not free again")
+	ctx, leave := context.WithCancel(t.Context())
+	left := make(chan error, 1)
+	go func() {
+		r, _ := http.NewRequestWithContext(ctx, http.MethodGet, g.URL+"/slow", nil)
+		res, err := g.Client().Do(r)
+		if err == nil {
+			_ = res.Body.Close()
+		}
+		left <- err
+	}()
+	eventually(t, func() bool { return g.Status().Busy == 1 }, "no instance is busy")
+	leave()
+	if err := <-left; !errors.Is(err, context.Canceled) {
+		t.Errorf("the client got %v", err)
+	}
+	if got := g.post(t, "/", "next"); got.body != "next" {
+		t.Errorf("the next request got %+v", got)
+	}
+}
+
+func TestCloseLeavesNoProcess(t *testing.T) {
+	log := &records{}
+	b := start(t, log, func(c *Config) { c.Run, c.Contract = testFunction(t, "lambda"), "lambda" })
+	g := serve(t, b)
+	pids := decode[struct{ PIDs []int }](t, g.get(t, "/children")).PIDs
+	eventually(t, func() bool { return b.Status().Busy == 0 }, "the instance is not free again")
+	hanging := make(chan reply, 1)
+	go func() {
+		got, _ := g.send("/hang", "")
+		hanging <- got
+	}()
+	eventually(t, func() bool { return b.Status().Busy == 1 }, "no request is in flight")
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	b.(*backend).pool.Close(ctx)
+	wantProblem(t, <-hanging, 502, "function-crashed")
+	for _, pid := range pids {
+		if alive(pid) {
+			t.Errorf("process %d is alive after Close", pid)
+		}
+	}
+	wantProblem(t, g.get(t, "/"), 503, "shutting-down")
+}
+
+// TestStorm lets everything that goes wrong meet: what counts is that there is
+// always an answer, and that nothing is left (start and goleak look for that).
+func TestStorm(t *testing.T) {
+	g := startLambda(t, &records{}, func(c *Config) {
+		c.Scale.Max, c.Scale.Idle, c.Timeout = 4, shortestIdle, 500*time.Millisecond
+	})
+	paths := []string{"/", "/event", "/slow", "/error", "/bad", "/crash", "/stream", "/stream-crash", "/hang", "/linger"}
+	var clients sync.WaitGroup
+	for n := range 12 {
+		clients.Go(func() {
+			for i := range 15 {
+				got, err := g.send(paths[(n*7+i*3)%len(paths)], "")
+				if err != nil || got.status == 0 || got.status == 500 {
+					t.Errorf("got %+v, %v", got, err)
+				}
+			}
+		})
+	}
+	clients.Wait()
+}

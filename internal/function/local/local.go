@@ -1,0 +1,72 @@
+package local
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"runtime/debug"
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/function"
+	"github.com/weir-gateway/weir/internal/function/local/process"
+)
+
+// Definition is the kind of functions that run on this machine.
+func Definition() function.Definition { return define(guardCommand()) }
+
+// GuardArgument is the first argument with which the program must call
+// GuardMain and do nothing else.
+const GuardArgument = process.GuardArgument
+
+// GuardMain is the guard that ends function processes after the gateway was
+// killed (see package process). args are those after GuardArgument.
+func GuardMain(args []string, in io.Reader, out io.Writer) error {
+	return process.GuardMain(args, in, out) //nolint:wrapcheck // it is only handed through
+}
+
+// define makes the definition with the command of a guard, nil for none. All
+// functions of a definition share one host of processes.
+func define(guard []string) function.Definition {
+	shared := &machine{host: process.NewHost(guard), building: make(chan struct{}, 1)}
+	return function.Define(function.Parts[Config]{
+		Kind: "run", Summary: "a program on this machine, scaled from none to as many as its requests need",
+		Scheme: config.Scheme{
+			Name: "fn", Summary: "a function of this config", Example: "fn:orders",
+			Check: checkRef,
+		},
+		Defaults: defaults,
+		Check:    check,
+		Build: func(env function.Env, name string, c *Config) (function.Backend, error) {
+			return shared.build(env, name, c)
+		},
+		Same: same,
+	})
+}
+
+func checkRef(ref config.Ref) error {
+	if ref.Rest == "" || strings.HasPrefix(ref.Rest, "/") {
+		return fmt.Errorf("fn: is followed by the name of a function, as in fn:orders")
+	}
+	return nil
+}
+
+// check looks at the config and at what it names, and starts and builds nothing.
+func check(env function.Env, c *Config) error {
+	if err := c.validate(); err != nil {
+		return err
+	}
+	_, err := c.find(env.Dir, "function")
+	return err
+}
+
+// guardCommand starts this program as the guard. A test's program is not asked
+// to, for it would run its tests instead.
+func guardCommand() []string {
+	self, err := os.Executable()
+	info, ok := debug.ReadBuildInfo()
+	if err != nil || !ok || strings.HasSuffix(info.Path, ".test") {
+		return nil
+	}
+	return []string{self, process.GuardArgument}
+}

@@ -1,0 +1,177 @@
+package program
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+)
+
+// BuildError is a build that the go command refused.
+type BuildError struct {
+	Folder string
+	Output string // what the compiler said, shortened
+	Err    error
+}
+
+func (e *BuildError) Error() string {
+	return fmt.Sprintf("go build in %s: %v\n%s", e.Folder, e.Err, e.Output)
+}
+
+func (e *BuildError) Unwrap() error { return e.Err }
+
+// Cache is where built programs are kept: the user's cache folder, below
+// weir/functions.
+func Cache() (string, error) {
+	base, err := os.UserCacheDir()
+	if err != nil {
+		base = os.TempDir() // an account without a home, as in many containers
+	}
+	dir := filepath.Join(base, "weir", "functions")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return "", fmt.Errorf("cache of built functions: %w", err)
+	}
+	return dir, nil
+}
+
+// Build builds the program with the go command and gives the path of a file
+// that never changes: it is named by its content, so that an older version
+// goes on starting its own file. A program that is a file already is given as it is.
+//
+// The go command itself decides whether anything has changed; that takes about
+// a tenth of a second where nothing has.
+func (p Program) Build(ctx context.Context, cache string, log *slog.Logger) (string, error) {
+	if p.File != "" {
+		return p.File, nil
+	}
+	folder := filepath.Join(cache, digest(strings.NewReader(p.Folder)))
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return "", fmt.Errorf("cache of built functions: %w", err)
+	}
+	made := filepath.Join(folder, "latest"+exeSuffix())
+	log.Info("building the function", "folder", p.Folder)
+	begin := time.Now()
+	if err := p.compile(ctx, made); err != nil {
+		return "", err
+	}
+	file, err := keep(folder, made, p.Name)
+	if err != nil {
+		return "", fmt.Errorf("cache of built functions: %w", err)
+	}
+	log.Info("the function is built", "folder", p.Folder, "took", time.Since(begin).Round(time.Millisecond))
+	prune(folder, filepath.Dir(file))
+	return file, nil
+}
+
+// compile runs the go command with the gateway's own environment: it needs the
+// module cache and proxy, and the function never sees it.
+func (p Program) compile(ctx context.Context, to string) error {
+	cmd := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-o", to, ".") //nolint:gosec // to is ours
+	cmd.Dir = p.Folder
+	cmd.Env = append(os.Environ(), "GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH, "PWD="+p.Folder)
+	cmd.WaitDelay = time.Second
+	out, err := cmd.CombinedOutput()
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return fmt.Errorf("go build: %w", context.Cause(ctx))
+	case errors.Is(err, exec.ErrNotFound):
+		return fmt.Errorf("%s is a Go program, and there is no go command here to build it; build it beforehand and name the file", p.Folder)
+	}
+	const most = 4 << 10
+	text := string(bytes.TrimSpace(out))
+	if len(text) > most {
+		text = text[:most] + "..."
+	}
+	return &BuildError{Folder: p.Folder, Output: text, Err: err}
+}
+
+// keep copies the program that was made to FOLDER/DIGEST/NAME, unless it is there.
+func keep(folder, made, name string) (string, error) {
+	in, err := os.Open(made)
+	if err != nil {
+		return "", err //nolint:wrapcheck // Build says what it was for
+	}
+	defer func() { _ = in.Close() }() // it was only read
+	home := filepath.Join(folder, digest(in))
+	file := filepath.Join(home, safeName(name)+exeSuffix())
+	if _, err := os.Stat(file); err == nil {
+		now := time.Now()
+		return file, os.Chtimes(home, now, now) //nolint:wrapcheck // Build says what it was for
+	}
+	if err := os.MkdirAll(home, 0o700); err != nil {
+		return "", err //nolint:wrapcheck // Build says what it was for
+	}
+	if _, err := in.Seek(0, io.SeekStart); err != nil {
+		return "", err //nolint:wrapcheck // Build says what it was for
+	}
+	return file, copyTo(file, in)
+}
+
+// copyTo writes beside the file and renames, so that nobody starts half of it.
+func copyTo(file string, in io.Reader) error {
+	out, err := os.CreateTemp(filepath.Dir(file), "new-*")
+	if err != nil {
+		return err //nolint:wrapcheck // Build says what it was for
+	}
+	_, err = io.Copy(out, in)
+	err = errors.Join(err, out.Chmod(0o700), out.Close())
+	if err == nil {
+		err = os.Rename(out.Name(), file)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(out.Name()))
+	}
+	return nil
+}
+
+// oldAge is when a version that is not built any more is removed.
+const oldAge = 7 * 24 * time.Hour
+
+// prune removes old versions; what it cannot remove, the next build tries again.
+func prune(folder, current string) {
+	versions, _ := filepath.Glob(filepath.Join(escapeGlob(folder), "*")) // the pattern is well formed
+	for _, version := range versions {
+		info, err := os.Stat(version)
+		if err == nil && info.IsDir() && version != current && time.Since(info.ModTime()) > oldAge {
+			_ = os.RemoveAll(version)
+		}
+	}
+}
+
+func digest(r io.Reader) string {
+	h := sha256.New()
+	_, _ = io.Copy(h, r) // a file that cannot be read fails again when it is copied
+	const enough = 16
+	return hex.EncodeToString(h.Sum(nil)[:enough])
+}
+
+func exeSuffix() string {
+	if runtime.GOOS == "windows" {
+		return ".exe"
+	}
+	return ""
+}
+
+// safeName makes a function's name a file's name, for process lists.
+func safeName(name string) string {
+	return strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'a' && r <= 'z', r >= 'A' && r <= 'Z', r >= '0' && r <= '9', r == '-', r == '_':
+			return r
+		default:
+			return '_'
+		}
+	}, name)
+}

@@ -1,0 +1,144 @@
+// Package program finds out what a function's `run` means: which program is
+// run, by which contract, and whether it has to be built first.
+package program
+
+import (
+	"errors"
+	"fmt"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+)
+
+// Contract is how a function is talked to.
+type Contract string
+
+// The contracts. Guess is to find out which.
+const (
+	Guess  Contract = ""
+	Lambda Contract = "lambda" // AWS Lambda's Runtime API
+	HTTP   Contract = "http"   // a server on PORT, as on Cloud Run
+)
+
+// Program is what is run.
+type Program struct {
+	Name     string
+	Contract Contract
+	// Reason says why it is that contract, for explain.
+	Reason string
+	// Folder is the working folder: the one that was named, or the file's.
+	Folder string
+	// File is the program; "" where Folder is a Go program that is built first.
+	File string
+}
+
+// bootstrap is how AWS calls the program of a custom runtime.
+const bootstrap = "bootstrap"
+
+// lambdaModule is the import that tells a Lambda function written in Go.
+const lambdaModule = "github.com/aws/aws-lambda-go"
+
+// Find looks at path, a folder or a file, and changes nothing. The rule:
+//
+//   - a file is run as it is; it is a Lambda function if it is called
+//     bootstrap, and otherwise serves HTTP;
+//   - so is the file bootstrap of a folder;
+//   - a folder with a Go program is built; it is a Lambda function if one of
+//     its files imports aws-lambda-go, and otherwise serves HTTP.
+//
+// A contract that is not Guess wins over all of them.
+func Find(name, path string, contract Contract) (Program, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return Program{}, fmt.Errorf("run: %w", err)
+	}
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return Program{}, fmt.Errorf("run: there is no file or folder %s", path)
+	case err != nil:
+		return Program{}, fmt.Errorf("run: %w", err)
+	case !info.IsDir():
+		return ofFile(name, path, info, contract)
+	}
+	file := filepath.Join(path, bootstrap)
+	if info, err := os.Stat(file); err == nil && !info.IsDir() {
+		return ofFile(name, file, info, contract)
+	}
+	return ofFolder(name, path, contract)
+}
+
+func ofFile(name, file string, info fs.FileInfo, contract Contract) (Program, error) {
+	if !info.Mode().IsRegular() {
+		return Program{}, fmt.Errorf("run: %s is neither a folder nor a regular file", file)
+	}
+	if runtime.GOOS != "windows" && info.Mode().Perm()&0o111 == 0 {
+		return Program{}, fmt.Errorf("run: %s is not executable; run `chmod +x` on it, or name the folder of a Go program", file)
+	}
+	p := Program{Name: name, Folder: filepath.Dir(file), File: file, Contract: HTTP, Reason: "the file is not called " + bootstrap}
+	if filepath.Base(file) == bootstrap {
+		p.Contract, p.Reason = Lambda, "the file is called "+bootstrap
+	}
+	return p.explicitly(contract), nil
+}
+
+func ofFolder(name, folder string, contract Contract) (Program, error) {
+	sources, err := filepath.Glob(filepath.Join(escapeGlob(folder), "*.go"))
+	if err != nil {
+		return Program{}, fmt.Errorf("run: %w", err)
+	}
+	p := Program{Name: name, Folder: folder, Contract: HTTP, Reason: "the Go program does not import " + lambdaModule}
+	hasMain := false
+	for _, source := range sources {
+		if strings.HasSuffix(source, "_test.go") {
+			continue
+		}
+		isMain, isLambda, err := readSource(source)
+		if err != nil {
+			return Program{}, fmt.Errorf("run: %w", err)
+		}
+		hasMain = hasMain || isMain
+		if isLambda {
+			p.Contract, p.Reason = Lambda, "the Go program imports "+lambdaModule
+		}
+	}
+	if !hasMain {
+		return Program{}, fmt.Errorf("run: %s holds neither a program called %s nor a Go main package", folder, bootstrap)
+	}
+	return p.explicitly(contract), nil
+}
+
+func (p Program) explicitly(contract Contract) Program {
+	if contract != Guess {
+		p.Contract, p.Reason = contract, "the config says so"
+	}
+	return p
+}
+
+// escapeGlob makes a folder's name mean itself in a pattern.
+func escapeGlob(folder string) string {
+	if runtime.GOOS == "windows" { // where a backslash does not escape
+		return folder
+	}
+	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(folder)
+}
+
+// readSource reads the package clause and imports of a Go file.
+func readSource(path string) (isMain, isLambda bool, err error) {
+	file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+	if err != nil {
+		return false, false, fmt.Errorf("Go source: %w", err)
+	}
+	for _, imported := range file.Imports {
+		name, err := strconv.Unquote(imported.Path.Value)
+		if err == nil && (name == lambdaModule || strings.HasPrefix(name, lambdaModule+"/")) {
+			isLambda = true
+		}
+	}
+	return file.Name.Name == "main", isLambda, nil
+}

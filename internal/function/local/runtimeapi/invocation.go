@@ -1,0 +1,168 @@
+package runtimeapi
+
+import (
+	"io"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/fault"
+)
+
+// Invocation is one question to a function, used once. Make it with NewInvocation.
+type Invocation struct {
+	ID       string // unique; goes into URLs, so it is made of URL-safe characters
+	ARN      string // the function's name as AWS writes it
+	Trace    string // X-Ray's trace header
+	Event    []byte // what the function gets
+	Deadline time.Time
+	// Answered is called when the whole answer has arrived, and Settled when the
+	// instance is ready for another invocation, each at most once and by the
+	// server's goroutines. Settled is not called after Abort or Close.
+	Answered, Settled func()
+
+	mu        sync.Mutex
+	claimed   bool  // somebody has the duty to send the result
+	aborted   bool  // there will be no settling
+	cause     error // why it was cut short; nil where it was not
+	abandoned bool  // nobody waits for the result
+	result    chan Result
+}
+
+// NewInvocation makes an invocation; its functions are to be set before it is used.
+func NewInvocation(id, arn, trace string, event []byte, deadline time.Time) *Invocation {
+	return &Invocation{ID: id, ARN: arn, Trace: trace, Event: event, Deadline: deadline, result: make(chan Result, 1)}
+}
+
+// Result is a function's answer: a whole Payload or a Stream, or Err, a
+// *fault.Fault. Who takes it closes Stream.
+type Result struct {
+	Payload     []byte
+	Stream      io.ReadCloser
+	ContentType string
+	Err         error
+}
+
+// Result gives the answer, once.
+func (i *Invocation) Result() <-chan Result { return i.result }
+
+// Abandon says that nobody waits for the result any more. The function goes on.
+func (i *Invocation) Abandon() {
+	i.mu.Lock()
+	i.abandoned = true
+	i.mu.Unlock()
+	select {
+	case r := <-i.result:
+		r.discard()
+	default:
+	}
+}
+
+func (r Result) discard() {
+	if r.Stream != nil {
+		_ = r.Stream.Close() // it only says that nobody reads on
+	}
+}
+
+// Abort cuts the invocation short with err, a *fault.Fault: a result that is
+// not there yet becomes err, and a stream that is being read ends with it. The
+// instance must be ended, for it still works on its answer.
+func (i *Invocation) Abort(err error) {
+	i.mu.Lock()
+	i.aborted = true
+	if i.cause == nil {
+		i.cause = err
+	}
+	first := !i.claimed
+	i.claimed = true
+	i.mu.Unlock()
+	if first {
+		i.result <- Result{Err: err}
+	}
+}
+
+// claim takes the duty to send the result; only one can have it.
+func (i *Invocation) claim() bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.claimed {
+		return false
+	}
+	i.claimed = true
+	return true
+}
+
+func (i *Invocation) isClaimed() bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.claimed
+}
+
+func (i *Invocation) send(r Result) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.abandoned {
+		r.discard()
+		return
+	}
+	i.result <- r // has room for the one result
+}
+
+func (i *Invocation) settle() {
+	i.mu.Lock()
+	aborted := i.aborted
+	i.mu.Unlock()
+	if !aborted {
+		i.Settled()
+	}
+}
+
+// broken gives why the answer ended early: the cause that is known, or that
+// the connection was lost.
+func (i *Invocation) broken(err error) error {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.cause != nil {
+		return i.cause
+	}
+	return fault.FunctionCrashed.New("", fault.Internal("the connection was lost during the answer"), fault.Cause(err))
+}
+
+// stream is an answer that is passed on while it arrives: the body of the
+// function's POST, read by the client's side while the handler waits.
+type stream struct {
+	invocation *Invocation
+	request    *http.Request
+	once       sync.Once
+	finished   chan struct{} // closed when the body was read or given up
+	err        error         // what every later Read gives
+}
+
+func (s *stream) Read(p []byte) (int, error) {
+	if s.err != nil {
+		return 0, s.err
+	}
+	n, err := s.request.Body.Read(p)
+	switch {
+	case err == nil:
+		return n, nil
+	case err != io.EOF: //nolint:errorlint // io.Reader's own end
+		s.err = s.invocation.broken(err)
+	default:
+		s.err = io.EOF
+		if failed := trailerError(s.request); failed != nil {
+			s.err = failed
+		}
+		s.invocation.Answered()
+	}
+	s.finish()
+	return n, s.err
+}
+
+// Close gives up the rest of the answer.
+func (s *stream) Close() error {
+	s.finish()
+	return nil
+}
+
+func (s *stream) finish() { s.once.Do(func() { close(s.finished) }) }

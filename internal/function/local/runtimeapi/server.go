@@ -1,0 +1,281 @@
+package runtimeapi
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/fault"
+)
+
+// MaxPayload is the largest event and the largest whole answer: 6 MiB, and for
+// answers AWS's own 100 bytes of tolerance. Streams have no bound.
+const (
+	MaxPayload  = 6 << 20
+	maxResponse = MaxPayload + 100
+)
+
+// StreamType is the content type of a streamed answer with a head of its own.
+const streamType = "application/vnd.awslambda.http-integration-response"
+
+// Server is the Runtime API of one instance. It is safe for concurrent use.
+type Server struct {
+	address string
+	http    *http.Server
+	served  chan struct{} // closed when Serve has returned
+	handoff chan *Invocation
+	ready   chan struct{} // closed when the instance is initialised
+	ended   chan struct{} // closed by Close
+
+	mu        sync.Mutex
+	current   *Invocation // the instance works on it, or has answered and not come back yet
+	isReady   bool
+	isEnded   bool
+	cause     error // why it ended
+	initError string
+}
+
+const (
+	headTimeout = 10 * time.Second
+	// maxHeadBytes leaves room for X-Ray's cause of an error, up to 1 MB.
+	maxHeadBytes = 2 << 20
+)
+
+// Listen starts a Runtime API on a free port of the loopback interface.
+func Listen(log *slog.Logger) (*Server, error) {
+	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("runtime API: %w", err)
+	}
+	s := &Server{
+		address: listener.Addr().String(), served: make(chan struct{}),
+		handoff: make(chan *Invocation), ready: make(chan struct{}), ended: make(chan struct{}),
+	}
+	s.http = &http.Server{
+		Handler: s.routes(), ReadHeaderTimeout: headTimeout, MaxHeaderBytes: maxHeadBytes,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+	go func() {
+		defer close(s.served)
+		_ = s.http.Serve(listener) // ends by Close only
+	}()
+	return s, nil
+}
+
+// Address is what AWS_LAMBDA_RUNTIME_API must say: host and port.
+func (s *Server) Address() string { return s.address }
+
+// Ready is closed when the instance has asked for its first invocation.
+func (s *Server) Ready() <-chan struct{} { return s.ready }
+
+// InitError is what the instance said about its failed start, "" for nothing.
+func (s *Server) InitError() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.initError
+}
+
+// Invoke hands an invocation to the instance when that asks for one. Its error
+// is ctx's, Abort's, or why the server was closed; the instance has not seen
+// the invocation then.
+func (s *Server) Invoke(ctx context.Context, i *Invocation) error {
+	select {
+	case s.handoff <- i:
+		return nil
+	case r := <-i.result: // it was aborted meanwhile
+		return r.Err
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	case <-s.ended:
+		return s.cause
+	}
+}
+
+// Close ends the server because the instance has ended; cause, a *fault.Fault,
+// becomes the result of an invocation that was not answered.
+func (s *Server) Close(cause error) {
+	s.mu.Lock()
+	if s.isEnded {
+		s.mu.Unlock()
+		return
+	}
+	s.isEnded, s.cause = true, cause
+	current := s.current
+	s.mu.Unlock()
+	if current != nil {
+		current.Abort(cause)
+	}
+	close(s.ended)
+	_ = s.http.Close() // closes connections of a process that is gone
+	<-s.served
+}
+
+func (s *Server) routes() http.Handler {
+	const base = "/2018-06-01/runtime"
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET "+base+"/invocation/next", s.next)
+	mux.HandleFunc("POST "+base+"/invocation/{id}/response", s.response)
+	mux.HandleFunc("POST "+base+"/invocation/{id}/error", s.failure)
+	mux.HandleFunc("POST "+base+"/init/error", s.initFailure)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Host != s.address { // a web page that was led here by its name
+			refuse(w, http.StatusForbidden, "InvalidHost", "this is the Runtime API of a local function")
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+// next ends the instance's last invocation and waits for another one.
+func (s *Server) next(w http.ResponseWriter, r *http.Request) {
+	s.mu.Lock()
+	last := s.current
+	if last != nil && !last.isClaimed() {
+		s.mu.Unlock()
+		refuse(w, http.StatusForbidden, "InvalidStateTransition", "the last invocation has not been answered")
+		return
+	}
+	s.current = nil
+	if !s.isReady {
+		s.isReady = true
+		close(s.ready)
+	}
+	s.mu.Unlock()
+	if last != nil {
+		last.settle()
+	}
+	select {
+	case i := <-s.handoff:
+		s.deliver(w, i)
+	case <-r.Context().Done(): // it will ask again
+	case <-s.ended:
+	}
+}
+
+func (s *Server) deliver(w http.ResponseWriter, i *Invocation) {
+	s.mu.Lock()
+	s.current = i
+	ended := s.isEnded
+	s.mu.Unlock()
+	if ended {
+		i.Abort(s.cause)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Content-Length", strconv.Itoa(len(i.Event)))
+	h.Set("Lambda-Runtime-Aws-Request-Id", i.ID)
+	h.Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(i.Deadline.UnixMilli(), 10))
+	h.Set("Lambda-Runtime-Invoked-Function-Arn", i.ARN)
+	h.Set("Lambda-Runtime-Trace-Id", i.Trace)
+	_, _ = w.Write(i.Event) // a lost instance is noticed by its end
+}
+
+// claim finds the invocation that r is about and takes the duty to answer it.
+// It has answered r itself where it gives nil.
+func (s *Server) claim(w http.ResponseWriter, r *http.Request) *Invocation {
+	s.mu.Lock()
+	current := s.current
+	s.mu.Unlock()
+	switch {
+	case current == nil || current.ID != r.PathValue("id"):
+		refuse(w, http.StatusBadRequest, "InvalidRequestID", "there is no such invocation")
+		return nil
+	case !current.claim():
+		refuse(w, http.StatusForbidden, "InvalidStateTransition", "the invocation has been answered already")
+		return nil
+	}
+	return current
+}
+
+// response takes an answer, whole or as a stream.
+func (s *Server) response(w http.ResponseWriter, r *http.Request) {
+	i := s.claim(w, r)
+	switch {
+	case i == nil:
+	case isStream(r):
+		s.passOn(w, r, i)
+	default:
+		s.take(w, r, i)
+	}
+}
+
+func isStream(r *http.Request) bool {
+	return r.Header.Get("Lambda-Runtime-Function-Response-Mode") == "streaming" || r.Header.Get("Content-Type") == streamType
+}
+
+// take reads a whole answer. An error may still follow it as a trailer.
+func (s *Server) take(w http.ResponseWriter, r *http.Request, i *Invocation) {
+	payload, err := readAll(r, maxResponse)
+	switch {
+	case err != nil:
+		i.send(Result{Err: i.broken(err)})
+		return
+	case len(payload) > maxResponse:
+		_, _ = io.CopyN(io.Discard, r.Body, maxResponse) // so that the refusal is read and not lost in a reset
+		i.send(Result{Err: fault.FunctionBadResponse.New("", fault.Internal("the function's answer is larger than %d bytes", MaxPayload))})
+		refuse(w, http.StatusRequestEntityTooLarge, "Function.ResponseSizeTooLarge",
+			fmt.Sprintf("Exceeded maximum allowed payload size (%d bytes).", maxResponse))
+		return
+	}
+	result := Result{Payload: payload, ContentType: r.Header.Get("Content-Type"), Err: trailerError(r)}
+	i.Answered()
+	i.send(result)
+	accept(w)
+}
+
+// readAll reads at most one byte more than limit. A known length spares growing.
+func readAll(r *http.Request, limit int64) ([]byte, error) {
+	if length := r.ContentLength; length >= 0 && length <= limit {
+		payload := make([]byte, length)
+		_, err := io.ReadFull(r.Body, payload)
+		return payload, err //nolint:wrapcheck // broken wraps it
+	}
+	return io.ReadAll(io.LimitReader(r.Body, limit+1)) //nolint:wrapcheck // broken wraps it
+}
+
+// passOn lets the client's side read the answer while it arrives.
+func (s *Server) passOn(w http.ResponseWriter, r *http.Request, i *Invocation) {
+	body := &stream{invocation: i, request: r, finished: make(chan struct{})}
+	i.send(Result{Stream: body, ContentType: r.Header.Get("Content-Type")})
+	select {
+	case <-body.finished:
+	case <-s.ended:
+		return
+	}
+	if _, err := io.Copy(io.Discard, r.Body); err == nil { // what a client that left did not read
+		accept(w)
+	}
+}
+
+// failure takes the function's error instead of an answer.
+func (s *Server) failure(w http.ResponseWriter, r *http.Request) {
+	if i := s.claim(w, r); i != nil {
+		failed := readError(r)
+		i.Answered()
+		i.send(Result{Err: failed.fault()})
+		accept(w)
+	}
+}
+
+// initFailure takes the reason why the instance cannot start; it ends by itself.
+func (s *Server) initFailure(w http.ResponseWriter, r *http.Request) {
+	failed := readError(r)
+	s.mu.Lock()
+	late := s.isReady
+	if !late {
+		s.initError = failed.String()
+	}
+	s.mu.Unlock()
+	if late {
+		refuse(w, http.StatusForbidden, "InvalidStateTransition", "the function is initialised")
+		return
+	}
+	accept(w)
+}

@@ -1,0 +1,230 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/function/local/pool"
+)
+
+const loopback = "127.0.0.1"
+
+// web is the contract of Cloud Run: each instance serves HTTP on PORT.
+type web struct {
+	handler     string
+	concurrency int
+}
+
+func (w *web) variables() map[string]string {
+	v := map[string]string{"HOST": loopback}
+	if w.handler != "" {
+		v["FUNCTION_TARGET"] = w.handler
+	}
+	return v
+}
+
+// link chooses a free port. Nobody can keep it free until the instance listens;
+// if a stranger takes it, the instance fails to start and the next one gets another.
+func (w *web) link() (link, error) {
+	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", net.JoinHostPort(loopback, "0"))
+	if err != nil {
+		return nil, fmt.Errorf("a port for the function: %w", err)
+	}
+	address := listener.Addr().String()
+	if err := listener.Close(); err != nil {
+		return nil, fmt.Errorf("a port for the function: %w", err)
+	}
+	return &webLink{address: address, transport: newTransport(address, w.concurrency)}, nil
+}
+
+// webLink is the port of one instance and the connections to it.
+type webLink struct {
+	address   string
+	transport *http.Transport
+}
+
+// newTransport makes the client of one instance. It is the only place that
+// knows net/http's client.
+func newTransport(address string, connections int) *http.Transport {
+	const (
+		maxHead = 1 << 20
+		// idle is shorter than the 5 s after which Node.js closes an idle
+		// connection, so that no request meets one that is just being closed.
+		idle        = 3 * time.Second
+		continue100 = time.Second
+	)
+	return &http.Transport{
+		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, address)
+		},
+		DisableCompression: true, MaxIdleConnsPerHost: connections, IdleConnTimeout: idle,
+		ExpectContinueTimeout: continue100, MaxResponseHeaderBytes: maxHead,
+	}
+}
+
+func (l *webLink) variables() map[string]string {
+	_, port, _ := net.SplitHostPort(l.address) // is a listener's own address
+	return map[string]string{portVariable: port}
+}
+
+func (*webLink) complaint() string { return "" }
+
+func (l *webLink) close(error) { l.transport.CloseIdleConnections() }
+
+// await asks until there is an answer, whichever it is. OPTIONS * is the
+// request that means the server as a whole and no resource (RFC 9110 section
+// 9.3.7), so that functions take no notice of it.
+func (l *webLink) await(ctx context.Context) error {
+	const shortest, longest = time.Millisecond, 50 * time.Millisecond
+	var last error
+	for pause := shortest; ; pause = min(pause*2, longest) {
+		if last = l.probe(ctx); last == nil {
+			return nil
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return fmt.Errorf("%w; at last: %w", context.Cause(ctx), last)
+		}
+	}
+}
+
+func (l *webLink) probe(ctx context.Context) error {
+	const patience = time.Second
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	r := (&http.Request{
+		Method: http.MethodOptions, URL: &url.URL{Scheme: "http", Host: l.address, Opaque: "*"}, Host: l.address,
+		Header: http.Header{"User-Agent": {"weir-readiness"}},
+	}).WithContext(ctx)
+	res, err := l.transport.RoundTrip(r)
+	if err != nil {
+		return fmt.Errorf("no answer on port %s: %w", l.variables()[portVariable], err)
+	}
+	return res.Body.Close() //nolint:wrapcheck // never fails
+}
+
+// roundTrip passes r on as it is.
+func (w *web) roundTrip(b *backend, r *http.Request) (*http.Response, error) {
+	body := r.Body
+	if body != nil && body != http.NoBody {
+		r.Body = io.NopCloser(body) // the client would close it where another try is possible
+	}
+	res, err := b.ask(r, func(place *lease) (*http.Response, error) { return w.forward(b.timeout(), r, place) })
+	r.Body = body
+	if err != nil {
+		return nil, err // and RoundTrip closes the body
+	}
+	if body != nil {
+		res.Body = releasing(res.Body, func() { _ = body.Close() }) // whatever was not read of it is not wanted
+	}
+	return res, nil
+}
+
+// forward lets one instance answer r. The lease is released when the
+// response's body was closed; the time-out ends with the response's head, so
+// that streams may go on.
+func (w *web) forward(timeout time.Duration, r *http.Request, place *lease) (*http.Response, error) {
+	ctx, cancel := context.WithCancel(r.Context())
+	timer := time.AfterFunc(timeout, cancel)
+	over := func(v pool.Verdict) {
+		cancel()
+		place.Release(v)
+	}
+	link := place.Instance().link.(*webLink) //nolint:forcetypeassert // this contract makes no other links
+	res, err := link.transport.RoundTrip(outgoing(ctx, r, link.address))
+	switch late := !timer.Stop(); {
+	case late && r.Context().Err() == nil:
+		if err == nil {
+			_ = res.Body.Close() // it came a moment too late
+		}
+		over(pool.Poisoned)
+		return nil, timedOut(place, timeout)
+	case err != nil:
+		verdict, err := failed(r, place, err)
+		over(verdict)
+		return nil, err
+	}
+	res.Body = releasing(res.Body, func() { over(pool.Served) })
+	return res, nil
+}
+
+// outgoing makes the request to the instance: the same one, to its address.
+func outgoing(ctx context.Context, r *http.Request, address string) *http.Request {
+	if inform := exchange.Of(r).Informational; inform != nil {
+		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+			Got1xxResponse: func(status int, head textproto.MIMEHeader) error {
+				inform(status, exchange.MapHead(http.Header(head)))
+				return nil
+			},
+		})
+	}
+	out := r.WithContext(ctx)
+	target := *r.URL
+	target.Scheme, target.Host = "http", address
+	out.URL, out.RequestURI = &target, ""
+	if head := exchange.RequestHead(out); head.Get("User-Agent") == "" {
+		head.Set("User-Agent", "") // so that the client does not add its own
+	}
+	return out
+}
+
+// crashNotice is how long a lost connection may precede the news that the process has ended.
+const crashNotice = 500 * time.Millisecond
+
+// failed says what an error of the connection means for the client and for the instance.
+func failed(r *http.Request, place *lease, err error) (pool.Verdict, error) {
+	if r.Context().Err() != nil {
+		return pool.Served, context.Cause(r.Context())
+	}
+	var op *net.OpError
+	unseen := errors.As(err, &op) && op.Op == "dial"
+	notice := time.NewTimer(crashNotice)
+	defer notice.Stop()
+	select {
+	case <-place.Instance().Done():
+		err = place.Instance().Failure()
+	case <-notice.C:
+		err = fault.BackendReset.New("", fault.Internal("%s is alive, but", place.Instance().name), fault.Cause(err))
+	}
+	if unseen { // it does not listen any more
+		return pool.Poisoned, &unseenError{err}
+	}
+	return pool.Served, err
+}
+
+// releasing calls release once, when body is closed. The body of a response
+// 101 can be written to, and stays so.
+func releasing(body io.ReadCloser, release func()) io.ReadCloser {
+	closing := &leasedBody{ReadCloser: body, release: sync.OnceFunc(release)}
+	if both, ok := body.(io.ReadWriteCloser); ok {
+		return &leasedTunnel{closing, both}
+	}
+	return closing
+}
+
+type leasedBody struct {
+	io.ReadCloser
+	release func()
+}
+
+func (b *leasedBody) Close() error {
+	defer b.release()
+	return b.ReadCloser.Close() //nolint:wrapcheck // the body's own
+}
+
+type leasedTunnel struct {
+	*leasedBody
+	io.Writer
+}

@@ -1,0 +1,142 @@
+package local
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"net/textproto"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+func TestWebPassesRequestsOnAsTheyAre(t *testing.T) {
+	g := startWeb(t, &records{}, unchanged)
+	got := g.post(t, "/a%2Fb?x=1&y", "hello")
+	if got.status != 200 || got.body != "hello" {
+		t.Errorf("got %+v", got)
+	}
+	if target := got.header.Get("X-Target"); target != strings.TrimPrefix(g.URL, "http://")+"/a%2Fb?x=1&y" {
+		t.Errorf("the function saw %s", target)
+	}
+}
+
+func TestWebStreamsBothWays(t *testing.T) {
+	g := startWeb(t, &records{}, unchanged)
+	conn, err := net.Dial("tcp", g.Listener.Addr().String())
+	must(t, err)
+	defer func() { _ = conn.Close() }()
+	must(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
+	send := func(text string) {
+		_, err := io.WriteString(conn, text)
+		must(t, err)
+	}
+	in := bufio.NewReader(conn)
+	send("POST / HTTP/1.1\r\nHost: shop.dev\r\nTransfer-Encoding: chunked\r\n\r\n")
+	for _, piece := range []string{"one", "two"} { // each comes back before the next is sent
+		send("3\r\n" + piece + "\r\n")
+		for got := ""; !strings.Contains(got, piece); {
+			line, err := in.ReadString('\n')
+			must(t, err)
+			got += line
+		}
+	}
+	send("0\r\n\r\n")
+}
+
+func TestWebUpgradesAreTunnels(t *testing.T) {
+	g := startWeb(t, &records{}, unchanged)
+	conn, err := net.Dial("tcp", g.Listener.Addr().String())
+	must(t, err)
+	defer func() { _ = conn.Close() }()
+	must(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
+	_, err = io.WriteString(conn, "GET /upgrade HTTP/1.1\r\nHost: shop.dev\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+	must(t, err)
+	in := bufio.NewReader(conn)
+	res, err := http.ReadResponse(in, nil)
+	must(t, err)
+	if res.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatalf("got %s", res.Status)
+	}
+	_, err = io.WriteString(conn, "ping")
+	must(t, err)
+	echoed := make([]byte, 4)
+	if _, err := io.ReadFull(in, echoed); err != nil || string(echoed) != "ping" {
+		t.Errorf("got %q, %v", echoed, err)
+	}
+	if s := g.Status(); s.Busy != 1 {
+		t.Errorf("%d instances are busy with a tunnel, want 1", s.Busy)
+	}
+	must(t, conn.Close())
+	eventually(t, func() bool { return g.Status().Busy == 0 }, "the tunnel still holds its instance")
+}
+
+func TestWebInformationalResponsesPass(t *testing.T) {
+	g := startWeb(t, &records{}, unchanged)
+	var link string
+	r, err := http.NewRequest(http.MethodGet, g.URL+"/hints", nil)
+	must(t, err)
+	r = r.WithContext(httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+		Got1xxResponse: func(_ int, head textproto.MIMEHeader) error { link = head.Get("Link"); return nil },
+	}))
+	res, err := g.Client().Do(r)
+	must(t, err)
+	_ = res.Body.Close()
+	if link == "" {
+		t.Error("the hint did not pass")
+	}
+}
+
+func TestWebFailuresAreProblems(t *testing.T) {
+	g := startWeb(t, &records{}, func(c *Config) { c.Timeout = 300 * time.Millisecond })
+	wantProblem(t, g.get(t, "/crash"), 502, "function-crashed")
+	wantProblem(t, g.get(t, "/reset"), 502, "backend-reset")
+	pid := decode[struct{ PID int }](t, g.get(t, "/pid")).PID
+	wantProblem(t, g.get(t, "/hang"), 504, "function-timeout")
+	eventually(t, func() bool { return !alive(pid) }, "the instance that did not answer is alive")
+	if got := g.post(t, "/", "alive"); got.body != "alive" {
+		t.Errorf("the replacement answers %+v", got)
+	}
+}
+
+func TestWebInitFailures(t *testing.T) {
+	for how, reason := range map[string]string{"exit": "cannot find my config", "hang": "it was not ready after 200ms"} {
+		t.Run(how, func(t *testing.T) {
+			g := startWeb(t, &records{}, func(c *Config) { c.Env, c.Init = env(t, "INIT", how), 200*time.Millisecond })
+			wantProblem(t, g.get(t, "/"), 503, "function-init-failed")
+			if problem := g.Status().Problem; !strings.Contains(problem, reason) {
+				t.Errorf("the status says %q, want %q", problem, reason)
+			}
+		})
+	}
+}
+
+func TestWebInstancesTakeManyRequestsAtOnce(t *testing.T) {
+	g := startWeb(t, &records{}, unchanged)
+	var clients sync.WaitGroup
+	for range 20 {
+		clients.Go(func() {
+			if got, err := g.send("/slow", ""); err != nil || got.body != "slow" {
+				t.Errorf("got %+v, %v", got, err)
+			}
+		})
+	}
+	clients.Wait()
+	if s := g.Status(); s.Instances != 1 {
+		t.Errorf("%d instances served 20 requests at once, want 1", s.Instances)
+	}
+}
+
+func TestWebKilledInstanceIsReplaced(t *testing.T) {
+	g := startWeb(t, &records{}, func(c *Config) { c.Scale.Min = 1 })
+	pid := decode[struct{ PID int }](t, g.get(t, "/pid")).PID
+	kill(t, pid)
+	// At once, when the first may not even be known to be dead.
+	if again := decode[struct{ PID int }](t, g.get(t, "/pid")).PID; again == pid {
+		t.Errorf("process %d answered after its end", pid)
+	}
+	eventually(t, func() bool { return !alive(pid) && g.Status().Instances == 1 }, "the warm instance was not replaced")
+}
