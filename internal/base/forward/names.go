@@ -59,12 +59,24 @@ const (
 	envoyFamily     = "x-envoy-"
 )
 
+// initials are the first letters of managed names: most fields have another one,
+// and cost no look-up.
+var initials = func() (set [256]bool) {
+	for name := range rules {
+		set[name[0]], set[name[0]-('a'-'A')] = true, true
+	}
+	return set
+}()
+
 // longest is more than the length of every name in rules and of every family.
 const longest = 32
 
 // classify gives the rule of a field name and whether the name is spelled with
-// '_' or '.', so that it only folds to the name of the rule.
+// '_' or '.', so that it only folds to the name of the rule (told for any rule but pass).
 func classify(name string) (r rule, alias bool) {
+	if name == "" || !initials[name[0]] {
+		return pass, false
+	}
 	var buf [longest]byte
 	n := min(len(name), longest)
 	for i := range n {

@@ -1,0 +1,195 @@
+package forward_test
+
+import (
+	"maps"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/forward"
+)
+
+var trusted = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("fd00::/8")}
+
+// head reads lines `Name: value` into a head; names keep their spelling.
+func head(lines ...string) (http.Header, exchange.Head) {
+	h := http.Header{}
+	for _, line := range lines {
+		name, value, _ := strings.Cut(line, ": ")
+		h[name] = append(h[name], value)
+	}
+	return h, exchange.MapHead(h)
+}
+
+func TestClientIsTheFirstFromTheRightThatIsNoProxy(t *testing.T) {
+	for name, c := range map[string]struct {
+		peer   string
+		tls    bool
+		lines  []string
+		ip     string
+		scheme string
+		host   string
+	}{
+		"no proxy":                              {"192.0.2.1:1", false, nil, "192.0.2.1", "http", "own"},
+		"tls":                                   {"192.0.2.1:1", true, nil, "192.0.2.1", "https", "own"},
+		"4-in-6 peer":                           {"[::ffff:192.0.2.1]:1", false, nil, "192.0.2.1", "http", "own"},
+		"nobody is believed by default":         {"192.0.2.1:1", false, []string{"X-Forwarded-For: 6.6.6.6", "X-Forwarded-Proto: https", "X-Forwarded-Host: evil", "Forwarded: for=6.6.6.6"}, "192.0.2.1", "http", "own"},
+		"one proxy":                             {"10.0.0.1:1", false, []string{"X-Forwarded-For: 192.0.2.7"}, "192.0.2.7", "http", "own"},
+		"4-in-6 proxy is trusted as IPv4":       {"[::ffff:10.0.0.1]:1", false, []string{"X-Forwarded-For: ::ffff:192.0.2.7"}, "192.0.2.7", "http", "own"},
+		"what the client made up is not read":   {"10.0.0.1:1", false, []string{"X-Forwarded-For: 6.6.6.6, 192.0.2.7"}, "192.0.2.7", "http", "own"},
+		"two proxies":                           {"10.0.0.1:1", false, []string{"X-Forwarded-For: 6.6.6.6, 192.0.2.7, 10.0.0.2"}, "192.0.2.7", "http", "own"},
+		"several lines are one list":            {"10.0.0.1:1", false, []string{"X-Forwarded-For: 6.6.6.6", "X-Forwarded-For: 192.0.2.7", "X-Forwarded-For: 10.0.0.2"}, "192.0.2.7", "http", "own"},
+		"proxies all the way":                   {"10.0.0.1:1", false, []string{"X-Forwarded-For: 10.0.0.3, 10.0.0.2"}, "10.0.0.3", "http", "own"},
+		"no address ends the walk":              {"10.0.0.1:1", false, []string{"X-Forwarded-For: 192.0.2.7, unknown, 10.0.0.2"}, "10.0.0.2", "http", "own"},
+		"an empty member ends the walk":         {"10.0.0.1:1", false, []string{"X-Forwarded-For: 192.0.2.7,"}, "10.0.0.1", "http", "own"},
+		"ports and brackets":                    {"10.0.0.1:1", false, []string{"X-Forwarded-For: [2001:db8::1]:4711, [fd00::2], 10.0.0.2:80"}, "2001:db8::1", "http", "own"},
+		"a zone is no address":                  {"10.0.0.1:1", false, []string{"X-Forwarded-For: fe80::1%eth0"}, "10.0.0.1", "http", "own"},
+		"bracketed IPv4 is no address":          {"10.0.0.1:1", false, []string{"X-Forwarded-For: [192.0.2.7]"}, "10.0.0.1", "http", "own"},
+		"scheme and host":                       {"10.0.0.1:1", false, []string{"X-Forwarded-Proto: HTTPS", "X-Forwarded-Host: shop.dev:8443"}, "10.0.0.1", "https", "shop.dev:8443"},
+		"the nearest proxy's word":              {"10.0.0.1:1", true, []string{"X-Forwarded-Proto: https, http", "X-Forwarded-Host: evil, shop.dev"}, "10.0.0.1", "http", "shop.dev"},
+		"web sockets":                           {"10.0.0.1:1", false, []string{"X-Forwarded-Proto: wss"}, "10.0.0.1", "https", "own"},
+		"unknown scheme":                        {"10.0.0.1:1", true, []string{"X-Forwarded-Proto: gopher"}, "10.0.0.1", "https", "own"},
+		"a host that is none":                   {"10.0.0.1:1", false, []string{"X-Forwarded-Host: evil/path?x"}, "10.0.0.1", "http", "own"},
+		"RFC 7239":                              {"10.0.0.1:1", false, []string{`Forwarded: for=6.6.6.6;host=evil, for="[2001:db8::7]:4711";proto=https;host="shop.dev:8443"`}, "2001:db8::7", "https", "shop.dev:8443"},
+		"RFC 7239, two proxies, two lines":      {"10.0.0.1:1", false, []string{"Forwarded: for=192.0.2.7;proto=https", "Forwarded: For=10.0.0.2"}, "192.0.2.7", "https", "own"},
+		"RFC 7239, obfuscated":                  {"10.0.0.1:1", false, []string{"Forwarded: for=_hidden, for=10.0.0.2"}, "10.0.0.2", "http", "own"},
+		"RFC 7239, broken line":                 {"10.0.0.1:1", false, []string{`Forwarded: for="192.0.2.7`, "Forwarded: for=10.0.0.2"}, "10.0.0.2", "http", "own"},
+		"X-Forwarded-For wins over RFC 7239":    {"10.0.0.1:1", false, []string{"X-Forwarded-For: 192.0.2.7", "Forwarded: for=6.6.6.6;host=evil;proto=https"}, "192.0.2.7", "http", "own"},
+		"another spelling is never believed":    {"10.0.0.1:1", false, []string{"X_Forwarded_For: 6.6.6.6"}, "10.0.0.1", "http", "own"},
+		"a Unix socket has no address to trust": {"", false, []string{"X-Forwarded-For: 6.6.6.6"}, "", "http", "own"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var peer netip.AddrPort
+			if c.peer != "" {
+				peer = netip.MustParseAddrPort(c.peer)
+			}
+			_, h := head(c.lines...)
+			got := forward.Client(peer, c.tls, "own", h, trusted)
+			var want netip.Addr
+			if c.ip != "" {
+				want = netip.MustParseAddr(c.ip)
+			}
+			if got.IP != want || got.Scheme != c.scheme || got.Host != c.host {
+				t.Errorf("%v %s %s, not %v %s %s", got.IP, got.Scheme, got.Host, want, c.scheme, c.host)
+			}
+		})
+	}
+}
+
+func TestReceiveStripsOnceAndForAll(t *testing.T) {
+	h, view := head(
+		"Connection: keep-alive, X-Mine, Upgrade, X-Forwarded-For, Content-Length, Host",
+		"Upgrade: websocket", "Http2-Settings: AA", "Keep-Alive: 5", "Proxy-Connection: x", "Te: trailers;q=1, trailers",
+		"X-Mine: 1", "x-yours: 2", "Content-Length: 3", "Content_Length: 4", "Expect: 100-continue",
+		"X-Forwarded-For: 6.6.6.6", "x.forwarded.for: 6.6.6.6", "X-Forwarded-Whatever: 1", "X-Envoy-Internal: true", "Proxy: x",
+	)
+	peer := netip.MustParseAddrPort("192.0.2.1:1")
+	forward.Receive(peer, false, "own", view, trusted)
+	want := http.Header{
+		"Connection": {"Upgrade"}, "Upgrade": {"websocket"}, "Te": {"trailers"},
+		"x-yours": {"2"}, "Content-Length": {"3"}, "Expect": {"100-continue"},
+	}
+	if !maps.EqualFunc(h, want, slices.Equal) {
+		t.Errorf("%v, not %v", h, want)
+	}
+	again := h.Clone()
+	forward.Receive(peer, false, "own", view, trusted)
+	if !maps.EqualFunc(h, again, slices.Equal) {
+		t.Errorf("a second call made %v of %v", h, again)
+	}
+}
+
+func TestFieldsThatAGuardSetsSurviveTheWayOut(t *testing.T) {
+	_, in := head("Connection: X-User", "X-User: spoofed")
+	client := forward.Receive(netip.MustParseAddrPort("192.0.2.1:1"), false, "own", in, nil)
+	in.Set("X-User", "alice") // a guard
+	in.Set("X-Forwarded-User", "alice")
+	h, out := head()
+	forward.Request(out, in, client, "id", "1.1")
+	if h.Get("X-User") != "alice" || h.Get("X-Forwarded-User") != "alice" {
+		t.Errorf("%v", h)
+	}
+}
+
+func TestResponseLosesWhatBelongsToTheConnection(t *testing.T) {
+	_, in := head("Connection: X-Mine, close", "X-Mine: 1", "Keep-Alive: 5", "Transfer-Encoding: chunked", "Upgrade: foo",
+		"Trailer: X-Sum", "Content-Length: 3", "Set-Cookie: a", "Set-Cookie: b", "Via: 1.1 x", "X-Forwarded-Foo: kept")
+	h, out := head()
+	forward.Response(out, in)
+	want := http.Header{"Content-Length": {"3"}, "Set-Cookie": {"a", "b"}, "Via": {"1.1 x"}, "X-Forwarded-Foo": {"kept"}}
+	if !maps.EqualFunc(h, want, slices.Equal) {
+		t.Errorf("%v, not %v", h, want)
+	}
+}
+
+func TestUpgradeOf(t *testing.T) {
+	for want, cases := range map[string][][]string{
+		"websocket": {{"Connection: Upgrade", "Upgrade: websocket"}, {"Connection: keep-alive, upgrade", "Upgrade: websocket"}},
+		"foo/2":     {{"Connection: Upgrade", "Upgrade: foo/2"}},
+		"": {
+			{"Upgrade: websocket"}, {"Connection: Upgrade"}, {"Connection: close", "Upgrade: websocket"},
+			{"Connection: Upgrade", "Upgrade: websocket", "Upgrade: foo"}, {"Connection: Upgrade", "Upgrade: websocket, foo"},
+			{"Connection: Upgrade", "Upgrade: h2c"}, {"Connection: Upgrade", "Upgrade: H2C"}, {"Connection: Upgrade", "Upgrade: HTTP/2.0"},
+			{"Connection: Upgrade", "Upgrade: TLS/1.0"}, {"Connection: Upgrade", "Upgrade: a b"}, {"Connection: Upgrade", "Upgrade: /1"},
+			{"Connection: Upgrade", "Upgrade: foo/"}, {"Connection: xUpgrade", "Upgrade: foo"},
+		},
+	} {
+		for _, lines := range cases {
+			_, h := head(lines...)
+			if got := forward.UpgradeOf(h); got != want {
+				t.Errorf("%q: %q, not %q", lines, got, want)
+			}
+		}
+	}
+}
+
+func TestFolds(t *testing.T) {
+	for name, want := range map[string]bool{
+		"X-User": true, "x_user": true, "X.USER": true, "X-Users": false, "XUser": false, "X User": false,
+	} {
+		if got := forward.Folds(name, "x-user"); got != want {
+			t.Errorf("Folds(%q) = %v", name, got)
+		}
+	}
+}
+
+func TestTrailerAllowed(t *testing.T) {
+	for name, want := range map[string]bool{
+		"Grpc-Status": true, "X-Sum": true, "Server-Timing": true,
+		"Content-Length": false, "Transfer-Encoding": false, "Host": false, "authorization": false,
+		"Set-Cookie": false, "X-Forwarded-For": false, "x_forwarded_for": false, "Trailer": false, "Content-Type": false,
+	} {
+		if got := forward.TrailerAllowed(name); got != want {
+			t.Errorf("TrailerAllowed(%q) = %v", name, got)
+		}
+	}
+}
+
+// browserHead is what a browser sends, and a bit more.
+func browserHead() exchange.Head {
+	_, h := head("Accept: text/html", "Accept-Encoding: gzip, br", "Accept-Language: de", "Connection: keep-alive",
+		"Cookie: session=1", "Referer: https://shop.dev/", "Sec-Fetch-Dest: document", "Sec-Fetch-Mode: navigate",
+		"User-Agent: Mozilla/5.0", "Upgrade-Insecure-Requests: 1")
+	return h
+}
+
+func BenchmarkReceive(b *testing.B) {
+	b.ReportAllocs()
+	peer := netip.MustParseAddrPort("192.0.2.1:1")
+	h := browserHead()
+	for b.Loop() {
+		forward.Receive(peer, true, "shop.dev", h, trusted)
+	}
+}
+
+func BenchmarkRequest(b *testing.B) {
+	b.ReportAllocs()
+	in := browserHead()
+	client := forward.Receive(netip.MustParseAddrPort("192.0.2.1:1"), true, "shop.dev", in, nil)
+	for b.Loop() {
+		forward.Request(exchange.MapHead(make(http.Header, 20)), in, client, "id", "1.1")
+	}
+}
