@@ -15,10 +15,10 @@ func checkAddress(address string, needPort bool) error {
 	host, port, err := net.SplitHostPort(address)
 	switch {
 	case err == nil:
+	case strings.Count(address, ":") > 1 && !strings.HasPrefix(address, "["):
+		return errors.New("an IPv6 address stands in brackets, as [::1]:80")
 	case needPort:
 		return fmt.Errorf("%q is not host:port", address)
-	case strings.Count(address, ":") > 1 && !strings.HasPrefix(address, "["):
-		return fmt.Errorf("an IPv6 address stands in brackets, as [%s]", address)
 	case strings.Contains(strings.TrimSuffix(address, "]"), ":") && !strings.HasPrefix(address, "["):
 		return fmt.Errorf("%q is not host:port", address)
 	default:

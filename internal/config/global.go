@@ -20,9 +20,12 @@ func (a *adminForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	a.Address, a.At = DefaultAdmin, n.Pos
 	if n.Kind == doc.Scalar {
 		doc.Decode(n, &a.Address, ps)
-		return
+	} else {
+		doc.Decode(n, (*plainAdmin)(a), ps)
 	}
-	doc.Decode(n, (*plainAdmin)(a), ps)
+	if a.Address == "" {
+		ps.Add(doc.Problem{Pos: a.At, What: "the address of the admin API is empty", Fix: "leave it out for " + DefaultAdmin + ", or write off for none"})
+	}
 }
 
 // trustForm is `trust`: ranges of addresses.

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
@@ -61,7 +62,15 @@ func (l *loader) declare(e element, ps *doc.Problems) *team {
 }
 
 func badName(pos doc.Pos, what, name string) doc.Problem {
-	return doc.Problem{Pos: pos, What: fmt.Sprintf("%q is no name of a %s", name, what), Why: "a name is letters, digits, '-', '_' and '.', begins with a letter or digit and is not the word none"}
+	p := doc.Problem{
+		Pos: pos, What: fmt.Sprintf("%q is no name of a %s", name, what),
+		Why: "a name is letters, digits, '-', '_' and '.', begins with a letter or digit and is not the word none",
+		Fix: "choose another name",
+	}
+	if plain := strings.Join(strings.Fields(name), "-"); isElementName(plain) {
+		p.Fix = "write " + plain
+	}
+	return p
 }
 
 // checkMembership holds the rules of a file that says `group:`.

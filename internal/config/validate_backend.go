@@ -151,7 +151,7 @@ func (c *validator) stream(s *Stream) {
 		l := c.listeners[name]
 		switch {
 		case l == nil && !c.partial:
-			c.add(at, fmt.Sprintf("the stream %q names the listener %q, which does not exist", s.Name, name), "", suggest(name, words(c.listenerNames()), ""))
+			c.add(at, fmt.Sprintf("the stream %q names the listener %q, which does not exist", s.Name, name), knownWords(c.listenerNames()), suggest(name, c.listenerNames(), ""))
 		case l != nil && l.Protocol.serves():
 			c.add(at, fmt.Sprintf("the stream %q cannot attach to the listener %q", s.Name, name), fmt.Sprintf("it speaks %s, and a stream has no HTTP", l.Protocol), "write a route")
 		case l != nil && l.Protocol != TLS && len(s.Hosts) > 0:
@@ -198,6 +198,6 @@ func (c *validator) test(t *Test) {
 		c.add(at, fmt.Sprintf("the test expects the route %q, which does not exist", t.Route), "", suggest(t.Route, names, "write the key of a route as it stands there, or none"))
 	}
 	if t.Request.Listener != "" && c.listeners[t.Request.Listener] == nil && !c.partial {
-		c.add(at, fmt.Sprintf("the test comes in by the listener %q, which does not exist", t.Request.Listener), "", suggest(t.Request.Listener, c.listenerNames(), ""))
+		c.add(at, fmt.Sprintf("the test comes in by the listener %q, which does not exist", t.Request.Listener), knownWords(c.listenerNames()), suggest(t.Request.Listener, c.listenerNames(), ""))
 	}
 }
