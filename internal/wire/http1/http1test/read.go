@@ -306,7 +306,11 @@ func (r *reader) chunks() (string, error) {
 			return "", err
 		}
 		body.WriteString(data)
-		if end, err := r.take(2); err != nil || end != "\r\n" {
+		end, err := r.take(2)
+		if err != nil {
+			return "", err
+		}
+		if end != "\r\n" {
 			return "", ErrMalformed
 		}
 	}
