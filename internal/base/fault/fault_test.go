@@ -21,7 +21,7 @@ func TestWriteAnswersWithAProblem(t *testing.T) {
 	if w.Code != 503 || w.Header().Get("Content-Type") != "application/problem+json" || w.Header().Get("Retry-After") != "2" || w.Header().Get("X-Extra") != "1" {
 		t.Errorf("got %d, %v", w.Code, w.Header())
 	}
-	want := `{"type":"https://github.com/weir-gateway/weir/blob/main/docs/problems/no-endpoint.md","title":"No instance of the backend is available.","status":503,"detail":"Try later.","code":"no-endpoint","request_id":"id-1"}`
+	want := `{"type":"https://github.com/weir-gateway/weir/blob/main/docs/problems/no-endpoint.md","title":"No instance of the backend is available.","status":503,"detail":"Try later.","code":"no-endpoint","request_id":"id-1"}` + "\n"
 	if w.Body.String() != want {
 		t.Errorf("got  %s\nwant %s", w.Body, want)
 	}

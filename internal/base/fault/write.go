@@ -1,6 +1,7 @@
 package fault
 
 import (
+	"bytes"
 	"encoding/json"
 	"math"
 	"net/http"
@@ -50,7 +51,7 @@ func Write(w http.ResponseWriter, r *http.Request, f *Fault, c Context) {
 	if c.Verbose {
 		p.Operator = f.Operator()
 	}
-	body, _ := json.Marshal(p) // strings and ints always encode
+	body := p.encode()
 	h.Set("Content-Type", "application/problem+json")
 	h.Set("Content-Length", strconv.Itoa(len(body)))
 	h.Set("Cache-Control", "no-store")
@@ -59,6 +60,16 @@ func Write(w http.ResponseWriter, r *http.Request, f *Fault, c Context) {
 	if r.Method != http.MethodHead {
 		_, _ = w.Write(body) // the client may be gone, and there is nobody else to tell
 	}
+}
+
+// encode gives the JSON text. Its type keeps browsers from reading it as HTML, so
+// '<' and '&' stay readable.
+func (p problem) encode() []byte {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(p) // strings and ints always encode
+	return b.Bytes()
 }
 
 func retrySeconds(d time.Duration) int {

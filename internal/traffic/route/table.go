@@ -31,9 +31,15 @@ type Rule[T any] struct {
 
 // Table finds the rule of a request. It is immutable and safe for concurrent use.
 type Table[T any] struct {
-	index  index
-	values []T
+	index      index
+	values     []T
+	readsQuery bool
 }
+
+// ReadsQuery tells whether any rule has a condition on a query parameter, so
+// that a query which servers read differently must be refused before Match
+// (httpx.CheckQuery): the backend has to see the parameters that decided.
+func (t *Table[T]) ReadsQuery() bool { return t.readsQuery }
 
 // Query is what is looked up. Host and Path are normalised already (package
 // httpx); Method need not be the request's own, as for a CORS preflight.
@@ -56,6 +62,7 @@ func Build[T any](rules []Rule[T]) (*Table[T], []doc.Problem) {
 			continue
 		}
 		t.index.add(r)
+		t.readsQuery = t.readsQuery || len(rules[i].Match.Query) > 0
 	}
 	t.index.finish(func(first, second *rule) { problems.Add(duplicate(first, second)) })
 	return t, problems.Sorted()

@@ -135,6 +135,11 @@ func (s *Snapshot) find(socket string, r *http.Request, x *exchange.Exchange) (*
 		return nil, fault.RouteNotFound.New("No listener serves this host.", fault.Internal("socket %s, host %q", socket, x.Host))
 	}
 	x.Listener = l.Name
+	if l.Table.ReadsQuery() {
+		if err := httpx.CheckQuery(x.Query); err != nil {
+			return nil, fault.From(err)
+		}
+	}
 	target, ok := l.match(r, x)
 	if !ok {
 		return nil, l.miss(r, x, s.Verbose)
