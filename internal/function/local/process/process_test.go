@@ -101,6 +101,10 @@ func TestAKilledGatewayLeavesNoProcessBehind(t *testing.T) {
 	out, err := gateway.StdoutPipe()
 	must(t, err)
 	must(t, gateway.Start())
+	t.Cleanup(func() {
+		_ = gateway.Process.Kill() // where the test has not done it
+		_ = gateway.Wait()
+	})
 	pids := readPIDs(t, out, 3)
 	for _, pid := range pids {
 		if !alive(pid) {
@@ -108,7 +112,6 @@ func TestAKilledGatewayLeavesNoProcessBehind(t *testing.T) {
 		}
 	}
 	must(t, gateway.Process.Kill())
-	_ = gateway.Wait()
 	killed := time.Now()
 	eventually(t, func() bool {
 		return !alive(pids[0]) && !alive(pids[1]) && !alive(pids[2])
@@ -143,6 +146,10 @@ func TestAKilledGuardIsReplacedAndKnowsAllGroups(t *testing.T) {
 	out, err := gateway.StdoutPipe()
 	must(t, err)
 	must(t, gateway.Start())
+	t.Cleanup(func() {
+		_ = gateway.Process.Kill() // where the test has not done it
+		_ = gateway.Wait()
+	})
 	pids := readPIDs(t, out, 3)
 	first := guardOf(t, gateway.Process.Pid)
 	killPID(t, first)
@@ -153,7 +160,6 @@ func TestAKilledGuardIsReplacedAndKnowsAllGroups(t *testing.T) {
 	// The new guard may still be on its way to being told; a gateway that dies
 	// only now is the case that matters.
 	must(t, gateway.Process.Kill())
-	_ = gateway.Wait()
 	eventually(t, func() bool { return !alive(pids[0]) && !alive(pids[1]) && !alive(pids[2]) }, "processes %v are alive", pids)
 }
 

@@ -1,0 +1,49 @@
+// Command lambda is a function for tests, made with AWS's own library.
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-lambda-go/lambdacontext"
+)
+
+func main() { lambda.Start(handle) }
+
+func handle(ctx context.Context, event events.APIGatewayV2HTTPRequest) (any, error) {
+	switch event.RawPath {
+	case "/error":
+		return nil, errors.New("no such order")
+	case "/panic":
+		panic("out of tea")
+	case "/stream":
+		return &events.LambdaFunctionURLStreamingResponse{
+			StatusCode: 201, Headers: map[string]string{"content-type": "text/event-stream"},
+			Cookies: []string{"a=1"}, Body: io.MultiReader(strings.NewReader("data: 1\n\n"), strings.NewReader("data: 2\n\n")),
+		}, nil
+	case "/stream-error":
+		return &events.LambdaFunctionURLStreamingResponse{
+			StatusCode: 200, Body: io.MultiReader(strings.NewReader("half"), broken{}),
+		}, nil
+	case "/context":
+		lc, _ := lambdacontext.FromContext(ctx)
+		deadline, _ := ctx.Deadline()
+		return map[string]any{
+			"id": lc.AwsRequestID, "arn": lc.InvokedFunctionArn, "name": lambdacontext.FunctionName,
+			"memory": lambdacontext.MemoryLimitInMB, "deadline": deadline.UnixMilli(),
+		}, nil
+	case "/event":
+		return event, nil
+	default:
+		return events.APIGatewayV2HTTPResponse{StatusCode: 200, Body: event.Body, Cookies: []string{"a=1", "b=2"}}, nil
+	}
+}
+
+// broken is a body that fails.
+type broken struct{}
+
+func (broken) Read([]byte) (int, error) { return 0, errors.New("the disk is gone") }
