@@ -42,16 +42,18 @@ type Config struct {
 // DecodeDoc reads the short form, an origin or a list of them, or the long one.
 func (c *Config) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	type long Config
-	if n.Kind == doc.Map {
-		doc.Decode(n, (*long)(c), ps)
-	} else {
-		doc.Decode(&doc.Node{Kind: doc.Map, Pos: n.Pos, Entries: []doc.Entry{{Key: "origins", KeyPos: n.Pos, Value: n}}}, (*long)(c), ps)
+	var own doc.Problems
+	if n.Kind != doc.Map {
+		n = &doc.Node{Kind: doc.Map, Pos: n.Pos, Entries: []doc.Entry{{Key: "origins", KeyPos: n.Pos, Value: n}}}
 	}
-	if len(c.Origins) == 0 {
-		return // was told
+	doc.Decode(n, (*long)(c), &own)
+	if !own.Failed() {
+		if _, err := c.build(); err != nil {
+			own.Add(doc.Problem{Pos: n.Pos, What: err.Error()})
+		}
 	}
-	if _, err := c.build(); err != nil {
-		ps.Add(doc.Problem{Pos: n.Pos, What: err.Error()})
+	for _, p := range own.Sorted() {
+		ps.Add(p)
 	}
 }
 

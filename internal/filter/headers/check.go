@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 
 	"github.com/weir-gateway/weir/internal/base/expr"
 	"github.com/weir-gateway/weir/internal/base/httpx"
@@ -112,7 +113,13 @@ func nameProblem(name string, pos doc.Pos) (doc.Problem, bool) {
 
 func (f Field) valueProblem(scope expr.Scope) (doc.Problem, bool) {
 	if f.Expr == nil {
-		if !isFieldValue(f.Text) {
+		switch {
+		case strings.Trim(f.Text, " \t") != f.Text:
+			return doc.Problem{
+				Pos: f.Pos, What: "the value of " + f.Name + " begins or ends with a blank",
+				Why: "HTTP does not keep those", Fix: "write it without",
+			}, true
+		case !isFieldValue(f.Text):
 			return doc.Problem{
 				Pos: f.Pos, What: "the value of " + f.Name + " holds a line break or another control character",
 				Why: "it would begin a new field", Fix: "write it in one line",
@@ -152,13 +159,13 @@ func text(p doc.Problem) string {
 	return s[2:] // the empty place and ": "
 }
 
-// isFieldValue holds for what may be a field's value: no control characters
-// but tabs (RFC 9110 section 5.5), and no blanks around it, which would be lost.
+// isFieldValue holds for what may stand in a field's value: no control
+// characters but tabs (RFC 9110 section 5.5).
 func isFieldValue(s string) bool {
 	for i := range len(s) {
 		if c := s[i]; c < ' ' && c != '\t' || c == 0x7f {
 			return false
 		}
 	}
-	return s == "" || s[0] != ' ' && s[0] != '\t' && s[len(s)-1] != ' ' && s[len(s)-1] != '\t'
+	return true
 }

@@ -37,18 +37,24 @@ type Config struct {
 
 // DecodeDoc reads the short form, a target, or the long one.
 func (c *Config) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	var own doc.Problems
 	switch n.Kind {
 	case doc.Scalar:
 		c.To = n.Value
 	case doc.Map:
 		type long Config
-		doc.Decode(n, (*long)(c), ps)
+		doc.Decode(n, (*long)(c), &own)
 	default:
 		ps.Add(doc.Problem{Pos: n.Pos, What: "redirect is a list here", Why: "it must be a URL, a path, or a map", Fix: "for example `redirect: https://shop.dev/`"})
 		return
 	}
-	if _, err := c.build(); err != nil {
-		ps.Add(doc.Problem{Pos: n.Pos, What: err.Error()})
+	if !own.Failed() {
+		if _, err := c.build(); err != nil {
+			own.Add(doc.Problem{Pos: n.Pos, What: err.Error()})
+		}
+	}
+	for _, p := range own.Sorted() {
+		ps.Add(p)
 	}
 }
 
@@ -95,11 +101,18 @@ func (c *Config) build() (*target, error) {
 }
 
 func (c *Config) note(t *target) string {
-	where := c.To
-	if where == "" {
-		where = strings.TrimSpace(strings.Join([]string{c.Scheme, c.Host, strings.Trim(strconv.Itoa(c.Port), "0"), c.Path}, " "))
+	parts := []string{strconv.Itoa(t.status), c.To, c.Scheme, c.Host}
+	if c.Port != 0 {
+		parts = append(parts, "port "+strconv.Itoa(c.Port))
 	}
-	return strings.TrimSpace(strconv.Itoa(t.status) + " " + where)
+	parts = append(parts, c.Path)
+	if c.Strip != "" {
+		parts = append(parts, "strip "+c.Strip)
+	}
+	if c.ReplacePrefix != nil {
+		parts = append(parts, "prefix "+c.MatchPrefix+" to /"+strings.TrimPrefix(*c.ReplacePrefix, "/"))
+	}
+	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), " ")
 }
 
 // split takes To apart into the other fields.

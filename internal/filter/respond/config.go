@@ -38,6 +38,7 @@ const (
 
 // DecodeDoc reads the short forms, a status or a text, or the long one.
 func (c *Config) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	var own doc.Problems
 	switch n.Kind {
 	case doc.Scalar:
 		if status, err := strconv.Atoi(n.Value); err == nil && !n.Quoted {
@@ -45,16 +46,21 @@ func (c *Config) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 			break
 		}
 		c.Body = new(Body)
-		c.Body.DecodeDoc(n, ps)
+		c.Body.DecodeDoc(n, &own)
 	case doc.Map:
 		type long Config
-		doc.Decode(n, (*long)(c), ps)
+		doc.Decode(n, (*long)(c), &own)
 	default:
 		ps.Add(doc.Problem{Pos: n.Pos, What: "respond is a list here", Why: "it must be a status, a text, or a map", Fix: "for example `respond: 404`"})
 		return
 	}
-	if _, err := c.build(); err != nil {
-		ps.Add(doc.Problem{Pos: n.Pos, What: err.Error()})
+	if !own.Failed() {
+		if _, err := c.build(); err != nil {
+			own.Add(doc.Problem{Pos: n.Pos, What: err.Error()})
+		}
+	}
+	for _, p := range own.Sorted() {
+		ps.Add(p)
 	}
 }
 

@@ -29,23 +29,24 @@ type Config struct {
 	// ReplacePrefixMatch does ("" takes it away). Files have Strip and Path instead.
 	ReplacePrefix *string
 	MatchPrefix   string
-
-	Pos doc.Pos `doc:"-,pos"`
 }
 
 // DecodeDoc reads the short form, a path, or the long one.
 func (c *Config) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	var own doc.Problems
 	if n.Kind == doc.Scalar {
-		c.Path, c.Pos = n.Value, n.Pos
+		c.Path = n.Value
 	} else {
 		type long Config
-		doc.Decode(n, (*long)(c), ps)
+		doc.Decode(n, (*long)(c), &own)
 	}
-	if n.Kind == doc.List {
-		return
+	if !own.Failed() {
+		if _, err := c.build(); err != nil {
+			own.Add(doc.Problem{Pos: n.Pos, What: err.Error()})
+		}
 	}
-	if _, err := c.build(); err != nil {
-		ps.Add(doc.Problem{Pos: n.Pos, What: err.Error()})
+	for _, p := range own.Sorted() {
+		ps.Add(p)
 	}
 }
 

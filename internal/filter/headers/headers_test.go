@@ -1,0 +1,266 @@
+package headers_test
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/config/doc"
+	"github.com/weir-gateway/weir/internal/filter"
+	"github.com/weir-gateway/weir/internal/filter/headers"
+)
+
+// decode reads a config as Load does and gives its problems.
+func decode(t testing.TB, text string) (*headers.Config, []doc.Problem) {
+	t.Helper()
+	var ps doc.Problems
+	n := doc.Parse("test.yaml", []byte(text), &ps)
+	c, ok := headers.Definition().New().(*headers.Config)
+	if !ok {
+		t.Fatal("New gives no *Config")
+	}
+	doc.Decode(n, c, &ps)
+	return c, ps.Sorted()
+}
+
+func policy(t testing.TB, text string) filter.Policy {
+	t.Helper()
+	c, problems := decode(t, text)
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	p, err := headers.Definition().Build(filter.Env{}, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// backend keeps the request's fields and answers with those given.
+type backend struct {
+	got http.Header
+	res http.Header
+}
+
+func (b *backend) RoundTrip(r *http.Request) (*http.Response, error) {
+	b.got = r.Header.Clone()
+	return &http.Response{StatusCode: http.StatusTeapot, Header: b.res.Clone(), Body: http.NoBody, Request: r}, nil
+}
+
+func request() *http.Request {
+	r := httptest.NewRequest(http.MethodGet, "http://shop.dev/a?q=1", nil)
+	r.Header = http.Header{"X-Old": {"1"}, "Accept": {"a"}, "X-Multi": {"a", "b"}}
+	x := &exchange.Exchange{Path: "/a", Query: "q=1", Identity: &exchange.Identity{Subject: "ann"}}
+	x.Params.Add("id", "7")
+	return exchange.With(r, x)
+}
+
+func TestFieldsOfRequestAndResponseChange(t *testing.T) {
+	t.Parallel()
+	p := policy(t, `
+request:
+  set:
+    X-User: =auth.sub
+    x-multi: one
+    X-List: [a, "=path.id"]
+  add:
+    Accept: b
+  remove: x-old
+response:
+  set: { X-Status: "=string(response.status) + ' ' + query.q" }
+  add: { Vary: X-User }
+  remove: [Server, x-powered-by]
+`)
+	b := &backend{res: http.Header{"Server": {"x"}, "X-Powered-By": {"y"}, "Vary": {"Accept"}}}
+	res, err := p.Adapt(b).RoundTrip(request())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string][]string{
+		"X-User": {"ann"}, "X-Multi": {"one"}, "X-List": {"a", "7"}, "Accept": {"a", "b"}, "X-Old": nil,
+	} {
+		if !slices.Equal(b.got[name], want) {
+			t.Errorf("request %s: %q, want %q", name, b.got[name], want)
+		}
+	}
+	for name, want := range map[string][]string{
+		"X-Status": {"418 1"}, "Vary": {"Accept", "X-User"}, "Server": nil, "X-Powered-By": nil,
+	} {
+		if !slices.Equal(res.Header[name], want) {
+			t.Errorf("response %s: %q, want %q", name, res.Header[name], want)
+		}
+	}
+	if p.Note != "6 request, 4 response" {
+		t.Errorf("note %q", p.Note)
+	}
+}
+
+// serve runs the whole filter around a backend as the compiler does.
+func serve(p filter.Policy, b http.RoundTripper) http.Header {
+	final := http.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		res, err := p.Adapt(b).RoundTrip(r)
+		if err != nil {
+			if ew, ok := w.(*exchange.Writer); ok {
+				ew.Fail(err)
+			}
+			return
+		}
+		for name, values := range res.Header {
+			w.Header()[name] = values
+		}
+		w.WriteHeader(res.StatusCode)
+	}))
+	if p.Guard != nil {
+		final = p.Guard(final)
+	}
+	rec := httptest.NewRecorder()
+	r := request()
+	w, r := exchange.Begin(rec, r, exchange.Of(r))
+	final.ServeHTTP(w, r)
+	w.Finish(nil)
+	return rec.Result().Header
+}
+
+func TestResponseFieldsAreOnErrorsTooAndNeverTwice(t *testing.T) {
+	t.Parallel()
+	p := policy(t, `
+response:
+  set: { Strict-Transport-Security: max-age=1, X-Status: "=response.status" }
+  add: { X-Added: once }
+`)
+	h := serve(p, &backend{res: http.Header{}})
+	if h.Get("X-Status") != "418" || len(h["X-Added"]) != 1 {
+		t.Errorf("on a response: %v", h)
+	}
+	h = serve(p, failing{})
+	if h.Get("X-Status") != "502" || len(h["X-Added"]) != 1 || h.Get("Strict-Transport-Security") == "" {
+		t.Errorf("on the gateway's own error: %v", h)
+	}
+}
+
+type failing struct{}
+
+func (failing) RoundTrip(*http.Request) (*http.Response, error) {
+	return nil, fault.BackendUnreachable.New("")
+}
+
+func TestAValueThatCannotBeComputedFailsTheExchange(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{
+		`request: { set: { X-Role: =auth.claims.role } }`,
+		`response: { set: { X-Role: =auth.claims.role } }`,
+		`request: { set: { X-Role: '=query.q + "\n" + "Evil: 1"' } }`,
+	} {
+		body := &closed{Reader: strings.NewReader("x")}
+		r := request()
+		r.Body = body
+		b := &backend{res: http.Header{}}
+		res, err := policy(t, text).Adapt(b).RoundTrip(r)
+		if f, ok := errors.AsType[*fault.Fault](err); !ok || f.Status != http.StatusInternalServerError || res != nil {
+			t.Errorf("%s: %v", text, err)
+		}
+		if strings.HasPrefix(text, "request") && (!body.closed || b.got != nil) {
+			t.Errorf("%s: the request went on, or its body stayed open", text)
+		}
+	}
+}
+
+type closed struct {
+	io.Reader
+	closed bool
+}
+
+func (c *closed) Close() error { c.closed = true; return nil }
+
+func TestMistakesAreToldWhereTheyStand(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ text, want string }{
+		{`request: { set: { Host: a } }`, `test.yaml:1:25: Host cannot be changed here`},
+		{`request: { remove: Content-Length }`, `test.yaml:1:20: Content-Length cannot be changed`},
+		{`response: { set: { transfer-encoding: chunked } }`, `transfer-encoding cannot be changed`},
+		{`response: { add: { Connection: close } }`, `it belongs to one connection`},
+		{`request: { set: { "X Bad": a } }`, `"X Bad" is no name of a field`},
+		{`request: { set: { X-A: "a\nb" } }`, `holds a line break`},
+		{`request: { set: { X-A: " a" } }`, `begins or ends with a blank`},
+		{`request: { set: { X-A: =auth.sup } }`, `test.yaml:1:29: X-A: 'auth' has no field 'sup'; did you mean 'sub'?`},
+		{`request: { set: { X-A: =response.status } }`, `'response' is not known here`},
+		{`request: { set: { X-A: =request.body.x } }`, `reads a body`},
+		{`request: { set: { X-A: "=[1]" } }`, `must be text, this is a list`},
+		{`request: { sett: { X-A: b } }`, `unknown key "sett"`},
+		{`request: { set: X-A }`, `stands where fields are expected`},
+		{`request: { }`, `headers changes nothing`},
+	} {
+		_, problems := decode(t, c.text)
+		if len(problems) == 0 || !strings.Contains(problems[0].String(), c.want) {
+			t.Errorf("%s: %v, want %s", c.text, problems, c.want)
+		}
+	}
+}
+
+func TestBuildChecksConfigsThatNoFileHeld(t *testing.T) {
+	t.Parallel()
+	for want, c := range map[string]*headers.Config{
+		"X-A: 'nope' is not a known name": {Request: headers.Change{Set: headers.Fields{{Name: "X-A", Expr: &config.Expr{Source: "nope"}}}}},
+		"Content-Length cannot be":        {Response: headers.Change{Remove: []headers.Name{{Text: "content-length"}}}},
+		"headers changes nothing":         {},
+	} {
+		_, err := headers.Definition().Build(filter.Env{}, c)
+		if err == nil || !strings.Contains(strings.ToLower(err.Error()), strings.ToLower(want)) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+	// A value of an object is text, whatever it looks like.
+	p, err := headers.Definition().Build(filter.Env{}, &headers.Config{Request: headers.Change{Set: headers.Fields{{Name: "X-A", Text: "=auth.sub"}}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &backend{}
+	if _, err := p.Adapt(b).RoundTrip(request()); err != nil || b.got.Get("X-A") != "=auth.sub" {
+		t.Errorf("%v, %v", b.got, err)
+	}
+}
+
+func TestConfigIsPrintedAsItIsRead(t *testing.T) {
+	t.Parallel()
+	text := `request:
+  set:
+    X-A: "=auth.sub"
+    X-B: [a, b]
+  remove: [X-C]
+`
+	c, _ := decode(t, text)
+	again, problems := decode(t, string(doc.Encode(*c)))
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	if len(again.Request.Set) != 3 || again.Request.Set[0].Expr.Source != "auth.sub" || again.Request.Set[2].Text != "b" || again.Request.Remove[0].Text != "X-C" {
+		t.Errorf("%s", doc.Encode(*c))
+	}
+}
+
+func BenchmarkAdapt(b *testing.B) {
+	p := policy(b, `
+request:
+  set: { X-User: =auth.sub, X-Static: a }
+  remove: X-None
+`)
+	next := p.Adapt(answer{&http.Response{StatusCode: 200, Header: http.Header{}, Body: http.NoBody}})
+	r := request()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := next.RoundTrip(r); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+type answer struct{ res *http.Response }
+
+func (a answer) RoundTrip(*http.Request) (*http.Response, error) { return a.res, nil }
