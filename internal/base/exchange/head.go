@@ -4,6 +4,7 @@ import (
 	"iter"
 	"net/http"
 	"net/textproto"
+	"slices"
 )
 
 // Head is the header fields of one message, in order as far as the engine
@@ -57,9 +58,9 @@ func copyMap(to, from mapHead, keep func(name string) bool) {
 			continue
 		}
 		if before := to[name]; len(before) > 0 {
-			values = append(before[:len(before):len(before)], values...)
+			values = append(slices.Clip(before), values...)
 		}
-		to[name] = values[:len(values):len(values)]
+		to[name] = slices.Clip(values)
 	}
 }
 

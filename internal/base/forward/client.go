@@ -8,6 +8,12 @@ import (
 	"github.com/weir-gateway/weir/internal/base/exchange"
 )
 
+// The schemes of exchange.Client.
+const (
+	schemeHTTP  = "http"
+	schemeHTTPS = "https"
+)
+
 // Client tells who sent a request. peer is the other end of the connection (the
 // zero value on a Unix socket), tls whether the connection is encrypted and host the
 // authority as it was sent.
@@ -20,9 +26,9 @@ import (
 // Addresses are unmapped (::ffff:192.0.2.1 is 192.0.2.1) before they are compared.
 func Client(peer netip.AddrPort, tls bool, host string, head exchange.Head, trusted []netip.Prefix) exchange.Client {
 	peer = netip.AddrPortFrom(peer.Addr().Unmap(), peer.Port())
-	client := exchange.Client{Peer: peer, IP: peer.Addr(), Scheme: "http", Host: host}
+	client := exchange.Client{Peer: peer, IP: peer.Addr(), Scheme: schemeHTTP, Host: host}
 	if tls {
-		client.Scheme = "https"
+		client.Scheme = schemeHTTPS
 	}
 	if !contains(trusted, client.IP) {
 		return client
@@ -133,10 +139,10 @@ func last(values []string) string {
 
 func parseScheme(s string) string {
 	switch {
-	case strings.EqualFold(s, "http"), strings.EqualFold(s, "ws"):
-		return "http"
-	case strings.EqualFold(s, "https"), strings.EqualFold(s, "wss"):
-		return "https"
+	case strings.EqualFold(s, schemeHTTP), strings.EqualFold(s, "ws"):
+		return schemeHTTP
+	case strings.EqualFold(s, schemeHTTPS), strings.EqualFold(s, "wss"):
+		return schemeHTTPS
 	default:
 		return ""
 	}

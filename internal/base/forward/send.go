@@ -2,6 +2,7 @@ package forward
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
@@ -67,7 +68,7 @@ func setForwarded(dst, src exchange.Head, client exchange.Client) {
 	if len(chain) == 0 && client.IP != client.Peer.Addr() {
 		chain = []string{client.IP.String()} // known from Forwarded
 	}
-	dst.Set("X-Forwarded-For", strings.Join(append(chain[:len(chain):len(chain)], peer), ", "))
+	dst.Set("X-Forwarded-For", strings.Join(append(slices.Clip(chain), peer), ", "))
 }
 
 // element is Weir's own forwarded-element: who called it. Scheme and host are told
@@ -87,7 +88,7 @@ func port(client exchange.Client) string {
 			return p
 		}
 	}
-	if client.Scheme == "https" {
+	if client.Scheme == schemeHTTPS {
 		return "443"
 	}
 	return "80"

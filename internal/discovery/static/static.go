@@ -23,16 +23,22 @@ type form struct {
 	summary  string
 }
 
+// Two of the words of config.Service.Protocol.
+const (
+	http1 = "http"
+	grpc  = "grpc"
+)
+
 // forms are the schemes of this provider.
 var forms = []struct {
 	scheme string
 	form
 }{
-	{"http", form{"http", false, "80", "HTTP/1.1 to one address"}},
-	{"https", form{"http", true, "443", "HTTP/1.1 over TLS to one address"}},
+	{"http", form{http1, false, "80", "HTTP/1.1 to one address"}},
+	{"https", form{http1, true, "443", "HTTP/1.1 over TLS to one address"}},
 	{"h2c", form{"h2c", false, "80", "HTTP/2 in the clear, by prior knowledge, to one address"}},
-	{"grpc", form{"grpc", false, "80", "gRPC (HTTP/2 in the clear) to one address"}},
-	{"grpcs", form{"grpc", true, "443", "gRPC over TLS to one address"}},
+	{grpc, form{grpc, false, "80", "gRPC (HTTP/2 in the clear) to one address"}},
+	{"grpcs", form{grpc, true, "443", "gRPC over TLS to one address"}},
 }
 
 func formOf(scheme string) (form, bool) {

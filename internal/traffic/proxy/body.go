@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"strconv"
@@ -50,7 +51,7 @@ func (b *body) Read(p []byte) (int, error) {
 		}
 	}
 	switch {
-	case err == io.EOF: //nolint:errorlint // the contract of io.Reader is the bare value
+	case errors.Is(err, io.EOF):
 		b.passTrailers()
 	case err != nil:
 		b.failure.Store(&err)
@@ -94,7 +95,8 @@ func (b *body) finish() {
 	b.closed.Store(true)
 	b.wake()
 	b.mu.Lock()
-	defer b.mu.Unlock()
+	b.err = http.ErrBodyReadAfterClose
+	b.mu.Unlock()
 }
 
 // wake ends a read that waits for the client.

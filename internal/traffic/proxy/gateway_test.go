@@ -52,15 +52,15 @@ type gateway struct {
 }
 
 // start serves backend on a socket of its own and a gateway in front of it.
-func start(t testing.TB, s setup, backend http.Handler) *gateway {
-	t.Helper()
+func start(tb testing.TB, s setup, backend http.Handler) *gateway {
+	tb.Helper()
 	addresses := s.addresses
 	if backend != nil {
-		addresses = append(addresses, serve(t, backend).Listener.Addr().String())
+		addresses = append(addresses, serve(tb, backend).Listener.Addr().String())
 	}
 	road, err := transport.New(transport.Options{Protocol: s.protocol})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	svc := service.New(service.Options{
 		Name: "users", Transport: road, Log: slog.New(slog.DiscardHandler),
@@ -72,23 +72,23 @@ func start(t testing.TB, s setup, backend http.Handler) *gateway {
 	}
 	svc.Set(endpoints)
 	g := &gateway{service: svc, outcomes: make(chan exchange.Outcome, 1000), faults: make(chan string, 1000)}
-	g.Server = serve(t, g.open(s.trusted, proxy.New(proxy.Options{
+	g.Server = serve(tb, g.open(s.trusted, proxy.New(proxy.Options{
 		Backend: svc, Host: s.host, Timeouts: s.timeouts, BodyBytes: s.bodyBytes,
 	})))
-	t.Cleanup(road.CloseIdle)
+	tb.Cleanup(road.CloseIdle)
 	return g
 }
 
 // serve starts a server that speaks HTTP/1.1 and h2c.
-func serve(t testing.TB, h http.Handler) *httptest.Server {
-	t.Helper()
+func serve(tb testing.TB, h http.Handler) *httptest.Server {
+	tb.Helper()
 	s := httptest.NewUnstartedServer(h)
 	s.Config.ErrorLog = log.New(io.Discard, "", 0)
 	s.Config.Protocols = new(http.Protocols)
 	s.Config.Protocols.SetHTTP1(true)
 	s.Config.Protocols.SetUnencryptedHTTP2(true)
 	s.Start()
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		s.CloseClientConnections()
 		s.Close()
 	})
@@ -125,53 +125,53 @@ func (g *gateway) open(trusted []netip.Prefix, next http.Handler) http.Handler {
 }
 
 // client gives an HTTP client for a protocol: "http" or "h2c".
-func client(t testing.TB, protocol string) *http.Client {
-	t.Helper()
+func client(tb testing.TB, protocol string) *http.Client {
+	tb.Helper()
 	tr := &http.Transport{Protocols: new(http.Protocols), DisableCompression: true, ExpectContinueTimeout: patience}
 	tr.Protocols.SetHTTP1(protocol == transport.HTTP)
 	tr.Protocols.SetUnencryptedHTTP2(protocol == transport.H2C)
-	t.Cleanup(tr.CloseIdleConnections)
+	tb.Cleanup(tr.CloseIdleConnections)
 	return &http.Client{Transport: tr, Timeout: patience, CheckRedirect: func(*http.Request, []*http.Request) error {
 		return http.ErrUseLastResponse
 	}}
 }
 
-func request(t testing.TB, method, url string, body io.Reader) *http.Request {
-	t.Helper()
+func request(tb testing.TB, method, url string, body io.Reader) *http.Request {
+	tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	t.Cleanup(cancel)
+	tb.Cleanup(cancel)
 	req, err := http.NewRequestWithContext(ctx, method, url, body)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return req
 }
 
-func do(t testing.TB, c *http.Client, req *http.Request) *http.Response {
-	t.Helper()
+func do(tb testing.TB, c *http.Client, req *http.Request) *http.Response {
+	tb.Helper()
 	res, err := c.Do(req)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = res.Body.Close() })
+	tb.Cleanup(func() { _ = res.Body.Close() })
 	return res
 }
 
-func read(t testing.TB, r io.Reader) string {
-	t.Helper()
+func read(tb testing.TB, r io.Reader) string {
+	tb.Helper()
 	b, err := io.ReadAll(r)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return string(b)
 }
 
 // rawBackend is a backend that speaks bytes: handle gets each connection.
-func rawBackend(t testing.TB, handle func(net.Conn, *bufio.Reader)) string {
-	t.Helper()
+func rawBackend(tb testing.TB, handle func(net.Conn, *bufio.Reader)) string {
+	tb.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	var conns sync.WaitGroup
 	conns.Go(func() {
@@ -187,7 +187,7 @@ func rawBackend(t testing.TB, handle func(net.Conn, *bufio.Reader)) string {
 			})
 		}
 	})
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		_ = l.Close()
 		conns.Wait()
 	})
@@ -207,37 +207,37 @@ func readHead(r *bufio.Reader) string {
 }
 
 // raw opens a connection to the gateway and writes text to it.
-func raw(t testing.TB, g *gateway, text string) (*net.TCPConn, *bufio.Reader) {
-	t.Helper()
+func raw(tb testing.TB, g *gateway, text string) (*net.TCPConn, *bufio.Reader) {
+	tb.Helper()
 	conn, err := net.Dial("tcp", g.Listener.Addr().String())
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = conn.Close() })
+	tb.Cleanup(func() { _ = conn.Close() })
 	_ = conn.SetDeadline(time.Now().Add(patience))
 	if _, err := io.WriteString(conn, text); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return conn.(*net.TCPConn), bufio.NewReader(conn)
 }
 
-func wait[T any](t testing.TB, what string, c <-chan T) T {
-	t.Helper()
+func wait[T any](tb testing.TB, what string, c <-chan T) T {
+	tb.Helper()
 	select {
 	case v := <-c:
 		return v
 	case <-time.After(patience):
-		t.Fatalf("%s did not happen", what)
+		tb.Fatalf("%s did not happen", what)
 		panic("unreachable")
 	}
 }
 
 // eventually polls until ok holds.
-func eventually(t testing.TB, what string, ok func() bool) {
-	t.Helper()
+func eventually(tb testing.TB, what string, ok func() bool) {
+	tb.Helper()
 	for end := time.Now().Add(patience); !ok(); {
 		if time.Now().After(end) {
-			t.Fatalf("%s did not happen", what)
+			tb.Fatalf("%s did not happen", what)
 		}
 		<-time.After(time.Millisecond)
 	}

@@ -60,13 +60,13 @@ func (t *passage) pass(res *http.Response) (whole bool, err error) {
 		t.watch.touch()
 		if n > 0 {
 			if _, err := t.w.Write(buf[:n]); err != nil {
-				return false, nil //nolint:nilerr // the client's side; the writer keeps it
+				return false, nil // the client has gone; the writer keeps why
 			}
 			t.watch.touch()
 			left -= int64(n)
 		}
 		switch {
-		case err == io.EOF: //nolint:errorlint // the contract of io.Reader is the bare value
+		case err == io.EOF:
 			return true, nil
 		case err != nil:
 			return false, err

@@ -15,19 +15,20 @@ import (
 )
 
 // dead gives an address that nobody listens on.
-func dead(t testing.TB) string {
-	t.Helper()
+func dead(tb testing.TB) string {
+	tb.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	defer func() { _ = l.Close() }()
 	return l.Addr().String()
 }
 
 // resetting is a backend that reads a whole request and then cuts the connection.
-func resetting(t testing.TB, requests *atomic.Int32) string {
-	return rawBackend(t, func(c net.Conn, r *bufio.Reader) {
+func resetting(tb testing.TB, requests *atomic.Int32) string {
+	tb.Helper()
+	return rawBackend(tb, func(c net.Conn, r *bufio.Reader) {
 		if req, err := http.ReadRequest(r); err == nil {
 			_, _ = io.Copy(io.Discard, req.Body)
 			requests.Add(1)
@@ -43,6 +44,7 @@ func echo(w http.ResponseWriter, r *http.Request) {
 
 func TestADeadEndpointCostsNoMethodItsRequest(t *testing.T) {
 	both(t, func(t *testing.T, front, back string) {
+		t.Helper()
 		g := start(t, setup{protocol: back, retry: 1, addresses: []string{dead(t)}}, http.HandlerFunc(echo))
 		c := client(t, front)
 		for i := range 20 {
@@ -100,10 +102,9 @@ func TestABodyTooLongToHoldIsNotRepeated(t *testing.T) {
 	}
 }
 
-// A kept connection that the backend has closed costs neither method: nothing is
-// sent on it, or it is seen before.
 func TestManyRequestsAtOnce(t *testing.T) {
 	both(t, func(t *testing.T, front, back string) {
+		t.Helper()
 		g := start(t, setup{protocol: back, retry: 1}, http.HandlerFunc(echo))
 		c := client(t, front)
 		errs := make(chan error, 100)
@@ -129,4 +130,27 @@ func TestManyRequestsAtOnce(t *testing.T) {
 		}
 		eventually(t, "the end of the requests in flight", g.idleAgain)
 	})
+}
+
+func BenchmarkProxy(b *testing.B) {
+	for _, back := range []string{transport.HTTP, transport.H2C} {
+		b.Run("GET 1 KiB from "+back, func(b *testing.B) {
+			kilobyte := []byte(strings.Repeat("x", 1024))
+			g := start(b, setup{protocol: back, retry: 1}, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				_, _ = w.Write(kilobyte)
+			}))
+			c := client(b, transport.HTTP)
+			b.ReportAllocs()
+			for b.Loop() {
+				res, err := c.Get(g.URL)
+				if err != nil {
+					b.Fatal(err)
+				}
+				_, _ = io.Copy(io.Discard, res.Body)
+				_ = res.Body.Close()
+				<-g.outcomes
+				<-g.faults
+			}
+		})
+	}
 }

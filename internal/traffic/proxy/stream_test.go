@@ -22,6 +22,7 @@ import (
 
 // both runs a test with every pair of protocols of client and backend.
 func both(t *testing.T, run func(t *testing.T, front, back string)) {
+	t.Helper()
 	for _, front := range []string{transport.HTTP, transport.H2C} {
 		for _, back := range []string{transport.HTTP, transport.H2C} {
 			t.Run(front+" to "+back, func(t *testing.T) { run(t, front, back) })
@@ -31,6 +32,7 @@ func both(t *testing.T, run func(t *testing.T, front, back string)) {
 
 func TestResponseIsPassedOn(t *testing.T) {
 	both(t, func(t *testing.T, front, back string) {
+		t.Helper()
 		g := start(t, setup{protocol: back}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Add("Set-Cookie", "a=1")
 			w.Header().Add("Set-Cookie", "b=2")
@@ -56,6 +58,7 @@ func TestResponseIsPassedOn(t *testing.T) {
 
 func TestHeadRequestKeepsTheLengthAndHasNoBody(t *testing.T) {
 	both(t, func(t *testing.T, front, back string) {
+		t.Helper()
 		g := start(t, setup{protocol: back}, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "1234")
 		}))
@@ -80,6 +83,7 @@ func TestFirstByteArrivesBeforeTheBackendEnds(t *testing.T) {
 	for name, length := range map[string]string{"unknown length": "", "known length": "4"} {
 		t.Run(name, func(t *testing.T) {
 			both(t, func(t *testing.T, front, back string) {
+				t.Helper()
 				more := make(chan struct{})
 				g := start(t, setup{protocol: back}, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 					if length != "" {
@@ -106,6 +110,7 @@ func TestFirstByteArrivesBeforeTheBackendEnds(t *testing.T) {
 
 func TestHeadArrivesBeforeTheFirstEvent(t *testing.T) {
 	both(t, func(t *testing.T, front, back string) {
+		t.Helper()
 		more := make(chan struct{})
 		g := start(t, setup{protocol: back}, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Type", "text/event-stream")
@@ -128,6 +133,7 @@ func TestHeadArrivesBeforeTheFirstEvent(t *testing.T) {
 // streams both ways.
 func TestBothDirectionsStreamAtTheSameTime(t *testing.T) {
 	both(t, func(t *testing.T, front, back string) {
+		t.Helper()
 		g := start(t, setup{protocol: back}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			c := http.NewResponseController(w)
 			_ = c.EnableFullDuplex()
@@ -164,6 +170,7 @@ func TestBothDirectionsStreamAtTheSameTime(t *testing.T) {
 
 func TestTrailersGoBothWays(t *testing.T) {
 	both(t, func(t *testing.T, front, back string) {
+		t.Helper()
 		g := start(t, setup{protocol: back}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Trailer", "X-Answer, X-Managed, X-Forwarded-Host")
 			_, _ = io.Copy(w, r.Body)
@@ -246,6 +253,7 @@ func TestAGRPCClientIsToldInItsOwnWords(t *testing.T) {
 
 func TestEarlyHintsArePassedOn(t *testing.T) {
 	both(t, func(t *testing.T, front, back string) {
+		t.Helper()
 		g := start(t, setup{protocol: back}, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Link", "</a.css>; rel=preload")
 			w.WriteHeader(http.StatusEarlyHints)
@@ -276,6 +284,7 @@ func TestEarlyHintsArePassedOn(t *testing.T) {
 
 func TestContinueIsSaidWhenTheBackendReads(t *testing.T) {
 	both(t, func(t *testing.T, front, back string) {
+		t.Helper()
 		g := start(t, setup{protocol: back}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			if r.URL.Path == "/refuse" {
 				w.WriteHeader(http.StatusUnauthorized)
@@ -312,6 +321,7 @@ func TestBodyOverTheLimitIsRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			both(t, func(t *testing.T, front, back string) {
+				t.Helper()
 				g := start(t, setup{protocol: back, bodyBytes: 10, retry: 2}, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 					if _, err := io.Copy(io.Discard, r.Body); err == nil {
 						t.Error("the backend saw a whole body")
@@ -361,6 +371,7 @@ func TestABackendThatBreaksOffAbortsTheClient(t *testing.T) {
 
 func TestAClientThatLeavesCancelsTheBackend(t *testing.T) {
 	both(t, func(t *testing.T, front, back string) {
+		t.Helper()
 		arrived, cancelled := make(chan struct{}), make(chan struct{})
 		g := start(t, setup{protocol: back}, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			close(arrived)
@@ -388,6 +399,7 @@ func TestAClientThatLeavesCancelsTheBackend(t *testing.T) {
 
 func TestASlowHeadIsATimeout(t *testing.T) {
 	both(t, func(t *testing.T, front, back string) {
+		t.Helper()
 		g := start(t, setup{protocol: back, timeouts: config.Timeouts{Head: 20 * time.Millisecond}}, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body)
 			<-r.Context().Done()
@@ -402,6 +414,7 @@ func TestASlowHeadIsATimeout(t *testing.T) {
 func TestABodyThatStallsIsATimeout(t *testing.T) {
 	stall := config.Timeouts{Idle: 30 * time.Millisecond}
 	both(t, func(t *testing.T, front, back string) {
+		t.Helper()
 		t.Run("of the backend, after its head", func(t *testing.T) {
 			g := start(t, setup{protocol: back, timeouts: stall}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				_, _ = io.WriteString(w, "half")
@@ -453,6 +466,7 @@ func TestAPauseBeforeTheHeadIsNoStall(t *testing.T) {
 
 func TestTheWholeExchangeIsBounded(t *testing.T) {
 	both(t, func(t *testing.T, front, back string) {
+		t.Helper()
 		g := start(t, setup{protocol: back, timeouts: config.Timeouts{Total: 30 * time.Millisecond}}, http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 			<-r.Context().Done()
 		}))
@@ -466,6 +480,7 @@ func TestTheWholeExchangeIsBounded(t *testing.T) {
 // A client that does not read must not hold the backend's connection for ever.
 func TestAClientThatDoesNotReadIsATimeout(t *testing.T) {
 	both(t, func(t *testing.T, front, back string) {
+		t.Helper()
 		g := start(t, setup{protocol: back, timeouts: config.Timeouts{Idle: 100 * time.Millisecond}}, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			piece := make([]byte, 1<<20)
 			for {
@@ -517,6 +532,7 @@ func TestAResponseThatIsNoHTTP(t *testing.T) {
 // An early answer must not leave anybody behind who still reads the client's body.
 func TestAnEarlyAnswerEndsTheUpload(t *testing.T) {
 	both(t, func(t *testing.T, front, back string) {
+		t.Helper()
 		g := start(t, setup{protocol: back}, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			_ = http.NewResponseController(w).EnableFullDuplex() // or net/http's server reads first
 			w.WriteHeader(http.StatusForbidden)

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -91,7 +92,7 @@ func pipe(to, from duplex, quiet *watch) bool {
 			}
 		}
 		if err != nil {
-			return err == io.EOF && to.CloseWrite() == nil //nolint:errorlint // the contract of io.Reader is the bare value
+			return errors.Is(err, io.EOF) && to.CloseWrite() == nil
 		}
 	}
 }

@@ -51,7 +51,7 @@ func (p *p2c) pick(tried []*state) *endpoint {
 		return p.other(tried)
 	}
 	i := p.draw()
-	j := rand.IntN(n - 1)
+	j := rand.IntN(n - 1) //nolint:gosec // chance decides, not a secret
 	if j >= i {
 		j++
 	}
@@ -61,9 +61,9 @@ func (p *p2c) pick(tried []*state) *endpoint {
 // draw gives an index by weight.
 func (p *p2c) draw() int {
 	if p.upTo == nil {
-		return rand.IntN(len(p.endpoints))
+		return rand.IntN(len(p.endpoints)) //nolint:gosec // as in pick
 	}
-	at := rand.IntN(p.upTo[len(p.upTo)-1])
+	at := rand.IntN(p.upTo[len(p.upTo)-1]) //nolint:gosec // as in pick
 	return sort.Search(len(p.upTo), func(i int) bool { return p.upTo[i] > at })
 }
 

@@ -64,8 +64,8 @@ func TestAnotherEndpointIsTakenWhereThereIsOne(t *testing.T) {
 			t.Fatalf("picked %s", e.Address)
 		}
 	}
-	all := append(tried, s.endpoints[1].state)
-	if e := s.picker.pick(all); e == nil || e.Weight == 0 {
+	tried = append(tried, s.endpoints[1].state)
+	if e := s.picker.pick(tried); e == nil || e.Weight == 0 {
 		t.Errorf("%v where all were tried", e)
 	}
 	if e := weighted(0, 0).picker.pick(nil); e != nil {

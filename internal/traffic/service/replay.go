@@ -72,7 +72,7 @@ func (r *replay) readAt(p []byte, at int, given *atomic.Bool) (int, error) {
 	n, err := r.source.Read(p)
 	r.hold(p[:n])
 	r.end = err
-	if err != nil && err != io.EOF { //nolint:errorlint // the contract of io.Reader is the bare value
+	if err != nil && err != io.EOF {
 		r.failure.Store(&err)
 	}
 	return n, err
@@ -103,7 +103,7 @@ type attemptBody struct {
 func (b *attemptBody) Read(p []byte) (int, error) {
 	n, err := b.replay.readAt(p, b.at, &b.closed)
 	b.at += n
-	if err == io.EOF && b.sent != nil { //nolint:errorlint // the contract of io.Reader is the bare value
+	if b.sent != nil && errors.Is(err, io.EOF) {
 		b.sent()
 	}
 	return n, err

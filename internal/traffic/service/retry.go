@@ -60,7 +60,7 @@ func (p policy) afterStatus(req *http.Request, status int) bool {
 // pause waits before an endpoint is tried again; n counts its tries, from 1.
 func pause(ctx context.Context, n int) error {
 	d := min(firstPause<<min(n-1, 10), longPause)
-	timer := time.NewTimer(d/2 + rand.N(d))
+	timer := time.NewTimer(d/2 + rand.N(d)) //nolint:gosec // chance decides, not a secret
 	defer timer.Stop()
 	select {
 	case <-timer.C:

@@ -62,8 +62,7 @@ func request(method, body string) (*http.Request, *exchange.Exchange) {
 }
 
 func code(err error) string {
-	var f *fault.Fault
-	if errors.As(err, &f) {
+	if f, ok := errors.AsType[*fault.Fault](err); ok {
 		return f.Code
 	}
 	return ""
@@ -110,7 +109,7 @@ func TestWhatIsTriedAgain(t *testing.T) {
 				case string(body) != "payload":
 					t.Errorf("attempt %d got the body %q", len(tried), body)
 				case len(tried) > 1:
-					return response(200, "ok"), nil
+					return response(http.StatusOK, "ok"), nil
 				case c.err == nil:
 					return response(c.status, "busy"), nil
 				}
@@ -124,7 +123,7 @@ func TestWhatIsTriedAgain(t *testing.T) {
 			if c.again != (len(tried) == 2) {
 				t.Fatalf("tried %v: %v", tried, err)
 			}
-			if c.again && (err != nil || res.StatusCode != 200 || tried[0] == tried[1]) {
+			if c.again && (err != nil || res.StatusCode != http.StatusOK || tried[0] == tried[1]) {
 				t.Errorf("tried %v: %v", tried, err)
 			}
 			if !c.again && c.err != nil && (!errors.Is(err, c.err) || code(err) != c.fault) {
@@ -174,12 +173,12 @@ func TestASlowHeadIsGivenUpAndTriedElsewhere(t *testing.T) {
 				<-r.Context().Done()
 				return nil, &exchange.SendError{Sent: exchange.SentAll, Err: context.Cause(r.Context())}
 			}
-			return response(200, "from "+r.URL.Host), nil
+			return response(http.StatusOK, "from "+r.URL.Host), nil
 		}), 1, config.Timeouts{Head: time.Second}, endpoints("a:1", "b:1")...)
 		start := time.Now()
 		req, x := request("GET", "")
 		res, err := s.RoundTrip(req)
-		if err != nil || res.StatusCode != 200 || time.Since(start) != time.Second {
+		if err != nil || res.StatusCode != http.StatusOK || time.Since(start) != time.Second {
 			t.Fatalf("%v after %v", err, time.Since(start))
 		}
 		_ = res.Body.Close()
@@ -214,11 +213,11 @@ func TestTheHeadIsWaitedForOnceTheRequestWasSent(t *testing.T) {
 			if err := r.Context().Err(); err != nil {
 				return nil, err
 			}
-			return response(200, ""), nil
+			return response(http.StatusOK, ""), nil
 		}), 0, config.Timeouts{Head: time.Second}, endpoints("a:1")...)
 		in, out := io.Pipe()
 		go func() {
-			time.Sleep(time.Hour) // the bubble's clock
+			<-time.After(time.Hour) // of the bubble's clock
 			_ = out.Close()
 		}()
 		req, _ := request("POST", "")
@@ -272,7 +271,7 @@ func TestTheOnlyEndpointIsTriedAgainAfterAPause(t *testing.T) {
 			if tries++; tries < 4 {
 				return nil, &exchange.SendError{Dial: true, Err: errors.New("refused")}
 			}
-			return response(200, ""), nil
+			return response(http.StatusOK, ""), nil
 		}), 3, config.Timeouts{}, endpoints("a:1")...)
 		req, _ := request("POST", "payload")
 		res, err := s.RoundTrip(req)
@@ -287,7 +286,7 @@ func TestTheOnlyEndpointIsTriedAgainAfterAPause(t *testing.T) {
 }
 
 func TestInFlightLastsAsLongAsTheBody(t *testing.T) {
-	s := newService(road(func(*http.Request) (*http.Response, error) { return response(200, "body"), nil }),
+	s := newService(road(func(*http.Request) (*http.Response, error) { return response(http.StatusOK, "body"), nil }),
 		0, config.Timeouts{}, endpoints("a:1")...)
 	active := func() int64 { return s.Status().Endpoints[0].InFlight }
 	for name, end := range map[string]func(*http.Response){
@@ -318,7 +317,7 @@ func (b *tunnelBody) OnEnd(f func()) { b.end = f }
 func TestAnUpgradesBodyIsCountedButNotWrapped(t *testing.T) {
 	body := &tunnelBody{}
 	s := newService(road(func(*http.Request) (*http.Response, error) {
-		return &http.Response{StatusCode: 101, Body: body}, nil
+		return &http.Response{StatusCode: http.StatusSwitchingProtocols, Body: body}, nil
 	}), 0, config.Timeouts{}, endpoints("a:1")...)
 	req, _ := request("GET", "")
 	res, err := s.RoundTrip(req)
@@ -332,7 +331,7 @@ func TestAnUpgradesBodyIsCountedButNotWrapped(t *testing.T) {
 }
 
 func TestWhatIsKnownOfAnEndpointOutlivesALists(t *testing.T) {
-	s := newService(road(func(*http.Request) (*http.Response, error) { return response(200, "body"), nil }), 0, config.Timeouts{})
+	s := newService(road(func(*http.Request) (*http.Response, error) { return response(http.StatusOK, "body"), nil }), 0, config.Timeouts{})
 	pod := func(id, address string) discovery.Endpoint {
 		return discovery.Endpoint{ID: id, Address: address, Weight: 1}
 	}
@@ -378,7 +377,7 @@ func TestABodyOfAnAbandonedAttemptLosesNothing(t *testing.T) {
 			_ = out.Close()
 		}()
 		body, err := io.ReadAll(r.Body)
-		return response(200, string(body)), err
+		return response(http.StatusOK, string(body)), err
 	}), 1, config.Timeouts{}, endpoints("a:1", "b:1")...)
 	req, _ := request("POST", "")
 	req.Body = in
@@ -398,7 +397,7 @@ func TestManyAtOnceWhileEndpointsChange(t *testing.T) {
 		if strings.HasPrefix(r.URL.Host, "dead") {
 			return nil, &exchange.SendError{Dial: true, Err: errors.New("refused")}
 		}
-		return response(200, "ok"), nil
+		return response(http.StatusOK, "ok"), nil
 	}), 2, config.Timeouts{Head: time.Minute}, endpoints("a:1", "dead:1")...)
 	done := make(chan struct{})
 	var setter, all sync.WaitGroup
@@ -439,7 +438,7 @@ func TestManyAtOnceWhileEndpointsChange(t *testing.T) {
 func BenchmarkRoundTrip(b *testing.B) {
 	for name, timeouts := range map[string]config.Timeouts{"bare": {}, "head timeout": {Head: time.Minute}} {
 		b.Run(name, func(b *testing.B) {
-			res := response(200, "")
+			res := response(http.StatusOK, "")
 			s := newService(road(func(*http.Request) (*http.Response, error) { return res, nil }), 2, timeouts, endpoints("a:1", "b:1", "c:1")...)
 			req, x := request("GET", "")
 			b.ReportAllocs()

@@ -242,8 +242,7 @@ func (a *attempt) failed(err error, address string) error {
 		return err
 	}
 	timeout := exchange.SendError{Sent: exchange.SentAll}
-	var send *exchange.SendError
-	if errors.As(err, &send) {
+	if send, ok := errors.AsType[*exchange.SendError](err); ok {
 		timeout = *send
 	}
 	timeout.Endpoint, timeout.Timeout, timeout.Err = address, true, errHeadTimeout

@@ -26,7 +26,7 @@ func (b *body) Read(p []byte) (int, error) {
 		return n, nil
 	}
 	b.end()
-	if err == io.EOF { //nolint:errorlint // the contract of io.Reader is the bare value
+	if err == io.EOF {
 		return n, io.EOF
 	}
 	return n, b.failed(err)

@@ -29,34 +29,34 @@ const patience = 10 * time.Second
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func newTransport(t testing.TB, o transport.Options) *transport.Transport {
-	t.Helper()
+func newTransport(tb testing.TB, o transport.Options) *transport.Transport {
+	tb.Helper()
 	tr, err := transport.New(o)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(tr.CloseIdle)
+	tb.Cleanup(tr.CloseIdle)
 	return tr
 }
 
-func request(t testing.TB, method, address string, body io.Reader) *http.Request {
-	t.Helper()
+func request(tb testing.TB, method, address string, body io.Reader) *http.Request {
+	tb.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	t.Cleanup(cancel)
+	tb.Cleanup(cancel)
 	req, err := http.NewRequestWithContext(ctx, method, "http://"+address+"/", body)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	req.GetBody = nil // no engine gives one
 	return req
 }
 
 // listen serves each connection with handle until the test ends.
-func listen(t testing.TB, handle func(net.Conn)) string {
-	t.Helper()
+func listen(tb testing.TB, handle func(net.Conn)) string {
+	tb.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	var conns sync.WaitGroup
 	conns.Go(func() {
@@ -72,18 +72,18 @@ func listen(t testing.TB, handle func(net.Conn)) string {
 			})
 		}
 	})
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		_ = l.Close()
 		conns.Wait()
 	})
 	return l.Addr().String()
 }
 
-func dead(t testing.TB) string {
-	t.Helper()
+func dead(tb testing.TB) string {
+	tb.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	defer func() { _ = l.Close() }()
 	return l.Addr().String()
@@ -206,7 +206,6 @@ func TestCertificatesAreVerified(t *testing.T) {
 	if _, err := (transport.Identity{CA: []byte("nonsense")}).TLS(); err == nil {
 		t.Error("a broken CA falls back to something")
 	}
-
 }
 
 func TestErrorsSayHowMuchWasSent(t *testing.T) {
@@ -225,13 +224,18 @@ func TestErrorsSayHowMuchWasSent(t *testing.T) {
 			<-ctx.Done()
 			return nil, ctx.Err()
 		}}, nil, 0, exchange.SendError{Dial: true, Sent: exchange.SentNothing, Timeout: true}},
-		"closed after the request": {func(t testing.TB) string {
-			return listen(t, func(c net.Conn) { _, _ = http.ReadRequest(bufio.NewReader(c)) })
+		"closed after the request": {func(tb testing.TB) string {
+			tb.Helper()
+			return listen(tb, func(c net.Conn) { _, _ = http.ReadRequest(bufio.NewReader(c)) })
 		}, transport.Options{}, nil, 0, exchange.SendError{Sent: exchange.SentAll}},
-		"given up while it waits": {func(t testing.TB) string { return listen(t, silent) }, transport.Options{}, strings.NewReader("all of it"), 50 * time.Millisecond,
+		"given up while it waits": {func(tb testing.TB) string {
+			tb.Helper()
+			return listen(tb, silent)
+		}, transport.Options{}, strings.NewReader("all of it"), 50 * time.Millisecond,
 			exchange.SendError{Sent: exchange.SentAll}},
-		"broken off in the body": {func(t testing.TB) string {
-			return listen(t, func(c net.Conn) {
+		"broken off in the body": {func(tb testing.TB) string {
+			tb.Helper()
+			return listen(tb, func(c net.Conn) {
 				_, _ = io.CopyN(io.Discard, c, 100)
 				_ = c.(*net.TCPConn).SetLinger(0)
 			})
@@ -311,6 +315,7 @@ func TestAKeptConnectionThatIsClosedUnderARequest(t *testing.T) {
 		answering(c, 10)
 	})
 	send := func(t *testing.T, method string) (*exchange.Exchange, error) {
+		t.Helper()
 		tr := newTransport(t, transport.Options{})
 		roundTrip(t, tr, request(t, "GET", address, nil))
 		x := &exchange.Exchange{}
@@ -359,6 +364,7 @@ func TestIdleConnectionsAreUsedAgainAndClosed(t *testing.T) {
 
 // h2Server speaks just enough HTTP/2 to answer the first HEADERS frame with script.
 func h2Server(t *testing.T, script func(f *http2.Framer, stream uint32, requests int)) string {
+	t.Helper()
 	var requests atomic.Int32
 	return listen(t, func(c net.Conn) {
 		preface := make([]byte, len(http2.ClientPreface))
