@@ -1,0 +1,113 @@
+package all_test
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/filter"
+	"github.com/weir-gateway/weir/internal/filter/all"
+)
+
+func TestEveryFilterIsComplete(t *testing.T) {
+	t.Parallel()
+	definitions := all.Definitions()
+	if !slices.IsSortedFunc(definitions, func(a, b filter.Definition) int { return int(a.Stage - b.Stage) }) {
+		t.Error("the list is not in the order of the stages")
+	}
+	seen := map[string]bool{}
+	for _, d := range definitions {
+		if d.Name == "" || d.Summary == "" || seen[d.Name] {
+			t.Errorf("%q has no name of its own or no summary", d.Name)
+		}
+		seen[d.Name] = true
+		if first, second := d.New(), d.New(); first == nil || first == second {
+			t.Errorf("%s: New gives no fresh config", d.Name)
+		}
+		if _, err := d.Build(filter.Env{}, struct{}{}); err == nil {
+			t.Errorf("%s: a config of another kind is taken", d.Name)
+		}
+		for _, heading := range []string{"# " + d.Name, "## What it does", "## Config", "## Examples", "## Notes"} {
+			if !strings.Contains(readme(t, d.Name), heading+"\n") {
+				t.Errorf("%s/README.md has no %q", d.Name, heading)
+			}
+		}
+	}
+	if kinds := all.Kinds(); len(kinds) != len(definitions) || kinds[0].Name != definitions[0].Name {
+		t.Errorf("kinds %v", kinds)
+	}
+}
+
+// TestExamplesOfTheDocsAreValid loads every example and builds its filters.
+func TestExamplesOfTheDocsAreValid(t *testing.T) {
+	t.Parallel()
+	vocabulary := config.Vocabulary{
+		Filters: all.Kinds(),
+		Schemes: []config.Scheme{{Name: "http", Example: "http://users:8080", Check: func(config.Ref) error { return nil }}},
+	}
+	for _, d := range all.Definitions() {
+		examples := yamlBlocks(readme(t, d.Name))
+		if len(examples) < 2 {
+			t.Errorf("%s has %d examples", d.Name, len(examples))
+		}
+		for _, example := range examples {
+			result := config.Load([]config.Source{{Path: d.Name + ".yaml", Data: []byte(example)}}, vocabulary)
+			if len(result.Problems) > 0 {
+				t.Errorf("%s: %v\n%s", d.Name, result.Problems, example)
+				continue
+			}
+			build(t, d.Name, result.Config)
+		}
+	}
+}
+
+// build builds all filters of a config; one of them has to be the one that is shown.
+func build(t *testing.T, shown string, c *config.Config) {
+	t.Helper()
+	found := false
+	for _, r := range c.Routes {
+		filters := slices.Clone(r.Filters)
+		for _, b := range r.Backends {
+			filters = append(filters, b.Filters...)
+		}
+		for _, f := range filters {
+			found = found || f.Name == shown
+			i := slices.IndexFunc(all.Definitions(), func(d filter.Definition) bool { return d.Name == f.Name })
+			if i < 0 {
+				t.Errorf("there is no filter %s", f.Name)
+				continue
+			}
+			if p, err := all.Definitions()[i].Build(filter.Env{}, f.Config); err != nil || p.Guard == nil && p.Adapt == nil {
+				t.Errorf("%s: %v", f.Name, err)
+			}
+		}
+	}
+	if !found {
+		t.Errorf("an example of %s does not show it", shown)
+	}
+}
+
+func readme(t *testing.T, name string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", name, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// yamlBlocks gives what stands between ```yaml and ```.
+func yamlBlocks(text string) []string {
+	var blocks []string
+	for {
+		_, after, ok := strings.Cut(text, "```yaml\n")
+		if !ok {
+			return blocks
+		}
+		block, rest, _ := strings.Cut(after, "```")
+		blocks, text = append(blocks, block), rest
+	}
+}
