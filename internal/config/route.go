@@ -84,6 +84,7 @@ func (l *loader) shortRoute(r *Route, e element, levels []level, ps *doc.Problem
 	l.ofGroup(r)
 	c := capturesOf(r.Hosts, r.Matches)
 	c.sent = slices.ContainsFunc(fields, setsPath)
+	c.named = slices.ContainsFunc(fields, setsHost)
 	r.Filters = l.filters(filtersOf(fields), c, ps)
 	l.to(r, form.To, node, c, ps)
 }

@@ -16,6 +16,7 @@ type captures struct {
 	unknown bool     // matches that capture nothing by name (exact, prefix) are among them
 	path    string   // the first pattern
 	sent    bool     // the route itself says the path to send
+	named   bool     // the route itself says the host to send
 }
 
 // below tells whether every path begins with the literal segments of prefix.

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
@@ -108,6 +109,9 @@ func (l *loader) use(r *Route, made *variant, fields []inherited, c captures, ps
 			}
 			fields = append(fields, inherited{Entry: doc.Entry{Key: "rewrite", KeyPos: t.path.Pos, Value: t.path}})
 		}
+		if t.ref.Scheme == "https" && !c.named && !slices.ContainsFunc(fields, setsHost) {
+			fields = append(fields, ownHost(t.ref))
+		}
 	}
 	made.backend.Filters = l.filters(filtersOf(fields), c, ps)
 	return true
@@ -116,6 +120,18 @@ func (l *loader) use(r *Route, made *variant, fields []inherited, c captures, ps
 // setsPath tells whether f says the path to send; a rewrite may set only the host.
 func setsPath(f inherited) bool {
 	return slot(f.Key) == "rewrite" && (f.Value.Kind == doc.Scalar || said(f.Value, "path") != nil || said(f.Value, "strip") != nil)
+}
+
+func setsHost(f inherited) bool {
+	return f.Key == "rewrite" && f.Value.Kind == doc.Map && said(f.Value, "host") != nil
+}
+
+// ownHost has an https: URL called by its own name, as its certificate is checked
+// for that name: such a backend is most often somebody else's and knows no other.
+func ownHost(ref Ref) inherited {
+	pos := ref.Origin.Pos
+	host := scalarAt(strings.TrimPrefix(ref.Rest, "//"), pos)
+	return inherited{Entry: doc.Entry{Key: "rewrite", KeyPos: pos, Value: mapAt(pos, doc.Entry{Key: "host", KeyPos: pos, Value: host})}}
 }
 
 // weigh turns shares into weights and holds the rules among variants.
