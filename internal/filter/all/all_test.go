@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/config/doc"
 	"github.com/weir-gateway/weir/internal/filter"
 	"github.com/weir-gateway/weir/internal/filter/all"
 )
@@ -80,6 +81,7 @@ func build(t *testing.T, shown string, c *config.Config) {
 				t.Errorf("there is no filter %s", f.Name)
 				continue
 			}
+			reads(t, all.Definitions()[i], f.Config)
 			if p, err := all.Definitions()[i].Build(filter.Env{}, f.Config); err != nil || p.Guard == nil && p.Adapt == nil {
 				t.Errorf("%s: %v", f.Name, err)
 			}
@@ -87,6 +89,20 @@ func build(t *testing.T, shown string, c *config.Config) {
 	}
 	if !found {
 		t.Errorf("an example of %s does not show it", shown)
+	}
+}
+
+// reads holds that a config is printed as it is read.
+func reads(t *testing.T, d filter.Definition, c any) {
+	t.Helper()
+	printed := doc.Encode(c)
+	var ps doc.Problems
+	again := d.New()
+	doc.Decode(doc.Parse("printed.yaml", printed, &ps), again, &ps)
+	if list := ps.Sorted(); len(list) > 0 {
+		t.Errorf("%s is printed as\n%s%v", d.Name, printed, list)
+	} else if second := doc.Encode(again); string(second) != string(printed) {
+		t.Errorf("%s is printed as\n%sand then as\n%s", d.Name, printed, second)
 	}
 }
 

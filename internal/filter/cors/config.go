@@ -23,15 +23,15 @@ type Config struct {
 	// Methods that a page may use beyond GET, HEAD and POST. Empty: the one that
 	// it asks for, since a preflight only comes here where a route takes that
 	// method. "*" is all.
-	Methods []string `doc:"methods,oneormany" help:"methods that pages may use; those of the route unless told otherwise"`
+	Methods []string `doc:"methods,oneormany,omitzero" help:"methods that pages may use; those of the route unless told otherwise"`
 	// Headers that a page may send; "*" is all but Authorization.
-	Headers []string `doc:"headers,oneormany" help:"request fields that pages may send; * for all" example:"Authorization"`
+	Headers []string `doc:"headers,oneormany,omitzero" help:"request fields that pages may send; * for all" example:"Authorization"`
 	// Expose lists the response fields that a page may read; "*" is all.
-	Expose []string `doc:"expose,oneormany" help:"response fields that pages may read; * for all"`
+	Expose []string `doc:"expose,oneormany,omitzero" help:"response fields that pages may read; * for all"`
 	// Credentials lets cookies and client certificates go along.
-	Credentials bool `doc:"credentials" help:"whether cookies go along; not with an origin of *"`
+	Credentials bool `doc:"credentials,omitzero" help:"whether cookies go along; not with an origin of *"`
 	// MaxAge is how long a preflight may be remembered; 0 leaves it to the client (5s).
-	MaxAge time.Duration `doc:"max_age" help:"how long a browser may remember a preflight" example:"10m"`
+	MaxAge time.Duration `doc:"max_age,omitzero" help:"how long a browser may remember a preflight" example:"10m"`
 
 	// EchoAny allows credentials together with "*" by echoing whatever origin
 	// asks, as the Gateway API demands. Files cannot say so: any site on the

@@ -11,15 +11,15 @@ import (
 
 // Config is what people write under `headers`.
 type Config struct {
-	Request  Change `doc:"request" help:"fields of the request, before it goes to the backend"`
-	Response Change `doc:"response" help:"fields of the response, the gateway's own errors included"`
+	Request  Change `doc:"request,omitzero" help:"fields of the request, before it goes to the backend"`
+	Response Change `doc:"response,omitzero" help:"fields of the response, the gateway's own errors included"`
 }
 
 // Change is what happens to the fields of one head: first remove, then set, then add.
 type Change struct {
-	Set    Fields `doc:"set" help:"fields that get exactly this value"`
-	Add    Fields `doc:"add" help:"values that are added to what is there"`
-	Remove []Name `doc:"remove,oneormany" help:"fields that are taken away" example:"Server"`
+	Set    Fields `doc:"set,omitzero" help:"fields that get exactly this value"`
+	Add    Fields `doc:"add,omitzero" help:"values that are added to what is there"`
+	Remove []Name `doc:"remove,oneormany,omitzero" help:"fields that are taken away" example:"Server"`
 }
 
 // Name is that of a field that is removed, with its place.

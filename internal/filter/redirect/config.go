@@ -18,13 +18,13 @@ import (
 // A part that is left out stays as the client sent it; so does the query.
 type Config struct {
 	// To is the whole target: "https://shop.dev/new/{id}", or a path on the same host.
-	To     string `doc:"to" help:"where to: a URL or a path; {name} is what the route captured, ** the rest" example:"https://shop.dev/new/{id}"`
-	Scheme string `doc:"scheme" help:"http or https" example:"https"`
-	Host   string `doc:"host" help:"another host, without its port" example:"shop.dev"`
-	Port   int    `doc:"port" help:"another port; the scheme's own one is left away" example:"8443"`
-	Path   string `doc:"path" help:"another path; {name} is what the route captured, ** the rest" example:"/new/{id}"`
-	Strip  string `doc:"strip" help:"the segments at the path's beginning that are left away" example:"/shop"`
-	Status int    `doc:"status" help:"301, 302, 303, 307 or 308; 302 unless told otherwise" example:"308"`
+	To     string `doc:"to,omitzero" help:"where to: a URL or a path; {name} is what the route captured, ** the rest" example:"https://shop.dev/new/{id}"`
+	Scheme string `doc:"scheme,omitzero" help:"http or https" example:"https"`
+	Host   string `doc:"host,omitzero" help:"another host, without its port" example:"shop.dev"`
+	Port   int    `doc:"port,omitzero" help:"another port; the scheme's own one is left away" example:"8443"`
+	Path   string `doc:"path,omitzero" help:"another path; {name} is what the route captured, ** the rest" example:"/new/{id}"`
+	Strip  string `doc:"strip,omitzero" help:"the segments at the path's beginning that are left away" example:"/shop"`
+	Status int    `doc:"status,omitzero" help:"301, 302, 303, 307 or 308; 302 unless told otherwise" example:"308"`
 
 	// What only objects of the Gateway API say: a prefix's replacement ("" takes
 	// it away), the port that is meant where neither scheme nor port are
@@ -56,6 +56,23 @@ func (c *Config) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	for _, p := range own.Sorted() {
 		ps.Add(p)
 	}
+}
+
+// EncodeDoc writes the long form; what only objects say becomes what a file
+// would say for it.
+func (c Config) EncodeDoc() *doc.Node {
+	if c.ReplacePrefix != nil {
+		if replacement := strings.Trim(*c.ReplacePrefix, "/"); replacement != "" {
+			c.Path = "/" + replacement + "/**"
+		} else {
+			c.Strip = c.MatchPrefix
+		}
+	}
+	if c.Scheme == "" && c.Port == 0 && c.To == "" {
+		c.Port = c.ListenerPort
+	}
+	type long Config
+	return doc.EncodeNode(long(c))
 }
 
 // Definition is this kind of filter.

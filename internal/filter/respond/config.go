@@ -19,9 +19,9 @@ import (
 
 // Config is what people write under `respond`.
 type Config struct {
-	Status  int               `doc:"status" help:"200 unless told otherwise, 204 without a body" example:"404"`
-	Body    *Body             `doc:"body" help:"a text, or a map or list that is sent as JSON"`
-	Headers map[string]string `doc:"headers" help:"fields of the response"`
+	Status  int               `doc:"status,omitzero" help:"200 unless told otherwise, 204 without a body" example:"404"`
+	Body    *Body             `doc:"body,omitzero" help:"a text, or a map or list that is sent as JSON"`
+	Headers map[string]string `doc:"headers,omitzero" help:"fields of the response"`
 }
 
 // Body is what is sent: Text as it is, or what Expr gives where it is not nil.
@@ -82,12 +82,37 @@ func (b *Body) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	b.Text, b.Type = n.Value, plainText
 }
 
-// EncodeDoc writes the body as it is read; JSON as its text.
+// EncodeDoc writes the body as it is read.
 func (b *Body) EncodeDoc() *doc.Node {
 	if b.Expr != nil {
 		return b.Expr.EncodeDoc()
 	}
+	if v, err := jsonx.Parse([]byte(b.Text), jsonx.Options{}); err == nil && b.Type == jsonType {
+		return node(v)
+	}
 	return &doc.Node{Kind: doc.Scalar, Value: b.Text, Quoted: true}
+}
+
+// node is JSON as it is written in YAML.
+func node(v jsonx.Value) *doc.Node {
+	switch v.Kind() {
+	case jsonx.List:
+		out := &doc.Node{Kind: doc.List}
+		for e := range v.Elements() {
+			out.Items = append(out.Items, node(e))
+		}
+		return out
+	case jsonx.Object:
+		out := &doc.Node{Kind: doc.Map}
+		for name, m := range v.Members() {
+			out.Entries = append(out.Entries, doc.Entry{Key: name, Value: node(m)})
+		}
+		return out
+	case jsonx.String:
+		return &doc.Node{Kind: doc.Scalar, Value: v.Text(), Quoted: true}
+	default:
+		return &doc.Node{Kind: doc.Scalar, Value: v.Raw()}
+	}
 }
 
 // tree is a node as JSON: plain scalars that are JSON numbers or words mean

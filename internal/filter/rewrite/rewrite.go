@@ -19,11 +19,11 @@ import (
 // ReplacePrefix is set.
 type Config struct {
 	// Path is a template: "/internal/{id}", "/internal/**".
-	Path string `doc:"path" help:"the path to send; {name} is what the route captured, ** the rest" example:"/internal/{id}"`
+	Path string `doc:"path,omitzero" help:"the path to send; {name} is what the route captured, ** the rest" example:"/internal/{id}"`
 	// Strip is a prefix of whole segments that is left away.
-	Strip string `doc:"strip" help:"the segments at the path's beginning that are not sent" example:"/shop"`
+	Strip string `doc:"strip,omitzero" help:"the segments at the path's beginning that are not sent" example:"/shop"`
 	// Host is sent as the Host field (":authority").
-	Host string `doc:"host" help:"the host to send, with its port where it needs one" example:"users.internal"`
+	Host string `doc:"host,omitzero" help:"the host to send, with its port where it needs one" example:"users.internal"`
 
 	// ReplacePrefix replaces MatchPrefix, as the Gateway API's
 	// ReplacePrefixMatch does ("" takes it away). Files have Strip and Path instead.
@@ -48,6 +48,20 @@ func (c *Config) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	for _, p := range own.Sorted() {
 		ps.Add(p)
 	}
+}
+
+// EncodeDoc writes the long form; what only objects say becomes what a file
+// would say for it.
+func (c Config) EncodeDoc() *doc.Node {
+	if c.ReplacePrefix != nil {
+		if replacement := strings.Trim(*c.ReplacePrefix, "/"); replacement != "" {
+			c.Path = "/" + replacement + "/**"
+		} else {
+			c.Strip = c.MatchPrefix
+		}
+	}
+	type long Config
+	return doc.EncodeNode(long(c))
 }
 
 // Definition is this kind of filter.
