@@ -37,7 +37,9 @@ func (t *passage) respond(ctx context.Context, res *http.Response) {
 	t.w.WriteHeader(res.StatusCode)
 	whole, err := t.pass(res)
 	if err != nil {
-		t.writer.Fail(t.explain(ctx, err)) // aborts the stream: the head is out
+		err = t.explain(ctx, err)
+		t.Log.DebugContext(ctx, "a response broke off", "route", t.exchange.Route, "request_id", t.exchange.ID, "error", err)
+		t.writer.Fail(err) // aborts the stream: the head is out
 		return
 	}
 	if whole {

@@ -8,9 +8,9 @@ import (
 
 // picker chooses an endpoint of one set. It is immutable, and safe for concurrent use.
 type picker interface {
-	// pick gives an endpoint, not one of tried where there is another; nil where there
-	// is none at all. It does not allocate.
-	pick(tried []*state) *endpoint
+	// pick gives an endpoint, whose address is none of tried where there is another;
+	// nil where there is none at all. It does not allocate.
+	pick(tried []string) *endpoint
 }
 
 // p2c is the power of two choices (Mitzenmacher 2001) with least requests: two
@@ -40,7 +40,7 @@ func newP2C(all []endpoint) *p2c {
 	return p
 }
 
-func (p *p2c) pick(tried []*state) *endpoint {
+func (p *p2c) pick(tried []string) *endpoint {
 	n := len(p.endpoints)
 	switch {
 	case n == 0:
@@ -69,14 +69,14 @@ func (p *p2c) draw() int {
 
 // other gives the less busy of the first two untried endpoints after a random
 // place; where all were tried, any.
-func (p *p2c) other(tried []*state) *endpoint {
+func (p *p2c) other(tried []string) *endpoint {
 	n := len(p.endpoints)
 	start := p.draw()
 	var first *endpoint
 	for k := range n {
 		e := p.endpoints[(start+k)%n]
 		switch {
-		case slices.Contains(tried, e.state):
+		case slices.Contains(tried, e.Address):
 		case first == nil:
 			first = e
 		default:

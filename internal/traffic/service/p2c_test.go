@@ -58,13 +58,13 @@ func TestTheLessBusyOfTwoIsTaken(t *testing.T) {
 
 func TestAnotherEndpointIsTakenWhereThereIsOne(t *testing.T) {
 	s := weighted(1, 5, 0, 2)
-	tried := []*state{s.endpoints[0].state, s.endpoints[3].state}
+	tried := []string{s.endpoints[0].Address, s.endpoints[3].Address}
 	for range 1000 {
 		if e := s.picker.pick(tried); e != &s.endpoints[1] {
 			t.Fatalf("picked %s", e.Address)
 		}
 	}
-	tried = append(tried, s.endpoints[1].state)
+	tried = append(tried, s.endpoints[1].Address)
 	if e := s.picker.pick(tried); e == nil || e.Weight == 0 {
 		t.Errorf("%v where all were tried", e)
 	}

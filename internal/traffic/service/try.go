@@ -34,7 +34,9 @@ type call struct {
 	req      *http.Request
 	exchange *exchange.Exchange // nil outside of one
 	body     *replay            // nil where the request has none
-	tried    []*state
+	// tried are addresses: an endpoint that was gone and is back in the next list is
+	// still the one that has just failed.
+	tried []string
 }
 
 // RoundTrip sends req to an endpoint, and to another one where that failed and it
@@ -68,7 +70,7 @@ func (c *call) run() (*http.Response, error) {
 		if e == nil {
 			return nil, c.service.noEndpoint()
 		}
-		if n := count(c.tried, e.state); n > 0 {
+		if n := count(c.tried, e.Address); n > 0 {
 			if err := pause(c.req.Context(), n); err != nil {
 				return nil, err
 			}
@@ -87,14 +89,14 @@ func (c *call) run() (*http.Response, error) {
 			}
 			return res, nil
 		}
-		c.tried = append(c.tried, e.state)
+		c.tried = append(c.tried, e.Address)
 	}
 }
 
-func count(tried []*state, s *state) int {
+func count(tried []string, address string) int {
 	n := 0
 	for _, t := range tried {
-		if t == s {
+		if t == address {
 			n++
 		}
 	}
