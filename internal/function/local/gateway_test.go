@@ -52,8 +52,8 @@ var built struct {
 }
 
 // testFunction gives the program of testdata/NAME.
-func testFunction(t testing.TB, name string) string {
-	t.Helper()
+func testFunction(tb testing.TB, name string) string {
+	tb.Helper()
 	built.mu.Lock()
 	defer built.mu.Unlock()
 	file := filepath.Join(built.dir, name)
@@ -65,56 +65,56 @@ func testFunction(t testing.TB, name string) string {
 	}
 	cmd := exec.Command("go", "build", "-o", file, "./testdata/"+name)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
+		tb.Fatalf("%v: %s", err, out)
 	}
 	return file
 }
 
 // guarded is a definition with this test's program as its guard.
-func guarded(t testing.TB) function.Definition {
-	t.Helper()
+func guarded(tb testing.TB) function.Definition {
+	tb.Helper()
 	self, err := os.Executable()
-	must(t, err)
+	must(tb, err)
 	// The race detector would let each guard wait for a second before it ends.
 	return define([]string{"/usr/bin/env", "GORACE=atexit_sleep_ms=0", self, GuardArgument})
 }
 
 // start builds a function and closes it after the test.
-func start(t testing.TB, log *records, change func(*Config)) function.Backend {
-	t.Helper()
-	definition := guarded(t)
+func start(tb testing.TB, log *records, change func(*Config)) function.Backend {
+	tb.Helper()
+	definition := guarded(tb)
 	cfg, ok := definition.New().(*Config)
 	if !ok {
-		t.Fatal("the config is of another type")
+		tb.Fatal("the config is of another type")
 	}
 	change(cfg)
-	env := function.Env{Log: slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})), Secret: secret.Resolve, Dir: t.TempDir()}
-	must(t, definition.Check(env, cfg))
+	env := function.Env{Log: slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})), Secret: secret.Resolve, Dir: tb.TempDir()}
+	must(tb, definition.Check(env, cfg))
 	b, err := definition.Build(env, "orders", cfg)
-	must(t, err)
-	t.Cleanup(func() {
+	must(tb, err)
+	tb.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
-		must(t, b.Close(ctx))
+		must(tb, b.Close(ctx))
 		if s := b.Status(); s.Instances != 0 {
-			t.Errorf("%d instances are left after Close", s.Instances)
+			tb.Errorf("%d instances are left after Close", s.Instances)
 		}
 	})
 	return b
 }
 
-func startLambda(t testing.TB, log *records, change func(*Config)) *gateway {
-	t.Helper()
-	return serve(t, start(t, log, func(c *Config) {
-		c.Run, c.Contract = testFunction(t, "lambda"), program.Lambda
+func startLambda(tb testing.TB, log *records, change func(*Config)) *gateway {
+	tb.Helper()
+	return serve(tb, start(tb, log, func(c *Config) {
+		c.Run, c.Contract = testFunction(tb, "lambda"), program.Lambda
 		change(c)
 	}))
 }
 
-func startWeb(t testing.TB, log *records, change func(*Config)) *gateway {
-	t.Helper()
-	return serve(t, start(t, log, func(c *Config) {
-		c.Run = testFunction(t, "web")
+func startWeb(tb testing.TB, log *records, change func(*Config)) *gateway {
+	tb.Helper()
+	return serve(tb, start(tb, log, func(c *Config) {
+		c.Run = testFunction(tb, "web")
 		change(c)
 	}))
 }
@@ -127,8 +127,8 @@ type gateway struct {
 	*httptest.Server
 }
 
-func serve(t testing.TB, b function.Backend) *gateway {
-	t.Helper()
+func serve(tb testing.TB, b function.Backend) *gateway {
+	tb.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := &exchange.Exchange{ID: r.Header.Get("X-Request-Id"), Start: time.Now(), Host: "shop.dev", Path: r.URL.Path}
 		out, r := exchange.Begin(w, r, x)
@@ -145,7 +145,7 @@ func serve(t testing.TB, b function.Backend) *gateway {
 			answer(out, res)
 		}
 	}))
-	t.Cleanup(func() {
+	tb.Cleanup(func() {
 		server.Client().CloseIdleConnections()
 		server.Close()
 	})
@@ -199,12 +199,12 @@ type reply struct {
 	err    error // of the body
 }
 
-func (g *gateway) get(t testing.TB, path string) reply { t.Helper(); return g.post(t, path, "") }
+func (g *gateway) get(tb testing.TB, path string) reply { tb.Helper(); return g.post(tb, path, "") }
 
-func (g *gateway) post(t testing.TB, path, body string) reply {
-	t.Helper()
+func (g *gateway) post(tb testing.TB, path, body string) reply {
+	tb.Helper()
 	got, err := g.send(path, body)
-	must(t, err)
+	must(tb, err)
 	return got
 }
 
@@ -229,20 +229,20 @@ func (g *gateway) send(path, body string) (reply, error) {
 }
 
 // wantProblem compares a reply with a problem's status and code.
-func wantProblem(t testing.TB, got reply, status int, code string) {
-	t.Helper()
+func wantProblem(tb testing.TB, got reply, status int, code string) {
+	tb.Helper()
 	var problem struct{ Code string }
 	_ = json.Unmarshal([]byte(got.body), &problem)
 	if got.status != status || problem.Code != code {
-		t.Errorf("got %d %s, want %d with code %s", got.status, got.body, status, code)
+		tb.Errorf("got %d %s, want %d with code %s", got.status, got.body, status, code)
 	}
 }
 
-func decode[T any](t testing.TB, got reply) T {
-	t.Helper()
+func decode[T any](tb testing.TB, got reply) T {
+	tb.Helper()
 	var v T
 	if err := json.Unmarshal([]byte(got.body), &v); err != nil {
-		t.Fatalf("%d %s: %v", got.status, got.body, err)
+		tb.Fatalf("%d %s: %v", got.status, got.body, err)
 	}
 	return v
 }
@@ -277,19 +277,19 @@ func (l *records) find(message string) []map[string]any {
 	return found
 }
 
-func must(t testing.TB, err error) {
-	t.Helper()
+func must(tb testing.TB, err error) {
+	tb.Helper()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
-func eventually(t testing.TB, ok func() bool, format string, args ...any) {
-	t.Helper()
+func eventuallyf(tb testing.TB, ok func() bool, format string, args ...any) {
+	tb.Helper()
 	deadline := time.Now().Add(10 * time.Second)
 	for !ok() {
 		if time.Now().After(deadline) {
-			t.Fatalf(format, args...)
+			tb.Fatalf(format, args...)
 		}
 		<-time.After(2 * time.Millisecond)
 	}

@@ -78,14 +78,17 @@ func (i *instance) Stop(ctx context.Context) {
 func (i *instance) ready(ctx context.Context, patience time.Duration) error {
 	waiting, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("it was not ready after %v", patience))
 	defer cancel()
-	result := make(chan error, 1)
-	go func() { result <- i.link.await(waiting) }()
 	var err error
+	awaited := make(chan struct{})
+	go func() {
+		defer close(awaited)
+		err = i.link.await(waiting)
+	}()
 	select {
-	case err = <-result:
+	case <-awaited:
 	case <-i.done:
 		cancel()
-		<-result
+		<-awaited
 		err = fmt.Errorf("it ended before it was ready: %s", i.process.Exit())
 	}
 	if err == nil {

@@ -18,7 +18,7 @@ func TestLambdaGetsEventsAndItsAnswersBecomeResponses(t *testing.T) {
 	g := startLambda(t, &records{}, unchanged)
 	got := g.post(t, "/event?a=1&a=2", "hello")
 	event := decode[apigw.Event](t, got)
-	if event.Version != "2.0" || event.Body != "hello" || event.Query["a"] != "1,2" || event.RequestContext.HTTP.Method != "POST" ||
+	if event.Version != "2.0" || event.Body != "hello" || event.Query["a"] != "1,2" || event.RequestContext.HTTP.Method != http.MethodPost ||
 		event.RequestContext.RequestID != "id-of/event?a=1&a=2" {
 		t.Errorf("the event is %+v", event)
 	}
@@ -62,7 +62,7 @@ func TestLambdaAnswersThatAreTooLargeAreRefusedWith413(t *testing.T) {
 	log := &records{}
 	g := startLambda(t, log, unchanged)
 	wantProblem(t, g.get(t, "/big"), 502, "function-invalid-response")
-	eventually(t, func() bool { return len(log.find("big answer got 413")) == 1 }, "the function was not told: %s", log)
+	eventuallyf(t, func() bool { return len(log.find("big answer got 413")) == 1 }, "the function was not told: %s", log)
 }
 
 func TestLambdaRequestsThatAreTooLargeReachNoInstance(t *testing.T) {
@@ -115,7 +115,7 @@ func TestLambdaTimeoutKillsTheGroupAndReplacesTheInstance(t *testing.T) {
 		t.Errorf("the replacement answers %+v", got)
 	}
 	pids := childrenOf(t, log)
-	eventually(t, func() bool { return !slices.ContainsFunc(pids, alive) }, "of %v some are alive", pids)
+	eventuallyf(t, func() bool { return !slices.ContainsFunc(pids, alive) }, "of %v some are alive", pids)
 }
 
 func TestLambdaThatLingersAfterItsAnswerIsKilled(t *testing.T) {
@@ -165,7 +165,7 @@ func TestOutputGoesToTheLogWithItsRequest(t *testing.T) {
 	g := startLambda(t, log, unchanged)
 	g.get(t, "/loud")
 	long := strings.Repeat("x", process.MaxLine)
-	eventually(t, func() bool { return len(log.find("one")) == 1 && len(log.find(long)) == 1 && len(log.find("two")) == 1 }, "lines are missing")
+	eventuallyf(t, func() bool { return len(log.find("one")) == 1 && len(log.find(long)) == 1 && len(log.find("two")) == 1 }, "lines are missing")
 	one, cut, two := log.find("one")[0], log.find(long)[0], log.find("two")[0]
 	if one["function"] != "orders" || one["request"] != "id-of/loud" || one["stream"] != "stdout" || one["instance"] == nil {
 		t.Errorf("the record is %v", one)
@@ -240,13 +240,13 @@ func TestOneClientAfterTheOtherNeedsOneInstance(t *testing.T) {
 func TestAKilledInstanceCostsOnlyItsOwnRequest(t *testing.T) {
 	g := startLambda(t, &records{}, func(c *Config) { c.Scale.Max = 2 })
 	first := decode[struct{ PID int }](t, g.get(t, "/pid")).PID
-	eventually(t, func() bool { return g.Status().Busy == 0 }, "the instance is not free again")
+	eventuallyf(t, func() bool { return g.Status().Busy == 0 }, "the instance is not free again")
 	inFlight := make(chan reply)
 	go func() {
 		got, _ := g.send("/hang", "")
 		inFlight <- got
 	}()
-	eventually(t, func() bool { return g.Status().Busy == 1 }, "the request is not in flight")
+	eventuallyf(t, func() bool { return g.Status().Busy == 1 }, "the request is not in flight")
 	beside := g.post(t, "/", "beside") // by another instance
 	kill(t, first)
 	wantProblem(t, <-inFlight, 502, "function-crashed")
@@ -265,7 +265,7 @@ func TestAFullQueueAnswers429AndALongWait503(t *testing.T) {
 		c.Scale.Max, c.Queue.Size, c.Queue.Wait, c.Timeout = 1, 1, 200*time.Millisecond, time.Second
 	})
 	g.get(t, "/pid")
-	eventually(t, func() bool { return g.Status().Busy == 0 }, "the instance is not free again")
+	eventuallyf(t, func() bool { return g.Status().Busy == 0 }, "the instance is not free again")
 	var clients sync.WaitGroup
 	defer clients.Wait()
 	ctx, leave := context.WithCancel(t.Context())
@@ -276,13 +276,13 @@ func TestAFullQueueAnswers429AndALongWait503(t *testing.T) {
 			_ = res.Body.Close()
 		}
 	})
-	eventually(t, func() bool { return g.Status().Busy == 1 }, "no instance is busy")
+	eventuallyf(t, func() bool { return g.Status().Busy == 1 }, "no instance is busy")
 	waited := make(chan reply, 1)
 	clients.Go(func() {
 		got, _ := g.send("/", "waits")
 		waited <- got
 	})
-	eventually(t, func() bool { return g.Status().Queued == 1 }, "no request waits")
+	eventuallyf(t, func() bool { return g.Status().Queued == 1 }, "no request waits")
 	got := g.post(t, "/", "one too many")
 	wantProblem(t, got, 429, "function-busy")
 	if got.header.Get("Retry-After") == "" {
@@ -294,7 +294,7 @@ func TestAFullQueueAnswers429AndALongWait503(t *testing.T) {
 func TestUnusedInstancesEnd(t *testing.T) {
 	g := startLambda(t, &records{}, func(c *Config) { c.Scale.Idle = shortestIdle })
 	pid := decode[struct{ PID int }](t, g.get(t, "/pid")).PID
-	eventually(t, func() bool { return g.Status().Instances == 0 && !alive(pid) }, "the instance did not end")
+	eventuallyf(t, func() bool { return g.Status().Instances == 0 && !alive(pid) }, "the instance did not end")
 	if again := decode[struct{ PID int }](t, g.get(t, "/pid")).PID; again == pid {
 		t.Error("the ended instance answered")
 	}
@@ -303,7 +303,7 @@ func TestUnusedInstancesEnd(t *testing.T) {
 func TestAClientThatLeavesDoesNotFreeTheInstance(t *testing.T) {
 	g := startLambda(t, &records{}, func(c *Config) { c.Scale.Max = 1 })
 	g.get(t, "/pid")
-	eventually(t, func() bool { return g.Status().Busy == 0 }, "the instance is not free again")
+	eventuallyf(t, func() bool { return g.Status().Busy == 0 }, "the instance is not free again")
 	ctx, leave := context.WithCancel(t.Context())
 	left := make(chan error, 1)
 	go func() {
@@ -314,7 +314,7 @@ func TestAClientThatLeavesDoesNotFreeTheInstance(t *testing.T) {
 		}
 		left <- err
 	}()
-	eventually(t, func() bool { return g.Status().Busy == 1 }, "no instance is busy")
+	eventuallyf(t, func() bool { return g.Status().Busy == 1 }, "no instance is busy")
 	leave()
 	if err := <-left; !errors.Is(err, context.Canceled) {
 		t.Errorf("the client got %v", err)
@@ -329,13 +329,13 @@ func TestCloseLeavesNoProcess(t *testing.T) {
 	b := start(t, log, func(c *Config) { c.Run, c.Contract = testFunction(t, "lambda"), "lambda" })
 	g := serve(t, b)
 	pids := decode[struct{ PIDs []int }](t, g.get(t, "/children")).PIDs
-	eventually(t, func() bool { return b.Status().Busy == 0 }, "the instance is not free again")
+	eventuallyf(t, func() bool { return b.Status().Busy == 0 }, "the instance is not free again")
 	hanging := make(chan reply, 1)
 	go func() {
 		got, _ := g.send("/hang", "")
 		hanging <- got
 	}()
-	eventually(t, func() bool { return b.Status().Busy == 1 }, "no request is in flight")
+	eventuallyf(t, func() bool { return b.Status().Busy == 1 }, "no request is in flight")
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	b.(*backend).pool.Close(ctx)

@@ -14,15 +14,16 @@ import (
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
 	"github.com/weir-gateway/weir/internal/function"
+	"github.com/weir-gateway/weir/internal/function/local/program"
 )
 
 // env makes the env of a config from names and templates.
-func env(t testing.TB, pairs ...string) map[string]config.Secret {
-	t.Helper()
+func env(tb testing.TB, pairs ...string) map[string]config.Secret {
+	tb.Helper()
 	made := map[string]config.Secret{}
 	for i := 0; i < len(pairs); i += 2 {
 		template, err := secret.Parse(pairs[i+1])
-		must(t, err)
+		must(tb, err)
 		made[pairs[i]] = config.Secret{Template: template}
 	}
 	return made
@@ -35,30 +36,30 @@ func withEnv(c *Config) {
 }
 
 // childrenOf reads the pids that a test function has put out.
-func childrenOf(t testing.TB, log *records) []int {
-	t.Helper()
+func childrenOf(tb testing.TB, log *records) []int {
+	tb.Helper()
 	var pids []int
 	for line := range strings.Lines(log.String()) {
 		if _, rest, ok := strings.Cut(line, `"msg":"children `); ok {
 			numbers, _, _ := strings.Cut(rest, `"`)
 			for number := range strings.FieldsSeq(numbers) {
 				pid, err := strconv.Atoi(number)
-				must(t, err)
+				must(tb, err)
 				pids = append(pids, pid)
 			}
 		}
 	}
 	if len(pids) != 3 {
-		t.Fatalf("the function told %v, want three processes", pids)
+		tb.Fatalf("the function told %v, want three processes", pids)
 	}
 	return pids
 }
 
-func kill(t testing.TB, pid int) {
-	t.Helper()
+func kill(tb testing.TB, pid int) {
+	tb.Helper()
 	process, err := os.FindProcess(pid)
-	must(t, err)
-	must(t, process.Kill())
+	must(tb, err)
+	must(tb, process.Kill())
 }
 
 // alive tells whether pid runs; a zombie does not.
@@ -72,20 +73,37 @@ func TestConfigIsReadWithItsDefaults(t *testing.T) {
 	definition := Definition()
 	var problems doc.Problems
 	node := doc.Parse("weir.yaml", []byte(`run: ./orders
-contract: lambda
 env:
   TOKEN: ${env:TOKEN}
 scale: { max: 3, idle: 5s }
-memory: 256MiB
 `), &problems)
 	cfg, _ := definition.New().(*Config)
 	doc.Decode(node, cfg, &problems)
 	for _, p := range problems.Sorted() {
 		t.Error(p)
 	}
-	if cfg.Run != "./orders" || cfg.Contract != "lambda" || cfg.Scale != (Scale{Max: 3, Idle: 5 * time.Second}) || cfg.Memory != 256*doc.MiB ||
+	if cfg.Run != "./orders" || cfg.Contract != program.Guess || cfg.Scale != (Scale{Max: 3, Idle: 5 * time.Second}) || cfg.Memory != defaultMemory ||
 		cfg.Timeout != defaultTimeout || len(cfg.Env["TOKEN"].Parts) != 1 {
 		t.Errorf("the config is %+v", cfg)
+	}
+	if err := cfg.validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestTheExampleInTheReadmeIsAConfig(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	must(t, err)
+	_, rest, _ := strings.Cut(string(readme), "```yaml\n")
+	example, _, ok := strings.Cut(rest, "```")
+	if !ok {
+		t.Fatal("there is no example")
+	}
+	var problems doc.Problems
+	cfg, _ := Definition().New().(*Config)
+	doc.Decode(doc.Parse("README.md", []byte(example), &problems), cfg, &problems)
+	for _, p := range problems.Sorted() {
+		t.Error(p)
 	}
 	if err := cfg.validate(); err != nil {
 		t.Error(err)
@@ -200,10 +218,10 @@ func ownCache(t *testing.T) {
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 }
 
-func abs(t testing.TB, path string) string {
-	t.Helper()
+func abs(tb testing.TB, path string) string {
+	tb.Helper()
 	path, err := filepath.Abs(path)
-	must(t, err)
+	must(tb, err)
 	return path
 }
 
@@ -230,7 +248,7 @@ func BenchmarkCold(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
 				b.StopTimer()
-				eventually(b, func() bool { return g.Status().Instances == 0 }, "the instance did not end")
+				eventuallyf(b, func() bool { return g.Status().Instances == 0 }, "the instance did not end")
 				b.StartTimer()
 				if got := g.post(b, "/", "hello"); got.body != "hello" {
 					b.Fatal(fmt.Sprint(got))

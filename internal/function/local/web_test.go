@@ -71,7 +71,7 @@ func TestWebUpgradesAreTunnels(t *testing.T) {
 		t.Errorf("%d instances are busy with a tunnel, want 1", s.Busy)
 	}
 	must(t, conn.Close())
-	eventually(t, func() bool { return g.Status().Busy == 0 }, "the tunnel still holds its instance")
+	eventuallyf(t, func() bool { return g.Status().Busy == 0 }, "the tunnel still holds its instance")
 }
 
 func TestWebInformationalResponsesPass(t *testing.T) {
@@ -96,7 +96,7 @@ func TestWebFailuresAreProblems(t *testing.T) {
 	wantProblem(t, g.get(t, "/reset"), 502, "backend-reset")
 	pid := decode[struct{ PID int }](t, g.get(t, "/pid")).PID
 	wantProblem(t, g.get(t, "/hang"), 504, "function-timeout")
-	eventually(t, func() bool { return !alive(pid) }, "the instance that did not answer is alive")
+	eventuallyf(t, func() bool { return !alive(pid) }, "the instance that did not answer is alive")
 	if got := g.post(t, "/", "alive"); got.body != "alive" {
 		t.Errorf("the replacement answers %+v", got)
 	}
@@ -138,5 +138,5 @@ func TestWebKilledInstanceIsReplaced(t *testing.T) {
 	if again := decode[struct{ PID int }](t, g.get(t, "/pid")).PID; again == pid {
 		t.Errorf("process %d answered after its end", pid)
 	}
-	eventually(t, func() bool { return !alive(pid) && g.Status().Instances == 1 }, "the warm instance was not replaced")
+	eventuallyf(t, func() bool { return !alive(pid) && g.Status().Instances == 1 }, "the warm instance was not replaced")
 }

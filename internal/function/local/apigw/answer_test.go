@@ -85,7 +85,7 @@ func TestAPreludeIsReadHoweverItArrives(t *testing.T) {
 				t.Fatal(err)
 			}
 			body, err := io.ReadAll(res.Body)
-			if err != nil || string(body) != "body\x00more" || res.StatusCode != 201 || res.ContentLength != -1 {
+			if err != nil || string(body) != "body\x00more" || res.StatusCode != http.StatusCreated || res.ContentLength != -1 {
 				t.Errorf("got %d %q (length %d), %v", res.StatusCode, body, res.ContentLength, err)
 			}
 			sameHeader(t, res.Header, http.Header{"Content-Type": {"text/event-stream"}, "Set-Cookie": {"a=1"}})
@@ -100,7 +100,7 @@ func TestAPreludeDoesNotWaitForTheBody(t *testing.T) {
 		_, _ = w.Write(make([]byte, 8)) // and then nothing, until the test ends
 	}()
 	res, err := apigw.DecodeStream(r)
-	if err != nil || res.StatusCode != 200 {
+	if err != nil || res.StatusCode != http.StatusOK {
 		t.Errorf("got %v, %v; want 200 by default", res, err)
 	}
 	_ = w.Close()

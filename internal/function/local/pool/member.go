@@ -32,7 +32,7 @@ const stopTime = 5 * time.Second
 
 // spawn adds a member and starts the goroutine that owns it.
 func (p *Pool[I]) spawn() {
-	ctx, abandon := context.WithCancel(p.ctx)
+	ctx, abandon := context.WithCancel(p.ctx) //nolint:gosec // own calls it
 	m := &member[I]{state: starting, wake: make(chan struct{}, 1), abandon: abandon}
 	p.members[m] = struct{}{}
 	p.count[starting]++
@@ -95,10 +95,14 @@ func (p *Pool[I]) watch(m *member[I]) {
 	for {
 		select {
 		case <-m.instance.Done():
-			p.crashed(m)
-			return
 		case <-m.wake:
 		case <-timer.C:
+		}
+		select { // its end comes first, whatever else there is to do
+		case <-m.instance.Done():
+			p.crashed(m)
+			return
+		default:
 		}
 		again, over := p.review(m)
 		if over {

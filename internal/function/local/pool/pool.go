@@ -55,7 +55,7 @@ type Pool[I Instance] struct {
 // New makes a pool and starts its warm instances. start makes an instance and
 // returns when it takes requests; it gives up when its context ends.
 func New[I Instance](start func(ctx context.Context) (I, error), bounds Bounds, log *slog.Logger) *Pool[I] {
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.Background()) //nolint:gosec // Close calls it
 	p := &Pool[I]{
 		start: start, log: log, ctx: ctx, cancel: cancel, bounds: bounds,
 		members: map[*member[I]]struct{}{}, empty: make(chan struct{}),

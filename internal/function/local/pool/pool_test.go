@@ -82,13 +82,19 @@ func bounds() pool.Bounds {
 	return pool.Bounds{Max: 2, Concurrency: 1, Idle: time.Minute, Queue: 2, Wait: 10 * time.Second}
 }
 
+// bubble is a test within synctest's fake time, with its pool.
+type bubble struct {
+	t    *testing.T
+	pool *pool.Pool[*fake]
+}
+
 // run gives a test its pool in a bubble of fake time, and closes it.
-func run(t *testing.T, b pool.Bounds, f *factory, test func(t *testing.T, p *pool.Pool[*fake])) {
+func run(t *testing.T, b pool.Bounds, f *factory, test func(bubble)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		p := pool.New(f.start, b, slog.New(slog.DiscardHandler))
 		defer p.Close(t.Context())
-		test(t, p)
+		test(bubble{t, p})
 	})
 }
 
@@ -135,7 +141,8 @@ func wantKind(t *testing.T, err error, kind fault.Kind) *fault.Fault {
 }
 
 func TestTheInstanceUsedLastServesNext(t *testing.T) {
-	run(t, bounds(), &factory{}, func(t *testing.T, p *pool.Pool[*fake]) {
+	run(t, bounds(), &factory{}, func(in bubble) {
+		t, p := in.t, in.pool
 		a, b := acquire(t, p), acquire(t, p)
 		first, second := a.Instance(), b.Instance()
 		b.Release(pool.Served)
@@ -152,7 +159,8 @@ func TestTheInstanceUsedLastServesNext(t *testing.T) {
 
 func TestAFreeInstanceServesTheWaiterThatMadeAnotherStart(t *testing.T) {
 	f := &factory{delay: time.Second}
-	run(t, bounds(), f, func(t *testing.T, p *pool.Pool[*fake]) {
+	run(t, bounds(), f, func(in bubble) {
+		t, p := in.t, in.pool
 		a := acquire(t, p)
 		first := a.Instance()
 		waiting := ask(t.Context(), p)
@@ -172,7 +180,8 @@ func TestAFreeInstanceServesTheWaiterThatMadeAnotherStart(t *testing.T) {
 }
 
 func TestMoreThanMaxWaitInOrderAndOverflowIsRefused(t *testing.T) {
-	run(t, bounds(), &factory{}, func(t *testing.T, p *pool.Pool[*fake]) {
+	run(t, bounds(), &factory{}, func(in bubble) {
+		t, p := in.t, in.pool
 		a, b := acquire(t, p), acquire(t, p)
 		third, fourth := ask(t.Context(), p), ask(t.Context(), p)
 		wantStatus(t, p, 2, 2, 2)
@@ -197,7 +206,8 @@ func TestAColdBurstDoesNotCountAgainstTheQueue(t *testing.T) {
 	b := bounds()
 	b.Max, b.Queue = 8, 0
 	f := &factory{delay: time.Second}
-	run(t, b, f, func(t *testing.T, p *pool.Pool[*fake]) {
+	run(t, b, f, func(in bubble) {
+		t, p := in.t, in.pool
 		var all []chan answer
 		for range 8 {
 			all = append(all, ask(t.Context(), p))
@@ -220,7 +230,8 @@ func TestAColdBurstDoesNotCountAgainstTheQueue(t *testing.T) {
 func TestWaitingEndsByItsDeadlineOrWithItsClient(t *testing.T) {
 	b := bounds()
 	b.Max = 1
-	run(t, b, &factory{}, func(t *testing.T, p *pool.Pool[*fake]) {
+	run(t, b, &factory{}, func(in bubble) {
+		t, p := in.t, in.pool
 		held := acquire(t, p)
 		begin := time.Now()
 		_, err := p.Acquire(t.Context())
@@ -243,7 +254,8 @@ func TestUnusedInstancesEndButTheMinimumStays(t *testing.T) {
 	for _, least := range []int{0, 1} {
 		b := bounds()
 		b.Min = least
-		run(t, b, &factory{}, func(t *testing.T, p *pool.Pool[*fake]) {
+		run(t, b, &factory{}, func(in bubble) {
+			t, p := in.t, in.pool
 			wantStatus(t, p, least, 0, 0)
 			x, y := acquire(t, p), acquire(t, p)
 			x.Release(pool.Served)
@@ -265,7 +277,8 @@ func TestUnusedInstancesEndButTheMinimumStays(t *testing.T) {
 
 func TestAFailedStartIsTheAnswerAndPausesFurtherOnes(t *testing.T) {
 	f := &factory{delay: time.Millisecond, err: fault.FunctionInit.New("", fault.Internal("no such module"))}
-	run(t, bounds(), f, func(t *testing.T, p *pool.Pool[*fake]) {
+	run(t, bounds(), f, func(in bubble) {
+		t, p := in.t, in.pool
 		first, second := ask(t.Context(), p), ask(t.Context(), p)
 		for _, c := range []chan answer{first, second} {
 			if got := wantKind(t, (<-c).err, fault.FunctionInit); got.Internal != "no such module" || got.RetryAfter <= 0 {
@@ -294,7 +307,8 @@ func TestTheMinimumIsTriedAgainAfterThePause(t *testing.T) {
 	b := bounds()
 	b.Min = 1
 	f := &factory{err: errCrash}
-	run(t, b, f, func(t *testing.T, p *pool.Pool[*fake]) {
+	run(t, b, f, func(in bubble) {
+		t, p := in.t, in.pool
 		wantStatus(t, p, 0, 0, 0)
 		f.set(nil)
 		<-time.After(time.Second)
@@ -304,7 +318,8 @@ func TestTheMinimumIsTriedAgainAfterThePause(t *testing.T) {
 
 func TestACrashIsReplacedAtOnceButALoopOfCrashesIsNot(t *testing.T) {
 	f := &factory{}
-	run(t, bounds(), f, func(t *testing.T, p *pool.Pool[*fake]) {
+	run(t, bounds(), f, func(in bubble) {
+		t, p := in.t, in.pool
 		for i := range 4 {
 			lease := acquire(t, p)
 			lease.Instance().crash()
@@ -328,10 +343,27 @@ func TestACrashIsReplacedAtOnceButALoopOfCrashesIsNot(t *testing.T) {
 	})
 }
 
+func TestAnInstanceThatEndsBeforeItServesCountsAsACrashWhoeverNoticesFirst(t *testing.T) {
+	f := &factory{}
+	run(t, bounds(), f, func(in bubble) {
+		t, p := in.t, in.pool
+		for range 4 {
+			lease := acquire(t, p)
+			instance := lease.Instance()
+			instance.crash()
+			lease.Release(pool.Poisoned) // the request finds it dead
+			synctest.Wait()
+		}
+		_, err := p.Acquire(t.Context())
+		wantKind(t, err, fault.FunctionInit)
+	})
+}
+
 func TestAPoisonedInstanceIsKilledAndNeverAskedAgain(t *testing.T) {
 	b := bounds()
 	b.Max = 1
-	run(t, b, &factory{}, func(t *testing.T, p *pool.Pool[*fake]) {
+	run(t, b, &factory{}, func(in bubble) {
+		t, p := in.t, in.pool
 		lease := acquire(t, p)
 		bad := lease.Instance()
 		waiting := ask(t.Context(), p)
@@ -350,7 +382,8 @@ func TestAPoisonedInstanceIsKilledAndNeverAskedAgain(t *testing.T) {
 
 func TestARequestRatherWaitsForAnInstanceThatIsAboutToBeFree(t *testing.T) {
 	f := &factory{}
-	run(t, bounds(), f, func(t *testing.T, p *pool.Pool[*fake]) {
+	run(t, bounds(), f, func(in bubble) {
+		t, p := in.t, in.pool
 		lease := acquire(t, p)
 		lease.Finishing()
 		waiting := ask(t.Context(), p)
@@ -370,7 +403,8 @@ func TestAnInstanceTakesAsManyRequestsAsItMay(t *testing.T) {
 	b := bounds()
 	b.Concurrency = 3
 	f := &factory{}
-	run(t, b, f, func(t *testing.T, p *pool.Pool[*fake]) {
+	run(t, b, f, func(in bubble) {
+		t, p := in.t, in.pool
 		var leases []*pool.Lease[*fake]
 		for range 3 {
 			leases = append(leases, acquire(t, p))
@@ -393,7 +427,8 @@ func TestAnInstanceTakesAsManyRequestsAsItMay(t *testing.T) {
 
 func TestTuneKillsNothingAndLowersAsInstancesBecomeIdle(t *testing.T) {
 	f := &factory{}
-	run(t, bounds(), f, func(t *testing.T, p *pool.Pool[*fake]) {
+	run(t, bounds(), f, func(in bubble) {
+		t, p := in.t, in.pool
 		a, b := acquire(t, p), acquire(t, p)
 		more := bounds()
 		more.Max = 3

@@ -52,7 +52,7 @@ func gateway() {
 	_, err := host.Start(process.Spec{
 		Path: self(), Args: []string{"function", "tree"},
 		Env:  func(temp string) []string { return []string{"TMPDIR=" + temp} },
-		Line: func(l process.Line) { fmt.Printf("%s\n", l.Text) },
+		Line: func(l process.Line) { fmt.Fprintf(os.Stdout, "%s\n", l.Text) },
 	})
 	if err != nil {
 		panic(err)
@@ -63,7 +63,7 @@ func gateway() {
 // function prints its pid and sleeps; "tree" starts a child in its group and one
 // that leaves it.
 func function(args []string) {
-	fmt.Println("pid", os.Getpid())
+	fmt.Fprintln(os.Stdout, "pid", os.Getpid())
 	if len(args) > 0 && args[0] == "tree" {
 		for _, leaves := range []bool{false, true} {
 			cmd := exec.Command(self(), "function")
@@ -113,7 +113,7 @@ func TestAKilledGatewayLeavesNoProcessBehind(t *testing.T) {
 	}
 	must(t, gateway.Process.Kill())
 	killed := time.Now()
-	eventually(t, func() bool {
+	eventuallyf(t, func() bool {
 		return !alive(pids[0]) && !alive(pids[1]) && !alive(pids[2])
 	}, "processes %v are alive after their gateway was killed", pids)
 	t.Logf("all gone after %v", time.Since(killed))
@@ -124,7 +124,7 @@ func TestStopEndsTheWholeTree(t *testing.T) {
 	var out pidLines
 	p, err := host.Start(process.Spec{Path: self(), Args: []string{"function", "tree"}, Env: noEnv, Line: out.take})
 	must(t, err)
-	eventually(t, func() bool { return len(out.pids()) == 3 }, "the tree did not start")
+	eventuallyf(t, func() bool { return len(out.pids()) == 3 }, "the tree did not start")
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	p.Stop(ctx)
@@ -153,14 +153,14 @@ func TestAKilledGuardIsReplacedAndKnowsAllGroups(t *testing.T) {
 	pids := readPIDs(t, out, 3)
 	first := guardOf(t, gateway.Process.Pid)
 	killPID(t, first)
-	eventually(t, func() bool {
+	eventuallyf(t, func() bool {
 		second := guardOf(t, gateway.Process.Pid)
 		return second != 0 && second != first
 	}, "the guard was not replaced")
 	// The new guard may still be on its way to being told; a gateway that dies
 	// only now is the case that matters.
 	must(t, gateway.Process.Kill())
-	eventually(t, func() bool { return !alive(pids[0]) && !alive(pids[1]) && !alive(pids[2]) }, "processes %v are alive", pids)
+	eventuallyf(t, func() bool { return !alive(pids[0]) && !alive(pids[1]) && !alive(pids[2]) }, "processes %v are alive", pids)
 }
 
 func TestLinesAreCutAndCounted(t *testing.T) {
@@ -296,8 +296,8 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// eventually polls until ok holds or five seconds are over.
-func eventually(t *testing.T, ok func() bool, format string, args ...any) {
+// eventuallyf polls until ok holds or five seconds are over.
+func eventuallyf(t *testing.T, ok func() bool, format string, args ...any) {
 	t.Helper()
 	deadline := time.Now().Add(5 * time.Second)
 	for !ok() {

@@ -76,7 +76,7 @@ func (p Program) Build(ctx context.Context, cache string, log *slog.Logger) (str
 // compile runs the go command with the gateway's own environment: it needs the
 // module cache and proxy, and the function never sees it.
 func (p Program) compile(ctx context.Context, to string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-o", to, ".") //nolint:gosec // to is ours
+	cmd := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-o", to, ".")
 	cmd.Dir = p.Folder
 	cmd.Env = append(os.Environ(), "GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH, "PWD="+p.Folder)
 	cmd.WaitDelay = time.Second
@@ -158,7 +158,7 @@ func digest(r io.Reader) string {
 }
 
 func exeSuffix() string {
-	if runtime.GOOS == "windows" {
+	if onWindows {
 		return ".exe"
 	}
 	return ""

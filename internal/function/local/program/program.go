@@ -40,6 +40,8 @@ type Program struct {
 // bootstrap is how AWS calls the program of a custom runtime.
 const bootstrap = "bootstrap"
 
+const onWindows = runtime.GOOS == "windows"
+
 // lambdaModule is the import that tells a Lambda function written in Go.
 const lambdaModule = "github.com/aws/aws-lambda-go"
 
@@ -77,7 +79,7 @@ func ofFile(name, file string, info fs.FileInfo, contract Contract) (Program, er
 	if !info.Mode().IsRegular() {
 		return Program{}, fmt.Errorf("run: %s is neither a folder nor a regular file", file)
 	}
-	if runtime.GOOS != "windows" && info.Mode().Perm()&0o111 == 0 {
+	if !onWindows && info.Mode().Perm()&0o111 == 0 {
 		return Program{}, fmt.Errorf("run: %s is not executable; run `chmod +x` on it, or name the folder of a Go program", file)
 	}
 	p := Program{Name: name, Folder: filepath.Dir(file), File: file, Contract: HTTP, Reason: "the file is not called " + bootstrap}
@@ -122,7 +124,7 @@ func (p Program) explicitly(contract Contract) Program {
 
 // escapeGlob makes a folder's name mean itself in a pattern.
 func escapeGlob(folder string) string {
-	if runtime.GOOS == "windows" { // where a backslash does not escape
+	if onWindows { // where a backslash does not escape
 		return folder
 	}
 	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(folder)
@@ -132,7 +134,7 @@ func escapeGlob(folder string) string {
 func readSource(path string) (isMain, isLambda bool, err error) {
 	file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
 	if err != nil {
-		return false, false, fmt.Errorf("Go source: %w", err)
+		return false, false, fmt.Errorf("source of a Go program: %w", err)
 	}
 	for _, imported := range file.Imports {
 		name, err := strconv.Unquote(imported.Path.Value)

@@ -77,7 +77,7 @@ func TestFindSaysWhatIsWrong(t *testing.T) {
 		"nothing there":   {nil, "missing", "no file or folder"},
 		"an empty folder": {nil, "", "neither a program called bootstrap nor a Go main package"},
 		"a library":       {map[string]string{"x.go": "package x\n"}, "", "neither a program called bootstrap nor a Go main package"},
-		"no Go at all":    {map[string]string{"main.go": "this is no Go"}, "", "Go source"},
+		"no Go at all":    {map[string]string{"main.go": "this is no Go"}, "", "source of a Go program"},
 	}
 	if runtime.GOOS != "windows" {
 		tests["not executable"] = struct {

@@ -146,7 +146,7 @@ func (s *stream) Read(p []byte) (int, error) {
 	switch {
 	case err == nil:
 		return n, nil
-	case err != io.EOF: //nolint:errorlint // io.Reader's own end
+	case err != io.EOF:
 		s.err = s.invocation.broken(err)
 	default:
 		s.err = io.EOF

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -51,9 +52,7 @@ func (r *runtime) do(method, path string, header http.Header, body io.Reader, tr
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	for name, values := range header {
-		req.Header[name] = values
-	}
+	maps.Copy(req.Header, header)
 	req.Trailer = trailer
 	res, err := r.client.Do(req)
 	if err != nil {
@@ -137,7 +136,7 @@ func TestAnInvocationGoesRound(t *testing.T) {
 		}
 	}
 	res, text := r.do(http.MethodPost, "/invocation/id-1/response", http.Header{"Content-Type": {"application/json"}}, strings.NewReader(`"ok"`), nil)
-	if res.StatusCode != 202 || text != `{"status":"OK"}` {
+	if res.StatusCode != http.StatusAccepted || text != `{"status":"OK"}` {
 		t.Errorf("the answer was taken with %d %s, want exactly 202", res.StatusCode, text)
 	}
 	if got := r.result(first); string(got.Payload) != `"ok"` || got.ContentType != "application/json" || got.Err != nil {
@@ -159,7 +158,7 @@ func TestWhatDoesNotFitTheStateIsRefused(t *testing.T) {
 	}
 	c := invocation("id-1")
 	r.deliver(c)
-	if res, _ := r.do(http.MethodGet, "/invocation/next", nil, nil, nil); res.StatusCode != 403 {
+	if res, _ := r.do(http.MethodGet, "/invocation/next", nil, nil, nil); res.StatusCode != http.StatusForbidden {
 		t.Errorf("next before an answer got %d, want 403", res.StatusCode)
 	}
 	for _, step := range []struct {
@@ -197,7 +196,7 @@ func TestAnErrorMayFollowAWholeAnswerAsATrailer(t *testing.T) {
 	r.deliver(c)
 	trailer := http.Header{"Lambda-Runtime-Function-Error-Type": {"Midway"}, "Lambda-Runtime-Function-Error-Body": {"eyJlcnJvck1lc3NhZ2UiOiJvb3BzIn0="}}
 	res, _ := r.do(http.MethodPost, "/invocation/id-1/response", nil, io.MultiReader(strings.NewReader("half")), trailer)
-	if res.StatusCode != 202 {
+	if res.StatusCode != http.StatusAccepted {
 		t.Errorf("got %d, want 202", res.StatusCode)
 	}
 	wantFault(t, r.result(c).Err, fault.FunctionError, "Midway: oops")
@@ -327,7 +326,7 @@ func TestAnInvocationWaitsUntilTheRuntimeAsksOrTheClientLeaves(t *testing.T) {
 func TestAnInitErrorIsKept(t *testing.T) {
 	r := listen(t)
 	header := http.Header{"Lambda-Runtime-Function-Error-Type": {"Runtime.ImportModuleError"}}
-	if res, _ := r.do(http.MethodPost, "/init/error", header, strings.NewReader(`{"errorMessage":"no such module"}`), nil); res.StatusCode != 202 {
+	if res, _ := r.do(http.MethodPost, "/init/error", header, strings.NewReader(`{"errorMessage":"no such module"}`), nil); res.StatusCode != http.StatusAccepted {
 		t.Errorf("got %d, want 202", res.StatusCode)
 	}
 	if got := r.server.InitError(); got != "Runtime.ImportModuleError: no such module" {

@@ -1,0 +1,37 @@
+package runtimeapi
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/weir-gateway/weir/internal/base/fault"
+)
+
+func TestErrorsAreReadHoweverARuntimeWritesThem(t *testing.T) {
+	tests := []struct{ kind, body, want string }{
+		{"", `{"errorType":"A","errorMessage":"b"}`, "A: b"},
+		{"B", `{"errorType":"A","errorMessage":"b","stackTrace":["x"]}`, "A: b"},
+		{"B", `{"errorMessage":"b","trace":[]}`, "B: b"},
+		{"B", `not JSON`, "B: not JSON"},
+		{"B", ``, "B"},
+		{"", `{"errorType":7}`, `{"errorType":7}`},
+		{"", ``, ""},
+	}
+	for _, test := range tests {
+		if got := parseError(test.kind, []byte(test.body)).String(); got != test.want {
+			t.Errorf("%q %s: got %q, want %q", test.kind, test.body, got, test.want)
+		}
+	}
+}
+
+func FuzzParseError(f *testing.F) {
+	f.Add("A", []byte(`{"errorType":"A","errorMessage":"b"}`))
+	f.Add("", []byte(`[`))
+	f.Fuzz(func(t *testing.T, kind string, body []byte) {
+		err := parseError(kind, body).fault()
+		var told *fault.Fault
+		if !errors.As(err, &told) || told.Detail != "" {
+			t.Errorf("the client is told %v", err)
+		}
+	})
+}
