@@ -27,7 +27,7 @@ var floors = [][]string{
 	{"internal/base/fault"},
 	{"internal/base/httpx", "internal/base/jsonx"},
 	{"internal/base/exchange", "internal/base/secret"},
-	{"internal/base/forward", "internal/base/expr"},
+	{"internal/base/forward", "internal/base/template", "internal/base/expr"},
 	{"internal/config/doc"},
 	{"internal/config"},
 	{"internal/wire", "internal/filter", "internal/discovery", "internal/function"},
@@ -39,6 +39,7 @@ var floors = [][]string{
 	{"internal/app"},
 	{"internal/cli"},
 	{"cmd"},
+	{"test"},
 }
 
 // contracts are the rooms that hold a contract and its implementations: the
