@@ -28,8 +28,8 @@ func arithmetic() []cel.EnvOption {
 	}
 	var options []cel.EnvOption
 	for _, f := range stdlib.Functions() {
-		if f.Name() == "string" {
-			options = append(options, cel.Function("string", append(overloadsOf(f), cel.SingletonUnaryBinding(toString))...))
+		if f.Name() == stringName {
+			options = append(options, cel.Function(stringName, append(overloadsOf(f), cel.SingletonUnaryBinding(toString))...))
 			continue
 		}
 		apply, ok := operations[f.Name()]
@@ -88,7 +88,7 @@ func signed(u types.Uint) ref.Val {
 	if u > math.MaxInt64 {
 		return types.NewErr("the number %d is too large", uint64(u))
 	}
-	return types.Int(u) //nolint:gosec // it fits
+	return types.Int(u)
 }
 
 // The operations, as CEL's values have them.

@@ -19,6 +19,21 @@ const (
 	prefixType = "weir.Prefix"
 )
 
+// The names that more than one table speaks of.
+const (
+	pathName     = "path"
+	queryName    = "query"
+	hostName     = "host"
+	authName     = "auth"
+	authClaims   = "auth.claims"
+	requestBody  = "request.body"
+	responseBody = "response.body"
+	stepsName    = "steps"
+	headersField = "headers"
+	stringName   = "string" // a type and a function
+	bytesName    = "bytes"
+)
+
 var (
 	celStep   = cel.ObjectType(stepType)
 	celAuth   = cel.OpaqueType(authType)
@@ -36,31 +51,31 @@ var variables = map[string]*cel.Type{
 	"request.cookies":  celFields,
 	"request.host":     cel.StringType,
 	"request.scheme":   cel.StringType,
-	"request.body":     cel.DynType,
+	requestBody:        cel.DynType,
 	"request.id":       cel.StringType,
-	"path":             celFields,
-	"query":            celFields,
-	"host":             cel.StringType,
+	pathName:           celFields,
+	queryName:          celFields,
+	hostName:           cel.StringType,
 	"client.ip":        cel.StringType,
 	"client.scheme":    cel.StringType,
-	"auth":             celAuth,
+	authName:           celAuth,
 	"auth.sub":         cel.StringType,
 	"auth.iss":         cel.StringType,
 	"auth.id":          cel.StringType,
 	"auth.method":      cel.StringType,
 	"auth.scopes":      cel.ListType(cel.StringType),
-	"auth.claims":      cel.MapType(cel.StringType, cel.DynType),
+	authClaims:         cel.MapType(cel.StringType, cel.DynType),
 	"response.status":  cel.IntType,
 	"response.headers": celFields,
-	"response.body":    cel.DynType,
-	"steps":            cel.MapType(cel.StringType, celStep),
+	responseBody:       cel.DynType,
+	stepsName:          cel.MapType(cel.StringType, celStep),
 }
 
 // stepFields are the fields of a step with their types.
 var stepFields = map[string]*cel.Type{
-	"status":  cel.IntType,
-	"headers": celFields,
-	"body":    cel.DynType,
+	"status":     cel.IntType,
+	headersField: celFields,
+	"body":       cel.DynType,
 }
 
 // newEnvironment is CEL's standard library with arithmetic that mixes integers
@@ -75,7 +90,7 @@ func newEnvironment() (*cel.Env, error) {
 		cel.CustomTypeProvider(provider{registry}),
 		cel.StdLib(cel.StdLibSubset(&env.LibrarySubset{ExcludeFunctions: []*env.Function{
 			{Name: operators.Add}, {Name: operators.Subtract}, {Name: operators.Multiply},
-			{Name: operators.Divide}, {Name: operators.Modulo}, {Name: "string"},
+			{Name: operators.Divide}, {Name: operators.Modulo}, {Name: stringName},
 		}})),
 		ext.Strings(), ext.Encoders(), ext.Math(), ext.Lists(ext.ListsMaxRangeSize(maxRange)),
 		cel.DefaultUTCTimeZone(true),
@@ -164,7 +179,7 @@ const (
 
 func (sizes) EstimateSize(node cost.AstNode) *cost.SizeEstimate {
 	path := node.Path()
-	if len(path) == 0 || path[0] == "steps" || path[0] == "auth.claims" {
+	if len(path) == 0 || path[0] == stepsName || path[0] == authClaims {
 		return nil
 	}
 	switch node.Type().Kind() {

@@ -22,20 +22,27 @@ func (e *Error) Error() string {
 	return s
 }
 
+// The words for types that messages also compare.
+const (
+	aString   = "a string"
+	anInteger = "an integer"
+	aNumber   = "a number"
+)
+
 // describe puts a CEL type into words.
 func describe(celType string) string {
 	name, _, _ := strings.Cut(celType, "(")
 	switch name {
-	case "string":
-		return "a string"
+	case stringName:
+		return aString
 	case "int", "uint":
-		return "an integer"
+		return anInteger
 	case "double":
-		return "a number"
+		return aNumber
 	case "bool":
 		return "true or false"
-	case "bytes":
-		return "bytes"
+	case bytesName:
+		return bytesName
 	case "list":
 		return "a list"
 	case "map":

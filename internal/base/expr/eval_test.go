@@ -42,7 +42,7 @@ func input() *expr.Input {
 	return &expr.Input{
 		Request: exchange.With(r, x),
 		Response: &http.Response{
-			StatusCode: 503, Header: http.Header{"Etag": {`"x"`}},
+			StatusCode: http.StatusServiceUnavailable, Header: http.Header{"Etag": {`"x"`}},
 		},
 		RequestBody:  body(`{"id": 9007199254740993, "total": 12345678, "price": 1, "rate": 1.5, "list": [1, 2.5, 3], "big": 18446744073709551615, "huge": 123456789012345678901234567890, "exact": 1.10, "nested": {"b": 1, "a": [1.0, "ü\u0041"]}}`),
 		ResponseBody: body(`{"ok": true}`),
@@ -56,11 +56,11 @@ func input() *expr.Input {
 	}
 }
 
-func mustCompile(t testing.TB, source string, want expr.Type) *expr.Program {
-	t.Helper()
+func mustCompile(tb testing.TB, source string, want expr.Type) *expr.Program {
+	tb.Helper()
 	p, err := expr.Compile(source, want, all)
 	if err != nil {
-		t.Fatalf("%s: %v", source, err)
+		tb.Fatalf("%s: %v", source, err)
 	}
 	return p
 }
@@ -293,7 +293,7 @@ func TestAnEvaluationHasADeadline(t *testing.T) {
 		in.RequestBody = body(`[` + strings.Repeat(`1,`, 10_000) + `1]`)
 		in.Steps = func(string) (expr.StepResult, bool) {
 			asked++
-			time.Sleep(100 * time.Millisecond) // of the test's own clock
+			<-time.After(100 * time.Millisecond) // of the test's own clock
 			return expr.StepResult{Status: 200}, true
 		}
 		_, err := mustCompile(t, `request.body.all(i, steps.slow.status == 200)`, expr.Bool).Bool(in)

@@ -78,8 +78,7 @@ func (l *list) decoded() traits.Lister {
 	for v := range l.value.Elements() {
 		elements = append(elements, l.element(v))
 	}
-	decoded, _ := types.NewRefValList(adapter{}, elements).(traits.Lister)
-	return decoded
+	return types.NewRefValList(adapter{}, elements)
 }
 
 // Add implements traits.Adder.

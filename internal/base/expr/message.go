@@ -107,10 +107,10 @@ func mismatch(function, arguments string) (text, fix string) {
 // conversion suggests how to make two unlike sides alike.
 func conversion(kinds []string) string {
 	switch {
-	case kinds[0] == "a string" && (kinds[1] == "an integer" || kinds[1] == "a number"),
-		kinds[1] == "a string" && (kinds[0] == "an integer" || kinds[0] == "a number"):
+	case kinds[0] == aString && (kinds[1] == anInteger || kinds[1] == aNumber),
+		kinds[1] == aString && (kinds[0] == anInteger || kinds[0] == aNumber):
 		return "headers, query and path are strings: compare with a quoted value, or convert with int(...)"
-	case kinds[0] == "an integer" && kinds[1] == "a number", kinds[0] == "a number" && kinds[1] == "an integer":
+	case kinds[0] == anInteger && kinds[1] == aNumber, kinds[0] == aNumber && kinds[1] == anInteger:
 		return "convert the integer with double(...)"
 	default:
 		return ""

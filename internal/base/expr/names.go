@@ -15,12 +15,12 @@ import (
 
 // scopeOf says which scope the names below a root need.
 var scopeOf = map[string]Scope{
-	"request": Request, "path": Request, "query": Request, "host": Request, "client": Request, "auth": Request,
-	"response": Response, "steps": Steps,
+	"request": Request, pathName: Request, queryName: Request, hostName: Request, "client": Request, authName: Request,
+	"response": Response, stepsName: Steps,
 }
 
 // typeNames are CEL's names of types, as in type(x) == int.
-var typeNames = []string{"bool", "bytes", "double", "int", "list", "map", "null_type", "string", "type", "uint"}
+var typeNames = []string{"bool", bytesName, "double", "int", "list", "map", "null_type", stringName, "type", "uint"}
 
 // resolver walks a parsed expression before its types are checked: it finds
 // names that are not known, in words that CEL's checker does not have, and
@@ -149,16 +149,16 @@ func (r *resolver) chain(id int64, root string, links []link) {
 		r.fail(id, quoted(root)+" is not a known name", didYouMean(root, r.roots()))
 	case need&r.scope == 0:
 		r.fail(id, quoted(root)+" is not known here", "here an expression may use "+strings.Join(r.roots(), ", "))
-	case root == "steps":
+	case root == stepsName:
 		r.step(id, links)
-	case root == "path":
+	case root == pathName:
 		if len(links) > 0 {
 			r.params = append(r.params, links[0].name)
 		}
 		r.depth(links, 1, root)
-	case root == "query":
+	case root == queryName:
 		r.depth(links, 1, root)
-	case root == "host":
+	case root == hostName:
 		r.depth(links, 0, root)
 	default:
 		r.field(id, root, links)
@@ -182,9 +182,9 @@ func (r *resolver) field(id int64, root string, links []link) {
 		r.fail(links[0].id, quoted(root)+" has no field "+quoted(links[0].name), orList(didYouMean(links[0].name, known), known))
 		return
 	}
-	r.body = r.body || name == "request.body"
-	r.responseBody = r.responseBody || name == "response.body"
-	r.auth = r.auth || root == "auth"
+	r.body = r.body || name == requestBody
+	r.responseBody = r.responseBody || name == responseBody
+	r.auth = r.auth || root == authName
 	if t == celFields {
 		r.depth(links[1:], 1, name)
 	}
@@ -242,7 +242,7 @@ func (r *resolver) call(e ast.Expr) {
 		}
 		switch {
 		case r.env.HasFunction(qualified): // math.greatest: no target, a name
-		case c.Target().Kind() == ast.IdentKind && c.Target().AsIdent() == "auth" && name == "has":
+		case c.Target().Kind() == ast.IdentKind && c.Target().AsIdent() == authName && name == "has":
 			r.authHas(c.Target().ID())
 		default:
 			r.walk(c.Target())
@@ -304,7 +304,7 @@ func (r *resolver) constants(function string, args []ast.Expr) {
 
 func (r *resolver) authHas(id int64) {
 	if r.scope&Request == 0 {
-		r.chain(id, "auth", nil)
+		r.chain(id, authName, nil)
 	}
 	r.auth = true
 }
@@ -315,7 +315,7 @@ func (r *resolver) index(e ast.Expr) {
 	args := e.AsCall().Args()
 	if name, ok := literalString(args[1]); ok {
 		if root, links := unfold(e); root.Kind() == ast.IdentKind {
-			if n := len(links); n > 1 && links[n-2].name == "headers" {
+			if n := len(links); n > 1 && links[n-2].name == headersField {
 				args[1].SetKindCase(ast.NewExprFactory().NewLiteral(args[1].ID(), types.String(http.CanonicalHeaderKey(name))))
 			}
 			r.chain(root.ID(), root.AsIdent(), links)

@@ -3,6 +3,7 @@ package expr
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"sync"
 
 	"cel.dev/cel-go/common/types"
@@ -73,9 +74,9 @@ func (r *run) ResolveName(name string) (any, bool) {
 			r.responseHeaders.head = exchange.ResponseHead(r.in.Response)
 			return &r.responseHeaders, true
 		}
-	case "response.body":
+	case responseBody:
 		return once(&r.responseBody, r.in.ResponseBody), true
-	case "steps":
+	case stepsName:
 		return (*steps)(r), true
 	}
 	return nil, false
@@ -98,15 +99,15 @@ func (r *run) requestVariable(name string) (any, bool) {
 		return types.String(clientHost(r)), true
 	case "request.scheme", "client.scheme":
 		return types.String(x.Client.Scheme), true
-	case "request.body":
+	case requestBody:
 		return once(&r.requestBody, r.in.RequestBody), true
 	case "request.id":
 		return types.String(x.ID), true
-	case "path":
+	case pathName:
 		return &r.path, true
-	case "query":
+	case queryName:
 		return &r.query, true
-	case "host":
+	case hostName:
 		return types.String(x.Host), true
 	case "client.ip":
 		return clientIP(x), true
@@ -137,7 +138,7 @@ func (r *run) authVariable(name string) (any, bool) {
 		id = &nobody
 	}
 	switch name {
-	case "auth":
+	case authName:
 		return &r.identity, true
 	case "auth.sub":
 		return types.String(id.Subject), true
@@ -152,7 +153,7 @@ func (r *run) authVariable(name string) (any, bool) {
 		return types.String(id.Method), true
 	case "auth.scopes":
 		return types.NewStringList(adapter{}, id.Scopes), true
-	case "auth.claims":
+	case authClaims:
 		return types.NewStringInterfaceMap(adapter{}, id.Claims), true
 	default:
 		return nil, false
@@ -210,10 +211,5 @@ func hasScope(who, scope ref.Val) ref.Val {
 	if id == nil {
 		return types.False
 	}
-	for _, have := range id.Scopes {
-		if have == string(want) {
-			return types.True
-		}
-	}
-	return types.False
+	return types.Bool(slices.Contains(id.Scopes, string(want)))
 }

@@ -1,6 +1,8 @@
 package expr
 
 import (
+	"slices"
+
 	"cel.dev/cel-go/common/ast"
 	"cel.dev/cel-go/common/operators"
 	"cel.dev/cel-go/common/types"
@@ -75,15 +77,7 @@ func passesOn(function string) bool {
 }
 
 func mayHoldNumeral(t *types.Type) bool {
-	if t.Kind() == types.DynKind {
-		return true
-	}
-	for _, p := range t.Parameters() {
-		if mayHoldNumeral(p) {
-			return true
-		}
-	}
-	return false
+	return t.Kind() == types.DynKind || slices.ContainsFunc(t.Parameters(), mayHoldNumeral)
 }
 
 // settledValue is a node of the plan whose value is settled.

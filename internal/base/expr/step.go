@@ -52,7 +52,7 @@ func (s *step) field(name string) any {
 	switch name {
 	case "status":
 		return types.Int(s.result.Status)
-	case "headers":
+	case headersField:
 		return &fields{source: fromResponse, head: exchange.MapHead(headerOf(s.result))}
 	default:
 		return adapter{}.NativeToValue(s.result.Body)

@@ -14,11 +14,11 @@ import (
 	"github.com/weir-gateway/weir/internal/base/jsonx"
 )
 
-func mustParse(t testing.TB, text string) jsonx.Value {
-	t.Helper()
+func mustParse(tb testing.TB, text string) jsonx.Value {
+	tb.Helper()
 	v, err := jsonx.Parse([]byte(text), jsonx.Options{})
 	if err != nil {
-		t.Fatalf("%s: %v", text, err)
+		tb.Fatalf("%s: %v", text, err)
 	}
 	return v
 }

@@ -59,14 +59,14 @@ func (p *parser) document() error {
 
 // open appends an item that starts here; close ends it.
 func (p *parser) open(kind Kind) int {
-	p.doc.items = append(p.doc.items, item{start: uint32(p.at), kind: kind}) //nolint:gosec // bounded by mostBytes
+	p.doc.items = append(p.doc.items, item{start: uint32(p.at), kind: kind})
 	return len(p.doc.items) - 1
 }
 
 func (p *parser) close(i int) {
 	it := &p.doc.items[i]
-	it.end = uint32(p.at)              //nolint:gosec // bounded by mostBytes
-	it.next = uint32(len(p.doc.items)) //nolint:gosec // there are no more items than bytes
+	it.end = uint32(p.at)
+	it.next = uint32(len(p.doc.items))
 }
 
 func (p *parser) value() error {
@@ -109,7 +109,7 @@ func (p *parser) list() error {
 	}
 	if size := p.doc.items[i].size; size > large {
 		elements := make([]uint32, size)
-		at := uint32(i) + 1 //nolint:gosec // there are no more items than bytes
+		at := uint32(i) + 1
 		for n := range elements {
 			elements[n], at = at, p.doc.items[at].next
 		}
@@ -192,7 +192,7 @@ func (p *parser) index(i int) error {
 	}
 	names := slices.Grow(p.names[:0], int(size))[:size]
 	p.names = names
-	at := uint32(i) + 1 //nolint:gosec // there are no more items than bytes
+	at := uint32(i) + 1
 	for n := range names {
 		names[n] = named{p.doc.unquoted(int(at)), at}
 		at = p.doc.items[at+1].next

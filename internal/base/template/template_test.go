@@ -12,11 +12,11 @@ import (
 	"github.com/weir-gateway/weir/internal/base/template"
 )
 
-func mustParse(t testing.TB, text string) template.Path {
-	t.Helper()
+func mustParse(tb testing.TB, text string) template.Path {
+	tb.Helper()
 	p, err := template.Parse(text)
 	if err != nil {
-		t.Fatalf("%s: %v", text, err)
+		tb.Fatalf("%s: %v", text, err)
 	}
 	return p
 }

@@ -1,6 +1,7 @@
 package all_test
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"slices"
@@ -101,7 +102,7 @@ func reads(t *testing.T, d filter.Definition, c any) {
 	doc.Decode(doc.Parse("printed.yaml", printed, &ps), again, &ps)
 	if list := ps.Sorted(); len(list) > 0 {
 		t.Errorf("%s is printed as\n%s%v", d.Name, printed, list)
-	} else if second := doc.Encode(again); string(second) != string(printed) {
+	} else if second := doc.Encode(again); !bytes.Equal(second, printed) {
 		t.Errorf("%s is printed as\n%sand then as\n%s", d.Name, printed, second)
 	}
 }

@@ -13,33 +13,33 @@ import (
 	"github.com/weir-gateway/weir/internal/filter/cors"
 )
 
-func decode(t testing.TB, text string) (*cors.Config, []doc.Problem) {
-	t.Helper()
+func decode(tb testing.TB, text string) (*cors.Config, []doc.Problem) {
+	tb.Helper()
 	var ps doc.Problems
 	c, ok := cors.Definition().New().(*cors.Config)
 	if !ok {
-		t.Fatal("New gives no *Config")
+		tb.Fatal("New gives no *Config")
 	}
 	doc.Decode(doc.Parse("test.yaml", []byte("cors: "+text), &ps).Get("cors"), c, &ps)
 	return c, ps.Sorted()
 }
 
-func build(t testing.TB, c *cors.Config) filter.Policy {
-	t.Helper()
+func build(tb testing.TB, c *cors.Config) filter.Policy {
+	tb.Helper()
 	p, err := cors.Definition().Build(filter.Env{}, c)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return p
 }
 
-func policy(t testing.TB, text string) filter.Policy {
-	t.Helper()
-	c, problems := decode(t, text)
+func policy(tb testing.TB, text string) filter.Policy {
+	tb.Helper()
+	c, problems := decode(tb, text)
 	if len(problems) > 0 {
-		t.Fatal(problems)
+		tb.Fatal(problems)
 	}
-	return build(t, c)
+	return build(tb, c)
 }
 
 // send runs a request through the guard; the backend behind has CORS fields of its own.

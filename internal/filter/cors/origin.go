@@ -53,7 +53,9 @@ func (p pattern) matches(origin string) bool {
 func isScheme(s string) bool {
 	for i := range len(s) {
 		c := s[i]
-		if !('a' <= c && c <= 'z' || i > 0 && ('0' <= c && c <= '9' || c == '+' || c == '-' || c == '.')) {
+		letter := 'a' <= c && c <= 'z'
+		other := '0' <= c && c <= '9' || c == '+' || c == '-' || c == '.'
+		if !letter && (i == 0 || !other) {
 			return false
 		}
 	}
@@ -62,9 +64,10 @@ func isScheme(s string) bool {
 
 // isAuthority holds for host[:port], IPv6 in brackets.
 func isAuthority(s string) bool {
-	host, port := s, ""
+	host := s
 	if i := strings.LastIndexByte(s, ':'); i >= 0 && !strings.HasSuffix(s, "]") {
-		host, port = s[:i], s[i+1:]
+		port := s[i+1:]
+		host = s[:i]
 		if port == "" || len(port) > 5 || strings.Trim(port, "0123456789") != "" {
 			return false
 		}

@@ -11,18 +11,20 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
+const hopByHop = "it belongs to one connection, not to the message"
+
 // untouchable are the fields that frame a message or belong to one connection
 // (RFC 9110 sections 7.6.1 and 8.6, RFC 9112 section 6), each with why not.
 // They are the engine's; a wrong one would let two servers read a message differently.
 var untouchable = map[string]string{
 	"Content-Length":      "it says where the body ends, and the gateway writes it",
 	"Transfer-Encoding":   "it says where the body ends, and the gateway writes it",
-	"Connection":          "it belongs to one connection, not to the message",
-	"Keep-Alive":          "it belongs to one connection, not to the message",
-	"Proxy-Connection":    "it belongs to one connection, not to the message",
-	"Proxy-Authenticate":  "it belongs to one connection, not to the message",
-	"Proxy-Authorization": "it belongs to one connection, not to the message",
-	"Te":                  "it belongs to one connection, not to the message",
+	"Connection":          hopByHop,
+	"Keep-Alive":          hopByHop,
+	"Proxy-Connection":    hopByHop,
+	"Proxy-Authenticate":  hopByHop,
+	"Proxy-Authorization": hopByHop,
+	"Te":                  hopByHop,
 	"Trailer":             "the gateway writes it for the trailers that there are",
 	"Upgrade":             "upgrades are passed on by themselves",
 	"Expect":              "the gateway answers it itself",

@@ -35,7 +35,7 @@ func (m *Name) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 }
 
 // EncodeDoc writes the name as it is read.
-func (m Name) EncodeDoc() *doc.Node {
+func (m *Name) EncodeDoc() *doc.Node {
 	return &doc.Node{Kind: doc.Scalar, Pos: m.Pos, Value: m.Text}
 }
 
@@ -83,12 +83,12 @@ func decodeField(name string, n *doc.Node, ps *doc.Problems) Field {
 }
 
 // EncodeDoc writes the fields as they are read.
-func (f Fields) EncodeDoc() *doc.Node {
-	if len(f) == 0 {
+func (f *Fields) EncodeDoc() *doc.Node {
+	if len(*f) == 0 {
 		return nil
 	}
 	out := &doc.Node{Kind: doc.Map}
-	for _, field := range f {
+	for _, field := range *f {
 		value := &doc.Node{Kind: doc.Scalar, Pos: field.Pos, Value: field.Text, Quoted: true}
 		if field.Expr != nil {
 			value = field.Expr.EncodeDoc()

@@ -3,6 +3,7 @@ package headers_test
 import (
 	"errors"
 	"io"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -18,27 +19,27 @@ import (
 )
 
 // decode reads a config as Load does and gives its problems.
-func decode(t testing.TB, text string) (*headers.Config, []doc.Problem) {
-	t.Helper()
+func decode(tb testing.TB, text string) (*headers.Config, []doc.Problem) {
+	tb.Helper()
 	var ps doc.Problems
 	n := doc.Parse("test.yaml", []byte(text), &ps)
 	c, ok := headers.Definition().New().(*headers.Config)
 	if !ok {
-		t.Fatal("New gives no *Config")
+		tb.Fatal("New gives no *Config")
 	}
 	doc.Decode(n, c, &ps)
 	return c, ps.Sorted()
 }
 
-func policy(t testing.TB, text string) filter.Policy {
-	t.Helper()
-	c, problems := decode(t, text)
+func policy(tb testing.TB, text string) filter.Policy {
+	tb.Helper()
+	c, problems := decode(tb, text)
 	if len(problems) > 0 {
-		t.Fatal(problems)
+		tb.Fatal(problems)
 	}
 	p, err := headers.Definition().Build(filter.Env{}, c)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return p
 }
@@ -112,9 +113,7 @@ func serve(p filter.Policy, b http.RoundTripper) http.Header {
 			}
 			return
 		}
-		for name, values := range res.Header {
-			w.Header()[name] = values
-		}
+		maps.Copy(w.Header(), res.Header)
 		w.WriteHeader(res.StatusCode)
 	}))
 	if p.Guard != nil {
@@ -251,7 +250,7 @@ request:
   set: { X-User: =auth.sub, X-Static: a }
   remove: X-None
 `)
-	next := p.Adapt(answer{&http.Response{StatusCode: 200, Header: http.Header{}, Body: http.NoBody}})
+	next := p.Adapt(answer{&http.Response{StatusCode: http.StatusOK, Header: http.Header{}, Body: http.NoBody}})
 	r := request()
 	b.ReportAllocs()
 	for b.Loop() {

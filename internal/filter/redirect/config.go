@@ -60,19 +60,20 @@ func (c *Config) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 
 // EncodeDoc writes the long form; what only objects say becomes what a file
 // would say for it.
-func (c Config) EncodeDoc() *doc.Node {
+func (c *Config) EncodeDoc() *doc.Node {
+	type long Config
+	out := long(*c)
 	if c.ReplacePrefix != nil {
 		if replacement := strings.Trim(*c.ReplacePrefix, "/"); replacement != "" {
-			c.Path = "/" + replacement + "/**"
+			out.Path = "/" + replacement + "/**"
 		} else {
-			c.Strip = c.MatchPrefix
+			out.Strip = c.MatchPrefix
 		}
 	}
 	if c.Scheme == "" && c.Port == 0 && c.To == "" {
-		c.Port = c.ListenerPort
+		out.Port = c.ListenerPort
 	}
-	type long Config
-	return doc.EncodeNode(long(c))
+	return doc.EncodeNode(out)
 }
 
 // Definition is this kind of filter.

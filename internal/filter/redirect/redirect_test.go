@@ -15,12 +15,12 @@ import (
 	"github.com/weir-gateway/weir/internal/filter/redirect"
 )
 
-func decode(t testing.TB, text string) (*redirect.Config, []doc.Problem) {
-	t.Helper()
+func decode(tb testing.TB, text string) (*redirect.Config, []doc.Problem) {
+	tb.Helper()
 	var ps doc.Problems
 	c, ok := redirect.Definition().New().(*redirect.Config)
 	if !ok {
-		t.Fatal("New gives no *Config")
+		tb.Fatal("New gives no *Config")
 	}
 	doc.Decode(doc.Parse("test.yaml", []byte("redirect: "+text), &ps).Get("redirect"), c, &ps)
 	return c, ps.Sorted()
@@ -36,14 +36,14 @@ func client() *exchange.Exchange {
 	return x
 }
 
-func follow(t testing.TB, c *redirect.Config, x *exchange.Exchange) (*http.Response, error) {
-	t.Helper()
+func follow(tb testing.TB, c *redirect.Config, x *exchange.Exchange) (*http.Response, error) {
+	tb.Helper()
 	p, err := redirect.Definition().Build(filter.Env{}, c)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if p.Note == "" {
-		t.Error("no note")
+		tb.Error("no note")
 	}
 	return p.Adapt(nil).RoundTrip(exchange.With(httptest.NewRequest(http.MethodGet, "/", nil), x))
 }

@@ -16,12 +16,12 @@ import (
 	"github.com/weir-gateway/weir/internal/filter/respond"
 )
 
-func decode(t testing.TB, text string) (*respond.Config, []doc.Problem) {
-	t.Helper()
+func decode(tb testing.TB, text string) (*respond.Config, []doc.Problem) {
+	tb.Helper()
 	var ps doc.Problems
 	c, ok := respond.Definition().New().(*respond.Config)
 	if !ok {
-		t.Fatal("New gives no *Config")
+		tb.Fatal("New gives no *Config")
 	}
 	doc.Decode(doc.Parse("test.yaml", []byte("respond: "+text), &ps).Get("respond"), c, &ps)
 	return c, ps.Sorted()
@@ -34,15 +34,15 @@ func request(method string) *http.Request {
 	return exchange.With(r, x)
 }
 
-func answer(t testing.TB, text, method string) (*http.Response, error) {
-	t.Helper()
-	c, problems := decode(t, text)
+func answer(tb testing.TB, text, method string) (*http.Response, error) {
+	tb.Helper()
+	c, problems := decode(tb, text)
 	if len(problems) > 0 {
-		t.Fatalf("%s: %v", text, problems)
+		tb.Fatalf("%s: %v", text, problems)
 	}
 	p, err := respond.Definition().Build(filter.Env{}, c)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return p.Adapt(nil).RoundTrip(request(method))
 }

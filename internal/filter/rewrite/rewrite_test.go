@@ -17,22 +17,22 @@ import (
 	"github.com/weir-gateway/weir/internal/filter/rewrite"
 )
 
-func decode(t testing.TB, text string) (*rewrite.Config, []doc.Problem) {
-	t.Helper()
+func decode(tb testing.TB, text string) (*rewrite.Config, []doc.Problem) {
+	tb.Helper()
 	var ps doc.Problems
 	c, ok := rewrite.Definition().New().(*rewrite.Config)
 	if !ok {
-		t.Fatal("New gives no *Config")
+		tb.Fatal("New gives no *Config")
 	}
 	doc.Decode(doc.Parse("test.yaml", []byte("rewrite: "+text), &ps).Get("rewrite"), c, &ps)
 	return c, ps.Sorted()
 }
 
-func build(t testing.TB, c *rewrite.Config) filter.Policy {
-	t.Helper()
+func build(tb testing.TB, c *rewrite.Config) filter.Policy {
+	tb.Helper()
 	p, err := rewrite.Definition().Build(filter.Env{}, c)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return p
 }
@@ -46,8 +46,8 @@ func (s *recorder) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 // request is one whose route captured {id} and, as the rest, what follows /shop/.
-func request(t testing.TB, target, id string) *http.Request {
-	t.Helper()
+func request(tb testing.TB, target, id string) *http.Request {
+	tb.Helper()
 	r := httptest.NewRequest(http.MethodPost, target, strings.NewReader("body"))
 	x := &exchange.Exchange{Path: r.URL.EscapedPath(), Query: r.URL.RawQuery}
 	x.Params.Add("id", id)
