@@ -183,7 +183,8 @@ func (b *backend) ask(r *http.Request, try func(*lease) (*http.Response, error))
 		if err != nil {
 			return nil, err //nolint:wrapcheck // a fault or the client's own end
 		}
-		place.Instance().request.Store(&exchange.Of(r).ID)
+		id := exchange.Of(r).ID // a copy: the exchange ends before the instance
+		place.Instance().request.Store(&id)
 		begin := time.Now()
 		res, err := try(place)
 		tried(r, place, begin, res, err)
