@@ -81,6 +81,24 @@ func TestCheckSaysWhatIsWrongWhereAndWhatToDo(t *testing.T) {
 	}
 }
 
+func TestOnlyBoundedFunctionsAreThere(t *testing.T) {
+	t.Parallel()
+	for _, source := range []string{`yaml.parse('a')`, `json.parse('1')`, `json.encode(1)`, `yaml.encode(1)`} {
+		if err := expr.Check(source, expr.Any, all); err == nil {
+			t.Errorf("%s is taken", source)
+		}
+	}
+	for _, source := range []string{
+		`base64.decode(base64.encode(b'a')) == b'a'`, `'%s'.format(['a']) + strings.quote('a') == ''`,
+		`[1, 2].hasAny([1]) && [[1]].flatten().distinct().reverse().slice(0, 1) == [1]`, `math.least(1, 2) == 1 && math.round(1.5) == 2.0`,
+		`[{'a': 1}].sortBy(x, x.a) == [] && 'a'.reverse() == 'a'`,
+	} {
+		if err := expr.Check(source, expr.Bool, all); err != nil {
+			t.Errorf("%s: %v", source, err)
+		}
+	}
+}
+
 func TestScopesHideNames(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {

@@ -19,6 +19,10 @@ const (
 	prefixType = "weir.Prefix"
 )
 
+// encodersVersion has base64 and nothing later: json.encode and json.parse go through floats,
+// and yaml.parse follows aliases that a small text may nest without end.
+const encodersVersion = 0
+
 // The names that more than one table speaks of.
 const (
 	pathName     = "path"
@@ -92,7 +96,7 @@ func newEnvironment() (*cel.Env, error) {
 			{Name: operators.Add}, {Name: operators.Subtract}, {Name: operators.Multiply},
 			{Name: operators.Divide}, {Name: operators.Modulo}, {Name: stringName},
 		}})),
-		ext.Strings(), ext.Encoders(), ext.Math(), ext.Lists(ext.ListsMaxRangeSize(maxRange)),
+		ext.Strings(), ext.Encoders(ext.EncodersVersion(encodersVersion)), ext.Math(), ext.Lists(ext.ListsMaxRangeSize(maxRange)),
 		cel.DefaultUTCTimeZone(true),
 		cel.CrossTypeNumericComparisons(true),
 		cel.ExpressionNodeLimit(maxNodes),

@@ -24,8 +24,18 @@
 //
 // # Functions
 //
-// Those of CEL's standard library and its extensions for strings, encoders,
-// math and lists, all of them pure, and
+// Those of CEL's standard library, with its macros has, all, exists,
+// exists_one, map and filter, and these extensions. All of them are pure:
+//
+//	strings   charAt format indexOf join lastIndexOf lowerAscii quote replace
+//	          reverse split substring trim upperAscii
+//	base64    base64.encode base64.decode
+//	math      math.greatest math.least math.abs math.ceil math.floor math.round
+//	          math.trunc math.sign math.sqrt math.isNaN and the like
+//	lists     distinct flatten hasAll hasAny hasExactly hasOnly lists.range
+//	          reverse slice sort sortBy
+//
+// and Weir's own
 //
 //	auth.has(scope)                          true where the caller has this whole scope
 //	cidr(prefix).contains(address)           cidr takes one prefix or a list of them
