@@ -25,7 +25,8 @@ type Stage int
 
 // The order. Guards come before adapters.
 const (
-	StageBounds          Stage = iota // body and connection limits
+	StageHeaders         Stage = iota // fields of request and response; outermost, so that every guard's errors have them
+	StageBounds                       // body and connection limits
 	StageIP                           // ip rules
 	StageCORS                         // cors: a preflight ends here
 	StageLimit                        // limits whose key does not mention auth
@@ -35,8 +36,7 @@ const (
 	StageWAF
 	StageValidate
 	StageCompress
-	StageHeaders // fields of request and response
-	StageCache   // adapters from here on; keyed by the chosen backend
+	StageCache // adapters from here on; keyed by the chosen backend
 	StageMirror
 	StageTransform
 	StageRewrite // path and host towards the backend
@@ -95,7 +95,11 @@ func Define[C any](name, summary string, stage Stage, defaults func() C, build f
 	}
 }
 
+// perBackend tells whether the filter may stand on one of a route's backends: the
+// adapters may, and headers, which is one too.
+func (d Definition) perBackend() bool { return d.Stage == StageHeaders || d.Stage >= StageCache }
+
 // Kind is the definition as the config's vocabulary knows it.
 func (d Definition) Kind() config.Kind {
-	return config.Kind{Name: d.Name, Summary: d.Summary, Order: int(d.Stage), PerBackend: d.Stage >= StageHeaders, New: d.New}
+	return config.Kind{Name: d.Name, Summary: d.Summary, Order: int(d.Stage), PerBackend: d.perBackend(), New: d.New}
 }
