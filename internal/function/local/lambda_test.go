@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -247,6 +248,40 @@ func TestAKilledInstanceCostsOnlyItsOwnRequest(t *testing.T) {
 		if got := g.post(t, "/", "after"); got.body != "after" {
 			t.Errorf("afterwards it answers %+v", got)
 		}
+	}
+}
+
+func TestEachKillUnderLoadCostsAtMostOneRequest(t *testing.T) {
+	g := startLambda(t, &records{}, func(c *Config) { c.Scale.Max = 4 })
+	var clients sync.WaitGroup
+	var lost, kills atomic.Int64
+	stop := make(chan struct{})
+	for range 8 {
+		clients.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if got, err := g.send("/", "hello"); err != nil || got.body != "hello" {
+					lost.Add(1)
+				}
+			}
+		})
+	}
+	for range 10 {
+		got := g.get(t, "/pid")
+		if got.status != http.StatusOK {
+			continue // it met an instance that was killed before
+		}
+		kills.Add(1)
+		kill(t, decode[struct{ PID int }](t, got).PID)
+	}
+	close(stop)
+	clients.Wait()
+	if lost.Load() > kills.Load() || kills.Load() == 0 {
+		t.Errorf("%d kills cost %d requests", kills.Load(), lost.Load())
 	}
 }
 

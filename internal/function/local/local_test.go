@@ -1,6 +1,7 @@
 package local
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -59,7 +60,9 @@ func kill(tb testing.TB, pid int) {
 	tb.Helper()
 	process, err := os.FindProcess(pid)
 	must(tb, err)
-	must(tb, process.Kill())
+	if err := process.Kill(); !errors.Is(err, os.ErrProcessDone) {
+		must(tb, err)
+	}
 }
 
 // alive tells whether pid runs; a zombie does not.
