@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -47,12 +48,20 @@ var build = sync.OnceValues(func() (string, error) { //nolint:gochecknoglobals /
 	if raceEnabled {
 		arguments = append(arguments, "-race")
 	}
-	out, err := exec.Command("go", append(arguments, "github.com/weir-gateway/weir/cmd/weir")...).CombinedOutput() //nolint:noctx // it ends
+	command := exec.Command("go", append(arguments, "./cmd/weir")...) //nolint:noctx // it ends
+	command.Dir = Root()
+	out, err := command.CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("go build: %w\n%s", err, out)
 	}
 	return path, nil
 })
+
+// Root is the root of the repository, for tests in modules of their own too.
+func Root() string {
+	_, file, _, _ := runtime.Caller(0) //nolint:dogsled // only the file is asked for
+	return filepath.Join(filepath.Dir(file), "..", "..")
+}
 
 // Cleanup removes what Binary built; call it from TestMain after m.Run.
 func Cleanup() {

@@ -1,0 +1,93 @@
+// Package clients_test sends real clients to real servers through the real
+// binary: what works directly must work through the gateway. Each file is a
+// story of one kind of traffic.
+//
+// It is a module of its own, for the gateway needs none of these libraries.
+package clients_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"google.golang.org/grpc/grpclog"
+
+	"github.com/weir-gateway/weir/test/weirtest"
+)
+
+// patience bounds what a test waits for; nothing comes near it on a good day.
+const patience = 20 * time.Second
+
+func TestMain(m *testing.M) {
+	grpclog.SetLoggerV2(newFatalLogger()) // before anything of gRPC runs
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		weirtest.Cleanup()
+		os.Exit(code)
+	}))
+}
+
+// startWeir runs the gateway with the given routes, one a line.
+func startWeir(t *testing.T, routes ...string) *weirtest.Gateway {
+	t.Helper()
+	return startWeirWith(t, "", routes...)
+}
+
+// startWeirWith is startWeir with further lines of config above the routes.
+func startWeirWith(t *testing.T, more string, routes ...string) *weirtest.Gateway {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "weir.yaml")
+	config := "listen: :8080\n" + more + "routes:\n  " + strings.Join(routes, "\n  ") + "\n"
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	gateway := weirtest.Start(t, file)
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("weir says:\n%s", gateway.Log())
+		}
+	})
+	return gateway
+}
+
+// startOrigin runs an HTTP/1.1 server on a loopback port and gives its address.
+func startOrigin(t *testing.T, handler http.Handler) string {
+	t.Helper()
+	server := httptest.NewServer(handler)
+	t.Cleanup(server.Close)
+	return server.Listener.Addr().String()
+}
+
+// h1Client speaks HTTP/1.1.
+func h1Client(t *testing.T) *http.Client {
+	return clientOf(t, new(http.Protocols), (*http.Protocols).SetHTTP1)
+}
+
+// h2Client speaks HTTP/2 without TLS, by prior knowledge.
+func h2Client(t *testing.T) *http.Client {
+	return clientOf(t, new(http.Protocols), (*http.Protocols).SetUnencryptedHTTP2)
+}
+
+func clientOf(t *testing.T, protocols *http.Protocols, set func(*http.Protocols, bool)) *http.Client {
+	t.Helper()
+	set(protocols, true)
+	transport := &http.Transport{Protocols: protocols, DisableCompression: true, ExpectContinueTimeout: patience}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport, Timeout: 2 * patience}
+}
+
+// await gives what comes on c, and fails the test when nothing does.
+func await[T any](t *testing.T, what string, c <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-c:
+		return v
+	case <-time.After(patience):
+		t.Fatalf("not within %s: %s", patience, what)
+		panic("unreachable")
+	}
+}
