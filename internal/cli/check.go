@@ -2,11 +2,11 @@ package cli
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/weir-gateway/weir/internal/app"
-	"github.com/weir-gateway/weir/internal/config/doc"
 	"github.com/weir-gateway/weir/internal/control/compile"
 	"github.com/weir-gateway/weir/internal/control/source"
 	"github.com/weir-gateway/weir/internal/traffic/snapshot"
@@ -43,19 +43,12 @@ func (s Streams) check(path string) (source.Loaded, *snapshot.Snapshot, error) {
 	problems := loaded.Problems
 	var compiled *snapshot.Snapshot
 	if loaded.Config != nil {
-		var more []doc.Problem
-		compiled, more = compile.Check(parts, loaded.Config, loaded.Digest)
-		problems = append(problems, more...)
+		checked, more := compile.Check(parts, loaded.Config, loaded.Digest)
+		compiled, problems = checked, slices.Concat(problems, more)
 	}
 	s.tell(problems, loaded.Sources)
-	failures := 0
-	for _, p := range problems {
-		if p.Severity == doc.Error {
-			failures++
-		}
-	}
-	if failures > 0 {
-		_, _ = fmt.Fprintf(s.Err, "%s\n", count(failures, "problem"))
+	if n := failures(problems); n > 0 {
+		_, _ = fmt.Fprintf(s.Err, "%s\n", count(n, "problem"))
 		return loaded, nil, errSaid
 	}
 	return loaded, compiled, nil

@@ -54,18 +54,21 @@ func Main(args []string, version string, s Streams) int {
 	}()
 	root := newRoot(version, s)
 	root.SetArgs(args)
-	err := root.ExecuteContext(ctx)
-	var usage usageError
+	return s.exitCode(root.ExecuteContext(ctx))
+}
+
+// exitCode tells why a command failed, where it was not told yet.
+func (s Streams) exitCode(err error) int {
 	switch {
 	case err == nil:
 		return exitOK
 	case errors.Is(err, errSaid):
 		return exitRefused
-	case errors.As(err, &usage):
-		_, _ = fmt.Fprintf(s.Err, "weir: %v\n", err)
-		return exitRefused
 	}
 	_, _ = fmt.Fprintf(s.Err, "weir: %v\n", err)
+	if _, usage := errors.AsType[usageError](err); usage {
+		return exitRefused
+	}
 	return exitFailed
 }
 
@@ -77,12 +80,14 @@ func newRoot(version string, s Streams) *cobra.Command {
 
 The first minute:
   weir run http://localhost:9000     a proxy in one line
-  weir init > weir.yaml              a commented file to start from
+  weir init                          write weir.yaml, a commented file to start from
   weir run weir.yaml                 serve it on :8080, admin on 127.0.0.1:8081
-  weir explain weir.yaml GET /orders why a request gets the answer it gets`,
+  weir explain weir.yaml GET /hello  why a request gets the answer it gets`,
 		Version:       version,
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		Args:          knownCommand,
+		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SetIn(s.In)
 	root.SetOut(s.Out)
@@ -96,6 +101,18 @@ The first minute:
 		fmtCommand(s), initCommand(s), schemaCommand(s), versionCommand(version, s), guardCommand(s),
 	)
 	return root
+}
+
+// knownCommand refuses a command that there is not.
+func knownCommand(c *cobra.Command, given []string) error {
+	if len(given) == 0 {
+		return nil
+	}
+	c.SuggestionsMinimumDistance = 2
+	if like := c.SuggestionsFor(given[0]); len(like) > 0 {
+		return usageError{fmt.Errorf("there is no command %q; did you mean %q?", given[0], like[0])}
+	}
+	return usageError{fmt.Errorf("there is no command %q; see `%s --help`", given[0], c.CommandPath())}
 }
 
 // args checks the number of arguments and says what they are.

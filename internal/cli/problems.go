@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
@@ -35,9 +36,20 @@ func (s Streams) tell(problems []doc.Problem, sources []config.Source) {
 			continue
 		}
 		if i := slices.IndexFunc(sources, func(src config.Source) bool { return src.Path == p.Pos.File }); i >= 0 {
-			_, _ = fmt.Fprintln(s.Err, s.color(dim, doc.Excerpt(sources[i].Data, p.Pos)))
+			_, _ = fmt.Fprintln(s.Err, s.color(dim, strings.TrimSuffix(doc.Excerpt(sources[i].Data, p.Pos), "\n")))
 		}
 	}
+}
+
+// failures counts the errors among problems.
+func failures(problems []doc.Problem) int {
+	n := 0
+	for _, p := range problems {
+		if p.Severity == doc.Error {
+			n++
+		}
+	}
+	return n
 }
 
 // count gives "1 problem" or "3 problems".

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"maps"
-	"slices"
-	"strings"
+	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -21,6 +21,10 @@ func runCommand(version string, s Streams) *cobra.Command {
 	c := &cobra.Command{
 		Use:   "run CONFIG|URL",
 		Short: "Serve a config file, a folder of them, or be a proxy for a URL.",
+		Long: `Serve a config file, a folder of them, or be a proxy for a URL.
+
+SIGHUP reads the config again; one that cannot serve leaves everything as it was.
+SIGINT and SIGTERM let requests under way finish; a second one ends at once.`,
 		Example: `  weir run weir.yaml
   weir run examples/shop --listen :9090 --admin off
   weir run http://localhost:9000`,
@@ -35,24 +39,19 @@ func runCommand(version string, s Streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			err = app.Run(c.Context(), app.Options{
+			reload, stop := onHangup()
+			defer stop()
+			return s.refused(app.Run(c.Context(), app.Options{
 				Input: in, Log: slog.New(handler), Level: &threshold, Version: version, Parts: app.Parts(),
-				Started: func(a *app.App) { s.started(a) },
-			})
-			var refused *app.RefusedError
-			if errors.As(err, &refused) {
-				s.tell(refused.Problems, refused.Sources)
-				_, _ = fmt.Fprintf(s.Err, "%s; nothing was started\n", count(len(refused.Problems), "problem"))
-				return errSaid
-			}
-			return err
+				Started: s.started, Stopping: s.stopping, Reload: reload,
+			}))
 		},
 	}
 	flags := c.Flags()
-	flags.StringArrayVar(&in.Listen, "listen", nil, "address instead of the config's first one, or NAME=ADDRESS for another")
-	flags.StringVar(&in.Admin, "admin", "", "address of the admin API instead of the config's, or off")
-	flags.StringVar(&level, "log", "info", "least level that is logged: debug, info, warn, error")
-	flags.StringVar(&format, "log-format", "text", "text or json")
+	flags.StringArrayVar(&in.Listen, "listen", nil, "`address` instead of the config's first one, or NAME=ADDRESS for another")
+	flags.StringVar(&in.Admin, "admin", "", "`address` of the admin API instead of the config's, or off")
+	flags.StringVar(&level, "log", "info", "least `level` that is logged: debug, info, warn, error")
+	flags.StringVar(&format, "log-format", "text", "`form` of the log: text or json")
 	return c
 }
 
@@ -67,22 +66,35 @@ func logHandler(w io.Writer, format string, level slog.Leveler) (slog.Handler, e
 	return nil, usageError{fmt.Errorf("--log-format %q: write text or json", format)}
 }
 
-// started says where to go from here.
-func (s Streams) started(a *app.App) {
-	s.tell(a.Warnings, nil)
-	addresses := a.Addresses()
-	for _, name := range slices.Sorted(maps.Keys(addresses)) {
-		_, _ = fmt.Fprintf(s.Out, "serving on %s\n", shown(addresses[name]))
+// refused tells the problems of a config that cannot serve.
+func (s Streams) refused(err error) error {
+	refused, ok := errors.AsType[*app.RefusedError](err)
+	if !ok {
+		return err
 	}
-	if address := a.AdminAddress(); address != "" {
-		_, _ = fmt.Fprintf(s.Out, "admin on %s\n", shown(address))
-	}
+	s.tell(refused.Problems, refused.Sources)
+	_, _ = fmt.Fprintf(s.Err, "%s; nothing was started\n", count(failures(refused.Problems), "problem"))
+	return errSaid
 }
 
-// shown makes an address something to click on.
-func shown(address string) string {
-	if strings.HasPrefix(address, "/") || strings.HasPrefix(address, "@") {
-		return "unix:" + address
-	}
-	return "http://" + strings.NewReplacer("[::]:", "localhost:", "0.0.0.0:", "localhost:").Replace(address)
+// onHangup gives a channel with a value for each SIGHUP.
+func onHangup() (reload <-chan struct{}, stop func()) {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGHUP)
+	values, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		for {
+			select {
+			case <-signals:
+			case <-done:
+				return
+			}
+			select {
+			case values <- struct{}{}:
+			case <-done:
+				return
+			}
+		}
+	}()
+	return values, func() { signal.Stop(signals); close(done) }
 }

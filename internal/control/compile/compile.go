@@ -87,7 +87,7 @@ type Compiler struct {
 
 // New makes a Compiler that runs nothing yet.
 func New(parts Parts, options Options) *Compiler {
-	return &Compiler{parts: parts, options: options, kept: newKept()}
+	return &Compiler{parts: parts, options: options, kept: kept{}}
 }
 
 // Pending is a compiled snapshot that does not serve yet. Exactly one of Commit
@@ -100,36 +100,40 @@ type Pending struct {
 
 // Commit makes the pending parts the kept ones, tunes what was kept, and gives
 // a function that ends what is no longer used; it waits for requests under way
-// until ctx ends. Call it after the swap.
+// until ctx ends. Call it after the swap, and what it gives when no request
+// holds the snapshot before.
 func (p *Pending) Commit() (release func(ctx context.Context)) {
 	return p.compiler.kept.commit(p.build.used)
 }
 
 // Abort ends what was made for this snapshot.
-func (p *Pending) Abort(ctx context.Context) { p.compiler.kept.abort(ctx, p.build.used) }
+func (p *Pending) Abort(ctx context.Context) { p.build.used.abort(ctx) }
 
 // Close ends everything that is kept.
 func (c *Compiler) Close(ctx context.Context) { c.kept.commit(newUsed())(ctx) }
 
-// Compile builds cfg, which must be valid. Where there are errors among the
-// problems there is no Pending, and nothing of it is alive any more.
+// Compile builds cfg, which must be valid and is not changed. Where there are
+// errors among the problems there is no Pending, and nothing of it is alive any more.
 func (c *Compiler) Compile(cfg *config.Config, digest string) (*Pending, []doc.Problem) {
 	b := c.build(cfg, true)
 	s := b.snapshot(digest)
 	if b.problems.Failed() {
-		c.kept.abort(context.Background(), b.used)
+		b.used.abort(context.Background())
 		return nil, b.problems.Sorted()
 	}
+	b.awaitFeeds()
 	return &Pending{Snapshot: s, compiler: c, build: b}, b.problems.Sorted()
 }
 
-// Check builds cfg without starting, opening or reading anything but what a
-// config names by path, and gives what is wrong. The snapshot can be explained,
-// but not served.
+// Check builds cfg without starting, connecting or reading anything but the
+// folders and programs that it names by path, and gives what is wrong. The
+// snapshot can be explained, but not served.
 func Check(parts Parts, cfg *config.Config, digest string) (*snapshot.Snapshot, []doc.Problem) {
 	c := New(parts, Options{Log: slog.New(slog.DiscardHandler), Secret: secret.Placeholder})
 	b := c.build(cfg, false)
-	return b.snapshot(digest), b.problems.Sorted()
+	s := b.snapshot(digest)
+	b.used.abort(context.Background())
+	return s, b.problems.Sorted()
 }
 
 // build is one run of the compiler.
@@ -137,6 +141,7 @@ type build struct {
 	compiler *Compiler
 	cfg      *config.Config
 	used     *used
+	feeds    []*feed // started by this build
 	problems doc.Problems
 	start    bool // make things live; false: check only
 	// told are the errors of functions and services (by pointer) that were
@@ -148,28 +153,37 @@ func (c *Compiler) build(cfg *config.Config, start bool) *build {
 	return &build{compiler: c, cfg: cfg, used: newUsed(), start: start, told: map[any]error{}}
 }
 
+// rules are the matches of each listener, by its name.
+type rules map[string][]route.Rule[*snapshot.Route]
+
 func (b *build) snapshot(digest string) *snapshot.Snapshot {
-	s := &snapshot.Snapshot{TLS: b.serverTLS(), Digest: digest, Trusted: b.cfg.TrustedProxies, Verbose: b.cfg.Problems == config.VerboseProblems}
+	s := &snapshot.Snapshot{
+		TLS: b.serverTLS(), Digest: digest, Trusted: b.cfg.TrustedProxies,
+		Verbose: b.cfg.Problems == config.VerboseProblems, InFlight: b.cfg.Limits.InFlight,
+	}
 	b.functions()
 	b.services()
-	rules := map[string][]route.Rule[*snapshot.Route]{}
+	matches := rules{}
 	for i := range b.cfg.Routes {
-		b.route(&b.cfg.Routes[i], rules)
+		b.route(&b.cfg.Routes[i], matches)
 	}
 	for _, l := range b.cfg.Listeners {
-		if l.Protocol != config.HTTP && l.Protocol != config.HTTPS {
-			continue
+		if l.Protocol == config.HTTP || l.Protocol == config.HTTPS {
+			s.Listeners = append(s.Listeners, b.listener(l, matches[l.Name]))
 		}
-		table, problems := route.Build(rules[l.Name])
-		for _, p := range problems {
-			b.problems.Add(p)
-		}
-		s.Listeners = append(s.Listeners, &snapshot.Listener{
-			Name: l.Name, Socket: l.Socket, Hostname: l.Hostname, TLS: l.TLS != nil, Origin: l.Origin,
-			Table: table, WrongMethod: b.wrongMethod(l.Name),
-		})
 	}
 	return s
+}
+
+func (b *build) listener(l config.Listener, matches []route.Rule[*snapshot.Route]) *snapshot.Listener {
+	table, problems := route.Build(matches)
+	for _, p := range problems {
+		b.problems.Add(p)
+	}
+	return &snapshot.Listener{
+		Name: l.Name, Socket: l.Socket, Hostname: l.Hostname, TLS: l.TLS != nil, Origin: l.Origin,
+		Table: table, WrongMethod: b.wrongMethod(l.Name),
+	}
 }
 
 // wrongMethod is 405 unless every route of the listener comes from a source

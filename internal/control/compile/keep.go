@@ -2,71 +2,93 @@ package compile
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
 )
 
-// part is something alive that may outlive a snapshot.
+// part is something that lives: a pool, a service, a function, an open folder.
 type part struct {
 	value any
 	// close ends it; requests under way may finish until ctx ends.
 	close func(ctx context.Context)
 }
 
-// kept are the live parts by identity: two parts with equal keys are
-// interchangeable, whatever else their configs say.
+// kept are the live parts of the snapshot that serves, by name.
 type kept map[string]*part
 
 // used are the parts of one pending snapshot.
 type used struct {
 	parts map[string]*part
-	made  map[string]*part // those of them that did not live before
+	made  []*part // those of them that did not live before
 	tunes []func()
 }
 
-func newKept() kept  { return kept{} }
-func newUsed() *used { return &used{parts: map[string]*part{}, made: map[string]*part{}} }
+func newUsed() *used { return &used{parts: map[string]*part{}} }
 
-// take gives the part of that identity: the one this build already uses, the
-// kept one, or a new one.
-func take[T any](k kept, u *used, key string, makeIt func() (T, func(context.Context), error)) (T, error) {
-	if p, ok := u.parts[key]; ok {
-		return p.value.(T), nil //nolint:forcetypeassert // keys carry the kind
+// keep gives the part of that name: the one that this build already uses, else
+// the kept one if same says that it can stand for the new one, else a new one.
+// A kept part that is not the same goes on beside its successor until release.
+func keep[T any](b *build, name string, same func(T) bool, makeIt func() (T, func(context.Context), error)) (T, error) {
+	if p, ok := b.used.parts[name]; ok {
+		return p.value.(T), nil //nolint:forcetypeassert // names carry the kind
 	}
-	if p, ok := k[key]; ok {
-		u.parts[key] = p
-		return p.value.(T), nil //nolint:forcetypeassert // keys carry the kind
+	if p, ok := b.compiler.kept[name]; ok {
+		if value := p.value.(T); same(value) { //nolint:forcetypeassert // names carry the kind
+			b.used.parts[name] = p
+			return value, nil
+		}
 	}
 	value, closeIt, err := makeIt()
 	if err != nil {
 		return value, err
 	}
-	p := &part{value: value, close: closeIt}
-	u.parts[key], u.made[key] = p, p
+	b.used.add(name, value, closeIt)
 	return value, nil
 }
 
-// commit replaces what is kept by what is used, applies the queued tunings and
+// always is the same of parts whose name says everything about them.
+func always[T any](T) bool { return true }
+
+// add notes a part that was made for this snapshot.
+func (u *used) add(name string, value any, closeIt func(context.Context)) {
+	p := &part{value, closeIt}
+	u.parts[name] = p
+	u.made = append(u.made, p)
+}
+
+// own notes something that lives for this snapshot only.
+func (u *used) own(closeIt func()) {
+	u.add(fmt.Sprintf("own %d", len(u.made)), nil, func(context.Context) { closeIt() })
+}
+
+// tune queues a change of a kept part for the moment when the snapshot serves.
+func (u *used) tune(change func()) { u.tunes = append(u.tunes, change) }
+
+// commit replaces what is kept by what is used, applies the queued changes and
 // gives a function that ends the rest, all at once.
 func (k kept) commit(u *used) func(ctx context.Context) {
 	var unused []*part
-	for key, p := range k {
-		if u.parts[key] != p {
+	for name, p := range k {
+		if u.parts[name] != p {
 			unused = append(unused, p)
 		}
 	}
 	clear(k)
 	maps.Copy(k, u.parts)
-	for _, tune := range u.tunes {
-		tune()
+	for _, change := range u.tunes {
+		change()
 	}
 	return func(ctx context.Context) { closeAll(ctx, unused) }
 }
 
-// abort ends what was made in vain.
-func (k kept) abort(ctx context.Context, u *used) {
-	closeAll(ctx, slices.Collect(maps.Values(u.made)))
+// abort ends what was made in vain, the newest first: what was made later may
+// use what was made before.
+func (u *used) abort(ctx context.Context) {
+	for _, p := range slices.Backward(u.made) {
+		p.close(ctx)
+	}
 }
 
 func closeAll(ctx context.Context, parts []*part) {

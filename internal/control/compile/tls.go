@@ -1,17 +1,12 @@
 package compile
 
 import (
-	"cmp"
 	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/weir-gateway/weir/internal/base/httpx"
 	"github.com/weir-gateway/weir/internal/config"
-	"github.com/weir-gateway/weir/internal/wire/transport"
 )
 
 // serverTLS builds the server side of TLS for every socket that has HTTPS
@@ -90,99 +85,4 @@ func (b *build) keyPair(c config.Certificate) (*tls.Certificate, error) {
 		return nil, err
 	}
 	return &pair, nil
-}
-
-// transportOptions is the identity with which a service's endpoints are called.
-func (b *build) transportOptions(s *config.Service) (transportIdentity, error) {
-	protocol, secure := protocolOf(s)
-	options := transport.Options{Protocol: protocol, Connect: s.Timeouts.Connect}
-	key := fmt.Sprintf("%s %s", protocol, s.Timeouts.Connect)
-	if s.TLS == nil && !secure {
-		return transportIdentity{key, options}, nil
-	}
-	client := s.TLS
-	if client == nil {
-		client = &config.ClientTLS{}
-	}
-	tlsConfig, err := b.clientTLS(client)
-	if err != nil {
-		return transportIdentity{}, err
-	}
-	options.TLS = tlsConfig
-	key += fmt.Sprintf(" tls %q %q", client.ServerName, client.SANs)
-	if client.CA != nil {
-		key += fmt.Sprintf(" %q", client.CA.Template)
-	}
-	return transportIdentity{key, options}, nil
-}
-
-// protocolOf reads the protocol from the service, or from its source's scheme.
-func protocolOf(s *config.Service) (protocol string, secure bool) {
-	switch s.Source.Scheme {
-	case "https":
-		protocol, secure = transport.HTTP, true
-	case "h2c":
-		protocol = transport.H2C
-	case "grpc":
-		protocol = transport.GRPC
-	case "grpcs":
-		protocol, secure = transport.GRPC, true
-	default:
-		protocol = transport.HTTP
-	}
-	return cmp.Or(s.Protocol, protocol), secure
-}
-
-func (b *build) clientTLS(c *config.ClientTLS) (*tls.Config, error) {
-	out := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: c.ServerName}
-	if c.CA != nil && b.start {
-		pem, err := b.compiler.options.Secret(c.CA.Template)
-		if err != nil {
-			return nil, err
-		}
-		out.RootCAs = x509.NewCertPool()
-		if !out.RootCAs.AppendCertsFromPEM([]byte(pem.Reveal())) {
-			return nil, errors.New("the CA holds no PEM certificate")
-		}
-	}
-	if len(c.SANs) > 0 {
-		verifySANs(out, c.SANs)
-	}
-	return out, nil
-}
-
-// verifySANs replaces the check of the host name by "one of these names is in
-// the certificate"; the chain is verified as ever (Gateway API, BackendTLSPolicy
-// subjectAltNames).
-func verifySANs(out *tls.Config, sans []string) {
-	roots := out.RootCAs
-	out.InsecureSkipVerify = true //nolint:gosec // VerifyConnection below checks chain and names
-	out.VerifyConnection = func(state tls.ConnectionState) error {
-		if len(state.PeerCertificates) == 0 {
-			return errors.New("the backend sent no certificate")
-		}
-		leaf := state.PeerCertificates[0]
-		intermediates := x509.NewCertPool()
-		for _, c := range state.PeerCertificates[1:] {
-			intermediates.AddCert(c)
-		}
-		if _, err := leaf.Verify(x509.VerifyOptions{Roots: roots, Intermediates: intermediates, CurrentTime: time.Now()}); err != nil {
-			return err
-		}
-		for _, san := range sans {
-			if hasURI(leaf, san) || leaf.VerifyHostname(san) == nil {
-				return nil
-			}
-		}
-		return fmt.Errorf("the backend's certificate has none of the names %q", sans)
-	}
-}
-
-func hasURI(leaf *x509.Certificate, name string) bool {
-	for _, u := range leaf.URIs {
-		if u.String() == name {
-			return true
-		}
-	}
-	return false
 }

@@ -4,75 +4,90 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/weir-gateway/weir/internal/traffic/route"
 	"github.com/weir-gateway/weir/internal/traffic/snapshot"
 )
 
-// Text writes e for people, from the client's side to the backend's.
+// Text writes e for people, from the client's side to the backend's: what it
+// is, and on the right where that was written.
 func Text(w io.Writer, e snapshot.Explanation) error {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s %s%s", e.Method, e.Host, e.Path)
-	if e.Query != "" {
-		b.WriteString("?" + e.Query)
-	}
-	b.WriteString("\n\n")
-	row := func(label, format string, args ...any) {
-		fmt.Fprintf(&b, "  %-10s"+format+"\n", append([]any{label}, args...)...)
-	}
-	if e.Listener == nil {
-		row("listener", "none of socket %s serves host %q", e.Socket, e.Host)
-	} else {
-		row("listener", "%s  (%s)", e.Listener.Name, e.Listener.Origin)
-	}
-	if e.Preflight != "" {
-		row("preflight", "matched by the method it asks for, %s", e.Preflight)
-	}
-	writeRoute(row, e)
+	p := &page{}
+	p.request(e)
+	p.matched(e)
 	for i, f := range e.Filters {
-		row(once("filters", i), "%d. %s%s  (%s)", i+1, f.Name, filterNote(f), f.Origin)
+		p.add(first("filters", i), fmt.Sprintf("%d %s%s", i+1, f.Name, filterNote(f)), f.Origin)
 	}
-	for i, v := range e.Backends {
-		row(once("backend", i), "%s%s", v.Name, backendNote(v, len(e.Backends)))
+	for i, b := range e.Backends {
+		p.backend(first("backend", i), e, b)
 	}
-	if p := e.Problem; p != nil {
-		row("answer", "%d %s", p.Status, p.Code)
-		for _, text := range []string{p.Detail, p.Operator} {
-			if text != "" {
-				row("", "%s", text)
-			}
-		}
-	}
-	_, err := io.WriteString(w, b.String())
+	p.answer(e)
+	_, err := io.WriteString(w, title(e)+"\n\n"+p.String())
 	return err
 }
 
-func writeRoute(row func(label, format string, args ...any), e snapshot.Explanation) {
-	if e.Route == nil {
-		row("route", "none")
-	} else {
-		row("route", "%s  (%s)", e.Route.Name, e.Route.Origin)
+func title(e snapshot.Explanation) string {
+	target := e.Path
+	if e.Query != "" {
+		target += "?" + e.Query
 	}
-	for i, p := range e.Params {
-		row(once("params", i), "%s = %q", p.Name, p.Value)
+	return e.Method + " " + e.Host + cmp.Or(target, e.Target)
+}
+
+func (p *page) request(e snapshot.Explanation) {
+	if id := e.Identity; id != nil {
+		text := cmp.Or(id.Subject, "nobody")
+		if id.Issuer != "" {
+			text += " of " + id.Issuer
+		}
+		if len(id.Scopes) > 0 {
+			text += ", scopes " + strings.Join(id.Scopes, " ")
+		}
+		p.add("caller", text, "")
 	}
-	n := 0
+	switch {
+	case e.Listener != nil:
+		p.add("listener", e.Listener.Name, e.Listener.Origin)
+	case e.Path != "":
+		p.add("listener", fmt.Sprintf("none of socket %s serves host %q", e.Socket, e.Host), "")
+	}
+	if e.Preflight != "" {
+		p.add("preflight", "for "+e.Preflight, "")
+	}
+}
+
+// matched tells the route, and why the others are not it.
+func (p *page) matched(e snapshot.Explanation) {
+	switch {
+	case e.Route != nil:
+		p.add("route", e.Route.Name, e.Route.Origin)
+	case e.Listener != nil:
+		p.add("route", "none", "")
+	}
+	for i, param := range e.Params {
+		p.add(first("params", i), fmt.Sprintf("%s = %q", param.Name, param.Value), "")
+	}
+	var last route.Outcome
 	for _, c := range append(e.Trace.Candidates, e.Trace.Near...) {
 		if c.Verdict == route.Won {
 			continue
 		}
-		row(once("not", n), "%s  (%s): %s", cmp.Or(c.Pattern, c.Name), c.Origin, c.Reason)
-		n++
+		label := ""
+		if c.Verdict != last {
+			label, last = string(c.Verdict), c.Verdict
+		}
+		p.add(label, cmp.Or(place(c), c.Name), c.Origin.String())
+		p.add("", "  "+c.Reason, "")
 	}
 }
 
-// once gives label for the first line of a list.
-func once(label string, i int) string {
-	if i > 0 {
-		return ""
-	}
-	return label
+// place is a rule as a config file has it.
+func place(c route.Candidate) string {
+	method, path, _ := strings.Cut(c.Pattern, " ")
+	return strings.TrimSpace(method + " " + c.Host + path)
 }
 
 func filterNote(f snapshot.FilterStep) string {
@@ -81,24 +96,138 @@ func filterNote(f snapshot.FilterStep) string {
 		note = ": " + f.Note
 	}
 	if f.On != "route" {
-		note += " [on " + f.On + "]"
+		note += ", for " + f.On
 	}
 	return note
 }
 
-func backendNote(v snapshot.BackendStep, of int) string {
-	var notes []string
-	if v.When != "" {
-		notes = append(notes, "when "+v.When)
-	} else if of > 1 {
-		notes = append(notes, fmt.Sprintf("weight %d", v.Weight))
+// backend tells who may be asked, and with what.
+func (p *page) backend(label string, e snapshot.Explanation, b snapshot.BackendStep) {
+	if b.Name == snapshot.NoBackend {
+		return // a filter answers
 	}
-	if v.Chosen && of > 1 {
-		notes = append(notes, "chosen")
+	p.add(label, b.Name, b.Origin)
+	if len(e.Backends) > 1 {
+		p.add("", "  "+choice(e, b), "")
 	}
-	if len(v.Endpoints) > 0 {
-		notes = append(notes, "-> "+strings.Join(v.Endpoints, ", "))
+	if at := endpoints(b); at != "" {
+		p.add("", "  at "+at, "")
 	}
-	notes = append(notes, "("+v.Origin+")")
-	return "  " + strings.Join(notes, "  ")
+	if r := b.Request; r != nil {
+		text := "  gets " + r.Method + " " + r.Target
+		if r.Host != e.Host {
+			text += ", host " + r.Host
+		}
+		p.add("", text, "")
+	}
+	if b.Answer != nil {
+		p.add("", "  answers "+answerText(b.Answer), "")
+	}
+}
+
+// choice tells when one of several backends is asked.
+func choice(e snapshot.Explanation, b snapshot.BackendStep) string {
+	text := "when " + b.When
+	if b.When == "" {
+		text = share(e, b) + " of the requests"
+	}
+	if b.Chosen {
+		text += "; this one"
+	}
+	return text
+}
+
+// share is a weight among the others, as a percentage.
+func share(e snapshot.Explanation, b snapshot.BackendStep) string {
+	total := 0
+	for _, other := range e.Backends {
+		if other.When == "" {
+			total += other.Weight
+		}
+	}
+	if total == 0 {
+		return "none"
+	}
+	if b.Weight == total {
+		return "the rest"
+	}
+	percent := strconv.FormatFloat(100*float64(b.Weight)/float64(total), 'f', 1, 64)
+	return strings.TrimSuffix(percent, ".0") + "%"
+}
+
+// shownEndpoints bounds how many are listed.
+const shownEndpoints = 5
+
+// endpoints lists who would be asked, "" where the backend's name says it all.
+func endpoints(b snapshot.BackendStep) string {
+	if len(b.Endpoints) == 1 && strings.HasSuffix(b.Name, "://"+b.Endpoints[0]) {
+		return ""
+	}
+	shown := strings.Join(b.Endpoints[:min(len(b.Endpoints), shownEndpoints)], ", ")
+	if more := len(b.Endpoints) - shownEndpoints; more > 0 {
+		shown += fmt.Sprintf(" and %d more", more)
+	}
+	return shown
+}
+
+// answer tells what the client gets where no backend is asked.
+func (p *page) answer(e snapshot.Explanation) {
+	switch {
+	case e.Problem != nil:
+		p.add("answer", fmt.Sprintf("%d %s", e.Problem.Status, e.Problem.Code), "")
+		for _, text := range []string{e.Problem.Detail, e.Problem.Operator} {
+			if text != "" {
+				p.add("", text, "")
+			}
+		}
+	case e.Preflighted:
+		p.add("answer", "by cors, without a backend", "")
+	case len(e.Backends) == 1 && e.Backends[0].Name == snapshot.NoBackend && e.Backends[0].Answer != nil:
+		p.add("answer", answerText(e.Backends[0].Answer), "")
+	}
+}
+
+func answerText(a *snapshot.Answer) string {
+	text := strconv.Itoa(a.Status)
+	for _, part := range []string{a.Code, a.Location} {
+		if part != "" {
+			text += " " + part
+		}
+	}
+	return text
+}
+
+// first gives label for the first line of a list.
+func first(label string, i int) string {
+	if i > 0 {
+		return ""
+	}
+	return label
+}
+
+// page lays rows out in three columns.
+type page struct{ rows []row }
+
+type row struct{ label, text, origin string }
+
+func (p *page) add(label, text, origin string) { p.rows = append(p.rows, row{label, text, origin}) }
+
+const (
+	labelWidth = 11
+	widestText = 52 // a longer text pushes its own origin to the right, not everybody's
+)
+
+func (p *page) String() string {
+	width := 0
+	for _, r := range p.rows {
+		if n := utf8.RuneCountInString(r.text); r.origin != "" && n <= widestText {
+			width = max(width, n)
+		}
+	}
+	var b strings.Builder
+	for _, r := range p.rows {
+		line := fmt.Sprintf("%-*s%-*s  %s", labelWidth, r.label, width, r.text, r.origin)
+		b.WriteString(strings.TrimRight(line, " ") + "\n")
+	}
+	return b.String()
 }

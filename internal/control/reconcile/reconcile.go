@@ -1,18 +1,20 @@
 // Package reconcile is the only writer of the snapshot: it takes one valid
 // config after the other from listening to serving, in the order
 //
-//	compile -> bind what is new -> swap -> drain what is gone -> report
+//	compile -> bind what is new -> swap -> serve -> drain what is gone -> report
 //
 // A failure anywhere before the swap leaves everything as it was.
+//
+//   - reconcile.go: the order, and the end.
+//   - bind.go: which server has which socket.
+//   - socket.go: sockets that are handed from one server to the next.
 package reconcile
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
-	"fmt"
 	"log/slog"
-	"net/http"
+	"net"
 	"sync"
 	"time"
 
@@ -22,28 +24,24 @@ import (
 	"github.com/weir-gateway/weir/internal/traffic/snapshot"
 )
 
-// Server is a bound socket that serves.
-type Server interface {
-	// Address is where it really listens, a chosen port included.
-	Address() string
-	// Shutdown takes no new connections, lets requests under way finish until
-	// ctx ends, and then closes what is left.
-	Shutdown(ctx context.Context) error
-}
-
-// Bind opens a socket and serves handler on it until Shutdown. tlsConfig is nil
-// for plain sockets.
-type Bind func(socket config.Socket, handler http.Handler, tlsConfig *tls.Config, limits config.Limits) (Server, error)
-
 // Options are what a Reconciler is made of.
 type Options struct {
 	Compiler *compile.Compiler
 	Gateway  *snapshot.Gateway
-	Bind     Bind
-	Log      *slog.Logger
+	// Open binds an address. The listener has a SetDeadline, as those of package net.
+	Open func(address string) (net.Listener, error)
+	// Serve serves a site on l, which it closes, until Shutdown.
+	Serve func(l net.Listener, s Site) Server
+	// Applied is told each config that serves from now on; it may be nil.
+	Applied func(*config.Config)
+	Log     *slog.Logger
 	// Drain bounds how long what was replaced may still be used.
 	Drain time.Duration
 }
+
+// ErrRefused is the error of Apply where it is the config that cannot serve, as
+// its problems say, and not the machine.
+var ErrRefused = errors.New("the configuration was refused")
 
 // Report tells what became of a config.
 type Report struct {
@@ -57,119 +55,83 @@ type Report struct {
 type Reconciler struct {
 	options Options
 
-	mu       sync.Mutex
-	bound    map[string]binding // by socket name
-	config   *config.Config
-	last     Report
+	applying sync.Mutex // one Apply or Close at a time
+	closed   bool
 	draining sync.WaitGroup
-}
+	hurry    context.CancelFunc // ends what drains
+	life     context.Context    //nolint:containedctx // of what drains, from New to the end of Close
 
-type binding struct {
-	address string // as configured
-	secure  bool
-	server  Server
+	mu     sync.Mutex          // for what can be asked meanwhile
+	bound  map[string]*binding // by addressKey; written under both locks
+	config *config.Config
+	last   Report
 }
 
 // New makes a Reconciler that serves nothing yet.
 func New(o Options) *Reconciler {
-	return &Reconciler{options: o, bound: map[string]binding{}}
+	life, hurry := context.WithCancel(context.Background())
+	return &Reconciler{options: o, bound: map[string]*binding{}, life: life, hurry: hurry}
 }
 
 // Apply makes cfg, which was validated, the one that serves. The error is nil
 // where it was applied; otherwise the report's problems say why it was not.
 func (r *Reconciler) Apply(cfg *config.Config, digest string) (Report, error) {
+	r.applying.Lock()
+	defer r.applying.Unlock()
+	report := Report{Digest: digest, Time: time.Now()}
+	var err error
+	report.Problems, err = r.apply(cfg, digest)
+	report.Applied = err == nil
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	report := Report{Digest: digest, Time: time.Now()}
-	pending, problems := r.options.Compiler.Compile(cfg, digest)
-	report.Problems = problems
-	if pending == nil {
-		r.last = report
-		return report, errors.New("the configuration was refused")
+	r.last = report
+	if err == nil {
+		r.config = cfg
 	}
-	opened, err := r.bind(cfg, pending.Snapshot)
+	return report, err
+}
+
+func (r *Reconciler) apply(cfg *config.Config, digest string) ([]doc.Problem, error) {
+	if r.closed {
+		return nil, errors.New("the gateway is shutting down")
+	}
+	pending, problems := r.options.Compiler.Compile(cfg, digest)
+	if pending == nil {
+		return problems, ErrRefused
+	}
+	opened, err := r.open(cfg)
 	if err != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), r.options.Drain)
+		ctx, cancel := context.WithTimeout(r.life, r.options.Drain)
 		defer cancel()
 		pending.Abort(ctx)
-		report.Problems = append(report.Problems, doc.Problem{What: err.Error()})
-		r.last = report
-		return report, err
+		return append(problems, doc.Problem{What: err.Error()}), err
 	}
-	r.options.Gateway.Swap(pending.Snapshot)
-	r.config = cfg
-	r.drain(r.unbind(cfg, opened), pending.Commit())
-	report.Applied = true
-	r.last = report
-	return report, nil
+	before := r.options.Gateway.Swap(pending.Snapshot)
+	gone := r.serve(cfg, pending.Snapshot, opened)
+	r.drain(before, gone, pending.Commit())
+	if r.options.Applied != nil {
+		r.options.Applied(cfg)
+	}
+	return problems, nil
 }
 
-// bind opens the sockets that cfg has and we have not. Where one fails, those
-// opened before it are closed again.
-func (r *Reconciler) bind(cfg *config.Config, s *snapshot.Snapshot) (map[string]binding, error) {
-	opened := map[string]binding{}
-	for _, socket := range cfg.Sockets {
-		secure := s.TLS[socket.Name] != nil
-		if have, ok := r.bound[socket.Name]; ok && have.address == socket.Address && have.secure == secure {
-			continue
-		}
-		server, err := r.options.Bind(socket, r.options.Gateway.Handler(socket.Name), r.tls(socket.Name, secure), cfg.Limits)
-		if err != nil {
-			for _, b := range opened {
-				_ = b.server.Shutdown(closedContext()) // it has served nobody
-			}
-			return nil, fmt.Errorf("listen on %s (%s): %w", socket.Address, socket.Origin, err)
-		}
-		opened[socket.Name] = binding{socket.Address, secure, server}
-	}
-	return opened, nil
-}
-
-// tls gives every handshake the certificates of the snapshot that serves then.
-func (r *Reconciler) tls(socket string, secure bool) *tls.Config {
-	if !secure {
-		return nil
-	}
-	return &tls.Config{
-		MinVersion: tls.VersionTLS12,
-		NextProtos: []string{"h2", "http/1.1"},
-		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
-			current := r.options.Gateway.Current()
-			if current == nil || current.TLS[socket] == nil {
-				return nil, errors.New("this socket serves no TLS any more")
-			}
-			return current.TLS[socket], nil
-		},
-	}
-}
-
-// unbind takes over the opened sockets and gives those that are gone.
-func (r *Reconciler) unbind(cfg *config.Config, opened map[string]binding) []Server {
-	wanted := map[string]bool{}
-	for _, s := range cfg.Sockets {
-		wanted[s.Name] = true
-	}
-	var gone []Server
-	for name, b := range r.bound {
-		if _, replaced := opened[name]; replaced || !wanted[name] {
-			gone = append(gone, b.server)
-			delete(r.bound, name)
-		}
-	}
-	for name, b := range opened {
-		r.bound[name] = b
-		r.options.Log.Info("listening", "socket", name, "address", b.server.Address())
-	}
-	return gone
-}
-
-// drain ends in the background what the new snapshot does not use.
-func (r *Reconciler) drain(gone []Server, release func(context.Context)) {
+// drain ends in the background what the new snapshot does not use: servers once
+// their requests are answered, and the parts of the snapshot before once no
+// request holds it.
+func (r *Reconciler) drain(before *snapshot.Snapshot, gone []Server, release func(context.Context)) {
 	r.draining.Go(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), r.options.Drain)
+		ctx, cancel := context.WithTimeout(r.life, r.options.Drain)
 		defer cancel()
-		r.shutdown(ctx, gone)
+		var servers sync.WaitGroup
+		servers.Go(func() { r.shutdown(ctx, gone) })
+		if before != nil {
+			select {
+			case <-before.Unused():
+			case <-ctx.Done():
+			}
+		}
 		release(ctx)
+		servers.Wait()
 	})
 }
 
@@ -178,7 +140,7 @@ func (r *Reconciler) shutdown(ctx context.Context, servers []Server) {
 	for _, s := range servers {
 		wait.Go(func() {
 			if err := s.Shutdown(ctx); err != nil {
-				r.options.Log.Warn("connections were cut at the end of the drain time", "address", s.Address(), "error", err)
+				r.options.Log.Warn("connections were cut at the end of the drain time", "error", err)
 			}
 		})
 	}
@@ -190,10 +152,21 @@ func (r *Reconciler) Addresses() map[string]string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	addresses := make(map[string]string, len(r.bound))
-	for name, b := range r.bound {
-		addresses[name] = b.server.Address()
+	for _, b := range r.bound {
+		addresses[b.mode.name] = b.socket.listener.Addr().String()
 	}
 	return addresses
+}
+
+// Secure tells which sockets speak TLS, by name.
+func (r *Reconciler) Secure() map[string]bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	secure := make(map[string]bool, len(r.bound))
+	for _, b := range r.bound {
+		secure[b.mode.name] = b.mode.secure
+	}
+	return secure
 }
 
 // Config is the config that serves, nil before the first; it must not be changed.
@@ -211,23 +184,26 @@ func (r *Reconciler) Last() Report {
 }
 
 // Close stops serving: sockets first, then everything behind them. Requests
-// under way may finish until ctx ends.
+// under way may finish until ctx ends. After it nothing can be applied.
 func (r *Reconciler) Close(ctx context.Context) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	var all []Server
-	for _, b := range r.bound {
-		all = append(all, b.server)
-	}
-	clear(r.bound)
-	r.shutdown(ctx, all)
+	r.applying.Lock()
+	defer r.applying.Unlock()
+	defer context.AfterFunc(ctx, r.hurry)()
+	r.closed = true
+	r.shutdown(ctx, r.unbind())
 	r.options.Compiler.Close(ctx)
 	r.draining.Wait()
+	r.hurry()
 }
 
-// closedContext ends at once.
-func closedContext() context.Context {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	return ctx
+// unbind gives up every socket, and gives the servers that had them.
+func (r *Reconciler) unbind() (gone []Server) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, b := range r.bound {
+		gone = append(gone, r.retire(b))
+		r.release(b)
+	}
+	clear(r.bound)
+	return gone
 }

@@ -12,20 +12,31 @@ import (
 // Explanation is why a request gets the answer it gets: the decisions in the
 // order they are made, up to the call of the backend, which is not made.
 type Explanation struct {
-	Method    string            `json:"method"`
-	Host      string            `json:"host"` // as routing sees it
-	Path      string            `json:"path"` // normalised
-	Query     string            `json:"query,omitempty"`
-	Client    string            `json:"client"`
-	Socket    string            `json:"socket"`
-	Listener  *Place            `json:"listener,omitempty"`  // nil where none wants the host
-	Preflight string            `json:"preflight,omitempty"` // the method that a CORS preflight was matched by
-	Route     *Place            `json:"route,omitempty"`     // nil where none matches
-	Params    []exchange.Param  `json:"params,omitempty"`
-	Trace     route.Trace       `json:"trace"` // every candidate and why it lost or won
-	Filters   []FilterStep      `json:"filters,omitempty"`
-	Backends  []BackendStep     `json:"backends,omitempty"`
-	Problem   *ExplainedProblem `json:"problem,omitempty"` // what the client would get without any backend
+	Method    string  `json:"method"`
+	Host      string  `json:"host"`   // as routing sees it
+	Path      string  `json:"path"`   // normalised, "" where it cannot be
+	Target    string  `json:"target"` // path and query as they were written
+	Query     string  `json:"query,omitempty"`
+	Client    string  `json:"client"`
+	Identity  *Caller `json:"identity,omitempty"` // nil: nobody was authenticated
+	Socket    string  `json:"socket"`
+	Listener  *Place  `json:"listener,omitempty"`  // nil where none wants the host
+	Preflight string  `json:"preflight,omitempty"` // the method that a CORS preflight asks for
+	// Preflighted tells that the route's cors filter answers it.
+	Preflighted bool              `json:"preflighted,omitempty"`
+	Route       *Place            `json:"route,omitempty"` // nil where none matches
+	Params      []exchange.Param  `json:"params,omitempty"`
+	Trace       route.Trace       `json:"trace"` // every candidate and why it lost or won
+	Filters     []FilterStep      `json:"filters,omitempty"`
+	Backends    []BackendStep     `json:"backends,omitempty"`
+	Problem     *ExplainedProblem `json:"problem,omitempty"` // what the client would get without any backend
+}
+
+// Caller is who a request is explained for.
+type Caller struct {
+	Issuer  string   `json:"issuer,omitempty"`
+	Subject string   `json:"subject,omitempty"`
+	Scopes  []string `json:"scopes,omitempty"`
 }
 
 // Place names an element and where it was written.
@@ -50,6 +61,25 @@ type BackendStep struct {
 	Chosen    bool     `json:"chosen"` // this request surely goes here
 	Endpoints []string `json:"endpoints,omitempty"`
 	Origin    string   `json:"origin"`
+	// Request is what the backend would get, nil where it would get nothing.
+	Request *Outbound `json:"request,omitempty"`
+	// Answer is what the client gets where a filter answers instead of the backend.
+	Answer *Answer `json:"answer,omitempty"`
+}
+
+// Outbound is a request as a backend would get it.
+type Outbound struct {
+	Method string `json:"method"`
+	Host   string `json:"host"`
+	Target string `json:"target"` // path and query
+}
+
+// Answer is a response that needed no backend.
+type Answer struct {
+	Status   int    `json:"status"`
+	Code     string `json:"code,omitempty"` // of the problem, where it is one
+	Detail   string `json:"detail,omitempty"`
+	Location string `json:"location,omitempty"`
 }
 
 // ExplainedProblem is a fault with the text that only operators see.
@@ -69,7 +99,10 @@ func (s *Snapshot) Explain(socket string, r *http.Request, peer netip.AddrPort, 
 	target, f := s.find(socket, r, x)
 	e := Explanation{
 		Method: r.Method, Host: x.Host, Path: x.Path, Query: x.Query, Socket: socket,
-		Client: x.Client.IP.String(), Preflight: preflightMethod(r),
+		Client: x.Client.IP.String(), Preflight: preflightMethod(r), Target: written(r),
+	}
+	if identity != nil {
+		e.Identity = &Caller{identity.Issuer, identity.Subject, identity.Scopes}
 	}
 	for i := range x.Params.Len() {
 		e.Params = append(e.Params, x.Params.At(i))
@@ -79,12 +112,22 @@ func (s *Snapshot) Explain(socket string, r *http.Request, peer netip.AddrPort, 
 		e.Trace = l.Table.Explain(&route.Query{Method: matchedMethod(r, target), Host: x.Host, Path: x.Path, Request: r})
 	}
 	if target != nil {
+		e.Preflighted = e.Preflight != "" && target.CORS
 		f = target.explain(r, &e)
 	}
 	if f != nil {
 		e.Problem = &ExplainedProblem{f.Status, f.Code, f.Detail, f.Operator()}
 	}
 	return e
+}
+
+// written is path and query as they came.
+func written(r *http.Request) string {
+	path, query := target(r)
+	if query != "" {
+		path += "?" + query
+	}
+	return path
 }
 
 // matchedMethod is the method the table was asked for.
@@ -107,6 +150,9 @@ func (t *Route) explain(r *http.Request, e *Explanation) *fault.Fault {
 		step := BackendStep{Name: n.Name, When: n.When, Weight: n.Weight, Chosen: n.Name == chosen, Origin: n.Origin.String()}
 		if n.Endpoints != nil {
 			step.Endpoints = n.Endpoints()
+		}
+		if n.Rehearse != nil && f == nil && (chosen == "" || step.Chosen) && !e.Preflighted {
+			step.Request, step.Answer = n.rehearse(r)
 		}
 		e.Backends = append(e.Backends, step)
 	}

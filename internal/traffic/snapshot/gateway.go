@@ -20,8 +20,6 @@ import (
 // Options are what a Gateway is made of beside its snapshots.
 type Options struct {
 	Log *slog.Logger
-	// InFlight bounds the requests at once; more get 503.
-	InFlight int
 	// Exhausted tells that memory is short, so that new requests get 503; nil: never.
 	Exhausted func() bool
 	// Peer gives the other end of the connection that ctx belongs to.
@@ -41,8 +39,14 @@ type Gateway struct {
 func NewGateway(o Options) *Gateway { return &Gateway{options: o} }
 
 // Swap makes s the snapshot of every request from now on and returns the one
-// before, nil at first. Requests under way keep the one they began with.
-func (g *Gateway) Swap(s *Snapshot) *Snapshot { return g.current.Swap(s) }
+// before, nil at first. Requests under way keep the one they began with; see Unused.
+func (g *Gateway) Swap(s *Snapshot) *Snapshot {
+	before := g.current.Swap(s)
+	if before != nil {
+		before.use.retire()
+	}
+	return before
+}
 
 // Current gives the snapshot that serves now, nil before the first.
 func (g *Gateway) Current() *Snapshot { return g.current.Load() }
@@ -67,18 +71,19 @@ func (g *Gateway) Refuse(w http.ResponseWriter, r *http.Request, f *fault.Fault)
 }
 
 func (g *Gateway) serve(socket string, w http.ResponseWriter, r *http.Request) {
-	s := g.current.Load()
+	s := g.enter()
 	if s == nil {
 		fault.Write(w, r, fault.ShuttingDown.New("The gateway has no configuration yet.", fault.RetryAfter(time.Second)), fault.Context{})
 		return
 	}
+	defer s.use.leave()
 	x := s.open(r, g.options.Peer(r.Context()))
 	ew, r := exchange.Begin(w, r, x)
 	g.watch(r, x)
 	n := g.inFlight.Add(1)
 	defer g.inFlight.Add(-1)
 	defer g.finish(ew, x)
-	if f := g.full(n); f != nil {
+	if f := g.full(s, n); f != nil {
 		ew.Fail(f)
 		return
 	}
@@ -114,10 +119,10 @@ func (g *Gateway) finish(ew *exchange.Writer, x *exchange.Exchange) {
 	ew.Fail(err) // panics with http.ErrAbortHandler where the head is out
 }
 
-func (g *Gateway) full(inFlight int64) *fault.Fault {
+func (g *Gateway) full(s *Snapshot, inFlight int64) *fault.Fault {
 	switch {
-	case g.options.InFlight > 0 && inFlight > int64(g.options.InFlight):
-		return fault.Overloaded.New("Try again in a moment.", fault.RetryAfter(time.Second), fault.Internal("limits.requests is %d", g.options.InFlight))
+	case s.InFlight > 0 && inFlight > int64(s.InFlight):
+		return fault.Overloaded.New("Try again in a moment.", fault.RetryAfter(time.Second), fault.Internal("limits.requests is %d", s.InFlight))
 	case g.options.Exhausted != nil && g.options.Exhausted():
 		return fault.MemoryPressure.New("Try again in a moment.", fault.RetryAfter(time.Second))
 	}
@@ -157,12 +162,13 @@ func (s *Snapshot) normalize(r *http.Request, x *exchange.Exchange) *fault.Fault
 	if err != nil {
 		return fault.From(err)
 	}
+	x.Host = host
 	raw, query := target(r)
 	path, err := httpx.NormalizePath(raw)
 	if err != nil {
 		return fault.From(err)
 	}
-	x.Host, x.Path, x.Query, x.EncodedSlash = host, path.Text, query, path.EncodedSlash
+	x.Path, x.Query, x.EncodedSlash = path.Text, query, path.EncodedSlash
 	return nil
 }
 

@@ -121,9 +121,9 @@ func TestEncodedSlashNeedsTheRoutesConsent(t *testing.T) {
 func TestMoreRequestsThanAllowedAre503(t *testing.T) {
 	var h http.Handler
 	inner := httptest.NewRecorder()
-	h = gateway(t, snapshot.Options{InFlight: 1}, func(http.ResponseWriter, *http.Request) {
+	h = gateway(t, snapshot.Options{}, func(http.ResponseWriter, *http.Request) {
 		inner = do(h, "GET", "/things/1") // a second one while the first is under way
-	})
+	}, func(s *snapshot.Snapshot, _ *snapshot.Route) { s.InFlight = 1 })
 	if w := do(h, "GET", "/things/1"); w.Code != 200 || inner.Code != 503 || inner.Header().Get("Retry-After") != "1" {
 		t.Errorf("outer %d, inner %d %v", w.Code, inner.Code, inner.Header())
 	}

@@ -15,16 +15,24 @@ import (
 	"github.com/weir-gateway/weir/internal/traffic/variant"
 )
 
-// Snapshot is everything that serves. It is immutable.
+// NoBackend is the name of a route's only backend where a filter answers instead.
+const NoBackend = "none"
+
+// Snapshot is everything that serves. It is immutable but for the count of the
+// requests that use it, and must not be copied.
 type Snapshot struct {
 	Digest  string // of the config that it was compiled from
 	Trusted []netip.Prefix
 	// Verbose tells clients more of a problem than its code: near misses of a
 	// 404 and the text for operators. For development.
-	Verbose   bool
+	Verbose bool
+	// InFlight bounds the requests at once; more get 503. 0 is no bound.
+	InFlight  int
 	Listeners []*Listener
 	// TLS is the server side of TLS by socket name; sockets without TLS are not in it.
 	TLS map[string]*tls.Config
+
+	use use
 }
 
 // Listener is a logical listener with the routes that are attached to it.
@@ -72,6 +80,10 @@ type BackendNote struct {
 	Origin config.Origin
 	// Endpoints tells who would be asked, now; nil where the backend has none.
 	Endpoints func() []string
+	// Rehearse gives the road from the proxy to this backend with another end, for
+	// explain to see what the backend would get. It is nil where an adapter on the
+	// road does more than change what passes.
+	Rehearse func(end http.RoundTripper) http.Handler
 }
 
 // listener chooses the logical listener of a socket by host: the most specific

@@ -1,0 +1,76 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"reflect"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/secret"
+	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/control/admin"
+	"github.com/weir-gateway/weir/internal/wire/listen"
+)
+
+// adminServer is the admin API's own plain server: it must answer when the
+// gateway's limits are reached, and until the gateway has stopped. It stays as
+// it was started, whatever later configs say.
+type adminServer struct {
+	http    *http.Server
+	config  config.Admin
+	address string
+	done    chan struct{}
+}
+
+func (a *App) serveAdmin(c config.Admin) error {
+	if c.Address == "" || c.Address == "off" {
+		return nil
+	}
+	var token secret.Value
+	if c.Token != nil {
+		var err error
+		if token, err = secret.Resolve(c.Token.Template); err != nil {
+			return fmt.Errorf("admin.token: %w", err)
+		}
+	}
+	l, err := listen.Open(context.Background(), c.Address)
+	if err != nil {
+		return fmt.Errorf("admin API: %w", err)
+	}
+	s := &adminServer{config: c, address: l.Addr().String(), done: make(chan struct{})}
+	s.http = &http.Server{
+		Handler: admin.New(admin.Options{
+			Gateway: a.gateway, Reconciler: a.reconciler, Token: token, Expand: config.Expand,
+			Level: a.options.Level, Version: a.options.Version,
+		}),
+		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: time.Minute,
+		MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(a.options.Log.Handler(), slog.LevelDebug),
+	}
+	go func() {
+		defer close(s.done)
+		if err := s.http.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
+			a.options.Log.Error("the admin API stopped", "error", err)
+		}
+	}()
+	a.admin = s
+	return nil
+}
+
+// is tells whether it serves what c asks for.
+func (s *adminServer) is(c config.Admin) bool {
+	sameToken := (c.Token == nil) == (s.config.Token == nil) &&
+		(c.Token == nil || reflect.DeepEqual(c.Token.Parts, s.config.Token.Parts))
+	return sameToken && c.Address == s.config.Address
+}
+
+func (s *adminServer) stop() {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	if s.http.Shutdown(ctx) != nil {
+		_ = s.http.Close() // whatever is left is cut
+	}
+	<-s.done
+}

@@ -1,0 +1,42 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+
+	"github.com/weir-gateway/weir/internal/control/reconcile"
+	"github.com/weir-gateway/weir/internal/wire/listen"
+)
+
+func open(address string) (net.Listener, error) { return listen.Open(context.Background(), address) }
+
+// serve runs a server on a socket; its Shutdown ends it.
+func (a *App) serve(l net.Listener, site reconcile.Site) reconcile.Server {
+	s := &server{done: make(chan struct{}), Server: listen.New(listen.Options{
+		Listener: l, Handler: site.Handler, TLS: site.TLS, Limits: site.Limits, H2C: true,
+		Log: a.options.Log, Refuse: a.gateway.Refuse,
+	})}
+	go func() {
+		defer close(s.done)
+		err := s.Serve()
+		if err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, net.ErrClosed) {
+			a.options.Log.Error("a socket stopped serving", "socket", site.Socket, "error", err)
+		}
+	}()
+	return s
+}
+
+// server is a server with the goroutine that runs it.
+type server struct {
+	*listen.Server
+	done chan struct{}
+}
+
+// Shutdown returns when the goroutine has ended too.
+func (s *server) Shutdown(ctx context.Context) error {
+	err := s.Server.Shutdown(ctx)
+	<-s.done
+	return err
+}

@@ -1,0 +1,89 @@
+package cli
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"net"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/app"
+	"github.com/weir-gateway/weir/internal/config"
+)
+
+// started says what serves, and where to go from here.
+func (s Streams) started(a *app.App) {
+	s.tell(a.Warnings, a.Sources)
+	addresses, secure := a.Addresses(), a.Reconciler().Secure()
+	for _, name := range slices.Sorted(maps.Keys(addresses)) {
+		_, _ = fmt.Fprintf(s.Out, "serving on %s\n", link(addresses[name], secure[name]))
+	}
+	if address := a.AdminAddress(); address != "" {
+		_, _ = fmt.Fprintf(s.Out, "admin on %s\n", link(address, false))
+	}
+	if try := firstTry(a.Reconciler().Config(), addresses, secure); try != "" {
+		_, _ = fmt.Fprintf(s.Out, "try: %s\n", try)
+	}
+}
+
+// stopping says what an interrupt waits for.
+func (s Streams) stopping(a *app.App) {
+	n := a.InFlight()
+	if n == 0 {
+		_, _ = fmt.Fprintln(s.Out, "stopping")
+		return
+	}
+	_, _ = fmt.Fprintf(s.Out, "stopping: %s may finish within %s; interrupt again to end at once\n",
+		count(int(n), "request"), a.Drain().Round(time.Second))
+}
+
+// link makes an address something to click on. A wildcard address is shown as
+// localhost, where a browser on this machine finds it.
+func link(address string, secure bool) string {
+	if strings.HasPrefix(address, "/") || strings.HasPrefix(address, "@") {
+		return "unix:" + address
+	}
+	scheme := "http://"
+	if secure {
+		scheme = "https://"
+	}
+	if host, port, err := net.SplitHostPort(address); err == nil && (host == "::" || host == "0.0.0.0") {
+		address = net.JoinHostPort("localhost", port)
+	}
+	return scheme + address
+}
+
+// firstTry is a command that shows the first route that can be asked with
+// nothing but a URL, "" where there is none.
+func firstTry(cfg *config.Config, addresses map[string]string, secure map[string]bool) string {
+	for i := range cfg.Routes {
+		r := &cfg.Routes[i]
+		at := slices.IndexFunc(cfg.Listeners, func(l config.Listener) bool {
+			return (len(r.Listeners) == 0 || slices.Contains(r.Listeners, l.Name)) && l.Hostname == "" && addresses[l.Socket] != ""
+		})
+		if at < 0 || len(r.Hosts) > 0 {
+			continue
+		}
+		socket := cfg.Listeners[at].Socket
+		if path := plainPath(r); path != "" && !strings.HasPrefix(link(addresses[socket], false), "unix:") {
+			return "curl " + link(addresses[socket], secure[socket]) + path
+		}
+	}
+	return ""
+}
+
+// plainPath is a path that r answers to a plain GET, "" for none.
+func plainPath(r *config.Route) string {
+	for _, m := range r.Matches {
+		if m.Method != "" && m.Method != "GET" || m.When != nil || len(m.Headers)+len(m.Query)+len(m.Cookies) > 0 {
+			continue
+		}
+		path := cmp.Or(m.Path.Exact, m.Path.Prefix, strings.TrimSuffix(m.Path.Pattern, "**"), "/")
+		if !strings.ContainsAny(path, "{}*") {
+			return path
+		}
+	}
+	return ""
+}

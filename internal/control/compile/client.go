@@ -1,0 +1,136 @@
+package compile
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/wire/transport"
+)
+
+// transportIdentity is what two services must share to share connections.
+type transportIdentity struct {
+	key     string
+	options transport.Options
+}
+
+// transportIdentity is how a service's endpoints are called. The content of its
+// CA is part of it, in a digest: a new file under the old name is a new identity.
+func (b *build) transportIdentity(s *config.Service) (transportIdentity, error) {
+	protocol, secure := protocolOf(s)
+	id := transportIdentity{
+		key:     fmt.Sprintf("%s %s", protocol, s.Timeouts.Connect),
+		options: transport.Options{Protocol: protocol, Connect: s.Timeouts.Connect},
+	}
+	if s.TLS == nil && !secure {
+		return id, nil
+	}
+	client := cmp.Or(s.TLS, &config.ClientTLS{})
+	ca, err := b.authorities(client)
+	if err != nil {
+		return id, err
+	}
+	id.options.TLS, err = clientTLS(client, ca)
+	id.key += fmt.Sprintf(" tls %q %q %x", client.ServerName, client.SANs, sha256.Sum256([]byte(ca)))
+	return id, err
+}
+
+// transport gives the pool of that identity, which services share.
+func (b *build) transport(id transportIdentity) (*transport.Transport, error) {
+	return keep(b, "transport "+id.key, always, func() (*transport.Transport, func(context.Context), error) {
+		t, err := transport.New(id.options)
+		if err != nil {
+			return nil, nil, err
+		}
+		return t, func(context.Context) { t.CloseIdle() }, nil
+	})
+}
+
+// protocolOf reads the protocol from the service, or from its source's scheme.
+func protocolOf(s *config.Service) (protocol string, secure bool) {
+	switch s.Source.Scheme {
+	case "https":
+		protocol, secure = transport.HTTP, true
+	case "h2c":
+		protocol = transport.H2C
+	case "grpc":
+		protocol = transport.GRPC
+	case "grpcs":
+		protocol, secure = transport.GRPC, true
+	default:
+		protocol = transport.HTTP
+	}
+	return cmp.Or(s.Protocol, protocol), secure
+}
+
+// authorities reads a client's CA, "" where it has none or nothing may be read.
+func (b *build) authorities(c *config.ClientTLS) (string, error) {
+	if c.CA == nil || !b.start {
+		return "", nil
+	}
+	pem, err := b.compiler.options.Secret(c.CA.Template)
+	if err != nil {
+		return "", fmt.Errorf("tls.ca: %w", err)
+	}
+	if pem.Empty() { // never the system's authorities by accident
+		return "", errors.New("tls.ca is empty")
+	}
+	return pem.Reveal(), nil
+}
+
+// clientTLS is the client's side; ca is PEM, "" the system's own.
+func clientTLS(c *config.ClientTLS, ca string) (*tls.Config, error) {
+	out := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: c.ServerName}
+	if ca != "" {
+		out.RootCAs = x509.NewCertPool()
+		if !out.RootCAs.AppendCertsFromPEM([]byte(ca)) {
+			return nil, errors.New("tls.ca holds no PEM certificate")
+		}
+	}
+	if len(c.SANs) > 0 {
+		verifySANs(out, c.SANs)
+	}
+	return out, nil
+}
+
+// verifySANs replaces the check of the host name by "one of these names is in
+// the certificate"; the chain is verified as ever (Gateway API, BackendTLSPolicy
+// subjectAltNames).
+func verifySANs(out *tls.Config, sans []string) {
+	roots := out.RootCAs
+	out.InsecureSkipVerify = true // VerifyConnection below checks chain and names
+	out.VerifyConnection = func(state tls.ConnectionState) error {
+		if len(state.PeerCertificates) == 0 {
+			return errors.New("the backend sent no certificate")
+		}
+		leaf := state.PeerCertificates[0]
+		intermediates := x509.NewCertPool()
+		for _, c := range state.PeerCertificates[1:] {
+			intermediates.AddCert(c)
+		}
+		if _, err := leaf.Verify(x509.VerifyOptions{Roots: roots, Intermediates: intermediates, CurrentTime: time.Now()}); err != nil {
+			return err
+		}
+		for _, san := range sans {
+			if hasURI(leaf, san) || leaf.VerifyHostname(san) == nil {
+				return nil
+			}
+		}
+		return fmt.Errorf("the backend's certificate has none of the names %q", sans)
+	}
+}
+
+func hasURI(leaf *x509.Certificate, name string) bool {
+	for _, u := range leaf.URIs {
+		if u.String() == name {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,100 @@
+package compile
+
+import (
+	"cmp"
+	"errors"
+	"net/http"
+	"slices"
+	"strconv"
+
+	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/filter"
+	"github.com/weir-gateway/weir/internal/traffic/snapshot"
+)
+
+// built are the filters of one place, outermost first.
+type built struct {
+	policies []filter.Policy
+	notes    []snapshot.FilterNote
+	cors     bool // one of them answers preflights
+	pure     bool // explain may run their adapters: they do nothing but change request and response
+}
+
+// filters builds a list of filters in the fixed order, whatever order they were
+// written in. on names the place for explain.
+func (o *road) filters(list []config.Filter, on string) built {
+	out := built{pure: true}
+	for _, p := range o.inOrder(list) {
+		policy, err := p.definition.Build(o.env(), p.use.Config)
+		if err != nil {
+			o.fail(p.use.Origin, "filter "+p.use.Name, err)
+			continue
+		}
+		if policy.Close != nil {
+			o.used.own(policy.Close)
+		}
+		out.policies = append(out.policies, policy)
+		out.notes = append(out.notes, snapshot.FilterNote{Name: p.use.Name, Note: policy.Note, On: on, Origin: p.use.Origin})
+		out.cors = out.cors || p.definition.Stage == filter.StageCORS
+		out.pure = out.pure && (policy.Adapt == nil || pure(p.definition.Stage))
+	}
+	return out
+}
+
+// placed is a filter with its definition.
+type placed struct {
+	definition filter.Definition
+	use        config.Filter
+}
+
+func (o *road) inOrder(list []config.Filter) []placed {
+	chain := make([]placed, 0, len(list))
+	for _, f := range list {
+		d, ok := o.compiler.parts.filter(f.Name)
+		if !ok {
+			o.fail(f.Origin, "filter "+strconv.Quote(f.Name), errors.New("there is no such filter in this version"))
+			continue
+		}
+		chain = append(chain, placed{d, f})
+	}
+	slices.SortStableFunc(chain, func(x, y placed) int { return cmp.Compare(x.definition.Stage, y.definition.Stage) })
+	return chain
+}
+
+// pure tells of which stages the adapters only change what passes through them.
+// Those of a cache or a mirror remember requests, or send some of their own.
+func pure(s filter.Stage) bool {
+	return s == filter.StageHeaders || s == filter.StageTransform || s == filter.StageRewrite || s == filter.StageRespond
+}
+
+func (o *road) env() filter.Env {
+	return filter.Env{
+		Backend: func(ref config.Ref) (http.RoundTripper, error) {
+			found, err := o.backend(o.route, ref)
+			return found.roundTripper, err
+		},
+		Secret: o.compiler.options.Secret,
+		Log:    o.compiler.options.Log,
+		Route:  o.route.Name, Group: o.route.Group,
+	}
+}
+
+// adapt puts the adapters around a backend.
+func (f built) adapt(backend http.RoundTripper) http.RoundTripper {
+	for _, p := range slices.Backward(f.policies) {
+		if p.Adapt != nil {
+			backend = p.Adapt(backend)
+		}
+	}
+	return backend
+}
+
+// guard puts the guards around a handler.
+func (f built) guard(handler http.Handler) http.Handler {
+	for _, p := range slices.Backward(f.policies) {
+		if p.Guard != nil {
+			handler = p.Guard(handler)
+		}
+	}
+	return handler
+}

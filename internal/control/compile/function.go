@@ -1,0 +1,83 @@
+package compile
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/function"
+)
+
+// functions builds every function of the config, used by a route or not: a
+// mistake in it should not wait for its first route to be told.
+func (b *build) functions() {
+	for i := range b.cfg.Functions {
+		f := &b.cfg.Functions[i]
+		if _, err := b.function(f); err != nil {
+			b.problems.Errorf(f.Origin.Pos, "function %q: %v", f.Name, err)
+			b.told[f] = toldError{err}
+		}
+	}
+}
+
+func (b *build) function(f *config.Function) (resolved, error) {
+	if err, ok := b.told[f]; ok {
+		return resolved{}, err
+	}
+	d, ok := b.compiler.parts.function(f.Kind)
+	if !ok {
+		return resolved{}, fmt.Errorf("this version runs no functions of kind %q", f.Kind)
+	}
+	env := function.Env{Log: b.compiler.options.Log, Secret: b.compiler.options.Secret, Dir: filepath.Dir(f.Origin.File)}
+	if !b.start {
+		return resolved{roundTripper: unstarted{}}, d.Check(env, f.Config)
+	}
+	running, err := b.runningFunction(d, env, f)
+	if err != nil {
+		return resolved{}, err
+	}
+	return resolved{roundTripper: running.backend, endpoints: running.describe}, nil
+}
+
+// runningFunction is a function as it is kept.
+type runningFunction struct {
+	backend function.Backend
+	config  any    // the latest that it was built or tuned with
+	dir     string // what the config's paths are relative to
+}
+
+// runningFunction keeps the running one where only tunable fields changed, and
+// otherwise makes a successor, beside which the one before drains.
+func (b *build) runningFunction(d function.Definition, env function.Env, f *config.Function) (*runningFunction, error) {
+	same := func(live *runningFunction) bool { return live.dir == env.Dir && d.Same(live.config, f.Config) }
+	running, err := keep(b, "function "+f.Kind+" "+f.Group+"/"+f.Name, same,
+		func() (*runningFunction, func(context.Context), error) {
+			backend, err := d.Build(env, f.Name, f.Config)
+			if err != nil {
+				return nil, nil, err
+			}
+			end := func(ctx context.Context) { _ = backend.Close(ctx) } // it has logged why
+			return &runningFunction{backend, f.Config, env.Dir}, end, nil
+		})
+	if err != nil {
+		return nil, err
+	}
+	if running.config != f.Config {
+		b.used.tune(func() {
+			running.config = f.Config
+			running.backend.Tune(f.Config)
+		})
+	}
+	return running, nil
+}
+
+// describe says in a line how the function is doing.
+func (f *runningFunction) describe() []string {
+	s := f.backend.Status()
+	line := fmt.Sprintf("%d instances, %d busy, %d queued", s.Instances, s.Busy, s.Queued)
+	if s.Problem != "" {
+		line += ": " + s.Problem
+	}
+	return []string{line}
+}

@@ -1,0 +1,215 @@
+package compile
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/discovery"
+	"github.com/weir-gateway/weir/internal/traffic/service"
+)
+
+// services checks every service of the long form, used by a route or not.
+func (b *build) services() {
+	none := &config.Route{}
+	for i := range b.cfg.Services {
+		s := &b.cfg.Services[i]
+		if _, err := b.service(none, s); err != nil && s.Origin.Object == "" {
+			b.problems.Errorf(s.Origin.Pos, "service %q: %v", s.Name, err)
+			b.told[s] = toldError{err}
+		}
+	}
+}
+
+// runningService is a service as it is kept, with what feeds it. It outlives
+// its feed: when the config names other endpoints, those that stay keep what is
+// known of them.
+type runningService struct {
+	service *service.Service
+	feed    *feed
+}
+
+// follow makes f the only one that sets the service's endpoints.
+func (s *runningService) follow(f *feed) {
+	if s.feed == f {
+		return
+	}
+	if s.feed != nil {
+		s.feed.tell(nil)
+	}
+	s.feed = f
+	f.tell(s.service)
+}
+
+func (s *runningService) addresses() []string {
+	var list []string
+	for _, e := range s.service.Status().Endpoints {
+		list = append(list, e.Address)
+	}
+	return list
+}
+
+// service gives a route's view of a service, which is made if it does not live yet.
+func (b *build) service(r *config.Route, s *config.Service) (resolved, error) {
+	if err, ok := b.told[s]; ok {
+		return resolved{}, err
+	}
+	provider, err := b.provider(s)
+	if err != nil {
+		return resolved{}, err
+	}
+	identity, err := b.transportIdentity(s)
+	if err != nil {
+		return resolved{}, err
+	}
+	if !b.start {
+		return resolved{roundTripper: unstarted{}, endpoints: func() []string { return staticEndpoints(s) }}, nil
+	}
+	running, err := b.runningService(s, provider, identity)
+	if err != nil {
+		return resolved{}, err
+	}
+	view := running.service.View(service.ViewOptions{
+		Retry:    *cmp.Or(r.Retry, s.Retry, config.DefaultRetry()),
+		Timeouts: r.Timeouts.Or(s.Timeouts).Or(config.DefaultTimeouts()),
+	})
+	return resolved{roundTripper: view, endpoints: running.addresses}, nil
+}
+
+func (b *build) runningService(s *config.Service, p discovery.Provider, id transportIdentity) (*runningService, error) {
+	log := b.compiler.options.Log.With("service", s.Name)
+	connections, err := b.transport(id)
+	if err != nil {
+		return nil, err
+	}
+	name := s.Group + "/" + s.Name
+	endpoints, err := keep(b, "feed "+name+" "+sourceKey(s), always, func() (*feed, func(context.Context), error) {
+		f := startFeed(p, s.Name, log)
+		b.feeds = append(b.feeds, f)
+		return f, func(context.Context) { f.end() }, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	running, err := keep(b, "service "+name+" "+id.key, always, func() (*runningService, func(context.Context), error) {
+		made := &runningService{service: service.New(service.Options{Name: s.Name, Transport: connections, Log: log})}
+		return made, func(context.Context) {}, nil // it holds nothing: feeds and transports are parts of their own
+	})
+	if err == nil {
+		b.used.tune(func() { running.follow(endpoints) })
+	}
+	return running, err
+}
+
+func (b *build) provider(s *config.Service) (discovery.Provider, error) {
+	scheme := cmp.Or(s.Source.Scheme, "http") // whose provider also serves lists
+	d, ok := b.compiler.parts.provider(scheme)
+	if !ok {
+		return nil, fmt.Errorf("this version finds no endpoints by %q", scheme)
+	}
+	return d.New(discovery.Env{Log: b.compiler.options.Log}, *s)
+}
+
+// staticEndpoints are those that the config itself names.
+func staticEndpoints(s *config.Service) []string {
+	if len(s.Endpoints) == 0 {
+		return []string{strings.TrimPrefix(s.Source.Rest, "//")}
+	}
+	var list []string
+	for _, e := range s.Endpoints {
+		list = append(list, e.Address)
+	}
+	return list
+}
+
+// sourceKey says where endpoints come from, with everything that a provider is told.
+func sourceKey(s *config.Service) string {
+	if len(s.Endpoints) == 0 {
+		return s.Source.String()
+	}
+	var b strings.Builder
+	for _, e := range s.Endpoints {
+		fmt.Fprintf(&b, "%s*%d@%s ", e.Address, e.Weight, e.Zone)
+	}
+	return b.String()
+}
+
+// feed runs a provider and passes what it finds on to one service.
+type feed struct {
+	name  string
+	stop  context.CancelFunc
+	done  chan struct{}
+	first chan struct{} // closed once the endpoints are known
+
+	mu     sync.Mutex
+	known  bool
+	latest []discovery.Endpoint
+	to     *service.Service // nil while nobody listens
+}
+
+// startFeed runs p until end is called.
+func startFeed(p discovery.Provider, name string, log *slog.Logger) *feed {
+	ctx, cancel := context.WithCancel(context.Background())
+	f := &feed{name: name, stop: cancel, done: make(chan struct{}), first: make(chan struct{})}
+	go func() {
+		defer close(f.done)
+		if err := p.Run(ctx, f.set); err != nil {
+			log.Error("discovery ended; the last endpoints stay", "error", err)
+		}
+	}()
+	return f
+}
+
+// set is the provider's callback.
+func (f *feed) set(list []discovery.Endpoint) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.latest = list
+	if !f.known {
+		f.known = true
+		close(f.first)
+	}
+	if f.to != nil {
+		f.to.Set(list)
+	}
+}
+
+// tell passes what is known, and all that comes, on to s; nil: to nobody.
+func (f *feed) tell(s *service.Service) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.to = s
+	if s != nil && f.known {
+		s.Set(f.latest)
+	}
+}
+
+func (f *feed) end() {
+	f.stop()
+	<-f.done
+}
+
+// firstSet bounds how long a snapshot waits for the first endpoints of what it
+// uses; after that it serves without them.
+const firstSet = 2 * time.Second
+
+// awaitFeeds waits until all that was started for this snapshot has found its
+// endpoints, so that the first request finds them too.
+func (b *build) awaitFeeds() {
+	timer := time.NewTimer(firstSet)
+	defer timer.Stop()
+	for _, f := range b.feeds {
+		select {
+		case <-f.first:
+		case <-f.done: // it has logged why
+		case <-timer.C:
+			b.compiler.options.Log.Warn("serving before all endpoints are known; requests to this service get 503 until they are", "service", f.name)
+			return
+		}
+	}
+}

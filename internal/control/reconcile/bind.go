@@ -1,0 +1,159 @@
+package reconcile
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+
+	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/traffic/snapshot"
+)
+
+// Server is what serves a socket.
+type Server interface {
+	// Shutdown takes no new connections, lets requests under way finish until
+	// ctx ends, and then closes what is left.
+	Shutdown(ctx context.Context) error
+}
+
+// Site is what a server serves.
+type Site struct {
+	Socket  string // its name
+	Handler http.Handler
+	TLS     *tls.Config // nil: plain
+	Limits  config.Limits
+}
+
+// binding is an address that is bound, with the server that has it now.
+type binding struct {
+	socket *socket
+	loan   *loan
+	server Server
+	mode   mode
+}
+
+// mode is what a server is made for; another mode needs another server.
+type mode struct {
+	name   string // of the socket
+	secure bool
+	limits config.Limits // those of the wire
+}
+
+func modeOf(s config.Socket, secure bool, limits config.Limits) mode {
+	limits.InFlight, limits.BodyBytes, limits.MemoryBytes = 0, 0, 0 // held elsewhere
+	return mode{s.Name, secure, limits}
+}
+
+// addressKey tells sockets apart: by their address, and where the system chooses the
+// port, by their name too.
+func addressKey(s config.Socket) string {
+	if _, port, err := net.SplitHostPort(s.Address); err == nil && port == "0" {
+		return s.Address + " " + s.Name
+	}
+	return s.Address
+}
+
+// open binds the addresses that cfg has and we have not; nothing is accepted on
+// them yet. Where one fails, those before it are closed again.
+func (r *Reconciler) open(cfg *config.Config) (map[string]*socket, error) {
+	opened := map[string]*socket{}
+	for _, s := range cfg.Sockets {
+		key := addressKey(s)
+		if r.bound[key] != nil || opened[key] != nil {
+			continue
+		}
+		l, err := r.options.Open(s.Address)
+		if err == nil {
+			opened[key], err = newSocket(l)
+		}
+		if err != nil {
+			for _, o := range opened {
+				_ = o.close() // it has served nobody
+			}
+			return nil, r.explainBusy(s, err)
+		}
+	}
+	return opened, nil
+}
+
+// explainBusy adds what only we know: that it is ourselves who hold the port.
+func (r *Reconciler) explainBusy(s config.Socket, err error) error {
+	_, port, _ := net.SplitHostPort(s.Address) // "" for Unix sockets, which no address below has
+	for _, b := range r.bound {
+		if _, held, _ := net.SplitHostPort(b.socket.listener.Addr().String()); held == port && port != "" {
+			return fmt.Errorf("socket %s: this gateway itself listens on %s, which covers port %s; "+
+				"the change from one to the other needs a restart, or another port: %w", s.Name, b.socket.listener.Addr(), port, err)
+		}
+	}
+	return fmt.Errorf("socket %s: %w", s.Name, err)
+}
+
+// serve gives every socket of cfg a server of the right mode, and takes away
+// those that are not wanted any more. It gives the servers that are gone, whose
+// connections are still open. The snapshot serves already.
+func (r *Reconciler) serve(cfg *config.Config, s *snapshot.Snapshot, opened map[string]*socket) (gone []Server) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	wanted := map[string]bool{}
+	for _, configured := range cfg.Sockets {
+		key := addressKey(configured)
+		wanted[key] = true
+		m := modeOf(configured, s.TLS[configured.Name] != nil, cfg.Limits)
+		b := r.bound[key]
+		switch {
+		case b == nil:
+			b = &binding{socket: opened[key]}
+			r.bound[key] = b
+			r.options.Log.Info("listening", "socket", m.name, "address", b.socket.listener.Addr().String())
+		case b.mode == m:
+			continue
+		default:
+			gone = append(gone, r.retire(b))
+		}
+		b.mode, b.loan = m, b.socket.lend()
+		b.server = r.options.Serve(b.loan, Site{m.name, r.options.Gateway.Handler(m.name), r.tls(m), cfg.Limits})
+	}
+	for key, b := range r.bound {
+		if !wanted[key] {
+			gone = append(gone, r.retire(b))
+			r.release(b)
+			delete(r.bound, key)
+		}
+	}
+	return gone
+}
+
+// retire takes the socket away from its server, which accepts nothing any more.
+func (r *Reconciler) retire(b *binding) Server {
+	if err := b.loan.Close(); err != nil {
+		r.options.Log.Warn("a socket could not be handed on", "socket", b.mode.name, "error", err)
+	}
+	return b.server
+}
+
+// release gives up an address.
+func (r *Reconciler) release(b *binding) {
+	if err := b.socket.close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		r.options.Log.Warn("a socket could not be closed", "socket", b.mode.name, "error", err)
+	}
+}
+
+// tls gives every handshake the certificates of the snapshot that serves then.
+func (r *Reconciler) tls(m mode) *tls.Config {
+	if !m.secure {
+		return nil
+	}
+	return &tls.Config{
+		MinVersion: tls.VersionTLS12,
+		NextProtos: []string{"h2", "http/1.1"},
+		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+			if current := r.options.Gateway.Current(); current != nil && current.TLS[m.name] != nil {
+				return current.TLS[m.name], nil
+			}
+			return nil, errors.New("this socket serves no TLS any more")
+		},
+	}
+}

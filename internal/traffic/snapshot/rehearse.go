@@ -1,0 +1,45 @@
+package snapshot
+
+import (
+	"net/http"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+)
+
+// rehearse sends a copy of r down the backend's road to an end that notes what
+// arrives. Where nothing does, it gives what the client would be answered.
+func (n *BackendNote) rehearse(r *http.Request) (*Outbound, *Answer) {
+	var got *Outbound
+	road := n.Rehearse(roundTripper(func(r *http.Request) (*http.Response, error) {
+		got = &Outbound{Method: r.Method, Host: r.Host, Target: r.URL.RequestURI()}
+		return &http.Response{
+			StatusCode: http.StatusNoContent, ProtoMajor: 1, ProtoMinor: 1,
+			Header: http.Header{}, Body: http.NoBody, Request: r,
+		}, nil
+	}))
+	copied := exchange.Detach(r)
+	x := exchange.Of(copied)
+	writer, copied := exchange.Begin(nowhere{http.Header{}}, copied, x)
+	road.ServeHTTP(writer, copied)
+	writer.Finish(nil)
+	if got != nil {
+		return got, nil
+	}
+	answer := &Answer{Status: writer.Status(), Location: writer.Head().Get("Location")}
+	if x.Fault != nil {
+		answer.Code, answer.Detail = x.Fault.Code, x.Fault.Detail
+	}
+	return nil, answer
+}
+
+// roundTripper makes a function an http.RoundTripper.
+type roundTripper func(*http.Request) (*http.Response, error)
+
+func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+// nowhere is a response writer that keeps only the head.
+type nowhere struct{ header http.Header }
+
+func (w nowhere) Header() http.Header         { return w.header }
+func (w nowhere) Write(p []byte) (int, error) { return len(p), nil }
+func (w nowhere) WriteHeader(int)             {}
