@@ -1,0 +1,327 @@
+package docs_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/weir-gateway/weir/test/weirtest"
+)
+
+// TestConsoleBlocksShowWhatTheBinaryAnswers runs the commands of README.md and
+// the pages below docs while the example shop serves.
+func TestConsoleBlocksShowWhatTheBinaryAnswers(t *testing.T) {
+	s := startShop(t)
+	seen := 0
+	for _, p := range pages(t) {
+		if p.name != "README.md" && !strings.HasPrefix(p.name, "docs/") {
+			continue
+		}
+		for _, b := range p.blocks {
+			if b.info == "console" {
+				seen++
+				s.hold(t, b)
+			}
+		}
+		p.save(t)
+	}
+	if seen == 0 {
+		t.Error("there is no console block on any page")
+	}
+}
+
+// command is one line of a console block with the output that it shows.
+type command struct {
+	line  string // without "$ "
+	at    int    // of the line within the block, from 0
+	shown []string
+}
+
+const prompt = "$ "
+
+// commands takes a console block apart.
+func (b *block) commands() ([]command, error) {
+	var list []command
+	for i, line := range b.lines {
+		switch text, ok := strings.CutPrefix(line, prompt); {
+		case ok:
+			list = append(list, command{line: text, at: i})
+		case len(list) == 0:
+			return nil, errors.New("output stands before the first command")
+		default:
+			last := &list[len(list)-1]
+			last.shown = append(last.shown, line)
+		}
+	}
+	return list, nil
+}
+
+// hold compares every output of a block with the real one.
+func (s *shop) hold(t *testing.T, b *block) {
+	t.Helper()
+	list, err := b.commands()
+	if err != nil {
+		t.Errorf("%s: %v", b.at(0), err)
+		return
+	}
+	same := true
+	var real []string
+	for _, c := range list {
+		out, err := s.run(c.line)
+		if err != nil {
+			t.Errorf("%s: %s: %v", b.at(c.at), c.line, err)
+			return
+		}
+		if slices.Equal(masked(out), masked(c.shown)) {
+			out = c.shown // its ids and times are as good as any
+		} else {
+			same = false
+			if !*update {
+				t.Errorf("%s: `%s` answers\n%s\nbut the page shows\n%s", b.at(c.at), c.line, strings.Join(out, "\n"), strings.Join(c.shown, "\n"))
+			}
+		}
+		real = append(append(real, prompt+c.line), out...)
+	}
+	if !same && *update {
+		b.replace(real)
+	}
+}
+
+// masks are what differs from one run to the next.
+var masks = []struct {
+	pattern *regexp.Regexp
+	by      string
+}{
+	{regexp.MustCompile(`"request_id":\s*"[0-9a-f]{32}"`), `"request_id":"(id)"`},
+	{regexp.MustCompile(`\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:\d{2})`), "(time)"},
+	{regexp.MustCompile(`^(Etag|Last-Modified): .*`), "$1: (masked)"},
+	{regexp.MustCompile(`\d+ instances?, \d+ busy, \d+ queued`), "(instances)"},
+}
+
+func masked(lines []string) []string {
+	list := slices.Clone(lines)
+	for i := range list {
+		for _, m := range masks {
+			list[i] = m.pattern.ReplaceAllString(list[i], m.by)
+		}
+	}
+	return list
+}
+
+// shop is the running example.
+type shop struct {
+	binary string
+	hosts  map[string]string // as the pages name them, to where they are really
+	paths  *strings.Replacer // what the started config is called, to what the pages call it
+}
+
+// startShop serves examples/shop on ports of the system's choice.
+func startShop(t *testing.T) *shop {
+	t.Helper()
+	t.Cleanup(weirtest.Cleanup)
+	folder, err := filepath.Abs(filepath.Join(root, "examples", "shop"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := os.ReadFile(filepath.Join(folder, "weir.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	catalog := freeAddress(t)
+	moved := strings.NewReplacer("127.0.0.1:9000", catalog, "./", filepath.ToSlash(folder)+"/").Replace(string(text))
+	config := filepath.Join(t.TempDir(), "weir.yaml")
+	if err := os.WriteFile(config, []byte(moved), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	g := weirtest.Start(t, config)
+	s := &shop{
+		binary: weirtest.Binary(t),
+		hosts:  map[string]string{"localhost:8081": g.Admin, "localhost:9000": catalog},
+		paths:  strings.NewReplacer(config, "examples/shop/weir.yaml", catalog, "127.0.0.1:9000"),
+	}
+	for name, address := range s.sockets(t) {
+		if name == ":8080" {
+			s.hosts["localhost:8080"] = address
+		}
+	}
+	s.awaitFunctions(t)
+	return s
+}
+
+// freeAddress gives a loopback address that nobody listens on.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is closed at once
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }() // its address is all that is wanted
+	return l.Addr().String()
+}
+
+// sockets asks the admin API where the gateway really listens.
+func (s *shop) sockets(t *testing.T) map[string]string {
+	t.Helper()
+	answer, err := s.curl([]string{"localhost:8081/v1/status"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var status struct {
+		Sockets map[string]string `json:"sockets"`
+	}
+	if err := json.Unmarshal(answer, &status); err != nil {
+		t.Fatal(err)
+	}
+	return status.Sockets
+}
+
+// awaitFunctions waits until the functions are built, which on a machine that
+// has not built them before takes longer than a request waits.
+func (s *shop) awaitFunctions(t *testing.T) {
+	t.Helper()
+	deadline := time.After(3 * time.Minute)
+	again := time.NewTicker(50 * time.Millisecond)
+	defer again.Stop()
+	for _, path := range []string{"/orders/1", "/offers/tea"} {
+		for {
+			answer, err := s.curl([]string{"-i", "localhost:8080" + path})
+			if err == nil && bytes.HasPrefix(answer, []byte("HTTP/1.1 200")) {
+				break
+			}
+			select {
+			case <-again.C:
+			case <-deadline:
+				t.Fatalf("%s does not answer with 200: %v\n%s", path, err, answer)
+			}
+		}
+	}
+}
+
+// run gives the lines that a command writes.
+func (s *shop) run(line string) ([]string, error) {
+	words, err := split(line)
+	if err != nil {
+		return nil, err
+	}
+	var out []byte
+	switch {
+	case len(words) > 0 && words[0] == "curl":
+		out, err = s.curl(words[1:])
+	case len(words) > 0 && words[0] == "weir":
+		out, err = s.weir(words[1:])
+	case len(words) > 3 && slices.Equal(words[:3], []string{"go", "run", "./cmd/weir"}):
+		out, err = s.weir(words[3:])
+	default:
+		err = errors.New("only curl, weir and go run ./cmd/weir are run here")
+	}
+	if err != nil {
+		return nil, err
+	}
+	text := strings.TrimRight(strings.ReplaceAll(s.paths.Replace(string(out)), "\r\n", "\n"), "\n")
+	if text == "" {
+		return nil, nil
+	}
+	return strings.Split(text, "\n"), nil
+}
+
+// weir runs the binary in the repository's root. That it fails is its output's
+// matter, that it could not be run is an error.
+func (s *shop) weir(arguments []string) ([]byte, error) {
+	if len(arguments) > 0 && arguments[0] == "run" {
+		return nil, errors.New("`weir run` does not end; show it in an indented block")
+	}
+	c := exec.Command(s.binary, arguments...) //nolint:noctx // it ends
+	c.Dir = root
+	out, err := c.CombinedOutput()
+	if _, failed := errors.AsType[*exec.ExitError](err); failed {
+		err = nil
+	}
+	return out, err
+}
+
+// split takes a command apart as a shell would, for words and quotes; all else
+// that a shell knows is an error.
+func split(line string) ([]string, error) {
+	var words []string
+	var word strings.Builder
+	inWord, quote := false, rune(0)
+	for _, c := range line {
+		switch {
+		case quote != 0 && c == quote:
+			quote = 0
+		case quote != 0:
+			word.WriteRune(c)
+		case c == '\'' || c == '"':
+			inWord, quote = true, c
+		case c == ' ':
+			if inWord {
+				words = append(words, word.String())
+				word.Reset()
+				inWord = false
+			}
+		case strings.ContainsRune("|&;<>$`\\*#()", c):
+			return nil, errors.New("a console block holds plain commands; quote " + string(c))
+		default:
+			inWord = true
+			word.WriteRune(c)
+		}
+	}
+	if quote != 0 {
+		return nil, errors.New("a quote is not closed")
+	}
+	if inWord {
+		words = append(words, word.String())
+	}
+	return words, nil
+}
+
+func TestCommandsAreSplitAsAShellDoes(t *testing.T) {
+	for line, want := range map[string][]string{
+		"curl -i localhost:8080/a":  {"curl", "-i", "localhost:8080/a"},
+		"curl  'a&b=\"c d\"' \"e\"": {"curl", `a&b="c d"`, "e"},
+		"weir explain x -H'A: b'":   {"weir", "explain", "x", "-HA: b"},
+		"weir ''":                   {"weir", ""},
+		"":                          nil,
+	} {
+		if got, err := split(line); err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s is split into %q (%v), want %q", line, got, err, want)
+		}
+	}
+	for _, line := range []string{"curl a | jq", "curl a&b", "curl 'a", "curl $HOME"} {
+		if got, err := split(line); err == nil {
+			t.Errorf("%s is split into %q, want an error", line, got)
+		}
+	}
+}
+
+func TestConsoleBlocksAreTakenApart(t *testing.T) {
+	p := parsePage("x.md", "```console\n$ curl a\none\n\ntwo\n$ curl b\n```\n```console\nlost\n$ curl c\n```\n")
+	got, err := p.blocks[0].commands()
+	if err != nil || len(got) != 2 || got[0].line != "curl a" || !slices.Equal(got[0].shown, []string{"one", "", "two"}) ||
+		got[1].line != "curl b" || got[1].at != 4 || got[1].shown != nil {
+		t.Errorf("the commands are %+v (%v)", got, err)
+	}
+	if got, err := p.blocks[1].commands(); err == nil {
+		t.Errorf("output before a command gives %+v", got)
+	}
+}
+
+func TestIdsAndTimesAreMasked(t *testing.T) {
+	got := masked([]string{
+		`{"code":"x","request_id":"0123456789abcdef0123456789abcdef"}`,
+		"time=2026-11-23T09:12:54.844Z level=INFO", "Etag: \"1-2\"", "X-Etag: 7",
+	})
+	want := []string{`{"code":"x","request_id":"(id)"}`, "time=(time) level=INFO", "Etag: (masked)", "X-Etag: 7"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
