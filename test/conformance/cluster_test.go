@@ -210,7 +210,7 @@ func (c *cluster) runPods(ctx context.Context, obj client.Object) error {
 		replicas = *deployment.Spec.Replicas
 	}
 	for i := range replicas {
-		name := fmt.Sprintf("%s-%d", deployment.Name, i)
+		name := podName(deployment.Name, i)
 		ip := c.pods.start(c, &deployment, name)
 		pod := &corev1.Pod{
 			ObjectMeta: metav1.ObjectMeta{Namespace: deployment.Namespace, Name: name, Labels: deployment.Spec.Template.Labels},
@@ -233,11 +233,15 @@ func (c *cluster) stopPods(ctx context.Context, obj client.Object) {
 	if err != nil || gvk.Kind != "Deployment" {
 		return
 	}
-	for i := 0; ; i++ {
-		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: obj.GetNamespace(), Name: fmt.Sprintf("%s-%d", obj.GetName(), i)}}
+	for i := int32(0); ; i++ {
+		pod := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: obj.GetNamespace(), Name: podName(obj.GetName(), i)}}
 		if c.direct.Delete(ctx, pod) != nil {
 			return
 		}
 		c.pods.stop(obj.GetNamespace(), pod.Name)
 	}
 }
+
+// podName has the two parts after the Deployment's name that a real one has:
+// the suite cuts them off to learn which backend answered.
+func podName(deployment string, i int32) string { return fmt.Sprintf("%s-echo-%d", deployment, i) }

@@ -75,7 +75,7 @@ func options(c *cluster) suite.ConformanceOptions {
 // startController runs the controller for as long as the test.
 func startController(t *testing.T, c *cluster) {
 	t.Helper()
-	loop := &controller{t: t, cluster: c, gateway: newGateway(t, c), addresses: newAddresses()}
+	loop := &controller{t: t, cluster: c, gateway: newGateway(t), addresses: newAddresses()}
 	ctx, cancel := context.WithCancel(t.Context())
 	var done sync.WaitGroup
 	done.Go(func() { loop.run(ctx) })

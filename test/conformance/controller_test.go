@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
@@ -50,7 +51,7 @@ func (c *controller) reconcile(ctx context.Context) error {
 	result := gatewayapi.Translate(objects, gatewayapi.Options{
 		ControllerName: controllerName, Bind: c.addresses.bind, Addresses: c.addresses.of,
 	})
-	if err := c.cluster.resolve(ctx, result.Config); err != nil {
+	if err := errors.Join(c.cluster.resolveServices(ctx, result.Config), c.cluster.resolveSecrets(ctx, result.Config)); err != nil {
 		return err
 	}
 	if err := c.gateway.Apply(result.Config); err != nil {
@@ -157,6 +158,8 @@ func write[S any](w *statusWriter, obj client.Object, into *S, status S) {
 		return
 	}
 	*into = status
+	w.cluster.mu.Lock() // between a patch and its generation there is no place for it
+	defer w.cluster.mu.Unlock()
 	if err := w.cluster.direct.Status().Update(w.ctx, obj); client.IgnoreNotFound(err) != nil {
 		w.cluster.notice()
 	}

@@ -45,7 +45,7 @@ func (c *cluster) coreLists(ctx context.Context, o *gatewayapi.Objects) []func()
 
 // resolve puts the endpoints of Services in place of their k8s: references:
 // what the provider of Kubernetes does by watching, done once.
-func (c *cluster) resolve(ctx context.Context, cfg *config.Config) error {
+func (c *cluster) resolveServices(ctx context.Context, cfg *config.Config) error {
 	for i := range cfg.Services {
 		s := &cfg.Services[i]
 		if s.Source.Scheme != "k8s" {
@@ -126,18 +126,37 @@ func (c *cluster) sliceEndpoints(ctx context.Context, service *corev1.Service, p
 	return addresses, nil
 }
 
-// secret resolves the references that the translator makes to Secrets.
-func (c *cluster) secret(template secret.Template) (secret.Value, error) {
+// resolveSecrets puts the text of Secrets in place of the references to them.
+func (c *cluster) resolveSecrets(ctx context.Context, cfg *config.Config) error {
+	for _, l := range cfg.Listeners {
+		if l.TLS == nil {
+			continue
+		}
+		for i := range l.TLS.Certificates {
+			for _, s := range []*config.Secret{&l.TLS.Certificates[i].Cert, &l.TLS.Certificates[i].Key} {
+				text, err := c.secret(ctx, s.Template)
+				if err != nil {
+					return fmt.Errorf("listener %s: %w", l.Name, err)
+				}
+				s.Template = secret.Template{Parts: []secret.Part{{Text: text}}}
+			}
+		}
+	}
+	return nil
+}
+
+// secret reads what a reference "namespace/name/key" of the translator names.
+func (c *cluster) secret(ctx context.Context, template secret.Template) (string, error) {
 	if len(template.Parts) != 1 || template.Parts[0].Source != gatewayapi.SecretSource {
-		return secret.Resolve(template)
+		return "", fmt.Errorf("%s is no reference to a Secret", template)
 	}
 	parts := strings.SplitN(template.Parts[0].Text, "/", 3)
 	if len(parts) != 3 {
-		return secret.Value{}, fmt.Errorf("%q names no key of a Secret", template.Parts[0].Text)
+		return "", fmt.Errorf("%q names no key of a Secret", template.Parts[0].Text)
 	}
 	var object corev1.Secret
-	if err := c.direct.Get(context.Background(), types.NamespacedName{Namespace: parts[0], Name: parts[1]}, &object); err != nil {
-		return secret.Value{}, err
+	if err := c.direct.Get(ctx, types.NamespacedName{Namespace: parts[0], Name: parts[1]}, &object); err != nil {
+		return "", err
 	}
-	return secret.NewValue(string(object.Data[parts[2]])), nil
+	return string(object.Data[parts[2]]), nil
 }

@@ -1,9 +1,12 @@
 package conformance
 
 import (
-	"sync"
+	"fmt"
+	"log/slog"
 	"testing"
+	"time"
 
+	"github.com/weir-gateway/weir/internal/app"
 	"github.com/weir-gateway/weir/internal/config"
 )
 
@@ -13,22 +16,26 @@ type Gateway interface {
 	Apply(cfg *config.Config) error
 }
 
-// newGateway gives the gateway that the tests run against.
-func newGateway(t *testing.T, c *cluster) Gateway {
+// weir is the program itself, but for what reads files.
+type weir struct{ app *app.App }
+
+// newGateway starts the gateway that the tests run against and ends it with t.
+func newGateway(t *testing.T) Gateway {
 	t.Helper()
-	_ = c
-	return &recorder{}
+	a := app.New(app.Options{
+		Log:   slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Parts: app.Parts(),
+		Drain: time.Second,
+	})
+	t.Cleanup(a.Stop)
+	return weir{a}
 }
 
-// recorder serves nothing.
-type recorder struct {
-	mu   sync.Mutex
-	last *config.Config
-}
-
-func (r *recorder) Apply(cfg *config.Config) error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.last = cfg
+func (w weir) Apply(cfg *config.Config) error {
+	cfg.Limits = config.DefaultLimits()
+	report, err := w.app.Reconciler().Apply(cfg, "")
+	if err != nil {
+		return fmt.Errorf("%w: %v", err, report.Problems)
+	}
 	return nil
 }

@@ -29,6 +29,7 @@ import (
 // a loopback address of its own and listens on its containers' ports there.
 type pods struct {
 	t       *testing.T
+	serving sync.WaitGroup
 	mu      sync.Mutex
 	last    int
 	running map[types.NamespacedName][]io.Closer
@@ -40,6 +41,7 @@ func newPods(t *testing.T) *pods {
 		for name := range p.running {
 			p.stop(name.Namespace, name.Name)
 		}
+		p.serving.Wait()
 	})
 	return p
 }
@@ -59,38 +61,40 @@ func (p *pods) start(c *cluster, deployment *appsv1.Deployment, name string) (ip
 	ip = fmt.Sprintf("127.40.%d.%d", p.last/250, p.last%250+1)
 	pod := types.NamespacedName{Namespace: deployment.Namespace, Name: name}
 	env := environment(deployment)
+	closing := func(c io.Closer) { p.running[pod] = append(p.running[pod], c) }
 	serve := func(port int, run func(net.Listener)) {
 		l, err := net.Listen("tcp", net.JoinHostPort(ip, strconv.Itoa(port)))
 		if err != nil {
 			p.t.Errorf("pod %s: %v", pod, err)
 			return
 		}
-		p.running[pod] = append(p.running[pod], l)
-		go run(l)
+		closing(l)
+		p.serving.Go(func() { run(l) })
 	}
 	if env["GRPC_ECHO_SERVER"] != "" {
-		serve(portEcho, func(l net.Listener) {
-			s := grpc.NewServer()
-			pb.RegisterGrpcEchoServer(s, &grpcEcho{pod: pod})
-			_ = s.Serve(l) // ends with its listener
-		})
+		s := grpc.NewServer()
+		pb.RegisterGrpcEchoServer(s, &grpcEcho{pod: pod})
+		closing(closer(s.Stop))
+		serve(portEcho, func(l net.Listener) { _ = s.Serve(l) }) // ends with Stop
 		return ip
 	}
 	if env["TCP_ECHO_SERVER"] != "" {
 		return ip // streams are not among the profiles that run here
 	}
-	handler := echoHandler(pod)
-	serve(portEcho, func(l net.Listener) { serveHTTP(l, handler, nil) })
-	var h2c http.Protocols
-	h2c.SetHTTP1(true)
-	h2c.SetUnencryptedHTTP2(true)
-	serve(portH2C, func(l net.Listener) { serveHTTP(l, handler, &h2c) })
+	plain := &http.Server{Handler: echoHandler(pod), ReadHeaderTimeout: 10 * time.Second}
+	h2c := &http.Server{Handler: plain.Handler, ReadHeaderTimeout: 10 * time.Second, Protocols: new(http.Protocols)}
+	h2c.Protocols.SetHTTP1(true)
+	h2c.Protocols.SetUnencryptedHTTP2(true)
+	closing(plain)
+	closing(h2c)
+	serve(portEcho, func(l net.Listener) { _ = plain.Serve(l) }) // these end with Close
+	serve(portH2C, func(l net.Listener) { _ = h2c.Serve(l) })
 	if secret := secretOf(deployment); secret != "" {
 		certificate := func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 			return c.certificate(types.NamespacedName{Namespace: deployment.Namespace, Name: secret})
 		}
 		serve(portTLS, func(l net.Listener) {
-			serveHTTP(tls.NewListener(l, &tls.Config{GetCertificate: certificate, MinVersion: tls.VersionTLS12}), handler, nil)
+			_ = plain.Serve(tls.NewListener(l, &tls.Config{GetCertificate: certificate, MinVersion: tls.VersionTLS12}))
 		})
 	}
 	return ip
@@ -106,9 +110,12 @@ func (p *pods) stop(namespace, name string) {
 	delete(p.running, key)
 }
 
-func serveHTTP(l net.Listener, h http.Handler, protocols *http.Protocols) {
-	s := &http.Server{Handler: h, Protocols: protocols, ReadHeaderTimeout: 10 * time.Second}
-	_ = s.Serve(l) // ends with its listener
+// closer is something that is ended by a call.
+type closer func()
+
+func (c closer) Close() error {
+	c()
+	return nil
 }
 
 func environment(deployment *appsv1.Deployment) map[string]string {
@@ -168,7 +175,11 @@ type echoTLS struct {
 func echoHandler(pod types.NamespacedName) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("/ws", websocket.Handler(func(ws *websocket.Conn) { _, _ = io.Copy(ws, ws) })) // until it closes
+	failures := &failures{left: map[string]int{}}
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, "/retry/") && failures.fail(w, r) {
+			return
+		}
 		if delay, err := time.ParseDuration(r.URL.Query().Get("delay")); err == nil {
 			select {
 			case <-time.After(delay):
@@ -193,6 +204,42 @@ func echoHandler(pod types.NamespacedName) http.Handler {
 		r.URL.Path = strings.ReplaceAll(r.URL.Path, "//", "/") // the mux would redirect
 		mux.ServeHTTP(w, r)
 	})
+}
+
+// failures lets the first tries of a request fail, as the tests of retries ask
+// in the query: `uuid` names the request, `succeedAfter` tries fail, each after
+// `delayRetry`, with `responseCode` or else by a reset of the connection.
+type failures struct {
+	mu   sync.Mutex
+	left map[string]int
+}
+
+func (f *failures) fail(w http.ResponseWriter, r *http.Request) bool {
+	q := r.URL.Query()
+	f.mu.Lock()
+	left, known := f.left[q.Get("uuid")]
+	if !known {
+		left, _ = strconv.Atoi(q.Get("succeedAfter")) // none: 0
+	}
+	f.left[q.Get("uuid")] = max(0, left-1)
+	f.mu.Unlock()
+	if left == 0 {
+		return false
+	}
+	if delay, err := time.ParseDuration(q.Get("delayRetry")); err == nil {
+		<-time.After(delay)
+	}
+	if status, err := strconv.Atoi(q.Get("responseCode")); err == nil {
+		w.WriteHeader(status)
+		return true
+	}
+	if conn, _, err := http.NewResponseController(w).Hijack(); err == nil {
+		if tcp, ok := conn.(*net.TCPConn); ok {
+			_ = tcp.SetLinger(0) // a reset, not an end
+		}
+		_ = conn.Close()
+	}
+	return true
 }
 
 func describeTLS(state *tls.ConnectionState) *echoTLS {

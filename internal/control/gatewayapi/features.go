@@ -34,6 +34,9 @@ func supportedFeatures() []gwv1.SupportedFeature {
 		"HTTPRouteQueryParamMatching",
 		"HTTPRouteRequestTimeout",
 		"HTTPRouteResponseHeaderModification",
+		"HTTPRouteRetry",
+		"HTTPRouteRetryBackendTimeout",
+		"HTTPRouteRetryConnectionError",
 		"HTTPRouteSchemeRedirect",
 		"ReferenceGrant",
 	}

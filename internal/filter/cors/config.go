@@ -4,7 +4,6 @@ package cors
 
 import (
 	"fmt"
-	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -107,30 +106,29 @@ func (c *Config) build() (*policy, error) {
 		p.maxAge = strconv.FormatInt(int64(max(c.MaxAge.Round(time.Second), time.Second)/time.Second), 10)
 	}
 	var err error
-	if p.methods, err = names("method", c.Methods, strings.Clone); err != nil {
+	if p.methods, err = names("method", c.Methods); err != nil {
 		return nil, err
 	}
-	if p.headers, err = names("header", c.Headers, http.CanonicalHeaderKey); err != nil {
+	if p.headers, err = names("header", c.Headers); err != nil {
 		return nil, err
 	}
-	if p.expose, err = names("response field", c.Expose, http.CanonicalHeaderKey); err != nil {
+	if p.expose, err = names("response field", c.Expose); err != nil {
 		return nil, err
 	}
 	p.prepare()
 	return p, nil
 }
 
-// names checks a list of tokens and joins it for a field; "*" stands alone.
-func names(what string, list []string, spell func(string) string) (string, error) {
-	spelt := make([]string, len(list))
-	for i, name := range list {
+// names checks a list of tokens and joins it for a field, as it was written;
+// "*" stands alone.
+func names(what string, list []string) (string, error) {
+	for _, name := range list {
 		switch {
 		case name == "*" && len(list) > 1:
 			return "", fmt.Errorf("* among other %ss: it already means all of them", what)
 		case !httpx.IsToken(name):
 			return "", fmt.Errorf("%q is no name of a %s", name, what)
 		}
-		spelt[i] = spell(name)
 	}
-	return strings.Join(spelt, ", "), nil
+	return strings.Join(list, ", "), nil
 }

@@ -168,7 +168,6 @@ func (p *policy) preflight(w http.ResponseWriter, x *exchange.Exchange, head exc
 		}
 		vary(out, requestMethod)
 		vary(out, requestHeaders)
-		out.Del(exposeHeaders) // says nothing in a preflight
 		if granted {
 			p.grant(out, method, headers)
 		}

@@ -148,7 +148,7 @@ func TestPreflightIsAnsweredByTheGateway(t *testing.T) {
 			`{ origins: https://shop.dev, methods: [PUT, DELETE], headers: [authorization, x-a], max_age: 10m }`,
 			[]string{origin, "https://shop.dev", method, "PATCH"},
 			map[string]string{
-				"Access-Control-Allow-Methods": "PUT, DELETE", "Access-Control-Allow-Headers": "Authorization, X-A", "Access-Control-Max-Age": "600",
+				"Access-Control-Allow-Methods": "PUT, DELETE", "Access-Control-Allow-Headers": "authorization, x-a", "Access-Control-Max-Age": "600",
 			},
 		},
 		"stars without credentials": {
