@@ -72,8 +72,9 @@ func Cleanup() {
 
 // Gateway is a running weir.
 type Gateway struct {
-	Address string // host:port of its first socket
-	Admin   string // host:port of the admin API
+	Address string   // host:port of its first socket
+	Sockets []string // host:port of each, in the order of their names in the config
+	Admin   string   // host:port of the admin API
 	process *exec.Cmd
 	log     *Output
 	exited  chan struct{}
@@ -116,8 +117,9 @@ func Start(t testing.TB, config string, arguments ...string) *Gateway {
 func (g *Gateway) readAddresses(out io.Reader, started chan<- struct{}) {
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
-		if address, ok := strings.CutPrefix(lines.Text(), "serving on http://"); ok && g.Address == "" {
-			g.Address = address
+		if address, ok := strings.CutPrefix(lines.Text(), "serving on http://"); ok {
+			g.Sockets = append(g.Sockets, address)
+			g.Address = g.Sockets[0]
 		}
 		if address, ok := strings.CutPrefix(lines.Text(), "admin on http://"); ok {
 			g.Admin = address

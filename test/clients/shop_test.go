@@ -1,0 +1,245 @@
+package clients_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/weir-gateway/weir/test/weirtest"
+)
+
+// startShop serves a copy of the example shop. Its second listener, whose port
+// is fixed in the example, gets a free one.
+func startShop(t *testing.T) *weirtest.Gateway {
+	t.Helper()
+	folder := t.TempDir()
+	if err := os.CopyFS(folder, os.DirFS(filepath.Join(weirtest.Root(), "examples", "shop"))); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(folder, "weir.yaml")
+	config, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const catalog = "127.0.0.1:9000"
+	if n := strings.Count(string(config), catalog); n != 2 {
+		t.Fatalf("the example names %s %d times, want a listener and a backend", catalog, n)
+	}
+	free := freeAddress(t)
+	config = []byte(strings.ReplaceAll(string(config), catalog, free))
+	if err := os.WriteFile(file, config, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	shop := weirtest.Start(t, folder)
+	shop.Address = slices.DeleteFunc(shop.Sockets, func(address string) bool { return address == free })[0]
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("weir says:\n%s", shop.Log())
+		}
+	})
+	return shop
+}
+
+// freeAddress gives an address that nobody listened on a moment ago.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+func TestShop(t *testing.T) {
+	shop := startShop(t)
+	client := h1Client(t)
+	for _, test := range []struct {
+		path   string
+		status int
+		body   string // JSON; "" where other tests look at it
+	}{
+		{"/orders/1", 200, `{"id":"1","item":"Darjeeling, 250 g","total":1290}`},
+		{"/orders/7", 404, `{"error":"there is no order 7"}`},
+		{"/offers", 200, `{"pots":{"item":"Tea pot","price":2900},"tea":{"item":"Darjeeling, 250 g","price":990}}`},
+		{"/offers/tea", 200, `{"item":"Darjeeling, 250 g","price":990}`},
+		{"/offers/coffee", 404, `{"error":"there is no such offer"}`},
+		{"/products/tea.json", 200, `{"name":"tea","price":420,"currency":"EUR"}`},
+		{"/products/coffee.json", 404, ""},
+		{"/nope", 404, ""},
+	} {
+		res, body := send(t, client, newRequest(t, http.MethodGet, "http://"+shop.Address+test.path, nil))
+		if res.StatusCode != test.status {
+			t.Errorf("%s: %s %s, want %d", test.path, res.Status, body, test.status)
+		}
+		if test.body != "" && compact(t, body) != compact(t, test.body) {
+			t.Errorf("%s: got %s, want %s", test.path, body, test.body)
+		}
+	}
+}
+
+// compact gives JSON with sorted keys and no spaces.
+func compact(t *testing.T, text string) string {
+	t.Helper()
+	var value any
+	if err := json.Unmarshal([]byte(text), &value); err != nil {
+		t.Errorf("%q is not JSON: %v", text, err)
+	}
+	plain, err := json.Marshal(value)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(plain)
+}
+
+func TestShopSaysWhatCameClosest(t *testing.T) {
+	shop := startShop(t)
+	res, body := send(t, h1Client(t), newRequest(t, http.MethodGet, "http://"+shop.Address+"/order/1", nil))
+	var problem struct{ Code, Detail string }
+	if err := json.Unmarshal([]byte(body), &problem); err != nil {
+		t.Fatalf("%s: %v", body, err)
+	}
+	const closest = `The closest is GET /orders/{id}: path differs at segment 1: "order" vs "orders".`
+	if res.StatusCode != http.StatusNotFound || problem.Code != "route-not-found" || !strings.Contains(problem.Detail, closest) {
+		t.Errorf("got %s %s, want a 404 that says: %s", res.Status, body, closest)
+	}
+}
+
+// A function answers many clients at once, each with its own order.
+func TestSixteenClientsShareAFunction(t *testing.T) {
+	shop := startShop(t)
+	want := map[string]string{
+		"1": `{"id":"1","item":"Darjeeling, 250 g","total":1290}`,
+		"2": `{"id":"2","item":"Tea pot","total":3450}`,
+		"3": `{"id":"3","item":"Oolong, 100 g","total":980}`,
+	}
+	ids := slices.Sorted(maps.Keys(want))
+	var all sync.WaitGroup
+	for i := range 16 {
+		client, id := h1Client(t), ids[i%len(ids)]
+		all.Go(func() {
+			for range 25 {
+				if err := wantOrder(client, "http://"+shop.Address+"/orders/"+id, want[id]); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
+}
+
+func wantOrder(client *http.Client, url, want string) error {
+	res, err := client.Get(url) //nolint:noctx // the client has a time-out
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err == nil && (res.StatusCode != http.StatusOK || string(body) != want) {
+		err = fmt.Errorf("%s: %s %s, want %s", url, res.Status, body, want)
+	}
+	return err
+}
+
+// console is a block of the README that shows a command and what it prints.
+var console = regexp.MustCompile("(?s)```console\n\\$ (.*?)\n(.*?)```")
+
+// TestReadmeShowsWhatHappens runs the README's commands against the shop and
+// wants the output that stands below them, where there is any.
+func TestReadmeShowsWhatHappens(t *testing.T) {
+	readme, err := os.ReadFile(filepath.Join(weirtest.Root(), "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := console.FindAllStringSubmatch(string(readme), -1)
+	if len(blocks) == 0 {
+		t.Fatal("the README shows no command")
+	}
+	shop := startShop(t)
+	for _, block := range blocks {
+		command, shown := block[1], block[2]
+		t.Run(command, func(t *testing.T) {
+			got := run(t, command, shop)
+			if shown != "" && masked(got) != masked(shown) {
+				t.Errorf("it prints\n%s\nthe README shows\n%s", got, shown)
+			}
+		})
+	}
+}
+
+// run does what a command of the README does, and gives its output.
+func run(t *testing.T, command string, shop *weirtest.Gateway) string {
+	t.Helper()
+	words := split(command)
+	switch {
+	case strings.HasPrefix(command, "go run ./cmd/weir "):
+		weir := exec.CommandContext(t.Context(), weirtest.Binary(t), words[3:]...)
+		weir.Dir = weirtest.Root()
+		out, err := weir.Output()
+		if err != nil {
+			t.Errorf("%v\n%s", err, out)
+		}
+		return string(out)
+	case words[0] == "curl":
+		return curl(t, words[1:], shop)
+	}
+	t.Fatalf("this test does not know how to run %q", command)
+	return ""
+}
+
+// split splits a command line into words; single quotes hold one together.
+func split(command string) []string {
+	var words []string
+	for _, word := range regexp.MustCompile(`'[^']*'|\S+`).FindAllString(command, -1) {
+		words = append(words, strings.Trim(word, "'"))
+	}
+	return words
+}
+
+// curl knows the flags -i and -H.
+func curl(t *testing.T, words []string, shop *weirtest.Gateway) string {
+	t.Helper()
+	address := strings.Replace(words[len(words)-1], "localhost:8080", shop.Address, 1)
+	request := newRequest(t, http.MethodGet, "http://"+address, nil)
+	head := false
+	for i := 0; i < len(words)-1; i++ {
+		switch words[i] {
+		case "-i":
+			head = true
+		case "-H":
+			i++
+			name, value, _ := strings.Cut(words[i], ": ")
+			request.Header.Set(name, value)
+		default:
+			t.Fatalf("this test does not know curl's %s", words[i])
+		}
+	}
+	res, body := send(t, h1Client(t), request)
+	if !head {
+		return body
+	}
+	var out strings.Builder
+	_, _ = fmt.Fprintf(&out, "%s %s\n", res.Proto, res.Status)
+	_ = res.Header.Write(&out) // a strings.Builder takes everything
+	return out.String() + "\n" + body
+}
+
+// masked is an output without what differs from time to time.
+func masked(text string) string {
+	text = strings.ReplaceAll(text, "\r", "")
+	text = regexp.MustCompile(`(?m)^Date: .*\n`).ReplaceAllString(text, "")
+	text = regexp.MustCompile(`("request_id": ?")[^"]*`).ReplaceAllString(text, "$1")
+	return strings.TrimSpace(text)
+}
