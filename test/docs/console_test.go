@@ -74,7 +74,7 @@ func (s *shop) hold(t *testing.T, b *block) {
 		return
 	}
 	same := true
-	var real []string
+	var lines []string
 	for _, c := range list {
 		out, err := s.run(c.line)
 		if err != nil {
@@ -89,10 +89,10 @@ func (s *shop) hold(t *testing.T, b *block) {
 				t.Errorf("%s: `%s` answers\n%s\nbut the page shows\n%s", b.at(c.at), c.line, strings.Join(out, "\n"), strings.Join(c.shown, "\n"))
 			}
 		}
-		real = append(append(real, prompt+c.line), out...)
+		lines = append(append(lines, prompt+c.line), out...)
 	}
 	if !same && *update {
-		b.replace(real)
+		b.replace(lines)
 	}
 }
 
