@@ -9,6 +9,7 @@ func supportedFeatures() []gwv1.SupportedFeature {
 		"BackendTLSPolicy",
 		"BackendTLSPolicySANValidation",
 		"GRPCRoute",
+		"GRPCRouteNamedRouteRule",
 		"Gateway",
 		"GatewayAddressEmpty",
 		"GatewayHTTPListenerIsolation",
