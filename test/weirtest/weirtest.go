@@ -78,6 +78,7 @@ type Gateway struct {
 	process *exec.Cmd
 	log     *Output
 	exited  chan struct{}
+	killed  bool
 }
 
 // Start runs `weir run config` with further arguments and waits until it
@@ -101,7 +102,7 @@ func Start(t testing.TB, config string, arguments ...string) *Gateway {
 		g.readAddresses(out, started)
 		_ = g.process.Wait() // the exit code is looked at by stop
 	}()
-	t.Cleanup(func() { g.stop(t) })
+	t.Cleanup(func() { g.Stop(t) })
 	select {
 	case <-started:
 	case <-g.exited:
@@ -128,7 +129,9 @@ func (g *Gateway) readAddresses(out io.Reader, started chan<- struct{}) {
 	}
 }
 
-func (g *Gateway) stop(t testing.TB) {
+// Stop ends weir as its operator would and holds that it ended well; the end of
+// the test does it anyway.
+func (g *Gateway) Stop(t testing.TB) {
 	t.Helper()
 	_ = g.process.Process.Signal(terminate) // it may have ended already
 	select {
@@ -139,7 +142,7 @@ func (g *Gateway) stop(t testing.TB) {
 		t.Errorf("weir did not end within a minute of SIGTERM:\n%s", g.log)
 		return
 	}
-	if state := g.process.ProcessState; state != nil && !state.Success() && !t.Failed() {
+	if state := g.process.ProcessState; state != nil && !state.Success() && !g.killed && !t.Failed() {
 		t.Errorf("weir: %s\n%s", state, g.log)
 	}
 	if strings.Contains(g.log.String(), "DATA RACE") {
@@ -152,6 +155,7 @@ func (g *Gateway) Pid() int { return g.process.Process.Pid }
 
 // Kill ends weir with SIGKILL and waits for it.
 func (g *Gateway) Kill() {
+	g.killed = true
 	_ = g.process.Process.Kill() // it may have ended already
 	<-g.exited
 }

@@ -238,6 +238,9 @@ func (rs *ruleSet) timeouts(rule int, spec *gwv1.HTTPRouteTimeouts, c *config.Ro
 			c.Broken = "its time-out is no duration"
 			continue
 		}
+		if d == 0 {
+			d = config.NoTimeout
+		}
 		*bound.into = d
 	}
 }
