@@ -127,7 +127,6 @@ type shop struct {
 // startShop serves examples/shop on ports of the system's choice.
 func startShop(t *testing.T) *shop {
 	t.Helper()
-	t.Cleanup(weirtest.Cleanup)
 	folder, err := filepath.Abs(filepath.Join(root, "examples", "shop"))
 	if err != nil {
 		t.Fatal(err)

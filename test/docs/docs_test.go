@@ -19,12 +19,21 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/weir-gateway/weir/test/weirtest"
 )
 
 var update = flag.Bool("update", false, "write the outputs in the documentation anew")
 
 // root is the repository.
 var root = filepath.Join("..", "..")
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	code := m.Run()
+	weirtest.Cleanup()
+	os.Exit(code)
+}
 
 // pages are all Markdown files of the repository but those that are test data.
 func pages(t *testing.T) []*page {
