@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"time"
 
 	"github.com/weir-gateway/weir/internal/control/reconcile"
 	"github.com/weir-gateway/weir/internal/wire/listen"
@@ -12,11 +13,15 @@ import (
 
 func open(address string) (net.Listener, error) { return listen.Open(context.Background(), address) }
 
+// idleGrace is how long a server that gives up its socket still takes requests
+// that were on their way on idle connections.
+const idleGrace = 500 * time.Millisecond
+
 // serve runs a server on a socket; its Shutdown ends it.
 func (a *App) serve(l net.Listener, site reconcile.Site) reconcile.Server {
 	s := &server{done: make(chan struct{}), Server: listen.New(listen.Options{
 		Listener: l, Handler: site.Handler, TLS: site.TLS, Limits: site.Limits, H2C: true,
-		Log: a.options.Log, Refuse: a.gateway.Refuse,
+		Log: a.options.Log, Refuse: a.gateway.Refuse, IdleGrace: idleGrace,
 	})}
 	go func() {
 		defer close(s.done)

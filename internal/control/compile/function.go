@@ -51,7 +51,8 @@ type runningFunction struct {
 // otherwise makes a successor, beside which the one before drains.
 func (b *build) runningFunction(d function.Definition, env function.Env, f *config.Function) (*runningFunction, error) {
 	same := func(live *runningFunction) bool { return live.dir == env.Dir && d.Same(live.config, f.Config) }
-	running, err := keep(b, "function "+f.Kind+" "+f.Group+"/"+f.Name, same,
+	name := "function " + f.Kind + " " + f.Group + "/" + f.Name
+	running, err := keep(b, name, same,
 		func() (*runningFunction, func(context.Context), error) {
 			backend, err := d.Build(env, f.Name, f.Config)
 			if err != nil {
@@ -64,7 +65,7 @@ func (b *build) runningFunction(d function.Definition, env function.Env, f *conf
 		return nil, err
 	}
 	if running.config != f.Config {
-		b.used.tune(func() {
+		b.used.tune(name, func() {
 			running.config = f.Config
 			running.backend.Tune(f.Config)
 		})

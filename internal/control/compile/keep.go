@@ -21,11 +21,11 @@ type kept map[string]*part
 // used are the parts of one pending snapshot.
 type used struct {
 	parts map[string]*part
-	made  []*part // those of them that did not live before
-	tunes []func()
+	made  []*part           // those of them that did not live before
+	tunes map[string]func() // by the name of the part
 }
 
-func newUsed() *used { return &used{parts: map[string]*part{}} }
+func newUsed() *used { return &used{parts: map[string]*part{}, tunes: map[string]func(){}} }
 
 // keep gives the part of that name: the one that this build already uses, else
 // the kept one if same says that it can stand for the new one, else a new one.
@@ -63,8 +63,9 @@ func (u *used) own(closeIt func()) {
 	u.add(fmt.Sprintf("own %d", len(u.made)), nil, func(context.Context) { closeIt() })
 }
 
-// tune queues a change of a kept part for the moment when the snapshot serves.
-func (u *used) tune(change func()) { u.tunes = append(u.tunes, change) }
+// tune queues the change of a part for the moment when the snapshot serves;
+// several uses of the part make one change.
+func (u *used) tune(name string, change func()) { u.tunes[name] = change }
 
 // commit replaces what is kept by what is used, applies the queued changes and
 // gives a function that ends the rest, all at once.

@@ -96,12 +96,14 @@ func (b *build) runningService(s *config.Service, p discovery.Provider, id trans
 	if err != nil {
 		return nil, err
 	}
-	running, err := keep(b, "service "+name+" "+id.key, always, func() (*runningService, func(context.Context), error) {
+	name = "service " + name + " " + id.key
+	running, err := keep(b, name, always, func() (*runningService, func(context.Context), error) {
 		made := &runningService{service: service.New(service.Options{Name: s.Name, Transport: connections, Log: log})}
+		made.follow(endpoints)                     // at once, for nobody uses it yet
 		return made, func(context.Context) {}, nil // it holds nothing: feeds and transports are parts of their own
 	})
 	if err == nil {
-		b.used.tune(func() { running.follow(endpoints) })
+		b.used.tune(name, func() { running.follow(endpoints) })
 	}
 	return running, err
 }
@@ -170,12 +172,12 @@ func (f *feed) set(list []discovery.Endpoint) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.latest = list
+	if f.to != nil {
+		f.to.Set(list)
+	}
 	if !f.known {
 		f.known = true
 		close(f.first)
-	}
-	if f.to != nil {
-		f.to.Set(list)
 	}
 }
 

@@ -29,6 +29,8 @@ type Site struct {
 
 // binding is an address that is bound, with the server that has it now.
 type binding struct {
+	key    string // see addressKey
+	name   string // of the socket, in the config that serves
 	socket *socket
 	loan   *loan
 	server Server
@@ -37,18 +39,17 @@ type binding struct {
 
 // mode is what a server is made for; another mode needs another server.
 type mode struct {
-	name   string // of the socket
 	secure bool
 	limits config.Limits // those of the wire
 }
 
-func modeOf(s config.Socket, secure bool, limits config.Limits) mode {
+func modeOf(secure bool, limits config.Limits) mode {
 	limits.InFlight, limits.BodyBytes, limits.MemoryBytes = 0, 0, 0 // held elsewhere
-	return mode{s.Name, secure, limits}
+	return mode{secure, limits}
 }
 
-// addressKey tells sockets apart: by their address, and where the system chooses the
-// port, by their name too.
+// addressKey tells sockets apart, whatever configs call them: by their address,
+// and where the system chooses the port, by their name too.
 func addressKey(s config.Socket) string {
 	if _, port, err := net.SplitHostPort(s.Address); err == nil && port == "0" {
 		return s.Address + " " + s.Name
@@ -91,6 +92,17 @@ func (r *Reconciler) explainBusy(s config.Socket, err error) error {
 	return fmt.Errorf("socket %s: %w", s.Name, err)
 }
 
+// socketNames are the names of sockets by their keys, where these differ.
+func socketNames(cfg *config.Config) map[string]string {
+	names := map[string]string{}
+	for _, s := range cfg.Sockets {
+		if key := addressKey(s); key != s.Name {
+			names[key] = s.Name
+		}
+	}
+	return names
+}
+
 // serve gives every socket of cfg a server of the right mode, and takes away
 // those that are not wanted any more. It gives the servers that are gone, whose
 // connections are still open. The snapshot serves already.
@@ -101,20 +113,20 @@ func (r *Reconciler) serve(cfg *config.Config, s *snapshot.Snapshot, opened map[
 	for _, configured := range cfg.Sockets {
 		key := addressKey(configured)
 		wanted[key] = true
-		m := modeOf(configured, s.TLS[configured.Name] != nil, cfg.Limits)
 		b := r.bound[key]
-		switch {
-		case b == nil:
-			b = &binding{socket: opened[key]}
+		if b == nil {
+			b = &binding{key: key, socket: opened[key]}
 			r.bound[key] = b
-			r.options.Log.Info("listening", "socket", m.name, "address", b.socket.listener.Addr().String())
-		case b.mode == m:
-			continue
-		default:
-			gone = append(gone, r.retire(b))
+			r.options.Log.Info("listening", "socket", configured.Name, "address", b.socket.listener.Addr().String())
 		}
-		b.mode, b.loan = m, b.socket.lend()
-		b.server = r.options.Serve(b.loan, Site{m.name, r.options.Gateway.Handler(m.name), r.tls(m), cfg.Limits})
+		b.name = configured.Name
+		if m := modeOf(s.TLS[b.name] != nil, cfg.Limits); b.server == nil || b.mode != m {
+			if b.server != nil {
+				gone = append(gone, r.retire(b))
+			}
+			b.mode, b.loan = m, b.socket.lend()
+			b.server = r.options.Serve(b.loan, r.site(b, cfg.Limits))
+		}
 	}
 	for key, b := range r.bound {
 		if !wanted[key] {
@@ -126,10 +138,14 @@ func (r *Reconciler) serve(cfg *config.Config, s *snapshot.Snapshot, opened map[
 	return gone
 }
 
+func (r *Reconciler) site(b *binding, limits config.Limits) Site {
+	return Site{Socket: b.name, Handler: r.options.Gateway.Handler(b.key), TLS: r.tls(b), Limits: limits}
+}
+
 // retire takes the socket away from its server, which accepts nothing any more.
 func (r *Reconciler) retire(b *binding) Server {
 	if err := b.loan.Close(); err != nil {
-		r.options.Log.Warn("a socket could not be handed on", "socket", b.mode.name, "error", err)
+		r.options.Log.Warn("a socket could not be handed on", "socket", b.name, "error", err)
 	}
 	return b.server
 }
@@ -137,21 +153,24 @@ func (r *Reconciler) retire(b *binding) Server {
 // release gives up an address.
 func (r *Reconciler) release(b *binding) {
 	if err := b.socket.close(); err != nil && !errors.Is(err, net.ErrClosed) {
-		r.options.Log.Warn("a socket could not be closed", "socket", b.mode.name, "error", err)
+		r.options.Log.Warn("a socket could not be closed", "socket", b.name, "error", err)
 	}
 }
 
 // tls gives every handshake the certificates of the snapshot that serves then.
-func (r *Reconciler) tls(m mode) *tls.Config {
-	if !m.secure {
+func (r *Reconciler) tls(b *binding) *tls.Config {
+	if !b.mode.secure {
 		return nil
 	}
+	key := b.key
 	return &tls.Config{
 		MinVersion: tls.VersionTLS12,
 		NextProtos: []string{"h2", "http/1.1"},
 		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
-			if current := r.options.Gateway.Current(); current != nil && current.TLS[m.name] != nil {
-				return current.TLS[m.name], nil
+			if current := r.options.Gateway.Current(); current != nil {
+				if config := current.TLS[current.Socket(key)]; config != nil {
+					return config, nil
+				}
 			}
 			return nil, errors.New("this socket serves no TLS any more")
 		},

@@ -106,6 +106,7 @@ func (r *Reconciler) apply(cfg *config.Config, digest string) ([]doc.Problem, er
 		pending.Abort(ctx)
 		return append(problems, doc.Problem{What: err.Error()}), err
 	}
+	pending.Snapshot.Sockets = socketNames(cfg)
 	before := r.options.Gateway.Swap(pending.Snapshot)
 	gone := r.serve(cfg, pending.Snapshot, opened)
 	r.drain(before, gone, pending.Commit())
@@ -153,7 +154,7 @@ func (r *Reconciler) Addresses() map[string]string {
 	defer r.mu.Unlock()
 	addresses := make(map[string]string, len(r.bound))
 	for _, b := range r.bound {
-		addresses[b.mode.name] = b.socket.listener.Addr().String()
+		addresses[b.name] = b.socket.listener.Addr().String()
 	}
 	return addresses
 }
@@ -164,7 +165,7 @@ func (r *Reconciler) Secure() map[string]bool {
 	defer r.mu.Unlock()
 	secure := make(map[string]bool, len(r.bound))
 	for _, b := range r.bound {
-		secure[b.mode.name] = b.mode.secure
+		secure[b.name] = b.mode.secure
 	}
 	return secure
 }

@@ -67,7 +67,7 @@ func Proxy(target string) (string, error) {
 	case err != nil || u.Host == "":
 		return "", fmt.Errorf("%q is no URL to proxy to: write it as http://localhost:9000", target)
 	case u.RawQuery != "" || u.Fragment != "" || u.User != nil:
-		return "", fmt.Errorf("%q: a URL to proxy to has no user, query or fragment", target)
+		return "", fmt.Errorf("%q: a URL to proxy to has no user, query or fragment", u.Redacted())
 	}
 	to := u.Scheme + "://" + u.Host
 	if base := strings.TrimRight(u.EscapedPath(), "/"); base != "" {

@@ -111,6 +111,9 @@ func (s *Snapshot) Explain(socket string, r *http.Request, peer netip.AddrPort, 
 		e.Listener = &Place{l.Name, l.Origin.String()}
 		e.Trace = l.Table.Explain(&route.Query{Method: matchedMethod(r, target), Host: x.Host, Path: x.Path, Request: r})
 	}
+	if x.Route != "" { // also where it does not admit the request
+		e.Route = &Place{x.Route, x.Origin}
+	}
 	if target != nil {
 		e.Preflighted = e.Preflight != "" && target.CORS
 		f = target.explain(r, &e)
@@ -141,7 +144,6 @@ func matchedMethod(r *http.Request, target *Route) string {
 // explain adds what the route would do, and gives the fault that choosing a
 // backend would end in.
 func (t *Route) explain(r *http.Request, e *Explanation) *fault.Fault {
-	e.Route = &Place{t.Name, t.Origin.String()}
 	for _, n := range t.Filters {
 		e.Filters = append(e.Filters, FilterStep{n.Name, n.On, n.Note, n.Origin.String()})
 	}

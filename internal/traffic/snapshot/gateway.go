@@ -54,7 +54,8 @@ func (g *Gateway) Current() *Snapshot { return g.current.Load() }
 // InFlight is the number of requests under way.
 func (g *Gateway) InFlight() int64 { return g.inFlight.Load() }
 
-// Handler serves the requests that arrive on one socket.
+// Handler serves the requests that arrive on one socket: the name of one, or
+// what Snapshot.Sockets translates to a name.
 func (g *Gateway) Handler(socket string) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { g.serve(socket, w, r) })
 }
@@ -87,7 +88,7 @@ func (g *Gateway) serve(socket string, w http.ResponseWriter, r *http.Request) {
 		ew.Fail(f)
 		return
 	}
-	target, f := s.find(socket, r, x)
+	target, f := s.find(s.Socket(socket), r, x)
 	if f != nil {
 		ew.Fail(f)
 		return

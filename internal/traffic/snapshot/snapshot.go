@@ -29,6 +29,9 @@ type Snapshot struct {
 	// InFlight bounds the requests at once; more get 503. 0 is no bound.
 	InFlight  int
 	Listeners []*Listener
+	// Sockets are the names of sockets by what Gateway.Handler was called with,
+	// where that is not the name itself.
+	Sockets map[string]string
 	// TLS is the server side of TLS by socket name; sockets without TLS are not in it.
 	TLS map[string]*tls.Config
 
@@ -84,6 +87,14 @@ type BackendNote struct {
 	// explain to see what the backend would get. It is nil where an adapter on the
 	// road does more than change what passes.
 	Rehearse func(end http.RoundTripper) http.Handler
+}
+
+// Socket gives the name of the socket that a handler was made for.
+func (s *Snapshot) Socket(handler string) string {
+	if name, ok := s.Sockets[handler]; ok {
+		return name
+	}
+	return handler
 }
 
 // listener chooses the logical listener of a socket by host: the most specific

@@ -1,0 +1,178 @@
+package compile_test
+
+import (
+	"context"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestTunableChangeTunesTheRunningFunctionAndRestartsNothing(t *testing.T) {
+	w := newWorld(t)
+	const text = "routes:\n  GET /:\n    to: fn:hello\nfunctions:\n  hello:\n    echo: hi\n    max: %s\n"
+	w.serve(w.load(strings.Replace(text, "%s", "1", 1)))
+	if got := w.diary.take(); got != "build hi" {
+		t.Fatalf("at first: %s", got)
+	}
+	w.serve(w.load(strings.Replace(text, "%s", "9", 1)))
+	if got := w.diary.take(); got != "tune hi to max 9" {
+		t.Errorf("after the change: %s", got)
+	}
+	w.compiler.Close(context.Background())
+	if got := w.diary.take(); got != "close hi" {
+		t.Errorf("at the end: %s", got)
+	}
+}
+
+func TestChangedIdentityGetsASuccessorBesideTheOldOne(t *testing.T) {
+	w := newWorld(t)
+	config := func(says string) string {
+		return "routes:\n  GET /:\n    to: fn:hello\nfunctions:\n  hello:\n    echo: " + says + "\n"
+	}
+	w.serve(w.load(config("first")))
+	pending := w.compile(w.load(config("second")))
+	if got := w.get("/").Body.String(); got != "first" {
+		t.Errorf("before the swap: %q", got)
+	}
+	w.gateway.Swap(pending.Snapshot)
+	release := pending.Commit()
+	if got := w.diary.take(); got != "build first, build second" {
+		t.Errorf("both live until release: %s", got)
+	}
+	if got := w.get("/").Body.String(); got != "second" {
+		t.Errorf("after the swap: %q", got)
+	}
+	release(context.Background())
+	if got := w.diary.take(); got != "close first" {
+		t.Errorf("release: %s", got)
+	}
+	w.serve(w.load(config("second"))) // the successor is known under the name from now on
+	if got := w.diary.take(); got != "tune second to max 1" {
+		t.Errorf("the same again: %s", got)
+	}
+}
+
+func TestAbortEndsOnlyWhatWasMadeInVain(t *testing.T) {
+	w := newWorld(t)
+	w.serve(w.load("routes:\n  GET /:\n    to: fn:kept\nfunctions:\n  kept:\n    echo: kept\n"))
+	pending := w.compile(w.load("routes:\n  GET /:\n    outer: x\n    to: fn:kept\n  GET /new:\n    to: fn:new\nfunctions:\n  kept:\n    echo: kept\n    max: 5\n  new:\n    echo: new\n"))
+	w.diary.take()
+	pending.Abort(context.Background())
+	if got := w.diary.take(); got != "end outer, close new" {
+		t.Errorf("abort: %s", got)
+	}
+	if got := w.get("/").Body.String(); got != "kept" {
+		t.Errorf("the old one serves: %q", got)
+	}
+}
+
+func TestRefusedConfigLeavesNothingAlive(t *testing.T) {
+	w := newWorld(t)
+	cfg := w.load("routes:\n  GET /:\n    inner: broken\n    to: fn:hello\nfunctions:\n  hello:\n    echo: hi\n")
+	if pending, problems := w.compiler.Compile(cfg, ""); pending != nil || len(problems) != 1 {
+		t.Fatalf("got %v, %v", pending, problems)
+	}
+	if got := w.diary.take(); got != "build hi, close hi" {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestFiltersEndWithTheirSnapshot(t *testing.T) {
+	w := newWorld(t)
+	for range 2 {
+		w.serve(w.load("routes:\n  GET /:\n    outer: x\n    to: respond:204\n"))
+	}
+	if got := w.diary.take(); got != "end outer" {
+		t.Errorf("after the second: %s, want the first one's end", got)
+	}
+}
+
+func TestSameServiceKeepsItsConnectionsAndCounters(t *testing.T) {
+	w := newWorld(t)
+	users := backend(t, "users")
+	text := "routes:\n  GET /:\n    to: users\nservices:\n  users:\n    endpoints: [" + users.Listener.Addr().String() + "]\n"
+	w.serve(w.load(text))
+	first := w.get("/").Body.String()
+	w.serve(w.load(text + "limits:\n  body: 1MB\n"))
+	if second := w.get("/").Body.String(); second != first || !strings.HasPrefix(first, "users 127.0.0.1:") {
+		t.Errorf("another connection after the reload: %q, then %q", first, second)
+	}
+}
+
+func TestAServiceWithOtherEndpointsAsksThemFromTheSwapOn(t *testing.T) {
+	w := newWorld(t)
+	a, b := backend(t, "a"), backend(t, "b")
+	for _, s := range []struct{ name, address string }{{"a", a.Listener.Addr().String()}, {"b", b.Listener.Addr().String()}} {
+		w.serve(w.load("routes:\n  GET /:\n    to: users\nservices:\n  users:\n    endpoints: [" + s.address + "]\n"))
+		for range 20 {
+			if got := w.get("/"); !strings.HasPrefix(got.Body.String(), s.name+" ") {
+				t.Fatalf("want an answer of %s, got %d %s", s.name, got.Code, got.Body)
+			}
+		}
+	}
+}
+
+func TestEndpointsAreKnownBeforeTheFirstRequest(t *testing.T) {
+	for range 50 {
+		w := newWorld(t)
+		users := backend(t, "users")
+		w.serve(w.load("routes:\n  GET /:\n    to: " + users.URL + "\n"))
+		if got := w.get("/"); got.Code != http.StatusOK {
+			t.Fatalf("got %d %s", got.Code, got.Body)
+		}
+		users.Close()
+		w.compiler.Close(context.Background())
+	}
+}
+
+func TestFoldersAreOpenedOnceAndClosedWhenUnused(t *testing.T) {
+	w := newWorld(t)
+	if err := os.MkdirAll(filepath.Join(w.folder, "public"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(w.folder, "public", "a.txt"), []byte("file"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	before := openFiles()
+	for range 5 {
+		w.serve(w.load("routes:\n  ANY /**:\n    to: dir:./public\n  GET /two/{x}:\n    strip: /two\n    to: dir:./public\n"))
+		if got := w.get("/a.txt").Body.String(); got != "file" {
+			t.Fatalf("got %q", got)
+		}
+	}
+	if before >= 0 && openFiles() != before+1 {
+		t.Errorf("%d descriptors more than before, want one", openFiles()-before)
+	}
+	w.serve(w.load("routes:\n  ANY /**:\n    to: respond:204\n"))
+	if before >= 0 && openFiles() != before {
+		t.Errorf("%d descriptors more than before, want none", openFiles()-before)
+	}
+}
+
+func TestASnapshotIsUnusedOnceItsLastRequestHasGone(t *testing.T) {
+	w := newWorld(t)
+	entered, leave := make(chan struct{}), make(chan struct{})
+	slow := backend(t, "slow")
+	slow.Config.Handler = http.HandlerFunc(func(http.ResponseWriter, *http.Request) { close(entered); <-leave })
+	w.serve(w.load("routes:\n  GET /:\n    to: " + slow.URL + "\n"))
+	before := w.gateway.Current()
+	done := make(chan struct{})
+	go func() { defer close(done); w.get("/") }()
+	<-entered
+	w.serve(w.load("routes:\n  GET /:\n    to: respond:204\n"))
+	select {
+	case <-before.Unused():
+		t.Error("unused while a request is under way")
+	default:
+	}
+	close(leave)
+	<-done
+	select {
+	case <-before.Unused():
+	case <-time.After(10 * time.Second):
+		t.Error("still used after its last request")
+	}
+}

@@ -1,0 +1,133 @@
+package explain_test
+
+import (
+	"bytes"
+	"flag"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/control/compile"
+	"github.com/weir-gateway/weir/internal/control/explain"
+	discoveries "github.com/weir-gateway/weir/internal/discovery/all"
+	filters "github.com/weir-gateway/weir/internal/filter/all"
+	functions "github.com/weir-gateway/weir/internal/function/all"
+	"github.com/weir-gateway/weir/internal/traffic/snapshot"
+)
+
+var update = flag.Bool("update", false, "write the goldens anew")
+
+// shop is the config that all requests here are asked of.
+func shop(t *testing.T) *snapshot.Snapshot {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join("testdata", "shop.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	parts := compile.Parts{Filters: filters.Definitions(), Providers: discoveries.Definitions(), Functions: functions.Definitions()}
+	result := config.Load([]config.Source{{Path: "shop.yaml", Data: data}}, parts.Vocabulary())
+	if result.Config == nil {
+		t.Fatal(result.Problems)
+	}
+	s, problems := compile.Check(parts, result.Config, "digest")
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	return s
+}
+
+func TestText(t *testing.T) {
+	s := shop(t)
+	for name, q := range map[string]explain.Request{
+		"plain":             {Method: "GET", URL: "/orders/42?page=2"},
+		"rewritten":         {Method: "POST", URL: "https://shop.dev/api/v1/orders%20new", Headers: []string{"Content-Type: application/json"}},
+		"near miss":         {Method: "GET", URL: "/order/42"},
+		"nothing near":      {Method: "GET", URL: "/favicon.ico"},
+		"wrong method":      {Method: "DELETE", URL: "/orders/42"},
+		"later routes":      {Method: "GET", URL: "/orders/latest"},
+		"preflight":         {Method: "OPTIONS", URL: "/api/v1/x", Headers: []string{"Origin: https://shop.dev", "Access-Control-Request-Method: PUT"}},
+		"options":           {Method: "OPTIONS", URL: "/orders/42"},
+		"shares":            {Method: "GET", URL: "/home"},
+		"condition holds":   {Method: "GET", URL: "/home", Headers: []string{"X-Beta: 1"}},
+		"condition fails":   {Method: "GET", URL: "/fails"},
+		"caller":            {Method: "GET", URL: "/mine", As: "ada"},
+		"caller by claims":  {Method: "GET", URL: "/mine", As: `{"iss":"https://id.shop.dev","sub":"ada","scope":"orders:read orders:write"}`},
+		"nobody":            {Method: "GET", URL: "/mine"},
+		"header condition":  {Method: "GET", URL: "/typed"},
+		"redirect":          {Method: "GET", URL: "/old/7"},
+		"ambiguous path":    {Method: "GET", URL: "/a/%2e%2e/b"},
+		"encoded slash":     {Method: "GET", URL: "/orders/4%2F2"},
+		"dot segments":      {Method: "GET", URL: "/x/./y"},
+		"host by header":    {Method: "GET", URL: "/", Headers: []string{"Host: api.shop.dev"}},
+		"function":          {Method: "GET", URL: "/latest"},
+		"folder":            {Method: "GET", URL: "/public/logo.svg"},
+		"rewrite too far":   {Method: "GET", URL: "/up/a/b"},
+		"many endpoints":    {Method: "GET", URL: "/many"},
+		"internal listener": {Method: "GET", URL: "/", Socket: "127.0.0.1:9090"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e, err := explain.Run(s, q)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var out bytes.Buffer
+			if err := explain.Text(&out, e); err != nil {
+				t.Fatal(err)
+			}
+			golden(t, strings.ReplaceAll(name, " ", "-")+".txt", out.Bytes())
+		})
+	}
+}
+
+// golden compares got with a file of testdata.
+func golden(t *testing.T, name string, got []byte) {
+	t.Helper()
+	path := filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(path, got, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(got, want) {
+		t.Errorf("%s differs (-update writes it anew):\n%s", path, got)
+	}
+}
+
+func TestExplainingChangesNothing(t *testing.T) {
+	s := shop(t)
+	q := explain.Request{Method: "GET", URL: "/home", Headers: []string{"X-Beta: 1"}}
+	var texts [2]bytes.Buffer
+	for i := range texts {
+		e, err := explain.Run(s, q)
+		if err != nil || explain.Text(&texts[i], e) != nil {
+			t.Fatal(err)
+		}
+	}
+	if texts[0].String() != texts[1].String() {
+		t.Errorf("first:\n%s\nthen:\n%s", &texts[0], &texts[1])
+	}
+}
+
+func TestWrongDescriptionSaysWhatToWrite(t *testing.T) {
+	s := shop(t)
+	for want, q := range map[string]explain.Request{
+		`"orders/1" is no URL to explain: write a path such as /orders/1, or http://shop.dev/orders/1`: {Method: "GET", URL: "orders/1"},
+		`"ftp://shop.dev/" is no URL to explain`: {Method: "GET", URL: "ftp://shop.dev/"},
+		`"" is no URL to explain`:                {Method: "GET"},
+		`method "GE T"`:                          {Method: "GE T", URL: "/"},
+		`header "X-Beta 1": write it as "Name: value"`:                {Method: "GET", URL: "/", Headers: []string{"X-Beta 1"}},
+		`the identity is not a JSON object of claims`:                 {Method: "GET", URL: "/", As: `{"sub": }`},
+		`client "localhost" is not an IP address`:                     {Method: "GET", URL: "/", Client: "localhost"},
+		`there is no socket "api"; there are: 127.0.0.1:9090, :8080, `: {Method: "GET", URL: "/", Socket: "api"},
+	} {
+		if _, err := explain.Run(s, q); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
+		}
+	}
+}
