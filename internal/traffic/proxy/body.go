@@ -26,6 +26,7 @@ type body struct {
 	err     error      // how the source ended
 	closed  atomic.Bool
 	reading atomic.Bool
+	whole   atomic.Bool           // the source was read to its end
 	ended   sync.Once             // tells the watch
 	failure atomic.Pointer[error] // why the client's side failed; nil while it has not
 }
@@ -52,6 +53,7 @@ func (b *body) Read(p []byte) (int, error) {
 	}
 	switch {
 	case errors.Is(err, io.EOF):
+		b.whole.Store(true)
 		b.passTrailers()
 	case err != nil:
 		b.failure.Store(&err)
@@ -95,8 +97,20 @@ func (b *body) finish() {
 	b.closed.Store(true)
 	b.wake()
 	b.mu.Lock()
+	defer b.mu.Unlock()
+	if !b.whole.Load() && b.r.ProtoMajor == 1 {
+		b.exhaust()
+	}
 	b.err = http.ErrBodyReadAfterClose
-	b.mu.Unlock()
+}
+
+// exhaust reads what has come of the body, and sees to it that nothing more comes.
+// net/http's server looks for the end of a body once more when the handler has
+// returned. Found there, in full duplex, it would start to read the next request
+// in a second goroutine.
+func (b *body) exhaust() {
+	_ = b.control.SetReadDeadline(past) // a writer that has no deadlines has no connection
+	_, _ = io.Copy(io.Discard, b.source)
 }
 
 // wake ends a read that waits for the client.

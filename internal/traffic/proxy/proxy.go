@@ -96,7 +96,7 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	out := t.outbound(ctx)
 	res, err := p.Backend.RoundTrip(out)
 	if err != nil {
-		t.writer.Fail(t.explain(ctx, err))
+		t.fail(t.explain(ctx, err))
 		return
 	}
 	if res.StatusCode == http.StatusSwitchingProtocols {
@@ -104,6 +104,12 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	t.respond(ctx, res)
+}
+
+// fail answers with a problem, where a backend gave no answer that can be passed on.
+func (t *passage) fail(err error) {
+	t.part(exchange.MapHead(t.w.Header()))
+	t.writer.Fail(err)
 }
 
 // refuse tells why a request cannot be passed on at all.

@@ -23,7 +23,7 @@ var pieces = sync.Pool{New: func() any { return new([pieceBytes]byte) }}
 func (t *passage) respond(ctx context.Context, res *http.Response) {
 	defer func() { _ = res.Body.Close() }() // it was read to its end, or is given up
 	if res.StatusCode < http.StatusOK || res.StatusCode > 999 {
-		t.writer.Fail(fault.BackendInvalid.New("", fault.Internal("status %d", res.StatusCode)))
+		t.fail(fault.BackendInvalid.New("", fault.Internal("status %d", res.StatusCode)))
 		return
 	}
 	head := exchange.MapHead(t.w.Header())
@@ -32,6 +32,7 @@ func (t *passage) respond(ctx context.Context, res *http.Response) {
 		head.Set("Content-Length", strconv.FormatInt(res.ContentLength, 10))
 	}
 	announced := t.announceTrailers(head, res)
+	t.part(head)
 	t.watch.begin()
 	t.responding.Store(true)
 	t.w.WriteHeader(res.StatusCode)
@@ -44,6 +45,15 @@ func (t *passage) respond(ctx context.Context, res *http.Response) {
 	}
 	if whole {
 		t.setTrailers(head, res.Trailer, announced)
+	}
+}
+
+// part tells an HTTP/1.x client that is answered before its request is whole that the
+// connection ends with the answer: whatever it sends on must not be taken for its
+// next request.
+func (t *passage) part(head exchange.Head) {
+	if t.body != nil && !t.body.whole.Load() && t.r.ProtoMajor == 1 {
+		head.Set("Connection", "close")
 	}
 }
 

@@ -553,3 +553,54 @@ func TestAnEarlyAnswerEndsTheUpload(t *testing.T) {
 		}
 	})
 }
+
+// What is left of an upload cannot be told from a next request, and net/http must not
+// look for its end once the handler has returned (it would read in two goroutines).
+func TestAnEarlyAnswerEndsAnHTTP1ClientsConnection(t *testing.T) {
+	for name, answer := range map[string]string{
+		"response": "HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno",
+		"problem":  "no HTTP at all\r\n\r\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := start(t, setup{addresses: []string{rawBackend(t, func(c net.Conn, r *bufio.Reader) {
+				readHead(r)
+				_, _ = io.WriteString(c, answer)
+				_, _ = io.Copy(io.Discard, r)
+			})}}, nil)
+			conn, in := raw(t, g, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 30000\r\n\r\n")
+			answered := make(chan struct{})
+			sent := make(chan int)
+			go func() {
+				n := 0
+				for ; n < 20000; n++ {
+					select {
+					case <-answered:
+						sent <- n
+						return
+					case <-time.After(time.Millisecond):
+						_, _ = conn.Write([]byte("."))
+					}
+				}
+				sent <- n
+			}()
+			res, err := http.ReadResponse(in, nil)
+			close(answered)
+			n := <-sent
+			if err != nil {
+				t.Fatal(err)
+			}
+			read(t, res.Body)
+			if !res.Close {
+				t.Error("the client is not told that the connection ends")
+			}
+			rest := strings.Repeat(".", 30000-n) + "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+			_, _ = io.WriteString(conn, rest) // the gateway may have gone already
+			if more, err := io.ReadAll(in); len(more) > 0 {
+				t.Errorf("then %q, %v", more, err)
+			}
+			if wait(t, "the end", g.outcomes); len(g.outcomes) != 0 {
+				t.Error("the rest of the connection was served")
+			}
+		})
+	}
+}

@@ -39,7 +39,7 @@ func (t *passage) tunnel(ctx context.Context, res *http.Response) {
 	agreed := forward.UpgradeOf(exchange.ResponseHead(res))
 	backend, ok := res.Body.(duplex)
 	if t.upgrade == "" || !strings.EqualFold(agreed, t.upgrade) || !ok {
-		t.writer.Fail(fault.BackendInvalid.New("", fault.Internal("101 to %q where %q was asked for", agreed, t.upgrade)))
+		t.fail(fault.BackendInvalid.New("", fault.Internal("101 to %q where %q was asked for", agreed, t.upgrade)))
 		return
 	}
 	t.watch.stop()
@@ -49,7 +49,7 @@ func (t *passage) tunnel(ctx context.Context, res *http.Response) {
 	forward.SetUpgrade(head, agreed)
 	client, err := t.writer.Upgrade(head)
 	if err != nil {
-		t.writer.Fail(fault.UpgradeRefused.New("", fault.Cause(err)))
+		t.fail(fault.UpgradeRefused.New("", fault.Cause(err)))
 		return
 	}
 	join(ctx, client, backend)
