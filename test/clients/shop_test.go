@@ -153,6 +153,27 @@ func wantOrder(client *http.Client, url, want string) error {
 	return err
 }
 
+func TestExplainNamesRouteAndBackend(t *testing.T) {
+	got := runWeir(t, "explain", "examples/shop", "GET", "/orders/7")
+	for _, want := range []string{"GET /orders/{id}", "fn:orders", `id = "7"`} {
+		if !strings.Contains(got, want) {
+			t.Errorf("it does not name %s:\n%s", want, got)
+		}
+	}
+}
+
+// runWeir runs the binary in the root of the repository and gives its output.
+func runWeir(t *testing.T, arguments ...string) string {
+	t.Helper()
+	weir := exec.CommandContext(t.Context(), weirtest.Binary(t), arguments...)
+	weir.Dir = weirtest.Root()
+	out, err := weir.CombinedOutput()
+	if err != nil {
+		t.Errorf("weir %q: %v\n%s", arguments, err, out)
+	}
+	return string(out)
+}
+
 // console is a block of the README that shows a command and what it prints.
 var console = regexp.MustCompile("(?s)```console\n\\$ (.*?)\n(.*?)```")
 
@@ -185,13 +206,7 @@ func run(t *testing.T, command string, shop *weirtest.Gateway) string {
 	words := split(command)
 	switch {
 	case strings.HasPrefix(command, "go run ./cmd/weir "):
-		weir := exec.CommandContext(t.Context(), weirtest.Binary(t), words[3:]...)
-		weir.Dir = weirtest.Root()
-		out, err := weir.Output()
-		if err != nil {
-			t.Errorf("%v\n%s", err, out)
-		}
-		return string(out)
+		return runWeir(t, words[3:]...)
 	case words[0] == "curl":
 		return curl(t, words[1:], shop)
 	}
@@ -227,6 +242,9 @@ func curl(t *testing.T, words []string, shop *weirtest.Gateway) string {
 		}
 	}
 	res, body := send(t, h1Client(t), request)
+	if res.StatusCode >= http.StatusInternalServerError {
+		t.Errorf("%s: %s %s", address, res.Status, body)
+	}
 	if !head {
 		return body
 	}
