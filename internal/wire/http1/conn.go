@@ -14,10 +14,11 @@ const (
 	lingerBytes = 256 << 10
 )
 
-// Close closes the connection; after a refusal it first ends the sending side
-// and reads on for a moment, so that the client sees the answer.
+// Close closes the connection. After a refusal, and in the middle of content, it
+// first ends the sending side and reads on for a moment, so that the client sees
+// the answer.
 func (s *Sieve) Close() error {
-	if s.fault.Load() != nil {
+	if s.fault.Load() != nil || s.midway.Load() {
 		Linger(s.Conn)
 	}
 	return s.Conn.Close()

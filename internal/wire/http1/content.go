@@ -22,6 +22,7 @@ func (s *Sieve) readContent(p []byte) (int, error) {
 
 func (s *Sieve) endContent() {
 	s.phase = between
+	s.midway.Store(false)
 	if s.options.BodyRate > 0 {
 		s.dropGuard()
 	}

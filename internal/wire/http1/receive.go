@@ -165,6 +165,7 @@ func (s *Sieve) judge(b []byte) ([]byte, Reason) {
 	case ByChunks:
 		s.phase, s.chunks = inChunks, Chunks{}
 	}
+	s.midway.Store(h.Framing != NoContent)
 	if h.Rewrites() {
 		b = h.Rewrite(b)
 	}

@@ -60,6 +60,7 @@ type Sieve struct {
 	late    time.Duration // how far the content is behind BodyRate
 	broken  error         // what the next Read fails with
 	fault   atomic.Pointer[fault.Fault]
+	midway  atomic.Bool // content was begun and is not whole, whatever became of the phase
 
 	mu    sync.Mutex // guards what follows
 	outer time.Time  // the read deadline that the server asked for

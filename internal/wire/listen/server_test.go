@@ -211,6 +211,25 @@ func TestBrokenChunksFailTheBodyAndEndTheConnection(t *testing.T) {
 	wantEnd(t, r)
 }
 
+// Data that nobody has read makes the system reset the connection, and a client that is
+// still sending may never see the answer.
+func TestAnAnswerBeforeTheEndOfTheBodyIsNotLostInAReset(t *testing.T) {
+	address := start(t, listen.Options{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		control := http.NewResponseController(w)
+		if err := errors.Join(control.EnableFullDuplex(), control.SetReadDeadline(time.Unix(1, 0))); err != nil {
+			t.Error(err)
+		}
+		w.Header().Set("Connection", "close")
+		_, _ = io.WriteString(w, "enough")
+	})})
+	conn := dial(t, address)
+	send(t, conn, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n"+strings.Repeat("x", 100_000))
+	answer, err := io.ReadAll(conn)
+	if err != nil || !strings.HasSuffix(string(answer), "enough") {
+		t.Errorf("%q, %v", answer, err)
+	}
+}
+
 func TestExpectContinueIsAnsweredWhenTheBodyIsRead(t *testing.T) {
 	conn := dial(t, start(t, listen.Options{Handler: http.HandlerFunc(echo)}))
 	send(t, conn, "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-Continue\r\nContent-Length: 3\r\n\r\n")
