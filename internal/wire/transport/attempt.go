@@ -22,6 +22,7 @@ const innerTries = 2
 var (
 	errReconnected  = errors.New("the kept connection was closed; the request is sent once more")
 	errTooManyTries = errors.New("the backend refused the request twice")
+	errHintsTooLong = errors.New("the backend's 1xx responses are larger than a head may be")
 )
 
 // attempt follows one request through net/http by its trace hooks.
@@ -41,12 +42,13 @@ type attempt struct {
 	wroteHead, wroteAll, answered atomic.Bool
 
 	// mu keeps Informational from being called once RoundTrip has returned.
-	mu   sync.Mutex
-	done bool
+	mu    sync.Mutex
+	done  bool
+	hints int64 // bytes of 1xx responses that may still come
 }
 
-func newAttempt(req *http.Request, multi bool) *attempt {
-	return &attempt{endpoint: req.URL.Host, multi: multi, exchange: exchange.From(req.Context())}
+func (t *Transport) newAttempt(req *http.Request) *attempt {
+	return &attempt{endpoint: req.URL.Host, multi: t.multi, exchange: exchange.From(req.Context()), hints: t.inner.MaxResponseHeaderBytes}
 }
 
 // request gives req with the hooks in its context.
@@ -87,14 +89,30 @@ func (a *attempt) wroteRequest(info httptrace.WroteRequestInfo) {
 func (a *attempt) gotFirstByte() { a.answered.Store(true) }
 
 // informational passes a 1xx response on; 100 is not the backend's to say, for
-// the client gets it when its body is first read.
+// the client gets it when its body is first read. net/http bounds the size of each 1xx
+// response, but leaves their number to this hook.
 func (a *attempt) informational(status int, header textproto.MIMEHeader) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.hints -= headSize(header); a.hints < 0 {
+		return errHintsTooLong
+	}
 	if !a.done && status != http.StatusContinue {
 		a.exchange.Informational(status, exchange.MapHead(http.Header(header)))
 	}
 	return nil
+}
+
+// headSize is about how long a response head was on the wire.
+func headSize(header textproto.MIMEHeader) int64 {
+	const statusLine, separators = 32, len(": \r\n")
+	n := statusLine
+	for name, values := range header {
+		for _, value := range values {
+			n += len(name) + len(value) + separators
+		}
+	}
+	return int64(n)
 }
 
 // finish ends the time in which 1xx responses may come.
@@ -111,10 +129,18 @@ func (a *attempt) failed(err error) error {
 		a.cancel(nil)
 	}
 	e := a.sendError(err)
-	if a.answered.Load() && !a.multi && !broken(err) {
+	if a.tooManyHints() || a.answered.Load() && !a.multi && !broken(err) {
 		return fault.BackendInvalid.New("", fault.Cause(e))
 	}
 	return e
+}
+
+// tooManyHints tells that the attempt was ended by informational, for an HTTP/2
+// stream's error does not lead back to its cause.
+func (a *attempt) tooManyHints() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.hints < 0
 }
 
 // broken tells whether err is about the connection or the context rather than

@@ -162,7 +162,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		head.Set("User-Agent", "") // or net/http sends its own
 	}
 	req.URL.Scheme = t.scheme
-	a := newAttempt(req, t.multi)
+	a := t.newAttempt(req)
 	res, err := t.inner.RoundTrip(a.request(req))
 	if a.finish(); err != nil {
 		return nil, a.failed(err)

@@ -464,6 +464,33 @@ func TestInformationalResponsesStopWithTheHead(t *testing.T) {
 	}
 }
 
+// net/http leaves it to whoever looks at 1xx responses to count them.
+func TestInformationalResponsesAreBounded(t *testing.T) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		for r.Context().Err() == nil {
+			w.Header().Set("Link", "</"+strings.Repeat("a", 100)+">")
+			w.WriteHeader(http.StatusEarlyHints)
+		}
+	}))
+	server.Config.Protocols = new(http.Protocols)
+	server.Config.Protocols.SetHTTP1(true)
+	server.Config.Protocols.SetUnencryptedHTTP2(true)
+	server.Start()
+	t.Cleanup(server.Close)
+	for _, protocol := range []string{transport.HTTP, transport.H2C} {
+		t.Run(protocol, func(t *testing.T) {
+			hints := 0
+			x := &exchange.Exchange{Informational: func(int, exchange.Head) { hints++ }}
+			tr := newTransport(t, transport.Options{Protocol: protocol, HeadBytes: 10_000})
+			_, err := tr.RoundTrip(exchange.With(request(t, "GET", server.Listener.Addr().String(), nil), x))
+			var f *fault.Fault
+			if !errors.As(err, &f) || f.Code != fault.BackendInvalid.Code || hints == 0 || hints > 100 {
+				t.Errorf("%v after %d hints", err, hints)
+			}
+		})
+	}
+}
+
 func TestUpgradeOverHTTP2IsRefused(t *testing.T) {
 	req := request(t, "GET", "127.0.0.1:1", nil)
 	req.Header.Set("Connection", "Upgrade")
