@@ -12,6 +12,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/weir-gateway/weir/internal/control/source"
 )
 
 // The exit codes that scripts may go by.
@@ -46,15 +48,29 @@ type usageError struct{ error }
 // Main runs one command and gives the exit code. An interrupt ends the
 // command's context; a second one ends the process.
 func Main(args []string, version string, s Streams) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := interruptible()
 	defer stop()
-	go func() {
-		<-ctx.Done()
-		stop() // from now on an interrupt has its default meaning
-	}()
 	root := newRoot(version, s)
 	root.SetArgs(args)
 	return s.exitCode(root.ExecuteContext(ctx))
+}
+
+// interruptible gives a context that the first interrupt ends. By then a
+// second one has its default meaning again. (signal.NotifyContext would leave a
+// moment in which it is swallowed.)
+func interruptible() (ctx context.Context, stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		select {
+		case <-signals:
+			signal.Stop(signals)
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { signal.Stop(signals); cancel() }
 }
 
 // exitCode tells why a command failed, where it was not told yet.
@@ -66,7 +82,9 @@ func (s Streams) exitCode(err error) int {
 		return exitRefused
 	}
 	_, _ = fmt.Fprintf(s.Err, "weir: %v\n", err)
-	if _, usage := errors.AsType[usageError](err); usage {
+	_, usage := errors.AsType[usageError](err)
+	_, input := errors.AsType[*source.InputError](err)
+	if usage || input {
 		return exitRefused
 	}
 	return exitFailed

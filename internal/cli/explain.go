@@ -41,10 +41,10 @@ filters in their order and the backend. The decisions are made by the code that 
 		},
 	}
 	flags := c.Flags()
-	flags.StringArrayVarP(&q.Headers, "header", "H", nil, "a header field, as \"Name: value\"; may be repeated")
-	flags.StringVar(&q.As, "as", "", "who is calling: a subject, or a JSON object of claims")
-	flags.StringVar(&q.Client, "client", "", "the IP address it comes from (default 127.0.0.1)")
-	flags.StringVar(&q.Socket, "socket", "", "the socket where it arrives, where there are several")
+	flags.StringArrayVarP(&q.Headers, "header", "H", nil, "a header `field`, as \"Name: value\"; may be repeated")
+	flags.StringVar(&q.As, "as", "", "`caller`: a subject, or a JSON object of claims")
+	flags.StringVar(&q.Client, "client", "", "the `IP` address it comes from (default 127.0.0.1)")
+	flags.StringVar(&q.Socket, "socket", "", "the `socket` where it arrives, where there are several")
 	flags.BoolVar(&asJSON, "json", false, "print JSON")
 	return c
 }

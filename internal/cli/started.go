@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net"
+	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -77,7 +78,7 @@ func firstTry(cfg *config.Config, addresses map[string]string, secure map[string
 // plainPath is a path that r answers to a plain GET, "" for none.
 func plainPath(r *config.Route) string {
 	for _, m := range r.Matches {
-		if m.Method != "" && m.Method != "GET" || m.When != nil || len(m.Headers)+len(m.Query)+len(m.Cookies) > 0 {
+		if m.Method != "" && m.Method != http.MethodGet || m.When != nil || len(m.Headers)+len(m.Query)+len(m.Cookies) > 0 {
 			continue
 		}
 		path := cmp.Or(m.Path.Exact, m.Path.Prefix, strings.TrimSuffix(m.Path.Pattern, "**"), "/")

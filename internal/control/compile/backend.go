@@ -39,10 +39,10 @@ func dirScheme() config.Scheme {
 // backend resolves a reference for one route: a name, a scheme of functions, or
 // else a source of endpoints.
 func (b *build) backend(r *config.Route, ref config.Ref) (resolved, error) {
-	switch {
-	case ref.Scheme == schemeDir:
+	switch ref.Scheme {
+	case schemeDir:
 		return b.dir(ref)
-	case ref.Scheme == "":
+	case "":
 		return b.named(r, ref)
 	}
 	if d, ok := find(b.compiler.parts.Functions, func(d function.Definition) bool { return d.Scheme.Name == ref.Scheme }); ok {

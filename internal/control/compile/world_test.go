@@ -41,6 +41,7 @@ type world struct {
 }
 
 func newWorld(t *testing.T) *world {
+	t.Helper()
 	w := &world{t: t, folder: t.TempDir()}
 	w.parts = compile.Parts{
 		Filters: append(filters.Definitions(),
@@ -105,7 +106,7 @@ type diary struct {
 	entries []string
 }
 
-func (d *diary) note(format string, args ...any) {
+func (d *diary) notef(format string, args ...any) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.entries = append(d.entries, fmt.Sprintf(format, args...))
@@ -145,10 +146,10 @@ func answer(r *http.Request, text string) *http.Response {
 }
 
 func (e *echo) Tune(cfg any) {
-	e.diary.note("tune %s to max %d", e.text, cfg.(*functionConfig).Max)
+	e.diary.notef("tune %s to max %d", e.text, cfg.(*functionConfig).Max)
 }
 func (e *echo) Status() function.Status     { return function.Status{Instances: 1} }
-func (e *echo) Close(context.Context) error { e.diary.note("close %s", e.text); return nil }
+func (e *echo) Close(context.Context) error { e.diary.notef("close %s", e.text); return nil }
 
 func (w *world) function() function.Definition {
 	return function.Define(function.Parts[functionConfig]{
@@ -164,7 +165,7 @@ func (w *world) function() function.Definition {
 			if c.Echo == "broken" {
 				return nil, fmt.Errorf("it cannot say %q", c.Echo)
 			}
-			w.diary.note("build %s", c.Echo)
+			w.diary.notef("build %s", c.Echo)
 			return &echo{name, c.Echo, &w.diary}, nil
 		},
 		Same: func(a, b *functionConfig) bool { return a.Echo == b.Echo },
@@ -183,15 +184,15 @@ func (w *world) filter(name string, stage filter.Stage) filter.Definition {
 			if c.text == "broken" {
 				return filter.Policy{}, fmt.Errorf("it was told to fail")
 			}
-			p := filter.Policy{Note: c.text, Close: func() { w.diary.note("end %s", name) }}
+			p := filter.Policy{Note: c.text, Close: func() { w.diary.notef("end %s", name) }}
 			if stage < filter.StageCache {
 				p.Guard = func(next http.Handler) http.Handler {
-					return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { w.diary.note("%s", name); next.ServeHTTP(rw, r) })
+					return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { w.diary.notef("%s", name); next.ServeHTTP(rw, r) })
 				}
 				return p, nil
 			}
 			p.Adapt = func(next http.RoundTripper) http.RoundTripper {
-				return roundTripper(func(r *http.Request) (*http.Response, error) { w.diary.note("%s", name); return next.RoundTrip(r) })
+				return roundTripper(func(r *http.Request) (*http.Response, error) { w.diary.notef("%s", name); return next.RoundTrip(r) })
 			}
 			return p, nil
 		})

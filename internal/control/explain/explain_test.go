@@ -118,13 +118,13 @@ func TestWrongDescriptionSaysWhatToWrite(t *testing.T) {
 	s := shop(t)
 	for want, q := range map[string]explain.Request{
 		`"orders/1" is no URL to explain: write a path such as /orders/1, or http://shop.dev/orders/1`: {Method: "GET", URL: "orders/1"},
-		`"ftp://shop.dev/" is no URL to explain`: {Method: "GET", URL: "ftp://shop.dev/"},
-		`"" is no URL to explain`:                {Method: "GET"},
-		`method "GE T"`:                          {Method: "GE T", URL: "/"},
-		`header "X-Beta 1": write it as "Name: value"`:                {Method: "GET", URL: "/", Headers: []string{"X-Beta 1"}},
-		`the identity is not a JSON object of claims`:                 {Method: "GET", URL: "/", As: `{"sub": }`},
-		`client "localhost" is not an IP address`:                     {Method: "GET", URL: "/", Client: "localhost"},
-		`there is no socket "api"; there are: 127.0.0.1:9090, :8080, `: {Method: "GET", URL: "/", Socket: "api"},
+		`"ftp://shop.dev/" is no URL to explain`:                                                       {Method: "GET", URL: "ftp://shop.dev/"},
+		`"" is no URL to explain`:                                                                      {Method: "GET"},
+		`method "GE T"`:                                                                                {Method: "GE T", URL: "/"},
+		`header "X-Beta 1": write it as "Name: value"`:                                                 {Method: "GET", URL: "/", Headers: []string{"X-Beta 1"}},
+		`the identity is not a JSON object of claims`:                                                  {Method: "GET", URL: "/", As: `{"sub": }`},
+		`client "localhost" is not an IP address`:                                                      {Method: "GET", URL: "/", Client: "localhost"},
+		`there is no socket "api"; there are: 127.0.0.1:9090, :8080, `:                                 {Method: "GET", URL: "/", Socket: "api"},
 	} {
 		if _, err := explain.Run(s, q); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("got %v, want %s", err, want)

@@ -188,13 +188,7 @@ func (p *page) answer(e snapshot.Explanation) {
 }
 
 func answerText(a *snapshot.Answer) string {
-	text := strconv.Itoa(a.Status)
-	for _, part := range []string{a.Code, a.Location} {
-		if part != "" {
-			text += " " + part
-		}
-	}
-	return text
+	return strings.Join(strings.Fields(fmt.Sprint(a.Status, " ", a.Code, " ", a.Location)), " ")
 }
 
 // first gives label for the first line of a list.

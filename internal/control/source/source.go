@@ -33,6 +33,13 @@ type Loaded struct {
 	Problems []doc.Problem
 }
 
+// InputError says that the Input itself is wrong, not what it leads to.
+type InputError struct{ text string }
+
+func (e *InputError) Error() string { return e.text }
+
+func wrong(format string, args ...any) error { return &InputError{fmt.Sprintf(format, args...)} }
+
 // Load reads and validates. The error is about reading; what is wrong with what
 // was read are Problems.
 func (in Input) Load(v config.Vocabulary) (Loaded, error) {
@@ -65,9 +72,9 @@ func Proxy(target string) (string, error) {
 	u, err := url.Parse(target)
 	switch {
 	case err != nil || u.Host == "":
-		return "", fmt.Errorf("%q is no URL to proxy to: write it as http://localhost:9000", target)
+		return "", wrong("%q is no URL to proxy to: write it as http://localhost:9000", target)
 	case u.RawQuery != "" || u.Fragment != "" || u.User != nil:
-		return "", fmt.Errorf("%q: a URL to proxy to has no user, query or fragment", u.Redacted())
+		return "", wrong("%q: a URL to proxy to has no user, query or fragment", u.Redacted())
 	}
 	to := u.Scheme + "://" + u.Host
 	if base := strings.TrimRight(u.EscapedPath(), "/"); base != "" {
@@ -95,13 +102,13 @@ func (in Input) replace(c *config.Config) error {
 		name, address, named := strings.Cut(replacement, "=")
 		if !named {
 			if len(c.Sockets) == 0 {
-				return fmt.Errorf("--listen %s: the configuration listens nowhere", replacement)
+				return wrong("--listen %s: the configuration listens nowhere", replacement)
 			}
 			name, address = c.Sockets[0].Name, replacement
 		}
 		i := slices.IndexFunc(c.Sockets, func(s config.Socket) bool { return s.Name == name })
 		if i < 0 {
-			return fmt.Errorf("--listen %s: there is no socket %q; there are: %s", replacement, name, strings.Join(names(c), ", "))
+			return wrong("--listen %s: there is no socket %q; there are: %s", replacement, name, strings.Join(names(c), ", "))
 		}
 		c.Sockets[i].Address = address
 		c.Sockets[i].Origin = config.Origin{Pos: doc.Pos{File: "--listen"}}

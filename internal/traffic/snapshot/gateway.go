@@ -106,11 +106,11 @@ func (g *Gateway) watch(r *http.Request, x *exchange.Exchange) {
 // to the server, and a bug is a 500 with its stack in the log.
 func (g *Gateway) finish(ew *exchange.Writer, x *exchange.Exchange) {
 	cause := recover()
-	switch {
-	case cause == nil:
+	switch cause {
+	case nil:
 		ew.Finish(nil)
 		return
-	case cause == http.ErrAbortHandler: //nolint:errorlint // the very value, as net/http compares it
+	case http.ErrAbortHandler: //nolint:errorlint // the very value, as net/http compares it
 		ew.Finish(http.ErrAbortHandler)
 		panic(http.ErrAbortHandler)
 	}

@@ -164,7 +164,7 @@ func TestAPanicAfterTheHeadAbortsTheStream(t *testing.T) {
 		panic("late")
 	})
 	defer func() {
-		if cause := recover(); cause != http.ErrAbortHandler {
+		if cause := recover(); cause != http.ErrAbortHandler { //nolint:errorlint // the very value
 			t.Errorf("got %v, want http.ErrAbortHandler", cause)
 		}
 	}()
@@ -227,7 +227,7 @@ func TestBeforeTheFirstSnapshotEverythingIs503(t *testing.T) {
 
 func BenchmarkServe(b *testing.B) {
 	g := gateway(&testing.T{}, snapshot.Options{}, func(http.ResponseWriter, *http.Request) {})
-	r := httptest.NewRequest("GET", "/things/1", nil)
+	r := httptest.NewRequest(http.MethodGet, "/things/1", nil)
 	w := nullWriter{http.Header{}}
 	b.ReportAllocs()
 	for b.Loop() {

@@ -1,0 +1,223 @@
+//go:build !windows
+
+package cli_test
+
+import (
+	"bufio"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/cli"
+)
+
+// asWeir makes this test binary be weir.
+const asWeir = "WEIR_TEST_AS_WEIR"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asWeir) != "" {
+		os.Exit(cli.Main(os.Args[1:], "v0.0.0-test", cli.OS()))
+	}
+	os.Exit(m.Run())
+}
+
+// process is a `weir run` of its own.
+type process struct {
+	t       *testing.T
+	command *exec.Cmd
+	lines   chan string // of standard output
+	log     lockedText
+}
+
+func start(t *testing.T, config string) *process {
+	t.Helper()
+	p := &process{t: t, lines: make(chan string, 100)}
+	p.command = exec.Command(os.Args[0], "run", config, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
+	p.command.Env = append(os.Environ(), asWeir+"=1")
+	p.command.Stderr = &p.log
+	out, err := p.command.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = p.command.Process.Kill() }) // it has ended, unless the test failed
+	go func() {
+		defer close(p.lines)
+		for scanner := bufio.NewScanner(out); scanner.Scan(); {
+			p.lines <- scanner.Text()
+		}
+	}()
+	return p
+}
+
+// line waits for the next line that begins with prefix, and gives the rest of it.
+func (p *process) line(prefix string) string {
+	p.t.Helper()
+	deadline := time.After(30 * time.Second)
+	for {
+		select {
+		case line, ok := <-p.lines:
+			if !ok {
+				p.t.Fatalf("weir ended before %q:\n%s", prefix, p.log.String())
+			}
+			if rest, ok := strings.CutPrefix(line, prefix); ok {
+				return rest
+			}
+		case <-deadline:
+			p.t.Fatalf("no line %q:\n%s", prefix, p.log.String())
+		}
+	}
+}
+
+func (p *process) signal(s os.Signal) {
+	p.t.Helper()
+	if err := p.command.Process.Signal(s); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// wait gives how it ended.
+func (p *process) wait() string {
+	p.t.Helper()
+	timer := time.AfterFunc(20*time.Second, func() { _ = p.command.Process.Kill() })
+	defer timer.Stop()
+	for range p.lines { // Wait must come after the last read
+	}
+	_ = p.command.Wait() // the state says it
+	return p.command.ProcessState.String()
+}
+
+type lockedText struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lockedText) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *lockedText) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+func body(t *testing.T, url string) string {
+	t.Helper()
+	res, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+func eventually(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	deadline := time.After(20 * time.Second)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for !condition() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("not within twenty seconds: %s", what)
+		}
+	}
+}
+
+func TestTheStarterIsServedAndSaysWhatToTry(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if got := weir(false, "init"); got.code != 0 {
+		t.Fatal(got)
+	}
+	p := start(t, "weir.yaml")
+	address := p.line("serving on ")
+	if admin := p.line("admin on "); body(t, admin+"/healthz") != "ok\n" {
+		t.Errorf("admin at %s does not answer", admin)
+	}
+	url := p.line("try: curl ")
+	if url != address+"/hello" || body(t, url) != "Hello from Weir" {
+		t.Errorf("try %s: %q", url, body(t, url))
+	}
+	http.DefaultClient.CloseIdleConnections()
+	p.signal(os.Interrupt)
+	p.line("stopping")
+	if end := p.wait(); end != "exit status 0" {
+		t.Errorf("it ended with %s:\n%s", end, p.log.String())
+	}
+}
+
+func TestHangupReadsTheConfigAgain(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "weir.yaml")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("listen: :8080\nroutes:\n  GET /:\n    to: respond:one\n")
+	p := start(t, path)
+	url := p.line("serving on ") + "/"
+	p.line("try: ")
+	write("listen: :8080\nroutes:\n  GET /:\n    to: respond:two\n")
+	p.signal(syscall.SIGHUP)
+	eventually(t, "the new config serves", func() bool { return body(t, url) == "two" })
+	write("lisen: :8080\n")
+	p.signal(syscall.SIGHUP)
+	eventually(t, "the refusal is told", func() bool {
+		return strings.Contains(p.log.String(), "the one before serves on") && strings.Contains(p.log.String(), `did you mean \"listen\"?`)
+	})
+	if got := body(t, url); got != "two" {
+		t.Errorf("after a broken file: %q", got)
+	}
+	p.signal(syscall.SIGTERM)
+	if end := p.wait(); end != "exit status 0" {
+		t.Errorf("it ended with %s:\n%s", end, p.log.String())
+	}
+}
+
+func TestASecondInterruptEndsAtOnce(t *testing.T) {
+	entered, leave := make(chan struct{}), make(chan struct{})
+	slow := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { close(entered); <-leave }))
+	defer slow.Close()
+	defer close(leave)
+	p := start(t, slow.URL)
+	url := p.line("serving on ")
+	failed := make(chan error, 1)
+	go func() {
+		res, err := http.Get(url)
+		if err == nil {
+			_ = res.Body.Close()
+		}
+		failed <- err
+	}()
+	<-entered
+	p.signal(os.Interrupt)
+	if got := p.line("stopping: "); got != "1 request may finish within 30s; interrupt again to end at once" {
+		t.Errorf("got %q", got)
+	}
+	p.signal(os.Interrupt)
+	if end := p.wait(); end != "signal: interrupt" {
+		t.Errorf("it ended with %s:\n%s", end, p.log.String())
+	}
+	if err := <-failed; err == nil {
+		t.Error("the request was answered")
+	}
+}
