@@ -55,6 +55,7 @@ func (v *visit) answers() int {
 // pay sends the payload and reads all answers. It ends its own side as soon as
 // what is due has come: earlier, a gateway may take it for a client that left.
 func (v *visit) pay(t *testing.T, address string) {
+	t.Helper()
 	conn, err := net.Dial("tcp", address)
 	if err != nil {
 		t.Errorf("%s: %v", v.Name, err)

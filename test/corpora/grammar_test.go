@@ -40,8 +40,8 @@ const (
 
 // readRequest reads one request by the letter of RFC 9112, as little as a
 // gateway needs to send: origin-form, HTTP/1.1, one Host, one framing, chunks
-// without extensions, CR LF at every end of a line. It gives what follows, and
-// errShort or a malformedError.
+// without extensions, CR LF at every end of a line. It gives what follows, or all
+// of raw with errShort or a malformedError.
 func readRequest(raw []byte) (request, []byte, error) {
 	head, rest, err := cutHead(raw)
 	if err != nil {
@@ -61,8 +61,10 @@ func readRequest(raw []byte) (request, []byte, error) {
 	if err := q.checkHops(); err != nil {
 		return request{}, raw, err
 	}
-	q.body, rest, err = q.readBody(rest)
-	return q, rest, err
+	if q.body, rest, err = q.readBody(rest); err != nil {
+		return request{}, raw, err
+	}
+	return q, rest, nil
 }
 
 // cutHead gives the head without its empty line. Bytes that no head may hold

@@ -32,6 +32,7 @@ type tail struct {
 }
 
 func startRecorder(t *testing.T) *recorder {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -71,12 +72,11 @@ func (rec *recorder) serve(conn net.Conn) {
 		err := error(bad)
 		for bad == "" {
 			var q request
-			rest := pending
-			if q, rest, err = readRequest(pending); err != nil {
+			if q, pending, err = readRequest(pending); err != nil {
 				errors.As(err, &bad)
 				break
 			}
-			pending, last = rest, rec.add(q)
+			last = rec.add(q)
 			if _, err := conn.Write(answerTo(q, last)); err != nil {
 				break // the gateway is gone; the next Read says so
 			}
