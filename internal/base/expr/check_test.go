@@ -158,6 +158,12 @@ func TestReadsTellsWhatIsAskedFor(t *testing.T) {
 		{`auth.has('a')`, expr.Reads{Auth: true}},
 		{`[1].map(x, auth.sub)`, expr.Reads{Auth: true}},
 		{`{'a': steps.b.body, 'b': steps['a'].body, 'c': steps.b.status}`, expr.Reads{Steps: []string{"a", "b"}}},
+		{`query.a`, expr.Reads{Query: true}},
+		{`'a' in query`, expr.Reads{Query: true}},
+		{`query.all(n, n != '')`, expr.Reads{Query: true}},
+		{`request.query`, expr.Reads{Query: true}},
+		{`has(path.user) ? path.user : path.id`, expr.Reads{Params: []string{"id"}}},
+		{`'user' in path ? path['user'] : ''`, expr.Reads{Params: []string{}}},
 		{`path.user + path['id'] + path.user`, expr.Reads{Params: []string{"id", "user"}}},
 	} {
 		p, err := expr.Compile(c.source, expr.Any, all)

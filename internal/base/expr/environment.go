@@ -31,6 +31,7 @@ const (
 	authName     = "auth"
 	authClaims   = "auth.claims"
 	requestBody  = "request.body"
+	requestQuery = "request.query"
 	responseBody = "response.body"
 	stepsName    = "steps"
 	headersField = "headers"
@@ -50,7 +51,7 @@ var (
 var variables = map[string]*cel.Type{
 	"request.method":   cel.StringType,
 	"request.path":     cel.StringType,
-	"request.query":    cel.StringType,
+	requestQuery:       cel.StringType,
 	"request.headers":  celFields,
 	"request.cookies":  celFields,
 	"request.host":     cel.StringType,

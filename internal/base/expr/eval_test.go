@@ -15,6 +15,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/expr"
+	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/base/jsonx"
 )
 
@@ -323,4 +324,44 @@ func TestProgramsAreSafeForConcurrentUse(t *testing.T) {
 		})
 	}
 	group.Wait()
+}
+
+// TestAmbiguousQueryIsAnErrorToRead holds that no condition is decided by a
+// parameter that the backend may read in another way.
+func TestAmbiguousQueryIsAnErrorToRead(t *testing.T) {
+	t.Parallel()
+	for _, raw := range []string{"page=2;admin=1", "page=%zz", "page=2%"} {
+		in := input()
+		exchange.Of(in.Request).Query = raw
+		for _, source := range []string{
+			`query.page == '2'`, `query['page'] != '3'`, `has(query.page)`, `'page' in query`, `size(query) > 0`, `query.all(n, n != '')`,
+			`client.ip == '' || query.page == '2'`, `query == query`,
+		} {
+			_, err := mustCompile(t, source, expr.Bool).Bool(in)
+			if f, ok := errors.AsType[*fault.Fault](err); !ok || f.Code != fault.MalformedRequest.Code {
+				t.Errorf("%s of %s: %v, want the fault", source, raw, err)
+			}
+		}
+		if got, err := mustCompile(t, `request.query`, expr.String).String(in); err != nil || got != raw {
+			t.Errorf("request.query of %s: %q, %v", raw, got, err)
+		}
+		if ok, err := mustCompile(t, `host == 'shop.dev'`, expr.Bool).Bool(in); err != nil || !ok {
+			t.Errorf("an expression that reads no query: %t, %v", ok, err)
+		}
+	}
+}
+
+func TestReadingAQueryAllocatesNothingMore(t *testing.T) {
+	in := input()
+	allocations := func(source string) float64 {
+		p := mustCompile(t, source, expr.Bool)
+		return testing.AllocsPerRun(100, func() {
+			if _, err := p.Bool(in); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+	if query, path := allocations(`query.page == '2'`), allocations(`path.user == 'ann'`); query > path {
+		t.Errorf("%v allocations, a parameter of the path takes %v", query, path)
+	}
 }

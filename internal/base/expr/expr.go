@@ -17,7 +17,9 @@
 //
 // A header, cookie, query value or parameter that is not there is the empty string,
 // never an error; has(request.headers.x) and 'x' in query tell whether it is
-// there. A header that came several times is its values joined by ", " (RFC 9110
+// there. A query that servers read differently (httpx.CheckQuery) is an error to
+// read under query, for the backend may see other parameters; the error is a
+// *fault.Fault. request.query is its text, whatever it means. A header that came several times is its values joined by ", " (RFC 9110
 // section 5.3), so that no second line hides behind the first. Without an
 // identity auth.sub is empty and auth.has() is false. host is a string, so
 // captures of a host pattern are found under path too.
@@ -104,7 +106,10 @@ type StepResult struct {
 type Reads struct {
 	RequestBody  bool
 	ResponseBody bool
+	Query        bool     // query or request.query
 	Auth         bool     // who is calling
 	Steps        []string // of a composition: the edges of its graph
-	Params       []string // path.NAME: what the route's pattern has to capture
+	// Params are the names of path.NAME, which the route's pattern has to capture.
+	// Those that has(path.NAME) or 'NAME' in path asks for are not among them.
+	Params []string
 }

@@ -32,8 +32,9 @@ type resolver struct {
 	local []string // variables of the comprehensions around the current node
 	err   error
 
-	body, responseBody, auth bool
-	steps, params            []string
+	body, responseBody, query, auth bool
+	steps, params                   []string
+	optional                        []string // params that has() asks for
 }
 
 func (r *resolver) reads() Reads {
@@ -41,7 +42,10 @@ func (r *resolver) reads() Reads {
 		slices.Sort(*list)
 		*list = slices.Compact(*list)
 	}
-	return Reads{RequestBody: r.body, ResponseBody: r.responseBody, Auth: r.auth, Steps: r.steps, Params: r.params}
+	return Reads{
+		RequestBody: r.body, ResponseBody: r.responseBody, Query: r.query, Auth: r.auth, Steps: r.steps,
+		Params: slices.DeleteFunc(r.params, func(name string) bool { return slices.Contains(r.optional, name) }),
+	}
 }
 
 func (r *resolver) fail(id int64, text, fix string) {
@@ -153,15 +157,35 @@ func (r *resolver) chain(id int64, root string, links []link) {
 		r.step(id, links)
 	case root == pathName:
 		if len(links) > 0 {
-			r.params = append(r.params, links[0].name)
+			r.param(links[0])
 		}
 		r.depth(links, 1, root)
 	case root == queryName:
+		r.query = true
 		r.depth(links, 1, root)
 	case root == hostName:
 		r.depth(links, 0, root)
 	default:
 		r.field(id, root, links)
+	}
+}
+
+// param notes path.NAME.
+func (r *resolver) param(l link) {
+	if l.test {
+		r.optional = append(r.optional, l.name)
+	} else {
+		r.params = append(r.params, l.name)
+	}
+}
+
+// membership notes 'NAME' in path.
+func (r *resolver) membership(function string, args []ast.Expr) {
+	if function != operators.In || args[1].Kind() != ast.IdentKind || args[1].AsIdent() != pathName {
+		return
+	}
+	if name, ok := literalString(args[0]); ok {
+		r.optional = append(r.optional, name)
 	}
 }
 
@@ -183,6 +207,7 @@ func (r *resolver) field(id int64, root string, links []link) {
 		return
 	}
 	r.body = r.body || name == requestBody
+	r.query = r.query || name == requestQuery
 	r.responseBody = r.responseBody || name == responseBody
 	r.auth = r.auth || root == authName
 	if t == celFields {
@@ -252,6 +277,7 @@ func (r *resolver) call(e ast.Expr) {
 		r.function(e.ID(), name)
 	}
 	r.constants(name, c.Args())
+	r.membership(name, c.Args())
 	r.dashed(e)
 	for _, arg := range c.Args() {
 		r.walk(arg)

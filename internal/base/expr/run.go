@@ -11,6 +11,7 @@ import (
 	"cel.dev/cel-go/interpreter"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/httpx"
 )
 
 // run is one evaluation: the variables, found when they are asked for. Runs are
@@ -89,7 +90,7 @@ func (r *run) requestVariable(name string) (any, bool) {
 		return types.String(r.in.Request.Method), true
 	case "request.path":
 		return types.String(x.Path), true
-	case "request.query":
+	case requestQuery:
 		return types.String(x.Query), true
 	case "request.headers":
 		return &r.headers, true
@@ -106,6 +107,9 @@ func (r *run) requestVariable(name string) (any, bool) {
 	case pathName:
 		return &r.path, true
 	case queryName:
+		if err := httpx.CheckQuery(x.Query); err != nil {
+			return types.WrapErr(err), true
+		}
 		return &r.query, true
 	case hostName:
 		return types.String(x.Host), true
