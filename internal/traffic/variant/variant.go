@@ -4,6 +4,7 @@
 package variant
 
 import (
+	"errors"
 	"math/bits"
 	"math/rand/v2"
 	"net/http"
@@ -16,7 +17,8 @@ import (
 type Variant struct {
 	Name string // for log and explain
 	// When chooses it before any weight counts; nil: by Weight. Its error is
-	// the route's answer, for a variant may be the safer one.
+	// the route's answer, for a variant may be the safer one: a fault in it as it
+	// is, anything else as a broken route.
 	When    func(*http.Request) (bool, error)
 	Weight  int
 	Backend http.RoundTripper
@@ -62,7 +64,7 @@ func (c *Choice) Pick(r *http.Request) (*Variant, error) {
 		v := &c.conditional[i]
 		holds, err := v.When(r)
 		if err != nil {
-			return nil, fault.RouteBroken.New("", fault.Internal("the condition of variant %s failed", v.Name), fault.Cause(err))
+			return nil, v.failed(err)
 		}
 		if holds {
 			return v, nil
@@ -75,6 +77,14 @@ func (c *Choice) Pick(r *http.Request) (*Variant, error) {
 		return &c.weighted[0], nil
 	}
 	return c.at(c.point(r)), nil
+}
+
+// failed is what a request is answered with whose condition could not be decided.
+func (v *Variant) failed(err error) *fault.Fault {
+	if told, ok := errors.AsType[*fault.Fault](err); ok {
+		return told // what the client did wrong, as an ambiguous query
+	}
+	return fault.RouteBroken.New("", fault.Internal("the condition of variant %s failed", v.Name), fault.Cause(err))
 }
 
 // Certain tells whether Pick gives the same variant each time for this request:

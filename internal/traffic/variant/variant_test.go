@@ -2,6 +2,7 @@ package variant_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"net/http"
@@ -58,6 +59,18 @@ func TestConditionThatFailsIsAnErrorAndNotASkip(t *testing.T) {
 	}
 	if body.closed != 1 {
 		t.Errorf("request body closed %d times, want once", body.closed)
+	}
+}
+
+func TestConditionThatTellsWhatTheClientDidWrongIsAnsweredSo(t *testing.T) {
+	wrong := fault.MalformedRequest.New("The query is ambiguous.")
+	c := variant.New([]variant.Variant{
+		{Name: "plain", Weight: 100},
+		{Name: "safe", When: func(*http.Request) (bool, error) { return false, fmt.Errorf("when: %w", wrong) }},
+	}, nil)
+	_, err := c.RoundTrip(request(t)) //nolint:bodyclose // there is no response
+	if f := fault.From(err); f.Code != fault.MalformedRequest.Code || f.Status != http.StatusBadRequest {
+		t.Errorf("got %v, want the fault of the condition", err)
 	}
 }
 
