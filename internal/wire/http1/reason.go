@@ -47,6 +47,7 @@ const (
 	RepeatedCoding
 	CodingOnHTTP10
 	LengthAndCoding
+	LengthMismatch
 	BadConnection
 	BadExpectation
 
@@ -106,6 +107,7 @@ var rules = [reasonCount]rule{
 	RepeatedCoding:  {fault.MalformedRequest, "There is more than one Transfer-Encoding field."},                                  // 6.1
 	CodingOnHTTP10:  {fault.MalformedRequest, "HTTP/1.0 has no Transfer-Encoding."},                                               // 6.1
 	LengthAndCoding: {fault.MalformedRequest, "Content-Length and Transfer-Encoding exclude each other."},                         // 6.1
+	LengthMismatch:  {fault.MalformedRequest, "The content is not as long as Content-Length says."},                               // 6.3, RFC 9113 8.1.1
 	BadConnection:   {fault.MalformedRequest, "The Connection field is malformed, or names a field that must reach the backend."}, // RFC 9110 7.6.1
 	BadExpectation:  {fault.ExpectationFail, ""},                                                                                  // RFC 9110 10.1.1
 

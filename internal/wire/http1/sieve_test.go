@@ -387,6 +387,8 @@ func TestVetAppliesTheRulesToHTTP2(t *testing.T) {
 		"many fields":       {func(r *http.Request) { r.Header["A"] = make([]string, 101) }, http1.TooManyFields},
 		"a bad length":      {func(r *http.Request) { r.Header["Content-Length"] = []string{"+1"} }, http1.BadLength},
 		"two lengths":       {func(r *http.Request) { r.Header["Content-Length"] = []string{"1", "1"} }, http1.RepeatedLength},
+		"content promised":  {func(r *http.Request) { r.Header["Content-Length"], r.ContentLength = []string{"5"}, 5 }, http1.OK},
+		"content missing":   {func(r *http.Request) { r.Header["Content-Length"] = []string{"5"} }, http1.LengthMismatch},
 		"an expectation":    {func(r *http.Request) { r.Header["Expect"] = []string{"x"} }, http1.BadExpectation},
 		"a field to remove": {func(r *http.Request) { r.Header["Proxy"] = []string{"x"} }, http1.OK},
 	} {

@@ -21,7 +21,7 @@ func Vet(r *http.Request, limits Limits) Reason {
 			return AliasFieldName
 		}
 	}
-	if reason := vetLength(r.Header["Content-Length"]); reason != OK {
+	if reason := vetLength(r); reason != OK {
 		return reason
 	}
 	for _, value := range r.Header["Expect"] {
@@ -70,15 +70,20 @@ func vetHost(r *http.Request) Reason {
 	return OK
 }
 
-func vetLength(values []string) Reason {
+// vetLength also refuses a length on a request that ended with its head (RFC 9113
+// section 8.1.1): net/http notices only content that is too short or too long.
+func vetLength(r *http.Request) Reason {
 	var h Head
-	for _, value := range values {
+	for _, value := range r.Header["Content-Length"] {
 		if reason := h.contentLength([]byte(value)); reason != OK {
 			return reason
 		}
 	}
 	if h.lengths > 1 {
 		return RepeatedLength
+	}
+	if h.Length > 0 && r.ContentLength == 0 {
+		return LengthMismatch
 	}
 	return OK
 }
