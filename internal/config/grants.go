@@ -173,7 +173,7 @@ func (c *validator) secretGrants(g *Group, config any, at Origin) {
 	if g.Secrets == nil || config == nil {
 		return
 	}
-	for _, s := range secretsIn(reflect.ValueOf(config), nil, 0) {
+	for _, s := range secretsIn(config) {
 		if s.Source == "file" && path.Clean(s.Text) != s.Text {
 			c.add(at.at(), fmt.Sprintf("the secret file %q is not written straight", s.Text), "a path with .. in it could lead past what the group may read", fmt.Sprintf("write %s", path.Clean(s.Text)))
 			continue
@@ -184,36 +184,17 @@ func (c *validator) secretGrants(g *Group, config any, at Origin) {
 	}
 }
 
-// maxDepth bounds the walk through a config; no config nests like that.
-const maxDepth = 32
-
-// secretsIn finds the references to secrets in v, whatever its type.
-func secretsIn(v reflect.Value, found []secret.Part, depth int) []secret.Part {
-	if depth > maxDepth || !v.IsValid() {
-		return found
-	}
-	if v.Type() == reflect.TypeFor[secret.Part]() {
+// secretsIn finds the references to secrets in config, whatever its type.
+func secretsIn(config any) []secret.Part {
+	var found []secret.Part
+	walk(reflect.ValueOf(config), 0, func(v reflect.Value) bool {
+		if v.Type() != reflect.TypeFor[secret.Part]() {
+			return true
+		}
 		if source := v.FieldByName("Source").String(); source != "" {
 			found = append(found, secret.Part{Source: source, Text: v.FieldByName("Text").String()})
 		}
-		return found
-	}
-	switch v.Kind() {
-	case reflect.Pointer, reflect.Interface:
-		return secretsIn(v.Elem(), found, depth+1)
-	case reflect.Struct:
-		for i := range v.NumField() {
-			found = secretsIn(v.Field(i), found, depth+1)
-		}
-	case reflect.Slice, reflect.Array:
-		for i := range v.Len() {
-			found = secretsIn(v.Index(i), found, depth+1)
-		}
-	case reflect.Map:
-		for it := v.MapRange(); it.Next(); {
-			found = secretsIn(it.Key(), secretsIn(it.Value(), found, depth+1), depth+1)
-		}
-	default:
-	}
+		return false
+	})
 	return found
 }

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 
-	"github.com/weir-gateway/weir/internal/base/expr"
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
@@ -133,28 +132,6 @@ func (c *validator) freeName(what, name string, at Origin) bool {
 // names are all services and functions that can be named.
 func (c *validator) names() []string {
 	return slices.Concat(slices.Collect(maps.Keys(c.services)), slices.Collect(maps.Keys(c.functions)), slices.Collect(maps.Keys(c.known)))
-}
-
-// expression compiles e and tells its mistakes at their place in the file.
-func (c *validator) expression(e *Expr, field string, want expr.Type) {
-	if e == nil {
-		return
-	}
-	err := expr.Check(e.Source, want, expr.Request)
-	if err == nil {
-		return
-	}
-	p := doc.Problem{Pos: e.Pos, What: field + ": " + err.Error()}
-	if wrong, ok := errors.AsType[*expr.Error](err); ok {
-		p.What, p.Fix = field+": "+wrong.Text, wrong.Fix
-		switch {
-		case wrong.Line == 1 && wrong.Col > 0:
-			p.Pos.Col += wrong.Col - 1
-		case wrong.Line > 1:
-			p.Why = fmt.Sprintf("line %d of the expression", wrong.Line)
-		}
-	}
-	c.ps.Add(p)
 }
 
 // pattern tells a mistake in a path or host pattern, whose text begins at pos.

@@ -9,7 +9,7 @@ import (
 )
 
 // backends holds the rules among the backends of a route.
-func (c *validator) backends(r *Route) {
+func (c *validator) backends(r *Route, in captured) {
 	if len(r.Backends) == 0 {
 		if !slices.ContainsFunc(r.Filters, answers) && r.Origin.Object == "" {
 			c.add(r.Origin.at(), fmt.Sprintf("the route %q leads nowhere", r.Name), "", "add a backend, or respond or redirect")
@@ -20,7 +20,7 @@ func (c *validator) backends(r *Route) {
 	for i := range r.Backends {
 		b := &r.Backends[i]
 		rest = rest || b.When == nil
-		c.backend(b)
+		c.backend(b, in)
 	}
 	if !rest {
 		c.add(r.Origin.at(), fmt.Sprintf("nothing answers the requests of the route %q for which no when holds", r.Name), "", "add a backend without when")
@@ -40,11 +40,11 @@ func weights(list []Backend) int {
 	return sum
 }
 
-func (c *validator) backend(b *Backend) {
+func (c *validator) backend(b *Backend, in captured) {
 	at := b.Origin.at()
-	c.expression(b.When, "when", expr.Bool)
+	c.expression(b.When, "when", expr.Bool, in)
 	for i := range b.Filters {
-		c.filter(&b.Filters[i])
+		c.filter(&b.Filters[i], in)
 	}
 	if b.Weight < 0 || b.Weight > maxWeight {
 		c.add(at, fmt.Sprintf("the weight %d of a backend is out of range", b.Weight), "", fmt.Sprintf("write 0 to %d", maxWeight))
@@ -169,7 +169,7 @@ func (c *validator) stream(s *Stream) {
 		c.add(at, fmt.Sprintf("the stream %q leads nowhere", s.Name), "", "add `to:` with a backend")
 	}
 	for i := range s.Backends {
-		c.backend(&s.Backends[i])
+		c.backend(&s.Backends[i], captured{open: true})
 	}
 	c.streamGrants(s)
 }

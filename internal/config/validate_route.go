@@ -30,13 +30,14 @@ func (c *validator) route(r *Route) {
 	for i := range r.Matches {
 		c.match(&r.Matches[i], r, params)
 	}
+	in := capturedBy(r.Name, r.Hosts, r.Matches...)
 	for i := range r.Filters {
-		c.filter(&r.Filters[i])
+		c.filter(&r.Filters[i], in)
 	}
 	c.timeouts(r.Timeouts, r.Origin)
 	c.retry(r.Retry, r.Origin)
-	c.expression(r.Sticky, "sticky", expr.String)
-	c.backends(r)
+	c.expression(r.Sticky, "sticky", expr.String, in)
+	c.backends(r, in)
 	c.routeGrants(r)
 }
 
@@ -120,7 +121,7 @@ func (c *validator) match(m *Match, r *Route, hostParams []string) {
 	c.fields("header", m.Headers, at, true)
 	c.fields("query parameter", m.Query, at, false)
 	c.fields("cookie", m.Cookies, at, true)
-	c.expression(m.When, "when", expr.Bool)
+	c.expression(m.When, "when", expr.Bool, capturedBy(r.Name, r.Hosts, *m))
 }
 
 // path checks the path of m; only a pattern of a file has its place in the text.
@@ -208,7 +209,7 @@ func isToken(s string) bool {
 	return s != ""
 }
 
-func (c *validator) filter(f *Filter) {
+func (c *validator) filter(f *Filter, in captured) {
 	kind, ok := c.v.filter(f.Name)
 	switch {
 	case !ok:
@@ -217,6 +218,8 @@ func (c *validator) filter(f *Filter) {
 		c.add(f.Origin.at(), fmt.Sprintf("the filter %q has no config", f.Name), "", "")
 	case fmt.Sprintf("%T", f.Config) != fmt.Sprintf("%T", kind.New()):
 		c.add(f.Origin.at(), fmt.Sprintf("the filter %q has the config %T, not %T", f.Name, f.Config, kind.New()), "", "")
+	default:
+		c.filterExpressions(f.Config, in)
 	}
 }
 

@@ -51,7 +51,8 @@ type bearerConfig struct {
 }
 
 type headersConfig struct {
-	Set map[string]string `doc:"set" help:"fields to set"`
+	Set   map[string]string `doc:"set" help:"fields to set"`
+	Value *config.Expr      `doc:"value" help:"a computed one"`
 }
 
 type rewriteConfig struct {
