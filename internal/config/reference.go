@@ -151,7 +151,7 @@ func authorityProblem(ref Ref, authority string) *doc.Problem {
 	case authority == "":
 		return &doc.Problem{What: fmt.Sprintf("the backend %q has no host", ref), Fix: fmt.Sprintf("write %s://host:port", ref.Scheme)}
 	case strings.Contains(authority, "@"):
-		return &doc.Problem{What: "the backend has a user name or password in its URL", Why: "it would stand in logs and in what explain prints", Fix: "remove it, and set the field that the backend wants with a secret"}
+		return &doc.Problem{What: "the backend has a user name or password in its URL", Why: "it would stand in logs and in what explain prints", Fix: "remove it, and set the field that the backend wants, as `headers: {request: {set: {Authorization: \"Basic ${env:CREDENTIALS}\"}}}`"}
 	case strings.ContainsAny(authority, "?#"):
 		return &doc.Problem{What: fmt.Sprintf("the backend %q has a query or fragment", ref), Why: "the client's query is passed on as it is", Fix: "remove it"}
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
 	"github.com/weir-gateway/weir/internal/filter"
@@ -83,7 +84,7 @@ func build(t *testing.T, shown string, c *config.Config) {
 				continue
 			}
 			reads(t, all.Definitions()[i], f.Config)
-			if p, err := all.Definitions()[i].Build(filter.Env{}, f.Config); err != nil || p.Guard == nil && p.Adapt == nil {
+			if p, err := all.Definitions()[i].Build(filter.Env{Secret: secret.Placeholder}, f.Config); err != nil || p.Guard == nil && p.Adapt == nil {
 				t.Errorf("%s: %v", f.Name, err)
 			}
 		}
@@ -126,5 +127,36 @@ func yamlBlocks(text string) []string {
 		}
 		block, rest, _ := strings.Cut(after, "```")
 		blocks, text = append(blocks, block), rest
+	}
+}
+
+// TestGroupsSecretsOfFieldsNeedAGrant holds that a group cannot send a secret of
+// others to a backend of its own.
+func TestGroupsSecretsOfFieldsNeedAGrant(t *testing.T) {
+	t.Parallel()
+	vocabulary := config.Vocabulary{Filters: all.Kinds(), Schemes: []config.Scheme{{Name: "http", Example: "http://users:8080"}}}
+	for name, granted := range map[string]bool{"SHOP_TOKEN": true, "ADMIN_TOKEN": false} {
+		text := `
+listen: :8080
+groups:
+  shop:
+    secrets: ["env:SHOP_*"]
+    routes:
+      GET /:
+        headers: { request: { set: { Authorization: "Bearer ${env:` + name + `}" } } }
+        to:
+          - http://a:1
+          - { share: 5%, use: "http://b:1", headers: { request: { add: { X-Key: "${env:` + name + `}" } } } }
+`
+		result := config.Load([]config.Source{{Path: "weir.yaml", Data: []byte(text)}}, vocabulary)
+		denied := 0
+		for _, p := range result.Problems {
+			if strings.Contains(p.String(), `may not reach the secret "env:`+name+`"`) {
+				denied++
+			}
+		}
+		if want := map[bool]int{true: 0, false: 2}[granted]; denied != want || len(result.Problems) != want {
+			t.Errorf("%s: %v", name, result.Problems)
+		}
 	}
 }

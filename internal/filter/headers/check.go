@@ -114,21 +114,35 @@ func nameProblem(name string, pos doc.Pos) (doc.Problem, bool) {
 }
 
 func (f Field) valueProblem(scope expr.Scope) (doc.Problem, bool) {
-	if f.Expr == nil {
-		switch {
-		case strings.Trim(f.Text, " \t") != f.Text:
-			return doc.Problem{
-				Pos: f.Pos, What: "the value of " + f.Name + " begins or ends with a blank",
-				Why: "HTTP does not keep those", Fix: "write it without",
-			}, true
-		case !isFieldValue(f.Text):
-			return doc.Problem{
-				Pos: f.Pos, What: "the value of " + f.Name + " holds a line break or another control character",
-				Why: "it would begin a new field", Fix: "write it in one line",
-			}, true
+	switch {
+	case f.Expr != nil:
+		return f.expressionProblem(scope)
+	case f.Secret != nil:
+		for _, p := range f.Secret.Parts {
+			if !isReference(p) && !isFieldValue(p.Text) {
+				return f.controlProblem(), true
+			}
 		}
-		return doc.Problem{}, false
+		return doc.Problem{}, false // what the references hold is known to Build
+	case strings.Trim(f.Text, " \t") != f.Text:
+		return doc.Problem{
+			Pos: f.Pos, What: "the value of " + f.Name + " begins or ends with a blank",
+			Why: "HTTP does not keep those", Fix: "write it without",
+		}, true
+	case !isFieldValue(f.Text):
+		return f.controlProblem(), true
 	}
+	return doc.Problem{}, false
+}
+
+func (f Field) controlProblem() doc.Problem {
+	return doc.Problem{
+		Pos: f.Pos, What: "the value of " + f.Name + " holds a line break or another control character",
+		Why: "it would begin a new field", Fix: "write it in one line",
+	}
+}
+
+func (f Field) expressionProblem(scope expr.Scope) (doc.Problem, bool) {
 	program, err := expr.Compile(f.Expr.Source, expr.String, scope)
 	if err != nil {
 		return exprProblem(f, err), true

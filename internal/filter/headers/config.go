@@ -4,7 +4,9 @@ package headers
 
 import (
 	"slices"
+	"strings"
 
+	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
@@ -39,14 +41,16 @@ func (m *Name) EncodeDoc() *doc.Node {
 	return &doc.Node{Kind: doc.Scalar, Pos: m.Pos, Value: m.Text}
 }
 
-// Field is one field with its value: Text, or what Expr gives where it is not
-// nil. In files a value that begins with '=' is an expression; values that come
-// from objects are always Text.
+// Field is one field with its value: Text, or what Expr gives or Secret holds
+// where one of these is not nil. In files a value that begins with '=' is an
+// expression, and one with references is a secret; values that come from objects
+// are always Text.
 type Field struct {
-	Name string
-	Text string
-	Expr *config.Expr
-	Pos  doc.Pos // of the value
+	Name   string
+	Text   string
+	Expr   *config.Expr
+	Secret *config.Secret
+	Pos    doc.Pos // of the value
 }
 
 // Fields is a list of fields in their order, written as a map. A name may have a list
@@ -73,14 +77,31 @@ func (f *Fields) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 
 func decodeField(name string, n *doc.Node, ps *doc.Problems) Field {
 	field := Field{Name: name, Pos: n.Pos}
-	if n.Kind == doc.Scalar && len(n.Value) > 0 && n.Value[0] == '=' {
+	switch {
+	case n.Kind == doc.Scalar && strings.HasPrefix(n.Value, "="):
 		field.Expr = new(config.Expr)
 		field.Expr.DecodeDoc(n, ps)
-		return field
+		if t, err := secret.Parse(n.Value); err == nil && slices.ContainsFunc(t.Parts, isReference) {
+			ps.Add(doc.Problem{
+				Pos: n.Pos, What: "the value of " + name + " mixes an expression with a secret",
+				Why: "an expression is computed for each request and knows no secrets, so ${...} would be sent as it stands there",
+				Fix: "write the secret with literal text alone, for example `" + name + ": Bearer ${env:TOKEN}`",
+			})
+		}
+	case n.Kind == doc.Scalar && strings.Contains(n.Value, "${"):
+		field.Secret = new(config.Secret)
+		field.Secret.DecodeDoc(n, ps)
+		if parts := field.Secret.Parts; len(parts) == 1 && !isReference(parts[0]) { // nothing but $${
+			field.Text, field.Secret = parts[0].Text, nil
+		}
+	default:
+		doc.Decode(n, &field.Text, ps)
 	}
-	doc.Decode(n, &field.Text, ps)
 	return field
 }
+
+// isReference tells references from literal text.
+func isReference(p secret.Part) bool { return p.Source != "" }
 
 // EncodeDoc writes the fields as they are read.
 func (f *Fields) EncodeDoc() *doc.Node {
@@ -89,10 +110,7 @@ func (f *Fields) EncodeDoc() *doc.Node {
 	}
 	out := &doc.Node{Kind: doc.Map}
 	for _, field := range *f {
-		value := &doc.Node{Kind: doc.Scalar, Pos: field.Pos, Value: field.Text, Quoted: true}
-		if field.Expr != nil {
-			value = field.Expr.EncodeDoc()
-		}
+		value := field.encode()
 		i := slices.IndexFunc(out.Entries, func(e doc.Entry) bool { return e.Key == field.Name })
 		switch {
 		case i < 0:
@@ -104,4 +122,24 @@ func (f *Fields) EncodeDoc() *doc.Node {
 		}
 	}
 	return out
+}
+
+// encode writes the value as it is read: a secret by its references.
+func (f Field) encode() *doc.Node {
+	if f.Expr != nil {
+		return f.Expr.EncodeDoc()
+	}
+	parts := []secret.Part{{Text: f.Text}}
+	if f.Secret != nil {
+		parts = f.Secret.Parts
+	}
+	var text strings.Builder
+	for _, p := range parts {
+		if isReference(p) {
+			text.WriteString("${" + p.Source + ":" + p.Text + "}")
+		} else { // what stands beside a reference is no more secret than other values of fields
+			text.WriteString(strings.ReplaceAll(p.Text, "${", "$${"))
+		}
+	}
+	return &doc.Node{Kind: doc.Scalar, Pos: f.Pos, Value: text.String(), Quoted: true}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/expr"
 	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/filter"
 )
 
@@ -34,11 +35,11 @@ func build(env filter.Env, c *Config) (filter.Policy, error) {
 		}
 		return filter.Policy{}, errors.Join(errs...)
 	}
-	request, err := compile(c.Request, expr.Request)
+	request, err := compile(env, c.Request, expr.Request)
 	if err != nil {
 		return filter.Policy{}, err
 	}
-	response, err := compile(c.Response, expr.Request|expr.Response)
+	response, err := compile(env, c.Response, expr.Request|expr.Response)
 	if err != nil {
 		return filter.Policy{}, err
 	}
@@ -81,7 +82,7 @@ const (
 )
 
 // compile lists the operations of c in their order: remove, set, add.
-func compile(c Change, scope expr.Scope) ([]operation, error) {
+func compile(env filter.Env, c Change, scope expr.Scope) ([]operation, error) {
 	var ops []operation
 	for _, name := range c.Remove {
 		ops = append(ops, operation{name: http.CanonicalHeaderKey(name.Text), verb: remove})
@@ -93,11 +94,8 @@ func compile(c Change, scope expr.Scope) ([]operation, error) {
 		seen := map[string]bool{}
 		for _, field := range group.fields {
 			op := operation{name: http.CanonicalHeaderKey(field.Name), verb: group.verb, text: field.Text}
-			if field.Expr != nil {
-				var err error
-				if op.value, err = expr.Compile(field.Expr.Source, expr.String, scope); err != nil {
-					return nil, fmt.Errorf("%s: %w", field.Name, err)
-				}
+			if err := op.prepare(env, field, scope); err != nil {
+				return nil, fmt.Errorf("%s: %w", field.Name, err)
 			}
 			if op.verb == set && seen[op.name] {
 				op.verb = add // a list of values under one name replaces what is there once
@@ -107,6 +105,24 @@ func compile(c Change, scope expr.Scope) ([]operation, error) {
 		}
 	}
 	return ops, nil
+}
+
+// prepare compiles an expression, or resolves a secret once for all requests.
+func (op *operation) prepare(env filter.Env, f Field, scope expr.Scope) error {
+	var err error
+	switch {
+	case f.Expr != nil:
+		op.value, err = expr.Compile(f.Expr.Source, expr.String, scope)
+	case f.Secret != nil:
+		var value secret.Value
+		if value, err = env.Secret(f.Secret.Template); err != nil {
+			break
+		}
+		if op.text = strings.Trim(value.Reveal(), " \t"); !isFieldValue(op.text) {
+			err = errors.New("the secret holds a line break or another control character, which no field can have")
+		}
+	}
+	return err
 }
 
 // changer is a Config ready to run.
@@ -172,6 +188,9 @@ func copied(head exchange.Head) http.Header {
 func apply(ops []operation, head exchange.Head, in *expr.Input) error {
 	for i := range ops {
 		if err := ops[i].apply(head, in); err != nil {
+			if told, ok := errors.AsType[*fault.Fault](err); ok {
+				return told // what the client did wrong, as an ambiguous query
+			}
 			return fault.Unexpected.New("", fault.Internal("header %s", ops[i].name), fault.Cause(err))
 		}
 	}

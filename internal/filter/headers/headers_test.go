@@ -12,6 +12,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
 	"github.com/weir-gateway/weir/internal/filter"
@@ -195,10 +196,118 @@ func TestMistakesAreToldWhereTheyStand(t *testing.T) {
 		{`request: { sett: { X-A: b } }`, `unknown key "sett"`},
 		{`request: { set: X-A }`, `stands where fields are expected`},
 		{`request: { }`, `headers changes nothing`},
+		{`request: { set: { X-A: "a ${TOKEN}" } }`, `test.yaml:1:27: a reference is ${env:NAME} or ${file:/path}; write $${ for a literal ${`},
+		{`request: { set: { X-A: "='Bearer ' + '${env:T}'" } }`, `test.yaml:1:24: the value of X-A mixes an expression with a secret`},
+		{`request: { set: { X-A: "a\nb ${env:T}" } }`, `holds a line break`},
 	} {
 		_, problems := decode(t, c.text)
 		if len(problems) == 0 || !strings.Contains(problems[0].String(), c.want) {
 			t.Errorf("%s: %v, want %s", c.text, problems, c.want)
+		}
+	}
+}
+
+// secrets stands in for the environment.
+func secrets(t secret.Template) (secret.Value, error) {
+	var text strings.Builder
+	for _, p := range t.Parts {
+		switch {
+		case p.Source == "":
+			text.WriteString(p.Text)
+		case p.Text == "BROKEN":
+			text.WriteString("a\r\nEvil: 1")
+		case p.Text == "UNSET":
+			return secret.Value{}, errors.New("environment variable UNSET is not set or empty")
+		default:
+			text.WriteString("<" + p.Source + " " + p.Text + ">")
+		}
+	}
+	return secret.NewValue(text.String()), nil
+}
+
+func TestSecretsAreResolvedOnceWhenTheFilterIsBuilt(t *testing.T) {
+	t.Parallel()
+	c, problems := decode(t, `
+request:
+  set:
+    Authorization: Bearer ${env:TOKEN}
+    X-Literal: cost $${env:TOKEN}
+  add: { X-Both: ["${file:/a}-${env:B}", plain] }
+response:
+  set: { X-Region: "${env:REGION}" }
+`)
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	resolved := 0
+	p, err := headers.Definition().Build(filter.Env{Secret: func(s secret.Template) (secret.Value, error) { resolved++; return secrets(s) }}, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		b := &backend{res: http.Header{}}
+		res, err := p.Adapt(b).RoundTrip(request())
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := []string{b.got.Get("Authorization"), b.got.Get("X-Literal"), strings.Join(b.got["X-Both"], ","), res.Header.Get("X-Region")}
+		want := []string{"Bearer <env TOKEN>", "cost ${env:TOKEN}", "<file /a>-<env B>,plain", "<env REGION>"}
+		if !slices.Equal(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	if resolved != 3 {
+		t.Errorf("resolved %d times, want once for each of three values", resolved)
+	}
+	if strings.Contains(p.Note, "TOKEN") || strings.Contains(p.Note, "<") {
+		t.Errorf("the note tells %q", p.Note)
+	}
+}
+
+func TestSecretsThatCannotBeSentRefuseTheConfigWithoutBeingTold(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"${env:UNSET}":  "X-A: environment variable UNSET is not set or empty",
+		"${env:BROKEN}": "X-A: the secret holds a line break",
+	} {
+		c, _ := decode(t, `request: { set: { X-A: "`+text+`" } }`)
+		_, err := headers.Definition().Build(filter.Env{Secret: secrets}, c)
+		if err == nil || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "Evil") {
+			t.Errorf("%s: %v, want %s", text, err, want)
+		}
+	}
+}
+
+func TestSecretsArePrintedByTheirReferences(t *testing.T) {
+	t.Parallel()
+	c, problems := decode(t, `request: { set: { A: "Bearer ${env:TOKEN}", B: "$${x} $$${env:A} ${file:/b}", C: "$${env:A}" } }`)
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	printed := string(doc.Encode(*c))
+	for _, want := range []string{`'Bearer ${env:TOKEN}'`, `'$${x} $$${env:A} ${file:/b}'`, `'$${env:A}'`} {
+		if !strings.Contains(printed, want) {
+			t.Errorf("%s is not in\n%s", want, printed)
+		}
+	}
+	again, problems := decode(t, printed)
+	if len(problems) > 0 || string(doc.Encode(*again)) != printed || again.Request.Set[2].Text != "${env:A}" {
+		t.Errorf("read again it is %v\n%s", problems, doc.Encode(*again))
+	}
+	text := headers.Config{Request: headers.Change{Set: headers.Fields{{Name: "A", Text: "${env:A}"}}}} // an object's
+	if again, _ := decode(t, string(doc.Encode(text))); again.Request.Set[0].Text != "${env:A}" || again.Request.Set[0].Secret != nil {
+		t.Errorf("an object's text becomes %+v", again.Request.Set[0])
+	}
+}
+
+func TestAnAmbiguousQueryIsTheClientsFault(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{`request: { set: { X-Q: =query.q } }`, `response: { set: { X-Q: =query.q } }`} {
+		r := request()
+		exchange.Of(r).Query = "q=1;q=2"
+		res, err := policy(t, text).Adapt(&backend{res: http.Header{}}).RoundTrip(r)
+		if f := fault.From(err); f == nil || f.Code != fault.MalformedRequest.Code || res != nil {
+			t.Errorf("%s: %v", text, err)
 		}
 	}
 }

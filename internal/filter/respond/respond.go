@@ -1,6 +1,7 @@
 package respond
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -38,11 +39,19 @@ func (a *answer) adapt(http.RoundTripper) http.RoundTripper {
 		if a.program != nil {
 			var err error
 			if body, err = a.compute(r, header); err != nil {
-				return nil, fault.Unexpected.New("", fault.Internal("the body of respond"), fault.Cause(err))
+				return nil, failed(err)
 			}
 		}
 		return response(r, a.status, header, body), nil
 	})
+}
+
+// failed is what is answered where the body cannot be computed.
+func failed(err error) *fault.Fault {
+	if told, ok := errors.AsType[*fault.Fault](err); ok {
+		return told // what the client did wrong, as an ambiguous query
+	}
+	return fault.Unexpected.New("", fault.Internal("the body of respond"), fault.Cause(err))
 }
 
 // compute evaluates the body: a text is sent as it is, anything else as JSON.

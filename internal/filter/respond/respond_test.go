@@ -118,6 +118,21 @@ func TestABodyThatCannotBeComputedIsAnError(t *testing.T) {
 	}
 }
 
+func TestAnAmbiguousQueryIsTheClientsFault(t *testing.T) {
+	t.Parallel()
+	c, _ := decode(t, `"='page ' + query.n"`)
+	p, err := respond.Definition().Build(filter.Env{}, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := request(http.MethodGet)
+	exchange.Of(r).Query = "n=1;n=2"
+	_, err = p.Adapt(nil).RoundTrip(r) //nolint:bodyclose // there is no response
+	if f := fault.From(err); f == nil || f.Code != fault.MalformedRequest.Code {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestMistakesAreTold(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
