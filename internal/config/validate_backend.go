@@ -111,12 +111,20 @@ func (c *validator) service(s *Service) {
 	if s.Balance != "" && !slices.Contains(balances(), s.Balance) {
 		c.add(at, fmt.Sprintf("the service %q has the unknown balance %q", s.Name, s.Balance), "known are "+strings.Join(balances(), ", "), suggest(s.Balance, balances(), ""))
 	}
-	if s.Protocol == "h2c" && s.TLS != nil {
-		c.add(at, fmt.Sprintf("the service %q has tls but speaks h2c", s.Name), "h2c is HTTP/2 without TLS", "write h2, or remove tls")
+	switch {
+	case s.Protocol == "h2c" && s.secure():
+		c.add(at, fmt.Sprintf("the service %q is called over TLS but speaks h2c", s.Name), "h2c is HTTP/2 in the clear", "write h2, or remove the TLS")
+	case s.Protocol == "h2" && !s.secure():
+		c.add(at, fmt.Sprintf("the service %q speaks h2 but has no tls", s.Name), "h2 is HTTP/2 over TLS", "write h2c for HTTP/2 in the clear, or add tls")
 	}
 	c.timeouts(s.Timeouts, s.Origin)
 	c.retry(s.Retry, s.Origin)
 	c.serviceGrants(s)
+}
+
+// secure tells whether s is called over TLS.
+func (s *Service) secure() bool {
+	return s.TLS != nil || s.Source.Scheme == "https" || s.Source.Scheme == "grpcs"
 }
 
 func (c *validator) endpoints(s *Service) {
