@@ -92,7 +92,7 @@ func New(o Options) *Server {
 		limits:      limits,
 		grace:       o.IdleGrace,
 		ready:       newHandover(o.Listener.Addr()),
-		connections: connections{limit: limits.Connections, open: make(map[*conn]struct{})},
+		connections: connections{limit: roomForClients(limits.Connections, openFiles()), open: make(map[*conn]struct{})},
 		sheds:       newSheds(),
 		closing:     make(chan struct{}),
 		full:        fullAnswer(),
@@ -105,6 +105,10 @@ func New(o Options) *Server {
 	}
 	if s.log == nil {
 		s.log = slog.Default()
+	}
+	if room := s.connections.limit; room < limits.Connections {
+		s.log.Info("the limit of open files (ulimit -n) leaves room for fewer client connections than limits.connections",
+			"connections", room, "limit", limits.Connections)
 	}
 	if s.refuse == nil {
 		s.refuse = writeFault
