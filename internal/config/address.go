@@ -76,6 +76,13 @@ func checkBind(address string) error {
 	return nil
 }
 
+// sameBind tells whether two addresses cannot both be listened on. Port 0 is a
+// free one, another each time.
+func sameBind(a, b string) bool {
+	_, port, err := net.SplitHostPort(a)
+	return a == b && (err != nil || strings.HasPrefix(a, "unix:") || port != "0")
+}
+
 // isLocal tells whether only this machine reaches a bound address.
 func isLocal(address string) bool {
 	if strings.HasPrefix(address, "unix:") {

@@ -10,7 +10,9 @@ import (
 )
 
 // Validate tells what is wrong with c, whatever it was made from. It looks at
-// nothing but c and v: no file, no secret and no name server.
+// nothing but c and v: no file, no secret and no name server. Load has called it;
+// whoever changes a loaded config, as by replacing the addresses of sockets or of
+// the admin API, calls it again, with the Origin of what was replaced saying so.
 func Validate(c *Config, v Vocabulary) []doc.Problem {
 	checked := newValidator(c, v)
 	checked.run()

@@ -34,9 +34,27 @@ func (c *validator) listening() {
 		c.listener(l)
 	}
 	c.sharing()
+	c.oneAddress()
 	if len(c.c.Listeners) == 0 && len(c.c.Routes) > 0 && !c.partial && c.c.Routes[0].Origin.Object == "" {
 		c.add(c.c.Routes[0].Origin.at(), "there are routes, but nothing is listened on", "", "add `listen: :8080` to a file that belongs to no group")
 	}
+}
+
+// oneAddress holds that no two sockets want the same address, as they may when
+// addresses were replaced. TCP and UDP have ports of their own.
+func (c *validator) oneAddress() {
+	for i, s := range c.c.Sockets {
+		for _, first := range c.c.Sockets[:i] {
+			if s.Name != first.Name && sameBind(s.Address, first.Address) && c.c.datagrams(s.Name) == c.c.datagrams(first.Name) {
+				c.add(s.Origin.at(), fmt.Sprintf("the sockets %q and %q have one address", first.Name, s.Name), "", "give each its own")
+			}
+		}
+	}
+}
+
+// datagrams tells whether a socket is one of UDP.
+func (c *Config) datagrams(socket string) bool {
+	return slices.ContainsFunc(c.Listeners, func(l Listener) bool { return l.Socket == socket && l.Protocol == UDP })
 }
 
 func (c *validator) listener(l *Listener) {
@@ -153,7 +171,7 @@ func (c *validator) admin() {
 		c.add(a.Origin.at(), fmt.Sprintf("the admin API listens on %s without a token", a.Address), "other machines could change what is served", "write `admin:` with `address:` and `token: ${env:WEIR_ADMIN_TOKEN}`, or listen on 127.0.0.1")
 	}
 	for _, s := range c.c.Sockets {
-		if s.Address == a.Address {
+		if sameBind(s.Address, a.Address) && !c.c.datagrams(s.Name) {
 			c.add(a.Origin.at(), fmt.Sprintf("the admin API and the socket %q have one address", s.Name), "", "give the admin API a port of its own")
 		}
 	}
