@@ -110,7 +110,7 @@ func (g *Gateway) finish(ew *exchange.Writer, x *exchange.Exchange) {
 	case nil:
 		ew.Finish(nil)
 		return
-	case http.ErrAbortHandler: //nolint:errorlint // the very value, as net/http compares it
+	case http.ErrAbortHandler: // the very value, as net/http compares it
 		ew.Finish(http.ErrAbortHandler)
 		panic(http.ErrAbortHandler)
 	}

@@ -1,0 +1,259 @@
+package app_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/weir-gateway/weir/internal/app"
+	"github.com/weir-gateway/weir/internal/control/source"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// world is a gateway of one file, and its log.
+type world struct {
+	t    *testing.T
+	path string
+	log  lockedText
+	app  *app.App
+}
+
+type lockedText struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *lockedText) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *lockedText) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+func newWorld(t *testing.T, text string) *world {
+	t.Helper()
+	w := &world{t: t, path: filepath.Join(t.TempDir(), "weir.yaml")}
+	w.write(text)
+	return w
+}
+
+func (w *world) write(text string) {
+	w.t.Helper()
+	if err := os.WriteFile(w.path, []byte("listen: 127.0.0.1:0\n"+text), 0o600); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) options() app.Options {
+	return app.Options{
+		Input: source.Input{Path: w.path}, Parts: app.Parts(), Drain: 5 * time.Second, Level: &slog.LevelVar{}, Version: "test",
+		Log: slog.New(slog.NewJSONHandler(&w.log, nil)),
+	}
+}
+
+func (w *world) start() {
+	w.t.Helper()
+	a, err := app.Start(w.options())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.app = a
+	w.t.Cleanup(a.Stop) // a second Stop does nothing
+}
+
+func (w *world) url(path string) string {
+	for _, address := range w.app.Addresses() {
+		return "http://" + address + path
+	}
+	w.t.Fatal("nothing listens")
+	return ""
+}
+
+func get(t *testing.T, url string) (int, string) {
+	t.Helper()
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	res, err := client.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return res.StatusCode, string(body)
+}
+
+// entry gives the log's first entry with that message, nil for none.
+func (w *world) entry(message string) map[string]any {
+	for line := range strings.Lines(w.log.String()) {
+		var e map[string]any
+		if json.Unmarshal([]byte(line), &e) == nil && e["msg"] == message {
+			return e
+		}
+	}
+	return nil
+}
+
+func eventually(t *testing.T, what string, condition func() bool) {
+	t.Helper()
+	deadline := time.After(10 * time.Second)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !condition() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("not within ten seconds: %s", what)
+		}
+	}
+}
+
+const off = "admin: off\n"
+
+func TestAccessLogHasALineForEachRequest(t *testing.T) {
+	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("four")) }))
+	defer backend.Close()
+	address := backend.Listener.Addr().String()
+	w := newWorld(t, off+"routes:\n  GET /orders/{id}:\n    to: http://"+address+"\n  GET /gone:\n    to: http://127.0.0.1:1\n")
+	w.start()
+	get(t, w.url("/orders/7?secret=1"))
+	get(t, w.url("/gone"))
+	var lines []map[string]any
+	eventually(t, "two lines", func() bool {
+		lines = nil
+		for line := range strings.Lines(w.log.String()) {
+			var e map[string]any
+			if json.Unmarshal([]byte(line), &e) == nil && e["msg"] == "request" {
+				lines = append(lines, e)
+			}
+		}
+		return len(lines) == 2
+	})
+	for i, want := range []map[string]any{
+		{
+			"level": "INFO", "method": "GET", "host": "127.0.0.1", "path": "/orders/7", "status": 200.0, "bytes": 4.0,
+			"client": "127.0.0.1", "route": "GET /orders/{id}", "backend": "http://" + address, "endpoint": address, "attempts": 1.0,
+		},
+		{"level": "WARN", "path": "/gone", "status": 502.0, "problem": "backend-unreachable"},
+	} {
+		for key, value := range want {
+			if lines[i][key] != value {
+				t.Errorf("line %d: %s is %v, want %v", i, key, lines[i][key], value)
+			}
+		}
+		if id, _ := lines[i]["request_id"].(string); len(id) != 32 || lines[i]["took"] == nil {
+			t.Errorf("line %d: %v", i, lines[i])
+		}
+	}
+	if strings.Contains(w.log.String(), "secret") {
+		t.Error("the log holds a query, which may hold secrets")
+	}
+}
+
+func TestConfigThatCannotServeStartsNothing(t *testing.T) {
+	for name, text := range map[string]string{
+		"not valid":    off + "routes:\n  GET /:\n    too: x\n",
+		"not compiled": off + "routes:\n  GET /:\n    to: dir:./missing\n",
+	} {
+		w := newWorld(t, text)
+		_, err := app.Start(w.options())
+		if refused, ok := errors.AsType[*app.RefusedError](err); !ok || len(refused.Problems) == 0 || len(refused.Sources) != 1 {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
+func TestBusyAdminAddressStartsNothing(t *testing.T) {
+	busy, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer busy.Close()
+	w := newWorld(t, "admin: "+busy.Addr().String()+"\nroutes:\n  GET /:\n    to: respond:204\n")
+	_, err = app.Start(w.options())
+	if _, refused := errors.AsType[*app.RefusedError](err); err == nil || refused || !strings.Contains(err.Error(), "admin API: listen on "+busy.Addr().String()) {
+		t.Errorf("got %v", err)
+	}
+	// goleak tells whether the gateway that was serving by then has ended.
+}
+
+func TestAdminAnswersUntilTheLastRequestHasEnded(t *testing.T) {
+	entered, leave := make(chan struct{}), make(chan struct{})
+	slow := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { close(entered); <-leave }))
+	defer slow.Close()
+	w := newWorld(t, "admin: 127.0.0.1:0\nroutes:\n  GET /:\n    to: "+slow.URL+"\n")
+	w.start()
+	url, admin := w.url("/"), "http://"+w.app.AdminAddress()
+	answered, stopped := make(chan int, 1), make(chan struct{})
+	go func() { status, _ := get(t, url); answered <- status }()
+	<-entered
+	go func() { defer close(stopped); w.app.Stop() }()
+	eventually(t, "the socket is closed", func() bool { return len(w.app.Addresses()) == 0 })
+	if status, body := get(t, admin+"/v1/status"); status != http.StatusOK || !strings.Contains(body, `"in_flight": 1`) {
+		t.Errorf("while it stops: %d %s", status, body)
+	}
+	close(leave)
+	if status := <-answered; status != http.StatusOK {
+		t.Errorf("the last request: %d", status)
+	}
+	<-stopped
+	if c, err := net.Dial("tcp", strings.TrimPrefix(admin, "http://")); err == nil {
+		_ = c.Close()
+		t.Error("the admin API is still there")
+	}
+}
+
+// TestReloadFollowsLimits changes the limit of memory, which is the process's,
+// and the admin address, which is read at the start only.
+func TestReloadFollowsLimits(t *testing.T) {
+	if os.Getenv("GOMEMLIMIT") != "" {
+		t.Skip("GOMEMLIMIT is set")
+	}
+	before := debug.SetMemoryLimit(-1)
+	t.Cleanup(func() { debug.SetMemoryLimit(before) })
+	const routes = "routes:\n  GET /:\n    to: respond:204\n"
+	w := newWorld(t, "admin: 127.0.0.1:0\nlimits: { memory: 1GiB }\n"+routes)
+	reload := make(chan struct{})
+	started, ended := make(chan *app.App), make(chan error, 1)
+	o := w.options()
+	o.Reload, o.Started = reload, func(a *app.App) { started <- a }
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() { ended <- app.Run(ctx, o) }()
+	<-started
+	if got := debug.SetMemoryLimit(-1); got > 1<<30 || got < 1<<29 {
+		t.Errorf("the soft limit is %d of 1 GiB", got)
+	}
+	w.write("admin: off\nlimits: { memory: 4GiB }\n" + routes)
+	reload <- struct{}{}
+	eventually(t, "the limit has followed", func() bool { return debug.SetMemoryLimit(-1) > 1<<31 })
+	eventually(t, "the admin address is said to need a restart", func() bool {
+		return w.entry("the address and the token of the admin API are read at the start; restart to change them") != nil
+	})
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
