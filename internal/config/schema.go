@@ -78,7 +78,7 @@ func text(help string) *doc.Schema {
 func either(options ...*doc.Schema) *doc.Schema { return &doc.Schema{AnyOf: options} }
 
 func listOf(item *doc.Schema) *doc.Schema {
-	return &doc.Schema{Type: doc.Types{"array"}, Items: item}
+	return doc.ListSchema(item)
 }
 
 func mapOf(value *doc.Schema) *doc.Schema {
@@ -100,11 +100,7 @@ func (w *schemaWriter) kinds(want func(Kind) bool) doc.Properties {
 	var list doc.Properties
 	for _, k := range w.v.Filters {
 		if want(k) {
-			options := []*doc.Schema{w.of(reflect.TypeOf(k.New())), off()}
-			if k.Name == "rewrite" {
-				options = append(options, text("the path to send"))
-			}
-			s := either(options...)
+			s := either(w.of(reflect.TypeOf(k.New())), off())
 			s.Description = k.Summary
 			w.define("filter."+k.Name, s)
 			list = append(list, doc.Property{Name: k.Name, Schema: refer("filter." + k.Name)})

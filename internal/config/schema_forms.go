@@ -19,11 +19,6 @@ type (
 	plainEndpoint endpointForm
 )
 
-// orLong is a short form, or the map of T.
-func orLong[T any](short ...*doc.Schema) *doc.Schema {
-	return either(append(short, doc.SchemaOf(reflect.TypeFor[T]()))...)
-}
-
 func durationText() *doc.Schema {
 	return either(&doc.Schema{Type: doc.Types{"string"}, Pattern: `^(\d+(\.\d*)?(ns|us|µs|ms|s|m|h))+$`, Examples: []any{"5s"}}, off())
 }
@@ -42,9 +37,9 @@ func (fileSecret) DocSchema() *doc.Schema { return text("a file's path, or a ref
 
 func (bound) DocSchema() *doc.Schema { return durationText() }
 
-func (timeoutsForm) DocSchema() *doc.Schema { return orLong[plainTimeouts](durationText()) }
+func (timeoutsForm) DocSchema() *doc.Schema { return doc.SchemaOr[plainTimeouts](durationText()) }
 
-func (retryForm) DocSchema() *doc.Schema { return orLong[plainRetry](count(), off()) }
+func (retryForm) DocSchema() *doc.Schema { return doc.SchemaOr[plainRetry](count(), off()) }
 
 func (prefixForm) DocSchema() *doc.Schema { return text("a range of addresses, as 10.0.0.0/8") }
 
@@ -52,26 +47,26 @@ func (percentForm) DocSchema() *doc.Schema {
 	return &doc.Schema{Type: doc.Types{"string"}, Pattern: `^(\d{1,2}|100)%$`}
 }
 
-func (adminForm) DocSchema() *doc.Schema { return orLong[plainAdmin](text("an address, or off")) }
+func (adminForm) DocSchema() *doc.Schema { return doc.SchemaOr[plainAdmin](text("an address, or off")) }
 
 func (trustForm) DocSchema() *doc.Schema {
-	return orLong[plainTrust](prefixForm{}.DocSchema(), listOf(prefixForm{}.DocSchema()))
+	return doc.SchemaOr[plainTrust](prefixForm{}.DocSchema(), listOf(prefixForm{}.DocSchema()))
 }
 
 func (limitsForm) DocSchema() *doc.Schema { return doc.SchemaOf(reflect.TypeFor[plainLimits]()) }
 
-func (listenerForm) DocSchema() *doc.Schema { return orLong[plainListener](text("an address")) }
+func (listenerForm) DocSchema() *doc.Schema { return doc.SchemaOr[plainListener](text("an address")) }
 
 func (serviceForm) DocSchema() *doc.Schema {
-	return orLong[plainService](text("where its endpoints are found"), listOf(endpointForm{}.DocSchema()))
+	return doc.SchemaOr[plainService](text("where its endpoints are found"), listOf(endpointForm{}.DocSchema()))
 }
 
-func (endpointForm) DocSchema() *doc.Schema { return orLong[plainEndpoint](text("host:port")) }
+func (endpointForm) DocSchema() *doc.Schema { return doc.SchemaOr[plainEndpoint](text("host:port")) }
 
-func (pathForm) DocSchema() *doc.Schema { return orLong[plainPath](text("a pattern")) }
+func (pathForm) DocSchema() *doc.Schema { return doc.SchemaOr[plainPath](text("a pattern")) }
 
 func (requestForm) DocSchema() *doc.Schema {
-	return orLong[longRequestForm](text("METHOD [host]/path"))
+	return doc.SchemaOr[longRequestForm](text("METHOD [host]/path"))
 }
 
 func (tlsForm) DocSchema() *doc.Schema {
@@ -80,6 +75,6 @@ func (tlsForm) DocSchema() *doc.Schema {
 }
 
 func (fieldsForm) DocSchema() *doc.Schema {
-	value := orLong[fieldValueForm](&doc.Schema{Type: doc.Types{"string", "number", "boolean"}})
+	value := doc.SchemaOr[fieldValueForm](&doc.Schema{Type: doc.Types{"string", "number", "boolean"}})
 	return either(mapOf(value), listOf(doc.SchemaOf(reflect.TypeFor[fieldForm]())))
 }

@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"encoding/json"
+	"maps"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -37,6 +38,45 @@ func TestSchemaAcceptsWhatLoads(t *testing.T) {
 	}
 }
 
+// TestSchemaSaysWhatMayStandEverywhere holds that no part of it is open, for an
+// editor could complete nothing there.
+func TestSchemaSaysWhatMayStandEverywhere(t *testing.T) {
+	for _, at := range openParts("", newSchemaReader(t).root) {
+		t.Errorf("%s says nothing", at)
+	}
+}
+
+// openParts are the places of a schema where anything is taken without a word.
+func openParts(at string, schema map[string]any) []string {
+	var open []string
+	says := false
+	for _, word := range []string{"type", "$ref", "anyOf", "enum", "properties"} {
+		_, has := schema[word]
+		says = says || has
+	}
+	if !says {
+		open = append(open, at)
+	}
+	for _, word := range []string{"properties", "$defs"} {
+		parts, _ := schema[word].(map[string]any)
+		for _, name := range slices.Sorted(maps.Keys(parts)) {
+			part, _ := parts[name].(map[string]any)
+			open = append(open, openParts(at+"/"+name, part)...)
+		}
+	}
+	for _, word := range []string{"items", "additionalProperties"} {
+		if part, ok := schema[word].(map[string]any); ok {
+			open = append(open, openParts(at+"/"+word, part)...)
+		}
+	}
+	options, _ := schema["anyOf"].([]any)
+	for i, option := range options {
+		part, _ := option.(map[string]any)
+		open = append(open, openParts(at+"/"+strconv.Itoa(i), part)...)
+	}
+	return open
+}
+
 func TestSchemaRefusesUnknownKeysAndShapes(t *testing.T) {
 	for _, text := range []string{
 		"rotues: {}",
@@ -44,6 +84,7 @@ func TestSchemaRefusesUnknownKeysAndShapes(t *testing.T) {
 		"routes:\n  GET /:\n    to: [{shere: 5%, use: http://a:1}]",
 		"routes:\n  GET /:\n    to: [{bearer: {token: x}, use: http://a:1}]",
 		"routes:\n  GET /:\n    cors: {origin: x}",
+		"routes:\n  GET /:\n    rewrite: {paht: /x}",
 		"services:\n  a: {adress: x}",
 		"functions:\n  a: {rnu: x}",
 		"limits: none",

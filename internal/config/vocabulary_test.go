@@ -2,6 +2,7 @@ package config_test
 
 import (
 	"errors"
+	"reflect"
 	"strings"
 	"time"
 
@@ -70,6 +71,26 @@ func (c *rewriteConfig) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	if _, err := template.Parse(c.Path); err != nil {
 		ps.Add(doc.Problem{Pos: n.Pos, What: "path: " + err.Error()})
 	}
+}
+
+// or is a short form, or the long one.
+func or(long reflect.Type) *doc.Schema {
+	return &doc.Schema{AnyOf: []*doc.Schema{{Type: doc.Types{"string", "number"}}, doc.SchemaOf(long)}}
+}
+
+func (rewriteConfig) DocSchema() *doc.Schema {
+	type long rewriteConfig
+	return or(reflect.TypeFor[long]())
+}
+
+func (respondConfig) DocSchema() *doc.Schema {
+	type long respondConfig
+	return or(reflect.TypeFor[long]())
+}
+
+func (redirectConfig) DocSchema() *doc.Schema {
+	type long redirectConfig
+	return or(reflect.TypeFor[long]())
 }
 
 type respondConfig struct {

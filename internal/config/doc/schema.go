@@ -45,6 +45,7 @@ type Types []string
 const (
 	typeString  = "string"
 	typeInteger = "integer"
+	typeArray   = "array"
 )
 
 // MarshalJSON implements json.Marshaler.
@@ -101,6 +102,22 @@ func SchemaOf(t reflect.Type) *Schema {
 	root.Defs = w.defs
 	return root
 }
+
+// SchemaOr describes a type with short forms: one of short, or what Decode reads
+// into a T, which is the type without its own DocSchema.
+func SchemaOr[T any](short ...*Schema) *Schema {
+	return &Schema{AnyOf: append(short, SchemaOf(reflect.TypeFor[T]()))}
+}
+
+// TextSchema is one text, or a value that is kept as its text.
+func TextSchema(help string) *Schema {
+	s := anyScalar()
+	s.Description = help
+	return s
+}
+
+// ListSchema is a list of item.
+func ListSchema(item *Schema) *Schema { return &Schema{Type: Types{typeArray}, Items: item} }
 
 type schemaWriter struct {
 	defs  Properties
@@ -180,7 +197,7 @@ func (w *schemaWriter) direct(t reflect.Type) *Schema {
 	case reflect.Struct:
 		return w.structure(t)
 	case reflect.Slice:
-		return &Schema{Type: Types{"array"}, Items: w.of(t.Elem())}
+		return &Schema{Type: Types{typeArray}, Items: w.of(t.Elem())}
 	case reflect.Map:
 		return &Schema{Type: Types{"object"}, AdditionalProperties: w.of(t.Elem())}
 	default:

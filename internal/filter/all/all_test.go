@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -159,4 +160,95 @@ groups:
 			t.Errorf("%s: %v", name, result.Problems)
 		}
 	}
+}
+
+// TestEditorsKnowEveryKey holds that the schema of each filter has the keys of its
+// config, no others, and says what may stand under each.
+func TestEditorsKnowEveryKey(t *testing.T) {
+	t.Parallel()
+	defs := map[string]*doc.Schema{}
+	for _, p := range config.Schema(config.Vocabulary{Filters: all.Kinds()}).Defs {
+		defs[p.Name] = p.Schema
+	}
+	for _, d := range all.Definitions() {
+		schema := defs["filter."+d.Name]
+		if schema == nil {
+			t.Errorf("%s has no schema", d.Name)
+			continue
+		}
+		got, want := keys(schema, defs), tags(reflect.TypeOf(d.New()))
+		if !slices.Equal(got, want) || len(want) == 0 {
+			t.Errorf("%s: the schema has the keys %v, the config %v", d.Name, got, want)
+		}
+		open(t, d.Name, schema, defs, 0)
+	}
+}
+
+// keys are those of a schema's maps, in their order.
+func keys(s *doc.Schema, defs map[string]*doc.Schema) []string {
+	s = resolve(s, defs)
+	var list []string
+	for _, p := range s.Properties {
+		list = append(list, p.Name)
+		for _, inner := range keys(p.Schema, defs) {
+			list = append(list, p.Name+"."+inner)
+		}
+	}
+	for _, option := range s.AnyOf {
+		list = append(list, keys(option, defs)...)
+	}
+	return list
+}
+
+// tags are the keys that the tags of t name, those of its structs with them.
+func tags(t reflect.Type) []string {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	var list []string
+	if t.Kind() != reflect.Struct {
+		return nil
+	}
+	for f := range t.Fields() {
+		name, _, _ := strings.Cut(f.Tag.Get("doc"), ",")
+		if name == "" || name == "-" {
+			continue
+		}
+		list = append(list, name)
+		for _, inner := range tags(f.Type) {
+			list = append(list, name+"."+inner)
+		}
+	}
+	return list
+}
+
+// open reports the places of s where nothing is said of what may stand there.
+func open(t *testing.T, at string, s *doc.Schema, defs map[string]*doc.Schema, depth int) {
+	t.Helper()
+	s = resolve(s, defs)
+	if depth > 16 {
+		t.Fatalf("%s does not end", at)
+	}
+	if s.Type == nil && s.AnyOf == nil && s.Enum == nil {
+		t.Errorf("%s: the schema says nothing", at)
+	}
+	for _, p := range s.Properties {
+		open(t, at+"."+p.Name, p.Schema, defs, depth+1)
+	}
+	for _, option := range s.AnyOf {
+		open(t, at, option, defs, depth+1)
+	}
+	if s.Items != nil {
+		open(t, at+"[]", s.Items, defs, depth+1)
+	}
+	if values, ok := s.AdditionalProperties.(*doc.Schema); ok {
+		open(t, at+"{}", values, defs, depth+1)
+	}
+}
+
+func resolve(s *doc.Schema, defs map[string]*doc.Schema) *doc.Schema {
+	if name, ok := strings.CutPrefix(s.Ref, "#/$defs/"); ok && defs[name] != nil {
+		return defs[name]
+	}
+	return s
 }

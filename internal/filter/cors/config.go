@@ -56,6 +56,12 @@ func (c *Config) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	}
 }
 
+// DocSchema implements doc.SchemaWriter.
+func (*Config) DocSchema() *doc.Schema {
+	type long Config
+	return doc.SchemaOr[long](doc.TextSchema("an origin"), doc.ListSchema(doc.TextSchema("an origin")))
+}
+
 // Definition is this kind of filter.
 func Definition() filter.Definition {
 	return filter.Define("cors", "lets pages of other origins use a route", filter.StageCORS,

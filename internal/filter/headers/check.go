@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"reflect"
 	"strings"
 
 	"github.com/weir-gateway/weir/internal/base/expr"
@@ -47,6 +48,12 @@ func (c *Config) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 		}
 		ps.Add(p)
 	}
+}
+
+// DocSchema implements doc.SchemaWriter.
+func (*Config) DocSchema() *doc.Schema {
+	type long Config
+	return doc.SchemaOf(reflect.TypeFor[long]())
 }
 
 // problems tells all that is wrong with c.

@@ -36,6 +36,9 @@ func (m *Name) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	doc.Decode(n, &m.Text, ps)
 }
 
+// DocSchema implements doc.SchemaWriter.
+func (*Name) DocSchema() *doc.Schema { return doc.TextSchema("a field's name") }
+
 // EncodeDoc writes the name as it is read.
 func (m *Name) EncodeDoc() *doc.Node {
 	return &doc.Node{Kind: doc.Scalar, Pos: m.Pos, Value: m.Text}
@@ -102,6 +105,15 @@ func decodeField(name string, n *doc.Node, ps *doc.Problems) Field {
 
 // isReference tells references from literal text.
 func isReference(p secret.Part) bool { return p.Source != "" }
+
+// DocSchema implements doc.SchemaWriter.
+func (*Fields) DocSchema() *doc.Schema {
+	value := doc.TextSchema("a value, an expression that begins with =, or a text with secrets ${env:NAME}")
+	return &doc.Schema{
+		Type:                 doc.Types{"object"},
+		AdditionalProperties: &doc.Schema{AnyOf: []*doc.Schema{value, doc.ListSchema(value)}},
+	}
+}
 
 // EncodeDoc writes the fields as they are read.
 func (f *Fields) EncodeDoc() *doc.Node {

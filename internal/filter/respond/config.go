@@ -64,6 +64,12 @@ func (c *Config) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	}
 }
 
+// DocSchema implements doc.SchemaWriter.
+func (*Config) DocSchema() *doc.Schema {
+	type long Config
+	return doc.SchemaOr[long](doc.TextSchema("a status, or a text"))
+}
+
 // DecodeDoc reads a text, an expression, or any tree as JSON.
 func (b *Body) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	if n.Kind != doc.Scalar {
@@ -80,6 +86,11 @@ func (b *Body) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 		return
 	}
 	b.Text, b.Type = n.Value, plainText
+}
+
+// DocSchema implements doc.SchemaWriter: a body is anything but null.
+func (*Body) DocSchema() *doc.Schema {
+	return &doc.Schema{Type: doc.Types{"string", "number", "boolean", "object", "array"}}
 }
 
 // EncodeDoc writes the body as it is read.

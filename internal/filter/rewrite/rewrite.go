@@ -50,6 +50,12 @@ func (c *Config) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	}
 }
 
+// DocSchema implements doc.SchemaWriter.
+func (*Config) DocSchema() *doc.Schema {
+	type long Config
+	return doc.SchemaOr[long](doc.TextSchema("the path to send"))
+}
+
 // EncodeDoc writes the long form; what only objects say becomes what a file
 // would say for it.
 func (c *Config) EncodeDoc() *doc.Node {
