@@ -99,6 +99,11 @@ func build(t *testing.T, shown string, c *config.Config) {
 func reads(t *testing.T, d filter.Definition, c any) {
 	t.Helper()
 	printed := doc.Encode(c)
+	for line := range strings.Lines(string(printed)) {
+		if _, value, ok := strings.Cut(strings.TrimSpace(line), ": "); ok && slices.Contains([]string{"''", "0", "0s", "false", "[]", "{}"}, value) {
+			t.Errorf("%s prints what nobody said: %s", d.Name, line)
+		}
+	}
 	var ps doc.Problems
 	again := d.New()
 	doc.Decode(doc.Parse("printed.yaml", printed, &ps), again, &ps)

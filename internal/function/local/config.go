@@ -21,8 +21,8 @@ import (
 type Config struct {
 	Pos      doc.Pos                  `doc:"-,pos"`
 	Run      string                   `doc:"run,required" example:"./functions/orders" help:"The program: an executable file, a folder with an executable file called bootstrap, or a folder with a Go main package, which is built with the go command. Relative to the config's folder."`
-	Contract program.Contract         `doc:"contract" example:"http" help:"How it is talked to: lambda (AWS Lambda's Runtime API, API Gateway v2.0 events) or http (a server on the port in PORT). By default lambda for a file called bootstrap and for a Go program that imports aws-lambda-go, otherwise http."`
-	Handler  string                   `doc:"handler" example:"Hello" help:"The name of the handler within the program: _HANDLER of a lambda function, FUNCTION_TARGET of an http one."`
+	Contract program.Contract         `doc:"contract,omitzero" example:"http" help:"How it is talked to: lambda (AWS Lambda's Runtime API, API Gateway v2.0 events) or http (a server on the port in PORT). By default lambda for a file called bootstrap and for a Go program that imports aws-lambda-go, otherwise http."`
+	Handler  string                   `doc:"handler,omitzero" example:"Hello" help:"The name of the handler within the program: _HANDLER of a lambda function, FUNCTION_TARGET of an http one."`
 	Args     []string                 `doc:"args" example:"[--verbose]" help:"The program's arguments."`
 	Env      map[string]config.Secret `doc:"env" help:"Variables of the program's environment, which begins with PATH, HOME, TMPDIR, LANG and TZ and holds nothing of the gateway's own. Values may be references: ${env:NAME}, ${file:/path}."`
 	Memory   doc.Size                 `doc:"memory" example:"256MiB" help:"The memory that a lambda function is told to have (AWS_LAMBDA_FUNCTION_MEMORY_SIZE). It is not enforced."`
@@ -37,7 +37,7 @@ type Scale struct {
 	Min         int           `doc:"min" example:"1" help:"Instances that are kept warm."`
 	Max         int           `doc:"max" example:"8" help:"Instances that may be alive at once."`
 	Idle        time.Duration `doc:"idle" example:"60s" help:"How long an unused instance beyond min lives."`
-	Concurrency int           `doc:"concurrency" example:"80" help:"Requests that one instance of an http function takes at once, 80 by default. An instance of a lambda function takes one."`
+	Concurrency int           `doc:"concurrency,omitzero" example:"80" help:"Requests that one instance of an http function takes at once, 80 by default. An instance of a lambda function takes one."`
 }
 
 // Queue bounds what waits for an instance.
