@@ -110,7 +110,9 @@ func (b *body) finish() {
 // in a second goroutine.
 func (b *body) exhaust() {
 	_ = b.control.SetReadDeadline(past) // a writer that has no deadlines has no connection
-	_, _ = io.Copy(io.Discard, b.source)
+	if _, err := io.Copy(io.Discard, b.source); err == nil {
+		b.whole.Store(true)
+	}
 }
 
 // wake ends a read that waits for the client.

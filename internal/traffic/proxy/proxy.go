@@ -107,7 +107,12 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // fail answers with a problem, where a backend gave no answer that can be passed on.
+// A body that has come whole meanwhile is no reason to end the client's connection.
+// One that was not asked for yet stays unread: reading it would ask.
 func (t *passage) fail(err error) {
+	if t.body != nil && exchange.RequestHead(t.r).Get("Expect") == "" {
+		t.body.finish()
+	}
 	t.part(exchange.MapHead(t.w.Header()))
 	t.writer.Fail(err)
 }

@@ -604,3 +604,18 @@ func TestAnEarlyAnswerEndsAnHTTP1ClientsConnection(t *testing.T) {
 		})
 	}
 }
+
+func TestAProblemKeepsTheConnectionOfAClientThatHasSentItsBody(t *testing.T) {
+	g := start(t, setup{addresses: []string{"127.0.0.1:1"}}, nil)
+	text := "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nwhole"
+	_, in := raw(t, g, text+text)
+	for range 2 {
+		res, err := http.ReadResponse(in, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if read(t, res.Body); res.StatusCode != http.StatusBadGateway || res.Close {
+			t.Errorf("%d, close %t", res.StatusCode, res.Close)
+		}
+	}
+}
