@@ -174,6 +174,10 @@ func (s *scenario) send(raw []byte) {
 func (s *scenario) receive() []byte {
 	s.t.Helper()
 	raw, err := readMessage(s.reader, bodiless(s.head))
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		s.hangUp()
+		return append(raw, "(cut)\n"...)
+	}
 	if err != nil {
 		s.t.Fatalf("receive: %v after %q", err, raw)
 	}
@@ -306,8 +310,8 @@ func readMessage(r *bufio.Reader, noBody func(head string) bool) ([]byte, error)
 		return raw, err
 	}
 	body := make([]byte, n)
-	_, err = io.ReadFull(r, body)
-	return append(raw, body...), err
+	got, err := io.ReadFull(r, body)
+	return append(raw, body[:got]...), err
 }
 
 // bodiless tells which responses end with their head: those to a HEAD, 1xx, 204

@@ -17,6 +17,7 @@ type resolved struct {
 	roundTripper http.RoundTripper
 	// endpoints tells who would be asked, now; nil where the backend has none.
 	endpoints func() []string
+	service   *config.Service // nil where it is none
 }
 
 // unstarted stands in for what is only checked and never called.

@@ -14,6 +14,9 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/transport"
 )
 
+// unboundedConnect stands for `none`: the kernel gives up long before.
+const unboundedConnect = 24 * time.Hour
+
 // transportIdentity is what two services must share to share connections.
 type transportIdentity struct {
 	key     string
@@ -22,11 +25,16 @@ type transportIdentity struct {
 
 // transportIdentity is how a service's endpoints are called. The content of its
 // CA is part of it, in a digest: a new file under the old name is a new identity.
-func (b *build) transportIdentity(s *config.Service) (transportIdentity, error) {
+// So is the time to connect, for a connection is made for whoever comes first.
+func (b *build) transportIdentity(r *config.Route, s *config.Service) (transportIdentity, error) {
 	protocol, secure := protocolOf(s)
+	connect := r.Timeouts.Or(s.Timeouts).Or(config.DefaultTimeouts()).Connect
+	if connect == config.NoTimeout {
+		connect = unboundedConnect
+	}
 	id := transportIdentity{
-		key:     fmt.Sprintf("%s %s", protocol, s.Timeouts.Connect),
-		options: transport.Options{Protocol: protocol, Connect: s.Timeouts.Connect},
+		key:     fmt.Sprintf("%s %s", protocol, connect),
+		options: transport.Options{Protocol: protocol, Connect: connect},
 	}
 	if s.TLS == nil && !secure {
 		return id, nil

@@ -10,6 +10,7 @@ package compile
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -161,6 +162,7 @@ func (b *build) snapshot(digest string) *snapshot.Snapshot {
 		TLS: b.serverTLS(), Digest: digest, Trusted: b.cfg.TrustedProxies,
 		Verbose: b.cfg.Problems == config.VerboseProblems, InFlight: b.cfg.Limits.InFlight,
 	}
+	b.streams()
 	b.functions()
 	b.services()
 	matches := rules{}
@@ -173,6 +175,19 @@ func (b *build) snapshot(digest string) *snapshot.Snapshot {
 		}
 	}
 	return s
+}
+
+// streams refuses what a file wants and this version cannot serve (decision
+// 0009). Those of objects stay: their status says that nothing serves them.
+func (b *build) streams() {
+	for _, s := range b.cfg.Streams {
+		if s.Origin.Object == "" {
+			b.problems.Add(doc.Problem{
+				Pos: s.Origin.Pos, What: fmt.Sprintf("the stream %q cannot be served", s.Name),
+				Why: "this version serves HTTP only; it is refused rather than left out", Fix: "remove it, or wait for the version that has streams",
+			})
+		}
+	}
 }
 
 func (b *build) listener(l config.Listener, matches []route.Rule[*snapshot.Route]) *snapshot.Listener {

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/weir-gateway/weir/internal/base/expr"
 	"github.com/weir-gateway/weir/internal/base/fault"
@@ -16,6 +17,7 @@ import (
 	"github.com/weir-gateway/weir/internal/traffic/route"
 	"github.com/weir-gateway/weir/internal/traffic/snapshot"
 	"github.com/weir-gateway/weir/internal/traffic/variant"
+	"github.com/weir-gateway/weir/internal/wire/transport"
 )
 
 // road is the compilation of one route.
@@ -25,6 +27,8 @@ type road struct {
 	route  *config.Route
 	target *snapshot.Route
 	broken string // why the route cannot serve
+	// services are those behind the route's variants.
+	services []*config.Service
 }
 
 // route compiles one route and adds its matches to the rules of its listeners.
@@ -60,9 +64,40 @@ func (o *road) lay() {
 
 func (o *road) proxy(backend http.RoundTripper) http.Handler {
 	return proxy.New(proxy.Options{
-		Backend: backend, Timeouts: o.route.Timeouts.Or(config.DefaultTimeouts()),
-		BodyBytes: o.cfg.Limits.BodyBytes, Log: o.compiler.options.Log,
+		Backend: backend, Timeouts: o.timeouts(), BodyBytes: o.bodyBytes(), Log: o.compiler.options.Log,
 	})
+}
+
+// timeouts are the route's own, completed by those of its services, the longest
+// where these differ: the proxy holds them before it knows which variant answers.
+func (o *road) timeouts() config.Timeouts {
+	var longest config.Timeouts
+	for _, s := range o.services {
+		own := s.Timeouts.Or(config.DefaultTimeouts())
+		longest.Idle, longest.Total = longer(longest.Idle, own.Idle), longer(longest.Total, own.Total)
+	}
+	return o.route.Timeouts.Or(longest).Or(config.DefaultTimeouts())
+}
+
+func longer(a, b time.Duration) time.Duration {
+	if a == config.NoTimeout || b == config.NoTimeout {
+		return config.NoTimeout
+	}
+	return max(a, b)
+}
+
+// bodyBytes is the limit of request bodies. What only speaks gRPC has none: a
+// client's stream is as long as it lives, and each message has gRPC's own limit.
+func (o *road) bodyBytes() int64 {
+	for _, s := range o.services {
+		if protocol, _ := protocolOf(s); protocol != transport.GRPC {
+			return o.cfg.Limits.BodyBytes
+		}
+	}
+	if len(o.services) == 0 || len(o.services) < len(o.route.Backends) {
+		return o.cfg.Limits.BodyBytes
+	}
+	return 0
 }
 
 // addTo adds a rule for each match and host to each listener that the route is attached to.
@@ -148,6 +183,9 @@ func (o *road) end(use *config.Backend) (end resolved, name string) {
 	if err != nil {
 		o.fail(use.Origin, "backend "+strconv.Quote(name), err)
 		end.roundTripper = unstarted{} // never called: the route or the whole config is refused
+	}
+	if end.service != nil {
+		o.services = append(o.services, end.service)
 	}
 	return end, name
 }

@@ -63,12 +63,12 @@ func (b *build) service(r *config.Route, s *config.Service) (resolved, error) {
 	if err != nil {
 		return resolved{}, err
 	}
-	identity, err := b.transportIdentity(s)
+	identity, err := b.transportIdentity(r, s)
 	if err != nil {
 		return resolved{}, err
 	}
 	if !b.start {
-		return resolved{roundTripper: unstarted{}, endpoints: func() []string { return staticEndpoints(s) }}, nil
+		return resolved{roundTripper: unstarted{}, endpoints: func() []string { return staticEndpoints(s) }, service: s}, nil
 	}
 	running, err := b.runningService(s, provider, identity)
 	if err != nil {
@@ -78,7 +78,7 @@ func (b *build) service(r *config.Route, s *config.Service) (resolved, error) {
 		Retry:    *cmp.Or(r.Retry, s.Retry, config.DefaultRetry()),
 		Timeouts: r.Timeouts.Or(s.Timeouts).Or(config.DefaultTimeouts()),
 	})
-	return resolved{roundTripper: view, endpoints: running.addresses}, nil
+	return resolved{roundTripper: view, endpoints: running.addresses, service: s}, nil
 }
 
 func (b *build) runningService(s *config.Service, p discovery.Provider, id transportIdentity) (*runningService, error) {

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"slices"
 
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/traffic/snapshot"
@@ -61,7 +62,7 @@ func addressKey(s config.Socket) string {
 // them yet. Where one fails, those before it are closed again.
 func (r *Reconciler) open(cfg *config.Config) (map[string]*socket, error) {
 	opened := map[string]*socket{}
-	for _, s := range cfg.Sockets {
+	for _, s := range served(cfg) {
 		key := addressKey(s)
 		if r.bound[key] != nil || opened[key] != nil {
 			continue
@@ -92,10 +93,20 @@ func (r *Reconciler) explainBusy(s config.Socket, err error) error {
 	return fmt.Errorf("socket %s: %w", s.Name, err)
 }
 
+// served are the sockets that have an HTTP listener. What else objects may ask for
+// (TCP, UDP, TLS passthrough) is not answered with HTTP by mistake.
+func served(cfg *config.Config) []config.Socket {
+	return slices.DeleteFunc(slices.Clone(cfg.Sockets), func(s config.Socket) bool {
+		return !slices.ContainsFunc(cfg.Listeners, func(l config.Listener) bool {
+			return l.Socket == s.Name && (l.Protocol == config.HTTP || l.Protocol == config.HTTPS)
+		})
+	})
+}
+
 // socketNames are the names of sockets by their keys, where these differ.
 func socketNames(cfg *config.Config) map[string]string {
 	names := map[string]string{}
-	for _, s := range cfg.Sockets {
+	for _, s := range served(cfg) {
 		if key := addressKey(s); key != s.Name {
 			names[key] = s.Name
 		}
@@ -110,7 +121,7 @@ func (r *Reconciler) serve(cfg *config.Config, s *snapshot.Snapshot, opened map[
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	wanted := map[string]bool{}
-	for _, configured := range cfg.Sockets {
+	for _, configured := range served(cfg) {
 		key := addressKey(configured)
 		wanted[key] = true
 		b := r.bound[key]

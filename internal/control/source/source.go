@@ -52,7 +52,25 @@ func (in Input) Load(v config.Vocabulary) (Loaded, error) {
 	if out.Config == nil {
 		return out, nil
 	}
-	return out, in.replace(out.Config)
+	return out.replaced(in, v)
+}
+
+// replaced applies the replacements, which may not break a rule that the config kept.
+func (l Loaded) replaced(in Input, v config.Vocabulary) (Loaded, error) {
+	if in.Admin == "" && len(in.Listen) == 0 {
+		return l, nil
+	}
+	if err := in.replace(l.Config); err != nil {
+		return l, err
+	}
+	broken := slices.DeleteFunc(config.Validate(l.Config, v), func(p doc.Problem) bool {
+		return p.Severity != doc.Error // warnings were told already
+	})
+	if len(broken) > 0 {
+		l.Config = nil
+		l.Problems = append(l.Problems, broken...)
+	}
+	return l, nil
 }
 
 func (in Input) read() ([]config.Source, error) {
@@ -96,7 +114,7 @@ func (in Input) digest(sources []config.Source) string {
 // replace applies Listen and Admin.
 func (in Input) replace(c *config.Config) error {
 	if in.Admin != "" {
-		c.Admin.Address = in.Admin
+		c.Admin.Address, c.Admin.Origin = in.Admin, config.Origin{Pos: doc.Pos{File: "--admin"}}
 	}
 	for _, replacement := range in.Listen {
 		name, address, named := strings.Cut(replacement, "=")
@@ -106,9 +124,9 @@ func (in Input) replace(c *config.Config) error {
 			}
 			name, address = c.Sockets[0].Name, replacement
 		}
-		i := slices.IndexFunc(c.Sockets, func(s config.Socket) bool { return s.Name == name })
+		i := slices.IndexFunc(c.Sockets, func(s config.Socket) bool { return s.Name == socketOf(c, name) })
 		if i < 0 {
-			return wrong("--listen %s: there is no socket %q; there are: %s", replacement, name, strings.Join(names(c), ", "))
+			return wrong("--listen %s: there is no listener %q; there are: %s", replacement, name, strings.Join(names(c), ", "))
 		}
 		c.Sockets[i].Address = address
 		c.Sockets[i].Origin = config.Origin{Pos: doc.Pos{File: "--listen"}}
@@ -116,10 +134,21 @@ func (in Input) replace(c *config.Config) error {
 	return nil
 }
 
+// socketOf gives the socket of a listener; a name that is none is taken for the
+// socket's own.
+func socketOf(c *config.Config, name string) string {
+	for _, l := range c.Listeners {
+		if l.Name == name {
+			return l.Socket
+		}
+	}
+	return name
+}
+
 func names(c *config.Config) []string {
 	var list []string
-	for _, s := range c.Sockets {
-		list = append(list, s.Name)
+	for _, l := range c.Listeners {
+		list = append(list, l.Name)
 	}
 	return list
 }

@@ -104,8 +104,8 @@ func TestListenReplacesAddresses(t *testing.T) {
 		"the first one":    {[]string{"127.0.0.1:1"}, "127.0.0.1:1 :9090"},
 		"a named one":      {[]string{":9090=127.0.0.1:2"}, ":8080 127.0.0.1:2"},
 		"both":             {[]string{"127.0.0.1:1", ":9090=127.0.0.1:2"}, "127.0.0.1:1 127.0.0.1:2"},
-		"a Unix socket":    {[]string{"unix:/run/a=b.sock"}, `--listen unix:/run/a=b.sock: there is no socket "unix:/run/a"; there are: :8080, :9090`},
-		"one there is not": {[]string{"api=:1"}, `--listen api=:1: there is no socket "api"; there are: :8080, :9090`},
+		"a Unix socket":    {[]string{"unix:/run/a=b.sock"}, `--listen unix:/run/a=b.sock: there is no listener "unix:/run/a"; there are: :8080, :9090`},
+		"one there is not": {[]string{"api=:1"}, `--listen api=:1: there is no listener "api"; there are: :8080, :9090`},
 	} {
 		t.Run(name, func(t *testing.T) {
 			loaded, err := source.Input{Path: folder, Listen: c.listen}.Load(vocabulary())

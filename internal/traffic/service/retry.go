@@ -49,6 +49,9 @@ func (p policy) afterError(req *http.Request, err error) bool {
 	if isFault(err) {
 		return false
 	}
+	if send.Timeout && !send.Unprocessed() && !slices.Contains(p.statuses, http.StatusGatewayTimeout) {
+		return false // who waited for all of the time should not wait for it again, unless the config says so
+	}
 	return send.Unprocessed() || repeatable(req)
 }
 

@@ -164,7 +164,7 @@ type spyBody struct {
 
 func (s *spyBody) Close() error { s.closed.Store(true); return nil }
 
-func TestASlowHeadIsGivenUpAndTriedElsewhere(t *testing.T) {
+func TestASlowHeadIsGivenUpAndTriedElsewhereOnlyWhereTheConfigSaysSo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var slow string
 		s := newService(road(func(r *http.Request) (*http.Response, error) {
@@ -177,7 +177,8 @@ func TestASlowHeadIsGivenUpAndTriedElsewhere(t *testing.T) {
 		}), 1, config.Timeouts{Head: time.Second}, endpoints("a:1", "b:1")...)
 		start := time.Now()
 		req, x := request("GET", "")
-		res, err := s.RoundTrip(req)
+		retrying := s.View(service.ViewOptions{Retry: config.Retry{Attempts: 1, Statuses: []int{504}}, Timeouts: config.Timeouts{Head: time.Second}})
+		res, err := retrying.RoundTrip(req)
 		if err != nil || res.StatusCode != http.StatusOK || time.Since(start) != time.Second {
 			t.Fatalf("%v after %v", err, time.Since(start))
 		}
@@ -187,6 +188,13 @@ func TestASlowHeadIsGivenUpAndTriedElsewhere(t *testing.T) {
 			t.Errorf("%+v", x.Attempts[0])
 		}
 		slow = ""
+		start = time.Now()
+		req, _ = request("GET", "")
+		if _, err := s.RoundTrip(req); code(err) != "backend-timeout" || time.Since(start) != time.Second {
+			t.Errorf("without 504 among the statuses: %v after %v", err, time.Since(start))
+		}
+		slow = ""
+		start = time.Now().Add(-time.Second)
 		req, _ = request("POST", "payload")
 		if _, err := s.View(service.ViewOptions{Timeouts: config.Timeouts{Head: time.Minute}}).RoundTrip(withBodyRead(req)); code(err) != "backend-timeout" {
 			t.Errorf("%v", err)

@@ -88,6 +88,10 @@ func (g *Gateway) serve(socket string, w http.ResponseWriter, r *http.Request) {
 		ew.Fail(f)
 		return
 	}
+	if r.Method == http.MethodOptions && r.RequestURI == "*" {
+		ew.WriteHeader(http.StatusNoContent) // about the server as a whole (RFC 9110 section 9.3.7): it is here
+		return
+	}
 	target, f := s.find(s.Socket(socket), r, x)
 	if f != nil {
 		ew.Fail(f)
