@@ -12,7 +12,7 @@ import (
 // Expand prints c in the long form, with a comment where each element was
 // written and where inherited and default values came from. Load reads it back
 // to the same config, except for secrets that are no references: their text is
-// never printed. Elements that were made from objects print what they would be
+// never printed, a comment says so, and Load refuses what stands in its place. Elements that were made from objects print what they would be
 // in a file.
 func Expand(c *Config) []byte {
 	var e expander

@@ -80,7 +80,7 @@ func (e Expr) EncodeDoc() *doc.Node {
 
 // DecodeDoc reads a text with references to secrets.
 func (s *Secret) DecodeDoc(n *doc.Node, ps *doc.Problems) {
-	if !wantText(n, "the secret", "${env:TOKEN}", ps) {
+	if !wantText(n, "the secret", "${env:TOKEN}", ps) || leftOut(n, ps) {
 		return
 	}
 	template, err := secret.Parse(n.Value)
@@ -95,9 +95,29 @@ func (s *Secret) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	*s = Secret{Template: template, Pos: n.Pos}
 }
 
+// hidden stands where the text of a secret is not printed.
+var hidden = secret.Template{Parts: []secret.Part{{Text: "any"}}}.String()
+
+// leftOut reports a secret that was printed without its text, for nobody has that
+// word for a secret, and many would if it were taken for one.
+func leftOut(n *doc.Node, ps *doc.Problems) bool {
+	if !strings.Contains(n.Value, hidden) {
+		return false
+	}
+	ps.Add(doc.Problem{
+		Pos: n.Pos, What: fmt.Sprintf("the text of a secret is left out here (%s)", hidden),
+		Why: "a printed config holds no secrets, only references to them", Fix: "write a reference such as ${env:TOKEN}, or the secret itself",
+	})
+	return true
+}
+
 // EncodeDoc writes references as they are read, and literal text never.
 func (s Secret) EncodeDoc() *doc.Node {
-	return &doc.Node{Kind: doc.Scalar, Pos: s.Pos, Value: s.String()}
+	n := &doc.Node{Kind: doc.Scalar, Pos: s.Pos, Value: s.String()}
+	if strings.Contains(n.Value, hidden) {
+		n.Comment = "its text is not printed, so this does not load; write a reference such as ${env:TOKEN}"
+	}
+	return n
 }
 
 // bound is a duration that may be `none`.
