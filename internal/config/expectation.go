@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/weir-gateway/weir/internal/config/doc"
@@ -68,7 +69,7 @@ func (l *loader) test(t testForm, group string) {
 // nameTests completes the routes that tests of a group name by their keys.
 func (l *loader) nameTests() {
 	names := map[string]bool{}
-	for _, r := range l.cfg.Routes {
+	for _, r := range slices.Concat(l.cfg.Routes, l.rough) {
 		names[r.Name] = true
 	}
 	for i := range l.cfg.Tests {

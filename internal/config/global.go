@@ -138,6 +138,7 @@ func (l *loader) problems(f *file) {
 
 func (l *loader) global(f *file) {
 	l.problems(f)
+	l.unheard = l.unheard || f.Listen == nil && f.node.Get("listen") != nil // a null
 	if f.Listen != nil {
 		var own doc.Problems
 		l.listen(f.Listen, &own)

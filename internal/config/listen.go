@@ -67,7 +67,7 @@ func (t *tlsForm) tls() *ServerTLS {
 type fileSecret Secret
 
 func (f *fileSecret) DecodeDoc(n *doc.Node, ps *doc.Problems) {
-	if n.Kind == doc.Scalar && n.Value != "" && !strings.Contains(n.Value, "${") && !strings.Contains(n.Value, "\n") {
+	if n.Kind == doc.Scalar && n.Value != "" && !strings.Contains(n.Value, hidden) && !strings.Contains(n.Value, "${") && !strings.Contains(n.Value, "\n") {
 		*f = fileSecret{Template: secret.Template{Parts: []secret.Part{{Source: "file", Text: n.Value}}}, Pos: n.Pos}
 		return
 	}
@@ -104,6 +104,7 @@ func (l *loader) listener(name string, pos doc.Pos, n *doc.Node, ps *doc.Problem
 		ps.Add(p)
 	}
 	if own.Failed() || n.Kind == 0 {
+		l.unheard = true
 		return
 	}
 	protocol := Protocol(strings.ToUpper(form.Protocol))

@@ -30,8 +30,8 @@ func Load(sources []Source, v Vocabulary) *Result {
 	}
 	l.nameTests()
 	checked := newValidator(l.cfg, v)
-	checked.known = l.names()
-	checked.partial = l.unread
+	checked.known, checked.rough = l.names(), l.rough
+	checked.partial, checked.unheard = l.unread, l.unread || l.unheard
 	checked.run()
 	for _, p := range checked.ps.Sorted() {
 		l.ps.Add(p)
@@ -56,7 +56,11 @@ type loader struct {
 	cfg    *Config
 	files  []*file
 	unread bool // a source could not be read at all, so names may be missing
-	bad    map[string]bool
+	// unheard says that a listener could not be read.
+	unheard bool
+	// rough are routes in which something could not be read.
+	rough []Route
+	bad   map[string]bool
 	// defaults are those of all routes; teams holds the declared groups.
 	defaults *level
 	teams    map[string]*team

@@ -55,13 +55,83 @@ func TestBadNamesEveryFileThatHasAPartInAnError(t *testing.T) {
 	}
 }
 
-func TestOneMistakeIsToldOnce(t *testing.T) {
-	r := config.Load([]config.Source{source("weir.yaml", "listen: :8080",
-		"routes:", "  GET /: orders",
-		"services:", "  orders: {adress: x}")}, vocabulary())
-	if len(r.Problems) != 1 || !strings.Contains(r.Problems[0].What, "adress") {
-		t.Errorf("want one problem, of the service and not of who names it, got\n%s", lines(r.Problems))
+// problems holds that exactly the problems of a config are told that want hints
+// at, in their order.
+func problems(t *testing.T, name, text string, want ...string) {
+	t.Helper()
+	r := config.Load([]config.Source{source("weir.yaml", text)}, vocabulary())
+	if len(r.Problems) != len(want) {
+		t.Errorf("%s: want %q, got\n%s", name, want, lines(r.Problems))
+		return
 	}
+	for i, p := range r.Problems {
+		if !strings.Contains(p.String(), want[i]) {
+			t.Errorf("%s: want %q, got %s", name, want[i], p)
+		}
+	}
+}
+
+func TestOneMistakeIsToldOnce(t *testing.T) {
+	for name, c := range map[string]struct{ text, want string }{
+		"a service and not who names it": {
+			"listen: :8080\nroutes: {GET /: orders}\nservices:\n  orders: {endpoint: 'a:1'}", `unknown key "endpoint"`},
+		"a listener and not who names it": {
+			"listen:\n  a: {address: ':1', protocl: HTTP}\n  b: ':2'\nroutes:\n  GET a.dev/: {to: 'http://a:1', listeners: a}\n" +
+				"tests: [{request: {line: GET /, listener: a}, status: 200}]", `"protocl"`},
+		"the only listener": {
+			"listen:\n  a: {address: ':1', protocl: HTTP}\nroutes:\n  GET /: http://a:1", `"protocl"`},
+		"the listener of a host": {
+			"listen:\n  a: {address: ':1', hostname: a.dev}\n  b: {address: ':2', hostnam: b.dev}\nroutes:\n  GET b.dev/: http://b:1", `"hostnam"`},
+		"a listener that is nothing": {
+			"listen:\nroutes:\n  GET /: http://a:1", `"listen" has no value`},
+		"a route and not its test": {
+			"listen: :8080\nroutes:\n  GET /: {to: 'http://a:1', tiemout: 1s}\ntests: [{request: GET /, route: GET /}]", `"tiemout"`},
+		"a key and not what it captures": {
+			"listen: :8080\nroutes:\n  get /a/{id}: {to: 'http://a:1/x/{id}', match: {when: =path.id != ''}, strip: none}", "not in capitals"},
+		"an expression that is nothing": {
+			"listen: :8080\nroutes:\n  GET /: {to: 'http://a:1', match: {when: '='}}", "expression is empty"},
+		"a filter that would answer": {
+			"listen: :8080\nroutes:\n  GET /: {respond: {status: 204, bodi: x}}", `"bodi"`},
+		"a list of listeners": {
+			"listen: :8080\nroutes:\n  GET /: {to: 'http://a:1', listeners: [[x]]}", "stands among the elements of listeners"},
+		"a list of hosts": {
+			"listen: :8080\nroutes:\n  GET /: {to: 'http://a:1', hosts: [[x]]}", "stands among the elements of hosts"},
+	} {
+		problems(t, name, c.text, c.want)
+	}
+}
+
+// TestOneMistakeInARouteHidesNoOther holds that what a typo keeps from being read
+// whole is checked as far as it was read.
+func TestOneMistakeInARouteHidesNoOther(t *testing.T) {
+	problems(t, "short", strings.Join([]string{
+		"listen: {public: ':8080'}",
+		"routes:",
+		"  GET /a/:x:",
+		"    tiemout: 5s",
+		"    match: {when: =query.a}",
+		"    listeners: publik",
+		"    retry: 99",
+		"    to: usres",
+		"  get /b:",
+		"    to:",
+		"      - {share: 5%, sticky: =clint.ip, use: usres}",
+		"      - {when: =hots == '', use: 'fn:ordres', headers: {value: =path.nope}}",
+		"      - http://a:1",
+		"services:",
+		"  users: http://users:1",
+	}, "\n"),
+		`names the listener "publik", which does not exist`,
+		`retry has 99 further tries`,
+		`warning: the segment ":x" of the route "GET /a/:x" is literal text`,
+		`unknown key "tiemout"`,
+		`weir.yaml:5:25: when: must be true or false, this is a string`,
+		`there is no service or function "usres"`,
+		`the method "get" is not in capitals`,
+		`sticky: 'clint' is not a known name`,
+		`there is no service or function "usres"`,
+		`when: 'hots' is not a known name`,
+		`there is no function "ordres"`)
 }
 
 func TestWarningsDoNotRefuse(t *testing.T) {
@@ -158,6 +228,35 @@ func TestExpandPrintsNoSecret(t *testing.T) {
 	text := string(config.Expand(c))
 	if strings.Contains(text, "hunter2") || !strings.Contains(text, "${env:TOKEN}") {
 		t.Errorf("a literal is printed, or a reference is not:\n%s", text)
+	}
+}
+
+// TestSecretsThatWereNotPrintedDoNotLoad holds that the word in place of a secret
+// is never taken for one.
+func TestSecretsThatWereNotPrintedDoNotLoad(t *testing.T) {
+	c := load(t, "listen:",
+		"  a: {address: ':8443', tls: {cert: /a.crt, key: \"-----BEGIN KEY-----\\nhunter2\"}}",
+		"admin: {address: 127.0.0.1:8081, token: hunter2}",
+		"routes:",
+		"  GET /: {bearer: {token: 'Bearer ${env:TOKEN} hunter2'}, to: http://a:1}",
+		"  GET /b: {bearer: {token: '${env:TOKEN}'}, to: http://a:1}")
+	text := string(config.Expand(c))
+	r := config.Load([]config.Source{{Path: "expanded.yaml", Data: []byte(text)}}, vocabulary())
+	var places []int
+	for _, p := range r.Problems {
+		if !strings.Contains(p.String(), "the text of a secret is left out here ([secret]); a printed config holds no secrets") {
+			t.Errorf("another problem: %s", p)
+		}
+		places = append(places, p.Pos.Line)
+	}
+	var commented []int
+	for i, line := range strings.Split(text, "\n") {
+		if strings.Contains(line, "# its text is not printed, so this does not load") {
+			commented = append(commented, i+1)
+		}
+	}
+	if r.Config != nil || len(places) != 3 || !slices.Equal(places, commented) {
+		t.Errorf("problems are at %v, comments at %v, of\n%s", places, commented, text)
 	}
 }
 

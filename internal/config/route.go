@@ -53,9 +53,11 @@ func (l *loader) route(e element, group string, levels []level, ps *doc.Problems
 	for _, p := range own.Sorted() {
 		ps.Add(p)
 	}
-	if !own.Failed() {
-		l.cfg.Routes = append(l.cfg.Routes, r)
+	if own.Failed() {
+		l.rough = append(l.rough, r)
+		return
 	}
+	l.cfg.Routes = append(l.cfg.Routes, r)
 }
 
 func (l *loader) shortRoute(r *Route, e element, levels []level, ps *doc.Problems) {
@@ -68,9 +70,6 @@ func (l *loader) shortRoute(r *Route, e element, levels []level, ps *doc.Problem
 	fields := inherit(slices.Concat(core.Entries, filters), l.known(levels))
 	var form routeForm
 	doc.Decode(entriesOf(node, fields, isCore), &form, ps)
-	if !ok {
-		return
-	}
 	r.Name = nameOf(form.Name, r)
 	r.Hosts = form.Hosts
 	if key.host != "" {
@@ -79,10 +78,13 @@ func (l *loader) shortRoute(r *Route, e element, levels []level, ps *doc.Problem
 		}
 		r.Hosts = []string{key.host}
 	}
-	r.Matches = key.matches(form.Match)
+	if ok {
+		r.Matches = key.matches(form.Match)
+	}
 	r.common(form.Listeners, form.Timeout, form.Retry, form.EncodedSlash, fields)
 	l.ofGroup(r)
 	c := capturesOf(r.Hosts, r.Matches)
+	c.unknown = c.unknown || !ok
 	c.sent = slices.ContainsFunc(fields, setsPath)
 	c.named = slices.ContainsFunc(fields, setsHost)
 	r.Filters = l.filters(filtersOf(fields), c, ps)

@@ -28,6 +28,10 @@ type validator struct {
 	// read; partial says that there may be more of them.
 	known   map[string]bool
 	partial bool
+	// unheard says that there may be more listeners.
+	unheard bool
+	// rough are routes in which something could not be read, and was told.
+	rough []Route
 	// involved are the files that have a part in a problem that is told at another.
 	involved map[string]bool
 
@@ -59,6 +63,9 @@ func (c *validator) run() {
 	}
 	for i := range c.c.Routes {
 		c.route(&c.c.Routes[i])
+	}
+	for i := range c.rough {
+		c.roughRoute(&c.rough[i])
 	}
 	for i := range c.c.Streams {
 		c.stream(&c.c.Streams[i])

@@ -42,14 +42,8 @@ func weights(list []Backend) int {
 
 func (c *validator) backend(b *Backend, in captured) {
 	at := b.Origin.at()
-	c.expression(b.When, "when", expr.Bool, in)
-	for i := range b.Filters {
-		c.filter(&b.Filters[i], in)
-	}
-	if b.Weight < 0 || b.Weight > maxWeight {
-		c.add(at, fmt.Sprintf("the weight %d of a backend is out of range", b.Weight), "", fmt.Sprintf("write 0 to %d", maxWeight))
-	}
-	empty := b.Ref.Scheme == "" && b.Ref.Rest == ""
+	c.backendParts(b, in)
+	empty := b.Ref.unset()
 	switch {
 	case b.Status != 0 && !empty:
 		c.add(at, "a backend has both a status and a reference", "", "keep one of them")
@@ -57,10 +51,25 @@ func (c *validator) backend(b *Backend, in captured) {
 		c.add(at, fmt.Sprintf("%d is no final status", b.Status), "", "write 200 to 599")
 	case b.Status == 0 && empty && !slices.ContainsFunc(b.Filters, answers):
 		c.add(at, "a backend names nothing that answers", "", "add `use:` with a backend, or respond or redirect")
-	case !empty:
+	}
+}
+
+// backendParts holds the rules of what a backend is made of, each for itself.
+func (c *validator) backendParts(b *Backend, in captured) {
+	c.expression(b.When, "when", expr.Bool, in)
+	for i := range b.Filters {
+		c.filter(&b.Filters[i], in)
+	}
+	if b.Weight < 0 || b.Weight > maxWeight {
+		c.add(b.Origin.at(), fmt.Sprintf("the weight %d of a backend is out of range", b.Weight), "", fmt.Sprintf("write 0 to %d", maxWeight))
+	}
+	if b.Status == 0 && !b.Ref.unset() {
 		c.reference(b.Ref)
 	}
 }
+
+// unset tells whether nothing is referred to.
+func (r Ref) unset() bool { return r.Scheme == "" && r.Rest == "" }
 
 // reference holds the rules of one reference: it exists, and may be named.
 func (c *validator) reference(ref Ref) {
@@ -158,7 +167,7 @@ func (c *validator) stream(s *Stream) {
 	for _, name := range s.Listeners {
 		l := c.listeners[name]
 		switch {
-		case l == nil && !c.partial:
+		case l == nil && !c.unheard:
 			c.add(at, fmt.Sprintf("the stream %q names the listener %q, which does not exist", s.Name, name), knownWords(c.listenerNames()), suggest(name, c.listenerNames(), ""))
 		case l != nil && l.Protocol.serves():
 			c.add(at, fmt.Sprintf("the stream %q cannot attach to the listener %q", s.Name, name), fmt.Sprintf("it speaks %s, and a stream has no HTTP", l.Protocol), "write a route")
@@ -190,6 +199,11 @@ func (c *validator) listenerNames() []string {
 	return names
 }
 
+// isRough tells whether a route of that name exists, but could not be read whole.
+func (c *validator) isRough(route string) bool {
+	return slices.ContainsFunc(c.rough, func(r Route) bool { return r.Name == route })
+}
+
 func (c *validator) test(t *Test) {
 	at := t.Origin.at()
 	if t.Route == "" && t.Backend == "" && t.Status == 0 {
@@ -198,14 +212,14 @@ func (c *validator) test(t *Test) {
 	if t.Status != 0 && (t.Status < 100 || t.Status > 599) {
 		c.add(at, fmt.Sprintf("the test expects the status %d", t.Status), "statuses are 100 to 599", "")
 	}
-	if t.Route != "" && t.Route != none && c.routes[t.Route] == nil && !c.partial {
+	if t.Route != "" && t.Route != none && c.routes[t.Route] == nil && !c.partial && !c.isRough(t.Route) {
 		var names []string
 		for name := range c.routes {
 			names = append(names, name)
 		}
 		c.add(at, fmt.Sprintf("the test expects the route %q, which does not exist", t.Route), "", suggest(t.Route, names, "write the key of a route as it stands there, or none"))
 	}
-	if t.Request.Listener != "" && c.listeners[t.Request.Listener] == nil && !c.partial {
+	if t.Request.Listener != "" && c.listeners[t.Request.Listener] == nil && !c.unheard {
 		c.add(at, fmt.Sprintf("the test comes in by the listener %q, which does not exist", t.Request.Listener), knownWords(c.listenerNames()), suggest(t.Request.Listener, c.listenerNames(), ""))
 	}
 }

@@ -45,7 +45,7 @@ func capturedBy(route string, hosts []string, matches ...Match) captured {
 
 // expression compiles e and tells its mistakes at their place in the file.
 func (c *validator) expression(e *Expr, field string, want expr.Type, in captured) {
-	if e == nil {
+	if e == nil || *e == (Expr{}) { // none, or one that could not be read
 		return
 	}
 	program, err := expr.Compile(e.Source, want, expr.Request)

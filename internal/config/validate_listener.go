@@ -35,7 +35,7 @@ func (c *validator) listening() {
 	}
 	c.sharing()
 	c.oneAddress()
-	if len(c.c.Listeners) == 0 && len(c.c.Routes) > 0 && !c.partial && c.c.Routes[0].Origin.Object == "" {
+	if len(c.c.Listeners) == 0 && len(c.c.Routes) > 0 && !c.unheard && c.c.Routes[0].Origin.Object == "" {
 		c.add(c.c.Routes[0].Origin.at(), "there are routes, but nothing is listened on", "", "add `listen: :8080` to a file that belongs to no group")
 	}
 }

@@ -41,13 +41,33 @@ func (c *validator) route(r *Route) {
 	c.routeGrants(r)
 }
 
+// roughRoute tells of a route that could not be read whole what is wrong with the
+// parts that could, as far as it does not depend on the others.
+func (c *validator) roughRoute(r *Route) {
+	named := slices.DeleteFunc(slices.Clone(r.Listeners), func(name string) bool { return name == "" })
+	if len(named) > 0 {
+		c.attached(r.Name, named, r.Origin, nil)
+	}
+	unknown := captured{open: true}
+	for i := range r.Matches {
+		c.path(&r.Matches[i], r, nil)
+		c.expression(r.Matches[i].When, "when", expr.Bool, unknown)
+	}
+	c.timeouts(r.Timeouts, r.Origin)
+	c.retry(r.Retry, r.Origin)
+	c.expression(r.Sticky, "sticky", expr.String, unknown)
+	for i := range r.Backends {
+		c.backendParts(&r.Backends[i], unknown)
+	}
+}
+
 // attached holds the rules of where a route is attached.
 func (c *validator) attached(name string, listeners []string, from Origin, hosts []string) {
 	var found []*Listener
 	for _, n := range listeners {
 		l := c.listeners[n]
 		switch {
-		case l == nil && !c.partial:
+		case l == nil && !c.unheard:
 			c.add(from.at(), fmt.Sprintf("the route %q names the listener %q, which does not exist", name, n), knownWords(slices.Collect(maps.Keys(c.listeners))), suggest(n, slices.Collect(maps.Keys(c.listeners)), ""))
 		case l != nil && !l.Protocol.serves():
 			c.add(from.at(), fmt.Sprintf("the route %q cannot attach to the listener %q", name, n), fmt.Sprintf("it speaks %s, and routes are for HTTP", l.Protocol), "name an HTTP or HTTPS listener, or write a stream")
@@ -60,7 +80,7 @@ func (c *validator) attached(name string, listeners []string, from Origin, hosts
 	}
 	for _, h := range hosts {
 		host, err := ParseHost(h)
-		if err == nil && len(found) > 0 && !slices.ContainsFunc(found, func(l *Listener) bool { return l.reaches(host) }) {
+		if err == nil && len(found) > 0 && !c.unheard && !slices.ContainsFunc(found, func(l *Listener) bool { return l.reaches(host) }) {
 			c.add(from.at(), fmt.Sprintf("the host %q of the route %q is served by none of its listeners", h, name), "so no request would ever reach it", "add a listener with that hostname, or correct the host")
 		}
 	}

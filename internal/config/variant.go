@@ -46,7 +46,13 @@ func (l *loader) to(r *Route, to, n *doc.Node, c captures, ps *doc.Problems) {
 			variants = append(variants, v)
 		}
 	}
-	if ps.Failed() {
+	if ps.Failed() { // the rules among them need all, those of each do not
+		for _, v := range variants {
+			r.Backends = append(r.Backends, v.backend)
+			if r.Sticky == nil {
+				r.Sticky = v.Sticky
+			}
+		}
 		return
 	}
 	if len(variants) == 0 {

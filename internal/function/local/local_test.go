@@ -97,7 +97,7 @@ scale: { max: 3, idle: 5s }
 func TestTheExampleInTheReadmeIsAConfig(t *testing.T) {
 	readme, err := os.ReadFile("README.md")
 	must(t, err)
-	_, rest, _ := strings.Cut(string(readme), "```yaml\n")
+	_, rest, _ := strings.Cut(string(readme), "```yaml fragment\n")
 	example, _, ok := strings.Cut(rest, "```")
 	if !ok {
 		t.Fatal("there is no example")
