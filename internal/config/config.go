@@ -280,8 +280,10 @@ const NoTimeout time.Duration = -1
 // Where it is surely unprocessed every method is retried, otherwise only safe
 // and idempotent ones (RFC 9110 section 9.2.2).
 type Retry struct {
-	Attempts int   // further tries; 0 none
-	Statuses []int // responses that count as failures: 502, 503, 504 ...
+	Attempts int // further tries; 0 none
+	// Statuses are responses that count as failures: 502, 503, 504 ... With 504
+	// among them a response head that does not come in time is one too.
+	Statuses []int
 }
 
 // Limits bound what one client or all together may take. All have defaults.

@@ -27,8 +27,10 @@ func DefaultTimeouts() Timeouts {
 	return Timeouts{Connect: 5 * time.Second, Head: 60 * time.Second, Idle: 5 * time.Minute, Total: NoTimeout}
 }
 
-// DefaultRetry is that of a route and service that name none: two further tries,
-// and only after a connection failed; no response counts as a failure.
+// DefaultRetry is that of a route and service that name none: two further tries
+// where a connection failed. No response counts as a failure, and so a response
+// that does not come in time does not either: who waited DefaultTimeouts().Head
+// once should not wait three times for the same work.
 func DefaultRetry() *Retry { return &Retry{Attempts: 2} }
 
 // Or fills every time-out that t leaves open from further; a route's are

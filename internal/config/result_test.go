@@ -415,6 +415,21 @@ func TestTimeoutsAreCompletedFromOutside(t *testing.T) {
 	}
 }
 
+// TestATimeOutIsOnlyRetriedWhereItIsAskedFor holds what counts as a failure: 504,
+// and with it a head that is late, by a written retry, and by the default none.
+func TestATimeOutIsOnlyRetriedWhereItIsAskedFor(t *testing.T) {
+	if r := config.DefaultRetry(); r.Attempts != 2 || len(r.Statuses) > 0 {
+		t.Errorf("the default is %+v", r)
+	}
+	c := load(t, "listen: :8080", "routes:",
+		"  GET /a: {to: http://a:1, retry: 2}", "  GET /b: {to: http://a:1, retry: {attempts: 1, statuses: [503]}}", "  GET /c: {to: http://a:1, retry: none}")
+	for i, want := range []config.Retry{{Attempts: 2, Statuses: []int{502, 503, 504}}, {Attempts: 1, Statuses: []int{503}}, {}} {
+		if got := c.Routes[i].Retry; got == nil || !reflect.DeepEqual(*got, want) {
+			t.Errorf("%s: %+v, want %+v", c.Routes[i].Name, got, want)
+		}
+	}
+}
+
 func FuzzLoad(f *testing.F) {
 	for _, pattern := range []string{"testdata/good/*.yaml", "testdata/broken/*.yaml"} {
 		paths, err := filepath.Glob(pattern)
