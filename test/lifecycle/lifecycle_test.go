@@ -75,7 +75,7 @@ func family(t *testing.T, program string) []int {
 		if err != nil {
 			continue
 		}
-		command, _ := os.ReadFile(filepath.Join("/proc", e.Name(), "cmdline")) // it may have ended meanwhile
+		command, _ := os.ReadFile("/proc/" + e.Name() + "/cmdline") // it may have ended meanwhile
 		if bytes.HasPrefix(command, []byte(program)) {
 			pids = append(pids, pid)
 		}

@@ -61,6 +61,7 @@ type scenario struct {
 }
 
 func runScenario(t *testing.T, file string) {
+	t.Helper()
 	archive, err := txtar.ParseFile(file)
 	if err != nil {
 		t.Fatal(err)
@@ -209,6 +210,7 @@ type backend struct {
 }
 
 func startBackend(t *testing.T) *backend {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -25,11 +25,11 @@ const startLimit = 2 * time.Minute
 
 // Binary gives the path of the weir binary: WEIR_BINARY, or one built from
 // this tree.
-func Binary(t testing.TB) string {
-	t.Helper()
+func Binary(tb testing.TB) string {
+	tb.Helper()
 	path, err := build()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return path
 }
@@ -84,17 +84,17 @@ type Gateway struct {
 // Start runs `weir run config` with further arguments and waits until it
 // serves. It is stopped by SIGTERM (Interrupt on Windows: killed) at the end of
 // the test, and then must have exited with 0.
-func Start(t testing.TB, config string, arguments ...string) *Gateway {
-	t.Helper()
+func Start(tb testing.TB, config string, arguments ...string) *Gateway {
+	tb.Helper()
 	command := append([]string{"run", config, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"}, arguments...)
-	g := &Gateway{process: exec.Command(Binary(t), command...), log: &Output{}, exited: make(chan struct{})} //nolint:noctx // stopped in Cleanup
+	g := &Gateway{process: exec.Command(Binary(tb), command...), log: &Output{}, exited: make(chan struct{})} //nolint:noctx // stopped in Cleanup
 	g.process.Stderr = g.log
 	out, err := g.process.StdoutPipe()
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := g.process.Start(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	started := make(chan struct{})
 	go func() {
@@ -102,13 +102,13 @@ func Start(t testing.TB, config string, arguments ...string) *Gateway {
 		g.readAddresses(out, started)
 		_ = g.process.Wait() // the exit code is looked at by stop
 	}()
-	t.Cleanup(func() { g.Stop(t) })
+	tb.Cleanup(func() { g.Stop(tb) })
 	select {
 	case <-started:
 	case <-g.exited:
-		t.Fatalf("weir ended before it served:\n%s", g.log)
+		tb.Fatalf("weir ended before it served:\n%s", g.log)
 	case <-time.After(startLimit):
-		t.Fatalf("weir did not serve within %s:\n%s", startLimit, g.log)
+		tb.Fatalf("weir did not serve within %s:\n%s", startLimit, g.log)
 	}
 	return g
 }
@@ -131,22 +131,22 @@ func (g *Gateway) readAddresses(out io.Reader, started chan<- struct{}) {
 
 // Stop ends weir as its operator would and holds that it ended well; the end of
 // the test does it anyway.
-func (g *Gateway) Stop(t testing.TB) {
-	t.Helper()
+func (g *Gateway) Stop(tb testing.TB) {
+	tb.Helper()
 	_ = g.process.Process.Signal(terminate) // it may have ended already
 	select {
 	case <-g.exited:
 	case <-time.After(time.Minute):
 		_ = g.process.Process.Kill()
 		<-g.exited
-		t.Errorf("weir did not end within a minute of SIGTERM:\n%s", g.log)
+		tb.Errorf("weir did not end within a minute of SIGTERM:\n%s", g.log)
 		return
 	}
-	if state := g.process.ProcessState; state != nil && !state.Success() && !g.killed && !t.Failed() {
-		t.Errorf("weir: %s\n%s", state, g.log)
+	if state := g.process.ProcessState; state != nil && !state.Success() && !g.killed && !tb.Failed() {
+		tb.Errorf("weir: %s\n%s", state, g.log)
 	}
 	if strings.Contains(g.log.String(), "DATA RACE") {
-		t.Errorf("weir:\n%s", g.log)
+		tb.Errorf("weir:\n%s", g.log)
 	}
 }
 
@@ -183,8 +183,8 @@ func (o *Output) String() string {
 
 // Eventually polls until condition holds and fails the test when it does not
 // within ten seconds; what names the condition.
-func Eventually(t testing.TB, what string, condition func() bool) {
-	t.Helper()
+func Eventually(tb testing.TB, what string, condition func() bool) {
+	tb.Helper()
 	deadline := time.After(10 * time.Second)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
@@ -192,7 +192,7 @@ func Eventually(t testing.TB, what string, condition func() bool) {
 		select {
 		case <-tick.C:
 		case <-deadline:
-			t.Fatalf("not within ten seconds: %s", what)
+			tb.Fatalf("not within ten seconds: %s", what)
 		}
 	}
 }

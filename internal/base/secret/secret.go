@@ -33,9 +33,16 @@ func (v Value) Reveal() string { return v.text }
 // Empty tells whether there is no secret.
 func (v Value) Empty() bool { return v.text == "" }
 
-func (Value) String() string               { return redacted }
-func (Value) GoString() string             { return redacted }
-func (Value) LogValue() slog.Value         { return slog.StringValue(redacted) }
+// String hides the secret.
+func (Value) String() string { return redacted }
+
+// GoString hides the secret from %#v.
+func (Value) GoString() string { return redacted }
+
+// LogValue hides the secret from slog.
+func (Value) LogValue() slog.Value { return slog.StringValue(redacted) }
+
+// MarshalText hides the secret from encoders.
 func (Value) MarshalText() ([]byte, error) { return []byte(redacted), nil }
 
 // String shows references as they were written, and literal text not at all

@@ -8,8 +8,6 @@ import (
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/types"
 	gwv1 "sigs.k8s.io/gateway-api/apis/v1"
-
-	"github.com/weir-gateway/weir/internal/config"
 )
 
 // route is what routes of every kind have in common while they are translated.
@@ -30,8 +28,6 @@ func newRoute(kind string, object metav1.Object, spec gwv1.CommonRouteSpec, host
 }
 
 func (r *route) String() string { return r.kind + " " + r.name.String() }
-
-func (r *route) origin() config.Origin { return config.Origin{Object: r.String()} }
 
 // attachment is what became of one parentRef that names a Gateway of ours.
 type attachment struct {

@@ -24,8 +24,8 @@ type filterSet struct {
 	unresolved bool // bad is about a reference, not about a value
 }
 
-// refuse marks the set as bad.
-func (fs *filterSet) refuse(reason gwv1.RouteConditionReason, format string, args ...any) {
+// refusef marks the set as bad.
+func (fs *filterSet) refusef(reason gwv1.RouteConditionReason, format string, args ...any) {
 	if fs.bad == nil {
 		v := failed(string(reason), fmt.Sprintf(format, args...))
 		fs.bad = &v
@@ -48,7 +48,7 @@ func (fs *filterSet) addHTTP(f gwv1.HTTPRouteFilter) {
 	case gwv1.HTTPRouteFilterExtensionRef:
 		fs.refuseExtension(f.ExtensionRef)
 	default:
-		fs.refuse(gwv1.RouteReasonUnsupportedValue, "filter %s is not supported", f.Type)
+		fs.refusef(gwv1.RouteReasonUnsupportedValue, "filter %s is not supported", f.Type)
 	}
 	fs.check()
 }
@@ -63,7 +63,7 @@ func (fs *filterSet) addGRPC(f gwv1.GRPCRouteFilter) {
 	case gwv1.GRPCRouteFilterExtensionRef:
 		fs.refuseExtension(f.ExtensionRef)
 	default:
-		fs.refuse(gwv1.RouteReasonUnsupportedValue, "filter %s is not supported", f.Type)
+		fs.refusef(gwv1.RouteReasonUnsupportedValue, "filter %s is not supported", f.Type)
 	}
 }
 
@@ -71,9 +71,9 @@ func (fs *filterSet) addGRPC(f gwv1.GRPCRouteFilter) {
 func take[K ~string, F any](fs *filterSet, kind K, into **F, body *F) {
 	switch {
 	case body == nil:
-		fs.refuse(gwv1.RouteReasonUnsupportedValue, "filter %s has no body", kind)
+		fs.refusef(gwv1.RouteReasonUnsupportedValue, "filter %s has no body", kind)
 	case *into != nil:
-		fs.refuse(gwv1.RouteReasonIncompatibleFilters, "filter %s is given twice", kind)
+		fs.refusef(gwv1.RouteReasonIncompatibleFilters, "filter %s is given twice", kind)
 	default:
 		*into = body
 	}
@@ -84,7 +84,7 @@ func (fs *filterSet) refuseExtension(ref *gwv1.LocalObjectReference) {
 	if ref != nil {
 		kind = groupKind{string(ref.Group), string(ref.Kind)}
 	}
-	fs.refuse(gwv1.RouteReasonInvalidKind, "a filter of kind %s is not known", kind)
+	fs.refusef(gwv1.RouteReasonInvalidKind, "a filter of kind %s is not known", kind)
 	fs.unresolved = true
 }
 
@@ -92,11 +92,11 @@ func (fs *filterSet) refuseExtension(ref *gwv1.LocalObjectReference) {
 func (fs *filterSet) check() {
 	switch {
 	case fs.redirect != nil && fs.rewrite != nil:
-		fs.refuse(gwv1.RouteReasonIncompatibleFilters, "RequestRedirect and URLRewrite cannot stand on one rule")
+		fs.refusef(gwv1.RouteReasonIncompatibleFilters, "RequestRedirect and URLRewrite cannot stand on one rule")
 	case fs.backend && fs.redirect != nil:
-		fs.refuse(gwv1.RouteReasonUnsupportedValue, "RequestRedirect cannot stand on a backendRef")
+		fs.refusef(gwv1.RouteReasonUnsupportedValue, "RequestRedirect cannot stand on a backendRef")
 	case fs.backend && fs.cors != nil:
-		fs.refuse(gwv1.RouteReasonUnsupportedValue, "CORS cannot stand on a backendRef")
+		fs.refusef(gwv1.RouteReasonUnsupportedValue, "CORS cannot stand on a backendRef")
 	}
 	for _, path := range []*gwv1.HTTPPathModifier{fs.rewritePath(), fs.redirectPath()} {
 		fs.checkPath(path)
@@ -108,11 +108,11 @@ func (fs *filterSet) checkPath(path *gwv1.HTTPPathModifier) {
 	case path == nil:
 	case path.Type == gwv1.PrefixMatchHTTPPathModifier && path.ReplacePrefixMatch != nil:
 		if fs.prefix == nil {
-			fs.refuse(gwv1.RouteReasonIncompatibleFilters, "ReplacePrefixMatch needs matches of one PathPrefix")
+			fs.refusef(gwv1.RouteReasonIncompatibleFilters, "ReplacePrefixMatch needs matches of one PathPrefix")
 		}
 	case path.Type == gwv1.FullPathHTTPPathModifier && path.ReplaceFullPath != nil:
 	default:
-		fs.refuse(gwv1.RouteReasonUnsupportedValue, "path modifier %s is not supported or has no value", path.Type)
+		fs.refusef(gwv1.RouteReasonUnsupportedValue, "path modifier %s is not supported or has no value", path.Type)
 	}
 }
 

@@ -46,7 +46,7 @@ type mutator struct {
 func (m *mutator) hit() bool { return m.random.IntN(1000) < m.perMille }
 
 func (m *mutator) change(v reflect.Value) {
-	if _, object := v.Interface().(metav1.ObjectMeta); object && !m.hit() {
+	if _, object := reflect.TypeAssert[metav1.ObjectMeta](v); object && !m.hit() {
 		return // else hardly anything would refer to anything
 	}
 	switch v.Kind() {

@@ -34,7 +34,7 @@ func (rs *ruleSet) grpcRule(i int, rule *gwv1.GRPCRouteRule) config.Route {
 		fs.addGRPC(f)
 	}
 	if rule.SessionPersistence != nil {
-		fs.refuse(gwv1.RouteReasonUnsupportedValue, "sessionPersistence is not supported")
+		fs.refusef(gwv1.RouteReasonUnsupportedValue, "sessionPersistence is not supported")
 	}
 	c.Backends = orFailure(rs.grpcBackends(i, rule, c.Origin), c.Origin)
 	if fs.bad != nil {

@@ -34,7 +34,7 @@ func (rs *ruleSet) httpRule(i int, rule *gwv1.HTTPRouteRule) []config.Route {
 		fs.addHTTP(f)
 	}
 	if rule.SessionPersistence != nil {
-		fs.refuse(gwv1.RouteReasonUnsupportedValue, "sessionPersistence is not supported")
+		fs.refusef(gwv1.RouteReasonUnsupportedValue, "sessionPersistence is not supported")
 	}
 	c.Backends = rs.httpBackends(i, rule, c.Origin, fs.prefix)
 	rs.timeouts(i, rule.Timeouts, &c)

@@ -23,7 +23,7 @@ import (
 func parse(t testing.TB, raw []byte) *Objects {
 	t.Helper()
 	o := &Objects{}
-	for _, document := range bytes.Split(raw, []byte("\n---\n")) {
+	for document := range bytes.SplitSeq(raw, []byte("\n---\n")) {
 		var kind metav1.TypeMeta
 		if err := yaml.Unmarshal(document, &kind); err != nil {
 			t.Fatal(err)
@@ -107,7 +107,7 @@ func plain(v reflect.Value) any {
 	case config.Origin:
 		return nil // every element repeats its route's
 	case config.Secret:
-		return x.Template.String()
+		return x.String()
 	case time.Duration:
 		return x.String()
 	}
@@ -141,8 +141,8 @@ func plain(v reflect.Value) any {
 	}
 }
 
-// print gives a Result as text: the config, and each status in a line.
-func print(t testing.TB, r *Result) string {
+// printed gives a Result as text: the config, and each status in a line.
+func printed(t testing.TB, r *Result) string {
 	t.Helper()
 	raw, err := yaml.Marshal(plain(reflect.ValueOf(*r.Config)))
 	if err != nil {

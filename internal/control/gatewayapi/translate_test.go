@@ -54,7 +54,7 @@ func TestTranslate(t *testing.T) {
 	for _, input := range inputs {
 		name := strings.TrimSuffix(filepath.Base(input), ".in.yaml")
 		t.Run(name, func(t *testing.T) {
-			got := print(t, Translate(readInput(t, input), testOptions()))
+			got := printed(t, Translate(readInput(t, input), testOptions()))
 			output := strings.TrimSuffix(input, ".in.yaml") + ".out.yaml"
 			if *update {
 				if err := os.WriteFile(output, []byte(got), 0o600); err != nil {
@@ -92,7 +92,7 @@ func TestOrderOfObjectsDoesNotMatter(t *testing.T) {
 	random := mathrand.New(mathrand.NewPCG(1, 2))
 	for _, input := range inputs {
 		objects := readInput(t, input)
-		want := print(t, Translate(objects, testOptions()))
+		want := printed(t, Translate(objects, testOptions()))
 		for range 20 {
 			shuffle(random, objects.Gateways)
 			shuffle(random, objects.HTTPRoutes)
@@ -103,7 +103,7 @@ func TestOrderOfObjectsDoesNotMatter(t *testing.T) {
 			shuffle(random, objects.ReferenceGrants)
 			shuffle(random, objects.BackendTLSPolicies)
 			shuffle(random, objects.Services)
-			if got := print(t, Translate(objects, testOptions())); got != want {
+			if got := printed(t, Translate(objects, testOptions())); got != want {
 				t.Fatalf("%s: another order of the objects gives another result:\n%s\ninstead of\n%s", input, got, want)
 			}
 		}

@@ -53,7 +53,7 @@ func compareHosts(a, b string) int {
 // segment between a parameter and the rest.
 func comparePaths(a, b string) int {
 	const end = "\x00"
-	as, bs := append(strings.Split(a, "/")[1:], end), append(strings.Split(b, "/")[1:], end)
+	as, bs := strings.Split(a+"/"+end, "/")[1:], strings.Split(b+"/"+end, "/")[1:]
 	rank := func(s string) (int, int, int) {
 		switch {
 		case s == "**":
@@ -120,7 +120,8 @@ func naivePath(pattern, path string) bool {
 
 func naiveConditions(r route.Rule[string], q *route.Query) bool {
 	m := r.Match
-	if m.Method != "" && m.Method != q.Method && !(q.Method == "HEAD" && m.Method == "GET" && r.HeadByGet) {
+	headByGet := q.Method == "HEAD" && m.Method == "GET" && r.HeadByGet
+	if m.Method != "" && m.Method != q.Method && !headByGet {
 		return false
 	}
 	for _, f := range m.Headers {
@@ -159,7 +160,8 @@ func (w world) rule(t testing.TB, i int) route.Rule[string] {
 	}
 	text := w.pick("GET", "GET", "HEAD", "POST", "ANY") + " " + w.pick("", "", "s.d", "t.s.d", "*.s.d", "*.d", "{h}.s.d", "{h}.d") + path
 	for _, condition := range []string{"header:x=1", "header:y=1", "query:p=1", "query:q=1", "cookie:c=1", "cookie:d=1", "when:u", "when:v"} {
-		if w.IntN(8) == 0 && !(condition == "when:v" && strings.Contains(text, "when:u")) {
+		second := condition == "when:v" && strings.Contains(text, "when:u")
+		if w.IntN(8) == 0 && !second {
 			text += " " + condition
 		}
 	}

@@ -105,7 +105,7 @@ func (r *rule) compilePath(m config.PathMatch) error {
 	if prefix == "" {
 		segments = nil
 	}
-	r.pattern, r.segments = prefix+"/**", append(segments, config.Segment{Kind: config.Rest})
+	r.pattern, r.segments = prefix+"/**", slices.Concat(segments, []config.Segment{{Kind: config.Rest}})
 	return err
 }
 

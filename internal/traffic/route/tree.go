@@ -200,10 +200,5 @@ func (s *search) walk(n *node, rest string, more bool) bool {
 }
 
 func (s *search) offer(rules []*rule) bool {
-	for _, r := range rules {
-		if s.try(r) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(rules, s.try)
 }
