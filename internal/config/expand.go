@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/weir-gateway/weir/internal/config/doc"
@@ -218,19 +219,19 @@ func serviceTimeouts(t Timeouts) string {
 
 func openTimeouts(t Timeouts, lead string) string {
 	usual := DefaultTimeouts()
-	text := ""
+	var open []string
 	for _, d := range []struct {
 		name       string
 		own, usual time.Duration
 	}{{"connect", t.Connect, usual.Connect}, {"head", t.Head, usual.Head}, {"idle", t.Idle, usual.Idle}, {"total", t.Total, usual.Total}} {
 		if d.own == 0 {
-			text += ", " + d.name + " " + durationNode(d.usual).Value
+			open = append(open, d.name+" "+durationNode(d.usual).Value)
 		}
 	}
-	if text == "" {
+	if len(open) == 0 {
 		return ""
 	}
-	return lead + text[2:]
+	return lead + strings.Join(open, ", ")
 }
 
 func durationNode(d time.Duration) *doc.Node {

@@ -3,7 +3,7 @@ package config
 import (
 	"fmt"
 	"net/netip"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/weir-gateway/weir/internal/config/doc"
@@ -114,7 +114,7 @@ func (l *loader) lowerGlobals() {
 
 // once reports a key that may stand in one file only.
 func (l *loader) once(e doc.Entry, seen map[string]doc.Pos) {
-	if !strings.Contains(" listen admin limits trust defaults problems ", " "+e.Key+" ") {
+	if !slices.Contains([]string{"listen", "admin", "limits", "trust", "defaults", "problems"}, e.Key) {
 		return
 	}
 	if first, twice := seen[e.Key]; twice {

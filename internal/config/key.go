@@ -80,7 +80,7 @@ func keyWithoutMethod(key string, pos doc.Pos) doc.Problem {
 
 func checkMethod(m string, pos doc.Pos, ps *doc.Problems) bool {
 	p := doc.Problem{Pos: pos}
-	switch near, close := doc.Suggest(m, append(methods(), anyMethod)); {
+	switch near, alike := doc.Suggest(m, append(methods(), anyMethod)); {
 	case m == "CONNECT":
 		p.What, p.Why = "the method CONNECT cannot be routed", "it asks for a tunnel through a proxy, which a gateway is not"
 	case m == anyMethod:
@@ -89,7 +89,7 @@ func checkMethod(m string, pos doc.Pos, ps *doc.Problems) bool {
 		p.What, p.Why, p.Fix = fmt.Sprintf("the method %q is not in capitals", m), "methods are case-sensitive", "write "+strings.ToUpper(m)
 	case !isMethod(m):
 		p.What, p.Why, p.Fix = fmt.Sprintf("%q is no method", m), keyExample, "separate several methods by commas without blanks, as GET,POST"
-	case close && !slices.Contains(methods(), m):
+	case alike && !slices.Contains(methods(), m):
 		p.What, p.Fix = fmt.Sprintf("the method %q is not known", m), fmt.Sprintf("did you mean %q?", near)
 	default:
 		return true

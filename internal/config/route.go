@@ -88,7 +88,7 @@ func (l *loader) shortRoute(r *Route, e element, levels []level, ps *doc.Problem
 	c.sent = slices.ContainsFunc(fields, setsPath)
 	c.named = slices.ContainsFunc(fields, setsHost)
 	r.Filters = l.filters(filtersOf(fields), c, ps)
-	l.to(r, form.To, node, c, ps)
+	l.to(r, form.To, c, ps)
 }
 
 // nameOf gives a route's name: its own or its key, with its group before the key.

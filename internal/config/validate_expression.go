@@ -140,8 +140,8 @@ func walk(v reflect.Value, depth int, visit func(reflect.Value) bool) {
 	case reflect.Pointer, reflect.Interface:
 		walk(v.Elem(), depth+1, visit)
 	case reflect.Struct:
-		for i := range v.NumField() {
-			walk(v.Field(i), depth+1, visit)
+		for _, field := range v.Fields() {
+			walk(field, depth+1, visit)
 		}
 	case reflect.Slice, reflect.Array:
 		for i := range v.Len() {

@@ -28,8 +28,8 @@ type variant struct {
 // plain tells whether it gets what no other one wants.
 func (v variant) plain() bool { return v.When == nil && v.Share == nil }
 
-// to lowers `to` of route r, whose node is n.
-func (l *loader) to(r *Route, to, n *doc.Node, c captures, ps *doc.Problems) {
+// to lowers `to` of route r.
+func (l *loader) to(r *Route, to *doc.Node, c captures, ps *doc.Problems) {
 	if to == nil || to.Kind == 0 {
 		if to == nil && !slices.ContainsFunc(r.Filters, answers) && !ps.Failed() {
 			ps.Add(doc.Problem{Pos: r.Origin.Pos, What: fmt.Sprintf("the route %q leads nowhere", r.Name), Fix: "add `to:` with a backend, as `to: http://users:8080`, or respond or redirect"})
@@ -89,7 +89,8 @@ func (l *loader) variant(r *Route, n *doc.Node, c captures, ps *doc.Problems) (v
 		return made, false
 	}
 	made.backend.When = made.When
-	return made, l.use(r, &made, fields, c, ps)
+	ok := l.use(r, &made, fields, c, ps)
+	return made, ok
 }
 
 // use lowers the backend itself and its filters.
