@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -372,3 +373,30 @@ request:
 type answer struct{ res *http.Response }
 
 func (a answer) RoundTrip(*http.Request) (*http.Response, error) { return a.res, nil }
+
+// FuzzValueIsPrintedAsItIsRead holds that no value changes its meaning between
+// text, secret and escape on its way through a printed config.
+func FuzzValueIsPrintedAsItIsRead(f *testing.F) {
+	for _, text := range []string{"", "a", "${env:A}", "Bearer ${file:/a}", "$${env:A}", "$$${env:A}", "$", "$${", "a$${b}${env:C}$"} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		if strings.HasPrefix(text, "=") || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r > '~' }) {
+			return // expressions, and what Parse refuses or no field can have
+		}
+		fields := func(value string) (headers.Fields, bool) {
+			var ps doc.Problems
+			var read headers.Fields
+			read.DecodeDoc(&doc.Node{Kind: doc.Map, Entries: []doc.Entry{{Key: "A", Value: &doc.Node{Kind: doc.Scalar, Value: value}}}}, &ps)
+			return read, !ps.Failed()
+		}
+		first, ok := fields(text)
+		if !ok {
+			return
+		}
+		second, ok := fields(first.EncodeDoc().Entries[0].Value.Value)
+		if !ok || !reflect.DeepEqual(first, second) {
+			t.Errorf("%q is printed as %q: %+v, then %+v", text, first.EncodeDoc().Entries[0].Value.Value, first, second)
+		}
+	})
+}
