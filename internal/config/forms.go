@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net/netip"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
@@ -92,8 +93,13 @@ func (s *Secret) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 		ps.Add(p)
 		return
 	}
+	template.Base = folderOf(n.Pos)
 	*s = Secret{Template: template, Pos: n.Pos}
 }
+
+// folderOf is what relative paths of a config are relative to: the folder of the
+// file that they stand in.
+func folderOf(pos doc.Pos) string { return filepath.Dir(pos.File) }
 
 // hidden stands where the text of a secret is not printed.
 var hidden = secret.Template{Parts: []secret.Part{{Text: "any"}}}.String()

@@ -68,7 +68,8 @@ type fileSecret Secret
 
 func (f *fileSecret) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	if n.Kind == doc.Scalar && n.Value != "" && !strings.Contains(n.Value, hidden) && !strings.Contains(n.Value, "${") && !strings.Contains(n.Value, "\n") {
-		*f = fileSecret{Template: secret.Template{Parts: []secret.Part{{Source: "file", Text: n.Value}}}, Pos: n.Pos}
+		file := secret.Template{Parts: []secret.Part{{Source: "file", Text: n.Value}}, Base: folderOf(n.Pos)}
+		*f = fileSecret{Template: file, Pos: n.Pos}
 		return
 	}
 	(*Secret)(f).DecodeDoc(n, ps)

@@ -7,11 +7,17 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 )
 
 // Template is text with references in it: `Bearer ${env:TOKEN}`.
-type Template struct{ Parts []Part }
+type Template struct {
+	Parts []Part
+	// Base is the folder that relative paths of files are relative to; "" the
+	// working directory.
+	Base string
+}
 
 // Part is literal text, or a reference where Source is not empty.
 type Part struct {
@@ -117,7 +123,7 @@ const maxFile = 1 << 20
 func Resolve(t Template) (Value, error) {
 	var b strings.Builder
 	for _, p := range t.Parts {
-		text, err := resolvePart(p)
+		text, err := t.resolve(p)
 		if err != nil {
 			return Value{}, err
 		}
@@ -126,7 +132,7 @@ func Resolve(t Template) (Value, error) {
 	return Value{b.String()}, nil
 }
 
-func resolvePart(p Part) (string, error) {
+func (t Template) resolve(p Part) (string, error) {
 	switch p.Source {
 	case "":
 		return p.Text, nil
@@ -137,25 +143,36 @@ func resolvePart(p Part) (string, error) {
 		}
 		return text, nil
 	case "file":
-		info, err := os.Stat(p.Text)
-		if err != nil {
-			return "", fmt.Errorf("secret file: %w", err)
-		}
-		if info.IsDir() || info.Size() > maxFile {
-			return "", fmt.Errorf("secret file %s is a directory or larger than %d bytes", p.Text, maxFile)
-		}
-		raw, err := os.ReadFile(p.Text)
-		if err != nil {
-			return "", fmt.Errorf("secret file: %w", err)
-		}
-		text := strings.TrimSuffix(strings.TrimSuffix(string(raw), "\n"), "\r")
-		if text == "" {
-			return "", fmt.Errorf("secret file %s is empty", p.Text)
-		}
-		return text, nil
+		return readFile(t.path(p.Text))
 	default:
 		return "", errors.New("unknown source of secrets " + p.Source)
 	}
+}
+
+func (t Template) path(name string) string {
+	if filepath.IsAbs(name) {
+		return name
+	}
+	return filepath.Join(t.Base, name)
+}
+
+func readFile(path string) (string, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return "", fmt.Errorf("secret file: %w", err)
+	}
+	if info.IsDir() || info.Size() > maxFile {
+		return "", fmt.Errorf("secret file %s is a directory or larger than %d bytes", path, maxFile)
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return "", fmt.Errorf("secret file: %w", err)
+	}
+	text := strings.TrimSuffix(strings.TrimSuffix(string(raw), "\n"), "\r")
+	if text == "" {
+		return "", fmt.Errorf("secret file %s is empty", path)
+	}
+	return text, nil
 }
 
 // Placeholder stands in for Resolve where a config is only checked: every

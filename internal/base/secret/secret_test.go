@@ -54,6 +54,18 @@ func TestResolveReadsVariablesAndFiles(t *testing.T) {
 	}
 }
 
+func TestRelativeFilesAreRelativeToTheirConfig(t *testing.T) {
+	folder := t.TempDir()
+	if err := os.WriteFile(filepath.Join(folder, "token"), []byte("mine"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	template := parse(t, "${file:token}")
+	template.Base = folder
+	if v, err := secret.Resolve(template); err != nil || v.Reveal() != "mine" {
+		t.Errorf("got %q, %v", v.Reveal(), err)
+	}
+}
+
 func TestResolveRefusesWhatIsMissingAndNamesOnlyTheReference(t *testing.T) {
 	t.Setenv("WEIR_TEST_EMPTY", "")
 	empty := filepath.Join(t.TempDir(), "empty")

@@ -107,8 +107,9 @@ func (o *road) addTo(matches rules) {
 		hosts = []string{""}
 	}
 	for _, m := range o.route.Matches {
+		when, readsQuery := o.matchCondition(m.When)
 		rule := route.Rule[*snapshot.Route]{
-			Match: m, When: o.matchCondition(m.When), HeadByGet: o.route.Policy.HeadByGet, Rank: o.route.Policy.Rank,
+			Match: m, When: when, WhenReadsQuery: readsQuery, HeadByGet: o.route.Policy.HeadByGet, Rank: o.route.Policy.Rank,
 			Origin: m.Origin, Name: o.route.Name, Value: o.target,
 		}
 		for _, l := range o.cfg.Listeners {
@@ -158,7 +159,7 @@ func (o *road) variant(use *config.Backend, onRoute built) variant.Variant {
 	v := variant.Variant{Name: name, Weight: use.Weight, Backend: own.adapt(end.roundTripper)}
 	note := snapshot.BackendNote{Name: name, Weight: use.Weight, Origin: use.Origin, Endpoints: end.endpoints}
 	if use.When != nil {
-		v.When, note.When = o.condition(use.When), use.When.Source
+		v.When, note.When = o.variantCondition(use.When), use.When.Source
 	}
 	if onRoute.pure && own.pure {
 		note.Rehearse = func(end http.RoundTripper) http.Handler { return o.proxy(onRoute.adapt(own.adapt(end))) }
@@ -199,26 +200,36 @@ func answering(filters []config.Filter) string {
 	return cmp.Or(strings.Join(names, "+"), snapshot.NoBackend)
 }
 
-// condition compiles a variant's when.
-func (o *road) condition(e *config.Expr) func(*http.Request) (bool, error) {
+// condition compiles a when, nil where it cannot be.
+func (o *road) condition(e *config.Expr) *expr.Program {
 	p, err := expr.Compile(e.Source, expr.Bool, expr.Request)
 	if err != nil {
 		o.fail(config.Origin{Pos: e.Pos}, "when", err)
-		return func(*http.Request) (bool, error) { return false, err }
+		return nil
 	}
+	return p
+}
+
+// variantCondition is a variant's when: its error is the answer.
+func (o *road) variantCondition(e *config.Expr) func(*http.Request) (bool, error) {
+	p := o.condition(e)
 	return func(r *http.Request) (bool, error) { return p.Bool(&expr.Input{Request: r}) }
 }
 
-// matchCondition compiles a match's when, nil for none: an error is no match.
-func (o *road) matchCondition(e *config.Expr) func(*http.Request) bool {
+// matchCondition is a match's when, nil for none: an error is no match. What it
+// reads of the query must be what the backend reads, so it says whether it does.
+func (o *road) matchCondition(e *config.Expr) (when func(*http.Request) bool, readsQuery bool) {
 	if e == nil {
-		return nil
+		return nil, false
 	}
-	holds := o.condition(e)
+	p := o.condition(e)
+	if p == nil {
+		return nil, false // the route or the whole config is refused
+	}
 	return func(r *http.Request) bool {
-		ok, err := holds(r)
+		ok, err := p.Bool(&expr.Input{Request: r})
 		return ok && err == nil
-	}
+	}, p.Reads().Query
 }
 
 // sticky compiles the key that keeps a client on its share.

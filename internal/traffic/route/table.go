@@ -22,11 +22,13 @@ type Rule[T any] struct {
 	// parameters of this match from the request's exchange, where Match's p are
 	// that exchange's. It must not panic; an expression's error is false.
 	When      func(*http.Request) bool
-	HeadByGet bool          // a GET rule answers HEAD too
-	Rank      string        // breaks the last tie, lower first; see config.SourcePolicy
-	Origin    config.Origin // for problems and explain
-	Name      string        // the route's
-	Value     T             // what Match gives
+	HeadByGet bool   // a GET rule answers HEAD too
+	Rank      string // breaks the last tie, lower first; see config.SourcePolicy
+	// WhenReadsQuery tells that When looks at the query.
+	WhenReadsQuery bool
+	Origin         config.Origin // for problems and explain
+	Name           string        // the route's
+	Value          T             // what Match gives
 }
 
 // Table finds the rule of a request. It is immutable and safe for concurrent use.
@@ -62,7 +64,7 @@ func Build[T any](rules []Rule[T]) (*Table[T], []doc.Problem) {
 			continue
 		}
 		t.index.add(r)
-		t.readsQuery = t.readsQuery || len(rules[i].Match.Query) > 0
+		t.readsQuery = t.readsQuery || rules[i].WhenReadsQuery || len(rules[i].Match.Query) > 0
 	}
 	t.index.finish(func(first, second *rule) { problems.Add(duplicate(first, second)) })
 	return t, problems.Sorted()
