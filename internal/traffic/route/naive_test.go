@@ -149,6 +149,7 @@ func (w world) pick(list ...string) string { return list[w.IntN(len(list))] }
 
 // rule makes the i-th rule; its rank is its own, so that the order is decided.
 func (w world) rule(t testing.TB, i int) route.Rule[string] {
+	t.Helper()
 	path := ""
 	for j := range w.IntN(4) {
 		name := string(rune('p' + j))
