@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"time"
@@ -44,9 +42,15 @@ func (b *build) transportIdentity(r *config.Route, s *config.Service) (transport
 	if err != nil {
 		return id, err
 	}
-	id.options.TLS, err = clientTLS(client, ca)
+	identity := transport.Identity{ServerName: client.ServerName, SANs: client.SANs}
+	if ca != "" {
+		identity.CA = []byte(ca)
+	}
+	if id.options.TLS, err = identity.TLS(); err != nil {
+		return id, fmt.Errorf("tls.ca: %w", err)
+	}
 	id.key += fmt.Sprintf(" tls %q %q %x", client.ServerName, client.SANs, sha256.Sum256([]byte(ca)))
-	return id, err
+	return id, nil
 }
 
 // transport gives the pool of that identity, which services share.
@@ -90,55 +94,4 @@ func (b *build) authorities(c *config.ClientTLS) (string, error) {
 		return "", errors.New("tls.ca is empty")
 	}
 	return pem.Reveal(), nil
-}
-
-// clientTLS is the client's side; ca is PEM, "" the system's own.
-func clientTLS(c *config.ClientTLS, ca string) (*tls.Config, error) {
-	out := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: c.ServerName}
-	if ca != "" {
-		out.RootCAs = x509.NewCertPool()
-		if !out.RootCAs.AppendCertsFromPEM([]byte(ca)) {
-			return nil, errors.New("tls.ca holds no PEM certificate")
-		}
-	}
-	if len(c.SANs) > 0 {
-		verifySANs(out, c.SANs)
-	}
-	return out, nil
-}
-
-// verifySANs replaces the check of the host name by "one of these names is in
-// the certificate"; the chain is verified as ever (Gateway API, BackendTLSPolicy
-// subjectAltNames).
-func verifySANs(out *tls.Config, sans []string) {
-	roots := out.RootCAs
-	out.InsecureSkipVerify = true // VerifyConnection below checks chain and names
-	out.VerifyConnection = func(state tls.ConnectionState) error {
-		if len(state.PeerCertificates) == 0 {
-			return errors.New("the backend sent no certificate")
-		}
-		leaf := state.PeerCertificates[0]
-		intermediates := x509.NewCertPool()
-		for _, c := range state.PeerCertificates[1:] {
-			intermediates.AddCert(c)
-		}
-		if _, err := leaf.Verify(x509.VerifyOptions{Roots: roots, Intermediates: intermediates, CurrentTime: time.Now()}); err != nil {
-			return err
-		}
-		for _, san := range sans {
-			if hasURI(leaf, san) || leaf.VerifyHostname(san) == nil {
-				return nil
-			}
-		}
-		return fmt.Errorf("the backend's certificate has none of the names %q", sans)
-	}
-}
-
-func hasURI(leaf *x509.Certificate, name string) bool {
-	for _, u := range leaf.URIs {
-		if u.String() == name {
-			return true
-		}
-	}
-	return false
 }

@@ -5,13 +5,15 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/url"
+	"slices"
 )
 
 // Identity is what an endpoint's certificate must prove.
 type Identity struct {
 	ServerName string   // for SNI and, without SANs, for the check; "" the endpoint's host
 	CA         []byte   // PEM; nil: the system's authorities
-	SANs       []string // DNS names or addresses, any of which must be in the certificate
+	SANs       []string // DNS names, addresses or URIs, any of which must be in the certificate
 }
 
 // TLS makes the client config for an identity. The chain is always verified; a CA
@@ -31,7 +33,8 @@ func (id Identity) TLS() (*tls.Config, error) {
 	return config, nil
 }
 
-// verifySANs verifies the chain, and that the certificate is for one of the names.
+// verifySANs verifies the chain, and that the certificate is for one of the names
+// (Gateway API, BackendTLSPolicy's subjectAltNames).
 func verifySANs(roots *x509.CertPool, names []string) func(tls.ConnectionState) error {
 	return func(state tls.ConnectionState) error {
 		if len(state.PeerCertificates) == 0 {
@@ -50,10 +53,15 @@ func verifySANs(roots *x509.CertPool, names []string) func(tls.ConnectionState) 
 			return fmt.Errorf("the endpoint's certificate: %w", err)
 		}
 		for _, name := range names {
-			if leaf.VerifyHostname(name) == nil {
+			if hasURI(leaf, name) || leaf.VerifyHostname(name) == nil {
 				return nil
 			}
 		}
 		return fmt.Errorf("the endpoint's certificate is for none of %q", names)
 	}
+}
+
+// hasURI looks for names of workloads, as spiffe://shop.dev/users.
+func hasURI(leaf *x509.Certificate, name string) bool {
+	return slices.ContainsFunc(leaf.URIs, func(u *url.URL) bool { return u.String() == name })
 }
