@@ -33,9 +33,18 @@ type Provider interface {
 // Env is what a provider may need.
 type Env struct{ Log *slog.Logger }
 
+// Scheme is one way to write where endpoints are found, with what it says of how
+// they are spoken to.
+type Scheme struct {
+	config.Scheme
+
+	Protocol string // in the words of config.Service.Protocol; "" is HTTP/1.1
+	TLS      bool
+}
+
 // Definition is one kind of provider.
 type Definition struct {
-	Schemes []config.Scheme
+	Schemes []Scheme
 	// New makes the provider of one reference; it starts nothing.
 	New func(env Env, service config.Service) (Provider, error)
 }

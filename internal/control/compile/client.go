@@ -25,7 +25,7 @@ type transportIdentity struct {
 // CA is part of it, in a digest: a new file under the old name is a new identity.
 // So is the time to connect, for a connection is made for whoever comes first.
 func (b *build) transportIdentity(r *config.Route, s *config.Service) (transportIdentity, error) {
-	protocol, secure := protocolOf(s)
+	protocol, secure := b.protocolOf(s)
 	connect := r.Timeouts.Or(s.Timeouts).Or(config.DefaultTimeouts()).Connect
 	if connect == config.NoTimeout {
 		connect = unboundedConnect
@@ -65,20 +65,9 @@ func (b *build) transport(id transportIdentity) (*transport.Transport, error) {
 }
 
 // protocolOf reads the protocol from the service, or from its source's scheme.
-func protocolOf(s *config.Service) (protocol string, secure bool) {
-	switch s.Source.Scheme {
-	case "https":
-		protocol, secure = transport.HTTP, true
-	case "h2c":
-		protocol = transport.H2C
-	case "grpc":
-		protocol = transport.GRPC
-	case "grpcs":
-		protocol, secure = transport.GRPC, true
-	default:
-		protocol = transport.HTTP
-	}
-	return cmp.Or(s.Protocol, protocol), secure
+func (b *build) protocolOf(s *config.Service) (protocol string, secure bool) {
+	_, scheme, _ := b.compiler.parts.provider(s)
+	return cmp.Or(s.Protocol, scheme.Protocol, transport.HTTP), scheme.TLS
 }
 
 // authorities reads a client's CA, "" where it has none or nothing may be read.

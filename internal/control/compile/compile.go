@@ -9,6 +9,7 @@
 package compile
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -39,7 +40,9 @@ func (p Parts) Vocabulary() config.Vocabulary {
 		v.Filters = append(v.Filters, d.Kind())
 	}
 	for _, d := range p.Providers {
-		v.Schemes = append(v.Schemes, d.Schemes...)
+		for _, s := range d.Schemes {
+			v.Schemes = append(v.Schemes, s.Scheme)
+		}
 	}
 	for _, d := range p.Functions {
 		v.Functions = append(v.Functions, config.Kind{Name: d.Kind, Summary: d.Summary, New: d.New})
@@ -57,10 +60,16 @@ func (p Parts) function(kind string) (function.Definition, bool) {
 	return find(p.Functions, func(d function.Definition) bool { return d.Kind == kind })
 }
 
-func (p Parts) provider(scheme string) (discovery.Definition, bool) {
-	return find(p.Providers, func(d discovery.Definition) bool {
-		return slices.ContainsFunc(d.Schemes, func(s config.Scheme) bool { return s.Name == scheme && s.Missing == "" })
-	})
+// provider finds who knows the endpoints of a service, by the scheme of its source.
+// A service with a list of its own has none; http's provider serves lists too.
+func (p Parts) provider(s *config.Service) (discovery.Definition, discovery.Scheme, bool) {
+	name := cmp.Or(s.Source.Scheme, "http")
+	for _, d := range p.Providers {
+		if scheme, ok := find(d.Schemes, func(s discovery.Scheme) bool { return s.Name == name }); ok {
+			return d, scheme, true
+		}
+	}
+	return discovery.Definition{}, discovery.Scheme{}, false
 }
 
 func find[T any](list []T, is func(T) bool) (T, bool) {

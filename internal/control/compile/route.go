@@ -90,7 +90,7 @@ func longer(a, b time.Duration) time.Duration {
 // client's stream is as long as it lives, and each message has gRPC's own limit.
 func (o *road) bodyBytes() int64 {
 	for _, s := range o.services {
-		if protocol, _ := protocolOf(s); protocol != transport.GRPC {
+		if protocol, _ := o.protocolOf(s); protocol != transport.GRPC {
 			return o.cfg.Limits.BodyBytes
 		}
 	}

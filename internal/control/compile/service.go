@@ -109,10 +109,9 @@ func (b *build) runningService(s *config.Service, p discovery.Provider, id trans
 }
 
 func (b *build) provider(s *config.Service) (discovery.Provider, error) {
-	scheme := cmp.Or(s.Source.Scheme, "http") // whose provider also serves lists
-	d, ok := b.compiler.parts.provider(scheme)
+	d, _, ok := b.compiler.parts.provider(s)
 	if !ok {
-		return nil, fmt.Errorf("this version finds no endpoints by %q", scheme)
+		return nil, fmt.Errorf("this version finds no endpoints by %q", s.Source.Scheme)
 	}
 	return d.New(discovery.Env{Log: b.compiler.options.Log}, *s)
 }

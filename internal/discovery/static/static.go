@@ -54,7 +54,7 @@ func formOf(scheme string) (form, bool) {
 func Definition() discovery.Definition {
 	d := discovery.Definition{New: New}
 	for _, f := range forms {
-		d.Schemes = append(d.Schemes, config.Scheme{
+		d.Schemes = append(d.Schemes, discovery.Scheme{Protocol: f.protocol, TLS: f.tls, Scheme: config.Scheme{
 			Name:    f.scheme,
 			Summary: f.summary,
 			Example: f.scheme + "://users:8080",
@@ -62,16 +62,9 @@ func Definition() discovery.Definition {
 				_, err := address(ref.Rest, f.port)
 				return err
 			},
-		})
+		}})
 	}
 	return d
-}
-
-// Protocol tells what a scheme of this provider speaks, in the words of
-// config.Service.Protocol, and whether over TLS. ok is false for other schemes.
-func Protocol(scheme string) (protocol string, tls, ok bool) {
-	f, ok := formOf(scheme)
-	return f.protocol, f.tls, ok
 }
 
 // New makes the provider of a service whose Source is a URL, or, where its scheme is

@@ -97,7 +97,7 @@ func TestExamplesAreRight(t *testing.T) {
 		if !ok || s.Check(config.Ref{Scheme: s.Name, Rest: rest}) != nil || s.Summary == "" {
 			t.Errorf("%+v", s)
 		}
-		if protocol, _, ok := static.Protocol(s.Name); !ok || protocol == "" {
+		if s.Protocol == "" {
 			t.Errorf("%s speaks nothing", s.Name)
 		}
 	}
