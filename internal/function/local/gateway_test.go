@@ -174,20 +174,27 @@ func answer(out *exchange.Writer, res *http.Response) {
 	}
 }
 
+// tunnel asks of the body what the proxy asks: both directions, ended one by one.
 func tunnel(out *exchange.Writer, res *http.Response) {
-	backend, ok := res.Body.(io.ReadWriteCloser)
+	backend, ok := res.Body.(interface {
+		io.ReadWriteCloser
+		CloseWrite() error
+	})
 	if !ok {
-		panic("the body of 101 cannot be written to")
+		panic("the body of 101 is no tunnel")
 	}
 	client, err := out.Upgrade(exchange.ResponseHead(res))
 	if err != nil {
 		panic(err)
 	}
-	go func() {
-		_, _ = io.Copy(client, backend)
-		_ = client.Close()
-	}()
-	_, _ = io.Copy(backend, client)
+	var there sync.WaitGroup
+	there.Go(func() {
+		_, _ = io.Copy(backend, client)
+		_ = backend.CloseWrite()
+	})
+	_, _ = io.Copy(client, backend)
+	_ = client.Close()
+	there.Wait()
 	_ = backend.Close()
 }
 

@@ -204,11 +204,17 @@ func failed(r *http.Request, place *lease, err error) (pool.Verdict, error) {
 	return pool.Served, err
 }
 
-// releasing calls release once, when body is closed. The body of a response
-// 101 can be written to, and stays so.
+// duplex is the body of a response 101: the connection itself, whose two
+// directions end one by one.
+type duplex interface {
+	io.ReadWriteCloser
+	CloseWrite() error
+}
+
+// releasing calls release once, when body is closed. A duplex stays one.
 func releasing(body io.ReadCloser, release func()) io.ReadCloser {
 	closing := &leasedBody{ReadCloser: body, release: sync.OnceFunc(release)}
-	if both, ok := body.(io.ReadWriteCloser); ok {
+	if both, ok := body.(duplex); ok {
 		return &leasedTunnel{closing, both}
 	}
 	return closing
@@ -226,5 +232,10 @@ func (b *leasedBody) Close() error {
 
 type leasedTunnel struct {
 	*leasedBody
-	io.Writer
+	sending duplex
 }
+
+func (t *leasedTunnel) Write(p []byte) (int, error) { return t.sending.Write(p) } //nolint:wrapcheck // the connection's own
+
+// CloseWrite ends the sending direction; the function reads EOF.
+func (t *leasedTunnel) CloseWrite() error { return t.sending.CloseWrite() } //nolint:wrapcheck // the connection's own

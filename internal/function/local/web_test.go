@@ -70,7 +70,10 @@ func TestWebUpgradesAreTunnels(t *testing.T) {
 	if s := g.Status(); s.Busy != 1 {
 		t.Errorf("%d instances are busy with a tunnel, want 1", s.Busy)
 	}
-	must(t, conn.Close())
+	must(t, conn.(*net.TCPConn).CloseWrite())
+	if rest, err := io.ReadAll(in); err != nil || len(rest) > 0 {
+		t.Errorf("after the client's end the function's is %q, %v", rest, err)
+	}
 	eventuallyf(t, func() bool { return g.Status().Busy == 0 }, "the tunnel still holds its instance")
 }
 
