@@ -150,9 +150,6 @@ func (g *Gateway) Stop(tb testing.TB) {
 	}
 }
 
-// Pid is the process's id.
-func (g *Gateway) Pid() int { return g.process.Process.Pid }
-
 // Kill ends weir with SIGKILL and waits for it.
 func (g *Gateway) Kill() {
 	g.killed = true

@@ -3,6 +3,8 @@ package forward
 import (
 	"errors"
 	"strings"
+
+	"github.com/weir-gateway/weir/internal/base/httpx"
 )
 
 // Element is one forwarded-element of RFC 7239 section 4: what one proxy saw.
@@ -97,7 +99,7 @@ func (e *Element) set(name, value string, seen *[4]bool) bool {
 
 func (p *parser) token() string {
 	n := 0
-	for n < len(p.rest) && isTokenByte(p.rest[n]) {
+	for n < len(p.rest) && httpx.IsTokenByte(p.rest[n]) {
 		n++
 	}
 	token := p.rest[:n]
@@ -136,7 +138,7 @@ func (p *parser) value() (string, bool) {
 // appendValue writes value as a token where it is one, else as a quoted-string.
 // Control characters, which a quoted-string cannot hold, become '?'.
 func appendValue(b []byte, value string) []byte {
-	if isToken(value) {
+	if httpx.IsToken(value) {
 		return append(b, value...)
 	}
 	b = append(b, '"')

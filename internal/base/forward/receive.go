@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/httpx"
 )
 
 // Receive takes in a request's head: it resolves who sent it (see Client) and
@@ -78,30 +79,8 @@ func AcceptsTrailers(head exchange.Head) bool { return hasToken(head.Values("Te"
 // isProtocol checks protocol-name ["/" protocol-version] of RFC 9110 section 7.8.
 func isProtocol(s string) bool {
 	name, version, slash := strings.Cut(s, "/")
-	if !isToken(name) || slash && !isToken(version) {
+	if !httpx.IsToken(name) || slash && !httpx.IsToken(version) {
 		return false
 	}
 	return !Folds(name, "h2c") && !Folds(name, "http") && !Folds(name, "tls")
-}
-
-// isToken checks the token of RFC 9110 section 5.6.2.
-func isToken(s string) bool {
-	for i := range len(s) {
-		if !isTokenByte(s[i]) {
-			return false
-		}
-	}
-	return s != ""
-}
-
-func isTokenByte(c byte) bool {
-	switch {
-	case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9':
-		return true
-	}
-	switch c {
-	case '!', '#', '$', '%', '&', '\'', '*', '+', '-', '.', '^', '_', '`', '|', '~':
-		return true
-	}
-	return false
 }

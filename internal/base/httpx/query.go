@@ -6,13 +6,6 @@ import (
 	"github.com/weir-gateway/weir/internal/base/fault"
 )
 
-// QueryGet gives the first value of the parameter name in the raw query
-// (without '?'), decoded, or "" where there is none. See QueryLookup.
-func QueryGet(raw, name string) string {
-	value, _ := QueryLookup(raw, name)
-	return value
-}
-
 // QueryLookup gives the first value of the parameter name in the raw query
 // (without '?') and whether there is one. Names and values are decoded once as
 // forms are (WHATWG URL, application/x-www-form-urlencoded): '+' is a blank,

@@ -66,9 +66,6 @@ func smaller(a, b int64) int64 {
 	return a
 }
 
-// Limits gives what the process may use and what the runtime aims for, in bytes; 0 is no limit.
-func (m *Memory) Limits() (limit, soft int64) { return m.limit, m.soft }
-
 // Exhausted tells whether a new request should be refused: what lives leaves the
 // collector no room, or it cannot keep up. It looks ten times a second at most,
 // whoever asks; otherwise it costs reading the clock.

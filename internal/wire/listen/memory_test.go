@@ -105,8 +105,8 @@ func TestMemoryLeavesTheRuntimeATenthOfTheLimit(t *testing.T) {
 			p.soft = test.environment
 		}
 		m := newMemory(test.limit, test.environment > 0, p.setLimit, p.read, p.clock)
-		if limit, soft := m.Limits(); limit != test.wantLimit || soft != test.wantSoft {
-			t.Errorf("%s: %d and %d, want %d and %d", name, limit, soft, test.wantLimit, test.wantSoft)
+		if m.limit != test.wantLimit || m.soft != test.wantSoft {
+			t.Errorf("%s: %d and %d, want %d and %d", name, m.limit, m.soft, test.wantLimit, test.wantSoft)
 		}
 	}
 }
