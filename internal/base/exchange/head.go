@@ -64,6 +64,43 @@ func copyMap(to, from mapHead, keep func(name string) bool) {
 	}
 }
 
+// Field is one header field line.
+type Field struct{ Name, Value string }
+
+// SetFields sets several fields of head. It costs one allocation where as many
+// calls of Set would cost one each.
+func SetFields(head Head, fields ...Field) {
+	to, ok := head.(mapHead)
+	if !ok {
+		for _, f := range fields {
+			head.Set(f.Name, f.Value)
+		}
+		return
+	}
+	values := make([]string, len(fields))
+	for i, f := range fields {
+		values[i] = f.Value
+		to[textproto.CanonicalMIMEHeaderKey(f.Name)] = values[i : i+1 : i+1]
+	}
+}
+
+// DelFields deletes every field of head whose name drop picks.
+func DelFields(head Head, drop func(name string) bool) {
+	if from, ok := head.(mapHead); ok {
+		for name := range from {
+			if drop(name) {
+				delete(from, name)
+			}
+		}
+		return
+	}
+	for name := range head.All() {
+		if drop(name) {
+			head.Del(name)
+		}
+	}
+}
+
 // mapHead is the Head of the net/http engine: the standard map is the truth,
 // so that third-party code sees the same fields. The map keeps no order.
 type mapHead http.Header

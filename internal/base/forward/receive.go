@@ -25,11 +25,7 @@ func Receive(peer netip.AddrPort, tls bool, host string, head exchange.Head, tru
 func strip(head exchange.Head, trusted bool) {
 	protocol, trailers := UpgradeOf(head), AcceptsTrailers(head)
 	named := head.Values("Connection")
-	for name := range head.All() {
-		if !stays(name, named, trusted) {
-			head.Del(name)
-		}
-	}
+	exchange.DelFields(head, func(name string) bool { return !stays(name, named, trusted) })
 	setHops(head, protocol, trailers)
 }
 

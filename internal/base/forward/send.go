@@ -29,21 +29,25 @@ func Request(dst, src exchange.Head, client exchange.Client, id, proto string) {
 	if AcceptsTrailers(src) {
 		dst.Set("Te", "trailers")
 	}
-	setForwarded(dst, src, client)
-	dst.Set("X-Forwarded-Proto", client.Scheme)
-	if client.Host != "" {
-		dst.Set("X-Forwarded-Host", client.Host)
-	}
-	dst.Set("X-Forwarded-Port", port(client))
-	if id != "" {
-		dst.Set("X-Request-Id", id)
-	}
 	via := proto + " " + pseudonym
 	if before := src.Values("Via"); len(before) > 0 {
 		via = strings.Join(before, ", ") + ", " + via
 	}
-	dst.Set("Via", via)
+	own := append(make([]exchange.Field, 0, ownFields),
+		exchange.Field{Name: "Via", Value: via},
+		exchange.Field{Name: "X-Forwarded-Proto", Value: client.Scheme},
+		exchange.Field{Name: "X-Forwarded-Port", Value: port(client)})
+	if client.Host != "" {
+		own = append(own, exchange.Field{Name: "X-Forwarded-Host", Value: client.Host})
+	}
+	if id != "" {
+		own = append(own, exchange.Field{Name: "X-Request-Id", Value: id})
+	}
+	exchange.SetFields(dst, appendForwarded(own, src, client)...)
 }
+
+// ownFields is the most that Request sets itself.
+const ownFields = 7
 
 // copied tells whether a field of a stripped request goes on as it is.
 func copied(name string) bool {
@@ -51,24 +55,23 @@ func copied(name string) bool {
 	return rule == pass || rule == told && !alias
 }
 
-// setForwarded says who the client was, in the words that the peer used.
-func setForwarded(dst, src exchange.Head, client exchange.Client) {
+// appendForwarded says who the client was, in the words that the peer used.
+func appendForwarded(own []exchange.Field, src exchange.Head, client exchange.Client) []exchange.Field {
 	if !client.Peer.IsValid() {
-		return
+		return own
 	}
 	peer := client.Peer.Addr().String()
 	if !client.Trusted {
-		dst.Set("X-Forwarded-For", peer)
-		return
+		return append(own, exchange.Field{Name: "X-Forwarded-For", Value: peer})
 	}
 	chain, lines := src.Values("X-Forwarded-For"), src.Values("Forwarded")
 	if len(chain) == 0 && len(lines) > 0 {
-		dst.Set("Forwarded", strings.Join(lines, ", ")+", "+element(client.Peer.Addr()))
+		own = append(own, exchange.Field{Name: "Forwarded", Value: strings.Join(lines, ", ") + ", " + element(client.Peer.Addr())})
 	}
 	if len(chain) == 0 && client.IP != client.Peer.Addr() {
 		chain = []string{client.IP.String()} // known from Forwarded
 	}
-	dst.Set("X-Forwarded-For", strings.Join(append(slices.Clip(chain), peer), ", "))
+	return append(own, exchange.Field{Name: "X-Forwarded-For", Value: strings.Join(append(slices.Clip(chain), peer), ", ")})
 }
 
 // element is Weir's own forwarded-element: who called it. Scheme and host are told
