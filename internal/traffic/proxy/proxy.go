@@ -113,7 +113,7 @@ func (t *passage) fail(err error) {
 	if t.body != nil && exchange.RequestHead(t.r).Get("Expect") == "" {
 		t.body.finish()
 	}
-	t.part(exchange.MapHead(t.w.Header()))
+	t.part(t.writer.Head())
 	t.writer.Fail(err)
 }
 

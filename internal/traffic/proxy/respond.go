@@ -26,7 +26,7 @@ func (t *passage) respond(ctx context.Context, res *http.Response) {
 		t.fail(fault.BackendInvalid.New("", fault.Internal("status %d", res.StatusCode)))
 		return
 	}
-	head := exchange.MapHead(t.w.Header())
+	head := t.writer.Head()
 	forward.Response(head, exchange.ResponseHead(res))
 	if res.ContentLength > 0 && head.Get("Content-Length") == "" {
 		head.Set("Content-Length", strconv.FormatInt(res.ContentLength, 10))
