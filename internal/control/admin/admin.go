@@ -6,10 +6,12 @@
 package admin
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"crypto/subtle"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -218,10 +220,10 @@ func orGet(q url.Values) string {
 }
 
 func (a *api) logLevel(w http.ResponseWriter, r *http.Request) {
-	var text [16]byte
-	n, _ := r.Body.Read(text[:])
+	const longest = 16
+	text, err := io.ReadAll(io.LimitReader(r.Body, longest))
 	var level slog.Level
-	if err := level.UnmarshalText([]byte(strings.TrimSpace(string(text[:n])))); err != nil {
+	if err != nil || level.UnmarshalText(bytes.TrimSpace(text)) != nil {
 		answer(w, r, fault.BadParameter.New("Send debug, info, warn or error as the body."))
 		return
 	}
