@@ -11,6 +11,7 @@ import (
 	"net/textproto"
 	"net/url"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
@@ -143,7 +144,8 @@ func (w *web) forward(timeout time.Duration, r *http.Request, place *lease) (*ht
 		place.Release(v)
 	}
 	link := place.Instance().link.(*webLink) //nolint:forcetypeassert // this contract makes no other links
-	res, err := link.transport.RoundTrip(outgoing(ctx, r, link.address))
+	var sent atomic.Bool
+	res, err := link.transport.RoundTrip(outgoing(ctx, r, link.address, &sent))
 	switch late := !timer.Stop(); {
 	case late && r.Context().Err() == nil:
 		if err == nil {
@@ -152,7 +154,7 @@ func (w *web) forward(timeout time.Duration, r *http.Request, place *lease) (*ht
 		over(pool.Poisoned)
 		return nil, timedOut(place, timeout)
 	case err != nil:
-		verdict, err := failed(r, place, err)
+		verdict, err := failed(r, place, err, sent.Load())
 		over(verdict)
 		return nil, err
 	}
@@ -161,16 +163,16 @@ func (w *web) forward(timeout time.Duration, r *http.Request, place *lease) (*ht
 }
 
 // outgoing makes the request to the instance: the same one, to its address.
-func outgoing(ctx context.Context, r *http.Request, address string) *http.Request {
+// Once its head has been written it sets sent.
+func outgoing(ctx context.Context, r *http.Request, address string, sent *atomic.Bool) *http.Request {
+	trace := &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }}
 	if inform := exchange.Of(r).Informational; inform != nil {
-		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-			Got1xxResponse: func(status int, head textproto.MIMEHeader) error {
-				inform(status, exchange.MapHead(http.Header(head)))
-				return nil
-			},
-		})
+		trace.Got1xxResponse = func(status int, head textproto.MIMEHeader) error {
+			inform(status, exchange.MapHead(http.Header(head)))
+			return nil
+		}
 	}
-	out := r.WithContext(ctx)
+	out := r.WithContext(httptrace.WithClientTrace(ctx, trace))
 	target := *r.URL
 	target.Scheme, target.Host = "http", address
 	out.URL, out.RequestURI = &target, ""
@@ -183,13 +185,16 @@ func outgoing(ctx context.Context, r *http.Request, address string) *http.Reques
 // crashNotice is how long a lost connection may precede the news that the process has ended.
 const crashNotice = 500 * time.Millisecond
 
-// failed says what an error of the connection means for the client and for the instance.
-func failed(r *http.Request, place *lease, err error) (pool.Verdict, error) {
+// failed says what an error of the connection means for the client and for the
+// instance. Where the request was sent, a refused connection is net/http's own
+// second try of a GET whose first one may have ended the instance: another
+// instance must not get it, or one such request would end them all.
+func failed(r *http.Request, place *lease, err error, sent bool) (pool.Verdict, error) {
 	if r.Context().Err() != nil {
 		return pool.Served, context.Cause(r.Context())
 	}
 	var op *net.OpError
-	unseen := errors.As(err, &op) && op.Op == "dial"
+	gone := errors.As(err, &op) && op.Op == "dial" // it does not listen any more
 	notice := time.NewTimer(crashNotice)
 	defer notice.Stop()
 	select {
@@ -198,10 +203,14 @@ func failed(r *http.Request, place *lease, err error) (pool.Verdict, error) {
 	case <-notice.C:
 		err = fault.BackendReset.New("", fault.Internal("%s is alive, but", place.Instance().name), fault.Cause(err))
 	}
-	if unseen { // it does not listen any more
+	switch {
+	case gone && !sent:
 		return pool.Poisoned, &unseenError{err}
+	case gone:
+		return pool.Poisoned, err
+	default:
+		return pool.Served, err
 	}
-	return pool.Served, err
 }
 
 // duplex is the body of a response 101: the connection itself, whose two

@@ -105,6 +105,21 @@ func TestWebFailuresAreProblems(t *testing.T) {
 	}
 }
 
+// A GET may be repeated, says HTTP, and net/http does so by itself. One that
+// ends the process would then end every instance, with all that they serve.
+func TestWebRequestThatEndsItsInstanceIsNotTriedAgain(t *testing.T) {
+	log := &records{}
+	g := startWeb(t, log, unchanged)
+	for n := 1; n <= 3; n++ {
+		g.get(t, "/pid") // so that there is a connection, which net/http tries again on
+		wantProblem(t, g.get(t, "/crash"), 502, "function-crashed")
+		eventuallyf(t, func() bool { return len(log.find("an instance ended by itself")) >= n }, "nobody notes crash %d", n)
+		if ended := len(log.find("an instance ended by itself")); ended != n {
+			t.Fatalf("%d requests ended %d instances", n, ended)
+		}
+	}
+}
+
 func TestWebInitFailures(t *testing.T) {
 	for how, reason := range map[string]string{"exit": "cannot find my config", "hang": "it was not ready after 200ms"} {
 		t.Run(how, func(t *testing.T) {
