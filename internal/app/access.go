@@ -31,12 +31,22 @@ func accessLog(log *slog.Logger) func(*http.Request, *exchange.Exchange, exchang
 			attrs = append(attrs, slog.String("endpoint", x.Attempts[n-1].Endpoint), slog.Int("attempts", n))
 		}
 		if x.Fault != nil {
-			attrs = append(attrs, slog.String("problem", x.Fault.Code), slog.String("detail", x.Fault.Detail), slog.String("cause", x.Fault.Operator()))
+			attrs = append(attrs, slog.String("problem", x.Fault.Code))
+			attrs = withText(attrs, "detail", x.Fault.Detail)
+			attrs = withText(attrs, "cause", x.Fault.Operator())
 		} else if o.Err != nil {
 			attrs = append(attrs, slog.String("cause", o.Err.Error()))
 		}
 		log.LogAttrs(ctx, level, "request", attrs...)
 	}
+}
+
+// withText adds what there is to say.
+func withText(attrs []slog.Attr, key, text string) []slog.Attr {
+	if text == "" {
+		return attrs
+	}
+	return append(attrs, slog.String(key, text))
 }
 
 func address(ip netip.Addr) string {

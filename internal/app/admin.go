@@ -38,7 +38,7 @@ func (a *App) serveAdmin(c config.Admin) error {
 	}
 	l, err := listen.Open(context.Background(), c.Address)
 	if err != nil {
-		return fmt.Errorf("admin API: %w", err)
+		return fmt.Errorf("admin API: %w (--admin ADDRESS), or do without it (--admin off)", err)
 	}
 	s := &adminServer{config: c, address: l.Addr().String(), done: make(chan struct{})}
 	s.http = &http.Server{

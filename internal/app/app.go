@@ -61,7 +61,7 @@ type RefusedError struct {
 }
 
 func (e *RefusedError) Error() string {
-	return fmt.Sprintf("the configuration has %d problems and was not applied", len(e.Problems))
+	return fmt.Sprintf("the configuration was not applied; problems: %d", len(e.Problems))
 }
 
 // App is a running gateway.

@@ -166,6 +166,11 @@ func TestAccessLogHasALineForEachRequest(t *testing.T) {
 		if id, _ := lines[i]["request_id"].(string); len(id) != 32 || lines[i]["took"] == nil {
 			t.Errorf("line %d: %v", i, lines[i])
 		}
+		for key, value := range lines[i] {
+			if value == "" {
+				t.Errorf("line %d: %s is there and says nothing", i, key)
+			}
+		}
 	}
 	if strings.Contains(w.log.String(), "secret") {
 		t.Error("the log holds a query, which may hold secrets")
@@ -195,6 +200,8 @@ func TestBusyAdminAddressStartsNothing(t *testing.T) {
 	_, err = app.Start(w.options())
 	if _, refused := errors.AsType[*app.RefusedError](err); err == nil || refused || !strings.Contains(err.Error(), "admin API: listen on "+busy.Addr().String()) {
 		t.Errorf("got %v", err)
+	} else if !strings.Contains(err.Error(), "--admin off") || strings.Contains(err.Error(), "--listen") {
+		t.Errorf("%v does not tell the flag of the admin API", err)
 	}
 	// goleak tells whether the gateway that was serving by then has ended.
 }

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/http"
 	"time"
@@ -11,7 +12,13 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/listen"
 )
 
-func open(address string) (net.Listener, error) { return listen.Open(context.Background(), address) }
+func open(address string) (net.Listener, error) {
+	l, err := listen.Open(context.Background(), address)
+	if err != nil {
+		return nil, fmt.Errorf("%w (--listen ADDRESS, or --listen NAME=ADDRESS)", err)
+	}
+	return l, nil
+}
 
 // idleGrace is how long a server that gives up its socket still takes requests
 // that were on their way on idle connections.

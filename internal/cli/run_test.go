@@ -164,6 +164,23 @@ func TestTheStarterIsServedAndSaysWhatToTry(t *testing.T) {
 	}
 }
 
+// /offers/** covers /offers too, and many a backend knows no /offers/.
+func TestTheTryOfAPrefixIsThePrefixItself(t *testing.T) {
+	for route, want := range map[string]string{"ANY /offers/**": "/offers", "ANY /**": "/"} {
+		path := filepath.Join(t.TempDir(), "weir.yaml")
+		if err := os.WriteFile(path, []byte("listen: :8080\nroutes:\n  "+route+": respond:ok\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		p := start(t, path)
+		address := p.line("serving on ")
+		if got := p.line("try: curl "); got != address+want {
+			t.Errorf("%s: try %s, want %s", route, got, address+want)
+		}
+		p.signal(os.Interrupt)
+		_ = p.wait()
+	}
+}
+
 func TestHangupReadsTheConfigAgain(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "weir.yaml")
 	write := func(text string) {

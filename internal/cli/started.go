@@ -81,7 +81,7 @@ func plainPath(r *config.Route) string {
 		if m.Method != "" && m.Method != http.MethodGet || m.When != nil || len(m.Headers)+len(m.Query)+len(m.Cookies) > 0 {
 			continue
 		}
-		path := cmp.Or(m.Path.Exact, m.Path.Prefix, strings.TrimSuffix(m.Path.Pattern, "**"), "/")
+		path := cmp.Or(m.Path.Exact, m.Path.Prefix, strings.TrimSuffix(m.Path.Pattern, "/**"), "/")
 		if !strings.ContainsAny(path, "{}*") {
 			return path
 		}

@@ -5,9 +5,13 @@ package source
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
+	"io/fs"
+	"net"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/weir-gateway/weir/internal/config"
@@ -81,7 +85,31 @@ func (in Input) read() ([]config.Source, error) {
 		}
 		return []config.Source{{Path: "(command line)", Data: []byte(text)}}, nil
 	}
-	return config.Read(in.Path)
+	sources, err := config.Read(in.Path)
+	if meant := addressed(in.Path); meant != "" && errors.Is(err, fs.ErrNotExist) {
+		return nil, wrong("there is no file or folder %s; to be a proxy for it, write it as a URL: %s", in.Path, meant)
+	}
+	return sources, err //nolint:wrapcheck // says what could not be read
+}
+
+// addressed is the URL that path lacks the scheme of: it is a port, or begins
+// with HOST:PORT. It is "" for what can only be a file.
+func addressed(path string) string {
+	if _, err := strconv.ParseUint(path, 10, 16); err == nil {
+		return "http://localhost:" + path
+	}
+	authority, _, _ := strings.Cut(path, "/")
+	host, port, err := net.SplitHostPort(authority)
+	if err != nil {
+		return ""
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return ""
+	}
+	if host == "" {
+		return "http://localhost" + path
+	}
+	return "http://" + path
 }
 
 // Proxy is the config of a plain proxy for one URL: everything goes there, a

@@ -1,6 +1,7 @@
 package source_test
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -177,4 +178,33 @@ func TestDigestNamesTheInputAndNothingElse(t *testing.T) {
 		}
 		seen[digest] = name
 	}
+}
+
+func TestAnAddressWithoutASchemeIsToldItsURL(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for given, want := range map[string]string{
+		"localhost:9000":     "http://localhost:9000",
+		"127.0.0.1:9000/v2":  "http://127.0.0.1:9000/v2",
+		"[::1]:9000":         "http://[::1]:9000",
+		":9000":              "http://localhost:9000",
+		"9000":               "http://localhost:9000",
+		"weir.yaml":          "",
+		"http:/localhost:90": "",
+		"a:b":                "",
+		"99999":              "",
+	} {
+		_, err := source.Input{Path: given}.Load(vocabulary())
+		_, told := errors.AsType[*source.InputError](err)
+		if err == nil || told != (want != "") || told && !strings.HasSuffix(err.Error(), ": "+want) {
+			t.Errorf("%s: %v, want %q", given, err, want)
+		}
+	}
+}
+
+func TestAFileMayBeNamedLikeAnAddress(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("9000", []byte("listen: :8080\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	load(t, source.Input{Path: "9000"})
 }

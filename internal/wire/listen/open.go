@@ -38,16 +38,24 @@ func explain(address string, err error) error {
 	_, port, _ := net.SplitHostPort(address) // was checked
 	switch {
 	case isAddressInUse(err):
-		return fmt.Errorf("listen on %s: the port is taken, by another weir or another server; "+
-			"`ss -ltnp 'sport = :%s'` (or `lsof -i :%s`) names it; choose another port with --listen: %w", address, port, port, err)
+		return fmt.Errorf("listen on %s: %w; another weir or another server has the port, and "+
+			"`ss -ltnp 'sport = :%s'` (or `lsof -i :%s`) names it; end that one, or choose another port", address, reason(err), port, port)
 	case errors.Is(err, fs.ErrPermission):
-		return fmt.Errorf("listen on %s: not permitted; ports below 1024 need the capability CAP_NET_BIND_SERVICE, "+
-			"or choose a higher one with --listen: %w", address, err)
+		return fmt.Errorf("listen on %s: %w; ports below 1024 need the capability CAP_NET_BIND_SERVICE; "+
+			"give it to weir, or choose a higher port", address, reason(err))
 	case errors.Is(err, syscall.EADDRNOTAVAIL):
-		return fmt.Errorf("listen on %s: this machine does not have that address; choose another with --listen: %w", address, err)
+		return fmt.Errorf("listen on %s: %w; this machine does not have that address; choose one that it has", address, reason(err))
 	default:
-		return fmt.Errorf("listen on %s: %w", address, err)
+		return fmt.Errorf("listen on %s: %w", address, reason(err))
 	}
+}
+
+// reason is err without the address that net repeats in it.
+func reason(err error) error {
+	if op, ok := errors.AsType[*net.OpError](err); ok {
+		return op.Err
+	}
+	return err
 }
 
 func openUnix(ctx context.Context, path string) (net.Listener, error) {

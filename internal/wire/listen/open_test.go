@@ -23,7 +23,7 @@ func TestOpenTellsWhatToDoAboutATakenPort(t *testing.T) {
 		t.Fatal("the port could be bound twice")
 	}
 	_, port, _ := net.SplitHostPort(first.Addr().String())
-	for _, want := range []string{first.Addr().String(), "taken", "--listen", ":" + port} {
+	for _, want := range []string{first.Addr().String(), "already in use", "choose another port", ":" + port} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("%q does not say %q", err, want)
 		}

@@ -107,8 +107,8 @@ func New(o Options) *Server {
 		s.log = slog.Default()
 	}
 	if room := s.connections.limit; room < limits.Connections {
-		s.log.Info("the limit of open files (ulimit -n) leaves room for fewer client connections than limits.connections",
-			"connections", room, "limit", limits.Connections)
+		s.log.Info("the limit of open files leaves room for fewer client connections than limits.connections; raise ulimit -n, or lower the limit",
+			"socket", o.Listener.Addr().String(), "connections", room, "limit", limits.Connections)
 	}
 	if s.refuse == nil {
 		s.refuse = writeFault
