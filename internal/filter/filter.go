@@ -10,6 +10,7 @@
 package filter
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -52,9 +53,25 @@ type Env struct {
 	Backend func(config.Ref) (http.RoundTripper, error)
 	// Secret resolves a secret; when a config is only checked it gives placeholders.
 	Secret func(secret.Template) (secret.Value, error)
-	Log    *slog.Logger
-	Route  string // the route's name, for logs and metrics
-	Group  string
+	// Keep holds state that lives longer than one snapshot: see the function Keep.
+	Keep  func(identity string, makeIt func() (any, func(context.Context), error)) (any, error)
+	Log   *slog.Logger
+	Route string // the route's name, for logs and metrics
+	Group string
+}
+
+// Keep gives state that lives on across reloads: counters of a limit, a set of
+// keys that is refreshed in the background, a cache. identity says everything that
+// makes it another one when it changes, and is shared by all filters of a kind
+// that name the same; it holds the route's name where routes must not share.
+// makeIt is called where nothing of that identity lives yet; it may start
+// goroutines, which the function it gives ends once no snapshot uses the state.
+// A config that is only checked keeps nothing: the value is then the zero T, and
+// what is built on it is never run.
+func Keep[T any](env Env, identity string, makeIt func() (T, func(context.Context), error)) (T, error) {
+	kept, err := env.Keep(identity, func() (any, func(context.Context), error) { return makeIt() })
+	value, _ := kept.(T) // nil where a config is only checked
+	return value, err
 }
 
 // Policy is a built filter: at least one of Guard and Adapt is set.
@@ -79,8 +96,8 @@ type Definition struct {
 // Define makes a Definition for config struct C. defaults gives a fresh value
 // each time, never a shared one: a slice in a shared default would leak from
 // one route to another when decoded into. build has no side effects: it starts
-// no goroutine and opens no connection, for `weir check` calls it too; its
-// error is told to the config's writer at the filter's place.
+// no goroutine and opens no connection but through Keep, for `weir check` calls
+// it too. Its error is told to the config's writer at the filter's place.
 func Define[C any](name, summary string, stage Stage, defaults func() C, build func(Env, *C) (Policy, error)) Definition {
 	return Definition{
 		Name: name, Summary: summary, Stage: stage,

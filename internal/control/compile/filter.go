@@ -2,6 +2,7 @@ package compile
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"net/http"
 	"slices"
@@ -25,7 +26,7 @@ type built struct {
 func (o *road) filters(list []config.Filter, on string) built {
 	out := built{pure: true}
 	for _, p := range o.inOrder(list) {
-		policy, err := p.definition.Build(o.env(), p.use.Config)
+		policy, err := p.definition.Build(o.env(p.use.Name), p.use.Config)
 		if err != nil {
 			o.fail(p.use.Origin, "filter "+p.use.Name, err)
 			continue
@@ -67,8 +68,14 @@ func pure(s filter.Stage) bool {
 	return s == filter.StageHeaders || s == filter.StageTransform || s == filter.StageRewrite || s == filter.StageRespond
 }
 
-func (o *road) env() filter.Env {
+func (o *road) env(name string) filter.Env {
 	return filter.Env{
+		Keep: func(identity string, makeIt func() (any, func(context.Context), error)) (any, error) {
+			if !o.start {
+				return nil, nil
+			}
+			return keep(o.build, "filter "+name+" "+identity, always, makeIt)
+		},
 		Backend: func(ref config.Ref) (http.RoundTripper, error) {
 			found, err := o.backend(o.route, ref)
 			return found.roundTripper, err

@@ -8,6 +8,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/control/compile"
 )
 
 func TestTunableChangeTunesTheRunningFunctionAndRestartsNothing(t *testing.T) {
@@ -87,6 +90,29 @@ func TestFiltersEndWithTheirSnapshot(t *testing.T) {
 	}
 	if got := w.diary.take(); got != "end outer" {
 		t.Errorf("after the second: %s, want the first one's end", got)
+	}
+}
+
+func TestAFiltersStateLivesOnAcrossSnapshotsByItsIdentity(t *testing.T) {
+	w := newWorld(t)
+	route := func(name string) *config.Config {
+		return w.load("routes:\n  GET /a:\n    count: { name: " + name + " }\n    to: respond:204\n  GET /b:\n    count: { name: " + name + " }\n    to: respond:204\n")
+	}
+	w.serve(route("one"))
+	w.get("/a")
+	w.serve(route("one"))
+	if got := w.get("/b").Header().Get("X-Count"); got != "2" {
+		t.Errorf("a reload and another route of the same identity: the count is %s, want 2", got)
+	}
+	w.serve(route("two"))
+	if got := w.get("/a").Header().Get("X-Count"); got != "1" {
+		t.Errorf("another identity: the count is %s, want 1", got)
+	}
+	if got := w.diary.take(); got != "made one, made two, ended one" {
+		t.Errorf("got %q", got)
+	}
+	if _, problems := compile.Check(w.parts, route("three"), ""); len(problems) > 0 || w.diary.take() != "" {
+		t.Errorf("a check made something, or failed: %v", problems)
 	}
 }
 

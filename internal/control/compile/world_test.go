@@ -10,8 +10,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -45,7 +47,7 @@ func newWorld(t *testing.T) *world {
 	w := &world{t: t, folder: t.TempDir()}
 	w.parts = compile.Parts{
 		Filters: append(filters.Definitions(),
-			w.filter("outer", filter.StageAuth), w.filter("inner", filter.StageWAF), w.filter("last", filter.StageTransform)),
+			w.filter("outer", filter.StageAuth), w.filter("inner", filter.StageWAF), w.filter("last", filter.StageTransform), w.counter()),
 		Providers: discoveries.Definitions(),
 		Functions: []function.Definition{w.function()},
 	}
@@ -98,6 +100,26 @@ func (w *world) get(target string, header ...string) *httptest.ResponseRecorder 
 	answer := httptest.NewRecorder()
 	w.gateway.Handler(":8080").ServeHTTP(answer, r)
 	return answer
+}
+
+// counter is a filter that counts requests across snapshots.
+func (w *world) counter() filter.Definition {
+	type count struct {
+		Name string `doc:"name"`
+	}
+	return filter.Define("count", "counts requests", filter.StageLimit, func() count { return count{} },
+		func(env filter.Env, c *count) (filter.Policy, error) {
+			n, err := filter.Keep(env, c.Name, func() (*atomic.Int64, func(context.Context), error) {
+				w.diary.notef("made %s", c.Name)
+				return new(atomic.Int64), func(context.Context) { w.diary.notef("ended %s", c.Name) }, nil
+			})
+			return filter.Policy{Guard: func(next http.Handler) http.Handler {
+				return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+					rw.Header().Set("X-Count", strconv.FormatInt(n.Add(1), 10))
+					next.ServeHTTP(rw, r)
+				})
+			}}, err
+		})
 }
 
 // diary is what was done, in order.
