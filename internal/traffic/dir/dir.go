@@ -38,8 +38,11 @@ type Dir struct{ root *os.Root }
 // request can come any more; responses under way keep their files.
 func New(root string) (*Dir, error) {
 	r, err := os.OpenRoot(root)
-	if err != nil {
-		return nil, fmt.Errorf("open the directory to serve: %w", err)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("there is no folder %s; make it, or correct the path, which is relative to the config", root)
+	case err != nil:
+		return nil, fmt.Errorf("the folder %s cannot be served: %w", root, reason(err))
 	}
 	return &Dir{root: r}, nil
 }
@@ -69,7 +72,7 @@ func (d *Dir) RoundTrip(r *http.Request) (*http.Response, error) {
 	info, err := d.root.Stat(name)
 	switch {
 	case err != nil:
-		return nil, problem(err)
+		return nil, problem(name, err)
 	case info.IsDir():
 		if location := slashed(r); location != "" {
 			return redirect(r, location), nil
@@ -85,30 +88,38 @@ func (d *Dir) RoundTrip(r *http.Request) (*http.Response, error) {
 func (d *Dir) file(r *http.Request, name string) (*http.Response, error) {
 	info, err := d.root.Stat(name) // before the open, which would wait for ever on a pipe
 	if err != nil {
-		return nil, problem(err)
+		return nil, problem(name, err)
 	}
 	if !info.Mode().IsRegular() {
 		return nil, fault.FileNotFound.New("", fault.Internal("%s is no regular file", name))
 	}
 	f, err := d.root.Open(name)
 	if err != nil {
-		return nil, problem(err)
+		return nil, problem(name, err)
 	}
 	if info, err = f.Stat(); err != nil {
-		return nil, errors.Join(problem(err), f.Close())
+		return nil, errors.Join(problem(name, err), f.Close())
 	}
 	return serve(r, f, info), nil
 }
 
 // problem tells a missing file from a failing system. Everything that may be
 // about the name, a link out of the directory above all, is a missing file.
-func problem(err error) *fault.Fault {
+func problem(name string, err error) *fault.Fault {
 	for _, failure := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EIO, fs.ErrClosed} {
 		if errors.Is(err, failure) {
-			return fault.Unexpected.New("", fault.Cause(err))
+			return fault.Unexpected.New("", fault.Internal("%s", name), fault.Cause(reason(err)))
 		}
 	}
-	return fault.FileNotFound.New("", fault.Cause(err))
+	return fault.FileNotFound.New("", fault.Internal("%s", name), fault.Cause(reason(err)))
+}
+
+// reason is err without the name of the system call, which tells nobody more.
+func reason(err error) error {
+	if path, ok := errors.AsType[*fs.PathError](err); ok {
+		return path.Err
+	}
+	return err
 }
 
 // localName turns the path of a URL into a name below the root in the system's

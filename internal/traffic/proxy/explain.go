@@ -17,9 +17,9 @@ func (t *passage) explain(ctx context.Context, err error) error {
 	var send *exchange.SendError
 	switch cause := context.Cause(ctx); {
 	case t.awaited.Load() && (errors.Is(cause, errIdle) || errors.Is(cause, errTotal)):
-		return fault.RequestTimeout.New("", fault.Internal("%v", cause), fault.Cause(err))
+		return fault.RequestTimeout.New("", timeUp(cause, err)...)
 	case errors.Is(cause, errIdle), errors.Is(cause, errTotal):
-		return fault.BackendTimeout.New("", fault.Internal("%v", cause), fault.Cause(err))
+		return fault.BackendTimeout.New("", timeUp(cause, err)...)
 	case t.body != nil && t.body.failed() != nil:
 		return t.explainBody(t.body.failed())
 	case t.r.Context().Err() != nil:
@@ -31,6 +31,14 @@ func (t *passage) explain(ctx context.Context, err error) error {
 	default:
 		return err
 	}
+}
+
+// timeUp tells which time was up, and what failed of it where that says more.
+func timeUp(cause, err error) []fault.Option {
+	if errors.Is(err, cause) {
+		return []fault.Option{fault.Cause(err)}
+	}
+	return []fault.Option{fault.Internal("%v", cause), fault.Cause(err)}
 }
 
 // explainBody tells which problem it is that the client's body could not be read.

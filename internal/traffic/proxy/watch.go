@@ -12,8 +12,8 @@ import (
 
 // The causes with which an exchange's context ends when its time is up.
 var (
-	errIdle  = errors.New("no piece of a body came in time")
-	errTotal = errors.New("the exchange took too long")
+	errIdle  = errors.New("no piece of a body came within timeout.idle")
+	errTotal = errors.New("the exchange took longer than timeout.total")
 )
 
 // never is a time that no timer reaches.
