@@ -24,6 +24,7 @@ const (
 var surroundings = map[string]string{
 	"public/index.html":        "<h1>shop</h1>\n",
 	"catalog/tea.json":         "{}\n",
+	"functions/go.mod":         "module example.com/functions\n\ngo 1.26\n",
 	"functions/orders/main.go": "package main\n\nimport _ \"github.com/aws/aws-lambda-go/lambda\"\n\nfunc main() {}\n",
 	"functions/offers/main.go": "package main\n\nfunc main() {}\n",
 	"functions/latest/main.go": "package main\n\nfunc main() {}\n",

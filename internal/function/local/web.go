@@ -111,7 +111,7 @@ func (l *webLink) probe(ctx context.Context) error {
 	}).WithContext(ctx)
 	res, err := l.transport.RoundTrip(r)
 	if err != nil {
-		return fmt.Errorf("no answer on port %s: %w", l.variables()[portVariable], err)
+		return fmt.Errorf("no answer on 127.0.0.1:$PORT, here %s; does it listen on the port that the variable PORT names? %w", l.variables()[portVariable], err)
 	}
 	return res.Body.Close() //nolint:wrapcheck // never fails
 }

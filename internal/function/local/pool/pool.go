@@ -2,6 +2,7 @@ package pool
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -121,7 +122,7 @@ func (p *Pool[I]) await(ctx context.Context, w *waiter[I], wait time.Duration) (
 	case <-ctx.Done():
 		reason = context.Cause(ctx)
 	case <-deadline.C:
-		reason = fault.FunctionQueueTime.New("", fault.RetryAfter(time.Second), fault.Internal("waited %v", wait))
+		reason = fault.FunctionQueueTime.New("", fault.RetryAfter(time.Second), fault.Internal("waited %v; %s", wait, p.shortage()))
 	}
 	p.mu.Lock()
 	waiting := p.queue.remove(w)
@@ -138,6 +139,13 @@ func (p *Pool[I]) await(ctx context.Context, w *waiter[I], wait time.Duration) (
 		return nil, reason
 	}
 	return r.lease, r.err
+}
+
+// shortage says what the instances were doing that nobody became free.
+func (p *Pool[I]) shortage() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return fmt.Sprintf("instances: %d busy, %d still starting, at most %d", p.count[busy], p.count[starting], p.bounds.Max)
 }
 
 // refusal tells why a request may not even wait, nil where it may.

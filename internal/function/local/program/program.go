@@ -62,7 +62,7 @@ func Find(name, path string, contract Contract) (Program, error) {
 	info, err := os.Stat(path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return Program{}, fmt.Errorf("run: there is no file or folder %s", path)
+		return Program{}, fmt.Errorf("run: there is no file or folder %s; the path is relative to the config, and arguments stand under args", path)
 	case err != nil:
 		return Program{}, fmt.Errorf("run: %w", err)
 	case !info.IsDir():
@@ -79,8 +79,11 @@ func ofFile(name, file string, info fs.FileInfo, contract Contract) (Program, er
 	if !info.Mode().IsRegular() {
 		return Program{}, fmt.Errorf("run: %s is neither a folder nor a regular file", file)
 	}
+	if filepath.Ext(file) == ".go" {
+		return Program{}, fmt.Errorf("run: %s is a source file; name its folder, which is built", file)
+	}
 	if !onWindows && info.Mode().Perm()&0o111 == 0 {
-		return Program{}, fmt.Errorf("run: %s is not executable; run `chmod +x` on it, or name the folder of a Go program", file)
+		return Program{}, fmt.Errorf("run: %s is not executable; run `chmod +x` on it; a script begins with its interpreter, as #!/usr/bin/env python3", file)
 	}
 	p := Program{Name: name, Folder: filepath.Dir(file), File: file, Contract: HTTP, Reason: "the file is not called " + bootstrap}
 	if filepath.Base(file) == bootstrap {
@@ -110,9 +113,27 @@ func ofFolder(name, folder string, contract Contract) (Program, error) {
 		}
 	}
 	if !hasMain {
-		return Program{}, fmt.Errorf("run: %s holds neither a program called %s nor a Go main package", folder, bootstrap)
+		return Program{}, fmt.Errorf("run: %s holds neither a program called %s nor a Go main package; name the executable file itself", folder, bootstrap)
+	}
+	if !inModule(folder) {
+		return Program{}, fmt.Errorf("run: %s is in no Go module; run `go mod init NAME` in it", folder)
 	}
 	return p.explicitly(contract), nil
+}
+
+// inModule tells whether the folder or one above it has a go.mod, without which
+// the go command builds nothing there.
+func inModule(folder string) bool {
+	for {
+		if _, err := os.Stat(filepath.Join(folder, "go.mod")); err == nil {
+			return true
+		}
+		above := filepath.Dir(folder)
+		if above == folder {
+			return false
+		}
+		folder = above
+	}
 }
 
 func (p Program) explicitly(contract Contract) Program {

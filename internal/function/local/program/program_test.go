@@ -32,6 +32,7 @@ func folder(t *testing.T, files map[string]string) string {
 }
 
 const (
+	module     = "module example.com/f\n\ngo 1.26\n"
 	plainMain  = "package main\n\nfunc main() { print(\"hello\") }\n"
 	lambdaMain = "package main\n\nimport \"github.com/aws/aws-lambda-go/lambda\"\n\nfunc main() { lambda.Start(nil) }\n"
 )
@@ -45,10 +46,10 @@ func TestFindTellsProgramAndContract(t *testing.T) {
 		want     program.Contract
 		built    bool
 	}{
-		{"a Go program", map[string]string{"main.go": plainMain}, "", "", program.HTTP, true},
-		{"a Go program that imports aws-lambda-go", map[string]string{"main.go": plainMain, "x.go": lambdaMain}, "", "", program.Lambda, true},
-		{"a test's import does not count", map[string]string{"main.go": plainMain, "main_test.go": lambdaMain}, "", "", program.HTTP, true},
-		{"the config wins", map[string]string{"main.go": plainMain}, "", program.Lambda, program.Lambda, true},
+		{"a Go program", map[string]string{"go.mod": module, "main.go": plainMain}, "", "", program.HTTP, true},
+		{"a Go program that imports aws-lambda-go", map[string]string{"go.mod": module, "main.go": plainMain, "x.go": lambdaMain}, "", "", program.Lambda, true},
+		{"a test's import does not count", map[string]string{"go.mod": module, "main.go": plainMain, "main_test.go": lambdaMain}, "", "", program.HTTP, true},
+		{"the config wins", map[string]string{"go.mod": module, "main.go": plainMain}, "", program.Lambda, program.Lambda, true},
 		{"bootstrap in a folder", map[string]string{"bootstrap": "", "main.go": plainMain}, "", "", program.Lambda, false},
 		{"the file bootstrap", map[string]string{"bootstrap": ""}, "bootstrap", "", program.Lambda, false},
 		{"another file", map[string]string{"server": ""}, "server", "", program.HTTP, false},
@@ -77,6 +78,8 @@ func TestFindSaysWhatIsWrong(t *testing.T) {
 		"nothing there":   {nil, "missing", "no file or folder"},
 		"an empty folder": {nil, "", "neither a program called bootstrap nor a Go main package"},
 		"a library":       {map[string]string{"x.go": "package x\n"}, "", "neither a program called bootstrap nor a Go main package"},
+		"no module":       {map[string]string{"main.go": plainMain}, "", "go mod init"},
+		"a source file":   {map[string]string{"main.go": plainMain}, "main.go", "name its folder"},
 		"no Go at all":    {map[string]string{"main.go": "this is no Go"}, "", "source of a Go program"},
 	}
 	if runtime.GOOS != "windows" {
@@ -97,7 +100,7 @@ func TestFindSaysWhatIsWrong(t *testing.T) {
 }
 
 func TestEachVersionIsKeptInAFileOfItsOwn(t *testing.T) {
-	dir := folder(t, map[string]string{"main.go": plainMain, "go.mod": "module example.com/f\n\ngo 1.26\n"})
+	dir := folder(t, map[string]string{"main.go": plainMain, "go.mod": module})
 	cache := t.TempDir()
 	first := build(t, dir, cache)
 	if again := build(t, dir, cache); again != first {
@@ -138,7 +141,7 @@ func build(t *testing.T, dir, cache string) string {
 }
 
 func TestABuildThatFailsTellsWhatTheCompilerSaid(t *testing.T) {
-	dir := folder(t, map[string]string{"main.go": "package main\n\nfunc main() { undefinedName() }\n", "go.mod": "module example.com/f\n\ngo 1.26\n"})
+	dir := folder(t, map[string]string{"main.go": "package main\n\nfunc main() { undefinedName() }\n", "go.mod": module})
 	p, err := program.Find("f", dir, program.Guess)
 	if err != nil {
 		t.Fatal(err)
@@ -151,7 +154,7 @@ func TestABuildThatFailsTellsWhatTheCompilerSaid(t *testing.T) {
 }
 
 func TestABuildEndsWithItsContext(t *testing.T) {
-	dir := folder(t, map[string]string{"main.go": plainMain})
+	dir := folder(t, map[string]string{"go.mod": module, "main.go": plainMain})
 	p, err := program.Find("f", dir, program.Guess)
 	if err != nil {
 		t.Fatal(err)
