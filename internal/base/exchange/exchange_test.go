@@ -9,6 +9,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
+	"net/textproto"
 	"slices"
 	"strings"
 	"testing"
@@ -135,6 +137,44 @@ func TestInformationalPassesAtOnceAndLeavesTheFinalHeadAlone(t *testing.T) {
 	}
 }
 
+// A stream that is reset while a 1xx response is being written: net/http's HTTP/2
+// server still reads the header map then. The race detector holds this.
+func TestHintsOverHTTP2ShareNoMapWithTheServer(t *testing.T) {
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		x := &exchange.Exchange{Start: time.Now()}
+		ew, r := exchange.Begin(w, r, x)
+		for i := 0; r.Context().Err() == nil; i++ {
+			x.Informational(103, exchange.MapHead(http.Header{"Link": {"</a.css>"}, fmt.Sprintf("X-%d", i%50): {"1"}}))
+		}
+		ew.Finish(nil)
+	}))
+	s.Config.Protocols = new(http.Protocols)
+	s.Config.Protocols.SetUnencryptedHTTP2(true)
+	s.Start()
+	defer s.Close()
+	client := &http.Transport{Protocols: new(http.Protocols)}
+	client.Protocols.SetUnencryptedHTTP2(true)
+	defer client.CloseIdleConnections()
+	for range 30 {
+		ctx, cancel := context.WithCancel(t.Context())
+		seen := 0
+		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{Got1xxResponse: func(int, textproto.MIMEHeader) error {
+			if seen++; seen == 5 {
+				cancel()
+			}
+			return nil
+		}})
+		r, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if res, err := client.RoundTrip(r); err == nil {
+			_ = res.Body.Close()
+		}
+		cancel()
+	}
+}
+
 func TestUpgradeGivesATunnelWithTheBytesThatCameEarly(t *testing.T) {
 	s := serve(t, func(w *exchange.Writer, r *http.Request, x *exchange.Exchange) {
 		x.OnHead(func(_ int, h exchange.Head) { h.Set("X-Op", "1") })
@@ -239,5 +279,31 @@ func TestMapHeadDeletesEverySpellingAndCopiesWithoutSharing(t *testing.T) {
 	h.Del("x-odd")
 	if len(raw) != 1 || !slices.Equal(raw["X-List"], []string{"a", "b"}) || !slices.Equal(dst["X-List"], []string{"a", "b", "c"}) {
 		t.Errorf("source %v, copy %v", raw, dst)
+	}
+}
+
+func TestHintsPassUntilTheirEndAndWithinTheirLimit(t *testing.T) {
+	var passed []int
+	x := &exchange.Exchange{Informational: func(status int, _ exchange.Head) { passed = append(passed, status) }}
+	h := x.Hints(200)
+	header := http.Header{"Link": {"</style.css>; rel=preload"}}
+	for _, status := range []int{103, 100, 103} {
+		if err := h.Pass(status, header); err != nil && !h.TooLong() {
+			t.Errorf("%d: %v", status, err)
+		}
+	}
+	if err := h.Pass(103, header); !errors.Is(err, exchange.ErrHintsTooLong) || !h.TooLong() {
+		t.Errorf("beyond the limit: %v", err)
+	}
+	again := x.Hints(200)
+	again.End()
+	if err := again.Pass(103, header); err != nil {
+		t.Error(err)
+	}
+	if !slices.Equal(passed, []int{103, 103}) {
+		t.Errorf("passed %v", passed)
+	}
+	if none := (&exchange.Exchange{}).Hints(200); none != nil || none.TooLong() {
+		t.Error("a client that takes none has hints")
 	}
 }

@@ -147,6 +147,10 @@ func (w *Writer) inform(status int, head Head) {
 	for name, value := range head.All() {
 		h.Add(name, value)
 	}
+	// Where this field is there, net/http leaves it out of a 1xx response, and its
+	// HTTP/2 server works on a copy. Else that server may still be reading the map
+	// when a reset of the stream has let WriteHeader return.
+	h.Set("Content-Length", "0")
 	w.w.WriteHeader(status)
 	clear(h)
 	maps.Copy(h, saved)

@@ -93,6 +93,25 @@ func TestWebInformationalResponsesPass(t *testing.T) {
 	}
 }
 
+// net/http calls the hook for 1xx responses from a goroutine of its own, also when
+// the time is up and the answer is being written: the race detector saw it.
+func TestWebHintsWithoutEndEndWithTheTime(t *testing.T) {
+	g := startWeb(t, &records{}, func(c *Config) { c.Timeout = 50 * time.Millisecond })
+	for range 5 {
+		res, err := g.Client().Get(g.URL + "/hints-without-end")
+		if err != nil {
+			continue // Go's own client gives up after a few hints
+		}
+		_ = res.Body.Close()
+		if res.StatusCode != http.StatusGatewayTimeout && res.StatusCode != http.StatusBadGateway {
+			t.Errorf("got %d", res.StatusCode)
+		}
+	}
+	if got := g.post(t, "/", "alive"); got.body != "alive" {
+		t.Errorf("afterwards it answers %+v", got)
+	}
+}
+
 func TestWebFailuresAreProblems(t *testing.T) {
 	g := startWeb(t, &records{}, func(c *Config) { c.Timeout = 300 * time.Millisecond })
 	wantProblem(t, g.get(t, "/crash"), 502, "function-crashed")
@@ -105,18 +124,16 @@ func TestWebFailuresAreProblems(t *testing.T) {
 	}
 }
 
-// A GET may be repeated, says HTTP, and net/http does so by itself. One that
-// ends the process would then end every instance, with all that they serve.
-func TestWebRequestThatEndsItsInstanceIsNotTriedAgain(t *testing.T) {
+// A GET may be repeated, says HTTP, and whether the instance ended because of it
+// or at that moment nobody can tell: another one gets it, but never all of them.
+func TestWebRequestThatEndsItsInstanceIsTriedOnOneMore(t *testing.T) {
 	log := &records{}
 	g := startWeb(t, log, unchanged)
-	for n := 1; n <= 3; n++ {
-		g.get(t, "/pid") // so that there is a connection, which net/http tries again on
-		wantProblem(t, g.get(t, "/crash"), 502, "function-crashed")
-		eventuallyf(t, func() bool { return len(log.find("an instance ended by itself")) >= n }, "nobody notes crash %d", n)
-		if ended := len(log.find("an instance ended by itself")); ended != n {
-			t.Fatalf("%d requests ended %d instances", n, ended)
-		}
+	g.get(t, "/pid") // so that there is a connection, which net/http tries again on
+	wantProblem(t, g.get(t, "/crash"), 502, "function-crashed")
+	g.get(t, "/pid")
+	if ended := len(log.find("an instance ended by itself")); ended > 2 {
+		t.Errorf("one request ended %d instances", ended)
 	}
 }
 

@@ -9,7 +9,6 @@ import (
 	"net/http/httptrace"
 	"net/textproto"
 	"strings"
-	"sync"
 	"sync/atomic"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
@@ -22,7 +21,6 @@ const innerTries = 2
 var (
 	errReconnected  = errors.New("the kept connection was closed; the request is sent once more")
 	errTooManyTries = errors.New("the backend refused the request twice")
-	errHintsTooLong = errors.New("the backend's 1xx responses are larger than a head may be")
 )
 
 // attempt follows one request through net/http by its trace hooks.
@@ -41,14 +39,12 @@ type attempt struct {
 	// These by the connection's own.
 	wroteHead, wroteAll, answered atomic.Bool
 
-	// mu keeps Informational from being called once RoundTrip has returned.
-	mu    sync.Mutex
-	done  bool
-	hints int64 // bytes of 1xx responses that may still come
+	hints *exchange.Hints // nil where the client takes none
 }
 
 func (t *Transport) newAttempt(req *http.Request) *attempt {
-	return &attempt{endpoint: req.URL.Host, multi: t.multi, exchange: exchange.From(req.Context()), hints: t.inner.MaxResponseHeaderBytes}
+	x := exchange.From(req.Context())
+	return &attempt{endpoint: req.URL.Host, multi: t.multi, exchange: x, hints: x.Hints(t.inner.MaxResponseHeaderBytes)}
 }
 
 // request gives req with the hooks in its context.
@@ -59,8 +55,8 @@ func (a *attempt) request(req *http.Request) *http.Request {
 		ctx, a.cancel = context.WithCancelCause(ctx)
 		trace.WroteHeaders = func() { a.wroteHead.Store(true) }
 	}
-	if a.exchange != nil && a.exchange.Informational != nil {
-		trace.Got1xxResponse = a.informational
+	if a.hints != nil {
+		trace.Got1xxResponse = func(status int, header textproto.MIMEHeader) error { return a.hints.Pass(status, http.Header(header)) }
 	}
 	return req.WithContext(httptrace.WithClientTrace(ctx, trace))
 }
@@ -88,40 +84,6 @@ func (a *attempt) wroteRequest(info httptrace.WroteRequestInfo) {
 
 func (a *attempt) gotFirstByte() { a.answered.Store(true) }
 
-// informational passes a 1xx response on; 100 is not the backend's to say, for
-// the client gets it when its body is first read. net/http bounds the size of each 1xx
-// response, but leaves their number to this hook.
-func (a *attempt) informational(status int, header textproto.MIMEHeader) error {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.hints -= headSize(header); a.hints < 0 {
-		return errHintsTooLong
-	}
-	if !a.done && status != http.StatusContinue {
-		a.exchange.Informational(status, exchange.MapHead(http.Header(header)))
-	}
-	return nil
-}
-
-// headSize is about how long a response head was on the wire.
-func headSize(header textproto.MIMEHeader) int64 {
-	const statusLine, separators = 32, len(": \r\n")
-	n := statusLine
-	for name, values := range header {
-		for _, value := range values {
-			n += len(name) + len(value) + separators
-		}
-	}
-	return int64(n)
-}
-
-// finish ends the time in which 1xx responses may come.
-func (a *attempt) finish() {
-	a.mu.Lock()
-	a.done = true
-	a.mu.Unlock()
-}
-
 // failed gives the error of an attempt that got no response head. Where a
 // response had begun and nothing broke, it was no HTTP.
 func (a *attempt) failed(err error) error {
@@ -129,18 +91,10 @@ func (a *attempt) failed(err error) error {
 		a.cancel(nil)
 	}
 	e := a.sendError(err)
-	if a.tooManyHints() || a.answered.Load() && !a.multi && !broken(err) {
+	if a.hints.TooLong() || a.answered.Load() && !a.multi && !broken(err) {
 		return fault.BackendInvalid.New("", fault.Cause(e))
 	}
 	return e
-}
-
-// tooManyHints tells that the attempt was ended by informational, for an HTTP/2
-// stream's error does not lead back to its cause.
-func (a *attempt) tooManyHints() bool {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return a.hints < 0
 }
 
 // broken tells whether err is about the connection or the context rather than

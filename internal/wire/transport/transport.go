@@ -164,7 +164,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	req.URL.Scheme = t.scheme
 	a := t.newAttempt(req)
 	res, err := t.inner.RoundTrip(a.request(req))
-	if a.finish(); err != nil {
+	if a.hints.End(); err != nil {
 		return nil, a.failed(err)
 	}
 	res.Body = a.body(res)

@@ -31,6 +31,12 @@ func main() {
 		w.WriteHeader(http.StatusEarlyHints)
 		fmt.Fprint(w, "hinted")
 	})
+	http.HandleFunc("/hints-without-end", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Link", "</style.css>; rel=preload")
+		for r.Context().Err() == nil {
+			w.WriteHeader(http.StatusEarlyHints)
+		}
+	})
 	http.HandleFunc("/slow", func(w http.ResponseWriter, _ *http.Request) {
 		time.Sleep(50 * time.Millisecond)
 		fmt.Fprint(w, "slow")

@@ -1,0 +1,79 @@
+package exchange
+
+import (
+	"errors"
+	"net/http"
+	"sync"
+)
+
+// ErrHintsTooLong is why an attempt ends whose 1xx responses are larger together
+// than a response head may be.
+var ErrHintsTooLong = errors.New("the backend's 1xx responses are larger than a head may be")
+
+// Hints passes the 1xx responses of one attempt on to the client, for backends
+// over net/http, whose hook runs on the connection's own goroutine, also when
+// RoundTrip has returned already. It bounds them together: net/http bounds each
+// one, but not their number. A nil *Hints passes nothing. Safe for concurrent use.
+type Hints struct {
+	inform func(status int, head Head)
+
+	mu    sync.Mutex
+	left  int64 // bytes
+	ended bool
+}
+
+// Hints makes the relay of one attempt, with a limit in bytes for all of them; nil
+// where the client can take none.
+func (x *Exchange) Hints(limit int64) *Hints {
+	if x == nil || x.Informational == nil {
+		return nil
+	}
+	return &Hints{inform: x.Informational, left: limit}
+}
+
+// Pass hands one on. 100 is not the backend's to say: the client gets it when its
+// body is first read. The error ends the attempt.
+func (h *Hints) Pass(status int, header http.Header) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.left -= headSize(header); h.left < 0 {
+		return ErrHintsTooLong
+	}
+	if !h.ended && status != http.StatusContinue {
+		h.inform(status, mapHead(header))
+	}
+	return nil
+}
+
+// End must be called as soon as RoundTrip has returned: from then on the
+// response's head is the caller's alone.
+func (h *Hints) End() {
+	if h != nil {
+		h.mu.Lock()
+		h.ended = true
+		h.mu.Unlock()
+	}
+}
+
+// TooLong tells that Pass has given ErrHintsTooLong, for an HTTP/2 stream's error
+// does not lead back to its cause.
+func (h *Hints) TooLong() bool {
+	if h == nil {
+		return false
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.left < 0
+}
+
+// headSize is about how long a response head was on the wire.
+func headSize(header http.Header) int64 {
+	const statusLine, separators = 32, len(": \r\n")
+	n := statusLine
+	for name, values := range header {
+		for _, value := range values {
+			n += len(name) + len(value) + separators
+		}
+	}
+	return int64(n)
+}
