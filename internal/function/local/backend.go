@@ -169,12 +169,21 @@ func (b *backend) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // unseenError says that the instance was gone before it saw the request, which
 // another one may get then.
-type unseenError struct{ error }
+type unseenError struct {
+	error
+
+	sent bool // it may have been seen after all, and be what has ended the instance
+}
 
 func (e *unseenError) Unwrap() error { return e.error }
 
-// mostTries bounds how often a request meets an instance that has just ended.
-const mostTries = 3
+const (
+	// mostTries bounds how often a request meets an instance that has just ended.
+	mostTries = 3
+	// mostSent bounds it where the request was sent: one that ends its instance
+	// must not end them all.
+	mostSent = 2
+)
 
 // ask acquires an instance for r and lets try use it, and release it in the end.
 func (b *backend) ask(r *http.Request, try func(*lease) (*http.Response, error)) (*http.Response, error) {
@@ -192,7 +201,7 @@ func (b *backend) ask(r *http.Request, try func(*lease) (*http.Response, error))
 		if !errors.As(err, &unseen) {
 			return res, err
 		}
-		if n == mostTries {
+		if n == mostTries || unseen.sent && n >= mostSent {
 			return nil, unseen.error
 		}
 	}

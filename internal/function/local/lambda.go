@@ -154,7 +154,7 @@ func (l *lambda) invoke(ctx context.Context, b *backend, place *lease, event []b
 			return runtimeapi.Result{}, err //nolint:wrapcheck // the client's own end
 		}
 		place.Release(pool.Poisoned)
-		return runtimeapi.Result{}, &unseenError{err}
+		return runtimeapi.Result{}, &unseenError{error: err}
 	}
 	select {
 	case result := <-invocation.Result():
