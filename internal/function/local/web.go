@@ -145,7 +145,9 @@ func (w *web) forward(timeout time.Duration, r *http.Request, place *lease) (*ht
 	}
 	link := place.Instance().link.(*webLink) //nolint:forcetypeassert // this contract makes no other links
 	var sent atomic.Bool
-	res, err := link.transport.RoundTrip(outgoing(ctx, r, link.address, &sent))
+	hints := exchange.Of(r).Hints(maxHints)
+	res, err := link.transport.RoundTrip(outgoing(ctx, r, link.address, hints, &sent))
+	hints.End()
 	switch late := !timer.Stop(); {
 	case late && r.Context().Err() == nil:
 		if err == nil {
@@ -153,6 +155,9 @@ func (w *web) forward(timeout time.Duration, r *http.Request, place *lease) (*ht
 		}
 		over(pool.Poisoned)
 		return nil, timedOut(place, timeout)
+	case err != nil && hints.TooLong():
+		over(pool.Poisoned)
+		return nil, fault.FunctionBadResponse.New("", fault.Cause(exchange.ErrHintsTooLong))
 	case err != nil:
 		verdict, err := failed(r, place, err, sent.Load())
 		over(verdict)
@@ -162,15 +167,15 @@ func (w *web) forward(timeout time.Duration, r *http.Request, place *lease) (*ht
 	return res, nil
 }
 
+// maxHints bounds the 1xx responses to one request, in bytes.
+const maxHints = 64 << 10
+
 // outgoing makes the request to the instance: the same one, to its address.
 // Once its head has been written it sets sent.
-func outgoing(ctx context.Context, r *http.Request, address string, sent *atomic.Bool) *http.Request {
+func outgoing(ctx context.Context, r *http.Request, address string, hints *exchange.Hints, sent *atomic.Bool) *http.Request {
 	trace := &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }}
-	if inform := exchange.Of(r).Informational; inform != nil {
-		trace.Got1xxResponse = func(status int, head textproto.MIMEHeader) error {
-			inform(status, exchange.MapHead(http.Header(head)))
-			return nil
-		}
+	if hints != nil {
+		trace.Got1xxResponse = func(status int, head textproto.MIMEHeader) error { return hints.Pass(status, http.Header(head)) }
 	}
 	out := r.WithContext(httptrace.WithClientTrace(ctx, trace))
 	target := *r.URL

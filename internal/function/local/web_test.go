@@ -93,6 +93,25 @@ func TestWebInformationalResponsesPass(t *testing.T) {
 	}
 }
 
+// net/http calls the hook for 1xx responses from a goroutine of its own, also when
+// the time is up and the answer is being written: the race detector saw it.
+func TestWebHintsWithoutEndEndWithTheTime(t *testing.T) {
+	g := startWeb(t, &records{}, func(c *Config) { c.Timeout = 50 * time.Millisecond })
+	for range 5 {
+		res, err := g.Client().Get(g.URL + "/hints-without-end")
+		if err != nil {
+			continue // Go's own client gives up after a few hints
+		}
+		_ = res.Body.Close()
+		if res.StatusCode != http.StatusGatewayTimeout && res.StatusCode != http.StatusBadGateway {
+			t.Errorf("got %d", res.StatusCode)
+		}
+	}
+	if got := g.post(t, "/", "alive"); got.body != "alive" {
+		t.Errorf("afterwards it answers %+v", got)
+	}
+}
+
 func TestWebFailuresAreProblems(t *testing.T) {
 	g := startWeb(t, &records{}, func(c *Config) { c.Timeout = 300 * time.Millisecond })
 	wantProblem(t, g.get(t, "/crash"), 502, "function-crashed")
