@@ -58,15 +58,26 @@ func readTarget(n *doc.Node, group string, v Vocabulary, ps *doc.Problems) (targ
 
 func readName(n *doc.Node, ref Ref, ps *doc.Problems) (target, bool) {
 	if !isElementName(n.Value) {
-		p := doc.Problem{Pos: n.Pos, What: fmt.Sprintf("%q is neither a URL with a scheme nor a name", n.Value), Fix: "write a backend such as http://users:8080, or the name of a service or function"}
-		if strings.Contains(n.Value, ".") && !strings.ContainsAny(n.Value, " {}") {
-			p.Fix = fmt.Sprintf("write http://%s", n.Value)
-		}
-		ps.Add(p)
+		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("%q is neither a URL with a scheme nor a name", n.Value), Fix: meantBackend(n.Value)})
 		return target{}, false
 	}
 	ref.Scheme, ref.Rest = "", n.Value
 	return target{ref: ref}, true
+}
+
+// meantBackend guesses what a text without a scheme should have been.
+func meantBackend(text string) string {
+	scheme, rest, slashes := strings.Cut(text, "//")
+	switch {
+	case strings.HasPrefix(text, ".") || strings.HasPrefix(text, "/") && !slashes:
+		return "write dir:" + text + " to serve the files of a folder"
+	case slashes && (scheme == "http" || scheme == "https"):
+		return "write " + scheme + "://" + rest
+	case !slashes && strings.Contains(text, ".") && !strings.ContainsAny(text, " {}"):
+		return "write http://" + text
+	default:
+		return "write a backend such as http://users:8080, or the name of a service or function"
+	}
 }
 
 // readAnswer reads `respond:204` as the filter's own short form.

@@ -18,6 +18,8 @@ func parseOrigin(text string) (pattern, error) {
 	switch {
 	case text == "null":
 		return pattern{}, fmt.Errorf("the origin null cannot be allowed: any page can send it from a sandboxed frame")
+	case !ok && !strings.ContainsAny(text, ".:*"):
+		return pattern{}, fmt.Errorf("%q is no origin; write the scheme and host of a site, for example https://shop.dev", text)
 	case !ok || scheme == "":
 		return pattern{}, fmt.Errorf("the origin %q has no scheme; write https://%s", text, strings.TrimLeft(text, ":/"))
 	case !isScheme(scheme):

@@ -153,6 +153,9 @@ func (c *Config) split() error {
 	}
 	scheme, rest, ok := strings.Cut(c.To, "://")
 	if !ok {
+		if _, err := strconv.Atoi(c.To); err == nil {
+			return fmt.Errorf("%s is no target; write the URL or path to go to as `to`, and the status beside it as `status: %s`", c.To, c.To)
+		}
 		return fmt.Errorf("the target %q is neither a URL nor a path; write https://%s or /%s", c.To, c.To, c.To)
 	}
 	c.Scheme = strings.ToLower(scheme)
