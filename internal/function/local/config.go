@@ -141,7 +141,7 @@ func same(a, b *Config) bool {
 func (c *Config) bounds(contract program.Contract) pool.Bounds {
 	b := pool.Bounds{
 		Min: c.Scale.Min, Max: c.Scale.Max, Idle: c.Scale.Idle, Concurrency: c.Scale.Concurrency,
-		Queue: c.Queue.Size, Wait: c.Queue.Wait,
+		Queue: c.Queue.Size, Wait: c.Queue.Wait, Grace: c.Timeout,
 	}
 	switch {
 	case contract == program.Lambda:

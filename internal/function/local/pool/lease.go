@@ -63,7 +63,9 @@ func (l *Lease[I]) Release(v Verdict) {
 		m.served++
 		p.backoff.succeeded()
 	case Poisoned:
-		m.poisoned = true
+		if !m.poisoned {
+			m.poisoned, m.graceEnds = true, time.Now().Add(p.bounds.Grace)
+		}
 	case Unused:
 	}
 	p.afterRequest(m)

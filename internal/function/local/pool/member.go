@@ -12,8 +12,9 @@ type member[I Instance] struct {
 	instance  I
 	state     state
 	inFlight  int
-	served    int  // requests that ended well
-	poisoned  bool // it may hang: it is killed and never asked
+	served    int       // requests that ended well
+	poisoned  bool      // it may hang: it is killed and never asked
+	graceEnds time.Time // of one that is poisoned: when its other requests are cut
 	finishing bool
 	idleSince time.Time
 	wake      chan struct{}      // tells the owner to look at state and bounds
@@ -118,7 +119,12 @@ func (p *Pool[I]) review(m *member[I]) (again time.Duration, over bool) {
 	defer p.mu.Unlock()
 	switch m.state {
 	case draining:
-		return p.bounds.Idle, m.inFlight == 0 || p.forced
+		over = m.inFlight == 0 || p.forced
+		if m.poisoned {
+			left := time.Until(m.graceEnds)
+			return left, over || left <= 0
+		}
+		return p.bounds.Idle, over
 	case idle:
 		unused := time.Since(m.idleSince)
 		surplus := p.alive() > p.bounds.Max

@@ -29,6 +29,7 @@ type Bounds struct {
 	Idle        time.Duration // how long an unused instance lives
 	Queue       int           // requests that may wait beyond those for whom an instance is coming
 	Wait        time.Duration // how long each of them may
+	Grace       time.Duration // how long a poisoned instance may go on with its other requests
 }
 
 // Pool is the instances of one version of a function. It is safe for concurrent use.

@@ -79,7 +79,7 @@ func (f *factory) started() int {
 }
 
 func bounds() pool.Bounds {
-	return pool.Bounds{Max: 2, Concurrency: 1, Idle: time.Minute, Queue: 2, Wait: 10 * time.Second}
+	return pool.Bounds{Max: 2, Concurrency: 1, Idle: time.Minute, Queue: 2, Wait: 10 * time.Second, Grace: time.Minute}
 }
 
 // bubble is a test within synctest's fake time, with its pool.
@@ -422,6 +422,28 @@ func TestAnInstanceTakesAsManyRequestsAsItMay(t *testing.T) {
 		leases[2].Release(pool.Served)
 		wantStatus(t, p, 1, 1, 0)
 		leases[3].Release(pool.Served)
+	})
+}
+
+// Without an end, clients that hold streams could pile up poisoned instances
+// beyond Max, one for each request that times out.
+func TestTheOtherRequestsOfAPoisonedInstanceHaveOnlyItsGrace(t *testing.T) {
+	b := bounds()
+	b.Max, b.Concurrency, b.Grace = 1, 2, 3*time.Second
+	run(t, b, &factory{}, func(in bubble) {
+		t, p := in.t, in.pool
+		stream, slow := acquire(t, p), acquire(t, p)
+		bad := stream.Instance()
+		slow.Release(pool.Poisoned)
+		<-time.After(b.Grace - time.Millisecond)
+		wantStatus(t, p, 1, 0, 0)
+		<-time.After(2 * time.Millisecond)
+		wantStatus(t, p, 0, 0, 0)
+		if bad.polite.Load() {
+			t.Error("the poisoned instance was asked to end, not killed")
+		}
+		stream.Release(pool.Served)
+		acquire(t, p).Release(pool.Served)
 	})
 }
 
