@@ -70,9 +70,12 @@ func parseKey(key string, pos doc.Pos, ps *doc.Problems) (routeKey, bool) {
 
 func keyWithoutMethod(key string, pos doc.Pos) doc.Problem {
 	p := doc.Problem{Pos: pos, What: fmt.Sprintf("the route %q has no method", key), Why: keyExample}
-	if strings.HasPrefix(key, "/") {
+	switch {
+	case strings.HasPrefix(key, "/"):
 		p.Fix = fmt.Sprintf("write `GET %s`, or `ANY %s` for every method", key, key)
-	} else {
+	case slices.Contains(routeKeys(), key):
+		p.Fix = fmt.Sprintf("indent %q further than the route that it belongs to", key)
+	default:
 		p.Fix = "begin it with a method, or with ANY for every method"
 	}
 	return p
