@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/http"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -134,8 +136,8 @@ func (b *backend) prepare() {
 
 // executable gives the file to run, and builds it if that has not been done.
 func (b *backend) executable(ctx context.Context) (string, error) {
-	if file := b.file.Load(); file != nil {
-		return *file, nil
+	if file, ok := b.built(); ok {
+		return file, nil
 	}
 	select {
 	case b.machine.building <- struct{}{}:
@@ -143,8 +145,8 @@ func (b *backend) executable(ctx context.Context) (string, error) {
 	case <-ctx.Done():
 		return "", context.Cause(ctx)
 	}
-	if file := b.file.Load(); file != nil { // somebody else has built it meanwhile
-		return *file, nil
+	if file, ok := b.built(); ok { // by somebody else, meanwhile
+		return file, nil
 	}
 	cache, err := program.Cache()
 	if err != nil {
@@ -156,6 +158,21 @@ func (b *backend) executable(ctx context.Context) (string, error) {
 	}
 	b.file.Store(&file)
 	return file, nil
+}
+
+// built gives the file to run, if there is one: a program may not have been
+// built yet, or whoever tidies up caches has removed it.
+func (b *backend) built() (file string, ok bool) {
+	known := b.file.Load()
+	if known == nil {
+		return "", false
+	}
+	if b.program.File == "" {
+		if _, err := os.Stat(*known); errors.Is(err, fs.ErrNotExist) {
+			return "", false
+		}
+	}
+	return *known, true
 }
 
 // RoundTrip answers r by one instance.

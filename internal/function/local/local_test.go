@@ -200,6 +200,20 @@ func TestAGoFolderIsBuiltAndRun(t *testing.T) {
 	}
 }
 
+// Whoever tidies up caches does not ask the gateways that run.
+func TestABuiltProgramThatWasRemovedIsBuiltAgain(t *testing.T) {
+	ownCache(t)
+	g := serve(t, start(t, &records{}, func(c *Config) {
+		c.Run, c.Queue.Wait, c.Scale.Idle = abs(t, "testdata/web"), time.Minute, shortestIdle
+	}))
+	pid := decode[struct{ PID int }](t, g.get(t, "/pid")).PID
+	eventuallyf(t, func() bool { return !alive(pid) }, "the instance does not end")
+	must(t, os.RemoveAll(os.Getenv("XDG_CACHE_HOME")))
+	if got := g.post(t, "/", "built again"); got.body != "built again" {
+		t.Errorf("got %+v", got)
+	}
+}
+
 func TestAGoFolderThatDoesNotCompileAnswersWithWhatTheCompilerSaid(t *testing.T) {
 	ownCache(t)
 	g := serve(t, start(t, &records{}, func(c *Config) { c.Run, c.Queue.Wait = abs(t, "testdata/broken"), time.Minute }))

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -124,6 +125,19 @@ func (o *opened) onThread(start func() error) error {
 func (o *opened) newID() (id, serial string) {
 	serial = strconv.FormatUint(o.serial.Add(1), 10)
 	return o.token + "." + serial, serial
+}
+
+// tempFor makes the temporary folder of an instance. The host's own is made
+// again where it is gone, for systems remove what is old in such places.
+func (o *opened) tempFor(serial string) (string, error) {
+	dir := filepath.Join(o.dir, serial)
+	err := os.Mkdir(dir, 0o700)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err = os.Mkdir(o.dir, 0o700); err == nil || errors.Is(err, fs.ErrExist) { // another start may have made it
+			err = os.Mkdir(dir, 0o700)
+		}
+	}
+	return dir, err //nolint:wrapcheck // Start says what it was for
 }
 
 var errNotOpen = errors.New("process: the host is not open")

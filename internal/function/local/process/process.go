@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"sync"
 	"time"
 )
@@ -49,8 +48,7 @@ func (h *Host) Start(spec Spec) (*Process, error) {
 	}
 	p := &Process{done: make(chan struct{})}
 	p.id, p.Serial = o.newID()
-	p.temp = filepath.Join(o.dir, p.Serial)
-	if err := os.Mkdir(p.temp, 0o700); err != nil {
+	if p.temp, err = o.tempFor(p.Serial); err != nil {
 		return nil, fmt.Errorf("temporary folder of an instance: %w", err)
 	}
 	if err := p.launch(o, spec); err != nil {

@@ -228,6 +228,29 @@ func TestTheTemporaryFolderGoesWithItsInstance(t *testing.T) {
 	}
 }
 
+// Systems remove what is old in the folder of temporary files.
+func TestTemporaryFoldersThatWereRemovedAreMadeAgain(t *testing.T) {
+	host := open(t)
+	var temp string
+	spec := process.Spec{
+		Path: self(), Args: []string{"function"}, Line: func(process.Line) {},
+		Env: func(own string) []string { temp = own; return nil },
+	}
+	for range 2 {
+		p, err := host.Start(spec)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if info, err := os.Stat(temp); err != nil || info.Mode().Perm() != 0o700 && runtime.GOOS != "windows" {
+			t.Errorf("the instance's folder is %v, %v", info, err)
+		}
+		p.Stop(t.Context())
+		if err := os.RemoveAll(filepath.Dir(temp)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestAMissingProgramIsToldByName(t *testing.T) {
 	host := open(t)
 	path := filepath.Join(t.TempDir(), "nothing")

@@ -34,8 +34,8 @@ func (e *BuildError) Unwrap() error { return e.Err }
 // weir/functions.
 func Cache() (string, error) {
 	base, err := os.UserCacheDir()
-	if err != nil {
-		base = os.TempDir() // an account without a home, as in many containers
+	if err != nil { // and no shared folder instead: others could put their program into it
+		return "", fmt.Errorf("cache of built functions: %w; set one of them, or build the program beforehand and name the file", err)
 	}
 	dir := filepath.Join(base, "weir", "functions")
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -58,9 +58,31 @@ func (p Program) Build(ctx context.Context, cache string, log *slog.Logger) (str
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return "", fmt.Errorf("cache of built functions: %w", err)
 	}
-	made := filepath.Join(folder, "latest"+exeSuffix())
 	log.Info("building the function", "folder", p.Folder)
 	begin := time.Now()
+	file, err := p.buildIn(ctx, folder)
+	if err != nil {
+		return "", err
+	}
+	log.Info("the function is built", "folder", p.Folder, "took", time.Since(begin).Round(time.Millisecond))
+	prune(folder, filepath.Dir(file))
+	return file, nil
+}
+
+// buildIn builds in a folder of its own, for other gateways may be building the
+// same program. It begins with the latest version, which the go command leaves
+// as it is where nothing has changed.
+func (p Program) buildIn(ctx context.Context, folder string) (string, error) {
+	own, err := os.MkdirTemp(folder, "new-*")
+	if err != nil {
+		return "", fmt.Errorf("cache of built functions: %w", err)
+	}
+	defer func() { _ = os.RemoveAll(own) }() // what is left of it, prune removes
+	latest, made := filepath.Join(folder, "latest"+exeSuffix()), filepath.Join(own, "program"+exeSuffix())
+	if in, err := os.Open(latest); err == nil {
+		_ = copyTo(made, in) // without it the program is only linked anew
+		_ = in.Close()       // it was only read
+	}
 	if err := p.compile(ctx, made); err != nil {
 		return "", err
 	}
@@ -68,8 +90,7 @@ func (p Program) Build(ctx context.Context, cache string, log *slog.Logger) (str
 	if err != nil {
 		return "", fmt.Errorf("cache of built functions: %w", err)
 	}
-	log.Info("the function is built", "folder", p.Folder, "took", time.Since(begin).Round(time.Millisecond))
-	prune(folder, filepath.Dir(file))
+	_ = os.Rename(made, latest) // only for the next build's sake
 	return file, nil
 }
 

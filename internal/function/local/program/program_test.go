@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -138,6 +139,76 @@ func build(t *testing.T, dir, cache string) string {
 		t.Fatal(err)
 	}
 	return file
+}
+
+// A go command that writes its output in two steps, as the real one does where
+// the cache lies on another file system than its own temporary files.
+const slowGo = `#!/bin/sh
+while [ "$1" != -o ]; do shift; done
+printf half > "$2"
+sleep 0.02
+printf whole >> "$2"
+`
+
+func TestGatewaysThatBuildAtTheSameTimeDoNotDisturbEachOther(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("the go command of this test is a shell script")
+	}
+	bin := t.TempDir()
+	if err := os.WriteFile(filepath.Join(bin, "go"), []byte(slowGo), 0o700); err != nil { //nolint:gosec // it is executed
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", bin+string(filepath.ListSeparator)+os.Getenv("PATH"))
+	dir, cache := folder(t, map[string]string{"main.go": plainMain, "go.mod": "module example.com/f\n\ngo 1.26\n"}), t.TempDir()
+	p, err := program.Find("f", dir, program.Guess)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var builds sync.WaitGroup
+	for range 8 {
+		builds.Go(func() {
+			for range 4 {
+				file, err := p.Build(t.Context(), cache, slog.New(slog.DiscardHandler))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if text, err := os.ReadFile(file); string(text) != "halfwhole" {
+					t.Errorf("the program is %q, %v", text, err)
+				}
+			}
+		})
+	}
+	builds.Wait()
+}
+
+func TestABuildLeavesNothingButPrograms(t *testing.T) {
+	dir, cache := folder(t, map[string]string{"main.go": plainMain, "go.mod": "module example.com/f\n\ngo 1.26\n"}), t.TempDir()
+	home := filepath.Dir(filepath.Dir(build(t, dir, cache)))
+	if err := os.WriteFile(filepath.Join(dir, "main.go"), []byte("package main\n\nfunc main() { undefinedName() }\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p, err := program.Find("f", dir, program.Guess)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Build(t.Context(), cache, slog.New(slog.DiscardHandler)); err == nil {
+		t.Error("it is built")
+	}
+	if left, err := filepath.Glob(filepath.Join(home, "*")); err != nil || len(left) != 2 { // the version, and the latest
+		t.Errorf("there are %q, %v", left, err)
+	}
+}
+
+func TestWithoutAHomeThereIsNoCacheThatOthersCouldWriteTo(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("every account has a home there")
+	}
+	t.Setenv("HOME", "")
+	t.Setenv("XDG_CACHE_HOME", "")
+	if dir, err := program.Cache(); err == nil || !strings.Contains(err.Error(), "HOME") {
+		t.Errorf("the cache is %q, %v", dir, err)
+	}
 }
 
 func TestABuildThatFailsTellsWhatTheCompilerSaid(t *testing.T) {
