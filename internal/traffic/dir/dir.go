@@ -6,7 +6,8 @@
 // begin with a dot do not exist for it, but for /.well-known (RFC 8615). A
 // directory is its index.html or nothing; there are no listings. Conditional
 // requests and single ranges are answered as RFC 9110 says, and a file is
-// streamed, never held in memory.
+// streamed, never held in memory. What counts is the directory that lies at the
+// path when a request comes, not the one that lay there at the start.
 package dir
 
 import (
@@ -18,6 +19,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
@@ -32,23 +34,77 @@ const (
 )
 
 // Dir serves one directory. It is safe for concurrent use.
-type Dir struct{ root *os.Root }
+type Dir struct {
+	path string
+
+	mu     sync.RWMutex // held for reading while root is used
+	root   *os.Root
+	info   fs.FileInfo // of the directory that root is
+	closed bool
+}
 
 // New opens the directory that is served. The caller must Close it when no
 // request can come any more; responses under way keep their files.
 func New(root string) (*Dir, error) {
-	r, err := os.OpenRoot(root)
-	switch {
+	d := &Dir{path: root}
+	switch err := d.open(); {
 	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("there is no folder %s; make it, or correct the path, which is relative to the config", root)
 	case err != nil:
 		return nil, fmt.Errorf("the folder %s cannot be served: %w", root, reason(err))
 	}
-	return &Dir{root: r}, nil
+	return d, nil
+}
+
+func (d *Dir) open() error {
+	root, err := os.OpenRoot(d.path)
+	if err != nil {
+		return err //nolint:wrapcheck // the callers say what it was for
+	}
+	info, err := root.Stat(".")
+	if err != nil {
+		return errors.Join(err, root.Close())
+	}
+	d.root, d.info = root, info
+	return nil
+}
+
+// follow opens the directory anew where another one lies at its path now: a
+// site is published by a rename or by a link that leads elsewhere, and tools
+// remove their output and make it anew. As long as the one before is open, no
+// other can be taken for it.
+func (d *Dir) follow() error {
+	now, err := os.Stat(d.path)
+	if err != nil {
+		return err //nolint:wrapcheck // RoundTrip makes it a fault
+	}
+	if d.is(now) {
+		return nil
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed || os.SameFile(d.info, now) {
+		return nil
+	}
+	before := d.root
+	if err := d.open(); err != nil {
+		return err
+	}
+	_ = before.Close() // it was only read
+	return nil
+}
+
+func (d *Dir) is(now fs.FileInfo) bool {
+	d.mu.RLock()
+	defer d.mu.RUnlock()
+	return os.SameFile(d.info, now)
 }
 
 // Close gives up the directory.
 func (d *Dir) Close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.closed = true
 	if err := d.root.Close(); err != nil {
 		return fmt.Errorf("close the served directory: %w", err)
 	}
@@ -69,6 +125,11 @@ func (d *Dir) RoundTrip(r *http.Request) (*http.Response, error) {
 	if !ok {
 		return nil, fault.FileNotFound.New("")
 	}
+	if err := d.follow(); err != nil {
+		return nil, problem(d.path, err)
+	}
+	d.mu.RLock()
+	defer d.mu.RUnlock()
 	info, err := d.root.Stat(name)
 	switch {
 	case err != nil:
@@ -84,7 +145,7 @@ func (d *Dir) RoundTrip(r *http.Request) (*http.Response, error) {
 	return d.file(r, name)
 }
 
-// file answers with the regular file of that name.
+// file answers with the regular file of that name. The lock is held.
 func (d *Dir) file(r *http.Request, name string) (*http.Response, error) {
 	info, err := d.root.Stat(name) // before the open, which would wait for ever on a pipe
 	if err != nil {

@@ -8,7 +8,9 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -135,6 +137,73 @@ func TestLinksLeadNowhereOutside(t *testing.T) {
 			t.Errorf("%s: %d %q", target, res.StatusCode, content)
 		}
 	}
+}
+
+// A site is published by a rename or by a link that leads elsewhere, and
+// build tools remove their output folder and make it anew.
+func TestAFolderThatWasReplacedIsServedFromThenOn(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("a folder that is open cannot be replaced there")
+	}
+	d, root := site(t, map[string]string{"a.txt": "first"})
+	renamed := filepath.Join(filepath.Dir(root), "old")
+	steps := []struct {
+		rule   string
+		change func() error
+		want   string
+	}{
+		{"as it was", func() error { return nil }, "first"},
+		{"renamed", func() error { return os.Rename(root, renamed) }, ""},
+		{"made anew", func() error { return os.Mkdir(root, 0o755) }, ""},
+		{"with another file", func() error { return os.WriteFile(filepath.Join(root, "a.txt"), []byte("second"), 0o644) }, "second"},
+		{"removed", func() error { return os.RemoveAll(root) }, ""},
+		{"a link", func() error { return os.Symlink(renamed, root) }, "first"},
+		{"a file", func() error { return errors.Join(os.Remove(root), os.WriteFile(root, nil, 0o644)) }, ""},
+	}
+	for _, step := range steps {
+		if err := step.change(); err != nil {
+			t.Fatal(step.rule, err)
+		}
+		res, content := get(t, d, "GET", "/a.txt")
+		if want := map[bool]int{true: 200, false: 404}[step.want != ""]; res.StatusCode != want || content != step.want {
+			t.Errorf("%s: %d %q, want %d %q", step.rule, res.StatusCode, content, want, step.want)
+		}
+	}
+}
+
+func TestAFolderIsReplacedUnderLoad(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("a folder that is open cannot be replaced there")
+	}
+	d, root := site(t, nil)
+	versions := [2]string{}
+	for i := range versions {
+		versions[i] = filepath.Join(filepath.Dir(root), strconv.Itoa(i))
+		write(t, filepath.Join(versions[i], "a.txt"), "text")
+	}
+	publish := func(i int) {
+		if err := errors.Join(os.Symlink(versions[i%2], root+".new"), os.Rename(root+".new", root)); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := os.Remove(root); err != nil {
+		t.Fatal(err)
+	}
+	publish(0)
+	var clients sync.WaitGroup
+	for range 4 {
+		clients.Go(func() {
+			for range 200 {
+				if res, content := get(t, d, "GET", "/a.txt"); res.StatusCode != 200 || content != "text" {
+					t.Errorf("%d %q", res.StatusCode, content)
+				}
+			}
+		})
+	}
+	for i := range 100 {
+		publish(i)
+	}
+	clients.Wait()
 }
 
 func TestOnlyGetAndHead(t *testing.T) {
