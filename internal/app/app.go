@@ -142,9 +142,11 @@ func New(o Options) *App {
 func (a *App) load() (source.Loaded, error) {
 	loaded, err := a.options.Input.Load(a.options.Parts.Vocabulary())
 	if err != nil {
+		a.reconciler.Refuse("", []doc.Problem{{What: err.Error()}})
 		return loaded, err
 	}
 	if loaded.Config == nil {
+		a.reconciler.Refuse(loaded.Digest, loaded.Problems)
 		return loaded, &RefusedError{loaded.Problems, loaded.Sources}
 	}
 	report, err := a.reconciler.Apply(loaded.Config, loaded.Digest)

@@ -264,3 +264,68 @@ func TestReloadFollowsLimits(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// Whoever asks the admin API must not take a config that was refused for the
+// one that serves, nor the other way round.
+func TestTheStatusTellsOfARefusedConfigBesideTheOneThatServes(t *testing.T) {
+	w := newWorld(t, "admin: 127.0.0.1:0\nroutes:\n  GET /: respond:204\n")
+	reload := make(chan struct{})
+	started, ended := make(chan *app.App), make(chan error, 1)
+	o := w.options()
+	o.Reload, o.Started = reload, func(a *app.App) { started <- a }
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	go func() { ended <- app.Run(ctx, o) }()
+	admin := "http://" + (<-started).AdminAddress()
+	type refused struct {
+		Time     time.Time
+		Problems []string
+	}
+	type status struct {
+		Digest   string
+		Applied  time.Time
+		Problems []string
+		Refused  *refused
+	}
+	ask := func() (s status) {
+		if _, body := get(t, admin+"/v1/status"); json.Unmarshal([]byte(body), &s) != nil {
+			t.Fatalf("got %s", body)
+		}
+		return s
+	}
+	first := ask()
+	for name, c := range map[string]struct{ text, want string }{
+		"a mistake in the file":        {"nonsense: 1\n", `unknown key "nonsense"`},
+		"a mistake found by compiling": {"routes:\n  GET /: dir:./nothing\n", "nothing"},
+		"an address that is taken":     {"admin: off\nroutes: {}\nlisten: " + strings.TrimPrefix(admin, "http://") + "\n", "in use"},
+	} {
+		if strings.Contains(c.text, "listen:") {
+			if err := os.WriteFile(w.path, []byte(c.text), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		} else {
+			w.write(c.text)
+		}
+		reload <- struct{}{}
+		eventually(t, name+" is told", func() bool {
+			s := ask()
+			return s.Refused != nil && strings.Contains(strings.Join(s.Refused.Problems, "\n"), c.want)
+		})
+		s := ask()
+		if s.Digest != first.Digest || !s.Applied.Equal(first.Applied) || len(s.Problems) > 0 || !s.Refused.Time.After(first.Applied) {
+			t.Errorf("%s: the status is %+v, at first it was %+v", name, s, first)
+		}
+	}
+	if err := os.Remove(w.path); err != nil {
+		t.Fatal(err)
+	}
+	reload <- struct{}{}
+	eventually(t, "a missing file is told", func() bool { return strings.Contains(strings.Join(ask().Refused.Problems, ""), "no such file") })
+	w.write("admin: off\nroutes:\n  GET /: respond:201\n")
+	reload <- struct{}{}
+	eventually(t, "a config that serves ends it", func() bool { s := ask(); return s.Refused == nil && s.Digest != first.Digest })
+	cancel()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}

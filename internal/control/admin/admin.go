@@ -23,6 +23,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/config/doc"
 	"github.com/weir-gateway/weir/internal/control/explain"
 	"github.com/weir-gateway/weir/internal/control/reconcile"
 	"github.com/weir-gateway/weir/internal/traffic/snapshot"
@@ -137,7 +138,7 @@ func (a *api) index(w http.ResponseWriter, _ *http.Request) {
 
 GET /healthz        the process lives
 GET /readyz         a configuration is applied
-GET /v1/status      digest, age and problems of the configuration, sockets, requests in flight
+GET /v1/status      digest, age and problems of the configuration, one that was refused since, sockets, requests in flight
 GET /v1/config      the configuration in its long form
 GET /v1/explain     ?method=GET&url=/orders/1&header=Name:value&as=SUBJECT&client=IP&format=text
 PUT /v1/log-level   debug, info, warn or error; needs the token
@@ -163,21 +164,37 @@ type status struct {
 	Sockets  map[string]string `json:"sockets"`
 	InFlight int64             `json:"in_flight"`
 	Problems []string          `json:"problems"`
+	Refused  *refused          `json:"refused,omitempty"`
+}
+
+// refused is a config that came later than the one that serves and could not.
+type refused struct {
+	Digest   string    `json:"digest,omitempty"` // none where it could not be read
+	Time     time.Time `json:"time"`
+	Problems []string  `json:"problems"`
 }
 
 func (a *api) status(w http.ResponseWriter, _ *http.Request) {
-	last := a.Reconciler.Last()
+	serves, last := a.Reconciler.Serves(), a.Reconciler.Last()
 	s := status{
-		Version: a.Version, Applied: last.Time, Age: time.Since(last.Time).Round(time.Second).String(),
-		Sockets: a.Reconciler.Addresses(), InFlight: a.Gateway.InFlight(), Problems: []string{},
+		Version: a.Version, Applied: serves.Time, Age: time.Since(serves.Time).Round(time.Second).String(),
+		Sockets: a.Reconciler.Addresses(), InFlight: a.Gateway.InFlight(), Problems: texts(serves.Problems),
 	}
 	if current := a.Gateway.Current(); current != nil {
 		s.Digest = current.Digest
 	}
-	for _, p := range last.Problems {
-		s.Problems = append(s.Problems, p.String())
+	if !last.Applied && !last.Time.IsZero() {
+		s.Refused = &refused{Digest: last.Digest, Time: last.Time, Problems: texts(last.Problems)}
 	}
 	writeJSON(w, s)
+}
+
+func texts(problems []doc.Problem) []string {
+	list := make([]string, len(problems))
+	for i, p := range problems {
+		list[i] = p.String()
+	}
+	return list
 }
 
 func (a *api) config(w http.ResponseWriter, r *http.Request) {

@@ -64,7 +64,8 @@ type Reconciler struct {
 	mu     sync.Mutex          // for what can be asked meanwhile
 	bound  map[string]*binding // by addressKey; written under both locks
 	config *config.Config
-	last   Report
+	last   Report // of the latest attempt
+	serves Report // of the config that serves
 }
 
 // New makes a Reconciler that serves nothing yet.
@@ -86,9 +87,17 @@ func (r *Reconciler) Apply(cfg *config.Config, digest string) (Report, error) {
 	defer r.mu.Unlock()
 	r.last = report
 	if err == nil {
-		r.config = cfg
+		r.config, r.serves = cfg, report
 	}
 	return report, err
+}
+
+// Refuse notes a config that had problems before it could be applied, so that
+// Last tells of it. What serves goes on.
+func (r *Reconciler) Refuse(digest string, problems []doc.Problem) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.last = Report{Digest: digest, Time: time.Now(), Problems: problems}
 }
 
 func (r *Reconciler) apply(cfg *config.Config, digest string) ([]doc.Problem, error) {
@@ -177,11 +186,18 @@ func (r *Reconciler) Config() *config.Config {
 	return r.config
 }
 
-// Last is the report of the latest Apply.
+// Last is the report of the latest Apply or Refuse.
 func (r *Reconciler) Last() Report {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.last
+}
+
+// Serves is the report of the config that serves.
+func (r *Reconciler) Serves() Report {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.serves
 }
 
 // Close stops serving: sockets first, then everything behind them. Requests
