@@ -3,13 +3,10 @@
 package cli
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -45,32 +42,12 @@ var errSaid = errors.New("already said")
 // usageError is a wrong command line.
 type usageError struct{ error }
 
-// Main runs one command and gives the exit code. An interrupt ends the
-// command's context; a second one ends the process.
+// Main runs one command and gives the exit code. An interrupt ends the process,
+// but for one that serves (see onInterrupt).
 func Main(args []string, version string, s Streams) int {
-	ctx, stop := interruptible()
-	defer stop()
 	root := newRoot(version, s)
 	root.SetArgs(args)
-	return s.exitCode(root.ExecuteContext(ctx))
-}
-
-// interruptible gives a context that the first interrupt ends. By then a
-// second one has its default meaning again. (signal.NotifyContext would leave a
-// moment in which it is swallowed.)
-func interruptible() (ctx context.Context, stop func()) {
-	ctx, cancel := context.WithCancel(context.Background())
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	go func() {
-		select {
-		case <-signals:
-			signal.Stop(signals)
-			cancel()
-		case <-ctx.Done():
-		}
-	}()
-	return ctx, func() { signal.Stop(signals); cancel() }
+	return s.exitCode(root.Execute())
 }
 
 // exitCode tells why a command failed, where it was not told yet.

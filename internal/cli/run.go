@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -29,7 +30,7 @@ SIGINT and SIGTERM let requests under way finish; a second one ends at once.`,
   weir run examples/shop --listen :9090 --admin off
   weir run http://localhost:9000`,
 		Args: args(1, 1, "one file, folder or URL"),
-		RunE: func(c *cobra.Command, given []string) error {
+		RunE: func(_ *cobra.Command, given []string) error {
 			in.Path = given[0]
 			var threshold slog.LevelVar
 			if err := threshold.UnmarshalText([]byte(level)); err != nil {
@@ -41,9 +42,15 @@ SIGINT and SIGTERM let requests under way finish; a second one ends at once.`,
 			}
 			reload, stop := onHangup()
 			defer stop()
-			return s.refused(app.Run(c.Context(), app.Options{
+			ctx, interrupt := context.WithCancel(context.Background())
+			defer interrupt()
+			started := func(a *app.App) {
+				onInterrupt(ctx, interrupt)
+				s.started(a)
+			}
+			return s.refused(app.Run(ctx, app.Options{
 				Input: in, Log: slog.New(handler), Level: &threshold, Version: version, Parts: app.Parts(),
-				Started: s.started, Stopping: s.stopping, Reload: reload,
+				Started: started, Stopping: s.stopping, Reload: reload,
 			}))
 		},
 	}
@@ -75,6 +82,23 @@ func (s Streams) refused(err error) error {
 	s.tell(refused.Problems, refused.Sources)
 	_, _ = fmt.Fprintf(s.Err, "%s; nothing was started\n", count(failures(refused.Problems), "problem"))
 	return errSaid
+}
+
+// onInterrupt calls end at the first interrupt, unless ctx has ended. By then a
+// second one has its default meaning again, as all have before anything
+// serves. (signal.NotifyContext would leave a moment in which it is swallowed.)
+func onInterrupt(ctx context.Context, end func()) {
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		select {
+		case <-signals:
+			signal.Stop(signals)
+			end()
+		case <-ctx.Done():
+			signal.Stop(signals)
+		}
+	}()
 }
 
 // onHangup gives a channel with a value for each SIGHUP.

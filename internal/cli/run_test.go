@@ -4,6 +4,7 @@ package cli_test
 
 import (
 	"bufio"
+	"bytes"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -236,5 +237,35 @@ func TestASecondInterruptEndsAtOnce(t *testing.T) {
 	}
 	if err := <-failed; err == nil {
 		t.Error("the request was answered")
+	}
+}
+
+// Nothing has to finish before a config serves, so that nobody needs to
+// interrupt twice.
+func TestAnInterruptBeforeAnythingServesEndsAtOnce(t *testing.T) {
+	for _, command := range []string{"check", "run", "fmt"} {
+		t.Run(command, func(t *testing.T) {
+			weir := exec.Command(os.Args[0], command, "/dev/stdin")
+			weir.Env = append(os.Environ(), asWeir+"=1")
+			in, err := weir.StdinPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := weir.Start(); err != nil {
+				t.Fatal(err)
+			}
+			stuck := time.AfterFunc(10*time.Second, func() { _ = weir.Process.Kill() })
+			defer stuck.Stop()
+			// More than a pipe holds: when all of it was taken, weir waits for the rest.
+			if _, err := in.Write(bytes.Repeat([]byte("# comment\n"), 50_000)); err != nil {
+				t.Fatal(err)
+			}
+			if err := weir.Process.Signal(os.Interrupt); err != nil {
+				t.Fatal(err)
+			}
+			if err := weir.Wait(); err == nil || err.Error() != "signal: interrupt" {
+				t.Errorf("it ended with %v", err)
+			}
+		})
 	}
 }
