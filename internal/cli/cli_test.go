@@ -213,6 +213,25 @@ func TestEveryCommentedExampleOfTheStarterHolds(t *testing.T) {
 	}
 }
 
+func TestFmtWritesThroughALink(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("real.yaml", []byte("listen:   :8080\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("real.yaml", "weir.yaml"); err != nil {
+		t.Skip("no symbolic links here:", err)
+	}
+	if got := weir(false, "fmt", "-w", "weir.yaml"); got.code != 0 {
+		t.Fatalf("fmt -w: %s", got)
+	}
+	if text, err := os.ReadFile("real.yaml"); err != nil || string(text) != "listen: :8080\n" {
+		t.Errorf("the file holds %q, %v", text, err)
+	}
+	if target, err := os.Readlink("weir.yaml"); err != nil || target != "real.yaml" {
+		t.Errorf("the link leads to %q, %v", target, err)
+	}
+}
+
 func TestFmtWritesOnlyWhatChanges(t *testing.T) {
 	t.Chdir(t.TempDir())
 	if err := os.WriteFile("weir.yaml", []byte(untidy), 0o640); err != nil {

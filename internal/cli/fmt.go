@@ -74,8 +74,13 @@ func (s Streams) format(source config.Source, write, list bool) (changed bool, e
 	return changed, err
 }
 
-// replaceFile writes beside the file and renames, so that a crash leaves the old or the new one.
+// replaceFile writes beside the file and renames, so that a crash leaves the old
+// or the new one. A link stays: what it leads to is replaced.
 func replaceFile(path string, data []byte) error {
+	path, err := filepath.EvalSymlinks(path)
+	if err != nil {
+		return err
+	}
 	info, err := os.Stat(path)
 	if err != nil {
 		return err
