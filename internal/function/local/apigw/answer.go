@@ -7,7 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -117,15 +119,19 @@ func (a *answer) head() (*http.Response, error) {
 		return nil, err
 	}
 	res := newResponse(status)
-	for name, raw := range a.Headers {
-		value, err := fieldValue(raw)
+	for _, name := range slices.Sorted(maps.Keys(a.Headers)) { // spellings of one name have an order, and the last one wins
+		value, err := fieldValue(a.Headers[name])
 		if err != nil {
 			return nil, fmt.Errorf("the answer's header %q: %w", name, err)
 		}
 		if !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value) {
 			return nil, fmt.Errorf("the answer's header %q is not valid", name)
 		}
-		if !ofConnection(name) {
+		switch {
+		case ofConnection(name):
+		case strings.EqualFold(name, "Set-Cookie"): // but each is another cookie
+			res.Header.Add(name, value)
+		default:
 			res.Header.Set(name, value)
 		}
 	}

@@ -146,3 +146,20 @@ func FuzzDecodeStream(f *testing.F) {
 		}
 	})
 }
+
+// Several spellings of one name are how functions used to set several cookies.
+func TestSpellingsOfOneFieldHaveAnOrder(t *testing.T) {
+	const payload = `{"statusCode":200,"headers":{"set-cookie":"b=2","Set-Cookie":"a=1","content-type":"text/b","Content-Type":"text/a"},"cookies":["c=3"]}`
+	for range 50 { // the order of a map would be another each time
+		res, err := apigw.Decode([]byte(payload))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := res.Header["Set-Cookie"]; !slices.Equal(got, []string{"a=1", "b=2", "c=3"}) {
+			t.Fatalf("the cookies are %q", got)
+		}
+		if got := res.Header["Content-Type"]; !slices.Equal(got, []string{"text/b"}) {
+			t.Fatalf("the type is %q", got)
+		}
+	}
+}
