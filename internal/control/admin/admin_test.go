@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/iotest"
 
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/config"
@@ -98,5 +99,19 @@ func TestExplainSaysWhatIsWrongWithTheQuestion(t *testing.T) {
 	w := call(h, "GET", "/v1/explain?url=orders", here, "Host", "localhost")
 	if w.Code != 400 || !strings.Contains(w.Body.String(), "write a path such as") {
 		t.Errorf("got %d %s", w.Code, w.Body)
+	}
+}
+
+// A body comes in as many pieces as the network likes.
+func TestTheLogLevelIsReadWhole(t *testing.T) {
+	for body, want := range map[string]int{"debug": 204, "debug\n": 204, "": 400, "loud": 400, "debug and all that follows": 400} {
+		h, level, _ := api("right")
+		r := httptest.NewRequest("PUT", "/v1/log-level", iotest.OneByteReader(strings.NewReader(body)))
+		r.Header.Set("Authorization", "Bearer right")
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if w.Code != want || (level.Level() == slog.LevelDebug) != (want == 204) {
+			t.Errorf("%q: got %d, the level is %v", body, w.Code, level.Level())
+		}
 	}
 }

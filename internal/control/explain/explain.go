@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/net/http/httpguts"
+
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/traffic/snapshot"
 )
@@ -76,6 +78,9 @@ func (q Request) request() (*http.Request, error) {
 			return nil, fmt.Errorf("header %q: write it as \"Name: value\"", line)
 		}
 		name, value = strings.TrimSpace(name), strings.TrimSpace(value)
+		if !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value) {
+			return nil, fmt.Errorf("header %q: HTTP allows no such name or value", line)
+		}
 		if strings.EqualFold(name, "Host") {
 			r.Host = value
 			continue

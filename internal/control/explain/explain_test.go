@@ -121,6 +121,8 @@ func TestWrongDescriptionSaysWhatToWrite(t *testing.T) {
 		`"ftp://shop.dev/" is no URL to explain`:                                                       {Method: "GET", URL: "ftp://shop.dev/"},
 		`"" is no URL to explain`:                                                                      {Method: "GET"},
 		`method "GE T"`:                                                                                {Method: "GE T", URL: "/"},
+		`header "X Beta: 1": HTTP allows no such name or value`:                                        {Method: "GET", URL: "/", Headers: []string{"X Beta: 1"}},
+		`header "X: a\r\nY: b": HTTP allows no such name or value`:                                     {Method: "GET", URL: "/", Headers: []string{"X: a\r\nY: b"}},
 		`header "X-Beta 1": write it as "Name: value"`:                                                 {Method: "GET", URL: "/", Headers: []string{"X-Beta 1"}},
 		`the identity is not a JSON object of claims`:                                                  {Method: "GET", URL: "/", As: `{"sub": }`},
 		`client "localhost" is not an IP address`:                                                      {Method: "GET", URL: "/", Client: "localhost"},
