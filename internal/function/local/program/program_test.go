@@ -155,7 +155,7 @@ func TestGatewaysThatBuildAtTheSameTimeDoNotDisturbEachOther(t *testing.T) {
 		t.Skip("the go command of this test is a shell script")
 	}
 	bin := t.TempDir()
-	if err := os.WriteFile(filepath.Join(bin, "go"), []byte(slowGo), 0o700); err != nil { //nolint:gosec // it is executed
+	if err := os.WriteFile(filepath.Join(bin, "go"), []byte(slowGo), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", bin+string(filepath.ListSeparator)+os.Getenv("PATH"))
