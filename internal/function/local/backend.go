@@ -23,7 +23,14 @@ import (
 // machine is what all functions of a Definition share.
 type machine struct {
 	host     *process.Host
+	ports    ports
 	building chan struct{} // holds a token while the go command runs: one build uses all cores
+}
+
+func newMachine(guard []string) *machine {
+	return &machine{
+		host: process.NewHost(guard), ports: ports{given: map[string]bool{}}, building: make(chan struct{}, 1),
+	}
 }
 
 // contract is one way to talk to functions.
@@ -69,7 +76,7 @@ func (m *machine) build(env function.Env, name string, c *Config) (function.Back
 	}
 	b := &backend{
 		name: name, log: env.Log.With("function", name), machine: m, program: found, args: c.Args,
-		env: make(map[string]string, len(c.Env)), contract: newContract(name, c, found),
+		env: make(map[string]string, len(c.Env)), contract: newContract(m, name, c, found),
 	}
 	for variable, template := range c.Env {
 		value, err := env.Secret(template.Template)
@@ -91,11 +98,11 @@ func (m *machine) build(env function.Env, name string, c *Config) (function.Back
 	return b, nil
 }
 
-func newContract(name string, c *Config, found program.Program) contract {
+func newContract(m *machine, name string, c *Config, found program.Program) contract {
 	if found.Contract == program.Lambda {
 		return newLambda(name, c, found)
 	}
-	return &web{handler: c.Handler, concurrency: c.bounds(found.Contract).Concurrency}
+	return &web{handler: c.Handler, concurrency: c.bounds(found.Contract).Concurrency, ports: &m.ports}
 }
 
 // start makes an instance that takes requests; the pool calls it.

@@ -28,7 +28,7 @@ func GuardMain(args []string, in io.Reader, out io.Writer) error {
 // define makes the definition with the command of a guard, nil for none. All
 // functions of a definition share one host of processes.
 func define(guard []string) function.Definition {
-	shared := &machine{host: process.NewHost(guard), building: make(chan struct{}, 1)}
+	shared := newMachine(guard)
 	return function.Define(function.Parts[Config]{
 		Kind: "run", Summary: "a program on this machine, scaled from none to as many as its requests need",
 		Scheme: config.Scheme{

@@ -19,12 +19,11 @@ import (
 	"github.com/weir-gateway/weir/internal/function/local/pool"
 )
 
-const loopback = "127.0.0.1"
-
 // web is the contract of Cloud Run: each instance serves HTTP on PORT.
 type web struct {
 	handler     string
 	concurrency int
+	ports       *ports // of the machine
 }
 
 func (w *web) variables() map[string]string {
@@ -35,23 +34,18 @@ func (w *web) variables() map[string]string {
 	return v
 }
 
-// link chooses a free port. Nobody can keep it free until the instance listens;
-// if a stranger takes it, the instance fails to start and the next one gets another.
 func (w *web) link() (link, error) {
-	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", net.JoinHostPort(loopback, "0"))
+	address, err := w.ports.take()
 	if err != nil {
-		return nil, fmt.Errorf("a port for the function: %w", err)
+		return nil, err
 	}
-	address := listener.Addr().String()
-	if err := listener.Close(); err != nil {
-		return nil, fmt.Errorf("a port for the function: %w", err)
-	}
-	return &webLink{address: address, transport: newTransport(address, w.concurrency)}, nil
+	return &webLink{address: address, ports: w.ports, transport: newTransport(address, w.concurrency)}, nil
 }
 
 // webLink is the port of one instance and the connections to it.
 type webLink struct {
 	address   string
+	ports     *ports
 	transport *http.Transport
 }
 
@@ -81,7 +75,10 @@ func (l *webLink) variables() map[string]string {
 
 func (*webLink) complaint() string { return "" }
 
-func (l *webLink) close(error) { l.transport.CloseIdleConnections() }
+func (l *webLink) close(error) {
+	l.transport.CloseIdleConnections()
+	l.ports.release(l.address)
+}
 
 // await asks until there is an answer, whichever it is. OPTIONS * is the
 // request that means the server as a whole and no resource (RFC 9110 section

@@ -1,0 +1,50 @@
+package local
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"sync"
+)
+
+const loopback = "127.0.0.1"
+
+// ports gives each instance a port of its own. The system may give one anew as
+// long as nobody listens on it, and then the requests of one function would
+// reach an instance of another. It is safe for concurrent use.
+type ports struct {
+	mu    sync.Mutex
+	given map[string]bool // by address
+}
+
+// take gives an address on the loopback interface that is free and that nobody
+// else was given. Nobody can keep it free until the instance listens; if a
+// stranger takes it, the instance fails to start and the next one gets another.
+func (p *ports) take() (string, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for {
+		address, err := freeAddress()
+		if err != nil {
+			return "", fmt.Errorf("a port for the function: %w", err)
+		}
+		if !p.given[address] {
+			p.given[address] = true
+			return address, nil
+		}
+	}
+}
+
+func (p *ports) release(address string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.given, address)
+}
+
+func freeAddress() (string, error) {
+	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", net.JoinHostPort(loopback, "0"))
+	if err != nil {
+		return "", err //nolint:wrapcheck // take says what it was for
+	}
+	return listener.Addr().String(), listener.Close() //nolint:wrapcheck // take says what it was for
+}
