@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -67,17 +68,18 @@ const maxSource = 16 << 20
 
 var errTooLarge = errors.New("the file is larger than 16 MiB")
 
-func readFile(path string) (Source, error) {
-	info, err := os.Stat(path)
+func readFile(name string) (Source, error) {
+	f, err := os.Open(name)
 	if err != nil {
 		return Source{}, fmt.Errorf("read config: %w", err)
 	}
-	if info.Size() > maxSource {
-		return Source{}, fmt.Errorf("read config: %s: %w", path, errTooLarge)
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxSource+1)) // what says that it is small, a device, may never end
+	if err == nil && len(data) > maxSource {
+		err = fmt.Errorf("%s: %w", name, errTooLarge)
 	}
-	data, err := os.ReadFile(path)
 	if err != nil {
 		return Source{}, fmt.Errorf("read config: %w", err)
 	}
-	return Source{Path: path, Data: data}, nil
+	return Source{Path: name, Data: data}, nil
 }
