@@ -92,7 +92,10 @@ func (l *loader) checkLevel(lv level) {
 	fields := inherit(slices.Concat(core.Entries, filters), nil)
 	doc.Decode(entriesOf(lv.node, fields, isCore), &form, &own)
 	for _, f := range filtersOf(fields) {
-		l.filter(f, captures{unknown: true}, &own)
+		made, _ := l.filter(f, captures{unknown: true}, &own)
+		for _, m := range made {
+			checkExpressions(m.Config, captured{open: true}, &own)
+		}
 	}
 }
 

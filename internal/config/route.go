@@ -262,7 +262,7 @@ func (l *loader) filters(fields []inherited, c captures, ps *doc.Problems) []Fil
 	var list []Filter
 	for _, f := range fields {
 		if made, ok := l.filter(f, c, ps); ok {
-			list = append(list, made)
+			list = append(list, made...)
 		}
 	}
 	l.v.sort(list)
@@ -271,14 +271,24 @@ func (l *loader) filters(fields []inherited, c captures, ps *doc.Problems) []Fil
 
 // sort puts filters into the fixed order; equals keep theirs.
 func (v Vocabulary) sort(list []Filter) {
-	order := func(f Filter) int {
-		k, _ := v.filter(f.Name)
-		return k.Order
+	type placed struct {
+		Filter
+
+		order int
 	}
-	slices.SortStableFunc(list, func(a, b Filter) int { return order(a) - order(b) })
+	all := make([]placed, len(list))
+	for i, f := range list {
+		k, _ := v.filter(f.Name)
+		all[i] = placed{f, k.place(f.Config)}
+	}
+	slices.SortStableFunc(all, func(a, b placed) int { return a.order - b.order })
+	for i, p := range all {
+		list[i] = p.Filter
+	}
 }
 
-func (l *loader) filter(f inherited, c captures, ps *doc.Problems) (Filter, bool) {
+// filter lowers one field of a route, which may stand for several filters.
+func (l *loader) filter(f inherited, c captures, ps *doc.Problems) ([]Filter, bool) {
 	kind, ok := l.v.filter(f.Key)
 	if !ok {
 		if slices.Contains(reserved.route, f.Key) {
@@ -286,7 +296,7 @@ func (l *loader) filter(f inherited, c captures, ps *doc.Problems) (Filter, bool
 		} else {
 			ps.Add(unknownKey(f.Entry, kindNames(l.v.Filters)))
 		}
-		return Filter{}, false
+		return nil, false
 	}
 	var own doc.Problems
 	config := kind.New()
@@ -301,7 +311,14 @@ func (l *loader) filter(f inherited, c captures, ps *doc.Problems) (Filter, bool
 	for _, p := range own.Sorted() {
 		ps.Add(p)
 	}
-	return Filter{Name: kind.Name, Config: config, Origin: Origin{Pos: f.KeyPos, Via: f.via}}, !own.Failed()
+	if own.Failed() {
+		return nil, false
+	}
+	var list []Filter
+	for _, piece := range kind.pieces(config) {
+		list = append(list, Filter{Name: kind.Name, Config: piece, Origin: Origin{Pos: f.KeyPos, Via: f.via}})
+	}
+	return list, true
 }
 
 // checkRewrite holds what a rewrite's config says against the route.

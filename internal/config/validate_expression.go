@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"reflect"
@@ -12,13 +13,16 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// captured are the names that expressions of a route may find under path.
+// captured is what expressions of a route may find: names under path, and
+// somebody under auth.
 type captured struct {
 	route string
 	names []string
 	// open says that there may be more: a pattern could not be read, or nothing
 	// is known of the route.
 	open bool
+	// nobody says that no filter of the route tells who is calling.
+	nobody bool
 }
 
 // capturedBy gives what some host or match captures. What only some of them
@@ -43,29 +47,48 @@ func capturedBy(route string, hosts []string, matches ...Match) captured {
 	return c
 }
 
-// expression compiles e and tells its mistakes at their place in the file.
+// expression holds the rules of an expression beside a route's filters.
 func (c *validator) expression(e *Expr, field string, want expr.Type, in captured) {
-	if e == nil || *e == (Expr{}) { // none, or one that could not be read
+	Expression{Expr: e, Field: field, Want: want}.check(in, &c.ps)
+}
+
+// check compiles e and tells its mistakes at their place in the file. No body is
+// read for an expression: it is decided before one has come.
+func (e Expression) check(in captured, ps *doc.Problems) {
+	if e.Expr == nil || *e.Expr == (Expr{}) { // none, or one that could not be read
 		return
 	}
-	program, err := expr.Compile(e.Source, want, expr.Request)
+	program, err := expr.Compile(e.Source, e.Want, cmp.Or(e.Scope, expr.Request))
 	if err != nil {
-		c.wrong(e, field, err)
+		ps.Add(e.wrong(err))
 		return
 	}
 	reads := program.Reads()
-	if reads.RequestBody {
-		c.add(e.find("request.body"), fmt.Sprintf("%s reads the body of the request", field), "it is decided before the body has come",
-			"decide by what the head, the path or the query says")
+	for _, body := range []struct {
+		of   string
+		read bool
+	}{{"request", reads.RequestBody}, {"response", reads.ResponseBody}} {
+		if body.read {
+			ps.Add(doc.Problem{
+				Pos: e.find(body.of + ".body"), What: fmt.Sprintf("%s reads the body of the %s", e.Field, body.of),
+				Why: "it is decided before the body has come", Fix: "decide by what the head, the path or the query says",
+			})
+		}
 	}
-	c.captures(e, reads.Params, in)
+	if e.Guards && reads.Auth && in.nobody {
+		ps.Add(doc.Problem{
+			Pos: e.find("auth"), What: fmt.Sprintf("%s asks who is calling, and the route %q authenticates nobody", e.Field, in.route),
+			Why: "so it would decide the same for everybody", Fix: "add `auth:` to the route, or leave auth out of the expression",
+		})
+	}
+	e.captures(reads.Params, in, ps)
 }
 
 // wrong tells why e does not compile.
-func (c *validator) wrong(e *Expr, field string, err error) {
-	p := doc.Problem{Pos: e.Pos, What: field + ": " + err.Error()}
+func (e Expression) wrong(err error) doc.Problem {
+	p := doc.Problem{Pos: e.Pos, What: e.Field + ": " + err.Error()}
 	if wrong, ok := errors.AsType[*expr.Error](err); ok {
-		p.What, p.Fix = field+": "+wrong.Text, wrong.Fix
+		p.What, p.Fix = e.Field+": "+wrong.Text, wrong.Fix
 		switch {
 		case wrong.Line == 1 && wrong.Col > 0:
 			p.Pos.Col += wrong.Col - 1
@@ -73,11 +96,11 @@ func (c *validator) wrong(e *Expr, field string, err error) {
 			p.Why = fmt.Sprintf("line %d of the expression", wrong.Line)
 		}
 	}
-	c.ps.Add(p)
+	return p
 }
 
 // captures holds that the route captures what e reads of its path.
-func (c *validator) captures(e *Expr, params []string, in captured) {
+func (e Expression) captures(params []string, in captured, ps *doc.Problems) {
 	if in.open {
 		return
 	}
@@ -86,8 +109,10 @@ func (c *validator) captures(e *Expr, params []string, in captured) {
 			continue
 		}
 		fix := fmt.Sprintf("write {%s} where it stands in the path or host, or has(path.%s) where it need not be there", name, name)
-		c.add(e.find("path."+name), fmt.Sprintf("path.%s is never there", name),
-			fmt.Sprintf("the route %q captures %s", in.route, listed(in.names)), suggest(name, in.names, fix))
+		ps.Add(doc.Problem{
+			Pos: e.find("path." + name), What: fmt.Sprintf("path.%s is never there", name),
+			Why: fmt.Sprintf("the route %q captures %s", in.route, listed(in.names)), Fix: suggest(name, in.names, fix),
+		})
 	}
 }
 
@@ -109,22 +134,13 @@ func (e *Expr) find(text string) doc.Pos {
 	return pos
 }
 
-// filterExpressions holds what the expressions in a filter's config read; the
-// filter itself has compiled them.
-func (c *validator) filterExpressions(config any, in captured) {
-	walk(reflect.ValueOf(config), 0, func(v reflect.Value) bool {
-		if v.Type() != reflect.TypeFor[Expr]() {
-			return true
+// checkExpressions holds the rules of the expressions in a filter's config.
+func checkExpressions(config any, in captured, ps *doc.Problems) {
+	if holder, ok := config.(Expressive); ok {
+		for _, e := range holder.Expressions() {
+			e.check(in, ps)
 		}
-		pos := v.FieldByName("Pos")
-		e := Expr{Source: v.FieldByName("Source").String(), Pos: doc.Pos{
-			File: pos.FieldByName("File").String(), Line: int(pos.FieldByName("Line").Int()), Col: int(pos.FieldByName("Col").Int()),
-		}}
-		if program, err := expr.Compile(e.Source, expr.Any, expr.Request|expr.Response|expr.Steps); err == nil {
-			c.captures(&e, program.Reads().Params, in)
-		}
-		return false
-	})
+	}
 }
 
 // maxDepth bounds the walk through a config; no config nests like that.

@@ -31,6 +31,7 @@ func (c *validator) route(r *Route) {
 		c.match(&r.Matches[i], r, params)
 	}
 	in := capturedBy(r.Name, r.Hosts, r.Matches...)
+	in.nobody = !slices.ContainsFunc(r.Filters, c.identifies)
 	for i := range r.Filters {
 		c.filter(&r.Filters[i], in)
 	}
@@ -56,6 +57,9 @@ func (c *validator) roughRoute(r *Route) {
 	c.timeouts(r.Timeouts, r.Origin)
 	c.retry(r.Retry, r.Origin)
 	c.expression(r.Sticky, "sticky", expr.String, unknown)
+	for i := range r.Filters {
+		c.filter(&r.Filters[i], unknown)
+	}
 	for i := range r.Backends {
 		c.backendParts(&r.Backends[i], unknown)
 	}
@@ -239,8 +243,14 @@ func (c *validator) filter(f *Filter, in captured) {
 	case fmt.Sprintf("%T", f.Config) != fmt.Sprintf("%T", kind.New()):
 		c.add(f.Origin.at(), fmt.Sprintf("the filter %q has the config %T, not %T", f.Name, f.Config, kind.New()), "", "")
 	default:
-		c.filterExpressions(f.Config, in)
+		checkExpressions(f.Config, in, &c.ps)
 	}
+}
+
+// identifies tells whether f says who is calling.
+func (c *validator) identifies(f Filter) bool {
+	kind, _ := c.v.filter(f.Name)
+	return kind.Identifies
 }
 
 func (c *validator) timeouts(t Timeouts, at Origin) {

@@ -1,5 +1,7 @@
 package config
 
+import "github.com/weir-gateway/weir/internal/base/expr"
+
 // Vocabulary is what a config may name beyond this package: the kinds of
 // filters, functions and schemes that the program was built with. Load reads
 // their parts into their own structs, and suggestions and schema know them.
@@ -17,6 +19,14 @@ type Kind struct {
 	Summary string // one line for schema, editors and `--help`
 	// Order places filters on a route in the fixed order, smaller is outer.
 	Order int
+	// Place is the order of a filter whose place depends on its config; nil: Order.
+	Place func(config any) int
+	// Split parts a config whose pieces have different places into one for each
+	// place; nil: there is none. Together the pieces do what the whole does.
+	Split func(config any) []any
+	// Identifies tells that a filter says who is calling, so that expressions
+	// behind it may ask.
+	Identifies bool
 	// PerBackend tells that a filter may also stand on one of a route's backends.
 	// Guards may not: no variant is reached past them.
 	PerBackend bool
@@ -24,6 +34,40 @@ type Kind struct {
 	// decodes the node into it (doc.Decode). A filter's node is the value under
 	// its key; a function's is the whole function, its key included.
 	New func() any
+}
+
+// Expressive is implemented by a filter's config that holds expressions. They are
+// checked here, for every filter in the same way and with their place: their
+// names and types, what they read, and what of it the route captures. The filter
+// itself only compiles them.
+type Expressive interface{ Expressions() []Expression }
+
+// Expression is an expression in the config of a filter.
+type Expression struct {
+	*Expr
+
+	Field string // what messages call it: "allow", "X-User"
+	Want  expr.Type
+	Scope expr.Scope // 0: expr.Request
+	// Guards tells that it decides whether a request passes. One that reads auth
+	// would decide the same for everybody on a route that authenticates nobody.
+	Guards bool
+}
+
+// place is the order of one filter.
+func (k Kind) place(config any) int {
+	if k.Place != nil {
+		return k.Place(config)
+	}
+	return k.Order
+}
+
+// pieces are the configs that a filter's config is split into.
+func (k Kind) pieces(config any) []any {
+	if k.Split != nil {
+		return k.Split(config)
+	}
+	return []any{config}
 }
 
 // Scheme is one way to write a backend.

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/base/expr"
 	"github.com/weir-gateway/weir/internal/base/template"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
@@ -54,6 +55,10 @@ type bearerConfig struct {
 type headersConfig struct {
 	Set   map[string]string `doc:"set" help:"fields to set"`
 	Value *config.Expr      `doc:"value" help:"a computed one"`
+}
+
+func (c *headersConfig) Expressions() []config.Expression {
+	return []config.Expression{{Expr: c.Value, Field: "value", Scope: expr.Request | expr.Response}}
 }
 
 type rewriteConfig struct {

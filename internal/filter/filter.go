@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"net/http"
 
+	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/config"
 )
@@ -78,10 +79,26 @@ func Keep[T any](env Env, identity string, makeIt func() (T, func(context.Contex
 type Policy struct {
 	Guard func(http.Handler) http.Handler
 	Adapt func(http.RoundTripper) http.RoundTripper
+	// Ask tells what Guard would do with r, by the same code and without doing it:
+	// nothing is counted, logged or sent. r belongs to an exchange whose identity may
+	// be assumed. It is nil where the guard lets everything pass. Where a config is
+	// only checked it is asked, too, so it must not rely on what Keep would give.
+	Ask func(r *http.Request) Verdict
 	// Note says in a few words what it does here, for explain: "2 origins, credentials".
 	Note string
 	// Close is called once no snapshot uses the policy any more; it may be nil.
 	Close func()
+}
+
+// Verdict is what a guard decides about one request.
+type Verdict struct {
+	// Why tells operators which rule decided, and what it went by; never a secret.
+	Why string
+	// Fault is the answer where the request does not pass, nil where it does.
+	Fault *fault.Fault
+	// Answers tells that the guard answers by itself, without a fault, as cors
+	// answers a preflight.
+	Answers bool
 }
 
 // Definition is one kind of filter. Make it with Define.
@@ -91,6 +108,10 @@ type Definition struct {
 	Stage   Stage
 	New     func() any
 	Build   func(env Env, config any) (Policy, error)
+	// Place and Split are those of filters whose place depends on their config; see
+	// Placed. Both may be nil.
+	Place func(config any) Stage
+	Split func(config any) []any
 }
 
 // Define makes a Definition for config struct C. defaults gives a fresh value
@@ -112,11 +133,46 @@ func Define[C any](name, summary string, stage Stage, defaults func() C, build f
 	}
 }
 
+// Placed is d with a place that depends on the config. Where one config has pieces
+// of different places, split parts it into one for each place, and these stand on
+// the route as filters of their own.
+func Placed[C any](d Definition, place func(*C) Stage, split func(*C) []*C) Definition {
+	d.Place = func(config any) Stage {
+		if c, ok := config.(*C); ok {
+			return place(c)
+		}
+		return d.Stage
+	}
+	d.Split = func(config any) []any {
+		c, ok := config.(*C)
+		if !ok {
+			return []any{config}
+		}
+		var pieces []any
+		for _, piece := range split(c) {
+			pieces = append(pieces, piece)
+		}
+		return pieces
+	}
+	return d
+}
+
+// StageOf is the place of the filter that a config makes.
+func (d Definition) StageOf(config any) Stage {
+	if d.Place != nil {
+		return d.Place(config)
+	}
+	return d.Stage
+}
+
 // perBackend tells whether the filter may stand on one of a route's backends: the
 // adapters may, and headers, which is one too.
 func (d Definition) perBackend() bool { return d.Stage == StageHeaders || d.Stage >= StageCache }
 
 // Kind is the definition as the config's vocabulary knows it.
 func (d Definition) Kind() config.Kind {
-	return config.Kind{Name: d.Name, Summary: d.Summary, Order: int(d.Stage), PerBackend: d.perBackend(), New: d.New}
+	return config.Kind{
+		Name: d.Name, Summary: d.Summary, Order: int(d.Stage), PerBackend: d.perBackend(), Identifies: d.Stage == StageAuth,
+		Place: func(config any) int { return int(d.StageOf(config)) }, Split: d.Split, New: d.New,
+	}
 }

@@ -90,6 +90,8 @@ func fits(checked *cel.Ast, want Type) error {
 		ok, must = out.Kind() == types.BoolKind, "must be true or false"
 	case String:
 		ok, must = hasText(out.Kind()), "must be text"
+	case Int:
+		ok, must = out.Kind() == types.IntKind, "must be a whole number"
 	case Any:
 		ok = out.Kind() != types.OpaqueKind
 		must = "must be a value"

@@ -78,6 +78,7 @@ const (
 	Any Type = iota
 	Bool
 	String
+	Int
 )
 
 // Input is what an expression is run over. Request must belong to an exchange.

@@ -75,6 +75,21 @@ func (p *Program) String(in *Input) (string, error) {
 	}
 }
 
+// Int evaluates to a whole number; anything else is an error.
+func (p *Program) Int(in *Input) (int64, error) {
+	r := begin(in)
+	defer r.end()
+	value, err := p.eval(r)
+	if err != nil {
+		return 0, err
+	}
+	n, ok := settleScalar(value).(types.Int)
+	if !ok {
+		return 0, p.failed(fmt.Errorf("must be a whole number, this is %s", describe(value.Type().TypeName())))
+	}
+	return int64(n), nil
+}
+
 // Value evaluates to a tree that jsonx.Append can write: nil, bool, string, int64,
 // uint64, float64, jsonx.Number, jsonx.Value (an untouched part of a body, which
 // keeps its own bytes), []any and map[string]any.

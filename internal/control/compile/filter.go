@@ -35,16 +35,17 @@ func (o *road) filters(list []config.Filter, on string) built {
 			o.used.own(policy.Close)
 		}
 		out.policies = append(out.policies, policy)
-		out.notes = append(out.notes, snapshot.FilterNote{Name: p.use.Name, Note: policy.Note, On: on, Origin: p.use.Origin})
-		out.cors = out.cors || p.definition.Stage == filter.StageCORS
-		out.pure = out.pure && (policy.Adapt == nil || pure(p.definition.Stage))
+		out.notes = append(out.notes, snapshot.FilterNote{Name: p.use.Name, Note: policy.Note, On: on, Origin: p.use.Origin, Ask: policy.Ask})
+		out.cors = out.cors || p.stage == filter.StageCORS
+		out.pure = out.pure && (policy.Adapt == nil || pure(p.stage))
 	}
 	return out
 }
 
-// placed is a filter with its definition.
+// placed is a filter with its definition and its place.
 type placed struct {
 	definition filter.Definition
+	stage      filter.Stage
 	use        config.Filter
 }
 
@@ -56,9 +57,9 @@ func (o *road) inOrder(list []config.Filter) []placed {
 			o.fail(f.Origin, "filter "+strconv.Quote(f.Name), errors.New("there is no such filter in this version"))
 			continue
 		}
-		chain = append(chain, placed{d, f})
+		chain = append(chain, placed{d, d.StageOf(f.Config), f})
 	}
-	slices.SortStableFunc(chain, func(x, y placed) int { return cmp.Compare(x.definition.Stage, y.definition.Stage) })
+	slices.SortStableFunc(chain, func(x, y placed) int { return cmp.Compare(x.stage, y.stage) })
 	return chain
 }
 

@@ -20,6 +20,9 @@ func Text(w io.Writer, e snapshot.Explanation) error {
 	p.matched(e)
 	for i, f := range e.Filters {
 		p.add(first("filters", i), fmt.Sprintf("%d %s%s", i+1, f.Name, filterNote(f)), f.Origin)
+		if text := verdict(f); text != "" {
+			p.add("", "    "+text, "")
+		}
 	}
 	for i, b := range e.Backends {
 		p.backend(first("backend", i), e, b)
@@ -99,6 +102,18 @@ func filterNote(f snapshot.FilterStep) string {
 		note += ", for " + f.On
 	}
 	return note
+}
+
+// verdict tells what a guard decides about this request.
+func verdict(f snapshot.FilterStep) string {
+	switch {
+	case f.Why != "":
+		return string(f.Verdict) + ": " + f.Why
+	case f.Verdict == snapshot.Passes:
+		return "" // it had nothing to decide
+	default:
+		return string(f.Verdict)
+	}
 }
 
 // backend tells who may be asked, and with what.

@@ -257,3 +257,37 @@ func resolve(s *doc.Schema, defs map[string]*doc.Schema) *doc.Schema {
 	}
 	return s
 }
+
+// TestEveryExpressionIsChecked holds that a config in which an expression can
+// stand hands it out to be checked.
+func TestEveryExpressionIsChecked(t *testing.T) {
+	t.Parallel()
+	for _, d := range all.Definitions() {
+		_, expressive := d.New().(config.Expressive)
+		if holds := holdsExpression(reflect.TypeOf(d.New()), nil); holds != expressive {
+			t.Errorf("%s: an expression can stand in its config: %v; it implements config.Expressive: %v", d.Name, holds, expressive)
+		}
+	}
+}
+
+func holdsExpression(t reflect.Type, above []reflect.Type) bool {
+	switch {
+	case t == reflect.TypeFor[config.Expr]():
+		return true
+	case slices.Contains(above, t):
+		return false
+	}
+	above = append(above, t)
+	switch t.Kind() {
+	case reflect.Pointer, reflect.Slice, reflect.Map:
+		return holdsExpression(t.Elem(), above)
+	case reflect.Struct:
+		for f := range t.Fields() {
+			if holdsExpression(f.Type, above) {
+				return true
+			}
+		}
+	default:
+	}
+	return false
+}

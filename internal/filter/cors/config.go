@@ -71,7 +71,7 @@ func Definition() filter.Definition {
 			if err != nil {
 				return filter.Policy{}, err
 			}
-			return filter.Policy{Guard: p.guard, Note: c.note()}, nil
+			return filter.Policy{Guard: p.guard, Ask: p.ask, Note: c.note()}, nil
 		})
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/httpx"
+	"github.com/weir-gateway/weir/internal/filter"
 )
 
 // The fields of the CORS protocol.
@@ -79,13 +80,32 @@ func (p *policy) guard(next http.Handler) http.Handler {
 		x, head := exchange.Of(r), exchange.RequestHead(r)
 		origin := originOf(head)
 		granted := origin != "" && p.allowed(origin)
-		if r.Method == http.MethodOptions && origin != "" && head.Get(requestMethod) != "" {
+		if isPreflight(r, origin) {
 			p.preflight(w, x, head, origin, granted)
 			return
 		}
 		x.OnHead(p.operation(origin, granted))
 		next.ServeHTTP(w, r)
 	})
+}
+
+// ask tells what guard would do.
+func (p *policy) ask(r *http.Request) filter.Verdict {
+	origin := originOf(exchange.RequestHead(r))
+	v := filter.Verdict{Answers: isPreflight(r, origin)}
+	switch {
+	case origin == "":
+	case p.allowed(origin):
+		v.Why = "pages of " + origin + " may read"
+	default:
+		v.Why = "pages of " + origin + " may not read"
+	}
+	return v
+}
+
+// isPreflight tells whether a browser asks before it sends.
+func isPreflight(r *http.Request, origin string) bool {
+	return r.Method == http.MethodOptions && origin != "" && exchange.RequestHead(r).Get(requestMethod) != ""
 }
 
 // originOf gives the request's one origin. Several are no browser's doing.

@@ -1,14 +1,15 @@
 package headers
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"reflect"
+	"slices"
 	"strings"
 
 	"github.com/weir-gateway/weir/internal/base/expr"
 	"github.com/weir-gateway/weir/internal/base/httpx"
+	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
@@ -58,14 +59,29 @@ func (*Config) DocSchema() *doc.Schema {
 
 // problems tells all that is wrong with c.
 func (c *Config) problems() []doc.Problem {
-	list := c.Request.problems(expr.Request)
-	list = append(list, c.Response.problems(expr.Request|expr.Response)...)
+	list := append(c.Request.problems(), c.Response.problems()...)
 	if p, ok := hostProblem(c.Request); ok {
 		list = append(list, p)
 	}
 	empty := func(ch Change) bool { return len(ch.Set)+len(ch.Add)+len(ch.Remove) == 0 }
 	if len(list) == 0 && empty(c.Request) && empty(c.Response) {
 		list = append(list, doc.Problem{What: "headers changes nothing", Fix: "give it request or response with set, add or remove"})
+	}
+	return list
+}
+
+// Expressions implements config.Expressive.
+func (c *Config) Expressions() []config.Expression {
+	var list []config.Expression
+	for _, side := range []struct {
+		change Change
+		scope  expr.Scope
+	}{{c.Request, expr.Request}, {c.Response, expr.Request | expr.Response}} {
+		for _, f := range slices.Concat(side.change.Set, side.change.Add) {
+			if f.Expr != nil {
+				list = append(list, config.Expression{Expr: f.Expr, Field: f.Name, Want: expr.String, Scope: side.scope})
+			}
+		}
 	}
 	return list
 }
@@ -88,7 +104,7 @@ func hostProblem(c Change) (doc.Problem, bool) {
 	return doc.Problem{}, false
 }
 
-func (c Change) problems(scope expr.Scope) []doc.Problem {
+func (c Change) problems() []doc.Problem {
 	var list []doc.Problem
 	for _, name := range c.Remove {
 		if p, bad := nameProblem(name.Text, name.Pos); bad {
@@ -99,7 +115,7 @@ func (c Change) problems(scope expr.Scope) []doc.Problem {
 		for _, f := range fields {
 			if p, bad := nameProblem(f.Name, f.Pos); bad {
 				list = append(list, p)
-			} else if p, bad := f.valueProblem(scope); bad {
+			} else if p, bad := f.valueProblem(); bad {
 				list = append(list, p)
 			}
 		}
@@ -120,10 +136,10 @@ func nameProblem(name string, pos doc.Pos) (doc.Problem, bool) {
 	return doc.Problem{}, false
 }
 
-func (f Field) valueProblem(scope expr.Scope) (doc.Problem, bool) {
+func (f Field) valueProblem() (doc.Problem, bool) {
 	switch {
 	case f.Expr != nil:
-		return f.expressionProblem(scope)
+		return doc.Problem{}, false // see Expressions
 	case f.Secret != nil:
 		for _, p := range f.Secret.Parts {
 			if !isReference(p) && !isFieldValue(p.Text) {
@@ -147,32 +163,6 @@ func (f Field) controlProblem() doc.Problem {
 		Pos: f.Pos, What: "the value of " + f.Name + " holds a line break or another control character",
 		Why: "it would begin a new field", Fix: "write it in one line",
 	}
-}
-
-func (f Field) expressionProblem(scope expr.Scope) (doc.Problem, bool) {
-	program, err := expr.Compile(f.Expr.Source, expr.String, scope)
-	if err != nil {
-		return exprProblem(f, err), true
-	}
-	if reads := program.Reads(); reads.RequestBody || reads.ResponseBody {
-		return doc.Problem{
-			Pos: f.Pos, What: "the value of " + f.Name + " reads a body", Why: "fields are written before the body has passed",
-			Fix: "use the head, path, query or auth",
-		}, true
-	}
-	return doc.Problem{}, false
-}
-
-// exprProblem places what is wrong with an expression in the file.
-func exprProblem(f Field, err error) doc.Problem {
-	p := doc.Problem{Pos: f.Expr.Pos, What: f.Name + ": " + err.Error()}
-	if e, ok := errors.AsType[*expr.Error](err); ok {
-		p.What, p.Fix = f.Name+": "+e.Text, e.Fix
-		if e.Line == 1 {
-			p.Pos.Col += e.Col - 1
-		}
-	}
-	return p
 }
 
 // text is a problem without its place, for configs that have none.

@@ -190,10 +190,6 @@ func TestMistakesAreToldWhereTheyStand(t *testing.T) {
 		{`request: { set: { "X Bad": a } }`, `"X Bad" is no name of a field`},
 		{`request: { set: { X-A: "a\nb" } }`, `holds a line break`},
 		{`request: { set: { X-A: " a" } }`, `begins or ends with a blank`},
-		{`request: { set: { X-A: =auth.sup } }`, `test.yaml:1:29: X-A: 'auth' has no field 'sup'; did you mean 'sub'?`},
-		{`request: { set: { X-A: =response.status } }`, `'response' is not known here`},
-		{`request: { set: { X-A: =request.body.x } }`, `reads a body`},
-		{`request: { set: { X-A: "=[1]" } }`, `must be text, this is a list`},
 		{`request: { sett: { X-A: b } }`, `unknown key "sett"`},
 		{`request: { set: X-A }`, `stands where fields are expected`},
 		{`request: { }`, `headers changes nothing`},
@@ -204,6 +200,26 @@ func TestMistakesAreToldWhereTheyStand(t *testing.T) {
 		_, problems := decode(t, c.text)
 		if len(problems) == 0 || !strings.Contains(problems[0].String(), c.want) {
 			t.Errorf("%s: %v, want %s", c.text, problems, c.want)
+		}
+	}
+}
+
+func TestMistakesInExpressionsAreToldWhereTheyStand(t *testing.T) {
+	t.Parallel()
+	vocabulary := config.Vocabulary{
+		Filters: []config.Kind{headers.Definition().Kind()}, Schemes: []config.Scheme{{Name: "http", Example: "http://users:8080"}},
+	}
+	for text, want := range map[string]string{
+		`{ request: { set: { X-A: =auth.sup } } }`:         `test.yaml:4:44: X-A: 'auth' has no field 'sup'; did you mean 'sub'?`,
+		`{ request: { set: { X-A: =response.status } } }`:  `test.yaml:4:40: X-A: 'response' is not known here`,
+		`{ request: { set: { X-A: =request.body.x } } }`:   `test.yaml:4:40: X-A reads the body of the request`,
+		`{ response: { add: { X-A: =response.body.x } } }`: `test.yaml:4:41: X-A reads the body of the response`,
+		`{ request: { set: { X-A: "=[1]" } } }`:            `test.yaml:4:41: X-A: must be text, this is a list`,
+	} {
+		file := "listen: :8080\nroutes:\n  GET /:\n    headers: " + text + "\n    to: http://a:1\n"
+		problems := config.Load([]config.Source{{Path: "test.yaml", Data: []byte(file)}}, vocabulary).Problems
+		if len(problems) != 1 || !strings.HasPrefix(problems[0].String(), want) {
+			t.Errorf("%s: %v, want %s", text, problems, want)
 		}
 	}
 }
@@ -316,9 +332,9 @@ func TestAnAmbiguousQueryIsTheClientsFault(t *testing.T) {
 func TestBuildChecksConfigsThatNoFileHeld(t *testing.T) {
 	t.Parallel()
 	for want, c := range map[string]*headers.Config{
-		"X-A: 'nope' is not a known name": {Request: headers.Change{Set: headers.Fields{{Name: "X-A", Expr: &config.Expr{Source: "nope"}}}}},
-		"Content-Length cannot be":        {Response: headers.Change{Remove: []headers.Name{{Text: "content-length"}}}},
-		"headers changes nothing":         {},
+		"X-A: 1:1: 'nope' is not a known name": {Request: headers.Change{Set: headers.Fields{{Name: "X-A", Expr: &config.Expr{Source: "nope"}}}}},
+		"Content-Length cannot be":             {Response: headers.Change{Remove: []headers.Name{{Text: "content-length"}}}},
+		"headers changes nothing":              {},
 	} {
 		_, err := headers.Definition().Build(filter.Env{}, c)
 		if err == nil || !strings.Contains(strings.ToLower(err.Error()), strings.ToLower(want)) {

@@ -158,6 +158,9 @@ func Definition() filter.Definition {
 		func() Config { return Config{} },
 		func(_ filter.Env, c *Config) (filter.Policy, error) {
 			a, err := c.build()
+			if err == nil {
+				err = c.program(a)
+			}
 			if err != nil {
 				return filter.Policy{}, err
 			}
@@ -168,12 +171,9 @@ func Definition() filter.Definition {
 // build checks c and prepares its answer.
 func (c *Config) build() (*answer, error) {
 	a := &answer{status: c.Status, header: make(http.Header)}
-	if c.Body != nil {
+	if c.Body != nil && !c.computes() { // what an expression gives is known when it came
 		a.body = c.Body.Text
 		a.header.Set("Content-Type", c.Body.Type)
-	}
-	if err := c.program(a); err != nil {
-		return nil, err
 	}
 	if a.status == 0 {
 		a.status = http.StatusOK
@@ -184,7 +184,7 @@ func (c *Config) build() (*answer, error) {
 	if a.status < 200 || a.status > 599 {
 		return nil, fmt.Errorf("%d is no final status; it is between 200 and 599", a.status)
 	}
-	if bodiless(a.status) && (a.body != "" || a.program != nil) {
+	if bodiless(a.status) && (a.body != "" || c.computes()) {
 		return nil, fmt.Errorf("a response with status %d has no body; leave one of them out", a.status)
 	}
 	for _, name := range slices.Sorted(maps.Keys(c.Headers)) {
@@ -193,24 +193,31 @@ func (c *Config) build() (*answer, error) {
 		}
 		a.header.Set(name, c.Headers[name])
 	}
-	if a.body == "" && a.program == nil && c.Headers["Content-Type"] == "" {
+	if a.body == "" && c.Headers["Content-Type"] == "" {
 		a.header.Del("Content-Type")
 	}
 	return a, nil
 }
 
-// program compiles a body that is an expression.
-func (c *Config) program(a *answer) error {
-	if c.Body == nil || c.Body.Expr == nil {
+// computes tells whether the body is an expression.
+func (c *Config) computes() bool { return c.Body != nil && c.Body.Expr != nil }
+
+// Expressions implements config.Expressive.
+func (c *Config) Expressions() []config.Expression {
+	if !c.computes() {
 		return nil
 	}
-	a.header.Del("Content-Type") // it depends on what the expression gives
+	return []config.Expression{{Expr: c.Body.Expr, Field: "body"}}
+}
+
+// program compiles a body that is an expression.
+func (c *Config) program(a *answer) error {
+	if !c.computes() {
+		return nil
+	}
 	program, err := expr.Compile(c.Body.Expr.Source, expr.Any, expr.Request)
 	if err != nil {
 		return fmt.Errorf("body: %w", err)
-	}
-	if program.Reads().RequestBody {
-		return fmt.Errorf("body: the expression reads the request's body, which is not read here")
 	}
 	a.program = program
 	return nil

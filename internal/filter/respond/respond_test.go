@@ -11,6 +11,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
 	"github.com/weir-gateway/weir/internal/filter"
 	"github.com/weir-gateway/weir/internal/filter/respond"
@@ -142,13 +143,26 @@ func TestMistakesAreTold(t *testing.T) {
 		`{ headers: { Content-Length: 3 } }`: `Content-Length cannot be set`,
 		`{ headers: { "X A": b } }`:          `"X A" is no name of a field`,
 		`{ headers: { X-A: "a\nb" } }`:       `holds a line break`,
-		`"=auth.sup"`:                        `'auth' has no field 'sup'; did you mean 'sub'?`,
-		`"=request.body.a"`:                  `reads the request's body`,
 		`[1]`:                                `respond is a list here`,
 		`{ staus: 200 }`:                     `did you mean "status"?`,
 	} {
 		_, problems := decode(t, text)
 		if len(problems) == 0 || !strings.Contains(problems[0].String(), want) {
+			t.Errorf("%s: %v, want %s", text, problems, want)
+		}
+	}
+}
+
+func TestMistakesInTheExpressionAreToldWhereTheyStand(t *testing.T) {
+	t.Parallel()
+	vocabulary := config.Vocabulary{Filters: []config.Kind{respond.Definition().Kind()}}
+	for text, want := range map[string]string{
+		`{ body: =auth.sup }`:       `test.yaml:4:27: body: 'auth' has no field 'sup'; did you mean 'sub'?`,
+		`{ body: =request.body.a }`: `test.yaml:4:23: body reads the body of the request`,
+	} {
+		file := "listen: :8080\nroutes:\n  GET /:\n    respond: " + text + "\n"
+		problems := config.Load([]config.Source{{Path: "test.yaml", Data: []byte(file)}}, vocabulary).Problems
+		if len(problems) != 1 || !strings.HasPrefix(problems[0].String(), want) {
 			t.Errorf("%s: %v, want %s", text, problems, want)
 		}
 	}

@@ -51,7 +51,21 @@ type FilterStep struct {
 	On     string `json:"on"` // "route" or the backend that it belongs to
 	Note   string `json:"note,omitempty"`
 	Origin string `json:"origin"`
+	// Verdict is what it decides about this request, "" where it decides nothing.
+	Verdict Verdict `json:"verdict,omitempty"`
+	Why     string  `json:"why,omitempty"` // which rule decided, and what it went by
 }
+
+// Verdict is what a guard does with a request.
+type Verdict string
+
+// The verdicts. Unreached are the guards behind one that ended the request.
+const (
+	Passes    Verdict = "passes"
+	Refuses   Verdict = "refuses"
+	Answers   Verdict = "answers"
+	Unreached Verdict = "unreached"
+)
 
 // BackendStep is one of the route's backends.
 type BackendStep struct {
@@ -141,13 +155,14 @@ func matchedMethod(r *http.Request, target *Route) string {
 	return r.Method
 }
 
-// explain adds what the route would do, and gives the fault that choosing a
-// backend would end in.
+// explain adds what the route would do, and gives the fault that its guards or
+// choosing a backend would end in.
 func (t *Route) explain(r *http.Request, e *Explanation) *fault.Fault {
-	for _, n := range t.Filters {
-		e.Filters = append(e.Filters, FilterStep{n.Name, n.On, n.Note, n.Origin.String()})
-	}
+	refused := t.ask(r, e)
 	chosen, f := t.chosen(r)
+	if refused != nil {
+		f = refused
+	}
 	for _, n := range t.Backends {
 		step := BackendStep{Name: n.Name, When: n.When, Weight: n.Weight, Chosen: n.Name == chosen, Origin: n.Origin.String()}
 		if n.Endpoints != nil {
@@ -159,6 +174,32 @@ func (t *Route) explain(r *http.Request, e *Explanation) *fault.Fault {
 		e.Backends = append(e.Backends, step)
 	}
 	return f
+}
+
+// ask lists the filters with what the guards among them decide, in their order,
+// and gives the fault that the request ends in.
+func (t *Route) ask(r *http.Request, e *Explanation) *fault.Fault {
+	var refused *fault.Fault
+	ended := false
+	for _, n := range t.Filters {
+		step := FilterStep{Name: n.Name, On: n.On, Note: n.Note, Origin: n.Origin.String()}
+		switch {
+		case n.Ask == nil:
+		case ended:
+			step.Verdict = Unreached
+		default:
+			v := n.Ask(r)
+			step.Verdict, step.Why = Passes, v.Why
+			switch {
+			case v.Fault != nil:
+				step.Verdict, refused, ended = Refuses, v.Fault, true
+			case v.Answers:
+				step.Verdict, ended = Answers, true
+			}
+		}
+		e.Filters = append(e.Filters, step)
+	}
+	return refused
 }
 
 // chosen names the variant of this request where it does not depend on chance.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/httpx"
 	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/filter"
 	"github.com/weir-gateway/weir/internal/traffic/route"
 	"github.com/weir-gateway/weir/internal/traffic/variant"
 )
@@ -73,6 +74,8 @@ type FilterNote struct {
 	Note   string
 	On     string // "route" or the backend that it belongs to
 	Origin config.Origin
+	// Ask is the filter's (see filter.Policy), nil where it lets everything pass.
+	Ask func(r *http.Request) filter.Verdict
 }
 
 // BackendNote is a backend as explain shows it.
