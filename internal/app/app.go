@@ -129,7 +129,7 @@ func New(o Options) *App {
 	}
 	a := &App{options: o}
 	a.gateway = snapshot.NewGateway(snapshot.Options{
-		Log: o.Log, Exhausted: a.memory.exhausted, Peer: listen.PeerFrom, Done: accessLog(o.Log),
+		Log: o.Log, Exhausted: a.memory.exhausted, Peer: listen.PeerFrom, Terms: listen.TermsFrom, Done: accessLog(o.Log),
 	})
 	a.reconciler = reconcile.New(reconcile.Options{
 		Compiler: compile.New(o.Parts, compile.Options{Log: o.Log, Secret: secret.Resolve}),

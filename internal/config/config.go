@@ -9,6 +9,7 @@
 package config
 
 import (
+	"crypto/tls"
 	"net/netip"
 	"time"
 
@@ -102,9 +103,28 @@ type Listener struct {
 
 // ServerTLS is how a listener terminates or passes TLS.
 type ServerTLS struct {
-	Passthrough  bool
+	Passthrough bool
+	// Certificates are chosen from by the name that a client asks for. The first
+	// one is for clients that ask for none, or for one that no certificate has.
 	Certificates []Certificate
+	// StrictNames refuses those clients instead.
+	StrictNames bool
+	Client      ClientAuth
+	ClientCA    *Secret       // PEM; set where Client asks for a certificate
+	MinVersion  uint16        // of crypto/tls; 0: DefaultMinVersion
+	Ciphers     []uint16      // for TLS 1.2, those of TLS 1.3 cannot be chosen; nil: Go's
+	Curves      []tls.CurveID // for the key exchange, in no order; nil: Go's
 }
+
+// ClientAuth is what is asked of a client that connects with TLS.
+type ClientAuth string
+
+// A client certificate is not asked for, checked where there is one, or demanded.
+const (
+	NoClientAuth       ClientAuth = ""
+	OptionalClientAuth ClientAuth = "optional"
+	RequireClientAuth  ClientAuth = "require"
+)
 
 // Certificate names a key pair; both sides are secrets or files.
 type Certificate struct {

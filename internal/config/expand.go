@@ -1,6 +1,8 @@
 package config
 
 import (
+	"cmp"
+	"crypto/tls"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -124,13 +126,33 @@ func (e expander) listener(c *Config, l Listener) *doc.Node {
 	case l.TLS.Passthrough:
 		f.text("tls", "passthrough", "")
 	default:
-		f.put("tls", list(l.TLS.Certificates, func(c Certificate) *doc.Node {
-			pair := newFields()
-			pair.put("cert", c.Cert.EncodeDoc(), "")
-			pair.put("key", c.Key.EncodeDoc(), "")
-			return &pair.Node
-		}), "")
+		f.put("tls", e.serverTLS(l.TLS), "")
 	}
+	return &f.Node
+}
+
+func (expander) serverTLS(t *ServerTLS) *doc.Node {
+	f := newFields()
+	f.put("certificates", list(t.Certificates, func(c Certificate) *doc.Node {
+		pair := newFields()
+		pair.put("cert", c.Cert.EncodeDoc(), "")
+		pair.put("key", c.Key.EncodeDoc(), "")
+		return &pair.Node
+	}), "")
+	if t.StrictNames {
+		f.put("strict_names", doc.EncodeNode(true), "")
+	}
+	if t.ClientCA != nil {
+		f.put("client_ca", t.ClientCA.EncodeDoc(), "")
+	}
+	f.text("client", cmp.Or(string(t.Client), none), "")
+	version, from := cmp.Or(t.MinVersion, DefaultMinVersion), ""
+	if version == DefaultMinVersion {
+		from = builtIn
+	}
+	f.text("min_version", versionText(version), from)
+	f.put("ciphers", list(t.Ciphers, func(id uint16) *doc.Node { return doc.EncodeNode(tls.CipherSuiteName(id)) }), "")
+	f.put("curves", list(t.Curves, func(id tls.CurveID) *doc.Node { return doc.EncodeNode(curveText(id)) }), "")
 	return &f.Node
 }
 

@@ -1,11 +1,9 @@
 package config
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 
-	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
@@ -14,7 +12,7 @@ type listenerForm struct {
 	Address  string   `doc:"address,required" help:"what is bound: :8080, 127.0.0.1:8080 or unix:/run/weir.sock" example:":8080"`
 	Hostname string   `doc:"hostname" help:"the only host that it serves" example:"*.shop.dev"`
 	Protocol string   `doc:"protocol" help:"HTTP, HTTPS, TLS, TCP or UDP; HTTPS where there is tls, else HTTP" example:"HTTPS"`
-	TLS      *tlsForm `doc:"tls" help:"certificates, or passthrough"`
+	TLS      *tlsForm `doc:"tls" help:"certificates and what is asked of clients, or passthrough"`
 }
 
 func (f *listenerForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
@@ -23,56 +21,6 @@ func (f *listenerForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 		return
 	}
 	doc.Decode(n, (*plainListener)(f), ps)
-}
-
-// tlsForm is the word passthrough, one certificate, or a list of them.
-type tlsForm struct {
-	passthrough  bool
-	certificates []certificateForm
-}
-
-type certificateForm struct {
-	Cert fileSecret `doc:"cert,required" help:"the certificate chain in PEM: a file, or a secret" example:"/etc/weir/tls.crt"`
-	Key  fileSecret `doc:"key,required" help:"its private key in PEM: a file, or a secret" example:"/etc/weir/tls.key"`
-	At   doc.Pos    `doc:"-,pos"`
-}
-
-func (t *tlsForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
-	if n.Kind == doc.Scalar {
-		if t.passthrough = n.Value == "passthrough"; !t.passthrough {
-			ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("tls is %q", n.Value), Why: "it is a certificate, a list of them, or the word passthrough", Fix: "for example `tls:` and below it `cert: /etc/weir/tls.crt` and `key: /etc/weir/tls.key`"})
-		}
-		return
-	}
-	wrapped := struct {
-		List []certificateForm `doc:"tls,oneormany"`
-	}{}
-	doc.Decode(mapAt(n.Pos, doc.Entry{Key: "tls", KeyPos: n.Pos, Value: n}), &wrapped, ps)
-	t.certificates = wrapped.List
-}
-
-func (t *tlsForm) tls() *ServerTLS {
-	if t == nil {
-		return nil
-	}
-	s := &ServerTLS{Passthrough: t.passthrough}
-	for _, c := range t.certificates {
-		s.Certificates = append(s.Certificates, Certificate{Cert: Secret(c.Cert), Key: Secret(c.Key), Origin: Origin{Pos: c.At}})
-	}
-	return s
-}
-
-// fileSecret is a secret whose plain text is a file's path, for a certificate is
-// hardly ever written into a config.
-type fileSecret Secret
-
-func (f *fileSecret) DecodeDoc(n *doc.Node, ps *doc.Problems) {
-	if n.Kind == doc.Scalar && n.Value != "" && !strings.Contains(n.Value, hidden) && !strings.Contains(n.Value, "${") && !strings.Contains(n.Value, "\n") {
-		file := secret.Template{Parts: []secret.Part{{Source: "file", Text: n.Value}}, Base: folderOf(n.Pos)}
-		*f = fileSecret{Template: file, Pos: n.Pos}
-		return
-	}
-	(*Secret)(f).DecodeDoc(n, ps)
 }
 
 // listen lowers `listen`: an address, a list of listeners, or a map of them.
@@ -101,6 +49,7 @@ func (l *loader) listener(name string, pos doc.Pos, n *doc.Node, ps *doc.Problem
 	var own doc.Problems
 	var form listenerForm
 	doc.Decode(n, &form, &own)
+	secure := form.TLS.tls(&own)
 	for _, p := range own.Sorted() {
 		ps.Add(p)
 	}
@@ -120,7 +69,7 @@ func (l *loader) listener(name string, pos doc.Pos, n *doc.Node, ps *doc.Problem
 	}
 	l.cfg.Listeners = append(l.cfg.Listeners, Listener{
 		Name: name, Socket: l.socket(form.Address, protocol, pos), Protocol: protocol, Hostname: form.Hostname,
-		TLS: form.TLS.tls(), Origin: Origin{Pos: pos},
+		TLS: secure, Origin: Origin{Pos: pos},
 	})
 }
 

@@ -71,8 +71,14 @@ func (requestForm) DocSchema() *doc.Schema {
 
 func (tlsForm) DocSchema() *doc.Schema {
 	pair := doc.SchemaOf(reflect.TypeFor[certificateForm]())
-	return either(&doc.Schema{Enum: []string{"passthrough"}}, pair, listOf(pair))
+	return either(&doc.Schema{Enum: []string{"passthrough"}}, doc.SchemaOf(reflect.TypeFor[serverTLSForm]()), listOf(pair))
 }
+
+func (cipherForm) DocSchema() *doc.Schema { return oneOrMany(&doc.Schema{Enum: cipherNames()}) }
+
+func (curveForm) DocSchema() *doc.Schema { return oneOrMany(&doc.Schema{Enum: curveNames()}) }
+
+func oneOrMany(item *doc.Schema) *doc.Schema { return either(item, listOf(item)) }
 
 func (fieldsForm) DocSchema() *doc.Schema {
 	value := doc.SchemaOr[fieldValueForm](&doc.Schema{Type: doc.Types{"string", "number", "boolean"}})

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"crypto/tls"
 	"fmt"
 	"maps"
 	"slices"
@@ -70,6 +71,10 @@ func (c *validator) listener(l *Listener) {
 		c.add(at, fmt.Sprintf("the listener %q cannot serve HTTPS and pass TLS through", l.Name), "what passes through stays closed to Weir", "write the protocol TLS and lead it on by a stream, or name certificates")
 	case l.TLS != nil && !l.TLS.Passthrough && len(l.TLS.Certificates) == 0:
 		c.add(at, fmt.Sprintf("the listener %q has tls without a certificate", l.Name), "", "name at least one certificate with its key")
+	case l.TLS != nil && l.TLS.Client != NoClientAuth && l.TLS.ClientCA == nil:
+		c.add(at, fmt.Sprintf("the listener %q asks clients for a certificate, but of nobody", l.Name), "nobody's would count, and none is let in unseen", "add `client_ca: /etc/weir/clients.crt` to its tls")
+	case l.TLS != nil && l.TLS.MinVersion == tls.VersionTLS13 && len(l.TLS.Ciphers) > 0:
+		c.add(at, fmt.Sprintf("the listener %q chooses ciphers of TLS 1.2, which it does not speak", l.Name), "its min_version is 1.3, whose cipher suites are fixed", "remove ciphers")
 	}
 	if l.Hostname == "" {
 		return

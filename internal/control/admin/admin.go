@@ -138,7 +138,7 @@ func (a *api) index(w http.ResponseWriter, _ *http.Request) {
 
 GET /healthz        the process lives
 GET /readyz         a configuration is applied
-GET /v1/status      digest, age and problems of the configuration, one that was refused since, sockets, requests in flight
+GET /v1/status      digest, age and problems of the configuration, one that was refused since, sockets, certificates, requests in flight
 GET /v1/config      the configuration in its long form
 GET /v1/explain     ?method=GET&url=/orders/1&header=Name:value&as=SUBJECT&client=IP&format=text
 PUT /v1/log-level   debug, info, warn or error; needs the token
@@ -157,14 +157,35 @@ func (a *api) readyz(w http.ResponseWriter, r *http.Request) {
 
 // status is the answer of GET /v1/status.
 type status struct {
-	Version  string            `json:"version"`
-	Digest   string            `json:"digest"`
-	Applied  time.Time         `json:"applied"`
-	Age      string            `json:"age"`
-	Sockets  map[string]string `json:"sockets"`
-	InFlight int64             `json:"in_flight"`
-	Problems []string          `json:"problems"`
-	Refused  *refused          `json:"refused,omitempty"`
+	Version      string            `json:"version"`
+	Digest       string            `json:"digest"`
+	Applied      time.Time         `json:"applied"`
+	Age          string            `json:"age"`
+	Sockets      map[string]string `json:"sockets"`
+	Certificates []certificate     `json:"certificates,omitempty"`
+	InFlight     int64             `json:"in_flight"`
+	Problems     []string          `json:"problems"`
+	Refused      *refused          `json:"refused,omitempty"`
+}
+
+// certificate is one that clients are shown.
+type certificate struct {
+	Listener string    `json:"listener"`
+	Names    []string  `json:"names"`
+	NotAfter time.Time `json:"not_after"`
+}
+
+func certificates(s *snapshot.Snapshot) []certificate {
+	var list []certificate
+	for _, l := range s.Listeners {
+		if l.Policy == nil {
+			continue
+		}
+		for _, c := range l.Policy.Certificates() {
+			list = append(list, certificate{l.Name, c.Names, c.NotAfter})
+		}
+	}
+	return list
 }
 
 // refused is a config that came later than the one that serves and could not.
@@ -181,7 +202,7 @@ func (a *api) status(w http.ResponseWriter, _ *http.Request) {
 		Sockets: a.Reconciler.Addresses(), InFlight: a.Gateway.InFlight(), Problems: texts(serves.Problems),
 	}
 	if current := a.Gateway.Current(); current != nil {
-		s.Digest = current.Digest
+		s.Digest, s.Certificates = current.Digest, certificates(current)
 	}
 	if !last.Applied && !last.Time.IsZero() {
 		s.Refused = &refused{Digest: last.Digest, Time: last.Time, Problems: texts(last.Problems)}

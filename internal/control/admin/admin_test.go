@@ -1,18 +1,24 @@
 package admin_test
 
 import (
+	"crypto/tls"
+	"encoding/json"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/control/admin"
 	"github.com/weir-gateway/weir/internal/control/reconcile"
 	"github.com/weir-gateway/weir/internal/traffic/snapshot"
+	"github.com/weir-gateway/weir/internal/wire/secure"
+	"github.com/weir-gateway/weir/internal/wire/secure/securetest"
 )
 
 func api(token string) (http.Handler, *slog.LevelVar, *snapshot.Gateway) {
@@ -113,5 +119,28 @@ func TestTheLogLevelIsReadWhole(t *testing.T) {
 		if w.Code != want || (level.Level() == slog.LevelDebug) != (want == 204) {
 			t.Errorf("%q: got %d, the level is %v", body, w.Code, level.Level())
 		}
+	}
+}
+
+func TestStatusTellsWhenCertificatesEnd(t *testing.T) {
+	h, _, g := api("")
+	policy, err := secure.New(secure.Options{Certificates: []tls.Certificate{securetest.NewAuthority(t, "a").Issue([]string{"shop.dev", "192.0.2.1"})}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.Swap(&snapshot.Snapshot{Listeners: []*snapshot.Listener{{Name: "plain"}, {Name: "public", TLS: true, Policy: policy}}})
+	var status struct {
+		Certificates []struct {
+			Listener string
+			Names    []string
+			NotAfter time.Time `json:"not_after"`
+		}
+	}
+	w := call(h, "GET", "/v1/status", here, "Host", "localhost")
+	if err := json.Unmarshal(w.Body.Bytes(), &status); err != nil {
+		t.Fatal(err)
+	}
+	if c := status.Certificates; len(c) != 1 || c[0].Listener != "public" || !slices.Equal(c[0].Names, []string{"shop.dev", "192.0.2.1"}) || !c[0].NotAfter.After(time.Now()) {
+		t.Errorf("got %+v", c)
 	}
 }

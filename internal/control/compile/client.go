@@ -47,7 +47,7 @@ func (b *build) transportIdentity(r *config.Route, s *config.Service) (transport
 		identity.CA = []byte(ca)
 	}
 	if id.options.TLS, err = identity.TLS(); err != nil {
-		return id, fmt.Errorf("tls.ca: %w", err)
+		return id, fmt.Errorf("tls.%w", err)
 	}
 	id.key += fmt.Sprintf(" tls %q %q %x", client.ServerName, client.SANs, sha256.Sum256([]byte(ca)))
 	return id, nil

@@ -168,7 +168,7 @@ type rules map[string][]route.Rule[*snapshot.Route]
 
 func (b *build) snapshot(digest string) *snapshot.Snapshot {
 	s := &snapshot.Snapshot{
-		TLS: b.serverTLS(), Digest: digest, Trusted: b.cfg.TrustedProxies,
+		Digest: digest, Trusted: b.cfg.TrustedProxies,
 		Verbose: b.cfg.Problems == config.VerboseProblems, InFlight: b.cfg.Limits.InFlight,
 	}
 	b.streams()
@@ -205,7 +205,7 @@ func (b *build) listener(l config.Listener, matches []route.Rule[*snapshot.Route
 		b.problems.Add(p)
 	}
 	return &snapshot.Listener{
-		Name: l.Name, Socket: l.Socket, Hostname: l.Hostname, TLS: l.TLS != nil, Origin: l.Origin,
+		Name: l.Name, Socket: l.Socket, Hostname: l.Hostname, TLS: l.TLS != nil, Policy: b.policy(l), Origin: l.Origin,
 		Table: table, WrongMethod: b.wrongMethod(l.Name),
 	}
 }

@@ -1,88 +1,110 @@
 package compile
 
 import (
+	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"strings"
+	"time"
 
-	"github.com/weir-gateway/weir/internal/base/httpx"
 	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/config/doc"
+	"github.com/weir-gateway/weir/internal/wire/secure"
 )
 
-// serverTLS builds the server side of TLS for every socket that has HTTPS
-// listeners. A handshake gets a certificate of the listener that its server
-// name belongs to; a name that no listener has is refused, never given another
-// listener's certificate.
-func (b *build) serverTLS() map[string]*tls.Config {
-	bySocket := map[string][]namedCertificates{}
-	for _, l := range b.cfg.Listeners {
-		if l.TLS == nil || l.TLS.Passthrough {
-			continue
-		}
-		own := namedCertificates{hostname: l.Hostname}
-		for _, c := range l.TLS.Certificates {
-			pair, err := b.keyPair(c)
-			if err != nil {
-				b.problems.Errorf(c.Origin.Pos, "certificate of listener %q: %v", l.Name, err)
-				continue
-			}
-			own.certificates = append(own.certificates, pair)
-		}
-		bySocket[l.Socket] = append(bySocket[l.Socket], own)
+// policy builds the server side of TLS for one listener, nil where it has none
+// or the config is only checked: nothing of its material is read then.
+func (b *build) policy(l config.Listener) *secure.Policy {
+	if l.TLS == nil || l.TLS.Passthrough || !b.start {
+		return nil
 	}
-	configs := make(map[string]*tls.Config, len(bySocket))
-	for socket, listeners := range bySocket {
-		configs[socket] = &tls.Config{
-			MinVersion:     tls.VersionTLS12,
-			NextProtos:     []string{"h2", "http/1.1"},
-			GetCertificate: func(hello *tls.ClientHelloInfo) (*tls.Certificate, error) { return choose(listeners, hello) },
-		}
+	o := secure.Options{
+		StrictNames: l.TLS.StrictNames, Client: l.TLS.Client,
+		MinVersion: l.TLS.MinVersion, Ciphers: l.TLS.Ciphers, Curves: l.TLS.Curves,
 	}
-	return configs
+	for _, c := range l.TLS.Certificates {
+		pair, err := b.keyPair(c)
+		if err != nil {
+			b.problems.Errorf(c.Origin.Pos, "certificate of listener %q: %v", l.Name, err)
+			return nil
+		}
+		o.Certificates = append(o.Certificates, pair)
+		b.judge(l, c, pair.Leaf)
+	}
+	if err := b.policyParts(l, &o); err != nil {
+		b.problems.Errorf(l.Origin.Pos, "tls of listener %q: %v", l.Name, err)
+		return nil
+	}
+	p, err := secure.New(o)
+	if err != nil {
+		b.problems.Errorf(l.Origin.Pos, "tls of listener %q: %v", l.Name, err)
+	}
+	return p
 }
 
-type namedCertificates struct {
-	hostname     string
-	certificates []*tls.Certificate
+// policyParts adds what is asked of clients, and the keys of session tickets.
+func (b *build) policyParts(l config.Listener, o *secure.Options) error {
+	if l.TLS.ClientCA != nil {
+		ca, err := b.compiler.options.Secret(l.TLS.ClientCA.Template)
+		if err != nil {
+			return fmt.Errorf("client_ca: %w", err)
+		}
+		o.ClientCA = []byte(ca.Reveal())
+	}
+	var err error
+	name := fmt.Sprintf("tickets %q %q %s", l.Socket, l.Hostname, secure.Terms(o.Client, o.ClientCA))
+	o.Tickets, err = keep(b, name, always, func() (*secure.Tickets, func(context.Context), error) {
+		return secure.NewTickets(), func(context.Context) {}, nil
+	})
+	return err
 }
 
-func choose(listeners []namedCertificates, hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
-	name := strings.ToLower(strings.TrimSuffix(hello.ServerName, "."))
-	var best *namedCertificates
-	most := 0
-	for i := range listeners {
-		if fit := httpx.HostnameFit(listeners[i].hostname, name); fit > most {
-			best, most = &listeners[i], fit
-		}
+// judge warns of a certificate that clients will not take.
+func (b *build) judge(l config.Listener, c config.Certificate, leaf *x509.Certificate) {
+	warn := func(what, why, fix string) {
+		b.problems.Add(doc.Problem{
+			Pos: c.Origin.Pos, Severity: doc.Warning, What: fmt.Sprintf("the certificate of the listener %q %s", l.Name, what), Why: why, Fix: fix,
+		})
 	}
-	if best == nil || len(best.certificates) == 0 {
-		return nil, fmt.Errorf("no listener has a certificate for %q", name)
+	switch now := time.Now(); {
+	case now.After(leaf.NotAfter):
+		warn("has expired", "it was good until "+leaf.NotAfter.UTC().Format(time.DateTime)+" UTC", "renew it")
+	case now.Before(leaf.NotBefore):
+		warn("is not good yet", "it is from "+leaf.NotBefore.UTC().Format(time.DateTime)+" UTC on", "look at the clock of this machine, or wait")
 	}
-	for _, c := range best.certificates {
-		if hello.SupportsCertificate(c) == nil {
-			return c, nil
-		}
+	switch {
+	case len(leaf.DNSNames)+len(leaf.IPAddresses) == 0:
+		warn("has no name", "clients look at its subjectAltName only", "have it issued with its names there")
+	case l.Hostname != "" && !covers(leaf, l.Hostname):
+		warn(fmt.Sprintf("is not for its host %s", l.Hostname), "it is for "+strings.Join(leaf.DNSNames, ", "), "name the one for that host")
 	}
-	return best.certificates[0], nil
 }
 
-// keyPair reads a certificate with its key. When a config is only checked its
-// material is not read.
-func (b *build) keyPair(c config.Certificate) (*tls.Certificate, error) {
-	if !b.start {
-		return &tls.Certificate{}, nil
+// covers tells whether a certificate is for a listener's hostname, or at least
+// for some of the names that a wildcard stands for.
+func covers(leaf *x509.Certificate, hostname string) bool {
+	suffix, wild := strings.CutPrefix(hostname, "*")
+	if !wild {
+		return leaf.VerifyHostname(hostname) == nil
 	}
+	for _, name := range leaf.DNSNames {
+		if strings.HasSuffix(strings.ToLower(name), suffix) {
+			return true
+		}
+	}
+	return false
+}
+
+// keyPair reads a certificate with its key.
+func (b *build) keyPair(c config.Certificate) (tls.Certificate, error) {
 	cert, err := b.compiler.options.Secret(c.Cert.Template)
 	if err != nil {
-		return nil, err
+		return tls.Certificate{}, err
 	}
 	key, err := b.compiler.options.Secret(c.Key.Template)
 	if err != nil {
-		return nil, err
+		return tls.Certificate{}, err
 	}
-	pair, err := tls.X509KeyPair([]byte(cert.Reveal()), []byte(key.Reveal()))
-	if err != nil {
-		return nil, err
-	}
-	return &pair, nil
+	return tls.X509KeyPair([]byte(cert.Reveal()), []byte(key.Reveal()))
 }

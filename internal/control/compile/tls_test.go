@@ -90,12 +90,15 @@ routes:
 `, "FOLDER", w.folder))
 	pending := w.compile(cfg)
 	defer pending.Abort(t.Context())
-	server := pending.Snapshot.TLS[cfg.Sockets[0].Name]
 	for name, want := range map[string]string{
 		"shop.dev": "exact", "www.shop.dev": "wildcard", "a.b.shop.dev": "wildcard",
 		"evil.dev": "refused", "": "refused",
 	} {
-		if got := offered(t, server, name); got != want {
+		got := "refused"
+		if policy := pending.Snapshot.Policy(cfg.Sockets[0].Name, name); policy != nil {
+			got = offered(t, policy.Config(), name)
+		}
+		if got != want {
 			t.Errorf("server name %q: got %s, want %s", name, got, want)
 		}
 	}

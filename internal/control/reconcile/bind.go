@@ -11,6 +11,8 @@ import (
 
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/traffic/snapshot"
+	"github.com/weir-gateway/weir/internal/wire/listen"
+	"github.com/weir-gateway/weir/internal/wire/secure"
 )
 
 // Server is what serves a socket.
@@ -131,7 +133,7 @@ func (r *Reconciler) serve(cfg *config.Config, s *snapshot.Snapshot, opened map[
 			r.options.Log.Info("listening", "socket", configured.Name, "address", b.socket.listener.Addr().String())
 		}
 		b.name = configured.Name
-		if m := modeOf(s.TLS[b.name] != nil, cfg.Limits); b.server == nil || b.mode != m {
+		if m := modeOf(s.Secure(b.name), cfg.Limits); b.server == nil || b.mode != m {
 			if b.server != nil {
 				gone = append(gone, r.retire(b))
 			}
@@ -168,22 +170,23 @@ func (r *Reconciler) release(b *binding) {
 	}
 }
 
-// tls gives every handshake the certificates of the snapshot that serves then.
+// tls gives every handshake the policy of the snapshot that serves then.
 func (r *Reconciler) tls(b *binding) *tls.Config {
 	if !b.mode.secure {
 		return nil
 	}
-	key := b.key
+	key, log := b.key, r.options.Log
 	return &tls.Config{
-		MinVersion: tls.VersionTLS12,
-		NextProtos: []string{"h2", "http/1.1"},
-		GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
-			if current := r.options.Gateway.Current(); current != nil {
-				if config := current.TLS[current.Socket(key)]; config != nil {
-					return config, nil
-				}
+		MinVersion: config.DefaultMinVersion,
+		GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			name := secure.ServerName(hello)
+			policy := r.options.Gateway.Current().Policy(key, name) // there was a snapshot before there was a server
+			if policy == nil {
+				log.Debug("a TLS handshake is refused: no listener has the name", "socket", key, "name", name)
+				return secure.Refusal(), nil
 			}
-			return nil, errors.New("this socket serves no TLS any more")
+			listen.Bind(hello, policy.Terms())
+			return policy.Config(), nil
 		},
 	}
 }

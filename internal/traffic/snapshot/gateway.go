@@ -24,6 +24,9 @@ type Options struct {
 	Exhausted func() bool
 	// Peer gives the other end of the connection that ctx belongs to.
 	Peer func(ctx context.Context) netip.AddrPort
+	// Terms gives the terms (see secure.Terms) that the connection of ctx was made
+	// under; nil: none, so that nobody reaches a listener that asks something of clients.
+	Terms func(ctx context.Context) string
 	// Done is called after each request, for the access log; nil: not.
 	Done func(r *http.Request, x *exchange.Exchange, o exchange.Outcome)
 }
@@ -92,7 +95,7 @@ func (g *Gateway) serve(socket string, w http.ResponseWriter, r *http.Request) {
 		ew.WriteHeader(http.StatusNoContent) // about the server as a whole (RFC 9110 section 9.3.7): it is here
 		return
 	}
-	target, f := s.find(s.Socket(socket), r, x)
+	target, f := s.find(s.Socket(socket), r, x, g.terms(r))
 	if f != nil {
 		ew.Fail(f)
 		return
@@ -124,6 +127,14 @@ func (g *Gateway) finish(ew *exchange.Writer, x *exchange.Exchange) {
 	ew.Fail(err) // panics with http.ErrAbortHandler where the head is out
 }
 
+// terms are those that the connection of r was made under, "" for none.
+func (g *Gateway) terms(r *http.Request) string {
+	if r.TLS == nil || g.options.Terms == nil {
+		return ""
+	}
+	return g.options.Terms(r.Context())
+}
+
 func (g *Gateway) full(s *Snapshot, inFlight int64) *fault.Fault {
 	switch {
 	case s.InFlight > 0 && inFlight > int64(s.InFlight):
@@ -135,8 +146,9 @@ func (g *Gateway) full(s *Snapshot, inFlight int64) *fault.Fault {
 }
 
 // find is the way from a request to its route, the same for serving and for
-// explain. It completes the exchange.
-func (s *Snapshot) find(socket string, r *http.Request, x *exchange.Exchange) (*Route, *fault.Fault) {
+// explain. It completes the exchange. terms are those of the connection, where r
+// came on one with TLS.
+func (s *Snapshot) find(socket string, r *http.Request, x *exchange.Exchange, terms string) (*Route, *fault.Fault) {
 	if f := s.normalize(r, x); f != nil {
 		return nil, f
 	}
@@ -145,6 +157,9 @@ func (s *Snapshot) find(socket string, r *http.Request, x *exchange.Exchange) (*
 		return nil, fault.RouteNotFound.New("No listener serves this host.", fault.Internal("socket %s, host %q", socket, x.Host))
 	}
 	x.Listener = l.Name
+	if f := s.misdirected(l, r, terms); f != nil {
+		return nil, f
+	}
 	if l.Table.ReadsQuery() {
 		if err := httpx.CheckQuery(x.Query); err != nil {
 			return nil, fault.From(err)

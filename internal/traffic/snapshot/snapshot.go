@@ -5,7 +5,6 @@
 package snapshot
 
 import (
-	"crypto/tls"
 	"net/http"
 	"net/netip"
 
@@ -14,6 +13,7 @@ import (
 	"github.com/weir-gateway/weir/internal/filter"
 	"github.com/weir-gateway/weir/internal/traffic/route"
 	"github.com/weir-gateway/weir/internal/traffic/variant"
+	"github.com/weir-gateway/weir/internal/wire/secure"
 )
 
 // NoBackend is the name of a route's only backend where a filter answers instead.
@@ -33,8 +33,6 @@ type Snapshot struct {
 	// Sockets are the names of sockets by what Gateway.Handler was called with,
 	// where that is not the name itself.
 	Sockets map[string]string
-	// TLS is the server side of TLS by socket name; sockets without TLS are not in it.
-	TLS map[string]*tls.Config
 
 	use use
 }
@@ -45,8 +43,11 @@ type Listener struct {
 	Socket   string // the name of the socket it shares
 	Hostname string // "" any, "shop.dev", "*.shop.dev"
 	TLS      bool
-	Origin   config.Origin
-	Table    *route.Table[*Route]
+	// Policy is how TLS ends here; nil where there is none, and in a snapshot that
+	// is only explained.
+	Policy *secure.Policy
+	Origin config.Origin
+	Table  *route.Table[*Route]
 	// WrongMethod is what a path gets that exists with other methods only: 405
 	// (files) or 404 (Gateway API).
 	WrongMethod int

@@ -23,6 +23,7 @@ type conn struct {
 	net.Conn
 
 	set   *connections
+	terms string       // see Bind; written before begun
 	begun bool         // its handshake is complete
 	sieve *http1.Sieve // nil on HTTP/2 over TLS
 }

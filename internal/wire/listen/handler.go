@@ -2,6 +2,7 @@ package listen
 
 import (
 	"context"
+	"crypto/tls"
 	"net"
 	"net/http"
 	"net/netip"
@@ -12,18 +13,56 @@ import (
 
 // origin is what the requests of one connection share.
 type origin struct {
-	peer netip.AddrPort
-	wire interface{ Fault() *fault.Fault } // the Sieve, nil on HTTP/2 over TLS
+	peer  netip.AddrPort
+	terms string
+	wire  interface{ Fault() *fault.Fault } // the Sieve, nil on HTTP/2 over TLS
 }
 
 type originKey struct{}
 
 func withOrigin(ctx context.Context, c net.Conn) context.Context {
 	o := &origin{peer: addrPort(c.RemoteAddr())}
+	if accepted := acceptedBelow(c); accepted != nil {
+		o.terms = accepted.terms
+	}
 	if sieve, ok := c.(interface{ Fault() *fault.Fault }); ok {
 		o.wire = sieve
 	}
 	return context.WithValue(ctx, originKey{}, o)
+}
+
+// acceptedBelow finds what was accepted below a connection that net/http serves.
+func acceptedBelow(c net.Conn) *conn {
+	for {
+		switch on := c.(type) {
+		case *conn:
+			return on
+		case *http1.Sieve:
+			c = on.Conn
+		case http1.TLSSieve:
+			c = on.Conn
+		case *tls.Conn:
+			c = on.NetConn()
+		default:
+			return nil
+		}
+	}
+}
+
+// Bind notes the terms under which the connection of a handshake is made; see TermsFrom.
+func Bind(hello *tls.ClientHelloInfo, terms string) {
+	if accepted, ok := hello.Conn.(*conn); ok {
+		accepted.terms = terms
+	}
+}
+
+// TermsFrom gives the terms that the connection of a request's context is bound
+// to, "" where there are none.
+func TermsFrom(ctx context.Context) string {
+	if o, ok := ctx.Value(originKey{}).(*origin); ok {
+		return o.terms
+	}
+	return ""
 }
 
 func addrPort(addr net.Addr) netip.AddrPort {

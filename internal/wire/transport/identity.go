@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net/url"
 	"slices"
+
+	"github.com/weir-gateway/weir/internal/wire/secure"
 )
 
 // Identity is what an endpoint's certificate must prove.
@@ -21,10 +23,11 @@ type Identity struct {
 func (id Identity) TLS() (*tls.Config, error) {
 	config := &tls.Config{ServerName: id.ServerName, MinVersion: tls.VersionTLS12}
 	if id.CA != nil {
-		config.RootCAs = x509.NewCertPool()
-		if !config.RootCAs.AppendCertsFromPEM(id.CA) {
-			return nil, errors.New("the CA holds no certificate in PEM form")
+		pool, err := secure.Authorities(id.CA)
+		if err != nil {
+			return nil, fmt.Errorf("ca: %w", err)
 		}
+		config.RootCAs = pool
 	}
 	if len(id.SANs) > 0 {
 		config.InsecureSkipVerify = true // crypto/tls knows one name only: verifySANs verifies instead
