@@ -77,6 +77,7 @@ func (i *Identity) ID() string { return strconv.Itoa(len(i.Issuer)) + ":" + i.Is
 
 // Attempt is one try of a backend to get an answer.
 type Attempt struct {
+	Step     string // of a composition; "" where the backend is the exchange's own
 	Endpoint string // address or instance
 	Status   int    // 0 where there was no response head
 	Err      error  // nil where there was one

@@ -226,6 +226,27 @@ func TestDetachedRequestOutlivesItsExchange(t *testing.T) {
 	}
 }
 
+func TestBranchesHaveTheirOwnAttemptsUntilTheyAreJoined(t *testing.T) {
+	x := &exchange.Exchange{ID: "id-1", Informational: func(int, exchange.Head) { t.Error("a branch passed a hint on") }}
+	x.OnDone(func(exchange.Outcome) { t.Error("a hook ran early") })
+	x.Params.Add("user", "7")
+	x.Tried(exchange.Attempt{Endpoint: "a:1"})
+	outer := x.Branch()
+	inner := outer.Branch()
+	inner.Tried(exchange.Attempt{Endpoint: "b:1", Status: 200})
+	outer.Join(inner, "inner")
+	outer.Tried(exchange.Attempt{Endpoint: "c:1", Status: 404})
+	if outer.ID != "id-1" || outer.Params.Len() != 0 || outer.Informational != nil || len(x.Attempts) != 1 {
+		t.Errorf("the branch is %+v, its exchange has tried %v", outer, x.Attempts)
+	}
+	outer.End(exchange.Outcome{})
+	x.Join(outer, "outer")
+	want := []exchange.Attempt{{Endpoint: "a:1"}, {Step: "outer/inner", Endpoint: "b:1", Status: 200}, {Step: "outer", Endpoint: "c:1", Status: 404}}
+	if !slices.Equal(x.Attempts, want) {
+		t.Errorf("tried %+v", x.Attempts)
+	}
+}
+
 func TestParamsKeepOrderBeyondTheirInlineRoom(t *testing.T) {
 	var p exchange.Params
 	for i := range 9 {

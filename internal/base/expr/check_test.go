@@ -2,13 +2,14 @@ package expr_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/weir-gateway/weir/internal/base/expr"
 )
 
-const all = expr.Request | expr.Response | expr.Steps
+const all = expr.Request | expr.Response | expr.Steps | expr.Item
 
 func TestCheckAcceptsTheNamesOfTheDesign(t *testing.T) {
 	t.Parallel()
@@ -64,9 +65,9 @@ func TestCheckSaysWhatIsWrongWhereAndWhatToDo(t *testing.T) {
 		{`cidr('10/8').contains(client.ip)`, `1:6: "10/8" is no prefix such as 10.0.0.0/8`},
 		{`cidr(['::1', 'x']).contains(client.ip)`, `1:14: "x" is no prefix such as 10.0.0.0/8`},
 		{`request.path.matches('(')`, "1:22: this is no regular expression: error parsing regexp: missing closing ): `(`; the syntax is that of RE2"},
-		{`steps.profile`, "1:1: a step is named in full; write steps.NAME.body, .status or .headers"},
+		{`steps.profile`, "1:1: a step is named in full; write steps.NAME.body, .text, .status or .headers"},
 		{`steps.a.boddy`, "1:8: a step has no field 'boddy'; did you mean 'body'?"},
-		{`steps[request.path].body`, "1:1: a step is named in full; write steps.NAME.body, .status or .headers"},
+		{`steps[request.path].body`, "1:1: a step is named in full; write steps.NAME.body, .text, .status or .headers"},
 		{`request.method.size`, "1:15: a string has no fields"},
 		{`weir.Step{}`, "there are no types to make values of"},
 		{"request.method == 'a'\n  && request.pth == ''", "2:13: 'request' has no field 'pth'; did you mean 'path'?"},
@@ -110,6 +111,7 @@ func TestScopesHideNames(t *testing.T) {
 		{`steps.a.body.x`, expr.Request | expr.Response, "'steps' is not known here"},
 		{`request.path == ''`, expr.Steps, "'request' is not known here; here an expression may use steps"},
 		{`auth.has('x')`, expr.Steps, "'auth' is not known here"},
+		{`item.id == 1`, expr.Request | expr.Steps, "'item' is not known here"},
 		{`responce.status == 200`, expr.Request, "'responce' is not a known name"},
 	} {
 		err := expr.Check(c.source, expr.Any, c.scope)
@@ -136,6 +138,12 @@ func TestWantedTypes(t *testing.T) {
 		{`request.headers`, expr.String, "must be text, this is a map"},
 		{`null`, expr.String, "must be text, this is null"},
 		{`{'a': 1}`, expr.Any, ""},
+		{`1.5`, expr.Int, "must be a whole number, this is a number"},
+		{`steps.a.status`, expr.Int, ""},
+		{`request.body.n`, expr.Int, ""},
+		{`request.path`, expr.List, "must be a list, this is a string"},
+		{`request.body.items`, expr.List, ""},
+		{`[1]`, expr.List, ""},
 		{`cidr('::1')`, expr.Any, "must be a value, this is a cidr"},
 	} {
 		err := expr.Check(c.source, c.want, all)
@@ -157,7 +165,12 @@ func TestReadsTellsWhatIsAskedFor(t *testing.T) {
 		{`response.body == response.status`, expr.Reads{ResponseBody: true}},
 		{`auth.has('a')`, expr.Reads{Auth: true}},
 		{`[1].map(x, auth.sub)`, expr.Reads{Auth: true}},
-		{`{'a': steps.b.body, 'b': steps['a'].body, 'c': steps.b.status}`, expr.Reads{Steps: []string{"a", "b"}}},
+		{`{'a': steps.b.body, 'b': steps['a'].body, 'c': steps.b.status}`, expr.Reads{
+			Steps: []string{"a", "b"}, StepHeads: []string{"b"}, StepBodies: []string{"a", "b"},
+		}},
+		{`steps.a.text + steps.b.headers.etag`, expr.Reads{Steps: []string{"a", "b"}, StepHeads: []string{"b"}, StepTexts: []string{"a"}}},
+		{`item.id`, expr.Reads{Item: true}},
+		{`[1].map(item, item + 1)`, expr.Reads{}},
 		{`query.a`, expr.Reads{Query: true}},
 		{`'a' in query`, expr.Reads{Query: true}},
 		{`query.all(n, n != '')`, expr.Reads{Query: true}},
@@ -184,8 +197,9 @@ func TestReadsTellsWhatIsAskedFor(t *testing.T) {
 }
 
 func equalReads(a, b expr.Reads) bool {
-	return a.RequestBody == b.RequestBody && a.ResponseBody == b.ResponseBody && a.Auth == b.Auth &&
-		strings.Join(a.Steps, " ") == strings.Join(b.Steps, " ") && strings.Join(a.Params, " ") == strings.Join(b.Params, " ")
+	return a.RequestBody == b.RequestBody && a.ResponseBody == b.ResponseBody && a.Auth == b.Auth && a.Item == b.Item &&
+		slices.Equal(a.Steps, b.Steps) && slices.Equal(a.StepHeads, b.StepHeads) && slices.Equal(a.StepBodies, b.StepBodies) &&
+		slices.Equal(a.StepTexts, b.StepTexts) && slices.Equal(a.Params, b.Params)
 }
 
 func TestSourcesHaveLimits(t *testing.T) {

@@ -92,6 +92,8 @@ func fits(checked *cel.Ast, want Type) error {
 		ok, must = hasText(out.Kind()), "must be text"
 	case Int:
 		ok, must = out.Kind() == types.IntKind, "must be a whole number"
+	case List:
+		ok, must = out.Kind() == types.ListKind, "must be a list"
 	case Any:
 		ok = out.Kind() != types.OpaqueKind
 		must = "must be a value"

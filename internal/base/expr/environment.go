@@ -34,6 +34,9 @@ const (
 	requestQuery = "request.query"
 	responseBody = "response.body"
 	stepsName    = "steps"
+	itemName     = "item"
+	bodyField    = "body"
+	textField    = "text"
 	headersField = "headers"
 	stringName   = "string" // a type and a function
 	bytesName    = "bytes"
@@ -74,13 +77,15 @@ var variables = map[string]*cel.Type{
 	"response.headers": celFields,
 	responseBody:       cel.DynType,
 	stepsName:          cel.MapType(cel.StringType, celStep),
+	itemName:           cel.DynType,
 }
 
 // stepFields are the fields of a step with their types.
 var stepFields = map[string]*cel.Type{
 	"status":     cel.IntType,
 	headersField: celFields,
-	"body":       cel.DynType,
+	bodyField:    cel.DynType,
+	textField:    cel.StringType,
 }
 
 // newEnvironment is CEL's standard library with arithmetic that mixes integers

@@ -52,8 +52,9 @@ func input() *expr.Input {
 				return expr.StepResult{}, false
 			}
 			v, err := jsonx.Parse([]byte(`{"id": 7, "name": "Ann"}`), jsonx.Options{})
-			return expr.StepResult{Status: 201, Header: http.Header{"X-Step": {"s"}}, Body: v}, err == nil
+			return expr.StepResult{Status: 201, Header: http.Header{"X-Step": {"s"}}, Body: v, Text: "raw"}, err == nil
 		},
+		Item: json.Number("9007199254740993"),
 	}
 }
 
@@ -99,6 +100,9 @@ func TestStringGivesTheTextOfAName(t *testing.T) {
 		`steps.profile.body.name`:                     "Ann",
 		`steps.profile.headers['x-step']`:             "s",
 		`steps['profile'].status`:                     "201",
+		`steps.profile.text`:                          "raw",
+		`item`:                                        "9007199254740993",
+		`item + 1`:                                    "9007199254740994",
 		`request.body.id`:                             "9007199254740993",
 		`request.body.total`:                          "12345678",
 		`request.body.total * 1.5`:                    "18518517",
@@ -126,6 +130,20 @@ func TestStringGivesTheTextOfAName(t *testing.T) {
 		got, err := mustCompile(t, source, expr.String).String(input())
 		if err != nil || got != want {
 			t.Errorf("%s = %q, %v; want %q", source, got, err, want)
+		}
+	}
+}
+
+func TestIntAndListLookAtWhatIsDynamic(t *testing.T) {
+	t.Parallel()
+	for source, want := range map[string]int64{`1 + 1`: 2, `request.body.price`: 1, `steps.profile.status`: 201} {
+		if n, err := mustCompile(t, source, expr.Int).Int(input()); n != want || err != nil {
+			t.Errorf("%s: got %d, %v", source, n, err)
+		}
+	}
+	for _, source := range []string{`request.body.rate`, `request.body.list`, `request.body.none`, `request.body.huge`} {
+		if n, err := mustCompile(t, source, expr.Int).Int(input()); err == nil {
+			t.Errorf("%s: got %d", source, n)
 		}
 	}
 }

@@ -13,7 +13,8 @@
 //	auth.sub  .iss  .id  .method                            strings
 //	auth.scopes  auth.claims  auth.has('scope')             list, map, whole scopes
 //	response.status  .headers  .body                        scope Response
-//	steps.NAME.status  .headers  .body                      scope Steps
+//	steps.NAME.status  .headers  .body  .text               scope Steps
+//	item                                                    scope Item
 //
 // A header, cookie, query value or parameter that is not there is the empty string,
 // never an error; has(request.headers.x) and 'x' in query tell whether it is
@@ -67,18 +68,21 @@ type Scope uint8
 const (
 	Request  Scope = 1 << iota
 	Response       // response.status, response.headers, response.body
-	Steps          // steps.NAME.status, .headers, .body of a composition
+	Steps          // steps.NAME.status, .headers, .body, .text of a composition
+	Item           // item, the element for which a step of a composition is called
 )
 
 // Type is what an expression must give.
 type Type uint8
 
-// The types. String is any text, number or truth value, for they all have a text.
+// The types. String is any text, number or truth value, for they all have a text;
+// Int and List are looked at again when a dynamic value is there.
 const (
 	Any Type = iota
 	Bool
 	String
 	Int
+	List
 )
 
 // Input is what an expression is run over. Request must belong to an exchange.
@@ -93,13 +97,17 @@ type Input struct {
 	ResponseBody func() (any, error)
 	// Steps gives a finished step of a composition.
 	Steps func(name string) (StepResult, bool)
+	// Item is the variable item, as a body in Input.
+	Item any
 }
 
-// StepResult is what a composition's step gave; Body as in Input.
+// StepResult is what a composition's step gave; Body as in Input. Where it has a
+// value that no backend gave, Status is 0 and there are no fields.
 type StepResult struct {
 	Status int
 	Header http.Header
 	Body   any
+	Text   string // the body as it came
 }
 
 // Reads tells at load time what an expression will ask for. Lists are sorted
@@ -109,7 +117,11 @@ type Reads struct {
 	ResponseBody bool
 	Query        bool     // query or request.query
 	Auth         bool     // who is calling
+	Item         bool     // the element for which a step is called
 	Steps        []string // of a composition: the edges of its graph
+	// StepHeads, StepBodies and StepTexts are those of Steps whose status or
+	// headers, body and text are read.
+	StepHeads, StepBodies, StepTexts []string
 	// Params are the names of path.NAME, which the route's pattern has to capture.
 	// Those that has(path.NAME) or 'NAME' in path asks for are not among them.
 	Params []string

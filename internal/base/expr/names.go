@@ -16,7 +16,7 @@ import (
 // scopeOf says which scope the names below a root need.
 var scopeOf = map[string]Scope{
 	"request": Request, pathName: Request, queryName: Request, hostName: Request, "client": Request, authName: Request,
-	"response": Response, stepsName: Steps,
+	"response": Response, stepsName: Steps, itemName: Item,
 }
 
 // typeNames are CEL's names of types, as in type(x) == int.
@@ -32,18 +32,19 @@ type resolver struct {
 	local []string // variables of the comprehensions around the current node
 	err   error
 
-	body, responseBody, query, auth bool
-	steps, params                   []string
-	optional                        []string // params that has() asks for
+	body, responseBody, query, auth, item bool
+	steps, heads, bodies, texts, params   []string
+	optional                              []string // params that has() asks for
 }
 
 func (r *resolver) reads() Reads {
-	for _, list := range []*[]string{&r.steps, &r.params} {
+	for _, list := range []*[]string{&r.steps, &r.heads, &r.bodies, &r.texts, &r.params} {
 		slices.Sort(*list)
 		*list = slices.Compact(*list)
 	}
 	return Reads{
-		RequestBody: r.body, ResponseBody: r.responseBody, Query: r.query, Auth: r.auth, Steps: r.steps,
+		RequestBody: r.body, ResponseBody: r.responseBody, Query: r.query, Auth: r.auth, Item: r.item,
+		Steps: r.steps, StepHeads: r.heads, StepBodies: r.bodies, StepTexts: r.texts,
 		Params: slices.DeleteFunc(r.params, func(name string) bool { return slices.Contains(r.optional, name) }),
 	}
 }
@@ -155,6 +156,8 @@ func (r *resolver) chain(id int64, root string, links []link) {
 		r.fail(id, quoted(root)+" is not known here", "here an expression may use "+strings.Join(r.roots(), ", "))
 	case root == stepsName:
 		r.step(id, links)
+	case root == itemName:
+		r.item = true
 	case root == pathName:
 		if len(links) > 0 {
 			r.param(links[0])
@@ -219,7 +222,7 @@ func (r *resolver) field(id int64, root string, links []link) {
 // drawn from them.
 func (r *resolver) step(id int64, links []link) {
 	if len(links) < 2 {
-		r.fail(id, "a step is named in full", "write steps.NAME.body, .status or .headers")
+		r.fail(id, "a step is named in full", "write steps.NAME.body, .text, .status or .headers")
 		return
 	}
 	known := sortedKeys(stepFields)
@@ -227,7 +230,16 @@ func (r *resolver) step(id int64, links []link) {
 		r.fail(links[1].id, "a step has no field "+quoted(links[1].name), orList(didYouMean(links[1].name, known), known))
 		return
 	}
-	r.steps = append(r.steps, links[0].name)
+	name := links[0].name
+	r.steps = append(r.steps, name)
+	switch links[1].name {
+	case bodyField:
+		r.bodies = append(r.bodies, name)
+	case textField:
+		r.texts = append(r.texts, name)
+	default:
+		r.heads = append(r.heads, name)
+	}
 }
 
 // depth refuses to look into a string as if it were a map.

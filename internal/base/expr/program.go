@@ -25,7 +25,9 @@ func (p *Program) Source() string { return p.source }
 // Reads tells what evaluations ask for. The lists are the caller's own.
 func (p *Program) Reads() Reads {
 	reads := p.reads
-	reads.Steps, reads.Params = slices.Clone(reads.Steps), slices.Clone(reads.Params)
+	for _, list := range []*[]string{&reads.Steps, &reads.StepHeads, &reads.StepBodies, &reads.StepTexts, &reads.Params} {
+		*list = slices.Clone(*list)
+	}
 	return reads
 }
 

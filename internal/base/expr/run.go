@@ -79,6 +79,8 @@ func (r *run) ResolveName(name string) (any, bool) {
 		return once(&r.responseBody, r.in.ResponseBody), true
 	case stepsName:
 		return (*steps)(r), true
+	case itemName:
+		return adapter{}.NativeToValue(r.in.Item), true
 	}
 	return nil, false
 }

@@ -54,6 +54,8 @@ func (s *step) field(name string) any {
 		return types.Int(s.result.Status)
 	case headersField:
 		return &fields{source: fromResponse, head: exchange.MapHead(headerOf(s.result))}
+	case textField:
+		return types.String(s.result.Text)
 	default:
 		return adapter{}.NativeToValue(s.result.Body)
 	}

@@ -168,6 +168,29 @@ func (p Path) Expand(x *exchange.Exchange) (string, error) {
 	return path, nil
 }
 
+// Make makes the path with what value gives for each of Names, each as one segment
+// and a rest as it is. Errors are those of Expand, and those of value.
+func (p Path) Make(value func(name string) (string, error)) (string, error) {
+	switch {
+	case len(p.parts) == 0:
+		return "/", nil
+	case len(p.parts) == 1: // the first part is never a parameter
+		return p.parts[0].literal, nil
+	}
+	var failure error
+	path, err := p.make(func(name string) (string, bool) {
+		text, err := value(name)
+		if failure == nil {
+			failure = err
+		}
+		return text, true
+	})
+	if failure != nil {
+		return "", failure
+	}
+	return path, err
+}
+
 func withoutSlash(path string) string {
 	if len(path) > 1 {
 		return strings.TrimSuffix(path, "/")

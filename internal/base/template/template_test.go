@@ -88,6 +88,30 @@ func TestExpandRefusesWhatLeavesItsSegment(t *testing.T) {
 	}
 }
 
+func TestMakeAsksForEachValueOnce(t *testing.T) {
+	failure := errors.New("not there")
+	for text, want := range map[string]string{
+		"/": "/", "/plain": "/plain", "/{a}": "/1%2F2", "/x/{a}.json": "/x/1%2F2.json", "/{a}/{none}": "not there", "/{dots}": "ambiguous-path",
+	} {
+		got, err := mustParse(t, text).Make(func(name string) (string, error) {
+			switch name {
+			case "a":
+				return "1/2", nil
+			case "dots":
+				return "..", nil
+			default:
+				return "", failure
+			}
+		})
+		if err != nil {
+			got = err.Error()
+		}
+		if got != want && !strings.HasPrefix(got, want+":") {
+			t.Errorf("%s: got %q, want %q", text, got, want)
+		}
+	}
+}
+
 func TestParseSaysWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
