@@ -18,3 +18,14 @@ func IsTokenByte(c byte) bool {
 	alphanumeric := 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9'
 	return alphanumeric || strings.IndexByte("!#$%&'*+-.^_`|~", c) >= 0
 }
+
+// IsFieldValue holds for what may stand in a field's value: no control
+// characters but tabs (RFC 9110 section 5.5).
+func IsFieldValue(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' && c != '\t' || c == 0x7f {
+			return false
+		}
+	}
+	return true
+}

@@ -11,6 +11,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/expr"
 	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/base/httpx"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/filter"
 )
@@ -118,7 +119,7 @@ func (op *operation) prepare(env filter.Env, f Field, scope expr.Scope) error {
 		if value, err = env.Secret(f.Secret.Template); err != nil {
 			break
 		}
-		if op.text = strings.Trim(value.Reveal(), " \t"); !isFieldValue(op.text) {
+		if op.text = strings.Trim(value.Reveal(), " \t"); !httpx.IsFieldValue(op.text) {
 			err = errors.New("the secret holds a line break or another control character, which no field can have")
 		}
 	}
@@ -210,7 +211,7 @@ func (op *operation) apply(head exchange.Head, in *expr.Input) error {
 		if err != nil {
 			return fmt.Errorf("compute the value: %w", err)
 		}
-		if value = strings.Trim(computed, " \t"); !isFieldValue(value) {
+		if value = strings.Trim(computed, " \t"); !httpx.IsFieldValue(value) {
 			return errValue
 		}
 	}

@@ -1,0 +1,191 @@
+package config
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/base/httpx"
+	"github.com/weir-gateway/weir/internal/base/secret"
+	"github.com/weir-gateway/weir/internal/config/doc"
+)
+
+// Field is one field with its value: Text, or what Expr gives or Secret holds
+// where one of these is not nil. In files a value that begins with '=' is an
+// expression, and one with references is a secret; values that come from objects
+// are always Text.
+type Field struct {
+	Name   string
+	Text   string
+	Expr   *Expr
+	Secret *Secret
+	Pos    doc.Pos // of the value
+}
+
+// Fields is a list of fields in their order, written as a map. A name may have a list
+// of values.
+type Fields []Field
+
+// DecodeDoc reads a map of names to values.
+func (f *Fields) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	if n.Kind != doc.Map {
+		ps.Add(doc.Problem{Pos: n.Pos, What: n.Kind.String() + " stands where fields are expected", Fix: "write a map, for example `X-Team: shop`"})
+		return
+	}
+	*f = nil
+	for _, e := range n.Entries {
+		values := []*doc.Node{e.Value}
+		if e.Value.Kind == doc.List {
+			values = e.Value.Items
+		}
+		for _, v := range values {
+			*f = append(*f, decodeField(e.Key, v, ps))
+		}
+	}
+}
+
+func decodeField(name string, n *doc.Node, ps *doc.Problems) Field {
+	field := Field{Name: name, Pos: n.Pos}
+	switch {
+	case n.Kind == doc.Scalar && strings.HasPrefix(n.Value, "="):
+		field.Expr = new(Expr)
+		field.Expr.DecodeDoc(n, ps)
+		if t, err := secret.Parse(n.Value); err == nil && slices.ContainsFunc(t.Parts, isReference) {
+			ps.Add(doc.Problem{
+				Pos: n.Pos, What: "the value of " + name + " mixes an expression with a secret",
+				Why: "an expression is computed for each request and knows no secrets, so ${...} would be sent as it stands there",
+				Fix: "write the secret with literal text alone, for example `" + name + ": Bearer ${env:TOKEN}`",
+			})
+		}
+	case n.Kind == doc.Scalar && strings.Contains(n.Value, "${"):
+		field.Secret = new(Secret)
+		field.Secret.DecodeDoc(n, ps)
+		if parts := field.Secret.Parts; len(parts) == 1 && !isReference(parts[0]) { // nothing but $${
+			field.Text, field.Secret = parts[0].Text, nil
+		}
+	default:
+		doc.Decode(n, &field.Text, ps)
+	}
+	return field
+}
+
+// isReference tells references from literal text.
+func isReference(p secret.Part) bool { return p.Source != "" }
+
+// DocSchema implements doc.SchemaWriter.
+func (*Fields) DocSchema() *doc.Schema {
+	value := doc.TextSchema("a value, an expression that begins with =, or a text with secrets ${env:NAME}")
+	return &doc.Schema{
+		Type:                 doc.Types{"object"},
+		AdditionalProperties: &doc.Schema{AnyOf: []*doc.Schema{value, doc.ListSchema(value)}},
+	}
+}
+
+// EncodeDoc writes the fields as they are read.
+func (f *Fields) EncodeDoc() *doc.Node {
+	if len(*f) == 0 {
+		return nil
+	}
+	out := &doc.Node{Kind: doc.Map}
+	for _, field := range *f {
+		value := field.encode()
+		i := slices.IndexFunc(out.Entries, func(e doc.Entry) bool { return e.Key == field.Name })
+		switch {
+		case i < 0:
+			out.Entries = append(out.Entries, doc.Entry{Key: field.Name, KeyPos: field.Pos, Value: value})
+		case out.Entries[i].Value.Kind == doc.List:
+			out.Entries[i].Value.Items = append(out.Entries[i].Value.Items, value)
+		default:
+			out.Entries[i].Value = &doc.Node{Kind: doc.List, Items: []*doc.Node{out.Entries[i].Value, value}}
+		}
+	}
+	return out
+}
+
+// encode writes the value as it is read: a secret by its references.
+func (f Field) encode() *doc.Node {
+	if f.Expr != nil {
+		return f.Expr.EncodeDoc()
+	}
+	parts := []secret.Part{{Text: f.Text}}
+	if f.Secret != nil {
+		parts = f.Secret.Parts
+	}
+	var text strings.Builder
+	for _, p := range parts {
+		if isReference(p) {
+			text.WriteString("${" + p.Source + ":" + p.Text + "}")
+		} else { // what stands beside a reference is no more secret than other values of fields
+			text.WriteString(strings.ReplaceAll(p.Text, "${", "$${"))
+		}
+	}
+	return &doc.Node{Kind: doc.Scalar, Pos: f.Pos, Value: text.String(), Quoted: true}
+}
+
+const hopByHop = "it belongs to one connection, not to the message"
+
+// untouchable are the fields that frame a message or belong to one connection
+// (RFC 9110 sections 7.6.1 and 8.6, RFC 9112 section 6), each with why not.
+// They are the engine's; a wrong one would let two servers read a message differently.
+var untouchable = map[string]string{
+	"Content-Length":      "it says where the body ends, and the gateway writes it",
+	"Transfer-Encoding":   "it says where the body ends, and the gateway writes it",
+	"Connection":          hopByHop,
+	"Keep-Alive":          hopByHop,
+	"Proxy-Connection":    hopByHop,
+	"Proxy-Authenticate":  hopByHop,
+	"Proxy-Authorization": hopByHop,
+	"Te":                  hopByHop,
+	"Trailer":             "the gateway writes it for the trailers that there are",
+	"Upgrade":             "upgrades are passed on by themselves",
+	"Expect":              "the gateway answers it itself",
+}
+
+// CheckFieldName tells whether a field of that name may not be written, and why.
+func CheckFieldName(name string, pos doc.Pos) (doc.Problem, bool) {
+	if !httpx.IsToken(name) {
+		return doc.Problem{
+			Pos: pos, What: fmt.Sprintf("%q is no name of a field", name),
+			Why: "names are letters, digits and some punctuation, without blanks", Fix: "for example X-Request-Source",
+		}, true
+	}
+	if why, ok := untouchable[http.CanonicalHeaderKey(name)]; ok {
+		return doc.Problem{Pos: pos, What: name + " cannot be changed", Why: why, Fix: "remove it from here"}, true
+	}
+	return doc.Problem{}, false
+}
+
+// Check tells what is wrong with the name or with a value that is no expression:
+// those are for whoever knows their scope.
+func (f Field) Check() (doc.Problem, bool) {
+	if p, bad := CheckFieldName(f.Name, f.Pos); bad {
+		return p, true
+	}
+	switch {
+	case f.Expr != nil:
+		return doc.Problem{}, false
+	case f.Secret != nil:
+		for _, p := range f.Secret.Parts {
+			if !isReference(p) && !httpx.IsFieldValue(p.Text) {
+				return f.controlProblem(), true
+			}
+		}
+		return doc.Problem{}, false // what the references hold is known when they are resolved
+	case strings.Trim(f.Text, " \t") != f.Text:
+		return doc.Problem{
+			Pos: f.Pos, What: "the value of " + f.Name + " begins or ends with a blank",
+			Why: "HTTP does not keep those", Fix: "write it without",
+		}, true
+	case !httpx.IsFieldValue(f.Text):
+		return f.controlProblem(), true
+	}
+	return doc.Problem{}, false
+}
+
+func (f Field) controlProblem() doc.Problem {
+	return doc.Problem{
+		Pos: f.Pos, What: "the value of " + f.Name + " holds a line break or another control character",
+		Why: "it would begin a new field", Fix: "write it in one line",
+	}
+}
