@@ -82,6 +82,9 @@ func keyWithoutMethod(key string, pos doc.Pos) doc.Problem {
 }
 
 func checkMethod(m string, pos doc.Pos, ps *doc.Problems) bool {
+	if slices.Contains(methods(), m) {
+		return true
+	}
 	p := doc.Problem{Pos: pos}
 	switch near, alike := doc.Suggest(m, append(methods(), anyMethod)); {
 	case m == "CONNECT":
@@ -92,7 +95,7 @@ func checkMethod(m string, pos doc.Pos, ps *doc.Problems) bool {
 		p.What, p.Why, p.Fix = fmt.Sprintf("the method %q is not in capitals", m), "methods are case-sensitive", "write "+strings.ToUpper(m)
 	case !isMethod(m):
 		p.What, p.Why, p.Fix = fmt.Sprintf("%q is no method", m), keyExample, "separate several methods by commas without blanks, as GET,POST"
-	case alike && !slices.Contains(methods(), m):
+	case alike:
 		p.What, p.Fix = fmt.Sprintf("the method %q is not known", m), fmt.Sprintf("did you mean %q?", near)
 	default:
 		return true

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // field is what the tags of one struct field say.
@@ -50,10 +51,23 @@ func (s *structInfo) field(name string) (field, bool) {
 	return s.fields[i], true
 }
 
+// inspected is the table of what inspect has found: a type's tags never change,
+// and a config of ten thousand routes asks for the same few types all the time.
+var inspected sync.Map // reflect.Type to *structInfo, which is not changed any more
+
 // inspect reads the tags of struct type t. A tag that makes no sense is a
 // mistake of the programmer and panics, so that the first test finds it.
-func inspect(t reflect.Type) structInfo {
-	var info structInfo
+func inspect(t reflect.Type) *structInfo {
+	if info, ok := inspected.Load(t); ok {
+		return info.(*structInfo) //nolint:forcetypeassert // nothing else is stored
+	}
+	info := readTags(t)
+	inspected.Store(t, info)
+	return info
+}
+
+func readTags(t reflect.Type) *structInfo {
+	info := &structInfo{}
 	for f := range t.Fields() {
 		tag, tagged := f.Tag.Lookup("doc")
 		if !tagged {

@@ -1,6 +1,7 @@
 package doc
 
 import (
+	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -31,7 +32,7 @@ func Suggest(word string, known []string) (string, bool) {
 
 // plainWord is what two spellings of one word have in common.
 func plainWord(s string) []rune {
-	return []rune(strings.NewReplacer("-", "", "_", "", " ", "").Replace(strings.ToLower(s)))
+	return slices.DeleteFunc([]rune(strings.ToLower(s)), func(c rune) bool { return c == '-' || c == '_' || c == ' ' })
 }
 
 // distance counts the insertions, deletions, replacements and swaps of
