@@ -52,6 +52,9 @@ type Options struct {
 	Started, Stopping func(*App)
 	// Reload makes the run read its input again with each value; it may be nil.
 	Reload <-chan struct{}
+	// Watch makes it do so whenever the files of the input change, or those that
+	// they name.
+	Watch bool
 }
 
 // RefusedError is a config that cannot serve.
@@ -75,6 +78,7 @@ type App struct {
 	reconciler *reconcile.Reconciler
 	memory     memory
 	admin      *adminServer
+	watcher    *source.Watcher // nil where nothing is watched
 }
 
 // Run serves until ctx ends, then lets requests under way finish and returns
@@ -97,11 +101,17 @@ func Run(ctx context.Context, o Options) error {
 
 // follow reloads until ctx ends.
 func (a *App) follow(ctx context.Context) {
+	var changed <-chan struct{}
+	if a.watcher != nil {
+		changed = a.watcher.Changed()
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-a.options.Reload:
+			a.reload()
+		case <-changed:
 			a.reload()
 		}
 	}
@@ -110,6 +120,9 @@ func (a *App) follow(ctx context.Context) {
 // Start makes a gateway that serves the input.
 func Start(o Options) (*App, error) {
 	a := New(o)
+	if o.Watch && o.Input.Lasting() {
+		a.watcher = source.Watch(source.WatchOptions{Input: o.Input, Log: o.Log})
+	}
 	loaded, err := a.load()
 	if err == nil {
 		err = a.serveAdmin(loaded.Config.Admin)
@@ -140,6 +153,14 @@ func New(o Options) *App {
 
 // load reads the input and makes it serve. Its problems are then warnings.
 func (a *App) load() (source.Loaded, error) {
+	loaded, err := a.apply()
+	if a.watcher != nil {
+		a.watcher.Follow(loaded.Sources, a.reconciler.Files())
+	}
+	return loaded, err
+}
+
+func (a *App) apply() (source.Loaded, error) {
 	loaded, err := a.options.Input.Load(a.options.Parts.Vocabulary())
 	if err != nil {
 		a.reconciler.Refuse("", []doc.Problem{{What: err.Error()}})
@@ -205,10 +226,18 @@ func (a *App) AdminAddress() string {
 // Stop ends everything: sockets first, then what is behind them, and the admin
 // API last, so that operators can watch the end.
 func (a *App) Stop() {
+	a.stopWatching()
 	ctx, cancel := context.WithTimeout(context.Background(), a.options.Drain)
 	defer cancel()
 	a.reconciler.Close(ctx)
 	if a.admin != nil {
 		a.admin.stop()
+	}
+}
+
+func (a *App) stopWatching() {
+	if a.watcher != nil {
+		a.watcher.Close()
+		a.watcher = nil
 	}
 }

@@ -30,6 +30,9 @@ func fmtCommand(s Streams) *cobra.Command {
 					return err
 				}
 				for _, source := range sources {
+					if source.Unread != nil {
+						return source.Unread
+					}
 					changed, err := s.format(source, write, list)
 					if errors.Is(err, errSaid) {
 						failed = true

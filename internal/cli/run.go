@@ -19,12 +19,14 @@ import (
 func runCommand(version string, s Streams) *cobra.Command {
 	var in source.Input
 	var level, format string
+	var watch bool
 	c := &cobra.Command{
 		Use:   "run CONFIG|URL",
 		Short: "Serve a config file, a folder of them, or be a proxy for a URL.",
 		Long: `Serve a config file, a folder of them, or be a proxy for a URL.
 
-SIGHUP reads the config again; one that cannot serve leaves everything as it was.
+When its files change, or certificates and secrets that they name, the config is
+read again, and by SIGHUP. One that cannot serve leaves everything as it was.
 SIGINT and SIGTERM let requests under way finish; a second one ends at once.`,
 		Example: `  weir run weir.yaml
   weir run examples/shop --listen :9090 --admin off
@@ -50,13 +52,14 @@ SIGINT and SIGTERM let requests under way finish; a second one ends at once.`,
 			}
 			return s.refused(app.Run(ctx, app.Options{
 				Input: in, Log: slog.New(handler), Level: &threshold, Version: version, Parts: app.Parts(),
-				Started: started, Stopping: s.stopping, Reload: reload,
+				Started: started, Stopping: s.stopping, Reload: reload, Watch: watch,
 			}))
 		},
 	}
 	flags := c.Flags()
 	flags.StringArrayVar(&in.Listen, "listen", nil, "`address` instead of the config's first one, or NAME=ADDRESS for another")
 	flags.StringVar(&in.Admin, "admin", "", "`address` of the admin API instead of the config's, or off")
+	flags.BoolVar(&watch, "watch", true, "read the config again when its files change")
 	flags.StringVar(&level, "log", "info", "least `level` that is logged: debug, info, warn, error")
 	flags.StringVar(&format, "log-format", "text", "`form` of the log: text or json")
 	return c

@@ -138,6 +138,11 @@ func (l *loader) lower(s section) {
 func (l *loader) read(sources []Source) {
 	for _, s := range sources {
 		var own doc.Problems
+		if p := s.problem(); p != nil {
+			l.unread = true
+			l.ps.Add(*p)
+			continue
+		}
 		n := doc.Parse(s.Path, s.Data, &own)
 		f := &file{path: s.Path, node: n}
 		if n == nil || n.Kind == 0 {

@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"errors"
 	"maps"
 	"os"
 	"path/filepath"
@@ -36,12 +37,16 @@ func TestBadNamesEveryFileThatHasAPartInAnError(t *testing.T) {
 	z := source("z.yaml", "group: z", "routes:", "  GET /z: http://z:1")
 	typo := source("z.yaml", "group: z", "routs: {}")
 	broken := source("z.yaml", "group: z", "routes: {")
+	unread := config.Source{Path: "z.yaml", Unread: errors.New("no permission")}
+	empty := source("z.yaml")
 	for name, c := range map[string]struct {
 		sources []config.Source
 		want    []string
 	}{
 		"one file's mistake is its own":         {[]config.Source{main, x, typo}, []string{"z.yaml"}},
 		"a file that cannot be read is its own": {[]config.Source{main, x, broken}, []string{"z.yaml"}},
+		"neither is one that cannot be opened":  {[]config.Source{main, x, unread}, []string{"z.yaml"}},
+		"nor one that is about to be written":   {[]config.Source{main, x, empty}, []string{"z.yaml"}},
 		"a clash is of both files, not of more": {[]config.Source{main, x, y, z}, []string{"x.yaml", "y.yaml"}},
 		"the last good versions load again":     {[]config.Source{main, x, z}, nil},
 	} {
@@ -298,6 +303,12 @@ func TestReadTakesFilesAndDirectories(t *testing.T) {
 	}
 	if want := []string{"a.yaml=a", "b.yml=b", "m.yaml=mounted"}; !slices.Equal(got, want) {
 		t.Errorf("read %v, want %v", got, want)
+	}
+	if err := os.Symlink("missing", filepath.Join(dir, "z.yaml")); err == nil {
+		sources, err := config.Read(dir)
+		if err != nil || len(sources) != 4 || sources[3].Unread == nil {
+			t.Errorf("a link that leads nowhere: %v, %v", sources, err)
+		}
 	}
 	if one, err := config.Read(filepath.Join(dir, "notes.txt")); err != nil || len(one) != 1 {
 		t.Errorf("a file named outright: %v, %v", one, err)

@@ -4,21 +4,28 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
 // Source is one file of a config, or a body sent to the admin API.
 type Source struct {
 	Path string // as positions name it
 	Data []byte
+	// Unread is why a file of a folder could not be read. It is one of the mistakes
+	// that Load tells, so that it concerns nobody but this file.
+	Unread error
 }
 
 // Read reads a config file, or every *.yaml and *.yml of a directory in the
 // order of their names. Subdirectories and hidden files are passed over; the
 // links of a mounted ConfigMap (names that point through ..data) are followed.
+// The error is about the file, or the directory as a whole.
 func Read(path string) ([]Source, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -38,12 +45,12 @@ func Read(path string) ([]Source, error) {
 	var sources []Source
 	for _, entry := range entries { // sorted by name
 		name := filepath.Join(path, entry.Name())
-		if !isConfigName(entry.Name()) || isDir(name) {
+		if !IsName(entry.Name()) || isDir(name) {
 			continue
 		}
 		source, err := readFile(name)
 		if err != nil {
-			return nil, err
+			source = Source{Path: name, Unread: err}
 		}
 		sources = append(sources, source)
 	}
@@ -53,7 +60,8 @@ func Read(path string) ([]Source, error) {
 	return sources, nil
 }
 
-func isConfigName(name string) bool {
+// IsName tells whether a file of a directory is read, by its name.
+func IsName(name string) bool {
 	return !strings.HasPrefix(name, ".") && slices.Contains([]string{".yaml", ".yml"}, filepath.Ext(name))
 }
 
@@ -82,4 +90,22 @@ func readFile(name string) (Source, error) {
 		return Source{}, fmt.Errorf("read config: %w", err)
 	}
 	return Source{Path: name, Data: data}, nil
+}
+
+// problem is why there is nothing to parse, nil where there is.
+func (s Source) problem() *doc.Problem {
+	switch {
+	case s.Unread != nil:
+		why := s.Unread.Error()
+		if path, ok := errors.AsType[*fs.PathError](s.Unread); ok {
+			why = path.Err.Error() // its name stands before it anyway
+		}
+		return &doc.Problem{Pos: doc.Pos{File: s.Path}, What: "the file cannot be read", Why: why}
+	case len(s.Data) == 0:
+		return &doc.Problem{
+			Pos: doc.Pos{File: s.Path}, What: "the file is empty", Why: "somebody may be about to write it, and would otherwise serve nothing meanwhile",
+			Fix: "remove it, or write a comment into it if it is meant to say nothing",
+		}
+	}
+	return nil
 }

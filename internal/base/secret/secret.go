@@ -3,6 +3,7 @@
 package secret
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -154,6 +155,35 @@ func (t Template) path(name string) string {
 		return name
 	}
 	return filepath.Join(t.Base, name)
+}
+
+// Files gives the files that t refers to, each with its FileDigest.
+func (t Template) Files() map[string][sha256.Size]byte {
+	var files map[string][sha256.Size]byte
+	for _, p := range t.Parts {
+		if p.Source != "file" {
+			continue
+		}
+		if files == nil {
+			files = map[string][sha256.Size]byte{}
+		}
+		name := t.path(p.Text)
+		files[name] = FileDigest(name)
+	}
+	return files
+}
+
+// FileDigest is the digest of what a secret's file holds, nothing but zeros where
+// it cannot be one: it is missing, no plain file, or too large.
+func FileDigest(path string) (sum [sha256.Size]byte) {
+	if info, err := os.Stat(path); err != nil || !info.Mode().IsRegular() || info.Size() > maxFile {
+		return sum
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return sum
+	}
+	return sha256.Sum256(raw)
 }
 
 func readFile(path string) (string, error) {

@@ -109,10 +109,13 @@ type Problem struct {
 	Fix      string // `did you mean "listen"?`
 }
 
-// String is the one-line form `file:line:col: what, why, what to do`.
+// String is the one-line form `file:line:col: what, why, what to do`, without the
+// place where there is none.
 func (p Problem) String() string {
 	var s strings.Builder
-	s.WriteString(p.Pos.String() + ": ")
+	if p.Pos != (Pos{}) {
+		s.WriteString(p.Pos.String() + ": ")
+	}
 	if p.Severity == Warning {
 		s.WriteString("warning: ")
 	}

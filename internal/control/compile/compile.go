@@ -11,6 +11,7 @@ package compile
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -86,19 +87,28 @@ type Options struct {
 	// Secret resolves secrets: secret.Resolve, or secret.Placeholder where
 	// nothing may be read.
 	Secret func(secret.Template) (secret.Value, error)
+
+	check bool // nothing may be read
 }
 
 // Compiler compiles configs one after the other; it is used by one goroutine.
 type Compiler struct {
 	parts   Parts
 	options Options
+	secrets *secrets
 	kept    kept
 }
 
 // New makes a Compiler that runs nothing yet.
 func New(parts Parts, options Options) *Compiler {
-	return &Compiler{parts: parts, options: options, kept: kept{}}
+	remembered := newSecrets(options)
+	options.Secret = remembered.get
+	return &Compiler{parts: parts, options: options, secrets: remembered, kept: kept{}}
 }
+
+// Files gives the files that the last config named as secrets and certificates,
+// with the digest of each as it was before it was read (secret.FileDigest).
+func (c *Compiler) Files() map[string][sha256.Size]byte { return c.secrets.all() }
 
 // Pending is a compiled snapshot that does not serve yet. Exactly one of Commit
 // and Abort must be called.
@@ -113,6 +123,7 @@ type Pending struct {
 // until ctx ends. Call it after the swap, and what it gives when no request
 // holds the snapshot before.
 func (p *Pending) Commit() (release func(ctx context.Context)) {
+	p.compiler.secrets.keep()
 	return p.compiler.kept.commit(p.build.used)
 }
 
@@ -132,6 +143,7 @@ func (c *Compiler) Compile(cfg *config.Config, digest string) (*Pending, []doc.P
 		return nil, b.problems.Sorted()
 	}
 	b.awaitFeeds()
+	c.secrets.warn(&b.problems)
 	return &Pending{Snapshot: s, compiler: c, build: b}, b.problems.Sorted()
 }
 
@@ -139,7 +151,7 @@ func (c *Compiler) Compile(cfg *config.Config, digest string) (*Pending, []doc.P
 // folders and programs that it names by path, and gives what is wrong. The
 // snapshot can be explained, but not served.
 func Check(parts Parts, cfg *config.Config, digest string) (*snapshot.Snapshot, []doc.Problem) {
-	c := New(parts, Options{Log: slog.New(slog.DiscardHandler), Secret: secret.Placeholder})
+	c := New(parts, Options{Log: slog.New(slog.DiscardHandler), Secret: secret.Placeholder, check: true})
 	b := c.build(cfg, false)
 	s := b.snapshot(digest)
 	b.used.abort(context.Background())
@@ -160,6 +172,7 @@ type build struct {
 }
 
 func (c *Compiler) build(cfg *config.Config, start bool) *build {
+	c.secrets.begin()
 	return &build{compiler: c, cfg: cfg, used: newUsed(), start: start, told: map[any]error{}}
 }
 

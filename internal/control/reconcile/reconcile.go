@@ -12,6 +12,7 @@ package reconcile
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"log/slog"
 	"net"
@@ -185,6 +186,10 @@ func (r *Reconciler) Config() *config.Config {
 	defer r.mu.Unlock()
 	return r.config
 }
+
+// Files gives the files that the latest config named, each with the digest of what
+// it held before it was read, all zeros where it could not be; see secret.FileDigest.
+func (r *Reconciler) Files() map[string][sha256.Size]byte { return r.options.Compiler.Files() }
 
 // Last is the report of the latest Apply or Refuse.
 func (r *Reconciler) Last() Report {

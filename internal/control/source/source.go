@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"net"
 	"net/url"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -77,8 +78,22 @@ func (l Loaded) replaced(in Input, v config.Vocabulary) (Loaded, error) {
 	return l, nil
 }
 
+// Lasting tells whether the input can be read again: it is a file or a folder, no
+// URL and no pipe.
+func (in Input) Lasting() bool {
+	if in.isURL() {
+		return false
+	}
+	info, err := os.Stat(in.Path)
+	return err == nil && (info.Mode().IsRegular() || info.IsDir())
+}
+
+func (in Input) isURL() bool {
+	return strings.HasPrefix(in.Path, "http://") || strings.HasPrefix(in.Path, "https://")
+}
+
 func (in Input) read() ([]config.Source, error) {
-	if strings.HasPrefix(in.Path, "http://") || strings.HasPrefix(in.Path, "https://") {
+	if in.isURL() {
 		text, err := Proxy(in.Path)
 		if err != nil {
 			return nil, err

@@ -1,0 +1,101 @@
+package app_test
+
+import (
+	"context"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/weir-gateway/weir/internal/app"
+)
+
+// run serves until the test ends, with its files watched.
+func (w *world) run() {
+	w.t.Helper()
+	o := w.options()
+	o.Watch = true
+	started, ended := make(chan *app.App, 1), make(chan error, 1)
+	o.Started = func(a *app.App) { started <- a }
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() { ended <- app.Run(ctx, o) }()
+	w.t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			w.t.Error(err)
+		}
+	})
+	select {
+	case w.app = <-started:
+	case err := <-ended:
+		ended <- nil
+		w.t.Fatal(err)
+	}
+}
+
+// says tells what the gateway answers.
+func (w *world) says(path string) string {
+	w.t.Helper()
+	_, body := get(w.t, w.url(path))
+	return body
+}
+
+func (w *world) awaits(path, want string) {
+	w.t.Helper()
+	eventually(w.t, path+" answers "+want, func() bool { return w.says(path) == want })
+}
+
+func TestChangedFilesAreServedWithoutASignal(t *testing.T) {
+	w := newWorld(t, off+"routes:\n  GET /: respond:one\n")
+	w.run()
+	w.awaits("/", "one")
+	w.write(off + "routes:\n  GET /: respond:two\n")
+	w.awaits("/", "two")
+	w.write("nonsense: 1\n")
+	eventually(t, "the mistake is told", func() bool { return strings.Contains(w.log.String(), "unknown key") })
+	if got := w.says("/"); got != "two" {
+		t.Errorf("after a mistake: %q", got)
+	}
+	w.write(off + "routes:\n  GET /: respond:three\n")
+	w.awaits("/", "three")
+}
+
+func TestChangedSecretsAreServedAndLostOnesKeepTheirValue(t *testing.T) {
+	token := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(token, []byte("one"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	text := off + "routes:\n  GET /:\n    headers: { response: { set: { X-Token: '${file:" + token + "}' } } }\n    to: respond:"
+	w := newWorld(t, text+"first\n")
+	w.run()
+	header := func() string {
+		client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+		res, err := client.Get(w.url("/"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+		return res.Header.Get("X-Token")
+	}
+	if got := header(); got != "one" {
+		t.Fatalf("at first: %q", got)
+	}
+	if err := os.WriteFile(token, []byte("two"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the new secret is used", func() bool { return header() == "two" })
+	if err := os.Remove(token); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the loss is told", func() bool { return strings.Contains(w.log.String(), "a secret cannot be read any more") })
+	w.write(text + "second\n")
+	w.awaits("/", "second")
+	if got := header(); got != "two" {
+		t.Errorf("a lost secret is now %q", got)
+	}
+	if err := os.WriteFile(token, []byte("three"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the secret that came back is used", func() bool { return header() == "three" })
+}

@@ -1,0 +1,141 @@
+package source
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/fsnotify/fsnotify"
+
+	"github.com/weir-gateway/weir/internal/config"
+)
+
+// watched are the folders that the system watches for us. Files are never watched
+// themselves: whoever replaces a file would take the watch away with it.
+type watched struct {
+	folders map[string]os.FileInfo // as they were when the watch was set
+	names   places
+}
+
+// places are the names in folders whose change can change what a path leads to.
+type places map[string]map[string]bool
+
+func (p places) add(folder, name string) {
+	if p[folder] == nil {
+		p[folder] = map[string]bool{}
+	}
+	p[folder][name] = true
+}
+
+// placesOf finds out what each path leads through.
+func placesOf(paths []string) places {
+	p := places{}
+	for _, path := range paths {
+		if absolute, err := filepath.Abs(path); err == nil {
+			p.walk(absolute)
+		}
+	}
+	return p
+}
+
+// mostLinks is how many links are followed before they are taken for a circle.
+const mostLinks = 40
+
+// walk goes from the root to the end of path, through its links, and notes each
+// link, since it may be pointed elsewhere (a ConfigMap's ..data is), and the end.
+// Where the path ends early, what is missing is noted: it may come.
+func (p places) walk(path string) {
+	volume := filepath.VolumeName(path)
+	at := volume + string(filepath.Separator)
+	rest := strings.Split(strings.Trim(path[len(volume):], string(filepath.Separator)), string(filepath.Separator))
+	for links := 0; len(rest) > 0; {
+		name := rest[0]
+		rest = rest[1:]
+		next := filepath.Join(at, name)
+		info, err := os.Lstat(next)
+		switch {
+		case err != nil:
+			p.add(at, name)
+			return
+		case info.Mode()&os.ModeSymlink != 0 && links < mostLinks:
+			links++
+			p.add(at, name)
+			target, err := os.Readlink(next)
+			if err != nil {
+				return
+			}
+			if filepath.IsAbs(target) {
+				at = filepath.VolumeName(target) + string(filepath.Separator)
+				target = target[len(filepath.VolumeName(target)):]
+			}
+			rest = append(strings.Split(strings.Trim(filepath.Clean(target), string(filepath.Separator)), string(filepath.Separator)), rest...)
+		case len(rest) == 0:
+			p.end(at, name)
+			return
+		default:
+			at = next
+		}
+	}
+}
+
+// end notes where a path ends, and the folder that it is in: that may be replaced.
+func (p places) end(folder, name string) {
+	p.add(folder, name)
+	if parent := filepath.Dir(folder); cheapFolders() && parent != folder {
+		p.add(parent, filepath.Base(folder))
+	}
+	if info, err := os.Stat(filepath.Join(folder, name)); err == nil && info.IsDir() {
+		p.add(filepath.Join(folder, name), anyConfig)
+	}
+}
+
+// anyConfig stands for every file of a folder that may be one of a config.
+const anyConfig = "*.yaml"
+
+// cheapFolders tells whether a folder can be watched without opening each file in
+// it, as kqueue does.
+func cheapFolders() bool { return runtime.GOOS == "linux" || runtime.GOOS == "windows" }
+
+// follow watches what paths lead through now, and nothing else.
+func (w *watched) follow(system *fsnotify.Watcher, paths []string) error {
+	w.names = placesOf(paths)
+	if w.folders == nil {
+		w.folders = map[string]os.FileInfo{}
+	}
+	var problems []error
+	for folder, before := range w.folders {
+		now, err := os.Stat(folder)
+		if err == nil && os.SameFile(before, now) && w.names[folder] != nil {
+			continue
+		}
+		delete(w.folders, folder)
+		_ = system.Remove(folder) // it ends by itself where the folder is gone
+	}
+	for folder := range w.names {
+		if w.folders[folder] != nil {
+			continue
+		}
+		info, err := os.Stat(folder)
+		if err == nil {
+			err = system.Add(folder)
+		}
+		if err != nil {
+			problems = append(problems, err)
+			continue
+		}
+		w.folders[folder] = info
+	}
+	return errors.Join(problems...)
+}
+
+// concerns tells whether an event may be about what is watched.
+func (w *watched) concerns(e fsnotify.Event) bool {
+	if w.folders[e.Name] != nil {
+		return true
+	}
+	names := w.names[filepath.Dir(e.Name)]
+	name := filepath.Base(e.Name)
+	return names[name] || names[anyConfig] && config.IsName(name)
+}
