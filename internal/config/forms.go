@@ -2,7 +2,6 @@ package config
 
 import (
 	"fmt"
-	"net/netip"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -191,28 +190,6 @@ func (r *retryForm) retry() *Retry {
 		return nil
 	}
 	return &Retry{Attempts: r.Attempts, Statuses: r.Statuses}
-}
-
-// prefixForm is a range of addresses: a CIDR, or one address.
-type prefixForm struct{ netip.Prefix }
-
-func (p *prefixForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
-	if !wantText(n, "the range of addresses", "10.0.0.0/8", ps) {
-		return
-	}
-	if addr, err := netip.ParseAddr(n.Value); err == nil {
-		p.Prefix = netip.PrefixFrom(addr, addr.BitLen())
-		return
-	}
-	prefix, err := netip.ParsePrefix(n.Value)
-	if err != nil {
-		ps.Add(doc.Problem{Pos: n.Pos, What: strconv.Quote(n.Value) + " is no range of addresses", Why: "proxies are named by address, never by name", Fix: "write a CIDR such as 10.0.0.0/8 or one address"})
-		return
-	}
-	if masked := prefix.Masked(); masked != prefix {
-		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("%s has bits beyond its length", n.Value), Fix: fmt.Sprintf("write %s for the range, or %s for the one address", masked, prefix.Addr())})
-	}
-	p.Prefix = prefix.Masked()
 }
 
 // percentForm is a share: whole percents.

@@ -30,7 +30,7 @@ func (a *adminForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 
 // trustForm is `trust`: ranges of addresses.
 type trustForm struct {
-	Proxies []prefixForm `doc:"proxies,oneormany" help:"peers whose forwarding fields count" example:"[10.0.0.0/8]"`
+	Proxies []Prefix `doc:"proxies,oneormany" help:"peers whose forwarding fields count" example:"[10.0.0.0/8]"`
 }
 
 func (t *trustForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {

@@ -41,8 +41,6 @@ func (timeoutsForm) DocSchema() *doc.Schema { return doc.SchemaOr[plainTimeouts]
 
 func (retryForm) DocSchema() *doc.Schema { return doc.SchemaOr[plainRetry](count(), off()) }
 
-func (prefixForm) DocSchema() *doc.Schema { return text("a range of addresses, as 10.0.0.0/8") }
-
 func (percentForm) DocSchema() *doc.Schema {
 	return &doc.Schema{Type: doc.Types{"string"}, Pattern: `^(\d{1,2}|100)%$`}
 }
@@ -50,7 +48,7 @@ func (percentForm) DocSchema() *doc.Schema {
 func (adminForm) DocSchema() *doc.Schema { return doc.SchemaOr[plainAdmin](text("an address, or off")) }
 
 func (trustForm) DocSchema() *doc.Schema {
-	return doc.SchemaOr[plainTrust](prefixForm{}.DocSchema(), listOf(prefixForm{}.DocSchema()))
+	return doc.SchemaOr[plainTrust](Prefix{}.DocSchema(), listOf(Prefix{}.DocSchema()))
 }
 
 func (limitsForm) DocSchema() *doc.Schema { return doc.SchemaOf(reflect.TypeFor[plainLimits]()) }

@@ -65,6 +65,10 @@ func TestText(t *testing.T) {
 		"folder":            {Method: "GET", URL: "/public/logo.svg"},
 		"rewrite too far":   {Method: "GET", URL: "/up/a/b"},
 		"many endpoints":    {Method: "GET", URL: "/many"},
+		"guards pass":       {Method: "GET", URL: "/guarded/ada?v=1", Headers: []string{"X-Tenant: shop"}},
+		"guard refuses":     {Method: "GET", URL: "/guarded/root", Headers: []string{"X-Tenant: shop"}},
+		"outer guard":       {Method: "GET", URL: "/guarded/root", Client: "192.0.2.1"},
+		"dry run":           {Method: "GET", URL: "/guarded/ada", Headers: []string{"X-Tenant: shop"}},
 		"internal listener": {Method: "GET", URL: "/", Socket: "127.0.0.1:9090"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -181,7 +181,7 @@ func TestEditorsKnowEveryKey(t *testing.T) {
 			t.Errorf("%s has no schema", d.Name)
 			continue
 		}
-		got, want := keys(schema, defs), tags(reflect.TypeOf(d.New()))
+		got, want := once(keys(schema, defs)), once(tags(reflect.TypeOf(d.New())))
 		if !slices.Equal(got, want) || len(want) == 0 {
 			t.Errorf("%s: the schema has the keys %v, the config %v", d.Name, got, want)
 		}
@@ -189,7 +189,13 @@ func TestEditorsKnowEveryKey(t *testing.T) {
 	}
 }
 
-// keys are those of a schema's maps, in their order.
+// once sorts a list and names each key once.
+func once(keys []string) []string {
+	slices.Sort(keys)
+	return slices.Compact(keys)
+}
+
+// keys are those of a schema's maps, and of lists of them.
 func keys(s *doc.Schema, defs map[string]*doc.Schema) []string {
 	s = resolve(s, defs)
 	var list []string
@@ -202,12 +208,15 @@ func keys(s *doc.Schema, defs map[string]*doc.Schema) []string {
 	for _, option := range s.AnyOf {
 		list = append(list, keys(option, defs)...)
 	}
+	if s.Items != nil {
+		list = append(list, keys(s.Items, defs)...)
+	}
 	return list
 }
 
 // tags are the keys that the tags of t name, those of its structs with them.
 func tags(t reflect.Type) []string {
-	for t.Kind() == reflect.Pointer {
+	for t.Kind() == reflect.Pointer || t.Kind() == reflect.Slice {
 		t = t.Elem()
 	}
 	var list []string

@@ -78,7 +78,7 @@ type passage struct {
 // ServeHTTP answers r with what the backend answers.
 func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	t := &passage{
-		proxy: p, w: w, writer: writerOf(w), control: http.NewResponseController(w),
+		proxy: p, w: w, writer: exchange.WriterOf(w), control: http.NewResponseController(w),
 		r: r, exchange: exchange.Of(r),
 	}
 	ctx, cancel := context.WithCancelCause(r.Context())
@@ -146,19 +146,5 @@ func (t *passage) unblock() {
 	}
 	if t.responding.Load() {
 		_ = t.control.SetWriteDeadline(past) // a writer that has no deadlines does not block
-	}
-}
-
-// writerOf finds the exchange's writer below the writers of third-party handlers.
-func writerOf(w http.ResponseWriter) *exchange.Writer {
-	for {
-		switch v := w.(type) {
-		case *exchange.Writer:
-			return v
-		case interface{ Unwrap() http.ResponseWriter }:
-			w = v.Unwrap()
-		default:
-			panic("proxy: the response writer does not lead to an exchange.Writer")
-		}
 	}
 }

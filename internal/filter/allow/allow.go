@@ -1,0 +1,109 @@
+package allow
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/expr"
+	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/filter"
+)
+
+// policy is a Config ready to run.
+type policy struct {
+	rules []rule
+	log   *slog.Logger // nil where there is none
+	route string
+}
+
+// rule is one condition. Its name is what the log shows: never the source, which
+// may compare with a secret.
+type rule struct {
+	name       string
+	program    *expr.Program
+	asksCaller bool
+	dryRun     bool
+}
+
+// guard lets through what every rule allows.
+func (p *policy) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		x := exchange.Of(r)
+		for i := range p.rules {
+			refused := p.rules[i].refuses(r, x)
+			p.record(r, x, &p.rules[i], refused)
+			if refused != nil && !p.rules[i].dryRun {
+				exchange.Fail(w, refused)
+				return
+			}
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// ask tells what guard would do.
+func (p *policy) ask(r *http.Request) filter.Verdict {
+	v := filter.Verdict{Why: "it holds"}
+	if len(p.rules) > 1 {
+		v.Why = "they hold"
+	}
+	x := exchange.Of(r)
+	for i := range p.rules {
+		one := &p.rules[i]
+		f := one.refuses(r, x)
+		switch {
+		case f == nil:
+		case one.dryRun:
+			v.Why = f.Operator() + "; a dry run, so it passes"
+		default:
+			return filter.Verdict{Why: f.Operator(), Fault: f}
+		}
+	}
+	return v
+}
+
+// refuses gives the answer to a request that the rule does not allow, nil where it
+// does. What cannot be computed is not allowed.
+func (r *rule) refuses(request *http.Request, x *exchange.Exchange) *fault.Fault {
+	ok, err := r.program.Bool(&expr.Input{Request: request})
+	if ok && err == nil {
+		return nil
+	}
+	if told, is := errors.AsType[*fault.Fault](err); is {
+		return told // what the client did wrong, as an ambiguous query
+	}
+	options := []fault.Option{fault.Internal("%s is false", r.name)}
+	if err != nil {
+		options = []fault.Option{fault.Internal("%s cannot be decided", r.name), fault.Cause(errors.Unwrap(err))}
+	}
+	if r.asksCaller && x.Identity == nil {
+		return fault.Unauthorized.New("This needs credentials.", options...)
+	}
+	return fault.Forbidden.New("", options...)
+}
+
+// record is the log of decisions: what was refused at level info, what passed at
+// level debug.
+func (p *policy) record(r *http.Request, x *exchange.Exchange, one *rule, refused *fault.Fault) {
+	level, decision := slog.LevelDebug, "allow"
+	if refused != nil {
+		level, decision = slog.LevelInfo, "deny"
+	}
+	ctx := r.Context()
+	if p.log == nil || !p.log.Enabled(ctx, level) {
+		return
+	}
+	attributes := []slog.Attr{
+		slog.String("decision", decision), slog.String("rule", one.name),
+		slog.String("route", p.route), slog.String("request_id", x.ID),
+	}
+	if one.dryRun {
+		attributes = append(attributes, slog.Bool("dry_run", true))
+	}
+	if refused != nil {
+		attributes = append(attributes, slog.String("reason", refused.Operator()))
+	}
+	p.log.LogAttrs(ctx, level, "allow", attributes...)
+}

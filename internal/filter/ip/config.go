@@ -1,0 +1,88 @@
+// Package ip is the filter that lets a request pass by the address of its client.
+package ip
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/config/doc"
+	"github.com/weir-gateway/weir/internal/filter"
+)
+
+// Config is what people write under `ip`.
+type Config struct {
+	// Allow are the ranges that may pass; where there are none, all may.
+	Allow []config.Prefix `doc:"allow,oneormany,omitzero" help:"ranges of clients that may pass; all unless told" example:"[10.0.0.0/8]"`
+	// Deny are the ranges that may not, also where Allow has them.
+	Deny []config.Prefix `doc:"deny,oneormany,omitzero" help:"ranges of clients that may not pass, whatever allow says" example:"[10.9.0.0/16]"`
+}
+
+// DecodeDoc reads the short form, a range or a list of them, or the long one.
+func (c *Config) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	type long Config
+	at := n.Pos
+	if n.Kind != doc.Map {
+		n = &doc.Node{Kind: doc.Map, Pos: n.Pos, Entries: []doc.Entry{{Key: "allow", KeyPos: n.Pos, Value: n}}}
+	}
+	var own doc.Problems
+	doc.Decode(n, (*long)(c), &own)
+	for _, p := range own.Sorted() {
+		ps.Add(p)
+	}
+	if own.Failed() {
+		return
+	}
+	if err := c.check(n.Get("allow") != nil); err != nil {
+		ps.Add(doc.Problem{Pos: at, What: err.Error(), Fix: "for example `ip: [10.0.0.0/8]`, or `ip: { deny: [192.0.2.0/24] }`"})
+	}
+}
+
+// check tells what is wrong with c; said is whether there is a list of who may pass.
+func (c *Config) check(said bool) error {
+	switch {
+	case said && len(c.Allow) == 0:
+		return errors.New("the list of who may pass is empty, which could mean everybody or nobody")
+	case len(c.Allow)+len(c.Deny) == 0:
+		return errors.New("ip names no range of addresses")
+	}
+	return nil
+}
+
+// DocSchema implements doc.SchemaWriter.
+func (*Config) DocSchema() *doc.Schema {
+	type long Config
+	prefix := config.Prefix{}.DocSchema()
+	return doc.SchemaOr[long](prefix, doc.ListSchema(prefix))
+}
+
+// Definition is this kind of filter.
+func Definition() filter.Definition {
+	return filter.Define("ip", "lets requests pass by the address of the client", filter.StageIP,
+		func() Config { return Config{} },
+		func(_ filter.Env, c *Config) (filter.Policy, error) {
+			if err := c.check(false); err != nil {
+				return filter.Policy{}, err
+			}
+			p := newPolicy(c)
+			return filter.Policy{Guard: p.guard, Ask: p.ask, Note: c.note()}, nil
+		})
+}
+
+// note is what explain says: "only 10.0.0.0/8, not 2 ranges".
+func (c *Config) note() string {
+	some := func(list []config.Prefix) string {
+		if len(list) == 1 {
+			return list[0].String()
+		}
+		return fmt.Sprintf("%d ranges", len(list))
+	}
+	switch {
+	case len(c.Deny) == 0:
+		return "only " + some(c.Allow)
+	case len(c.Allow) == 0:
+		return "not " + some(c.Deny)
+	default:
+		return "only " + some(c.Allow) + ", not " + some(c.Deny)
+	}
+}
