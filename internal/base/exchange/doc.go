@@ -2,9 +2,12 @@
 // http.RoundTripper: what one request and its response carry through the
 // gateway, and the rules that every filter, the proxy and every backend keep.
 //
-//  1. Heads. Header fields are read and changed through Head, got from
-//     RequestHead and ResponseHead. Weir's own code never touches r.Header or
-//     res.Header, so an engine may build those maps only for third-party code.
+//  1. Heads. Header fields are read and changed through Head, got from RequestHead,
+//     ResponseHead and Writer.Head, trailers through RequestTrailer, ResponseTrailer
+//     and Writer.AddTrailer; messages are made by NewRequest and NewResponse. Weir's
+//     own code never touches the maps below, so that an engine may keep heads as
+//     they came (see Lines) and a map is filled only for third-party code (see Plain
+//     and Writer.Header). internal/house holds it.
 //  2. Response-head operations of guards (CORS, rate-limit fields, cookies) are
 //     queued with Exchange.OnHead and applied once, when the head is written,
 //     for errors of the gateway too. Nobody wraps the writer for that.
@@ -21,5 +24,19 @@
 //     body in every case, also on error; it may return a response whose body is
 //     an io.ReadWriteCloser only for status 101. Errors are *fault.Fault,
 //     *SendError or a context's error. A gRPC call's error is a trailers-only
-//     response, not problem+json (fault.Write knows).
+//     response, not problem+json (Writer.Fail knows).
+//
+// # Engines
+//
+// An engine is what reads requests and writes responses, or the other way round.
+// net/http's needs nothing of this. One that keeps the order and spelling of fields:
+//
+//   - gives header maps that have Lines, in requests, responses, their trailers and
+//     its ResponseWriter, and uses them again as it likes when the handler has returned;
+//   - writes and fills them through MapHead, for any of them may be a plain map;
+//   - announces the trailers to come as fields of Trailer with empty values, and
+//     replaces them by what came when the body ends;
+//   - writes an informational head when WriteHeader is called, and keeps none of it;
+//   - takes the fields that begin with http.TrailerPrefix after the body, as
+//     net/http does, for trailers.
 package exchange

@@ -307,7 +307,7 @@ func TestHintsPassUntilTheirEndAndWithinTheirLimit(t *testing.T) {
 	var passed []int
 	x := &exchange.Exchange{Informational: func(status int, _ exchange.Head) { passed = append(passed, status) }}
 	h := x.Hints(200)
-	header := http.Header{"Link": {"</style.css>; rel=preload"}}
+	header := textproto.MIMEHeader{"Link": {"</style.css>; rel=preload"}}
 	for _, status := range []int{103, 100, 103} {
 		if err := h.Pass(status, header); err != nil && !h.TooLong() {
 			t.Errorf("%d: %v", status, err)
@@ -326,5 +326,47 @@ func TestHintsPassUntilTheirEndAndWithinTheirLimit(t *testing.T) {
 	}
 	if none := (&exchange.Exchange{}).Hints(200); none != nil || none.TooLong() {
 		t.Error("a client that takes none has hints")
+	}
+}
+
+// net/http would say an announced field of the head once more as a trailer.
+func TestATrailerIsNotMixedWithAFieldOfTheHead(t *testing.T) {
+	for _, announced := range []string{"", "X-Sum"} {
+		s := serve(t, func(w *exchange.Writer, _ *http.Request, _ *exchange.Exchange) {
+			w.Head().Set("X-Sum", "of the head")
+			if announced != "" {
+				w.Head().Set("Trailer", announced)
+			}
+			_, _ = w.Write([]byte("body"))
+			_ = http.NewResponseController(w).Flush()
+			w.AddTrailer("x-sum", "1")
+			w.AddTrailer("x-sum", "2")
+		})
+		res, _ := get(t, s.URL)
+		if !slices.Equal(res.Trailer["X-Sum"], []string{"1", "2"}) || res.Header.Get("X-Sum") != "of the head" {
+			t.Errorf("announced %q: trailers %v, head %v", announced, res.Trailer, res.Header)
+		}
+	}
+}
+
+// An upgrade writes its head itself, and lets no line break through.
+func TestUpgradeKeepsTheOrderOfLines(t *testing.T) {
+	s := serve(t, func(w *exchange.Writer, r *http.Request, _ *exchange.Exchange) {
+		tunnel, err := w.Upgrade(exchange.MapHead(ordered("x-B", "1", "Upgrade", "echo", "x-bad", "1\r\nX-Evil: 2", "Connection", "Upgrade", "x-A", "2")))
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_ = tunnel.Close()
+	})
+	conn, err := net.Dial("tcp", s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+	got, err := io.ReadAll(conn)
+	if want := "HTTP/1.1 101 Switching Protocols\r\nx-B: 1\r\nUpgrade: echo\r\nConnection: Upgrade\r\nx-A: 2\r\n\r\n"; err != nil || string(got) != want {
+		t.Errorf("got %q, %v", got, err)
 	}
 }

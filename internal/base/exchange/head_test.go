@@ -1,9 +1,9 @@
 package exchange_test
 
 import (
-	"iter"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -28,60 +28,154 @@ func TestCopyHeadSharesNothingThatAnAddWouldShow(t *testing.T) {
 	}
 }
 
-// orderedHead is a Head that is no map, as an engine of our own has one.
-type orderedHead struct{ lines []exchange.Field }
+// ordered is a header map as an engine makes it that keeps order and spelling.
+func ordered(lines ...string) http.Header { return http.Header{exchange.Lines: lines} }
 
-func (h *orderedHead) at(name string) int {
-	return slices.IndexFunc(h.lines, func(f exchange.Field) bool { return strings.EqualFold(f.Name, name) })
-}
-
-func (h *orderedHead) Get(name string) string {
-	if i := h.at(name); i >= 0 {
-		return h.lines[i].Value
+// text is a head as it is written.
+func text(head exchange.Head) string {
+	var b strings.Builder
+	for name, value := range head.All() {
+		b.WriteString(name + ": " + value + "\n")
 	}
-	return ""
+	return b.String()
 }
 
-func (h *orderedHead) Values(name string) (values []string) {
-	for _, f := range h.lines {
-		if strings.EqualFold(f.Name, name) {
-			values = append(values, f.Value)
-		}
-	}
-	return values
-}
-func (h *orderedHead) Set(name, value string) { h.Del(name); h.Add(name, value) }
-func (h *orderedHead) Add(name, value string) {
-	h.lines = append(h.lines, exchange.Field{Name: name, Value: value})
-}
-
-func (h *orderedHead) Del(name string) {
-	h.lines = slices.DeleteFunc(slices.Clone(h.lines), func(f exchange.Field) bool { return strings.EqualFold(f.Name, name) })
-}
-
-func (h *orderedHead) All() iter.Seq2[string, string] {
-	lines := h.lines
-	return func(yield func(string, string) bool) {
-		for _, f := range lines {
-			if !yield(f.Name, f.Value) {
-				return
-			}
-		}
-	}
+// heads are empty ones of both kinds.
+func heads() map[string]exchange.Head {
+	return map[string]exchange.Head{"fields": exchange.MapHead(http.Header{}), "lines": exchange.MapHead(ordered())}
 }
 
 func TestEveryHeadSetsAndDeletesSeveralFieldsAlike(t *testing.T) {
-	for name, head := range map[string]exchange.Head{"a map": exchange.MapHead(http.Header{}), "another": &orderedHead{}} {
-		t.Run(name, func(t *testing.T) {
+	for kind, head := range heads() {
+		t.Run(kind, func(t *testing.T) {
 			head.Add("X-A", "old")
 			head.Add("X-A", "older")
 			head.Add("x-odd", "1")
-			exchange.SetFields(head, exchange.Field{Name: "x-a", Value: "1"}, exchange.Field{Name: "X-B", Value: "2"})
+			exchange.SetFields(head, exchange.Field{Name: "x-a", Value: "1"},
+				exchange.Field{Name: "X-B", Value: "2"}, exchange.Field{Name: "X-B", Value: "3"})
 			head.Add("X-A", "added")
 			exchange.DelFields(head, func(name string) bool { return strings.EqualFold(name, "x-odd") })
-			if a, b := head.Values("X-A"), head.Values("X-B"); !slices.Equal(a, []string{"1", "added"}) || !slices.Equal(b, []string{"2"}) || head.Get("X-Odd") != "" {
+			if a, b := head.Values("X-A"), head.Values("X-B"); !slices.Equal(a, []string{"1", "added"}) || !slices.Equal(b, []string{"2", "3"}) || head.Get("X-Odd") != "" {
 				t.Errorf("got %q, %q and %q", a, b, head.Get("X-Odd"))
 			}
 		})
 	}
+}
+
+// What strips a head by what a field of it says relies on this.
+func TestValuesStayWhatTheyWere(t *testing.T) {
+	for kind, head := range heads() {
+		for _, many := range []bool{false, true} {
+			head.Set("Connection", "X-A")
+			if many {
+				head.Add("Connection", "X-B")
+			}
+			values := head.Values("Connection")
+			before := slices.Clone(values)
+			head.Set("Connection", "other")
+			head.Add("Connection", "another")
+			head.Del("Connection")
+			head.Add("Connection", "last")
+			if !slices.Equal(values, before) {
+				t.Errorf("%s: %q became %q", kind, before, values)
+			}
+		}
+	}
+}
+
+func TestLinesKeepTheirOrderPlaceAndSpelling(t *testing.T) {
+	head := exchange.MapHead(ordered("host", "a", "x-B", "1", "X-b", "2", "Accept", "*/*", "X-LAST", "3"))
+	head.Set("X-B", "4")
+	head.Add("new", "5")
+	for name := range head.All() {
+		if name == "Accept" {
+			head.Del("accept")
+		}
+	}
+	if got, want := text(head), "host: a\nX-B: 4\nX-LAST: 3\nnew: 5\n"; got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+	if got, want := head.Names(), []string{"host", "X-B", "X-LAST", "new"}; !slices.Equal(got, want) {
+		t.Errorf("names %q", got)
+	}
+}
+
+func TestPlainGivesOthersTheMapThatTheyExpect(t *testing.T) {
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.Header = ordered("x-B", "1", "gone", "", "X-b", "2", "cookie", "a=1")
+	exchange.RequestHead(r).Del("Gone")
+	r.Trailer = ordered("x-sum", "")
+	for range 2 { // the second time there is nothing to do
+		exchange.Plain(r)
+		want := http.Header{"X-B": {"1", "2"}, "Cookie": {"a=1"}}
+		if !maps.EqualFunc(r.Header, want, slices.Equal) || !slices.Equal(exchange.RequestTrailer(r).Names(), []string{"X-Sum"}) {
+			t.Errorf("%v, trailers %v", r.Header, r.Trailer)
+		}
+	}
+	if _, err := r.Cookie("a"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestWhatIsMadeForARequestIsOfItsKind(t *testing.T) {
+	for kind, header := range map[string]http.Header{"fields": {"A": {"1"}}, "lines": ordered("A", "1")} {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		r.Header = header
+		out := exchange.NewRequest(t.Context(), r)
+		exchange.AnnounceTrailers(out, []string{"x-Sum"})
+		res := exchange.NewResponse(r, 204, exchange.Field{Name: "x-b", Value: "1"})
+		isLines := kind == "lines"
+		for part, h := range map[string]http.Header{"request": out.Header, "trailer": out.Trailer, "response": res.Header} {
+			if _, ok := h[exchange.Lines]; ok != isLines {
+				t.Errorf("the %s to one with %s is %v", part, kind, h)
+			}
+		}
+		if len(out.Header) > 1 || text(exchange.RequestHead(out)) != "" || res.Status != "204 No Content" || exchange.ResponseHead(res).Get("X-B") != "1" {
+			t.Errorf("%s: %v, %v", kind, out, res)
+		}
+		if names := exchange.RequestTrailer(out).Names(); len(names) != 1 || !strings.EqualFold(names[0], "X-Sum") {
+			t.Errorf("%s: announced are %q", kind, names)
+		}
+	}
+}
+
+// Whatever is done to a head: lines say the same as a map, in an order of their own.
+func FuzzLinesSayWhatAMapSays(f *testing.F) {
+	f.Add([]byte("aA1bA2cA3dA"))
+	f.Add([]byte("aB1aA1aB2sB3dAtC9kB"))
+	names := []string{"A", "a", "X-Long", "x-long", "B"}
+	f.Fuzz(func(t *testing.T, program []byte) {
+		fields, list := exchange.MapHead(http.Header{}), exchange.MapHead(ordered())
+		for len(program) >= 3 {
+			op, name, value := program[0], names[int(program[1])%len(names)], string(program[2:3])
+			program = program[3:]
+			for _, head := range []exchange.Head{fields, list} {
+				switch op % 6 {
+				case 0:
+					head.Set(name, value)
+				case 1:
+					head.Del(name)
+				case 2:
+					exchange.SetFields(head, exchange.Field{Name: name, Value: value}, exchange.Field{Name: name, Value: "twice"})
+				case 3:
+					exchange.DelFields(head, func(n string) bool { return strings.EqualFold(n, name) })
+				default:
+					head.Add(name, value)
+				}
+			}
+		}
+		for _, name := range names {
+			if a, b := fields.Values(name), list.Values(name); !slices.Equal(a, b) || fields.Get(name) != list.Get(name) {
+				t.Fatalf("%s: %q and %q", name, a, b)
+			}
+		}
+		again := exchange.MapHead(http.Header{})
+		exchange.CopyHead(again, list, func(string) bool { return true })
+		if a, b := again.Names(), fields.Names(); !slices.Equal(a, b) || len(list.Names()) != len(b) {
+			t.Fatalf("%q and %q", a, b)
+		}
+		if a, b := text(list), text(fields); strings.Count(a, ": ") != strings.Count(b, ": ") {
+			t.Fatalf("%q and %q", a, b)
+		}
+	})
 }

@@ -3,6 +3,7 @@ package exchange
 import (
 	"errors"
 	"net/http"
+	"net/textproto"
 	"sync"
 )
 
@@ -31,9 +32,9 @@ func (x *Exchange) Hints(limit int64) *Hints {
 	return &Hints{inform: x.Informational, left: limit}
 }
 
-// Pass hands one on. 100 is not the backend's to say: the client gets it when its
+// Pass hands one on; it is the hook httptrace.ClientTrace.Got1xxResponse. 100 is not the backend's to say: the client gets it when its
 // body is first read. The error ends the attempt.
-func (h *Hints) Pass(status int, header http.Header) error {
+func (h *Hints) Pass(status int, header textproto.MIMEHeader) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.left -= headSize(header); h.left < 0 {
@@ -67,7 +68,7 @@ func (h *Hints) TooLong() bool {
 }
 
 // headSize is about how long a response head was on the wire.
-func headSize(header http.Header) int64 {
+func headSize(header textproto.MIMEHeader) int64 {
 	const statusLine, separators = 32, len(": \r\n")
 	n := statusLine
 	for name, values := range header {

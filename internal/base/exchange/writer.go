@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"errors"
 	"io"
-	"maps"
 	"net"
 	"net/http"
 	"time"
@@ -51,12 +50,6 @@ func Begin(w http.ResponseWriter, r *http.Request, x *Exchange) (*Writer, *http.
 	return ew, r
 }
 
-// Header gives the map of the response to come, as http.ResponseWriter asks.
-func (w *Writer) Header() http.Header { return w.w.Header() }
-
-// Head gives the response head to come.
-func (w *Writer) Head() Head { return mapHead(w.w.Header()) }
-
 // WriteHeader writes the head; informational ones may come before the final one.
 func (w *Writer) WriteHeader(status int) {
 	if status >= 100 && status < 200 && status != http.StatusSwitchingProtocols {
@@ -68,16 +61,8 @@ func (w *Writer) WriteHeader(status int) {
 	}
 	w.status = status
 	w.x.applyHead(status, w.Head())
-	w.leaveUntyped()
+	leaveUntyped(w.w)
 	w.w.WriteHeader(status)
-}
-
-// leaveUntyped keeps net/http from guessing a Content-Type by the first bytes: a
-// gateway passes on what the backend said, and that was nothing.
-func (w *Writer) leaveUntyped() {
-	if h := w.w.Header(); len(h["Content-Type"]) == 0 {
-		h["Content-Type"] = nil
-	}
 }
 
 func (w *Writer) Write(p []byte) (int, error) {
@@ -122,7 +107,7 @@ func (w *Writer) Fail(err error) {
 	if w.status != 0 {
 		panic(http.ErrAbortHandler)
 	}
-	fault.Write(w, w.r, f, fault.Context{RequestID: w.x.ID, Verbose: w.x.Verbose})
+	answer(w, w.Head(), w.r, f, fault.Context{RequestID: w.x.ID, Verbose: w.x.Verbose})
 }
 
 // Finish ends the exchange: done hooks run with what happened. abort is the
@@ -141,19 +126,7 @@ func (w *Writer) inform(status int, head Head) {
 	if w.status != 0 || status < 100 || status > 199 || status == http.StatusSwitchingProtocols {
 		return
 	}
-	h := w.w.Header()
-	saved := h.Clone()
-	clear(h)
-	for name, value := range head.All() {
-		h.Add(name, value)
-	}
-	// Where this field is there, net/http leaves it out of a 1xx response, and its
-	// HTTP/2 server works on a copy. Else that server may still be reading the map
-	// when a reset of the stream has let WriteHeader return.
-	h.Set("Content-Length", "0")
-	w.w.WriteHeader(status)
-	clear(h)
-	maps.Copy(h, saved)
+	writeHints(w.w, status, head)
 }
 
 // Raw is what a connection implements that inspects the bytes it passes on: it
@@ -185,18 +158,6 @@ func (w *Writer) Upgrade(head Head) (Tunnel, error) {
 		return nil, errors.Join(err, conn.Close())
 	}
 	return &tunnel{Conn: conn, in: buffered.Reader}, nil
-}
-
-// writeFields writes the fields in their order; those of a map, which has none,
-// by name.
-func writeFields(out *bufio.Writer, head Head) {
-	if m, ok := head.(mapHead); ok {
-		_ = http.Header(m).Write(out) // a bufio.Writer keeps its first error
-		return
-	}
-	for name, value := range head.All() {
-		_, _ = out.WriteString(name + ": " + value + "\r\n")
-	}
 }
 
 // tunnel reads what the server had buffered before it reads the connection.

@@ -52,7 +52,7 @@ func input() *expr.Input {
 				return expr.StepResult{}, false
 			}
 			v, err := jsonx.Parse([]byte(`{"id": 7, "name": "Ann"}`), jsonx.Options{})
-			return expr.StepResult{Status: 201, Header: http.Header{"X-Step": {"s"}}, Body: v, Text: "raw"}, err == nil
+			return expr.StepResult{Status: 201, Head: exchange.MapHead(http.Header{"X-Step": {"s"}}), Body: v, Text: "raw"}, err == nil
 		},
 		Item: json.Number("9007199254740993"),
 	}

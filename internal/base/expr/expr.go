@@ -59,6 +59,8 @@ package expr
 
 import (
 	"net/http"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
 )
 
 // Scope says which names an expression may use; scopes are or-ed.
@@ -105,7 +107,7 @@ type Input struct {
 // value that no backend gave, Status is 0 and there are no fields.
 type StepResult struct {
 	Status int
-	Header http.Header
+	Head   exchange.Head // nil where there is none
 	Body   any
 	Text   string // the body as it came
 }

@@ -32,7 +32,7 @@ const (
 type fields struct {
 	run    *run
 	source source
-	head   exchange.Head // of fromResponse
+	head   exchange.Head // of fromResponse; nil: no fields
 }
 
 // find gives the value of a name and whether it is there.
@@ -58,6 +58,9 @@ func (f *fields) find(name string) (string, bool) {
 
 // headerValue joins the values of a field (RFC 9110 section 5.3).
 func headerValue(head exchange.Head, name string) (string, bool) {
+	if head == nil {
+		return "", false
+	}
 	switch values := head.Values(name); len(values) {
 	case 0:
 		return "", false
@@ -87,7 +90,10 @@ func (f *fields) names() []string {
 		if f.source == fromHeaders {
 			head = exchange.RequestHead(f.run.in.Request)
 		}
-		for name := range head.All() {
+		if head == nil {
+			return nil
+		}
+		for _, name := range head.Names() {
 			list = append(list, strings.ToLower(name))
 		}
 	case fromCookies:

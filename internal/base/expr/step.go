@@ -2,13 +2,10 @@ package expr
 
 import (
 	"fmt"
-	"net/http"
 	"reflect"
 
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
-
-	"github.com/weir-gateway/weir/internal/base/exchange"
 )
 
 // steps is the variable steps; it is the run itself.
@@ -53,19 +50,12 @@ func (s *step) field(name string) any {
 	case "status":
 		return types.Int(s.result.Status)
 	case headersField:
-		return &fields{source: fromResponse, head: exchange.MapHead(headerOf(s.result))}
+		return &fields{source: fromResponse, head: s.result.Head}
 	case textField:
 		return types.String(s.result.Text)
 	default:
 		return adapter{}.NativeToValue(s.result.Body)
 	}
-}
-
-func headerOf(result StepResult) http.Header {
-	if result.Header == nil {
-		return http.Header{}
-	}
-	return result.Header
 }
 
 // Type implements ref.Val.

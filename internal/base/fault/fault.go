@@ -10,7 +10,6 @@ package fault
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -35,8 +34,9 @@ type Fault struct {
 	Internal string
 	// RetryAfter is sent as Retry-After in whole seconds (at least 1) where it is positive.
 	RetryAfter time.Duration
-	// Header holds further response fields of this problem, such as Allow for a 405; it may be nil.
-	Header http.Header
+	// Fields are further response fields of this problem, such as Allow for a 405;
+	// lines of one name stand together.
+	Fields []Field
 	// Cause is the error behind it; it may be nil.
 	Cause error
 }
@@ -55,14 +55,9 @@ func Cause(err error) Option { return func(f *Fault) { f.Cause = err } }
 // RetryAfter tells the client when to come back.
 func RetryAfter(d time.Duration) Option { return func(f *Fault) { f.RetryAfter = d } }
 
-// Header adds a response field.
-func Header(name, value string) Option {
-	return func(f *Fault) {
-		if f.Header == nil {
-			f.Header = make(http.Header, 1)
-		}
-		f.Header.Add(name, value)
-	}
+// WithField adds a line to the response's head.
+func WithField(name, value string) Option {
+	return func(f *Fault) { f.Fields = append(f.Fields, Field{name, value}) }
 }
 
 // New makes a Fault of this kind. An empty detail leaves the title to speak for itself.

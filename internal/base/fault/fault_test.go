@@ -4,8 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
-	"net/http/httptest"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -13,67 +13,47 @@ import (
 	"github.com/weir-gateway/weir/internal/base/fault"
 )
 
-func TestWriteAnswersWithAProblem(t *testing.T) {
+func TestAnswerIsAProblem(t *testing.T) {
 	f := fault.NoEndpoint.New("Try later.", fault.RetryAfter(1500*time.Millisecond), fault.Internal("service users"),
-		fault.Cause(errors.New("dial 10.0.0.7")), fault.Header("X-Extra", "1"))
-	w := httptest.NewRecorder()
-	fault.Write(w, httptest.NewRequest(http.MethodGet, "/", nil), f, fault.Context{RequestID: "id-1"})
-	if w.Code != 503 || w.Header().Get("Content-Type") != "application/problem+json" || w.Header().Get("Retry-After") != "2" || w.Header().Get("X-Extra") != "1" {
-		t.Errorf("got %d, %v", w.Code, w.Header())
-	}
+		fault.Cause(errors.New("dial 10.0.0.7")), fault.WithField("X-Extra", "1"), fault.WithField("X-Extra", "2"))
+	a := f.Answer(fault.Context{RequestID: "id-1"})
 	want := `{"type":"https://github.com/weir-gateway/weir/blob/main/docs/problems/no-endpoint.md","title":"No instance of the backend is available.","status":503,"detail":"Try later.","code":"no-endpoint","request_id":"id-1"}` + "\n"
-	if w.Body.String() != want {
-		t.Errorf("got  %s\nwant %s", w.Body, want)
+	if a.Status != 503 || string(a.Body) != want {
+		t.Errorf("got  %d %s\nwant 503 %s", a.Status, a.Body, want)
+	}
+	fields := []fault.Field{
+		{"X-Extra", "1"}, {"X-Extra", "2"}, {"Retry-After", "2"}, {"Content-Type", "application/problem+json"},
+		{"Content-Length", strconv.Itoa(len(want))}, {"Cache-Control", "no-store"}, {"X-Content-Type-Options", "nosniff"},
+	}
+	if !slices.Equal(a.Fields, fields) {
+		t.Errorf("got  %v\nwant %v", a.Fields, fields)
 	}
 }
 
 func TestOnlyAVerboseAnswerTellsWhatIsForOperators(t *testing.T) {
 	f := fault.BackendReset.New("", fault.Internal("endpoint 10.0.0.7"), fault.Cause(errors.New("connection reset")))
 	for verbose, want := range map[bool]string{false: "", true: "endpoint 10.0.0.7: connection reset"} {
-		w := httptest.NewRecorder()
-		fault.Write(w, httptest.NewRequest(http.MethodGet, "/", nil), f, fault.Context{Verbose: verbose})
 		var body struct{ Operator string }
-		if err := json.Unmarshal(w.Body.Bytes(), &body); err != nil || body.Operator != want {
+		if err := json.Unmarshal(f.Answer(fault.Context{Verbose: verbose}).Body, &body); err != nil || body.Operator != want {
 			t.Errorf("verbose %v: got %q, %v, want %q", verbose, body.Operator, err, want)
 		}
 	}
 }
 
 func TestGRPCGetsTrailersOnly(t *testing.T) {
-	r := httptest.NewRequest(http.MethodPost, "/shop.Orders/List", nil)
-	r.ProtoMajor = 2
-	r.Header.Set("Content-Type", "application/grpc+proto")
-	w := httptest.NewRecorder()
-	fault.Write(w, r, fault.NoEndpoint.New("später 100%"), fault.Context{})
-	h := w.Header()
-	if w.Code != 200 || h.Get("Grpc-Status") != "14" || h.Get("Grpc-Message") != "no-endpoint: sp%C3%A4ter 100%25" || w.Body.Len() != 0 {
-		t.Errorf("got %d, %v, %q", w.Code, h, w.Body)
+	a := fault.NoEndpoint.New("später 100%").Answer(fault.Context{GRPC: true})
+	fields := []fault.Field{{"Content-Type", "application/grpc"}, {"Grpc-Status", "14"}, {"Grpc-Message", "no-endpoint: sp%C3%A4ter 100%25"}}
+	if a.Status != 200 || a.Body != nil || !slices.Equal(a.Fields, fields) {
+		t.Errorf("got %+v", a)
 	}
 }
 
-func TestOnlyRealGRPCIsGRPC(t *testing.T) {
-	for contentType, want := range map[string]bool{
-		"application/grpc": true, "application/grpc+json": true, "application/grpc;x=1": true,
-		"application/grpc-web": false, "application/grpcx": false, "application/json": false, "": false,
-	} {
-		r := httptest.NewRequest(http.MethodPost, "/", nil)
-		r.ProtoMajor = 2
-		r.Header.Set("Content-Type", contentType)
-		if fault.IsGRPC(r) != want {
-			t.Errorf("%q: got %v", contentType, !want)
-		}
-		r.ProtoMajor = 1
-		if fault.IsGRPC(r) {
-			t.Errorf("%q over HTTP/1.1 is taken for gRPC", contentType)
-		}
-	}
-}
-
-func TestHeadHasNoBodyButItsLength(t *testing.T) {
-	w := httptest.NewRecorder()
-	fault.Write(w, httptest.NewRequest(http.MethodHead, "/", nil), fault.RouteNotFound.New(""), fault.Context{})
-	if w.Body.Len() != 0 || w.Header().Get("Content-Length") == "0" || w.Header().Get("Content-Length") == "" {
-		t.Errorf("got %q, %v", w.Body, w.Header())
+func TestAnswersOfOneFaultShareNothing(t *testing.T) {
+	f := fault.MethodNotAllowed.New("", fault.WithField("Allow", "GET"))
+	first := f.Answer(fault.Context{})
+	first.Fields[0].Value = "changed"
+	if second := f.Answer(fault.Context{}); second.Fields[0].Value != "GET" || len(f.Fields) != 1 {
+		t.Errorf("the second answer has %v", second.Fields)
 	}
 }
 

@@ -20,6 +20,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/config"
@@ -278,5 +279,5 @@ func writeJSON(w http.ResponseWriter, v any) {
 }
 
 func answer(w http.ResponseWriter, r *http.Request, f *fault.Fault) {
-	fault.Write(w, r, f, fault.Context{})
+	exchange.Refuse(w, r, f)
 }

@@ -161,7 +161,7 @@ func (p *policy) varies() bool { return !p.any || p.credentials }
 // readable lists the names of fields that a page could not read anyway.
 func readable(head exchange.Head) string {
 	var list []string
-	for name := range head.All() {
+	for _, name := range head.Names() {
 		switch name = http.CanonicalHeaderKey(name); name {
 		case "Set-Cookie", allowOrigin, allowCredentials, "Cache-Control", "Content-Language", "Content-Length",
 			"Content-Type", "Expires", "Last-Modified", "Pragma":

@@ -145,9 +145,6 @@ func (f *changer) adapt(next http.RoundTripper) http.RoundTripper {
 		if err != nil || len(f.response) == 0 {
 			return res, err
 		}
-		if res.Header == nil {
-			res.Header = make(http.Header)
-		}
 		in.Response = res
 		if err := apply(f.response, exchange.ResponseHead(res), &in); err != nil {
 			closeBody(res.Body)
@@ -166,7 +163,7 @@ func (f *changer) guard(next http.Handler) http.Handler {
 			if x.Fault == nil {
 				return // a backend's response, which the adapter has seen
 			}
-			in := expr.Input{Request: r, Response: &http.Response{StatusCode: status, Header: copied(head)}}
+			in := expr.Input{Request: r, Response: copied(r, status, head)}
 			for _, op := range f.response {
 				if err := op.apply(head, &in); err != nil && f.log != nil {
 					f.log.Warn("response field left out", "field", op.name, "error", err)
@@ -177,13 +174,12 @@ func (f *changer) guard(next http.Handler) http.Handler {
 	})
 }
 
-// copied is head as a map, for expressions that look at the response.
-func copied(head exchange.Head) http.Header {
-	h := make(http.Header)
-	for name, value := range head.All() {
-		h.Add(name, value)
-	}
-	return h
+// copied is a response with its head as it is now, for expressions that look at it
+// while it changes.
+func copied(r *http.Request, status int, head exchange.Head) *http.Response {
+	res := exchange.NewResponse(r, status)
+	exchange.CopyHead(exchange.ResponseHead(res), head, func(string) bool { return true })
+	return res
 }
 
 func apply(ops []operation, head exchange.Head, in *expr.Input) error {

@@ -53,11 +53,8 @@ func (t *target) adapt(http.RoundTripper) http.RoundTripper {
 		if err != nil {
 			return nil, err
 		}
-		return &http.Response{
-			StatusCode: t.status, Status: strconv.Itoa(t.status) + " " + http.StatusText(t.status),
-			Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-			Header: http.Header{"Location": {location}, "Content-Length": {"0"}}, Body: http.NoBody, Request: r,
-		}, nil
+		return exchange.NewResponse(r, t.status,
+			exchange.Field{Name: "Location", Value: location}, exchange.Field{Name: "Content-Length", Value: "0"}), nil
 	})
 }
 

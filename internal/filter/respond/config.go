@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/expr"
 	"github.com/weir-gateway/weir/internal/base/httpx"
 	"github.com/weir-gateway/weir/internal/base/jsonx"
@@ -34,6 +35,8 @@ type Body struct {
 const (
 	plainText = "text/plain; charset=utf-8"
 	jsonType  = "application/json"
+
+	contentType = "Content-Type"
 )
 
 // DecodeDoc reads the short forms, a status or a text, or the long one.
@@ -170,10 +173,9 @@ func Definition() filter.Definition {
 
 // build checks c and prepares its answer.
 func (c *Config) build() (*answer, error) {
-	a := &answer{status: c.Status, header: make(http.Header)}
+	a := &answer{status: c.Status}
 	if c.Body != nil && !c.computes() { // what an expression gives is known when it came
 		a.body = c.Body.Text
-		a.header.Set("Content-Type", c.Body.Type)
 	}
 	if a.status == 0 {
 		a.status = http.StatusOK
@@ -187,16 +189,27 @@ func (c *Config) build() (*answer, error) {
 	if bodiless(a.status) && (a.body != "" || c.computes()) {
 		return nil, fmt.Errorf("a response with status %d has no body; leave one of them out", a.status)
 	}
+	return a, c.fields(a)
+}
+
+// fields lists the fields of every response: those of the config, and the type of a
+// body that is known.
+func (c *Config) fields(a *answer) error {
+	fields := make(map[string]string, len(c.Headers)+1)
+	if a.body != "" {
+		fields[contentType] = c.Body.Type
+	}
 	for _, name := range slices.Sorted(maps.Keys(c.Headers)) {
 		if err := checkField(name, c.Headers[name]); err != nil {
-			return nil, err
+			return err
 		}
-		a.header.Set(name, c.Headers[name])
+		fields[http.CanonicalHeaderKey(name)] = c.Headers[name]
 	}
-	if a.body == "" && c.Headers["Content-Type"] == "" {
-		a.header.Del("Content-Type")
+	_, a.typed = fields[contentType]
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		a.fields = append(a.fields, exchange.Field{Name: name, Value: fields[name]})
 	}
-	return a, nil
+	return nil
 }
 
 // computes tells whether the body is an expression.

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/expr"
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/base/jsonx"
@@ -16,7 +17,8 @@ import (
 // answer is a Config ready to run.
 type answer struct {
 	status  int
-	header  http.Header // copied for each response
+	fields  []exchange.Field // but for Content-Length
+	typed   bool             // Content-Type is among them
 	body    string
 	program *expr.Program // gives the body where it is not nil
 }
@@ -35,14 +37,18 @@ func (a *answer) adapt(http.RoundTripper) http.RoundTripper {
 		if r.Body != nil {
 			_ = r.Body.Close() // nobody reads it
 		}
-		header, body := a.header.Clone(), a.body
-		if a.program != nil {
-			var err error
-			if body, err = a.compute(r, header); err != nil {
-				return nil, failed(err)
-			}
+		if a.program == nil {
+			return a.response(r, a.body), nil
 		}
-		return response(r, a.status, header, body), nil
+		body, kind, err := a.compute(r)
+		if err != nil {
+			return nil, failed(err)
+		}
+		res := a.response(r, body)
+		if !a.typed {
+			exchange.ResponseHead(res).Set(contentType, kind)
+		}
+		return res, nil
 	})
 }
 
@@ -54,37 +60,30 @@ func failed(err error) *fault.Fault {
 	return fault.Unexpected.New("", fault.Internal("the body of respond"), fault.Cause(err))
 }
 
-// compute evaluates the body: a text is sent as it is, anything else as JSON.
-func (a *answer) compute(r *http.Request, header http.Header) (string, error) {
+// compute evaluates the body and gives its type: a text is sent as it is, anything
+// else as JSON.
+func (a *answer) compute(r *http.Request) (body, kind string, err error) {
 	value, err := a.program.Value(&expr.Input{Request: r})
 	if err != nil {
-		return "", fmt.Errorf("evaluate: %w", err)
+		return "", "", fmt.Errorf("evaluate: %w", err)
 	}
-	text, isText := value.(string)
-	kind := plainText
-	if !isText {
-		encoded, err := jsonx.Append(nil, value)
-		if err != nil {
-			return "", fmt.Errorf("encode: %w", err)
-		}
-		text, kind = string(encoded), jsonType
+	if text, ok := value.(string); ok {
+		return text, plainText, nil
 	}
-	if header.Get("Content-Type") == "" {
-		header.Set("Content-Type", kind)
+	encoded, err := jsonx.Append(nil, value)
+	if err != nil {
+		return "", "", fmt.Errorf("encode: %w", err)
 	}
-	return text, nil
+	return string(encoded), jsonType, nil
 }
 
 // response makes a response whose body is in memory. One to HEAD has the length
 // that GET's would have, and no body (RFC 9110 section 9.3.2).
-func response(r *http.Request, status int, header http.Header, body string) *http.Response {
-	res := &http.Response{
-		StatusCode: status, Status: strconv.Itoa(status) + " " + http.StatusText(status),
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: header, Request: r, ContentLength: int64(len(body)), Body: http.NoBody,
-	}
-	if !bodiless(status) {
-		header.Set("Content-Length", strconv.Itoa(len(body)))
+func (a *answer) response(r *http.Request, body string) *http.Response {
+	res := exchange.NewResponse(r, a.status, a.fields...)
+	res.ContentLength = int64(len(body))
+	if !bodiless(a.status) {
+		exchange.ResponseHead(res).Set("Content-Length", strconv.Itoa(len(body)))
 	}
 	if body != "" && r.Method != http.MethodHead {
 		res.Body = io.NopCloser(strings.NewReader(body))

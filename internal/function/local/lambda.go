@@ -87,7 +87,7 @@ func (l *lambda) roundTrip(b *backend, r *http.Request) (*http.Response, error) 
 		if err != nil {
 			return nil, err
 		}
-		return response(result)
+		return response(r, result)
 	})
 }
 
@@ -176,16 +176,16 @@ func newIDs() (id, trace string) {
 	return text[:8] + "-" + text[8:12] + "-" + text[12:16] + "-" + text[16:20] + "-" + text[20:], trace
 }
 
-// response makes the response of an answer.
-func response(result runtimeapi.Result) (*http.Response, error) {
+// response makes the response to r of an answer.
+func response(r *http.Request, result runtimeapi.Result) (*http.Response, error) {
 	if result.Stream == nil {
-		res, err := apigw.Decode(result.Payload)
+		res, err := apigw.Decode(r, result.Payload)
 		return res, badResponse(err)
 	}
 	if result.ContentType != apigw.StreamType {
-		return apigw.DecodeRaw(result.Stream, result.ContentType), nil
+		return apigw.DecodeRaw(r, result.Stream, result.ContentType), nil
 	}
-	res, err := apigw.DecodeStream(result.Stream)
+	res, err := apigw.DecodeStream(r, result.Stream)
 	if err != nil {
 		_ = result.Stream.Close() // it only says that nobody reads on
 	}

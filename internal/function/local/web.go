@@ -8,7 +8,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
-	"net/textproto"
 	"net/url"
 	"sync"
 	"sync/atomic"
@@ -104,8 +103,8 @@ func (l *webLink) probe(ctx context.Context) error {
 	defer cancel()
 	r := (&http.Request{
 		Method: http.MethodOptions, URL: &url.URL{Scheme: "http", Host: l.address, Opaque: "*"}, Host: l.address,
-		Header: http.Header{"User-Agent": {"weir-readiness"}},
 	}).WithContext(ctx)
+	exchange.RequestHead(r).Set("User-Agent", "weir-readiness")
 	res, err := l.transport.RoundTrip(r)
 	if err != nil {
 		return fmt.Errorf("no answer on 127.0.0.1:$PORT, here %s; does it listen on the port that the variable PORT names? %w", l.variables()[portVariable], err)
@@ -172,12 +171,13 @@ const maxHints = 64 << 10
 func outgoing(ctx context.Context, r *http.Request, address string, hints *exchange.Hints, sent *atomic.Bool) *http.Request {
 	trace := &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }}
 	if hints != nil {
-		trace.Got1xxResponse = func(status int, head textproto.MIMEHeader) error { return hints.Pass(status, http.Header(head)) }
+		trace.Got1xxResponse = hints.Pass
 	}
 	out := r.WithContext(httptrace.WithClientTrace(ctx, trace))
 	target := *r.URL
 	target.Scheme, target.Host = "http", address
 	out.URL, out.RequestURI = &target, ""
+	exchange.Plain(out) // net/http looks into the maps
 	if head := exchange.RequestHead(out); head.Get("User-Agent") == "" {
 		head.Set("User-Agent", "") // so that the client does not add its own
 	}

@@ -119,7 +119,7 @@ func (d *Dir) RoundTrip(r *http.Request) (*http.Response, error) {
 		_ = r.Body.Close() // nothing of it was read, so nothing is lost
 	}
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
-		return nil, fault.MethodNotAllowed.New("Files can only be read.", fault.Header("Allow", "GET, HEAD"))
+		return nil, fault.MethodNotAllowed.New("Files can only be read.", fault.WithField("Allow", "GET, HEAD"))
 	}
 	name, ok := localName(r.URL.Path)
 	if !ok {
@@ -238,6 +238,5 @@ func slashed(r *http.Request) string {
 }
 
 func redirect(r *http.Request, location string) *http.Response {
-	head := http.Header{"Location": {location}}
-	return response(r, http.StatusMovedPermanently, head, http.NoBody, 0)
+	return exchange.NewResponse(r, http.StatusMovedPermanently, exchange.Field{Name: "Location", Value: location})
 }

@@ -22,6 +22,7 @@ func serve(r *http.Request, f *os.File, info fs.FileInfo) *http.Response {
 		"Etag":                   {entityTag(info)},
 		"X-Content-Type-Options": {"nosniff"},
 	}}
+	exchange.Plain(r) // ServeContent looks into the map
 	http.ServeContent(w, r, info.Name(), info.ModTime(), f)
 	if w.content == nil {
 		_ = f.Close() // it was only read

@@ -4,11 +4,14 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
 )
 
@@ -17,10 +20,11 @@ import (
 type body struct {
 	*passage
 
-	source  io.Reader
-	limited bool
-	left    int64       // bytes that may still come, where limited
-	trailer http.Header // of the outbound request; nil: none were announced
+	source    io.Reader
+	limited   bool
+	left      int64         // bytes that may still come, where limited
+	announced []string      // trailers
+	outbound  *http.Request // which they are passed on to
 
 	mu      sync.Mutex // held while the source is read
 	err     error      // how the source ended
@@ -66,13 +70,16 @@ func (b *body) Read(p []byte) (int, error) {
 
 // passTrailers fills in what was announced, when the body has ended.
 func (b *body) passTrailers() {
-	for name := range b.trailer {
-		if values := b.r.Trailer[name]; len(values) > 0 {
-			b.trailer[name] = values
-		} else {
-			delete(b.trailer, name)
-		}
+	if len(b.announced) == 0 {
+		return
 	}
+	trailer := exchange.RequestTrailer(b.outbound)
+	for _, name := range b.announced {
+		trailer.Del(name)
+	}
+	exchange.CopyHead(trailer, exchange.RequestTrailer(b.r), func(name string) bool {
+		return slices.ContainsFunc(b.announced, func(known string) bool { return strings.EqualFold(known, name) })
+	})
 }
 
 // failed gives the error of the client's side, nil where it has none.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -15,17 +16,8 @@ import (
 // has agreed on.
 func (t *passage) outbound(ctx context.Context) *http.Request {
 	in := exchange.RequestHead(t.r)
-	out := (&http.Request{
-		Method:        t.r.Method,
-		URL:           target(t.exchange.Path, t.exchange.Query),
-		Host:          t.host(),
-		Proto:         "HTTP/1.1",
-		ProtoMajor:    1,
-		ProtoMinor:    1,
-		Header:        make(http.Header, len(t.r.Header)+ownFields),
-		Body:          http.NoBody,
-		ContentLength: 0,
-	}).WithContext(ctx)
+	out := exchange.NewRequest(ctx, t.r)
+	out.Method, out.URL, out.Host = t.r.Method, target(t.exchange.Path, t.exchange.Query), t.host()
 	head := exchange.RequestHead(out)
 	forward.Request(head, in, t.exchange.Client, t.exchange.ID, version(t.r))
 	if t.r.ContentLength == 0 || t.r.Body == nil || t.r.Body == http.NoBody {
@@ -44,9 +36,6 @@ func (t *passage) outbound(ctx context.Context) *http.Request {
 	}
 	return out
 }
-
-// ownFields is how many fields package forward adds.
-const ownFields = 8
 
 func (t *passage) host() string {
 	if t.Host != "" {
@@ -82,19 +71,18 @@ func version(r *http.Request) string {
 func (t *passage) attachBody(out *http.Request) {
 	t.body = &body{passage: t, left: t.BodyBytes, limited: t.BodyBytes > 0, source: t.r.Body}
 	out.Body, out.ContentLength = t.body, t.r.ContentLength
-	for name := range t.r.Trailer {
-		if !forward.TrailerAllowed(name) {
-			continue
-		}
-		if out.Trailer == nil {
-			out.Trailer = make(http.Header, len(t.r.Trailer))
-			out.ContentLength = -1 // over HTTP/1.1 only a chunked body has trailers
-		}
-		out.Trailer[name] = nil
+	if names := allowedTrailers(exchange.RequestTrailer(t.r)); len(names) > 0 {
+		exchange.AnnounceTrailers(out, names)
+		t.body.announced, t.body.outbound = names, out
+		out.ContentLength = -1 // over HTTP/1.1 only a chunked body has trailers
 	}
-	t.body.trailer = out.Trailer
 	t.watch.begin()
 	if t.r.ProtoMajor == 1 {
 		_ = t.control.EnableFullDuplex() // a writer that cannot is one that need not
 	}
+}
+
+// allowedTrailers gives the names of a trailer section that may be passed on.
+func allowedTrailers(section exchange.Head) []string {
+	return slices.DeleteFunc(section.Names(), func(name string) bool { return !forward.TrailerAllowed(name) })
 }

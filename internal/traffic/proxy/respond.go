@@ -31,7 +31,7 @@ func (t *passage) respond(ctx context.Context, res *http.Response) {
 	if res.ContentLength > 0 && head.Get("Content-Length") == "" {
 		head.Set("Content-Length", strconv.FormatInt(res.ContentLength, 10))
 	}
-	announced := t.announceTrailers(head, res)
+	t.announceTrailers(head, res)
 	t.part(head)
 	t.watch.begin()
 	t.responding.Store(true)
@@ -44,7 +44,7 @@ func (t *passage) respond(ctx context.Context, res *http.Response) {
 		return
 	}
 	if whole {
-		t.setTrailers(head, res.Trailer, announced)
+		t.passTrailers(res)
 	}
 }
 
@@ -89,49 +89,30 @@ func (t *passage) pass(res *http.Response) (whole bool, err error) {
 }
 
 // announceTrailers names the trailers to come, where the client takes any: over
-// HTTP/1.1 it says so with `TE: trailers`. It gives the names, canonical.
-func (t *passage) announceTrailers(head exchange.Head, res *http.Response) []string {
-	if len(res.Trailer) == 0 || !t.takesTrailers() {
-		return nil
+// HTTP/1.1 it says so with `TE: trailers`.
+func (t *passage) announceTrailers(head exchange.Head, res *http.Response) {
+	names := allowedTrailers(exchange.ResponseTrailer(res))
+	if len(names) == 0 || !t.takesTrailers() {
+		return
 	}
-	names := make([]string, 0, len(res.Trailer))
-	for name := range res.Trailer {
-		if forward.TrailerAllowed(name) {
-			names = append(names, name)
-		}
+	head.Set("Trailer", strings.Join(names, ", "))
+	if t.r.ProtoMajor == 1 {
+		head.Del("Content-Length") // only a chunked body has trailers
 	}
-	if len(names) > 0 {
-		head.Set("Trailer", strings.Join(names, ", "))
-		if t.r.ProtoMajor == 1 {
-			head.Del("Content-Length") // only a chunked body has trailers
-		}
-	}
-	return names
 }
 
 func (t *passage) takesTrailers() bool {
 	return t.r.ProtoMajor > 1 || t.r.ProtoAtLeast(1, 1) && forward.AcceptsTrailers(exchange.RequestHead(t.r))
 }
 
-// setTrailers passes the trailers on after the body: announced ones by their name,
-// the others by net/http's prefix for them.
-func (t *passage) setTrailers(head exchange.Head, trailers http.Header, announced []string) {
-	if len(trailers) == 0 || !t.takesTrailers() {
+// passTrailers passes the trailers on after the body, announced or not.
+func (t *passage) passTrailers(res *http.Response) {
+	if !t.takesTrailers() {
 		return
 	}
-	for name, values := range trailers {
-		if !forward.TrailerAllowed(name) {
-			continue
-		}
-		key := http.TrailerPrefix + name
-		for _, known := range announced {
-			if known == name {
-				key = name
-			}
-		}
-		head.Del(key)
-		for _, value := range values {
-			head.Add(key, value)
+	for name, value := range exchange.ResponseTrailer(res).All() {
+		if forward.TrailerAllowed(name) {
+			t.writer.AddTrailer(name, value)
 		}
 	}
 }

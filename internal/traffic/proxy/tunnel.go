@@ -43,7 +43,7 @@ func (t *passage) tunnel(ctx context.Context, res *http.Response) {
 		return
 	}
 	t.watch.stop()
-	head := exchange.MapHead(http.Header{})
+	head := exchange.NewHead(t.r)
 	forward.Response(head, exchange.ResponseHead(res))
 	head.Del("Content-Length")
 	forward.SetUpgrade(head, agreed)

@@ -77,7 +77,7 @@ func (g *Gateway) Refuse(w http.ResponseWriter, r *http.Request, f *fault.Fault)
 func (g *Gateway) serve(socket string, w http.ResponseWriter, r *http.Request) {
 	s := g.enter()
 	if s == nil {
-		fault.Write(w, r, fault.ShuttingDown.New("The gateway has no configuration yet.", fault.RetryAfter(time.Second)), fault.Context{})
+		exchange.Refuse(w, r, fault.ShuttingDown.New("The gateway has no configuration yet.", fault.RetryAfter(time.Second)))
 		return
 	}
 	defer s.use.leave()
@@ -236,7 +236,7 @@ func (l *Listener) miss(r *http.Request, x *exchange.Exchange, verbose bool) *fa
 	q := route.Query{Method: r.Method, Host: x.Host, Path: x.Path, Request: r}
 	if methods := l.Table.Methods(&q); len(methods) > 0 && l.WrongMethod == http.StatusMethodNotAllowed {
 		allow := strings.Join(methods, ", ")
-		return fault.MethodNotAllowed.New("Allowed here: "+allow+".", fault.Header("Allow", allow))
+		return fault.MethodNotAllowed.New("Allowed here: "+allow+".", fault.WithField("Allow", allow))
 	}
 	if !verbose { // looking for near misses costs more than a stranger's typing error is worth
 		return fault.RouteNotFound.New("")

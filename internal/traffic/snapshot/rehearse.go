@@ -12,14 +12,11 @@ func (n *BackendNote) rehearse(r *http.Request) (*Outbound, *Answer) {
 	var got *Outbound
 	road := n.Rehearse(roundTripper(func(r *http.Request) (*http.Response, error) {
 		got = &Outbound{Method: r.Method, Host: r.Host, Target: r.URL.RequestURI()}
-		return &http.Response{
-			StatusCode: http.StatusNoContent, ProtoMajor: 1, ProtoMinor: 1,
-			Header: http.Header{}, Body: http.NoBody, Request: r,
-		}, nil
+		return exchange.NewResponse(r, http.StatusNoContent), nil
 	}))
 	copied := exchange.Detach(r)
 	x := exchange.Of(copied)
-	writer, copied := exchange.Begin(nowhere{http.Header{}}, copied, x)
+	writer, copied := exchange.Begin(exchange.Nowhere(), copied, x)
 	road.ServeHTTP(writer, copied)
 	writer.Finish(nil)
 	if got != nil {
@@ -36,10 +33,3 @@ func (n *BackendNote) rehearse(r *http.Request) (*Outbound, *Answer) {
 type roundTripper func(*http.Request) (*http.Response, error)
 
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
-
-// nowhere is a response writer that keeps only the head.
-type nowhere struct{ header http.Header }
-
-func (w nowhere) Header() http.Header         { return w.header }
-func (w nowhere) Write(p []byte) (int, error) { return len(p), nil }
-func (w nowhere) WriteHeader(int)             {}

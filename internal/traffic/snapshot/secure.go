@@ -39,7 +39,7 @@ func (s *Snapshot) misdirected(l *Listener, r *http.Request, bound string) *faul
 	}
 	if terms := l.Policy.Terms(); terms != "" && terms != bound {
 		return fault.Misdirected.New("What is asked of clients has changed since the connection was made; make a new one.",
-			fault.Header("Connection", "close"), fault.Internal("listener %s", l.Name))
+			fault.WithField("Connection", "close"), fault.Internal("listener %s", l.Name))
 	}
 	return nil
 }

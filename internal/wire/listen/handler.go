@@ -137,7 +137,3 @@ func (s *Server) refused(r *http.Request) *fault.Fault {
 	}
 	return fault.MalformedRequest.New("")
 }
-
-func writeFault(w http.ResponseWriter, r *http.Request, f *fault.Fault) {
-	fault.Write(w, r, f, fault.Context{})
-}

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/wire/http1"
@@ -34,7 +35,7 @@ type Options struct {
 	// may be on its way on them; it is answered, and told that the connection
 	// ends. 0 closes them at once.
 	IdleGrace time.Duration
-	// Refuse answers a request that broke a rule of the wire; nil: fault.Write.
+	// Refuse answers a request that broke a rule of the wire; nil: exchange.Refuse.
 	Refuse func(w http.ResponseWriter, r *http.Request, f *fault.Fault)
 }
 
@@ -111,7 +112,7 @@ func New(o Options) *Server {
 			"socket", o.Listener.Addr().String(), "connections", room, "limit", limits.Connections)
 	}
 	if s.refuse == nil {
-		s.refuse = writeFault
+		s.refuse = exchange.Refuse
 	}
 	if o.TLS != nil {
 		s.tls = o.TLS.Clone()

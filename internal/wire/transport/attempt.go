@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
-	"net/textproto"
 	"strings"
 	"sync/atomic"
 
@@ -56,7 +55,7 @@ func (a *attempt) request(req *http.Request) *http.Request {
 		trace.WroteHeaders = func() { a.wroteHead.Store(true) }
 	}
 	if a.hints != nil {
-		trace.Got1xxResponse = func(status int, header textproto.MIMEHeader) error { return a.hints.Pass(status, http.Header(header)) }
+		trace.Got1xxResponse = a.hints.Pass
 	}
 	return req.WithContext(httptrace.WithClientTrace(ctx, trace))
 }

@@ -153,6 +153,7 @@ func (t *Transport) CloseIdle() { t.inner.CloseIdleConnections() }
 
 // RoundTrip sends req to the endpoint req.URL.Host.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	exchange.Plain(req) // net/http looks into the maps
 	head := exchange.RequestHead(req)
 	if t.multi && forward.UpgradeOf(head) != "" {
 		closeBody(req)

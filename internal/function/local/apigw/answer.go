@@ -14,6 +14,8 @@ import (
 	"strings"
 
 	"golang.org/x/net/http/httpguts"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
 )
 
 // answer is what a function returns in payload format version 2.0.
@@ -25,27 +27,27 @@ type answer struct {
 	Cookies         []string                   `json:"cookies"`
 }
 
-// Decode makes the response of a function's whole payload. JSON without a
+// Decode makes the response to r of a function's whole payload. JSON without a
 // statusCode is the body itself: status 200, application/json.
-func Decode(payload []byte) (*http.Response, error) {
+func Decode(r *http.Request, payload []byte) (*http.Response, error) {
 	payload = bytes.TrimSpace(payload)
 	if !json.Valid(payload) {
 		return nil, errors.New("the function's answer is not JSON")
 	}
 	if payload[0] != '{' {
-		return inferred(payload), nil
+		return inferred(r, payload), nil
 	}
 	var a answer
 	if err := json.Unmarshal(payload, &a); err != nil {
 		if !hasStatusCode(payload) { // its fields are called like ours, but mean something else
-			return inferred(payload), nil
+			return inferred(r, payload), nil
 		}
 		return nil, fmt.Errorf("the function's answer: %w", err)
 	}
 	if a.StatusCode == nil {
-		return inferred(payload), nil
+		return inferred(r, payload), nil
 	}
-	res, err := a.head()
+	res, err := a.head(r)
 	if err != nil {
 		return nil, err
 	}
@@ -67,28 +69,19 @@ func hasStatusCode(payload []byte) bool {
 	return json.Unmarshal(payload, &a) == nil && a.StatusCode != nil
 }
 
-func inferred(payload []byte) *http.Response {
-	res := newResponse(http.StatusOK)
-	res.Header.Set("Content-Type", "application/json")
+func inferred(r *http.Request, payload []byte) *http.Response {
+	res := exchange.NewResponse(r, http.StatusOK, exchange.Field{Name: "Content-Type", Value: "application/json"})
 	setBody(res, payload)
 	return res
 }
 
-func newResponse(status int) *http.Response {
-	return &http.Response{
-		StatusCode: status, Status: strconv.Itoa(status) + " " + http.StatusText(status),
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: http.Header{},
-	}
-}
-
 func setBody(res *http.Response, body []byte) {
 	res.ContentLength = int64(len(body))
-	res.Body = http.NoBody
 	if len(body) > 0 {
 		res.Body = io.NopCloser(bytes.NewReader(body))
 	}
 	if !bodyless(res.StatusCode) {
-		res.Header.Set("Content-Length", strconv.Itoa(len(body)))
+		exchange.ResponseHead(res).Set("Content-Length", strconv.Itoa(len(body)))
 	}
 }
 
@@ -111,14 +104,15 @@ func (a *answer) body() ([]byte, error) {
 	return body, nil
 }
 
-// head makes the response without its body. Fields that belong to a connection
+// head makes the response to r without its body. Fields that belong to a connection
 // and not to the answer are left out.
-func (a *answer) head() (*http.Response, error) {
+func (a *answer) head(r *http.Request) (*http.Response, error) {
 	status, err := a.status()
 	if err != nil {
 		return nil, err
 	}
-	res := newResponse(status)
+	res := exchange.NewResponse(r, status)
+	head := exchange.ResponseHead(res)
 	for _, name := range slices.Sorted(maps.Keys(a.Headers)) { // spellings of one name have an order, and the last one wins
 		value, err := fieldValue(a.Headers[name])
 		if err != nil {
@@ -130,16 +124,16 @@ func (a *answer) head() (*http.Response, error) {
 		switch {
 		case ofConnection(name):
 		case strings.EqualFold(name, "Set-Cookie"): // but each is another cookie
-			res.Header.Add(name, value)
+			head.Add(name, value)
 		default:
-			res.Header.Set(name, value)
+			head.Set(name, value)
 		}
 	}
 	for _, cookie := range a.Cookies {
 		if !httpguts.ValidHeaderFieldValue(cookie) {
 			return nil, errors.New("one of the answer's cookies is not valid")
 		}
-		res.Header.Add("Set-Cookie", cookie)
+		head.Add("Set-Cookie", cookie)
 	}
 	return res, nil
 }

@@ -11,6 +11,9 @@ import (
 	"github.com/weir-gateway/weir/internal/function/local/apigw"
 )
 
+// asked is what the answers answer.
+var asked = &http.Request{Method: http.MethodGet}
+
 func TestAnswersBecomeResponses(t *testing.T) {
 	tests := []struct {
 		name, payload string
@@ -31,7 +34,7 @@ func TestAnswersBecomeResponses(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			res, err := apigw.Decode([]byte(test.payload))
+			res, err := apigw.Decode(asked, []byte(test.payload))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -68,7 +71,7 @@ func TestAnswersThatDoNotFitAreRefused(t *testing.T) {
 		`{"statusCode":200,"headers":{"a b":"x"}}`, `{"statusCode":200,"headers":{"a":"x\r\ny: z"}}`, `{"statusCode":200,"headers":{"a":["x"]}}`,
 		`{"statusCode":200,"headers":{"a":null}}`, `{"statusCode":200,"cookies":["a=1\r\nb: c"]}`, `{"statusCode":200,"headers":[]}`,
 	} {
-		if res, err := apigw.Decode([]byte(payload)); err == nil {
+		if res, err := apigw.Decode(asked, []byte(payload)); err == nil {
 			t.Errorf("%s became %d %v", payload, res.StatusCode, res.Header)
 		}
 	}
@@ -80,7 +83,7 @@ func TestAPreludeIsReadHoweverItArrives(t *testing.T) {
 		"at once": strings.NewReader(stream), "by bytes": iotest.OneByteReader(strings.NewReader(stream)), "with its end": iotest.DataErrReader(strings.NewReader(stream)),
 	} {
 		t.Run(name, func(t *testing.T) {
-			res, err := apigw.DecodeStream(io.NopCloser(reader))
+			res, err := apigw.DecodeStream(asked, io.NopCloser(reader))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -99,7 +102,7 @@ func TestAPreludeDoesNotWaitForTheBody(t *testing.T) {
 		_, _ = io.WriteString(w, `{}`)
 		_, _ = w.Write(make([]byte, 8)) // and then nothing, until the test ends
 	}()
-	res, err := apigw.DecodeStream(r)
+	res, err := apigw.DecodeStream(asked, r)
 	if err != nil || res.StatusCode != http.StatusOK {
 		t.Errorf("got %v, %v; want 200 by default", res, err)
 	}
@@ -111,7 +114,7 @@ func TestAStreamWithoutAProperPreludeIsRefused(t *testing.T) {
 		"empty": "", "no end": `{"statusCode":200}`, "seven NULs": `{}` + strings.Repeat("\x00", 7),
 		"too long": `{"headers":{"a":"` + strings.Repeat("x", 16<<10) + `"}}` + strings.Repeat("\x00", 8), "no JSON": "x" + strings.Repeat("\x00", 8),
 	} {
-		if _, err := apigw.DecodeStream(io.NopCloser(strings.NewReader(stream))); err == nil {
+		if _, err := apigw.DecodeStream(asked, io.NopCloser(strings.NewReader(stream))); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
@@ -122,7 +125,7 @@ func FuzzDecode(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, payload []byte) {
-		res, err := apigw.Decode(payload)
+		res, err := apigw.Decode(asked, payload)
 		if err != nil {
 			return
 		}
@@ -137,7 +140,7 @@ func FuzzDecodeStream(f *testing.F) {
 	f.Add([]byte(`{"statusCode":200}` + "\x00\x00\x00\x00\x00\x00\x00\x00body"))
 	f.Add([]byte("\x00\x00\x00\x00\x00\x00\x00\x00"))
 	f.Fuzz(func(t *testing.T, stream []byte) {
-		res, err := apigw.DecodeStream(io.NopCloser(strings.NewReader(string(stream))))
+		res, err := apigw.DecodeStream(asked, io.NopCloser(strings.NewReader(string(stream))))
 		if err != nil {
 			return
 		}
@@ -151,7 +154,7 @@ func FuzzDecodeStream(f *testing.F) {
 func TestSpellingsOfOneFieldHaveAnOrder(t *testing.T) {
 	const payload = `{"statusCode":200,"headers":{"set-cookie":"b=2","Set-Cookie":"a=1","content-type":"text/b","Content-Type":"text/a"},"cookies":["c=3"]}`
 	for range 50 { // the order of a map would be another each time
-		res, err := apigw.Decode([]byte(payload))
+		res, err := apigw.Decode(asked, []byte(payload))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -142,17 +142,15 @@ func routeKey(route string) string {
 // headers gives the fields by lower-case names, those of the same name joined
 // by commas, and apart from them the cookies.
 func headers(r *http.Request, bodyLength int) (fields map[string]string, cookies []string) {
-	fields = make(map[string]string, len(r.Header)+2)
-	for name, value := range exchange.RequestHead(r).All() {
-		name = strings.ToLower(name)
-		if name == "cookie" {
-			cookies = appendCookies(cookies, value)
-			continue
+	head := exchange.RequestHead(r)
+	fields = make(map[string]string, head.Len()+2)
+	for _, name := range head.Names() {
+		if !strings.EqualFold(name, "Cookie") {
+			fields[strings.ToLower(name)] = strings.Join(head.Values(name), ",")
 		}
-		if before, twice := fields[name]; twice {
-			value = before + "," + value
-		}
-		fields[name] = value
+	}
+	for _, value := range head.Values("Cookie") {
+		cookies = appendCookies(cookies, value)
 	}
 	fields["host"] = r.Host
 	delete(fields, "transfer-encoding") // the event holds the body whole

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
 )
 
 // StreamType is the content type of a streamed answer that begins with a
@@ -22,10 +24,10 @@ var preludeEnd = make([]byte, 8) //nolint:gochecknoglobals // a constant of the 
 
 var errNoPrelude = errors.New("the streamed answer does not begin with a head and eight NUL bytes within its first 16 KiB")
 
-// DecodeStream makes the response of a streamed answer whose content type is
+// DecodeStream makes the response to r of a streamed answer whose content type is
 // StreamType. It reads only the prelude; the response's body reads the rest
 // from stream as it comes and closes it. On an error the caller closes stream.
-func DecodeStream(stream io.ReadCloser) (*http.Response, error) {
+func DecodeStream(r *http.Request, stream io.ReadCloser) (*http.Response, error) {
 	in := bufio.NewReaderSize(stream, maxPrelude)
 	prelude, err := readPrelude(in)
 	if err != nil {
@@ -38,7 +40,7 @@ func DecodeStream(stream io.ReadCloser) (*http.Response, error) {
 	if a.StatusCode == nil {
 		a.StatusCode = json.RawMessage("200")
 	}
-	res, err := a.head()
+	res, err := a.head(r)
 	if err != nil {
 		return nil, err
 	}
@@ -74,13 +76,12 @@ type rest struct {
 	io.Closer
 }
 
-// DecodeRaw makes the response of a streamed answer without a prelude.
-func DecodeRaw(stream io.ReadCloser, contentType string) *http.Response {
-	res := newResponse(http.StatusOK)
+// DecodeRaw makes the response to r of a streamed answer without a prelude.
+func DecodeRaw(r *http.Request, stream io.ReadCloser, contentType string) *http.Response {
 	if contentType == "" {
 		contentType = "application/octet-stream"
 	}
-	res.Header.Set("Content-Type", contentType)
+	res := exchange.NewResponse(r, http.StatusOK, exchange.Field{Name: "Content-Type", Value: contentType})
 	res.ContentLength = -1
 	res.Body = stream
 	return res

@@ -21,45 +21,54 @@ type problem struct {
 	Operator  string `json:"operator,omitempty"`
 }
 
-// Context is what a response says of a fault beyond the fault itself.
+// Context is what an answer says beyond the fault itself, and to whom.
 type Context struct {
 	RequestID string // "" where there is none
 	// Verbose adds what is for operators only; for development.
 	Verbose bool
+	// GRPC is for clients that speak gRPC, which understand nothing but a
+	// trailers-only response: status 200 and grpc-status in the head.
+	GRPC bool
 }
 
-// Write answers r with f: application/problem+json, or for a gRPC request a
-// trailers-only response (status 200 and grpc-status in the head), because
-// gRPC clients understand nothing else.
-// It must be called before anything was written to w.
-func Write(w http.ResponseWriter, r *http.Request, f *Fault, c Context) {
-	h := w.Header()
-	for name, values := range f.Header {
-		h[name] = append([]string(nil), values...)
-	}
-	if f.RetryAfter > 0 {
-		h.Set("Retry-After", strconv.Itoa(retrySeconds(f.RetryAfter)))
-	}
-	if IsGRPC(r) {
-		h.Set("Content-Type", "application/grpc")
-		h.Set("Grpc-Status", strconv.Itoa(grpcStatus(f.Status)))
-		h.Set("Grpc-Message", grpcMessage(f))
-		w.WriteHeader(http.StatusOK)
-		return
+// Field is one line of a head.
+type Field struct{ Name, Value string }
+
+// Answer is what a client gets in the place of a response. Package exchange writes it.
+type Answer struct {
+	Status int
+	Fields []Field // in order; lines of one name stand together
+	Body   []byte  // to HEAD, too, whose response leaves it out
+}
+
+// Answer gives what f is answered with: application/problem+json, or what gRPC asks for.
+func (f *Fault) Answer(c Context) Answer {
+	if c.GRPC {
+		return Answer{Status: http.StatusOK, Fields: append(f.ownFields(),
+			Field{"Content-Type", "application/grpc"},
+			Field{"Grpc-Status", strconv.Itoa(grpcStatus(f.Status))},
+			Field{"Grpc-Message", grpcMessage(f)})}
 	}
 	p := problem{Type: f.URI(), Title: f.Title, Status: f.Status, Detail: f.Detail, Code: f.Code, RequestID: c.RequestID}
 	if c.Verbose {
 		p.Operator = f.Operator()
 	}
 	body := p.encode()
-	h.Set("Content-Type", "application/problem+json")
-	h.Set("Content-Length", strconv.Itoa(len(body)))
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(f.Status)
-	if r.Method != http.MethodHead {
-		_, _ = w.Write(body) // the client may be gone, and there is nobody else to tell
+	return Answer{Status: f.Status, Body: body, Fields: append(f.ownFields(),
+		Field{"Content-Type", "application/problem+json"},
+		Field{"Content-Length", strconv.Itoa(len(body))},
+		Field{"Cache-Control", "no-store"},
+		Field{"X-Content-Type-Options", "nosniff"})}
+}
+
+// ownFields gives the fields of this very fault, with room for those of every answer.
+func (f *Fault) ownFields() []Field {
+	const common = 5
+	fields := append(make([]Field, 0, len(f.Fields)+common), f.Fields...)
+	if f.RetryAfter > 0 {
+		fields = append(fields, Field{"Retry-After", strconv.Itoa(retrySeconds(f.RetryAfter))})
 	}
+	return fields
 }
 
 // encode gives the JSON text. Its type keeps browsers from reading it as HTML, so
@@ -74,13 +83,6 @@ func (p problem) encode() []byte {
 
 func retrySeconds(d time.Duration) int {
 	return max(1, int(math.Ceil(d.Seconds())))
-}
-
-// IsGRPC tells whether r is a gRPC call (gRPC over HTTP/2, "Requests": the
-// content type begins with application/grpc, but is not gRPC-Web).
-func IsGRPC(r *http.Request) bool {
-	rest, ok := strings.CutPrefix(r.Header.Get("Content-Type"), "application/grpc")
-	return ok && r.ProtoMajor == 2 && (rest == "" || rest[0] == '+' || rest[0] == ';')
 }
 
 // grpcStatus maps an HTTP status to a gRPC code, as gRPC's

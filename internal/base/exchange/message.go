@@ -1,0 +1,184 @@
+package exchange
+
+import (
+	"bufio"
+	"context"
+	"maps"
+	"net/http"
+	"net/textproto"
+	"strconv"
+
+	"golang.org/x/net/http/httpguts"
+)
+
+// This is where messages and their heads meet: no other code of Weir's own looks
+// into r.Header, res.Header, their Trailer or a writer's Header (internal/house
+// lists the borders that have to).
+
+// MapHead gives the Head of a header map, the lines of one that has any (see
+// Lines); changes go to the map.
+func MapHead(h http.Header) Head {
+	if _, ordered := h[Lines]; ordered {
+		return lines(h)
+	}
+	return mapHead(h)
+}
+
+// RequestHead gives the head of r.
+func RequestHead(r *http.Request) Head {
+	if r.Header == nil {
+		r.Header = http.Header{}
+	}
+	return MapHead(r.Header)
+}
+
+// ResponseHead gives the head of res.
+func ResponseHead(res *http.Response) Head {
+	if res.Header == nil {
+		res.Header = http.Header{}
+	}
+	return MapHead(res.Header)
+}
+
+// RequestTrailer gives the trailer section of r: the announced names, and once the
+// body was read to its end, what came. To send one, begin with AnnounceTrailers.
+func RequestTrailer(r *http.Request) Head { return MapHead(r.Trailer) }
+
+// ResponseTrailer gives the trailer section of res, as RequestTrailer does.
+func ResponseTrailer(res *http.Response) Head { return MapHead(res.Trailer) }
+
+// AnnounceTrailers tells the backend of r which fields will come after the body. They are
+// given their values in RequestTrailer when the body ends; those that have none then
+// are deleted.
+func AnnounceTrailers(r *http.Request, names []string) {
+	r.Trailer = newHeader(r.Header, len(names))
+	for _, name := range names {
+		if list, ordered := r.Trailer[Lines]; ordered {
+			r.Trailer[Lines] = append(list, name, "")
+		} else {
+			r.Trailer[textproto.CanonicalMIMEHeaderKey(name)] = nil
+		}
+	}
+}
+
+// NewHead makes an empty head of the kind that the engine of r has.
+func NewHead(r *http.Request) Head { return MapHead(newHeader(r.Header, usualFields)) }
+
+// NewRequest makes a request to a backend on behalf of r: HTTP/1.1, with no body and
+// an empty head of the same kind as r's. The caller sets method, URL and host.
+func NewRequest(ctx context.Context, r *http.Request) *http.Request {
+	return (&http.Request{
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: newHeader(r.Header, MapHead(r.Header).Len()+usualFields), Body: http.NoBody,
+	}).WithContext(ctx)
+}
+
+// NewResponse makes a response to r that has those fields (see SetFields) and no
+// body; its head is of the same kind as r's.
+func NewResponse(r *http.Request, status int, fields ...Field) *http.Response {
+	res := &http.Response{
+		StatusCode: status, Status: strconv.Itoa(status) + " " + http.StatusText(status),
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: newHeader(r.Header, len(fields)+1), Body: http.NoBody, Request: r,
+	}
+	SetFields(MapHead(res.Header), fields...)
+	return res
+}
+
+// usualFields is room for what Weir itself adds to a head.
+const usualFields = 8
+
+// newHeader makes a map of the same kind as like.
+func newHeader(like http.Header, fields int) http.Header {
+	if _, ordered := like[Lines]; ordered {
+		return http.Header{Lines: make([]string, 0, 2*fields)}
+	}
+	return make(http.Header, fields)
+}
+
+// Plain makes the head and the trailers of r maps that hold the fields themselves,
+// for code that looks there: net/http's own, and that of others. Order and spelling
+// are lost, and a Head that was got before is of no use any more. What has plain
+// maps already is not touched.
+func Plain(r *http.Request) {
+	plain(r.Header)
+	plain(r.Trailer)
+}
+
+// Header gives the map of the response to come, as http.ResponseWriter asks. It is
+// for the code of others: Weir's own uses Head.
+func (w *Writer) Header() http.Header {
+	h := w.w.Header()
+	plain(h)
+	return h
+}
+
+// Head gives the response head to come.
+func (w *Writer) Head() Head { return headOf(w.w) }
+
+func headOf(w http.ResponseWriter) Head { return MapHead(w.Header()) }
+
+// AddTrailer appends a line to the trailer section. It comes after the last byte of the
+// body. Where the field was announced in Trailer, every client learns of it in time.
+func (w *Writer) AddTrailer(name, value string) {
+	h := w.w.Header()
+	if _, ordered := h[Lines]; !ordered {
+		name = textproto.CanonicalMIMEHeaderKey(name)
+		delete(h, name) // net/http would say a field of the head once more, where it was announced
+	}
+	MapHead(h).Add(http.TrailerPrefix+name, value)
+}
+
+// leaveUntyped keeps net/http from guessing a Content-Type by the first bytes: a
+// gateway passes on what the backend said, and that was nothing.
+func leaveUntyped(w http.ResponseWriter) {
+	h := w.Header()
+	if _, ordered := h[Lines]; !ordered && len(h["Content-Type"]) == 0 {
+		h["Content-Type"] = nil
+	}
+}
+
+// writeHints writes a 1xx response: its head stands in for the final one meanwhile.
+func writeHints(w http.ResponseWriter, status int, head Head) {
+	h := w.Header()
+	saved := h.Clone()
+	_, ordered := h[Lines]
+	clear(h)
+	if ordered {
+		h[Lines] = nil
+	}
+	CopyHead(MapHead(h), head, func(string) bool { return true })
+	if !ordered {
+		// Where this field is there, net/http leaves it out of a 1xx response, and its
+		// HTTP/2 server works on a copy. Else that server may still be reading the map
+		// when a reset of the stream has let WriteHeader return.
+		h.Set("Content-Length", "0")
+	}
+	w.WriteHeader(status)
+	clear(h)
+	maps.Copy(h, saved)
+}
+
+// writeFields writes the fields in their order; those of a map, which has none,
+// by name.
+func writeFields(out *bufio.Writer, head Head) {
+	if m, ok := head.(mapHead); ok {
+		_ = http.Header(m).Write(out) // a bufio.Writer keeps its first error
+		return
+	}
+	for name, value := range head.All() {
+		if httpguts.ValidHeaderFieldName(name) && httpguts.ValidHeaderFieldValue(value) {
+			_, _ = out.WriteString(name + ": " + value + "\r\n")
+		}
+	}
+}
+
+// Nowhere makes a response writer that keeps the head and nothing else, for
+// rehearsals.
+func Nowhere() http.ResponseWriter { return nowhere{} }
+
+type nowhere http.Header
+
+func (w nowhere) Header() http.Header         { return http.Header(w) }
+func (w nowhere) Write(p []byte) (int, error) { return len(p), nil }
+func (w nowhere) WriteHeader(int)             {}
