@@ -102,6 +102,5 @@ func (c Change) problems() []doc.Problem {
 // text is a problem without its place, for configs that have none.
 func text(p doc.Problem) string {
 	p.Pos = doc.Pos{}
-	s := p.String()
-	return s[2:] // the empty place and ": "
+	return p.String()
 }
