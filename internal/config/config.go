@@ -263,6 +263,8 @@ type ClientTLS struct {
 	ServerName string   // "" the endpoint's host
 	CA         *Secret  // PEM; nil: the system's
 	SANs       []string // any of them must be in the certificate
+	// Certificate is shown to endpoints that ask for one; nil: none.
+	Certificate *Certificate
 }
 
 // Function is a backend that is invoked; Config is its kind's own struct.

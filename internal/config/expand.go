@@ -222,6 +222,10 @@ func (e expander) service(s Service) *doc.Node {
 			own.put("ca", s.TLS.CA.EncodeDoc(), "")
 		}
 		own.texts("sans", s.TLS.SANs, "")
+		if s.TLS.Certificate != nil {
+			own.put("cert", s.TLS.Certificate.Cert.EncodeDoc(), "")
+			own.put("key", s.TLS.Certificate.Key.EncodeDoc(), "")
+		}
 		f.put("tls", &own.Node, "")
 	}
 	f.put("timeout", timeoutNode(s.Timeouts, ""), serviceTimeouts(s.Timeouts))

@@ -51,13 +51,25 @@ type clientTLSForm struct {
 	Name string      `doc:"name" help:"the name asked for and checked; the endpoint's host unless said" example:"users.internal"`
 	CA   *fileSecret `doc:"ca" help:"authorities in PEM: a file, or a secret; the system's unless said" example:"/etc/weir/ca.crt"`
 	SANs []string    `doc:"sans,oneormany" help:"names of which the certificate must have one"`
+	Cert *fileSecret `doc:"cert" help:"the certificate that is shown to endpoints, with its chain in PEM: a file, or a secret" example:"/etc/weir/client.crt"`
+	Key  *fileSecret `doc:"key" help:"its private key in PEM: a file, or a secret" example:"/etc/weir/client.key"`
+	At   doc.Pos     `doc:"-,pos"`
 }
 
-func (t *clientTLSForm) tls() *ClientTLS {
+func (t *clientTLSForm) tls(ps *doc.Problems) *ClientTLS {
 	if t == nil {
 		return nil
 	}
-	return &ClientTLS{ServerName: t.Name, CA: (*Secret)(t.CA), SANs: t.SANs}
+	made := &ClientTLS{ServerName: t.Name, CA: (*Secret)(t.CA), SANs: t.SANs}
+	switch {
+	case t.Cert != nil && t.Key != nil:
+		made.Certificate = &Certificate{Cert: Secret(*t.Cert), Key: Secret(*t.Key), Origin: Origin{Pos: t.At}}
+	case t.Cert != nil:
+		ps.Add(doc.Problem{Pos: t.At, What: "tls has a certificate without its key", Fix: "add `key: /etc/weir/client.key`"})
+	case t.Key != nil:
+		ps.Add(doc.Problem{Pos: t.At, What: "tls has a key without its certificate", Fix: "add `cert: /etc/weir/client.crt`"})
+	}
+	return made
 }
 
 func (l *loader) service(e element, group string, ps *doc.Problems) {
@@ -65,7 +77,7 @@ func (l *loader) service(e element, group string, ps *doc.Problems) {
 	var form serviceForm
 	doc.Decode(e.node, &form, &own)
 	s := Service{
-		Name: e.name, Group: group, Origin: Origin{Pos: e.pos}, Protocol: form.Protocol, TLS: form.TLS.tls(),
+		Name: e.name, Group: group, Origin: Origin{Pos: e.pos}, Protocol: form.Protocol, TLS: form.TLS.tls(&own),
 		Timeouts: form.Timeout.timeouts(), Retry: form.Retry.retry(), Balance: form.Balance,
 	}
 	if s.Balance == "" {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/config/doc"
 	"github.com/weir-gateway/weir/internal/wire/transport"
 )
 
@@ -21,8 +22,9 @@ type transportIdentity struct {
 	options transport.Options
 }
 
-// transportIdentity is how a service's endpoints are called. The content of its
-// CA is part of it, in a digest: a new file under the old name is a new identity.
+// transportIdentity is how a service's endpoints are called. The contents of its
+// CA and certificate are part of it, in digests: a new file under the old name is
+// a new identity.
 // So is the time to connect, for a connection is made for whoever comes first.
 func (b *build) transportIdentity(r *config.Route, s *config.Service) (transportIdentity, error) {
 	protocol, secure := b.protocolOf(s)
@@ -46,11 +48,38 @@ func (b *build) transportIdentity(r *config.Route, s *config.Service) (transport
 	if ca != "" {
 		identity.CA = []byte(ca)
 	}
+	own, err := b.clientCertificate(s, client, &identity)
+	if err != nil {
+		return id, err
+	}
 	if id.options.TLS, err = identity.TLS(); err != nil {
 		return id, fmt.Errorf("tls.%w", err)
 	}
-	id.key += fmt.Sprintf(" tls %q %q %x", client.ServerName, client.SANs, sha256.Sum256([]byte(ca)))
+	id.key += fmt.Sprintf(" tls %q %q %x %x", client.ServerName, client.SANs, sha256.Sum256([]byte(ca)), own)
 	return id, nil
+}
+
+// clientCertificate adds what is shown to endpoints, and gives its digest.
+func (b *build) clientCertificate(s *config.Service, client *config.ClientTLS, id *transport.Identity) ([]byte, error) {
+	if client.Certificate == nil || !b.start {
+		return nil, nil
+	}
+	pair, err := b.keyPair(*client.Certificate)
+	if err != nil {
+		return nil, fmt.Errorf("tls.cert: %w", err)
+	}
+	if time.Now().After(pair.Leaf.NotAfter) {
+		b.problems.Add(doc.Problem{
+			Pos: client.Certificate.Origin.Pos, Severity: doc.Warning, What: fmt.Sprintf("the certificate with which the service %q is called has expired", s.Name),
+			Why: "it was good until " + pair.Leaf.NotAfter.UTC().Format(time.DateTime) + " UTC", Fix: "renew it",
+		})
+	}
+	id.Certificate = &pair
+	sum := sha256.New()
+	for _, raw := range pair.Certificate {
+		_, _ = sum.Write(raw) // never fails (hash.Hash)
+	}
+	return sum.Sum(nil), nil
 }
 
 // transport gives the pool of that identity, which services share.

@@ -20,6 +20,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/weir-gateway/weir/internal/wire/secure/securetest"
 )
 
 // certificate writes name.crt and name.key, self-signed for hosts, into folder.
@@ -136,6 +138,58 @@ func TestBackendMustShowACertificateOfItsAuthorityAndName(t *testing.T) {
 				t.Errorf("got %d %s, want %d", got.Code, got.Body, c.want)
 			}
 		})
+	}
+}
+
+// demandingBackend answers with the common name of the client's certificate,
+// which must be of the authority clients. It never names that to its clients, as
+// some servers do.
+func demandingBackend(t *testing.T, own tls.Certificate, clients *securetest.Authority) string {
+	t.Helper()
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = w.Write([]byte(r.TLS.PeerCertificates[0].Subject.CommonName))
+	}))
+	s.TLS = &tls.Config{Certificates: []tls.Certificate{own}, ClientAuth: tls.RequireAnyClientCert, VerifyConnection: func(state tls.ConnectionState) error {
+		_, err := state.PeerCertificates[0].Verify(x509.VerifyOptions{Roots: clients.Pool(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}})
+		return err
+	}}
+	s.Config.ErrorLog = log.New(io.Discard, "", 0) // handshakes fail on purpose
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	return s.Listener.Addr().String()
+}
+
+func TestBackendIsShownTheCertificateOfItsService(t *testing.T) {
+	w := newWorld(t)
+	servers, clients := securetest.NewAuthority(t, "servers"), securetest.NewAuthority(t, "clients")
+	securetest.WriteFile(t, filepath.Join(w.folder, "ca.crt"), servers.PEM())
+	address := demandingBackend(t, servers.Issue([]string{"users.internal"}), clients)
+	text := func(pair string) string {
+		return "routes:\n  GET /:\n    to: users\nservices:\n  users:\n    endpoints: [" + address + "]\n    tls: { name: users.internal, ca: " + w.folder + "/ca.crt" + pair + " }\n"
+	}
+	pair := ", cert: " + w.folder + "/client.crt, key: " + w.folder + "/client.key"
+
+	w.serve(w.load(text("")))
+	if got := w.get("/"); got.Code != http.StatusBadGateway {
+		t.Errorf("without a certificate: got %d %s", got.Code, got.Body)
+	}
+	for _, name := range []string{"first", "renewed"} { // under the same file names
+		securetest.Write(t, w.folder, "client", clients.Issue([]string{name}))
+		w.serve(w.load(text(pair)))
+		for range 2 { // the second time on a kept connection
+			if got := w.get("/"); got.Code != http.StatusOK || got.Body.String() != name {
+				t.Errorf("got %d %s, want to be known as %s", got.Code, got.Body, name)
+			}
+		}
+	}
+	securetest.Write(t, w.folder, "client", securetest.NewAuthority(t, "clients").Issue([]string{"stranger"}))
+	w.serve(w.load(text(pair)))
+	if got := w.get("/"); got.Code != http.StatusBadGateway {
+		t.Errorf("with one of another authority: got %d %s", got.Code, got.Body)
+	}
+	securetest.WriteFile(t, filepath.Join(w.folder, "client.key"), []byte("no key"))
+	if pending, problems := w.compiler.Compile(w.load(text(pair)), ""); pending != nil || !strings.Contains(strings.Join(lines(problems), ""), "tls.cert") {
+		t.Errorf("with a key that is none: got %v, %v", pending, problems)
 	}
 }
 

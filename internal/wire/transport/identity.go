@@ -11,17 +11,30 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/secure"
 )
 
-// Identity is what an endpoint's certificate must prove.
+// Identity is what an endpoint's certificate must prove, and who calls it.
 type Identity struct {
 	ServerName string   // for SNI and, without SANs, for the check; "" the endpoint's host
 	CA         []byte   // PEM; nil: the system's authorities
 	SANs       []string // DNS names, addresses or URIs, any of which must be in the certificate
+	// Certificate is shown to an endpoint that asks for one; nil: none.
+	Certificate *tls.Certificate
 }
+
+// sessions is how many TLS sessions are kept for resumption, by name or address.
+const sessions = 256
 
 // TLS makes the client config for an identity. The chain is always verified; a CA
 // that holds no certificate is an error, never the system's authorities instead.
 func (id Identity) TLS() (*tls.Config, error) {
-	config := &tls.Config{ServerName: id.ServerName, MinVersion: tls.VersionTLS12}
+	config := &tls.Config{
+		ServerName: id.ServerName, MinVersion: tls.VersionTLS12,
+		ClientSessionCache: tls.NewLRUClientSessionCache(sessions), // of this identity alone
+	}
+	if id.Certificate != nil {
+		// crypto/tls would keep it back where the endpoint names other authorities.
+		// Who set it up knows better, and is then told of it by the endpoint.
+		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return id.Certificate, nil }
+	}
 	if id.CA != nil {
 		pool, err := secure.Authorities(id.CA)
 		if err != nil {
