@@ -27,7 +27,7 @@ const idleGrace = 500 * time.Millisecond
 // serve runs a server on a socket; its Shutdown ends it.
 func (a *App) serve(l net.Listener, site reconcile.Site) reconcile.Server {
 	s := &server{done: make(chan struct{}), Server: listen.New(listen.Options{
-		Listener: l, Handler: site.Handler, TLS: site.TLS, Limits: site.Limits, H2C: true,
+		Listener: l, Handler: site.Handler, TLS: site.TLS, Announced: site.Announced, Limits: site.Limits, H2C: true,
 		Log: a.options.Log, Refuse: a.gateway.Refuse, IdleGrace: idleGrace,
 	})}
 	go func() {

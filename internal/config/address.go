@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	pathpkg "path"
 	"strconv"
 	"strings"
 )
@@ -45,10 +46,46 @@ func checkAddress(address string, needPort bool) error {
 	return nil
 }
 
+// unixScheme begins the address of a Unix socket.
+const unixScheme = "unix"
+
+// checkEndpoint says what is wrong with the address of an endpoint: "host:port"
+// or "unix:/path".
+func checkEndpoint(address string) error {
+	if path, ok := strings.CutPrefix(address, unixScheme+":"); ok {
+		return CheckUnixPath(path)
+	}
+	return checkAddress(address, true)
+}
+
+// longestUnixPath is what every system has room for (the smallest sun_path has
+// 104 bytes, one of which ends it).
+const longestUnixPath = 103
+
+// CheckUnixPath says what is wrong with the path of a Unix socket that is
+// connected to.
+func CheckUnixPath(path string) error {
+	switch {
+	case strings.HasPrefix(path, "//"):
+		return fmt.Errorf("one slash begins the path: unix:/%s", strings.TrimLeft(path, "/"))
+	case !strings.HasPrefix(path, "/"):
+		return errors.New("the path of a socket begins with /, as unix:/run/app.sock")
+	case strings.ContainsAny(path, "{}\x00"):
+		return errors.New("the path of a socket is written out; a client could else choose where it is sent")
+	case len(path) > longestUnixPath:
+		return fmt.Errorf("the path of a socket has at most %d bytes", longestUnixPath)
+	case strings.HasSuffix(path, "/"):
+		return errors.New("it is a folder and no socket")
+	case pathpkg.Clean(path) != path:
+		return fmt.Errorf("the path of a socket is written straight: unix:%s", pathpkg.Clean(path))
+	}
+	return nil
+}
+
 // checkBind says what is wrong with an address to listen on: ":8080",
 // "127.0.0.1:8080", "[::1]:8080", "localhost:8080" or "unix:/run/weir.sock".
 func checkBind(address string) error {
-	if path, ok := strings.CutPrefix(address, "unix:"); ok {
+	if path, ok := strings.CutPrefix(address, unixScheme+":"); ok {
 		if path == "" {
 			return errors.New("unix: needs the path of a socket, as unix:/run/weir.sock")
 		}

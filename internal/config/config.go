@@ -98,7 +98,17 @@ type Listener struct {
 	Protocol Protocol
 	Hostname string // "" any, "shop.dev", "*.shop.dev"
 	TLS      *ServerTLS
-	Origin   Origin
+	// Announced says that connections begin with a header of the PROXY protocol;
+	// nil: none does. Listeners on one socket agree in it.
+	Announced *Announced
+	Origin    Origin
+}
+
+// Announced are those who may tell by the PROXY protocol whose connection they pass on.
+type Announced struct {
+	// By are their addresses; nil: the config's TrustedProxies. On a Unix socket
+	// whoever may connect may.
+	By []netip.Prefix
 }
 
 // ServerTLS is how a listener terminates or passes TLS.
@@ -245,6 +255,7 @@ type Service struct {
 	Endpoints []Endpoint // static ones
 	Protocol  string     // "http" (HTTP/1.1), "h2c", "h2", "grpc"; "" by the Ref's scheme
 	TLS       *ClientTLS // nil: plain
+	Announce  string     // "v1", "v2": how endpoints are told of the client by the PROXY protocol; "" not
 	Timeouts  Timeouts
 	Retry     *Retry
 	Balance   string // "least-requests" (default)
@@ -252,7 +263,7 @@ type Service struct {
 
 // Endpoint is one static address of a service.
 type Endpoint struct {
-	Address string // host:port
+	Address string // host:port or unix:/path
 	Weight  int    // 1 by default
 	Zone    string
 	Origin  Origin

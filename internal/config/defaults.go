@@ -57,6 +57,9 @@ func balances() []string { return []string{DefaultBalance} }
 // protocols are what may be spoken with endpoints.
 func protocols() []string { return []string{"http", "h2c", "h2", "grpc"} }
 
+// announcements are the versions of the PROXY protocol.
+func announcements() []string { return []string{"v1", "v2"} }
+
 func listenerProtocols() []Protocol { return []Protocol{HTTP, HTTPS, TLS, TCP, UDP} }
 
 // serves tells whether routes may attach to a listener of protocol p.

@@ -101,7 +101,7 @@ func (e expander) config(c *Config) *doc.Node {
 	f.put("listen", list(c.Listeners, func(l Listener) *doc.Node { return e.listener(c, l) }), "")
 	f.put("admin", e.admin(c.Admin), "")
 	f.put("limits", e.limits(c), "")
-	f.put("trust", list(c.TrustedProxies, func(p netip.Prefix) *doc.Node { return doc.EncodeNode(p.String()) }), "")
+	f.put("trust", list(c.TrustedProxies, prefixNode), "")
 	f.put("groups", list(c.Groups, e.group), "")
 	f.put("services", list(c.Services, e.service), "")
 	f.put("functions", list(c.Functions, e.function), "")
@@ -128,8 +128,22 @@ func (e expander) listener(c *Config, l Listener) *doc.Node {
 	default:
 		f.put("tls", e.serverTLS(l.TLS), "")
 	}
+	if l.Announced != nil {
+		f.put("proxy_protocol", e.announced(*l.Announced), "")
+	}
 	return &f.Node
 }
+
+func (expander) announced(a Announced) *doc.Node {
+	if a.By == nil {
+		return doc.EncodeNode(true)
+	}
+	f := newFields()
+	f.put("trust", list(a.By, prefixNode), "")
+	return &f.Node
+}
+
+func prefixNode(p netip.Prefix) *doc.Node { return doc.EncodeNode(p.String()) }
 
 func (expander) serverTLS(t *ServerTLS) *doc.Node {
 	f := newFields()
@@ -228,6 +242,7 @@ func (e expander) service(s Service) *doc.Node {
 		}
 		f.put("tls", &own.Node, "")
 	}
+	f.text("proxy_protocol", s.Announce, "")
 	f.put("timeout", timeoutNode(s.Timeouts, ""), serviceTimeouts(s.Timeouts))
 	f.put("retry", retryNode(s.Retry), "")
 	balance := ""

@@ -42,9 +42,10 @@ func (t *trustForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	doc.Decode(wrapped, (*plainTrust)(t), ps)
 }
 
-func (t *trustForm) prefixes() []netip.Prefix {
+// prefixes are those that could be read.
+func prefixes(forms []Prefix) []netip.Prefix {
 	var list []netip.Prefix
-	for _, p := range t.Proxies {
+	for _, p := range forms {
 		if p.IsValid() {
 			list = append(list, p.Prefix)
 		}
@@ -152,7 +153,7 @@ func (l *loader) global(f *file) {
 		l.cfg.LimitsOrigin = Origin{Pos: f.node.Get("limits").Pos}
 	}
 	if f.Trust != nil {
-		l.cfg.TrustedProxies = f.Trust.prefixes()
+		l.cfg.TrustedProxies = prefixes(f.Trust.Proxies)
 	}
 	if f.Defaults != nil {
 		l.defaults = &level{name: "defaults", node: f.Defaults}

@@ -9,10 +9,33 @@ import (
 
 // listenerForm is one listener: an address, or a map.
 type listenerForm struct {
-	Address  string   `doc:"address,required" help:"what is bound: :8080, 127.0.0.1:8080 or unix:/run/weir.sock" example:":8080"`
-	Hostname string   `doc:"hostname" help:"the only host that it serves" example:"*.shop.dev"`
-	Protocol string   `doc:"protocol" help:"HTTP, HTTPS, TLS, TCP or UDP; HTTPS where there is tls, else HTTP" example:"HTTPS"`
-	TLS      *tlsForm `doc:"tls" help:"certificates and what is asked of clients, or passthrough"`
+	Address   string        `doc:"address,required" help:"what is bound: :8080, 127.0.0.1:8080 or unix:/run/weir.sock" example:":8080"`
+	Hostname  string        `doc:"hostname" help:"the only host that it serves" example:"*.shop.dev"`
+	Protocol  string        `doc:"protocol" help:"HTTP, HTTPS, TLS, TCP or UDP; HTTPS where there is tls, else HTTP" example:"HTTPS"`
+	TLS       *tlsForm      `doc:"tls" help:"certificates and what is asked of clients, or passthrough"`
+	Announced announcedForm `doc:"proxy_protocol" help:"every connection begins with a PROXY header, of a proxy that is trusted" example:"true"`
+}
+
+// announcedForm is a truth value, or who is trusted.
+type announcedForm struct {
+	on    bool
+	Trust []Prefix `doc:"trust,oneormany" help:"the proxies; those of the top level's trust unless said" example:"[10.0.0.0/8]"`
+}
+
+func (f *announcedForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	if n.Kind == doc.Scalar {
+		doc.Decode(n, &f.on, ps)
+		return
+	}
+	f.on = true
+	doc.Decode(n, (*plainAnnounced)(f), ps)
+}
+
+func (f announcedForm) announced() *Announced {
+	if !f.on {
+		return nil
+	}
+	return &Announced{By: prefixes(f.Trust)}
 }
 
 func (f *listenerForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
@@ -69,7 +92,7 @@ func (l *loader) listener(name string, pos doc.Pos, n *doc.Node, ps *doc.Problem
 	}
 	l.cfg.Listeners = append(l.cfg.Listeners, Listener{
 		Name: name, Socket: l.socket(form.Address, protocol, pos), Protocol: protocol, Hostname: form.Hostname,
-		TLS: secure, Origin: Origin{Pos: pos},
+		TLS: secure, Announced: form.Announced.announced(), Origin: Origin{Pos: pos},
 	})
 }
 

@@ -35,7 +35,7 @@ func readTarget(n *doc.Node, group string, v Vocabulary, ps *doc.Problems) (targ
 		return target{}, false
 	}
 	t := target{ref: ref}
-	if after, ok := strings.CutPrefix(rest, "//"); ok {
+	if after, ok := strings.CutPrefix(rest, "//"); ok && scheme != unixScheme {
 		if slash := strings.IndexByte(after, '/'); slash >= 0 {
 			t.ref.Rest = "//" + after[:slash]
 			t.path = scalarAt(after[slash:], textPos(n, len(scheme)+3+slash))
@@ -134,6 +134,7 @@ func isPort(s string) bool {
 func refProblem(ref Ref, v Vocabulary) *doc.Problem {
 	scheme, _ := v.scheme(ref.Scheme)
 	authority, isURL := strings.CutPrefix(ref.Rest, "//")
+	isURL = isURL && ref.Scheme != unixScheme
 	switch {
 	case strings.ContainsAny(ref.Rest, "{}"):
 		return &doc.Problem{What: fmt.Sprintf("the backend %q has a parameter in its host", ref), Why: "a client could then choose where it is sent", Fix: "write the host out; parameters may stand in the path, and each host may be a variant with its own when"}

@@ -8,15 +8,16 @@ import (
 
 // The forms without their short form, for the long one and for the schema.
 type (
-	plainListener listenerForm
-	plainService  serviceForm
-	plainTimeouts timeoutsForm
-	plainRetry    retryForm
-	plainAdmin    adminForm
-	plainTrust    trustForm
-	plainLimits   limitsForm
-	plainPath     pathForm
-	plainEndpoint endpointForm
+	plainListener  listenerForm
+	plainAnnounced announcedForm
+	plainService   serviceForm
+	plainTimeouts  timeoutsForm
+	plainRetry     retryForm
+	plainAdmin     adminForm
+	plainTrust     trustForm
+	plainLimits    limitsForm
+	plainPath      pathForm
+	plainEndpoint  endpointForm
 )
 
 func durationText() *doc.Schema {
@@ -54,6 +55,10 @@ func (trustForm) DocSchema() *doc.Schema {
 func (limitsForm) DocSchema() *doc.Schema { return doc.SchemaOf(reflect.TypeFor[plainLimits]()) }
 
 func (listenerForm) DocSchema() *doc.Schema { return doc.SchemaOr[plainListener](text("an address")) }
+
+func (announcedForm) DocSchema() *doc.Schema {
+	return doc.SchemaOr[plainAnnounced](&doc.Schema{Type: doc.Types{"boolean"}})
+}
 
 func (serviceForm) DocSchema() *doc.Schema {
 	return doc.SchemaOr[plainService](text("where its endpoints are found"), listOf(endpointForm{}.DocSchema()))

@@ -13,6 +13,7 @@ type serviceForm struct {
 	Endpoints []endpointForm `doc:"endpoints,oneormany" help:"its addresses, where they are fixed" example:"[10.0.0.1:8080]"`
 	Protocol  string         `doc:"protocol" help:"http, h2c, h2 or grpc; told by the source unless said" example:"h2c"`
 	TLS       *clientTLSForm `doc:"tls" help:"how its identity is checked; plain unless said"`
+	Announce  string         `doc:"proxy_protocol" help:"tell endpoints whose connection it is: v1 or v2" example:"v2"`
 	Timeout   timeoutsForm   `doc:"timeout" help:"the time for everything, or for each part"`
 	Retry     *retryForm     `doc:"retry" help:"further tries" example:"2"`
 	Balance   string         `doc:"balance" help:"how an endpoint is chosen" example:"least-requests"`
@@ -31,7 +32,7 @@ func (s *serviceForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 
 // endpointForm is an address, or address, weight and zone.
 type endpointForm struct {
-	Address string  `doc:"address,required" help:"host:port" example:"10.0.0.1:8080"`
+	Address string  `doc:"address,required" help:"host:port, or unix:/path" example:"10.0.0.1:8080"`
 	Weight  int     `doc:"weight" help:"its part of the requests; 1 unless said"`
 	Zone    string  `doc:"zone" help:"where it is"`
 	At      doc.Pos `doc:"-,pos"`
@@ -77,7 +78,7 @@ func (l *loader) service(e element, group string, ps *doc.Problems) {
 	var form serviceForm
 	doc.Decode(e.node, &form, &own)
 	s := Service{
-		Name: e.name, Group: group, Origin: Origin{Pos: e.pos}, Protocol: form.Protocol, TLS: form.TLS.tls(&own),
+		Name: e.name, Group: group, Origin: Origin{Pos: e.pos}, Protocol: form.Protocol, TLS: form.TLS.tls(&own), Announce: form.Announce,
 		Timeouts: form.Timeout.timeouts(), Retry: form.Retry.retry(), Balance: form.Balance,
 	}
 	if s.Balance == "" {

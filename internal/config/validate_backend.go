@@ -114,11 +114,17 @@ func (c *validator) service(s *Service) {
 		c.add(at, fmt.Sprintf("the service %q has no endpoints", s.Name), "so it could never answer", fmt.Sprintf("for example `%s: http://%s:8080` or `%s: [10.0.0.1:8080]`", s.Name, s.Name, s.Name))
 	}
 	c.endpoints(s)
+	if s.TLS != nil && s.TLS.ServerName == "" && len(s.TLS.SANs) == 0 && s.onUnix() {
+		c.add(at, fmt.Sprintf("the service %q is called over TLS on a Unix socket", s.Name), "a socket has no host that its certificate could be for", "add `name: users.internal` to its tls")
+	}
 	if s.Protocol != "" && !slices.Contains(protocols(), s.Protocol) {
 		c.add(at, fmt.Sprintf("the service %q has the unknown protocol %q", s.Name, s.Protocol), "known are "+strings.Join(protocols(), ", "), suggest(s.Protocol, protocols(), ""))
 	}
 	if s.Balance != "" && !slices.Contains(balances(), s.Balance) {
 		c.add(at, fmt.Sprintf("the service %q has the unknown balance %q", s.Name, s.Balance), "known are "+strings.Join(balances(), ", "), suggest(s.Balance, balances(), ""))
+	}
+	if s.Announce != "" && !slices.Contains(announcements(), s.Announce) {
+		c.add(at, fmt.Sprintf("the service %q announces clients by %q", s.Name, s.Announce), "known are "+strings.Join(announcements(), ", "), suggest(s.Announce, announcements(), "write `proxy_protocol: v2`"))
 	}
 	switch {
 	case s.Protocol == "h2c" && s.secure():
@@ -131,6 +137,11 @@ func (c *validator) service(s *Service) {
 	c.serviceGrants(s)
 }
 
+// onUnix tells whether one of the endpoints is a Unix socket.
+func (s *Service) onUnix() bool {
+	return s.Source.Scheme == unixScheme || slices.ContainsFunc(s.Endpoints, func(e Endpoint) bool { return strings.HasPrefix(e.Address, unixScheme+":") })
+}
+
 // secure tells whether s is called over TLS.
 func (s *Service) secure() bool {
 	return s.TLS != nil || s.Source.Scheme == "https" || s.Source.Scheme == "grpcs"
@@ -139,8 +150,8 @@ func (s *Service) secure() bool {
 func (c *validator) endpoints(s *Service) {
 	seen := map[string]bool{}
 	for _, e := range s.Endpoints {
-		if err := checkAddress(e.Address, true); err != nil {
-			c.add(e.Origin.at(), fmt.Sprintf("the endpoint %q of the service %q is no address", e.Address, s.Name), err.Error(), "write host:port, as 10.0.0.1:8080")
+		if err := checkEndpoint(e.Address); err != nil {
+			c.add(e.Origin.at(), fmt.Sprintf("the endpoint %q of the service %q is no address", e.Address, s.Name), err.Error(), "write host:port, as 10.0.0.1:8080, or unix:/run/app.sock")
 		}
 		if e.Weight < 0 || e.Weight > maxWeight {
 			c.add(e.Origin.at(), fmt.Sprintf("the weight %d of the endpoint %q is out of range", e.Weight, e.Address), "", fmt.Sprintf("write 0 to %d", maxWeight))

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 	"strings"
 )
@@ -76,6 +77,7 @@ func (c *validator) listener(l *Listener) {
 	case l.TLS != nil && l.TLS.MinVersion == tls.VersionTLS13 && len(l.TLS.Ciphers) > 0:
 		c.add(at, fmt.Sprintf("the listener %q chooses ciphers of TLS 1.2, which it does not speak", l.Name), "its min_version is 1.3, whose cipher suites are fixed", "remove ciphers")
 	}
+	c.announced(l)
 	if l.Hostname == "" {
 		return
 	}
@@ -85,6 +87,23 @@ func (c *validator) listener(l *Listener) {
 		c.pattern(at, false, err)
 	case h.Kind == HostLabel:
 		c.add(at, fmt.Sprintf("the hostname %q of the listener %q has a parameter", l.Hostname, l.Name), "a listener is chosen before any route, and captures nothing", "write *"+h.Name)
+	}
+}
+
+// announced holds who may announce connections.
+func (c *validator) announced(l *Listener) {
+	address := ""
+	for _, s := range c.c.Sockets {
+		if s.Name == l.Socket {
+			address = s.Address
+		}
+	}
+	switch at := l.Origin.at(); {
+	case l.Announced == nil:
+	case l.Protocol == UDP:
+		c.add(at, fmt.Sprintf("the listener %q takes the PROXY protocol over UDP", l.Name), "it is for connections", "remove proxy_protocol")
+	case l.Announced.By != nil && len(l.Announced.By) == 0, l.Announced.By == nil && len(c.c.TrustedProxies) == 0 && !strings.HasPrefix(address, "unix:"):
+		c.add(at, fmt.Sprintf("the listener %q takes the PROXY protocol of nobody", l.Name), "a header of anybody could say anything, so that every connection would be closed", "write `proxy_protocol: {trust: 10.0.0.0/8}` with the addresses of the proxies, or name them under the top level's trust")
 	}
 }
 
@@ -108,6 +127,8 @@ func (c *validator) sharing() {
 			c.clash(l, other, "a connection without a name can belong to one listener only", "give them sockets of their own")
 		case same != nil:
 			c.clash(l, same, "both serve the same host", "give them different hostnames")
+		case shared && !reflect.DeepEqual(other.Announced, l.Announced):
+			c.clash(l, other, "a connection's header is read before anybody knows which of them it is for", "write the same proxy_protocol on both, or give them sockets of their own")
 		}
 	}
 }

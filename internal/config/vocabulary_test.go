@@ -28,6 +28,7 @@ func vocabulary() config.Vocabulary {
 		Schemes: []config.Scheme{
 			{Name: "http", Example: "http://users:8080"},
 			{Name: "https", Example: "https://users"},
+			{Name: "unix", Example: "unix:/run/app.sock", Check: func(ref config.Ref) error { return config.CheckUnixPath(ref.Rest) }},
 			{Name: "k8s", Example: "k8s:shop/catalog:http", Check: checkK8s},
 			{Name: "fn", Example: "fn:orders"},
 			{Name: "dir", Example: "dir:./public"},

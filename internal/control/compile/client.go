@@ -33,8 +33,8 @@ func (b *build) transportIdentity(r *config.Route, s *config.Service) (transport
 		connect = unboundedConnect
 	}
 	id := transportIdentity{
-		key:     fmt.Sprintf("%s %s", protocol, connect),
-		options: transport.Options{Protocol: protocol, Connect: connect},
+		key:     fmt.Sprintf("%s %s %s", protocol, connect, s.Announce),
+		options: transport.Options{Protocol: protocol, Connect: connect, Announce: transport.Announcement(s.Announce)},
 	}
 	if s.TLS == nil && !secure {
 		return id, nil

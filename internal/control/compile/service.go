@@ -119,6 +119,9 @@ func (b *build) provider(s *config.Service) (discovery.Provider, error) {
 // staticEndpoints are those that the config itself names.
 func staticEndpoints(s *config.Service) []string {
 	if len(s.Endpoints) == 0 {
+		if s.Source.Scheme == "unix" {
+			return []string{s.Source.String()}
+		}
 		return []string{strings.TrimPrefix(s.Source.Rest, "//")}
 	}
 	var list []string

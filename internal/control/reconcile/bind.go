@@ -27,7 +27,10 @@ type Site struct {
 	Socket  string // its name
 	Handler http.Handler
 	TLS     *tls.Config // nil: plain
-	Limits  config.Limits
+	// Announced are the peers that tell by the PROXY protocol whose connection it
+	// is, as every one must; nil: none does.
+	Announced *listen.Announced
+	Limits    config.Limits
 }
 
 // binding is an address that is bound, with the server that has it now.
@@ -42,13 +45,31 @@ type binding struct {
 
 // mode is what a server is made for; another mode needs another server.
 type mode struct {
-	secure bool
-	limits config.Limits // those of the wire
+	secure    bool
+	announced string        // by whom, "" for nobody
+	limits    config.Limits // those of the wire
 }
 
-func modeOf(secure bool, limits config.Limits) mode {
+func modeOf(secure bool, announced *listen.Announced, limits config.Limits) mode {
 	limits.InFlight, limits.BodyBytes, limits.MemoryBytes = 0, 0, 0 // held elsewhere
-	return mode{secure, limits}
+	m := mode{secure: secure, limits: limits}
+	if announced != nil {
+		m.announced = fmt.Sprint("by ", announced.By)
+	}
+	return m
+}
+
+// announcedOn tells who may announce connections on a socket, nil where they come
+// by themselves.
+func announcedOn(cfg *config.Config, socket string) *listen.Announced {
+	i := slices.IndexFunc(cfg.Listeners, func(l config.Listener) bool { return l.Socket == socket })
+	if i < 0 || cfg.Listeners[i].Announced == nil {
+		return nil
+	}
+	if by := cfg.Listeners[i].Announced.By; by != nil {
+		return &listen.Announced{By: by}
+	}
+	return &listen.Announced{By: cfg.TrustedProxies}
 }
 
 // addressKey tells sockets apart, whatever configs call them: by their address,
@@ -133,12 +154,13 @@ func (r *Reconciler) serve(cfg *config.Config, s *snapshot.Snapshot, opened map[
 			r.options.Log.Info("listening", "socket", configured.Name, "address", b.socket.listener.Addr().String())
 		}
 		b.name = configured.Name
-		if m := modeOf(s.Secure(b.name), cfg.Limits); b.server == nil || b.mode != m {
+		announced := announcedOn(cfg, b.name)
+		if m := modeOf(s.Secure(b.name), announced, cfg.Limits); b.server == nil || b.mode != m {
 			if b.server != nil {
 				gone = append(gone, r.retire(b))
 			}
 			b.mode, b.loan = m, b.socket.lend()
-			b.server = r.options.Serve(b.loan, r.site(b, cfg.Limits))
+			b.server = r.options.Serve(b.loan, r.site(b, announced, cfg.Limits))
 		}
 	}
 	for key, b := range r.bound {
@@ -151,8 +173,8 @@ func (r *Reconciler) serve(cfg *config.Config, s *snapshot.Snapshot, opened map[
 	return gone
 }
 
-func (r *Reconciler) site(b *binding, limits config.Limits) Site {
-	return Site{Socket: b.name, Handler: r.options.Gateway.Handler(b.key), TLS: r.tls(b), Limits: limits}
+func (r *Reconciler) site(b *binding, announced *listen.Announced, limits config.Limits) Site {
+	return Site{Socket: b.name, Handler: r.options.Gateway.Handler(b.key), TLS: r.tls(b), Announced: announced, Limits: limits}
 }
 
 // retire takes the socket away from its server, which accepts nothing any more.

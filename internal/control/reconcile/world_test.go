@@ -46,7 +46,7 @@ func newWorld(t *testing.T) *world {
 		Open: func(address string) (net.Listener, error) { return listen.Open(context.Background(), address) },
 		Serve: func(l net.Listener, s reconcile.Site) reconcile.Server {
 			o := &server{Server: listen.New(listen.Options{
-				Listener: l, Handler: s.Handler, TLS: s.TLS, Limits: s.Limits, Log: log, IdleGrace: 200 * time.Millisecond,
+				Listener: l, Handler: s.Handler, TLS: s.TLS, Announced: s.Announced, Limits: s.Limits, Log: log, IdleGrace: 200 * time.Millisecond,
 			}), done: make(chan struct{})}
 			go func() {
 				defer close(o.done)

@@ -1,5 +1,5 @@
 // Package static is the provider of endpoints that the config itself names: one in
-// a URL (`http://users:8080`), or the list of a service. Names are looked up by
+// a URL (`http://users:8080`, `unix:/run/app.sock`), or the list of a service. Names are looked up by
 // the dialler for each new connection.
 package static
 
@@ -28,6 +28,9 @@ const (
 	http1 = "http"
 	grpc  = "grpc"
 )
+
+// unix is the scheme of a socket of this machine, and begins its address.
+const unix = "unix"
 
 // forms are the schemes of this provider.
 var forms = []struct {
@@ -64,6 +67,10 @@ func Definition() discovery.Definition {
 			},
 		}})
 	}
+	d.Schemes = append(d.Schemes, discovery.Scheme{Protocol: http1, Scheme: config.Scheme{
+		Name: unix, Summary: "HTTP/1.1 to a Unix socket", Example: "unix:/run/app.sock",
+		Check: func(ref config.Ref) error { return config.CheckUnixPath(ref.Rest) },
+	}})
 	return d
 }
 
@@ -72,6 +79,9 @@ func Definition() discovery.Definition {
 func New(_ discovery.Env, service config.Service) (discovery.Provider, error) {
 	if service.Source.Scheme == "" {
 		return list(service.Endpoints)
+	}
+	if service.Source.Scheme == unix {
+		return provider{{Address: service.Source.String(), Weight: 1}}, config.CheckUnixPath(service.Source.Rest)
 	}
 	f, ok := formOf(service.Source.Scheme)
 	if !ok {
@@ -131,6 +141,9 @@ func hasPort(authority string) bool {
 }
 
 func checkAddress(hostPort string) error {
+	if path, ok := strings.CutPrefix(hostPort, unix+":"); ok {
+		return config.CheckUnixPath(path)
+	}
 	host, port, err := net.SplitHostPort(hostPort)
 	if err != nil {
 		return errors.New("not of the form host:port; IPv6 stands in brackets, as in [::1]:8080")

@@ -59,6 +59,21 @@ func (s *Server) admit(raw net.Conn) {
 		return
 	}
 	deadline := time.Now().Add(s.limits.FirstRequest)
+	if s.announced == nil {
+		s.begin(accepted, deadline)
+		return
+	}
+	s.starting.Go(func() {
+		if err := s.announced.receiveHeader(accepted, deadline); err != nil {
+			s.refuseUnannounced(accepted, err)
+			return
+		}
+		s.begin(accepted, deadline)
+	})
+}
+
+// begin starts what is spoken on a connection whose client is known.
+func (s *Server) begin(accepted *conn, deadline time.Time) {
 	if s.tls == nil {
 		sieve := http1.NewSieve(accepted, &s.sieve, deadline)
 		s.connections.begin(accepted, sieve)

@@ -26,6 +26,10 @@ type conn struct {
 	terms string       // see Bind; written before begun
 	begun bool         // its handshake is complete
 	sieve *http1.Sieve // nil on HTTP/2 over TLS
+
+	// Of a connection that a proxy announced; see Announced.
+	remote, local net.Addr // instead of Conn's own, where not nil
+	early         []byte   // what was read behind the header
 }
 
 // add takes raw into the set; it tells false when the set is full.
@@ -108,6 +112,34 @@ func (s *connections) closeAll() int {
 		_ = c.Close() // it is being thrown away
 	}
 	return len(open)
+}
+
+// RemoteAddr is the client's address, as a proxy announced it where one did.
+func (c *conn) RemoteAddr() net.Addr {
+	if c.remote != nil {
+		return c.remote
+	}
+	return c.Conn.RemoteAddr()
+}
+
+// LocalAddr is the address that the client connected to.
+func (c *conn) LocalAddr() net.Addr {
+	if c.local != nil {
+		return c.local
+	}
+	return c.Conn.LocalAddr()
+}
+
+// Read gives what came behind a header first.
+func (c *conn) Read(p []byte) (int, error) {
+	if len(c.early) == 0 {
+		return c.Conn.Read(p)
+	}
+	n := copy(p, c.early)
+	if c.early = c.early[n:]; len(c.early) == 0 {
+		c.early = nil
+	}
+	return n, nil
 }
 
 // Close closes the connection and takes it out of the set.

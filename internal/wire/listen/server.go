@@ -27,7 +27,9 @@ type Options struct {
 	// TLS, where it is not nil, ends TLS on every connection. Without NextProtos
 	// it offers h2 and http/1.1; so must what its GetConfigForClient gives.
 	TLS *tls.Config
-	Log *slog.Logger // nil: slog.Default()
+	// Announced, where it is not nil, takes the PROXY protocol on every connection.
+	Announced *Announced
+	Log       *slog.Logger // nil: slog.Default()
 	// BodyRate is how many bytes of content an HTTP/1.x client must send a second
 	// while the handler waits for them, after half a minute's grace; 0 is none.
 	BodyRate int64
@@ -64,15 +66,17 @@ func orDefault[T int | time.Duration](value, standard T) T {
 // Server serves one socket. Serve runs it, Shutdown ends it; both are called
 // once, from different goroutines.
 type Server struct {
-	listener net.Listener
-	handler  http.Handler
-	refuse   func(http.ResponseWriter, *http.Request, *fault.Fault)
-	log      *slog.Logger
-	tls      *tls.Config
-	limits   config.Limits
-	sieve    http1.Options
-	grace    time.Duration
-	http     *http.Server
+	listener   net.Listener
+	handler    http.Handler
+	refuse     func(http.ResponseWriter, *http.Request, *fault.Fault)
+	log        *slog.Logger
+	tls        *tls.Config
+	announced  *Announced
+	complained seldom
+	limits     config.Limits
+	sieve      http1.Options
+	grace      time.Duration
+	http       *http.Server
 
 	ready       *handover // connections whose handshake is complete
 	connections connections
@@ -90,6 +94,7 @@ func New(o Options) *Server {
 		handler:     o.Handler,
 		refuse:      o.Refuse,
 		log:         o.Log,
+		announced:   o.Announced,
 		limits:      limits,
 		grace:       o.IdleGrace,
 		ready:       newHandover(o.Listener.Addr()),

@@ -11,9 +11,10 @@ import (
 
 // dialer opens connections that count what is written to them.
 type dialer struct {
-	dial    func(ctx context.Context, network, address string) (net.Conn, error)
-	connect time.Duration
-	tls     *tls.Config
+	dial     func(ctx context.Context, network, address string) (net.Conn, error)
+	connect  time.Duration
+	tls      *tls.Config
+	announce Announcement
 }
 
 // dialError marks that a connection could not be made, so that nothing was sent.
@@ -24,7 +25,7 @@ func (e dialError) Unwrap() error { return e.error }
 func (d *dialer) plain(ctx context.Context, network, address string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.connect)
 	defer cancel()
-	conn, err := d.dial(ctx, network, address)
+	conn, err := d.open(ctx, network, placeOf(address))
 	if err != nil {
 		return nil, dialError{err}
 	}
@@ -35,14 +36,16 @@ func (d *dialer) plain(ctx context.Context, network, address string) (net.Conn, 
 func (d *dialer) secure(ctx context.Context, network, address string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.connect)
 	defer cancel()
-	conn, err := d.dial(ctx, network, address)
+	at := placeOf(address)
+	conn, err := d.open(ctx, network, at)
 	if err != nil {
 		return nil, dialError{err}
 	}
 	config := d.tls
 	if config.ServerName == "" {
-		host, _, err := net.SplitHostPort(address)
+		host, err := at.serverName()
 		if err != nil {
+			_ = conn.Close() // nothing was said on it
 			return nil, dialError{err}
 		}
 		config = config.Clone()
@@ -54,6 +57,28 @@ func (d *dialer) secure(ctx context.Context, network, address string) (net.Conn,
 		return nil, dialError{err}
 	}
 	return secured, nil
+}
+
+// open dials, and announces the client where that is wanted.
+func (d *dialer) open(ctx context.Context, network string, at place) (net.Conn, error) {
+	network, address := at.network(network)
+	conn, err := d.dial(ctx, network, address)
+	if err != nil || d.announce == NotAnnounced {
+		return conn, err
+	}
+	deadline, _ := ctx.Deadline()
+	err = conn.SetWriteDeadline(deadline)
+	if err == nil {
+		_, err = conn.Write(d.announce.header(at.client))
+	}
+	if err == nil {
+		err = conn.SetWriteDeadline(time.Time{})
+	}
+	if err != nil {
+		_ = conn.Close() // the error before is the one to tell
+		return nil, err
+	}
+	return conn, nil
 }
 
 // countedConn counts the bytes that were written, so that a failed request can

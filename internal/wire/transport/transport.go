@@ -19,11 +19,13 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/base/forward"
+	"github.com/weir-gateway/weir/internal/wire/proxyproto"
 )
 
 // The protocols of Options.
@@ -50,6 +52,24 @@ const (
 	continueWait  = time.Second // for a backend's 100 Continue, after which the body is sent anyway
 )
 
+// Announcement says how endpoints are told by the PROXY protocol whose request it
+// is. Connections then belong to one client each, as long as they are kept.
+type Announcement string
+
+// The versions of the PROXY protocol.
+const (
+	NotAnnounced Announcement = ""
+	AnnouncedV1  Announcement = "v1"
+	AnnouncedV2  Announcement = "v2"
+)
+
+func (a Announcement) header(client proxyproto.Header) []byte {
+	if a == AnnouncedV1 {
+		return client.AppendV1(nil)
+	}
+	return client.AppendV2(nil)
+}
+
 // Options say how endpoints are spoken to. The zero value speaks plain HTTP/1.1
 // with the defaults above.
 type Options struct {
@@ -63,12 +83,13 @@ type Options struct {
 	Idle            time.Duration
 	IdlePerEndpoint int   // unused connections kept per endpoint
 	HeadBytes       int64 // the largest response head, 1xx responses included
+	Announce        Announcement
 	// Dial replaces the TCP dialler; nil: a net.Dialer.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
 // Transport is an http.RoundTripper whose req.URL.Host is an endpoint's address,
-// host:port. It keeps package exchange's rules for backends: errors are
+// host:port or unix:/path. It keeps package exchange's rules for backends: errors are
 // *exchange.SendError or *fault.Fault, and the request's body is closed in every case.
 //
 // A response's body also has the method OnEnd(func()), which must be called
@@ -79,6 +100,8 @@ type Transport struct {
 	inner  http.Transport
 	scheme string
 	multi  bool // several requests share a connection
+
+	announce Announcement
 }
 
 // New makes a Transport; it opens nothing. It fails on an unknown protocol and
@@ -88,11 +111,11 @@ func New(o Options) (*Transport, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := dialer{dial: o.Dial, connect: orDefault(o.Connect, DefaultConnect)}
+	d := dialer{dial: o.Dial, connect: orDefault(o.Connect, DefaultConnect), announce: o.Announce}
 	if d.dial == nil {
 		d.dial = (&net.Dialer{KeepAlive: tcpKeepAlive}).DialContext
 	}
-	t := &Transport{scheme: "http", multi: protocol != HTTP}
+	t := &Transport{scheme: "http", multi: protocol != HTTP, announce: o.Announce}
 	if o.TLS != nil {
 		t.scheme = "https"
 		d.tls = o.TLS.Clone()
@@ -164,6 +187,11 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	req.URL.Scheme = t.scheme
 	a := t.newAttempt(req)
+	if t.announce != NotAnnounced {
+		req.URL.Host = place{req.URL.Host, announced(req.Context())}.host()
+	} else if strings.HasPrefix(req.URL.Host, unixPrefix) || strings.HasSuffix(req.URL.Host, placeSuffix) { // nobody else writes a place
+		req.URL.Host = place{endpoint: req.URL.Host}.host()
+	}
 	res, err := t.inner.RoundTrip(a.request(req))
 	if a.hints.End(); err != nil {
 		return nil, a.failed(err)

@@ -1,0 +1,94 @@
+package listen
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/wire/proxyproto"
+)
+
+// Announced says that every connection begins with a header of the PROXY
+// protocol, which tells whose it is.
+type Announced struct {
+	// By are the only peers that may connect: a header of anybody else's could say
+	// anything. On a Unix socket the mode of its file decides instead.
+	By []netip.Prefix
+}
+
+// lets tells whether a header of this peer counts.
+func (a *Announced) lets(peer net.Addr) bool {
+	if peer.Network() == "unix" {
+		return true
+	}
+	ip := addrPort(peer).Addr().WithZone("")
+	return slices.ContainsFunc(a.By, func(p netip.Prefix) bool { return p.Contains(ip) })
+}
+
+var errNotTrusted = errors.New("it is not among those that may announce clients (proxy_protocol.trust)")
+
+// receiveHeader takes the header off a connection. From then on the connection
+// is from whom it says.
+func (a *Announced) receiveHeader(c *conn, deadline time.Time) error {
+	if !a.lets(c.RemoteAddr()) {
+		return errNotTrusted
+	}
+	if err := c.SetReadDeadline(deadline); err != nil {
+		return fmt.Errorf("PROXY header: %w", err)
+	}
+	var held []byte
+	for {
+		held = slices.Grow(held, headerPiece)
+		read, err := c.Conn.Read(held[len(held):cap(held)])
+		held = held[:len(held)+read]
+		header, n, wrong := proxyproto.Parse(held)
+		switch {
+		case wrong != nil:
+			return fmt.Errorf("PROXY header: %w", wrong)
+		case n > 0:
+			c.announced(header, held[n:])
+			return c.SetReadDeadline(time.Time{}) //nolint:wrapcheck // told beside the peer
+		case err != nil:
+			return fmt.Errorf("PROXY header: %w", err)
+		}
+	}
+}
+
+const headerPiece = 256 // more than a header without fields has
+
+// announced makes c the connection that its header tells of. early is what was
+// read behind it.
+func (c *conn) announced(h proxyproto.Header, early []byte) {
+	if len(early) > 0 {
+		c.early = early
+	}
+	if h.Source.IsValid() {
+		c.remote = net.TCPAddrFromAddrPort(h.Source)
+		c.local = net.TCPAddrFromAddrPort(h.Destination)
+	}
+}
+
+// seldom lets something be said once a minute.
+type seldom struct{ last atomic.Int64 }
+
+func (s *seldom) now() bool {
+	now := time.Now().UnixNano()
+	last := s.last.Load()
+	return now-last >= int64(time.Minute) && s.last.CompareAndSwap(last, now)
+}
+
+// refuseUnannounced closes a connection without a header that counts. It is for
+// the operator to see, for behind it may be a proxy that was forgotten.
+func (s *Server) refuseUnannounced(c *conn, err error) {
+	level := s.log.Debug
+	if s.complained.now() {
+		level = s.log.Warn
+	}
+	level("a connection was closed, for it did not begin with a PROXY header that counts; further ones are told at level debug for a minute",
+		"socket", s.listener.Addr().String(), "peer", c.RemoteAddr().String(), "error", err)
+	_ = c.Close() // nothing was promised on it
+}
