@@ -96,6 +96,25 @@ func (s *Secret) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	*s = Secret{Template: template, Pos: n.Pos}
 }
 
+// SecretError is why a secret could not be read, and where the secret stands.
+type SecretError struct {
+	Pos doc.Pos
+	Err error
+}
+
+func (e *SecretError) Error() string { return e.Err.Error() }
+
+func (e *SecretError) Unwrap() error { return e.Err }
+
+// Read gives what s refers to; its error is a *SecretError.
+func (s Secret) Read(resolve func(secret.Template) (secret.Value, error)) (secret.Value, error) {
+	value, err := resolve(s.Template)
+	if err != nil {
+		return secret.Value{}, &SecretError{s.Pos, err}
+	}
+	return value, nil
+}
+
 // folderOf is what relative paths of a config are relative to: the folder of the
 // file that they stand in.
 func folderOf(pos doc.Pos) string { return filepath.Dir(pos.File) }

@@ -104,7 +104,7 @@ func (b *build) authorities(c *config.ClientTLS) (string, error) {
 	if c.CA == nil || !b.start {
 		return "", nil
 	}
-	pem, err := b.compiler.options.Secret(c.CA.Template)
+	pem, err := c.CA.Read(b.compiler.options.Secret)
 	if err != nil {
 		return "", fmt.Errorf("tls.ca: %w", err)
 	}

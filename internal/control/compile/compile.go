@@ -12,6 +12,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -197,6 +198,14 @@ func (b *build) snapshot(digest string) *snapshot.Snapshot {
 		}
 	}
 	return s
+}
+
+// placeOf is where the cause of err stands, or else at.
+func placeOf(err error, at doc.Pos) doc.Pos {
+	if unread, ok := errors.AsType[*config.SecretError](err); ok && unread.Pos.File != "" {
+		return unread.Pos
+	}
+	return at
 }
 
 // streams refuses what a file wants and this version cannot serve (decision

@@ -15,7 +15,7 @@ func (b *build) functions() {
 	for i := range b.cfg.Functions {
 		f := &b.cfg.Functions[i]
 		if _, err := b.function(f); err != nil {
-			b.problems.Errorf(f.Origin.Pos, "function %q: %v", f.Name, err)
+			b.problems.Errorf(placeOf(err, f.Origin.Pos), "function %q: %v", f.Name, err)
 			b.told[f] = toldError{err}
 		}
 	}

@@ -142,7 +142,7 @@ func (o *road) fail(at config.Origin, what string, err error) {
 		return
 	}
 	if _, told := errors.AsType[toldError](err); !told {
-		o.problems.Add(doc.Problem{Pos: at.Pos, What: what, Why: err.Error()})
+		o.problems.Add(doc.Problem{Pos: placeOf(err, at.Pos), What: what, Why: err.Error()})
 	}
 }
 

@@ -3,6 +3,7 @@ package compile_test
 import (
 	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -96,6 +97,43 @@ func TestCheckStartsNothingAndNeedsNoSecrets(t *testing.T) {
 	}
 	if pending, problems := w.compiler.Compile(cfg, ""); pending != nil || !strings.Contains(strings.Join(lines(problems), "\n"), name) {
 		t.Errorf("to run it needs the secret: got %v, %v", pending, problems)
+	}
+}
+
+func TestAMissingSecretIsToldWhereItStands(t *testing.T) {
+	w := newWorld(t)
+	const name = "WEIR_TEST_NEVER_SET"
+	if _, set := os.LookupEnv(name); set {
+		t.Skip(name + " is set")
+	}
+	cfg := w.load(`listen: :8080
+routes:
+  GET /:
+    headers:
+      response:
+        add:
+          X-Key: plain ${env:WEIR_TEST_NEVER_SET}
+    to: http://192.0.2.1
+  GET /s:
+    to: users
+services:
+  users:
+    endpoints: [192.0.2.1:443]
+    tls:
+      ca: ${env:WEIR_TEST_NEVER_SET}
+`)
+	pending, problems := w.compiler.Compile(cfg, "")
+	if pending != nil {
+		t.Fatal("a missing secret does not matter")
+	}
+	path := filepath.Join(w.folder, "weir.yaml")
+	want := []string{
+		path + ":7:18: filter headers; response.add.X-Key: environment variable " + name + " is not set or empty",
+		path + `:15:11: service "users": tls.ca: environment variable ` + name + " is not set or empty",
+	}
+	slices.Sort(want)
+	if got := lines(problems); !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
 	}
 }
 

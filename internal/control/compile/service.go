@@ -20,7 +20,7 @@ func (b *build) services() {
 	for i := range b.cfg.Services {
 		s := &b.cfg.Services[i]
 		if _, err := b.service(none, s); err != nil && s.Origin.Object == "" {
-			b.problems.Errorf(s.Origin.Pos, "service %q: %v", s.Name, err)
+			b.problems.Errorf(placeOf(err, s.Origin.Pos), "service %q: %v", s.Name, err)
 			b.told[s] = toldError{err}
 		}
 	}

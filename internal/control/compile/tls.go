@@ -26,19 +26,19 @@ func (b *build) policy(l config.Listener) *secure.Policy {
 	for _, c := range l.TLS.Certificates {
 		pair, err := b.keyPair(c)
 		if err != nil {
-			b.problems.Errorf(c.Origin.Pos, "certificate of listener %q: %v", l.Name, err)
+			b.problems.Errorf(placeOf(err, c.Origin.Pos), "certificate of listener %q: %v", l.Name, err)
 			return nil
 		}
 		o.Certificates = append(o.Certificates, pair)
 		b.judge(l, c, pair.Leaf)
 	}
 	if err := b.policyParts(l, &o); err != nil {
-		b.problems.Errorf(l.Origin.Pos, "tls of listener %q: %v", l.Name, err)
+		b.problems.Errorf(placeOf(err, l.Origin.Pos), "tls of listener %q: %v", l.Name, err)
 		return nil
 	}
 	p, err := secure.New(o)
 	if err != nil {
-		b.problems.Errorf(l.Origin.Pos, "tls of listener %q: %v", l.Name, err)
+		b.problems.Errorf(placeOf(err, l.Origin.Pos), "tls of listener %q: %v", l.Name, err)
 	}
 	return p
 }
@@ -46,7 +46,7 @@ func (b *build) policy(l config.Listener) *secure.Policy {
 // policyParts adds what is asked of clients, and the keys of session tickets.
 func (b *build) policyParts(l config.Listener, o *secure.Options) error {
 	if l.TLS.ClientCA != nil {
-		ca, err := b.compiler.options.Secret(l.TLS.ClientCA.Template)
+		ca, err := l.TLS.ClientCA.Read(b.compiler.options.Secret)
 		if err != nil {
 			return fmt.Errorf("client_ca: %w", err)
 		}
@@ -98,13 +98,13 @@ func covers(leaf *x509.Certificate, hostname string) bool {
 
 // keyPair reads a certificate with its key.
 func (b *build) keyPair(c config.Certificate) (tls.Certificate, error) {
-	cert, err := b.compiler.options.Secret(c.Cert.Template)
+	cert, err := c.Cert.Read(b.compiler.options.Secret)
 	if err != nil {
-		return tls.Certificate{}, err
+		return tls.Certificate{}, fmt.Errorf("cert: %w", err)
 	}
-	key, err := b.compiler.options.Secret(c.Key.Template)
+	key, err := c.Key.Read(b.compiler.options.Secret)
 	if err != nil {
-		return tls.Certificate{}, err
+		return tls.Certificate{}, fmt.Errorf("key: %w", err)
 	}
 	return tls.X509KeyPair([]byte(cert.Reveal()), []byte(key.Reveal()))
 }

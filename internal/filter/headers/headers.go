@@ -38,11 +38,11 @@ func build(env filter.Env, c *Config) (filter.Policy, error) {
 	}
 	request, err := compile(env, c.Request, expr.Request)
 	if err != nil {
-		return filter.Policy{}, err
+		return filter.Policy{}, fmt.Errorf("request.%w", err)
 	}
 	response, err := compile(env, c.Response, expr.Request|expr.Response)
 	if err != nil {
-		return filter.Policy{}, err
+		return filter.Policy{}, fmt.Errorf("response.%w", err)
 	}
 	f := &changer{request: request, response: response, log: env.Log}
 	policy := filter.Policy{Adapt: f.adapt, Note: note(c)}
@@ -89,14 +89,15 @@ func compile(env filter.Env, c Change, scope expr.Scope) ([]operation, error) {
 		ops = append(ops, operation{name: http.CanonicalHeaderKey(name.Text), verb: remove})
 	}
 	for _, group := range []struct {
+		key    string
 		verb   verb
 		fields Fields
-	}{{set, c.Set}, {add, c.Add}} {
+	}{{"set", set, c.Set}, {"add", add, c.Add}} {
 		seen := map[string]bool{}
 		for _, field := range group.fields {
 			op := operation{name: http.CanonicalHeaderKey(field.Name), verb: group.verb, text: field.Text}
 			if err := op.prepare(env, field, scope); err != nil {
-				return nil, fmt.Errorf("%s: %w", field.Name, err)
+				return nil, fmt.Errorf("%s.%s: %w", group.key, field.Name, err)
 			}
 			if op.verb == set && seen[op.name] {
 				op.verb = add // a list of values under one name replaces what is there once
@@ -116,7 +117,7 @@ func (op *operation) prepare(env filter.Env, f Field, scope expr.Scope) error {
 		op.value, err = expr.Compile(f.Expr.Source, expr.String, scope)
 	case f.Secret != nil:
 		var value secret.Value
-		if value, err = env.Secret(f.Secret.Template); err != nil {
+		if value, err = f.Secret.Read(env.Secret); err != nil {
 			break
 		}
 		if op.text = strings.Trim(value.Reveal(), " \t"); !httpx.IsFieldValue(op.text) {

@@ -284,8 +284,8 @@ response:
 func TestSecretsThatCannotBeSentRefuseTheConfigWithoutBeingTold(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		"${env:UNSET}":  "X-A: environment variable UNSET is not set or empty",
-		"${env:BROKEN}": "X-A: the secret holds a line break",
+		"${env:UNSET}":  "request.set.X-A: environment variable UNSET is not set or empty",
+		"${env:BROKEN}": "request.set.X-A: the secret holds a line break",
 	} {
 		c, _ := decode(t, `request: { set: { X-A: "`+text+`" } }`)
 		_, err := headers.Definition().Build(filter.Env{Secret: secrets}, c)
