@@ -78,8 +78,8 @@ func (m *machine) build(env function.Env, name string, c *Config) (function.Back
 		name: name, log: env.Log.With("function", name), machine: m, program: found, args: c.Args,
 		env: make(map[string]string, len(c.Env)), contract: newContract(m, name, c, found),
 	}
-	for variable, template := range c.Env {
-		value, err := env.Secret(template.Template)
+	for variable, written := range c.Env {
+		value, err := written.Read(env.Secret)
 		if err != nil {
 			return nil, fmt.Errorf("env.%s: %w", variable, err)
 		}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
 	"github.com/weir-gateway/weir/internal/function/local/pool"
@@ -19,17 +20,45 @@ import (
 
 // Config is a function that runs on this machine.
 type Config struct {
-	Pos      doc.Pos                  `doc:"-,pos"`
-	Run      string                   `doc:"run,required" example:"./functions/orders" help:"The program: an executable file, a folder with an executable file called bootstrap, or a folder with a Go main package, which is built with the go command. Relative to the config's folder."`
-	Contract program.Contract         `doc:"contract,omitzero" example:"http" help:"How it is talked to: lambda (AWS Lambda's Runtime API, API Gateway v2.0 events) or http (a server on the port in PORT). By default lambda for a file called bootstrap and for a Go program that imports aws-lambda-go, otherwise http."`
-	Handler  string                   `doc:"handler,omitzero" example:"Hello" help:"The name of the handler within the program: _HANDLER of a lambda function, FUNCTION_TARGET of an http one."`
-	Args     []string                 `doc:"args" example:"[--verbose]" help:"The program's arguments."`
-	Env      map[string]config.Secret `doc:"env" help:"Variables of the program's environment, which begins with PATH, HOME, TMPDIR, LANG and TZ and holds nothing of the gateway's own. Values may be references: ${env:NAME}, ${file:/path}."`
-	Memory   doc.Size                 `doc:"memory" example:"256MiB" help:"The memory that a lambda function is told to have (AWS_LAMBDA_FUNCTION_MEMORY_SIZE). It is not enforced."`
-	Scale    Scale                    `doc:"scale" help:"How many instances there are."`
-	Queue    Queue                    `doc:"queue" help:"What happens to requests while all instances are busy."`
-	Timeout  time.Duration            `doc:"timeout" example:"30s" help:"How long an invocation may take: a lambda function until its answer is complete, an http one until the head of its response. An instance that takes longer is killed and replaced."`
-	Init     time.Duration            `doc:"init" example:"10s" help:"How long an instance may take from its start until it takes requests."`
+	Pos      doc.Pos          `doc:"-,pos"`
+	Run      string           `doc:"run,required" example:"./functions/orders" help:"The program: an executable file, a folder with an executable file called bootstrap, or a folder with a Go main package, which is built with the go command. Relative to the config's folder."`
+	Contract program.Contract `doc:"contract,omitzero" example:"http" help:"How it is talked to: lambda (AWS Lambda's Runtime API, API Gateway v2.0 events) or http (a server on the port in PORT). By default lambda for a file called bootstrap and for a Go program that imports aws-lambda-go, otherwise http."`
+	Handler  string           `doc:"handler,omitzero" example:"Hello" help:"The name of the handler within the program: _HANDLER of a lambda function, FUNCTION_TARGET of an http one."`
+	Args     []string         `doc:"args" example:"[--verbose]" help:"The program's arguments."`
+	Env      map[string]Value `doc:"env" help:"Variables of the program's environment, which begins with PATH, HOME, TMPDIR, LANG and TZ and holds nothing of the gateway's own. Values may be references: ${env:NAME}, ${file:/path}; \"\" is a variable that is empty."`
+	Memory   doc.Size         `doc:"memory" example:"256MiB" help:"The memory that a lambda function is told to have (AWS_LAMBDA_FUNCTION_MEMORY_SIZE). It is not enforced."`
+	Scale    Scale            `doc:"scale" help:"How many instances there are."`
+	Queue    Queue            `doc:"queue" help:"What happens to requests while all instances are busy."`
+	Timeout  time.Duration    `doc:"timeout" example:"30s" help:"How long an invocation may take: a lambda function until its answer is complete, an http one until the head of its response. An instance that takes longer is killed and replaced."`
+	Init     time.Duration    `doc:"init" example:"10s" help:"How long an instance may take from its start until it takes requests."`
+}
+
+// Value is that of a variable: a secret like others, but it may be empty.
+type Value struct{ config.Secret }
+
+// DecodeDoc reads a text with references to secrets.
+func (v *Value) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	if n.Kind != doc.Scalar || strings.TrimSpace(n.Value) != "" {
+		v.Secret.DecodeDoc(n, ps)
+		return
+	}
+	*v = Value{config.Secret{Pos: n.Pos}}
+	if n.Value != "" {
+		v.Parts = []secret.Part{{Text: n.Value}}
+	}
+}
+
+// EncodeDoc writes references, and what has nothing to hide.
+func (v Value) EncodeDoc() *doc.Node {
+	plain := doc.Node{Kind: doc.Scalar, Pos: v.Pos, Quoted: true}
+	switch {
+	case len(v.Parts) == 0:
+	case len(v.Parts) == 1 && v.Parts[0].Source == "" && strings.TrimSpace(v.Parts[0].Text) == "":
+		plain.Value = v.Parts[0].Text
+	default:
+		return v.Secret.EncodeDoc()
+	}
+	return &plain
 }
 
 // Scale bounds the number of instances.
@@ -134,7 +163,7 @@ func (c *Config) find(dir, name string) (program.Program, error) {
 func same(a, b *Config) bool {
 	return a.Run == b.Run && a.Contract == b.Contract && a.Handler == b.Handler && a.Memory == b.Memory &&
 		a.Scale.Concurrency == b.Scale.Concurrency && slices.Equal(a.Args, b.Args) &&
-		maps.EqualFunc(a.Env, b.Env, func(x, y config.Secret) bool { return reflect.DeepEqual(x.Template, y.Template) })
+		maps.EqualFunc(a.Env, b.Env, func(x, y Value) bool { return reflect.DeepEqual(x.Template, y.Template) })
 }
 
 // bounds are the pool's part of the config.

@@ -19,13 +19,13 @@ import (
 )
 
 // env makes the env of a config from names and templates.
-func env(tb testing.TB, pairs ...string) map[string]config.Secret {
+func env(tb testing.TB, pairs ...string) map[string]Value {
 	tb.Helper()
-	made := map[string]config.Secret{}
+	made := map[string]Value{}
 	for i := 0; i < len(pairs); i += 2 {
 		template, err := secret.Parse(pairs[i+1])
 		must(tb, err)
-		made[pairs[i]] = config.Secret{Template: template}
+		made[pairs[i]] = Value{config.Secret{Template: template}}
 	}
 	return made
 }
@@ -33,7 +33,7 @@ func env(tb testing.TB, pairs ...string) map[string]config.Secret {
 func withEnv(c *Config) {
 	token, _ := secret.Parse("${env:GATEWAY_SECRET}")
 	plain, _ := secret.Parse("text")
-	c.Env = map[string]config.Secret{"TOKEN": {Template: token}, "PLAIN": {Template: plain}}
+	c.Env = map[string]Value{"TOKEN": {config.Secret{Template: token}}, "PLAIN": {config.Secret{Template: plain}}}
 }
 
 // childrenOf reads the pids that a test function has put out.
@@ -91,6 +91,33 @@ scale: { max: 3, idle: 5s }
 	}
 	if err := cfg.validate(); err != nil {
 		t.Error(err)
+	}
+}
+
+// To a program, a variable that is empty is another thing than one that is not there.
+func TestAVariableMayBeEmpty(t *testing.T) {
+	read := func(text string) (*Config, []doc.Problem) {
+		var problems doc.Problems
+		cfg, _ := Definition().New().(*Config)
+		doc.Decode(doc.Parse("weir.yaml", []byte(text), &problems), cfg, &problems)
+		return cfg, problems.Sorted()
+	}
+	cfg, problems := read("run: ./orders\nenv: { NONE: \"\", BLANK: \" \", TOKEN: \"${env:TOKEN}\" }\n")
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	printed := doc.Encode(cfg)
+	for name, want := range map[string]string{"NONE": "", "BLANK": " "} {
+		if value, err := cfg.Env[name].Read(secret.Resolve); err != nil || value.Reveal() != want {
+			t.Errorf("%s is %q, %v", name, value.Reveal(), err)
+		}
+	}
+	again, problems := read(string(printed))
+	if len(problems) > 0 || len(again.Env) != 3 || !same(cfg, again) {
+		t.Errorf("printed it reads %v, %v:\n%s", again.Env, problems, printed)
+	}
+	if _, problems := read("run: ./orders\nenv: { NONE: }\n"); len(problems) == 0 {
+		t.Error("nothing at all is taken for an empty text")
 	}
 }
 
