@@ -48,7 +48,7 @@ func Read(path string) ([]Source, error) {
 		if !IsName(entry.Name()) || isDir(name) {
 			continue
 		}
-		source, err := readFile(name)
+		source, err := readRegular(name)
 		if err != nil {
 			source = Source{Path: name, Unread: err}
 		}
@@ -73,6 +73,17 @@ func isDir(name string) bool {
 
 // maxSource bounds one file; doc has its own limits on what is in it.
 const maxSource = 16 << 20
+
+// errNoFile is about what is in a folder; a pipe that is named itself is meant.
+var errNoFile = errors.New("it is a pipe, a socket or a device, and to read it may take for ever")
+
+// readRegular looks before it opens: to open a pipe waits for its other end.
+func readRegular(name string) (Source, error) {
+	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
+		return Source{}, errNoFile
+	}
+	return readFile(name)
+}
 
 var errTooLarge = errors.New("the file is larger than 16 MiB")
 
