@@ -42,10 +42,36 @@ type Trace struct {
 	Near []Candidate `json:"near,omitempty"`
 	// Visits is the number of steps that the look-up took.
 	Visits int `json:"visits"`
+	// Compared is the number of rules that were looked at for near misses.
+	Compared int `json:"-"`
+}
+
+// Nearest tells what came closest to q, for the answer to a request that Match found
+// nothing for: the first candidate, or near misses among the rules whose paths are
+// spelled like q's. Its work does not grow with the table.
+func (t *Table[T]) Nearest(q *Query) Trace {
+	p, giveBack := borrowParams(q)
+	defer giveBack()
+	trace := Trace{Method: q.Method, Host: q.Host, Path: q.Path}
+	s := search{try: func(r *rule) bool {
+		c := r.candidate(Lost, r.reason(r.check(q, p), q))
+		p.Truncate(0)
+		trace.Candidates = append(trace.Candidates, c)
+		return true
+	}}
+	if !s.run(&t.index, q) {
+		rules := t.index.rules
+		if len(rules) > manyRules {
+			rules = around(t.byPath(), q.Path)
+		}
+		trace.Near, trace.Compared = near(rules, q), len(rules)
+	}
+	trace.Visits = s.visits
+	return trace
 }
 
 // Explain tells what Match does with q, by the same walk, and goes on where
-// Match would stop. It is not for the hot path: near misses look at every rule.
+// Match would stop. It is not for requests: near misses look at every rule.
 func (t *Table[T]) Explain(q *Query) Trace {
 	p, giveBack := borrowParams(q)
 	defer giveBack()
@@ -69,7 +95,7 @@ func (t *Table[T]) Explain(q *Query) Trace {
 	s.run(&t.index, q)
 	trace.Visits = s.visits
 	if won == nil {
-		trace.Near = t.index.near(q)
+		trace.Near, trace.Compared = near(t.index.rules, q), len(t.index.rules)
 	}
 	return trace
 }

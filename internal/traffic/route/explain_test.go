@@ -1,6 +1,7 @@
 package route_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -68,8 +69,16 @@ func TestExplainTellsWhatCameClosest(t *testing.T) {
 		{"GET /nothing/like/it", ``},
 		{"GET /" + strings.Repeat("x", 10_000), ``},
 	} {
-		if got := table.Explain(query(t, tt.request)).Closest(); got != tt.closest {
+		q := query(t, tt.request)
+		if got := table.Explain(q).Closest(); got != tt.closest {
 			t.Errorf("%.60s: %s\nwant: %s", tt.request, got, tt.closest)
+		}
+		var p exchange.Params
+		if _, found := table.Match(q, &p); found {
+			continue // nobody asks
+		}
+		if got := table.Nearest(q).Closest(); got != tt.closest {
+			t.Errorf("%.60s, for a request: %s\nwant: %s", tt.request, got, tt.closest)
 		}
 	}
 }
@@ -119,11 +128,42 @@ func TestExplainLeavesTheExchangeAlone(t *testing.T) {
 	}
 }
 
-func BenchmarkExplainAMiss(b *testing.B) {
+// A stranger's typing error must not cost more where there are more routes, and
+// what is near is still found.
+func TestTheCostOfAMissDoesNotGrowWithTheTable(t *testing.T) {
+	const most = 512 // rules, whatever the table
+	for _, n := range []int{100, 1000, 10_000} {
+		texts := []string{"GET /teams/{team}/users", "GET /{team}/settings/colours"}
+		for i := range n {
+			texts = append(texts, fmt.Sprintf("GET /teams/a%d/orders", i), fmt.Sprintf("GET /shop/%d/items/{id}", i), fmt.Sprintf("GET host-%d.dev/all/orders", i))
+		}
+		table := build(t, texts...)
+		for request, closest := range map[string]string{
+			"GET /shop/42/itms/7":          "GET /shop/42/items/{id}",
+			"GET /shop/42/items/7/":        "GET /shop/42/items/{id}",
+			"GET /teams/acme/user":         "GET /teams/{team}/users",
+			"GET /acme/settings/color":     "GET /{team}/settings/colours",
+			"GET /nothing/that/comes/near": "",
+		} {
+			trace := table.Nearest(query(t, request))
+			if trace.Compared > most {
+				t.Errorf("%d rules, %s: %d were compared", n, request, trace.Compared)
+			}
+			if got := trace.Closest(); closest == "" && got != "" || !strings.Contains(got, closest+":") && closest != "" {
+				t.Errorf("%d rules, %s: %s", n, request, got)
+			}
+		}
+	}
+}
+
+func BenchmarkMiss(b *testing.B) {
 	table, _ := route.Build(api(10_000))
 	q := requests(10_000)["miss"]
-	b.ReportAllocs()
-	for b.Loop() {
-		table.Explain(q)
+	for what, ask := range map[string]func(*route.Query) route.Trace{"request": table.Nearest, "explain": table.Explain} {
+		b.Run(what, func(b *testing.B) {
+			for b.Loop() {
+				ask(q)
+			}
+		})
 	}
 }

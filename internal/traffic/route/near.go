@@ -3,6 +3,7 @@ package route
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -74,10 +75,50 @@ func segmentText(s config.Segment) string {
 	return strings.TrimPrefix(config.Pattern{Segments: []config.Segment{s}}.String(), "/")
 }
 
+// manyRules is more than are compared for each request that misses.
+const manyRules = 2 * aroundPath
+
+// How far around finds rules on each side of a place.
+const (
+	aroundPath      = 128
+	aroundParameter = 16
+	aroundDepth     = 8 // segments
+)
+
+// byPath gives the rules in the order of their paths' spelling.
+func (ix *index) byPath() []*rule {
+	return slices.SortedStableFunc(slices.Values(ix.rules), func(a, b *rule) int { return strings.Compare(a.pattern, b.pattern) })
+}
+
+// around picks the rules whose paths are spelled like path: those beside it in the
+// alphabet, and those that have a parameter where it has a segment. Who mistypes a
+// path mostly gets its beginning right.
+func around(byPath []*rule, path string) []*rule {
+	picked := make(map[int]bool, 2*aroundPath)
+	pick := func(place string, reach int) {
+		at, _ := slices.BinarySearchFunc(byPath, place, func(r *rule, place string) int { return strings.Compare(r.pattern, place) })
+		for i := max(0, at-reach); i < min(len(byPath), at+reach); i++ {
+			picked[i] = true
+		}
+	}
+	pick(path, aroundPath)
+	for i, depth := 0, 0; i < len(path) && depth < aroundDepth; i++ {
+		if path[i] == '/' {
+			pick(path[:i+1]+"{", aroundParameter)
+			depth++
+		}
+	}
+	rules := make([]*rule, 0, len(picked))
+	for _, i := range slices.Sorted(maps.Keys(picked)) {
+		rules = append(rules, byPath[i])
+	}
+	return rules
+}
+
 // near finds the rules that q would have matched but for a slip in host or path.
-func (ix *index) near(q *Query) []Candidate {
+func near(rules []*rule, q *Query) []Candidate {
 	var misses []miss
-	for _, r := range ix.rules {
+	for _, r := range rules {
 		if m := r.miss(q); m.distance > 0 && m.distance <= maxDistance {
 			misses = append(misses, m)
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"sync"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/config"
@@ -36,6 +37,7 @@ type Table[T any] struct {
 	index      index
 	values     []T
 	readsQuery bool
+	byPath     func() []*rule // sorted when the first request misses
 }
 
 // ReadsQuery tells whether any rule has a condition on a query parameter, so
@@ -67,6 +69,7 @@ func Build[T any](rules []Rule[T]) (*Table[T], []doc.Problem) {
 		t.readsQuery = t.readsQuery || rules[i].WhenReadsQuery || len(rules[i].Match.Query) > 0
 	}
 	t.index.finish(func(first, second *rule) { problems.Add(duplicate(first, second)) })
+	t.byPath = sync.OnceValue(t.index.byPath)
 	return t, problems.Sorted()
 }
 

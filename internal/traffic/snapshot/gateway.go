@@ -241,7 +241,7 @@ func (l *Listener) miss(r *http.Request, x *exchange.Exchange, verbose bool) *fa
 	if !verbose { // looking for near misses costs more than a stranger's typing error is worth
 		return fault.RouteNotFound.New("")
 	}
-	return fault.RouteNotFound.New(strings.TrimSpace("No route matches " + r.Method + " " + x.Path + ". " + l.Table.Explain(&q).Closest()))
+	return fault.RouteNotFound.New(strings.TrimSpace("No route matches " + r.Method + " " + x.Path + ". " + l.Table.Nearest(&q).Closest()))
 }
 
 // admits applies what a route must opt in to.
