@@ -59,6 +59,7 @@ type Env struct {
 	Log   *slog.Logger
 	Route string // the route's name, for logs and metrics
 	Group string
+	Nth   int // how many filters of this kind stand at this place of the route before it
 }
 
 // Keep gives state that lives on across reloads: counters of a limit, a set of

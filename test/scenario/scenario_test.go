@@ -402,6 +402,8 @@ var masks = []struct {
 	{regexp.MustCompile(`(?mi)^(X-Request-Id: ).*\r`), "${1}(id)\r"},
 	{regexp.MustCompile(`("request_id":")[^"]*"`), `${1}(id)"`},
 	{regexp.MustCompile(`(?mi)^(Last-Modified: |Etag: ).*\r`), "${1}(masked)\r"},
+	{regexp.MustCompile(`(?mi)^(Retry-After: )\d+\r`), "${1}(s)\r"},
+	{regexp.MustCompile(`;t=\d+`), ";t=(s)"},
 	{regexp.MustCompile(`127\.0\.0\.1:\d+`), "127.0.0.1:(port)"},
 }
 

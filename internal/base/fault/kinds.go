@@ -23,6 +23,7 @@ var (
 	VersionUnsupported = Kind{"http-version-not-supported", 505, "This version of HTTP is not supported here."}
 	UpgradeRefused     = Kind{"upgrade-refused", 501, "This upgrade is not supported here."}
 	NotImplemented     = Kind{"method-not-implemented", 501, "This method is not supported by the gateway."}
+	RateLimited        = Kind{"rate-limited", 429, "More requests came than may pass."}
 	ClientGone         = Kind{"client-gone", 499, "The client left before the response."}
 
 	// What the gateway itself is short of.
@@ -52,7 +53,7 @@ var (
 func Kinds() []Kind {
 	return []Kind{
 		MalformedRequest, BadParameter, Unauthorized, Forbidden, AmbiguousPath, RouteNotFound, FileNotFound, MethodNotAllowed, RequestTimeout,
-		BodyTooLarge, URLTooLong, ExpectationFail, Misdirected, HeadTooLarge, VersionUnsupported, UpgradeRefused, NotImplemented, ClientGone,
+		BodyTooLarge, URLTooLong, ExpectationFail, Misdirected, HeadTooLarge, VersionUnsupported, UpgradeRefused, NotImplemented, RateLimited, ClientGone,
 		Unexpected, RouteBroken, Overloaded, MemoryPressure, ShuttingDown,
 		NoEndpoint, BackendUnreachable, BackendReset, BackendInvalid, BackendTimeout,
 		FunctionInit, FunctionBusy, FunctionQueueTime, FunctionError, FunctionCrashed, FunctionTimeout,

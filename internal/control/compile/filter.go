@@ -26,7 +26,7 @@ type built struct {
 func (o *road) filters(list []config.Filter, on string) built {
 	out := built{pure: true}
 	for _, p := range o.inOrder(list) {
-		policy, err := p.definition.Build(o.env(p.use.Name), p.use.Config)
+		policy, err := p.definition.Build(o.env(p), p.use.Config)
 		if err != nil {
 			o.fail(p.use.Origin, "filter "+p.use.Name, err)
 			continue
@@ -46,6 +46,7 @@ func (o *road) filters(list []config.Filter, on string) built {
 type placed struct {
 	definition filter.Definition
 	stage      filter.Stage
+	nth        int // among those of its kind at this place
 	use        config.Filter
 }
 
@@ -57,7 +58,13 @@ func (o *road) inOrder(list []config.Filter) []placed {
 			o.fail(f.Origin, "filter "+strconv.Quote(f.Name), errors.New("there is no such filter in this version"))
 			continue
 		}
-		chain = append(chain, placed{d, d.StageOf(f.Config), f})
+		one := placed{definition: d, stage: d.StageOf(f.Config), use: f}
+		for _, before := range chain {
+			if before.use.Name == f.Name && before.stage == one.stage {
+				one.nth++
+			}
+		}
+		chain = append(chain, one)
 	}
 	slices.SortStableFunc(chain, func(x, y placed) int { return cmp.Compare(x.stage, y.stage) })
 	return chain
@@ -69,13 +76,13 @@ func pure(s filter.Stage) bool {
 	return s == filter.StageHeaders || s == filter.StageTransform || s == filter.StageRewrite || s == filter.StageRespond
 }
 
-func (o *road) env(name string) filter.Env {
+func (o *road) env(p placed) filter.Env {
 	return filter.Env{
 		Keep: func(identity string, makeIt func() (any, func(context.Context), error)) (any, error) {
 			if !o.start {
 				return nil, nil
 			}
-			return keep(o.build, "filter "+name+" "+identity, always, makeIt)
+			return keep(o.build, "filter "+p.use.Name+" "+identity, always, makeIt)
 		},
 		Backend: func(ref config.Ref) (http.RoundTripper, error) {
 			found, err := o.backend(o.route, ref)
@@ -83,7 +90,7 @@ func (o *road) env(name string) filter.Env {
 		},
 		Secret: o.compiler.options.Secret,
 		Log:    o.compiler.options.Log,
-		Route:  o.route.Name, Group: o.route.Group,
+		Route:  o.route.Name, Group: o.route.Group, Nth: p.nth,
 	}
 }
 

@@ -116,6 +116,27 @@ func TestAFiltersStateLivesOnAcrossSnapshotsByItsIdentity(t *testing.T) {
 	}
 }
 
+func TestWhatALimitCountedHoldsUnderAChangedRate(t *testing.T) {
+	w := newWorld(t)
+	limited := func(limit string) *config.Config {
+		return w.load("routes:\n  GET /:\n    limit: " + limit + "\n    to: respond:204\n")
+	}
+	w.serve(limited("2/h"))
+	if got := w.get("/").Header().Get("RateLimit"); !strings.HasPrefix(got, `"2/h";r=1;`) {
+		t.Fatalf("at first: %s", got)
+	}
+	w.serve(limited("4/h")) // half of the bucket is there, so two of four
+	for _, want := range []string{`"4/h";r=1;`, `"4/h";r=0;`, `"4/h";r=0;`} {
+		if got := w.get("/").Header().Get("RateLimit"); !strings.HasPrefix(got, want) {
+			t.Errorf("after the change: %s, want %s", got, want)
+		}
+	}
+	w.serve(limited("{ rate: 4/h, name: other }"))
+	if got := w.get("/").Code; got != http.StatusNoContent {
+		t.Errorf("another name is another limit: %d", got)
+	}
+}
+
 func TestSameServiceKeepsItsConnectionsAndCounters(t *testing.T) {
 	w := newWorld(t)
 	users := backend(t, "users")

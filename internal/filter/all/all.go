@@ -11,6 +11,7 @@ import (
 	"github.com/weir-gateway/weir/internal/filter/cors"
 	"github.com/weir-gateway/weir/internal/filter/headers"
 	"github.com/weir-gateway/weir/internal/filter/ip"
+	"github.com/weir-gateway/weir/internal/filter/limit"
 	"github.com/weir-gateway/weir/internal/filter/redirect"
 	"github.com/weir-gateway/weir/internal/filter/respond"
 	"github.com/weir-gateway/weir/internal/filter/rewrite"
@@ -19,7 +20,7 @@ import (
 // Definitions gives every filter, outermost stage first and by name within one.
 func Definitions() []filter.Definition {
 	list := []filter.Definition{
-		allow.Definition(), cors.Definition(), headers.Definition(), ip.Definition(), redirect.Definition(), respond.Definition(), rewrite.Definition(),
+		allow.Definition(), cors.Definition(), headers.Definition(), ip.Definition(), limit.Definition(), redirect.Definition(), respond.Definition(), rewrite.Definition(),
 	}
 	slices.SortFunc(list, func(a, b filter.Definition) int {
 		return cmp.Or(cmp.Compare(a.Stage, b.Stage), cmp.Compare(a.Name, b.Name))

@@ -2,6 +2,7 @@ package all_test
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -85,7 +86,7 @@ func build(t *testing.T, shown string, c *config.Config) {
 				continue
 			}
 			reads(t, all.Definitions()[i], f.Config)
-			if p, err := all.Definitions()[i].Build(filter.Env{Secret: secret.Placeholder}, f.Config); err != nil || p.Guard == nil && p.Adapt == nil {
+			if p, err := all.Definitions()[i].Build(filter.Env{Secret: secret.Placeholder, Keep: keepNothing}, f.Config); err != nil || p.Guard == nil && p.Adapt == nil {
 				t.Errorf("%s: %v", f.Name, err)
 			}
 		}
@@ -94,6 +95,9 @@ func build(t *testing.T, shown string, c *config.Config) {
 		t.Errorf("an example of %s does not show it", shown)
 	}
 }
+
+// keepNothing is what a config that is only checked keeps.
+func keepNothing(string, func() (any, func(context.Context), error)) (any, error) { return nil, nil }
 
 // reads holds that a config is printed as it is read.
 func reads(t *testing.T, d filter.Definition, c any) {

@@ -1,0 +1,70 @@
+package limit
+
+import (
+	"hash/maphash"
+	"sync"
+)
+
+// inFlight counts the requests under way by key, for limits of how many may be at
+// once. A key is remembered while it has some, so that the memory is bounded by
+// what the gateway lets in at all. It is safe for concurrent use.
+type inFlight struct {
+	seed   maphash.Seed
+	shards [shards]flights
+}
+
+// flights are the keys of one shard, by their hash.
+type flights struct {
+	mu     sync.Mutex
+	counts map[uint64]int64
+
+	_ [48]byte // to the end of the cache line
+}
+
+func newInFlight() *inFlight {
+	f := &inFlight{seed: maphash.MakeSeed()}
+	for i := range f.shards {
+		f.shards[i].counts = map[uint64]int64{}
+	}
+	return f
+}
+
+// lease is one request that is counted. It must be ended once.
+type lease struct {
+	flights *flights
+	hash    uint64
+}
+
+// enter counts one more request of key where fewer than most are under way, or in
+// any case where it is advisory. It gives how many were before it.
+func (f *inFlight) enter(key []byte, most int64, advisory bool) (before int64, l lease, ok bool) {
+	hash := maphash.Bytes(f.seed, key)
+	s := &f.shards[hash>>(64-5)]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if before = s.counts[hash]; before >= most && !advisory {
+		return before, lease{}, false
+	}
+	s.counts[hash] = before + 1
+	return before, lease{s, hash}, true
+}
+
+// count tells how many requests of key are under way.
+func (f *inFlight) count(key []byte) int64 {
+	hash := maphash.Bytes(f.seed, key)
+	s := &f.shards[hash>>(64-5)]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.counts[hash]
+}
+
+// end counts the request out.
+func (l lease) end() {
+	l.flights.mu.Lock()
+	defer l.flights.mu.Unlock()
+	if left := l.flights.counts[l.hash] - 1; left > 0 {
+		l.flights.counts[l.hash] = left
+	} else {
+		delete(l.flights.counts, l.hash)
+	}
+}

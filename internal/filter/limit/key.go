@@ -1,0 +1,70 @@
+package limit
+
+import (
+	"errors"
+	"net/http"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/expr"
+	"github.com/weir-gateway/weir/internal/config"
+)
+
+// byClient is the key that is read without an expression: it is the most common
+// one, and an address of IPv6 says less than one of IPv4.
+const byClient = "client.ip"
+
+// key is what requests are counted by.
+type key struct {
+	program *expr.Program // nil: all together, or by the client's address
+	client  bool
+}
+
+func compileKey(e *config.Expr) (key, error) {
+	switch {
+	case e == nil:
+		return key{}, nil
+	case e.Source == byClient:
+		return key{client: true}, nil
+	}
+	program, err := expr.Compile(e.Source, expr.String, expr.Request)
+	return key{program: program}, err
+}
+
+// errNoKey is why a request is refused that has nothing to be counted by: in one
+// bucket with all others of its kind, some of them could lock out the rest.
+var errNoKey = errors.New("the key is empty")
+
+// appendTo adds the key of r to a buffer.
+func (k key) appendTo(b []byte, r *http.Request, x *exchange.Exchange) ([]byte, error) {
+	switch {
+	case k.client:
+		return appendClient(b, x)
+	case k.program == nil:
+		return b, nil
+	}
+	text, err := k.program.String(&expr.Input{Request: r})
+	switch {
+	case err != nil:
+		return b, err
+	case text == "":
+		return b, errNoKey
+	}
+	return append(b, text...), nil
+}
+
+// appendClient adds the client's address. Of IPv6 it is the first 64 bits: that much
+// every subscriber has for himself (RFC 6177), so that to count by whole addresses
+// would be to count nothing.
+func appendClient(b []byte, x *exchange.Exchange) ([]byte, error) {
+	ip := x.Client.IP.Unmap()
+	switch {
+	case ip.Is4():
+		a := ip.As4()
+		return append(b, a[:]...), nil
+	case ip.Is6():
+		a := ip.As16()
+		return append(b, a[:8]...), nil
+	default: // a Unix socket
+		return b, errNoKey
+	}
+}
