@@ -238,7 +238,7 @@ func (l *Listener) miss(r *http.Request, x *exchange.Exchange, verbose bool) *fa
 		allow := strings.Join(methods, ", ")
 		return fault.MethodNotAllowed.New("Allowed here: "+allow+".", fault.WithField("Allow", allow))
 	}
-	if !verbose { // looking for near misses costs more than a stranger's typing error is worth
+	if !verbose { // what stands behind the gateway is no stranger's business (decision 0004)
 		return fault.RouteNotFound.New("")
 	}
 	return fault.RouteNotFound.New(strings.TrimSpace("No route matches " + r.Method + " " + x.Path + ". " + l.Table.Nearest(&q).Closest()))
