@@ -13,13 +13,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
 	"github.com/weir-gateway/weir/internal/control/compile"
+	"github.com/weir-gateway/weir/internal/control/follow"
+	"github.com/weir-gateway/weir/internal/control/history"
 	"github.com/weir-gateway/weir/internal/control/reconcile"
 	"github.com/weir-gateway/weir/internal/control/source"
 	discoveries "github.com/weir-gateway/weir/internal/discovery/all"
@@ -55,6 +56,10 @@ type Options struct {
 	// Watch makes it do so whenever the files of the input change, or those that
 	// they name.
 	Watch bool
+	// History keeps the configs that served; nil: in memory.
+	History *history.History
+	// MaxAge bounds how long ago the last good config may have served; 0: a day.
+	MaxAge time.Duration
 }
 
 // RefusedError is a config that cannot serve.
@@ -76,6 +81,7 @@ type App struct {
 	options    Options
 	gateway    *snapshot.Gateway
 	reconciler *reconcile.Reconciler
+	follower   *follow.Follower
 	memory     memory
 	admin      *adminServer
 	watcher    *source.Watcher // nil where nothing is watched
@@ -99,20 +105,27 @@ func Run(ctx context.Context, o Options) error {
 	return nil
 }
 
+// touch is how often it is noted on disk that the config still serves.
+const touch = time.Hour
+
 // follow reloads until ctx ends.
 func (a *App) follow(ctx context.Context) {
 	var changed <-chan struct{}
 	if a.watcher != nil {
 		changed = a.watcher.Changed()
 	}
+	serving := time.NewTicker(touch)
+	defer serving.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-a.options.Reload:
-			a.reload()
+			_, _ = a.follower.Read() // it has logged what became of it
 		case <-changed:
-			a.reload()
+			_, _ = a.follower.Read()
+		case <-serving.C:
+			a.follower.Touch()
 		}
 	}
 }
@@ -123,15 +136,18 @@ func Start(o Options) (*App, error) {
 	if o.Watch && o.Input.Lasting() {
 		a.watcher = source.Watch(source.WatchOptions{Input: o.Input, Log: o.Log})
 	}
-	loaded, err := a.load()
+	report, err := a.follower.Start()
 	if err == nil {
-		err = a.serveAdmin(loaded.Config.Admin)
+		err = a.serveAdmin(a.reconciler.Config().Admin)
 	}
 	if err != nil {
 		a.Stop()
+		if errors.Is(err, reconcile.ErrRefused) {
+			return nil, &RefusedError{report.Problems, report.Sources}
+		}
 		return nil, err
 	}
-	a.Warnings, a.Sources = loaded.Problems, loaded.Sources
+	a.Warnings, a.Sources = report.Problems, report.Sources
 	return a, nil
 }
 
@@ -148,51 +164,21 @@ func New(o Options) *App {
 		Compiler: compile.New(o.Parts, compile.Options{Log: o.Log, Secret: secret.Resolve}),
 		Gateway:  a.gateway, Open: open, Serve: a.serve, Applied: a.applied, Log: o.Log, Drain: o.Drain,
 	})
+	if o.History == nil {
+		o.History = history.New(history.DefaultKeep)
+	}
+	a.follower = follow.New(follow.Options{
+		Input: o.Input, Vocabulary: o.Parts.Vocabulary(), Reconciler: a.reconciler, History: o.History, MaxAge: o.MaxAge,
+		Read: a.watch, Log: o.Log,
+	})
 	return a
 }
 
-// load reads the input and makes it serve. Its problems are then warnings.
-func (a *App) load() (source.Loaded, error) {
-	loaded, err := a.apply()
+// watch watches what was read.
+func (a *App) watch(sources []config.Source, named source.Content) {
 	if a.watcher != nil {
-		a.watcher.Follow(loaded.Sources, a.reconciler.Files())
+		a.watcher.Follow(sources, named)
 	}
-	return loaded, err
-}
-
-func (a *App) apply() (source.Loaded, error) {
-	loaded, err := a.options.Input.Load(a.options.Parts.Vocabulary())
-	if err != nil {
-		a.reconciler.Refuse("", []doc.Problem{{What: err.Error()}})
-		return loaded, err
-	}
-	if loaded.Config == nil {
-		a.reconciler.Refuse(loaded.Digest, loaded.Problems)
-		return loaded, &RefusedError{loaded.Problems, loaded.Sources}
-	}
-	report, err := a.reconciler.Apply(loaded.Config, loaded.Digest)
-	loaded.Problems = slices.Concat(loaded.Problems, report.Problems)
-	if errors.Is(err, reconcile.ErrRefused) {
-		return loaded, &RefusedError{loaded.Problems, loaded.Sources}
-	}
-	return loaded, err
-}
-
-// reload reads the input again. What cannot serve leaves everything as it was.
-func (a *App) reload() {
-	loaded, err := a.load()
-	for _, p := range loaded.Problems {
-		level := slog.LevelError
-		if p.Severity == doc.Warning {
-			level = slog.LevelWarn
-		}
-		a.options.Log.Log(context.Background(), level, "configuration", "problem", p.String())
-	}
-	if err != nil {
-		a.options.Log.Error("the configuration was not reloaded; the one before serves on", "error", err)
-		return
-	}
-	a.options.Log.Info("the configuration was reloaded", "digest", loaded.Digest)
 }
 
 // applied follows a new config in what no snapshot holds.
@@ -205,6 +191,9 @@ func (a *App) applied(cfg *config.Config) {
 
 // Reconciler applies further configs.
 func (a *App) Reconciler() *reconcile.Reconciler { return a.reconciler }
+
+// Follower decides which config serves.
+func (a *App) Follower() *follow.Follower { return a.follower }
 
 // Addresses gives where each socket listens, by name.
 func (a *App) Addresses() map[string]string { return a.reconciler.Addresses() }
@@ -227,6 +216,7 @@ func (a *App) AdminAddress() string {
 // API last, so that operators can watch the end.
 func (a *App) Stop() {
 	a.stopWatching()
+	a.follower.Touch()
 	ctx, cancel := context.WithTimeout(context.Background(), a.options.Drain)
 	defer cancel()
 	a.reconciler.Close(ctx)

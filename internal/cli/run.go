@@ -20,13 +20,15 @@ func runCommand(version string, s Streams) *cobra.Command {
 	var in source.Input
 	var level, format string
 	var watch bool
+	var kept state
 	c := &cobra.Command{
 		Use:   "run CONFIG|URL",
 		Short: "Serve a config file, a folder of them, or be a proxy for a URL.",
 		Long: `Serve a config file, a folder of them, or be a proxy for a URL.
 
 When its files change, or certificates and secrets that they name, the config is
-read again, and by SIGHUP. One that cannot serve leaves everything as it was.
+read again, and by SIGHUP. One that cannot serve leaves everything as it was, and
+at a start the one that served last is served in its place.
 SIGINT and SIGTERM let requests under way finish; a second one ends at once.`,
 		Example: `  weir run weir.yaml
   weir run examples/shop --listen :9090 --admin off
@@ -42,6 +44,11 @@ SIGINT and SIGTERM let requests under way finish; a second one ends at once.`,
 			if err != nil {
 				return err
 			}
+			log := slog.New(handler)
+			past, err := kept.open(in, log)
+			if err != nil {
+				return err
+			}
 			reload, stop := onHangup()
 			defer stop()
 			ctx, interrupt := context.WithCancel(context.Background())
@@ -51,8 +58,8 @@ SIGINT and SIGTERM let requests under way finish; a second one ends at once.`,
 				s.started(a)
 			}
 			return s.refused(app.Run(ctx, app.Options{
-				Input: in, Log: slog.New(handler), Level: &threshold, Version: version, Parts: app.Parts(),
-				Started: started, Stopping: s.stopping, Reload: reload, Watch: watch,
+				Input: in, Log: log, Level: &threshold, Version: version, Parts: app.Parts(),
+				Started: started, Stopping: s.stopping, Reload: reload, Watch: watch, History: past, MaxAge: kept.age,
 			}))
 		},
 	}
@@ -60,6 +67,7 @@ SIGINT and SIGTERM let requests under way finish; a second one ends at once.`,
 	flags.StringArrayVar(&in.Listen, "listen", nil, "`address` instead of the config's first one, or NAME=ADDRESS for another")
 	flags.StringVar(&in.Admin, "admin", "", "`address` of the admin API instead of the config's, or off")
 	flags.BoolVar(&watch, "watch", true, "read the config again when its files change")
+	kept.flags(c)
 	flags.StringVar(&level, "log", "info", "least `level` that is logged: debug, info, warn, error")
 	flags.StringVar(&format, "log-format", "text", "`form` of the log: text or json")
 	return c

@@ -27,7 +27,16 @@ func TestMain(m *testing.M) {
 	if os.Getenv(asWeir) != "" {
 		os.Exit(cli.Main(os.Args[1:], "v0.0.0-test", cli.OS()))
 	}
-	os.Exit(m.Run())
+	folder, err := os.MkdirTemp("", "weir-state-") // no test touches what the user's own gateways keep
+	if err == nil {
+		err = os.Setenv("XDG_STATE_HOME", folder)
+	}
+	if err != nil {
+		panic(err)
+	}
+	code := m.Run()
+	_ = os.RemoveAll(folder)
+	os.Exit(code)
 }
 
 // process is a `weir run` of its own.
@@ -38,10 +47,11 @@ type process struct {
 	log     lockedText
 }
 
-func start(t *testing.T, config string) *process {
+func start(t *testing.T, config string, arguments ...string) *process {
 	t.Helper()
 	p := &process{t: t, lines: make(chan string, 100)}
-	p.command = exec.Command(os.Args[0], "run", config, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
+	arguments = append([]string{"run", config, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"}, arguments...)
+	p.command = exec.Command(os.Args[0], arguments...)
 	p.command.Env = append(os.Environ(), asWeir+"=1")
 	p.command.Stderr = &p.log
 	out, err := p.command.StdoutPipe()
@@ -267,5 +277,42 @@ func TestAnInterruptBeforeAnythingServesEndsAtOnce(t *testing.T) {
 				t.Errorf("it ended with %v", err)
 			}
 		})
+	}
+}
+
+// A restart in a bad hour serves what served last, and says so.
+func TestAStartServesWhatWasLastGood(t *testing.T) {
+	folder := t.TempDir()
+	path := filepath.Join(folder, "weir.yaml")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("listen: :8080\nroutes:\n  GET /: respond:one\n")
+	state := filepath.Join(folder, "state")
+	p := start(t, path, "--state", state)
+	p.line("serving on ")
+	p.signal(syscall.SIGTERM)
+	_ = p.wait()
+	write("lisen: :8080\n")
+	p = start(t, path, "--state", state)
+	if got := body(t, p.line("serving on ")+"/"); got != "one" {
+		t.Errorf("after a restart with a broken file: %q", got)
+	}
+	if admin := p.line("admin on "); body(t, admin+"/readyz") != "ready\n" {
+		t.Error("it is not ready")
+	}
+	for _, want := range []string{`unknown key "lisen"`, "its last good text serves instead", "level=ERROR"} {
+		if !strings.Contains(p.log.String(), want) {
+			t.Errorf("nothing says %q:\n%s", want, p.log.String())
+		}
+	}
+	p.signal(syscall.SIGTERM)
+	_ = p.wait()
+	p = start(t, path, "--state", "off")
+	if end := p.wait(); end != "exit status 2" || !strings.Contains(p.log.String(), "nothing was started") {
+		t.Errorf("without its state: %s\n%s", end, p.log.String())
 	}
 }

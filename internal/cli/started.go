@@ -12,11 +12,13 @@ import (
 
 	"github.com/weir-gateway/weir/internal/app"
 	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/control/follow"
 )
 
 // started says what serves, and where to go from here.
 func (s Streams) started(a *app.App) {
 	s.tell(a.Warnings, a.Sources)
+	s.instead(a.Follower().Status())
 	addresses, secure := a.Addresses(), a.Reconciler().Secure()
 	for _, name := range slices.Sorted(maps.Keys(addresses)) {
 		_, _ = fmt.Fprintf(s.Out, "serving on %s\n", link(addresses[name], secure[name]))
@@ -26,6 +28,21 @@ func (s Streams) started(a *app.App) {
 	}
 	if try := firstTry(a.Reconciler().Config(), addresses, secure); try != "" {
 		_, _ = fmt.Fprintf(s.Out, "try: %s\n", try)
+	}
+}
+
+// instead says where something else serves than what the files say.
+func (s Streams) instead(status follow.Status) {
+	for _, b := range status.Bad {
+		what := "its last good text serves instead; fix it, or start with --state off to refuse it"
+		if !b.Kept {
+			what = "it is left out, for it is new"
+		}
+		_, _ = fmt.Fprintln(s.Err, s.color(red, b.File+": "+what))
+	}
+	if h := status.Hold; h != nil {
+		_, _ = fmt.Fprintln(s.Err, s.color(yellow, fmt.Sprintf("serving %s by %s since %s, not what the files say, until they change or `weir rollback --release`",
+			h.Digest, h.By, h.Since.Format(time.DateTime))))
 	}
 }
 

@@ -86,7 +86,7 @@ type Gateway struct {
 // the test, and then must have exited with 0.
 func Start(tb testing.TB, config string, arguments ...string) *Gateway {
 	tb.Helper()
-	command := append([]string{"run", config, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"}, arguments...)
+	command := append([]string{"run", config, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--state", "off"}, arguments...)
 	g := &Gateway{process: exec.Command(Binary(tb), command...), log: &Output{}, exited: make(chan struct{})} //nolint:noctx // stopped in Cleanup
 	g.process.Stderr = g.log
 	out, err := g.process.StdoutPipe()

@@ -49,7 +49,8 @@ type Report struct {
 	Digest   string
 	Time     time.Time
 	Applied  bool
-	Problems []doc.Problem // errors where it was refused, else warnings
+	Changes  []config.Change // from the config before, where it was applied or could be
+	Problems []doc.Problem   // errors where it was refused, else warnings
 }
 
 // Reconciler applies configs one at a time. Its methods may be called concurrently.
@@ -84,6 +85,9 @@ func (r *Reconciler) Apply(cfg *config.Config, digest string) (Report, error) {
 	var err error
 	report.Problems, err = r.apply(cfg, digest)
 	report.Applied = err == nil
+	if err == nil {
+		report.Changes = config.Changes(r.Config(), cfg)
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.last = report
@@ -91,6 +95,23 @@ func (r *Reconciler) Apply(cfg *config.Config, digest string) (Report, error) {
 		r.config, r.serves = cfg, report
 	}
 	return report, err
+}
+
+// Try does with cfg everything that Apply does before anything changes, but for
+// binding new sockets, and ends what was made for it. The error is ErrRefused where
+// it cannot serve.
+func (r *Reconciler) Try(cfg *config.Config, digest string) (Report, error) {
+	r.applying.Lock()
+	defer r.applying.Unlock()
+	report := Report{Digest: digest, Time: time.Now()}
+	pending, problems, err := r.prepare(cfg, digest)
+	report.Problems = problems
+	if err != nil {
+		return report, err
+	}
+	r.abort(pending)
+	report.Changes = config.Changes(r.Config(), cfg)
+	return report, nil
 }
 
 // Refuse notes a config that had problems before it could be applied, so that
@@ -102,18 +123,13 @@ func (r *Reconciler) Refuse(digest string, problems []doc.Problem) {
 }
 
 func (r *Reconciler) apply(cfg *config.Config, digest string) ([]doc.Problem, error) {
-	if r.closed {
-		return nil, errors.New("the gateway is shutting down")
-	}
-	pending, problems := r.options.Compiler.Compile(cfg, digest)
-	if pending == nil {
-		return problems, ErrRefused
+	pending, problems, err := r.prepare(cfg, digest)
+	if err != nil {
+		return problems, err
 	}
 	opened, err := r.open(cfg)
 	if err != nil {
-		ctx, cancel := context.WithTimeout(r.life, r.options.Drain)
-		defer cancel()
-		pending.Abort(ctx)
+		r.abort(pending)
 		return append(problems, doc.Problem{What: err.Error()}), err
 	}
 	pending.Snapshot.Sockets = socketNames(cfg)
@@ -124,6 +140,24 @@ func (r *Reconciler) apply(cfg *config.Config, digest string) ([]doc.Problem, er
 		r.options.Applied(cfg)
 	}
 	return problems, nil
+}
+
+// prepare makes a snapshot of cfg that does not serve yet.
+func (r *Reconciler) prepare(cfg *config.Config, digest string) (*compile.Pending, []doc.Problem, error) {
+	if r.closed {
+		return nil, nil, errors.New("the gateway is shutting down")
+	}
+	pending, problems := r.options.Compiler.Compile(cfg, digest)
+	if pending == nil {
+		return nil, problems, ErrRefused
+	}
+	return pending, problems, nil
+}
+
+func (r *Reconciler) abort(pending *compile.Pending) {
+	ctx, cancel := context.WithTimeout(r.life, r.options.Drain)
+	defer cancel()
+	pending.Abort(ctx)
 }
 
 // drain ends in the background what the new snapshot does not use: servers once

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/url"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -34,8 +35,10 @@ type Input struct {
 type Loaded struct {
 	Config   *config.Config // nil where it has errors
 	Sources  []config.Source
-	Digest   string // of the sources and replacements
+	Digest   string // of the sources
 	Problems []doc.Problem
+	// Bad are the paths of the sources that have a part in an error (config.Result).
+	Bad map[string]bool
 }
 
 // InputError says that the Input itself is wrong, not what it leads to.
@@ -48,12 +51,18 @@ func wrong(format string, args ...any) error { return &InputError{fmt.Sprintf(fo
 // Load reads and validates. The error is about reading; what is wrong with what
 // was read are Problems.
 func (in Input) Load(v config.Vocabulary) (Loaded, error) {
-	sources, err := in.read()
+	sources, err := in.Read()
 	if err != nil {
 		return Loaded{}, err
 	}
+	return in.LoadSources(sources, v)
+}
+
+// LoadSources validates sources in place of what the input leads to. The error is
+// about what the input replaces in them.
+func (in Input) LoadSources(sources []config.Source, v config.Vocabulary) (Loaded, error) {
 	result := config.Load(sources, v)
-	out := Loaded{Config: result.Config, Sources: sources, Digest: in.digest(sources), Problems: result.Problems}
+	out := Loaded{Config: result.Config, Sources: sources, Digest: Digest(sources), Problems: result.Problems, Bad: result.Bad}
 	if out.Config == nil {
 		return out, nil
 	}
@@ -92,7 +101,8 @@ func (in Input) isURL() bool {
 	return strings.HasPrefix(in.Path, "http://") || strings.HasPrefix(in.Path, "https://")
 }
 
-func (in Input) read() ([]config.Source, error) {
+// Read gives the sources of the input.
+func (in Input) Read() ([]config.Source, error) {
 	if in.isURL() {
 		text, err := Proxy(in.Path)
 		if err != nil {
@@ -144,14 +154,27 @@ func Proxy(target string) (string, error) {
 	return "listen: :8080\nproblems: verbose\nroutes:\n  ANY /**:\n    to: " + to + "\n", nil
 }
 
-// digest names this config: equal inputs have equal digests.
-func (in Input) digest(sources []config.Source) string {
+// Digest names a config by its sources: equal texts under equal names have equal
+// digests, in whatever folder they stand and by whatever path it was named.
+func Digest(sources []config.Source) string {
 	h := sha256.New()
 	for _, s := range sources {
-		fmt.Fprintf(h, "%d:%s%d:%s", len(s.Path), s.Path, len(s.Data), s.Data)
+		name := filepath.Base(s.Path)
+		fmt.Fprintf(h, "%d:%s%d:%s", len(name), name, len(s.Data), s.Data)
 	}
-	fmt.Fprintf(h, "%q%q", in.Listen, in.Admin)
 	return hex.EncodeToString(h.Sum(nil))[:16]
+}
+
+// PathOf is the path of a source of that name, as Read would give it.
+func (in Input) PathOf(name string) string {
+	switch info, err := os.Stat(in.Path); {
+	case err == nil && info.IsDir():
+		return filepath.Join(in.Path, name)
+	case name == filepath.Base(in.Path):
+		return in.Path
+	default:
+		return filepath.Join(filepath.Dir(in.Path), name)
+	}
 }
 
 // replace applies Listen and Admin.

@@ -153,20 +153,29 @@ func TestAFolderIsOneConfig(t *testing.T) {
 	}
 }
 
-func TestDigestNamesTheInputAndNothingElse(t *testing.T) {
+func TestDigestNamesWhatWasWrittenAndNothingElse(t *testing.T) {
 	const text = "listen: :8080\nroutes:\n  GET /:\n    to: respond:204\n"
 	folder := write(t, map[string]string{"weir.yaml": text})
 	in := source.Input{Path: folder}
 	first := load(t, in).Digest
-	if again := load(t, in).Digest; again != first || len(first) != 16 {
-		t.Errorf("the same input: %q, then %q", first, again)
+	for name, same := range map[string]source.Input{
+		"the same input":   in,
+		"another folder":   {Path: write(t, map[string]string{"weir.yaml": text})},
+		"the file by name": {Path: filepath.Join(folder, "weir.yaml")},
+		"--listen":         {Path: folder, Listen: []string{":1"}},
+		"--admin":          {Path: folder, Admin: "off"},
+	} {
+		if again := load(t, same).Digest; again != first || len(first) != 16 {
+			t.Errorf("%s: %q, not %q", name, again, first)
+		}
 	}
 	seen := map[string]string{first: "the plain one"}
 	for name, change := range map[string]func() source.Input{
-		"--listen": func() source.Input { return source.Input{Path: folder, Listen: []string{":1"}} },
-		"--admin":  func() source.Input { return source.Input{Path: folder, Admin: "off"} },
 		"a comment": func() source.Input {
 			return source.Input{Path: write(t, map[string]string{"weir.yaml": text + "# changed\n"})}
+		},
+		"another name": func() source.Input {
+			return source.Input{Path: write(t, map[string]string{"web.yaml": text})}
 		},
 		"a file more": func() source.Input {
 			return source.Input{Path: write(t, map[string]string{"weir.yaml": text, "b.yaml": "routes:\n  GET /b:\n    to: respond:b\n"})}

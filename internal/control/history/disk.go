@@ -1,0 +1,223 @@
+package history
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// A folder holds an index and the texts of sources, each by its digest:
+//
+//	index.json
+//	text/9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
+//
+// Everything is written beside and renamed, and read back only where it has the
+// digest that it is named by: what a crash left half is not there.
+const (
+	indexName = "index.json"
+	textName  = "text"
+	// indexVersion is the version of the index; another one is passed over.
+	indexVersion = 1
+	// largestIndex and largestText bound what is read back.
+	largestIndex = 1 << 20
+	largestText  = 16 << 20
+)
+
+type index struct {
+	Version int          `json:"version"`
+	Serves  string       `json:"serves"`
+	Seen    time.Time    `json:"seen"`
+	Entries []indexEntry `json:"entries"`
+	Hold    *Hold        `json:"hold,omitempty"`
+}
+
+type indexEntry struct {
+	Digest  string        `json:"digest"`
+	Time    time.Time     `json:"time"`
+	From    string        `json:"from"`
+	Sources []indexSource `json:"sources"`
+}
+
+type indexSource struct {
+	Name string `json:"name"`
+	Sum  string `json:"sha256"`
+}
+
+// folder is where a history is on disk.
+type folder struct {
+	path string
+	// written are the texts that are there.
+	written map[string]bool
+}
+
+// Open makes a history that is kept in the folder path too, which is made when
+// there is something to keep, for nobody but the user. What it holds already is
+// read; what cannot be read of it is left out, and told by lost. The error says
+// why the folder cannot be used.
+func Open(path string, keep int) (h *History, lost error, err error) {
+	if err := safe(path); err != nil {
+		return nil, nil, err
+	}
+	h = New(keep)
+	h.folder = &folder{path: path, written: map[string]bool{}}
+	lost = h.read()
+	return h, lost, nil
+}
+
+// safe refuses a folder in which others could leave a config for us.
+func safe(path string) error {
+	info, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("state folder: %w", err)
+	case !info.IsDir():
+		return fmt.Errorf("state folder: %s is no folder", path)
+	case !ours(info):
+		return fmt.Errorf("state folder: others than this user may write to %s", path)
+	}
+	return nil
+}
+
+// read takes over what the folder holds.
+func (h *History) read() error {
+	raw, err := readBounded(filepath.Join(h.folder.path, indexName), largestIndex)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	var i index
+	if err == nil {
+		err = json.Unmarshal(raw, &i)
+	}
+	if err == nil && i.Version != indexVersion {
+		err = fmt.Errorf("it has version %d", i.Version)
+	}
+	if err != nil {
+		return fmt.Errorf("the kept configurations cannot be read: %w", err)
+	}
+	var lost []error
+	for _, kept := range i.Entries {
+		e := Entry{Digest: kept.Digest, Time: kept.Time, From: kept.From}
+		texts, err := h.folder.texts(kept.Sources)
+		if err != nil {
+			lost = append(lost, fmt.Errorf("the kept configuration %s cannot be read: %w", kept.Digest, err))
+			continue
+		}
+		for j, s := range kept.Sources {
+			sum := sha256.Sum256(texts[j])
+			h.texts[sum] = texts[j]
+			e.sources = append(e.sources, reference{s.Name, sum})
+		}
+		h.entries = append(h.entries, e)
+	}
+	h.serves, h.seen, h.hold = i.Serves, i.Seen, i.Hold
+	return errors.Join(lost...)
+}
+
+// texts reads the sources of one entry.
+func (f *folder) texts(sources []indexSource) ([][]byte, error) {
+	texts := make([][]byte, len(sources))
+	for i, s := range sources {
+		if s.Name != filepath.Base(s.Name) || !filepath.IsLocal(s.Name) || s.Sum != filepath.Base(s.Sum) {
+			return nil, fmt.Errorf("%q is no name of a file", s.Name)
+		}
+		text, err := readBounded(filepath.Join(f.path, textName, s.Sum), largestText)
+		if err != nil {
+			return nil, err
+		}
+		if sum := sha256.Sum256(text); hex.EncodeToString(sum[:]) != s.Sum {
+			return nil, fmt.Errorf("the text of %s is not what was written", s.Name)
+		}
+		texts[i] = text
+		f.written[s.Sum] = true
+	}
+	return texts, nil
+}
+
+func readBounded(path string, limit int64) ([]byte, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	raw, err := io.ReadAll(io.LimitReader(file, limit+1))
+	if err == nil && int64(len(raw)) > limit {
+		err = fmt.Errorf("%s is larger than %d bytes", path, limit)
+	}
+	return raw, err
+}
+
+// write brings the index and the texts that are missing to the folder, and
+// removes the texts that it does not name any more.
+func (f *folder) write(i index, texts map[string][]byte) error {
+	err := os.MkdirAll(filepath.Join(f.path, textName), 0o700)
+	if err == nil {
+		err = safe(f.path)
+	}
+	if err != nil {
+		return fmt.Errorf("keep the configuration: %w", err)
+	}
+	for sum, text := range texts {
+		if f.written[sum] {
+			continue
+		}
+		if err := replace(filepath.Join(f.path, textName, sum), text); err != nil {
+			return fmt.Errorf("keep the configuration: %w", err)
+		}
+		f.written[sum] = true
+	}
+	var raw bytes.Buffer
+	encoder := json.NewEncoder(&raw)
+	encoder.SetIndent("", "  ")
+	err = encoder.Encode(i)
+	if err == nil {
+		err = replace(filepath.Join(f.path, indexName), raw.Bytes())
+	}
+	if err != nil {
+		return fmt.Errorf("keep the configuration: %w", err)
+	}
+	f.tidy(texts)
+	return nil
+}
+
+// tidy removes what the index does not name, also what a crash left. What cannot
+// be removed is only in the way.
+func (f *folder) tidy(texts map[string][]byte) {
+	entries, err := os.ReadDir(filepath.Join(f.path, textName))
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		if texts[e.Name()] == nil {
+			_ = os.Remove(filepath.Join(f.path, textName, e.Name()))
+			delete(f.written, e.Name())
+		}
+	}
+}
+
+// replace writes a file for nobody but the user, so that it is there whole or not
+// at all, also after a crash of the machine.
+func replace(path string, data []byte) error {
+	file, err := os.CreateTemp(filepath.Dir(path), ".new-*") // mode 0600
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(data)
+	err = errors.Join(err, file.Sync(), file.Close())
+	if err == nil {
+		err = os.Rename(file.Name(), path)
+	}
+	if err != nil {
+		_ = os.Remove(file.Name())
+	}
+	return err
+}

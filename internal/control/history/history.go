@@ -1,0 +1,235 @@
+// Package history keeps the configs that served, so that an operator can go back
+// to one and a restart in a bad hour has one that was good.
+//
+//   - history.go: what is kept, and how long.
+//   - disk.go: the same in a folder.
+//
+// What is kept are the sources as they were written: with references to secrets,
+// never with what these lead to. A config that holds a secret as plain text is kept
+// in memory only.
+package history
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+)
+
+// DefaultKeep is how many configs are kept.
+const DefaultKeep = 10
+
+// Source is one file of a config, by its name in the folder of the config.
+type Source struct {
+	Name string
+	Data []byte
+}
+
+// Entry is a config that served.
+type Entry struct {
+	Digest string
+	Time   time.Time // when it last began to serve other than by going back to it
+	From   string    // who brought it
+	// Private is a config that is not written to disk.
+	Private bool
+	sources []reference
+}
+
+// reference is a source by the digest of its text.
+type reference struct {
+	name string
+	sum  [sha256.Size]byte
+}
+
+// Hold is a config that serves in place of what the input says.
+type Hold struct {
+	Digest string    `json:"digest"`
+	Since  time.Time `json:"since"`
+	By     string    `json:"by"` // what holds it: "rollback" or "admin API"
+	// Base is what the files of the input hold meanwhile, by their names: SHA-256 in
+	// hexadecimal digits.
+	Base map[string]string `json:"base"`
+}
+
+// History is a bounded list of entries. Its methods may be called concurrently.
+type History struct {
+	keep   int
+	folder *folder // nil: in memory only
+
+	mu      sync.Mutex
+	entries []Entry // the newest last
+	texts   map[[sha256.Size]byte][]byte
+	serves  string
+	seen    time.Time // when serves was last known to serve
+	hold    *Hold
+}
+
+// New makes a history in memory that keeps the last so many configs.
+func New(keep int) *History {
+	return &History{keep: max(keep, 1), texts: map[[sha256.Size]byte][]byte{}}
+}
+
+// Add notes that a config serves from now on. One that is known moves to the end
+// of the list. The error is about the disk: in memory it is kept anyway.
+func (h *History) Add(e Entry, sources []Source) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	e.sources = make([]reference, len(sources))
+	for i, s := range sources {
+		e.sources[i] = reference{s.Name, sha256.Sum256(s.Data)}
+		h.texts[e.sources[i].sum] = bytes.Clone(s.Data)
+	}
+	h.entries = slices.DeleteFunc(h.entries, func(old Entry) bool { return old.Digest == e.Digest })
+	h.entries = append(h.entries, e)
+	h.serves, h.seen = e.Digest, e.Time
+	h.prune()
+	return h.write()
+}
+
+// Return notes that a config serves again that is in the list already.
+func (h *History) Return(digest string, now time.Time) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.serves, h.seen = digest, now
+	return h.write()
+}
+
+// Touch notes that the config that serves still does.
+func (h *History) Touch(now time.Time) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.serves == "" {
+		return nil
+	}
+	h.seen = now
+	return h.write()
+}
+
+// prune forgets the oldest, but neither what serves nor what is held.
+func (h *History) prune() {
+	for i := 0; len(h.entries) > h.keep && i < len(h.entries); {
+		if d := h.entries[i].Digest; d == h.serves || h.hold != nil && d == h.hold.Digest {
+			i++
+			continue
+		}
+		h.entries = slices.Delete(h.entries, i, i+1)
+	}
+	used := map[[sha256.Size]byte]bool{}
+	for _, e := range h.entries {
+		for _, s := range e.sources {
+			used[s.sum] = true
+		}
+	}
+	maps.DeleteFunc(h.texts, func(sum [sha256.Size]byte, _ []byte) bool { return !used[sum] })
+}
+
+// Entries gives what is kept, the newest first.
+func (h *History) Entries() []Entry {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	list := slices.Clone(h.entries)
+	slices.Reverse(list)
+	return list
+}
+
+// Find gives the entry of a digest, or of the beginning of one that no other has.
+func (h *History) Find(digest string) (Entry, []Source, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var found []Entry
+	for _, e := range h.entries {
+		if e.Digest == digest {
+			found = []Entry{e}
+			break
+		}
+		if len(digest) >= shortestDigest && len(e.Digest) >= len(digest) && e.Digest[:len(digest)] == digest {
+			found = append(found, e)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return Entry{}, nil, fmt.Errorf("no configuration with the digest %q is kept", digest)
+	case 1:
+		return found[0], h.sources(found[0]), nil
+	default:
+		return Entry{}, nil, fmt.Errorf("%d configurations have a digest that begins with %q", len(found), digest)
+	}
+}
+
+// shortestDigest is how much of a digest must be said.
+const shortestDigest = 4
+
+// Before gives the entry that came before the one of a digest.
+func (h *History) Before(digest string) (Entry, []Source, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	i := slices.IndexFunc(h.entries, func(e Entry) bool { return e.Digest == digest })
+	if i < 0 {
+		i = len(h.entries) // it is not kept, so everything that is came before it
+	}
+	if i == 0 {
+		return Entry{}, nil, fmt.Errorf("no configuration is kept from before %s", digest)
+	}
+	return h.entries[i-1], h.sources(h.entries[i-1]), nil
+}
+
+// Last gives the config that served last, and when that was known; ok is false
+// where none is kept.
+func (h *History) Last() (e Entry, sources []Source, seen time.Time, ok bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	i := slices.IndexFunc(h.entries, func(e Entry) bool { return e.Digest == h.serves })
+	if i < 0 {
+		return Entry{}, nil, time.Time{}, false
+	}
+	return h.entries[i], h.sources(h.entries[i]), h.seen, true
+}
+
+func (h *History) sources(e Entry) []Source {
+	list := make([]Source, len(e.sources))
+	for i, s := range e.sources {
+		list[i] = Source{s.name, h.texts[s.sum]}
+	}
+	return list
+}
+
+// Hold gives what serves in place of the input, nil for nothing.
+func (h *History) Hold() *Hold {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.hold
+}
+
+// SetHold notes what serves in place of the input, nil for nothing.
+func (h *History) SetHold(hold *Hold) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.hold = hold
+	return h.write()
+}
+
+// write brings what may be on disk there.
+func (h *History) write() error {
+	if h.folder == nil {
+		return nil
+	}
+	i := index{Version: indexVersion, Serves: h.serves, Seen: h.seen, Hold: h.hold}
+	texts := map[string][]byte{}
+	for _, e := range h.entries {
+		if e.Private {
+			continue
+		}
+		kept := indexEntry{Digest: e.Digest, Time: e.Time, From: e.From}
+		for _, s := range e.sources {
+			sum := hex.EncodeToString(s.sum[:])
+			texts[sum] = h.texts[s.sum]
+			kept.Sources = append(kept.Sources, indexSource{s.name, sum})
+		}
+		i.Entries = append(i.Entries, kept)
+	}
+	return h.folder.write(i, texts)
+}
