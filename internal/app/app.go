@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"time"
 
+	auths "github.com/weir-gateway/weir/internal/auth/all"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
@@ -35,7 +36,9 @@ const defaultDrain = 30 * time.Second
 
 // Parts are all kinds that this program is built with.
 func Parts() compile.Parts {
-	return compile.Parts{Filters: filters.Definitions(), Providers: discoveries.Definitions(), Functions: functions.Definitions()}
+	return compile.Parts{
+		Filters: filters.Definitions(), Providers: discoveries.Definitions(), Functions: functions.Definitions(), Auths: auths.Definitions(),
+	}
 }
 
 // Options are what a run is told from outside.

@@ -24,8 +24,10 @@ type Config struct {
 	Routes    []Route
 	Services  []Service
 	Functions []Function
-	Streams   []Stream
-	Limits    Limits
+	// Auths are the ways of recognising callers, which routes name.
+	Auths   []Auth
+	Streams []Stream
+	Limits  Limits
 	// LimitsOrigin is where Limits was written.
 	LimitsOrigin Origin
 	// TrustedProxies are the peers whose forwarding fields (X-Forwarded-*,

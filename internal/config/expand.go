@@ -105,6 +105,7 @@ func (e expander) config(c *Config) *doc.Node {
 	f.put("groups", list(c.Groups, e.group), "")
 	f.put("services", list(c.Services, e.service), "")
 	f.put("functions", list(c.Functions, e.function), "")
+	f.put("auth", list(c.Auths, e.auth), "")
 	f.put("routes", list(c.Routes, e.route), "")
 	f.put("streams", list(c.Streams, e.stream), "")
 	f.put("tests", list(c.Tests, e.test), "")
@@ -311,6 +312,12 @@ func retryNode(r *Retry) *doc.Node {
 func (expander) function(fn Function) *doc.Node {
 	f := named(fn.Name, fn.Group, fn.Origin)
 	f.Entries = append(f.Entries, doc.EncodeNode(fn.Config).Entries...)
+	return &f.Node
+}
+
+func (expander) auth(a Auth) *doc.Node {
+	f := named(a.Name, a.Group, a.Origin)
+	f.Entries = append(f.Entries, doc.EncodeNode(a.Config).Entries...)
 	return &f.Node
 }
 

@@ -170,7 +170,7 @@ func (c *validator) functionGrants(f *Function) {
 
 // secretGrants holds which secrets may stand anywhere in config.
 func (c *validator) secretGrants(g *Group, config any, at Origin) {
-	if g.Secrets == nil || config == nil {
+	if g == nil || g.Secrets == nil || config == nil {
 		return
 	}
 	for _, s := range secretsIn(config) {

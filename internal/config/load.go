@@ -30,7 +30,7 @@ func Load(sources []Source, v Vocabulary) *Result {
 	}
 	l.nameTests()
 	checked := newValidator(l.cfg, v)
-	checked.known, checked.rough = l.names(), l.rough
+	checked.known, checked.wayNames, checked.rough = l.names(), l.wayNames(), l.rough
 	checked.partial, checked.unheard = l.unread, l.unread || l.unheard
 	checked.run()
 	for _, p := range checked.ps.Sorted() {
@@ -94,6 +94,7 @@ type elementsForm struct {
 	Routes    *doc.Node  `doc:"routes" help:"method, host and path pattern to a backend"`
 	Services  *doc.Node  `doc:"services" help:"backends made of living endpoints"`
 	Functions *doc.Node  `doc:"functions" help:"backends that are invoked"`
+	Auth      *doc.Node  `doc:"auth" help:"ways of recognising callers, which routes name"`
 	Streams   *doc.Node  `doc:"streams" help:"TCP, UDP and TLS passthrough"`
 	Tests     []testForm `doc:"tests" help:"requests and what is expected of them"`
 }
@@ -128,6 +129,7 @@ func (l *loader) lower(s section) {
 	})
 	l.each(s.Services, "services", s.group, l.service)
 	l.each(s.Functions, "functions", s.group, l.function)
+	l.each(s.Auth, "auth", s.group, l.auth)
 	l.each(s.Streams, "streams", s.group, l.stream)
 	for _, t := range s.Tests {
 		l.test(t, s.group)
@@ -187,6 +189,17 @@ func (l *loader) names() map[string]bool {
 			for name := range elements(n) {
 				names[name] = true
 			}
+		}
+	}
+	return names
+}
+
+// wayNames are those of auth, in the same way.
+func (l *loader) wayNames() map[string]bool {
+	names := map[string]bool{}
+	for _, s := range l.sections() {
+		for name := range elements(s.Auth) {
+			names[name] = true
 		}
 	}
 	return names

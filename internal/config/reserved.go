@@ -16,10 +16,10 @@ import (
 //nolint:gochecknoglobals // a table
 var reserved = struct{ route, file, scheme []string }{
 	route: []string{
-		"auth", "body", "waf", "validate", "compress", "cache", "mirror", "transform", "fault",
+		"body", "waf", "validate", "compress", "cache", "mirror", "transform", "fault",
 		"compose", "return", "cors", "headers", "respond", "redirect", "rewrite", "breaker", "health", "hedge",
 	},
-	file:   []string{"auth", "compositions", "certificates", "plugins", "telemetry", "tracing", "store", "providers"},
+	file:   []string{"compositions", "certificates", "plugins", "telemetry", "tracing", "store", "providers"},
 	scheme: []string{"http", "https", "h2c", "grpc", "k8s", "srv", "dns", "consul", "etcd", "docker", "registry", "lambda", "azure", "gcf", "run", "dir"},
 }
 

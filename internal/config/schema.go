@@ -29,8 +29,10 @@ func Schema(v Vocabulary) *doc.Schema {
 	w.define("longListener", withName(w.of(reflect.TypeFor[plainListener]())))
 	w.define("service", w.of(reflect.TypeFor[serviceForm]()))
 	w.define("longService", withName(w.of(reflect.TypeFor[plainService]())))
-	w.define("function", w.functions(false))
-	w.define("longFunction", w.functions(true))
+	w.define("function", w.kinded(v.Functions, false))
+	w.define("longFunction", w.kinded(v.Functions, true))
+	w.define("auth", w.kinded(v.Auths, false))
+	w.define("longAuth", w.kinded(v.Auths, true))
 	w.place("file", root)
 	for _, p := range w.defs {
 		if isOwn(p.Name) {
@@ -41,10 +43,11 @@ func Schema(v Vocabulary) *doc.Schema {
 	return root
 }
 
-// isOwn tells whether a definition is of this package: filters and functions
+// isOwn tells whether a definition is of this package: filters, functions and auth
 // have fields of their own under any name.
 func isOwn(name string) bool {
-	return !strings.Contains(name, ".") && !strings.HasSuffix(strings.ToLower(name), "function") || strings.HasPrefix(name, "config.")
+	kinds := strings.TrimPrefix(strings.ToLower(name), "long")
+	return !strings.Contains(name, ".") && kinds != "function" && kinds != "auth" || strings.HasPrefix(name, "config.")
 }
 
 // schemaWriter collects definitions that refer to each other.
@@ -129,10 +132,10 @@ func (w *schemaWriter) defaults() *doc.Schema {
 	return w.with(s, everyKind)
 }
 
-// functions are the kinds of functions, each told by its key.
-func (w *schemaWriter) functions(long bool) *doc.Schema {
+// kinded are kinds of functions or auth, each told by its key.
+func (w *schemaWriter) kinded(kinds []Kind, long bool) *doc.Schema {
 	var options []*doc.Schema
-	for _, k := range w.v.Functions {
+	for _, k := range kinds {
 		s := w.of(reflect.TypeOf(k.New()))
 		s.Description = k.Summary
 		if long {
@@ -182,6 +185,8 @@ func part(owner, key string) *doc.Schema {
 		return named("service", "longService")
 	case "functions":
 		return named("function", "longFunction")
+	case "auth":
+		return named("auth", "longAuth")
 	case "streams":
 		return named("stream", "longStream")
 	case "routes":

@@ -34,7 +34,8 @@ func (Secret) DocSchema() *doc.Schema {
 	return text("a text with references ${env:NAME} and ${file:/path}")
 }
 
-func (fileSecret) DocSchema() *doc.Schema { return text("a file's path, or a reference ${env:NAME}") }
+// DocSchema implements doc.SchemaWriter.
+func (FileSecret) DocSchema() *doc.Schema { return text("a file's path, or a reference ${env:NAME}") }
 
 func (bound) DocSchema() *doc.Schema { return durationText() }
 

@@ -50,10 +50,10 @@ func (e *endpointForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 // clientTLSForm is how endpoints are called over TLS.
 type clientTLSForm struct {
 	Name string      `doc:"name" help:"the name asked for and checked; the endpoint's host unless said" example:"users.internal"`
-	CA   *fileSecret `doc:"ca" help:"authorities in PEM: a file, or a secret; the system's unless said" example:"/etc/weir/ca.crt"`
+	CA   *FileSecret `doc:"ca" help:"authorities in PEM: a file, or a secret; the system's unless said" example:"/etc/weir/ca.crt"`
 	SANs []string    `doc:"sans,oneormany" help:"names of which the certificate must have one"`
-	Cert *fileSecret `doc:"cert" help:"the certificate that is shown to endpoints, with its chain in PEM: a file, or a secret" example:"/etc/weir/client.crt"`
-	Key  *fileSecret `doc:"key" help:"its private key in PEM: a file, or a secret" example:"/etc/weir/client.key"`
+	Cert *FileSecret `doc:"cert" help:"the certificate that is shown to endpoints, with its chain in PEM: a file, or a secret" example:"/etc/weir/client.crt"`
+	Key  *FileSecret `doc:"key" help:"its private key in PEM: a file, or a secret" example:"/etc/weir/client.key"`
 	At   doc.Pos     `doc:"-,pos"`
 }
 

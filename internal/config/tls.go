@@ -19,11 +19,11 @@ type tlsForm struct {
 
 // serverTLSForm is a listener's `tls` in full.
 type serverTLSForm struct {
-	Cert         *fileSecret       `doc:"cert" help:"the certificate chain in PEM: a file, or a secret" example:"/etc/weir/tls.crt"`
-	Key          *fileSecret       `doc:"key" help:"its private key in PEM: a file, or a secret" example:"/etc/weir/tls.key"`
+	Cert         *FileSecret       `doc:"cert" help:"the certificate chain in PEM: a file, or a secret" example:"/etc/weir/tls.crt"`
+	Key          *FileSecret       `doc:"key" help:"its private key in PEM: a file, or a secret" example:"/etc/weir/tls.key"`
 	Certificates []certificateForm `doc:"certificates,oneormany" help:"several of them, chosen from by the name that a client asks for"`
 	StrictNames  bool              `doc:"strict_names" help:"refuse a client that asks for no name, or for one that no certificate has; else it is shown the first one"`
-	ClientCA     *fileSecret       `doc:"client_ca" help:"whose client certificates count, in PEM: a file, or a secret" example:"/etc/weir/clients.crt"`
+	ClientCA     *FileSecret       `doc:"client_ca" help:"whose client certificates count, in PEM: a file, or a secret" example:"/etc/weir/clients.crt"`
 	Client       string            `doc:"client" help:"require, optional or none; require where there is client_ca" example:"optional"`
 	MinVersion   string            `doc:"min_version" help:"the oldest version that is spoken: 1.2 or 1.3" example:"1.3"`
 	Ciphers      cipherForm        `doc:"ciphers" help:"the cipher suites of TLS 1.2; those of TLS 1.3 are fixed"`
@@ -32,8 +32,8 @@ type serverTLSForm struct {
 }
 
 type certificateForm struct {
-	Cert fileSecret `doc:"cert,required" help:"the certificate chain in PEM: a file, or a secret" example:"/etc/weir/tls.crt"`
-	Key  fileSecret `doc:"key,required" help:"its private key in PEM: a file, or a secret" example:"/etc/weir/tls.key"`
+	Cert FileSecret `doc:"cert,required" help:"the certificate chain in PEM: a file, or a secret" example:"/etc/weir/tls.crt"`
+	Key  FileSecret `doc:"key,required" help:"its private key in PEM: a file, or a secret" example:"/etc/weir/tls.key"`
 	At   doc.Pos    `doc:"-,pos"`
 }
 
@@ -238,15 +238,19 @@ func namesIn(n *doc.Node, key string, ps *doc.Problems) []*doc.Node {
 	return texts
 }
 
-// fileSecret is a secret whose plain text is a file's path, for a certificate is
+// FileSecret is a secret whose plain text is a file's path, for a certificate is
 // hardly ever written into a config.
-type fileSecret Secret
+type FileSecret Secret
 
-func (f *fileSecret) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+// DecodeDoc reads a path or a secret.
+func (f *FileSecret) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	if n.Kind == doc.Scalar && n.Value != "" && !strings.Contains(n.Value, hidden) && !strings.Contains(n.Value, "${") && !strings.Contains(n.Value, "\n") {
 		file := secret.Template{Parts: []secret.Part{{Source: "file", Text: n.Value}}, Base: folderOf(n.Pos)}
-		*f = fileSecret{Template: file, Pos: n.Pos}
+		*f = FileSecret{Template: file, Pos: n.Pos}
 		return
 	}
 	(*Secret)(f).DecodeDoc(n, ps)
 }
+
+// EncodeDoc writes the path as a reference.
+func (f FileSecret) EncodeDoc() *doc.Node { return Secret(f).EncodeDoc() }

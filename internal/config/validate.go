@@ -28,6 +28,8 @@ type validator struct {
 	// read; partial says that there may be more of them.
 	known   map[string]bool
 	partial bool
+	// wayNames are those of auth that exist but could not be read.
+	wayNames map[string]bool
 	// unheard says that there may be more listeners.
 	unheard bool
 	// rough are routes in which something could not be read, and was told.
@@ -39,6 +41,7 @@ type validator struct {
 	services  map[string]*Service
 	functions map[string]*Function
 	groups    map[string]*Group
+	ways      map[string]*Auth
 	routes    map[string]*Route
 }
 
@@ -46,7 +49,7 @@ func newValidator(c *Config, v Vocabulary) *validator {
 	return &validator{
 		c: c, v: v, involved: map[string]bool{},
 		listeners: map[string]*Listener{}, services: map[string]*Service{}, functions: map[string]*Function{},
-		groups: map[string]*Group{}, routes: map[string]*Route{},
+		groups: map[string]*Group{}, ways: map[string]*Auth{}, routes: map[string]*Route{},
 	}
 }
 
@@ -55,6 +58,7 @@ func (c *validator) run() {
 	c.index()
 	c.listening()
 	c.globals()
+	c.auths()
 	for i := range c.c.Services {
 		c.service(&c.c.Services[i])
 	}

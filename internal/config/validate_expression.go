@@ -171,3 +171,16 @@ func walk(v reflect.Value, depth int, visit func(reflect.Value) bool) {
 	default:
 	}
 }
+
+// found gives every T in config, whatever config's type.
+func found[T any](config any) []T {
+	var list []T
+	walk(reflect.ValueOf(config), 0, func(v reflect.Value) bool {
+		if v.Type() != reflect.TypeFor[T]() || !v.CanInterface() {
+			return true
+		}
+		list = append(list, v.Interface().(T)) //nolint:forcetypeassert // it was just looked at
+		return false
+	})
+	return list
+}

@@ -34,6 +34,7 @@ func (c *validator) route(r *Route) {
 	in.nobody = !slices.ContainsFunc(r.Filters, c.identifies)
 	for i := range r.Filters {
 		c.filter(&r.Filters[i], in)
+		c.authNames(r.Filters[i].Config, r.Group, r.Filters[i].Origin)
 	}
 	c.timeouts(r.Timeouts, r.Origin)
 	c.retry(r.Retry, r.Origin)

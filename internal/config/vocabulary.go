@@ -3,18 +3,19 @@ package config
 import "github.com/weir-gateway/weir/internal/base/expr"
 
 // Vocabulary is what a config may name beyond this package: the kinds of
-// filters, functions and schemes that the program was built with. Load reads
+// filters, functions and auth and the schemes that the program was built with. Load reads
 // their parts into their own structs, and suggestions and schema know them.
 type Vocabulary struct {
 	Filters   []Kind
 	Functions []Kind
+	Auths     []Kind
 	Schemes   []Scheme
 }
 
-// Kind is one kind of filter or function.
+// Kind is one kind of filter, function or auth.
 type Kind struct {
 	// Name is the key under which it stands: on a route for a filter
-	// (`cors:`), in a function for its kind (`run:`).
+	// (`cors:`), in a function or an auth for its kind (`run:`, `jwt:`).
 	Name    string
 	Summary string // one line for schema, editors and `--help`
 	// Order places filters on a route in the fixed order, smaller is outer.
@@ -32,7 +33,7 @@ type Kind struct {
 	PerBackend bool
 	// New gives a pointer to a fresh config struct with all defaults set. Load
 	// decodes the node into it (doc.Decode). A filter's node is the value under
-	// its key; a function's is the whole function, its key included.
+	// its key; that of a function or an auth is the whole of it, its key included.
 	New func() any
 }
 

@@ -18,6 +18,7 @@ func vocabulary() config.Vocabulary {
 	return config.Vocabulary{
 		Filters: []config.Kind{
 			{Name: "cors", Order: 2, New: func() any { return &corsConfig{} }},
+			{Name: "auth", Order: 3, New: func() any { return &authConfig{} }},
 			{Name: "bearer", Order: 4, New: func() any { return &bearerConfig{} }},
 			{Name: "headers", Order: 10, PerBackend: true, New: func() any { return &headersConfig{} }},
 			{Name: "rewrite", Order: 14, PerBackend: true, New: func() any { return &rewriteConfig{} }},
@@ -25,6 +26,10 @@ func vocabulary() config.Vocabulary {
 			{Name: "redirect", Order: 16, PerBackend: true, New: func() any { return &redirectConfig{Status: 302} }},
 		},
 		Functions: []config.Kind{{Name: "run", New: func() any { return &runConfig{Scale: scaleConfig{Max: 4, Idle: time.Minute}} }}},
+		Auths: []config.Kind{
+			{Name: "jwt", New: func() any { return &jwtConfig{Leeway: time.Minute} }},
+			{Name: "keys", New: func() any { return &keysConfig{} }},
+		},
 		Schemes: []config.Scheme{
 			{Name: "http", Example: "http://users:8080"},
 			{Name: "https", Example: "https://users"},
@@ -51,6 +56,34 @@ type corsConfig struct {
 
 type bearerConfig struct {
 	Token config.Secret `doc:"token,required" help:"the one that is accepted" example:"${env:TOKEN}"`
+}
+
+type authConfig struct {
+	Who config.AuthRule `doc:"who,required" help:"who may call" example:"customer"`
+}
+
+func (c *authConfig) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	if n.Kind == doc.Map {
+		type long authConfig
+		doc.Decode(n, (*long)(c), ps)
+		return
+	}
+	c.Who.DecodeDoc(n, ps)
+}
+
+func (authConfig) DocSchema() *doc.Schema {
+	type long authConfig
+	return or(reflect.TypeFor[long]())
+}
+
+type jwtConfig struct {
+	JWT      config.Remote `doc:"jwt,required" help:"the issuer" example:"https://id.example.com/"`
+	Audience []string      `doc:"audience,oneormany,required" help:"whom tokens are for" example:"shop"`
+	Leeway   time.Duration `doc:"leeway" help:"how far clocks may differ"`
+}
+
+type keysConfig struct {
+	Keys []config.Secret `doc:"keys,required,oneormany" help:"keys" example:"${env:KEY}"`
 }
 
 type headersConfig struct {

@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"net/http"
 
+	"github.com/weir-gateway/weir/internal/auth"
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/config"
@@ -52,6 +53,8 @@ type Env struct {
 	// Backend resolves a reference, so that a filter may call a backend
 	// (external authorization, introspection); cycles are refused by the compiler.
 	Backend func(config.Ref) (http.RoundTripper, error)
+	// Auth gives a way of recognising callers by its name.
+	Auth func(name string) (auth.Way, error)
 	// Secret resolves a secret; when a config is only checked it gives placeholders.
 	Secret func(secret.Template) (secret.Value, error)
 	// Keep holds state that lives longer than one snapshot: see the function Keep.

@@ -31,6 +31,7 @@ var floors = [][]string{
 	{"internal/config/doc"},
 	{"internal/config"},
 	{"internal/wire"},
+	{"internal/auth"},
 	{"internal/filter", "internal/discovery", "internal/function"},
 	{"internal/traffic/route", "internal/traffic/variant", "internal/traffic/dir", "internal/traffic/proxy", "internal/traffic/service"},
 	{"internal/traffic/snapshot"},
@@ -47,7 +48,7 @@ var floors = [][]string{
 // contracts are the rooms that hold a contract and its implementations: the
 // children import their parent, `all` imports the children, and the children
 // never import each other.
-var contracts = []string{"internal/filter", "internal/discovery", "internal/function"}
+var contracts = []string{"internal/auth", "internal/filter", "internal/discovery", "internal/function"}
 
 // yamlFree must not know how configs are written.
 var yamlFree = []string{"internal/base", "internal/wire", "internal/traffic"}

@@ -27,11 +27,12 @@ var (
 	ClientGone         = Kind{"client-gone", 499, "The client left before the response."}
 
 	// What the gateway itself is short of.
-	Unexpected     = Kind{"unexpected", 500, "Something went wrong inside the gateway."}
-	RouteBroken    = Kind{"route-broken", 500, "The route is misconfigured and answers nothing else."}
-	Overloaded     = Kind{"overloaded", 503, "The gateway has as many requests in flight as it allows."}
-	MemoryPressure = Kind{"memory-pressure", 503, "The gateway is short of memory."}
-	ShuttingDown   = Kind{"shutting-down", 503, "The gateway is shutting down."}
+	Unexpected      = Kind{"unexpected", 500, "Something went wrong inside the gateway."}
+	RouteBroken     = Kind{"route-broken", 500, "The route is misconfigured and answers nothing else."}
+	AuthUnavailable = Kind{"auth-unavailable", 503, "Who is calling cannot be checked just now."}
+	Overloaded      = Kind{"overloaded", 503, "The gateway has as many requests in flight as it allows."}
+	MemoryPressure  = Kind{"memory-pressure", 503, "The gateway is short of memory."}
+	ShuttingDown    = Kind{"shutting-down", 503, "The gateway is shutting down."}
 
 	// What the backend did.
 	NoEndpoint          = Kind{"no-endpoint", 503, "No instance of the backend is available."}
@@ -54,7 +55,7 @@ func Kinds() []Kind {
 	return []Kind{
 		MalformedRequest, BadParameter, Unauthorized, Forbidden, AmbiguousPath, RouteNotFound, FileNotFound, MethodNotAllowed, RequestTimeout,
 		BodyTooLarge, URLTooLong, ExpectationFail, Misdirected, HeadTooLarge, VersionUnsupported, UpgradeRefused, NotImplemented, RateLimited, ClientGone,
-		Unexpected, RouteBroken, Overloaded, MemoryPressure, ShuttingDown,
+		Unexpected, RouteBroken, AuthUnavailable, Overloaded, MemoryPressure, ShuttingDown,
 		NoEndpoint, BackendUnreachable, BackendReset, BackendInvalid, BackendTimeout,
 		FunctionInit, FunctionBusy, FunctionQueueTime, FunctionError, FunctionCrashed, FunctionTimeout,
 		FunctionBadResponse, FunctionTooLarge,

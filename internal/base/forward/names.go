@@ -1,6 +1,10 @@
 package forward
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+)
 
 // rule is what happens to a request's field on its way to the backend.
 type rule uint8
@@ -101,6 +105,13 @@ func classify(name string) (r rule, alias bool) {
 	return pass, alias
 }
 
+// Managed tells whether Weir reads, writes or drops the field of that name itself, in
+// whatever spelling: it can carry nothing else.
+func Managed(name string) bool {
+	r, _ := classify(name)
+	return r != pass
+}
+
 func hasPrefix(b []byte, prefix string) bool {
 	return len(b) >= len(prefix) && string(b[:len(prefix)]) == prefix
 }
@@ -125,6 +136,22 @@ func Folds(name, managed string) bool {
 		}
 	}
 	return true
+}
+
+// DropManaged takes away every field that folds to one of managed, folded names in lower
+// case: what only the gateway may say, nobody else does.
+func DropManaged(head exchange.Head, managed []string) {
+	if len(managed) == 0 {
+		return
+	}
+	exchange.DelFields(head, func(name string) bool {
+		for _, m := range managed {
+			if Folds(name, m) {
+				return true
+			}
+		}
+		return false
+	})
 }
 
 // tokens yields the members of comma-separated lists, trimmed, without empty ones.

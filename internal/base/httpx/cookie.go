@@ -1,6 +1,9 @@
 package httpx
 
-import "strings"
+import (
+	"iter"
+	"strings"
+)
 
 // CookieLookup gives the value of the first cookie of that name in one Cookie
 // field (RFC 6265 section 4.2.1) and whether there is one, without building a
@@ -19,4 +22,31 @@ func CookieLookup(field, name string) (string, bool) {
 		return value, true
 	}
 	return "", false
+}
+
+// CookieValues yields the values of all cookies of that name in one Cookie field.
+func CookieValues(field, name string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for pair := range strings.SplitSeq(field, ";") {
+			if value, ok := CookieLookup(pair, name); ok && !yield(value) {
+				return
+			}
+		}
+	}
+}
+
+// CookiesWithout gives a Cookie field without the cookies of that name, or "" where
+// none is left; the others stay byte for byte.
+func CookiesWithout(field, name string) string {
+	if _, ok := CookieLookup(field, name); !ok {
+		return field
+	}
+	var kept []string
+	for pair := range strings.SplitSeq(field, ";") {
+		key, _, _ := strings.Cut(strings.Trim(pair, " \t"), "=")
+		if key != name {
+			kept = append(kept, strings.Trim(pair, " \t"))
+		}
+	}
+	return strings.Join(kept, "; ")
 }

@@ -1,6 +1,7 @@
 package httpx
 
 import (
+	"iter"
 	"strings"
 
 	"github.com/weir-gateway/weir/internal/base/fault"
@@ -25,6 +26,33 @@ func QueryLookup(raw, name string) (string, bool) {
 		return value, true
 	}
 	return "", false
+}
+
+// QueryValues yields all values of the parameter name in the order in which they
+// stand, decoded as QueryLookup does.
+func QueryValues(raw, name string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for pair := range strings.SplitSeq(raw, "&") {
+			if value, ok := QueryLookup(pair, name); ok && !yield(value) {
+				return
+			}
+		}
+	}
+}
+
+// QueryWithout gives the raw query without the parameter name, however it is
+// encoded; the others stay byte for byte.
+func QueryWithout(raw, name string) string {
+	if _, ok := QueryLookup(raw, name); !ok {
+		return raw
+	}
+	var kept []string
+	for pair := range strings.SplitSeq(raw, "&") {
+		if _, drop := QueryLookup(pair, name); !drop {
+			kept = append(kept, pair)
+		}
+	}
+	return strings.Join(kept, "&")
 }
 
 // equalDecoded compares the decoded form of encoded with plain.

@@ -18,6 +18,7 @@ import (
 	"net/http"
 	"slices"
 
+	"github.com/weir-gateway/weir/internal/auth"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
@@ -33,6 +34,7 @@ type Parts struct {
 	Filters   []filter.Definition
 	Providers []discovery.Definition
 	Functions []function.Definition
+	Auths     []auth.Definition
 }
 
 // Vocabulary is what these parts add to the language of configs.
@@ -49,6 +51,9 @@ func (p Parts) Vocabulary() config.Vocabulary {
 	for _, d := range p.Functions {
 		v.Functions = append(v.Functions, config.Kind{Name: d.Kind, Summary: d.Summary, New: d.New})
 		v.Schemes = append(v.Schemes, d.Scheme)
+	}
+	for _, d := range p.Auths {
+		v.Auths = append(v.Auths, d.Vocabulary())
 	}
 	v.Schemes = append(v.Schemes, dirScheme())
 	return v
@@ -170,11 +175,12 @@ type build struct {
 	// told are the errors of functions and services (by pointer) that were
 	// already reported.
 	told map[any]error
+	ways map[string]auth.Way // of recognising callers, by name
 }
 
 func (c *Compiler) build(cfg *config.Config, start bool) *build {
 	c.secrets.begin()
-	return &build{compiler: c, cfg: cfg, used: newUsed(), start: start, told: map[any]error{}}
+	return &build{compiler: c, cfg: cfg, used: newUsed(), start: start, told: map[any]error{}, ways: map[string]auth.Way{}}
 }
 
 // rules are the matches of each listener, by its name.
@@ -188,6 +194,7 @@ func (b *build) snapshot(digest string) *snapshot.Snapshot {
 	b.streams()
 	b.functions()
 	b.services()
+	b.auths(s)
 	matches := rules{}
 	for i := range b.cfg.Routes {
 		b.route(&b.cfg.Routes[i], matches)

@@ -88,6 +88,7 @@ func (o *road) env(p placed) filter.Env {
 			found, err := o.backend(o.route, ref)
 			return found.roundTripper, err
 		},
+		Auth:   o.way,
 		Secret: o.compiler.options.Secret,
 		Log:    o.compiler.options.Log,
 		Route:  o.route.Name, Group: o.route.Group, Nth: p.nth,

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	auths "github.com/weir-gateway/weir/internal/auth/all"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/control/compile"
 	"github.com/weir-gateway/weir/internal/control/explain"
@@ -26,7 +27,7 @@ func shop(t *testing.T) *snapshot.Snapshot {
 	if err != nil {
 		t.Fatal(err)
 	}
-	parts := compile.Parts{Filters: filters.Definitions(), Providers: discoveries.Definitions(), Functions: functions.Definitions()}
+	parts := compile.Parts{Filters: filters.Definitions(), Providers: discoveries.Definitions(), Functions: functions.Definitions(), Auths: auths.Definitions()}
 	result := config.Load([]config.Source{{Path: "shop.yaml", Data: data}}, parts.Vocabulary())
 	if result.Config == nil {
 		t.Fatal(result.Problems)
@@ -55,6 +56,8 @@ func TestText(t *testing.T) {
 		"caller":            {Method: "GET", URL: "/mine", As: "ada"},
 		"caller by claims":  {Method: "GET", URL: "/mine", As: `{"iss":"https://id.shop.dev","sub":"ada","scope":"orders:read orders:write"}`},
 		"nobody":            {Method: "GET", URL: "/mine"},
+		"assumed caller":    {Method: "GET", URL: "/known/ada", As: "ada"},
+		"nobody is assumed": {Method: "GET", URL: "/known/ada", Headers: []string{"X-API-Key: whatever"}},
 		"header condition":  {Method: "GET", URL: "/typed"},
 		"redirect":          {Method: "GET", URL: "/old/7"},
 		"ambiguous path":    {Method: "GET", URL: "/a/%2e%2e/b"},

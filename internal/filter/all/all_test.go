@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/weir-gateway/weir/internal/auth"
+	auths "github.com/weir-gateway/weir/internal/auth/all"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
@@ -50,7 +52,7 @@ func TestEveryFilterIsComplete(t *testing.T) {
 func TestExamplesOfTheDocsAreValid(t *testing.T) {
 	t.Parallel()
 	vocabulary := config.Vocabulary{
-		Filters: all.Kinds(),
+		Filters: all.Kinds(), Auths: authKinds(),
 		Schemes: []config.Scheme{{Name: "http", Example: "http://users:8080", Check: func(config.Ref) error { return nil }}},
 	}
 	for _, d := range all.Definitions() {
@@ -69,6 +71,18 @@ func TestExamplesOfTheDocsAreValid(t *testing.T) {
 	}
 }
 
+// authKinds are those that examples of the filter auth declare.
+func authKinds() []config.Kind {
+	var kinds []config.Kind
+	for _, d := range auths.Definitions() {
+		kinds = append(kinds, d.Vocabulary())
+	}
+	return kinds
+}
+
+// way stands in for what the compiler builds of an element of auth.
+func way(name string) (auth.Way, error) { return auth.Way{Name: name}, nil }
+
 // build builds all filters of a config; one of them has to be the one that is shown.
 func build(t *testing.T, shown string, c *config.Config) {
 	t.Helper()
@@ -86,7 +100,7 @@ func build(t *testing.T, shown string, c *config.Config) {
 				continue
 			}
 			reads(t, all.Definitions()[i], f.Config)
-			if p, err := all.Definitions()[i].Build(filter.Env{Secret: secret.Placeholder, Keep: keepNothing}, f.Config); err != nil || p.Guard == nil && p.Adapt == nil {
+			if p, err := all.Definitions()[i].Build(filter.Env{Secret: secret.Placeholder, Keep: keepNothing, Auth: way}, f.Config); err != nil || p.Guard == nil && p.Adapt == nil {
 				t.Errorf("%s: %v", f.Name, err)
 			}
 		}

@@ -18,6 +18,8 @@ const maxID = 128
 func (s *Snapshot) open(r *http.Request, peer netip.AddrPort) *exchange.Exchange {
 	x := &exchange.Exchange{Start: time.Now(), Verbose: s.Verbose}
 	x.Client = forward.Receive(peer, r.TLS != nil, r.Host, exchange.RequestHead(r), s.Trusted)
+	forward.DropManaged(exchange.RequestHead(r), s.Managed)
+	forward.DropManaged(exchange.RequestTrailer(r), s.Managed)
 	if x.Client.Trusted {
 		x.ID = acceptID(exchange.RequestHead(r).Get("X-Request-Id"))
 	}

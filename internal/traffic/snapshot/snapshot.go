@@ -24,6 +24,9 @@ const NoBackend = "none"
 type Snapshot struct {
 	Digest  string // of the config that it was compiled from
 	Trusted []netip.Prefix
+	// Managed are folded names of fields that only the gateway may set (see
+	// forward.Folds): on every route, clients' own are dropped.
+	Managed []string
 	// Verbose tells clients more of a problem than its code: near misses of a
 	// 404 and the text for operators. For development.
 	Verbose bool

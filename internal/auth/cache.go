@@ -1,0 +1,67 @@
+package auth
+
+import (
+	"crypto/sha256"
+	"sync"
+)
+
+// Digest is what a credential is remembered by.
+type Digest [sha256.Size]byte
+
+// Memory remembers what was found out about credentials, by their digests, so that
+// costly checks are not made for every request. It holds a bounded number: two
+// generations, of which the older one is forgotten when the younger one is full, so
+// that what is used lives on. It is safe for concurrent use.
+type Memory[V any] struct {
+	half int // of the bound
+
+	mu         sync.RWMutex
+	young, old map[Digest]V
+}
+
+// NewMemory makes a Memory of at most entries.
+func NewMemory[V any](entries int) *Memory[V] {
+	half := max(entries/2, 1) //nolint:mnd // two generations
+	return &Memory[V]{half: half, young: map[Digest]V{}, old: map[Digest]V{}}
+}
+
+// Get gives what is remembered.
+func (m *Memory[V]) Get(d Digest) (V, bool) {
+	m.mu.RLock()
+	v, ok := m.young[d]
+	if ok {
+		m.mu.RUnlock()
+		return v, true
+	}
+	v, ok = m.old[d]
+	m.mu.RUnlock()
+	if ok {
+		m.Put(d, v)
+	}
+	return v, ok
+}
+
+// Put remembers v.
+func (m *Memory[V]) Put(d Digest, v V) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if len(m.young) >= m.half {
+		m.old, m.young = m.young, make(map[Digest]V, m.half)
+	}
+	m.young[d] = v
+}
+
+// Forget drops what is remembered of d.
+func (m *Memory[V]) Forget(d Digest) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.young, d)
+	delete(m.old, d)
+}
+
+// Len is how many are remembered.
+func (m *Memory[V]) Len() int {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return len(m.young) + len(m.old)
+}

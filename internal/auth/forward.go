@@ -1,0 +1,193 @@
+package auth
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/expr"
+	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/base/forward"
+	"github.com/weir-gateway/weir/internal/base/httpx"
+	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/config/doc"
+)
+
+// Forward is what a backend is told of a caller.
+type Forward struct {
+	// Token passes the credential on as it came. It is taken out otherwise.
+	Token bool
+	// Headers are fields that Weir sets, and that clients can never send.
+	Headers []Field
+}
+
+// Field is one field with what it gets.
+type Field struct {
+	Name string // in its canonical spelling
+	Expr config.Expr
+	Pos  doc.Pos // of the name
+}
+
+// forwardForm is Forward as a map.
+type forwardForm struct {
+	Token   bool      `doc:"token,omitzero" help:"whether the credential goes on as it came"`
+	Headers fieldsMap `doc:"headers,omitzero" help:"fields with what they get; clients can never send them" example:"{ X-User: =auth.sub }"`
+}
+
+// fieldsMap is Forward.Headers as a map.
+type fieldsMap []Field
+
+// DecodeDoc reads `token`, `none` or a map.
+func (f *Forward) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	if n.Kind == doc.Scalar {
+		switch n.Value {
+		case "token":
+			f.Token = true
+		case "none":
+		default:
+			ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("forward is %q", n.Value), Why: "it says what the backend is told of the caller", Fix: "write token, none, or `forward: { headers: { X-User: =auth.sub } }`"})
+		}
+		return
+	}
+	var form forwardForm
+	doc.Decode(n, &form, ps)
+	*f = Forward{Token: form.Token, Headers: form.Headers}
+}
+
+// EncodeDoc writes it as it is read.
+func (f Forward) EncodeDoc() *doc.Node {
+	if len(f.Headers) == 0 && f.Token {
+		return &doc.Node{Kind: doc.Scalar, Value: "token"}
+	}
+	return doc.EncodeNode(forwardForm{f.Token, f.Headers})
+}
+
+// DocSchema implements doc.SchemaWriter.
+func (Forward) DocSchema() *doc.Schema {
+	return doc.SchemaOr[forwardForm](&doc.Schema{Enum: []string{"token", "none"}})
+}
+
+// DecodeDoc reads a map of names to expressions.
+func (f *fieldsMap) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	if n.Kind != doc.Map {
+		ps.Add(doc.Problem{Pos: n.Pos, What: n.Kind.String() + " stands where fields are expected", Fix: "write a map, for example `X-User: =auth.sub`"})
+		return
+	}
+	for _, e := range n.Entries {
+		field := Field{Name: http.CanonicalHeaderKey(e.Key), Pos: e.KeyPos}
+		field.Expr.DecodeDoc(e.Value, ps)
+		if p, bad := field.problem(*f); bad {
+			ps.Add(p)
+		}
+		*f = append(*f, field)
+	}
+}
+
+// EncodeDoc writes it as it is read.
+func (f fieldsMap) EncodeDoc() *doc.Node {
+	n := &doc.Node{Kind: doc.Map}
+	for _, field := range f {
+		n.Entries = append(n.Entries, doc.Entry{Key: field.Name, Value: field.Expr.EncodeDoc()})
+	}
+	return n
+}
+
+// DocSchema implements doc.SchemaWriter.
+func (fieldsMap) DocSchema() *doc.Schema {
+	return &doc.Schema{Type: doc.Types{"object"}, AdditionalProperties: doc.SchemaOf(reflect.TypeFor[config.Expr]())}
+}
+
+// problem says why a field cannot tell who is calling.
+func (f Field) problem(before []Field) (doc.Problem, bool) {
+	p := doc.Problem{Pos: f.Pos, Fix: "choose another name, for example X-User"}
+	switch {
+	case !httpx.IsToken(f.Name):
+		p.What, p.Why = fmt.Sprintf("%q is no name of a field", f.Name), "names are letters, digits and some punctuation, without blanks"
+	case forward.Managed(f.Name) && !strings.HasPrefix(f.Name, "X-Forwarded-"), forward.Folds(f.Name, "cookie"):
+		p.What, p.Why = fmt.Sprintf("the field %s cannot tell who is calling", f.Name), "it has a meaning of its own"
+	case slices.ContainsFunc(before, func(other Field) bool { return forward.Folds(other.Name, folded(f.Name)) }):
+		p.What, p.Why = fmt.Sprintf("the field %s stands twice", f.Name), "many backends read its spellings as one"
+	default:
+		return f.expressionProblem()
+	}
+	return p, true
+}
+
+func (f Field) expressionProblem() (doc.Problem, bool) {
+	if f.Expr.Source == "" {
+		return doc.Problem{}, false // was told
+	}
+	program, err := expr.Compile(f.Expr.Source, expr.String, expr.Request)
+	if err == nil {
+		if program.Reads().RequestBody {
+			return doc.Problem{Pos: f.Expr.Pos, What: f.Name + " reads the body of the request", Why: "it is set before the body has come", Fix: "use auth"}, true
+		}
+		return doc.Problem{}, false
+	}
+	p := doc.Problem{Pos: f.Expr.Pos, What: f.Name + ": " + err.Error()}
+	if e, ok := errors.AsType[*expr.Error](err); ok {
+		p.What, p.Fix = f.Name+": "+e.Text, e.Fix
+		if e.Line == 1 {
+			p.Pos.Col += e.Col - 1
+		}
+	}
+	return p, true
+}
+
+// folded is a name as forward.Folds compares it.
+func folded(name string) string {
+	return strings.NewReplacer("_", "-", ".", "-").Replace(strings.ToLower(name))
+}
+
+// Managed are the folded names of the fields that Weir sets, so that nobody else may.
+func (f Forward) Managed() []string {
+	names := make([]string, len(f.Headers))
+	for i, h := range f.Headers {
+		names[i] = folded(h.Name)
+	}
+	return names
+}
+
+// Told is a Forward ready to run.
+type Told []toldField
+
+type toldField struct {
+	name  string
+	value *expr.Program
+}
+
+// Compile makes f ready.
+func (f Forward) Compile() (Told, error) {
+	told := make(Told, 0, len(f.Headers))
+	for _, h := range f.Headers {
+		program, err := expr.Compile(h.Expr.Source, expr.String, expr.Request)
+		if err != nil {
+			return nil, fmt.Errorf("forward.headers: %s: %w", h.Name, err)
+		}
+		told = append(told, toldField{h.Name, program})
+	}
+	return told, nil
+}
+
+// Set puts the fields on r, whose exchange has its identity. An empty value is left
+// out. One that cannot be computed, or that no field can hold, is a fault: the backend
+// relies on it.
+func (t Told) Set(r *http.Request) *fault.Fault {
+	head := exchange.RequestHead(r)
+	for _, f := range t {
+		value, err := f.value.String(&expr.Input{Request: r})
+		switch {
+		case err != nil:
+			return fault.Unexpected.New("", fault.Internal("forward.headers: %s", f.name), fault.Cause(err))
+		case !httpx.IsFieldValue(value):
+			return fault.Unexpected.New("", fault.Internal("forward.headers: the value of %s holds a control character", f.name))
+		case value != "":
+			head.Set(f.name, value)
+		}
+	}
+	return nil
+}

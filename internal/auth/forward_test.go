@@ -1,0 +1,71 @@
+package auth_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/weir-gateway/weir/internal/auth"
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/config/doc"
+)
+
+// told reads what stands under `forward`.
+func told(t *testing.T, text string) (auth.Forward, []doc.Problem) {
+	t.Helper()
+	var f auth.Forward
+	var ps doc.Problems
+	doc.Decode(doc.Parse("weir.yaml", []byte(text), &ps), &f, &ps)
+	return f, ps.Sorted()
+}
+
+func TestForwardIsReadAndPrintedAlike(t *testing.T) {
+	for _, text := range []string{"token\n", "headers:\n  X-User: =auth.sub\n", "token: true\nheaders:\n  X-User: =auth.sub\n  X-Plan: =auth.claims.plan\n"} {
+		f, problems := told(t, text)
+		if printed := string(doc.Encode(f)); len(problems) > 0 || printed != text {
+			t.Errorf("%q is printed as %q, with %v", text, printed, problems)
+		}
+	}
+}
+
+func TestForwardRefusesWhatWouldMislead(t *testing.T) {
+	for text, want := range map[string]string{
+		"tokens":                                         "forward is \"tokens\"",
+		"headers: X-User":                                "a value stands where fields are expected",
+		"headers: {X User: =auth.sub}":                   "is no name of a field",
+		"headers: {Content-Length: =auth.sub}":           "has a meaning of its own",
+		"headers: {Cookie: =auth.sub}":                   "has a meaning of its own",
+		"headers: {X-User: =auth.subject}":               "'auth' has no field 'subject'",
+		"headers: {X-User: =request.body.id}":            "reads the body",
+		"headers: {X-User: =auth.sub, x_user: =auth.id}": "stands twice",
+		"header: {X-User: =auth.sub}":                    "did you mean \"headers\"",
+	} {
+		_, problems := told(t, text)
+		if len(problems) != 1 || !strings.Contains(problems[0].String(), want) {
+			t.Errorf("%q: want %q, got %v", text, want, problems)
+		}
+	}
+}
+
+func TestBackendsAreToldWhoIsCalling(t *testing.T) {
+	f, problems := told(t, "headers: {X-User: =auth.sub, X-Forwarded-User: =auth.id, X-Plan: \"=has(auth.claims.plan) ? auth.claims.plan : ''\", X-N: =auth.claims.n}")
+	ready, err := f.Compile()
+	if len(problems) > 0 || err != nil {
+		t.Fatal(problems, err)
+	}
+	r := request("/")
+	exchange.Of(r).Identity = &exchange.Identity{Issuer: "i", Subject: "ada", Claims: map[string]any{"n": int64(9007199254740993)}}
+	if fault := ready.Set(r); fault != nil {
+		t.Fatal(fault)
+	}
+	if h := r.Header; h.Get("X-User") != "ada" || h.Get("X-Forwarded-User") != "1:i#ada" || len(h["X-Plan"]) > 0 || h.Get("X-N") != "9007199254740993" {
+		t.Errorf("told %v", h)
+	}
+	exchange.Of(r).Identity = &exchange.Identity{Subject: "ada\r\nX-Admin: 1", Claims: map[string]any{"n": int64(1)}}
+	if fault := ready.Set(r); fault == nil || fault.Status != 500 {
+		t.Errorf("a line break passes: %v, %v", fault, r.Header)
+	}
+	exchange.Of(r).Identity = &exchange.Identity{Subject: "ada"}
+	if fault := ready.Set(r); fault == nil || fault.Status != 500 {
+		t.Errorf("a claim that is not there passes: %v", fault)
+	}
+}

@@ -1,0 +1,116 @@
+// Package keys recognises callers by API keys: long random texts that each caller
+// has one or several of. A key is only known by its SHA-256 digest, and looked up by it,
+// so that neither the config, nor memory, nor the time that a comparison takes gives a
+// key away.
+package keys
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/auth"
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/secret"
+)
+
+// Config is what people write below a name of auth.
+type Config struct {
+	Keys auth.Members `doc:"keys,required" help:"the keys by the ids of who has them: each a digest sha256:..., or a reference to the key itself" example:"{ acme: \"${env:ACME_KEY}\" }"`
+	// From is where a key stands.
+	From []auth.Place `doc:"from,oneormany,omitzero" help:"where the key stands: header:NAME, cookie:NAME or query:NAME; header:X-API-Key unless said" example:"header:X-API-Key"`
+
+	auth.Common `doc:",inline"`
+}
+
+// shortest is the least length of a key that is given itself: below it, one could be
+// found by its digest.
+const shortest = 16
+
+// longest is more than any key has.
+const longest = 4096
+
+// Definition is this kind of auth.
+func Definition() auth.Definition {
+	return auth.Define("keys", "API keys: long random texts, known by their digests", func() Config { return Config{} }, build)
+}
+
+func build(env auth.Env, c *Config) (auth.Way, error) {
+	r := &ring{places: c.From, holders: make(map[auth.Digest]*exchange.Identity, len(c.Keys))}
+	if len(r.places) == 0 {
+		r.places = []auth.Place{{Kind: auth.InHeader, Name: "X-Api-Key"}}
+	}
+	var errs []error
+	for _, member := range c.Keys {
+		identity := member.Identity(env.Name)
+		for _, proof := range member.Proofs {
+			if err := r.add(env, proof.Template, identity); err != nil {
+				errs = append(errs, member.Wrong("%w", err))
+			}
+		}
+	}
+	way := auth.Way{Recognise: r.recognise, Scheme: "ApiKey", Places: r.places, Common: c.Common, Note: note(c, r.places)}
+	if r.places[0].Scheme != "" {
+		way.Scheme = r.places[0].Scheme
+	}
+	return way, errors.Join(errs...)
+}
+
+func note(c *Config, places []auth.Place) string {
+	texts := make([]string, len(places))
+	for i, p := range places {
+		texts[i] = p.String()
+	}
+	return auth.Count(len(c.Keys), "key") + " in " + strings.Join(texts, " or ")
+}
+
+// ring knows all keys by their digests.
+type ring struct {
+	places  []auth.Place
+	holders map[auth.Digest]*exchange.Identity
+}
+
+// add takes a key that is written as its digest, or as a reference to itself.
+func (r *ring) add(env auth.Env, key secret.Template, holder *exchange.Identity) error {
+	text, known, err := env.Text(key)
+	if !known {
+		return err
+	}
+	digest := auth.Digest(sha256.Sum256([]byte(text)))
+	if digits, ok := strings.CutPrefix(text, auth.DigestPrefix); ok {
+		raw, err := hex.DecodeString(digits)
+		if err != nil || len(raw) != len(digest) {
+			return fmt.Errorf("%s is followed by the 64 hexadecimal digits of a digest; `printf %%s KEY | sha256sum` gives them", auth.DigestPrefix)
+		}
+		digest = auth.Digest(raw)
+	} else if !auth.Refers(key) {
+		return fmt.Errorf("the key stands in the config itself; write its digest (`printf %%s KEY | sha256sum`) after %s, or a reference such as ${env:ACME_KEY}", auth.DigestPrefix)
+	} else if len(text) < shortest {
+		return fmt.Errorf("the key has %d characters; one of less than %d could be guessed", len(text), shortest)
+	}
+	if other, twice := r.holders[digest]; twice {
+		return fmt.Errorf("this is a key of %s already", other.Subject)
+	}
+	r.holders[digest] = holder
+	return nil
+}
+
+// recognise looks a key up by its digest, which tells nothing about how near a wrong
+// key came.
+func (r *ring) recognise(req *http.Request) (*exchange.Identity, error) {
+	key, err := auth.Find(req, r.places)
+	if err != nil {
+		return nil, err
+	}
+	if key == "" || len(key) > longest {
+		return nil, auth.Refuse("the API key is empty or longer than %d bytes", longest)
+	}
+	identity := r.holders[sha256.Sum256([]byte(key))]
+	if identity == nil {
+		return nil, auth.Refuse("the API key is unknown")
+	}
+	return identity, nil
+}

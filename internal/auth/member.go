@@ -1,0 +1,154 @@
+package auth
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/secret"
+	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/config/doc"
+)
+
+// Member is a caller that the config itself knows: the holder of an API key, or a user
+// with a password.
+type Member struct {
+	ID string
+	// Proofs are what it is recognised by, any of them: hashes, or references.
+	Proofs []config.Secret
+	Scopes []string
+	Claims map[string]string
+	Pos    doc.Pos
+}
+
+// memberForm is a Member as a map below its id.
+type memberForm struct {
+	Proofs []proof           `doc:"is,required,oneormany" help:"a hash, or a reference to the secret itself; several, for the time of a change" example:"${env:ACME_KEY}"`
+	Scopes []string          `doc:"scopes,oneormany,omitzero" help:"what auth.has() holds for" example:"orders:read"`
+	Claims map[string]string `doc:"claims,omitzero" help:"further facts, as auth.claims" example:"{ plan: gold }"`
+}
+
+// proof is a secret that is printed where it is the digest of a key: keys are long and
+// random, and nobody finds one by its digest.
+type proof config.Secret
+
+// DecodeDoc reads a digest, a hash or a secret.
+func (p *proof) DecodeDoc(n *doc.Node, ps *doc.Problems) { (*config.Secret)(p).DecodeDoc(n, ps) }
+
+// EncodeDoc writes it as it is read.
+func (p proof) EncodeDoc() *doc.Node {
+	if len(p.Parts) == 1 && p.Parts[0].Source == "" && strings.HasPrefix(p.Parts[0].Text, DigestPrefix) {
+		return &doc.Node{Kind: doc.Scalar, Pos: p.Pos, Value: p.Parts[0].Text}
+	}
+	return config.Secret(p).EncodeDoc()
+}
+
+// DocSchema implements doc.SchemaWriter.
+func (proof) DocSchema() *doc.Schema {
+	return doc.TextSchema("a digest or hash, or a reference ${env:NAME} or ${file:/path} to the secret")
+}
+
+// DigestPrefix begins the digest of a key, as it stands in a config: 64 hexadecimal
+// digits follow.
+const DigestPrefix = "sha256:"
+
+// Members is written as a map of ids to proofs, or to proofs with scopes and claims.
+type Members []Member
+
+// DecodeDoc reads the map.
+func (m *Members) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	if n.Kind != doc.Map {
+		ps.Add(doc.Problem{Pos: n.Pos, What: n.Kind.String() + " stands where callers are expected", Why: "they are a map of ids", Fix: "for example `acme: ${env:ACME_KEY}`"})
+		return
+	}
+	for _, e := range n.Entries {
+		value := e.Value
+		if value.Kind != doc.Map {
+			value = &doc.Node{Kind: doc.Map, Pos: value.Pos, Entries: []doc.Entry{{Key: "is", KeyPos: value.Pos, Value: value}}}
+		}
+		var form memberForm
+		doc.Decode(value, &form, ps)
+		member := Member{ID: e.Key, Scopes: form.Scopes, Claims: form.Claims, Pos: e.KeyPos}
+		for _, p := range form.Proofs {
+			member.Proofs = append(member.Proofs, config.Secret(p))
+		}
+		*m = append(*m, member)
+	}
+	if len(n.Entries) == 0 {
+		ps.Add(doc.Problem{Pos: n.Pos, What: "there are no callers", Why: "so nobody would ever pass", Fix: "for example `acme: ${env:ACME_KEY}`"})
+	}
+}
+
+// EncodeDoc writes the map as it is read.
+func (m Members) EncodeDoc() *doc.Node {
+	if m == nil {
+		return nil
+	}
+	n := &doc.Node{Kind: doc.Map}
+	for _, member := range m {
+		form := memberForm{Scopes: member.Scopes, Claims: member.Claims}
+		for _, p := range member.Proofs {
+			form.Proofs = append(form.Proofs, proof(p))
+		}
+		value := doc.EncodeNode(form)
+		if len(form.Proofs) == 1 && len(form.Scopes)+len(form.Claims) == 0 {
+			value = form.Proofs[0].EncodeDoc()
+		}
+		n.Entries = append(n.Entries, doc.Entry{Key: member.ID, Value: value})
+	}
+	return n
+}
+
+// DocSchema implements doc.SchemaWriter.
+func (Members) DocSchema() *doc.Schema {
+	return &doc.Schema{Type: doc.Types{"object"}, AdditionalProperties: doc.SchemaOr[memberForm](proof{}.DocSchema(), doc.ListSchema(proof{}.DocSchema()))}
+}
+
+// IssuerOf is the issuer of callers that a way knows by itself, so that nobody of
+// another way is ever the same caller.
+func IssuerOf(way string) string { return "auth:" + way }
+
+// Identity is who m is, as way recognises it.
+func (m Member) Identity(way string) *exchange.Identity {
+	claims := make(map[string]any, len(m.Claims)+1)
+	for name, value := range m.Claims {
+		claims[name] = value
+	}
+	claims["sub"] = m.ID
+	return &exchange.Identity{Method: way, Issuer: IssuerOf(way), Subject: m.ID, Scopes: m.Scopes, Claims: claims}
+}
+
+// Wrong is an error about m, with its place.
+func (m Member) Wrong(format string, args ...any) error {
+	return fmt.Errorf("%s: %w", m.ID, fmt.Errorf(format, args...))
+}
+
+// Refers tells whether a proof is a reference, and no text of the config itself.
+func Refers(t secret.Template) bool {
+	return slices.ContainsFunc(t.Parts, func(p secret.Part) bool { return p.Source != "" })
+}
+
+// Text gives the text of a proof. It is not known where the proof is a reference and
+// the config is only checked.
+func (e Env) Text(t secret.Template) (text string, known bool, err error) {
+	if !Refers(t) {
+		for _, p := range t.Parts {
+			text += p.Text
+		}
+		return text, true, nil
+	}
+	if e.Checked {
+		return "", false, nil
+	}
+	value, err := e.Secret(t)
+	return value.Reveal(), err == nil, err
+}
+
+// Count says how many there are, for notes.
+func Count(n int, what string) string {
+	if n == 1 {
+		return "1 " + what
+	}
+	return fmt.Sprintf("%d %ss", n, what)
+}

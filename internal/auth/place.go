@@ -1,0 +1,254 @@
+package auth
+
+import (
+	"fmt"
+	"iter"
+	"net/http"
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/forward"
+	"github.com/weir-gateway/weir/internal/base/httpx"
+	"github.com/weir-gateway/weir/internal/config/doc"
+)
+
+// Kind is what part of a request a Place is in.
+type Kind string
+
+// The kinds of places.
+const (
+	InHeader Kind = "header"
+	InCookie Kind = "cookie"
+	InQuery  Kind = "query"
+)
+
+// Authorization is the field of RFC 9110 section 11.6.2.
+const Authorization = "Authorization"
+
+// Place is where in a request a credential stands.
+type Place struct {
+	Kind Kind
+	Name string // a header's in its canonical spelling
+	// Scheme stands before the credential in a header: "Bearer". "" for none.
+	Scheme string
+}
+
+// AuthorizationOf is the Authorization field with one of its schemes.
+func AuthorizationOf(scheme string) Place {
+	return Place{Kind: InHeader, Name: Authorization, Scheme: scheme}
+}
+
+// String is a place as it is written.
+func (p Place) String() string {
+	text := string(p.Kind) + ":" + p.Name
+	if p.Scheme != "" {
+		text += " " + p.Scheme
+	}
+	return text
+}
+
+// EncodeDoc writes the place as it is read.
+func (p Place) EncodeDoc() *doc.Node { return &doc.Node{Kind: doc.Scalar, Value: p.String()} }
+
+// DocSchema implements doc.SchemaWriter.
+func (Place) DocSchema() *doc.Schema {
+	return doc.TextSchema("header:NAME, header:NAME SCHEME, cookie:NAME or query:NAME")
+}
+
+// DecodeDoc reads `header:X-API-Key`, `header:Authorization Bearer`, `cookie:session`
+// and `query:access_token`.
+func (p *Place) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	kind, rest, ok := strings.Cut(n.Value, ":")
+	name, scheme, _ := strings.Cut(strings.TrimSpace(rest), " ")
+	problem := doc.Problem{
+		Pos: n.Pos, What: fmt.Sprintf("%q is no place of a credential", n.Value),
+		Why: "a place is header:NAME, cookie:NAME or query:NAME", Fix: "for example `from: header:X-API-Key`",
+	}
+	switch {
+	case n.Kind != doc.Scalar:
+		problem.What = n.Kind.String() + " stands where a place of a credential is expected"
+	case !ok || name == "":
+	case Kind(kind) == InHeader && httpx.IsToken(name) && (scheme == "" || httpx.IsToken(scheme)):
+		*p = Place{Kind: InHeader, Name: http.CanonicalHeaderKey(name), Scheme: scheme}
+		if p.Name == Authorization && scheme == "" {
+			p.Scheme = "Bearer"
+		}
+		if why := reserved(name); why != "" {
+			ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("the field %s can carry no credential", p.Name), Why: why, Fix: "choose another field, for example header:X-API-Key"})
+		}
+		return
+	case Kind(kind) == InCookie && httpx.IsToken(name) && scheme == "",
+		Kind(kind) == InQuery && scheme == "" && httpx.CheckQuery(name) == nil && !strings.ContainsAny(name, "&=%+"):
+		*p = Place{Kind: Kind(kind), Name: name}
+		return
+	}
+	ps.Add(problem)
+}
+
+// reserved says why a field cannot carry a credential, "" where it can.
+func reserved(name string) string {
+	switch {
+	case forward.Folds(name, "cookie"):
+		return "cookies are read one by one; write cookie:NAME"
+	case forward.Managed(name):
+		return "the gateway reads or writes it itself"
+	default:
+		return ""
+	}
+}
+
+// values yields the credentials that stand here. In a field that has a scheme only
+// one of that scheme is a credential.
+func (p Place) values(r *http.Request, x *exchange.Exchange) iter.Seq[string] {
+	switch p.Kind {
+	case InCookie:
+		return func(yield func(string) bool) {
+			for _, line := range exchange.RequestHead(r).Values("Cookie") {
+				for value := range httpx.CookieValues(line, p.Name) {
+					if !yield(value) {
+						return
+					}
+				}
+			}
+		}
+	case InQuery:
+		return httpx.QueryValues(x.Query, p.Name)
+	default:
+		return func(yield func(string) bool) {
+			for _, value := range exchange.RequestHead(r).Values(p.Name) {
+				if credential, ok := p.withoutScheme(value); ok && !yield(credential) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// withoutScheme takes the scheme off a field's value, where it has to be there.
+func (p Place) withoutScheme(value string) (string, bool) {
+	if p.Scheme == "" {
+		return value, true
+	}
+	scheme, credential, _ := strings.Cut(value, " ")
+	return strings.TrimLeft(credential, " "), strings.EqualFold(scheme, p.Scheme)
+}
+
+// Find gives the one credential that stands in one of places. Several are refused,
+// for a backend might believe another one than the gateway (RFC 6750 section 2). So
+// is a second line of a field with a scheme, whatever its scheme.
+func Find(r *http.Request, places []Place) (string, error) {
+	x := exchange.Of(r)
+	if len(places) == 1 && places[0].Kind == InHeader {
+		return places[0].only(exchange.RequestHead(r).Values(places[0].Name))
+	}
+	found, n := "", 0
+	for _, p := range places {
+		if p.Kind == InHeader && len(exchange.RequestHead(r).Values(p.Name)) > 1 {
+			return "", severalTimes(p)
+		}
+		if p.Kind == InQuery && httpx.CheckQuery(x.Query) != nil {
+			return "", &RefusedError{Code: InvalidRequest, Reason: "the query can be read in more than one way"}
+		}
+		for value := range p.values(r, x) {
+			if found, n = value, n+1; n > 1 {
+				return "", severalTimes(p)
+			}
+		}
+	}
+	if n == 0 {
+		return "", ErrAbsent
+	}
+	return found, nil
+}
+
+// only is Find in the values of one field.
+func (p Place) only(values []string) (string, error) {
+	switch len(values) {
+	case 0:
+		return "", ErrAbsent
+	case 1:
+		if credential, ok := p.withoutScheme(values[0]); ok {
+			return credential, nil
+		}
+		return "", ErrAbsent
+	default:
+		return "", severalTimes(p)
+	}
+}
+
+func severalTimes(p Place) error {
+	return &RefusedError{Code: InvalidRequest, Reason: "several credentials: one more stands in " + p.String()}
+}
+
+// Strip takes the credentials out of r, whatever they are worth and however their
+// field is spelled, so that nothing behind the gateway takes them for checked. Those in
+// keep stay.
+func Strip(r *http.Request, places, keep []Place) {
+	head := exchange.RequestHead(r)
+	for _, p := range places {
+		if contains(keep, p) {
+			continue
+		}
+		switch p.Kind {
+		case InHeader:
+			head.Del(p.Name)
+			if strings.ContainsRune(p.Name, '-') { // else there is no other spelling
+				forward.DropManaged(head, []string{strings.ToLower(p.Name)})
+			}
+		case InCookie:
+			stripCookie(head, p.Name)
+		case InQuery:
+			stripQuery(r, p.Name)
+		}
+	}
+}
+
+// contains compares places by what they hold, not by their scheme.
+func contains(list []Place, p Place) bool {
+	for _, other := range list {
+		if other.Kind == p.Kind && other.Name == p.Name {
+			return true
+		}
+	}
+	return false
+}
+
+// stripCookie leaves the other cookies as they came.
+func stripCookie(head exchange.Head, name string) {
+	lines := head.Values("Cookie")
+	if len(lines) == 0 {
+		return
+	}
+	kept := make([]string, 0, len(lines))
+	for _, line := range lines {
+		if rest := httpx.CookiesWithout(line, name); rest != "" {
+			kept = append(kept, rest)
+		}
+	}
+	head.Del("Cookie")
+	for _, line := range kept {
+		head.Add("Cookie", line)
+	}
+}
+
+// stripQuery leaves the other parameters as they came. The request's own URL is
+// changed too, for code that knows no exchange.
+func stripQuery(r *http.Request, name string) {
+	x := exchange.Of(r)
+	rest := httpx.QueryWithout(x.Query, name)
+	if rest == x.Query {
+		return
+	}
+	x.Query = rest
+	if r.URL != nil {
+		u := *r.URL
+		u.RawQuery = httpx.QueryWithout(u.RawQuery, name)
+		r.URL = &u
+	}
+	if path, query, ok := strings.Cut(r.RequestURI, "?"); ok {
+		r.RequestURI = path
+		if query = httpx.QueryWithout(query, name); query != "" {
+			r.RequestURI += "?" + query
+		}
+	}
+}

@@ -1,0 +1,255 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/config/doc"
+)
+
+// Anonymous is the word of a rule that lets callers without any credential pass.
+const Anonymous = "anonymous"
+
+// Auth is one way of recognising callers; Config is its kind's own struct.
+type Auth struct {
+	Name   string
+	Group  string
+	Kind   string // "jwt", "keys", ...
+	Config any
+	Origin Origin
+}
+
+// AuthRule says who may call: whoever one of several alternatives recognises, each
+// of which needs all of its ways. A filter's config that holds one names elements of
+// Config.Auths; Validate holds that they are there and within reach.
+type AuthRule struct {
+	AnyOf [][]AuthName
+	// Anonymous lets callers pass who show no credential at all. One that does not
+	// count is refused nevertheless.
+	Anonymous bool
+}
+
+// AuthName names an element of Config.Auths.
+type AuthName struct {
+	Name string
+	Pos  doc.Pos
+}
+
+func (r AuthRule) String() string {
+	var alternatives []string
+	for _, ways := range r.AnyOf {
+		names := make([]string, len(ways))
+		for i, w := range ways {
+			names[i] = w.Name
+		}
+		alternatives = append(alternatives, strings.Join(names, " & "))
+	}
+	if r.Anonymous {
+		alternatives = append(alternatives, Anonymous)
+	}
+	return strings.Join(alternatives, " | ")
+}
+
+// EncodeDoc writes the rule as it is read.
+func (r AuthRule) EncodeDoc() *doc.Node {
+	return &doc.Node{Kind: doc.Scalar, Value: r.String()}
+}
+
+// DocSchema implements doc.SchemaWriter.
+func (AuthRule) DocSchema() *doc.Schema {
+	return text("names of auth: `a | b` is any of them, `a & b` all, and `| anonymous` lets callers without a credential pass")
+}
+
+// DecodeDoc reads `a`, `a | b`, `a & b | c` and `a | anonymous`.
+func (r *AuthRule) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	if n.Kind == doc.List {
+		ps.Add(doc.Problem{Pos: n.Pos, What: "auth is a list", Why: "it does not say whether any of them is enough or all are needed", Fix: "write `a | b` for any of them, or `a & b` for all"})
+		return
+	}
+	if !wantText(n, "auth", "auth: customer", ps) || !plainRule(n, ps) {
+		return
+	}
+	offset := 0
+	for part := range strings.SplitSeq(n.Value, "|") {
+		r.alternative(n, part, offset, ps)
+		offset += len(part) + len("|")
+	}
+	if r.Anonymous && len(r.AnyOf) == 0 && !ps.Failed() {
+		ps.Add(doc.Problem{Pos: n.Pos, What: "auth is anonymous alone", Why: "then nobody is asked for anything", Fix: "write `auth: none`, or name a way beside it, as `customer | anonymous`"})
+	}
+}
+
+// plainRule reports what a rule does not have.
+func plainRule(n *doc.Node, ps *doc.Problems) bool {
+	for _, wrong := range []struct{ text, what, why, fix string }{
+		{"(", "auth has parentheses", "& binds more closely than |, and that is all there is", "write each alternative out, as `staff & mtls | partner & mtls`"},
+		{"||", "auth has ||", "any of several is written with one |", "write `a | b`"},
+		{"&&", "auth has &&", "all of several is written with one &", "write `a & b`"},
+		{"!", "auth has a !", "it says who may call, never who may not", "refuse callers by `allow`"},
+		{",", "auth has a comma", "it does not say whether any of them is enough or all are needed", "write `a | b` for any of them, or `a & b` for all"},
+	} {
+		if i := strings.Index(n.Value, wrong.text); i >= 0 {
+			ps.Add(doc.Problem{Pos: textPos(n, i), What: wrong.what, Why: wrong.why, Fix: wrong.fix})
+			return false
+		}
+	}
+	return true
+}
+
+// alternative reads what stands between two `|`, which begins at offset.
+func (r *AuthRule) alternative(n *doc.Node, text string, offset int, ps *doc.Problems) {
+	if strings.TrimSpace(text) == Anonymous {
+		r.Anonymous = true
+		return
+	}
+	var ways []AuthName
+	for part := range strings.SplitSeq(text, "&") {
+		name := strings.TrimSpace(part)
+		pos := textPos(n, offset+strings.Index(part, name))
+		offset += len(part) + len("&")
+		switch {
+		case name == "":
+			ps.Add(doc.Problem{Pos: pos, What: "auth names nothing here", Why: "a name stands on both sides of | and &", Fix: "for example `customer | partner`"})
+		case name == Anonymous:
+			ps.Add(doc.Problem{Pos: pos, What: "anonymous stands beside &", Why: "who shows a credential is not anonymous", Fix: "write `| anonymous` as an alternative of its own"})
+		case name == none:
+			ps.Add(doc.Problem{Pos: pos, What: "none stands in a rule", Why: "alone it switches auth off", Fix: "write `| anonymous` for callers without a credential, or `auth: none`"})
+		case !isElementName(name):
+			p := badName(pos, "way in auth", name)
+			if words := strings.Fields(name); slices.Contains(words, "or") || slices.Contains(words, "and") {
+				p.Fix = "write `a | b` for any of them, or `a & b` for all"
+			}
+			ps.Add(p)
+		case slices.ContainsFunc(ways, func(w AuthName) bool { return w.Name == name }):
+			ps.Add(doc.Problem{Pos: pos, What: fmt.Sprintf("%q stands twice beside &", name), Fix: "remove one"})
+		default:
+			ways = append(ways, AuthName{Name: name, Pos: pos})
+		}
+	}
+	r.AnyOf = append(r.AnyOf, ways)
+}
+
+// Remote is a URL that the gateway itself calls, as for the keys of an issuer.
+// Groups need a grant for it, as for a backend.
+type Remote struct {
+	URL string // absolute, http or https, without user, query and fragment
+	Pos doc.Pos
+}
+
+// DecodeDoc reads a URL.
+func (r *Remote) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	if !wantText(n, "the URL", "https://id.example.com/", ps) {
+		return
+	}
+	u, err := url.Parse(n.Value)
+	p := doc.Problem{Pos: n.Pos, Fix: "for example `https://id.example.com/`"}
+	switch {
+	case err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "":
+		p.What = fmt.Sprintf("%q is no URL to call", n.Value)
+	case u.User != nil:
+		p.What, p.Why = "the URL has a user name or password in it", "it would stand in logs and in what explain prints"
+	case u.RawQuery != "" || u.Fragment != "" || strings.ContainsAny(n.Value, "?#"):
+		p.What = fmt.Sprintf("the URL %q has a query or fragment", n.Value)
+	default:
+		*r = Remote{URL: n.Value, Pos: n.Pos}
+		return
+	}
+	ps.Add(p)
+}
+
+// EncodeDoc writes the URL as it is read.
+func (r Remote) EncodeDoc() *doc.Node {
+	return &doc.Node{Kind: doc.Scalar, Pos: r.Pos, Value: r.URL}
+}
+
+// DocSchema implements doc.SchemaWriter.
+func (Remote) DocSchema() *doc.Schema { return text("a URL") }
+
+// authKinds are those of the full design.
+func authKinds() []string {
+	return []string{"jwt", "keys", "basic", "mtls", "introspect", "oidc", "call"}
+}
+
+// auth lowers one way of recognising callers: the kind is told by the key that it has.
+func (l *loader) auth(e element, group string, ps *doc.Problems) {
+	kind, config, ok := kinded{"auth", l.v.Auths, authKinds()}.read(e, ps)
+	if ok {
+		l.cfg.Auths = append(l.cfg.Auths, Auth{Name: e.name, Group: group, Kind: kind, Config: config, Origin: Origin{Pos: e.pos}})
+	}
+}
+
+// auths holds the rules of names and kinds of the ways of recognising callers.
+func (c *validator) auths() {
+	for i := range c.c.Auths {
+		a := &c.c.Auths[i]
+		if first, taken := c.ways[a.Name]; taken {
+			c.twice("auth", a.Name, a.Origin, first.Origin)
+			continue
+		}
+		if a.Origin.Object == "" && (!isElementName(a.Name) || a.Name == Anonymous) {
+			p := badName(a.Origin.at(), "way in auth", a.Name)
+			if a.Name == Anonymous {
+				p.Why, p.Fix = "on a route this word lets callers without a credential pass", "choose another name"
+			}
+			c.ps.Add(p)
+		}
+		c.ways[a.Name] = a
+		if _, ok := find(c.v.Auths, a.Kind); !ok {
+			c.add(a.Origin.at(), fmt.Sprintf("the auth %q is of the unknown kind %q", a.Name, a.Kind), "", suggest(a.Kind, kindNames(c.v.Auths), ""))
+		}
+		c.remoteGrants(a)
+		c.secretGrants(c.groups[a.Group], a.Config, a.Origin)
+	}
+}
+
+// remoteGrants holds what a group makes the gateway call.
+func (c *validator) remoteGrants(a *Auth) {
+	g := c.groups[a.Group]
+	if g == nil {
+		return
+	}
+	for _, r := range found[Remote](a.Config) {
+		u, err := url.Parse(r.URL)
+		if err != nil || u.Host == "" {
+			continue // none, or told already
+		}
+		if origin := u.Scheme + "://" + u.Host; !allows(g.Allow, origin, r.URL) {
+			at := a.Origin.at()
+			if r.Pos.Line > 0 {
+				at = r.Pos
+			}
+			c.denied(at, g, fmt.Sprintf("%q", origin), "allow")
+		}
+	}
+}
+
+// authNames holds that every way that a filter of group names exists, and belongs
+// to nobody else.
+func (c *validator) authNames(config any, group string, from Origin) {
+	for _, rule := range found[AuthRule](config) {
+		for _, ways := range rule.AnyOf {
+			for _, w := range ways {
+				at := w.Pos
+				if at.Line == 0 {
+					at = from.at()
+				}
+				c.authName(w.Name, group, at)
+			}
+		}
+	}
+}
+
+func (c *validator) authName(name, group string, at doc.Pos) {
+	a, known := c.ways[name], c.wayNames[name] || c.partial
+	switch {
+	case a == nil && !known:
+		names := slices.Concat(slices.Collect(maps.Keys(c.ways)), slices.Collect(maps.Keys(c.wayNames)))
+		fix := suggest(name, names, fmt.Sprintf("write `auth:` at the top of a file and below it `%s:` with its kind, for example `jwt: https://id.example.com/`", name))
+		c.add(at, fmt.Sprintf("there is no auth %q", name), knownWords(slices.Compact(slices.Sorted(slices.Values(names)))), fix)
+	case a != nil && a.Group != "" && a.Group != group:
+		c.add(at, fmt.Sprintf("the auth %q belongs to the group %q", name, a.Group), "what one group recognises callers by is not for others", "declare it at the top, for everybody, or one of your own")
+	}
+}

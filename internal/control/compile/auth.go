@@ -1,0 +1,62 @@
+package compile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/weir-gateway/weir/internal/auth"
+	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/config/doc"
+	"github.com/weir-gateway/weir/internal/traffic/snapshot"
+)
+
+// auths builds every way of recognising callers, used by a route or not: a mistake in
+// one should not wait for its first route to be told. What backends are told of
+// callers counts on every route, for a backend may stand behind one without auth too.
+func (b *build) auths(s *snapshot.Snapshot) {
+	for i := range b.cfg.Auths {
+		a := &b.cfg.Auths[i]
+		way, err := b.auth(a)
+		if err != nil {
+			b.problems.Add(doc.Problem{Pos: a.Origin.Pos, What: fmt.Sprintf("auth %q", a.Name), Why: err.Error()})
+			b.told[a] = toldError{err}
+			continue
+		}
+		b.ways[a.Name] = way
+		s.Managed = append(s.Managed, way.Forward.Managed()...)
+	}
+	slices.Sort(s.Managed)
+	s.Managed = slices.Compact(s.Managed)
+}
+
+func (b *build) auth(a *config.Auth) (auth.Way, error) {
+	d, ok := find(b.compiler.parts.Auths, func(d auth.Definition) bool { return d.Kind == a.Kind })
+	if !ok {
+		return auth.Way{}, fmt.Errorf("this version knows no auth of kind %q", a.Kind)
+	}
+	return d.Build(auth.Env{
+		Name: a.Name, Group: a.Group, Secret: b.compiler.options.Secret, Log: b.compiler.options.Log, Checked: !b.start,
+		Keep: func(identity string, makeIt func() (any, func(context.Context), error)) (any, error) {
+			if !b.start {
+				return nil, nil
+			}
+			return keep(b, "auth "+a.Kind+" "+identity, always, makeIt)
+		},
+	}, a.Config)
+}
+
+// way gives a way of recognising callers to a filter of the route. Whether the route
+// may name it was validated.
+func (o *road) way(name string) (auth.Way, error) {
+	if way, ok := o.ways[name]; ok {
+		return way, nil
+	}
+	for i := range o.cfg.Auths {
+		if a := &o.cfg.Auths[i]; a.Name == name && o.told[a] != nil {
+			return auth.Way{}, o.told[a]
+		}
+	}
+	return auth.Way{}, errors.New("there is no auth " + name)
+}

@@ -1,0 +1,280 @@
+// Package auth is the filter that asks who is calling. The ways of recognising a
+// caller are elements of the config's `auth` and are built by package internal/auth;
+// here is what follows from what they say: who passes, what everybody else is answered, and
+// what the backend is told.
+package auth
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/http"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/auth"
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/config/doc"
+	"github.com/weir-gateway/weir/internal/filter"
+)
+
+// Config is what people write under `auth` on a route.
+type Config struct {
+	Who config.AuthRule `doc:"who,required" help:"names of auth: a | b is any of them, a & b all; | anonymous lets callers without a credential pass" example:"customer | partner"`
+}
+
+// DecodeDoc reads the rule alone, or a map.
+func (c *Config) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	if n.Kind == doc.Map {
+		type long Config
+		doc.Decode(n, (*long)(c), ps)
+		return
+	}
+	c.Who.DecodeDoc(n, ps)
+}
+
+// DocSchema implements doc.SchemaWriter.
+func (*Config) DocSchema() *doc.Schema {
+	type long Config
+	return &doc.Schema{AnyOf: []*doc.Schema{config.AuthRule{}.DocSchema(), doc.SchemaOf(reflect.TypeFor[long]())}}
+}
+
+// Definition is this kind of filter.
+func Definition() filter.Definition {
+	return filter.Define("auth", "asks who is calling", filter.StageAuth, func() Config { return Config{} }, build)
+}
+
+func build(env filter.Env, c *Config) (filter.Policy, error) {
+	g := &guard{anonymous: c.Who.Anonymous}
+	var errs []error
+	var notes []string
+	for _, names := range c.Who.AnyOf {
+		var a alternative
+		var texts []string
+		for _, n := range names {
+			w, err := prepare(env, n.Name)
+			if err != nil {
+				errs = append(errs, err)
+				continue
+			}
+			a = append(a, w)
+			texts = append(texts, describe(w.Way))
+			g.places = append(g.places, w.Places...)
+		}
+		g.alternatives = append(g.alternatives, a)
+		notes = append(notes, strings.Join(texts, " and "))
+	}
+	if g.anonymous {
+		notes = append(notes, "anonymous")
+	}
+	g.challenges = challenges(g.alternatives)
+	return filter.Policy{Guard: g.guard, Ask: g.ask, Note: strings.Join(notes, ", or ")}, errors.Join(errs...)
+}
+
+func describe(w auth.Way) string {
+	if w.Note == "" {
+		return w.Name
+	}
+	return w.Name + " (" + w.Note + ")"
+}
+
+// way is an auth.Way with what its backend is told.
+type way struct {
+	auth.Way
+
+	told auth.Told
+}
+
+func prepare(env filter.Env, name string) (way, error) {
+	w, err := env.Auth(name)
+	if err != nil {
+		return way{}, err
+	}
+	told, err := w.Forward.Compile()
+	return way{w, told}, err
+}
+
+// alternative needs all of its ways.
+type alternative []way
+
+// guard holds one rule. It is immutable.
+type guard struct {
+	alternatives []alternative
+	anonymous    bool
+	places       []auth.Place // of all ways: where no unchecked credential may go on from
+	// challenges are the schemes and realms, each once, in the order of the rule.
+	challenges []challenge
+}
+
+type challenge struct{ scheme, realm string }
+
+// usualRealm stands where no realm was said.
+const usualRealm = "api"
+
+func challenges(alternatives []alternative) []challenge {
+	var list []challenge
+	for _, a := range alternatives {
+		for _, w := range a {
+			c := challenge{w.Scheme, cmp.Or(w.Realm, usualRealm)}
+			if !slices.Contains(list, c) {
+				list = append(list, c)
+			}
+		}
+	}
+	return list
+}
+
+func (g *guard) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if f := g.admit(r); f != nil {
+			exchange.Fail(w, f)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// ask takes an assumed caller for recognised. Credentials are not looked at: what they
+// are checked with may not be here.
+func (g *guard) ask(r *http.Request) filter.Verdict {
+	switch x := exchange.Of(r); {
+	case x.Identity != nil:
+		return filter.Verdict{Why: "as assumed"}
+	case g.shown(r):
+		return filter.Verdict{Why: "credentials are not checked here; assume a caller", Fault: g.refuse(auth.ErrAbsent)}
+	case g.anonymous:
+		return filter.Verdict{Why: "anonymous"}
+	default:
+		return filter.Verdict{Why: "nobody is calling; assume a caller", Fault: g.refuse(auth.ErrAbsent)}
+	}
+}
+
+// shown tells whether r has something where a credential would stand.
+func (g *guard) shown(r *http.Request) bool {
+	return slices.ContainsFunc(g.places, func(p auth.Place) bool {
+		_, err := auth.Find(r, []auth.Place{p})
+		return !errors.Is(err, auth.ErrAbsent)
+	})
+}
+
+// admit sets who is calling and makes the request fit for the backend, or says why
+// it may not pass.
+func (g *guard) admit(r *http.Request) *fault.Fault {
+	x := exchange.Of(r)
+	identity, by, err := g.recognise(r)
+	switch {
+	case err == nil:
+		x.Identity = identity
+	case errors.Is(err, auth.ErrAbsent) && g.anonymous:
+	default:
+		return g.refuse(err)
+	}
+	var keep []auth.Place
+	for _, w := range by {
+		if w.Forward.Token {
+			keep = append(keep, w.Places...)
+		}
+	}
+	auth.Strip(r, g.places, keep)
+	for _, w := range by {
+		if f := w.told.Set(r); f != nil {
+			return f
+		}
+	}
+	return nil
+}
+
+// recognise asks the alternatives one after the other. Who is recognised by the first way of
+// one is who is calling. Of several reasons against a caller the one that says
+// most is given: that nobody can tell, then that a credential does not count.
+func (g *guard) recognise(r *http.Request) (*exchange.Identity, alternative, error) {
+	worst := auth.ErrAbsent
+	for _, a := range g.alternatives {
+		identity, err := a.recognise(r)
+		if err == nil {
+			return identity, a, nil
+		}
+		worst = worse(worst, err)
+	}
+	return nil, nil, worst
+}
+
+func (a alternative) recognise(r *http.Request) (*exchange.Identity, error) {
+	var first *exchange.Identity
+	absent := 0
+	for _, w := range a {
+		identity, err := w.Recognise(r)
+		switch {
+		case errors.Is(err, auth.ErrAbsent):
+			absent++
+		case err != nil:
+			return nil, because(w.Name, err)
+		case identity == nil: // against the contract; nobody passes by it
+			return nil, fault.Unexpected.New("", fault.Internal("auth %s recognised nobody and said nothing", w.Name))
+		case first == nil:
+			first = identity
+		}
+	}
+	switch {
+	case absent == len(a):
+		return nil, auth.ErrAbsent
+	case absent > 0:
+		return nil, &auth.RefusedError{Code: auth.InvalidRequest, Reason: "one credential of several is missing"}
+	}
+	return first, nil
+}
+
+// because says by which way a credential was refused.
+func because(name string, err error) error {
+	if refused, ok := errors.AsType[*auth.RefusedError](err); ok {
+		return &auth.RefusedError{Code: refused.Code, Reason: name + ": " + refused.Reason}
+	}
+	return err
+}
+
+func worse(a, b error) error {
+	if gravity(b) > gravity(a) {
+		return b
+	}
+	return a
+}
+
+func gravity(err error) int {
+	_, refused := errors.AsType[*auth.RefusedError](err)
+	switch {
+	case errors.Is(err, auth.ErrAbsent):
+		return 0
+	case refused:
+		return 1
+	default:
+		return 2
+	}
+}
+
+// refuse is the answer to who was not recognised. A client learns which schemes there
+// are and the code of RFC 6750 section 3.1; the reason is for operators.
+func (g *guard) refuse(err error) *fault.Fault {
+	refused, ok := errors.AsType[*auth.RefusedError](err)
+	if !ok && !errors.Is(err, auth.ErrAbsent) {
+		if f, known := errors.AsType[*fault.Fault](err); known {
+			return f
+		}
+		return fault.AuthUnavailable.New("", fault.RetryAfter(time.Second), fault.Cause(err))
+	}
+	options := make([]fault.Option, 0, len(g.challenges)+1)
+	for _, c := range g.challenges {
+		text := fmt.Sprintf("%s realm=%q", c.scheme, c.realm)
+		switch {
+		case ok && c.scheme == "Bearer":
+			text += fmt.Sprintf(", error=%q", refused.Code)
+		case c.scheme == "Basic":
+			text += `, charset="UTF-8"`
+		}
+		options = append(options, fault.WithField("WWW-Authenticate", text))
+	}
+	return fault.Unauthorized.New("", append(options, fault.Cause(err))...)
+}

@@ -1,0 +1,267 @@
+package auth_test
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+
+	ways "github.com/weir-gateway/weir/internal/auth"
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/config/doc"
+	"github.com/weir-gateway/weir/internal/filter"
+	"github.com/weir-gateway/weir/internal/filter/auth"
+)
+
+// fake recognises by a header of its own: "ok" passes, "bad" does not count, "down"
+// cannot be told, "nobody" breaks the contract.
+func fake(name, scheme string, forward ways.Forward) ways.Way {
+	place := ways.Place{Kind: ways.InHeader, Name: "X-" + strings.ToUpper(name[:1]) + name[1:]}
+	return ways.Way{
+		Name: name, Scheme: scheme, Places: []ways.Place{place}, Note: "fake", Common: ways.Common{Forward: forward},
+		Recognise: func(r *http.Request) (*exchange.Identity, error) {
+			switch value, err := ways.Find(r, []ways.Place{place}); {
+			case err != nil:
+				return nil, err
+			case value == "ok":
+				return &exchange.Identity{Method: name, Subject: name + "-sub"}, nil
+			case value == "down":
+				return nil, fault.AuthUnavailable.New("", fault.Internal("no keys"))
+			case value == "broken":
+				return nil, errors.New("unheard of")
+			case value == "nobody":
+				return nil, nil
+			default:
+				return nil, ways.Refuse("the secret %s is wrong", "reason")
+			}
+		},
+	}
+}
+
+func build(t *testing.T, rule string) filter.Policy {
+	t.Helper()
+	var ps doc.Problems
+	c := auth.Definition().New()
+	doc.Decode(doc.Parse("weir.yaml", []byte(rule), &ps), c, &ps)
+	if ps.Failed() {
+		t.Fatal(ps.Sorted())
+	}
+	told := ways.Forward{Headers: []ways.Field{{Name: "X-User", Expr: config.Expr{Source: "auth.sub"}}}}
+	known := map[string]ways.Way{
+		"jwt": fake("jwt", "Bearer", told), "key": fake("key", "ApiKey", ways.Forward{}), "kept": fake("kept", "Basic", ways.Forward{Token: true}),
+	}
+	p, err := auth.Definition().Build(filter.Env{Auth: func(name string) (ways.Way, error) {
+		if w, ok := known[name]; ok {
+			return w, nil
+		}
+		return ways.Way{}, errors.New("there is no auth " + name)
+	}}, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// answer is what came of a request.
+type answer struct {
+	status int
+	fault  *fault.Fault
+	header http.Header
+	passed http.Header // the head behind the guard, nil where it was not reached
+	caller *exchange.Identity
+}
+
+func send(t *testing.T, p filter.Policy, lines ...string) answer {
+	t.Helper()
+	var a answer
+	handler := p.Guard(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		a.passed, a.caller = r.Header.Clone(), exchange.Of(r).Identity
+	}))
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	for _, line := range lines {
+		name, value, _ := strings.Cut(line, ": ")
+		r.Header[name] = append(r.Header[name], value)
+	}
+	x := &exchange.Exchange{}
+	recorder := httptest.NewRecorder()
+	w, r := exchange.Begin(recorder, r, x)
+	handler.ServeHTTP(w, r)
+	w.Finish(nil)
+	a.status, a.fault, a.header = recorder.Code, x.Fault, recorder.Header()
+	return a
+}
+
+func TestWhoPasses(t *testing.T) {
+	for name, c := range map[string]struct {
+		rule  string
+		lines []string
+		want  string // who is calling, "anonymous", or the code of the problem
+	}{
+		"known":                                {"jwt", []string{"X-Jwt: ok"}, "jwt-sub"},
+		"unknown":                              {"jwt", nil, "unauthorized"},
+		"wrong":                                {"jwt", []string{"X-Jwt: bad"}, "unauthorized"},
+		"nobody can tell":                      {"jwt", []string{"X-Jwt: down"}, "auth-unavailable"},
+		"an error that nobody thought of":      {"jwt", []string{"X-Jwt: broken"}, "auth-unavailable"},
+		"a way that says nothing":              {"jwt", []string{"X-Jwt: nobody"}, "unexpected"},
+		"another way's credential":             {"jwt", []string{"X-Key: ok"}, "unauthorized"},
+		"any of, by the first":                 {"jwt | key", []string{"X-Jwt: ok"}, "jwt-sub"},
+		"any of, by the second":                {"jwt | key", []string{"X-Key: ok"}, "key-sub"},
+		"any of, by both":                      {"jwt | key", []string{"X-Key: ok", "X-Jwt: ok"}, "jwt-sub"},
+		"any of, one wrong":                    {"jwt | key", []string{"X-Jwt: bad", "X-Key: ok"}, "key-sub"},
+		"any of, one cannot tell":              {"jwt | key", []string{"X-Jwt: down", "X-Key: ok"}, "key-sub"},
+		"any of, one cannot tell, one wrong":   {"jwt | key", []string{"X-Jwt: down", "X-Key: bad"}, "auth-unavailable"},
+		"any of, one cannot tell, one missing": {"key | jwt", []string{"X-Jwt: down"}, "auth-unavailable"},
+		"any of, none":                         {"jwt | key", nil, "unauthorized"},
+		"all of":                               {"jwt & key", []string{"X-Jwt: ok", "X-Key: ok"}, "jwt-sub"},
+		"all of, one missing":                  {"jwt & key", []string{"X-Jwt: ok"}, "unauthorized"},
+		"all of, the other missing":            {"jwt & key", []string{"X-Key: ok"}, "unauthorized"},
+		"all of, one wrong":                    {"jwt & key", []string{"X-Jwt: ok", "X-Key: bad"}, "unauthorized"},
+		"all of, one cannot tell":              {"jwt & key", []string{"X-Jwt: ok", "X-Key: down"}, "auth-unavailable"},
+		"all or one":                           {"jwt & key | kept", []string{"X-Kept: ok"}, "kept-sub"},
+		"anonymous":                            {"jwt | anonymous", nil, "anonymous"},
+		"anonymous, known":                     {"jwt | anonymous", []string{"X-Jwt: ok"}, "jwt-sub"},
+		"anonymous, wrong":                     {"jwt | anonymous", []string{"X-Jwt: bad"}, "unauthorized"},
+		"anonymous, several":                   {"jwt | anonymous", []string{"X-Jwt: ok", "X-Jwt: ok"}, "unauthorized"},
+		"anonymous, nobody can tell":           {"jwt | anonymous", []string{"X-Jwt: down"}, "auth-unavailable"},
+		"anonymous, half of all":               {"jwt & key | anonymous", []string{"X-Jwt: ok"}, "unauthorized"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := send(t, build(t, c.rule), c.lines...)
+			got := "anonymous"
+			switch {
+			case a.fault != nil:
+				got = a.fault.Code
+			case a.caller != nil:
+				got = a.caller.Subject
+			}
+			if got != c.want || (a.passed != nil) != (a.fault == nil) {
+				t.Errorf("%s, passed %v, not %s", got, a.passed != nil, c.want)
+			}
+		})
+	}
+}
+
+func TestARefusalTellsTheClientTheSchemesAndNoReason(t *testing.T) {
+	p := build(t, "jwt | key & kept")
+	none := send(t, p)
+	if want := []string{`Bearer realm="api"`, `ApiKey realm="api"`, `Basic realm="api", charset="UTF-8"`}; none.status != 401 || !slices.Equal(none.header.Values("WWW-Authenticate"), want) {
+		t.Errorf("%d, %q", none.status, none.header.Values("WWW-Authenticate"))
+	}
+	bad := send(t, p, "X-Jwt: bad")
+	if got := bad.header.Values("WWW-Authenticate")[0]; got != `Bearer realm="api", error="invalid_token"` {
+		t.Errorf("a wrong token gets %s", got)
+	}
+	several := send(t, p, "X-Jwt: ok", "X-Jwt: ok")
+	if got := several.header.Values("WWW-Authenticate")[0]; got != `Bearer realm="api", error="invalid_request"` {
+		t.Errorf("two tokens get %s", got)
+	}
+	if !strings.Contains(bad.fault.Operator(), "jwt: the secret reason is wrong") || bad.fault.Detail != "" {
+		t.Errorf("operators are told %q, clients %q", bad.fault.Operator(), bad.fault.Detail)
+	}
+	if down := send(t, p, "X-Jwt: down"); down.status != 503 || len(down.header.Values("WWW-Authenticate")) > 0 {
+		t.Errorf("%d, %v", down.status, down.header)
+	}
+}
+
+func TestWhatGoesOn(t *testing.T) {
+	for name, c := range map[string]struct {
+		rule  string
+		lines []string
+		want  map[string]string
+	}{
+		"the credential is taken out, and fields are set": {"jwt", []string{"X-Jwt: ok", "X-Other: 1"}, map[string]string{"X-Other": "1", "X-User": "jwt-sub"}},
+		"kept where it is asked for":                      {"kept", []string{"X-Kept: ok"}, map[string]string{"X-Kept": "ok"}},
+		"of the way that was not asked too":               {"key | jwt", []string{"X-Key: ok", "X-Jwt: bad"}, map[string]string{}},
+		"kept only where it was checked":                  {"key | kept", []string{"X-Key: ok", "X-Kept: bad"}, map[string]string{}},
+		"of all":                                          {"key & kept & jwt", []string{"X-Key: ok", "X-Kept: ok", "X-Jwt: ok"}, map[string]string{"X-Kept": "ok", "X-User": "key-sub"}},
+		"in other spellings":                              {"key | anonymous", []string{"X_Key: ok", "x.key: ok"}, map[string]string{}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := send(t, build(t, c.rule), c.lines...)
+			got := map[string]string{}
+			for field, values := range a.passed {
+				got[field] = strings.Join(values, ", ")
+			}
+			if g, w := encode(got), encode(c.want); g != w || a.fault != nil {
+				t.Errorf("%s (%v), not %s", g, a.fault, w)
+			}
+		})
+	}
+}
+
+func encode(m map[string]string) string {
+	b, _ := json.Marshal(m)
+	return string(b)
+}
+
+func TestExplainIsToldWhichWaysThereAre(t *testing.T) {
+	if got := build(t, "jwt & key | kept | anonymous").Note; got != "jwt (fake) and key (fake), or kept (fake), or anonymous" {
+		t.Error(got)
+	}
+}
+
+func TestExplainAssumesACaller(t *testing.T) {
+	for name, c := range map[string]struct {
+		rule   string
+		caller *exchange.Identity
+		lines  string
+		want   string // the code of the problem, or why it passes
+	}{
+		"a caller":                {"jwt", &exchange.Identity{Subject: "ada"}, "", "as assumed"},
+		"nobody":                  {"jwt", nil, "", "unauthorized"},
+		"anonymous":               {"jwt | anonymous", nil, "", "anonymous"},
+		"anonymous, a caller":     {"jwt | anonymous", &exchange.Identity{Subject: "ada"}, "", "as assumed"},
+		"a credential":            {"jwt", nil, "ok", "unauthorized"},
+		"anonymous, a credential": {"jwt | anonymous", nil, "ok", "unauthorized"},
+	} {
+		r := httptest.NewRequest(http.MethodGet, "/", nil)
+		if c.lines != "" {
+			r.Header.Set("X-Jwt", c.lines)
+		}
+		r = exchange.With(r, &exchange.Exchange{Identity: c.caller})
+		v := build(t, c.rule).Ask(r)
+		got := v.Why
+		if v.Fault != nil {
+			got = v.Fault.Code
+		}
+		if got != c.want || v.Why == "" {
+			t.Errorf("%s: %s (%s), not %s", name, got, v.Why, c.want)
+		}
+	}
+}
+
+func TestAWayThatIsNotThereRefusesTheConfig(t *testing.T) {
+	c := &auth.Config{Who: config.AuthRule{AnyOf: [][]config.AuthName{{{Name: "x"}}}}}
+	_, err := auth.Definition().Build(filter.Env{Auth: func(string) (ways.Way, error) { return ways.Way{}, errors.New("there is no auth x") }}, c)
+	if err == nil {
+		t.Error("a guard without a way was built")
+	}
+}
+
+func BenchmarkGuard(b *testing.B) {
+	c := &auth.Config{Who: config.AuthRule{AnyOf: [][]config.AuthName{{{Name: "jwt"}}}}}
+	identity := &exchange.Identity{Subject: "ada"}
+	way := ways.Way{
+		Name: "jwt", Scheme: "Bearer", Places: []ways.Place{ways.AuthorizationOf("Bearer")},
+		Recognise: func(*http.Request) (*exchange.Identity, error) { return identity, nil },
+	}
+	p, err := auth.Definition().Build(filter.Env{Auth: func(string) (ways.Way, error) { return way, nil }}, c)
+	if err != nil {
+		b.Fatal(err)
+	}
+	h := p.Guard(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	for _, name := range []string{"Accept", "Accept-Language", "User-Agent", "Cookie", "Referer", "Authorization"} {
+		r.Header.Set(name, "x")
+	}
+	w, r := exchange.Begin(httptest.NewRecorder(), r, &exchange.Exchange{})
+	b.ReportAllocs()
+	for b.Loop() {
+		h.ServeHTTP(w, r)
+	}
+}
