@@ -321,6 +321,9 @@ type Retry struct {
 	Statuses []int
 }
 
+// NoRate is a rate that nobody must keep (`none` in a file).
+const NoRate int64 = -1
+
 // Limits bound what one client or all together may take. All have defaults.
 type Limits struct {
 	HeadBytes    int           // request line and fields of one request
@@ -328,10 +331,12 @@ type Limits struct {
 	URLBytes     int           // request target
 	BodyBytes    int64         // request body
 	Connections  int           // open client connections
+	PerClient    int           // of one client; 0: no bound
 	InFlight     int           // requests at once
 	FirstRequest time.Duration // from accept to the end of the first request's head
 	HeadTime     time.Duration // from a head's first byte to its end
 	KeepAlive    time.Duration // idle between requests
+	BodyRate     int64         // bytes of content a second while one side waits for the client; NoRate: no bound
 	MemoryBytes  int64         // soft limit; 0: from the cgroup
 }
 

@@ -17,7 +17,7 @@ func DefaultLimits() Limits {
 	return Limits{
 		HeadBytes: 64 << 10, HeadFields: 100, URLBytes: 16 << 10, BodyBytes: 10_000_000,
 		Connections: 20_000, InFlight: 5_000,
-		FirstRequest: 10 * time.Second, HeadTime: 10 * time.Second, KeepAlive: 75 * time.Second,
+		FirstRequest: 10 * time.Second, HeadTime: 10 * time.Second, KeepAlive: 75 * time.Second, BodyRate: 240,
 	}
 }
 

@@ -60,18 +60,20 @@ type limitsForm struct {
 	URL          doc.Size      `doc:"url" help:"request target" example:"16KiB"`
 	Body         doc.Size      `doc:"body" help:"request body" example:"10MB"`
 	Connections  int           `doc:"connections" help:"open client connections" example:"20000"`
+	PerClient    quota         `doc:"per_client" help:"open connections of one client, or none for no bound; whoever comes through the same proxy is one" example:"200"`
 	Requests     int           `doc:"requests" help:"requests at once" example:"5000"`
 	FirstRequest time.Duration `doc:"first_request" help:"from accept to the end of the first request's head" example:"10s"`
 	HeadTime     time.Duration `doc:"head_time" help:"from a head's first byte to its end" example:"10s"`
 	KeepAlive    time.Duration `doc:"keep_alive" help:"idle between requests" example:"75s"`
+	BodyRate     rate          `doc:"body_rate" help:"bytes of content that a client must send or take a second while it is waited for, or none for no bound" example:"240B"`
 	Memory       doc.Size      `doc:"memory" help:"soft limit of memory; taken from the cgroup unless told" example:"512MiB"`
 }
 
 func formOfLimits(l Limits) limitsForm {
 	return limitsForm{
 		Head: doc.Size(l.HeadBytes), Fields: l.HeadFields, URL: doc.Size(l.URLBytes), Body: doc.Size(l.BodyBytes),
-		Connections: l.Connections, Requests: l.InFlight,
-		FirstRequest: l.FirstRequest, HeadTime: l.HeadTime, KeepAlive: l.KeepAlive, Memory: doc.Size(l.MemoryBytes),
+		Connections: l.Connections, PerClient: quota(l.PerClient), Requests: l.InFlight,
+		FirstRequest: l.FirstRequest, HeadTime: l.HeadTime, KeepAlive: l.KeepAlive, BodyRate: rate(l.BodyRate), Memory: doc.Size(l.MemoryBytes),
 	}
 }
 
@@ -83,8 +85,8 @@ func (f *limitsForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 func (f limitsForm) limits() Limits {
 	return Limits{
 		HeadBytes: int(f.Head), HeadFields: f.Fields, URLBytes: int(f.URL), BodyBytes: int64(f.Body),
-		Connections: f.Connections, InFlight: f.Requests,
-		FirstRequest: f.FirstRequest, HeadTime: f.HeadTime, KeepAlive: f.KeepAlive, MemoryBytes: int64(f.Memory),
+		Connections: f.Connections, PerClient: int(f.PerClient), InFlight: f.Requests,
+		FirstRequest: f.FirstRequest, HeadTime: f.HeadTime, KeepAlive: f.KeepAlive, BodyRate: int64(f.BodyRate), MemoryBytes: int64(f.Memory),
 	}
 }
 

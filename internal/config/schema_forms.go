@@ -39,6 +39,12 @@ func (FileSecret) DocSchema() *doc.Schema { return text("a file's path, or a ref
 
 func (bound) DocSchema() *doc.Schema { return durationText() }
 
+func (rate) DocSchema() *doc.Schema {
+	return either(doc.SchemaOf(reflect.TypeFor[doc.Size]()), off())
+}
+
+func (quota) DocSchema() *doc.Schema { return either(count(), off()) }
+
 func (timeoutsForm) DocSchema() *doc.Schema { return doc.SchemaOr[plainTimeouts](durationText()) }
 
 func (retryForm) DocSchema() *doc.Schema { return doc.SchemaOr[plainRetry](count(), off()) }

@@ -7,6 +7,7 @@ type Chunks struct {
 	state  chunkState
 	digits uint8 // of the size in this line
 	ext    int   // bytes of extensions in this line
+	exts   int   // and in all lines
 	left   int64 // bytes of data left in this chunk
 }
 
@@ -32,6 +33,10 @@ const (
 const (
 	maxSizeDigits = 15  // so that every size fits in an int64
 	maxExtensions = 256 // bytes in one chunk line; nobody uses them
+
+	// A body of chunks with one byte each and extensions is read a hundred times as
+	// long as it is. This is as much as net/http takes, which gives no reason then.
+	maxAllExtensions = 16 << 10
 )
 
 // Done tells whether the line of the last chunk was read.
@@ -76,7 +81,9 @@ func (c *Chunks) step(b byte) Reason {
 		}
 		c.state = sizeStart
 	default:
-		if c.ext++; c.ext > maxExtensions {
+		c.ext++
+		c.exts++
+		if c.ext > maxExtensions || c.exts > maxAllExtensions {
 			return BadChunkExtension
 		}
 		return c.extension(b)

@@ -44,6 +44,8 @@ func TestChunkRules(t *testing.T) {
 		{"3;a=\"\r\n", 5, http1.BadChunkExtension},
 		{"3;a=\"b\"c\r\n", 7, http1.BadChunkExtension},
 		{"3;" + strings.Repeat("a", 300), 2 + 256, http1.BadChunkExtension},
+		{strings.Repeat("1;"+strings.Repeat("a", 200)+"\r\nx\r\n", 100), 81*207 + 2 + 16384 - 81*201, http1.BadChunkExtension},
+		{strings.Repeat("1;a\r\nx\r\n", 5000) + "0\r\n", -1, ok},
 	} {
 		for _, step := range []int{len(test.text), 1} {
 			var chunks http1.Chunks

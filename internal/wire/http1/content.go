@@ -1,10 +1,6 @@
 package http1
 
-import (
-	"errors"
-	"os"
-	"time"
-)
+import "time"
 
 // readContent passes content whose length is known, straight from the
 // connection, and never a byte of what follows.
@@ -23,28 +19,40 @@ func (s *Sieve) readContent(p []byte) (int, error) {
 func (s *Sieve) endContent() {
 	s.phase = between
 	s.midway.Store(false)
-	if s.options.BodyRate > 0 {
-		s.dropGuard()
-	}
+	s.dropGuard()
 }
 
-// readPaced reads content and sees to it that the client keeps BodyRate. Only
-// the time that is spent waiting for the client counts.
+// readPaced reads content, what is held first.
 func (s *Sieve) readPaced(p []byte) (int, error) {
 	if s.options.BodyRate <= 0 || len(s.held) > 0 {
 		return s.readRaw(p)
 	}
-	begun := time.Now()
-	end := begun.Add(s.options.BodyGrace - s.late)
-	s.guardContent(end)
-	n, err := s.Conn.Read(p)
-	now := time.Now()
-	s.late += now.Sub(begun) - time.Duration(int64(n)*int64(time.Second)/s.options.BodyRate)
-	s.late = max(s.late, 0)
-	if n == 0 && errors.Is(err, os.ErrDeadlineExceeded) && !now.Before(end) {
-		return 0, s.fail(ContentTooSlow)
+	return s.await(p)
+}
+
+// await reads from the client and sees to it that it keeps BodyRate. Only the time
+// that is spent waiting for it counts. The deadline that is set may be earlier than
+// the one that holds: to set it for each piece would cost more than to look again
+// when it fires.
+func (s *Sieve) await(p []byte) (int, error) {
+	if s.options.BodyRate <= 0 {
+		return s.Conn.Read(p)
 	}
-	return n, err
+	begun := time.Now()
+	due := begun.Add(s.pace.Left())
+	for now := begun; ; {
+		s.guardContent(now, due)
+		n, err := s.Conn.Read(p)
+		now = time.Now()
+		if n > 0 || !s.clockRanOut(err, now) {
+			s.pace.Waited(now.Sub(begun), int64(n), s.options.BodyRate)
+			return n, err
+		}
+		if !now.Before(due) {
+			s.tell(ContentTooSlow)
+			return 0, s.fail(ContentTooSlow)
+		}
+	}
 }
 
 // readChunks passes chunks as far as they are valid.

@@ -2,6 +2,7 @@ package http1
 
 import (
 	"errors"
+	"os"
 	"time"
 )
 
@@ -43,11 +44,15 @@ func (s *Sieve) dropGuard() {
 	}
 }
 
-// guardContent bounds the wait for content, beside the server's own deadline.
-func (s *Sieve) guardContent(t time.Time) {
+// guardContent bounds the wait for content, beside the server's own deadline. One
+// that is set already and comes earlier than due is left.
+func (s *Sieve) guardContent(now, due time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.guard, s.both = t, true
+	if s.both && s.guard.After(now) && !s.guard.After(due) {
+		return
+	}
+	s.guard, s.both = due, true
 	_ = s.applyDeadline() // a closed connection tells its reader
 }
 
@@ -57,8 +62,30 @@ func (s *Sieve) Hurry(by time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.guard.IsZero() && !s.both && by.Before(s.guard) {
-		s.guard = by
-		_ = s.applyDeadline() // a closed connection tells its reader
+		s.guard, s.told = by, true // it is not the client that is slow
+		_ = s.applyDeadline()      // a closed connection tells its reader
+	}
+}
+
+// clockRanOut tells whether err is the time-out of the Sieve's own deadline.
+func (s *Sieve) clockRanOut(err error, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !errors.Is(err, os.ErrDeadlineExceeded) || s.abort || s.guard.IsZero() || now.Before(s.guard) {
+		return false
+	}
+	return !s.both || s.outer.IsZero() || now.Before(s.outer)
+}
+
+// tell reports once that the client was too slow, unless it was only in the way of a
+// shutdown.
+func (s *Sieve) tell(reason Reason) {
+	s.mu.Lock()
+	told := s.told
+	s.told = true
+	s.mu.Unlock()
+	if s.options.Slow != nil && !told {
+		s.options.Slow(s.RemoteAddr(), reason, s.first)
 	}
 }
 

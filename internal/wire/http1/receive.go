@@ -3,6 +3,9 @@ package http1
 import (
 	"bytes"
 	"slices"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/wire/pace"
 )
 
 // readHead receives until the head is whole. A head that comes alone in one
@@ -13,6 +16,9 @@ func (s *Sieve) readHead(p []byte) (int, error) {
 	}
 	n, err := s.Conn.Read(p)
 	if n == 0 {
+		if s.clockRanOut(err, time.Now()) {
+			s.tell(HeadIncomplete)
+		}
 		return 0, err
 	}
 	b := s.skipBlank(p[:n])
@@ -51,7 +57,11 @@ func (s *Sieve) assembleHead(p []byte) (int, error) {
 			return s.refuse(p, reason.Fault())
 		}
 		if err := s.receive(s.options.HeadBytes); err != nil {
-			if len(s.held) > 0 && s.clockRanOut(err) {
+			if !s.clockRanOut(err, time.Now()) {
+				return 0, err
+			}
+			s.tell(HeadIncomplete)
+			if len(s.held) > 0 {
 				return s.refuse(p, HeadIncomplete.Fault())
 			}
 			return 0, err
@@ -156,7 +166,7 @@ func (s *Sieve) judge(b []byte) ([]byte, Reason) {
 	}
 	s.first = false
 	s.dropGuard()
-	s.late = 0
+	s.pace = pace.Pace{}
 	switch h.Framing {
 	case NoContent:
 		s.phase = between
@@ -192,14 +202,23 @@ func (s *Sieve) receive(limit int) error {
 	if cap(s.held)-len(s.held) < 512 {
 		s.held = slices.Grow(s.held, min(readSize, limit))
 	}
-	n, err := s.Conn.Read(s.held[len(s.held):cap(s.held)])
 	had := len(s.held)
-	s.held = s.held[:had+n]
+	room := s.held[had:cap(s.held)]
+	n, err := s.readMore(room)
 	if n == 0 {
 		return err
 	}
+	s.held = s.held[:had+n]
 	if had == 0 && s.phase == inHead {
 		s.startClock()
 	}
 	return nil
+}
+
+// readMore reads from the client. A trailer section is paced as the content before it.
+func (s *Sieve) readMore(p []byte) (int, error) {
+	if s.phase == inTrailer {
+		return s.await(p)
+	}
+	return s.Conn.Read(p)
 }

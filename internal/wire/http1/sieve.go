@@ -2,15 +2,14 @@ package http1
 
 import (
 	"crypto/tls"
-	"errors"
 	"io"
 	"net"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/wire/pace"
 )
 
 // Options are what all Sieves of a listener share.
@@ -19,9 +18,12 @@ type Options struct {
 	// HeadTime bounds a head from its first byte to its end; 0 does not.
 	HeadTime time.Duration
 	// BodyRate is how many bytes of content a client must send a second while the
-	// server waits for them; 0 is none. It may be slower for BodyGrace altogether.
-	BodyRate  int64
-	BodyGrace time.Duration
+	// server waits for them; 0 is none. See package pace for when it is too slow.
+	BodyRate int64
+	// Slow is told of each client that was too slow: HeadIncomplete, also where
+	// nothing came, or ContentTooSlow, and whether it had sent no request before;
+	// nil: nobody is told.
+	Slow func(peer net.Addr, r Reason, first bool)
 	// H2C lets a connection that begins with the HTTP/2 preface through unread (prior knowledge).
 	H2C bool
 }
@@ -57,8 +59,8 @@ type Sieve struct {
 	held    []byte // what was received and is not approved yet
 	left    int64  // bytes of content left, by length
 	chunks  Chunks
-	late    time.Duration // how far the content is behind BodyRate
-	broken  error         // what the next Read fails with
+	pace    pace.Pace // of the content
+	broken  error     // what the next Read fails with
 	fault   atomic.Pointer[fault.Fault]
 	midway  atomic.Bool // content was begun and is not whole, whatever became of the phase
 
@@ -67,6 +69,8 @@ type Sieve struct {
 	abort bool       // it was in the past when it was set: it ends a Read at once
 	guard time.Time  // the Sieve's own deadline, the zero time where none runs
 	both  bool       // the earlier deadline holds, not only the guard
+
+	told bool // Slow was told, or is not to be
 }
 
 type phase uint8
@@ -224,11 +228,4 @@ func (s *Sieve) fail(reason Reason) error {
 	s.fault.Store(f)
 	s.phase, s.held, s.out = failed, nil, nil
 	return f
-}
-
-// clockRanOut tells whether err is the time-out of the head's own deadline.
-func (s *Sieve) clockRanOut(err error) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return errors.Is(err, os.ErrDeadlineExceeded) && !s.abort && !s.guard.IsZero() && !time.Now().Before(s.guard)
 }

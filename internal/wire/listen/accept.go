@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"time"
 
 	"github.com/weir-gateway/weir/internal/wire/http1"
+	"github.com/weir-gateway/weir/internal/wire/http2"
 )
 
 // accept takes connections until the listener is closed. Neither a shortage of
@@ -51,6 +53,7 @@ func (s *Server) acceptError(err error) error {
 func (s *Server) admit(raw net.Conn) {
 	accepted, ok := s.connections.add(raw)
 	if !ok {
+		s.connections.endings.tell(endedConnections, raw.RemoteAddr())
 		s.starting.Go(func() { s.turnAway(raw) })
 		return
 	}
@@ -74,8 +77,13 @@ func (s *Server) admit(raw net.Conn) {
 
 // begin starts what is spoken on a connection whose client is known.
 func (s *Server) begin(accepted *conn, deadline time.Time) {
+	if !s.connections.welcome(accepted) {
+		s.connections.endings.tell(endedPerClient, accepted.RemoteAddr())
+		s.starting.Go(func() { s.turnAway(accepted) })
+		return
+	}
 	if s.tls == nil {
-		sieve := http1.NewSieve(accepted, &s.sieve, deadline)
+		sieve := http1.NewSieve(s.metered(accepted, deadline), &s.sieve, deadline)
 		s.connections.begin(accepted, sieve)
 		s.ready.put(sieve)
 		return
@@ -88,25 +96,51 @@ func (s *Server) handshake(accepted *conn, deadline time.Time) {
 	secured := tls.Server(accepted, s.tls)
 	err := accepted.SetDeadline(deadline)
 	if err == nil {
-		err = secured.HandshakeContext(context.Background()) // the deadline and closeAll end it
+		err = accepted.compute(s.computing, func() error {
+			return secured.HandshakeContext(context.Background()) // the deadline and closeAll end it
+		})
 	}
 	if err == nil {
 		err = accepted.SetDeadline(time.Time{})
 	}
 	if err != nil {
 		s.log.Debug("TLS handshake failed", "peer", accepted.RemoteAddr(), "error", err)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			s.connections.endings.tell(http2.FirstRequest.String(), accepted.RemoteAddr())
+		}
 		refusePlain(err)
 		_ = accepted.Close() // nothing was promised on it
 		return
 	}
-	if secured.ConnectionState().NegotiatedProtocol == "h2" {
+	if state := secured.ConnectionState(); state.NegotiatedProtocol == "h2" {
+		if !mayBeHTTP2(&state) {
+			s.log.Debug("a connection with a cipher that HTTP/2 forbids was closed", "peer", accepted.RemoteAddr(), "cipher", tls.CipherSuiteName(state.CipherSuite))
+			_ = secured.Close() // nothing was promised on it
+			return
+		}
 		s.connections.begin(accepted, nil)
-		s.ready.put(secured)
+		s.ready.put(&secureHTTP2{http2.NewMeter(secured, &s.meter, true, deadline), state})
 		return
 	}
 	sieve := http1.NewTLSSieve(secured, &s.sieve, deadline)
 	s.connections.begin(accepted, sieve.Sieve)
 	s.ready.put(sieve)
+}
+
+// metered puts a Meter below the Sieve of a connection that may turn out to speak HTTP/2.
+func (s *Server) metered(accepted *conn, deadline time.Time) net.Conn {
+	if !s.sieve.H2C {
+		return accepted
+	}
+	return http2.NewMeter(accepted, &s.meter, false, deadline)
+}
+
+// secureHTTP2 is HTTP/2 over TLS, with a Meter above it. net/http's server must not
+// know of the TLS below, or it would want to end that itself.
+type secureHTTP2 struct {
+	*http2.Meter
+
+	state tls.ConnectionState
 }
 
 const plainToTLS = "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n\r\n" +

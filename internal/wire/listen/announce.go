@@ -5,10 +5,12 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"slices"
 	"sync/atomic"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/wire/http2"
 	"github.com/weir-gateway/weir/internal/wire/proxyproto"
 )
 
@@ -84,6 +86,9 @@ func (s *seldom) now() bool {
 // refuseUnannounced closes a connection without a header that counts. It is for
 // the operator to see, for behind it may be a proxy that was forgotten.
 func (s *Server) refuseUnannounced(c *conn, err error) {
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		s.connections.endings.tell(http2.FirstRequest.String(), c.RemoteAddr())
+	}
 	level := s.log.Debug
 	if s.complained.now() {
 		level = s.log.Warn

@@ -1,40 +1,55 @@
 package listen
 
 import (
-	"io"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/wire/http1"
 )
 
 // connections are the open ones of a server. It is safe for concurrent use.
 type connections struct {
-	limit int
+	limit     int
+	perClient int   // 0: no bound
+	rate      int64 // bytes a second that a client must take; 0: no bound
+	endings   *endings
 
 	mu    sync.Mutex
 	open  map[*conn]struct{}
-	empty chan struct{} // closed when the last one has gone; nil while nobody waits
+	ofOne map[netip.Prefix]int // how many are open by client, where that is bounded
+	empty chan struct{}        // closed when the last one has gone; nil while nobody waits
 }
 
 // conn is one accepted connection, in the set until it is closed.
 type conn struct {
 	net.Conn
 
-	set   *connections
-	terms string       // see Bind; written before begun
-	begun bool         // its handshake is complete
-	sieve *http1.Sieve // nil on HTTP/2 over TLS
+	set       *connections
+	terms     string       // see Bind; written before begun
+	begun     bool         // its handshake is complete
+	sieve     *http1.Sieve // nil on HTTP/2 over TLS
+	client    netip.Prefix // that it is counted by; the zero value where it is not
+	computing slots        // while a handshake reads from it; nil otherwise
+	stall     stall
 
 	// Of a connection that a proxy announced; see Announced.
 	remote, local net.Addr // instead of Conn's own, where not nil
 	early         []byte   // what was read behind the header
 }
 
+func newConnections(limit int, limits config.Limits) connections {
+	return connections{
+		limit: limit, perClient: limits.PerClient, rate: limits.BodyRate,
+		open: make(map[*conn]struct{}), ofOne: make(map[netip.Prefix]int),
+	}
+}
+
 // add takes raw into the set; it tells false when the set is full.
 func (s *connections) add(raw net.Conn) (*conn, bool) {
-	c := &conn{Conn: raw, set: s}
+	c := &conn{Conn: raw, set: s, stall: stall{rate: s.rate}}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.open) >= s.limit {
@@ -42,6 +57,25 @@ func (s *connections) add(raw net.Conn) (*conn, bool) {
 	}
 	s.open[c] = struct{}{}
 	return c, true
+}
+
+// welcome counts c, whose client is known now; it tells false when that one has too many.
+func (s *connections) welcome(c *conn) bool {
+	if s.perClient <= 0 {
+		return true
+	}
+	client := clientOf(c.RemoteAddr())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !client.IsValid() {
+		return true
+	}
+	if s.ofOne[client] >= s.perClient {
+		return false
+	}
+	s.ofOne[client]++
+	c.client = client
+	return true
 }
 
 // begin notes that requests may come on c now.
@@ -72,7 +106,13 @@ func (s *connections) hurry(by time.Time) {
 func (s *connections) remove(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if _, ok := s.open[c]; !ok {
+		return
+	}
 	delete(s.open, c)
+	if s.ofOne[c.client]--; s.ofOne[c.client] <= 0 {
+		delete(s.ofOne, c.client)
+	}
 	if len(s.open) == 0 && s.empty != nil {
 		close(s.empty)
 		s.empty = nil
@@ -133,7 +173,7 @@ func (c *conn) LocalAddr() net.Addr {
 // Read gives what came behind a header first.
 func (c *conn) Read(p []byte) (int, error) {
 	if len(c.early) == 0 {
-		return c.Conn.Read(p)
+		return c.receive(p)
 	}
 	n := copy(p, c.early)
 	if c.early = c.early[n:]; len(c.early) == 0 {
@@ -154,12 +194,4 @@ func (c *conn) CloseWrite() error {
 		return half.CloseWrite()
 	}
 	return c.Close()
-}
-
-// ReadFrom keeps sendfile and splice for responses.
-func (c *conn) ReadFrom(r io.Reader) (int64, error) {
-	if fast, ok := c.Conn.(io.ReaderFrom); ok {
-		return fast.ReadFrom(r)
-	}
-	return io.Copy(struct{ io.Writer }{c.Conn}, r)
 }

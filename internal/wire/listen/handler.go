@@ -6,9 +6,11 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"sync"
 
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/wire/http1"
+	"github.com/weir-gateway/weir/internal/wire/http2"
 )
 
 // origin is what the requests of one connection share.
@@ -16,6 +18,11 @@ type origin struct {
 	peer  netip.AddrPort
 	terms string
 	wire  interface{ Fault() *fault.Fault } // the Sieve, nil on HTTP/2 over TLS
+	tls   *tls.ConnectionState              // of HTTP/2 over TLS
+	meter *http2.Meter                      // nil where HTTP/2 is not spoken
+
+	once    sync.Once
+	streams *streams // made when the first request over HTTP/2 comes
 }
 
 type originKey struct{}
@@ -25,8 +32,14 @@ func withOrigin(ctx context.Context, c net.Conn) context.Context {
 	if accepted := acceptedBelow(c); accepted != nil {
 		o.terms = accepted.terms
 	}
-	if sieve, ok := c.(interface{ Fault() *fault.Fault }); ok {
-		o.wire = sieve
+	switch on := c.(type) {
+	case *secureHTTP2:
+		o.meter, o.tls = on.Meter, &on.state
+	case *http1.Sieve:
+		o.wire = on
+		o.meter, _ = on.Conn.(*http2.Meter)
+	case http1.TLSSieve:
+		o.wire = on
 	}
 	return context.WithValue(ctx, originKey{}, o)
 }
@@ -40,6 +53,10 @@ func acceptedBelow(c net.Conn) *conn {
 		case *http1.Sieve:
 			c = on.Conn
 		case http1.TLSSieve:
+			c = on.Conn
+		case *secureHTTP2:
+			c = on.Conn
+		case *http2.Meter:
 			c = on.Conn
 		case *tls.Conn:
 			c = on.NetConn()
@@ -107,6 +124,9 @@ func follow(c net.Conn, state http.ConnState) {
 		sieve.Next()
 	case http.StateHijacked:
 		sieve.Raw()
+		if accepted := acceptedBelow(c); accepted != nil {
+			accepted.stall.end(accepted.Conn)
+		}
 	case http.StateNew, http.StateActive, http.StateClosed:
 	}
 }
@@ -117,6 +137,32 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	if s.isClosing() {
 		w.Header().Set("Connection", "close")
 	}
+	if r.ProtoMajor >= 2 {
+		s.serveStream(w, r)
+		return
+	}
+	s.answer(w, r)
+}
+
+// serveStream serves a request of an HTTP/2 connection.
+func (s *Server) serveStream(w http.ResponseWriter, r *http.Request) {
+	o, ok := r.Context().Value(originKey{}).(*origin)
+	if !ok || o.meter == nil {
+		s.answer(w, r)
+		return
+	}
+	o.once.Do(func() {
+		o.streams = &streams{meter: o.meter, rate: s.limits.BodyRate, endings: s.connections.endings, peer: o.meter.RemoteAddr()}
+	})
+	if o.tls != nil {
+		r.TLS = o.tls // whatever scheme the request names
+	}
+	t := o.streams.begin(w, r)
+	defer o.streams.end(t, r)
+	s.answer(t, r)
+}
+
+func (s *Server) answer(w http.ResponseWriter, r *http.Request) {
 	if f := s.refused(r); f != nil {
 		s.refuse(w, r, f)
 		return

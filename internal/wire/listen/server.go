@@ -16,6 +16,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/wire/http1"
+	"github.com/weir-gateway/weir/internal/wire/http2"
 )
 
 // Options are what a Server is made of. Listener and Handler must be set.
@@ -30,18 +31,16 @@ type Options struct {
 	// Announced, where it is not nil, takes the PROXY protocol on every connection.
 	Announced *Announced
 	Log       *slog.Logger // nil: slog.Default()
-	// BodyRate is how many bytes of content an HTTP/1.x client must send a second
-	// while the handler waits for them, after half a minute's grace; 0 is none.
-	BodyRate int64
 	// IdleGrace is how long Shutdown keeps idle connections open, for a request
 	// may be on its way on them; it is answered, and told that the connection
 	// ends. 0 closes them at once.
 	IdleGrace time.Duration
 	// Refuse answers a request that broke a rule of the wire; nil: exchange.Refuse.
 	Refuse func(w http.ResponseWriter, r *http.Request, f *fault.Fault)
+	// Ended is told each time that a client is cut off for what it did, with one of
+	// Endings; nil: nobody is told. It is called by several goroutines.
+	Ended func(reason string)
 }
-
-const bodyGrace = 30 * time.Second
 
 // withDefaults fills in the limits that this package needs.
 func withDefaults(l config.Limits) config.Limits {
@@ -53,6 +52,12 @@ func withDefaults(l config.Limits) config.Limits {
 	l.FirstRequest = orDefault(l.FirstRequest, standard.FirstRequest)
 	l.HeadTime = orDefault(l.HeadTime, standard.HeadTime)
 	l.KeepAlive = orDefault(l.KeepAlive, standard.KeepAlive)
+	switch {
+	case l.BodyRate == 0:
+		l.BodyRate = standard.BodyRate
+	case l.BodyRate < 0: // config.NoRate
+		l.BodyRate = 0
+	}
 	return l
 }
 
@@ -75,11 +80,13 @@ type Server struct {
 	complained seldom
 	limits     config.Limits
 	sieve      http1.Options
+	meter      http2.Options
 	grace      time.Duration
 	http       *http.Server
 
 	ready       *handover // connections whose handshake is complete
 	connections connections
+	computing   slots
 	sheds       sheds
 	full        string         // what a client is told when there is no room
 	starting    sync.WaitGroup // handshakes and connections that are being refused
@@ -98,20 +105,24 @@ func New(o Options) *Server {
 		limits:      limits,
 		grace:       o.IdleGrace,
 		ready:       newHandover(o.Listener.Addr()),
-		connections: connections{limit: roomForClients(limits.Connections, openFiles()), open: make(map[*conn]struct{})},
+		connections: newConnections(roomForClients(limits.Connections, openFiles()), limits),
+		computing:   newSlots(),
 		sheds:       newSheds(),
 		closing:     make(chan struct{}),
 		full:        fullAnswer(),
 		sieve: http1.Options{
 			Limits:   http1.Limits{HeadBytes: limits.HeadBytes, HeadFields: limits.HeadFields, TargetBytes: limits.URLBytes},
 			HeadTime: limits.HeadTime,
-			BodyRate: o.BodyRate, BodyGrace: bodyGrace,
-			H2C: o.H2C && o.TLS == nil,
+			BodyRate: limits.BodyRate,
+			H2C:      o.H2C && o.TLS == nil,
 		},
+		meter: http2.Options{HeadTime: limits.HeadTime, HeadBytes: limits.HeadBytes},
 	}
 	if s.log == nil {
 		s.log = slog.Default()
 	}
+	endings := newEndings(o.Ended, s.log)
+	s.connections.endings, s.sieve.Slow, s.meter.Ended = endings, endings.slow, endings.frames
 	if room := s.connections.limit; room < limits.Connections {
 		s.log.Info("the limit of open files leaves room for fewer client connections than limits.connections; raise ulimit -n, or lower the limit",
 			"socket", o.Listener.Addr().String(), "connections", room, "limit", limits.Connections)
@@ -132,9 +143,8 @@ func New(o Options) *Server {
 func (s *Server) newHTTPServer() *http.Server {
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
-	protocols.SetHTTP2(s.tls != nil)
-	protocols.SetUnencryptedHTTP2(s.sieve.H2C)
-	return &http.Server{ //nolint:gosec // G112: the Sieve bounds the time of heads, by connection and by request
+	protocols.SetUnencryptedHTTP2(s.tls != nil || s.sieve.H2C) // what TLS there is was ended by us
+	return &http.Server{                                       //nolint:gosec // G112: the Sieve bounds the time of heads, by connection and by request
 		Handler:                      http.HandlerFunc(s.serve),
 		DisableGeneralOptionsHandler: true, // OPTIONS * is a matter of routing
 		IdleTimeout:                  s.limits.KeepAlive,
@@ -151,7 +161,6 @@ func (s *Server) newHTTPServer() *http.Server {
 			MaxReceiveBufferPerStream:     512 << 10,
 			SendPingTimeout:               30 * time.Second,
 			PingTimeout:                   15 * time.Second,
-			WriteByteTimeout:              60 * time.Second,
 		},
 	}
 }
