@@ -16,7 +16,7 @@ import (
 //nolint:gochecknoglobals // a table
 var reserved = struct{ route, file, scheme []string }{
 	route: []string{
-		"body", "waf", "validate", "compress", "cache", "mirror", "transform", "fault",
+		"waf", "validate", "compress", "cache", "mirror", "transform", "fault",
 		"compose", "return", "cors", "headers", "respond", "redirect", "rewrite", "breaker", "health", "hedge",
 	},
 	file:   []string{"compositions", "certificates", "plugins", "telemetry", "tracing", "store", "providers"},

@@ -88,6 +88,9 @@ type Policy struct {
 	// be assumed. It is nil where the guard lets everything pass. Where a config is
 	// only checked it is asked, too, so it must not rely on what Keep would give.
 	Ask func(r *http.Request) Verdict
+	// BodyBytes replaces the config's limit of request bodies on the route, which
+	// the proxy holds while a body comes; 0 is no bound, nil leaves it.
+	BodyBytes *int64
 	// Note says in a few words what it does here, for explain: "2 origins, credentials".
 	Note string
 	// Close is called once no snapshot uses the policy any more; it may be nil.

@@ -17,8 +17,9 @@ import (
 type built struct {
 	policies []filter.Policy
 	notes    []snapshot.FilterNote
-	cors     bool // one of them answers preflights
-	pure     bool // explain may run their adapters: they do nothing but change request and response
+	cors     bool   // one of them answers preflights
+	body     *int64 // see filter.Policy
+	pure     bool   // explain may run their adapters: they do nothing but change request and response
 }
 
 // filters builds a list of filters in the fixed order, whatever order they were
@@ -33,6 +34,9 @@ func (o *road) filters(list []config.Filter, on string) built {
 		}
 		if policy.Close != nil {
 			o.used.own(policy.Close)
+		}
+		if policy.BodyBytes != nil {
+			out.body = policy.BodyBytes
 		}
 		out.policies = append(out.policies, policy)
 		out.notes = append(out.notes, snapshot.FilterNote{Name: p.use.Name, Note: policy.Note, On: on, Origin: p.use.Origin, Ask: policy.Ask})

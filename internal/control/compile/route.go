@@ -27,6 +27,7 @@ type road struct {
 	route  *config.Route
 	target *snapshot.Route
 	broken string // why the route cannot serve
+	body   *int64 // the limit of request bodies that a filter says
 	// services are those behind the route's variants.
 	services []*config.Service
 }
@@ -49,7 +50,7 @@ func (b *build) route(r *config.Route, matches rules) {
 func (o *road) lay() {
 	r := o.route
 	onRoute := o.filters(r.Filters, "route")
-	o.target.Filters, o.target.CORS = onRoute.notes, onRoute.cors
+	o.target.Filters, o.target.CORS, o.body = onRoute.notes, onRoute.cors, onRoute.body
 	backends := r.Backends
 	if len(backends) == 0 { // a filter answers
 		backends = []config.Backend{{Weight: 1, Origin: r.Origin}}
@@ -86,9 +87,13 @@ func longer(a, b time.Duration) time.Duration {
 	return max(a, b)
 }
 
-// bodyBytes is the limit of request bodies. What only speaks gRPC has none: a
-// client's stream is as long as it lives, and each message has gRPC's own limit.
+// bodyBytes is the limit of request bodies: the route's own, else that of all. What
+// only speaks gRPC has none of its own accord: a client's stream is as long as it
+// lives, and each message has gRPC's own limit.
 func (o *road) bodyBytes() int64 {
+	if o.body != nil {
+		return *o.body
+	}
 	for _, s := range o.services {
 		if protocol, _ := o.protocolOf(s); protocol != transport.GRPC {
 			return o.cfg.Limits.BodyBytes

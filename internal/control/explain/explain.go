@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"golang.org/x/net/http/httpguts"
@@ -86,6 +87,13 @@ func (q Request) request() (*http.Request, error) {
 			continue
 		}
 		exchange.RequestHead(r).Add(name, value)
+	}
+	if length := exchange.RequestHead(r).Get("Content-Length"); length != "" {
+		n, err := strconv.ParseUint(length, 10, 63)
+		if err != nil {
+			return nil, fmt.Errorf("header \"Content-Length: %s\": %w", length, err)
+		}
+		r.ContentLength = int64(n)
 	}
 	return r, nil
 }

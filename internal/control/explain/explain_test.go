@@ -71,6 +71,8 @@ func TestText(t *testing.T) {
 		"guards pass":       {Method: "GET", URL: "/guarded/ada?v=1", Headers: []string{"X-Tenant: shop"}},
 		"guard refuses":     {Method: "GET", URL: "/guarded/root", Headers: []string{"X-Tenant: shop"}},
 		"outer guard":       {Method: "GET", URL: "/guarded/root", Client: "192.0.2.1"},
+		"limits":            {Method: "POST", URL: "/limited/ada", As: "ada", Headers: []string{"Content-Length: 17"}},
+		"body too large":    {Method: "POST", URL: "/limited/ada", Headers: []string{"Content-Length: 5000"}},
 		"dry run":           {Method: "GET", URL: "/guarded/ada", Headers: []string{"X-Tenant: shop"}},
 		"internal listener": {Method: "GET", URL: "/", Socket: "127.0.0.1:9090"},
 	} {
@@ -131,6 +133,7 @@ func TestWrongDescriptionSaysWhatToWrite(t *testing.T) {
 		`header "X Beta: 1": HTTP allows no such name or value`:                                        {Method: "GET", URL: "/", Headers: []string{"X Beta: 1"}},
 		`header "X: a\r\nY: b": HTTP allows no such name or value`:                                     {Method: "GET", URL: "/", Headers: []string{"X: a\r\nY: b"}},
 		`header "X-Beta 1": write it as "Name: value"`:                                                 {Method: "GET", URL: "/", Headers: []string{"X-Beta 1"}},
+		`header "Content-Length: -1": strconv`:                                                         {Method: "GET", URL: "/", Headers: []string{"Content-Length: -1"}},
 		`the identity is not a JSON object of claims`:                                                  {Method: "GET", URL: "/", As: `{"sub": }`},
 		`client "localhost" is not an IP address`:                                                      {Method: "GET", URL: "/", Client: "localhost"},
 		`there is no socket "api"; there are: 127.0.0.1:9090, :8080, `:                                 {Method: "GET", URL: "/", Socket: "api"},

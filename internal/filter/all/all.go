@@ -9,6 +9,7 @@ import (
 	"github.com/weir-gateway/weir/internal/filter"
 	"github.com/weir-gateway/weir/internal/filter/allow"
 	"github.com/weir-gateway/weir/internal/filter/auth"
+	"github.com/weir-gateway/weir/internal/filter/body"
 	"github.com/weir-gateway/weir/internal/filter/cors"
 	"github.com/weir-gateway/weir/internal/filter/headers"
 	"github.com/weir-gateway/weir/internal/filter/ip"
@@ -21,7 +22,8 @@ import (
 // Definitions gives every filter, outermost stage first and by name within one.
 func Definitions() []filter.Definition {
 	list := []filter.Definition{
-		allow.Definition(), auth.Definition(), cors.Definition(), headers.Definition(), ip.Definition(), limit.Definition(), redirect.Definition(), respond.Definition(), rewrite.Definition(),
+		allow.Definition(), auth.Definition(), body.Definition(), cors.Definition(), headers.Definition(), ip.Definition(),
+		limit.Definition(), redirect.Definition(), respond.Definition(), rewrite.Definition(),
 	}
 	slices.SortFunc(list, func(a, b filter.Definition) int {
 		return cmp.Or(cmp.Compare(a.Stage, b.Stage), cmp.Compare(a.Name, b.Name))

@@ -60,7 +60,7 @@ func (n *naive) take(r Rate, now, cost int64) (ok bool, left int64) {
 func TestTakesAreThoseOfABucketOfTokens(t *testing.T) {
 	t.Parallel()
 	random := rand.New(rand.NewPCG(3, 4))
-	for round := range 300 {
+	for round := range 100 {
 		r := Rate{Count: 1 + random.Int64N(1000), Window: time.Duration(1+random.Int64N(100)) * time.Second}
 		r.Burst = 1 + random.Int64N(2*r.Count)
 		c := &clock{now: 1}
@@ -202,13 +202,13 @@ func TestAChangedRateAppliesInPlace(t *testing.T) {
 // numbered gives a key that no other number has.
 func numbered(into []byte, n uint64) []byte { return binary.LittleEndian.AppendUint64(into[:0], n) }
 
-// TestMillionsOfKeysStayWithinTheTable sends two million keys through a table for a
-// hundred thousand, while one key is kept at its limit.
-func TestMillionsOfKeysStayWithinTheTable(t *testing.T) {
+// TestAFloodOfKeysStaysWithinTheTable sends half a million keys through a table for ten
+// thousand, while one key is kept at its limit.
+func TestAFloodOfKeysStaysWithinTheTable(t *testing.T) {
 	t.Parallel()
-	const keys = uint64(2_000_000)
+	const keys = uint64(500_000)
 	c := &clock{now: 1}
-	store, counter := c.store(), newCounter("", 100_000)
+	store, counter := c.store(), newCounter("", 10_000)
 	r := rate(t, "100/d")
 	for range 100 {
 		take(store, Take{Counter: counter, Key: []byte("greedy"), Rate: r, Cost: 1})
@@ -221,7 +221,7 @@ func TestMillionsOfKeysStayWithinTheTable(t *testing.T) {
 			t.Fatalf("key %d: %+v, %v", n, takes[0], err)
 		}
 	}
-	if got, most := counter.table.bytes(), 131_072*slotBytes; got > most {
+	if got, most := counter.table.bytes(), 16_384*slotBytes; got > most {
 		t.Errorf("the table has %d bytes, want at most %d", got, most)
 	}
 	if counter.table.forgotten.Load() == 0 {
