@@ -43,7 +43,7 @@ func (a *App) serveAdmin(c config.Admin) error {
 	s := &adminServer{config: c, address: l.Addr().String(), done: make(chan struct{})}
 	s.http = &http.Server{
 		Handler: admin.New(admin.Options{
-			Gateway: a.gateway, Reconciler: a.reconciler, Token: token, Expand: config.Expand,
+			Gateway: a.gateway, Reconciler: a.reconciler, Follower: a.follower, Token: token, Expand: config.Expand,
 			Level: a.options.Level, Version: a.options.Version,
 		}),
 		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: time.Minute,

@@ -18,6 +18,7 @@ const (
 	exitOK      = 0
 	exitFailed  = 1 // the machine or the network said no
 	exitRefused = 2 // the config or the command line is wrong
+	exitDiffers = 3 // weir diff has found something
 )
 
 // Streams are what a command reads and writes.
@@ -57,6 +58,8 @@ func (s Streams) exitCode(err error) int {
 		return exitOK
 	case errors.Is(err, errSaid):
 		return exitRefused
+	case errors.Is(err, errDiffers):
+		return exitDiffers
 	}
 	_, _ = fmt.Fprintf(s.Err, "weir: %v\n", err)
 	_, usage := errors.AsType[usageError](err)
@@ -93,6 +96,7 @@ The first minute:
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
 		runCommand(version, s), checkCommand(s), explainCommand(s), expandCommand(s),
+		statusCommand(s), diffCommand(s), rollbackCommand(s),
 		fmtCommand(s), initCommand(s), schemaCommand(s), versionCommand(version, s), guardCommand(s),
 	)
 	return root

@@ -60,6 +60,7 @@ routes:
 	warned    = "listen: :8080\nroutes:\n  GET /hello:\n    to: http://localhost:9000/\n"
 	untidy    = "# kept\nlisten:   ':8080'\nroutes: {GET /hello: {to: 'respond:Hello'}}\n"
 	unparsed  = "routes: {\n"
+	other     = "listen: :8080\nroutes:\n  GET /hello:\n    timeout: 5s\n    to: respond:Hello\n  GET /bye: respond:Bye\n"
 	unchecked = "listen: :8080\nroutes:\n  GET /:\n    to: dir:./missing\n"
 )
 
@@ -71,7 +72,7 @@ func TestCommands(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for name, text := range map[string]string{
 		"weir.yaml": valid, "broken.yaml": broken, "warned.yaml": warned, "untidy.yaml": untidy, "unparsed.yaml": unparsed,
-		"unchecked.yaml": unchecked, "tidy/weir.yaml": valid,
+		"unchecked.yaml": unchecked, "tidy/weir.yaml": valid, "other.yaml": other,
 	} {
 		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 			t.Fatal(err)
@@ -89,6 +90,15 @@ func TestCommands(t *testing.T) {
 		{golden: "help-run", args: "run --help"},
 		{golden: "help-check", args: "check --help"},
 		{golden: "help-explain", args: "explain --help"},
+		{golden: "help-status", args: "status --help"},
+		{golden: "help-diff", args: "diff --help"},
+		{golden: "help-rollback", args: "rollback --help"},
+		{golden: "diff", args: "diff weir.yaml other.yaml"},
+		{golden: "diff-none", args: "diff weir.yaml tidy"},
+		{golden: "diff-unknown", args: "diff weir.yaml elsewhere"},
+		{golden: "rollback-wrong", args: "rollback --release 5f2a"},
+		{golden: "status-token", args: "status --token hunter2"},
+		{golden: "status-no-token", args: "status --token ${file:/none/at/all}"},
 		{golden: "help-expand", args: "expand --help"},
 		{golden: "help-fmt", args: "fmt --help"},
 		{golden: "help-init", args: "init --help"},

@@ -191,3 +191,30 @@ func Summary(changes []Change) string {
 	}
 	return cmp.Or(strings.Join(parts, ", "), "nothing")
 }
+
+// Compare tells what differs between two configs that were taken apart, in the
+// order of after, with what was removed behind.
+func Compare(before, after []Element) []Change {
+	type key struct{ kind, name string }
+	old := make(map[key]string, len(before))
+	for _, e := range before {
+		old[key{e.Kind, e.Name}] = e.Text
+	}
+	var changes []Change
+	for _, e := range after {
+		text, existed := old[key{e.Kind, e.Name}]
+		delete(old, key{e.Kind, e.Name})
+		switch {
+		case !existed:
+			changes = append(changes, Change{e.Kind, e.Name, Added})
+		case text != e.Text:
+			changes = append(changes, Change{e.Kind, e.Name, Changed})
+		}
+	}
+	for _, e := range before {
+		if _, left := old[key{e.Kind, e.Name}]; left {
+			changes = append(changes, Change{e.Kind, e.Name, Removed})
+		}
+	}
+	return changes
+}

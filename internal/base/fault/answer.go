@@ -19,6 +19,8 @@ type problem struct {
 	Code      string `json:"code"`
 	RequestID string `json:"request_id,omitempty"`
 	Operator  string `json:"operator,omitempty"`
+	// Problems is an extension member too.
+	Problems []string `json:"problems,omitempty"`
 }
 
 // Context is what an answer says beyond the fault itself, and to whom.
@@ -49,7 +51,7 @@ func (f *Fault) Answer(c Context) Answer {
 			Field{"Grpc-Status", strconv.Itoa(grpcStatus(f.Status))},
 			Field{"Grpc-Message", grpcMessage(f)})}
 	}
-	p := problem{Type: f.URI(), Title: f.Title, Status: f.Status, Detail: f.Detail, Code: f.Code, RequestID: c.RequestID}
+	p := problem{Type: f.URI(), Title: f.Title, Status: f.Status, Detail: f.Detail, Code: f.Code, RequestID: c.RequestID, Problems: f.Problems}
 	if c.Verbose {
 		p.Operator = f.Operator()
 	}
@@ -77,7 +79,7 @@ func (p problem) encode() []byte {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	_ = e.Encode(p) // strings and ints always encode
+	_ = e.Encode(p) // strings, ints and lists of them always encode
 	return b.Bytes()
 }
 

@@ -30,6 +30,8 @@ type Fault struct {
 	// Detail is for the client: what went wrong with this request and what to
 	// do about it. It must not hold secrets, addresses or names of backends.
 	Detail string
+	// Problems are for the client too, where there is more than one thing to say.
+	Problems []string
 	// Internal is for the operator's eyes: the log, `weir explain` and the admin API.
 	Internal string
 	// RetryAfter is sent as Retry-After in whole seconds (at least 1) where it is positive.
@@ -48,6 +50,9 @@ type Option func(*Fault)
 func Internal(format string, args ...any) Option {
 	return func(f *Fault) { f.Internal = fmt.Sprintf(format, args...) }
 }
+
+// Problems adds what else is wrong, each in a line of its own.
+func Problems(list []string) Option { return func(f *Fault) { f.Problems = list } }
 
 // Cause keeps err as the reason; errors.Is and errors.As see through to it.
 func Cause(err error) Option { return func(f *Fault) { f.Cause = err } }

@@ -24,6 +24,10 @@ var (
 	UpgradeRefused     = Kind{"upgrade-refused", 501, "This upgrade is not supported here."}
 	NotImplemented     = Kind{"method-not-implemented", 501, "This method is not supported by the gateway."}
 	RateLimited        = Kind{"rate-limited", 429, "More requests came than may pass."}
+	ConfigRefused      = Kind{"config-refused", 422, "The configuration cannot serve."}
+	ConfigChanged      = Kind{"config-changed", 412, "Another configuration serves than the one that was meant."}
+	ConfigUnseen       = Kind{"config-unseen", 428, "The request does not say which configuration it replaces."}
+	ConfigNotKept      = Kind{"config-not-kept", 404, "No such configuration is kept."}
 	ClientGone         = Kind{"client-gone", 499, "The client left before the response."}
 
 	// What the gateway itself is short of.
@@ -54,7 +58,8 @@ var (
 func Kinds() []Kind {
 	return []Kind{
 		MalformedRequest, BadParameter, Unauthorized, Forbidden, AmbiguousPath, RouteNotFound, FileNotFound, MethodNotAllowed, RequestTimeout,
-		BodyTooLarge, URLTooLong, ExpectationFail, Misdirected, HeadTooLarge, VersionUnsupported, UpgradeRefused, NotImplemented, RateLimited, ClientGone,
+		BodyTooLarge, URLTooLong, ExpectationFail, Misdirected, HeadTooLarge, VersionUnsupported, UpgradeRefused, NotImplemented, RateLimited, ConfigRefused, ConfigChanged, ConfigUnseen,
+		ConfigNotKept, ClientGone,
 		Unexpected, RouteBroken, AuthUnavailable, Overloaded, MemoryPressure, ShuttingDown,
 		NoEndpoint, BackendUnreachable, BackendReset, BackendInvalid, BackendTimeout,
 		FunctionInit, FunctionBusy, FunctionQueueTime, FunctionError, FunctionCrashed, FunctionTimeout,

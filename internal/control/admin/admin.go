@@ -26,6 +26,7 @@ import (
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
 	"github.com/weir-gateway/weir/internal/control/explain"
+	"github.com/weir-gateway/weir/internal/control/follow"
 	"github.com/weir-gateway/weir/internal/control/reconcile"
 	"github.com/weir-gateway/weir/internal/traffic/snapshot"
 )
@@ -34,6 +35,7 @@ import (
 type Options struct {
 	Gateway    *snapshot.Gateway
 	Reconciler *reconcile.Reconciler
+	Follower   *follow.Follower
 	// Token guards changes; empty: nothing can be changed over the API.
 	Token secret.Value
 	// Expand prints a config in its long form.
@@ -51,6 +53,12 @@ func New(o Options) http.Handler {
 	mux.HandleFunc("GET /readyz", api.readyz)
 	mux.HandleFunc("GET /v1/status", api.status)
 	mux.HandleFunc("GET /v1/config", api.config)
+	mux.HandleFunc("PUT /v1/config", api.put)
+	mux.HandleFunc("DELETE /v1/config", api.release)
+	mux.HandleFunc("POST /v1/reload", api.reload)
+	mux.HandleFunc("POST /v1/rollback", api.rollback)
+	mux.HandleFunc("GET /v1/history", api.history)
+	mux.HandleFunc("GET /v1/history/{digest}", api.historical)
 	mux.HandleFunc("GET /v1/explain", api.explain)
 	mux.HandleFunc("PUT /v1/log-level", api.logLevel)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
@@ -140,9 +148,17 @@ func (a *api) index(w http.ResponseWriter, _ *http.Request) {
 GET /healthz        the process lives
 GET /readyz         a configuration is applied
 GET /v1/status      digest, age and problems of the configuration, one that was refused since, sockets, certificates, requests in flight
-GET /v1/config      the configuration in its long form
+GET /v1/config      the configuration in its long form; ?format=elements takes it apart
 GET /v1/explain     ?method=GET&url=/orders/1&header=Name:value&as=SUBJECT&client=IP&format=text
-PUT /v1/log-level   debug, info, warn or error; needs the token
+GET /v1/history     configurations that served; /v1/history/DIGEST is one of them
+
+With the token:
+
+PUT /v1/config      serves the body in place of the files, until these change; If-Match: "DIGEST"; ?dry_run=true
+DELETE /v1/config   goes back to the files
+POST /v1/rollback   goes back to the configuration before, or ?to=DIGEST, until the files change
+POST /v1/reload     reads the files again
+PUT /v1/log-level   debug, info, warn or error
 `, a.Version)
 }
 
@@ -166,7 +182,20 @@ type status struct {
 	Certificates []certificate     `json:"certificates,omitempty"`
 	InFlight     int64             `json:"in_flight"`
 	Problems     []string          `json:"problems"`
+	Source       string            `json:"source"` // where what serves comes from
+	Hold         *hold             `json:"hold,omitempty"`
+	Bad          []bad             `json:"bad,omitempty"`
 	Refused      *refused          `json:"refused,omitempty"`
+	Reloads      reloads           `json:"reloads"`
+}
+
+// reloads counts how often a config was to serve.
+type reloads struct {
+	Applied     int64      `json:"applied"`
+	Partly      int64      `json:"partly"` // of these: but for a bad file
+	Refused     int64      `json:"refused"`
+	LastApplied *time.Time `json:"last_applied,omitempty"`
+	LastRefused *time.Time `json:"last_refused,omitempty"`
 }
 
 // certificate is one that clients are shown.
@@ -197,10 +226,13 @@ type refused struct {
 }
 
 func (a *api) status(w http.ResponseWriter, _ *http.Request) {
-	serves, last := a.Reconciler.Serves(), a.Reconciler.Last()
+	serves, last, how := a.Reconciler.Serves(), a.Reconciler.Last(), a.Follower.Status()
 	s := status{
 		Version: a.Version, Applied: serves.Time, Age: time.Since(serves.Time).Round(time.Second).String(),
 		Sockets: a.Reconciler.Addresses(), InFlight: a.Gateway.InFlight(), Problems: texts(serves.Problems),
+		Source: how.From, Hold: a.hold(), Bad: badFiles(how.Bad), Reloads: reloads{
+			how.Applied, how.Partly, how.Refused, orNil(how.LastApplied), orNil(how.LastRefused),
+		},
 	}
 	if current := a.Gateway.Current(); current != nil {
 		s.Digest, s.Certificates = current.Digest, certificates(current)
@@ -219,14 +251,11 @@ func texts(problems []doc.Problem) []string {
 	return list
 }
 
-func (a *api) config(w http.ResponseWriter, r *http.Request) {
-	current := a.Reconciler.Config()
-	if current == nil {
-		answer(w, r, fault.ShuttingDown.New("No configuration is applied."))
-		return
+func orNil(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
 	}
-	w.Header().Set("Content-Type", "application/yaml")
-	_, _ = w.Write(a.Expand(current))
+	return &t
 }
 
 func (a *api) explain(w http.ResponseWriter, r *http.Request) {

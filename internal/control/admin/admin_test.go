@@ -15,6 +15,8 @@ import (
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/control/admin"
+	"github.com/weir-gateway/weir/internal/control/follow"
+	"github.com/weir-gateway/weir/internal/control/history"
 	"github.com/weir-gateway/weir/internal/control/reconcile"
 	"github.com/weir-gateway/weir/internal/traffic/snapshot"
 	"github.com/weir-gateway/weir/internal/wire/secure"
@@ -24,8 +26,10 @@ import (
 func api(token string) (http.Handler, *slog.LevelVar, *snapshot.Gateway) {
 	g := snapshot.NewGateway(snapshot.Options{})
 	level := &slog.LevelVar{}
+	r := reconcile.New(reconcile.Options{})
+	f := follow.New(follow.Options{Reconciler: r, History: history.New(1), Log: slog.New(slog.DiscardHandler)})
 	return admin.New(admin.Options{
-		Gateway: g, Reconciler: reconcile.New(reconcile.Options{}), Token: secret.NewValue(token),
+		Gateway: g, Reconciler: r, Follower: f, Token: secret.NewValue(token),
 		Expand: func(*config.Config) []byte { return nil }, Level: level, Version: "test",
 	}), level, g
 }

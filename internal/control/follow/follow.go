@@ -80,6 +80,7 @@ type Follower struct {
 
 	telling sync.Mutex
 	status  Status
+	written *config.Config
 }
 
 // New makes a Follower; nothing is read before Start.
@@ -231,6 +232,7 @@ func (f *Follower) attempt(sources []config.Source, apply bool) attempt {
 	f.name(files)
 	if apply && a.err == nil {
 		f.used = files
+		f.wrote(loaded.Written)
 	}
 	for file := range byFile(a.report.Problems) {
 		a.suspects[file] = true

@@ -19,13 +19,8 @@ import (
 // paths are relative to the folder of the input.
 const AdminSource = "(admin API)"
 
-// The errors of what an operator asks for, beside reconcile.ErrRefused.
-var (
-	// ErrChanged says that another config serves than the operator has seen.
-	ErrChanged = errors.New("another configuration serves by now")
-	// ErrNotKept says that there is nothing to go back to.
-	ErrNotKept = errors.New("nothing to go back to")
-)
+// ErrChanged says that another config serves than the operator has seen.
+var ErrChanged = errors.New("another configuration serves by now")
 
 // Put makes a config serve in place of the input. seen is the digest of the config
 // that the operator has seen serving, "" for any. A dry run says what would change.
@@ -43,7 +38,8 @@ func (f *Follower) Put(text []byte, seen string, dryRun bool) (Report, error) {
 }
 
 // Rollback makes a config of the history serve in place of the input: the one with
-// a digest, or "" for the one before that which serves.
+// a digest, or "" for the one before that which serves. What the history does not
+// have is a *history.NotKeptError.
 func (f *Follower) Rollback(digest string) (Report, error) {
 	defer f.decide()()
 	_, kept, err := f.options.History.Before(f.serving())
@@ -51,7 +47,7 @@ func (f *Follower) Rollback(digest string) (Report, error) {
 		_, kept, err = f.options.History.Find(digest)
 	}
 	if err != nil {
-		return Report{}, fmt.Errorf("%w: %w", ErrNotKept, err)
+		return Report{}, err
 	}
 	return f.place(FromRollback, f.sourcesOf(kept))
 }

@@ -54,7 +54,21 @@ func (f *Follower) Kept(digest string) (*config.Config, error) {
 		return nil, err
 	}
 	loaded, err := f.options.Input.LoadSources(f.sourcesOf(kept), f.options.Vocabulary)
-	return loaded.Config, err
+	return loaded.Written, err
+}
+
+// Written gives the config that serves as it was written, without what the command
+// line replaces in it; nil while nothing serves.
+func (f *Follower) Written() *config.Config {
+	f.telling.Lock()
+	defer f.telling.Unlock()
+	return f.written
+}
+
+func (f *Follower) wrote(cfg *config.Config) {
+	f.telling.Lock()
+	defer f.telling.Unlock()
+	f.written = cfg
 }
 
 // Touch notes on disk that what serves still does; call it now and then, and at the end.

@@ -20,6 +20,13 @@ import (
 	"time"
 )
 
+// NotKeptError says that there is no such entry.
+type NotKeptError struct{ text string }
+
+func (e *NotKeptError) Error() string { return e.text }
+
+func notKept(format string, args ...any) error { return &NotKeptError{fmt.Sprintf(format, args...)} }
+
 // DefaultKeep is how many configs are kept.
 const DefaultKeep = 10
 
@@ -152,11 +159,11 @@ func (h *History) Find(digest string) (Entry, []Source, error) {
 	}
 	switch len(found) {
 	case 0:
-		return Entry{}, nil, fmt.Errorf("no configuration with the digest %q is kept", digest)
+		return Entry{}, nil, notKept("no configuration with the digest %q is kept", digest)
 	case 1:
 		return found[0], h.sources(found[0]), nil
 	default:
-		return Entry{}, nil, fmt.Errorf("%d configurations have a digest that begins with %q", len(found), digest)
+		return Entry{}, nil, notKept("%d configurations have a digest that begins with %q", len(found), digest)
 	}
 }
 
@@ -172,7 +179,7 @@ func (h *History) Before(digest string) (Entry, []Source, error) {
 		i = len(h.entries) // it is not kept, so everything that is came before it
 	}
 	if i == 0 {
-		return Entry{}, nil, fmt.Errorf("no configuration is kept from before %s", digest)
+		return Entry{}, nil, notKept("no configuration is kept from before %s", digest)
 	}
 	return h.entries[i-1], h.sources(h.entries[i-1]), nil
 }

@@ -34,6 +34,7 @@ type Input struct {
 // Loaded is a config with what belongs to it.
 type Loaded struct {
 	Config   *config.Config // nil where it has errors
+	Written  *config.Config // as Config, without the input's replacements
 	Sources  []config.Source
 	Digest   string // of the sources
 	Problems []doc.Problem
@@ -62,7 +63,7 @@ func (in Input) Load(v config.Vocabulary) (Loaded, error) {
 // about what the input replaces in them.
 func (in Input) LoadSources(sources []config.Source, v config.Vocabulary) (Loaded, error) {
 	result := config.Load(sources, v)
-	out := Loaded{Config: result.Config, Sources: sources, Digest: Digest(sources), Problems: result.Problems, Bad: result.Bad}
+	out := Loaded{Config: result.Config, Written: result.Config, Sources: sources, Digest: Digest(sources), Problems: result.Problems, Bad: result.Bad}
 	if out.Config == nil {
 		return out, nil
 	}
@@ -74,6 +75,9 @@ func (l Loaded) replaced(in Input, v config.Vocabulary) (Loaded, error) {
 	if in.Admin == "" && len(in.Listen) == 0 {
 		return l, nil
 	}
+	replaced := *l.Config
+	replaced.Sockets = slices.Clone(l.Config.Sockets)
+	l.Config = &replaced
 	if err := in.replace(l.Config); err != nil {
 		return l, err
 	}

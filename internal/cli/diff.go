@@ -1,0 +1,144 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weir-gateway/weir/internal/config"
+)
+
+// errDiffers is the outcome of a diff that has found something.
+var errDiffers = errors.New("the configurations differ")
+
+func diffCommand(s Streams) *cobra.Command {
+	var o operator
+	c := &cobra.Command{
+		Use:   "diff [BEFORE] AFTER",
+		Short: "Tell which routes and other elements differ between two configs.",
+		Long: `Tell which routes and other elements of two configs differ, by their long form: what
+says the same in another way or another place is no difference. A config is a file
+or folder, running for what a gateway serves, or the digest of one that it has
+served; BEFORE is running unless told. The texts of secrets are not compared, their
+references are. The exit code is 3 where there are differences.`,
+		Example: `  weir diff weir.yaml                 what would change if the gateway read it
+  weir diff old.yaml weir.yaml
+  weir diff 5f2a running              what has changed since`,
+		Args: args(1, 2, "one or two configs"),
+		RunE: func(_ *cobra.Command, given []string) error {
+			if len(given) == 1 {
+				given = []string{running, given[0]}
+			}
+			var sides [2][]config.Element
+			for i, name := range given {
+				elements, err := s.elements(&o, name)
+				if err != nil {
+					return err
+				}
+				sides[i] = elements
+			}
+			changes := config.Compare(sides[0], sides[1])
+			s.differences(changes, sides[0], sides[1])
+			if len(changes) > 0 {
+				return errDiffers
+			}
+			return nil
+		},
+	}
+	o.flags(c)
+	return c
+}
+
+// running names the config that a gateway serves.
+const running = "running"
+
+var isDigest = regexp.MustCompile(`^[0-9a-f]{4,16}$`)
+
+// elements takes a config apart, wherever it is.
+func (s Streams) elements(o *operator, name string) (elements []config.Element, err error) {
+	_, missing := os.Stat(name)
+	switch {
+	case missing == nil:
+		checked, _, err := s.check(name)
+		if err != nil {
+			return nil, err
+		}
+		return config.Elements(checked.Config), nil
+	case name == running:
+		err = o.ask("GET", "/v1/config?format=elements", &elements, nil)
+	case isDigest.MatchString(name):
+		err = s.saidBy(o.ask("GET", "/v1/history/"+name+"?format=elements", &elements, nil))
+	default:
+		err = usageError{fmt.Errorf("%q is no file, no folder, no digest and not `running`", name)}
+	}
+	return elements, err
+}
+
+// differences prints what has changed, and how.
+func (s Streams) differences(changes []config.Change, before, after []config.Element) {
+	for _, c := range changes {
+		sign := map[string]string{config.Added: "+", config.Removed: "-", config.Changed: "~"}[c.What]
+		_, _ = fmt.Fprintln(s.Out, strings.TrimSpace(sign+" "+c.Kind+" "+c.Name))
+		for _, line := range lineDiff(textOf(before, c), textOf(after, c)) {
+			_, _ = fmt.Fprintln(s.Out, "    "+line)
+		}
+	}
+	_, _ = fmt.Fprintln(s.Err, config.Summary(changes))
+}
+
+// textOf is the text of the element that has changed, "" where it is not there.
+func textOf(elements []config.Element, c config.Change) string {
+	for _, e := range elements {
+		if e.Kind == c.Kind && e.Name == c.Name {
+			return e.Text
+		}
+	}
+	return ""
+}
+
+// lineDiff gives the lines of both texts, those that only one has with a sign.
+func lineDiff(before, after string) []string {
+	a, b := lines(before), lines(after)
+	// common[i][j] is how many lines a[i:] and b[j:] have in common, in order.
+	common := make([][]int, len(a)+1)
+	for i := range common {
+		common[i] = make([]int, len(b)+1)
+	}
+	for i, line := range slices.Backward(a) {
+		for j, other := range slices.Backward(b) {
+			if line == other {
+				common[i][j] = common[i+1][j+1] + 1
+			} else {
+				common[i][j] = max(common[i+1][j], common[i][j+1])
+			}
+		}
+	}
+	var out []string
+	i, j := 0, 0
+	for i < len(a) || j < len(b) {
+		switch {
+		case i < len(a) && j < len(b) && a[i] == b[j]:
+			out = append(out, "  "+a[i])
+			i, j = i+1, j+1
+		case j == len(b) || i < len(a) && common[i+1][j] >= common[i][j+1]:
+			out = append(out, "- "+a[i])
+			i++
+		default:
+			out = append(out, "+ "+b[j])
+			j++
+		}
+	}
+	return out
+}
+
+func lines(text string) []string {
+	if text == "" {
+		return nil
+	}
+	return strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+}

@@ -1,0 +1,203 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/secret"
+	"github.com/weir-gateway/weir/internal/config"
+)
+
+// operator asks the admin API of a running gateway.
+type operator struct {
+	address string
+	token   string // a reference
+}
+
+// tokenVariable is where the token is looked for unless told.
+const tokenVariable = "WEIR_ADMIN_TOKEN"
+
+func (o *operator) flags(c *cobra.Command) {
+	c.Flags().StringVar(&o.address, "admin", config.DefaultAdmin, "`address` of the admin API: HOST:PORT or unix:/PATH")
+	c.Flags().StringVar(&o.token, "token", "", "`reference` to its token, as ${file:/run/secrets/admin} (default ${env:"+tokenVariable+"} where that is set)")
+}
+
+// asked bounds how long an answer may take: a config is compiled meanwhile.
+const asked = 2 * time.Minute
+
+// ask sends a request and decodes the JSON that is answered, also into raw where
+// that is not nil. What the API refuses is an error in its words.
+func (o *operator) ask(method, path string, into any, raw *[]byte) error {
+	ctx, cancel := context.WithTimeout(context.Background(), asked)
+	defer cancel()
+	client, host := o.client()
+	r, err := http.NewRequestWithContext(ctx, method, "http://"+host+path, nil)
+	if err != nil {
+		return usageError{fmt.Errorf("--admin %s: write HOST:PORT or unix:/PATH", o.address)}
+	}
+	if err := o.authorize(r); err != nil {
+		return err
+	}
+	res, err := client.Do(r)
+	if err != nil {
+		if inner, ok := errors.AsType[*url.Error](err); ok {
+			err = inner.Err
+		}
+		return fmt.Errorf("no gateway answers at %s (--admin ADDRESS): %w", o.address, err)
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	if err != nil {
+		return fmt.Errorf("the answer of %s ends early: %w", o.address, err)
+	}
+	if res.StatusCode != http.StatusOK {
+		return refusal(res.Status, body)
+	}
+	if raw != nil {
+		*raw = body
+	}
+	if err := json.Unmarshal(body, into); err != nil {
+		return fmt.Errorf("%s does not answer as the admin API of this version: %w", o.address, err)
+	}
+	return nil
+}
+
+// client dials the API; host is what the request names.
+func (o *operator) client() (client *http.Client, host string) {
+	transport := &http.Transport{DisableKeepAlives: true, Proxy: nil} // no proxy of the environment stands before this machine
+	host = strings.TrimPrefix(o.address, "http://")
+	if path, ok := strings.CutPrefix(o.address, "unix:"); ok {
+		host = "weir"
+		transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", path)
+		}
+	}
+	return &http.Client{Transport: transport}, host
+}
+
+// authorize adds the token, where there is one.
+func (o *operator) authorize(r *http.Request) error {
+	if o.token == "" {
+		own := secret.Template{Parts: []secret.Part{{Source: "env", Text: tokenVariable}}}
+		if v, err := secret.Resolve(own); err == nil && !v.Empty() {
+			exchange.RequestHead(r).Set("Authorization", "Bearer "+v.Reveal())
+		}
+		return nil
+	}
+	template, err := secret.Parse(o.token)
+	if err != nil {
+		return usageError{fmt.Errorf("--token: %w", err)}
+	}
+	for _, p := range template.Parts {
+		if p.Source == "" {
+			return usageError{errors.New("--token: everybody on this machine can read a command line; write ${env:NAME} or ${file:/PATH}")}
+		}
+	}
+	v, err := secret.Resolve(template)
+	if err != nil {
+		return usageError{fmt.Errorf("--token: %w", err)}
+	}
+	exchange.RequestHead(r).Set("Authorization", "Bearer "+v.Reveal())
+	return nil
+}
+
+// refusedError is what the API refuses, in its words.
+type refusedError struct {
+	text     string
+	problems []string
+	config   bool // it is the config that cannot serve
+}
+
+func (e *refusedError) Error() string { return e.text }
+
+func refusal(status string, body []byte) error {
+	var problem struct {
+		Title, Detail, Code string
+		Problems            []string
+	}
+	if json.Unmarshal(body, &problem) != nil || problem.Title == "" {
+		return fmt.Errorf("the admin API answers %s", status)
+	}
+	return &refusedError{strings.TrimSpace(problem.Title + " " + problem.Detail), problem.Problems, problem.Code == "config-refused" || problem.Code == "config-not-kept"}
+}
+
+// outcome is what became of a change.
+type outcome struct {
+	Digest   string
+	Changes  []config.Change
+	Problems []string
+	Hold     *struct{ By string }
+}
+
+func rollbackCommand(s Streams) *cobra.Command {
+	var o operator
+	var release, asJSON bool
+	c := &cobra.Command{
+		Use:   "rollback [DIGEST]",
+		Short: "Go back to a config that a running gateway has served before.",
+		Long: `Go back to the config that served before the one that serves now, or to the one
+with a digest that weir status lists. It holds in place of the files until these
+change into something that can serve, or until --release.`,
+		Example: `  weir rollback                one step back
+  weir rollback 5f2a           to a digest, or the beginning of one
+  weir rollback --release      to what the files say`,
+		Args: args(0, 1, "at most one digest"),
+		RunE: func(_ *cobra.Command, given []string) error {
+			method, path := http.MethodPost, "/v1/rollback"
+			switch {
+			case release && len(given) > 0:
+				return usageError{errors.New("--release goes back to what the files say, and takes no digest")}
+			case release:
+				method, path = http.MethodDelete, "/v1/config"
+			case len(given) > 0:
+				path += "?to=" + url.QueryEscape(given[0])
+			}
+			var done outcome
+			var raw []byte
+			if err := s.saidBy(o.ask(method, path, &done, &raw)); err != nil {
+				return err
+			}
+			if asJSON {
+				_, err := s.Out.Write(raw)
+				return err
+			}
+			for _, p := range done.Problems {
+				_, _ = fmt.Fprintln(s.Err, s.color(yellow, p))
+			}
+			until := ""
+			if done.Hold != nil {
+				until = ", until the files change or `weir rollback --release`"
+			}
+			_, err := fmt.Fprintf(s.Out, "serving %s (%s)%s\n", done.Digest, config.Summary(done.Changes), until)
+			return err
+		},
+	}
+	o.flags(c)
+	c.Flags().BoolVar(&release, "release", false, "go back to what the files say")
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return c
+}
+
+// saidBy prints the problems of a config that the API has refused.
+func (s Streams) saidBy(err error) error {
+	refused, ok := errors.AsType[*refusedError](err)
+	if !ok || !refused.config {
+		return err
+	}
+	for _, p := range refused.problems {
+		_, _ = fmt.Fprintln(s.Err, s.color(red, p))
+	}
+	_, _ = fmt.Fprintf(s.Err, "weir: %s\n", refused)
+	return errSaid
+}

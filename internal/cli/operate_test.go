@@ -1,0 +1,78 @@
+//go:build !windows
+
+package cli_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+)
+
+// An operator's hour: look, compare, change, go back, let go.
+func TestAnOperatorsHour(t *testing.T) {
+	t.Setenv("WEIR_ADMIN_TOKEN", "right")
+	t.Setenv("WEIR_WRONG_TOKEN", "wrong")
+	path := filepath.Join(t.TempDir(), "weir.yaml")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(path, []byte("listen: :8080\nadmin: { token: '${env:WEIR_ADMIN_TOKEN}' }\nroutes:\n  GET /: respond:"+text+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("one")
+	p := start(t, path, "--watch=false", "--state", filepath.Join(t.TempDir(), "state"))
+	url := p.line("serving on ") + "/"
+	admin := strings.TrimPrefix(p.line("admin on "), "http://")
+	ask := func(code int, want string, arguments ...string) string {
+		t.Helper()
+		got := weir(false, append(arguments, "--admin", admin)...)
+		if got.code != code || !strings.Contains(got.out+got.err, want) {
+			t.Fatalf("weir %q: %s\nwant exit %d and %q", arguments, got, code, want)
+		}
+		return got.out
+	}
+
+	ask(0, "from          input\n", "status")
+	ask(0, `"source": "input"`, "status", "--json")
+	ask(0, "nothing", "diff", path)
+	write("two")
+	ask(3, "routes ~1", "diff", path)
+	ask(3, "    -       body: 'one'\n    +       body: 'two'\n", "diff", path)
+	p.signal(syscall.SIGHUP)
+	eventually(t, "the change serves", func() bool { return body(t, url) == "two" })
+
+	list := ask(0, "history", "status")
+	_, list, _ = strings.Cut(list, "history")
+	newest, list, _ := strings.Cut(strings.TrimSpace(list), " ")
+	_, list, _ = strings.Cut(list, "\n")
+	oldest, _, _ := strings.Cut(strings.TrimSpace(list), " ")
+	ask(3, "routes ~1", "diff", oldest[:6], "running")
+	ask(0, "nothing", "diff", newest, path)
+
+	if got := weir(false, "rollback", "--admin", admin, "--token", "${env:WEIR_WRONG_TOKEN}"); got.code != 1 || !strings.Contains(got.err, "needs `Authorization") && !strings.Contains(got.err, "need `Authorization") {
+		t.Errorf("with a wrong token: %s", got)
+	}
+	ask(0, "serving "+oldest+" (routes ~1), until the files change", "rollback")
+	if got := body(t, url); got != "one" {
+		t.Errorf("one step back: %q", got)
+	}
+	ask(0, "hold          rollback since", "status")
+	ask(2, `No configuration with the digest "ffffffff" is kept.`, "rollback", "ffffffff")
+	ask(0, "serving "+newest+" (routes ~1)\n", "rollback", "--release")
+	if got := body(t, url); got != "two" {
+		t.Errorf("let go of: %q", got)
+	}
+	ask(0, `"hold": {`, "rollback", oldest[:4], "--json")
+
+	write("one\n  GET /: again")
+	p.signal(syscall.SIGHUP)
+	eventually(t, "the mistake is told", func() bool { return weir(false, "status", "--admin", admin).code == 2 })
+	ask(2, path+" since", "status")
+	p.signal(syscall.SIGTERM)
+	_ = p.wait()
+	if got := weir(false, "status", "--admin", admin); got.code != 1 || !strings.Contains(got.err, "no gateway answers at "+admin+" (--admin ADDRESS): ") {
+		t.Errorf("once it has ended: %s", got)
+	}
+}
