@@ -1,9 +1,12 @@
 package app
 
 import (
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/netip"
+	"strconv"
+	"time"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 )
@@ -27,9 +30,7 @@ func accessLog(log *slog.Logger) func(*http.Request, *exchange.Exchange, exchang
 		if x.Route != "" {
 			attrs = append(attrs, slog.String("route", x.Route), slog.String("backend", x.Backend))
 		}
-		if n := len(x.Attempts); n > 0 {
-			attrs = append(attrs, slog.String("endpoint", x.Attempts[n-1].Endpoint), slog.Int("attempts", n))
-		}
+		attrs = withAttempts(attrs, x.Attempts)
 		if x.Fault != nil {
 			attrs = append(attrs, slog.String("problem", x.Fault.Code))
 			attrs = withText(attrs, "detail", x.Fault.Detail)
@@ -39,6 +40,44 @@ func accessLog(log *slog.Logger) func(*http.Request, *exchange.Exchange, exchang
 		}
 		log.LogAttrs(ctx, level, "request", attrs...)
 	}
+}
+
+// withAttempts adds who was asked: the last one, or of a composition each by its step.
+func withAttempts(attrs []slog.Attr, list []exchange.Attempt) []slog.Attr {
+	if len(list) == 0 {
+		return attrs
+	}
+	if list[0].Step == "" {
+		return append(attrs, slog.String("endpoint", list[len(list)-1].Endpoint), slog.Int("attempts", len(list)))
+	}
+	steps := make([]string, 0, min(len(list), mostSteps+1))
+	for i, a := range list {
+		if i == mostSteps {
+			steps = append(steps, fmt.Sprintf("and %d more", len(list)-mostSteps))
+			break
+		}
+		steps = append(steps, stepText(a))
+	}
+	return append(attrs, slog.Any("steps", steps))
+}
+
+// mostSteps is how many calls of a composition a line tells of.
+const mostSteps = 50
+
+// stepText is one call: "orders 200 12.3ms 10.0.0.1:8080", and what was wrong with it.
+func stepText(a exchange.Attempt) string {
+	text := a.Step
+	if a.Status != 0 {
+		text += " " + strconv.Itoa(a.Status)
+	}
+	text += " " + a.Took.Round(10*time.Microsecond).String()
+	if a.Endpoint != "" {
+		text += " " + a.Endpoint
+	}
+	if a.Err != nil {
+		text += ": " + a.Err.Error()
+	}
+	return text
 }
 
 // withText adds what there is to say.

@@ -24,6 +24,8 @@ type Config struct {
 	Routes    []Route
 	Services  []Service
 	Functions []Function
+	// Compositions are those with a name of their own and those of routes.
+	Compositions []Composition
 	// Auths are the ways of recognising callers, which routes name.
 	Auths   []Auth
 	Streams []Stream
@@ -319,6 +321,9 @@ type Retry struct {
 	// Statuses are responses that count as failures: 502, 503, 504 ... With 504
 	// among them a response head that does not come in time is one too.
 	Statuses []int
+	// Unsent keeps further tries to what surely no backend has acted on, whatever the
+	// method: the writes of a composition.
+	Unsent bool
 }
 
 // NoRate is a rate that nobody must keep (`none` in a file).

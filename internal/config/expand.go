@@ -105,6 +105,7 @@ func (e expander) config(c *Config) *doc.Node {
 	f.put("groups", list(c.Groups, e.group), "")
 	f.put("services", list(c.Services, e.service), "")
 	f.put("functions", list(c.Functions, e.function), "")
+	f.put("compositions", list(c.Compositions, e.composition), "")
 	f.put("auth", list(c.Auths, e.auth), "")
 	f.put("routes", list(c.Routes, e.route), "")
 	f.put("streams", list(c.Streams, e.stream), "")

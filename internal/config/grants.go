@@ -73,6 +73,9 @@ func (c *validator) refGrant(ref Ref) {
 	if g == nil {
 		return
 	}
+	if m := c.composed(ref); m != nil && m.Group == ref.Group {
+		return
+	}
 	if ref.Scheme == "" || ref.Scheme == functionScheme {
 		if s := c.services[ref.Rest]; s != nil && s.Group == ref.Group {
 			return

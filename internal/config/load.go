@@ -31,6 +31,7 @@ func Load(sources []Source, v Vocabulary) *Result {
 	l.nameTests()
 	checked := newValidator(l.cfg, v)
 	checked.known, checked.wayNames, checked.rough = l.names(), l.wayNames(), l.rough
+	checked.roughCompositions = l.roughCompositions
 	checked.partial, checked.unheard = l.unread, l.unread || l.unheard
 	checked.run()
 	for _, p := range checked.ps.Sorted() {
@@ -59,8 +60,9 @@ type loader struct {
 	// unheard says that a listener could not be read.
 	unheard bool
 	// rough are routes in which something could not be read.
-	rough []Route
-	bad   map[string]bool
+	rough             []Route
+	roughCompositions []Composition
+	bad               map[string]bool
 	// defaults are those of all routes; teams holds the declared groups.
 	defaults *level
 	teams    map[string]*team
@@ -91,12 +93,13 @@ type fileForm struct {
 
 // elementsForm is what a file or one of its groups may hold.
 type elementsForm struct {
-	Routes    *doc.Node  `doc:"routes" help:"method, host and path pattern to a backend"`
-	Services  *doc.Node  `doc:"services" help:"backends made of living endpoints"`
-	Functions *doc.Node  `doc:"functions" help:"backends that are invoked"`
-	Auth      *doc.Node  `doc:"auth" help:"ways of recognising callers, which routes name"`
-	Streams   *doc.Node  `doc:"streams" help:"TCP, UDP and TLS passthrough"`
-	Tests     []testForm `doc:"tests" help:"requests and what is expected of them"`
+	Routes       *doc.Node  `doc:"routes" help:"method, host and path pattern to a backend"`
+	Services     *doc.Node  `doc:"services" help:"backends made of living endpoints"`
+	Functions    *doc.Node  `doc:"functions" help:"backends that are invoked"`
+	Compositions *doc.Node  `doc:"compositions" help:"backends made of calls to other backends"`
+	Auth         *doc.Node  `doc:"auth" help:"ways of recognising callers, which routes name"`
+	Streams      *doc.Node  `doc:"streams" help:"TCP, UDP and TLS passthrough"`
+	Tests        []testForm `doc:"tests" help:"requests and what is expected of them"`
 }
 
 // section is the part of a file that belongs to one group.
@@ -129,6 +132,7 @@ func (l *loader) lower(s section) {
 	})
 	l.each(s.Services, "services", s.group, l.service)
 	l.each(s.Functions, "functions", s.group, l.function)
+	l.each(s.Compositions, "compositions", s.group, l.composition)
 	l.each(s.Auth, "auth", s.group, l.auth)
 	l.each(s.Streams, "streams", s.group, l.stream)
 	for _, t := range s.Tests {
@@ -180,16 +184,19 @@ func (l *loader) withoutReserved(n *doc.Node, ps *doc.Problems) *doc.Node {
 	return kept
 }
 
-// names are those of all services and functions that are written anywhere, also
+// names are those of all services, functions and compositions that are written anywhere, also
 // where their own element is broken, so that one mistake is not told twice.
 func (l *loader) names() map[string]bool {
 	names := map[string]bool{}
 	for _, s := range l.sections() {
-		for _, n := range []*doc.Node{s.Services, s.Functions} {
+		for _, n := range []*doc.Node{s.Services, s.Functions, s.Compositions} {
 			for name := range elements(n) {
 				names[name] = true
 			}
 		}
+	}
+	for i := range l.roughCompositions { // those of routes too
+		names[l.roughCompositions[i].Name] = true
 	}
 	return names
 }

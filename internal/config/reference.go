@@ -41,6 +41,18 @@ func readTarget(n *doc.Node, group string, v Vocabulary, ps *doc.Problems) (targ
 			t.path = scalarAt(after[slash:], textPos(n, len(scheme)+3+slash))
 		}
 	}
+	if p := refProblem(t.ref, v); p != nil {
+		p.Pos = n.Pos
+		ps.Add(*p)
+		return target{}, false
+	}
+	return t, true
+}
+
+// passingOn is readTarget for where the request's own path is sent unless the URL
+// has one.
+func passingOn(n *doc.Node, group string, v Vocabulary, ps *doc.Problems) (target, bool) {
+	t, ok := readTarget(n, group, v, ps)
 	if t.path != nil && t.path.Value == "/" {
 		ps.Add(doc.Problem{
 			Pos: t.path.Pos, Severity: doc.Warning, What: "the slash at the end of the backend does nothing",
@@ -48,12 +60,7 @@ func readTarget(n *doc.Node, group string, v Vocabulary, ps *doc.Problems) (targ
 		})
 		t.path = nil
 	}
-	if p := refProblem(t.ref, v); p != nil {
-		p.Pos = n.Pos
-		ps.Add(*p)
-		return target{}, false
-	}
-	return t, true
+	return t, ok
 }
 
 func readName(n *doc.Node, ref Ref, ps *doc.Problems) (target, bool) {
@@ -136,6 +143,7 @@ func refProblem(ref Ref, v Vocabulary) *doc.Problem {
 	authority, isURL := strings.CutPrefix(ref.Rest, "//")
 	isURL = isURL && ref.Scheme != unixScheme
 	switch {
+	case ref.Scheme == composeScheme: // whose names are those of routes too
 	case strings.ContainsAny(ref.Rest, "{}"):
 		return &doc.Problem{What: fmt.Sprintf("the backend %q has a parameter in its host", ref), Why: "a client could then choose where it is sent", Fix: "write the host out; parameters may stand in the path, and each host may be a variant with its own when"}
 	case strings.Contains(scheme.Example, "://") && !isURL:

@@ -17,9 +17,9 @@ import (
 var reserved = struct{ route, file, scheme []string }{
 	route: []string{
 		"waf", "validate", "compress", "cache", "mirror", "transform", "fault",
-		"compose", "return", "cors", "headers", "respond", "redirect", "rewrite", "breaker", "health", "hedge",
+		"cors", "headers", "respond", "redirect", "rewrite", "breaker", "health", "hedge",
 	},
-	file:   []string{"compositions", "certificates", "plugins", "telemetry", "tracing", "store", "providers"},
+	file:   []string{"certificates", "plugins", "telemetry", "tracing", "store", "providers"},
 	scheme: []string{"http", "https", "h2c", "grpc", "k8s", "srv", "dns", "consul", "etcd", "docker", "registry", "lambda", "azure", "gcf", "run", "dir"},
 }
 

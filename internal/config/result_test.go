@@ -131,10 +131,10 @@ func TestOneMistakeInARouteHidesNoOther(t *testing.T) {
 		`warning: the segment ":x" of the route "GET /a/:x" is literal text`,
 		`unknown key "tiemout"`,
 		`weir.yaml:5:25: when: must be true or false, this is a string`,
-		`there is no service or function "usres"`,
+		`there is no service, function or composition "usres"`,
 		`the method "get" is not in capitals`,
 		`sticky: 'clint' is not a known name`,
-		`there is no service or function "usres"`,
+		`there is no service, function or composition "usres"`,
 		`when: 'hots' is not a known name`,
 		`there is no function "ordres"`)
 }

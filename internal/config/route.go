@@ -12,6 +12,9 @@ import (
 type routeForm struct {
 	Name         string        `doc:"name" help:"what logs and metrics call the route; its key unless told"`
 	To           *doc.Node     `doc:"to" help:"the backend, or variants of it" example:"http://users:8080"`
+	Compose      *doc.Node     `doc:"compose" help:"calls to several backends, instead of to, by the names of the steps"`
+	Return       *doc.Node     `doc:"return" help:"what compose answers: JSON with expressions, or a map of status, headers and body"`
+	Timing       bool          `doc:"timing" help:"tells clients in Server-Timing how long each step of compose took"`
 	Strip        string        `doc:"strip" help:"what is taken from the front of the path before it is sent" example:"/api"`
 	Match        *matchForm    `doc:"match" help:"further conditions on a request"`
 	Hosts        []string      `doc:"hosts,oneormany" help:"hosts that it serves, instead of one in the key"`
@@ -35,7 +38,7 @@ type longRouteForm struct {
 }
 
 func routeKeys() []string {
-	return []string{"name", "to", "strip", "match", "hosts", "listeners", "timeout", "retry", "encoded_slash"}
+	return []string{"name", "to", "compose", "return", "timing", "strip", "match", "hosts", "listeners", "timeout", "retry", "encoded_slash"}
 }
 
 // isCore tells whether key is a field of routeForm that lowers by itself.
@@ -88,7 +91,9 @@ func (l *loader) shortRoute(r *Route, e element, levels []level, ps *doc.Problem
 	c.sent = slices.ContainsFunc(fields, setsPath)
 	c.named = slices.ContainsFunc(fields, setsHost)
 	r.Filters = l.filters(filtersOf(fields), c, ps)
-	l.to(r, form.To, c, ps)
+	if l.inline(r, &form, fields, ps); form.Compose == nil {
+		l.to(r, form.To, c, ps)
+	}
 }
 
 // nameOf gives a route's name: its own or its key, with its group before the key.

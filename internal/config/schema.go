@@ -25,6 +25,11 @@ func Schema(v Vocabulary) *doc.Schema {
 	w.define("stream", w.of(reflect.TypeFor[streamForm]()))
 	w.define("longStream", withName(w.of(reflect.TypeFor[streamForm]())))
 	w.define("streamBackend", w.of(reflect.TypeFor[streamBackendForm]()))
+	w.define("step", either(text("a backend"), w.of(reflect.TypeFor[plainStep]())))
+	w.define("longStep", withName(w.of(reflect.TypeFor[plainStep]())))
+	w.define("return", either(w.of(reflect.TypeFor[returnForm]()), Tree{}.DocSchema()))
+	w.define("composition", w.of(reflect.TypeFor[compositionForm]()))
+	w.define("longComposition", withName(w.of(reflect.TypeFor[compositionForm]())))
 	w.define("listener", either(w.of(reflect.TypeFor[listenerForm]()), text("an address")))
 	w.define("longListener", withName(w.of(reflect.TypeFor[plainListener]())))
 	w.define("service", w.of(reflect.TypeFor[serviceForm]()))
@@ -189,6 +194,12 @@ func part(owner, key string) *doc.Schema {
 		return named("auth", "longAuth")
 	case "streams":
 		return named("stream", "longStream")
+	case "compositions":
+		return named("composition", "longComposition")
+	case "compose", "steps":
+		return named("step", "longStep")
+	case "return":
+		return refer("return")
 	case "routes":
 		return either(mapOf(either(to(), refer("route"))), listOf(refer("longRoute")))
 	case "defaults":
@@ -197,8 +208,11 @@ func part(owner, key string) *doc.Schema {
 		if stream {
 			return either(text("a backend"), refer("streamBackend"), listOf(either(text("a backend"), refer("streamBackend"))))
 		}
+		if owner == "step" || owner == "longStep" {
+			return text("")
+		}
 		return to()
-	case "use", "source", "line":
+	case "use", "source", "line", "path":
 		return text("")
 	case "filters":
 		if owner == "config.longBackendForm" {

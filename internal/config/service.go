@@ -100,7 +100,7 @@ func (l *loader) service(e element, group string, ps *doc.Problems) {
 
 // source reads where a service's endpoints are found.
 func (l *loader) source(n *doc.Node, name, group string, ps *doc.Problems) Ref {
-	t, ok := readTarget(n, group, l.v, ps)
+	t, ok := passingOn(n, group, l.v, ps)
 	switch {
 	case !ok:
 		return Ref{}

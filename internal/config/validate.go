@@ -33,22 +33,25 @@ type validator struct {
 	// unheard says that there may be more listeners.
 	unheard bool
 	// rough are routes in which something could not be read, and was told.
-	rough []Route
+	rough             []Route
+	roughCompositions []Composition
 	// involved are the files that have a part in a problem that is told at another.
 	involved map[string]bool
 
 	listeners map[string]*Listener
 	services  map[string]*Service
 	functions map[string]*Function
-	groups    map[string]*Group
-	ways      map[string]*Auth
-	routes    map[string]*Route
+	// compositions are all of them, those of routes too, by their whole names.
+	compositions map[string]*Composition
+	groups       map[string]*Group
+	ways         map[string]*Auth
+	routes       map[string]*Route
 }
 
 func newValidator(c *Config, v Vocabulary) *validator {
 	return &validator{
 		c: c, v: v, involved: map[string]bool{},
-		listeners: map[string]*Listener{}, services: map[string]*Service{}, functions: map[string]*Function{},
+		listeners: map[string]*Listener{}, services: map[string]*Service{}, functions: map[string]*Function{}, compositions: map[string]*Composition{},
 		groups: map[string]*Group{}, ways: map[string]*Auth{}, routes: map[string]*Route{},
 	}
 }
@@ -65,6 +68,7 @@ func (c *validator) run() {
 	for i := range c.c.Functions {
 		c.function(&c.c.Functions[i])
 	}
+	c.composing()
 	for i := range c.c.Routes {
 		c.route(&c.c.Routes[i])
 	}
@@ -112,6 +116,7 @@ func (c *validator) index() {
 			c.functions[f.Name] = f
 		}
 	}
+	c.indexCompositions()
 	for i := range c.c.Routes {
 		r := &c.c.Routes[i]
 		if first, taken := c.routes[r.Name]; taken {
@@ -125,8 +130,8 @@ func (c *validator) index() {
 	}
 }
 
-// freeName holds the rules of the name of a service or function; they share one
-// space, for both are named under `to`. Names from objects are not for writing.
+// freeName holds the rules of the name of a service, function or composition; they
+// share one space, for all are named under `to`. Names from objects are not for writing.
 func (c *validator) freeName(what, name string, at Origin) bool {
 	if s, taken := c.services[name]; taken {
 		c.twice(what, name, at, s.Origin)
@@ -136,15 +141,19 @@ func (c *validator) freeName(what, name string, at Origin) bool {
 		c.twice(what, name, at, f.Origin)
 		return false
 	}
+	if m, taken := c.compositions[name]; taken {
+		c.twice(what, name, at, m.Origin)
+		return false
+	}
 	if at.Object == "" && !isElementName(name) {
 		c.ps.Add(badName(at.at(), what, name))
 	}
 	return true
 }
 
-// names are all services and functions that can be named.
+// names are all services, functions and compositions that can be named.
 func (c *validator) names() []string {
-	return slices.Concat(slices.Collect(maps.Keys(c.services)), slices.Collect(maps.Keys(c.functions)), slices.Collect(maps.Keys(c.known)))
+	return slices.Concat(slices.Collect(maps.Keys(c.services)), slices.Collect(maps.Keys(c.functions)), c.compositionNames(), slices.Collect(maps.Keys(c.known)))
 }
 
 // pattern tells a mistake in a path or host pattern, whose text begins at pos.

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -76,13 +77,18 @@ func (c *validator) reference(ref Ref) {
 	at := ref.Origin.at()
 	switch ref.Scheme {
 	case "":
-		if c.services[ref.Rest] == nil && c.functions[ref.Rest] == nil && !c.known[ref.Rest] && !c.partial {
-			c.add(at, fmt.Sprintf("there is no service or function %q", ref.Rest), "a backend without a scheme is a name of this config", suggest(ref.Rest, c.names(), fmt.Sprintf("declare it under services or functions, or write a URL such as http://%s:8080", ref.Rest)))
+		if c.services[ref.Rest] == nil && c.functions[ref.Rest] == nil && c.compositions[ref.Rest] == nil && !c.known[ref.Rest] && !c.partial {
+			c.add(at, fmt.Sprintf("there is no service, function or composition %q", ref.Rest), "a backend without a scheme is a name of this config", suggest(ref.Rest, c.names(), fmt.Sprintf("declare it under services or functions, or write a URL such as http://%s:8080", ref.Rest)))
 			return
 		}
 	case functionScheme:
 		if c.functions[ref.Rest] == nil && !c.known[ref.Rest] && !c.partial {
 			c.add(at, fmt.Sprintf("there is no function %q", ref.Rest), "", suggest(ref.Rest, c.functionNames(), "declare it under functions"))
+			return
+		}
+	case composeScheme:
+		if c.compositions[ref.Rest] == nil && !c.known[ref.Rest] && !c.partial {
+			c.add(at, fmt.Sprintf("there is no composition %q", ref.Rest), "", suggest(ref.Rest, slices.Collect(maps.Keys(c.compositions)), "declare it under compositions"))
 			return
 		}
 	default:
@@ -100,7 +106,7 @@ func (c *validator) reference(ref Ref) {
 }
 
 func (c *validator) functionNames() []string {
-	return slices.DeleteFunc(c.names(), func(n string) bool { return c.services[n] != nil })
+	return slices.DeleteFunc(c.names(), func(n string) bool { return c.services[n] != nil || c.compositions[n] != nil })
 }
 
 func (c *validator) service(s *Service) {

@@ -101,7 +101,7 @@ func (l *loader) use(r *Route, made *variant, fields []inherited, c captures, ps
 		ps.Add(doc.Problem{Pos: made.pos, What: "the variant names no backend", Fix: "add `use:` with a backend, as `use: http://users:8080`"})
 		return false
 	case made.Use != nil:
-		t, ok := readTarget(made.Use, r.Group, l.v, ps)
+		t, ok := passingOn(made.Use, r.Group, l.v, ps)
 		if !ok {
 			return false
 		}
@@ -214,7 +214,7 @@ func (l *loader) longBackend(r *Route, form longBackendForm, c captures, ps *doc
 		}
 	}
 	if form.Use != nil {
-		t, ok := readTarget(form.Use, r.Group, l.v, ps)
+		t, ok := passingOn(form.Use, r.Group, l.v, ps)
 		if !ok {
 			return
 		}

@@ -37,6 +37,7 @@ func vocabulary() config.Vocabulary {
 			{Name: "k8s", Example: "k8s:shop/catalog:http", Check: checkK8s},
 			{Name: "fn", Example: "fn:orders"},
 			{Name: "dir", Example: "dir:./public"},
+			config.ComposeScheme(),
 			{Name: "lambda", Missing: "this build is without the AWS SDK; take the full build"},
 		},
 	}

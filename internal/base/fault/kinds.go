@@ -16,6 +16,7 @@ var (
 	MethodNotAllowed   = Kind{"method-not-allowed", 405, "The path exists, but not for this method."}
 	RequestTimeout     = Kind{"request-timeout", 408, "The request did not arrive in time."}
 	BodyTooLarge       = Kind{"body-too-large", 413, "The request body is larger than this route allows."}
+	UnsupportedMedia   = Kind{"unsupported-media-type", 415, "The body is of a type or coding that this route does not read."}
 	URLTooLong         = Kind{"url-too-long", 414, "The URL is longer than this gateway allows."}
 	ExpectationFail    = Kind{"expectation-failed", 417, "The only expectation understood is 100-continue."}
 	Misdirected        = Kind{"misdirected-request", 421, "This connection does not serve that host."}
@@ -44,6 +45,7 @@ var (
 	BackendReset        = Kind{"backend-reset", 502, "The backend closed the connection before it had answered."}
 	BackendInvalid      = Kind{"backend-invalid-response", 502, "The backend's response was not valid."}
 	BackendTimeout      = Kind{"backend-timeout", 504, "The backend did not answer in time."}
+	CompositionFailed   = Kind{"composition-failed", 502, "A part of the answer could not be had."}
 	FunctionInit        = Kind{"function-init-failed", 503, "The function could not be started."}
 	FunctionBusy        = Kind{"function-busy", 429, "All instances of the function are busy and its queue is full."}
 	FunctionQueueTime   = Kind{"function-queue-timeout", 503, "No instance of the function became free in time."}
@@ -58,10 +60,10 @@ var (
 func Kinds() []Kind {
 	return []Kind{
 		MalformedRequest, BadParameter, Unauthorized, Forbidden, AmbiguousPath, RouteNotFound, FileNotFound, MethodNotAllowed, RequestTimeout,
-		BodyTooLarge, URLTooLong, ExpectationFail, Misdirected, HeadTooLarge, VersionUnsupported, UpgradeRefused, NotImplemented, RateLimited, ConfigRefused, ConfigChanged, ConfigUnseen,
+		BodyTooLarge, UnsupportedMedia, URLTooLong, ExpectationFail, Misdirected, HeadTooLarge, VersionUnsupported, UpgradeRefused, NotImplemented, RateLimited, ConfigRefused, ConfigChanged, ConfigUnseen,
 		ConfigNotKept, ClientGone,
 		Unexpected, RouteBroken, AuthUnavailable, Overloaded, MemoryPressure, ShuttingDown,
-		NoEndpoint, BackendUnreachable, BackendReset, BackendInvalid, BackendTimeout,
+		NoEndpoint, BackendUnreachable, BackendReset, BackendInvalid, BackendTimeout, CompositionFailed,
 		FunctionInit, FunctionBusy, FunctionQueueTime, FunctionError, FunctionCrashed, FunctionTimeout,
 		FunctionBadResponse, FunctionTooLarge,
 	}

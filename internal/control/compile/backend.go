@@ -9,6 +9,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/function"
+	"github.com/weir-gateway/weir/internal/traffic/compose"
 	"github.com/weir-gateway/weir/internal/traffic/dir"
 )
 
@@ -18,6 +19,8 @@ type resolved struct {
 	// endpoints tells who would be asked, now; nil where the backend has none.
 	endpoints func() []string
 	service   *config.Service // nil where it is none
+	// composition is nil where it is none.
+	composition *compose.Composition
 }
 
 // unstarted stands in for what is only checked and never called.
@@ -45,6 +48,11 @@ func (b *build) backend(r *config.Route, ref config.Ref) (resolved, error) {
 		return b.dir(ref)
 	case "":
 		return b.named(r, ref)
+	case config.ComposeScheme().Name:
+		if c := b.findComposition(ref.Rest); c != nil {
+			return b.composition(c)
+		}
+		return resolved{}, fmt.Errorf("there is no composition named %q", ref.Rest)
 	}
 	if d, ok := find(b.compiler.parts.Functions, func(d function.Definition) bool { return d.Scheme.Name == ref.Scheme }); ok {
 		f := b.findFunction(ref)
@@ -67,7 +75,10 @@ func (b *build) named(r *config.Route, ref config.Ref) (resolved, error) {
 	if s := b.findService(ref); s != nil {
 		return b.service(r, s)
 	}
-	return resolved{}, fmt.Errorf("there is no service or function named %q", ref.Rest)
+	if c := b.findComposition(ref.Rest); c != nil {
+		return b.composition(c)
+	}
+	return resolved{}, fmt.Errorf("there is no service, function or composition named %q", ref.Rest)
 }
 
 // findFunction and findService look in the reference's own group first. What

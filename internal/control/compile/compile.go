@@ -25,6 +25,7 @@ import (
 	"github.com/weir-gateway/weir/internal/discovery"
 	"github.com/weir-gateway/weir/internal/filter"
 	"github.com/weir-gateway/weir/internal/function"
+	"github.com/weir-gateway/weir/internal/traffic/compose"
 	"github.com/weir-gateway/weir/internal/traffic/route"
 	"github.com/weir-gateway/weir/internal/traffic/snapshot"
 )
@@ -55,7 +56,7 @@ func (p Parts) Vocabulary() config.Vocabulary {
 	for _, d := range p.Auths {
 		v.Auths = append(v.Auths, d.Vocabulary())
 	}
-	v.Schemes = append(v.Schemes, dirScheme())
+	v.Schemes = append(v.Schemes, dirScheme(), config.ComposeScheme())
 	return v
 }
 
@@ -175,12 +176,14 @@ type build struct {
 	// told are the errors of functions and services (by pointer) that were
 	// already reported.
 	told map[any]error
-	ways map[string]auth.Way // of recognising callers, by name
+	// composed are the compositions that were made, by their names.
+	composed map[string]*compose.Composition
+	ways     map[string]auth.Way // of recognising callers, by name
 }
 
 func (c *Compiler) build(cfg *config.Config, start bool) *build {
 	c.secrets.begin()
-	return &build{compiler: c, cfg: cfg, used: newUsed(), start: start, told: map[any]error{}, ways: map[string]auth.Way{}}
+	return &build{compiler: c, cfg: cfg, used: newUsed(), start: start, told: map[any]error{}, ways: map[string]auth.Way{}, composed: map[string]*compose.Composition{}}
 }
 
 // rules are the matches of each listener, by its name.
@@ -194,6 +197,7 @@ func (b *build) snapshot(digest string) *snapshot.Snapshot {
 	b.streams()
 	b.functions()
 	b.services()
+	b.compositions()
 	b.auths(s)
 	matches := rules{}
 	for i := range b.cfg.Routes {

@@ -166,7 +166,8 @@ func (o *road) variant(use *config.Backend, onRoute built) variant.Variant {
 	if use.When != nil {
 		v.When, note.When = o.variantCondition(use.When), use.When.Source
 	}
-	if onRoute.pure && own.pure {
+	note.Steps = steps(end.composition)
+	if onRoute.pure && own.pure && end.composition == nil {
 		note.Rehearse = func(end http.RoundTripper) http.Handler { return o.proxy(onRoute.adapt(own.adapt(end))) }
 	}
 	o.target.Filters = append(o.target.Filters, own.notes...)

@@ -67,6 +67,7 @@ func TestText(t *testing.T) {
 		"function":          {Method: "GET", URL: "/latest"},
 		"folder":            {Method: "GET", URL: "/public/logo.svg"},
 		"rewrite too far":   {Method: "GET", URL: "/up/a/b"},
+		"composition":       {Method: "GET", URL: "/composed/7"},
 		"many endpoints":    {Method: "GET", URL: "/many"},
 		"guards pass":       {Method: "GET", URL: "/guarded/ada?v=1", Headers: []string{"X-Tenant: shop"}},
 		"guard refuses":     {Method: "GET", URL: "/guarded/root", Headers: []string{"X-Tenant: shop"}},

@@ -128,6 +128,7 @@ func (p *page) backend(label string, e snapshot.Explanation, b snapshot.BackendS
 	if at := endpoints(b); at != "" {
 		p.add("", "  at "+at, "")
 	}
+	p.steps(b.Steps)
 	if r := b.Request; r != nil {
 		text := "  gets " + r.Method + " " + r.Target
 		if r.Host != e.Host {
@@ -137,6 +138,27 @@ func (p *page) backend(label string, e snapshot.Explanation, b snapshot.BackendS
 	}
 	if b.Answer != nil {
 		p.add("", "  answers "+answerText(b.Answer), "")
+	}
+}
+
+// steps tells what a composition calls: a number stands before the first of those
+// that wait for nothing of each other.
+func (p *page) steps(list []snapshot.ComposedStep) {
+	level := 0
+	for _, s := range list {
+		number := " "
+		if s.Level != level {
+			level, number = s.Level, strconv.Itoa(s.Level)
+		}
+		text := fmt.Sprintf("  %s %s: %s", number, s.Name, s.Call)
+		notes := s.Notes
+		if len(s.After) > 0 {
+			notes = append([]string{"after " + strings.Join(s.After, " and ")}, notes...)
+		}
+		p.add("", text, s.Origin)
+		if len(notes) > 0 {
+			p.add("", "      "+strings.Join(notes, "; "), "")
+		}
 	}
 }
 

@@ -22,10 +22,11 @@ const (
 type policy struct {
 	attempts int
 	statuses []int
+	unsent   bool // see config.Retry
 }
 
 func newPolicy(r config.Retry) policy {
-	return policy{attempts: max(0, r.Attempts), statuses: slices.Clone(r.Statuses)}
+	return policy{attempts: max(0, r.Attempts), statuses: slices.Clone(r.Statuses), unsent: r.Unsent}
 }
 
 // repeatable tells whether a request may be sent again after a backend may have acted
@@ -52,12 +53,12 @@ func (p policy) afterError(req *http.Request, err error) bool {
 	if send.Timeout && !send.Unprocessed() && !slices.Contains(p.statuses, http.StatusGatewayTimeout) {
 		return false // who waited for all of the time should not wait for it again, unless the config says so
 	}
-	return send.Unprocessed() || repeatable(req)
+	return send.Unprocessed() || !p.unsent && repeatable(req)
 }
 
 // afterStatus tells whether a response counts as a failure that may be tried again.
 func (p policy) afterStatus(req *http.Request, status int) bool {
-	return slices.Contains(p.statuses, status) && repeatable(req) && req.Context().Err() == nil
+	return slices.Contains(p.statuses, status) && !p.unsent && repeatable(req) && req.Context().Err() == nil
 }
 
 // pause waits before an endpoint is tried again; n counts its tries, from 1.

@@ -81,6 +81,7 @@ func TestWhatIsTriedAgain(t *testing.T) {
 		err         error
 		status      int // of the first response, where err is nil
 		again       bool
+		unsent      bool   // the policy is that of a composition's write
 		fault       string // where it is not tried again
 	}{
 		"POST, dial failed":             {method: "POST", err: dial, again: true},
@@ -98,6 +99,10 @@ func TestWhatIsTriedAgain(t *testing.T) {
 		"POST, a listed status":         {method: "POST", status: 503},
 		"GET, a status not listed":      {method: "GET", status: 500},
 		"GET, an error of another kind": {method: "GET", err: io.ErrNoProgress},
+		"a write, nothing was sent":     {method: "PUT", unsent: true, err: nothing, again: true},
+		"a write, partly sent":          {method: "PUT", unsent: true, err: partly, fault: "backend-reset"},
+		"a write, sent, with a key":     {method: "POST", unsent: true, key: "1", err: all, fault: "backend-reset"},
+		"a write, a listed status":      {method: "DELETE", unsent: true, status: 503},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var tried []string
@@ -119,7 +124,11 @@ func TestWhatIsTriedAgain(t *testing.T) {
 			if c.key != "" {
 				req.Header.Set("Idempotency-Key", c.key)
 			}
-			res, err := s.RoundTrip(req)
+			backend := http.RoundTripper(s)
+			if c.unsent {
+				backend = s.View(service.ViewOptions{Retry: config.Retry{Attempts: 1, Statuses: []int{503}, Unsent: true}})
+			}
+			res, err := backend.RoundTrip(req)
 			if c.again != (len(tried) == 2) {
 				t.Fatalf("tried %v: %v", tried, err)
 			}

@@ -75,10 +75,22 @@ type BackendStep struct {
 	Chosen    bool     `json:"chosen"` // this request surely goes here
 	Endpoints []string `json:"endpoints,omitempty"`
 	Origin    string   `json:"origin"`
+	// Steps are those of a composition, by their levels.
+	Steps []ComposedStep `json:"steps,omitempty"`
 	// Request is what the backend would get, nil where it would get nothing.
 	Request *Outbound `json:"request,omitempty"`
 	// Answer is what the client gets where a filter answers instead of the backend.
 	Answer *Answer `json:"answer,omitempty"`
+}
+
+// ComposedStep is a step of a composition.
+type ComposedStep struct {
+	Level  int      `json:"level"` // from 1; steps of one level wait for nothing of each other
+	Name   string   `json:"name"`
+	Call   string   `json:"call"`            // method, backend and path as they were written
+	After  []string `json:"after,omitempty"` // the steps that it waits for
+	Notes  []string `json:"notes,omitempty"`
+	Origin string   `json:"origin"`
 }
 
 // Outbound is a request as a backend would get it.
@@ -165,6 +177,9 @@ func (t *Route) explain(r *http.Request, e *Explanation) *fault.Fault {
 	}
 	for _, n := range t.Backends {
 		step := BackendStep{Name: n.Name, When: n.When, Weight: n.Weight, Chosen: n.Name == chosen, Origin: n.Origin.String()}
+		for _, s := range n.Steps {
+			step.Steps = append(step.Steps, ComposedStep{s.Level + 1, s.Name, s.Call, s.After, s.Notes, s.Origin.String()})
+		}
 		if n.Endpoints != nil {
 			step.Endpoints = n.Endpoints()
 		}

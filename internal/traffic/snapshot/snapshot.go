@@ -94,6 +94,18 @@ type BackendNote struct {
 	// explain to see what the backend would get. It is nil where an adapter on the
 	// road does more than change what passes.
 	Rehearse func(end http.RoundTripper) http.Handler
+	// Steps are those of a composition, nil where it is none.
+	Steps []StepNote
+}
+
+// StepNote is a step of a composition as explain shows it.
+type StepNote struct {
+	Level  int // from 0; steps of one level wait for nothing of each other
+	Name   string
+	Call   string   // method, backend and path as they were written
+	After  []string // the steps that it waits for
+	Notes  []string // how it departs from a plain call
+	Origin config.Origin
 }
 
 // Socket gives the name of the socket that a handler was made for.

@@ -1,0 +1,174 @@
+package config
+
+import (
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/weir-gateway/weir/internal/base/template"
+	"github.com/weir-gateway/weir/internal/config/doc"
+)
+
+// PathTemplate is the path that a step sends:
+//
+//	/users/{user}             what the route captured
+//	/users/{=steps.a.body.id} what an expression gives
+//	/users/{id=item.id}       the same, with a name
+//	/files/**  /files/{p...}  what a route's rest matched
+//
+// Each value is one segment or a part of one, whatever is in it; nothing that an
+// expression gives can change the segments around it. The names are what a
+// function gets as its path parameters, and a composition as path.NAME.
+type PathTemplate struct {
+	Text string
+	Pos  doc.Pos // of its first character
+}
+
+// PathValue is a computed part of a path.
+type PathValue struct {
+	Name  string // as the template.Path calls it
+	Named bool   // it was written with a name
+	Expr  *Expr
+}
+
+// ParsedPath is a PathTemplate made ready.
+type ParsedPath struct {
+	Template template.Path
+	Text     string // with names in the place of expressions
+	Values   []PathValue
+}
+
+// Captured are the names that the template inserts and does not compute;
+// template.Rest for `**`.
+func (p ParsedPath) Captured() []string {
+	return slices.DeleteFunc(p.Template.Names(), func(name string) bool {
+		return slices.ContainsFunc(p.Values, func(v PathValue) bool { return v.Name == name })
+	})
+}
+
+// names are those that whoever is called finds under path.
+func (p ParsedPath) names() []string {
+	list := p.Captured()
+	for _, v := range p.Values {
+		if v.Named {
+			list = append(list, v.Name)
+		}
+	}
+	return list
+}
+
+// Parse takes the template apart. The error is a *template.Error, whose offset is
+// one of Text.
+func (p PathTemplate) Parse() (ParsedPath, error) {
+	var parsed ParsedPath
+	var plain strings.Builder
+	var origins []int // offsets in Text, by the bytes of plain
+	keep := func(text string, from int) {
+		for i := range len(text) {
+			origins = append(origins, from+i)
+		}
+		plain.WriteString(text)
+	}
+	for at := 0; at < len(p.Text); {
+		value, length, err := p.value(at)
+		if err != nil {
+			return ParsedPath{}, err
+		}
+		if length == 0 {
+			keep(p.Text[at:at+1], at)
+			at++
+			continue
+		}
+		if value.Name == "" {
+			value.Name = p.freeName(len(parsed.Values))
+		} else {
+			value.Named = true
+		}
+		for range len(value.Name) + 2 {
+			origins = append(origins, at)
+		}
+		plain.WriteString("{" + value.Name + "}")
+		parsed.Values = append(parsed.Values, value)
+		at += length
+	}
+	made, err := template.Parse(plain.String())
+	if err != nil {
+		if wrong, ok := errors.AsType[*template.Error](err); ok && wrong.Offset < len(origins) {
+			wrong.Offset = origins[wrong.Offset]
+		}
+		return ParsedPath{}, err
+	}
+	parsed.Template, parsed.Text = made, plain.String()
+	return parsed, twiceNamed(parsed)
+}
+
+// twiceNamed holds that a computed value has a name of its own.
+func twiceNamed(p ParsedPath) error {
+	names := p.Template.Names()
+	for i, name := range names {
+		if slices.Contains(names[:i], name) && slices.ContainsFunc(p.Values, func(v PathValue) bool { return v.Name == name }) {
+			return &template.Error{Text: "{" + name + "} stands twice in the path", Fix: "give each value its own name"}
+		}
+	}
+	return nil
+}
+
+// freeName is a name for the n-th value that nothing else in the text has.
+func (p PathTemplate) freeName(n int) string {
+	name := "_" + strconv.Itoa(n)
+	for strings.Contains(p.Text, "{"+name) {
+		name = "_" + name
+	}
+	return name
+}
+
+// value reads the `{=expression}` or `{name=expression}` at Text[at:] and its length,
+// which is 0 where none stands there.
+func (p PathTemplate) value(at int) (PathValue, int, error) {
+	if p.Text[at] != '{' {
+		return PathValue{}, 0, nil
+	}
+	name, _, ok := strings.Cut(p.Text[at+1:], "=")
+	if !ok || name != "" && !isName(name) {
+		return PathValue{}, 0, nil
+	}
+	start := at + 1 + len(name) + 1
+	length := expressionEnd(p.Text[start:])
+	if length < 0 {
+		return PathValue{}, 0, &template.Error{Offset: at, Text: "a { without a } behind its expression", Fix: "write {=steps.NAME.body.id}"}
+	}
+	source := p.Text[start : start+length]
+	trimmed := strings.TrimSpace(source)
+	if trimmed == "" {
+		return PathValue{}, 0, &template.Error{Offset: at, Text: "an empty expression in the path", Fix: "write {=steps.NAME.body.id}"}
+	}
+	pos := p.Pos
+	pos.Col += utf8.RuneCountInString(p.Text[:start+strings.Index(source, trimmed)])
+	return PathValue{Name: name, Expr: &Expr{Source: trimmed, Pos: pos}}, start + length + 1 - at, nil
+}
+
+// expressionEnd is the offset of the brace that ends the expression before it, -1
+// where none does. Braces within the expression come in pairs, or stand in texts.
+func expressionEnd(text string) int {
+	depth := 0
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; c {
+		case '{':
+			depth++
+		case '}':
+			if depth == 0 {
+				return i
+			}
+			depth--
+		case '\'', '"':
+			for i++; i < len(text) && text[i] != c; i++ {
+				if text[i] == '\\' {
+					i++
+				}
+			}
+		}
+	}
+	return -1
+}

@@ -1,0 +1,113 @@
+package config
+
+import (
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/base/jsonx"
+	"github.com/weir-gateway/weir/internal/config/doc"
+)
+
+// DecodeDoc reads any value as JSON: a text that begins with '=' is an expression,
+// and unquoted numbers and truth values mean themselves.
+func (t *Tree) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	t.Pos = n.Pos
+	switch n.Kind {
+	case doc.List:
+		t.Kind = TreeList
+		for _, item := range n.Items {
+			t.Items = append(t.Items, treeOf(item, ps))
+		}
+	case doc.Map:
+		t.Kind = TreeObject
+		for _, e := range n.Entries {
+			t.Members = append(t.Members, TreeMember{e.Key, treeOf(e.Value, ps)})
+		}
+	case doc.Scalar:
+		t.scalar(n, ps)
+	}
+}
+
+func treeOf(n *doc.Node, ps *doc.Problems) Tree {
+	var t Tree
+	t.DecodeDoc(n, ps)
+	return t
+}
+
+func (t *Tree) scalar(n *doc.Node, ps *doc.Problems) {
+	if strings.HasPrefix(n.Value, "=") {
+		t.Kind, t.Expr = TreeExpr, new(Expr)
+		t.Expr.DecodeDoc(n, ps)
+		return
+	}
+	t.Kind = TreeLiteral
+	if !n.Quoted && isJSONWord(n.Value) {
+		t.Literal = n.Value
+		return
+	}
+	t.Literal = string(jsonx.AppendString(nil, n.Value))
+}
+
+// isJSONWord holds for the numbers and truth values of JSON.
+func isJSONWord(text string) bool {
+	v, err := jsonx.Parse([]byte(text), jsonx.Options{MaxBytes: maxLiteral})
+	return err == nil && (v.Kind() == jsonx.Number || v.Kind() == jsonx.Bool) && v.Raw() == text
+}
+
+// maxLiteral is more than a number has digits that anybody writes.
+const maxLiteral = 1 << 10
+
+// EncodeDoc writes the tree as it is read.
+func (t Tree) EncodeDoc() *doc.Node {
+	n := &doc.Node{Kind: doc.Scalar, Pos: t.Pos}
+	switch t.Kind {
+	case TreeExpr:
+		return t.Expr.EncodeDoc()
+	case TreeList:
+		n.Kind = doc.List
+		for _, item := range t.Items {
+			n.Items = append(n.Items, item.EncodeDoc())
+		}
+	case TreeObject:
+		n.Kind = doc.Map
+		for _, m := range t.Members {
+			n.Entries = append(n.Entries, doc.Entry{Key: m.Name, Value: m.Value.EncodeDoc()})
+		}
+	default:
+		n.Value = t.Literal
+		if v, err := jsonx.Parse([]byte(t.Literal), jsonx.Options{}); err == nil && v.Kind() == jsonx.String {
+			n.Value, n.Quoted = v.Text(), true
+		}
+	}
+	return n
+}
+
+// DocSchema implements doc.SchemaWriter: anything but null, which is written `=null`.
+func (Tree) DocSchema() *doc.Schema {
+	return &doc.Schema{
+		Type:        doc.Types{"string", "number", "boolean", "array", "object"},
+		Description: "JSON; a text that begins with = is an expression",
+	}
+}
+
+// expressions gives every expression of the tree; a nil tree has none.
+func (t *Tree) expressions() []*Expr {
+	if t == nil {
+		return nil
+	}
+	var list []*Expr
+	if t.Expr != nil {
+		list = append(list, t.Expr)
+	}
+	for i := range t.Items {
+		list = append(list, t.Items[i].expressions()...)
+	}
+	for i := range t.Members {
+		list = append(list, t.Members[i].Value.expressions()...)
+	}
+	return list
+}
+
+// null is what `required: false` stands for.
+func nullTree(pos doc.Pos) *Tree {
+	return &Tree{Kind: TreeExpr, Expr: &Expr{Source: "null", Pos: pos}, Pos: pos}
+}

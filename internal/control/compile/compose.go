@@ -1,0 +1,97 @@
+package compile
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/traffic/compose"
+	"github.com/weir-gateway/weir/internal/traffic/snapshot"
+)
+
+// compositions builds every composition of the config, used by a route or not. Those
+// that others call are built when they are first asked for.
+func (b *build) compositions() {
+	for i := range b.cfg.Compositions {
+		c := &b.cfg.Compositions[i]
+		_, err := b.composition(c)
+		if err == nil {
+			continue
+		}
+		if _, told := errors.AsType[toldError](err); !told {
+			b.problems.Errorf(c.Origin.Pos, "composition %q: %v", c.Name, err)
+		}
+		b.told[c] = toldError{err}
+	}
+}
+
+// composition gives a composition, which is made once for all that call it. It holds
+// nothing that lives: what its steps call does.
+func (b *build) composition(c *config.Composition) (resolved, error) {
+	if err, ok := b.told[c]; ok {
+		return resolved{}, err
+	}
+	if made, ok := b.composed[c.Name]; ok {
+		return resolved{roundTripper: made, composition: made}, nil
+	}
+	options := compose.Options{Secret: b.compiler.options.Secret, Log: b.compiler.options.Log}
+	for i := range c.Steps {
+		backend, err := b.stepBackend(&c.Steps[i])
+		if err != nil {
+			return resolved{}, fmt.Errorf("step %s: %w", c.Steps[i].Name, err)
+		}
+		options.Backends = append(options.Backends, backend)
+	}
+	made, err := compose.New(c, options)
+	if err != nil {
+		return resolved{}, err
+	}
+	b.composed[c.Name] = made
+	return resolved{roundTripper: made, composition: made}, nil
+}
+
+// stepBackend resolves whom a step calls, as a route would. A write is tried again
+// only where surely nothing of it was sent.
+func (b *build) stepBackend(s *config.Step) (compose.Backend, error) {
+	retry := s.Retry
+	if !s.Safe() {
+		retry = &config.Retry{Attempts: config.DefaultRetry().Attempts, Unsent: true}
+	}
+	found, err := b.backend(&config.Route{Name: s.Name, Retry: retry}, s.Ref)
+	if err != nil {
+		return compose.Backend{}, err
+	}
+	return compose.Backend{RoundTripper: found.roundTripper, Host: stepHost(s.Ref, found), Retries: found.service != nil}, nil
+}
+
+// stepHost is the Host that a step asks for: the backend's own, for the client's says
+// nothing about it.
+func stepHost(ref config.Ref, found resolved) string {
+	if found.service != nil && strings.HasPrefix(found.service.Source.Rest, "//") {
+		ref = found.service.Source
+	}
+	return strings.TrimPrefix(ref.Rest, "//")
+}
+
+// findComposition finds one by its name.
+func (b *build) findComposition(name string) *config.Composition {
+	for i := range b.cfg.Compositions {
+		if b.cfg.Compositions[i].Name == name {
+			return &b.cfg.Compositions[i]
+		}
+	}
+	return nil
+}
+
+// steps are what explain shows of a composition.
+func steps(c *compose.Composition) []snapshot.StepNote {
+	if c == nil {
+		return nil
+	}
+	var notes []snapshot.StepNote
+	for _, p := range c.Plan() {
+		notes = append(notes, snapshot.StepNote(p))
+	}
+	return notes
+}

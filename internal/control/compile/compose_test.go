@@ -1,0 +1,114 @@
+package compile_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/weir-gateway/weir/internal/control/compile"
+)
+
+// composed is a config with a composition of every kind of backend.
+const composed = `routes:
+  GET /home/{user}:
+    outer: ok
+    last: ok
+    compose:
+      said: fn:hello
+      file: { to: "dir:./public", path: /a.json }
+      users: { to: users, path: "/users/{user}" }
+      nested: { to: named, path: "/{who=path.user}" }
+  GET /named/{who}: named
+  GET /same/{who}: compose:named
+compositions:
+  named:
+    steps:
+      direct: { to: "$", path: "/{who}", headers: { Host: named.dev } }
+functions:
+  hello: { echo: '"hi"' }
+services:
+  users: $
+`
+
+func TestCompositionsCallWhatRoutesCall(t *testing.T) {
+	w := newWorld(t)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = w.Write([]byte(`"` + r.Host + r.URL.Path + `"`))
+	}))
+	defer s.Close()
+	public := filepath.Join(w.folder, "public")
+	if err := os.MkdirAll(public, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(public, "a.json"), []byte(`{"a": 1}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	text := strings.ReplaceAll(composed, "$", s.URL)
+	w.serve(w.load(text))
+	host := strings.TrimPrefix(s.URL, "http://")
+	for path, want := range map[string]string{
+		"/home/ann":  `{"said":"hi","file":{"a": 1},"users":"` + host + `/users/ann","nested":{"direct":"named.dev/ann"}}`,
+		"/named/bob": `{"direct":"named.dev/bob"}`,
+		"/same/bob":  `{"direct":"named.dev/bob"}`,
+	} {
+		if answer := w.get(path); answer.Code != http.StatusOK || answer.Body.String() != want {
+			t.Errorf("%s: got %d %s, want %s", path, answer.Code, answer.Body, want)
+		}
+	}
+	if got := w.diary.take(); !strings.Contains(got, "outer, last") {
+		t.Errorf("the route's filters: %s", got)
+	}
+	w.serve(w.load(strings.ReplaceAll(text, "/users/{user}", "/people/{user}")))
+	if answer := w.get("/home/ann"); !strings.Contains(answer.Body.String(), "/people/ann") {
+		t.Errorf("after a reload: got %s", answer.Body)
+	}
+	if got := w.diary.take(); strings.Contains(got, "close") || strings.Contains(got, "build") {
+		t.Errorf("a changed step disturbed the function: %s", got)
+	}
+}
+
+func TestWhatACompositionCannotBeMadeOfIsToldOnce(t *testing.T) {
+	w := newWorld(t)
+	for text, want := range map[string][]string{
+		// The function's own mistake is told where it stands, and not again by whoever calls it.
+		"functions:\n  hello: { echo: broken }\nroutes:\n  GET /: { compose: { a: fn:hello } }\n": {`weir.yaml:3:3: function "hello": it cannot say "broken"`},
+		"routes:\n  GET /: home\ncompositions:\n  home: { steps: { a: 'dir:./nowhere' } }\n":      {`weir.yaml:5:3: composition "home": step a: `},
+		"routes:\n  GET /: { compose: { a: { to: 'http://a:1', headers: { X: '${env:COMPOSE_NOT_SET}' } } } }\n": {
+			`weir.yaml:3:3: composition "GET /": step a: X: `,
+		},
+	} {
+		pending, problems := w.compiler.Compile(w.load(text), "digest")
+		if pending != nil {
+			t.Fatalf("%s is served", text)
+		}
+		got := lines(problems)
+		if !slices.EqualFunc(got, want, strings.Contains) {
+			t.Errorf("%s\ngot %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestCheckExplainsACompositionWithoutStartingAnything(t *testing.T) {
+	w := newWorld(t)
+	if err := os.MkdirAll(filepath.Join(w.folder, "public"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s, problems := compile.Check(w.parts, w.load(strings.ReplaceAll(composed, "$", "http://users:80")), "digest")
+	if diary := w.diary.take(); len(problems) > 0 || strings.Contains(diary, "build") {
+		t.Fatalf("problems: %v, diary: %s", problems, diary)
+	}
+	e := s.Explain(":8080", httptest.NewRequest(http.MethodGet, "/home/7", nil), netip.AddrPort{}, nil)
+	var calls []string
+	for _, step := range e.Backends[0].Steps {
+		calls = append(calls, step.Name+": "+step.Call)
+	}
+	want := []string{"said: GET / of fn:hello", "file: GET /a.json of dir:./public", "users: GET /users/{user} of users", "nested: GET /{who=path.user} of named"}
+	if !slices.Equal(calls, want) || e.Backends[0].Request != nil {
+		t.Errorf("explained as %q, want %q", calls, want)
+	}
+}

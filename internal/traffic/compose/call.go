@@ -1,0 +1,259 @@
+package compose
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/expr"
+	"github.com/weir-gateway/weir/internal/base/jsonx"
+	"github.com/weir-gateway/weir/internal/config"
+)
+
+// call is one request of a step and what came of it. Its owner makes it, perform
+// has it while it is under way, and then it is the owner's again.
+type call struct {
+	run      *run
+	step     *step
+	at       int // the step's place
+	element  int // noElement without each
+	exchange *exchange.Exchange
+
+	path, query string
+	headers     []exchange.Field
+	body        []byte // nil: none
+
+	result expr.StepResult
+	passes bool          // the response is the client's answer
+	head   exchange.Head // of a response that passes
+	raw    []byte        // its body
+	err    error
+}
+
+// perform makes the call. It is the whole of its goroutine.
+func (c *call) perform() {
+	defer func() {
+		if cause := recover(); cause != nil {
+			c.run.log.Error("panic in a step", "composition", c.run.name, "step", c.step.name, "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
+			c.err = &panicError{cause}
+		}
+		c.run.finished <- c // the owner waits until the last call is over
+	}()
+	ctx := c.run.ctx
+	if c.step.timeout > 0 {
+		limited, cancel := context.WithTimeoutCause(ctx, c.step.timeout, errTime)
+		defer cancel()
+		ctx = limited
+	}
+	begin := time.Now()
+	c.err = c.tries(ctx)
+	if c.err != nil && errors.Is(context.Cause(ctx), errTime) {
+		c.err = errTime
+	}
+	if !c.recorded() {
+		c.exchange.Tried(exchange.Attempt{Endpoint: c.step.backend.Host, Status: c.result.Status, Err: c.err, Took: time.Since(begin)})
+	}
+}
+
+// recorded tells whether the attempts of the backend say all there is to say: not
+// every backend makes any, and none knows what was wrong with a body.
+func (c *call) recorded() bool {
+	list := c.exchange.Attempts
+	if len(list) == 0 {
+		return false
+	}
+	var status *statusError
+	return c.err == nil || list[len(list)-1].Err != nil || errors.As(c.err, &status)
+}
+
+// tries makes attempts until one is good enough or none may follow.
+func (c *call) tries(ctx context.Context) error {
+	for n := 0; ; n++ {
+		again, err := c.try(ctx, n < c.step.retry.Attempts)
+		if !again {
+			return err
+		}
+		if stopped := pause(ctx, n); stopped != nil {
+			return stopped
+		}
+	}
+}
+
+// try makes one attempt. Where more may follow it tells whether one should.
+func (c *call) try(ctx context.Context, more bool) (again bool, err error) {
+	res, err := c.step.backend.RoundTrip(c.request(ctx))
+	if err != nil {
+		return more && ctx.Err() == nil, err
+	}
+	if more && slices.Contains(c.step.retry.Statuses, res.StatusCode) && ctx.Err() == nil {
+		discard(res)
+		return true, nil
+	}
+	defer func() { _ = res.Body.Close() }() // it was read, or nobody wants it
+	switch c.step.meaning(res.StatusCode) {
+	case config.StatusPass:
+		c.passes, c.head = true, exchange.ResponseHead(res)
+		c.result.Status = res.StatusCode
+		c.raw, err = c.read(res)
+		return false, err
+	case config.StatusOK:
+		c.result.Status, c.result.Head = res.StatusCode, exchange.ResponseHead(res)
+		return false, c.take(res)
+	default:
+		discard(res)
+		return false, &statusError{res.StatusCode}
+	}
+}
+
+// request makes what is sent, out of nothing but the step's own parts.
+func (c *call) request(ctx context.Context) *http.Request {
+	out := exchange.NewRequest(ctx, c.run.r)
+	out.Method, out.URL = c.step.method, target(c.path, c.query)
+	c.fill(out)
+	if c.body != nil {
+		out.Body, out.ContentLength = io.NopCloser(bytes.NewReader(c.body)), int64(len(c.body))
+	}
+	return exchange.With(out, c.exchange)
+}
+
+// target is a normalised path as a URL that net/http writes byte for byte.
+func target(path, query string) *url.URL {
+	u := &url.URL{Path: path, RawPath: path, RawQuery: query}
+	if strings.IndexByte(path, '%') >= 0 {
+		if decoded, err := url.PathUnescape(path); err == nil {
+			u.Path = decoded
+		}
+	}
+	return u
+}
+
+// Pauses between two tries.
+const (
+	firstPause = 25 * time.Millisecond
+	longPause  = 250 * time.Millisecond
+)
+
+// pause waits before the try after the n-th, from 0.
+func pause(ctx context.Context, n int) error {
+	d := min(firstPause<<min(n, 10), longPause)
+	timer := time.NewTimer(d/2 + rand.N(d)) //nolint:gosec // chance decides, not a secret
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// take reads as much of a response as somebody asks for.
+func (c *call) take(res *http.Response) error {
+	if !c.step.decodes && !c.step.keepsText || c.step.method == http.MethodHead {
+		discard(res)
+		return nil
+	}
+	buf, _ := buffers.Get().(*bytes.Buffer)
+	defer giveBack(buf)
+	if err := c.readInto(buf, res); err != nil {
+		return err
+	}
+	if c.step.keepsText {
+		if !utf8.Valid(buf.Bytes()) {
+			return errNotText
+		}
+		c.result.Text = buf.String()
+	}
+	if c.step.decodes && buf.Len() > 0 { // no content is null
+		value, err := jsonx.Parse(buf.Bytes(), jsonx.Options{MaxBytes: int(c.step.bodyBytes)})
+		if err != nil {
+			return fmt.Errorf("its body: %w", err)
+		}
+		c.result.Body = value
+	}
+	return nil
+}
+
+// read gives a whole body.
+func (c *call) read(res *http.Response) ([]byte, error) {
+	var buf bytes.Buffer
+	if err := c.readInto(&buf, res); err != nil {
+		return nil, err
+	}
+	return buf.Bytes(), nil
+}
+
+func (c *call) readInto(buf *bytes.Buffer, res *http.Response) error {
+	if coding := exchange.ResponseHead(res).Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
+		return fmt.Errorf("its body is in the coding %q, which nobody asked for", coding)
+	}
+	if res.ContentLength > c.step.bodyBytes {
+		return c.tooLarge()
+	}
+	if res.ContentLength > 0 {
+		buf.Grow(int(res.ContentLength) + bytes.MinRead)
+	}
+	_, err := buf.ReadFrom(&bounded{Reader: res.Body, call: c, left: c.step.bodyBytes})
+	return err
+}
+
+func (c *call) tooLarge() error {
+	return fmt.Errorf("its body has more than max_body, %d bytes", c.step.bodyBytes)
+}
+
+var errTogether = errors.New("the bodies of all steps have more than the composition's max_body")
+
+// bounded is a response's body within its own bound and that of all together.
+type bounded struct {
+	io.Reader
+
+	call *call
+	left int64
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	n, err := b.Reader.Read(p)
+	if b.left -= int64(n); b.left < 0 {
+		return 0, b.call.tooLarge()
+	}
+	if b.call.run.left.Add(-int64(n)) < 0 {
+		return 0, errTogether
+	}
+	return n, err
+}
+
+// drainBytes is how much of a response that nobody wants is read, so that its
+// connection can be used again.
+const drainBytes = 4 << 10
+
+// discard gives up a response. What has no known length may never end.
+func discard(res *http.Response) {
+	if 0 < res.ContentLength && res.ContentLength <= drainBytes {
+		_, _ = io.CopyN(io.Discard, res.Body, drainBytes)
+	}
+	_ = res.Body.Close() // nobody wants it
+}
+
+// buffers hold bodies until they are decoded.
+var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// keptBytes is the largest buffer that waits for its next use.
+const keptBytes = 256 << 10
+
+func giveBack(buf *bytes.Buffer) {
+	if buf.Cap() <= keptBytes {
+		buf.Reset()
+		buffers.Put(buf)
+	}
+}

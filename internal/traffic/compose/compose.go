@@ -1,0 +1,187 @@
+// Package compose is a backend made of calls to other backends: an
+// http.RoundTripper that is a graph of RoundTrippers.
+//
+// Everything is decided when it is made: the graph (config.PlanOf over what the
+// expressions read), the expressions, the texts around them. A request only runs
+// it. One goroutine, the one that called RoundTrip, owns a request: it evaluates
+// every expression, starts each step when those that it reads are done, and knows
+// what came of them. Others only make a call and hand over its response, and have
+// ended before RoundTrip returns. So nothing here is locked.
+//
+// A step's request is made from nothing: what of the client's head reaches it is
+// written in its config; beside that there are the request's id and its trace
+// context. Bodies are held in memory within bounds, as JSON whose untouched parts
+// keep their own bytes.
+//
+//   - compose.go: what it is made of, and RoundTrip.
+//   - step.go, value.go: a step and its texts, made ready.
+//   - run.go: one request: which step is next, and what a failure means.
+//   - call.go: one call, in a goroutine of its own.
+//   - request.go, response.go: the client's body, the answer.
+//   - fail.go: which problem a failure is.
+package compose
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/base/expr"
+	"github.com/weir-gateway/weir/internal/base/secret"
+	"github.com/weir-gateway/weir/internal/config"
+)
+
+// Options make a Composition.
+type Options struct {
+	Backends []Backend // those of the steps, in their order
+	Secret   func(secret.Template) (secret.Value, error)
+	Log      *slog.Logger
+}
+
+// Backend is whom a step calls.
+type Backend struct {
+	http.RoundTripper
+
+	// Host is the Host that the step asks for, unless its headers say otherwise.
+	Host string
+	// Retries tells that it makes the step's further tries itself, as a service
+	// does, which knows other endpoints.
+	Retries bool
+}
+
+// Composition is safe for concurrent use.
+type Composition struct {
+	name   string
+	log    *slog.Logger
+	steps  []step
+	result result
+	timing bool
+	// bodyBytes bounds the bodies of all responses of one request together.
+	bodyBytes int64
+	// readsRequest tells that some expression reads the client's body.
+	readsRequest bool
+	plan         []Planned
+}
+
+// New makes c ready, which must be valid. Errors name the step.
+func New(c *config.Composition, o Options) (*Composition, error) {
+	made := &Composition{name: c.Name, log: o.Log, timing: c.Timing, bodyBytes: c.BodyBytes, steps: make([]step, len(c.Steps))}
+	if made.log == nil {
+		made.log = slog.Default()
+	}
+	b := builder{secret: o.Secret, reads: make([][]string, len(c.Steps))}
+	for i := range c.Steps {
+		b.at = i
+		if err := b.step(&made.steps[i], &c.Steps[i], o.Backends[i]); err != nil {
+			return nil, fmt.Errorf("step %s: %w", c.Steps[i].Name, err)
+		}
+	}
+	b.at = -1
+	if err := b.result(&made.result, &c.Return); err != nil {
+		return nil, fmt.Errorf("return: %w", err)
+	}
+	made.readsRequest = b.readsRequest
+	if err := made.draw(c, &b); err != nil {
+		return nil, err
+	}
+	return made, nil
+}
+
+// draw makes the graph.
+func (c *Composition) draw(from *config.Composition, b *builder) error {
+	names := make([]string, len(c.steps))
+	for i := range c.steps {
+		names[i] = c.steps[i].name
+	}
+	plan := config.PlanOf(names, b.reads)
+	if plan.Cycle != nil {
+		return fmt.Errorf("step %s waits for itself", names[plan.Cycle[0]]) // refused when the config was read
+	}
+	for i := range c.steps {
+		s := &c.steps[i]
+		s.needs = len(plan.Needs[i])
+		s.decodes, s.keepsText = slices.Contains(b.bodies, s.name), slices.Contains(b.texts, s.name)
+		for _, n := range plan.Needs[i] {
+			c.steps[n].dependents = append(c.steps[n].dependents, i)
+		}
+	}
+	for level, steps := range plan.Levels {
+		for _, i := range steps {
+			c.plan = append(c.plan, planned(level, &from.Steps[i], plan.Needs[i], names))
+		}
+	}
+	return nil
+}
+
+// builder makes the parts of a composition ready and notes what they read.
+type builder struct {
+	secret func(secret.Template) (secret.Value, error)
+	at     int        // the step that is made, -1 for return
+	reads  [][]string // names of steps, by the step that reads them
+	// bodies and texts are the steps of which somebody reads the body, the text.
+	bodies, texts []string
+	readsRequest  bool
+}
+
+// program compiles e and notes what it reads; nil for none.
+func (b *builder) program(e *config.Expr, want expr.Type, scope expr.Scope) (*expr.Program, error) {
+	if e == nil {
+		return nil, nil
+	}
+	p, err := expr.Compile(e.Source, want, scope)
+	if err != nil {
+		return nil, err
+	}
+	reads := p.Reads()
+	if b.at >= 0 {
+		b.reads[b.at] = append(b.reads[b.at], reads.Steps...)
+	}
+	b.bodies = append(b.bodies, reads.StepBodies...)
+	b.texts = append(b.texts, reads.StepTexts...)
+	b.readsRequest = b.readsRequest || reads.RequestBody
+	return p, nil
+}
+
+// Planned is a step as explain shows it.
+type Planned struct {
+	Level int // from 0: by the longest chain of steps before it
+	Name  string
+	Call  string   // method, backend and path as they were written
+	After []string // the steps whose results it reads
+	Notes []string // how it departs from a plain call
+	// Origin is where it was written.
+	Origin config.Origin
+}
+
+// Plan are the steps by their levels, and within one in their order. The caller
+// must not change it.
+func (c *Composition) Plan() []Planned { return c.plan }
+
+func planned(level int, s *config.Step, needs []int, names []string) Planned {
+	p := Planned{Level: level, Name: s.Name, Call: s.Method + " " + s.Path.Text + " of " + s.Ref.String(), Origin: s.Origin}
+	if strings.HasPrefix(s.Ref.Rest, "//") {
+		p.Call = s.Method + " " + s.Ref.String() + s.Path.Text
+	}
+	for _, n := range needs {
+		p.After = append(p.After, names[n])
+	}
+	if s.When != nil {
+		p.Notes = append(p.Notes, "when "+s.When.Source)
+	}
+	if s.Each != nil {
+		p.Notes = append(p.Notes, fmt.Sprintf("for each of %s, %d at once", s.Each.Source, s.Parallel))
+	}
+	if s.Timeout != config.DefaultStepTimeout {
+		limit := "without a time-out"
+		if s.Timeout != config.NoTimeout {
+			limit = "within " + s.Timeout.String()
+		}
+		p.Notes = append(p.Notes, limit)
+	}
+	if s.Else != nil {
+		p.Notes = append(p.Notes, "with an else")
+	}
+	return p
+}

@@ -1,0 +1,86 @@
+package compose
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/base/jsonx"
+)
+
+// MaxRequestBytes is the largest body of a client that expressions can read.
+const MaxRequestBytes = 1 << 20
+
+// RoundTrip answers r with what the steps gave. The client's body is read whole, where
+// anything reads it, before the first step starts: a request that does not come
+// to its end changes nothing anywhere.
+func (c *Composition) RoundTrip(r *http.Request) (*http.Response, error) {
+	body, err := c.requestBody(r)
+	if r.Body != nil {
+		_ = r.Body.Close() // it was read, or nobody asks for it
+	}
+	if err != nil {
+		return nil, err
+	}
+	run := c.begin(r, body)
+	run.all()
+	switch {
+	case run.err != nil:
+		return nil, run.err
+	case run.passed != nil:
+		return run.pass(), nil
+	case r.Context().Err() != nil:
+		return nil, r.Context().Err()
+	}
+	return run.response()
+}
+
+// requestBody reads and decodes the client's body, nil where it is empty.
+func (c *Composition) requestBody(r *http.Request) (any, error) {
+	if !c.readsRequest || r.Body == nil || r.Body == http.NoBody {
+		return nil, nil
+	}
+	if f := unreadable(r); f != nil {
+		return nil, f
+	}
+	text, err := io.ReadAll(io.LimitReader(r.Body, MaxRequestBytes+1))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("read the request's body: %w", err)
+	case len(text) > MaxRequestBytes:
+		return nil, tooLarge()
+	case len(text) == 0:
+		return nil, nil
+	}
+	// A step must not read another member than the one that a second step sends on.
+	value, err := jsonx.Parse(text, jsonx.Options{MaxBytes: MaxRequestBytes, Unique: true})
+	if err != nil {
+		syntax, _ := errors.AsType[*jsonx.SyntaxError](err)
+		return nil, fault.MalformedRequest.New(fmt.Sprintf("The body is not JSON: %s at byte %d.", syntax.Text, syntax.Offset))
+	}
+	return value, nil
+}
+
+func tooLarge() *fault.Fault {
+	return fault.BodyTooLarge.New(fmt.Sprintf("The body may have at most %d bytes.", MaxRequestBytes))
+}
+
+// unreadable tells of a body what its head says against it.
+func unreadable(r *http.Request) *fault.Fault {
+	head := exchange.RequestHead(r)
+	media, _, _ := strings.Cut(strings.ToLower(head.Get("Content-Type")), ";")
+	media = strings.TrimSpace(media)
+	switch coding := head.Get("Content-Encoding"); {
+	case r.ContentLength > MaxRequestBytes:
+		return tooLarge()
+	case media != "" && media != jsonType && !strings.HasSuffix(media, "+json"):
+		return fault.UnsupportedMedia.New("Send application/json.", fault.WithField("Accept", jsonType))
+	case coding != "" && !strings.EqualFold(coding, "identity"):
+		return fault.UnsupportedMedia.New("Send the body without a content coding.", fault.WithField("Accept-Encoding", "identity"))
+	}
+	return nil
+}

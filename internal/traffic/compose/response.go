@@ -1,0 +1,164 @@
+package compose
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/expr"
+	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/base/httpx"
+	"github.com/weir-gateway/weir/internal/config"
+)
+
+const jsonType = "application/json"
+
+// result is a config.Return made ready.
+type result struct {
+	status  int           // where there is no program
+	program *expr.Program // nil: status
+	headers []field
+	body    *tree // nil: none
+}
+
+func (b *builder) result(made *result, r *config.Return) (err error) {
+	if made.status = r.Status; made.status == 0 {
+		made.status = http.StatusOK
+	}
+	if made.program, err = b.program(r.StatusExpr, expr.Int, stepScope); err != nil {
+		return err
+	}
+	if made.headers, err = b.fields(r.Headers, stepScope, httpx.IsFieldValue); err != nil {
+		return err
+	}
+	made.body, err = b.tree(r.Body, stepScope)
+	return err
+}
+
+// response makes the answer. What of it cannot be computed is a failure like that of
+// a step, for it is what the steps gave that does not fit.
+func (r *run) response() (*http.Response, error) {
+	r.in.Item = nil
+	status, err := r.status()
+	if err != nil {
+		return nil, r.unfit(err)
+	}
+	fields, err := head(r.result.headers, &r.in)
+	if err != nil {
+		return nil, r.unfit(err)
+	}
+	var body []byte
+	if tree := r.result.body; tree != nil && !bodiless(status) {
+		if body, err = tree.append(make([]byte, 0, usualBytes), &r.in); err != nil {
+			return nil, r.unfit(err)
+		}
+	}
+	return r.answer(status, fields, body), nil
+}
+
+// usualBytes is room for a small answer.
+const usualBytes = 512
+
+func (r *run) status() (int, error) {
+	if r.result.program == nil {
+		return r.result.status, nil
+	}
+	n, err := r.result.program.Int(&r.in)
+	if err == nil && (n < 200 || n > 599) {
+		err = fmt.Errorf("the status %d is no final one", n)
+	}
+	return int(n), err
+}
+
+// unfit is what the client is told where the answer cannot be made.
+func (r *run) unfit(err error) error {
+	if ofClient(err) {
+		return err
+	}
+	return fault.CompositionFailed.New("", fault.Internal("return of %s", r.name), fault.Cause(err))
+}
+
+// bodiless holds for statuses whose responses never have content (RFC 9110 section 6.4.1).
+func bodiless(status int) bool {
+	return status == http.StatusNoContent || status == http.StatusResetContent || status == http.StatusNotModified
+}
+
+// answer makes a response of JSON. One to HEAD has the length that GET's would have,
+// and no body (RFC 9110 section 9.3.2).
+func (r *run) answer(status int, fields []exchange.Field, body []byte) *http.Response {
+	res := exchange.NewResponse(r.r, status)
+	to := exchange.ResponseHead(res)
+	if body != nil {
+		to.Set("Content-Type", jsonType)
+	}
+	if r.timing {
+		to.Set("Server-Timing", r.timings())
+	}
+	for i, f := range fields {
+		if slices.ContainsFunc(fields[:i], func(before exchange.Field) bool { return strings.EqualFold(before.Name, f.Name) }) {
+			to.Add(f.Name, f.Value)
+		} else {
+			to.Set(f.Name, f.Value)
+		}
+	}
+	fill(res, r.r.Method, body)
+	return res
+}
+
+// fill gives a response its body.
+func fill(res *http.Response, method string, body []byte) {
+	res.ContentLength = int64(len(body))
+	if !bodiless(res.StatusCode) {
+		exchange.ResponseHead(res).Set("Content-Length", strconv.Itoa(len(body)))
+	}
+	if len(body) > 0 && method != http.MethodHead {
+		res.Body = io.NopCloser(bytes.NewReader(body))
+	}
+}
+
+// passedFields are the fields of a step's response that go to the client with it: they
+// say what the body is, and what the status asks of the client.
+func passedFields() []string {
+	return []string{"Content-Type", "Content-Language", "Location", "Retry-After", "Www-Authenticate", "Allow"}
+}
+
+// pass makes the response of a step the answer.
+func (r *run) pass() *http.Response {
+	c := r.passed
+	res := exchange.NewResponse(r.r, c.result.Status)
+	to := exchange.ResponseHead(res)
+	for _, name := range passedFields() {
+		for _, value := range c.head.Values(name) {
+			to.Add(name, value)
+		}
+	}
+	body := c.raw
+	if bodiless(c.result.Status) {
+		body = nil
+	}
+	fill(res, r.r.Method, body)
+	return res
+}
+
+// timings is a Server-Timing field (W3C Server Timing): how long each step took, in
+// milliseconds. Skipped steps are left out.
+func (r *run) timings() string {
+	var b []byte
+	for i := range r.steps {
+		if !r.states[i].done || r.states[i].skipped {
+			continue
+		}
+		if len(b) > 0 {
+			b = append(b, ", "...)
+		}
+		b = append(append(b, r.steps[i].name...), ";dur="...)
+		b = strconv.AppendFloat(b, float64(r.states[i].took)/float64(time.Millisecond), 'f', 1, 64)
+	}
+	return string(b)
+}

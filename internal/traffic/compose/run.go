@@ -1,0 +1,341 @@
+package compose
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/expr"
+	"github.com/weir-gateway/weir/internal/base/jsonx"
+	"github.com/weir-gateway/weir/internal/config"
+)
+
+// run is one request on its way through the graph. The goroutine that called
+// RoundTrip uses it; calls only read it, and take from left.
+type run struct {
+	*Composition
+
+	r        *http.Request
+	exchange *exchange.Exchange
+	trace    []exchange.Field
+	body     any // the client's, decoded
+	in       expr.Input
+	ctx      context.Context //nolint:containedctx // the life of all calls, which ends with the run
+	cancel   context.CancelCauseFunc
+	left     atomic.Int64 // bytes that responses may still have
+
+	states   []state
+	ready    []int // steps that wait for nothing any more
+	finished chan *call
+	open     int // calls under way
+
+	// Whichever of these is set ends the run.
+	err    error
+	passed *call // whose response is the answer
+}
+
+// state is what has become of a step.
+type state struct {
+	waits   int // for so many steps
+	done    bool
+	result  expr.StepResult
+	started time.Time
+	took    time.Duration
+	skipped bool
+	fan     *fan // with each
+}
+
+// fan is a step that is called for the elements of a list.
+type fan struct {
+	items  []any
+	bodies []any // in the order of items
+	next   int   // the element that is called next
+	open   int   // calls under way
+}
+
+// begin makes the run of r, whose body was read already.
+func (c *Composition) begin(r *http.Request, body any) *run {
+	n := &run{
+		Composition: c, r: r, exchange: exchange.Of(r), body: body,
+		states: make([]state, len(c.steps)), ready: make([]int, 0, len(c.steps)), finished: make(chan *call),
+	}
+	n.left.Store(c.bodyBytes)
+	n.ctx, n.cancel = context.WithCancelCause(r.Context())
+	n.in = expr.Input{Request: r, RequestBody: func() (any, error) { return n.body, nil }, Steps: n.stepResult}
+	head := exchange.RequestHead(r)
+	for _, name := range [...]string{"Traceparent", "Tracestate"} {
+		if value := head.Get(name); value != "" {
+			n.trace = append(n.trace, exchange.Field{Name: name, Value: value})
+		}
+	}
+	for i := range c.steps {
+		if n.states[i].waits = c.steps[i].needs; n.states[i].waits == 0 {
+			n.ready = append(n.ready, i)
+		}
+	}
+	return n
+}
+
+// stepResult is what expressions find under steps.
+func (r *run) stepResult(name string) (expr.StepResult, bool) {
+	for i := range r.steps {
+		if r.steps[i].name == name {
+			return r.states[i].result, r.states[i].done
+		}
+	}
+	return expr.StepResult{}, false
+}
+
+// all runs every step. When it returns, also by a panic, no call is under way.
+func (r *run) all() {
+	defer r.end()
+	r.advance()
+	for r.open > 0 {
+		c := <-r.finished
+		r.open--
+		r.exchange.Join(c.exchange, c.step.name)
+		r.ended(c)
+		r.advance()
+	}
+}
+
+// end waits for calls that nobody waits for any more.
+func (r *run) end() {
+	r.cancel(nil)
+	for ; r.open > 0; r.open-- {
+		<-r.finished
+	}
+}
+
+// over tells whether the answer is decided, whatever else comes.
+func (r *run) over() bool { return r.err != nil || r.passed != nil }
+
+// fail ends the run: what is under way is cancelled.
+func (r *run) fail(err error) {
+	if !r.over() {
+		r.err = err
+		r.cancel(err)
+	}
+}
+
+// advance starts what waits for nothing.
+func (r *run) advance() {
+	for len(r.ready) > 0 && !r.over() {
+		i := r.ready[0]
+		r.ready = r.ready[1:]
+		r.start(i)
+	}
+}
+
+// start begins a step: it is skipped, called, or called for each element.
+func (r *run) start(i int) {
+	s, st := &r.steps[i], &r.states[i]
+	st.started = time.Now()
+	if s.when != nil {
+		holds, err := s.when.Bool(&r.in)
+		if err != nil {
+			r.failed(i, err)
+			return
+		}
+		if !holds {
+			r.skip(i)
+			return
+		}
+	}
+	if s.each == nil {
+		r.launch(i, noElement)
+		return
+	}
+	list, err := s.each.Value(&r.in)
+	if err != nil {
+		r.failed(i, err)
+		return
+	}
+	items, err := elements(list)
+	if err != nil {
+		r.failed(i, err)
+		return
+	}
+	st.fan = &fan{items: items, bodies: make([]any, len(items))}
+	r.fanOut(i)
+}
+
+// elements are those of a list, as an expression gives it.
+func elements(list any) ([]any, error) {
+	var items []any
+	switch list := list.(type) {
+	case []any:
+		items = list
+	case jsonx.Value:
+		if list.Kind() != jsonx.List {
+			return nil, fmt.Errorf("each must be a list, this is %s", list.Kind())
+		}
+		if list.Len() > config.MaxElements {
+			return nil, tooMany(list.Len())
+		}
+		items = make([]any, 0, list.Len())
+		for e := range list.Elements() {
+			items = append(items, e)
+		}
+	default:
+		return nil, fmt.Errorf("each must be a list")
+	}
+	if len(items) > config.MaxElements {
+		return nil, tooMany(len(items))
+	}
+	return items, nil
+}
+
+func tooMany(n int) error {
+	return fmt.Errorf("each has %d elements, and at most %d are called for", n, config.MaxElements)
+}
+
+// noElement is the element of a step without each.
+const noElement = -1
+
+// launch makes one call; the step is settled when it ends.
+func (r *run) launch(i, element int) {
+	s := &r.steps[i]
+	r.at(i, element)
+	c, err := s.prepare(r)
+	if err != nil {
+		r.unsent(i, err)
+		r.missed(i, element, err)
+		return
+	}
+	c.at, c.element = i, element
+	r.open++
+	if element != noElement {
+		r.states[i].fan.open++
+	}
+	go c.perform()
+}
+
+// at lets expressions find the element as item.
+func (r *run) at(i, element int) {
+	r.in.Item = nil
+	if element != noElement {
+		r.in.Item = r.states[i].fan.items[element]
+	}
+}
+
+// fanOut makes the calls of a step with each that may be made now.
+func (r *run) fanOut(i int) {
+	f := r.states[i].fan
+	for f.open < r.steps[i].parallel && f.next < len(f.items) && !r.over() {
+		f.next++
+		r.launch(i, f.next-1)
+	}
+	if f.open == 0 && f.next == len(f.items) && !r.over() {
+		r.settle(i, expr.StepResult{Body: f.bodies})
+	}
+}
+
+// ended takes the end of a call.
+func (r *run) ended(c *call) {
+	if c.element != noElement {
+		r.states[c.at].fan.open--
+	}
+	switch {
+	case r.over():
+		return
+	case c.err != nil:
+		r.missed(c.at, c.element, c.err)
+	case c.passes:
+		r.passed = c
+		r.cancel(errPassed)
+		return
+	default:
+		r.got(c.at, c.element, c.result)
+	}
+	if c.element != noElement {
+		r.fanOut(c.at)
+	}
+}
+
+// got takes what a call gave, or what stands for it.
+func (r *run) got(i, element int, result expr.StepResult) {
+	if element == noElement {
+		r.settle(i, result)
+		return
+	}
+	r.states[i].fan.bodies[element] = result.Body
+}
+
+// missed takes a call that has failed.
+func (r *run) missed(i, element int, err error) {
+	s := &r.steps[i]
+	if s.otherwise == nil || r.ctx.Err() != nil || ofClient(err) || errors.Is(err, errTogether) {
+		r.fail(r.failure(s, err))
+		return
+	}
+	r.standIn(i, err)
+	r.at(i, element)
+	body, err := s.otherwise.value(&r.in)
+	if err != nil {
+		r.fail(r.failure(s, fmt.Errorf("else: %w", err)))
+		return
+	}
+	r.got(i, element, expr.StepResult{Body: body})
+}
+
+// unsent writes down a failure for which no backend was asked.
+func (r *run) unsent(i int, err error) {
+	r.exchange.Tried(exchange.Attempt{Step: r.steps[i].name, Err: err})
+}
+
+// failed takes a step that has failed before any call.
+func (r *run) failed(i int, err error) {
+	s := &r.steps[i]
+	r.unsent(i, err)
+	if s.each == nil {
+		r.missed(i, noElement, err)
+		return
+	}
+	if s.otherwise == nil || ofClient(err) {
+		r.fail(r.failure(s, err))
+		return
+	}
+	r.standIn(i, err) // else is for elements, and there are none
+	r.settle(i, expr.StepResult{Body: []any{}})
+}
+
+// standIn writes down that a failure is not told to the client.
+func (r *run) standIn(i int, err error) {
+	r.log.DebugContext(r.ctx, "a step failed, and its else stands for it",
+		"composition", r.name, "step", r.steps[i].name, "request_id", r.exchange.ID, "error", err)
+}
+
+// skip settles a step whose when does not hold.
+func (r *run) skip(i int) {
+	s := &r.steps[i]
+	r.states[i].skipped = true
+	var body any
+	switch {
+	case s.each != nil:
+		body = []any{}
+	case s.otherwise != nil:
+		value, err := s.otherwise.value(&r.in)
+		if err != nil {
+			r.fail(r.failure(s, fmt.Errorf("else: %w", err)))
+			return
+		}
+		body = value
+	}
+	r.settle(i, expr.StepResult{Body: body})
+}
+
+// settle makes the result of a step known to those that wait for it.
+func (r *run) settle(i int, result expr.StepResult) {
+	st := &r.states[i]
+	st.done, st.result, st.took = true, result, time.Since(st.started)
+	for _, d := range r.steps[i].dependents {
+		if r.states[d].waits--; r.states[d].waits == 0 {
+			r.ready = append(r.ready, d)
+		}
+	}
+}

@@ -1,0 +1,144 @@
+package compose
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/expr"
+	"github.com/weir-gateway/weir/internal/base/httpx"
+	"github.com/weir-gateway/weir/internal/config"
+)
+
+// step is a step made ready.
+type step struct {
+	name    string
+	route   string // method and path, as a function is told them
+	backend Backend
+
+	method  string
+	path    path
+	query   []field
+	headers []field
+	body    *tree // nil: none
+
+	when, each *expr.Program // nil: always, once
+	parallel   int
+	timeout    time.Duration // 0: none
+	retry      config.Retry  // those that the backend does not make itself
+	rules      []config.StatusRule
+	otherwise  *tree // nil: its failure is that of the whole
+	bodyBytes  int64
+
+	decodes, keepsText bool // what is read of its response
+	needs              int  // the number of steps that it waits for
+	dependents         []int
+}
+
+// The scopes of a step's expressions: of those about the step, and of a call.
+const (
+	stepScope = expr.Request | expr.Steps
+	callScope = stepScope | expr.Item
+)
+
+// step makes one step ready.
+func (b *builder) step(made *step, s *config.Step, backend Backend) (err error) {
+	*made = step{
+		name: s.Name, backend: backend, method: s.Method, parallel: s.Parallel,
+		timeout: max(0, s.Timeout), rules: s.Statuses, bodyBytes: s.BodyBytes,
+	}
+	if s.Retry != nil && !backend.Retries {
+		made.retry = *s.Retry
+	}
+	if made.when, err = b.program(s.When, expr.Bool, stepScope); err != nil {
+		return err
+	}
+	if made.each, err = b.program(s.Each, expr.List, stepScope); err != nil {
+		return err
+	}
+	if made.path, err = b.path(s.Path, callScope); err != nil {
+		return err
+	}
+	made.route = s.Method + " " + made.path.text
+	if made.query, err = b.fields(s.Query, callScope, func(string) bool { return true }); err != nil {
+		return err
+	}
+	if made.headers, err = b.fields(s.Headers, callScope, httpx.IsFieldValue); err != nil {
+		return err
+	}
+	if made.body, err = b.tree(s.Body, callScope); err != nil {
+		return err
+	}
+	made.otherwise, err = b.tree(s.Else, callScope)
+	return err
+}
+
+// meaning tells what a status is for the step.
+func (s *step) meaning(status int) config.StatusAction {
+	for _, r := range s.rules {
+		if r.From <= status && status <= r.To {
+			return r.Do
+		}
+	}
+	if status >= http.StatusOK && status < http.StatusMultipleChoices {
+		return config.StatusOK
+	}
+	return config.StatusFail
+}
+
+// prepare makes the call for the element that in holds. Everything that is computed
+// is computed here, by the goroutine that owns the request.
+func (s *step) prepare(r *run) (*call, error) {
+	c := &call{run: r, step: s, exchange: r.exchange.Branch(), element: noElement}
+	c.exchange.Route = s.route
+	var err error
+	if c.path, err = s.path.make(&r.in, &r.exchange.Params, &c.exchange.Params); err != nil {
+		return nil, s.wrongPath(err)
+	}
+	if c.query, err = query(s.query, &r.in); err != nil {
+		return nil, err
+	}
+	if c.headers, err = head(s.headers, &r.in); err != nil {
+		return nil, err
+	}
+	if s.body != nil {
+		if c.body, err = s.body.append(nil, &r.in); err != nil {
+			return nil, err
+		}
+	}
+	c.exchange.Path, c.exchange.Query = c.path, c.query
+	return c, nil
+}
+
+// wrongPath tells a path that the client has made impossible from one that another
+// step has, for which the client can do nothing.
+func (s *step) wrongPath(err error) error {
+	if len(s.path.values) > 0 {
+		return &ownError{err}
+	}
+	return err
+}
+
+// fill writes the step's head: its fields, and what every request has unless they say
+// otherwise.
+func (c *call) fill(out *http.Request) {
+	to := exchange.RequestHead(out)
+	out.Host = c.step.backend.Host
+	for _, f := range c.headers {
+		if strings.EqualFold(f.Name, "Host") {
+			out.Host = f.Value
+			continue
+		}
+		to.Add(f.Name, f.Value)
+	}
+	usual := []exchange.Field{{Name: "Accept", Value: jsonType}, {Name: "X-Request-Id", Value: c.exchange.ID}}
+	if c.body != nil {
+		usual = append(usual, exchange.Field{Name: "Content-Type", Value: jsonType})
+	}
+	for _, f := range append(usual, c.run.trace...) {
+		if f.Value != "" && to.Get(f.Name) == "" {
+			to.Add(f.Name, f.Value)
+		}
+	}
+}
