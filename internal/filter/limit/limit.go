@@ -34,10 +34,16 @@ type asked struct {
 //nolint:gochecknoglobals // a pool is no state
 var batches = sync.Pool{New: func() any { return new(batch) }}
 
+// mostKept is how many bytes of keys a batch keeps room for.
+const mostKept = 4 << 10
+
 // end gives the batch back.
 func (b *batch) end() {
 	clear(b.asked) // what they point to may go
 	clear(b.takes)
+	if cap(b.keys) > mostKept {
+		return // one key of an unusual size is no reason to keep as much for all
+	}
 	b.asked, b.takes, b.keys, b.fields = b.asked[:0], b.takes[:0], b.keys[:0], b.fields[:0]
 	batches.Put(b)
 }
