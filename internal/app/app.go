@@ -6,6 +6,7 @@
 //   - admin.go: the server of the admin API.
 //   - memory.go: the guard of the process's memory.
 //   - access.go: the access log.
+//   - stop.go: the end.
 package app
 
 import (
@@ -13,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	auths "github.com/weir-gateway/weir/internal/auth/all"
@@ -31,9 +33,6 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/listen"
 )
 
-// defaultDrain bounds how long requests under way may take at the end.
-const defaultDrain = 30 * time.Second
-
 // Parts are all kinds that this program is built with.
 func Parts() compile.Parts {
 	return compile.Parts{
@@ -49,7 +48,7 @@ type Options struct {
 	Version string
 	// Parts replaces the built-in kinds in tests.
 	Parts compile.Parts
-	// Drain replaces the time that requests under way get at the end; 0: 30 s.
+	// Drain replaces the time that requests under way get at the end; 0: the config's.
 	Drain time.Duration
 	// Started is called once everything serves, Stopping when the end begins;
 	// they may be nil.
@@ -87,6 +86,7 @@ type App struct {
 	follower   *follow.Follower
 	memory     memory
 	admin      *adminServer
+	leaving    atomic.Bool     // it has begun to stop
 	watcher    *source.Watcher // nil where nothing is watched
 }
 
@@ -144,7 +144,7 @@ func Start(o Options) (*App, error) {
 		err = a.serveAdmin(a.reconciler.Config().Admin)
 	}
 	if err != nil {
-		a.Stop()
+		a.end(a.Drain())
 		if errors.Is(err, reconcile.ErrRefused) {
 			return nil, &RefusedError{report.Problems, report.Sources}
 		}
@@ -156,16 +156,13 @@ func Start(o Options) (*App, error) {
 
 // New makes a gateway that serves nothing until a config is applied (see Reconciler).
 func New(o Options) *App {
-	if o.Drain <= 0 {
-		o.Drain = defaultDrain
-	}
 	a := &App{options: o}
 	a.gateway = snapshot.NewGateway(snapshot.Options{
-		Log: o.Log, Exhausted: a.memory.exhausted, Peer: listen.PeerFrom, Terms: listen.TermsFrom, Done: accessLog(o.Log),
+		Log: o.Log, Exhausted: a.memory.exhausted, Peer: listen.PeerFrom, Server: listen.ServerFrom, Terms: listen.TermsFrom, Done: accessLog(o.Log),
 	})
 	a.reconciler = reconcile.New(reconcile.Options{
 		Compiler: compile.New(o.Parts, compile.Options{Log: o.Log, Secret: secret.Resolve}),
-		Gateway:  a.gateway, Open: open, Serve: a.serve, Applied: a.applied, Log: o.Log, Drain: o.Drain,
+		Gateway:  a.gateway, Open: open, Serve: a.serve, Applied: a.applied, Log: o.Log, Drain: o.Drain, IdleGrace: idleGrace,
 	})
 	if o.History == nil {
 		o.History = history.New(history.DefaultKeep)
@@ -204,28 +201,12 @@ func (a *App) Addresses() map[string]string { return a.reconciler.Addresses() }
 // InFlight is the number of requests under way.
 func (a *App) InFlight() int64 { return a.gateway.InFlight() }
 
-// Drain is how long they may take when the gateway stops.
-func (a *App) Drain() time.Duration { return a.options.Drain }
-
 // AdminAddress is where the admin API listens, "" where it is off.
 func (a *App) AdminAddress() string {
 	if a.admin == nil {
 		return ""
 	}
 	return a.admin.address
-}
-
-// Stop ends everything: sockets first, then what is behind them, and the admin
-// API last, so that operators can watch the end.
-func (a *App) Stop() {
-	a.stopWatching()
-	a.follower.Touch()
-	ctx, cancel := context.WithTimeout(context.Background(), a.options.Drain)
-	defer cancel()
-	a.reconciler.Close(ctx)
-	if a.admin != nil {
-		a.admin.stop()
-	}
 }
 
 func (a *App) stopWatching() {

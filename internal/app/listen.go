@@ -20,15 +20,15 @@ func open(address string) (net.Listener, error) {
 	return l, nil
 }
 
-// idleGrace is how long a server that gives up its socket still takes requests
-// that were on their way on idle connections.
+// idleGrace is how long idle connections are kept at the end, for a request may be
+// on its way on them. With config.Shutdown's Delay it is that much longer.
 const idleGrace = 500 * time.Millisecond
 
 // serve runs a server on a socket; its Shutdown ends it.
 func (a *App) serve(l net.Listener, site reconcile.Site) reconcile.Server {
 	s := &server{done: make(chan struct{}), Server: listen.New(listen.Options{
 		Listener: l, Handler: site.Handler, TLS: site.TLS, Announced: site.Announced, Limits: site.Limits, H2C: true,
-		Log: a.options.Log, Refuse: a.gateway.Refuse, IdleGrace: idleGrace,
+		Log: a.options.Log, Refuse: a.gateway.Refuse,
 	})}
 	go func() {
 		defer close(s.done)
@@ -47,8 +47,8 @@ type server struct {
 }
 
 // Shutdown returns when the goroutine has ended too.
-func (s *server) Shutdown(ctx context.Context) error {
-	err := s.Server.Shutdown(ctx)
+func (s *server) Shutdown(ctx, idle context.Context) error {
+	err := s.Server.Shutdown(ctx, idle)
 	<-s.done
 	return err
 }

@@ -49,6 +49,10 @@ func (s Streams) instead(status follow.Status) {
 // stopping says what an interrupt waits for.
 func (s Streams) stopping(a *app.App) {
 	n := a.InFlight()
+	if delay := a.Delay(); delay > 0 {
+		_, _ = fmt.Fprintf(s.Out, "stopping: requests are taken for %s more, for load balancers to notice; interrupt again to end at once\n", delay)
+		return
+	}
 	if n == 0 {
 		_, _ = fmt.Fprintln(s.Out, "stopping")
 		return

@@ -32,6 +32,7 @@ type Config struct {
 	Limits  Limits
 	// LimitsOrigin is where Limits was written.
 	LimitsOrigin Origin
+	Shutdown     Shutdown
 	// TrustedProxies are the peers whose forwarding fields (X-Forwarded-*,
 	// Forwarded, X-Request-Id) count. None by default.
 	TrustedProxies []netip.Prefix
@@ -343,6 +344,16 @@ type Limits struct {
 	KeepAlive    time.Duration // idle between requests
 	BodyRate     int64         // bytes of content a second while one side waits for the client; NoRate: no bound
 	MemoryBytes  int64         // soft limit; 0: from the cgroup
+}
+
+// Shutdown is how the gateway ends. What a change of the config takes away ends
+// within Drain too.
+type Shutdown struct {
+	// Delay is from the moment when readiness fails to that when nothing is accepted
+	// any more, for load balancers to notice.
+	Delay  time.Duration
+	Drain  time.Duration // for requests under way, and what else is open; 0: that of DefaultShutdown
+	Origin Origin
 }
 
 // Admin is the operators' API.

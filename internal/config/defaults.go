@@ -21,6 +21,11 @@ func DefaultLimits() Limits {
 	}
 }
 
+// DefaultShutdown is how a gateway ends whose config does not say. Kubernetes
+// kills after 30 seconds in all, so that who sets a Delay there raises its
+// terminationGracePeriodSeconds or lowers Drain.
+func DefaultShutdown() Shutdown { return Shutdown{Drain: 30 * time.Second} }
+
 // DefaultTimeouts are those of a service that names none: long streams and
 // downloads go on for as long as they move.
 func DefaultTimeouts() Timeouts {

@@ -101,6 +101,7 @@ func (e expander) config(c *Config) *doc.Node {
 	f.put("listen", list(c.Listeners, func(l Listener) *doc.Node { return e.listener(c, l) }), "")
 	f.put("admin", e.admin(c.Admin), "")
 	f.put("limits", e.limits(c), "")
+	f.put("shutdown", e.shutdown(c.Shutdown), "")
 	f.put("trust", list(c.TrustedProxies, prefixNode), "")
 	f.put("groups", list(c.Groups, e.group), "")
 	f.put("services", list(c.Services, e.service), "")
@@ -196,6 +197,21 @@ func (expander) limits(c *Config) *doc.Node {
 			from = builtIn
 		}
 		f.put(entry.Key, entry.Value, from)
+	}
+	return &f.Node
+}
+
+func (expander) shutdown(s Shutdown) *doc.Node {
+	f, usual := newFields(), DefaultShutdown()
+	for _, d := range []struct {
+		key        string
+		own, usual time.Duration
+	}{{"delay", s.Delay, usual.Delay}, {"drain", cmp.Or(s.Drain, usual.Drain), usual.Drain}} {
+		from := s.Origin.comment()
+		if d.own == d.usual {
+			from = builtIn
+		}
+		f.put(d.key, doc.EncodeNode(d.own), from)
 	}
 	return &f.Node
 }

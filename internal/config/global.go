@@ -90,6 +90,22 @@ func (f limitsForm) limits() Limits {
 	}
 }
 
+// shutdownForm is `shutdown`.
+type shutdownForm struct {
+	Delay time.Duration `doc:"delay" help:"from failing readiness to accepting nothing more, for load balancers to notice" example:"5s"`
+	Drain time.Duration `doc:"drain" help:"for requests under way; then what is left is cut" example:"30s"`
+	At    doc.Pos       `doc:"-,pos"`
+}
+
+func (f *shutdownForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	usual := DefaultShutdown()
+	*f = shutdownForm{Delay: usual.Delay, Drain: usual.Drain}
+	doc.Decode(n, (*plainShutdown)(f), ps)
+	if f.Drain < time.Second {
+		ps.Add(doc.Problem{Pos: f.At, What: fmt.Sprintf("requests under way get %s at the end", f.Drain), Why: "they would be cut in the middle", Fix: "make drain 1s or more"})
+	}
+}
+
 // lowerGlobals takes what concerns everybody from the files that belong to no group.
 func (l *loader) lowerGlobals() {
 	seen := map[string]doc.Pos{}
@@ -117,7 +133,7 @@ func (l *loader) lowerGlobals() {
 
 // once reports a key that may stand in one file only.
 func (l *loader) once(e doc.Entry, seen map[string]doc.Pos) {
-	if !slices.Contains([]string{"listen", "admin", "limits", "trust", "defaults", "problems"}, e.Key) {
+	if !slices.Contains([]string{"listen", "admin", "limits", "shutdown", "trust", "defaults", "problems"}, e.Key) {
 		return
 	}
 	if first, twice := seen[e.Key]; twice {
@@ -153,6 +169,9 @@ func (l *loader) global(f *file) {
 	if f.Limits != nil {
 		l.cfg.Limits = f.Limits.limits()
 		l.cfg.LimitsOrigin = Origin{Pos: f.node.Get("limits").Pos}
+	}
+	if f.Shutdown != nil {
+		l.cfg.Shutdown = Shutdown{Delay: f.Shutdown.Delay, Drain: f.Shutdown.Drain, Origin: Origin{Pos: f.Shutdown.At}}
 	}
 	if f.Trust != nil {
 		l.cfg.TrustedProxies = prefixes(f.Trust.Proxies)

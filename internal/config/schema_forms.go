@@ -16,6 +16,7 @@ type (
 	plainAdmin     adminForm
 	plainTrust     trustForm
 	plainLimits    limitsForm
+	plainShutdown  shutdownForm
 	plainPath      pathForm
 	plainEndpoint  endpointForm
 )
@@ -60,6 +61,8 @@ func (trustForm) DocSchema() *doc.Schema {
 }
 
 func (limitsForm) DocSchema() *doc.Schema { return doc.SchemaOf(reflect.TypeFor[plainLimits]()) }
+
+func (shutdownForm) DocSchema() *doc.Schema { return doc.SchemaOf(reflect.TypeFor[plainShutdown]()) }
 
 func (listenerForm) DocSchema() *doc.Schema { return doc.SchemaOr[plainListener](text("an address")) }
 

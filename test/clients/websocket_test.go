@@ -140,6 +140,44 @@ func TestWebSocketCloseCodesPassBothWays(t *testing.T) {
 	}
 }
 
+// A gateway that ends tells so: to the client, and by the client's answer to the server.
+func TestWebSocketsAreToldThatTheGatewayGoesAway(t *testing.T) {
+	c := &chat{ended: make(chan error, 8)}
+	gateway := startWeir(t, "GET /chat: { to: http://"+startOrigin(t, c)+" }")
+	url := "ws://" + gateway.Address + "/chat"
+	quiet, busy := dial(t, url, nil), dial(t, url, &websocket.DialOptions{CompressionMode: websocket.CompressionContextTakeover})
+	if err := wantEcho(t.Context(), quiet, websocket.MessageText, []byte("hello")); err != nil {
+		t.Fatal(err)
+	}
+	large := bytes.Repeat([]byte("a message on its way "), largest/50)
+	if err := busy.Write(t.Context(), websocket.MessageText, large); err != nil {
+		t.Fatal(err)
+	}
+	stopped := make(chan struct{})
+	go func() { defer close(stopped); gateway.Stop(t) }()
+	_, _, err := quiet.Read(t.Context())
+	if websocket.CloseStatus(err) != websocket.StatusGoingAway {
+		t.Errorf("the quiet client sees %v, want 1001", err)
+	}
+	// What has come to the client of the message in the middle comes whole, or not at all.
+	_, got, err := busy.Read(t.Context())
+	if err == nil && !bytes.Equal(got, large) {
+		t.Errorf("the busy client got %d bytes, which are not the %d that were sent", len(got), len(large))
+	}
+	if err == nil {
+		_, _, err = busy.Read(t.Context())
+	}
+	if websocket.CloseStatus(err) != websocket.StatusGoingAway {
+		t.Errorf("the busy client sees %v, want 1001", err)
+	}
+	for range 2 {
+		if err := await(t, "the end at the server", c.ended); websocket.CloseStatus(err) != websocket.StatusGoingAway {
+			t.Errorf("the server sees %v, want the client's 1001", err)
+		}
+	}
+	await(t, "the gateway's end", stopped)
+}
+
 func TestServerSeesWebSocketClientVanish(t *testing.T) {
 	server, url := startChat(t)
 	if err := dial(t, url, nil).CloseNow(); err != nil {

@@ -46,12 +46,24 @@ type Exchange struct {
 	// Fault is the problem that the client was answered with, nil otherwise.
 	Fault *fault.Fault
 
+	// Server is what serves the client's connection, nil where nobody said.
+	Server Server
+
 	// Informational passes a 1xx response (not 101) on to the client at once.
 	// It is nil where the client or its protocol cannot take one.
 	Informational func(status int, head Head)
 
 	onHead []func(status int, head Head)
 	onDone []func(Outcome)
+}
+
+// Server is what serves a client's connection. It is safe for concurrent use.
+type Server interface {
+	// Leaving tells that responses say that their connection ends.
+	Leaving() bool
+	// Ending is done when the server begins to end: requests under way may finish,
+	// and what would go on for ever should come to an end.
+	Ending() context.Context
 }
 
 // Client is who sent the request, after trusted proxies were believed.

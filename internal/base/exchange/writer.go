@@ -61,6 +61,9 @@ func (w *Writer) WriteHeader(status int) {
 	}
 	w.status = status
 	w.x.applyHead(status, w.Head())
+	if w.x.Server != nil && w.x.Server.Leaving() {
+		w.Head().Set("Connection", "close")
+	}
 	leaveUntyped(w.w)
 	w.w.WriteHeader(status)
 }

@@ -42,6 +42,8 @@ type Options struct {
 	Expand  func(*config.Config) []byte
 	Level   *slog.LevelVar
 	Version string
+	// Leaving tells that the gateway has begun to stop; nil: never.
+	Leaving func() bool
 }
 
 // New makes the API's handler.
@@ -146,7 +148,7 @@ func (a *api) index(w http.ResponseWriter, _ *http.Request) {
 	_, _ = fmt.Fprintf(w, `weir %s: the admin API
 
 GET /healthz        the process lives
-GET /readyz         a configuration is applied
+GET /readyz         a configuration is applied, and the gateway is not stopping
 GET /v1/status      digest, age and problems of the configuration, one that was refused since, sockets, certificates, requests in flight
 GET /v1/config      the configuration in its long form; ?format=elements takes it apart
 GET /v1/explain     ?method=GET&url=/orders/1&header=Name:value&as=SUBJECT&client=IP&format=text
@@ -165,11 +167,14 @@ PUT /v1/log-level   debug, info, warn or error
 func (a *api) healthz(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) }
 
 func (a *api) readyz(w http.ResponseWriter, r *http.Request) {
-	if a.Gateway.Current() == nil {
+	switch {
+	case a.Gateway.Current() == nil:
 		answer(w, r, fault.ShuttingDown.New("No configuration is applied."))
-		return
+	case a.Leaving != nil && a.Leaving():
+		answer(w, r, fault.ShuttingDown.New("The gateway is stopping; send requests elsewhere."))
+	default:
+		_, _ = w.Write([]byte("ready\n"))
 	}
-	_, _ = w.Write([]byte("ready\n"))
 }
 
 // status is the answer of GET /v1/status.

@@ -132,7 +132,8 @@ func (w *world) mustStart() {
 // deaf is a server that serves nobody: requests go to the gateway itself.
 type deaf struct{}
 
-func (deaf) Shutdown(context.Context) error { return nil }
+func (deaf) Leave()                              {}
+func (deaf) Shutdown(_, _ context.Context) error { return nil }
 
 // answers tells what the teams' routes answer, "-" for one without a route.
 func (w *world) answers() string {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"slices"
+	"sync"
 
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/traffic/snapshot"
@@ -17,9 +18,11 @@ import (
 
 // Server is what serves a socket.
 type Server interface {
+	// Leave makes every response say that its connection ends.
+	Leave()
 	// Shutdown takes no new connections, lets requests under way finish until
-	// ctx ends, and then closes what is left.
-	Shutdown(ctx context.Context) error
+	// ctx ends, and then closes what is left; idle connections when idle ends.
+	Shutdown(ctx, idle context.Context) error
 }
 
 // Site is what a server serves.
@@ -41,6 +44,8 @@ type binding struct {
 	loan   *loan
 	server Server
 	mode   mode
+	// handler is that of server.
+	handler *snapshot.Handler
 }
 
 // mode is what a server is made for; another mode needs another server.
@@ -137,6 +142,26 @@ func socketNames(cfg *config.Config) map[string]string {
 	return names
 }
 
+// keep makes the servers of sockets that cfg has not go on with the snapshot that
+// serves now, until release is called.
+func (r *Reconciler) keep(cfg *config.Config) (release func()) {
+	wanted := map[string]bool{}
+	for _, s := range served(cfg) {
+		wanted[addressKey(s)] = true
+	}
+	var kept []func()
+	for key, b := range r.bound {
+		if !wanted[key] {
+			kept = append(kept, b.handler.Keep())
+		}
+	}
+	return func() {
+		for _, release := range kept {
+			release()
+		}
+	}
+}
+
 // serve gives every socket of cfg a server of the right mode, and takes away
 // those that are not wanted any more. It gives the servers that are gone, whose
 // connections are still open. The snapshot serves already.
@@ -159,22 +184,22 @@ func (r *Reconciler) serve(cfg *config.Config, s *snapshot.Snapshot, opened map[
 			if b.server != nil {
 				gone = append(gone, r.retire(b))
 			}
-			b.mode, b.loan = m, b.socket.lend()
+			b.mode, b.loan, b.handler = m, b.socket.lend(), r.options.Gateway.Handler(b.key)
 			b.server = r.options.Serve(b.loan, r.site(b, announced, cfg.Limits))
 		}
 	}
+	var unwanted []*binding
 	for key, b := range r.bound {
 		if !wanted[key] {
-			gone = append(gone, r.retire(b))
-			r.release(b)
+			unwanted = append(unwanted, b)
 			delete(r.bound, key)
 		}
 	}
-	return gone
+	return append(gone, r.giveUp(unwanted)...)
 }
 
 func (r *Reconciler) site(b *binding, announced *listen.Announced, limits config.Limits) Site {
-	return Site{Socket: b.name, Handler: r.options.Gateway.Handler(b.key), TLS: r.tls(b), Announced: announced, Limits: limits}
+	return Site{Socket: b.name, Handler: b.handler, TLS: r.tls(b), Announced: announced, Limits: limits}
 }
 
 // retire takes the socket away from its server, which accepts nothing any more.
@@ -185,11 +210,38 @@ func (r *Reconciler) retire(b *binding) Server {
 	return b.server
 }
 
-// release gives up an address.
-func (r *Reconciler) release(b *binding) {
-	if err := b.socket.close(); err != nil && !errors.Is(err, net.ErrClosed) {
-		r.options.Log.Warn("a socket could not be closed", "socket", b.name, "error", err)
+// giveUp gives up addresses, each once its server has taken what waited there. It
+// gives the servers.
+func (r *Reconciler) giveUp(bindings []*binding) (gone []Server) {
+	var all sync.WaitGroup
+	for _, b := range bindings {
+		gone = append(gone, b.server)
+		all.Go(func() {
+			err := b.loan.finish()
+			if closeErr := b.socket.close(); !errors.Is(closeErr, net.ErrClosed) {
+				err = errors.Join(err, closeErr)
+			}
+			if err != nil {
+				r.options.Log.Warn("a socket could not be given up", "socket", b.name, "error", err)
+			}
+		})
 	}
+	all.Wait()
+	return gone
+}
+
+// leaveTo closes our side of sockets that another process listens on.
+func (r *Reconciler) leaveTo(bindings []*binding) (gone []Server) {
+	for _, b := range bindings {
+		gone = append(gone, r.retire(b))
+		if file, ok := b.socket.listener.(interface{ SetUnlinkOnClose(unlink bool) }); ok {
+			file.SetUnlinkOnClose(false) // the other process has the socket's file too
+		}
+		if err := b.socket.close(); err != nil && !errors.Is(err, net.ErrClosed) {
+			r.options.Log.Warn("a socket could not be closed", "socket", b.name, "error", err)
+		}
+	}
+	return gone
 }
 
 // tls gives every handshake the policy of the snapshot that serves then.
@@ -197,12 +249,12 @@ func (r *Reconciler) tls(b *binding) *tls.Config {
 	if !b.mode.secure {
 		return nil
 	}
-	key, log := b.key, r.options.Log
+	handler, key, log := b.handler, b.key, r.options.Log
 	return &tls.Config{
 		MinVersion: config.DefaultMinVersion,
 		GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 			name := secure.ServerName(hello)
-			policy := r.options.Gateway.Current().Policy(key, name) // there was a snapshot before there was a server
+			policy := handler.Snapshot().Policy(key, name) // there was one before there was a server
 			if policy == nil {
 				log.Debug("a TLS handshake is refused: no listener has the name", "socket", key, "name", name)
 				return secure.Refusal(), nil

@@ -11,11 +11,14 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
 	"log/slog"
+	"maps"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -36,8 +39,12 @@ type Options struct {
 	// Applied is told each config that serves from now on; it may be nil.
 	Applied func(*config.Config)
 	Log     *slog.Logger
-	// Drain bounds how long what was replaced may still be used.
+	// Drain replaces the time of config.Shutdown for what was replaced and may still
+	// be used; 0: that one.
 	Drain time.Duration
+	// IdleGrace is how long idle connections are kept when the gateway ends, for a
+	// request may be on its way on them.
+	IdleGrace time.Duration
 }
 
 // ErrRefused is the error of Apply where it is the config that cannot serve, as
@@ -62,6 +69,8 @@ type Reconciler struct {
 	draining sync.WaitGroup
 	hurry    context.CancelFunc // ends what drains
 	life     context.Context    //nolint:containedctx // of what drains, from New to the end of Close
+	unkeep   context.CancelFunc // ends keeping
+	keeping  context.Context    //nolint:containedctx // of idle connections of servers that were replaced, from New to Close
 
 	mu     sync.Mutex          // for what can be asked meanwhile
 	bound  map[string]*binding // by addressKey; written under both locks
@@ -73,7 +82,8 @@ type Reconciler struct {
 // New makes a Reconciler that serves nothing yet.
 func New(o Options) *Reconciler {
 	life, hurry := context.WithCancel(context.Background())
-	return &Reconciler{options: o, bound: map[string]*binding{}, life: life, hurry: hurry}
+	keeping, unkeep := context.WithCancel(life)
+	return &Reconciler{options: o, bound: map[string]*binding{}, life: life, hurry: hurry, keeping: keeping, unkeep: unkeep}
 }
 
 // Apply makes cfg, which was validated, the one that serves. The error is nil
@@ -109,7 +119,7 @@ func (r *Reconciler) Try(cfg *config.Config, digest string) (Report, error) {
 	if err != nil {
 		return report, err
 	}
-	r.abort(pending)
+	r.abort(pending, cfg)
 	report.Changes = config.Changes(r.Config(), cfg)
 	return report, nil
 }
@@ -129,13 +139,14 @@ func (r *Reconciler) apply(cfg *config.Config, digest string) ([]doc.Problem, er
 	}
 	opened, err := r.open(cfg)
 	if err != nil {
-		r.abort(pending)
+		r.abort(pending, cfg)
 		return append(problems, doc.Problem{What: err.Error()}), err
 	}
 	pending.Snapshot.Sockets = socketNames(cfg)
+	served := r.keep(cfg)
 	before := r.options.Gateway.Swap(pending.Snapshot)
 	gone := r.serve(cfg, pending.Snapshot, opened)
-	r.drain(before, gone, pending.Commit())
+	r.drain(r.drainTime(cfg), before, gone, served, pending.Commit())
 	if r.options.Applied != nil {
 		r.options.Applied(cfg)
 	}
@@ -154,21 +165,36 @@ func (r *Reconciler) prepare(cfg *config.Config, digest string) (*compile.Pendin
 	return pending, problems, nil
 }
 
-func (r *Reconciler) abort(pending *compile.Pending) {
-	ctx, cancel := context.WithTimeout(r.life, r.options.Drain)
+func (r *Reconciler) abort(pending *compile.Pending, cfg *config.Config) {
+	ctx, cancel := context.WithTimeout(r.life, r.drainTime(cfg))
 	defer cancel()
 	pending.Abort(ctx)
 }
 
+// drainTime is how long what cfg replaces may still be used.
+func (r *Reconciler) drainTime(cfg *config.Config) time.Duration {
+	if cfg == nil {
+		cfg = &config.Config{}
+	}
+	return cmp.Or(r.options.Drain, cfg.Shutdown.Drain, config.DefaultShutdown().Drain)
+}
+
+// lastIdle is what is left of a drain time when idle connections are closed.
+const lastIdle = time.Second
+
 // drain ends in the background what the new snapshot does not use: servers once
 // their requests are answered, and the parts of the snapshot before once no
-// request holds it.
-func (r *Reconciler) drain(before *snapshot.Snapshot, gone []Server, release func(context.Context)) {
+// request holds it. There is no hurry, so that connections are kept until each was
+// told on a response that it ends. served is called when the servers have ended.
+func (r *Reconciler) drain(d time.Duration, before *snapshot.Snapshot, gone []Server, served func(), release func(context.Context)) {
 	r.draining.Go(func() {
-		ctx, cancel := context.WithTimeout(r.life, r.options.Drain)
+		ctx, cancel := context.WithTimeout(r.life, d)
 		defer cancel()
 		var servers sync.WaitGroup
-		servers.Go(func() { r.shutdown(ctx, gone) })
+		servers.Go(func() {
+			defer served()
+			r.shutdown(ctx, r.keeping, d-lastIdle, gone)
+		})
 		if before != nil {
 			select {
 			case <-before.Unused():
@@ -180,11 +206,15 @@ func (r *Reconciler) drain(before *snapshot.Snapshot, gone []Server, release fun
 	})
 }
 
-func (r *Reconciler) shutdown(ctx context.Context, servers []Server) {
+// shutdown ends servers within ctx. Idle connections are kept for a time, and not
+// longer than keep.
+func (r *Reconciler) shutdown(ctx, keep context.Context, idleTime time.Duration, servers []Server) {
+	idle, cancel := context.WithTimeout(keep, idleTime)
+	defer cancel()
 	var wait sync.WaitGroup
 	for _, s := range servers {
 		wait.Go(func() {
-			if err := s.Shutdown(ctx); err != nil {
+			if err := s.Shutdown(ctx, idle); err != nil {
 				r.options.Log.Warn("connections were cut at the end of the drain time", "error", err)
 			}
 		})
@@ -239,27 +269,50 @@ func (r *Reconciler) Serves() Report {
 	return r.serves
 }
 
+// Leave makes every response say that its connection ends, so that clients go
+// elsewhere; everything is served on.
+func (r *Reconciler) Leave() {
+	r.applying.Lock()
+	defer r.applying.Unlock()
+	r.closed = true // another config would bring servers that do not know
+	for _, b := range r.bound {
+		b.server.Leave()
+	}
+}
+
 // Close stops serving: sockets first, then everything behind them. Requests
 // under way may finish until ctx ends. After it nothing can be applied.
 func (r *Reconciler) Close(ctx context.Context) {
+	r.end(ctx, r.options.IdleGrace, r.giveUp)
+}
+
+// HandOver is Close for sockets that another process has too: what waits on them
+// is left to it. As nobody waits for the end of this one, idle connections are kept
+// for as long as ctx allows.
+func (r *Reconciler) HandOver(ctx context.Context) {
+	end, _ := ctx.Deadline()
+	r.end(ctx, time.Until(end)-lastIdle, r.leaveTo)
+}
+
+// end stops serving; free gives the sockets of bindings away, and their servers back.
+func (r *Reconciler) end(ctx context.Context, idle time.Duration, free func([]*binding) []Server) {
 	r.applying.Lock()
 	defer r.applying.Unlock()
 	defer context.AfterFunc(ctx, r.hurry)()
 	r.closed = true
-	r.shutdown(ctx, r.unbind())
+	r.unkeep()
+	gone := free(r.unbind())
+	r.shutdown(ctx, ctx, idle, gone)
 	r.options.Compiler.Close(ctx)
 	r.draining.Wait()
 	r.hurry()
 }
 
-// unbind gives up every socket, and gives the servers that had them.
-func (r *Reconciler) unbind() (gone []Server) {
+// unbind forgets every socket.
+func (r *Reconciler) unbind() []*binding {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for _, b := range r.bound {
-		gone = append(gone, r.retire(b))
-		r.release(b)
-	}
+	bindings := slices.Collect(maps.Values(r.bound))
 	clear(r.bound)
-	return gone
+	return bindings
 }

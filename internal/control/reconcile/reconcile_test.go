@@ -108,6 +108,28 @@ func TestRemovedSocketLetsItsRequestsFinish(t *testing.T) {
 	}
 }
 
+// What comes on connections of a socket that is gone is answered as it was meant,
+// once more, and the connection ends.
+func TestRemovedSocketServesWhatIsOnItsWay(t *testing.T) {
+	w := newWorld(t)
+	w.apply(says("127.0.0.1:0", "old"))
+	conn, err := net.Dial("tcp", w.address())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if got := ask(conn, "shop.dev", "/"); got != "old" {
+		t.Fatal(got)
+	}
+	w.apply(says(freeAddress(t), "new"))
+	if got := ask(conn, "shop.dev", "/"); got != "old" {
+		t.Errorf("got %s", got)
+	}
+	if _, err := conn.Read(make([]byte, 1)); err == nil {
+		t.Error("the connection is still open")
+	}
+}
+
 func TestSocketBecomesTLSAndPlainAgainOnTheSameAddress(t *testing.T) {
 	w := newWorld(t)
 	client := newConnections(t)

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -282,6 +283,46 @@ func TestConnectionsFromBeforeAStricterPolicyAreToldToLeave(t *testing.T) {
 	s.apply(s.config("listen: { everybody: { address: ADDRESS, tls: { cert: FOLDER/shop.crt, key: FOLDER/shop.key, client_ca: FOLDER/clients.crt } } }\nroutes:\n  GET /: respond:members\n"))
 	if got := ask(member, "staff.shop.dev", "/"); got != misdirected {
 		t.Errorf("a connection under the authority before: got %s", got)
+	}
+}
+
+func TestAPlainConnectionIsNoWayIntoASocketThatSpeaksTLSNow(t *testing.T) {
+	s := newShop(t)
+	s.apply("listen: " + s.address + "\n" + route + "respond:open\n")
+	plain, err := net.Dial("tcp", s.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer plain.Close()
+	if got := ask(plain, "staff.shop.dev", "/"); got != "open" {
+		t.Fatal(got)
+	}
+	s.apply(s.config(shopConfig))
+	if got := ask(plain, "staff.shop.dev", "/"); got != misdirected {
+		t.Errorf("got %s", got)
+	}
+	if _, err := plain.Read(make([]byte, 1)); err == nil {
+		t.Error("the connection is still open")
+	}
+}
+
+// An HTTP/2 connection is bound as any other.
+func TestStaffMaySpeakHTTP2(t *testing.T) {
+	s := newShop(t)
+	transport := &http.Transport{
+		TLSClientConfig: &tls.Config{RootCAs: s.servers.Pool(), Certificates: []tls.Certificate{s.clients.Issue([]string{"alice"})}}, ForceAttemptHTTP2: true,
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return (&net.Dialer{}).DialContext(ctx, "tcp", s.address)
+		},
+	}
+	defer transport.CloseIdleConnections()
+	res, err := transport.RoundTrip(httptest.NewRequest(http.MethodGet, "https://staff.shop.dev/", nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if body, err := io.ReadAll(res.Body); string(body) != "staff" || res.ProtoMajor != 2 || err != nil {
+		t.Errorf("got %s %d %q, %v", res.Proto, res.StatusCode, body, err)
 	}
 }
 

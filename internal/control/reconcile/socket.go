@@ -1,12 +1,13 @@
 package reconcile
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/weir-gateway/weir/internal/wire/listen"
 )
 
 // socket is a bound address. It is lent to one server after the other, so that
@@ -16,8 +17,7 @@ type socket struct {
 	listener net.Listener
 	deadline func(time.Time) error // the listener's, which wakes its Accept
 
-	turn   sync.Mutex // held by the Accept that is under way
-	strays []net.Conn // accepted for a server that had just given up the socket
+	turn sync.Mutex // held by the Accept that is under way
 }
 
 func newSocket(l net.Listener) (*socket, error) {
@@ -33,48 +33,30 @@ func newSocket(l net.Listener) (*socket, error) {
 func (s *socket) lend() *loan { return &loan{socket: s} }
 
 // close gives up the address.
-func (s *socket) close() error {
-	s.turn.Lock()
-	defer s.turn.Unlock()
-	err := s.listener.Close()
-	for _, c := range s.strays {
-		err = errors.Join(err, c.Close())
-	}
-	s.strays = nil
-	return err
-}
-
-// take gives the next connection. It blocks.
-func (s *socket) take(l *loan) (net.Conn, error) {
-	s.turn.Lock()
-	defer s.turn.Unlock()
-	if l.ended.Load() {
-		return nil, net.ErrClosed
-	}
-	if n := len(s.strays); n > 0 {
-		c := s.strays[n-1]
-		s.strays = s.strays[:n-1]
-		return c, nil
-	}
-	c, err := s.listener.Accept()
-	if !l.ended.Load() {
-		return c, err
-	}
-	if err == nil {
-		s.strays = append(s.strays, c)
-	}
-	return nil, net.ErrClosed
-}
+func (s *socket) close() error { return s.listener.Close() }
 
 // loan is a socket in the hands of one server. It implements net.Listener.
 type loan struct {
 	socket *socket
+	last   atomic.Bool // takes what waits, and then ends
 	ended  atomic.Bool
-	ending sync.Mutex // orders SetDeadline with Close
+	ending sync.Mutex // orders SetDeadline with the end
 }
 
-// Accept gives the next connection, net.ErrClosed after Close.
-func (l *loan) Accept() (net.Conn, error) { return l.socket.take(l) }
+// Accept gives the next connection, net.ErrClosed after the end. One that came
+// while the loan ended is still this server's, for its client may have asked already.
+func (l *loan) Accept() (net.Conn, error) {
+	l.socket.turn.Lock()
+	defer l.socket.turn.Unlock()
+	if l.ended.Load() {
+		return nil, net.ErrClosed
+	}
+	c, err := l.socket.listener.Accept()
+	if err != nil && (l.last.Load() || l.ended.Load()) {
+		return nil, net.ErrClosed
+	}
+	return c, err
+}
 
 // Addr is the address that is bound.
 func (l *loan) Addr() net.Addr { return l.socket.listener.Addr() }
@@ -90,10 +72,35 @@ func (l *loan) SetDeadline(t time.Time) error {
 }
 
 // Close gives the socket back and returns when no Accept is under way any
-// more. The address stays bound.
+// more. The address stays bound, and what waits in its queue is for the next.
 func (l *loan) Close() error {
 	l.ending.Lock()
 	defer l.ending.Unlock()
+	return l.end()
+}
+
+// lastAccept is how long the server of an address that is given up takes
+// connections that wait.
+const lastAccept = 10 * time.Millisecond
+
+// finish is Close for an address that is given up: what waits in its queue is
+// still taken, for the kernel would reset it.
+func (l *loan) finish() error {
+	l.ending.Lock()
+	defer l.ending.Unlock()
+	l.last.Store(true)
+	_ = listen.Quiet(l.socket.listener) // it is a help, and can be done without
+	if err := l.socket.deadline(time.Now().Add(lastAccept)); err != nil {
+		return fmt.Errorf("give up %s: %w", l.Addr(), err)
+	}
+	timer := time.NewTimer(lastAccept)
+	defer timer.Stop()
+	<-timer.C
+	return l.end()
+}
+
+// end is called with ending locked.
+func (l *loan) end() error {
 	if l.ended.Swap(true) {
 		return nil
 	}

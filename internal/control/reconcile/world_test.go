@@ -40,13 +40,13 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	w := &world{t: t, folder: t.TempDir(), parts: compile.Parts{Filters: filters.Definitions(), Providers: discoveries.Definitions()}}
-	w.gateway = snapshot.NewGateway(snapshot.Options{Log: log, Peer: listen.PeerFrom, Terms: listen.TermsFrom})
+	w.gateway = snapshot.NewGateway(snapshot.Options{Log: log, Peer: listen.PeerFrom, Server: listen.ServerFrom, Terms: listen.TermsFrom})
 	w.reconciler = reconcile.New(reconcile.Options{
 		Compiler: compile.New(w.parts, compile.Options{Log: log, Secret: secret.Resolve}), Gateway: w.gateway,
 		Open: func(address string) (net.Listener, error) { return listen.Open(context.Background(), address) },
 		Serve: func(l net.Listener, s reconcile.Site) reconcile.Server {
 			o := &server{Server: listen.New(listen.Options{
-				Listener: l, Handler: s.Handler, TLS: s.TLS, Announced: s.Announced, Limits: s.Limits, Log: log, IdleGrace: 200 * time.Millisecond,
+				Listener: l, Handler: s.Handler, TLS: s.TLS, Announced: s.Announced, Limits: s.Limits, Log: log,
 			}), done: make(chan struct{})}
 			go func() {
 				defer close(o.done)
@@ -56,7 +56,7 @@ func newWorld(t *testing.T) *world {
 			}()
 			return o
 		},
-		Log: log, Drain: 10 * time.Second,
+		Log: log, Drain: 10 * time.Second, IdleGrace: 200 * time.Millisecond,
 	})
 	t.Cleanup(w.close)
 	return w
@@ -67,8 +67,8 @@ type server struct {
 	done chan struct{}
 }
 
-func (s *server) Shutdown(ctx context.Context) error {
-	err := s.Server.Shutdown(ctx)
+func (s *server) Shutdown(ctx, idle context.Context) error {
+	err := s.Server.Shutdown(ctx, idle)
 	<-s.done
 	return err
 }

@@ -52,16 +52,19 @@ func (t *passage) tunnel(ctx context.Context, res *http.Response) {
 		t.fail(fault.UpgradeRefused.New("", fault.Cause(err)))
 		return
 	}
-	join(ctx, client, backend)
+	join(ctx, client, backend, agreed, t.exchange.Server)
 }
 
 // join copies both ways until both directions have ended, one has failed or ctx is done.
-// Both ends are closed then.
-func join(ctx context.Context, client, backend duplex) {
+// Both ends are closed then. A client is told where server ends meanwhile and the
+// protocol has a word for it.
+func join(ctx context.Context, client, backend duplex, protocol string, server exchange.Server) {
 	closeBoth := func() {
 		_ = client.Close() // what comes of it is seen by who reads or writes
 		_ = backend.Close()
 	}
+	side, forget := saysFarewell(client, protocol, server, closeBoth)
+	defer forget() // once nobody writes any more
 	defer closeBoth()
 	defer context.AfterFunc(ctx, closeBoth)()
 	quiet := newWatch(config.Timeouts{Idle: halfClosedIdle}, func(error) { closeBoth() })
@@ -73,8 +76,8 @@ func join(ctx context.Context, client, backend duplex) {
 		quiet.begin()
 	}
 	var other sync.WaitGroup
-	other.Go(func() { direction(client, backend) })
-	direction(backend, client)
+	other.Go(func() { direction(side, backend) })
+	direction(backend, side)
 	other.Wait()
 }
 

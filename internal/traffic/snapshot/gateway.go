@@ -24,6 +24,8 @@ type Options struct {
 	Exhausted func() bool
 	// Peer gives the other end of the connection that ctx belongs to.
 	Peer func(ctx context.Context) netip.AddrPort
+	// Server gives what serves the connection that ctx belongs to; nil: unknown.
+	Server func(ctx context.Context) exchange.Server
 	// Terms gives the terms (see secure.Terms) that the connection of ctx was made
 	// under; nil: none, so that nobody reaches a listener that asks something of clients.
 	Terms func(ctx context.Context) string
@@ -57,31 +59,31 @@ func (g *Gateway) Current() *Snapshot { return g.current.Load() }
 // InFlight is the number of requests under way.
 func (g *Gateway) InFlight() int64 { return g.inFlight.Load() }
 
-// Handler serves the requests that arrive on one socket: the name of one, or
-// what Snapshot.Sockets translates to a name.
-func (g *Gateway) Handler(socket string) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { g.serve(socket, w, r) })
-}
+// Handler makes what serves the requests that arrive on one socket: the name of
+// one, or what Snapshot.Sockets translates to a name.
+func (g *Gateway) Handler(socket string) *Handler { return &Handler{gateway: g, socket: socket} }
 
 // Refuse answers a request that was refused before it could be read as one:
 // malformed, too large or too slow.
 func (g *Gateway) Refuse(w http.ResponseWriter, r *http.Request, f *fault.Fault) {
 	x := &exchange.Exchange{ID: newID(), Start: time.Now(), Client: exchange.Client{Peer: g.options.Peer(r.Context())}}
 	x.Client.IP = x.Client.Peer.Addr()
+	x.Server = g.server(r)
 	ew, r := exchange.Begin(w, r, x)
 	g.watch(r, x)
 	ew.Fail(f)
 	ew.Finish(nil)
 }
 
-func (g *Gateway) serve(socket string, w http.ResponseWriter, r *http.Request) {
-	s := g.enter()
+func (g *Gateway) serve(h *Handler, w http.ResponseWriter, r *http.Request) {
+	s := h.enter()
 	if s == nil {
 		exchange.Refuse(w, r, fault.ShuttingDown.New("The gateway has no configuration yet.", fault.RetryAfter(time.Second)))
 		return
 	}
 	defer s.use.leave()
 	x := s.open(r, g.options.Peer(r.Context()))
+	x.Server = g.server(r)
 	ew, r := exchange.Begin(w, r, x)
 	g.watch(r, x)
 	n := g.inFlight.Add(1)
@@ -95,7 +97,7 @@ func (g *Gateway) serve(socket string, w http.ResponseWriter, r *http.Request) {
 		ew.WriteHeader(http.StatusNoContent) // about the server as a whole (RFC 9110 section 9.3.7): it is here
 		return
 	}
-	target, f := s.find(s.Socket(socket), r, x, g.terms(r))
+	target, f := s.find(s.Socket(h.socket), r, x, g.bound(r))
 	if f != nil {
 		ew.Fail(f)
 		return
@@ -127,12 +129,24 @@ func (g *Gateway) finish(ew *exchange.Writer, x *exchange.Exchange) {
 	ew.Fail(err) // panics with http.ErrAbortHandler where the head is out
 }
 
-// terms are those that the connection of r was made under, "" for none.
-func (g *Gateway) terms(r *http.Request) string {
-	if r.TLS == nil || g.options.Terms == nil {
-		return ""
+func (g *Gateway) server(r *http.Request) exchange.Server {
+	if g.options.Server == nil {
+		return nil
 	}
-	return g.options.Terms(r.Context())
+	return g.options.Server(r.Context())
+}
+
+// bound tells what the connection of r is bound to.
+func (g *Gateway) bound(r *http.Request) *bound {
+	b := &bound{}
+	if r.TLS == nil {
+		return b
+	}
+	b.tls, b.serverName = true, strings.ToLower(r.TLS.ServerName)
+	if g.options.Terms != nil {
+		b.terms = g.options.Terms(r.Context())
+	}
+	return b
 }
 
 func (g *Gateway) full(s *Snapshot, inFlight int64) *fault.Fault {
@@ -146,9 +160,9 @@ func (g *Gateway) full(s *Snapshot, inFlight int64) *fault.Fault {
 }
 
 // find is the way from a request to its route, the same for serving and for
-// explain. It completes the exchange. terms are those of the connection, where r
-// came on one with TLS.
-func (s *Snapshot) find(socket string, r *http.Request, x *exchange.Exchange, terms string) (*Route, *fault.Fault) {
+// explain. It completes the exchange. on is the connection that r came on, nil for
+// one that would fit.
+func (s *Snapshot) find(socket string, r *http.Request, x *exchange.Exchange, on *bound) (*Route, *fault.Fault) {
 	if f := s.normalize(r, x); f != nil {
 		return nil, f
 	}
@@ -157,7 +171,7 @@ func (s *Snapshot) find(socket string, r *http.Request, x *exchange.Exchange, te
 		return nil, fault.RouteNotFound.New("No listener serves this host.", fault.Internal("socket %s, host %q", socket, x.Host))
 	}
 	x.Listener = l.Name
-	if f := s.misdirected(l, r, terms); f != nil {
+	if f := s.misdirected(l, on); f != nil {
 		return nil, f
 	}
 	if l.Table.ReadsQuery() {

@@ -1,9 +1,7 @@
 package snapshot
 
 import (
-	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/wire/secure"
@@ -24,22 +22,33 @@ func (s *Snapshot) Policy(handler, serverName string) *secure.Policy {
 	return nil
 }
 
+// bound is what a connection is bound to: what was agreed on when it was made.
+type bound struct {
+	tls        bool
+	serverName string // in lower case, "" where the client asked for none
+	terms      string // see secure.Terms
+}
+
 // misdirected tells that a request came on a connection that was not made for
 // its listener. A connection belongs to the listener that its server name chose,
 // and to what that asked of the client then; what another one would have asked
 // is not fallen below by naming its host later (RFC 9110 section 7.4, RFC 6066
-// section 11.1). bound are the terms of the connection.
-func (s *Snapshot) misdirected(l *Listener, r *http.Request, bound string) *fault.Fault {
-	if l.Policy == nil || r.TLS == nil {
+// section 11.1), nor by a connection from before the socket spoke TLS.
+func (s *Snapshot) misdirected(l *Listener, on *bound) *fault.Fault {
+	if l.Policy == nil || on == nil {
 		return nil
 	}
-	if s.listener(l.Socket, strings.ToLower(r.TLS.ServerName)) != l {
+	const changed = "What is asked of clients has changed since the connection was made; make a new one."
+	end := fault.WithField("Connection", "close")
+	switch terms := l.Policy.Terms(); {
+	case !on.tls:
+		return fault.Misdirected.New(changed, end, fault.Internal("no TLS, listener %s", l.Name))
+	case s.listener(l.Socket, on.serverName) != l:
 		return fault.Misdirected.New("The connection was made for another host; make one for this host.",
-			fault.Internal("server name %q, listener %s", r.TLS.ServerName, l.Name))
+			fault.Internal("server name %q, listener %s", on.serverName, l.Name))
+	case terms != "" && terms != on.terms:
+		return fault.Misdirected.New(changed, end, fault.Internal("listener %s", l.Name))
+	default:
+		return nil
 	}
-	if terms := l.Policy.Terms(); terms != "" && terms != bound {
-		return fault.Misdirected.New("What is asked of clients has changed since the connection was made; make a new one.",
-			fault.WithField("Connection", "close"), fault.Internal("listener %s", l.Name))
-	}
-	return nil
 }

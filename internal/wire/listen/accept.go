@@ -35,7 +35,7 @@ func (s *Server) accept() error {
 				s.log.Warn("cannot accept connections; the limit of open files may be too low (ulimit -n)", "error", err)
 			}
 			s.shedWaiting(spare)
-			pause.wait(s.closing)
+			pause.wait(s.ending.Done())
 		default:
 			return s.acceptError(err)
 		}
@@ -57,11 +57,7 @@ func (s *Server) admit(raw net.Conn) {
 		s.starting.Go(func() { s.turnAway(raw) })
 		return
 	}
-	if s.isClosing() { // after the connection was added, so that Shutdown misses none
-		_ = accepted.Close() // nothing was asked on it
-		return
-	}
-	deadline := time.Now().Add(s.limits.FirstRequest)
+	deadline := s.connections.hurried(time.Now().Add(s.limits.FirstRequest))
 	if s.announced == nil {
 		s.begin(accepted, deadline)
 		return
@@ -94,7 +90,7 @@ func (s *Server) begin(accepted *conn, deadline time.Time) {
 // handshake ends TLS and hands the connection on as what ALPN agreed on.
 func (s *Server) handshake(accepted *conn, deadline time.Time) {
 	secured := tls.Server(accepted, s.tls)
-	err := accepted.SetDeadline(deadline)
+	err := s.connections.setDeadline(accepted, deadline)
 	if err == nil {
 		err = accepted.compute(s.computing, func() error {
 			return secured.HandshakeContext(context.Background()) // the deadline and closeAll end it

@@ -39,7 +39,7 @@ func (a *Announced) receiveHeader(c *conn, deadline time.Time) error {
 	if !a.lets(c.RemoteAddr()) {
 		return errNotTrusted
 	}
-	if err := c.SetReadDeadline(deadline); err != nil {
+	if err := c.set.setDeadline(c, deadline); err != nil {
 		return fmt.Errorf("PROXY header: %w", err)
 	}
 	var held []byte
@@ -53,7 +53,7 @@ func (a *Announced) receiveHeader(c *conn, deadline time.Time) error {
 			return fmt.Errorf("PROXY header: %w", wrong)
 		case n > 0:
 			c.announced(header, held[n:])
-			return c.SetReadDeadline(time.Time{}) //nolint:wrapcheck // told beside the peer
+			return c.SetDeadline(time.Time{}) //nolint:wrapcheck // told beside the peer
 		case err != nil:
 			return fmt.Errorf("PROXY header: %w", err)
 		}

@@ -20,6 +20,7 @@ type connections struct {
 	mu    sync.Mutex
 	open  map[*conn]struct{}
 	ofOne map[netip.Prefix]int // how many are open by client, where that is bounded
+	by    time.Time            // see hurry; the zero time before
 	empty chan struct{}        // closed when the last one has gone; nil while nobody waits
 }
 
@@ -83,24 +84,46 @@ func (s *connections) begin(c *conn, sieve *http1.Sieve) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c.begun, c.sieve = true, sieve
+	if sieve != nil && !s.by.IsZero() {
+		sieve.Hurry(s.by)
+	}
 }
 
-// hurry closes the connections that are still shaking hands, and gives those on
-// which a head is awaited until the time by.
+// hurry gives the connections on which the first head is awaited, and those that
+// are still to come, until the time by.
 func (s *connections) hurry(by time.Time) {
 	s.mu.Lock()
-	var strangers []*conn
+	defer s.mu.Unlock()
+	s.by = by
 	for c := range s.open {
-		if !c.begun {
-			strangers = append(strangers, c)
-		} else if c.sieve != nil {
+		switch {
+		case !c.begun:
+			_ = c.SetDeadline(by) // a closed connection tells its reader
+		case c.sieve != nil:
 			c.sieve.Hurry(by)
 		}
 	}
-	s.mu.Unlock()
-	for _, c := range strangers {
-		_ = c.Close() // nothing was asked on it
+}
+
+// hurried gives the earlier of deadline and what hurry was told.
+func (s *connections) hurried(deadline time.Time) time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.sooner(deadline)
+}
+
+func (s *connections) sooner(deadline time.Time) time.Time {
+	if !s.by.IsZero() && s.by.Before(deadline) {
+		return s.by
 	}
+	return deadline
+}
+
+// setDeadline bounds what comes before c begins.
+func (s *connections) setDeadline(c *conn, deadline time.Time) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return c.SetDeadline(s.sooner(deadline))
 }
 
 func (s *connections) remove(c *conn) {

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"sync"
 
+	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/wire/http1"
 	"github.com/weir-gateway/weir/internal/wire/http2"
@@ -15,11 +16,12 @@ import (
 
 // origin is what the requests of one connection share.
 type origin struct {
-	peer  netip.AddrPort
-	terms string
-	wire  interface{ Fault() *fault.Fault } // the Sieve, nil on HTTP/2 over TLS
-	tls   *tls.ConnectionState              // of HTTP/2 over TLS
-	meter *http2.Meter                      // nil where HTTP/2 is not spoken
+	server *Server
+	peer   netip.AddrPort
+	terms  string
+	wire   interface{ Fault() *fault.Fault } // the Sieve, nil on HTTP/2 over TLS
+	tls    *tls.ConnectionState              // of HTTP/2 over TLS
+	meter  *http2.Meter                      // nil where HTTP/2 is not spoken
 
 	once    sync.Once
 	streams *streams // made when the first request over HTTP/2 comes
@@ -27,8 +29,8 @@ type origin struct {
 
 type originKey struct{}
 
-func withOrigin(ctx context.Context, c net.Conn) context.Context {
-	o := &origin{peer: addrPort(c.RemoteAddr())}
+func (s *Server) withOrigin(ctx context.Context, c net.Conn) context.Context {
+	o := &origin{server: s, peer: addrPort(c.RemoteAddr())}
 	if accepted := acceptedBelow(c); accepted != nil {
 		o.terms = accepted.terms
 	}
@@ -100,6 +102,15 @@ func PeerFrom(ctx context.Context) netip.AddrPort {
 	return netip.AddrPort{}
 }
 
+// ServerFrom gives the server of the connection that a request's context belongs
+// to, nil where there is none.
+func ServerFrom(ctx context.Context) exchange.Server {
+	if o, ok := ctx.Value(originKey{}).(*origin); ok {
+		return o.server
+	}
+	return nil
+}
+
 // FaultFrom tells why the client's connection is not read any further, nil
 // where it is. When the content of a request breaks its framing, its Read fails
 // with this fault, and the request's context ends with it.
@@ -131,10 +142,11 @@ func follow(c net.Conn, state http.ConnState) {
 	}
 }
 
-// serve answers what the wire refused, and hands on the rest. During Shutdown
-// every response says that its connection ends, which HTTP/2 makes a GOAWAY.
+// serve answers what the wire refused, and hands on the rest. Once the server
+// leaves, every response says that its connection ends, which HTTP/2 makes a
+// GOAWAY; one that was begun before is told by the exchange.Writer.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
-	if s.isClosing() {
+	if s.Leaving() {
 		w.Header().Set("Connection", "close")
 	}
 	if r.ProtoMajor >= 2 {

@@ -26,6 +26,7 @@ func Open(ctx context.Context, address string) (net.Listener, error) {
 		return nil, fmt.Errorf("listen on %q: %w; write host:port, :port or unix:/path", address, err)
 	}
 	config := net.ListenConfig{KeepAliveConfig: net.KeepAliveConfig{Enable: true}}
+	config.SetMultipathTCP(false) // Go's default on Linux, whose sockets cannot be made Quiet
 	listener, err := config.Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, explain(address, err)

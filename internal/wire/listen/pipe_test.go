@@ -62,7 +62,7 @@ func beginWith(t *testing.T, o listen.Options, log *slog.Logger) *inside {
 		b.closeAll()
 		ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
 		defer cancel()
-		if err := server.Shutdown(ctx); err != nil {
+		if err := server.Shutdown(ctx, atOnce()); err != nil {
 			t.Errorf("Shutdown: %v", err)
 		}
 		if err := <-served; err != nil {

@@ -6,10 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
@@ -31,10 +31,6 @@ type Options struct {
 	// Announced, where it is not nil, takes the PROXY protocol on every connection.
 	Announced *Announced
 	Log       *slog.Logger // nil: slog.Default()
-	// IdleGrace is how long Shutdown keeps idle connections open, for a request
-	// may be on its way on them; it is answered, and told that the connection
-	// ends. 0 closes them at once.
-	IdleGrace time.Duration
 	// Refuse answers a request that broke a rule of the wire; nil: exchange.Refuse.
 	Refuse func(w http.ResponseWriter, r *http.Request, f *fault.Fault)
 	// Ended is told each time that a client is cut off for what it did, with one of
@@ -81,7 +77,6 @@ type Server struct {
 	limits     config.Limits
 	sieve      http1.Options
 	meter      http2.Options
-	grace      time.Duration
 	http       *http.Server
 
 	ready       *handover // connections whose handshake is complete
@@ -90,7 +85,10 @@ type Server struct {
 	sheds       sheds
 	full        string         // what a client is told when there is no room
 	starting    sync.WaitGroup // handshakes and connections that are being refused
-	closing     chan struct{}  // closed when Shutdown begins
+	admitted    chan struct{}  // closed when the last connection was handed on
+	leaving     atomic.Bool
+	ending      context.Context //nolint:containedctx // done when Shutdown begins
+	end         context.CancelFunc
 }
 
 // New makes a Server. It does not accept before Serve is called.
@@ -103,12 +101,11 @@ func New(o Options) *Server {
 		log:         o.Log,
 		announced:   o.Announced,
 		limits:      limits,
-		grace:       o.IdleGrace,
 		ready:       newHandover(o.Listener.Addr()),
 		connections: newConnections(roomForClients(limits.Connections, openFiles()), limits),
 		computing:   newSlots(),
 		sheds:       newSheds(),
-		closing:     make(chan struct{}),
+		admitted:    make(chan struct{}),
 		full:        fullAnswer(),
 		sieve: http1.Options{
 			Limits:   http1.Limits{HeadBytes: limits.HeadBytes, HeadFields: limits.HeadFields, TargetBytes: limits.URLBytes},
@@ -118,6 +115,7 @@ func New(o Options) *Server {
 		},
 		meter: http2.Options{HeadTime: limits.HeadTime, HeadBytes: limits.HeadBytes},
 	}
+	s.ending, s.end = context.WithCancel(context.Background())
 	if s.log == nil {
 		s.log = slog.Default()
 	}
@@ -150,7 +148,7 @@ func (s *Server) newHTTPServer() *http.Server {
 		IdleTimeout:                  s.limits.KeepAlive,
 		MaxHeaderBytes:               s.limits.HeadBytes,
 		ConnState:                    follow,
-		ConnContext:                  withOrigin,
+		ConnContext:                  s.withOrigin,
 		ErrorLog:                     slog.NewLogLogger(s.log.Handler(), slog.LevelDebug), // what clients do wrong
 		Protocols:                    &protocols,
 		HTTP2: &http.HTTP2Config{
@@ -177,6 +175,8 @@ func (s *Server) Serve() error {
 	served := make(chan error, 1)
 	go func() { served <- s.http.Serve(s.ready) }()
 	err := s.accept()
+	s.starting.Wait() // the first head's time bounds it
+	close(s.admitted)
 	_ = s.ready.Close() // it only closes a channel
 	if serveErr := <-served; err == nil && !errors.Is(serveErr, http.ErrServerClosed) && !errors.Is(serveErr, net.ErrClosed) {
 		err = serveErr
@@ -184,52 +184,68 @@ func (s *Server) Serve() error {
 	return err
 }
 
-func (s *Server) isClosing() bool {
-	select {
-	case <-s.closing:
-		return true
-	default:
-		return false
-	}
-}
+func (s *Server) isClosing() bool { return s.ending.Err() != nil }
 
-// Shutdown stops accepting, tells clients that the connection ends (Connection:
-// close, GOAWAY), and lets requests and upgraded connections finish until ctx
-// ends. Then it closes what is left, and says how many those were.
-func (s *Server) Shutdown(ctx context.Context) error {
-	close(s.closing)
+// Leave makes every response from now on say that its connection ends
+// (Connection: close, GOAWAY), so that clients go elsewhere. New connections are
+// still accepted.
+func (s *Server) Leave() { s.leaving.Store(true) }
+
+// Leaving tells whether responses say that their connection ends.
+func (s *Server) Leaving() bool { return s.leaving.Load() }
+
+// Ending is done when Shutdown begins.
+func (s *Server) Ending() context.Context { return s.ending }
+
+// Shutdown stops accepting, tells clients that the connection ends, and lets
+// requests and upgraded connections finish until ctx ends. Then it closes what is
+// left, and says how many those were.
+//
+// What was accepted is served: a client that connected a moment before may have
+// asked already. So may one on a connection that is idle; those are kept until
+// idle ends, and each is served once more.
+func (s *Server) Shutdown(ctx, idle context.Context) error {
+	s.Leave()
+	s.connections.hurry(lastHeads(idle))
+	s.end()
 	err := s.listener.Close()
 	if errors.Is(err, net.ErrClosed) {
 		err = nil
 	}
-	s.connections.hurry(time.Now().Add(max(s.grace, lastHead)))
-	s.await(ctx, s.grace)
-	if drainErr := s.http.Shutdown(ctx); drainErr == nil {
-		s.await(ctx, forever)
+	s.await(ctx, s.admitted)
+	idle, stop := context.WithCancel(idle)
+	defer stop()
+	defer context.AfterFunc(ctx, stop)()
+	s.await(idle, s.connections.gone())
+	s.connections.hurry(lastHeads(idle))
+	if s.http.Shutdown(ctx) == nil {
+		s.await(ctx, s.connections.gone())
 	}
 	if left := s.connections.closeAll(); left > 0 {
 		err = errors.Join(err, fmt.Errorf("%d connections were closed before they had finished: %w", left, context.Cause(ctx)))
 	}
 	_ = s.http.Close() // its connections are closed
-	s.starting.Wait()
+	<-s.admitted
 	return err
 }
 
-const (
-	lastHead = time.Second // for a head that is on its way when Shutdown is called
-	forever  = math.MaxInt64
-)
+// lastHead is for a head that is on its way when Shutdown is called.
+const lastHead = time.Second
 
-// await returns when no connection is open any more, or after d, or when ctx ends.
-func (s *Server) await(ctx context.Context, d time.Duration) {
-	if d == 0 {
-		return
+// lastHeads is when the heads that are awaited must have come, where idle
+// connections are kept until idle ends.
+func lastHeads(idle context.Context) time.Time {
+	by := time.Now().Add(lastHead)
+	if end, ok := idle.Deadline(); ok && idle.Err() == nil && end.After(by) {
+		return end
 	}
-	timer := time.NewTimer(d)
-	defer timer.Stop()
+	return by
+}
+
+// await returns when it has happened, or ctx ends.
+func (s *Server) await(ctx context.Context, happened <-chan struct{}) {
 	select {
-	case <-s.connections.gone():
-	case <-timer.C:
+	case <-happened:
 	case <-ctx.Done():
 	}
 }

@@ -53,12 +53,19 @@ func serve(t *testing.T, o *listen.Options) *listen.Server {
 	return server
 }
 
+// atOnce is for a Shutdown that closes idle connections at once.
+func atOnce() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}
+
 // stop shuts the server down, at once where grace is 0.
 func stop(t *testing.T, server *listen.Server, grace time.Duration) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), grace)
 	defer cancel()
-	if err := server.Shutdown(ctx); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+	if err := server.Shutdown(ctx, atOnce()); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Shutdown: %v", err)
 	}
 }
@@ -529,7 +536,7 @@ func TestShutdownLetsRequestsFinishAndClosesTheConnection(t *testing.T) {
 	send(t, conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
 	<-arrived
 	ended := make(chan error, 1)
-	go func() { ended <- server.Shutdown(context.Background()) }()
+	go func() { ended <- server.Shutdown(context.Background(), atOnce()) }()
 	until(t, func() bool { return !listens(server.Addr().String()) })
 	close(release)
 	r := bufio.NewReader(conn)
@@ -543,14 +550,16 @@ func TestShutdownLetsRequestsFinishAndClosesTheConnection(t *testing.T) {
 }
 
 func TestShutdownServesIdleConnectionsOnceMoreInTheirGrace(t *testing.T) {
-	o := listen.Options{Handler: http.HandlerFunc(echo), IdleGrace: patience}
+	o := listen.Options{Handler: http.HandlerFunc(echo)}
+	idle, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
 	server := serve(t, &o)
 	conn := dial(t, server.Addr().String())
 	r := bufio.NewReader(conn)
 	send(t, conn, "GET /1 HTTP/1.1\r\nHost: a\r\n\r\n")
 	receive(t, r)
 	ended := make(chan error, 1)
-	go func() { ended <- server.Shutdown(context.WithoutCancel(t.Context())) }()
+	go func() { ended <- server.Shutdown(context.WithoutCancel(t.Context()), idle) }()
 	until(t, func() bool { return !listens(server.Addr().String()) })
 	send(t, conn, "GET /2 HTTP/1.1\r\nHost: a\r\n\r\n")
 	if res := receive(t, r); res.StatusCode != http.StatusOK || !res.Close {
@@ -572,7 +581,7 @@ func TestShutdownDoesNotWaitForClientsThatNeverAsked(t *testing.T) {
 		conn := dial(t, server.Addr().String())
 		until(t, func() bool { return server.Connections() == 1 })
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
-		if err := server.Shutdown(ctx); err != nil {
+		if err := server.Shutdown(ctx, atOnce()); err != nil {
 			t.Errorf("%s: Shutdown: %v", name, err)
 		}
 		cancel()
@@ -608,7 +617,7 @@ func TestShutdownLetsHTTP2StreamsFinish(t *testing.T) {
 	}()
 	<-arrived
 	ended := make(chan error, 1)
-	go func() { ended <- server.Shutdown(context.WithoutCancel(t.Context())) }()
+	go func() { ended <- server.Shutdown(context.WithoutCancel(t.Context()), atOnce()) }()
 	until(t, func() bool { return !listens(server.Addr().String()) })
 	close(release)
 	if err := <-answered; err != nil {
@@ -647,7 +656,7 @@ func TestShutdownClosesUpgradedConnectionsAtTheDeadline(t *testing.T) {
 	<-hijacked
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
-	if err := server.Shutdown(ctx); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "1 connection") {
+	if err := server.Shutdown(ctx, atOnce()); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "1 connection") {
 		t.Errorf("Shutdown gave %v, want that one connection was closed", err)
 	}
 	wantEnd(t, conn)

@@ -1,0 +1,46 @@
+package snapshot
+
+import (
+	"net/http"
+	"sync/atomic"
+)
+
+// Handler serves the requests of one server, which has one socket. Its methods
+// may be called concurrently.
+type Handler struct {
+	gateway *Gateway
+	socket  string
+	kept    atomic.Pointer[Snapshot] // instead of the current one
+}
+
+// ServeHTTP serves a request by the snapshot of this moment.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.gateway.serve(h, w, r) }
+
+// Snapshot is what requests are served by now, nil before the first Swap.
+func (h *Handler) Snapshot() *Snapshot {
+	if kept := h.kept.Load(); kept != nil {
+		return kept
+	}
+	return h.gateway.Current()
+}
+
+// Keep makes the handler go on with the current snapshot when another one takes
+// its place. It is for a socket that the next one does not have: what is on its
+// way there is served as it was meant. Call release when no request can begin any more.
+func (h *Handler) Keep() (release func()) {
+	s := h.gateway.enter()
+	if s == nil {
+		return func() {}
+	}
+	h.kept.Store(s)
+	return s.use.leave
+}
+
+// enter gives the snapshot for a request and counts the caller in, which must leave it.
+func (h *Handler) enter() *Snapshot {
+	if kept := h.kept.Load(); kept != nil {
+		kept.use.requests.Add(1) // it cannot end, for Keep is counted in too
+		return kept
+	}
+	return h.gateway.enter()
+}

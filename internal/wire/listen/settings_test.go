@@ -1,0 +1,50 @@
+package listen_test
+
+import (
+	"io"
+	"net/http"
+	"testing"
+
+	"golang.org/x/net/http2"
+
+	"github.com/weir-gateway/weir/internal/wire/listen"
+)
+
+// WebSocket over HTTP/2 (RFC 8441) is not offered: a browser would otherwise use
+// it, and nothing behind us would know what to do.
+func TestHTTP2OffersNoExtendedConnect(t *testing.T) {
+	conn := dial(t, start(t, listen.Options{Handler: http.HandlerFunc(echo), H2C: true}))
+	send(t, conn, http2.ClientPreface)
+	framer := http2.NewFramer(conn, conn)
+	if err := framer.WriteSettings(); err != nil {
+		t.Fatal(err)
+	}
+	for {
+		frame, err := framer.ReadFrame()
+		if err != nil {
+			t.Fatal(err)
+		}
+		settings, ok := frame.(*http2.SettingsFrame)
+		if !ok || settings.IsAck() {
+			continue
+		}
+		if value, ok := settings.Value(http2.SettingEnableConnectProtocol); ok && value != 0 {
+			t.Errorf("SETTINGS_ENABLE_CONNECT_PROTOCOL is %d", value)
+		}
+		if streams, ok := settings.Value(http2.SettingMaxConcurrentStreams); !ok || streams == 0 {
+			t.Error("these are not the server's settings")
+		}
+		return
+	}
+}
+
+// Without TLS there is HTTP/2 by prior knowledge and no other way: the upgrade
+// from HTTP/1.1 is gone (RFC 9113 section 3.1), and smuggles.
+func TestHTTP2InTheClearIsByPriorKnowledgeOnly(t *testing.T) {
+	conn := dial(t, start(t, listen.Options{Handler: http.HandlerFunc(echo), H2C: true}))
+	send(t, conn, "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAAP__\r\n\r\n")
+	head := make([]byte, len("HTTP/1.1 200 OK"))
+	if _, err := io.ReadFull(conn, head); err != nil || string(head) != "HTTP/1.1 200 OK" {
+		t.Errorf("got %q, %v", head, err)
+	}
+}

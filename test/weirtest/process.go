@@ -1,0 +1,26 @@
+package weirtest
+
+import (
+	"testing"
+)
+
+// Terminate tells weir to end and does not wait for it.
+func (g *Gateway) Terminate(tb testing.TB) {
+	tb.Helper()
+	if err := g.process.Process.Signal(terminate); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// Ended tells whether weir has ended.
+func (g *Gateway) Ended() bool {
+	select {
+	case <-g.exited:
+		return true
+	default:
+		return false
+	}
+}
+
+// MayFail is for a test that ends weir in a way that is no success.
+func (g *Gateway) MayFail() { g.killed = true }
