@@ -61,9 +61,9 @@ const (
 
 func (e *RefusedError) Error() string { return e.Reason }
 
-// Refuse says that a credential does not count.
+// Refuse says that a credential does not count; it formats as fmt.Errorf does.
 func Refuse(format string, args ...any) error {
-	return &RefusedError{Code: InvalidToken, Reason: fmt.Sprintf(format, args...)}
+	return &RefusedError{Code: InvalidToken, Reason: fmt.Errorf(format, args...).Error()}
 }
 
 // Env is what a way may need to build itself. All of it may be used by several goroutines.
@@ -77,7 +77,10 @@ type Env struct {
 	// Checked tells that the config is only checked: secrets are placeholders, and
 	// what is built is never run.
 	Checked bool
-	Log     *slog.Logger
+	// Await makes the config serve only when ready is closed, within a bound of time for all
+	// that is awaited, so that the first request finds what it needs. It may be nil.
+	Await func(what string, ready <-chan struct{})
+	Log   *slog.Logger
 }
 
 // Keep gives state that lives on across reloads, as filter.Keep does: identity

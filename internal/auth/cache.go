@@ -19,9 +19,9 @@ type Memory[V any] struct {
 	young, old map[Digest]V
 }
 
-// NewMemory makes a Memory of at most entries.
+// NewMemory makes a Memory of at most entries; 0 remembers nothing.
 func NewMemory[V any](entries int) *Memory[V] {
-	half := max(entries/2, 1) //nolint:mnd // two generations
+	half := (entries + 1) / 2 //nolint:mnd // two generations
 	return &Memory[V]{half: half, young: map[Digest]V{}, old: map[Digest]V{}}
 }
 
@@ -43,6 +43,9 @@ func (m *Memory[V]) Get(d Digest) (V, bool) {
 
 // Put remembers v.
 func (m *Memory[V]) Put(d Digest, v V) {
+	if m.half == 0 {
+		return
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if len(m.young) >= m.half {

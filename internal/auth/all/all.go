@@ -4,11 +4,12 @@ package all
 import (
 	"github.com/weir-gateway/weir/internal/auth"
 	"github.com/weir-gateway/weir/internal/auth/basic"
+	"github.com/weir-gateway/weir/internal/auth/jwt"
 	"github.com/weir-gateway/weir/internal/auth/keys"
 	"github.com/weir-gateway/weir/internal/auth/mtls"
 )
 
 // Definitions gives every kind of auth.
 func Definitions() []auth.Definition {
-	return []auth.Definition{keys.Definition(), basic.Definition(), mtls.Definition()}
+	return []auth.Definition{jwt.Definition(), keys.Definition(), basic.Definition(), mtls.Definition()}
 }

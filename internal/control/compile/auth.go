@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/weir-gateway/weir/internal/auth"
 	"github.com/weir-gateway/weir/internal/config"
@@ -38,6 +39,7 @@ func (b *build) auth(a *config.Auth) (auth.Way, error) {
 	}
 	return d.Build(auth.Env{
 		Name: a.Name, Group: a.Group, Secret: b.compiler.options.Secret, Log: b.compiler.options.Log, Checked: !b.start,
+		Await: func(what string, ready <-chan struct{}) { b.awaited = append(b.awaited, awaited{what, ready}) },
 		Keep: func(identity string, makeIt func() (any, func(context.Context), error)) (any, error) {
 			if !b.start {
 				return nil, nil
@@ -45,6 +47,29 @@ func (b *build) auth(a *config.Auth) (auth.Way, error) {
 			return keep(b, "auth "+a.Kind+" "+identity, always, makeIt)
 		},
 	}, a.Config)
+}
+
+// awaited is something of a way that should be there before its first request.
+type awaited struct {
+	what  string
+	ready <-chan struct{}
+}
+
+// firstKeys is how long a new snapshot waits, all in all, for what its ways of recognising
+// callers fetch first; after that it serves, and what needs it gets 503 until it is there.
+const firstKeys = 3 * time.Second
+
+func (b *build) awaitKeys() {
+	timer := time.NewTimer(firstKeys)
+	defer timer.Stop()
+	for _, a := range b.awaited {
+		select {
+		case <-a.ready:
+		case <-timer.C:
+			b.compiler.options.Log.Warn("serving before everything that callers are recognised by is known; who needs it gets 503 until it is", "missing", a.what)
+			return
+		}
+	}
 }
 
 // way gives a way of recognising callers to a filter of the route. Whether the route

@@ -150,6 +150,7 @@ func (c *Compiler) Compile(cfg *config.Config, digest string) (*Pending, []doc.P
 		return nil, b.problems.Sorted()
 	}
 	b.awaitFeeds()
+	b.awaitKeys()
 	c.secrets.warn(&b.problems)
 	return &Pending{Snapshot: s, compiler: c, build: b}, b.problems.Sorted()
 }
@@ -179,6 +180,7 @@ type build struct {
 	// composed are the compositions that were made, by their names.
 	composed map[string]*compose.Composition
 	ways     map[string]auth.Way // of recognising callers, by name
+	awaited  []awaited
 }
 
 func (c *Compiler) build(cfg *config.Config, start bool) *build {

@@ -1,0 +1,93 @@
+package jwt
+
+import (
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rsa"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/lestrrat-go/jwx/v3/jwa"
+)
+
+// algorithm is a way of signing (RFC 7518 section 3.1, RFC 8037, RFC 9864).
+type algorithm struct {
+	name string
+	jwa  jwa.SignatureAlgorithm
+}
+
+// secretAlgorithms need a secret that both sides have, with the least bytes that it
+// must be long (RFC 7518 section 3.2).
+func secretAlgorithms() map[string]int { return map[string]int{"HS256": 32, "HS384": 48, "HS512": 64} }
+
+// publicAlgorithms are those that are taken unless a config says otherwise. `none` is
+// no algorithm here, whatever its spelling.
+func publicAlgorithms() []string {
+	return []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"}
+}
+
+func algorithmOf(name string) (algorithm, bool) {
+	_, secret := secretAlgorithms()[name]
+	found, ok := jwa.LookupSignatureAlgorithm(name)
+	if !ok || !secret && !slices.Contains(publicAlgorithms(), name) {
+		return algorithm{}, false
+	}
+	return algorithm{name, found}, true
+}
+
+// Bounds of RSA keys: shorter ones are broken, longer ones cost too much to check.
+const (
+	leastRSA = 2048
+	mostRSA  = 8192
+)
+
+// fits gives the algorithms that a key may be used with: those of its kind and curve and
+// no others, so that a token cannot choose how its key is read.
+func fits(key any) ([]string, error) {
+	switch k := key.(type) {
+	case *rsa.PublicKey:
+		if bits := k.N.BitLen(); bits < leastRSA || bits > mostRSA {
+			return nil, fmt.Errorf("an RSA key of %d bits; %d to %d are taken", bits, leastRSA, mostRSA)
+		}
+		return []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}, nil
+	case *ecdsa.PublicKey:
+		return fitsCurve(k)
+	case ed25519.PublicKey:
+		if len(k) != ed25519.PublicKeySize {
+			return nil, errors.New("an Ed25519 key of another length")
+		}
+		return []string{"EdDSA", "Ed25519"}, nil
+	case []byte:
+		var list []string
+		for name, least := range secretAlgorithms() {
+			if len(k) >= least {
+				list = append(list, name)
+			}
+		}
+		if list == nil {
+			return nil, fmt.Errorf("a secret of %d bytes; HS256 needs 32, HS384 48 and HS512 64", len(k))
+		}
+		slices.Sort(list)
+		return list, nil
+	default:
+		return nil, fmt.Errorf("a key of type %T", key)
+	}
+}
+
+func fitsCurve(k *ecdsa.PublicKey) ([]string, error) {
+	if _, err := k.ECDH(); err != nil { // looks whether the point is on its curve
+		return nil, fmt.Errorf("a key that is no point of its curve: %w", err)
+	}
+	switch k.Curve {
+	case elliptic.P256():
+		return []string{"ES256"}, nil
+	case elliptic.P384():
+		return []string{"ES384"}, nil
+	case elliptic.P521():
+		return []string{"ES512"}, nil
+	default:
+		return nil, errors.New("a key of an unknown curve")
+	}
+}

@@ -1,0 +1,288 @@
+// Package jwt recognises callers by signed tokens (RFC 7519, RFC 8725).
+//
+// A token is read strictly and bounded (token.go), its keys come from the config or
+// from the issuer that the config names and from nowhere else (keyset.go, remote.go,
+// living.go), each key is pinned to the algorithms of its kind (algorithm.go), and what
+// the token says is checked (claims.go). A token that was checked is remembered by its
+// digest until it ends or its key leaves the set.
+package jwt
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/lestrrat-go/jwx/v3/jws"
+
+	"github.com/weir-gateway/weir/internal/auth"
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/config/doc"
+)
+
+// Definition is this kind of auth.
+func Definition() auth.Definition {
+	return auth.Define("jwt", "signed tokens of an issuer, whose keys are found by OIDC discovery", defaults, build)
+}
+
+func build(env auth.Env, c *Config) (auth.Way, error) {
+	v := &verifier{
+		policy: policy{
+			way: env.Name, issuer: c.Issuer, audience: c.Audience.Names, types: usualTypes(),
+			allowed: c.allowed(), leeway: c.Leeway, subject: c.Subject, scopes: c.Scopes,
+		},
+		places: c.From,
+	}
+	if len(c.Types) > 0 {
+		v.types = nil
+		for _, t := range c.Types {
+			v.types = append(v.types, strings.TrimPrefix(strings.ToLower(t), "application/"))
+		}
+	}
+	if len(v.places) == 0 {
+		v.places = []auth.Place{auth.AuthorizationOf("Bearer")}
+	}
+	way := auth.Way{Recognise: v.recognise, Scheme: "Bearer", Places: v.places, Common: c.Common, Note: note(c)}
+	identity, err := v.takeKeys(env, c)
+	if err != nil || env.Checked {
+		return way, err
+	}
+	v.seen, err = auth.Keep(env, "tokens "+identity, func() (*auth.Memory[seen], func(context.Context), error) {
+		return auth.NewMemory[seen](c.Remember), func(context.Context) {}, nil
+	})
+	return way, err
+}
+
+func note(c *Config) string {
+	text := "tokens of " + c.Issuer
+	if len(c.Audience.Names) > 0 {
+		text += " for " + strings.Join(c.Audience.Names, ", ")
+	}
+	return text
+}
+
+// verifier checks the tokens of one way.
+type verifier struct {
+	policy
+
+	places []auth.Place
+	fixed  *keySet // from the config itself
+	live   *living // nil where they are fixed
+	seen   *auth.Memory[seen]
+}
+
+// seen is what is remembered of a token that was checked.
+type seen struct {
+	identity *exchange.Identity
+	expires  time.Time // leeway included
+	key      *key
+}
+
+// takeKeys finds the keys, and gives what tells the way's memory from others: all that a
+// token is checked by. Keys that are fixed are part of that.
+func (v *verifier) takeKeys(env auth.Env, c *Config) (identity string, err error) {
+	identity = fmt.Sprintf("%s\n%s", env.Name, doc.Encode(c))
+	switch {
+	case len(c.Secrets) > 0:
+		v.fixed, err = secretKeys(env, c)
+	case c.JWKS.Inline != "":
+		v.fixed, err = parseText(c.JWKS.Inline, c.allowed())
+	case c.JWKS.File != nil:
+		var text string
+		var known bool
+		if text, known, err = env.Text(c.JWKS.File.Template); known {
+			v.fixed, err = parseText(text, c.allowed())
+		}
+	default:
+		v.live, err = fetchedKeys(env, c)
+	}
+	if v.fixed != nil {
+		for _, k := range v.fixed.keys {
+			identity += fmt.Sprintf("\n%x", k.print)
+		}
+	}
+	return identity, err
+}
+
+func secretKeys(env auth.Env, c *Config) (*keySet, error) {
+	set := &keySet{}
+	for _, s := range c.Secrets {
+		if !auth.Refers(s.Template) {
+			return nil, errors.New("the secret stands in the config itself; write a reference such as ${env:JWT_SECRET}")
+		}
+		text, known, err := env.Text(s.Template)
+		if err != nil {
+			return nil, err
+		}
+		if !known {
+			continue
+		}
+		k, err := newKey("", "", []byte(text), c.allowed())
+		if err != nil {
+			return nil, fmt.Errorf("secret: %w", err)
+		}
+		set.keys = append(set.keys, k)
+	}
+	return set, nil
+}
+
+// fetchedKeys gives the living set of an issuer, which all ways share that ask for the
+// same. It is nil where the config is only checked.
+func fetchedKeys(env auth.Env, c *Config) (*living, error) {
+	where := c.Discovery.URL
+	if c.JWKS.is() {
+		where = c.JWKS.Remote.URL
+	}
+	u, err := url.Parse(where)
+	if err != nil {
+		return nil, err
+	}
+	r := &remote{allowed: c.allowed()}
+	if c.JWKS.is() {
+		r.keys = u
+	} else {
+		r.issuer = c.Issuer
+	}
+	authorities, err := authoritiesOf(env, c)
+	if err != nil {
+		return nil, err
+	}
+	identity := fmt.Sprintf("keys %q %q %q %s %x", where, r.issuer, r.allowed, c.Stale, sha256.Sum256(authorities))
+	l, err := auth.Keep(env, identity, func() (*living, func(context.Context), error) {
+		client, err := newClient(u.Hostname(), authorities)
+		if err != nil {
+			return nil, nil, err
+		}
+		log := env.Log.With("issuer", c.Issuer)
+		r.trip, r.told = client.trip, tell(log)
+		l := start(r.fetch, c.Stale, log)
+		return l, func(ctx context.Context) { l.close(ctx); client.close() }, nil
+	})
+	if l != nil && env.Await != nil {
+		env.Await("the keys of "+c.Issuer, l.first)
+	}
+	return l, err
+}
+
+// authoritiesOf reads the CA, nil for the system's.
+func authoritiesOf(env auth.Env, c *Config) ([]byte, error) {
+	if c.CA == nil {
+		return nil, nil
+	}
+	text, known, err := env.Text(c.CA.Template)
+	if err != nil {
+		return nil, fmt.Errorf("ca: %w", err)
+	}
+	if known && text == "" { // never the system's by accident
+		return nil, errors.New("ca is empty")
+	}
+	return []byte(text), nil
+}
+
+// tell logs what is wrong with single keys of a set, once until something else is.
+func tell(log *slog.Logger) func([]error) {
+	last := ""
+	return func(problems []error) {
+		text := fmt.Sprint(errors.Join(problems...))
+		if len(problems) > 0 && text != last {
+			log.Warn("keys of an issuer are left out", "problems", text)
+		}
+		last = text
+	}
+}
+
+// recognise says who sent a request with a token.
+func (v *verifier) recognise(r *http.Request) (*exchange.Identity, error) {
+	text, err := auth.Find(r, v.places)
+	if err != nil {
+		return nil, err
+	}
+	if len(text) > longestToken {
+		return nil, auth.Refuse("the token has %d bytes; %d are read", len(text), longestToken)
+	}
+	now := time.Now()
+	set, err := v.keys(now)
+	digest := auth.Digest(sha256.Sum256([]byte(text)))
+	if s, ok := v.seen.Get(digest); ok && err == nil {
+		if now.Before(s.expires) && !s.key.gone.Load() {
+			return s.identity, nil
+		}
+		v.seen.Forget(digest)
+	}
+	checked, err := v.verify(r.Context(), text, now, set, err)
+	if err != nil {
+		return nil, err
+	}
+	v.seen.Put(digest, checked)
+	return checked.identity, nil
+}
+
+// keys gives the set that counts now.
+func (v *verifier) keys(now time.Time) (*known, error) {
+	if v.live == nil {
+		return &known{set: v.fixed}, nil
+	}
+	return v.live.current(now)
+}
+
+// verify checks a token that was not seen before. noKeys is why there are none; what can be
+// refused without them is.
+func (v *verifier) verify(ctx context.Context, text string, now time.Time, set *known, noKeys error) (seen, error) {
+	t, err := parse(text)
+	if err != nil {
+		return seen{}, auth.Refuse("the token is refused: %w", err)
+	}
+	if err := v.meant(&t); err != nil {
+		return seen{}, auth.Refuse("the token is refused: %w", err)
+	}
+	expires, err := v.check(&t, now)
+	if err != nil {
+		return seen{}, auth.Refuse("the token is refused: %w", err)
+	}
+	if noKeys != nil {
+		return seen{}, unavailable(noKeys)
+	}
+	k, err := v.signer(ctx, &t, set)
+	if err != nil {
+		return seen{}, err
+	}
+	identity, err := v.identity(&t)
+	if err != nil {
+		return seen{}, auth.Refuse("the token is refused: %w", err)
+	}
+	return seen{identity: identity, expires: expires, key: k}, nil
+}
+
+// signer gives the key that has signed t. For a kid that nobody knows the issuer is asked
+// again, for it may have new keys.
+func (v *verifier) signer(ctx context.Context, t *token, k *known) (*key, error) {
+	candidates := k.set.candidates(t)
+	if len(candidates) == 0 && v.live != nil {
+		newer, sure := v.live.renew(ctx, k)
+		if newer.set != nil {
+			candidates = newer.set.candidates(t)
+		}
+		if len(candidates) == 0 && !sure {
+			return nil, unavailable(noKeysError{newer.err, "the key " + shorten(t.kid) + " is unknown, and newer ones cannot be had just now"})
+		}
+	}
+	if len(candidates) == 0 {
+		return nil, auth.Refuse("the token is refused: no key of the issuer has the kid %s and takes %s", shorten(t.kid), t.algorithm.name)
+	}
+	for _, c := range candidates {
+		if _, err := jws.VerifyCompactFast(c.raw, []byte(t.text), t.algorithm.jwa); err == nil {
+			return c, nil
+		}
+	}
+	return nil, auth.Refuse("the token is refused: its signature is wrong")
+}
+
+func unavailable(err error) *fault.Fault {
+	return fault.AuthUnavailable.New("", fault.RetryAfter(time.Second), fault.Cause(err))
+}

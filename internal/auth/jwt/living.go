@@ -1,0 +1,233 @@
+package jwt
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// The times of a set that is fetched. They are promises: docs name them.
+const (
+	soonest     = time.Minute      // between two refreshes, whatever the issuer says
+	usual       = 10 * time.Minute // where it says nothing
+	rarest      = time.Hour        // whatever it says: a key that is withdrawn counts no longer than that
+	firstRetry  = time.Second      // after a failure, doubled each time
+	lastRetry   = time.Minute
+	unknownKeys = 10 * time.Second // between two fetches because of a kid that nobody knows
+	longestWait = 2 * time.Second  // of a request for such a fetch
+	mostWaiting = 64               // requests that wait at once
+	fetchTime   = 10 * time.Second // for all of one fetch
+)
+
+// fetched is a set with what its source says of its age.
+type fetched struct {
+	set    *keySet
+	maxAge time.Duration // 0: nothing was said
+}
+
+// living is a set of keys that is fetched again and again, by one goroutine. All
+// methods may be called concurrently.
+type living struct {
+	fetch func(ctx context.Context) (fetched, error)
+	stale time.Duration // how long the last good set counts while none can be fetched
+	log   *slog.Logger
+
+	now     atomic.Pointer[known]
+	first   chan struct{} // closed after the first attempt
+	wake    chan struct{} // holds one: somebody has seen an unknown kid
+	waiting atomic.Int32
+
+	mu       sync.Mutex
+	fetching bool
+	begun    time.Time     // the last attempt
+	ended    chan struct{} // closed when the attempt under way, or the next one, has ended
+
+	end  context.CancelFunc
+	done chan struct{}
+}
+
+// known is what is known at a moment.
+type known struct {
+	set   *keySet // nil: never fetched
+	since time.Time
+	err   error // of the last attempt, nil where it was good
+}
+
+// start makes a living set and its goroutine, which close ends.
+func start(fetch func(context.Context) (fetched, error), stale time.Duration, log *slog.Logger) *living {
+	ctx, cancel := context.WithCancel(context.Background())
+	l := &living{
+		fetch: fetch, stale: stale, log: log, end: cancel,
+		first: make(chan struct{}), wake: make(chan struct{}, 1), ended: make(chan struct{}), done: make(chan struct{}),
+	}
+	l.now.Store(&known{})
+	go l.run(ctx)
+	return l
+}
+
+func (l *living) close(context.Context) {
+	l.end()
+	<-l.done
+}
+
+// run fetches until ctx ends.
+func (l *living) run(ctx context.Context) {
+	defer close(l.done)
+	for failures, first := 0, true; ctx.Err() == nil; first = false {
+		maxAge, err := l.attempt(ctx)
+		if first {
+			close(l.first)
+		}
+		if err == nil {
+			failures = 0
+		} else {
+			failures++
+		}
+		l.pause(ctx, pauseAfter(failures, maxAge))
+	}
+}
+
+// pauseAfter is how long to wait after so many failures in a row, or after a good
+// fetch that may be kept for maxAge. Chance keeps many gateways from asking at once.
+func pauseAfter(failures int, maxAge time.Duration) time.Duration {
+	d := min(max(maxAge, soonest), rarest)
+	switch {
+	case failures > 0:
+		d = min(firstRetry<<min(failures-1, 10), lastRetry)
+	case maxAge == 0:
+		d = usual
+	}
+	return d - time.Duration(rand.Int64N(int64(d)/5+1)) //nolint:gosec,mnd // no secret; up to a fifth sooner
+}
+
+// pause waits for d, or until somebody needs a newer set and it is time for one.
+func (l *living) pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	case <-l.wake:
+	}
+}
+
+// attempt fetches once and makes the outcome known.
+func (l *living) attempt(ctx context.Context) (maxAge time.Duration, err error) {
+	l.begin()
+	defer l.finish()
+	bounded, cancel := context.WithTimeout(ctx, fetchTime)
+	defer cancel()
+	got, err := l.fetch(bounded)
+	before := l.now.Load()
+	switch {
+	case ctx.Err() != nil:
+		return 0, ctx.Err()
+	case err != nil:
+		l.log.Warn("the keys of an issuer could not be fetched", "error", err, "keys_count_for", l.left(before))
+		l.now.Store(&known{set: before.set, since: before.since, err: err})
+		return 0, err
+	case before.err != nil:
+		l.log.Info("the keys of an issuer are fetched again", "keys", len(got.set.keys))
+	}
+	got.set.succeed(before.set)
+	l.now.Store(&known{set: got.set, since: time.Now()})
+	return got.maxAge, nil
+}
+
+// begin notes that an attempt is under way; whoever asked for one has it.
+func (l *living) begin() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.fetching, l.begun = true, time.Now()
+	select {
+	case <-l.wake:
+	default:
+	}
+}
+
+func (l *living) finish() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.fetching = false
+	close(l.ended)
+	l.ended = make(chan struct{})
+}
+
+// left is how long a set counts if no other can be fetched.
+func (l *living) left(k *known) time.Duration {
+	if k.set == nil {
+		return 0
+	}
+	return max(0, l.stale-time.Since(k.since)).Round(time.Second)
+}
+
+// current gives the set that counts now, or why there is none.
+func (l *living) current(now time.Time) (*known, error) {
+	k := l.now.Load()
+	switch {
+	case k.set == nil:
+		return k, noKeysError{k.err, "they were never fetched"}
+	case now.Sub(k.since) > l.stale:
+		return k, noKeysError{k.err, "the last ones are of " + k.since.UTC().Format(time.RFC3339) + ", which is too old"}
+	default:
+		return k, nil
+	}
+}
+
+// noKeysError says that there are no keys that count.
+type noKeysError struct {
+	cause error
+	why   string
+}
+
+func (e noKeysError) Error() string {
+	if e.cause == nil {
+		return e.why
+	}
+	return e.why + ": " + e.cause.Error()
+}
+
+func (e noKeysError) Unwrap() error { return e.cause }
+
+// renew asks for a newer set than k because of a kid that is not in it, and waits a little
+// for the answer. sure tells that the issuer has just said so: else a fetch is still under way,
+// or has failed. A stranger with made-up kids causes one fetch in ten seconds and no more.
+func (l *living) renew(ctx context.Context, k *known) (newer *known, sure bool) {
+	ended := l.ask()
+	if ended == nil {
+		newer = l.now.Load()
+		return newer, newer.err == nil
+	}
+	if l.waiting.Add(1) <= mostWaiting {
+		timer := time.NewTimer(longestWait)
+		defer timer.Stop()
+		select {
+		case <-ended:
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+	}
+	l.waiting.Add(-1)
+	newer = l.now.Load()
+	return newer, newer != k && newer.err == nil
+}
+
+// ask gives what ends with the attempt that is under way, or that it has woken; nil where
+// the last one is too young for another.
+func (l *living) ask() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.fetching {
+		if time.Since(l.begun) < unknownKeys {
+			return nil
+		}
+		select {
+		case l.wake <- struct{}{}:
+		default: // somebody has asked already
+		}
+	}
+	return l.ended
+}

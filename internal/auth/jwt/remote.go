@@ -1,0 +1,260 @@
+package jwt
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/jsonx"
+	"github.com/weir-gateway/weir/internal/wire/transport"
+)
+
+// The bounds of what an issuer sends.
+const (
+	largestDiscovery = 64 << 10 // bytes
+	discoveryAge     = time.Hour
+	connectTime      = 5 * time.Second
+)
+
+// remote fetches the keys of an issuer. It follows no redirect, and reads a bounded number
+// of bytes. One goroutine uses it at a time.
+type remote struct {
+	issuer  string // whose discovery tells where the keys are; "" where keys is set
+	keys    *url.URL
+	trip    func(*http.Request) (*http.Response, error)
+	allowed []string // algorithms
+	told    func(problems []error)
+
+	discovered *url.URL // and when
+	at         time.Time
+}
+
+// fetch gets the set, and before that where it is, unless that is known.
+func (r *remote) fetch(ctx context.Context) (fetched, error) {
+	at, err := r.where(ctx)
+	if err != nil {
+		return fetched{}, err
+	}
+	body, maxAge, err := r.get(ctx, at, largestSet)
+	if err == nil {
+		var set *keySet
+		var problems []error
+		if set, problems, err = parseSet(body, r.allowed); err == nil {
+			r.told(problems)
+			return fetched{set, maxAge}, nil
+		}
+	}
+	r.discovered = nil // they may have moved
+	return fetched{}, fmt.Errorf("%s: %w", at.Redacted(), err)
+}
+
+// where is the address of the keys (OpenID Connect Discovery 1.0 section 4).
+func (r *remote) where(ctx context.Context) (*url.URL, error) {
+	if r.keys != nil {
+		return r.keys, nil
+	}
+	if r.discovered != nil && time.Since(r.at) < discoveryAge {
+		return r.discovered, nil
+	}
+	base, err := url.Parse(strings.TrimSuffix(r.issuer, "/") + "/.well-known/openid-configuration")
+	if err != nil {
+		return nil, err
+	}
+	body, _, err := r.get(ctx, base, largestDiscovery)
+	if err == nil {
+		r.discovered, err = readDiscovery(body, r.issuer, base)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", base, err)
+	}
+	r.at = time.Now()
+	return r.discovered, nil
+}
+
+// readDiscovery takes jwks_uri out of a provider's metadata, which must be of that issuer.
+func readDiscovery(body []byte, issuer string, from *url.URL) (*url.URL, error) {
+	v, err := jsonx.Parse(body, jsonx.Options{MaxBytes: largestDiscovery, MaxDepth: deepestToken, Unique: true})
+	if err != nil {
+		return nil, err
+	}
+	says, _ := v.Get("issuer")
+	if says.Text() != issuer {
+		return nil, fmt.Errorf("it is of the issuer %s, not %q; tokens have the same one, so write it exactly so, or ask who runs it", shorten(says.Text()), issuer)
+	}
+	uri, _ := v.Get("jwks_uri")
+	u, err := url.Parse(uri.Text())
+	switch {
+	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || u.User != nil || u.Fragment != "":
+		return nil, fmt.Errorf("its jwks_uri is %s, which is no URL to call", shorten(uri.Text()))
+	case u.Scheme == "http" && (from.Scheme == "https" || u.Host != from.Host):
+		return nil, fmt.Errorf("its jwks_uri is %s, which is not encrypted", shorten(uri.Text()))
+	}
+	return u, nil
+}
+
+// get fetches u, and gives how long that may be kept.
+func (r *remote) get(ctx context.Context, u *url.URL, most int64) (body []byte, maxAge time.Duration, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), http.NoBody)
+	if err != nil {
+		return nil, 0, err
+	}
+	exchange.SetFields(exchange.RequestHead(req), exchange.Field{Name: "Accept", Value: "application/json"}, exchange.Field{Name: "User-Agent", Value: "weir"})
+	res, err := r.trip(req)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return nil, 0, fmt.Errorf("the answer is %d%s", res.StatusCode, whither(res))
+	}
+	body, err = io.ReadAll(io.LimitReader(res.Body, most+1))
+	if err == nil && int64(len(body)) > most {
+		err = fmt.Errorf("the answer has more than %d bytes", most)
+	}
+	return body, maxAgeOf(exchange.ResponseHead(res)), err
+}
+
+func whither(res *http.Response) string {
+	if to := exchange.ResponseHead(res).Get("Location"); to != "" {
+		return ", a redirect to " + shorten(to) + ", which is not followed"
+	}
+	return ""
+}
+
+// maxAgeOf reads Cache-Control (RFC 9111 section 5.2.2) and Age, else Expires. It is 0
+// where nothing is said, and least of all where nothing may be kept.
+func maxAgeOf(head exchange.Head) time.Duration {
+	const atOnce = time.Nanosecond
+	for field := range strings.SplitSeq(strings.Join(head.Values("Cache-Control"), ","), ",") {
+		name, value, _ := strings.Cut(strings.TrimSpace(field), "=")
+		switch strings.ToLower(name) {
+		case "no-store", "no-cache":
+			return atOnce
+		case "max-age":
+			seconds, err := strconv.ParseUint(strings.Trim(value, `"`), 10, 31)
+			if err != nil {
+				continue
+			}
+			age, _ := strconv.ParseUint(head.Get("Age"), 10, 31) // none is 0
+			return max(time.Duration(seconds)*time.Second-time.Duration(age)*time.Second, atOnce)
+		}
+	}
+	if at, err := http.ParseTime(head.Get("Expires")); err == nil {
+		return max(time.Until(at), atOnce)
+	}
+	return 0
+}
+
+// client makes the way to issuers. named is the host of the URL in the config.
+type client struct {
+	named        string
+	plain, https *transport.Transport
+}
+
+func newClient(named string, authorities []byte) (*client, error) {
+	c := &client{named: named}
+	secure, err := transport.Identity{CA: authorities}.TLS()
+	if err != nil {
+		return nil, fmt.Errorf("ca: %w", err)
+	}
+	if c.plain, err = transport.New(transport.Options{Connect: connectTime, Dial: c.dial}); err != nil {
+		return nil, err
+	}
+	c.https, err = transport.New(transport.Options{Connect: connectTime, Dial: c.dial, TLS: secure})
+	return c, err
+}
+
+func (c *client) close() {
+	c.plain.CloseIdle()
+	c.https.CloseIdle()
+}
+
+// trip sends a request as it is: no redirect, no cookie, no credential.
+func (c *client) trip(req *http.Request) (*http.Response, error) {
+	t, port := c.https, "443"
+	if req.URL.Scheme == "http" {
+		t, port = c.plain, "80"
+	}
+	req.Host = req.URL.Host
+	if req.URL.Port() == "" {
+		req.URL.Host = net.JoinHostPort(req.URL.Hostname(), port)
+	}
+	return t.RoundTrip(req)
+}
+
+// dial connects to an address that may be called: see callable. Which address a name leads to is
+// decided at the moment of the call.
+func (c *client) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	named := strings.EqualFold(host, c.named)
+	literal, err := netip.ParseAddr(host)
+	isLiteral := err == nil
+	d := net.Dialer{Control: func(_, to string, _ syscall.RawConn) error {
+		at, err := netip.ParseAddrPort(to)
+		if err != nil {
+			return err
+		}
+		if named && isLiteral && literal.Unmap() == at.Addr().Unmap() {
+			return nil // the config says this very address
+		}
+		return callable(at.Addr(), named)
+	}}
+	return d.DialContext(ctx, network, address)
+}
+
+// metadata are the addresses where clouds tell machines their secrets.
+func metadata() []netip.Addr {
+	return []netip.Addr{
+		netip.MustParseAddr("169.254.169.254"), netip.MustParseAddr("fd00:ec2::254"),
+		netip.MustParseAddr("100.100.100.200"), netip.MustParseAddr("168.63.129.16"),
+	}
+}
+
+// inner are ranges beside the private ones that lead to no issuer on the Internet.
+func inner() []netip.Prefix {
+	return []netip.Prefix{netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("192.0.0.0/24"), netip.MustParsePrefix("0.0.0.0/8")}
+}
+
+var nat64 = netip.MustParsePrefix("64:ff9b::/96")
+
+// callable tells why an address is not called. What the host of the config's own URL
+// leads to may be private, for many issuers are inside; what an issuer's answer names may
+// not, for it would let a stranger's document choose whom the gateway calls.
+func callable(ip netip.Addr, named bool) error {
+	ip = ip.Unmap().WithZone("")
+	if nat64.Contains(ip) {
+		bytes := ip.As16()
+		ip = netip.AddrFrom4([4]byte(bytes[12:]))
+	}
+	if slices.Contains(metadata(), ip) {
+		return fmt.Errorf("%s is where a cloud tells its machines their secrets", ip)
+	}
+	switch {
+	case ip.IsLinkLocalUnicast(), ip.IsMulticast(), ip.IsUnspecified():
+		return fmt.Errorf("%s is no address of an issuer", ip)
+	case named:
+		return nil
+	case ip.IsLoopback(), ip.IsPrivate():
+		return errors.New("an address inside (" + ip.String() + ") that the config does not name")
+	}
+	for _, p := range inner() {
+		if p.Contains(ip) {
+			return errors.New("an address inside (" + ip.String() + ") that the config does not name")
+		}
+	}
+	return nil
+}

@@ -1,0 +1,285 @@
+package compile_test
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/lestrrat-go/jwx/v3/jwa"
+	"github.com/lestrrat-go/jwx/v3/jwk"
+	"github.com/lestrrat-go/jwx/v3/jws"
+	"golang.org/x/crypto/bcrypt"
+
+	auths "github.com/weir-gateway/weir/internal/auth/all"
+	"github.com/weir-gateway/weir/internal/base/secret"
+	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/control/compile"
+	discoveries "github.com/weir-gateway/weir/internal/discovery/all"
+	filters "github.com/weir-gateway/weir/internal/filter/all"
+	"github.com/weir-gateway/weir/internal/traffic/snapshot"
+)
+
+// signed are tokens of an issuer by the name of their algorithm, with its keys.
+type signed struct {
+	keys    []byte // a JWK Set
+	private map[string]any
+}
+
+var issued = sync.OnceValue(func() signed {
+	rsaKey, err1 := rsa.GenerateKey(rand.Reader, 2048)
+	ecKey, err2 := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	_, edKey, err3 := ed25519.GenerateKey(rand.Reader)
+	if err1 != nil || err2 != nil || err3 != nil {
+		panic("no keys")
+	}
+	s := signed{private: map[string]any{"RS256": rsaKey, "ES256": ecKey, "EdDSA": edKey}}
+	set := jwk.NewSet()
+	for _, private := range s.private {
+		public, err := jwk.PublicKeyOf(private)
+		if err != nil {
+			panic(err)
+		}
+		if err := set.AddKey(public); err != nil {
+			panic(err)
+		}
+	}
+	var err error
+	if s.keys, err = json.Marshal(set); err != nil {
+		panic(err)
+	}
+	return s
+})
+
+// token is one for ada of an issuer.
+func token(t testing.TB, issuer, algorithm string) string {
+	t.Helper()
+	alg, _ := jwa.LookupSignatureAlgorithm(algorithm)
+	claims, err := json.Marshal(map[string]any{
+		"iss": issuer, "aud": "shop", "sub": "ada", "exp": time.Now().Add(time.Hour).Unix(), "iat": time.Now().Unix(), "jti": "01980f0a-5a1c-7c1e-9a7e-3a6c2f8e1d55",
+		"scope": "openid profile orders:read orders:write", "azp": "web", "email": "ada@example.com", "realm_access": map[string]any{"roles": []string{"customer", "uma_authorization"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := jws.Sign(claims, jws.WithKey(alg, issued().private[algorithm]))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
+// keyServer is an issuer's, with the number of its answers; down makes it fail.
+func keyServer(t *testing.T) (url string, asked *atomic.Int64, down *atomic.Bool) {
+	t.Helper()
+	asked, down = new(atomic.Int64), new(atomic.Bool)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		if down.Load() {
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		_, _ = w.Write(issued().keys)
+	}))
+	t.Cleanup(s.Close)
+	return s.URL, asked, down
+}
+
+func (w *world) withAuth() *world {
+	w.parts.Auths = auths.Definitions()
+	w.parts.Filters = filters.Definitions()
+	w.compiler.Close(context.Background())
+	w.compiler = compile.New(w.parts, compile.Options{Log: slog.New(slog.DiscardHandler), Secret: secret.Resolve})
+	return w
+}
+
+// TestTheFirstRequestFindsTheKeys holds that a config serves when the keys of its issuers
+// are there, and that a reload that changes other things asks nobody.
+func TestTheFirstRequestFindsTheKeys(t *testing.T) {
+	w := newWorld(t).withAuth()
+	url, asked, down := keyServer(t)
+	text := "auth: { customer: { jwt: x, jwks: '" + url + "', audience: shop } }\nroutes:\n  GET /a: { auth: customer, respond: 204 }\n"
+	bearer := "Bearer " + token(t, "x", "ES256")
+	w.serve(w.load(text))
+	if got := w.get("/a", "Authorization", bearer); got.Code != 204 || asked.Load() != 1 {
+		t.Errorf("%d after %d fetches", got.Code, asked.Load())
+	}
+	down.Store(true)
+	w.serve(w.load(text + "  GET /b: { auth: customer | anonymous, respond: 204 }\n"))
+	for _, path := range []string{"/a", "/b"} {
+		if got := w.get(path, "Authorization", bearer); got.Code != 204 || asked.Load() != 1 {
+			t.Errorf("%s after a reload: %d after %d fetches", path, got.Code, asked.Load())
+		}
+	}
+}
+
+// TestAnIssuerThatIsDownCostsItsOwnRoutesOnly holds that nothing is served unchecked, and
+// that nobody else waits.
+func TestAnIssuerThatIsDownCostsItsOwnRoutesOnly(t *testing.T) {
+	w := newWorld(t).withAuth()
+	url, _, _ := keyServer(t)
+	broken, _, down := keyServer(t)
+	down.Store(true)
+	w.serve(w.load("auth:\n  customer: { jwt: x, jwks: '" + url + "', audience: shop }\n  other: { jwt: y, jwks: '" + broken + "', audience: shop }\n" +
+		"routes:\n  GET /a: { auth: customer, respond: 204 }\n  GET /b: { auth: other, respond: 204 }\n  GET /c: { auth: other | customer, respond: 204 }\n"))
+	for _, c := range []struct {
+		path, issuer string
+		want         int
+	}{{"/a", "x", 204}, {"/a", "y", 401}, {"/b", "y", 503}, {"/b", "x", 401}, {"/c", "x", 204}, {"/c", "y", 503}} {
+		if got := w.get(c.path, "Authorization", "Bearer "+token(t, c.issuer, "EdDSA")); got.Code != c.want {
+			t.Errorf("%s with a token of %s: %d, not %d: %s", c.path, c.issuer, got.Code, c.want, got.Body)
+		}
+	}
+	if got := w.get("/b"); got.Code != 401 || got.Header().Get("Www-Authenticate") == "" {
+		t.Errorf("without a token: %d", got.Code)
+	}
+}
+
+// TestAMistakeInAuthIsToldOnce holds that routes that name a broken way add nothing.
+func TestAMistakeInAuthIsToldOnce(t *testing.T) {
+	w := newWorld(t).withAuth()
+	cfg := w.load("auth: { partner: { keys: { acme: 'plain-0123456789abcdef' } } }\nroutes:\n  GET /a: { auth: partner, respond: 204 }\n  GET /b: { auth: partner, respond: 204 }\n")
+	pending, problems := w.compiler.Compile(cfg, "digest")
+	if pending != nil || len(problems) != 1 || !strings.Contains(problems[0].String(), `auth "partner"; acme: the key stands in the config itself`) {
+		t.Errorf("%v", problems)
+	}
+}
+
+// TestIdentityFieldsAreTheGatewaysOnEveryRoute holds it for trailers too.
+func TestIdentityFieldsAreTheGatewaysOnEveryRoute(t *testing.T) {
+	w := newWorld(t).withAuth()
+	head := make(chan http.Header, 1)
+	backend := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		for name, values := range r.Trailer {
+			r.Header["Trailer "+name] = values
+		}
+		head <- r.Header
+	}))
+	t.Cleanup(backend.Close)
+	t.Setenv("ACME_KEY", "acme-0123456789abcdef")
+	w.serve(w.load("auth: { partner: { keys: { acme: '${env:ACME_KEY}' }, forward: { headers: { X-User: =auth.sub, X-Forwarded-Groups: \"='a'\" } } } }\n" +
+		"routes:\n  POST /open: " + backend.URL + "\n  POST /known: { auth: partner, to: '" + backend.URL + "' }\n"))
+	for path, want := range map[string]string{"/open": "", "/known": "acme"} {
+		r := httptest.NewRequest(http.MethodPost, path, strings.NewReader("body"))
+		r.Header = http.Header{
+			"X-Api-Key": {"acme-0123456789abcdef"}, "X-User": {"admin"}, "x_user": {"admin"}, "X.User": {"admin"}, "X-Forwarded-Groups": {"admin"}, "X_Forwarded_Groups": {"admin"}, "X-Users": {"kept"},
+		}
+		r.ContentLength = -1
+		r.Trailer = http.Header{"X-User": {"admin"}, "X_user": {"admin"}, "X-Sum": {"1"}}
+		answer := httptest.NewRecorder()
+		w.gateway.Handler(":8080").ServeHTTP(answer, r)
+		h := <-head
+		if got := h.Get("X-User"); got != want || spellings(h, "xuser") > min(len(want), 1) || spellings(h, "xforwardedgroups") > min(len(want), 1) || h.Get("X-Users") != "kept" {
+			t.Errorf("%s: the backend is told %q: %v", path, got, h)
+		}
+		if h.Get("X-Forwarded-Groups") != map[string]string{"": "", "acme": "a"}[want] || len(h["Trailer X-User"]) > 0 || len(h["Trailer X-Sum"]) == 0 {
+			t.Errorf("%s: %v", path, h)
+		}
+	}
+}
+
+// spellings counts the fields that some backend could take for one name.
+func spellings(h http.Header, folded string) int {
+	n := 0
+	for name := range h {
+		if strings.EqualFold(strings.NewReplacer("-", "", "_", "", ".", "").Replace(name), folded) {
+			n++
+		}
+	}
+	return n
+}
+
+// BenchmarkAuth measures a whole route without a backend, with and without the ways of
+// recognising callers. The difference to `none` is what they cost.
+func BenchmarkAuth(b *testing.B) {
+	hash, err := bcrypt.GenerateFromPassword([]byte("swordfish"), bcrypt.DefaultCost)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Setenv("ACME_KEY", "acme-0123456789abcdef")
+	b.Setenv("ADA_HASH", string(hash))
+	jwt := func(more string) string {
+		return fmt.Sprintf("{ jwt: x, audience: shop, jwks: '%s'%s }", issued().keys, more)
+	}
+	for _, c := range []struct{ name, way, field, value string }{
+		{"none", "", "Authorization", "Bearer " + token(b, "x", "ES256")},
+		{"keys", "{ keys: { acme: '${env:ACME_KEY}' } }", "X-Api-Key", "acme-0123456789abcdef"},
+		{"basic", "{ basic: { ada: '${env:ADA_HASH}' } }", "Authorization", "Basic YWRhOnN3b3JkZmlzaA=="},
+		{"RS256", jwt(""), "Authorization", "Bearer " + token(b, "x", "RS256")},
+		{"ES256", jwt(""), "Authorization", "Bearer " + token(b, "x", "ES256")},
+		{"EdDSA", jwt(""), "Authorization", "Bearer " + token(b, "x", "EdDSA")},
+		{"cold-RS256", jwt(", remember: 0"), "Authorization", "Bearer " + token(b, "x", "RS256")},
+		{"cold-ES256", jwt(", remember: 0"), "Authorization", "Bearer " + token(b, "x", "ES256")},
+		{"cold-EdDSA", jwt(", remember: 0"), "Authorization", "Bearer " + token(b, "x", "EdDSA")},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			text := "listen: :8080\nroutes:\n  GET /orders:\n    respond: 204\n"
+			if c.way != "" {
+				text += "    auth: caller\nauth:\n  caller: " + c.way + "\n"
+			}
+			handler := served(b, text)
+			r := httptest.NewRequest(http.MethodGet, "/orders", nil)
+			for name, value := range map[string]string{"Accept": "application/json", "User-Agent": "bench", "Accept-Encoding": "gzip", c.field: c.value} {
+				r.Header.Set(name, value)
+			}
+			w := &discard{header: http.Header{}}
+			b.ReportAllocs()
+			for b.Loop() {
+				w.status = 0
+				clear(w.header)
+				r.Header.Set(c.field, c.value)
+				handler.ServeHTTP(w, r)
+				if w.status != http.StatusNoContent {
+					b.Fatal(w.status)
+				}
+			}
+		})
+	}
+}
+
+type discard struct {
+	header http.Header
+	status int
+}
+
+func (d *discard) Header() http.Header         { return d.header }
+func (d *discard) Write(p []byte) (int, error) { return len(p), nil }
+func (d *discard) WriteHeader(status int)      { d.status = status }
+
+// served is a gateway's handler for a config.
+func served(b *testing.B, text string) http.Handler {
+	b.Helper()
+	parts := compile.Parts{Filters: filters.Definitions(), Providers: discoveries.Definitions(), Auths: auths.Definitions()}
+	result := config.Load([]config.Source{{Path: "weir.yaml", Data: []byte(text)}}, parts.Vocabulary())
+	if result.Config == nil {
+		b.Fatal(result.Problems)
+	}
+	log := slog.New(slog.DiscardHandler)
+	compiler := compile.New(parts, compile.Options{Log: log, Secret: secret.Resolve})
+	b.Cleanup(func() { compiler.Close(context.Background()) })
+	pending, problems := compiler.Compile(result.Config, "digest")
+	if pending == nil {
+		b.Fatal(problems)
+	}
+	gateway := snapshot.NewGateway(snapshot.Options{
+		Log: log, Peer: func(context.Context) netip.AddrPort { return netip.MustParseAddrPort("192.0.2.1:4000") },
+	})
+	gateway.Swap(pending.Snapshot)
+	pending.Commit()(context.Background())
+	return gateway.Handler(":8080")
+}
