@@ -32,7 +32,7 @@ type stepForm struct {
 	When     *Expr        `doc:"when" help:"skips the step where it is false" example:"=steps.profile.body.vip"`
 	Each     *Expr        `doc:"each" help:"calls once for each element of a list, which expressions call item" example:"=steps.orders.body"`
 	Parallel *int         `doc:"parallel" help:"calls at once, beside each" example:"4"`
-	Timeout  *bound       `doc:"timeout" help:"the time for one call; 30s unless told" example:"300ms"`
+	Timeout  *bound       `doc:"timeout" help:"the time for one call; the total of the service unless told, else 30s" example:"300ms"`
 	Retry    *retryForm   `doc:"retry" help:"further tries of a GET, HEAD or OPTIONS" example:"1"`
 	Status   statusesForm `doc:"status" help:"what statuses mean: ok, fail or pass; 2xx is ok and all others fail unless told" example:"{404: pass}"`
 	Else     *Tree        `doc:"else" help:"the body where the step fails or is skipped" example:"[]"`
@@ -246,9 +246,9 @@ func (l *loader) step(e element, group string, ps *doc.Problems) Step {
 	s := Step{
 		Name: e.name, Origin: Origin{Pos: e.pos}, Method: form.Method, Query: form.Query, Headers: form.Headers, Body: form.Body,
 		When: form.When, Each: form.Each, Retry: form.Retry.retry(), Statuses: form.Status, Else: form.Else,
-		Timeout: DefaultStepTimeout, BodyBytes: cmp.Or(int64(form.MaxBody), DefaultStepBody),
+		BodyBytes: cmp.Or(int64(form.MaxBody), DefaultStepBody),
 	}
-	if form.Timeout != nil && *form.Timeout != 0 {
+	if form.Timeout != nil {
 		s.Timeout = time.Duration(*form.Timeout)
 	}
 	if s.Method == "" {

@@ -18,7 +18,7 @@ type Composition struct {
 	Return Return
 	// Timing adds Server-Timing to the response: how long each step took.
 	Timing bool
-	// BodyBytes bounds the bodies of all steps of one request together.
+	// BodyBytes bounds the bodies of all steps of one request together, sent and received.
 	BodyBytes int64
 }
 
@@ -37,9 +37,11 @@ type Step struct {
 	// Each is a list for whose elements the step is called, one call each; they are
 	// the variable item of its other expressions. nil: one call.
 	Each     *Expr
-	Parallel int           // calls at once, with Each
-	Timeout  time.Duration // of one call; NoTimeout for none
-	Retry    *Retry        // nil: as the backend's own
+	Parallel int // calls at once, with Each
+	// Timeout is of one call with all its tries; NoTimeout for none, 0 for the total of
+	// the service that is called, and where it has none DefaultStepTimeout.
+	Timeout time.Duration
+	Retry   *Retry // nil: as the backend's own
 	// Statuses are the first that fits; where none does 2xx is StatusOK, all else
 	// StatusFail.
 	Statuses []StatusRule

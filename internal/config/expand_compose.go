@@ -28,7 +28,11 @@ func builtInIf(usual bool) string {
 func (expander) composedStep(s Step) *doc.Node {
 	f := newFields()
 	f.text("name", s.Name, s.Origin.comment())
-	f.text("to", s.Ref.String(), "")
+	open := ""
+	if s.Timeout == 0 {
+		open = "timeout not said here, so the service's total, else " + builtIn + ": " + durationNode(DefaultStepTimeout).Value
+	}
+	f.text("to", s.Ref.String(), open)
 	f.text("path", s.Path.Text, "")
 	f.text("method", s.Method, "")
 	f.put("query", s.Query.EncodeDoc(), "")
@@ -37,7 +41,9 @@ func (expander) composedStep(s Step) *doc.Node {
 	f.expr("when", s.When)
 	f.expr("each", s.Each)
 	f.number("parallel", s.Parallel)
-	f.put("timeout", durationNode(s.Timeout), builtInIf(s.Timeout == DefaultStepTimeout))
+	if s.Timeout != 0 {
+		f.put("timeout", durationNode(s.Timeout), "")
+	}
 	f.put("retry", retryNode(s.Retry), "")
 	f.put("status", statusesForm(s.Statuses).EncodeDoc(), "")
 	f.tree("else", s.Else)

@@ -107,8 +107,11 @@ type Outcome struct {
 type contextKey struct{}
 
 // With returns r with x in its context; Begin does it for you.
-func With(r *http.Request, x *Exchange) *http.Request {
-	return r.WithContext(context.WithValue(r.Context(), contextKey{}, x))
+func With(r *http.Request, x *Exchange) *http.Request { return r.WithContext(Context(r.Context(), x)) }
+
+// Context gives ctx with x in it, for a request that is made with it.
+func Context(ctx context.Context, x *Exchange) context.Context {
+	return context.WithValue(ctx, contextKey{}, x)
 }
 
 // From gives the exchange that ctx belongs to, or nil outside of one.

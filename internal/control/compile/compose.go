@@ -62,7 +62,11 @@ func (b *build) stepBackend(s *config.Step) (compose.Backend, error) {
 	if err != nil {
 		return compose.Backend{}, err
 	}
-	return compose.Backend{RoundTripper: found.roundTripper, Host: stepHost(s.Ref, found), Retries: found.service != nil}, nil
+	made := compose.Backend{RoundTripper: found.roundTripper, Host: stepHost(s.Ref, found)}
+	if found.service != nil {
+		made.Retries, made.Total = true, found.service.Timeouts.Total
+	}
+	return made, nil
 }
 
 // stepHost is the Host that a step asks for: the backend's own, for the client's says

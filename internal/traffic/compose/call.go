@@ -119,13 +119,13 @@ func (c *call) try(ctx context.Context, more bool) (again bool, err error) {
 
 // request makes what is sent, out of nothing but the step's own parts.
 func (c *call) request(ctx context.Context) *http.Request {
-	out := exchange.NewRequest(ctx, c.run.r)
+	out := exchange.NewRequest(exchange.Context(ctx, c.exchange), c.run.r)
 	out.Method, out.URL = c.step.method, target(c.path, c.query)
 	c.fill(out)
 	if c.body != nil {
 		out.Body, out.ContentLength = io.NopCloser(bytes.NewReader(c.body)), int64(len(c.body))
 	}
-	return exchange.With(out, c.exchange)
+	return out
 }
 
 // target is a normalised path as a URL that net/http writes byte for byte.
@@ -212,7 +212,7 @@ func (c *call) tooLarge() error {
 	return fmt.Errorf("its body has more than max_body, %d bytes", c.step.bodyBytes)
 }
 
-var errTogether = errors.New("the bodies of all steps have more than the composition's max_body")
+var errTogether = errors.New("the bodies of all steps together have more than the composition's max_body")
 
 // bounded is a response's body within its own bound and that of all together.
 type bounded struct {

@@ -27,6 +27,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/weir-gateway/weir/internal/base/expr"
 	"github.com/weir-gateway/weir/internal/base/secret"
@@ -46,6 +47,8 @@ type Backend struct {
 
 	// Host is the Host that the step asks for, unless its headers say otherwise.
 	Host string
+	// Total is its own bound on a call, for steps that have none; 0: it has none.
+	Total time.Duration
 	// Retries tells that it makes the step's further tries itself, as a service
 	// does, which knows other endpoints.
 	Retries bool
@@ -58,7 +61,7 @@ type Composition struct {
 	steps  []step
 	result result
 	timing bool
-	// bodyBytes bounds the bodies of all responses of one request together.
+	// bodyBytes bounds the bodies of one request together, sent and received.
 	bodyBytes int64
 	// readsRequest tells that some expression reads the client's body.
 	readsRequest bool
@@ -173,7 +176,7 @@ func planned(level int, s *config.Step, needs []int, names []string) Planned {
 	if s.Each != nil {
 		p.Notes = append(p.Notes, fmt.Sprintf("for each of %s, %d at once", s.Each.Source, s.Parallel))
 	}
-	if s.Timeout != config.DefaultStepTimeout {
+	if s.Timeout != 0 {
 		limit := "without a time-out"
 		if s.Timeout != config.NoTimeout {
 			limit = "within " + s.Timeout.String()

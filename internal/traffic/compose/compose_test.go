@@ -483,6 +483,67 @@ compositions:
 	}
 }
 
+// TestWhatIsSentAndStoodInForCountsToo holds that neither an else nor a body, which may
+// repeat what another step has sent, makes more of it than the bound.
+func TestWhatIsSentAndStoodInForCountsToo(t *testing.T) {
+	large := says(200, `"`+strings.Repeat("x", 60)+`"`)
+	for name, c := range map[string]struct {
+		step   string
+		max    int
+		status int
+	}{
+		"sent":               {"body: [=steps.a.body]", 150, 200},
+		"sent, too large":    {"body: [=steps.a.body, =steps.a.body]", 150, 502},
+		"each in its time":   {"body: =steps.a.body, each: '=[1, 2, 3, 4, 5]', parallel: 1", 200, 200},
+		"each at once":       {"body: =steps.a.body, each: '=[1, 2, 3, 4, 5]', parallel: 5", 200, 502},
+		"an else":            {"path: /none, else: =steps.a.body", 130, 200},
+		"elses":              {"path: /none, else: =steps.a.body, each: '=[1, 2, 3]'", 200, 502},
+		"an else for a skip": {"when: =false, else: [=steps.a.body, =steps.a.body]", 130, 502},
+	} {
+		meet := newBarrier(5)
+		w := world{"a": large, "b": func(r *http.Request) (*http.Response, error) {
+			if r.URL.Path == "/none" {
+				return reply(r, 404, "")
+			}
+			if strings.Contains(c.step, "parallel: 5") {
+				_ = meet.wait(r.Context())
+			}
+			return reply(r, 200, "1")
+		}}
+		text := fmt.Sprintf("  GET /: home\ncompositions:\n  home:\n    steps:\n      a: http://a/\n      b: { to: 'http://b', %s }\n    max_body: %dB\n", c.step, c.max)
+		if a := get(t, w.route(t, text)); a.status != c.status || c.status == 502 && !strings.Contains(a.fault.Operator(), "the composition's max_body") {
+			t.Errorf("%s: got %d %v", name, a.status, a.err)
+		}
+	}
+}
+
+// TestEachIsReadLikeEveryOtherList holds that functions meet the numbers of bodies in
+// it as they do elsewhere.
+func TestEachIsReadLikeEveryOtherList(t *testing.T) {
+	c := world{"a": func(r *http.Request) (*http.Response, error) { return reply(r, 200, r.URL.Path[1:]) }}.route(t, `
+  GET /home/{user}:
+    compose:
+      each: { to: "http://a", path: "/{=item}", each: "=['3.10', '1e2', '2.5']" }
+    return: { sorted: =steps.each.body.sort(), first: "=steps.each.body[0]", twice: "=steps.each.body.map(n, n * 2)", all: =steps.each.body }
+`)
+	get(t, c).want(t, "numbers", 200, `{"sorted":[2.5,3.1,100],"first":3.10,"twice":[6.2,200,5],"all":[3.10,1e2,2.5]}`)
+}
+
+// TestACompositionAllocatesWithinItsBudget counts what three steps on two levels cost,
+// the backends of the test included (18).
+func TestACompositionAllocatesWithinItsBudget(t *testing.T) {
+	c, r := threeSteps(t), request(http.MethodGet, "/home/7", "")
+	n := testing.AllocsPerRun(200, func() {
+		exchange.Of(r).Attempts = exchange.Of(r).Attempts[:0]
+		if res, err := c.RoundTrip(r); err != nil || res.StatusCode != 200 {
+			t.Fatal(res, err)
+		}
+	})
+	if n > 150 { // the race detector empties pools
+		t.Errorf("%v allocations", n)
+	}
+}
+
 func TestNestedCompositionsAreCalledLikeFunctions(t *testing.T) {
 	var d diary
 	c := world{"a": func(r *http.Request) (*http.Response, error) {
@@ -666,13 +727,14 @@ func TestTheClientsFaultIsToldWhateverTheElse(t *testing.T) {
 	ask(t, c, r).want(t, "path", 400, "ambiguous-path")
 }
 
-// BenchmarkComposition is three steps on two levels, with backends that cost nothing.
-func BenchmarkComposition(b *testing.B) {
-	c := world{
+// threeSteps is a composition on two levels, with backends that cost nothing.
+func threeSteps(tb testing.TB) http.RoundTripper {
+	tb.Helper()
+	return world{
 		"profile": says(200, `{"id": 7, "name": "Ann", "city": "Bern"}`),
 		"orders":  says(200, `[{"id": 1, "total": 1290}, {"id": 2, "total": 3450}, {"id": 3, "total": 980}]`),
 		"offers":  says(200, `[{"item": "tea"}]`),
-	}.route(b, `
+	}.route(tb, `
   GET /home/{user}:
     compose:
       profile: http://profile/users/{user}
@@ -683,7 +745,10 @@ func BenchmarkComposition(b *testing.B) {
       orders: =steps.orders.body
       offers: =steps.offers.body
 `)
-	r := request(http.MethodGet, "/home/7", "")
+}
+
+func BenchmarkComposition(b *testing.B) {
+	c, r := threeSteps(b), request(http.MethodGet, "/home/7", "")
 	b.ReportAllocs()
 	for b.Loop() {
 		exchange.Of(r).Attempts = exchange.Of(r).Attempts[:0]

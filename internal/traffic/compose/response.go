@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
@@ -100,13 +98,7 @@ func (r *run) answer(status int, fields []exchange.Field, body []byte) *http.Res
 	if r.timing {
 		to.Set("Server-Timing", r.timings())
 	}
-	for i, f := range fields {
-		if slices.ContainsFunc(fields[:i], func(before exchange.Field) bool { return strings.EqualFold(before.Name, f.Name) }) {
-			to.Add(f.Name, f.Value)
-		} else {
-			to.Set(f.Name, f.Value)
-		}
-	}
+	setAll(to, fields)
 	fill(res, r.r.Method, body)
 	return res
 }

@@ -26,7 +26,7 @@ type run struct {
 	in       expr.Input
 	ctx      context.Context //nolint:containedctx // the life of all calls, which ends with the run
 	cancel   context.CancelCauseFunc
-	left     atomic.Int64 // bytes that responses may still have
+	left     atomic.Int64 // bytes that bodies may still have: of responses, of what stands for them, of requests under way
 
 	states   []state
 	ready    []int // steps that wait for nothing any more
@@ -194,6 +194,10 @@ func tooMany(n int) error {
 	return fmt.Errorf("each has %d elements, and at most %d are called for", n, config.MaxElements)
 }
 
+// mostBytes is more than the bodies of a step with each have, which are bounded
+// by the composition's own bound.
+const mostBytes = 1 << 30
+
 // noElement is the element of a step without each.
 const noElement = -1
 
@@ -205,6 +209,10 @@ func (r *run) launch(i, element int) {
 	if err != nil {
 		r.unsent(i, err)
 		r.missed(i, element, err)
+		return
+	}
+	if r.left.Add(-int64(len(c.body))) < 0 {
+		r.fail(r.failure(s, errTogether))
 		return
 	}
 	c.at, c.element = i, element
@@ -230,13 +238,33 @@ func (r *run) fanOut(i int) {
 		f.next++
 		r.launch(i, f.next-1)
 	}
-	if f.open == 0 && f.next == len(f.items) && !r.over() {
-		r.settle(i, expr.StepResult{Body: f.bodies})
+	if f.open > 0 || f.next < len(f.items) || r.over() {
+		return
 	}
+	body, err := r.together(i)
+	if err != nil {
+		r.fail(r.failure(&r.steps[i], err))
+		return
+	}
+	r.settle(i, expr.StepResult{Body: body})
+}
+
+// together makes one JSON list of the bodies of a step with each, which is like every
+// other body to read.
+func (r *run) together(i int) (any, error) {
+	if !r.steps[i].decodes {
+		return nil, nil
+	}
+	text, err := jsonx.Append(nil, r.states[i].fan.bodies)
+	if err != nil {
+		return nil, err
+	}
+	return jsonx.Parse(text, jsonx.Options{MaxBytes: mostBytes, MaxDepth: maxDepth})
 }
 
 // ended takes the end of a call.
 func (r *run) ended(c *call) {
+	r.left.Add(int64(len(c.body)))
 	if c.element != noElement {
 		r.states[c.at].fan.open--
 	}
@@ -275,12 +303,21 @@ func (r *run) missed(i, element int, err error) {
 	}
 	r.standIn(i, err)
 	r.at(i, element)
+	if body, ok := r.otherwise(s); ok {
+		r.got(i, element, expr.StepResult{Body: body})
+	}
+}
+
+// otherwise gives the else of a step, false where it has ended the run.
+func (r *run) otherwise(s *step) (any, bool) {
 	body, err := s.otherwise.value(&r.in)
+	if err == nil && r.left.Add(-int64(len(body.Raw()))) < 0 {
+		err = errTogether
+	}
 	if err != nil {
 		r.fail(r.failure(s, fmt.Errorf("else: %w", err)))
-		return
 	}
-	r.got(i, element, expr.StepResult{Body: body})
+	return body, err == nil
 }
 
 // unsent writes down a failure for which no backend was asked.
@@ -319,9 +356,8 @@ func (r *run) skip(i int) {
 	case s.each != nil:
 		body = []any{}
 	case s.otherwise != nil:
-		value, err := s.otherwise.value(&r.in)
-		if err != nil {
-			r.fail(r.failure(s, fmt.Errorf("else: %w", err)))
+		value, ok := r.otherwise(s)
+		if !ok {
 			return
 		}
 		body = value

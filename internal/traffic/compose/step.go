@@ -1,7 +1,9 @@
 package compose
 
 import (
+	"cmp"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -46,7 +48,7 @@ const (
 func (b *builder) step(made *step, s *config.Step, backend Backend) (err error) {
 	*made = step{
 		name: s.Name, backend: backend, method: s.Method, parallel: s.Parallel,
-		timeout: max(0, s.Timeout), rules: s.Statuses, bodyBytes: s.BodyBytes,
+		timeout: max(0, cmp.Or(s.Timeout, backend.Total, config.DefaultStepTimeout)), rules: s.Statuses, bodyBytes: s.BodyBytes,
 	}
 	if s.Retry != nil && !backend.Retries {
 		made.retry = *s.Retry
@@ -125,20 +127,31 @@ func (s *step) wrongPath(err error) error {
 func (c *call) fill(out *http.Request) {
 	to := exchange.RequestHead(out)
 	out.Host = c.step.backend.Host
-	for _, f := range c.headers {
-		if strings.EqualFold(f.Name, "Host") {
-			out.Host = f.Value
-			continue
-		}
-		to.Add(f.Name, f.Value)
+	fields := append(make([]exchange.Field, 0, usualFields), exchange.Field{Name: "Accept", Value: jsonType})
+	if c.exchange.ID != "" {
+		fields = append(fields, exchange.Field{Name: "X-Request-Id", Value: c.exchange.ID})
 	}
-	usual := []exchange.Field{{Name: "Accept", Value: jsonType}, {Name: "X-Request-Id", Value: c.exchange.ID}}
 	if c.body != nil {
-		usual = append(usual, exchange.Field{Name: "Content-Type", Value: jsonType})
+		fields = append(fields, exchange.Field{Name: "Content-Type", Value: jsonType})
 	}
-	for _, f := range append(usual, c.run.trace...) {
-		if f.Value != "" && to.Get(f.Name) == "" {
+	exchange.SetFields(to, append(fields, c.run.trace...)...)
+	setAll(to, c.headers)
+	if host := to.Get("Host"); host != "" {
+		out.Host = host
+		to.Del("Host")
+	}
+}
+
+// usualFields is the most that fill sets itself.
+const usualFields = 5
+
+// setAll sets fields in a head; several of one name stand there together, in their order.
+func setAll(to exchange.Head, fields []exchange.Field) {
+	for i, f := range fields {
+		if slices.ContainsFunc(fields[:i], func(before exchange.Field) bool { return strings.EqualFold(before.Name, f.Name) }) {
 			to.Add(f.Name, f.Value)
+		} else {
+			to.Set(f.Name, f.Value)
 		}
 	}
 }

@@ -121,13 +121,10 @@ func (t *tree) append(dst []byte, in *expr.Input) ([]byte, error) {
 }
 
 // value gives the tree as a body that expressions can read.
-func (t *tree) value(in *expr.Input) (any, error) {
-	if len(t.parts) == 1 && t.parts[0].text == "" { // one expression
-		return t.parts[0].program.Value(in)
-	}
+func (t *tree) value(in *expr.Input) (jsonx.Value, error) {
 	text, err := t.append(nil, in)
 	if err != nil {
-		return nil, err
+		return jsonx.Value{}, err
 	}
 	return jsonx.Parse(text, jsonx.Options{MaxBytes: maxOutput, MaxDepth: maxDepth})
 }

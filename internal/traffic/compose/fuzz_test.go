@@ -1,0 +1,178 @@
+package compose_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"runtime"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/weir-gateway/weir/internal/base/jsonx"
+)
+
+// FuzzRun draws a random composition and holds its answer against one that is worked
+// out step by step: a step gives its number and the sum of what it reads, fails or
+// is skipped, and has an else or none. Backends answer after the others where
+// the seed says so, so that the order in which calls end is another each time.
+func FuzzRun(f *testing.F) {
+	for seed := range uint64(30) {
+		f.Add(seed, uint8(seed%9+1))
+	}
+	f.Fuzz(func(t *testing.T, seed uint64, size uint8) {
+		r := rand.New(rand.NewPCG(seed, 7))
+		n := int(size%12) + 1
+		steps := make([]drawn, n)
+		var text strings.Builder
+		text.WriteString("  GET /home/{user}:\n    compose:\n")
+		for i := range steps {
+			steps[i] = draw(r, i)
+			text.WriteString(steps[i].text(i))
+		}
+		c := world{"a": func(req *http.Request) (*http.Response, error) {
+			if req.URL.Query().Get("wait") != "" {
+				for range 50 {
+					runtime.Gosched()
+				}
+			}
+			if strings.HasPrefix(req.URL.Path, "/bad") {
+				return reply(req, 500, "")
+			}
+			sum, _ := strconv.Atoi(req.URL.Query().Get("own"))
+			for _, q := range req.URL.Query()["q"] {
+				v, err := strconv.Atoi(q)
+				if err != nil {
+					return nil, fmt.Errorf("q is %q", q)
+				}
+				sum += v
+			}
+			return reply(req, 200, strconv.Itoa(sum))
+		}}.route(t, text.String())
+		got := get(t, c)
+		if want, ok := expected(steps); ok {
+			got.want(t, text.String(), 200, want)
+		} else {
+			got.want(t, text.String(), 502, "composition-failed")
+		}
+		if x := got.x; len(x.Attempts) > n {
+			t.Errorf("%d attempts of %d steps", len(x.Attempts), n)
+		}
+	})
+}
+
+// drawn is a step of a random composition. It reads only steps before it.
+type drawn struct {
+	reads                    []int
+	bad, skip, stands, waits bool
+	each                     bool
+}
+
+func draw(r *rand.Rand, i int) drawn {
+	s := drawn{bad: r.IntN(8) == 0, skip: r.IntN(6) == 0, stands: r.IntN(3) > 0, waits: r.IntN(2) == 0, each: r.IntN(5) == 0}
+	for j := range i {
+		if r.IntN(3) == 0 {
+			s.reads = append(s.reads, j)
+		}
+	}
+	return s
+}
+
+// number is what an expression reads of step j: a list of one where it has each, and a
+// null where it was skipped.
+func number(j int) string {
+	body := fmt.Sprintf("steps.s%d.body", j)
+	return fmt.Sprintf("(type(%[1]s) == list ? (size(%[1]s) == 0 ? 0 : %[1]s[0]) : (%[1]s == null ? 0 : %[1]s))", body)
+}
+
+func (s drawn) text(i int) string {
+	path := "fine"
+	if s.bad {
+		path = "bad"
+	}
+	query := []string{}
+	for _, j := range s.reads {
+		query = append(query, `"=`+number(j)+`"`)
+	}
+	text := fmt.Sprintf("      s%d:\n        to: http://a/%s\n        query: { own: %d, q: [%s]", i, path, i+1, strings.Join(query, ", "))
+	if s.waits {
+		text += ", wait: 1"
+	}
+	text += " }\n"
+	if s.skip {
+		text += "        when: =false\n"
+	}
+	if s.stands {
+		text += fmt.Sprintf("        else: %d\n", -i-1)
+	}
+	if s.each {
+		text += "        each: =[request.path]\n        headers: { X: =item }\n"
+	}
+	return text
+}
+
+// expected works the answer out, false where a step without an else fails.
+func expected(steps []drawn) (string, bool) {
+	values := make([]int, len(steps))
+	var members []string
+	for i, s := range steps {
+		values[i] = i + 1
+		for _, j := range s.reads {
+			values[i] += values[j]
+		}
+		shown := strconv.Itoa(values[i])
+		switch {
+		case s.skip && s.each:
+			values[i], shown = 0, ""
+		case s.skip && !s.stands:
+			values[i], shown = 0, "null"
+		case (s.bad || s.skip) && s.stands:
+			values[i], shown = -i-1, strconv.Itoa(-i-1)
+		case s.bad:
+			return "", false
+		}
+		if s.each {
+			shown = "[" + shown + "]"
+		}
+		members = append(members, fmt.Sprintf(`"s%d":%s`, i, shown))
+	}
+	return "{" + strings.Join(members, ",") + "}", true
+}
+
+// FuzzBodies holds that no body of a backend or client breaks anything: what is JSON goes
+// through as it is, what is not is a problem and no panic.
+func FuzzBodies(f *testing.F) {
+	for _, body := range []string{`{"a": [1, 2.50, "x"]}`, `[]`, `"\ud800"`, "\xff", `{"a":1,"a":2}`, `1e400`, strings.Repeat("[", 200), ` 7 `, "null", ""} {
+		f.Add(body)
+	}
+	f.Fuzz(func(t *testing.T, body string) {
+		c := world{"a": says(200, body), "b": func(r *http.Request) (*http.Response, error) { return reply(r, 200, `1`) }}.route(t, `
+  POST /home/{user}:
+    compose:
+      a: http://a/
+      b: { to: "http://b", path: "/x/{=steps.a.body.a}", query: { a: =steps.a.body.a }, headers: { X: =steps.a.body.a }, body: [=request.body], else: 2 }
+    return: [=steps.a.body, =steps.b.body, =request.body]
+`)
+		a := ask(t, c, request(http.MethodPost, "/home/7", body))
+		switch a.status {
+		case 200:
+			trimmed := strings.Trim(body, " \t\r\n")
+			switch {
+			case trimmed == "":
+				trimmed = "null"
+			case trimmed[0] == '"': // a text that is picked out is written anew
+				v, err := jsonx.Parse([]byte(trimmed), jsonx.Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				trimmed = string(jsonx.AppendString(nil, v.Text()))
+			}
+			if a.body != "["+trimmed+",1,"+trimmed+"]" && a.body != "["+trimmed+",2,"+trimmed+"]" {
+				t.Errorf("%q became %q", body, a.body)
+			}
+		case 400, 413, 502:
+		default:
+			t.Errorf("%q: got %d %v", body, a.status, a.err)
+		}
+	})
+}
