@@ -29,9 +29,11 @@ type Stage int
 // The order. Guards come before adapters.
 const (
 	StageHeaders         Stage = iota // fields of request and response; outermost, so that every guard's errors have them
+	StageSecurity                     // fields that tell browsers to be careful; for every guard's errors, too
 	StageBounds                       // body and connection limits
 	StageIP                           // ip rules
 	StageCORS                         // cors: a preflight ends here
+	StageCSRF                         // what pages of other sites send
 	StageLimit                        // limits whose key does not mention auth
 	StageAuth                         // who is it
 	StageAllow                        // may they

@@ -11,19 +11,21 @@ import (
 	"github.com/weir-gateway/weir/internal/filter/auth"
 	"github.com/weir-gateway/weir/internal/filter/body"
 	"github.com/weir-gateway/weir/internal/filter/cors"
+	"github.com/weir-gateway/weir/internal/filter/csrf"
 	"github.com/weir-gateway/weir/internal/filter/headers"
 	"github.com/weir-gateway/weir/internal/filter/ip"
 	"github.com/weir-gateway/weir/internal/filter/limit"
 	"github.com/weir-gateway/weir/internal/filter/redirect"
 	"github.com/weir-gateway/weir/internal/filter/respond"
 	"github.com/weir-gateway/weir/internal/filter/rewrite"
+	"github.com/weir-gateway/weir/internal/filter/secureheaders"
 )
 
 // Definitions gives every filter, outermost stage first and by name within one.
 func Definitions() []filter.Definition {
 	list := []filter.Definition{
-		allow.Definition(), auth.Definition(), body.Definition(), cors.Definition(), headers.Definition(), ip.Definition(),
-		limit.Definition(), redirect.Definition(), respond.Definition(), rewrite.Definition(),
+		allow.Definition(), auth.Definition(), body.Definition(), cors.Definition(), csrf.Definition(), headers.Definition(), ip.Definition(),
+		limit.Definition(), redirect.Definition(), respond.Definition(), rewrite.Definition(), secureheaders.Definition(),
 	}
 	slices.SortFunc(list, func(a, b filter.Definition) int {
 		return cmp.Or(cmp.Compare(a.Stage, b.Stage), cmp.Compare(a.Name, b.Name))

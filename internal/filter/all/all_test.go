@@ -134,7 +134,7 @@ func reads(t *testing.T, d filter.Definition, c any) {
 
 func readme(t *testing.T, name string) string {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join("..", name, "README.md"))
+	text, err := os.ReadFile(filepath.Join("..", strings.ReplaceAll(name, "_", ""), "README.md")) // packages have no _
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,102 @@
+// Package csrf is the filter that refuses what a page of another site would do in
+// its visitor's name (cross-site request forgery).
+package csrf
+
+import (
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/config/doc"
+	"github.com/weir-gateway/weir/internal/filter"
+)
+
+// Config is what people write under `csrf`.
+type Config struct {
+	// Trust are the other origins whose pages may send.
+	Trust []string `doc:"trust,oneormany,omitzero" help:"other origins whose pages may send" example:"[https://app.shop.dev]"`
+	// DryRun lets everything pass and logs what would have been refused.
+	DryRun bool `doc:"dry_run,omitzero" help:"only log what would have been refused"`
+}
+
+// sameOrigin is the short form without other origins.
+const sameOrigin = "same-origin"
+
+// DecodeDoc reads `same-origin`, an origin or a list of them, or a map.
+func (c *Config) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	type long Config
+	var own doc.Problems
+	switch {
+	case n.Kind == doc.Scalar && n.Value == sameOrigin:
+		return
+	case n.Kind == doc.Map:
+		doc.Decode(n, (*long)(c), &own)
+	default:
+		doc.Decode(&doc.Node{Kind: doc.Map, Pos: n.Pos, Entries: []doc.Entry{{Key: "trust", KeyPos: n.Pos, Value: n}}}, (*long)(c), &own)
+	}
+	if _, err := c.origins(); err != nil && !own.Failed() {
+		own.Add(doc.Problem{Pos: n.Pos, What: err.Error(), Fix: "write `csrf: same-origin`, or other origins, as `csrf: https://app.shop.dev`"})
+	}
+	for _, p := range own.Sorted() {
+		ps.Add(p)
+	}
+}
+
+// EncodeDoc writes the short form where that says it all.
+func (c *Config) EncodeDoc() *doc.Node {
+	if len(c.Trust) == 0 && !c.DryRun {
+		return &doc.Node{Kind: doc.Scalar, Value: sameOrigin}
+	}
+	type long Config
+	return doc.EncodeNode((*long)(c))
+}
+
+// DocSchema implements doc.SchemaWriter.
+func (*Config) DocSchema() *doc.Schema {
+	type long Config
+	origin := doc.TextSchema("same-origin, or an origin that may send")
+	return doc.SchemaOr[long](origin, doc.ListSchema(origin))
+}
+
+// origins are those that are trusted, as browsers write them.
+func (c *Config) origins() (map[string]bool, error) {
+	list := map[string]bool{}
+	for _, text := range c.Trust {
+		u, err := url.Parse(strings.ToLower(text))
+		switch {
+		case err != nil || u.Scheme == "" || u.Host == "":
+			return nil, fmt.Errorf("%q is no origin such as https://app.shop.dev", text)
+		case u.Path != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil || strings.ContainsAny(text, "*?#"):
+			return nil, fmt.Errorf("%q is more than an origin, which is scheme, host and port", text)
+		case u.Scheme == "https" && u.Port() == "443", u.Scheme == "http" && u.Port() == "80":
+			return nil, fmt.Errorf("%q has the usual port of its scheme, which browsers leave out", text)
+		}
+		list[u.Scheme+"://"+u.Host] = true
+	}
+	return list, nil
+}
+
+// Definition is this kind of filter.
+func Definition() filter.Definition {
+	return filter.Define("csrf", "refuses what pages of other sites send", filter.StageCSRF,
+		func() Config { return Config{} }, build)
+}
+
+func build(env filter.Env, c *Config) (filter.Policy, error) {
+	trusted, err := c.origins()
+	if err != nil {
+		return filter.Policy{}, err
+	}
+	note := sameOrigin
+	if n := len(trusted); n > 0 {
+		note += " and " + strconv.Itoa(n) + " more"
+	}
+	log := env.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	p := &policy{trusted: trusted, dryRun: c.DryRun, log: log, route: env.Route}
+	return filter.Policy{Guard: p.guard, Ask: p.ask, Note: note}, nil
+}
