@@ -1,11 +1,13 @@
 package app
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 	"net/netip"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
@@ -58,7 +60,7 @@ func withAttempts(attrs []slog.Attr, list []exchange.Attempt) []slog.Attr {
 		}
 		steps = append(steps, stepText(a))
 	}
-	return append(attrs, slog.Any("steps", steps))
+	return append(attrs, slog.String("steps", strings.Join(steps, "; ")))
 }
 
 // mostSteps is how many calls of a composition a line tells of.
@@ -73,6 +75,9 @@ func stepText(a exchange.Attempt) string {
 	text += " " + a.Took.Round(10*time.Microsecond).String()
 	if a.Endpoint != "" {
 		text += " " + a.Endpoint
+	}
+	if send, ok := errors.AsType[*exchange.SendError](a.Err); ok { // which names the endpoint too
+		return fmt.Sprintf("%s: %v (%s)", text, send.Err, send.Sent)
 	}
 	if a.Err != nil {
 		text += ": " + a.Err.Error()

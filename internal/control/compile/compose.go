@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/weir-gateway/weir/internal/base/httpx"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/traffic/compose"
 	"github.com/weir-gateway/weir/internal/traffic/snapshot"
@@ -70,12 +71,19 @@ func (b *build) stepBackend(s *config.Step) (compose.Backend, error) {
 }
 
 // stepHost is the Host that a step asks for: the backend's own, for the client's says
-// nothing about it.
+// nothing about it. It is that of its URL, else its name, and of what has neither, as
+// a socket of this machine, localhost.
 func stepHost(ref config.Ref, found resolved) string {
 	if found.service != nil && strings.HasPrefix(found.service.Source.Rest, "//") {
 		ref = found.service.Source
 	}
-	return strings.TrimPrefix(ref.Rest, "//")
+	if host, ok := strings.CutPrefix(ref.Rest, "//"); ok {
+		return host
+	}
+	if _, err := httpx.NormalizeHost(ref.Rest); err != nil {
+		return "localhost"
+	}
+	return ref.Rest
 }
 
 // findComposition finds one by its name.

@@ -19,6 +19,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/expr"
 	"github.com/weir-gateway/weir/internal/base/jsonx"
+	"github.com/weir-gateway/weir/internal/base/template"
 	"github.com/weir-gateway/weir/internal/config"
 )
 
@@ -120,23 +121,13 @@ func (c *call) try(ctx context.Context, more bool) (again bool, err error) {
 // request makes what is sent, out of nothing but the step's own parts.
 func (c *call) request(ctx context.Context) *http.Request {
 	out := exchange.NewRequest(exchange.Context(ctx, c.exchange), c.run.r)
-	out.Method, out.URL = c.step.method, target(c.path, c.query)
+	out.Method, out.URL = c.step.method, &url.URL{RawQuery: c.query}
+	template.Set(out.URL, c.path)
 	c.fill(out)
 	if c.body != nil {
 		out.Body, out.ContentLength = io.NopCloser(bytes.NewReader(c.body)), int64(len(c.body))
 	}
 	return out
-}
-
-// target is a normalised path as a URL that net/http writes byte for byte.
-func target(path, query string) *url.URL {
-	u := &url.URL{Path: path, RawPath: path, RawQuery: query}
-	if strings.IndexByte(path, '%') >= 0 {
-		if decoded, err := url.PathUnescape(path); err == nil {
-			u.Path = decoded
-		}
-	}
-	return u
 }
 
 // Pauses between two tries.
