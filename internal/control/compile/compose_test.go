@@ -1,6 +1,7 @@
 package compile_test
 
 import (
+	"context"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -8,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/weir-gateway/weir/internal/control/compile"
@@ -110,5 +112,44 @@ func TestCheckExplainsACompositionWithoutStartingAnything(t *testing.T) {
 	want := []string{"said: GET / of fn:hello", "file: GET /a.json of dir:./public", "users: GET /users/{user} of users", "nested: GET /{who=path.user} of named"}
 	if !slices.Equal(calls, want) || e.Backends[0].Request != nil {
 		t.Errorf("explained as %q, want %q", calls, want)
+	}
+}
+
+// TestStepsAreInFlightTogetherAndEndWithTheirClient has a server that answers nobody
+// before both steps have come, and then a client that leaves while they wait.
+func TestStepsAreInFlightTogetherAndEndWithTheirClient(t *testing.T) {
+	w := newWorld(t)
+	var here sync.WaitGroup
+	ended := make(chan string, 2)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		here.Done()
+		here.Wait() // nobody goes on alone
+		if r.URL.Query().Get("stay") == "" {
+			_, _ = w.Write([]byte("1"))
+			return
+		}
+		<-r.Context().Done()
+		ended <- r.URL.Path
+	}))
+	defer s.Close()
+	w.serve(w.load(strings.ReplaceAll(`routes:
+  GET /home:
+    compose:
+      a: { to: "$/a", query: { stay: =query.stay } }
+      b: { to: "$/b", query: { stay: =query.stay }, else: 2 }
+`, "$", s.URL)))
+	here.Add(2)
+	if answer := w.get("/home"); answer.Body.String() != `{"a":1,"b":1}` {
+		t.Errorf("got %d %s", answer.Code, answer.Body)
+	}
+	ctx, leave := context.WithCancel(t.Context())
+	here.Add(2)
+	go func() { here.Wait(); leave() }()
+	answer := httptest.NewRecorder()
+	w.gateway.Handler(":8080").ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/home?stay=1", nil).WithContext(ctx))
+	paths := []string{<-ended, <-ended}
+	slices.Sort(paths)
+	if !slices.Equal(paths, []string{"/a", "/b"}) || answer.Code != 499 {
+		t.Errorf("%v have ended, the client got %d", paths, answer.Code)
 	}
 }
