@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"net/http"
 	"reflect"
 	"time"
@@ -19,11 +20,15 @@ import (
 // gateway's limits are reached, and until the gateway has stopped. It stays as
 // it was started, whatever later configs say.
 type adminServer struct {
-	http    *http.Server
-	config  config.Admin
-	address string
-	done    chan struct{}
+	http     *http.Server
+	config   config.Admin
+	listener net.Listener
+	address  string
+	done     chan struct{}
 }
+
+// adminKey is what the admin API's socket is called on its way to another process.
+const adminKey = "admin"
 
 func (a *App) serveAdmin(c config.Admin) error {
 	if c.Address == "" || c.Address == "off" {
@@ -36,11 +41,14 @@ func (a *App) serveAdmin(c config.Admin) error {
 			return fmt.Errorf("admin.token: %w", err)
 		}
 	}
-	l, err := listen.Open(context.Background(), c.Address)
-	if err != nil {
-		return fmt.Errorf("admin API: %w (--admin ADDRESS), or do without it (--admin off)", err)
+	l := a.options.Inherited.Take(listen.Want{Key: adminKey, Address: c.Address, Listeners: []string{adminKey}})
+	if l == nil {
+		var err error
+		if l, err = listen.Open(context.Background(), c.Address); err != nil {
+			return fmt.Errorf("admin API: %w (--admin ADDRESS), or do without it (--admin off)", err)
+		}
 	}
-	s := &adminServer{config: c, address: l.Addr().String(), done: make(chan struct{})}
+	s := &adminServer{config: c, listener: l, address: l.Addr().String(), done: make(chan struct{})}
 	s.http = &http.Server{
 		Handler: admin.New(admin.Options{
 			Gateway: a.gateway, Reconciler: a.reconciler, Follower: a.follower, Token: token, Expand: config.Expand,
@@ -64,6 +72,14 @@ func (s *adminServer) is(c config.Admin) bool {
 	sameToken := (c.Token == nil) == (s.config.Token == nil) &&
 		(c.Token == nil || reflect.DeepEqual(c.Token.Parts, s.config.Token.Parts))
 	return sameToken && c.Address == s.config.Address
+}
+
+// leave is stop for a socket that another process has too.
+func (s *adminServer) leave() {
+	if file, ok := s.listener.(*net.UnixListener); ok {
+		file.SetUnlinkOnClose(false)
+	}
+	s.stop()
 }
 
 func (s *adminServer) stop() {

@@ -7,6 +7,8 @@
 //   - memory.go: the guard of the process's memory.
 //   - access.go: the access log.
 //   - stop.go: the end.
+//   - upgrade.go: the end that another process takes over from.
+//   - notify.go: what a service manager is told.
 package app
 
 import (
@@ -53,6 +55,13 @@ type Options struct {
 	// Started is called once everything serves, Stopping when the end begins;
 	// they may be nil.
 	Started, Stopping func(*App)
+	// Inherited are sockets that this process was started with; nil for none.
+	Inherited *listen.Inherited
+	// Upgrade makes the run start Program with each value, with Arguments, and end
+	// once that serves in its place; it may be nil.
+	Upgrade   <-chan struct{}
+	Program   string
+	Arguments []string
 	// Reload makes the run read its input again with each value; it may be nil.
 	Reload <-chan struct{}
 	// Watch makes it do so whenever the files of the input change, or those that
@@ -100,35 +109,49 @@ func Run(ctx context.Context, o Options) error {
 	if o.Started != nil {
 		o.Started(a)
 	}
-	a.follow(ctx)
+	a.served()
+	next := a.follow(ctx)
 	if o.Stopping != nil {
 		o.Stopping(a)
 	}
-	a.Stop()
+	if next == nil {
+		a.Stop()
+	} else {
+		a.handOver(next)
+	}
 	return nil
 }
 
 // touch is how often it is noted on disk that the config still serves.
 const touch = time.Hour
 
-// follow reloads until ctx ends.
-func (a *App) follow(ctx context.Context) {
+// follow reloads until ctx ends, or until another process serves in place of this
+// one, which it gives then.
+func (a *App) follow(ctx context.Context) *listen.Successor {
 	var changed <-chan struct{}
 	if a.watcher != nil {
 		changed = a.watcher.Changed()
 	}
 	serving := time.NewTicker(touch)
 	defer serving.Stop()
+	var u upgrade
+	defer u.end(a)
 	for {
 		select {
 		case <-ctx.Done():
-			return
+			return nil
 		case <-a.options.Reload:
-			_, _ = a.follower.Read() // it has logged what became of it
+			a.reload()
 		case <-changed:
-			_, _ = a.follower.Read()
+			_, _ = a.follower.Read() // it has logged what became of it
 		case <-serving.C:
 			a.follower.Touch()
+		case <-a.options.Upgrade:
+			u.begin(a)
+		case err := <-u.done:
+			if next := u.finish(a, err); next != nil {
+				return next
+			}
 		}
 	}
 }
@@ -162,7 +185,7 @@ func New(o Options) *App {
 	})
 	a.reconciler = reconcile.New(reconcile.Options{
 		Compiler: compile.New(o.Parts, compile.Options{Log: o.Log, Secret: secret.Resolve}),
-		Gateway:  a.gateway, Open: open, Serve: a.serve, Applied: a.applied, Log: o.Log, Drain: o.Drain, IdleGrace: idleGrace,
+		Gateway:  a.gateway, Open: a.open, Serve: a.serve, Applied: a.applied, Log: o.Log, Drain: o.Drain, IdleGrace: idleGrace,
 	})
 	if o.History == nil {
 		o.History = history.New(history.DefaultKeep)

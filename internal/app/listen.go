@@ -12,8 +12,12 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/listen"
 )
 
-func open(address string) (net.Listener, error) {
-	l, err := listen.Open(context.Background(), address)
+// open gives a socket that this process was started with, or binds it.
+func (a *App) open(w listen.Want) (net.Listener, error) {
+	if l := a.options.Inherited.Take(w); l != nil {
+		return l, nil
+	}
+	l, err := listen.Open(context.Background(), w.Address)
 	if err != nil {
 		return nil, fmt.Errorf("%w (--listen ADDRESS, or --listen NAME=ADDRESS)", err)
 	}

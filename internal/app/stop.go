@@ -34,6 +34,7 @@ func (a *App) Stop() {
 	a.follower.Touch()
 	shutdown := a.shutdown()
 	a.leaving.Store(true)
+	a.notify("STOPPING=1")
 	a.reconciler.Leave()
 	<-time.After(shutdown.Delay) // a second interrupt ends the process
 	a.end(shutdown.Drain)

@@ -7,13 +7,16 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"os/exec"
 	"os/signal"
+	"path/filepath"
 	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/weir-gateway/weir/internal/app"
 	"github.com/weir-gateway/weir/internal/control/source"
+	"github.com/weir-gateway/weir/internal/wire/listen"
 )
 
 func runCommand(version string, s Streams) *cobra.Command {
@@ -29,7 +32,8 @@ func runCommand(version string, s Streams) *cobra.Command {
 When its files change, or certificates and secrets that they name, the config is
 read again, and by SIGHUP. One that cannot serve leaves everything as it was, and
 at a start the one that served last is served in its place.
-SIGINT and SIGTERM let requests under way finish; a second one ends at once.`,
+SIGINT and SIGTERM let requests under way finish; a second one ends at once.
+SIGUSR2 starts the program that lies at this path now; it takes over the sockets.`,
 		Example: `  weir run weir.yaml
   weir run examples/shop --listen :9090 --admin off
   weir run http://localhost:9000`,
@@ -45,11 +49,17 @@ SIGINT and SIGTERM let requests under way finish; a second one ends at once.`,
 				return err
 			}
 			log := slog.New(handler)
+			inherited, err := listen.Inherit()
+			if err != nil {
+				return err
+			}
 			past, err := kept.open(in, log)
 			if err != nil {
 				return err
 			}
-			reload, stop := onHangup()
+			reload, stop := onSignals(syscall.SIGHUP)
+			defer stop()
+			upgrade, stop := onSignals(upgradeSignals()...)
 			defer stop()
 			ctx, interrupt := context.WithCancel(context.Background())
 			defer interrupt()
@@ -59,7 +69,7 @@ SIGINT and SIGTERM let requests under way finish; a second one ends at once.`,
 			}
 			return s.refused(app.Run(ctx, app.Options{
 				Input: in, Log: log, Level: &threshold, Version: version, Parts: app.Parts(),
-				Started: started, Stopping: s.stopping, Reload: reload, Watch: watch, History: past, MaxAge: kept.age,
+				Started: started, Stopping: s.stopping, Reload: reload, Upgrade: upgrade, Program: ownProgram(), Arguments: os.Args[1:], Inherited: inherited, Watch: watch, History: past, MaxAge: kept.age,
 			}))
 		},
 	}
@@ -112,11 +122,14 @@ func onInterrupt(ctx context.Context, end func()) {
 	}()
 }
 
-// onHangup gives a channel with a value for each SIGHUP.
-func onHangup() (reload <-chan struct{}, stop func()) {
+// onSignals gives a channel with a value for each of the signals that comes.
+func onSignals(which ...os.Signal) (values <-chan struct{}, stop func()) {
+	if len(which) == 0 {
+		return nil, func() {} // Notify would take none for all
+	}
 	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGHUP)
-	values, done := make(chan struct{}), make(chan struct{})
+	signal.Notify(signals, which...)
+	told, done := make(chan struct{}), make(chan struct{})
 	go func() {
 		for {
 			select {
@@ -125,11 +138,24 @@ func onHangup() (reload <-chan struct{}, stop func()) {
 				return
 			}
 			select {
-			case values <- struct{}{}:
+			case told <- struct{}{}:
 			case <-done:
 				return
 			}
 		}
 	}()
-	return values, func() { signal.Stop(signals); close(done) }
+	return told, func() { signal.Stop(signals); close(done) }
+}
+
+// ownProgram is where this program was found, links not followed: behind the same
+// path there may be a newer one by now.
+func ownProgram() string {
+	path, err := exec.LookPath(os.Args[0])
+	if err == nil {
+		path, err = filepath.Abs(path)
+	}
+	if err != nil {
+		path, _ = os.Executable() // without it an upgrade says so
+	}
+	return path
 }

@@ -1,13 +1,11 @@
 package weirtest
 
-import (
-	"testing"
-)
+import "testing"
 
 // Terminate tells weir to end and does not wait for it.
 func (g *Gateway) Terminate(tb testing.TB) {
 	tb.Helper()
-	if err := g.process.Process.Signal(terminate); err != nil {
+	if err := g.now.Signal(terminate); err != nil {
 		tb.Fatal(err)
 	}
 }

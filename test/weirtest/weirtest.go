@@ -76,6 +76,7 @@ type Gateway struct {
 	Sockets []string // host:port of each, in the order of their names in the config
 	Admin   string   // host:port of the admin API
 	process *exec.Cmd
+	now     *os.Process // what serves: process, or what took over from it
 	log     *Output
 	exited  chan struct{}
 	killed  bool
@@ -96,9 +97,10 @@ func Start(tb testing.TB, config string, arguments ...string) *Gateway {
 	if err := g.process.Start(); err != nil {
 		tb.Fatal(err)
 	}
+	g.now = g.process.Process
 	started := make(chan struct{})
 	go func() {
-		defer close(g.exited)
+		defer close(g.exited) // once all that took over from it have ended too, for they have its output
 		g.readAddresses(out, started)
 		_ = g.process.Wait() // the exit code is looked at by stop
 	}()
@@ -114,10 +116,13 @@ func Start(tb testing.TB, config string, arguments ...string) *Gateway {
 }
 
 // readAddresses takes the addresses from what weir prints, and closes started
-// once both are there.
+// once both are there. What takes over later has the same ones.
 func (g *Gateway) readAddresses(out io.Reader, started chan<- struct{}) {
 	lines := bufio.NewScanner(out)
 	for lines.Scan() {
+		if g.Admin != "" {
+			continue
+		}
 		if address, ok := strings.CutPrefix(lines.Text(), "serving on http://"); ok {
 			g.Sockets = append(g.Sockets, address)
 			g.Address = g.Sockets[0]
@@ -133,11 +138,12 @@ func (g *Gateway) readAddresses(out io.Reader, started chan<- struct{}) {
 // the test does it anyway.
 func (g *Gateway) Stop(tb testing.TB) {
 	tb.Helper()
-	_ = g.process.Process.Signal(terminate) // it may have ended already
+	_ = g.now.Signal(terminate) // it may have ended already
 	select {
 	case <-g.exited:
 	case <-time.After(time.Minute):
 		_ = g.process.Process.Kill()
+		_ = g.now.Kill()
 		<-g.exited
 		tb.Errorf("weir did not end within a minute of SIGTERM:\n%s", g.log)
 		return
@@ -153,7 +159,7 @@ func (g *Gateway) Stop(tb testing.TB) {
 // Kill ends weir with SIGKILL and waits for it.
 func (g *Gateway) Kill() {
 	g.killed = true
-	_ = g.process.Process.Kill() // it may have ended already
+	_ = g.now.Kill() // it may have ended already
 	<-g.exited
 }
 

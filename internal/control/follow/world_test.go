@@ -26,6 +26,7 @@ import (
 	discoveries "github.com/weir-gateway/weir/internal/discovery/all"
 	filters "github.com/weir-gateway/weir/internal/filter/all"
 	"github.com/weir-gateway/weir/internal/traffic/snapshot"
+	"github.com/weir-gateway/weir/internal/wire/listen"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -102,7 +103,7 @@ func (w *world) start(age time.Duration) (follow.Report, error) {
 	})
 	reconciler := reconcile.New(reconcile.Options{
 		Compiler: compile.New(parts, compile.Options{Log: log, Secret: secret.Resolve}), Gateway: w.gateway,
-		Open:  func(address string) (net.Listener, error) { return net.Listen("tcp", address) },
+		Open:  func(w listen.Want) (net.Listener, error) { return net.Listen("tcp", w.Address) },
 		Serve: func(l net.Listener, _ reconcile.Site) reconcile.Server { return deaf{} },
 		Log:   log, Drain: time.Second,
 	})

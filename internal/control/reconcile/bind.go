@@ -95,7 +95,7 @@ func (r *Reconciler) open(cfg *config.Config) (map[string]*socket, error) {
 		if r.bound[key] != nil || opened[key] != nil {
 			continue
 		}
-		l, err := r.options.Open(s.Address)
+		l, err := r.options.Open(listen.Want{Key: key, Address: s.Address, Listeners: listenersOn(cfg, s)})
 		if err == nil {
 			opened[key], err = newSocket(l)
 		}
@@ -107,6 +107,17 @@ func (r *Reconciler) open(cfg *config.Config) (map[string]*socket, error) {
 		}
 	}
 	return opened, nil
+}
+
+// listenersOn are the names of a socket's listeners, and its own.
+func listenersOn(cfg *config.Config, s config.Socket) []string {
+	names := []string{s.Name}
+	for _, l := range cfg.Listeners {
+		if l.Socket == s.Name {
+			names = append(names, l.Name)
+		}
+	}
+	return names
 }
 
 // explainBusy adds what only we know: that it is ourselves who hold the port.

@@ -26,14 +26,16 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 	"github.com/weir-gateway/weir/internal/control/compile"
 	"github.com/weir-gateway/weir/internal/traffic/snapshot"
+	"github.com/weir-gateway/weir/internal/wire/listen"
 )
 
 // Options are what a Reconciler is made of.
 type Options struct {
 	Compiler *compile.Compiler
 	Gateway  *snapshot.Gateway
-	// Open binds an address. The listener has a SetDeadline, as those of package net.
-	Open func(address string) (net.Listener, error)
+	// Open binds an address, or finds it bound. The listener has a SetDeadline, as
+	// those of package net.
+	Open func(listen.Want) (net.Listener, error)
 	// Serve serves a site on l, which it closes, until Shutdown.
 	Serve func(l net.Listener, s Site) Server
 	// Applied is told each config that serves from now on; it may be nil.
@@ -306,6 +308,18 @@ func (r *Reconciler) end(ctx context.Context, idle time.Duration, free func([]*b
 	r.options.Compiler.Close(ctx)
 	r.draining.Wait()
 	r.hurry()
+}
+
+// Pack puts every socket into a parcel for the process that takes over.
+func (r *Reconciler) Pack(p *listen.Parcel) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for key, b := range r.bound {
+		if err := p.Add(key, b.socket.listener); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // unbind forgets every socket.

@@ -43,7 +43,7 @@ func newWorld(t *testing.T) *world {
 	w.gateway = snapshot.NewGateway(snapshot.Options{Log: log, Peer: listen.PeerFrom, Server: listen.ServerFrom, Terms: listen.TermsFrom})
 	w.reconciler = reconcile.New(reconcile.Options{
 		Compiler: compile.New(w.parts, compile.Options{Log: log, Secret: secret.Resolve}), Gateway: w.gateway,
-		Open: func(address string) (net.Listener, error) { return listen.Open(context.Background(), address) },
+		Open: func(w listen.Want) (net.Listener, error) { return listen.Open(context.Background(), w.Address) },
 		Serve: func(l net.Listener, s reconcile.Site) reconcile.Server {
 			o := &server{Server: listen.New(listen.Options{
 				Listener: l, Handler: s.Handler, TLS: s.TLS, Announced: s.Announced, Limits: s.Limits, Log: log,

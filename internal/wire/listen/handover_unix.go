@@ -1,0 +1,113 @@
+//go:build unix
+
+package listen
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"os"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Parcel is listening sockets on their way to another process, which takes them by
+// Inherit. It belongs to one goroutine.
+//
+// File descriptors are copied by hand: an os.File would make the socket a blocking
+// one, here and there, for both processes share its flags.
+type Parcel struct {
+	names []string
+	fds   []int
+}
+
+// Add puts a copy of l in, by the key that the other process asks with.
+func (p *Parcel) Add(key string, l net.Listener) error {
+	conn, ok := l.(syscall.Conn)
+	if !ok {
+		return fmt.Errorf("hand over %s: a listener of type %T has no file descriptor", l.Addr(), l)
+	}
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return fmt.Errorf("hand over %s: %w", l.Addr(), err)
+	}
+	var fd int
+	controlErr := raw.Control(func(own uintptr) { fd, err = unix.FcntlInt(own, unix.F_DUPFD_CLOEXEC, 0) })
+	if err = errors.Join(err, controlErr); err != nil {
+		return fmt.Errorf("hand over %s: %w", l.Addr(), err)
+	}
+	p.names, p.fds = append(p.names, url.QueryEscape(key)), append(p.fds, fd)
+	return nil
+}
+
+// Close closes the copies.
+func (p *Parcel) Close() {
+	for _, fd := range p.fds {
+		_ = unix.Close(fd) // there is nothing in it to lose
+	}
+	p.fds, p.names = nil, nil
+}
+
+// Successor is the process that was started with a Parcel.
+type Successor struct {
+	process *os.Process
+	ready   *os.File
+}
+
+// Send starts program with what is in the parcel, the arguments after its name,
+// and this process's environment, standard input, output and error.
+func (p *Parcel) Send(program string, arguments []string) (*Successor, error) {
+	ready, theirs, err := os.Pipe()
+	if err != nil {
+		return nil, fmt.Errorf("start %s: %w", program, err)
+	}
+	defer func() { _ = theirs.Close() }() // the process has it
+	files := []uintptr{0, 1, 2}
+	for _, fd := range p.fds {
+		files = append(files, uintptr(fd))
+	}
+	pid, _, err := syscall.StartProcess(program, append([]string{program}, arguments...), &syscall.ProcAttr{
+		Env:   append(os.Environ(), handoverNames+"="+strings.Join(append(p.names, ""), ",")),
+		Files: append(files, theirs.Fd()),
+	})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("start %s: %w", program, err), ready.Close())
+	}
+	process, err := os.FindProcess(pid)
+	if err != nil { // not on Unix
+		return nil, errors.Join(fmt.Errorf("start %s: %w", program, err), ready.Close())
+	}
+	return &Successor{process, ready}, nil
+}
+
+// PID is the process's id.
+func (s *Successor) PID() int { return s.process.Pid }
+
+// Await waits until the process serves, and gives nil. When it ends before, or
+// Give is called, it gives an error, and the process is gone.
+func (s *Successor) Await() error {
+	word, err := io.ReadAll(io.LimitReader(s.ready, int64(len(readyWord))))
+	_ = s.ready.Close() // nothing more is said on it
+	if string(word) == readyWord {
+		return nil
+	}
+	_ = s.process.Kill() // it has ended most likely
+	state, waitErr := s.process.Wait()
+	if waitErr != nil {
+		return errors.Join(err, waitErr)
+	}
+	return fmt.Errorf("the new process ended before it served: %s", state)
+}
+
+// Abandon ends the process; Await then gives an error.
+func (s *Successor) Abandon() { _ = s.process.Kill() } // an error: it has ended
+
+func keepFromChildren(f *os.File) {
+	if f != nil {
+		unix.CloseOnExec(int(f.Fd()))
+	}
+}

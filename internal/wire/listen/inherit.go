@@ -1,0 +1,185 @@
+package listen
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"net/url"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Inherited are listening sockets that this process was started with, by the
+// process before it (see Parcel) or by a service manager (sd_listen_fds(3)). They
+// belong to one goroutine.
+type Inherited struct {
+	sockets []inherited
+	files   []*net.UnixListener // taken ones whose files are ours from Ready on
+	ready   *os.File            // tells the process before; nil where there is none
+}
+
+type inherited struct {
+	name     string // what the giver calls it
+	own      bool   // it is from the process before
+	listener net.Listener
+}
+
+// Want is a socket that a config asks for.
+type Want struct {
+	Key       string // what a Parcel calls it
+	Address   string
+	Listeners []string // the names under which a service manager may know it
+}
+
+const (
+	firstInherited = 3 // behind standard input, output and error
+	handoverNames  = "WEIR_HANDOVER"
+)
+
+// Inherit takes what this process was started with, once, at its start. The
+// environment does not tell of it any more afterwards.
+func Inherit() (*Inherited, error) {
+	i := &Inherited{}
+	names, own := os.LookupEnv(handoverNames)
+	managed := managedNames()
+	for _, name := range []string{handoverNames, "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"} {
+		if err := os.Unsetenv(name); err != nil {
+			return nil, fmt.Errorf("inherited sockets: %w", err)
+		}
+	}
+	if !own {
+		err := i.take(managed, false)
+		return i, err
+	}
+	var given []string
+	for name := range strings.SplitSeq(names, ",") {
+		name, err := url.QueryUnescape(name)
+		if err != nil {
+			return nil, fmt.Errorf("inherited sockets: %w", err)
+		}
+		given = append(given, name)
+	}
+	given = given[:len(given)-1] // the last one is for the end, so that there may be none
+	i.ready = os.NewFile(uintptr(firstInherited+len(given)), "ready")
+	keepFromChildren(i.ready)
+	err := i.take(given, true)
+	return i, err
+}
+
+// managedNames are the names of what a service manager gave this process: one for
+// each socket, in order; nil for none.
+func managedNames() []string {
+	if os.Getenv("LISTEN_PID") != strconv.Itoa(os.Getpid()) {
+		return nil // they are somebody else's
+	}
+	n, err := strconv.Atoi(os.Getenv("LISTEN_FDS"))
+	if err != nil || n < 1 {
+		return nil
+	}
+	names := strings.Split(os.Getenv("LISTEN_FDNAMES"), ":")
+	for len(names) < n {
+		names = append(names, "")
+	}
+	return names[:n]
+}
+
+// take makes listeners of the file descriptors of names.
+func (i *Inherited) take(names []string, own bool) error {
+	var errs []error
+	for at, name := range names {
+		file := os.NewFile(uintptr(firstInherited+at), name)
+		if file == nil {
+			errs = append(errs, fmt.Errorf("inherited socket %q: there is no file descriptor %d", name, firstInherited+at))
+			continue
+		}
+		l, err := net.FileListener(file) // a copy, which no child gets
+		_ = file.Close()                 // the copy is the one that is used
+		if err != nil {
+			errs = append(errs, fmt.Errorf("inherited socket %q is none that connections come from: %w", name, err))
+			continue
+		}
+		i.sockets = append(i.sockets, inherited{name, own, l})
+	}
+	return errors.Join(errs...)
+}
+
+// Take gives the inherited socket that w means, nil for none: that of its key,
+// else one that a service manager calls by the name of one of its listeners, else
+// one that is bound to its address.
+func (i *Inherited) Take(w Want) net.Listener {
+	if i == nil {
+		return nil
+	}
+	for _, means := range []func(inherited) bool{
+		func(s inherited) bool { return s.own && s.name == w.Key },
+		func(s inherited) bool { return !s.own && slices.Contains(w.Listeners, s.name) },
+		func(s inherited) bool { return !s.own && sameAddress(s.listener.Addr(), w.Address) },
+	} {
+		if at := slices.IndexFunc(i.sockets, means); at >= 0 {
+			s := i.sockets[at]
+			i.sockets = slices.Delete(i.sockets, at, at+1)
+			if unix, ok := s.listener.(*net.UnixListener); ok && s.own {
+				i.files = append(i.files, unix)
+			}
+			return s.listener
+		}
+	}
+	return nil
+}
+
+// sameAddress tells whether a socket is bound to what a config writes as address.
+func sameAddress(bound net.Addr, address string) bool {
+	if path, ok := strings.CutPrefix(address, "unix:"); ok {
+		return bound.Network() == "unix" && bound.String() == path
+	}
+	host, port, err := net.SplitHostPort(address)
+	tcp, ok := bound.(*net.TCPAddr)
+	if err != nil || !ok || port != strconv.Itoa(tcp.Port) {
+		return false
+	}
+	at, everywhere := tcp.AddrPort().Addr().Unmap(), host == ""
+	if ip, err := netip.ParseAddr(host); err == nil {
+		everywhere = ip.IsUnspecified()
+		if ip.Unmap() == at {
+			return true
+		}
+	}
+	return everywhere && at.IsUnspecified()
+}
+
+// Rest closes what nobody took, and gives the names that the giver calls it by.
+func (i *Inherited) Rest() []string {
+	if i == nil {
+		return nil
+	}
+	var names []string
+	for _, s := range i.sockets {
+		if unix, ok := s.listener.(*net.UnixListener); ok && s.own {
+			unix.SetUnlinkOnClose(true) // nobody has it any more
+		}
+		names = append(names, fmt.Sprintf("%s (%s)", s.name, s.listener.Addr()))
+		_ = s.listener.Close() // nobody was served by it
+	}
+	i.sockets = nil
+	return names
+}
+
+// Ready tells the process before that this one serves, so that it ends. Until then
+// that one may have to go on, and the files of its Unix sockets are not removed.
+func (i *Inherited) Ready() error {
+	if i == nil || i.ready == nil {
+		return nil
+	}
+	for _, l := range i.files {
+		l.SetUnlinkOnClose(true)
+	}
+	_, err := i.ready.WriteString(readyWord)
+	err = errors.Join(err, i.ready.Close())
+	i.ready = nil
+	return err
+}
+
+const readyWord = "ready\n"
