@@ -66,6 +66,10 @@ bench: ## all benchmarks, with allocations
 bench-short: ## the hot path's benchmarks, briefly: CI prints them and judges no time
 	$(GO) test -run '^$$' -bench . -benchtime 200x -benchmem ./internal/base/... ./internal/traffic/... ./internal/wire/... ./internal/filter/...
 
+.PHONY: bench-auth
+bench-auth: ## what it costs to know who is calling: a route with and without, tokens against bare signatures
+	$(GO) test -run '^$$' -bench 'Auth|Recognise' -benchmem ./internal/control/compile ./internal/auth/...
+
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (30s)
 	@for pkg in $$(git grep -l '^func Fuzz' -- '*_test.go' | xargs -n1 dirname | sort -u); do \

@@ -8,6 +8,16 @@ import (
 // Digest is what a credential is remembered by.
 type Digest [sha256.Size]byte
 
+// DigestOf gives the digest of a credential. It allocates nothing for those of usual size.
+func DigestOf(credential string) Digest {
+	const usual = 2 << 10
+	if len(credential) > usual {
+		return sha256.Sum256([]byte(credential))
+	}
+	var room [usual]byte
+	return sha256.Sum256(room[:copy(room[:], credential)])
+}
+
 // Memory remembers what was found out about credentials, by their digests, so that
 // costly checks are not made for every request. It holds a bounded number: two
 // generations, of which the older one is forgotten when the younger one is full, so

@@ -137,10 +137,15 @@ func (p Place) withoutScheme(value string) (string, bool) {
 // for a backend might believe another one than the gateway (RFC 6750 section 2). So
 // is a second line of a field with a scheme, whatever its scheme.
 func Find(r *http.Request, places []Place) (string, error) {
-	x := exchange.Of(r)
 	if len(places) == 1 && places[0].Kind == InHeader {
 		return places[0].only(exchange.RequestHead(r).Values(places[0].Name))
 	}
+	return findAmong(r, places)
+}
+
+// findAmong is Find where there are several places, or such as need more work.
+func findAmong(r *http.Request, places []Place) (string, error) {
+	x := exchange.Of(r)
 	found, n := "", 0
 	for _, p := range places {
 		if p.Kind == InHeader && len(exchange.RequestHead(r).Values(p.Name)) > 1 {

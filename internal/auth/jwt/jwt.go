@@ -72,7 +72,7 @@ type verifier struct {
 	policy
 
 	places []auth.Place
-	fixed  *keySet // from the config itself
+	fixed  *known  // from the config itself; nil where they are fetched
 	live   *living // nil where they are fixed
 	seen   *auth.Memory[seen]
 }
@@ -88,26 +88,30 @@ type seen struct {
 // token is checked by. Keys that are fixed are part of that.
 func (v *verifier) takeKeys(env auth.Env, c *Config) (identity string, err error) {
 	identity = fmt.Sprintf("%s\n%s", env.Name, doc.Encode(c))
+	set := &keySet{}
 	switch {
 	case len(c.Secrets) > 0:
-		v.fixed, err = secretKeys(env, c)
+		set, err = secretKeys(env, c)
 	case c.JWKS.Inline != "":
-		v.fixed, err = parseText(c.JWKS.Inline, c.allowed())
+		set, err = parseText(c.JWKS.Inline, c.allowed())
 	case c.JWKS.File != nil:
 		var text string
-		var known bool
-		if text, known, err = env.Text(c.JWKS.File.Template); known {
-			v.fixed, err = parseText(text, c.allowed())
+		var there bool
+		if text, there, err = env.Text(c.JWKS.File.Template); there {
+			set, err = parseText(text, c.allowed())
 		}
 	default:
 		v.live, err = fetchedKeys(env, c)
+		return identity, err
 	}
-	if v.fixed != nil {
-		for _, k := range v.fixed.keys {
-			identity += fmt.Sprintf("\n%x", k.print)
-		}
+	if err != nil {
+		return "", err
 	}
-	return identity, err
+	for _, k := range set.keys {
+		identity += fmt.Sprintf("\n%x", k.print)
+	}
+	v.fixed = &known{set: set}
+	return identity, nil
 }
 
 func secretKeys(env auth.Env, c *Config) (*keySet, error) {
@@ -208,7 +212,7 @@ func (v *verifier) recognise(r *http.Request) (*exchange.Identity, error) {
 	}
 	now := time.Now()
 	set, err := v.keys(now)
-	digest := auth.Digest(sha256.Sum256([]byte(text)))
+	digest := auth.DigestOf(text)
 	if s, ok := v.seen.Get(digest); ok && err == nil {
 		if now.Before(s.expires) && !s.key.gone.Load() {
 			return s.identity, nil
@@ -226,7 +230,7 @@ func (v *verifier) recognise(r *http.Request) (*exchange.Identity, error) {
 // keys gives the set that counts now.
 func (v *verifier) keys(now time.Time) (*known, error) {
 	if v.live == nil {
-		return &known{set: v.fixed}, nil
+		return v.fixed, nil
 	}
 	return v.live.current(now)
 }
@@ -275,12 +279,20 @@ func (v *verifier) signer(ctx context.Context, t *token, k *known) (*key, error)
 	if len(candidates) == 0 {
 		return nil, auth.Refuse("the token is refused: no key of the issuer has the kid %s and takes %s", shorten(t.kid), t.algorithm.name)
 	}
-	for _, c := range candidates {
-		if _, err := jws.VerifyCompactFast(c.raw, []byte(t.text), t.algorithm.jwa); err == nil {
-			return c, nil
-		}
+	if signed := t.signedBy(candidates); signed != nil {
+		return signed, nil
 	}
 	return nil, auth.Refuse("the token is refused: its signature is wrong")
+}
+
+// signedBy gives the one of candidates that has signed t, nil for none.
+func (t *token) signedBy(candidates []*key) *key {
+	for _, c := range candidates {
+		if _, err := jws.VerifyCompactFast(c.raw, []byte(t.text), t.algorithm.jwa); err == nil {
+			return c
+		}
+	}
+	return nil
 }
 
 func unavailable(err error) *fault.Fault {

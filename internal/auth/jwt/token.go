@@ -30,32 +30,39 @@ var errNotCompact = errors.New("it is no JWT of three parts")
 
 // parse reads a token strictly: what two readers could read differently is no token.
 func parse(text string) (token, error) {
-	t := token{text: text}
-	if len(text) > longestToken {
-		return t, fmt.Errorf("it has %d bytes; %d are read", len(text), longestToken)
-	}
-	head, rest, ok := strings.Cut(text, ".")
-	payload, signature, ok2 := strings.Cut(rest, ".")
-	if !ok || !ok2 || head == "" || payload == "" || strings.Contains(signature, ".") {
-		return t, errNotCompact
-	}
-	if signature == "" {
-		return t, errors.New("it has no signature")
-	}
-	if _, err := decode(signature); err != nil {
-		return t, fmt.Errorf("its signature: %w", err)
-	}
-	header, err := object(head)
+	t, payload, err := open(text)
 	if err != nil {
-		return t, fmt.Errorf("its header: %w", err)
-	}
-	if err := t.readHeader(header); err != nil {
 		return t, err
 	}
 	if t.claims, err = object(payload); err != nil {
 		return t, fmt.Errorf("its claims: %w", err)
 	}
 	return t, nil
+}
+
+// open takes a token apart and reads its header (RFC 7515 section 5.2).
+func open(text string) (t token, payload string, err error) {
+	t.text = text
+	if len(text) > longestToken {
+		return t, "", fmt.Errorf("it has %d bytes; %d are read", len(text), longestToken)
+	}
+	head, rest, ok := strings.Cut(text, ".")
+	payload, signature, ok2 := strings.Cut(rest, ".")
+	if !ok || !ok2 || head == "" || payload == "" || strings.Contains(signature, ".") {
+		return t, "", errNotCompact
+	}
+	if signature == "" {
+		return t, "", errors.New("it has no signature")
+	}
+	if _, err := decode(signature); err != nil {
+		return t, "", fmt.Errorf("its signature: %w", err)
+	}
+	header, err := object(head)
+	if err != nil {
+		return t, "", fmt.Errorf("its header: %w", err)
+	}
+	err = t.readHeader(header)
+	return t, payload, err
 }
 
 // decode is base64url without padding, in the one spelling that each text has (RFC 7515

@@ -108,7 +108,7 @@ func (r *ring) recognise(req *http.Request) (*exchange.Identity, error) {
 	if key == "" || len(key) > longest {
 		return nil, auth.Refuse("the API key is empty or longer than %d bytes", longest)
 	}
-	identity := r.holders[sha256.Sum256([]byte(key))]
+	identity := r.holders[auth.DigestOf(key)]
 	if identity == nil {
 		return nil, auth.Refuse("the API key is unknown")
 	}
