@@ -65,6 +65,11 @@ func WithField(name, value string) Option {
 	return func(f *Fault) { f.Fields = append(f.Fields, Field{name, value}) }
 }
 
+// WithFields adds several lines, of which those of one name stand together.
+func WithFields(lines ...Field) Option {
+	return func(f *Fault) { f.Fields = append(f.Fields, lines...) }
+}
+
 // New makes a Fault of this kind. An empty detail leaves the title to speak for itself.
 func (k Kind) New(detail string, options ...Option) *Fault {
 	f := &Fault{Kind: k, Detail: detail}

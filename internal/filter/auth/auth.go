@@ -71,7 +71,10 @@ func build(env filter.Env, c *Config) (filter.Policy, error) {
 	if g.anonymous {
 		notes = append(notes, "anonymous")
 	}
-	g.challenges = challenges(g.alternatives)
+	g.challenges = map[string][]exchange.Field{}
+	for _, code := range []string{noCode, auth.InvalidToken, auth.InvalidRequest} {
+		g.challenges[code] = challenges(g.alternatives, code)
+	}
 	return filter.Policy{Guard: g.guard, Ask: g.ask, Note: strings.Join(notes, ", or ")}, errors.Join(errs...)
 }
 
@@ -106,22 +109,33 @@ type guard struct {
 	alternatives []alternative
 	anonymous    bool
 	places       []auth.Place // of all ways: where no unchecked credential may go on from
-	// challenges are the schemes and realms, each once, in the order of the rule.
-	challenges []challenge
+	// challenges are the lines of WWW-Authenticate, by the code of what was refused.
+	challenges map[string][]exchange.Field
 }
 
-type challenge struct{ scheme, realm string }
+// noCode stands for the code where no credential was shown: RFC 6750 section 3.1
+// has none for that.
+const noCode = ""
 
-// usualRealm stands where no realm was said.
-const usualRealm = "api"
+const (
+	challengeField = "WWW-Authenticate" // RFC 9110 section 11.6.1
+	usualRealm     = "api"              // where none was said
+)
 
-func challenges(alternatives []alternative) []challenge {
-	var list []challenge
+// challenges says each scheme and realm once, in the order of the rule.
+func challenges(alternatives []alternative, code string) []exchange.Field {
+	var list []exchange.Field
 	for _, a := range alternatives {
 		for _, w := range a {
-			c := challenge{w.Scheme, cmp.Or(w.Realm, usualRealm)}
-			if !slices.Contains(list, c) {
-				list = append(list, c)
+			text := fmt.Sprintf("%s realm=%q", w.Scheme, cmp.Or(w.Realm, usualRealm))
+			switch {
+			case w.Scheme == "Bearer" && code != noCode:
+				text += fmt.Sprintf(", error=%q", code)
+			case w.Scheme == "Basic":
+				text += `, charset="UTF-8"`
+			}
+			if line := (exchange.Field{Name: challengeField, Value: text}); !slices.Contains(list, line) {
+				list = append(list, line)
 			}
 		}
 	}
@@ -129,13 +143,25 @@ func challenges(alternatives []alternative) []challenge {
 }
 
 func (g *guard) guard(next http.Handler) http.Handler {
+	invite := g.invite
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if f := g.admit(r); f != nil {
 			exchange.Fail(w, f)
 			return
 		}
+		if x := exchange.Of(r); x.Identity == nil {
+			x.OnHead(invite)
+		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// invite tells an anonymous caller whom something behind the guard answers with 401
+// how to say who it is, unless that does it itself.
+func (g *guard) invite(status int, head exchange.Head) {
+	if status == http.StatusUnauthorized && len(head.Values(challengeField)) == 0 {
+		exchange.SetFields(head, g.challenges[noCode]...)
+	}
 }
 
 // ask takes an assumed caller for recognised. Credentials are not looked at: what they
@@ -265,16 +291,9 @@ func (g *guard) refuse(err error) *fault.Fault {
 		}
 		return fault.AuthUnavailable.New("", fault.RetryAfter(time.Second), fault.Cause(err))
 	}
-	options := make([]fault.Option, 0, len(g.challenges)+1)
-	for _, c := range g.challenges {
-		text := fmt.Sprintf("%s realm=%q", c.scheme, c.realm)
-		switch {
-		case ok && c.scheme == "Bearer":
-			text += fmt.Sprintf(", error=%q", refused.Code)
-		case c.scheme == "Basic":
-			text += `, charset="UTF-8"`
-		}
-		options = append(options, fault.WithField("WWW-Authenticate", text))
+	code := noCode
+	if ok {
+		code = refused.Code
 	}
-	return fault.Unauthorized.New("", append(options, fault.Cause(err))...)
+	return fault.Unauthorized.New("", fault.WithFields(g.challenges[code]...), fault.Cause(err))
 }

@@ -78,9 +78,16 @@ type answer struct {
 
 func send(t *testing.T, p filter.Policy, lines ...string) answer {
 	t.Helper()
+	return sendTo(t, p, func(http.ResponseWriter) {}, lines...)
+}
+
+// sendTo sends a request to a route that answers what passes the guard.
+func sendTo(t *testing.T, p filter.Policy, route func(http.ResponseWriter), lines ...string) answer {
+	t.Helper()
 	var a answer
-	handler := p.Guard(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+	handler := p.Guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a.passed, a.caller = r.Header.Clone(), exchange.Of(r).Identity
+		route(w)
 	}))
 	r := httptest.NewRequest(http.MethodGet, "/", nil)
 	for _, line := range lines {
@@ -165,6 +172,33 @@ func TestARefusalTellsTheClientTheSchemesAndNoReason(t *testing.T) {
 	}
 	if down := send(t, p, "X-Jwt: down"); down.status != 503 || len(down.header.Values("WWW-Authenticate")) > 0 {
 		t.Errorf("%d, %v", down.status, down.header)
+	}
+}
+
+func TestALater401TellsAnAnonymousCallerTheSchemes(t *testing.T) {
+	ours := []string{`Bearer realm="api"`, `ApiKey realm="api"`}
+	for name, c := range map[string]struct {
+		lines  []string
+		status int
+		own    string // what the route behind the guard says itself
+		want   []string
+	}{
+		"refused behind the guard":    {nil, http.StatusUnauthorized, "", ours},
+		"with a challenge of its own": {nil, http.StatusUnauthorized, "Negotiate", []string{"Negotiate"}},
+		"served":                      {nil, http.StatusOK, "", nil},
+		"a known caller":              {[]string{"X-Jwt: ok"}, http.StatusUnauthorized, "", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := sendTo(t, build(t, "jwt | key | anonymous"), func(w http.ResponseWriter) {
+				if c.own != "" {
+					w.Header().Set("WWW-Authenticate", c.own)
+				}
+				w.WriteHeader(c.status)
+			}, c.lines...)
+			if got := a.header.Values("WWW-Authenticate"); a.status != c.status || !slices.Equal(got, c.want) {
+				t.Errorf("%d %q, not %d %q", a.status, got, c.status, c.want)
+			}
+		})
 	}
 }
 
