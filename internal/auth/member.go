@@ -65,7 +65,7 @@ func (m *Members) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	for _, e := range n.Entries {
 		value := e.Value
 		if value.Kind != doc.Map {
-			value = &doc.Node{Kind: doc.Map, Pos: value.Pos, Entries: []doc.Entry{{Key: "is", KeyPos: value.Pos, Value: value}}}
+			value = value.Under("is")
 		}
 		var form memberForm
 		doc.Decode(value, &form, ps)

@@ -49,7 +49,7 @@ func laterStepWords() []string { return []string{"undo", "cache"} }
 func (s *stepForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	switch n.Kind {
 	case doc.Scalar:
-		n = mapAt(n.Pos, doc.Entry{Key: "to", KeyPos: n.Pos, Value: n})
+		n = n.Under("to")
 	case doc.List:
 		ps.Add(doc.Problem{Pos: n.Pos, What: "the step is a list", Why: "it is one call, or with each one for every element of a list", Fix: "write the backend, as http://users:8080, or a map with `to:`"})
 		return
@@ -154,9 +154,7 @@ func (l *loader) composition(e element, group string, ps *doc.Problems) {
 	}
 	c := Composition{Name: e.name, Group: group, Origin: Origin{Pos: e.pos}, Timing: form.Timing, BodyBytes: int64(form.MaxBody)}
 	l.compose(&c, form.Steps, form.Return, &own)
-	for _, p := range own.Sorted() {
-		ps.Add(p)
-	}
+	ps.Join(&own)
 	l.composed(c, own.Failed())
 }
 
@@ -196,9 +194,7 @@ func (l *loader) inline(r *Route, form *routeForm, fields []inherited, ps *doc.P
 	c := Composition{Name: inlineName(r.Name), Group: r.Group, Origin: r.Origin, Timing: form.Timing}
 	var own doc.Problems
 	l.compose(&c, form.Compose, form.Return, &own)
-	for _, p := range own.Sorted() {
-		ps.Add(p)
-	}
+	ps.Join(&own)
 	l.composed(c, own.Failed())
 	ref := Ref{Scheme: composeScheme, Rest: c.Name, Group: r.Group, Origin: c.Origin}
 	r.Backends = []Backend{{Weight: wholeShare, Ref: ref, Origin: c.Origin}}

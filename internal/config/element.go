@@ -76,7 +76,7 @@ func (l *loader) each(n *doc.Node, key string, group string, f func(e element, g
 		}
 		f(e, l.groupOf(e, group, &own), &own)
 	}
-	l.take(&own)
+	l.ps.Join(&own)
 }
 
 func elementExample(key string) string {

@@ -155,9 +155,7 @@ func (b *bound) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	var d time.Duration
 	var own doc.Problems
 	doc.Decode(n, &d, &own)
-	for _, p := range own.Sorted() {
-		ps.Add(p)
-	}
+	ps.Join(&own)
 	if d == 0 && !own.Failed() && n.Kind == doc.Scalar {
 		ps.Add(doc.Problem{Pos: n.Pos, What: "a time-out of no time at all", Why: "everything would fail at once", Fix: "write a time such as 5s, or none for no bound"})
 	}

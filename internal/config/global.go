@@ -34,12 +34,10 @@ type trustForm struct {
 }
 
 func (t *trustForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
-	if n.Kind == doc.Map {
-		doc.Decode(n, (*plainTrust)(t), ps)
-		return
+	if n.Kind != doc.Map {
+		n = n.Under("proxies")
 	}
-	wrapped := mapAt(n.Pos, doc.Entry{Key: "proxies", KeyPos: n.Pos, Value: n})
-	doc.Decode(wrapped, (*plainTrust)(t), ps)
+	doc.Decode(n, (*plainTrust)(t), ps)
 }
 
 // prefixes are those that could be read.
@@ -161,7 +159,7 @@ func (l *loader) global(f *file) {
 	if f.Listen != nil {
 		var own doc.Problems
 		l.listen(f.Listen, &own)
-		l.take(&own)
+		l.ps.Join(&own)
 	}
 	if f.Admin != nil {
 		l.cfg.Admin = Admin{Address: f.Admin.Address, Token: f.Admin.Token, Origin: Origin{Pos: f.Admin.At}}

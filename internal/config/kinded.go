@@ -40,9 +40,7 @@ func (k kinded) read(e element, ps *doc.Problems) (kind string, config any, ok b
 	config = known.New()
 	var own doc.Problems
 	doc.Decode(e.node, config, &own)
-	for _, p := range own.Sorted() {
-		ps.Add(p)
-	}
+	ps.Join(&own)
 	return known.Name, config, !own.Failed()
 }
 

@@ -73,9 +73,7 @@ func (l *loader) listener(name string, pos doc.Pos, n *doc.Node, ps *doc.Problem
 	var form listenerForm
 	doc.Decode(n, &form, &own)
 	secure := form.TLS.tls(&own)
-	for _, p := range own.Sorted() {
-		ps.Add(p)
-	}
+	ps.Join(&own)
 	if own.Failed() || n.Kind == 0 {
 		l.unheard = true
 		return

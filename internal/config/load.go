@@ -154,19 +154,12 @@ func (l *loader) read(sources []Source) {
 		f := &file{path: s.Path, node: n}
 		if n == nil || n.Kind == 0 {
 			l.unread = true
-			l.take(&own)
+			l.ps.Join(&own)
 			continue
 		}
 		doc.Decode(l.withoutReserved(n, &own), &f.fileForm, &own)
-		l.take(&own)
+		l.ps.Join(&own)
 		l.files = append(l.files, f)
-	}
-}
-
-// take adds the problems of one element to all.
-func (l *loader) take(own *doc.Problems) {
-	for _, p := range own.Sorted() {
-		l.ps.Add(p)
 	}
 }
 

@@ -17,9 +17,7 @@ func (r *rate) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	var size doc.Size
 	var own doc.Problems
 	doc.Decode(n, &size, &own)
-	for _, p := range own.Sorted() {
-		ps.Add(p)
-	}
+	ps.Join(&own)
 	if size == 0 && !own.Failed() && n.Kind == doc.Scalar {
 		ps.Add(doc.Problem{Pos: n.Pos, What: "a rate of no bytes at all", Why: "it would bound nothing", Fix: "write a size for one second such as 240B, or none for no bound"})
 	}
@@ -45,9 +43,7 @@ func (q *quota) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	var number int
 	var own doc.Problems
 	doc.Decode(n, &number, &own)
-	for _, p := range own.Sorted() {
-		ps.Add(p)
-	}
+	ps.Join(&own)
 	if number <= 0 && !own.Failed() && n.Kind == doc.Scalar {
 		ps.Add(doc.Problem{Pos: n.Pos, What: "a bound of " + strconv.Itoa(number), Why: "nobody would be served", Fix: "write a number of 1 or more, or none for no bound"})
 	}

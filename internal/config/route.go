@@ -53,9 +53,7 @@ func (l *loader) route(e element, group string, levels []level, ps *doc.Problems
 	} else {
 		l.shortRoute(&r, e, levels, own)
 	}
-	for _, p := range own.Sorted() {
-		ps.Add(p)
-	}
+	ps.Join(own)
 	if own.Failed() {
 		l.rough = append(l.rough, r)
 		return
@@ -67,7 +65,7 @@ func (l *loader) shortRoute(r *Route, e element, levels []level, ps *doc.Problem
 	key, ok := parseKey(e.name, e.pos, ps)
 	node := e.node
 	if node.Kind != doc.Map {
-		node = mapAt(node.Pos, doc.Entry{Key: "to", KeyPos: node.Pos, Value: node})
+		node = node.Under("to")
 	}
 	core, filters := l.v.split(node, routeKeys(), everyKind, ps)
 	fields := inherit(slices.Concat(core.Entries, filters), l.known(levels))
@@ -313,9 +311,7 @@ func (l *loader) filter(f inherited, c captures, ps *doc.Problems) ([]Filter, bo
 	case f.Key == "redirect":
 		checkRedirect(f.Value, c, &own)
 	}
-	for _, p := range own.Sorted() {
-		ps.Add(p)
-	}
+	ps.Join(&own)
 	if own.Failed() {
 		return nil, false
 	}

@@ -24,7 +24,7 @@ func (s *serviceForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	case doc.Scalar:
 		s.Source = n
 	case doc.List:
-		doc.Decode(mapAt(n.Pos, doc.Entry{Key: "endpoints", KeyPos: n.Pos, Value: n}), (*plainService)(s), ps)
+		doc.Decode(n.Under("endpoints"), (*plainService)(s), ps)
 	default:
 		doc.Decode(n, (*plainService)(s), ps)
 	}
@@ -90,9 +90,7 @@ func (l *loader) service(e element, group string, ps *doc.Problems) {
 	if form.Source != nil {
 		s.Source = l.source(form.Source, e.name, group, &own)
 	}
-	for _, p := range own.Sorted() {
-		ps.Add(p)
-	}
+	ps.Join(&own)
 	if !own.Failed() {
 		l.cfg.Services = append(l.cfg.Services, s)
 	}

@@ -30,9 +30,7 @@ func (l *loader) stream(e element, group string, ps *doc.Problems) {
 	if form.To != nil && form.To.Kind != 0 {
 		s.Backends = l.streamBackends(form.To, group, &own)
 	}
-	for _, p := range own.Sorted() {
-		ps.Add(p)
-	}
+	ps.Join(&own)
 	if !own.Failed() {
 		l.cfg.Streams = append(l.cfg.Streams, s)
 	}

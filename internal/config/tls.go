@@ -44,7 +44,7 @@ func (t *tlsForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 			ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("tls is %q", n.Value), Why: "it is a certificate, a list of them, or the word passthrough", Fix: "for example `tls:` and below it `cert: /etc/weir/tls.crt` and `key: /etc/weir/tls.key`"})
 		}
 	case doc.List:
-		doc.Decode(mapAt(n.Pos, doc.Entry{Key: "certificates", KeyPos: n.Pos, Value: n}), &t.serverTLSForm, ps)
+		doc.Decode(n.Under("certificates"), &t.serverTLSForm, ps)
 	default:
 		doc.Decode(n, &t.serverTLSForm, ps)
 		t.onePair(n, ps)
@@ -71,9 +71,7 @@ func (f *serverTLSForm) onePair(n *doc.Node, ps *doc.Problems) {
 	var own doc.Problems // what is wrong within the two was told; what is missing was not
 	doc.Decode(both, &pair, &own)
 	if len(both.Entries) == 1 {
-		for _, p := range own.Sorted() {
-			ps.Add(p)
-		}
+		ps.Join(&own)
 	}
 	f.Certificates = []certificateForm{pair}
 }

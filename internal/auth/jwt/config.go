@@ -58,9 +58,7 @@ func (c *Config) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	type long Config
 	var own doc.Problems
 	doc.Decode(n, (*long)(c), &own)
-	for _, p := range own.Sorted() {
-		ps.Add(p)
-	}
+	ps.Join(&own)
 	if own.Failed() {
 		return
 	}
@@ -197,7 +195,7 @@ func (a *Audience) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	var form struct {
 		Names []string `doc:"audience,oneormany"`
 	}
-	doc.Decode(&doc.Node{Kind: doc.Map, Pos: n.Pos, Entries: []doc.Entry{{Key: "audience", KeyPos: n.Pos, Value: n}}}, &form, ps)
+	doc.Decode(n.Under("audience"), &form, ps)
 	if a.Names = form.Names; len(a.Names) == 0 || slices.Contains(a.Names, "") {
 		ps.Add(doc.Problem{Pos: n.Pos, What: "audience names nobody", Fix: "write the name that tokens for this API have under aud, or none to take tokens for anybody"})
 	}

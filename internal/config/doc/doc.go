@@ -90,6 +90,11 @@ func (n *Node) Get(key string) *Node {
 	return nil
 }
 
+// Under gives the map that n is short for: n itself under its one key.
+func (n *Node) Under(key string) *Node {
+	return &Node{Kind: Map, Pos: n.Pos, Entries: []Entry{{Key: key, KeyPos: n.Pos, Value: n}}}
+}
+
 // Severity orders problems.
 type Severity uint8
 
@@ -134,6 +139,9 @@ type Problems struct{ list []Problem }
 
 // Add appends a problem.
 func (ps *Problems) Add(p Problem) { ps.list = append(ps.list, p) }
+
+// Join adds what was found in a part that was looked at by itself.
+func (ps *Problems) Join(part *Problems) { ps.list = append(ps.list, part.list...) }
 
 // Errorf adds an error that has no more to say than what.
 func (ps *Problems) Errorf(pos Pos, format string, args ...any) {

@@ -41,9 +41,7 @@ func (s *Size) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 			Fix: "write `body: unlimited` for no bound, or `body: 1B` for next to nothing",
 		})
 	}
-	for _, p := range own.Sorted() {
-		ps.Add(p)
-	}
+	ps.Join(&own)
 	*s = Size(size)
 }
 

@@ -43,7 +43,7 @@ func (c *Config) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	type long Config
 	var own doc.Problems
 	if n.Kind != doc.Map {
-		n = &doc.Node{Kind: doc.Map, Pos: n.Pos, Entries: []doc.Entry{{Key: "origins", KeyPos: n.Pos, Value: n}}}
+		n = n.Under("origins")
 	}
 	doc.Decode(n, (*long)(c), &own)
 	if !own.Failed() {
@@ -51,9 +51,7 @@ func (c *Config) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 			own.Add(doc.Problem{Pos: n.Pos, What: err.Error()})
 		}
 	}
-	for _, p := range own.Sorted() {
-		ps.Add(p)
-	}
+	ps.Join(&own)
 }
 
 // DocSchema implements doc.SchemaWriter.

@@ -34,14 +34,12 @@ func (c *Config) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	case n.Kind == doc.Map:
 		doc.Decode(n, (*long)(c), &own)
 	default:
-		doc.Decode(&doc.Node{Kind: doc.Map, Pos: n.Pos, Entries: []doc.Entry{{Key: "trust", KeyPos: n.Pos, Value: n}}}, (*long)(c), &own)
+		doc.Decode(n.Under("trust"), (*long)(c), &own)
 	}
 	if _, err := c.origins(); err != nil && !own.Failed() {
 		own.Add(doc.Problem{Pos: n.Pos, What: err.Error(), Fix: "write `csrf: same-origin`, or other origins, as `csrf: https://app.shop.dev`"})
 	}
-	for _, p := range own.Sorted() {
-		ps.Add(p)
-	}
+	ps.Join(&own)
 }
 
 // EncodeDoc writes the short form where that says it all.

@@ -15,9 +15,7 @@ func (c *Config) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	type long Config
 	var own doc.Problems
 	doc.Decode(n, (*long)(c), &own)
-	for _, p := range own.Sorted() {
-		ps.Add(p)
-	}
+	ps.Join(&own)
 	if own.Failed() {
 		return
 	}

@@ -23,13 +23,11 @@ func (c *Config) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	type long Config
 	at := n.Pos
 	if n.Kind != doc.Map {
-		n = &doc.Node{Kind: doc.Map, Pos: n.Pos, Entries: []doc.Entry{{Key: "allow", KeyPos: n.Pos, Value: n}}}
+		n = n.Under("allow")
 	}
 	var own doc.Problems
 	doc.Decode(n, (*long)(c), &own)
-	for _, p := range own.Sorted() {
-		ps.Add(p)
-	}
+	ps.Join(&own)
 	if own.Failed() {
 		return
 	}

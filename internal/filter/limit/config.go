@@ -119,9 +119,7 @@ func (l *Limit) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 		l.joinBurst(&own)
 		l.check(&own)
 	}
-	for _, p := range own.Sorted() {
-		ps.Add(p)
-	}
+	ps.Join(&own)
 }
 
 // short reads the short form.

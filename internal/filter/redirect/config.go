@@ -53,9 +53,7 @@ func (c *Config) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 			own.Add(doc.Problem{Pos: n.Pos, What: err.Error()})
 		}
 	}
-	for _, p := range own.Sorted() {
-		ps.Add(p)
-	}
+	ps.Join(&own)
 }
 
 // DocSchema implements doc.SchemaWriter.
