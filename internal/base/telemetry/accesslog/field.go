@@ -1,0 +1,227 @@
+package accesslog
+
+import (
+	"net/http"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+)
+
+// value is what a field holds: one of the others, by kind.
+type value struct {
+	kind   kind
+	text   string
+	number int64
+	addr   netip.Addr
+}
+
+type kind uint8
+
+const (
+	nothing kind = iota
+	aText
+	aNumber
+	aDuration // number, in nanoseconds
+	aTime     // number, in nanoseconds since 1970
+	anAddress
+)
+
+func text(s string) value {
+	if s == "" {
+		return value{}
+	}
+	return value{kind: aText, text: s}
+}
+
+func number(n int64) value { return value{kind: aNumber, number: n} }
+
+func address(ip netip.Addr) value {
+	if !ip.IsValid() {
+		return text("local")
+	}
+	return value{kind: anAddress, addr: ip}
+}
+
+// field is one thing that can be told.
+type field struct {
+	name string
+	help string
+	of   func(e *event) value
+}
+
+// fields are all of them, in the order in which a line has them by default.
+func fields() []field {
+	return []field{
+		{"time", "when the response ended", func(e *event) value { return value{kind: aTime, number: e.time.UnixNano()} }},
+		{"level", "`INFO`, from status 500 on `WARN`", func(e *event) value { return text(e.level.String()) }},
+		{"msg", "`request`, to tell these lines from others", func(*event) value { return text("request") }},
+		{"method", "of the request", func(e *event) value { return text(e.r.Method) }},
+		{"host", "in its normalised form", func(e *event) value { return text(e.x.Host) }},
+		{"path", "in its normalised form, without the query", func(e *event) value { return text(e.x.Path) }},
+		{"query", "as it came; it may hold secrets", func(e *event) value { return text(e.x.Query) }},
+		{"protocol", "`HTTP/1.1`, `HTTP/2.0`", func(e *event) value { return text(e.r.Proto) }},
+		{"status", "what was answered", func(e *event) value { return number(int64(e.outcome.Status)) }},
+		{"took", "from the head of the request to the end of the response; seconds in JSON", func(e *event) value { return value{kind: aDuration, number: int64(e.outcome.Took)} }},
+		{"bytes", "of the response's body", func(e *event) value { return number(e.outcome.Written) }},
+		{"received", "bytes of the request's body", func(e *event) value { return number(e.x.Received) }},
+		{"client", "the client's address; `local` on a Unix socket", func(e *event) value { return address(e.x.Client.IP) }},
+		{"peer", "the address of the connection's other end: a proxy's, where there is one", func(e *event) value { return address(e.x.Client.Peer.Addr()) }},
+		{"scheme", "`http` or `https`, as the client used it", func(e *event) value { return text(e.x.Client.Scheme) }},
+		{"user", "the authenticated caller's subject", user},
+		{"request_id", "the id that the backend and a problem's body have too", func(e *event) value { return text(e.x.ID) }},
+		{"listener", "where it came in", func(e *event) value { return text(e.x.Listener) }},
+		{"route", "where there was one", func(e *event) value { return text(e.x.Route) }},
+		{"backend", "where there was one", func(e *event) value { return text(e.x.Backend) }},
+		{"endpoint", "the last endpoint or instance that was asked", endpoint},
+		{"attempts", "how many tries there were", attempts},
+		{"problem", "code of the problem that the gateway answered with", problem},
+		{"detail", "what the client was told of it", detail},
+		{"cause", "what it was, for operators: names, addresses, error texts", cause},
+		{"agent", "the `User-Agent`", func(e *event) value { return text(exchange.RequestHead(e.r).Get("User-Agent")) }},
+		{"referer", "the `Referer`, without its query", func(e *event) value { return text(referer(e.r)) }},
+	}
+}
+
+// unasked are the fields that a line has only where they are asked for.
+func unasked() []string {
+	return []string{"query", "protocol", "received", "peer", "scheme", "user", "listener", "agent", "referer"}
+}
+
+// FieldNames are the names of all fields.
+func FieldNames() []string {
+	var names []string
+	for _, f := range fields() {
+		names = append(names, f.name)
+	}
+	return names
+}
+
+// DefaultFields are the names of those that a line has unless it is told otherwise.
+func DefaultFields() []string {
+	return slices.DeleteFunc(FieldNames(), func(name string) bool { return slices.Contains(unasked(), name) })
+}
+
+// FieldHelp says what a field is, "" where there is none of that name.
+func FieldHelp(name string) string {
+	for _, f := range fields() {
+		if f.name == name {
+			return f.help
+		}
+	}
+	return ""
+}
+
+func user(e *event) value {
+	if e.x.Identity == nil {
+		return value{}
+	}
+	return text(e.x.Identity.Subject)
+}
+
+func endpoint(e *event) value {
+	if n := len(e.x.Attempts); n > 0 {
+		return text(e.x.Attempts[n-1].Endpoint)
+	}
+	return value{}
+}
+
+func attempts(e *event) value {
+	if n := len(e.x.Attempts); n > 0 {
+		return number(int64(n))
+	}
+	return value{}
+}
+
+func problem(e *event) value {
+	if e.x.Fault == nil {
+		return value{}
+	}
+	return text(e.x.Fault.Code)
+}
+
+func detail(e *event) value {
+	if e.x.Fault == nil {
+		return value{}
+	}
+	return text(e.x.Fault.Detail)
+}
+
+func cause(e *event) value {
+	switch {
+	case e.x.Fault != nil:
+		return text(e.x.Fault.Operator())
+	case e.outcome.Err != nil:
+		return text(e.outcome.Err.Error())
+	}
+	return value{}
+}
+
+// referer leaves the query out, for a reset link or a search may stand in it.
+func referer(r *http.Request) string {
+	whole := exchange.RequestHead(r).Get("Referer")
+	if i := strings.IndexAny(whole, "?#"); i >= 0 {
+		return whole[:i]
+	}
+	return whole
+}
+
+// masked are the header fields that carry credentials. That they were there may be
+// logged, what they were never.
+func masked(name string) bool {
+	switch http.CanonicalHeaderKey(name) {
+	case "Authorization", "Proxy-Authorization", "Cookie", "Set-Cookie", "X-Api-Key", "Api-Key", "Apikey", "X-Auth-Token",
+		"X-Access-Token", "X-Csrf-Token", "X-Xsrf-Token", "X-Amz-Security-Token", "X-Goog-Api-Key", "X-Functions-Key",
+		"Ocp-Apim-Subscription-Key", "X-Vault-Token":
+		return true
+	}
+	return false
+}
+
+// Mask stands in for a value that is not logged.
+const Mask = "(masked)"
+
+// headerField is a header field of the request or the response.
+func headerField(prefix, name string, head func(*event) exchange.Head) field {
+	canonical, hidden := http.CanonicalHeaderKey(name), masked(name)
+	return field{name: prefix + strings.ToLower(name), of: func(e *event) value {
+		h := head(e)
+		if h == nil {
+			return value{}
+		}
+		v := h.Get(canonical)
+		if hidden && v != "" {
+			v = Mask
+		}
+		return text(v)
+	}}
+}
+
+// chosen are the fields of a line.
+func chosen(o Options) []field {
+	names := o.Fields
+	if names == nil {
+		names = DefaultFields()
+	}
+	var list []field
+	all := fields()
+	for _, name := range names {
+		if i := slices.IndexFunc(all, func(f field) bool { return f.name == name }); i >= 0 {
+			list = append(list, all[i])
+		}
+	}
+	for _, name := range o.RequestHeaders {
+		list = append(list, headerField("request.", name, func(e *event) exchange.Head { return exchange.RequestHead(e.r) }))
+	}
+	for _, name := range o.ResponseHeaders {
+		list = append(list, headerField("response.", name, func(e *event) exchange.Head { return e.head }))
+	}
+	return list
+}
+
+// stamp is how times are written: to the millisecond, with the zone.
+const stamp = "2006-01-02T15:04:05.000Z07:00"
+
+func appendTime(b []byte, nanos int64) []byte { return time.Unix(0, nanos).AppendFormat(b, stamp) }
