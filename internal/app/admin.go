@@ -52,7 +52,7 @@ func (a *App) serveAdmin(c config.Admin) error {
 	s.http = &http.Server{
 		Handler: admin.New(admin.Options{
 			Gateway: a.gateway, Reconciler: a.reconciler, Follower: a.follower, Token: token, Expand: config.Expand,
-			Level: a.options.Level, Version: a.options.Version, Leaving: a.leaving.Load,
+			Level: a.options.Level, Version: a.options.Version, Metrics: a.metrics.Handler(), Leaving: a.leaving.Load,
 		}),
 		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: time.Minute,
 		MaxHeaderBytes: 16 << 10, ErrorLog: slog.NewLogLogger(a.options.Log.Handler(), slog.LevelDebug),

@@ -5,22 +5,25 @@
 //   - listen.go: servers on sockets.
 //   - admin.go: the server of the admin API.
 //   - memory.go: the guard of the process's memory.
-//   - access.go: the access log.
 //   - stop.go: the end.
 //   - upgrade.go: the end that another process takes over from.
 //   - notify.go: what a service manager is told.
+//   - telemetry.go: what is counted that belongs to no route.
 package app
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"sync/atomic"
 	"time"
 
 	auths "github.com/weir-gateway/weir/internal/auth/all"
 	"github.com/weir-gateway/weir/internal/base/secret"
+	"github.com/weir-gateway/weir/internal/base/telemetry"
+	"github.com/weir-gateway/weir/internal/base/telemetry/accesslog"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
 	"github.com/weir-gateway/weir/internal/control/compile"
@@ -48,6 +51,10 @@ type Options struct {
 	Log     *slog.Logger
 	Level   *slog.LevelVar
 	Version string
+	// Stdout and Stderr are where access logs may go; nil: nowhere. LogFormat is the
+	// format of Log, which an access log on Stderr has too unless it is told otherwise.
+	Stdout, Stderr io.Writer
+	LogFormat      string
 	// Parts replaces the built-in kinds in tests.
 	Parts compile.Parts
 	// Drain replaces the time that requests under way get at the end; 0: the config's.
@@ -90,6 +97,8 @@ type App struct {
 	Sources  []config.Source
 
 	options    Options
+	metrics    *telemetry.Metrics
+	lines      accesslog.Counts
 	gateway    *snapshot.Gateway
 	reconciler *reconcile.Reconciler
 	follower   *follow.Follower
@@ -141,6 +150,9 @@ func (a *App) follow(ctx context.Context) *listen.Successor {
 		case <-ctx.Done():
 			return nil
 		case <-a.options.Reload:
+			if current := a.gateway.Current(); current != nil {
+				current.AccessLog.Reopen() // it may have been rotated
+			}
 			a.reload()
 		case <-changed:
 			_, _ = a.follower.Read() // it has logged what became of it
@@ -179,13 +191,17 @@ func Start(o Options) (*App, error) {
 
 // New makes a gateway that serves nothing until a config is applied (see Reconciler).
 func New(o Options) *App {
-	a := &App{options: o}
+	a := &App{options: o, metrics: telemetry.New(o.Version)}
 	a.gateway = snapshot.NewGateway(snapshot.Options{
-		Log: o.Log, Exhausted: a.memory.exhausted, Peer: listen.PeerFrom, Server: listen.ServerFrom, Terms: listen.TermsFrom, Done: accessLog(o.Log),
+		Log: o.Log, Exhausted: a.memory.exhausted, Peer: listen.PeerFrom, Server: listen.ServerFrom, Terms: listen.TermsFrom,
+		Unmatched: a.metrics.Unmatched(),
 	})
 	a.reconciler = reconcile.New(reconcile.Options{
-		Compiler: compile.New(o.Parts, compile.Options{Log: o.Log, Secret: secret.Resolve}),
-		Gateway:  a.gateway, Open: a.open, Serve: a.serve, Applied: a.applied, Log: o.Log, Drain: o.Drain, IdleGrace: idleGrace,
+		Compiler: compile.New(o.Parts, compile.Options{
+			Log: o.Log, Secret: secret.Resolve, Metrics: a.metrics,
+			AccessLog: compile.AccessLog{Stdout: o.Stdout, Stderr: o.Stderr, Format: o.LogFormat, Level: o.Level, Counts: &a.lines},
+		}),
+		Gateway: a.gateway, Open: a.open, Serve: a.serve, Applied: a.applied, Log: o.Log, Drain: o.Drain, IdleGrace: idleGrace,
 	})
 	if o.History == nil {
 		o.History = history.New(history.DefaultKeep)
@@ -194,6 +210,7 @@ func New(o Options) *App {
 		Input: o.Input, Vocabulary: o.Parts.Vocabulary(), Reconciler: a.reconciler, History: o.History, MaxAge: o.MaxAge,
 		Read: a.watch, Log: o.Log,
 	})
+	a.count()
 	return a
 }
 

@@ -68,7 +68,7 @@ func (w *world) write(text string) {
 func (w *world) options() app.Options {
 	return app.Options{
 		Input: source.Input{Path: w.path}, Parts: app.Parts(), Drain: 5 * time.Second, Level: &slog.LevelVar{}, Version: "test",
-		Log: slog.New(slog.NewJSONHandler(&w.log, nil)),
+		Log: slog.New(slog.NewJSONHandler(&w.log, nil)), Stderr: &w.log, LogFormat: "json",
 	}
 }
 
@@ -177,10 +177,142 @@ func TestAccessLogHasALineForEachRequest(t *testing.T) {
 	}
 }
 
+// running is a world whose gateway reads its file again when it is told to.
+func (w *world) running(o app.Options) (reload func()) {
+	w.t.Helper()
+	again, started, ended := make(chan struct{}), make(chan *app.App), make(chan error, 1)
+	o.Reload, o.Started = again, func(a *app.App) { started <- a }
+	ctx, cancel := context.WithCancel(context.Background())
+	go func() { ended <- app.Run(ctx, o) }()
+	select {
+	case w.app = <-started:
+	case err := <-ended:
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			w.t.Error(err)
+		}
+	})
+	return func() { again <- struct{}{} }
+}
+
+func TestMetricsTellWhatTheGatewayDoes(t *testing.T) {
+	calls := 0
+	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		if calls++; calls == 1 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+		_, _ = w.Write([]byte("four"))
+	}))
+	defer backend.Close()
+	address := backend.Listener.Addr().String()
+	routes := func(more string) string {
+		return "admin: 127.0.0.1:0\nroutes:\n  GET /orders/{id}: { retry: 1, to: users }\n  GET /gone: http://127.0.0.1:1\n" + more +
+			"services:\n  users: http://" + address + "\n"
+	}
+	w := newWorld(t, routes("  GET /old: respond:204\n"))
+	reload := w.running(w.options())
+	get(t, w.url("/orders/7"))
+	get(t, w.url("/gone"))
+	get(t, w.url("/old"))
+	get(t, w.url("/nowhere"))
+	scrape := func() string {
+		status, body := get(t, "http://"+w.app.AdminAddress()+"/metrics")
+		if status != http.StatusOK {
+			t.Fatalf("%d %s", status, body)
+		}
+		return body
+	}
+	holds := func(lines ...string) {
+		t.Helper()
+		var scraped string
+		for _, line := range lines {
+			eventually(t, line, func() bool { scraped = scrape(); return strings.Contains(scraped, "\n"+line+"\n") })
+		}
+	}
+	holds(`weir_http_requests_total{code="200",method="GET",route="GET /orders/{id}"} 1`,
+		`weir_http_response_body_bytes_total{route="GET /orders/{id}"} 4`,
+		`weir_http_requests_total{code="502",method="GET",route="GET /gone"} 1`,
+		`weir_http_faults_total{problem="backend-unreachable",route="GET /gone"} 1`,
+		`weir_http_requests_total{code="404",method="GET",route="none"} 1`,
+		`weir_backend_attempts_total{backend="users",outcome="server_error"} 1`,
+		`weir_backend_attempts_total{backend="users",outcome="answered"} 1`,
+		`weir_backend_retries_total{backend="users"} 1`,
+		`weir_backend_endpoints{backend="users",state="available"} 1`,
+		`weir_config_elements{kind="routes"} 3`,
+		`weir_config_reloads_total{result="applied"} 1`)
+	for name := range w.app.Addresses() {
+		holds(`weir_connections_open{socket="`+name+`"} 0`, `weir_connections_accepted_total{socket="`+name+`"} 4`)
+	}
+	w.write("nonsense: 1\n")
+	reload()
+	holds(`weir_config_reloads_total{result="refused"} 1`, `weir_config_last_reload_successful 0`, `weir_config_elements{kind="routes"} 3`)
+	w.write(routes(""))
+	reload()
+	holds(`weir_config_reloads_total{result="applied"} 2`, `weir_config_last_reload_successful 1`,
+		`weir_http_requests_total{code="200",method="GET",route="GET /orders/{id}"} 1`, // it counts on
+		`weir_backend_retries_total{backend="users"} 1`)
+	eventually(t, "the series of a route that is gone have gone", func() bool { return !strings.Contains(scrape(), `route="GET /old"`) })
+}
+
+func TestAnAccessLogOfItsOwn(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "access.log")
+	text := func(format string) string {
+		return off + "telemetry:\n  access_log: { to: " + filepath.ToSlash(path) + ", format: " + format + " }\nroutes:\n  GET /a: respond:204\n"
+	}
+	w := newWorld(t, text("combined"))
+	reload := w.running(w.options())
+	get(t, w.url("/a?token=swordfish"))
+	content := func(path string) string {
+		data, _ := os.ReadFile(path) // it may not be there yet
+		return string(data)
+	}
+	eventually(t, "the line is written", func() bool {
+		return strings.Contains(content(path), `"GET /a HTTP/1.1" 204 - "-" "Go-http-client/1.1"`)
+	})
+	if strings.Contains(content(path), "swordfish") || w.entry("request") != nil {
+		t.Errorf("the file holds %s, the log %s", content(path), w.log.String())
+	}
+	if os.Rename(path, path+".1") == nil { // where open files may be renamed
+		reload() // what SIGHUP does
+		get(t, w.url("/a"))
+		eventually(t, "a rotated file is opened again", func() bool { return strings.Contains(content(path), "GET /a") })
+	}
+	w.write(text("json"))
+	reload()
+	eventually(t, "the format has changed", func() bool {
+		get(t, w.url("/a"))
+		return strings.Contains(content(path), `"path":"/a"`)
+	})
+	w.write(off + "telemetry: { access_log: off }\nroutes:\n  GET /b: respond:204\n")
+	reload()
+	eventually(t, "the config without a log serves", func() bool { status, _ := get(t, w.url("/b")); return status == http.StatusNoContent })
+	if strings.Contains(content(path), `"/b"`) {
+		t.Error("there are lines where the log is off")
+	}
+}
+
+func TestTheLastLinesAreWritten(t *testing.T) {
+	w := newWorld(t, off+"routes:\n  GET /: respond:204\n")
+	w.start()
+	for range 20 {
+		get(t, w.url("/"))
+	}
+	w.app.Stop()
+	if n := strings.Count(w.log.String(), `"msg":"request"`); n != 20 {
+		t.Errorf("%d lines of 20", n)
+	}
+}
+
 func TestConfigThatCannotServeStartsNothing(t *testing.T) {
 	for name, text := range map[string]string{
 		"not valid":    off + "routes:\n  GET /:\n    too: x\n",
 		"not compiled": off + "routes:\n  GET /:\n    to: dir:./missing\n",
+		"no log file":  off + "telemetry: { access_log: ./missing/access.log }\nroutes: {}\n",
+		"no token":     off + "telemetry: { metrics: { token: '${env:WEIR_TEST_IS_NOT_SET}' } }\nroutes: {}\n",
 	} {
 		w := newWorld(t, text)
 		_, err := app.Start(w.options())

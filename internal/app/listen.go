@@ -30,9 +30,10 @@ const idleGrace = 500 * time.Millisecond
 
 // serve runs a server on a socket; its Shutdown ends it.
 func (a *App) serve(l net.Listener, site reconcile.Site) reconcile.Server {
-	s := &server{done: make(chan struct{}), Server: listen.New(listen.Options{
+	count, release := a.metrics.Socket(site.Socket)
+	s := &server{done: make(chan struct{}), release: release, Server: listen.New(listen.Options{
 		Listener: l, Handler: site.Handler, TLS: site.TLS, Announced: site.Announced, Limits: site.Limits, H2C: true,
-		Log: a.options.Log, Refuse: a.gateway.Refuse,
+		Log: a.options.Log, Refuse: a.gateway.Refuse, Count: count, Ended: count.Ended,
 	})}
 	go func() {
 		defer close(s.done)
@@ -47,12 +48,14 @@ func (a *App) serve(l net.Listener, site reconcile.Site) reconcile.Server {
 // server is a server with the goroutine that runs it.
 type server struct {
 	*listen.Server
-	done chan struct{}
+	done    chan struct{}
+	release func() // of its meter
 }
 
 // Shutdown returns when the goroutine has ended too.
 func (s *server) Shutdown(ctx, idle context.Context) error {
 	err := s.Server.Shutdown(ctx, idle)
 	<-s.done
+	s.release()
 	return err
 }

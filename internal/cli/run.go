@@ -69,6 +69,7 @@ SIGUSR2 starts the program that lies at this path now; it takes over the sockets
 			}
 			return s.refused(app.Run(ctx, app.Options{
 				Input: in, Log: log, Level: &threshold, Version: version, Parts: app.Parts(),
+				Stdout: s.Out, Stderr: s.Err, LogFormat: format,
 				Started: started, Stopping: s.stopping, Reload: reload, Upgrade: upgrade, Program: ownProgram(), Arguments: os.Args[1:], Inherited: inherited, Watch: watch, History: past, MaxAge: kept.age,
 			}))
 		},

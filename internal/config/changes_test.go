@@ -84,7 +84,7 @@ func TestElementsAreTheLongFormWithoutPlaces(t *testing.T) {
 			t.Errorf("%s %s: %q", e.Kind, e.Name, e.Text)
 		}
 	}
-	want := []string{"version", "problems", "listen :8080", "admin", "limits", "shutdown", "services users", "routes GET /a", "routes GET /b", "routes GET /c", "tests GET /a"}
+	want := []string{"version", "problems", "listen :8080", "admin", "telemetry", "limits", "shutdown", "services users", "routes GET /a", "routes GET /b", "routes GET /c", "tests GET /a"}
 	if !slices.Equal(names, want) {
 		t.Errorf("got %q, want %q", names, want)
 	}

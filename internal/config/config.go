@@ -37,6 +37,7 @@ type Config struct {
 	// Forwarded, X-Request-Id) count. None by default.
 	TrustedProxies []netip.Prefix
 	Admin          Admin
+	Telemetry      Telemetry
 	// Problems is how much clients are told of a problem.
 	Problems Verbosity
 	// Groups are the teams that own elements; what they may reach is held by Validate.

@@ -100,6 +100,7 @@ func (e expander) config(c *Config) *doc.Node {
 	f.text("problems", string(c.Problems), "")
 	f.put("listen", list(c.Listeners, func(l Listener) *doc.Node { return e.listener(c, l) }), "")
 	f.put("admin", e.admin(c.Admin), "")
+	f.put("telemetry", e.telemetry(c.Telemetry), "")
 	f.put("limits", e.limits(c), "")
 	f.put("shutdown", e.shutdown(c.Shutdown), "")
 	f.put("trust", list(c.TrustedProxies, prefixNode), "")

@@ -131,7 +131,7 @@ func (l *loader) lowerGlobals() {
 
 // once reports a key that may stand in one file only.
 func (l *loader) once(e doc.Entry, seen map[string]doc.Pos) {
-	if !slices.Contains([]string{"listen", "admin", "limits", "shutdown", "trust", "defaults", "problems"}, e.Key) {
+	if !slices.Contains([]string{"listen", "admin", "telemetry", "limits", "shutdown", "trust", "defaults", "problems"}, e.Key) {
 		return
 	}
 	if first, twice := seen[e.Key]; twice {
@@ -164,6 +164,7 @@ func (l *loader) global(f *file) {
 	if f.Admin != nil {
 		l.cfg.Admin = Admin{Address: f.Admin.Address, Token: f.Admin.Token, Origin: Origin{Pos: f.Admin.At}}
 	}
+	l.telemetry(f.Telemetry)
 	if f.Limits != nil {
 		l.cfg.Limits = f.Limits.limits()
 		l.cfg.LimitsOrigin = Origin{Pos: f.node.Get("limits").Pos}

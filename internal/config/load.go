@@ -21,7 +21,7 @@ type Result struct {
 // Load reads sources as one config. Each is refused whole where there is a
 // mistake in it; all mistakes are told in one run.
 func Load(sources []Source, v Vocabulary) *Result {
-	l := &loader{v: v, cfg: &Config{Limits: DefaultLimits(), Shutdown: DefaultShutdown(), Admin: Admin{Address: DefaultAdmin}, Problems: BriefProblems}, bad: map[string]bool{}}
+	l := &loader{v: v, cfg: &Config{Limits: DefaultLimits(), Shutdown: DefaultShutdown(), Admin: Admin{Address: DefaultAdmin}, Telemetry: DefaultTelemetry(), Problems: BriefProblems}, bad: map[string]bool{}}
 	l.read(sources)
 	l.declareGroups()
 	l.lowerGlobals()
@@ -79,17 +79,18 @@ type file struct {
 
 // fileForm is a file as it is written.
 type fileForm struct {
-	Version  string        `doc:"version" help:"the version of this form: 1"`
-	Group    string        `doc:"group" help:"the group that everything in this file belongs to"`
-	Listen   *doc.Node     `doc:"listen" help:"where requests come in" example:":8080"`
-	Admin    *adminForm    `doc:"admin" help:"the operators' API" example:"127.0.0.1:8081"`
-	Limits   *limitsForm   `doc:"limits" help:"what one client or all together may take"`
-	Shutdown *shutdownForm `doc:"shutdown" help:"how the gateway ends"`
-	Problems string        `doc:"problems" help:"how much clients are told of a problem: brief, or verbose for development" example:"verbose"`
-	Trust    *trustForm    `doc:"trust" help:"proxies whose forwarding fields count" example:"10.0.0.0/8"`
-	Defaults *doc.Node     `doc:"defaults" help:"what every route has unless it says otherwise"`
-	Groups   *doc.Node     `doc:"groups" help:"teams: what they own and what they may reach"`
-	Section  elementsForm  `doc:",inline"`
+	Version   string         `doc:"version" help:"the version of this form: 1"`
+	Group     string         `doc:"group" help:"the group that everything in this file belongs to"`
+	Listen    *doc.Node      `doc:"listen" help:"where requests come in" example:":8080"`
+	Admin     *adminForm     `doc:"admin" help:"the operators' API" example:"127.0.0.1:8081"`
+	Limits    *limitsForm    `doc:"limits" help:"what one client or all together may take"`
+	Shutdown  *shutdownForm  `doc:"shutdown" help:"how the gateway ends"`
+	Problems  string         `doc:"problems" help:"how much clients are told of a problem: brief, or verbose for development" example:"verbose"`
+	Trust     *trustForm     `doc:"trust" help:"proxies whose forwarding fields count" example:"10.0.0.0/8"`
+	Telemetry *telemetryForm `doc:"telemetry" help:"what operators are told: metrics, access log"`
+	Defaults  *doc.Node      `doc:"defaults" help:"what every route has unless it says otherwise"`
+	Groups    *doc.Node      `doc:"groups" help:"teams: what they own and what they may reach"`
+	Section   elementsForm   `doc:",inline"`
 }
 
 // elementsForm is what a file or one of its groups may hold.

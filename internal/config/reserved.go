@@ -19,7 +19,7 @@ var reserved = struct{ route, file, scheme []string }{
 		"waf", "validate", "compress", "cache", "mirror", "transform", "fault",
 		"cors", "headers", "respond", "redirect", "rewrite", "breaker", "health", "hedge",
 	},
-	file:   []string{"certificates", "plugins", "telemetry", "tracing", "store", "providers"},
+	file:   []string{"certificates", "plugins", "tracing", "store", "providers"},
 	scheme: []string{"http", "https", "h2c", "grpc", "k8s", "srv", "dns", "consul", "etcd", "docker", "registry", "lambda", "azure", "gcf", "run", "dir"},
 }
 

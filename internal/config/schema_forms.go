@@ -17,6 +17,8 @@ type (
 	plainTrust     trustForm
 	plainLimits    limitsForm
 	plainShutdown  shutdownForm
+	plainMetrics   metricsForm
+	plainAccessLog accessLogForm
 	plainPath      pathForm
 	plainEndpoint  endpointForm
 )
@@ -55,6 +57,16 @@ func (percentForm) DocSchema() *doc.Schema {
 }
 
 func (adminForm) DocSchema() *doc.Schema { return doc.SchemaOr[plainAdmin](text("an address, or off")) }
+
+func (metricsForm) DocSchema() *doc.Schema { return doc.SchemaOr[plainMetrics](text("the word open")) }
+
+func (accessLogForm) DocSchema() *doc.Schema {
+	return doc.SchemaOr[plainAccessLog](text("stderr, stdout, off, or the path of a file"))
+}
+
+func (ratioForm) DocSchema() *doc.Schema {
+	return &doc.Schema{Type: doc.Types{"string"}, Pattern: ratioPattern, Examples: []any{"10%"}}
+}
 
 func (trustForm) DocSchema() *doc.Schema {
 	return doc.SchemaOr[plainTrust](Prefix{}.DocSchema(), listOf(Prefix{}.DocSchema()))

@@ -18,6 +18,7 @@ import (
 	"github.com/weir-gateway/weir/internal/auth"
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/base/secret"
+	"github.com/weir-gateway/weir/internal/base/telemetry"
 	"github.com/weir-gateway/weir/internal/config"
 )
 
@@ -60,9 +61,12 @@ type Env struct {
 	// Secret resolves a secret; when a config is only checked it gives placeholders.
 	Secret func(secret.Template) (secret.Value, error)
 	// Keep holds state that lives longer than one snapshot: see the function Keep.
-	Keep  func(identity string, makeIt func() (any, func(context.Context), error)) (any, error)
+	Keep func(identity string, makeIt func() (any, func(context.Context), error)) (any, error)
+	// Meter is the route's, for what a filter counts of its own (see Counter); nil
+	// counts nothing. What it answers with a problem is counted already.
+	Meter *telemetry.Route
 	Log   *slog.Logger
-	Route string // the route's name, for logs and metrics
+	Route string // the route's name, for logs
 	Group string
 	Nth   int // how many filters of this kind stand at this place of the route before it
 }

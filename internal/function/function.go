@@ -10,6 +10,7 @@ import (
 	"net/http"
 
 	"github.com/weir-gateway/weir/internal/base/secret"
+	"github.com/weir-gateway/weir/internal/base/telemetry"
 	"github.com/weir-gateway/weir/internal/config"
 )
 
@@ -31,6 +32,7 @@ type Backend interface {
 type Status struct {
 	Instances int    // alive, of any state
 	Busy      int    // answering
+	Starting  int    // not ready yet
 	Queued    int    // requests that wait for an instance
 	Problem   string // why no instance can be had, "" where all is well
 	Note      string // what it is run as and why, for explain
@@ -42,6 +44,10 @@ type Env struct {
 	Secret func(secret.Template) (secret.Value, error)
 	// Dir is the folder that relative paths of the config are relative to.
 	Dir string
+	// Life counts starts and ends of instances, Attempts the requests that were
+	// made to them; both may be nil.
+	Life     *telemetry.Function
+	Attempts *telemetry.Backend
 }
 
 // Definition is one kind of function. Make it with Define.

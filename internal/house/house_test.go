@@ -27,7 +27,7 @@ var floors = [][]string{
 	{"internal/base/fault"},
 	{"internal/base/httpx", "internal/base/jsonx"},
 	{"internal/base/exchange", "internal/base/secret"},
-	{"internal/base/forward", "internal/base/template", "internal/base/expr"},
+	{"internal/base/forward", "internal/base/template", "internal/base/expr", "internal/base/telemetry"},
 	{"internal/config/doc"},
 	{"internal/config"},
 	{"internal/wire"},

@@ -41,6 +41,9 @@ type Exchange struct {
 	// Backend and Attempts are written by the backend side for log and explain.
 	Backend  string
 	Attempts []Attempt
+	// Received is how many bytes of the request's body were read, and of an upgraded
+	// connection from the client; complete when the done hooks run.
+	Received int64
 	// Verbose lets problems tell the client what is else for operators only.
 	Verbose bool
 	// Fault is the problem that the client was answered with, nil otherwise.

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/fault"
@@ -36,7 +37,7 @@ type Writer struct {
 	status  int // 0 until the final head is written
 	written int64
 	err     error
-	tunnel  bool
+	tunnel  *tunnel // nil: there was no upgrade
 }
 
 // Begin puts x into the context of r and gives the writer that the rest of the
@@ -113,16 +114,23 @@ func (w *Writer) Fail(err error) {
 	answer(w, w.Head(), w.r, f, fault.Context{RequestID: w.x.ID, Verbose: w.x.Verbose})
 }
 
-// Finish ends the exchange: done hooks run with what happened. abort is the
-// reason where the handler was stopped by a panic, nil otherwise.
-func (w *Writer) Finish(abort error) {
-	if w.status == 0 && !w.tunnel && abort == nil {
+// Finish ends the exchange: done hooks run with what happened, which is given to
+// the caller too. abort is the reason where the handler was stopped by a panic, nil
+// otherwise.
+func (w *Writer) Finish(abort error) Outcome {
+	if w.status == 0 && w.tunnel == nil && abort == nil {
 		w.WriteHeader(http.StatusOK)
 	}
 	if w.err == nil {
 		w.err = abort
 	}
-	w.x.End(Outcome{Status: w.status, Written: w.written, Err: w.err, Took: time.Since(w.x.Start)})
+	if w.tunnel != nil {
+		w.x.Received += w.tunnel.received.Load()
+		w.written += w.tunnel.written.Load()
+	}
+	o := Outcome{Status: w.status, Written: w.written, Err: w.err, Took: time.Since(w.x.Start)}
+	w.x.End(o)
+	return o
 }
 
 func (w *Writer) inform(status int, head Head) {
@@ -151,7 +159,7 @@ func (w *Writer) Upgrade(head Head) (Tunnel, error) {
 	if err := conn.SetDeadline(time.Time{}); err != nil {
 		return nil, errors.Join(err, conn.Close())
 	}
-	w.status, w.tunnel = http.StatusSwitchingProtocols, true
+	w.status, w.tunnel = http.StatusSwitchingProtocols, &tunnel{Conn: conn, in: buffered.Reader}
 	w.x.applyHead(w.status, head)
 	out := buffered.Writer
 	_, _ = out.WriteString("HTTP/1.1 101 Switching Protocols\r\n")
@@ -160,18 +168,31 @@ func (w *Writer) Upgrade(head Head) (Tunnel, error) {
 	if err := out.Flush(); err != nil { // a bufio.Writer keeps its first error
 		return nil, errors.Join(err, conn.Close())
 	}
-	return &tunnel{Conn: conn, in: buffered.Reader}, nil
+	return w.tunnel, nil
 }
 
 // tunnel reads what the server had buffered before it reads the connection.
 type tunnel struct {
 	net.Conn
-	in *bufio.Reader // nil once it is empty
+	in                *bufio.Reader // nil once it is empty
+	received, written atomic.Int64
 }
 
 // Read goes past the server's reader as soon as that is empty: net/http's would take
 // the client's half-close for its end and cancel the request's context.
 func (t *tunnel) Read(p []byte) (int, error) {
+	n, err := t.read(p)
+	t.received.Add(int64(n))
+	return n, err
+}
+
+func (t *tunnel) Write(p []byte) (int, error) {
+	n, err := t.Conn.Write(p)
+	t.written.Add(int64(n))
+	return n, err
+}
+
+func (t *tunnel) read(p []byte) (int, error) {
 	if t.in == nil {
 		return t.Conn.Read(p)
 	}

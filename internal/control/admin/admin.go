@@ -44,6 +44,8 @@ type Options struct {
 	Version string
 	// Leaving tells that the gateway has begun to stop; nil: never.
 	Leaving func() bool
+	// Metrics answers scrapes.
+	Metrics http.Handler
 }
 
 // New makes the API's handler.
@@ -63,6 +65,8 @@ func New(o Options) http.Handler {
 	mux.HandleFunc("GET /v1/history/{digest}", api.historical)
 	mux.HandleFunc("GET /v1/explain", api.explain)
 	mux.HandleFunc("PUT /v1/log-level", api.logLevel)
+	mux.Handle("GET "+metricsPath, o.Metrics)
+	profiles(mux)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		answer(w, r, fault.RouteNotFound.New("The admin API has no such path; GET / lists what there is."))
 	})
@@ -92,7 +96,9 @@ func (a *api) refuse(r *http.Request) *fault.Fault {
 	switch {
 	case probe && reads:
 		return nil
-	case a.authorized(r):
+	case r.URL.Path == metricsPath && reads && a.mayScrape(r):
+		return nil
+	case bearer(r, a.Token):
 		return nil // whoever knows the token may come from anywhere
 	case r.Header.Get("Origin") != "" || crossSite(r):
 		return fault.Forbidden.New("The admin API does not answer web pages of other origins.")
@@ -108,13 +114,26 @@ func (a *api) refuse(r *http.Request) *fault.Fault {
 	return nil
 }
 
-// authorized compares digests, so that neither content nor length shows in the time it takes.
-func (a *api) authorized(r *http.Request) bool {
-	given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if !ok || a.Token.Empty() {
+const metricsPath = "/metrics"
+
+// mayScrape tells whether the config that serves lets r read the metrics.
+func (a *api) mayScrape(r *http.Request) bool {
+	current := a.Gateway.Current()
+	if current == nil {
 		return false
 	}
-	want, got := sha256.Sum256([]byte(a.Token.Reveal())), sha256.Sum256([]byte(given))
+	byBrowser := r.Header.Get("Origin") != "" || crossSite(r)
+	return current.Scrape.Open && !byBrowser || bearer(r, current.Scrape.Token)
+}
+
+// bearer tells whether r has the token, where there is one. It compares digests, so
+// that neither content nor length shows in the time it takes.
+func bearer(r *http.Request, token secret.Value) bool {
+	given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if !ok || token.Empty() {
+		return false
+	}
+	want, got := sha256.Sum256([]byte(token.Reveal())), sha256.Sum256([]byte(given))
 	return subtle.ConstantTimeCompare(want[:], got[:]) == 1
 }
 
@@ -153,6 +172,8 @@ GET /v1/status      digest, age and problems of the configuration, one that was 
 GET /v1/config      the configuration in its long form; ?format=elements takes it apart
 GET /v1/explain     ?method=GET&url=/orders/1&header=Name:value&as=SUBJECT&client=IP&format=text
 GET /v1/history     configurations that served; /v1/history/DIGEST is one of them
+GET /metrics        in Prometheus's form
+GET /debug/pprof/   for go tool pprof: profile?seconds=30, heap, allocs, goroutine, trace?seconds=5
 
 With the token:
 

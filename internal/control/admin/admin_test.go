@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/secret"
+	"github.com/weir-gateway/weir/internal/base/telemetry"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/control/admin"
 	"github.com/weir-gateway/weir/internal/control/follow"
@@ -31,6 +32,7 @@ func api(token string) (http.Handler, *slog.LevelVar, *snapshot.Gateway) {
 	return admin.New(admin.Options{
 		Gateway: g, Reconciler: r, Follower: f, Token: secret.NewValue(token),
 		Expand: func(*config.Config) []byte { return nil }, Level: level, Version: "test",
+		Metrics: telemetry.New("test").Handler(),
 	}), level, g
 }
 
@@ -90,6 +92,41 @@ func TestWhoMayAskWhat(t *testing.T) {
 			}
 			if changed := level.Level() == slog.LevelDebug; changed != (c.want == 204) {
 				t.Errorf("the level is %v", level.Level())
+			}
+		})
+	}
+}
+
+func TestWhoMayScrape(t *testing.T) {
+	open := snapshot.Scrape{Open: true}
+	closed := snapshot.Scrape{}
+	scraper := snapshot.Scrape{Token: secret.NewValue("scraper")}
+	for name, c := range map[string]struct {
+		scrape       snapshot.Scrape
+		path, remote string
+		header       []string
+		want         int
+	}{
+		"this machine":                        {closed, "/metrics", here, []string{"Host", "localhost:8081"}, 200},
+		"another machine":                     {closed, "/metrics", elsewhere, nil, 401},
+		"another machine with its token":      {scraper, "/metrics", elsewhere, []string{"Authorization", "Bearer scraper"}, 200},
+		"another machine with the admin's":    {scraper, "/metrics", elsewhere, []string{"Authorization", "Bearer right"}, 200},
+		"another machine with a wrong one":    {scraper, "/metrics", elsewhere, []string{"Authorization", "Bearer wrong"}, 401},
+		"the scraper's token for more":        {scraper, "/v1/config", elsewhere, []string{"Authorization", "Bearer scraper"}, 401},
+		"another machine where it is open":    {open, "/metrics", elsewhere, nil, 200},
+		"a page of another origin":            {open, "/metrics", elsewhere, []string{"Origin", "https://evil.dev"}, 403},
+		"open is not open for more":           {open, "/v1/status", elsewhere, nil, 401},
+		"profiles, from this machine":         {open, "/debug/pprof/goroutine?debug=1", here, []string{"Host", "localhost:8081"}, 200},
+		"profiles, from another machine":      {open, "/debug/pprof/goroutine?debug=1", elsewhere, nil, 401},
+		"profiles, with the token":            {open, "/debug/pprof/goroutine?debug=1", elsewhere, []string{"Authorization", "Bearer right"}, 200},
+		"profiles, with the scraper's token":  {scraper, "/debug/pprof/heap", elsewhere, []string{"Authorization", "Bearer scraper"}, 401},
+		"profiles, for a page somewhere else": {open, "/debug/pprof/heap", here, []string{"Host", "localhost", "Origin", "https://evil.dev"}, 403},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h, _, g := api("right")
+			g.Swap(&snapshot.Snapshot{Scrape: c.scrape})
+			if w := call(h, "GET", c.path, c.remote, c.header...); w.Code != c.want {
+				t.Errorf("got %d %s, want %d", w.Code, w.Body, c.want)
 			}
 		})
 	}

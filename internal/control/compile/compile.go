@@ -20,6 +20,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/auth"
 	"github.com/weir-gateway/weir/internal/base/secret"
+	"github.com/weir-gateway/weir/internal/base/telemetry"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
 	"github.com/weir-gateway/weir/internal/discovery"
@@ -91,6 +92,10 @@ func find[T any](list []T, is func(T) bool) (T, bool) {
 // Options are what a Compiler needs beside its parts.
 type Options struct {
 	Log *slog.Logger
+	// AccessLog is what an access log needs that no config says.
+	AccessLog AccessLog
+	// Metrics gives what is compiled its meters; nil: nothing is counted.
+	Metrics *telemetry.Metrics
 	// Secret resolves secrets: secret.Resolve, or secret.Placeholder where
 	// nothing may be read.
 	Secret func(secret.Template) (secret.Value, error)
@@ -196,6 +201,7 @@ func (b *build) snapshot(digest string) *snapshot.Snapshot {
 		Digest: digest, Trusted: b.cfg.TrustedProxies,
 		Verbose: b.cfg.Problems == config.VerboseProblems, InFlight: b.cfg.Limits.InFlight,
 	}
+	b.telemetry(s)
 	b.streams()
 	b.functions()
 	b.services()

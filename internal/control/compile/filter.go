@@ -93,6 +93,7 @@ func (o *road) env(p placed) filter.Env {
 			return found.roundTripper, err
 		},
 		Auth:   o.way,
+		Meter:  o.target.Meter,
 		Secret: o.compiler.options.Secret,
 		Log:    o.compiler.options.Log,
 		Route:  o.route.Name, Group: o.route.Group, Nth: p.nth,

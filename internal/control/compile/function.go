@@ -50,6 +50,8 @@ type runningFunction struct {
 // runningFunction keeps the running one where only tunable fields changed, and
 // otherwise makes a successor, beside which the one before drains.
 func (b *build) runningFunction(d function.Definition, env function.Env, f *config.Function) (*runningFunction, error) {
+	known := inGroup(f.Group, f.Name)
+	env.Life, env.Attempts = b.functionMeter(known), b.backendMeter(d.Scheme.Name+":"+known)
 	same := func(live *runningFunction) bool { return live.dir == env.Dir && d.Same(live.config, f.Config) }
 	name := "function " + f.Kind + " " + f.Group + "/" + f.Name
 	running, err := keep(b, name, same,
@@ -58,7 +60,11 @@ func (b *build) runningFunction(d function.Definition, env function.Env, f *conf
 			if err != nil {
 				return nil, nil, err
 			}
-			end := func(ctx context.Context) { _ = backend.Close(ctx) } // it has logged why
+			unwatch := env.Life.Watch(instancesOf(backend))
+			end := func(ctx context.Context) {
+				_ = backend.Close(ctx) // it has logged why
+				unwatch()
+			}
 			return &runningFunction{backend, f.Config, env.Dir}, end, nil
 		})
 	if err != nil {

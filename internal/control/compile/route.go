@@ -35,7 +35,7 @@ type road struct {
 // route compiles one route and adds its matches to the rules of its listeners.
 func (b *build) route(r *config.Route, matches rules) {
 	o := &road{build: b, route: r, broken: r.Broken, target: &snapshot.Route{
-		Name: r.Name, Group: r.Group, Origin: r.Origin, EncodedSlash: r.EncodedSlash,
+		Name: r.Name, Group: r.Group, Origin: r.Origin, EncodedSlash: r.EncodedSlash, Meter: b.routeMeter(r.Name),
 	}}
 	if o.broken == "" {
 		o.lay()

@@ -96,11 +96,13 @@ func (b *build) runningService(s *config.Service, p discovery.Provider, id trans
 	if err != nil {
 		return nil, err
 	}
+	count := b.backendMeter(inGroup(s.Group, s.Name))
 	name = "service " + name + " " + id.key
 	running, err := keep(b, name, always, func() (*runningService, func(context.Context), error) {
-		made := &runningService{service: service.New(service.Options{Name: s.Name, Transport: connections, Log: log})}
-		made.follow(endpoints)                     // at once, for nobody uses it yet
-		return made, func(context.Context) {}, nil // it holds nothing: feeds and transports are parts of their own
+		made := &runningService{service: service.New(service.Options{Name: s.Name, Transport: connections, Meter: count, Log: log})}
+		made.follow(endpoints) // at once, for nobody uses it yet
+		unwatch := count.Watch(endpointsOf(made.service))
+		return made, func(context.Context) { unwatch() }, nil // feeds and transports are parts of their own
 	})
 	if err == nil {
 		b.used.tune(name, func() { running.follow(endpoints) })

@@ -64,11 +64,12 @@ func (*Config) DocSchema() *doc.Schema {
 func Definition() filter.Definition {
 	return filter.Define("cors", "lets pages of other origins use a route", filter.StageCORS,
 		func() Config { return Config{Headers: []string{"Content-Type"}} },
-		func(_ filter.Env, c *Config) (filter.Policy, error) {
+		func(env filter.Env, c *Config) (filter.Policy, error) {
 			p, err := c.build()
 			if err != nil {
 				return filter.Policy{}, err
 			}
+			p.turnedAway = env.Meter.Counter("weir_cors_preflights_refused_total", "Preflights of pages whose origin may not use the route.")
 			return filter.Policy{Guard: p.guard, Ask: p.ask, Note: c.note()}, nil
 		})
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/httpx"
+	"github.com/weir-gateway/weir/internal/base/telemetry"
 	"github.com/weir-gateway/weir/internal/filter"
 )
 
@@ -31,6 +32,7 @@ type policy struct {
 	headers     string
 	expose      string
 	maxAge      string // in seconds, "" for none
+	turnedAway  *telemetry.Counter
 
 	// What is done to the heads of answers that depend on no origin.
 	refused, anyone func(int, exchange.Head)
@@ -176,6 +178,9 @@ func readable(head exchange.Head) string {
 // preflight answers what a browser asks before it sends (Fetch section 4.8). A
 // page that may not gets the same 204 without the fields that would let it.
 func (p *policy) preflight(w http.ResponseWriter, x *exchange.Exchange, head exchange.Head, origin string, granted bool) {
+	if !granted {
+		p.turnedAway.Inc()
+	}
 	method, headers := head.Get(requestMethod), strings.Join(head.Values(requestHeaders), ", ")
 	x.OnHead(func(_ int, out exchange.Head) {
 		switch {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/telemetry"
 	"github.com/weir-gateway/weir/internal/config/doc"
 	"github.com/weir-gateway/weir/internal/filter"
 	"github.com/weir-gateway/weir/internal/filter/cors"
@@ -271,5 +272,24 @@ func BenchmarkGuard(b *testing.B) {
 				w.WriteHeader(http.StatusOK)
 			}
 		})
+	}
+}
+
+func TestRefusedPreflightsAreCounted(t *testing.T) {
+	metrics := telemetry.New("test")
+	meter, release := metrics.Route("GET /")
+	defer release()
+	c, _ := decode(t, "https://shop.dev")
+	p, err := cors.Definition().Build(filter.Env{Meter: meter}, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, origin := range []string{"https://shop.dev", "https://evil.dev", "null"} {
+		send(p, http.MethodOptions, "Origin", origin, "Access-Control-Request-Method", "GET")
+	}
+	w := httptest.NewRecorder()
+	metrics.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	if want := `weir_cors_preflights_refused_total{route="GET /"} 2`; !strings.Contains(w.Body.String(), want) {
+		t.Errorf("not scraped: %s", want)
 	}
 }

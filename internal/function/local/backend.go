@@ -14,6 +14,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/base/telemetry"
 	"github.com/weir-gateway/weir/internal/function"
 	"github.com/weir-gateway/weir/internal/function/local/pool"
 	"github.com/weir-gateway/weir/internal/function/local/process"
@@ -47,6 +48,8 @@ type contract interface {
 type backend struct {
 	name     string
 	log      *slog.Logger
+	life     *telemetry.Function
+	attempts *telemetry.Backend
 	machine  *machine
 	program  program.Program
 	contract contract
@@ -75,7 +78,8 @@ func (m *machine) build(env function.Env, name string, c *Config) (function.Back
 		return nil, err
 	}
 	b := &backend{
-		name: name, log: env.Log.With("function", name), machine: m, program: found, args: c.Args,
+		name: name, log: env.Log.With("function", name), life: env.Life, attempts: env.Attempts,
+		machine: m, program: found, args: c.Args,
 		env: make(map[string]string, len(c.Env)), contract: newContract(m, name, c, found),
 	}
 	for variable, written := range c.Env {
@@ -94,7 +98,7 @@ func (m *machine) build(env function.Env, name string, c *Config) (function.Back
 	b.bounded.Store(&times{c.Timeout, c.Init})
 	b.ctx, b.stop = context.WithCancel(context.Background())
 	b.prepared.Go(b.prepare)
-	b.pool = pool.New(b.start, c.bounds(found.Contract), b.log)
+	b.pool = pool.New(b.start, env.Life.Crashed, c.bounds(found.Contract), b.log)
 	return b, nil
 }
 
@@ -107,6 +111,18 @@ func newContract(m *machine, name string, c *Config, found program.Program) cont
 
 // start makes an instance that takes requests; the pool calls it.
 func (b *backend) start(ctx context.Context) (*instance, error) {
+	begin := time.Now()
+	i, err := b.launch(ctx)
+	switch {
+	case err == nil:
+		b.life.Started(time.Since(begin))
+	case ctx.Err() == nil: // it was not given up
+		b.life.Failed()
+	}
+	return i, err
+}
+
+func (b *backend) launch(ctx context.Context) (*instance, error) {
 	file, err := b.executable(ctx)
 	if err != nil {
 		return nil, fault.FunctionInit.New("", fault.Cause(err))
@@ -220,7 +236,7 @@ func (b *backend) ask(r *http.Request, try func(*lease) (*http.Response, error))
 		place.Instance().request.Store(&id)
 		begin := time.Now()
 		res, err := try(place)
-		tried(r, place, begin, res, err)
+		b.tried(r, place, begin, res, err, n > 1)
 		var unseen *unseenError
 		if !errors.As(err, &unseen) {
 			return res, err
@@ -231,13 +247,14 @@ func (b *backend) ask(r *http.Request, try func(*lease) (*http.Response, error))
 	}
 }
 
-// tried records for log and explain which instance was asked.
-func tried(r *http.Request, l *lease, begin time.Time, res *http.Response, err error) {
+// tried records which instance was asked.
+func (b *backend) tried(r *http.Request, l *lease, begin time.Time, res *http.Response, err error, again bool) {
 	attempt := exchange.Attempt{Endpoint: l.Instance().name, Err: err, Took: time.Since(begin)}
 	if res != nil {
 		attempt.Status = res.StatusCode
 	}
 	exchange.Of(r).Tried(attempt)
+	b.attempts.Tried(attempt, again)
 }
 
 func (b *backend) timeout() time.Duration { return b.bounded.Load().invoke }
@@ -258,13 +275,13 @@ func (b *backend) Tune(cfg any) {
 
 // Status tells how the function is doing.
 func (b *backend) Status() function.Status {
-	instances, busy, queued, problem := b.pool.Status()
+	now := b.pool.Status()
 	s := function.Status{
-		Instances: instances, Busy: busy, Queued: queued,
+		Instances: now.Instances, Busy: now.Busy, Starting: now.Starting, Queued: now.Queued,
 		Note: fmt.Sprintf("contract %s, for %s", b.program.Contract, b.program.Reason),
 	}
-	if problem != nil {
-		s.Problem = problem.Error()
+	if now.Problem != nil {
+		s.Problem = now.Problem.Error()
 	}
 	return s
 }

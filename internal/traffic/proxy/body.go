@@ -26,13 +26,14 @@ type body struct {
 	announced []string      // trailers
 	outbound  *http.Request // which they are passed on to
 
-	mu      sync.Mutex // held while the source is read
-	err     error      // how the source ended
-	closed  atomic.Bool
-	reading atomic.Bool
-	whole   atomic.Bool           // the source was read to its end
-	ended   sync.Once             // tells the watch
-	failure atomic.Pointer[error] // why the client's side failed; nil while it has not
+	mu       sync.Mutex // held while the source is read
+	err      error      // how the source ended
+	received int64      // bytes
+	closed   atomic.Bool
+	reading  atomic.Bool
+	whole    atomic.Bool           // the source was read to its end
+	ended    sync.Once             // tells the watch
+	failure  atomic.Pointer[error] // why the client's side failed; nil while it has not
 }
 
 // Read reads a piece from the client. A limit that is passed is a fault, and
@@ -49,6 +50,7 @@ func (b *body) Read(p []byte) (int, error) {
 		return 0, b.err
 	}
 	n, err := b.source.Read(p)
+	b.received += int64(n)
 	b.watch.touch()
 	if b.limited {
 		if b.left -= int64(n); b.left < 0 {
@@ -109,6 +111,7 @@ func (b *body) finish() {
 		b.exhaust()
 	}
 	b.err = http.ErrBodyReadAfterClose
+	b.exchange.Received = b.received
 }
 
 // exhaust reads what has come of the body, and sees to it that nothing more comes.

@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/base/telemetry"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/discovery"
 )
@@ -38,13 +39,15 @@ type Options struct {
 	// to the response's head, for each attempt; 0: no bound.
 	Retry    config.Retry
 	Timeouts config.Timeouts
-	Log      *slog.Logger // nil: slog.Default
+	Meter    *telemetry.Backend // counts attempts; nil: they are not counted
+	Log      *slog.Logger       // nil: slog.Default
 }
 
 // Service is safe for concurrent use. The zero value is not usable; see New.
 type Service struct {
 	name      string
 	transport http.RoundTripper
+	meter     *telemetry.Backend
 	log       *slog.Logger
 	set       atomic.Pointer[set]
 	setting   sync.Mutex // one Set at a time
@@ -54,7 +57,7 @@ type Service struct {
 // New makes a service without endpoints: until Set is called it answers
 // fault.NoEndpoint.
 func New(o Options) *Service {
-	s := &Service{name: o.Name, transport: o.Transport, log: o.Log}
+	s := &Service{name: o.Name, transport: o.Transport, meter: o.Meter, log: o.Log}
 	if s.log == nil {
 		s.log = slog.Default()
 	}

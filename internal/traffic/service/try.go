@@ -124,13 +124,7 @@ func (c *call) try(e *endpoint) (*http.Response, *attemptBody, error) {
 		a.end()
 		res, err = nil, &exchange.SendError{Endpoint: e.Address, Sent: exchange.SentAll, Timeout: true, Err: errHeadTimeout}
 	}
-	if c.exchange != nil {
-		record := exchange.Attempt{Endpoint: e.Address, Err: err, Took: time.Since(start)}
-		if res != nil {
-			record.Status = res.StatusCode
-		}
-		c.exchange.Tried(record)
-	}
+	c.record(e, res, err, time.Since(start))
 	if err != nil {
 		if body != nil {
 			body.closed.Store(true)
@@ -139,6 +133,18 @@ func (c *call) try(e *endpoint) (*http.Response, *attemptBody, error) {
 	}
 	a.follow(res)
 	return res, body, nil
+}
+
+// record writes an attempt down.
+func (c *call) record(e *endpoint, res *http.Response, err error, took time.Duration) {
+	tried := exchange.Attempt{Endpoint: e.Address, Err: err, Took: took}
+	if res != nil {
+		tried.Status = res.StatusCode
+	}
+	c.service.meter.Tried(tried, len(c.tried) > 0)
+	if c.exchange != nil {
+		c.exchange.Tried(tried)
+	}
 }
 
 // outbound makes the request of one attempt.

@@ -14,6 +14,8 @@ import (
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/base/httpx"
+	"github.com/weir-gateway/weir/internal/base/telemetry"
+	"github.com/weir-gateway/weir/internal/base/telemetry/accesslog"
 	"github.com/weir-gateway/weir/internal/traffic/route"
 )
 
@@ -29,8 +31,8 @@ type Options struct {
 	// Terms gives the terms (see secure.Terms) that the connection of ctx was made
 	// under; nil: none, so that nobody reaches a listener that asks something of clients.
 	Terms func(ctx context.Context) string
-	// Done is called after each request, for the access log; nil: not.
-	Done func(r *http.Request, x *exchange.Exchange, o exchange.Outcome)
+	// Unmatched counts the requests that no route matched; nil: they are not counted.
+	Unmatched *telemetry.Route
 }
 
 // Gateway serves the current snapshot. All methods may be called concurrently.
@@ -70,9 +72,12 @@ func (g *Gateway) Refuse(w http.ResponseWriter, r *http.Request, f *fault.Fault)
 	x.Client.IP = x.Client.Peer.Addr()
 	x.Server = g.server(r)
 	ew, r := exchange.Begin(w, r, x)
-	g.watch(r, x)
 	ew.Fail(f)
-	ew.Finish(nil)
+	v := visit{writer: ew, request: r, exchange: x, meter: g.options.Unmatched}
+	if s := g.Current(); s != nil {
+		v.log = s.AccessLog
+	}
+	v.end(nil)
 }
 
 func (g *Gateway) serve(h *Handler, w http.ResponseWriter, r *http.Request) {
@@ -85,10 +90,10 @@ func (g *Gateway) serve(h *Handler, w http.ResponseWriter, r *http.Request) {
 	x := s.open(r, g.options.Peer(r.Context()))
 	x.Server = g.server(r)
 	ew, r := exchange.Begin(w, r, x)
-	g.watch(r, x)
 	n := g.inFlight.Add(1)
 	defer g.inFlight.Add(-1)
-	defer g.finish(ew, x)
+	v := visit{writer: ew, request: r, exchange: x, meter: g.options.Unmatched, log: s.AccessLog}
+	defer func() { g.finish(recover(), &v) }()
 	if f := g.full(s, n); f != nil {
 		ew.Fail(f)
 		return
@@ -102,31 +107,45 @@ func (g *Gateway) serve(h *Handler, w http.ResponseWriter, r *http.Request) {
 		ew.Fail(f)
 		return
 	}
+	v.meter = target.Meter
+	v.meter.Begin()
+	defer v.meter.End()
 	target.Handler.ServeHTTP(ew, r)
 }
 
-func (g *Gateway) watch(r *http.Request, x *exchange.Exchange) {
-	if g.options.Done != nil {
-		x.OnDone(func(o exchange.Outcome) { g.options.Done(r, x, o) })
-	}
+// visit is a request with who counts and logs it when it has ended. It is a value
+// of its own, and no done hook, so that this costs no memory.
+type visit struct {
+	writer   *exchange.Writer
+	request  *http.Request
+	exchange *exchange.Exchange
+	meter    *telemetry.Route
+	log      *accesslog.Log
+}
+
+// end ends the exchange; abort is as in exchange.Writer.Finish.
+func (v *visit) end(abort error) {
+	outcome := v.writer.Finish(abort)
+	v.meter.Count(v.request.Method, v.exchange, outcome)
+	v.log.Write(v.request, v.writer.Head(), v.exchange, outcome)
 }
 
 // finish ends the exchange, also after a panic: a handler's own abort goes on
 // to the server, and a bug is a 500 with its stack in the log.
-func (g *Gateway) finish(ew *exchange.Writer, x *exchange.Exchange) {
-	cause := recover()
+func (g *Gateway) finish(cause any, v *visit) {
 	switch cause {
 	case nil:
-		ew.Finish(nil)
+		v.end(nil)
 		return
 	case http.ErrAbortHandler: // the very value, as net/http compares it
-		ew.Finish(http.ErrAbortHandler)
+		v.end(http.ErrAbortHandler)
 		panic(http.ErrAbortHandler)
 	}
+	x := v.exchange
 	g.options.Log.Error("panic in a handler", "request_id", x.ID, "route", x.Route, "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
 	err := fault.Unexpected.New("", fault.Internal("panic: %v", cause))
-	defer ew.Finish(err)
-	ew.Fail(err) // panics with http.ErrAbortHandler where the head is out
+	defer v.end(err)
+	v.writer.Fail(err) // panics with http.ErrAbortHandler where the head is out
 }
 
 func (g *Gateway) server(r *http.Request) exchange.Server {

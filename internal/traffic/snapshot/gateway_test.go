@@ -12,6 +12,8 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/base/telemetry"
+	"github.com/weir-gateway/weir/internal/base/telemetry/accesslog"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/traffic/route"
 	"github.com/weir-gateway/weir/internal/traffic/snapshot"
@@ -141,11 +143,14 @@ func TestShortMemoryIs503(t *testing.T) {
 
 func TestAPanicIs500WithItsStackInTheLogAndNothingForTheClient(t *testing.T) {
 	var log strings.Builder
-	var done exchange.Outcome
-	h := gateway(t, snapshot.Options{
-		Log:  slog.New(slog.NewTextHandler(&log, nil)),
-		Done: func(_ *http.Request, _ *exchange.Exchange, o exchange.Outcome) { done = o },
-	}, func(http.ResponseWriter, *http.Request) { panic("swordfish") })
+	var lines strings.Builder
+	access, err := accesslog.Open(accesslog.Options{Out: &lines, Fields: []string{"status", "problem"}, Sample: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := gateway(t, snapshot.Options{Log: slog.New(slog.NewTextHandler(&log, nil))},
+		func(http.ResponseWriter, *http.Request) { panic("swordfish") },
+		func(s *snapshot.Snapshot, _ *snapshot.Route) { s.AccessLog = access })
 	w := do(h, "GET", "/things/1")
 	if w.Code != 500 || code(t, w) != fault.Unexpected.Code || strings.Contains(w.Body.String(), "swordfish") {
 		t.Errorf("got %d %s", w.Code, w.Body)
@@ -153,8 +158,8 @@ func TestAPanicIs500WithItsStackInTheLogAndNothingForTheClient(t *testing.T) {
 	if !strings.Contains(log.String(), "swordfish") || !strings.Contains(log.String(), "gateway_test.go") {
 		t.Errorf("log: %s", log.String())
 	}
-	if done.Status != 500 || done.Err == nil {
-		t.Errorf("outcome %+v", done)
+	if access.Close(t.Context()); lines.String() != "status=500 problem=unexpected\n" {
+		t.Errorf("access log: %s", lines.String())
 	}
 }
 
@@ -225,8 +230,48 @@ func TestBeforeTheFirstSnapshotEverythingIs503(t *testing.T) {
 	}
 }
 
+func TestEveryRequestIsCountedAtItsRoute(t *testing.T) {
+	metrics := telemetry.New("test")
+	meter, release := metrics.Route("GET /things/{id}")
+	defer release()
+	var during string
+	handler := func(w http.ResponseWriter, _ *http.Request) {
+		during = scrape(metrics)
+		_, _ = w.Write([]byte("four"))
+	}
+	h := gateway(t, snapshot.Options{Unmatched: metrics.Unmatched()}, handler, func(_ *snapshot.Snapshot, r *snapshot.Route) { r.Meter = meter })
+	do(h, "GET", "/things/1")
+	do(h, "GET", "/nowhere")
+	want(t, during, `weir_http_requests_in_flight{route="GET /things/{id}"} 1`)
+	want(t, scrape(metrics),
+		`weir_http_requests_in_flight{route="GET /things/{id}"} 0`,
+		`weir_http_requests_total{code="200",method="GET",route="GET /things/{id}"} 1`,
+		`weir_http_response_body_bytes_total{route="GET /things/{id}"} 4`,
+		`weir_http_requests_total{code="404",method="GET",route="none"} 1`,
+		`weir_http_faults_total{problem="route-not-found",route="none"} 1`)
+}
+
+func scrape(m *telemetry.Metrics) string {
+	w := httptest.NewRecorder()
+	m.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	return w.Body.String()
+}
+
+func want(t *testing.T, scraped string, lines ...string) {
+	t.Helper()
+	for _, line := range lines {
+		if !strings.Contains(scraped, line+"\n") {
+			t.Errorf("not scraped: %s", line)
+		}
+	}
+}
+
 func BenchmarkServe(b *testing.B) {
-	g := gateway(&testing.T{}, snapshot.Options{}, func(http.ResponseWriter, *http.Request) {})
+	metrics := telemetry.New("test")
+	meter, release := metrics.Route("x")
+	defer release()
+	g := gateway(&testing.T{}, snapshot.Options{}, func(http.ResponseWriter, *http.Request) {},
+		func(_ *snapshot.Snapshot, r *snapshot.Route) { r.Meter = meter })
 	r := httptest.NewRequest(http.MethodGet, "/things/1", nil)
 	w := nullWriter{http.Header{}}
 	b.ReportAllocs()

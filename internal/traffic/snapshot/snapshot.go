@@ -9,6 +9,9 @@ import (
 	"net/netip"
 
 	"github.com/weir-gateway/weir/internal/base/httpx"
+	"github.com/weir-gateway/weir/internal/base/secret"
+	"github.com/weir-gateway/weir/internal/base/telemetry"
+	"github.com/weir-gateway/weir/internal/base/telemetry/accesslog"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/filter"
 	"github.com/weir-gateway/weir/internal/traffic/route"
@@ -33,11 +36,22 @@ type Snapshot struct {
 	// InFlight bounds the requests at once; more get 503. 0 is no bound.
 	InFlight  int
 	Listeners []*Listener
+	// AccessLog is told each request that has ended; nil: nobody is.
+	AccessLog *accesslog.Log
+	// Scrape is who may read the metrics.
+	Scrape Scrape
 	// Sockets are the names of sockets by what Gateway.Handler was called with,
 	// where that is not the name itself.
 	Sockets map[string]string
 
 	use use
+}
+
+// Scrape is who may read the metrics, beside those who may read everything of the
+// admin API.
+type Scrape struct {
+	Open  bool         // everybody
+	Token secret.Value // who knows it; empty: nobody
 }
 
 // Listener is a logical listener with the routes that are attached to it.
@@ -62,7 +76,9 @@ type Route struct {
 	Group  string
 	Origin config.Origin
 	// Handler is the whole chain: guards, proxy, adapters, backend.
-	Handler      http.Handler
+	Handler http.Handler
+	// Meter counts the requests; nil: they are not counted.
+	Meter        *telemetry.Route
 	EncodedSlash bool // see config.Route
 	CORS         bool // has a guard that answers preflights
 

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/base/telemetry"
 	"github.com/weir-gateway/weir/internal/wire/http1"
 	"github.com/weir-gateway/weir/internal/wire/http2"
 )
@@ -100,6 +101,7 @@ func (s *Server) handshake(accepted *conn, deadline time.Time) {
 		err = accepted.SetDeadline(time.Time{})
 	}
 	if err != nil {
+		s.count.Refused(telemetry.RefusedTLS)
 		s.log.Debug("TLS handshake failed", "peer", accepted.RemoteAddr(), "error", err)
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			s.connections.endings.tell(http2.FirstRequest.String(), accepted.RemoteAddr())

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/base/telemetry"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/wire/http1"
 )
@@ -16,6 +17,7 @@ type connections struct {
 	perClient int   // 0: no bound
 	rate      int64 // bytes a second that a client must take; 0: no bound
 	endings   *endings
+	meter     *telemetry.Socket
 
 	mu    sync.Mutex
 	open  map[*conn]struct{}
@@ -41,9 +43,9 @@ type conn struct {
 	early         []byte   // what was read behind the header
 }
 
-func newConnections(limit int, limits config.Limits) connections {
+func newConnections(limit int, limits config.Limits, count *telemetry.Socket) connections {
 	return connections{
-		limit: limit, perClient: limits.PerClient, rate: limits.BodyRate,
+		meter: count, limit: limit, perClient: limits.PerClient, rate: limits.BodyRate,
 		open: make(map[*conn]struct{}), ofOne: make(map[netip.Prefix]int),
 	}
 }
@@ -57,6 +59,7 @@ func (s *connections) add(raw net.Conn) (*conn, bool) {
 		return nil, false
 	}
 	s.open[c] = struct{}{}
+	s.meter.Opened()
 	return c, true
 }
 
@@ -133,6 +136,7 @@ func (s *connections) remove(c *conn) {
 		return
 	}
 	delete(s.open, c)
+	s.meter.Closed()
 	if s.ofOne[c.client]--; s.ofOne[c.client] <= 0 {
 		delete(s.ofOne, c.client)
 	}

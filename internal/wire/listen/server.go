@@ -14,6 +14,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/base/telemetry"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/wire/http1"
 	"github.com/weir-gateway/weir/internal/wire/http2"
@@ -31,6 +32,8 @@ type Options struct {
 	// Announced, where it is not nil, takes the PROXY protocol on every connection.
 	Announced *Announced
 	Log       *slog.Logger // nil: slog.Default()
+	// Count counts connections; nil: they are not counted.
+	Count *telemetry.Socket
 	// Refuse answers a request that broke a rule of the wire; nil: exchange.Refuse.
 	Refuse func(w http.ResponseWriter, r *http.Request, f *fault.Fault)
 	// Ended is told each time that a client is cut off for what it did, with one of
@@ -81,6 +84,7 @@ type Server struct {
 
 	ready       *handover // connections whose handshake is complete
 	connections connections
+	count       *telemetry.Socket
 	computing   slots
 	sheds       sheds
 	full        string         // what a client is told when there is no room
@@ -102,8 +106,9 @@ func New(o Options) *Server {
 		announced:   o.Announced,
 		limits:      limits,
 		ready:       newHandover(o.Listener.Addr()),
-		connections: newConnections(roomForClients(limits.Connections, openFiles()), limits),
+		connections: newConnections(roomForClients(limits.Connections, openFiles()), limits, o.Count),
 		computing:   newSlots(),
+		count:       o.Count,
 		sheds:       newSheds(),
 		admitted:    make(chan struct{}),
 		full:        fullAnswer(),

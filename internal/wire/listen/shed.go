@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/base/telemetry"
 	"github.com/weir-gateway/weir/internal/wire/http1"
 )
 
@@ -76,6 +77,7 @@ func (s *Server) shedWaiting(spare *spareFile) {
 		if err != nil {
 			return
 		}
+		s.count.Refused(telemetry.RefusedFiles)
 		s.sayFull(raw)
 		_ = raw.Close() // at once: there is no descriptor to spare
 	}

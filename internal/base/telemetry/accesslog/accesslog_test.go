@@ -119,6 +119,33 @@ func TestAFailureTellsWhatItWas(t *testing.T) {
 	}
 }
 
+func TestACompositionTellsOfItsSteps(t *testing.T) {
+	write := func(l *accesslog.Log) {
+		r, head, x, o := visit()
+		x.Attempts = []exchange.Attempt{
+			{Step: "profile", Endpoint: "10.0.0.2:80", Status: 200, Took: 12345 * time.Microsecond},
+			{Step: "offers", Took: time.Second, Err: errors.New("too \"late\"")},
+		}
+		l.Write(r, head, x, o)
+		for range 60 {
+			x.Attempts = append(x.Attempts, x.Attempts[0])
+		}
+		l.Write(r, head, x, o)
+	}
+	fields := []string{"endpoint", "attempts", "steps"}
+	got := lines(t, accesslog.Options{Format: accesslog.JSON, Fields: fields}, write)
+	if want := `{"steps":"profile 200 12.35ms 10.0.0.2:80; offers 1s: too \"late\""}`; !strings.HasPrefix(got, want+"\n") {
+		t.Errorf("got %s", got)
+	}
+	if !strings.HasSuffix(got, `; and 12 more"}`+"\n") {
+		t.Errorf("a long one: %s", got)
+	}
+	got = lines(t, accesslog.Options{Fields: fields}, write)
+	if want := `steps="profile 200 12.35ms 10.0.0.2:80; offers 1s: too \"late\""`; !strings.HasPrefix(got, want+"\n") {
+		t.Errorf("got %s", got)
+	}
+}
+
 func TestARequestThatNobodyCouldReadHasALine(t *testing.T) {
 	for format, want := range map[string]string{
 		accesslog.Text: "client=local", accesslog.Common: `- - - [01/Jan/0001:00:00:00 +0000] "GET - HTTP/1.1" 400 -`,

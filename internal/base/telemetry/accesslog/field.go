@@ -1,9 +1,12 @@
 package accesslog
 
 import (
+	"errors"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -77,6 +80,7 @@ func fields() []field {
 		{"backend", "where there was one", func(e *event) value { return text(e.x.Backend) }},
 		{"endpoint", "the last endpoint or instance that was asked", endpoint},
 		{"attempts", "how many tries there were", attempts},
+		{"steps", "of a [composition](configuration.md#compositions) instead: each call by its step, with status, time and endpoint, and what was wrong with it", steps},
 		{"problem", "code of the problem that the gateway answered with", problem},
 		{"detail", "what the client was told of it", detail},
 		{"cause", "what it was, for operators: names, addresses, error texts", cause},
@@ -122,17 +126,55 @@ func user(e *event) value {
 }
 
 func endpoint(e *event) value {
-	if n := len(e.x.Attempts); n > 0 {
+	if n := len(e.x.Attempts); n > 0 && e.x.Attempts[0].Step == "" {
 		return text(e.x.Attempts[n-1].Endpoint)
 	}
 	return value{}
 }
 
 func attempts(e *event) value {
-	if n := len(e.x.Attempts); n > 0 {
+	if n := len(e.x.Attempts); n > 0 && e.x.Attempts[0].Step == "" {
 		return number(int64(n))
 	}
 	return value{}
+}
+
+func steps(e *event) value {
+	list := e.x.Attempts
+	if len(list) == 0 || list[0].Step == "" {
+		return value{}
+	}
+	texts := make([]string, 0, min(len(list), mostSteps+1))
+	for i, a := range list {
+		if i == mostSteps {
+			texts = append(texts, fmt.Sprintf("and %d more", len(list)-mostSteps))
+			break
+		}
+		texts = append(texts, stepText(a))
+	}
+	return text(strings.Join(texts, "; "))
+}
+
+// mostSteps is how many calls of a composition a line tells of.
+const mostSteps = 50
+
+// stepText is one call: "orders 200 12.3ms 10.0.0.1:8080", and what was wrong with it.
+func stepText(a exchange.Attempt) string {
+	text := a.Step
+	if a.Status != 0 {
+		text += " " + strconv.Itoa(a.Status)
+	}
+	text += " " + a.Took.Round(10*time.Microsecond).String()
+	if a.Endpoint != "" {
+		text += " " + a.Endpoint
+	}
+	if send, ok := errors.AsType[*exchange.SendError](a.Err); ok { // which names the endpoint too
+		return fmt.Sprintf("%s: %v (%s)", text, send.Err, send.Sent)
+	}
+	if a.Err != nil {
+		text += ": " + a.Err.Error()
+	}
+	return text
 }
 
 func problem(e *event) value {

@@ -162,6 +162,7 @@ func (p *Pool[I]) crashed(m *member[I]) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	err := m.instance.Failure()
+	p.ended()
 	p.log.Warn("an instance ended by itself", "error", err, "requests", m.inFlight)
 	if m.served == 0 {
 		p.backoff.crashed(time.Now(), err)

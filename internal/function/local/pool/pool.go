@@ -35,6 +35,7 @@ type Bounds struct {
 // Pool is the instances of one version of a function. It is safe for concurrent use.
 type Pool[I Instance] struct {
 	start  func(ctx context.Context) (I, error)
+	ended  func() // counts an instance that has ended by itself
 	log    *slog.Logger
 	ctx    context.Context //nolint:containedctx // the life of the pool; ended by Close
 	cancel context.CancelFunc
@@ -55,11 +56,12 @@ type Pool[I Instance] struct {
 }
 
 // New makes a pool and starts its warm instances. start makes an instance and
-// returns when it takes requests; it gives up when its context ends.
-func New[I Instance](start func(ctx context.Context) (I, error), bounds Bounds, log *slog.Logger) *Pool[I] {
+// returns when it takes requests; it gives up when its context ends. ended is told
+// of each instance that ended by itself.
+func New[I Instance](start func(ctx context.Context) (I, error), ended func(), bounds Bounds, log *slog.Logger) *Pool[I] {
 	ctx, cancel := context.WithCancel(context.Background()) //nolint:gosec // Close calls it
 	p := &Pool[I]{
-		start: start, log: log, ctx: ctx, cancel: cancel, bounds: bounds,
+		start: start, ended: ended, log: log, ctx: ctx, cancel: cancel, bounds: bounds,
 		members: map[*member[I]]struct{}{}, empty: make(chan struct{}),
 	}
 	p.mu.Lock()
@@ -81,15 +83,24 @@ func (p *Pool[I]) Tune(bounds Bounds) {
 	}
 }
 
-// Status counts instances, busy ones and waiting requests, and tells why none
-// can be had, "" where all is well.
-func (p *Pool[I]) Status() (instances, busyOnes, queued int, problem error) {
+// Status is how a pool is doing.
+type Status struct {
+	Instances int   // of any state
+	Busy      int   // answering
+	Starting  int   // not ready yet
+	Queued    int   // requests that wait
+	Problem   error // why no instance can be had, nil where all is well
+}
+
+// Status tells how the pool is doing.
+func (p *Pool[I]) Status() Status {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	s := Status{Instances: len(p.members), Busy: p.count[busy], Starting: p.count[starting], Queued: p.queue.len()}
 	if p.count[idle]+p.count[busy] == 0 {
-		problem = p.backoff.reason
+		s.Problem = p.backoff.reason
 	}
-	return len(p.members), p.count[busy], p.queue.len(), problem
+	return s
 }
 
 // Acquire gives an instance with room for one request, waiting for one if it

@@ -92,7 +92,7 @@ type bubble struct {
 func run(t *testing.T, b pool.Bounds, f *factory, test func(bubble)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		p := pool.New(f.start, b, slog.New(slog.DiscardHandler))
+		p := pool.New(f.start, func() {}, b, slog.New(slog.DiscardHandler))
 		defer p.Close(t.Context())
 		test(bubble{t, p})
 	})
@@ -126,8 +126,8 @@ func ask(ctx context.Context, p *pool.Pool[*fake]) chan answer {
 func wantStatus(t *testing.T, p *pool.Pool[*fake], instances, busy, queued int) {
 	t.Helper()
 	synctest.Wait()
-	if i, b, q, _ := p.Status(); i != instances || b != busy || q != queued {
-		t.Errorf("status is %d instances, %d busy, %d queued; want %d, %d, %d", i, b, q, instances, busy, queued)
+	if s := p.Status(); s.Instances != instances || s.Busy != busy || s.Queued != queued {
+		t.Errorf("status is %d instances, %d busy, %d queued; want %d, %d, %d", s.Instances, s.Busy, s.Queued, instances, busy, queued)
 	}
 }
 
@@ -291,13 +291,13 @@ func TestAFailedStartIsTheAnswerAndPausesFurtherOnes(t *testing.T) {
 		if f.started() != before {
 			t.Error("another instance was started during the pause")
 		}
-		if _, _, _, problem := p.Status(); problem == nil {
+		if p.Status().Problem == nil {
 			t.Error("the status tells no problem")
 		}
 		f.set(nil)
 		<-time.After(time.Second)
 		acquire(t, p).Release(pool.Served)
-		if _, _, _, problem := p.Status(); problem != nil {
+		if problem := p.Status().Problem; problem != nil {
 			t.Errorf("the status still tells %v", problem)
 		}
 	})
@@ -476,7 +476,7 @@ func TestCloseServesWhatRunsAndWaitsButNothingNew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := bounds()
 		b.Max = 1
-		p := pool.New((&factory{}).start, b, slog.New(slog.DiscardHandler))
+		p := pool.New((&factory{}).start, func() {}, b, slog.New(slog.DiscardHandler))
 		running := acquire(t, p)
 		waiting := ask(t.Context(), p)
 		closed := make(chan struct{})
@@ -496,7 +496,7 @@ func TestCloseEndsEverythingWhenItsTimeIsOver(t *testing.T) {
 		f := &factory{delay: time.Second}
 		b := bounds()
 		b.Max = 2
-		p := pool.New(f.start, b, slog.New(slog.DiscardHandler))
+		p := pool.New(f.start, func() {}, b, slog.New(slog.DiscardHandler))
 		running := acquire(t, p)
 		first, second := ask(t.Context(), p), ask(t.Context(), p)
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
@@ -515,7 +515,7 @@ func TestCloseEndsEverythingWhenItsTimeIsOver(t *testing.T) {
 func TestStorm(t *testing.T) {
 	f := &factory{delay: 100 * time.Microsecond}
 	b := pool.Bounds{Min: 1, Max: 8, Concurrency: 2, Idle: time.Millisecond, Queue: 64, Wait: time.Second}
-	p := pool.New(f.start, b, slog.New(slog.DiscardHandler))
+	p := pool.New(f.start, func() {}, b, slog.New(slog.DiscardHandler))
 	var served atomic.Int64
 	var clients sync.WaitGroup
 	for range 32 {
@@ -536,8 +536,8 @@ func TestStorm(t *testing.T) {
 	})
 	clients.Wait()
 	p.Close(t.Context())
-	if i, busy, queued, _ := p.Status(); i+busy+queued != 0 {
-		t.Errorf("%d instances, %d busy, %d queued are left", i, busy, queued)
+	if s := p.Status(); s.Instances+s.Busy+s.Queued != 0 {
+		t.Errorf("%d instances, %d busy, %d queued are left", s.Instances, s.Busy, s.Queued)
 	}
 	if served.Load() == 0 {
 		t.Error("no request was served")
@@ -569,7 +569,7 @@ func storm(p *pool.Pool[*fake]) (served int64) {
 }
 
 func BenchmarkAcquireWarm(b *testing.B) {
-	p := pool.New((&factory{}).start, bounds(), slog.New(slog.DiscardHandler))
+	p := pool.New((&factory{}).start, func() {}, bounds(), slog.New(slog.DiscardHandler))
 	defer p.Close(context.Background())
 	b.ReportAllocs()
 	for b.Loop() {

@@ -1,0 +1,149 @@
+package telemetry
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/fault"
+)
+
+// Backend counts the attempts at one backend. It is safe for concurrent use; a
+// nil *Backend counts nothing.
+type Backend struct {
+	name     string
+	attempts [outcomes]atomic.Uint64
+	retries  atomic.Uint64
+	took     histogram
+	watch    watchers[Endpoints]
+}
+
+// Endpoints is how many endpoints a backend has, by what may be asked of them.
+type Endpoints struct {
+	States   map[string]int // "available": it may be picked
+	InFlight int64          // requests under way on all of them
+}
+
+// The outcomes of an attempt.
+const (
+	answered = iota // a response with a status below 500
+	serverError
+	unreachable
+	timedOut
+	broken // the connection failed after it was made
+	invalid
+	refused // a problem of the gateway's own: a queue that is full, a function that did not start
+	abandoned
+	outcomes
+)
+
+func outcomeNames() [outcomes]string {
+	return [outcomes]string{
+		answered: "answered", serverError: "server_error", unreachable: "unreachable", timedOut: "timeout",
+		broken: "reset", invalid: "invalid_response", refused: "refused", abandoned: "abandoned",
+	}
+}
+
+// Tried counts an attempt by its outcome. again tells that it was not the first of
+// its request.
+func (b *Backend) Tried(a exchange.Attempt, again bool) {
+	if b == nil {
+		return
+	}
+	b.attempts[outcomeOf(a)].Add(1)
+	b.took.observe(a.Took)
+	if again {
+		b.retries.Add(1)
+	}
+}
+
+func outcomeOf(a exchange.Attempt) int {
+	switch {
+	case a.Err == nil && a.Status < 500:
+		return answered
+	case a.Err == nil:
+		return serverError
+	}
+	if f, ok := errors.AsType[*fault.Fault](a.Err); ok {
+		return outcomeOfFault(f)
+	}
+	if send, ok := errors.AsType[*exchange.SendError](a.Err); ok {
+		switch {
+		case send.Timeout:
+			return timedOut
+		case errors.Is(send.Err, context.Canceled):
+			return abandoned
+		case send.Dial:
+			return unreachable
+		}
+		return broken
+	}
+	return abandoned
+}
+
+func outcomeOfFault(f *fault.Fault) int {
+	switch f.Code {
+	case fault.BackendInvalid.Code, fault.FunctionBadResponse.Code:
+		return invalid
+	case fault.BackendTimeout.Code, fault.FunctionTimeout.Code:
+		return timedOut
+	case fault.BackendReset.Code, fault.FunctionCrashed.Code:
+		return broken
+	case fault.BackendUnreachable.Code:
+		return unreachable
+	case fault.FunctionError.Code:
+		return serverError
+	case fault.ClientGone.Code, fault.RequestTimeout.Code, fault.BodyTooLarge.Code, fault.MalformedRequest.Code:
+		return abandoned
+	}
+	return refused
+}
+
+// Watch has look asked at each scrape until stop is called.
+func (b *Backend) Watch(look func() Endpoints) (stop func()) {
+	if b == nil {
+		return func() {}
+	}
+	return b.watch.add(look)
+}
+
+type backendDescs struct{ attempts, retries, took, endpoints, inFlight *prometheus.Desc }
+
+func newBackendDescs() backendDescs {
+	return backendDescs{
+		attempts:  describe("weir_backend_attempts_total", "Attempts to get an answer from a backend, by what came of them.", "backend", "outcome"),
+		retries:   describe("weir_backend_retries_total", "Attempts that were not the first one of their request.", "backend"),
+		took:      describe("weir_backend_attempt_duration_seconds", "Time from the begin of an attempt to the head of the response, or to its failure.", "backend"),
+		endpoints: describe("weir_backend_endpoints", "Endpoints that are known of a backend, by state.", "backend", "state"),
+		inFlight:  describe("weir_backend_requests_in_flight", "Requests under way on a backend's endpoints.", "backend"),
+	}
+}
+
+func (b *Backend) collect(d *backendDescs, out chan<- prometheus.Metric) {
+	for i, name := range outcomeNames() {
+		if n := b.attempts[i].Load(); n > 0 {
+			out <- counter(d.attempts, n, b.name, name)
+		}
+	}
+	out <- counter(d.retries, b.retries.Load(), b.name)
+	out <- b.took.metric(d.took, b.name)
+	var inFlight int64
+	states := map[string]int{}
+	looks := b.watch.ask()
+	for _, one := range looks { // the same endpoints, seen through different transports
+		inFlight += one.InFlight
+		for state, n := range one.States {
+			states[state] = max(states[state], n)
+		}
+	}
+	if len(looks) == 0 { // a function
+		return
+	}
+	for state, n := range states {
+		out <- gauge(d.endpoints, float64(n), b.name, state)
+	}
+	out <- gauge(d.inFlight, float64(inFlight), b.name)
+}

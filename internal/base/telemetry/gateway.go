@@ -1,0 +1,64 @@
+package telemetry
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// Config is how things stand with the config.
+type Config struct {
+	// Applied counts the configs that came to serve, Partly those among them of which
+	// a file was bad, Refused those that did not.
+	Applied, Partly, Refused int64
+	LastApplied, LastRefused time.Time
+	Bad                      int    // files whose present text does not serve
+	Digest                   string // of what serves; "" while nothing does
+	// Elements are the numbers of what serves ("routes", "services", ...).
+	Elements map[string]int
+}
+
+// configs tells of the config by asking who knows.
+type configs struct{ look atomic.Pointer[func() Config] }
+
+// WatchConfig has look asked at each scrape how things stand with the config.
+func (m *Metrics) WatchConfig(look func() Config) { m.configs.look.Store(&look) }
+
+type configDescs struct{ reloads, ok, bad, when, info, elements *prometheus.Desc }
+
+func newConfigDescs() configDescs {
+	return configDescs{
+		reloads:  describe("weir_config_reloads_total", "Configs that were to serve, the first one included, by what became of them.", "result"),
+		ok:       describe("weir_config_last_reload_successful", "Whether the latest config serves whole (1) or was refused, or some file of it (0)."),
+		bad:      describe("weir_config_bad_files", "Files whose present text does not serve."),
+		when:     describe("weir_config_last_reload_success_timestamp_seconds", "When a config was applied last."),
+		info:     describe("weir_config_info", "The digest of the config that serves.", "digest"),
+		elements: describe("weir_config_elements", "What the config that serves holds, by kind.", "kind"),
+	}
+}
+
+func (c *configs) collect(d *configDescs, out chan<- prometheus.Metric) {
+	look := c.look.Load()
+	if look == nil {
+		return
+	}
+	now := (*look)()
+	out <- counter(d.reloads, uint64(now.Applied-now.Partly), "applied")
+	out <- counter(d.reloads, uint64(now.Partly), "partly")
+	out <- counter(d.reloads, uint64(now.Refused), "refused")
+	successful := 0.0
+	if now.Applied > 0 && now.Bad == 0 && !now.LastRefused.After(now.LastApplied) {
+		successful = 1
+	}
+	out <- gauge(d.ok, successful)
+	out <- gauge(d.bad, float64(now.Bad))
+	if now.Digest == "" {
+		return
+	}
+	out <- gauge(d.when, float64(now.LastApplied.UnixMilli())/1000)
+	out <- gauge(d.info, 1, now.Digest)
+	for kind, n := range now.Elements {
+		out <- gauge(d.elements, float64(n), kind)
+	}
+}

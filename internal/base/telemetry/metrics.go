@@ -1,0 +1,236 @@
+package telemetry
+
+import (
+	"maps"
+	"net/http"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// DefaultSeries is how many routes, and how many backends, have series of their own.
+const DefaultSeries = 1000
+
+// The names of what has none of its own.
+const (
+	// NoRoute is the route of requests that none matched, as in tests of configs.
+	NoRoute = "none"
+	// Others share one meter when there are more than have series of their own.
+	Others = "others"
+)
+
+// Metrics are all that is counted in a process. It is safe for concurrent use; a
+// nil *Metrics gives nil meters.
+type Metrics struct {
+	registry *prometheus.Registry
+	configs  configs
+	none     *Route
+	routes   family[Route]
+	backends family[Backend]
+	funcs    family[Function]
+	sockets  family[Socket]
+}
+
+// New makes metrics that count nothing yet. version is the program's own.
+func New(version string) *Metrics {
+	m := &Metrics{registry: prometheus.NewRegistry(), none: newRoute(NoRoute)}
+	m.routes.make, m.routes.most = newRoute, DefaultSeries
+	m.backends.make, m.backends.most = func(name string) *Backend { return &Backend{name: name} }, DefaultSeries
+	m.funcs.make, m.funcs.most = func(name string) *Function { return &Function{name: name} }, DefaultSeries
+	m.sockets.make, m.sockets.most = func(name string) *Socket { return &Socket{name: name} }, DefaultSeries
+	m.registry.MustRegister(
+		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		buildInfo(version), newGathering(m),
+	)
+	return m
+}
+
+// buildInfo is 1, with what was built.
+func buildInfo(version string) prometheus.Collector {
+	labels := prometheus.Labels{"version": version, "goversion": "", "revision": ""}
+	if info, ok := debug.ReadBuildInfo(); ok {
+		labels["goversion"] = info.GoVersion
+		for _, s := range info.Settings {
+			if s.Key == "vcs.revision" {
+				labels["revision"] = s.Value
+			}
+		}
+	}
+	g := prometheus.NewGauge(prometheus.GaugeOpts{Name: "weir_build_info", Help: "What this program was built from.", ConstLabels: labels})
+	g.Set(1)
+	return g
+}
+
+// Handler answers scrapes, in OpenMetrics or the text form, compressed where it is asked for.
+func (m *Metrics) Handler() http.Handler {
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
+		Registry: m.registry, MaxRequestsInFlight: mostScrapes, EnableOpenMetrics: true,
+	})
+}
+
+// mostScrapes bounds the scrapes at once.
+const mostScrapes = 4
+
+// Gatherer gives what Handler shows, for tests.
+func (m *Metrics) Gatherer() prometheus.Gatherer { return m.registry }
+
+// Register adds what has one value: a gauge that is read at each scrape. It panics
+// where there is one of that name.
+func (m *Metrics) Register(name, help string, value func() float64) {
+	m.registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: help}, value))
+}
+
+// RegisterCounter is Register for what only grows.
+func (m *Metrics) RegisterCounter(name, help string, value func() float64) {
+	m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help}, value))
+}
+
+// Unmatched counts requests that no route matched.
+func (m *Metrics) Unmatched() *Route {
+	if m == nil {
+		return nil
+	}
+	return m.none
+}
+
+// Route gives the meter of a route; with release the caller gives it back, and the
+// last one takes its series away. Backend, Function and Socket are alike.
+func (m *Metrics) Route(name string) (r *Route, release func()) {
+	switch {
+	case m == nil:
+		return nil, func() {}
+	case name == NoRoute:
+		return m.none, func() {}
+	}
+	return m.routes.take(name)
+}
+
+// Backend gives the meter of a backend.
+func (m *Metrics) Backend(name string) (b *Backend, release func()) {
+	if m == nil {
+		return nil, func() {}
+	}
+	return m.backends.take(name)
+}
+
+// Function gives the meter of a function.
+func (m *Metrics) Function(name string) (f *Function, release func()) {
+	if m == nil {
+		return nil, func() {}
+	}
+	return m.funcs.take(name)
+}
+
+// Socket gives the meter of a socket.
+func (m *Metrics) Socket(name string) (s *Socket, release func()) {
+	if m == nil {
+		return nil, func() {}
+	}
+	return m.sockets.take(name)
+}
+
+// family are the meters of one kind, by name, each as long as somebody has it.
+type family[M any] struct {
+	make func(name string) *M
+	most int // that have a name of their own
+
+	mu      sync.Mutex
+	members map[string]*member[M]
+}
+
+type member[M any] struct {
+	meter *M
+	users int
+}
+
+func (f *family[M]) take(name string) (*M, func()) {
+	name = strings.ToValidUTF8(name, "\uFFFD")
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	found := f.members[name]
+	if found == nil && len(f.members) >= f.most {
+		name = Others
+		found = f.members[name]
+	}
+	if found == nil {
+		if f.members == nil {
+			f.members = map[string]*member[M]{}
+		}
+		found = &member[M]{meter: f.make(name)}
+		f.members[name] = found
+	}
+	found.users++
+	return found.meter, sync.OnceFunc(func() { f.release(name) })
+}
+
+func (f *family[M]) release(name string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	m := f.members[name]
+	if m.users--; m.users == 0 {
+		delete(f.members, name)
+	}
+}
+
+// all gives the meters in the order of their names.
+func (f *family[M]) all() []*M {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	list := make([]*M, 0, len(f.members))
+	for _, name := range slices.Sorted(maps.Keys(f.members)) {
+		list = append(list, f.members[name].meter)
+	}
+	return list
+}
+
+// gathering reads all meters for a scrape.
+type gathering struct {
+	metrics   *Metrics
+	routes    routeDescs
+	backends  backendDescs
+	functions functionDescs
+	sockets   socketDescs
+	configs   configDescs
+}
+
+func newGathering(m *Metrics) *gathering {
+	return &gathering{m, newRouteDescs(), newBackendDescs(), newFunctionDescs(), newSocketDescs(), newConfigDescs()}
+}
+
+// Describe tells nothing: what is gathered changes with the config.
+func (*gathering) Describe(chan<- *prometheus.Desc) {}
+
+// Collect implements prometheus.Collector.
+func (g *gathering) Collect(out chan<- prometheus.Metric) {
+	g.metrics.none.collect(&g.routes, out)
+	for _, r := range g.metrics.routes.all() {
+		r.collect(&g.routes, out)
+	}
+	for _, b := range g.metrics.backends.all() {
+		b.collect(&g.backends, out)
+	}
+	for _, f := range g.metrics.funcs.all() {
+		f.collect(&g.functions, out)
+	}
+	for _, s := range g.metrics.sockets.all() {
+		s.collect(&g.sockets, out)
+	}
+	g.metrics.configs.collect(&g.configs, out)
+}
+
+func describe(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc(name, help, labels, nil)
+}
+
+func counter(d *prometheus.Desc, n uint64, labels ...string) prometheus.Metric {
+	return prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(n), labels...)
+}
+
+func gauge(d *prometheus.Desc, v float64, labels ...string) prometheus.Metric {
+	return prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+}

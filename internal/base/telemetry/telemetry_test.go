@@ -1,0 +1,385 @@
+package telemetry_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/base/telemetry"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func scrape(tb testing.TB, m *telemetry.Metrics) string {
+	tb.Helper()
+	w := httptest.NewRecorder()
+	m.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	if w.Code != http.StatusOK {
+		tb.Fatalf("%d: %s", w.Code, w.Body)
+	}
+	return w.Body.String()
+}
+
+// own gives the series of one metric, in the order of the scrape.
+func own(scraped, metric string) []string {
+	var list []string
+	for line := range strings.Lines(scraped) {
+		if name, _, _ := strings.Cut(line, "{"); name == metric || strings.HasPrefix(line, metric+" ") {
+			list = append(list, strings.TrimSpace(strings.TrimPrefix(line, metric)))
+		}
+	}
+	return list
+}
+
+func want(t *testing.T, scraped, metric string, series ...string) {
+	t.Helper()
+	if got := own(scraped, metric); !slices.Equal(got, series) {
+		t.Errorf("%s is\n  %s\nwant\n  %s", metric, strings.Join(got, "\n  "), strings.Join(series, "\n  "))
+	}
+}
+
+func TestARouteCountsWhatHappens(t *testing.T) {
+	m := telemetry.New("test")
+	r, release := m.Route("GET /a")
+	defer release()
+	r.Begin()
+	r.Begin()
+	r.End()
+	x := &exchange.Exchange{Received: 10}
+	r.Count("GET", x, exchange.Outcome{Status: 200, Written: 5, Took: 2 * time.Millisecond})
+	r.Count("GET", x, exchange.Outcome{Status: 200, Written: 5, Took: 20 * time.Second})
+	r.Count("BREW", x, exchange.Outcome{Status: 418, Took: time.Hour})
+	r.Count("GET", x, exchange.Outcome{Status: 299, Took: time.Hour})
+	r.Count("GET", x, exchange.Outcome{Status: 101, Took: time.Hour})
+	r.Count("GET", x, exchange.Outcome{Status: 0, Took: time.Hour})
+	failed := &exchange.Exchange{Fault: fault.NoEndpoint.New("")}
+	r.Count("POST", failed, exchange.Outcome{Status: 503})
+	r.Count("POST", &exchange.Exchange{Fault: &fault.Fault{Kind: fault.Kind{Code: "of a later version"}}}, exchange.Outcome{Status: 503})
+	s := scrape(t, m)
+	want(t, s, "weir_http_requests_total",
+		`{code="0",method="GET",route="GET /a"} 1`, `{code="101",method="GET",route="GET /a"} 1`, `{code="200",method="GET",route="GET /a"} 2`,
+		`{code="2xx",method="GET",route="GET /a"} 1`, `{code="418",method="other",route="GET /a"} 1`, `{code="503",method="POST",route="GET /a"} 2`)
+	want(t, s, "weir_http_requests_in_flight", `{route="GET /a"} 1`, `{route="none"} 0`)
+	want(t, s, "weir_http_faults_total", `{problem="no-endpoint",route="GET /a"} 1`)
+	want(t, s, "weir_http_request_body_bytes_total", `{route="GET /a"} 60`, `{route="none"} 0`)
+	want(t, s, "weir_http_response_body_bytes_total", `{route="GET /a"} 10`, `{route="none"} 0`)
+	want(t, s, "weir_http_request_duration_seconds_count", `{route="GET /a"} 7`, `{route="none"} 0`)
+	if buckets := own(s, "weir_http_request_duration_seconds_bucket"); !slices.Contains(buckets, `{route="GET /a",le="0.0025"} 3`) ||
+		!slices.Contains(buckets, `{route="GET /a",le="30"} 4`) || !slices.Contains(buckets, `{route="GET /a",le="+Inf"} 7`) {
+		t.Errorf("buckets:\n%s", strings.Join(buckets, "\n"))
+	}
+}
+
+func TestWhatAClientSendsMakesFewSeries(t *testing.T) {
+	m := telemetry.New("test")
+	r, release := m.Route("x")
+	defer release()
+	for i := range 2000 {
+		r.Count(fmt.Sprintf("M%d", i), &exchange.Exchange{}, exchange.Outcome{Status: i})
+	}
+	for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"} {
+		for status := range 1000 {
+			r.Count(method, &exchange.Exchange{}, exchange.Outcome{Status: status})
+		}
+	}
+	series := own(scrape(t, m), "weir_http_requests_total")
+	if len(series) > 64+10 {
+		t.Errorf("%d series", len(series))
+	}
+	total := 0
+	for _, line := range series {
+		var n int
+		if _, err := fmt.Sscan(line[strings.LastIndexByte(line, ' ')+1:], &n); err != nil {
+			t.Fatal(err)
+		}
+		total += n
+	}
+	if total != 2000+8000 {
+		t.Errorf("%d requests were counted, want 10000", total)
+	}
+}
+
+func TestSeriesGoWithTheirRoute(t *testing.T) {
+	m := telemetry.New("test")
+	first, releaseFirst := m.Route("a")
+	second, releaseSecond := m.Route("a")
+	if first != second {
+		t.Error("two routes of one name are two meters")
+	}
+	first.Count("GET", &exchange.Exchange{}, exchange.Outcome{Status: 200})
+	releaseFirst()
+	releaseFirst() // counts once
+	if got := own(scrape(t, m), "weir_http_requests_total"); len(got) != 1 {
+		t.Errorf("while it is used: %v", got)
+	}
+	releaseSecond()
+	if got := own(scrape(t, m), "weir_http_requests_total"); len(got) != 0 {
+		t.Errorf("when it is gone: %v", got)
+	}
+}
+
+func TestMoreRoutesThanHaveSeriesShareThem(t *testing.T) {
+	m := telemetry.New("test")
+	for i := range telemetry.DefaultSeries + 5 {
+		r, _ := m.Route(fmt.Sprint("r", i))
+		r.Count("GET", &exchange.Exchange{}, exchange.Outcome{Status: 200})
+	}
+	series := own(scrape(t, m), "weir_http_requests_total")
+	if len(series) != telemetry.DefaultSeries+1 || !slices.Contains(series, `{code="200",method="GET",route="others"} 5`) {
+		t.Errorf("%d series", len(series))
+	}
+}
+
+func TestNamesOfConfigsCannotBreakAScrape(t *testing.T) {
+	m := telemetry.New("test")
+	for _, name := range []string{"none", "others", "a\xff", "a\n\"b\\", ""} {
+		r, _ := m.Route(name)
+		r.Count("GET", &exchange.Exchange{}, exchange.Outcome{Status: 200})
+	}
+	if got := own(scrape(t, m), "weir_http_requests_total"); len(got) != 5 {
+		t.Errorf("got %q", got)
+	}
+}
+
+func TestOutcomesOfAttempts(t *testing.T) {
+	m := telemetry.New("test")
+	b, release := m.Backend("users")
+	defer release()
+	for i, a := range []exchange.Attempt{
+		{Status: 200}, {Status: 404}, {Status: 503},
+		{Err: &exchange.SendError{Dial: true, Err: errors.New("refused")}},
+		{Err: &exchange.SendError{Timeout: true, Dial: true, Err: context.DeadlineExceeded}},
+		{Err: &exchange.SendError{Err: errors.New("reset")}},
+		{Err: &exchange.SendError{Err: context.Canceled}},
+		{Err: fault.BackendInvalid.New("")}, {Err: fault.FunctionTimeout.New("")}, {Err: fault.FunctionCrashed.New("")},
+		{Err: fault.FunctionError.New("")}, {Err: fault.FunctionBusy.New("")}, {Err: fault.BackendUnreachable.New("")},
+		{Err: fault.ClientGone.New("")}, {Err: context.Canceled},
+	} {
+		b.Tried(a, i > 12)
+	}
+	s := scrape(t, m)
+	want(t, s, "weir_backend_attempts_total",
+		`{backend="users",outcome="abandoned"} 3`, `{backend="users",outcome="answered"} 2`, `{backend="users",outcome="invalid_response"} 1`,
+		`{backend="users",outcome="refused"} 1`, `{backend="users",outcome="reset"} 2`, `{backend="users",outcome="server_error"} 2`,
+		`{backend="users",outcome="timeout"} 2`, `{backend="users",outcome="unreachable"} 2`)
+	want(t, s, "weir_backend_retries_total", `{backend="users"} 2`)
+	want(t, s, "weir_backend_endpoints")
+	stop := b.Watch(func() telemetry.Endpoints {
+		return telemetry.Endpoints{States: map[string]int{"available": 3}, InFlight: 2}
+	})
+	b.Watch(func() telemetry.Endpoints {
+		return telemetry.Endpoints{States: map[string]int{"available": 3}, InFlight: 1}
+	})
+	s = scrape(t, m)
+	want(t, s, "weir_backend_endpoints", `{backend="users",state="available"} 3`)
+	want(t, s, "weir_backend_requests_in_flight", `{backend="users"} 3`)
+	stop()
+	want(t, scrape(t, m), "weir_backend_requests_in_flight", `{backend="users"} 1`)
+}
+
+func TestFunctionsSocketsAndConfigs(t *testing.T) {
+	m := telemetry.New("v1.2.3")
+	f, releaseFunction := m.Function("orders")
+	f.Started(time.Second)
+	f.Failed()
+	f.Crashed()
+	f.Watch(func() telemetry.Instances { return telemetry.Instances{Idle: 1, Busy: 2, Starting: 3, Queued: 4} })
+	c, releaseSocket := m.Socket(":8080")
+	c.Opened()
+	c.Opened()
+	c.Closed()
+	c.Refused(telemetry.RefusedTLS)
+	c.Ended("h2_reset")
+	c.Ended("h2_reset")
+	now := telemetry.Config{
+		Applied: 5, Partly: 2, Refused: 1, LastApplied: time.Unix(1000, 0), LastRefused: time.Unix(2000, 0), Bad: 1,
+		Digest: "abc", Elements: map[string]int{"routes": 7},
+	}
+	m.WatchConfig(func() telemetry.Config { return now })
+	s := scrape(t, m)
+	want(t, s, "weir_function_instances", `{function="orders",state="busy"} 2`, `{function="orders",state="idle"} 1`, `{function="orders",state="starting"} 3`)
+	want(t, s, "weir_function_queue_length", `{function="orders"} 4`)
+	want(t, s, "weir_function_start_failures_total", `{function="orders"} 1`)
+	want(t, s, "weir_function_crashes_total", `{function="orders"} 1`)
+	want(t, s, "weir_function_cold_start_duration_seconds_count", `{function="orders"} 1`)
+	want(t, s, "weir_connections_accepted_total", `{socket=":8080"} 2`)
+	want(t, s, "weir_connections_open", `{socket=":8080"} 1`)
+	want(t, s, "weir_connections_refused_total", `{reason="files",socket=":8080"} 0`, `{reason="tls",socket=":8080"} 1`)
+	want(t, s, "weir_connections_ended_total", `{reason="h2_reset",socket=":8080"} 2`)
+	want(t, s, "weir_config_reloads_total", `{result="applied"} 3`, `{result="partly"} 2`, `{result="refused"} 1`)
+	want(t, s, "weir_config_bad_files", "1")
+	want(t, s, "weir_config_last_reload_successful", "0")
+	want(t, s, "weir_config_last_reload_success_timestamp_seconds", "1000")
+	want(t, s, "weir_config_info", `{digest="abc"} 1`)
+	want(t, s, "weir_config_elements", `{kind="routes"} 7`)
+	if info := own(s, "weir_build_info"); len(info) != 1 || !strings.Contains(info[0], `version="v1.2.3"`) {
+		t.Errorf("build info: %v", info)
+	}
+	if !strings.Contains(s, "\ngo_goroutines ") || !strings.Contains(s, "\ngo_memstats_heap_inuse_bytes ") {
+		t.Error("nothing of the Go runtime is told")
+	}
+	releaseFunction()
+	releaseSocket()
+	now.LastApplied, now.Bad = time.Unix(3000, 0), 0
+	s = scrape(t, m)
+	want(t, s, "weir_config_last_reload_successful", "1")
+	want(t, s, "weir_function_crashes_total")
+	want(t, s, "weir_connections_open")
+}
+
+func TestAFiltersCounterGoesWithItsRoute(t *testing.T) {
+	m := telemetry.New("test")
+	for _, name := range []string{"a", "b"} {
+		r, _ := m.Route(name)
+		c := r.Counter("weir_x_refused_total", "How often x refused.")
+		if c != r.Counter("weir_x_refused_total", "How often x refused.") {
+			t.Error("one name is two counters")
+		}
+		c.Inc()
+	}
+	want(t, scrape(t, m), "weir_x_refused_total", `{route="a"} 1`, `{route="b"} 1`)
+}
+
+func TestNilMetersCountNothing(t *testing.T) {
+	var m *telemetry.Metrics
+	r, release := m.Route("x")
+	r.Begin()
+	r.Count("GET", &exchange.Exchange{}, exchange.Outcome{})
+	r.End()
+	r.Counter("x", "y").Inc()
+	release()
+	b, release := m.Backend("x")
+	b.Tried(exchange.Attempt{}, false)
+	b.Watch(nil)()
+	release()
+	f, release := m.Function("x")
+	f.Started(0)
+	f.Failed()
+	f.Crashed()
+	f.Watch(nil)()
+	release()
+	c, release := m.Socket("x")
+	c.Opened()
+	c.Refused(telemetry.RefusedTLS)
+	c.Ended("x")
+	c.Closed()
+	release()
+	m.Unmatched().Count("GET", &exchange.Exchange{}, exchange.Outcome{})
+}
+
+// The names are held to Prometheus's conventions (naming, base units): ours and no others.
+func TestNamesFollowTheConventions(t *testing.T) {
+	m := telemetry.New("test")
+	r, _ := m.Route("x")
+	r.Count("GET", &exchange.Exchange{Fault: fault.NoEndpoint.New("")}, exchange.Outcome{Status: 503})
+	b, _ := m.Backend("x")
+	b.Tried(exchange.Attempt{}, false)
+	b.Watch(func() telemetry.Endpoints { return telemetry.Endpoints{States: map[string]int{"available": 1}} })
+	m.Function("x")
+	m.Socket("x")
+	m.WatchConfig(func() telemetry.Config { return telemetry.Config{Digest: "abc"} })
+	families, err := m.Gatherer().Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	name := regexp.MustCompile(`^weir(_[a-z]+)+$`)
+	seen := 0
+	for _, f := range families {
+		if !strings.HasPrefix(f.GetName(), "weir_") {
+			continue
+		}
+		seen++
+		counts := f.GetType().String() == "COUNTER"
+		timed := f.GetType().String() == "HISTOGRAM"
+		switch {
+		case !name.MatchString(f.GetName()):
+			t.Errorf("%s is no name", f.GetName())
+		case counts != strings.HasSuffix(f.GetName(), "_total"):
+			t.Errorf("%s is a %s", f.GetName(), f.GetType())
+		case timed && !strings.HasSuffix(f.GetName(), "_seconds"):
+			t.Errorf("%s has no unit", f.GetName())
+		case !strings.HasSuffix(f.GetHelp(), "."):
+			t.Errorf("%s: %q is no sentence", f.GetName(), f.GetHelp())
+		}
+	}
+	if seen < 20 {
+		t.Errorf("only %d metrics", seen)
+	}
+}
+
+func TestCountingNeedsNoMemory(t *testing.T) {
+	m := telemetry.New("test")
+	r, _ := m.Route("x")
+	b, _ := m.Backend("x")
+	x := &exchange.Exchange{Fault: fault.NoEndpoint.New("")}
+	failed := exchange.Attempt{Err: &exchange.SendError{Err: errors.New("x")}}
+	count := func() {
+		r.Begin()
+		r.Count("GET", x, exchange.Outcome{Status: 200, Written: 10, Took: time.Millisecond})
+		r.End()
+		b.Tried(exchange.Attempt{Status: 200, Took: time.Millisecond}, false)
+		b.Tried(failed, true)
+	}
+	count() // the first request of a method makes room for its statuses
+	if n := testing.AllocsPerRun(100, count); n > 0 {
+		t.Errorf("%.0f allocations a request", n)
+	}
+}
+
+func TestCountingWhileRoutesComeAndGo(t *testing.T) {
+	m := telemetry.New("test")
+	var all sync.WaitGroup
+	for range 4 {
+		all.Go(func() {
+			for i := range 200 {
+				r, release := m.Route(fmt.Sprint("r", i%5))
+				r.Begin()
+				r.Count("GET", &exchange.Exchange{}, exchange.Outcome{Status: 200 + i})
+				r.End()
+				release()
+			}
+		})
+	}
+	for range 20 {
+		scrape(t, m)
+	}
+	all.Wait()
+}
+
+func BenchmarkCount(b *testing.B) {
+	m := telemetry.New("test")
+	r, _ := m.Route("x")
+	x := &exchange.Exchange{}
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			r.Begin()
+			r.Count("GET", x, exchange.Outcome{Status: 200, Written: 10, Took: time.Millisecond})
+			r.End()
+		}
+	})
+}
+
+func BenchmarkScrapeOf100Routes(b *testing.B) {
+	m := telemetry.New("test")
+	for i := range 100 {
+		r, _ := m.Route(fmt.Sprint("r", i))
+		r.Count("GET", &exchange.Exchange{}, exchange.Outcome{Status: 200})
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		scrape(b, m)
+	}
+}

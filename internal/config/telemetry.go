@@ -1,0 +1,239 @@
+package config
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/base/httpx"
+	"github.com/weir-gateway/weir/internal/base/telemetry/accesslog"
+	"github.com/weir-gateway/weir/internal/config/doc"
+)
+
+// Telemetry is what operators are told of what happens.
+type Telemetry struct {
+	Metrics   MetricsAccess
+	AccessLog AccessLog
+}
+
+// MetricsAccess is who may read the metrics beside those who may read everything of
+// the admin API.
+type MetricsAccess struct {
+	Open  bool    // everybody who reaches the admin API
+	Token *Secret // who knows it may read the metrics, and nothing else
+	Origin
+}
+
+// Where access logs go that are no files.
+const (
+	ToStderr = "stderr"
+	ToStdout = "stdout"
+	Off      = "off"
+)
+
+// AccessLog is one line for each request.
+type AccessLog struct {
+	To      string   // ToStderr, ToStdout, Off, or the path of a file
+	Format  string   // of accesslog.Formats; "": text, or what the program's own log is written in
+	Fields  []string // of accesslog.FieldNames; nil: its DefaultFields
+	Headers []string // of the request
+	// ResponseHeaders are those of the response.
+	ResponseHeaders []string
+	Sample          float64 // the share of requests, 0 to 1
+	Origin
+}
+
+// OrDefault is a, or where it is the zero value (objects have no such section) the
+// default.
+func (a AccessLog) OrDefault() AccessLog {
+	if a.To == "" {
+		return DefaultTelemetry().AccessLog
+	}
+	return a
+}
+
+// DefaultTelemetry is that of a config that says nothing of it.
+func DefaultTelemetry() Telemetry {
+	return Telemetry{AccessLog: AccessLog{To: ToStderr, Sample: 1}}
+}
+
+// telemetryForm is `telemetry`.
+type telemetryForm struct {
+	Metrics   *metricsForm   `doc:"metrics" help:"who may read /metrics on the admin API"`
+	AccessLog *accessLogForm `doc:"access_log" help:"one line for each request: stderr, stdout, a file's path, or off" example:"stdout"`
+}
+
+// metricsForm is `metrics`: the word open, or a map.
+type metricsForm struct {
+	Open  bool    `doc:"open" help:"whether everybody who reaches the admin API may read them" example:"true"`
+	Token *Secret `doc:"token" help:"who knows it may read them, and nothing else" example:"${env:WEIR_METRICS_TOKEN}"`
+	At    doc.Pos `doc:"-,pos"`
+}
+
+func (m *metricsForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	m.At = n.Pos
+	if n.Kind != doc.Scalar {
+		doc.Decode(n, (*plainMetrics)(m), ps)
+		return
+	}
+	if m.Open = n.Value == "open" && !n.Quoted; !m.Open {
+		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("metrics is %q", n.Value), Why: "it says who may read them beside this machine", Fix: "write open, or a map with a token"})
+	}
+}
+
+// accessLogForm is `access_log`: where it goes, or a map.
+type accessLogForm struct {
+	To              string    `doc:"to" help:"stderr, stdout, off, or the path of a file" example:"/var/log/weir/access.log"`
+	Format          string    `doc:"format" help:"text, json, common or combined" example:"json"`
+	Fields          []string  `doc:"fields,oneormany" help:"what a line holds, in this order" example:"[time, method, path, status, took]"`
+	Headers         []string  `doc:"headers,oneormany" help:"header fields of the request to add" example:"[X-Tenant]"`
+	ResponseHeaders []string  `doc:"response_headers,oneormany" help:"header fields of the response to add" example:"[Content-Type]"`
+	Sample          ratioForm `doc:"sample" help:"the share of requests that are written; what failed always is" example:"10%"`
+	At              doc.Pos   `doc:"-,pos"`
+}
+
+func (a *accessLogForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	*a = accessLogForm{To: ToStderr, Sample: 1, At: n.Pos}
+	if n.Kind == doc.Scalar {
+		doc.Decode(n, &a.To, ps)
+	} else {
+		doc.Decode(n, (*plainAccessLog)(a), ps)
+	}
+	if a.To == "" {
+		ps.Add(doc.Problem{Pos: n.Pos, What: "the access log goes nowhere", Fix: "write stderr, stdout, the path of a file, or off for none"})
+	}
+	if n.Kind == doc.Map {
+		a.check(n, ps)
+	}
+}
+
+// check holds what a format and the names of fields must be.
+func (a *accessLogForm) check(n *doc.Node, ps *doc.Problems) {
+	known := accesslog.Formats()
+	if a.Format != "" && !slices.Contains(known, a.Format) {
+		ps.Add(doc.Problem{
+			Pos: n.Get("format").Pos, What: fmt.Sprintf("there is no format %q", a.Format),
+			Why: "known are " + strings.Join(known, ", "), Fix: suggest(a.Format, known, ""),
+		})
+	}
+	fixed := a.Format == accesslog.Common || a.Format == accesslog.Combined
+	for _, key := range []string{"fields", "headers", "response_headers"} {
+		if given := n.Get(key); fixed && given != nil {
+			ps.Add(doc.Problem{
+				Pos: given.Pos, What: fmt.Sprintf("the format %s has fields of its own", a.Format),
+				Why: "whoever reads it knows them by their places", Fix: "remove " + key + ", or write the format json or text",
+			})
+		}
+	}
+	eachText(n.Get("fields"), func(name string, pos doc.Pos) {
+		if names := accesslog.FieldNames(); !slices.Contains(names, name) {
+			ps.Add(doc.Problem{
+				Pos: pos, What: fmt.Sprintf("an access log has no field %q", name),
+				Why: "known are " + strings.Join(names, ", "), Fix: suggest(name, names, "a header field stands in headers or response_headers"),
+			})
+		}
+	})
+	for _, key := range []string{"headers", "response_headers"} {
+		eachText(n.Get(key), func(name string, pos doc.Pos) {
+			if !httpx.IsToken(name) {
+				ps.Add(doc.Problem{Pos: pos, What: fmt.Sprintf("%q is no name of a header field", name), Fix: "for example `headers: [X-Tenant]`"})
+			}
+		})
+	}
+}
+
+// eachText calls f with the texts of a list, or with the only one.
+func eachText(n *doc.Node, f func(text string, pos doc.Pos)) {
+	switch {
+	case n == nil:
+	case n.Kind == doc.Scalar:
+		f(n.Value, n.Pos)
+	case n.Kind == doc.List:
+		for _, item := range n.Items {
+			if item.Kind == doc.Scalar {
+				f(item.Value, item.Pos)
+			}
+		}
+	}
+}
+
+// ratioForm is a share that may be small: 10%, 0.5%.
+type ratioForm float64
+
+const (
+	ratioPattern   = `^\d{1,3}(\.\d{1,4})?%$`
+	wholeInPercent = 100
+)
+
+func (r *ratioForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	digits, percent := strings.CutSuffix(n.Value, "%")
+	value, err := strconv.ParseFloat(digits, 64)
+	if n.Kind != doc.Scalar || !percent || err != nil || strings.Trim(digits, "0123456789.") != "" || value < 0 || value > wholeInPercent {
+		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("%q is no share", n.Value), Why: "a share is a number of percents from 0% to 100%", Fix: "for example `sample: 10%`"})
+		return
+	}
+	*r = ratioForm(value / wholeInPercent)
+}
+
+func (r ratioForm) EncodeDoc() *doc.Node {
+	const digits = 6 // of a percent: four, and what division loses
+	text := strconv.FormatFloat(float64(r)*wholeInPercent, 'g', digits, 64)
+	return &doc.Node{Kind: doc.Scalar, Value: text + "%"}
+}
+
+// telemetry takes over what a file says. Paths are relative to it.
+func (l *loader) telemetry(f *telemetryForm) {
+	if f == nil {
+		return
+	}
+	t := &l.cfg.Telemetry
+	if m := f.Metrics; m != nil {
+		t.Metrics = MetricsAccess{Open: m.Open, Token: m.Token, Origin: Origin{Pos: m.At}}
+	}
+	if a := f.AccessLog; a != nil {
+		t.AccessLog = AccessLog{
+			To: destination(a.To, a.At), Format: a.Format, Fields: a.Fields, Headers: a.Headers, ResponseHeaders: a.ResponseHeaders,
+			Sample: float64(a.Sample), Origin: Origin{Pos: a.At},
+		}
+	}
+}
+
+func destination(to string, at doc.Pos) string {
+	if slices.Contains([]string{"", ToStderr, ToStdout, Off}, to) || filepath.IsAbs(to) {
+		return to
+	}
+	return filepath.Join(folderOf(at), to)
+}
+
+// telemetry prints what is told to whom.
+func (e expander) telemetry(t Telemetry) *doc.Node {
+	f := newFields()
+	if m := t.Metrics; m.Open || m.Token != nil {
+		own := newFields()
+		own.put("open", doc.EncodeNode(m.Open), m.comment())
+		if m.Token != nil {
+			own.put("token", m.Token.EncodeDoc(), "")
+		}
+		f.put("metrics", &own.Node, "")
+	}
+	f.put("access_log", e.accessLog(t.AccessLog), "")
+	return &f.Node
+}
+
+func (expander) accessLog(a AccessLog) *doc.Node {
+	a = a.OrDefault()
+	f := newFields()
+	from := a.comment()
+	if from == "" {
+		from = builtIn
+	}
+	f.text("to", a.To, from)
+	f.text("format", a.Format, "")
+	f.texts("fields", a.Fields, "")
+	f.texts("headers", a.Headers, "")
+	f.texts("response_headers", a.ResponseHeaders, "")
+	f.put("sample", ratioForm(a.Sample).EncodeDoc(), "")
+	return &f.Node
+}

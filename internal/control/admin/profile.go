@@ -1,0 +1,26 @@
+package admin
+
+import (
+	"net/http"
+	"net/http/pprof" // also adds itself to http.DefaultServeMux, which nothing here serves
+	"time"
+)
+
+// profiles adds what `go tool pprof` asks for. Only reading is offered: POST, which
+// pprof would take for its symbols, is a change by the rules of this API.
+func profiles(mux *http.ServeMux) {
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index) // and every named profile below
+	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("GET /debug/pprof/profile", patient(pprof.Profile))
+	mux.HandleFunc("GET /debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("GET /debug/pprof/trace", patient(pprof.Trace))
+}
+
+// patient lets an answer take as long as it was asked to: net/http's server would
+// take the end of the time for reading for the client's end.
+func patient(next http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		_ = http.NewResponseController(w).SetReadDeadline(time.Time{}) // a writer without deadlines has none to lift
+		next(w, r)
+	}
+}

@@ -1,0 +1,64 @@
+package compile
+
+import (
+	"context"
+
+	"github.com/weir-gateway/weir/internal/base/telemetry"
+	"github.com/weir-gateway/weir/internal/function"
+	"github.com/weir-gateway/weir/internal/traffic/service"
+)
+
+// meter keeps a meter as a part of its own, so that it counts on from one snapshot
+// to the next and its series go with the last one that has its name.
+func meter[M any](b *build, kind, name string, take func(name string) (*M, func())) *M {
+	if !b.start {
+		return nil
+	}
+	m, _ := keep(b, "meter of "+kind+" "+name, always, func() (*M, func(context.Context), error) {
+		taken, release := take(name)
+		return taken, func(context.Context) { release() }, nil
+	})
+	return m
+}
+
+func (b *build) routeMeter(name string) *telemetry.Route {
+	return meter(b, "route", name, b.compiler.options.Metrics.Route)
+}
+
+func (b *build) backendMeter(name string) *telemetry.Backend {
+	return meter(b, "backend", name, b.compiler.options.Metrics.Backend)
+}
+
+func (b *build) functionMeter(name string) *telemetry.Function {
+	return meter(b, "function", name, b.compiler.options.Metrics.Function)
+}
+
+// inGroup is a name that no other group's has.
+func inGroup(group, name string) string {
+	if group == "" {
+		return name
+	}
+	return group + "/" + name
+}
+
+// endpointsOf tells a scrape how a service is doing.
+func endpointsOf(s *service.Service) func() telemetry.Endpoints {
+	return func() telemetry.Endpoints {
+		status := s.Status()
+		now := telemetry.Endpoints{States: map[string]int{"available": len(status.Endpoints)}}
+		for _, e := range status.Endpoints {
+			now.InFlight += e.InFlight
+		}
+		return now
+	}
+}
+
+// instancesOf tells a scrape how a function is doing.
+func instancesOf(f function.Backend) func() telemetry.Instances {
+	return func() telemetry.Instances {
+		s := f.Status()
+		return telemetry.Instances{
+			Idle: max(0, s.Instances-s.Busy-s.Starting), Busy: s.Busy, Starting: s.Starting, Queued: s.Queued,
+		}
+	}
+}

@@ -1,0 +1,81 @@
+package compile
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+
+	"github.com/weir-gateway/weir/internal/base/secret"
+	"github.com/weir-gateway/weir/internal/base/telemetry/accesslog"
+	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/traffic/snapshot"
+)
+
+// AccessLog is where access logs go that go to no file.
+type AccessLog struct {
+	Stdout, Stderr io.Writer
+	// Format is that of Stderr where the config names none; Level is the least level
+	// of what is written there, for the program's own log is there too.
+	Format string
+	Level  slog.Leveler
+	Counts *accesslog.Counts
+}
+
+// telemetry builds what operators are told by.
+func (b *build) telemetry(s *snapshot.Snapshot) {
+	s.Scrape = b.scrape()
+	if log := b.cfg.Telemetry.AccessLog.OrDefault(); log.To != config.Off && b.start {
+		s.AccessLog = b.accessLog(log)
+	}
+}
+
+func (b *build) scrape() snapshot.Scrape {
+	m := b.cfg.Telemetry.Metrics
+	if m.Token == nil {
+		return snapshot.Scrape{Open: m.Open}
+	}
+	token, err := b.compiler.options.Secret(m.Token.Template)
+	switch {
+	case err != nil:
+		b.problems.Errorf(m.Token.Pos, "telemetry.metrics.token: %v", err)
+	case token.Empty():
+		b.problems.Errorf(m.Token.Pos, "telemetry.metrics.token is empty")
+		token = secret.Value{}
+	}
+	return snapshot.Scrape{Open: m.Open, Token: token}
+}
+
+// accessLog opens the log, or keeps the one that has the same settings. It is nil
+// where it cannot be opened or has nowhere to go.
+func (b *build) accessLog(c config.AccessLog) *accesslog.Log {
+	env := b.compiler.options.AccessLog
+	o := accesslog.Options{
+		Format: c.Format, Fields: c.Fields, RequestHeaders: c.Headers, ResponseHeaders: c.ResponseHeaders,
+		Sample: c.Sample, Counts: env.Counts, Log: b.compiler.options.Log,
+	}
+	switch c.To {
+	case config.ToStderr:
+		o.Out, o.Level, o.Format = env.Stderr, env.Level, cmp.Or(c.Format, env.Format)
+	case config.ToStdout:
+		o.Out = env.Stdout
+	default:
+		o.Path = c.To
+	}
+	if o.Out == nil && o.Path == "" {
+		return nil
+	}
+	identity := fmt.Sprintf("access log %q %q %q %q %q %g", c.To, o.Format, c.Fields, c.Headers, c.ResponseHeaders, c.Sample)
+	log, err := keep(b, identity, always, func() (*accesslog.Log, func(context.Context), error) {
+		opened, err := accesslog.Open(o)
+		if err != nil {
+			return nil, nil, err
+		}
+		return opened, opened.Close, nil
+	})
+	if err != nil {
+		b.problems.Errorf(c.Pos, "%v", err)
+	}
+	return log
+}
