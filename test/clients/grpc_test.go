@@ -2,16 +2,20 @@ package clients_test
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/grpclog"
 	"google.golang.org/grpc/health"
@@ -22,6 +26,7 @@ import (
 	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/status"
 
+	"github.com/weir-gateway/weir/internal/wire/secure/securetest"
 	"github.com/weir-gateway/weir/test/weirtest"
 )
 
@@ -54,15 +59,16 @@ func (c calls) HandleRPC(_ context.Context, s stats.RPCStats) {
 	}
 }
 
-// startGRPC runs grpc-go's interop server, with the health service, on h2c.
-func startGRPC(t *testing.T) (calls, string) {
+// startGRPC runs grpc-go's interop server, with the health service, on h2c
+// unless options say otherwise.
+func startGRPC(t *testing.T, options ...grpc.ServerOption) (calls, string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := calls{ended: make(chan error, 64)}
-	server := grpc.NewServer(grpc.StatsHandler(c))
+	server := grpc.NewServer(append(options, grpc.StatsHandler(c))...)
 	testgrpc.RegisterTestServiceServer(server, interop.NewTestServer())
 	healthpb.RegisterHealthServer(server, health.NewServer())
 	served := make(chan error, 1)
@@ -88,7 +94,46 @@ func dialGRPC(t *testing.T, gateway *weirtest.Gateway) *grpc.ClientConn {
 
 func TestGRPCInterop(t *testing.T) {
 	_, address := startGRPC(t)
-	conn := dialGRPC(t, startWeir(t, "ANY /**: { to: grpc://"+address+" }"))
+	interopCases(t, dialGRPC(t, startWeir(t, "ANY /**: { to: grpc://"+address+" }")))
+}
+
+// TestGRPCInteropOverTLS has TLS on both sides, with certificates of clients too.
+func TestGRPCInteropOverTLS(t *testing.T) {
+	a := securetest.NewAuthority(t, "shop")
+	folder := t.TempDir()
+	securetest.Write(t, folder, "weir", a.Issue([]string{"shop.dev", "weir.internal"}))
+	securetest.WriteFile(t, filepath.Join(folder, "ca.crt"), a.PEM())
+	_, address := startGRPC(t, grpc.Creds(credentials.NewTLS(&tls.Config{
+		Certificates: []tls.Certificate{a.Issue([]string{"calls.internal"})}, ClientCAs: a.Pool(), ClientAuth: tls.RequireAndVerifyClientCert,
+	})))
+	file := filepath.Join(folder, "weir.yaml")
+	config := `listen:
+  public: { address: ":8443", hostname: shop.dev, tls: { cert: weir.crt, key: weir.key, client_ca: ca.crt } }
+routes:
+  ANY /**: calls
+services:
+  calls:
+    endpoints: [` + address + `]
+    protocol: grpc
+    tls: { name: calls.internal, ca: ca.crt, cert: weir.crt, key: weir.key }
+`
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	gateway := weirtest.Start(t, file)
+	conn, err := grpc.NewClient(gateway.Address, grpc.WithTransportCredentials(credentials.NewTLS(&tls.Config{
+		ServerName: "shop.dev", RootCAs: a.Pool(), Certificates: []tls.Certificate{a.Issue([]string{"alice"})},
+	})), grpc.WithAuthority("shop.dev"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close() }) // closed once
+	interopCases(t, conn)
+}
+
+// interopCases are the cases of gRPC's interop client that need no account.
+func interopCases(t *testing.T, conn *grpc.ClientConn) {
+	t.Helper()
 	service := testgrpc.NewTestServiceClient(conn)
 	for name, run := range map[string]func(context.Context, testgrpc.TestServiceClient, ...grpc.CallOption){
 		"empty_unary":                 interop.DoEmptyUnaryCall,

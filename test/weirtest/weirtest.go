@@ -123,11 +123,12 @@ func (g *Gateway) readAddresses(out io.Reader, started chan<- struct{}) {
 		if g.Admin != "" {
 			continue
 		}
-		if address, ok := strings.CutPrefix(lines.Text(), "serving on http://"); ok {
+		text := strings.Replace(lines.Text(), "serving on https://", "serving on http://", 1)
+		if address, ok := strings.CutPrefix(text, "serving on http://"); ok {
 			g.Sockets = append(g.Sockets, address)
 			g.Address = g.Sockets[0]
 		}
-		if address, ok := strings.CutPrefix(lines.Text(), "admin on http://"); ok {
+		if address, ok := strings.CutPrefix(text, "admin on http://"); ok {
 			g.Admin = address
 			close(started)
 		}

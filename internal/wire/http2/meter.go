@@ -306,6 +306,9 @@ func (m *Meter) end(r Reason) {
 // Write sends what the server says.
 func (m *Meter) Write(p []byte) (int, error) {
 	if m.phase != counting {
+		if m.Reason() != None { // what would be said is HTTP/1.1
+			return 0, ErrEnded
+		}
 		return m.Conn.Write(p)
 	}
 	m.writing.Lock()

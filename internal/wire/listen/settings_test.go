@@ -1,8 +1,10 @@
 package listen_test
 
 import (
+	"crypto/tls"
 	"io"
 	"net/http"
+	"strings"
 	"testing"
 
 	"golang.org/x/net/http2"
@@ -35,6 +37,18 @@ func TestHTTP2OffersNoExtendedConnect(t *testing.T) {
 			t.Error("these are not the server's settings")
 		}
 		return
+	}
+}
+
+// Whoever agreed on HTTP/2 gets no other protocol, which would be HTTP/1.1 without
+// our own reading of it.
+func TestWhatWasAgreedOnIsSpoken(t *testing.T) {
+	certificate, pool := selfSigned(t)
+	address := start(t, listen.Options{Handler: http.HandlerFunc(echo), TLS: &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}})
+	conn := tls.Client(dial(t, address), &tls.Config{RootCAs: pool, ServerName: "weir.test", NextProtos: []string{"h2"}})
+	send(t, conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	if got, err := io.ReadAll(conn); err != nil || strings.Contains(string(got), "HTTP/1") {
+		t.Errorf("got %q, %v", got, err)
 	}
 }
 
