@@ -32,6 +32,7 @@ func TestCheckAcceptsTheNamesOfTheDesign(t *testing.T) {
 		`math.greatest(1, 2) == 2 && base64.encode(b'x') != '' && ['a', 'b'].join(',') == 'a,b'`,
 		`type(request.body) == map && int(query.page) > 3 && [3, 1].sort()[0] == 1`,
 		`1 * 1.5 > 1.0 && 1.5 - 1 == 0.5 && 2 < 2.5`,
+		`client.ip in ['192.0.2.1', '::1'] || client.ip == '10.0.0.1' || request.path == '10.0.0.0/8'`,
 	} {
 		if err := expr.Check(source, expr.Bool, all); err != nil {
 			t.Errorf("%s: %v", source, err)
@@ -70,6 +71,19 @@ func TestCheckSaysWhatIsWrongWhereAndWhatToDo(t *testing.T) {
 		{`steps[request.path].body`, "1:1: a step is named in full; write steps.NAME.body, .text, .status or .headers"},
 		{`request.method.size`, "1:15: a string has no fields"},
 		{`weir.Step{}`, "there are no types to make values of"},
+		{`auth.haz('x')`, "1:9: 'auth' has no function 'haz'; did you mean 'has'?"},
+		{`auth.allowed('x')`, "'auth' has no function 'allowed'; it has has"},
+		{`auth.size() > 0`, "1:1: 'auth' alone has no value"},
+		{`=true`, "1:1: the expression begins with a second =; write one"},
+		{`request.method === 'GET'`, "1:18: there is no operator ===; write =="},
+		{`request.method !== 'GET'`, "1:18: there is no operator !==; write !="},
+		{`not auth.has('x')`, "1:1: 'not' is not expected here; write ! for not"},
+		{`true && not auth.has('x')`, "1:9: 'not' is not expected here; write ! for not"},
+		{`headers['x'] == ''`, "1:1: 'headers' is not a known name; did you mean 'request.headers' or 'response.headers'?"},
+		{`ip == ''`, "1:1: 'ip' is not a known name; did you mean 'client.ip'?"},
+		{`client.ip in ['192.0.2.1', '10.0.0.0/8']`, "1:28: client.ip is one address and equals no range; write cidr('10.0.0.0/8').contains(client.ip)"},
+		{`client.ip != '10.0.0.0/8'`, "1:14: client.ip is one address and equals no range; write cidr('10.0.0.0/8').contains(client.ip)"},
+		{`'fd00::/8' == client.ip`, "1:1: client.ip is one address and equals no range; write cidr('fd00::/8').contains(client.ip)"},
 		{"request.method == 'a'\n  && request.pth == ''", "2:13: 'request' has no field 'pth'; did you mean 'path'?"},
 	} {
 		err := expr.Check(c.source, expr.Bool, all)

@@ -3,6 +3,7 @@ package expr
 import (
 	"regexp"
 	"strings"
+	"unicode/utf8"
 
 	"cel.dev/cel-go/cel"
 )
@@ -18,6 +19,11 @@ func syntaxError(source string, issues *cel.Issues) *Error {
 		e.Text, e.Fix = "the expression is empty", ""
 	case strings.Contains(message, "'<EOF>'"):
 		e.Text = "the expression ends too early"
+	case strings.HasPrefix(strings.TrimSpace(source), "="):
+		e.Text, e.Fix = "the expression begins with a second =", "write one"
+	case tripled.MatchString(e.before(source)) && strings.Contains(message, "token recognition error at: '="):
+		operator := tripled.FindString(e.before(source))
+		e.Text, e.Fix = "there is no operator "+operator+"=", "write "+operator
 	case strings.Contains(message, "token recognition error at: '="):
 		e.Text, e.Fix = "a single = compares nothing", "write == to compare"
 	case strings.Contains(message, "token recognition error at: '&"):
@@ -28,11 +34,45 @@ func syntaxError(source string, issues *cel.Issues) *Error {
 		e.Text = "this cannot be read: " + message[strings.Index(message, "at: ")+4:]
 	default:
 		if m := offending.FindStringSubmatch(message); m != nil {
-			e.Text, e.Fix = "'"+m[1]+"' is not expected here", wordOperators[m[1]]
+			word := m[1]
+			if _, known := wordOperators[word]; !known {
+				word = e.afterWord(source, word)
+			}
+			e.Text, e.Fix = quoted(word)+" is not expected here", wordOperators[word]
 		}
 	}
 	return e
 }
+
+// before is what stands on the error's line before it.
+func (e *Error) before(source string) string {
+	lines := strings.Split(source, "\n")
+	if e.Line > len(lines) {
+		return ""
+	}
+	line := []rune(lines[e.Line-1])
+	return string(line[:min(e.Col-1, len(line))])
+}
+
+// afterWord gives the word of another language that makes word unexpected, as the
+// not of `not a`, and moves the error there; else word itself.
+func (e *Error) afterWord(source, word string) string {
+	m := lastWord.FindStringSubmatch(e.before(source))
+	if m == nil {
+		return word
+	}
+	if _, known := wordOperators[m[1]]; !known {
+		return word
+	}
+	e.Col -= utf8.RuneCountInString(m[0])
+	return m[1]
+}
+
+var (
+	// tripled is what === and !== begin with.
+	tripled  = regexp.MustCompile(`[=!]=$`)
+	lastWord = regexp.MustCompile(`\b([a-z]+)\s+$`)
+)
 
 var offending = regexp.MustCompile(`^(?:mismatched|extraneous|no viable alternative at) input '([^']*)'`)
 

@@ -1,8 +1,10 @@
 package expr
 
 import (
+	"cmp"
 	"maps"
 	"net/http"
+	"net/netip"
 	"regexp/syntax"
 	"slices"
 	"strings"
@@ -151,7 +153,7 @@ func (r *resolver) chain(id int64, root string, links []link) {
 	need, known := scopeOf[root]
 	switch {
 	case !known:
-		r.fail(id, quoted(root)+" is not a known name", didYouMean(root, r.roots()))
+		r.fail(id, quoted(root)+" is not a known name", cmp.Or(r.belowRoots(root), didYouMean(root, r.roots())))
 	case need&r.scope == 0:
 		r.fail(id, quoted(root)+" is not known here", "here an expression may use "+strings.Join(r.roots(), ", "))
 	case root == stepsName:
@@ -265,6 +267,20 @@ func (r *resolver) roots() []string {
 	return names
 }
 
+// belowRoots suggests request.headers to who wrote headers, or is "".
+func (r *resolver) belowRoots(field string) string {
+	var names []string
+	for _, root := range r.roots() {
+		if _, ok := variables[root+"."+field]; ok {
+			names = append(names, quoted(root+"."+field))
+		}
+	}
+	if len(names) == 0 {
+		return ""
+	}
+	return "did you mean " + strings.Join(names, " or ") + "?"
+}
+
 func (r *resolver) call(e ast.Expr) {
 	c := e.AsCall()
 	name := c.FunctionName()
@@ -281,6 +297,8 @@ func (r *resolver) call(e ast.Expr) {
 		case r.env.HasFunction(qualified): // math.greatest: no target, a name
 		case c.Target().Kind() == ast.IdentKind && c.Target().AsIdent() == authName && name == "has":
 			r.authHas(c.Target().ID())
+		case c.Target().Kind() == ast.IdentKind && c.Target().AsIdent() == authName && !r.env.HasFunction(name):
+			r.fail(e.ID(), quoted(authName)+" has no function "+quoted(name), orList(didYouMean(name, []string{"has"}), []string{"has"}))
 		default:
 			r.walk(c.Target())
 			r.function(e.ID(), name)
@@ -290,6 +308,7 @@ func (r *resolver) call(e ast.Expr) {
 	}
 	r.constants(name, c.Args())
 	r.membership(name, c.Args())
+	r.ranges(name, c.Args())
 	r.dashed(e)
 	for _, arg := range c.Args() {
 		r.walk(arg)
@@ -311,6 +330,29 @@ func (r *resolver) dashed(e ast.Expr) {
 	last := len(links) - 1
 	r.fail(c.Args()[1].ID(), quoted(after)+" is not a known name", "a name with a dash is written in brackets: "+
 		joinChain(root.AsIdent(), links[:last])+"['"+links[last].name+"-"+after+"']")
+}
+
+// ranges finds client.ip compared with a range, which it never equals: in a
+// negation that would let everybody pass.
+func (r *resolver) ranges(function string, args []ast.Expr) {
+	if len(args) != 2 || function != operators.In && function != operators.Equals && function != operators.NotEquals {
+		return
+	}
+	for i, arg := range args {
+		if root, links := unfold(arg); root.Kind() != ast.IdentKind || joinChain(root.AsIdent(), links) != "client.ip" {
+			continue
+		}
+		others := []ast.Expr{args[1-i]}
+		if others[0].Kind() == ast.ListKind {
+			others = others[0].AsList().Elements()
+		}
+		for _, other := range others {
+			text, ok := literalString(other)
+			if _, err := netip.ParsePrefix(text); ok && err == nil {
+				r.fail(other.ID(), "client.ip is one address and equals no range", "write cidr('"+text+"').contains(client.ip)")
+			}
+		}
+	}
 }
 
 // constants finds arguments that no call could use, where they stand.
