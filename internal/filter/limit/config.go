@@ -110,6 +110,7 @@ func (l *Limit) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	case doc.Map:
 		type long Limit
 		doc.Decode(n, (*long)(l), &own)
+		l.checkZeros(n, &own)
 	case doc.Scalar:
 		l.short(n, &own)
 	default:
@@ -120,6 +121,23 @@ func (l *Limit) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 		l.check(&own)
 	}
 	ps.Join(&own)
+}
+
+// checkZeros refuses numbers of 0 that are written: they are not the absence of a limit.
+func (l *Limit) checkZeros(n *doc.Node, ps *doc.Problems) {
+	for _, number := range []struct {
+		key  string
+		zero bool
+		fix  string
+	}{
+		{"burst", l.Burst == 0, "write a number of at least 1"},
+		{"concurrent", l.Concurrent == 0, "write a number of at least 1; to let nothing pass write `allow: =false`"},
+		{"keys", l.Keys == 0, fmt.Sprintf("write %d to %d", leastKeys, mostKeys)},
+	} {
+		if value := n.Get(number.key); number.zero && value != nil && value.Value == "0" {
+			ps.Add(doc.Problem{Pos: value.Pos, What: number.key + " is 0", Fix: number.fix})
+		}
+	}
 }
 
 // short reads the short form.
