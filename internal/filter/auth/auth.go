@@ -65,6 +65,9 @@ func build(env filter.Env, c *Config) (filter.Policy, error) {
 			texts = append(texts, describe(w.Way))
 			g.places = append(g.places, w.Places...)
 		}
+		if err := a.possible(); err != nil {
+			errs = append(errs, err)
+		}
 		g.alternatives = append(g.alternatives, a)
 		notes = append(notes, strings.Join(texts, " and "))
 	}
@@ -103,6 +106,32 @@ func prepare(env filter.Env, name string) (way, error) {
 
 // alternative needs all of its ways.
 type alternative []way
+
+// possible tells whether a request can show all that a needs: of a field with a
+// scheme there is one line.
+func (a alternative) possible() error {
+	for i, w := range a {
+		field, scheme := onlyField(w.Places)
+		if scheme == "" {
+			continue
+		}
+		for _, other := range a[i+1:] {
+			if f, s := onlyField(other.Places); f == field && s != "" && !strings.EqualFold(s, scheme) {
+				return fmt.Errorf("%s and %s stand in one field, %s, which a request has once; so nobody could pass; give one of them another place by from, or write | for any of them", w.Name, other.Name, field)
+			}
+		}
+	}
+	return nil
+}
+
+// onlyField is the one field that a credential may stand in, with its scheme; "" where
+// it may stand elsewhere too.
+func onlyField(places []auth.Place) (name, scheme string) {
+	if len(places) != 1 || places[0].Kind != auth.InHeader {
+		return "", ""
+	}
+	return places[0].Name, places[0].Scheme
+}
 
 // guard holds one rule. It is immutable.
 type guard struct {
@@ -164,6 +193,8 @@ func (g *guard) invite(status int, head exchange.Head) {
 	}
 }
 
+var errUnchecked = errors.New("credentials are not checked here; assume a caller")
+
 // ask takes an assumed caller for recognised. Credentials are not looked at: what they
 // are checked with may not be here.
 func (g *guard) ask(r *http.Request) filter.Verdict {
@@ -171,7 +202,7 @@ func (g *guard) ask(r *http.Request) filter.Verdict {
 	case x.Identity != nil:
 		return filter.Verdict{Why: "as assumed"}
 	case g.shown(r):
-		return filter.Verdict{Why: "credentials are not checked here; assume a caller", Fault: g.refuse(auth.ErrAbsent)}
+		return filter.Verdict{Why: errUnchecked.Error(), Fault: fault.Unauthorized.New("", fault.WithFields(g.challenges[noCode]...), fault.Cause(errUnchecked))}
 	case g.anonymous:
 		return filter.Verdict{Why: "anonymous"}
 	default:

@@ -269,6 +269,39 @@ func TestExplainAssumesACaller(t *testing.T) {
 	}
 }
 
+func TestExplainTellsThatACredentialWasNotChecked(t *testing.T) {
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.Header.Set("X-Jwt", "ok")
+	v := build(t, "jwt").Ask(exchange.With(r, &exchange.Exchange{}))
+	if v.Fault == nil || v.Fault.Operator() != "credentials are not checked here; assume a caller" {
+		t.Errorf("explain says %q of the refusal", v.Fault.Operator())
+	}
+}
+
+func TestWaysThatNoRequestCouldShowTogetherAreRefused(t *testing.T) {
+	of := func(places ...ways.Place) ways.Way {
+		return ways.Way{Places: places, Recognise: func(*http.Request) (*exchange.Identity, error) { return nil, ways.ErrAbsent }}
+	}
+	bearer, basic, cookie := ways.AuthorizationOf("Bearer"), ways.AuthorizationOf("Basic"), ways.Place{Kind: ways.InCookie, Name: "session"}
+	for name, c := range map[string]struct {
+		a, b ways.Way
+		want string
+	}{
+		"two schemes of a field":       {of(bearer), of(basic), `a and b stand in one field, Authorization, which a request has once; so nobody could pass`},
+		"one may stand elsewhere":      {of(bearer, cookie), of(basic), ""},
+		"one credential for both":      {of(bearer), of(bearer), ""},
+		"fields of their own":          {of(bearer), of(ways.Place{Kind: ways.InHeader, Name: "X-Api-Key"}), ""},
+		"the certificate has no place": {of(bearer), of(), ""},
+	} {
+		known := map[string]ways.Way{"a": c.a, "b": c.b}
+		rule := &auth.Config{Who: config.AuthRule{AnyOf: [][]config.AuthName{{{Name: "a"}, {Name: "b"}}}}}
+		_, err := auth.Definition().Build(filter.Env{Auth: func(n string) (ways.Way, error) { w := known[n]; w.Name = n; return w, nil }}, rule)
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%s: %v, want %q", name, err, c.want)
+		}
+	}
+}
+
 func TestAWayThatIsNotThereRefusesTheConfig(t *testing.T) {
 	c := &auth.Config{Who: config.AuthRule{AnyOf: [][]config.AuthName{{{Name: "x"}}}}}
 	_, err := auth.Definition().Build(filter.Env{Auth: func(string) (ways.Way, error) { return ways.Way{}, errors.New("there is no auth x") }}, c)
