@@ -186,26 +186,40 @@ func severalTimes(p Place) error {
 }
 
 // Strip takes the credentials out of r, whatever they are worth and however their
-// field is spelled, so that nothing behind the gateway takes them for checked. Those in
-// keep stay.
+// field is spelled, trailers included, so that nothing behind the gateway takes them
+// for checked. Those in keep stay: the one that was looked at, in its own spelling.
 func Strip(r *http.Request, places, keep []Place) {
 	head := exchange.RequestHead(r)
 	for _, p := range places {
-		if contains(keep, p) {
+		kept := contains(keep, p)
+		if p.Kind == InHeader {
+			stripField(r, head, p.Name, kept)
+		}
+		if kept {
 			continue
 		}
 		switch p.Kind {
-		case InHeader:
-			head.Del(p.Name)
-			if strings.ContainsRune(p.Name, '-') { // else there is no other spelling
-				forward.DropManaged(head, []string{strings.ToLower(p.Name)})
-			}
+		case InHeader: // above, for its other spellings go in any case
 		case InCookie:
 			stripCookie(head, p.Name)
 		case InQuery:
 			stripQuery(r, p.Name)
 		}
 	}
+}
+
+// stripField takes a field away in every spelling; where it is kept, in every other.
+func stripField(r *http.Request, head exchange.Head, name string, kept bool) {
+	if !kept {
+		head.Del(name)
+	}
+	folded := strings.ToLower(name)
+	if strings.ContainsRune(name, '-') { // else there is no other spelling
+		exchange.DelFields(head, func(field string) bool {
+			return forward.Folds(field, folded) && (!kept || !strings.EqualFold(field, name))
+		})
+	}
+	forward.DropManaged(exchange.RequestTrailer(r), []string{folded})
 }
 
 // contains compares places by what they hold, not by their scheme.

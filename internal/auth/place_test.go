@@ -137,6 +137,24 @@ func TestStripLeavesEverythingElseAsItCame(t *testing.T) {
 	if r.Header.Get("Authorization") == "" || r.Header.Get("X-Api-Key") != "b" || r.RequestURI != "/" {
 		t.Errorf("what is kept is gone, or the other is not: %v %s", r.Header, r.RequestURI)
 	}
+	for _, name := range []string{"X_Api_Key", "x.api.key"} {
+		if len(r.Header[name]) > 0 {
+			t.Errorf("%s goes on unchecked beside the credential that was checked", name)
+		}
+	}
+}
+
+// TestTrailersCarryNoCredential holds for fields that backends read as of the head.
+func TestTrailersCarryNoCredential(t *testing.T) {
+	places := []auth.Place{place(t, "header:X-API-Key")}
+	for name, keep := range map[string][]auth.Place{"taken out": nil, "kept": places} {
+		r := request("/", "X-Api-Key: b")
+		r.Trailer = http.Header{"X-Api-Key": {"c"}, "X_api_key": {"d"}, "X-Sum": {"1"}}
+		auth.Strip(r, places, keep)
+		if len(r.Trailer) != 1 || r.Trailer.Get("X-Sum") != "1" {
+			t.Errorf("%s: the trailers are %v", name, r.Trailer)
+		}
+	}
 }
 
 func TestMemoryIsBoundedAndKeepsWhatIsUsed(t *testing.T) {
