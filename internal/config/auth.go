@@ -242,12 +242,18 @@ func (c *validator) authNames(config any, group string, from Origin) {
 	}
 }
 
+// wordsForNone are what people write who mean none.
+func wordsForNone() []string { return []string{none, "off", "no", "false", "public", "open"} }
+
 func (c *validator) authName(name, group string, at doc.Pos) {
 	a, known := c.ways[name], c.wayNames[name] || c.partial
 	switch {
 	case a == nil && !known:
 		names := slices.Concat(slices.Collect(maps.Keys(c.ways)), slices.Collect(maps.Keys(c.wayNames)))
 		fix := suggest(name, names, fmt.Sprintf("write `auth:` at the top of a file and below it `%s:` with its kind, for example `jwt: https://id.example.com/`", name))
+		if slices.Contains(wordsForNone(), strings.ToLower(name)) {
+			fix = "write `auth: none` where nobody is asked"
+		}
 		c.add(at, fmt.Sprintf("there is no auth %q", name), knownWords(slices.Compact(slices.Sorted(slices.Values(names)))), fix)
 	case a != nil && a.Group != "" && a.Group != group:
 		c.add(at, fmt.Sprintf("the auth %q belongs to the group %q", name, a.Group), "what one group recognises callers by is not for others", "declare it at the top, for everybody, or one of your own")

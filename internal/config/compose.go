@@ -153,9 +153,9 @@ func (l *loader) composition(e element, group string, ps *doc.Problems) {
 		doc.Decode(node, &form, &own)
 	}
 	c := Composition{Name: e.name, Group: group, Origin: Origin{Pos: e.pos}, Timing: form.Timing, BodyBytes: int64(form.MaxBody)}
-	l.compose(&c, form.Steps, form.Return, &own)
+	unread := l.compose(&c, cmp.Or(form.Steps, node.Get("steps")), form.Return, &own)
 	ps.Join(&own)
-	l.composed(c, own.Failed())
+	l.composed(c, unread || own.Failed())
 }
 
 // composed takes over a composition, and for the checks that it allows one in which
@@ -193,9 +193,9 @@ func (l *loader) inline(r *Route, form *routeForm, fields []inherited, ps *doc.P
 	}
 	c := Composition{Name: inlineName(r.Name), Group: r.Group, Origin: r.Origin, Timing: form.Timing}
 	var own doc.Problems
-	l.compose(&c, form.Compose, form.Return, &own)
+	unread := l.compose(&c, form.Compose, form.Return, &own)
 	ps.Join(&own)
-	l.composed(c, own.Failed())
+	l.composed(c, unread || own.Failed())
 	ref := Ref{Scheme: composeScheme, Rest: c.Name, Group: r.Group, Origin: c.Origin}
 	r.Backends = []Backend{{Weight: wholeShare, Ref: ref, Origin: c.Origin}}
 }
@@ -203,36 +203,47 @@ func (l *loader) inline(r *Route, form *routeForm, fields []inherited, ps *doc.P
 // wholeShare is the weight of the only backend of a route.
 const wholeShare = 100
 
-// compose lowers steps and return.
-func (l *loader) compose(c *Composition, steps, result *doc.Node, ps *doc.Problems) {
+// compose lowers steps and return. unread tells that some of it is no YAML, which
+// the parser has told.
+func (l *loader) compose(c *Composition, steps, result *doc.Node, ps *doc.Problems) (unread bool) {
 	if c.BodyBytes == 0 {
 		c.BodyBytes = DefaultCompositionBody
 	}
-	if steps != nil && steps.Kind != 0 {
-		l.steps(c, steps, ps)
+	if steps != nil {
+		unread = l.steps(c, steps, ps)
 	}
 	if result == nil {
 		c.Return = allBodies(c.Steps, c.Origin.Pos)
-		return
+		return unread
 	}
 	c.Return = readReturn(result, ps)
+	return unread || result.Kind == 0
 }
 
-func (l *loader) steps(c *Composition, n *doc.Node, ps *doc.Problems) {
+// steps lowers those that could be read.
+func (l *loader) steps(c *Composition, n *doc.Node, ps *doc.Problems) (unread bool) {
+	if n.Kind == 0 {
+		return true
+	}
 	if n.Kind == doc.Scalar || len(n.Entries)+len(n.Items) == 0 {
 		ps.Add(doc.Problem{Pos: n.Pos, What: "there are no steps", Why: "a composition is made of calls to other backends, by their names", Fix: "for example `profile: http://users:8080/users/{user}`"})
-		return
+		return false
 	}
 	for _, item := range n.Items {
+		unread = unread || item.Kind == 0
 		if _, ok := longElement(item); !ok && item.Kind != 0 {
 			ps.Add(doc.Problem{Pos: item.Pos, What: "an item of the list of steps has no name", Why: "a list is the long form, where each item begins with its name", Fix: "begin it with `name: profile`"})
 		}
 	}
 	for _, e := range elements(n) {
-		if e.node.Kind != 0 {
-			c.Steps = append(c.Steps, l.step(e, c.Group, ps))
+		if e.node.Kind == 0 { // its name is there
+			unread = true
+			c.Steps = append(c.Steps, Step{Name: e.name, Origin: Origin{Pos: e.pos}, Method: methodFor(nil)})
+			continue
 		}
+		c.Steps = append(c.Steps, l.step(e, c.Group, ps))
 	}
+	return unread
 }
 
 // step lowers one step.

@@ -85,6 +85,8 @@ func elementExample(key string) string {
 		return "for example `routes:` and below it `GET /orders: http://orders:8080`"
 	case "streams":
 		return "for example `streams:` and below it `db:` with `listen: tcp://:5432` and `to: http://...`"
+	case "auth":
+		return "for example `auth:` and below it `customer:` with `jwt: https://id.example.com/` and `audience: shop`"
 	default:
 		return fmt.Sprintf("for example `%s:` and below it `users: ...`", key)
 	}

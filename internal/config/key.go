@@ -53,6 +53,10 @@ func parseKey(key string, pos doc.Pos, ps *doc.Problems) (routeKey, bool) {
 	}
 	targetPos := pos
 	targetPos.Col += utf8.RuneCountInString(key[:len(key)-len(target)])
+	if scheme, rest, ok := strings.Cut(target, "://"); ok {
+		ps.Add(doc.Problem{Pos: targetPos, What: fmt.Sprintf("the key %q has the scheme %s", key, scheme), Why: "what is spoken is said by listeners", Fix: fmt.Sprintf("write `%s %s`", word, rest)})
+		return routeKey{}, false
+	}
 	slash := strings.IndexByte(target, '/')
 	if slash < 0 {
 		ps.Add(doc.Problem{Pos: targetPos, What: fmt.Sprintf("the key %q has no path", key), Why: keyExample, Fix: fmt.Sprintf("write `%s /%s` if it is a path, or `%s %s/**` if it is a host", word, target, word, target)})

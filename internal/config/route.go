@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -71,6 +72,7 @@ func (l *loader) shortRoute(r *Route, e element, levels []level, ps *doc.Problem
 	fields := inherit(slices.Concat(core.Entries, filters), l.known(levels))
 	var form routeForm
 	doc.Decode(entriesOf(node, fields, isCore), &form, ps)
+	form.Compose = cmp.Or(form.Compose, core.Get("compose")) // also where it is no YAML
 	r.Name = nameOf(form.Name, r)
 	r.Hosts = form.Hosts
 	if key.host != "" {

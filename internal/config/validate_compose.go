@@ -46,6 +46,9 @@ func (c *validator) composing() {
 		c.composition(&c.c.Compositions[i])
 	}
 	for i := range c.roughCompositions {
+		if len(c.roughCompositions[i].Steps) == 0 {
+			continue // what would be missed may be there
+		}
 		g := newGraph(c, &c.roughCompositions[i])
 		g.rough = true
 		g.check()
