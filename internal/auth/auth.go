@@ -36,6 +36,8 @@ type Way struct {
 	Common
 	// Note says in a few words how callers are recognised, for explain.
 	Note string
+
+	told told
 }
 
 // Common is what the config of every kind has.
@@ -114,6 +116,9 @@ func Define[C any](kind, summary string, defaults func() C, build func(Env, *C) 
 				return Way{}, fmt.Errorf("auth of kind %s: its config is %T, not %T", kind, cfg, c)
 			}
 			way, err := build(env, c)
+			if err == nil {
+				err = way.Prepare(env)
+			}
 			way.Name = env.Name
 			return way, err
 		},

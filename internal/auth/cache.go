@@ -18,25 +18,25 @@ func DigestOf(credential string) Digest {
 	return sha256.Sum256(room[:copy(room[:], credential)])
 }
 
-// Memory remembers what was found out about credentials, by their digests, so that
+// Memory remembers what was found out, about credentials by their digests, so that
 // costly checks are not made for every request. It holds a bounded number: two
 // generations, of which the older one is forgotten when the younger one is full, so
 // that what is used lives on. It is safe for concurrent use.
-type Memory[V any] struct {
+type Memory[K comparable, V any] struct {
 	half int // of the bound
 
 	mu         sync.RWMutex
-	young, old map[Digest]V
+	young, old map[K]V
 }
 
 // NewMemory makes a Memory of at most entries; 0 remembers nothing.
-func NewMemory[V any](entries int) *Memory[V] {
+func NewMemory[K comparable, V any](entries int) *Memory[K, V] {
 	half := (entries + 1) / 2 //nolint:mnd // two generations
-	return &Memory[V]{half: half, young: map[Digest]V{}, old: map[Digest]V{}}
+	return &Memory[K, V]{half: half, young: map[K]V{}, old: map[K]V{}}
 }
 
 // Get gives what is remembered.
-func (m *Memory[V]) Get(d Digest) (V, bool) {
+func (m *Memory[K, V]) Get(d K) (V, bool) {
 	m.mu.RLock()
 	v, ok := m.young[d]
 	if ok {
@@ -52,20 +52,20 @@ func (m *Memory[V]) Get(d Digest) (V, bool) {
 }
 
 // Put remembers v.
-func (m *Memory[V]) Put(d Digest, v V) {
+func (m *Memory[K, V]) Put(d K, v V) {
 	if m.half == 0 {
 		return
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if len(m.young) >= m.half {
-		m.old, m.young = m.young, make(map[Digest]V, m.half)
+		m.old, m.young = m.young, make(map[K]V, m.half)
 	}
 	m.young[d] = v
 }
 
 // Forget drops what is remembered of d.
-func (m *Memory[V]) Forget(d Digest) {
+func (m *Memory[K, V]) Forget(d K) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	delete(m.young, d)
@@ -73,7 +73,7 @@ func (m *Memory[V]) Forget(d Digest) {
 }
 
 // Len is how many are remembered.
-func (m *Memory[V]) Len() int {
+func (m *Memory[K, V]) Len() int {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	return len(m.young) + len(m.old)

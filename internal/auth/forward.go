@@ -1,12 +1,14 @@
 package auth
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"reflect"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/expr"
@@ -23,6 +25,8 @@ type Forward struct {
 	Token bool
 	// Headers are fields that Weir sets, and that clients can never send.
 	Headers []Field
+	// JWT makes tokens of the gateway's own; nil: none.
+	JWT *Mint
 }
 
 // Field is one field with what it gets.
@@ -36,6 +40,7 @@ type Field struct {
 type forwardForm struct {
 	Token   bool      `doc:"token,omitzero" help:"whether the credential goes on as it came"`
 	Headers fieldsMap `doc:"headers,omitzero" help:"fields with what they get; clients can never send them" example:"{ X-User: =auth.sub }"`
+	JWT     *Mint     `doc:"jwt,omitzero" help:"a token of the gateway's own" example:"{ audience: orders }"`
 }
 
 // fieldsMap is Forward.Headers as a map.
@@ -47,28 +52,34 @@ func (f *Forward) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 		switch n.Value {
 		case "token":
 			f.Token = true
+		case "jwt":
+			m := usualMint()
+			f.JWT = &m
 		case "none":
 		default:
-			ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("forward is %q", n.Value), Why: "it says what the backend is told of the caller", Fix: "write token, none, or `forward: { headers: { X-User: =auth.sub } }`"})
+			ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("forward is %q", n.Value), Why: "it says what the backend is told of the caller", Fix: "write token, jwt, none, or `forward: { headers: { X-User: =auth.sub } }`"})
 		}
 		return
 	}
 	var form forwardForm
 	doc.Decode(n, &form, ps)
-	*f = Forward{Token: form.Token, Headers: form.Headers}
+	*f = Forward{Token: form.Token, Headers: form.Headers, JWT: form.JWT}
+	if f.Token && f.JWT != nil && f.JWT.Field == Authorization {
+		ps.Add(doc.Problem{Pos: n.Pos, What: "the caller's token and the gateway's own would stand in one field", Fix: "write `header: X-Identity` below jwt"})
+	}
 }
 
 // EncodeDoc writes it as it is read.
 func (f Forward) EncodeDoc() *doc.Node {
-	if len(f.Headers) == 0 && f.Token {
+	if len(f.Headers) == 0 && f.Token && f.JWT == nil {
 		return &doc.Node{Kind: doc.Scalar, Value: "token"}
 	}
-	return doc.EncodeNode(forwardForm{f.Token, f.Headers})
+	return doc.EncodeNode(forwardForm{f.Token, f.Headers, f.JWT})
 }
 
 // DocSchema implements doc.SchemaWriter.
 func (Forward) DocSchema() *doc.Schema {
-	return doc.SchemaOr[forwardForm](&doc.Schema{Enum: []string{"token", "none"}})
+	return doc.SchemaOr[forwardForm](&doc.Schema{Enum: []string{"token", "jwt", "none"}})
 }
 
 // DecodeDoc reads a map of names to expressions.
@@ -145,40 +156,57 @@ func folded(name string) string {
 
 // Managed are the folded names of the fields that Weir sets, so that nobody else may.
 func (f Forward) Managed() []string {
-	names := make([]string, len(f.Headers))
-	for i, h := range f.Headers {
-		names[i] = folded(h.Name)
+	var names []string
+	for _, h := range f.Headers {
+		names = append(names, folded(h.Name))
+	}
+	if f.JWT != nil && f.JWT.Field != Authorization {
+		names = append(names, folded(f.JWT.Field))
 	}
 	return names
 }
 
-// Told is a Forward ready to run.
-type Told []toldField
+// told is a Forward ready to run.
+type told struct {
+	fields []toldField
+	minter *minter // nil: no tokens
+}
 
 type toldField struct {
 	name  string
 	value *expr.Program
 }
 
-// Compile makes f ready.
-func (f Forward) Compile() (Told, error) {
-	told := make(Told, 0, len(f.Headers))
+// ready makes f fit to run.
+func (f Forward) ready(env Env) (told, error) {
+	var t told
 	for _, h := range f.Headers {
 		program, err := expr.Compile(h.Expr.Source, expr.String, expr.Request)
 		if err != nil {
-			return nil, fmt.Errorf("forward.headers: %s: %w", h.Name, err)
+			return t, fmt.Errorf("forward.headers: %s: %w", h.Name, err)
 		}
-		told = append(told, toldField{h.Name, program})
+		t.fields = append(t.fields, toldField{h.Name, program})
 	}
-	return told, nil
+	var err error
+	if f.JWT != nil {
+		t.minter, err = newMinter(env, *f.JWT)
+	}
+	return t, err
 }
 
-// Set puts the fields on r, whose exchange has its identity. An empty value is left
-// out. One that cannot be computed, or that no field can hold, is a fault: the backend
-// relies on it.
-func (t Told) Set(r *http.Request) *fault.Fault {
+// Prepare makes w fit to tell backends of callers; Define calls it for every way.
+func (w *Way) Prepare(env Env) error {
+	var err error
+	w.told, err = w.Forward.ready(env)
+	return err
+}
+
+// Tell puts on r what its backend is told of the caller, whom its exchange knows as who.
+// An empty value is left out. One that cannot be computed, or that no field can hold, is a
+// fault: the backend relies on it.
+func (w *Way) Tell(r *http.Request, who *exchange.Identity) *fault.Fault {
 	head := exchange.RequestHead(r)
-	for _, f := range t {
+	for _, f := range w.told.fields {
 		value, err := f.value.String(&expr.Input{Request: r})
 		switch {
 		case err != nil:
@@ -189,5 +217,34 @@ func (t Told) Set(r *http.Request) *fault.Fault {
 			head.Set(f.name, value)
 		}
 	}
+	m := w.told.minter
+	if m == nil {
+		return nil
+	}
+	token, err := m.token(who, time.Now())
+	if err != nil {
+		return fault.Unexpected.New("", fault.Internal("forward.jwt"), fault.Cause(err))
+	}
+	if m.Field == Authorization {
+		token = "Bearer " + token
+	}
+	head.Set(m.Field, token)
 	return nil
+}
+
+// Taken are the places that nothing a client has sent may stand in behind the gateway: those
+// of the way's credential, and the one of the gateway's own token.
+func (w *Way) Taken() []Place {
+	if w.Forward.JWT == nil {
+		return w.Places
+	}
+	return append(slices.Clip(w.Places), Place{Kind: InHeader, Name: w.Forward.JWT.Field})
+}
+
+// PublicKeys are those that the gateway's own tokens are checked with, as JWKs.
+func (w *Way) PublicKeys() []json.RawMessage {
+	if w.told.minter == nil {
+		return nil
+	}
+	return w.told.minter.public
 }

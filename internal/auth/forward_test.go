@@ -48,24 +48,24 @@ func TestForwardRefusesWhatWouldMislead(t *testing.T) {
 
 func TestBackendsAreToldWhoIsCalling(t *testing.T) {
 	f, problems := told(t, "headers: {X-User: =auth.sub, X-Forwarded-User: =auth.id, X-Plan: \"=has(auth.claims.plan) ? auth.claims.plan : ''\", X-N: =auth.claims.n}")
-	ready, err := f.Compile()
-	if len(problems) > 0 || err != nil {
+	way := auth.Way{Common: auth.Common{Forward: f}}
+	if err := way.Prepare(auth.Env{}); len(problems) > 0 || err != nil {
 		t.Fatal(problems, err)
 	}
 	r := request("/")
 	exchange.Of(r).Identity = &exchange.Identity{Issuer: "i", Subject: "ada", Claims: map[string]any{"n": int64(9007199254740993)}}
-	if fault := ready.Set(r); fault != nil {
+	if fault := way.Tell(r, exchange.Of(r).Identity); fault != nil {
 		t.Fatal(fault)
 	}
 	if h := r.Header; h.Get("X-User") != "ada" || h.Get("X-Forwarded-User") != "1:i#ada" || len(h["X-Plan"]) > 0 || h.Get("X-N") != "9007199254740993" {
 		t.Errorf("told %v", h)
 	}
 	exchange.Of(r).Identity = &exchange.Identity{Subject: "ada\r\nX-Admin: 1", Claims: map[string]any{"n": int64(1)}}
-	if fault := ready.Set(r); fault == nil || fault.Status != 500 {
+	if fault := way.Tell(r, exchange.Of(r).Identity); fault == nil || fault.Status != 500 {
 		t.Errorf("a line break passes: %v, %v", fault, r.Header)
 	}
 	exchange.Of(r).Identity = &exchange.Identity{Subject: "ada"}
-	if fault := ready.Set(r); fault == nil || fault.Status != 500 {
+	if fault := way.Tell(r, exchange.Of(r).Identity); fault == nil || fault.Status != 500 {
 		t.Errorf("a claim that is not there passes: %v", fault)
 	}
 }

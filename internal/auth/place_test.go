@@ -159,7 +159,7 @@ func TestTrailersCarryNoCredential(t *testing.T) {
 
 func TestMemoryIsBoundedAndKeepsWhatIsUsed(t *testing.T) {
 	const most = 100
-	m := auth.NewMemory[int](most)
+	m := auth.NewMemory[auth.Digest, int](most)
 	used := auth.Digest{255}
 	m.Put(used, 7)
 	for i := range 10 * most {

@@ -40,7 +40,7 @@ func Definition() auth.Definition {
 
 func build(env auth.Env, c *Config) (auth.Way, error) {
 	b := &book{
-		users: map[string]*user{}, verified: auth.NewMemory[*exchange.Identity](remembered),
+		users: map[string]*user{}, verified: auth.NewMemory[auth.Digest, *exchange.Identity](remembered),
 		// Half of the processors: a storm of wrong passwords must not stop what else is served.
 		places: make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2)), //nolint:mnd // half
 		told:   sha256.New(),
@@ -83,7 +83,7 @@ type user struct {
 type book struct {
 	key      [sha256.Size]byte // makes digests useless to whoever reads memory later
 	users    map[string]*user
-	verified *auth.Memory[*exchange.Identity]
+	verified *auth.Memory[auth.Digest, *exchange.Identity]
 	// dearest is what a wrong name or password is checked against, so that the time says
 	// nothing about which names there are; nil where no password is hashed.
 	dearest *verifier

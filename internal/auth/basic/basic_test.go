@@ -159,7 +159,7 @@ func counting(t *testing.T) (*book, *atomic.Int64) {
 	slow := func(right string) verifier {
 		return verifier{cost: 1, matches: func(p []byte) bool { n.Add(1); return string(p) == right }}
 	}
-	b := &book{users: map[string]*user{}, verified: auth.NewMemory[*exchange.Identity](8), places: make(chan struct{}, 1)}
+	b := &book{users: map[string]*user{}, verified: auth.NewMemory[auth.Digest, *exchange.Identity](8), places: make(chan struct{}, 1)}
 	hash := slow("swordfish")
 	b.users["ada"] = &user{identity: &exchange.Identity{Subject: "ada"}, hashes: []verifier{hash}}
 	b.users["eve"] = &user{identity: &exchange.Identity{Subject: "eve"}, plain: []auth.Digest{b.digest("", "plain")}}

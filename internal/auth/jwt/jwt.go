@@ -53,8 +53,8 @@ func build(env auth.Env, c *Config) (auth.Way, error) {
 	if err != nil || env.Checked {
 		return way, err
 	}
-	v.seen, err = auth.Keep(env, "tokens "+identity, func() (*auth.Memory[seen], func(context.Context), error) {
-		return auth.NewMemory[seen](c.Remember), func(context.Context) {}, nil
+	v.seen, err = auth.Keep(env, "tokens "+identity, func() (*auth.Memory[auth.Digest, seen], func(context.Context), error) {
+		return auth.NewMemory[auth.Digest, seen](c.Remember), func(context.Context) {}, nil
 	})
 	return way, err
 }
@@ -74,7 +74,7 @@ type verifier struct {
 	places []auth.Place
 	fixed  *known  // from the config itself; nil where they are fetched
 	live   *living // nil where they are fixed
-	seen   *auth.Memory[seen]
+	seen   *auth.Memory[auth.Digest, seen]
 }
 
 // seen is what is remembered of a token that was checked.

@@ -60,7 +60,7 @@ func bubble(t *testing.T, s *server, test func(t *testing.T, v *verifier)) {
 		synctest.Wait()
 		test(t, &verifier{
 			policy: policy{way: "customer", issuer: issuer, audience: []string{"shop"}, types: usualTypes(), allowed: publicAlgorithms(), leeway: time.Minute, subject: "sub"},
-			places: []auth.Place{auth.AuthorizationOf("Bearer")}, live: l, seen: auth.NewMemory[seen](100),
+			places: []auth.Place{auth.AuthorizationOf("Bearer")}, live: l, seen: auth.NewMemory[auth.Digest, seen](100),
 		})
 	})
 }

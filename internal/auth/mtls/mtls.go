@@ -100,14 +100,14 @@ func build(env auth.Env, c *Config) (auth.Way, error) {
 	for i, name := range c.MTLS {
 		texts[i] = name.String()
 	}
-	g := &gate{way: env.Name, names: c.MTLS, seen: auth.NewMemory[*exchange.Identity](remembered)}
+	g := &gate{way: env.Name, names: c.MTLS, seen: auth.NewMemory[auth.Digest, *exchange.Identity](remembered)}
 	return auth.Way{Recognise: g.recognise, Scheme: "Certificate", Common: c.Common, Note: strings.Join(texts, ", ")}, nil
 }
 
 type gate struct {
 	way   string
 	names []Name
-	seen  *auth.Memory[*exchange.Identity]
+	seen  *auth.Memory[auth.Digest, *exchange.Identity]
 }
 
 func (g *gate) recognise(r *http.Request) (*exchange.Identity, error) {

@@ -64,6 +64,7 @@ func New(o Options) http.Handler {
 	mux.HandleFunc("GET /v1/history", api.history)
 	mux.HandleFunc("GET /v1/history/{digest}", api.historical)
 	mux.HandleFunc("GET /v1/explain", api.explain)
+	mux.HandleFunc("GET /v1/keys", api.keys)
 	mux.HandleFunc("PUT /v1/log-level", api.logLevel)
 	mux.Handle("GET "+metricsPath, o.Metrics)
 	profiles(mux)
@@ -171,6 +172,7 @@ GET /readyz         a configuration is applied, and the gateway is not stopping
 GET /v1/status      digest, age and problems of the configuration, one that was refused since, sockets, certificates, requests in flight
 GET /v1/config      the configuration in its long form; ?format=elements takes it apart
 GET /v1/explain     ?method=GET&url=/orders/1&header=Name:value&as=SUBJECT&client=IP&format=text
+GET /v1/keys        the keys that the gateway's own tokens (forward: jwt) are checked with, as a JWK Set
 GET /v1/history     configurations that served; /v1/history/DIGEST is one of them
 GET /metrics        in Prometheus's form
 GET /debug/pprof/   for go tool pprof: profile?seconds=30, heap, allocs, goroutine, trace?seconds=5
@@ -196,6 +198,21 @@ func (a *api) readyz(w http.ResponseWriter, r *http.Request) {
 	default:
 		_, _ = w.Write([]byte("ready\n"))
 	}
+}
+
+// keys publishes what the tokens that backends get are checked with (RFC 7517 section 5).
+func (a *api) keys(w http.ResponseWriter, r *http.Request) {
+	s := a.Gateway.Current()
+	if s == nil {
+		answer(w, r, fault.ShuttingDown.New("No configuration is applied."))
+		return
+	}
+	keys := s.PublicKeys
+	if keys == nil {
+		keys = []json.RawMessage{}
+	}
+	w.Header().Set("Content-Type", "application/jwk-set+json")
+	_ = json.NewEncoder(w).Encode(map[string]any{"keys": keys}) // the client may be gone
 }
 
 // status is the answer of GET /v1/status.

@@ -185,3 +185,21 @@ func TestStatusTellsWhenCertificatesEnd(t *testing.T) {
 		t.Errorf("got %+v", c)
 	}
 }
+
+func TestTheKeysOfTheGatewaysTokensArePublished(t *testing.T) {
+	h, _, g := api("")
+	if w := call(h, "GET", "/v1/keys", here, "Host", "localhost"); w.Code != 503 {
+		t.Errorf("before there is a config: %d", w.Code)
+	}
+	for keys, want := range map[string]string{"": `{"keys":[]}`, `{"kty":"OKP"}`: `{"keys":[{"kty":"OKP"}]}`} {
+		s := &snapshot.Snapshot{}
+		if keys != "" {
+			s.PublicKeys = []json.RawMessage{json.RawMessage(keys)}
+		}
+		g.Swap(s)
+		w := call(h, "GET", "/v1/keys", here, "Host", "localhost")
+		if strings.TrimSpace(w.Body.String()) != want || w.Header().Get("Content-Type") != "application/jwk-set+json" {
+			t.Errorf("%s as %s", w.Body, w.Header().Get("Content-Type"))
+		}
+	}
+}

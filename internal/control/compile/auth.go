@@ -27,6 +27,7 @@ func (b *build) auths(s *snapshot.Snapshot) {
 		}
 		b.ways[a.Name] = way
 		s.Managed = append(s.Managed, way.Forward.Managed()...)
+		s.PublicKeys = append(s.PublicKeys, way.PublicKeys()...)
 	}
 	slices.Sort(s.Managed)
 	s.Managed = slices.Compact(s.Managed)

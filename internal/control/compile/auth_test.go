@@ -1,6 +1,7 @@
 package compile_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -190,6 +191,34 @@ func TestIdentityFieldsAreTheGatewaysOnEveryRoute(t *testing.T) {
 		if h.Get("X-Forwarded-Groups") != map[string]string{"": "", "acme": "a"}[want] || len(h["Trailer X-User"]) > 0 || len(h["Trailer X-Sum"]) == 0 {
 			t.Errorf("%s: %v", path, h)
 		}
+	}
+}
+
+// TestBackendsGetTokensOfTheGateway holds that they are checked with what the snapshot
+// publishes, and that a reload keeps the key.
+func TestBackendsGetTokensOfTheGateway(t *testing.T) {
+	w := newWorld(t).withAuth()
+	got := make(chan string, 1)
+	backend := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { got <- r.Header.Get("Authorization") }))
+	t.Cleanup(backend.Close)
+	t.Setenv("ACME_KEY", "acme-0123456789abcdef")
+	text := "auth: { partner: { keys: { acme: '${env:ACME_KEY}' }, forward: { jwt: { audience: orders } } } }\nroutes:\n  GET /: { auth: partner, to: '" + backend.URL + "' }\n"
+	w.serve(w.load(text))
+	first := w.gateway.Current().PublicKeys
+	w.serve(w.load(text + "  GET /other: respond:204\n"))
+	keys := w.gateway.Current().PublicKeys
+	if len(first) != 1 || len(keys) != 1 || !bytes.Equal(first[0], keys[0]) {
+		t.Errorf("a reload changes the key: %s, %s", first, keys)
+	}
+	w.get("/", "X-Api-Key", "acme-0123456789abcdef", "Authorization", "Bearer forged")
+	bearer, _ := strings.CutPrefix(<-got, "Bearer ")
+	key, err := jwk.ParseKey(keys[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	payload, err := jws.Verify([]byte(bearer), jws.WithKey(jwa.ES256(), key))
+	if err != nil || !strings.Contains(string(payload), `"sub":"acme"`) {
+		t.Errorf("%s, %v", payload, err)
 	}
 }
 

@@ -56,14 +56,14 @@ func build(env filter.Env, c *Config) (filter.Policy, error) {
 		var a alternative
 		var texts []string
 		for _, n := range names {
-			w, err := prepare(env, n.Name)
+			w, err := env.Auth(n.Name)
 			if err != nil {
 				errs = append(errs, err)
 				continue
 			}
 			a = append(a, w)
-			texts = append(texts, describe(w.Way))
-			g.places = append(g.places, w.Places...)
+			texts = append(texts, describe(w))
+			g.places = append(g.places, w.Taken()...)
 		}
 		if err := a.possible(); err != nil {
 			errs = append(errs, err)
@@ -88,24 +88,8 @@ func describe(w auth.Way) string {
 	return w.Name + " (" + w.Note + ")"
 }
 
-// way is an auth.Way with what its backend is told.
-type way struct {
-	auth.Way
-
-	told auth.Told
-}
-
-func prepare(env filter.Env, name string) (way, error) {
-	w, err := env.Auth(name)
-	if err != nil {
-		return way{}, err
-	}
-	told, err := w.Forward.Compile()
-	return way{w, told}, err
-}
-
 // alternative needs all of its ways.
-type alternative []way
+type alternative []auth.Way
 
 // possible tells whether a request can show all that a needs: of a field with a
 // scheme there is one line.
@@ -237,8 +221,8 @@ func (g *guard) admit(r *http.Request) *fault.Fault {
 		}
 	}
 	auth.Strip(r, g.places, keep)
-	for _, w := range by {
-		if f := w.told.Set(r); f != nil {
+	for i := range by {
+		if f := by[i].Tell(r, identity); f != nil {
 			return f
 		}
 	}

@@ -1,6 +1,7 @@
 package auth_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -8,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	ways "github.com/weir-gateway/weir/internal/auth"
 	"github.com/weir-gateway/weir/internal/base/exchange"
@@ -22,7 +24,7 @@ import (
 // cannot be told, "nobody" breaks the contract.
 func fake(name, scheme string, forward ways.Forward) ways.Way {
 	place := ways.Place{Kind: ways.InHeader, Name: "X-" + strings.ToUpper(name[:1]) + name[1:]}
-	return ways.Way{
+	w := ways.Way{
 		Name: name, Scheme: scheme, Places: []ways.Place{place}, Note: "fake", Common: ways.Common{Forward: forward},
 		Recognise: func(r *http.Request) (*exchange.Identity, error) {
 			switch value, err := ways.Find(r, []ways.Place{place}); {
@@ -41,6 +43,14 @@ func fake(name, scheme string, forward ways.Forward) ways.Way {
 			}
 		},
 	}
+	keep := func(_ string, makeIt func() (any, func(context.Context), error)) (any, error) {
+		v, _, err := makeIt()
+		return v, err
+	}
+	if err := w.Prepare(ways.Env{Keep: keep}); err != nil {
+		panic(err)
+	}
+	return w
 }
 
 func build(t *testing.T, rule string) filter.Policy {
@@ -54,6 +64,7 @@ func build(t *testing.T, rule string) filter.Policy {
 	told := ways.Forward{Headers: []ways.Field{{Name: "X-User", Expr: config.Expr{Source: "auth.sub"}}}}
 	known := map[string]ways.Way{
 		"jwt": fake("jwt", "Bearer", told), "key": fake("key", "ApiKey", ways.Forward{}), "kept": fake("kept", "Basic", ways.Forward{Token: true}),
+		"mint": fake("mint", "ApiKey", ways.Forward{JWT: &ways.Mint{Field: ways.Authorization, Issuer: "weir", Lifetime: time.Minute}}),
 	}
 	p, err := auth.Definition().Build(filter.Env{Auth: func(name string) (ways.Way, error) {
 		if w, ok := known[name]; ok {
@@ -213,6 +224,7 @@ func TestWhatGoesOn(t *testing.T) {
 		"of the way that was not asked too":               {"key | jwt", []string{"X-Key: ok", "X-Jwt: bad"}, map[string]string{}},
 		"kept only where it was checked":                  {"key | kept", []string{"X-Key: ok", "X-Kept: bad"}, map[string]string{}},
 		"of all":                                          {"key & kept & jwt", []string{"X-Key: ok", "X-Kept: ok", "X-Jwt: ok"}, map[string]string{"X-Kept": "ok", "X-User": "key-sub"}},
+		"a token in the place of the gateway's own":       {"mint | anonymous", []string{"Authorization: Bearer forged", "X-Other: 1"}, map[string]string{"X-Other": "1"}},
 		"in other spellings":                              {"key | anonymous", []string{"X_Key: ok", "x.key: ok"}, map[string]string{}},
 	} {
 		t.Run(name, func(t *testing.T) {

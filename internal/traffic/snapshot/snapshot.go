@@ -5,6 +5,7 @@
 package snapshot
 
 import (
+	"encoding/json"
 	"net/http"
 	"net/netip"
 
@@ -30,6 +31,8 @@ type Snapshot struct {
 	// Managed are folded names of fields that only the gateway may set (see
 	// forward.Folds): on every route, clients' own are dropped.
 	Managed []string
+	// PublicKeys are the JWKs that the gateway's own tokens are checked with.
+	PublicKeys []json.RawMessage
 	// Verbose tells clients more of a problem than its code: near misses of a
 	// 404 and the text for operators. For development.
 	Verbose bool

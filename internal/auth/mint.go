@@ -1,0 +1,280 @@
+package auth
+
+import (
+	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/ed25519"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"net/http"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/lestrrat-go/jwx/v3/jwa"
+	"github.com/lestrrat-go/jwx/v3/jwk"
+	"github.com/lestrrat-go/jwx/v3/jws"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/forward"
+	"github.com/weir-gateway/weir/internal/base/httpx"
+	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/config/doc"
+)
+
+// Mint says how the gateway's own tokens are made: short-lived ones that tell a backend
+// who is calling, whatever the caller was recognised by.
+type Mint struct {
+	Keys     []config.FileSecret `doc:"key,oneormany,omitzero" help:"private keys in PEM: files, or secrets; the first one signs, the others are still published. One that is made at the start unless said" example:"/run/secrets/identity.pem"`
+	Field    string              `doc:"header" help:"the field that gets the token; Authorization gets it as Bearer" example:"X-Identity"`
+	Issuer   string              `doc:"issuer" help:"iss of the tokens" example:"https://gateway.shop.dev"`
+	Audience []string            `doc:"audience,oneormany,omitzero" help:"aud of the tokens" example:"orders"`
+	Lifetime time.Duration       `doc:"lifetime" help:"how long a token counts, and no longer than the caller's own" example:"1m"`
+	Claims   []string            `doc:"claims,oneormany,omitzero" help:"what of auth.claims the token holds beside iss, sub, aud, scope and idp, the caller's issuer" example:"[email, plan]"`
+}
+
+// usualMint are the defaults.
+func usualMint() Mint { return Mint{Field: Authorization, Issuer: "weir", Lifetime: time.Minute} }
+
+// longestLifetime bounds a token that nobody can take back.
+const longestLifetime = time.Hour
+
+// ownClaims are those that Weir writes itself.
+func ownClaims() []string {
+	return []string{"iss", "sub", "aud", "exp", "iat", "nbf", "jti", "scope", "idp"}
+}
+
+// DocSchema implements doc.SchemaWriter.
+func (Mint) DocSchema() *doc.Schema {
+	type long Mint
+	return doc.SchemaOf(reflect.TypeFor[long]())
+}
+
+// DecodeDoc reads a map; what it does not say has its default.
+func (m *Mint) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	type long Mint
+	*m = usualMint()
+	var own doc.Problems
+	doc.Decode(n, (*long)(m), &own)
+	for _, p := range own.Sorted() {
+		ps.Add(p)
+	}
+	if own.Failed() {
+		return
+	}
+	m.Field = http.CanonicalHeaderKey(m.Field)
+	p := doc.Problem{Pos: n.Pos}
+	switch {
+	case !httpx.IsToken(m.Field) || forward.Managed(m.Field) || forward.Folds(m.Field, "cookie"):
+		p.What, p.Fix = fmt.Sprintf("the field %q can carry no token", m.Field), "for example `header: X-Identity`"
+	case m.Lifetime < time.Second || m.Lifetime > longestLifetime:
+		p.What, p.Fix = "lifetime is not between 1s and 1h", "nobody can take such a token back, so make it short, for example 1m"
+	case m.Issuer == "":
+		p.What, p.Fix = "issuer is empty", "for example `issuer: https://gateway.shop.dev`"
+	default:
+		for _, name := range m.Claims {
+			if slices.Contains(ownClaims(), name) {
+				ps.Add(doc.Problem{Pos: n.Get("claims").Pos, What: fmt.Sprintf("the claim %q is the gateway's own", name), Fix: "leave it out"})
+			}
+		}
+		return
+	}
+	ps.Add(p)
+}
+
+// minter makes tokens of one way.
+type minter struct {
+	Mint
+
+	key       jwk.Key // with its kid
+	algorithm jwa.SignatureAlgorithm
+	public    []json.RawMessage
+	// made remembers tokens by who they are for: an identity is shared by the requests of one
+	// caller, so a signature is not made for each.
+	made *Memory[*exchange.Identity, minted]
+}
+
+type minted struct {
+	text    string
+	renewed time.Time // from then on another one is made
+}
+
+// mostMinted is how many tokens are remembered.
+const mostMinted = 10_000
+
+// newMinter reads the keys, or makes one. It is nil where the config is only checked.
+func newMinter(env Env, m Mint) (*minter, error) {
+	identity := sha256.New()
+	fmt.Fprintf(identity, "%s", doc.Encode(m))
+	var texts []string
+	for _, k := range m.Keys {
+		text, known, err := env.Text(k.Template)
+		if err != nil {
+			return nil, err
+		}
+		if known {
+			texts = append(texts, text)
+			fmt.Fprintf(identity, "%d %s", len(text), text)
+		}
+	}
+	if env.Checked {
+		return nil, nil
+	}
+	return Keep(env, fmt.Sprintf("mint %s %x", env.Name, identity.Sum(nil)), func() (*minter, func(context.Context), error) {
+		made := &minter{Mint: m, made: NewMemory[*exchange.Identity, minted](mostMinted)}
+		err := made.take(texts)
+		return made, func(context.Context) {}, err
+	})
+}
+
+// take reads private keys, the first of which signs.
+func (m *minter) take(texts []string) error {
+	private := make([]crypto.Signer, 0, len(texts))
+	for _, text := range texts {
+		k, err := parsePrivate(text)
+		if err != nil {
+			return err
+		}
+		private = append(private, k)
+	}
+	if len(private) == 0 {
+		k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+		if err != nil {
+			return err
+		}
+		private = append(private, k)
+	}
+	for i, k := range private {
+		alg, err := algorithmOf(k)
+		if err != nil {
+			return err
+		}
+		made, err := named(k)
+		if err != nil {
+			return err
+		}
+		if err := m.publish(made, alg); err != nil {
+			return err
+		}
+		if i == 0 {
+			m.key, m.algorithm = made, alg
+		}
+	}
+	return nil
+}
+
+// named gives a key its thumbprint as kid (RFC 7638).
+func named(k crypto.Signer) (jwk.Key, error) {
+	made, err := jwk.Import(k)
+	if err != nil {
+		return nil, err
+	}
+	thumbprint, err := made.Thumbprint(crypto.SHA256)
+	if err != nil {
+		return nil, err
+	}
+	return made, made.Set(jwk.KeyIDKey, base64.RawURLEncoding.EncodeToString(thumbprint))
+}
+
+func (m *minter) publish(k jwk.Key, alg jwa.SignatureAlgorithm) error {
+	public, err := jwk.PublicKeyOf(k)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(public.Set(jwk.AlgorithmKey, alg), public.Set(jwk.KeyUsageKey, "sig")); err != nil {
+		return err
+	}
+	text, err := json.Marshal(public)
+	m.public = append(m.public, text)
+	return err
+}
+
+func parsePrivate(text string) (crypto.Signer, error) {
+	block, _ := pem.Decode([]byte(text))
+	if block == nil {
+		return nil, errors.New("forward.jwt.key holds no PEM")
+	}
+	var k any
+	var err error
+	switch block.Type {
+	case "PRIVATE KEY":
+		k, err = x509.ParsePKCS8PrivateKey(block.Bytes)
+	case "EC PRIVATE KEY":
+		k, err = x509.ParseECPrivateKey(block.Bytes)
+	case "RSA PRIVATE KEY":
+		k, err = x509.ParsePKCS1PrivateKey(block.Bytes)
+	default:
+		err = fmt.Errorf("a block of PEM is a %s, not a private key", block.Type)
+	}
+	signer, ok := k.(crypto.Signer)
+	if err != nil || !ok {
+		return nil, fmt.Errorf("forward.jwt.key: %w", errors.Join(err, errors.New("it is no private key that signs")))
+	}
+	return signer, nil
+}
+
+// algorithmOf is the way in which a key signs.
+func algorithmOf(k crypto.Signer) (jwa.SignatureAlgorithm, error) {
+	const leastRSA = 2048
+	switch k := k.(type) {
+	case ed25519.PrivateKey:
+		return jwa.EdDSA(), nil
+	case *rsa.PrivateKey:
+		if k.N.BitLen() >= leastRSA {
+			return jwa.RS256(), nil
+		}
+	case *ecdsa.PrivateKey:
+		switch k.Curve {
+		case elliptic.P256():
+			return jwa.ES256(), nil
+		case elliptic.P384():
+			return jwa.ES384(), nil
+		case elliptic.P521():
+			return jwa.ES512(), nil
+		}
+	}
+	return jwa.EmptySignatureAlgorithm(), errors.New("forward.jwt.key: keys are Ed25519, ECDSA on P-256, P-384 or P-521, or RSA of 2048 bits or more")
+}
+
+// token gives a token for a caller, one that is half over at most.
+func (m *minter) token(who *exchange.Identity, now time.Time) (string, error) {
+	if t, ok := m.made.Get(who); ok && now.Before(t.renewed) {
+		return t.text, nil
+	}
+	ends := now.Add(m.Lifetime)
+	if exp, ok := who.Claims["exp"].(int64); ok && time.Unix(exp, 0).Before(ends) {
+		ends = time.Unix(exp, 0)
+	}
+	claims := map[string]any{"iss": m.Issuer, "sub": who.Subject, "idp": who.Issuer, "iat": now.Unix(), "exp": max(ends.Unix(), now.Unix()+1)}
+	if len(m.Audience) > 0 {
+		claims["aud"] = m.Audience
+	}
+	if len(who.Scopes) > 0 {
+		claims["scope"] = strings.Join(who.Scopes, " ")
+	}
+	for _, name := range m.Claims {
+		if value, ok := who.Claims[name]; ok {
+			claims[name] = value
+		}
+	}
+	payload, err := json.Marshal(claims)
+	if err != nil {
+		return "", err
+	}
+	text, err := jws.Sign(payload, jws.WithKey(m.algorithm, m.key))
+	if err != nil {
+		return "", err
+	}
+	m.made.Put(who, minted{string(text), now.Add(ends.Sub(now) / 2)}) //nolint:mnd // half
+	return string(text), nil
+}
