@@ -33,6 +33,32 @@ func TestWhatNobodyReadsIsWarnedOf(t *testing.T) {
 	}
 }
 
+// A value without = is sent as it stands, which is seldom meant of these.
+func TestTextsThatReadLikeExpressionsAreWarnedOf(t *testing.T) {
+	const at = "listen: :8080\nroutes:\n  POST /:\n    compose: { a: { to: 'http://a:1', headers: { X: %s }, body: { x: 1 } } }\n    return: { n: %s }\n"
+	for text, want := range map[string]string{
+		`steps.a.body`:                   `the text "steps.a.body" stands for itself; an expression begins with =; write =steps.a.body, or ="steps.a.body" for the text`,
+		`"steps.a.body.map(o, o.id)"`:    `stands for itself`,
+		`"request.headers['x-user']"`:    `or ="request.headers['x-user']" for the text`,
+		`"{=steps.a.body}"`:              `the text "{=steps.a.body}" stands for itself; an expression in braces is one in paths; write =steps.a.body, or ="{=steps.a.body}" for the text`,
+		`path.svc.local`:                 ``,
+		`auth.example.com`:               ``,
+		`host.docker.internal`:           ``,
+		`request`:                        ``,
+		`the request.path of the client`: ``,
+		`application/json`:               ``,
+		`="steps.a.body"`:                ``,
+	} {
+		for place, file := range map[string]string{"return": fmt.Sprintf(at, "y", text), "headers": fmt.Sprintf(at, text, "=steps.a.status")} {
+			r := config.Load([]config.Source{source("weir.yaml", file)}, vocabulary())
+			told := lines(r.Problems)
+			if r.Config == nil || want == "" && told != "" || want != "" && (!strings.Contains(told, "warning: ") || !strings.Contains(told, want)) {
+				t.Errorf("%s of %s: want %q, got\n%s", text, place, want, told)
+			}
+		}
+	}
+}
+
 func TestStepsAndElementsHaveBounds(t *testing.T) {
 	var many strings.Builder
 	for i := range 65 {

@@ -45,6 +45,7 @@ func (t *Tree) scalar(n *doc.Node, ps *doc.Problems) {
 		return
 	}
 	t.Literal = string(jsonx.AppendString(nil, n.Value))
+	warnOfText(n, ps)
 }
 
 // isJSONWord holds for the numbers and truth values of JSON.

@@ -3,9 +3,11 @@ package config
 import (
 	"fmt"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 
+	"github.com/weir-gateway/weir/internal/base/expr"
 	"github.com/weir-gateway/weir/internal/base/httpx"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/config/doc"
@@ -66,9 +68,35 @@ func decodeField(name string, n *doc.Node, ps *doc.Problems) Field {
 		}
 	default:
 		doc.Decode(n, &field.Text, ps)
+		warnOfText(n, ps)
 	}
 	return field
 }
+
+// warnOfText warns of a text that would be an expression if it began with =.
+func warnOfText(n *doc.Node, ps *doc.Problems) {
+	if n.Kind != doc.Scalar || len(n.Value) > maxMeant {
+		return
+	}
+	why, source := "an expression begins with =", n.Value
+	if inner, ok := strings.CutPrefix(source, "{="); ok && strings.HasSuffix(inner, "}") {
+		why, source = "an expression in braces is one in paths", strings.TrimSuffix(inner, "}")
+	}
+	const anywhere = expr.Request | expr.Response | expr.Steps | expr.Item
+	if !readsName.MatchString(source) || expr.Check(source, expr.Any, anywhere) != nil {
+		return
+	}
+	ps.Add(doc.Problem{
+		Pos: n.Pos, Severity: doc.Warning, What: fmt.Sprintf("the text %q stands for itself", n.Value), Why: why,
+		Fix: fmt.Sprintf("write =%s, or =%q for the text", source, n.Value),
+	})
+}
+
+// maxMeant is longer than what is worth a warning.
+const maxMeant = 1 << 10
+
+// readsName is how an expression begins that reads something of the request or a step.
+var readsName = regexp.MustCompile(`^(steps|request|response|path|query|client|auth|item)[.\[]`)
 
 // isReference tells references from literal text.
 func isReference(p secret.Part) bool { return p.Source != "" }
