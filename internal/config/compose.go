@@ -226,7 +226,11 @@ func (l *loader) steps(c *Composition, n *doc.Node, ps *doc.Problems) (unread bo
 		return true
 	}
 	if n.Kind == doc.Scalar || len(n.Entries)+len(n.Items) == 0 {
-		ps.Add(doc.Problem{Pos: n.Pos, What: "there are no steps", Why: "a composition is made of calls to other backends, by their names", Fix: "for example `profile: http://users:8080/users/{user}`"})
+		p := doc.Problem{Pos: n.Pos, What: "there are no steps", Why: "a composition is made of calls to other backends, by their names", Fix: "for example `profile: http://users:8080/users/{user}`"}
+		if n.Kind == doc.Scalar {
+			p.Fix += fmt.Sprintf("; a composition with a name is a backend: `to: %s`", n.Value)
+		}
+		ps.Add(p)
 		return false
 	}
 	for _, item := range n.Items {

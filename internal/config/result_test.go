@@ -196,6 +196,28 @@ func TestInheritanceReplacesWholeFields(t *testing.T) {
 
 // TestLongFormInheritsToo holds that a guard in defaults cannot be left out by
 // writing a route in the long form.
+// TestBackendsOfTheLongFormWeighOne holds where no weight is written: the only backend
+// gets everything, and several get alike.
+func TestBackendsOfTheLongFormWeighOne(t *testing.T) {
+	c := load(t, `listen: :8080
+routes:
+  - name: r
+    matches: [{ path: / }]
+    backends:
+      - { when: "=query.beta == '1'", use: "http://a:1" }
+      - { use: "http://b:1" }
+      - { weight: 0, use: "http://c:1" }
+      - { weight: 3, use: "http://d:1" }
+`)
+	var weights []int
+	for _, b := range c.Routes[0].Backends {
+		weights = append(weights, b.Weight)
+	}
+	if want := []int{0, 1, 0, 3}; !slices.Equal(weights, want) {
+		t.Errorf("weights are %v, want %v", weights, want)
+	}
+}
+
 func TestLongFormInheritsToo(t *testing.T) {
 	c := load(t, "listen: :8080",
 		"defaults:", "  bearer: {token: '${env:TOKEN}'}",

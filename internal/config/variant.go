@@ -197,7 +197,7 @@ func stick(r *Route, v variant, ps *doc.Problems) {
 // longBackendForm is one of `backends` in the long form.
 type longBackendForm struct {
 	When    *Expr     `doc:"when" help:"chosen when true, before any weight"`
-	Weight  int       `doc:"weight" help:"its part of the requests among those without when"`
+	Weight  *int      `doc:"weight" help:"its part of the requests among those without when; 1 unless told" example:"3"`
 	Use     *doc.Node `doc:"use" help:"the backend" example:"http://users:8080"`
 	Status  int       `doc:"status" help:"answers with this status instead of a backend"`
 	Reason  string    `doc:"reason" help:"why it does"`
@@ -206,7 +206,13 @@ type longBackendForm struct {
 }
 
 func (l *loader) longBackend(r *Route, form longBackendForm, c captures, ps *doc.Problems) {
-	b := Backend{When: form.When, Weight: form.Weight, Status: form.Status, Reason: form.Reason, Origin: Origin{Pos: form.At}}
+	b := Backend{When: form.When, Status: form.Status, Reason: form.Reason, Origin: Origin{Pos: form.At}}
+	switch {
+	case form.Weight != nil:
+		b.Weight = *form.Weight
+	case form.When == nil:
+		b.Weight = 1
+	}
 	fields := inherit(unlist(form.Filters, ps), nil)
 	for _, f := range fields {
 		if kind, ok := l.v.filter(f.Key); ok && !kind.PerBackend {
