@@ -49,6 +49,7 @@ SIGUSR2 starts the program that lies at this path now; it takes over the sockets
 				return err
 			}
 			log := slog.New(handler)
+			defer adoptLog(log)()
 			inherited, err := listen.Inherit()
 			if err != nil {
 				return err

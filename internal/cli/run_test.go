@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"bytes"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -218,6 +219,46 @@ func TestHangupReadsTheConfigAgain(t *testing.T) {
 	p.signal(syscall.SIGTERM)
 	if end := p.wait(); end != "exit status 0" {
 		t.Errorf("it ended with %s:\n%s", end, p.log.String())
+	}
+}
+
+// A backend that sends more than it announced makes net/http print what that was:
+// a line of the log as all others, and never with a backend's content.
+func TestWhatLibrariesPrintIsPartOfTheLog(t *testing.T) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	go func() {
+		for {
+			c, err := listener.Accept()
+			if err != nil {
+				return
+			}
+			go func() {
+				defer c.Close()
+				requests := bufio.NewReader(c)
+				if _, err := http.ReadRequest(requests); err == nil {
+					_, _ = io.WriteString(c, "HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\npassword1")
+				}
+				_, _ = io.Copy(io.Discard, requests)
+			}()
+		}
+	}()
+	p := start(t, "http://"+listener.Addr().String(), "--log-format", "json")
+	url := p.line("serving on ")
+	const said = "Unsolicited response received on idle HTTP channel"
+	eventually(t, "the library's line is in the log", func() bool {
+		body(t, url)
+		return strings.Contains(p.log.String(), said)
+	})
+	p.signal(os.Interrupt)
+	_ = p.wait()
+	for line := range strings.Lines(p.log.String()) {
+		if !strings.HasPrefix(line, "{") || strings.Contains(line, "password1") {
+			t.Errorf("the log has the line %s", line)
+		}
 	}
 }
 
