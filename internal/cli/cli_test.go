@@ -196,11 +196,11 @@ func TestEveryCommentedExampleOfTheStarterHolds(t *testing.T) {
 	text := weir(false, "init", "-").out
 	var lines []string
 	for line := range strings.Lines(text) {
-		if code, ok := strings.CutPrefix(line, "# functions:"); ok {
-			line = "functions:" + code
+		if line == "# functions:\n" || line == "# auth:\n" {
+			line = strings.TrimPrefix(line, "# ")
 		} else if body, ok := strings.CutPrefix(line, "#   "); ok {
 			line = "  " + body
-		} else if code, ok := strings.CutPrefix(line, "  # "); ok && (strings.HasPrefix(code, "  ") || strings.HasPrefix(code, "GET ") || strings.HasPrefix(code, "ANY ")) {
+		} else if code, ok := strings.CutPrefix(line, "  # "); ok && (strings.HasPrefix(code, "  ") || strings.HasPrefix(code, "GET /") || strings.HasPrefix(code, "POST /") || strings.HasPrefix(code, "ANY /")) {
 			line = "  " + code
 		}
 		lines = append(lines, line)
@@ -218,7 +218,7 @@ func TestEveryCommentedExampleOfTheStarterHolds(t *testing.T) {
 	if err := os.Mkdir("public", 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if got := weir(false, "check", "weir.yaml"); got.code != 0 || !strings.HasPrefix(got.out, "ok: 5 routes, 0 services, 1 function") {
+	if got := weir(false, "check", "weir.yaml"); got.code != 0 || !strings.HasPrefix(got.out, "ok: 7 routes, 0 services, 1 function") {
 		t.Errorf("%s\n%s", got, strings.Join(lines, ""))
 	}
 }
