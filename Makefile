@@ -70,6 +70,10 @@ bench-short: ## the hot path's benchmarks, briefly: CI prints them and judges no
 bench-auth: ## what it costs to know who is calling: a route with and without, tokens against bare signatures
 	$(GO) test -run '^$$' -bench 'Auth|Recognise' -benchmem ./internal/control/compile ./internal/auth/...
 
+.PHONY: bench-abuse
+bench-abuse: deps ## attack the binary and nginx at full strength and print what it costs: ten minutes, judged by counts only
+	$(GO) test ./test/abuse -run TestAgainstNginx -v -timeout 30m -args -full
+
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (30s)
 	@for pkg in $$(git grep -l '^func Fuzz' -- '*_test.go' | xargs -n1 dirname | sort -u); do \

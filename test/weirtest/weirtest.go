@@ -164,6 +164,9 @@ func (g *Gateway) Kill() {
 	<-g.exited
 }
 
+// Pid is the process that serves.
+func (g *Gateway) Pid() int { return g.process.Process.Pid }
+
 // Log is what weir has written to its standard error so far.
 func (g *Gateway) Log() string { return g.log.String() }
 

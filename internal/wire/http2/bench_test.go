@@ -68,7 +68,8 @@ func newMeter(t testing.TB, b []byte) *http2.Meter {
 }
 
 func readFrame(m *http2.Meter, buf []byte) error {
-	m.Served() // somebody wanted it
+	m.Began() // somebody wanted it
+	m.Served()
 	if _, err := io.ReadFull(m, buf[:9]); err != nil {
 		return err
 	}

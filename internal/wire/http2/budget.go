@@ -1,6 +1,7 @@
 package http2
 
 import (
+	"slices"
 	"sync/atomic"
 	"time"
 )
@@ -9,19 +10,20 @@ import (
 // client owes beyond the allowance ends its connection.
 //
 // The prices are such that no client that asks for something and takes it owes
-// anything for long: a request that was served pays for itself, for a
-// CONTINUATION or two, and for three that were taken back; each piece of a
-// response for the two WINDOW_UPDATEs that some clients send for it; content in
-// either direction by its size. What the server answers by itself, without a
-// handler, pays nothing. What is left over pays for later, up to one more
-// allowance, for WINDOW_UPDATEs come after what they are for. Time pays too, so that
-// a ping now and then never adds up.
+// anything for long. A request that comes as far as a handler pays most of its
+// price, and one that was served pays for itself, for a CONTINUATION or two, and for
+// three that were taken back. Each further piece of a response pays for the two
+// WINDOW_UPDATEs that some clients send for it; content in either direction by its
+// size. What the server answers by itself, without a handler, pays nothing. What is
+// left over pays for later, up to one more allowance, for WINDOW_UPDATEs come after
+// what they are for. Time pays too, so that a ping now and then never adds up.
 const (
 	allowance = 1000
 	perSecond = 20
 
+	forBeginning = 3 // a request that came as far as a handler
 	forServing   = 8 // a request that was served
-	forPiece     = 2 // a piece of a response, as its handler wrote it
+	forPiece     = 2 // a piece of a response but the first, as its handler wrote it
 	leastPiece   = 5 // bytes that make one: an empty gRPC message
 	forContent   = 1 // each contentBytes of content, either way
 	contentBytes = 1 << 10
@@ -38,7 +40,7 @@ var prices = [reasons]int64{
 	Priorities:     1,
 	WindowUpdates:  1,
 	OtherFrames:    1,
-	Requests:       1,
+	Requests:       4,
 	AfterGoAway:    1,
 }
 
@@ -47,7 +49,7 @@ var prices = [reasons]int64{
 type budget struct {
 	debt    int64 // less than 0: paid in advance
 	content uint32
-	counts  [reasons]uint32 // since the last reckoning
+	counts  [reasons]uint32 // of late
 	last    time.Time       // when that was
 
 	paid   atomic.Int64
@@ -91,17 +93,20 @@ func (b *budget) reckon() (spent bool) {
 	if b.debt >= allowance {
 		return true
 	}
-	b.counts = [reasons]uint32{}
+	for r := range b.counts {
+		b.counts[r] /= 2 // what was long ago says little
+	}
 	return false
 }
 
-// reason is what most of the debt was made with.
+// reason is what there was most of: of kinds that come together, as requests and
+// their resets do, the first.
 func (b *budget) reason() Reason {
-	most := None
-	for r := range reasons {
-		if int64(b.counts[r])*prices[r] > int64(b.counts[most])*prices[most] {
-			most = r
+	most := slices.Max(b.counts[:])
+	for r, n := range b.counts {
+		if 2*n >= most {
+			return Reason(r)
 		}
 	}
-	return most
+	return None
 }

@@ -106,15 +106,23 @@ func NewMeter(conn net.Conn, options *Options, must bool, firstBy time.Time) *Me
 // Reason is why the Meter has ended the connection, None while it has not.
 func (m *Meter) Reason() Reason { return Reason(m.reason.Load()) }
 
+// Began says that a request has come as far as a handler. It may be called by any
+// goroutine.
+func (m *Meter) Began() { m.budget.pay(forBeginning) }
+
 // Served says that a request was served: somebody wanted it. It may be called by
 // any goroutine.
 func (m *Meter) Served() { m.budget.pay(forServing) }
 
-// Wrote says that a handler has written a piece of n bytes of its response. It may
-// be called by any goroutine.
-func (m *Meter) Wrote(n int) {
-	if n >= leastPiece {
-		m.budget.pay(forPiece + int64(n/contentBytes)*forContent)
+// Wrote says that a handler has written a piece of n bytes of its response, and
+// whether it was the first one. It may be called by any goroutine.
+func (m *Meter) Wrote(n int, first bool) {
+	worth := int64(n/contentBytes) * forContent
+	if n >= leastPiece && !first {
+		worth += forPiece
+	}
+	if worth > 0 {
+		m.budget.pay(worth)
 	}
 }
 

@@ -113,9 +113,18 @@ func (c *conn) Write(p []byte) (int, error) {
 			return done, err
 		}
 		if !patient {
-			c.set.endings.tell(endedBodyRate, c.RemoteAddr())
+			c.giveUp()
 			return done, err
 		}
+	}
+}
+
+// giveUp lets Close throw away what the client does not take: the system would keep
+// it, and the connection, for minutes.
+func (c *conn) giveUp() {
+	c.set.endings.tell(endedBodyRate, c.RemoteAddr())
+	if tcp, ok := c.Conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0) // a closed connection has thrown it away
 	}
 }
 
@@ -162,7 +171,7 @@ func (c *conn) sendFile(fast io.ReaderFrom, r io.Reader) (sent int64, err error)
 		sent, all.N = sent+n, all.N-n
 		c.stall.waited(time.Since(begun), int(n))
 		if errors.Is(err, os.ErrDeadlineExceeded) && !c.stall.asked(time.Now()) {
-			c.set.endings.tell(endedBodyRate, c.RemoteAddr())
+			c.giveUp()
 		}
 		if err != nil || piece.N > 0 {
 			return sent, err

@@ -57,6 +57,7 @@ type stream struct {
 
 	of         *streams
 	began      time.Time
+	wrote      bool // a piece of the response
 	watched    bool
 	next, prev *stream
 	waits      [ways]bool  // guarded by of.mu
@@ -73,6 +74,7 @@ type content struct {
 // begin takes a request in; end must follow. What it gives takes the place of w,
 // and the body of r is another.
 func (s *streams) begin(w http.ResponseWriter, r *http.Request) *stream {
+	s.meter.Began()
 	t := &stream{ResponseWriter: w, of: s, began: time.Now(), watched: s.rate > 0 && !converses(r)}
 	if !t.watched {
 		return t
@@ -234,7 +236,8 @@ func (t *stream) Write(p []byte) (int, error) {
 		defer t.of.got(t, down)
 	}
 	n, err := t.ResponseWriter.Write(p)
-	t.of.meter.Wrote(n)
+	t.of.meter.Wrote(n, !t.wrote)
+	t.wrote = true
 	return n, err
 }
 

@@ -1,0 +1,188 @@
+package abuse_test
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"golang.org/x/net/http2"
+
+	"github.com/weir-gateway/weir/test/weirtest"
+)
+
+var full = flag.Bool("full", false, "attack at full strength, nginx too, and print what it costs") //nolint:gochecknoglobals // that is what flags are
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
+		weirtest.Cleanup()
+		os.Exit(code)
+	}))
+}
+
+// TestFloodsEnd holds how many frames of each kind one connection lasts.
+func TestFloodsEnd(t *testing.T) {
+	weir := startWeir(t, backend(t))
+	for _, f := range floods() {
+		t.Run(f.name, func(t *testing.T) {
+			c := dialHTTP2(t, weir.secure)
+			defer c.conn.Close()
+			got := f.run(c, min(f.times, 2*f.within), true)
+			// A little is under way when the server says GOAWAY, and time pays; package
+			// listen's tests hold the numbers themselves.
+			if !got.over || got.frames > f.within*3/2 {
+				t.Errorf("%v, want the end within %d frames", got, f.within)
+			}
+			if f.calm && got.said != http2.ErrCodeEnhanceYourCalm.String() {
+				t.Errorf("the server said %s", got.said)
+			}
+		})
+	}
+}
+
+// TestSlowClientsAreCutOff holds that of clients that take for ever none is left.
+func TestSlowClientsAreCutOff(t *testing.T) {
+	address := backend(t)
+	for _, s := range slows() {
+		t.Run(s.name, func(t *testing.T) {
+			if !s.reads && !*full {
+				t.Skip("it takes more than a minute; -full plays it")
+			}
+			t.Parallel()
+			weir := startWeir(t, address)
+			c := gather(t, weir.plain, 50, s)
+			defer c.disperse()
+			if n := connections(weir.plain); n == 0 {
+				t.Fatal("there is no connection")
+			}
+			deadline := time.Now().Add(3 * time.Minute)
+			for connections(weir.plain) > 0 && time.Now().Before(deadline) {
+				<-time.After(100 * time.Millisecond)
+			}
+			if n := connections(weir.plain); n > 0 {
+				t.Errorf("%d of 50 are still there", n)
+			}
+		})
+	}
+}
+
+// TestAgainstNginx plays everything at full strength against both, and prints it.
+func TestAgainstNginx(t *testing.T) {
+	if !*full {
+		t.Skip("it takes ten minutes; `make bench-abuse` runs it")
+	}
+	address := backend(t)
+	starts := []func(testing.TB, string) *server{startWeir, startNginx}
+	var report strings.Builder
+	report.WriteString("| flood on one TLS connection | weir: ended by, at full speed | frame by frame | CPU, memory | nginx: ended by, at full speed | frame by frame | CPU, memory |\n|---|---|---|---|---|---|---|\n")
+	for _, f := range floods() {
+		fmt.Fprintf(&report, "| %s, %d times |", f.name, f.times)
+		for _, start := range starts {
+			t.Run(f.name, func(t *testing.T) {
+				s := start(t, address)
+				s.warm(t)
+				w := watch(t, s.processes)
+				c := dialHTTP2(t, s.secure)
+				fast := f.run(c, f.times, false)
+				_ = c.conn.Close() // that is the end of it
+				<-c.ended
+				cost := w.end(t)
+				c = dialHTTP2(t, s.secure)
+				slowly := f.run(c, min(f.times, 5000), true)
+				_ = c.conn.Close()
+				<-c.ended
+				fmt.Fprintf(&report, " %v | %v | %v |", fast, slowly, cost)
+				weirtest.Eventually(t, "no connection is held", func() bool { return connections(s.secure) == 0 })
+			})
+		}
+		report.WriteString("\n")
+	}
+	report.WriteString("\n| 500 connections, plain HTTP | | open after 3, 12, 32, 65, 100 s | CPU, memory |\n|---|---|---|---|\n")
+	for _, s := range slows() {
+		t.Run(s.name, func(t *testing.T) {
+			results := make(chan string, len(starts))
+			for _, start := range starts {
+				server := start(t, address)
+				server.warm(t)
+				w := watch(t, server.processes)
+				c := gather(t, server.plain, 500, s)
+				go func() {
+					begun, line := time.Now(), fmt.Sprintf("| %s | %s |", s.name, server.name)
+					for _, at := range []time.Duration{3 * time.Second, 12 * time.Second, 32 * time.Second, 65 * time.Second, 100 * time.Second} {
+						<-time.After(time.Until(begun.Add(at)))
+						line += fmt.Sprintf(" %d", connections(server.plain))
+					}
+					cost := w.end(t)
+					c.disperse()
+					results <- line + fmt.Sprintf(" | %v |\n", cost)
+				}()
+			}
+			for range starts {
+				report.WriteString(<-results)
+			}
+		})
+	}
+	report.WriteString("\n| idle connections after a request | weir | nginx |\n|---|---|---|\n")
+	for _, kind := range []struct {
+		name string
+		n    int
+		dial func(t testing.TB, s *server) net.Conn
+	}{
+		{"HTTP/1.1", 2000, idlePlain},
+		{"HTTP/2 over TLS", 500, idleHTTP2},
+	} {
+		fmt.Fprintf(&report, "| %s, %d |", kind.name, kind.n)
+		for _, start := range starts {
+			t.Run(kind.name, func(t *testing.T) {
+				s := start(t, address)
+				s.warm(t)
+				before := s.processes.rss()
+				var conns []net.Conn
+				for range kind.n {
+					conns = append(conns, kind.dial(t, s))
+				}
+				fmt.Fprintf(&report, " %.1f kB each |", float64(s.processes.rss()-before)/float64(kind.n)/1e3)
+				for _, conn := range conns {
+					_ = conn.Close() // they were only there
+				}
+			})
+		}
+		report.WriteString("\n")
+	}
+	t.Logf("\n%s", report.String())
+}
+
+// idlePlain gives a connection on which one request was answered.
+func idlePlain(t testing.TB, s *server) net.Conn {
+	t.Helper()
+	conn, err := net.DialTimeout("tcp", s.plain, patience)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+	if err == nil {
+		_, err = conn.Read(make([]byte, 4096))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+// idleHTTP2 is idlePlain over TLS and HTTP/2.
+func idleHTTP2(t testing.TB, s *server) net.Conn {
+	t.Helper()
+	c := dialHTTP2(t, s.secure)
+	c.request(1)
+	if _, err := c.buf.WriteTo(c.conn); err != nil {
+		t.Fatal(err)
+	}
+	weirtest.Eventually(t, "an answer", func() bool { return c.answer.Load() > 0 })
+	return c.conn
+}

@@ -1,0 +1,121 @@
+package abuse_test
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// processes are those of one server: nginx has a master and a worker.
+type processes []int
+
+// cpu is the processor time that they have used (proc_pid_schedstat).
+func (p processes) cpu(t testing.TB) time.Duration {
+	t.Helper()
+	var sum time.Duration
+	for _, pid := range p {
+		files, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, file := range files {
+			var ran time.Duration
+			if content, err := os.ReadFile(file); err == nil { // a thread may have ended
+				_, _ = fmt.Sscan(string(content), &ran)
+			}
+			sum += ran
+		}
+	}
+	return sum
+}
+
+// rss is the memory that they have resident, in bytes.
+func (p processes) rss() int64 {
+	var sum int64
+	for _, pid := range p {
+		content, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+		if err != nil {
+			continue // it has ended
+		}
+		if fields := strings.Fields(string(content)); len(fields) > 1 {
+			pages, _ := strconv.ParseInt(fields[1], 10, 64)
+			sum += pages * int64(os.Getpagesize())
+		}
+	}
+	return sum
+}
+
+// connections is how many of a server's address the system has, whatever became of
+// them: a closed one with unsent data counts, one that only waits for stray packets
+// does not (proc_pid_net(5)).
+func connections(address string) int {
+	const listening, timeWait = "0A", "06"
+	_, port, _ := net.SplitHostPort(address) // it was served on
+	number, _ := strconv.Atoi(port)
+	local := fmt.Sprintf(":%04X", number)
+	n := 0
+	for _, file := range []string{"/proc/net/tcp", "/proc/net/tcp6"} {
+		content, _ := os.ReadFile(file) // there may be no IPv6
+		for line := range strings.Lines(string(content)) {
+			fields := strings.Fields(line)
+			if len(fields) > 3 && strings.HasSuffix(fields[1], local) && fields[3] != listening && fields[3] != timeWait {
+				n++
+			}
+		}
+	}
+	return n
+}
+
+// cost is what an attack cost the server.
+type cost struct {
+	cpu  time.Duration
+	peak int64 // memory at its most, beyond what there was before
+}
+
+func (c cost) String() string {
+	return fmt.Sprintf("%.2f s, +%.1f MB", c.cpu.Seconds(), float64(c.peak)/1e6)
+}
+
+// watching measures what happens until it is stopped.
+type watching struct {
+	p    processes
+	cpu  time.Duration
+	rss  int64
+	most int64
+	stop chan struct{}
+	done sync.WaitGroup
+}
+
+func watch(t testing.TB, p processes) *watching {
+	t.Helper()
+	w := &watching{p: p, cpu: p.cpu(t), rss: p.rss(), stop: make(chan struct{})}
+	w.most = w.rss
+	w.done.Go(func() {
+		tick := time.NewTicker(5 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-w.stop:
+				return
+			case <-tick.C:
+				w.most = max(w.most, w.p.rss())
+			}
+		}
+	})
+	return w
+}
+
+func (w *watching) end(t testing.TB) cost {
+	t.Helper()
+	c := cost{cpu: w.p.cpu(t) - w.cpu}
+	close(w.stop)
+	w.done.Wait()
+	c.peak = w.most - w.rss
+	return c
+}

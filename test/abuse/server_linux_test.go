@@ -1,0 +1,217 @@
+package abuse_test
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"math/big"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/weir-gateway/weir/test/weirtest"
+)
+
+// patience bounds what is waited for; nothing comes near it on a good day.
+const patience = 20 * time.Second
+
+// attackTime is how long a flood may take.
+const attackTime = 10 * time.Second
+
+// server is what is attacked.
+type server struct {
+	name          string
+	plain, secure string // addresses
+	processes     processes
+}
+
+// largeBytes is the size of the response that slow readers ask for: more than all
+// buffers on its way take.
+const largeBytes = 16 << 20
+
+// backend is what stands behind either: it takes what comes, and answers.
+func backend(t testing.TB) string {
+	t.Helper()
+	b := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body) // the client is an attacker
+		if r.URL.Path == "/large" {
+			_, _ = io.CopyN(w, zeros{}, largeBytes)
+			return
+		}
+		_, _ = io.WriteString(w, "hello\n")
+	}))
+	t.Cleanup(b.Close)
+	return b.Listener.Addr().String()
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) {
+	clear(p)
+	return len(p), nil
+}
+
+func startWeir(t testing.TB, backend string) *server {
+	t.Helper()
+	folder := pair(t)
+	config := fmt.Sprintf("listen:\n  a: 127.0.0.1:0\n  b: { address: \"localhost:0\", tls: { cert: '%[1]s/cert.pem', key: '%[1]s/key.pem' } }\n"+
+		"routes:\n  ANY /**: http://%[2]s\n", folder, backend)
+	write(t, folder, "weir.yaml", []byte(config))
+	gateway := weirtest.Start(t, filepath.Join(folder, "weir.yaml"), "--log", "error")
+	return &server{"weir", gateway.Sockets[0], gateway.Sockets[1], processes{gateway.Pid()}}
+}
+
+const nginxConfig = `
+daemon off;
+worker_processes 1;
+pid nginx.pid;
+error_log /dev/null crit;
+events { worker_connections 8192; }
+http {
+	access_log off;
+	client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi; uwsgi_temp_path uwsgi; scgi_temp_path scgi;
+	server {
+		listen %[1]s;
+		listen %[2]s ssl http2;
+		ssl_certificate cert.pem; ssl_certificate_key key.pem;
+		location / { proxy_pass http://%[3]s; proxy_max_temp_file_size 0; } # else it would write gigabytes
+	}
+}
+`
+
+// startNginx runs Debian's nginx with its defaults. The sockets are opened here and
+// inherited, as in an upgrade of nginx, so that no port is guessed.
+func startNginx(t testing.TB, backend string) *server {
+	t.Helper()
+	binary, err := exec.LookPath("nginx")
+	if err != nil {
+		if binary, err = exec.LookPath("/usr/sbin/nginx"); err != nil {
+			t.Skip("no nginx here; `make deps` installs one")
+		}
+	}
+	folder := pair(t)
+	plain, plainFile := inherited(t)
+	secure, secureFile := inherited(t)
+	user := ""
+	if os.Getuid() == 0 {
+		user = "user root;" // a worker that is nobody may not read the folder
+	}
+	write(t, folder, "nginx.conf", fmt.Appendf([]byte(user), nginxConfig, plain, secure, backend))
+	var log weirtest.Output
+	command := exec.Command(binary, "-p", folder, "-c", "nginx.conf", "-e", "stderr")
+	command.Stderr = &log
+	command.ExtraFiles = []*os.File{plainFile, secureFile}
+	command.Env = append(os.Environ(), "NGINX=3;4;")
+	if err := command.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = command.Process.Signal(syscall.SIGTERM) // it may have ended already
+		if err := command.Wait(); err != nil {
+			t.Logf("nginx: %v\n%s", err, log.String())
+		}
+	})
+	s := &server{name: "nginx", plain: plain, secure: secure}
+	weirtest.Eventually(t, "nginx serves", func() bool {
+		s.processes = append(processes{command.Process.Pid}, children(command.Process.Pid)...)
+		res, err := http.Get("http://" + plain)
+		if err != nil {
+			return false
+		}
+		defer http.DefaultClient.CloseIdleConnections()
+		return errors.Join(res.Body.Close()) == nil && len(s.processes) > 1
+	})
+	return s
+}
+
+func inherited(t testing.TB) (address string, file *os.File) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if file, err = l.(*net.TCPListener).File(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = file.Close() }) // the child has its own
+	return l.Addr().String(), file
+}
+
+// children are the processes whose parent is pid.
+func children(pid int) (found processes) {
+	content, _ := os.ReadFile(fmt.Sprintf("/proc/%[1]d/task/%[1]d/children", pid)) // it may have none yet
+	for field := range strings.FieldsSeq(string(content)) {
+		var child int
+		if _, err := fmt.Sscan(field, &child); err == nil {
+			found = append(found, child)
+		}
+	}
+	return found
+}
+
+// pair makes a certificate in a folder of its own.
+func pair(t testing.TB) (folder string) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"localhost"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder = t.TempDir()
+	write(t, folder, "cert.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
+	write(t, folder, "key.pem", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}))
+	return folder
+}
+
+func write(t testing.TB, folder, name string, content []byte) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(folder, name), content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// warm lets the server have served somebody.
+func (s *server) warm(t testing.TB) {
+	t.Helper()
+	client := &http.Client{Transport: &http.Transport{}, Timeout: patience}
+	defer client.CloseIdleConnections()
+	for range 100 {
+		res, err := client.Get("http://" + s.plain)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = io.Copy(io.Discard, res.Body)
+		if err := errors.Join(err, res.Body.Close()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := dialHTTP2(t, s.secure)
+	c.request(1)
+	if _, err := c.buf.WriteTo(c.conn); err != nil {
+		t.Fatal(err)
+	}
+	weirtest.Eventually(t, s.name+" answers over HTTP/2", func() bool { return c.answer.Load() > 0 })
+	_ = c.conn.Close() // it has done its work
+	<-c.ended
+}
