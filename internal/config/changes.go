@@ -102,7 +102,7 @@ func Changes(before, after *Config) []Change {
 		}
 		if nameField(a.Field(i).Type()) != nil {
 			changes = append(changes, namedChanges(kind, a.Field(i), b.Field(i))...)
-		} else if !comparerOf(a.Field(i).Type())(a.Field(i), b.Field(i)) {
+		} else if !bySaying.comparer(a.Field(i).Type())(a.Field(i), b.Field(i)) {
 			changes = append(changes, Change{Kind: kind, What: Changed})
 		}
 	}
@@ -131,7 +131,7 @@ func nameField(list reflect.Type) []int {
 
 func namedChanges(kind string, before, after reflect.Value) []Change {
 	at := nameField(before.Type())
-	same := comparerOf(before.Type().Elem())
+	same := bySaying.comparer(before.Type().Elem())
 	old := make(map[string]reflect.Value, before.Len())
 	for i := range before.Len() {
 		old[before.Index(i).FieldByIndex(at).String()] = before.Index(i)

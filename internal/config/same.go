@@ -10,33 +10,57 @@ import (
 // Same tells whether two parts of configs, of one type, say the same, wherever
 // they were written: it compares everything but places. What holds a function is
 // never the same as another.
-func Same(a, b any) bool {
+func Same(a, b any) bool { return bySaying.same(a, b) }
+
+// ServesSame tells whether two parts of configs, of one type, serve in the same
+// way: it is Same, but that it compares the places in what is Located.
+func ServesSame(a, b any) bool { return byServing.same(a, b) }
+
+// Located is implemented by parts that tell where they were written while they
+// serve, so that a place is something that they say.
+type Located interface{ Located() }
+
+// Located says that explain shows where the steps of a composition were written.
+func (*Composition) Located() {}
+
+// equality is a way to compare parts of configs, with what it has found out of types.
+type equality struct {
+	heedsLocated bool     // whether places count in what is Located
+	placesCount  bool     // whether they count everywhere
+	comparers    sync.Map // reflect.Type to comparer
+}
+
+// The tables of how types are compared.
+var (
+	bySaying  = &equality{}
+	byServing = &equality{heedsLocated: true}
+	byPlace   = &equality{placesCount: true}
+)
+
+func (q *equality) same(a, b any) bool {
 	va, vb := reflect.ValueOf(a), reflect.ValueOf(b)
 	if !va.IsValid() || !vb.IsValid() || va.Type() != vb.Type() {
 		return va.IsValid() == vb.IsValid() && !va.IsValid()
 	}
-	return comparerOf(va.Type())(va, vb)
+	return q.comparer(va.Type())(va, vb)
 }
 
 // comparer compares two values of one type.
 type comparer func(a, b reflect.Value) bool
 
-// comparers is the table of what comparerOf has made.
-var comparers sync.Map // reflect.Type to comparer
-
-func comparerOf(t reflect.Type) comparer {
-	if made, ok := comparers.Load(t); ok {
+func (q *equality) comparer(t reflect.Type) comparer {
+	if made, ok := q.comparers.Load(t); ok {
 		return made.(comparer) //nolint:forcetypeassert // nothing else is stored
 	}
 	// A type that holds itself finds this one while its own is being made.
 	var own comparer
 	var making sync.Once
-	comparers.Store(t, comparer(func(a, b reflect.Value) bool {
-		making.Do(func() { own = newComparer(t) })
+	q.comparers.Store(t, comparer(func(a, b reflect.Value) bool {
+		making.Do(func() { own = q.make(t) })
 		return own(a, b)
 	}))
-	made := newComparer(t)
-	comparers.Store(t, made)
+	made := q.make(t)
+	q.comparers.Store(t, made)
 	return made
 }
 
@@ -45,23 +69,26 @@ func isPlace(t reflect.Type) bool {
 	return t == reflect.TypeFor[doc.Pos]() || t == reflect.TypeFor[Origin]() || t == reflect.TypeFor[map[string]Origin]()
 }
 
-func newComparer(t reflect.Type) comparer {
-	if isPlace(t) {
+func (q *equality) make(t reflect.Type) comparer {
+	switch {
+	case isPlace(t) && !q.placesCount:
 		return func(_, _ reflect.Value) bool { return true }
+	case q.heedsLocated && t.Implements(reflect.TypeFor[Located]()):
+		return byPlace.comparer(t)
 	}
 	switch t.Kind() {
 	case reflect.Pointer:
-		return pointerComparer(comparerOf(t.Elem()))
+		return pointerComparer(q.comparer(t.Elem()))
 	case reflect.Interface:
-		return sameDynamic
+		return q.sameDynamic
 	case reflect.Struct:
-		return structComparer(t)
+		return q.structComparer(t)
 	case reflect.Slice:
-		return sliceComparer(comparerOf(t.Elem()))
+		return sliceComparer(q.comparer(t.Elem()))
 	case reflect.Array:
-		return arrayComparer(comparerOf(t.Elem()))
+		return arrayComparer(q.comparer(t.Elem()))
 	case reflect.Map:
-		return mapComparer(comparerOf(t.Elem()))
+		return mapComparer(q.comparer(t.Elem()))
 	case reflect.Func:
 		return func(a, b reflect.Value) bool { return a.IsNil() && b.IsNil() }
 	default:
@@ -79,23 +106,23 @@ func pointerComparer(element comparer) comparer {
 }
 
 // sameDynamic compares what two interfaces hold.
-func sameDynamic(a, b reflect.Value) bool {
+func (q *equality) sameDynamic(a, b reflect.Value) bool {
 	if a.IsNil() || b.IsNil() {
 		return a.IsNil() && b.IsNil()
 	}
 	a, b = a.Elem(), b.Elem()
-	return a.Type() == b.Type() && comparerOf(a.Type())(a, b)
+	return a.Type() == b.Type() && q.comparer(a.Type())(a, b)
 }
 
-func structComparer(t reflect.Type) comparer {
+func (q *equality) structComparer(t reflect.Type) comparer {
 	type part struct {
 		index int
 		same  comparer
 	}
 	var parts []part
 	for i := range t.NumField() {
-		if f := t.Field(i); !isPlace(f.Type) {
-			parts = append(parts, part{i, comparerOf(f.Type)})
+		if f := t.Field(i); q.placesCount || !isPlace(f.Type) {
+			parts = append(parts, part{i, q.comparer(f.Type)})
 		}
 	}
 	return func(a, b reflect.Value) bool {

@@ -153,6 +153,9 @@ func (ps *Problems) Failed() bool {
 	return slices.ContainsFunc(ps.list, func(p Problem) bool { return p.Severity == Error })
 }
 
+// Len is how many problems were added.
+func (ps *Problems) Len() int { return len(ps.list) }
+
 // Sorted gives all problems by file, line and column, each once.
 func (ps *Problems) Sorted() []Problem {
 	sorted := slices.Clone(ps.list)

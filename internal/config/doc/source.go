@@ -48,11 +48,11 @@ func (r *reader) splitLines(src []byte) {
 			Why: "UTF-8 needs none and other tools stumble over it", Fix: "`weir fmt` removes it",
 		})
 	}
-	text := string(src)
 	carriage := false
-	for number := 1; text != ""; number++ {
-		raw, rest, _ := strings.Cut(text, "\n")
-		text = rest
+	for number := 1; len(src) > 0; number++ {
+		line, rest, _ := bytes.Cut(src, []byte("\n"))
+		src = rest
+		raw := string(line) // a text of its own: whoever keeps a value of it keeps a line, not the document
 		if strings.HasSuffix(raw, "\r") {
 			raw = raw[:len(raw)-1]
 			if !carriage {

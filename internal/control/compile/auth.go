@@ -26,28 +26,51 @@ func (b *build) auths(s *snapshot.Snapshot) {
 			continue
 		}
 		b.ways[a.Name] = way
-		s.Managed = append(s.Managed, way.Forward.Managed()...)
-		s.PublicKeys = append(s.PublicKeys, way.PublicKeys()...)
+		s.Managed = append(s.Managed, way.recognise.Forward.Managed()...)
+		s.PublicKeys = append(s.PublicKeys, way.recognise.PublicKeys()...)
 	}
 	slices.Sort(s.Managed)
 	s.Managed = slices.Compact(s.Managed)
 }
 
-func (b *build) auth(a *config.Auth) (auth.Way, error) {
+// way is a way of recognising callers as it is kept: a route that names it need not
+// be made again while it stays.
+type way struct {
+	recognise auth.Way
+	auth      *config.Auth // the latest that says the same
+	asked     []question
+}
+
+// auth makes a way of recognising callers, or finds that the one before says the same.
+func (b *build) auth(a *config.Auth) (*way, error) {
+	if !b.start {
+		return b.makeWay(a)
+	}
+	same := func(before *way) bool { return config.ServesSame(before.auth, a) && b.stillSo(before.asked) }
+	w, err := keep(b, "way "+a.Name, same, func() (*way, func(context.Context), error) {
+		made, err := b.makeWay(a)
+		return made, nil, err // what it keeps are parts of their own
+	})
+	if err == nil {
+		w.auth = a
+	}
+	return w, err
+}
+
+func (b *build) makeWay(a *config.Auth) (*way, error) {
 	d, ok := find(b.compiler.parts.Auths, func(d auth.Definition) bool { return d.Kind == a.Kind })
 	if !ok {
-		return auth.Way{}, fmt.Errorf("this version knows no auth of kind %q", a.Kind)
+		return nil, fmt.Errorf("this version knows no auth of kind %q", a.Kind)
 	}
-	return d.Build(auth.Env{
-		Name: a.Name, Group: a.Group, Secret: b.compiler.options.Secret, Log: b.compiler.options.Log, Checked: !b.start,
-		Await: func(what string, ready <-chan struct{}) { b.awaited = append(b.awaited, awaited{what, ready}) },
+	notes := b.record()
+	made, err := d.Build(auth.Env{
+		Name: a.Name, Group: a.Group, Secret: notes.secret, Log: b.compiler.options.Log, Checked: !b.start,
+		Await: notes.await,
 		Keep: func(identity string, makeIt func() (any, func(context.Context), error)) (any, error) {
-			if !b.start {
-				return nil, nil
-			}
-			return keep(b, "auth "+a.Kind+" "+identity, always, makeIt)
+			return notes.keep("auth "+a.Kind+" "+identity, makeIt)
 		},
 	}, a.Config)
+	return &way{made, a, notes.done()}, err
 }
 
 // awaited is something of a way that should be there before its first request.
@@ -76,8 +99,9 @@ func (b *build) awaitKeys() {
 // way gives a way of recognising callers to a filter of the route. Whether the route
 // may name it was validated.
 func (o *road) way(name string) (auth.Way, error) {
-	if way, ok := o.ways[name]; ok {
-		return way, nil
+	if w, ok := o.ways[name]; ok {
+		o.notes.note(func(b *build) any { return b.wayIdentity(name) }, o.wayIdentity(name))
+		return w.recognise, nil
 	}
 	for i := range o.cfg.Auths {
 		if a := &o.cfg.Auths[i]; a.Name == name && o.told[a] != nil {
@@ -85,4 +109,12 @@ func (o *road) way(name string) (auth.Way, error) {
 		}
 	}
 	return auth.Way{}, errors.New("there is no auth " + name)
+}
+
+// wayIdentity is another one when the way was made again, nil where there is none.
+func (b *build) wayIdentity(name string) any {
+	if w, ok := b.ways[name]; ok {
+		return w
+	}
+	return nil
 }

@@ -21,6 +21,8 @@ type resolved struct {
 	service   *config.Service // nil where it is none
 	// composition is nil where it is none.
 	composition *compose.Composition
+	// identity is another one where a route that uses the backend must be made again.
+	identity any
 }
 
 // unstarted stands in for what is only checked and never called.
@@ -43,42 +45,72 @@ func dirScheme() config.Scheme {
 // backend resolves a reference for one route: a name, a scheme of functions, or
 // else a source of endpoints.
 func (b *build) backend(r *config.Route, ref config.Ref) (resolved, error) {
-	switch ref.Scheme {
-	case schemeDir:
+	if ref.Scheme == schemeDir {
 		return b.dir(ref)
-	case "":
-		return b.named(r, ref)
-	case config.ComposeScheme().Name:
-		if c := b.findComposition(ref.Rest); c != nil {
-			return b.composition(c)
-		}
-		return resolved{}, fmt.Errorf("there is no composition named %q", ref.Rest)
 	}
-	if d, ok := find(b.compiler.parts.Functions, func(d function.Definition) bool { return d.Scheme.Name == ref.Scheme }); ok {
-		f := b.findFunction(ref)
-		if f == nil || f.Kind != d.Kind {
-			return resolved{}, fmt.Errorf("there is no function named %q", ref.Rest)
-		}
-		return b.function(f)
+	switch meant := b.meant(ref).(type) {
+	case *config.Function:
+		return b.function(meant)
+	case *config.Service:
+		return b.service(r, meant)
+	case *config.Composition:
+		return b.composition(meant)
+	case error:
+		return resolved{}, meant
+	default:
+		return resolved{}, fmt.Errorf("nothing is known of %q", ref)
 	}
-	if s := b.findSource(ref); s != nil {
-		return b.service(r, s)
-	}
-	return b.service(r, &config.Service{Name: ref.String(), Source: ref, Origin: ref.Origin})
 }
 
-// named resolves a plain name.
-func (b *build) named(r *config.Route, ref config.Ref) (resolved, error) {
+// meaning is what the meaning of a reference depends on.
+type meaning struct{ scheme, rest, group string }
+
+// meant gives the function, service or composition that a reference means, or an
+// error. Many routes name the same few.
+func (b *build) meant(ref config.Ref) any {
+	key := meaning{ref.Scheme, ref.Rest, ref.Group}
+	if known, ok := b.meanings[key]; ok {
+		return known
+	}
+	found := b.find(ref)
+	b.meanings[key] = found
+	return found
+}
+
+func (b *build) find(ref config.Ref) any {
+	switch ref.Scheme {
+	case "":
+		return b.named(ref)
+	case config.ComposeScheme().Name:
+		if c := b.findComposition(ref.Rest); c != nil {
+			return c
+		}
+		return fmt.Errorf("there is no composition named %q", ref.Rest)
+	}
+	if d, ok := find(b.compiler.parts.Functions, func(d function.Definition) bool { return d.Scheme.Name == ref.Scheme }); ok {
+		if f := b.findFunction(ref); f != nil && f.Kind == d.Kind {
+			return f
+		}
+		return fmt.Errorf("there is no function named %q", ref.Rest)
+	}
+	if s := b.findSource(ref); s != nil {
+		return s
+	}
+	return &config.Service{Name: ref.String(), Source: ref, Origin: ref.Origin}
+}
+
+// named finds what a plain name means.
+func (b *build) named(ref config.Ref) any {
 	if f := b.findFunction(ref); f != nil {
-		return b.function(f)
+		return f
 	}
 	if s := b.findService(ref); s != nil {
-		return b.service(r, s)
+		return s
 	}
 	if c := b.findComposition(ref.Rest); c != nil {
-		return b.composition(c)
+		return c
 	}
-	return resolved{}, fmt.Errorf("there is no service, function or composition named %q", ref.Rest)
+	return fmt.Errorf("there is no service, function or composition named %q", ref.Rest)
 }
 
 // findFunction and findService look in the reference's own group first. What
@@ -128,5 +160,5 @@ func (b *build) dir(ref config.Ref) (resolved, error) {
 	if err != nil {
 		return resolved{}, err
 	}
-	return resolved{roundTripper: files}, nil
+	return resolved{roundTripper: files, identity: files}, nil
 }

@@ -26,7 +26,6 @@ import (
 	"github.com/weir-gateway/weir/internal/discovery"
 	"github.com/weir-gateway/weir/internal/filter"
 	"github.com/weir-gateway/weir/internal/function"
-	"github.com/weir-gateway/weir/internal/traffic/compose"
 	"github.com/weir-gateway/weir/internal/traffic/route"
 	"github.com/weir-gateway/weir/internal/traffic/snapshot"
 )
@@ -181,16 +180,20 @@ type build struct {
 	start    bool // make things live; false: check only
 	// told are the errors of functions and services (by pointer) that were
 	// already reported.
-	told map[any]error
-	// composed are the compositions that were made, by their names.
-	composed map[string]*compose.Composition
-	ways     map[string]auth.Way // of recognising callers, by name
-	awaited  []awaited
+	told    map[any]error
+	ways    map[string]*way // of recognising callers, by name
+	awaited []awaited
+	// meanings and called are what was found out for the routes before.
+	meanings map[meaning]any
+	called   map[called]calledService
 }
 
 func (c *Compiler) build(cfg *config.Config, start bool) *build {
 	c.secrets.begin()
-	return &build{compiler: c, cfg: cfg, used: newUsed(), start: start, told: map[any]error{}, ways: map[string]auth.Way{}, composed: map[string]*compose.Composition{}}
+	return &build{
+		compiler: c, cfg: cfg, used: newUsed(), start: start, told: map[any]error{}, ways: map[string]*way{},
+		meanings: map[meaning]any{}, called: map[called]calledService{},
+	}
 }
 
 // rules are the matches of each listener, by its name.
@@ -207,7 +210,10 @@ func (b *build) snapshot(digest string) *snapshot.Snapshot {
 	b.services()
 	b.compositions()
 	b.auths(s)
-	matches := rules{}
+	matches := make(rules, len(b.cfg.Listeners))
+	for _, l := range b.cfg.Listeners {
+		matches[l.Name] = make([]route.Rule[*snapshot.Route], 0, len(b.cfg.Routes))
+	}
 	for i := range b.cfg.Routes {
 		b.route(&b.cfg.Routes[i], matches)
 	}

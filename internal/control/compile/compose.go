@@ -1,6 +1,7 @@
 package compile
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -27,39 +28,54 @@ func (b *build) compositions() {
 	}
 }
 
-// composition gives a composition, which is made once for all that call it. It holds
-// nothing that lives: what its steps call does.
+// composition is a composition as it is kept: it stands for the new one while it says
+// the same, and whom its steps call is the same. It holds nothing that lives: what its
+// steps call does.
+type composition struct {
+	made   *compose.Composition
+	config *config.Composition // the latest that says the same
+	asked  []question
+}
+
+// composition gives a composition, which is made once for all that call it.
 func (b *build) composition(c *config.Composition) (resolved, error) {
 	if err, ok := b.told[c]; ok {
 		return resolved{}, err
 	}
-	if made, ok := b.composed[c.Name]; ok {
-		return resolved{roundTripper: made, composition: made}, nil
+	same := func(before *composition) bool { return config.ServesSame(before.config, c) && b.stillSo(before.asked) }
+	kept, err := keep(b, "composition "+c.Name, same, func() (*composition, func(context.Context), error) {
+		made, err := b.compose(c)
+		return made, nil, err
+	})
+	if err != nil {
+		return resolved{}, err
 	}
-	options := compose.Options{Secret: b.compiler.options.Secret, Log: b.compiler.options.Log}
+	kept.config = c
+	return resolved{roundTripper: kept.made, composition: kept.made, identity: kept}, nil
+}
+
+func (b *build) compose(c *config.Composition) (*composition, error) {
+	notes := b.record()
+	options := compose.Options{Secret: notes.secret, Log: b.compiler.options.Log}
 	for i := range c.Steps {
-		backend, err := b.stepBackend(&c.Steps[i])
+		backend, err := b.stepBackend(&c.Steps[i], notes)
 		if err != nil {
-			return resolved{}, fmt.Errorf("step %s: %w", c.Steps[i].Name, err)
+			return nil, fmt.Errorf("step %s: %w", c.Steps[i].Name, err)
 		}
 		options.Backends = append(options.Backends, backend)
 	}
 	made, err := compose.New(c, options)
-	if err != nil {
-		return resolved{}, err
-	}
-	b.composed[c.Name] = made
-	return resolved{roundTripper: made, composition: made}, nil
+	return &composition{made, c, notes.done()}, err
 }
 
 // stepBackend resolves whom a step calls, as a route would. A write is tried again
 // only where surely nothing of it was sent.
-func (b *build) stepBackend(s *config.Step) (compose.Backend, error) {
+func (b *build) stepBackend(s *config.Step, notes *recorder) (compose.Backend, error) {
 	retry := s.Retry
 	if !s.Safe() {
 		retry = &config.Retry{Attempts: config.DefaultRetry().Attempts, Unsent: true}
 	}
-	found, err := b.backend(&config.Route{Name: s.Name, Retry: retry}, s.Ref)
+	found, err := notes.backend(&config.Route{Name: s.Name, Retry: retry}, s.Ref)
 	if err != nil {
 		return compose.Backend{}, err
 	}

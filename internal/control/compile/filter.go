@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 
+	"github.com/weir-gateway/weir/internal/auth"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/filter"
 	"github.com/weir-gateway/weir/internal/traffic/snapshot"
@@ -17,6 +18,7 @@ import (
 type built struct {
 	policies []filter.Policy
 	notes    []snapshot.FilterNote
+	at       []int  // for each note, which filter of the list it is of
 	cors     bool   // one of them answers preflights
 	body     *int64 // see filter.Policy
 	pure     bool   // explain may run their adapters: they do nothing but change request and response
@@ -33,12 +35,13 @@ func (o *road) filters(list []config.Filter, on string) built {
 			continue
 		}
 		if policy.Close != nil {
-			o.used.own(policy.Close)
+			o.closers = append(o.closers, policy.Close)
 		}
 		if policy.BodyBytes != nil {
 			out.body = policy.BodyBytes
 		}
 		out.policies = append(out.policies, policy)
+		out.at = append(out.at, p.at)
 		out.notes = append(out.notes, snapshot.FilterNote{Name: p.use.Name, Note: policy.Note, On: on, Origin: p.use.Origin, Ask: policy.Ask})
 		out.cors = out.cors || p.stage == filter.StageCORS
 		out.pure = out.pure && (policy.Adapt == nil || pure(p.stage))
@@ -51,18 +54,19 @@ type placed struct {
 	definition filter.Definition
 	stage      filter.Stage
 	nth        int // among those of its kind at this place
+	at         int // in the list
 	use        config.Filter
 }
 
 func (o *road) inOrder(list []config.Filter) []placed {
 	chain := make([]placed, 0, len(list))
-	for _, f := range list {
+	for i, f := range list {
 		d, ok := o.compiler.parts.filter(f.Name)
 		if !ok {
 			o.fail(f.Origin, "filter "+strconv.Quote(f.Name), errors.New("there is no such filter in this version"))
 			continue
 		}
-		one := placed{definition: d, stage: d.StageOf(f.Config), use: f}
+		one := placed{definition: d, stage: d.StageOf(f.Config), use: f, at: i}
 		for _, before := range chain {
 			if before.use.Name == f.Name && before.stage == one.stage {
 				one.nth++
@@ -81,23 +85,39 @@ func pure(s filter.Stage) bool {
 }
 
 func (o *road) env(p placed) filter.Env {
+	// What a filter keeps of its Env must not keep the build, so it goes by the notes,
+	// which let go of it.
+	notes, name := o.notes, p.use.Name
+	ask := &asking{o}
+	o.letGo = append(o.letGo, ask)
 	return filter.Env{
 		Keep: func(identity string, makeIt func() (any, func(context.Context), error)) (any, error) {
-			if !o.start {
-				return nil, nil
-			}
-			return keep(o.build, "filter "+p.use.Name+" "+identity, always, makeIt)
+			return notes.keep("filter "+name+" "+identity, makeIt)
 		},
-		Backend: func(ref config.Ref) (http.RoundTripper, error) {
-			found, err := o.backend(o.route, ref)
-			return found.roundTripper, err
-		},
-		Auth:   o.way,
+		Backend: ask.backend, Auth: ask.way,
 		Meter:  o.target.Meter,
-		Secret: o.compiler.options.Secret,
+		Secret: notes.secret,
 		Log:    o.compiler.options.Log,
 		Route:  o.route.Name, Group: o.route.Group, Nth: p.nth,
 	}
+}
+
+// asking is a filter's way to its road, until that is laid.
+type asking struct{ road *road }
+
+func (a *asking) backend(ref config.Ref) (http.RoundTripper, error) {
+	if a.road == nil {
+		return nil, errMade
+	}
+	found, err := a.road.resolve(ref)
+	return found.roundTripper, err
+}
+
+func (a *asking) way(name string) (auth.Way, error) {
+	if a.road == nil {
+		return auth.Way{}, errMade
+	}
+	return a.road.way(name)
 }
 
 // adapt puts the adapters around a backend.

@@ -37,7 +37,7 @@ func (b *build) function(f *config.Function) (resolved, error) {
 	if err != nil {
 		return resolved{}, err
 	}
-	return resolved{roundTripper: running.backend, endpoints: running.describe}, nil
+	return resolved{roundTripper: running.backend, endpoints: running.describe, identity: running}, nil
 }
 
 // runningFunction is a function as it is kept.
@@ -45,6 +45,7 @@ type runningFunction struct {
 	backend function.Backend
 	config  any    // the latest that it was built or tuned with
 	dir     string // what the config's paths are relative to
+	asked   []question
 }
 
 // runningFunction keeps the running one where only tunable fields changed, and
@@ -52,11 +53,16 @@ type runningFunction struct {
 func (b *build) runningFunction(d function.Definition, env function.Env, f *config.Function) (*runningFunction, error) {
 	known := inGroup(f.Group, f.Name)
 	env.Life, env.Attempts = b.functionMeter(known), b.backendMeter(d.Scheme.Name+":"+known)
-	same := func(live *runningFunction) bool { return live.dir == env.Dir && d.Same(live.config, f.Config) }
+	same := func(live *runningFunction) bool {
+		return live.dir == env.Dir && d.Same(live.config, f.Config) && b.stillSo(live.asked)
+	}
 	name := "function " + f.Kind + " " + f.Group + "/" + f.Name
 	running, err := keep(b, name, same,
 		func() (*runningFunction, func(context.Context), error) {
+			notes := b.record()
+			env.Secret = notes.secret
 			backend, err := d.Build(env, f.Name, f.Config)
+			asked := notes.done()
 			if err != nil {
 				return nil, nil, err
 			}
@@ -65,7 +71,7 @@ func (b *build) runningFunction(d function.Definition, env function.Env, f *conf
 				_ = backend.Close(ctx) // it has logged why
 				unwatch()
 			}
-			return &runningFunction{backend, f.Config, env.Dir}, end, nil
+			return &runningFunction{backend, f.Config, env.Dir, asked}, end, nil
 		})
 	if err != nil {
 		return nil, err

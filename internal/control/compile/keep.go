@@ -11,7 +11,8 @@ import (
 // part is something that lives: a pool, a service, a function, an open folder.
 type part struct {
 	value any
-	// close ends it; requests under way may finish until ctx ends.
+	// close ends it; requests under way may finish until ctx ends. It is nil where
+	// nothing has to be ended.
 	close func(ctx context.Context)
 }
 
@@ -59,8 +60,8 @@ func (u *used) add(name string, value any, closeIt func(context.Context)) {
 }
 
 // own notes something that lives for this snapshot only.
-func (u *used) own(closeIt func()) {
-	u.add(fmt.Sprintf("own %d", len(u.made)), nil, func(context.Context) { closeIt() })
+func (u *used) own(closeIt func(context.Context)) {
+	u.add(fmt.Sprintf("own %d", len(u.made)), nil, closeIt)
 }
 
 // tune queues the change of a part for the moment when the snapshot serves;
@@ -70,10 +71,10 @@ func (u *used) tune(name string, change func()) { u.tunes[name] = change }
 // commit replaces what is kept by what is used, applies the queued changes and
 // gives a function that ends the rest, all at once.
 func (k kept) commit(u *used) func(ctx context.Context) {
-	var unused []*part
+	var unused []func(context.Context) // not the parts, which may hold the config that they were made of
 	for name, p := range k {
-		if u.parts[name] != p {
-			unused = append(unused, p)
+		if u.parts[name] != p && p.close != nil {
+			unused = append(unused, p.close)
 		}
 	}
 	clear(k)
@@ -88,14 +89,16 @@ func (k kept) commit(u *used) func(ctx context.Context) {
 // use what was made before.
 func (u *used) abort(ctx context.Context) {
 	for _, p := range slices.Backward(u.made) {
-		p.close(ctx)
+		if p.close != nil {
+			p.close(ctx)
+		}
 	}
 }
 
-func closeAll(ctx context.Context, parts []*part) {
+func closeAll(ctx context.Context, parts []func(context.Context)) {
 	var wait sync.WaitGroup
-	for _, p := range parts {
-		wait.Go(func() { p.close(ctx) })
+	for _, end := range parts {
+		wait.Go(func() { end(ctx) })
 	}
 	wait.Wait()
 }

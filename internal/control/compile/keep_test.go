@@ -83,13 +83,17 @@ func TestRefusedConfigLeavesNothingAlive(t *testing.T) {
 	}
 }
 
-func TestFiltersEndWithTheirSnapshot(t *testing.T) {
+func TestFiltersEndWithTheirRoute(t *testing.T) {
 	w := newWorld(t)
-	for range 2 {
-		w.serve(w.load("routes:\n  GET /:\n    outer: x\n    to: respond:204\n"))
+	for _, says := range []string{"x", "x", "y"} {
+		w.serve(w.load("routes:\n  GET /:\n    outer: " + says + "\n    to: respond:204\n"))
 	}
 	if got := w.diary.take(); got != "end outer" {
-		t.Errorf("after the second: %s, want the first one's end", got)
+		t.Errorf("after the third: %s, want the first one's end", got)
+	}
+	w.compiler.Close(context.Background())
+	if got := w.diary.take(); got != "end outer" {
+		t.Errorf("at the end: %s", got)
 	}
 }
 

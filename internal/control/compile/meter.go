@@ -14,12 +14,15 @@ func meter[M any](b *build, kind, name string, take func(name string) (*M, func(
 	if !b.start {
 		return nil
 	}
-	m, _ := keep(b, "meter of "+kind+" "+name, always, func() (*M, func(context.Context), error) {
+	m, _ := keep(b, meterName(kind, name), always, func() (*M, func(context.Context), error) {
 		taken, release := take(name)
 		return taken, func(context.Context) { release() }, nil
 	})
 	return m
 }
+
+// meterName is the name of the part that a meter is.
+func meterName(kind, name string) string { return "meter of " + kind + " " + name }
 
 func (b *build) routeMeter(name string) *telemetry.Route {
 	return meter(b, "route", name, b.compiler.options.Metrics.Route)

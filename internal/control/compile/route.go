@@ -2,9 +2,11 @@ package compile
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -26,24 +28,96 @@ type road struct {
 
 	route  *config.Route
 	target *snapshot.Route
+	notes  *recorder
 	broken string // why the route cannot serve
 	body   *int64 // the limit of request bodies that a filter says
+	// options of the proxy are complete when all backends are known.
+	options *proxy.Options
 	// services are those behind the route's variants.
 	services []*config.Service
+	places   []place
+	closers  []func()
+	letGo    []*asking
 }
 
-// route compiles one route and adds its matches to the rules of its listeners.
-func (b *build) route(r *config.Route, matches rules) {
-	o := &road{build: b, route: r, broken: r.Broken, target: &snapshot.Route{
+// laid is a road as it is kept, from one config to the next for as long as the route
+// says the same and what it uses is the same.
+type laid struct {
+	route   *config.Route // the latest that says the same
+	target  *snapshot.Route
+	matches []condition // of the route's matches, in their order
+	places  []place     // of the filters that target tells of
+	asked   []question
+}
+
+// place is where a filter stands: on which of the backends, -1 for the route, and
+// which it is there.
+type place struct{ backend, filter int }
+
+// condition is the when of a match, with the patterns beside it.
+type condition struct {
+	holds      func(*http.Request) bool // nil for none
+	readsQuery bool
+	// readings are those of the match for each host; nil for one that cannot be read,
+	// which the table tells.
+	readings []*route.Reading
+}
+
+// route adds the matches of a route to the rules of its listeners.
+func (b *build) route(r *config.Route, matches rules) { b.laid(r).addTo(b.cfg, matches) }
+
+// laid gives the road of a route: the one before, or a new one.
+func (b *build) laid(r *config.Route) *laid {
+	name := "route " + r.Name
+	if p, ok := b.compiler.kept[name]; ok {
+		before := p.value.(*laid) //nolint:forcetypeassert // names carry the kind
+		if config.ServesSame(before.route, r) && b.stillSo(before.asked) {
+			b.used.parts[name] = p
+			before.move(r)
+			return before
+		}
+	}
+	told := b.problems.Len()
+	o := &road{build: b, route: r, broken: r.Broken, notes: b.record(), options: &proxy.Options{}, target: &snapshot.Route{
 		Name: r.Name, Group: r.Group, Origin: r.Origin, EncodedSlash: r.EncodedSlash, Meter: b.routeMeter(r.Name),
 	}}
+	o.notes.uses(meterName("route", r.Name))
+	l := o.laid()
+	var end func(context.Context)
+	if closers := o.closers; len(closers) > 0 { // not the road, which holds the config
+		end = func(context.Context) { closeThem(closers) }
+	}
+	if b.start && o.broken == "" && b.problems.Len() == told && b.used.parts[name] == nil {
+		b.used.add(name, l, end)
+	} else if end != nil { // what it told must be told again
+		b.used.own(end)
+	}
+	return l
+}
+
+func closeThem(closers []func()) {
+	for _, end := range closers {
+		end()
+	}
+}
+
+// laid lays the road.
+func (o *road) laid() *laid {
 	if o.broken == "" {
 		o.lay()
 	}
-	o.addTo(matches)
+	l := &laid{route: o.route, target: o.target, places: o.places}
+	for i := range o.route.Matches {
+		l.matches = append(l.matches, o.matchCondition(&o.route.Matches[i]))
+	}
 	if o.broken != "" {
 		o.target.Handler = broken(o.broken)
 	}
+	for _, a := range o.letGo {
+		a.road = nil
+	}
+	l.asked = o.notes.done()
+	return l
 }
 
 // lay builds the whole road, from the outermost guard to the backends.
@@ -51,22 +125,81 @@ func (o *road) lay() {
 	r := o.route
 	onRoute := o.filters(r.Filters, "route")
 	o.target.Filters, o.target.CORS, o.body = onRoute.notes, onRoute.cors, onRoute.body
+	o.placed(onRoute, -1)
 	backends := r.Backends
 	if len(backends) == 0 { // a filter answers
 		backends = []config.Backend{{Weight: 1, Origin: r.Origin}}
 	}
 	variants := make([]variant.Variant, 0, len(backends))
 	for i := range backends {
-		variants = append(variants, o.variant(&backends[i], onRoute))
+		variants = append(variants, o.variant(i, &backends[i], onRoute))
 	}
+	*o.options = proxy.Options{Timeouts: o.timeouts(), BodyBytes: o.bodyBytes(), Log: o.compiler.options.Log}
 	o.target.Choice = variant.New(variants, o.sticky())
-	o.target.Handler = onRoute.guard(o.proxy(onRoute.adapt(o.target.Choice)))
+	o.target.Handler = onRoute.guard(proxyTo(o.options, onRoute.adapt(o.target.Choice)))
 }
 
-func (o *road) proxy(backend http.RoundTripper) http.Handler {
-	return proxy.New(proxy.Options{
-		Backend: backend, Timeouts: o.timeouts(), BodyBytes: o.bodyBytes(), Log: o.compiler.options.Log,
-	})
+// placed notes where filters stand.
+func (o *road) placed(f built, backend int) {
+	for _, at := range f.at {
+		o.places = append(o.places, place{backend, at})
+	}
+}
+
+// proxyTo is the proxy of a road whose end is backend.
+func proxyTo(options *proxy.Options, backend http.RoundTripper) http.Handler {
+	own := *options
+	own.Backend = backend
+	return proxy.New(own)
+}
+
+// resolve resolves a reference, and notes it.
+func (o *road) resolve(ref config.Ref) (resolved, error) {
+	return o.notes.backend(&config.Route{Timeouts: o.route.Timeouts, Retry: o.route.Retry}, ref)
+}
+
+// move takes over the places of a route that says the same elsewhere.
+func (l *laid) move(r *config.Route) {
+	l.route = r
+	if !l.moved(r) {
+		return
+	}
+	target := *l.target
+	target.Origin = r.Origin
+	target.Filters, target.Backends = slices.Clone(target.Filters), slices.Clone(target.Backends)
+	for i, at := range l.places {
+		target.Filters[i].Origin = at.filterOf(r).Origin
+	}
+	for i := range target.Backends {
+		target.Backends[i].Origin = backendOrigin(r, i)
+	}
+	l.target = &target // the snapshot that serves has the other one
+}
+
+func (l *laid) moved(r *config.Route) bool {
+	moved := l.target.Origin != r.Origin
+	for i, at := range l.places {
+		moved = moved || l.target.Filters[i].Origin != at.filterOf(r).Origin
+	}
+	for i := range l.target.Backends {
+		moved = moved || l.target.Backends[i].Origin != backendOrigin(r, i)
+	}
+	return moved
+}
+
+func (p place) filterOf(r *config.Route) *config.Filter {
+	if p.backend < 0 {
+		return &r.Filters[p.filter]
+	}
+	return &r.Backends[p.backend].Filters[p.filter]
+}
+
+// backendOrigin is where the i-th backend was written, the route where there is none.
+func backendOrigin(r *config.Route, i int) config.Origin {
+	if i < len(r.Backends) {
+		return r.Backends[i].Origin
+	}
+	return r.Origin
 }
 
 // timeouts are the route's own, completed by those of its services, the longest
@@ -96,37 +229,50 @@ func (o *road) bodyBytes() int64 {
 	}
 	for _, s := range o.services {
 		if protocol, _ := o.protocolOf(s); protocol != transport.GRPC {
-			return o.cfg.Limits.BodyBytes
+			return o.commonBodyBytes()
 		}
 	}
 	if len(o.services) == 0 || len(o.services) < len(o.route.Backends) {
-		return o.cfg.Limits.BodyBytes
+		return o.commonBodyBytes()
 	}
 	return 0
 }
 
+// commonBodyBytes is the limit of all routes that have none of their own.
+func (o *road) commonBodyBytes() int64 {
+	limit := o.cfg.Limits.BodyBytes
+	o.notes.note(func(b *build) any { return b.cfg.Limits.BodyBytes }, limit)
+	return limit
+}
+
 // addTo adds a rule for each match and host to each listener that the route is attached to.
-func (o *road) addTo(matches rules) {
-	hosts := o.route.Hosts
-	if len(hosts) == 0 {
-		hosts = []string{""}
-	}
-	for _, m := range o.route.Matches {
-		when, readsQuery := o.matchCondition(m.When)
+func (l *laid) addTo(cfg *config.Config, matches rules) {
+	r := l.route
+	hosts := hostsOf(r)
+	for i, m := range r.Matches {
+		when := l.matches[i]
 		rule := route.Rule[*snapshot.Route]{
-			Match: m, When: when, WhenReadsQuery: readsQuery, HeadByGet: o.route.Policy.HeadByGet, Rank: o.route.Policy.Rank,
-			Origin: m.Origin, Name: o.route.Name, Value: o.target,
+			Match: m, When: when.holds, WhenReadsQuery: when.readsQuery, HeadByGet: r.Policy.HeadByGet, Rank: r.Policy.Rank,
+			Origin: m.Origin, Name: r.Name, Value: l.target,
 		}
-		for _, l := range o.cfg.Listeners {
-			if !attached(o.route, l.Name) {
+		for _, listener := range cfg.Listeners {
+			if !attached(r, listener.Name) {
 				continue
 			}
-			for _, host := range hosts {
-				rule.Host = host
-				matches[l.Name] = append(matches[l.Name], rule)
+			for j, host := range hosts {
+				rule.Host, rule.Reading = host, when.readings[j]
+				matches[listener.Name] = append(matches[listener.Name], rule)
 			}
 		}
 	}
+}
+
+// hostsOf gives the hosts of a route, "" for any.
+func hostsOf(r *config.Route) []string {
+	if len(r.Hosts) == 0 {
+		return []string{""}
+	}
+	return r.Hosts
 }
 
 // broken answers what a route that cannot serve answers.
@@ -153,7 +299,7 @@ func (o *road) fail(at config.Origin, what string, err error) {
 
 // variant builds one of the route's backends with its own adapters, and notes
 // it for explain.
-func (o *road) variant(use *config.Backend, onRoute built) variant.Variant {
+func (o *road) variant(i int, use *config.Backend, onRoute built) variant.Variant {
 	end, name := o.end(use)
 	own := o.filters(use.Filters, name)
 	for _, p := range own.policies {
@@ -168,8 +314,10 @@ func (o *road) variant(use *config.Backend, onRoute built) variant.Variant {
 	}
 	note.Steps = steps(end.composition)
 	if onRoute.pure && own.pure && end.composition == nil {
-		note.Rehearse = func(end http.RoundTripper) http.Handler { return o.proxy(onRoute.adapt(own.adapt(end))) }
+		options := o.options
+		note.Rehearse = func(end http.RoundTripper) http.Handler { return proxyTo(options, onRoute.adapt(own.adapt(end))) }
 	}
+	o.placed(own, i)
 	o.target.Filters = append(o.target.Filters, own.notes...)
 	o.target.Backends = append(o.target.Backends, note)
 	return v
@@ -186,7 +334,7 @@ func (o *road) end(use *config.Backend) (end resolved, name string) {
 		return resolved{roundTripper: variant.Status{Fault: f}}, answering(use.Filters)
 	}
 	name = use.Ref.String()
-	end, err := o.backend(o.route, use.Ref)
+	end, err := o.resolve(use.Ref)
 	if err != nil {
 		o.fail(use.Origin, "backend "+strconv.Quote(name), err)
 		end.roundTripper = unstarted{} // never called: the route or the whole config is refused
@@ -224,18 +372,28 @@ func (o *road) variantCondition(e *config.Expr) func(*http.Request) (bool, error
 
 // matchCondition is a match's when, nil for none: an error is no match. What it
 // reads of the query must be what the backend reads, so it says whether it does.
-func (o *road) matchCondition(e *config.Expr) (when func(*http.Request) bool, readsQuery bool) {
-	if e == nil {
-		return nil, false
+func (o *road) matchCondition(m *config.Match) condition {
+	var c condition
+	for _, host := range hostsOf(o.route) {
+		read, err := route.Read(host, m)
+		if err != nil {
+			read = nil
+		}
+		c.readings = append(c.readings, read)
 	}
-	p := o.condition(e)
+	if m.When == nil {
+		return c
+	}
+	p := o.condition(m.When)
 	if p == nil {
-		return nil, false // the route or the whole config is refused
+		return c // the route or the whole config is refused
 	}
-	return func(r *http.Request) bool {
+	c.readsQuery = p.Reads().Query
+	c.holds = func(r *http.Request) bool {
 		ok, err := p.Bool(&expr.Input{Request: r})
 		return ok && err == nil
-	}, p.Reads().Query
+	}
+	return c
 }
 
 // sticky compiles the key that keeps a client on its share.

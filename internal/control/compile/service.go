@@ -59,26 +59,75 @@ func (b *build) service(r *config.Route, s *config.Service) (resolved, error) {
 	if err, ok := b.told[s]; ok {
 		return resolved{}, err
 	}
-	provider, err := b.provider(s)
-	if err != nil {
-		return resolved{}, err
+	key := called{s, r.Timeouts.Connect}
+	found, known := b.called[key]
+	if !known {
+		found.running, found.err = b.call(r, s)
+		found.says = b.saying(s)
+		b.called[key] = found
 	}
-	identity, err := b.transportIdentity(r, s)
-	if err != nil {
-		return resolved{}, err
-	}
-	if !b.start {
+	switch {
+	case found.err != nil:
+		return resolved{}, found.err
+	case !b.start:
 		return resolved{roundTripper: unstarted{}, endpoints: func() []string { return staticEndpoints(s) }, service: s}, nil
 	}
-	running, err := b.runningService(s, provider, identity)
-	if err != nil {
-		return resolved{}, err
-	}
-	view := running.service.View(service.ViewOptions{
+	view := found.running.service.View(service.ViewOptions{
 		Retry:    *cmp.Or(r.Retry, s.Retry, config.DefaultRetry()),
 		Timeouts: r.Timeouts.Or(s.Timeouts).Or(config.DefaultTimeouts()),
 	})
-	return resolved{roundTripper: view, endpoints: running.addresses, service: s}, nil
+	return resolved{
+		roundTripper: view, endpoints: found.running.addresses, service: s, identity: serviceIdentity{found.running, found.says},
+	}, nil
+}
+
+// called is a service as some routes call it.
+type called struct {
+	service *config.Service
+	connect time.Duration // as the route says, 0 where it says nothing
+}
+
+type calledService struct {
+	running *runningService // nil where the config is only checked
+	says    *saying
+	err     error
+}
+
+// serviceIdentity is another one when the service runs under another identity, and
+// when its config says something else, for routes complete theirs by it.
+type serviceIdentity struct {
+	running *runningService
+	says    *saying
+}
+
+// saying stands for what the config of a service says, but for its endpoints, which
+// concern no route.
+type saying struct{ service config.Service }
+
+// saying gives the one that is kept for as long as the service says the same.
+func (b *build) saying(s *config.Service) *saying {
+	if !b.start {
+		return nil
+	}
+	now := *s
+	now.Endpoints = nil
+	said, _ := keep(b, "saying of service "+s.Group+"/"+s.Name, func(before *saying) bool { return config.Same(before.service, now) },
+		func() (*saying, func(context.Context), error) { return &saying{now}, nil, nil })
+	said.service = now // never one of a config that is gone
+	return said
+}
+
+// call makes a service run as a route calls it, or finds it running.
+func (b *build) call(r *config.Route, s *config.Service) (*runningService, error) {
+	provider, err := b.provider(s)
+	if err != nil {
+		return nil, err
+	}
+	identity, err := b.transportIdentity(r, s)
+	if err != nil || !b.start {
+		return nil, err
+	}
+	return b.runningService(s, provider, identity)
 }
 
 func (b *build) runningService(s *config.Service, p discovery.Provider, id transportIdentity) (*runningService, error) {

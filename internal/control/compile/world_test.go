@@ -18,6 +18,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	auths "github.com/weir-gateway/weir/internal/auth/all"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
@@ -50,14 +51,24 @@ func newWorld(t *testing.T) *world {
 			w.filter("outer", filter.StageAuth), w.filter("inner", filter.StageWAF), w.filter("last", filter.StageTransform), w.counter()),
 		Providers: discoveries.Definitions(),
 		Functions: []function.Definition{w.function()},
+		Auths:     auths.Definitions(),
 	}
-	log := slog.New(slog.DiscardHandler)
-	w.compiler = compile.New(w.parts, compile.Options{Log: log, Secret: secret.Resolve})
+	w.compiler = w.newCompiler()
 	w.gateway = snapshot.NewGateway(snapshot.Options{
-		Log: log, Peer: func(context.Context) netip.AddrPort { return netip.MustParseAddrPort("192.0.2.1:4000") },
+		Log: slog.New(slog.DiscardHandler), Peer: func(context.Context) netip.AddrPort { return peer() },
 	})
 	t.Cleanup(func() { w.compiler.Close(context.Background()) })
 	return w
+}
+
+func (w *world) newCompiler() *compile.Compiler {
+	return compile.New(w.parts, compile.Options{Log: slog.New(slog.DiscardHandler), Secret: secret.Resolve})
+}
+
+func peer() netip.AddrPort { return netip.MustParseAddrPort("192.0.2.1:4000") }
+
+func httptestRequest(target string) *http.Request {
+	return httptest.NewRequest(http.MethodGet, target, nil)
 }
 
 // load reads a config that must be valid; it listens on :8080 unless it says otherwise.
@@ -143,10 +154,18 @@ func (d *diary) take() string {
 	return text
 }
 
+// sorted is take for what is done in no order.
+func (d *diary) sorted() string {
+	list := strings.Split(d.take(), ", ")
+	slices.Sort(list)
+	return strings.Join(list, ", ")
+}
+
 // functionConfig has one field that is identity and one that is tunable.
 type functionConfig struct {
-	Echo string `doc:"echo,required"`
-	Max  int    `doc:"max"`
+	Echo   string         `doc:"echo,required"`
+	Max    int            `doc:"max"`
+	Secret *config.Secret `doc:"secret"`
 }
 
 // echo answers with a text.
@@ -186,6 +205,11 @@ func (w *world) function() function.Definition {
 		Build: func(env function.Env, name string, c *functionConfig) (function.Backend, error) {
 			if c.Echo == "broken" {
 				return nil, fmt.Errorf("it cannot say %q", c.Echo)
+			}
+			if c.Secret != nil {
+				if _, err := env.Secret(c.Secret.Template); err != nil {
+					return nil, err
+				}
 			}
 			w.diary.notef("build %s", c.Echo)
 			return &echo{name, c.Echo, &w.diary}, nil

@@ -189,6 +189,10 @@ const lastIdle = time.Second
 // request holds it. There is no hurry, so that connections are kept until each was
 // told on a response that it ends. served is called when the servers have ended.
 func (r *Reconciler) drain(d time.Duration, before *snapshot.Snapshot, gone []Server, served func(), release func(context.Context)) {
+	var unused <-chan struct{} // all that is held of the snapshot before
+	if before != nil {
+		unused = before.Unused()
+	}
 	r.draining.Go(func() {
 		ctx, cancel := context.WithTimeout(r.life, d)
 		defer cancel()
@@ -197,9 +201,9 @@ func (r *Reconciler) drain(d time.Duration, before *snapshot.Snapshot, gone []Se
 			defer served()
 			r.shutdown(ctx, r.keeping, d-lastIdle, gone)
 		})
-		if before != nil {
+		if unused != nil {
 			select {
-			case <-before.Unused():
+			case <-unused:
 			case <-ctx.Done():
 			}
 		}

@@ -109,6 +109,9 @@ func build(env filter.Env, c *Config) (filter.Policy, error) {
 	return filter.Policy{Guard: p.guard, Ask: p.ask, Note: c.note()}, nil
 }
 
+// Located says that a rule without a name is called by its place while it serves.
+func (*Config) Located() {}
+
 // longest bounds how much of a condition explain shows.
 const longest = 60
 

@@ -15,22 +15,28 @@ import (
 
 // rule is a compiled Rule.
 type rule struct {
+	Reading
+
 	index  int // of its value in the table
 	name   string
 	origin config.Origin
 	rank   string
 
+	headByGet bool
+	when      func(*http.Request) bool
+}
+
+// Reading is what the patterns and conditions of a rule were read to. It is immutable.
+type Reading struct {
 	host     *config.Host // nil: any
 	segments []config.Segment
 	pattern  string // the path as it was written
 
-	method    string // "" any
-	headByGet bool
-	headers   []field
-	query     []field
-	cookies   []field
-	when      func(*http.Request) bool
-	whenText  string
+	method   string // "" any
+	headers  []field
+	query    []field
+	cookies  []field
+	whenText string // "" where there is no when, or one without a text
 
 	key string // equal keys: no request tells the conditions apart
 }
@@ -62,34 +68,48 @@ func (r *rule) methodRank() int {
 	}
 }
 
-// compile reads a rule's patterns and conditions.
-func compile[T any](from *Rule[T], index int) (*rule, error) {
-	m := &from.Match
-	r := &rule{
-		index: index, name: from.Name, origin: from.Origin, rank: from.Rank,
-		method: m.Method, headByGet: from.HeadByGet, when: from.When,
-	}
+// Read reads the patterns and conditions of a rule.
+func Read(host string, m *config.Match) (*Reading, error) {
+	r := &Reading{method: m.Method}
 	if m.When != nil {
 		r.whenText = m.When.Source
 	}
-	if from.Host != "" {
-		host, err := config.ParseHost(from.Host)
+	if host != "" {
+		parsed, err := config.ParseHost(host)
 		if err != nil {
 			return nil, err
 		}
-		r.host = &host
+		r.host = &parsed
 	}
-	if err := r.compilePath(m.Path); err != nil {
+	if err := r.readPath(m.Path); err != nil {
 		return nil, err
 	}
-	if err := r.compileFields(m); err != nil {
+	if err := r.readFields(m); err != nil {
 		return nil, err
 	}
 	r.key = r.conditionKey()
 	return r, nil
 }
 
-func (r *rule) compilePath(m config.PathMatch) error {
+// compile makes a rule of what its patterns and conditions were read to.
+func compile[T any](from *Rule[T], index int) (*rule, error) {
+	read := from.Reading
+	if read == nil {
+		var err error
+		if read, err = Read(from.Host, &from.Match); err != nil {
+			return nil, err
+		}
+	}
+	r := &rule{
+		Reading: *read, index: index, name: from.Name, origin: from.Origin, rank: from.Rank, headByGet: from.HeadByGet, when: from.When,
+	}
+	if r.when != nil && r.whenText == "" { // nobody knows what it is, so it equals no other
+		r.key += fmt.Sprintf(" #%d", index)
+	}
+	return r, nil
+}
+
+func (r *Reading) readPath(m config.PathMatch) error {
 	switch {
 	case m.Pattern != "":
 		p, err := config.ParsePattern(m.Pattern)
@@ -122,7 +142,7 @@ func literals(path string) ([]config.Segment, error) {
 	return segments, nil
 }
 
-func (r *rule) compileFields(m *config.Match) (err error) {
+func (r *Reading) readFields(m *config.Match) (err error) {
 	for _, part := range []struct {
 		to   *[]field
 		from []config.FieldMatch
@@ -136,20 +156,13 @@ func (r *rule) compileFields(m *config.Match) (err error) {
 }
 
 // conditionKey writes the conditions in one spelling, whatever their order was.
-func (r *rule) conditionKey() string {
+func (r *Reading) conditionKey() string {
 	var keys []string
 	for _, f := range slices.Concat(r.headers, r.query, r.cookies) {
 		keys = append(keys, f.key())
 	}
 	slices.Sort(keys)
-	when := ""
-	if r.when != nil {
-		when = r.whenText
-		if when == "" { // nobody knows what it is, so it equals no other
-			when = fmt.Sprintf("#%d", r.index)
-		}
-	}
-	return fmt.Sprintf("%q %q %q", r.method, keys, when)
+	return fmt.Sprintf("%q %q %q", r.method, keys, r.whenText)
 }
 
 func problemOf[T any](r *Rule[T], err error) doc.Problem {

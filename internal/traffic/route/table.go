@@ -30,6 +30,9 @@ type Rule[T any] struct {
 	Origin         config.Origin // for problems and explain
 	Name           string        // the route's
 	Value          T             // what Match gives
+	// Reading is what Read has given for Host and Match; nil: they are read now. A
+	// rule that stands in one table after the other need not be read each time.
+	Reading *Reading
 }
 
 // Table finds the rule of a request. It is immutable and safe for concurrent use.

@@ -48,6 +48,7 @@ func NewGateway(o Options) *Gateway { return &Gateway{options: o} }
 // Swap makes s the snapshot of every request from now on and returns the one
 // before, nil at first. Requests under way keep the one they began with; see Unused.
 func (g *Gateway) Swap(s *Snapshot) *Snapshot {
+	s.use = &use{}
 	before := g.current.Swap(s)
 	if before != nil {
 		before.use.retire()
@@ -86,7 +87,8 @@ func (g *Gateway) serve(h *Handler, w http.ResponseWriter, r *http.Request) {
 		exchange.Refuse(w, r, fault.ShuttingDown.New("The gateway has no configuration yet.", fault.RetryAfter(time.Second)))
 		return
 	}
-	defer s.use.leave()
+	use := s.use // not s itself, which a long stream would hold
+	defer use.leave()
 	x := s.open(r, g.options.Peer(r.Context()))
 	x.Server = g.server(r)
 	ew, r := exchange.Begin(w, r, x)

@@ -24,7 +24,8 @@ import (
 const NoBackend = "none"
 
 // Snapshot is everything that serves. It is immutable but for the count of the
-// requests that use it, and must not be copied.
+// requests that use it, and must not be copied. A request holds it only until its
+// route is found: what lives long holds its route, and the count.
 type Snapshot struct {
 	Digest  string // of the config that it was compiled from
 	Trusted []netip.Prefix
@@ -47,7 +48,7 @@ type Snapshot struct {
 	// where that is not the name itself.
 	Sockets map[string]string
 
-	use use
+	use *use // from Gateway.Swap on
 }
 
 // Scrape is who may read the metrics, beside those who may read everything of the

@@ -15,8 +15,9 @@ type use struct {
 	gone     chan struct{}
 }
 
-// Unused gives a channel that is closed once the snapshot no longer serves and
-// no request that began with it is under way.
+// Unused gives a channel that is closed once the snapshot, which has served, no
+// longer serves and no request that began with it is under way. Who waits for it
+// needs to hold nothing else.
 func (s *Snapshot) Unused() <-chan struct{} { return s.use.channel() }
 
 func (u *use) channel() chan struct{} {
