@@ -62,7 +62,7 @@ type Exchange struct {
 
 // Server is what serves a client's connection. It is safe for concurrent use.
 type Server interface {
-	// Leaving tells that responses say that their connection ends.
+	// Leaving tells that responses over HTTP/1.x say that their connection ends.
 	Leaving() bool
 	// Ending is done when the server begins to end: requests under way may finish,
 	// and what would go on for ever should come to an end.

@@ -62,7 +62,7 @@ func (w *Writer) WriteHeader(status int) {
 	}
 	w.status = status
 	w.x.applyHead(status, w.Head())
-	if w.x.Server != nil && w.x.Server.Leaving() {
+	if w.r.ProtoMajor == 1 && w.x.Server != nil && w.x.Server.Leaving() { // HTTP/2 has its own way
 		w.Head().Set("Connection", "close")
 	}
 	leaveUntyped(w.w)

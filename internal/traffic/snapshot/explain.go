@@ -122,7 +122,7 @@ func (s *Snapshot) Explain(socket string, r *http.Request, peer netip.AddrPort, 
 	x := s.open(r, peer)
 	x.Identity = identity
 	r = exchange.With(r, x)
-	target, f := s.find(socket, r, x, nil)
+	target, f := s.find(socket, r, x, bound{})
 	e := Explanation{
 		Method: r.Method, Host: x.Host, Path: x.Path, Query: x.Query, Socket: socket,
 		Client: x.Client.IP.String(), Preflight: preflightMethod(r), Target: written(r),

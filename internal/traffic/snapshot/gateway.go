@@ -158,12 +158,11 @@ func (g *Gateway) server(r *http.Request) exchange.Server {
 }
 
 // bound tells what the connection of r is bound to.
-func (g *Gateway) bound(r *http.Request) *bound {
-	b := &bound{}
+func (g *Gateway) bound(r *http.Request) bound {
 	if r.TLS == nil {
-		return b
+		return bound{made: true}
 	}
-	b.tls, b.serverName = true, strings.ToLower(r.TLS.ServerName)
+	b := bound{made: true, tls: true, serverName: strings.ToLower(r.TLS.ServerName)}
 	if g.options.Terms != nil {
 		b.terms = g.options.Terms(r.Context())
 	}
@@ -181,9 +180,9 @@ func (g *Gateway) full(s *Snapshot, inFlight int64) *fault.Fault {
 }
 
 // find is the way from a request to its route, the same for serving and for
-// explain. It completes the exchange. on is the connection that r came on, nil for
-// one that would fit.
-func (s *Snapshot) find(socket string, r *http.Request, x *exchange.Exchange, on *bound) (*Route, *fault.Fault) {
+// explain. It completes the exchange. on is the connection that r came on, the
+// zero value for one that would fit.
+func (s *Snapshot) find(socket string, r *http.Request, x *exchange.Exchange, on bound) (*Route, *fault.Fault) {
 	if f := s.normalize(r, x); f != nil {
 		return nil, f
 	}

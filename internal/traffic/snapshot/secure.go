@@ -24,6 +24,7 @@ func (s *Snapshot) Policy(handler, serverName string) *secure.Policy {
 
 // bound is what a connection is bound to: what was agreed on when it was made.
 type bound struct {
+	made       bool // there is a connection
 	tls        bool
 	serverName string // in lower case, "" where the client asked for none
 	terms      string // see secure.Terms
@@ -34,8 +35,8 @@ type bound struct {
 // and to what that asked of the client then; what another one would have asked
 // is not fallen below by naming its host later (RFC 9110 section 7.4, RFC 6066
 // section 11.1), nor by a connection from before the socket spoke TLS.
-func (s *Snapshot) misdirected(l *Listener, on *bound) *fault.Fault {
-	if l.Policy == nil || on == nil {
+func (s *Snapshot) misdirected(l *Listener, on bound) *fault.Fault {
+	if l.Policy == nil || !on.made {
 		return nil
 	}
 	const changed = "What is asked of clients has changed since the connection was made; make a new one."

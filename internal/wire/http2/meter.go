@@ -59,11 +59,14 @@ type Meter struct {
 	sent     atomic.Int64 // and that were sent
 	givenUp  atomic.Bool  // the server itself has said GOAWAY with an error
 	sending  atomic.Bool  // bytes are on their way to the client, which may be slow to take them
+	farewell atomic.Bool  // the end is to be announced
 
-	writing sync.Mutex // guards what follows
-	out     Scanner
-	torn    bool // a frame was not written whole
-	mute    bool // nothing more is written
+	writing   sync.Mutex // guards what follows
+	out       Scanner
+	spoke     bool // a frame was written
+	announced bool
+	torn      bool // a frame was not written whole
+	mute      bool // nothing more is written
 
 	mu    sync.Mutex // guards what follows
 	outer time.Time  // the read deadline that the server asked for
@@ -319,6 +322,14 @@ func (m *Meter) Write(p []byte) (int, error) {
 		}
 		return m.Conn.Write(p)
 	}
+	n, err := m.write(p)
+	if m.farewell.Load() {
+		m.Announce() // when it became due meanwhile, nobody else could
+	}
+	return n, err
+}
+
+func (m *Meter) write(p []byte) (int, error) {
 	m.writing.Lock()
 	defer m.writing.Unlock()
 	if m.mute {
@@ -341,6 +352,7 @@ func (m *Meter) inspectOut(b []byte) {
 		n, whole := m.out.Scan(b)
 		b = b[n:]
 		if whole {
+			m.spoke = true
 			m.countOut(m.out.Frame())
 		}
 	}

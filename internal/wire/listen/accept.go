@@ -116,8 +116,9 @@ func (s *Server) handshake(accepted *conn, deadline time.Time) {
 			_ = secured.Close() // nothing was promised on it
 			return
 		}
+		accepted.meter = http2.NewMeter(secured, &s.meter, true, deadline)
 		s.connections.begin(accepted, nil)
-		s.ready.put(&secureHTTP2{http2.NewMeter(secured, &s.meter, true, deadline), state})
+		s.ready.put(&secureHTTP2{accepted.meter, state})
 		return
 	}
 	sieve := http1.NewTLSSieve(secured, &s.sieve, deadline)
@@ -130,7 +131,8 @@ func (s *Server) metered(accepted *conn, deadline time.Time) net.Conn {
 	if !s.sieve.H2C {
 		return accepted
 	}
-	return http2.NewMeter(accepted, &s.meter, false, deadline)
+	accepted.meter = http2.NewMeter(accepted, &s.meter, false, deadline)
+	return accepted.meter
 }
 
 // secureHTTP2 is HTTP/2 over TLS, with a Meter above it. net/http's server must not

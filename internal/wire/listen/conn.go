@@ -9,6 +9,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/telemetry"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/wire/http1"
+	"github.com/weir-gateway/weir/internal/wire/http2"
 )
 
 // connections are the open ones of a server. It is safe for concurrent use.
@@ -34,6 +35,7 @@ type conn struct {
 	terms     string       // see Bind; written before begun
 	begun     bool         // its handshake is complete
 	sieve     *http1.Sieve // nil on HTTP/2 over TLS
+	meter     *http2.Meter // nil where HTTP/2 cannot be spoken; written before begun
 	client    netip.Prefix // that it is counted by; the zero value where it is not
 	computing slots        // while a handshake reads from it; nil otherwise
 	stall     stall
@@ -89,6 +91,17 @@ func (s *connections) begin(c *conn, sieve *http1.Sieve) {
 	c.begun, c.sieve = true, sieve
 	if sieve != nil && !s.by.IsZero() {
 		sieve.Hurry(s.by)
+	}
+}
+
+// announce tells the clients of HTTP/2 that their connections will end.
+func (s *connections) announce() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.open {
+		if c.begun && c.meter != nil {
+			c.meter.Announce()
+		}
 	}
 }
 

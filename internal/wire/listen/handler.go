@@ -143,15 +143,16 @@ func follow(c net.Conn, state http.ConnState) {
 }
 
 // serve answers what the wire refused, and hands on the rest. Once the server
-// leaves, every response says that its connection ends, which HTTP/2 makes a
-// GOAWAY; one that was begun before is told by the exchange.Writer.
+// leaves, every response says that its connection ends; one that was begun before
+// is told by the exchange.Writer. Over HTTP/2 the field would make net/http's
+// server say a GOAWAY after which it forgets what is on its way.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
-	if s.Leaving() {
-		w.Header().Set("Connection", "close")
-	}
 	if r.ProtoMajor >= 2 {
 		s.serveStream(w, r)
 		return
+	}
+	if s.Leaving() {
+		w.Header().Set("Connection", "close")
 	}
 	s.answer(w, r)
 }
@@ -162,6 +163,9 @@ func (s *Server) serveStream(w http.ResponseWriter, r *http.Request) {
 	if !ok || o.meter == nil {
 		s.answer(w, r)
 		return
+	}
+	if s.Leaving() {
+		o.meter.Announce() // where the connection is newer than that
 	}
 	o.once.Do(func() {
 		o.streams = &streams{meter: o.meter, rate: s.limits.BodyRate, endings: s.connections.endings, peer: o.meter.RemoteAddr()}

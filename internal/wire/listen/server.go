@@ -192,9 +192,12 @@ func (s *Server) Serve() error {
 func (s *Server) isClosing() bool { return s.ending.Err() != nil }
 
 // Leave makes every response from now on say that its connection ends
-// (Connection: close, GOAWAY), so that clients go elsewhere. New connections are
-// still accepted.
-func (s *Server) Leave() { s.leaving.Store(true) }
+// (Connection: close), and tells the clients of HTTP/2 at once (GOAWAY), so that
+// they go elsewhere. New connections are still accepted.
+func (s *Server) Leave() {
+	s.leaving.Store(true)
+	s.connections.announce()
+}
 
 // Leaving tells whether responses say that their connection ends.
 func (s *Server) Leaving() bool { return s.leaving.Load() }
