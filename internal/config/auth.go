@@ -132,6 +132,11 @@ func (r *AuthRule) alternative(n *doc.Node, text string, offset int, ps *doc.Pro
 	r.AnyOf = append(r.AnyOf, ways)
 }
 
+// letsAnonymousPass tells whether a filter lets callers pass of whom nothing is known.
+func letsAnonymousPass(f Filter) bool {
+	return slices.ContainsFunc(found[AuthRule](f.Config), func(r AuthRule) bool { return r.Anonymous })
+}
+
 // Remote is a URL that the gateway itself calls, as for the keys of an issuer.
 // Groups need a grant for it, as for a backend.
 type Remote struct {

@@ -23,6 +23,8 @@ type captured struct {
 	open bool
 	// nobody says that no filter of the route tells who is calling.
 	nobody bool
+	// anonymous says that callers may pass of whom nothing is known.
+	anonymous bool
 }
 
 // capturedBy gives what some host or match captures. What only some of them
@@ -79,6 +81,12 @@ func (e Expression) check(in captured, ps *doc.Problems) {
 		ps.Add(doc.Problem{
 			Pos: e.find("auth"), What: fmt.Sprintf("%s asks who is calling, and the route %q authenticates nobody", e.Field, in.route),
 			Why: "so it would decide the same for everybody", Fix: "add `auth:` to the route, or leave auth out of the expression",
+		})
+	}
+	if e.Key && in.anonymous && slices.Contains([]string{"auth.id", "auth.sub", "auth.iss", "auth.method"}, e.Source) {
+		ps.Add(doc.Problem{
+			Pos: e.find("auth"), Severity: doc.Warning, What: fmt.Sprintf("%s is empty for callers who are anonymous", e.Field),
+			Why: "what cannot be counted is refused, so none of them would pass", Fix: fmt.Sprintf("write `=%s != '' ? %s : client.ip`", e.Source, e.Source),
 		})
 	}
 	e.captures(reads.Params, in, ps)

@@ -53,6 +53,8 @@ type Expression struct {
 	// Guards tells that it decides whether a request passes. One that reads auth
 	// would decide the same for everybody on a route that authenticates nobody.
 	Guards bool
+	// Key tells that requests are counted by it, and refused where it is empty.
+	Key bool
 }
 
 // place is the order of one filter.

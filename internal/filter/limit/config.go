@@ -290,7 +290,7 @@ func (c *Config) Expressions() []config.Expression {
 	var list []config.Expression
 	for _, l := range *c {
 		for _, e := range []config.Expression{
-			{Expr: l.Per, Field: "per", Want: expr.String, Guards: true},
+			{Expr: l.Per, Field: "per", Want: expr.String, Guards: true, Key: true},
 			{Expr: l.Plan, Field: "plan", Want: expr.String, Guards: true},
 			{Expr: l.Cost, Field: "cost", Want: expr.Int, Guards: true},
 		} {

@@ -542,6 +542,39 @@ func TestMistakesInExpressionsAreToldWhereTheyStand(t *testing.T) {
 	}
 }
 
+// Anonymous callers have no id, and what has an empty key does not pass.
+func TestAKeyThatAnonymousCallersLackIsWarnedOf(t *testing.T) {
+	t.Parallel()
+	vocabulary := config.Vocabulary{
+		Filters: []config.Kind{
+			limit.Definition().Kind(),
+			{Name: "auth", Order: int(filter.StageAuth), Identifies: true, New: func() any { return new(config.AuthRule) }},
+			{Name: "respond", Order: int(filter.StageRespond), New: func() any { return new(string) }},
+		},
+		Auths: []config.Kind{{Name: "keys", New: func() any {
+			return &struct {
+				Keys string `doc:"keys"`
+			}{}
+		}}},
+	}
+	const warning = "test.yaml:6:21: warning: per is empty for callers who are anonymous; what cannot be counted is refused, so none of them would pass; write `=auth.id != '' ? auth.id : client.ip`"
+	for text, want := range map[string]string{
+		"auth: k | anonymous\n    limit: 50/s per auth.id":                                    warning,
+		"auth: k\n    limit: 50/s per auth.id":                                                "",
+		"auth: k | anonymous\n    limit: \"50/s per auth.id != '' ? auth.id : client.ip\"":    "",
+		"auth: k | anonymous\n    limit: { plans: { a: 1/s }, plan: =auth.id, otherwise: a }": "",
+	} {
+		file := "listen: :8080\nauth: { k: { keys: x } }\nroutes:\n  GET /:\n    " + text + "\n    respond: 204\n"
+		var got []string
+		for _, p := range config.Load([]config.Source{{Path: "test.yaml", Data: []byte(file)}}, vocabulary).Problems {
+			got = append(got, p.String())
+		}
+		if strings.Join(got, "\n") != want {
+			t.Errorf("%s: %q, want %q", text, got, want)
+		}
+	}
+}
+
 // TestALimitAllocatesNothingButWhatItTells holds the cost of the common keys.
 func TestALimitAllocatesNothingButWhatItTells(t *testing.T) {
 	for config, most := range map[string]float64{
