@@ -118,14 +118,29 @@ func (f Field) problem(before []Field) (doc.Problem, bool) {
 	switch {
 	case !httpx.IsToken(f.Name):
 		p.What, p.Why = fmt.Sprintf("%q is no name of a field", f.Name), "names are letters, digits and some punctuation, without blanks"
-	case forward.Managed(f.Name) && !strings.HasPrefix(f.Name, "X-Forwarded-"), forward.Folds(f.Name, "cookie"):
-		p.What, p.Why = fmt.Sprintf("the field %s cannot tell who is calling", f.Name), "it has a meaning of its own"
+	case forward.Managed(f.Name) && !strings.HasPrefix(f.Name, "X-Forwarded-"), common(f.Name):
+		p.What, p.Why = fmt.Sprintf("the field %s cannot tell who is calling", f.Name), "clients send it for other reasons, and it would be taken away from them"
 	case slices.ContainsFunc(before, func(other Field) bool { return forward.Folds(other.Name, folded(f.Name)) }):
 		p.What, p.Why = fmt.Sprintf("the field %s stands twice", f.Name), "many backends read its spellings as one"
 	default:
 		return f.expressionProblem()
 	}
 	return p, true
+}
+
+// common tells whether clients send a field for reasons of their own (RFC 9110 and what
+// browsers, gRPC and tracing add). One that tells who is calling is dropped from what they send.
+func common(name string) bool {
+	name = folded(name)
+	for _, prefix := range []string{"accept", "access-control-", "content-", "grpc-", "if-", "sec-"} {
+		if strings.HasPrefix(name, prefix) {
+			return true
+		}
+	}
+	return slices.Contains([]string{
+		"authorization", "baggage", "cache-control", "cookie", "date", "dpop", "from", "idempotency-key", "last-event-id", "max-forwards", "origin", "pragma", "prefer",
+		"priority", "range", "referer", "traceparent", "tracestate", "user-agent", "x-csrf-token", "x-http-method-override", "x-requested-with", "x-xsrf-token",
+	}, name)
 }
 
 func (f Field) expressionProblem() (doc.Problem, bool) {

@@ -75,7 +75,7 @@ func (m *Mint) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	m.Field = http.CanonicalHeaderKey(m.Field)
 	p := doc.Problem{Pos: n.Pos}
 	switch {
-	case !httpx.IsToken(m.Field) || forward.Managed(m.Field) || forward.Folds(m.Field, "cookie"):
+	case !httpx.IsToken(m.Field) || forward.Managed(m.Field) || m.Field != Authorization && common(m.Field):
 		p.What, p.Fix = fmt.Sprintf("the field %q can carry no token", m.Field), "for example `header: X-Identity`"
 	case m.Lifetime < time.Second || m.Lifetime > longestLifetime:
 		p.What, p.Fix = "lifetime is not between 1s and 1h", "nobody can take such a token back, so make it short, for example 1m"

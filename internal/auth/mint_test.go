@@ -173,6 +173,7 @@ func TestMintsThatCannotBe(t *testing.T) {
 		"jwt: { lifetime: 2h }":           "lifetime is not between",
 		"jwt: { header: Cookie }":         "can carry no token",
 		"jwt: { header: Content-Length }": "can carry no token",
+		"jwt: { header: User-Agent }":     "can carry no token",
 		"jwt: { issuer: '' }":             "issuer is empty",
 		"jwt: { claims: [sub] }":          "the gateway's own",
 		"jwt: { audiense: x }":            "did you mean \"audience\"",

@@ -10,6 +10,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/auth"
 	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/httpx"
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
@@ -178,4 +179,33 @@ func TestMemoryIsBoundedAndKeepsWhatIsUsed(t *testing.T) {
 	if _, ok := m.Get(used); ok {
 		t.Error("what was forgotten is still there")
 	}
+}
+
+// FuzzCredentials holds that what is stripped is not found again, and that nothing else is
+// lost.
+func FuzzCredentials(f *testing.F) {
+	f.Add("Bearer abc", "a=1; session=x; b=2", "x=%41&token=a&y")
+	f.Add("bearer", "session=\"x;y\"", "%74oken=1&token=2&;")
+	f.Add("", ";;=;session", "&&=&token")
+	places := []auth.Place{auth.AuthorizationOf("Bearer"), {Kind: auth.InCookie, Name: "session"}, {Kind: auth.InQuery, Name: "token"}}
+	f.Fuzz(func(t *testing.T, authorization, cookie, query string) {
+		r := request("/", "Authorization: "+authorization, "Cookie: "+cookie, "X-Other: 1")
+		exchange.Of(r).Query = query
+		one, err := auth.Find(r, places)
+		if err == nil && one == "" && !strings.EqualFold(strings.TrimRight(authorization, " "), "bearer") && !strings.Contains(cookie, "session") && !strings.Contains(query, "oken") && !strings.Contains(query, "%") {
+			t.Fatalf("something was found in %q, %q, %q", authorization, cookie, query)
+		}
+		auth.Strip(r, places, nil)
+		if _, err := auth.Find(r, places); !errors.Is(err, auth.ErrAbsent) && httpx.CheckQuery(exchange.Of(r).Query) == nil {
+			t.Fatalf("%v is left in %v and %q", err, r.Header, exchange.Of(r).Query)
+		}
+		if r.Header.Get("X-Other") != "1" || len(exchange.Of(r).Query) > len(query) {
+			t.Fatalf("%v, %q", r.Header, exchange.Of(r).Query)
+		}
+		again := exchange.Of(r).Query
+		auth.Strip(r, places, nil)
+		if exchange.Of(r).Query != again {
+			t.Fatalf("%q becomes %q", again, exchange.Of(r).Query)
+		}
+	})
 }

@@ -45,6 +45,12 @@ func startWeirWith(t *testing.T, more string, routes ...string) *weirtest.Gatewa
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	return startFile(t, file)
+}
+
+// startFile runs the gateway with a config's file.
+func startFile(t *testing.T, file string) *weirtest.Gateway {
+	t.Helper()
 	gateway := weirtest.Start(t, file)
 	t.Cleanup(func() {
 		if t.Failed() {

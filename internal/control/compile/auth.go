@@ -4,18 +4,25 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/weir-gateway/weir/internal/auth"
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/forward"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
 	"github.com/weir-gateway/weir/internal/traffic/snapshot"
 )
 
 // auths builds every way of recognising callers, used by a route or not: a mistake in
-// one should not wait for its first route to be told. What backends are told of
-// callers counts on every route, for a backend may stand behind one without auth too.
+// one should not wait for its first route to be told. The fields that backends are told of
+// callers by are taken from clients on every route, for a backend may stand behind one
+// without auth too. Those of a group are on its own routes and those of nobody: what one team
+// calls a field takes it from no other.
 func (b *build) auths(s *snapshot.Snapshot) {
 	for i := range b.cfg.Auths {
 		a := &b.cfg.Auths[i]
@@ -26,11 +33,43 @@ func (b *build) auths(s *snapshot.Snapshot) {
 			continue
 		}
 		b.ways[a.Name] = way
-		s.Managed = append(s.Managed, way.recognise.Forward.Managed()...)
+		b.managed[a.Group] = append(b.managed[a.Group], way.recognise.Forward.Managed()...)
 		s.PublicKeys = append(s.PublicKeys, way.recognise.PublicKeys()...)
 	}
-	slices.Sort(s.Managed)
-	s.Managed = slices.Compact(s.Managed)
+	for group, names := range b.managed {
+		slices.Sort(names)
+		b.managed[group] = slices.Compact(names)
+	}
+	s.Managed = b.managed[""]
+}
+
+// managedOn are the fields of groups that are taken from clients on the routes of one group,
+// or of none.
+func (b *build) managedOn(group string) []string {
+	if group != "" {
+		return b.managed[group]
+	}
+	var names []string
+	for _, owner := range slices.Sorted(maps.Keys(b.managed)) {
+		if owner != "" { // those of nobody are taken before any route
+			names = append(names, b.managed[owner]...)
+		}
+	}
+	return names
+}
+
+// withoutManaged takes the fields of groups away before anything of the route runs.
+func (o *road) withoutManaged(next http.Handler) http.Handler {
+	group, names := o.route.Group, o.managedOn(o.route.Group)
+	o.notes.note(func(b *build) any { return strings.Join(b.managedOn(group), " ") }, strings.Join(names, " "))
+	if len(names) == 0 {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		forward.DropManaged(exchange.RequestHead(r), names)
+		forward.DropManaged(exchange.RequestTrailer(r), names)
+		next.ServeHTTP(w, r)
+	})
 }
 
 // way is a way of recognising callers as it is kept: a route that names it need not

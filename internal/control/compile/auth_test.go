@@ -194,6 +194,31 @@ func TestIdentityFieldsAreTheGatewaysOnEveryRoute(t *testing.T) {
 	}
 }
 
+// TestOneTeamsFieldIsNoOthers holds that what a group calls a field is dropped on its own
+// routes and on those of nobody, and left alone on those of other groups.
+func TestOneTeamsFieldIsNoOthers(t *testing.T) {
+	w := newWorld(t).withAuth()
+	head := make(chan http.Header, 1)
+	backend := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { head <- r.Header }))
+	t.Cleanup(backend.Close)
+	w.serve(w.load("auth: { all: { mtls: any, forward: { headers: { X-All: =auth.sub } } } }\n" +
+		"groups:\n  a:\n    auth: { own: { mtls: any, forward: { headers: { X-Tenant: =auth.sub }, jwt: { header: X-Identity } } } }\n    routes:\n      GET /a: " + backend.URL +
+		"\n  b:\n    routes:\n      GET /b: " + backend.URL + "\nroutes:\n  GET /c: " + backend.URL + "\n"))
+	for path, kept := range map[string]bool{"/a": false, "/b": true, "/c": false} {
+		w.get(path, "X-Tenant", "t", "X-Identity", "i", "X-All", "x", "X-Free", "f")
+		h := <-head
+		if (h.Get("X-Tenant") == "t") != kept || (h.Get("X-Identity") == "i") != kept || h.Get("X-All") != "" || h.Get("X-Free") != "f" {
+			t.Errorf("%s: %v", path, h)
+		}
+	}
+	// A route that was there before the field was named loses it too.
+	w.serve(w.load("groups:\n  b:\n    auth: { own: { mtls: any, forward: { headers: { X-Tenant: =auth.sub } } } }\n    routes:\n      GET /b: " + backend.URL + "\n"))
+	w.get("/b", "X-Tenant", "t", "X-All", "x")
+	if h := <-head; h.Get("X-Tenant") != "" || h.Get("X-All") != "x" {
+		t.Errorf("/b after a reload: %v", h)
+	}
+}
+
 // TestBackendsGetTokensOfTheGateway holds that they are checked with what the snapshot
 // publishes, and that a reload keeps the key.
 func TestBackendsGetTokensOfTheGateway(t *testing.T) {

@@ -181,7 +181,8 @@ type build struct {
 	// told are the errors of functions and services (by pointer) that were
 	// already reported.
 	told    map[any]error
-	ways    map[string]*way // of recognising callers, by name
+	ways    map[string]*way     // of recognising callers, by name
+	managed map[string][]string // folded names of fields that tell who is calling, by group
 	awaited []awaited
 	// meanings and called are what was found out for the routes before.
 	meanings map[meaning]any
@@ -191,7 +192,7 @@ type build struct {
 func (c *Compiler) build(cfg *config.Config, start bool) *build {
 	c.secrets.begin()
 	return &build{
-		compiler: c, cfg: cfg, used: newUsed(), start: start, told: map[any]error{}, ways: map[string]*way{},
+		compiler: c, cfg: cfg, used: newUsed(), start: start, told: map[any]error{}, ways: map[string]*way{}, managed: map[string][]string{},
 		meanings: map[meaning]any{}, called: map[called]calledService{},
 	}
 }

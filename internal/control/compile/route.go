@@ -136,7 +136,7 @@ func (o *road) lay() {
 	}
 	*o.options = proxy.Options{Timeouts: o.timeouts(), BodyBytes: o.bodyBytes(), Log: o.compiler.options.Log}
 	o.target.Choice = variant.New(variants, o.sticky())
-	o.target.Handler = onRoute.guard(proxyTo(o.options, onRoute.adapt(o.target.Choice)))
+	o.target.Handler = o.withoutManaged(onRoute.guard(proxyTo(o.options, onRoute.adapt(o.target.Choice))))
 }
 
 // placed notes where filters stand.
