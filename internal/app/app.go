@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -24,6 +25,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/base/telemetry"
 	"github.com/weir-gateway/weir/internal/base/telemetry/accesslog"
+	"github.com/weir-gateway/weir/internal/base/telemetry/tracing"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
 	"github.com/weir-gateway/weir/internal/control/compile"
@@ -99,6 +101,7 @@ type App struct {
 	options    Options
 	metrics    *telemetry.Metrics
 	lines      accesslog.Counts
+	spans      tracing.Counts
 	gateway    *snapshot.Gateway
 	reconciler *reconcile.Reconciler
 	follower   *follow.Follower
@@ -200,6 +203,7 @@ func New(o Options) *App {
 		Compiler: compile.New(o.Parts, compile.Options{
 			Log: o.Log, Secret: secret.Resolve, Metrics: a.metrics,
 			AccessLog: compile.AccessLog{Stdout: o.Stdout, Stderr: o.Stderr, Format: o.LogFormat, Level: o.Level, Counts: &a.lines},
+			Traces:    compile.Traces{Version: o.Version, Getenv: os.Getenv, Counts: &a.spans},
 		}),
 		Gateway: a.gateway, Open: a.open, Serve: a.serve, Applied: a.applied, Log: o.Log, Drain: o.Drain, IdleGrace: idleGrace,
 	})

@@ -295,6 +295,50 @@ func TestAnAccessLogOfItsOwn(t *testing.T) {
 	}
 }
 
+// TestTracesReachACollector goes the whole way: a client's traceparent, the backend's,
+// the collector's spans and the access log's trace_id are one trace.
+func TestTracesReachACollector(t *testing.T) {
+	const parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+	arrived := make(chan http.Header, 4)
+	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		arrived <- r.Header
+		if len(arrived) == 1 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	}))
+	defer backend.Close()
+	var sent lockedText
+	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(&sent, r.Body) }))
+	defer collector.Close()
+	w := newWorld(t, off+"telemetry: { traces: "+collector.URL+" }\nroutes:\n  GET /orders/{id}: { retry: 1, to: "+backend.URL+" }\n")
+	w.start()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, w.url("/orders/7"), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Traceparent", parent)
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	res, err := client.Do(r)
+	if err != nil || res.StatusCode != http.StatusOK {
+		t.Fatalf("%v, %v", res, err)
+	}
+	_ = res.Body.Close()
+	first, second := (<-arrived).Get("Traceparent"), (<-arrived).Get("Traceparent")
+	trace := parent[:36] // version and trace id
+	if !strings.HasPrefix(first, trace) || !strings.HasPrefix(second, trace) || first == second || first == parent {
+		t.Errorf("the backend got %q and %q", first, second)
+	}
+	w.app.Stop() // what waits is sent
+	for _, want := range []string{"GET /orders/{id}", "http.request.resend_count", "service.name", "weir"} {
+		if !strings.Contains(sent.String(), want) {
+			t.Errorf("the collector did not get %q", want)
+		}
+	}
+	if line := w.entry("request"); line == nil || line["trace_id"] != parent[3:35] {
+		t.Errorf("the line is %v", line)
+	}
+}
+
 func TestTheLastLinesAreWritten(t *testing.T) {
 	w := newWorld(t, off+"routes:\n  GET /: respond:204\n")
 	w.start()

@@ -1,14 +1,26 @@
 package app
 
-import "github.com/weir-gateway/weir/internal/base/telemetry"
+import (
+	"sync/atomic"
+
+	"github.com/weir-gateway/weir/internal/base/telemetry"
+)
 
 // count adds what has one value for the whole process.
 func (a *App) count() {
 	a.metrics.WatchConfig(a.standing)
-	a.metrics.RegisterCounter("weir_access_log_lines_total", "Lines of access logs that were written.",
-		func() float64 { return float64(a.lines.Written.Load()) })
-	a.metrics.RegisterCounter("weir_access_log_dropped_total", "Lines of access logs that were lost: their output was too slow or failed.",
-		func() float64 { return float64(a.lines.Dropped.Load()) })
+	for _, c := range []struct {
+		name, help string
+		count      *atomic.Uint64
+	}{
+		{"weir_access_log_lines_total", "Lines of access logs that were written.", &a.lines.Written},
+		{"weir_access_log_dropped_total", "Lines of access logs that were lost: their output was too slow or failed.", &a.lines.Dropped},
+		{"weir_trace_spans_recorded_total", "Spans that were recorded.", &a.spans.Recorded},
+		{"weir_trace_spans_sent_total", "Spans that a collector took.", &a.spans.Sent},
+		{"weir_trace_spans_lost_total", "Spans that a collector did not take.", &a.spans.Lost},
+	} {
+		a.metrics.RegisterCounter(c.name, c.help, func() float64 { return float64(c.count.Load()) })
+	}
 }
 
 // standing is how things stand with the config.

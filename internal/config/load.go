@@ -87,7 +87,7 @@ type fileForm struct {
 	Shutdown  *shutdownForm  `doc:"shutdown" help:"how the gateway ends"`
 	Problems  string         `doc:"problems" help:"how much clients are told of a problem: brief, or verbose for development" example:"verbose"`
 	Trust     *trustForm     `doc:"trust" help:"proxies whose forwarding fields count" example:"10.0.0.0/8"`
-	Telemetry *telemetryForm `doc:"telemetry" help:"what operators are told: metrics, access log"`
+	Telemetry *telemetryForm `doc:"telemetry" help:"what operators are told: metrics, access log, traces"`
 	Defaults  *doc.Node      `doc:"defaults" help:"what every route has unless it says otherwise"`
 	Groups    *doc.Node      `doc:"groups" help:"teams: what they own and what they may reach"`
 	Section   elementsForm   `doc:",inline"`

@@ -126,6 +126,13 @@ func clearPlaces(v reflect.Value) {
 		for i := range v.Len() {
 			clearPlaces(v.Index(i))
 		}
+	case reflect.Map:
+		for _, key := range v.MapKeys() {
+			value := reflect.New(v.Type().Elem()).Elem()
+			value.Set(v.MapIndex(key))
+			clearPlaces(value)
+			v.SetMapIndex(key, value)
+		}
 	default:
 	}
 }

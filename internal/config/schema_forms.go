@@ -19,6 +19,7 @@ type (
 	plainShutdown  shutdownForm
 	plainMetrics   metricsForm
 	plainAccessLog accessLogForm
+	plainTraces    tracesForm
 	plainPath      pathForm
 	plainEndpoint  endpointForm
 )
@@ -62,6 +63,10 @@ func (metricsForm) DocSchema() *doc.Schema { return doc.SchemaOr[plainMetrics](t
 
 func (accessLogForm) DocSchema() *doc.Schema {
 	return doc.SchemaOr[plainAccessLog](text("stderr, stdout, off, or the path of a file"))
+}
+
+func (tracesForm) DocSchema() *doc.Schema {
+	return doc.SchemaOr[plainTraces](text("the URL of a collector, or off"))
 }
 
 func (ratioForm) DocSchema() *doc.Schema {

@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/httpx"
 	"github.com/weir-gateway/weir/internal/base/telemetry/accesslog"
+	"github.com/weir-gateway/weir/internal/base/telemetry/tracing"
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
@@ -16,6 +18,7 @@ import (
 type Telemetry struct {
 	Metrics   MetricsAccess
 	AccessLog AccessLog
+	Traces    Traces
 }
 
 // MetricsAccess is who may read the metrics beside those who may read everything of
@@ -54,6 +57,17 @@ func (a AccessLog) OrDefault() AccessLog {
 	return a
 }
 
+// Traces are spans that are sent to a collector. What the zero value leaves open is
+// the environment's to say (OTEL_...).
+type Traces struct {
+	To      string // the collector's URL; "": the environment's, Off: nothing
+	Headers map[string]Secret
+	Service string
+	Sample  *float64 // the share of traces that begin here, 0 to 1
+	Believe string   // of tracing.Believes; "": proxies
+	Origin
+}
+
 // DefaultTelemetry is that of a config that says nothing of it.
 func DefaultTelemetry() Telemetry {
 	return Telemetry{AccessLog: AccessLog{To: ToStderr, Sample: 1}}
@@ -62,6 +76,7 @@ func DefaultTelemetry() Telemetry {
 // telemetryForm is `telemetry`.
 type telemetryForm struct {
 	Metrics   *metricsForm   `doc:"metrics" help:"who may read /metrics on the admin API"`
+	Traces    *tracesForm    `doc:"traces" help:"the URL of a collector that takes OTLP over HTTP, or off" example:"http://localhost:4318"`
 	AccessLog *accessLogForm `doc:"access_log" help:"one line for each request: stderr, stdout, a file's path, or off" example:"stdout"`
 }
 
@@ -144,6 +159,54 @@ func (a *accessLogForm) check(n *doc.Node, ps *doc.Problems) {
 	}
 }
 
+// tracesForm is `traces`: where to, or a map.
+type tracesForm struct {
+	To      string            `doc:"to" help:"the URL of a collector that takes OTLP over HTTP; its path gets /v1/traces" example:"http://localhost:4318"`
+	Headers map[string]Secret `doc:"headers" help:"header fields that the collector asks for" example:"{ Authorization: \"Bearer ${env:OTLP_TOKEN}\" }"`
+	Service string            `doc:"service" help:"the name of this service in traces" example:"edge"`
+	Sample  *ratioForm        `doc:"sample" help:"the share of traces that begin here" example:"5%"`
+	Believe string            `doc:"believe" help:"whose word counts on whether a trace is sampled: proxies, everyone or nobody" example:"everyone"`
+	At      doc.Pos           `doc:"-,pos"`
+}
+
+func (t *tracesForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	t.At = n.Pos
+	if n.Kind == doc.Scalar {
+		doc.Decode(n, &t.To, ps)
+	} else {
+		doc.Decode(n, (*plainTraces)(t), ps)
+	}
+	at := n
+	if to := n.Get("to"); n.Kind == doc.Map && to != nil {
+		at = to
+	}
+	if u, err := url.Parse(t.To); t.To != "" && t.To != Off && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {
+		ps.Add(doc.Problem{Pos: at.Pos, What: fmt.Sprintf("%q is no URL of a collector", t.To), Why: "traces are sent by OTLP over HTTP", Fix: "for example http://localhost:4318, or off"})
+	}
+	if known := tracing.Believes(); t.Believe != "" && !slices.Contains(known, t.Believe) {
+		ps.Add(doc.Problem{
+			Pos: n.Get("believe").Pos, What: fmt.Sprintf("believe is %q", t.Believe), Why: "it says whose word counts on whether a trace is sampled",
+			Fix: "write one of " + strings.Join(known, ", "),
+		})
+	}
+	if headers := n.Get("headers"); n.Kind == doc.Map && headers != nil {
+		for _, e := range headers.Entries {
+			if !httpx.IsToken(e.Key) {
+				ps.Add(doc.Problem{Pos: e.KeyPos, What: fmt.Sprintf("%q is no name of a header field", e.Key)})
+			}
+		}
+	}
+}
+
+func (t *tracesForm) traces() Traces {
+	made := Traces{To: t.To, Headers: t.Headers, Service: t.Service, Believe: t.Believe, Origin: Origin{Pos: t.At}}
+	if t.Sample != nil {
+		share := float64(*t.Sample)
+		made.Sample = &share
+	}
+	return made
+}
+
 // eachText calls f with the texts of a list, or with the only one.
 func eachText(n *doc.Node, f func(text string, pos doc.Pos)) {
 	switch {
@@ -192,6 +255,9 @@ func (l *loader) telemetry(f *telemetryForm) {
 	if m := f.Metrics; m != nil {
 		t.Metrics = MetricsAccess{Open: m.Open, Token: m.Token, Origin: Origin{Pos: m.At}}
 	}
+	if f.Traces != nil {
+		t.Traces = f.Traces.traces()
+	}
 	if a := f.AccessLog; a != nil {
 		t.AccessLog = AccessLog{
 			To: destination(a.To, a.At), Format: a.Format, Fields: a.Fields, Headers: a.Headers, ResponseHeaders: a.ResponseHeaders,
@@ -219,6 +285,25 @@ func (e expander) telemetry(t Telemetry) *doc.Node {
 		f.put("metrics", &own.Node, "")
 	}
 	f.put("access_log", e.accessLog(t.AccessLog), "")
+	f.put("traces", e.traces(t.Traces), "")
+	return &f.Node
+}
+
+// traces is nil where the config says nothing of them.
+func (expander) traces(t Traces) *doc.Node {
+	if t.Origin == (Origin{}) {
+		return nil
+	}
+	f := newFields()
+	f.put("to", doc.EncodeNode(t.To), t.comment())
+	f.text("service", t.Service, "")
+	if t.Sample != nil {
+		f.put("sample", ratioForm(*t.Sample).EncodeDoc(), "")
+	}
+	f.text("believe", t.Believe, "")
+	if t.Headers != nil {
+		f.put("headers", doc.EncodeNode(t.Headers), "")
+	}
 	return &f.Node
 }
 

@@ -44,6 +44,9 @@ type Exchange struct {
 	// Received is how many bytes of the request's body were read, and of an upgraded
 	// connection from the client; complete when the done hooks run.
 	Received int64
+	// Trace is the exchange's part of a distributed trace, nil where none is made. It
+	// may be used by several goroutines.
+	Trace Trace
 	// Verbose lets problems tell the client what is else for operators only.
 	Verbose bool
 	// Fault is the problem that the client was answered with, nil otherwise.

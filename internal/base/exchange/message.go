@@ -64,6 +64,15 @@ func AnnounceTrailers(r *http.Request, names []string) {
 // NewHead makes an empty head of the kind that the engine of r has.
 func NewHead(r *http.Request) Head { return MapHead(newHeader(r.Header, usualFields)) }
 
+// OwnHead gives r a copy of its head, which no other request shares.
+func OwnHead(r *http.Request) Head {
+	shared := RequestHead(r)
+	r.Header = newHeader(r.Header, shared.Len()+usualFields)
+	own := MapHead(r.Header)
+	CopyHead(own, shared, func(string) bool { return true })
+	return own
+}
+
 // NewRequest makes a request to a backend on behalf of r: HTTP/1.1, with no body and
 // an empty head of the same kind as r's. The caller sets method, URL and host.
 func NewRequest(ctx context.Context, r *http.Request) *http.Request {

@@ -93,6 +93,8 @@ type Options struct {
 	Log *slog.Logger
 	// AccessLog is what an access log needs that no config says.
 	AccessLog AccessLog
+	// Traces is what a tracer needs that no config says.
+	Traces Traces
 	// Metrics gives what is compiled its meters; nil: nothing is counted.
 	Metrics *telemetry.Metrics
 	// Secret resolves secrets: secret.Resolve, or secret.Placeholder where

@@ -3,12 +3,15 @@ package compile
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/base/telemetry/accesslog"
+	"github.com/weir-gateway/weir/internal/base/telemetry/tracing"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/traffic/snapshot"
 )
@@ -29,6 +32,55 @@ func (b *build) telemetry(s *snapshot.Snapshot) {
 	if log := b.cfg.Telemetry.AccessLog.OrDefault(); log.To != config.Off && b.start {
 		s.AccessLog = b.accessLog(log)
 	}
+	if b.start {
+		s.Tracer = b.tracer()
+	}
+}
+
+// Traces are what a tracer needs that no config says.
+type Traces struct {
+	Version string
+	Getenv  func(string) string // nil: there are no traces
+	Counts  *tracing.Counts
+}
+
+// tracer makes the tracer, or keeps the one that has the same settings.
+func (b *build) tracer() *tracing.Tracer {
+	c, env := b.cfg.Telemetry.Traces, b.compiler.options.Traces
+	if env.Getenv == nil {
+		return nil
+	}
+	o := tracing.Options{
+		To: c.To, Headers: map[string]string{}, Service: c.Service, Sample: c.Sample, Believe: c.Believe,
+		Version: env.Version, Getenv: env.Getenv, ReadFile: os.ReadFile,
+	}
+	for name, header := range c.Headers {
+		value, err := b.compiler.options.Secret(header.Template)
+		if err != nil {
+			b.problems.Errorf(header.Pos, "telemetry.traces.headers.%s: %v", name, err)
+			return nil
+		}
+		o.Headers[name] = value.Reveal()
+	}
+	if !o.Wanted() {
+		return nil
+	}
+	share := -1.0 // none
+	if c.Sample != nil {
+		share = *c.Sample
+	}
+	identity := fmt.Sprintf("tracer %q %q %g %q %x", c.To, c.Service, share, c.Believe, sha256.Sum256(fmt.Appendf(nil, "%q", o.Headers)))
+	tracer, err := keep(b, identity, always, func() (*tracing.Tracer, func(context.Context), error) {
+		made, err := tracing.New(o, env.Counts, b.compiler.options.Log)
+		if err != nil {
+			return nil, nil, err
+		}
+		return made, made.Close, nil
+	})
+	if err != nil {
+		b.problems.Errorf(c.Pos, "traces: %v", err)
+	}
+	return tracer
 }
 
 func (b *build) scrape() snapshot.Scrape {

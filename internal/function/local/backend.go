@@ -200,11 +200,40 @@ func (b *backend) built() (file string, ok bool) {
 
 // RoundTrip answers r by one instance.
 func (b *backend) RoundTrip(r *http.Request) (*http.Response, error) {
+	ended := b.trace(r)
 	res, err := b.contract.roundTrip(b, r)
 	if err != nil && r.Body != nil {
 		_ = r.Body.Close() // the contract of backends; the error that matters is err
 	}
+	ended(res, err)
 	return res, err
+}
+
+// xRay is the field in which AWS tells a function of its trace.
+const xRay = "X-Amzn-Trace-Id"
+
+// trace begins the span of an invocation, its wait for an instance included, where
+// the request belongs to a trace. The function is told of it in both ways that
+// functions know.
+func (b *backend) trace(r *http.Request) (ended func(*http.Response, error)) {
+	x := exchange.Of(r)
+	if x.Trace == nil {
+		return func(*http.Response, error) {}
+	}
+	head := exchange.RequestHead(r)
+	end := x.Trace.Call(exchange.Call{
+		Method: r.Method, Backend: "fn:" + b.name, Head: head, XRay: func(value string) { head.Set(xRay, value) },
+	})
+	return func(res *http.Response, err error) {
+		a := exchange.Attempt{Err: err}
+		if n := len(x.Attempts); n > 0 {
+			a.Endpoint = x.Attempts[n-1].Endpoint
+		}
+		if res != nil {
+			a.Status = res.StatusCode
+		}
+		end(a)
+	}
 }
 
 // unseenError says that the instance was gone before it saw the request, which

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/config/doc"
 	"github.com/weir-gateway/weir/internal/function/local/apigw"
@@ -83,7 +84,7 @@ func (l *lambda) roundTrip(b *backend, r *http.Request) (*http.Response, error) 
 		return nil, err
 	}
 	return b.ask(r, func(place *lease) (*http.Response, error) {
-		result, err := l.invoke(r.Context(), b, place, event)
+		result, err := l.invoke(r, b, place, event)
 		if err != nil {
 			return nil, err
 		}
@@ -133,10 +134,14 @@ func tooLarge() error {
 
 // invoke gives the event to an instance and waits for the answer. The lease is
 // released when the instance asks for its next event, which is after the answer.
-func (l *lambda) invoke(ctx context.Context, b *backend, place *lease, event []byte) (runtimeapi.Result, error) {
+func (l *lambda) invoke(r *http.Request, b *backend, place *lease, event []byte) (runtimeapi.Result, error) {
+	ctx := r.Context()
 	api := place.Instance().link.(*runtimeLink).api //nolint:forcetypeassert // this contract makes no other links
 	timeout := b.timeout()
 	id, trace := newIDs()
+	if exchange.Of(r).Trace != nil {
+		trace = exchange.RequestHead(r).Get(xRay)
+	}
 	invocation := runtimeapi.NewInvocation(id, l.arn, trace, event, time.Now().Add(timeout))
 	timer := time.AfterFunc(timeout, func() {
 		invocation.Abort(timedOut(place, timeout))

@@ -2,8 +2,10 @@ package local
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"sync"
@@ -11,8 +13,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/function/local/apigw"
 	"github.com/weir-gateway/weir/internal/function/local/process"
+	"github.com/weir-gateway/weir/internal/function/local/program"
 )
 
 func TestLambdaGetsEventsAndItsAnswersBecomeResponses(t *testing.T) {
@@ -28,6 +32,36 @@ func TestLambdaGetsEventsAndItsAnswersBecomeResponses(t *testing.T) {
 	}
 	if got := g.get(t, "/pid"); got.status != 200 || got.header.Get("Content-Type") != "application/json" || !strings.HasPrefix(got.body, `{"pid":`) {
 		t.Errorf("JSON without a statusCode became %+v", got)
+	}
+}
+
+// spans is a trace that only writes down what it is told.
+type spans struct{ ended []exchange.Attempt }
+
+func (*spans) ID() string { return "4bf92f3577b34da6a3ce929d0e0e4736" }
+
+func (s *spans) Call(c exchange.Call) func(exchange.Attempt) {
+	c.Head.Set("Traceparent", "00-of-the-call-01")
+	c.XRay("Root=1-of-the-call")
+	return func(a exchange.Attempt) { s.ended = append(s.ended, a) }
+}
+
+func TestAFunctionIsToldOfItsTrace(t *testing.T) {
+	b := start(t, &records{}, func(c *Config) { c.Run, c.Contract = testFunction(t, "lambda"), program.Lambda })
+	trace := &spans{}
+	r := httptest.NewRequest(http.MethodGet, "/event", nil)
+	r.Header.Set("Traceparent", "of the client")
+	r = exchange.With(r, &exchange.Exchange{Path: "/event", Trace: trace})
+	res, err := b.RoundTrip(r)
+	must(t, err)
+	defer res.Body.Close()
+	var event apigw.Event
+	must(t, json.NewDecoder(res.Body).Decode(&event))
+	if event.Headers["traceparent"] != "00-of-the-call-01" || event.Headers["x-amzn-trace-id"] != "Root=1-of-the-call" {
+		t.Errorf("the event has %v", event.Headers)
+	}
+	if len(trace.ended) != 1 || trace.ended[0].Status != http.StatusOK || !strings.HasPrefix(trace.ended[0].Endpoint, "orders#") {
+		t.Errorf("spans: %+v", trace.ended)
 	}
 }
 

@@ -116,6 +116,7 @@ func (c *call) try(e *endpoint) (*http.Response, *attemptBody, error) {
 	start := time.Now()
 	a := begin(e.state, c.head)
 	out, body := c.outbound(a, e)
+	ended := c.trace(out, e)
 	res, err := c.service.transport.RoundTrip(out)
 	if err != nil {
 		err = a.failed(err, e.Address)
@@ -124,7 +125,7 @@ func (c *call) try(e *endpoint) (*http.Response, *attemptBody, error) {
 		a.end()
 		res, err = nil, &exchange.SendError{Endpoint: e.Address, Sent: exchange.SentAll, Timeout: true, Err: errHeadTimeout}
 	}
-	c.record(e, res, err, time.Since(start))
+	c.record(e, res, err, time.Since(start), ended)
 	if err != nil {
 		if body != nil {
 			body.closed.Store(true)
@@ -136,15 +137,30 @@ func (c *call) try(e *endpoint) (*http.Response, *attemptBody, error) {
 }
 
 // record writes an attempt down.
-func (c *call) record(e *endpoint, res *http.Response, err error, took time.Duration) {
+func (c *call) record(e *endpoint, res *http.Response, err error, took time.Duration, ended func(exchange.Attempt)) {
 	tried := exchange.Attempt{Endpoint: e.Address, Err: err, Took: took}
 	if res != nil {
 		tried.Status = res.StatusCode
 	}
 	c.service.meter.Tried(tried, len(c.tried) > 0)
+	if ended != nil {
+		ended(tried)
+	}
 	if c.exchange != nil {
 		c.exchange.Tried(tried)
 	}
+}
+
+// trace begins the span of one attempt, nil where there is no trace. Its request then
+// has a head of its own: the one before may still be on its way to an endpoint.
+func (c *call) trace(out *http.Request, e *endpoint) (ended func(exchange.Attempt)) {
+	if c.exchange == nil || c.exchange.Trace == nil {
+		return nil
+	}
+	return c.exchange.Trace.Call(exchange.Call{
+		Method: out.Method, Backend: c.service.name, Address: e.Address, URL: "http://" + e.Address + out.URL.EscapedPath(),
+		Again: len(c.tried), Head: exchange.OwnHead(out),
+	})
 }
 
 // outbound makes the request of one attempt.

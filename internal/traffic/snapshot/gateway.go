@@ -16,6 +16,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/httpx"
 	"github.com/weir-gateway/weir/internal/base/telemetry"
 	"github.com/weir-gateway/weir/internal/base/telemetry/accesslog"
+	"github.com/weir-gateway/weir/internal/base/telemetry/tracing"
 	"github.com/weir-gateway/weir/internal/traffic/route"
 )
 
@@ -94,7 +95,8 @@ func (g *Gateway) serve(h *Handler, w http.ResponseWriter, r *http.Request) {
 	ew, r := exchange.Begin(w, r, x)
 	n := g.inFlight.Add(1)
 	defer g.inFlight.Add(-1)
-	v := visit{writer: ew, request: r, exchange: x, meter: g.options.Unmatched, log: s.AccessLog}
+	v := visit{writer: ew, request: r, exchange: x, meter: g.options.Unmatched, log: s.AccessLog, tracer: s.Tracer}
+	v.tracer.Begin(r, x)
 	defer func() { g.finish(recover(), &v) }()
 	if f := g.full(s, n); f != nil {
 		ew.Fail(f)
@@ -123,12 +125,14 @@ type visit struct {
 	exchange *exchange.Exchange
 	meter    *telemetry.Route
 	log      *accesslog.Log
+	tracer   *tracing.Tracer
 }
 
 // end ends the exchange; abort is as in exchange.Writer.Finish.
 func (v *visit) end(abort error) {
 	outcome := v.writer.Finish(abort)
 	v.meter.Count(v.request.Method, v.exchange, outcome)
+	v.tracer.End(v.request, v.exchange, outcome)
 	v.log.Write(v.request, v.writer.Head(), v.exchange, outcome)
 }
 

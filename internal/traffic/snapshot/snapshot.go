@@ -13,6 +13,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/base/telemetry"
 	"github.com/weir-gateway/weir/internal/base/telemetry/accesslog"
+	"github.com/weir-gateway/weir/internal/base/telemetry/tracing"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/filter"
 	"github.com/weir-gateway/weir/internal/traffic/route"
@@ -42,6 +43,8 @@ type Snapshot struct {
 	Listeners []*Listener
 	// AccessLog is told each request that has ended; nil: nobody is.
 	AccessLog *accesslog.Log
+	// Tracer makes the spans of requests; nil: there are none.
+	Tracer *tracing.Tracer
 	// Scrape is who may read the metrics.
 	Scrape Scrape
 	// Sockets are the names of sockets by what Gateway.Handler was called with,

@@ -75,6 +75,7 @@ func fields() []field {
 		{"scheme", "`http` or `https`, as the client used it", func(e *event) value { return text(e.x.Client.Scheme) }},
 		{"user", "the authenticated caller's subject", user},
 		{"request_id", "the id that the backend and a problem's body have too", func(e *event) value { return text(e.x.ID) }},
+		{"trace_id", "the id of the [trace](#traces) that the request belongs to", traceID},
 		{"listener", "where it came in", func(e *event) value { return text(e.x.Listener) }},
 		{"route", "where there was one", func(e *event) value { return text(e.x.Route) }},
 		{"backend", "where there was one", func(e *event) value { return text(e.x.Backend) }},
@@ -123,6 +124,13 @@ func user(e *event) value {
 		return value{}
 	}
 	return text(e.x.Identity.Subject)
+}
+
+func traceID(e *event) value {
+	if e.x.Trace == nil {
+		return value{}
+	}
+	return text(e.x.Trace.ID())
 }
 
 func endpoint(e *event) value {
