@@ -33,8 +33,8 @@ func startShop(t *testing.T) *weirtest.Gateway {
 		t.Fatal(err)
 	}
 	const catalog = "127.0.0.1:9000"
-	if n := strings.Count(string(config), catalog); n != 2 {
-		t.Fatalf("the example names %s %d times, want a listener and a backend", catalog, n)
+	if n := strings.Count(string(config), catalog); n != 3 {
+		t.Fatalf("the example names %s %d times, want a listener, a backend and a step", catalog, n)
 	}
 	free := freeAddress(t)
 	config = []byte(strings.ReplaceAll(string(config), catalog, free))

@@ -50,6 +50,7 @@ type Meter struct {
 	block   block
 	settled bool      // the client's SETTINGS were seen
 	last    uint32    // largest stream that the client has opened
+	updates int64     // WINDOW_UPDATEs that were for content (see forContentSent)
 	firstBy time.Time // when the client must have begun; the zero time: it has, or need not
 	headBy  time.Time // when the head that is awaited must be whole
 
@@ -280,10 +281,26 @@ func (m *Meter) classify(frame *Frame) Reason {
 	case Priority:
 		return Priorities
 	case WindowUpdate:
+		if m.forContentSent() {
+			return None
+		}
 		return WindowUpdates
 	default:
 		return OtherFrames
 	}
+}
+
+// forContentSent tells whether a WINDOW_UPDATE is one of those that a client sends
+// for the content that it was sent: one for each contentBytes at most. They are
+// counted for as long as the connection lives, beside the budget, whose payments
+// are capped: content waits in a client's window by the megabyte, and the updates
+// for it come when its reader gets there, long after the last of it was sent.
+func (m *Meter) forContentSent() bool {
+	if m.updates >= m.sent.Load()/contentBytes {
+		return false
+	}
+	m.updates++
+	return true
 }
 
 // countBlock follows a header block.
