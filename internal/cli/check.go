@@ -8,6 +8,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/app"
 	"github.com/weir-gateway/weir/internal/control/compile"
+	"github.com/weir-gateway/weir/internal/control/expect"
 	"github.com/weir-gateway/weir/internal/control/source"
 	"github.com/weir-gateway/weir/internal/traffic/snapshot"
 )
@@ -20,13 +21,22 @@ func checkCommand(s Streams) *cobra.Command {
   weir check examples/shop`,
 		Args: args(1, 1, "one file or folder"),
 		RunE: func(_ *cobra.Command, given []string) error {
-			checked, _, err := s.check(given[0])
+			checked, compiled, err := s.check(given[0])
 			if err != nil {
 				return err
 			}
 			c := checked.Config
-			_, _ = fmt.Fprintf(s.Out, "ok: %s, %s, %s\n",
-				count(len(c.Routes), "route"), count(len(c.Services), "service"), count(len(c.Functions), "function"))
+			if failed := expect.Problems(expect.Run(compiled, c.Tests)); len(failed) > 0 {
+				s.tell(failed, checked.Sources)
+				_, _ = fmt.Fprintf(s.Err, "%s of %d failed\n", count(len(failed), "test"), len(c.Tests))
+				return errSaid
+			}
+			tests := ""
+			if len(c.Tests) > 0 {
+				tests = ", " + count(len(c.Tests), "test")
+			}
+			_, _ = fmt.Fprintf(s.Out, "ok: %s, %s, %s%s\n",
+				count(len(c.Routes), "route"), count(len(c.Services), "service"), count(len(c.Functions), "function"), tests)
 			return nil
 		},
 	}

@@ -57,6 +57,17 @@ routes:
   GET /{:
     to: http//localhost
 `
+	tested = `tests:
+  - request: GET /hello
+    route: GET /hello
+    status: 200
+  - request: { line: GET /api/users, headers: { x-a: "1" } }
+    backend: http://localhost:9000
+`
+	failing = `  - request: PUT /hello
+    route: GET /hello
+    status: 200
+`
 	warned    = "listen: :8080\nroutes:\n  GET /hello:\n    to: http://localhost:9000/\n"
 	untidy    = "# kept\nlisten:   ':8080'\nroutes: {GET /hello: {to: 'respond:Hello'}}\n"
 	unparsed  = "routes: {\n"
@@ -73,6 +84,7 @@ func TestCommands(t *testing.T) {
 	for name, text := range map[string]string{
 		"weir.yaml": valid, "broken.yaml": broken, "warned.yaml": warned, "untidy.yaml": untidy, "unparsed.yaml": unparsed,
 		"unchecked.yaml": unchecked, "tidy/weir.yaml": valid, "other.yaml": other,
+		"tested.yaml": valid + tested, "failing.yaml": valid + tested + failing,
 	} {
 		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 			t.Fatal(err)
@@ -90,6 +102,15 @@ func TestCommands(t *testing.T) {
 		{golden: "help-run", args: "run --help"},
 		{golden: "help-check", args: "check --help"},
 		{golden: "help-explain", args: "explain --help"},
+		{golden: "help-test", args: "test --help"},
+		{golden: "test", args: "test tested.yaml -v"},
+		{golden: "test-failing", args: "test failing.yaml"},
+		{golden: "test-json", args: "test failing.yaml --json --run hello"},
+		{golden: "test-none", args: "test weir.yaml"},
+		{golden: "test-wrong-run", args: "test weir.yaml --run ("},
+		{golden: "check-tested", args: "check tested.yaml"},
+		{golden: "check-failing", args: "check failing.yaml"},
+		{golden: "run-failing", args: "run failing.yaml"},
 		{golden: "help-status", args: "status --help"},
 		{golden: "help-diff", args: "diff --help"},
 		{golden: "help-rollback", args: "rollback --help"},
@@ -275,5 +296,47 @@ func TestSchemaIsJSON(t *testing.T) {
 	var schema map[string]any
 	if err := json.Unmarshal([]byte(got.out), &schema); err != nil || got.code != 0 || schema["$schema"] == nil {
 		t.Errorf("%v: %s", err, got)
+	}
+}
+
+func TestRecordAddsTestsThatHold(t *testing.T) {
+	t.Chdir(t.TempDir())
+	const commented = "# kept\n" + valid + "  GET /hidden: # kept too\n    match: { when: \"=request.headers['x'] == 'y'\" }\n    to: http://localhost:9000\n"
+	for name, text := range map[string]string{"weir.yaml": commented, "folder/a.yaml": valid, "failing.yaml": valid + tested + failing} {
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(text), 0o640); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := weir(false, "test", "--record", "weir.yaml"); got.code != 0 || got.out != "recorded 2 tests in weir.yaml\n" ||
+		got.err != "no request was found that leads to GET /hidden; write a test for it by hand\n" {
+		t.Errorf("record: %s", got)
+	}
+	text, err := os.ReadFile("weir.yaml")
+	if err != nil || !strings.HasPrefix(string(text), commented) {
+		t.Errorf("the file was changed elsewhere too (%v):\n%s", err, text)
+	}
+	if got := weir(false, "test", "weir.yaml"); got.code != 0 || got.out != "ok: 2 tests\n" {
+		t.Errorf("test: %s", got)
+	}
+	if got := weir(false, "fmt", "-l", "weir.yaml"); got.code != 0 {
+		t.Errorf("not in the standard layout: %s", got)
+	}
+	if got := weir(false, "test", "--record", "weir.yaml"); got.code != 0 || got.out != "recorded 0 tests in weir.yaml\n" {
+		t.Errorf("record again: %s", got)
+	}
+	if again, err := os.ReadFile("weir.yaml"); err != nil || !bytes.Equal(again, text) {
+		t.Errorf("recording again has changed the file (%v):\n%s", err, again)
+	}
+	if got := weir(false, "test", "--record", "folder"); got.code != 0 || got.out != "recorded 2 tests in "+filepath.Join("folder", "tests.yaml")+"\n" {
+		t.Errorf("record in a folder: %s", got)
+	}
+	if got := weir(false, "test", "folder", "--run", "hello"); got.code != 0 || got.out != "ok: 1 test\n" {
+		t.Errorf("test a folder: %s", got)
+	}
+	if got := weir(false, "test", "--record", "failing.yaml"); got.code != 2 || !strings.Contains(got.err, "nothing was recorded") {
+		t.Errorf("record beside a test that fails: %s", got)
 	}
 }

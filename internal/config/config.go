@@ -392,8 +392,8 @@ type Group struct {
 type Test struct {
 	Request TestRequest
 	Route   string // the name of the route that must match, "none" for no route
-	Backend string // the reference or name that must be chosen
-	Status  int
+	Backend string // the reference or name that must be chosen, "none" for none
+	Status  int    // what the gateway answers; 200 for what it passes on
 	Group   string
 	Origin  Origin
 }
@@ -404,6 +404,8 @@ type TestRequest struct {
 	Host     string
 	Path     string // with query
 	Listener string // "" the first HTTP listener
+	As       string // who is calling: a subject, or a JSON object of claims; "" nobody
+	Client   string // the address that it comes from; "" this machine
 	Headers  []FieldMatch
 	Body     string
 }

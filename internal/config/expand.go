@@ -439,6 +439,8 @@ func (expander) test(t Test) *doc.Node {
 	f, request := newFields(), newFields()
 	request.text("line", t.Request.Method+" "+t.Request.Host+t.Request.Path, t.Origin.comment())
 	request.text("listener", t.Request.Listener, "")
+	request.text("as", t.Request.As, "")
+	request.text("client", t.Request.Client, "")
 	request.put("headers", list(t.Request.Headers, fieldNode), "")
 	request.text("body", t.Request.Body, "")
 	f.put("request", &request.Node, "")

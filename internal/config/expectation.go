@@ -12,8 +12,8 @@ import (
 type testForm struct {
 	Request requestForm `doc:"request,required" help:"what is asked" example:"GET shop.dev/orders/1"`
 	Route   string      `doc:"route" help:"the route that must match, or none" example:"GET /orders/{id}"`
-	Backend string      `doc:"backend" help:"the backend that must be chosen" example:"fn:orders"`
-	Status  int         `doc:"status" help:"the status that must come" example:"200"`
+	Backend string      `doc:"backend" help:"the backend that must be chosen, or none" example:"fn:orders"`
+	Status  int         `doc:"status" help:"the status that the gateway must answer; 200 where it passes the request on" example:"200"`
 	Group   string      `doc:"group" help:"the group that it belongs to"`
 	At      doc.Pos     `doc:"-,pos"`
 }
@@ -24,6 +24,8 @@ type requestForm struct{ TestRequest }
 type longRequestForm struct {
 	Line     *doc.Node  `doc:"line,required" help:"METHOD [host]/path[?query]" example:"GET shop.dev/orders/1?full=1"`
 	Listener string     `doc:"listener" help:"the listener that it comes in by; the first unless said"`
+	As       string     `doc:"as" help:"who is calling: a subject, or a JSON object of claims" example:"ada"`
+	Client   string     `doc:"client" help:"the IP address that it comes from" example:"192.0.2.1"`
 	Headers  fieldsForm `doc:"headers" help:"header fields"`
 	Body     string     `doc:"body" help:"the body"`
 }
@@ -35,7 +37,7 @@ func (f *requestForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	} else {
 		doc.Decode(n, &form, ps)
 	}
-	f.TestRequest = TestRequest{Listener: form.Listener, Headers: form.Headers, Body: form.Body}
+	f.TestRequest = TestRequest{Listener: form.Listener, As: form.As, Client: form.Client, Headers: form.Headers, Body: form.Body}
 	if form.Line == nil || form.Line.Kind == 0 {
 		return
 	}

@@ -109,7 +109,7 @@ func (l *loader) lowerGlobals() {
 	seen := map[string]doc.Pos{}
 	for _, f := range l.files {
 		if f.Version != "" && f.Version != "1" {
-			l.ps.Add(doc.Problem{Pos: f.node.Get("version").Pos, What: fmt.Sprintf("version %q is not known", f.Version), Why: "this program reads version 1", Fix: "write `version: 1`"})
+			l.ps.Add(doc.Problem{Pos: f.node.Get("version").Pos, What: fmt.Sprintf("version %q is not known", f.Version), Why: "this program reads version 1", Fix: "write `version: 1`, or read it with a Weir that knows it"})
 		}
 		if f.Group != "" {
 			if f.Defaults != nil {

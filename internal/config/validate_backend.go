@@ -220,23 +220,3 @@ func (c *validator) listenerNames() []string {
 func (c *validator) isRough(route string) bool {
 	return slices.ContainsFunc(c.rough, func(r Route) bool { return r.Name == route })
 }
-
-func (c *validator) test(t *Test) {
-	at := t.Origin.at()
-	if t.Route == "" && t.Backend == "" && t.Status == 0 {
-		c.add(at, "the test expects nothing", "so it could never fail", "add route, backend or status")
-	}
-	if t.Status != 0 && (t.Status < 100 || t.Status > 599) {
-		c.add(at, fmt.Sprintf("the test expects the status %d", t.Status), "statuses are 100 to 599", "")
-	}
-	if t.Route != "" && t.Route != none && c.routes[t.Route] == nil && !c.partial && !c.isRough(t.Route) {
-		var names []string
-		for name := range c.routes {
-			names = append(names, name)
-		}
-		c.add(at, fmt.Sprintf("the test expects the route %q, which does not exist", t.Route), "", suggest(t.Route, names, "write the key of a route as it stands there, or none"))
-	}
-	if t.Request.Listener != "" && c.listeners[t.Request.Listener] == nil && !c.unheard {
-		c.add(at, fmt.Sprintf("the test comes in by the listener %q, which does not exist", t.Request.Listener), knownWords(c.listenerNames()), suggest(t.Request.Listener, c.listenerNames(), ""))
-	}
-}

@@ -1,7 +1,7 @@
 // Package reconcile is the only writer of the snapshot: it takes one valid
 // config after the other from listening to serving, in the order
 //
-//	compile -> bind what is new -> swap -> serve -> drain what is gone -> report
+//	compile -> run the tests -> bind what is new -> swap -> serve -> drain what is gone -> report
 //
 // A failure anywhere before the swap leaves everything as it was.
 //
@@ -25,6 +25,7 @@ import (
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
 	"github.com/weir-gateway/weir/internal/control/compile"
+	"github.com/weir-gateway/weir/internal/control/expect"
 	"github.com/weir-gateway/weir/internal/traffic/snapshot"
 	"github.com/weir-gateway/weir/internal/wire/listen"
 )
@@ -163,6 +164,10 @@ func (r *Reconciler) prepare(cfg *config.Config, digest string) (*compile.Pendin
 	pending, problems := r.options.Compiler.Compile(cfg, digest)
 	if pending == nil {
 		return nil, problems, ErrRefused
+	}
+	if failed := expect.Problems(expect.Run(pending.Snapshot, cfg.Tests)); len(failed) > 0 {
+		r.abort(pending, cfg)
+		return nil, append(problems, failed...), ErrRefused
 	}
 	return pending, problems, nil
 }

@@ -298,3 +298,23 @@ func TestCloseCutsWhatTakesTooLong(t *testing.T) {
 	}
 	close(leave)
 }
+
+// A test that fails refuses the change, and the start.
+func TestAFailingTestRefuses(t *testing.T) {
+	w := newWorld(t)
+	client := newClient(t)
+	const failing = "tests: [{ request: GET /x, route: none }]\n"
+	report, err := w.reconciler.Apply(w.load(says("127.0.0.1:0", "first")+failing), "")
+	if !errors.Is(err, reconcile.ErrRefused) || w.gateway.Current() != nil || len(report.Problems) != 1 || report.Problems[0].Pos.Line == 0 {
+		t.Fatalf("at the start: %v, %v", err, report.Problems)
+	}
+	w.apply(says("127.0.0.1:0", "old") + "tests: [{ request: GET /x, status: 200 }]\n")
+	url := "http://" + w.address()
+	if _, err := w.reconciler.Apply(w.load(says("127.0.0.1:0", "new")+failing), ""); !errors.Is(err, reconcile.ErrRefused) {
+		t.Errorf("a change: %v", err)
+	}
+	if report, err := w.reconciler.Try(w.load(says("127.0.0.1:0", "new")+failing), ""); !errors.Is(err, reconcile.ErrRefused) || len(report.Problems) != 1 {
+		t.Errorf("a try: %v, %v", err, report.Problems)
+	}
+	expect(t, client, url, "old")
+}
