@@ -8,6 +8,8 @@ import (
 	pathpkg "path"
 	"strconv"
 	"strings"
+
+	"github.com/weir-gateway/weir/internal/base/pattern"
 )
 
 // checkAddress says what is wrong with "host" or "host:port"; with needPort the
@@ -36,11 +38,11 @@ func checkAddress(address string, needPort bool) error {
 	if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
 		return nil
 	}
-	h, hostErr := ParseHost(host)
+	h, hostErr := pattern.ParseHost(host)
 	if hostErr != nil {
 		return hostErr
 	}
-	if h.Kind != HostExact {
+	if h.Kind != pattern.HostExact {
 		return fmt.Errorf("%q is a pattern, not one host", host)
 	}
 	return nil
@@ -107,7 +109,7 @@ func checkBind(address string) error {
 	if _, err := netip.ParseAddr(host); err == nil {
 		return nil
 	}
-	if h, err := ParseHost(host); err != nil || h.Kind != HostExact {
+	if h, err := pattern.ParseHost(host); err != nil || h.Kind != pattern.HostExact {
 		return fmt.Errorf("%q is no address or host name", host)
 	}
 	return nil

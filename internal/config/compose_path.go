@@ -7,6 +7,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/weir-gateway/weir/internal/base/pattern"
 	"github.com/weir-gateway/weir/internal/base/template"
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
@@ -131,7 +132,7 @@ func (p PathTemplate) value(at int) (PathValue, int, error) {
 		return PathValue{}, 0, nil
 	}
 	name, _, ok := strings.Cut(p.Text[at+1:], "=")
-	if !ok || name != "" && !isName(name) {
+	if !ok || name != "" && !pattern.IsName(name) {
 		return PathValue{}, 0, nil
 	}
 	start := at + 1 + len(name) + 1

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/weir-gateway/weir/internal/base/pattern"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
@@ -21,7 +22,7 @@ func (c *validator) groupRules() {
 		}
 		c.groups[g.Name] = g
 		for _, h := range g.Hosts {
-			if _, err := ParseHost(h); err != nil {
+			if _, err := pattern.ParseHost(h); err != nil {
 				c.pattern(g.Origin.at(), false, err)
 			}
 		}
@@ -137,9 +138,9 @@ func (c *validator) hostGrants(g *Group, hosts []string, at Origin) {
 		c.denied(at.at(), g, "every host", "hosts")
 	}
 	for _, h := range hosts {
-		host, err := ParseHost(h)
+		host, err := pattern.ParseHost(h)
 		if err == nil && !slices.ContainsFunc(g.Hosts, func(own string) bool {
-			wide, err := ParseHost(own)
+			wide, err := pattern.ParseHost(own)
 			return err == nil && wide.Covers(host)
 		}) {
 			c.denied(at.at(), g, fmt.Sprintf("the host %q", h), "hosts")

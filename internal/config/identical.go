@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/weir-gateway/weir/internal/base/pattern"
 )
 
 // identical reports matches that no request can tell apart, where no rank of
@@ -55,7 +57,7 @@ func (c *validator) places(r *Route) []string {
 		hosts = nil
 	}
 	for _, h := range r.Hosts {
-		if host, err := ParseHost(h); err == nil {
+		if host, err := pattern.ParseHost(h); err == nil {
 			hosts = append(hosts, host.Shape())
 		}
 	}
@@ -81,7 +83,7 @@ func (m *Match) shape() string {
 func (p PathMatch) shape() string {
 	switch {
 	case p.Pattern != "":
-		parsed, err := ParsePattern(p.Pattern)
+		parsed, err := pattern.ParsePath(p.Pattern)
 		if err != nil {
 			return p.Pattern
 		}
@@ -98,7 +100,7 @@ func (p PathMatch) shape() string {
 func literalShape(path string) string {
 	segments := strings.Split(path, "/")
 	for i, s := range segments {
-		if normal, err := NormalizeLiteral(s); err == nil {
+		if normal, err := pattern.NormalizeLiteral(s); err == nil {
 			segments[i] = normal
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/weir-gateway/weir/internal/base/pattern"
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
@@ -21,11 +22,11 @@ type captures struct {
 
 // below tells whether every path begins with the literal segments of prefix.
 func (c captures) below(prefix string) bool {
-	own, err := ParsePattern(c.path)
+	own, err := pattern.ParsePath(c.path)
 	if c.unknown || err != nil {
 		return true
 	}
-	want, err := ParsePattern(strings.TrimSuffix(prefix, "/"))
+	want, err := pattern.ParsePath(strings.TrimSuffix(prefix, "/"))
 	if err != nil || len(want.Segments) > len(own.Segments) {
 		return prefix == "/"
 	}
@@ -47,7 +48,7 @@ func capturesOf(hosts []string, matches []Match) captures {
 		c.rest = c.rest && own.rest
 	}
 	for i, h := range hosts {
-		host, err := ParseHost(h)
+		host, err := pattern.ParseHost(h)
 		if err == nil && host.Param != "" && everyHostCaptures(hosts, host.Param) && i == 0 {
 			c.names = append(c.names, host.Param)
 		}
@@ -56,7 +57,7 @@ func capturesOf(hosts []string, matches []Match) captures {
 }
 
 func pathCaptures(m PathMatch) captures {
-	p, err := ParsePattern(m.Pattern)
+	p, err := pattern.ParsePath(m.Pattern)
 	if err != nil {
 		return captures{unknown: true}
 	}
@@ -70,7 +71,7 @@ func pathCaptures(m PathMatch) captures {
 
 func everyHostCaptures(hosts []string, name string) bool {
 	return !slices.ContainsFunc(hosts, func(h string) bool {
-		host, err := ParseHost(h)
+		host, err := pattern.ParseHost(h)
 		return err == nil && host.Param != name
 	})
 }

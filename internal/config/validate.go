@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/weir-gateway/weir/internal/base/pattern"
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
@@ -159,7 +160,7 @@ func (c *validator) names() []string {
 // pattern tells a mistake in a path or host pattern, whose text begins at pos.
 func (c *validator) pattern(at doc.Pos, exact bool, err error) {
 	p := doc.Problem{Pos: at, What: err.Error()}
-	if wrong, ok := errors.AsType[*PatternError](err); ok {
+	if wrong, ok := errors.AsType[*pattern.Error](err); ok {
 		p.What, p.Fix = wrong.Text, wrong.Fix
 		if exact && at.Line > 0 {
 			p.Pos.Col += wrong.Offset

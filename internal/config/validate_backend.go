@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/weir-gateway/weir/internal/base/expr"
+	"github.com/weir-gateway/weir/internal/base/pattern"
 )
 
 // backends holds the rules among the backends of a route.
@@ -193,9 +194,9 @@ func (c *validator) stream(s *Stream) {
 		}
 	}
 	for _, h := range s.Hosts {
-		if host, err := ParseHost(h); err != nil {
+		if host, err := pattern.ParseHost(h); err != nil {
 			c.pattern(at, false, err)
-		} else if host.Kind == HostLabel {
+		} else if host.Kind == pattern.HostLabel {
 			c.add(at, fmt.Sprintf("the host %q of the stream %q has a parameter", h, s.Name), "a stream captures nothing", "write *"+host.Name)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/weir-gateway/weir/internal/base/expr"
+	"github.com/weir-gateway/weir/internal/base/pattern"
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
@@ -32,7 +33,7 @@ type captured struct {
 func capturedBy(route string, hosts []string, matches ...Match) captured {
 	c := captured{route: route}
 	for _, h := range hosts {
-		host, err := ParseHost(h)
+		host, err := pattern.ParseHost(h)
 		c.open = c.open || err != nil
 		if host.Param != "" {
 			c.names = append(c.names, host.Param)
@@ -42,7 +43,7 @@ func capturedBy(route string, hosts []string, matches ...Match) captured {
 		if m.Path.Pattern == "" {
 			continue // captures nothing
 		}
-		p, err := ParsePattern(m.Path.Pattern)
+		p, err := pattern.ParsePath(m.Path.Pattern)
 		c.open = c.open || err != nil
 		c.names = append(c.names, p.Names()...)
 	}

@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"github.com/weir-gateway/weir/internal/base/pattern"
 )
 
 // listening holds the rules of sockets and listeners.
@@ -81,11 +83,11 @@ func (c *validator) listener(l *Listener) {
 	if l.Hostname == "" {
 		return
 	}
-	h, err := ParseHost(l.Hostname)
+	h, err := pattern.ParseHost(l.Hostname)
 	switch {
 	case err != nil:
 		c.pattern(at, false, err)
-	case h.Kind == HostLabel:
+	case h.Kind == pattern.HostLabel:
 		c.add(at, fmt.Sprintf("the hostname %q of the listener %q has a parameter", l.Hostname, l.Name), "a listener is chosen before any route, and captures nothing", "write *"+h.Name)
 	}
 }

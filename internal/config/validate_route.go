@@ -9,6 +9,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/expr"
 	"github.com/weir-gateway/weir/internal/base/httpx"
+	"github.com/weir-gateway/weir/internal/base/pattern"
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
@@ -85,7 +86,7 @@ func (c *validator) attached(name string, listeners []string, from Origin, hosts
 		found = c.serving()
 	}
 	for _, h := range hosts {
-		host, err := ParseHost(h)
+		host, err := pattern.ParseHost(h)
 		if err == nil && len(found) > 0 && !c.unheard && !slices.ContainsFunc(found, func(l *Listener) bool { return l.reaches(host) }) {
 			c.add(from.at(), fmt.Sprintf("the host %q of the route %q is served by none of its listeners", h, name), "so no request would ever reach it", "add a listener with that hostname, or correct the host")
 		}
@@ -104,8 +105,8 @@ func (c *validator) serving() []*Listener {
 }
 
 // reaches tells whether some host of h may come in by l.
-func (l *Listener) reaches(h Host) bool {
-	own, err := ParseHost(l.Hostname)
+func (l *Listener) reaches(h pattern.Host) bool {
+	own, err := pattern.ParseHost(l.Hostname)
 	return l.Hostname == "" || err != nil || own.Covers(h) || h.Covers(own)
 }
 
@@ -122,7 +123,7 @@ func (c *validator) hosts(r *Route) []string {
 	var names []string
 	seen := map[string]bool{}
 	for _, h := range r.Hosts {
-		host, err := ParseHost(h)
+		host, err := pattern.ParseHost(h)
 		if err != nil {
 			c.pattern(r.Origin.at(), false, err)
 			continue
@@ -169,7 +170,7 @@ func (c *validator) path(m *Match, r *Route, hostParams []string) {
 	if p.Pattern == "" {
 		return
 	}
-	parsed, err := ParsePattern(p.Pattern)
+	parsed, err := pattern.ParsePath(p.Pattern)
 	if err != nil {
 		c.pattern(at, m.Origin.Object == "", err)
 		return
@@ -184,9 +185,9 @@ func (c *validator) path(m *Match, r *Route, hostParams []string) {
 
 // habits warns of what other routers mean by a segment, and refuses separators
 // that only routes with encoded_slash let through.
-func (c *validator) habits(p Pattern, r *Route, at doc.Pos) {
+func (c *validator) habits(p pattern.Path, r *Route, at doc.Pos) {
 	for _, s := range p.Segments {
-		if name, ok := strings.CutPrefix(s.Prefix, ":"); ok && s.Kind == Literal && isName(name) {
+		if name, ok := strings.CutPrefix(s.Prefix, ":"); ok && s.Kind == pattern.Literal && pattern.IsName(name) {
 			c.ps.Add(doc.Problem{
 				Pos: at, Severity: doc.Warning, What: fmt.Sprintf("the segment %q of the route %q is literal text", s.Prefix, r.Name),
 				Why: "other routers take it for a parameter", Fix: fmt.Sprintf("write {%s} if it is one", name),

@@ -26,7 +26,7 @@ const module = "github.com/weir-gateway/weir"
 var floors = [][]string{
 	{"internal/base/fault"},
 	{"internal/base/httpx", "internal/base/jsonx"},
-	{"internal/base/exchange", "internal/base/secret"},
+	{"internal/base/exchange", "internal/base/secret", "internal/base/pattern"},
 	{"internal/base/forward", "internal/base/template", "internal/base/expr", "internal/base/telemetry"},
 	{"internal/config/doc"},
 	{"internal/config"},

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/weir-gateway/weir/internal/base/pattern"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/traffic/snapshot"
 )
@@ -147,7 +148,7 @@ func pathOf(m config.PathMatch, filling string) (string, bool) {
 	case m.Pattern == "":
 		return strings.TrimSuffix(m.Prefix, "/") + "/" + filling, true
 	}
-	p, err := config.ParsePattern(m.Pattern)
+	p, err := pattern.ParsePath(m.Pattern)
 	if err != nil {
 		return "", false
 	}
@@ -155,7 +156,7 @@ func pathOf(m config.PathMatch, filling string) (string, bool) {
 	for _, s := range p.Segments {
 		path.WriteString("/")
 		switch s.Kind {
-		case config.Literal:
+		case pattern.Literal:
 			path.WriteString(s.Prefix)
 		default:
 			path.WriteString(s.Prefix + filling + s.Suffix)

@@ -3,7 +3,7 @@ package route
 import (
 	"strings"
 
-	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/base/pattern"
 )
 
 // index holds a tree of paths for each host pattern.
@@ -31,11 +31,11 @@ func (ix *index) add(r *rule) {
 }
 
 // root gives the tree of a host pattern, a new one where there is none.
-func (ix *index) root(h *config.Host) *node {
+func (ix *index) root(h *pattern.Host) *node {
 	switch {
 	case h == nil:
 		return made(&ix.any)
-	case h.Kind == config.HostExact:
+	case h.Kind == pattern.HostExact:
 		if ix.exact[h.Name] == nil {
 			ix.exact[h.Name] = &node{}
 		}
@@ -47,7 +47,7 @@ func (ix *index) root(h *config.Host) *node {
 		ix.suffix[h.Name] = s
 		ix.dots = max(ix.dots, strings.Count(h.Name, "."))
 	}
-	if h.Kind == config.HostLabel {
+	if h.Kind == pattern.HostLabel {
 		return made(&s.label)
 	}
 	return made(&s.wildcard)

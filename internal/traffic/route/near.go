@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/base/pattern"
 )
 
 const (
@@ -71,8 +71,8 @@ func (m *miss) words(q *Query) string {
 	return ""
 }
 
-func segmentText(s config.Segment) string {
-	return strings.TrimPrefix(config.Pattern{Segments: []config.Segment{s}}.String(), "/")
+func segmentText(s pattern.Segment) string {
+	return strings.TrimPrefix(pattern.Path{Segments: []pattern.Segment{s}}.String(), "/")
 }
 
 // manyRules is more than are compared for each request that misses.
@@ -142,7 +142,7 @@ func (r *rule) miss(q *Query) miss {
 	rest, more := strings.TrimPrefix(q.Path, "/"), true
 	for i := range r.segments {
 		s := &r.segments[i]
-		if s.Kind == config.Rest || m.distance > maxDistance {
+		if s.Kind == pattern.Rest || m.distance > maxDistance {
 			return m
 		}
 		if !more {
@@ -166,7 +166,7 @@ func (r *rule) miss(q *Query) miss {
 
 // addShort notes that the path ends before segment i.
 func (m *miss) addShort(i int) {
-	if last := m.rule.segments[i]; last.Kind == config.Literal && last.Prefix == "" {
+	if last := m.rule.segments[i]; last.Kind == pattern.Literal && last.Prefix == "" {
 		m.add(1, missingSlash, i, "")
 		return
 	}
@@ -176,7 +176,7 @@ func (m *miss) addShort(i int) {
 // hostDistance is 0 where the host fits. A forgotten "www." or another
 // subdomain is near, however long it is.
 func (r *rule) hostDistance(host string) int {
-	if r.host == nil || r.host.Covers(config.Host{Kind: config.HostExact, Name: host}) {
+	if r.host == nil || r.host.Covers(pattern.Host{Kind: pattern.HostExact, Name: host}) {
 		return 0
 	}
 	name := strings.TrimPrefix(r.host.Name, ".")
@@ -193,19 +193,19 @@ func isBelow(host, name string) bool {
 }
 
 // segmentDistance is 0 where text fits s.
-func segmentDistance(s *config.Segment, text string) int {
+func segmentDistance(s *pattern.Segment, text string) int {
 	switch s.Kind {
-	case config.Literal:
+	case pattern.Literal:
 		return similarity(text, s.Prefix)
-	case config.Mixed:
+	case pattern.Mixed:
 		if e := (mixedEdge{prefix: s.Prefix, suffix: s.Suffix}); !e.fits(text) {
 			return 3
 		}
-	case config.Param:
+	case pattern.Param:
 		if text == "" {
 			return 1
 		}
-	case config.Rest:
+	case pattern.Rest:
 	}
 	return 0
 }

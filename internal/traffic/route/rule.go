@@ -9,6 +9,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/httpx"
+	"github.com/weir-gateway/weir/internal/base/pattern"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
@@ -28,8 +29,8 @@ type rule struct {
 
 // Reading is what the patterns and conditions of a rule were read to. It is immutable.
 type Reading struct {
-	host     *config.Host // nil: any
-	segments []config.Segment
+	host     *pattern.Host // nil: any
+	segments []pattern.Segment
 	pattern  string // the path as it was written
 
 	method   string // "" any
@@ -75,7 +76,7 @@ func Read(host string, m *config.Match) (*Reading, error) {
 		r.whenText = m.When.Source
 	}
 	if host != "" {
-		parsed, err := config.ParseHost(host)
+		parsed, err := pattern.ParseHost(host)
 		if err != nil {
 			return nil, err
 		}
@@ -112,7 +113,7 @@ func compile[T any](from *Rule[T], index int) (*rule, error) {
 func (r *Reading) readPath(m config.PathMatch) error {
 	switch {
 	case m.Pattern != "":
-		p, err := config.ParsePattern(m.Pattern)
+		p, err := pattern.ParsePath(m.Pattern)
 		r.pattern, r.segments = m.Pattern, p.Segments
 		return err
 	case m.Exact != "":
@@ -125,19 +126,19 @@ func (r *Reading) readPath(m config.PathMatch) error {
 	if prefix == "" {
 		segments = nil
 	}
-	r.pattern, r.segments = prefix+"/**", slices.Concat(segments, []config.Segment{{Kind: config.Rest}})
+	r.pattern, r.segments = prefix+"/**", slices.Concat(segments, []pattern.Segment{{Kind: pattern.Rest}})
 	return err
 }
 
 // literals takes a literal path apart, in the form that requests' paths have.
-func literals(path string) ([]config.Segment, error) {
+func literals(path string) ([]pattern.Segment, error) {
 	normal, err := httpx.NormalizePath(path)
 	if err != nil {
 		return nil, fmt.Errorf("the path %q can never match: %w", path, err)
 	}
-	var segments []config.Segment
+	var segments []pattern.Segment
 	for text := range strings.SplitSeq(normal.Text[1:], "/") {
-		segments = append(segments, config.Segment{Kind: config.Literal, Prefix: text})
+		segments = append(segments, pattern.Segment{Kind: pattern.Literal, Prefix: text})
 	}
 	return segments, nil
 }
@@ -167,7 +168,7 @@ func (r *Reading) conditionKey() string {
 
 func problemOf[T any](r *Rule[T], err error) doc.Problem {
 	p := doc.Problem{Pos: r.Origin.Pos, What: err.Error(), Why: fmt.Sprintf("route %q, from %s", r.Name, r.Origin)}
-	if mistake, ok := errors.AsType[*config.PatternError](err); ok {
+	if mistake, ok := errors.AsType[*pattern.Error](err); ok {
 		p.What, p.Fix = mistake.Text, mistake.Fix
 	}
 	return p
@@ -224,26 +225,26 @@ func (r *rule) conditions(q *Query, p *exchange.Params) verdict {
 
 // capture adds the parameters of a rule whose host and path fit q.
 func (r *rule) capture(q *Query, p *exchange.Params) {
-	if r.host != nil && r.host.Kind == config.HostLabel {
+	if r.host != nil && r.host.Kind == pattern.HostLabel {
 		label, _, _ := strings.Cut(q.Host, ".")
 		p.Add(r.host.Param, label)
 	}
 	rest := q.Path[1:]
 	for i := range r.segments {
 		s := &r.segments[i]
-		if s.Kind == config.Rest {
+		if s.Kind == pattern.Rest {
 			p.Add(restName(s), rest)
 			return
 		}
 		var text string
 		text, rest, _ = strings.Cut(rest, "/")
-		if s.Kind != config.Literal {
+		if s.Kind != pattern.Literal {
 			p.Add(s.Name, httpx.Unescape(text[len(s.Prefix):len(text)-len(s.Suffix)]))
 		}
 	}
 }
 
-func restName(s *config.Segment) string {
+func restName(s *pattern.Segment) string {
 	if s.Name == "" {
 		return RestParam
 	}

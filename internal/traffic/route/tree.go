@@ -5,7 +5,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/base/pattern"
 )
 
 // node is a place in the tree of path patterns of one host: what the segments
@@ -46,11 +46,11 @@ func (n *node) literal(text string) *node {
 }
 
 // add puts r under the segments that are left of its pattern.
-func (n *node) add(r *rule, segments []config.Segment) {
+func (n *node) add(r *rule, segments []pattern.Segment) {
 	switch {
 	case len(segments) == 0:
 		n.ends = append(n.ends, r)
-	case segments[0].Kind == config.Rest:
+	case segments[0].Kind == pattern.Rest:
 		n.rests = append(n.rests, r)
 	default:
 		n.child(segments[0]).add(r, segments[1:])
@@ -58,11 +58,11 @@ func (n *node) add(r *rule, segments []config.Segment) {
 }
 
 // child gives the node behind s, a new one where there is none.
-func (n *node) child(s config.Segment) *node {
+func (n *node) child(s pattern.Segment) *node {
 	switch s.Kind {
-	case config.Literal:
+	case pattern.Literal:
 		return n.literalChild(s.Prefix)
-	case config.Mixed:
+	case pattern.Mixed:
 		return n.mixedChild(s.Prefix, s.Suffix)
 	default:
 		if n.param == nil {

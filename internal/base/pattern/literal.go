@@ -1,4 +1,4 @@
-package config
+package pattern
 
 import (
 	"fmt"
@@ -12,7 +12,7 @@ import (
 // quotes, everything beyond ASCII) is percent-encoded (RFC 3986 sections 2.3,
 // 3.3 and 6.2.2). Reserved characters stay as they were written: "%3A" and ":"
 // are different paths.
-func NormalizeLiteral(text string) (string, *PatternError) {
+func NormalizeLiteral(text string) (string, *Error) {
 	var b strings.Builder
 	for i := 0; i < len(text); i++ {
 		c := text[i]
@@ -20,20 +20,20 @@ func NormalizeLiteral(text string) (string, *PatternError) {
 		case c == '%':
 			decoded, ok := unhex(text, i+1)
 			if !ok {
-				return "", &PatternError{i, "a % that is not followed by two hexadecimal digits", "write %25 for the character itself"}
+				return "", &Error{i, "a % that is not followed by two hexadecimal digits", "write %25 for the character itself"}
 			}
 			if err := writeEscaped(&b, decoded, i); err != nil {
 				return "", err
 			}
 			i += 2
 		case c == '*':
-			return "", &PatternError{i, "a * has no meaning inside a segment", "write /** at the end for everything below, {name} for one segment, or %2A for the character itself"}
+			return "", &Error{i, "a * has no meaning inside a segment", "write /** at the end for everything below, {name} for one segment, or %2A for the character itself"}
 		case c == '?' || c == '#':
-			return "", &PatternError{i, fmt.Sprintf("a path has no %c: the query and the fragment are not part of it", c), "match on the query under match:, or write the encoded character"}
+			return "", &Error{i, fmt.Sprintf("a path has no %c: the query and the fragment are not part of it", c), "match on the query under match:, or write the encoded character"}
 		case c == '\\':
-			return "", &PatternError{i, `a \ in a path is ambiguous, so no route sees one`, "write a slash"}
+			return "", &Error{i, `a \ in a path is ambiguous, so no route sees one`, "write a slash"}
 		case c < ' ' || c == 0x7f:
-			return "", &PatternError{i, "a control character in the path", "remove it"}
+			return "", &Error{i, "a control character in the path", "remove it"}
 		case isPathChar(c):
 			b.WriteByte(c)
 		default:
@@ -44,10 +44,10 @@ func NormalizeLiteral(text string) (string, *PatternError) {
 }
 
 // writeEscaped writes the character that was percent-encoded at offset i.
-func writeEscaped(b *strings.Builder, decoded byte, i int) *PatternError {
+func writeEscaped(b *strings.Builder, decoded byte, i int) *Error {
 	switch {
 	case decoded == 0:
-		return &PatternError{i, "%00 in a path is always refused", "remove it"}
+		return &Error{i, "%00 in a path is always refused", "remove it"}
 	case isUnreserved(decoded):
 		b.WriteByte(decoded)
 	default:

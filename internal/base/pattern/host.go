@@ -1,4 +1,4 @@
-package config
+package pattern
 
 import (
 	"fmt"
@@ -31,29 +31,29 @@ const (
 const maxHostname = 253 // RFC 1035 section 2.3.4, without the root's dot
 
 // ParseHost reads a host pattern: "shop.dev", "*.shop.dev", "{tenant}.shop.dev"
-// or an IP address. Errors are *PatternError.
+// or an IP address. Errors are *Error.
 func ParseHost(text string) (Host, error) {
 	if addr, err := netip.ParseAddr(strings.Trim(text, "[]")); err == nil {
 		return Host{Kind: HostExact, Name: addr.Unmap().WithZone("").String()}, nil
 	}
 	if i := strings.IndexFunc(text, func(r rune) bool { return r > '~' }); i >= 0 {
-		return Host{}, &PatternError{i, fmt.Sprintf("the host %q is not ASCII", text), "write it in its xn-- form"}
+		return Host{}, &Error{i, fmt.Sprintf("the host %q is not ASCII", text), "write it in its xn-- form"}
 	}
 	lower := strings.TrimSuffix(strings.ToLower(text), ".")
 	label, suffix, dotted := strings.Cut(lower, ".")
 	switch {
 	case text == "":
-		return Host{}, &PatternError{0, "the host is empty", "leave it out for every host"}
+		return Host{}, &Error{0, "the host is empty", "leave it out for every host"}
 	case strings.Contains(lower, ":"):
-		return Host{}, &PatternError{strings.Index(lower, ":"), fmt.Sprintf("the host %q has a port", text), "leave the port out: the listener has it"}
+		return Host{}, &Error{strings.Index(lower, ":"), fmt.Sprintf("the host %q has a port", text), "leave the port out: the listener has it"}
 	case label == "*" && dotted:
 		return Host{Kind: HostWildcard, Name: "." + suffix}, checkHostname(suffix, text, 2)
 	case label == "*":
-		return Host{}, &PatternError{0, "* alone is no host", "leave the host out for every host"}
+		return Host{}, &Error{0, "* alone is no host", "leave the host out for every host"}
 	case strings.HasPrefix(label, "{") && strings.HasSuffix(label, "}") && dotted:
 		name := text[1 : len(label)-1] // names keep their case
-		if !isName(name) {
-			return Host{}, &PatternError{1, fmt.Sprintf("{%s} is no name of a parameter", name), "a name is letters, digits and _, as {tenant}"}
+		if !IsName(name) {
+			return Host{}, &Error{1, fmt.Sprintf("{%s} is no name of a parameter", name), "a name is letters, digits and _, as {tenant}"}
 		}
 		return Host{Kind: HostLabel, Name: "." + suffix, Param: name}, checkHostname(suffix, text, len(label)+1)
 	default:
@@ -64,7 +64,7 @@ func ParseHost(text string) (Host, error) {
 // checkHostname says what is wrong with a name without patterns, which stands at offset in text.
 func checkHostname(name, text string, offset int) error {
 	if len(name) > maxHostname {
-		return &PatternError{offset, fmt.Sprintf("the host is longer than %d characters", maxHostname), ""}
+		return &Error{offset, fmt.Sprintf("the host is longer than %d characters", maxHostname), ""}
 	}
 	for label := range strings.SplitSeq(name, ".") {
 		if err := checkLabel(label, text, offset); err != nil {
@@ -78,17 +78,17 @@ func checkHostname(name, text string, offset int) error {
 func checkLabel(label, text string, offset int) error {
 	switch {
 	case label == "":
-		return &PatternError{offset, fmt.Sprintf("the host %q has an empty label (two dots in a row)", text), ""}
+		return &Error{offset, fmt.Sprintf("the host %q has an empty label (two dots in a row)", text), ""}
 	case len(label) > 63:
-		return &PatternError{offset, fmt.Sprintf("a label of the host %q is longer than 63 characters", text), ""}
+		return &Error{offset, fmt.Sprintf("a label of the host %q is longer than 63 characters", text), ""}
 	case strings.ContainsAny(label, "*{}"):
-		return &PatternError{offset, fmt.Sprintf("in the host %q a pattern stands elsewhere than as the first label", text), "write *.shop.dev or {tenant}.shop.dev"}
+		return &Error{offset, fmt.Sprintf("in the host %q a pattern stands elsewhere than as the first label", text), "write *.shop.dev or {tenant}.shop.dev"}
 	case label[0] == '-' || label[len(label)-1] == '-':
-		return &PatternError{offset, fmt.Sprintf("a label of the host %q begins or ends with a hyphen", text), ""}
+		return &Error{offset, fmt.Sprintf("a label of the host %q begins or ends with a hyphen", text), ""}
 	}
 	for i := range len(label) {
 		if c := label[i]; c != '-' && c != '_' && (c < '0' || c > '9') && (c < 'a' || c > 'z') {
-			return &PatternError{offset + i, fmt.Sprintf("the host %q has the character %q", text, c), "a host is letters, digits, hyphens and dots"}
+			return &Error{offset + i, fmt.Sprintf("the host %q has the character %q", text, c), "a host is letters, digits, hyphens and dots"}
 		}
 	}
 	return nil

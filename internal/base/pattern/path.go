@@ -1,4 +1,10 @@
-package config
+// Package pattern is the grammar of paths and hosts that routes match, and that
+// listeners and groups are bounded by. Whoever reads, compares or serves a pattern
+// reads it here, so that all of them mean the same requests.
+//
+//   - path.go: paths; literal.go: their text in the form of normalised requests.
+//   - host.go: hosts.
+package pattern
 
 import (
 	"errors"
@@ -9,7 +15,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/httpx"
 )
 
-// Pattern is a parsed path pattern of Weir's grammar. It is a list of segments,
+// Path is a parsed path pattern of Weir's grammar. It is a list of segments,
 // what stands between the slashes:
 //
 //	/orders/{id}        a literal and a parameter
@@ -23,7 +29,7 @@ import (
 // segment and "/a/" has "a" and an empty one; so a trailing slash counts, in
 // the path and in the pattern: a pattern that ends in a slash ends in an empty
 // Literal segment. No other segment is ever empty.
-type Pattern struct {
+type Path struct {
 	// Segments has at least one element. Only the last one may be a Rest.
 	Segments []Segment
 }
@@ -57,36 +63,36 @@ type Segment struct {
 	Name string
 }
 
-// PatternError is a mistake in a path or host pattern.
-type PatternError struct {
+// Error is a mistake in a path or host pattern.
+type Error struct {
 	Offset int    // in bytes, where in the pattern
 	Text   string // what is wrong
 	Fix    string // what to write instead; may be empty
 }
 
-func (e *PatternError) Error() string {
+func (e *Error) Error() string {
 	if e.Fix == "" {
 		return e.Text
 	}
 	return e.Text + "; " + e.Fix
 }
 
-// ParsePattern reads a path pattern. Errors are *PatternError.
-func ParsePattern(text string) (Pattern, error) {
+// ParsePath reads a path pattern. Errors are *Error.
+func ParsePath(text string) (Path, error) {
 	if !strings.HasPrefix(text, "/") {
-		return Pattern{}, &PatternError{0, fmt.Sprintf("the path %q does not begin with a slash", text), fmt.Sprintf("write %q", "/"+text)}
+		return Path{}, &Error{0, fmt.Sprintf("the path %q does not begin with a slash", text), fmt.Sprintf("write %q", "/"+text)}
 	}
-	var p Pattern
+	var p Path
 	seen := map[string]bool{}
 	offset := 1
 	for part := range strings.SplitSeq(text[1:], "/") {
 		last := offset+len(part) == len(text)
 		s, err := parseSegment(part, offset)
 		if err != nil {
-			return Pattern{}, err
+			return Path{}, err
 		}
 		if err := checkSegment(s, part, offset, last, seen); err != nil {
-			return Pattern{}, err
+			return Path{}, err
 		}
 		p.Segments = append(p.Segments, s)
 		offset += len(part) + 1
@@ -98,11 +104,11 @@ func ParsePattern(text string) (Pattern, error) {
 func checkSegment(s Segment, part string, offset int, last bool, seen map[string]bool) error {
 	switch {
 	case part == "" && !last:
-		return &PatternError{offset, "the path has an empty segment (two slashes in a row)", "write one slash"}
+		return &Error{offset, "the path has an empty segment (two slashes in a row)", "write one slash"}
 	case s.Kind == Rest && !last:
-		return &PatternError{offset, fmt.Sprintf("%s stands for everything that is left, so nothing can follow it", part), "move it to the end, or use {name} for one segment"}
+		return &Error{offset, fmt.Sprintf("%s stands for everything that is left, so nothing can follow it", part), "move it to the end, or use {name} for one segment"}
 	case s.Name != "" && seen[s.Name]:
-		return &PatternError{offset, fmt.Sprintf("the parameter {%s} stands twice in the path", s.Name), "give each its own name"}
+		return &Error{offset, fmt.Sprintf("the parameter {%s} stands twice in the path", s.Name), "give each its own name"}
 	}
 	if s.Name != "" {
 		seen[s.Name] = true
@@ -120,15 +126,15 @@ func parseSegment(part string, offset int) (Segment, error) {
 		return literalSegment(part, offset)
 	}
 	if part[open] == '}' {
-		return Segment{}, &PatternError{offset + open, "a } without a { before it", "write {name}, or %7D for the character itself"}
+		return Segment{}, &Error{offset + open, "a } without a { before it", "write {name}, or %7D for the character itself"}
 	}
 	length := strings.IndexByte(part[open:], '}')
 	if length < 0 {
-		return Segment{}, &PatternError{offset + open, "a { without a } in the same segment", "write {name}, or %7B for the character itself"}
+		return Segment{}, &Error{offset + open, "a { without a } in the same segment", "write {name}, or %7B for the character itself"}
 	}
 	prefix, inner, suffix := part[:open], part[open+1:open+length], part[open+length+1:]
 	if i := strings.IndexAny(suffix, "{}"); i >= 0 {
-		return Segment{}, &PatternError{offset + open + length + 1 + i, fmt.Sprintf("the segment %q has more than one parameter", part), "a segment holds one; take it as one {name} and take it apart in the backend"}
+		return Segment{}, &Error{offset + open + length + 1 + i, fmt.Sprintf("the segment %q has more than one parameter", part), "a segment holds one; take it as one {name} and take it apart in the backend"}
 	}
 	return paramSegment(prefix, inner, suffix, offset)
 }
@@ -139,7 +145,7 @@ func literalSegment(part string, offset int) (Segment, error) {
 		return Segment{}, err.at(offset)
 	}
 	if text == "." || text == ".." {
-		return Segment{}, &PatternError{offset, fmt.Sprintf("the segment %q never reaches a route: dot segments are refused", part), "write the path without it"}
+		return Segment{}, &Error{offset, fmt.Sprintf("the segment %q never reaches a route: dot segments are refused", part), "write the path without it"}
 	}
 	if err := reachable(text, part, offset); err != nil {
 		return Segment{}, err
@@ -151,12 +157,12 @@ func literalSegment(part string, offset int) (Segment, error) {
 func paramSegment(prefix, inner, suffix string, offset int) (Segment, error) {
 	name, rest := strings.CutSuffix(inner, "...")
 	at := offset + len(prefix) + 1
-	if !isName(name) {
-		return Segment{}, &PatternError{at, fmt.Sprintf("{%s} is no name of a parameter", inner), "a name is letters, digits and _, and does not begin with a digit, as {order_id}"}
+	if !IsName(name) {
+		return Segment{}, &Error{at, fmt.Sprintf("{%s} is no name of a parameter", inner), "a name is letters, digits and _, and does not begin with a digit, as {order_id}"}
 	}
 	if rest {
 		if prefix != "" || suffix != "" {
-			return Segment{}, &PatternError{offset, fmt.Sprintf("{%s...} stands for whole segments, so nothing can stand beside it", name), fmt.Sprintf("write /{%s...} alone", name)}
+			return Segment{}, &Error{offset, fmt.Sprintf("{%s...} stands for whole segments, so nothing can stand beside it", name), fmt.Sprintf("write /{%s...} alone", name)}
 		}
 		return Segment{Kind: Rest, Name: name}, nil
 	}
@@ -185,19 +191,19 @@ func reachable(text, part string, offset int) error {
 		if f, ok := errors.AsType[*fault.Fault](err); ok {
 			why = f.Detail
 		}
-		return &PatternError{offset, fmt.Sprintf("no request reaches a route with the segment %q: %s", part, why), "write the path in its plain form"}
+		return &Error{offset, fmt.Sprintf("no request reaches a route with the segment %q: %s", part, why), "write the path in its plain form"}
 	}
 	return nil
 }
 
-func (e *PatternError) at(offset int) *PatternError {
+func (e *Error) at(offset int) *Error {
 	moved := *e
 	moved.Offset += offset
 	return &moved
 }
 
-// isName holds for [A-Za-z_][A-Za-z0-9_]*.
-func isName(s string) bool {
+// IsName tells whether s can name a parameter: [A-Za-z_][A-Za-z0-9_]*.
+func IsName(s string) bool {
 	for i := range len(s) {
 		c := s[i]
 		letter := c == '_' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
@@ -209,7 +215,7 @@ func isName(s string) bool {
 }
 
 // Names gives the parameters in the order of the pattern.
-func (p Pattern) Names() []string {
+func (p Path) Names() []string {
 	var names []string
 	for _, s := range p.Segments {
 		if s.Name != "" {
@@ -220,7 +226,7 @@ func (p Pattern) Names() []string {
 }
 
 // Rest gives the last segment and true where it is a Rest.
-func (p Pattern) Rest() (Segment, bool) {
+func (p Path) Rest() (Segment, bool) {
 	if n := len(p.Segments); n > 0 && p.Segments[n-1].Kind == Rest {
 		return p.Segments[n-1], true
 	}
@@ -228,7 +234,7 @@ func (p Pattern) Rest() (Segment, bool) {
 }
 
 // String writes the pattern in its normalised form, which parses to the same.
-func (p Pattern) String() string {
+func (p Path) String() string {
 	return p.write(func(s Segment) string {
 		switch {
 		case s.Kind == Rest && s.Name != "":
@@ -243,7 +249,7 @@ func (p Pattern) String() string {
 
 // Shape is the pattern without its names: two patterns match the same paths
 // exactly when their shapes are equal.
-func (p Pattern) Shape() string {
+func (p Path) Shape() string {
 	return p.write(func(s Segment) string {
 		if s.Kind == Rest {
 			return "**"
@@ -252,7 +258,7 @@ func (p Pattern) Shape() string {
 	})
 }
 
-func (p Pattern) write(param func(Segment) string) string {
+func (p Path) write(param func(Segment) string) string {
 	var b strings.Builder
 	for _, s := range p.Segments {
 		b.WriteByte('/')

@@ -1,4 +1,4 @@
-package config
+package pattern
 
 import (
 	"errors"
@@ -25,7 +25,7 @@ func TestPatternIsReadAsSegments(t *testing.T) {
 		"/é b":                {{Kind: Literal, Prefix: "%C3%A9%20b"}},
 		"/%7euser/%3a:%2f":    {{Kind: Literal, Prefix: "~user"}, {Kind: Literal, Prefix: "%3A:%2F"}},
 	} {
-		p, err := ParsePattern(text)
+		p, err := ParsePath(text)
 		if err != nil {
 			t.Errorf("%s: %v", text, err)
 			continue
@@ -71,10 +71,10 @@ func TestPatternMistakesAreToldWithPlaceAndFix(t *testing.T) {
 		{`/a\b`, 2, "ambiguous"},
 		{"/a\x01", 2, "control character"},
 	} {
-		_, err := ParsePattern(c.text)
-		var pe *PatternError
+		_, err := ParsePath(c.text)
+		var pe *Error
 		if !errors.As(err, &pe) {
-			t.Errorf("%q: error is %v, want a PatternError", c.text, err)
+			t.Errorf("%q: error is %v, want an *Error", c.text, err)
 			continue
 		}
 		if pe.Offset != c.offset || !strings.Contains(pe.Error(), c.words) {
@@ -85,7 +85,7 @@ func TestPatternMistakesAreToldWithPlaceAndFix(t *testing.T) {
 
 func TestPatternsOfOneShapeDifferOnlyInNames(t *testing.T) {
 	shape := func(text string) string {
-		p, err := ParsePattern(text)
+		p, err := ParsePath(text)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -157,20 +157,20 @@ func TestHostCovers(t *testing.T) {
 	}
 }
 
-func FuzzParsePattern(f *testing.F) {
+func FuzzParsePath(f *testing.F) {
 	for _, seed := range []string{"/", "/a/{id}.json", "/a/{r...}", "/**", "/%7e%2F", "/é", "/{a}/{a}", "//", "/{", "/a:b@c"} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		p, err := ParsePattern(text)
+		p, err := ParsePath(text)
 		if err != nil {
-			var pe *PatternError
+			var pe *Error
 			if !errors.As(err, &pe) || pe.Offset < 0 || pe.Offset > len(text) {
-				t.Fatalf("error %#v is no PatternError within %q", err, text)
+				t.Fatalf("error %#v is no *Error within %q", err, text)
 			}
 			return
 		}
-		again, err := ParsePattern(p.String())
+		again, err := ParsePath(p.String())
 		if err != nil || !slices.Equal(again.Segments, p.Segments) {
 			t.Fatalf("%q prints as %q, which reads as %+v, %v", text, p.String(), again, err)
 		}
@@ -196,7 +196,7 @@ func FuzzParseHost(f *testing.F) {
 // becomes is what a request for the same text becomes.
 func TestLiteralsHaveTheFormOfNormalisedPaths(t *testing.T) {
 	for _, text := range []string{"/orders", "/a b", "/é", "/%7euser", "/%c3%a9", "/a:b@c", "/%3a", "/a;b", "/%2f", `/"<>|^`, "/100%25"} {
-		p, err := ParsePattern(text)
+		p, err := ParsePath(text)
 		if err != nil {
 			t.Errorf("%s: %v", text, err)
 			continue
