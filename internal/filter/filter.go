@@ -65,8 +65,8 @@ type Env struct {
 	// Meter is the route's, for what a filter counts of its own (see Counter); nil
 	// counts nothing. What it answers with a problem is counted already.
 	Meter *telemetry.Route
-	Log   *slog.Logger
-	Route string // the route's name, for logs
+	Log   *slog.Logger // never nil in build
+	Route string       // the route's name, for logs
 	Group string
 	Nth   int // how many filters of this kind stand at this place of the route before it
 }
@@ -140,6 +140,9 @@ func Define[C any](name, summary string, stage Stage, defaults func() C, build f
 			c, ok := cfg.(*C)
 			if !ok {
 				return Policy{}, fmt.Errorf("filter %s: its config is %T, not %T", name, cfg, c)
+			}
+			if env.Log == nil {
+				env.Log = slog.New(slog.DiscardHandler)
 			}
 			return build(env, c)
 		},

@@ -14,7 +14,7 @@ import (
 // policy is a Config ready to run.
 type policy struct {
 	rules []rule
-	log   *slog.Logger // nil where there is none
+	log   *slog.Logger
 	route string
 }
 
@@ -92,7 +92,7 @@ func (p *policy) record(r *http.Request, x *exchange.Exchange, one *rule, refuse
 		level, decision = slog.LevelInfo, "deny"
 	}
 	ctx := r.Context()
-	if p.log == nil || !p.log.Enabled(ctx, level) {
+	if !p.log.Enabled(ctx, level) {
 		return
 	}
 	attributes := []slog.Attr{

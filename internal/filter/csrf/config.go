@@ -4,7 +4,6 @@ package csrf
 
 import (
 	"fmt"
-	"log/slog"
 	"net/url"
 	"strconv"
 	"strings"
@@ -91,10 +90,6 @@ func build(env filter.Env, c *Config) (filter.Policy, error) {
 	if n := len(trusted); n > 0 {
 		note += " and " + strconv.Itoa(n) + " more"
 	}
-	log := env.Log
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
-	p := &policy{trusted: trusted, dryRun: c.DryRun, log: log, route: env.Route}
+	p := &policy{trusted: trusted, dryRun: c.DryRun, log: env.Log, route: env.Route}
 	return filter.Policy{Guard: p.guard, Ask: p.ask, Note: note}, nil
 }

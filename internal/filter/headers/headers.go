@@ -166,7 +166,7 @@ func (f *changer) guard(next http.Handler) http.Handler {
 			}
 			in := expr.Input{Request: r, Response: copied(r, status, head)}
 			for _, op := range f.response {
-				if err := op.apply(head, &in); err != nil && f.log != nil {
+				if err := op.apply(head, &in); err != nil {
 					f.log.Warn("response field left out", "field", op.name, "error", err)
 				}
 			}

@@ -16,7 +16,7 @@ import (
 type policy struct {
 	limits []limit
 	store  Store
-	log    *slog.Logger // nil where there is none
+	log    *slog.Logger
 	route  string
 	// policies is RateLimit-Policy where it is the same for every request; with
 	// plans it depends on who asks.

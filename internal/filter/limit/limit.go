@@ -258,7 +258,7 @@ func (p *policy) record(r *http.Request, x *exchange.Exchange, l *limit, why str
 	if l.dryRun {
 		level = slog.LevelInfo
 	}
-	if p.log == nil || !p.log.Enabled(r.Context(), level) {
+	if !p.log.Enabled(r.Context(), level) {
 		return
 	}
 	p.log.LogAttrs(r.Context(), level, "limit",
@@ -268,7 +268,7 @@ func (p *policy) record(r *http.Request, x *exchange.Exchange, l *limit, why str
 
 // watch tells the log when keys are forgotten that still count, once a minute.
 func (p *policy) watch(c *Counter) {
-	if n, ok := c.toTell(time.Now()); ok && p.log != nil {
+	if n, ok := c.toTell(time.Now()); ok {
 		p.log.Warn("a limit has more keys than it keeps apart: those nearest to full were forgotten", "counter", c.ID, "forgotten", n)
 	}
 }
