@@ -336,7 +336,7 @@ type Limits struct {
 	HeadBytes    int           // request line and fields of one request
 	HeadFields   int           // number of field lines
 	URLBytes     int           // request target
-	BodyBytes    int64         // request body
+	BodyBytes    int64         // request body; 0: no bound
 	Connections  int           // open client connections
 	PerClient    int           // of one client; 0: no bound
 	InFlight     int           // requests at once

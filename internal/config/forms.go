@@ -144,24 +144,6 @@ func (s Secret) EncodeDoc() *doc.Node {
 	return n
 }
 
-// bound is a duration that may be `none`.
-type bound time.Duration
-
-func (b *bound) DecodeDoc(n *doc.Node, ps *doc.Problems) {
-	if isNone(n) {
-		*b = bound(NoTimeout)
-		return
-	}
-	var d time.Duration
-	var own doc.Problems
-	doc.Decode(n, &d, &own)
-	ps.Join(&own)
-	if d == 0 && !own.Failed() && n.Kind == doc.Scalar {
-		ps.Add(doc.Problem{Pos: n.Pos, What: "a time-out of no time at all", Why: "everything would fail at once", Fix: "write a time such as 5s, or none for no bound"})
-	}
-	*b = bound(d)
-}
-
 // timeoutsForm is `timeout`: the total, or each of them.
 type timeoutsForm struct {
 	Connect bound `doc:"connect" help:"to get a connection, TLS included"`

@@ -56,7 +56,7 @@ type limitsForm struct {
 	Head         doc.Size      `doc:"head" help:"request line and fields of one request" example:"64KiB"`
 	Fields       int           `doc:"fields" help:"number of field lines of one request" example:"100"`
 	URL          doc.Size      `doc:"url" help:"request target" example:"16KiB"`
-	Body         doc.Size      `doc:"body" help:"request body" example:"10MB"`
+	Body         volume        `doc:"body" help:"request body, or none for no bound" example:"10MB"`
 	Connections  int           `doc:"connections" help:"open client connections" example:"20000"`
 	PerClient    quota         `doc:"per_client" help:"open connections of one client, or none for no bound; whoever comes through the same proxy is one" example:"200"`
 	Requests     int           `doc:"requests" help:"requests at once" example:"5000"`
@@ -69,7 +69,7 @@ type limitsForm struct {
 
 func formOfLimits(l Limits) limitsForm {
 	return limitsForm{
-		Head: doc.Size(l.HeadBytes), Fields: l.HeadFields, URL: doc.Size(l.URLBytes), Body: doc.Size(l.BodyBytes),
+		Head: doc.Size(l.HeadBytes), Fields: l.HeadFields, URL: doc.Size(l.URLBytes), Body: volume(l.BodyBytes),
 		Connections: l.Connections, PerClient: quota(l.PerClient), Requests: l.InFlight,
 		FirstRequest: l.FirstRequest, HeadTime: l.HeadTime, KeepAlive: l.KeepAlive, BodyRate: rate(l.BodyRate), Memory: doc.Size(l.MemoryBytes),
 	}

@@ -43,6 +43,8 @@ func (FileSecret) DocSchema() *doc.Schema { return text("a file's path, or a ref
 
 func (bound) DocSchema() *doc.Schema { return durationText() }
 
+func (volume) DocSchema() *doc.Schema { return rate(0).DocSchema() }
+
 func (rate) DocSchema() *doc.Schema {
 	return either(doc.SchemaOf(reflect.TypeFor[doc.Size]()), off())
 }
