@@ -44,6 +44,7 @@ type validator struct {
 	functions map[string]*Function
 	// compositions are all of them, those of routes too, by their whole names.
 	compositions map[string]*Composition
+	read         map[*Composition][]reading // see readings
 	groups       map[string]*Group
 	ways         map[string]*Auth
 	routes       map[string]*Route
@@ -52,7 +53,7 @@ type validator struct {
 func newValidator(c *Config, v Vocabulary) *validator {
 	return &validator{
 		c: c, v: v, involved: map[string]bool{},
-		listeners: map[string]*Listener{}, services: map[string]*Service{}, functions: map[string]*Function{}, compositions: map[string]*Composition{},
+		listeners: map[string]*Listener{}, services: map[string]*Service{}, functions: map[string]*Function{}, compositions: map[string]*Composition{}, read: map[*Composition][]reading{},
 		groups: map[string]*Group{}, ways: map[string]*Auth{}, routes: map[string]*Route{},
 	}
 }

@@ -90,9 +90,8 @@ func (c *validator) anonymous(m *Composition, r *Route, b *Backend, seen []*Comp
 	if slices.Contains(seen, m) {
 		return false
 	}
-	for _, e := range m.expressions() {
-		program, err := expr.Compile(e.Source, e.Want, e.Scope)
-		if err != nil || !program.Reads().Auth {
+	for _, e := range c.readings(m) {
+		if !e.reads.Auth {
 			continue
 		}
 		by := caller{at: b.Origin.at(), own: m.Name == inlineName(r.Name)}
@@ -106,6 +105,29 @@ func (c *validator) anonymous(m *Composition, r *Route, b *Backend, seen []*Comp
 		}
 	}
 	return false
+}
+
+// reading is an expression of a composition with what it reads.
+type reading struct {
+	Expression
+
+	reads expr.Reads
+}
+
+// readings are those of m's steps and return that compile; the others were told. They
+// are found once, for a composition may have many callers.
+func (c *validator) readings(m *Composition) []reading {
+	if list, ok := c.read[m]; ok {
+		return list
+	}
+	var list []reading
+	for _, e := range m.expressions() {
+		if program, err := expr.Compile(e.Source, e.Want, e.Scope); err == nil {
+			list = append(list, reading{e, program.Reads()})
+		}
+	}
+	c.read[m] = list
+	return list
 }
 
 // expressions are all of a composition: those of its steps, and of its return.
@@ -141,17 +163,12 @@ func (c *validator) given(m *Composition, by caller) {
 	for i := range m.Steps {
 		c.givenPath(&m.Steps[i], by, told)
 	}
-	for _, e := range m.expressions() {
-		program, err := expr.Compile(e.Source, e.Want, e.Scope)
-		if err != nil {
-			continue // it was told
-		}
-		reads := program.Reads()
-		if reads.RequestBody && !by.body {
+	for _, e := range c.readings(m) {
+		if e.reads.RequestBody && !by.body {
 			c.add(by.place(e.find("request.body")), fmt.Sprintf("%s reads the body of the request, and %s has none", by.who(m, e.Field), by.what), "", by.bodyFix)
 			by.body = true // once is enough
 		}
-		for _, name := range reads.Params {
+		for _, name := range e.reads.Params {
 			if !by.captured.open && !slices.Contains(by.captured.names, name) && !told[name] {
 				told[name] = true
 				c.add(by.place(e.find("path."+name)), fmt.Sprintf("%s reads path.%s, which is never there", by.who(m, e.Field), name), by.what+" "+by.lacks, by.fix(insertion{name: name}))
