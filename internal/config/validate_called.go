@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/weir-gateway/weir/internal/base/expr"
+	"github.com/weir-gateway/weir/internal/base/httpx"
 	"github.com/weir-gateway/weir/internal/base/template"
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
@@ -141,7 +142,7 @@ func (m *Composition) expressions() []Expression {
 
 // hasBody tells whether a request of one of matches may have a body.
 func hasBody(matches []Match) bool {
-	return slices.ContainsFunc(matches, func(m Match) bool { return m.Method == "" || !isSafe(m.Method) })
+	return slices.ContainsFunc(matches, func(m Match) bool { return m.Method == "" || !httpx.IsSafe(m.Method) })
 }
 
 // caller is a route or step that calls a composition.

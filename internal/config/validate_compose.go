@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/weir-gateway/weir/internal/base/expr"
+	"github.com/weir-gateway/weir/internal/base/httpx"
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
@@ -272,7 +273,7 @@ func (g *graph) shape(s *Step, readsItem bool) {
 		g.rough = true
 		g.add(at, fmt.Sprintf("%q is no name of a step", s.Name), "expressions read it as steps.NAME", "write letters, digits, _ and -, beginning with a letter")
 	}
-	safe := isSafe(s.Method)
+	safe := httpx.IsSafe(s.Method)
 	switch near, alike := doc.Suggest(s.Method, methods()); {
 	case !isMethod(s.Method):
 		g.add(at, fmt.Sprintf("the step %q has the method %q", s.Name, s.Method), "methods are in capitals", suggest(s.Method, methods(), "write GET, POST, PUT, PATCH or DELETE"))
@@ -313,12 +314,7 @@ func (g *graph) shape(s *Step, readsItem bool) {
 }
 
 // Safe tells whether the step only asks for something.
-func (s *Step) Safe() bool { return isSafe(s.Method) }
-
-// isSafe holds for methods that ask for no change (RFC 9110 section 9.2.1).
-func isSafe(method string) bool {
-	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions
-}
+func (s *Step) Safe() bool { return httpx.IsSafe(s.Method) }
 
 // isStepName holds for names that stand behind `steps.` or in steps['...'], and in
 // a Server-Timing field.
@@ -370,7 +366,7 @@ func (g *graph) plan() {
 		return
 	}
 	for i := range steps {
-		if s := &steps[i]; !g.read[s.Name] && isSafe(s.Method) {
+		if s := &steps[i]; !g.read[s.Name] && httpx.IsSafe(s.Method) {
 			g.ps.Add(doc.Problem{
 				Pos: s.Origin.at(), Severity: doc.Warning, What: fmt.Sprintf("nothing reads the step %q", s.Name),
 				Why: fmt.Sprintf("a %s is there for its result", s.Method), Fix: fmt.Sprintf("read steps.%s, or remove it", s.Name),

@@ -2,17 +2,17 @@ package httpx
 
 import "strings"
 
-// isUnreserved holds for the characters that mean the same encoded or not
+// IsUnreserved holds for the characters that mean the same encoded or not
 // (RFC 3986 section 2.3).
-func isUnreserved(c byte) bool {
+func IsUnreserved(c byte) bool {
 	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' ||
 		c == '-' || c == '.' || c == '_' || c == '~'
 }
 
 func isLowerHex(c byte) bool { return 'a' <= c && c <= 'f' }
 
-// unhex reads two hexadecimal digits of s at i.
-func unhex(s string, i int) (byte, bool) {
+// Unhex reads two hexadecimal digits of s at i, and tells whether they are there.
+func Unhex(s string, i int) (byte, bool) {
 	if i+2 > len(s) {
 		return 0, false
 	}
@@ -58,7 +58,7 @@ func unescape(s string, plus bool) string {
 func decodeAt(s string, i int, plus bool) (byte, int) {
 	switch {
 	case s[i] == '%':
-		if c, ok := unhex(s, i+1); ok {
+		if c, ok := Unhex(s, i+1); ok {
 			return c, 3
 		}
 	case s[i] == '+' && plus:

@@ -76,7 +76,7 @@ var classes = makeClasses()
 func makeClasses() (table [256]class) {
 	for c := range table {
 		switch b := byte(c); {
-		case isUnreserved(b) || strings.IndexByte("!$&'()*+,=:@", b) >= 0:
+		case IsUnreserved(b) || strings.IndexByte("!$&'()*+,=:@", b) >= 0:
 			table[c] = plain
 		case b <= ' ' || b == 0x7f || b == '?' || b == '#':
 			table[c] = refused
@@ -153,12 +153,12 @@ func (s *scanner) endSegment(i, next int) {
 
 // escape judges the percent-encoding at i and gives its length.
 func (s *scanner) escape(i int) int {
-	c, ok := unhex(s.path, i+1)
+	c, ok := Unhex(s.path, i+1)
 	if !ok {
 		s.fail(fault.MalformedRequest, "The path holds a '%' that two hexadecimal digits do not follow.")
 		return 1
 	}
-	if isLowerHex(s.path[i+1]) || isLowerHex(s.path[i+2]) || isUnreserved(c) {
+	if isLowerHex(s.path[i+1]) || isLowerHex(s.path[i+2]) || IsUnreserved(c) {
 		s.rewrite = true
 	}
 	switch {
@@ -181,7 +181,7 @@ func (s *scanner) escape(i int) int {
 // find another path behind it. A slash is the one thing that people encode
 // twice on purpose, because their server decodes once too often.
 func (s *scanner) double(i int) int {
-	switch c, ok := unhex(s.path, i+3); {
+	switch c, ok := Unhex(s.path, i+3); {
 	case !ok:
 		return 3
 	case c == '/' || c == '\\':
@@ -199,7 +199,7 @@ func (s *scanner) character(i int) int {
 	var buf [utf8.UTFMax]byte
 	n := 0
 	for at := i; n < len(buf) && at < len(s.path) && s.path[at] == '%'; at += 3 {
-		c, ok := unhex(s.path, at+1)
+		c, ok := Unhex(s.path, at+1)
 		if !ok {
 			break
 		}
@@ -226,7 +226,7 @@ func rewrite(path string) string {
 				b = append(b, c)
 			}
 		case percent:
-			c, _ = unhex(path, i+1)
+			c, _ = Unhex(path, i+1)
 			b = appendEscaped(b, c)
 			i += 2
 		case encode:
@@ -241,7 +241,7 @@ func rewrite(path string) string {
 // appendEscaped appends c, percent-encoded unless it is unreserved.
 func appendEscaped(b []byte, c byte) []byte {
 	const digits = "0123456789ABCDEF"
-	if isUnreserved(c) {
+	if IsUnreserved(c) {
 		return append(b, c)
 	}
 	return append(b, '%', digits[c>>4], digits[c&0xf])

@@ -80,7 +80,7 @@ func CheckQuery(raw string) error {
 	for i := 0; i < len(raw); i++ {
 		switch c := raw[i]; {
 		case c == '%':
-			if _, ok := unhex(raw, i+1); !ok {
+			if _, ok := Unhex(raw, i+1); !ok {
 				return fault.MalformedRequest.New("The query holds a '%' that two hexadecimal digits do not follow.")
 			}
 			i += 2

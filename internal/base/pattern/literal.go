@@ -3,6 +3,8 @@ package pattern
 import (
 	"fmt"
 	"strings"
+
+	"github.com/weir-gateway/weir/internal/base/httpx"
 )
 
 // NormalizeLiteral brings the literal text of one segment of a pattern into the
@@ -18,7 +20,7 @@ func NormalizeLiteral(text string) (string, *Error) {
 		c := text[i]
 		switch {
 		case c == '%':
-			decoded, ok := unhex(text, i+1)
+			decoded, ok := httpx.Unhex(text, i+1)
 			if !ok {
 				return "", &Error{i, "a % that is not followed by two hexadecimal digits", "write %25 for the character itself"}
 			}
@@ -48,7 +50,7 @@ func writeEscaped(b *strings.Builder, decoded byte, i int) *Error {
 	switch {
 	case decoded == 0:
 		return &Error{i, "%00 in a path is always refused", "remove it"}
-	case isUnreserved(decoded):
+	case httpx.IsUnreserved(decoded):
 		b.WriteByte(decoded)
 	default:
 		fmt.Fprintf(b, "%%%02X", decoded)
@@ -56,33 +58,7 @@ func writeEscaped(b *strings.Builder, decoded byte, i int) *Error {
 	return nil
 }
 
-// isUnreserved holds for RFC 3986 section 2.3.
-func isUnreserved(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || strings.IndexByte("-._~", c) >= 0
-}
-
 // isPathChar holds for what may stand in a segment unencoded (RFC 3986 section 3.3).
 func isPathChar(c byte) bool {
-	return isUnreserved(c) || strings.IndexByte("!$&'()*+,;=:@", c) >= 0
-}
-
-// unhex reads two hexadecimal digits of text at i.
-func unhex(text string, i int) (byte, bool) {
-	if i+2 > len(text) {
-		return 0, false
-	}
-	var v byte
-	for _, c := range []byte(text[i : i+2]) {
-		switch {
-		case '0' <= c && c <= '9':
-			v = v<<4 | (c - '0')
-		case 'a' <= c && c <= 'f':
-			v = v<<4 | (c - 'a' + 10)
-		case 'A' <= c && c <= 'F':
-			v = v<<4 | (c - 'A' + 10)
-		default:
-			return 0, false
-		}
-	}
-	return v, true
+	return httpx.IsUnreserved(c) || strings.IndexByte("!$&'()*+,;=:@", c) >= 0
 }

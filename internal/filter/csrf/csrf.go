@@ -7,6 +7,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/base/httpx"
 	"github.com/weir-gateway/weir/internal/filter"
 )
 
@@ -58,7 +59,7 @@ func refusal(why string) *fault.Fault {
 // with the visitor's cookies.
 func (p *policy) passes(r *http.Request) (ok bool, why string) {
 	head := exchange.RequestHead(r)
-	if isSafe(r.Method) && head.Get("Upgrade") == "" {
+	if httpx.IsSafe(r.Method) && head.Get("Upgrade") == "" {
 		return true, "the method changes nothing"
 	}
 	origins, sites := head.Values("Origin"), head.Values("Sec-Fetch-Site")
@@ -79,10 +80,6 @@ func (p *policy) passes(r *http.Request) (ok bool, why string) {
 	default:
 		return false, "the origin is another host"
 	}
-}
-
-func isSafe(method string) bool {
-	return method == http.MethodGet || method == http.MethodHead || method == http.MethodOptions || method == http.MethodTrace
 }
 
 // isOf tells whether an origin is of the host that the client asked. The scheme is

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/httpx"
 	"github.com/weir-gateway/weir/internal/config"
 )
 
@@ -32,12 +33,7 @@ func newPolicy(r config.Retry) policy {
 // repeatable tells whether a request may be sent again after a backend may have acted
 // on it: its method is idempotent (RFC 9110 section 9.2.2), or the client vouches for it.
 func repeatable(req *http.Request) bool {
-	switch req.Method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
-		return true
-	default:
-		return exchange.RequestHead(req).Get("Idempotency-Key") != ""
-	}
+	return httpx.IsIdempotent(req.Method) || exchange.RequestHead(req).Get("Idempotency-Key") != ""
 }
 
 // afterError tells whether err leaves room for another attempt. Where it is sure that
