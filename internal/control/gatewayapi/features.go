@@ -13,6 +13,7 @@ func supportedFeatures() []gwv1.SupportedFeature {
 		"Gateway",
 		"GatewayAddressEmpty",
 		"GatewayHTTPListenerIsolation",
+		"GatewayHTTPSListenerDetectMisdirectedRequests",
 		"GatewayPort8080",
 		"GatewayStaticAddresses",
 		"HTTPRoute",
