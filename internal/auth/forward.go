@@ -2,7 +2,6 @@ package auth
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"net/http"
 	"reflect"
@@ -112,6 +111,16 @@ func (fieldsMap) DocSchema() *doc.Schema {
 	return &doc.Schema{Type: doc.Types{"object"}, AdditionalProperties: doc.SchemaOf(reflect.TypeFor[config.Expr]())}
 }
 
+// Expressions implements config.Expressive for every kind: c stands in its config.
+func (c *Common) Expressions() []config.Expression {
+	list := make([]config.Expression, 0, len(c.Forward.Headers))
+	for i := range c.Forward.Headers {
+		f := &c.Forward.Headers[i]
+		list = append(list, config.Expression{Expr: &f.Expr, Field: f.Name, Want: expr.String})
+	}
+	return list
+}
+
 // problem says why a field cannot tell who is calling.
 func (f Field) problem(before []Field) (doc.Problem, bool) {
 	p := doc.Problem{Pos: f.Pos, Fix: "choose another name, for example X-User"}
@@ -123,7 +132,7 @@ func (f Field) problem(before []Field) (doc.Problem, bool) {
 	case slices.ContainsFunc(before, func(other Field) bool { return forward.Folds(other.Name, folded(f.Name)) }):
 		p.What, p.Why = fmt.Sprintf("the field %s stands twice", f.Name), "many backends read its spellings as one"
 	default:
-		return f.expressionProblem()
+		return doc.Problem{}, false
 	}
 	return p, true
 }
@@ -141,27 +150,6 @@ func common(name string) bool {
 		"authorization", "baggage", "cache-control", "cookie", "date", "dpop", "from", "idempotency-key", "last-event-id", "max-forwards", "origin", "pragma", "prefer",
 		"priority", "range", "referer", "traceparent", "tracestate", "user-agent", "x-csrf-token", "x-http-method-override", "x-requested-with", "x-xsrf-token",
 	}, name)
-}
-
-func (f Field) expressionProblem() (doc.Problem, bool) {
-	if f.Expr.Source == "" {
-		return doc.Problem{}, false // was told
-	}
-	program, err := expr.Compile(f.Expr.Source, expr.String, expr.Request)
-	if err == nil {
-		if program.Reads().RequestBody {
-			return doc.Problem{Pos: f.Expr.Pos, What: f.Name + " reads the body of the request", Why: "it is set before the body has come", Fix: "use auth"}, true
-		}
-		return doc.Problem{}, false
-	}
-	p := doc.Problem{Pos: f.Expr.Pos, What: f.Name + ": " + err.Error()}
-	if e, ok := errors.AsType[*expr.Error](err); ok {
-		p.What, p.Fix = f.Name+": "+e.Text, e.Fix
-		if e.Line == 1 {
-			p.Pos.Col += e.Col - 1
-		}
-	}
-	return p, true
 }
 
 // folded is a name as forward.Folds compares it.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/auth"
 	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
@@ -37,14 +38,34 @@ func TestForwardRefusesWhatWouldMislead(t *testing.T) {
 		"headers: {Authorization: =auth.sub}":            "clients send it for other reasons",
 		"headers: {Accept_Language: =auth.sub}":          "clients send it for other reasons",
 		"headers: {Sec-Fetch-Site: =auth.sub}":           "clients send it for other reasons",
-		"headers: {X-User: =auth.subject}":               "'auth' has no field 'subject'",
-		"headers: {X-User: =request.body.id}":            "reads the body",
 		"headers: {X-User: =auth.sub, x_user: =auth.id}": "stands twice",
 		"header: {X-User: =auth.sub}":                    "did you mean \"headers\"",
 	} {
 		_, problems := told(t, text)
 		if len(problems) != 1 || !strings.Contains(problems[0].String(), want) {
 			t.Errorf("%q: want %q, got %v", text, want, problems)
+		}
+	}
+}
+
+func TestExpressionsOfForwardAreCheckedWithTheConfig(t *testing.T) {
+	type kind struct {
+		Fake string `doc:"fake"`
+
+		auth.Common `doc:",inline"`
+	}
+	fake := auth.Define("fake", "", func() kind { return kind{} }, func(auth.Env, *kind) (auth.Way, error) { return auth.Way{}, nil })
+	for expression, want := range map[string]string{
+		"=auth.subject":    "weir.yaml:3:53: X-User: 'auth' has no field 'subject'",
+		"=request.body.id": "weir.yaml:3:49: X-User reads the body of the request",
+		"=auth.sub":        "",
+	} {
+		text := "listen: :8080\nauth:\n  a: { fake: x, forward: { headers: { X-User: \"" + expression + "\" } } }\nroutes:\n  GET /: http://a:1\n"
+		loaded := config.Load([]config.Source{{Path: "weir.yaml", Data: []byte(text)}}, config.Vocabulary{
+			Auths: []config.Kind{fake.Vocabulary()}, Schemes: []config.Scheme{{Name: "http"}},
+		})
+		if got := loaded.Problems; want == "" && len(got) > 0 || want != "" && (len(got) != 1 || !strings.HasPrefix(got[0].String(), want)) {
+			t.Errorf("%s: want %q, got %v", expression, want, got)
 		}
 	}
 }

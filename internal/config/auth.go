@@ -205,6 +205,7 @@ func (c *validator) auths() {
 		if _, ok := find(c.v.Auths, a.Kind); !ok {
 			c.add(a.Origin.at(), fmt.Sprintf("the auth %q is of the unknown kind %q", a.Name, a.Kind), "", suggest(a.Kind, kindNames(c.v.Auths), ""))
 		}
+		checkExpressions(a.Config, captured{open: true}, &c.ps) // on any route, whatever that captures
 		c.remoteGrants(a)
 		c.secretGrants(c.groups[a.Group], a.Config, a.Origin)
 	}

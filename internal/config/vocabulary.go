@@ -37,13 +37,13 @@ type Kind struct {
 	New func() any
 }
 
-// Expressive is implemented by a filter's config that holds expressions. They are
-// checked here, for every filter in the same way and with their place: their
-// names and types, what they read, and what of it the route captures. The filter
-// itself only compiles them.
+// Expressive is implemented by the config of a filter or a way of auth that holds
+// expressions. They are checked here, for all in the same way and with their place: their
+// names and types, what they read, and what of it the route captures. Who holds them
+// only compiles them.
 type Expressive interface{ Expressions() []Expression }
 
-// Expression is an expression in the config of a filter.
+// Expression is an expression in the config of a filter or a way of auth.
 type Expression struct {
 	*Expr
 
