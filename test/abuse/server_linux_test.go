@@ -1,15 +1,9 @@
 package abuse_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -21,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/wire/secure/securetest"
 	"github.com/weir-gateway/weir/test/weirtest"
 )
 
@@ -66,7 +61,7 @@ func (zeros) Read(p []byte) (int, error) {
 func startWeir(t testing.TB, backend string) *server {
 	t.Helper()
 	folder := pair(t)
-	config := fmt.Sprintf("listen:\n  a: 127.0.0.1:0\n  b: { address: \"localhost:0\", tls: { cert: '%[1]s/cert.pem', key: '%[1]s/key.pem' } }\n"+
+	config := fmt.Sprintf("listen:\n  a: 127.0.0.1:0\n  b: { address: \"localhost:0\", tls: { cert: '%[1]s/tls.crt', key: '%[1]s/tls.key' } }\n"+
 		"routes:\n  ANY /**: http://%[2]s\n", folder, backend)
 	write(t, folder, "weir.yaml", []byte(config))
 	gateway := weirtest.Start(t, filepath.Join(folder, "weir.yaml"), "--log", "error")
@@ -85,7 +80,7 @@ http {
 	server {
 		listen %[1]s;
 		listen %[2]s ssl http2;
-		ssl_certificate cert.pem; ssl_certificate_key key.pem;
+		ssl_certificate tls.crt; ssl_certificate_key tls.key;
 		location / { proxy_pass http://%[3]s; proxy_max_temp_file_size 0; } # else it would write gigabytes
 	}
 }
@@ -162,25 +157,11 @@ func children(pid int) (found processes) {
 	return found
 }
 
-// pair makes a certificate in a folder of its own.
+// pair makes a folder with a certificate in it.
 func pair(t testing.TB) (folder string) {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"localhost"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
 	folder = t.TempDir()
-	write(t, folder, "cert.pem", pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
-	write(t, folder, "key.pem", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}))
+	securetest.Write(t, folder, "tls", securetest.NewAuthority(t, "attacked").Issue([]string{"localhost"}))
 	return folder
 }
 

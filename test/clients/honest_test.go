@@ -2,12 +2,14 @@ package clients_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,11 +18,13 @@ import (
 
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/status"
 
+	"github.com/weir-gateway/weir/internal/wire/secure/securetest"
 	"github.com/weir-gateway/weir/test/weirtest"
 )
 
@@ -47,10 +51,10 @@ func (d *dials) want(t *testing.T, gateway *weirtest.Gateway) {
 	}
 }
 
-func dialOnce(t *testing.T, gateway *weirtest.Gateway, d *dials) testgrpc.TestServiceClient {
+func dialOnce(t *testing.T, gateway *weirtest.Gateway, as credentials.TransportCredentials, d *dials) testgrpc.TestServiceClient {
 	t.Helper()
 	conn, err := grpc.NewClient("passthrough:///"+gateway.Address,
-		grpc.WithTransportCredentials(insecure.NewCredentials()), grpc.WithContextDialer(d.dial),
+		grpc.WithTransportCredentials(as), grpc.WithContextDialer(d.dial),
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, PermitWithoutStream: true}))
 	if err != nil {
 		t.Fatal(err)
@@ -84,7 +88,7 @@ func TestGRPCCallsOfWhichManyAreCancelledKeepTheirConnection(t *testing.T) {
 	_, address := startGRPC(t)
 	gateway := startWeir(t, "ANY /**: { to: grpc://"+address+" }")
 	var d dials
-	client := dialOnce(t, gateway, &d)
+	client := dialOnce(t, gateway, insecure.NewCredentials(), &d)
 	const calls = 6000
 	err := each(calls, 40, func(i int) error {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -113,9 +117,17 @@ func TestGRPCCallsOfWhichManyAreCancelledKeepTheirConnection(t *testing.T) {
 // way, and updates of windows after every few.
 func TestGRPCStreamsOfManyMessagesKeepTheirConnection(t *testing.T) {
 	_, address := startGRPC(t)
-	gateway := startWeirWith(t, "limits: { body: 0B }\n", "ANY /**: { to: grpc://"+address+" }")
+	a, folder := securetest.NewAuthority(t, "shop"), t.TempDir()
+	securetest.Write(t, folder, "weir", a.Issue([]string{"shop.dev"}))
+	file := filepath.Join(folder, "weir.yaml")
+	securetest.WriteFile(t, file, []byte(`
+listen: { public: { address: ":8443", tls: { cert: weir.crt, key: weir.key } } }
+limits: { body: none }
+routes: { ANY /**: "grpc://`+address+`" }
+`))
+	gateway := weirtest.Start(t, file)
 	var d dials
-	client := dialOnce(t, gateway, &d)
+	client := dialOnce(t, gateway, credentials.NewTLS(&tls.Config{ServerName: "shop.dev", RootCAs: a.Pool(), MinVersion: tls.VersionTLS12}), &d)
 	err := each(12, 4, func(i int) error {
 		size := []int32{1, 100, 20_000}[i%3]
 		stream, err := client.FullDuplexCall(t.Context())
@@ -161,7 +173,7 @@ func TestHeavyTransfersOverHTTP2KeepTheirConnection(t *testing.T) {
 		w.Header().Set("Came", fmt.Sprint(n))
 		_, _ = io.CopyN(w, zeros{}, n) // the client may have gone
 	}))
-	gateway := startWeirWith(t, "limits: { body: 0B }\n", "ANY /**: { to: http://"+origin+" }")
+	gateway := startWeirWith(t, "limits: { body: none }\n", "ANY /**: { to: http://"+origin+" }")
 	client := h2Client(t)
 	client.Timeout = 0
 	var made atomic.Int32

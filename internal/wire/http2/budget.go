@@ -13,8 +13,8 @@ import (
 // anything for long. A request that comes as far as a handler pays most of its
 // price, and one that was served pays for itself, for a CONTINUATION or two, and for
 // three that were taken back. Each further piece of a response pays for the two
-// WINDOW_UPDATEs that some clients send for it; content in either direction by its
-// size. What the server answers by itself, without a handler, pays nothing. What is
+// small WINDOW_UPDATEs that some clients send for it; content in either direction by
+// its size. What the server answers by itself, without a handler, pays nothing. What is
 // left over pays for later, up to one more allowance, for WINDOW_UPDATEs come after
 // what they are for. Time pays too, so that a ping now and then never adds up.
 const (
@@ -38,7 +38,7 @@ var prices = [reasons]int64{
 	SettingsFrames: 4, // each is acknowledged, and may change every stream
 	EmptyData:      1,
 	Priorities:     1,
-	WindowUpdates:  1,
+	WindowUpdates:  1, // that grant little, or more than was taken
 	OtherFrames:    1,
 	Requests:       4,
 	AfterGoAway:    1,

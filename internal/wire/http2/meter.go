@@ -48,9 +48,9 @@ type Meter struct {
 	in      Scanner
 	budget  budget
 	block   block
+	granted [2]int64  // bytes sent that the client has granted anew, of the connection and of streams
 	settled bool      // the client's SETTINGS were seen
 	last    uint32    // largest stream that the client has opened
-	updates int64     // WINDOW_UPDATEs that were for content (see forContentSent)
 	firstBy time.Time // when the client must have begun; the zero time: it has, or need not
 	headBy  time.Time // when the head that is awaited must be whole
 
@@ -281,7 +281,7 @@ func (m *Meter) classify(frame *Frame) Reason {
 	case Priority:
 		return Priorities
 	case WindowUpdate:
-		if m.forContentSent() {
+		if m.grants(frame) {
 			return None
 		}
 		return WindowUpdates
@@ -290,16 +290,16 @@ func (m *Meter) classify(frame *Frame) Reason {
 	}
 }
 
-// forContentSent tells whether a WINDOW_UPDATE is one of those that a client sends
-// for the content that it was sent: one for each contentBytes at most. They are
-// counted for as long as the connection lives, beside the budget, whose payments
-// are capped: content waits in a client's window by the megabyte, and the updates
-// for it come when its reader gets there, long after the last of it was sent.
-func (m *Meter) forContentSent() bool {
-	if m.updates >= m.sent.Load()/contentBytes {
+// grants tells whether a WINDOW_UPDATE is the client's way to say that it has taken
+// what was sent: it grants no more than that, and not in crumbs. How many of those
+// come is up to the server, which may have sent all of a response ahead.
+func (m *Meter) grants(frame *Frame) bool {
+	granted := &m.granted[min(frame.Stream, 1)]
+	n := int64(frame.Number() &^ (1 << 31)) // the first bit is reserved
+	if n < contentBytes || *granted+n > m.sent.Load() {
 		return false
 	}
-	m.updates++
+	*granted += n
 	return true
 }
 

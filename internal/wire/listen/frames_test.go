@@ -157,14 +157,18 @@ type honest struct {
 	do     func(c *h2, i int) error
 }
 
-// large is a response of two frames.
-const large = 32 << 10
+const (
+	large = 32 << 10 // a response of two frames
+	huge  = 8 << 20  // one that fits into the windows of some clients
+)
 
 // useful answers as most handlers do.
 func useful(w http.ResponseWriter, r *http.Request) {
 	switch r.Header.Get("Want") {
 	case "large":
 		_, _ = w.Write(make([]byte, large))
+	case "huge":
+		_, _ = w.Write(make([]byte, huge))
 	case "a stream":
 		for range 10 {
 			_, _ = w.Write([]byte("piece"))
@@ -237,6 +241,16 @@ func honests() []honest {
 			err := answered(c, odd(i), "want", "large")
 			for range 2 {
 				err = errors.Join(err, c.WriteWindowUpdate(0, large/2), c.WriteWindowUpdate(odd(i), large/2))
+			}
+			return err
+		}},
+		// As net/http's client does: 4 KB at a time, of the connection and of the stream.
+		{name: "downloads that are sent ahead, and whose updates of the windows come after", rounds: 3, begin: func(c *h2) error {
+			return errors.Join(c.WriteSettings(xhttp2.Setting{ID: xhttp2.SettingInitialWindowSize, Val: huge}), c.WriteWindowUpdate(0, huge))
+		}, do: func(c *h2, i int) error {
+			err := answered(c, odd(i), "want", "huge")
+			for range huge / 4096 {
+				err = errors.Join(err, c.WriteWindowUpdate(0, 4096), c.WriteWindowUpdate(odd(i), 4096))
 			}
 			return err
 		}},

@@ -100,9 +100,14 @@ func (b *inside) dial() net.Conn {
 	b.mu.Lock()
 	b.clients = append(b.clients, client)
 	b.mu.Unlock()
-	b.conns <- server
+	b.conns <- local{server}
 	return client
 }
+
+// local is a connection from this machine, which may announce clients.
+type local struct{ net.Conn }
+
+func (local) RemoteAddr() net.Addr { return &net.UnixAddr{Name: "client", Net: "unix"} }
 
 func (b *inside) closeAll() {
 	for _, c := range b.clients {

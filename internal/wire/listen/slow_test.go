@@ -95,10 +95,11 @@ func TestOneDeadlineFromAcceptToTheFirstRequest(t *testing.T) {
 	secured := &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12}
 	const first, idle = 10 * time.Second, 75 * time.Second
 	for name, test := range map[string]struct {
-		tls  *tls.Config
-		act  func(c raw)
-		want time.Duration // from accept
-		told []string
+		tls       *tls.Config
+		announced *listen.Announced
+		act       func(c raw)
+		want      time.Duration // from accept
+		told      []string
 	}{
 		"nothing": {want: first, told: []string{"first_request"}},
 		"half a request line": {act: func(c raw) {
@@ -155,6 +156,22 @@ func TestOneDeadlineFromAcceptToTheFirstRequest(t *testing.T) {
 			}
 		}, want: idle},
 
+		"no PROXY header": {announced: &listen.Announced{}, want: first, told: []string{"first_request"}},
+		"half a PROXY header": {announced: &listen.Announced{}, act: func(c raw) {
+			pause(5 * time.Second)
+			write(c.t, c.Conn, []byte("PROXY TCP4 192.0.2.1 "))
+		}, want: first, told: []string{"first_request"}},
+		"a late PROXY header and no request": {announced: &listen.Announced{}, act: func(c raw) {
+			pause(5 * time.Second)
+			write(c.t, c.Conn, []byte("PROXY TCP4 192.0.2.1 192.0.2.2 4000 80\r\n"))
+		}, want: first, told: []string{"first_request"}},
+		"a late PROXY header and a late handshake": {announced: &listen.Announced{}, tls: secured, act: func(c raw) {
+			pause(4 * time.Second)
+			write(c.t, c.Conn, []byte("PROXY TCP4 192.0.2.1 192.0.2.2 4000 443\r\n"))
+			pause(4 * time.Second)
+			secure(c.t, c.Conn, certificate, "h2")
+		}, want: first, told: []string{"first_request"}},
+
 		"no handshake": {tls: secured, want: first, told: []string{"first_request"}},
 		"half a handshake": {tls: secured, act: func(c raw) {
 			write(c.t, c.Conn, []byte{22, 3, 1})
@@ -183,7 +200,7 @@ func TestOneDeadlineFromAcceptToTheFirstRequest(t *testing.T) {
 		}, want: 0, told: []string{"h2_preface"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			o := listen.Options{Handler: http.HandlerFunc(echo), H2C: true, TLS: test.tls}
+			o := listen.Options{Handler: http.HandlerFunc(echo), H2C: true, TLS: test.tls, Announced: test.announced}
 			synctest.Test(t, func(t *testing.T) {
 				b := begin(t, o)
 				conn := b.dial()
