@@ -1,13 +1,25 @@
 // Package listen holds what clients connect to: sockets, TLS handshakes, the
 // HTTP server, and the bounds on all of them.
 //
-// A Server owns one listening socket. Each accepted connection is counted,
-// finishes its TLS handshake in a goroutine of its own, and is then handed to
-// net/http's server: HTTP/1.x behind an http1.Sieve, which refuses what net/http
-// would forgive; HTTP/2 as it is, with the same rules applied to its requests.
+// A Server owns one listening socket. Each accepted connection is counted, says
+// whose it is where a proxy announces that, finishes its TLS handshake in a
+// goroutine of its own, and is then handed to net/http's server: HTTP/1.x behind
+// an http1.Sieve, which refuses what net/http would forgive; HTTP/2 behind an
+// http2.Meter, which ends what leads nowhere, with the Sieve's rules applied to its
+// requests.
 //
-// The Sieve stands above TLS. net/http serves HTTP/2 only on a *tls.Conn and
-// fills Request.TLS for any connection that has a ConnectionState method, so
-// the choice is made here, by what ALPN agreed on: h2 is handed on as the
-// *tls.Conn, all else as an http1.TLSSieve.
+// Both stand above TLS. net/http ends TLS itself on a *tls.Conn, and serves HTTP/2
+// without TLS on any other connection that begins with its preface, unless that has
+// a ConnectionState method. So the choice is made here, by what ALPN agreed on: h2
+// is handed on without that method and Request.TLS is set in handler.go; all else is
+// an http1.TLSSieve, which has it. Without TLS it is the Sieve that finds the preface,
+// and the Meter stands below it.
+//
+// How long a client may take, and where that is held:
+//
+//   - accept.go: one deadline from accept to the first request.
+//   - http1, http2: each head; content over HTTP/1.x.
+//   - streams.go: content over HTTP/2, both ways.
+//   - stall.go: what a client must take.
+//   - net/http: idle connections.
 package listen
