@@ -118,6 +118,7 @@ type Reads struct {
 	RequestBody  bool
 	ResponseBody bool
 	Query        bool     // query or request.query
+	Client       bool     // what the client itself has written: request, path, query or host
 	Auth         bool     // who is calling
 	Item         bool     // the element for which a step is called
 	Steps        []string // of a composition: the edges of its graph

@@ -21,6 +21,9 @@ var scopeOf = map[string]Scope{
 	"response": Response, stepsName: Steps, itemName: Item,
 }
 
+// clientNames are the roots of what the client has written.
+var clientNames = []string{"request", pathName, queryName, hostName}
+
 // typeNames are CEL's names of types, as in type(x) == int.
 var typeNames = []string{"bool", bytesName, "double", "int", "list", "map", "null_type", stringName, "type", "uint"}
 
@@ -34,9 +37,9 @@ type resolver struct {
 	local []string // variables of the comprehensions around the current node
 	err   error
 
-	body, responseBody, query, auth, item bool
-	steps, heads, bodies, texts, params   []string
-	optional                              []string // params that has() asks for
+	body, responseBody, query, client, auth, item bool
+	steps, heads, bodies, texts, params           []string
+	optional                                      []string // params that has() asks for
 }
 
 func (r *resolver) reads() Reads {
@@ -45,7 +48,7 @@ func (r *resolver) reads() Reads {
 		*list = slices.Compact(*list)
 	}
 	return Reads{
-		RequestBody: r.body, ResponseBody: r.responseBody, Query: r.query, Auth: r.auth, Item: r.item,
+		RequestBody: r.body, ResponseBody: r.responseBody, Query: r.query, Client: r.client, Auth: r.auth, Item: r.item,
 		Steps: r.steps, StepHeads: r.heads, StepBodies: r.bodies, StepTexts: r.texts,
 		Params: slices.DeleteFunc(r.params, func(name string) bool { return slices.Contains(r.optional, name) }),
 	}
@@ -151,6 +154,7 @@ func (r *resolver) chain(id int64, root string, links []link) {
 		return
 	}
 	need, known := scopeOf[root]
+	r.client = r.client || slices.Contains(clientNames, root)
 	switch {
 	case !known:
 		r.fail(id, quoted(root)+" is not a known name", cmp.Or(r.belowRoots(root), didYouMean(root, r.roots())))

@@ -1,6 +1,7 @@
 package compose_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -725,6 +726,36 @@ func TestTheClientsFaultIsToldWhateverTheElse(t *testing.T) {
 	exchange.Of(r).Params = exchange.Params{}
 	exchange.Of(r).Params.Add("user", "..")
 	ask(t, c, r).want(t, "path", 400, "ambiguous-path")
+}
+
+// TestAValueOfTheClientIsTheClientsFault holds that nobody outside can raise the alarm
+// of failing backends, and that what a step says is never blamed on a client.
+func TestAValueOfTheClientIsTheClientsFault(t *testing.T) {
+	for _, c := range []struct {
+		path, header string
+		status       int
+		code         string
+	}{
+		{path: "{=query.x}", status: 400, code: "ambiguous-path"},
+		{path: "{=query.x + request.headers.none}", status: 400, code: "ambiguous-path"},
+		{path: "{=query.none}", status: 400, code: "ambiguous-path"},
+		{path: "{=query.dots}", status: 400, code: "ambiguous-path"},
+		{path: "{=query.x + steps.a.body.id}", status: 502, code: "composition-failed"},
+		{path: "{=query.x}-{=steps.a.body.bad}", status: 502, code: "composition-failed"},
+		{path: "fine", header: "=query.line", status: 400, code: "bad-parameter"},
+		{path: "fine", header: "=query.line + steps.a.body.id", status: 502, code: "composition-failed"},
+		{path: "fine", header: "=query.y", status: 200, code: "1"},
+	} {
+		made := world{"a": says(200, `{"id": "i", "bad": "/"}`), "b": says(200, "1")}.route(t, `
+  GET /home/{user}:
+    compose:
+      a: http://a/
+      b: { to: "http://b", path: "/`+c.path+`", headers: { X-Note: "`+cmp.Or(c.header, "text")+`" } }
+    return: =steps.b.body
+`)
+		r := request(http.MethodGet, "/home/ann?x=a/b&y=1&dots=..&line=a%0Ab", "")
+		ask(t, made, r).want(t, c.path+c.header, c.status, c.code)
+	}
 }
 
 // threeSteps is a composition on two levels, with backends that cost nothing.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
@@ -32,12 +33,12 @@ type ownError struct{ error }
 func (e *ownError) Unwrap() error { return e.error }
 
 // ofClient tells whether it was the client who made a step impossible: by a path,
-// query or body that cannot be used.
+// query, value or body that cannot be used.
 func ofClient(err error) bool {
 	var own *ownError
 	f, ok := errors.AsType[*fault.Fault](err)
-	return ok && !errors.As(err, &own) && (f.Code == fault.AmbiguousPath.Code || f.Code == fault.MalformedRequest.Code) &&
-		f.Status == http.StatusBadRequest
+	return ok && !errors.As(err, &own) && f.Status == http.StatusBadRequest &&
+		slices.Contains([]string{fault.AmbiguousPath.Code, fault.MalformedRequest.Code, fault.BadParameter.Code}, f.Code)
 }
 
 // failure is what the client is told of a step that has failed: the backend's own

@@ -113,13 +113,13 @@ func (s *step) prepare(r *run) (*call, error) {
 	return c, nil
 }
 
-// wrongPath tells a path that the client has made impossible from one that another
-// step has, for which the client can do nothing.
+// wrongPath tells a path that the client has made impossible from one in which
+// something else is, for which the client can do nothing.
 func (s *step) wrongPath(err error) error {
-	if len(s.path.values) > 0 {
-		return &ownError{err}
+	if s.path.clients {
+		return err
 	}
-	return err
+	return &ownError{err}
 }
 
 // fill writes the step's head: its fields, and what every request has unless they say

@@ -8,6 +8,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/expr"
+	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/base/httpx"
 	"github.com/weir-gateway/weir/internal/base/jsonx"
 	"github.com/weir-gateway/weir/internal/base/template"
@@ -19,8 +20,8 @@ const maxOutput = 8 << 20
 
 var (
 	errOutput = fmt.Errorf("the JSON is larger than %d bytes", maxOutput)
-	errEmpty  = errors.New("a value for the path is empty, so another path would be sent")
-	errSlash  = errors.New("a value for the path holds a slash or backslash, which servers that decode it read as another path")
+	errEmpty  = fault.AmbiguousPath.New("A value for the path is empty, so another path would be sent.")
+	errSlash  = fault.AmbiguousPath.New("A value for the path holds a slash or backslash, which servers that decode it read as another path.")
 	errValue  = errors.New("the value holds a line break or another control character, which no field can have")
 )
 
@@ -138,6 +139,7 @@ type field struct {
 	name    string
 	text    string
 	program *expr.Program
+	clients bool // see clients
 }
 
 // fields makes a list of them ready; valid says which texts are allowed.
@@ -149,6 +151,7 @@ func (b *builder) fields(list config.Fields, scope expr.Scope, valid func(string
 		switch {
 		case f.Expr != nil:
 			one.program, err = b.program(f.Expr, expr.String, scope)
+			one.clients = clients(one.program)
 		case f.Secret != nil:
 			value, failure := b.secret(f.Secret.Template)
 			if one.text, err = strings.Trim(value.Reveal(), " \t"), failure; err == nil && !valid(one.text) {
@@ -185,13 +188,21 @@ func head(list []field, in *expr.Input) ([]exchange.Field, error) {
 			return nil, err
 		}
 		if value = strings.Trim(value, " \t"); !httpx.IsFieldValue(value) {
-			return nil, fmt.Errorf("%s: %w", list[i].name, errValue)
+			return nil, list[i].wrong()
 		}
 		if there {
 			lines = append(lines, exchange.Field{Name: list[i].name, Value: value})
 		}
 	}
 	return lines, nil
+}
+
+// wrong tells of a value that no field can have.
+func (f *field) wrong() error {
+	if f.clients {
+		return fault.BadParameter.New("A value of the request holds a control character, which cannot be sent on.", fault.Internal("%s", f.name))
+	}
+	return fmt.Errorf("%s: %w", f.name, errValue)
 }
 
 // query gives the query that a list makes, without '?'.
@@ -219,6 +230,18 @@ type path struct {
 	text     string // with names in the place of expressions
 	values   []pathValue
 	captured []string
+	// clients tells that everything in it is the client's: what is wrong with it is, too.
+	clients bool
+}
+
+// clients tells whether what p gives is the client's own: it reads what the client has
+// written, and nothing that an issuer or another step has said. p may be nil.
+func clients(p *expr.Program) bool {
+	if p == nil {
+		return false
+	}
+	reads := p.Reads()
+	return reads.Client && !reads.Auth && !reads.Item && len(reads.Steps) == 0
 }
 
 type pathValue struct {
@@ -232,13 +255,14 @@ func (b *builder) path(p config.PathTemplate, scope expr.Scope) (path, error) {
 	if err != nil {
 		return path{}, err
 	}
-	made := path{template: parsed.Template, text: parsed.Text, captured: parsed.Captured()}
+	made := path{template: parsed.Template, text: parsed.Text, captured: parsed.Captured(), clients: true}
 	for _, v := range parsed.Values {
 		program, err := b.program(v.Expr, expr.String, scope)
 		if err != nil {
 			return path{}, err
 		}
 		made.values = append(made.values, pathValue{v.Name, v.Named, program})
+		made.clients = made.clients && clients(program)
 	}
 	return made, nil
 }
