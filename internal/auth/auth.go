@@ -8,13 +8,13 @@
 package auth
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/keep"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/config"
 )
@@ -74,8 +74,8 @@ type Env struct {
 	Group string
 	// Secret resolves a secret; when a config is only checked it gives placeholders.
 	Secret func(secret.Template) (secret.Value, error)
-	// Keep holds state that lives longer than one snapshot: see the function Keep.
-	Keep func(identity string, makeIt func() (any, func(context.Context), error)) (any, error)
+	// Keep holds state that lives longer than one snapshot; it is used by keep.In.
+	Keep keep.Keeper
 	// Checked tells that the config is only checked: secrets are placeholders, and
 	// what is built is never run.
 	Checked bool
@@ -83,15 +83,6 @@ type Env struct {
 	// that is awaited, so that the first request finds what it needs. It may be nil.
 	Await func(what string, ready <-chan struct{})
 	Log   *slog.Logger
-}
-
-// Keep gives state that lives on across reloads, as filter.Keep does: identity
-// says everything that makes it another one when it changes. A config that is only
-// checked keeps nothing: the value is then the zero T.
-func Keep[T any](env Env, identity string, makeIt func() (T, func(context.Context), error)) (T, error) {
-	kept, err := env.Keep(identity, func() (any, func(context.Context), error) { return makeIt() })
-	value, _ := kept.(T) // nil where a config is only checked
-	return value, err
 }
 
 // Definition is one kind of auth. Make it with Define.
@@ -104,7 +95,7 @@ type Definition struct {
 
 // Define makes a Definition for config struct C, whose node is the whole element,
 // the key of its kind included. defaults gives a fresh value each time. build has
-// no side effects but through Keep, for `weir check` calls it too. Its error is told to
+// no side effects but through keep.In, for `weir check` calls it too. Its error is told to
 // the config's writer at the element's place.
 func Define[C any](kind, summary string, defaults func() C, build func(Env, *C) (Way, error)) Definition {
 	return Definition{

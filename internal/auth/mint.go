@@ -28,6 +28,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/forward"
 	"github.com/weir-gateway/weir/internal/base/httpx"
+	"github.com/weir-gateway/weir/internal/base/keep"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
@@ -130,7 +131,7 @@ func newMinter(env Env, m Mint) (*minter, error) {
 	if env.Checked {
 		return nil, nil
 	}
-	return Keep(env, fmt.Sprintf("mint %s %x", env.Name, identity.Sum(nil)), func() (*minter, func(context.Context), error) {
+	return keep.In(env.Keep, fmt.Sprintf("mint %s %x", env.Name, identity.Sum(nil)), func() (*minter, func(context.Context), error) {
 		made := &minter{Mint: m, made: NewMemory[*exchange.Identity, minted](mostMinted)}
 		err := made.take(texts)
 		return made, func(context.Context) {}, err

@@ -10,13 +10,13 @@
 package filter
 
 import (
-	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
 
 	"github.com/weir-gateway/weir/internal/auth"
 	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/base/keep"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/base/telemetry"
 	"github.com/weir-gateway/weir/internal/config"
@@ -60,8 +60,8 @@ type Env struct {
 	Auth func(name string) (auth.Way, error)
 	// Secret resolves a secret; when a config is only checked it gives placeholders.
 	Secret func(secret.Template) (secret.Value, error)
-	// Keep holds state that lives longer than one snapshot: see the function Keep.
-	Keep func(identity string, makeIt func() (any, func(context.Context), error)) (any, error)
+	// Keep holds state that lives longer than one snapshot; it is used by keep.In.
+	Keep keep.Keeper
 	// Meter is the route's, for what a filter counts of its own (see Counter); nil
 	// counts nothing. What it answers with a problem is counted already.
 	Meter *telemetry.Route
@@ -69,20 +69,6 @@ type Env struct {
 	Route string       // the route's name, for logs
 	Group string
 	Nth   int // how many filters of this kind stand at this place of the route before it
-}
-
-// Keep gives state that lives on across reloads: counters of a limit, a set of
-// keys that is refreshed in the background, a cache. identity says everything that
-// makes it another one when it changes, and is shared by all filters of a kind
-// that name the same; it holds the route's name where routes must not share.
-// makeIt is called where nothing of that identity lives yet; it may start
-// goroutines, which the function it gives ends once no snapshot uses the state.
-// A config that is only checked keeps nothing: the value is then the zero T, and
-// what is built on it is never run.
-func Keep[T any](env Env, identity string, makeIt func() (T, func(context.Context), error)) (T, error) {
-	kept, err := env.Keep(identity, func() (any, func(context.Context), error) { return makeIt() })
-	value, _ := kept.(T) // nil where a config is only checked
-	return value, err
 }
 
 // Policy is a built filter: at least one of Guard and Adapt is set.
@@ -130,7 +116,7 @@ type Definition struct {
 // Define makes a Definition for config struct C. defaults gives a fresh value
 // each time, never a shared one: a slice in a shared default would leak from
 // one route to another when decoded into. build has no side effects: it starts
-// no goroutine and opens no connection but through Keep, for `weir check` calls
+// no goroutine and opens no connection but through keep.In, for `weir check` calls
 // it too. Its error is told to the config's writer at the filter's place.
 func Define[C any](name, summary string, stage Stage, defaults func() C, build func(Env, *C) (Policy, error)) Definition {
 	return Definition{

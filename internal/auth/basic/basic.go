@@ -22,6 +22,7 @@ import (
 	"github.com/weir-gateway/weir/internal/auth"
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/base/keep"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
@@ -65,7 +66,7 @@ func build(env auth.Env, c *Config) (auth.Way, error) {
 // it has seen; b otherwise.
 func (b *book) kept(env auth.Env, c *Config) (*book, error) {
 	identity := fmt.Sprintf("basic %s %s %x", env.Name, doc.Encode(c), b.told.Sum(nil))
-	live, err := auth.Keep(env, identity, func() (*book, func(context.Context), error) { return b, func(context.Context) {}, nil })
+	live, err := keep.In(env.Keep, identity, func() (*book, func(context.Context), error) { return b, func(context.Context) {}, nil })
 	if live == nil { // a config is only checked
 		return b, err
 	}

@@ -23,6 +23,7 @@ import (
 	"github.com/weir-gateway/weir/internal/auth"
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/base/keep"
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
@@ -53,7 +54,7 @@ func build(env auth.Env, c *Config) (auth.Way, error) {
 	if err != nil || env.Checked {
 		return way, err
 	}
-	v.seen, err = auth.Keep(env, "tokens "+identity, func() (*auth.Memory[auth.Digest, seen], func(context.Context), error) {
+	v.seen, err = keep.In(env.Keep, "tokens "+identity, func() (*auth.Memory[auth.Digest, seen], func(context.Context), error) {
 		return auth.NewMemory[auth.Digest, seen](c.Remember), func(context.Context) {}, nil
 	})
 	return way, err
@@ -158,7 +159,7 @@ func fetchedKeys(env auth.Env, c *Config) (*living, error) {
 		return nil, err
 	}
 	identity := fmt.Sprintf("keys %q %q %q %s %x", where, r.issuer, r.allowed, c.Stale, sha256.Sum256(authorities))
-	l, err := auth.Keep(env, identity, func() (*living, func(context.Context), error) {
+	l, err := keep.In(env.Keep, identity, func() (*living, func(context.Context), error) {
 		client, err := newClient(u.Hostname(), authorities)
 		if err != nil {
 			return nil, nil, err

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/weir-gateway/weir/internal/base/keep"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/filter"
 )
@@ -39,7 +40,7 @@ func (w *world) note() filter.Definition {
 				}
 			}
 			if c.State != "" {
-				if _, err := filter.Keep(env, c.State, func() (*int, func(context.Context), error) { return new(int), func(context.Context) {}, nil }); err != nil {
+				if _, err := keep.In(env.Keep, c.State, func() (*int, func(context.Context), error) { return new(int), func(context.Context) {}, nil }); err != nil {
 					return filter.Policy{}, err
 				}
 			}

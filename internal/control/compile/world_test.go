@@ -19,6 +19,7 @@ import (
 	"go.uber.org/goleak"
 
 	auths "github.com/weir-gateway/weir/internal/auth/all"
+	"github.com/weir-gateway/weir/internal/base/keep"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
@@ -120,7 +121,7 @@ func (w *world) counter() filter.Definition {
 	}
 	return filter.Define("count", "counts requests", filter.StageLimit, func() count { return count{} },
 		func(env filter.Env, c *count) (filter.Policy, error) {
-			n, err := filter.Keep(env, c.Name, func() (*atomic.Int64, func(context.Context), error) {
+			n, err := keep.In(env.Keep, c.Name, func() (*atomic.Int64, func(context.Context), error) {
 				w.diary.notef("made %s", c.Name)
 				return new(atomic.Int64), func(context.Context) { w.diary.notef("ended %s", c.Name) }, nil
 			})

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/weir-gateway/weir/internal/base/expr"
+	"github.com/weir-gateway/weir/internal/base/keep"
 	"github.com/weir-gateway/weir/internal/filter"
 )
 
@@ -54,7 +55,7 @@ func build(env filter.Env, c *Config) (filter.Policy, error) {
 	if len(*c) == 0 {
 		return filter.Policy{}, errors.New("limit has no limit")
 	}
-	store, err := filter.Keep(env, "store", func() (*local, func(context.Context), error) { return newLocal(), nothing, nil })
+	store, err := keep.In(env.Keep, "store", func() (*local, func(context.Context), error) { return newLocal(), nothing, nil })
 	if err != nil {
 		return filter.Policy{}, err
 	}
@@ -153,10 +154,10 @@ func (l *limit) compilePlans(from *Limit) error {
 func (l *limit) keep(env filter.Env, id string, keys int) error {
 	var err error
 	if l.most > 0 {
-		l.flights, err = filter.Keep(env, id, func() (*inFlight, func(context.Context), error) { return newInFlight(), nothing, nil })
+		l.flights, err = keep.In(env.Keep, id, func() (*inFlight, func(context.Context), error) { return newInFlight(), nothing, nil })
 		return err
 	}
-	l.counter, err = filter.Keep(env, fmt.Sprintf("%s, %d keys", id, keys), func() (*Counter, func(context.Context), error) {
+	l.counter, err = keep.In(env.Keep, fmt.Sprintf("%s, %d keys", id, keys), func() (*Counter, func(context.Context), error) {
 		return newCounter(id, keys), nothing, nil
 	})
 	return err
