@@ -529,6 +529,9 @@ func TestShutdownLetsRequestsFinishAndClosesTheConnection(t *testing.T) {
 	o := listen.Options{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		close(arrived)
 		<-release
+		if listen.ServerFrom(r.Context()).Leaving() { // as an exchange.Writer does for a request that began before
+			w.Header().Set("Connection", "close")
+		}
 		echo(w, r)
 	})}
 	server := serve(t, &o)
