@@ -48,10 +48,11 @@ func (a *App) serveAdmin(c config.Admin) error {
 			return fmt.Errorf("admin API: %w (--admin ADDRESS), or do without it (--admin off)", err)
 		}
 	}
+	expand := func(c *config.Config) []byte { return config.Expand(c, Parts().Vocabulary()) }
 	s := &adminServer{config: c, listener: l, address: l.Addr().String(), done: make(chan struct{})}
 	s.http = &http.Server{
 		Handler: admin.New(admin.Options{
-			Gateway: a.gateway, Reconciler: a.reconciler, Follower: a.follower, Token: token, Expand: config.Expand,
+			Gateway: a.gateway, Reconciler: a.reconciler, Follower: a.follower, Token: token, Expand: expand,
 			Level: a.options.Level, Version: a.options.Version, Metrics: a.metrics.Handler(), Leaving: a.leaving.Load,
 		}),
 		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: time.Minute,

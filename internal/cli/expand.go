@@ -3,6 +3,7 @@ package cli
 import (
 	"github.com/spf13/cobra"
 
+	"github.com/weir-gateway/weir/internal/app"
 	"github.com/weir-gateway/weir/internal/config"
 )
 
@@ -17,7 +18,7 @@ func expandCommand(s Streams) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			_, err = s.Out.Write(config.Expand(checked.Config))
+			_, err = s.Out.Write(config.Expand(checked.Config, app.Parts().Vocabulary()))
 			return err
 		},
 	}

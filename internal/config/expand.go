@@ -15,15 +15,16 @@ import (
 // Expand prints c in the long form, with a comment where each element was
 // written and where inherited and default values came from. Load reads it back
 // to the same config, except for secrets that are no references: their text is
-// never printed, a comment says so, and Load refuses what stands in its place. Elements that were made from objects print what they would be
-// in a file.
-func Expand(c *Config) []byte {
-	var e expander
+// never printed, a comment says so, and Load refuses what stands in its place. Elements
+// that were made from objects print what they would be in a file. v knows the
+// defaults of filters, functions and ways of auth.
+func Expand(c *Config, v Vocabulary) []byte {
+	e := expander{v}
 	return doc.Encode(e.config(c))
 }
 
 // expander builds the tree of the long form.
-type expander struct{}
+type expander struct{ v Vocabulary }
 
 const builtIn = "built in"
 
@@ -80,6 +81,36 @@ func list[E any](items []E, each func(E) *doc.Node) *doc.Node {
 		n.Items = append(n.Items, each(item))
 	}
 	return n
+}
+
+// own is what an element of a kind was told, with a mark on what is as it is where
+// nothing is told.
+func own(config any, kinds []Kind, name string) *doc.Node {
+	n := doc.EncodeNode(config)
+	if n == nil {
+		n = &doc.Node{Kind: doc.Map}
+	}
+	if kind, known := find(kinds, name); known {
+		markUsual(n, doc.EncodeNode(kind.New()))
+	}
+	return n
+}
+
+// markUsual marks the texts in n that are the same in usual, and lists of such.
+func markUsual(n, usual *doc.Node) {
+	switch {
+	case usual == nil:
+	case n.Kind == doc.Map:
+		for _, entry := range n.Entries {
+			markUsual(entry.Value, usual.Get(entry.Key))
+		}
+	case sameText(n, usual) && (n.Value != "" || n.Items != nil):
+		n.Comment = builtIn
+	}
+}
+
+func sameText(a, b *doc.Node) bool {
+	return a.Kind != doc.Map && a.Kind == b.Kind && a.Value == b.Value && slices.EqualFunc(a.Items, b.Items, sameText)
 }
 
 // comment is how an origin is shown.
@@ -196,6 +227,9 @@ func (expander) limits(c *Config) *doc.Node {
 		from := c.LimitsOrigin.comment()
 		if entry.Value.Value == usual.Get(entry.Key).Value {
 			from = builtIn
+		}
+		if entry.Key == "memory" && c.Limits.MemoryBytes == 0 {
+			from = builtIn + ": what the cgroup allows"
 		}
 		f.put(entry.Key, entry.Value, from)
 	}
@@ -327,15 +361,15 @@ func retryNode(r *Retry) *doc.Node {
 	return &f.Node
 }
 
-func (expander) function(fn Function) *doc.Node {
+func (e expander) function(fn Function) *doc.Node {
 	f := named(fn.Name, fn.Group, fn.Origin)
-	f.Entries = append(f.Entries, doc.EncodeNode(fn.Config).Entries...)
+	f.Entries = append(f.Entries, own(fn.Config, e.v.Functions, fn.Kind).Entries...)
 	return &f.Node
 }
 
-func (expander) auth(a Auth) *doc.Node {
+func (e expander) auth(a Auth) *doc.Node {
 	f := named(a.Name, a.Group, a.Origin)
-	f.Entries = append(f.Entries, doc.EncodeNode(a.Config).Entries...)
+	f.Entries = append(f.Entries, own(a.Config, e.v.Auths, a.Kind).Entries...)
 	return &f.Node
 }
 
@@ -397,13 +431,9 @@ func fieldNode(m FieldMatch) *doc.Node {
 	return &f.Node
 }
 
-func (expander) filter(filter Filter) *doc.Node {
+func (e expander) filter(filter Filter) *doc.Node {
 	f := newFields()
-	config := doc.EncodeNode(filter.Config)
-	if config == nil {
-		config = &doc.Node{Kind: doc.Map}
-	}
-	f.put(filter.Name, config, filter.Origin.comment())
+	f.put(filter.Name, own(filter.Config, e.v.Filters, filter.Name), filter.Origin.comment())
 	return &f.Node
 }
 

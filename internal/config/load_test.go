@@ -85,7 +85,7 @@ func TestGoodConfigsExpandToTheirLongForm(t *testing.T) {
 			if len(r.Problems) > 0 || r.Config == nil {
 				t.Fatalf("problems:\n%s", lines(r.Problems))
 			}
-			expanded := config.Expand(r.Config)
+			expanded := config.Expand(r.Config, vocabulary())
 			golden(t, strings.TrimSuffix(path, ".yaml")+".expanded.yaml", string(expanded))
 
 			again := config.Load([]config.Source{{Path: "expanded.yaml", Data: expanded}}, vocabulary())
@@ -93,7 +93,7 @@ func TestGoodConfigsExpandToTheirLongForm(t *testing.T) {
 				t.Fatalf("the long form does not load:\n%s\n%s", lines(again.Problems), expanded)
 			}
 			if !reflect.DeepEqual(placeless(r.Config), placeless(again.Config)) {
-				t.Errorf("the long form loads as another config:\n%s\nwhich expands to\n%s", expanded, config.Expand(again.Config))
+				t.Errorf("the long form loads as another config:\n%s\nwhich expands to\n%s", expanded, config.Expand(again.Config, vocabulary()))
 			}
 		})
 	}

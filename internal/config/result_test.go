@@ -252,7 +252,7 @@ func TestExpandPrintsNoSecret(t *testing.T) {
 	c := load(t, "listen: :8080",
 		"admin: {address: 127.0.0.1:8081, token: hunter2}",
 		"routes:", "  GET /: {bearer: {token: 'Bearer ${env:TOKEN} hunter2'}, to: http://a:1}")
-	text := string(config.Expand(c))
+	text := string(config.Expand(c, vocabulary()))
 	if strings.Contains(text, "hunter2") || !strings.Contains(text, "${env:TOKEN}") {
 		t.Errorf("a literal is printed, or a reference is not:\n%s", text)
 	}
@@ -267,7 +267,7 @@ func TestSecretsThatWereNotPrintedDoNotLoad(t *testing.T) {
 		"routes:",
 		"  GET /: {bearer: {token: 'Bearer ${env:TOKEN} hunter2'}, to: http://a:1}",
 		"  GET /b: {bearer: {token: '${env:TOKEN}'}, to: http://a:1}")
-	text := string(config.Expand(c))
+	text := string(config.Expand(c, vocabulary()))
 	r := config.Load([]config.Source{{Path: "expanded.yaml", Data: []byte(text)}}, vocabulary())
 	var places []int
 	for _, p := range r.Problems {
@@ -487,7 +487,7 @@ func FuzzLoad(f *testing.F) {
 		case r.Config == nil:
 			return
 		}
-		expanded := config.Expand(r.Config)
+		expanded := config.Expand(r.Config, vocabulary())
 		if strings.Contains(string(expanded), "[secret]") {
 			return // what is no reference is not printed, and so not read back
 		}

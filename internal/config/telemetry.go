@@ -319,6 +319,6 @@ func (expander) accessLog(a AccessLog) *doc.Node {
 	f.texts("fields", a.Fields, "")
 	f.texts("headers", a.Headers, "")
 	f.texts("response_headers", a.ResponseHeaders, "")
-	f.put("sample", ratioForm(a.Sample).EncodeDoc(), "")
+	f.put("sample", ratioForm(a.Sample).EncodeDoc(), builtInIf(a.Sample == 1))
 	return &f.Node
 }

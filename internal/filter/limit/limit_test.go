@@ -474,9 +474,10 @@ func TestLimitsStandBeforeAuthUnlessTheyAskIt(t *testing.T) {
 			t.Errorf("%s: %s\nwant %s", text, strings.Join(got, ", "), want)
 		}
 		// What is expanded stands and reads the same.
-		again := config.Load([]config.Source{{Path: "test.yaml", Data: config.Expand(result.Config)}}, config.Vocabulary{Filters: kinds})
+		v := config.Vocabulary{Filters: kinds}
+		again := config.Load([]config.Source{{Path: "test.yaml", Data: config.Expand(result.Config, v)}}, v)
 		if len(again.Problems) > 0 || len(again.Config.Routes[0].Filters) != len(got) {
-			t.Errorf("%s: expanded %v\n%s", text, again.Problems, config.Expand(result.Config))
+			t.Errorf("%s: expanded %v\n%s", text, again.Problems, config.Expand(result.Config, v))
 		}
 	}
 }
