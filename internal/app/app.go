@@ -106,6 +106,7 @@ type App struct {
 	reconciler *reconcile.Reconciler
 	follower   *follow.Follower
 	memory     memory
+	room       int // for client connections, where that was told to be less than the limit
 	admin      *adminServer
 	leaving    atomic.Bool     // it has begun to stop
 	watcher    *source.Watcher // nil where nothing is watched
@@ -228,6 +229,12 @@ func (a *App) watch(sources []config.Source, named source.Content) {
 // applied follows a new config in what no snapshot holds.
 func (a *App) applied(cfg *config.Config) {
 	a.memory.follow(cfg.Limits.MemoryBytes)
+	limit := cfg.Limits.Connections
+	if room := listen.Room(limit); room < limit && room != a.room {
+		a.room = room
+		a.options.Log.Info("the limit of open files leaves room for fewer client connections than limits.connections; raise ulimit -n, or lower the limit",
+			"connections", room, "limit", limit)
+	}
 	if a.admin != nil && !a.admin.is(cfg.Admin) {
 		a.options.Log.Warn("the address and the token of the admin API are read at the start; restart to change them")
 	}

@@ -273,7 +273,26 @@ func (g *graph) shape(s *Step, readsItem bool) {
 		g.rough = true
 		g.add(at, fmt.Sprintf("%q is no name of a step", s.Name), "expressions read it as steps.NAME", "write letters, digits, _ and -, beginning with a letter")
 	}
-	safe := httpx.IsSafe(s.Method)
+	g.method(s)
+	g.retry(s.Retry, s.Origin)
+	if s.Timeout < 0 && s.Timeout != NoTimeout {
+		g.add(at, fmt.Sprintf("the time-out of the step %q is negative", s.Name), "", "write a time such as 5s, or none")
+	}
+	g.bodyBytes(s.BodyBytes, s.Origin, fmt.Sprintf("the step %q", s.Name))
+	g.repetition(s, readsItem)
+	for _, f := range s.Headers {
+		g.field(f)
+	}
+	for _, r := range s.Statuses {
+		if !g.rough && (!slices.Contains(statusActions(), r.Do) || r.From < 200 || r.To > 599 || r.From > r.To) {
+			g.add(at, fmt.Sprintf("the step %q has a rule for the statuses %d to %d that means %q", s.Name, r.From, r.To, r.Do), "", "statuses are 200 to 599 and mean ok, fail or pass")
+		}
+	}
+}
+
+// method holds what may be asked, with a body and more than once.
+func (g *graph) method(s *Step) {
+	at, safe := s.Origin.at(), httpx.IsSafe(s.Method)
 	switch near, alike := doc.Suggest(s.Method, methods()); {
 	case !isMethod(s.Method):
 		g.add(at, fmt.Sprintf("the step %q has the method %q", s.Name, s.Method), "methods are in capitals", suggest(s.Method, methods(), "write GET, POST, PUT, PATCH or DELETE"))
@@ -287,11 +306,11 @@ func (g *graph) shape(s *Step, readsItem bool) {
 	if s.Retry != nil && s.Retry.Attempts > 0 && !safe {
 		g.add(at, fmt.Sprintf("the step %q would try a %s again", s.Name, s.Method), "it may have been carried out the first time", "remove retry")
 	}
-	g.retry(s.Retry, s.Origin)
-	if s.Timeout < 0 && s.Timeout != NoTimeout {
-		g.add(at, fmt.Sprintf("the time-out of the step %q is negative", s.Name), "", "write a time such as 5s, or none")
-	}
-	g.bodyBytes(s.BodyBytes, s.Origin, fmt.Sprintf("the step %q", s.Name))
+}
+
+// repetition holds the rules of a step that is called for each element of a list.
+func (g *graph) repetition(s *Step, readsItem bool) {
+	at := s.Origin.at()
 	switch {
 	case s.Each == nil && s.Parallel != 0:
 		g.add(at, fmt.Sprintf("the step %q has parallel without each", s.Name), "it is called once", "remove it, or add each")
@@ -302,14 +321,6 @@ func (g *graph) shape(s *Step, readsItem bool) {
 			Pos: s.Each.Pos, Severity: doc.Warning, What: fmt.Sprintf("the step %q makes the same call for every element", s.Name),
 			Why: "none of its expressions reads item", Fix: "read item in path, query, headers or body, or remove each",
 		})
-	}
-	for _, f := range s.Headers {
-		g.field(f)
-	}
-	for _, r := range s.Statuses {
-		if !g.rough && (!slices.Contains(statusActions(), r.Do) || r.From < 200 || r.To > 599 || r.From > r.To) {
-			g.add(at, fmt.Sprintf("the step %q has a rule for the statuses %d to %d that means %q", s.Name, r.From, r.To, r.Do), "", "statuses are 200 to 599 and mean ok, fail or pass")
-		}
 	}
 }
 

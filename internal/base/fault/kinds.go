@@ -7,6 +7,7 @@ const docsBase = "https://github.com/weir-gateway/weir/blob/main/docs/problems/"
 var (
 	// What the client sent.
 	MalformedRequest   = Kind{"malformed-request", 400, "The request does not follow the HTTP grammar."}
+	MalformedBody      = Kind{"malformed-body", 400, "The request's body cannot be read."}
 	BadParameter       = Kind{"bad-parameter", 400, "A parameter of the request is missing or wrong."}
 	Unauthorized       = Kind{"unauthorized", 401, "Who is calling is not known."}
 	Forbidden          = Kind{"forbidden", 403, "The caller may not do this."}
@@ -59,7 +60,7 @@ var (
 // Kinds lists every kind, in the order of the table. The caller must not change it.
 func Kinds() []Kind {
 	return []Kind{
-		MalformedRequest, BadParameter, Unauthorized, Forbidden, AmbiguousPath, RouteNotFound, FileNotFound, MethodNotAllowed, RequestTimeout,
+		MalformedRequest, MalformedBody, BadParameter, Unauthorized, Forbidden, AmbiguousPath, RouteNotFound, FileNotFound, MethodNotAllowed, RequestTimeout,
 		BodyTooLarge, UnsupportedMedia, URLTooLong, ExpectationFail, Misdirected, HeadTooLarge, VersionUnsupported, UpgradeRefused, NotImplemented, RateLimited, ConfigRefused, ConfigChanged, ConfigUnseen,
 		ConfigNotKept, ClientGone,
 		Unexpected, RouteBroken, AuthUnavailable, Overloaded, MemoryPressure, ShuttingDown,

@@ -617,9 +617,9 @@ func TestTheClientsBody(t *testing.T) {
 		"a form":               {`a=b`, "application/x-www-form-urlencoded", "", 415, "unsupported-media-type"},
 		"text from a page":     {`{}`, "text/plain", "", 415, "unsupported-media-type"},
 		"a coding":             {`{}`, "application/json", "gzip", 415, "unsupported-media-type"},
-		"no JSON":              {`{"a"`, "application/json", "", 400, "malformed-request"},
-		"bad UTF-8":            {"\"\xff\"", "application/json", "", 400, "malformed-request"},
-		"a name twice":         {`{"a": 1, "a": 2}`, "application/json", "", 400, "malformed-request"},
+		"no JSON":              {`{"a"`, "application/json", "", 400, "malformed-body"},
+		"bad UTF-8":            {"\"\xff\"", "application/json", "", 400, "malformed-body"},
+		"a name twice":         {`{"a": 1, "a": 2}`, "application/json", "", 400, "malformed-body"},
 		"too large":            {large, "application/json", "", 413, "body-too-large"},
 	} {
 		r := request(http.MethodPost, "/home/7", c.body, "Content-Type", c.kind, "Content-Encoding", c.coding)

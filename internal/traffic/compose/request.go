@@ -60,7 +60,7 @@ func (c *Composition) requestBody(r *http.Request) (any, error) {
 	value, err := jsonx.Parse(text, jsonx.Options{MaxBytes: MaxRequestBytes, Unique: true})
 	if err != nil {
 		syntax, _ := errors.AsType[*jsonx.SyntaxError](err)
-		return nil, fault.MalformedRequest.New(fmt.Sprintf("The body is not JSON: %s at byte %d.", syntax.Text, syntax.Offset))
+		return nil, fault.MalformedBody.New(fmt.Sprintf("The body is not JSON: %s at byte %d.", syntax.Text, syntax.Offset))
 	}
 	return value, nil
 }

@@ -106,7 +106,7 @@ func New(o Options) *Server {
 		announced:   o.Announced,
 		limits:      limits,
 		ready:       newHandover(o.Listener.Addr()),
-		connections: newConnections(roomForClients(limits.Connections, openFiles()), limits, o.Count),
+		connections: newConnections(Room(limits.Connections), limits, o.Count),
 		computing:   newSlots(),
 		count:       o.Count,
 		sheds:       newSheds(),
@@ -126,10 +126,6 @@ func New(o Options) *Server {
 	}
 	endings := newEndings(o.Ended, s.log)
 	s.connections.endings, s.sieve.Slow, s.meter.Ended = endings, endings.slow, endings.frames
-	if room := s.connections.limit; room < limits.Connections {
-		s.log.Info("the limit of open files leaves room for fewer client connections than limits.connections; raise ulimit -n, or lower the limit",
-			"socket", o.Listener.Addr().String(), "connections", room, "limit", limits.Connections)
-	}
 	if s.refuse == nil {
 		s.refuse = exchange.Refuse
 	}
