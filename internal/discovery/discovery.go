@@ -4,6 +4,7 @@ package discovery
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 
 	"github.com/weir-gateway/weir/internal/config"
@@ -15,8 +16,16 @@ type Endpoint struct {
 	// other; "" where the provider knows no more than the address.
 	ID      string
 	Address string // host:port
-	Weight  int    // relative, 1 by default, 0 gets nothing
-	Zone    string
+	// Fallback is the same endpoint by another way, host:port or "": its IPv4 address
+	// where Address is IPv6, or the other way round. It is dialled where Address cannot be
+	// reached, or not soon (RFC 8305), so that a family that does not work here costs no
+	// request.
+	Fallback string
+	// Name is the host that the endpoint's certificate is asked and checked for, where its
+	// address was found by a name; "" is the host of Address.
+	Name   string
+	Weight int // relative, 1 by default, 0 gets nothing
+	Zone   string
 }
 
 // Provider finds the endpoints of one reference.
@@ -30,8 +39,18 @@ type Provider interface {
 	Run(ctx context.Context, set func([]Endpoint)) error
 }
 
+// ErrAbsent says that the source was seen and knows of no such endpoints. It is what a
+// provider tells Looked while it does not yet believe it.
+var ErrAbsent = errors.New("there is no such name")
+
 // Env is what a provider may need.
-type Env struct{ Log *slog.Logger }
+type Env struct {
+	Log *slog.Logger
+	// Looked is told of each look at the source: nil where endpoints were found, changed
+	// or not, else why there were none. A provider that is told of changes calls it
+	// when its connection to the source stands, breaks or cannot be made. nil: nobody asks.
+	Looked func(err error)
+}
 
 // Scheme is one way to write where endpoints are found, with what it says of how
 // they are spoken to.

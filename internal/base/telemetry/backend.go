@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -19,6 +20,8 @@ type Backend struct {
 	retries  atomic.Uint64
 	took     histogram
 	watch    watchers[Endpoints]
+	looks    [sights]atomic.Uint64
+	seen     atomic.Int64 // when endpoints were found last, in milliseconds of the Unix time; 0: never
 }
 
 // Endpoints is how many endpoints a backend has, by what may be asked of them.
@@ -102,6 +105,32 @@ func outcomeOfFault(f *fault.Fault) int {
 	return refused
 }
 
+// Sight is what came of a look for a backend's endpoints.
+type Sight int
+
+// The sights.
+const (
+	Found  Sight = iota
+	Absent       // whoever was asked knows of none
+	Unseen       // nobody could be asked
+	sights
+)
+
+func sightNames() [sights]string {
+	return [sights]string{Found: "found", Absent: "absent", Unseen: "failed"}
+}
+
+// Looked counts a look for the backend's endpoints.
+func (b *Backend) Looked(s Sight, now time.Time) {
+	if b == nil {
+		return
+	}
+	b.looks[s].Add(1)
+	if s == Found {
+		b.seen.Store(now.UnixMilli())
+	}
+}
+
 // Watch has look asked at each scrape until stop is called.
 func (b *Backend) Watch(look func() Endpoints) (stop func()) {
 	if b == nil {
@@ -110,7 +139,7 @@ func (b *Backend) Watch(look func() Endpoints) (stop func()) {
 	return b.watch.add(look)
 }
 
-type backendDescs struct{ attempts, retries, took, endpoints, inFlight *prometheus.Desc }
+type backendDescs struct{ attempts, retries, took, endpoints, inFlight, looks, seen *prometheus.Desc }
 
 func newBackendDescs() backendDescs {
 	return backendDescs{
@@ -119,6 +148,8 @@ func newBackendDescs() backendDescs {
 		took:      describe("weir_backend_attempt_duration_seconds", "Time from the begin of an attempt to the head of the response, or to its failure.", "backend"),
 		endpoints: describe("weir_backend_endpoints", "Endpoints that are known of a backend, by state.", "backend", "state"),
 		inFlight:  describe("weir_backend_requests_in_flight", "Requests under way on a backend's endpoints.", "backend"),
+		looks:     describe("weir_discovery_lookups_total", "Looks for the endpoints of a backend, by what came of them.", "backend", "result"),
+		seen:      describe("weir_discovery_seen_timestamp_seconds", "When the endpoints of a backend were found last.", "backend"),
 	}
 }
 
@@ -130,6 +161,7 @@ func (b *Backend) collect(d *backendDescs, out chan<- prometheus.Metric) {
 	}
 	out <- counter(d.retries, b.retries.Load(), b.name)
 	out <- b.took.metric(d.took, b.name)
+	b.collectLooks(d, out)
 	var inFlight int64
 	states := map[string]int{}
 	looks := b.watch.ask()
@@ -146,4 +178,16 @@ func (b *Backend) collect(d *backendDescs, out chan<- prometheus.Metric) {
 		out <- gauge(d.endpoints, float64(n), b.name, state)
 	}
 	out <- gauge(d.inFlight, float64(inFlight), b.name)
+}
+
+// collectLooks tells nothing of a backend whose endpoints nobody looks for.
+func (b *Backend) collectLooks(d *backendDescs, out chan<- prometheus.Metric) {
+	for i, name := range sightNames() {
+		if n := b.looks[i].Load(); n > 0 {
+			out <- counter(d.looks, n, b.name, name)
+		}
+	}
+	if seen := b.seen.Load(); seen > 0 {
+		out <- gauge(d.seen, float64(seen)/1000, b.name)
+	}
 }

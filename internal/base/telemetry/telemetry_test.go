@@ -176,6 +176,11 @@ func TestOutcomesOfAttempts(t *testing.T) {
 		`{backend="users",outcome="timeout"} 2`, `{backend="users",outcome="unreachable"} 2`)
 	want(t, s, "weir_backend_retries_total", `{backend="users"} 2`)
 	want(t, s, "weir_backend_endpoints")
+	want(t, s, "weir_discovery_lookups_total")
+	want(t, s, "weir_discovery_seen_timestamp_seconds")
+	for _, sight := range []telemetry.Sight{telemetry.Absent, telemetry.Found, telemetry.Found, telemetry.Unseen} {
+		b.Looked(sight, time.UnixMilli(1700000000500))
+	}
 	stop := b.Watch(func() telemetry.Endpoints {
 		return telemetry.Endpoints{States: map[string]int{"available": 3}, InFlight: 2}
 	})
@@ -185,6 +190,8 @@ func TestOutcomesOfAttempts(t *testing.T) {
 	s = scrape(t, m)
 	want(t, s, "weir_backend_endpoints", `{backend="users",state="available"} 3`)
 	want(t, s, "weir_backend_requests_in_flight", `{backend="users"} 3`)
+	want(t, s, "weir_discovery_lookups_total", `{backend="users",result="absent"} 1`, `{backend="users",result="failed"} 1`, `{backend="users",result="found"} 2`)
+	want(t, s, "weir_discovery_seen_timestamp_seconds", `{backend="users"} 1.7000000005e+09`)
 	stop()
 	want(t, scrape(t, m), "weir_backend_requests_in_flight", `{backend="users"} 1`)
 }

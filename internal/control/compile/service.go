@@ -3,12 +3,14 @@ package compile
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/base/telemetry"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/discovery"
 	"github.com/weir-gateway/weir/internal/traffic/service"
@@ -119,7 +121,8 @@ func (b *build) saying(s *config.Service) *saying {
 
 // call makes a service run as a route calls it, or finds it running.
 func (b *build) call(r *config.Route, s *config.Service) (*runningService, error) {
-	provider, err := b.provider(s)
+	f := newFeed(s.Name, b.backendMeter(inGroup(s.Group, s.Name)), b.compiler.options.Log)
+	provider, err := b.provider(s, f)
 	if err != nil {
 		return nil, err
 	}
@@ -127,10 +130,11 @@ func (b *build) call(r *config.Route, s *config.Service) (*runningService, error
 	if err != nil || !b.start {
 		return nil, err
 	}
-	return b.runningService(s, provider, identity)
+	return b.runningService(s, f, provider, identity)
 }
 
-func (b *build) runningService(s *config.Service, p discovery.Provider, id transportIdentity) (*runningService, error) {
+// runningService makes a service run; f is its feed if it has none yet.
+func (b *build) runningService(s *config.Service, f *feed, p discovery.Provider, id transportIdentity) (*runningService, error) {
 	log := b.compiler.options.Log.With("service", s.Name)
 	connections, err := b.transport(id)
 	if err != nil {
@@ -138,7 +142,7 @@ func (b *build) runningService(s *config.Service, p discovery.Provider, id trans
 	}
 	name := s.Group + "/" + s.Name
 	endpoints, err := keep(b, "feed "+name+" "+sourceKey(s), always, func() (*feed, func(context.Context), error) {
-		f := startFeed(p, s.Name, log)
+		f.start(p)
 		b.feeds = append(b.feeds, f)
 		return f, func(context.Context) { f.end() }, nil
 	})
@@ -159,12 +163,13 @@ func (b *build) runningService(s *config.Service, p discovery.Provider, id trans
 	return running, err
 }
 
-func (b *build) provider(s *config.Service) (discovery.Provider, error) {
+// provider makes who finds the endpoints of s, and tells f how looking for them goes.
+func (b *build) provider(s *config.Service, f *feed) (discovery.Provider, error) {
 	d, _, ok := b.compiler.parts.provider(s)
 	if !ok {
 		return nil, fmt.Errorf("this version finds no endpoints by %q", s.Source.Scheme)
 	}
-	return d.New(discovery.Env{Log: b.compiler.options.Log}, *s)
+	return d.New(discovery.Env{Log: f.log, Looked: f.looked}, *s)
 }
 
 // staticEndpoints are those that the config itself names.
@@ -197,27 +202,68 @@ func sourceKey(s *config.Service) string {
 // feed runs a provider and passes what it finds on to one service.
 type feed struct {
 	name  string
+	meter *telemetry.Backend
+	log   *slog.Logger
 	stop  context.CancelFunc
 	done  chan struct{}
-	first chan struct{} // closed once the endpoints are known
+	first chan struct{} // closed once the endpoints are known, or it is known that they cannot be found now
 
-	mu     sync.Mutex
-	known  bool
-	latest []discovery.Endpoint
-	to     *service.Service // nil while nobody listens
+	mu      sync.Mutex
+	told    bool // first is closed
+	known   bool
+	latest  []discovery.Endpoint
+	to      *service.Service // nil while nobody listens
+	trouble error            // why nothing was found at the last look
 }
 
-// startFeed runs p until end is called.
-func startFeed(p discovery.Provider, name string, log *slog.Logger) *feed {
+// newFeed makes a feed that runs nothing yet.
+func newFeed(name string, meter *telemetry.Backend, log *slog.Logger) *feed {
+	return &feed{name: name, meter: meter, log: log.With("service", name), done: make(chan struct{}), first: make(chan struct{})}
+}
+
+// start runs p until end is called.
+func (f *feed) start(p discovery.Provider) {
 	ctx, cancel := context.WithCancel(context.Background())
-	f := &feed{name: name, stop: cancel, done: make(chan struct{}), first: make(chan struct{})}
+	f.stop = cancel
 	go func() {
 		defer close(f.done)
 		if err := p.Run(ctx, f.set); err != nil {
-			log.Error("discovery ended; the last endpoints stay", "error", err)
+			f.log.Error("discovery ended; the last endpoints stay", "error", err)
 		}
 	}()
-	return f
+}
+
+// looked is told by the provider how looking goes. It logs when that changes.
+func (f *feed) looked(err error) {
+	switch {
+	case err == nil:
+		f.meter.Looked(telemetry.Found, time.Now())
+	case errors.Is(err, discovery.ErrAbsent):
+		f.meter.Looked(telemetry.Absent, time.Now())
+	default:
+		f.meter.Looked(telemetry.Unseen, time.Now())
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	switch {
+	case err != nil && f.trouble == nil && f.known && len(f.latest) > 0:
+		f.log.Warn("endpoints cannot be found now; the last ones stay", "error", err)
+	case err != nil && f.trouble == nil:
+		f.log.Warn("endpoints cannot be found; requests to this service get 503 until they are", "error", err)
+	case err == nil && f.trouble != nil:
+		f.log.Info("endpoints are found again")
+	}
+	if f.trouble = err; err != nil {
+		f.tellFirst()
+	}
+}
+
+// tellFirst is called with mu held.
+func (f *feed) tellFirst() {
+	if !f.told {
+		f.told = true
+		close(f.first)
+	}
 }
 
 // set is the provider's callback.
@@ -228,10 +274,8 @@ func (f *feed) set(list []discovery.Endpoint) {
 	if f.to != nil {
 		f.to.Set(list)
 	}
-	if !f.known {
-		f.known = true
-		close(f.first)
-	}
+	f.known = true
+	f.tellFirst()
 }
 
 // tell passes what is known, and all that comes, on to s; nil: to nobody.
@@ -254,7 +298,7 @@ func (f *feed) end() {
 const firstSet = 2 * time.Second
 
 // awaitFeeds waits until all that was started for this snapshot has found its
-// endpoints, so that the first request finds them too.
+// endpoints, so that the first request finds them too, or has looked in vain.
 func (b *build) awaitFeeds() {
 	timer := time.NewTimer(firstSet)
 	defer timer.Stop()

@@ -30,7 +30,8 @@ const retryAfterEmpty = time.Second
 // Options make a Service.
 type Options struct {
 	Name string // for the exchange's Backend, logs and faults
-	// Transport sends a request to the endpoint that its URL names. Where a
+	// Transport sends a request to the endpoint that its URL names, by what
+	// transport.Host gives for it. Where a
 	// response's body has a method OnEnd(func()), the service uses it rather than
 	// wrap the body; the body of a 101 response must have it to be counted.
 	Transport http.RoundTripper

@@ -20,6 +20,7 @@ import (
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/discovery"
 	"github.com/weir-gateway/weir/internal/traffic/service"
+	"github.com/weir-gateway/weir/internal/wire/transport"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -59,6 +60,32 @@ func request(method, body string) (*http.Request, *exchange.Exchange) {
 	req, _ := http.NewRequestWithContext(context.Background(), method, "http://weir/path?q", r)
 	x := &exchange.Exchange{}
 	return exchange.With(req, x), x
+}
+
+// The transport is told of the other way to an endpoint and of its name; everybody else
+// of its address.
+func TestAnEndpointIsMoreThanItsAddress(t *testing.T) {
+	e := discovery.Endpoint{Address: "[2001:db8::1]:80", Fallback: "192.0.2.1:80", Name: "users.internal", Weight: 1}
+	var host string
+	s := newService(road(func(r *http.Request) (*http.Response, error) {
+		host = r.URL.Host
+		return response(200, "ok"), nil
+	}), 0, config.Timeouts{}, e)
+	req, x := request(http.MethodGet, "")
+	res, err := s.RoundTrip(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = res.Body.Close()
+	if want := transport.Host(e.Address, e.Fallback, e.Name); host != want {
+		t.Errorf("got %s, want %s", host, want)
+	}
+	if tried := x.Attempts; len(tried) != 1 || tried[0].Endpoint != e.Address {
+		t.Errorf("got %+v", tried)
+	}
+	if got := s.Status().Endpoints; len(got) != 1 || got[0].Endpoint != e {
+		t.Errorf("got %+v", got)
+	}
 }
 
 func code(err error) string {

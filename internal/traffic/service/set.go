@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 
 	"github.com/weir-gateway/weir/internal/discovery"
+	"github.com/weir-gateway/weir/internal/wire/transport"
 )
 
 // state is what is known of an endpoint beyond its place in a list. It is shared
@@ -16,6 +17,7 @@ type state struct {
 type endpoint struct {
 	discovery.Endpoint
 
+	host  string // what stands for it in the URL of a request to the transport
 	state *state
 }
 
@@ -48,7 +50,9 @@ func newSet(list []discovery.Endpoint, before *set) *set {
 		if known[key] == nil {
 			known[key] = new(state)
 		}
-		s.endpoints = append(s.endpoints, endpoint{Endpoint: e, state: known[key]})
+		s.endpoints = append(s.endpoints, endpoint{
+			Endpoint: e, host: transport.Host(e.Address, e.Fallback, e.Name), state: known[key],
+		})
 	}
 	s.picker = newP2C(s.endpoints)
 	return s

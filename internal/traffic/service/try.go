@@ -167,7 +167,7 @@ func (c *call) trace(out *http.Request, e *endpoint) (ended func(exchange.Attemp
 func (c *call) outbound(a *attempt, e *endpoint) (*http.Request, *attemptBody) {
 	out := c.req.WithContext(a.bind(c.req.Context()))
 	url := *c.req.URL
-	url.Host = e.Address
+	url.Host = e.host
 	out.URL = &url
 	if c.body == nil {
 		a.sent()

@@ -24,7 +24,7 @@ var (
 
 // attempt follows one request through net/http by its trace hooks.
 type attempt struct {
-	endpoint string
+	host     string // of the URL: the endpoint's address, or what Host made of it
 	multi    bool
 	exchange *exchange.Exchange
 	cancel   context.CancelCauseFunc // nil over HTTP/1.1
@@ -43,7 +43,7 @@ type attempt struct {
 
 func (t *Transport) newAttempt(req *http.Request) *attempt {
 	x := exchange.From(req.Context())
-	return &attempt{endpoint: req.URL.Host, multi: t.multi, exchange: x, hints: x.Hints(t.inner.MaxResponseHeaderBytes)}
+	return &attempt{host: req.URL.Host, multi: t.multi, exchange: x, hints: x.Hints(t.inner.MaxResponseHeaderBytes)}
 }
 
 // request gives req with the hooks in its context.
@@ -63,7 +63,7 @@ func (a *attempt) request(req *http.Request) *http.Request {
 func (a *attempt) gotConn(info httptrace.GotConnInfo) {
 	a.tries++
 	if a.tries > 1 && a.exchange != nil {
-		a.exchange.Tried(exchange.Attempt{Endpoint: a.endpoint, Err: a.sendError(errReconnected)})
+		a.exchange.Tried(exchange.Attempt{Endpoint: endpointOf(a.host).endpoint, Err: a.sendError(errReconnected)})
 	}
 	if a.tries > innerTries && a.cancel != nil {
 		a.cancel(errTooManyTries)
@@ -108,7 +108,7 @@ func (a *attempt) sendError(err error) *exchange.SendError {
 	var dial dialError
 	var timeout net.Error
 	e := &exchange.SendError{
-		Endpoint: a.endpoint,
+		Endpoint: endpointOf(a.host).endpoint,
 		Sent:     a.sent(),
 		Dial:     errors.As(err, &dial),
 		Reused:   a.reused,

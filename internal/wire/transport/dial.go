@@ -3,6 +3,7 @@ package transport
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"net"
 	"net/http/httptrace"
 	"sync/atomic"
@@ -61,8 +62,7 @@ func (d *dialer) secure(ctx context.Context, network, address string) (net.Conn,
 
 // open dials, and announces the client where that is wanted.
 func (d *dialer) open(ctx context.Context, network string, at place) (net.Conn, error) {
-	network, address := at.network(network)
-	conn, err := d.dial(ctx, network, address)
+	conn, err := d.either(ctx, network, at)
 	if err != nil || d.announce == NotAnnounced {
 		return conn, err
 	}
@@ -79,6 +79,71 @@ func (d *dialer) open(ctx context.Context, network string, at place) (net.Conn, 
 		return nil, err
 	}
 	return conn, nil
+}
+
+// fallbackDelay is how long an endpoint's first address has for itself (RFC 8305
+// section 5: the Connection Attempt Delay).
+const fallbackDelay = 250 * time.Millisecond
+
+// dialled is what came of one address of an endpoint.
+type dialled struct {
+	conn net.Conn
+	err  error
+}
+
+// either dials an endpoint, and by its other way where the first one fails or is not
+// there soon. It returns when both dials have ended.
+func (d *dialer) either(ctx context.Context, network string, at place) (net.Conn, error) {
+	if at.fallback == "" {
+		return d.to(ctx, network, at.endpoint)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	results := make(chan dialled, 2)
+	dial := func(endpoint string) {
+		conn, err := d.to(ctx, network, endpoint)
+		results <- dialled{conn, err}
+	}
+	go dial(at.endpoint)
+	timer := time.NewTimer(fallbackDelay)
+	defer timer.Stop()
+	running, delay := 1, timer.C
+	var failed error
+	for {
+		select {
+		case got := <-results:
+			running--
+			if got.err == nil {
+				cancel()
+				forget(results, running)
+				return got.conn, nil
+			}
+			failed = errors.Join(failed, got.err)
+			if delay == nil && running > 0 {
+				continue
+			} else if delay == nil {
+				return nil, failed
+			}
+		case <-delay:
+		}
+		delay = nil
+		running++
+		go dial(at.fallback)
+	}
+}
+
+// forget waits for dials whose context is over, and closes what came too late.
+func forget(results <-chan dialled, running int) {
+	for range running {
+		if late := <-results; late.conn != nil {
+			_ = late.conn.Close() // nothing was said on it
+		}
+	}
+}
+
+func (d *dialer) to(ctx context.Context, network, endpoint string) (net.Conn, error) {
+	network, address := networkOf(network, endpoint)
+	return d.dial(ctx, network, address)
 }
 
 // countedConn counts the bytes that were written, so that a failed request can

@@ -20,23 +20,47 @@ const unixPrefix = "unix:"
 // for that, or cannot stand in a URL, the place is written as a host of its own.
 type place struct {
 	endpoint string // host:port, or unix:/path
+	fallback string // the same by another way, "" for none
+	name     string // that its certificate is for; "" the endpoint's host
 	client   proxyproto.Header
 }
 
-// placeSuffix ends such hosts, and no name that exists (RFC 2606 section 2).
-const placeSuffix = ".place.invalid:1"
+// These end such hosts, and no name that exists (RFC 2606 section 2): placeSuffix those
+// that RoundTrip writes, hostSuffix those of Host.
+const (
+	placeSuffix = ".place.invalid:1"
+	hostSuffix  = ".host.invalid:1"
+)
+
+// placeParts divides what a place is made of. It cannot stand in an address.
+const placeParts = "\x00"
 
 var placeCode = base32.HexEncoding.WithPadding(base32.NoPadding)
 
+// Host is what stands for an endpoint in the URL of a request: its address, where that says
+// everything. fallback is dialled where address cannot be reached, or not soon; ""
+// for none. name is what the endpoint's certificate is asked and checked for where
+// Options.TLS does not say it; "" is the address's host. Connections are kept for all
+// three together.
+func Host(address, fallback, name string) string {
+	if fallback == "" && name == "" && !strings.HasSuffix(address, hostSuffix) {
+		return address
+	}
+	return place{endpoint: address, fallback: fallback, name: name}.host(hostSuffix)
+}
+
 // host is what stands for the place in a URL.
-func (p place) host() string {
-	raw := append(p.client.AppendV2(nil), p.endpoint...)
-	return strings.ToLower(placeCode.EncodeToString(raw)) + placeSuffix
+func (p place) host(suffix string) string {
+	raw := append(p.client.AppendV2(nil), p.endpoint+placeParts+p.fallback+placeParts+p.name...)
+	return strings.ToLower(placeCode.EncodeToString(raw)) + suffix
 }
 
 // placeOf reads what a connection is to be made to.
 func placeOf(address string) place {
 	code, ok := strings.CutSuffix(address, placeSuffix)
+	if !ok {
+		code, ok = strings.CutSuffix(address, hostSuffix)
+	}
 	if !ok {
 		return place{endpoint: address}
 	}
@@ -48,19 +72,34 @@ func placeOf(address string) place {
 	if err != nil {
 		return place{endpoint: address}
 	}
-	return place{string(raw[n:]), client}
+	parts := strings.Split(string(raw[n:]), placeParts)
+	if len(parts) != 3 {
+		return place{endpoint: address}
+	}
+	return place{parts[0], parts[1], parts[2], client}
 }
 
-// network splits an endpoint into what a dialler is told.
-func (p place) network(network string) (net, address string) {
-	if path, ok := strings.CutPrefix(p.endpoint, unixPrefix); ok {
+// endpointOf is the address in a host of a URL, or the one that Host has put there.
+func endpointOf(host string) place {
+	if strings.HasSuffix(host, hostSuffix) {
+		return placeOf(host)
+	}
+	return place{endpoint: host}
+}
+
+// networkOf splits an endpoint into what a dialler is told.
+func networkOf(network, endpoint string) (net, address string) {
+	if path, ok := strings.CutPrefix(endpoint, unixPrefix); ok {
 		return "unix", path
 	}
-	return network, p.endpoint
+	return network, endpoint
 }
 
 // serverName is the host that a certificate must be for where nobody says otherwise.
 func (p place) serverName() (string, error) {
+	if p.name != "" {
+		return p.name, nil
+	}
 	host, _, err := net.SplitHostPort(p.endpoint)
 	return host, err //nolint:wrapcheck // the caller says what it was for
 }

@@ -89,7 +89,7 @@ type Options struct {
 }
 
 // Transport is an http.RoundTripper whose req.URL.Host is an endpoint's address,
-// host:port or unix:/path. It keeps package exchange's rules for backends: errors are
+// host:port or unix:/path, or what Host has made of it. It keeps package exchange's rules for backends: errors are
 // *exchange.SendError or *fault.Fault, and the request's body is closed in every case.
 //
 // A response's body also has the method OnEnd(func()), which must be called
@@ -188,9 +188,11 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	req.URL.Scheme = t.scheme
 	a := t.newAttempt(req)
 	if t.announce != NotAnnounced {
-		req.URL.Host = place{req.URL.Host, announced(req.Context())}.host()
+		at := endpointOf(req.URL.Host)
+		at.client = announced(req.Context())
+		req.URL.Host = at.host(placeSuffix)
 	} else if strings.HasPrefix(req.URL.Host, unixPrefix) || strings.HasSuffix(req.URL.Host, placeSuffix) { // nobody else writes a place
-		req.URL.Host = place{endpoint: req.URL.Host}.host()
+		req.URL.Host = place{endpoint: req.URL.Host}.host(placeSuffix)
 	}
 	res, err := t.inner.RoundTrip(a.request(req))
 	if a.hints.End(); err != nil {
