@@ -19,9 +19,17 @@ type Options struct {
 	// HeadBytes bounds a head as it is read; compressed it is hardly ever larger.
 	// One of up to twice the size is the server's to refuse.
 	HeadBytes int
+	// HeadFields is how many fields a head may have. Their number is judged by the
+	// server too, up to MaxFields times that; 0 bounds them by the size alone.
+	HeadFields int
 	// Ended is called once when a Meter ends its connection; nil: nobody is told.
 	Ended func(peer net.Addr, r Reason)
 }
+
+// MaxFields is how many times as many fields as a head may have end the connection.
+// They may be that many, for each cookie may be a field of its own (RFC 9113 section
+// 8.2.3) and is none any more where they are counted.
+const MaxFields = 8
 
 // Preface is what an HTTP/2 connection begins with (RFC 9113 section 3.4).
 const Preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -61,6 +69,7 @@ type Meter struct {
 	givenUp  atomic.Bool  // the server itself has said GOAWAY with an error
 	sending  atomic.Bool  // bytes are on their way to the client, which may be slow to take them
 	farewell atomic.Bool  // the end is to be announced
+	wasted   atomic.Int64 // requests that came to nothing, less what was served since
 
 	writing   sync.Mutex // guards what follows
 	out       Scanner
@@ -86,8 +95,9 @@ const (
 
 // block is the header block that is being received.
 type block struct {
-	open  bool
-	bytes uint32
+	open   bool
+	bytes  uint32
+	fields fieldCounter
 }
 
 const initialWindow = 1<<16 - 1 // RFC 9113 section 6.9.2
@@ -116,7 +126,22 @@ func (m *Meter) Began() { m.budget.pay(forBeginning) }
 
 // Served says that a request was served: somebody wanted it. It may be called by
 // any goroutine.
-func (m *Meter) Served() { m.budget.pay(forServing) }
+func (m *Meter) Served() {
+	m.budget.pay(forServing)
+	for n := m.wasted.Load(); n > 0 && !m.wasted.CompareAndSwap(n, max(0, n-wastedByServed)); {
+		n = m.wasted.Load()
+	}
+}
+
+const (
+	fewWasted      = 32 // requests that may come to nothing before the next ones are looked at twice
+	wastedByServed = 3  // that one which was served makes up for
+)
+
+// Wasteful tells whether the client has of late made many requests that it then took
+// back, or broke a rule on: the next one may well be such a one too. It may be called
+// by any goroutine.
+func (m *Meter) Wasteful() bool { return m.wasted.Load() > fewWasted }
 
 // Wrote says that a handler has written a piece of n bytes of its response, and
 // whether it was the first one. It may be called by any goroutine.
@@ -191,13 +216,17 @@ func (m *Meter) inspect(b []byte) Reason {
 		return m.budget.reason()
 	}
 	for len(b) > 0 {
-		seen := m.in.seen
+		seen, head := m.in.seen, m.in.headLeft()
 		n, whole := m.in.Scan(b)
-		b = b[n:]
 		frame := m.in.Frame()
-		if frame.Type == Data && !m.in.inHead() {
+		switch {
+		case m.in.inHead():
+		case frame.Type == Data:
 			m.countData(frame, seen, whole)
+		case frame.Type == Headers || frame.Type == Continuation:
+			m.countFields(frame, seen, b[head:n])
 		}
+		b = b[n:]
 		if !whole {
 			break
 		}
@@ -264,11 +293,11 @@ func (m *Meter) classify(frame *Frame) Reason {
 		return EmptyData
 	case Headers:
 		m.last = max(m.last, frame.Stream)
-		m.block = block{}
 		return m.countBlock(frame, Requests)
 	case Continuation:
 		return m.countBlock(frame, Continuations)
 	case RSTStream:
+		m.wasted.Add(1)
 		return Resets
 	case Settings:
 		m.settled = true
@@ -303,12 +332,32 @@ func (m *Meter) grants(frame *Frame) bool {
 	return true
 }
 
+// countFields counts the fields in a piece of a header block that begins seen bytes
+// into its frame. A block of fewer bytes than it may have fields needs no counting.
+func (m *Meter) countFields(frame *Frame, seen uint32, piece []byte) {
+	if frame.Type == Headers && seen == 0 {
+		m.block = block{}
+	}
+	if limit := m.maxFields(); limit == 0 || int(frame.Length) <= limit && frame.Type == Headers && frame.Flags.Has(EndHeaders) {
+		return
+	}
+	from, to := frame.fragment()
+	from, to = max(from, seen), min(to, seen+uint32(len(piece)))
+	if from < to {
+		m.block.fields.scan(piece[from-seen : to-seen])
+	}
+}
+
+func (m *Meter) maxFields() int { return MaxFields * m.options.HeadFields }
+
 // countBlock follows a header block.
 func (m *Meter) countBlock(frame *Frame, kind Reason) Reason {
 	m.block.bytes += frame.Length
 	m.block.open = !frame.Flags.Has(EndHeaders)
 	switch {
 	case int64(m.block.bytes) > 2*int64(m.options.HeadBytes):
+		return HeaderBlock
+	case m.maxFields() > 0 && m.block.fields.fields > m.maxFields():
 		return HeaderBlock
 	case !m.block.open:
 		m.headBy = time.Time{}
@@ -384,6 +433,7 @@ func (m *Meter) countOut(frame *Frame) {
 		// INTERNAL_ERROR a response broke off: neither is the client's doing.
 		if code := frame.Number(); code != codeNone && code != codeInternal {
 			m.budget.force()
+			m.wasted.Add(1)
 		}
 	case WindowUpdate:
 		if frame.Stream == 0 {

@@ -38,6 +38,8 @@ const (
 	Ack        Flags = 0x1 // of Settings and Ping
 	EndHeaders Flags = 0x4 // of Headers and Continuation
 	Padded     Flags = 0x8 // of Data and Headers
+
+	priority Flags = 0x20 // of Headers: they begin with one
 )
 
 // Has tells whether all bits of g are set.
@@ -59,6 +61,23 @@ func (f *Frame) Content() uint32 {
 		return f.Length
 	}
 	return f.Length - min(f.Length, 1+uint32(f.lead[0]))
+}
+
+// fragment gives where the piece of a header block that a HEADERS or CONTINUATION
+// frame carries begins and ends in its payload.
+func (f *Frame) fragment() (from, to uint32) {
+	const priorityBytes = 5
+	to = f.Length
+	if f.Type != Headers {
+		return 0, to
+	}
+	if f.Flags.Has(Padded) {
+		from, to = 1, to-min(to, uint32(f.lead[0]))
+	}
+	if f.Flags.Has(priority) {
+		from += priorityBytes
+	}
+	return from, to
 }
 
 // Scanner finds the frames in a stream of bytes that comes in pieces of any
@@ -93,6 +112,9 @@ func (s *Scanner) Frame() *Frame { return &s.frame }
 
 // Between tells that the next byte begins a frame.
 func (s *Scanner) Between() bool { return s.have == 0 }
+
+// headLeft is how many bytes of the head of a frame are still to come.
+func (s *Scanner) headLeft() int { return int(headBytes - s.have) }
 
 // inHead tells that the head of a frame has begun and is not whole.
 func (s *Scanner) inHead() bool { return s.have > 0 && s.have < headBytes }

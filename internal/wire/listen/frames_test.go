@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -74,6 +75,11 @@ func abuses() []abuse {
 			large := slices.Repeat([]string{"cookie", strings.Repeat("a", 1000)}, 70)
 			return c.request(odd(i), http.MethodGet, true, large...)
 		}},
+		{name: "fields that are named again and again (HPACK bomb)", reason: "h2_header_block", frames: 1, each: 1, begin: func(c *h2) error {
+			return c.request(1, http.MethodGet, true, "bomb", strings.Repeat("a", 4000))
+		}, do: func(c *h2, i int) error {
+			return c.request(odd(i+1), http.MethodGet, true, slices.Repeat([]string{"bomb", strings.Repeat("a", 4000)}, 1000)...)
+		}},
 		{name: "a header block that never ends (CVE-2023-45288)", reason: "h2_continuations", frames: 1001, each: 1, begin: func(c *h2) error {
 			return c.WriteHeaders(xhttp2.HeadersFrameParam{StreamID: 1, BlockFragment: c.fields(http.MethodGet)})
 		}, do: func(c *h2, _ int) error {
@@ -128,6 +134,55 @@ func TestFramesThatLeadNowhereEndTheConnection(t *testing.T) {
 				})
 			})
 		}
+	}
+}
+
+// TestWastedRequestsAreLookedAtTwice holds how many requests get as far as a handler
+// on a connection whose client takes all of them back at once, and that the ones which
+// it does want are served still.
+func TestWastedRequestsAreLookedAtTwice(t *testing.T) {
+	const few = 33
+	for name, spoil := range map[string]func(c *h2, stream uint32) error{
+		"taken back": func(c *h2, stream uint32) error { return c.WriteRSTStream(stream, xhttp2.ErrCodeCancel) },
+		"spoilt": func(c *h2, stream uint32) error {
+			return c.WriteRawFrame(xhttp2.FrameWindowUpdate, 0, stream, make([]byte, 4))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				var begun, wanted atomic.Int32
+				b := begin(t, listen.Options{H2C: true, Handler: http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+					if r.Method == http.MethodPut {
+						wanted.Add(1)
+						return
+					}
+					begun.Add(1)
+					<-r.Context().Done()
+				})})
+				c := newH2(b.dial())
+				c.hello(t)
+				for i := range 200 {
+					synctest.Wait() // until the server has reset what it must
+					if err := errors.Join(c.request(odd(i), http.MethodGet, true), spoil(c, odd(i))); err != nil {
+						t.Fatal(err)
+					}
+				}
+				for i := range 10 {
+					if err := c.request(odd(200+i), http.MethodPut, true); err != nil {
+						t.Fatal(err)
+					}
+				}
+				for range 10 {
+					<-c.answer
+				}
+				if n := begun.Load(); n > few {
+					t.Errorf("%d of 200 requests that were %s came to a handler, want at most %d", n, name, few)
+				}
+				if n := wanted.Load(); n != 10 {
+					t.Errorf("%d of 10 requests that were wanted were served", n)
+				}
+			})
+		})
 	}
 }
 

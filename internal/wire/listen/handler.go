@@ -175,6 +175,9 @@ func (s *Server) serveStream(w http.ResponseWriter, r *http.Request) {
 	}
 	t := o.streams.begin(w, r)
 	defer o.streams.end(t, r)
+	if o.meter.Wasteful() && !stays(r.Context()) {
+		return
+	}
 	s.answer(t, r)
 }
 

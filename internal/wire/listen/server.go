@@ -118,7 +118,7 @@ func New(o Options) *Server {
 			BodyRate: limits.BodyRate,
 			H2C:      o.H2C && o.TLS == nil,
 		},
-		meter: http2.Options{HeadTime: limits.HeadTime, HeadBytes: limits.HeadBytes},
+		meter: http2.Options{HeadTime: limits.HeadTime, HeadBytes: limits.HeadBytes, HeadFields: limits.HeadFields},
 	}
 	s.ending, s.end = context.WithCancel(context.Background())
 	if s.log == nil {

@@ -1,6 +1,7 @@
 package listen
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net"
@@ -104,6 +105,22 @@ func converses(r *http.Request) bool {
 // Whoever waits that long each time makes no more work than a client that waits for
 // its responses.
 const atOnce = 200 * time.Millisecond
+
+// secondLook is how long a request waits before anything is done for it, where its
+// client takes most of them back.
+const secondLook = 5 * time.Millisecond
+
+// stays waits for secondLook and tells whether the request is still wanted.
+func stays(ctx context.Context) bool {
+	wait := time.NewTimer(secondLook)
+	defer wait.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-wait.C:
+		return true
+	}
+}
 
 // end takes a request out; its writer and body are not touched any more.
 func (s *streams) end(t *stream, r *http.Request) {
