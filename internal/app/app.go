@@ -23,6 +23,7 @@ import (
 
 	auths "github.com/weir-gateway/weir/internal/auth/all"
 	"github.com/weir-gateway/weir/internal/base/secret"
+	"github.com/weir-gateway/weir/internal/base/shelf"
 	"github.com/weir-gateway/weir/internal/base/telemetry"
 	"github.com/weir-gateway/weir/internal/base/telemetry/accesslog"
 	"github.com/weir-gateway/weir/internal/base/telemetry/tracing"
@@ -78,7 +79,10 @@ type Options struct {
 	Watch bool
 	// History keeps the configs that served; nil: in memory.
 	History *history.History
-	// MaxAge bounds how long ago the last good config may have served; 0: a day.
+	// Shelf keeps what is heard from outside; nil: nothing is kept. The App closes it.
+	Shelf *shelf.Shelf
+	// MaxAge bounds how long ago the last good config may have served, and kept endpoints
+	// have been confirmed; 0: a day.
 	MaxAge time.Duration
 }
 
@@ -202,7 +206,7 @@ func New(o Options) *App {
 	})
 	a.reconciler = reconcile.New(reconcile.Options{
 		Compiler: compile.New(o.Parts, compile.Options{
-			Log: o.Log, Secret: secret.Resolve, Metrics: a.metrics,
+			Log: o.Log, Secret: secret.Resolve, Metrics: a.metrics, Shelf: o.Shelf, KeptAge: o.MaxAge,
 			AccessLog: compile.AccessLog{Stdout: o.Stdout, Stderr: o.Stderr, Format: o.LogFormat, Level: o.Level, Counts: &a.lines},
 			Traces:    compile.Traces{Version: o.Version, Getenv: os.Getenv, Counts: &a.spans},
 		}),

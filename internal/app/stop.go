@@ -45,8 +45,19 @@ func (a *App) end(drain time.Duration) {
 	a.stopWatching()
 	ctx, cancel := context.WithTimeout(context.Background(), drain)
 	defer cancel()
+	a.unshelve()
 	a.reconciler.Close(ctx)
 	if a.admin != nil {
 		a.admin.stop()
 	}
+}
+
+// lastWrite bounds how long a disk that hangs is waited for at the end.
+const lastWrite = 2 * time.Second
+
+// unshelve writes what is still to be kept, while it is known.
+func (a *App) unshelve() {
+	ctx, cancel := context.WithTimeout(context.Background(), lastWrite)
+	defer cancel()
+	a.options.Shelf.Close(ctx)
 }

@@ -88,6 +88,7 @@ func (a *App) handOver(next *listen.Successor) {
 	if a.admin != nil {
 		a.admin.leave()
 	}
+	a.unshelve() // what is kept is the other's too
 	ctx, cancel := context.WithTimeout(context.Background(), a.Drain())
 	defer cancel()
 	a.reconciler.HandOver(ctx)

@@ -23,7 +23,7 @@ func runCommand(version string, s Streams) *cobra.Command {
 	var in source.Input
 	var level, format string
 	var watch bool
-	var kept state
+	var lasting state
 	c := &cobra.Command{
 		Use:   "run CONFIG|URL",
 		Short: "Serve a config file, a folder of them, or be a proxy for a URL.",
@@ -54,7 +54,7 @@ SIGUSR2 starts the program that lies at this path now; it takes over the sockets
 			if err != nil {
 				return err
 			}
-			past, err := kept.open(in, log)
+			kept, err := lasting.open(in, log)
 			if err != nil {
 				return err
 			}
@@ -71,7 +71,7 @@ SIGUSR2 starts the program that lies at this path now; it takes over the sockets
 			return s.refused(app.Run(ctx, app.Options{
 				Input: in, Log: log, Level: &threshold, Version: version, Parts: app.Parts(),
 				Stdout: s.Out, Stderr: s.Err, LogFormat: format,
-				Started: started, Stopping: s.stopping, Reload: reload, Upgrade: upgrade, Program: ownProgram(), Arguments: os.Args[1:], Inherited: inherited, Watch: watch, History: past, MaxAge: kept.age,
+				Started: started, Stopping: s.stopping, Reload: reload, Upgrade: upgrade, Program: ownProgram(), Arguments: os.Args[1:], Inherited: inherited, Watch: watch, History: kept.history, Shelf: kept.shelf, MaxAge: lasting.age,
 			}))
 		},
 	}
@@ -79,7 +79,7 @@ SIGUSR2 starts the program that lies at this path now; it takes over the sockets
 	flags.StringArrayVar(&in.Listen, "listen", nil, "`address` instead of the config's first one, or NAME=ADDRESS for another")
 	flags.StringVar(&in.Admin, "admin", "", "`address` of the admin API instead of the config's, or off")
 	flags.BoolVar(&watch, "watch", true, "read the config again when its files change")
-	kept.flags(c)
+	lasting.flags(c)
 	flags.StringVar(&level, "log", "info", "least `level` that is logged: debug, info, warn, error")
 	flags.StringVar(&format, "log-format", "text", "`form` of the log: text or json")
 	return c

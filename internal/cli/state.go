@@ -12,12 +12,14 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/weir-gateway/weir/internal/base/shelf"
 	"github.com/weir-gateway/weir/internal/control/follow"
 	"github.com/weir-gateway/weir/internal/control/history"
 	"github.com/weir-gateway/weir/internal/control/source"
 )
 
-// state is where the configs that served are kept.
+// state is where what a restart may need is kept: the configs that served, and what was
+// heard from outside.
 type state struct {
 	folder string
 	keep   int
@@ -25,41 +27,57 @@ type state struct {
 }
 
 func (s *state) flags(c *cobra.Command) {
-	c.Flags().StringVar(&s.folder, "state", "", "`folder` where the configs that served are kept, or off (default $STATE_DIRECTORY, or weir in $XDG_STATE_HOME)")
-	c.Flags().IntVar(&s.keep, "state-keep", history.DefaultKeep, "how `many` of them are kept")
-	c.Flags().DurationVar(&s.age, "state-age", follow.DefaultMaxAge, "how long ago one may have served last to be served instead of a config that cannot be")
+	c.Flags().StringVar(&s.folder, "state", "", "`folder` where the configs that served, and keys and endpoints, are kept for a restart, or off (default $STATE_DIRECTORY, or weir in $XDG_STATE_HOME)")
+	c.Flags().IntVar(&s.keep, "state-keep", history.DefaultKeep, "how `many` of these configs are kept")
+	c.Flags().DurationVar(&s.age, "state-age", follow.DefaultMaxAge, "how long ago a config may have served last, or endpoints have been confirmed, to be used where a start has nothing newer")
 }
 
-// open gives the history of an input. One that nobody asked for is done without
+// kept is what lies in the folder of one input.
+type kept struct {
+	history *history.History
+	shelf   *shelf.Shelf // nil: nothing is kept on disk
+}
+
+// open gives what is kept for an input. A folder that nobody asked for is done without
 // where there is no place for it.
-func (s *state) open(in source.Input, log *slog.Logger) (*history.History, error) {
+func (s *state) open(in source.Input, log *slog.Logger) (kept, error) {
 	if s.keep < 1 {
-		return nil, usageError{fmt.Errorf("--state-keep %d: at least one is kept", s.keep)}
+		return kept{}, usageError{fmt.Errorf("--state-keep %d: at least one is kept", s.keep)}
 	}
+	inMemory := kept{history: history.New(s.keep)}
 	folder, asked := s.find()
 	if folder == "" || !in.Lasting() {
-		return history.New(s.keep), nil
+		return inMemory, nil
 	}
+	found, lost, err := openIn(folder, in, s.keep, log)
+	switch {
+	case err != nil && asked:
+		return kept{}, fmt.Errorf("%w (--state FOLDER, or --state off)", err)
+	case err != nil:
+		log.Info("nothing is kept for a restart: neither the configuration nor keys nor endpoints", "reason", err)
+		return inMemory, nil
+	case lost != nil:
+		log.Warn("some of the kept configurations are lost", "reason", lost)
+	}
+	return found, nil
+}
+
+// openIn opens the part of folder that is the input's own. lost is what of the history
+// cannot be read.
+func openIn(folder string, in source.Input, keep int, log *slog.Logger) (found kept, lost, err error) {
 	path, err := filepath.Abs(in.Path)
 	if err == nil {
 		err = tryToWrite(folder)
 	}
-	var kept *history.History
-	var lost error
-	if err == nil {
-		name := sha256.Sum256([]byte(path)) // each input has a history of its own
-		kept, lost, err = history.Open(filepath.Join(folder, hex.EncodeToString(name[:8])), s.keep)
+	if err != nil {
+		return kept{}, nil, err
 	}
-	switch {
-	case err != nil && asked:
-		return nil, fmt.Errorf("%w (--state FOLDER, or --state off)", err)
-	case err != nil:
-		log.Info("no configuration is kept for a restart", "reason", err)
-		return history.New(s.keep), nil
-	case lost != nil:
-		log.Warn("some of the kept configurations are lost", "reason", lost)
+	name := sha256.Sum256([]byte(path)) // each input has one of its own
+	own := filepath.Join(folder, hex.EncodeToString(name[:8]))
+	if found.history, lost, err = history.Open(own, keep); err == nil {
+		found.shelf, err = shelf.New(filepath.Join(own, "shelf"), log)
 	}
-	return kept, nil
+	return found, lost, err
 }
 
 // find gives the folder of all histories, "" for none, and whether somebody named it.

@@ -41,7 +41,41 @@ type gatewayStatus struct {
 		Names    []string
 		NotAfter time.Time `json:"not_after"`
 	}
+	Heard   []heard
 	Reloads struct{ Applied, Refused int64 }
+}
+
+// heard is what a source outside tells.
+type heard struct {
+	Kind, Of         string
+	Count            int
+	Confirmed, Until time.Time
+	Kept             bool
+	Problem          string
+}
+
+// fresh is what there is nothing to say about.
+func (h heard) fresh() bool {
+	return h.Kind == "endpoints" && !h.Kept && h.Problem == "" && !h.Confirmed.IsZero()
+}
+
+func (h heard) String() string {
+	text := fmt.Sprintf("%s: %d", h.Of, h.Count)
+	if h.Kept {
+		text += " of before the start"
+	}
+	if h.Confirmed.IsZero() {
+		text += ", never confirmed"
+	} else {
+		text += ", last confirmed " + moment(h.Confirmed)
+	}
+	if !h.Until.IsZero() {
+		text += ", count until " + moment(h.Until)
+	}
+	if h.Problem != "" {
+		text += ": " + h.Problem
+	}
+	return text
 }
 
 func statusCommand(s Streams) *cobra.Command {
@@ -123,6 +157,11 @@ func (s Streams) status(now gatewayStatus, before []historyEntry) {
 	}
 	for _, c := range now.Certificates {
 		line("certificate", "%s for %s until %s", c.Listener, strings.Join(c.Names, ", "), moment(c.NotAfter))
+	}
+	for _, h := range now.Heard {
+		if !h.fresh() {
+			line(h.Kind, "%s", h)
+		}
 	}
 	line("requests", "%d in flight", now.InFlight)
 	line("reloads", "%d applied, %d refused", now.Reloads.Applied, now.Reloads.Refused)

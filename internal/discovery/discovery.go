@@ -48,7 +48,9 @@ type Env struct {
 	Log *slog.Logger
 	// Looked is told of each look at the source: nil where endpoints were found, changed
 	// or not, else why there were none. A provider that is told of changes calls it
-	// when its connection to the source stands, breaks or cannot be made. nil: nobody asks.
+	// when its connection to the source stands, breaks or cannot be made, and at least once
+	// an hour while it stands: the last set is kept over a restart, and counts by when the
+	// source was seen last. nil: nobody asks.
 	Looked func(err error)
 }
 
@@ -64,6 +66,9 @@ type Scheme struct {
 // Definition is one kind of provider.
 type Definition struct {
 	Schemes []Scheme
+	// Fixed tells that the config itself names the endpoints, so that no word of them need
+	// be kept over a restart.
+	Fixed bool
 	// New makes the provider of one reference; it starts nothing.
 	New func(env Env, service config.Service) (Provider, error)
 }

@@ -28,6 +28,7 @@ type Backend struct {
 type Endpoints struct {
 	States   map[string]int // "available": it may be picked
 	InFlight int64          // requests under way on all of them
+	Heard    *Heard         // from their source; nil where the config names them
 }
 
 // The outcomes of an attempt.
@@ -127,7 +128,14 @@ func (b *Backend) Looked(s Sight, now time.Time) {
 	}
 	b.looks[s].Add(1)
 	if s == Found {
-		b.seen.Store(now.UnixMilli())
+		b.Seen(now)
+	}
+}
+
+// Seen notes when the backend's endpoints were found last, be it before the start.
+func (b *Backend) Seen(at time.Time) {
+	if b != nil {
+		b.seen.Store(at.UnixMilli())
 	}
 }
 
@@ -139,17 +147,18 @@ func (b *Backend) Watch(look func() Endpoints) (stop func()) {
 	return b.watch.add(look)
 }
 
-type backendDescs struct{ attempts, retries, took, endpoints, inFlight, looks, seen *prometheus.Desc }
+type backendDescs struct{ attempts, retries, took, endpoints, inFlight, unconfirmed, looks, seen *prometheus.Desc }
 
 func newBackendDescs() backendDescs {
 	return backendDescs{
-		attempts:  describe("weir_backend_attempts_total", "Attempts to get an answer from a backend, by what came of them.", "backend", "outcome"),
-		retries:   describe("weir_backend_retries_total", "Attempts that were not the first one of their request.", "backend"),
-		took:      describe("weir_backend_attempt_duration_seconds", "Time from the begin of an attempt to the head of the response, or to its failure.", "backend"),
-		endpoints: describe("weir_backend_endpoints", "Endpoints that are known of a backend, by state.", "backend", "state"),
-		inFlight:  describe("weir_backend_requests_in_flight", "Requests under way on a backend's endpoints.", "backend"),
-		looks:     describe("weir_discovery_lookups_total", "Looks for the endpoints of a backend, by what came of them.", "backend", "result"),
-		seen:      describe("weir_discovery_seen_timestamp_seconds", "When the endpoints of a backend were found last.", "backend"),
+		attempts:    describe("weir_backend_attempts_total", "Attempts to get an answer from a backend, by what came of them.", "backend", "outcome"),
+		retries:     describe("weir_backend_retries_total", "Attempts that were not the first one of their request.", "backend"),
+		took:        describe("weir_backend_attempt_duration_seconds", "Time from the begin of an attempt to the head of the response, or to its failure.", "backend"),
+		endpoints:   describe("weir_backend_endpoints", "Endpoints that are known of a backend, by state.", "backend", "state"),
+		inFlight:    describe("weir_backend_requests_in_flight", "Requests under way on a backend's endpoints.", "backend"),
+		unconfirmed: describe("weir_backend_endpoints_unconfirmed", "Endpoints of before the start whose source was not seen since.", "backend"),
+		looks:       describe("weir_discovery_lookups_total", "Looks for the endpoints of a backend, by what came of them.", "backend", "result"),
+		seen:        describe("weir_discovery_seen_timestamp_seconds", "When the endpoints of a backend were found last.", "backend"),
 	}
 }
 
@@ -163,10 +172,14 @@ func (b *Backend) collect(d *backendDescs, out chan<- prometheus.Metric) {
 	out <- b.took.metric(d.took, b.name)
 	b.collectLooks(d, out)
 	var inFlight int64
+	var heard *Heard
 	states := map[string]int{}
 	looks := b.watch.ask()
 	for _, one := range looks { // the same endpoints, seen through different transports
 		inFlight += one.InFlight
+		if one.Heard != nil {
+			heard = one.Heard
+		}
 		for state, n := range one.States {
 			states[state] = max(states[state], n)
 		}
@@ -178,6 +191,13 @@ func (b *Backend) collect(d *backendDescs, out chan<- prometheus.Metric) {
 		out <- gauge(d.endpoints, float64(n), b.name, state)
 	}
 	out <- gauge(d.inFlight, float64(inFlight), b.name)
+	if heard != nil {
+		unconfirmed := 0
+		if heard.Kept {
+			unconfirmed = heard.Count
+		}
+		out <- gauge(d.unconfirmed, float64(unconfirmed), b.name)
+	}
 }
 
 // collectLooks tells nothing of a backend whose endpoints nobody looks for.

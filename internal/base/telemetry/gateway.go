@@ -56,7 +56,7 @@ func (c *configs) collect(d *configDescs, out chan<- prometheus.Metric) {
 	if now.Digest == "" {
 		return
 	}
-	out <- gauge(d.when, float64(now.LastApplied.UnixMilli())/1000)
+	out <- when(d.when, now.LastApplied)
 	out <- gauge(d.info, 1, now.Digest)
 	for kind, n := range now.Elements {
 		out <- gauge(d.elements, float64(n), kind)

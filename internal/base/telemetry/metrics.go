@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -233,4 +234,12 @@ func counter(d *prometheus.Desc, n uint64, labels ...string) prometheus.Metric {
 
 func gauge(d *prometheus.Desc, v float64, labels ...string) prometheus.Metric {
 	return prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v, labels...)
+}
+
+// when is a moment as Prometheus has them, 0 for never.
+func when(d *prometheus.Desc, at time.Time, labels ...string) prometheus.Metric {
+	if at.IsZero() {
+		return gauge(d, 0, labels...)
+	}
+	return gauge(d, float64(at.UnixMilli())/1000, labels...)
 }

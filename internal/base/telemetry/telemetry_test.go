@@ -192,8 +192,24 @@ func TestOutcomesOfAttempts(t *testing.T) {
 	want(t, s, "weir_backend_requests_in_flight", `{backend="users"} 3`)
 	want(t, s, "weir_discovery_lookups_total", `{backend="users",result="absent"} 1`, `{backend="users",result="failed"} 1`, `{backend="users",result="found"} 2`)
 	want(t, s, "weir_discovery_seen_timestamp_seconds", `{backend="users"} 1.7000000005e+09`)
+	want(t, s, "weir_backend_endpoints_unconfirmed") // the config names them
 	stop()
 	want(t, scrape(t, m), "weir_backend_requests_in_flight", `{backend="users"} 1`)
+}
+
+func TestEndpointsOfBeforeTheStart(t *testing.T) {
+	m := telemetry.New("test")
+	b, _ := m.Backend("users")
+	heard := telemetry.Heard{Count: 3}
+	b.Watch(func() telemetry.Endpoints { return telemetry.Endpoints{Heard: &heard} })
+	s := scrape(t, m)
+	want(t, s, "weir_backend_endpoints_unconfirmed", `{backend="users"} 0`)
+	want(t, s, "weir_discovery_seen_timestamp_seconds")
+	heard.Kept = true
+	b.Seen(time.UnixMilli(1_500))
+	s = scrape(t, m)
+	want(t, s, "weir_backend_endpoints_unconfirmed", `{backend="users"} 3`)
+	want(t, s, "weir_discovery_seen_timestamp_seconds", `{backend="users"} 1.5`)
 }
 
 func TestFunctionsSocketsAndConfigs(t *testing.T) {
@@ -293,7 +309,9 @@ func TestNamesFollowTheConventions(t *testing.T) {
 	r.Count("GET", &exchange.Exchange{Fault: fault.NoEndpoint.New("")}, exchange.Outcome{Status: 503})
 	b, _ := m.Backend("x")
 	b.Tried(exchange.Attempt{}, false)
-	b.Watch(func() telemetry.Endpoints { return telemetry.Endpoints{States: map[string]int{"available": 1}} })
+	b.Watch(func() telemetry.Endpoints {
+		return telemetry.Endpoints{States: map[string]int{"available": 1}, Heard: &telemetry.Heard{}}
+	})
 	m.Function("x")
 	m.Socket("x")
 	m.WatchConfig(func() telemetry.Config { return telemetry.Config{Digest: "abc"} })

@@ -169,7 +169,7 @@ func (a *api) index(w http.ResponseWriter, _ *http.Request) {
 
 GET /healthz        the process lives
 GET /readyz         a configuration is applied, and the gateway is not stopping
-GET /v1/status      digest, age and problems of the configuration, one that was refused since, sockets, certificates, requests in flight
+GET /v1/status      digest, age and problems of the configuration, one that was refused since, sockets, certificates, keys and endpoints, requests in flight
 GET /v1/config      the configuration in its long form; ?format=elements takes it apart
 GET /v1/explain     ?method=GET&url=/orders/1&header=Name:value&as=SUBJECT&client=IP&format=text
 GET /v1/keys        the keys that the gateway's own tokens (forward: jwt) are checked with, as a JWK Set
@@ -223,6 +223,7 @@ type status struct {
 	Age          string            `json:"age"`
 	Sockets      map[string]string `json:"sockets"`
 	Certificates []certificate     `json:"certificates,omitempty"`
+	Heard        []heard           `json:"heard,omitempty"`
 	InFlight     int64             `json:"in_flight"`
 	Problems     []string          `json:"problems"`
 	Source       string            `json:"source"` // where what serves comes from
@@ -261,6 +262,29 @@ func certificates(s *snapshot.Snapshot) []certificate {
 	return list
 }
 
+// heard is what a source outside tells: an issuer's keys, a service's endpoints.
+type heard struct {
+	Kind      string    `json:"kind"` // "keys" or "endpoints"
+	Of        string    `json:"of"`
+	Count     int       `json:"count"`
+	Confirmed time.Time `json:"confirmed,omitzero"` // by the source; none: never
+	Kept      bool      `json:"kept"`               // of before the start, and not confirmed since
+	Until     time.Time `json:"until,omitzero"`     // when it counts no longer unless it is confirmed
+	Problem   string    `json:"problem,omitempty"`  // why the source could not be asked the last time
+}
+
+func heardBy(s *snapshot.Snapshot) []heard {
+	list := make([]heard, len(s.Heard))
+	for i, ask := range s.Heard {
+		h := ask()
+		list[i] = heard{Kind: h.Kind, Of: h.Of, Count: h.Count, Confirmed: h.Confirmed.UTC(), Kept: h.Kept, Until: h.Until.UTC()}
+		if h.Err != nil {
+			list[i].Problem = h.Err.Error()
+		}
+	}
+	return list
+}
+
 // refused is a config that came later than the one that serves and could not.
 type refused struct {
 	Digest   string    `json:"digest,omitempty"` // none where it could not be read
@@ -278,7 +302,7 @@ func (a *api) status(w http.ResponseWriter, _ *http.Request) {
 		},
 	}
 	if current := a.Gateway.Current(); current != nil {
-		s.Digest, s.Certificates = current.Digest, certificates(current)
+		s.Digest, s.Certificates, s.Heard = current.Digest, certificates(current), heardBy(current)
 	}
 	if !last.Applied && !last.Time.IsZero() {
 		s.Refused = &refused{Digest: last.Digest, Time: last.Time, Problems: texts(last.Problems)}

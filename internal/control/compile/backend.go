@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"path/filepath"
+	"time"
 
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/function"
@@ -18,7 +19,9 @@ type resolved struct {
 	roundTripper http.RoundTripper
 	// endpoints tells who would be asked, now; nil where the backend has none.
 	endpoints func() []string
-	service   *config.Service // nil where it is none
+	// kept is when these were confirmed last, where that was before the start, else zero; nil as above.
+	kept    func() time.Time
+	service *config.Service // nil where it is none
 	// composition is nil where it is none.
 	composition *compose.Composition
 	// identity is another one where a route that uses the backend must be made again.

@@ -15,11 +15,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"slices"
+	"time"
 
 	"github.com/weir-gateway/weir/internal/auth"
 	"github.com/weir-gateway/weir/internal/base/secret"
+	"github.com/weir-gateway/weir/internal/base/shelf"
 	"github.com/weir-gateway/weir/internal/base/telemetry"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
@@ -100,6 +103,10 @@ type Options struct {
 	// Secret resolves secrets: secret.Resolve, or secret.Placeholder where
 	// nothing may be read.
 	Secret func(secret.Template) (secret.Value, error)
+	// Shelf is where what is heard from outside outlives the process; nil: nowhere.
+	Shelf *shelf.Shelf
+	// KeptAge is how long endpoints count that nobody has confirmed since the start; 0: a day.
+	KeptAge time.Duration
 
 	check bool // nothing may be read
 }
@@ -114,6 +121,7 @@ type Compiler struct {
 
 // New makes a Compiler that runs nothing yet.
 func New(parts Parts, options Options) *Compiler {
+	options.KeptAge = cmp.Or(options.KeptAge, 24*time.Hour)
 	remembered := newSecrets(options)
 	options.Secret = remembered.get
 	return &Compiler{parts: parts, options: options, secrets: remembered, kept: kept{}}
@@ -137,7 +145,11 @@ type Pending struct {
 // holds the snapshot before.
 func (p *Pending) Commit() (release func(ctx context.Context)) {
 	p.compiler.secrets.keep()
-	return p.compiler.kept.commit(p.build.used)
+	end := p.compiler.kept.commit(p.build.used)
+	return func(ctx context.Context) {
+		end(ctx)
+		p.compiler.options.Shelf.Tidy()
+	}
 }
 
 // Abort ends what was made for this snapshot.
@@ -177,7 +189,8 @@ type build struct {
 	compiler *Compiler
 	cfg      *config.Config
 	used     *used
-	feeds    []*feed // started by this build
+	feeds    []*feed                           // started by this build
+	heard    map[string]func() telemetry.Heard // by kind and identity
 	problems doc.Problems
 	start    bool // make things live; false: check only
 	// told are the errors of functions and services (by pointer) that were
@@ -195,7 +208,7 @@ func (c *Compiler) build(cfg *config.Config, start bool) *build {
 	c.secrets.begin()
 	return &build{
 		compiler: c, cfg: cfg, used: newUsed(), start: start, told: map[any]error{}, ways: map[string]*way{}, managed: map[string][]string{},
-		meanings: map[meaning]any{}, called: map[called]calledService{},
+		meanings: map[meaning]any{}, called: map[called]calledService{}, heard: map[string]func() telemetry.Heard{},
 	}
 }
 
@@ -224,6 +237,9 @@ func (b *build) snapshot(digest string) *snapshot.Snapshot {
 		if l.Protocol == config.HTTP || l.Protocol == config.HTTPS {
 			s.Listeners = append(s.Listeners, b.listener(l, matches[l.Name]))
 		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(b.heard)) {
+		s.Heard = append(s.Heard, b.heard[name])
 	}
 	return s
 }

@@ -5,7 +5,6 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/telemetry"
 	"github.com/weir-gateway/weir/internal/function"
-	"github.com/weir-gateway/weir/internal/traffic/service"
 )
 
 // meter keeps a meter as a part of its own, so that it counts on from one snapshot
@@ -45,10 +44,10 @@ func inGroup(group, name string) string {
 }
 
 // endpointsOf tells a scrape how a service is doing.
-func endpointsOf(s *service.Service) func() telemetry.Endpoints {
+func endpointsOf(s *runningService) func() telemetry.Endpoints {
 	return func() telemetry.Endpoints {
-		status := s.Status()
-		now := telemetry.Endpoints{States: map[string]int{"available": len(status.Endpoints)}}
+		status := s.service.Status()
+		now := telemetry.Endpoints{States: map[string]int{"available": len(status.Endpoints)}, Heard: s.heard()}
 		for _, e := range status.Endpoints {
 			now.InFlight += e.InFlight
 		}

@@ -3,16 +3,13 @@ package compile
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
-	"log/slog"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/telemetry"
 	"github.com/weir-gateway/weir/internal/config"
-	"github.com/weir-gateway/weir/internal/discovery"
 	"github.com/weir-gateway/weir/internal/traffic/service"
 )
 
@@ -33,19 +30,32 @@ func (b *build) services() {
 // known of them.
 type runningService struct {
 	service *service.Service
-	feed    *feed
+	feed    atomic.Pointer[feed]
 }
 
 // follow makes f the only one that sets the service's endpoints.
 func (s *runningService) follow(f *feed) {
-	if s.feed == f {
+	before := s.feed.Swap(f)
+	if before == f {
 		return
 	}
-	if s.feed != nil {
-		s.feed.tell(nil)
+	if before != nil {
+		before.leave(s.service)
 	}
-	s.feed = f
 	f.tell(s.service)
+}
+
+// end lets the feed go on without it.
+func (s *runningService) end() { s.feed.Load().leave(s.service) }
+
+// heard tells how things stand with the endpoints, nil where the config itself names them.
+func (s *runningService) heard() *telemetry.Heard {
+	f := s.feed.Load()
+	if f.fixed {
+		return nil
+	}
+	h := f.heard()
+	return &h
 }
 
 func (s *runningService) addresses() []string {
@@ -54,6 +64,14 @@ func (s *runningService) addresses() []string {
 		list = append(list, e.Address)
 	}
 	return list
+}
+
+// kept tells when the endpoints were confirmed last, where that was before the start.
+func (s *runningService) kept() time.Time {
+	if h := s.heard(); h != nil && h.Kept {
+		return h.Confirmed
+	}
+	return time.Time{}
 }
 
 // service gives a route's view of a service, which is made if it does not live yet.
@@ -79,7 +97,7 @@ func (b *build) service(r *config.Route, s *config.Service) (resolved, error) {
 		Timeouts: r.Timeouts.Or(s.Timeouts).Or(config.DefaultTimeouts()),
 	})
 	return resolved{
-		roundTripper: view, endpoints: found.running.addresses, service: s, identity: serviceIdentity{found.running, found.says},
+		roundTripper: view, endpoints: found.running.addresses, kept: found.running.kept, service: s, identity: serviceIdentity{found.running, found.says},
 	}, nil
 }
 
@@ -121,8 +139,7 @@ func (b *build) saying(s *config.Service) *saying {
 
 // call makes a service run as a route calls it, or finds it running.
 func (b *build) call(r *config.Route, s *config.Service) (*runningService, error) {
-	f := newFeed(s.Name, b.backendMeter(inGroup(s.Group, s.Name)), b.compiler.options.Log)
-	provider, err := b.provider(s, f)
+	next, err := b.newFeed(s)
 	if err != nil {
 		return nil, err
 	}
@@ -130,22 +147,17 @@ func (b *build) call(r *config.Route, s *config.Service) (*runningService, error
 	if err != nil || !b.start {
 		return nil, err
 	}
-	return b.runningService(s, f, provider, identity)
+	return b.runningService(s, next, identity)
 }
 
-// runningService makes a service run; f is its feed if it has none yet.
-func (b *build) runningService(s *config.Service, f *feed, p discovery.Provider, id transportIdentity) (*runningService, error) {
+func (b *build) runningService(s *config.Service, next *feed, id transportIdentity) (*runningService, error) {
 	log := b.compiler.options.Log.With("service", s.Name)
 	connections, err := b.transport(id)
 	if err != nil {
 		return nil, err
 	}
 	name := s.Group + "/" + s.Name
-	endpoints, err := keep(b, "feed "+name+" "+sourceKey(s), always, func() (*feed, func(context.Context), error) {
-		f.start(p)
-		b.feeds = append(b.feeds, f)
-		return f, func(context.Context) { f.end() }, nil
-	})
+	endpoints, err := b.runningFeed(name+" "+sourceKey(s), next)
 	if err != nil {
 		return nil, err
 	}
@@ -154,22 +166,13 @@ func (b *build) runningService(s *config.Service, f *feed, p discovery.Provider,
 	running, err := keep(b, name, always, func() (*runningService, func(context.Context), error) {
 		made := &runningService{service: service.New(service.Options{Name: s.Name, Transport: connections, Meter: count, Log: log})}
 		made.follow(endpoints) // at once, for nobody uses it yet
-		unwatch := count.Watch(endpointsOf(made.service))
-		return made, func(context.Context) { unwatch() }, nil // feeds and transports are parts of their own
+		unwatch := count.Watch(endpointsOf(made))
+		return made, func(context.Context) { unwatch(); made.end() }, nil // feeds and transports are parts of their own
 	})
 	if err == nil {
 		b.used.tune(name, func() { running.follow(endpoints) })
 	}
 	return running, err
-}
-
-// provider makes who finds the endpoints of s, and tells f how looking for them goes.
-func (b *build) provider(s *config.Service, f *feed) (discovery.Provider, error) {
-	d, _, ok := b.compiler.parts.provider(s)
-	if !ok {
-		return nil, fmt.Errorf("this version finds no endpoints by %q", s.Source.Scheme)
-	}
-	return d.New(discovery.Env{Log: f.log, Looked: f.looked}, *s)
 }
 
 // staticEndpoints are those that the config itself names.
@@ -197,118 +200,4 @@ func sourceKey(s *config.Service) string {
 		fmt.Fprintf(&b, "%s*%d@%s ", e.Address, e.Weight, e.Zone)
 	}
 	return b.String()
-}
-
-// feed runs a provider and passes what it finds on to one service.
-type feed struct {
-	name  string
-	meter *telemetry.Backend
-	log   *slog.Logger
-	stop  context.CancelFunc
-	done  chan struct{}
-	first chan struct{} // closed once the endpoints are known, or it is known that they cannot be found now
-
-	mu      sync.Mutex
-	told    bool // first is closed
-	known   bool
-	latest  []discovery.Endpoint
-	to      *service.Service // nil while nobody listens
-	trouble error            // why nothing was found at the last look
-}
-
-// newFeed makes a feed that runs nothing yet.
-func newFeed(name string, meter *telemetry.Backend, log *slog.Logger) *feed {
-	return &feed{name: name, meter: meter, log: log.With("service", name), done: make(chan struct{}), first: make(chan struct{})}
-}
-
-// start runs p until end is called.
-func (f *feed) start(p discovery.Provider) {
-	ctx, cancel := context.WithCancel(context.Background())
-	f.stop = cancel
-	go func() {
-		defer close(f.done)
-		if err := p.Run(ctx, f.set); err != nil {
-			f.log.Error("discovery ended; the last endpoints stay", "error", err)
-		}
-	}()
-}
-
-// looked is told by the provider how looking goes. It logs when that changes.
-func (f *feed) looked(err error) {
-	switch {
-	case err == nil:
-		f.meter.Looked(telemetry.Found, time.Now())
-	case errors.Is(err, discovery.ErrAbsent):
-		f.meter.Looked(telemetry.Absent, time.Now())
-	default:
-		f.meter.Looked(telemetry.Unseen, time.Now())
-	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	switch {
-	case err != nil && f.trouble == nil && f.known && len(f.latest) > 0:
-		f.log.Warn("endpoints cannot be found now; the last ones stay", "error", err)
-	case err != nil && f.trouble == nil:
-		f.log.Warn("endpoints cannot be found; requests to this service get 503 until they are", "error", err)
-	case err == nil && f.trouble != nil:
-		f.log.Info("endpoints are found again")
-	}
-	if f.trouble = err; err != nil {
-		f.tellFirst()
-	}
-}
-
-// tellFirst is called with mu held.
-func (f *feed) tellFirst() {
-	if !f.told {
-		f.told = true
-		close(f.first)
-	}
-}
-
-// set is the provider's callback.
-func (f *feed) set(list []discovery.Endpoint) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.latest = list
-	if f.to != nil {
-		f.to.Set(list)
-	}
-	f.known = true
-	f.tellFirst()
-}
-
-// tell passes what is known, and all that comes, on to s; nil: to nobody.
-func (f *feed) tell(s *service.Service) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.to = s
-	if s != nil && f.known {
-		s.Set(f.latest)
-	}
-}
-
-func (f *feed) end() {
-	f.stop()
-	<-f.done
-}
-
-// firstSet bounds how long a snapshot waits for the first endpoints of what it
-// uses; after that it serves without them.
-const firstSet = 2 * time.Second
-
-// awaitFeeds waits until all that was started for this snapshot has found its
-// endpoints, so that the first request finds them too, or has looked in vain.
-func (b *build) awaitFeeds() {
-	timer := time.NewTimer(firstSet)
-	defer timer.Stop()
-	for _, f := range b.feeds {
-		select {
-		case <-f.first:
-		case <-f.done: // it has logged why
-		case <-timer.C:
-			b.compiler.options.Log.Warn("serving before all endpoints are known; requests to this service get 503 until they are", "service", f.name)
-			return
-		}
-	}
 }

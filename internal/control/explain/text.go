@@ -6,6 +6,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/weir-gateway/weir/internal/traffic/route"
@@ -127,6 +128,9 @@ func (p *page) backend(label string, e snapshot.Explanation, b snapshot.BackendS
 	}
 	if at := endpoints(b); at != "" {
 		p.add("", "  at "+at, "")
+	}
+	if !b.Kept.IsZero() {
+		p.add("", "     which is of before the start, last confirmed "+b.Kept.UTC().Format(time.RFC3339), "")
 	}
 	p.steps(b.Steps)
 	if r := b.Request; r != nil {

@@ -7,11 +7,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/weir-gateway/weir/internal/base/statefile"
 )
 
 // A folder holds an index and the texts of sources, each by its digest:
@@ -63,7 +64,7 @@ type folder struct {
 // read; what cannot be read of it is left out, and told by lost. The error says
 // why the folder cannot be used.
 func Open(path string, keep int) (h *History, lost error, err error) {
-	if err := safe(path); err != nil {
+	if err := statefile.Check(path); err != nil {
 		return nil, nil, err
 	}
 	h = New(keep)
@@ -72,25 +73,9 @@ func Open(path string, keep int) (h *History, lost error, err error) {
 	return h, lost, nil
 }
 
-// safe refuses a folder in which others could leave a config for us.
-func safe(path string) error {
-	info, err := os.Lstat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil
-	case err != nil:
-		return fmt.Errorf("state folder: %w", err)
-	case !info.IsDir():
-		return fmt.Errorf("state folder: %s is no folder", path)
-	case !ours(info):
-		return fmt.Errorf("state folder: others than this user may write to %s", path)
-	}
-	return nil
-}
-
 // read takes over what the folder holds.
 func (h *History) read() error {
-	raw, err := readBounded(filepath.Join(h.folder.path, indexName), largestIndex)
+	raw, err := statefile.Read(filepath.Join(h.folder.path, indexName), largestIndex)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
@@ -130,7 +115,7 @@ func (f *folder) texts(sources []indexSource) ([][]byte, error) {
 		if s.Name != filepath.Base(s.Name) || !filepath.IsLocal(s.Name) || s.Sum != filepath.Base(s.Sum) {
 			return nil, fmt.Errorf("%q is no name of a file", s.Name)
 		}
-		text, err := readBounded(filepath.Join(f.path, textName, s.Sum), largestText)
+		text, err := statefile.Read(filepath.Join(f.path, textName, s.Sum), largestText)
 		if err != nil {
 			return nil, err
 		}
@@ -143,25 +128,12 @@ func (f *folder) texts(sources []indexSource) ([][]byte, error) {
 	return texts, nil
 }
 
-func readBounded(path string, limit int64) ([]byte, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer file.Close()
-	raw, err := io.ReadAll(io.LimitReader(file, limit+1))
-	if err == nil && int64(len(raw)) > limit {
-		err = fmt.Errorf("%s is larger than %d bytes", path, limit)
-	}
-	return raw, err
-}
-
 // write brings the index and the texts that are missing to the folder, and
 // removes the texts that it does not name any more.
 func (f *folder) write(i index, texts map[string][]byte) error {
-	err := os.MkdirAll(filepath.Join(f.path, textName), 0o700)
+	err := statefile.Make(f.path)
 	if err == nil {
-		err = safe(f.path)
+		err = statefile.Make(filepath.Join(f.path, textName))
 	}
 	if err != nil {
 		return fmt.Errorf("keep the configuration: %w", err)
@@ -170,7 +142,7 @@ func (f *folder) write(i index, texts map[string][]byte) error {
 		if f.written[sum] {
 			continue
 		}
-		if err := replace(filepath.Join(f.path, textName, sum), text); err != nil {
+		if err := statefile.Replace(filepath.Join(f.path, textName, sum), text); err != nil {
 			return fmt.Errorf("keep the configuration: %w", err)
 		}
 		f.written[sum] = true
@@ -180,7 +152,7 @@ func (f *folder) write(i index, texts map[string][]byte) error {
 	encoder.SetIndent("", "  ")
 	err = encoder.Encode(i)
 	if err == nil {
-		err = replace(filepath.Join(f.path, indexName), raw.Bytes())
+		err = statefile.Replace(filepath.Join(f.path, indexName), raw.Bytes())
 	}
 	if err != nil {
 		return fmt.Errorf("keep the configuration: %w", err)
@@ -202,22 +174,4 @@ func (f *folder) tidy(texts map[string][]byte) {
 			delete(f.written, e.Name())
 		}
 	}
-}
-
-// replace writes a file for nobody but the user, so that it is there whole or not
-// at all, also after a crash of the machine.
-func replace(path string, data []byte) error {
-	file, err := os.CreateTemp(filepath.Dir(path), ".new-*") // mode 0600
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(data)
-	err = errors.Join(err, file.Sync(), file.Close())
-	if err == nil {
-		err = os.Rename(file.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(file.Name())
-	}
-	return err
 }

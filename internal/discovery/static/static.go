@@ -55,7 +55,7 @@ func formOf(scheme string) (form, bool) {
 
 // Definition is the provider as the compiler and the vocabulary know it.
 func Definition() discovery.Definition {
-	d := discovery.Definition{New: New}
+	d := discovery.Definition{Fixed: true, New: New}
 	for _, f := range forms {
 		d.Schemes = append(d.Schemes, discovery.Scheme{Protocol: f.protocol, TLS: f.tls, Scheme: config.Scheme{
 			Name:    f.scheme,

@@ -3,6 +3,7 @@ package snapshot
 import (
 	"net/http"
 	"net/netip"
+	"time"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
@@ -74,7 +75,9 @@ type BackendStep struct {
 	Weight    int      `json:"weight,omitempty"`
 	Chosen    bool     `json:"chosen"` // this request surely goes here
 	Endpoints []string `json:"endpoints,omitempty"`
-	Origin    string   `json:"origin"`
+	// Kept is when the endpoints were confirmed last, where that was before the start.
+	Kept   time.Time `json:"endpoints_kept_of,omitzero"`
+	Origin string    `json:"origin"`
 	// Steps are those of a composition, by their levels.
 	Steps []ComposedStep `json:"steps,omitempty"`
 	// Request is what the backend would get, nil where it would get nothing.
@@ -182,6 +185,9 @@ func (t *Route) explain(r *http.Request, e *Explanation) *fault.Fault {
 		}
 		if n.Endpoints != nil {
 			step.Endpoints = n.Endpoints()
+		}
+		if n.Kept != nil {
+			step.Kept = n.Kept()
 		}
 		if n.Rehearse != nil && f == nil && (chosen == "" || step.Chosen) && !e.Preflighted {
 			step.Request, step.Answer = n.rehearse(r)

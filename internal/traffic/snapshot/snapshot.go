@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/netip"
+	"time"
 
 	"github.com/weir-gateway/weir/internal/base/httpx"
 	"github.com/weir-gateway/weir/internal/base/secret"
@@ -47,6 +48,9 @@ type Snapshot struct {
 	Tracer *tracing.Tracer
 	// Scrape is who may read the metrics.
 	Scrape Scrape
+	// Heard are what sources outside tell, in the order of their names; each is asked how
+	// things stand now.
+	Heard []func() telemetry.Heard
 	// Sockets are the names of sockets by what Gateway.Handler was called with,
 	// where that is not the name itself.
 	Sockets map[string]string
@@ -113,6 +117,9 @@ type BackendNote struct {
 	Origin config.Origin
 	// Endpoints tells who would be asked, now; nil where the backend has none.
 	Endpoints func() []string
+	// Kept is when they were confirmed last, where that was before the start, else zero;
+	// nil where nothing is kept of them.
+	Kept func() time.Time
 	// Rehearse gives the road from the proxy to this backend with another end, for
 	// explain to see what the backend would get. It is nil where an adapter on the
 	// road does more than change what passes.

@@ -1,0 +1,189 @@
+package shelf
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/statefile"
+)
+
+// How often the goroutine looks though nobody has woken it: for what has grown too old,
+// and for what could not be written.
+const (
+	usualPause = time.Hour
+	retryPause = time.Minute
+)
+
+// write writes and removes until the end.
+func (s *Shelf) write() {
+	defer close(s.done)
+	told := "" // what is wrong with the disk
+	for ended := false; !ended; {
+		pause := usualPause
+		if told != "" {
+			pause = retryPause
+		}
+		if ended = s.pause(pause, s.wake); !ended {
+			ended = s.pause(settle, nil)
+		}
+		err := s.round(ended)
+		text := ""
+		if err != nil {
+			text = err.Error()
+		}
+		if text != "" && text != told {
+			s.log.Error(unkept, "error", err)
+		}
+		told = text
+	}
+}
+
+// pause waits for d, for wake or for the end, and tells whether that has come.
+func (s *Shelf) pause(d time.Duration, wake <-chan struct{}) (ended bool) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-s.end:
+		return true
+	case <-timer.C:
+	case <-wake:
+	}
+	return false
+}
+
+// round brings the folder to what it shall hold. The last one removes nothing.
+func (s *Shelf) round(last bool) error {
+	var failed error
+	for _, name := range s.unwritten() {
+		if err := s.bring(name); err != nil && failed == nil {
+			failed = err // with the rest it is much the same
+		}
+	}
+	if !last {
+		s.removeOld()
+		s.removeUnknown()
+	}
+	return failed
+}
+
+// unwritten are the files that do not hold what they shall, in order.
+func (s *Shelf) unwritten() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var names []string
+	for _, name := range slices.Sorted(maps.Keys(s.entries)) {
+		if s.entries[name].next != nil {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// bring writes a file, or removes one that shall hold nothing. What fails is tried again.
+func (s *Shelf) bring(name string) error {
+	s.mu.Lock()
+	e := s.entries[name]
+	if e == nil || e.next == nil {
+		s.mu.Unlock()
+		return nil
+	}
+	next, room := e.next, largestInAll-s.bytes+e.stored.size
+	s.mu.Unlock()
+
+	now, err := s.put(name, e, *next, room) // nobody waits for the disk
+
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.entries[name] != e {
+		return err // nobody has it any more
+	}
+	s.bytes += now.size - e.stored.size
+	e.stored = now
+	if err == nil && (e.next == next || e.next != nil && !now.differs(*e.next, e.maxAge/refreshes)) {
+		e.next = nil
+	}
+	return err
+}
+
+// put makes a file hold w, and gives what it holds then. Where that is too much it holds
+// nothing, for what it held is not so any more.
+func (s *Shelf) put(name string, e *entry, w word, room int64) (stored, error) {
+	path := filepath.Join(s.folder, name)
+	if w.value == nil {
+		return e.stored.without(os.Remove(path))
+	}
+	raw, err := format(e.kind, e.of, w)
+	if err == nil && int64(len(raw)) > room {
+		err = fmt.Errorf("all that is kept has more than %d bytes", largestInAll)
+	}
+	if err != nil {
+		now, removed := e.stored.without(os.Remove(path))
+		return now, errors.Join(fmt.Errorf("%s of %s: %w", e.kind, e.of, err), removed)
+	}
+	if err = statefile.Make(s.folder); err == nil {
+		err = statefile.Replace(path, raw)
+	}
+	if err != nil {
+		return e.stored, err
+	}
+	return stored{true, sha256.Sum256(w.value), w.confirmed, int64(len(raw))}, nil
+}
+
+// without is what a file holds after it was to be removed.
+func (f stored) without(err error) (stored, error) {
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		return stored{}, nil
+	}
+	return f, err
+}
+
+// removeOld removes what does not count any more. Whoever has the place does not use it
+// either.
+func (s *Shelf) removeOld() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name, e := range s.entries {
+		if e.stored.there && e.next == nil && time.Since(e.stored.confirmed) > e.maxAge {
+			before := e.stored.size
+			e.stored, _ = e.stored.without(os.Remove(filepath.Join(s.folder, name))) // else the next time
+			s.bytes += e.stored.size - before
+		}
+	}
+}
+
+// removeUnknown removes what lies in nobody's place, and what a crash left, where Tidy
+// has asked for it. What cannot be removed is only in the way.
+func (s *Shelf) removeUnknown() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.tidying {
+		return
+	}
+	s.tidying = false
+	files, err := os.ReadDir(s.folder)
+	if err != nil {
+		return
+	}
+	for _, f := range files {
+		if s.entries[f.Name()] == nil && !underWay(f) {
+			_ = os.Remove(filepath.Join(s.folder, f.Name()))
+		}
+	}
+}
+
+// underWay tells whether another process may be writing a file just now: the one before
+// this, or the one after.
+func underWay(f fs.DirEntry) bool {
+	if !statefile.Unfinished(f.Name()) {
+		return false
+	}
+	info, err := f.Info()
+	return err == nil && time.Since(info.ModTime()) < retryPause
+}
