@@ -1,6 +1,7 @@
 package expr
 
 import (
+	"errors"
 	"fmt"
 
 	"cel.dev/cel-go/cel"
@@ -115,7 +116,25 @@ func newEnvironment() (*cel.Env, error) {
 	}
 	options = append(options, ownFunctions()...)
 	options = append(options, arithmetic()...)
-	return cel.NewCustomEnv(options...)
+	made, err := cel.NewCustomEnv(options...)
+	if err != nil {
+		return nil, err
+	}
+	return made, listNames(made)
+}
+
+// listNames makes the checker list the names that it knows, which it does with the
+// first that it does not know. It takes no heed of who reads the list meanwhile
+// (cel-go v0.33.2, checker.Env.Catalog), so it is made before env is shared.
+func listNames(env *cel.Env) error {
+	parsed, issues := env.Parse("_")
+	if err := issues.Err(); err != nil {
+		return err
+	}
+	if _, issues = env.Check(parsed); issues.Err() == nil {
+		return errors.New("an unknown name is taken for a known one")
+	}
+	return nil
 }
 
 // ownFunctions are Weir's additions to CEL.
