@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/weir-gateway/weir/internal/base/await"
 )
 
 // TestAccessLogTellsWhatACompositionAsked holds that a failure that an else hides from
@@ -38,7 +40,7 @@ func TestAccessLogTellsWhatACompositionAsked(t *testing.T) {
 	if status, body := get(t, w.url("/home")); status != http.StatusOK || body != `{"fine":{"ids": [1, 2]},"text":1,"none":1,"gone":1,"bad":1,"each":[1,2]}` {
 		t.Fatalf("got %d %s", status, body)
 	}
-	eventually(t, "a line", func() bool { return w.entry("request") != nil })
+	await.That(t, "a line", func() bool { return w.entry("request") != nil })
 	line := w.entry("request")
 	told := fmt.Sprintln(line["steps"])
 	for _, want := range []string{

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/weir-gateway/weir/internal/base/await"
 )
 
 // operator asks the admin API with its token.
@@ -180,7 +182,7 @@ func TestTheStatusNamesBadFiles(t *testing.T) {
 	w.run()
 	o := operator{t, w.app.AdminAddress()}
 	write("routes:\n  GET /team: {}\n")
-	eventually(t, "the bad file is told", func() bool { return len(o.ask("GET", "/v1/status", "").Bad) == 1 })
+	await.That(t, "the bad file is told", func() bool { return len(o.ask("GET", "/v1/status", "").Bad) == 1 })
 	if a := o.expect(200, "GET", "/v1/status", ""); a.Bad[0].File != team || a.Reloads.Refused == 0 || a.Reloads.Applied != 1 {
 		t.Errorf("the status: %+v", a)
 	}

@@ -1,7 +1,6 @@
 package app_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,13 +13,13 @@ import (
 	"path/filepath"
 	"runtime/debug"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
 	"github.com/weir-gateway/weir/internal/app"
+	"github.com/weir-gateway/weir/internal/base/await"
 	"github.com/weir-gateway/weir/internal/control/source"
 )
 
@@ -30,25 +29,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type world struct {
 	t    *testing.T
 	path string
-	log  lockedText
+	log  await.Text
 	app  *app.App
-}
-
-type lockedText struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *lockedText) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
-
-func (l *lockedText) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }
 
 func newWorld(t *testing.T, text string) *world {
@@ -116,20 +98,6 @@ func (w *world) entry(message string) map[string]any {
 	return nil
 }
 
-func eventually(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	deadline := time.After(10 * time.Second)
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !condition() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("not within ten seconds: %s", what)
-		}
-	}
-}
-
 const off = "admin: off\n"
 
 func TestAccessLogHasALineForEachRequest(t *testing.T) {
@@ -141,7 +109,7 @@ func TestAccessLogHasALineForEachRequest(t *testing.T) {
 	get(t, w.url("/orders/7?secret=1"))
 	get(t, w.url("/gone"))
 	var lines []map[string]any
-	eventually(t, "two lines", func() bool {
+	await.That(t, "two lines", func() bool {
 		lines = nil
 		for line := range strings.Lines(w.log.String()) {
 			var e map[string]any
@@ -230,7 +198,7 @@ func TestMetricsTellWhatTheGatewayDoes(t *testing.T) {
 		t.Helper()
 		var scraped string
 		for _, line := range lines {
-			eventually(t, line, func() bool { scraped = scrape(); return strings.Contains(scraped, "\n"+line+"\n") })
+			await.That(t, line, func() bool { scraped = scrape(); return strings.Contains(scraped, "\n"+line+"\n") })
 		}
 	}
 	holds(`weir_http_requests_total{code="200",method="GET",route="GET /orders/{id}"} 1`,
@@ -255,7 +223,7 @@ func TestMetricsTellWhatTheGatewayDoes(t *testing.T) {
 	holds(`weir_config_reloads_total{result="applied"} 2`, `weir_config_last_reload_successful 1`,
 		`weir_http_requests_total{code="200",method="GET",route="GET /orders/{id}"} 1`, // it counts on
 		`weir_backend_retries_total{backend="users"} 1`)
-	eventually(t, "the series of a route that is gone have gone", func() bool { return !strings.Contains(scrape(), `route="GET /old"`) })
+	await.That(t, "the series of a route that is gone have gone", func() bool { return !strings.Contains(scrape(), `route="GET /old"`) })
 }
 
 func TestAnAccessLogOfItsOwn(t *testing.T) {
@@ -270,7 +238,7 @@ func TestAnAccessLogOfItsOwn(t *testing.T) {
 		data, _ := os.ReadFile(path) // it may not be there yet
 		return string(data)
 	}
-	eventually(t, "the line is written", func() bool {
+	await.That(t, "the line is written", func() bool {
 		return strings.Contains(content(path), `"GET /a HTTP/1.1" 204 - "-" "Go-http-client/1.1"`)
 	})
 	if strings.Contains(content(path), "swordfish") || w.entry("request") != nil {
@@ -279,17 +247,17 @@ func TestAnAccessLogOfItsOwn(t *testing.T) {
 	if os.Rename(path, path+".1") == nil { // where open files may be renamed
 		reload() // what SIGHUP does
 		get(t, w.url("/a"))
-		eventually(t, "a rotated file is opened again", func() bool { return strings.Contains(content(path), "GET /a") })
+		await.That(t, "a rotated file is opened again", func() bool { return strings.Contains(content(path), "GET /a") })
 	}
 	w.write(text("json"))
 	reload()
-	eventually(t, "the format has changed", func() bool {
+	await.That(t, "the format has changed", func() bool {
 		get(t, w.url("/a"))
 		return strings.Contains(content(path), `"path":"/a"`)
 	})
 	w.write(off + "telemetry: { access_log: off }\nroutes:\n  GET /b: respond:204\n")
 	reload()
-	eventually(t, "the config without a log serves", func() bool { status, _ := get(t, w.url("/b")); return status == http.StatusNoContent })
+	await.That(t, "the config without a log serves", func() bool { status, _ := get(t, w.url("/b")); return status == http.StatusNoContent })
 	w.app.Stop() // what is still to be written is
 	for line := range strings.Lines(content(path)) {
 		// Before the config was there, /b was a 404 of the one that has a log.
@@ -311,7 +279,7 @@ func TestTracesReachACollector(t *testing.T) {
 		}
 	}))
 	defer backend.Close()
-	var sent lockedText
+	var sent await.Text
 	collector := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.Copy(&sent, r.Body) }))
 	defer collector.Close()
 	w := newWorld(t, off+"telemetry: { traces: "+collector.URL+" }\nroutes:\n  GET /orders/{id}: { retry: 1, to: "+backend.URL+" }\n")
@@ -397,7 +365,7 @@ func TestAdminAnswersUntilTheLastRequestHasEnded(t *testing.T) {
 	go func() { status, _ := get(t, url); answered <- status }()
 	<-entered
 	go func() { defer close(stopped); w.app.Stop() }()
-	eventually(t, "the socket is closed", func() bool { return len(w.app.Addresses()) == 0 })
+	await.That(t, "the socket is closed", func() bool { return len(w.app.Addresses()) == 0 })
 	if status, body := get(t, admin+"/v1/status"); status != http.StatusOK || !strings.Contains(body, `"in_flight": 1`) {
 		t.Errorf("while it stops: %d %s", status, body)
 	}
@@ -435,8 +403,8 @@ func TestReloadFollowsLimits(t *testing.T) {
 	}
 	w.write("admin: off\nlimits: { memory: 4GiB }\n" + routes)
 	reload <- struct{}{}
-	eventually(t, "the limit has followed", func() bool { return debug.SetMemoryLimit(-1) > 1<<31 })
-	eventually(t, "the admin address is said to need a restart", func() bool {
+	await.That(t, "the limit has followed", func() bool { return debug.SetMemoryLimit(-1) > 1<<31 })
+	await.That(t, "the admin address is said to need a restart", func() bool {
 		return w.entry("the address and the token of the admin API are read at the start; restart to change them") != nil
 	})
 	cancel()
@@ -487,7 +455,7 @@ func TestTheStatusTellsOfARefusedConfigBesideTheOneThatServes(t *testing.T) {
 			w.write(c.text)
 		}
 		reload <- struct{}{}
-		eventually(t, name+" is told", func() bool {
+		await.That(t, name+" is told", func() bool {
 			s := ask()
 			return s.Refused != nil && strings.Contains(strings.Join(s.Refused.Problems, "\n"), c.want)
 		})
@@ -500,10 +468,10 @@ func TestTheStatusTellsOfARefusedConfigBesideTheOneThatServes(t *testing.T) {
 		t.Fatal(err)
 	}
 	reload <- struct{}{}
-	eventually(t, "a missing file is told", func() bool { return strings.Contains(strings.Join(ask().Refused.Problems, ""), "no such file") })
+	await.That(t, "a missing file is told", func() bool { return strings.Contains(strings.Join(ask().Refused.Problems, ""), "no such file") })
 	w.write("admin: off\nroutes:\n  GET /: respond:201\n")
 	reload <- struct{}{}
-	eventually(t, "a config that serves ends it", func() bool { s := ask(); return s.Refused == nil && s.Digest != first.Digest })
+	await.That(t, "a config that serves ends it", func() bool { s := ask(); return s.Refused == nil && s.Digest != first.Digest })
 	cancel()
 	if err := <-ended; err != nil {
 		t.Error(err)

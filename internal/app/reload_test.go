@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/weir-gateway/weir/internal/app"
+	"github.com/weir-gateway/weir/internal/base/await"
 )
 
 // run serves until the test ends, with its files watched.
@@ -43,7 +44,7 @@ func (w *world) says(path string) string {
 
 func (w *world) awaits(path, want string) {
 	w.t.Helper()
-	eventually(w.t, path+" answers "+want, func() bool { return w.says(path) == want })
+	await.That(w.t, path+" answers "+want, func() bool { return w.says(path) == want })
 }
 
 func TestChangedFilesAreServedWithoutASignal(t *testing.T) {
@@ -53,7 +54,7 @@ func TestChangedFilesAreServedWithoutASignal(t *testing.T) {
 	w.write(off + "routes:\n  GET /: respond:two\n")
 	w.awaits("/", "two")
 	w.write("nonsense: 1\n")
-	eventually(t, "the mistake is told", func() bool { return strings.Contains(w.log.String(), "unknown key") })
+	await.That(t, "the mistake is told", func() bool { return strings.Contains(w.log.String(), "unknown key") })
 	if got := w.says("/"); got != "two" {
 		t.Errorf("after a mistake: %q", got)
 	}
@@ -84,11 +85,11 @@ func TestChangedSecretsAreServedAndLostOnesKeepTheirValue(t *testing.T) {
 	if err := os.WriteFile(token, []byte("two"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the new secret is used", func() bool { return header() == "two" })
+	await.That(t, "the new secret is used", func() bool { return header() == "two" })
 	if err := os.Remove(token); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the loss is told", func() bool { return strings.Contains(w.log.String(), "a secret cannot be read any more") })
+	await.That(t, "the loss is told", func() bool { return strings.Contains(w.log.String(), "a secret cannot be read any more") })
 	w.write(text + "second\n")
 	w.awaits("/", "second")
 	if got := header(); got != "two" {
@@ -97,5 +98,5 @@ func TestChangedSecretsAreServedAndLostOnesKeepTheirValue(t *testing.T) {
 	if err := os.WriteFile(token, []byte("three"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "the secret that came back is used", func() bool { return header() == "three" })
+	await.That(t, "the secret that came back is used", func() bool { return header() == "three" })
 }

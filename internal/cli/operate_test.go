@@ -8,6 +8,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/weir-gateway/weir/internal/base/await"
 )
 
 // An operator's hour: look, compare, change, go back, let go.
@@ -41,7 +43,7 @@ func TestAnOperatorsHour(t *testing.T) {
 	ask(3, "routes ~1", "diff", path)
 	ask(3, "    -       body: 'one'\n    +       body: 'two'\n", "diff", path)
 	p.signal(syscall.SIGHUP)
-	eventually(t, "the change serves", func() bool { return body(t, url) == "two" })
+	await.That(t, "the change serves", func() bool { return body(t, url) == "two" })
 
 	list := ask(0, "history", "status")
 	_, list, _ = strings.Cut(list, "history")
@@ -68,7 +70,7 @@ func TestAnOperatorsHour(t *testing.T) {
 
 	write("one\n  GET /: again")
 	p.signal(syscall.SIGHUP)
-	eventually(t, "the mistake is told", func() bool { return weir(false, "status", "--admin", admin).code == 2 })
+	await.That(t, "the mistake is told", func() bool { return weir(false, "status", "--admin", admin).code == 2 })
 	ask(2, path+" since", "status")
 	p.signal(syscall.SIGTERM)
 	_ = p.wait()

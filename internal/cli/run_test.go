@@ -13,11 +13,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/base/await"
 	"github.com/weir-gateway/weir/internal/cli"
 )
 
@@ -45,7 +45,7 @@ type process struct {
 	t       *testing.T
 	command *exec.Cmd
 	lines   chan string // of standard output
-	log     lockedText
+	log     await.Text
 }
 
 func start(t *testing.T, config string, arguments ...string) *process {
@@ -109,23 +109,6 @@ func (p *process) wait() string {
 	return p.command.ProcessState.String()
 }
 
-type lockedText struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (l *lockedText) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
-
-func (l *lockedText) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
-
 func body(t *testing.T, url string) string {
 	t.Helper()
 	res, err := http.Get(url)
@@ -138,20 +121,6 @@ func body(t *testing.T, url string) string {
 		t.Fatal(err)
 	}
 	return string(text)
-}
-
-func eventually(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	deadline := time.After(20 * time.Second)
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for !condition() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("not within twenty seconds: %s", what)
-		}
-	}
 }
 
 func TestTheStarterIsServedAndSaysWhatToTry(t *testing.T) {
@@ -207,10 +176,10 @@ func TestHangupReadsTheConfigAgain(t *testing.T) {
 	p.line("try: ")
 	write("listen: :8080\nroutes:\n  GET /:\n    to: respond:two\n")
 	p.signal(syscall.SIGHUP)
-	eventually(t, "the new config serves", func() bool { return body(t, url) == "two" })
+	await.That(t, "the new config serves", func() bool { return body(t, url) == "two" })
 	write("lisen: :8080\n")
 	p.signal(syscall.SIGHUP)
-	eventually(t, "the refusal is told", func() bool {
+	await.That(t, "the refusal is told", func() bool {
 		return strings.Contains(p.log.String(), "the one before serves on") && strings.Contains(p.log.String(), `did you mean \"listen\"?`)
 	})
 	if got := body(t, url); got != "two" {
@@ -249,7 +218,7 @@ func TestWhatLibrariesPrintIsPartOfTheLog(t *testing.T) {
 	p := start(t, "http://"+listener.Addr().String(), "--log-format", "json")
 	url := p.line("serving on ")
 	const said = "Unsolicited response received on idle HTTP channel"
-	eventually(t, "the library's line is in the log", func() bool {
+	await.That(t, "the library's line is in the log", func() bool {
 		body(t, url)
 		return strings.Contains(p.log.String(), said)
 	})

@@ -13,6 +13,7 @@ import (
 	"go.uber.org/goleak"
 	"golang.org/x/net/http2"
 
+	"github.com/weir-gateway/weir/internal/base/await"
 	"github.com/weir-gateway/weir/test/weirtest"
 )
 
@@ -98,7 +99,7 @@ func TestAgainstNginx(t *testing.T) {
 				_ = c.conn.Close()
 				<-c.ended
 				fmt.Fprintf(&report, " %v | %v | %v |", fast, slowly, cost)
-				weirtest.Eventually(t, "no connection is held", func() bool { return connections(s.secure) == 0 })
+				await.That(t, "no connection is held", func() bool { return connections(s.secure) == 0 })
 			})
 		}
 		report.WriteString("\n")
@@ -161,7 +162,7 @@ func TestAgainstNginx(t *testing.T) {
 // idlePlain gives a connection on which one request was answered.
 func idlePlain(t testing.TB, s *server) net.Conn {
 	t.Helper()
-	conn, err := net.DialTimeout("tcp", s.plain, patience)
+	conn, err := net.DialTimeout("tcp", s.plain, await.Patience)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,6 +184,6 @@ func idleHTTP2(t testing.TB, s *server) net.Conn {
 	if _, err := c.buf.WriteTo(c.conn); err != nil {
 		t.Fatal(err)
 	}
-	weirtest.Eventually(t, "an answer", func() bool { return c.answer.Load() > 0 })
+	await.That(t, "an answer", func() bool { return c.answer.Load() > 0 })
 	return c.conn
 }

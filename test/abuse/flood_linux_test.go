@@ -14,6 +14,8 @@ import (
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
+
+	"github.com/weir-gateway/weir/internal/base/await"
 )
 
 // flood is something that a client of HTTP/2 does again and again on one connection.
@@ -97,7 +99,7 @@ type client struct {
 // dialHTTP2 connects over TLS and says what every client says.
 func dialHTTP2(t testing.TB, address string) *client {
 	t.Helper()
-	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: patience}, "tcp", address,
+	conn, err := tls.DialWithDialer(&net.Dialer{Timeout: await.Patience}, "tcp", address,
 		&tls.Config{InsecureSkipVerify: true, NextProtos: []string{"h2"}, MinVersion: tls.VersionTLS12}) // an attacker does not ask who it is
 	if err != nil {
 		t.Fatal(err)
@@ -190,7 +192,7 @@ func (f *flood) run(c *client, times int, slowly bool) (o outcome) {
 	const piece = 16 << 10
 	deadline := time.Now().Add(attackTime)
 	if slowly {
-		deadline = deadline.Add(patience)
+		deadline = deadline.Add(await.Patience)
 	}
 	if err := c.conn.SetWriteDeadline(deadline); err != nil {
 		c.t.Fatal(err)
@@ -238,7 +240,7 @@ func (f *flood) catchUp(c *client) (frames int) {
 	}
 	tick := time.NewTicker(100 * time.Microsecond)
 	defer tick.Stop()
-	for begun := time.Now(); !c.over() && time.Since(begun) < patience; {
+	for begun := time.Now(); !c.over() && time.Since(begun) < await.Patience; {
 		<-tick.C
 		if f.inside && time.Since(begun) > 5*time.Millisecond || !f.inside && c.pongs.Load() > pongs {
 			break

@@ -15,12 +15,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/base/await"
 	"github.com/weir-gateway/weir/internal/wire/secure/securetest"
 	"github.com/weir-gateway/weir/test/weirtest"
 )
-
-// patience bounds what is waited for; nothing comes near it on a good day.
-const patience = 20 * time.Second
 
 // attackTime is how long a flood may take.
 const attackTime = 10 * time.Second
@@ -104,7 +102,7 @@ func startNginx(t testing.TB, backend string) *server {
 		user = "user root;" // a worker that is nobody may not read the folder
 	}
 	write(t, folder, "nginx.conf", fmt.Appendf([]byte(user), nginxConfig, plain, secure, backend))
-	var log weirtest.Output
+	var log await.Text
 	command := exec.Command(binary, "-p", folder, "-c", "nginx.conf", "-e", "stderr")
 	command.Stderr = &log
 	command.ExtraFiles = []*os.File{plainFile, secureFile}
@@ -119,7 +117,7 @@ func startNginx(t testing.TB, backend string) *server {
 		}
 	})
 	s := &server{name: "nginx", plain: plain, secure: secure}
-	weirtest.Eventually(t, "nginx serves", func() bool {
+	await.That(t, "nginx serves", func() bool {
 		s.processes = append(processes{command.Process.Pid}, children(command.Process.Pid)...)
 		res, err := http.Get("http://" + plain)
 		if err != nil {
@@ -175,7 +173,7 @@ func write(t testing.TB, folder, name string, content []byte) {
 // warm lets the server have served somebody.
 func (s *server) warm(t testing.TB) {
 	t.Helper()
-	client := &http.Client{Transport: &http.Transport{}, Timeout: patience}
+	client := &http.Client{Transport: &http.Transport{}, Timeout: await.Patience}
 	defer client.CloseIdleConnections()
 	for range 100 {
 		res, err := client.Get("http://" + s.plain)
@@ -192,7 +190,7 @@ func (s *server) warm(t testing.TB) {
 	if _, err := c.buf.WriteTo(c.conn); err != nil {
 		t.Fatal(err)
 	}
-	weirtest.Eventually(t, s.name+" answers over HTTP/2", func() bool { return c.answer.Load() > 0 })
+	await.That(t, s.name+" answers over HTTP/2", func() bool { return c.answer.Load() > 0 })
 	_ = c.conn.Close() // it has done its work
 	<-c.ended
 }

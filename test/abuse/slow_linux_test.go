@@ -8,6 +8,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/weir-gateway/weir/internal/base/await"
 )
 
 // slow is something that a client does on many connections, as slowly as it can.
@@ -37,7 +39,7 @@ type crowd struct {
 func gather(t testing.TB, address string, n int, s slow) *crowd {
 	t.Helper()
 	c := &crowd{stop: make(chan struct{})}
-	dialer := net.Dialer{Timeout: patience}
+	dialer := net.Dialer{Timeout: await.Patience}
 	if !s.reads {
 		dialer.Control = narrow
 	}

@@ -30,6 +30,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	"github.com/weir-gateway/weir/internal/base/await"
 	"github.com/weir-gateway/weir/test/weirtest"
 )
 
@@ -81,7 +82,7 @@ func TestNobodyPassesByAnotherProtocol(t *testing.T) {
 		t.Error(err)
 	}
 	_ = conn.Close(websocket.StatusNormalClosure, "")
-	await(t, "the end of the chat", c.ended)
+	await.From(t, "the end of the chat", c.ended)
 }
 
 // TestAnUpgradeToHTTP2SmugglesNobodyIn asks for h2c by an upgrade that has a key, to speak
@@ -97,7 +98,7 @@ func TestAnUpgradeToHTTP2SmugglesNobodyIn(t *testing.T) {
 	defer conn.Close()
 	fmt.Fprintf(conn, "GET / HTTP/1.1\r\nHost: a\r\nX-Api-Key: %s\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n\r\n", acmeKey)
 	fmt.Fprint(conn, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
-	h := await(t, "the request", got)
+	h := await.From(t, "the request", got)
 	if h.Get("Upgrade") != "" || h.Get("Http2-Settings") != "" || h.Get("X-Api-Key") != "" || h.Get("X-User") != "acme" {
 		t.Errorf("the backend got %v", h)
 	}
@@ -114,7 +115,7 @@ func TestGRPCIsToldThatItIsUnauthenticated(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	ctx, cancel := context.WithTimeout(t.Context(), await.Patience)
 	defer cancel()
 	var in, out raw
 	if err := conn.Invoke(ctx, "/shop.Orders/List", &in, &out, grpc.ForceCodec(rawCodec{})); status.Code(err) != codes.Unauthenticated {
@@ -262,7 +263,7 @@ func callTLS(t *testing.T, gateway *weirtest.Gateway, a *authority, certificate 
 	r.Host = "shop.dev"
 	r.Header.Set("X-Workload", "spiffe://shop.dev/admin")
 	r.Header.Set("X-Forwarded-Client-Cert", `URI=spiffe://shop.dev/admin`)
-	res, err := (&http.Client{Transport: transport, Timeout: patience}).Do(r)
+	res, err := (&http.Client{Transport: transport, Timeout: await.Patience}).Do(r)
 	if err != nil {
 		return nil, "", err
 	}

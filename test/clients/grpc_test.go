@@ -26,6 +26,7 @@ import (
 	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/status"
 
+	"github.com/weir-gateway/weir/internal/base/await"
 	"github.com/weir-gateway/weir/internal/wire/secure/securetest"
 	"github.com/weir-gateway/weir/test/weirtest"
 )
@@ -156,7 +157,7 @@ func interopCases(t *testing.T, conn *grpc.ClientConn) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			ctx, cancel := context.WithTimeout(t.Context(), await.Patience)
 			defer cancel()
 			defer func() {
 				if failure := recover(); failure != nil {
@@ -252,14 +253,14 @@ func TestGRPCCancelAndDeadlineReachTheServer(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	watch(ctx)
 	cancel()
-	if err := await(t, "the end of the cancelled call", server.ended); status.Code(err) != codes.Canceled {
+	if err := await.From(t, "the end of the cancelled call", server.ended); status.Code(err) != codes.Canceled {
 		t.Errorf("the server's call ended with %v, want Canceled", err)
 	}
 
 	ctx, cancel = context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	watch(ctx)
-	err := await(t, "the end of the late call", server.ended)
+	err := await.From(t, "the end of the late call", server.ended)
 	if code := status.Code(err); code != codes.DeadlineExceeded && code != codes.Canceled {
 		t.Errorf("the server's call ended with %v, want DeadlineExceeded", err)
 	}
@@ -276,7 +277,7 @@ func TestManyGRPCStreamsAtOnce(t *testing.T) {
 		go func() { done <- pingPong(t.Context(), conn, i) }()
 	}
 	for range streams {
-		if err := await(t, "a stream's end", done); err != nil {
+		if err := await.From(t, "a stream's end", done); err != nil {
 			t.Error(err)
 		}
 	}

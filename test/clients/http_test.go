@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"github.com/weir-gateway/weir/internal/base/await"
 )
 
 // Everything here is asked with HTTP/1.1 and with HTTP/2 without TLS, of an
@@ -110,7 +112,7 @@ func TestEarlyHintsComeBeforeTheResponse(t *testing.T) {
 		defer cancel()
 		const want = "103 [</style.css>; rel=preload]"
 		res, body := send(t, client, newRequest(t, http.MethodGet, url, nil).WithContext(ctx))
-		if hint := await(t, "the hint", hinted); hint != want || body != "page" || res.Header.Get("Link") != "" {
+		if hint := await.From(t, "the hint", hinted); hint != want || body != "page" || res.Header.Get("Link") != "" {
 			t.Errorf("got the hint %q and then %v %q", hint, res.Header, body)
 		}
 
@@ -123,11 +125,11 @@ func TestEarlyHintsComeBeforeTheResponse(t *testing.T) {
 			}
 			failed <- err
 		}()
-		if hint := await(t, "the hint without a response", hinted); hint != want {
+		if hint := await.From(t, "the hint without a response", hinted); hint != want {
 			t.Errorf("got the hint %q", hint)
 		}
 		cancel()
-		if err := await(t, "the end of the cancelled request", failed); !errors.Is(err, context.Canceled) {
+		if err := await.From(t, "the end of the cancelled request", failed); !errors.Is(err, context.Canceled) {
 			t.Errorf("the request ended with %v", err)
 		}
 	})
@@ -187,11 +189,11 @@ func TestHundredStreamsShareOneConnection(t *testing.T) {
 		go func() { failed <- wantOwnPath(t.Context(), client, fmt.Sprintf("http://%s/%d", gateway.Address, i)) }()
 	}
 	for range streams {
-		await(t, "all requests at the backend at once", arrived)
+		await.From(t, "all requests at the backend at once", arrived)
 	}
 	close(release)
 	for range streams {
-		if err := await(t, "a response", failed); err != nil {
+		if err := await.From(t, "a response", failed); err != nil {
 			t.Error(err)
 		}
 	}
@@ -231,7 +233,7 @@ func TestBackendSeesClientLeave(t *testing.T) {
 		}
 		defer res.Body.Close()
 		cancel()
-		await(t, "the cancel at the backend", left)
+		await.From(t, "the cancel at the backend", left)
 	})
 }
 

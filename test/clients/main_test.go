@@ -12,16 +12,13 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 	"google.golang.org/grpc/grpclog"
 
+	"github.com/weir-gateway/weir/internal/base/await"
 	"github.com/weir-gateway/weir/test/weirtest"
 )
-
-// patience bounds what a test waits for; nothing comes near it on a good day.
-const patience = 20 * time.Second
 
 func TestMain(m *testing.M) {
 	grpclog.SetLoggerV2(newFatalLogger()) // before anything of gRPC runs
@@ -81,19 +78,7 @@ func h2Client(t *testing.T) *http.Client {
 func clientOf(t *testing.T, protocols *http.Protocols, set func(*http.Protocols, bool)) *http.Client {
 	t.Helper()
 	set(protocols, true)
-	transport := &http.Transport{Protocols: protocols, DisableCompression: true, ExpectContinueTimeout: patience}
+	transport := &http.Transport{Protocols: protocols, DisableCompression: true, ExpectContinueTimeout: await.Patience}
 	t.Cleanup(transport.CloseIdleConnections)
-	return &http.Client{Transport: transport, Timeout: 2 * patience}
-}
-
-// await gives what comes on c, and fails the test when nothing does.
-func await[T any](t *testing.T, what string, c <-chan T) T {
-	t.Helper()
-	select {
-	case v := <-c:
-		return v
-	case <-time.After(patience):
-		t.Fatalf("not within %s: %s", patience, what)
-		panic("unreachable")
-	}
+	return &http.Client{Transport: transport, Timeout: 2 * await.Patience}
 }

@@ -20,7 +20,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/weir-gateway/weir/test/weirtest"
+	"github.com/weir-gateway/weir/internal/base/await"
 )
 
 // nginx is a Debian nginx in a folder of its own.
@@ -87,7 +87,7 @@ func startNginx(t *testing.T, more string) *nginx {
 	n.write(t, "files/missing.html", []byte("<p>nothing here</p>\n"))
 	n.write(t, "files/long.txt", []byte(strings.Repeat("a line that compresses well\n", 20000)))
 
-	var log weirtest.Output
+	var log await.Text
 	command := exec.Command(binary, "-p", n.folder, "-c", "nginx.conf", "-e", "stderr")
 	command.Stderr = &log
 	command.ExtraFiles = []*os.File{socket}
@@ -100,7 +100,7 @@ func startNginx(t *testing.T, more string) *nginx {
 	go func() { ended <- command.Wait() }()
 	t.Cleanup(func() {
 		_ = n.process.Signal(syscall.SIGTERM) // it may have ended already
-		if err := await(t, "nginx's end", ended); err != nil || t.Failed() {
+		if err := await.From(t, "nginx's end", ended); err != nil || t.Failed() {
 			t.Logf("nginx: %v\n%s", err, log.String())
 		}
 	})
@@ -311,13 +311,13 @@ func TestNginxReloadLosesNoRequest(t *testing.T) {
 		if err := n.process.Signal(syscall.SIGHUP); err != nil {
 			t.Fatal(err)
 		}
-		weirtest.Eventually(t, "a new worker", func() bool {
+		await.That(t, "a new worker", func() bool {
 			client.CloseIdleConnections()
 			return worker() != before
 		})
 	}
 	close(stop)
-	text := await(t, "the end of the load", result)
+	text := await.From(t, "the end of the load", result)
 	t.Log(text)
 	if !strings.HasSuffix(text, "then <nil>") {
 		t.Error(text)

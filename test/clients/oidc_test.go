@@ -17,6 +17,8 @@ import (
 	"github.com/zitadel/oidc/v3/example/server/storage"
 	"github.com/zitadel/oidc/v3/pkg/op"
 	"golang.org/x/oauth2/clientcredentials"
+
+	"github.com/weir-gateway/weir/internal/base/await"
 )
 
 // jwtStorage is the example's storage whose machines get JWTs for access tokens.
@@ -144,7 +146,7 @@ func TestAProviderThatIsDownFromTheStart(t *testing.T) {
 		t.Errorf("another route: %d", status)
 	}
 	p.down.Store(false)
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(await.Patience)
 	for {
 		status, _ := askWith(t, client, url+"/", token)
 		if status == 204 {
@@ -177,7 +179,7 @@ func TestAReloadKeepsTheKeys(t *testing.T) {
 	}
 	p.down.Store(true)
 	write("  GET /new: { auth: machine, respond: 204 }\n")
-	deadline := time.Now().Add(patience)
+	deadline := time.Now().Add(await.Patience)
 	for {
 		if status, _ := askWith(t, client, url+"/", token); status != 204 {
 			t.Fatalf("%d during a reload", status)

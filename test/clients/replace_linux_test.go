@@ -21,6 +21,7 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	testgrpc "google.golang.org/grpc/interop/grpc_testing"
 
+	"github.com/weir-gateway/weir/internal/base/await"
 	"github.com/weir-gateway/weir/test/weirtest"
 )
 
@@ -191,7 +192,7 @@ func TestNothingIsLostWhenAnotherProcessTakesOver(t *testing.T) {
 		t.Errorf("only %d WebSockets were told to come back", clients.moved.Load())
 	}
 	for _, pid := range before {
-		weirtest.Eventually(t, "a process before has ended", func() bool { return weirtest.Gone(pid) })
+		await.That(t, "a process before has ended", func() bool { return weirtest.Gone(pid) })
 	}
 }
 
@@ -311,7 +312,7 @@ func TestNothingIsLostWhenReplicasAreReplaced(t *testing.T) {
 		front.set(old, next)
 		clients.goOn(20)
 		old.Terminate(t)
-		weirtest.Eventually(t, "the replica has ended", old.Ended)
+		await.That(t, "the replica has ended", old.Ended)
 		old = next
 		front.set(old)
 		clients.goOn(20)

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"net/http"
 	"testing"
+
+	"github.com/weir-gateway/weir/internal/base/await"
 )
 
 // An event arrives when it happens: the backend sends the next one only after
@@ -54,6 +56,6 @@ func TestServerSentEventsArriveOneByOne(t *testing.T) {
 			}
 		}
 		cancel()
-		await(t, "the cancel at the backend", gone)
+		await.From(t, "the cancel at the backend", gone)
 	})
 }

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/coder/websocket"
+
+	"github.com/weir-gateway/weir/internal/base/await"
 )
 
 const largest = 8 << 20 // bytes of one message
@@ -127,14 +129,14 @@ func TestWebSocketCloseCodesPassBothWays(t *testing.T) {
 	if !errors.As(err, &closed) || closed.Code != 4001 || closed.Reason != "the server has had enough" {
 		t.Errorf("the client sees %v, want the server's 4001", err)
 	}
-	if err := await(t, "the server's close handshake", server.ended); err != nil {
+	if err := await.From(t, "the server's close handshake", server.ended); err != nil {
 		t.Errorf("the server's close handshake: %v", err)
 	}
 
 	if err := dial(t, url, nil).Close(websocket.StatusGoingAway, "the client leaves"); err != nil {
 		t.Errorf("the client's close handshake: %v", err)
 	}
-	err = await(t, "the client's close at the server", server.ended)
+	err = await.From(t, "the client's close at the server", server.ended)
 	if !errors.As(err, &closed) || closed.Code != websocket.StatusGoingAway || closed.Reason != "the client leaves" {
 		t.Errorf("the server sees %v, want the client's 1001", err)
 	}
@@ -171,11 +173,11 @@ func TestWebSocketsAreToldThatTheGatewayGoesAway(t *testing.T) {
 		t.Errorf("the busy client sees %v, want 1001", err)
 	}
 	for range 2 {
-		if err := await(t, "the end at the server", c.ended); websocket.CloseStatus(err) != websocket.StatusGoingAway {
+		if err := await.From(t, "the end at the server", c.ended); websocket.CloseStatus(err) != websocket.StatusGoingAway {
 			t.Errorf("the server sees %v, want the client's 1001", err)
 		}
 	}
-	await(t, "the gateway's end", stopped)
+	await.From(t, "the gateway's end", stopped)
 }
 
 func TestServerSeesWebSocketClientVanish(t *testing.T) {
@@ -183,7 +185,7 @@ func TestServerSeesWebSocketClientVanish(t *testing.T) {
 	if err := dial(t, url, nil).CloseNow(); err != nil {
 		t.Fatal(err)
 	}
-	err := await(t, "the end at the server", server.ended)
+	err := await.From(t, "the end at the server", server.ended)
 	if err == nil || websocket.CloseStatus(err) != -1 {
 		t.Errorf("the server sees %v, want a connection that ended without a close frame", err)
 	}

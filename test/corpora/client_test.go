@@ -12,11 +12,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/base/await"
 	"github.com/weir-gateway/weir/internal/wire/http1/http1test"
 )
-
-// patience bounds one visit; no visit of a well-behaved gateway comes near it.
-const patience = 20 * time.Second
 
 // visit is one payload on a connection of its own, and what came of it.
 type visit struct {
@@ -62,7 +60,7 @@ func (v *visit) pay(t *testing.T, address string) {
 		return
 	}
 	defer conn.Close()
-	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
+	if err := conn.SetDeadline(time.Now().Add(await.Patience)); err != nil {
 		t.Error(err)
 	}
 	v.send(conn)

@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/base/await"
 	"github.com/weir-gateway/weir/test/weirtest"
 )
 
@@ -101,7 +102,7 @@ func TestAKilledGatewayLeavesNoFunctionAliveForASecond(t *testing.T) {
 	g, program := startWithInstance(t)
 	g.Kill()
 	killed := time.Now()
-	weirtest.Eventually(t, "no function is left", func() bool { return len(family(t, program)) == 0 })
+	await.That(t, "no function is left", func() bool { return len(family(t, program)) == 0 })
 	if took := time.Since(killed); took > time.Second {
 		t.Errorf("it took %s", took)
 	}
@@ -126,7 +127,7 @@ func TestAKilledInstanceIsReplaced(t *testing.T) {
 		t.Fatal(err)
 	}
 	lost := 0 // requests that the process had got before its end was known
-	weirtest.Eventually(t, "another instance answers", func() bool {
+	await.That(t, "another instance answers", func() bool {
 		res, err := http.Get("http://" + g.Address + "/pid")
 		if err != nil {
 			t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/weir-gateway/weir/internal/base/await"
 	"github.com/weir-gateway/weir/test/weirtest"
 )
 
@@ -56,7 +57,7 @@ func TestReadinessFailsBeforeAnythingElse(t *testing.T) {
 		t.Errorf("ready: %d", res.StatusCode)
 	}
 	g.Terminate(t)
-	weirtest.Eventually(t, "it is not ready any more", func() bool {
+	await.That(t, "it is not ready any more", func() bool {
 		return status(t, client, "http://"+g.Admin+"/readyz").StatusCode == http.StatusServiceUnavailable
 	})
 	for range 2 { // on the connection from before, and on a new one
@@ -69,5 +70,5 @@ func TestReadinessFailsBeforeAnythingElse(t *testing.T) {
 	}
 	g.MayFail()
 	g.Terminate(t) // again
-	weirtest.Eventually(t, "a second interrupt ends it", g.Ended)
+	await.That(t, "a second interrupt ends it", g.Ended)
 }

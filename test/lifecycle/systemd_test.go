@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/base/await"
 	"github.com/weir-gateway/weir/test/weirtest"
 )
 
@@ -107,7 +108,7 @@ func TestSocketsOfTheServiceManager(t *testing.T) {
 	shell := exec.Command("sh", "-c", `LISTEN_PID=$$ exec "$@"`, "sh", weirtest.Binary(t), "run", config, "--state", "off")
 	shell.Env = append(os.Environ(), "LISTEN_FDS=3", "LISTEN_FDNAMES=named:weir.socket:other")
 	shell.ExtraFiles = files
-	var log weirtest.Output
+	var log await.Text
 	shell.Stderr = &log
 	if err := shell.Start(); err != nil {
 		t.Fatal(err)
@@ -118,7 +119,7 @@ func TestSocketsOfTheServiceManager(t *testing.T) {
 			t.Errorf("%s: %d", address, res.StatusCode)
 		}
 	}
-	weirtest.Eventually(t, "the socket that is not in the config is told", func() bool {
+	await.That(t, "the socket that is not in the config is told", func() bool {
 		return strings.Contains(log.String(), "other ("+addresses[2]+")")
 	})
 	if err := shell.Process.Signal(syscall.SIGTERM); err != nil {

@@ -11,6 +11,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/weir-gateway/weir/internal/base/await"
 	"github.com/weir-gateway/weir/test/weirtest"
 )
 
@@ -23,7 +24,7 @@ func TestAnotherProcessTakesOverTheSockets(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := g.Upgrade(t)
-	weirtest.Eventually(t, "the process before has ended", func() bool { return weirtest.Gone(before) })
+	await.That(t, "the process before has ended", func() bool { return weirtest.Gone(before) })
 	if got := get(t, "http://"+g.Address+"/"); got != "after" {
 		t.Errorf("got %q", got)
 	}
@@ -36,7 +37,7 @@ func TestAnotherProcessTakesOverTheSockets(t *testing.T) {
 	}
 	second := g.Upgrade(t)                    // and so on
 	http.DefaultClient.CloseIdleConnections() // for which it waits
-	weirtest.Eventually(t, "the second process has ended", func() bool { return weirtest.Gone(second) })
+	await.That(t, "the second process has ended", func() bool { return weirtest.Gone(second) })
 	if got := get(t, "http://"+g.Address+"/"); got != "after" {
 		t.Errorf("got %q", got)
 	}
@@ -80,7 +81,7 @@ func TestAnUpgradeThatFailsLeavesTheOldOneServing(t *testing.T) {
 		if err := syscall.Kill(pid, syscall.SIGUSR2); err != nil {
 			t.Fatal(err)
 		}
-		weirtest.Eventually(t, "the failure is told with "+bad.exit, func() bool {
+		await.That(t, "the failure is told with "+bad.exit, func() bool {
 			return strings.Contains(g.Log(), `the upgrade failed; this process serves on" error="the new process ended before it served: `+bad.exit)
 		})
 		if got := get(t, "http://"+g.Address+"/"); got != "old" || g.PID() != pid {
@@ -104,10 +105,10 @@ func TestFunctionsMoveToTheProcessThatTakesOver(t *testing.T) {
 	if got := get(t, "http://"+g.Address+"/pid"); got == "" {
 		t.Error("no answer")
 	}
-	weirtest.Eventually(t, "the process before has ended with its function", func() bool {
+	await.That(t, "the process before has ended with its function", func() bool {
 		left := family(t, program)
 		return weirtest.Gone(before) && len(left) == 1 && left[0] != old[0]
 	})
 	g.Kill() // and the guard of the new one keeps watch
-	weirtest.Eventually(t, "no function is left", func() bool { return len(family(t, program)) == 0 })
+	await.That(t, "no function is left", func() bool { return len(family(t, program)) == 0 })
 }

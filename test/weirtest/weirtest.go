@@ -6,7 +6,6 @@ package weirtest
 
 import (
 	"bufio"
-	"bytes"
 	"fmt"
 	"io"
 	"os"
@@ -17,6 +16,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/weir-gateway/weir/internal/base/await"
 )
 
 // startLimit bounds how long a start may take on a busy machine; building a
@@ -77,7 +78,7 @@ type Gateway struct {
 	Admin   string   // host:port of the admin API
 	process *exec.Cmd
 	now     *os.Process // what serves: process, or what took over from it
-	log     *Output
+	log     *await.Text
 	exited  chan struct{}
 	killed  bool
 }
@@ -88,7 +89,7 @@ type Gateway struct {
 func Start(tb testing.TB, config string, arguments ...string) *Gateway {
 	tb.Helper()
 	command := append([]string{"run", config, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--state", "off"}, arguments...)
-	g := &Gateway{process: exec.Command(Binary(tb), command...), log: &Output{}, exited: make(chan struct{})} //nolint:noctx // stopped in Cleanup
+	g := &Gateway{process: exec.Command(Binary(tb), command...), log: &await.Text{}, exited: make(chan struct{})} //nolint:noctx // stopped in Cleanup
 	g.process.Stderr = g.log
 	out, err := g.process.StdoutPipe()
 	if err != nil {
@@ -169,37 +170,3 @@ func (g *Gateway) Pid() int { return g.process.Process.Pid }
 
 // Log is what weir has written to its standard error so far.
 func (g *Gateway) Log() string { return g.log.String() }
-
-// Output collects what a process writes; it may be read meanwhile.
-type Output struct {
-	mu     sync.Mutex
-	buffer bytes.Buffer
-}
-
-func (o *Output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buffer.Write(p)
-}
-
-func (o *Output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.buffer.String()
-}
-
-// Eventually polls until condition holds and fails the test when it does not
-// within ten seconds; what names the condition.
-func Eventually(tb testing.TB, what string, condition func() bool) {
-	tb.Helper()
-	deadline := time.After(10 * time.Second)
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !condition() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			tb.Fatalf("not within ten seconds: %s", what)
-		}
-	}
-}

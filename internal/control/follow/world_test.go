@@ -1,7 +1,6 @@
 package follow_test
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
 	"net"
@@ -17,6 +16,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/weir-gateway/weir/internal/base/await"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/control/compile"
 	"github.com/weir-gateway/weir/internal/control/follow"
@@ -40,24 +40,7 @@ type world struct {
 	follower *follow.Follower
 	gateway  *snapshot.Gateway
 	end      func()
-	log      lockedText
-}
-
-type lockedText struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *lockedText) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
-
-func (l *lockedText) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
+	log      await.Text
 }
 
 const main = "listen: 127.0.0.1:0\nadmin: off\ngroups: { a: {}, b: {}, c: {} }\n"

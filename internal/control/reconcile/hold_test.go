@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"github.com/weir-gateway/weir/internal/base/await"
 )
 
 // streams is a backend that speaks over HTTP a line at once and one when tick is
@@ -94,7 +96,7 @@ func TestALongStreamHoldsNoOldSnapshot(t *testing.T) {
 		lines = append(lines, listenTo(t, client, "http://"+w.address()+"/x"))
 		upgraded = append(upgraded, upgrade(t, w.address()))
 	}
-	eventually(t, "no old snapshot and no old config is held", func() bool {
+	await.That(t, "no old snapshot and no old config is held", func() bool {
 		runtime.GC()
 		return collected.Load() == 2*(reloads-1)
 	})

@@ -6,6 +6,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+
+	"github.com/weir-gateway/weir/internal/base/await"
 )
 
 // A client whose connection was made before an address is given up is answered:
@@ -34,7 +36,7 @@ func TestConnectionsThatWereMadeBeforeTheEndAreServed(t *testing.T) {
 				}
 			})
 		}
-		eventually(t, "requests are answered", func() bool { return answers.Load() > 100 })
+		await.That(t, "requests are answered", func() bool { return answers.Load() > 100 })
 		w.apply("listen: " + kept + "\n" + route + "respond:ok\n")
 		clients.Wait()
 	}

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/base/await"
 	"github.com/weir-gateway/weir/internal/control/reconcile"
 )
 
@@ -236,7 +237,7 @@ func TestReloadsUnderLoadLoseNothing(t *testing.T) {
 	for i := range reloads {
 		before := answered.Load()
 		w.apply(configs[(i+1)%2])
-		eventually(t, "requests are answered after a reload", func() bool { return answered.Load() >= before+8 })
+		await.That(t, "requests are answered after a reload", func() bool { return answered.Load() >= before+8 })
 		if i == 20 { // all is warm
 			goroutines, files = runtime.NumGoroutine(), openFiles()
 		}
@@ -244,7 +245,7 @@ func TestReloadsUnderLoadLoseNothing(t *testing.T) {
 	close(stop)
 	clients.Wait()
 	w.close()
-	eventually(t, "what the reloads left is gone", func() bool {
+	await.That(t, "what the reloads left is gone", func() bool {
 		return runtime.NumGoroutine() <= goroutines && openFiles() <= files
 	})
 }
@@ -259,7 +260,7 @@ func TestCloseLetsRequestsFinishAndEndsAll(t *testing.T) {
 	<-entered
 	closed := make(chan struct{})
 	go func() { defer close(closed); w.close() }()
-	eventually(t, "the socket is closed", func() bool {
+	await.That(t, "the socket is closed", func() bool {
 		c, err := net.Dial("tcp", address)
 		if err == nil {
 			_ = c.Close()

@@ -156,21 +156,6 @@ func expect(t *testing.T, c *http.Client, url, want string) {
 	}
 }
 
-// eventually polls until condition holds.
-func eventually(t *testing.T, what string, condition func() bool) {
-	t.Helper()
-	deadline := time.After(10 * time.Second)
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !condition() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("not within ten seconds: %s", what)
-		}
-	}
-}
-
 func openFiles() int {
 	list, _ := os.ReadDir("/proc/self/fd") // elsewhere it is 0, and never grows
 	return len(list)

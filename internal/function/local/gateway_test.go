@@ -1,7 +1,6 @@
 package local
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,6 +19,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/weir-gateway/weir/internal/base/await"
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/function"
@@ -254,23 +254,8 @@ func decode[T any](tb testing.TB, got reply) T {
 	return v
 }
 
-// records is a log that can be read while it is written.
-type records struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *records) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(p)
-}
-
-func (l *records) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
-}
+// records is a log of JSON.
+type records struct{ await.Text }
 
 // find gives the attributes of the records with that message.
 func (l *records) find(message string) []map[string]any {
@@ -288,16 +273,5 @@ func must(tb testing.TB, err error) {
 	tb.Helper()
 	if err != nil {
 		tb.Fatal(err)
-	}
-}
-
-func eventuallyf(tb testing.TB, ok func() bool, format string, args ...any) {
-	tb.Helper()
-	deadline := time.Now().Add(10 * time.Second)
-	for !ok() {
-		if time.Now().After(deadline) {
-			tb.Fatalf(format, args...)
-		}
-		<-time.After(2 * time.Millisecond)
 	}
 }

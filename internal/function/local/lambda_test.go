@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/base/await"
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/function/local/apigw"
 	"github.com/weir-gateway/weir/internal/function/local/process"
@@ -97,7 +98,7 @@ func TestLambdaAnswersThatAreTooLargeAreRefusedWith413(t *testing.T) {
 	log := &records{}
 	g := startLambda(t, log, unchanged)
 	wantProblem(t, g.get(t, "/big"), 502, "function-invalid-response")
-	eventuallyf(t, func() bool { return len(log.find("big answer got 413")) == 1 }, "the function was not told: %s", log)
+	await.That(t, "the function is told", func() bool { return len(log.find("big answer got 413")) == 1 })
 }
 
 func TestLambdaRequestsThatAreTooLargeReachNoInstance(t *testing.T) {
@@ -150,7 +151,7 @@ func TestLambdaTimeoutKillsTheGroupAndReplacesTheInstance(t *testing.T) {
 		t.Errorf("the replacement answers %+v", got)
 	}
 	pids := childrenOf(t, log)
-	eventuallyf(t, func() bool { return !slices.ContainsFunc(pids, alive) }, "of %v some are alive", pids)
+	await.That(t, "all of them end", func() bool { return !slices.ContainsFunc(pids, alive) })
 }
 
 func TestLambdaThatLingersAfterItsAnswerIsKilled(t *testing.T) {
@@ -200,7 +201,7 @@ func TestOutputGoesToTheLogWithItsRequest(t *testing.T) {
 	g := startLambda(t, log, unchanged)
 	g.get(t, "/loud")
 	long := strings.Repeat("x", process.MaxLine)
-	eventuallyf(t, func() bool { return len(log.find("one")) == 1 && len(log.find(long)) == 1 && len(log.find("two")) == 1 }, "lines are missing")
+	await.That(t, "all lines are there", func() bool { return len(log.find("one")) == 1 && len(log.find(long)) == 1 && len(log.find("two")) == 1 })
 	one, cut, two := log.find("one")[0], log.find(long)[0], log.find("two")[0]
 	if one["function"] != "orders" || one["request"] != "id-of/loud" || one["stream"] != "stdout" || one["instance"] == nil {
 		t.Errorf("the record is %v", one)
@@ -265,13 +266,13 @@ func TestSixteenClientsOnEightInstancesMeetNoError(t *testing.T) {
 func TestAKilledInstanceCostsOnlyItsOwnRequest(t *testing.T) {
 	g := startLambda(t, &records{}, func(c *Config) { c.Scale.Max = 2 })
 	first := decode[struct{ PID int }](t, g.get(t, "/pid")).PID
-	eventuallyf(t, func() bool { return g.Status().Busy == 0 }, "the instance is not free again")
+	await.That(t, "the instance is free again", func() bool { return g.Status().Busy == 0 })
 	inFlight := make(chan reply)
 	go func() {
 		got, _ := g.send("/hang", "")
 		inFlight <- got
 	}()
-	eventuallyf(t, func() bool { return g.Status().Busy == 1 }, "the request is not in flight")
+	await.That(t, "the request is in flight", func() bool { return g.Status().Busy == 1 })
 	beside := g.post(t, "/", "beside") // by another instance
 	kill(t, first)
 	wantProblem(t, <-inFlight, 502, "function-crashed")
@@ -324,7 +325,7 @@ func TestAFullQueueAnswers429AndALongWait503(t *testing.T) {
 		c.Scale.Max, c.Queue.Size, c.Queue.Wait, c.Timeout = 1, 1, 200*time.Millisecond, time.Second
 	})
 	g.get(t, "/pid")
-	eventuallyf(t, func() bool { return g.Status().Busy == 0 }, "the instance is not free again")
+	await.That(t, "the instance is free again", func() bool { return g.Status().Busy == 0 })
 	var clients sync.WaitGroup
 	defer clients.Wait()
 	ctx, leave := context.WithCancel(t.Context())
@@ -335,13 +336,13 @@ func TestAFullQueueAnswers429AndALongWait503(t *testing.T) {
 			_ = res.Body.Close()
 		}
 	})
-	eventuallyf(t, func() bool { return g.Status().Busy == 1 }, "no instance is busy")
+	await.That(t, "an instance is busy", func() bool { return g.Status().Busy == 1 })
 	waited := make(chan reply, 1)
 	clients.Go(func() {
 		got, _ := g.send("/", "waits")
 		waited <- got
 	})
-	eventuallyf(t, func() bool { return g.Status().Queued == 1 }, "no request waits")
+	await.That(t, "a request waits", func() bool { return g.Status().Queued == 1 })
 	got := g.post(t, "/", "one too many")
 	wantProblem(t, got, 429, "function-busy")
 	if got.header.Get("Retry-After") == "" {
@@ -353,7 +354,7 @@ func TestAFullQueueAnswers429AndALongWait503(t *testing.T) {
 func TestUnusedInstancesEnd(t *testing.T) {
 	g := startLambda(t, &records{}, func(c *Config) { c.Scale.Idle = shortestIdle })
 	pid := decode[struct{ PID int }](t, g.get(t, "/pid")).PID
-	eventuallyf(t, func() bool { return g.Status().Instances == 0 && !alive(pid) }, "the instance did not end")
+	await.That(t, "the instance ends", func() bool { return g.Status().Instances == 0 && !alive(pid) })
 	if again := decode[struct{ PID int }](t, g.get(t, "/pid")).PID; again == pid {
 		t.Error("the ended instance answered")
 	}
@@ -362,7 +363,7 @@ func TestUnusedInstancesEnd(t *testing.T) {
 func TestAClientThatLeavesDoesNotFreeTheInstance(t *testing.T) {
 	g := startLambda(t, &records{}, func(c *Config) { c.Scale.Max = 1 })
 	g.get(t, "/pid")
-	eventuallyf(t, func() bool { return g.Status().Busy == 0 }, "the instance is not free again")
+	await.That(t, "the instance is free again", func() bool { return g.Status().Busy == 0 })
 	ctx, leave := context.WithCancel(t.Context())
 	left := make(chan error, 1)
 	go func() {
@@ -373,7 +374,7 @@ func TestAClientThatLeavesDoesNotFreeTheInstance(t *testing.T) {
 		}
 		left <- err
 	}()
-	eventuallyf(t, func() bool { return g.Status().Busy == 1 }, "no instance is busy")
+	await.That(t, "an instance is busy", func() bool { return g.Status().Busy == 1 })
 	leave()
 	if err := <-left; !errors.Is(err, context.Canceled) {
 		t.Errorf("the client got %v", err)
@@ -388,13 +389,13 @@ func TestCloseLeavesNoProcess(t *testing.T) {
 	b := start(t, log, func(c *Config) { c.Run, c.Contract = testFunction(t, "lambda"), "lambda" })
 	g := serve(t, b)
 	pids := decode[struct{ PIDs []int }](t, g.get(t, "/children")).PIDs
-	eventuallyf(t, func() bool { return b.Status().Busy == 0 }, "the instance is not free again")
+	await.That(t, "the instance is free again", func() bool { return b.Status().Busy == 0 })
 	hanging := make(chan reply, 1)
 	go func() {
 		got, _ := g.send("/hang", "")
 		hanging <- got
 	}()
-	eventuallyf(t, func() bool { return b.Status().Busy == 1 }, "no request is in flight")
+	await.That(t, "a request is in flight", func() bool { return b.Status().Busy == 1 })
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	b.(*backend).pool.Close(ctx)

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/base/await"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
@@ -234,7 +235,7 @@ func TestABuiltProgramThatWasRemovedIsBuiltAgain(t *testing.T) {
 		c.Run, c.Queue.Wait, c.Scale.Idle = abs(t, "testdata/web"), time.Minute, shortestIdle
 	}))
 	pid := decode[struct{ PID int }](t, g.get(t, "/pid")).PID
-	eventuallyf(t, func() bool { return !alive(pid) }, "the instance does not end")
+	await.That(t, "the instance ends", func() bool { return !alive(pid) })
 	must(t, os.RemoveAll(os.Getenv("XDG_CACHE_HOME")))
 	if got := g.post(t, "/", "built again"); got.body != "built again" {
 		t.Errorf("got %+v", got)
@@ -292,7 +293,7 @@ func BenchmarkCold(b *testing.B) {
 		b.Run(name, func(b *testing.B) {
 			for b.Loop() {
 				b.StopTimer()
-				eventuallyf(b, func() bool { return g.Status().Instances == 0 }, "the instance did not end")
+				await.That(b, "the instance ends", func() bool { return g.Status().Instances == 0 })
 				b.StartTimer()
 				if got := g.post(b, "/", "hello"); got.body != "hello" {
 					b.Fatal(fmt.Sprint(got))

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/weir-gateway/weir/internal/base/await"
 )
 
 func TestWebPassesRequestsOnAsTheyAre(t *testing.T) {
@@ -74,7 +76,7 @@ func TestWebUpgradesAreTunnels(t *testing.T) {
 	if rest, err := io.ReadAll(in); err != nil || len(rest) > 0 {
 		t.Errorf("after the client's end the function's is %q, %v", rest, err)
 	}
-	eventuallyf(t, func() bool { return g.Status().Busy == 0 }, "the tunnel still holds its instance")
+	await.That(t, "the tunnel's instance is free", func() bool { return g.Status().Busy == 0 })
 }
 
 func TestWebInformationalResponsesPass(t *testing.T) {
@@ -118,7 +120,7 @@ func TestWebFailuresAreProblems(t *testing.T) {
 	wantProblem(t, g.get(t, "/reset"), 502, "backend-reset")
 	pid := decode[struct{ PID int }](t, g.get(t, "/pid")).PID
 	wantProblem(t, g.get(t, "/hang"), 504, "function-timeout")
-	eventuallyf(t, func() bool { return !alive(pid) }, "the instance that did not answer is alive")
+	await.That(t, "the instance that did not answer ends", func() bool { return !alive(pid) })
 	if got := g.post(t, "/", "alive"); got.body != "alive" {
 		t.Errorf("the replacement answers %+v", got)
 	}
@@ -173,5 +175,5 @@ func TestWebKilledInstanceIsReplaced(t *testing.T) {
 	if again := decode[struct{ PID int }](t, g.get(t, "/pid")).PID; again == pid {
 		t.Errorf("process %d answered after its end", pid)
 	}
-	eventuallyf(t, func() bool { return !alive(pid) && g.Status().Instances == 1 }, "the warm instance was not replaced")
+	await.That(t, "the warm instance is replaced", func() bool { return !alive(pid) && g.Status().Instances == 1 })
 }

@@ -17,6 +17,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/weir-gateway/weir/internal/base/await"
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/forward"
 	"github.com/weir-gateway/weir/internal/config"
@@ -25,9 +26,6 @@ import (
 	"github.com/weir-gateway/weir/internal/traffic/service"
 	"github.com/weir-gateway/weir/internal/wire/transport"
 )
-
-// patience bounds every wait of these tests; none of them measures a time.
-const patience = 10 * time.Second
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -127,18 +125,18 @@ func (g *gateway) open(trusted []netip.Prefix, next http.Handler) http.Handler {
 // client gives an HTTP client for a protocol: "http" or "h2c".
 func client(tb testing.TB, protocol string) *http.Client {
 	tb.Helper()
-	tr := &http.Transport{Protocols: new(http.Protocols), DisableCompression: true, ExpectContinueTimeout: patience}
+	tr := &http.Transport{Protocols: new(http.Protocols), DisableCompression: true, ExpectContinueTimeout: await.Patience}
 	tr.Protocols.SetHTTP1(protocol == transport.HTTP)
 	tr.Protocols.SetUnencryptedHTTP2(protocol == transport.H2C)
 	tb.Cleanup(tr.CloseIdleConnections)
-	return &http.Client{Transport: tr, Timeout: patience, CheckRedirect: func(*http.Request, []*http.Request) error {
+	return &http.Client{Transport: tr, Timeout: await.Patience, CheckRedirect: func(*http.Request, []*http.Request) error {
 		return http.ErrUseLastResponse
 	}}
 }
 
 func request(tb testing.TB, method, url string, body io.Reader) *http.Request {
 	tb.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), await.Patience)
 	tb.Cleanup(cancel)
 	req, err := http.NewRequestWithContext(ctx, method, url, body)
 	if err != nil {
@@ -182,7 +180,7 @@ func rawBackend(tb testing.TB, handle func(net.Conn, *bufio.Reader)) string {
 			}
 			conns.Go(func() {
 				defer func() { _ = conn.Close() }()
-				_ = conn.SetDeadline(time.Now().Add(patience))
+				_ = conn.SetDeadline(time.Now().Add(await.Patience))
 				handle(conn, bufio.NewReader(conn))
 			})
 		}
@@ -214,33 +212,11 @@ func raw(tb testing.TB, g *gateway, text string) (*net.TCPConn, *bufio.Reader) {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { _ = conn.Close() })
-	_ = conn.SetDeadline(time.Now().Add(patience))
+	_ = conn.SetDeadline(time.Now().Add(await.Patience))
 	if _, err := io.WriteString(conn, text); err != nil {
 		tb.Fatal(err)
 	}
 	return conn.(*net.TCPConn), bufio.NewReader(conn)
-}
-
-func wait[T any](tb testing.TB, what string, c <-chan T) T {
-	tb.Helper()
-	select {
-	case v := <-c:
-		return v
-	case <-time.After(patience):
-		tb.Fatalf("%s did not happen", what)
-		panic("unreachable")
-	}
-}
-
-// eventually polls until ok holds.
-func eventually(tb testing.TB, what string, ok func() bool) {
-	tb.Helper()
-	for end := time.Now().Add(patience); !ok(); {
-		if time.Now().After(end) {
-			tb.Fatalf("%s did not happen", what)
-		}
-		<-time.After(time.Millisecond)
-	}
 }
 
 // idleAgain tells that no endpoint counts a request in flight any more.

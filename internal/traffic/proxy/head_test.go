@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/weir-gateway/weir/internal/base/await"
 )
 
 // seen sends a request to a gateway with a raw backend and gives the field lines
@@ -34,7 +36,7 @@ func seen(t *testing.T, s setup, request string) []string {
 	if res.Header.Get("X-Public") != "1" {
 		t.Errorf("head %v", res.Header)
 	}
-	lines := strings.Split(strings.TrimSpace(wait(t, "the request", heads)), "\r\n")
+	lines := strings.Split(strings.TrimSpace(await.From(t, "the request", heads)), "\r\n")
 	slices.Sort(lines[1:])
 	return lines
 }

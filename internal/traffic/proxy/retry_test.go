@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/weir-gateway/weir/internal/base/await"
 	"github.com/weir-gateway/weir/internal/wire/transport"
 )
 
@@ -128,7 +129,7 @@ func TestManyRequestsAtOnce(t *testing.T) {
 		for err := range errs {
 			t.Error(err)
 		}
-		eventually(t, "the end of the requests in flight", g.idleAgain)
+		await.That(t, "the end of the requests in flight", g.idleAgain)
 	})
 }
 

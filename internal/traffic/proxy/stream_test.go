@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/base/await"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/wire/transport"
 )
@@ -52,7 +53,7 @@ func TestResponseIsPassedOn(t *testing.T) {
 		if got, want := res.Header.Get("X-Seen"), "PATCH /a%20b/c;d?q=1&q=%zz;x shop.dev"; got != want {
 			t.Errorf("the backend saw %q, not %q", got, want)
 		}
-		eventually(t, "the end of the request in flight", g.idleAgain)
+		await.That(t, "the end of the request in flight", g.idleAgain)
 	})
 }
 
@@ -360,10 +361,10 @@ func TestABackendThatBreaksOffAbortsTheClient(t *testing.T) {
 				if err == nil || len(got) > 4 {
 					t.Errorf("a cut body looks whole: %q", got)
 				}
-				if code := wait(t, "the end", g.faults); code != "backend-reset" {
+				if code := await.From(t, "the end", g.faults); code != "backend-reset" {
 					t.Errorf("fault %q", code)
 				}
-				eventually(t, "the end of the request in flight", g.idleAgain)
+				await.That(t, "the end of the request in flight", g.idleAgain)
 			})
 		}
 	}
@@ -389,11 +390,11 @@ func TestAClientThatLeavesCancelsTheBackend(t *testing.T) {
 			_ = res.Body.Close()
 			t.Fatal("a response")
 		}
-		wait(t, "the cancellation at the backend", cancelled)
-		if code := wait(t, "the end", g.faults); code != "client-gone" {
+		await.From(t, "the cancellation at the backend", cancelled)
+		if code := await.From(t, "the end", g.faults); code != "client-gone" {
 			t.Errorf("fault %q", code)
 		}
-		eventually(t, "the end of the request in flight", g.idleAgain)
+		await.That(t, "the end of the request in flight", g.idleAgain)
 	})
 }
 
@@ -425,7 +426,7 @@ func TestABodyThatStallsIsATimeout(t *testing.T) {
 			if got, err := io.ReadAll(res.Body); err == nil {
 				t.Errorf("a cut body looks whole: %q", got)
 			}
-			if code := wait(t, "the end", g.faults); code != "backend-timeout" {
+			if code := await.From(t, "the end", g.faults); code != "backend-timeout" {
 				t.Errorf("fault %q", code)
 			}
 		})
@@ -445,7 +446,7 @@ func TestABodyThatStallsIsATimeout(t *testing.T) {
 			} else if front == transport.H2C {
 				t.Error(err)
 			}
-			if code := wait(t, "the end", g.faults); code != "request-timeout" {
+			if code := await.From(t, "the end", g.faults); code != "request-timeout" {
 				t.Errorf("fault %q", code)
 			}
 		})
@@ -490,8 +491,8 @@ func TestAClientThatDoesNotReadIsATimeout(t *testing.T) {
 			}
 		}))
 		res := do(t, client(t, front), request(t, "GET", g.URL+"/", nil))
-		wait(t, "the end", g.outcomes) // nobody has read the body
-		eventually(t, "the end of the request in flight", g.idleAgain)
+		await.From(t, "the end", g.outcomes) // nobody has read the body
+		await.That(t, "the end of the request in flight", g.idleAgain)
 		if _, err := io.Copy(io.Discard, res.Body); err == nil {
 			t.Error("a cut body looks whole")
 		}
@@ -542,7 +543,7 @@ func TestAnEarlyAnswerEndsTheUpload(t *testing.T) {
 		defer func() { _ = out.Close() }()
 		go func() { _, _ = io.WriteString(out, "begin") }()
 		res, err := client(t, front).Do(request(t, "POST", g.URL+"/", in))
-		wait(t, "the end", g.outcomes)
+		await.From(t, "the end", g.outcomes)
 		if err == nil {
 			if got := read(t, res.Body); res.StatusCode != http.StatusForbidden || got != "no" {
 				t.Errorf("%d %q", res.StatusCode, got)
@@ -598,7 +599,7 @@ func TestAnEarlyAnswerEndsAnHTTP1ClientsConnection(t *testing.T) {
 			if more, err := io.ReadAll(in); len(more) > 0 {
 				t.Errorf("then %q, %v", more, err)
 			}
-			if wait(t, "the end", g.outcomes); len(g.outcomes) != 0 {
+			if await.From(t, "the end", g.outcomes); len(g.outcomes) != 0 {
 				t.Error("the rest of the connection was served")
 			}
 		})

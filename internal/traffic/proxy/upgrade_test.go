@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+
+	"github.com/weir-gateway/weir/internal/base/await"
 )
 
 const handshake = "GET /chat HTTP/1.1\r\nHost: shop.dev\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: eA==\r\n\r\n"
@@ -41,7 +43,7 @@ func TestUpgradeCarriesBytesBothWaysAndHalfCloses(t *testing.T) {
 	if res.Header.Get("Upgrade") != "websocket" || res.Header.Get("Connection") != "Upgrade" || res.Header.Get("Sec-Websocket-Accept") != "yes" {
 		t.Errorf("head %v", res.Header)
 	}
-	if head := wait(t, "the request", heads); !strings.Contains(head, "\r\nUpgrade: websocket\r\n") || !strings.Contains(head, "\r\nConnection: Upgrade\r\n") {
+	if head := await.From(t, "the request", heads); !strings.Contains(head, "\r\nUpgrade: websocket\r\n") || !strings.Contains(head, "\r\nConnection: Upgrade\r\n") {
 		t.Errorf("the backend got %q", head)
 	}
 	expect := func(want string) {
@@ -66,10 +68,10 @@ func TestUpgradeCarriesBytesBothWaysAndHalfCloses(t *testing.T) {
 	if _, err := r.ReadByte(); err != io.EOF {
 		t.Errorf("%v, not the end", err)
 	}
-	if o := wait(t, "the end", g.outcomes); o.Status != http.StatusSwitchingProtocols {
+	if o := await.From(t, "the end", g.outcomes); o.Status != http.StatusSwitchingProtocols {
 		t.Errorf("outcome %+v", o)
 	}
-	eventually(t, "the end of the request in flight", g.idleAgain)
+	await.That(t, "the end of the request in flight", g.idleAgain)
 }
 
 func TestATunnelEndsWithItsBackend(t *testing.T) {
@@ -82,7 +84,7 @@ func TestATunnelEndsWithItsBackend(t *testing.T) {
 	if _, err := io.Copy(io.Discard, r); err != nil && !strings.Contains(err.Error(), "reset") {
 		t.Error(err)
 	}
-	wait(t, "the end", g.outcomes)
+	await.From(t, "the end", g.outcomes)
 }
 
 // Only an exact 101 to the protocol that was asked for makes a tunnel: everything
@@ -114,7 +116,7 @@ func TestNothingButTheRight101MakesATunnel(t *testing.T) {
 			if res.StatusCode != c.status || res.Header.Get("Upgrade") != "" {
 				t.Errorf("%d %v", res.StatusCode, res.Header)
 			}
-			wait(t, "the end", g.outcomes)
+			await.From(t, "the end", g.outcomes)
 		})
 	}
 }

@@ -20,12 +20,11 @@ import (
 	"go.uber.org/goleak"
 	"golang.org/x/net/http2"
 
+	"github.com/weir-gateway/weir/internal/base/await"
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/wire/transport"
 )
-
-const patience = 10 * time.Second
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -41,7 +40,7 @@ func newTransport(tb testing.TB, o transport.Options) *transport.Transport {
 
 func request(tb testing.TB, method, address string, body io.Reader) *http.Request {
 	tb.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), await.Patience)
 	tb.Cleanup(cancel)
 	req, err := http.NewRequestWithContext(ctx, method, "http://"+address+"/", body)
 	if err != nil {
@@ -67,7 +66,7 @@ func listen(tb testing.TB, handle func(net.Conn)) string {
 			}
 			conns.Go(func() {
 				defer func() { _ = conn.Close() }()
-				_ = conn.SetDeadline(time.Now().Add(patience))
+				_ = conn.SetDeadline(time.Now().Add(await.Patience))
 				handle(conn)
 			})
 		}
@@ -354,7 +353,7 @@ func TestIdleConnectionsAreUsedAgainAndClosed(t *testing.T) {
 		t.Errorf("%d connections for 3 requests", n)
 	}
 	tr.CloseIdle()
-	for end := time.Now().Add(patience); open.Load() > 0; {
+	for end := time.Now().Add(await.Patience); open.Load() > 0; {
 		if time.Now().After(end) {
 			t.Fatal("the idle connection stays open")
 		}

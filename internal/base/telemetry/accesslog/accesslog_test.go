@@ -22,6 +22,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/weir-gateway/weir/internal/base/await"
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/base/telemetry/accesslog"
@@ -293,9 +294,9 @@ func TestAFileThatWasRotatedIsOpenedAgain(t *testing.T) {
 			}
 			defer l.Close(context.WithoutCancel(t.Context()))
 			l.Write(visit())
-			eventually(t, func() bool { return content(path) == "status=201\n" })
+			await.That(t, "the log holds the line", func() bool { return content(path) == "status=201\n" })
 			rotate(t, l, path)
-			eventually(t, func() bool {
+			await.That(t, "the log holds the line", func() bool {
 				l.Write(visit())
 				return strings.HasPrefix(content(path), "status=201\n")
 			})
@@ -312,19 +313,6 @@ func content(path string) string {
 		return ""
 	}
 	return string(data)
-}
-
-func eventually(t *testing.T, condition func() bool) {
-	t.Helper()
-	deadline, tick := time.After(10*time.Second), time.NewTicker(10*time.Millisecond)
-	defer tick.Stop()
-	for !condition() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatal("not within ten seconds")
-		}
-	}
 }
 
 func TestAFileThatCannotBeOpenedIsAnError(t *testing.T) {

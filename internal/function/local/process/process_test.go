@@ -19,6 +19,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/weir-gateway/weir/internal/base/await"
 	"github.com/weir-gateway/weir/internal/function/local/process"
 )
 
@@ -113,9 +114,9 @@ func TestAKilledGatewayLeavesNoProcessBehind(t *testing.T) {
 	}
 	must(t, gateway.Process.Kill())
 	killed := time.Now()
-	eventuallyf(t, func() bool {
+	await.That(t, "the processes end after their gateway was killed", func() bool {
 		return !alive(pids[0]) && !alive(pids[1]) && !alive(pids[2])
-	}, "processes %v are alive after their gateway was killed", pids)
+	})
 	t.Logf("all gone after %v", time.Since(killed))
 }
 
@@ -124,7 +125,7 @@ func TestStopEndsTheWholeTree(t *testing.T) {
 	var out pidLines
 	p, err := host.Start(process.Spec{Path: self(), Args: []string{"function", "tree"}, Env: noEnv, Line: out.take})
 	must(t, err)
-	eventuallyf(t, func() bool { return len(out.pids()) == 3 }, "the tree did not start")
+	await.That(t, "the tree has started", func() bool { return len(out.pids()) == 3 })
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	p.Stop(ctx)
@@ -153,14 +154,14 @@ func TestAKilledGuardIsReplacedAndKnowsAllGroups(t *testing.T) {
 	pids := readPIDs(t, out, 3)
 	first := guardOf(t, gateway.Process.Pid)
 	killPID(t, first)
-	eventuallyf(t, func() bool {
+	await.That(t, "the guard is replaced", func() bool {
 		second := guardOf(t, gateway.Process.Pid)
 		return second != 0 && second != first
-	}, "the guard was not replaced")
+	})
 	// The new guard may still be on its way to being told; a gateway that dies
 	// only now is the case that matters.
 	must(t, gateway.Process.Kill())
-	eventuallyf(t, func() bool { return !alive(pids[0]) && !alive(pids[1]) && !alive(pids[2]) }, "processes %v are alive", pids)
+	await.That(t, "all processes end", func() bool { return !alive(pids[0]) && !alive(pids[1]) && !alive(pids[2]) })
 }
 
 func TestLinesAreCutAndCounted(t *testing.T) {
@@ -316,17 +317,5 @@ func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
-	}
-}
-
-// eventuallyf polls until ok holds or five seconds are over.
-func eventuallyf(t *testing.T, ok func() bool, format string, args ...any) {
-	t.Helper()
-	deadline := time.Now().Add(5 * time.Second)
-	for !ok() {
-		if time.Now().After(deadline) {
-			t.Fatalf(format, args...)
-		}
-		<-time.After(5 * time.Millisecond)
 	}
 }
