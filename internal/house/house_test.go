@@ -228,7 +228,7 @@ func TestEveryProblemHasItsPage(t *testing.T) {
 			t.Errorf("problem %s has no page: %v", kind, err)
 			continue
 		}
-		for _, section := range []string{"# " + kind, "## What it means", "## What to do"} {
+		for _, section := range []string{"# " + kind, "## What it means", "## What to do", "## What operators do"} {
 			if !strings.Contains(string(raw), section) {
 				t.Errorf("docs/problems/%s.md has no %q", kind, section)
 			}
