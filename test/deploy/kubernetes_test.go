@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/yaml"
 
 	"github.com/weir-gateway/weir/internal/app"
+	"github.com/weir-gateway/weir/internal/base/await"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/test/weirtest"
 )
@@ -103,7 +104,7 @@ func TestThePodsAreWhatTheManifestSays(t *testing.T) {
 		t.Fatalf("the arguments are %v", m.container().Args)
 	}
 	g := weirtest.Start(t, arguments[1], arguments[2:]...)
-	weirtest.Eventually(t, "what serves is kept", func() bool {
+	await.That(t, "what serves is kept", func() bool {
 		kept, err := os.ReadDir(place["/var/lib/weir"])
 		return err == nil && len(kept) > 0
 	})

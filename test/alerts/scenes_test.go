@@ -1,0 +1,198 @@
+package alerts_test
+
+import (
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"runtime"
+	"testing"
+	"time"
+)
+
+// scene is a state that gateways are brought into.
+type scene struct {
+	play  func(t *testing.T) []instance
+	rings []string // the alerts that fire then, and no others
+}
+
+// unknown is the scene in which nothing has labels.
+const unknown = "it is not known any more"
+
+// scenes are at least one for each alert.
+var scenes = map[string]scene{
+	"all is well": {play: func(t *testing.T) []instance {
+		backend := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+		t.Cleanup(backend.Close)
+		g := start(t, "routes:\n  GET /: "+backend.URL+"\n  GET /hello: respond:Hello\n")
+		return []instance{g.goingOn(func() { g.get("/", 60); g.get("/hello", 10); g.get("/nothing", 10) })}
+	}},
+	"it cannot be scraped": {
+		play:  func(*testing.T) []instance { return []instance{nil} },
+		rings: []string{"WeirDown"},
+	},
+	unknown: {
+		play:  func(*testing.T) []instance { return nil },
+		rings: []string{"WeirDown"},
+	},
+	"it starts again and again": {
+		play: func(t *testing.T) []instance {
+			var scrapes instance
+			for range 4 {
+				g := start(t, "routes: {}\n")
+				scrapes = append(scrapes, g.scrape())
+				g.Stop(t)
+			}
+			return []instance{scrapes}
+		},
+		rings: []string{"WeirRestarting"},
+	},
+	"a config is refused": {
+		play: func(t *testing.T) []instance {
+			g := start(t, "routes: {}\n")
+			g.write("nonsense: 1\n")
+			g.await(`weir_config_reloads_total{result="refused"}`)
+			return []instance{{g.scrape()}}
+		},
+		rings: []string{"WeirConfigRefused"},
+	},
+	"replicas differ": {
+		play: func(t *testing.T) []instance {
+			one, other := start(t, "routes:\n  GET /a: respond:204\n"), start(t, "routes:\n  GET /b: respond:204\n")
+			return []instance{{one.scrape()}, {other.scrape()}}
+		},
+		rings: []string{"WeirConfigsDiffer"},
+	},
+	"a backend cannot be reached": {
+		play: func(t *testing.T) []instance {
+			g := start(t, "routes:\n  GET /: { to: users, retry: none }\nservices:\n  users: http://127.0.0.1:1\n")
+			return []instance{g.goingOn(func() { g.get("/", 10) })}
+		},
+		rings: []string{"WeirErrorRate", "WeirBackendFailing"},
+	},
+	"a backend fails by itself": {
+		play: func(t *testing.T) []instance {
+			backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) }))
+			t.Cleanup(backend.Close)
+			g := start(t, "routes:\n  GET /: "+backend.URL+"\n")
+			return []instance{g.goingOn(func() { g.get("/", 10) })}
+		},
+		rings: []string{"WeirErrorRate"},
+	},
+	"a backend is slow": {
+		play: func(t *testing.T) []instance {
+			backend := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				select {
+				case <-time.After(1200 * time.Millisecond): // longer than the alert bears; a slow machine makes it longer yet
+				case <-r.Context().Done():
+				}
+			}))
+			t.Cleanup(backend.Close)
+			g := start(t, "routes:\n  GET /: "+backend.URL+"\n")
+			return []instance{g.goingOn(func() { g.get("/", 2) })}
+		},
+		rings: []string{"WeirBackendSlow"},
+	},
+	"a function does not start": {
+		play: func(t *testing.T) []instance {
+			g := start(t, "routes:\n  GET /: fn:orders\nfunctions:\n  orders: { run: "+script(t, "exit 1")+", contract: http }\n")
+			return []instance{g.goingOn(func() { g.get("/", 2) })}
+		},
+		rings: []string{"WeirFunctionFailing"},
+	},
+	"a function has no instance free": {
+		play: func(t *testing.T) []instance {
+			g := start(t, "routes:\n  GET /: fn:orders\nfunctions:\n  orders: { run: "+script(t, "exec sleep 60")+", contract: http, queue: { wait: 10ms } }\n")
+			return []instance{g.goingOn(func() { g.get("/", 2) })}
+		},
+		rings: []string{"WeirFunctionSaturated"},
+	},
+	"there are more requests than allowed": {
+		play: func(t *testing.T) []instance {
+			entered, leave := make(chan struct{}), make(chan struct{})
+			backend := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { close(entered); <-leave }))
+			t.Cleanup(backend.Close)
+			g := start(t, "limits: { requests: 1 }\nroutes:\n  GET /slow: "+backend.URL+"\n  GET /: respond:204\n")
+			answered := make(chan struct{})
+			go func() { defer close(answered); g.get("/slow", 1) }()
+			<-entered
+			scrapes := g.goingOn(func() { g.get("/", 2) })
+			close(leave)
+			<-answered
+			return []instance{scrapes}
+		},
+		rings: []string{"WeirOverloaded"},
+	},
+	"there are more connections than allowed": {
+		play: func(t *testing.T) []instance {
+			g := start(t, "limits: { connections: 1, first_request: 1m }\nroutes:\n  GET /: respond:204\n")
+			held, err := net.Dial("tcp", g.Address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer held.Close()
+			g.await(`weir_connections_open{socket=":8080"}`)
+			return []instance{g.goingOn(func() { g.get("/", 3) })}
+		},
+		rings: []string{"WeirConnectionsFull"},
+	},
+	"callers cannot be checked": {
+		play: func(t *testing.T) []instance {
+			g := start(t, "auth:\n  customer: { jwt: http://127.0.0.1:1/, audience: shop }\nroutes:\n  GET /: { auth: customer, to: respond:204 }\n")
+			return []instance{g.goingOn(func() { g.get("/", 2, "Authorization: Bearer "+strangersToken) })}
+		},
+		rings: []string{"WeirAuthUnavailable"},
+	},
+	"a route is broken, and was asked once": {
+		play: func(t *testing.T) []instance {
+			g := start(t, "routes:\n  GET /:\n    to:\n      - { when: \"=int(query.a) == 1\", use: http://127.0.0.1:1 }\n      - http://127.0.0.1:1\n")
+			return []instance{append(g.goingOn(func() { g.get("/", 1) }), g.scrape())}
+		},
+		rings: []string{"WeirRouteBroken"},
+	},
+	"the access log cannot be written": {
+		play: func(t *testing.T) []instance {
+			if runtime.GOOS != "linux" {
+				t.Skip("there is no /dev/full")
+			}
+			g := start(t, "telemetry: { access_log: /dev/full }\nroutes:\n  GET /: respond:204\n")
+			return []instance{g.goingOn(func() { g.get("/", 1); g.await("weir_access_log_dropped_total") })}
+		},
+		rings: []string{"WeirAccessLogLosesLines"},
+	},
+	"the collector takes no traces": {
+		play: func(t *testing.T) []instance {
+			t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "10")
+			collector := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) }))
+			t.Cleanup(collector.Close)
+			g := start(t, "telemetry: { traces: "+collector.URL+" }\nroutes:\n  GET /: respond:204\n")
+			return []instance{g.goingOn(func() { g.get("/", 1); g.await("weir_trace_spans_lost_total") })}
+		},
+		rings: []string{"WeirTracesLost"},
+	},
+}
+
+// strangersToken is a JWT of the issuer, for shop, that ends in the year 2286 and whose signature nobody has made.
+const strangersToken = "eyJhbGciOiJSUzI1NiIsImtpZCI6IjEifQ.eyJpc3MiOiJodHRwOi8vMTI3LjAuMC4xOjEvIiwiYXVkIjoic2hvcCIsImV4cCI6OTk5OTk5OTk5OX0.AAAA"
+
+// goingOn scrapes before and after something that happens in each step from then on.
+func (g *gateway) goingOn(happens func()) instance {
+	g.t.Helper()
+	before := g.scrape()
+	happens()
+	return instance{before, g.scrape()}
+}
+
+// script is a program of one line.
+func script(t *testing.T, line string) string {
+	t.Helper()
+	if runtime.GOOS == "windows" {
+		t.Skip("there is no sh")
+	}
+	path := filepath.Join(t.TempDir(), "function")
+	if err := os.WriteFile(path, []byte("#!/bin/sh\n"+line+"\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
