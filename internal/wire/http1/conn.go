@@ -12,12 +12,18 @@ import (
 const (
 	lingerTime  = 500 * time.Millisecond
 	lingerBytes = 256 << 10
+	lingerPiece = 1 << 10
 )
 
 // Close closes the connection. After a refusal, and in the middle of content, it
 // first ends the sending side and reads on for a moment, so that the client sees
-// the answer.
+// the answer. A connection that rests is handed to Options.Rest instead.
 func (s *Sieve) Close() error {
+	if s.resting.CompareAndSwap(true, false) {
+		s.beginRest()
+		s.options.Rest(s)
+		return nil
+	}
 	if s.fault.Load() != nil || s.midway.Load() {
 		Linger(s.Conn)
 	}
@@ -31,10 +37,15 @@ func Linger(conn net.Conn) {
 	if !ok || half.CloseWrite() != nil || conn.SetReadDeadline(time.Now().Add(lingerTime)) != nil {
 		return
 	}
-	_, _ = io.CopyN(io.Discard, onlyReader{conn}, lingerBytes) // its end is all that matters
+	piece := make([]byte, lingerPiece) // many may linger at the same time
+	for left := lingerBytes; left > 0; {
+		n, err := conn.Read(piece)
+		if err != nil {
+			return // that it has ended is all that matters
+		}
+		left -= n
+	}
 }
-
-type onlyReader struct{ io.Reader }
 
 // CloseWrite ends the sending side only.
 func (s *Sieve) CloseWrite() error {

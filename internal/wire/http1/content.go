@@ -126,7 +126,7 @@ func (s *Sieve) readTrailer(p []byte) (int, error) {
 			s.endContent()
 			return s.pass(p), nil
 		}
-		if err := s.receive(maxTrailer); err != nil {
+		if err := s.receive(); err != nil {
 			return 0, err
 		}
 	}

@@ -12,7 +12,14 @@ import (
 func (s *Sieve) SetReadDeadline(t time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.outer, s.abort = t, !t.IsZero() && t.Before(time.Now())
+	s.outer, s.abort, s.restBy = t, false, time.Time{}
+	if s.idling || !t.IsZero() {
+		now := time.Now()
+		s.abort = !t.IsZero() && t.Before(now)
+		if s.idling {
+			s.idling, s.restBy = false, now.Add(RestAfter)
+		}
+	}
 	return s.applyDeadline()
 }
 
@@ -91,8 +98,12 @@ func (s *Sieve) tell(reason Reason) {
 
 // applyDeadline sets the deadline that holds now. The caller has locked mu.
 func (s *Sieve) applyDeadline() error {
+	t := s.guard
 	if s.abort || s.guard.IsZero() || s.both && !s.outer.IsZero() && s.outer.Before(s.guard) {
-		return s.Conn.SetReadDeadline(s.outer)
+		t = s.outer
 	}
-	return s.Conn.SetReadDeadline(s.guard)
+	if !s.abort && !s.restBy.IsZero() && (t.IsZero() || s.restBy.Before(t)) {
+		t = s.restBy
+	}
+	return s.Conn.SetReadDeadline(t)
 }

@@ -16,6 +16,9 @@ func (s *Sieve) readHead(p []byte) (int, error) {
 	}
 	n, err := s.Conn.Read(p)
 	if n == 0 {
+		if s.mayRest(err) {
+			return 0, errResting
+		}
 		if s.clockRanOut(err, time.Now()) {
 			s.tell(HeadIncomplete)
 		}
@@ -56,7 +59,10 @@ func (s *Sieve) assembleHead(p []byte) (int, error) {
 		if reason != OK {
 			return s.refuse(p, reason.Fault())
 		}
-		if err := s.receive(s.options.HeadBytes); err != nil {
+		if err := s.receive(); err != nil {
+			if s.mayRest(err) {
+				return 0, errResting
+			}
 			if !s.clockRanOut(err, time.Now()) {
 				return 0, err
 			}
@@ -195,12 +201,14 @@ func (s *Sieve) tooLarge() Reason {
 	}
 }
 
-const readSize = 4 << 10
+// leastRoom is what is read into, at first: most heads fit, and who sends a head slowly
+// holds little.
+const leastRoom = 512
 
-// receive reads more into held, which it lets grow to about limit bytes.
-func (s *Sieve) receive(limit int) error {
-	if cap(s.held)-len(s.held) < 512 {
-		s.held = slices.Grow(s.held, min(readSize, limit))
+// receive reads more into held, which it lets grow.
+func (s *Sieve) receive() error {
+	if cap(s.held)-len(s.held) < leastRoom/2 {
+		s.held = slices.Grow(s.held, max(leastRoom, len(s.held)))
 	}
 	had := len(s.held)
 	room := s.held[had:cap(s.held)]

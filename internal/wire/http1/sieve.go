@@ -24,6 +24,11 @@ type Options struct {
 	// nothing came, or ContentTooSlow, and whether it had sent no request before;
 	// nil: nobody is told.
 	Slow func(peer net.Addr, r Reason, first bool)
+	// Rest, where it is not nil, is given each Sieve on which a server has waited for a
+	// head for RestAfter. The server was told that the connection has ended, and has
+	// closed it; it is open. Whoever takes it calls Await, and then hands it to a server
+	// again, or closes it.
+	Rest func(s *Sieve)
 	// H2C lets a connection that begins with the HTTP/2 preface through unread (prior knowledge).
 	H2C bool
 }
@@ -63,12 +68,17 @@ type Sieve struct {
 	broken  error     // what the next Read fails with
 	fault   atomic.Pointer[fault.Fault]
 	midway  atomic.Bool // content was begun and is not whole, whatever became of the phase
+	resting atomic.Bool // what closes the Sieve next is the server that has waited for long enough
+	one     [1]byte     // the first of a head that is awaited: until then there is no buffer
 
 	mu    sync.Mutex // guards what follows
 	outer time.Time  // the read deadline that the server asked for
 	abort bool       // it was in the past when it was set: it ends a Read at once
 	guard time.Time  // the Sieve's own deadline, the zero time where none runs
 	both  bool       // the earlier deadline holds, not only the guard
+
+	idling bool      // the deadline that the server asks for next is that of idleness
+	restBy time.Time // when it has waited for long enough, the zero time where it waits for no head
 
 	told bool // Slow was told, or is not to be
 }
@@ -102,11 +112,6 @@ type TLSSieve struct {
 	state tls.ConnectionState
 }
 
-// NewTLSSieve puts a Sieve on a connection whose handshake is complete.
-func NewTLSSieve(conn *tls.Conn, options *Options, firstHead time.Time) TLSSieve {
-	return TLSSieve{NewSieve(conn, options, firstHead), conn.ConnectionState()}
-}
-
 // ConnectionState is that of the TLS connection below.
 func (s TLSSieve) ConnectionState() tls.ConnectionState { return s.state }
 
@@ -126,6 +131,7 @@ func (s *Sieve) Next() {
 	switch s.phase {
 	case between:
 		s.phase, s.scan, s.line, s.blank = inHead, 0, 0, false
+		s.idle()
 		if len(s.held) > 0 {
 			s.startClock()
 		}

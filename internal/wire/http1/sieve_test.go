@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -69,12 +70,16 @@ type outcome struct {
 	short    bool // the client's stream ended within a message
 }
 
-// serve reads all requests as net/http's server does.
-func serve(t *testing.T, sieve *http1.Sieve) outcome {
+// serve reads all requests as net/http's server does; where awaits, it is handed the
+// Sieve anew for each of them.
+func serve(t *testing.T, sieve *http1.Sieve, awaits bool) outcome {
 	t.Helper()
 	var got outcome
 	r := bufio.NewReader(sieve)
 	for {
+		if awaits && sieve.Await() != nil {
+			return got
+		}
 		request, err := http.ReadRequest(r)
 		if err != nil {
 			got.short = errors.Is(err, io.ErrUnexpectedEOF)
@@ -131,7 +136,13 @@ func latin1(b []byte) string {
 func check(t *testing.T, raw, sizes []byte) {
 	t.Helper()
 	options := &http1.Options{Limits: http1.Limits{HeadBytes: 1 << 20, HeadFields: 1 << 20, TargetBytes: 1 << 20}}
-	got := serve(t, http1.NewSieve(&segments{pieces: cut(bytes.Clone(raw), sizes)}, options, time.Time{}))
+	sieve := func() *http1.Sieve {
+		return http1.NewSieve(&segments{pieces: cut(bytes.Clone(raw), sizes)}, options, time.Time{})
+	}
+	got := serve(t, sieve(), false)
+	if awaited := serve(t, sieve(), true); !reflect.DeepEqual(got, awaited) {
+		t.Fatalf("%q: awaited, it is %+v, and %+v otherwise", raw, awaited, got)
+	}
 	want, rest, err := http1test.Read(raw)
 	if len(got.requests) != len(want) {
 		t.Fatalf("%q: %d requests passed, want %d: %+v", raw, len(got.requests), len(want), got)
@@ -229,7 +240,7 @@ func TestTrailersThatActAsHeadAreRefused(t *testing.T) {
 	} {
 		raw := "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n" + trailer + "\r\n"
 		sieve := http1.NewSieve(&segments{pieces: cut([]byte(raw), nil)}, &http1.Options{Limits: wide}, time.Time{})
-		if got := serve(t, sieve); (len(got.requests) == 1) != want || got.broken == want {
+		if got := serve(t, sieve, false); (len(got.requests) == 1) != want || got.broken == want {
 			t.Errorf("%q: %+v, want it passed: %v", trailer, got, want)
 		}
 	}
@@ -238,15 +249,22 @@ func TestTrailersThatActAsHeadAreRefused(t *testing.T) {
 func TestPrefaceOfHTTP2EndsTheInspection(t *testing.T) {
 	raw := "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"
 	for _, sizes := range [][]byte{nil, {0}, {13}, {23}} {
-		options := &http1.Options{Limits: wide, H2C: true}
-		sieve := http1.NewSieve(&segments{pieces: cut([]byte(raw), sizes)}, options, time.Time{})
-		if got, err := io.ReadAll(sieve); string(got) != raw || err != nil {
-			t.Errorf("got %q, %v, want all bytes", got, err)
+		for _, awaits := range []bool{false, true} {
+			options := &http1.Options{Limits: wide, H2C: true}
+			sieve := http1.NewSieve(&segments{pieces: cut([]byte(raw), sizes)}, options, time.Time{})
+			if awaits {
+				if err := sieve.Await(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if got, err := io.ReadAll(sieve); string(got) != raw || err != nil {
+				t.Errorf("got %q, %v, want all bytes", got, err)
+			}
 		}
 	}
 	late := "GET / HTTP/1.1\r\nHost: a\r\n\r\n" + raw
 	sieve := http1.NewSieve(&segments{pieces: cut([]byte(late), nil)}, &http1.Options{Limits: wide, H2C: true}, time.Time{})
-	if got := serve(t, sieve); len(got.requests) != 1 || !got.refused {
+	if got := serve(t, sieve, false); len(got.requests) != 1 || !got.refused {
 		t.Errorf("a preface after a request: %+v, want it refused", got)
 	}
 }

@@ -120,6 +120,9 @@ func NewMeter(conn net.Conn, options *Options, must bool, firstBy time.Time) *Me
 // Reason is why the Meter has ended the connection, None while it has not.
 func (m *Meter) Reason() Reason { return Reason(m.reason.Load()) }
 
+// Counts tells whether the connection speaks HTTP/2, or may yet. It is for who reads.
+func (m *Meter) Counts() bool { return m.phase != foreign }
+
 // Began says that a request has come as far as a handler. It may be called by any
 // goroutine.
 func (m *Meter) Began() { m.budget.pay(forBeginning) }

@@ -82,7 +82,7 @@ func (s *Server) begin(accepted *conn, deadline time.Time) {
 	if s.tls == nil {
 		sieve := http1.NewSieve(s.metered(accepted, deadline), &s.sieve, deadline)
 		s.connections.begin(accepted, sieve)
-		s.ready.put(sieve)
+		s.rest(sieve)
 		return
 	}
 	s.starting.Go(func() { s.handshake(accepted, deadline) })
@@ -121,9 +121,9 @@ func (s *Server) handshake(accepted *conn, deadline time.Time) {
 		s.ready.put(&secureHTTP2{accepted.meter, state})
 		return
 	}
-	sieve := http1.NewTLSSieve(secured, &s.sieve, deadline)
-	s.connections.begin(accepted, sieve.Sieve)
-	s.ready.put(sieve)
+	sieve := http1.NewSieve(secured, &s.sieve, deadline)
+	s.connections.begin(accepted, sieve)
+	s.rest(sieve)
 }
 
 // metered puts a Meter below the Sieve of a connection that may turn out to speak HTTP/2.

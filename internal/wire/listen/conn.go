@@ -19,11 +19,13 @@ type connections struct {
 	rate      int64 // bytes a second that a client must take; 0: no bound
 	endings   *endings
 	meter     *telemetry.Socket
+	resting   sync.WaitGroup // those that rest
 
 	mu    sync.Mutex
 	open  map[*conn]struct{}
 	ofOne map[netip.Prefix]int // how many are open by client, where that is bounded
 	by    time.Time            // see hurry; the zero time before
+	awake bool                 // no connection rests any more
 	empty chan struct{}        // closed when the last one has gone; nil while nobody waits
 }
 
@@ -34,6 +36,7 @@ type conn struct {
 	set       *connections
 	terms     string       // see Bind; written before begun
 	begun     bool         // its handshake is complete
+	rests     bool         // it is with no server; guarded by set.mu
 	sieve     *http1.Sieve // nil on HTTP/2 over TLS
 	meter     *http2.Meter // nil where HTTP/2 cannot be spoken; written before begun
 	client    netip.Prefix // that it is counted by; the zero value where it is not
@@ -91,6 +94,45 @@ func (s *connections) begin(c *conn, sieve *http1.Sieve) {
 	c.begun, c.sieve = true, sieve
 	if sieve != nil && !s.by.IsZero() {
 		sieve.Hurry(s.by)
+	}
+}
+
+// rest notes that c is with no server while a head is awaited, and runs wait, which
+// does so, in a goroutine. It tells false where that may not be any more.
+func (s *connections) rest(c *conn, wait func()) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.awake {
+		return false
+	}
+	c.rests = true
+	s.resting.Go(wait)
+	return true
+}
+
+// rise notes that c is handed to a server, and whether it speaks HTTP/2.
+func (s *connections) rise(c *conn, http2 bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c.rests = false
+	if !http2 {
+		c.meter = nil
+	}
+}
+
+// wake closes the connections that rest, and lets none do so any more.
+func (s *connections) wake() {
+	s.mu.Lock()
+	s.awake = true
+	var resting []*conn
+	for c := range s.open {
+		if c.rests {
+			resting = append(resting, c)
+		}
+	}
+	s.mu.Unlock()
+	for _, c := range resting {
+		_ = c.Close() // nobody asks anything on it
 	}
 }
 

@@ -21,5 +21,5 @@
 //   - http1, http2: each head; content over HTTP/1.x.
 //   - streams.go: content over HTTP/2, both ways.
 //   - stall.go: what a client must take.
-//   - net/http: idle connections.
+//   - rest.go: idle connections of HTTP/1.x; net/http those of HTTP/2.
 package listen

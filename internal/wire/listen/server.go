@@ -126,6 +126,7 @@ func New(o Options) *Server {
 	}
 	endings := newEndings(o.Ended, s.log)
 	s.connections.endings, s.sieve.Slow, s.meter.Ended = endings, endings.slow, endings.frames
+	s.sieve.Rest = s.rest
 	if s.refuse == nil {
 		s.refuse = exchange.Refuse
 	}
@@ -178,11 +179,13 @@ func (s *Server) Serve() error {
 	err := s.accept()
 	s.starting.Wait() // the first head's time bounds it
 	close(s.admitted)
-	_ = s.ready.Close() // it only closes a channel
-	if serveErr := <-served; err == nil && !errors.Is(serveErr, http.ErrServerClosed) && !errors.Is(serveErr, net.ErrClosed) {
-		err = serveErr
+	if err != nil {
+		return err
 	}
-	return err
+	if err = <-served; errors.Is(err, http.ErrServerClosed) || errors.Is(err, net.ErrClosed) {
+		return nil
+	}
+	return fmt.Errorf("serve on %s: %w", s.listener.Addr(), err)
 }
 
 func (s *Server) isClosing() bool { return s.ending.Err() != nil }
@@ -222,6 +225,7 @@ func (s *Server) Shutdown(ctx, idle context.Context) error {
 	defer context.AfterFunc(ctx, stop)()
 	s.await(idle, s.connections.gone())
 	s.connections.hurry(lastHeads(idle))
+	s.connections.wake()
 	if s.http.Shutdown(ctx) == nil {
 		s.await(ctx, s.connections.gone())
 	}
@@ -230,6 +234,7 @@ func (s *Server) Shutdown(ctx, idle context.Context) error {
 	}
 	_ = s.http.Close() // its connections are closed
 	<-s.admitted
+	s.connections.resting.Wait() // each saw that its connection was closed
 	return err
 }
 
