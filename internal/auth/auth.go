@@ -16,6 +16,8 @@ import (
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/keep"
 	"github.com/weir-gateway/weir/internal/base/secret"
+	"github.com/weir-gateway/weir/internal/base/shelf"
+	"github.com/weir-gateway/weir/internal/base/telemetry"
 	"github.com/weir-gateway/weir/internal/config"
 )
 
@@ -36,6 +38,9 @@ type Way struct {
 	Common
 	// Note says in a few words how callers are recognised, for explain.
 	Note string
+	// Heard tells how things stand with what the way fetches from outside, by the name of its
+	// source, which ways that share it have in common.
+	Heard map[string]func() telemetry.Heard
 
 	told told
 }
@@ -82,7 +87,11 @@ type Env struct {
 	// Await makes the config serve only when ready is closed, within a bound of time for all
 	// that is awaited, so that the first request finds what it needs. It may be nil.
 	Await func(what string, ready <-chan struct{})
-	Log   *slog.Logger
+	// Shelf is where what is fetched outlives the process; nil: nowhere.
+	Shelf *shelf.Shelf
+	// Metrics count what a way does beside the requests; nil: nothing is counted.
+	Metrics *telemetry.Metrics
+	Log     *slog.Logger
 }
 
 // Definition is one kind of auth. Make it with Define.

@@ -91,3 +91,13 @@ func fitsCurve(k *ecdsa.PublicKey) ([]string, error) {
 		return nil, errors.New("a key of an unknown curve")
 	}
 }
+
+// isPublic tells whether anybody may know a key.
+func isPublic(key any) bool {
+	switch key.(type) {
+	case *rsa.PublicKey, *ecdsa.PublicKey, ed25519.PublicKey:
+		return true
+	default:
+		return false
+	}
+}

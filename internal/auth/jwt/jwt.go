@@ -24,6 +24,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/base/keep"
+	"github.com/weir-gateway/weir/internal/base/telemetry"
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
@@ -51,6 +52,9 @@ func build(env auth.Env, c *Config) (auth.Way, error) {
 	}
 	way := auth.Way{Recognise: v.recognise, Scheme: "Bearer", Places: v.places, Common: c.Common, Note: note(c)}
 	identity, err := v.takeKeys(env, c)
+	if v.live != nil {
+		way.Heard = map[string]func() telemetry.Heard{v.live.source: v.live.heard}
+	}
 	if err != nil || env.Checked {
 		return way, err
 	}
@@ -158,21 +162,40 @@ func fetchedKeys(env auth.Env, c *Config) (*living, error) {
 	if err != nil {
 		return nil, err
 	}
-	identity := fmt.Sprintf("keys %q %q %q %s %x", where, r.issuer, r.allowed, c.Stale, sha256.Sum256(authorities))
-	l, err := keep.In(env.Keep, identity, func() (*living, func(context.Context), error) {
+	// Another issuer, address, authority or algorithm is another source, so that a changed
+	// config never takes keys of before for its own.
+	source := fmt.Sprintf("%q %q %q %x", where, r.issuer, r.allowed, sha256.Sum256(authorities))
+	l, err := keep.In(env.Keep, fmt.Sprintf("keys %s %s", source, c.Stale), func() (*living, func(context.Context), error) {
 		client, err := newClient(u.Hostname(), authorities)
 		if err != nil {
 			return nil, nil, err
 		}
-		log := env.Log.With("issuer", c.Issuer)
-		r.trip, r.told = client.trip, tell(log)
-		l := start(r.fetch, c.Stale, log)
-		return l, func(ctx context.Context) { l.close(ctx); client.close() }, nil
+		l, end := r.live(client, source, env, c)
+		return l, end, nil
 	})
 	if l != nil && env.Await != nil {
 		env.Await("the keys of "+c.Issuer, l.first)
 	}
 	return l, err
+}
+
+// live starts to fetch, and gives what ends that.
+func (r *remote) live(client *client, source string, env auth.Env, c *Config) (*living, func(context.Context)) {
+	log := env.Log.With("issuer", c.Issuer)
+	r.trip, r.told = client.trip, tell(log)
+	k := kept{env.Shelf.Place("keys", source, c.Stale), r.allowed, log}
+	meter, release := env.Metrics.KeySet(c.Issuer)
+	l := start(sourced{
+		fetch: r.fetch, issuer: c.Issuer, source: fmt.Sprintf("keys %s %s %s", c.Issuer, source, c.Stale), stale: c.Stale, before: k.last(), keep: k.put, meter: meter, log: log,
+	})
+	unwatch := meter.Watch(l.heard)
+	return l, func(ctx context.Context) {
+		unwatch()
+		release()
+		l.close(ctx)
+		k.place.Close()
+		client.close()
+	}
 }
 
 // authoritiesOf reads the CA, nil for the system's.

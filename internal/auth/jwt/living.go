@@ -7,6 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/weir-gateway/weir/internal/base/telemetry"
 )
 
 // The times of a set that is fetched. They are promises: docs name them.
@@ -28,12 +30,22 @@ type fetched struct {
 	maxAge time.Duration // 0: nothing was said
 }
 
+// sourced is what a living set is made of.
+type sourced struct {
+	fetch  func(ctx context.Context) (fetched, error)
+	issuer string
+	source string        // of which there is one set
+	stale  time.Duration // how long the last good set counts while none can be fetched
+	before *known        // what is known from before the start; nil: nothing
+	keep   func(*keySet) // is told each set that was fetched; nil: nobody is
+	meter  *telemetry.KeySet
+	log    *slog.Logger
+}
+
 // living is a set of keys that is fetched again and again, by one goroutine. All
 // methods may be called concurrently.
 type living struct {
-	fetch func(ctx context.Context) (fetched, error)
-	stale time.Duration // how long the last good set counts while none can be fetched
-	log   *slog.Logger
+	sourced
 
 	now     atomic.Pointer[known]
 	first   chan struct{} // closed after the first attempt
@@ -51,19 +63,23 @@ type living struct {
 
 // known is what is known at a moment.
 type known struct {
-	set   *keySet // nil: never fetched
-	since time.Time
-	err   error // of the last attempt, nil where it was good
+	set   *keySet   // nil: never fetched
+	since time.Time // when it was fetched, maybe by another process
+	kept  bool      // it was
+	err   error     // of the last attempt, nil where it was good
 }
 
 // start makes a living set and its goroutine, which close ends.
-func start(fetch func(context.Context) (fetched, error), stale time.Duration, log *slog.Logger) *living {
+func start(s sourced) *living {
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &living{
-		fetch: fetch, stale: stale, log: log, end: cancel,
+		sourced: s, end: cancel,
 		first: make(chan struct{}), wake: make(chan struct{}, 1), ended: make(chan struct{}), done: make(chan struct{}),
 	}
-	l.now.Store(&known{})
+	if s.before == nil {
+		l.before = &known{}
+	}
+	l.now.Store(l.before)
 	go l.run(ctx)
 	return l
 }
@@ -126,14 +142,19 @@ func (l *living) attempt(ctx context.Context) (maxAge time.Duration, err error) 
 	case ctx.Err() != nil:
 		return 0, ctx.Err()
 	case err != nil:
+		l.meter.Fetched(false)
 		l.log.Warn("the keys of an issuer could not be fetched", "error", err, "keys_count_for", l.left(before))
-		l.now.Store(&known{set: before.set, since: before.since, err: err})
+		l.now.Store(&known{set: before.set, since: before.since, kept: before.kept, err: err})
 		return 0, err
 	case before.err != nil:
 		l.log.Info("the keys of an issuer are fetched again", "keys", len(got.set.keys))
 	}
 	got.set.succeed(before.set)
 	l.now.Store(&known{set: got.set, since: time.Now()})
+	l.meter.Fetched(true)
+	if l.keep != nil {
+		l.keep(got.set)
+	}
 	return got.maxAge, nil
 }
 
@@ -162,6 +183,16 @@ func (l *living) left(k *known) time.Duration {
 		return 0
 	}
 	return max(0, l.stale-time.Since(k.since)).Round(time.Second)
+}
+
+// heard tells how things stand with the set.
+func (l *living) heard() telemetry.Heard {
+	k := l.now.Load()
+	h := telemetry.Heard{Kind: "keys", Of: l.issuer, Confirmed: k.since, Kept: k.kept, Err: k.err}
+	if k.set != nil {
+		h.Count, h.Until = len(k.set.keys), k.since.Add(l.stale)
+	}
+	return h
 }
 
 // current gives the set that counts now, or why there is none.

@@ -55,7 +55,7 @@ func bubble(t *testing.T, s *server, test func(t *testing.T, v *verifier)) {
 	t.Helper()
 	issued() // outside, for it takes long
 	synctest.Test(t, func(t *testing.T) {
-		l := start(s.fetch, 24*time.Hour, slog.New(slog.DiscardHandler))
+		l := start(sourced{fetch: s.fetch, stale: 24 * time.Hour, log: slog.New(slog.DiscardHandler)})
 		defer l.close(context.Background())
 		synctest.Wait()
 		test(t, &verifier{

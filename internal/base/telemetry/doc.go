@@ -4,7 +4,7 @@
 // Meters are made when a config is compiled and only added to afterwards: an
 // atomic or two, no lock, no look-up, no allocation. They are read when somebody
 // scrapes. Every label has a bounded set of values: names of routes, backends,
-// functions and sockets come from the config and go with it, methods and statuses
+// functions, sockets and issuers come from the config and go with it, methods and statuses
 // are folded to known ones, and nothing that a client sends becomes a label.
 //
 // A nil meter counts nothing, so that what is built without metrics (a check, a
@@ -16,6 +16,7 @@
 //   - backend.go: attempts at backends, and their endpoints.
 //   - function.go: instances of functions.
 //   - socket.go: connections.
+//   - keyset.go: keys of issuers; heard.go: how things stand with what comes from outside.
 //   - gateway.go: the config that serves, and what else has one value.
 //   - watch.go: what is asked when somebody scrapes.
 //   - counter.go: what a filter counts of its own.

@@ -35,6 +35,7 @@ type Metrics struct {
 	backends family[Backend]
 	funcs    family[Function]
 	sockets  family[Socket]
+	keySets  family[KeySet]
 }
 
 // New makes metrics that count nothing yet. version is the program's own.
@@ -44,6 +45,7 @@ func New(version string) *Metrics {
 	m.backends.make, m.backends.most = func(name string) *Backend { return &Backend{name: name} }, DefaultSeries
 	m.funcs.make, m.funcs.most = func(name string) *Function { return &Function{name: name} }, DefaultSeries
 	m.sockets.make, m.sockets.most = func(name string) *Socket { return &Socket{name: name} }, DefaultSeries
+	m.keySets.make, m.keySets.most = func(issuer string) *KeySet { return &KeySet{issuer: issuer} }, DefaultSeries
 	m.registry.MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		buildInfo(version), newGathering(m),
@@ -100,7 +102,7 @@ func (m *Metrics) Unmatched() *Route {
 }
 
 // Route gives the meter of a route; with release the caller gives it back, and the
-// last one takes its series away. Backend, Function and Socket are alike.
+// last one takes its series away. Backend, Function, Socket and KeySet are alike.
 func (m *Metrics) Route(name string) (r *Route, release func()) {
 	switch {
 	case m == nil:
@@ -133,6 +135,14 @@ func (m *Metrics) Socket(name string) (s *Socket, release func()) {
 		return nil, func() {}
 	}
 	return m.sockets.take(name)
+}
+
+// KeySet gives the meter of an issuer's keys.
+func (m *Metrics) KeySet(issuer string) (k *KeySet, release func()) {
+	if m == nil {
+		return nil, func() {}
+	}
+	return m.keySets.take(issuer)
 }
 
 // family are the meters of one kind, by name, each as long as somebody has it.
@@ -196,11 +206,12 @@ type gathering struct {
 	backends  backendDescs
 	functions functionDescs
 	sockets   socketDescs
+	keySets   keySetDescs
 	configs   configDescs
 }
 
 func newGathering(m *Metrics) *gathering {
-	return &gathering{m, newRouteDescs(), newBackendDescs(), newFunctionDescs(), newSocketDescs(), newConfigDescs()}
+	return &gathering{m, newRouteDescs(), newBackendDescs(), newFunctionDescs(), newSocketDescs(), newKeySetDescs(), newConfigDescs()}
 }
 
 // Describe tells nothing: what is gathered changes with the config.
@@ -220,6 +231,9 @@ func (g *gathering) Collect(out chan<- prometheus.Metric) {
 	}
 	for _, s := range g.metrics.sockets.all() {
 		s.collect(&g.sockets, out)
+	}
+	for _, k := range g.metrics.keySets.all() {
+		k.collect(&g.keySets, out)
 	}
 	g.metrics.configs.collect(&g.configs, out)
 }

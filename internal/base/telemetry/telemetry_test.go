@@ -212,6 +212,33 @@ func TestEndpointsOfBeforeTheStart(t *testing.T) {
 	want(t, s, "weir_discovery_seen_timestamp_seconds", `{backend="users"} 1.5`)
 }
 
+func TestKeysOfIssuers(t *testing.T) {
+	m := telemetry.New("test")
+	k, release := m.KeySet("https://id.example.com/")
+	k.Fetched(true)
+	k.Fetched(false)
+	k.Fetched(false)
+	s := scrape(t, m)
+	want(t, s, "weir_keys_fetches_total", `{issuer="https://id.example.com/",result="failed"} 2`, `{issuer="https://id.example.com/",result="fetched"} 1`)
+	want(t, s, "weir_keys_known")
+	at := time.UnixMilli(1_500)
+	k.Watch(func() telemetry.Heard { return telemetry.Heard{Count: 3, Confirmed: at, Until: at.Add(time.Hour)} })
+	s = scrape(t, m)
+	want(t, s, "weir_keys_known", `{issuer="https://id.example.com/"} 3`)
+	want(t, s, "weir_keys_fetched_timestamp_seconds", `{issuer="https://id.example.com/"} 1.5`)
+	want(t, s, "weir_keys_until_timestamp_seconds", `{issuer="https://id.example.com/"} 3601.5`)
+	stop := k.Watch(func() telemetry.Heard { return telemetry.Heard{} }) // asked in another way, which fails
+	s = scrape(t, m)
+	want(t, s, "weir_keys_known", `{issuer="https://id.example.com/"} 0`)
+	want(t, s, "weir_keys_until_timestamp_seconds", `{issuer="https://id.example.com/"} 0`)
+	stop()
+	release()
+	want(t, scrape(t, m), "weir_keys_fetches_total")
+	var none *telemetry.KeySet
+	none.Fetched(true)
+	none.Watch(nil)()
+}
+
 func TestFunctionsSocketsAndConfigs(t *testing.T) {
 	m := telemetry.New("v1.2.3")
 	f, releaseFunction := m.Function("orders")
@@ -312,6 +339,8 @@ func TestNamesFollowTheConventions(t *testing.T) {
 	b.Watch(func() telemetry.Endpoints {
 		return telemetry.Endpoints{States: map[string]int{"available": 1}, Heard: &telemetry.Heard{}}
 	})
+	k, _ := m.KeySet("x")
+	k.Watch(func() telemetry.Heard { return telemetry.Heard{} })
 	m.Function("x")
 	m.Socket("x")
 	m.WatchConfig(func() telemetry.Config { return telemetry.Config{Digest: "abc"} })

@@ -35,6 +35,7 @@ func (b *build) auths(s *snapshot.Snapshot) {
 		b.ways[a.Name] = way
 		b.managed[a.Group] = append(b.managed[a.Group], way.recognise.Forward.Managed()...)
 		s.PublicKeys = append(s.PublicKeys, way.recognise.PublicKeys()...)
+		maps.Copy(b.heard, way.recognise.Heard)
 	}
 	for group, names := range b.managed {
 		slices.Sort(names)
@@ -104,7 +105,7 @@ func (b *build) makeWay(a *config.Auth) (*way, error) {
 	notes := b.record()
 	made, err := d.Build(auth.Env{
 		Name: a.Name, Group: a.Group, Secret: notes.secret, Log: b.compiler.options.Log, Checked: !b.start,
-		Await: notes.await,
+		Await: notes.await, Shelf: b.compiler.options.Shelf, Metrics: b.compiler.options.Metrics,
 		Keep: func(identity string, makeIt func() (any, func(context.Context), error)) (any, error) {
 			return notes.keep("auth "+a.Kind+" "+identity, makeIt)
 		},
