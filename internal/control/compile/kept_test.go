@@ -230,8 +230,10 @@ func TestAStartWhileNothingAnswersAsksWhomItAskedBefore(t *testing.T) {
 	one := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "one") }))
 	defer one.Close()
 	address := one.Listener.Addr().String()
-	go l.town.finds("users", address)
+	var found sync.WaitGroup
+	found.Go(func() { l.town.finds("users", address) })
 	l.serve(l.load(toTown))
+	found.Wait() // all of it, so that it is kept
 	if got := l.get("/"); got.Code != http.StatusOK || got.Body.String() != "one" {
 		t.Fatalf("at first: %d %s", got.Code, got.Body)
 	}
@@ -301,6 +303,7 @@ func TestWhatTheSourceSaysReplacesWhatWasKept(t *testing.T) {
 			inBubble(t, func(l *life) {
 				go l.town.finds("users", "a:1")
 				l.serve(l.load(toTown))
+				synctest.Wait()
 				l.again()
 				l.serve(l.load(toTown))
 				l.town.finds("users", c.now...)
