@@ -1,7 +1,6 @@
 package compile_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +16,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/base/await"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/base/shelf"
 	"github.com/weir-gateway/weir/internal/config"
@@ -110,24 +110,7 @@ type life struct {
 	age   time.Duration
 	kept  string // the folder of the shelf
 	shelf *shelf.Shelf
-	log   *lockedLog
-}
-
-type lockedLog struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (l *lockedLog) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.Write(b)
-}
-
-func (l *lockedLog) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
+	log   *await.Text
 }
 
 func newLife(t *testing.T) *life {
@@ -141,7 +124,7 @@ func newLife(t *testing.T) *life {
 
 func (l *life) begin() {
 	l.t.Helper()
-	l.log = &lockedLog{}
+	l.log = &await.Text{}
 	log := slog.New(slog.NewTextHandler(l.log, nil))
 	var err error
 	if l.shelf, err = shelf.New(l.kept, log); err != nil {
