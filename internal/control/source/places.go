@@ -2,6 +2,7 @@ package source
 
 import (
 	"errors"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -98,13 +99,36 @@ const anyConfig = "*.yaml"
 // it, as kqueue does.
 func cheapFolders() bool { return runtime.GOOS == "linux" || runtime.GOOS == "windows" }
 
-// follow watches what paths lead through now, and nothing else.
-func (w *watched) follow(system *fsnotify.Watcher, paths []string) error {
-	w.names = placesOf(paths)
+// notifier is what of an fsnotify.Watcher is needed here.
+type notifier interface {
+	Add(folder string) error
+	Remove(folder string) error
+}
+
+// mostWalks bounds how often paths are walked that change all the time.
+const mostWalks = 20
+
+// follow watches what paths lead through now, and nothing else. What comes between
+// looking for it and watching its folder is told by nobody, so it looks again until
+// nothing more is to be watched.
+func (w *watched) follow(system notifier, paths []string) (err error) {
+	for range mostWalks {
+		before := w.names
+		w.names = placesOf(paths)
+		var more bool
+		if more, err = w.watch(system); !more && maps.EqualFunc(before, w.names, maps.Equal) {
+			break
+		}
+	}
+	return err
+}
+
+// watch watches the folders of names, and tells whether there was one that it had
+// not watched before.
+func (w *watched) watch(system notifier) (more bool, err error) {
 	if w.folders == nil {
 		w.folders = map[string]os.FileInfo{}
 	}
-	var problems []error
 	for folder, before := range w.folders {
 		now, err := os.Stat(folder)
 		if err == nil && os.SameFile(before, now) && w.names[folder] != nil {
@@ -113,6 +137,7 @@ func (w *watched) follow(system *fsnotify.Watcher, paths []string) error {
 		delete(w.folders, folder)
 		_ = system.Remove(folder) // it ends by itself where the folder is gone
 	}
+	var problems []error
 	for folder := range w.names {
 		if w.folders[folder] != nil {
 			continue
@@ -125,9 +150,9 @@ func (w *watched) follow(system *fsnotify.Watcher, paths []string) error {
 			problems = append(problems, err)
 			continue
 		}
-		w.folders[folder] = info
+		w.folders[folder], more = info, true
 	}
-	return errors.Join(problems...)
+	return more, errors.Join(problems...)
 }
 
 // concerns tells whether an event may be about what is watched.
