@@ -87,7 +87,7 @@ func (w *world) start(age time.Duration) (follow.Report, error) {
 	reconciler := reconcile.New(reconcile.Options{
 		Compiler: compile.New(parts, compile.Options{Log: log, Secret: secret.Resolve}), Gateway: w.gateway,
 		Open:  func(w listen.Want) (net.Listener, error) { return net.Listen("tcp", w.Address) },
-		Serve: func(l net.Listener, _ reconcile.Site) reconcile.Server { return deaf{} },
+		Serve: func(l net.Listener, _ reconcile.Site) reconcile.Server { go turnAway(l); return deaf{} },
 		Log:   log, Drain: time.Second,
 	})
 	kept, lost, err := history.Open(w.state, 3)
@@ -110,6 +110,17 @@ func (w *world) mustStart() {
 	w.t.Helper()
 	if report, err := w.start(0); err != nil {
 		w.t.Fatal(err, report.Problems)
+	}
+}
+
+// turnAway closes what connects, until l ends.
+func turnAway(l net.Listener) {
+	for {
+		c, err := l.Accept()
+		if err != nil {
+			return
+		}
+		_ = c.Close()
 	}
 }
 

@@ -95,6 +95,7 @@ func (r *Reconciler) open(cfg *config.Config) (map[string]*socket, error) {
 		if r.bound[key] != nil || opened[key] != nil {
 			continue
 		}
+		r.leaving.Wait() // it may be one of those, or covered by one
 		l, err := r.options.Open(listen.Want{Key: key, Address: s.Address, Listeners: listenersOn(cfg, s)})
 		if err == nil {
 			opened[key], err = newSocket(l)
@@ -173,10 +174,10 @@ func (r *Reconciler) keep(cfg *config.Config) (release func()) {
 	}
 }
 
-// serve gives every socket of cfg a server of the right mode, and takes away
-// those that are not wanted any more. It gives the servers that are gone, whose
-// connections are still open. The snapshot serves already.
-func (r *Reconciler) serve(cfg *config.Config, s *snapshot.Snapshot, opened map[string]*socket) (gone []Server) {
+// serve gives every socket of cfg a server of the right mode. It gives the servers
+// that are gone, whose connections are still open, and the sockets that are not
+// wanted any more. The snapshot serves already.
+func (r *Reconciler) serve(cfg *config.Config, s *snapshot.Snapshot, opened map[string]*socket) (gone []Server, unwanted []*binding) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	wanted := map[string]bool{}
@@ -199,14 +200,14 @@ func (r *Reconciler) serve(cfg *config.Config, s *snapshot.Snapshot, opened map[
 			b.server = r.options.Serve(b.loan, r.site(b, announced, cfg.Limits))
 		}
 	}
-	var unwanted []*binding
 	for key, b := range r.bound {
 		if !wanted[key] {
 			unwanted = append(unwanted, b)
 			delete(r.bound, key)
+			_ = b.loan.quieten() // where it is closed already, nobody connects
 		}
 	}
-	return append(gone, r.giveUp(unwanted)...)
+	return gone, unwanted
 }
 
 func (r *Reconciler) site(b *binding, announced *listen.Announced, limits config.Limits) Site {
@@ -228,6 +229,7 @@ func (r *Reconciler) giveUp(bindings []*binding) (gone []Server) {
 	for _, b := range bindings {
 		gone = append(gone, b.server)
 		all.Go(func() {
+			b.server.Leave()
 			err := b.loan.finish()
 			if closeErr := b.socket.close(); !errors.Is(closeErr, net.ErrClosed) {
 				err = errors.Join(err, closeErr)

@@ -70,6 +70,7 @@ type Reconciler struct {
 	applying sync.Mutex // one Apply or Close at a time
 	closed   bool
 	draining sync.WaitGroup
+	leaving  sync.WaitGroup     // addresses that are being given up
 	hurry    context.CancelFunc // ends what drains
 	life     context.Context    //nolint:containedctx // of what drains, from New to the end of Close
 	unkeep   context.CancelFunc // ends keeping
@@ -148,8 +149,13 @@ func (r *Reconciler) apply(cfg *config.Config, digest string) ([]doc.Problem, er
 	pending.Snapshot.Sockets = socketNames(cfg)
 	served := r.keep(cfg)
 	before := r.options.Gateway.Swap(pending.Snapshot)
-	gone := r.serve(cfg, pending.Snapshot, opened)
-	r.drain(r.drainTime(cfg), before, gone, served, pending.Commit())
+	was := replaced{served: served}
+	if before != nil {
+		was.unused = before.Unused()
+	}
+	was.servers, was.sockets = r.serve(cfg, pending.Snapshot, opened)
+	was.release = pending.Commit()
+	r.drain(r.drainTime(cfg), was)
 	if r.options.Applied != nil {
 		r.options.Applied(cfg)
 	}
@@ -189,30 +195,39 @@ func (r *Reconciler) drainTime(cfg *config.Config) time.Duration {
 // lastIdle is what is left of a drain time when idle connections are closed.
 const lastIdle = time.Second
 
-// drain ends in the background what the new snapshot does not use: servers once
-// their requests are answered, and the parts of the snapshot before once no
-// request holds it. There is no hurry, so that connections are kept until each was
-// told on a response that it ends. served is called when the servers have ended.
-func (r *Reconciler) drain(d time.Duration, before *snapshot.Snapshot, gone []Server, served func(), release func(context.Context)) {
-	var unused <-chan struct{} // all that is held of the snapshot before
-	if before != nil {
-		unused = before.Unused()
-	}
+// replaced is what a new snapshot does not use.
+type replaced struct {
+	unused  <-chan struct{}       // closed when nothing of the snapshot before is held; nil where there was none
+	servers []Server              // of sockets that have others now
+	sockets []*binding            // that are given up, with their servers
+	served  func()                // to be called when those have ended
+	release func(context.Context) // ends the parts of the snapshot before
+}
+
+// drain ends in the background what was replaced: servers once their requests are
+// answered, and the parts of the snapshot before once no request holds it. There is
+// no hurry, so that connections are kept until each was told on a response that it
+// ends.
+func (r *Reconciler) drain(d time.Duration, was replaced) {
+	r.leaving.Add(1)
 	r.draining.Go(func() {
 		ctx, cancel := context.WithTimeout(r.life, d)
 		defer cancel()
 		var servers sync.WaitGroup
+		servers.Go(func() { r.shutdown(ctx, r.keeping, d-lastIdle, was.servers) })
 		servers.Go(func() {
-			defer served()
-			r.shutdown(ctx, r.keeping, d-lastIdle, gone)
+			defer was.served()
+			given := r.giveUp(was.sockets)
+			r.leaving.Done()
+			r.shutdown(ctx, r.keeping, d-lastIdle, given)
 		})
-		if unused != nil {
+		if was.unused != nil {
 			select {
-			case <-unused:
+			case <-was.unused:
 			case <-ctx.Done():
 			}
 		}
-		release(ctx)
+		was.release(ctx)
 		servers.Wait()
 	})
 }

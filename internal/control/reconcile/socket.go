@@ -1,8 +1,10 @@
 package reconcile
 
 import (
+	"errors"
 	"fmt"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,7 +32,7 @@ func newSocket(l net.Listener) (*socket, error) {
 
 // lend gives the socket to a server, as a listener whose Close gives it back.
 // The loan before must have ended before its Accept is called.
-func (s *socket) lend() *loan { return &loan{socket: s} }
+func (s *socket) lend() *loan { return &loan{socket: s, empty: make(chan struct{})} }
 
 // close gives up the address.
 func (s *socket) close() error { return s.listener.Close() }
@@ -38,9 +40,13 @@ func (s *socket) close() error { return s.listener.Close() }
 // loan is a socket in the hands of one server. It implements net.Listener.
 type loan struct {
 	socket *socket
-	last   atomic.Bool // takes what waits, and then ends
 	ended  atomic.Bool
 	ending sync.Mutex // orders SetDeadline with the end
+
+	last    atomic.Bool // takes what waits, and then ends
+	quiet   atomic.Bool // written before last: nothing more comes
+	empty   chan struct{}
+	emptied sync.Once // closes empty, when nothing waits any more
 }
 
 // Accept gives the next connection, net.ErrClosed after the end. One that came
@@ -52,10 +58,29 @@ func (l *loan) Accept() (net.Conn, error) {
 		return nil, net.ErrClosed
 	}
 	c, err := l.socket.listener.Accept()
-	if err != nil && (l.last.Load() || l.ended.Load()) {
+	switch {
+	case err == nil:
+		return c, nil
+	case l.last.Load() && errors.Is(err, os.ErrDeadlineExceeded):
+		return l.rest()
+	case l.ended.Load():
 		return nil, net.ErrClosed
+	default:
+		return nil, err //nolint:wrapcheck // it is the listener's own Accept
 	}
-	return c, err
+}
+
+// rest gives what waits when the time of the last Accept is over, net.ErrClosed
+// after it. The time alone tells nothing: on a busy machine it is over before the
+// server has accepted anything.
+func (l *loan) rest() (net.Conn, error) {
+	if l.quiet.Load() {
+		if c, err := listen.Waiting(l.socket.listener); c != nil || err != nil {
+			return c, err
+		}
+	}
+	l.emptied.Do(func() { close(l.empty) })
+	return nil, net.ErrClosed
 }
 
 // Addr is the address that is bound.
@@ -65,7 +90,7 @@ func (l *loan) Addr() net.Addr { return l.socket.listener.Addr() }
 func (l *loan) SetDeadline(t time.Time) error {
 	l.ending.Lock()
 	defer l.ending.Unlock()
-	if l.ended.Load() {
+	if l.last.Load() || l.ended.Load() {
 		return net.ErrClosed
 	}
 	return l.socket.deadline(t)
@@ -79,24 +104,43 @@ func (l *loan) Close() error {
 	return l.end()
 }
 
-// lastAccept is how long the server of an address that is given up takes
-// connections that wait.
-const lastAccept = 10 * time.Millisecond
+// How long the server of an address that is given up takes connections.
+const (
+	// lastAccept is for those that are being made: to a client that has heard of it,
+	// one is there before the last packet of its handshake has come.
+	lastAccept = 200 * time.Millisecond
+	// lastAccepts bounds how long it may take with those that wait then.
+	lastAccepts = 5 * time.Second
+)
 
 // finish is Close for an address that is given up: what waits in its queue is
 // still taken, for the kernel would reset it.
 func (l *loan) finish() error {
+	if err := l.quieten(); err != nil {
+		return err
+	}
+	timer := time.NewTimer(lastAccept + lastAccepts)
+	defer timer.Stop()
+	select {
+	case <-l.empty:
+	case <-timer.C: // its server does not accept
+	}
+	return l.Close()
+}
+
+// quieten begins to finish: from now on no client connects anew.
+func (l *loan) quieten() error {
 	l.ending.Lock()
 	defer l.ending.Unlock()
+	if l.last.Load() {
+		return nil
+	}
+	l.quiet.Store(listen.Quiet(l.socket.listener) == nil)
 	l.last.Store(true)
-	_ = listen.Quiet(l.socket.listener) // it is a help, and can be done without
 	if err := l.socket.deadline(time.Now().Add(lastAccept)); err != nil {
 		return fmt.Errorf("give up %s: %w", l.Addr(), err)
 	}
-	timer := time.NewTimer(lastAccept)
-	defer timer.Stop()
-	<-timer.C
-	return l.end()
+	return nil
 }
 
 // end is called with ending locked.

@@ -40,7 +40,11 @@ func (p *Parcel) Add(key string, l net.Listener) error {
 	if err = errors.Join(err, controlErr); err != nil {
 		return fmt.Errorf("hand over %s: %w", l.Addr(), err)
 	}
-	p.names, p.fds = append(p.names, url.QueryEscape(key)), append(p.fds, fd)
+	name := url.QueryEscape(key)
+	if _, ok := l.(managed); ok {
+		name += managedMark
+	}
+	p.names, p.fds = append(p.names, name), append(p.fds, fd)
 	return nil
 }
 

@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"syscall"
+	"time"
 )
 
 // Inherited are listening sockets that this process was started with, by the
@@ -26,6 +28,20 @@ type inherited struct {
 	own      bool   // it is from the process before
 	listener net.Listener
 }
+
+// managed is a socket that a service manager has too, and gives to the process after
+// this one: it must stay as it is, and so must its file.
+type managed struct{ fileListener }
+
+// fileListener is what listeners of package net have in common.
+type fileListener interface {
+	net.Listener
+	syscall.Conn
+	SetDeadline(t time.Time) error
+}
+
+// managedMark stands behind the escaped name of one in a Parcel.
+const managedMark = "*"
 
 // Want is a socket that a config asks for.
 type Want struct {
@@ -44,34 +60,40 @@ const (
 func Inherit() (*Inherited, error) {
 	i := &Inherited{}
 	names, own := os.LookupEnv(handoverNames)
-	managed := managedNames()
+	given := managedGifts()
 	for _, name := range []string{handoverNames, "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"} {
 		if err := os.Unsetenv(name); err != nil {
 			return nil, fmt.Errorf("inherited sockets: %w", err)
 		}
 	}
 	if !own {
-		err := i.take(managed, false)
+		err := i.take(given)
 		return i, err
 	}
-	var given []string
+	given = nil
 	for name := range strings.SplitSeq(names, ",") {
+		name, marked := strings.CutSuffix(name, managedMark)
 		name, err := url.QueryUnescape(name)
 		if err != nil {
 			return nil, fmt.Errorf("inherited sockets: %w", err)
 		}
-		given = append(given, name)
+		given = append(given, gift{name, true, marked})
 	}
 	given = given[:len(given)-1] // the last one is for the end, so that there may be none
 	i.ready = os.NewFile(uintptr(firstInherited+len(given)), "ready")
 	keepFromChildren(i.ready)
-	err := i.take(given, true)
+	err := i.take(given)
 	return i, err
 }
 
-// managedNames are the names of what a service manager gave this process: one for
-// each socket, in order; nil for none.
-func managedNames() []string {
+// gift is a socket as its giver names it.
+type gift struct {
+	name         string
+	own, managed bool
+}
+
+// managedGifts are what a service manager gave this process, in order; nil for nothing.
+func managedGifts() []gift {
 	if os.Getenv("LISTEN_PID") != strconv.Itoa(os.Getpid()) {
 		return nil // they are somebody else's
 	}
@@ -80,28 +102,35 @@ func managedNames() []string {
 		return nil
 	}
 	names := strings.Split(os.Getenv("LISTEN_FDNAMES"), ":")
-	for len(names) < n {
-		names = append(names, "")
+	given := make([]gift, n)
+	for i := range given {
+		given[i].managed = true
+		if i < len(names) {
+			given[i].name = names[i]
+		}
 	}
-	return names[:n]
+	return given
 }
 
-// take makes listeners of the file descriptors of names.
-func (i *Inherited) take(names []string, own bool) error {
+// take makes listeners of the file descriptors of what was given.
+func (i *Inherited) take(given []gift) error {
 	var errs []error
-	for at, name := range names {
-		file := os.NewFile(uintptr(firstInherited+at), name)
+	for at, g := range given {
+		file := os.NewFile(uintptr(firstInherited+at), g.name)
 		if file == nil {
-			errs = append(errs, fmt.Errorf("inherited socket %q: there is no file descriptor %d", name, firstInherited+at))
+			errs = append(errs, fmt.Errorf("inherited socket %q: there is no file descriptor %d", g.name, firstInherited+at))
 			continue
 		}
 		l, err := net.FileListener(file) // a copy, which no child gets
 		_ = file.Close()                 // the copy is the one that is used
 		if err != nil {
-			errs = append(errs, fmt.Errorf("inherited socket %q is none that connections come from: %w", name, err))
+			errs = append(errs, fmt.Errorf("inherited socket %q is none that connections come from: %w", g.name, err))
 			continue
 		}
-		i.sockets = append(i.sockets, inherited{name, own, l})
+		if of, ok := l.(fileListener); ok && g.managed {
+			l = managed{of}
+		}
+		i.sockets = append(i.sockets, inherited{g.name, g.own, l})
 	}
 	return errors.Join(errs...)
 }

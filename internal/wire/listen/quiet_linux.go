@@ -1,8 +1,10 @@
 package listen
 
 import (
+	"errors"
 	"fmt"
 	"net"
+	"os"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -19,24 +21,59 @@ var noSYN = []unix.SockFilter{
 
 // Quiet makes a listener take no further connections, before it is closed: what
 // is in its queue then could be reset by the kernel. Clients that try meanwhile try
-// again, and find it closed. Where that is not possible, nothing happens.
+// again (TCP) or are refused, and find it closed. What waits in its queue is given by
+// Waiting. The error is errors.ErrUnsupported for what others listen on too, and must
+// go on to; nothing has happened then.
 func Quiet(l net.Listener) error {
-	tcp, ok := l.(*net.TCPListener)
-	if !ok {
-		return nil
-	}
-	raw, err := tcp.SyscallConn()
-	if err == nil {
+	switch l := l.(type) {
+	case *net.TCPListener:
 		program := unix.SockFprog{Len: uint16(len(noSYN)), Filter: &noSYN[0]}
-		controlErr := raw.Control(func(fd uintptr) {
-			err = unix.SetsockoptSockFprog(int(fd), syscall.SOL_SOCKET, unix.SO_ATTACH_FILTER, &program)
+		return control(l, func(fd int) error {
+			return unix.SetsockoptSockFprog(fd, syscall.SOL_SOCKET, unix.SO_ATTACH_FILTER, &program)
 		})
-		if err == nil {
-			err = controlErr
-		}
+	case *net.UnixListener:
+		return control(l, func(fd int) error { return unix.Shutdown(fd, unix.SHUT_RD) })
+	default:
+		return fmt.Errorf("quiet %s: %w", l.Addr(), errors.ErrUnsupported)
+	}
+}
+
+// Waiting takes a connection that waits in the queue of a listener that is Quiet,
+// whatever its deadline; nil where none does.
+func Waiting(l net.Listener) (net.Conn, error) {
+	var accepted int
+	err := control(l, func(fd int) (err error) {
+		accepted, _, err = unix.Accept4(fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+		return err
+	})
+	switch {
+	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINVAL): // the latter of a Unix socket that was shut down
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
+	file := os.NewFile(uintptr(accepted), "")
+	defer func() { _ = file.Close() }() // the connection has a copy
+	c, err := net.FileConn(file)
+	if err != nil {
+		return nil, fmt.Errorf("accept on %s: %w", l.Addr(), err)
+	}
+	return c, nil
+}
+
+// control does something with the file descriptor of l.
+func control(l net.Listener, do func(fd int) error) error {
+	conn, ok := l.(syscall.Conn)
+	if !ok {
+		return fmt.Errorf("listener %s: %w", l.Addr(), errors.ErrUnsupported)
+	}
+	raw, err := conn.SyscallConn()
+	if err == nil {
+		controlErr := raw.Control(func(fd uintptr) { err = do(int(fd)) })
+		err = errors.Join(err, controlErr)
 	}
 	if err != nil {
-		return fmt.Errorf("quiet %s: %w", l.Addr(), err)
+		return fmt.Errorf("listener %s: %w", l.Addr(), err)
 	}
 	return nil
 }

@@ -2,7 +2,13 @@
 
 package listen
 
-import "net"
+import (
+	"errors"
+	"net"
+)
 
-// Quiet does nothing here.
-func Quiet(net.Listener) error { return nil }
+// Quiet is not possible here.
+func Quiet(net.Listener) error { return errors.ErrUnsupported }
+
+// Waiting gives nil, for no listener is Quiet here.
+func Waiting(net.Listener) (net.Conn, error) { return nil, nil }
