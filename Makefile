@@ -5,10 +5,10 @@ SHELL := /bin/bash
 
 GO          ?= go
 FUZZTIME    ?= 30s
-MODULES     := $(patsubst %/go.mod,%,$(shell git ls-files '*go.mod' | grep -v -e '^go.mod' -e '^tools/'))
+MODULES     := $(patsubst %/go.mod,%,$(shell git ls-files '*go.mod' | grep -v '^go.mod'))
 GOLANGCI    := $(GO) tool -modfile=tools/go.mod golangci-lint
 VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
-LDFLAGS     := -s -w -X main.version=$(VERSION)
+LDFLAGS     := -s -w -buildid= -X main.version=$(VERSION)
 
 .PHONY: help
 help: ## list the targets
@@ -22,6 +22,15 @@ run: ## serve the example shop on :8080
 build: ## build bin/weir
 	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/weir ./cmd/weir
 
+.PHONY: release
+release: ## what is committed, for all systems: archives, bills of materials, checksums, in dist/
+	rm -rf dist
+	cd tools && $(GO) run ./release -root .. -out ../dist
+
+.PHONY: reproducible
+reproducible: ## build the committed twice, in two places and with nothing cached the second time: the same bytes
+	cd tools && $(GO) run ./release -root .. -twice
+
 .PHONY: test
 test: deps tidy-check cross lint unit modules bench-short ## everything that CI runs, from nothing
 
@@ -34,7 +43,7 @@ unit: ## the main module's tests, with the race detector
 	CGO_ENABLED=1 $(GO) test -race -timeout 10m ./...
 
 .PHONY: modules
-modules: ## the tests that need heavy clients, each in its own module
+modules: ## the tests that need heavy clients, and those of our tools, each in its own module
 	@for m in $(MODULES); do echo "== $$m"; (cd $$m && CGO_ENABLED=1 $(GO) vet ./... && CGO_ENABLED=1 $(GO) test -timeout 15m ./...); done
 
 .PHONY: golden
