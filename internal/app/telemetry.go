@@ -2,8 +2,10 @@ package app
 
 import (
 	"sync/atomic"
+	"time"
 
 	"github.com/weir-gateway/weir/internal/base/telemetry"
+	"github.com/weir-gateway/weir/internal/traffic/snapshot"
 )
 
 // count adds what has one value for the whole process.
@@ -35,5 +37,23 @@ func (a *App) standing() telemetry.Config {
 			"listeners": len(cfg.Listeners), "routes": len(cfg.Routes), "services": len(cfg.Services), "functions": len(cfg.Functions),
 		}
 	}
+	if current := a.gateway.Current(); current != nil {
+		now.CertificatesEnd = certificatesEnd(current)
+	}
 	return now
+}
+
+func certificatesEnd(s *snapshot.Snapshot) map[string]time.Time {
+	first := map[string]time.Time{}
+	for _, l := range s.Listeners {
+		if l.Policy == nil {
+			continue
+		}
+		for _, c := range l.Policy.Certificates() {
+			if end, told := first[l.Name]; !told || c.NotAfter.Before(end) {
+				first[l.Name] = c.NotAfter
+			}
+		}
+	}
+	return first
 }

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/prometheus/common/model"
 	"github.com/prometheus/prometheus/model/labels"
@@ -80,7 +81,9 @@ func lively(t *testing.T) string {
 	t.Helper()
 	backend := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	t.Cleanup(backend.Close)
-	g := start(t, "limits: { connections: 1, first_request: 1m }\nroutes:\n  GET /: "+backend.URL+
+	cert, key := certificate(t, time.Hour)
+	g := start(t, "listen: { open: ':8080', public: { address: ':8443', tls: { cert: "+cert+", key: "+key+" } } }\n"+
+		"limits: { connections: 1, first_request: 1m }\nroutes:\n  GET /: "+backend.URL+
 		"\n  GET /fn: fn:orders\nfunctions:\n  orders: { run: "+script(t, "exit 1")+", contract: http }\n")
 	for _, path := range []string{"/", "/nothing"} {
 		g.get(path, 1)

@@ -44,6 +44,7 @@ type gateway struct {
 	path string
 }
 
+// start serves a config, on one socket that is called :8080 where the config does not say.
 func start(t *testing.T, config string) *gateway {
 	t.Helper()
 	g := &gateway{t: t, path: filepath.Join(t.TempDir(), "weir.yaml")}
@@ -54,7 +55,10 @@ func start(t *testing.T, config string) *gateway {
 
 func (g *gateway) write(config string) {
 	g.t.Helper()
-	if err := os.WriteFile(g.path, []byte("listen: :8080\n"+config), 0o600); err != nil {
+	if !strings.HasPrefix(config, "listen:") {
+		config = "listen: :8080\n" + config
+	}
+	if err := os.WriteFile(g.path, []byte(config), 0o600); err != nil {
 		g.t.Fatal(err)
 	}
 }

@@ -30,6 +30,9 @@ const lasts = 20
 // instance is one gateway with its scrapes, one step apart; none: it could not be scraped.
 type instance []string
 
+// began is when the first scrape was.
+var began = time.Now().Truncate(step)
+
 // past is what Prometheus knows.
 type past []storage.Series
 
@@ -41,8 +44,8 @@ func remember(t *testing.T, instances ...instance) past {
 	for i, scrapes := range instances {
 		own := labels.FromStrings("job", "weir", "instance", fmt.Sprint("gateway-", i))
 		up := promql.Series{Metric: named(own, "up")}
-		for at := range len(scrapes) + lasts {
-			up.Floats = append(up.Floats, promql.FPoint{T: at64(at), F: min(1, float64(len(scrapes)))})
+		for j := range len(scrapes) + lasts {
+			up.Floats = append(up.Floats, promql.FPoint{T: at(j), F: min(1, float64(len(scrapes)))})
 		}
 		p = append(p, promql.NewStorageSeries(up))
 		p = append(p, follow(t, own, scrapes)...)
@@ -50,7 +53,8 @@ func remember(t *testing.T, instances ...instance) past {
 	return p
 }
 
-func at64(i int) int64 { return int64(i) * step.Milliseconds() }
+// at is the time of the i-th scrape, in milliseconds since 1970.
+func at(i int) int64 { return began.Add(time.Duration(i) * step).UnixMilli() }
 
 func named(own labels.Labels, name string) labels.Labels {
 	return labels.NewBuilder(own).Set(model.MetricNameLabel, name).Labels()
@@ -60,7 +64,7 @@ func named(own labels.Labels, name string) labels.Labels {
 func follow(t *testing.T, own labels.Labels, scrapes instance) past {
 	t.Helper()
 	series, counts := map[string]*promql.Series{}, map[string]bool{}
-	for at, text := range scrapes {
+	for i, text := range scrapes {
 		samples(t, text, func(metric labels.Labels, value float64, counted bool) {
 			key := metric.String()
 			if series[key] == nil {
@@ -68,7 +72,7 @@ func follow(t *testing.T, own labels.Labels, scrapes instance) past {
 				own.Range(func(l labels.Label) { b.Set(l.Name, l.Value) })
 				series[key] = &promql.Series{Metric: b.Labels()}
 			}
-			series[key].Floats = append(series[key].Floats, promql.FPoint{T: at64(at), F: value})
+			series[key].Floats = append(series[key].Floats, promql.FPoint{T: at(i), F: value})
 			counts[key] = counted
 		})
 	}
@@ -83,7 +87,7 @@ func follow(t *testing.T, own labels.Labels, scrapes instance) past {
 			}
 		}
 		for i := range lasts {
-			s.Floats = append(s.Floats, promql.FPoint{T: last.T + at64(i+1), F: last.F + growth*float64(i+1)})
+			s.Floats = append(s.Floats, promql.FPoint{T: last.T + int64(i+1)*step.Milliseconds(), F: last.F + growth*float64(i+1)})
 		}
 		p = append(p, promql.NewStorageSeries(*s))
 	}
@@ -150,7 +154,7 @@ func language() parser.Parser { return parser.NewParser(parser.Options{}) }
 func evaluate(t *testing.T, p past, expression string) promql.Matrix {
 	t.Helper()
 	engine := promql.NewEngine(promql.EngineOpts{MaxSamples: 1_000_000, Timeout: time.Minute, LookbackDelta: 5 * time.Minute, Parser: language()})
-	query, err := engine.NewRangeQuery(context.Background(), p, nil, expression, time.UnixMilli(0), time.UnixMilli(at64(lasts)), step)
+	query, err := engine.NewRangeQuery(context.Background(), p, nil, expression, began, began.Add(lasts*step), step)
 	if err != nil {
 		t.Fatalf("%s: %v", expression, err)
 	}
@@ -185,12 +189,12 @@ func fires(t *testing.T, p past, rule rulefmt.Rule) []labels.Labels {
 	t.Helper()
 	var all []labels.Labels
 	for _, s := range evaluate(t, p, rule.Expr) {
-		began := s.Floats[0].T
+		since := s.Floats[0].T
 		for i, point := range s.Floats {
 			if i > 0 && point.T != s.Floats[i-1].T+step.Milliseconds() {
-				began = point.T // it did not hold in between
+				since = point.T // it did not hold in between
 			}
-			if point.T-began >= time.Duration(rule.For).Milliseconds() {
+			if point.T-since >= time.Duration(rule.For).Milliseconds() {
 				all = append(all, s.Metric)
 				break
 			}

@@ -1,6 +1,13 @@
 package alerts_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"math/big"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -63,6 +70,14 @@ var scenes = map[string]scene{
 			return []instance{{one.scrape()}, {other.scrape()}}
 		},
 		rings: []string{"WeirConfigsDiffer"},
+	},
+	"a certificate ends soon": {
+		play: func(t *testing.T) []instance {
+			cert, key := certificate(t, 6*24*time.Hour)
+			g := start(t, fmt.Sprintf("listen: { public: { address: ':8443', tls: { cert: %s, key: %s } } }\nroutes: {}\n", cert, key))
+			return []instance{{g.scrape()}}
+		},
+		rings: []string{"WeirCertificateEnds"},
 	},
 	"a backend cannot be reached": {
 		play: func(t *testing.T) []instance {
@@ -195,4 +210,30 @@ func script(t *testing.T, line string) string {
 		t.Fatal(err)
 	}
 	return path
+}
+
+// certificate writes one that lives for some time, with its key.
+func certificate(t *testing.T, lives time.Duration) (cert, key string) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), DNSNames: []string{"shop.example"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(lives)}
+	signed, err := x509.CreateCertificate(rand.Reader, template, template, private.Public(), private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	written, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	folder := t.TempDir()
+	cert, key = filepath.Join(folder, "shop.crt"), filepath.Join(folder, "shop.key")
+	for path, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: signed}, key: {Type: "PRIVATE KEY", Bytes: written}} {
+		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return cert, key
 }

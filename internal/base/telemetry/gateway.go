@@ -17,6 +17,8 @@ type Config struct {
 	Digest                   string // of what serves; "" while nothing does
 	// Elements are the numbers of what serves ("routes", "services", ...).
 	Elements map[string]int
+	// CertificatesEnd is when the first of a listener's certificates ends, by the listener.
+	CertificatesEnd map[string]time.Time
 }
 
 // configs tells of the config by asking who knows.
@@ -25,7 +27,7 @@ type configs struct{ look atomic.Pointer[func() Config] }
 // WatchConfig has look asked at each scrape how things stand with the config.
 func (m *Metrics) WatchConfig(look func() Config) { m.configs.look.Store(&look) }
 
-type configDescs struct{ reloads, ok, bad, when, info, elements *prometheus.Desc }
+type configDescs struct{ reloads, ok, bad, when, info, elements, ends *prometheus.Desc }
 
 func newConfigDescs() configDescs {
 	return configDescs{
@@ -35,6 +37,7 @@ func newConfigDescs() configDescs {
 		when:     describe("weir_config_last_reload_success_timestamp_seconds", "When a config was applied last."),
 		info:     describe("weir_config_info", "The digest of the config that serves.", "digest"),
 		elements: describe("weir_config_elements", "What the config that serves holds, by kind.", "kind"),
+		ends:     describe("weir_tls_certificate_not_after_timestamp_seconds", "When the first of the certificates ends that a listener shows to clients.", "listener"),
 	}
 }
 
@@ -60,5 +63,8 @@ func (c *configs) collect(d *configDescs, out chan<- prometheus.Metric) {
 	out <- gauge(d.info, 1, now.Digest)
 	for kind, n := range now.Elements {
 		out <- gauge(d.elements, float64(n), kind)
+	}
+	for listener, end := range now.CertificatesEnd {
+		out <- when(d.ends, end, listener)
 	}
 }

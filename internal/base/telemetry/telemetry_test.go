@@ -255,7 +255,7 @@ func TestFunctionsSocketsAndConfigs(t *testing.T) {
 	c.Ended("h2_reset")
 	now := telemetry.Config{
 		Applied: 5, Partly: 2, Refused: 1, LastApplied: time.Unix(1000, 0), LastRefused: time.Unix(2000, 0), Bad: 1,
-		Digest: "abc", Elements: map[string]int{"routes": 7},
+		Digest: "abc", Elements: map[string]int{"routes": 7}, CertificatesEnd: map[string]time.Time{"public": time.Unix(4000, 0)},
 	}
 	m.WatchConfig(func() telemetry.Config { return now })
 	s := scrape(t, m)
@@ -274,6 +274,7 @@ func TestFunctionsSocketsAndConfigs(t *testing.T) {
 	want(t, s, "weir_config_last_reload_success_timestamp_seconds", "1000")
 	want(t, s, "weir_config_info", `{digest="abc"} 1`)
 	want(t, s, "weir_config_elements", `{kind="routes"} 7`)
+	want(t, s, "weir_tls_certificate_not_after_timestamp_seconds", `{listener="public"} 4000`)
 	if info := own(s, "weir_build_info"); len(info) != 1 || !strings.Contains(info[0], `version="v1.2.3"`) {
 		t.Errorf("build info: %v", info)
 	}
