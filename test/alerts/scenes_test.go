@@ -157,7 +157,7 @@ var scenes = map[string]scene{
 			g := start(t, "auth:\n  customer: { jwt: http://127.0.0.1:1/, audience: shop }\nroutes:\n  GET /: { auth: customer, to: respond:204 }\n")
 			return []instance{g.goingOn(func() { g.get("/", 2, "Authorization: Bearer "+strangersToken) })}
 		},
-		rings: []string{"WeirAuthUnavailable"},
+		rings: []string{"WeirAuthUnavailable", "WeirKeysNotFetched"},
 	},
 	"a route is broken, and was asked once": {
 		play: func(t *testing.T) []instance {

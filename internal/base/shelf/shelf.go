@@ -31,7 +31,7 @@ import (
 const (
 	mostPlaces   = 1000
 	largest      = 1 << 20  // bytes of a file
-	largestInAll = 64 << 20 // bytes of all files
+	largestInAll = 32 << 20 // bytes of all files
 	// settle is how long after a change it is written, with all that changes meanwhile.
 	settle = 2 * time.Second
 	// tolerance is how far in the future a confirmation may lie: the clock may have been

@@ -29,7 +29,7 @@ func TestAllTogetherIsBounded(t *testing.T) {
 	}
 	s.bytes = largestInAll - 500 // as if there were more
 	other.Put(strings.Repeat("x", 1000))
-	if err := s.round(false); err == nil || !strings.Contains(err.Error(), "keys of b: all that is kept has more than 67108864 bytes") {
+	if err := s.round(false); err == nil || !strings.Contains(err.Error(), "keys of b: all that is kept has more than 33554432 bytes") {
 		t.Errorf("beyond the bound: %v", err)
 	}
 	s.bytes -= 100_000

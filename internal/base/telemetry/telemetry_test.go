@@ -225,10 +225,12 @@ func TestKeysOfIssuers(t *testing.T) {
 	k.Watch(func() telemetry.Heard { return telemetry.Heard{Count: 3, Confirmed: at, Until: at.Add(time.Hour)} })
 	s = scrape(t, m)
 	want(t, s, "weir_keys_known", `{issuer="https://id.example.com/"} 3`)
+	want(t, s, "weir_keys_last_fetch_successful", `{issuer="https://id.example.com/"} 1`)
 	want(t, s, "weir_keys_fetched_timestamp_seconds", `{issuer="https://id.example.com/"} 1.5`)
 	want(t, s, "weir_keys_until_timestamp_seconds", `{issuer="https://id.example.com/"} 3601.5`)
-	stop := k.Watch(func() telemetry.Heard { return telemetry.Heard{} }) // asked in another way, which fails
+	stop := k.Watch(func() telemetry.Heard { return telemetry.Heard{Err: errors.New("down")} }) // asked in another way
 	s = scrape(t, m)
+	want(t, s, "weir_keys_last_fetch_successful", `{issuer="https://id.example.com/"} 0`)
 	want(t, s, "weir_keys_known", `{issuer="https://id.example.com/"} 0`)
 	want(t, s, "weir_keys_until_timestamp_seconds", `{issuer="https://id.example.com/"} 0`)
 	stop()

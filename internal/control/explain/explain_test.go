@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	auths "github.com/weir-gateway/weir/internal/auth/all"
 	"github.com/weir-gateway/weir/internal/config"
@@ -142,5 +143,18 @@ func TestWrongDescriptionSaysWhatToWrite(t *testing.T) {
 		if _, err := explain.Run(s, q); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("got %v, want %s", err, want)
 		}
+	}
+}
+
+func TestEndpointsOfBeforeTheStartAreToldToBe(t *testing.T) {
+	at := time.Date(2026, 11, 28, 4, 11, 7, 0, time.UTC)
+	step := snapshot.BackendStep{Name: "users", Endpoints: []string{"10.0.0.1:80", "10.0.0.2:80"}, Kept: at}
+	var text bytes.Buffer
+	if err := explain.Text(&text, snapshot.Explanation{Backends: []snapshot.BackendStep{step}}); err != nil {
+		t.Fatal(err)
+	}
+	const want = "             at 10.0.0.1:80, 10.0.0.2:80\n                of before the start, last confirmed 2026-11-28T04:11:07Z\n"
+	if !strings.Contains(text.String(), want) {
+		t.Errorf("it says\n%s", text.String())
 	}
 }

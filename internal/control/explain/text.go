@@ -130,7 +130,7 @@ func (p *page) backend(label string, e snapshot.Explanation, b snapshot.BackendS
 		p.add("", "  at "+at, "")
 	}
 	if !b.Kept.IsZero() {
-		p.add("", "     which is of before the start, last confirmed "+b.Kept.UTC().Format(time.RFC3339), "")
+		p.add("", "     of before the start, last confirmed "+b.Kept.UTC().Format(time.RFC3339), "")
 	}
 	p.steps(b.Steps)
 	if r := b.Request; r != nil {
