@@ -33,6 +33,9 @@ type Config struct {
 	// LimitsOrigin is where Limits was written.
 	LimitsOrigin Origin
 	Shutdown     Shutdown
+	// Resolver is how the names of endpoints are looked up where a service does not say; nil: as
+	// this machine does.
+	Resolver *Resolver
 	// TrustedProxies are the peers whose forwarding fields (X-Forwarded-*,
 	// Forwarded, X-Request-Id) count. None by default.
 	TrustedProxies []netip.Prefix
@@ -261,6 +264,7 @@ type Service struct {
 	Endpoints []Endpoint // static ones
 	Protocol  string     // "http" (HTTP/1.1), "h2c", "h2", "grpc"; "" by the Ref's scheme
 	TLS       *ClientTLS // nil: plain
+	Resolver  *Resolver  // how names among them are looked up; nil: the config's
 	Announce  string     // "v1", "v2": how endpoints are told of the client by the PROXY protocol; "" not
 	Timeouts  Timeouts
 	Retry     *Retry

@@ -134,6 +134,7 @@ func (e expander) config(c *Config) *doc.Node {
 	f.put("telemetry", e.telemetry(c.Telemetry), "")
 	f.put("limits", e.limits(c), "")
 	f.put("shutdown", e.shutdown(c.Shutdown), "")
+	f.put("resolver", e.resolver(c.Resolver), "")
 	f.put("trust", list(c.TrustedProxies, prefixNode), "")
 	f.put("groups", list(c.Groups, e.group), "")
 	f.put("services", list(c.Services, e.service), "")
@@ -295,6 +296,7 @@ func (e expander) service(s Service) *doc.Node {
 		}
 		f.put("tls", &own.Node, "")
 	}
+	f.put("resolver", e.resolver(s.Resolver), "")
 	f.text("proxy_protocol", s.Announce, "")
 	f.put("timeout", timeoutNode(s.Timeouts, ""), serviceTimeouts(s.Timeouts))
 	f.put("retry", retryNode(s.Retry), "")

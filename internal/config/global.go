@@ -131,7 +131,7 @@ func (l *loader) lowerGlobals() {
 
 // once reports a key that may stand in one file only.
 func (l *loader) once(e doc.Entry, seen map[string]doc.Pos) {
-	if !slices.Contains([]string{"listen", "admin", "telemetry", "limits", "shutdown", "trust", "defaults", "problems"}, e.Key) {
+	if !slices.Contains([]string{"listen", "admin", "telemetry", "limits", "shutdown", "trust", "resolver", "defaults", "problems"}, e.Key) {
 		return
 	}
 	if first, twice := seen[e.Key]; twice {
@@ -150,6 +150,15 @@ func (l *loader) problems(f *file) {
 		l.cfg.Problems = v
 	default:
 		l.ps.Add(doc.Problem{Pos: f.node.Get("problems").Pos, What: fmt.Sprintf("problems is %q", f.Problems), Why: "it says how much clients are told", Fix: "write brief, or verbose for development"})
+	}
+}
+
+// resolver reads how names are looked up.
+func (l *loader) resolver(f *file) {
+	if f.Resolver != nil {
+		var own doc.Problems
+		l.cfg.Resolver = f.Resolver.resolver(&own)
+		l.ps.Join(&own)
 	}
 }
 
@@ -172,6 +181,7 @@ func (l *loader) global(f *file) {
 	if f.Shutdown != nil {
 		l.cfg.Shutdown = Shutdown{Delay: f.Shutdown.Delay, Drain: f.Shutdown.Drain, Origin: Origin{Pos: f.Shutdown.At}}
 	}
+	l.resolver(f)
 	if f.Trust != nil {
 		l.cfg.TrustedProxies = prefixes(f.Trust.Proxies)
 	}

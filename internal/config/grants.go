@@ -158,6 +158,13 @@ func (c *validator) serviceGrants(s *Service) {
 			c.denied(e.Origin.at(), g, fmt.Sprintf("the endpoint %q", e.Address), "allow")
 		}
 	}
+	if s.Resolver != nil {
+		for _, server := range s.Resolver.Servers { // who answers for names could lead those that are allowed elsewhere
+			if !allows(g.Allow, "dns:"+server) {
+				c.denied(s.Resolver.Origin.at(), g, fmt.Sprintf("the server of names %q", "dns:"+server), "allow")
+			}
+		}
+	}
 	c.secretGrants(g, s.TLS, s.Origin)
 }
 

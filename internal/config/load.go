@@ -85,6 +85,7 @@ type fileForm struct {
 	Admin     *adminForm     `doc:"admin" help:"the operators' API" example:"127.0.0.1:8081"`
 	Limits    *limitsForm    `doc:"limits" help:"what one client or all together may take"`
 	Shutdown  *shutdownForm  `doc:"shutdown" help:"how the gateway ends"`
+	Resolver  *resolverForm  `doc:"resolver" help:"how the names of backends are looked up" example:"10.0.0.2"`
 	Problems  string         `doc:"problems" help:"how much clients are told of a problem: brief, or verbose for development" example:"verbose"`
 	Trust     *trustForm     `doc:"trust" help:"proxies whose forwarding fields count" example:"10.0.0.0/8"`
 	Telemetry *telemetryForm `doc:"telemetry" help:"what operators are told: metrics, access log, traces"`

@@ -22,6 +22,7 @@ type (
 	plainTraces    tracesForm
 	plainPath      pathForm
 	plainEndpoint  endpointForm
+	plainResolver  resolverForm
 )
 
 func durationText() *doc.Schema {
@@ -91,6 +92,10 @@ func (announcedForm) DocSchema() *doc.Schema {
 
 func (serviceForm) DocSchema() *doc.Schema {
 	return doc.SchemaOr[plainService](text("where its endpoints are found"), listOf(endpointForm{}.DocSchema()))
+}
+
+func (resolverForm) DocSchema() *doc.Schema {
+	return doc.SchemaOr[plainResolver](text("the address of a server"), listOf(text("the address of a server")))
 }
 
 func (endpointForm) DocSchema() *doc.Schema { return doc.SchemaOr[plainEndpoint](text("host:port")) }

@@ -13,6 +13,7 @@ type serviceForm struct {
 	Endpoints []endpointForm `doc:"endpoints,oneormany" help:"its addresses, where they are fixed" example:"[10.0.0.1:8080]"`
 	Protocol  string         `doc:"protocol" help:"http, h2c, h2 or grpc; told by the source unless said" example:"h2c"`
 	TLS       *clientTLSForm `doc:"tls" help:"how its identity is checked; plain unless said"`
+	Resolver  *resolverForm  `doc:"resolver" help:"how names among its endpoints are looked up" example:"10.0.0.2"`
 	Announce  string         `doc:"proxy_protocol" help:"tell endpoints whose connection it is: v1 or v2" example:"v2"`
 	Timeout   timeoutsForm   `doc:"timeout" help:"the time for everything, or for each part"`
 	Retry     *retryForm     `doc:"retry" help:"further tries" example:"2"`
@@ -79,7 +80,7 @@ func (l *loader) service(e element, group string, ps *doc.Problems) {
 	doc.Decode(e.node, &form, &own)
 	s := Service{
 		Name: e.name, Group: group, Origin: Origin{Pos: e.pos}, Protocol: form.Protocol, TLS: form.TLS.tls(&own), Announce: form.Announce,
-		Timeouts: form.Timeout.timeouts(), Retry: form.Retry.retry(), Balance: form.Balance,
+		Resolver: form.Resolver.resolver(&own), Timeouts: form.Timeout.timeouts(), Retry: form.Retry.retry(), Balance: form.Balance,
 	}
 	if s.Balance == "" {
 		s.Balance = DefaultBalance

@@ -66,9 +66,9 @@ type Scheme struct {
 // Definition is one kind of provider.
 type Definition struct {
 	Schemes []Scheme
-	// Fixed tells that the config itself names the endpoints, so that no word of them need
-	// be kept over a restart.
-	Fixed bool
+	// Fixed tells that the config itself names the addresses of a service, so that no word of
+	// them need be kept over a restart; nil: of none.
+	Fixed func(service config.Service) bool
 	// New makes the provider of one reference; it starts nothing.
 	New func(env Env, service config.Service) (Provider, error)
 }

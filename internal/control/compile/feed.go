@@ -48,13 +48,15 @@ func (b *build) newFeed(s *config.Service) (*feed, error) {
 	if !ok {
 		return nil, fmt.Errorf("this version finds no endpoints by %q", s.Source.Scheme)
 	}
+	own := *s
+	own.Resolver = b.resolver(s)
 	f := &feed{
-		name: inGroup(s.Group, s.Name), fixed: d.Fixed, log: b.compiler.options.Log.With("service", s.Name),
+		name: inGroup(s.Group, s.Name), fixed: d.Fixed != nil && d.Fixed(own), log: b.compiler.options.Log.With("service", s.Name),
 		maxAge: b.compiler.options.KeptAge, done: make(chan struct{}), first: make(chan struct{}),
 	}
 	f.meter = b.backendMeter(f.name)
 	var err error
-	f.provider, err = d.New(discovery.Env{Log: f.log, Looked: f.looked}, *s)
+	f.provider, err = d.New(discovery.Env{Log: f.log, Looked: f.looked}, own)
 	return f, err
 }
 

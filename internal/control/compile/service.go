@@ -157,7 +157,7 @@ func (b *build) runningService(s *config.Service, next *feed, id transportIdenti
 		return nil, err
 	}
 	name := s.Group + "/" + s.Name
-	endpoints, err := b.runningFeed(name+" "+sourceKey(s), next)
+	endpoints, err := b.runningFeed(name+" "+sourceKey(s, b.resolver(s)), next)
 	if err != nil {
 		return nil, err
 	}
@@ -178,10 +178,10 @@ func (b *build) runningService(s *config.Service, next *feed, id transportIdenti
 // staticEndpoints are those that the config itself names.
 func staticEndpoints(s *config.Service) []string {
 	if len(s.Endpoints) == 0 {
-		if s.Source.Scheme == "unix" {
-			return []string{s.Source.String()}
+		if authority, isURL := strings.CutPrefix(s.Source.Rest, "//"); isURL {
+			return []string{authority}
 		}
-		return []string{strings.TrimPrefix(s.Source.Rest, "//")}
+		return []string{s.Source.String()}
 	}
 	var list []string
 	for _, e := range s.Endpoints {
@@ -190,12 +190,15 @@ func staticEndpoints(s *config.Service) []string {
 	return list
 }
 
+// resolver is how the names of a service are looked up, nil where nobody says.
+func (b *build) resolver(s *config.Service) *config.Resolver {
+	return cmp.Or(s.Resolver, b.cfg.Resolver)
+}
+
 // sourceKey says where endpoints come from, with everything that a provider is told.
-func sourceKey(s *config.Service) string {
-	if len(s.Endpoints) == 0 {
-		return s.Source.String()
-	}
+func sourceKey(s *config.Service, names *config.Resolver) string {
 	var b strings.Builder
+	fmt.Fprintf(&b, "%s tls %t %s ", s.Source, s.TLS != nil, names.Key())
 	for _, e := range s.Endpoints {
 		fmt.Fprintf(&b, "%s*%d@%s ", e.Address, e.Weight, e.Zone)
 	}

@@ -1,0 +1,151 @@
+package config
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/config/doc"
+)
+
+// Resolver is how the names of endpoints are looked up. What is zero is as this machine
+// does it, or the default.
+type Resolver struct {
+	Servers []string // host:port with IP addresses; none: those of this machine
+	Search  []string // domains that are tried for short names
+	Family  string   // IPv4, IPv6, or "" for both
+	Timeout time.Duration
+	MinTTL  time.Duration // DefaultMinTTL
+	MaxTTL  time.Duration // DefaultMaxTTL
+	Origin  Origin
+}
+
+// The families of Resolver.
+const (
+	IPv4 = "ipv4"
+	IPv6 = "ipv6"
+)
+
+// How long what was found out of a name is kept at least and at most, whatever its TTL.
+const (
+	DefaultMinTTL = time.Second
+	DefaultMaxTTL = 5 * time.Minute
+)
+
+// The bounds of Resolver.
+const (
+	mostResolvers     = 8
+	mostSearched      = 32
+	shortestTTL       = 100 * time.Millisecond
+	shortestQuestion  = 100 * time.Millisecond
+	longestQuestion   = 30 * time.Second
+	portOfNameServers = "53"
+)
+
+// Key is the same for resolvers that say the same, nil among them.
+func (r *Resolver) Key() string {
+	if r == nil {
+		return ""
+	}
+	return fmt.Sprintf("%q %q %s %s %s %s", r.Servers, r.Search, r.Family, r.Timeout, r.MinTTL, r.MaxTTL)
+}
+
+// resolverForm is `resolver`: servers, or all of it.
+type resolverForm struct {
+	Servers []string      `doc:"servers,oneormany" help:"servers that are asked, by their addresses; this machine's unless said" example:"[10.0.0.2, \"10.0.0.3:5353\"]"`
+	Search  []string      `doc:"search,oneormany" help:"domains that short names are looked for in" example:"[shop.internal]"`
+	Family  string        `doc:"family" help:"ipv4 or ipv6; both unless said" example:"ipv4"`
+	Timeout time.Duration `doc:"timeout" help:"for the answer of one server" example:"2s"`
+	MinTTL  time.Duration `doc:"min_ttl" help:"how long an answer is kept at least" example:"1s"`
+	MaxTTL  time.Duration `doc:"max_ttl" help:"and at most" example:"5m"`
+	At      doc.Pos       `doc:"-,pos"`
+}
+
+func (f *resolverForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	f.At = n.Pos
+	if n.Kind != doc.Map {
+		n = n.Under("servers")
+	}
+	doc.Decode(n, (*plainResolver)(f), ps)
+}
+
+// resolver checks a form and gives what it says, nil for none.
+func (f *resolverForm) resolver(ps *doc.Problems) *Resolver {
+	if f == nil {
+		return nil
+	}
+	r := &Resolver{Search: f.Search, Family: f.Family, Timeout: f.Timeout, MinTTL: f.MinTTL, MaxTTL: f.MaxTTL, Origin: Origin{Pos: f.At}}
+	for _, text := range f.Servers {
+		server, ok := nameServer(text)
+		if !ok {
+			ps.Add(doc.Problem{Pos: f.At, What: fmt.Sprintf("%q is no server of names", text), Why: "one is an IP address, with or without a port: who would look its name up?", Fix: `for example 10.0.0.2, "10.0.0.2:5353" or "[fd00::53]:53"`})
+			continue
+		}
+		r.Servers = append(r.Servers, server)
+	}
+	for _, domain := range f.Search {
+		if err := checkAddress(strings.TrimSuffix(domain, "."), false); err != nil {
+			ps.Add(doc.Problem{Pos: f.At, What: fmt.Sprintf("%q is no domain", domain), Why: err.Error(), Fix: "for example shop.internal"})
+		}
+	}
+	f.bounds(ps)
+	return r
+}
+
+func (f *resolverForm) bounds(ps *doc.Problems) {
+	add := func(what, why, fix string) { ps.Add(doc.Problem{Pos: f.At, What: what, Why: why, Fix: fix}) }
+	if len(f.Servers) > mostResolvers {
+		add(fmt.Sprintf("there are %d servers of names", len(f.Servers)), "they are asked one after the other", fmt.Sprintf("keep %d", mostResolvers))
+	}
+	if len(f.Search) > mostSearched {
+		add(fmt.Sprintf("there are %d domains to search", len(f.Search)), "each costs a question", fmt.Sprintf("keep %d", mostSearched))
+	}
+	if f.Family != "" && !slices.Contains([]string{IPv4, IPv6}, f.Family) {
+		add(fmt.Sprintf("the family of addresses is %q", f.Family), "", suggest(f.Family, []string{IPv4, IPv6}, "write ipv4 or ipv6, or leave it out for both"))
+	}
+	if f.Timeout != 0 && (f.Timeout < shortestQuestion || f.Timeout > longestQuestion) {
+		add(fmt.Sprintf("a server of names gets %s to answer", f.Timeout), "", fmt.Sprintf("write %s to %s", shortestQuestion, longestQuestion))
+	}
+	for _, ttl := range []time.Duration{f.MinTTL, f.MaxTTL} {
+		if ttl != 0 && ttl < shortestTTL {
+			add(fmt.Sprintf("answers are kept for %s", ttl), "servers would be asked without a pause", fmt.Sprintf("write %s or more", shortestTTL))
+		}
+	}
+	if f.MaxTTL != 0 && f.MaxTTL < max(f.MinTTL, shortestTTL) {
+		add(fmt.Sprintf("answers are kept for at least %s and at most %s", f.MinTTL, f.MaxTTL), "", "make max_ttl the larger one")
+	}
+}
+
+// nameServer reads an IP address with or without a port, and adds the port.
+func nameServer(text string) (string, bool) {
+	if at, err := netip.ParseAddrPort(text); err == nil && at.Port() > 0 {
+		return at.String(), true
+	}
+	addr, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(text, "["), "]"))
+	if err != nil {
+		return "", false
+	}
+	return net.JoinHostPort(addr.String(), portOfNameServers), true
+}
+
+func (expander) resolver(r *Resolver) *doc.Node {
+	if r == nil {
+		return nil
+	}
+	f := newFields()
+	f.texts("servers", r.Servers, r.Origin.comment())
+	f.texts("search", r.Search, "")
+	f.text("family", r.Family, "")
+	for _, d := range []struct {
+		key   string
+		value time.Duration
+	}{{"timeout", r.Timeout}, {"min_ttl", r.MinTTL}, {"max_ttl", r.MaxTTL}} {
+		if d.value != 0 {
+			f.put(d.key, doc.EncodeNode(d.value), "")
+		}
+	}
+	return &f.Node
+}

@@ -1,0 +1,142 @@
+package dns
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strconv"
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/config"
+)
+
+// target is what endpoints are made of: a name with a port, or an address that needs no
+// looking up.
+type target struct {
+	host    string // a name; "" where address says all
+	port    uint16
+	address string // host:port or unix:/path, of what has no name
+	name    string // that a certificate is for, where it is asked
+	weight  int
+	zone    string
+}
+
+// unix begins the address of a socket of this machine.
+const unix = "unix:"
+
+// readURL reads `//host`, `//host:port` or `//[::1]:port`; port is the scheme's.
+func readURL(rest string, port uint16) (target, error) {
+	authority, ok := strings.CutPrefix(rest, "//")
+	switch {
+	case !ok:
+		return target{}, errors.New("two slashes are missing after the scheme; write it as in http://users:8080")
+	case strings.ContainsAny(authority, "/?#"):
+		return target{}, errors.New("an address has no path or query; give them with path, strip or rewrite")
+	case strings.Contains(authority, "@"):
+		return target{}, errors.New("a user in a URL is not sent; set the Authorization field with a secret")
+	}
+	if !hasPort(authority) {
+		authority = net.JoinHostPort(strings.Trim(authority, "[]"), strconv.Itoa(int(port)))
+	}
+	return readAddress(authority)
+}
+
+// hasPort tells whether there is a colon after the host, IPv6 in brackets aside.
+func hasPort(authority string) bool {
+	return strings.LastIndexByte(authority, ':') > strings.LastIndexByte(authority, ']')
+}
+
+// readAddress reads host:port, or unix:/path.
+func readAddress(text string) (target, error) {
+	if path, ok := strings.CutPrefix(text, unix); ok {
+		return target{address: text, weight: 1}, config.CheckUnixPath(path)
+	}
+	host, port, err := net.SplitHostPort(text)
+	if err != nil {
+		return target{}, errors.New("not of the form host:port; IPv6 stands in brackets, as in [::1]:8080")
+	}
+	n, err := strconv.ParseUint(port, 10, 16)
+	if err != nil || n < 1 {
+		return target{}, fmt.Errorf("port %q is not a number from 1 to 65535", port)
+	}
+	if _, err := netip.ParseAddr(host); err == nil {
+		return target{address: text, weight: 1}, nil
+	}
+	return target{host: host, port: uint16(n), weight: 1}, checkName(host)
+}
+
+// readList reads the endpoints of a service.
+func readList(endpoints []config.Endpoint) ([]target, error) {
+	var list []target
+	for _, e := range endpoints {
+		t, err := readAddress(e.Address)
+		if err != nil {
+			return nil, fmt.Errorf("endpoint %q: %w", e.Address, err)
+		}
+		if e.Weight < 0 {
+			return nil, fmt.Errorf("endpoint %q: its weight is negative", e.Address)
+		}
+		t.weight, t.zone = e.Weight, e.Zone
+		list = append(list, t)
+	}
+	return list, nil
+}
+
+// readSRV reads the name of an SRV record.
+func readSRV(rest string) (string, error) {
+	switch {
+	case strings.HasPrefix(rest, "//"):
+		return "", fmt.Errorf("no slashes stand after the scheme; write srv:%s", strings.TrimLeft(rest, "/"))
+	case strings.Contains(rest, ":"):
+		return "", errors.New("the port is what the record tells; leave it out")
+	}
+	return rest, checkName(rest)
+}
+
+// certifiedFor is the name that certificates are asked and checked for: without the dot
+// that makes it absolute, and without the labels of a service, for the domain that was
+// asked counts and not where its records lead (RFC 6125 section 6.2.1).
+func certifiedFor(name string) string {
+	name = strings.TrimSuffix(name, ".")
+	for strings.HasPrefix(name, "_") {
+		_, rest, more := strings.Cut(name, ".")
+		if !more {
+			break
+		}
+		name = rest
+	}
+	return name
+}
+
+// The bounds of RFC 1035 section 2.3.4, as they are when written.
+const (
+	longestLabel = 63
+	longestName  = 253
+)
+
+// checkName says what is wrong with a name. Underscores are let through, for Docker has
+// them and SRV records need them.
+func checkName(name string) error {
+	plain := strings.TrimSuffix(name, ".")
+	if plain == "" || len(plain) > longestName {
+		return fmt.Errorf("%q is neither a name nor an address", name)
+	}
+	for label := range strings.SplitSeq(plain, ".") {
+		if label == "" || len(label) > longestLabel || !isLabel(label) {
+			return fmt.Errorf("%q is neither a name nor an address", name)
+		}
+	}
+	return nil
+}
+
+func isLabel(label string) bool {
+	for i := range len(label) {
+		switch c := label[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_':
+		default:
+			return false
+		}
+	}
+	return true
+}
