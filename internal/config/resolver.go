@@ -114,7 +114,7 @@ func (f *resolverForm) bounds(ps *doc.Problems) {
 			add(fmt.Sprintf("answers are kept for %s", ttl), "servers would be asked without a pause", fmt.Sprintf("write %s or more", shortestTTL))
 		}
 	}
-	if f.MaxTTL != 0 && f.MaxTTL < max(f.MinTTL, shortestTTL) {
+	if f.MaxTTL >= shortestTTL && f.MaxTTL < f.MinTTL {
 		add(fmt.Sprintf("answers are kept for at least %s and at most %s", f.MinTTL, f.MaxTTL), "", "make max_ttl the larger one")
 	}
 }
