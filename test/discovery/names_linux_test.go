@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/weir-gateway/weir/internal/base/await"
 	"github.com/weir-gateway/weir/internal/wire/secure/securetest"
 	"github.com/weir-gateway/weir/test/weirtest"
 )
@@ -43,7 +44,7 @@ func knows(t *testing.T, g *weirtest.Gateway, path string, port int, addresses .
 		all = append(all, fmt.Sprintf("%s:%d", a, port))
 	}
 	want := " at " + strings.Join(all, ", ") + "\n"
-	weirtest.Eventually(t, "endpoints"+want, func() bool {
+	await.That(t, "endpoints"+want, func() bool {
 		_, text := ask(t, http.MethodGet, "http://"+g.Admin+"/v1/explain?format=text&url="+path)
 		return strings.Contains(text, want)
 	})
@@ -101,7 +102,7 @@ func once(client *http.Client, url string, post bool) string {
 func (l *load) more(t *testing.T, n int64) {
 	t.Helper()
 	before := l.sent.Load()
-	weirtest.Eventually(t, "requests are sent", func() bool { return l.sent.Load() >= before+n })
+	await.That(t, "requests are sent", func() bool { return l.sent.Load() >= before+n })
 }
 
 func (l *load) nothingLost(t *testing.T) {
@@ -162,7 +163,7 @@ func TestNamesThatCannotBeSeen(t *testing.T) {
 	l := startLoad(t, "http://"+g.Address+"/")
 	looked := func(result string) {
 		t.Helper()
-		weirtest.Eventually(t, "a look that came to "+result, func() bool {
+		await.That(t, "a look that came to "+result, func() bool {
 			_, text := ask(t, http.MethodGet, "http://"+g.Admin+"/metrics")
 			return strings.Contains(text, `result="`+result+`"} `)
 		})
@@ -193,7 +194,7 @@ func TestANameThatIsNotThereYet(t *testing.T) {
 		t.Errorf("the other route: %d %s", res.StatusCode, body)
 	}
 	n.are("late.internal", "127.0.0.40")
-	weirtest.Eventually(t, "the name is found", func() bool {
+	await.That(t, "the name is found", func() bool {
 		res, body := ask(t, http.MethodGet, "http://"+g.Address+"/late")
 		return res.StatusCode == http.StatusOK && strings.HasPrefix(body, "127.0.0.40 for 127.0.0.1")
 	})

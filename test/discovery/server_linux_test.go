@@ -129,14 +129,14 @@ func serveBackend(t *testing.T, address string, port int) (b *backend, bound int
 	})}
 	go func() { b.ended <- b.Serve(l) }()
 	t.Cleanup(func() { _ = b.Close(); <-b.ended })
-	return b, l.Addr().(*net.TCPAddr).Port //nolint:forcetypeassert // it listens on TCP
+	return b, l.Addr().(*net.TCPAddr).Port
 }
 
 // gateway starts a gateway that asks n for names.
 func gateway(t *testing.T, n *names, config string) *weirtest.Gateway {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "weir.yaml")
-	text := fmt.Sprintf("listen: :8080\nresolver: { servers: \"%s\", min_ttl: 100ms }\n%s", n.address, config)
+	text := fmt.Sprintf("listen: :8080\nresolver: { servers: %q, min_ttl: 100ms }\n%s", n.address, config)
 	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

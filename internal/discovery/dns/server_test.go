@@ -15,6 +15,7 @@ import (
 	protocol "github.com/miekg/dns"
 	"go.uber.org/goleak"
 
+	"github.com/weir-gateway/weir/internal/base/await"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/discovery"
 )
@@ -214,25 +215,13 @@ func (h *hub) run(t *testing.T, s config.Service) *running {
 // next is the next set that is told.
 func (r *running) next() []discovery.Endpoint {
 	r.t.Helper()
-	select {
-	case list := <-r.sets:
-		return list
-	case <-time.After(time.Minute):
-		r.t.Fatal("nothing was told in a minute")
-		return nil
-	}
+	return await.From(r.t, "a set", r.sets)
 }
 
 // look is what came of the next look.
 func (r *running) look() error {
 	r.t.Helper()
-	select {
-	case err := <-r.looks:
-		return err
-	case <-time.After(time.Minute):
-		r.t.Fatal("nobody looked in a minute")
-		return nil
-	}
+	return await.From(r.t, "a look", r.looks)
 }
 
 func source(scheme, rest string, servers ...string) config.Service {

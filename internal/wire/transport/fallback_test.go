@@ -176,3 +176,21 @@ func TestHostsOfEndpoints(t *testing.T) {
 		t.Errorf("dialled %s", got)
 	}
 }
+
+// A client of HTTP/1.0 may name no host; the endpoint is told its own then.
+func TestRequestsWithoutAHost(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	serveOn(t, l, nil)
+	tr := newTransport(t, transport.Options{})
+	at := l.Addr().String()
+	for host, want := range map[string]string{at: at, transport.Host(at, "127.0.0.1:1", ""): at, transport.Host(at, "", "users.internal"): "users.internal"} {
+		req := from(t, "", host)
+		req.Host = ""
+		if got := answer(t, tr, req); !strings.HasPrefix(got, "HTTP/1.1 "+want+" ") {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	}
+}

@@ -104,6 +104,18 @@ func (p place) serverName() (string, error) {
 	return host, err //nolint:wrapcheck // the caller says what it was for
 }
 
+// authority is the Host of a request that has none.
+func (p place) authority() string {
+	switch {
+	case strings.HasPrefix(p.endpoint, unixPrefix):
+		return "localhost"
+	case p.name != "":
+		return p.name
+	default:
+		return p.endpoint
+	}
+}
+
 // announced is what the endpoint is told of the client of a request: nothing
 // where nobody sent it.
 func announced(ctx context.Context) proxyproto.Header {

@@ -187,6 +187,9 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	req.URL.Scheme = t.scheme
 	a := t.newAttempt(req)
+	if req.Host == "" { // net/http would take the URL's, which may be a place
+		req.Host = endpointOf(req.URL.Host).authority()
+	}
 	if t.announce != NotAnnounced {
 		at := endpointOf(req.URL.Host)
 		at.client = announced(req.Context())
