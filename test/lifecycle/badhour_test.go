@@ -64,6 +64,7 @@ func statusWith(t *testing.T, url, token string) int {
 		t.Fatal(err)
 	}
 	r.Header.Set("Authorization", "Bearer "+token)
+	r.Close = true // no process waits for the connection
 	res, err := http.DefaultClient.Do(r)
 	if err != nil {
 		t.Fatal(err)
@@ -200,6 +201,29 @@ func TestARestartInABadHourServes(t *testing.T) {
 	admits(g, "with a file that others may write", http.StatusServiceUnavailable, http.StatusServiceUnavailable)
 	if !strings.Contains(g.Log(), "it is as if there were nothing") {
 		t.Error("the log does not tell of it")
+	}
+}
+
+// TestWhatIsKeptIsHandedOver holds that the process which ends takes nothing with it.
+func TestWhatIsKeptIsHandedOver(t *testing.T) {
+	p := startIdentityProvider(t)
+	state, path := filepath.Join(t.TempDir(), "state"), filepath.Join(t.TempDir(), "weir.yaml")
+	text := "listen: :8080\nauth: { customer: { jwt: '" + p.URL + "', audience: shop } }\nroutes:\n  GET /: { auth: customer, respond: 204 }\n"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	g := weirtest.Start(t, path, "--state", state)
+	await.That(t, "the keys are on disk", func() bool { return len(onShelf(t, state)) == 1 })
+	before := g.Upgrade(t)
+	await.That(t, "the process before has ended", func() bool { return weirtest.Gone(before) })
+	if n := len(onShelf(t, state)); n != 1 {
+		t.Errorf("there are %d files", n)
+	}
+	p.Close()
+	g.Kill()
+	g = weirtest.Start(t, path, "--state", state)
+	if got := statusWith(t, "http://"+g.Address+"/", p.token(time.Hour, p.private)); got != http.StatusNoContent {
+		t.Errorf("it answers %d:\n%s", got, g.Log())
 	}
 }
 
