@@ -82,7 +82,8 @@ func join(ctx context.Context, client, backend duplex, protocol string, server e
 }
 
 // pipe copies one direction and ends it at its far end when the near one has ended.
-// It tells false where the tunnel cannot go on.
+// It tells false where the tunnel cannot go on. Where the far end takes no more it can:
+// what that end has said last, and perhaps why, is still to be read.
 func pipe(to, from duplex, quiet *watch) bool {
 	buf, _ := tunnelBuffers.Get().(*[tunnelBytes]byte)
 	defer tunnelBuffers.Put(buf)
@@ -91,7 +92,7 @@ func pipe(to, from duplex, quiet *watch) bool {
 		quiet.touch()
 		if n > 0 {
 			if _, err := to.Write(buf[:n]); err != nil {
-				return false
+				return true
 			}
 		}
 		if err != nil {
