@@ -80,7 +80,7 @@ bench-auth: ## what it costs to know who is calling: a route with and without, t
 	$(GO) test -run '^$$' -bench 'Auth|Recognise' -benchmem ./internal/control/compile ./internal/auth/...
 
 .PHONY: bench-abuse
-bench-abuse: deps ## attack the binary and nginx at full strength and print what it costs: ten minutes, judged by counts only
+bench-abuse: deps ## attack the binary and nginx at full strength and print what it costs: a quarter of an hour, judged by counts only
 	$(GO) test ./test/abuse -run TestAgainstNginx -v -timeout 30m -args -full
 
 .PHONY: fuzz
