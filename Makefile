@@ -79,6 +79,10 @@ bench-short: ## the hot path's benchmarks, briefly: CI prints them and judges no
 bench-auth: ## what it costs to know who is calling: a route with and without, tokens against bare signatures
 	$(GO) test -run '^$$' -bench 'Auth|Recognise' -benchmem ./internal/control/compile ./internal/auth/...
 
+.PHONY: soak
+soak: ## change the config 500 times, 20 times a second, under load of all kinds, and see that nothing is lost or kept
+	cd test/clients && $(GO) test -run TestSoak -v -timeout 30m -args -reloads 500
+
 .PHONY: bench-abuse
 bench-abuse: deps ## attack the binary and nginx at full strength and print what it costs: a quarter of an hour, judged by counts only
 	$(GO) test ./test/abuse -run TestAgainstNginx -v -timeout 30m -args -full

@@ -2,9 +2,11 @@ package app_test
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -99,4 +101,44 @@ func TestChangedSecretsAreServedAndLostOnesKeepTheirValue(t *testing.T) {
 		t.Fatal(err)
 	}
 	await.That(t, "the secret that came back is used", func() bool { return header() == "three" })
+}
+
+// liveHeap is how many bytes are in use.
+func liveHeap() int64 {
+	runtime.GC()
+	runtime.GC() // what a pool gave up at the first
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return int64(stats.HeapAlloc)
+}
+
+// TestManyReloadsHoldNoMoreThanOne changes every route again and again. Once the
+// history is full, what lives is what the config that serves needs; the rest of what
+// the process has grown by is garbage that the collector has not come to.
+func TestManyReloadsHoldNoMoreThanOne(t *testing.T) {
+	routes := func(n int) string {
+		var text strings.Builder
+		text.WriteString(off + "routes:\n")
+		for i := range 1000 {
+			fmt.Fprintf(&text, "  GET /r%d/{id}:\n    headers: { response: { set: { X-Reload: '%d' } } }\n    to: http://127.0.0.1:9\n", i, n)
+		}
+		return text.String()
+	}
+	w := newWorld(t, routes(0))
+	nothing := liveHeap()
+	w.start()
+	one := liveHeap() - nothing
+	const full, reloads = 12, 32
+	var before int64
+	for n := range reloads {
+		if n == full {
+			before = liveHeap()
+		}
+		w.write(routes(n + 1))
+		if report, err := w.app.Follower().Read(); err != nil {
+			t.Fatal(err, report.Problems)
+		}
+	}
+	await.That(t, "what was replaced is gone", func() bool { return liveHeap() <= before+one/2 })
+	t.Logf("a config holds %d kB; %d reloads later it is %d kB more", one>>10, reloads-full, (liveHeap()-before)>>10)
 }
