@@ -76,9 +76,9 @@ func upgrade(t *testing.T, address string) net.Conn {
 	return c
 }
 
-// TestALongStreamHoldsNoOldSnapshot opens a stream and an upgraded connection on
-// each of a hundred snapshots: all but the one that serves must be collected while
-// the streams live on.
+// TestALongStreamHoldsNoOldSnapshot opens a stream over HTTP/1.1, one over HTTP/2, as
+// gRPC's are, and an upgraded connection on each of a hundred snapshots: all but the
+// one that serves must be collected while the streams live on.
 func TestALongStreamHoldsNoOldSnapshot(t *testing.T) {
 	w := newWorld(t)
 	tick := make(chan struct{})
@@ -87,13 +87,16 @@ func TestALongStreamHoldsNoOldSnapshot(t *testing.T) {
 	var collected atomic.Int64
 	var lines []*bufio.Reader
 	var upgraded []net.Conn
-	client := newClient(t)
-	client.Timeout = 0
+	client, h2 := newClient(t), newClient(t)
+	client.Timeout, h2.Timeout = 0, 0
+	var protocols http.Protocols
+	protocols.SetUnencryptedHTTP2(true)
+	h2.Transport.(*http.Transport).Protocols = &protocols
 	for i := range reloads {
 		w.apply(fmt.Sprintf("listen: 127.0.0.1:0\nroutes:\n  ANY /**:\n    headers: { response: { set: { X-Reload: '%d' } } }\n    to: %s\n  GET /other%d: respond:other\n", i, backend, i))
 		runtime.AddCleanup(w.gateway.Current(), func(*atomic.Int64) { collected.Add(1) }, &collected)
 		runtime.AddCleanup(w.reconciler.Config(), func(*atomic.Int64) { collected.Add(1) }, &collected)
-		lines = append(lines, listenTo(t, client, "http://"+w.address()+"/x"))
+		lines = append(lines, listenTo(t, client, "http://"+w.address()+"/x"), listenTo(t, h2, "http://"+w.address()+"/x"))
 		upgraded = append(upgraded, upgrade(t, w.address()))
 	}
 	await.That(t, "no old snapshot and no old config is held", func() bool {

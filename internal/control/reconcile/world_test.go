@@ -46,7 +46,7 @@ func newWorld(t *testing.T) *world {
 		Open: func(w listen.Want) (net.Listener, error) { return listen.Open(context.Background(), w.Address) },
 		Serve: func(l net.Listener, s reconcile.Site) reconcile.Server {
 			o := &server{Server: listen.New(listen.Options{
-				Listener: l, Handler: s.Handler, TLS: s.TLS, Announced: s.Announced, Limits: s.Limits, Log: log,
+				Listener: l, Handler: s.Handler, TLS: s.TLS, Announced: s.Announced, Limits: s.Limits, H2C: true, Log: log,
 			}), done: make(chan struct{})}
 			go func() {
 				defer close(o.done)
