@@ -121,7 +121,9 @@ type Compiler struct {
 
 // New makes a Compiler that runs nothing yet.
 func New(parts Parts, options Options) *Compiler {
-	options.KeptAge = cmp.Or(options.KeptAge, 24*time.Hour)
+	if options.KeptAge <= 0 {
+		options.KeptAge = 24 * time.Hour
+	}
 	remembered := newSecrets(options)
 	options.Secret = remembered.get
 	return &Compiler{parts: parts, options: options, secrets: remembered, kept: kept{}}
