@@ -91,7 +91,7 @@ func TestTheImageIsBuiltAsReleasesAre(t *testing.T) {
 			build = line
 		}
 	}
-	for _, want := range []string{"CGO_ENABLED=0 ", " -trimpath ", `-ldflags "-s -w -buildid= -X main.version=`, " -o /out/weir ./cmd/weir"} {
+	for _, want := range []string{"CGO_ENABLED=0 ", " -trimpath -buildvcs=true ", `-ldflags "-s -w -buildid= -X main.version=`, " -o /out/weir ./cmd/weir"} {
 		if !strings.Contains(build, want) {
 			t.Errorf("no %q in %q", want, build)
 		}
