@@ -13,8 +13,9 @@ var mentioned = regexp.MustCompile(`\$labels\.([a-z]+)`)
 // TestAlertsFire plays each scene and holds that the alerts that it names fire, and no others.
 func TestAlertsFire(t *testing.T) {
 	all := rules(t)
-	var rung []string
+	var played []string
 	for name, s := range scenes {
+		played = append(played, s.rings...)
 		t.Run(name, func(t *testing.T) {
 			known := remember(t, s.play(t)...)
 			for _, rule := range all {
@@ -24,9 +25,6 @@ func TestAlertsFire(t *testing.T) {
 				}
 				if expected := slices.Contains(s.rings, rule.Alert); expected != (len(fired) > 0) {
 					t.Errorf("%s fires for %v, expected: %v", rule.Alert, fired, expected)
-				}
-				if len(fired) > 0 {
-					rung = append(rung, rule.Alert)
 				}
 				for _, at := range fired {
 					for _, m := range mentioned.FindAllStringSubmatch(rule.Annotations["summary"], -1) {
@@ -39,7 +37,7 @@ func TestAlertsFire(t *testing.T) {
 		})
 	}
 	for _, rule := range all {
-		if !slices.Contains(rung, rule.Alert) && !t.Skipped() && !t.Failed() {
+		if !slices.Contains(played, rule.Alert) {
 			t.Errorf("no scene makes %s fire", rule.Alert)
 		}
 	}

@@ -112,7 +112,10 @@ var scenes = map[string]scene{
 	"a function does not start": {
 		play: func(t *testing.T) []instance {
 			g := start(t, "routes:\n  GET /: fn:orders\nfunctions:\n  orders: { run: "+script(t, "exit 1")+", contract: http }\n")
-			return []instance{g.goingOn(func() { g.get("/", 2) })}
+			return []instance{g.goingOn(func() {
+				g.get("/", 2)
+				g.await(`weir_backend_attempts_total{backend="fn:orders",outcome="refused"}`)
+			})}
 		},
 		rings: []string{"WeirFunctionFailing"},
 	},

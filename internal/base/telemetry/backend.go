@@ -64,6 +64,13 @@ func (b *Backend) Tried(a exchange.Attempt, again bool) {
 	}
 }
 
+// Refused counts an attempt that met nobody, because of err: it has no duration.
+func (b *Backend) Refused(err error) {
+	if b != nil {
+		b.attempts[outcomeOf(exchange.Attempt{Err: err})].Add(1)
+	}
+}
+
 func outcomeOf(a exchange.Attempt) int {
 	switch {
 	case a.Err == nil && a.Status < 500:

@@ -169,10 +169,12 @@ func TestOutcomesOfAttempts(t *testing.T) {
 	} {
 		b.Tried(a, i > 12)
 	}
+	b.Refused(fault.FunctionQueueTime.New(""))
 	s := scrape(t, m)
+	want(t, s, "weir_backend_attempt_duration_seconds_count", `{backend="users"} 15`)
 	want(t, s, "weir_backend_attempts_total",
 		`{backend="users",outcome="abandoned"} 3`, `{backend="users",outcome="answered"} 2`, `{backend="users",outcome="invalid_response"} 1`,
-		`{backend="users",outcome="refused"} 1`, `{backend="users",outcome="reset"} 2`, `{backend="users",outcome="server_error"} 2`,
+		`{backend="users",outcome="refused"} 2`, `{backend="users",outcome="reset"} 2`, `{backend="users",outcome="server_error"} 2`,
 		`{backend="users",outcome="timeout"} 2`, `{backend="users",outcome="unreachable"} 2`)
 	want(t, s, "weir_backend_retries_total", `{backend="users"} 2`)
 	want(t, s, "weir_backend_endpoints")

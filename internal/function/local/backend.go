@@ -259,6 +259,7 @@ func (b *backend) ask(r *http.Request, try func(*lease) (*http.Response, error))
 	for n := 1; ; n++ {
 		place, err := b.pool.Acquire(r.Context())
 		if err != nil {
+			b.attempts.Refused(err)
 			return nil, err //nolint:wrapcheck // a fault or the client's own end
 		}
 		id := exchange.Of(r).ID // a copy: the exchange ends before the instance
