@@ -99,11 +99,23 @@ func (g *gateway) scrape() string {
 	return string(text)
 }
 
+// value is what a scrape says of a series, "" where it has none.
+func (g *gateway) value(series string) string {
+	g.t.Helper()
+	_, rest, _ := strings.Cut(g.scrape(), "\n"+series+" ")
+	value, _, _ := strings.Cut(rest, "\n")
+	return value
+}
+
 // await waits until a scrape has a series with some value other than zero.
 func (g *gateway) await(series string) {
 	g.t.Helper()
-	await.That(g.t, series, func() bool {
-		_, value, found := strings.Cut(g.scrape(), "\n"+series+" ")
-		return found && !strings.HasPrefix(value, "0\n")
-	})
+	await.That(g.t, series, func() bool { value := g.value(series); return value != "" && value != "0" })
+}
+
+// grows waits until a series has another value than it has now.
+func (g *gateway) grows(series string) {
+	g.t.Helper()
+	now := g.value(series)
+	await.That(g.t, series, func() bool { return g.value(series) != now })
 }

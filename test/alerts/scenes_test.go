@@ -109,6 +109,16 @@ var scenes = map[string]scene{
 		},
 		rings: []string{"WeirBackendSlow"},
 	},
+	"nobody can be asked where a backend is": {
+		play: func(t *testing.T) []instance {
+			g := start(t, "resolver: { servers: 127.0.0.1:1, timeout: 100ms }\nroutes:\n  GET /: http://users.internal:8080\n")
+			return []instance{g.goingOn(func() {
+				g.get("/", 1)
+				g.grows(`weir_discovery_lookups_total{backend="http://users.internal:8080",result="failed"}`)
+			})}
+		},
+		rings: []string{"WeirDiscoveryFailing"},
+	},
 	"a function does not start": {
 		play: func(t *testing.T) []instance {
 			g := start(t, "routes:\n  GET /: fn:orders\nfunctions:\n  orders: { run: "+script(t, "exit 1")+", contract: http }\n")
