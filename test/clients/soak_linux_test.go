@@ -35,11 +35,11 @@ import (
 var reloads = flag.Int("reloads", 100, "how many times the soak changes the config")
 
 // How much more than after the warm-up there may be at the end. What is kept of
-// each change would be more than that, however few changes there are.
+// each change would be more than that; what the last requests left is less.
 const (
 	moreGoroutines = 5
 	moreFiles      = 5
-	moreHeap       = 1 << 20 // bytes
+	moreHeap       = 2 << 20 // bytes
 )
 
 // perSecond is how many changes are aimed at; a busy machine makes fewer.

@@ -147,10 +147,10 @@ type Pending struct {
 // holds the snapshot before.
 func (p *Pending) Commit() (release func(ctx context.Context)) {
 	p.compiler.secrets.keep()
-	end := p.compiler.kept.commit(p.build.used)
-	return func(ctx context.Context) {
+	end, places := p.compiler.kept.commit(p.build.used), p.compiler.options.Shelf
+	return func(ctx context.Context) { // holds nothing of p, for a long stream puts it off
 		end(ctx)
-		p.compiler.options.Shelf.Tidy()
+		places.Tidy()
 	}
 }
 

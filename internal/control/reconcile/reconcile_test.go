@@ -290,7 +290,7 @@ func TestCloseCutsWhatTakesTooLong(t *testing.T) {
 	w.apply("listen: 127.0.0.1:0\n" + route + backend + "\n")
 	answer := begin(client, "http://"+w.address())
 	<-entered
-	w.apply(says("127.0.0.1:0", "new")) // the old snapshot drains, for ten seconds
+	w.apply(says("127.0.0.1:0", "new")) // the old snapshot drains, for an hour
 	ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
 	defer cancel()
 	w.reconciler.Close(ctx)

@@ -56,7 +56,7 @@ func newWorld(t *testing.T) *world {
 			}()
 			return o
 		},
-		Log: log, Drain: 10 * time.Second, IdleGrace: 200 * time.Millisecond,
+		Log: log, Drain: time.Hour, IdleGrace: 200 * time.Millisecond, // nothing that a test waits for comes by the end of that time
 	})
 	t.Cleanup(w.close)
 	return w
