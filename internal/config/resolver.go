@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/netip"
@@ -77,7 +78,7 @@ func (f *resolverForm) resolver(ps *doc.Problems) *Resolver {
 	if f == nil {
 		return nil
 	}
-	r := &Resolver{Search: f.Search, Family: f.Family, Timeout: f.Timeout, MinTTL: f.MinTTL, MaxTTL: f.MaxTTL, Origin: Origin{Pos: f.At}}
+	r := &Resolver{Search: f.Search, Family: f.Family, Timeout: f.Timeout, Origin: Origin{Pos: f.At}}
 	for _, text := range f.Servers {
 		server, ok := nameServer(text)
 		if !ok {
@@ -92,6 +93,9 @@ func (f *resolverForm) resolver(ps *doc.Problems) *Resolver {
 		}
 	}
 	f.bounds(ps)
+	// What is not said makes room for what is.
+	r.MinTTL = cmp.Or(f.MinTTL, min(DefaultMinTTL, cmp.Or(f.MaxTTL, DefaultMaxTTL)))
+	r.MaxTTL = cmp.Or(f.MaxTTL, max(DefaultMaxTTL, r.MinTTL))
 	return r
 }
 
@@ -139,13 +143,18 @@ func (expander) resolver(r *Resolver) *doc.Node {
 	f.texts("servers", r.Servers, r.Origin.comment())
 	f.texts("search", r.Search, "")
 	f.text("family", r.Family, "")
-	for _, d := range []struct {
-		key   string
-		value time.Duration
-	}{{"timeout", r.Timeout}, {"min_ttl", r.MinTTL}, {"max_ttl", r.MaxTTL}} {
-		if d.value != 0 {
-			f.put(d.key, doc.EncodeNode(d.value), "")
+	if r.Timeout != 0 {
+		f.put("timeout", doc.EncodeNode(r.Timeout), "")
+	}
+	for _, ttl := range []struct {
+		key        string
+		own, usual time.Duration
+	}{{"min_ttl", r.MinTTL, DefaultMinTTL}, {"max_ttl", r.MaxTTL, DefaultMaxTTL}} {
+		comment := ""
+		if ttl.own == ttl.usual {
+			comment = builtIn
 		}
+		f.put(ttl.key, doc.EncodeNode(ttl.own), comment)
 	}
 	return &f.Node
 }

@@ -62,7 +62,9 @@ func (e *refusalError) Error() string { return e.what }
 
 const (
 	// datagram is how much may come at once (DNS Flag Day 2020): more would be fragmented.
-	datagram = 1232
+	// Servers that send more are heard nevertheless, up to largestDatagram.
+	datagram        = 1232
+	largestDatagram = 4096
 	// longestChain bounds aliases that lead on within one answer.
 	longestChain = 16
 )
@@ -106,7 +108,7 @@ func roundTrip(ctx context.Context, network, server string, m *protocol.Msg) (*p
 	defer func() { _ = conn.Close() }() // everything was said
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	c := &protocol.Conn{Conn: conn, UDPSize: datagram}
+	c := &protocol.Conn{Conn: conn, UDPSize: largestDatagram}
 	if err := c.WriteMsg(m); err != nil {
 		return nil, cause(ctx, err)
 	}
@@ -125,8 +127,12 @@ func roundTrip(ctx context.Context, network, server string, m *protocol.Msg) (*p
 	}
 }
 
-// cause is the reason of an end that ctx brought about, else err.
+// cause is the reason of an end that ctx brought about, else err. A connection notices that
+// its time is over by a clock of its own, which may be the first.
 func cause(ctx context.Context, err error) error {
+	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
+		<-ctx.Done()
+	}
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
