@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"net/http"
 
+	"github.com/weir-gateway/weir/internal/base/egress"
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/keep"
 	"github.com/weir-gateway/weir/internal/base/secret"
@@ -77,6 +78,8 @@ func Refuse(format string, args ...any) error {
 type Env struct {
 	Name  string // of the element of auth
 	Group string
+	// Bounds are where what the way itself calls may be; nil bounds nothing.
+	Bounds *egress.Bounds
 	// Secret resolves a secret; when a config is only checked it gives placeholders.
 	Secret func(secret.Template) (secret.Value, error)
 	// Keep holds state that lives longer than one snapshot; it is used by keep.In.

@@ -222,14 +222,19 @@ func (c *validator) remoteGrants(a *Auth) {
 		if err != nil || u.Host == "" {
 			continue // none, or told already
 		}
+		c.reach(r.at(a), a.Group, u.Host)
 		if origin := u.Scheme + "://" + u.Host; !allows(g.Allow, origin, r.URL) {
-			at := a.Origin.at()
-			if r.Pos.Line > 0 {
-				at = r.Pos
-			}
-			c.denied(at, g, fmt.Sprintf("%q", origin), "allow")
+			c.denied(r.at(a).at(), g, fmt.Sprintf("%q", origin), "allow")
 		}
 	}
+}
+
+// at is where r was written, as well as that is known.
+func (r Remote) at(a *Auth) Origin {
+	if r.Pos.Line > 0 {
+		return Origin{Pos: r.Pos, Object: a.Origin.Object}
+	}
+	return a.Origin
 }
 
 // authNames holds that every way that a filter of group names exists, and belongs

@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/base/egress"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
@@ -45,6 +46,9 @@ type Config struct {
 	Problems Verbosity
 	// Groups are the teams that own elements; what they may reach is held by Validate.
 	Groups []Group
+	// ObjectReach is where backends may be that objects name, beside the addresses that
+	// everybody's may have.
+	ObjectReach egress.Bounds
 	// Tests are requests with what is expected of them, run before every swap.
 	Tests []Test
 }
@@ -389,7 +393,10 @@ type Group struct {
 	Hosts     []string // the only ones its routes may match; those without a host get all of them
 	Allow     []string // patterns of backends beyond its own: "k8s:shop/*", "http://*.shop.internal:80*", "catalog"
 	Secrets   []string // patterns of references: "env:SHOP_*", "file:/run/secrets/shop/*"
-	Origin    Origin
+	// Reach is where its backends, and its issuers, may be beside the Internet and
+	// addresses inside. The zero value is nowhere else.
+	Reach  egress.Bounds
+	Origin Origin
 }
 
 // Test is a request with what is expected of it; expectations that are empty are not held.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/base/egress"
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
@@ -259,7 +260,20 @@ func (expander) group(g Group) *doc.Node {
 	f.texts("hosts", g.Hosts, "")
 	f.texts("allow", g.Allow, "")
 	f.texts("secrets", g.Secrets, "")
+	f.texts("reach", reachTexts(g.Reach), "")
 	return &f.Node
+}
+
+// reachTexts are bounds as they are written, nil where nothing is.
+func reachTexts(b egress.Bounds) []string {
+	var texts []string
+	for _, p := range b.Reach {
+		texts = append(texts, p.String())
+	}
+	for _, s := range b.Sockets {
+		texts = append(texts, unixScheme+":"+s)
+	}
+	return texts
 }
 
 // named begins an element with its name, group and origin.

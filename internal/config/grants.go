@@ -1,12 +1,15 @@
 package config
 
 import (
+	"errors"
 	"fmt"
+	"net"
 	"path"
 	"reflect"
 	"slices"
 	"strings"
 
+	"github.com/weir-gateway/weir/internal/base/egress"
 	"github.com/weir-gateway/weir/internal/base/pattern"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/config/doc"
@@ -34,33 +37,10 @@ func (c *validator) groupRules() {
 	}
 }
 
-// glob tells whether pattern, in which each * stands for any text, covers s.
-func glob(pattern, s string) bool {
-	head, rest, wild := strings.Cut(pattern, "*")
-	if !wild {
-		return pattern == s
-	}
-	s, ok := strings.CutPrefix(s, head)
-	if !ok {
-		return false
-	}
-	for {
-		part, next, more := strings.Cut(rest, "*")
-		if !more {
-			return strings.HasSuffix(s, part)
-		}
-		i := strings.Index(s, part)
-		if i < 0 {
-			return false
-		}
-		s, rest = s[i+len(part):], next
-	}
-}
-
 // allows tells whether one of patterns covers one of names; nil patterns bound nothing.
 func allows(patterns []string, names ...string) bool {
 	return patterns == nil || slices.ContainsFunc(patterns, func(p string) bool {
-		return slices.ContainsFunc(names, func(n string) bool { return glob(p, n) })
+		return slices.ContainsFunc(names, func(n string) bool { return pattern.Glob(p, n) })
 	})
 }
 
@@ -88,6 +68,76 @@ func (c *validator) refGrant(ref Ref) {
 	if !allows(g.Allow, ref.String()) {
 		c.denied(ref.Origin.at(), g, fmt.Sprintf("the backend %q", ref), "allow")
 	}
+}
+
+// reach holds that a backend which is written as an address is within the bounds of who
+// has written it. Where its name leads is seen when it is called. An object's is
+// warned of, for it costs nobody but its own requests.
+func (c *validator) reach(at Origin, group, address string) {
+	bounds := c.c.Bounds(group, at)
+	err := bounds.Host(hostOf(address))
+	path, isSocket := strings.CutPrefix(address, unixScheme+":")
+	if isSocket {
+		err = bounds.Socket(path)
+	}
+	refused, ok := errors.AsType[*egress.RefusedError](err)
+	g := c.groups[group]
+	if !ok || isSocket && g != nil && !allows(g.Allow, address) { // which is told, and mends this too
+		return
+	}
+	if g != nil && at.Object == "" {
+		c.add(at.at(), fmt.Sprintf("the group %q may not reach %q", group, address),
+			fmt.Sprintf("it is %s; what it may is declared at %s", refused.Kind, g.Origin), fmt.Sprintf("ask for %s to be added to reach there", reachOf(refused)))
+		return
+	}
+	c.ps.Add(doc.Problem{
+		Pos: at.at(), Severity: doc.Warning, What: fmt.Sprintf("%q is never called", address),
+		Why: fmt.Sprintf("it is %s, and what objects name may not be", refused.Kind), Fix: "name an address of the cluster",
+	})
+}
+
+// hostOf is the host of `host`, `host:port` and what both may be called by.
+func hostOf(address string) string {
+	if host, _, err := net.SplitHostPort(address); err == nil {
+		return host
+	}
+	return address
+}
+
+// reachOf is what a group would have to be given.
+func reachOf(e *egress.RefusedError) string {
+	if e.Kind == egress.Loopback && !strings.Contains(e.Address, ":") {
+		return "127.0.0.0/8"
+	}
+	return e.Address
+}
+
+// Bounds are where the backends of a group, or of an object, may be; nil bounds nothing.
+func (c *Config) Bounds(group string, from Origin) *egress.Bounds {
+	if from.Object != "" {
+		return &c.ObjectReach
+	}
+	if group == "" {
+		return nil
+	}
+	for i := range c.Groups {
+		if c.Groups[i].Name == group {
+			return c.Groups[i].bounds()
+		}
+	}
+	return &egress.Bounds{} // of a group that nobody has declared, which was told
+}
+
+// bounds are what the group may reach. A pattern of Unix sockets in allow says it, too: the
+// word is needed once.
+func (g *Group) bounds() *egress.Bounds {
+	b := egress.Bounds{Reach: g.Reach.Reach, Sockets: slices.Clone(g.Reach.Sockets)}
+	for _, p := range g.Allow {
+		if path, ok := strings.CutPrefix(p, unixScheme+":"); ok {
+			b.Sockets = append(b.Sockets, path)
+		}
+	}
+	return &b
 }
 
 func (c *validator) routeGrants(r *Route) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/weir-gateway/weir/internal/base/egress"
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
@@ -20,6 +21,7 @@ type groupForm struct {
 	Hosts     []string     `doc:"hosts,oneormany" help:"the only hosts that its routes may match; routes without one get them all" example:"shop.dev"`
 	Allow     []string     `doc:"allow,oneormany" help:"the only backends beyond its own that it may name; * stands for any text" example:"http://*.shop.internal:8080"`
 	Secrets   []string     `doc:"secrets,oneormany" help:"the only secrets that it may refer to; * stands for any text" example:"env:SHOP_*"`
+	Reach     []reachForm  `doc:"reach,oneormany" help:"addresses of this machine and its links that its backends may be at, and Unix sockets; none unless said" example:"[127.0.0.0/8, \"unix:/run/shop/*\"]"`
 	Defaults  *doc.Node    `doc:"defaults" help:"what every route of the group has unless it says otherwise"`
 	Section   elementsForm `doc:",inline"`
 }
@@ -56,9 +58,53 @@ func (l *loader) declare(e element, ps *doc.Problems) *team {
 	doc.Decode(e.node, &t.groupForm, ps)
 	l.teams[e.name] = t
 	l.cfg.Groups = append(l.cfg.Groups, Group{
-		Name: t.name, Listeners: t.Listeners, Hosts: t.Hosts, Allow: t.Allow, Secrets: t.Secrets, Origin: Origin{Pos: t.pos},
+		Name: t.name, Listeners: t.Listeners, Hosts: t.Hosts, Allow: t.Allow, Secrets: t.Secrets, Reach: boundsOf(t.Reach), Origin: Origin{Pos: t.pos},
 	})
 	return t
+}
+
+// reachForm is a range of addresses, or a pattern of Unix sockets.
+type reachForm struct {
+	addresses Prefix
+	socket    string
+}
+
+func (r *reachForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	if path, ok := strings.CutPrefix(n.Value, unixScheme+":"); ok && n.Kind == doc.Scalar {
+		r.socket = path
+		if err := CheckUnixPath(strings.ReplaceAll(path, "*", "x")); err != nil {
+			ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("%q covers no socket", n.Value), Why: err.Error(), Fix: "for example unix:/run/shop/*"})
+		}
+		return
+	}
+	r.addresses.DecodeDoc(n, ps)
+}
+
+// EncodeDoc writes it as it is read.
+func (r reachForm) EncodeDoc() *doc.Node {
+	if r.socket != "" {
+		return doc.EncodeNode(unixScheme + ":" + r.socket)
+	}
+	return r.addresses.EncodeDoc()
+}
+
+// DocSchema implements doc.SchemaWriter.
+func (reachForm) DocSchema() *doc.Schema {
+	return text("a range of addresses, as 127.0.0.0/8, or Unix sockets, as unix:/run/shop/*")
+}
+
+// boundsOf are the bounds that a list says.
+func boundsOf(forms []reachForm) egress.Bounds {
+	var b egress.Bounds
+	for _, f := range forms {
+		switch {
+		case f.socket != "":
+			b.Sockets = append(b.Sockets, f.socket)
+		case f.addresses.IsValid():
+			b.Reach = append(b.Reach, f.addresses.Prefix)
+		}
+	}
+	return b
 }
 
 func badName(pos doc.Pos, what, name string) doc.Problem {

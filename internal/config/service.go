@@ -48,6 +48,14 @@ func (e *endpointForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	doc.Decode(n, (*plainEndpoint)(e), ps)
 }
 
+// from is where an endpoint comes from: with a service from an object it comes from that.
+func (e Endpoint) from(s *Service) Origin {
+	if s.Origin.Object != "" {
+		return s.Origin
+	}
+	return e.Origin
+}
+
 // clientTLSForm is how endpoints are called over TLS.
 type clientTLSForm struct {
 	Name string      `doc:"name" help:"the name asked for and checked; the endpoint's host unless said" example:"users.internal"`

@@ -102,6 +102,11 @@ func (c *validator) reference(ref Ref) {
 			c.ps.Add(*p)
 			return
 		}
+		if authority, ok := strings.CutPrefix(ref.Rest, "//"); ok {
+			c.reach(ref.Origin, ref.Group, authority)
+		} else if ref.Scheme == unixScheme {
+			c.reach(ref.Origin, ref.Group, ref.String())
+		}
 	}
 	c.refGrant(ref)
 }
@@ -160,6 +165,7 @@ func (c *validator) endpoints(s *Service) {
 		if err := checkEndpoint(e.Address); err != nil {
 			c.add(e.Origin.at(), fmt.Sprintf("the endpoint %q of the service %q is no address", e.Address, s.Name), err.Error(), "write host:port, as 10.0.0.1:8080, or unix:/run/app.sock")
 		}
+		c.reach(e.from(s), s.Group, e.Address)
 		if e.Weight < 0 || e.Weight > maxWeight {
 			c.add(e.Origin.at(), fmt.Sprintf("the weight %d of the endpoint %q is out of range", e.Weight, e.Address), "", fmt.Sprintf("write 0 to %d", maxWeight))
 		}

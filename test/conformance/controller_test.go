@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"reflect"
 	"slices"
 	"sync"
@@ -50,6 +51,7 @@ func (c *controller) reconcile(ctx context.Context) error {
 	}
 	result := gatewayapi.Translate(objects, gatewayapi.Options{
 		ControllerName: controllerName, Bind: c.addresses.bind, Addresses: c.addresses.of,
+		Reach: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, // where the pods are here
 	})
 	if err := errors.Join(c.cluster.resolveServices(ctx, result.Config), c.cluster.resolveSecrets(ctx, result.Config)); err != nil {
 		return err

@@ -165,8 +165,8 @@ func fetchedKeys(env auth.Env, c *Config) (*living, error) {
 	// Another issuer, address, authority or algorithm is another source, so that a changed
 	// config never takes keys of before for its own.
 	source := fmt.Sprintf("%q %q %q %x", where, r.issuer, r.allowed, sha256.Sum256(authorities))
-	l, err := keep.In(env.Keep, fmt.Sprintf("keys %s %s", source, c.Stale), func() (*living, func(context.Context), error) {
-		client, err := newClient(u.Hostname(), authorities)
+	l, err := keep.In(env.Keep, fmt.Sprintf("keys %s %s%s", source, c.Stale, env.Bounds), func() (*living, func(context.Context), error) {
+		client, err := newClient(u.Hostname(), authorities, env.Bounds)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -2,19 +2,18 @@ package jwt
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/base/egress"
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/jsonx"
 	"github.com/weir-gateway/weir/internal/wire/transport"
@@ -159,11 +158,12 @@ func maxAgeOf(head exchange.Head) time.Duration {
 // client makes the way to issuers. named is the host of the URL in the config.
 type client struct {
 	named        string
+	bounds       *egress.Bounds // of the way's group
 	plain, https *transport.Transport
 }
 
-func newClient(named string, authorities []byte) (*client, error) {
-	c := &client{named: named}
+func newClient(named string, authorities []byte, bounds *egress.Bounds) (*client, error) {
+	c := &client{named: named, bounds: bounds}
 	secure, err := transport.Identity{CA: authorities}.TLS()
 	if err != nil {
 		return nil, fmt.Errorf("ca: %w", err)
@@ -208,6 +208,9 @@ func (c *client) dial(ctx context.Context, network, address string) (net.Conn, e
 		if err != nil {
 			return err
 		}
+		if err := c.bounds.Address(at.Addr()); err != nil {
+			return err
+		}
 		if named && isLiteral && literal.Unmap() == at.Addr().Unmap() {
 			return nil // the config says this very address
 		}
@@ -216,45 +219,16 @@ func (c *client) dial(ctx context.Context, network, address string) (net.Conn, e
 	return d.DialContext(ctx, network, address)
 }
 
-// metadata are the addresses where clouds tell machines their secrets.
-func metadata() []netip.Addr {
-	return []netip.Addr{
-		netip.MustParseAddr("169.254.169.254"), netip.MustParseAddr("fd00:ec2::254"),
-		netip.MustParseAddr("100.100.100.200"), netip.MustParseAddr("168.63.129.16"),
-	}
-}
-
-// inner are ranges beside the private ones that lead to no issuer on the Internet.
-func inner() []netip.Prefix {
-	return []netip.Prefix{netip.MustParsePrefix("100.64.0.0/10"), netip.MustParsePrefix("192.0.0.0/24"), netip.MustParsePrefix("0.0.0.0/8")}
-}
-
-var nat64 = netip.MustParsePrefix("64:ff9b::/96")
-
 // callable tells why an address is not called. What the host of the config's own URL
 // leads to may be private, for many issuers are inside; what an issuer's answer names may
 // not, for it would let a stranger's document choose whom the gateway calls.
 func callable(ip netip.Addr, named bool) error {
-	ip = ip.Unmap().WithZone("")
-	if nat64.Contains(ip) {
-		bytes := ip.As16()
-		ip = netip.AddrFrom4([4]byte(bytes[12:]))
-	}
-	if slices.Contains(metadata(), ip) {
-		return fmt.Errorf("%s is where a cloud tells its machines their secrets", ip)
-	}
-	switch {
-	case ip.IsLinkLocalUnicast(), ip.IsMulticast(), ip.IsUnspecified():
-		return fmt.Errorf("%s is no address of an issuer", ip)
-	case named:
+	switch kind := egress.KindOf(ip); {
+	case kind == egress.Public, named && kind <= egress.Loopback:
 		return nil
-	case ip.IsLoopback(), ip.IsPrivate():
-		return errors.New("an address inside (" + ip.String() + ") that the config does not name")
+	case kind <= egress.Loopback:
+		return fmt.Errorf("%s is %s, and the config does not name it", ip, kind)
+	default:
+		return fmt.Errorf("%s is %s, and no issuer's", ip, kind)
 	}
-	for _, p := range inner() {
-		if p.Contains(ip) {
-			return errors.New("an address inside (" + ip.String() + ") that the config does not name")
-		}
-	}
-	return nil
 }

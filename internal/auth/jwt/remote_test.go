@@ -102,7 +102,7 @@ func TestWhatAnIssuerMayNotSay(t *testing.T) {
 		"another address, in clear": {discovery: func(u string) string { return `{"issuer":"` + u + `","jwks_uri":"http://` + address + `/keys"}` }, want: "not encrypted"},
 		"an address inside": {discovery: func(u string) string {
 			return `{"issuer":"` + u + `","jwks_uri":"https://localhost:` + address[strings.LastIndexByte(address, ':')+1:] + `/keys"}`
-		}, want: "that the config does not name"},
+		}, want: "and the config does not name it"},
 		"the metadata of a cloud": {discovery: func(u string) string { return `{"issuer":"` + u + `","jwks_uri":"https://169.254.169.254/latest"}` }, want: "is where a cloud tells"},
 		"HTML":                    {discovery: func(string) string { return "<html>" }, want: "json"},
 		"a discovery without end": {discovery: func(string) string { return strings.Repeat(" ", largestDiscovery+1) }, want: "has more than 65536 bytes"},
@@ -185,9 +185,9 @@ func TestWhomAGatewayCalls(t *testing.T) {
 	for address, c := range map[string]struct{ named, other bool }{
 		"192.0.2.1": {true, true}, "2001:db8::1": {true, true}, "8.8.8.8": {true, true},
 		"127.0.0.1": {true, false}, "::1": {true, false}, "10.0.0.1": {true, false}, "172.31.0.1": {true, false}, "192.168.1.1": {true, false},
-		"fd00::1": {true, false}, "100.64.0.1": {true, false}, "::ffff:10.0.0.1": {true, false}, "64:ff9b::10.0.0.1": {true, false}, "0.1.2.3": {true, false},
+		"fd00::1": {true, false}, "100.64.0.1": {true, false}, "::ffff:10.0.0.1": {true, false}, "64:ff9b::10.0.0.1": {true, false}, "2002:a00:1::": {true, false},
 		"169.254.169.254": {}, "169.254.1.1": {}, "fe80::1": {}, "fe80::1%eth0": {}, "::ffff:169.254.169.254": {}, "64:ff9b::169.254.169.254": {},
-		"fd00:ec2::254": {}, "100.100.100.200": {}, "168.63.129.16": {}, "0.0.0.0": {}, "::": {}, "224.0.0.1": {}, "ff02::1": {},
+		"fd00:ec2::254": {}, "100.100.100.200": {}, "168.63.129.16": {}, "0.0.0.0": {}, "0.1.2.3": {}, "::": {}, "224.0.0.1": {}, "ff02::1": {},
 	} {
 		ip := netip.MustParseAddr(address)
 		if named, other := callable(ip, true) == nil, callable(ip, false) == nil; named != c.named || other != c.other {
@@ -203,7 +203,7 @@ func TestOnlyTheHostOfTheConfigMayBeInside(t *testing.T) {
 		t.Fatal(err)
 	}
 	for named, allowed := range map[string]bool{"127.0.0.1": true, "id.example.com": false} {
-		c, err := newClient(named, nil)
+		c, err := newClient(named, nil, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

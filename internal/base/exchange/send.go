@@ -27,6 +27,7 @@ type SendError struct {
 	Endpoint string // the address that was tried
 	Sent     Sent
 	Dial     bool // the connection could not be made
+	Refused  bool // or was not wanted: the address is out of the backend's bounds
 	Reused   bool // the connection had served before: it may just have been closed by idleness
 	GoAway   bool // an HTTP/2 GOAWAY says that the stream was not processed
 	Timeout  bool // one of the backend's time-outs ran out, not the client's patience
@@ -47,6 +48,8 @@ func (e *SendError) Unprocessed() bool { return e.Sent == SentNothing || e.GoAwa
 func (e *SendError) Fault(options ...fault.Option) *fault.Fault {
 	kind := fault.BackendReset
 	switch {
+	case e.Refused:
+		kind = fault.BackendForbidden
 	case e.Dial:
 		kind = fault.BackendUnreachable
 	case e.Timeout:

@@ -43,6 +43,7 @@ var (
 	// What the backend did.
 	NoEndpoint          = Kind{"no-endpoint", 503, "No instance of the backend is available."}
 	BackendUnreachable  = Kind{"backend-unreachable", 502, "The backend could not be reached."}
+	BackendForbidden    = Kind{"backend-forbidden", 502, "The backend is where it may not be."}
 	BackendReset        = Kind{"backend-reset", 502, "The backend closed the connection before it had answered."}
 	BackendInvalid      = Kind{"backend-invalid-response", 502, "The backend's response was not valid."}
 	BackendTimeout      = Kind{"backend-timeout", 504, "The backend did not answer in time."}
@@ -64,7 +65,7 @@ func Kinds() []Kind {
 		BodyTooLarge, UnsupportedMedia, URLTooLong, ExpectationFail, Misdirected, HeadTooLarge, VersionUnsupported, UpgradeRefused, NotImplemented, RateLimited, ConfigRefused, ConfigChanged, ConfigUnseen,
 		ConfigNotKept, ClientGone,
 		Unexpected, RouteBroken, AuthUnavailable, Overloaded, MemoryPressure, ShuttingDown,
-		NoEndpoint, BackendUnreachable, BackendReset, BackendInvalid, BackendTimeout, CompositionFailed,
+		NoEndpoint, BackendUnreachable, BackendForbidden, BackendReset, BackendInvalid, BackendTimeout, CompositionFailed,
 		FunctionInit, FunctionBusy, FunctionQueueTime, FunctionError, FunctionCrashed, FunctionTimeout,
 		FunctionBadResponse, FunctionTooLarge,
 	}

@@ -103,8 +103,10 @@ func (b *build) makeWay(a *config.Auth) (*way, error) {
 		return nil, fmt.Errorf("this version knows no auth of kind %q", a.Kind)
 	}
 	notes := b.record()
+	bounds := b.cfg.Bounds(a.Group, a.Origin)
+	notes.note(func(b *build) any { return b.cfg.Bounds(a.Group, a.Origin).String() }, bounds.String())
 	made, err := d.Build(auth.Env{
-		Name: a.Name, Group: a.Group, Secret: notes.secret, Log: b.compiler.options.Log, Checked: !b.start,
+		Name: a.Name, Group: a.Group, Bounds: bounds, Secret: notes.secret, Log: b.compiler.options.Log, Checked: !b.start,
 		Await: notes.await, Shelf: b.compiler.options.Shelf, Metrics: b.compiler.options.Metrics,
 		Keep: func(identity string, makeIt func() (any, func(context.Context), error)) (any, error) {
 			return notes.keep("auth "+a.Kind+" "+identity, makeIt)

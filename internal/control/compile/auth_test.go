@@ -202,8 +202,8 @@ func TestOneTeamsFieldIsNoOthers(t *testing.T) {
 	backend := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { head <- r.Header }))
 	t.Cleanup(backend.Close)
 	w.serve(w.load("auth: { all: { mtls: any, forward: { headers: { X-All: =auth.sub } } } }\n" +
-		"groups:\n  a:\n    auth: { own: { mtls: any, forward: { headers: { X-Tenant: =auth.sub }, jwt: { header: X-Identity } } } }\n    routes:\n      GET /a: " + backend.URL +
-		"\n  b:\n    routes:\n      GET /b: " + backend.URL + "\nroutes:\n  GET /c: " + backend.URL + "\n"))
+		"groups:\n  a:\n    reach: 127.0.0.0/8\n    auth: { own: { mtls: any, forward: { headers: { X-Tenant: =auth.sub }, jwt: { header: X-Identity } } } }\n    routes:\n      GET /a: " + backend.URL +
+		"\n  b:\n    reach: 127.0.0.0/8\n    routes:\n      GET /b: " + backend.URL + "\nroutes:\n  GET /c: " + backend.URL + "\n"))
 	for path, kept := range map[string]bool{"/a": false, "/b": true, "/c": false} {
 		w.get(path, "X-Tenant", "t", "X-Identity", "i", "X-All", "x", "X-Free", "f")
 		h := <-head
@@ -212,7 +212,7 @@ func TestOneTeamsFieldIsNoOthers(t *testing.T) {
 		}
 	}
 	// A route that was there before the field was named loses it too.
-	w.serve(w.load("groups:\n  b:\n    auth: { own: { mtls: any, forward: { headers: { X-Tenant: =auth.sub } } } }\n    routes:\n      GET /b: " + backend.URL + "\n"))
+	w.serve(w.load("groups:\n  b:\n    reach: 127.0.0.0/8\n    auth: { own: { mtls: any, forward: { headers: { X-Tenant: =auth.sub } } } }\n    routes:\n      GET /b: " + backend.URL + "\n"))
 	w.get("/b", "X-Tenant", "t", "X-All", "x")
 	if h := <-head; h.Get("X-Tenant") != "" || h.Get("X-All") != "x" {
 		t.Errorf("/b after a reload: %v", h)

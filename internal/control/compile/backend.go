@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/base/egress"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/function"
 	"github.com/weir-gateway/weir/internal/traffic/compose"
@@ -55,7 +56,7 @@ func (b *build) backend(r *config.Route, ref config.Ref) (resolved, error) {
 	case *config.Function:
 		return b.function(meant)
 	case *config.Service:
-		return b.service(r, meant)
+		return b.service(r, meant, b.boundsOf(ref, meant))
 	case *config.Composition:
 		return b.composition(meant)
 	case error:
@@ -63,6 +64,15 @@ func (b *build) backend(r *config.Route, ref config.Ref) (resolved, error) {
 	default:
 		return resolved{}, fmt.Errorf("nothing is known of %q", ref)
 	}
+}
+
+// boundsOf are those of who has named the address: of the service's owner where it is
+// called by its name, else of who has written the URL.
+func (b *build) boundsOf(ref config.Ref, s *config.Service) *egress.Bounds {
+	if ref.Scheme == "" {
+		return b.cfg.Bounds(s.Group, s.Origin)
+	}
+	return b.cfg.Bounds(ref.Group, ref.Origin)
 }
 
 // meaning is what the meaning of a reference depends on.

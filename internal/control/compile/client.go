@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/base/egress"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
 	"github.com/weir-gateway/weir/internal/wire/transport"
@@ -26,15 +27,16 @@ type transportIdentity struct {
 // CA and certificate are part of it, in digests: a new file under the old name is
 // a new identity.
 // So is the time to connect, for a connection is made for whoever comes first.
-func (b *build) transportIdentity(r *config.Route, s *config.Service) (transportIdentity, error) {
+// So are the bounds, for a connection that one may make is not for another to use.
+func (b *build) transportIdentity(r *config.Route, s *config.Service, bounds *egress.Bounds) (transportIdentity, error) {
 	protocol, secure := b.protocolOf(s)
 	connect := r.Timeouts.Or(s.Timeouts).Or(config.DefaultTimeouts()).Connect
 	if connect == config.NoTimeout {
 		connect = unboundedConnect
 	}
 	id := transportIdentity{
-		key:     fmt.Sprintf("%s %s %s", protocol, connect, s.Announce),
-		options: transport.Options{Protocol: protocol, Connect: connect, Announce: transport.Announcement(s.Announce)},
+		key:     fmt.Sprintf("%s %s %s%s", protocol, connect, s.Announce, bounds),
+		options: transport.Options{Protocol: protocol, Connect: connect, Announce: transport.Announcement(s.Announce), Bounds: bounds},
 	}
 	if s.TLS == nil && !secure {
 		return id, nil

@@ -227,3 +227,18 @@ func TestASnapshotIsUnusedOnceItsLastRequestHasGone(t *testing.T) {
 		t.Error("still used after its last request")
 	}
 }
+
+// TestRoutesThatConnectDifferentlyHaveTheSameEndpoints holds that each way in which a
+// service is called is told of its endpoints, and not only the last one.
+func TestRoutesThatConnectDifferentlyHaveTheSameEndpoints(t *testing.T) {
+	to := backend(t, "here").URL
+	for range 20 { // who came first was a matter of chance
+		w := newWorld(t)
+		w.serve(w.load("routes:\n  GET /a: " + to + "\n  GET /b: { timeout: { connect: 1s }, to: '" + to + "' }\n  GET /c: { timeout: { connect: 3s }, to: '" + to + "' }\n"))
+		for _, path := range []string{"/a", "/b", "/c"} {
+			if got := w.get(path); got.Code != http.StatusOK {
+				t.Fatalf("%s: %d %s", path, got.Code, got.Body)
+			}
+		}
+	}
+}

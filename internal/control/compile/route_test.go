@@ -2,12 +2,14 @@ package compile_test
 
 import (
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/weir-gateway/weir/internal/base/egress"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
 	"github.com/weir-gateway/weir/internal/control/compile"
@@ -158,6 +160,7 @@ func TestNamesOfOnesOwnGroupComeFirst(t *testing.T) {
 	cfg.Services[0].Endpoints = []config.Endpoint{{Address: global.Listener.Addr().String(), Weight: 1}}
 	cfg.Services = append(cfg.Services, team)
 	cfg.Routes[0].Backends[0].Ref.Group = "team"
+	cfg.Groups = []config.Group{{Name: "team", Reach: egress.Bounds{Reach: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}}}
 	w.serve(cfg)
 	for path, want := range map[string]string{"/own": "own ", "/other": "global "} {
 		if got := w.get(path); got.Code != http.StatusOK || !strings.HasPrefix(got.Body.String(), want) {

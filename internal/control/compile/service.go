@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/base/egress"
 	"github.com/weir-gateway/weir/internal/base/telemetry"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/traffic/service"
@@ -18,7 +19,7 @@ func (b *build) services() {
 	none := &config.Route{}
 	for i := range b.cfg.Services {
 		s := &b.cfg.Services[i]
-		if _, err := b.service(none, s); err != nil && s.Origin.Object == "" {
+		if _, err := b.service(none, s, b.cfg.Bounds(s.Group, s.Origin)); err != nil && s.Origin.Object == "" {
 			b.problems.Errorf(placeOf(err, s.Origin.Pos), "service %q: %v", s.Name, err)
 			b.told[s] = toldError{err}
 		}
@@ -74,15 +75,16 @@ func (s *runningService) kept() time.Time {
 	return time.Time{}
 }
 
-// service gives a route's view of a service, which is made if it does not live yet.
-func (b *build) service(r *config.Route, s *config.Service) (resolved, error) {
+// service gives a route's view of a service, which is made if it does not live yet. Its
+// endpoints are called within bounds.
+func (b *build) service(r *config.Route, s *config.Service, bounds *egress.Bounds) (resolved, error) {
 	if err, ok := b.told[s]; ok {
 		return resolved{}, err
 	}
-	key := called{s, r.Timeouts.Connect}
+	key := called{s, r.Timeouts.Connect, bounds.String()}
 	found, known := b.called[key]
 	if !known {
-		found.running, found.err = b.call(r, s)
+		found.running, found.err = b.call(r, s, bounds)
 		found.says = b.saying(s)
 		b.called[key] = found
 	}
@@ -105,6 +107,7 @@ func (b *build) service(r *config.Route, s *config.Service) (resolved, error) {
 type called struct {
 	service *config.Service
 	connect time.Duration // as the route says, 0 where it says nothing
+	bounds  string
 }
 
 type calledService struct {
@@ -138,12 +141,12 @@ func (b *build) saying(s *config.Service) *saying {
 }
 
 // call makes a service run as a route calls it, or finds it running.
-func (b *build) call(r *config.Route, s *config.Service) (*runningService, error) {
+func (b *build) call(r *config.Route, s *config.Service, bounds *egress.Bounds) (*runningService, error) {
 	next, err := b.newFeed(s)
 	if err != nil {
 		return nil, err
 	}
-	identity, err := b.transportIdentity(r, s)
+	identity, err := b.transportIdentity(r, s, bounds)
 	if err != nil || !b.start {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package gatewayapi
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
@@ -9,6 +10,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 	gwv1 "sigs.k8s.io/gateway-api/apis/v1"
 
+	"github.com/weir-gateway/weir/internal/base/egress"
 	"github.com/weir-gateway/weir/internal/config"
 )
 
@@ -41,6 +43,9 @@ type Options struct {
 	// Addresses gives the IP addresses under which clients reach a Gateway. Where
 	// wanted (spec.addresses) is not empty, it gives those of them that can be used.
 	Addresses func(gateway types.NamespacedName, wanted []string) []string
+	// Reach are addresses of this machine and its links at which backends may be; none
+	// beside those of a cluster unless said.
+	Reach []netip.Prefix
 }
 
 // Result is the canonical form and the status of each object of ours. Statuses
@@ -108,7 +113,7 @@ func newTranslator(in *Objects, opts Options) *translator {
 		grants:     map[string][]*gwv1.ReferenceGrant{},
 		sockets:    map[string]*socket{},
 		backends:   map[string]config.Service{},
-		config:     &config.Config{},
+		config:     &config.Config{ObjectReach: egress.Bounds{Reach: opts.Reach}},
 	}
 	t.result = &Result{
 		Config:             t.config,

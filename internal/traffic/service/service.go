@@ -18,6 +18,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/base/telemetry"
 	"github.com/weir-gateway/weir/internal/config"
@@ -53,6 +54,7 @@ type Service struct {
 	set       atomic.Pointer[set]
 	setting   sync.Mutex // one Set at a time
 	own       view
+	warned    atomic.Int64 // when warnRefused last did, in nanoseconds of the Unix time
 }
 
 // New makes a service without endpoints: until Set is called it answers
@@ -80,6 +82,15 @@ func (s *Service) Set(list []discovery.Endpoint) {
 	after := newSet(list, before)
 	s.set.Store(after)
 	s.log.Debug("endpoints changed", "service", s.name, "before", len(before.endpoints), "after", len(after.endpoints))
+}
+
+// warnRefused logs that an address was not called, once a minute: whoever leads a name
+// there could else fill the log.
+func (s *Service) warnRefused(err *exchange.SendError) {
+	now, last := time.Now().UnixNano(), s.warned.Load()
+	if now-last >= int64(time.Minute) && s.warned.CompareAndSwap(last, now) {
+		s.log.Warn("a backend is where it may not be; nothing was sent", "service", s.name, "endpoint", err.Endpoint, "error", err.Err)
+	}
 }
 
 // RoundTrip sends req to an endpoint, with the service's own settings.

@@ -65,12 +65,16 @@ func (v *view) replayLimit() int {
 
 // run makes attempts until one is good enough or none may follow.
 func (c *call) run() (*http.Response, error) {
+	var failed error // the try before
 	for {
 		e := c.service.set.Load().picker.pick(c.tried)
 		if e == nil {
 			return nil, c.service.noEndpoint()
 		}
 		if n := count(c.tried, e.Address); n > 0 {
+			if refused(failed) { // which no pause mends
+				return nil, c.explain(failed)
+			}
 			if err := pause(c.req.Context(), n); err != nil {
 				return nil, err
 			}
@@ -89,8 +93,14 @@ func (c *call) run() (*http.Response, error) {
 			}
 			return res, nil
 		}
-		c.tried = append(c.tried, e.Address)
+		c.tried, failed = append(c.tried, e.Address), err
 	}
+}
+
+// refused tells whether err is an address out of the backend's bounds.
+func refused(err error) bool {
+	send, ok := errors.AsType[*exchange.SendError](err)
+	return ok && send.Refused
 }
 
 func count(tried []string, address string) int {
@@ -192,6 +202,9 @@ func (c *call) explain(err error) error {
 	var send *exchange.SendError
 	if isFault(err) || !errors.As(err, &send) {
 		return err
+	}
+	if send.Refused {
+		c.service.warnRefused(send)
 	}
 	return send.Fault(fault.Internal("service %s", c.service.name))
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"github.com/weir-gateway/weir/internal/base/egress"
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
 )
@@ -114,6 +115,7 @@ func (a *attempt) sendError(err error) *exchange.SendError {
 		Reused:   a.reused,
 		Err:      err,
 	}
+	_, e.Refused = errors.AsType[*egress.RefusedError](err)
 	e.Timeout = e.Dial && errors.As(err, &timeout) && timeout.Timeout()
 	e.GoAway = a.multi && unprocessed(err)
 	return e

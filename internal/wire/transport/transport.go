@@ -22,6 +22,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/base/egress"
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/base/forward"
@@ -84,7 +85,11 @@ type Options struct {
 	IdlePerEndpoint int   // unused connections kept per endpoint
 	HeadBytes       int64 // the largest response head, 1xx responses included
 	Announce        Announcement
-	// Dial replaces the TCP dialler; nil: a net.Dialer.
+	// Bounds are where endpoints may be, held for the address that a name was resolved to;
+	// nil bounds nothing. Connections are kept by who asks for them, so whoever is bound
+	// otherwise needs a Transport of its own.
+	Bounds *egress.Bounds
+	// Dial replaces the TCP dialler, and holds what bounds there are; nil: a net.Dialer.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
@@ -113,7 +118,7 @@ func New(o Options) (*Transport, error) {
 	}
 	d := dialer{dial: o.Dial, connect: orDefault(o.Connect, DefaultConnect), announce: o.Announce}
 	if d.dial == nil {
-		d.dial = (&net.Dialer{KeepAlive: tcpKeepAlive}).DialContext
+		d.dial = (&net.Dialer{KeepAlive: tcpKeepAlive, Control: o.Bounds.Control}).DialContext
 	}
 	t := &Transport{scheme: "http", multi: protocol != HTTP, announce: o.Announce}
 	if o.TLS != nil {
