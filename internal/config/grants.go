@@ -115,7 +115,8 @@ func reachOf(e *egress.RefusedError) string {
 // Bounds are where the backends of a group, or of an object, may be; nil bounds nothing.
 func (c *Config) Bounds(group string, from Origin) *egress.Bounds {
 	if from.Object != "" {
-		return &c.ObjectReach
+		own := c.ObjectReach // whoever keeps it keeps no config
+		return &own
 	}
 	if group == "" {
 		return nil

@@ -40,7 +40,7 @@ func BenchmarkRecognise(b *testing.B) {
 	for _, alg := range []string{"RS256", "ES256", "EdDSA"} {
 		token := good(keyOf[alg], alg)
 		b.Run(alg+"/bare", func(b *testing.B) {
-			verify := bare(token, issued()[keyOf[alg]].private.Public())
+			verify := bare(token, issued()[keyOf[alg]].Private.Public())
 			b.ReportAllocs()
 			for b.Loop() {
 				if !verify() {

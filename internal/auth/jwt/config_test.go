@@ -89,7 +89,7 @@ func TestSecretsOfBothSides(t *testing.T) {
 	}{
 		"a secret": {token("HS256", now), true}, "the next one": {token("HS256", next), true}, "HS512": {token("HS512", next), true},
 		"too short for HS512": {token("HS512", now), false}, "another": {token("HS256", now+"x"), false}, "none": {b64([]byte(`{"alg":"none"}`)) + "." + b64(claims("iss", "x")) + ".", false},
-		"by a key": {sealed([]byte(`{"alg":"RS256"}`), claims("iss", "x"), by("RS256", issued()["rsa"].private)), false},
+		"by a key": {sealed([]byte(`{"alg":"RS256"}`), claims("iss", "x"), by("RS256", issued()["rsa"].Private)), false},
 	} {
 		if _, err := w.Recognise(request(c.token)); (err == nil) != c.ok {
 			t.Errorf("%s: %v", name, err)

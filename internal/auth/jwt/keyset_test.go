@@ -12,7 +12,7 @@ import (
 )
 
 func TestKeysThatAreNotForTokensAreLeftOut(t *testing.T) {
-	rsaKey, ed := jwkOf("rsa", "", issued()["rsa"].private.Public()), jwkOf("ed", "", issued()["ed"].private.Public())
+	rsaKey, ed := jwkOf("rsa", "", issued()["rsa"].Private.Public()), jwkOf("ed", "", issued()["ed"].Private.Public())
 	with := func(key map[string]any, changes ...any) map[string]any {
 		m := maps.Clone(key)
 		for i := 0; i < len(changes); i += 2 {
@@ -20,7 +20,7 @@ func TestKeysThatAreNotForTokensAreLeftOut(t *testing.T) {
 		}
 		return m
 	}
-	p256 := jwkOf("p256", "", issued()["p256"].private.Public())
+	p256 := jwkOf("p256", "", issued()["p256"].Private.Public())
 	for name, c := range map[string]struct {
 		key  map[string]any
 		want string // "" taken, "silent" left out without a word, else what is said
@@ -50,7 +50,7 @@ func TestKeysThatAreNotForTokensAreLeftOut(t *testing.T) {
 		"X25519":                         {with(ed, "crv", "X25519"), ""},
 		"no modulus":                     {with(rsaKey, "n", nil), ""},
 	} {
-		data := encode(map[string]any{"keys": []any{c.key, jwkOf("other", "", issued()["p384"].private.Public())}})
+		data := encode(map[string]any{"keys": []any{c.key, jwkOf("other", "", issued()["p384"].Private.Public())}})
 		set, problems, err := parseSet(data, publicAlgorithms())
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -74,7 +74,7 @@ func TestKeysThatAreNotForTokensAreLeftOut(t *testing.T) {
 func TestWhatIsNoSetIsRefused(t *testing.T) {
 	many := make([]any, mostKeys+1)
 	for i := range many {
-		many[i] = jwkOf(fmt.Sprint(i), "", issued()["ed"].private.Public())
+		many[i] = jwkOf(fmt.Sprint(i), "", issued()["ed"].Private.Public())
 	}
 	for name, data := range map[string]string{
 		"nothing": "", "HTML": "<html>", "null": "null", "a list": "[]", "no keys": "{}", "keys that are none": `{"keys":{}}`, "an empty list": `{"keys":[]}`,
@@ -88,11 +88,11 @@ func TestWhatIsNoSetIsRefused(t *testing.T) {
 }
 
 func TestKeysInAConfig(t *testing.T) {
-	der, err := x509.MarshalPKIXPublicKey(issued()["p256"].private.Public())
+	der, err := x509.MarshalPKIXPublicKey(issued()["p256"].Private.Public())
 	if err != nil {
 		t.Fatal(err)
 	}
-	private, err := x509.MarshalPKCS8PrivateKey(issued()["p256"].private)
+	private, err := x509.MarshalPKCS8PrivateKey(issued()["p256"].Private)
 	if err != nil {
 		t.Fatal(err)
 	}

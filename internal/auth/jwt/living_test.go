@@ -153,11 +153,11 @@ func TestANewKeyUnderAnOldKidIsAnother(t *testing.T) {
 		t.Helper()
 		token := good("p256", "ES256")
 		want(t, v, token, "passes")
-		next := signer{kid: "p256", private: stranger()["p256"]}
+		next := signer{KID: "p256", Private: stranger()["p256"]}
 		s.set(func() { s.keys = set(next) })
 		time.Sleep(usual) //nolint:forbidigo // the bubble's time
 		want(t, v, token, "invalid_token")
-		want(t, v, sealed(encode(map[string]any{"alg": "ES256", "kid": "p256"}), claims(), by("ES256", next.private)), "passes")
+		want(t, v, sealed(encode(map[string]any{"alg": "ES256", "kid": "p256"}), claims(), by("ES256", next.Private)), "passes")
 	})
 }
 

@@ -211,6 +211,9 @@ func (s *Snapshot) find(socket string, r *http.Request, x *exchange.Exchange, on
 	if f := target.admits(x); f != nil {
 		return nil, f
 	}
+	if f := l.overridden(r, x, target); f != nil {
+		return nil, f
+	}
 	return target, nil
 }
 
@@ -253,6 +256,28 @@ func (l *Listener) match(r *http.Request, x *exchange.Exchange) (*Route, bool) {
 		x.Params.Truncate(0)
 	}
 	return l.Table.Match(&q, &x.Params)
+}
+
+// overrides are the fields by which frameworks take a request for one of another method.
+var overrides = [...]string{"X-Http-Method-Override", "X-Http-Method", "X-Method-Override"}
+
+// overridden refuses a request that its backend may take for one of another method, where
+// that is for another route, with other guards: what was decided on is what is read.
+func (l *Listener) overridden(r *http.Request, x *exchange.Exchange, found *Route) *fault.Fault {
+	head := exchange.RequestHead(r)
+	for _, name := range overrides {
+		for _, value := range head.Values(name) {
+			if value == r.Method {
+				continue
+			}
+			q := route.Query{Method: strings.ToUpper(value), Host: x.Host, Path: x.Path, Request: r}
+			var params exchange.Params // of the other match, which nobody reads
+			if other, ok := l.Table.Match(&q, &params); !ok || other != found || !httpx.IsToken(value) {
+				return fault.BadParameter.New("The field " + name + " names a method that this route is not for.")
+			}
+		}
+	}
+	return nil
 }
 
 // preflightMethod is the method a CORS preflight asks for (Fetch standard,

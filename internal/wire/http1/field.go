@@ -177,7 +177,7 @@ var managed = map[string]bool{
 	"transfer-encoding": true,
 	"cf-connecting-ip":  true, "fastly-client-ip": true, "true-client-ip": true, "x-client-ip": true,
 	"x-cluster-client-ip": true, "x-real-ip": true, "x-request-id": true,
-	"x-http-method-override": true, "x-original-host": true, "x-original-url": true, "x-rewrite-url": true,
+	"x-http-method-override": true, "x-http-method": true, "x-method-override": true, "x-original-host": true, "x-original-url": true, "x-rewrite-url": true,
 	"x-original-method": true, "x-original-uri": true,
 }
 

@@ -184,7 +184,7 @@ func (r *reader) fields() ([][2]string, error) {
 // managedNames are those that must not come in another spelling.
 const managedNames = " connection content-encoding content-length content-type expect http2-settings keep-alive " +
 	"proxy-authorization proxy-connection transfer-encoding cf-connecting-ip fastly-client-ip true-client-ip " +
-	"x-client-ip x-cluster-client-ip x-real-ip x-request-id x-http-method-override x-original-host x-original-url " +
+	"x-client-ip x-cluster-client-ip x-real-ip x-request-id x-http-method-override x-http-method x-method-override x-original-host x-original-url " +
 	"x-rewrite-url x-original-method x-original-uri "
 
 func alias(name string) bool {
