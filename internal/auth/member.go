@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -119,9 +120,21 @@ func (m Member) Identity(way string) *exchange.Identity {
 	return &exchange.Identity{Method: way, Issuer: IssuerOf(way), Subject: m.ID, Scopes: m.Scopes, Claims: claims}
 }
 
-// Wrong is an error about m, with its place.
-func (m Member) Wrong(format string, args ...any) error {
-	return fmt.Errorf("%s: %w", m.ID, fmt.Errorf(format, args...))
+// Wrong is an error about m, with the place of the proof that it is about, or else m's own.
+func (m Member) Wrong(err error) error {
+	at := m.Pos
+	if placed, ok := errors.AsType[*config.SecretError](err); ok {
+		at = placed.Pos
+	}
+	return &config.SecretError{Pos: at, Err: fmt.Errorf("%s: %w", m.ID, err)}
+}
+
+// Unusable is an error about what s holds, with its place and the reference that it came by.
+func Unusable(s config.Secret, err error) error {
+	if Refers(s.Template) {
+		err = fmt.Errorf("%s: %w", s.Template, err)
+	}
+	return &config.SecretError{Pos: s.Pos, Err: err}
 }
 
 // Refers tells whether a proof is a reference, and no text of the config itself.
@@ -129,11 +142,11 @@ func Refers(t secret.Template) bool {
 	return slices.ContainsFunc(t.Parts, func(p secret.Part) bool { return p.Source != "" })
 }
 
-// Text gives the text of a proof. It is not known where the proof is a reference and
-// the config is only checked.
-func (e Env) Text(t secret.Template) (text string, known bool, err error) {
-	if !Refers(t) {
-		for _, p := range t.Parts {
+// Text gives the text of a proof; its error has its place. It is not known where the proof
+// is a reference and the config is only checked.
+func (e Env) Text(s config.Secret) (text string, known bool, err error) {
+	if !Refers(s.Template) {
+		for _, p := range s.Parts {
 			text += p.Text
 		}
 		return text, true, nil
@@ -141,7 +154,7 @@ func (e Env) Text(t secret.Template) (text string, known bool, err error) {
 	if e.Checked {
 		return "", false, nil
 	}
-	value, err := e.Secret(t)
+	value, err := s.Read(e.Secret)
 	return value.Reveal(), err == nil, err
 }
 

@@ -117,14 +117,18 @@ const mostMinted = 10_000
 func newMinter(env Env, m Mint) (*minter, error) {
 	identity := sha256.New()
 	fmt.Fprintf(identity, "%s", doc.Encode(m))
-	var texts []string
+	var private []crypto.Signer
 	for _, k := range m.Keys {
-		text, known, err := env.Text(k.Template)
+		text, known, err := env.Text(config.Secret(k))
 		if err != nil {
 			return nil, err
 		}
 		if known {
-			texts = append(texts, text)
+			key, err := parsePrivate(text)
+			if err != nil {
+				return nil, Unusable(config.Secret(k), err)
+			}
+			private = append(private, key)
 			fmt.Fprintf(identity, "%d %s", len(text), text)
 		}
 	}
@@ -133,21 +137,13 @@ func newMinter(env Env, m Mint) (*minter, error) {
 	}
 	return keep.In(env.Keep, fmt.Sprintf("mint %s %x", env.Name, identity.Sum(nil)), func() (*minter, func(context.Context), error) {
 		made := &minter{Mint: m, made: NewMemory[*exchange.Identity, minted](mostMinted)}
-		err := made.take(texts)
+		err := made.take(private)
 		return made, func(context.Context) {}, err
 	})
 }
 
 // take reads private keys, the first of which signs.
-func (m *minter) take(texts []string) error {
-	private := make([]crypto.Signer, 0, len(texts))
-	for _, text := range texts {
-		k, err := parsePrivate(text)
-		if err != nil {
-			return err
-		}
-		private = append(private, k)
-	}
+func (m *minter) take(private []crypto.Signer) error {
 	if len(private) == 0 {
 		k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 		if err != nil {

@@ -96,7 +96,7 @@ func (s *Secret) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	*s = Secret{Template: template, Pos: n.Pos}
 }
 
-// SecretError is why a secret could not be read, and where the secret stands.
+// SecretError is why a secret could not be read, or used, and where it stands.
 type SecretError struct {
 	Pos doc.Pos
 	Err error

@@ -23,7 +23,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/base/keep"
-	"github.com/weir-gateway/weir/internal/base/secret"
+	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
@@ -94,30 +94,31 @@ type book struct {
 
 func (b *book) fill(env auth.Env, c *Config) error {
 	if c.Basic.File != nil {
-		text, known, err := env.Text(c.Basic.File.Template)
+		file := config.Secret(*c.Basic.File)
+		text, known, err := env.Text(file)
 		if !known {
 			return err
 		}
 		b.tell(text)
-		return b.readFile(env, text)
+		return b.readFile(env, file, text)
 	}
 	var errs []error
 	for _, member := range c.Basic.Members {
 		u, err := b.addUser(member.ID, member.Identity(env.Name))
 		for _, proof := range member.Proofs {
 			if err == nil {
-				err = b.addProof(env, u, proof.Template)
+				err = b.addProof(env, u, proof)
 			}
 		}
 		if err != nil {
-			errs = append(errs, member.Wrong("%w", err))
+			errs = append(errs, member.Wrong(err))
 		}
 	}
 	return errors.Join(errs...)
 }
 
 // readFile reads lines name:hash; empty ones and those that begin with # are left out.
-func (b *book) readFile(env auth.Env, text string) error {
+func (b *book) readFile(env auth.Env, file config.Secret, text string) error {
 	var errs []error
 	line := 0
 	for raw := range strings.Lines(text) {
@@ -132,11 +133,11 @@ func (b *book) readFile(env auth.Env, text string) error {
 			err = b.addHash(u, hash)
 		}
 		if err != nil {
-			errs = append(errs, fmt.Errorf("line %d: %w", line, err))
+			errs = append(errs, auth.Unusable(file, fmt.Errorf("line %d: %w", line, err)))
 		}
 	}
 	if len(b.users) == 0 && len(errs) == 0 {
-		return errors.New("the file holds no users")
+		return auth.Unusable(file, errors.New("the file holds no users; `htpasswd -cB FILE NAME` makes one"))
 	}
 	return errors.Join(errs...)
 }
@@ -154,7 +155,7 @@ func (b *book) addUser(name string, identity *exchange.Identity) (*user, error) 
 }
 
 // addProof takes a hash, or a reference to a hash or to the password itself.
-func (b *book) addProof(env auth.Env, u *user, proof secret.Template) error {
+func (b *book) addProof(env auth.Env, u *user, proof config.Secret) error {
 	text, known, err := env.Text(proof)
 	if !known {
 		return err
@@ -162,13 +163,15 @@ func (b *book) addProof(env auth.Env, u *user, proof secret.Template) error {
 	b.tell(text)
 	err = b.addHash(u, text)
 	switch {
-	case errors.Is(err, errNoHash) && auth.Refers(proof):
+	case errors.Is(err, errNoHash) && auth.Refers(proof.Template):
 		u.plain = append(u.plain, b.digest("", text))
 		return nil
 	case errors.Is(err, errNoHash):
-		return errors.New("the password stands in the config itself; write its hash (`htpasswd -nbB NAME PASSWORD` makes one), or a reference such as ${env:PASSWORD}")
+		return auth.Unusable(proof, errors.New("the password stands in the config itself; write its hash (`htpasswd -nbB NAME PASSWORD` makes one), or a reference such as ${env:PASSWORD}"))
+	case err != nil:
+		return auth.Unusable(proof, err)
 	default:
-		return err
+		return nil
 	}
 }
 

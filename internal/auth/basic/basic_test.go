@@ -247,7 +247,7 @@ func TestWhatIsNoHashIsToldWithItsFix(t *testing.T) {
 	t.Setenv("CUT", bcrypted[:20])
 	for hash, want := range map[string]string{
 		"swordfish":  "the password stands in the config itself",
-		"${env:CUT}": "ada: the bcrypt hash is cut",
+		"${env:CUT}": "ada: ${env:CUT}: the bcrypt hash is cut",
 		"$2y$31$abcdefghijklmnopqrstuu2E2lBHgsXGHAsuyuYNgjzGYvXhHvQ6e": "a cost of 31 is too much",
 		"$apr1$x$y": "is of MD5 or SHA-1",
 		"{SHA}abc":  "is of MD5 or SHA-1",

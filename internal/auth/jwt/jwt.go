@@ -25,7 +25,9 @@ import (
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/base/keep"
 	"github.com/weir-gateway/weir/internal/base/telemetry"
+	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
+	"github.com/weir-gateway/weir/internal/wire/secure"
 )
 
 // Definition is this kind of auth.
@@ -102,8 +104,11 @@ func (v *verifier) takeKeys(env auth.Env, c *Config) (identity string, err error
 	case c.JWKS.File != nil:
 		var text string
 		var there bool
-		if text, there, err = env.Text(c.JWKS.File.Template); there {
-			set, err = parseText(text, c.allowed())
+		file := config.Secret(*c.JWKS.File)
+		if text, there, err = env.Text(file); there {
+			if set, err = parseText(text, c.allowed()); err != nil {
+				err = auth.Unusable(file, err)
+			}
 		}
 	default:
 		v.live, err = fetchedKeys(env, c)
@@ -123,9 +128,9 @@ func secretKeys(env auth.Env, c *Config) (*keySet, error) {
 	set := &keySet{}
 	for _, s := range c.Secrets {
 		if !auth.Refers(s.Template) {
-			return nil, errors.New("the secret stands in the config itself; write a reference such as ${env:JWT_SECRET}")
+			return nil, auth.Unusable(s, errors.New("the secret stands in the config itself; write a reference such as ${env:JWT_SECRET}"))
 		}
-		text, known, err := env.Text(s.Template)
+		text, known, err := env.Text(s)
 		if err != nil {
 			return nil, err
 		}
@@ -134,7 +139,7 @@ func secretKeys(env auth.Env, c *Config) (*keySet, error) {
 		}
 		k, err := newKey("", "", []byte(text), c.allowed())
 		if err != nil {
-			return nil, fmt.Errorf("secret: %w", err)
+			return nil, auth.Unusable(s, err)
 		}
 		set.keys = append(set.keys, k)
 	}
@@ -203,12 +208,12 @@ func authoritiesOf(env auth.Env, c *Config) ([]byte, error) {
 	if c.CA == nil {
 		return nil, nil
 	}
-	text, known, err := env.Text(c.CA.Template)
-	if err != nil {
-		return nil, fmt.Errorf("ca: %w", err)
+	text, known, err := env.Text(config.Secret(*c.CA))
+	if err != nil || !known {
+		return nil, err
 	}
-	if known && text == "" { // never the system's by accident
-		return nil, errors.New("ca is empty")
+	if _, err := secure.Authorities([]byte(text)); err != nil { // never the system's by accident
+		return nil, auth.Unusable(config.Secret(*c.CA), fmt.Errorf("ca: %w", err))
 	}
 	return []byte(text), nil
 }

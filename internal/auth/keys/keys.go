@@ -14,7 +14,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/auth"
 	"github.com/weir-gateway/weir/internal/base/exchange"
-	"github.com/weir-gateway/weir/internal/base/secret"
+	"github.com/weir-gateway/weir/internal/config"
 )
 
 // Config is what people write below a name of auth.
@@ -47,8 +47,8 @@ func build(env auth.Env, c *Config) (auth.Way, error) {
 	for _, member := range c.Keys {
 		identity := member.Identity(env.Name)
 		for _, proof := range member.Proofs {
-			if err := r.add(env, proof.Template, identity); err != nil {
-				errs = append(errs, member.Wrong("%w", err))
+			if err := r.add(env, proof, identity); err != nil {
+				errs = append(errs, member.Wrong(err))
 			}
 		}
 	}
@@ -74,7 +74,7 @@ type ring struct {
 }
 
 // add takes a key that is written as its digest, or as a reference to itself.
-func (r *ring) add(env auth.Env, key secret.Template, holder *exchange.Identity) error {
+func (r *ring) add(env auth.Env, key config.Secret, holder *exchange.Identity) error {
 	text, known, err := env.Text(key)
 	if !known {
 		return err
@@ -83,16 +83,16 @@ func (r *ring) add(env auth.Env, key secret.Template, holder *exchange.Identity)
 	if digits, ok := strings.CutPrefix(text, auth.DigestPrefix); ok {
 		raw, err := hex.DecodeString(digits)
 		if err != nil || len(raw) != len(digest) {
-			return fmt.Errorf("%s is followed by the 64 hexadecimal digits of a digest; `printf %%s KEY | sha256sum` gives them", auth.DigestPrefix)
+			return auth.Unusable(key, fmt.Errorf("%s is followed by the 64 hexadecimal digits of a digest; `printf %%s KEY | sha256sum` gives them", auth.DigestPrefix))
 		}
 		digest = auth.Digest(raw)
-	} else if !auth.Refers(key) {
-		return fmt.Errorf("the key stands in the config itself; write its digest (`printf %%s KEY | sha256sum`) after %s, or a reference such as ${env:ACME_KEY}", auth.DigestPrefix)
+	} else if !auth.Refers(key.Template) {
+		return auth.Unusable(key, fmt.Errorf("the key stands in the config itself; write its digest (`printf %%s KEY | sha256sum`) after %s, or a reference such as ${env:ACME_KEY}", auth.DigestPrefix))
 	} else if len(text) < shortest {
-		return fmt.Errorf("the key has %d characters; one of less than %d could be guessed", len(text), shortest)
+		return auth.Unusable(key, fmt.Errorf("the key has %d characters; one of less than %d could be guessed; make a longer one, as `openssl rand -hex 32` does", len(text), shortest))
 	}
 	if other, twice := r.holders[digest]; twice {
-		return fmt.Errorf("this is a key of %s already", other.Subject)
+		return auth.Unusable(key, fmt.Errorf("this is a key of %s already; a key says who is calling, so give each caller its own", other.Subject))
 	}
 	r.holders[digest] = holder
 	return nil

@@ -116,7 +116,7 @@ func TestAKeyInAuthorizationHasAScheme(t *testing.T) {
 func TestKeysThatCouldBeFoundOrConfusedAreRefused(t *testing.T) {
 	for text, want := range map[string]string{
 		"keys: { acme: " + acme + " }":                                     "acme: the key stands in the config itself",
-		"keys: { acme: \"${env:SHORT_KEY}\" }":                             "acme: the key has 5 characters",
+		"keys: { acme: \"${env:SHORT_KEY}\" }":                             "acme: ${env:SHORT_KEY}: the key has 5 characters",
 		"keys: { acme: \"sha256:abc\" }":                                   "acme: sha256: is followed by the 64 hexadecimal digits",
 		"keys: { acme: \"${env:NOT_SET_ANYWHERE}\" }":                      "acme: environment variable NOT_SET_ANYWHERE is not set",
 		"keys: { acme: \"${env:ACME_KEY}\", b: \"" + digest(acme) + "\" }": "b: this is a key of acme already",

@@ -28,7 +28,9 @@ func (b *build) auths(s *snapshot.Snapshot) {
 		a := &b.cfg.Auths[i]
 		way, err := b.auth(a)
 		if err != nil {
-			b.problems.Add(doc.Problem{Pos: a.Origin.Pos, What: fmt.Sprintf("auth %q", a.Name), Why: err.Error()})
+			for _, one := range each(err) {
+				b.problems.Add(doc.Problem{Pos: placeOf(one, a.Origin.Pos), What: fmt.Sprintf("auth %q", a.Name), Why: strings.ReplaceAll(one.Error(), "\n", "; ")})
+			}
 			b.told[a] = toldError{err}
 			continue
 		}
@@ -42,6 +44,19 @@ func (b *build) auths(s *snapshot.Snapshot) {
 		b.managed[group] = slices.Compact(names)
 	}
 	s.Managed = b.managed[""]
+}
+
+// each gives the errors that err joins.
+func each(err error) []error {
+	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // what is wrapped is one error
+	if !ok {
+		return []error{err}
+	}
+	var list []error
+	for _, one := range joined.Unwrap() {
+		list = append(list, each(one)...)
+	}
+	return list
 }
 
 // managedOn are the fields of groups that are taken from clients on the routes of one group,

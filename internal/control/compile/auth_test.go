@@ -15,6 +15,9 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -336,4 +339,66 @@ func served(b *testing.B, text string) http.Handler {
 	gateway.Swap(pending.Snapshot)
 	pending.Commit()(context.Background())
 	return gateway.Handler(":8080")
+}
+
+// TestMaterialThatIsNoGoodIsToldWhereItIsNamed holds that what keys, files and variables
+// hold is told with the line that names them, each for itself.
+func TestMaterialThatIsNoGoodIsToldWhereItIsNamed(t *testing.T) {
+	w := newWorld(t).withAuth()
+	for name, text := range map[string]string{
+		"keys.json": `{"keys":[]}`, "ca.pem": "no PEM", "identity.pem": "-----BEGIN NOTHING-----\n-----END NOTHING-----\n", "users": "# staff\nada:$2y$10$cut\nbob:\n",
+	} {
+		if err := os.WriteFile(filepath.Join(w.folder, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Setenv("SHORT", "short")
+	cfg := w.load(`auth:
+  a: { jwt: https://id.example.com/, audience: x, jwks: keys.json }
+  b:
+    jwt: https://id.example.com/
+    audience: x
+    ca: ca.pem
+  c:
+    jwt: x
+    audience: y
+    secret: ${env:SHORT}
+  d:
+    keys:
+      acme: ${env:SHORT}
+      globex: [sha256:12, "${env:WEIR_TEST_NEVER_SET}"]
+  e: { basic: users }
+  f:
+    basic: { eve: secret }
+  g:
+    mtls: any
+    forward: { jwt: { key: identity.pem } }
+routes:
+  GET /: respond:ok
+`)
+	pending, problems := w.compiler.Compile(cfg, "")
+	if pending != nil {
+		t.Fatal("it serves")
+	}
+	path := filepath.Join(w.folder, "weir.yaml")
+	got := lines(problems)
+	for _, want := range []string{
+		`3:57: auth "a"; ${file:keys.json}: there is no usable key in it`,
+		`7:9: auth "b"; ${file:ca.pem}: ca: it holds no certificate in PEM form`,
+		`11:13: auth "c"; ${env:SHORT}: a secret of 5 bytes; HS256 needs 32, HS384 48 and HS512 64`,
+		`14:13: auth "d"; acme: ${env:SHORT}: the key has 5 characters; one of less than 16 could be guessed; make a longer one, as ` + "`openssl rand -hex 32`" + ` does`,
+		`15:16: auth "d"; globex: sha256: is followed by the 64 hexadecimal digits of a digest; ` + "`printf %s KEY | sha256sum`" + ` gives them`,
+		`15:27: auth "d"; globex: environment variable WEIR_TEST_NEVER_SET is not set or empty`,
+		`16:15: auth "e"; ${file:users}: line 2: the bcrypt hash is cut or misspelt; it has 60 characters`,
+		`16:15: auth "e"; ${file:users}: line 3: `,
+		`18:19: auth "f"; eve: the password stands in the config itself`,
+		`21:28: auth "g"; ${file:identity.pem}: `,
+	} {
+		if !slices.ContainsFunc(got, func(line string) bool { return strings.HasPrefix(line, path+":"+want) && !strings.Contains(line, "\n") }) {
+			t.Errorf("want %s", want)
+		}
+	}
+	if t.Failed() || len(got) != 10 {
+		t.Errorf("got\n%s", strings.Join(got, "\n"))
+	}
 }
