@@ -204,18 +204,22 @@ func (w *Way) Prepare(env Env) error {
 	return err
 }
 
+// lacking is what a caller learns whose credential says too little.
+const lacking = "The credential does not say what is needed here."
+
 // Tell puts on r what its backend is told of the caller, whom its exchange knows as who.
-// An empty value is left out. One that cannot be computed, or that no field can hold, is a
-// fault: the backend relies on it.
+// An empty value is left out. One that cannot be computed, or that no field can hold, refuses
+// the caller, whose credential does not say what the backend relies on: it is nobody's
+// failure but the caller's, and must not raise an alarm.
 func (w *Way) Tell(r *http.Request, who *exchange.Identity) *fault.Fault {
 	head := exchange.RequestHead(r)
 	for _, f := range w.told.fields {
 		value, err := f.value.String(&expr.Input{Request: r})
 		switch {
 		case err != nil:
-			return fault.Unexpected.New("", fault.Internal("forward.headers: %s", f.name), fault.Cause(err))
+			return fault.Forbidden.New(lacking, fault.Internal("forward.headers: %s cannot be told", f.name), fault.Cause(err))
 		case !httpx.IsFieldValue(value):
-			return fault.Unexpected.New("", fault.Internal("forward.headers: the value of %s holds a control character", f.name))
+			return fault.Forbidden.New(lacking, fault.Internal("forward.headers: the value of %s holds a control character", f.name))
 		case value != "":
 			head.Set(f.name, value)
 		}

@@ -7,6 +7,7 @@ import (
 	"crypto/rsa"
 	"errors"
 	"fmt"
+	"math/big"
 	"slices"
 
 	"github.com/lestrrat-go/jwx/v3/jwa"
@@ -48,8 +49,8 @@ const (
 func fits(key any) ([]string, error) {
 	switch k := key.(type) {
 	case *rsa.PublicKey:
-		if bits := k.N.BitLen(); bits < leastRSA || bits > mostRSA {
-			return nil, fmt.Errorf("an RSA key of %d bits; %d to %d are taken", bits, leastRSA, mostRSA)
+		if err := sound(k); err != nil {
+			return nil, err
 		}
 		return []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}, nil
 	case *ecdsa.PublicKey:
@@ -74,6 +75,48 @@ func fits(key any) ([]string, error) {
 	default:
 		return nil, fmt.Errorf("a key of type %T", key)
 	}
+}
+
+// sound tells what is wrong with an RSA key that anybody could sign with.
+func sound(k *rsa.PublicKey) error {
+	bits := k.N.BitLen()
+	switch {
+	case bits < leastRSA || bits > mostRSA:
+		return fmt.Errorf("an RSA key of %d bits; %d to %d are taken", bits, leastRSA, mostRSA)
+	case k.E < leastExponent || k.E%2 == 0: // RFC 8017 section 3.1
+		return fmt.Errorf("an RSA key with the exponent %d; odd ones from %d on are taken", k.E, leastExponent)
+	case k.N.Bit(0) == 0:
+		return errors.New("an RSA key whose modulus is even")
+	case isROCA(k.N):
+		return errors.New("an RSA key of a broken library of Infineon's (CVE-2017-15361), whose private part can be computed")
+	}
+	return nil
+}
+
+// leastExponent is that of RFC 8017. FIPS 186-5 wants more of those who make keys; for those
+// who check signatures whole, as crypto/rsa does, a small one is no weakness.
+const leastExponent = 3
+
+// isROCA knows moduli by the fingerprint that Nemec and others have found ("The Return of
+// Coppersmith's Attack", CCS 2017, section 4.1): their primes are powers of 65537 in the
+// remainders of all small primes, and so is their product. Of other keys one in
+// 240 million is taken for one, and its issuer told so by the log.
+func isROCA(n *big.Int) bool {
+	const generator, largest = 65537, 167
+	var r big.Int
+	for p := int64(3); p <= largest; p += 2 {
+		if !big.NewInt(p).ProbablyPrime(0) {
+			continue
+		}
+		want := r.Mod(n, big.NewInt(p)).Int64()
+		power := int64(1)
+		for power != want {
+			if power = power * generator % p; power == 1 {
+				return false // all powers were seen
+			}
+		}
+	}
+	return true
 }
 
 func fitsCurve(k *ecdsa.PublicKey) ([]string, error) {

@@ -21,7 +21,6 @@ type vector struct {
 
 // otherwise are the vectors that are judged in another way here, by comment, and why.
 var otherwise = map[string]string{
-	"rejectsKeyWithRocaVulnerability":   "passes: whether an issuer has made its keys well is not looked at",
 	"invalidBase64Padding":              "passes: the vector is the right token, without any padding",
 	"invalidBase64PaddingInPayload":     "passes: the same",
 	"emptyPayload":                      "is refused: a token has claims",
