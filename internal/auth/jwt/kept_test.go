@@ -192,7 +192,7 @@ func TestNothingSecretIsWritten(t *testing.T) {
 		leaked["d"], leaked["p"] = "cHJpdmF0ZQ", "cHJpbWU"
 		l.server.set(func() {
 			l.server.keys = encode(map[string]any{"keys": []any{
-				jwkOf("p256", "", issued()["p256"].private.Public()), leaked,
+				jwkOf("p256", "", issued()["p256"].Private.Public()), leaked,
 				map[string]any{"kty": "oct", "kid": "secret", "k": "c3dvcmRmaXNo"},
 				map[string]any{"kty": "EC", "crv": "P-256", "kid": "other", "use": "enc", "x": "AA", "y": "AA"},
 			}, "more": "c2VjcmV0"})
@@ -208,8 +208,8 @@ func TestNothingSecretIsWritten(t *testing.T) {
 			}
 		}
 	})
-	private := issued()["rsa"].private
-	for name, raw := range map[string]any{"a secret": []byte("01234567890123456789012345678901"), "a private key": private, "an Ed25519 one": issued()["ed"].private, "a value": *private.Public().(*rsa.PublicKey)} {
+	private := issued()["rsa"].Private
+	for name, raw := range map[string]any{"a secret": []byte("01234567890123456789012345678901"), "a private key": private, "an Ed25519 one": issued()["ed"].Private, "a value": *private.Public().(*rsa.PublicKey)} {
 		if text, err := (&keySet{keys: []*key{{kid: "a", raw: raw}}}).encode(); err == nil {
 			t.Errorf("%s is written: %s", name, text)
 		}

@@ -1,6 +1,8 @@
 package telemetry
 
 import (
+	"slices"
+	"strings"
 	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -21,17 +23,23 @@ func (c *Counter) Inc() {
 
 // Counter gives the counter of that name and this route, which lives as long as
 // the route. name is a whole one, as weir_cors_refused_total; help must be the same on
-// every route.
-func (r *Route) Counter(name, help string) *Counter {
+// every route, and so must the names of further labels, which are given as name, value, name,
+// value. Their values must be few.
+func (r *Route) Counter(name, help string, labels ...string) *Counter {
 	if r == nil {
 		return nil
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	c := r.counters[name]
+	key := strings.Join(append([]string{name}, labels...), " ")
+	c := r.counters[key]
 	if c == nil {
-		c = &Counter{desc: describe(name, help, "route")}
-		r.counters[name] = c
+		further := prometheus.Labels{}
+		for pair := range slices.Chunk(labels, 2) {
+			further[pair[0]] = pair[1]
+		}
+		c = &Counter{desc: prometheus.NewDesc(name, help, []string{"route"}, further)}
+		r.counters[key] = c
 	}
 	return c
 }

@@ -23,7 +23,7 @@ type Route struct {
 	faults   []atomic.Uint64 // by the place of a kind in fault.Kinds
 
 	mu       sync.Mutex
-	counters map[string]*Counter // by name
+	counters map[string]*Counter // by name and further labels
 }
 
 // byStatus counts by the places of statuses.

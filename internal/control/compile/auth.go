@@ -48,7 +48,7 @@ func (b *build) auths(s *snapshot.Snapshot) {
 
 // each gives the errors that err joins.
 func each(err error) []error {
-	joined, ok := err.(interface{ Unwrap() []error }) //nolint:errorlint // what is wrapped is one error
+	joined, ok := err.(interface{ Unwrap() []error })
 	if !ok {
 		return []error{err}
 	}

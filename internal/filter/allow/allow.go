@@ -2,7 +2,6 @@ package allow
 
 import (
 	"errors"
-	"log/slog"
 	"net/http"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
@@ -13,9 +12,8 @@ import (
 
 // policy is a Config ready to run.
 type policy struct {
-	rules []rule
-	log   *slog.Logger
-	route string
+	rules     []rule
+	decisions filter.Decisions
 }
 
 // rule is one condition. Its name is what the log shows: never the source, which
@@ -32,15 +30,24 @@ func (p *policy) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := exchange.Of(r)
 		for i := range p.rules {
-			refused := p.rules[i].refuses(r, x)
-			p.record(r, x, &p.rules[i], refused)
-			if refused != nil && !p.rules[i].dryRun {
+			one := &p.rules[i]
+			refused := one.refuses(r, x)
+			p.record(r, one, refused)
+			if refused != nil && !one.dryRun {
 				exchange.Fail(w, refused)
 				return
 			}
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+func (p *policy) record(r *http.Request, one *rule, refused *fault.Fault) {
+	d := filter.Decision{Rule: one.name, DryRun: one.dryRun}
+	if refused != nil {
+		d.Refuses, d.Reason = true, refused.Operator
+	}
+	p.decisions.Record(r, d)
 }
 
 // ask tells what guard would do.
@@ -82,28 +89,4 @@ func (r *rule) refuses(request *http.Request, x *exchange.Exchange) *fault.Fault
 		return fault.Unauthorized.New("This needs credentials.", options...)
 	}
 	return fault.Forbidden.New("", options...)
-}
-
-// record is the log of decisions: what was refused at level info, what passed at
-// level debug.
-func (p *policy) record(r *http.Request, x *exchange.Exchange, one *rule, refused *fault.Fault) {
-	level, decision := slog.LevelDebug, "allow"
-	if refused != nil {
-		level, decision = slog.LevelInfo, "deny"
-	}
-	ctx := r.Context()
-	if !p.log.Enabled(ctx, level) {
-		return
-	}
-	attributes := []slog.Attr{
-		slog.String("decision", decision), slog.String("rule", one.name),
-		slog.String("route", p.route), slog.String("request_id", x.ID),
-	}
-	if one.dryRun {
-		attributes = append(attributes, slog.Bool("dry_run", true))
-	}
-	if refused != nil {
-		attributes = append(attributes, slog.String("reason", refused.Operator()))
-	}
-	p.log.LogAttrs(ctx, level, "allow", attributes...)
 }

@@ -3,6 +3,7 @@ package allow
 
 import (
 	"fmt"
+	"log/slog"
 	"strings"
 
 	"github.com/weir-gateway/weir/internal/base/expr"
@@ -91,7 +92,7 @@ func build(env filter.Env, c *Config) (filter.Policy, error) {
 	if len(*c) == 0 {
 		return filter.Policy{}, fmt.Errorf("allow needs a condition")
 	}
-	p := &policy{log: env.Log, route: env.Route}
+	p := &policy{decisions: env.Decisions("allow", slog.LevelInfo)}
 	for _, r := range *c {
 		if r.Rule == nil {
 			return filter.Policy{}, fmt.Errorf("allow has a rule without a condition")

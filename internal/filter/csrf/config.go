@@ -4,6 +4,7 @@ package csrf
 
 import (
 	"fmt"
+	"log/slog"
 	"net/url"
 	"strconv"
 	"strings"
@@ -90,6 +91,6 @@ func build(env filter.Env, c *Config) (filter.Policy, error) {
 	if n := len(trusted); n > 0 {
 		note += " and " + strconv.Itoa(n) + " more"
 	}
-	p := &policy{trusted: trusted, dryRun: c.DryRun, log: env.Log, route: env.Route}
+	p := &policy{trusted: trusted, dryRun: c.DryRun, decisions: env.Decisions("csrf", slog.LevelDebug)}
 	return filter.Policy{Guard: p.guard, Ask: p.ask, Note: note}, nil
 }

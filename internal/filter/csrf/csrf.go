@@ -1,7 +1,6 @@
 package csrf
 
 import (
-	"log/slog"
 	"net/http"
 	"strings"
 
@@ -13,10 +12,9 @@ import (
 
 // policy is a Config ready to run.
 type policy struct {
-	trusted map[string]bool // origins
-	dryRun  bool
-	log     *slog.Logger
-	route   string
+	trusted   map[string]bool // origins
+	dryRun    bool
+	decisions filter.Decisions
 }
 
 // guard refuses what a page of another site sends. It looks only at what browsers
@@ -26,13 +24,11 @@ type policy struct {
 func (p *policy) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if ok, why := p.passes(r); !ok {
-			x := exchange.Of(r)
+			p.decisions.Record(r, filter.Decision{Refuses: true, DryRun: p.dryRun, Reason: func() string { return why }})
 			if !p.dryRun {
 				exchange.Fail(w, refusal(why))
 				return
 			}
-			p.log.LogAttrs(r.Context(), slog.LevelInfo, "csrf", slog.String("decision", "deny"), slog.String("route", p.route),
-				slog.String("request_id", x.ID), slog.Bool("dry_run", true), slog.String("reason", why))
 		}
 		next.ServeHTTP(w, r)
 	})

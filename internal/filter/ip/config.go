@@ -4,6 +4,7 @@ package ip
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
@@ -16,6 +17,8 @@ type Config struct {
 	Allow []config.Prefix `doc:"allow,oneormany,omitzero" help:"ranges of clients that may pass; all unless told" example:"[10.0.0.0/8]"`
 	// Deny are the ranges that may not, also where Allow has them.
 	Deny []config.Prefix `doc:"deny,oneormany,omitzero" help:"ranges of clients that may not pass, whatever allow says" example:"[10.9.0.0/16]"`
+	// DryRun lets everybody pass, and logs whom it would have refused.
+	DryRun bool `doc:"dry_run,omitzero" help:"let pass, and log what it would have refused"`
 }
 
 // DecodeDoc reads the short form, a range or a list of them, or the long one.
@@ -58,11 +61,11 @@ func (*Config) DocSchema() *doc.Schema {
 func Definition() filter.Definition {
 	return filter.Define("ip", "lets requests pass by the address of the client", filter.StageIP,
 		func() Config { return Config{} },
-		func(_ filter.Env, c *Config) (filter.Policy, error) {
+		func(env filter.Env, c *Config) (filter.Policy, error) {
 			if err := c.check(false); err != nil {
 				return filter.Policy{}, err
 			}
-			p := newPolicy(c)
+			p := newPolicy(c, env.Decisions("ip", slog.LevelDebug))
 			return filter.Policy{Guard: p.guard, Ask: p.ask, Note: c.note()}, nil
 		})
 }

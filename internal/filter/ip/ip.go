@@ -17,18 +17,22 @@ type policy struct {
 	config *Config
 	// allow is nil where everybody may pass whom deny does not have.
 	allow, deny set
+	decisions   filter.Decisions // at level debug, for the access log has what is refused, too
 }
 
-func newPolicy(c *Config) *policy {
-	return &policy{config: c, allow: newSet(c.Allow), deny: newSet(c.Deny)}
+func newPolicy(c *Config, decisions filter.Decisions) *policy {
+	return &policy{config: c, allow: newSet(c.Allow), deny: newSet(c.Deny), decisions: decisions}
 }
 
 // guard lets through whom the rules allow.
 func (p *policy) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if ip := exchange.Of(r).Client.IP; !p.passes(ip) {
-			exchange.Fail(w, p.refusal(ip))
-			return
+			p.decisions.Record(r, filter.Decision{Refuses: true, DryRun: p.config.DryRun, Reason: func() string { return p.why(ip) }})
+			if !p.config.DryRun {
+				exchange.Fail(w, p.refusal(ip))
+				return
+			}
 		}
 		next.ServeHTTP(w, r)
 	})
@@ -37,7 +41,11 @@ func (p *policy) guard(next http.Handler) http.Handler {
 // ask tells what guard would do, and by which range.
 func (p *policy) ask(r *http.Request) filter.Verdict {
 	ip := exchange.Of(r).Client.IP
-	if !p.passes(ip) {
+	switch {
+	case p.passes(ip):
+	case p.config.DryRun:
+		return filter.Verdict{Why: p.why(ip) + "; a dry run, so it passes"}
+	default:
 		return filter.Verdict{Why: p.why(ip), Fault: p.refusal(ip)}
 	}
 	return filter.Verdict{Why: p.why(ip)}

@@ -173,3 +173,17 @@ func BenchmarkGuard(b *testing.B) {
 func prefixOf(high, low byte) config.Prefix {
 	return config.Prefix{Prefix: netip.PrefixFrom(netip.AddrFrom4([4]byte{10, high, low, 1}), 32)}
 }
+
+func TestADryRunOnlyTellsWhomItWouldRefuse(t *testing.T) {
+	t.Parallel()
+	p := policy(t, `{ allow: 10.0.0.0/8, deny: 10.9.0.0/16, dry_run: true }`)
+	for client, why := range map[string]string{
+		"10.1.2.3":  "10.1.2.3 is in 10.0.0.0/8",
+		"10.9.0.1":  "10.9.0.1 is in 10.9.0.0/16, which may not pass; a dry run, so it passes",
+		"192.0.2.1": "192.0.2.1 is in no range that may pass; a dry run, so it passes",
+	} {
+		if status, v := send(p, netip.MustParseAddr(client)); status != http.StatusNoContent || v.Fault != nil || v.Why != why {
+			t.Errorf("%s: %d, %+v", client, status, v)
+		}
+	}
+}

@@ -15,10 +15,10 @@ import (
 
 // policy is a Config ready to run.
 type policy struct {
-	limits []limit
-	store  Store
-	log    *slog.Logger
-	route  string
+	limits    []limit
+	store     Store
+	log       *slog.Logger
+	decisions filter.Decisions // at level debug, for the access log has what is refused, too
 	// policies is RateLimit-Policy where it is the same for every request; with
 	// plans it depends on who asks.
 	policies string
@@ -59,7 +59,7 @@ func build(env filter.Env, c *Config) (filter.Policy, error) {
 	if err != nil {
 		return filter.Policy{}, err
 	}
-	p := &policy{store: store, log: env.Log, route: env.Route}
+	p := &policy{store: store, log: env.Log, decisions: env.Decisions("limit", slog.LevelDebug)}
 	names := namesOf(*c)
 	var policies []byte
 	for i := range *c {

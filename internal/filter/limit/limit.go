@@ -2,7 +2,6 @@ package limit
 
 import (
 	"fmt"
-	"log/slog"
 	"net/http"
 	"strings"
 	"sync"
@@ -67,7 +66,7 @@ func (p *policy) admit(r *http.Request, x *exchange.Exchange) *fault.Fault {
 	var leases []lease
 	f := p.enter(b, r, x, &leases)
 	if f == nil {
-		f = p.take(b, r, x)
+		f = p.take(b, r)
 	}
 	switch {
 	case f != nil:
@@ -98,7 +97,7 @@ func (p *policy) enter(b *batch, r *http.Request, x *exchange.Exchange, leases *
 		l := &p.limits[i]
 		from := len(b.keys)
 		if err := l.prepare(b, r, x); err != nil {
-			p.record(r, x, l, err.Error())
+			p.record(r, l, err.Error)
 			if !l.dryRun {
 				return l.uncounted(err)
 			}
@@ -111,7 +110,7 @@ func (p *policy) enter(b *batch, r *http.Request, x *exchange.Exchange, leases *
 		a := &b.asked[len(b.asked)-1]
 		a.left, a.refuses = max(l.most-before-1, 0), !ok
 		if before >= l.most {
-			p.record(r, x, l, "as many are under way as may be")
+			p.record(r, l, func() string { return "as many are under way as may be" })
 		}
 		if !ok {
 			return l.full()
@@ -174,7 +173,7 @@ func (l *limit) quotaOf(b *batch, r *http.Request) (*quota, error) {
 }
 
 // take charges the rates.
-func (p *policy) take(b *batch, r *http.Request, x *exchange.Exchange) *fault.Fault {
+func (p *policy) take(b *batch, r *http.Request) *fault.Fault {
 	if len(b.takes) == 0 {
 		return nil
 	}
@@ -188,7 +187,7 @@ func (p *policy) take(b *batch, r *http.Request, x *exchange.Exchange) *fault.Fa
 		}
 		if t := &b.takes[a.take]; !t.Room {
 			a.refuses = !t.Advisory
-			p.record(r, x, a.limit, "no room")
+			p.record(r, a.limit, func() string { return "no room" })
 		}
 		p.watch(a.limit.counter)
 	}
@@ -251,19 +250,9 @@ func undecided(err error) *fault.Fault {
 	return fault.Unexpected.New("", fault.Internal("the limits cannot be decided"), fault.Cause(err))
 }
 
-// record logs that a limit refuses, or would: at level debug, for the access log
-// has it too, and at info where a limit is only tried out.
-func (p *policy) record(r *http.Request, x *exchange.Exchange, l *limit, why string) {
-	level := slog.LevelDebug
-	if l.dryRun {
-		level = slog.LevelInfo
-	}
-	if !p.log.Enabled(r.Context(), level) {
-		return
-	}
-	p.log.LogAttrs(r.Context(), level, "limit",
-		slog.String("decision", "deny"), slog.String("limit", l.name), slog.String("route", p.route),
-		slog.String("request_id", x.ID), slog.Bool("dry_run", l.dryRun), slog.String("reason", why))
+// record logs that a limit refuses, or would.
+func (p *policy) record(r *http.Request, l *limit, why func() string) {
+	p.decisions.Record(r, filter.Decision{Rule: l.name, Refuses: true, DryRun: l.dryRun, Reason: why})
 }
 
 // watch tells the log when keys are forgotten that still count, once a minute.

@@ -274,7 +274,7 @@ func TestADryRunOnlyLogs(t *testing.T) {
 	if got := fields(rec); got != "204" {
 		t.Errorf("a dry run tells clients: %s", got)
 	}
-	for _, want := range []string{`limit=tried route="GET /" request_id=id dry_run=true reason="no room"`, `limit=also route="GET /" request_id=id dry_run=true reason="as many are under way as may be"`} {
+	for _, want := range []string{`rule=tried route="GET /" request_id=id dry_run=true reason="no room"`, `rule=also route="GET /" request_id=id dry_run=true reason="as many are under way as may be"`} {
 		if !strings.Contains(g.log.String(), want) {
 			t.Errorf("the log has no %s:\n%s", want, g.log.String())
 		}
