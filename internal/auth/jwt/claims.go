@@ -108,13 +108,12 @@ func numericDate(claims jsonx.Value, name string) (at time.Time, there bool, err
 	if !there {
 		return at, false, nil
 	}
-	wrong := fmt.Errorf("its %s is no date in seconds", name)
-	if v.Kind() != jsonx.Number {
-		return at, true, wrong
+	seconds := -1.0
+	if v.Kind() == jsonx.Number {
+		seconds, err = strconv.ParseFloat(v.Raw(), 64) // exact to the microsecond until the year 2255
 	}
-	seconds, err := strconv.ParseFloat(v.Raw(), 64) // exact to the microsecond until the year 2255
 	if err != nil || seconds < 0 || seconds > latest {
-		return at, true, wrong
+		return at, true, fmt.Errorf("its %s is no date in seconds", name)
 	}
 	whole, part := math.Modf(seconds)
 	return time.Unix(int64(whole), int64(part*float64(time.Second))), true, nil

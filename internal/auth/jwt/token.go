@@ -19,7 +19,8 @@ const (
 // token is a JWT in the compact form (RFC 7519 section 3, RFC 7515 section 7.1), taken
 // apart and not believed yet.
 type token struct {
-	text      string
+	signed    []byte // header and payload as they came
+	signature []byte
 	algorithm algorithm
 	kid       string
 	typ       string
@@ -42,7 +43,6 @@ func parse(text string) (token, error) {
 
 // open takes a token apart and reads its header (RFC 7515 section 5.2).
 func open(text string) (t token, payload string, err error) {
-	t.text = text
 	if len(text) > longestToken {
 		return t, "", fmt.Errorf("it has %d bytes; %d are read", len(text), longestToken)
 	}
@@ -54,9 +54,10 @@ func open(text string) (t token, payload string, err error) {
 	if signature == "" {
 		return t, "", errors.New("it has no signature")
 	}
-	if _, err := decode(signature); err != nil {
+	if t.signature, err = decode(signature); err != nil {
 		return t, "", fmt.Errorf("its signature: %w", err)
 	}
+	t.signed = []byte(text[:len(head)+1+len(payload)])
 	header, err := object(head)
 	if err != nil {
 		return t, "", fmt.Errorf("its header: %w", err)
