@@ -2,5 +2,5 @@
 
 package compile_test
 
-// instrumented is how many allocations of a request are the race detector's.
-const instrumented = 1
+// instrumented is how many allocations of a request may be the race detector's.
+const instrumented = 3
