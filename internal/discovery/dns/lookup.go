@@ -60,7 +60,7 @@ func (r *resolver) services(ctx context.Context, name, last string) (sight, erro
 		if err != nil || k.absent() {
 			return sight{absent: err == nil, doubt: k.ttl}, err
 		}
-		return sight{records: k.records, extra: k.extra, until: k.until}, nil
+		return sight{records: k.records, extra: s.taken(k.extra), until: k.until}, nil
 	})
 }
 
@@ -118,6 +118,26 @@ func (s settings) written(name string) []netip.Addr {
 	if len(addrs) == 0 && (name == "localhost" || strings.HasSuffix(name, ".localhost")) {
 		addrs = []netip.Addr{netip.AddrFrom4([4]byte{127, 0, 0, 1}), netip.IPv6Loopback()}
 	}
+	return s.wanted(addrs)
+}
+
+// taken is what is used of the addresses that came along with records: what would have been
+// the answer to a question for them.
+func (s settings) taken(extra map[string][]netip.Addr) map[string][]netip.Addr {
+	use := map[string][]netip.Addr{}
+	for name, addrs := range extra {
+		if len(s.written(name)) > 0 {
+			continue // the machine says otherwise
+		}
+		if addrs = s.wanted(addrs); len(addrs) > 0 {
+			use[name] = addrs
+		}
+	}
+	return use
+}
+
+// wanted leaves out the families that nobody wants.
+func (s settings) wanted(addrs []netip.Addr) []netip.Addr {
 	return slices.DeleteFunc(slices.Clone(addrs), func(a netip.Addr) bool { return !slices.Contains(s.families, familyOf(a)) })
 }
 
@@ -141,14 +161,16 @@ func (r *resolver) families(ctx context.Context, s settings, name string) (sight
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	answers := make(chan familyAnswer, len(s.families))
-	ask := func(k kind) {
-		got, err := r.records(ctx, question{name, k})
-		answers <- familyAnswer{k, got, err}
+	ask := func(kinds ...kind) {
+		for _, k := range kinds {
+			got, err := r.records(ctx, question{name, k})
+			answers <- familyAnswer{k, got, err}
+		}
 	}
-	for _, k := range s.families {
-		if s.singly {
-			ask(k)
-		} else {
+	if s.singly {
+		go ask(s.families...)
+	} else {
+		for _, k := range s.families {
 			go ask(k)
 		}
 	}

@@ -72,7 +72,7 @@ type hub struct {
 }
 
 func newHub() *hub {
-	h := &hub{
+	return &hub{
 		conf: &watched[settings]{path: "/etc/resolv.conf", read: func(text []byte) settings {
 			host, _ := os.Hostname() // without a name it has no domain
 			return readResolvConf(text, host)
@@ -83,7 +83,6 @@ func newHub() *hub {
 		by:        exchange,
 		resolvers: map[string]*resolver{},
 	}
-	return h
 }
 
 // take gives the resolver of one way of asking, which lives until all who took it have

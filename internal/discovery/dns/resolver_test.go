@@ -354,3 +354,37 @@ func TestFamiliesThatAreWanted(t *testing.T) {
 		t.Errorf("got %+v, %v", got, err)
 	}
 }
+
+// A machine on which one question is asked at a time waits no longer than others for a
+// family that nobody tells of.
+func TestASecondFamilyThatIsSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		z := &zone{answers: map[string]any{"A users.": addrs(9, "10.0.0.1"), "AAAA users.": silent}}
+		start := time.Now()
+		got, err := testResolver(z, settings{singly: true, attempts: 5}).addresses(t.Context(), "users", "")
+		if took := time.Since(start); err != nil || fmt.Sprint(got.addrs) != "[10.0.0.1]" || took != patience {
+			t.Errorf("got %+v, %v after %s", got, err, took)
+		}
+	})
+}
+
+// What comes along with SRV records counts as what would have been answered: it is neither of
+// a family that nobody wants, nor instead of /etc/hosts.
+func TestWhatComesAlong(t *testing.T) {
+	came := reply{ttl: time.Minute, records: []record{{"a.", 80, 1, 1}, {"b.", 80, 1, 1}}, extra: map[string][]netip.Addr{
+		"a.": addrs(0, "10.0.0.1", "fd00::1").addrs, "b.": addrs(0, "10.0.0.2").addrs,
+	}}
+	both := []kind{kindA, kindAAAA}
+	for want, s := range map[string]settings{
+		"map[a.:[10.0.0.1 fd00::1] b.:[10.0.0.2]]": {families: both},
+		"map[a.:[10.0.0.1] b.:[10.0.0.2]]":         {families: []kind{kindA}},
+		"map[a.:[fd00::1]]":                        {families: []kind{kindAAAA}},
+		"map[b.:[10.0.0.2]]":                       {families: both, hosts: readHosts([]byte("10.9.9.9 a\n"))},
+	} {
+		z := &zone{answers: map[string]any{"SRV users.": came}}
+		got, err := testResolver(z, s).services(t.Context(), "users.", "")
+		if text := fmt.Sprint(got.extra); err != nil || text != want {
+			t.Errorf("got %s, %v, want %s", text, err, want)
+		}
+	}
+}
