@@ -17,8 +17,9 @@ import (
 )
 
 // feed runs a provider and passes what it finds on to a service, which is several where
-// it is called by several kinds of connections. The last set lies on the shelf, so that a gateway which is started while the source cannot be seen asks whom
-// it asked before. Providers know nothing of that.
+// it is called by several kinds of connections. The last set lies on the shelf, so that a
+// gateway which is started while the source cannot be seen asks whom it asked before.
+// Providers know nothing of that.
 type feed struct {
 	name     string
 	provider discovery.Provider
