@@ -52,6 +52,10 @@ type Shelf struct {
 	done   chan struct{}
 	ending sync.Once
 
+	// disk is held by who reads or changes the folder, and taken before mu, which is never
+	// held meanwhile: a disk that hangs must not stop those who only say something.
+	disk sync.Mutex
+
 	mu      sync.Mutex
 	entries map[string]*entry // by the name of their file
 	bytes   int64             // of all files that are known
@@ -125,16 +129,17 @@ func (s *Shelf) Place(kind, of string, maxAge time.Duration) *Place {
 	if s == nil {
 		return nil
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.disk.Lock()
+	defer s.disk.Unlock()
 	name := fileName(kind, of)
-	e := s.entries[name]
-	if e == nil && len(s.entries) >= mostPlaces {
-		s.tellFull("sources", mostPlaces)
+	if !s.hasRoom(name) {
 		return nil
 	}
 	value, found := s.read(name, kind, of)
 	last := word{value, found.confirmed}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	e := s.entries[name]
 	switch {
 	case e == nil:
 		e = &entry{kind: kind, of: of, stored: found}
@@ -146,6 +151,21 @@ func (s *Shelf) Place(kind, of string, maxAge time.Duration) *Place {
 	e.users++
 	e.maxAge = max(e.maxAge, maxAge)
 	return &Place{shelf: s, entry: e, maxAge: maxAge, last: last}
+}
+
+// hasRoom tells whether there is a place of that name, or room for one, and says once that there
+// is none. Only who holds disk makes places.
+func (s *Shelf) hasRoom(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.entries[name] != nil || len(s.entries) < mostPlaces {
+		return true
+	}
+	if !s.full {
+		s.full = true
+		s.log.Warn("no more is kept for a restart than this; the rest is not", "sources", mostPlaces)
+	}
+	return false
 }
 
 // fileName is of letters and digits alone, whatever a source is called.
@@ -273,13 +293,5 @@ func (s *Shelf) nudge() {
 	select {
 	case s.wake <- struct{}{}:
 	default: // it will look anyway
-	}
-}
-
-// tellFull says, once, that a bound is reached.
-func (s *Shelf) tellFull(what string, bound int) {
-	if !s.full {
-		s.full = true
-		s.log.Warn("no more is kept for a restart than this; the rest is not", what, bound)
 	}
 }

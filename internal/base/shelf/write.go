@@ -88,6 +88,8 @@ func (s *Shelf) unwritten() []string {
 
 // bring writes a file, or removes one that shall hold nothing. What fails is tried again.
 func (s *Shelf) bring(name string) error {
+	s.disk.Lock()
+	defer s.disk.Unlock()
 	s.mu.Lock()
 	e := s.entries[name]
 	if e == nil || e.next == nil {
@@ -97,7 +99,7 @@ func (s *Shelf) bring(name string) error {
 	next, room := e.next, largestInAll-s.bytes+e.stored.size
 	s.mu.Unlock()
 
-	now, err := s.put(name, e, *next, room) // nobody waits for the disk
+	now, err := s.put(name, e, *next, room)
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -147,35 +149,65 @@ func (f stored) without(err error) (stored, error) {
 // removeOld removes what does not count any more. Whoever has the place does not use it
 // either.
 func (s *Shelf) removeOld() {
+	s.disk.Lock()
+	defer s.disk.Unlock()
+	for name, e := range s.old() {
+		now, err := stored{}.without(os.Remove(filepath.Join(s.folder, name)))
+		if err != nil {
+			continue // the next time
+		}
+		s.mu.Lock()
+		if s.entries[name] == e {
+			s.bytes -= e.stored.size
+			e.stored = now
+		}
+		s.mu.Unlock()
+	}
+}
+
+// old are the entries whose files do not count any more.
+func (s *Shelf) old() map[string]*entry {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for name, e := range s.entries {
-		if e.stored.there && e.next == nil && time.Since(e.stored.confirmed) > e.maxAge {
-			before := e.stored.size
-			e.stored, _ = e.stored.without(os.Remove(filepath.Join(s.folder, name))) // else the next time
-			s.bytes += e.stored.size - before
-		}
-	}
+	list := maps.Clone(s.entries)
+	maps.DeleteFunc(list, func(_ string, e *entry) bool {
+		return !e.stored.there || e.next != nil || time.Since(e.stored.confirmed) <= e.maxAge
+	})
+	return list
 }
 
 // removeUnknown removes what lies in nobody's place, and what a crash left, where Tidy
 // has asked for it. What cannot be removed is only in the way.
 func (s *Shelf) removeUnknown() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.tidying {
+	if !s.mayTidy() {
 		return
 	}
-	s.tidying = false
+	s.disk.Lock()
+	defer s.disk.Unlock()
 	files, err := os.ReadDir(s.folder)
 	if err != nil {
 		return
 	}
 	for _, f := range files {
-		if s.entries[f.Name()] == nil && !underWay(f) {
+		if !s.isKnown(f.Name()) && !underWay(f) {
 			_ = os.Remove(filepath.Join(s.folder, f.Name()))
 		}
 	}
+}
+
+// mayTidy tells whether Tidy was called since it was asked last.
+func (s *Shelf) mayTidy() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	may := s.tidying
+	s.tidying = false
+	return may
+}
+
+func (s *Shelf) isKnown(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.entries[name] != nil
 }
 
 // underWay tells whether another process may be writing a file just now: the one before
