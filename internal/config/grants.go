@@ -211,6 +211,7 @@ func (c *validator) serviceGrants(s *Service) {
 	}
 	if s.Resolver != nil {
 		for _, server := range s.Resolver.Servers { // who answers for names could lead those that are allowed elsewhere
+			c.reach(s.Resolver.Origin, s.Group, server)
 			if !allows(g.Allow, "dns:"+server) {
 				c.denied(s.Resolver.Origin.at(), g, fmt.Sprintf("the server of names %q", "dns:"+server), "allow")
 			}

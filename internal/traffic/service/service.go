@@ -89,7 +89,7 @@ func (s *Service) Set(list []discovery.Endpoint) {
 func (s *Service) warnRefused(err *exchange.SendError) {
 	now, last := time.Now().UnixNano(), s.warned.Load()
 	if now-last >= int64(time.Minute) && s.warned.CompareAndSwap(last, now) {
-		s.log.Warn("a backend is where it may not be; nothing was sent", "service", s.name, "endpoint", err.Endpoint, "error", err.Err)
+		s.log.Warn("a backend is where it may not be; nothing was sent", "endpoint", err.Endpoint, "error", err.Err)
 	}
 }
 
