@@ -51,6 +51,9 @@ var floors = [][]string{
 // never import each other.
 var contracts = []string{"internal/auth", "internal/filter", "internal/discovery", "internal/function"}
 
+// forTests are packages for tests: nothing that is linked into the program imports them.
+var forTests = []string{"internal/base/await", "internal/wire/http1/http1test", "internal/wire/secure/securetest"}
+
 // yamlFree must not know how configs are written.
 var yamlFree = []string{"internal/base", "internal/wire", "internal/traffic"}
 
@@ -174,6 +177,19 @@ func TestTrafficKnowsNoYAML(t *testing.T) {
 				if strings.Contains(name, "yaml") {
 					t.Errorf("%s imports %s: only internal/config knows how configs are written", files[0], name)
 				}
+			}
+		}
+	}
+}
+
+func TestTheProgramHoldsNothingForTests(t *testing.T) {
+	for folder, imported := range imports(t) {
+		if slices.Contains(forTests, folder) || strings.HasPrefix(folder, "test/") {
+			continue
+		}
+		for name, files := range imported {
+			if name == "testing" || slices.Contains(forTests, strings.TrimPrefix(name, module+"/")) {
+				t.Errorf("%s imports %s, which is for tests alone", files[0], name)
 			}
 		}
 	}
