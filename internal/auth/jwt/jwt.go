@@ -195,9 +195,9 @@ func (r *remote) live(client *client, source string, env auth.Env, c *Config) (*
 	})
 	unwatch := meter.Watch(l.heard)
 	return l, func(ctx context.Context) {
+		l.close(ctx) // first: until then it counts, and keeps
 		unwatch()
 		release()
-		l.close(ctx)
 		k.place.Close()
 		client.close()
 	}
