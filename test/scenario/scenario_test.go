@@ -23,6 +23,7 @@ import (
 
 	"golang.org/x/tools/txtar"
 
+	"github.com/weir-gateway/weir/internal/base/await"
 	"github.com/weir-gateway/weir/test/weirtest"
 )
 
@@ -272,13 +273,7 @@ func (b *backend) waiting() int { return len(b.requests) }
 
 func (b *backend) next(t *testing.T) []byte {
 	t.Helper()
-	select {
-	case raw := <-b.requests:
-		return raw
-	case <-time.After(10 * time.Second):
-		t.Fatal("the backend got no request within ten seconds")
-		return nil
-	}
+	return await.From(t, "a request at the backend", b.requests)
 }
 
 // readMessage reads the bytes of one HTTP/1.1 message: its head, and the body

@@ -7,8 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
+	"github.com/weir-gateway/weir/internal/base/await"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/control/compile"
 )
@@ -221,11 +221,7 @@ func TestASnapshotIsUnusedOnceItsLastRequestHasGone(t *testing.T) {
 	}
 	close(leave)
 	<-done
-	select {
-	case <-before.Unused():
-	case <-time.After(10 * time.Second):
-		t.Error("still used after its last request")
-	}
+	await.From(t, "the end of its use, after its last request", before.Unused())
 }
 
 // TestRoutesThatConnectDifferentlyHaveTheSameEndpoints holds that each way in which a

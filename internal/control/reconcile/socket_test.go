@@ -2,10 +2,13 @@ package reconcile
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/weir-gateway/weir/internal/base/await"
 )
 
 // TestHandedOnSocketLosesNoConnection dials all the time while the socket goes
@@ -60,11 +63,7 @@ func TestHandedOnSocketLosesNoConnection(t *testing.T) {
 	}
 	servers.Go(func() { serve(now) })
 	for n := range dials {
-		select {
-		case <-accepted:
-		case <-time.After(10 * time.Second):
-			t.Fatalf("only %d of %d connections were accepted", n, dials)
-		}
+		await.From(t, fmt.Sprintf("%d of %d connections accepted", n+1, dials), accepted)
 	}
 	clients.Wait()
 	if err := errors.Join(now.Close(), s.close()); err != nil {

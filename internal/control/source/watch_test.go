@@ -10,6 +10,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/weir-gateway/weir/internal/base/await"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/control/source"
@@ -91,11 +92,7 @@ func (g ground) follow(w *source.Watcher, path string, named ...string) {
 
 func told(t *testing.T, w *source.Watcher, after string) {
 	t.Helper()
-	select {
-	case <-w.Changed():
-	case <-time.After(20 * time.Second):
-		t.Fatalf("not told within twenty seconds after: %s", after)
-	}
+	await.From(t, "word of a change, after: "+after, w.Changed())
 }
 
 // never stands for a poll that does not come, so that only the system can have told.

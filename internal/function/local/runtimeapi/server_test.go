@@ -15,6 +15,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/weir-gateway/weir/internal/base/await"
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/function/local/runtimeapi"
 )
@@ -100,13 +101,7 @@ func (r *runtime) deliver(c *counted) *http.Response {
 
 func (r *runtime) result(c *counted) runtimeapi.Result {
 	r.t.Helper()
-	select {
-	case result := <-c.Result():
-		return result
-	case <-time.After(10 * time.Second):
-		r.t.Fatal("there is no result")
-		return runtimeapi.Result{}
-	}
+	return await.From(r.t, "a result", c.Result())
 }
 
 func wantFault(t *testing.T, err error, kind fault.Kind, internal string) {
