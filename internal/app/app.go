@@ -18,6 +18,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -62,6 +63,9 @@ type Options struct {
 	Parts compile.Parts
 	// Drain replaces the time that requests under way get at the end; 0: the config's.
 	Drain time.Duration
+	// Serving is called once, before the first socket serves; it may be nil. From then on
+	// the end of the run is one that somebody may notice.
+	Serving func()
 	// Started is called once everything serves, Stopping when the end begins;
 	// they may be nil.
 	Started, Stopping func(*App)
@@ -113,6 +117,7 @@ type App struct {
 	room       int // for client connections, where that was told to be less than the limit
 	admin      *adminServer
 	leaving    atomic.Bool     // it has begun to stop
+	serving    sync.Once       // Options.Serving
 	watcher    *source.Watcher // nil where nothing is watched
 }
 

@@ -166,6 +166,28 @@ func (w *world) running(o app.Options) (reload func()) {
 	return func() { again <- struct{}{} }
 }
 
+// TestServingIsToldBeforeAnySocketServes: who catches signals only when all is started
+// loses the requests of those who came before.
+func TestServingIsToldBeforeAnySocketServes(t *testing.T) {
+	w := newWorld(t, off+"routes:\n  GET /: respond:one\n")
+	o, told := w.options(), 0
+	o.Serving = func() {
+		if told++; w.app != nil {
+			t.Error("told when everything served")
+		}
+	}
+	reload := w.running(o)
+	two := off + "listen: { a: 127.0.0.1:0, b: unix:" + filepath.Join(t.TempDir(), "s") + " }\nroutes:\n  GET /: respond:two\n"
+	if err := os.WriteFile(w.path, []byte(two), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	reload()
+	await.That(t, "a second socket", func() bool { return len(w.app.Addresses()) == 2 })
+	if told != 1 {
+		t.Errorf("told %d times, want once", told)
+	}
+}
+
 func TestMetricsTellWhatTheGatewayDoes(t *testing.T) {
 	calls := 0
 	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

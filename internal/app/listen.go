@@ -30,6 +30,9 @@ const idleGrace = 500 * time.Millisecond
 
 // serve runs a server on a socket; its Shutdown ends it.
 func (a *App) serve(l net.Listener, site reconcile.Site) reconcile.Server {
+	if a.options.Serving != nil {
+		a.serving.Do(a.options.Serving)
+	}
 	count, release := a.metrics.Socket(site.Socket)
 	s := &server{done: make(chan struct{}), release: release, Server: listen.New(listen.Options{
 		Listener: l, Handler: site.Handler, TLS: site.TLS, Announced: site.Announced, Limits: site.Limits, H2C: true,

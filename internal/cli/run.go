@@ -64,14 +64,10 @@ SIGUSR2 starts the program that lies at this path now; it takes over the sockets
 			defer stop()
 			ctx, interrupt := context.WithCancel(context.Background())
 			defer interrupt()
-			started := func(a *app.App) {
-				onInterrupt(ctx, interrupt)
-				s.started(a)
-			}
 			return s.refused(app.Run(ctx, app.Options{
 				Input: in, Log: log, Level: &threshold, Version: version, Parts: app.Parts(),
 				Stdout: s.Out, Stderr: s.Err, LogFormat: format,
-				Started: started, Stopping: s.stopping, Reload: reload, Upgrade: upgrade, Program: ownProgram(), Arguments: os.Args[1:], Inherited: inherited, Watch: watch, History: kept.history, Shelf: kept.shelf, MaxAge: lasting.age,
+				Serving: func() { onInterrupt(ctx, interrupt) }, Started: s.started, Stopping: s.stopping, Reload: reload, Upgrade: upgrade, Program: ownProgram(), Arguments: os.Args[1:], Inherited: inherited, Watch: watch, History: kept.history, Shelf: kept.shelf, MaxAge: lasting.age,
 			}))
 		},
 	}
