@@ -52,6 +52,11 @@ type Env struct {
 	// an hour while it stands: the last set is kept over a restart, and counts by when the
 	// source was seen last. nil: nobody asks.
 	Looked func(err error)
+	// Partly is told of a set that may lack endpoints, because nobody could tell of a part of
+	// what they are found by; each call replaces the one before. What was known before the
+	// start is better than that, and nothing of it is kept over a restart. It is called as
+	// set is. nil: a set that is not full is not asked for.
+	Partly func([]Endpoint)
 }
 
 // Scheme is one way to write where endpoints are found, with what it says of how

@@ -37,9 +37,10 @@ type feed struct {
 	told      bool // first is closed
 	known     bool
 	latest    []discovery.Endpoint
-	confirmed time.Time   // by the source; zero: never
-	kept      *time.Timer // latest is of before the start, and ends with this; nil: it is not
-	trouble   error       // why nothing was found at the last look
+	partial   []discovery.Endpoint // what was seen of a set while latest is of before the start
+	confirmed time.Time            // by the source; zero: never
+	kept      *time.Timer          // latest is of before the start, and ends with this; nil: it is not
+	trouble   error                // why nothing was found at the last look
 	to        []*service.Service
 }
 
@@ -57,7 +58,7 @@ func (b *build) newFeed(s *config.Service) (*feed, error) {
 	}
 	f.meter = b.backendMeter(f.name)
 	var err error
-	f.provider, err = d.New(discovery.Env{Log: f.log, Looked: f.looked}, own)
+	f.provider, err = d.New(discovery.Env{Log: f.log, Looked: f.looked, Partly: f.partly}, own)
 	return f, err
 }
 
@@ -124,8 +125,8 @@ func (f *feed) forget() {
 		return
 	}
 	f.settled()
-	f.log.Error("the endpoints of before the start are too old by now, and their source was not seen since; the service has none", "confirmed", f.confirmed)
-	f.pass(nil)
+	f.log.Error("the endpoints of before the start are too old by now, and their source was not wholly seen since", "confirmed", f.confirmed, "endpoints", len(f.partial))
+	f.pass(f.partial)
 }
 
 // settled notes that latest is not of before the start any more. f is locked.
@@ -133,6 +134,16 @@ func (f *feed) settled() {
 	if f.kept != nil {
 		f.kept.Stop()
 		f.kept = nil
+	}
+}
+
+// partly is the provider's callback for what may not be all. It neither confirms nor
+// replaces a set that was kept, of which it may be a part.
+func (f *feed) partly(list []discovery.Endpoint) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.partial = list; f.kept == nil {
+		f.pass(list)
 	}
 }
 

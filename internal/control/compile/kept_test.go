@@ -33,8 +33,8 @@ type town struct {
 
 // telling is how a provider speaks.
 type telling struct {
-	set    func([]discovery.Endpoint)
-	looked func(error)
+	set, partly func([]discovery.Endpoint)
+	looked      func(error)
 }
 
 func (c *town) channel(rest string) chan func(*telling) {
@@ -53,20 +53,20 @@ func (c *town) definition() discovery.Definition {
 	return discovery.Definition{
 		Schemes: []discovery.Scheme{{Scheme: config.Scheme{Name: "town", Summary: "a test's", Example: "town:users"}}},
 		New: func(env discovery.Env, s config.Service) (discovery.Provider, error) {
-			return resident{c.channel(s.Source.Rest), env.Looked}, nil
+			return resident{c.channel(s.Source.Rest), env}, nil
 		},
 	}
 }
 
 type resident struct {
-	told   chan func(*telling)
-	looked func(error)
+	told chan func(*telling)
+	env  discovery.Env
 }
 
 var errLeft = errors.New("the town is no more")
 
 func (r resident) Run(ctx context.Context, set func([]discovery.Endpoint)) error {
-	p := &telling{set, r.looked}
+	p := &telling{set, r.env.Partly, r.env.Looked}
 	for {
 		select {
 		case <-ctx.Done():
@@ -89,14 +89,20 @@ func (c *town) tells(rest string, say func(*telling)) {
 
 // finds is what a provider tells that looks at its source, where these are.
 func (c *town) finds(rest string, addresses ...string) {
-	c.tells(rest, func(p *telling) {
-		list := []discovery.Endpoint{}
-		for _, a := range addresses {
-			list = append(list, discovery.Endpoint{Address: a, Weight: 1})
-		}
-		p.set(list)
-		p.looked(nil)
-	})
+	c.tells(rest, func(p *telling) { p.set(endpoints(addresses)); p.looked(nil) })
+}
+
+// findsPartly is what it tells where it saw these, and could not see the rest.
+func (c *town) findsPartly(rest string, addresses ...string) {
+	c.tells(rest, func(p *telling) { p.partly(endpoints(addresses)); p.looked(errors.New("one is silent")) })
+}
+
+func endpoints(addresses []string) []discovery.Endpoint {
+	list := []discovery.Endpoint{}
+	for _, a := range addresses {
+		list = append(list, discovery.Endpoint{Address: a, Weight: 1})
+	}
+	return list
 }
 
 // looks is what it tells where nothing has changed, or nothing could be seen.
@@ -305,6 +311,35 @@ func TestWhatTheSourceSaysReplacesWhatWasKept(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestAPartIsBetterThanNothingAndWorseThanWhatWasKept: a start while one of two names
+// cannot be seen would else lose the endpoints of that one, for the next start too.
+func TestAPartIsBetterThanNothingAndWorseThanWhatWasKept(t *testing.T) {
+	inBubble(t, func(l *life) {
+		go l.town.findsPartly("users", "a:1")
+		l.serve(l.load(toTown))
+		synctest.Wait()
+		if got := l.asks() + "; " + l.stands(); got != "a:1; 1 endpoints of town:users: one is silent" {
+			l.t.Errorf("where nothing was known: %s", got)
+		}
+		sleep(time.Minute)
+		if l.files() > 0 {
+			l.t.Error("a part is kept")
+		}
+		l.town.finds("users", "a:1", "b:1")
+		sleep(time.Minute)
+		l.again()
+		l.serve(l.load(toTown))
+		l.town.findsPartly("users", "a:1")
+		if got := l.asks() + "; " + l.stands(); got != "a:1 b:1; 2 endpoints of town:users, kept for 23h59m0s more, confirmed 1m0s ago: one is silent" {
+			l.t.Errorf("where all was kept: %s", got)
+		}
+		sleep(24 * time.Hour)
+		if got := l.asks(); got != "a:1" {
+			l.t.Errorf("when what was kept is too old: %s", got)
+		}
+	})
 }
 
 // TestALookConfirms holds that a set which does not change does not grow old while its

@@ -71,6 +71,7 @@ type looking struct {
 	watches  map[string]*watch // of the names of targets
 	told     []discovery.Endpoint
 	telling  bool // something was told
+	whole    bool // and it was a full set
 	tooMany  bool // and that was not all that there is
 }
 
@@ -175,8 +176,8 @@ func (l *looking) forget(groups [][]target) {
 	}
 }
 
-// tell passes a set on where it is another one. One that is empty because nobody could
-// tell is none.
+// tell passes a set on where it is another one, or is known to be full now. One that is
+// empty because nobody could tell is none.
 func (l *looking) tell(seen *view, set func([]discovery.Endpoint)) {
 	list := seen.list[:min(len(seen.list), mostEndpoints)]
 	tooMany := len(list) < len(seen.list)
@@ -184,8 +185,11 @@ func (l *looking) tell(seen *view, set func([]discovery.Endpoint)) {
 		l.env.Log.Warn("there are more endpoints than are used", "name", l.what(), "endpoints", len(seen.list), "used", mostEndpoints)
 	}
 	l.tooMany = tooMany
-	if (seen.sure || len(list) > 0) && (!l.telling || !slices.Equal(list, l.told)) {
-		l.told, l.telling = list, true
+	if !seen.sure {
+		set = l.env.Partly
+	}
+	if set != nil && (seen.sure || len(list) > 0) && (!l.telling || l.whole != seen.sure || !slices.Equal(list, l.told)) {
+		l.told, l.telling, l.whole = list, true, seen.sure
 		set(slices.Clone(list))
 	}
 	if l.env.Looked != nil {

@@ -188,14 +188,17 @@ func machineOf(t *testing.T, conf, hostsFile string) *hub {
 type running struct {
 	t     *testing.T
 	sets  chan []discovery.Endpoint
+	parts chan []discovery.Endpoint
 	looks chan error
 	stop  func()
 }
 
 func (h *hub) run(t *testing.T, s config.Service) *running {
 	t.Helper()
-	r := &running{t: t, sets: make(chan []discovery.Endpoint, 1000), looks: make(chan error, 1000)}
-	p, err := h.provider(discovery.Env{Log: slog.New(slog.DiscardHandler), Looked: func(err error) { r.looks <- err }}, s)
+	r := &running{t: t, sets: make(chan []discovery.Endpoint, 1000), parts: make(chan []discovery.Endpoint, 1000), looks: make(chan error, 1000)}
+	p, err := h.provider(discovery.Env{
+		Log: slog.New(slog.DiscardHandler), Looked: func(err error) { r.looks <- err }, Partly: func(list []discovery.Endpoint) { r.parts <- list },
+	}, s)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"slices"
 	"strings"
 	"sync/atomic"
 
@@ -115,10 +116,24 @@ func (a *attempt) sendError(err error) *exchange.SendError {
 		Reused:   a.reused,
 		Err:      err,
 	}
-	_, e.Refused = errors.AsType[*egress.RefusedError](err)
+	e.Refused = isOutOfBounds(err)
 	e.Timeout = e.Dial && errors.As(err, &timeout) && timeout.Timeout()
 	e.GoAway = a.multi && unprocessed(err)
 	return e
+}
+
+// isOutOfBounds tells whether nothing but the backend's bounds kept a connection from
+// being made. Where an endpoint has two ways, one that only failed may do so for once.
+func isOutOfBounds(err error) bool {
+	type joined interface {
+		error
+		Unwrap() []error
+	}
+	if both, ok := errors.AsType[joined](err); ok {
+		return !slices.ContainsFunc(both.Unwrap(), func(one error) bool { return !isOutOfBounds(one) })
+	}
+	_, refused := errors.AsType[*egress.RefusedError](err)
+	return refused
 }
 
 // sent tells how much the endpoint may have seen. A connection over HTTP/1.1 is

@@ -119,9 +119,10 @@ func (d *dialer) either(ctx context.Context, network string, at place) (net.Conn
 				return got.conn, nil
 			}
 			failed = errors.Join(failed, got.err)
-			if delay == nil && running > 0 {
+			switch {
+			case delay == nil && running > 0:
 				continue
-			} else if delay == nil {
+			case delay == nil:
 				return nil, failed
 			}
 		case <-delay:

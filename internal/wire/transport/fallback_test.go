@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/weir-gateway/weir/internal/base/egress"
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/wire/secure/securetest"
 	"github.com/weir-gateway/weir/internal/wire/transport"
@@ -53,6 +54,26 @@ func TestAnEndpointHasASecondWay(t *testing.T) {
 			t.Errorf("the error tells of one only: %s", text)
 		}
 	})
+}
+
+// What only failed may work in a moment; what is out of bounds never will.
+func TestAnEndpointIsOutOfBoundsByBothWaysOrNotAtAll(t *testing.T) {
+	outside, down := &net.OpError{Op: "dial", Err: &egress.RefusedError{}}, errors.New("connection refused")
+	for _, c := range []struct {
+		first, second error
+		refused       bool
+	}{{outside, outside, true}, {outside, down, false}, {down, outside, false}, {down, down, false}} {
+		tr := newTransport(t, transport.Options{Dial: func(_ context.Context, _, address string) (net.Conn, error) {
+			if address == "192.0.2.1:80" {
+				return nil, c.second
+			}
+			return nil, c.first
+		}})
+		_, err := tr.RoundTrip(from(t, "", transport.Host("[2001:db8::1]:80", "192.0.2.1:80", ""))) //nolint:bodyclose // there is none
+		if failed, ok := errors.AsType[*exchange.SendError](err); !ok || failed.Refused != c.refused {
+			t.Errorf("%v and %v: got %+v", c.first, c.second, err)
+		}
+	}
 }
 
 // closing notes that a connection was closed.
