@@ -22,6 +22,7 @@ import (
 // Providers know nothing of that.
 type feed struct {
 	name     string
+	asksFor  string
 	provider discovery.Provider
 	fixed    bool // the config itself names the endpoints
 	meter    *telemetry.Backend
@@ -53,7 +54,7 @@ func (b *build) newFeed(s *config.Service) (*feed, error) {
 	own := *s
 	own.Resolver = b.resolver(s)
 	f := &feed{
-		name: inGroup(s.Group, s.Name), fixed: d.Fixed != nil && d.Fixed(own), log: b.compiler.options.Log.With("service", s.Name),
+		name: inGroup(s.Group, s.Name), asksFor: asksFor(s), fixed: d.Fixed != nil && d.Fixed(own), log: b.compiler.options.Log.With("service", s.Name),
 		maxAge: b.compiler.options.KeptAge, done: make(chan struct{}), first: make(chan struct{}),
 	}
 	f.meter = b.backendMeter(f.name)
@@ -214,12 +215,14 @@ func (f *feed) pass(list []discovery.Endpoint) {
 	f.tellFirst()
 }
 
-// tell passes what is known, and all that comes, on to s.
-func (f *feed) tell(s *service.Service) {
+// tell passes what is known, and all that comes, on to s. Until something is known s keeps
+// what it has, unless that is of others than are asked for now: better nobody is called
+// than somebody whom the config does not name any more.
+func (f *feed) tell(s *service.Service, ofOthers bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.to = append(f.to, s)
-	if f.known {
+	if f.known || ofOthers {
 		s.Set(f.latest)
 	}
 }

@@ -342,6 +342,28 @@ func TestAPartIsBetterThanNothingAndWorseThanWhatWasKept(t *testing.T) {
 	})
 }
 
+// TestAServiceThatMeansOthersNowCallsNobodyUntilTheyAreFound: its requests may carry what
+// only the others may see.
+func TestAServiceThatMeansOthersNowCallsNobodyUntilTheyAreFound(t *testing.T) {
+	const named = "services: { s: '%s' }\nroutes:\n  ANY /**: s\n"
+	inBubble(t, func(l *life) {
+		go l.town.finds("users", "a:1")
+		l.serve(l.load(fmt.Sprintf(named, "town:users")))
+		synctest.Wait()
+		if got := l.asks(); got != "a:1" {
+			l.t.Fatalf("at first: %s", got)
+		}
+		l.serve(l.load(fmt.Sprintf(named, "town:others"))) // the town is silent
+		if got := l.asks(); got != "" {
+			l.t.Errorf("the ones before are called: %s", got)
+		}
+		l.town.finds("others", "b:1")
+		if got := l.asks(); got != "b:1" {
+			l.t.Errorf("when they are found: %s", got)
+		}
+	})
+}
+
 // TestALookConfirms holds that a set which does not change does not grow old while its
 // source is seen.
 func TestALookConfirms(t *testing.T) {

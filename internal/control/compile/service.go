@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -43,7 +44,7 @@ func (s *runningService) follow(f *feed) {
 	if before != nil {
 		before.leave(s.service)
 	}
-	f.tell(s.service)
+	f.tell(s.service, before != nil && before.asksFor != f.asksFor)
 }
 
 // end lets the feed go on without it.
@@ -196,6 +197,16 @@ func staticEndpoints(s *config.Service) []string {
 // resolver is how the names of a service are looked up, nil where nobody says.
 func (b *build) resolver(s *config.Service) *config.Resolver {
 	return cmp.Or(s.Resolver, b.cfg.Resolver)
+}
+
+// asksFor says whose endpoints are looked for, however that is done.
+func asksFor(s *config.Service) string {
+	names := []string{s.Source.String()}
+	for _, e := range s.Endpoints {
+		names = append(names, e.Address)
+	}
+	slices.Sort(names)
+	return strings.Join(names, " ")
 }
 
 // sourceKey says where endpoints come from, with everything that a provider is told.
