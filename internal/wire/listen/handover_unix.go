@@ -92,7 +92,8 @@ func (p *Parcel) Send(program string, arguments []string) (*Successor, error) {
 func (s *Successor) PID() int { return s.process.Pid }
 
 // Await waits until the process serves, and gives nil. When it ends before, or
-// Give is called, it gives an error, and the process is gone.
+// Abandon is called, it gives an error, and the process is gone. One goroutine
+// calls it, once.
 func (s *Successor) Await() error {
 	word, err := io.ReadAll(io.LimitReader(s.ready, int64(len(readyWord))))
 	_ = s.ready.Close() // nothing more is said on it
@@ -107,8 +108,13 @@ func (s *Successor) Await() error {
 	return fmt.Errorf("the new process ended before it served: %s", state)
 }
 
-// Abandon ends the process; Await then gives an error.
-func (s *Successor) Abandon() { _ = s.process.Kill() } // an error: it has ended
+// Abandon ends the process; Await then gives an error. Any goroutine may call it.
+func (s *Successor) Abandon() {
+	_ = s.process.Kill() // an error: it has ended
+	// Children of the process hold their end of the pipe and may live on: ours does
+	// not wait for them.
+	_ = s.ready.SetReadDeadline(past) // an error: Await has read all there was
+}
 
 func keepFromChildren(f *os.File) {
 	if f != nil {
