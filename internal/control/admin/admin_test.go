@@ -97,6 +97,66 @@ func TestWhoMayAskWhat(t *testing.T) {
 	}
 }
 
+// A parameter that is not heard must not be taken for one that is not there.
+func TestParametersThatAreNotKnownAreRefused(t *testing.T) {
+	h, _, _ := api("right")
+	for target, want := range map[string]string{
+		"PUT /v1/config?dryrun=true":                `There is no parameter "dryrun" here; did you mean "dry_run"?`,
+		"PUT /v1/config?DRY_RUN=true":               `There is no parameter "DRY_RUN" here; did you mean "dry_run"?`,
+		"PUT /v1/config?dry_run=true;x":             "The query cannot be read: invalid semicolon separator in query.",
+		"PUT /v1/config?dry_run=false&dry_run=true": `The parameter "dry_run" is given more than once.`,
+		"DELETE /v1/config?dry_run=true":            `There is no parameter "dry_run" here; none is known.`,
+		"POST /v1/reload?dry_run=true":              `There is no parameter "dry_run" here; none is known.`,
+		"POST /v1/rollback?digest=0123":             `There is no parameter "digest" here; known: to.`,
+		"GET /v1/config?fromat=elements":            `There is no parameter "fromat" here; did you mean "format"?`,
+		"GET /v1/explain?uri=/":                     `There is no parameter "uri" here; did you mean "url"?`,
+		"GET /v1/explain?url=/&url=/a":              `The parameter "url" is given more than once.`,
+		"PUT /v1/log-level?level=debug":             `There is no parameter "level" here; none is known.`,
+		"GET /v1/history/0123456789abcdef?as=me":    `There is no parameter "as" here; known: format.`,
+		"PUT /v1/config?%zz=1":                      `The query cannot be read: invalid URL escape "%zz".`,
+	} {
+		method, path, _ := strings.Cut(target, " ")
+		r := httptest.NewRequest(method, "/", strings.NewReader("debug"))
+		r.URL.Path, r.URL.RawQuery, _ = strings.Cut(path, "?")
+		r.RemoteAddr = here
+		r.Header.Set("Authorization", "Bearer right")
+		r.Header.Set("If-Match", "*")
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		var got struct{ Code, Detail string }
+		if err := json.Unmarshal(w.Body.Bytes(), &got); err != nil || w.Code != 400 || got.Code != "bad-parameter" || got.Detail != want {
+			t.Errorf("%s: got %d %s", target, w.Code, w.Body)
+		}
+	}
+}
+
+func TestWhatIsForTheMachineryTakesAnyParameter(t *testing.T) {
+	h, _, _ := api("")
+	for _, path := range []string{"/healthz?x=1", "/metrics?x=1", "/debug/pprof/goroutine?x=1&debug=1"} {
+		if w := call(h, "GET", path, here, "Host", "localhost"); w.Code != 200 {
+			t.Errorf("%s: got %d %s", path, w.Code, w.Body)
+		}
+	}
+}
+
+func TestAWrongMethodIsToldWhichAreRight(t *testing.T) {
+	h, _, _ := api("right")
+	for target, allow := range map[string]string{
+		"PATCH /v1/config":       "GET, HEAD, PUT, DELETE",
+		"GET /v1/reload":         "POST",
+		"POST /v1/history/ab":    "GET, HEAD",
+		"DELETE /":               "GET, HEAD",
+		"POST /debug/pprof/heap": "GET, HEAD",
+		"PATCH /v2":              "",
+	} {
+		method, path, _ := strings.Cut(target, " ")
+		w := call(h, method, path, here, "Authorization", "Bearer right")
+		if want := map[bool]int{true: 405, false: 404}[allow != ""]; w.Code != want || w.Header().Get("Allow") != allow {
+			t.Errorf("%s: got %d, Allow %q", target, w.Code, w.Header().Get("Allow"))
+		}
+	}
+}
+
 func TestWhoMayScrape(t *testing.T) {
 	open := snapshot.Scrape{Open: true}
 	closed := snapshot.Scrape{}
