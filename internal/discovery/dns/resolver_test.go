@@ -238,6 +238,83 @@ func TestQuestionsAtOnceAreBounded(t *testing.T) {
 	})
 }
 
+// Names that nobody answers for keep no other waiting, and put no server to rest that
+// answers for others.
+func TestSilentNamesKeepNoOtherWaiting(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		z := &zone{}
+		r := testResolver(z, settings{servers: []string{"a:53", "b:53"}, attempts: 2})
+		ctx, cancel := context.WithCancel(t.Context())
+		var all sync.WaitGroup
+		look := func(want string) {
+			z.will("A healthy.", addrs(time.Second, want))
+			start := time.Now()
+			got, err := r.addresses(ctx, "healthy.", "")
+			if took := time.Since(start); err != nil || fmt.Sprint(got.addrs) != "["+want+"]" || took > 0 {
+				t.Errorf("got %s, %v after %s, want %s", got.addrs, err, took, want)
+			}
+			wait(time.Second)
+		}
+		look("10.0.0.1")
+		for i := range 400 {
+			name := fmt.Sprintf("dead%d.", i)
+			z.will("A "+name, silent)
+			z.will("AAAA "+name, silent)
+			all.Go(func() {
+				for ctx.Err() == nil {
+					_, _ = r.addresses(ctx, name, "")
+					wait(longestPause)
+				}
+			})
+		}
+		for i := range 120 {
+			look(fmt.Sprintf("10.0.1.%d", i))
+		}
+		r.mu.Lock()
+		if r.rests["a:53"].After(time.Now()) {
+			t.Error("the server that answers rests")
+		}
+		r.mu.Unlock()
+		cancel()
+		all.Wait()
+	})
+}
+
+// One answer that was lost does not put a name behind those that nobody answers for, and an
+// answer puts it before them again.
+func TestLanes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		z := &zone{}
+		r := testResolver(z, settings{})
+		q := question{"users.", kindA}
+		for i, step := range []struct {
+			answer any
+			want   lane
+		}{
+			{addrs(time.Second, "10.0.0.1"), laneAnswered},
+			{silent, laneUnsure},
+			{silent, laneSilent},
+			{silent, laneSilent},
+			{servfail(), laneAnswered},
+			{silent, laneUnsure},
+			{reply{}, laneAnswered},
+		} {
+			z.will("A users.", step.answer)
+			_, _ = r.ask(t.Context(), q)
+			if got := r.laneOf(q); got != step.want {
+				t.Errorf("%d: lane %d, want %d", i, got, step.want)
+			}
+			wait(2 * longestAbsence)
+		}
+		wait(memory)
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		if r.fare(question{"others.", kindA}, laneAnswered, time.Now()); len(r.fared) != 1 {
+			t.Errorf("remembered are %v", r.fared)
+		}
+	})
+}
+
 func TestHowLongAnswersAreKept(t *testing.T) {
 	for _, c := range []struct {
 		own  *config.Resolver
