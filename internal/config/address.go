@@ -15,6 +15,9 @@ import (
 // checkAddress says what is wrong with "host" or "host:port"; with needPort the
 // port must be there. IPv6 addresses stand in brackets.
 func checkAddress(address string, needPort bool) error {
+	if err := checkBrackets(address); err != nil {
+		return err
+	}
 	host, port, err := net.SplitHostPort(address)
 	switch {
 	case err == nil:
@@ -38,6 +41,9 @@ func checkAddress(address string, needPort bool) error {
 	if _, err := netip.ParseAddr(strings.Trim(host, "[]")); err == nil {
 		return nil
 	}
+	if endsInNumber(host) {
+		return fmt.Errorf("%q ends in a number, as no name does, and is no IP address; IPv4 is four numbers from 0 to 255, none with a zero before it", host)
+	}
 	h, hostErr := pattern.ParseHost(host)
 	if hostErr != nil {
 		return hostErr
@@ -46,6 +52,35 @@ func checkAddress(address string, needPort bool) error {
 		return fmt.Errorf("%q is a pattern, not one host", host)
 	}
 	return nil
+}
+
+// checkBrackets says what is wrong with an address that begins with a bracket.
+func checkBrackets(address string) error {
+	inside, bracketed := strings.CutPrefix(address, "[")
+	if !bracketed {
+		return nil
+	}
+	literal, rest, closed := strings.Cut(inside, "]")
+	if ip, err := netip.ParseAddr(literal); err != nil || !closed || !ip.Is6() {
+		return errors.New("only an IPv6 address stands in brackets, as [::1]:80")
+	}
+	if rest != "" && rest[0] != ':' {
+		return errors.New("nothing but a port follows an IPv6 address, as [::1]:80")
+	}
+	return nil
+}
+
+// endsInNumber tells whether the last label is a number, which no top-level domain is: such a
+// host was meant to be an address, and others read it as one (the WHATWG's URL Standard,
+// "ends in a number checker").
+func endsInNumber(host string) bool {
+	host = strings.TrimSuffix(host, ".")
+	last := host[strings.LastIndexByte(host, '.')+1:]
+	digits := "0123456789"
+	if len(last) >= 2 && strings.EqualFold(last[:2], "0x") {
+		last, digits = "0"+last[2:], "0123456789abcdefABCDEF" // 0x alone is 0
+	}
+	return last != "" && strings.Trim(last, digits) == ""
 }
 
 // unixScheme begins the address of a Unix socket.

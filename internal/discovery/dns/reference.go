@@ -37,7 +37,7 @@ func readURL(rest string, port uint16) (target, error) {
 		return target{}, errors.New("a user in a URL is not sent; set the Authorization field with a secret")
 	}
 	if !hasPort(authority) {
-		authority = net.JoinHostPort(strings.Trim(authority, "[]"), strconv.Itoa(int(port)))
+		authority += ":" + strconv.Itoa(int(port))
 	}
 	return readAddress(authority)
 }
@@ -60,7 +60,11 @@ func readAddress(text string) (target, error) {
 	if err != nil || n < 1 {
 		return target{}, fmt.Errorf("port %q is not a number from 1 to 65535", port)
 	}
-	if _, err := netip.ParseAddr(host); err == nil {
+	ip, err := netip.ParseAddr(host)
+	switch {
+	case strings.HasPrefix(text, "[") && !ip.Is6():
+		return target{}, fmt.Errorf("%q stands in brackets, as only an IPv6 address does", host)
+	case err == nil:
 		return target{address: text, weight: 1}, nil
 	}
 	return target{host: host, port: uint16(n), weight: 1}, checkName(host)
