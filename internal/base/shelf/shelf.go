@@ -34,9 +34,6 @@ const (
 	largestInAll = 32 << 20 // bytes of all files
 	// settle is how long after a change it is written, with all that changes meanwhile.
 	settle = 2 * time.Second
-	// tolerance is how far in the future a confirmation may lie: the clock may have been
-	// put right meanwhile.
-	tolerance = 5 * time.Minute
 	// refreshes is how often in the time that a word counts it is written again because it
 	// was confirmed. A crash makes it older by no more than one such part.
 	refreshes = 24
@@ -186,16 +183,13 @@ func (s *Shelf) read(name, kind, of string) ([]byte, stored) {
 	if err == nil {
 		d, err = parse(raw, kind, of)
 	}
-	if err == nil && d.Confirmed.After(time.Now().Add(tolerance)) {
-		err = errors.New("it was confirmed in the future")
+	var at time.Time
+	if err == nil {
+		at, err = statefile.Past(d.Confirmed)
 	}
 	if err != nil {
 		s.log.Warn(unusable, "kind", kind, "of", of, "file", name, "reason", err)
 		return nil, stored{}
-	}
-	at := d.Confirmed
-	if now := time.Now(); at.After(now) {
-		at = now
 	}
 	return d.Value, stored{there: true, sum: sha256.Sum256(d.Value), confirmed: at, size: int64(len(raw))}
 }
@@ -223,6 +217,8 @@ func (p *Place) Put(value any) {
 	encoded, err := json.Marshal(value)
 	if err != nil {
 		p.shelf.log.Error(unkept, "kind", p.entry.kind, "of", p.entry.of, "error", err)
+		p.Clear() // what lies there has been replaced by this word, and is not so any more
+		return
 	}
 	p.put(word{encoded, time.Now()})
 }

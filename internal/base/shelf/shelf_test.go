@@ -229,6 +229,20 @@ func TestNothingToKeepIsKeptAsNothing(t *testing.T) {
 
 // TestTwoWhoTakeAPlaceHaveTheSame holds it for a reload, where the next takes a place
 // before the one before gives it back.
+// A word that cannot be written down has replaced the one that lies there all the same.
+func TestAWordThatCannotBeWrittenDownLeavesNoOlderOne(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		p := b.shelf.Place("keys", "a", day)
+		p.Put("one")
+		b.wait(soon)
+		p.Put(make(chan int))
+		b.wait(soon)
+		if names := b.files(); len(names) != 0 {
+			b.t.Errorf("there are %q", names)
+		}
+	})
+}
+
 func TestTwoWhoTakeAPlaceHaveTheSame(t *testing.T) {
 	inBubble(t, func(b *bench) {
 		before := b.shelf.Place("keys", "a", time.Hour)

@@ -12,7 +12,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
+
+// ErrOthers says that what lies there could be somebody else's.
+var ErrOthers = errors.New("others than this user may write to it")
 
 // Check refuses a folder in which others than this user could leave something. One
 // that is not there yet is fine.
@@ -26,7 +30,7 @@ func Check(folder string) error {
 	case !info.IsDir():
 		return fmt.Errorf("state folder: %s is no folder", folder)
 	case !ours(info):
-		return fmt.Errorf("state folder: others than this user may write to %s", folder)
+		return fmt.Errorf("state folder: %s: %w", folder, ErrOthers)
 	}
 	return nil
 }
@@ -55,13 +59,31 @@ func Read(path string, limit int64) ([]byte, error) {
 	case !info.Mode().IsRegular():
 		return nil, fmt.Errorf("%s is no plain file", path)
 	case !ours(info):
-		return nil, fmt.Errorf("others than this user may write to %s", path)
+		return nil, fmt.Errorf("%s: %w", path, ErrOthers)
 	}
 	raw, err := io.ReadAll(io.LimitReader(file, limit+1))
 	if err == nil && int64(len(raw)) > limit {
 		err = fmt.Errorf("%s is larger than %d bytes", path, limit)
 	}
 	return raw, err
+}
+
+// tolerance is how far in the future a time that is kept may lie. It is a promise: docs
+// name it.
+const tolerance = 5 * time.Minute
+
+// Past gives a time that was kept, or now where it lies a little in the future: the clock
+// was put right meanwhile. The error says that it lies further there. Such a time comes
+// of a broken clock, and what it belongs to would count for ever.
+func Past(at time.Time) (time.Time, error) {
+	now := time.Now()
+	switch {
+	case at.After(now.Add(tolerance)):
+		return time.Time{}, fmt.Errorf("its time lies in the future: %s", at.Format(time.RFC3339))
+	case at.After(now):
+		return now, nil
+	}
+	return at, nil
 }
 
 // unfinished begins the names of files that Replace has not renamed yet.

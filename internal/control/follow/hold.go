@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/base/statefile"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
 	"github.com/weir-gateway/weir/internal/control/history"
@@ -197,7 +198,7 @@ func anyTaken(before, now map[string]string, bad map[string][]doc.Problem) bool 
 // it does. report and reason are why the input cannot.
 func (f *Follower) standIn(report Report, reason error) bool {
 	entry, kept, seen, ok := f.options.History.Last()
-	if !ok || time.Since(seen) > f.options.MaxAge {
+	if !ok || f.tooOld(seen) != nil {
 		return false
 	}
 	a := f.attempt(f.sourcesOf(kept), true)
@@ -222,13 +223,25 @@ func (f *Follower) recall() {
 	if !ok {
 		return
 	}
-	if age := time.Since(seen); age > f.options.MaxAge {
-		f.options.Log.Warn("the kept configuration is too old to stand in for one that cannot serve", "digest", entry.Digest, "age", age.Round(time.Second).String())
+	if err := f.tooOld(seen); err != nil {
+		f.options.Log.Warn("the kept configuration cannot stand in for one that cannot serve", "digest", entry.Digest, "reason", err)
 		return
 	}
 	if entry.From != FromAdmin {
 		f.remember(f.sourcesOf(kept))
 	}
+}
+
+// tooOld says why what served last at that time does not count any more, nil where it does.
+func (f *Follower) tooOld(seen time.Time) error {
+	seen, err := statefile.Past(seen)
+	if err != nil {
+		return err
+	}
+	if age := time.Since(seen); age > f.options.MaxAge {
+		return fmt.Errorf("it served last %s ago", age.Round(time.Second))
+	}
+	return nil
 }
 
 // sourcesOf gives kept sources their paths of today.

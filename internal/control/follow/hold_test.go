@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -184,6 +185,14 @@ func TestARestartServesWhatWasLastGood(t *testing.T) {
 		}, 0, "1 1 1", []string{"a.yaml", "b.yaml", "c.yaml", "main.yaml"}, follow.FromLastGood},
 		"the folder is gone": {func(w *world) { w.must(follow.Report{}, os.RemoveAll(w.folder)) }, 0, "1 1 1", []string{""}, follow.FromLastGood},
 		"too long ago":       {func(w *world) { w.write("b.yaml", "group: b\nroutes: {\n") }, time.Nanosecond, "", []string{"b.yaml"}, ""},
+		"it served in a year to come": {func(w *world) {
+			w.write("b.yaml", "group: b\nroutes: {\n")
+			w.seen(time.Now().AddDate(70, 0, 0))
+		}, 0, "", []string{"b.yaml"}, ""},
+		"the clock was put right a little": {func(w *world) {
+			w.write("b.yaml", "group: b\nroutes: {\n")
+			w.seen(time.Now().Add(4 * time.Minute))
+		}, 0, "1 1 1", []string{"b.yaml"}, follow.FromLastGood},
 		"what is kept was touched": {func(w *world) {
 			w.write("b.yaml", "group: b\nroutes: {\n")
 			texts, err := filepath.Glob(filepath.Join(w.state, "text", "*"))
@@ -217,6 +226,17 @@ func TestARestartServesWhatWasLastGood(t *testing.T) {
 			}
 		})
 	}
+}
+
+// seen makes the state say that what served last was known to serve at that time.
+func (w *world) seen(at time.Time) {
+	w.t.Helper()
+	path := filepath.Join(w.state, "index.json")
+	text, err := os.ReadFile(path)
+	w.must(follow.Report{}, err)
+	line := regexp.MustCompile(`"seen": "[^"]*"`)
+	text = line.ReplaceAll(text, []byte(`"seen": "`+at.Format(time.RFC3339Nano)+`"`))
+	w.must(follow.Report{}, os.WriteFile(path, text, 0o600))
 }
 
 // restart begins another process; what cannot be read of the state is left out.
