@@ -18,13 +18,17 @@ import (
 // A folder holds an index and the texts of sources, each by its digest:
 //
 //	index.json
+//	index.json.broken
 //	text/9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
 //
 // Everything is written beside and renamed, and read back only where it has the
-// digest that it is named by: what a crash left half is not there.
+// digest that it is named by: what a crash left half is not there. An index that cannot
+// be read is moved aside, and the texts from before it stay as long as it does, so that
+// somebody can mend it.
 const (
-	indexName = "index.json"
-	textName  = "text"
+	indexName  = "index.json"
+	brokenName = "index.json.broken"
+	textName   = "text"
 	// indexVersion is the version of the index; another one is passed over.
 	indexVersion = 1
 	// largestIndex and largestText bound what is read back.
@@ -87,7 +91,7 @@ func (h *History) read() error {
 		err = fmt.Errorf("it has version %d", i.Version)
 	}
 	if err != nil {
-		return fmt.Errorf("the kept configurations cannot be read: %w", err)
+		return fmt.Errorf("the kept configurations cannot be read: %w; %w", err, h.folder.moveAside())
 	}
 	var lost []error
 	for _, kept := range i.Entries {
@@ -106,6 +110,16 @@ func (h *History) read() error {
 	}
 	h.serves, h.seen, h.hold = i.Serves, i.Seen, i.Hold
 	return errors.Join(lost...)
+}
+
+// moveAside keeps an index that cannot be read from being written over. The error says
+// where it is, or why it is still there.
+func (f *folder) moveAside() error {
+	broken := filepath.Join(f.path, brokenName)
+	if err := os.Rename(filepath.Join(f.path, indexName), broken); err != nil {
+		return fmt.Errorf("it cannot be moved aside: %w", err)
+	}
+	return fmt.Errorf("it is moved to %s; mend it and move it back while nothing runs, or remove it", broken)
 }
 
 // texts reads the sources of one entry.
@@ -161,17 +175,28 @@ func (f *folder) write(i index, texts map[string][]byte) error {
 	return nil
 }
 
-// tidy removes what the index does not name, also what a crash left. What cannot
-// be removed is only in the way.
+// tidy removes what the index does not name, also what a crash left, but nothing that a
+// broken index may name. What cannot be removed is only in the way.
 func (f *folder) tidy(texts map[string][]byte) {
 	entries, err := os.ReadDir(filepath.Join(f.path, textName))
 	if err != nil {
 		return
 	}
+	broken, _ := os.Lstat(filepath.Join(f.path, brokenName)) // nil: there is none
 	for _, e := range entries {
-		if texts[e.Name()] == nil {
+		if texts[e.Name()] == nil && !isFromBefore(e, broken) {
 			_ = os.Remove(filepath.Join(f.path, textName, e.Name()))
 			delete(f.written, e.Name())
 		}
 	}
+}
+
+// isFromBefore tells whether a text was there when a broken index was written: one that it
+// names was written before it.
+func isFromBefore(text fs.DirEntry, broken fs.FileInfo) bool {
+	if broken == nil {
+		return false
+	}
+	info, err := text.Info()
+	return err == nil && !info.ModTime().After(broken.ModTime())
 }

@@ -1,9 +1,13 @@
 package history_test
 
 import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -107,6 +111,80 @@ func TestWhatIsNotAsItWasWrittenIsLeftOut(t *testing.T) {
 				t.Errorf("afterwards: %v, %v", h.Entries(), lost)
 			}
 		})
+	}
+}
+
+// Somebody may still want to mend by hand what a broken index names.
+func TestABrokenIndexIsMovedAsideWithItsTexts(t *testing.T) {
+	path := t.TempDir()
+	h, _ := open(t, path)
+	add(t, h, "aaaa1111", "one")
+	index := filepath.Join(path, "index.json")
+	whole, err := os.ReadFile(index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	half := whole[:len(whole)/2]
+	if err := os.WriteFile(index, half, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	h, lost := open(t, path)
+	if lost == nil || !strings.Contains(lost.Error(), "index.json.broken") {
+		t.Errorf("told: %v", lost)
+	}
+	later := time.Now().Add(time.Hour) // of files that are written from now on, whatever the disk makes of times
+	add(t, h, "bbbb2222", "two")
+	age(t, path, "two", later)
+	h, _ = open(t, path) // nor does the next process remove them
+	add(t, h, "cccc3333", "three")
+	age(t, path, "three", later)
+	add(t, h, "dddd4444", "four")
+	if kept, err := os.ReadFile(index + ".broken"); err != nil || !bytes.Equal(kept, half) {
+		t.Errorf("aside lies %q (%v)", kept, err)
+	}
+	if texts := textsIn(t, path); !slices.Equal(texts, []string{"four", "one", "three"}) {
+		t.Errorf("there are %q", texts)
+	}
+	if err := os.WriteFile(index, whole, 0o600); err != nil { // mended
+		t.Fatal(err)
+	}
+	if h, lost := open(t, path); lost != nil || len(h.Entries()) != 1 {
+		t.Errorf("mended: %v, %v", h.Entries(), lost)
+	}
+	if err := os.Remove(index + ".broken"); err != nil {
+		t.Fatal(err)
+	}
+	h, _ = open(t, path)
+	add(t, h, "eeee5555", "five")
+	add(t, h, "ffff6666", "six")
+	if texts := textsIn(t, path); !slices.Equal(texts, []string{"five", "six"}) {
+		t.Errorf("without the broken index there are %q", texts)
+	}
+}
+
+// textsIn gives the texts of a folder in order.
+func textsIn(t *testing.T, path string) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(path, "text", "*"))
+	var texts []string
+	for _, file := range files {
+		text, failed := os.ReadFile(file)
+		err = errors.Join(err, failed)
+		texts = append(texts, string(text))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(texts)
+	return texts
+}
+
+// age makes the file of a text one of a time.
+func age(t *testing.T, path, text string, at time.Time) {
+	t.Helper()
+	sum := sha256.Sum256([]byte(text))
+	if err := os.Chtimes(filepath.Join(path, "text", hex.EncodeToString(sum[:])), at, at); err != nil {
+		t.Fatal(err)
 	}
 }
 
