@@ -3,6 +3,7 @@ package cli
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/weir-gateway/weir/internal/base/shelf"
+	"github.com/weir-gateway/weir/internal/base/statefile"
 	"github.com/weir-gateway/weir/internal/control/follow"
 	"github.com/weir-gateway/weir/internal/control/history"
 	"github.com/weir-gateway/weir/internal/control/source"
@@ -38,13 +40,17 @@ type kept struct {
 	shelf   *shelf.Shelf // nil: nothing is kept on disk
 }
 
-// open gives what is kept for an input. A folder that nobody asked for is done without
-// where there is no place for it.
+// open gives what is kept for an input. A folder that cannot be used is done without: a
+// gateway is there to serve, and what only a restart needs must not keep it from that.
+// Where somebody named the folder it is an error in the log, else nobody waits for it.
 func (s *state) open(in source.Input, log *slog.Logger) (kept, error) {
 	if s.keep < 1 {
 		return kept{}, usageError{fmt.Errorf("--state-keep %d: at least one is kept", s.keep)}
 	}
 	inMemory := kept{history: history.New(s.keep)}
+	if info, err := os.Stat(s.folder); s.folder != "off" && err == nil && !info.IsDir() {
+		return kept{}, usageError{fmt.Errorf("--state %s: it is a file; name a folder, or off", s.folder)}
+	}
 	folder, asked := s.find()
 	if folder == "" || !in.Lasting() {
 		return inMemory, nil
@@ -52,14 +58,26 @@ func (s *state) open(in source.Input, log *slog.Logger) (kept, error) {
 	found, lost, err := openIn(folder, in, s.keep, log)
 	switch {
 	case err != nil && asked:
-		return kept{}, fmt.Errorf("%w (--state FOLDER, or --state off)", err)
+		log.Error(nothingKept, "error", err, "fix", mend(err))
+		return inMemory, nil
 	case err != nil:
-		log.Info("nothing is kept for a restart: neither the configuration nor keys nor endpoints", "reason", err)
+		log.Info(nothingKept, "reason", err)
 		return inMemory, nil
 	case lost != nil:
 		log.Warn("some of the kept configurations are lost", "reason", lost)
 	}
 	return found, nil
+}
+
+const nothingKept = "nothing is kept for a restart: neither the configuration nor keys nor endpoints"
+
+// mend says what to do about a state folder that cannot be used.
+func mend(err error) string {
+	const elsewhere = "or name another folder with --state, or --state off to do without"
+	if errors.Is(err, statefile.ErrOthers) {
+		return "make it belong to this user and chmod -R g-w,o-w it; in Kubernetes set fsGroupChangePolicy: OnRootMismatch beside fsGroup; " + elsewhere
+	}
+	return "make a folder of it that this user can write to; " + elsewhere
 }
 
 // openIn opens the part of folder that is the input's own. lost is what of the history
