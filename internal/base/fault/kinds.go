@@ -30,6 +30,7 @@ var (
 	ConfigChanged      = Kind{"config-changed", 412, "Another configuration serves than the one that was meant."}
 	ConfigUnseen       = Kind{"config-unseen", 428, "The request does not say which configuration it replaces."}
 	ConfigNotKept      = Kind{"config-not-kept", 404, "No such configuration is kept."}
+	LoopDetected       = Kind{"loop-detected", 508, "The request has come through this gateway again and again."}
 	ClientGone         = Kind{"client-gone", 499, "The client left before the response."}
 
 	// What the gateway itself is short of.
@@ -63,7 +64,7 @@ func Kinds() []Kind {
 	return []Kind{
 		MalformedRequest, MalformedBody, BadParameter, Unauthorized, Forbidden, AmbiguousPath, RouteNotFound, FileNotFound, MethodNotAllowed, RequestTimeout,
 		BodyTooLarge, UnsupportedMedia, URLTooLong, ExpectationFail, Misdirected, HeadTooLarge, VersionUnsupported, UpgradeRefused, NotImplemented, RateLimited, ConfigRefused, ConfigChanged, ConfigUnseen,
-		ConfigNotKept, ClientGone,
+		ConfigNotKept, LoopDetected, ClientGone,
 		Unexpected, RouteBroken, AuthUnavailable, Overloaded, MemoryPressure, ShuttingDown,
 		NoEndpoint, BackendUnreachable, BackendForbidden, BackendReset, BackendInvalid, BackendTimeout, CompositionFailed,
 		FunctionInit, FunctionBusy, FunctionQueueTime, FunctionError, FunctionCrashed, FunctionTimeout,

@@ -156,6 +156,27 @@ func TestFolds(t *testing.T) {
 	}
 }
 
+func TestPasses(t *testing.T) {
+	for _, c := range []struct {
+		lines []string
+		want  int
+	}{
+		{nil, 0},
+		{[]string{"Accept: weir"}, 0},
+		{[]string{"Via: 1.1 weir"}, 1},
+		{[]string{"Via: 1.1 weir, 2 weir", "Via: 1.0 varnish, 1.1\tWEIR (a comment)"}, 3},
+		{[]string{"Via: HTTP/1.1  weir(c), weir, 1.1 weird, 1.1 a weir, 1.1 weir.example, 1.1 weir:80, ,"}, 1},
+	} {
+		_, h := head(c.lines...)
+		if got := forward.Passes(h); got != c.want {
+			t.Errorf("%q: %d, not %d", c.lines, got, c.want)
+		}
+		if n := testing.AllocsPerRun(100, func() { forward.Passes(h) }); n != 0 {
+			t.Errorf("%q: %v allocations", c.lines, n)
+		}
+	}
+}
+
 func TestTrailerAllowed(t *testing.T) {
 	for name, want := range map[string]bool{
 		"Grpc-Status": true, "X-Sum": true, "Server-Timing": true,

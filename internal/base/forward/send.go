@@ -11,6 +11,37 @@ import (
 // pseudonym is how Weir names itself in Via (RFC 9110 section 7.6.3).
 const pseudonym = "weir"
 
+// MostPasses is how often a request may have passed through Weir before. Chains of
+// gateways are meant to work; a request that leads back to where it came from is not.
+const MostPasses = 10
+
+// Passes counts how often a request has passed through Weir, by its Via (RFC 9110
+// section 7.6.3). Whoever sends the request can raise the number, and gains nothing.
+func Passes(head exchange.Head) int {
+	n := 0
+	tokens(head.Values("Via"), func(member string) bool {
+		if strings.EqualFold(receivedBy(member), pseudonym) {
+			n++
+		}
+		return true
+	})
+	return n
+}
+
+// receivedBy gives the name in a member of Via, which stands between the protocol
+// and a comment.
+func receivedBy(member string) string {
+	at := strings.IndexAny(member, " \t")
+	if at < 0 {
+		return ""
+	}
+	name := strings.TrimLeft(member[at:], " \t")
+	if end := strings.IndexAny(name, " \t("); end >= 0 {
+		name = name[:end]
+	}
+	return name
+}
+
 // Request makes the head that a backend gets. It copies from src, which Receive
 // has stripped, every field that belongs to the request rather than to the client's
 // connection, and then sets Weir's own:

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/weir-gateway/weir/internal/base/await"
+	"github.com/weir-gateway/weir/internal/base/forward"
+	"github.com/weir-gateway/weir/internal/discovery"
 )
 
 // seen sends a request to a gateway with a raw backend and gives the field lines
@@ -141,5 +143,26 @@ X-Request-Id: test-id`},
 				t.Errorf("the backend got\n%s\n\nnot\n%s", got, c.want)
 			}
 		})
+	}
+}
+
+// A gateway that is its own backend would use up the machine for one request.
+func TestALoopEnds(t *testing.T) {
+	g := start(t, setup{}, nil)
+	g.service.Set([]discovery.Endpoint{{Address: g.Listener.Addr().String(), Weight: 1}})
+	res, err := g.Client().Get(g.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = res.Body.Close()
+	if res.StatusCode != http.StatusLoopDetected {
+		t.Errorf("status %d", res.StatusCode)
+	}
+	ends := map[string]int{} // of the rounds, in whatever order they tell them
+	for range forward.MostPasses + 2 {
+		ends[await.From(t, "the end of a round", g.faults)]++
+	}
+	if ends["loop-detected"] != 1 || ends[""] != forward.MostPasses+1 {
+		t.Errorf("the rounds ended with %v", ends)
 	}
 }

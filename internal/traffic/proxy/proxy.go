@@ -25,6 +25,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/base/forward"
 	"github.com/weir-gateway/weir/internal/config"
 )
 
@@ -122,7 +123,11 @@ func (t *passage) refuse() *fault.Fault {
 	if t.BodyBytes > 0 && t.r.ContentLength > t.BodyBytes {
 		return tooLarge(t.BodyBytes)
 	}
-	expect := exchange.RequestHead(t.r).Get("Expect")
+	head := exchange.RequestHead(t.r)
+	if forward.Passes(head) > forward.MostPasses {
+		return fault.LoopDetected.New("")
+	}
+	expect := head.Get("Expect")
 	if expect != "" && !strings.EqualFold(expect, "100-continue") {
 		return fault.ExpectationFail.New("")
 	}
