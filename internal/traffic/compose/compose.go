@@ -9,8 +9,8 @@
 // ended before RoundTrip returns. So nothing here is locked.
 //
 // A step's request is made from nothing: what of the client's head reaches it is
-// written in its config; beside that there are the request's id and its trace
-// context. Bodies are held in memory within bounds, as JSON whose untouched parts
+// written in its config; beside that there are the request's id, its trace context
+// and its Via, by which a composition that calls itself comes to an end. Bodies are held in memory within bounds, as JSON whose untouched parts
 // keep their own bytes.
 //
 //   - compose.go: what it is made of, and RoundTrip.

@@ -21,8 +21,8 @@ type run struct {
 
 	r        *http.Request
 	exchange *exchange.Exchange
-	trace    []exchange.Field
-	body     any // the client's, decoded
+	handed   []exchange.Field // of the request, to every step: its trace, and its way, by which a loop ends
+	body     any              // the client's, decoded
 	in       expr.Input
 	ctx      context.Context //nolint:containedctx // the life of all calls, which ends with the run
 	cancel   context.CancelCauseFunc
@@ -67,9 +67,9 @@ func (c *Composition) begin(r *http.Request, body any) *run {
 	n.ctx, n.cancel = context.WithCancelCause(r.Context())
 	n.in = expr.Input{Request: r, RequestBody: func() (any, error) { return n.body, nil }, Steps: n.stepResult}
 	head := exchange.RequestHead(r)
-	for _, name := range [...]string{"Traceparent", "Tracestate"} {
+	for _, name := range [...]string{"Traceparent", "Tracestate", "Via"} {
 		if value := head.Get(name); value != "" {
-			n.trace = append(n.trace, exchange.Field{Name: name, Value: value})
+			n.handed = append(n.handed, exchange.Field{Name: name, Value: value})
 		}
 	}
 	for i := range c.steps {

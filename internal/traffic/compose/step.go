@@ -134,7 +134,7 @@ func (c *call) fill(out *http.Request) {
 	if c.body != nil {
 		fields = append(fields, exchange.Field{Name: "Content-Type", Value: jsonType})
 	}
-	exchange.SetFields(to, append(fields, c.run.trace...)...)
+	exchange.SetFields(to, append(fields, c.run.handed...)...)
 	setAll(to, c.headers)
 	if host := to.Get("Host"); host != "" {
 		out.Host = host
@@ -143,7 +143,7 @@ func (c *call) fill(out *http.Request) {
 }
 
 // usualFields is the most that fill sets itself.
-const usualFields = 5
+const usualFields = 6
 
 // setAll sets fields in a head; several of one name stand there together, in their order.
 func setAll(to exchange.Head, fields []exchange.Field) {
