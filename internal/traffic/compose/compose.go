@@ -10,8 +10,8 @@
 //
 // A step's request is made from nothing: what of the client's head reaches it is
 // written in its config; beside that there are the request's id, its trace context
-// and its Via, by which a composition that calls itself comes to an end. Bodies are held in memory within bounds, as JSON whose untouched parts
-// keep their own bytes.
+// and its Via, by which a composition that calls itself comes to an end. Bodies are
+// held in memory within bounds, as JSON whose untouched parts keep their own bytes.
 //
 //   - compose.go: what it is made of, and RoundTrip.
 //   - step.go, value.go: a step and its texts, made ready.
