@@ -36,10 +36,9 @@ func newMachine(guard []string) *machine {
 
 // contract is one way to talk to functions.
 type contract interface {
-	// link makes the link of a new instance, whose process is started after it.
-	link() (link, error)
-	// variables are what every instance is told.
-	variables() map[string]string
+	// launch begins an instance; it is not ready yet. It may take as long as what
+	// is run has to be built, and gives up when ctx ends.
+	launch(ctx context.Context, b *backend) (*instance, error)
 	// roundTrip answers a request by b.ask.
 	roundTrip(b *backend, r *http.Request) (*http.Response, error)
 }
@@ -123,29 +122,40 @@ func (b *backend) start(ctx context.Context) (*instance, error) {
 }
 
 func (b *backend) launch(ctx context.Context) (*instance, error) {
-	file, err := b.executable(ctx)
-	if err != nil {
-		return nil, fault.FunctionInit.New("", fault.Cause(err))
-	}
-	link, err := b.contract.link()
-	if err != nil {
-		return nil, fault.FunctionInit.New("", fault.Cause(err))
-	}
-	spec := process.Spec{
-		Path: file, Args: b.args, Dir: b.program.Folder,
-		Env: func(temp string) []string {
-			return environment(temp, b.contract.variables(), b.env, link.variables())
-		},
-	}
 	begin := time.Now()
-	i, err := launch(b.machine.host, spec, link, b.name, b.log)
+	i, err := b.contract.launch(ctx, b)
 	if err != nil {
 		return nil, fault.FunctionInit.New("", fault.Cause(err))
 	}
 	if err := i.ready(ctx, b.bounded.Load().init); err != nil {
 		return nil, err
 	}
-	b.log.Debug("an instance is ready", "instance", i.process.Serial, "pid", i.process.PID(), "took", time.Since(begin))
+	b.log.Debug("an instance is ready", "name", i.name, "took", time.Since(begin))
+	return i, nil
+}
+
+// launchProcess begins an instance that is a process. connect makes its link once
+// the file to run is there; shared are the variables that every instance is told.
+func (b *backend) launchProcess(ctx context.Context, shared map[string]string, connect func() (link, error)) (*instance, error) {
+	file, err := b.executable(ctx)
+	if err != nil {
+		return nil, err
+	}
+	link, err := connect()
+	if err != nil {
+		return nil, err
+	}
+	i := newInstance(link, b.log)
+	started, err := b.machine.host.Start(process.Spec{
+		Path: file, Args: b.args, Dir: b.program.Folder, Line: i.line,
+		Env: func(temp string) []string { return environment(temp, shared, b.env, link.variables()) },
+	})
+	if err != nil {
+		link.close(err)
+		return nil, err //nolint:wrapcheck // it names the program
+	}
+	i.live(started, b.name+"#"+started.Serial)
+	b.log.Debug("a process was started", "instance", started.Serial, "pid", started.PID())
 	return i, nil
 }
 

@@ -12,6 +12,19 @@ import (
 	"github.com/weir-gateway/weir/internal/function/local/process"
 )
 
+// body is what lives of an instance: a process, or a sandbox within this
+// program. It is safe for concurrent use.
+type body interface {
+	// Done is closed when nothing of it is left and its output was read.
+	Done() <-chan struct{}
+	// Exit says how it ended: "exit status 2". It waits for Done.
+	Exit() string
+	// Kill ends it at once; it does not wait.
+	Kill()
+	// Stop asks it to end, kills it when ctx ends, and returns once nothing is left.
+	Stop(ctx context.Context)
+}
+
 // link is how one instance is talked to; each contract has its own.
 type link interface {
 	// variables go to the instance's environment.
@@ -27,49 +40,47 @@ type link interface {
 // lease is the right to ask an instance once.
 type lease = pool.Lease[*instance]
 
-// instance is one running process of a function and the link to it.
+// instance is one running copy of a function and the link to it.
 type instance struct {
 	name    string // "orders#3"
 	link    link
 	log     *slog.Logger
-	process *process.Process
+	body    body
 	output  process.Tail
 	request atomic.Pointer[string] // the id of the request that was given to it last
 	done    chan struct{}
 	failure error // why it ended; to be read after done
 }
 
-// launch starts the process; it is not ready yet.
-func launch(host *process.Host, spec process.Spec, link link, function string, log *slog.Logger) (*instance, error) {
-	i := &instance{link: link, log: log, done: make(chan struct{})}
-	spec.Line = i.line
-	p, err := host.Start(spec)
-	if err != nil {
-		link.close(err)
-		return nil, err //nolint:wrapcheck // it names the program
-	}
-	i.process, i.name = p, function+"#"+p.Serial
-	go i.watch()
-	return i, nil
+// newInstance makes an instance that has no body yet, so that what the body puts
+// out has somewhere to go from its first moment.
+func newInstance(link link, log *slog.Logger) *instance {
+	return &instance{link: link, log: log, done: make(chan struct{})}
 }
 
-// watch tells everybody when the process has ended.
+// live gives the instance its body and name; it is not ready yet.
+func (i *instance) live(body body, name string) {
+	i.body, i.name = body, name
+	go i.watch()
+}
+
+// watch tells everybody when the body has ended.
 func (i *instance) watch() {
 	defer close(i.done)
-	<-i.process.Done()
-	i.failure = fault.FunctionCrashed.New("", fault.Internal("%s: %s%s", i.name, i.process.Exit(), i.lastWords()))
+	<-i.body.Done()
+	i.failure = fault.FunctionCrashed.New("", fault.Internal("%s: %s%s", i.name, i.body.Exit(), i.lastWords()))
 	i.link.close(i.failure)
 }
 
-// Done is closed when the process has ended.
+// Done is closed when the body has ended.
 func (i *instance) Done() <-chan struct{} { return i.done }
 
-// Failure says how the process ended.
+// Failure says how the body ended.
 func (i *instance) Failure() error { return i.failure }
 
-// Stop ends the process with all that it has started.
+// Stop ends the body with all that it has started.
 func (i *instance) Stop(ctx context.Context) {
-	i.process.Stop(ctx)
+	i.body.Stop(ctx)
 	<-i.done
 }
 
@@ -89,12 +100,12 @@ func (i *instance) ready(ctx context.Context, patience time.Duration) error {
 	case <-i.done:
 		cancel()
 		<-awaited
-		err = fmt.Errorf("it ended before it was ready: %s", i.process.Exit())
+		err = fmt.Errorf("it ended before it was ready: %s", i.body.Exit())
 	}
 	if err == nil {
 		return nil
 	}
-	i.process.Kill()
+	i.body.Kill()
 	<-i.done
 	if said := i.link.complaint(); said != "" {
 		err = fmt.Errorf("%s (%w)", said, err)

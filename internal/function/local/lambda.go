@@ -46,9 +46,11 @@ func newLambda(name string, c *Config, p program.Program) *lambda {
 	}
 }
 
-func (l *lambda) variables() map[string]string { return l.env }
+func (l *lambda) launch(ctx context.Context, b *backend) (*instance, error) {
+	return b.launchProcess(ctx, l.env, listenForRuntime)
+}
 
-func (*lambda) link() (link, error) {
+func listenForRuntime() (link, error) {
 	api, err := runtimeapi.Listen(slog.New(slog.DiscardHandler)) // it only tells broken connections
 	if err != nil {
 		return nil, err //nolint:wrapcheck // it says what it is

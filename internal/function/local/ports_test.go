@@ -1,15 +1,11 @@
 package local
 
-import (
-	"testing"
-
-	"github.com/weir-gateway/weir/internal/function/local/program"
-)
+import "testing"
 
 // Of a thousand ports that nobody listens on the system gives some twice.
 func TestNoTwoInstancesAreGivenOnePort(t *testing.T) {
 	m := newMachine(nil)
-	contract := newContract(m, "orders", &Config{}, program.Program{Contract: program.HTTP})
+	contract := &web{concurrency: 1, ports: &m.ports}
 	seen := map[string]bool{}
 	var links []link
 	for range 1000 {

@@ -25,12 +25,12 @@ type web struct {
 	ports       *ports // of the machine
 }
 
-func (w *web) variables() map[string]string {
-	v := map[string]string{"HOST": loopback}
+func (w *web) launch(ctx context.Context, b *backend) (*instance, error) {
+	shared := map[string]string{"HOST": loopback}
 	if w.handler != "" {
-		v["FUNCTION_TARGET"] = w.handler
+		shared["FUNCTION_TARGET"] = w.handler
 	}
-	return v
+	return b.launchProcess(ctx, shared, w.link)
 }
 
 func (w *web) link() (link, error) {
