@@ -15,6 +15,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/base/telemetry"
+	"github.com/weir-gateway/weir/internal/config/doc"
 	"github.com/weir-gateway/weir/internal/function"
 	"github.com/weir-gateway/weir/internal/function/local/pool"
 	"github.com/weir-gateway/weir/internal/function/local/process"
@@ -53,6 +54,8 @@ type backend struct {
 	program  program.Program
 	contract contract
 	args     []string
+	handler  string
+	memory   doc.Size          // that it is told to have
 	env      map[string]string // as configured, secrets resolved
 	pool     *pool.Pool[*instance]
 	bounded  atomic.Pointer[times]
@@ -78,7 +81,7 @@ func (m *machine) build(env function.Env, name string, c *Config) (function.Back
 	}
 	b := &backend{
 		name: name, log: env.Log.With("function", name), life: env.Life, attempts: env.Attempts,
-		machine: m, program: found, args: c.Args,
+		machine: m, program: found, args: c.Args, handler: c.Handler, memory: c.Memory,
 		env: make(map[string]string, len(c.Env)), contract: newContract(m, name, c, found),
 	}
 	for variable, written := range c.Env {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/function"
 	"github.com/weir-gateway/weir/internal/function/local/pool"
 	"github.com/weir-gateway/weir/internal/function/local/process"
 )
@@ -31,8 +32,8 @@ type link interface {
 	variables() map[string]string
 	// await returns when the instance takes requests, or with an error when ctx ends.
 	await(ctx context.Context) error
-	// complaint is what the instance itself said about a failed start, "" for nothing.
-	complaint() string
+	// complaint is what the instance itself said about a failed start, nil for nothing.
+	complaint() *function.Failure
 	// close ends the link because the instance has ended with this fault.
 	close(cause error)
 }
@@ -47,7 +48,8 @@ type instance struct {
 	log     *slog.Logger
 	body    body
 	output  process.Tail
-	request atomic.Pointer[string] // the id of the request that was given to it last
+	request atomic.Pointer[string]  // the id of the request that was given to it last
+	tail    atomic.Pointer[logTail] // of the invocation that was given to it last; nil where nobody wants it
 	done    chan struct{}
 	failure error // why it ended; to be read after done
 }
@@ -107,10 +109,10 @@ func (i *instance) ready(ctx context.Context, patience time.Duration) error {
 	}
 	i.body.Kill()
 	<-i.done
-	if said := i.link.complaint(); said != "" {
-		err = fmt.Errorf("%s (%w)", said, err)
+	if said := i.link.complaint(); said != nil {
+		err = fmt.Errorf("%w (%w)", said, err)
 	}
-	return fault.FunctionInit.New("", fault.Internal("%s: %v%s", i.name, err, i.lastWords()))
+	return fault.FunctionInit.New("", fault.Cause(fmt.Errorf("%s: %w%s", i.name, err, i.lastWords())))
 }
 
 // lastWords are the last lines of output as the end of a sentence about an end.
@@ -124,6 +126,7 @@ func (i *instance) lastWords() string {
 // line passes one line of output on to the log.
 func (i *instance) line(l process.Line) {
 	i.output.Add(l.Text)
+	i.tail.Load().add(l.Text)
 	attrs := []slog.Attr{slog.String("instance", l.Process), slog.String("stream", l.Stream.String())}
 	if id := i.request.Load(); id != nil {
 		attrs = append(attrs, slog.String("request", *id))

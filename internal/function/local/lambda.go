@@ -14,11 +14,15 @@ import (
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/config/doc"
+	"github.com/weir-gateway/weir/internal/function"
 	"github.com/weir-gateway/weir/internal/function/local/apigw"
 	"github.com/weir-gateway/weir/internal/function/local/pool"
 	"github.com/weir-gateway/weir/internal/function/local/program"
 	"github.com/weir-gateway/weir/internal/function/local/runtimeapi"
 )
+
+// latest is the version that every function here has, as AWS calls it.
+const latest = "$LATEST"
 
 // lambda is the contract of AWS Lambda: each instance fetches events and posts
 // answers.
@@ -28,7 +32,7 @@ type lambda struct {
 }
 
 func newLambda(name string, c *Config, p program.Program) *lambda {
-	const region, version = "us-east-1", "$LATEST" // a region that SDKs know; env may name another
+	const region = "us-east-1" // one that SDKs know; env may name another
 	handler := c.Handler
 	if handler == "" {
 		handler = "bootstrap"
@@ -38,7 +42,7 @@ func newLambda(name string, c *Config, p program.Program) *lambda {
 		env: map[string]string{
 			"_HANDLER": handler, "LAMBDA_TASK_ROOT": p.Folder, "LAMBDA_RUNTIME_DIR": p.Folder, "TZ": ":UTC",
 			"AWS_REGION": region, "AWS_DEFAULT_REGION": region, "AWS_EXECUTION_ENV": "AWS_Lambda_provided.al2023",
-			"AWS_LAMBDA_FUNCTION_NAME": name, "AWS_LAMBDA_FUNCTION_VERSION": version,
+			"AWS_LAMBDA_FUNCTION_NAME": name, "AWS_LAMBDA_FUNCTION_VERSION": latest,
 			"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": strconv.FormatInt(int64(c.Memory/doc.MiB), 10),
 			"AWS_LAMBDA_LOG_GROUP_NAME":       "/aws/lambda/" + name, "AWS_LAMBDA_LOG_STREAM_NAME": "local",
 			"AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
@@ -74,9 +78,17 @@ func (l *runtimeLink) await(ctx context.Context) error {
 	}
 }
 
-func (l *runtimeLink) complaint() string { return l.api.InitError() }
+func (l *runtimeLink) complaint() *function.Failure { return l.api.InitError() }
 
 func (l *runtimeLink) close(cause error) { l.api.Close(cause) }
+
+// question is what an instance is asked.
+type question struct {
+	id            string // "" for a new one
+	payload       []byte
+	clientContext string
+	log           *logTail // what the instance puts out meanwhile is added to it; nil for nobody
+}
 
 // roundTrip reads the whole request before it asks for an instance, so that a
 // slow client holds none.
@@ -86,7 +98,7 @@ func (l *lambda) roundTrip(b *backend, r *http.Request) (*http.Response, error) 
 		return nil, err
 	}
 	return b.ask(r, func(place *lease) (*http.Response, error) {
-		result, err := l.invoke(r, b, place, event)
+		result, err := l.invoke(r, b, place, &question{payload: event})
 		if err != nil {
 			return nil, err
 		}
@@ -134,9 +146,9 @@ func tooLarge() error {
 	return fault.FunctionTooLarge.New(fmt.Sprintf("This function takes requests of at most %d bytes, counted as they are sent to it (binary bodies as base64).", runtimeapi.MaxPayload))
 }
 
-// invoke gives the event to an instance and waits for the answer. The lease is
+// invoke gives a payload to an instance and waits for the answer. The lease is
 // released when the instance asks for its next event, which is after the answer.
-func (l *lambda) invoke(r *http.Request, b *backend, place *lease, event []byte) (runtimeapi.Result, error) {
+func (l *lambda) invoke(r *http.Request, b *backend, place *lease, q *question) (runtimeapi.Result, error) {
 	ctx := r.Context()
 	api := place.Instance().link.(*runtimeLink).api //nolint:forcetypeassert // this contract makes no other links
 	timeout := b.timeout()
@@ -144,7 +156,12 @@ func (l *lambda) invoke(r *http.Request, b *backend, place *lease, event []byte)
 	if exchange.Of(r).Trace != nil {
 		trace = exchange.RequestHead(r).Get(xRay)
 	}
-	invocation := runtimeapi.NewInvocation(id, l.arn, trace, event, time.Now().Add(timeout))
+	if q.id != "" {
+		id = q.id
+	}
+	invocation := runtimeapi.NewInvocation(id, l.arn, trace, q.payload, time.Now().Add(timeout))
+	invocation.Client = q.clientContext
+	q.log.begin(place.Instance(), id)
 	timer := time.AfterFunc(timeout, func() {
 		invocation.Abort(timedOut(place, timeout))
 		place.Release(pool.Poisoned)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/function"
 	"github.com/weir-gateway/weir/internal/function/local/pool"
 )
 
@@ -72,7 +73,7 @@ func (l *webLink) variables() map[string]string {
 	return map[string]string{portVariable: port}
 }
 
-func (*webLink) complaint() string { return "" }
+func (*webLink) complaint() *function.Failure { return nil }
 
 func (l *webLink) close(error) {
 	l.transport.CloseIdleConnections()

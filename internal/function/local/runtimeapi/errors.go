@@ -1,12 +1,14 @@
 package runtimeapi
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"io"
 	"net/http"
 
 	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/function"
 )
 
 // The fields and trailers by which a function tells an error.
@@ -24,36 +26,23 @@ type functionError struct {
 	Message string `json:"errorMessage"`
 }
 
-func (e functionError) String() string {
-	switch {
-	case e.Type == "":
-		return e.Message
-	case e.Message == "":
-		return e.Type
-	default:
-		return e.Type + ": " + e.Message
-	}
-}
-
-func (e functionError) fault() error {
-	return fault.FunctionError.New("", fault.Internal("%s", e))
-}
+// failed is the error of an invocation that ended in f.
+func failed(f *function.Failure) error { return fault.FunctionError.New("", fault.Cause(f)) }
 
 // readError reads the error that r posts. The field tells its type where the body does not.
-func readError(r *http.Request) functionError {
+func readError(r *http.Request) *function.Failure {
 	raw, _ := io.ReadAll(io.LimitReader(r.Body, maxErrorBytes)) // a part of it is better than nothing
 	return parseError(r.Header.Get(errorTypeField), raw)
 }
 
-func parseError(kind string, raw []byte) functionError {
+func parseError(kind string, raw []byte) *function.Failure {
 	var e functionError
+	f := &function.Failure{Body: raw}
 	if err := json.Unmarshal(raw, &e); err != nil {
-		e.Message = string(raw)
+		e.Message, f.Body = string(raw), nil
 	}
-	if e.Type == "" {
-		e.Type = kind
-	}
-	return e
+	f.Type, f.Message = cmp.Or(e.Type, kind), e.Message
+	return f
 }
 
 // trailerError gives the error that follows a body which began well, or nil.
@@ -66,7 +55,7 @@ func trailerError(r *http.Request) error {
 	if err != nil {
 		raw = nil
 	}
-	return parseError(kind, raw).fault()
+	return failed(parseError(kind, raw))
 }
 
 // The answers of the Runtime API to what it does not accept.

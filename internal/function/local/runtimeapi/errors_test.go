@@ -18,7 +18,7 @@ func TestErrorsAreReadHoweverARuntimeWritesThem(t *testing.T) {
 		{"", ``, ""},
 	}
 	for _, test := range tests {
-		if got := parseError(test.kind, []byte(test.body)).String(); got != test.want {
+		if got := parseError(test.kind, []byte(test.body)).Error(); got != test.want {
 			t.Errorf("%q %s: got %q, want %q", test.kind, test.body, got, test.want)
 		}
 	}
@@ -28,7 +28,7 @@ func FuzzParseError(f *testing.F) {
 	f.Add("A", []byte(`{"errorType":"A","errorMessage":"b"}`))
 	f.Add("", []byte(`[`))
 	f.Fuzz(func(t *testing.T, kind string, body []byte) {
-		err := parseError(kind, body).fault()
+		err := failed(parseError(kind, body))
 		var told *fault.Fault
 		if !errors.As(err, &told) || told.Detail != "" {
 			t.Errorf("the client is told %v", err)

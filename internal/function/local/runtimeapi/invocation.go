@@ -14,6 +14,7 @@ type Invocation struct {
 	ID       string // unique; goes into URLs, so it is made of URL-safe characters
 	ARN      string // the function's name as AWS writes it
 	Trace    string // X-Ray's trace header
+	Client   string // the client context, a JSON object; "" for none
 	Event    []byte // what the function gets
 	Deadline time.Time
 	// Answered is called when the whole answer has arrived, and Settled when the

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/function"
 )
 
 // MaxPayload is the largest event and the largest whole answer: 6 MiB, and for
@@ -37,8 +38,8 @@ type Server struct {
 	current   *Invocation // the instance works on it, or has answered and not come back yet
 	isReady   bool
 	isEnded   bool
-	cause     error // why it ended
-	initError string
+	cause     error             // why it ended
+	initError *function.Failure // what it said about its failed start
 }
 
 const (
@@ -74,8 +75,8 @@ func (s *Server) Address() string { return s.address }
 // Ready is closed when the instance has asked for its first invocation.
 func (s *Server) Ready() <-chan struct{} { return s.ready }
 
-// InitError is what the instance said about its failed start, "" for nothing.
-func (s *Server) InitError() string {
+// InitError is what the instance said about its failed start, nil for nothing.
+func (s *Server) InitError() *function.Failure {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.initError
@@ -174,6 +175,9 @@ func (s *Server) deliver(w http.ResponseWriter, i *Invocation) {
 	h.Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(i.Deadline.UnixMilli(), 10))
 	h.Set("Lambda-Runtime-Invoked-Function-Arn", i.ARN)
 	h.Set("Lambda-Runtime-Trace-Id", i.Trace)
+	if i.Client != "" {
+		h.Set("Lambda-Runtime-Client-Context", i.Client)
+	}
 	_, _ = w.Write(i.Event) // a lost instance is noticed by its end
 }
 
@@ -219,7 +223,9 @@ func (s *Server) take(w http.ResponseWriter, r *http.Request, i *Invocation) {
 		return
 	case len(payload) > maxResponse:
 		_, _ = io.CopyN(io.Discard, r.Body, maxResponse) // so that the refusal is read and not lost in a reset
-		i.send(Result{Err: fault.FunctionBadResponse.New("", fault.Internal("the function's answer is larger than %d bytes", MaxPayload))})
+		i.send(Result{Err: fault.FunctionBadResponse.New("", fault.Cause(&function.Failure{
+			Type: "Function.ResponseSizeTooLarge", Message: fmt.Sprintf("the answer is larger than %d bytes", MaxPayload),
+		}))})
 		refuse(w, http.StatusRequestEntityTooLarge, "Function.ResponseSizeTooLarge",
 			fmt.Sprintf("Exceeded maximum allowed payload size (%d bytes).", maxResponse))
 		return
@@ -257,20 +263,20 @@ func (s *Server) passOn(w http.ResponseWriter, r *http.Request, i *Invocation) {
 // failure takes the function's error instead of an answer.
 func (s *Server) failure(w http.ResponseWriter, r *http.Request) {
 	if i := s.claim(w, r); i != nil {
-		failed := readError(r)
+		said := readError(r)
 		i.Answered()
-		i.send(Result{Err: failed.fault()})
+		i.send(Result{Err: failed(said)})
 		accept(w)
 	}
 }
 
 // initFailure takes the reason why the instance cannot start; it ends by itself.
 func (s *Server) initFailure(w http.ResponseWriter, r *http.Request) {
-	failed := readError(r)
+	said := readError(r)
 	s.mu.Lock()
 	late := s.isReady
 	if !late {
-		s.initError = failed.String()
+		s.initError = said
 	}
 	s.mu.Unlock()
 	if late {

@@ -37,6 +37,9 @@ func main() {
 		if err := json.Unmarshal(raw, &e); err != nil {
 			panic(err)
 		}
+		if e.RawPath == "/told" {
+			raw, _ = json.Marshal(res.Header)
+		}
 		handle(res.Header.Get("Lambda-Runtime-Aws-Request-Id"), e, raw)
 	}
 }
@@ -62,6 +65,8 @@ func handle(id string, e event, raw []byte) {
 	switch e.RawPath {
 	case "/event":
 		answer(map[string]any{"statusCode": 200, "headers": map[string]string{"content-type": "application/json"}, "body": string(raw), "cookies": []string{"a=1", "b=2; Path=/"}})
+	case "/told": // the fields that came with the event
+		answer(json.RawMessage(raw))
 	case "/pid":
 		answer(map[string]int{"pid": os.Getpid()})
 	case "/env":
