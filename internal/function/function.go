@@ -33,6 +33,8 @@ type Status struct {
 	Instances int    // alive, of any state
 	Busy      int    // answering
 	Starting  int    // not ready yet
+	Draining  int    // get no new request, and end with their last one
+	Wanted    int    // kept or made ready, because recent requests needed so many at once
 	Queued    int    // requests that wait for an instance
 	Problem   string // why no instance can be had, "" where all is well
 	Note      string // what it is run as and why, for explain

@@ -249,7 +249,17 @@ func TestFunctionsSocketsAndConfigs(t *testing.T) {
 	f.Started(time.Second)
 	f.Failed()
 	f.Crashed()
-	f.Watch(func() telemetry.Instances { return telemetry.Instances{Idle: 1, Busy: 2, Starting: 3, Queued: 4} })
+	f.Lent(true)
+	f.Lent(false)
+	f.Lent(false)
+	f.Waited(2 * time.Second)
+	f.Worked(500*time.Millisecond, 512<<20)
+	f.Worked(time.Second, 512<<20)
+	f.Refused(fault.FunctionBusy.New(""))
+	f.Refused(context.Canceled)
+	f.Watch(func() telemetry.Instances {
+		return telemetry.Instances{Idle: 1, Busy: 2, Starting: 3, Draining: 5, Wanted: 6, Queued: 4}
+	})
 	c, releaseSocket := m.Socket(":8080")
 	c.Opened()
 	c.Opened()
@@ -263,7 +273,16 @@ func TestFunctionsSocketsAndConfigs(t *testing.T) {
 	}
 	m.WatchConfig(func() telemetry.Config { return now })
 	s := scrape(t, m)
-	want(t, s, "weir_function_instances", `{function="orders",state="busy"} 2`, `{function="orders",state="idle"} 1`, `{function="orders",state="starting"} 3`)
+	want(t, s, "weir_function_instances", `{function="orders",state="busy"} 2`, `{function="orders",state="draining"} 5`,
+		`{function="orders",state="idle"} 1`, `{function="orders",state="starting"} 3`)
+	want(t, s, "weir_function_instances_wanted", `{function="orders"} 6`)
+	want(t, s, "weir_function_invocations_total", `{function="orders",start="cold"} 1`, `{function="orders",start="warm"} 2`)
+	want(t, s, "weir_function_queue_duration_seconds_sum", `{function="orders"} 2`)
+	want(t, s, "weir_function_busy_seconds_total", `{function="orders"} 1.5`)
+	want(t, s, "weir_function_gigabyte_seconds_total", `{function="orders"} 0.75`)
+	if errs := strings.Join(own(s, "weir_function_errors_total"), " "); !strings.Contains(errs, `reason="busy"} 1`) || strings.Count(errs, "} 0") != 7 {
+		t.Errorf("errors: %s", errs)
+	}
 	want(t, s, "weir_function_queue_length", `{function="orders"} 4`)
 	want(t, s, "weir_function_start_failures_total", `{function="orders"} 1`)
 	want(t, s, "weir_function_crashes_total", `{function="orders"} 1`)

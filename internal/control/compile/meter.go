@@ -60,7 +60,8 @@ func instancesOf(f function.Backend) func() telemetry.Instances {
 	return func() telemetry.Instances {
 		s := f.Status()
 		return telemetry.Instances{
-			Idle: max(0, s.Instances-s.Busy-s.Starting), Busy: s.Busy, Starting: s.Starting, Queued: s.Queued,
+			Idle: max(0, s.Instances-s.Busy-s.Starting-s.Draining), Busy: s.Busy, Starting: s.Starting, Draining: s.Draining,
+			Wanted: s.Wanted, Queued: s.Queued,
 		}
 	}
 }

@@ -100,7 +100,7 @@ func (m *machine) build(env function.Env, name string, c *Config) (function.Back
 	b.bounded.Store(&times{c.Timeout, c.Init})
 	b.ctx, b.stop = context.WithCancel(context.Background())
 	b.prepared.Go(b.prepare)
-	b.pool = pool.New(b.start, env.Life.Crashed, c.bounds(found.Contract), b.log)
+	b.pool = pool.New(b.start, &meter{env.Life, c.Memory}, c.bounds(found.Contract), b.log)
 	return b, nil
 }
 
@@ -215,8 +215,11 @@ func (b *backend) built() (file string, ok bool) {
 func (b *backend) RoundTrip(r *http.Request) (*http.Response, error) {
 	ended := b.trace(r)
 	res, err := b.contract.roundTrip(b, r)
-	if err != nil && r.Body != nil {
-		_ = r.Body.Close() // the contract of backends; the error that matters is err
+	if err != nil {
+		b.life.Refused(err)
+		if r.Body != nil {
+			_ = r.Body.Close() // the contract of backends; the error that matters is err
+		}
 	}
 	ended(res, err)
 	return res, err
@@ -320,7 +323,8 @@ func (b *backend) Tune(cfg any) {
 func (b *backend) Status() function.Status {
 	now := b.pool.Status()
 	s := function.Status{
-		Instances: now.Instances, Busy: now.Busy, Starting: now.Starting, Queued: now.Queued,
+		Instances: now.Instances, Busy: now.Busy, Starting: now.Starting, Draining: now.Draining,
+		Wanted: now.Wanted, Queued: now.Queued,
 		Note: fmt.Sprintf("contract %s, for %s", b.program.Contract, b.program.Reason),
 	}
 	if now.Problem != nil {

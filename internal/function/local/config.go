@@ -65,7 +65,8 @@ func (v Value) EncodeDoc() *doc.Node {
 type Scale struct {
 	Min         int           `doc:"min" example:"1" help:"Instances that are kept warm."`
 	Max         int           `doc:"max" example:"8" help:"Instances that may be alive at once."`
-	Idle        time.Duration `doc:"idle" example:"60s" help:"How long an unused instance beyond min lives."`
+	Idle        time.Duration `doc:"idle" example:"60s" help:"How long an unused instance beyond min lives, and for how long what was needed at once is kept ready."`
+	Starts      int           `doc:"starts" example:"8" help:"Instances that may be starting at once: a burst rather waits for warm ones than for a machine that starts hundreds."`
 	Concurrency int           `doc:"concurrency,omitzero" example:"80" help:"Requests that one instance of an http function takes at once, 80 by default. An instance of a lambda function takes one."`
 }
 
@@ -78,6 +79,7 @@ type Queue struct {
 // The defaults that are not zero.
 const (
 	defaultMax         = 8
+	defaultStarts      = 8
 	defaultIdle        = 60 * time.Second
 	defaultConcurrency = 80 // Cloud Run's
 	defaultQueue       = 1000
@@ -90,7 +92,7 @@ const (
 func defaults() Config {
 	return Config{
 		Memory:  defaultMemory,
-		Scale:   Scale{Max: defaultMax, Idle: defaultIdle},
+		Scale:   Scale{Max: defaultMax, Idle: defaultIdle, Starts: defaultStarts},
 		Queue:   Queue{Size: defaultQueue, Wait: defaultWait},
 		Timeout: defaultTimeout, Init: defaultInit,
 	}
@@ -118,6 +120,7 @@ func (c *Config) validate() error {
 	require(c.Scale.Max >= 1 && c.Scale.Max <= mostInstances, "scale.max: %d is not from 1 to %d", c.Scale.Max, mostInstances)
 	require(c.Scale.Min >= 0 && c.Scale.Min <= c.Scale.Max, "scale.min: %d is not from 0 to scale.max, which is %d", c.Scale.Min, c.Scale.Max)
 	require(c.Scale.Idle >= shortestIdle, "scale.idle: %v is shorter than %v", c.Scale.Idle, shortestIdle)
+	require(c.Scale.Starts >= 1 && c.Scale.Starts <= mostInstances, "scale.starts: %d is not from 1 to %d", c.Scale.Starts, mostInstances)
 	require(c.Scale.Concurrency >= 0 && c.Scale.Concurrency <= mostConcurrency,
 		"scale.concurrency: %d is not from 1 to %d", c.Scale.Concurrency, mostConcurrency)
 	require(c.Queue.Size >= 0 && c.Queue.Size <= mostQueue, "queue.size: %d is not from 0 to %d", c.Queue.Size, mostQueue)
@@ -169,7 +172,7 @@ func same(a, b *Config) bool {
 // bounds are the pool's part of the config.
 func (c *Config) bounds(contract program.Contract) pool.Bounds {
 	b := pool.Bounds{
-		Min: c.Scale.Min, Max: c.Scale.Max, Idle: c.Scale.Idle, Concurrency: c.Scale.Concurrency,
+		Min: c.Scale.Min, Max: c.Scale.Max, Starts: c.Scale.Starts, Idle: c.Scale.Idle, Concurrency: c.Scale.Concurrency,
 		Queue: c.Queue.Size, Wait: c.Queue.Wait, Grace: c.Timeout,
 	}
 	switch {

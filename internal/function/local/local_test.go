@@ -86,7 +86,7 @@ scale: { max: 3, idle: 5s }
 	for _, p := range problems.Sorted() {
 		t.Error(p)
 	}
-	if cfg.Run != "./orders" || cfg.Contract != program.Guess || cfg.Scale != (Scale{Max: 3, Idle: 5 * time.Second}) || cfg.Memory != defaultMemory ||
+	if cfg.Run != "./orders" || cfg.Contract != program.Guess || cfg.Scale != (Scale{Max: 3, Idle: 5 * time.Second, Starts: defaultStarts}) || cfg.Memory != defaultMemory ||
 		cfg.Timeout != defaultTimeout || len(cfg.Env["TOKEN"].Parts) != 1 {
 		t.Errorf("the config is %+v", cfg)
 	}
@@ -148,6 +148,7 @@ func TestMistakesInAConfigAreToldByKey(t *testing.T) {
 		"scale.max:":         func(c *Config) { c.Scale.Max = 0 },
 		"scale.min:":         func(c *Config) { c.Scale.Min = 9 },
 		"scale.idle:":        func(c *Config) { c.Scale.Idle = 0 },
+		"scale.starts:":      func(c *Config) { c.Scale.Starts = 0 },
 		"scale.concurrency:": func(c *Config) { c.Scale.Concurrency = 5000 },
 		"queue.size:":        func(c *Config) { c.Queue.Size = -1 },
 		"queue.wait:":        func(c *Config) { c.Queue.Wait = 0 },

@@ -17,6 +17,7 @@ const (
 type Lease[I Instance] struct {
 	pool     *Pool[I]
 	member   *member[I]
+	begin    time.Time
 	released bool // guarded by the pool's lock
 }
 
@@ -24,15 +25,22 @@ type Lease[I Instance] struct {
 func (l *Lease[I]) Instance() I { return l.member.instance }
 
 // lend gives m's place to a request; m has room.
-func (p *Pool[I]) lend(m *member[I]) *Lease[I] {
+func (p *Pool[I]) lend(m *member[I], now time.Time) *Lease[I] {
+	if m.inFlight == 0 {
+		m.busySince = now
+	}
 	m.inFlight++
 	if m.state == idle {
 		p.move(m, busy)
+		p.demand.turn(now, p.alive())
+		p.demand.note(p.count[busy])
 	}
+	p.meter.Lent(!m.asked)
+	m.asked = true
 	if m.inFlight >= p.bounds.Concurrency {
 		p.leaveRoom(m)
 	}
-	return &Lease[I]{pool: p, member: m}
+	return &Lease[I]{pool: p, member: m, begin: now}
 }
 
 // Finishing says that the instance has given its answer and will be free in a
@@ -56,24 +64,35 @@ func (l *Lease[I]) Release(v Verdict) {
 		return
 	}
 	l.released = true
+	now := time.Now()
+	p.demand.turn(now, p.alive())
+	p.demand.note(p.count[busy])
 	m.inFlight--
+	if m.inFlight == 0 {
+		p.meter.Worked(now.Sub(m.busySince))
+	}
+	if v != Unused {
+		p.pace.took(now.Sub(l.begin))
+	}
 	p.unfinish(m)
 	switch v {
 	case Served:
 		m.served++
-		p.backoff.succeeded()
+		if m.version == p.version {
+			p.backoff.succeeded()
+		}
 	case Poisoned:
 		if !m.poisoned {
-			m.poisoned, m.graceEnds = true, time.Now().Add(p.bounds.Grace)
+			m.poisoned, m.graceEnds = true, now.Add(p.bounds.Grace)
 		}
 	case Unused:
 	}
-	p.afterRequest(m)
+	p.afterRequest(m, now)
 	p.settle()
 }
 
 // afterRequest moves a member on that has one request less.
-func (p *Pool[I]) afterRequest(m *member[I]) {
+func (p *Pool[I]) afterRequest(m *member[I], now time.Time) {
 	switch {
 	case m.state != busy:
 		m.nudge() // draining: this may have been its last request
@@ -82,7 +101,7 @@ func (p *Pool[I]) afterRequest(m *member[I]) {
 	default:
 		if m.inFlight == 0 {
 			p.move(m, idle)
-			m.idleSince = time.Now()
+			m.idleSince = now
 			if p.alive() > p.bounds.Max { // the bound was lowered
 				p.drain(m)
 				return

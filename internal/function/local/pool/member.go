@@ -9,14 +9,17 @@ import (
 // member is one instance with its place in the pool. Its fields are guarded by
 // the pool's lock, but for instance, which is set once before it becomes idle.
 type member[I Instance] struct {
+	version   int // the pool's when it was started
 	instance  I
 	state     state
 	inFlight  int
+	asked     bool      // it was given a request before
 	served    int       // requests that ended well
 	poisoned  bool      // it may hang: it is killed and never asked
 	graceEnds time.Time // of one that is poisoned: when its other requests are cut
 	finishing bool
 	idleSince time.Time
+	busySince time.Time          // when it got the first of the requests that are in flight
 	wake      chan struct{}      // tells the owner to look at state and bounds
 	abandon   context.CancelFunc // gives up the start
 }
@@ -34,28 +37,33 @@ const stopTime = 5 * time.Second
 // spawn adds a member and starts the goroutine that owns it.
 func (p *Pool[I]) spawn() {
 	ctx, abandon := context.WithCancel(p.ctx) //nolint:gosec // own calls it
-	m := &member[I]{state: starting, wake: make(chan struct{}, 1), abandon: abandon}
+	m := &member[I]{version: p.version, state: starting, wake: make(chan struct{}, 1), abandon: abandon}
 	p.members[m] = struct{}{}
 	p.count[starting]++
-	go p.own(ctx, m)
+	go p.own(ctx, m, p.start)
 }
 
 // own is the life of one instance, from its start to its end.
-func (p *Pool[I]) own(ctx context.Context, m *member[I]) {
+func (p *Pool[I]) own(ctx context.Context, m *member[I], start Start[I]) {
 	defer m.abandon()
-	instance, err := p.start(ctx)
+	instance, err := start(ctx)
 	if err != nil {
 		p.notStarted(m, err)
 		return
 	}
 	m.instance = instance
 	p.started(m)
+	p.keep(m)
+}
+
+// keep is the rest of the life of one that was started.
+func (p *Pool[I]) keep(m *member[I]) {
 	p.watch(m)
 	stop, cancel := context.WithTimeout(p.ctx, stopTime)
 	if p.isPoisoned(m) {
 		cancel()
 	}
-	instance.Stop(stop)
+	m.instance.Stop(stop)
 	cancel()
 	p.bury(m)
 }
@@ -126,18 +134,35 @@ func (p *Pool[I]) review(m *member[I]) (again time.Duration, over bool) {
 		}
 		return p.bounds.Idle, over
 	case idle:
-		unused := time.Since(m.idleSince)
-		surplus := p.alive() > p.bounds.Max
-		if surplus || unused >= p.bounds.Idle && p.alive() > p.bounds.Min {
-			p.drain(m)
-			return 0, true
-		}
-		if unused < p.bounds.Idle {
-			return p.bounds.Idle - unused, false
-		}
+		return p.unused(m, time.Now())
 	case starting, busy, dead, states:
 	}
 	return max(p.bounds.Idle, time.Millisecond), false
+}
+
+// unused reviews one that is idle. In each step of the demand at most half of all
+// instances end for that reason, so that a burst that is over for a moment does not
+// find none.
+func (p *Pool[I]) unused(m *member[I], now time.Time) (again time.Duration, over bool) {
+	least := p.bounds.Min
+	if p.held {
+		least = max(least, 1)
+	}
+	p.demand.turn(now, p.alive())
+	idleFor := now.Sub(m.idleSince)
+	switch {
+	case p.alive() > p.bounds.Max:
+	case idleFor < p.bounds.Idle:
+		return p.bounds.Idle - idleFor, false
+	case p.alive() <= least:
+		return p.bounds.Idle, false
+	case p.demand.ends == 0:
+		return p.demand.next(now), false
+	default:
+		p.demand.ends--
+	}
+	p.drain(m)
+	return 0, true
 }
 
 // drain takes the member out of service; its owner ends it.
@@ -162,9 +187,9 @@ func (p *Pool[I]) crashed(m *member[I]) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	err := m.instance.Failure()
-	p.ended()
+	p.meter.Crashed()
 	p.log.Warn("an instance ended by itself", "error", err, "requests", m.inFlight)
-	if m.served == 0 {
+	if m.served == 0 && m.version == p.version {
 		p.backoff.crashed(time.Now(), err)
 	}
 	if m.state != draining {

@@ -21,10 +21,28 @@ type Instance interface {
 	Stop(ctx context.Context)
 }
 
+// Start makes an instance and returns when it takes requests; it gives up when its
+// context ends.
+type Start[I Instance] func(ctx context.Context) (I, error)
+
+// Meter is told what happens. Its methods are called under the pool's lock: they
+// must not wait.
+type Meter interface {
+	// Crashed counts an instance that has ended by itself.
+	Crashed()
+	// Lent counts a request that was given an instance; cold is the instance's first.
+	Lent(cold bool)
+	// Waited notes for how long a request waited, whether it was given an instance or not.
+	Waited(d time.Duration)
+	// Worked notes for how long an instance had at least one request without a pause.
+	Worked(d time.Duration)
+}
+
 // Bounds are what may be changed while the pool runs.
 type Bounds struct {
 	Min         int           // instances that are kept warm
 	Max         int           // instances that may be alive at once, at least 1
+	Starts      int           // instances that may be starting at once, at least 1
 	Concurrency int           // requests that one instance takes at once, at least 1
 	Idle        time.Duration // how long an unused instance lives
 	Queue       int           // requests that may wait beyond those for whom an instance is coming
@@ -32,22 +50,27 @@ type Bounds struct {
 	Grace       time.Duration // how long a poisoned instance may go on with its other requests
 }
 
-// Pool is the instances of one version of a function. It is safe for concurrent use.
+// Pool is the instances of one function, whose version may be replaced while it
+// runs. It is safe for concurrent use.
 type Pool[I Instance] struct {
-	start  func(ctx context.Context) (I, error)
-	ended  func() // counts an instance that has ended by itself
+	meter  Meter
 	log    *slog.Logger
 	ctx    context.Context //nolint:containedctx // the life of the pool; ended by Close
 	cancel context.CancelFunc
 
 	mu        sync.Mutex
+	start     Start[I] // of the version that serves
+	version   int      // counts them
 	bounds    Bounds
 	members   map[*member[I]]struct{} // all that are not dead
 	room      []*member[I]            // a stack of those that can take a request
 	count     [states]int
 	queue     queue[I]
-	finishing int // busy members that have answered and will be free in a moment
-	backoff   backoff
+	finishing int     // busy members that have answered and will be free in a moment
+	backoff   backoff // of the version that serves
+	demand    demand
+	pace      pace
+	held      bool        // a newer version could not be started: what serves must not end unused
 	refill    *time.Timer // runs fill again when a pause is over; nil where none waits
 	hurry     *time.Timer // gives up on finishing members; nil where none is relied on
 	closed    bool
@@ -55,18 +78,16 @@ type Pool[I Instance] struct {
 	empty     chan struct{} // closed when the pool is closed and no member is left
 }
 
-// New makes a pool and starts its warm instances. start makes an instance and
-// returns when it takes requests; it gives up when its context ends. ended is told
-// of each instance that ended by itself.
-func New[I Instance](start func(ctx context.Context) (I, error), ended func(), bounds Bounds, log *slog.Logger) *Pool[I] {
+// New makes a pool and starts its warm instances.
+func New[I Instance](start Start[I], meter Meter, bounds Bounds, log *slog.Logger) *Pool[I] {
 	ctx, cancel := context.WithCancel(context.Background()) //nolint:gosec // Close calls it
 	p := &Pool[I]{
-		start: start, ended: ended, log: log, ctx: ctx, cancel: cancel, bounds: bounds,
-		members: map[*member[I]]struct{}{}, empty: make(chan struct{}),
+		start: start, meter: meter, log: log, ctx: ctx, cancel: cancel, bounds: bounds,
+		members: map[*member[I]]struct{}{}, empty: make(chan struct{}), demand: newDemand(bounds.Idle, time.Now()),
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.fill()
+	p.fill(time.Now())
 	return p
 }
 
@@ -76,8 +97,12 @@ func (p *Pool[I]) Tune(bounds Bounds) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	bounds.Concurrency = p.bounds.Concurrency // part of the function's identity
+	if bounds.Idle != p.bounds.Idle {
+		p.demand = newDemand(bounds.Idle, time.Now())
+		p.demand.note(p.count[busy])
+	}
 	p.bounds = bounds
-	p.fill()
+	p.fill(time.Now())
 	for m := range p.members {
 		m.nudge() // to look at the new idle time
 	}
@@ -88,7 +113,9 @@ type Status struct {
 	Instances int   // of any state
 	Busy      int   // answering
 	Starting  int   // not ready yet
+	Draining  int   // get no new request, and end
 	Queued    int   // requests that wait
+	Wanted    int   // instances that are kept or made ready, because recent requests needed so many at once
 	Problem   error // why no instance can be had, nil where all is well
 }
 
@@ -96,7 +123,10 @@ type Status struct {
 func (p *Pool[I]) Status() Status {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := Status{Instances: len(p.members), Busy: p.count[busy], Starting: p.count[starting], Queued: p.queue.len()}
+	s := Status{
+		Instances: len(p.members), Busy: p.count[busy], Starting: p.count[starting], Draining: p.count[draining],
+		Queued: p.queue.len(), Wanted: p.wanted(time.Now()),
+	}
 	if p.count[idle]+p.count[busy] == 0 {
 		s.Problem = p.backoff.reason
 	}
@@ -107,26 +137,31 @@ func (p *Pool[I]) Status() Status {
 // must. Its errors are *fault.Fault or ctx's own. The lease must be released.
 func (p *Pool[I]) Acquire(ctx context.Context) (*Lease[I], error) {
 	p.mu.Lock()
+	now := time.Now()
 	if len(p.room) > 0 {
-		lease := p.lend(p.room[len(p.room)-1])
+		lease := p.lend(p.room[len(p.room)-1], now)
 		p.mu.Unlock()
 		return lease, nil
 	}
-	if f := p.refusal(time.Now()); f != nil {
+	deadline := now.Add(p.bounds.Wait)
+	if own, ok := ctx.Deadline(); ok && own.Before(deadline) {
+		deadline = own
+	}
+	if f := p.refusal(now, deadline); f != nil {
 		p.mu.Unlock()
 		return nil, f
 	}
-	w := p.queue.push()
-	p.fill()
-	wait := p.bounds.Wait
+	w := p.queue.push(deadline)
+	p.fill(now)
 	p.mu.Unlock()
-	return p.await(ctx, w, wait)
+	return p.await(ctx, w, now)
 }
 
 // await waits until w was served, its time is over or its client has gone.
-func (p *Pool[I]) await(ctx context.Context, w *waiter[I], wait time.Duration) (*Lease[I], error) {
-	deadline := time.NewTimer(wait)
+func (p *Pool[I]) await(ctx context.Context, w *waiter[I], since time.Time) (*Lease[I], error) {
+	deadline := time.NewTimer(time.Until(w.deadline))
 	defer deadline.Stop()
+	defer func() { p.meter.Waited(time.Since(since)) }()
 	var reason error
 	select {
 	case r := <-w.got:
@@ -134,7 +169,8 @@ func (p *Pool[I]) await(ctx context.Context, w *waiter[I], wait time.Duration) (
 	case <-ctx.Done():
 		reason = context.Cause(ctx)
 	case <-deadline.C:
-		reason = fault.FunctionQueueTime.New("", fault.RetryAfter(time.Second), fault.Internal("waited %v; %s", wait, p.shortage()))
+		reason = fault.FunctionQueueTime.New("", fault.RetryAfter(time.Second),
+			fault.Internal("waited %v; %s", w.deadline.Sub(since).Round(time.Millisecond), p.shortage()))
 	}
 	p.mu.Lock()
 	waiting := p.queue.remove(w)
@@ -161,7 +197,7 @@ func (p *Pool[I]) shortage() string {
 }
 
 // refusal tells why a request may not even wait, nil where it may.
-func (p *Pool[I]) refusal(now time.Time) *fault.Fault {
+func (p *Pool[I]) refusal(now, deadline time.Time) *fault.Fault {
 	switch {
 	case p.closed:
 		return fault.ShuttingDown.New("", fault.RetryAfter(time.Second), fault.Internal("the function's pool is closed"))
@@ -176,33 +212,60 @@ func (p *Pool[I]) refusal(now time.Time) *fault.Fault {
 		return fault.FunctionBusy.New("", fault.RetryAfter(time.Second),
 			fault.Internal("%d instances busy, %d requests waiting", p.count[busy], p.queue.len()))
 	}
-	return nil
+	before := p.queue.before(deadline)
+	least, left := p.pace.wait(before, p.bounds.Max*p.bounds.Concurrency), deadline.Sub(now)
+	if least <= left {
+		return nil
+	}
+	return fault.FunctionQueueTime.New("", fault.RetryAfter(max(time.Second, least-left)), fault.Internal(
+		"it would have to wait for %v at the least and may for %v: %d wait before it, and requests take %v on average",
+		least.Round(time.Millisecond), left.Round(time.Millisecond), before, p.pace.mean.Round(time.Microsecond)))
 }
 
-// fill starts the instances that the waiters and the minimum ask for.
-func (p *Pool[I]) fill() {
+// wanted is how many instances there should be though nobody waits: the minimum,
+// and as many as were busy at once within the last bounds.Idle.
+func (p *Pool[I]) wanted(now time.Time) int {
+	if p.closed {
+		return 0
+	}
+	p.demand.turn(now, p.alive())
+	recent := max(p.demand.peak(), p.count[busy])
+	return max(p.bounds.Min, min(recent, p.bounds.Max))
+}
+
+// fill starts the instances that the waiters ask for, and those that are wanted.
+func (p *Pool[I]) fill(now time.Time) {
 	if p.forced {
 		return
 	}
-	unserved := p.queue.len() - p.finishing
-	want := (unserved+p.bounds.Concurrency-1)/p.bounds.Concurrency - p.count[starting]
-	if !p.closed {
-		want = max(want, p.bounds.Min-p.alive())
-	}
-	want = min(want, p.bounds.Max-p.alive())
 	if p.queue.len() > 0 && p.finishing > 0 {
 		p.relyOnFinishing()
 	}
+	want := p.missing(now)
 	if want <= 0 {
 		return
 	}
-	if now := time.Now(); p.backoff.active(now) {
+	if p.backoff.active(now) {
 		p.fillAfter(p.backoff.until.Sub(now))
 		return
 	}
 	for range want {
 		p.spawn()
 	}
+}
+
+// missing is how many instances are to be started now.
+func (p *Pool[I]) missing(now time.Time) int {
+	unserved := p.queue.len() - p.finishing
+	want := (unserved+p.bounds.Concurrency-1)/p.bounds.Concurrency - p.count[starting]
+	switch {
+	case p.closed:
+	case p.backoff.failures > 0: // nothing is made ready that may fail again
+		want = max(want, p.bounds.Min-p.alive())
+	default:
+		want = max(want, p.wanted(now)-p.alive())
+	}
+	return min(want, p.bounds.Max-p.alive(), p.bounds.Starts-p.count[starting])
 }
 
 func (p *Pool[I]) fillAfter(pause time.Duration) {
@@ -213,7 +276,7 @@ func (p *Pool[I]) fillAfter(pause time.Duration) {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		p.refill = nil
-		p.fill()
+		p.fill(time.Now())
 	})
 }
 
@@ -232,17 +295,18 @@ func (p *Pool[I]) relyOnFinishing() {
 		for m := range p.members {
 			p.unfinish(m)
 		}
-		p.fill()
+		p.fill(time.Now())
 	})
 }
 
 // settle brings the pool to order after something became free or ended.
 func (p *Pool[I]) settle() {
+	now := time.Now()
 	for len(p.room) > 0 && p.queue.len() > 0 {
-		lease := p.lend(p.room[len(p.room)-1])
+		lease := p.lend(p.room[len(p.room)-1], now)
 		p.queue.pop().got <- result[I]{lease: lease}
 	}
-	p.fill()
+	p.fill(now)
 	if !p.closed || p.queue.len() > 0 {
 		return
 	}

@@ -78,23 +78,51 @@ func (f *factory) started() int {
 	return f.starts
 }
 
+// meter remembers what it was told.
+type meter struct {
+	mu                  sync.Mutex
+	crashed, warm, cold int
+	waited, worked      []time.Duration
+}
+
+func (m *meter) Crashed()               { m.note(func() { m.crashed++ }) }
+func (m *meter) Waited(d time.Duration) { m.note(func() { m.waited = append(m.waited, d) }) }
+func (m *meter) Worked(d time.Duration) { m.note(func() { m.worked = append(m.worked, d) }) }
+func (m *meter) Lent(cold bool) {
+	m.note(func() {
+		if cold {
+			m.cold++
+		} else {
+			m.warm++
+		}
+	})
+}
+
+func (m *meter) note(what func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	what()
+}
+
 func bounds() pool.Bounds {
-	return pool.Bounds{Max: 2, Concurrency: 1, Idle: time.Minute, Queue: 2, Wait: 10 * time.Second, Grace: time.Minute}
+	return pool.Bounds{Max: 2, Starts: 8, Concurrency: 1, Idle: time.Minute, Queue: 2, Wait: 10 * time.Second, Grace: time.Minute}
 }
 
 // bubble is a test within synctest's fake time, with its pool.
 type bubble struct {
-	t    *testing.T
-	pool *pool.Pool[*fake]
+	t     *testing.T
+	pool  *pool.Pool[*fake]
+	meter *meter
 }
 
 // run gives a test its pool in a bubble of fake time, and closes it.
 func run(t *testing.T, b pool.Bounds, f *factory, test func(bubble)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		p := pool.New(f.start, func() {}, b, slog.New(slog.DiscardHandler))
+		told := &meter{}
+		p := pool.New(f.start, told, b, slog.New(slog.DiscardHandler))
 		defer p.Close(t.Context())
-		test(bubble{t, p})
+		test(bubble{t, p, told})
 	})
 }
 
@@ -417,10 +445,10 @@ func TestAnInstanceTakesAsManyRequestsAsItMay(t *testing.T) {
 			t.Errorf("%d instances for four requests, want 2", f.started())
 		}
 		leases[0].Release(pool.Poisoned) // the others of that instance end first
-		wantStatus(t, p, 2, 1, 0)
+		wantStatus(t, p, 3, 1, 0)        // and one is made in its place
 		leases[1].Release(pool.Served)
 		leases[2].Release(pool.Served)
-		wantStatus(t, p, 1, 1, 0)
+		wantStatus(t, p, 2, 1, 0)
 		leases[3].Release(pool.Served)
 	})
 }
@@ -436,9 +464,9 @@ func TestTheOtherRequestsOfAPoisonedInstanceHaveOnlyItsGrace(t *testing.T) {
 		bad := stream.Instance()
 		slow.Release(pool.Poisoned)
 		<-time.After(b.Grace - time.Millisecond)
-		wantStatus(t, p, 1, 0, 0)
+		wantStatus(t, p, 2, 0, 0) // with the one in its place
 		<-time.After(2 * time.Millisecond)
-		wantStatus(t, p, 0, 0, 0)
+		wantStatus(t, p, 1, 0, 0)
 		if bad.polite.Load() {
 			t.Error("the poisoned instance was asked to end, not killed")
 		}
@@ -476,7 +504,7 @@ func TestCloseServesWhatRunsAndWaitsButNothingNew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := bounds()
 		b.Max = 1
-		p := pool.New((&factory{}).start, func() {}, b, slog.New(slog.DiscardHandler))
+		p := pool.New((&factory{}).start, &meter{}, b, slog.New(slog.DiscardHandler))
 		running := acquire(t, p)
 		waiting := ask(t.Context(), p)
 		closed := make(chan struct{})
@@ -496,7 +524,7 @@ func TestCloseEndsEverythingWhenItsTimeIsOver(t *testing.T) {
 		f := &factory{delay: time.Second}
 		b := bounds()
 		b.Max = 2
-		p := pool.New(f.start, func() {}, b, slog.New(slog.DiscardHandler))
+		p := pool.New(f.start, &meter{}, b, slog.New(slog.DiscardHandler))
 		running := acquire(t, p)
 		first, second := ask(t.Context(), p), ask(t.Context(), p)
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
@@ -514,8 +542,8 @@ func TestCloseEndsEverythingWhenItsTimeIsOver(t *testing.T) {
 // pool's own checks of its states and the race detector are the judges.
 func TestStorm(t *testing.T) {
 	f := &factory{delay: 100 * time.Microsecond}
-	b := pool.Bounds{Min: 1, Max: 8, Concurrency: 2, Idle: time.Millisecond, Queue: 64, Wait: time.Second}
-	p := pool.New(f.start, func() {}, b, slog.New(slog.DiscardHandler))
+	b := pool.Bounds{Min: 1, Max: 8, Starts: 3, Concurrency: 2, Idle: time.Millisecond, Queue: 64, Wait: time.Second}
+	p := pool.New(f.start, &meter{}, b, slog.New(slog.DiscardHandler))
 	var served atomic.Int64
 	var clients sync.WaitGroup
 	for range 32 {
@@ -569,7 +597,7 @@ func storm(p *pool.Pool[*fake]) (served int64) {
 }
 
 func BenchmarkAcquireWarm(b *testing.B) {
-	p := pool.New((&factory{}).start, func() {}, bounds(), slog.New(slog.DiscardHandler))
+	p := pool.New((&factory{}).start, &meter{}, bounds(), slog.New(slog.DiscardHandler))
 	defer p.Close(context.Background())
 	b.ReportAllocs()
 	for b.Loop() {
