@@ -1,0 +1,135 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+
+	"github.com/weir-gateway/weir/internal/base/statefile"
+)
+
+// The files of a queue.
+const (
+	fileName = "jobs.db"
+	keyName  = "jobs.key"
+)
+
+func (q *Queue) path(name string) string { return filepath.Join(q.options.Folder, name) }
+
+func there(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+// lockTurn is how long one look for the lock of a file takes, between which the end is seen.
+const lockTurn = 250 * time.Millisecond
+
+// open opens the file and begins to work.
+func (q *Queue) open(o *opening) {
+	defer close(o.done)
+	s, err := q.openStore()
+	if err != nil {
+		o.err = err
+		return
+	}
+	s.start()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.store = s
+	q.work.Go(q.schedule)
+	if len(q.late) > 0 {
+		q.work.Go(q.awaitLate)
+	}
+}
+
+// openStore opens the file, as soon as no other process has it, and reads what is there.
+func (q *Queue) openStore() (*store, error) {
+	if err := statefile.Make(q.options.Folder); err != nil {
+		return nil, err
+	}
+	key, err := openSeal(q.path(keyName))
+	if err != nil {
+		return nil, err
+	}
+	db, err := q.locked(q.life, fileName)
+	if err != nil {
+		return nil, err
+	}
+	s := &store{db: db, seal: key, writes: make(chan write, mostTogether), ended: make(chan struct{})}
+	err = s.prepare(db)
+	if err == nil {
+		err = q.takeOver(s)
+	}
+	if err == nil {
+		err = q.load(s)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: %w", q.path(fileName), err), db.Close())
+	}
+	return s, nil
+}
+
+// locked opens a file when no other process has it.
+func (q *Queue) locked(ctx context.Context, name string) (*bolt.DB, error) {
+	for told := false; ; told = true {
+		db, err := openFile(q.path(name), lockTurn)
+		if !errors.Is(err, berrors.ErrTimeout) {
+			if err != nil {
+				err = fmt.Errorf("%s: %w; move it away to begin with an empty queue", q.path(name), err)
+			}
+			return db, err
+		}
+		if !told && !q.options.Succeeds {
+			q.log.Warn("another process has the queue open; nothing is taken until it lets go", "file", q.path(name))
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// load makes the index of what is in the file.
+func (q *Queue) load(s *store) error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return s.db.View(func(tx *bolt.Tx) error {
+		return tx.Bucket([]byte(inRecords)).ForEach(func(k, sealed []byte) error {
+			q.loadOne(s, tx, string(k), sealed)
+			return nil
+		})
+	})
+}
+
+// loadOne makes the entry of one record. One that cannot be read is left where it is.
+func (q *Queue) loadOne(s *store, tx *bolt.Tx, id string, sealed []byte) {
+	raw, err := s.seal.open(inRecords, id, sealed)
+	var job Job
+	if err == nil {
+		job, err = decode(id, raw)
+	}
+	if err != nil {
+		q.lost++
+		q.log.Error("a record of the queue cannot be read, and is left where it is", "job", id, "error", err)
+		return
+	}
+	body, result := tx.Bucket([]byte(inBodies)).Get([]byte(id)), tx.Bucket([]byte(inResults)).Get([]byte(id))
+	e := &entry{job: job, at: -1, size: overhead + int64(len(body)+len(result)), stored: make(chan struct{})}
+	close(e.stored)
+	q.add(e)
+	switch {
+	case job.State == Running && q.late[job.HeldBy]:
+		return // the process before is still at it
+	case job.State == Running:
+		e.job.State, e.job.Due = Queued, time.Now().UTC() // it ended without a word
+	case job.State != Queued:
+		return
+	}
+	e.job.HeldBy = ""
+	q.lane(job.Place).push(e)
+}

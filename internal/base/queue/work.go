@@ -1,0 +1,302 @@
+package queue
+
+import (
+	"container/heap"
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+)
+
+// The causes with which the context of an attempt ends.
+var (
+	errCancelled = errors.New("the job was cancelled")
+	errEnding    = errors.New("the gateway is ending")
+)
+
+// sweepEvery is how often what is too old is looked for.
+const sweepEvery = 20 * time.Second
+
+// schedule starts attempts when they are due, until the queue ends.
+func (q *Queue) schedule() {
+	timer, sweep := time.NewTimer(0), time.NewTicker(sweepEvery)
+	defer timer.Stop()
+	defer sweep.Stop()
+	for {
+		if next := q.startDue(time.Now()); next > 0 {
+			timer.Reset(next)
+		}
+		select {
+		case <-q.wake:
+		case <-timer.C:
+		case <-sweep.C:
+			q.sweep(time.Now())
+		case <-q.life.Done():
+			return
+		}
+	}
+}
+
+// startDue starts what is due, and tells in how long the next one will be; 0: nobody knows.
+func (q *Queue) startDue(now time.Time) (next time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.resting {
+		return 0
+	}
+	for _, l := range q.lanes {
+		in, waits := q.startIn(l, now)
+		if waits && (next == 0 || in < next) {
+			next = max(in, time.Millisecond)
+		}
+	}
+	return next
+}
+
+// startIn starts what is due in one lane. waits tells that the next one is due later.
+func (q *Queue) startIn(l *lane, now time.Time) (in time.Duration, waits bool) {
+	for l.room() > 0 && len(l.waiting) > 0 {
+		due := l.waiting[0].job.Due
+		if l.paused.After(due) {
+			due = l.paused
+		}
+		if due.After(now) {
+			return due.Sub(now), true
+		}
+		e, _ := heap.Pop(&l.waiting).(*entry)
+		q.begins(l, e, now.UTC())
+	}
+	return 0, false
+}
+
+// begins starts an attempt.
+func (q *Queue) begins(l *lane, e *entry, now time.Time) {
+	e.job.State, e.job.Started = Running, now
+	e.job.Attempts++
+	l.running++
+	ctx, cancel := context.WithCancelCause(q.attempt)
+	e.cancel = cancel
+	job, serves := e.job, *l.serves
+	q.using.Add(1)
+	q.under.Go(func() {
+		defer q.using.Done()
+		defer cancel(nil)
+		if raw, err := job.encode(); err == nil {
+			q.store.note(change{inRecords, job.ID, raw})
+		}
+		body, err := q.Body(job.ID)
+		outcome := Outcome{Verdict: NotNow, Reason: "what is stored of it cannot be read"}
+		switch {
+		case err != nil:
+			q.log.Error("a job cannot be read", "job", job.ID, "lane", job.LaneName(), "error", err)
+		case body == nil:
+			outcome.Verdict = Hopeless
+		default:
+			outcome = q.run(ctx, serves, Attempt{job, body})
+		}
+		q.settle(ctx, serves, e, body, outcome)
+	})
+}
+
+// run makes the attempt. A bug in what is behind it is a failure of this one job.
+func (q *Queue) run(ctx context.Context, serves Lane, a Attempt) (o Outcome) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			q.log.Error("panic in an attempt of a job", "job", a.Job.ID, "lane", a.Job.LaneName(), "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
+			o = Outcome{Verdict: Again, Reason: "something went wrong inside the gateway"}
+		}
+	}()
+	return serves.Run(ctx, a)
+}
+
+// settle stores what became of an attempt, and goes on with the job as that says.
+func (q *Queue) settle(ctx context.Context, serves Lane, e *entry, body []byte, o Outcome) {
+	now := time.Now().UTC()
+	q.mu.Lock()
+	l := q.lane(e.job.Place)
+	if ended := context.Cause(ctx); errors.Is(ended, errEnding) && o.Verdict >= Again {
+		o = Outcome{Verdict: NotNow, After: time.Millisecond, Reason: "the gateway ended meanwhile"}
+	} else {
+		l.heard(o, now)
+	}
+	job := e.job
+	job.follow(o, serves.Retry, l.pause(o), now)
+	if e.wanted && (!job.State.Ended() || job.State == Dead) {
+		job.end(Cancelled, "", now)
+	}
+	job.HasResult = job.HasResult || o.Result != nil
+	q.mu.Unlock()
+	q.conclude(serves, e, job, body, o.Result)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	l.running--
+	q.nudge()
+}
+
+// follow makes j what it is after an attempt. pause is for how long the lane starts nothing.
+func (j *Job) follow(o Outcome, retry Retry, pause time.Duration, now time.Time) {
+	switch o.Verdict {
+	case Succeeded:
+		j.end(Done, o.Reason, now)
+		return
+	case Refused:
+		j.end(Failed, o.Reason, now)
+		return
+	case Hopeless:
+		j.end(Dead, o.Reason, now)
+		return
+	case NotNow:
+		j.Due = now.Add(pause)
+	case Again:
+		j.Failures++
+		if j.Failures > retry.Times {
+			j.end(Dead, o.Reason, now)
+			return
+		}
+		j.Due = now.Add(max(o.After, retry.after(j.Failures)))
+	}
+	j.State, j.Reason = Queued, o.Reason
+	if !j.Due.Before(j.Expires) {
+		j.end(Dead, tooOld(o.Reason), now)
+	}
+}
+
+func tooOld(reason string) string {
+	const text = "it is too old to be tried again"
+	if reason == "" {
+		return text
+	}
+	return text + "; at last: " + reason
+}
+
+// end makes j one that has ended.
+func (j *Job) end(s State, reason string, now time.Time) {
+	j.State, j.Reason, j.Ended, j.HeldBy = s, reason, now, ""
+	keep := j.Keep.Ended
+	if s == Dead {
+		keep = j.Keep.Dead
+	}
+	j.Until = now.Add(keep)
+}
+
+// conclude stores what job has become, with what follows from its end, and then has everybody
+// see it. A disk that cannot be written is tried again: who waits for nothing can wait.
+func (q *Queue) conclude(serves Lane, e *entry, job Job, body, result []byte) {
+	changes, follow := q.consequences(serves, job, body, result)
+	for {
+		err := q.store.commit(changes...)
+		if err == nil {
+			break
+		}
+		q.log.Error("what became of a job cannot be stored; until it can, nobody sees it", "job", job.ID, "lane", job.LaneName(), "error", err)
+		select {
+		case <-time.After(time.Second):
+			continue
+		case <-q.attempt.Done(): // it is tried once more by the next process
+		}
+		break
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	e.job, e.cancel, e.wanted = job, nil, false
+	e.size += int64(len(result))
+	q.bytes += int64(len(result))
+	if job.State.Ended() {
+		q.lane(job.Place).tally.Ended[job.State]++
+		q.tell(job)
+	} else {
+		q.lane(job.Place).push(e)
+	}
+	for _, f := range follow {
+		close(f.stored)
+		q.add(f)
+		q.lane(f.job.Place).push(f)
+	}
+	q.nudge()
+}
+
+// consequences are what is written when a job has become what it is.
+func (q *Queue) consequences(serves Lane, job Job, body, result []byte) (changes []change, follow []*entry) {
+	raw, err := job.encode()
+	if err != nil { // times far out of range alone could do that
+		q.log.Error("a job cannot be written", "job", job.ID, "error", err)
+		return nil, nil
+	}
+	changes = []change{{inRecords, job.ID, raw}}
+	if result != nil {
+		changes = append(changes, change{inResults, job.ID, result})
+	}
+	if serves.Ended == nil || !job.State.Ended() || job.State == Cancelled {
+		return changes, nil
+	}
+	for _, n := range serves.Ended(job, body, result) {
+		e := q.entryOf(n, time.Now().UTC())
+		own, err := e.changes(n.Body)
+		if err != nil {
+			continue
+		}
+		changes, follow = append(changes, own...), append(follow, e)
+	}
+	return changes, follow
+}
+
+// tell writes the end of a job to the log.
+func (q *Queue) tell(job Job) {
+	attributes := []any{"job", job.ID, "lane", job.LaneName(), "about", job.About, "state", job.State, "attempts", job.Attempts, "took", job.Ended.Sub(job.Created)}
+	if job.Purpose != "" {
+		attributes = append(attributes, "purpose", job.Purpose)
+	}
+	if job.Reason != "" {
+		attributes = append(attributes, "reason", job.Reason)
+	}
+	if job.State == Dead {
+		q.log.Warn("a job is dead; weir jobs retry tries it once more", attributes...)
+		return
+	}
+	q.log.Info("job", attributes...)
+}
+
+// Rest starts nothing any more, and returns when the attempts under way have ended; when ctx
+// ends they are cut off, and are made once more by the next process.
+func (q *Queue) Rest(ctx context.Context) {
+	if q == nil {
+		return
+	}
+	q.mu.Lock()
+	q.resting = true
+	q.mu.Unlock()
+	done := make(chan struct{})
+	go func() { defer close(done); q.under.Wait() }()
+	select {
+	case <-done:
+	case <-ctx.Done():
+		q.cut(errEnding)
+		<-done
+	}
+}
+
+// Close ends the queue: attempts are cut off, and the file is closed. Nothing is lost.
+func (q *Queue) Close() {
+	if q == nil {
+		return
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	q.Rest(ctx)
+	q.cut(errEnding)
+	q.mu.Lock()
+	was := q.closed
+	q.closed = true
+	o := q.opening
+	q.mu.Unlock()
+	if was {
+		return
+	}
+	q.finish()
+	q.work.Wait()
+	q.using.Wait()
+	if o != nil && o.err == nil && q.store != nil {
+		q.store.end()
+	}
+}
