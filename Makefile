@@ -35,7 +35,7 @@ reproducible: ## build the committed twice, in two places and with nothing cache
 test: deps tidy-check cross lint unit modules bench-short ## everything that CI runs, from nothing
 
 .PHONY: deps
-deps: ## install what the tests need beside Go (nginx, dnsmasq), where apt-get can
+deps: ## install what the tests need beside Go (nginx, dnsmasq, Node.js, Python), where apt-get can
 	@test/deps.sh
 
 .PHONY: unit

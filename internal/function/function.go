@@ -60,11 +60,20 @@ type Definition struct {
 	New     func() any
 	// Check says what is wrong with a config without starting anything.
 	Check func(env Env, config any) error
+	// Warn says what keeps a right config from working on this machine; it starts
+	// nothing either.
+	Warn func(env Env, config any) []Warning
 	// Build makes the backend; it may start processes.
 	Build func(env Env, name string, config any) (Backend, error)
 	// Same tells whether the identity fields of both configs are equal, so that
 	// the running backend is kept and tuned.
 	Same func(a, b any) bool
+}
+
+// Warning is told by `weir check`.
+type Warning struct {
+	What string // as the end of a sentence that begins with the function's name: "needs node"
+	Fix  string
 }
 
 // Parts are the typed functions of a kind with config struct C.
@@ -74,6 +83,7 @@ type Parts[C any] struct {
 	Scheme   config.Scheme
 	Defaults func() C // fresh values each time
 	Check    func(Env, *C) error
+	Warn     func(Env, *C) []Warning // nil for none
 	Build    func(Env, string, *C) (Backend, error)
 	Same     func(a, b *C) bool
 }
@@ -89,6 +99,13 @@ func Define[C any](p Parts[C]) Definition {
 				return err
 			}
 			return p.Check(env, c)
+		},
+		Warn: func(env Env, cfg any) []Warning {
+			c, err := typed[C](p.Kind, cfg)
+			if err != nil || p.Warn == nil {
+				return nil
+			}
+			return p.Warn(env, c)
 		},
 		Build: func(env Env, name string, cfg any) (Backend, error) {
 			c, err := typed[C](p.Kind, cfg)

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/config/doc"
 	"github.com/weir-gateway/weir/internal/function"
 )
 
@@ -17,6 +18,8 @@ func (b *build) functions() {
 		if _, err := b.function(f); err != nil {
 			b.problems.Errorf(placeOf(err, f.Origin.Pos), "function %q: %v", f.Name, err)
 			b.told[f] = toldError{err}
+		} else if !b.start { // where it is started, its own log tells
+			b.warnOfFunction(f)
 		}
 	}
 }
@@ -29,7 +32,7 @@ func (b *build) function(f *config.Function) (resolved, error) {
 	if !ok {
 		return resolved{}, fmt.Errorf("this version runs no functions of kind %q", f.Kind)
 	}
-	env := function.Env{Log: b.compiler.options.Log, Secret: b.compiler.options.Secret, Dir: filepath.Dir(f.Origin.File)}
+	env := b.functionEnv(f)
 	if !b.start {
 		return resolved{roundTripper: unstarted{}}, d.Check(env, f.Config)
 	}
@@ -38,6 +41,24 @@ func (b *build) function(f *config.Function) (resolved, error) {
 		return resolved{}, err
 	}
 	return resolved{roundTripper: running.backend, endpoints: running.describe, identity: running}, nil
+}
+
+// warnOfFunction tells what a function needs that is not on this machine.
+func (b *build) warnOfFunction(f *config.Function) {
+	d, ok := b.compiler.parts.function(f.Kind)
+	if !ok {
+		return
+	}
+	for _, w := range d.Warn(b.functionEnv(f), f.Config) {
+		b.problems.Add(doc.Problem{
+			Pos: f.Origin.Pos, Severity: doc.Warning, What: fmt.Sprintf("the function %q %s", f.Name, w.What),
+			Why: "until then its requests get 503 function-init-failed", Fix: w.Fix,
+		})
+	}
+}
+
+func (b *build) functionEnv(f *config.Function) function.Env {
+	return function.Env{Log: b.compiler.options.Log, Secret: b.compiler.options.Secret, Dir: filepath.Dir(f.Origin.File)}
 }
 
 // runningFunction is a function as it is kept.

@@ -4,10 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"net/http"
-	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -60,11 +59,15 @@ type backend struct {
 	pool     *pool.Pool[*instance]
 	bounded  atomic.Pointer[times]
 
-	file     atomic.Pointer[string] // what is run, nil until it was built
-	ctx      context.Context        //nolint:containedctx // the life of the first build, ended by stop
+	command  atomic.Pointer[program.Command] // how it is started, nil until it was prepared
+	ctx      context.Context                 //nolint:containedctx // the life of the first preparation, ended by stop
 	stop     context.CancelFunc
-	prepared sync.WaitGroup // the goroutine of the first build
+	prepared sync.WaitGroup // the goroutine of the first preparation
 }
+
+// heapShare is how much of its memory Node.js may use for its heap, in percent:
+// it knows no limit but this, and buffers and code need room beside.
+const heapShare = 75
 
 // times are the bounds of single steps; they may change while the function runs.
 type times struct{ invoke, init time.Duration }
@@ -91,8 +94,9 @@ func (m *machine) build(env function.Env, name string, c *Config) (function.Back
 		}
 		b.env[variable] = value.Reveal()
 	}
-	if found.File != "" {
-		b.file.Store(&found.File)
+	b.program.Search = b.env["PATH"]
+	if found.Contract == program.Lambda {
+		b.program.Heap = int64(c.Memory/doc.MiB) * heapShare / 100
 	}
 	if err := m.host.Open(b.log); err != nil {
 		return nil, fmt.Errorf("functions on this machine: %w", err)
@@ -138,9 +142,9 @@ func (b *backend) launch(ctx context.Context) (*instance, error) {
 }
 
 // launchProcess begins an instance that is a process. connect makes its link once
-// the file to run is there; shared are the variables that every instance is told.
+// it can be started; shared are the variables that every instance is told.
 func (b *backend) launchProcess(ctx context.Context, shared map[string]string, connect func() (link, error)) (*instance, error) {
-	file, err := b.executable(ctx)
+	command, err := b.startable(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -150,8 +154,10 @@ func (b *backend) launchProcess(ctx context.Context, shared map[string]string, c
 	}
 	i := newInstance(link, b.log)
 	started, err := b.machine.host.Start(process.Spec{
-		Path: file, Args: b.args, Dir: b.program.Folder, Line: i.line,
-		Env: func(temp string) []string { return environment(temp, shared, b.env, link.variables()) },
+		Path: command.Path, Args: slices.Concat(command.Args, b.args), Dir: b.program.Folder, Line: i.line,
+		Env: func(temp string) []string {
+			return environment(temp, shared, command.Env, b.env, link.variables())
+		},
 	})
 	if err != nil {
 		link.close(err)
@@ -162,53 +168,37 @@ func (b *backend) launchProcess(ctx context.Context, shared map[string]string, c
 	return i, nil
 }
 
-// prepare builds a Go program before the first request comes. A failure is
-// only told here; the next start builds again.
+// prepare builds the program, or finds its interpreter, before the first request
+// comes. A failure is only told here; the next start tries again.
 func (b *backend) prepare() {
-	if _, err := b.executable(b.ctx); err != nil && b.ctx.Err() == nil {
-		b.log.Error("the function could not be built", "error", err)
+	if _, err := b.startable(b.ctx); err != nil && b.ctx.Err() == nil {
+		b.log.Error("the function cannot be started", "error", err)
 	}
 }
 
-// executable gives the file to run, and builds it if that has not been done.
-func (b *backend) executable(ctx context.Context) (string, error) {
-	if file, ok := b.built(); ok {
-		return file, nil
+// startable gives the command of an instance, and prepares it if that has not
+// been done.
+func (b *backend) startable(ctx context.Context) (program.Command, error) {
+	if known := b.command.Load(); known != nil && !known.Gone() {
+		return *known, nil
 	}
-	select {
-	case b.machine.building <- struct{}{}:
-		defer func() { <-b.machine.building }()
-	case <-ctx.Done():
-		return "", context.Cause(ctx)
-	}
-	if file, ok := b.built(); ok { // by somebody else, meanwhile
-		return file, nil
-	}
-	cache, err := program.Cache()
-	if err != nil {
-		return "", err //nolint:wrapcheck // says what it was for
-	}
-	file, err := b.program.Build(ctx, cache, b.log)
-	if err != nil {
-		return "", err //nolint:wrapcheck // says what it was for
-	}
-	b.file.Store(&file)
-	return file, nil
-}
-
-// built gives the file to run, if there is one: a program may not have been
-// built yet, or whoever tidies up caches has removed it.
-func (b *backend) built() (file string, ok bool) {
-	known := b.file.Load()
-	if known == nil {
-		return "", false
-	}
-	if b.program.File == "" {
-		if _, err := os.Stat(*known); errors.Is(err, fs.ErrNotExist) {
-			return "", false
+	if b.program.NeedsBuild() {
+		select {
+		case b.machine.building <- struct{}{}:
+			defer func() { <-b.machine.building }()
+		case <-ctx.Done():
+			return program.Command{}, context.Cause(ctx)
+		}
+		if known := b.command.Load(); known != nil && !known.Gone() { // by somebody else, meanwhile
+			return *known, nil
 		}
 	}
-	return *known, true
+	command, err := b.program.Prepare(ctx, program.Cache, b.log)
+	if err != nil {
+		return program.Command{}, err //nolint:wrapcheck // says what it was for
+	}
+	b.command.Store(&command)
+	return command, nil
 }
 
 // RoundTrip answers r by one instance.

@@ -21,9 +21,9 @@ import (
 // Config is a function that runs on this machine.
 type Config struct {
 	Pos      doc.Pos          `doc:"-,pos"`
-	Run      string           `doc:"run,required" example:"./functions/orders" help:"The program: an executable file, a folder with an executable file called bootstrap, or a folder with a Go main package, which is built with the go command. Relative to the config's folder."`
-	Contract program.Contract `doc:"contract,omitzero" example:"http" help:"How it is talked to: lambda (AWS Lambda's Runtime API, API Gateway v2.0 events) or http (a server on the port in PORT). By default lambda for a file called bootstrap and for a Go program that imports aws-lambda-go, otherwise http."`
-	Handler  string           `doc:"handler,omitzero" example:"Hello" help:"The name of the handler within the program: _HANDLER of a lambda function, FUNCTION_TARGET of an http one."`
+	Run      string           `doc:"run,required" example:"./functions/orders" help:"The program: an executable file, a folder with an executable file called bootstrap, a folder with a Go main package, which is built with the go command, or a file or folder of JavaScript or Python. Relative to the config's folder."`
+	Contract program.Contract `doc:"contract,omitzero" example:"http" help:"How it is talked to: lambda (AWS Lambda's Runtime API, API Gateway v2.0 events) or http (a server on the port in PORT). By default lambda for a file called bootstrap, for a Go program that imports aws-lambda-go and for modules of Node.js and Python, otherwise http."`
+	Handler  string           `doc:"handler,omitzero" example:"src/index.handler" help:"The handler within the program: of JavaScript and Python the file and what it exports, by default index.handler and lambda_function.lambda_handler; otherwise _HANDLER of a lambda function, FUNCTION_TARGET of an http one."`
 	Args     []string         `doc:"args" example:"[--verbose]" help:"The program's arguments."`
 	Env      map[string]Value `doc:"env" help:"Variables of the program's environment, which begins with PATH, HOME, TMPDIR, LANG and TZ and holds nothing of the gateway's own. Values may be references: ${env:NAME}, ${file:/path}; \"\" is a variable that is empty."`
 	Memory   doc.Size         `doc:"memory" example:"256MiB" help:"The memory that a lambda function is told to have (AWS_LAMBDA_FUNCTION_MEMORY_SIZE). It is not enforced."`
@@ -154,10 +154,26 @@ func (c *Config) find(dir, name string) (program.Program, error) {
 		path = filepath.Join(dir, path)
 	}
 	found, err := program.Find(name, path, c.Contract)
+	if err == nil {
+		err = c.checkHandler(found)
+	}
 	if err == nil && found.Contract == program.Lambda && c.Scale.Concurrency > 1 {
 		err = fmt.Errorf("scale.concurrency: an instance of a lambda function takes one request at a time, not %d (%s)", c.Scale.Concurrency, found.Reason)
 	}
 	return found, err //nolint:wrapcheck // it names the key
+}
+
+// checkHandler says what is wrong with the handler's name, where it is ours to load.
+func (c *Config) checkHandler(found program.Program) error {
+	switch {
+	case found.Runtime == program.Native || found.Contract != program.Lambda:
+		return nil
+	case c.Handler != "":
+		return program.CheckHandler(c.Handler) //nolint:wrapcheck // it names the key
+	case found.Handler == "":
+		return fmt.Errorf("handler: %s has no file that AWS would look into; name the file and what it exports, as orders.handler", found.Folder)
+	}
+	return nil
 }
 
 // same tells whether a running function may be kept when its config changes

@@ -14,18 +14,18 @@ const (
 )
 
 // environment is the whole environment of an instance: nothing of the
-// gateway's own, but what every program needs, what the contract says, and
-// what the config says, each winning over those before. own are the variables
-// of this one instance and win over all.
-func environment(temp string, contract, configured, own map[string]string) []string {
+// gateway's own, but what every program needs, what the contract says, what its
+// runtime adds, and what the config says, each winning over those before. own
+// are the variables of this one instance and win over all.
+func environment(temp string, contract, runtime, configured, own map[string]string) []string {
 	all := map[string]string{
 		"PATH": defaultPath, "HOME": temp, "TMPDIR": temp, "LANG": "C.UTF-8", "TZ": "UTC",
 	}
-	if runtime.GOOS == "windows" { // where sockets and temporary files do not work without
+	if onWindows { // where sockets and temporary files do not work without
 		all["SystemRoot"], all["TEMP"], all["TMP"], all["USERPROFILE"] = os.Getenv("SystemRoot"), temp, temp, temp
 		all["PATH"] = os.Getenv("SystemRoot") + `\System32`
 	}
-	for _, more := range []map[string]string{contract, configured, own} {
+	for _, more := range []map[string]string{contract, runtime, configured, own} {
 		maps.Copy(all, more)
 	}
 	list := make([]string, 0, len(all)+1)
@@ -34,5 +34,7 @@ func environment(temp string, contract, configured, own map[string]string) []str
 	}
 	return list
 }
+
+const onWindows = runtime.GOOS == "windows"
 
 const defaultPath = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"

@@ -35,6 +35,9 @@ func newLambda(name string, c *Config, p program.Program) *lambda {
 	const region = "us-east-1" // one that SDKs know; env may name another
 	handler := c.Handler
 	if handler == "" {
+		handler = p.Handler
+	}
+	if handler == "" {
 		handler = "bootstrap"
 	}
 	return &lambda{

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/function"
 	"github.com/weir-gateway/weir/internal/function/local/process"
+	"github.com/weir-gateway/weir/internal/function/local/program"
 )
 
 // Definition is the kind of functions that run on this machine.
@@ -37,6 +39,7 @@ func define(guard []string) function.Definition {
 		},
 		Defaults: defaults,
 		Check:    check,
+		Warn:     warn,
 		Build: func(env function.Env, name string, c *Config) (function.Backend, error) {
 			return shared.build(env, name, c)
 		},
@@ -58,6 +61,18 @@ func check(env function.Env, c *Config) error {
 	}
 	_, err := c.find(env.Dir, "function")
 	return err
+}
+
+// warn tells of an interpreter that is not on this machine. Where the config
+// gives the function a PATH of its own, that may be a secret, and is not looked at.
+func warn(env function.Env, c *Config) []function.Warning {
+	found, err := c.find(env.Dir, "function")
+	_, own := c.Env["PATH"]
+	var missing *program.MissingError
+	if err != nil || own || !errors.As(found.Look(), &missing) {
+		return nil
+	}
+	return []function.Warning{{What: missing.What(), Fix: missing.Fix()}}
 }
 
 // guardCommand starts this program as the guard. A test's program is not asked

@@ -33,8 +33,19 @@ type Program struct {
 	Reason string
 	// Folder is the working folder: the one that was named, or the file's.
 	Folder string
-	// File is the program; "" where Folder is a Go program that is built first.
+	// File is what is run: the program, or for a Runtime its entry; "" where
+	// Folder is a Go program that is built first, or modules with a handler.
 	File string
+	// Runtime runs it, where it is no program by itself.
+	Runtime Runtime
+	// Handler is AWS's default for modules of a Runtime; "" where there is none,
+	// and the config must say which.
+	Handler string
+	// Search is a list like PATH in which the Runtime is looked for; "" for the
+	// gateway's own.
+	Search string
+	// Heap bounds a heap that knows no other limit (Node.js's), in MiB; 0 leaves it.
+	Heap int64
 }
 
 // bootstrap is how AWS calls the program of a custom runtime.
@@ -51,7 +62,10 @@ const lambdaModule = "github.com/aws/aws-lambda-go"
 //     bootstrap, and otherwise serves HTTP;
 //   - so is the file bootstrap of a folder;
 //   - a folder with a Go program is built; it is a Lambda function if one of
-//     its files imports aws-lambda-go, and otherwise serves HTTP.
+//     its files imports aws-lambda-go, and otherwise serves HTTP;
+//   - a file of JavaScript or Python that is no script of its own, and a folder
+//     of such files, is a Lambda function: a module with a handler. By the
+//     contract HTTP it is a server, and run as it is.
 //
 // A contract that is not Guess wins over all of them.
 func Find(name, path string, contract Contract) (Program, error) {
@@ -81,6 +95,12 @@ func ofFile(name, file string, info fs.FileInfo, contract Contract) (Program, er
 	}
 	if filepath.Ext(file) == ".go" {
 		return Program{}, fmt.Errorf("run: %s is a source file; name its folder, which is built", file)
+	}
+	if isTypeScript(file) {
+		return Program{}, typeScriptError(file)
+	}
+	if runtime := runtimeOf(file); runtime != Native && !isScript(file, info) {
+		return ofModule(name, file, runtime, contract)
 	}
 	if !onWindows && info.Mode().Perm()&0o111 == 0 {
 		return Program{}, fmt.Errorf("run: %s is not executable; run `chmod +x` on it; a script begins with its interpreter, as #!/usr/bin/env python3", file)
@@ -113,7 +133,7 @@ func ofFolder(name, folder string, contract Contract) (Program, error) {
 		}
 	}
 	if !hasMain {
-		return Program{}, fmt.Errorf("run: %s holds neither a program called %s nor a Go main package; name the executable file itself", folder, bootstrap)
+		return ofModules(name, folder, contract)
 	}
 	if !inModule(folder) {
 		return Program{}, fmt.Errorf("run: %s is in no Go module; run `go mod init NAME` in it", folder)

@@ -54,6 +54,16 @@ func TestFindTellsProgramAndContract(t *testing.T) {
 		{"bootstrap in a folder", map[string]string{"bootstrap": "", "main.go": plainMain}, "", "", program.Lambda, false},
 		{"the file bootstrap", map[string]string{"bootstrap": ""}, "bootstrap", "", program.Lambda, false},
 		{"another file", map[string]string{"server": ""}, "server", "", program.HTTP, false},
+		{"a module of Node.js", map[string]string{"orders.mjs": ""}, "orders.mjs", "", program.Lambda, true},
+		{"a module of Python", map[string]string{"orders.py": ""}, "orders.py", "", program.Lambda, true},
+		{"a server of Node.js", map[string]string{"orders.mjs": ""}, "orders.mjs", program.HTTP, program.HTTP, false},
+		{"a folder of Node.js", map[string]string{"index.mjs": "", "x.py": ""}, "", "", program.Lambda, true},
+		{"a folder with package.json", map[string]string{"package.json": "{}"}, "", "", program.Lambda, true},
+		{"a folder of Python", map[string]string{"lambda_function.py": ""}, "", "", program.Lambda, true},
+		{"a server's folder of Node.js", map[string]string{"package.json": `{"main":"./index.cjs"}`}, "", program.HTTP, program.HTTP, false},
+		{"a server's folder of Python", map[string]string{"main.py": ""}, "", program.HTTP, program.HTTP, false},
+		{"bootstrap wins over modules", map[string]string{"bootstrap": "", "index.mjs": ""}, "", "", program.Lambda, false},
+		{"Go wins over modules", map[string]string{"go.mod": module, "main.go": plainMain, "index.mjs": ""}, "", "", program.HTTP, true},
 		{"the config wins for files, too", map[string]string{"bootstrap": ""}, "bootstrap", program.HTTP, program.HTTP, false},
 	}
 	for _, test := range tests {
@@ -76,12 +86,16 @@ func TestFindSaysWhatIsWrong(t *testing.T) {
 		run   string
 		want  string
 	}{
-		"nothing there":   {nil, "missing", "no file or folder"},
-		"an empty folder": {nil, "", "neither a program called bootstrap nor a Go main package"},
-		"a library":       {map[string]string{"x.go": "package x\n"}, "", "neither a program called bootstrap nor a Go main package"},
-		"no module":       {map[string]string{"main.go": plainMain}, "", "go mod init"},
-		"a source file":   {map[string]string{"main.go": plainMain}, "main.go", "name its folder"},
-		"no Go at all":    {map[string]string{"main.go": "this is no Go"}, "", "source of a Go program"},
+		"nothing there":     {nil, "missing", "no file or folder"},
+		"an empty folder":   {nil, "", "neither a program called bootstrap nor a Go main package, nor Node.js"},
+		"a library":         {map[string]string{"x.go": "package x\n"}, "", "neither a program called bootstrap nor a Go main package, nor Node.js"},
+		"TypeScript":        {map[string]string{"index.ts": ""}, "index.ts", "TypeScript, which is not run; compile it"},
+		"its folder":        {map[string]string{"index.ts": "", "tsconfig.json": ""}, "", "TypeScript, which is not run; compile it"},
+		"a broken manifest": {map[string]string{"package.json": "{"}, "", "package.json: it cannot be read"},
+		"dots in a module":  {map[string]string{"orders.v2.mjs": ""}, "orders.v2.mjs", "a dot ends the name of a module"},
+		"no module":         {map[string]string{"main.go": plainMain}, "", "go mod init"},
+		"a source file":     {map[string]string{"main.go": plainMain}, "main.go", "name its folder"},
+		"no Go at all":      {map[string]string{"main.go": "this is no Go"}, "", "source of a Go program"},
 	}
 	if runtime.GOOS != "windows" {
 		tests["not executable"] = struct {
