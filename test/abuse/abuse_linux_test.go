@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -47,16 +48,17 @@ func TestFloodsEnd(t *testing.T) {
 	}
 }
 
-// TestSlowClientsAreCutOff holds that of clients that take for ever none is left.
+// TestSlowClientsAreCutOff holds that of clients that take for ever none is left, and
+// that no backend has heard of those that send slowly.
 func TestSlowClientsAreCutOff(t *testing.T) {
-	address := backend(t)
 	for _, s := range slows() {
 		t.Run(s.name, func(t *testing.T) {
 			if !s.reads && !*full {
 				t.Skip("it takes more than a minute; -full plays it")
 			}
 			t.Parallel()
-			weir := startWeir(t, address)
+			var requests atomic.Int64
+			weir := startWeir(t, countingBackend(t, &requests))
 			c := gather(t, weir.plain, 50, s)
 			defer c.disperse()
 			if n := connections(weir.plain); n == 0 {
@@ -68,6 +70,9 @@ func TestSlowClientsAreCutOff(t *testing.T) {
 			}
 			if n := connections(weir.plain); n > 0 {
 				t.Errorf("%d of 50 are still there", n)
+			}
+			if n := requests.Load(); s.reads && n > 0 {
+				t.Errorf("%d requests have reached the backend", n)
 			}
 		})
 	}

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -37,7 +38,14 @@ const largeBytes = 16 << 20
 // backend is what stands behind either: it takes what comes, and answers.
 func backend(t testing.TB) string {
 	t.Helper()
+	return countingBackend(t, new(atomic.Int64))
+}
+
+// countingBackend is backend that counts the requests that reach it.
+func countingBackend(t testing.TB, requests *atomic.Int64) string {
+	t.Helper()
 	b := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		requests.Add(1)
 		_, _ = io.Copy(io.Discard, r.Body) // the client is an attacker
 		if r.URL.Path == "/large" {
 			_, _ = io.CopyN(w, zeros{}, largeBytes)

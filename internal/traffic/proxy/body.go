@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net/http"
@@ -21,6 +22,9 @@ type body struct {
 	*passage
 
 	source    io.Reader
+	ahead     []byte           // was read from the source, and is to be read from here
+	least     [leastAhead]byte // where that begins
+	held      bytes.Reader     // of all of it
 	limited   bool
 	left      int64         // bytes that may still come, where limited
 	announced []string      // trailers
@@ -45,6 +49,9 @@ func (b *body) Read(p []byte) (int, error) {
 	defer b.reading.Store(false)
 	if b.closed.Load() {
 		return 0, http.ErrBodyReadAfterClose
+	}
+	if len(b.ahead) > 0 {
+		return b.fromAhead(p), nil
 	}
 	if b.err != nil {
 		return 0, b.err

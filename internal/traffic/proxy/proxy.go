@@ -3,13 +3,16 @@
 //
 // It builds the outbound request from parts, never by passing the inbound one on:
 // method, normalised path, query, host, the fields that package forward lets through,
-// and the body. Both bodies stream at the same time, in pieces as they come; nothing
-// is buffered but one piece. A backend that fails after its head was passed on aborts
-// the client's stream, so that a cut body never looks whole.
+// and the body. Content of a known length is waited for before the backend is called, up
+// to 64 KiB of it, so that a slow client holds no backend. Beyond that, and where the
+// length is not known, both bodies stream at the same time, in pieces as they come. A
+// backend that fails after its head was passed on aborts the client's stream, so that a
+// cut body never looks whole.
 //
 //   - proxy.go: one exchange from end to end.
 //   - outbound.go: the request to the backend.
 //   - body.go: the client's body, with its limit, trailers and end.
+//   - ahead.go: what of it is read before the backend is called.
 //   - respond.go: the response to the client.
 //   - tunnel.go: upgrades.
 //   - watch.go: the time-outs.
@@ -95,6 +98,10 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	})
 	defer t.close()
 	out := t.outbound(ctx)
+	if err := t.readAhead(out); err != nil {
+		t.fail(t.explain(ctx, err))
+		return
+	}
 	res, err := p.Backend.RoundTrip(out)
 	if err != nil {
 		t.fail(t.explain(ctx, err))

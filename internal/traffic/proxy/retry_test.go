@@ -2,6 +2,7 @@ package proxy_test
 
 import (
 	"bufio"
+	"bytes"
 	"errors"
 	"io"
 	"net"
@@ -135,23 +136,37 @@ func TestManyRequestsAtOnce(t *testing.T) {
 
 func BenchmarkProxy(b *testing.B) {
 	for _, back := range []string{transport.HTTP, transport.H2C} {
-		b.Run("GET 1 KiB from "+back, func(b *testing.B) {
-			kilobyte := []byte(strings.Repeat("x", 1024))
-			g := start(b, setup{protocol: back, retry: 1}, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-				_, _ = w.Write(kilobyte)
-			}))
-			c := client(b, transport.HTTP)
-			b.ReportAllocs()
-			for b.Loop() {
-				res, err := c.Get(g.URL)
-				if err != nil {
-					b.Fatal(err)
-				}
-				_, _ = io.Copy(io.Discard, res.Body)
-				_ = res.Body.Close()
-				<-g.outcomes
-				<-g.faults
-			}
-		})
+		for _, method := range []string{http.MethodGet, http.MethodPost} {
+			b.Run(method+" 1 KiB from "+back, func(b *testing.B) { benchmarkProxy(b, method, back) })
+		}
+	}
+}
+
+func benchmarkProxy(b *testing.B, method, back string) {
+	b.Helper()
+	kilobyte := []byte(strings.Repeat("x", 1024))
+	g := start(b, setup{protocol: back, retry: 1}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		_, _ = w.Write(kilobyte)
+	}))
+	c := client(b, transport.HTTP)
+	b.ReportAllocs()
+	for b.Loop() {
+		var body io.Reader
+		if method == http.MethodPost {
+			body = bytes.NewReader(kilobyte)
+		}
+		req, err := http.NewRequestWithContext(b.Context(), method, g.URL, body)
+		if err != nil {
+			b.Fatal(err)
+		}
+		res, err := c.Do(req)
+		if err != nil {
+			b.Fatal(err)
+		}
+		_, _ = io.Copy(io.Discard, res.Body)
+		_ = res.Body.Close()
+		<-g.outcomes
+		<-g.faults
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"net"
@@ -568,12 +569,13 @@ func TestAnEarlyAnswerEndsAnHTTP1ClientsConnection(t *testing.T) {
 				_, _ = io.WriteString(c, answer)
 				_, _ = io.Copy(io.Discard, r)
 			})}}, nil)
-			conn, in := raw(t, g, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 30000\r\n\r\n")
+			const ahead, least, length = 64 << 10, 20_000, 100_000
+			conn, in := raw(t, g, fmt.Sprintf("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n", length)+strings.Repeat(".", ahead))
 			answered := make(chan struct{})
 			sent := make(chan int)
 			go func() {
 				n := 0
-				for ; n < 20000; n++ {
+				for ; n < least; n++ {
 					select {
 					case <-answered:
 						sent <- n
@@ -594,7 +596,7 @@ func TestAnEarlyAnswerEndsAnHTTP1ClientsConnection(t *testing.T) {
 			if !res.Close {
 				t.Error("the client is not told that the connection ends")
 			}
-			rest := strings.Repeat(".", 30000-n) + "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+			rest := strings.Repeat(".", length-ahead-n) + "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 			_, _ = io.WriteString(conn, rest) // the gateway may have gone already
 			if more, err := io.ReadAll(in); len(more) > 0 {
 				t.Errorf("then %q, %v", more, err)

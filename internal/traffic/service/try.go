@@ -33,7 +33,7 @@ type call struct {
 
 	req      *http.Request
 	exchange *exchange.Exchange // nil outside of one
-	body     *replay            // nil where the request has none
+	body     *replay            // nil where the request has none, or can give it again
 	// tried are addresses: an endpoint that was gone and is back in the next list is
 	// still the one that has just failed.
 	tried []string
@@ -46,7 +46,7 @@ func (v *view) RoundTrip(req *http.Request) (*http.Response, error) {
 	if c.exchange != nil {
 		c.exchange.Backend = v.service.name
 	}
-	if req.Body != nil && req.Body != http.NoBody {
+	if req.Body != nil && req.Body != http.NoBody && req.GetBody == nil {
 		c.body = newReplay(req.Body, v.replayLimit())
 	}
 	res, err := c.run()
@@ -180,6 +180,9 @@ func (c *call) outbound(a *attempt, e *endpoint) (*http.Request, *attemptBody) {
 	url.Host = e.host
 	out.URL = &url
 	if c.body == nil {
+		if len(c.tried) > 0 && out.GetBody != nil {
+			out.Body, _ = out.GetBody() // from memory, which does not fail
+		}
 		a.sent()
 		return out, nil
 	}

@@ -59,7 +59,9 @@ func (a *attempt) request(req *http.Request) *http.Request {
 	if a.hints != nil {
 		trace.Got1xxResponse = a.hints.Pass
 	}
-	return req.WithContext(httptrace.WithClientTrace(ctx, trace))
+	out := req.WithContext(httptrace.WithClientTrace(ctx, trace))
+	out.GetBody = nil // whether content is sent again is for others to say
+	return out
 }
 
 func (a *attempt) gotConn(info httptrace.GotConnInfo) {
