@@ -45,8 +45,12 @@ func checkCommand(s Streams) *cobra.Command {
 // check loads and compiles a config without starting anything. Problems are
 // told; where there are errors among them the error is errSaid.
 func (s Streams) check(path string) (source.Loaded, *snapshot.Snapshot, error) {
+	return s.checkInput(source.Input{Path: path})
+}
+
+func (s Streams) checkInput(in source.Input) (source.Loaded, *snapshot.Snapshot, error) {
 	parts := app.Parts()
-	loaded, err := source.Input{Path: path}.Load(parts.Vocabulary())
+	loaded, err := in.Load(parts.Vocabulary())
 	if err != nil {
 		return loaded, nil, err
 	}

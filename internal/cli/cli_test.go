@@ -100,6 +100,7 @@ func TestCommands(t *testing.T) {
 	}{
 		{golden: "root", args: ""},
 		{golden: "help-run", args: "run --help"},
+		{golden: "help-invoke", args: "invoke --help"},
 		{golden: "help-check", args: "check --help"},
 		{golden: "help-explain", args: "explain --help"},
 		{golden: "help-test", args: "test --help"},

@@ -117,7 +117,7 @@ func (r *AuthRule) alternative(n *doc.Node, text string, offset int, ps *doc.Pro
 			ps.Add(doc.Problem{Pos: pos, What: "anonymous stands beside &", Why: "who shows a credential is not anonymous", Fix: "write `| anonymous` as an alternative of its own"})
 		case name == none:
 			ps.Add(doc.Problem{Pos: pos, What: "none stands in a rule", Why: "alone it switches auth off", Fix: "write `| anonymous` for callers without a credential, or `auth: none`"})
-		case !isElementName(name):
+		case !IsElementName(name):
 			p := badName(pos, "way in auth", name)
 			if words := strings.Fields(name); slices.Contains(words, "or") || slices.Contains(words, "and") {
 				p.Fix = "write `a | b` for any of them, or `a & b` for all"
@@ -194,7 +194,7 @@ func (c *validator) auths() {
 			c.twice("auth", a.Name, a.Origin, first.Origin)
 			continue
 		}
-		if a.Origin.Object == "" && (!isElementName(a.Name) || a.Name == Anonymous) {
+		if a.Origin.Object == "" && (!IsElementName(a.Name) || a.Name == Anonymous) {
 			p := badName(a.Origin.at(), "way in auth", a.Name)
 			if a.Name == Anonymous {
 				p.Why, p.Fix = "on a route this word lets callers without a credential pass", "choose another name"

@@ -51,7 +51,7 @@ func (l *loader) declare(e element, ps *doc.Problems) *team {
 		l.bad[first.pos.File] = true
 		return nil
 	}
-	if !isElementName(e.name) {
+	if !IsElementName(e.name) {
 		ps.Add(badName(e.pos, "group", e.name))
 		return nil
 	}
@@ -113,7 +113,7 @@ func badName(pos doc.Pos, what, name string) doc.Problem {
 		Why: "a name is letters, digits, '-', '_' and '.', begins with a letter or digit and is not the word none",
 		Fix: "choose another name",
 	}
-	if plain := strings.Join(strings.Fields(name), "-"); isElementName(plain) {
+	if plain := strings.Join(strings.Fields(name), "-"); IsElementName(plain) {
 		p.Fix = "write " + plain
 	}
 	return p

@@ -64,7 +64,7 @@ func passingOn(n *doc.Node, group string, v Vocabulary, ps *doc.Problems) (targe
 }
 
 func readName(n *doc.Node, ref Ref, ps *doc.Problems) (target, bool) {
-	if !isElementName(n.Value) {
+	if !IsElementName(n.Value) {
 		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("%q is neither a URL with a scheme nor a name", n.Value), Fix: meantBackend(n.Value)})
 		return target{}, false
 	}
@@ -181,8 +181,8 @@ func authorityProblem(ref Ref, authority string) *doc.Problem {
 	return nil
 }
 
-// isElementName holds for names of services, functions, groups and streams.
-func isElementName(s string) bool {
+// IsElementName holds for names of services, functions, groups and streams.
+func IsElementName(s string) bool {
 	if s == "" || s == none || len(s) > 253 {
 		return false
 	}

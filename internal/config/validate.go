@@ -147,7 +147,7 @@ func (c *validator) freeName(what, name string, at Origin) bool {
 		c.twice(what, name, at, m.Origin)
 		return false
 	}
-	if at.Object == "" && !isElementName(name) {
+	if at.Object == "" && !IsElementName(name) {
 		c.ps.Add(badName(at.at(), what, name))
 	}
 	return true

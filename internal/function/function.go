@@ -36,6 +36,7 @@ type Status struct {
 	Draining  int    // get no new request, and end with their last one
 	Wanted    int    // kept or made ready, because recent requests needed so many at once
 	Queued    int    // requests that wait for an instance
+	Memory    int64  // the most that the instance that was started last has used, in bytes; 0 where nobody knows
 	Problem   string // why no instance can be had, "" where all is well
 	Note      string // what it is run as and why, for explain
 }
@@ -68,6 +69,8 @@ type Definition struct {
 	// Same tells whether the identity fields of both configs are equal, so that
 	// the running backend is kept and tuned.
 	Same func(a, b any) bool
+	// Once gives the config for a single call: one instance, for which the call waits.
+	Once func(config any) any
 }
 
 // Warning is told by `weir check`.
@@ -86,6 +89,7 @@ type Parts[C any] struct {
 	Warn     func(Env, *C) []Warning // nil for none
 	Build    func(Env, string, *C) (Backend, error)
 	Same     func(a, b *C) bool
+	Once     func(*C) C
 }
 
 // Define makes a Definition from its typed parts.
@@ -118,6 +122,14 @@ func Define[C any](p Parts[C]) Definition {
 			ca, errA := typed[C](p.Kind, a)
 			cb, errB := typed[C](p.Kind, b)
 			return errA == nil && errB == nil && p.Same(ca, cb)
+		},
+		Once: func(cfg any) any {
+			c, err := typed[C](p.Kind, cfg)
+			if err != nil {
+				return cfg // Build says what is wrong
+			}
+			once := p.Once(c)
+			return &once
 		},
 	}
 }

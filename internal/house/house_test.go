@@ -36,7 +36,7 @@ var floors = [][]string{
 	{"internal/traffic/route", "internal/traffic/variant", "internal/traffic/dir", "internal/traffic/proxy", "internal/traffic/service", "internal/traffic/compose"},
 	{"internal/traffic/snapshot"},
 	{"internal/control/source", "internal/control/compile", "internal/control/gatewayapi", "internal/control/explain"},
-	{"internal/control/expect", "internal/control/history"},
+	{"internal/control/expect", "internal/control/history", "internal/control/invoke"},
 	{"internal/control/reconcile"},
 	{"internal/control/follow"},
 	{"internal/control/admin"},

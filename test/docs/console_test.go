@@ -104,6 +104,9 @@ var masks = []struct {
 	{regexp.MustCompile(`"request_id":\s*"[0-9a-f]{32}"`), `"request_id":"(id)"`},
 	{regexp.MustCompile(`\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:\d{2})`), "(time)"},
 	{regexp.MustCompile(`^(Etag|Last-Modified): .*`), "$1: (masked)"},
+	{regexp.MustCompile(`RequestId: [0-9a-f-]{36}`), "RequestId: (id)"},
+	{regexp.MustCompile(`\d+\.\d+ ms|took=\S+`), "(took)"},
+	{regexp.MustCompile(`Max Memory Used: \d+ MB`), "(memory)"},
 	{regexp.MustCompile(`\d+ instances?, \d+ busy, \d+ queued`), "(instances)"},
 }
 

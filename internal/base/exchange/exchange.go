@@ -100,6 +100,8 @@ type Attempt struct {
 	Status   int    // 0 where there was no response head
 	Err      error  // nil where there was one
 	Took     time.Duration
+	// Cold is how long the instance took to start whose first request this was, 0 for any other.
+	Cold time.Duration
 }
 
 // Outcome is what done hooks are told.

@@ -3,6 +3,7 @@ package exchange
 import (
 	"bufio"
 	"context"
+	"io"
 	"maps"
 	"net/http"
 	"net/textproto"
@@ -191,3 +192,35 @@ type nowhere http.Header
 func (w nowhere) Header() http.Header         { return http.Header(w) }
 func (w nowhere) Write(p []byte) (int, error) { return len(p), nil }
 func (w nowhere) WriteHeader(int)             {}
+
+// Printing makes a response writer for where there is no connection: head is told each
+// head, of 1xx responses too, and the body goes to out as it comes.
+func Printing(out io.Writer, head func(status int, fields Head)) http.ResponseWriter {
+	return &printing{out: out, head: head, header: http.Header{}}
+}
+
+type printing struct {
+	out    io.Writer
+	head   func(status int, fields Head)
+	header http.Header
+	begun  bool
+}
+
+func (w *printing) Header() http.Header { return w.header }
+
+func (w *printing) WriteHeader(status int) {
+	if !w.begun {
+		w.begun = status >= http.StatusOK || status == http.StatusSwitchingProtocols
+		w.head(status, MapHead(w.header))
+	}
+}
+
+func (w *printing) Write(p []byte) (int, error) {
+	if !w.begun {
+		w.WriteHeader(http.StatusOK)
+	}
+	return w.out.Write(p)
+}
+
+// Flush implements http.Flusher: everything is out already.
+func (w *printing) Flush() {}

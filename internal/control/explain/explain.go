@@ -35,11 +35,7 @@ type Request struct {
 
 // Run explains q. Errors are about the description, in words for who wrote it.
 func Run(s *snapshot.Snapshot, q Request) (snapshot.Explanation, error) {
-	r, err := q.request()
-	if err != nil {
-		return snapshot.Explanation{}, err
-	}
-	identity, err := q.identity()
+	r, identity, err := q.Describe()
 	if err != nil {
 		return snapshot.Explanation{}, err
 	}
@@ -56,6 +52,16 @@ func Run(s *snapshot.Snapshot, q Request) (snapshot.Explanation, error) {
 		return snapshot.Explanation{}, err
 	}
 	return s.Explain(socket, r, peer, identity), nil
+}
+
+// Describe gives the request, which nobody may send, and who makes it, nil for nobody.
+func (q Request) Describe() (*http.Request, *exchange.Identity, error) {
+	r, err := q.request()
+	if err != nil {
+		return nil, nil, err
+	}
+	identity, err := q.identity()
+	return r, identity, err
 }
 
 func (q Request) request() (*http.Request, error) {

@@ -95,6 +95,9 @@ func (p places) end(folder, name string) {
 // anyConfig stands for every file of a folder that may be one of a config.
 const anyConfig = "*.yaml"
 
+// everything stands, at the end of a path, for whatever a folder holds.
+const everything = "*"
+
 // cheapFolders tells whether a folder can be watched without opening each file in
 // it, as kqueue does.
 func cheapFolders() bool { return runtime.GOOS == "linux" || runtime.GOOS == "windows" }
@@ -162,5 +165,5 @@ func (w *watched) concerns(e fsnotify.Event) bool {
 	}
 	names := w.names[filepath.Dir(e.Name)]
 	name := filepath.Base(e.Name)
-	return names[name] || names[anyConfig] && config.IsName(name)
+	return names[name] || names[everything] || names[anyConfig] && config.IsName(name)
 }

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -29,6 +30,12 @@ type Input struct {
 	Listen []string
 	// Admin replaces the address of the admin API; "off" switches it off.
 	Admin string
+	// Loopback keeps every address to this machine.
+	Loopback bool
+	// Runs tells why a file or folder cannot be run as a function, nil where it can.
+	// With it, a folder needs no config: its functions are one (see Find), and of a
+	// folder with a weir.yaml that alone counts. It may be nil.
+	Runs func(path string) error
 }
 
 // Loaded is a config with what belongs to it.
@@ -72,7 +79,7 @@ func (in Input) LoadSources(sources []config.Source, v config.Vocabulary) (Loade
 
 // replaced applies the replacements, which may not break a rule that the config kept.
 func (l Loaded) replaced(in Input, v config.Vocabulary) (Loaded, error) {
-	if in.Admin == "" && len(in.Listen) == 0 {
+	if in.Admin == "" && len(in.Listen) == 0 && !in.Loopback {
 		return l, nil
 	}
 	replaced := *l.Config
@@ -114,7 +121,11 @@ func (in Input) Read() ([]config.Source, error) {
 		}
 		return []config.Source{{Path: "(command line)", Data: []byte(text)}}, nil
 	}
-	sources, err := config.Read(in.Path)
+	own := in.own()
+	if own == "" {
+		return in.found()
+	}
+	sources, err := config.Read(own)
 	if meant := addressed(in.Path); meant != "" && errors.Is(err, fs.ErrNotExist) {
 		return nil, wrong("there is no file or folder %s; to be a proxy for it, write it as a URL: %s", in.Path, meant)
 	}
@@ -201,7 +212,31 @@ func (in Input) replace(c *config.Config) error {
 		c.Sockets[i].Address = address
 		c.Sockets[i].Origin = config.Origin{Pos: doc.Pos{File: "--listen"}}
 	}
+	if in.Loopback {
+		in.keepHere(c)
+	}
 	return nil
+}
+
+// keepHere makes addresses that others can reach loopback ones.
+func (in Input) keepHere(c *config.Config) {
+	for i := range c.Sockets {
+		c.Sockets[i].Address = loopback(c.Sockets[i].Address)
+	}
+	c.Admin.Address = loopback(c.Admin.Address)
+}
+
+// loopback is an address of this machine with the port of address. What is no
+// address with a port (a Unix socket, off) stays.
+func loopback(address string) string {
+	host, port, err := net.SplitHostPort(address)
+	if _, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil {
+		return address
+	}
+	if ip, err := netip.ParseAddr(host); err == nil && ip.Unmap().IsLoopback() || host == "localhost" {
+		return address
+	}
+	return net.JoinHostPort("127.0.0.1", port)
 }
 
 // socketOf gives the socket of a listener; a name that is none is taken for the

@@ -238,7 +238,7 @@ func (l *lookout) whole() Content {
 
 // scan reads everything as it is now.
 func (l *lookout) scan() Content {
-	sources, err := config.Read(l.options.Input.Path)
+	sources, err := l.options.Input.Read()
 	if err != nil {
 		sources = nil
 	}
@@ -261,7 +261,7 @@ func (l *lookout) rewatch() {
 	if l.system == nil {
 		return
 	}
-	names := []string{l.options.Input.Path}
+	names := l.options.Input.places()
 	for name := range l.known.input {
 		names = append(names, name)
 	}

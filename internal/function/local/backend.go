@@ -59,6 +59,7 @@ type backend struct {
 	pool     *pool.Pool[*instance]
 	bounded  atomic.Pointer[times]
 
+	recent   atomic.Pointer[instance]        // that was started last, nil before the first
 	command  atomic.Pointer[program.Command] // how it is started, nil until it was prepared
 	ctx      context.Context                 //nolint:containedctx // the life of the first preparation, ended by stop
 	stop     context.CancelFunc
@@ -137,6 +138,8 @@ func (b *backend) launch(ctx context.Context) (*instance, error) {
 	if err := i.ready(ctx, b.bounded.Load().init); err != nil {
 		return nil, err
 	}
+	i.start = time.Since(i.since)
+	b.recent.Store(i)
 	b.log.Debug("an instance is ready", "name", i.name, "took", time.Since(begin))
 	return i, nil
 }
@@ -286,6 +289,9 @@ func (b *backend) ask(r *http.Request, try func(*lease) (*http.Response, error))
 // tried records which instance was asked.
 func (b *backend) tried(r *http.Request, l *lease, begin time.Time, res *http.Response, err error, again bool) {
 	attempt := exchange.Attempt{Endpoint: l.Instance().name, Err: err, Took: time.Since(begin)}
+	if l.First() {
+		attempt.Cold = l.Instance().start
+	}
 	if res != nil {
 		attempt.Status = res.StatusCode
 	}
@@ -319,6 +325,9 @@ func (b *backend) Status() function.Status {
 	}
 	if now.Problem != nil {
 		s.Problem = now.Problem.Error()
+	}
+	if i := b.recent.Load(); i != nil {
+		s.Memory = i.memory()
 	}
 	return s
 }

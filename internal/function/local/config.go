@@ -185,6 +185,17 @@ func same(a, b *Config) bool {
 		maps.EqualFunc(a.Env, b.Env, func(x, y Value) bool { return reflect.DeepEqual(x.Template, y.Template) })
 }
 
+// longestBuild is how long a single call waits for a program that has to be built.
+const longestBuild = 10 * time.Minute
+
+// once is c for a single call.
+func once(c *Config) Config {
+	one := *c
+	one.Scale.Min, one.Scale.Max = 0, 1
+	one.Queue.Wait = max(c.Queue.Wait, longestBuild)
+	return one
+}
+
 // bounds are the pool's part of the config.
 func (c *Config) bounds(contract program.Contract) pool.Bounds {
 	b := pool.Bounds{

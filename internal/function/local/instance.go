@@ -50,6 +50,8 @@ type instance struct {
 	output  process.Tail
 	request atomic.Pointer[string]  // the id of the request that was given to it last
 	tail    atomic.Pointer[logTail] // of the invocation that was given to it last; nil where nobody wants it
+	since   time.Time
+	start   time.Duration // how long it took until it was ready; to be read once it is
 	done    chan struct{}
 	failure error // why it ended; to be read after done
 }
@@ -57,7 +59,7 @@ type instance struct {
 // newInstance makes an instance that has no body yet, so that what the body puts
 // out has somewhere to go from its first moment.
 func newInstance(link link, log *slog.Logger) *instance {
-	return &instance{link: link, log: log, done: make(chan struct{})}
+	return &instance{link: link, log: log, since: time.Now(), done: make(chan struct{})}
 }
 
 // live gives the instance its body and name; it is not ready yet.
@@ -79,6 +81,14 @@ func (i *instance) Done() <-chan struct{} { return i.done }
 
 // Failure says how the body ended.
 func (i *instance) Failure() error { return i.failure }
+
+// memory is the most that the instance has used so far, in bytes, 0 where nobody knows.
+func (i *instance) memory() int64 {
+	if body, ok := i.body.(interface{ Memory() int64 }); ok {
+		return body.Memory()
+	}
+	return 0
+}
 
 // Stop ends the body with all that it has started.
 func (i *instance) Stop(ctx context.Context) {

@@ -43,7 +43,7 @@ func define(guard []string) function.Definition {
 		Build: func(env function.Env, name string, c *Config) (function.Backend, error) {
 			return shared.build(env, name, c)
 		},
-		Same: same,
+		Same: same, Once: once,
 	})
 }
 
@@ -73,6 +73,14 @@ func warn(env function.Env, c *Config) []function.Warning {
 		return nil
 	}
 	return []function.Warning{{What: missing.What(), Fix: missing.Fix()}}
+}
+
+// Runnable tells why a file or folder cannot be run as a function, nil where it can.
+func Runnable(path string) error {
+	c := defaults()
+	c.Run = path
+	_, err := c.find("", "function")
+	return err
 }
 
 // guardCommand starts this program as the guard. A test's program is not asked

@@ -18,11 +18,15 @@ type Lease[I Instance] struct {
 	pool     *Pool[I]
 	member   *member[I]
 	begin    time.Time
+	first    bool
 	released bool // guarded by the pool's lock
 }
 
 // Instance is what was lent.
 func (l *Lease[I]) Instance() I { return l.member.instance }
+
+// First tells that the instance was asked nothing before.
+func (l *Lease[I]) First() bool { return l.first }
 
 // lend gives m's place to a request; m has room.
 func (p *Pool[I]) lend(m *member[I], now time.Time) *Lease[I] {
@@ -35,12 +39,13 @@ func (p *Pool[I]) lend(m *member[I], now time.Time) *Lease[I] {
 		p.demand.turn(now, p.alive())
 		p.demand.note(p.count[busy])
 	}
-	p.meter.Lent(!m.asked)
+	first := !m.asked
+	p.meter.Lent(first)
 	m.asked = true
 	if m.inFlight >= p.bounds.Concurrency {
 		p.leaveRoom(m)
 	}
-	return &Lease[I]{pool: p, member: m, begin: now}
+	return &Lease[I]{pool: p, member: m, begin: now, first: first}
 }
 
 // Finishing says that the instance has given its answer and will be free in a

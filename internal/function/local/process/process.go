@@ -148,6 +148,17 @@ func (p *Process) Done() <-chan struct{} { return p.done }
 // PID is the leader's process id.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
+// Memory is the most that the leader has used so far, in bytes, 0 where the system
+// does not tell or it has ended.
+func (p *Process) Memory() int64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.reaped {
+		return 0
+	}
+	return peak(p.PID())
+}
+
 // Exit says how the leader ended: "exit status 2", "signal: killed". It waits for Done.
 func (p *Process) Exit() string {
 	<-p.done

@@ -1,0 +1,177 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+)
+
+// console is a log for people who watch a gateway work: a line for each record, what
+// functions put out under their names. Its methods may be called concurrently.
+type console struct {
+	out   *printer
+	level slog.Leveler
+	// bare leaves out time and name: there is one function, and nothing else to tell it from.
+	bare     bool
+	function string      // of the records, "" for none
+	attrs    []slog.Attr // of all of them, beside function
+}
+
+// printer writes whole lines, for those that write concurrently.
+type printer struct {
+	mu    sync.Mutex
+	w     io.Writer
+	color bool
+	width int // of the longest name so far
+}
+
+func newPrinter(w io.Writer, color bool) *printer { return &printer{w: w, color: color} }
+
+// write writes text, which ends with a newline.
+func (p *printer) write(text string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	_, _ = io.WriteString(p.w, text)
+}
+
+// The attributes that console knows; package function/local sets them.
+const (
+	functionAttr = "function"
+	streamAttr   = "stream"
+)
+
+// Enabled implements slog.Handler.
+func (c *console) Enabled(_ context.Context, level slog.Level) bool { return level >= c.level.Level() }
+
+// WithAttrs implements slog.Handler.
+func (c *console) WithAttrs(attrs []slog.Attr) slog.Handler {
+	more := *c
+	more.attrs = slices.Clip(c.attrs)
+	for _, a := range attrs {
+		if a.Key == functionAttr {
+			more.function = a.Value.String()
+		} else {
+			more.attrs = append(more.attrs, a)
+		}
+	}
+	return &more
+}
+
+// WithGroup implements slog.Handler. Names of groups would only make lines longer.
+func (c *console) WithGroup(string) slog.Handler { return c }
+
+// Handle implements slog.Handler.
+func (c *console) Handle(_ context.Context, r slog.Record) error {
+	function, output := c.function, false
+	attrs := slices.Clip(c.attrs)
+	r.Attrs(func(a slog.Attr) bool {
+		switch a.Key {
+		case functionAttr:
+			function = a.Value.String()
+		case streamAttr:
+			output = true
+		default:
+			attrs = append(attrs, a)
+		}
+		return true
+	})
+	if output {
+		c.out.write(c.prefix(r.Time, function) + r.Message + "\n")
+		return nil
+	}
+	code := dim
+	switch {
+	case r.Level >= slog.LevelError:
+		code = red
+	case r.Level >= slog.LevelWarn:
+		code = yellow
+	}
+	short, long := parameters(attrs)
+	c.out.write(c.prefix(r.Time, function) + c.out.paint(code, r.Message+short) + "\n" + strings.Join(long, ""))
+	return nil
+}
+
+// parameters writes attributes: those of one line in it, the lines of others apart and indented.
+func parameters(attrs []slog.Attr) (short string, long []string) {
+	for _, a := range attrs {
+		value := strings.TrimSpace(a.Value.Resolve().String())
+		if strings.Contains(value, "\n") {
+			for line := range strings.Lines(value) {
+				long = append(long, "    "+printable(strings.TrimRight(line, "\r\n"))+"\n")
+			}
+			continue
+		}
+		short += "  " + a.Key + "=" + printable(nearby(value))
+	}
+	return short, long
+}
+
+// nearby is a path from the working folder where value is one within it.
+func nearby(value string) string {
+	if !filepath.IsAbs(value) {
+		return value
+	}
+	here, err := os.Getwd()
+	if err != nil {
+		return value
+	}
+	if path, err := filepath.Rel(here, value); err == nil && filepath.IsLocal(path) {
+		return path
+	}
+	return value
+}
+
+// printable is s where it can break no line and no terminal, quoted otherwise.
+func printable(s string) string {
+	if strings.ContainsFunc(s, func(r rune) bool { return r != '\t' && !unicode.IsPrint(r) }) {
+		return strconv.Quote(s)
+	}
+	return s
+}
+
+// prefix is what stands before a line: when it was, and which function it is of.
+func (c *console) prefix(at time.Time, function string) string {
+	if c.bare {
+		return ""
+	}
+	return c.out.prefix(at, function)
+}
+
+// prefix begins a line: of a function, or of the gateway itself where name is "".
+func (p *printer) prefix(at time.Time, name string) string {
+	p.mu.Lock()
+	p.width = max(p.width, len(name))
+	width := p.width
+	p.mu.Unlock()
+	begin := p.paint(dim, at.Format("15:04:05")) + "  "
+	if name == "" {
+		return begin
+	}
+	return begin + p.paint(colorOf(name), fmt.Sprintf("%-*s", width, name)) + p.paint(dim, " | ")
+}
+
+func (p *printer) paint(code, text string) string {
+	if !p.color || text == "" {
+		return text
+	}
+	return code + text + plain
+}
+
+// colorOf gives each name one of the colours that say nothing else, always the same.
+func colorOf(name string) string {
+	colors := []string{"\x1b[36m", "\x1b[35m", "\x1b[34m", "\x1b[32m", "\x1b[96m", "\x1b[95m", "\x1b[94m", "\x1b[92m"}
+	sum := 0
+	for _, c := range []byte(name) {
+		sum = sum*31 + int(c)
+	}
+	return colors[uint(sum)%uint(len(colors))]
+}

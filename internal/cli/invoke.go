@@ -1,0 +1,287 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math"
+	"net/http"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+	"unicode/utf8"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weir-gateway/weir/internal/app"
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/control/explain"
+	"github.com/weir-gateway/weir/internal/control/invoke"
+	"github.com/weir-gateway/weir/internal/control/source"
+	"github.com/weir-gateway/weir/internal/function"
+	"github.com/weir-gateway/weir/internal/function/local"
+)
+
+// invocation is what the command line asks a function.
+type invocation struct {
+	name  string
+	input string // where the config is
+	data  string // as it was written
+	given bool   // data was
+	event string // http, or a file with a payload
+	query explain.Request
+	head  bool // of the response is shown
+}
+
+// httpEvent makes an event of a request.
+const httpEvent = "http"
+
+func invokeCommand(s Streams) *cobra.Command {
+	var i invocation
+	c := &cobra.Command{
+		Use:   "invoke NAME [[METHOD] PATH]",
+		Short: "Ask one function once, without a gateway.",
+		Long: `Start one function of a config, ask it once, print its answer and end it. What it
+puts out and how it went is on standard error.
+
+A lambda function gets --data as its payload as it is or, with a PATH, the event
+that the gateway makes of such a request, and its answer is shown as the response.
+Other functions get the request, or POST / with --data. Guards of routes are not
+asked.
+
+The code is what lies on disk; a gateway that runs is not asked. The exit code is 1
+where the function fails, and 2 where the config or the command line is wrong.`,
+		Example: `  weir invoke orders --data '{"id": 7}'
+  weir invoke orders --data @event.json
+  weir invoke orders GET /orders/7 -H 'Accept: application/json' -i
+  weir invoke orders --event http POST /orders --data '{"item": "tea"}'
+  weir invoke -c examples/shop orders GET /orders/1`,
+		Args: args(1, 3, "the name of a function, and perhaps a method and a path"),
+		RunE: func(c *cobra.Command, given []string) error {
+			i.name, i.given = given[0], c.Flags().Changed("data")
+			if err := i.request(given[1:]); err != nil {
+				return err
+			}
+			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+			defer stop()
+			return s.invoke(ctx, i)
+		},
+	}
+	flags := c.Flags()
+	flags.StringVarP(&i.input, "config", "c", ".", "`file` or folder of the config, or a folder of functions")
+	flags.StringVarP(&i.data, "data", "d", "", "`text` of the payload or of the request's body, @FILE, or - for standard input")
+	flags.StringVarP(&i.event, "event", "e", "", "`kind` of the event, which is http, or a file with the payload")
+	flags.StringArrayVarP(&i.query.Headers, "header", "H", nil, "a header `field` of the request, as \"Name: value\"; may be repeated")
+	flags.StringVar(&i.query.As, "as", "", "`caller` of the request: a subject, or a JSON object of claims")
+	flags.BoolVarP(&i.head, "include", "i", false, "print the response's status and header too")
+	return c
+}
+
+// request reads method and path, where there are any.
+func (i *invocation) request(given []string) error {
+	switch {
+	case len(given) > 0 && i.event != "" && i.event != httpEvent:
+		return usageError{fmt.Errorf("--event %s is a payload, which has no method and no path; write --event http, or neither", i.event)}
+	case len(given) > 0 || i.event == httpEvent:
+		i.event = httpEvent
+	case len(i.query.Headers) > 0 || i.query.As != "" || i.head:
+		return usageError{errors.New("-H, --as and -i are about a request; name its path, as in `weir invoke " + i.name + " GET /`")}
+	case i.event != "" && i.given:
+		return usageError{errors.New("--event FILE and --data are both the payload; write one of them")}
+	case i.event != "":
+		i.data, i.given = "@"+i.event, true
+	}
+	i.query.Method, i.query.URL = http.MethodGet, "/"
+	if i.given {
+		i.query.Method = http.MethodPost
+	}
+	if n := len(given); n > 0 {
+		i.query.URL = given[n-1]
+	}
+	if len(given) == 2 {
+		i.query.Method = given[0]
+	}
+	return nil
+}
+
+// invoke does what i asks for.
+func (s Streams) invoke(ctx context.Context, i invocation) error {
+	checked, _, err := s.checkInput(source.Input{Path: i.input, Runs: local.Runnable})
+	if err != nil {
+		return err
+	}
+	f, err := invoke.Find(checked.Config, i.name)
+	if err != nil {
+		return usageError{err}
+	}
+	data, err := s.data(i.data)
+	if err != nil {
+		return usageError{err}
+	}
+	log := slog.New(&console{out: newPrinter(s.Err, s.Color), level: slog.LevelInfo, bare: true})
+	defer adoptLog(log)()
+	running, err := invoke.Start(app.Parts().Functions, f, log)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		patience, cancel := context.WithTimeout(context.Background(), endsWithin)
+		defer cancel()
+		_ = running.Close(patience) // it has logged why
+	}()
+	shown := &lastByte{w: s.Out}
+	s.Out = shown
+	report, err := s.ask(ctx, running, checked.Config, i, data)
+	if report.ID != "" {
+		if shown.last != '\n' && shown.last != 0 {
+			_, _ = fmt.Fprintln(s.Err) // both may go to one terminal
+		}
+		s.report(report)
+	}
+	if ctx.Err() != nil {
+		return errors.New("interrupted; the function was ended")
+	}
+	return err
+}
+
+// lastByte knows what was written last, 0 for nothing.
+type lastByte struct {
+	w    io.Writer
+	last byte
+}
+
+// Write implements io.Writer.
+func (l *lastByte) Write(p []byte) (int, error) {
+	if len(p) > 0 {
+		l.last = p[len(p)-1]
+	}
+	return l.w.Write(p)
+}
+
+// endsWithin bounds the end of a function that was asked once.
+const endsWithin = 3 * time.Second
+
+// data reads what --data says.
+func (s Streams) data(written string) ([]byte, error) {
+	name, file := strings.CutPrefix(written, "@")
+	var data []byte
+	var err error
+	switch {
+	case written == "-":
+		data, err = io.ReadAll(s.In)
+	case file:
+		data, err = os.ReadFile(name)
+	default:
+		data = []byte(written)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("--data: %w", err)
+	}
+	return data, nil
+}
+
+func (s Streams) ask(ctx context.Context, f *invoke.Function, cfg *config.Config, i invocation, data []byte) (invoke.Report, error) {
+	if i.event == httpEvent || !f.TakesPayloads() {
+		return s.askRequest(ctx, f, cfg, i, data)
+	}
+	if !i.given {
+		data = []byte("{}")
+	}
+	if !json.Valid(data) {
+		return invoke.Report{}, usageError{errors.New("--data: a payload is JSON, and this is none; a text has quotes of its own: --data '\"text\"'")}
+	}
+	report, err := f.Payload(ctx, data, s.answer)
+	if failure, ok := errors.AsType[*function.Failure](err); ok && failure.Body != nil {
+		s.line(failure.Body)
+	}
+	return report, err
+}
+
+// answer prints what a function answers to a payload.
+func (s Streams) answer(a function.Answer) error {
+	if a.Stream == nil {
+		s.line(a.Payload)
+		return nil
+	}
+	_, err := io.Copy(s.Out, a.Stream)
+	return err
+}
+
+// line prints data with an end of line.
+func (s Streams) line(data []byte) {
+	if !strings.HasSuffix(string(data), "\n") {
+		data = append(slices.Clone(data), '\n')
+	}
+	_, _ = s.Out.Write(data)
+}
+
+func (s Streams) askRequest(ctx context.Context, f *invoke.Function, cfg *config.Config, i invocation, body []byte) (invoke.Report, error) {
+	if len(body) > 0 && !slices.ContainsFunc(i.query.Headers, namesContentType) {
+		i.query.Headers = append(slices.Clone(i.query.Headers), "Content-Type: "+contentType(body))
+	}
+	plan, err := f.Plan(app.Parts(), cfg, i.query)
+	if err != nil {
+		return invoke.Report{}, usageError{err}
+	}
+	if plan.Route == "" {
+		_, _ = fmt.Fprintln(s.Err, s.color(dim, "no route leads "+i.query.Method+" "+i.query.URL+" to "+i.name+", so it is sent as it is"))
+	}
+	head := func(int, exchange.Head) {}
+	if i.head {
+		head = s.head
+	}
+	return f.Request(ctx, plan, body, exchange.Printing(s.Out, head))
+}
+
+func namesContentType(field string) bool {
+	name, _, _ := strings.Cut(field, ":")
+	return strings.EqualFold(strings.TrimSpace(name), "Content-Type")
+}
+
+func contentType(body []byte) string {
+	switch {
+	case json.Valid(body):
+		return "application/json"
+	case utf8.Valid(body):
+		return "text/plain; charset=utf-8"
+	}
+	return "application/octet-stream"
+}
+
+// report tells how a call went, in the form of AWS Lambda's logs.
+func (s Streams) report(r invoke.Report) {
+	line := fmt.Sprintf("REPORT RequestId: %s\tDuration: %.2f ms", r.ID, milliseconds(r.Took))
+	if r.Start > 0 {
+		line += fmt.Sprintf("\tInit Duration: %.2f ms", milliseconds(r.Start))
+	}
+	if r.Limit > 0 {
+		line += fmt.Sprintf("\tMemory Size: %d MB", r.Limit>>20)
+	}
+	if r.Memory > 0 {
+		line += fmt.Sprintf("\tMax Memory Used: %.0f MB", math.Ceil(float64(r.Memory)/(1<<20)))
+	}
+	_, _ = fmt.Fprintln(s.Err, s.color(dim, line))
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// head prints the head of a response.
+func (s Streams) head(status int, fields exchange.Head) {
+	var b strings.Builder
+	fmt.Fprintf(&b, "HTTP/1.1 %d %s\n", status, http.StatusText(status))
+	names := fields.Names()
+	slices.Sort(names)
+	for _, name := range names {
+		for _, value := range fields.Values(name) {
+			b.WriteString(name + ": " + value + "\n")
+		}
+	}
+	_, _ = fmt.Fprintln(s.Out, b.String())
+}

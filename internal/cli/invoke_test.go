@@ -1,0 +1,170 @@
+//go:build !windows
+
+package cli_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/weir-gateway/weir/internal/cli"
+)
+
+// invokable makes a folder with a config of the test functions of package local.
+func invokable(t *testing.T) {
+	t.Helper()
+	functions := filepath.Join(os.Getenv("XDG_STATE_HOME"), "functions") // removed after all tests
+	for _, name := range []string{"lambda", "web"} {
+		if _, err := os.Stat(filepath.Join(functions, name)); err == nil {
+			continue
+		}
+		build := exec.Command("go", "build", "-o", functions+"/", "../function/local/testdata/"+name)
+		if out, err := build.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	t.Chdir(t.TempDir())
+	text := `listen: :8080
+auth:
+  customer:
+    jwt: https://id.example.com/
+    audience: shop
+routes:
+  ANY /api/{what}:
+    auth: customer
+    strip: /api
+    to: fn:orders
+  ANY /web/**:
+    strip: /web
+    to: web
+functions:
+  orders:
+    run: ` + functions + `/lambda
+    contract: lambda
+    scale: { min: 3 }
+  web:
+    run: ` + functions + `/web
+  broken:
+    run: ` + functions + `/lambda
+    contract: lambda
+    env: { INIT: error }
+groups:
+  team:
+    functions:
+      loud: { run: ` + functions + `/lambda, contract: lambda }
+`
+	if err := os.WriteFile("weir.yaml", []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// unsteady is what differs from one run to the next.
+var unsteady = regexp.MustCompile(`(RequestId: )[0-9a-f-]{36}|\d+\.\d\d ms|Used: \d+ MB`)
+
+func TestInvoke(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it builds programs")
+	}
+	invokable(t)
+	if err := os.WriteFile("event.json", []byte(`{"rawPath":"/any","body":"from a file"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	report := "REPORT RequestId: ID\tDuration: T\tInit Duration: T\tMemory Size: 128 MB"
+	for name, c := range map[string]struct {
+		args []string
+		in   string
+		want result // out and err are what they must hold
+	}{
+		"a payload":              {args: []string{"orders", "--data", `{"body":"hello"}`}, want: result{0, `{"body":"hello","statusCode":200}` + "\n", report}},
+		"no payload":             {args: []string{"orders"}, want: result{0, `{"body":"","statusCode":200}` + "\n", report}},
+		"a payload of a file":    {args: []string{"orders", "--event", "event.json"}, want: result{0, `"from a file"`, report}},
+		"data of a file":         {args: []string{"orders", "-d", "@event.json"}, want: result{0, `"from a file"`, report}},
+		"data of standard input": {args: []string{"orders", "-d", "-"}, in: `{"body":"piped"}`, want: result{0, `"piped"`, report}},
+		"a stream":               {args: []string{"orders", "-d", `{"rawPath":"/stream-raw"}`}, want: result{0, "first second", report}},
+		"a stream that fails":    {args: []string{"orders", "-d", `{"rawPath":"/stream-error"}`}, want: result{1, "first ", "weir: function-error"}},
+		"its output":             {args: []string{"team/loud", "-d", `{"rawPath":"/loud"}`}, want: result{0, `"loud"` + "\n", "one\n"}},
+		"an error":               {args: []string{"orders", "-d", `{"rawPath":"/error"}`}, want: result{1, `{"errorType":"OrderError","errorMessage":"no such order"}` + "\n", "weir: function-error: OrderError: no such order"}},
+		"a crash":                {args: []string{"orders", "-d", `{"rawPath":"/crash"}`}, want: result{1, "", "about to crash"}},
+		"an error at its start":  {args: []string{"broken"}, want: result{1, `{"errorType":"Runtime.ImportModuleError","errorMessage":"no such module"}`, "weir: function-init-failed"}},
+		"a response":             {args: []string{"web", "/web/x?a=1", "-d", "body", "-i"}, want: result{0, "X-Agent: []\nX-Target: localhost/x?a=1\n\nbody", "REPORT RequestId: ID\tDuration: T\tInit Duration: T"}},
+		"data for requests":      {args: []string{"web", "-d", "body"}, want: result{0, "body", "no route leads POST / to web, so it is sent as it is"}},
+		"a crash amid a request": {args: []string{"web", "/web/crash", "-i"}, want: result{1, "HTTP/1.1 502 Bad Gateway\n", "weir: function-crashed"}},
+		"an unknown name":        {args: []string{"order"}, want: result{2, "", `weir: there is no function "order"; did you mean "orders"?`}},
+		"a name far off":         {args: []string{"nothing-like-it"}, want: result{2, "", "there are: broken, orders, team/loud, web"}},
+		"no JSON":                {args: []string{"orders", "-d", "hello"}, want: result{2, "", `--data: a payload is JSON, and this is none`}},
+		"no such file":           {args: []string{"orders", "-d", "@none.json"}, want: result{2, "", "weir: --data: open none.json"}},
+		"no such config":         {args: []string{"-c", "none.yaml", "orders"}, want: result{1, "", "none.yaml"}},
+		"a path and a payload":   {args: []string{"orders", "/x", "--event", "event.json"}, want: result{2, "", "write --event http, or neither"}},
+		"a header and a payload": {args: []string{"orders", "-H", "A: b"}, want: result{2, "", "weir invoke orders GET /"}},
+		"two payloads":           {args: []string{"orders", "-e", "event.json", "-d", "{}"}, want: result{2, "", "write one of them"}},
+		"an ambiguous path":      {args: []string{"web", "/a/%2e%2e/b"}, want: result{2, "", "/a/%2e%2e/b: "}},
+		"no path":                {args: []string{"web", "GET", "x"}, want: result{2, "", `"x" is no URL`}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := invokeWith(c.in, c.args...)
+			if got.code != c.want.code || !strings.Contains(got.out, c.want.out) || !strings.Contains(got.err, c.want.err) || c.want.out == "" && got.out != "" {
+				t.Errorf("got %s", got)
+			}
+		})
+	}
+}
+
+func invokeWith(in string, args ...string) result {
+	var out, err bytes.Buffer
+	code := cli.Main(append([]string{"invoke"}, args...), "v0.0.0-test", cli.Streams{In: strings.NewReader(in), Out: &out, Err: &err})
+	text := unsteady.ReplaceAllStringFunc(err.String(), func(s string) string {
+		switch {
+		case strings.HasPrefix(s, "RequestId"):
+			return "RequestId: ID"
+		case strings.HasSuffix(s, " ms"):
+			return "T"
+		}
+		return "Used: M"
+	})
+	return result{code, out.String(), text}
+}
+
+// TestInvokeMakesTheGatewaysEvent holds that the function sees of a request what it
+// would see behind its route, whatever that asks of callers.
+func TestInvokeMakesTheGatewaysEvent(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it builds programs")
+	}
+	invokable(t)
+	got := invokeWith("", "orders", "PUT", "/api/event?a=1&a=2", "-H", "Cookie: c=1; d=2", "-H", "X-Tenant: shop", "-H", "X-Forwarded-For: 192.0.2.1",
+		"-d", `{"id":7}`, "--as", `{"sub":"ada","scope":"orders:read","age":7}`)
+	var event struct {
+		RouteKey, RawPath, RawQueryString, Body string
+		Cookies                                 []string
+		Headers, QueryStringParameters          map[string]string
+		PathParameters                          map[string]string
+		RequestContext                          struct {
+			HTTP       struct{ Method, Path, SourceIP string }
+			Authorizer struct {
+				JWT struct {
+					Claims map[string]string
+					Scopes []string
+				}
+			}
+		}
+	}
+	if err := json.Unmarshal([]byte(got.out), &event); err != nil || got.code != 0 {
+		t.Fatalf("%v: %s", err, got)
+	}
+	c := event.RequestContext
+	for what, pair := range map[string][2]string{
+		"routeKey": {event.RouteKey, "ANY /api/{what}"}, "rawPath": {event.RawPath, "/event"}, "query": {event.RawQueryString, "a=1&a=2"}, "parameter": {event.QueryStringParameters["a"], "1,2"},
+		"pathParameters": {event.PathParameters["what"], "event"}, "cookies": {strings.Join(event.Cookies, "|"), "c=1|d=2"}, "header": {event.Headers["x-tenant"], "shop"},
+		"content type": {event.Headers["content-type"], "application/json"}, "forwarded": {event.Headers["x-forwarded-for"], "127.0.0.1"}, "host": {event.Headers["host"], "localhost"},
+		"body": {event.Body, `{"id":7}`}, "method": {c.HTTP.Method, "PUT"}, "source": {c.HTTP.SourceIP, "127.0.0.1"}, "claim": {c.Authorizer.JWT.Claims["age"], "7"},
+	} {
+		if pair[0] != pair[1] {
+			t.Errorf("%s is %q, not %q", what, pair[0], pair[1])
+		}
+	}
+}

@@ -1,0 +1,165 @@
+// Package invoke asks one function of a config once, without a gateway: by a
+// payload, or by the very request that the gateway would send it.
+//
+//   - invoke.go: the function, and what is told of a call.
+//   - request.go: a request to it.
+package invoke
+
+import (
+	"context"
+	"crypto/rand"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/secret"
+	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/config/doc"
+	"github.com/weir-gateway/weir/internal/function"
+)
+
+// Function is one function, started for a few calls. Close must end it. It is used
+// by one goroutine at a time.
+type Function struct {
+	name    string // as routes say it: fn:orders
+	group   string
+	backend function.Backend
+}
+
+// Report is how a call went.
+type Report struct {
+	ID   string
+	Took time.Duration // from the moment an instance had the question to the end of its answer
+	// Start is how long the instance took to be ready, 0 where it was before.
+	Start time.Duration
+	// Memory is the most that the instance has used so far, in bytes, 0 where the
+	// system does not tell; Limit is what it is told to have.
+	Memory, Limit int64
+}
+
+// Find gives the function of that name, which one of a group has behind the group's
+// and a slash.
+func Find(cfg *config.Config, name string) (*config.Function, error) {
+	var known []string
+	for i := range cfg.Functions {
+		f := &cfg.Functions[i]
+		full := f.Name
+		if f.Group != "" {
+			full = f.Group + "/" + f.Name
+		}
+		if name == full {
+			return f, nil
+		}
+		known = append(known, full)
+	}
+	slices.Sort(known)
+	near, alike := doc.Suggest(name, known)
+	switch {
+	case len(known) == 0:
+		return nil, fmt.Errorf("there is no function %q; the config has none", name)
+	case alike:
+		return nil, fmt.Errorf("there is no function %q; did you mean %q?", name, near)
+	}
+	return nil, fmt.Errorf("there is no function %q; there are: %s", name, strings.Join(known, ", "))
+}
+
+// Start makes the function, whose instances start when they are asked. Its
+// output goes to log.
+func Start(definitions []function.Definition, f *config.Function, log *slog.Logger) (*Function, error) {
+	at := slices.IndexFunc(definitions, func(d function.Definition) bool { return d.Kind == f.Kind })
+	if at < 0 {
+		return nil, fmt.Errorf("this version runs no functions of kind %q", f.Kind)
+	}
+	d := definitions[at]
+	env := function.Env{Log: log, Secret: secret.Resolve, Dir: filepath.Dir(f.Origin.File)}
+	backend, err := d.Build(env, f.Name, d.Once(f.Config))
+	if err != nil {
+		return nil, fmt.Errorf("function %q: %w", f.Name, err)
+	}
+	return &Function{d.Scheme.Name + ":" + f.Name, f.Group, backend}, nil
+}
+
+// Close ends the function.
+func (f *Function) Close(ctx context.Context) error {
+	return f.backend.Close(ctx) //nolint:wrapcheck // it says what it is
+}
+
+// TakesPayloads tells whether the function can be given payloads; it takes only
+// requests otherwise.
+func (f *Function) TakesPayloads() bool {
+	i, ok := f.backend.(function.Invoker)
+	return ok && i.Facts().Payloads
+}
+
+// Payload gives the function a payload. use is given its answer, which ends with it.
+// The error is the function's, a *fault.Fault, or that of use.
+func (f *Function) Payload(ctx context.Context, payload []byte, use func(function.Answer) error) (Report, error) {
+	invoker, ok := f.backend.(function.Invoker)
+	if !ok {
+		return Report{}, fmt.Errorf("%s takes requests, not payloads", f.name)
+	}
+	x := f.exchange()
+	r, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://localhost/", http.NoBody)
+	if err != nil {
+		return Report{}, err //nolint:wrapcheck // never fails
+	}
+	call := f.begin(x)
+	answer, err := invoker.Invoke(exchange.With(r, x), function.Invocation{ID: x.ID, Payload: payload})
+	call.answered()
+	if err == nil {
+		err = use(answer)
+	}
+	if answer.Stream != nil {
+		_ = answer.Stream.Close() // whatever was wrong with it was read
+	}
+	return call.report(), err
+}
+
+// exchange is that of a call.
+func (f *Function) exchange() *exchange.Exchange {
+	return &exchange.Exchange{ID: newID(), Start: time.Now(), Host: "localhost", Path: "/", Backend: f.name}
+}
+
+// newID makes a random UUID (RFC 9562 section 5.4), as AWS's ids of requests are.
+func newID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+// call is one while it is made.
+type call struct {
+	f        *Function
+	x        *exchange.Exchange
+	began    time.Time
+	headTook time.Duration // until the answer began
+}
+
+func (f *Function) begin(x *exchange.Exchange) *call { return &call{f: f, x: x, began: time.Now()} }
+
+// answered notes that the answer has begun, or failed.
+func (c *call) answered() { c.headTook = time.Since(c.began) }
+
+// report tells of a call whose answer has ended. The wait for an instance is no part
+// of how long it took.
+func (c *call) report() Report {
+	took := time.Since(c.began)
+	r := Report{ID: c.x.ID}
+	if n := len(c.x.Attempts); n > 0 {
+		last := c.x.Attempts[n-1]
+		took -= max(0, c.headTook-last.Took)
+		r.Start = last.Cold
+	}
+	r.Took = took
+	if i, ok := c.f.backend.(function.Invoker); ok && i.Facts().Payloads { // others are not told of one
+		r.Limit = i.Facts().Memory
+	}
+	r.Memory = c.f.backend.Status().Memory
+	return r
+}

@@ -1,0 +1,201 @@
+package source
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/config"
+)
+
+// Found is what a folder without a config holds that can be run as a function.
+type Found struct {
+	Functions []Function
+	// Left are names that look like functions and cannot be run.
+	Left []Left
+}
+
+// Function is one of them.
+type Function struct {
+	Name string
+	Run  string // relative to the folder, as a config says it
+}
+
+// Left is something that is no function, and why.
+type Left struct{ Name, Why string }
+
+// The config that a folder has, by the names that `weir init` and habit give it.
+var ownNames = []string{"weir.yaml", "weir.yml"}
+
+// functionsFolder is where a project keeps its functions beside other things. What
+// is in it is meant to be run, so that files of it count too.
+const functionsFolder = "functions"
+
+// Find looks for functions in a folder and changes nothing: the folder itself is one,
+// or else what lies in its folder functions, or else its folders.
+func (in Input) Find() (Found, error) {
+	if in.Runs(in.Path) == nil {
+		return Found{Functions: []Function{{Name: nameOf(in.Path), Run: "."}}}, nil
+	}
+	folder, files := functionsFolder, true
+	if !isFolder(filepath.Join(in.Path, folder)) {
+		folder, files = "", false
+	}
+	entries, err := os.ReadDir(filepath.Join(in.Path, folder))
+	if err != nil {
+		return Found{}, fmt.Errorf("functions of a folder: %w", err)
+	}
+	var found Found
+	for _, entry := range entries { // sorted by name
+		path := filepath.Join(in.Path, folder, entry.Name())
+		if isFolder(path) && !passedOver(entry.Name()) || files && !strings.HasPrefix(entry.Name(), ".") {
+			found.look(in, path)
+		}
+	}
+	return found, nil
+}
+
+// look adds path, which is within in.Path.
+func (f *Found) look(in Input, path string) {
+	name := strings.TrimSuffix(filepath.Base(path), filepath.Ext(path))
+	within, err := filepath.Rel(in.Path, path)
+	if err == nil {
+		err = in.Runs(path)
+	}
+	switch {
+	case err != nil && looksLikeCode(path):
+		f.Left = append(f.Left, Left{within, strings.TrimPrefix(err.Error(), "run: ")})
+	case err != nil:
+	case !config.IsElementName(name):
+		f.Left = append(f.Left, Left{within, "a function's name has letters, digits, '-', '_' and '.'"})
+	case slices.ContainsFunc(f.Functions, func(other Function) bool { return other.Name == name }):
+		f.Left = append(f.Left, Left{within, "there is another function of that name"})
+	default:
+		f.Functions = append(f.Functions, Function{name, "./" + filepath.ToSlash(within)})
+	}
+}
+
+// passedOver holds for folders that tools fill.
+func passedOver(name string) bool {
+	return strings.HasPrefix(name, ".") || strings.HasPrefix(name, "_") || slices.Contains([]string{"node_modules", "vendor", "testdata", "dist"}, name)
+}
+
+// looksLikeCode tells whether somebody may have meant path to be a function.
+func looksLikeCode(path string) bool {
+	code := []string{".go", ".js", ".mjs", ".cjs", ".ts", ".py", ".wasm"}
+	if !isFolder(path) {
+		return slices.Contains(code, filepath.Ext(path))
+	}
+	entries, err := os.ReadDir(path)
+	return err == nil && slices.ContainsFunc(entries, func(e os.DirEntry) bool { return slices.Contains(code, filepath.Ext(e.Name())) })
+}
+
+func isFolder(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
+}
+
+// nameOf names the function that a folder itself is.
+func nameOf(folder string) string {
+	if absolute, err := filepath.Abs(folder); err == nil {
+		if name := filepath.Base(absolute); config.IsElementName(name) {
+			return name
+		}
+	}
+	return "function"
+}
+
+// Config is the config of what was found. A single function gets every path; of
+// several each has the paths below its name, which it does not see, so that each of
+// its own paths can be asked for, and / lists them.
+func (f Found) Config() string {
+	var b strings.Builder
+	b.WriteString("listen: 127.0.0.1:8080\n\nproblems: verbose\n\nroutes:\n")
+	if len(f.Functions) == 1 && f.Functions[0].Run == "." {
+		fmt.Fprintf(&b, "  ANY /**: fn:%s\n", f.Functions[0].Name)
+	} else {
+		b.WriteString("  GET /:\n    respond:\n      body:\n        functions:\n")
+		for _, one := range f.Functions {
+			fmt.Fprintf(&b, "          - /%s\n", one.Name)
+		}
+	}
+	for _, one := range f.Functions {
+		if one.Run != "." {
+			fmt.Fprintf(&b, "\n  ANY /%[1]s/**:\n    strip: /%[1]s\n    to: fn:%[1]s\n", one.Name)
+		}
+	}
+	b.WriteString("\nfunctions:\n")
+	for i, one := range f.Functions {
+		if i > 0 {
+			b.WriteString("\n")
+		}
+		fmt.Fprintf(&b, "  %s:\n    run: %s\n", one.Name, one.Run)
+	}
+	return b.String()
+}
+
+// own gives where the config of the folder is: a file of it or, for one of a team's
+// files, the folder itself; "" where there is none and its functions are looked for.
+func (in Input) own() string {
+	if in.Runs == nil || !isFolder(in.Path) {
+		return in.Path
+	}
+	for _, name := range ownNames {
+		if path := filepath.Join(in.Path, name); isFile(path) {
+			return path
+		}
+	}
+	return ""
+}
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && !info.IsDir()
+}
+
+// found gives the config of what is in the folder.
+func (in Input) found() ([]config.Source, error) {
+	found, err := in.Find()
+	if err != nil {
+		return nil, err
+	}
+	if len(found.Functions) > 0 {
+		return []config.Source{{Path: filepath.Join(in.Path, "(functions)"), Data: []byte(found.Config())}}, nil
+	}
+	if sources, err := config.Read(in.Path); err == nil {
+		return sources, nil
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "there is nothing to run in %s: no weir.yaml, it is no function, and there is none in it", in.Path)
+	for _, left := range found.Left {
+		fmt.Fprintf(&b, "\n  %s: %s", left.Name, left.Why)
+	}
+	return nil, wrong("%s", b.String())
+}
+
+// places are what the input's content depends on, beside the sources themselves.
+func (in Input) places() []string {
+	own := in.own()
+	if own != "" {
+		return []string{own}
+	}
+	names := []string{filepath.Join(in.Path, everything)}
+	for _, name := range ownNames {
+		names = append(names, filepath.Join(in.Path, name))
+	}
+	for _, folder := range []string{in.Path, filepath.Join(in.Path, functionsFolder)} {
+		entries, err := os.ReadDir(folder)
+		if err != nil {
+			continue
+		}
+		names = append(names, filepath.Join(folder, everything))
+		for _, entry := range entries {
+			if path := filepath.Join(folder, entry.Name()); isFolder(path) && !passedOver(entry.Name()) {
+				names = append(names, filepath.Join(path, everything))
+			}
+		}
+	}
+	return names
+}
