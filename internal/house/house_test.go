@@ -27,7 +27,7 @@ var floors = [][]string{
 	{"internal/base/fault", "internal/base/keep", "internal/base/statefile", "internal/base/await"},
 	{"internal/base/httpx", "internal/base/jsonx", "internal/base/shelf", "internal/base/queue"},
 	{"internal/base/exchange", "internal/base/secret", "internal/base/pattern"},
-	{"internal/base/forward", "internal/base/template", "internal/base/expr", "internal/base/telemetry", "internal/base/egress"},
+	{"internal/base/forward", "internal/base/sigv4", "internal/base/loopback", "internal/base/template", "internal/base/expr", "internal/base/telemetry", "internal/base/egress"},
 	{"internal/config/doc"},
 	{"internal/config"},
 	{"internal/wire"},

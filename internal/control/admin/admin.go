@@ -13,15 +13,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
 	"strings"
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/base/loopback"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
@@ -99,11 +98,11 @@ func (a *api) refuse(r *http.Request) *fault.Fault {
 		return nil
 	case bearer(r, a.Token):
 		return nil // whoever knows the token may come from anywhere
-	case r.Header.Get("Origin") != "" || crossSite(r):
+	case loopback.OfPage(r):
 		return fault.Forbidden.New("The admin API does not answer web pages of other origins.")
-	case !local(r.RemoteAddr):
+	case !loopback.Peer(r.RemoteAddr):
 		return fault.Unauthorized.New("From other machines the admin API needs `Authorization: Bearer` with the token of `admin.token`.")
-	case !meansThisMachine(r.Host):
+	case !loopback.Host(r.Host):
 		return fault.Misdirected.New("The admin API answers to localhost and loopback addresses only.")
 	case !reads && a.Token.Empty():
 		return fault.Forbidden.New("Changes need a token, and the configuration has none: set `admin.token`.")
@@ -121,8 +120,7 @@ func (a *api) mayScrape(r *http.Request) bool {
 	if current == nil {
 		return false
 	}
-	byBrowser := r.Header.Get("Origin") != "" || crossSite(r)
-	return current.Scrape.Open && !byBrowser || bearer(r, current.Scrape.Token)
+	return current.Scrape.Open && !loopback.OfPage(r) || bearer(r, current.Scrape.Token)
 }
 
 // bearer tells whether r has the token, where there is one. It compares digests, so
@@ -134,31 +132,6 @@ func bearer(r *http.Request, token secret.Value) bool {
 	}
 	want, got := sha256.Sum256([]byte(token.Reveal())), sha256.Sum256([]byte(given))
 	return subtle.ConstantTimeCompare(want[:], got[:]) == 1
-}
-
-// crossSite trusts what browsers say of themselves (Fetch Metadata).
-func crossSite(r *http.Request) bool {
-	site := r.Header.Get("Sec-Fetch-Site")
-	return site != "" && site != "same-origin" && site != "none"
-}
-
-// local tells whether the peer is on this machine: loopback, or a Unix socket,
-// whose file's mode is its guard.
-func local(remote string) bool {
-	peer, err := netip.ParseAddrPort(remote)
-	return err != nil || peer.Addr().Unmap().IsLoopback()
-}
-
-func meansThisMachine(host string) bool {
-	name := host
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		name = h
-	}
-	ip, err := netip.ParseAddr(strings.Trim(name, "[]"))
-	if err == nil {
-		return ip.Unmap().IsLoopback()
-	}
-	return strings.EqualFold(name, "localhost") || name == "" || name == "weir"
 }
 
 func (a *api) index(w http.ResponseWriter, _ *http.Request) {

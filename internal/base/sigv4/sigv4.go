@@ -1,0 +1,256 @@
+// Package sigv4 checks requests that are signed as AWS asks for it (Signature
+// Version 4, AWS4-HMAC-SHA256), in the Authorization field or, presigned, in the
+// query.
+//
+// A check has two halves, so that no body is read for whoever is refused anyway:
+// Verifier.Open reads the signature and holds everything that needs no body, and
+// Claim.Confirm compares, once the body's digest is known. Everything that is
+// not as it should be refuses; errors carry the codes and words of AWS, by which
+// its SDKs decide whether to try again.
+//
+//   - sigv4.go: the check.
+//   - read.go: where a signature stands and what it consists of.
+//   - canonical.go: what is signed.
+package sigv4
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/subtle"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/secret"
+)
+
+// Request is what a signature is about, as it came.
+type Request struct {
+	Method string
+	Path   string // still percent-encoded, as the client wrote it
+	Query  string // without '?', as the client wrote it
+	Host   string // the authority, port included
+	Head   exchange.Head
+	Length int64 // of the body, -1 where it is not known
+}
+
+// Key is what one caller signs with.
+type Key struct {
+	ID     string
+	Secret secret.Value
+	// Token is what must come with the signature where the key is a temporary one; empty:
+	// none may come.
+	Token secret.Value
+}
+
+// Verifier checks signatures for one service. It is immutable and safe for
+// concurrent use.
+type Verifier struct {
+	service string
+	region  string
+	keys    map[string]Key
+	now     func() time.Time
+}
+
+// New makes a Verifier. region is the only one that signatures may be for, "" for
+// any: it is the client that chooses it, and nothing is kept by region here.
+func New(service, region string, keys []Key) *Verifier {
+	v := &Verifier{service: service, region: region, keys: make(map[string]Key, len(keys)), now: time.Now}
+	for _, k := range keys {
+		v.keys[k.ID] = k
+	}
+	return v
+}
+
+const (
+	algorithm  = "AWS4-HMAC-SHA256"
+	terminator = "aws4_request"
+	// skew is how far clocks may differ.
+	skew = 5 * time.Minute
+	// longestPresigned is the longest life of a presigned request: AWS's week.
+	longestPresigned = 7 * 24 * time.Hour
+	// timeForm is ISO 8601's basic form, which signatures are dated in.
+	timeForm = "20060102T150405Z"
+)
+
+// The codes of Error, which AWS's SDKs know.
+const (
+	MissingToken     = "MissingAuthenticationTokenException"
+	Incomplete       = "IncompleteSignatureException"
+	UnknownKey       = "UnrecognizedClientException"
+	InvalidSignature = "InvalidSignatureException"
+	ExpiredToken     = "ExpiredTokenException"
+)
+
+// Error is why a request is refused.
+type Error struct {
+	Code    string // one of those above
+	Message string // for the client
+	// Detail is for operators: what was signed, by our reading. It holds no secret.
+	Detail string
+}
+
+func (e *Error) Error() string {
+	if e.Detail == "" {
+		return e.Code + ": " + e.Message
+	}
+	return e.Code + ": " + e.Message + ": " + e.Detail
+}
+
+func refuse(code, format string, args ...any) *Error {
+	return &Error{Code: code, Message: fmt.Sprintf(format, args...)}
+}
+
+// Claim is a signature that is right but for what the body decides.
+type Claim struct {
+	KeyID string
+
+	request  Request
+	s        *signature
+	key      Key
+	declared string // the body's digest as the client said it, "" where it did not
+}
+
+// Open reads the signature of r and holds all that needs no body: who, when, for
+// what. The error is an *Error. r.Head must not change until Confirm.
+func (v *Verifier) Open(r Request) (*Claim, error) {
+	s, err := read(r)
+	if err != nil {
+		return nil, err
+	}
+	if err := v.inScope(s); err != nil {
+		return nil, err
+	}
+	if err := v.inTime(s); err != nil {
+		return nil, err
+	}
+	if err := s.covers(r); err != nil {
+		return nil, err
+	}
+	declared, err := declaredDigest(r)
+	if err != nil {
+		return nil, err
+	}
+	key, known := v.keys[s.keyID]
+	if !known || !sameText(key.Token.Reveal(), s.token) {
+		return nil, refuse(UnknownKey, "The security token included in the request is invalid.")
+	}
+	return &Claim{KeyID: key.ID, request: r, s: s, key: key, declared: declared}, nil
+}
+
+// Confirm compares the signature with the one that the request should have, whose
+// body has that SHA-256. The error is an *Error.
+func (c *Claim) Confirm(body [sha256.Size]byte) error {
+	digest := hex.EncodeToString(body[:])
+	if c.declared != "" && !sameText(c.declared, digest) {
+		return refuse(InvalidSignature, "The value of x-amz-content-sha256 is not the digest of the body that arrived.")
+	}
+	canonical := c.s.canonical(c.request, digest)
+	signed := sha256.Sum256([]byte(canonical))
+	text := strings.Join([]string{algorithm, c.s.date, c.s.scope(), hex.EncodeToString(signed[:])}, "\n")
+	want := mac(c.s.signingKey(c.key.Secret.Reveal()), text)
+	if subtle.ConstantTimeCompare(want, c.s.value) != 1 {
+		e := refuse(InvalidSignature, "The request signature we calculated does not match the signature you provided. "+
+			"Check your AWS Secret Access Key and signing method. Consult the service documentation for details.")
+		e.Detail = fmt.Sprintf("canonical string %q, string to sign %q", canonical, text)
+		return e
+	}
+	return nil
+}
+
+// inScope holds what a signature is for.
+func (v *Verifier) inScope(s *signature) error {
+	switch {
+	case s.day != s.date[:len(s.day)]:
+		return refuse(InvalidSignature, "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '%s' != '%s', from '%s'.",
+			s.day, s.date[:len(s.day)], s.date)
+	case v.region != "" && s.region != v.region:
+		return refuse(InvalidSignature, "Credential should be scoped to a valid region, not '%s'.", s.region)
+	case s.service != v.service:
+		return refuse(InvalidSignature, "Credential should be scoped to correct service: '%s'.", v.service)
+	}
+	return nil
+}
+
+// inTime holds when a signature counts.
+func (v *Verifier) inTime(s *signature) error {
+	now := v.now().UTC()
+	form := func(t time.Time) string { return t.UTC().Format(timeForm) }
+	if s.time.After(now.Add(skew)) {
+		return refuse(InvalidSignature, "Signature not yet current: %s is still later than %s (%s + 5 min.)", s.date, form(now.Add(skew)), form(now))
+	}
+	if s.expires > 0 {
+		if end := s.time.Add(s.expires); now.After(end) {
+			return refuse(InvalidSignature, "Signature expired: %s is now earlier than %s (it was presigned for %s)", form(end), form(now), s.expires)
+		}
+		return nil
+	}
+	if s.time.Before(now.Add(-skew)) {
+		return refuse(InvalidSignature, "Signature expired: %s is now earlier than %s (%s - 5 min.)", s.date, form(now.Add(-skew)), form(now))
+	}
+	return nil
+}
+
+// amzPrefix is that of the fields that tell AWS what to do.
+const amzPrefix = "x-amz-"
+
+// covers holds that the host is signed, and every field that a service goes by: one
+// that is not could have been added by anybody.
+func (s *signature) covers(r Request) error {
+	if !slices.Contains(s.headers, "host") {
+		return refuse(InvalidSignature, "'Host' or ':authority' must be a 'SignedHeader' in the AWS Authorization.")
+	}
+	for _, name := range r.Head.Names() {
+		name = strings.ToLower(name)
+		if strings.HasPrefix(name, amzPrefix) && !slices.Contains(s.headers, name) {
+			return refuse(InvalidSignature, "'%s' must be a 'SignedHeader' in the AWS Authorization.", name)
+		}
+	}
+	for _, name := range s.headers {
+		if _, there := field(r, name); !there {
+			return refuse(InvalidSignature, "The signed header '%s' is missing in the request.", name)
+		}
+	}
+	return nil
+}
+
+// declaredDigest gives the digest of the body that the client tells, "" where it
+// tells none. A body that is not signed could be replaced by anybody, and one that is
+// signed piece by piece is for S3.
+func declaredDigest(r Request) (string, error) {
+	switch values := r.Head.Values("X-Amz-Content-Sha256"); {
+	case len(values) == 0:
+		return "", nil
+	case len(values) > 1:
+		return "", refuse(InvalidSignature, "There is more than one x-amz-content-sha256.")
+	case values[0] == "UNSIGNED-PAYLOAD":
+		return "", refuse(InvalidSignature, "UNSIGNED-PAYLOAD is not accepted: sign the body, whose SHA-256 x-amz-content-sha256 tells.")
+	case strings.HasPrefix(values[0], "STREAMING-"):
+		return "", refuse(InvalidSignature, "Bodies that are signed in chunks (%.64s) are not accepted: sign the body as a whole.", values[0])
+	default:
+		return values[0], nil
+	}
+}
+
+// sameText compares digests, so that neither content nor length shows in the time it takes.
+func sameText(a, b string) bool {
+	x, y := sha256.Sum256([]byte(a)), sha256.Sum256([]byte(b))
+	return subtle.ConstantTimeCompare(x[:], y[:]) == 1
+}
+
+func mac(key []byte, text string) []byte {
+	h := hmac.New(sha256.New, key)
+	_, _ = h.Write([]byte(text)) // a hash never fails
+	return h.Sum(nil)
+}
+
+func (s *signature) signingKey(secret string) []byte {
+	key := []byte("AWS4" + secret)
+	for _, part := range []string{s.day, s.region, s.service, terminator} {
+		key = mac(key, part)
+	}
+	return key
+}
