@@ -20,8 +20,13 @@ func (s Streams) started(a *app.App) {
 	s.tell(a.Warnings, a.Sources)
 	s.instead(a.Follower().Status())
 	addresses, secure := a.Addresses(), a.Reconciler().Secure()
+	api := socketOfAPI(a.Reconciler().Config())
 	for _, name := range slices.Sorted(maps.Keys(addresses)) {
-		_, _ = fmt.Fprintf(s.Out, "serving on %s\n", link(addresses[name], secure[name]))
+		what := "serving"
+		if name == api {
+			what = "Lambda API"
+		}
+		_, _ = fmt.Fprintf(s.Out, "%s on %s\n", what, link(addresses[name], secure[name]))
 	}
 	if address := a.AdminAddress(); address != "" {
 		_, _ = fmt.Fprintf(s.Out, "admin on %s\n", link(address, false))
@@ -29,6 +34,16 @@ func (s Streams) started(a *app.App) {
 	if try := firstTry(a.Reconciler().Config(), addresses, secure); try != "" {
 		_, _ = fmt.Fprintf(s.Out, "try: %s\n", try)
 	}
+}
+
+// socketOfAPI is the socket of the API of AWS Lambda, "" where there is none.
+func socketOfAPI(cfg *config.Config) string {
+	for _, l := range cfg.Listeners {
+		if l.API {
+			return l.Socket
+		}
+	}
+	return ""
 }
 
 // instead says where something else serves than what the files say.
@@ -83,7 +98,7 @@ func firstTry(cfg *config.Config, addresses map[string]string, secure map[string
 	for i := range cfg.Routes {
 		r := &cfg.Routes[i]
 		at := slices.IndexFunc(cfg.Listeners, func(l config.Listener) bool {
-			return (len(r.Listeners) == 0 || slices.Contains(r.Listeners, l.Name)) && l.Hostname == "" && addresses[l.Socket] != ""
+			return l.Routed() && (len(r.Listeners) == 0 || slices.Contains(r.Listeners, l.Name)) && l.Hostname == "" && addresses[l.Socket] != ""
 		})
 		if at < 0 || len(r.Hosts) > 0 {
 			continue

@@ -111,8 +111,11 @@ func Changes(before, after *Config) []Change {
 
 // kindOf is what people call a field of Config.
 func kindOf(field string) string {
-	if field == "TrustedProxies" {
+	switch field {
+	case "TrustedProxies":
 		return "trust"
+	case "LambdaAPI":
+		return LambdaAPIName
 	}
 	return strings.ToLower(field)
 }

@@ -41,7 +41,9 @@ type Config struct {
 	// Forwarded, X-Request-Id) count. None by default.
 	TrustedProxies []netip.Prefix
 	Admin          Admin
-	Telemetry      Telemetry
+	// LambdaAPI is the API of AWS Lambda, on the one listener that is its own; nil: there is none.
+	LambdaAPI *LambdaAPI
+	Telemetry Telemetry
 	// Problems is how much clients are told of a problem.
 	Problems Verbosity
 	// Groups are the teams that own elements; what they may reach is held by Validate.
@@ -114,8 +116,13 @@ type Listener struct {
 	// Announced says that connections begin with a header of the PROXY protocol;
 	// nil: none does. Listeners on one socket agree in it.
 	Announced *Announced
-	Origin    Origin
+	// API says that Config.LambdaAPI is served here, and no route.
+	API    bool
+	Origin Origin
 }
+
+// Routed tells whether routes may attach to l.
+func (l *Listener) Routed() bool { return !l.API && (l.Protocol == HTTP || l.Protocol == HTTPS) }
 
 // Announced are those who may tell by the PROXY protocol whose connection they pass on.
 type Announced struct {

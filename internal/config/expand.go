@@ -130,8 +130,10 @@ func (e expander) config(c *Config) *doc.Node {
 	f := newFields()
 	f.text("version", "1", "")
 	f.text("problems", string(c.Problems), "")
-	f.put("listen", list(c.Listeners, func(l Listener) *doc.Node { return e.listener(c, l) }), "")
+	routed := slices.DeleteFunc(slices.Clone(c.Listeners), func(l Listener) bool { return l.API })
+	f.put("listen", list(routed, func(l Listener) *doc.Node { return e.listener(c, l) }), "")
 	f.put("admin", e.admin(c.Admin), "")
+	f.put(LambdaAPIName, e.lambdaAPI(c), "")
 	f.put("telemetry", e.telemetry(c.Telemetry), "")
 	f.put("limits", e.limits(c), "")
 	f.put("shutdown", e.shutdown(c.Shutdown), "")
@@ -151,11 +153,7 @@ func (e expander) config(c *Config) *doc.Node {
 func (e expander) listener(c *Config, l Listener) *doc.Node {
 	f := newFields()
 	f.text("name", l.Name, l.Origin.comment())
-	address := l.Socket
-	if i := slices.IndexFunc(c.Sockets, func(s Socket) bool { return s.Name == l.Socket }); i >= 0 {
-		address = c.Sockets[i].Address
-	}
-	f.text("address", address, "")
+	f.text("address", c.addressOf(l), "")
 	f.text("protocol", string(l.Protocol), "")
 	f.text("hostname", l.Hostname, "")
 	switch {

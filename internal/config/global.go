@@ -127,11 +127,12 @@ func (l *loader) lowerGlobals() {
 			}
 		}
 	}
+	l.addAPI()
 }
 
 // once reports a key that may stand in one file only.
 func (l *loader) once(e doc.Entry, seen map[string]doc.Pos) {
-	if !slices.Contains([]string{"listen", "admin", "telemetry", "limits", "shutdown", "trust", "resolver", "defaults", "problems"}, e.Key) {
+	if !slices.Contains([]string{"listen", "admin", "lambda_api", "telemetry", "limits", "shutdown", "trust", "resolver", "defaults", "problems"}, e.Key) {
 		return
 	}
 	if first, twice := seen[e.Key]; twice {
@@ -173,6 +174,7 @@ func (l *loader) global(f *file) {
 	if f.Admin != nil {
 		l.cfg.Admin = Admin{Address: f.Admin.Address, Token: f.Admin.Token, Origin: Origin{Pos: f.Admin.At}}
 	}
+	l.lambdaAPI(f)
 	l.telemetry(f.Telemetry)
 	if f.Limits != nil {
 		l.cfg.Limits = f.Limits.limits()

@@ -23,6 +23,8 @@ type (
 	plainPath      pathForm
 	plainEndpoint  endpointForm
 	plainResolver  resolverForm
+	plainLambdaAPI lambdaAPIForm
+	plainAccessKey accessKeyForm
 )
 
 func durationText() *doc.Schema {

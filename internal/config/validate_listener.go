@@ -39,7 +39,8 @@ func (c *validator) listening() {
 	}
 	c.sharing()
 	c.oneAddress()
-	if len(c.c.Listeners) == 0 && len(c.c.Routes) > 0 && !c.unheard && c.c.Routes[0].Origin.Object == "" {
+	routed := slices.ContainsFunc(c.c.Listeners, func(l Listener) bool { return !l.API })
+	if !routed && len(c.c.Routes) > 0 && !c.unheard && c.c.Routes[0].Origin.Object == "" {
 		c.add(c.c.Routes[0].Origin.at(), "there are routes, but nothing is listened on", "", "add `listen: :8080` to a file that belongs to no group")
 	}
 }
@@ -115,6 +116,9 @@ func (c *validator) sharing() {
 	hosts := map[string]*Listener{}
 	for _, name := range slices.Sorted(maps.Keys(c.listeners)) {
 		l := c.listeners[name]
+		if l.API {
+			continue // it shares with nobody, which lambdaListener holds
+		}
 		other, shared := first[l.Socket]
 		if !shared {
 			first[l.Socket] = l
@@ -173,6 +177,7 @@ func (c *validator) globals() {
 		}
 	}
 	c.admin()
+	c.lambdaAPI()
 }
 
 func atLeast(key string, least int64) string {

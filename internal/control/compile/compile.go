@@ -236,7 +236,10 @@ func (b *build) snapshot(digest string) *snapshot.Snapshot {
 		b.route(&b.cfg.Routes[i], matches)
 	}
 	for _, l := range b.cfg.Listeners {
-		if l.Protocol == config.HTTP || l.Protocol == config.HTTPS {
+		switch {
+		case l.API:
+			s.Listeners = append(s.Listeners, b.lambdaAPI(l))
+		case l.Routed():
 			s.Listeners = append(s.Listeners, b.listener(l, matches[l.Name]))
 		}
 	}

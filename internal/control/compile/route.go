@@ -256,7 +256,7 @@ func (l *laid) addTo(cfg *config.Config, matches rules) {
 			Origin: m.Origin, Name: r.Name, Value: l.target,
 		}
 		for _, listener := range cfg.Listeners {
-			if !attached(r, listener.Name) {
+			if listener.API || !attached(r, listener.Name) {
 				continue
 			}
 			for j, host := range hosts {

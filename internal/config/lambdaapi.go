@@ -1,0 +1,208 @@
+package config
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/config/doc"
+)
+
+// LambdaAPIName is the name of the listener that serves the API of AWS Lambda, and of
+// the key that declares it.
+const LambdaAPIName = "lambda_api"
+
+// LambdaAPI is the API of AWS Lambda for the config's own functions.
+type LambdaAPI struct {
+	Region  string      // that signatures must be for; "" any
+	Account string      // that stands in ARNs
+	Keys    []AccessKey // nil: clients on this machine may ask, without any
+	Origin  Origin
+}
+
+// AccessKey is what a client signs its requests with.
+type AccessKey struct {
+	ID     string
+	Secret Secret
+	Token  *Secret // of a temporary key; nil: it is none
+	Origin Origin
+}
+
+// DefaultAccount stands in ARNs of functions that run here.
+const DefaultAccount = "000000000000"
+
+// DefaultRegion is that of functions that run here, where none is named.
+const DefaultRegion = "us-east-1"
+
+// lambdaAPIForm is `lambda_api`: an address, or a map.
+type lambdaAPIForm struct {
+	Address string                    `doc:"address,required" help:"where it listens: 127.0.0.1:9001, or with keys any other" example:"127.0.0.1:9001"`
+	Region  string                    `doc:"region" help:"the region of the functions, which signatures must be for; any where it is not said" example:"eu-west-1"`
+	Account string                    `doc:"account" help:"the account that the functions' ARNs name" example:"000000000000"`
+	Keys    map[string]*accessKeyForm `doc:"keys" help:"who may ask: access key ids, each with its secret; clients on this machine where nothing is said" example:"{ AKIDEXAMPLE: \"${env:LAMBDA_SECRET}\" }"`
+	TLS     *tlsForm                  `doc:"tls" help:"certificates and what is asked of clients"`
+	At      doc.Pos                   `doc:"-,pos"`
+}
+
+// accessKeyForm is a secret, or secret and session token.
+type accessKeyForm struct {
+	Secret *Secret `doc:"secret,required" help:"the secret access key" example:"${env:LAMBDA_SECRET}"`
+	Token  *Secret `doc:"token" help:"the session token that must come with a temporary key" example:"${env:LAMBDA_TOKEN}"`
+	At     doc.Pos `doc:"-,pos"`
+}
+
+func (f *lambdaAPIForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	if n.Kind == doc.Scalar {
+		f.At = n.Pos
+		doc.Decode(n, &f.Address, ps)
+	} else {
+		doc.Decode(n, (*plainLambdaAPI)(f), ps)
+	}
+	if keys := n.Get("keys"); keys != nil && keys.Kind == doc.Map && len(keys.Entries) == 0 {
+		ps.Add(doc.Problem{Pos: keys.Pos, What: "there are no keys", Why: "so nobody could ever ask", Fix: "for example `AKIDEXAMPLE: ${env:LAMBDA_SECRET}`, or leave keys out for clients on this machine"})
+	}
+}
+
+func (f *accessKeyForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	if n.Kind == doc.Scalar {
+		n = n.Under("secret")
+	}
+	doc.Decode(n, (*plainAccessKey)(f), ps)
+}
+
+// DocSchema implements doc.SchemaWriter.
+func (lambdaAPIForm) DocSchema() *doc.Schema { return doc.SchemaOr[plainLambdaAPI](text("an address")) }
+
+// DocSchema implements doc.SchemaWriter.
+func (accessKeyForm) DocSchema() *doc.Schema {
+	return doc.SchemaOr[plainAccessKey](Secret{}.DocSchema())
+}
+
+// lambdaAPI lowers `lambda_api` to a listener of its own, which no route attaches to.
+func (l *loader) lambdaAPI(f *file) {
+	form := f.LambdaAPI
+	if form == nil {
+		return
+	}
+	var own doc.Problems
+	secure := form.TLS.tls(&own)
+	l.ps.Join(&own)
+	if own.Failed() || form.Address == "" {
+		return
+	}
+	origin := Origin{Pos: form.At}
+	api := &LambdaAPI{Region: form.Region, Account: form.Account, Origin: origin}
+	if api.Account == "" {
+		api.Account = DefaultAccount
+	}
+	for _, id := range slices.Sorted(maps.Keys(form.Keys)) {
+		if k := form.Keys[id]; k != nil && k.Secret != nil {
+			api.Keys = append(api.Keys, AccessKey{ID: id, Secret: *k.Secret, Token: k.Token, Origin: Origin{Pos: k.At}})
+		}
+	}
+	listener := Listener{Name: LambdaAPIName, Protocol: HTTP, TLS: secure, API: true, Origin: origin}
+	if secure != nil {
+		listener.Protocol = HTTPS
+	}
+	l.cfg.LambdaAPI = api
+	l.api = &pendingAPI{listener, form.Address}
+}
+
+// pendingAPI is a listener that is added behind all others.
+type pendingAPI struct {
+	listener Listener
+	address  string
+}
+
+func (l *loader) addAPI() {
+	if l.api == nil {
+		return
+	}
+	l.api.listener.Socket = l.socket(l.api.address, l.api.listener.Protocol, l.api.listener.Origin.Pos)
+	l.cfg.Listeners = append(l.cfg.Listeners, l.api.listener)
+}
+
+// lambdaAPI holds the rules of the API of AWS Lambda.
+func (c *validator) lambdaAPI() {
+	api := c.c.LambdaAPI
+	if api == nil {
+		return
+	}
+	at := api.Origin.at()
+	i := slices.IndexFunc(c.c.Listeners, func(l Listener) bool { return l.API })
+	if i >= 0 {
+		c.lambdaListener(api, &c.c.Listeners[i])
+	}
+	const digits = 12
+	if len(api.Account) != digits || strings.Trim(api.Account, "0123456789") != "" {
+		c.add(at, fmt.Sprintf("%q is no account", api.Account), "AWS's have 12 digits, and clients check it", "for example "+DefaultAccount)
+	}
+	if api.Region != "" && (strings.Trim(api.Region, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" || !strings.Contains(api.Region, "-")) {
+		c.add(at, fmt.Sprintf("%q is no region", api.Region), "", "for example eu-west-1")
+	}
+	for _, k := range api.Keys {
+		if k.ID == "" || strings.ContainsAny(k.ID, "/, =\t") {
+			c.add(k.Origin.at(), fmt.Sprintf("%q is no access key id", k.ID), "it stands between slashes in every signature", "for example AKIDEXAMPLE")
+		}
+	}
+}
+
+// lambdaListener holds that the API is for nobody by accident.
+func (c *validator) lambdaListener(api *LambdaAPI, l *Listener) {
+	at := api.Origin.at()
+	for _, other := range c.c.Listeners {
+		if !other.API && other.Socket == l.Socket {
+			c.add(at, fmt.Sprintf("the Lambda API and the listener %q have one address", other.Name), "whoever may call a route could reach every function", "give the Lambda API a port of its own")
+		}
+	}
+	if address := c.c.addressOf(*l); !isLocal(address) && len(api.Keys) == 0 {
+		c.add(at, fmt.Sprintf("the Lambda API listens on %s without keys", address), "other machines could run every function", "write `lambda_api:` with `address:` and `keys: {AKIDEXAMPLE: '${env:LAMBDA_SECRET}'}`, or listen on 127.0.0.1")
+	}
+}
+
+// lambdaAPI prints the API with its listener.
+func (e expander) lambdaAPI(c *Config) *doc.Node {
+	api := c.LambdaAPI
+	if api == nil {
+		return nil
+	}
+	f := newFields()
+	for _, l := range c.Listeners {
+		if l.API {
+			f.text("address", c.addressOf(l), api.Origin.comment())
+		}
+	}
+	f.text("region", api.Region, "")
+	from := ""
+	if api.Account == DefaultAccount {
+		from = builtIn
+	}
+	f.text("account", api.Account, from)
+	if len(api.Keys) > 0 {
+		keys := newFields()
+		for _, k := range api.Keys {
+			key := newFields()
+			key.put("secret", k.Secret.EncodeDoc(), "")
+			if k.Token != nil {
+				key.put("token", k.Token.EncodeDoc(), "")
+			}
+			keys.put(k.ID, &key.Node, "")
+		}
+		f.put("keys", &keys.Node, "")
+	}
+	for _, l := range c.Listeners {
+		if l.API && l.TLS != nil {
+			f.put("tls", e.serverTLS(l.TLS), "")
+		}
+	}
+	return &f.Node
+}
+
+// addressOf is where a listener listens.
+func (c *Config) addressOf(l Listener) string {
+	if i := slices.IndexFunc(c.Sockets, func(s Socket) bool { return s.Name == l.Socket }); i >= 0 {
+		return c.Sockets[i].Address
+	}
+	return l.Socket
+}

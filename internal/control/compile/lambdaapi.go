@@ -1,0 +1,78 @@
+package compile
+
+import (
+	"cmp"
+	"context"
+	"net/http"
+
+	"github.com/weir-gateway/weir/internal/base/secret"
+	"github.com/weir-gateway/weir/internal/base/sigv4"
+	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/traffic/lambdaapi"
+	"github.com/weir-gateway/weir/internal/traffic/route"
+	"github.com/weir-gateway/weir/internal/traffic/snapshot"
+)
+
+// lambdaAPI makes the listener of the API of AWS Lambda: its operations are routes of
+// their own, so that they are counted, logged and explained like all others.
+func (b *build) lambdaAPI(l config.Listener) *snapshot.Listener {
+	api := lambdaapi.New(b.lambdaOptions())
+	if b.start {
+		b.used.own(func(context.Context) { api.Close() })
+	}
+	var rules []route.Rule[*snapshot.Route]
+	for _, o := range api.Operations() {
+		target := &snapshot.Route{
+			Name: config.LambdaAPIName + " " + o.Name, Origin: l.Origin, Handler: o.Handler, Meter: b.routeMeter(config.LambdaAPIName + " " + o.Name),
+			Backends: []snapshot.BackendNote{{Name: "the function that the path names", Weight: 1, Origin: l.Origin}},
+		}
+		for _, pattern := range o.Patterns {
+			rules = append(rules, route.Rule[*snapshot.Route]{
+				Match: config.Match{Method: o.Method, Path: config.PathMatch{Pattern: pattern}, Origin: l.Origin}, Origin: l.Origin, Name: target.Name, Value: target,
+			})
+		}
+	}
+	made := b.listener(l, rules)
+	made.WrongMethod = http.StatusNotFound // the last of the operations answers it
+	return made
+}
+
+func (b *build) lambdaOptions() lambdaapi.Options {
+	c := b.cfg.LambdaAPI
+	o := lambdaapi.Options{Region: cmp.Or(c.Region, config.DefaultRegion), Account: c.Account, Log: b.compiler.options.Log}
+	var keys []sigv4.Key
+	for _, k := range c.Keys {
+		key := sigv4.Key{ID: k.ID, Secret: b.keyPart(k.Secret)}
+		if k.Token != nil {
+			key.Token = b.keyPart(*k.Token)
+		}
+		keys = append(keys, key)
+	}
+	if len(keys) > 0 {
+		o.Verifier = sigv4.New("lambda", c.Region, keys)
+	}
+	if !b.start {
+		return o
+	}
+	for i := range b.cfg.Functions {
+		f := &b.cfg.Functions[i]
+		running, err := b.function(f)
+		if err != nil || f.Group != "" { // it was told; a team's own are reached by its routes
+			continue
+		}
+		o.Functions = append(o.Functions, lambdaapi.Function{Name: f.Name, Backend: running.identity.(*runningFunction).backend}) //nolint:forcetypeassert // a started one
+	}
+	return o
+}
+
+// keyPart reads a part of a key. An empty one would let everybody in.
+func (b *build) keyPart(s config.Secret) secret.Value {
+	value, err := s.Read(b.compiler.options.Secret)
+	switch {
+	case err != nil:
+		b.problems.Errorf(placeOf(err, s.Pos), "lambda_api: %v", err)
+	case value.Empty():
+		b.problems.Errorf(s.Pos, "lambda_api: the secret of a key is empty")
+	}
+	return value
+}
