@@ -76,7 +76,7 @@ func send(b function.Backend, path, body string) (res *http.Response, text strin
 func wantFault(t testing.TB, err error, kind fault.Kind, internal string) {
 	t.Helper()
 	var f *fault.Fault
-	if !errors.As(err, &f) || f.Code != kind.Code || !strings.Contains(f.Internal, internal) {
+	if !errors.As(err, &f) || f.Code != kind.Code || !strings.Contains(f.Operator(), internal) {
 		t.Errorf("the error is %v, want %s with %q", err, kind.Code, internal)
 	}
 }

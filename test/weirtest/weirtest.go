@@ -76,6 +76,7 @@ type Gateway struct {
 	Address string   // host:port of its first socket
 	Sockets []string // host:port of each, in the order of their names in the config
 	Admin   string   // host:port of the admin API
+	Lambda  string   // host:port of the Lambda API, "" where there is none
 	process *exec.Cmd
 	now     *os.Process // what serves: process, or what took over from it
 	log     *await.Text
@@ -128,6 +129,9 @@ func (g *Gateway) readAddresses(out io.Reader, started chan<- struct{}) {
 		if address, ok := strings.CutPrefix(text, "serving on http://"); ok {
 			g.Sockets = append(g.Sockets, address)
 			g.Address = g.Sockets[0]
+		}
+		if address, ok := strings.CutPrefix(text, "Lambda API on http://"); ok {
+			g.Lambda = address
 		}
 		if address, ok := strings.CutPrefix(text, "admin on http://"); ok {
 			g.Admin = address

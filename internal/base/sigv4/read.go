@@ -120,7 +120,7 @@ func readQuery(r Request) (*signature, error) {
 			return nil, refuse(Incomplete, "The query parameter '%s' stands there more than once.", name)
 		case len(values) == 1 && values[0] != "":
 			parts[name] = values[0]
-		case name != "X-Amz-Security-Token":
+		case name != "X-Amz-Security-Token" && name != "X-Amz-Expires":
 			return nil, refuse(Incomplete, "AWS query-string parameters must include '%s'. Re-examine the query-string parameters.", name)
 		}
 	}
@@ -136,6 +136,9 @@ func readQuery(r Request) (*signature, error) {
 	}
 	if err := s.dated(parts["X-Amz-Date"]); err != nil {
 		return nil, err
+	}
+	if parts["X-Amz-Expires"] == "" { // it counts as long as one in the head
+		return s, nil
 	}
 	seconds, err := strconv.ParseUint(parts["X-Amz-Expires"], 10, 32)
 	s.expires = time.Duration(seconds) * time.Second

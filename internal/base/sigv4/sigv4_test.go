@@ -234,8 +234,10 @@ func TestBodiesAreSignedAsAWhole(t *testing.T) {
 // presign signs r in its query, for so many seconds.
 func presign(r *Request, body []byte, seconds string) {
 	s := &signature{keyID: exampleID, day: "20150830", region: "us-east-1", service: "lambda", date: exampleDate, headers: []string{"host", "x-amz-invocation-type"}, presigned: true}
-	r.Query += "&X-Amz-Algorithm=" + algorithm + "&X-Amz-Credential=" + encode(exampleID+"/"+s.scope(), 0) + "&X-Amz-Date=" + exampleDate +
-		"&X-Amz-Expires=" + seconds + "&X-Amz-SignedHeaders=host%3Bx-amz-invocation-type"
+	if seconds != "" {
+		r.Query += "&X-Amz-Expires=" + seconds
+	}
+	r.Query += "&X-Amz-Algorithm=" + algorithm + "&X-Amz-Credential=" + encode(exampleID+"/"+s.scope(), 0) + "&X-Amz-Date=" + exampleDate + "&X-Amz-SignedHeaders=host%3Bx-amz-invocation-type"
 	digest := sha256.Sum256(body)
 	r.Query += "&X-Amz-Signature=" + s.sign(*r, hex.EncodeToString(digest[:]))
 }
@@ -252,6 +254,8 @@ func TestPresignedRequestsCountForTheirTime(t *testing.T) {
 		"in time":              {"3600", time.Hour, func(*Request) {}, "", ""},
 		"late":                 {"3600", time.Hour + time.Second, func(*Request) {}, InvalidSignature, "Signature expired"},
 		"from the future":      {"3600", -6 * time.Minute, func(*Request) {}, InvalidSignature, "not yet current"},
+		"without a life":       {"", 5 * time.Minute, func(*Request) {}, "", ""},
+		"without a life, late": {"", 6 * time.Minute, func(*Request) {}, InvalidSignature, "Signature expired"},
 		"for ever":             {"604801", 0, func(*Request) {}, Incomplete, "X-Amz-Expires"},
 		"for no time":          {"0", 0, func(*Request) {}, Incomplete, "X-Amz-Expires"},
 		"for less than that":   {"-1", 0, func(*Request) {}, Incomplete, "X-Amz-Expires"},

@@ -206,13 +206,19 @@ func (b *backend) startable(ctx context.Context) (program.Command, error) {
 
 // RoundTrip answers r by one instance.
 func (b *backend) RoundTrip(r *http.Request) (*http.Response, error) {
+	res, err := b.counted(r, func() (*http.Response, error) { return b.contract.roundTrip(b, r) })
+	if err != nil && r.Body != nil {
+		_ = r.Body.Close() // the contract of backends; the error that matters is err
+	}
+	return res, err
+}
+
+// counted traces and counts what is done in the name of r.
+func (b *backend) counted(r *http.Request, do func() (*http.Response, error)) (*http.Response, error) {
 	ended := b.trace(r)
-	res, err := b.contract.roundTrip(b, r)
+	res, err := do()
 	if err != nil {
 		b.life.Refused(err)
-		if r.Body != nil {
-			_ = r.Body.Close() // the contract of backends; the error that matters is err
-		}
 	}
 	ended(res, err)
 	return res, err

@@ -25,16 +25,16 @@ func (b *backend) Invoke(r *http.Request, i function.Invocation) (function.Answe
 		q.log = &logTail{version: latest, memory: b.memory}
 		answer.Log = q.log.end
 	}
-	ended := b.trace(r)
-	res, err := b.ask(r, func(place *lease) (*http.Response, error) {
-		result, err := contract.invoke(r, b, place, q)
-		answer.Payload, answer.Stream, answer.ContentType = result.Payload, result.Stream, result.ContentType
-		if err != nil {
-			return nil, err
-		}
-		return exchange.NewResponse(r, http.StatusOK), nil // for who counts attempts
+	_, err := b.counted(r, func() (*http.Response, error) {
+		return b.ask(r, func(place *lease) (*http.Response, error) {
+			result, err := contract.invoke(r, b, place, q)
+			answer.Payload, answer.Stream, answer.ContentType = result.Payload, result.Stream, result.ContentType
+			if err != nil {
+				return nil, err
+			}
+			return exchange.NewResponse(r, http.StatusOK), nil // for who counts attempts
+		})
 	})
-	ended(res, err)
 	return answer, err
 }
 

@@ -17,6 +17,7 @@ type logTail struct {
 	memory  doc.Size
 
 	mu    sync.Mutex
+	drain func() // waits until what the instance has put out was read; nil where that is no question
 	id    string // of the invocation
 	since time.Time
 	text  []byte
@@ -33,6 +34,9 @@ func (t *logTail) begin(i *instance, id string) {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if d, ok := i.body.(interface{ Drain() }); ok {
+		t.drain = d.Drain
+	}
 	t.id, t.since, t.text = id, time.Now(), nil
 	t.line(fmt.Appendf(nil, "START RequestId: %s Version: %s", id, t.version))
 }
@@ -57,11 +61,16 @@ func (t *logTail) line(line []byte) {
 // end gives the tail of an invocation that has ended just now, nil where it has not begun.
 func (t *logTail) end() []byte {
 	t.mu.Lock()
+	drain, took := t.drain, float64(time.Since(t.since).Microseconds())/1000
+	t.mu.Unlock()
+	if drain != nil {
+		drain()
+	}
+	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.id == "" {
 		return nil
 	}
-	took := float64(time.Since(t.since).Microseconds()) / 1000
 	t.line(fmt.Appendf(nil, "END RequestId: %s", t.id))
 	t.line(fmt.Appendf(nil, "REPORT RequestId: %s\tDuration: %.2f ms\tBilled Duration: %.0f ms\tMemory Size: %d MB",
 		t.id, took, math.Ceil(took), t.memory/doc.MiB))

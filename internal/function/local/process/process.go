@@ -34,6 +34,7 @@ type Process struct {
 	group   group
 	readers sync.WaitGroup
 	output  [2]*os.File
+	taps    [2]*tap // of output
 	done    chan struct{}
 	mu      sync.Mutex
 	reaped  bool  // the leader is gone: its number may soon belong to a stranger
@@ -90,7 +91,9 @@ func (p *Process) launch(o *opened, spec Spec) error {
 	}
 	p.group = newGroup(p.cmd.Process)
 	for i, r := range p.output {
-		p.readers.Go(func() { readLines(r, p.Serial, Stream(i), spec.Line) })
+		t := &tap{file: r}
+		p.taps[i] = t
+		p.readers.Go(func() { readLines(t, p.Serial, Stream(i), spec.Line) })
 	}
 	return nil
 }
