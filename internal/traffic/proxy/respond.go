@@ -13,11 +13,17 @@ import (
 	"github.com/weir-gateway/weir/internal/base/forward"
 )
 
-// pieceBytes is the largest piece of a response that is passed on at once.
-const pieceBytes = 32 << 10
+// The pieces in which a response is passed on are of one of two sizes: while a backend
+// says little at a time, as with events, what waits for it is small.
+const (
+	smallPiece = 4 << 10
+	largePiece = 32 << 10
+)
 
-// pieces are the buffers between the two sides.
-var pieces = sync.Pool{New: func() any { return new([pieceBytes]byte) }}
+var (
+	smallPieces = sync.Pool{New: func() any { return new([smallPiece]byte) }}
+	largePieces = sync.Pool{New: func() any { return new([largePiece]byte) }}
+)
 
 // respond passes the backend's response on to the client, piece by piece.
 func (t *passage) respond(ctx context.Context, res *http.Response) {
@@ -61,23 +67,16 @@ func (t *passage) part(head exchange.Head) {
 // of a known length, which leaves with the end of the response. An error is the
 // backend's; where the client has gone, whole is false and there is nobody to tell.
 func (t *passage) pass(res *http.Response) (whole bool, err error) {
-	buf, _ := pieces.Get().(*[pieceBytes]byte)
-	defer pieces.Put(buf)
 	left := res.ContentLength
 	if left < 0 && t.control.Flush() != nil {
 		return false, nil
 	}
-	for {
-		n, err := res.Body.Read(buf[:])
-		t.watch.touch()
-		if n > 0 {
-			if _, err := t.w.Write(buf[:n]); err != nil {
-				return false, nil // the client has gone; the writer keeps why
-			}
-			t.watch.touch()
-			left -= int64(n)
-		}
+	for much := false; ; {
+		n, err, gone := t.passPiece(res.Body, much)
+		left -= int64(n)
 		switch {
+		case gone:
+			return false, nil
 		case err == io.EOF:
 			return true, nil
 		case err != nil:
@@ -85,7 +84,33 @@ func (t *passage) pass(res *http.Response) (whole bool, err error) {
 		case n > 0 && left != 0 && t.control.Flush() != nil:
 			return false, nil
 		}
+		much = n >= smallPiece
 	}
+}
+
+func (t *passage) passPiece(from io.Reader, large bool) (n int, err error, gone bool) {
+	if large {
+		piece, _ := largePieces.Get().(*[largePiece]byte)
+		defer largePieces.Put(piece)
+		return t.passOne(from, piece[:])
+	}
+	piece, _ := smallPieces.Get().(*[smallPiece]byte)
+	defer smallPieces.Put(piece)
+	return t.passOne(from, piece[:])
+}
+
+// passOne passes on what one Read into piece gives. Its error comes after that; gone
+// tells that the client has, and the writer keeps why.
+func (t *passage) passOne(from io.Reader, piece []byte) (n int, err error, gone bool) {
+	n, err = from.Read(piece)
+	t.watch.touch()
+	if n > 0 {
+		if _, err := t.w.Write(piece[:n]); err != nil {
+			return n, nil, true
+		}
+		t.watch.touch()
+	}
+	return n, err, false
 }
 
 // announceTrailers names the trailers to come, where the client takes any: over
