@@ -25,6 +25,7 @@ import (
 	auths "github.com/weir-gateway/weir/internal/auth/all"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/base/shelf"
+	"github.com/weir-gateway/weir/internal/base/statefile"
 	"github.com/weir-gateway/weir/internal/base/telemetry"
 	"github.com/weir-gateway/weir/internal/base/telemetry/accesslog"
 	"github.com/weir-gateway/weir/internal/base/telemetry/tracing"
@@ -85,6 +86,9 @@ type Options struct {
 	History *history.History
 	// Shelf keeps what is heard from outside; nil: nothing is kept. The App closes it.
 	Shelf *shelf.Shelf
+	// StateLock is what holds the folder of History and Shelf; a process that takes over
+	// holds it too. nil: there is none.
+	StateLock *statefile.Lock
 	// MaxAge bounds how long ago the last good config may have served, and kept endpoints
 	// have been confirmed; 0: a day.
 	MaxAge time.Duration

@@ -51,6 +51,7 @@ func (a *App) send() (*listen.Successor, error) {
 			return nil, err
 		}
 	}
+	parcel.Token(a.options.StateLock.File())
 	return parcel.Send(a.options.Program, a.options.Arguments)
 }
 

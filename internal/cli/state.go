@@ -37,13 +37,16 @@ func (s *state) flags(c *cobra.Command) {
 // kept is what lies in the folder of one input.
 type kept struct {
 	history *history.History
-	shelf   *shelf.Shelf // nil: nothing is kept on disk
+	shelf   *shelf.Shelf    // nil: nothing is kept on disk
+	lock    *statefile.Lock // nil: nothing is written there
 }
 
-// open gives what is kept for an input. A folder that cannot be used is done without: a
-// gateway is there to serve, and what only a restart needs must not keep it from that.
-// Where somebody named the folder it is an error in the log, else nobody waits for it.
-func (s *state) open(in source.Input, log *slog.Logger) (kept, error) {
+// open gives what is kept for an input. token is what the process before has handed over,
+// nil for nothing. A folder that cannot be used is done without: a gateway is there to
+// serve, and what only a restart needs must not keep it from that. Where somebody named
+// the folder, or another gateway has it, it is an error in the log, else nobody waits for
+// it. What lies in a folder that can be read is there all the same.
+func (s *state) open(in source.Input, token *os.File, log *slog.Logger) (kept, error) {
 	if s.keep < 1 {
 		return kept{}, usageError{fmt.Errorf("--state-keep %d: at least one is kept", s.keep)}
 	}
@@ -55,18 +58,32 @@ func (s *state) open(in source.Input, log *slog.Logger) (kept, error) {
 	if folder == "" || !in.Lasting() {
 		return inMemory, nil
 	}
-	found, lost, err := openIn(folder, in, s.keep, log)
-	switch {
-	case err != nil && asked:
-		log.Error(nothingKept, "error", err, "fix", mend(err))
+	own, err := ownFolder(folder, in)
+	if err != nil {
+		s.complain(err, asked, log)
 		return inMemory, nil
-	case err != nil:
-		log.Info(nothingKept, "reason", err)
-		return inMemory, nil
-	case lost != nil:
+	}
+	found, lost, err := openIn(folder, own, s.keep, token, log)
+	if err != nil {
+		s.complain(err, asked, log)
+		if found, lost, err = readIn(own, s.keep, log); err != nil {
+			return inMemory, nil //nolint:nilerr // it was told why the folder cannot be used
+		}
+	}
+	if lost != nil {
 		log.Warn("some of the kept configurations are lost", "reason", lost)
 	}
 	return found, nil
+}
+
+// complain says that nothing is kept, and why.
+func (s *state) complain(err error, asked bool, log *slog.Logger) {
+	_, held := errors.AsType[*statefile.HeldError](err)
+	if asked || held {
+		log.Error(nothingKept, "error", err, "fix", mend(err))
+		return
+	}
+	log.Info(nothingKept, "reason", err)
 }
 
 const nothingKept = "nothing is kept for a restart: neither the configuration nor keys nor endpoints"
@@ -74,26 +91,55 @@ const nothingKept = "nothing is kept for a restart: neither the configuration no
 // mend says what to do about a state folder that cannot be used.
 func mend(err error) string {
 	const elsewhere = "or name another folder with --state, or --state off to do without"
+	if _, held := errors.AsType[*statefile.HeldError](err); held {
+		return "end that process, if it is not to serve beside this one, and start this one again; " + elsewhere
+	}
 	if errors.Is(err, statefile.ErrOthers) {
 		return "make it belong to this user and chmod -R g-w,o-w it; in Kubernetes set fsGroupChangePolicy: OnRootMismatch beside fsGroup; " + elsewhere
 	}
 	return "make a folder of it that this user can write to; " + elsewhere
 }
 
-// openIn opens the part of folder that is the input's own. lost is what of the history
-// cannot be read.
-func openIn(folder string, in source.Input, keep int, log *slog.Logger) (found kept, lost, err error) {
+// ownFolder gives the part of folder that is the input's own.
+func ownFolder(folder string, in source.Input) (string, error) {
 	path, err := filepath.Abs(in.Path)
-	if err == nil {
-		err = tryToWrite(folder)
+	if err != nil {
+		return "", fmt.Errorf("state folder: %w", err)
+	}
+	name := sha256.Sum256([]byte(path))
+	return filepath.Join(folder, hex.EncodeToString(name[:8])), nil
+}
+
+const shelfName = "shelf"
+
+// openIn takes own, a part of folder, and opens what lies in it. lost is what of the
+// history cannot be read.
+func openIn(folder, own string, keep int, token *os.File, log *slog.Logger) (found kept, lost, err error) {
+	if err := tryToWrite(folder); err != nil {
+		return kept{}, nil, err
+	}
+	found.lock, err = statefile.Adopt(own, token)
+	if errors.Is(err, errors.ErrUnsupported) {
+		log.Warn("the state folder cannot be locked; see to it that no other gateway uses it", "reason", err)
+		err = nil
 	}
 	if err != nil {
 		return kept{}, nil, err
 	}
-	name := sha256.Sum256([]byte(path)) // each input has one of its own
-	own := filepath.Join(folder, hex.EncodeToString(name[:8]))
 	if found.history, lost, err = history.Open(own, keep); err == nil {
-		found.shelf, err = shelf.New(filepath.Join(own, "shelf"), log)
+		found.shelf, err = shelf.New(filepath.Join(own, shelfName), log)
+	}
+	if err != nil {
+		found.lock.Release()
+		return kept{}, nil, err
+	}
+	return found, lost, nil
+}
+
+// readIn is openIn for what is only read.
+func readIn(own string, keep int, log *slog.Logger) (found kept, lost, err error) {
+	if found.history, lost, err = history.Read(own, keep); err == nil {
+		found.shelf, err = shelf.Read(filepath.Join(own, shelfName), log)
 	}
 	return found, lost, err
 }

@@ -6,9 +6,12 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/weir-gateway/weir/internal/base/await"
 )
 
 // ownFolder gives what the only input has in a state folder.
@@ -97,6 +100,102 @@ func TestAStateFlagThatNamesAFileIsAMistake(t *testing.T) {
 	if end := p.wait(); end != "exit status 2" || !strings.Contains(p.log.String(), "it is a file") {
 		t.Errorf("it ended with %s:\n%s", end, p.log.String())
 	}
+}
+
+// One gateway to a folder and config: a second one would remove what it does not know, and write over the rest.
+func TestASecondGatewayLeavesTheFolderToTheFirst(t *testing.T) {
+	folder := t.TempDir()
+	path, state := filepath.Join(folder, "weir.yaml"), filepath.Join(folder, "state")
+	write(t, path, "listen: :8080\nroutes:\n  GET /: respond:one\n")
+	first := start(t, path, "--state", state)
+	url := first.line("serving on ")
+	before := contents(t, state)
+	write(t, path, "listen: :8080\nroutes:\n  GET /: respond:two\n  GET /two: respond:two\n")
+	second := start(t, path, "--watch=false", "--state", state)
+	if got := body(t, second.line("serving on ")+"/"); got != "two" {
+		t.Errorf("the second one answers %q", got)
+	}
+	told := []string{"nothing is kept for a restart", "the process " + strconv.Itoa(first.command.Process.Pid) + " on ", "--state"}
+	if line := errorLine(second.log.String()); !containsAll(line, told) {
+		t.Errorf("the log does not say %q:\n%s", told, second.log.String())
+	}
+	second.signal(syscall.SIGTERM)
+	_ = second.wait()
+	await.That(t, "the first one has seen the change", func() bool { return body(t, url+"/two") == "two" })
+	_ = first.command.Process.Kill()
+	_ = first.wait()
+	if after := contents(t, state); after == before {
+		t.Error("the first one does not write any more")
+	}
+	third := start(t, path, "--state", state) // a lock does not outlive a process that was killed
+	third.line("serving on ")
+	if line := errorLine(third.log.String()); line != "" {
+		t.Error(line)
+	}
+	third.signal(syscall.SIGTERM)
+	_ = third.wait()
+}
+
+// A second gateway beside a config that cannot serve serves what served last.
+func TestAFolderInOthersHandsIsRead(t *testing.T) {
+	folder := t.TempDir()
+	path, state := filepath.Join(folder, "weir.yaml"), filepath.Join(folder, "state")
+	write(t, path, "listen: :8080\nroutes:\n  GET /: respond:good\n")
+	first := start(t, path, "--watch=false", "--state", state)
+	first.line("serving on ")
+	write(t, path, "listen: :8080\nroutes: nonsense\n")
+	second := start(t, path, "--state", state)
+	if got := body(t, second.line("serving on ")+"/"); got != "good" {
+		t.Errorf("it answers %q", got)
+	}
+	for _, p := range []*process{second, first} {
+		p.signal(syscall.SIGTERM)
+		_ = p.wait()
+	}
+}
+
+func TestAFolderThatCannotBeWrittenIsRead(t *testing.T) {
+	if os.Geteuid() == 0 {
+		t.Skip("root may write everywhere; TestAFolderInOthersHandsIsRead reads the same way")
+	}
+	folder := t.TempDir()
+	path, state := filepath.Join(folder, "weir.yaml"), filepath.Join(folder, "state")
+	write(t, path, "listen: :8080\nroutes:\n  GET /: respond:good\n")
+	p := start(t, path, "--state", state)
+	p.line("serving on ")
+	p.signal(syscall.SIGTERM)
+	_ = p.wait()
+	write(t, path, "listen: :8080\nroutes: nonsense\n")
+	if err := os.Chmod(state, 0o500); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.Chmod(state, 0o700) })
+	p = start(t, path, "--state", state)
+	if got := body(t, p.line("serving on ")+"/"); got != "good" {
+		t.Errorf("it answers %q", got)
+	}
+	p.signal(syscall.SIGTERM)
+	_ = p.wait()
+	if line := errorLine(p.log.String()); !strings.Contains(line, "nothing is kept for a restart") {
+		t.Errorf("the log:\n%s", p.log.String())
+	}
+}
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// contents gives the only index of a state folder.
+func contents(t *testing.T, state string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(ownFolder(t, state), "index.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
 }
 
 // errorLine gives the first error of a log.

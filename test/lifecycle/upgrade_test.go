@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -44,6 +45,21 @@ func TestAnotherProcessTakesOverTheSockets(t *testing.T) {
 	g.Stop(t)
 	if _, err := os.Stat(socket); err == nil {
 		t.Error("the socket's file is still there")
+	}
+}
+
+// The state folder is the new process's as soon as it begins, and nobody can have it in between.
+func TestTheStateFolderIsHandedOver(t *testing.T) {
+	config, state := write(t, "listen: \":8080\"\nroutes:\n  GET /: respond:one\n"), t.TempDir()+"/state"
+	g := weirtest.Start(t, config, "--state", state)
+	before := g.Upgrade(t)
+	await.That(t, "the process before has ended", func() bool { return weirtest.Gone(before) })
+	if log := g.Log(); strings.Contains(log, "nothing is kept") {
+		t.Errorf("the new one does not have it:\n%s", log)
+	}
+	other := weirtest.Start(t, config, "--state", state)
+	if log := other.Log(); !strings.Contains(log, "in the hands of the process "+strconv.Itoa(g.PID())+" on ") {
+		t.Errorf("a third one is not told whose it is:\n%s", log)
 	}
 }
 

@@ -43,6 +43,7 @@ const (
 // Place and Close waits for the disk. A nil *Shelf keeps nothing.
 type Shelf struct {
 	folder string
+	frozen bool // it is read only
 	log    *slog.Logger
 	wake   chan struct{} // holds one: there is something to write or to remove
 	end    chan struct{}
@@ -86,14 +87,31 @@ type stored struct {
 // New makes the shelf in folder, which is made when there is something to keep, and the
 // goroutine that writes there. The error says why the folder cannot be used.
 func New(folder string, log *slog.Logger) (*Shelf, error) {
+	s, err := open(folder, log)
+	if err == nil {
+		go s.write()
+	}
+	return s, err
+}
+
+// Read makes the shelf in a folder that is not to be changed: what lies there is found,
+// and nothing is put there.
+func Read(folder string, log *slog.Logger) (*Shelf, error) {
+	s, err := open(folder, log)
+	if err == nil {
+		s.frozen = true
+		close(s.done)
+	}
+	return s, err
+}
+
+func open(folder string, log *slog.Logger) (*Shelf, error) {
 	if err := statefile.Check(folder); err != nil {
 		return nil, err
 	}
-	s := &Shelf{
+	return &Shelf{
 		folder: folder, log: log, wake: make(chan struct{}, 1), end: make(chan struct{}), done: make(chan struct{}), entries: map[string]*entry{},
-	}
-	go s.write()
-	return s, nil
+	}, nil
 }
 
 // Close writes what is still to be written and ends the goroutine; a disk that hangs is
@@ -232,6 +250,9 @@ func (p *Place) Clear() {
 
 func (p *Place) put(w word) {
 	s, e := p.shelf, p.entry
+	if s.frozen {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if e.next = nil; e.stored.differs(w, e.maxAge/refreshes) {
@@ -275,7 +296,7 @@ func (p *Place) Close() {
 // Tidy removes, soon, what lies in no place that somebody has. Call it when everybody who
 // may want one has it, and never at the end.
 func (s *Shelf) Tidy() {
-	if s == nil {
+	if s == nil || s.frozen {
 		return
 	}
 	s.mu.Lock()

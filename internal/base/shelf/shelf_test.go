@@ -536,3 +536,38 @@ func TestTheFormOfAFile(t *testing.T) {
 		}
 	})
 }
+
+func TestAShelfThatIsOnlyReadStaysAsItIs(t *testing.T) {
+	inBubble(t, func(b *bench) {
+		place := b.shelf.Place("keys", "issuer", day)
+		place.Put("one")
+		b.wait(soon)
+		before, err := os.ReadDir(b.folder)
+		if err != nil || len(before) != 1 {
+			b.t.Fatalf("%v, %v", before, err)
+		}
+		reading, err := shelf.Read(b.folder, slog.New(slog.DiscardHandler))
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		other := reading.Place("keys", "another", day)
+		own := reading.Place("keys", "issuer", day)
+		var word string
+		if _, ok := own.Last(&word); !ok || word != "one" {
+			b.t.Errorf("read is %q", word)
+		}
+		own.Put("two")
+		other.Put("three")
+		own.Close()
+		reading.Tidy()
+		reading.Close(b.t.Context())
+		b.wait(soon)
+		if after, err := os.ReadDir(b.folder); err != nil || len(after) != 1 || after[0].Name() != before[0].Name() {
+			b.t.Errorf("then there is %v, %v", after, err)
+		}
+		b.restart()
+		if _, ok := b.shelf.Place("keys", "issuer", day).Last(&word); !ok || word != "one" {
+			b.t.Errorf("kept is %q", word)
+		}
+	})
+}

@@ -105,3 +105,44 @@ func TestAFileIsReplacedWholeOrNotAtAll(t *testing.T) {
 		t.Errorf("left is %q, %v", left, err)
 	}
 }
+
+// TestALockIsHandedOn is about a process that takes over: here the same one, with a copy
+// of the descriptor as another process would have.
+func TestALockIsHandedOn(t *testing.T) {
+	folder, other := filepath.Join(t.TempDir(), "state"), filepath.Join(t.TempDir(), "other")
+	first, err := statefile.Hold(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := statefile.Adopt(folder, copyOf(t, first.File()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	first.Release()
+	if _, err := statefile.Hold(folder); err == nil {
+		t.Error("it is free though it was handed on")
+	}
+	third, err := statefile.Adopt(other, copyOf(t, second.File()))
+	if err != nil {
+		t.Fatalf("another folder: %v", err)
+	}
+	if _, err := statefile.Hold(other); err == nil {
+		t.Error("the other folder is not held")
+	}
+	third.Release()
+	second.Release()
+	last, err := statefile.Adopt(folder, nil)
+	if err != nil {
+		t.Fatalf("after the last one: %v", err)
+	}
+	last.Release()
+}
+
+func copyOf(t *testing.T, file *os.File) *os.File {
+	t.Helper()
+	fd, err := syscall.Dup(int(file.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return os.NewFile(uintptr(fd), "copy")
+}

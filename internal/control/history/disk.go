@@ -73,17 +73,36 @@ func Open(path string, keep int) (h *History, lost error, err error) {
 	}
 	h = New(keep)
 	h.folder = &folder{path: path, written: map[string]bool{}}
-	lost = h.read()
+	i, err := h.folder.index()
+	if err != nil {
+		return h, fmt.Errorf("%w; %w", err, h.folder.moveAside()), nil
+	}
+	lost = h.take(h.folder, i)
 	return h, lost, nil
 }
 
-// read takes over what the folder holds.
-func (h *History) read() error {
-	raw, err := statefile.Read(filepath.Join(h.folder.path, indexName), largestIndex)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
+// Read is Open for a folder that is not to be changed: what it holds is there, and what
+// comes is kept in memory only.
+func Read(path string, keep int) (h *History, lost error, err error) {
+	if err := statefile.Check(path); err != nil {
+		return nil, nil, err
 	}
-	var i index
+	h = New(keep)
+	f := &folder{path: path, written: map[string]bool{}}
+	i, err := f.index()
+	if err != nil {
+		return h, err, nil
+	}
+	lost = h.take(f, i)
+	return h, lost, nil
+}
+
+// index reads what the folder holds, the zero value where it holds nothing.
+func (f *folder) index() (i index, err error) {
+	raw, err := statefile.Read(filepath.Join(f.path, indexName), largestIndex)
+	if errors.Is(err, fs.ErrNotExist) {
+		return index{}, nil
+	}
 	if err == nil {
 		err = json.Unmarshal(raw, &i)
 	}
@@ -91,12 +110,17 @@ func (h *History) read() error {
 		err = fmt.Errorf("it has version %d", i.Version)
 	}
 	if err != nil {
-		return fmt.Errorf("the kept configurations cannot be read: %w; %w", err, h.folder.moveAside())
+		return index{}, fmt.Errorf("the kept configurations cannot be read: %w", err)
 	}
+	return i, nil
+}
+
+// take takes over what i names of f.
+func (h *History) take(f *folder, i index) error {
 	var lost []error
 	for _, kept := range i.Entries {
 		e := Entry{Digest: kept.Digest, Time: kept.Time, From: kept.From}
-		texts, err := h.folder.texts(kept.Sources)
+		texts, err := f.texts(kept.Sources)
 		if err != nil {
 			lost = append(lost, fmt.Errorf("the kept configuration %s cannot be read: %w", kept.Digest, err))
 			continue

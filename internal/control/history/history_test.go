@@ -202,3 +202,37 @@ func TestWhatIsPrivateIsInMemoryOnly(t *testing.T) {
 		t.Errorf("on disk: %v, %v", h.Entries(), lost)
 	}
 }
+
+func TestAFolderThatIsOnlyReadStaysAsItIs(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "state")
+	h, _ := open(t, path)
+	add(t, h, "aaaa1111", "one")
+	index := filepath.Join(path, "index.json")
+	before, err := os.ReadFile(index)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reading, lost, err := history.Read(path, 2)
+	if err := errors.Join(lost, err); err != nil {
+		t.Fatal(err)
+	}
+	if _, sources, _, ok := reading.Last(); !ok || string(sources[0].Data) != "one" {
+		t.Errorf("read is %v", sources)
+	}
+	add(t, reading, "bbbb2222", "two")
+	if list := reading.Entries(); len(list) != 2 {
+		t.Errorf("in memory there is %+v", list)
+	}
+	if after, err := os.ReadFile(index); err != nil || !bytes.Equal(after, before) {
+		t.Errorf("the index is another one (%v)", err)
+	}
+	if err := os.WriteFile(index, []byte("{"), 0o600); err != nil { // not moved aside either: it is another's
+		t.Fatal(err)
+	}
+	if _, lost, err := history.Read(path, 2); err != nil || lost == nil {
+		t.Errorf("a broken index: %v, %v", lost, err)
+	}
+	if text, err := os.ReadFile(index); err != nil || string(text) != "{" {
+		t.Errorf("the broken index: %q, %v", text, err)
+	}
+}

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"strconv"
@@ -42,16 +43,17 @@ func (t *passage) respond(ctx context.Context, res *http.Response) {
 	t.watch.begin()
 	t.responding.Store(true)
 	t.w.WriteHeader(res.StatusCode)
-	whole, err := t.pass(res)
+	err := t.pass(res)
+	if _, gone := errors.AsType[goneError](err); gone {
+		return // the writer keeps why, and there is nobody to tell
+	}
 	if err != nil {
 		err = t.explain(ctx, err)
 		t.Log.DebugContext(ctx, "a response broke off", "route", t.exchange.Route, "request_id", t.exchange.ID, "error", err)
 		t.writer.Fail(err) // aborts the stream: the head is out
 		return
 	}
-	if whole {
-		t.passTrailers(res)
-	}
+	t.passTrailers(res)
 }
 
 // part tells an HTTP/1.x client that is answered before its request is whole that the
@@ -63,32 +65,40 @@ func (t *passage) part(head exchange.Head) {
 	}
 }
 
+// goneError says that the client takes no more.
+type goneError struct{ error }
+
+func (e goneError) Unwrap() error { return e.error }
+
 // pass copies the body. Each piece goes out as soon as it came, but for the last one
 // of a known length, which leaves with the end of the response. An error is the
-// backend's; where the client has gone, whole is false and there is nobody to tell.
-func (t *passage) pass(res *http.Response) (whole bool, err error) {
+// backend's, unless it is a goneError.
+func (t *passage) pass(res *http.Response) error {
 	left := res.ContentLength
-	if left < 0 && t.control.Flush() != nil {
-		return false, nil
+	if left < 0 {
+		if err := t.control.Flush(); err != nil {
+			return goneError{err}
+		}
 	}
 	for much := false; ; {
-		n, err, gone := t.passPiece(res.Body, much)
+		n, err := t.passPiece(res.Body, much)
 		left -= int64(n)
 		switch {
-		case gone:
-			return false, nil
-		case err == io.EOF:
-			return true, nil
+		case err == io.EOF: //nolint:errorlint // io.Reader gives it bare
+			return nil
 		case err != nil:
-			return false, err
-		case n > 0 && left != 0 && t.control.Flush() != nil:
-			return false, nil
+			return err
+		}
+		if n > 0 && left != 0 {
+			if err := t.control.Flush(); err != nil {
+				return goneError{err}
+			}
 		}
 		much = n >= smallPiece
 	}
 }
 
-func (t *passage) passPiece(from io.Reader, large bool) (n int, err error, gone bool) {
+func (t *passage) passPiece(from io.Reader, large bool) (n int, err error) {
 	if large {
 		piece, _ := largePieces.Get().(*[largePiece]byte)
 		defer largePieces.Put(piece)
@@ -99,18 +109,17 @@ func (t *passage) passPiece(from io.Reader, large bool) (n int, err error, gone 
 	return t.passOne(from, piece[:])
 }
 
-// passOne passes on what one Read into piece gives. Its error comes after that; gone
-// tells that the client has, and the writer keeps why.
-func (t *passage) passOne(from io.Reader, piece []byte) (n int, err error, gone bool) {
+// passOne passes on what one Read into piece gives. The error of the Read comes after that.
+func (t *passage) passOne(from io.Reader, piece []byte) (n int, err error) {
 	n, err = from.Read(piece)
 	t.watch.touch()
 	if n > 0 {
 		if _, err := t.w.Write(piece[:n]); err != nil {
-			return n, nil, true
+			return n, goneError{err}
 		}
 		t.watch.touch()
 	}
-	return n, err, false
+	return n, err
 }
 
 // announceTrailers names the trailers to come, where the client takes any: over

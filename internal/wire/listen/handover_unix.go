@@ -23,6 +23,7 @@ import (
 type Parcel struct {
 	names []string
 	fds   []int
+	token *os.File
 }
 
 // Add puts a copy of l in, by the key that the other process asks with.
@@ -47,6 +48,10 @@ func (p *Parcel) Add(key string, l net.Listener) error {
 	p.names, p.fds = append(p.names, name), append(p.fds, fd)
 	return nil
 }
+
+// Token has the other process be started with f too, which it gets by Inherited.Token:
+// what is held by an open file is then held by both. It stays the caller's.
+func (p *Parcel) Token(f *os.File) { p.token = f }
 
 // Close closes the copies.
 func (p *Parcel) Close() {
@@ -74,10 +79,13 @@ func (p *Parcel) Send(program string, arguments []string) (*Successor, error) {
 	for _, fd := range p.fds {
 		files = append(files, uintptr(fd))
 	}
-	pid, _, err := syscall.StartProcess(program, append([]string{program}, arguments...), &syscall.ProcAttr{
-		Env:   append(os.Environ(), handoverNames+"="+strings.Join(append(p.names, ""), ",")),
-		Files: append(files, theirs.Fd()),
-	})
+	files = append(files, theirs.Fd())
+	env := append(os.Environ(), handoverNames+"="+strings.Join(append(p.names, ""), ","))
+	if p.token != nil { // which an older program leaves open and does not know of
+		files = append(files, p.token.Fd())
+		env = append(env, handoverToken+"=1")
+	}
+	pid, _, err := syscall.StartProcess(program, append([]string{program}, arguments...), &syscall.ProcAttr{Env: env, Files: files})
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("start %s: %w", program, err), ready.Close())
 	}

@@ -14,6 +14,9 @@ type Parcel struct{}
 // Add fails.
 func (*Parcel) Add(string, net.Listener) error { return errNoHandover }
 
+// Token does nothing.
+func (*Parcel) Token(*os.File) {}
+
 // Close does nothing.
 func (*Parcel) Close() {}
 

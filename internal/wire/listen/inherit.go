@@ -21,6 +21,7 @@ type Inherited struct {
 	sockets []inherited
 	files   []*net.UnixListener // taken ones whose files are ours from Ready on
 	ready   *os.File            // tells the process before; nil where there is none
+	token   *os.File            // see Token
 }
 
 type inherited struct {
@@ -53,6 +54,7 @@ type Want struct {
 const (
 	firstInherited = 3 // behind standard input, output and error
 	handoverNames  = "WEIR_HANDOVER"
+	handoverToken  = "WEIR_HANDOVER_TOKEN"
 )
 
 // Inherit takes what this process was started with, once, at its start. The
@@ -60,8 +62,9 @@ const (
 func Inherit() (*Inherited, error) {
 	i := &Inherited{}
 	names, own := os.LookupEnv(handoverNames)
+	_, hasToken := os.LookupEnv(handoverToken)
 	given := managedGifts()
-	for _, name := range []string{handoverNames, "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"} {
+	for _, name := range []string{handoverNames, handoverToken, "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"} {
 		if err := os.Unsetenv(name); err != nil {
 			return nil, fmt.Errorf("inherited sockets: %w", err)
 		}
@@ -82,8 +85,23 @@ func Inherit() (*Inherited, error) {
 	given = given[:len(given)-1] // the last one is for the end, so that there may be none
 	i.ready = os.NewFile(uintptr(firstInherited+len(given)), "ready")
 	keepFromChildren(i.ready)
+	if hasToken {
+		i.token = os.NewFile(uintptr(firstInherited+len(given)+1), "token")
+		keepFromChildren(i.token)
+	}
 	err := i.take(given)
 	return i, err
+}
+
+// Token gives what the process before has put into its Parcel, nil for nothing. The caller
+// closes it.
+func (i *Inherited) Token() *os.File {
+	if i == nil {
+		return nil
+	}
+	token := i.token
+	i.token = nil
+	return token
 }
 
 // gift is a socket as its giver names it.
