@@ -11,6 +11,7 @@ package config
 import (
 	"crypto/tls"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/egress"
@@ -264,6 +265,16 @@ func (r Ref) String() string {
 		return r.Rest
 	}
 	return r.Scheme + ":" + r.Rest
+}
+
+// Function gives the name of a function that may be meant, and of its part where
+// it is an app of several: `fn:APP/FUNCTION`.
+func (r Ref) Function() (name, part string) {
+	if r.Scheme != functionScheme {
+		return r.Rest, ""
+	}
+	name, part, _ = strings.Cut(r.Rest, "/")
+	return name, part
 }
 
 // Service is a backend of living endpoints in its long form.

@@ -61,11 +61,14 @@ func (c *validator) refGrant(ref Ref) {
 		if s := c.services[ref.Rest]; s != nil && s.Group == ref.Group {
 			return
 		}
-		if f := c.functions[ref.Rest]; f != nil && f.Group == ref.Group {
+		name, _ := ref.Function()
+		if f := c.functions[name]; f != nil && f.Group == ref.Group {
 			return
 		}
 	}
-	if !allows(g.Allow, ref.String()) {
+	app := ref
+	app.Rest, _ = ref.Function() // whoever may call an app may call each of its functions
+	if !allows(g.Allow, ref.String(), app.String()) {
 		c.denied(ref.Origin.at(), g, fmt.Sprintf("the backend %q", ref), "allow")
 	}
 }

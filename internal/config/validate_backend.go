@@ -83,8 +83,8 @@ func (c *validator) reference(ref Ref) {
 			return
 		}
 	case functionScheme:
-		if c.functions[ref.Rest] == nil && !c.known[ref.Rest] && !c.partial {
-			c.add(at, fmt.Sprintf("there is no function %q", ref.Rest), "", suggest(ref.Rest, c.functionNames(), "declare it under functions"))
+		if name, _ := ref.Function(); c.functions[name] == nil && !c.known[name] && !c.partial {
+			c.add(at, fmt.Sprintf("there is no function %q", name), "", suggest(name, c.functionNames(), "declare it under functions"))
 			return
 		}
 	case composeScheme:

@@ -28,6 +28,13 @@ type Backend interface {
 	Close(ctx context.Context) error
 }
 
+// Parted is a backend that is an app of several functions, which routes may name:
+// fn:APP/FUNCTION.
+type Parted interface {
+	// Part gives the function of that name. It lives as long as the app.
+	Part(name string) (http.RoundTripper, error)
+}
+
 // Status is a snapshot of a function's life.
 type Status struct {
 	Instances int    // alive, of any state
@@ -66,6 +73,9 @@ type Definition struct {
 	Warn func(env Env, config any) []Warning
 	// Build makes the backend; it may start processes.
 	Build func(env Env, name string, config any) (Backend, error)
+	// CheckPart says what is wrong with naming one function of an app; nil where
+	// backends of this kind have no parts. It starts nothing.
+	CheckPart func(env Env, config any, part string) error
 	// Same tells whether the identity fields of both configs are equal, so that
 	// the running backend is kept and tuned.
 	Same func(a, b any) bool
@@ -88,13 +98,15 @@ type Parts[C any] struct {
 	Check    func(Env, *C) error
 	Warn     func(Env, *C) []Warning // nil for none
 	Build    func(Env, string, *C) (Backend, error)
-	Same     func(a, b *C) bool
-	Once     func(*C) C
+	// CheckPart may be nil: see Definition. Where it is not, backends are Parted.
+	CheckPart func(Env, *C, string) error
+	Same      func(a, b *C) bool
+	Once      func(*C) C
 }
 
 // Define makes a Definition from its typed parts.
 func Define[C any](p Parts[C]) Definition {
-	return Definition{
+	d := Definition{
 		Kind: p.Kind, Summary: p.Summary, Scheme: p.Scheme,
 		New: func() any { c := p.Defaults(); return &c },
 		Check: func(env Env, cfg any) error {
@@ -132,6 +144,16 @@ func Define[C any](p Parts[C]) Definition {
 			return &once
 		},
 	}
+	if p.CheckPart != nil {
+		d.CheckPart = func(env Env, cfg any, part string) error {
+			c, err := typed[C](p.Kind, cfg)
+			if err != nil {
+				return err
+			}
+			return p.CheckPart(env, c, part)
+		}
+	}
+	return d
 }
 
 func typed[C any](kind string, cfg any) (*C, error) {

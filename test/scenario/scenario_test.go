@@ -154,6 +154,9 @@ func (s *scenario) compare(f *txtar.File, got []byte) {
 	}
 }
 
+// patience is how long a response is waited for: a function may have to be built first.
+const patience = 3 * time.Minute
+
 func (s *scenario) send(raw []byte) {
 	s.t.Helper()
 	s.head = bytes.HasPrefix(raw, []byte("HEAD "))
@@ -164,7 +167,7 @@ func (s *scenario) send(raw []byte) {
 		}
 		s.client, s.reader = conn, bufio.NewReader(conn)
 	}
-	if err := s.client.SetDeadline(time.Now().Add(30 * time.Second)); err != nil {
+	if err := s.client.SetDeadline(time.Now().Add(patience)); err != nil {
 		s.t.Fatal(err)
 	}
 	if _, err := s.client.Write(raw); err != nil {

@@ -54,7 +54,8 @@ func (b *build) backend(r *config.Route, ref config.Ref) (resolved, error) {
 	}
 	switch meant := b.meant(ref).(type) {
 	case *config.Function:
-		return b.function(meant)
+		_, part := ref.Function()
+		return b.functionPart(meant, part)
 	case *config.Service:
 		return b.service(r, meant, b.boundsOf(ref, meant))
 	case *config.Composition:
@@ -104,7 +105,8 @@ func (b *build) find(ref config.Ref) any {
 		if f := b.findFunction(ref); f != nil && f.Kind == d.Kind {
 			return f
 		}
-		return fmt.Errorf("there is no function named %q", ref.Rest)
+		name, _ := ref.Function()
+		return fmt.Errorf("there is no function named %q", name)
 	}
 	if s := b.findSource(ref); s != nil {
 		return s
@@ -129,7 +131,8 @@ func (b *build) named(ref config.Ref) any {
 // findFunction and findService look in the reference's own group first. What
 // of other groups may be named was decided when the config was validated.
 func (b *build) findFunction(ref config.Ref) *config.Function {
-	return nearest(b.cfg.Functions, ref, func(f *config.Function) (string, bool) { return f.Group, f.Name == ref.Rest })
+	name, _ := ref.Function()
+	return nearest(b.cfg.Functions, ref, func(f *config.Function) (string, bool) { return f.Group, f.Name == name })
 }
 
 func (b *build) findService(ref config.Ref) *config.Service {

@@ -61,6 +61,26 @@ func (b *build) functionEnv(f *config.Function) function.Env {
 	return function.Env{Log: b.compiler.options.Log, Secret: b.compiler.options.Secret, Dir: filepath.Dir(f.Origin.File)}
 }
 
+// functionPart gives a function, or one function of an app where the reference
+// names one.
+func (b *build) functionPart(f *config.Function, part string) (resolved, error) {
+	found, err := b.function(f)
+	if err != nil || part == "" {
+		return found, err
+	}
+	if d, _ := b.compiler.parts.function(f.Kind); d.CheckPart == nil {
+		err = fmt.Errorf("a function of kind %q has no parts", f.Kind)
+	} else if app, ok := found.roundTripper.(function.Parted); ok {
+		found.roundTripper, err = app.Part(part)
+	} else {
+		err = d.CheckPart(b.functionEnv(f), f.Config, part)
+	}
+	if err != nil {
+		return resolved{}, fmt.Errorf("%q names a function within %q: %w", part, f.Name, err)
+	}
+	return found, nil
+}
+
 // runningFunction is a function as it is kept.
 type runningFunction struct {
 	backend function.Backend

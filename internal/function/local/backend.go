@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/telemetry"
 	"github.com/weir-gateway/weir/internal/config/doc"
 	"github.com/weir-gateway/weir/internal/function"
+	"github.com/weir-gateway/weir/internal/function/local/azure"
 	"github.com/weir-gateway/weir/internal/function/local/pool"
 	"github.com/weir-gateway/weir/internal/function/local/process"
 	"github.com/weir-gateway/weir/internal/function/local/program"
@@ -102,7 +104,10 @@ func (m *machine) build(env function.Env, name string, c *Config) (function.Back
 	if err := m.host.Open(b.log); err != nil {
 		return nil, fmt.Errorf("functions on this machine: %w", err)
 	}
-	b.bounded.Store(&times{c.Timeout, c.Init})
+	b.bounded.Store(c.times(found))
+	if handler, ok := b.contract.(*customHandler); ok {
+		handler.announce(b.log)
+	}
 	b.ctx, b.stop = context.WithCancel(context.Background())
 	b.prepared.Go(b.prepare)
 	b.pool = pool.New(b.start, &meter{env.Life, c.Memory}, c.bounds(found.Contract), b.log)
@@ -110,10 +115,14 @@ func (m *machine) build(env function.Env, name string, c *Config) (function.Back
 }
 
 func newContract(m *machine, name string, c *Config, found program.Program) contract {
-	if found.Contract == program.Lambda {
+	switch found.Contract {
+	case program.Lambda:
 		return newLambda(name, c, found)
+	case program.Azure:
+		return newCustomHandler(m, c, found)
+	default:
+		return &web{handler: c.Handler, concurrency: c.bounds(found.Contract).Concurrency, ports: &m.ports, tells: []string{portVariable}}
 	}
-	return &web{handler: c.Handler, concurrency: c.bounds(found.Contract).Concurrency, ports: &m.ports}
 }
 
 // start makes an instance that takes requests; the pool calls it.
@@ -156,11 +165,10 @@ func (b *backend) launchProcess(ctx context.Context, shared map[string]string, c
 		return nil, err
 	}
 	i := newInstance(link, b.log)
+	own := link.variables()
 	started, err := b.machine.host.Start(process.Spec{
-		Path: command.Path, Args: slices.Concat(command.Args, b.args), Dir: b.program.Folder, Line: i.line,
-		Env: func(temp string) []string {
-			return environment(temp, shared, command.Env, b.env, link.variables())
-		},
+		Path: command.Path, Args: b.arguments(command.Args, shared, command.Env, b.env, own), Dir: cmp.Or(b.program.Dir, b.program.Folder), Line: i.line,
+		Env: func(temp string) []string { return environment(temp, shared, command.Env, b.env, own) },
 	})
 	if err != nil {
 		link.close(err)
@@ -169,6 +177,23 @@ func (b *backend) launchProcess(ctx context.Context, shared map[string]string, c
 	i.live(started, b.name+"#"+started.Serial)
 	b.log.Debug("a process was started", "instance", started.Serial, "pid", started.PID())
 	return i, nil
+}
+
+// arguments are the runtime's, then the program's own, with the variables of its
+// environment in them, and then those of the config.
+func (b *backend) arguments(runtime []string, variables ...map[string]string) []string {
+	list := slices.Clone(runtime)
+	for _, one := range b.program.Args {
+		list = append(list, azure.Expand(one, func(name string) (string, bool) {
+			for _, known := range slices.Backward(variables) {
+				if value, ok := known[name]; ok {
+					return value, true
+				}
+			}
+			return "", false
+		}))
+	}
+	return append(list, b.args...)
 }
 
 // prepare builds the program, or finds its interpreter, before the first request
@@ -206,7 +231,12 @@ func (b *backend) startable(ctx context.Context) (program.Command, error) {
 
 // RoundTrip answers r by one instance.
 func (b *backend) RoundTrip(r *http.Request) (*http.Response, error) {
-	res, err := b.counted(r, func() (*http.Response, error) { return b.contract.roundTrip(b, r) })
+	return b.answer(r, b.contract.roundTrip)
+}
+
+// answer lets ask answer r, as the contract of backends has it.
+func (b *backend) answer(r *http.Request, ask func(*backend, *http.Request) (*http.Response, error)) (*http.Response, error) {
+	res, err := b.counted(r, func() (*http.Response, error) { return ask(b, r) })
 	if err != nil && r.Body != nil {
 		_ = r.Body.Close() // the contract of backends; the error that matters is err
 	}
@@ -317,7 +347,7 @@ func (b *backend) Tune(cfg any) {
 	if !ok {
 		return // the compiler only tunes what Same has compared
 	}
-	b.bounded.Store(&times{c.Timeout, c.Init})
+	b.bounded.Store(c.times(b.program))
 	b.pool.Tune(c.bounds(b.program.Contract))
 }
 

@@ -1,6 +1,7 @@
 package local
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -21,8 +22,8 @@ import (
 // Config is a function that runs on this machine.
 type Config struct {
 	Pos      doc.Pos          `doc:"-,pos"`
-	Run      string           `doc:"run,required" example:"./functions/orders" help:"The program: an executable file, a folder with an executable file called bootstrap, a folder with a Go main package, which is built with the go command, or a file or folder of JavaScript or Python. Relative to the config's folder."`
-	Contract program.Contract `doc:"contract,omitzero" example:"http" help:"How it is talked to: lambda (AWS Lambda's Runtime API, API Gateway v2.0 events) or http (a server on the port in PORT). By default lambda for a file called bootstrap, for a Go program that imports aws-lambda-go and for modules of Node.js and Python, otherwise http."`
+	Run      string           `doc:"run,required" example:"./functions/orders" help:"The program: an executable file, a folder with an executable file called bootstrap, a folder with a Go main package, which is built with the go command, a file or folder of JavaScript or Python, or the folder of an Azure Functions app that is a custom handler. Relative to the config's folder."`
+	Contract program.Contract `doc:"contract,omitzero" example:"http" help:"How it is talked to: lambda (AWS Lambda's Runtime API, API Gateway v2.0 events), http (a server on the port in PORT) or azure (an Azure Functions custom handler). By default azure for a folder with a host.json, lambda for a file called bootstrap, for a Go program that imports aws-lambda-go and for modules of Node.js and Python, otherwise http."`
 	Handler  string           `doc:"handler,omitzero" example:"src/index.handler" help:"The handler within the program: of JavaScript and Python the file and what it exports, by default index.handler and lambda_function.lambda_handler; otherwise _HANDLER of a lambda function, FUNCTION_TARGET of an http one."`
 	Args     []string         `doc:"args" example:"[--verbose]" help:"The program's arguments."`
 	Env      map[string]Value `doc:"env" help:"Variables of the program's environment, which begins with PATH, HOME, TMPDIR, LANG and TZ and holds nothing of the gateway's own. Values may be references: ${env:NAME}, ${file:/path}; \"\" is a variable that is empty."`
@@ -30,7 +31,7 @@ type Config struct {
 	Scale    Scale            `doc:"scale" help:"How many instances there are."`
 	Queue    Queue            `doc:"queue" help:"What happens to requests while all instances are busy."`
 	Timeout  time.Duration    `doc:"timeout" example:"30s" help:"How long an invocation may take: a lambda function until its answer is complete, an http one until the head of its response. An instance that takes longer is killed and replaced."`
-	Init     time.Duration    `doc:"init" example:"10s" help:"How long an instance may take from its start until it takes requests."`
+	Init     time.Duration    `doc:"init,omitzero" example:"10s" help:"How long an instance may take from its start until it takes requests: by default 10s, and 60s for an Azure app."`
 }
 
 // Value is that of a variable: a secret like others, but it may be empty.
@@ -85,8 +86,10 @@ const (
 	defaultQueue       = 1000
 	defaultWait        = 10 * time.Second
 	defaultTimeout     = 15 * time.Second
-	defaultInit        = 10 * time.Second // AWS Lambda's
-	defaultMemory      = 128 * doc.MiB    // AWS Lambda's
+	defaultInit        = 10 * time.Second  // AWS Lambda's
+	defaultAzureInit   = 60 * time.Second  // Azure's, for custom handlers
+	mostAzureTimeout   = 230 * time.Second // after which Azure's load balancer answers itself
+	defaultMemory      = 128 * doc.MiB     // AWS Lambda's
 )
 
 func defaults() Config {
@@ -94,7 +97,7 @@ func defaults() Config {
 		Memory:  defaultMemory,
 		Scale:   Scale{Max: defaultMax, Idle: defaultIdle, Starts: defaultStarts},
 		Queue:   Queue{Size: defaultQueue, Wait: defaultWait},
-		Timeout: defaultTimeout, Init: defaultInit,
+		Timeout: defaultTimeout,
 	}
 }
 
@@ -115,8 +118,8 @@ func (c *Config) validate() error {
 		}
 	}
 	require(c.Run != "", "run: name a file or a folder")
-	require(slices.Contains([]program.Contract{program.Guess, program.Lambda, program.HTTP}, c.Contract),
-		"contract: %q is neither lambda nor http", c.Contract)
+	require(slices.Contains([]program.Contract{program.Guess, program.Lambda, program.HTTP, program.Azure}, c.Contract),
+		"contract: %q is none of lambda, http, azure", c.Contract)
 	require(c.Scale.Max >= 1 && c.Scale.Max <= mostInstances, "scale.max: %d is not from 1 to %d", c.Scale.Max, mostInstances)
 	require(c.Scale.Min >= 0 && c.Scale.Min <= c.Scale.Max, "scale.min: %d is not from 0 to scale.max, which is %d", c.Scale.Min, c.Scale.Max)
 	require(c.Scale.Idle >= shortestIdle, "scale.idle: %v is shorter than %v", c.Scale.Idle, shortestIdle)
@@ -126,7 +129,7 @@ func (c *Config) validate() error {
 	require(c.Queue.Size >= 0 && c.Queue.Size <= mostQueue, "queue.size: %d is not from 0 to %d", c.Queue.Size, mostQueue)
 	require(c.Queue.Wait > 0, "queue.wait: it must be more than nothing, for a request waits for the start of an instance, too")
 	require(c.Timeout > 0, "timeout: it must be more than nothing")
-	require(c.Init > 0, "init: it must be more than nothing")
+	require(c.Init >= 0, "init: it must be more than nothing")
 	require(c.Memory > 0, "memory: it must be more than nothing")
 	require(!strings.Contains(c.Handler+strings.Join(c.Args, ""), "\x00"), "handler, args: no NUL is possible there")
 	for _, name := range slices.Sorted(maps.Keys(c.Env)) {
@@ -141,7 +144,7 @@ func checkVariable(name string) error {
 	switch {
 	case name == "" || strings.ContainsAny(name, "=\x00 \t\n"):
 		return errors.New("this is no name of a variable")
-	case name == portVariable || name == runtimeAPIVariable || name == process.InstanceVariable:
+	case slices.Contains([]string{portVariable, customHandlerPort, httpWorkerPort, runtimeAPIVariable, process.InstanceVariable}, name):
 		return errors.New("this variable is set for each instance by the gateway")
 	}
 	return nil
@@ -166,6 +169,8 @@ func (c *Config) find(dir, name string) (program.Program, error) {
 // checkHandler says what is wrong with the handler's name, where it is ours to load.
 func (c *Config) checkHandler(found program.Program) error {
 	switch {
+	case found.Contract == program.Azure && c.Handler != "":
+		return errors.New("handler: an Azure app has its functions by name; a route names one as fn:APP/FUNCTION, or the app's own routes find it")
 	case found.Runtime == program.Native || found.Contract != program.Lambda:
 		return nil
 	case c.Handler != "":
@@ -194,6 +199,18 @@ func once(c *Config) Config {
 	one.Scale.Min, one.Scale.Max = 0, 1
 	one.Queue.Wait = max(c.Queue.Wait, longestBuild)
 	return one
+}
+
+// times are how long single steps may take. An app's own time-out counts where it
+// is the shorter one.
+func (c *Config) times(p program.Program) *times {
+	t := &times{invoke: c.Timeout, init: cmp.Or(c.Init, defaultInit)}
+	if p.App == nil {
+		return t
+	}
+	t.invoke = min(t.invoke, cmp.Or(p.App.Timeout, mostAzureTimeout), mostAzureTimeout)
+	t.init = cmp.Or(c.Init, p.App.Init, defaultAzureInit)
+	return t
 }
 
 // bounds are the pool's part of the config.

@@ -37,9 +37,10 @@ func define(guard []string) function.Definition {
 			Name: "fn", Summary: "a function of this config", Example: "fn:orders",
 			Check: checkRef,
 		},
-		Defaults: defaults,
-		Check:    check,
-		Warn:     warn,
+		Defaults:  defaults,
+		Check:     check,
+		CheckPart: checkPartOf,
+		Warn:      warn,
 		Build: func(env function.Env, name string, c *Config) (function.Backend, error) {
 			return shared.build(env, name, c)
 		},
@@ -51,7 +52,19 @@ func checkRef(ref config.Ref) error {
 	if ref.Rest == "" || strings.HasPrefix(ref.Rest, "/") {
 		return fmt.Errorf("fn: is followed by the name of a function, as in fn:orders")
 	}
+	if name, part, ok := strings.Cut(ref.Rest, "/"); ok && (part == "" || strings.Contains(part, "/") || name == "") {
+		return fmt.Errorf("fn: is followed by the name of a function, or of an app and one of its functions, as in fn:shop/GetOrder")
+	}
 	return nil
+}
+
+// checkPartOf tells whether what the config names has a function of that name.
+func checkPartOf(env function.Env, c *Config, name string) error {
+	found, err := c.find(env.Dir, "function")
+	if err != nil {
+		return err
+	}
+	return checkPart(found, name)
 }
 
 // check looks at the config and at what it names, and starts and builds nothing.

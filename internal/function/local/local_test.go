@@ -153,7 +153,7 @@ func TestMistakesInAConfigAreToldByKey(t *testing.T) {
 		"queue.size:":        func(c *Config) { c.Queue.Size = -1 },
 		"queue.wait:":        func(c *Config) { c.Queue.Wait = 0 },
 		"timeout:":           func(c *Config) { c.Timeout = 0 },
-		"init:":              func(c *Config) { c.Init = 0 },
+		"init:":              func(c *Config) { c.Init = -1 },
 		"memory:":            func(c *Config) { c.Memory = 0 },
 		"args:":              func(c *Config) { c.Args = []string{"\x00"} },
 		"env.PORT:":          func(c *Config) { c.Env = env(t, "PORT", "80") },

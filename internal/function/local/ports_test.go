@@ -5,7 +5,7 @@ import "testing"
 // Of a thousand ports that nobody listens on the system gives some twice.
 func TestNoTwoInstancesAreGivenOnePort(t *testing.T) {
 	m := newMachine(nil)
-	contract := &web{concurrency: 1, ports: &m.ports}
+	contract := &web{concurrency: 1, ports: &m.ports, tells: []string{portVariable}}
 	seen := map[string]bool{}
 	var links []link
 	for range 1000 {

@@ -23,7 +23,9 @@ import (
 type web struct {
 	handler     string
 	concurrency int
-	ports       *ports // of the machine
+	ports       *ports   // of the machine
+	tells       []string // the variables that tell an instance its port
+	silent      bool     // an instance is ready when it listens: it expects no request but its own
 }
 
 func (w *web) launch(ctx context.Context, b *backend) (*instance, error) {
@@ -39,12 +41,14 @@ func (w *web) link() (link, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &webLink{address: address, ports: w.ports, transport: newTransport(address, w.concurrency)}, nil
+	return &webLink{address: address, tells: w.tells, silent: w.silent, ports: w.ports, transport: newTransport(address, w.concurrency)}, nil
 }
 
 // webLink is the port of one instance and the connections to it.
 type webLink struct {
 	address   string
+	tells     []string
+	silent    bool
 	ports     *ports
 	transport *http.Transport
 }
@@ -70,7 +74,11 @@ func newTransport(address string, connections int) *http.Transport {
 
 func (l *webLink) variables() map[string]string {
 	_, port, _ := net.SplitHostPort(l.address) // is a listener's own address
-	return map[string]string{portVariable: port}
+	told := make(map[string]string, len(l.tells))
+	for _, name := range l.tells {
+		told[name] = port
+	}
+	return told
 }
 
 func (*webLink) complaint() *function.Failure { return nil }
@@ -102,15 +110,26 @@ func (l *webLink) probe(ctx context.Context) error {
 	const patience = time.Second
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	if l.silent {
+		conn, err := l.transport.DialContext(ctx, "tcp", l.address)
+		if err != nil {
+			return l.unanswered(err)
+		}
+		return conn.Close() //nolint:wrapcheck // nothing was sent
+	}
 	r := (&http.Request{
 		Method: http.MethodOptions, URL: &url.URL{Scheme: "http", Host: l.address, Opaque: "*"}, Host: l.address,
 	}).WithContext(ctx)
 	exchange.RequestHead(r).Set("User-Agent", "weir-readiness")
 	res, err := l.transport.RoundTrip(r)
 	if err != nil {
-		return fmt.Errorf("no answer on 127.0.0.1:$PORT, here %s; does it listen on the port that the variable PORT names? %w", l.variables()[portVariable], err)
+		return l.unanswered(err)
 	}
 	return res.Body.Close() //nolint:wrapcheck // never fails
+}
+
+func (l *webLink) unanswered(err error) error {
+	return fmt.Errorf("no answer on %s; does it listen on the port that the variable %s names? %w", l.address, l.tells[0], err)
 }
 
 // roundTrip passes r on as it is.
@@ -134,17 +153,28 @@ func (w *web) roundTrip(b *backend, r *http.Request) (*http.Response, error) {
 // response's body was closed; the time-out ends with the response's head, so
 // that streams may go on.
 func (w *web) forward(timeout time.Duration, r *http.Request, place *lease) (*http.Response, error) {
+	return w.converse(timeout, r, place, func(*http.Response) error { return nil })
+}
+
+// converse is forward for an answer that is complete only after finish, until when
+// the time runs.
+func (w *web) converse(timeout time.Duration, r *http.Request, place *lease, finish func(*http.Response) error) (*http.Response, error) {
 	ctx, cancel := context.WithCancel(r.Context())
 	timer := time.AfterFunc(timeout, cancel)
 	over := func(v pool.Verdict) {
 		cancel()
 		place.Release(v)
 	}
-	link := place.Instance().link.(*webLink) //nolint:forcetypeassert // this contract makes no other links
+	link := place.Instance().link.(*webLink) //nolint:forcetypeassert // these contracts make no other links
 	var sent atomic.Bool
 	hints := exchange.Of(r).Hints(maxHints)
 	res, err := link.transport.RoundTrip(outgoing(ctx, r, link.address, hints, &sent))
 	hints.End()
+	if err == nil {
+		if err = finish(res); err != nil {
+			_ = res.Body.Close() // nobody reads on
+		}
+	}
 	switch late := !timer.Stop(); {
 	case late && r.Context().Err() == nil:
 		if err == nil {

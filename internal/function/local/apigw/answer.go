@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"slices"
@@ -16,6 +15,7 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/function/local/reply"
 )
 
 // answer is what a function returns in payload format version 2.0.
@@ -55,10 +55,7 @@ func Decode(r *http.Request, payload []byte) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	if bodyless(res.StatusCode) {
-		body = nil
-	}
-	setBody(res, body)
+	reply.SetBody(res, body)
 	return res, nil
 }
 
@@ -71,23 +68,8 @@ func hasStatusCode(payload []byte) bool {
 
 func inferred(r *http.Request, payload []byte) *http.Response {
 	res := exchange.NewResponse(r, http.StatusOK, exchange.Field{Name: "Content-Type", Value: "application/json"})
-	setBody(res, payload)
+	reply.SetBody(res, payload)
 	return res
-}
-
-func setBody(res *http.Response, body []byte) {
-	res.ContentLength = int64(len(body))
-	if len(body) > 0 {
-		res.Body = io.NopCloser(bytes.NewReader(body))
-	}
-	if !bodyless(res.StatusCode) {
-		exchange.ResponseHead(res).Set("Content-Length", strconv.Itoa(len(body)))
-	}
-}
-
-// bodyless tells whether responses of that status never have a body (RFC 9110 section 6.4.1).
-func bodyless(status int) bool {
-	return status == http.StatusNoContent || status == http.StatusNotModified
 }
 
 func (a *answer) body() ([]byte, error) {
@@ -111,18 +93,21 @@ func (a *answer) head(r *http.Request) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	res := exchange.NewResponse(r, status)
+	res, err := reply.New(r, status)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // it says what it is about
+	}
 	head := exchange.ResponseHead(res)
 	for _, name := range slices.Sorted(maps.Keys(a.Headers)) { // spellings of one name have an order, and the last one wins
 		value, err := fieldValue(a.Headers[name])
 		if err != nil {
 			return nil, fmt.Errorf("the answer's header %q: %w", name, err)
 		}
-		if !httpguts.ValidHeaderFieldName(name) || !httpguts.ValidHeaderFieldValue(value) {
-			return nil, fmt.Errorf("the answer's header %q is not valid", name)
-		}
+		ours, err := reply.Check(name, value)
 		switch {
-		case ofConnection(name):
+		case err != nil:
+			return nil, err //nolint:wrapcheck // it names the field
+		case !ours:
 		case strings.EqualFold(name, "Set-Cookie"): // but each is another cookie
 			head.Add(name, value)
 		default:
@@ -141,8 +126,8 @@ func (a *answer) head(r *http.Request) (*http.Response, error) {
 // status reads the code, which some languages' functions give as a text.
 func (a *answer) status() (int, error) {
 	status, err := strconv.Atoi(strings.Trim(string(a.StatusCode), `"`))
-	if err != nil || status < 200 || status > 599 {
-		return 0, fmt.Errorf("the answer's statusCode is %.20s, not from 200 to 599", a.StatusCode)
+	if err != nil {
+		return 0, fmt.Errorf("the answer's statusCode is %.20s, not a number", a.StatusCode)
 	}
 	return status, nil
 }
@@ -159,14 +144,4 @@ func fieldValue(raw json.RawMessage) (string, error) {
 	default:
 		return string(raw), nil
 	}
-}
-
-// ofConnection tells whether a field frames the message or steers the
-// connection, which is the gateway's business.
-func ofConnection(name string) bool {
-	switch strings.ToLower(name) {
-	case "connection", "content-length", "keep-alive", "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade":
-		return true
-	}
-	return false
 }

@@ -37,8 +37,15 @@ func (c Command) Gone() bool {
 // bootstrap, and their interpreter is looked for. See Build. What is kept is kept
 // in the folder that cache gives, which is Cache but for tests.
 func (p Program) Prepare(ctx context.Context, cache func() (string, error), log *slog.Logger) (Command, error) {
-	if p.Runtime == Native && p.File != "" {
+	if p.Runtime == Native && filepath.IsAbs(p.File) {
 		return Command{Path: p.File}, nil
+	}
+	if p.Runtime == Native && p.File != "" {
+		file := p.lookUp(p.File)
+		if file == "" {
+			return Command{}, fmt.Errorf("there is no %s here to run the function with; install it, or name its folder in env.PATH", p.File)
+		}
+		return Command{Path: file, own: []string{file}}, nil
 	}
 	folder, err := cache()
 	if err != nil {

@@ -76,21 +76,29 @@ func (p Program) command() (string, error) {
 	if file := p.environmentOfItsOwn(); file != "" {
 		return file, nil
 	}
+	for _, name := range products[p.Runtime].commands {
+		if file := p.lookUp(name); file != "" {
+			return file, nil
+		}
+	}
+	return "", &MissingError{p.Runtime, p.Search != ""}
+}
+
+// lookUp finds a command where the program looks for them, "" where there is none.
+func (p Program) lookUp(name string) string {
 	search := p.Search
 	if search == "" {
 		search = os.Getenv("PATH")
 	}
-	for _, name := range products[p.Runtime].commands {
-		for _, folder := range filepath.SplitList(search) {
-			if !filepath.IsAbs(folder) { // what lies in the working folder is nobody's interpreter
-				continue
-			}
-			if file, err := exec.LookPath(filepath.Join(folder, name)); err == nil {
-				return file, nil
-			}
+	for _, folder := range filepath.SplitList(search) {
+		if !filepath.IsAbs(folder) { // what lies in the working folder is nobody's interpreter
+			continue
+		}
+		if file, err := exec.LookPath(filepath.Join(folder, name)); err == nil {
+			return file
 		}
 	}
-	return "", &MissingError{p.Runtime, p.Search != ""}
+	return ""
 }
 
 // environmentOfItsOwn gives the interpreter of a virtual environment that lies

@@ -13,6 +13,8 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+
+	"github.com/weir-gateway/weir/internal/function/local/azure"
 )
 
 // Contract is how a function is talked to.
@@ -23,6 +25,7 @@ const (
 	Guess  Contract = ""
 	Lambda Contract = "lambda" // AWS Lambda's Runtime API
 	HTTP   Contract = "http"   // a server on PORT, as on Cloud Run
+	Azure  Contract = "azure"  // a custom handler of an Azure Functions app
 )
 
 // Program is what is run.
@@ -33,8 +36,9 @@ type Program struct {
 	Reason string
 	// Folder is the working folder: the one that was named, or the file's.
 	Folder string
-	// File is what is run: the program, or for a Runtime its entry; "" where
-	// Folder is a Go program that is built first, or modules with a handler.
+	// File is what is run: the program, the name of a command, or for a Runtime its
+	// entry; "" where Folder is a Go program that is built first, or modules with a
+	// handler.
 	File string
 	// Runtime runs it, where it is no program by itself.
 	Runtime Runtime
@@ -46,6 +50,13 @@ type Program struct {
 	Search string
 	// Heap bounds a heap that knows no other limit (Node.js's), in MiB; 0 leaves it.
 	Heap int64
+	// Args are the program's own first arguments. %NAME% in them stands for a
+	// variable of the instance's environment.
+	Args []string
+	// Dir is the working folder where that is not Folder, else "".
+	Dir string
+	// App is what an Azure app says of itself, nil for all else.
+	App *azure.App
 }
 
 // bootstrap is how AWS calls the program of a custom runtime.
@@ -58,6 +69,8 @@ const lambdaModule = "github.com/aws/aws-lambda-go"
 
 // Find looks at path, a folder or a file, and changes nothing. The rule:
 //
+//   - a folder with a host.json is an Azure Functions app, and what its custom
+//     handler names is run;
 //   - a file is run as it is; it is a Lambda function if it is called
 //     bootstrap, and otherwise serves HTTP;
 //   - so is the file bootstrap of a folder;
@@ -79,8 +92,13 @@ func Find(name, path string, contract Contract) (Program, error) {
 		return Program{}, fmt.Errorf("run: there is no file or folder %s; the path is relative to the config, and arguments stand under args", path)
 	case err != nil:
 		return Program{}, fmt.Errorf("run: %w", err)
+	case !info.IsDir() && contract == Azure:
+		return Program{}, fmt.Errorf("run: %s is a file; name the folder of the app, which has the host.json", path)
 	case !info.IsDir():
 		return ofFile(name, path, info, contract)
+	}
+	if isApp(path, contract) {
+		return ofApp(name, path, contract)
 	}
 	file := filepath.Join(path, bootstrap)
 	if info, err := os.Stat(file); err == nil && !info.IsDir() {
