@@ -269,16 +269,18 @@ func TestCustomHandlerFailuresAreProblems(t *testing.T) {
 	for _, name := range names {
 		files[name+"/function.json"] = trigger("", inAndOut)
 	}
-	g := startApp(t, &records{}, app(t, payloadHost, files), func(c *Config) { c.Timeout = 300 * time.Millisecond })
+	folder := app(t, payloadHost, files)
+	g := startApp(t, &records{}, folder, func(c *Config) { c.Timeout = time.Minute })
 	wantProblem(t, g.post(t, "/api/fails", "x"), 502, "function-error")
 	wantProblem(t, g.post(t, "/api/babbles", "x"), 502, "function-invalid-response")
 	wantProblem(t, g.post(t, "/api/floods", "x"), 502, "function-invalid-response")
 	wantProblem(t, g.post(t, "/api/exits", "x"), 502, "function-crashed")
-	wantProblem(t, g.post(t, "/api/stalls", "x"), 504, "function-timeout") // amid the answer
 	wantProblem(t, g.post(t, "/api/echo", strings.Repeat("x", 7<<20)), 413, "function-payload-too-large")
 	if got := g.post(t, "/api/echo", "alive"); got.status != 201 {
 		t.Errorf("afterwards it answers %+v", got)
 	}
+	impatient := startApp(t, &records{}, folder, func(c *Config) { c.Timeout = 300 * time.Millisecond })
+	wantProblem(t, impatient.post(t, "/api/stalls", "x"), 504, "function-timeout") // amid the answer
 }
 
 func TestCustomHandlerStreams(t *testing.T) {
