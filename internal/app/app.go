@@ -17,12 +17,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"os"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	auths "github.com/weir-gateway/weir/internal/auth/all"
+	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/base/shelf"
 	"github.com/weir-gateway/weir/internal/base/statefile"
@@ -70,6 +72,11 @@ type Options struct {
 	// Started is called once everything serves, Stopping when the end begins;
 	// they may be nil.
 	Started, Stopping func(*App)
+	// Changed is called with what became of each change of the input, and the log is
+	// told nothing of it; it may be nil. Visited is told each request that has ended
+	// (see snapshot.Options).
+	Changed func(*App, follow.Report, error)
+	Visited func(*http.Request, *exchange.Exchange, exchange.Outcome)
 	// Inherited are sockets that this process was started with; nil for none.
 	Inherited *listen.Inherited
 	// Upgrade makes the run start Program with each value, with Arguments, and end
@@ -172,7 +179,7 @@ func (a *App) follow(ctx context.Context) *listen.Successor {
 			}
 			a.reload()
 		case <-changed:
-			_, _ = a.follower.Read() // it has logged what became of it
+			a.read()
 		case <-serving.C:
 			a.follower.Touch()
 		case <-a.options.Upgrade:
@@ -182,6 +189,14 @@ func (a *App) follow(ctx context.Context) *listen.Successor {
 				return next
 			}
 		}
+	}
+}
+
+// read reads the input again, and tells what became of it.
+func (a *App) read() {
+	report, err := a.follower.Read() // it has logged what became of it
+	if a.options.Changed != nil {
+		a.options.Changed(a, report, err)
 	}
 }
 
@@ -211,7 +226,7 @@ func New(o Options) *App {
 	a := &App{options: o, metrics: telemetry.New(o.Version)}
 	a.gateway = snapshot.NewGateway(snapshot.Options{
 		Log: o.Log, Exhausted: a.memory.exhausted, Peer: listen.PeerFrom, Server: listen.ServerFrom, Terms: listen.TermsFrom,
-		Unmatched: a.metrics.Unmatched(),
+		Unmatched: a.metrics.Unmatched(), Visited: o.Visited,
 	})
 	a.reconciler = reconcile.New(reconcile.Options{
 		Compiler: compile.New(o.Parts, compile.Options{
@@ -224,9 +239,13 @@ func New(o Options) *App {
 	if o.History == nil {
 		o.History = history.New(history.DefaultKeep)
 	}
+	followed := o.Log
+	if o.Changed != nil {
+		followed = slog.New(slog.DiscardHandler)
+	}
 	a.follower = follow.New(follow.Options{
 		Input: o.Input, Vocabulary: o.Parts.Vocabulary(), Reconciler: a.reconciler, History: o.History, MaxAge: o.MaxAge,
-		Read: a.watch, Log: o.Log,
+		Read: a.watch, Log: followed,
 	})
 	a.count()
 	return a
@@ -261,6 +280,14 @@ func (a *App) Follower() *follow.Follower { return a.follower }
 
 // Addresses gives where each socket listens, by name.
 func (a *App) Addresses() map[string]string { return a.reconciler.Addresses() }
+
+// Functions are those that serve, nil where nothing does.
+func (a *App) Functions() []snapshot.FunctionNote {
+	if current := a.gateway.Current(); current != nil {
+		return current.Functions
+	}
+	return nil
+}
 
 // InFlight is the number of requests under way.
 func (a *App) InFlight() int64 { return a.gateway.InFlight() }

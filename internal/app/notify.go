@@ -49,6 +49,6 @@ func (a *App) served() {
 // reload reads the input again because somebody asked for it, who is told.
 func (a *App) reload() {
 	a.notify(append([]string{"RELOADING=1"}, monotonic()...)...)
-	_, _ = a.follower.Read() // it has logged what became of it
+	a.read()
 	a.notify("READY=1")
 }

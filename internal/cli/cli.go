@@ -25,16 +25,19 @@ const (
 type Streams struct {
 	In       io.Reader
 	Out, Err io.Writer
-	// Color tells that Err is a terminal that wants colours.
-	Color bool
+	// Color tells that Err is a terminal that wants colours, ColorOut that Out is one.
+	Color, ColorOut bool
 }
 
 // OS gives the process's own streams. Colours are only for terminals, and not
 // where NO_COLOR is set (no-color.org).
 func OS() Streams {
-	info, err := os.Stderr.Stat()
-	terminal := err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
-	return Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Color: terminal}
+	return Streams{In: os.Stdin, Out: os.Stdout, Err: os.Stderr, Color: wantsColor(os.Stderr), ColorOut: wantsColor(os.Stdout)}
+}
+
+func wantsColor(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0 && os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
 }
 
 // errSaid is a failure whose reason was already printed.
@@ -78,6 +81,7 @@ func newRoot(version string, s Streams) *cobra.Command {
 
 The first minute:
   weir run http://localhost:9000     a proxy in one line
+  weir dev                           run the functions of this folder, live
   weir init                          write weir.yaml, a commented file to start from
   weir run weir.yaml                 serve it on :8080, admin on 127.0.0.1:8081
   weir explain weir.yaml GET /hello  why a request gets the answer it gets`,
@@ -95,7 +99,7 @@ The first minute:
 	})
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
-		runCommand(version, s), invokeCommand(s), checkCommand(s), testCommand(s), explainCommand(s), expandCommand(s),
+		runCommand(version, s), devCommand(version, s), invokeCommand(s), checkCommand(s), testCommand(s), explainCommand(s), expandCommand(s),
 		statusCommand(s), diffCommand(s), rollbackCommand(s),
 		fmtCommand(s), initCommand(s), schemaCommand(s), versionCommand(version, s), guardCommand(s),
 	)

@@ -84,7 +84,10 @@ func TestCommands(t *testing.T) {
 	for name, text := range map[string]string{
 		"weir.yaml": valid, "broken.yaml": broken, "warned.yaml": warned, "untidy.yaml": untidy, "unparsed.yaml": unparsed,
 		"unchecked.yaml": unchecked, "tidy/weir.yaml": valid, "other.yaml": other,
-		"tested.yaml": valid + tested, "failing.yaml": valid + tested + failing,
+		"functions/hello/main.go": "package main\n\nfunc main() {}\n", "functions/hello/go.mod": "module hello\n",
+		"functions/tea/index.mjs": "export const handler = async () => 'tea'\n", "nothing/readme.md": "",
+		"nothing/lost/main.go": "package main\n\nfunc main() {}\n",
+		"tested.yaml":          valid + tested, "failing.yaml": valid + tested + failing,
 	} {
 		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
 			t.Fatal(err)
@@ -100,6 +103,9 @@ func TestCommands(t *testing.T) {
 	}{
 		{golden: "root", args: ""},
 		{golden: "help-run", args: "run --help"},
+		{golden: "help-dev", args: "dev --help"},
+		{golden: "dev-nothing", args: "dev nothing"},
+		{golden: "dev-print", args: "dev functions --print"},
 		{golden: "help-invoke", args: "invoke --help"},
 		{golden: "help-check", args: "check --help"},
 		{golden: "help-explain", args: "explain --help"},

@@ -20,6 +20,8 @@ import (
 type console struct {
 	out   *printer
 	level slog.Leveler
+	// own is the least level of what is no function's, nil for level.
+	own slog.Leveler
 	// bare leaves out time and name: there is one function, and nothing else to tell it from.
 	bare     bool
 	function string      // of the records, "" for none
@@ -84,8 +86,11 @@ func (c *console) Handle(_ context.Context, r slog.Record) error {
 		}
 		return true
 	})
-	if output {
-		c.out.write(c.prefix(r.Time, function) + r.Message + "\n")
+	switch {
+	case output:
+		c.out.write(c.lines(r.Time, function, r.Message))
+		return nil
+	case function == "" && c.own != nil && r.Level < c.own.Level():
 		return nil
 	}
 	code := dim
@@ -98,6 +103,17 @@ func (c *console) Handle(_ context.Context, r slog.Record) error {
 	short, long := parameters(attrs)
 	c.out.write(c.prefix(r.Time, function) + c.out.paint(code, r.Message+short) + "\n" + strings.Join(long, ""))
 	return nil
+}
+
+// lines writes what a function has put out. AWS's runtimes end the lines within an
+// entry of their logs by a carriage return, which would let a terminal write over it.
+func (c *console) lines(at time.Time, function, text string) string {
+	prefix := c.prefix(at, function)
+	var b strings.Builder
+	for line := range strings.SplitSeq(text, "\r") {
+		b.WriteString(prefix + line + "\n")
+	}
+	return b.String()
 }
 
 // parameters writes attributes: those of one line in it, the lines of others apart and indented.

@@ -18,16 +18,7 @@ import (
 // invokable makes a folder with a config of the test functions of package local.
 func invokable(t *testing.T) {
 	t.Helper()
-	functions := filepath.Join(os.Getenv("XDG_STATE_HOME"), "functions") // removed after all tests
-	for _, name := range []string{"lambda", "web"} {
-		if _, err := os.Stat(filepath.Join(functions, name)); err == nil {
-			continue
-		}
-		build := exec.Command("go", "build", "-o", functions+"/", "../function/local/testdata/"+name)
-		if out, err := build.CombinedOutput(); err != nil {
-			t.Fatalf("%v: %s", err, out)
-		}
-	}
+	functions := builtFunctions(t)
 	t.Chdir(t.TempDir())
 	text := `listen: :8080
 auth:
@@ -61,6 +52,22 @@ groups:
 	if err := os.WriteFile("weir.yaml", []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// builtFunctions is a folder with the programs lambda and web.
+func builtFunctions(t *testing.T) string {
+	t.Helper()
+	folder := filepath.Join(os.Getenv("XDG_STATE_HOME"), "functions") // removed after all tests
+	for _, name := range []string{"lambda", "web"} {
+		if _, err := os.Stat(filepath.Join(folder, name)); err == nil {
+			continue
+		}
+		build := exec.Command("go", "build", "-o", folder+"/", "../function/local/testdata/"+name)
+		if out, err := build.CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	return folder
 }
 
 // unsteady is what differs from one run to the next.

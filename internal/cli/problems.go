@@ -12,6 +12,8 @@ import (
 const (
 	red    = "\x1b[31m"
 	yellow = "\x1b[33m"
+	green  = "\x1b[32m"
+	bold   = "\x1b[1m"
 	dim    = "\x1b[2m"
 	plain  = "\x1b[0m"
 )

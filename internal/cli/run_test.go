@@ -50,8 +50,12 @@ type process struct {
 
 func start(t *testing.T, config string, arguments ...string) *process {
 	t.Helper()
+	return startCommand(t, append([]string{"run", config, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"}, arguments...)...)
+}
+
+func startCommand(t *testing.T, arguments ...string) *process {
+	t.Helper()
 	p := &process{t: t, lines: make(chan string, 100)}
-	arguments = append([]string{"run", config, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"}, arguments...)
 	p.command = exec.Command(os.Args[0], arguments...)
 	p.command.Env = append(os.Environ(), asWeir+"=1")
 	p.command.Stderr = &p.log

@@ -92,35 +92,56 @@ func link(address string, secure bool) string {
 	return scheme + address
 }
 
-// firstTry is a command that shows the first route that can be asked with
-// nothing but a URL, "" where there is none.
+// firstTry is a command that shows the first route that can be asked with nothing but
+// a URL, "" where there is none.
 func firstTry(cfg *config.Config, addresses map[string]string, secure map[string]bool) string {
 	for i := range cfg.Routes {
-		r := &cfg.Routes[i]
-		at := slices.IndexFunc(cfg.Listeners, func(l config.Listener) bool {
-			return l.Routed() && (len(r.Listeners) == 0 || slices.Contains(r.Listeners, l.Name)) && l.Hostname == "" && addresses[l.Socket] != ""
-		})
-		if at < 0 || len(r.Hosts) > 0 {
-			continue
-		}
-		socket := cfg.Listeners[at].Socket
-		if path := plainPath(r); path != "" && !strings.HasPrefix(link(addresses[socket], false), "unix:") {
-			return "curl " + link(addresses[socket], secure[socket]) + path
+		if url := sampleURL(cfg, &cfg.Routes[i], addresses, secure); url != "" {
+			return "curl " + url
 		}
 	}
 	return ""
 }
 
-// plainPath is a path that r answers to a plain GET, "" for none.
-func plainPath(r *config.Route) string {
+// sampleURL is one that a route answers to a plain GET, "" for none.
+func sampleURL(cfg *config.Config, r *config.Route, addresses map[string]string, secure map[string]bool) string {
+	at := slices.IndexFunc(cfg.Listeners, func(l config.Listener) bool {
+		return l.Routed() && (len(r.Listeners) == 0 || slices.Contains(r.Listeners, l.Name)) && l.Hostname == "" && addresses[l.Socket] != ""
+	})
+	if at < 0 || len(r.Hosts) > 0 {
+		return ""
+	}
+	socket := cfg.Listeners[at].Socket
+	base := link(addresses[socket], secure[socket])
+	if strings.HasPrefix(base, "unix:") {
+		return ""
+	}
 	for _, m := range r.Matches {
 		if m.Method != "" && m.Method != http.MethodGet || m.When != nil || len(m.Headers)+len(m.Query)+len(m.Cookies) > 0 {
 			continue
 		}
-		path := cmp.Or(m.Path.Exact, m.Path.Prefix, strings.TrimSuffix(m.Path.Pattern, "/**"), "/")
-		if !strings.ContainsAny(path, "{}*") {
-			return path
+		if path := samplePath(cmp.Or(m.Path.Exact, m.Path.Prefix, m.Path.Pattern, "/")); path != "" {
+			return base + path
 		}
 	}
 	return ""
+}
+
+// samplePath is a path that a pattern matches: 1 for each parameter, nothing for a rest.
+func samplePath(pattern string) string {
+	var b strings.Builder
+	for segment := range strings.SplitSeq(strings.TrimSuffix(pattern, "**"), "/") {
+		before, rest, found := strings.Cut(segment, "{")
+		_, after, _ := strings.Cut(rest, "}")
+		switch {
+		case found && strings.Contains(rest, "..."):
+			continue
+		case found:
+			segment = before + "1" + after
+		}
+		if b.Len() > 0 || segment != "" {
+			b.WriteString("/" + segment)
+		}
+	}
+	return cmp.Or(b.String(), "/")
 }

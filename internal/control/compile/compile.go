@@ -224,7 +224,7 @@ func (b *build) snapshot(digest string) *snapshot.Snapshot {
 	}
 	b.telemetry(s)
 	b.streams()
-	b.functions()
+	b.functions(s)
 	b.services()
 	b.compositions()
 	b.auths(s)

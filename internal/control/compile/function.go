@@ -8,18 +8,24 @@ import (
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
 	"github.com/weir-gateway/weir/internal/function"
+	"github.com/weir-gateway/weir/internal/traffic/snapshot"
 )
 
 // functions builds every function of the config, used by a route or not: a
 // mistake in it should not wait for its first route to be told.
-func (b *build) functions() {
+func (b *build) functions(s *snapshot.Snapshot) {
 	for i := range b.cfg.Functions {
 		f := &b.cfg.Functions[i]
-		if _, err := b.function(f); err != nil {
+		made, err := b.function(f)
+		if err != nil {
 			b.problems.Errorf(placeOf(err, f.Origin.Pos), "function %q: %v", f.Name, err)
 			b.told[f] = toldError{err}
-		} else if !b.start { // where it is started, its own log tells
-			b.warnOfFunction(f)
+			continue
+		}
+		if running, ok := made.identity.(*runningFunction); ok {
+			s.Functions = append(s.Functions, snapshot.FunctionNote{Name: inGroup(f.Group, f.Name), Status: running.backend.Status})
+		} else {
+			b.warnOfFunction(f) // where it is started, its own log tells
 		}
 	}
 }

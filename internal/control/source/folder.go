@@ -66,7 +66,7 @@ func (f *Found) look(in Input, path string) {
 	}
 	switch {
 	case err != nil && looksLikeCode(path):
-		f.Left = append(f.Left, Left{within, strings.TrimPrefix(err.Error(), "run: ")})
+		f.Left = append(f.Left, Left{within, shortly(err, path)})
 	case err != nil:
 	case !config.IsElementName(name):
 		f.Left = append(f.Left, Left{within, "a function's name has letters, digits, '-', '_' and '.'"})
@@ -75,6 +75,15 @@ func (f *Found) look(in Input, path string) {
 	default:
 		f.Functions = append(f.Functions, Function{name, "./" + filepath.ToSlash(within)})
 	}
+}
+
+// shortly is an error about path, where that is named already.
+func shortly(err error, path string) string {
+	text := strings.TrimPrefix(err.Error(), "run: ")
+	if absolute, err := filepath.Abs(path); err == nil {
+		text = strings.ReplaceAll(text, absolute, "it")
+	}
+	return text
 }
 
 // passedOver holds for folders that tools fill.
@@ -155,6 +164,15 @@ func isFile(path string) bool {
 	return err == nil && !info.IsDir()
 }
 
+// Finds tells whether the functions of a folder are looked for, which has no config.
+func (in Input) Finds() bool {
+	if in.own() != "" {
+		return false
+	}
+	found, err := in.Find()
+	return err == nil && len(found.Functions) > 0
+}
+
 // found gives the config of what is in the folder.
 func (in Input) found() ([]config.Source, error) {
 	found, err := in.Find()
@@ -172,6 +190,7 @@ func (in Input) found() ([]config.Source, error) {
 	for _, left := range found.Left {
 		fmt.Fprintf(&b, "\n  %s: %s", left.Name, left.Why)
 	}
+	b.WriteString("\na function is a folder with a Go main package and a go.mod, with index.mjs or lambda_function.py, or with a program called bootstrap; `weir init` writes a weir.yaml")
 	return nil, wrong("%s", b.String())
 }
 

@@ -94,7 +94,7 @@ func TestAConfigOfItsOwnWins(t *testing.T) {
 		})
 	}
 	_, err := source.Input{Path: write(t, map[string]string{"b/main.go": ""}), Runs: marked}.Read()
-	if err == nil || !strings.Contains(err.Error(), "there is nothing to run in ") || !strings.HasSuffix(err.Error(), "\n  b: it has no file called run") {
+	if err == nil || !strings.Contains(err.Error(), "there is nothing to run in ") || !strings.Contains(err.Error(), "\n  b: it has no file called run\na function is a folder with ") {
 		t.Errorf("nothing to run: %v", err)
 	}
 }

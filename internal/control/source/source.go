@@ -30,6 +30,8 @@ type Input struct {
 	Listen []string
 	// Admin replaces the address of the admin API; "off" switches it off.
 	Admin string
+	// Verbose has clients told what is wrong, as `problems: verbose` does.
+	Verbose bool
 	// Loopback keeps every address to this machine.
 	Loopback bool
 	// Runs tells why a file or folder cannot be run as a function, nil where it can.
@@ -79,7 +81,7 @@ func (in Input) LoadSources(sources []config.Source, v config.Vocabulary) (Loade
 
 // replaced applies the replacements, which may not break a rule that the config kept.
 func (l Loaded) replaced(in Input, v config.Vocabulary) (Loaded, error) {
-	if in.Admin == "" && len(in.Listen) == 0 && !in.Loopback {
+	if in.Admin == "" && len(in.Listen) == 0 && !in.Loopback && !in.Verbose {
 		return l, nil
 	}
 	replaced := *l.Config
@@ -214,6 +216,9 @@ func (in Input) replace(c *config.Config) error {
 	}
 	if in.Loopback {
 		in.keepHere(c)
+	}
+	if in.Verbose {
+		c.Problems = config.VerboseProblems
 	}
 	return nil
 }

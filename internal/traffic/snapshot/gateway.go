@@ -34,6 +34,9 @@ type Options struct {
 	Terms func(ctx context.Context) string
 	// Unmatched counts the requests that no route matched; nil: they are not counted.
 	Unmatched *telemetry.Route
+	// Visited is told each request that has ended, on its own goroutine, and keeps
+	// nothing of it; it may be nil.
+	Visited func(*http.Request, *exchange.Exchange, exchange.Outcome)
 }
 
 // Gateway serves the current snapshot. All methods may be called concurrently.
@@ -75,7 +78,7 @@ func (g *Gateway) Refuse(w http.ResponseWriter, r *http.Request, f *fault.Fault)
 	x.Server = g.server(r)
 	ew, r := exchange.Begin(w, r, x)
 	ew.Fail(f)
-	v := visit{writer: ew, request: r, exchange: x, meter: g.options.Unmatched}
+	v := visit{writer: ew, request: r, exchange: x, meter: g.options.Unmatched, visited: g.options.Visited}
 	if s := g.Current(); s != nil {
 		v.log = s.AccessLog
 	}
@@ -95,7 +98,7 @@ func (g *Gateway) serve(h *Handler, w http.ResponseWriter, r *http.Request) {
 	ew, r := exchange.Begin(w, r, x)
 	n := g.inFlight.Add(1)
 	defer g.inFlight.Add(-1)
-	v := visit{writer: ew, request: r, exchange: x, meter: g.options.Unmatched, log: s.AccessLog, tracer: s.Tracer}
+	v := visit{writer: ew, request: r, exchange: x, meter: g.options.Unmatched, log: s.AccessLog, tracer: s.Tracer, visited: g.options.Visited}
 	v.tracer.Begin(r, x)
 	defer func() { g.finish(recover(), &v) }()
 	if f := g.full(s, n); f != nil {
@@ -126,6 +129,7 @@ type visit struct {
 	meter    *telemetry.Route
 	log      *accesslog.Log
 	tracer   *tracing.Tracer
+	visited  func(*http.Request, *exchange.Exchange, exchange.Outcome) // may be nil
 }
 
 // end ends the exchange; abort is as in exchange.Writer.Finish.
@@ -134,6 +138,9 @@ func (v *visit) end(abort error) {
 	v.meter.Count(v.request.Method, v.exchange, outcome)
 	v.tracer.End(v.request, v.exchange, outcome)
 	v.log.Write(v.request, v.writer.Head(), v.exchange, outcome)
+	if v.visited != nil {
+		v.visited(v.request, v.exchange, outcome)
+	}
 }
 
 // finish ends the exchange, also after a panic: a handler's own abort goes on

@@ -17,6 +17,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/telemetry/tracing"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/filter"
+	"github.com/weir-gateway/weir/internal/function"
 	"github.com/weir-gateway/weir/internal/traffic/route"
 	"github.com/weir-gateway/weir/internal/traffic/variant"
 	"github.com/weir-gateway/weir/internal/wire/secure"
@@ -42,6 +43,8 @@ type Snapshot struct {
 	// InFlight bounds the requests at once; more get 503. 0 is no bound.
 	InFlight  int
 	Listeners []*Listener
+	// Functions are those of the config, in its order; none where it is only explained.
+	Functions []FunctionNote
 	// AccessLog is told each request that has ended; nil: nobody is.
 	AccessLog *accesslog.Log
 	// Tracer makes the spans of requests; nil: there are none.
@@ -97,6 +100,12 @@ type Route struct {
 	Filters  []FilterNote // in order, outermost first
 	Backends []BackendNote
 	Choice   *variant.Choice
+}
+
+// FunctionNote is a function that runs.
+type FunctionNote struct {
+	Name   string // behind its group's and a slash, where it has one
+	Status func() function.Status
 }
 
 // FilterNote is a filter as explain shows it.

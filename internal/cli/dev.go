@@ -1,0 +1,250 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/weir-gateway/weir/internal/app"
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/control/follow"
+	"github.com/weir-gateway/weir/internal/control/source"
+	"github.com/weir-gateway/weir/internal/function/local"
+)
+
+func devCommand(version string, s Streams) *cobra.Command {
+	in := source.Input{Path: ".", Loopback: true, Verbose: true, Runs: local.Runnable}
+	var show bool
+	var level string
+	c := &cobra.Command{
+		Use:   "dev [FOLDER|CONFIG]",
+		Short: "Run a folder of functions, or a config, while you work on it.",
+		Long: `Run a folder of functions, or a config, while you work on it.
+
+A folder with a weir.yaml is served as that says. In any other, what can be run is a
+function: the folder itself, at every path, or else each of its folders (what lies in
+its folder functions, where there is one) at the paths below its name. --print
+writes that down as a weir.yaml to go on from.
+
+Requests, and what functions put out, are shown as they come. What you save is
+served at once: a config, another function, and the code of one, whose new version
+takes over when it is ready. Clients are told all there is to know of what went wrong.
+Only this machine can connect, nothing is kept, and Ctrl-C ends everything.`,
+		Example: `  weir dev
+  weir dev functions/orders
+  weir dev examples/shop --listen :9090
+  weir dev --print > weir.yaml`,
+		Args: args(0, 1, "at most one folder or config"),
+		RunE: func(_ *cobra.Command, given []string) error {
+			if len(given) == 1 {
+				in.Path = given[0]
+			}
+			if show {
+				return s.printFound(in)
+			}
+			var threshold slog.LevelVar
+			if err := threshold.UnmarshalText([]byte(level)); err != nil {
+				return usageError{fmt.Errorf("--log %q: write debug, info, warn or error", level)}
+			}
+			return s.dev(version, in, &threshold)
+		},
+	}
+	flags := c.Flags()
+	flags.StringArrayVar(&in.Listen, "listen", nil, "`address` instead of the config's first one, or NAME=ADDRESS for another")
+	flags.StringVar(&in.Admin, "admin", "", "`address` of the admin API instead of the config's, or off")
+	flags.BoolVar(&show, "print", false, "print the weir.yaml of the functions that are found, and end")
+	flags.StringVar(&level, "log", "info", "least `level` that is logged: debug, info, warn, error")
+	return c
+}
+
+// printFound writes down what would be served.
+func (s Streams) printFound(in source.Input) error {
+	sources, err := in.Read()
+	if err != nil {
+		return err
+	}
+	for _, one := range sources {
+		_, _ = s.Out.Write(one.Data)
+	}
+	return nil
+}
+
+// devDrain is how long requests under way may take at the end: whoever works on a
+// function does not want to wait.
+const devDrain = 3 * time.Second
+
+// dev serves until it is interrupted.
+func (s Streams) dev(version string, in source.Input, level *slog.LevelVar) error {
+	s.Err, s.Color = s.Out, s.ColorOut // everything in one order
+	d := &developer{Streams: s, out: newPrinter(s.Out, s.Color), input: in}
+	log := slog.New(&console{out: d.out, level: level, own: ownLevel{level}})
+	defer adoptLog(log)()
+	if err := d.choosePorts(); err != nil {
+		return err
+	}
+	reload, stop := onSignals(syscall.SIGHUP)
+	defer stop()
+	ctx, interrupt := context.WithCancel(context.Background())
+	defer interrupt()
+	return s.refused(app.Run(ctx, app.Options{
+		Input: d.input, Log: log, Level: level, Version: version, Parts: app.Parts(), Watch: true, Reload: reload, Drain: devDrain,
+		Serving: func() { onInterrupt(ctx, interrupt) }, Started: d.started, Stopping: s.stopping, Changed: d.changed, Visited: d.visited,
+	}))
+}
+
+// ownLevel leaves out what the gateway says in passing of itself: the summary says it.
+type ownLevel struct{ asked *slog.LevelVar }
+
+// Level implements slog.Leveler.
+func (l ownLevel) Level() slog.Level {
+	if asked := l.asked.Level(); asked != slog.LevelInfo {
+		return asked
+	}
+	return slog.LevelWarn
+}
+
+// developer tells somebody who works on functions what happens to them.
+type developer struct {
+	Streams
+
+	out   *printer
+	input source.Input
+	// failed tells that the latest change cannot be served; one goroutine reads it.
+	failed bool
+}
+
+// choosePorts chooses free ones where nobody has said any: a second folder may be
+// worked on beside the first.
+func (d *developer) choosePorts() error {
+	if !d.input.Finds() {
+		return nil
+	}
+	const usual, usualAdmin = 8080, 8081
+	taken := 0
+	if len(d.input.Listen) == 0 {
+		var err error
+		if taken, err = freePort(usual, 0); err != nil {
+			return err
+		}
+		d.input.Listen = []string{at(taken)}
+	}
+	if d.input.Admin != "" {
+		return nil
+	}
+	port, err := freePort(usualAdmin, taken)
+	if err != nil {
+		return err
+	}
+	d.input.Admin = at(port)
+	return nil
+}
+
+func at(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
+
+// freePort is the first free port from one on that is not except. Another program may
+// take it in the next moment, which is told then.
+func freePort(from, except int) (int, error) {
+	const most = 100
+	var err error
+	for port := from; port < from+most; port++ {
+		if port == except {
+			continue
+		}
+		var l net.Listener
+		if l, err = net.Listen("tcp", at(port)); err == nil { //nolint:noctx // it is closed at once
+			return port, l.Close()
+		}
+	}
+	return 0, fmt.Errorf("no port is free from %d on; name one with --listen: %w", from, err)
+}
+
+// started says what is served.
+func (d *developer) started(a *app.App) {
+	d.tell(a.Warnings, a.Sources)
+	d.summary(a, nil)
+}
+
+// changed says what became of a change of the config.
+func (d *developer) changed(a *app.App, report follow.Report, err error) {
+	now := d.out.prefix(time.Now(), "")
+	before := d.failed
+	d.failed = err != nil
+	switch {
+	case err != nil:
+		d.out.write(now + d.out.paint(red, "the change cannot be served; what was there before is") + "\n")
+		d.tell(report.Problems, report.Sources)
+		if len(report.Problems) == 0 {
+			d.out.write("    " + err.Error() + "\n")
+		}
+	case len(report.Changes) > 0:
+		d.out.write(now + d.out.paint(green, "changed") + "\n")
+		for _, c := range report.Changes {
+			d.out.write("    " + c.String() + "\n")
+		}
+		d.tell(report.Problems, report.Sources)
+		d.summary(a, report.Changes)
+	case before:
+		d.out.write(now + d.out.paint(green, "what is served is what the files say again") + "\n")
+	}
+}
+
+// visited tells of a request that was answered.
+func (d *developer) visited(r *http.Request, x *exchange.Exchange, o exchange.Outcome) {
+	target := x.Path
+	if target == "" {
+		target = r.URL.EscapedPath()
+	}
+	if x.Query != "" {
+		target += "?" + x.Query
+	}
+	line := fmt.Sprintf("%s %s %s %s", r.Method, printable(target), d.out.paint(statusColor(o.Status), strconv.Itoa(o.Status)), brief(o.Took))
+	if x.Backend != "" {
+		line += " " + x.Backend
+	}
+	cold := func(a exchange.Attempt) bool { return a.Cold > 0 }
+	if i := slices.IndexFunc(x.Attempts, cold); i >= 0 {
+		line += d.out.paint(yellow, " cold") + d.out.paint(dim, " "+brief(x.Attempts[i].Cold))
+	}
+	if x.Fault != nil {
+		line += d.out.paint(red, " "+x.Fault.Code) + " " + firstLine(x.Fault.Operator())
+	}
+	d.out.write(d.out.prefix(x.Start.Add(o.Took), "") + line + "\n")
+}
+
+// brief is a duration in three digits.
+func brief(d time.Duration) string {
+	switch {
+	case d < time.Millisecond:
+		return d.Round(time.Microsecond).String()
+	case d < 100*time.Millisecond:
+		return fmt.Sprintf("%.1fms", milliseconds(d))
+	}
+	return d.Round(time.Millisecond).String()
+}
+
+func firstLine(s string) string {
+	for i, c := range s {
+		if c == '\n' || c == '\r' {
+			return printable(s[:i])
+		}
+	}
+	return printable(s)
+}
+
+func statusColor(status int) string {
+	switch {
+	case status >= http.StatusInternalServerError:
+		return red
+	case status >= http.StatusBadRequest:
+		return yellow
+	}
+	return green
+}
