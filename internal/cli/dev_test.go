@@ -71,7 +71,7 @@ func TestDevRunsAFolderOfFunctions(t *testing.T) {
 	p.until("ANY /orders/**   fn:orders")
 	p.until("orders   cold   contract lambda")
 	p.until("web      cold   contract http")
-	p.until("curl " + url + "/orders/")
+	p.until("curl " + url + "/orders")
 
 	if got := body(t, url+"/"); got != `{"functions":["/orders","/web"]}` {
 		t.Errorf("/ answers %s", got)
@@ -97,7 +97,7 @@ func TestDevRunsAFolderOfFunctions(t *testing.T) {
 
 	copyFile(t, filepath.Join(built, "web"), filepath.Join(folder, "functions", "more"))
 	p.until("added functions more")
-	p.until("curl " + url + "/more/")
+	p.until("curl " + url + "/more")
 	if got := body(t, url+"/more/"); got != "" {
 		t.Errorf("the new function answers %s", got)
 	}

@@ -127,10 +127,11 @@ func sampleURL(cfg *config.Config, r *config.Route, addresses map[string]string,
 	return ""
 }
 
-// samplePath is a path that a pattern matches: 1 for each parameter, nothing for a rest.
+// samplePath is a path that a pattern matches: 1 for each parameter, of a prefix the
+// prefix itself.
 func samplePath(pattern string) string {
 	var b strings.Builder
-	for segment := range strings.SplitSeq(strings.TrimSuffix(pattern, "**"), "/") {
+	for segment := range strings.SplitSeq(strings.TrimSuffix(pattern, "/**"), "/") {
 		before, rest, found := strings.Cut(segment, "{")
 		_, after, _ := strings.Cut(rest, "}")
 		switch {
