@@ -83,6 +83,12 @@ type Policy struct {
 	// BodyBytes replaces the config's limit of request bodies on the route, which
 	// the proxy holds while a body comes; 0 is no bound, nil leaves it.
 	BodyBytes *int64
+	// Transparent tells that Adapt changes neither requests nor responses, so that
+	// explain may leave it out.
+	Transparent bool
+	// ForOneBackend tells that what Adapt does is about one backend: where a route has
+	// several, the filter stands on each of these instead.
+	ForOneBackend bool
 	// Note says in a few words what it does here, for explain: "2 origins, credentials".
 	Note string
 	// Close is called once no snapshot uses the policy any more; it may be nil.

@@ -44,7 +44,7 @@ func (o *road) filters(list []config.Filter, on string) built {
 		out.at = append(out.at, p.at)
 		out.notes = append(out.notes, snapshot.FilterNote{Name: p.use.Name, Note: policy.Note, On: on, Origin: p.use.Origin, Ask: policy.Ask})
 		out.cors = out.cors || p.stage == filter.StageCORS
-		out.pure = out.pure && (policy.Adapt == nil || pure(p.stage))
+		out.pure = out.pure && (policy.Adapt == nil || policy.Transparent || pure(p.stage))
 	}
 	return out
 }
@@ -124,6 +124,16 @@ func (a *asking) way(name string) (auth.Way, error) {
 func (f built) adapt(backend http.RoundTripper) http.RoundTripper {
 	for _, p := range slices.Backward(f.policies) {
 		if p.Adapt != nil {
+			backend = p.Adapt(backend)
+		}
+	}
+	return backend
+}
+
+// rehearsed is adapt for rehearsals.
+func (f built) rehearsed(backend http.RoundTripper) http.RoundTripper {
+	for _, p := range slices.Backward(f.policies) {
+		if p.Adapt != nil && !p.Transparent {
 			backend = p.Adapt(backend)
 		}
 	}

@@ -126,6 +126,11 @@ func (o *road) lay() {
 	onRoute := o.filters(r.Filters, "route")
 	o.target.Filters, o.target.CORS, o.body = onRoute.notes, onRoute.cors, onRoute.body
 	o.placed(onRoute, -1)
+	for i, p := range onRoute.policies {
+		if note := onRoute.notes[i]; p.ForOneBackend && len(r.Backends) > 1 {
+			o.fail(note.Origin, "filter "+note.Name, errors.New("it is about one backend, and the route has several; write it under each of these"))
+		}
+	}
 	backends := r.Backends
 	if len(backends) == 0 { // a filter answers
 		backends = []config.Backend{{Weight: 1, Origin: r.Origin}}
@@ -315,7 +320,9 @@ func (o *road) variant(i int, use *config.Backend, onRoute built) variant.Varian
 	note.Steps = steps(end.composition)
 	if onRoute.pure && own.pure && end.composition == nil {
 		options := o.options
-		note.Rehearse = func(end http.RoundTripper) http.Handler { return proxyTo(options, onRoute.adapt(own.adapt(end))) }
+		note.Rehearse = func(end http.RoundTripper) http.Handler {
+			return proxyTo(options, onRoute.rehearsed(own.rehearsed(end)))
+		}
 	}
 	o.placed(own, i)
 	o.target.Filters = append(o.target.Filters, own.notes...)

@@ -1,0 +1,110 @@
+// Package coalesce is the filter that asks the backend once for identical requests
+// that are under way at the same time.
+//
+//   - config.go: what people write.
+//   - key.go: which requests are identical.
+//   - coalesce.go: who asks, and who waits.
+//   - flight.go: one call to the backend, with those who wait for it.
+//   - record.go: its body, while it comes.
+//   - share.go: which responses others may have.
+package coalesce
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/weir-gateway/weir/internal/config/doc"
+	"github.com/weir-gateway/weir/internal/filter"
+)
+
+// Config is what people write under `coalesce`.
+type Config struct {
+	// Vary names fields of the request that make it another one, beside those that
+	// always do.
+	Vary []string `doc:"vary,oneormany,omitzero" help:"fields of the request that make it another one, beside the usual" example:"[X-Tenant]"`
+	// Shared lets a caller have what was made for another one.
+	Shared bool `doc:"shared,omitzero" help:"who is calling makes no difference" example:"true"`
+	// Body is the largest response that others get, too.
+	Body doc.Size `doc:"body" help:"the largest body of a response that is shared" example:"1MiB"`
+	// Wait is how long a request waits for the response to another one before it goes
+	// on its own.
+	Wait time.Duration `doc:"wait" help:"how long a request waits for another's response before it goes on its own" example:"5s"`
+}
+
+// The defaults, and the bounds of what makes sense. A route never holds more than
+// mostHeld of all responses together.
+const (
+	defaultBody = 1 * doc.MiB
+	mostBody    = 16 * doc.MiB
+	mostHeld    = 64 * doc.MiB
+	defaultWait = 5 * time.Second // as nginx's proxy_cache_lock_timeout
+	mostWaiters = 1000            // for one response
+)
+
+func defaults() Config { return Config{Body: defaultBody, Wait: defaultWait} }
+
+// on is the short form.
+const on = "true"
+
+// DecodeDoc reads `true` or a map.
+func (c *Config) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	type long Config
+	var own doc.Problems
+	switch {
+	case n.Kind == doc.Map:
+		doc.Decode(n, (*long)(c), &own)
+	case n.Kind != doc.Scalar || n.Value != on:
+		own.Add(doc.Problem{Pos: n.Pos, What: "coalesce is neither true nor a map", Fix: "write `coalesce: true`, or `coalesce: none` where it should not be inherited"})
+	}
+	if err := c.validate(); err != nil && !own.Failed() {
+		own.Add(doc.Problem{Pos: n.Pos, What: err.Error()})
+	}
+	ps.Join(&own)
+}
+
+// EncodeDoc writes the long form.
+func (c *Config) EncodeDoc() *doc.Node {
+	type long Config
+	return doc.EncodeNode((*long)(c))
+}
+
+// DocSchema implements doc.SchemaWriter.
+func (*Config) DocSchema() *doc.Schema {
+	type long Config
+	return doc.SchemaOr[long](doc.TextSchema("true"))
+}
+
+func (c *Config) validate() error {
+	switch i := slices.IndexFunc(c.Vary, func(name string) bool { return !httpguts.ValidHeaderFieldName(name) }); {
+	case i >= 0:
+		return fmt.Errorf("vary: %q is no name of a field", c.Vary[i])
+	case c.Body < 1 || c.Body > mostBody:
+		return fmt.Errorf("body: %v is not from 1 to %v", c.Body, mostBody)
+	case c.Wait <= 0:
+		return errors.New("wait: it must be more than nothing")
+	}
+	return nil
+}
+
+// Definition is this kind of filter.
+func Definition() filter.Definition {
+	return filter.Define("coalesce", "asks the backend once for identical requests under way", filter.StageCache, defaults,
+		func(env filter.Env, c *Config) (filter.Policy, error) {
+			if err := c.validate(); err != nil {
+				return filter.Policy{}, err
+			}
+			return filter.Policy{Adapt: newCoalescer(env, c).adapt, Note: c.note(), Transparent: true, ForOneBackend: true}, nil
+		})
+}
+
+func (c *Config) note() string {
+	note := fmt.Sprintf("identical GET and HEAD once, up to %v", c.Body)
+	if c.Shared {
+		note += ", for all callers"
+	}
+	return note
+}

@@ -1,0 +1,180 @@
+package coalesce
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"runtime/debug"
+	"sync"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/fault"
+)
+
+// flight is one call to the backend. It belongs to nobody's request: it ends when
+// its response is complete, or when nobody is left who wants it.
+type flight struct {
+	of      *coalescer
+	key     string
+	asked   *http.Request // what it was made for, as that came
+	request *http.Request // what the backend gets; both belong to no client's request
+	cancel  context.CancelFunc
+
+	mu      sync.Mutex
+	wanted  int   // how many still want the response
+	waiters int   // how many have joined the one who has asked
+	open    bool  // others may join
+	kept    int64 // bytes that coalescer.held counts
+
+	headed chan struct{} // closed when there is a head or an error
+	res    *http.Response
+	err    error
+	rules  rules
+	record *record // of the body; nil where it goes to the one who has asked alone
+
+	settled chan struct{} // closed when body or failed are there, or it is known that nobody else gets anything
+	body    []byte
+	whole   bool  // body is complete
+	failed  error // why it never will be
+}
+
+// join adds one who waits, and tells whether there was room.
+func (f *flight) join() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.open || f.waiters >= mostWaiters || f.wanted == 0 {
+		return false
+	}
+	f.waiters++
+	f.wanted++
+	return true
+}
+
+// leave is for one who wants it no more; the last one ends it.
+func (f *flight) leave() {
+	f.mu.Lock()
+	f.wanted--
+	last := f.wanted == 0
+	if last {
+		f.release()
+	}
+	f.mu.Unlock()
+	if last {
+		f.of.forget(f)
+		f.cancel()
+	}
+}
+
+// release lets go of what is kept; f is locked.
+func (f *flight) release() {
+	f.of.held.Add(-f.kept)
+	f.kept = 0
+}
+
+// run asks the backend, and reads the body where others wait for it.
+func (f *flight) run(next http.RoundTripper) {
+	defer close(f.settled)
+	f.res, f.err = f.ask(next)
+	f.of.forget(f)
+	f.mu.Lock()
+	f.open = false
+	others := f.waiters > 0
+	f.mu.Unlock()
+	if f.err == nil && others {
+		f.rules = rulesOf(f.res)
+		if !f.rules.none && (f.res.ContentLength <= int64(f.of.config.Body) || f.request.Method == http.MethodHead) {
+			f.record = newRecord(f.res.Body)
+		}
+	}
+	record := f.record
+	close(f.headed)
+	if record == nil {
+		return
+	}
+	kept := record.take(int64(f.of.config.Body), &f.of.held)
+	f.body, f.whole, f.failed = record.kept()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.kept = kept; f.wanted == 0 || !f.whole {
+		f.release()
+	}
+}
+
+// lost is why the response will never be whole, nil where it is or others do not get it.
+func (f *flight) lost(r *http.Request) error {
+	select {
+	case <-f.settled:
+	default:
+		return nil // r may not have it, and has not waited
+	}
+	if f.failed == nil || !f.rules.allow(f.asked, r) {
+		return nil
+	}
+	return fault.BackendReset.New("", fault.Internal("the response that this request waited for broke off"), fault.Cause(f.failed))
+}
+
+// answer makes the response to r, with a head of its own.
+func (f *flight) answer(r *http.Request, body io.ReadCloser) *http.Response {
+	own := exchange.NewResponse(r, f.res.StatusCode)
+	own.Status, own.Body, own.ContentLength = f.res.Status, body, f.res.ContentLength
+	exchange.CopyHead(exchange.ResponseHead(own), exchange.ResponseHead(f.res), func(string) bool { return true })
+	return own
+}
+
+// ask calls the backend. A panic there is an error of this one call: it is on no
+// handler's goroutine.
+func (f *flight) ask(next http.RoundTripper) (res *http.Response, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			f.of.log.Error("panic in a backend", "route", f.of.route, "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
+			res, err = nil, fault.Unexpected.New("", fault.Internal("panic: %v", cause))
+		}
+	}()
+	return next.RoundTrip(f.request) //nolint:wrapcheck // it is only handed through
+}
+
+// told adds to the exchange of r what the call has found out.
+func (f *flight) told(r *http.Request, attempts bool) {
+	x, own := exchange.Of(r), exchange.Of(f.request)
+	x.Backend = own.Backend
+	if attempts {
+		x.Attempts = append(x.Attempts, own.Attempts...)
+	}
+}
+
+// first gives the response to the one who has asked, which streams.
+func (f *flight) first(r *http.Request) (*http.Response, error) {
+	select {
+	case <-f.headed:
+	case <-r.Context().Done():
+		f.leave()
+		return nil, context.Cause(r.Context())
+	}
+	f.told(r, true)
+	if f.err != nil {
+		f.leave()
+		return nil, f.err
+	}
+	over := sync.OnceFunc(f.leave)
+	stop := context.AfterFunc(r.Context(), over) // the call itself does not know of this context
+	end := func() { stop(); over() }
+	if f.record != nil {
+		return f.answer(r, &closing{&playback{record: f.record, ctx: r.Context()}, end}), nil
+	}
+	f.res.Request, f.res.Body = r, &closing{f.res.Body, end} // nobody else has it
+	return f.res, nil
+}
+
+// closing tells of its end.
+type closing struct {
+	io.ReadCloser
+
+	over func()
+}
+
+// Close implements io.Closer.
+func (c *closing) Close() error {
+	defer c.over()
+	return c.ReadCloser.Close() //nolint:wrapcheck // the body's own
+}
