@@ -43,7 +43,7 @@ func pages(t *testing.T) []*page {
 		switch {
 		case err != nil:
 			return err
-		case entry.IsDir() && path != root && (strings.HasPrefix(entry.Name(), ".") || entry.Name() == "testdata"):
+		case entry.IsDir() && path != root && (strings.HasPrefix(entry.Name(), ".") || slices.Contains([]string{"testdata", "node_modules"}, entry.Name())):
 			return fs.SkipDir
 		case filepath.Ext(path) == ".md":
 			list = append(list, readPage(t, path))

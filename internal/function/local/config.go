@@ -68,7 +68,7 @@ type Scale struct {
 	Max         int           `doc:"max" example:"8" help:"Instances that may be alive at once."`
 	Idle        time.Duration `doc:"idle" example:"60s" help:"How long an unused instance beyond min lives, and for how long what was needed at once is kept ready."`
 	Starts      int           `doc:"starts" example:"8" help:"Instances that may be starting at once: a burst rather waits for warm ones than for a machine that starts hundreds."`
-	Concurrency int           `doc:"concurrency,omitzero" example:"80" help:"Requests that one instance of an http function takes at once, 80 by default. An instance of a lambda function takes one."`
+	Concurrency int           `doc:"concurrency,omitzero" example:"80" help:"Requests that one instance takes at once: of an http function 80 by default, of a lambda function one. It is told to a lambda function as AWS_LAMBDA_MAX_CONCURRENCY, and gets as many as it asks for."`
 }
 
 // Queue bounds what waits for an instance.
@@ -160,8 +160,8 @@ func (c *Config) find(dir, name string) (program.Program, error) {
 	if err == nil {
 		err = c.checkHandler(found)
 	}
-	if err == nil && found.Contract == program.Lambda && c.Scale.Concurrency > 1 {
-		err = fmt.Errorf("scale.concurrency: an instance of a lambda function takes one request at a time, not %d (%s)", c.Scale.Concurrency, found.Reason)
+	if err == nil && found.Contract == program.Lambda && found.Runtime == program.Python && c.Scale.Concurrency > 1 {
+		err = fmt.Errorf("scale.concurrency: a handler in Python takes one request at a time, not %d; more of them are more processes, up to scale.max", c.Scale.Concurrency)
 	}
 	return found, err //nolint:wrapcheck // it names the key
 }
@@ -221,7 +221,7 @@ func (c *Config) bounds(contract program.Contract) pool.Bounds {
 	}
 	switch {
 	case contract == program.Lambda:
-		b.Concurrency = 1
+		b.Concurrency = max(1, b.Concurrency)
 	case b.Concurrency == 0:
 		b.Concurrency = defaultConcurrency
 	}

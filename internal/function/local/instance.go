@@ -32,6 +32,9 @@ type link interface {
 	variables() map[string]string
 	// await returns when the instance takes requests, or with an error when ctx ends.
 	await(ctx context.Context) error
+	// places is how many requests the instance takes at once, 0 for as many as the
+	// config says. It is asked once the instance is ready.
+	places() int
 	// complaint is what the instance itself said about a failed start, nil for nothing.
 	complaint() *function.Failure
 	// close ends the link because the instance has ended with this fault.
@@ -89,6 +92,9 @@ func (i *instance) memory() int64 {
 	}
 	return 0
 }
+
+// Places is how many requests it takes at once, 0 for as many as it is given.
+func (i *instance) Places() int { return i.link.places() }
 
 // Stop ends the body with all that it has started.
 func (i *instance) Stop(ctx context.Context) {

@@ -27,8 +27,9 @@ const latest = "$LATEST"
 // lambda is the contract of AWS Lambda: each instance fetches events and posts
 // answers.
 type lambda struct {
-	arn string
-	env map[string]string
+	arn         string
+	env         map[string]string
+	concurrency int // invocations at once in one instance, if it asks for them
 }
 
 func newLambda(name string, c *Config, p program.Program) *lambda {
@@ -40,8 +41,8 @@ func newLambda(name string, c *Config, p program.Program) *lambda {
 	if handler == "" {
 		handler = "bootstrap"
 	}
-	return &lambda{
-		arn: "arn:aws:lambda:" + region + ":000000000000:function:" + name,
+	l := &lambda{
+		arn: "arn:aws:lambda:" + region + ":000000000000:function:" + name, concurrency: c.bounds(p.Contract).Concurrency,
 		env: map[string]string{
 			"_HANDLER": handler, "LAMBDA_TASK_ROOT": p.Folder, "LAMBDA_RUNTIME_DIR": p.Folder, "TZ": ":UTC",
 			"AWS_REGION": region, "AWS_DEFAULT_REGION": region, "AWS_EXECUTION_ENV": "AWS_Lambda_provided.al2023",
@@ -51,14 +52,22 @@ func newLambda(name string, c *Config, p program.Program) *lambda {
 			"AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
 		},
 	}
+	if l.concurrency > 1 {
+		l.env[concurrencyVariable] = strconv.Itoa(l.concurrency)
+	}
+	return l
 }
+
+// concurrencyVariable tells a runtime how many invocations it may ask for at
+// once, as AWS's managed instances do.
+const concurrencyVariable = "AWS_LAMBDA_MAX_CONCURRENCY"
 
 func (l *lambda) launch(ctx context.Context, b *backend) (*instance, error) {
-	return b.launchProcess(ctx, l.env, listenForRuntime)
+	return b.launchProcess(ctx, l.env, l.listen)
 }
 
-func listenForRuntime() (link, error) {
-	api, err := runtimeapi.Listen(slog.New(slog.DiscardHandler)) // it only tells broken connections
+func (l *lambda) listen() (link, error) {
+	api, err := runtimeapi.Listen(slog.New(slog.DiscardHandler), l.concurrency) // the log only tells broken connections
 	if err != nil {
 		return nil, err //nolint:wrapcheck // it says what it is
 	}
@@ -72,14 +81,29 @@ func (l *runtimeLink) variables() map[string]string {
 	return map[string]string{runtimeAPIVariable: l.api.Address()}
 }
 
+// spread is how long an instance that has asked for one invocation may take until
+// it has asked for all that it may have at once. One that asks for fewer loses
+// this time at its start.
+const spread = 500 * time.Millisecond
+
 func (l *runtimeLink) await(ctx context.Context) error {
 	select {
 	case <-l.api.Ready():
-		return nil
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
+	patience := time.NewTimer(spread)
+	defer patience.Stop()
+	select {
+	case <-l.api.Full():
+	case <-patience.C:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	return nil
 }
+
+func (l *runtimeLink) places() int { return l.api.Places() }
 
 func (l *runtimeLink) complaint() *function.Failure { return l.api.InitError() }
 

@@ -181,9 +181,9 @@ func TestCheckLooksAtTheProgramAndBuildsNothing(t *testing.T) {
 		}
 	}
 	cfg, _ := definition.New().(*Config)
-	cfg.Run, cfg.Contract, cfg.Scale.Concurrency = "lambda", "lambda", 2
-	if err := definition.Check(env, cfg); err == nil || !strings.Contains(err.Error(), "scale.concurrency") {
-		t.Errorf("a lambda function with concurrency: the error is %v", err)
+	cfg.Run, cfg.Scale.Concurrency = "python", 2
+	if err := definition.Check(env, cfg); err == nil || !strings.Contains(err.Error(), "scale.concurrency: a handler in Python takes one request at a time") {
+		t.Errorf("a handler in Python with concurrency: the error is %v", err)
 	}
 }
 

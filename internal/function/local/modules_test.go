@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -141,6 +142,37 @@ func TestNodeStreams(t *testing.T) {
 	wantReason(t, g, "/quiet", fault.FunctionError, "Runtime.StreamNotEnded")
 	if got := g.get(t, "/raw"); got.body != "a,b" {
 		t.Errorf("afterwards it answers %+v", got)
+	}
+}
+
+func TestNodeAnswersSeveralAtOnceWhereItMay(t *testing.T) {
+	const together = 4
+	log := &records{}
+	g := modules(t, program.Node, "", log, func(c *Config) { c.Scale.Max, c.Scale.Concurrency = 1, together })
+	for range 3 {
+		var clients sync.WaitGroup
+		for range together {
+			clients.Go(func() {
+				if got, err := g.send(fmt.Sprintf("/meet?of=%d", together), ""); err != nil || got.status != 200 || !strings.HasSuffix(got.body, `"met":4}`) {
+					t.Errorf("got %+v, %v", got, err)
+				}
+			})
+		}
+		clients.Wait()
+	}
+	lines := func() map[string]bool {
+		ids := map[string]bool{}
+		for line := range strings.Lines(log.String()) {
+			if before, _, ok := strings.Cut(line, `\tINFO\twaits for the others`); ok {
+				ids[before[strings.LastIndex(before, `\t`)+2:]] = true
+			}
+		}
+		return ids
+	}
+	await.That(t, "each line has its own invocation's id", func() bool { return len(lines()) == 3*together })
+	wantReason(t, g, "/throw", fault.FunctionError, "TypeError: no such tea")
+	if got := g.post(t, "/undefined", "x"); got.body != "null" {
+		t.Errorf("got %+v", got)
 	}
 }
 

@@ -81,6 +81,8 @@ func (l *webLink) variables() map[string]string {
 	return told
 }
 
+func (*webLink) places() int { return 0 }
+
 func (*webLink) complaint() *function.Failure { return nil }
 
 func (l *webLink) close(error) {

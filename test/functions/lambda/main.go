@@ -4,8 +4,10 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
+	"sync"
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambda"
@@ -36,11 +38,33 @@ func handle(ctx context.Context, event events.APIGatewayV2HTTPRequest) (any, err
 			"id": lc.AwsRequestID, "arn": lc.InvokedFunctionArn, "name": lambdacontext.FunctionName,
 			"memory": lambdacontext.MemoryLimitInMB, "deadline": deadline.UnixMilli(),
 		}, nil
+	case "/meet":
+		return events.APIGatewayV2HTTPResponse{StatusCode: 200, Body: fmt.Sprintf("met %d", meet(4))}, nil
 	case "/event":
 		return event, nil
 	default:
 		return events.APIGatewayV2HTTPResponse{StatusCode: 200, Body: event.Body, Cookies: []string{"a=1", "b=2"}}, nil
 	}
+}
+
+var (
+	meeting sync.Mutex
+	here    []chan int
+)
+
+// meet returns once as many requests are in this process as are wanted.
+func meet(wanted int) int {
+	meeting.Lock()
+	together := make(chan int, 1)
+	here = append(here, together)
+	if len(here) == wanted {
+		for _, one := range here {
+			one <- wanted
+		}
+		here = nil
+	}
+	meeting.Unlock()
+	return <-together
 }
 
 // broken is a body that fails.

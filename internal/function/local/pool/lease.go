@@ -42,7 +42,7 @@ func (p *Pool[I]) lend(m *member[I], now time.Time) *Lease[I] {
 	first := !m.asked
 	p.meter.Lent(first)
 	m.asked = true
-	if m.inFlight >= p.bounds.Concurrency {
+	if m.inFlight >= m.places {
 		p.leaveRoom(m)
 	}
 	return &Lease[I]{pool: p, member: m, begin: now, first: first}
@@ -112,7 +112,7 @@ func (p *Pool[I]) afterRequest(m *member[I], now time.Time) {
 				return
 			}
 		}
-		if m.inFlight == p.bounds.Concurrency-1 { // it was full
+		if m.inFlight == m.places-1 { // it was full
 			p.room = append(p.room, m)
 		}
 	}

@@ -12,6 +12,7 @@ type member[I Instance] struct {
 	version   int // the pool's when it was started
 	instance  I
 	state     state
+	places    int // requests that it takes at once
 	inFlight  int
 	asked     bool      // it was given a request before
 	served    int       // requests that ended well
@@ -91,10 +92,18 @@ func (p *Pool[I]) started(m *member[I]) {
 	if m.state == draining {
 		return
 	}
+	m.places = p.placesOf(m.instance)
 	p.move(m, idle)
 	m.idleSince = time.Now()
 	p.room = append(p.room, m)
 	p.settle()
+}
+
+func (p *Pool[I]) placesOf(instance I) int {
+	if few := instance.Places(); few > 0 {
+		return min(few, p.bounds.Concurrency)
+	}
+	return p.bounds.Concurrency
 }
 
 // watch returns when the instance is to be stopped or has ended by itself.

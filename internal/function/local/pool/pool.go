@@ -16,6 +16,9 @@ type Instance interface {
 	Done() <-chan struct{}
 	// Failure says why it ended; it is asked after Done.
 	Failure() error
+	// Places is how many requests it takes at once, at most; 0 for as many as the
+	// bounds say. It is asked once.
+	Places() int
 	// Stop ends it: politely until ctx ends, then for sure. It returns once
 	// nothing of it is left.
 	Stop(ctx context.Context)

@@ -25,12 +25,14 @@ type fake struct {
 	done   chan struct{}
 	once   sync.Once
 	polite atomic.Bool // it was asked before it was killed
+	places int
 }
 
 var errCrash = errors.New("exit status 2")
 
 func (f *fake) Done() <-chan struct{} { return f.done }
 func (f *fake) Failure() error        { return errCrash }
+func (f *fake) Places() int           { return f.places }
 func (f *fake) crash()                { f.once.Do(func() { close(f.done) }) }
 func (f *fake) Stop(ctx context.Context) {
 	f.polite.Store(ctx.Err() == nil)
@@ -42,6 +44,7 @@ type factory struct {
 	mu     sync.Mutex
 	delay  time.Duration
 	err    error
+	places int // of each
 	starts int
 	all    []*fake
 }
@@ -49,7 +52,7 @@ type factory struct {
 func (f *factory) start(ctx context.Context) (*fake, error) {
 	f.mu.Lock()
 	f.starts++
-	made := &fake{number: f.starts, done: make(chan struct{})}
+	made := &fake{number: f.starts, done: make(chan struct{}), places: f.places}
 	delay, err := f.delay, f.err
 	f.mu.Unlock()
 	select {
@@ -342,6 +345,29 @@ func TestTheMinimumIsTriedAgainAfterThePause(t *testing.T) {
 		<-time.After(time.Second)
 		wantStatus(t, p, 1, 0, 0)
 	})
+}
+
+func TestAnInstanceGetsNoMoreThanItTakes(t *testing.T) {
+	b := bounds()
+	b.Max, b.Concurrency = 1, 4
+	for places, want := range map[int]int{0: 4, 1: 1, 3: 3, 9: 4} {
+		run(t, b, &factory{places: places}, func(in bubble) {
+			t, p := in.t, in.pool
+			var leases []*pool.Lease[*fake]
+			for range want {
+				leases = append(leases, acquire(t, p))
+			}
+			more := ask(t.Context(), p)
+			wantStatus(t, p, 1, 1, 1)
+			leases[0].Release(pool.Served)
+			leases[0] = (<-more).lease
+			for _, lease := range leases {
+				lease.Release(pool.Served)
+			}
+			wantStatus(t, p, 1, 0, 0)
+			acquire(t, p).Release(pool.Served)
+		})
+	}
 }
 
 func TestACrashIsReplacedAtOnceButALoopOfCrashesIsNot(t *testing.T) {

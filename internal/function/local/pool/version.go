@@ -96,7 +96,7 @@ func (p *Pool[I]) adopt(start Start[I], fresh []I) bool {
 	}
 	p.take(start)
 	for _, instance := range fresh {
-		m := &member[I]{version: p.version, instance: instance, state: idle, idleSince: time.Now(), wake: make(chan struct{}, 1), abandon: func() {}}
+		m := &member[I]{version: p.version, instance: instance, places: p.placesOf(instance), state: idle, idleSince: time.Now(), wake: make(chan struct{}, 1), abandon: func() {}}
 		p.members[m] = struct{}{}
 		p.count[idle]++
 		p.room = append(p.room, m)

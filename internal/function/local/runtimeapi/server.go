@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -32,10 +33,14 @@ type Server struct {
 	served  chan struct{} // closed when Serve has returned
 	handoff chan *Invocation
 	ready   chan struct{} // closed when the instance is initialised
+	full    chan struct{} // closed when it has asked for as many invocations at once as it may
 	ended   chan struct{} // closed by Close
+	most    int           // how many it may have at once
 
 	mu        sync.Mutex
-	current   *Invocation // the instance works on it, or has answered and not come back yet
+	given     []*Invocation // the instance works on them, or has answered and not come back yet; oldest first
+	asking    int           // how many questions for an invocation wait
+	places    int           // how many invocations it has shown to take at once
 	isReady   bool
 	isEnded   bool
 	cause     error             // why it ended
@@ -48,15 +53,17 @@ const (
 	maxHeadBytes = 2 << 20
 )
 
-// Listen starts a Runtime API on a free port of the loopback interface.
-func Listen(log *slog.Logger) (*Server, error) {
+// Listen starts a Runtime API on a free port of the loopback interface. The
+// instance may have up to most invocations at once, if it asks for them.
+func Listen(log *slog.Logger, most int) (*Server, error) {
 	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("runtime API: %w", err)
 	}
 	s := &Server{
 		address: listener.Addr().String(), served: make(chan struct{}),
-		handoff: make(chan *Invocation), ready: make(chan struct{}), ended: make(chan struct{}),
+		handoff: make(chan *Invocation), ready: make(chan struct{}), full: make(chan struct{}), ended: make(chan struct{}),
+		most: max(1, most),
 	}
 	s.http = &http.Server{
 		Handler: s.routes(), ReadHeaderTimeout: headTimeout, MaxHeaderBytes: maxHeadBytes,
@@ -74,6 +81,18 @@ func (s *Server) Address() string { return s.address }
 
 // Ready is closed when the instance has asked for its first invocation.
 func (s *Server) Ready() <-chan struct{} { return s.ready }
+
+// Full is closed when the instance has asked for as many invocations at once as
+// it may have, in the terms of AWS_LAMBDA_MAX_CONCURRENCY.
+func (s *Server) Full() <-chan struct{} { return s.full }
+
+// Places is how many invocations the instance has shown to take at once: as many
+// as it has had and asked for at one moment.
+func (s *Server) Places() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.places
+}
 
 // InitError is what the instance said about its failed start, nil for nothing.
 func (s *Server) InitError() *function.Failure {
@@ -107,10 +126,11 @@ func (s *Server) Close(cause error) {
 		return
 	}
 	s.isEnded, s.cause = true, cause
-	current := s.current
+	given := s.given
+	s.given = nil
 	s.mu.Unlock()
-	if current != nil {
-		current.Abort(cause)
+	for _, i := range given {
+		i.Abort(cause)
 	}
 	close(s.ended)
 	_ = s.http.Close() // closes connections of a process that is gone
@@ -133,21 +153,14 @@ func (s *Server) routes() http.Handler {
 	})
 }
 
-// next ends the instance's last invocation and waits for another one.
+// next ends an invocation of the instance that was answered, the oldest one, and
+// waits for another one.
 func (s *Server) next(w http.ResponseWriter, r *http.Request) {
-	s.mu.Lock()
-	last := s.current
-	if last != nil && !last.isClaimed() {
-		s.mu.Unlock()
+	last, ok := s.ask()
+	if !ok {
 		refuse(w, http.StatusForbidden, "InvalidStateTransition", "the last invocation has not been answered")
 		return
 	}
-	s.current = nil
-	if !s.isReady {
-		s.isReady = true
-		close(s.ready)
-	}
-	s.mu.Unlock()
 	if last != nil {
 		last.settle()
 	}
@@ -155,14 +168,49 @@ func (s *Server) next(w http.ResponseWriter, r *http.Request) {
 	case i := <-s.handoff:
 		s.deliver(w, i)
 	case <-r.Context().Done(): // it will ask again
+		s.stopAsking()
 	case <-s.ended:
 	}
 }
 
+// ask notes that the instance asks for an invocation. last is the one that ends
+// by it; ok is false where the instance has as many as it may.
+func (s *Server) ask() (last *Invocation, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if at := slices.IndexFunc(s.given, (*Invocation).isClaimed); at >= 0 {
+		last = s.given[at]
+		s.given = slices.Delete(s.given, at, at+1)
+	} else if len(s.given) >= s.most {
+		return nil, false
+	}
+	s.asking++
+	if places := min(s.asking+len(s.given), s.most); places > s.places {
+		s.places = places
+		if places == s.most {
+			close(s.full)
+		}
+	}
+	if !s.isReady {
+		s.isReady = true
+		close(s.ready)
+	}
+	return last, true
+}
+
+func (s *Server) stopAsking() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asking--
+}
+
 func (s *Server) deliver(w http.ResponseWriter, i *Invocation) {
 	s.mu.Lock()
-	s.current = i
+	s.asking--
 	ended := s.isEnded
+	if !ended {
+		s.given = append(s.given, i)
+	}
 	s.mu.Unlock()
 	if ended {
 		i.Abort(s.cause)
@@ -184,18 +232,28 @@ func (s *Server) deliver(w http.ResponseWriter, i *Invocation) {
 // claim finds the invocation that r is about and takes the duty to answer it.
 // It has answered r itself where it gives nil.
 func (s *Server) claim(w http.ResponseWriter, r *http.Request) *Invocation {
-	s.mu.Lock()
-	current := s.current
-	s.mu.Unlock()
+	i := s.byID(r.PathValue("id"))
 	switch {
-	case current == nil || current.ID != r.PathValue("id"):
+	case i == nil:
 		refuse(w, http.StatusBadRequest, "InvalidRequestID", "there is no such invocation")
 		return nil
-	case !current.claim():
+	case !i.claim():
 		refuse(w, http.StatusForbidden, "InvalidStateTransition", "the invocation has been answered already")
 		return nil
 	}
-	return current
+	return i
+}
+
+// byID gives the invocation that the instance has by this id, or nil.
+func (s *Server) byID(id string) *Invocation {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, i := range s.given {
+		if i.ID == id {
+			return i
+		}
+	}
+	return nil
 }
 
 // response takes an answer, whole or as a stream.

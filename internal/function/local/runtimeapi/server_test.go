@@ -33,9 +33,12 @@ type runtime struct {
 	client *http.Client
 }
 
-func listen(t *testing.T) *runtime {
+func listen(t *testing.T) *runtime { t.Helper(); return listenFor(t, 1) }
+
+// listenFor starts a server whose instance may have most invocations at once.
+func listenFor(t *testing.T, most int) *runtime {
 	t.Helper()
-	server, err := runtimeapi.Listen(slog.New(slog.DiscardHandler))
+	server, err := runtimeapi.Listen(slog.New(slog.DiscardHandler), most)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,6 +71,16 @@ func (r *runtime) do(method, path string, header http.Header, body io.Reader, tr
 func (r *runtime) post(path, body string) int {
 	r.t.Helper()
 	res, _ := r.do(http.MethodPost, path, nil, strings.NewReader(body), nil)
+	if res == nil {
+		return 0
+	}
+	return res.StatusCode
+}
+
+// get gives the status of a question, 0 where the connection was lost.
+func (r *runtime) get(path string) int {
+	r.t.Helper()
+	res, _ := r.do(http.MethodGet, path, nil, nil, nil)
 	if res == nil {
 		return 0
 	}
@@ -316,6 +329,63 @@ func TestAnInvocationWaitsUntilTheRuntimeAsksOrTheClientLeaves(t *testing.T) {
 	c := invocation("id-2")
 	c.Abort(fault.FunctionTimeout.New(""))
 	wantFault(t, r.server.Invoke(t.Context(), c.Invocation), fault.FunctionTimeout, "")
+}
+
+func TestEachQuestionIsAPlace(t *testing.T) {
+	r := listenFor(t, 2)
+	first, second := invocation("id-1"), invocation("id-2")
+	r.deliver(first)
+	select {
+	case <-r.server.Full():
+		t.Error("it is full after one question")
+	default:
+	}
+	r.deliver(second)
+	await.From(t, "it is full", r.server.Full())
+	if n := r.server.Places(); n != 2 {
+		t.Errorf("there are %d places, want 2", n)
+	}
+	if status := r.get("/invocation/next"); status != http.StatusForbidden {
+		t.Errorf("a third question got %d, want 403", status)
+	}
+	if status := r.post("/invocation/id-2/response", `"two"`); status != http.StatusAccepted {
+		t.Errorf("the second answer got %d", status)
+	}
+	third := invocation("id-3")
+	r.deliver(third) // by a question that ends the second, for the first was not answered
+	if first.settled.Load() != 0 || second.settled.Load() != 1 {
+		t.Errorf("settled: %d, %d; want the second alone", first.settled.Load(), second.settled.Load())
+	}
+	r.server.Close(errEnded)
+	wantFault(t, r.result(first).Err, fault.FunctionCrashed, "signal: killed")
+	wantFault(t, r.result(third).Err, fault.FunctionCrashed, "signal: killed")
+	if got := string(r.result(second).Payload); got != `"two"` {
+		t.Errorf("the second answer is %s", got)
+	}
+}
+
+func TestAQuestionThatIsGivenUpIsNoPlace(t *testing.T) {
+	r := listenFor(t, 2)
+	for range 3 {
+		ctx, leave := context.WithCancel(t.Context())
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+r.server.Address()+base+"/invocation/next", http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		left := make(chan struct{})
+		go func() {
+			defer close(left)
+			if res, err := r.client.Do(req); err == nil {
+				_ = res.Body.Close()
+			}
+		}()
+		await.From(t, "it asks", r.server.Ready())
+		leave()
+		<-left
+	}
+	if n := r.server.Places(); n > 2 {
+		t.Errorf("there are %d places, want at most 2", n)
+	}
 }
 
 func TestAnInitErrorIsKept(t *testing.T) {

@@ -1,12 +1,21 @@
 // Handlers for tests, one for each form that a handler can have.
 import { pipeline } from 'node:stream/promises';
 import { Readable } from 'node:stream';
-import { AsyncLocalStorage } from 'node:async_hooks';
 import { setTimeout as wait } from 'node:timers/promises';
 
 const greeting = await Promise.resolve('hello'); // awaited by the module itself
 
 const echo = (event) => ({ statusCode: 200, body: event.body });
+
+const here = [];
+
+function meet(of) {
+  console.log('waits for the others');
+  return new Promise((resolve) => {
+    here.push(() => resolve({ pid: process.pid, met: of }));
+    if (here.length === of) here.splice(0).forEach((answer) => answer());
+  });
+}
 
 export const handler = async (event, context) => {
   switch (event.rawPath) {
@@ -21,6 +30,8 @@ export const handler = async (event, context) => {
     case '/undefined': return;
     case '/greeting': return { greeting };
     case '/pid': return { pid: process.pid, heap: process.execArgv };
+    case '/meet': // answers once as many are here as were called together
+      return meet(Number(event.queryStringParameters.of));
     case '/log':
       console.log('one %d', 1);
       console.error('two\nlines');
