@@ -57,6 +57,7 @@ type backend struct {
 	args     []string
 	handler  string
 	memory   doc.Size          // that it is told to have
+	allowed  doc.Size          // that an instance may use, 0 for no bound
 	env      map[string]string // as configured, secrets resolved
 	pool     *pool.Pool[*instance]
 	bounded  atomic.Pointer[times]
@@ -87,7 +88,7 @@ func (m *machine) build(env function.Env, name string, c *Config) (function.Back
 	}
 	b := &backend{
 		name: name, log: env.Log.With("function", name), life: env.Life, attempts: env.Attempts,
-		machine: m, program: found, args: c.Args, handler: c.Handler, memory: c.Memory,
+		machine: m, program: found, args: c.Args, handler: c.Handler, memory: c.told(), allowed: c.allowed(found.Contract),
 		env: make(map[string]string, len(c.Env)), contract: newContract(m, name, c, found),
 	}
 	for variable, written := range c.Env {
@@ -98,8 +99,8 @@ func (m *machine) build(env function.Env, name string, c *Config) (function.Back
 		b.env[variable] = value.Reveal()
 	}
 	b.program.Search = b.env["PATH"]
-	if found.Contract == program.Lambda {
-		b.program.Heap = int64(c.Memory/doc.MiB) * heapShare / 100
+	if b.allowed > 0 {
+		b.program.Heap = int64(b.allowed/doc.MiB) * heapShare / 100
 	}
 	if err := m.host.Open(b.log); err != nil {
 		return nil, fmt.Errorf("functions on this machine: %w", err)
@@ -110,7 +111,7 @@ func (m *machine) build(env function.Env, name string, c *Config) (function.Back
 	}
 	b.ctx, b.stop = context.WithCancel(context.Background())
 	b.prepared.Go(b.prepare)
-	b.pool = pool.New(b.start, &meter{env.Life, c.Memory}, c.bounds(found.Contract), b.log)
+	b.pool = pool.New(b.start, &meter{env.Life, b.memory}, c.bounds(found.Contract), b.log)
 	return b, nil
 }
 
@@ -167,7 +168,7 @@ func (b *backend) launchProcess(ctx context.Context, shared map[string]string, c
 	i := newInstance(link, b.log)
 	own := link.variables()
 	started, err := b.machine.host.Start(process.Spec{
-		Path: command.Path, Args: b.arguments(command.Args, shared, command.Env, b.env, own), Dir: cmp.Or(b.program.Dir, b.program.Folder), Line: i.line,
+		Path: command.Path, Args: b.arguments(command.Args, shared, command.Env, b.env, own), Dir: cmp.Or(b.program.Dir, b.program.Folder), Line: i.line, Memory: int64(b.allowed),
 		Env: func(temp string) []string { return environment(temp, shared, command.Env, b.env, own) },
 	})
 	if err != nil {

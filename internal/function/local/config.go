@@ -27,7 +27,7 @@ type Config struct {
 	Handler  string           `doc:"handler,omitzero" example:"src/index.handler" help:"The handler within the program: of JavaScript and Python the file and what it exports, by default index.handler and lambda_function.lambda_handler; otherwise _HANDLER of a lambda function, FUNCTION_TARGET of an http one."`
 	Args     []string         `doc:"args" example:"[--verbose]" help:"The program's arguments."`
 	Env      map[string]Value `doc:"env" help:"Variables of the program's environment, which begins with PATH, HOME, TMPDIR, LANG and TZ and holds nothing of the gateway's own. Values may be references: ${env:NAME}, ${file:/path}; \"\" is a variable that is empty."`
-	Memory   doc.Size         `doc:"memory" example:"256MiB" help:"The memory that a lambda function is told to have (AWS_LAMBDA_FUNCTION_MEMORY_SIZE). It is not enforced."`
+	Memory   doc.Size         `doc:"memory,omitzero" example:"256MiB" help:"The memory that an instance may use, with all that it starts: of a lambda function 128MiB by default, which it is told as AWS_LAMBDA_FUNCTION_MEMORY_SIZE; otherwise as much as there is. One that uses more is killed (Linux)."`
 	Scale    Scale            `doc:"scale" help:"How many instances there are."`
 	Queue    Queue            `doc:"queue" help:"What happens to requests while all instances are busy."`
 	Timeout  time.Duration    `doc:"timeout" example:"30s" help:"How long an invocation may take: a lambda function until its answer is complete, an http one until the head of its response. An instance that takes longer is killed and replaced."`
@@ -94,7 +94,6 @@ const (
 
 func defaults() Config {
 	return Config{
-		Memory:  defaultMemory,
 		Scale:   Scale{Max: defaultMax, Idle: defaultIdle, Starts: defaultStarts},
 		Queue:   Queue{Size: defaultQueue, Wait: defaultWait},
 		Timeout: defaultTimeout,
@@ -107,6 +106,7 @@ const (
 	mostConcurrency = 1000 // Cloud Run's
 	mostQueue       = 1_000_000
 	shortestIdle    = 100 * time.Millisecond
+	leastMemory     = 1 * doc.MiB
 )
 
 // validate tells all that is wrong with the config itself.
@@ -130,7 +130,7 @@ func (c *Config) validate() error {
 	require(c.Queue.Wait > 0, "queue.wait: it must be more than nothing, for a request waits for the start of an instance, too")
 	require(c.Timeout > 0, "timeout: it must be more than nothing")
 	require(c.Init >= 0, "init: it must be more than nothing")
-	require(c.Memory > 0, "memory: it must be more than nothing")
+	require(c.Memory == 0 || c.Memory >= leastMemory, "memory: %v is less than %v, with which nothing runs", c.Memory, leastMemory)
 	require(!strings.Contains(c.Handler+strings.Join(c.Args, ""), "\x00"), "handler, args: no NUL is possible there")
 	for _, name := range slices.Sorted(maps.Keys(c.Env)) {
 		if err := checkVariable(name); err != nil {
@@ -179,6 +179,17 @@ func (c *Config) checkHandler(found program.Program) error {
 		return fmt.Errorf("handler: %s has no file that AWS would look into; name the file and what it exports, as orders.handler", found.Folder)
 	}
 	return nil
+}
+
+// told is the memory that a function is told to have, and that it costs.
+func (c *Config) told() doc.Size { return cmp.Or(c.Memory, defaultMemory) }
+
+// allowed is the memory that an instance may use, 0 for no bound.
+func (c *Config) allowed(contract program.Contract) doc.Size {
+	if contract == program.Lambda {
+		return c.told()
+	}
+	return c.Memory
 }
 
 // same tells whether a running function may be kept when its config changes

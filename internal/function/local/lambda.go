@@ -47,7 +47,7 @@ func newLambda(name string, c *Config, p program.Program) *lambda {
 			"_HANDLER": handler, "LAMBDA_TASK_ROOT": p.Folder, "LAMBDA_RUNTIME_DIR": p.Folder, "TZ": ":UTC",
 			"AWS_REGION": region, "AWS_DEFAULT_REGION": region, "AWS_EXECUTION_ENV": "AWS_Lambda_provided.al2023",
 			"AWS_LAMBDA_FUNCTION_NAME": name, "AWS_LAMBDA_FUNCTION_VERSION": latest,
-			"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": strconv.FormatInt(int64(c.Memory/doc.MiB), 10),
+			"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": strconv.FormatInt(int64(c.told()/doc.MiB), 10),
 			"AWS_LAMBDA_LOG_GROUP_NAME":       "/aws/lambda/" + name, "AWS_LAMBDA_LOG_STREAM_NAME": "local",
 			"AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
 		},

@@ -86,7 +86,7 @@ scale: { max: 3, idle: 5s }
 	for _, p := range problems.Sorted() {
 		t.Error(p)
 	}
-	if cfg.Run != "./orders" || cfg.Contract != program.Guess || cfg.Scale != (Scale{Max: 3, Idle: 5 * time.Second, Starts: defaultStarts}) || cfg.Memory != defaultMemory ||
+	if cfg.Run != "./orders" || cfg.Contract != program.Guess || cfg.Scale != (Scale{Max: 3, Idle: 5 * time.Second, Starts: defaultStarts}) || cfg.told() != defaultMemory ||
 		cfg.Timeout != defaultTimeout || len(cfg.Env["TOKEN"].Parts) != 1 {
 		t.Errorf("the config is %+v", cfg)
 	}
@@ -154,7 +154,7 @@ func TestMistakesInAConfigAreToldByKey(t *testing.T) {
 		"queue.wait:":        func(c *Config) { c.Queue.Wait = 0 },
 		"timeout:":           func(c *Config) { c.Timeout = 0 },
 		"init:":              func(c *Config) { c.Init = -1 },
-		"memory:":            func(c *Config) { c.Memory = 0 },
+		"memory:":            func(c *Config) { c.Memory = 1000 },
 		"args:":              func(c *Config) { c.Args = []string{"\x00"} },
 		"env.PORT:":          func(c *Config) { c.Env = env(t, "PORT", "80") },
 		"env.A B:":           func(c *Config) { c.Env = env(t, "A B", "x") },
@@ -184,6 +184,25 @@ func TestCheckLooksAtTheProgramAndBuildsNothing(t *testing.T) {
 	cfg.Run, cfg.Scale.Concurrency = "python", 2
 	if err := definition.Check(env, cfg); err == nil || !strings.Contains(err.Error(), "scale.concurrency: a handler in Python takes one request at a time") {
 		t.Errorf("a handler in Python with concurrency: the error is %v", err)
+	}
+}
+
+func TestMemoryIsHeldWhereALambdaOrTheConfigSaysSo(t *testing.T) {
+	for _, test := range []struct {
+		contract program.Contract
+		memory   doc.Size
+		told     doc.Size
+		allowed  doc.Size
+	}{
+		{program.Lambda, 0, 128 * doc.MiB, 128 * doc.MiB},
+		{program.Lambda, 256 * doc.MiB, 256 * doc.MiB, 256 * doc.MiB},
+		{program.HTTP, 0, 128 * doc.MiB, 0},
+		{program.HTTP, 256 * doc.MiB, 256 * doc.MiB, 256 * doc.MiB},
+	} {
+		c := Config{Memory: test.memory}
+		if told, allowed := c.told(), c.allowed(test.contract); told != test.told || allowed != test.allowed {
+			t.Errorf("%s with %v: told %v, allowed %v", test.contract, test.memory, told, allowed)
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	goruntime "runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -35,6 +36,7 @@ func modules(tb testing.TB, runtime program.Runtime, handler string, log *record
 	must(tb, err)
 	return serve(tb, start(tb, log, func(c *Config) {
 		c.Run, c.Handler = folder, handler
+		c.Queue.Wait, c.Init, c.Timeout = time.Minute, time.Minute, time.Minute // interpreters start slowly on a busy machine
 		change(c)
 	}))
 }
@@ -287,6 +289,16 @@ func TestNodesHeapIsPartOfItsMemory(t *testing.T) {
 	g := modules(t, program.Node, "", &records{}, func(c *Config) { c.Memory = 512 << 20 })
 	if got := g.get(t, "/pid"); !strings.Contains(got.body, `"--max-old-space-size=384"`) {
 		t.Errorf("it was started with %s", got.body)
+	}
+}
+
+func TestAnInstanceThatUsesTooMuchMemoryIsKilledAndSaysSo(t *testing.T) {
+	if goruntime.GOOS != "linux" {
+		t.Skip("memory is told there, and not held")
+	}
+	g := modules(t, program.Python, "eater.lambda_handler", &records{}, func(c *Config) { c.Memory, c.Scale.Max = 64<<20, 1 })
+	for range 2 { // the second is another instance
+		wantReason(t, g, "/", fault.FunctionCrashed, "killed for its memory")
 	}
 }
 

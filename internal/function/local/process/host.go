@@ -32,13 +32,14 @@ type Host struct {
 
 // opened is what a Host owns while it is in use.
 type opened struct {
-	log    *slog.Logger
-	token  string // random, so that a sweep meets this Host's processes only
-	dir    string // the temporary folders of all instances
-	starts chan func()
-	ended  chan struct{} // closed when the starting thread is gone
-	guard  *guard        // nil where there is none
-	serial atomic.Uint64
+	log     *slog.Logger
+	token   string // random, so that a sweep meets this Host's processes only
+	dir     string // the temporary folders of all instances
+	starts  chan func()
+	ended   chan struct{} // closed when the starting thread is gone
+	guard   *guard        // nil where there is none
+	cgroups *cgroups      // nil where the kernel does not hold memory
+	serial  atomic.Uint64
 }
 
 // NewHost makes a Host that starts guard as its guard; nil for none. It starts
@@ -93,6 +94,11 @@ func (h *Host) start(log *slog.Logger) (*opened, error) {
 	if err := os.Mkdir(o.dir, 0o700); err != nil {
 		return nil, fmt.Errorf("temporary folder of functions: %w", err)
 	}
+	groups, err := openCgroups(o.token) // before the guard is in the group, too
+	if err == nil {
+		o.cgroups = groups
+	}
+	log.Debug("control groups for the memory of functions", "used", err == nil, "reason", err)
 	if len(h.guardCommand) > 0 && needsGuard {
 		g, err := startGuard(h.guardCommand, o.token, o.dir, log)
 		if err != nil {

@@ -15,6 +15,9 @@ type Spec struct {
 	Path string   // absolute
 	Args []string // without the program's own name
 	Dir  string   // the working folder
+	// Memory is how many bytes the process and all that it starts may use
+	// together; 0 for no bound. One that uses more is killed, and Exit says so.
+	Memory int64
 	// Env is the whole environment as NAME=value; temp is a folder that is the
 	// instance's own and is removed after its end.
 	Env func(temp string) []string
@@ -32,13 +35,19 @@ type Process struct {
 	temp    string
 	cmd     *exec.Cmd
 	group   group
+	cgroup  *cgroup // nil where the kernel does not hold its memory
 	readers sync.WaitGroup
 	output  [2]*os.File
 	taps    [2]*tap // of output
 	done    chan struct{}
+
+	leaderGone chan struct{}  // closed when the leader has ended
+	watcher    sync.WaitGroup // the goroutine of watch, where there is one
+
 	mu      sync.Mutex
-	reaped  bool  // the leader is gone: its number may soon belong to a stranger
-	exit    error // how the leader ended; to be read after done
+	reaped  bool   // the leader is gone: its number may soon belong to a stranger
+	tooMuch string // that it was killed for its memory
+	exit    error  // how the leader ended; to be read after done
 }
 
 // Start starts a process. Its end must be waited for (Done) before the host is closed.
@@ -47,19 +56,40 @@ func (h *Host) Start(spec Spec) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Process{done: make(chan struct{})}
+	p := &Process{done: make(chan struct{}), leaderGone: make(chan struct{})}
 	p.id, p.Serial = o.newID()
 	if p.temp, err = o.tempFor(p.Serial); err != nil {
 		return nil, fmt.Errorf("temporary folder of an instance: %w", err)
 	}
+	if spec.Memory > 0 && o.cgroups != nil {
+		if p.cgroup, err = o.cgroups.make(p.Serial, spec.Memory); err != nil {
+			o.log.Warn("the kernel does not hold the memory of an instance; it is watched instead", "error", err)
+		}
+	}
 	if err := p.launch(o, spec); err != nil {
+		p.leaveCgroup(0)
 		return nil, errors.Join(err, os.RemoveAll(p.temp))
+	}
+	if spec.Memory > 0 && p.cgroup == nil && looks {
+		p.watcher.Go(func() { p.watch(spec.Memory) })
 	}
 	if o.guard != nil {
 		o.guard.watch(p.group.id())
 	}
-	go p.wait(o)
+	go p.wait(o, spec.Memory)
 	return p, nil
+}
+
+// leaveCgroup removes the group of a process that has ended, and notes whether it
+// was killed for its memory.
+func (p *Process) leaveCgroup(limit int64) {
+	if p.cgroup == nil {
+		return
+	}
+	if p.cgroup.outOfMemory() {
+		p.tooMuch = "killed for its memory: it used more than the " + mebibytes(limit) + " that `memory` allows"
+	}
+	p.cgroup.close()
 }
 
 func (p *Process) launch(o *opened, spec Spec) error {
@@ -76,13 +106,23 @@ func (p *Process) launch(o *opened, spec Spec) error {
 	defer closeAll(write[:]...)
 	env := append(spec.Env(p.temp), InstanceVariable+"="+p.id)
 	command := func() *exec.Cmd {
+		start := attributes()
+		if p.cgroup != nil {
+			p.cgroup.admit(start)
+		}
 		return &exec.Cmd{
 			Path: spec.Path, Args: append([]string{spec.Path}, spec.Args...), Dir: spec.Dir,
-			Env: env, Stdout: write[0], Stderr: write[1], SysProcAttr: attributes(),
+			Env: env, Stdout: write[0], Stderr: write[1], SysProcAttr: start,
 		}
 	}
 	err := o.onThread(func() (err error) {
 		p.cmd, err = startPatiently(command)
+		if err != nil && p.cgroup != nil { // a sandbox may forbid a start into a group
+			o.log.Warn("the kernel does not hold the memory of an instance; it is watched instead", "error", err)
+			p.cgroup.close()
+			p.cgroup = nil
+			p.cmd, err = startPatiently(command)
+		}
 		return err
 	})
 	if err != nil {
@@ -126,13 +166,16 @@ func closeAll(files ...*os.File) {
 const strayOutput = time.Second
 
 // wait is the goroutine that owns the process's end.
-func (p *Process) wait(o *opened) {
+func (p *Process) wait(o *opened, limit int64) {
 	p.exit = p.cmd.Wait()
+	close(p.leaderGone)
 	p.mu.Lock()
 	p.reaped = true
 	p.group.kill() // the number is not given anew while anyone is left in the group
 	p.mu.Unlock()
 	sweep(p.id)
+	p.watcher.Wait()
+	p.leaveCgroup(limit)
 	if o.guard != nil {
 		o.guard.forget(p.group.id())
 	}
@@ -162,13 +205,18 @@ func (p *Process) Memory() int64 {
 	return peak(p.PID())
 }
 
-// Exit says how the leader ended: "exit status 2", "signal: killed". It waits for Done.
+// Exit says how the leader ended: "exit status 2", "signal: killed", or that it was
+// killed for its memory. It waits for Done.
 func (p *Process) Exit() string {
 	<-p.done
-	if p.exit == nil {
+	switch {
+	case p.tooMuch != "":
+		return p.tooMuch
+	case p.exit == nil:
 		return "exit status 0"
+	default:
+		return p.exit.Error()
 	}
-	return p.exit.Error()
 }
 
 // Kill kills the whole group at once; it does not wait.

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/weir-gateway/weir/internal/base/await"
 	"github.com/weir-gateway/weir/internal/function/local/process"
 )
 
@@ -27,6 +28,20 @@ func alive(pid int) bool {
 func killPID(t *testing.T, pid int) {
 	t.Helper()
 	must(t, syscall.Kill(pid, syscall.SIGKILL))
+}
+
+func TestAProcessThatUsesTooMuchMemoryIsKilled(t *testing.T) {
+	host := open(t)
+	p, err := host.Start(process.Spec{
+		Path: self(), Args: []string{"eat"}, Memory: 64 << 20,
+		Env:  func(string) []string { return nil },
+		Line: func(l process.Line) { t.Errorf("it says %q", l.Text) },
+	})
+	must(t, err)
+	await.From(t, "it is killed", p.Done())
+	if got := p.Exit(); !strings.HasPrefix(got, "killed for its memory: it used ") || !strings.Contains(got, "64 MiB") {
+		t.Errorf("its end is %q", got)
+	}
 }
 
 // guardOf finds the guard among the children of a gateway, 0 where there is none.

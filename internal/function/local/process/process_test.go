@@ -38,6 +38,8 @@ func TestMain(m *testing.M) {
 			gateway()
 		case "function":
 			function(os.Args[2:])
+		case "eat":
+			eat()
 		}
 	}
 	goleak.VerifyTestMain(m)
@@ -78,6 +80,28 @@ func function(args []string) {
 		}
 	}
 	<-time.After(time.Minute) // select {} is a deadlock to the runtime, which would end the process itself
+}
+
+// eat takes more and more memory until it is ended: half of it itself, half of it
+// by a child.
+func eat() {
+	if len(os.Args) < 3 {
+		cmd := exec.Command(self(), "eat", "child")
+		if err := cmd.Start(); err != nil {
+			panic(err)
+		}
+	}
+	const piece = 1 << 20
+	var eaten [][]byte
+	for len(eaten) < 256 { // where nobody ends it
+		one := make([]byte, piece)
+		for at := 0; at < piece; at += os.Getpagesize() {
+			one[at] = 1
+		}
+		eaten = append(eaten, one)
+		<-time.After(2 * time.Millisecond)
+	}
+	fmt.Fprintln(os.Stdout, "nobody ended it with", len(eaten))
 }
 
 func self() string {
