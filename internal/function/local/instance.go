@@ -96,8 +96,14 @@ func (i *instance) memory() int64 {
 // Places is how many requests it takes at once, 0 for as many as it is given.
 func (i *instance) Places() int { return i.link.places() }
 
+// farewell is a link by which an instance is told that it is about to be asked to end.
+type farewell interface{ ending(ctx context.Context) }
+
 // Stop ends the body with all that it has started.
 func (i *instance) Stop(ctx context.Context) {
+	if l, ok := i.link.(farewell); ok && ctx.Err() == nil {
+		l.ending(ctx)
+	}
 	i.body.Stop(ctx)
 	<-i.done
 }

@@ -67,7 +67,8 @@ func (l *lambda) launch(ctx context.Context, b *backend) (*instance, error) {
 }
 
 func (l *lambda) listen() (link, error) {
-	api, err := runtimeapi.Listen(slog.New(slog.DiscardHandler), l.concurrency) // the log only tells broken connections
+	about := runtimeapi.About{Name: l.env["AWS_LAMBDA_FUNCTION_NAME"], Version: l.env["AWS_LAMBDA_FUNCTION_VERSION"], Handler: l.env["_HANDLER"]}
+	api, err := runtimeapi.Listen(slog.New(slog.DiscardHandler), about, l.concurrency) // the log only tells broken connections
 	if err != nil {
 		return nil, err //nolint:wrapcheck // it says what it is
 	}
@@ -104,6 +105,15 @@ func (l *runtimeLink) await(ctx context.Context) error {
 }
 
 func (l *runtimeLink) places() int { return l.api.Places() }
+
+// farewellTime is how long extensions have before the instance is asked to end.
+const farewellTime = 500 * time.Millisecond
+
+func (l *runtimeLink) ending(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, farewellTime)
+	defer cancel()
+	l.api.Shutdown(ctx, "SPINDOWN")
+}
 
 func (l *runtimeLink) complaint() *function.Failure { return l.api.InitError() }
 

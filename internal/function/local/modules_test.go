@@ -178,6 +178,18 @@ func TestNodeAnswersSeveralAtOnceWhereItMay(t *testing.T) {
 	}
 }
 
+func TestAnAgentIsToldOfInvocationsAndOfTheEnd(t *testing.T) {
+	log := &records{}
+	g := modules(t, program.Node, "agent.handler", log, func(c *Config) { c.Scale.Idle = shortestIdle })
+	if got := g.get(t, "/"); got.body != "202" {
+		t.Errorf("got %+v", got)
+	}
+	for _, event := range []string{"INVOKE", "SHUTDOWN"} {
+		await.That(t, "the agent says "+event, func() bool { return strings.Contains(log.String(), "agent: "+event) })
+	}
+	await.That(t, "the instance ends", func() bool { return g.Status().Instances == 0 })
+}
+
 func TestPythonHandlers(t *testing.T) {
 	tests := []struct{ handler, path, body string }{
 		{"", "/", "hello"}, // AWS's default, lambda_function.lambda_handler

@@ -5,4 +5,6 @@
 //
 // An invocation is over when the instance asks for the next one, not when it
 // has answered; its first question means that it is initialised.
+//
+// Beside it stands the Extensions API, for agents that run within an instance.
 package runtimeapi

@@ -35,3 +35,16 @@ func FuzzParseError(f *testing.F) {
 		}
 	})
 }
+
+func FuzzParseRegistration(f *testing.F) {
+	f.Add([]byte(`{"events":["INVOKE","SHUTDOWN"]}`))
+	f.Add([]byte(`{"events":["x"]}`))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		events, err := parseRegistration(raw)
+		for _, event := range events {
+			if err != nil || event != invokeEvent && event != shutdownEvent {
+				t.Errorf("%s: got %q, %v", raw, events, err)
+			}
+		}
+	})
+}

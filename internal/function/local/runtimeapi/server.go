@@ -36,6 +36,9 @@ type Server struct {
 	full    chan struct{} // closed when it has asked for as many invocations at once as it may
 	ended   chan struct{} // closed by Close
 	most    int           // how many it may have at once
+	about   About
+
+	extensions extensions
 
 	mu        sync.Mutex
 	given     []*Invocation // the instance works on them, or has answered and not come back yet; oldest first
@@ -53,9 +56,16 @@ const (
 	maxHeadBytes = 2 << 20
 )
 
+// About is what an instance is told of its function.
+type About struct {
+	Name    string `json:"functionName"`
+	Version string `json:"functionVersion"`
+	Handler string `json:"handler"`
+}
+
 // Listen starts a Runtime API on a free port of the loopback interface. The
 // instance may have up to most invocations at once, if it asks for them.
-func Listen(log *slog.Logger, most int) (*Server, error) {
+func Listen(log *slog.Logger, about About, most int) (*Server, error) {
 	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("runtime API: %w", err)
@@ -63,7 +73,7 @@ func Listen(log *slog.Logger, most int) (*Server, error) {
 	s := &Server{
 		address: listener.Addr().String(), served: make(chan struct{}),
 		handoff: make(chan *Invocation), ready: make(chan struct{}), full: make(chan struct{}), ended: make(chan struct{}),
-		most: max(1, most),
+		most: max(1, most), about: about,
 	}
 	s.http = &http.Server{
 		Handler: s.routes(), ReadHeaderTimeout: headTimeout, MaxHeaderBytes: maxHeadBytes,
@@ -144,6 +154,7 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("POST "+base+"/invocation/{id}/response", s.response)
 	mux.HandleFunc("POST "+base+"/invocation/{id}/error", s.failure)
 	mux.HandleFunc("POST "+base+"/init/error", s.initFailure)
+	s.extensionRoutes(mux)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.Host != s.address { // a web page that was led here by its name
 			refuse(w, http.StatusForbidden, "InvalidHost", "this is the Runtime API of a local function")
@@ -216,6 +227,9 @@ func (s *Server) deliver(w http.ResponseWriter, i *Invocation) {
 		i.Abort(s.cause)
 		return
 	}
+	s.extensions.tell(extensionEvent{
+		Type: invokeEvent, Deadline: i.Deadline.UnixMilli(), ID: i.ID, ARN: i.ARN, Tracing: &tracing{"X-Amzn-Trace-Id", i.Trace},
+	})
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Content-Length", strconv.Itoa(len(i.Event)))

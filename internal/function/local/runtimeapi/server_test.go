@@ -38,7 +38,7 @@ func listen(t *testing.T) *runtime { t.Helper(); return listenFor(t, 1) }
 // listenFor starts a server whose instance may have most invocations at once.
 func listenFor(t *testing.T, most int) *runtime {
 	t.Helper()
-	server, err := runtimeapi.Listen(slog.New(slog.DiscardHandler), most)
+	server, err := runtimeapi.Listen(slog.New(slog.DiscardHandler), runtimeapi.About{Name: "orders", Version: "$LATEST", Handler: "bootstrap"}, most)
 	if err != nil {
 		t.Fatal(err)
 	}

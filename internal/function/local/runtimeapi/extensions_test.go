@@ -1,0 +1,190 @@
+package runtimeapi_test
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/await"
+)
+
+// agent is an extension's side of the API.
+type agent struct {
+	*runtime
+
+	id string
+}
+
+func (a *agent) call(method, path, body string, fields ...string) (*http.Response, string) {
+	a.t.Helper()
+	req, err := http.NewRequestWithContext(a.t.Context(), method, "http://"+a.server.Address()+path, strings.NewReader(body))
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	if a.id != "" {
+		req.Header.Set("Lambda-Extension-Identifier", a.id)
+	}
+	for i := 0; i < len(fields); i += 2 {
+		req.Header.Set(fields[i], fields[i+1])
+	}
+	res, err := a.client.Do(req)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	text, err := io.ReadAll(res.Body)
+	if err != nil {
+		a.t.Fatal(err)
+	}
+	return res, string(text)
+}
+
+// register registers an extension for events, a JSON list.
+func register(t *testing.T, r *runtime, name, events string) *agent {
+	t.Helper()
+	a := &agent{runtime: r}
+	res, text := a.call(http.MethodPost, "/2020-01-01/extension/register", `{"events":`+events+`}`, "Lambda-Extension-Name", name)
+	a.id = res.Header.Get("Lambda-Extension-Identifier")
+	if res.StatusCode != http.StatusOK || a.id == "" || text != `{"functionName":"orders","functionVersion":"$LATEST","handler":"bootstrap"}` {
+		t.Fatalf("registering got %d %q %s", res.StatusCode, a.id, text)
+	}
+	return a
+}
+
+// event is what an extension fetches.
+type event struct {
+	EventType, RequestID, InvokedFunctionArn, ShutdownReason string
+	DeadlineMs                                               int64
+	Tracing                                                  struct{ Type, Value string }
+}
+
+func (a *agent) next() event {
+	a.t.Helper()
+	res, text := a.call(http.MethodGet, "/2020-01-01/extension/event/next", "")
+	var e event
+	if err := json.Unmarshal([]byte(text), &e); err != nil || res.StatusCode != http.StatusOK {
+		a.t.Fatalf("got %d %s", res.StatusCode, text)
+	}
+	return e
+}
+
+func TestAnExtensionIsToldOfEachInvocationAndOfTheEnd(t *testing.T) {
+	r := listenFor(t, 2)
+	a := register(t, r, "agent", `["INVOKE","SHUTDOWN"]`)
+	other := register(t, r, "ends-only", `["SHUTDOWN"]`)
+	asked := make(chan event, 1)
+	go func() { asked <- a.next() }() // before there is anything
+	r.deliver(invocation("id-1"))
+	r.deliver(invocation("id-2"))
+	first, second := await.From(t, "the first event", asked), a.next()
+	if first.EventType != "INVOKE" || first.RequestID != "id-1" || first.InvokedFunctionArn != "arn:f" || first.DeadlineMs != 1700000000123 ||
+		first.Tracing.Type != "X-Amzn-Trace-Id" || first.Tracing.Value != "Root=1" || second.RequestID != "id-2" {
+		t.Errorf("the events are %+v and %+v", first, second)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		r.server.Shutdown(ctx, "SPINDOWN")
+	}()
+	for _, one := range []*agent{a, other} {
+		if e := one.next(); e.EventType != "SHUTDOWN" || e.ShutdownReason != "SPINDOWN" || e.DeadlineMs <= time.Now().UnixMilli() {
+			t.Errorf("the event is %+v", e)
+		}
+		go func() { // it has done what it had to
+			req, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+r.server.Address()+"/2020-01-01/extension/event/next", http.NoBody)
+			req.Header.Set("Lambda-Extension-Identifier", one.id)
+			if res, err := r.client.Do(req); err == nil {
+				_ = res.Body.Close()
+			}
+		}()
+	}
+	await.From(t, "the end, once both have asked again", ended)
+}
+
+func TestTheEndWaitsNoLongerThanItMay(t *testing.T) {
+	r := listen(t)
+	register(t, r, "silent", `["SHUTDOWN"]`)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	r.server.Shutdown(ctx, "SPINDOWN")
+	if ctx.Err() == nil {
+		t.Error("it did not wait for the extension")
+	}
+	without := listen(t)
+	without.server.Shutdown(t.Context(), "SPINDOWN") // returns
+}
+
+func TestExtensionsThatAreNotUnderstoodAreRefused(t *testing.T) {
+	r := listen(t)
+	nobody := &agent{runtime: r}
+	for _, test := range []struct {
+		method, path, body string
+		fields             []string
+		status             int
+		kind               string
+	}{
+		{http.MethodPost, "/2020-01-01/extension/register", `{"events":[]}`, nil, 400, "InvalidRequestFormat"},
+		{http.MethodPost, "/2020-01-01/extension/register", `{"events":["SLEEP"]}`, []string{"Lambda-Extension-Name", "x"}, 400, "InvalidRequestFormat"},
+		{http.MethodPost, "/2020-01-01/extension/register", `{"events":7}`, []string{"Lambda-Extension-Name", "x"}, 400, "InvalidRequestFormat"},
+		{http.MethodGet, "/2020-01-01/extension/event/next", "", nil, 403, "Extension.InvalidExtensionIdentifier"},
+		{http.MethodPost, "/2020-01-01/extension/init/error", "{}", nil, 403, "Extension.InvalidExtensionIdentifier"},
+		{http.MethodPut, "/2022-07-01/telemetry", "{}", nil, 403, "Extension.InvalidExtensionIdentifier"},
+	} {
+		if res, text := nobody.call(test.method, test.path, test.body, test.fields...); res.StatusCode != test.status || !strings.Contains(text, test.kind) {
+			t.Errorf("%s %s: got %d %s, want %d %s", test.path, test.body, res.StatusCode, text, test.status, test.kind)
+		}
+	}
+	register(t, r, "agent", `[]`)
+	again := func(name string) (*http.Response, string) {
+		return nobody.call(http.MethodPost, "/2020-01-01/extension/register", "", "Lambda-Extension-Name", name)
+	}
+	if res, text := again("agent"); res.StatusCode != 403 || !strings.Contains(text, "registered already") {
+		t.Errorf("the same name again got %d %s", res.StatusCode, text)
+	}
+	for n := range 9 {
+		register(t, r, string(rune('a'+n)), `[]`)
+	}
+	if res, text := again("one too many"); res.StatusCode != 403 || !strings.Contains(text, "10 extensions") {
+		t.Errorf("one too many got %d %s", res.StatusCode, text)
+	}
+}
+
+func TestSubscriptionsToLogsAreTakenAndNotServed(t *testing.T) {
+	a := register(t, listen(t), "agent", `["INVOKE"]`)
+	const wish = `{"schemaVersion":"2022-12-13","types":["platform","function"],"destination":{"protocol":"HTTP","URI":"http://sandbox:8080"}}`
+	for path, kind := range map[string]string{"/2022-07-01/telemetry": "Telemetry.NotSupported", "/2020-08-15/logs": "Logs.NotSupported"} {
+		if res, text := a.call(http.MethodPut, path, wish); res.StatusCode != http.StatusAccepted || !strings.Contains(text, kind) {
+			t.Errorf("%s: got %d %s, want 202 %s", path, res.StatusCode, text, kind)
+		}
+	}
+}
+
+func TestAnExtensionsInitErrorIsKept(t *testing.T) {
+	r := listen(t)
+	a := register(t, r, "agent", `[]`)
+	res, _ := a.call(http.MethodPost, "/2020-01-01/extension/init/error", `{"errorMessage":"no licence"}`, "Lambda-Extension-Function-Error-Type", "Agent.Init")
+	if got := r.server.InitError(); res.StatusCode != http.StatusAccepted || got == nil || got.Error() != "Agent.Init: no licence" {
+		t.Errorf("got %d, and it is %v", res.StatusCode, got)
+	}
+	if res, _ := a.call(http.MethodPost, "/2020-01-01/extension/exit/error", `{}`); res.StatusCode != http.StatusAccepted {
+		t.Errorf("got %d", res.StatusCode)
+	}
+}
+
+func TestAnExtensionThatDoesNotFetchLosesTheOldest(t *testing.T) {
+	r := listenFor(t, 100)
+	a := register(t, r, "slow", `["INVOKE"]`)
+	for n := range 70 {
+		r.deliver(invocation("id-" + strconv.Itoa(n)))
+	}
+	if first := a.next(); first.RequestID != "id-6" {
+		t.Errorf("the first event is of %q", first.RequestID)
+	}
+}
