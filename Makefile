@@ -88,6 +88,10 @@ soak: ## change the config 500 times, 20 times a second, under load of all kinds
 bench-abuse: deps ## attack the binary and nginx at full strength and print what it costs: a quarter of an hour, judged by counts only
 	$(GO) test ./test/abuse -run TestAgainstNginx -v -timeout 30m -args -full
 
+.PHONY: functions-ric
+functions-ric: ## play handlers by AWS's own client for Node.js and by our bootstrap, and compare; needs cmake, a C++ compiler and minutes
+	cd test/functions && $(GO) test -run TestOurBootstrapAnswersAsAWSsDoes -v -timeout 40m -args -ric
+
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (30s)
 	@for pkg in $$(git grep -l '^func Fuzz' -- '*_test.go' | xargs -n1 dirname | sort -u); do \

@@ -108,7 +108,7 @@ func TestNodeErrorsAreTold(t *testing.T) {
 	wantReason(t, g, "/throw", fault.FunctionError, "TypeError: no such tea")
 	wantReason(t, g, "/throw-text", fault.FunctionError, "string: only a text")
 	wantReason(t, g, "/own-error", fault.FunctionError, "StockError: out of tea")
-	wantReason(t, g, "/circular", fault.FunctionError, "Runtime.MarshalError: Unable to stringify response body")
+	wantReason(t, g, "/circular", fault.FunctionError, "Error: Unable to stringify response body")
 	wantReason(t, g, "/unhandled", fault.FunctionError, "Runtime.UnhandledPromiseRejection: Error: lost promise")
 	wantReason(t, g, "/uncaught", fault.FunctionError, "thrown by a timer")
 	wantReason(t, g, "/exit", fault.FunctionCrashed, "exit status 3")

@@ -270,7 +270,7 @@ async function answer(handler, event, context) {
     try {
       text = JSON.stringify(result === undefined ? null : result) ?? 'null';
     } catch (error) {
-      throw named('Runtime.MarshalError', `Unable to stringify response body: ${error.message}`, error);
+      throw named('Error', `Unable to stringify response body: ${error.message}`, error);
     }
   } catch (error) {
     await postError(where + '/error', error);
