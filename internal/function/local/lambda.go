@@ -85,7 +85,7 @@ func (l *runtimeLink) variables() map[string]string {
 // spread is how long an instance that has asked for one invocation may take until
 // it has asked for all that it may have at once. One that asks for fewer loses
 // this time at its start.
-const spread = 500 * time.Millisecond
+const spread = 2 * time.Second
 
 func (l *runtimeLink) await(ctx context.Context) error {
 	select {

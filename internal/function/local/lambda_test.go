@@ -351,6 +351,25 @@ func TestAFullQueueAnswers429AndALongWait503(t *testing.T) {
 	wantProblem(t, <-waited, 503, "function-queue-timeout")
 }
 
+func TestAnInstanceThatAsksForOneGetsOneWhateverTheConfigAllows(t *testing.T) {
+	g := startLambda(t, &records{}, func(c *Config) {
+		c.Scale.Max, c.Scale.Concurrency, c.Timeout, c.Queue.Wait = 1, 4, 5*time.Second, time.Minute
+	})
+	var clients sync.WaitGroup
+	defer clients.Wait()
+	clients.Go(func() { _, _ = g.send("/hang", "") })
+	await.That(t, "the instance is busy", func() bool { return g.Status().Busy == 1 })
+	waited := make(chan reply, 1)
+	clients.Go(func() {
+		got, _ := g.send("/", "waits")
+		waited <- got
+	})
+	await.That(t, "a request waits", func() bool { return g.Status().Queued == 1 })
+	if got := await.From(t, "an answer of the next instance", waited); got.body != "waits" {
+		t.Errorf("got %+v", got)
+	}
+}
+
 func TestUnusedInstancesEnd(t *testing.T) {
 	g := startLambda(t, &records{}, func(c *Config) { c.Scale.Idle = shortestIdle })
 	pid := decode[struct{ PID int }](t, g.get(t, "/pid")).PID
