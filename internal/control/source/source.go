@@ -111,7 +111,8 @@ func (in Input) Lasting() bool {
 }
 
 func (in Input) isURL() bool {
-	return strings.HasPrefix(in.Path, "http://") || strings.HasPrefix(in.Path, "https://")
+	scheme, _, ok := strings.Cut(in.Path, "://")
+	return ok && (strings.EqualFold(scheme, "http") || strings.EqualFold(scheme, "https"))
 }
 
 // Read gives the sources of the input.
@@ -128,10 +129,27 @@ func (in Input) Read() ([]config.Source, error) {
 		return in.found()
 	}
 	sources, err := config.Read(own)
-	if meant := addressed(in.Path); meant != "" && errors.Is(err, fs.ErrNotExist) {
-		return nil, wrong("there is no file or folder %s; to be a proxy for it, write it as a URL: %s", in.Path, meant)
+	if errors.Is(err, fs.ErrNotExist) {
+		if meant := in.meant(); meant != "" {
+			return nil, wrong("there is no file or folder %s; %s", in.Path, meant)
+		}
 	}
 	return sources, err //nolint:wrapcheck // says what could not be read
+}
+
+// meant says what to write instead of a Path that nothing is at, "" where it can only be
+// that of a file.
+func (in Input) meant() string {
+	if in.Path == "-" {
+		return "to read a config from standard input, name /dev/stdin"
+	}
+	if scheme, _, ok := strings.Cut(in.Path, "://"); ok {
+		return "a URL to be a proxy for begins with http:// or https://, not " + scheme + "://"
+	}
+	if url := addressed(in.Path); url != "" {
+		return "to be a proxy for it, write it as a URL: " + url
+	}
+	return ""
 }
 
 // addressed is the URL that path lacks the scheme of: it is a port, or begins

@@ -53,6 +53,7 @@ func TestAURLIsAConfigOfItsOwn(t *testing.T) {
 		"https://api.example.com/v2":     {"https://api.example.com", "/v2/**"},
 		"http://localhost:9000/a%20b/":   {"http://localhost:9000", "/a%20b/**"},
 		"http://[::1]:9000":              {"http://[::1]:9000", ""},
+		"HTTP://localhost:9000":          {"http://localhost:9000", ""},
 		"https://api.example.com:444/x/": {"https://api.example.com:444", "/x/**"},
 	} {
 		t.Run(target, func(t *testing.T) {
@@ -84,6 +85,8 @@ func TestAURLThatIsNoneSaysWhatToWrite(t *testing.T) {
 		"http://host:port":              "write it as http://localhost:9000",
 		"http://ho st/":                 "write it as http://localhost:9000",
 		"http://host/x\n  GET /evil: {": "write it as http://localhost:9000",
+		"ftp://host/x":                  "begins with http:// or https://, not ftp://",
+		"-":                             "name /dev/stdin",
 	} {
 		loaded, err := source.Input{Path: target}.Load(vocabulary())
 		switch {

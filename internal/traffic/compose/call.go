@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"runtime/debug"
@@ -86,7 +85,7 @@ func (c *call) tries(ctx context.Context) error {
 		if !again {
 			return err
 		}
-		if stopped := pause(ctx, n); stopped != nil {
+		if stopped := exchange.Pause(ctx, n+1); stopped != nil {
 			return stopped
 		}
 	}
@@ -99,7 +98,7 @@ func (c *call) try(ctx context.Context, more bool) (again bool, err error) {
 		return more && ctx.Err() == nil, err
 	}
 	if more && slices.Contains(c.step.retry.Statuses, res.StatusCode) && ctx.Err() == nil {
-		discard(res)
+		exchange.Discard(res)
 		return true, nil
 	}
 	defer func() { _ = res.Body.Close() }() // it was read, or nobody wants it
@@ -113,7 +112,7 @@ func (c *call) try(ctx context.Context, more bool) (again bool, err error) {
 		c.result.Status, c.result.Head = res.StatusCode, exchange.ResponseHead(res)
 		return false, c.take(res)
 	default:
-		discard(res)
+		exchange.Discard(res)
 		return false, &statusError{res.StatusCode}
 	}
 }
@@ -130,29 +129,10 @@ func (c *call) request(ctx context.Context) *http.Request {
 	return out
 }
 
-// Pauses between two tries.
-const (
-	firstPause = 25 * time.Millisecond
-	longPause  = 250 * time.Millisecond
-)
-
-// pause waits before the try after the n-th, from 0.
-func pause(ctx context.Context, n int) error {
-	d := min(firstPause<<min(n, 10), longPause)
-	timer := time.NewTimer(d/2 + rand.N(d)) //nolint:gosec // chance decides, not a secret
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
 // take reads as much of a response as somebody asks for.
 func (c *call) take(res *http.Response) error {
 	if !c.step.decodes && !c.step.keepsText || c.step.method == http.MethodHead {
-		discard(res)
+		exchange.Discard(res)
 		return nil
 	}
 	buf, _ := buffers.Get().(*bytes.Buffer)
@@ -222,18 +202,6 @@ func (b *bounded) Read(p []byte) (int, error) {
 		return 0, errTogether
 	}
 	return n, err
-}
-
-// drainBytes is how much of a response that nobody wants is read, so that its
-// connection can be used again.
-const drainBytes = 4 << 10
-
-// discard gives up a response. What has no known length may never end.
-func discard(res *http.Response) {
-	if 0 < res.ContentLength && res.ContentLength <= drainBytes {
-		_, _ = io.CopyN(io.Discard, res.Body, drainBytes)
-	}
-	_ = res.Body.Close() // nobody wants it
 }
 
 // buffers hold bodies until they are decoded.

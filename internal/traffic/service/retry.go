@@ -1,22 +1,13 @@
 package service
 
 import (
-	"context"
 	"errors"
-	"math/rand/v2"
 	"net/http"
 	"slices"
-	"time"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/httpx"
 	"github.com/weir-gateway/weir/internal/config"
-)
-
-// An endpoint that has just failed is given some time before it is tried again.
-const (
-	firstPause = 25 * time.Millisecond
-	longPause  = 250 * time.Millisecond
 )
 
 // policy is config.Retry made ready.
@@ -55,17 +46,4 @@ func (p policy) afterError(req *http.Request, err error) bool {
 // afterStatus tells whether a response counts as a failure that may be tried again.
 func (p policy) afterStatus(req *http.Request, status int) bool {
 	return slices.Contains(p.statuses, status) && !p.unsent && repeatable(req) && req.Context().Err() == nil
-}
-
-// pause waits before an endpoint is tried again; n counts its tries, from 1.
-func pause(ctx context.Context, n int) error {
-	d := min(firstPause<<min(n-1, 10), longPause)
-	timer := time.NewTimer(d/2 + rand.N(d)) //nolint:gosec // chance decides, not a secret
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
 }

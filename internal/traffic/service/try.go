@@ -13,10 +13,6 @@ import (
 	"github.com/weir-gateway/weir/internal/base/fault"
 )
 
-// drainBytes is how much of a response that is thrown away is read, so that its
-// connection can be used again.
-const drainBytes = 4 << 10
-
 // errHeadTimeout is the cause with which an attempt is cancelled.
 var errHeadTimeout = errors.New("no response head in time")
 
@@ -75,7 +71,7 @@ func (c *call) run() (*http.Response, error) {
 			if refused(failed) { // which no pause mends
 				return nil, c.explain(failed)
 			}
-			if err := pause(c.req.Context(), n); err != nil {
+			if err := exchange.Pause(c.req.Context(), n); err != nil {
 				return nil, err
 			}
 		}
@@ -86,7 +82,7 @@ func (c *call) run() (*http.Response, error) {
 		case err != nil:
 			return nil, c.explain(err)
 		case more && c.retry.afterStatus(c.req, res.StatusCode):
-			discard(res)
+			exchange.Discard(res)
 		default:
 			if body != nil {
 				body.keep()
@@ -111,14 +107,6 @@ func count(tried []string, address string) int {
 		}
 	}
 	return n
-}
-
-// discard gives a response up that another attempt replaces.
-func discard(res *http.Response) {
-	if 0 < res.ContentLength && res.ContentLength <= drainBytes {
-		_, _ = io.CopyN(io.Discard, res.Body, drainBytes)
-	}
-	_ = res.Body.Close() // nobody reads it
 }
 
 // try sends the request to e once and writes down what happened.

@@ -1,0 +1,42 @@
+package exchange
+
+import (
+	"context"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"time"
+)
+
+// A backend that has just failed is given some time before it is tried again.
+const (
+	firstPause = 25 * time.Millisecond
+	longPause  = 250 * time.Millisecond
+)
+
+// Pause waits before a further try at what has failed n times, from 1. It doubles, up to a
+// quarter of a second, and chance spreads it by half in both directions. The error is the
+// cause with which ctx has ended.
+func Pause(ctx context.Context, n int) error {
+	d := min(firstPause<<min(n-1, 10), longPause)
+	timer := time.NewTimer(d/2 + rand.N(d)) //nolint:gosec // chance decides, not a secret
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// drainBytes is how much of a response that nobody wants is read, so that its
+// connection can be used again.
+const drainBytes = 4 << 10
+
+// Discard gives up a response. What has no known length may never end, and is not read.
+func Discard(res *http.Response) {
+	if 0 < res.ContentLength && res.ContentLength <= drainBytes {
+		_, _ = io.CopyN(io.Discard, res.Body, drainBytes)
+	}
+	_ = res.Body.Close() // nobody wants it
+}
