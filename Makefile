@@ -6,7 +6,7 @@ SHELL := /bin/bash
 GO          ?= go
 FUZZTIME    ?= 30s
 MODULES     := $(patsubst %/go.mod,%,$(shell git ls-files '*go.mod' | grep -v '^go.mod'))
-GOLANGCI    := $(GO) tool -modfile=tools/go.mod golangci-lint
+GOLANGCI    := $(GO) tool -modfile=$(CURDIR)/tools/go.mod golangci-lint
 VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS     := -s -w -buildid= -X main.version=$(VERSION)
 
@@ -53,6 +53,7 @@ golden: ## write the expected outputs anew; read the diff before you commit it
 .PHONY: lint
 lint: ## golangci-lint, every linter but those with a reason against them
 	$(GOLANGCI) run ./...
+	@for m in $(filter-out examples/%,$(MODULES)); do echo "== $$m"; (cd $$m && $(GOLANGCI) run ./...); done
 
 .PHONY: fmt
 fmt: ## format all Go code

@@ -30,6 +30,7 @@ const unknown = "it is not known any more"
 // scenes are at least one for each alert.
 var scenes = map[string]scene{
 	"all is well": {play: func(t *testing.T) []instance {
+		t.Helper()
 		backend := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 		t.Cleanup(backend.Close)
 		g := start(t, "routes:\n  GET /: "+backend.URL+"\n  GET /hello: respond:Hello\n")
@@ -45,6 +46,7 @@ var scenes = map[string]scene{
 	},
 	"it starts again and again": {
 		play: func(t *testing.T) []instance {
+			t.Helper()
 			var scrapes instance
 			for range 4 {
 				g := start(t, "routes: {}\n")
@@ -57,6 +59,7 @@ var scenes = map[string]scene{
 	},
 	"a config is refused": {
 		play: func(t *testing.T) []instance {
+			t.Helper()
 			g := start(t, "routes: {}\n")
 			g.write("nonsense: 1\n")
 			g.await(`weir_config_reloads_total{result="refused"}`)
@@ -66,6 +69,7 @@ var scenes = map[string]scene{
 	},
 	"replicas differ": {
 		play: func(t *testing.T) []instance {
+			t.Helper()
 			one, other := start(t, "routes:\n  GET /a: respond:204\n"), start(t, "routes:\n  GET /b: respond:204\n")
 			return []instance{{one.scrape()}, {other.scrape()}}
 		},
@@ -73,6 +77,7 @@ var scenes = map[string]scene{
 	},
 	"a certificate ends soon": {
 		play: func(t *testing.T) []instance {
+			t.Helper()
 			cert, key := certificate(t, 6*24*time.Hour)
 			g := start(t, fmt.Sprintf("listen: { public: { address: ':8443', tls: { cert: %s, key: %s } } }\nroutes: {}\n", cert, key))
 			return []instance{{g.scrape()}}
@@ -81,6 +86,7 @@ var scenes = map[string]scene{
 	},
 	"a backend cannot be reached": {
 		play: func(t *testing.T) []instance {
+			t.Helper()
 			g := start(t, "routes:\n  GET /: { to: users, retry: none }\nservices:\n  users: http://127.0.0.1:1\n")
 			return []instance{g.goingOn(func() { g.get("/", 10) })}
 		},
@@ -88,6 +94,7 @@ var scenes = map[string]scene{
 	},
 	"a backend fails by itself": {
 		play: func(t *testing.T) []instance {
+			t.Helper()
 			backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) }))
 			t.Cleanup(backend.Close)
 			g := start(t, "routes:\n  GET /: "+backend.URL+"\n")
@@ -97,6 +104,7 @@ var scenes = map[string]scene{
 	},
 	"a backend is slow": {
 		play: func(t *testing.T) []instance {
+			t.Helper()
 			backend := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 				select {
 				case <-time.After(1200 * time.Millisecond): // longer than the alert bears; a slow machine makes it longer yet
@@ -111,6 +119,7 @@ var scenes = map[string]scene{
 	},
 	"nobody can be asked where a backend is": {
 		play: func(t *testing.T) []instance {
+			t.Helper()
 			g := start(t, "resolver: { servers: 127.0.0.1:1, timeout: 100ms }\nroutes:\n  GET /: http://users.internal:8080\n")
 			return []instance{g.goingOn(func() {
 				g.get("/", 1)
@@ -121,6 +130,7 @@ var scenes = map[string]scene{
 	},
 	"a function does not start": {
 		play: func(t *testing.T) []instance {
+			t.Helper()
 			g := start(t, "routes:\n  GET /: fn:orders\nfunctions:\n  orders: { run: "+script(t, "exit 1")+", contract: http }\n")
 			return []instance{g.goingOn(func() {
 				g.get("/", 2)
@@ -131,6 +141,7 @@ var scenes = map[string]scene{
 	},
 	"a function has no instance free": {
 		play: func(t *testing.T) []instance {
+			t.Helper()
 			g := start(t, "routes:\n  GET /: fn:orders\nfunctions:\n  orders: { run: "+script(t, "exec sleep 60")+", contract: http, queue: { wait: 10ms } }\n")
 			return []instance{g.goingOn(func() { g.get("/", 2) })}
 		},
@@ -138,6 +149,7 @@ var scenes = map[string]scene{
 	},
 	"there are more requests than allowed": {
 		play: func(t *testing.T) []instance {
+			t.Helper()
 			entered, leave := make(chan struct{}), make(chan struct{})
 			backend := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { close(entered); <-leave }))
 			t.Cleanup(backend.Close)
@@ -154,6 +166,7 @@ var scenes = map[string]scene{
 	},
 	"there are more connections than allowed": {
 		play: func(t *testing.T) []instance {
+			t.Helper()
 			g := start(t, "limits: { connections: 1, first_request: 1m }\nroutes:\n  GET /: respond:204\n")
 			held, err := net.Dial("tcp", g.Address)
 			if err != nil {
@@ -167,6 +180,7 @@ var scenes = map[string]scene{
 	},
 	"callers cannot be checked": {
 		play: func(t *testing.T) []instance {
+			t.Helper()
 			g := start(t, "auth:\n  customer: { jwt: http://127.0.0.1:1/, audience: shop }\nroutes:\n  GET /: { auth: customer, to: respond:204 }\n")
 			return []instance{g.goingOn(func() { g.get("/", 2, "Authorization: Bearer "+strangersToken) })}
 		},
@@ -174,6 +188,7 @@ var scenes = map[string]scene{
 	},
 	"a route is broken, and was asked once": {
 		play: func(t *testing.T) []instance {
+			t.Helper()
 			g := start(t, "routes:\n  GET /:\n    to:\n      - { when: \"=int(query.a) == 1\", use: http://127.0.0.1:1 }\n      - http://127.0.0.1:1\n")
 			return []instance{append(g.goingOn(func() { g.get("/", 1) }), g.scrape())}
 		},
@@ -181,6 +196,7 @@ var scenes = map[string]scene{
 	},
 	"the access log cannot be written": {
 		play: func(t *testing.T) []instance {
+			t.Helper()
 			if runtime.GOOS != "linux" {
 				t.Skip("there is no /dev/full")
 			}
@@ -191,6 +207,7 @@ var scenes = map[string]scene{
 	},
 	"the collector takes no traces": {
 		play: func(t *testing.T) []instance {
+			t.Helper()
 			t.Setenv("OTEL_BSP_SCHEDULE_DELAY", "10")
 			collector := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusUnauthorized) }))
 			t.Cleanup(collector.Close)

@@ -61,6 +61,7 @@ func TestRequestArrivesAsItWasSent(t *testing.T) {
 		w.WriteHeader(http.StatusTeapot)
 		_, _ = fmt.Fprintf(w, "%s %s %s %d %x", r.Method, r.RequestURI, r.Header["X-Many"], r.ContentLength, sha256.Sum256(body))
 	}), func(t *testing.T, client *http.Client, url string) {
+		t.Helper()
 		text := strings.Repeat("payload ", 1<<17)
 		request := newRequest(t, "PATCH", url+"/a%20b/c?q=1&q=%2F", strings.NewReader(text))
 		request.Header["X-Many"] = []string{"one", "two"}
@@ -81,6 +82,7 @@ func TestTrailersPassBothWays(t *testing.T) {
 		_, _ = io.Copy(w, r.Body) // the client compares
 		w.Header().Set("X-Sum", "of "+r.Trailer.Get("X-Sum"))
 	}), func(t *testing.T, client *http.Client, url string) {
+		t.Helper()
 		request := newRequest(t, http.MethodPost, url, io.MultiReader(strings.NewReader("content"))) // of unknown length
 		request.Header.Set("TE", "trailers")
 		request.Trailer = http.Header{"X-Sum": {"seven"}}
@@ -103,6 +105,7 @@ func TestEarlyHintsComeBeforeTheResponse(t *testing.T) {
 		}
 		_, _ = io.WriteString(w, "page")
 	}), func(t *testing.T, client *http.Client, url string) {
+		t.Helper()
 		ctx, cancel := context.WithCancel(httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
 			Got1xxResponse: func(code int, header textproto.MIMEHeader) error {
 				hinted <- fmt.Sprint(code, header["Link"])
@@ -156,6 +159,7 @@ func TestExpectedContinueIsLeftToTheBackend(t *testing.T) {
 		}
 		_, _ = io.Copy(w, r.Body) // reading is what sends 100 Continue
 	}), func(t *testing.T, client *http.Client, url string) {
+		t.Helper()
 		for path, want := range map[string]int{"/open": http.StatusOK, "/closed": http.StatusForbidden} {
 			body := &watched{Reader: strings.NewReader("content")}
 			request := newRequest(t, http.MethodPut, url+path, body)
@@ -225,6 +229,7 @@ func TestBackendSeesClientLeave(t *testing.T) {
 		<-r.Context().Done()
 		left <- struct{}{}
 	}), func(t *testing.T, client *http.Client, url string) {
+		t.Helper()
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		res, err := client.Do(newRequest(t, http.MethodGet, url, nil).WithContext(ctx))
@@ -244,6 +249,7 @@ func TestBrokenBodyIsNoEnd(t *testing.T) {
 		_ = http.NewResponseController(w).Flush() // or the client gets a 502
 		panic(http.ErrAbortHandler)
 	}), func(t *testing.T, client *http.Client, url string) {
+		t.Helper()
 		res, err := client.Do(newRequest(t, http.MethodGet, url, nil))
 		if err != nil {
 			t.Fatal(err)

@@ -67,11 +67,13 @@ func startOrigin(t *testing.T, handler http.Handler) string {
 
 // h1Client speaks HTTP/1.1.
 func h1Client(t *testing.T) *http.Client {
+	t.Helper()
 	return clientOf(t, new(http.Protocols), (*http.Protocols).SetHTTP1)
 }
 
 // h2Client speaks HTTP/2 without TLS, by prior knowledge.
 func h2Client(t *testing.T) *http.Client {
+	t.Helper()
 	return clientOf(t, new(http.Protocols), (*http.Protocols).SetUnencryptedHTTP2)
 }
 

@@ -130,11 +130,7 @@ func startSoak(t *testing.T) *soak {
 	taken := onOurLoopback(t)
 	t.Cleanup(func() { _ = taken.Close() })
 	s.busy = taken.Addr().String()
-	for i := range s.places {
-		l := onOurLoopback(t)
-		s.places[i] = l.Addr().String()
-		defer l.Close() // and so free again
-	}
+	s.places = freePlaces(t)
 	s.now.serial = s.renew()
 	s.write(s.config(s.now))
 	s.gateway = weirtest.Start(t, filepath.Join(s.folder, "weir.yaml"), "--listen", "public=127.0.0.1:0", "--listen", "secure=127.0.0.1:0", "--log", "warn")
@@ -149,6 +145,17 @@ func startSoak(t *testing.T) *soak {
 		}
 	})
 	return s
+}
+
+// freePlaces are addresses that nobody listens on.
+func freePlaces(t *testing.T) (places [4]string) {
+	t.Helper()
+	for i := range places { // all before one is free again, or it could be the next one
+		l := onOurLoopback(t)
+		defer l.Close() //nolint:gocritic // as it says above
+		places[i] = l.Addr().String()
+	}
+	return places
 }
 
 // onOurLoopback listens on a part of loopback that nobody else takes ports of.

@@ -36,6 +36,7 @@ func TestServerSentEventsArriveOneByOne(t *testing.T) {
 		}
 	})
 	eachProtocol(t, mux, func(t *testing.T, client *http.Client, url string) {
+		t.Helper()
 		ctx, cancel := context.WithCancel(t.Context())
 		defer cancel()
 		res, err := client.Do(newRequest(t, http.MethodGet, url+"/events", nil).WithContext(ctx))

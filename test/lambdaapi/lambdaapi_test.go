@@ -18,8 +18,6 @@ import (
 	"github.com/weir-gateway/weir/test/weirtest"
 )
 
-func text(s string) *string { return &s }
-
 // do is a payload that the function understands.
 func do(pairs ...string) *string {
 	q := map[string]any{}
@@ -30,7 +28,7 @@ func do(pairs ...string) *string {
 		}
 	}
 	raw, _ := json.Marshal(q)
-	return text(string(raw))
+	return new(string(raw))
 }
 
 // everywhere runs scenes with each client.
@@ -53,6 +51,7 @@ var uuid = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 func TestTheSDKsInvoke(t *testing.T) {
 	g := start(t, open, patient+", timeout: 2s")
 	everywhere(t, g, anybody(), func(t *testing.T, ask func(string, input) answer) {
+		t.Helper()
 		custom := base64.StdEncoding.EncodeToString([]byte(`{"custom":{"shop":"tea"}}`))
 		a := ask("invoke", input{Payload: do("text", "für uns"), Context: custom, Log: "Tail"})
 		var told struct{ Text, RequestID, ARN, Left, Shop string }
@@ -108,6 +107,7 @@ func decoded(t *testing.T, log string) string {
 func TestTheLogHasWhatTheFunctionPutOut(t *testing.T) {
 	g := start(t, open, patient)
 	everywhere(t, g, anybody(), func(t *testing.T, ask func(string, input) answer) {
+		t.Helper()
 		for _, op := range []string{"invoke", "stream"} {
 			a := ask(op, input{Payload: do("do", "log", "text", "ours"), Log: "Tail"})
 			if log := decoded(t, a.Log); !strings.Contains(log, "\na line of ours\nEND RequestId: ") {
@@ -120,6 +120,7 @@ func TestTheLogHasWhatTheFunctionPutOut(t *testing.T) {
 func TestTheSDKsUnderstandErrors(t *testing.T) {
 	g := start(t, open, patient)
 	everywhere(t, g, anybody(), func(t *testing.T, ask func(string, input) answer) {
+		t.Helper()
 		tests := map[string]struct {
 			in     input
 			status int
@@ -129,9 +130,9 @@ func TestTheSDKsUnderstandErrors(t *testing.T) {
 			"no version":   {input{Qual: "live"}, 404, "ResourceNotFoundException"},
 			"two versions": {input{Function: "orders:1", Qual: "2"}, 400, "InvalidParameterValueException"},
 			"no payloads":  {input{Function: "web"}, 400, "InvalidParameterValueException"},
-			"no JSON":      {input{Payload: text("{")}, 400, "InvalidRequestContentException"},
-			"too large":    {input{Payload: text(`"` + strings.Repeat("x", 6<<20) + `"`)}, 413, "RequestTooLargeException"},
-			"event":        {input{Payload: text(`"` + strings.Repeat("x", 1<<20) + `"`), Type: "Event"}, 413, "RequestTooLargeException"},
+			"no JSON":      {input{Payload: new("{")}, 400, "InvalidRequestContentException"},
+			"too large":    {input{Payload: new(`"` + strings.Repeat("x", 6<<20) + `"`)}, 413, "RequestTooLargeException"},
+			"event":        {input{Payload: new(`"` + strings.Repeat("x", 1<<20) + `"`), Type: "Event"}, 413, "RequestTooLargeException"},
 		}
 		for name, test := range tests {
 			if a := ask("invoke", test.in); a.Status != test.status || a.Error != test.want || a.Message == "" {
@@ -148,6 +149,7 @@ func TestLargePayloadsPassBothWays(t *testing.T) {
 	g := start(t, open, patient)
 	const most = 6 << 20
 	everywhere(t, g, anybody(), func(t *testing.T, ask func(string, input) answer) {
+		t.Helper()
 		largest := `{"do":"big","size":` + strconv.Itoa(most-2) + `,"text":"`
 		largest += strings.Repeat("x", most-len(largest)-2) + `"}`
 		if a := ask("invoke", input{Payload: &largest}); len(a.Payload) != most || a.FunctionError != "" {
@@ -162,6 +164,7 @@ func TestLargePayloadsPassBothWays(t *testing.T) {
 func TestTheSDKsReadStreams(t *testing.T) {
 	g := start(t, open, patient+", timeout: 2s")
 	everywhere(t, g, anybody(), func(t *testing.T, ask func(string, input) answer) {
+		t.Helper()
 		if a := ask("stream", input{Payload: do("do", "stream")}); a.Status != 200 || a.Payload != "first second" || !a.Complete || a.FunctionError != "" || a.Version != "$LATEST" {
 			t.Errorf("got %+v", a)
 		}
@@ -186,6 +189,7 @@ func TestTheSDKsReadStreams(t *testing.T) {
 func TestAnEventIsProcessedLater(t *testing.T) {
 	g := start(t, open, patient)
 	everywhere(t, g, anybody(), func(t *testing.T, ask func(string, input) answer) {
+		t.Helper()
 		note := filepath.Join(t.TempDir(), "note")
 		if a := ask("invoke", input{Payload: do("do", "note", "file", note, "text", "later"), Type: "Event"}); a.Status != 202 || a.Payload != "" {
 			t.Errorf("got %+v", a)
@@ -236,6 +240,7 @@ func TestSDKsTryAgainWhereTheFunctionIsBusy(t *testing.T) {
 func TestFunctionsAreDescribed(t *testing.T) {
 	g := start(t, open, patient)
 	everywhere(t, g, anybody(), func(t *testing.T, ask func(string, input) answer) {
+		t.Helper()
 		if a := ask("list", input{}); len(a.Names) != 1 || a.Names[0] != "orders" {
 			t.Errorf("got %+v", a)
 		}
@@ -261,6 +266,7 @@ func TestSignaturesOfTheSDKsCount(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			everywhere(t, g, test.caller, func(t *testing.T, ask func(string, input) answer) {
+				t.Helper()
 				for _, function := range []string{"orders", "orders:$LATEST", "arn:aws:lambda:eu-west-1:123456789012:function:orders"} {
 					in := input{Function: function, Qual: "$LATEST", Payload: do("text", "ü"), Context: "e30=", Log: "Tail"}
 					for _, op := range []string{"invoke", "stream"} {

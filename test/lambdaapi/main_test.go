@@ -234,16 +234,13 @@ func goStream(ctx context.Context, client *lambda.Client, in input) (answer, err
 
 func goError(err error) answer {
 	a := answer{Error: err.Error()}
-	var api smithy.APIError
-	if errors.As(err, &api) {
+	if api, ok := errors.AsType[smithy.APIError](err); ok {
 		a.Error, a.Message = api.ErrorCode(), api.ErrorMessage()
 	}
-	var res *smithyhttp.ResponseError
-	if errors.As(err, &res) {
+	if res, ok := errors.AsType[*smithyhttp.ResponseError](err); ok {
 		a.Status = res.HTTPStatusCode()
 	}
-	var throttled *types.TooManyRequestsException
-	if errors.As(err, &throttled) {
+	if throttled, ok := errors.AsType[*types.TooManyRequestsException](err); ok {
 		a.Reason = string(throttled.Reason)
 	}
 	return a

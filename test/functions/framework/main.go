@@ -4,7 +4,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"log"
 	"net/http"
 	"os"
 
@@ -15,7 +14,8 @@ import (
 func main() {
 	functions.HTTP("Echo", echo)
 	if err := funcframework.StartHostPort(os.Getenv("HOST"), os.Getenv("PORT")); err != nil {
-		log.Fatal(err)
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
 }
 
@@ -28,5 +28,5 @@ func echo(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, err.Error(), http.StatusBadRequest)
 		return
 	}
-	fmt.Fprintf(w, "%s %s %s", r.Method, r.URL.Path, body)
+	fmt.Fprintf(w, "%s %s %s", r.Method, r.URL.Path, body) //nolint:gosec // G705: no browser asks it
 }

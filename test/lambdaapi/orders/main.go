@@ -45,7 +45,7 @@ func handle(ctx context.Context, q question) (any, error) {
 	case "hang":
 		select {}
 	case "log":
-		fmt.Println("a line of " + q.Text)
+		fmt.Println("a line of " + q.Text) //nolint:forbidigo // a function's output is its log
 	case "big":
 		return strings.Repeat("x", q.Size), nil
 	case "wait": // until the file is there
@@ -53,7 +53,7 @@ func handle(ctx context.Context, q question) (any, error) {
 			if _, err := os.Stat(q.File); err == nil {
 				return "waited", nil
 			}
-			time.Sleep(time.Millisecond)
+			time.Sleep(time.Millisecond) //nolint:forbidigo // a function that takes its time
 		}
 	case "note": // what a test finds later
 		return nil, os.WriteFile(q.File, []byte(q.Text), 0o600)
