@@ -50,7 +50,7 @@ func socketOfAPI(cfg *config.Config) string {
 func (s Streams) instead(status follow.Status) {
 	for _, b := range status.Bad {
 		what := "its last good text serves instead; fix it, or start with --state off to refuse it"
-		if !b.Kept {
+		if !b.LastGood {
 			what = "it is left out, for it is new"
 		}
 		_, _ = fmt.Fprintln(s.Err, s.color(red, b.File+": "+what))

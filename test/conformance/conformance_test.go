@@ -38,7 +38,7 @@ func TestConformance(t *testing.T) {
 	results := &results{}
 	for _, test := range tests.ConformanceTests {
 		t.Run(test.ShortName, func(t *testing.T) {
-			t.Cleanup(func() { results.add(test, t) })
+			t.Cleanup(func() { results.add(t, test) })
 			// Not through s.Run, which makes a client for a real API server first.
 			test.Run(t, s)
 		})

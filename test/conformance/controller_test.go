@@ -162,7 +162,7 @@ func write[S any](w *statusWriter, obj client.Object, into *S, status S) {
 	*into = status
 	w.cluster.mu.Lock() // between a patch and its generation there is no place for it
 	defer w.cluster.mu.Unlock()
-	if err := w.cluster.direct.Status().Update(w.ctx, obj); client.IgnoreNotFound(err) != nil {
+	if err := client.IgnoreNotFound(w.cluster.direct.Status().Update(w.ctx, obj)); err != nil {
 		w.cluster.notice()
 	}
 }

@@ -36,6 +36,7 @@ type pods struct {
 }
 
 func newPods(t *testing.T) *pods {
+	t.Helper()
 	p := &pods{t: t, running: map[types.NamespacedName][]io.Closer{}}
 	t.Cleanup(func() {
 		for name := range p.running {

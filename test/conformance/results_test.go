@@ -25,7 +25,8 @@ type results struct {
 	lines []string
 }
 
-func (r *results) add(test suite.ConformanceTest, t *testing.T) {
+func (r *results) add(t *testing.T, test suite.ConformanceTest) {
+	t.Helper()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	outcome := "pass"

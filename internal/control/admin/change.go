@@ -45,7 +45,7 @@ type hold struct {
 func badFiles(list []follow.Bad) []bad {
 	files := make([]bad, len(list))
 	for i, b := range list {
-		files[i] = bad{b.File, b.Since, b.Kept, texts(b.Problems)}
+		files[i] = bad{b.File, b.Since, b.LastGood, texts(b.Problems)}
 	}
 	return files
 }
@@ -126,8 +126,8 @@ func (a *api) tell(w http.ResponseWriter, r *http.Request, report follow.Report,
 	}
 }
 
-// kept is an entry of the history.
-type kept struct {
+// served is an entry of the history.
+type served struct {
 	Digest string    `json:"digest"`
 	Time   time.Time `json:"time"`
 	From   string    `json:"from"`
@@ -136,15 +136,15 @@ type kept struct {
 
 func (a *api) history(w http.ResponseWriter, _ *http.Request) {
 	serves := a.Reconciler.Serves().Digest
-	list := []kept{}
+	list := []served{}
 	for _, e := range a.Follower.History() {
-		list = append(list, kept{e.Digest, e.Time, e.From, e.Digest == serves})
+		list = append(list, served{e.Digest, e.Time, e.From, e.Digest == serves})
 	}
 	writeJSON(w, list)
 }
 
 func (a *api) historical(w http.ResponseWriter, r *http.Request) {
-	cfg, err := a.Follower.Kept(r.PathValue("digest"))
+	cfg, err := a.Follower.OfHistory(r.PathValue("digest"))
 	if err == nil && cfg == nil {
 		err = errors.New("this version does not read it any more")
 	}

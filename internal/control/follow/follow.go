@@ -281,7 +281,7 @@ func (f *Follower) remember(sources []config.Source) {
 func (f *Follower) keep(from string, sources []config.Source) {
 	entries := f.options.History.Entries()
 	if from == FromRollback || len(entries) > 0 && entries[0].Digest == f.serving() {
-		f.kept(f.options.History.Return(f.serving(), time.Now()))
+		f.complain(f.options.History.Return(f.serving(), time.Now()))
 		return
 	}
 	entry := history.Entry{Digest: f.serving(), Time: time.Now(), From: from}
@@ -293,11 +293,11 @@ func (f *Follower) keep(from string, sources []config.Source) {
 	for i, s := range sources {
 		kept[i] = history.Source{Name: filepath.Base(s.Path), Data: s.Data}
 	}
-	f.kept(f.options.History.Add(entry, kept))
+	f.complain(f.options.History.Add(entry, kept))
 }
 
-// kept tells that something could not be written, which is no reason not to serve.
-func (f *Follower) kept(err error) {
+// complain tells that something could not be written, which is no reason not to serve.
+func (f *Follower) complain(err error) {
 	if err != nil {
 		f.options.Log.Error("a restart may not find what serves now", "error", err)
 	}

@@ -68,7 +68,7 @@ func (f *Follower) place(from string, sources []config.Source) (Report, error) {
 	if now, err := f.options.Input.Read(); err == nil {
 		f.seen, hold.Base = now, baseOf(now)
 	}
-	f.kept(f.options.History.SetHold(hold))
+	f.complain(f.options.History.SetHold(hold))
 	f.log(report, nil)
 	return report, nil
 }
@@ -83,10 +83,10 @@ func (f *Follower) Release() (Report, error) {
 		f.log(report, err)
 		return report, err
 	}
-	f.kept(f.options.History.SetHold(nil))
+	f.complain(f.options.History.SetHold(nil))
 	report, err := f.read()
 	if err != nil {
-		f.kept(f.options.History.SetHold(hold))
+		f.complain(f.options.History.SetHold(hold))
 	}
 	f.log(report, err)
 	return report, err
@@ -102,11 +102,11 @@ func (f *Follower) resume() (Report, bool) {
 	sources, a, err := f.held(hold)
 	if err != nil {
 		f.options.Log.Error("what held in place of the files cannot serve any more; they are heard again", "digest", hold.Digest, "by", hold.By, "error", err)
-		f.kept(f.options.History.SetHold(nil))
+		f.complain(f.options.History.SetHold(nil))
 		return Report{}, false
 	}
 	f.from = hold.By
-	f.kept(f.options.History.Return(f.serving(), time.Now()))
+	f.complain(f.options.History.Return(f.serving(), time.Now()))
 	report := Report{Report: a.report, Sources: sources}
 	now, err := f.options.Input.Read()
 	if err == nil && maps.Equal(hold.Base, baseOf(now)) {
@@ -155,10 +155,10 @@ func (f *Follower) overrule(hold *history.Hold, sources []config.Source) (Report
 		report.Bad = f.Status().Bad
 		return report, fmt.Errorf("%w: %s goes on", reconcile.ErrRefused, hold.By)
 	}
-	f.kept(f.options.History.SetHold(nil))
+	f.complain(f.options.History.SetHold(nil))
 	report, err := f.settle(sources)
 	if err != nil {
-		f.kept(f.options.History.SetHold(hold))
+		f.complain(f.options.History.SetHold(hold))
 		return report, err
 	}
 	f.options.Log.Warn("the files have changed and are heard again", "instead_of", hold.By, "held", hold.Digest)
@@ -207,7 +207,7 @@ func (f *Follower) standIn(report Report, reason error) bool {
 		return false
 	}
 	f.from = FromLastGood
-	f.kept(f.options.History.Return(f.serving(), time.Now()))
+	f.complain(f.options.History.Return(f.serving(), time.Now()))
 	bad := byFile(report.Problems)
 	if len(bad) == 0 {
 		bad[f.options.Input.Path] = []doc.Problem{{What: reason.Error()}}

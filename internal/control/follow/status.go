@@ -17,8 +17,8 @@ import (
 type Bad struct {
 	File  string
 	Since time.Time
-	// Kept tells that its last good text serves; otherwise the file is new and left out.
-	Kept     bool
+	// LastGood tells that its last good text serves; otherwise the file is new and left out.
+	LastGood bool
 	Problems []doc.Problem
 }
 
@@ -47,8 +47,8 @@ func (f *Follower) Status() Status {
 // History gives the configs that can be gone back to, the newest first.
 func (f *Follower) History() []history.Entry { return f.options.History.Entries() }
 
-// Kept loads a config of the history without making it serve.
-func (f *Follower) Kept(digest string) (*config.Config, error) {
+// OfHistory loads a config of the history without making it serve.
+func (f *Follower) OfHistory(digest string) (*config.Config, error) {
 	_, kept, err := f.options.History.Find(digest)
 	if err != nil {
 		return nil, err
@@ -74,7 +74,7 @@ func (f *Follower) wrote(cfg *config.Config) {
 // Touch notes on disk that what serves still does; call it now and then, and at the end.
 func (f *Follower) Touch() {
 	if f.Status().From != "" {
-		f.kept(f.options.History.Touch(time.Now()))
+		f.complain(f.options.History.Touch(time.Now()))
 	}
 }
 
@@ -92,8 +92,8 @@ func (f *Follower) note(bad map[string][]doc.Problem) {
 		if b.Since.IsZero() {
 			b.Since = time.Now()
 		}
-		_, b.Kept = f.good[file]
-		b.Kept = b.Kept || file == f.options.Input.Path && f.from != ""
+		_, b.LastGood = f.good[file]
+		b.LastGood = b.LastGood || file == f.options.Input.Path && f.from != ""
 		f.status.Bad = append(f.status.Bad, b)
 	}
 }
