@@ -9,7 +9,8 @@
 //   - api.go: the operations, and what all of them begin with.
 //   - guard.go: who may ask.
 //   - name.go: what a function is called by.
-//   - invoke.go: an invocation whose answer is awaited whole, later or never.
+//   - invoke.go: an invocation whose answer is awaited whole.
+//   - events.go: one whose answer nobody waits for.
 //   - stream.go: an invocation whose answer is streamed.
 //   - describe.go: the functions that there are.
 //   - failure.go: what a function's failure is told as, and the API's own errors.
@@ -20,9 +21,9 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/queue"
 	"github.com/weir-gateway/weir/internal/base/sigv4"
 	"github.com/weir-gateway/weir/internal/function"
 )
@@ -36,7 +37,9 @@ type Options struct {
 	Region, Account string
 	// Verifier checks signatures; nil: there are no keys, and only this machine may ask.
 	Verifier *sigv4.Verifier
-	Log      *slog.Logger
+	// Queue keeps events until they are processed; nil: they are kept in memory.
+	Queue *queue.Queue
+	Log   *slog.Logger
 }
 
 // Function is one function of the API.
@@ -141,11 +144,5 @@ func invocationID(id string) string {
 	return id[:8] + "-" + id[8:12] + "-" + id[12:16] + "-" + id[16:20] + "-" + id[20:]
 }
 
-// Close waits until the events that were accepted have been answered.
+// Close waits until the events that are kept in memory have been processed.
 func (a *API) Close() { a.events.running.Wait() }
-
-// events are invocations that nobody waits for.
-type events struct {
-	running sync.WaitGroup
-	room    room
-}

@@ -1,17 +1,12 @@
 package lambdaapi
 
 import (
-	"context"
 	"encoding/base64"
 	"encoding/json"
-	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"slices"
 	"strconv"
-	"sync"
-	"time"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/function"
@@ -152,63 +147,5 @@ func whole(stream io.ReadCloser) ([]byte, error) {
 func (c *call) setLength(n, status int) {
 	if status != http.StatusNoContent {
 		c.set("Content-Length", strconv.Itoa(n))
-	}
-}
-
-// mostEvents bounds the invocations that nobody waits for and that are not answered yet.
-const mostEvents = 1000
-
-// room bounds how many there are at once. The zero value is ready.
-type room struct {
-	mu    sync.Mutex
-	taken int
-}
-
-func (r *room) enter() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.taken >= mostEvents {
-		return false
-	}
-	r.taken++
-	return true
-}
-
-func (r *room) leave() {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.taken--
-}
-
-// accept takes an invocation whose answer nobody waits for.
-func (a *API) accept(c *call, f Function, invoker function.Invoker, i function.Invocation) error {
-	if len(c.body) > maxEvent {
-		return requestTooLarge.about("%d byte payload is too large for the Event invocation type (limit %d bytes)", len(c.body), maxEvent)
-	}
-	if !a.events.room.enter() {
-		e := tooManyRequests.about("Rate Exceeded.")
-		e.reason, e.after = "ConcurrentInvocationLimitExceeded", time.Second
-		return e
-	}
-	i.Log = false
-	r := exchange.Detach(c.r)
-	a.events.running.Go(func() {
-		defer a.events.room.leave()
-		a.later(r, f, invoker, i)
-	})
-	c.answer(http.StatusAccepted, "", nil)
-	return nil
-}
-
-// later invokes when the client has been answered already; only the log learns of the end.
-func (a *API) later(r *http.Request, f Function, invoker function.Invoker, i function.Invocation) {
-	answer, err := invoker.Invoke(r, i)
-	if err == nil && answer.Stream != nil {
-		_, err = io.Copy(io.Discard, answer.Stream)
-		_ = answer.Stream.Close() // it was read
-	}
-	if err != nil {
-		a.options.Log.LogAttrs(context.WithoutCancel(r.Context()), slog.LevelError, "an event was not processed",
-			slog.String("function", f.Name), slog.String("request", i.ID), slog.String("error", fmt.Sprint(err)))
 	}
 }
