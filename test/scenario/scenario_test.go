@@ -397,7 +397,7 @@ var masks = []struct {
 	replace string
 }{
 	{regexp.MustCompile(`(?m)^Date: .*\r\n`), ""},
-	{regexp.MustCompile(`(?mi)^(X-Request-Id: ).*\r`), "${1}(id)\r"},
+	{regexp.MustCompile(`(?mi)^(X-Request-Id: |X-Amzn-Requestid: ).*\r`), "${1}(id)\r"},
 	{regexp.MustCompile(`("request_id":")[^"]*"`), `${1}(id)"`},
 	{regexp.MustCompile(`(?mi)^(Last-Modified: |Etag: ).*\r`), "${1}(masked)\r"},
 	{regexp.MustCompile(`(?mi)^(Retry-After: )\d+\r`), "${1}(s)\r"},

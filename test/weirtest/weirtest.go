@@ -73,7 +73,7 @@ func Cleanup() {
 
 // Gateway is a running weir.
 type Gateway struct {
-	Address string   // host:port of its first socket
+	Address string   // host:port of its first socket, that of the Lambda API where there is no other
 	Sockets []string // host:port of each, in the order of their names in the config
 	Admin   string   // host:port of the admin API
 	Lambda  string   // host:port of the Lambda API, "" where there is none
@@ -134,6 +134,9 @@ func (g *Gateway) readAddresses(out io.Reader, started chan<- struct{}) {
 			g.Lambda = address
 		}
 		if address, ok := strings.CutPrefix(text, "admin on http://"); ok {
+			if g.Address == "" {
+				g.Address = g.Lambda
+			}
 			g.Admin = address
 			close(started)
 		}
