@@ -287,6 +287,25 @@ func TestAnEventIsAnsweredBeforeItIsProcessed(t *testing.T) {
 	}
 }
 
+func TestEventsInMemoryAreBounded(t *testing.T) {
+	release := make(chan struct{})
+	w := serve(t, func(*http.Request, function.Invocation) (function.Answer, error) {
+		<-release
+		return function.Answer{}, nil
+	})
+	defer close(release)
+	most := `"` + strings.Repeat("x", 1<<20-2) + `"`
+	for i := range 65 {
+		want := 202
+		if i == 64 { // 64 MiB wait
+			want = 429
+		}
+		if got := w.ask(t, "POST", invoke, most, with("X-Amz-Invocation-Type", "Event")); got.Code != want {
+			t.Fatalf("event %d: got %d %s", i, got.Code, got.Body)
+		}
+	}
+}
+
 func TestADryRunRunsNothing(t *testing.T) {
 	w := serve(t, func(*http.Request, function.Invocation) (function.Answer, error) {
 		t.Error("it was run")

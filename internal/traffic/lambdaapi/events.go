@@ -33,6 +33,7 @@ const (
 	keptDead      = 14 * 24 * time.Hour
 	eventsAtOnce  = 8
 	mostEvents    = 1000 // that wait in memory, where there is no queue
+	mostBytes     = 64 << 20
 	maxEventReply = 64 << 10
 )
 
@@ -59,12 +60,12 @@ func (a *API) accept(c *call, f Function, invoker function.Invoker, i function.I
 		c.answer(http.StatusAccepted, "", nil)
 		return nil
 	}
-	if !a.events.enter() {
+	if !a.events.enter(len(i.Payload)) {
 		return full()
 	}
 	r := exchange.Detach(c.r)
 	a.events.running.Go(func() {
-		defer a.events.leave()
+		defer a.events.leave(len(i.Payload))
 		if _, err := eventually(r, invoker, i); err != nil {
 			a.options.Log.LogAttrs(context.WithoutCancel(r.Context()), slog.LevelError, "an event was not processed",
 				slog.String("function", f.Name), slog.String("request", i.ID), slog.String("error", fmt.Sprint(err)))
@@ -181,20 +182,23 @@ type events struct {
 
 	mu    sync.Mutex
 	taken int
+	bytes int
 }
 
-func (e *events) enter() bool {
+func (e *events) enter(size int) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.taken >= mostEvents {
+	if e.taken >= mostEvents || e.bytes+size > mostBytes {
 		return false
 	}
 	e.taken++
+	e.bytes += size
 	return true
 }
 
-func (e *events) leave() {
+func (e *events) leave(size int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.taken--
+	e.bytes -= size
 }
