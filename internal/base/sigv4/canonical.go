@@ -84,10 +84,20 @@ func field(r Request, name string) (value string, there bool) {
 		return strconv.FormatInt(r.Length, 10), true
 	case len(values) == 0:
 		return "", false
+	case len(values) == 1:
+		return squeeze(values[0]), true
 	}
 	list := make([]string, len(values))
 	for i, v := range values {
-		list[i] = strings.Join(strings.FieldsFunc(v, func(c rune) bool { return c == ' ' || c == '\t' }), " ")
+		list[i] = squeeze(v)
 	}
 	return strings.Join(list, ","), true
+}
+
+// squeeze takes blanks off both ends, and makes one of several within.
+func squeeze(v string) string {
+	if !strings.Contains(v, "  ") && !strings.ContainsRune(v, '\t') {
+		return strings.Trim(v, " ")
+	}
+	return strings.Join(strings.FieldsFunc(v, func(c rune) bool { return c == ' ' || c == '\t' }), " ")
 }

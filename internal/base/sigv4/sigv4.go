@@ -21,6 +21,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
@@ -51,16 +52,29 @@ type Key struct {
 type Verifier struct {
 	service string
 	region  string
-	keys    map[string]Key
+	keys    map[string]*holder
 	now     func() time.Time
+}
+
+// holder is a key with what was made of it last, for a client signs with the same for a day.
+type holder struct {
+	Key
+
+	made atomic.Pointer[derived]
+}
+
+// derived is the key that signatures of one day, region and service are made with.
+type derived struct {
+	scope string
+	key   []byte
 }
 
 // New makes a Verifier. region is the only one that signatures may be for, "" for
 // any: it is the client that chooses it, and nothing is kept by region here.
 func New(service, region string, keys []Key) *Verifier {
-	v := &Verifier{service: service, region: region, keys: make(map[string]Key, len(keys)), now: time.Now}
+	v := &Verifier{service: service, region: region, keys: make(map[string]*holder, len(keys)), now: time.Now}
 	for _, k := range keys {
-		v.keys[k.ID] = k
+		v.keys[k.ID] = &holder{Key: k}
 	}
 	return v
 }
@@ -110,7 +124,7 @@ type Claim struct {
 
 	request  Request
 	s        *signature
-	key      Key
+	key      *holder
 	declared string // the body's digest as the client said it, "" where it did not
 }
 
@@ -151,7 +165,7 @@ func (c *Claim) Confirm(body [sha256.Size]byte) error {
 	canonical := c.s.canonical(c.request, digest)
 	signed := sha256.Sum256([]byte(canonical))
 	text := strings.Join([]string{algorithm, c.s.date, c.s.scope(), hex.EncodeToString(signed[:])}, "\n")
-	want := mac(c.s.signingKey(c.key.Secret.Reveal()), text)
+	want := mac(c.key.signingKey(c.s), text)
 	if subtle.ConstantTimeCompare(want, c.s.value) != 1 {
 		e := refuse(InvalidSignature, "The request signature we calculated does not match the signature you provided. "+
 			"Check your AWS Secret Access Key and signing method. Consult the service documentation for details.")
@@ -245,6 +259,17 @@ func mac(key []byte, text string) []byte {
 	h := hmac.New(sha256.New, key)
 	_, _ = h.Write([]byte(text)) // a hash never fails
 	return h.Sum(nil)
+}
+
+// signingKey gives the key that s is made with where it is right.
+func (h *holder) signingKey(s *signature) []byte {
+	scope := s.scope()
+	if made := h.made.Load(); made != nil && made.scope == scope {
+		return made.key
+	}
+	made := &derived{scope, s.signingKey(h.Secret.Reveal())}
+	h.made.Store(made)
+	return made.key
 }
 
 func (s *signature) signingKey(secret string) []byte {
