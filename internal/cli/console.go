@@ -38,6 +38,13 @@ type printer struct {
 
 func newPrinter(w io.Writer, color bool) *printer { return &printer{w: w, color: color} }
 
+// Write implements io.Writer.
+func (p *printer) Write(b []byte) (int, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.w.Write(b)
+}
+
 // write writes text, which ends with a newline.
 func (p *printer) write(text string) {
 	p.mu.Lock()

@@ -83,8 +83,9 @@ const devDrain = 3 * time.Second
 
 // dev serves until it is interrupted.
 func (s Streams) dev(version string, in source.Input, level *slog.LevelVar) error {
-	s.Err, s.Color = s.Out, s.ColorOut // everything in one order
-	d := &developer{Streams: s, out: newPrinter(s.Out, s.Color), input: in}
+	out := newPrinter(s.Out, s.ColorOut)
+	s.Out, s.Err, s.Color = out, out, s.ColorOut // everything in one order
+	d := &developer{Streams: s, out: out, input: in}
 	log := slog.New(&console{out: d.out, level: level, own: ownLevel{level}})
 	defer adoptLog(log)()
 	if err := d.choosePorts(); err != nil {

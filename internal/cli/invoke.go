@@ -117,7 +117,7 @@ func (s Streams) invoke(ctx context.Context, i invocation) error {
 	if err != nil {
 		return err
 	}
-	f, err := invoke.Find(checked.Config, i.name)
+	f, part, err := invoke.Find(checked.Config, i.name)
 	if err != nil {
 		return usageError{err}
 	}
@@ -125,20 +125,23 @@ func (s Streams) invoke(ctx context.Context, i invocation) error {
 	if err != nil {
 		return usageError{err}
 	}
-	log := slog.New(&console{out: newPrinter(s.Err, s.Color), level: slog.LevelInfo, bare: true})
+	out := newPrinter(s.Err, s.Color) // which the function's lines come to as well
+	s.Err = out
+	log := slog.New(&console{out: out, level: slog.LevelInfo, bare: true})
 	defer adoptLog(log)()
-	running, err := invoke.Start(app.Parts().Functions, f, log)
+	running, err := invoke.Start(app.Parts().Functions, f, part, log)
+	if missing, ok := errors.AsType[invoke.NoPartError](err); ok {
+		return usageError{missing}
+	}
 	if err != nil {
 		return err
 	}
-	defer func() {
-		patience, cancel := context.WithTimeout(context.Background(), endsWithin)
-		defer cancel()
-		_ = running.Close(patience) // it has logged why
-	}()
 	shown := &lastByte{w: s.Out}
 	s.Out = shown
 	report, err := s.ask(ctx, running, checked.Config, i, data)
+	patience, cancel := context.WithTimeout(context.Background(), endsWithin)
+	defer cancel()
+	_ = running.Close(patience) // it has logged why; everything that the function has put out is out then
 	if report.ID != "" {
 		if shown.last != '\n' && shown.last != 0 {
 			_, _ = fmt.Fprintln(s.Err) // both may go to one terminal

@@ -40,6 +40,8 @@ functions:
     scale: { min: 3 }
   web:
     run: ` + functions + `/web
+  app:
+    run: ./app
   broken:
     run: ` + functions + `/lambda
     contract: lambda
@@ -49,16 +51,26 @@ groups:
     functions:
       loud: { run: ` + functions + `/lambda, contract: lambda }
 `
-	if err := os.WriteFile("weir.yaml", []byte(text), 0o600); err != nil {
-		t.Fatal(err)
+	for name, text := range map[string]string{
+		"weir.yaml":     text,
+		"app/host.json": `{"version": "2.0", "customHandler": {"description": {"defaultExecutablePath": "` + functions + `/custom"}}}`,
+		"app/Returns/function.json": `{"bindings": [{"type": "httpTrigger", "direction": "in", "name": "req", "authLevel": "anonymous", "route": "returns"},
+			{"type": "http", "direction": "out", "name": "$return"}]}`,
+	} {
+		if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
-// builtFunctions is a folder with the programs lambda and web.
+// builtFunctions is a folder with the programs lambda, web and custom.
 func builtFunctions(t *testing.T) string {
 	t.Helper()
 	folder := filepath.Join(os.Getenv("XDG_STATE_HOME"), "functions") // removed after all tests
-	for _, name := range []string{"lambda", "web"} {
+	for _, name := range []string{"lambda", "web", "custom"} {
 		if _, err := os.Stat(filepath.Join(folder, name)); err == nil {
 			continue
 		}
@@ -101,8 +113,12 @@ func TestInvoke(t *testing.T) {
 		"a response":             {args: []string{"web", "/web/x?a=1", "-d", "body", "-i"}, want: result{0, "X-Agent: []\nX-Target: localhost/x?a=1\n\nbody", "REPORT RequestId: ID\tDuration: T\tInit Duration: T"}},
 		"data for requests":      {args: []string{"web", "-d", "body"}, want: result{0, "body", "no route leads POST / to web, so it is sent as it is"}},
 		"a crash amid a request": {args: []string{"web", "/web/crash", "-i"}, want: result{1, "HTTP/1.1 502 Bad Gateway\n", "weir: function-crashed"}},
+		"one of an app":          {args: []string{"app/Returns", "/anywhere", "-i"}, want: result{0, "HTTP/1.1 202 Accepted\n", "REPORT"}},
+		"an app by its routes":   {args: []string{"app", "/api/returns"}, want: result{0, "returned", "REPORT"}},
+		"none of an app":         {args: []string{"app/Return", "/x"}, want: result{2, "", `"Return" names a function within "app"`}},
+		"no app":                 {args: []string{"web/x"}, want: result{2, "", `"x" names a function within "web"`}},
 		"an unknown name":        {args: []string{"order"}, want: result{2, "", `weir: there is no function "order"; did you mean "orders"?`}},
-		"a name far off":         {args: []string{"nothing-like-it"}, want: result{2, "", "there are: broken, orders, team/loud, web"}},
+		"a name far off":         {args: []string{"nothing-like-it"}, want: result{2, "", "there are: app, broken, orders, team/loud, web"}},
 		"no JSON":                {args: []string{"orders", "-d", "hello"}, want: result{2, "", `--data: a payload is JSON, and this is none`}},
 		"no such file":           {args: []string{"orders", "-d", "@none.json"}, want: result{2, "", "weir: --data: open none.json"}},
 		"no such config":         {args: []string{"-c", "none.yaml", "orders"}, want: result{1, "", "none.yaml"}},

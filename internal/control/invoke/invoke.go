@@ -8,6 +8,7 @@ package invoke
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -26,9 +27,19 @@ import (
 // Function is one function, started for a few calls. Close must end it. It is used
 // by one goroutine at a time.
 type Function struct {
-	name    string // as routes say it: fn:orders
+	name    string // as routes say it: fn:orders, fn:app/orders
 	group   string
 	backend function.Backend
+	// part is the one function of an app that is asked, nil where the backend is.
+	part http.RoundTripper
+}
+
+// roundTripper is what answers requests.
+func (f *Function) roundTripper() http.RoundTripper {
+	if f.part != nil {
+		return f.part
+	}
+	return f.backend
 }
 
 // Report is how a call went.
@@ -43,8 +54,9 @@ type Report struct {
 }
 
 // Find gives the function of that name, which one of a group has behind the group's
-// and a slash.
-func Find(cfg *config.Config, name string) (*config.Function, error) {
+// and a slash. part is the function of an app, whose name stands behind the app's and
+// another slash, "" for none.
+func Find(cfg *config.Config, name string) (found *config.Function, part string, err error) {
 	var known []string
 	for i := range cfg.Functions {
 		f := &cfg.Functions[i]
@@ -53,35 +65,67 @@ func Find(cfg *config.Config, name string) (*config.Function, error) {
 			full = f.Group + "/" + f.Name
 		}
 		if name == full {
-			return f, nil
+			return f, "", nil
+		}
+		if behind, ok := strings.CutPrefix(name, full+"/"); ok && found == nil {
+			found, part = f, behind
 		}
 		known = append(known, full)
+	}
+	if found != nil {
+		return found, part, nil
 	}
 	slices.Sort(known)
 	near, alike := doc.Suggest(name, known)
 	switch {
 	case len(known) == 0:
-		return nil, fmt.Errorf("there is no function %q; the config has none", name)
+		return nil, "", fmt.Errorf("there is no function %q; the config has none", name)
 	case alike:
-		return nil, fmt.Errorf("there is no function %q; did you mean %q?", name, near)
+		return nil, "", fmt.Errorf("there is no function %q; did you mean %q?", name, near)
 	}
-	return nil, fmt.Errorf("there is no function %q; there are: %s", name, strings.Join(known, ", "))
+	return nil, "", fmt.Errorf("there is no function %q; there are: %s", name, strings.Join(known, ", "))
 }
 
-// Start makes the function, whose instances start when they are asked. Its
-// output goes to log.
-func Start(definitions []function.Definition, f *config.Function, log *slog.Logger) (*Function, error) {
+// Start makes the function, or the part of it that Find has found, whose instances
+// start when they are asked. Its output goes to log.
+func Start(definitions []function.Definition, f *config.Function, part string, log *slog.Logger) (*Function, error) {
 	at := slices.IndexFunc(definitions, func(d function.Definition) bool { return d.Kind == f.Kind })
 	if at < 0 {
 		return nil, fmt.Errorf("this version runs no functions of kind %q", f.Kind)
 	}
 	d := definitions[at]
 	env := function.Env{Log: log, Secret: secret.Resolve, Dir: filepath.Dir(f.Origin.File)}
+	if part != "" {
+		if err := checkPart(d, env, f, part); err != nil {
+			return nil, err
+		}
+	}
 	backend, err := d.Build(env, f.Name, d.Once(f.Config))
 	if err != nil {
 		return nil, fmt.Errorf("function %q: %w", f.Name, err)
 	}
-	return &Function{d.Scheme.Name + ":" + f.Name, f.Group, backend}, nil
+	made := &Function{name: d.Scheme.Name + ":" + f.Name, group: f.Group, backend: backend}
+	if app, ok := backend.(function.Parted); ok && part != "" {
+		made.name += "/" + part
+		if made.part, err = app.Part(part); err != nil { // checkPart has looked
+			return nil, errors.Join(err, backend.Close(context.Background()))
+		}
+	}
+	return made, nil
+}
+
+// NoPartError says that an app has no function of that name.
+type NoPartError struct{ error }
+
+func checkPart(d function.Definition, env function.Env, f *config.Function, part string) error {
+	err := fmt.Errorf("a function of kind %q has no parts", f.Kind)
+	if d.CheckPart != nil {
+		err = d.CheckPart(env, f.Config, part)
+	}
+	if err != nil {
+		return NoPartError{fmt.Errorf("%q names a function within %q: %w", part, f.Name, err)}
+	}
+	return nil
 }
 
 // Close ends the function.
@@ -93,7 +137,7 @@ func (f *Function) Close(ctx context.Context) error {
 // requests otherwise.
 func (f *Function) TakesPayloads() bool {
 	i, ok := f.backend.(function.Invoker)
-	return ok && i.Facts().Payloads
+	return ok && f.part == nil && i.Facts().Payloads
 }
 
 // Payload gives the function a payload. use is given its answer, which ends with it.

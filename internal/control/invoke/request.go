@@ -167,7 +167,7 @@ type timed struct {
 
 // RoundTrip implements http.RoundTripper.
 func (t timed) RoundTrip(r *http.Request) (*http.Response, error) {
-	res, err := t.f.backend.RoundTrip(r)
+	res, err := t.f.roundTripper().RoundTrip(r)
 	t.call.answered()
 	return res, err //nolint:wrapcheck // it is only handed through
 }
