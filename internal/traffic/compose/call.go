@@ -124,7 +124,9 @@ func (c *call) request(ctx context.Context) *http.Request {
 	template.Set(out.URL, c.path)
 	c.fill(out)
 	if c.body != nil {
-		out.Body, out.ContentLength = io.NopCloser(bytes.NewReader(c.body)), int64(len(c.body))
+		body := func() io.ReadCloser { return io.NopCloser(bytes.NewReader(c.body)) }
+		out.Body, out.ContentLength = body(), int64(len(c.body))
+		out.GetBody = func() (io.ReadCloser, error) { return body(), nil } // for the service's own tries
 	}
 	return out
 }
