@@ -45,6 +45,8 @@ type Status struct {
 	Queued    int    // requests that wait for an instance
 	Memory    int64  // the most that the instance that was started last has used, in bytes; 0 where nobody knows
 	Problem   string // why no instance can be had, "" where all is well
+	Version   string // of the code that serves, by its content; "" where it is not known yet
+	Newer     string // why a newer version does not serve, "" where that one is the newest
 	Note      string // what it is run as and why, for explain
 }
 

@@ -4,6 +4,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/pem"
 	"fmt"
@@ -138,6 +139,22 @@ var scenes = map[string]scene{
 			})}
 		},
 		rings: []string{"WeirFunctionFailing"},
+	},
+	"a new version of a function does not start": {
+		play: func(t *testing.T) []instance {
+			path := script(t, "exec sleep 60")
+			g := start(t, "routes:\n  GET /: fn:orders\nfunctions:\n  orders: { run: "+path+", contract: http }\n")
+			text, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			g.await(fmt.Sprintf(`weir_function_info{function="orders",version="%.6x"}`, sha256.Sum256(text)))
+			if err := os.WriteFile(path, []byte("#!/bin/sh\nexit 1\n"), 0o700); err != nil {
+				t.Fatal(err)
+			}
+			return []instance{g.goingOn(func() { g.await(`weir_function_changes_total{function="orders",result="failed"}`) })}
+		},
+		rings: []string{"WeirFunctionChangeFailed"},
 	},
 	"a function has no instance free": {
 		play: func(t *testing.T) []instance {

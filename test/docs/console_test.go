@@ -107,7 +107,7 @@ var masks = []struct {
 	{regexp.MustCompile(`RequestId: [0-9a-f-]{36}`), "RequestId: (id)"},
 	{regexp.MustCompile(`\d+\.\d+ ms|took=\S+`), "(took)"},
 	{regexp.MustCompile(`Max Memory Used: \d+ MB`), "(memory)"},
-	{regexp.MustCompile(`\d+ instances?, \d+ busy, \d+ queued`), "(instances)"},
+	{regexp.MustCompile(`\d+ instances?, \d+ busy, \d+ queued(, version [0-9a-f]{12})?`), "(instances)"},
 }
 
 func masked(lines []string) []string {

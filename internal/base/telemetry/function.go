@@ -20,13 +20,20 @@ type Function struct {
 	cold, warm      atomic.Uint64
 	busy            atomic.Int64  // nanoseconds
 	memory          atomic.Uint64 // mebibytes times microseconds of busy instances: enough for centuries
+	changed         atomic.Uint64 // new versions of the code that serve
+	notChanged      atomic.Uint64 // and those that could not be started
 	refused         [functionReasons]atomic.Uint64
 	watch           watchers[Instances]
 }
 
 // Instances is how many instances a function has, how many of them recent requests
 // needed at once, and how many requests wait for one.
-type Instances struct{ Idle, Busy, Starting, Draining, Wanted, Queued int }
+type Instances struct {
+	Idle, Busy, Starting, Draining, Wanted, Queued int
+
+	Version string // of the code that serves, "" while it is not known
+	Stale   bool   // there is a newer one, which cannot be started
+}
 
 // Lent counts a request that was given to an instance; cold is the instance's first one.
 func (f *Function) Lent(cold bool) {
@@ -64,6 +71,18 @@ func (f *Function) Failed() {
 func (f *Function) Crashed() {
 	if f != nil {
 		f.crashed.Add(1)
+	}
+}
+
+// Changed counts a new version of the function's code, which serves or could not be
+// started.
+func (f *Function) Changed(serves bool) {
+	switch {
+	case f == nil:
+	case serves:
+		f.changed.Add(1)
+	default:
+		f.notChanged.Add(1)
 	}
 }
 
@@ -112,7 +131,7 @@ func reasons() [functionReasons]fault.Kind {
 }
 
 type functionDescs struct {
-	instances, wanted, queued, started, failed, crashed, invocations, waited, busy, memory, refused *prometheus.Desc
+	instances, wanted, queued, started, failed, crashed, invocations, waited, busy, memory, refused, changes, newest, info *prometheus.Desc
 }
 
 func newFunctionDescs() functionDescs {
@@ -127,6 +146,9 @@ func newFunctionDescs() functionDescs {
 		waited:      describe("weir_function_queue_duration_seconds", "Time that requests waited for an instance, of those that had to.", "function"),
 		busy:        describe("weir_function_busy_seconds_total", "Time in which instances had at least one request.", "function"),
 		memory:      describe("weir_function_gigabyte_seconds_total", "The same, times the configured memory in units of 2^30 bytes.", "function"),
+		changes:     describe("weir_function_changes_total", "New versions of the function's code, by whether they serve.", "function", "result"),
+		newest:      describe("weir_function_newest_serves", "Whether the newest version of the function's code serves (1).", "function"),
+		info:        describe("weir_function_info", "The version of the function's code that serves.", "function", "version"),
 		refused:     describe("weir_function_errors_total", "Requests that got a problem for an answer, by its code.", "function", "reason"),
 	}
 }
@@ -141,6 +163,8 @@ func (f *Function) collect(d *functionDescs, out chan<- prometheus.Metric) {
 	for i, kind := range reasons() {
 		out <- counter(d.refused, f.refused[i].Load(), f.name, strings.TrimPrefix(kind.Code, "function-"))
 	}
+	out <- counter(d.changes, f.changed.Load(), f.name, "taken")
+	out <- counter(d.changes, f.notChanged.Load(), f.name, "failed")
 	const perGigabyteSecond = 1 << 10 * 1e6 // mebibytes times microseconds
 	out <- prometheus.MustNewConstMetric(d.busy, prometheus.CounterValue, time.Duration(f.busy.Load()).Seconds(), f.name)
 	out <- prometheus.MustNewConstMetric(d.memory, prometheus.CounterValue, float64(f.memory.Load())/perGigabyteSecond, f.name)
@@ -152,11 +176,20 @@ func (f *Function) collectInstances(d *functionDescs, out chan<- prometheus.Metr
 	for _, one := range f.watch.ask() { // a function and its successor, beside which it drains
 		all.Idle, all.Busy, all.Draining = all.Idle+one.Idle, all.Busy+one.Busy, all.Draining+one.Draining
 		all.Starting, all.Queued, all.Wanted = all.Starting+one.Starting, all.Queued+one.Queued, all.Wanted+one.Wanted
+		all.Stale, all.Version = all.Stale || one.Stale, one.Version
 	}
 	out <- gauge(d.instances, float64(all.Idle), f.name, "idle")
 	out <- gauge(d.instances, float64(all.Busy), f.name, "busy")
 	out <- gauge(d.instances, float64(all.Starting), f.name, "starting")
 	out <- gauge(d.instances, float64(all.Draining), f.name, "draining")
+	if all.Version != "" {
+		out <- gauge(d.info, 1, f.name, all.Version)
+	}
+	newest := 1.0
+	if all.Stale {
+		newest = 0
+	}
+	out <- gauge(d.newest, newest, f.name)
 	out <- gauge(d.wanted, float64(all.Wanted), f.name)
 	out <- gauge(d.queued, float64(all.Queued), f.name)
 }

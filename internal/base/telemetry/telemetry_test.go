@@ -257,8 +257,11 @@ func TestFunctionsSocketsAndConfigs(t *testing.T) {
 	f.Worked(time.Second, 512<<20)
 	f.Refused(fault.FunctionBusy.New(""))
 	f.Refused(context.Canceled)
+	f.Changed(true)
+	f.Changed(false)
+	f.Changed(false)
 	f.Watch(func() telemetry.Instances {
-		return telemetry.Instances{Idle: 1, Busy: 2, Starting: 3, Draining: 5, Wanted: 6, Queued: 4}
+		return telemetry.Instances{Idle: 1, Busy: 2, Starting: 3, Draining: 5, Wanted: 6, Queued: 4, Version: "abc", Stale: true}
 	})
 	c, releaseSocket := m.Socket(":8080")
 	c.Opened()
@@ -283,6 +286,9 @@ func TestFunctionsSocketsAndConfigs(t *testing.T) {
 	if errs := strings.Join(own(s, "weir_function_errors_total"), " "); !strings.Contains(errs, `reason="busy"} 1`) || strings.Count(errs, "} 0") != 7 {
 		t.Errorf("errors: %s", errs)
 	}
+	want(t, s, "weir_function_info", `{function="orders",version="abc"} 1`)
+	want(t, s, "weir_function_newest_serves", `{function="orders"} 0`)
+	want(t, s, "weir_function_changes_total", `{function="orders",result="failed"} 2`, `{function="orders",result="taken"} 1`)
 	want(t, s, "weir_function_queue_length", `{function="orders"} 4`)
 	want(t, s, "weir_function_start_failures_total", `{function="orders"} 1`)
 	want(t, s, "weir_function_crashes_total", `{function="orders"} 1`)

@@ -136,8 +136,15 @@ func (b *build) runningFunction(d function.Definition, env function.Env, f *conf
 func (f *runningFunction) describe() []string {
 	s := f.backend.Status()
 	line := fmt.Sprintf("%d instances, %d busy, %d queued", s.Instances, s.Busy, s.Queued)
+	if s.Version != "" {
+		line += ", version " + s.Version
+	}
 	if s.Problem != "" {
 		line += ": " + s.Problem
 	}
-	return []string{line}
+	lines := []string{line}
+	if s.Newer != "" {
+		lines = append(lines, s.Newer)
+	}
+	return lines
 }

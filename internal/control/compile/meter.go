@@ -61,7 +61,7 @@ func instancesOf(f function.Backend) func() telemetry.Instances {
 		s := f.Status()
 		return telemetry.Instances{
 			Idle: max(0, s.Instances-s.Busy-s.Starting-s.Draining), Busy: s.Busy, Starting: s.Starting, Draining: s.Draining,
-			Wanted: s.Wanted, Queued: s.Queued,
+			Wanted: s.Wanted, Queued: s.Queued, Version: s.Version, Stale: s.Newer != "",
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/weir-gateway/weir/internal/base/places"
 	"github.com/weir-gateway/weir/internal/config"
 )
 
@@ -200,7 +201,7 @@ func (in Input) places() []string {
 	if own != "" {
 		return []string{own}
 	}
-	names := []string{filepath.Join(in.Path, everything)}
+	names := []string{filepath.Join(in.Path, places.Everything)}
 	for _, name := range ownNames {
 		names = append(names, filepath.Join(in.Path, name))
 	}
@@ -209,10 +210,10 @@ func (in Input) places() []string {
 		if err != nil {
 			continue
 		}
-		names = append(names, filepath.Join(folder, everything))
+		names = append(names, filepath.Join(folder, places.Everything))
 		for _, entry := range entries {
 			if path := filepath.Join(folder, entry.Name()); isFolder(path) && !passedOver(entry.Name()) {
-				names = append(names, filepath.Join(path, everything))
+				names = append(names, filepath.Join(path, places.Everything))
 			}
 		}
 	}

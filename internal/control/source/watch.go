@@ -10,6 +10,7 @@ import (
 
 	"github.com/fsnotify/fsnotify"
 
+	"github.com/weir-gateway/weir/internal/base/places"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/config"
 )
@@ -108,7 +109,7 @@ func contentOf(path string, sources []config.Source) Content {
 
 func (w *Watcher) run() {
 	defer close(w.done)
-	l := &lookout{Watcher: w, settled: stopped()}
+	l := &lookout{Watcher: w, settled: stopped(), watched: places.Watched{Of: config.IsName}}
 	l.hear()
 	defer l.close()
 	interval := w.options.Poll
@@ -129,7 +130,7 @@ func (w *Watcher) run() {
 			l.known = f
 			l.look(true)
 		case e := <-l.events:
-			if l.watched.concerns(e) {
+			if l.watched.Concerns(e) {
 				l.seen = nil
 				l.wait()
 			}
@@ -151,7 +152,7 @@ type lookout struct {
 	system  *fsnotify.Watcher // nil where the system tells nothing
 	events  <-chan fsnotify.Event
 	errors  <-chan error
-	watched watched
+	watched places.Watched
 
 	known followed // as it was read
 	// seen is what was found instead where the system has not told of it, so that
@@ -268,7 +269,7 @@ func (l *lookout) rewatch() {
 	for name := range l.known.named {
 		names = append(names, name)
 	}
-	err := l.watched.follow(l.system, names)
+	err := l.watched.Follow(l.system, names)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		l.options.Log.Debug("a folder cannot be watched; its files are looked at from time to time", "error", err)
 	}

@@ -1,14 +1,11 @@
 package local
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
-	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -17,7 +14,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/telemetry"
 	"github.com/weir-gateway/weir/internal/config/doc"
 	"github.com/weir-gateway/weir/internal/function"
-	"github.com/weir-gateway/weir/internal/function/local/azure"
+	"github.com/weir-gateway/weir/internal/function/local/edits"
 	"github.com/weir-gateway/weir/internal/function/local/pool"
 	"github.com/weir-gateway/weir/internal/function/local/process"
 	"github.com/weir-gateway/weir/internal/function/local/program"
@@ -28,11 +25,13 @@ type machine struct {
 	host     *process.Host
 	ports    ports
 	building chan struct{} // holds a token while the go command runs: one build uses all cores
+	edits    *edits.Watcher
 }
 
 func newMachine(guard []string) *machine {
 	return &machine{
 		host: process.NewHost(guard), ports: ports{given: map[string]bool{}}, building: make(chan struct{}, 1),
+		edits: edits.New(slog.Default(), 0, 0),
 	}
 }
 
@@ -40,7 +39,7 @@ func newMachine(guard []string) *machine {
 type contract interface {
 	// launch begins an instance; it is not ready yet. It may take as long as what
 	// is run has to be built, and gives up when ctx ends.
-	launch(ctx context.Context, b *backend) (*instance, error)
+	launch(ctx context.Context, v *version) (*instance, error)
 	// roundTrip answers a request by b.ask.
 	roundTrip(b *backend, r *http.Request) (*http.Response, error)
 }
@@ -54,6 +53,7 @@ type backend struct {
 	machine  *machine
 	program  program.Program
 	contract contract
+	root     string // what the config's run names
 	args     []string
 	handler  string
 	memory   doc.Size          // that it is told to have
@@ -62,11 +62,9 @@ type backend struct {
 	pool     *pool.Pool[*instance]
 	bounded  atomic.Pointer[times]
 
-	recent   atomic.Pointer[instance]        // that was started last, nil before the first
-	command  atomic.Pointer[program.Command] // how it is started, nil until it was prepared
-	ctx      context.Context                 //nolint:containedctx // the life of the first preparation, ended by stop
-	stop     context.CancelFunc
-	prepared sync.WaitGroup // the goroutine of the first preparation
+	recent atomic.Pointer[instance] // that was started last, nil before the first
+
+	changes changes
 }
 
 // heapShare is how much of its memory Node.js may use for its heap, in percent:
@@ -88,7 +86,7 @@ func (m *machine) build(env function.Env, name string, c *Config) (function.Back
 	}
 	b := &backend{
 		name: name, log: env.Log.With("function", name), life: env.Life, attempts: env.Attempts,
-		machine: m, program: found, args: c.Args, handler: c.Handler, memory: c.told(), allowed: c.allowed(found.Contract),
+		machine: m, program: found, root: rootOf(env.Dir, c.Run), args: c.Args, handler: c.Handler, memory: c.told(), allowed: c.allowed(found.Contract),
 		env: make(map[string]string, len(c.Env)), contract: newContract(m, name, c, found),
 	}
 	for variable, written := range c.Env {
@@ -109,9 +107,9 @@ func (m *machine) build(env function.Env, name string, c *Config) (function.Back
 	if handler, ok := b.contract.(*customHandler); ok {
 		handler.announce(b.log)
 	}
-	b.ctx, b.stop = context.WithCancel(context.Background())
-	b.prepared.Go(b.prepare)
-	b.pool = pool.New(b.start, &meter{env.Life, b.memory}, c.bounds(found.Contract), b.log)
+	first := newVersion(b)
+	b.pool = pool.New(first.start, &meter{env.Life, b.memory}, c.bounds(found.Contract), b.log)
+	b.follow(first, c.Watch)
 	return b, nil
 }
 
@@ -124,110 +122,6 @@ func newContract(m *machine, name string, c *Config, found program.Program) cont
 	default:
 		return &web{handler: c.Handler, concurrency: c.bounds(found.Contract).Concurrency, ports: &m.ports, tells: []string{portVariable}}
 	}
-}
-
-// start makes an instance that takes requests; the pool calls it.
-func (b *backend) start(ctx context.Context) (*instance, error) {
-	begin := time.Now()
-	i, err := b.launch(ctx)
-	switch {
-	case err == nil:
-		b.life.Started(time.Since(begin))
-	case ctx.Err() == nil: // it was not given up
-		b.life.Failed()
-	}
-	return i, err
-}
-
-func (b *backend) launch(ctx context.Context) (*instance, error) {
-	begin := time.Now()
-	i, err := b.contract.launch(ctx, b)
-	if err != nil {
-		return nil, fault.FunctionInit.New("", fault.Cause(err))
-	}
-	if err := i.ready(ctx, b.bounded.Load().init); err != nil {
-		return nil, err
-	}
-	i.start = time.Since(i.since)
-	b.recent.Store(i)
-	b.log.Debug("an instance is ready", "name", i.name, "took", time.Since(begin))
-	return i, nil
-}
-
-// launchProcess begins an instance that is a process. connect makes its link once
-// it can be started; shared are the variables that every instance is told.
-func (b *backend) launchProcess(ctx context.Context, shared map[string]string, connect func() (link, error)) (*instance, error) {
-	command, err := b.startable(ctx)
-	if err != nil {
-		return nil, err
-	}
-	link, err := connect()
-	if err != nil {
-		return nil, err
-	}
-	i := newInstance(link, b.log)
-	own := link.variables()
-	started, err := b.machine.host.Start(process.Spec{
-		Path: command.Path, Args: b.arguments(command.Args, shared, command.Env, b.env, own), Dir: cmp.Or(b.program.Dir, b.program.Folder), Line: i.line, Memory: int64(b.allowed),
-		Env: func(temp string) []string { return environment(temp, shared, command.Env, b.env, own) },
-	})
-	if err != nil {
-		link.close(err)
-		return nil, err //nolint:wrapcheck // it names the program
-	}
-	i.live(started, b.name+"#"+started.Serial)
-	b.log.Debug("a process was started", "instance", started.Serial, "pid", started.PID())
-	return i, nil
-}
-
-// arguments are the runtime's, then the program's own, with the variables of its
-// environment in them, and then those of the config.
-func (b *backend) arguments(runtime []string, variables ...map[string]string) []string {
-	list := slices.Clone(runtime)
-	for _, one := range b.program.Args {
-		list = append(list, azure.Expand(one, func(name string) (string, bool) {
-			for _, known := range slices.Backward(variables) {
-				if value, ok := known[name]; ok {
-					return value, true
-				}
-			}
-			return "", false
-		}))
-	}
-	return append(list, b.args...)
-}
-
-// prepare builds the program, or finds its interpreter, before the first request
-// comes. A failure is only told here; the next start tries again.
-func (b *backend) prepare() {
-	if _, err := b.startable(b.ctx); err != nil && b.ctx.Err() == nil {
-		b.log.Error("the function cannot be started", "error", err)
-	}
-}
-
-// startable gives the command of an instance, and prepares it if that has not
-// been done.
-func (b *backend) startable(ctx context.Context) (program.Command, error) {
-	if known := b.command.Load(); known != nil && !known.Gone() {
-		return *known, nil
-	}
-	if b.program.NeedsBuild() {
-		select {
-		case b.machine.building <- struct{}{}:
-			defer func() { <-b.machine.building }()
-		case <-ctx.Done():
-			return program.Command{}, context.Cause(ctx)
-		}
-		if known := b.command.Load(); known != nil && !known.Gone() { // by somebody else, meanwhile
-			return *known, nil
-		}
-	}
-	command, err := b.program.Prepare(ctx, program.Cache, b.log)
-	if err != nil {
-		return program.Command{}, err //nolint:wrapcheck // says what it was for
-	}
-	b.command.Store(&command)
-	return command, nil
 }
 
 // RoundTrip answers r by one instance.
@@ -350,6 +244,7 @@ func (b *backend) Tune(cfg any) {
 	}
 	b.bounded.Store(c.times(b.program))
 	b.pool.Tune(c.bounds(b.program.Contract))
+	b.look(c.Watch)
 }
 
 // Status tells how the function is doing.
@@ -366,14 +261,14 @@ func (b *backend) Status() function.Status {
 	if i := b.recent.Load(); i != nil {
 		s.Memory = i.memory()
 	}
+	s.Version, s.Newer = b.changes.tell()
 	return s
 }
 
 // Close ends the function.
 func (b *backend) Close(ctx context.Context) error {
 	b.pool.Close(ctx)
-	b.stop()
-	b.prepared.Wait()
+	b.unfollow()
 	b.machine.host.Close()
 	return nil
 }

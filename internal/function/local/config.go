@@ -28,6 +28,7 @@ type Config struct {
 	Args     []string         `doc:"args" example:"[--verbose]" help:"The program's arguments."`
 	Env      map[string]Value `doc:"env" help:"Variables of the program's environment, which begins with PATH, HOME, TMPDIR, LANG and TZ and holds nothing of the gateway's own. Values may be references: ${env:NAME}, ${file:/path}; \"\" is a variable that is empty."`
 	Memory   doc.Size         `doc:"memory,omitzero" example:"256MiB" help:"The memory that an instance may use, with all that it starts: of a lambda function 128MiB by default, which it is told as AWS_LAMBDA_FUNCTION_MEMORY_SIZE; otherwise as much as there is. One that uses more is killed (Linux)."`
+	Watch    bool             `doc:"watch" example:"false" help:"Whether a change of the program's files is taken over by itself. Where not, it is by a reload of the config."`
 	Scale    Scale            `doc:"scale" help:"How many instances there are."`
 	Queue    Queue            `doc:"queue" help:"What happens to requests while all instances are busy."`
 	Timeout  time.Duration    `doc:"timeout" example:"30s" help:"How long an invocation may take: a lambda function until its answer is complete, an http one until the head of its response. An instance that takes longer is killed and replaced."`
@@ -94,6 +95,7 @@ const (
 
 func defaults() Config {
 	return Config{
+		Watch:   true,
 		Scale:   Scale{Max: defaultMax, Idle: defaultIdle, Starts: defaultStarts},
 		Queue:   Queue{Size: defaultQueue, Wait: defaultWait},
 		Timeout: defaultTimeout,

@@ -39,7 +39,7 @@ func newCustomHandler(m *machine, c *Config, p program.Program) *customHandler {
 
 // launch gives an instance the variables of the Functions host, and those of
 // local.settings.json; what the config says wins over both.
-func (h *customHandler) launch(ctx context.Context, b *backend) (*instance, error) {
+func (h *customHandler) launch(ctx context.Context, v *version) (*instance, error) {
 	id, _ := newIDs()
 	shared := map[string]string{
 		"HOST": loopback, "FUNCTIONS_WORKER_RUNTIME": "custom", "AZURE_FUNCTIONS_ENVIRONMENT": "Development",
@@ -49,7 +49,7 @@ func (h *customHandler) launch(ctx context.Context, b *backend) (*instance, erro
 		"FUNCTIONS_APP_ROOT_PATH": h.app.Folder, "AzureWebJobsScriptRoot": h.app.Folder,
 		"FUNCTIONS_CUSTOMHANDLER_WORKER_ID": id, "FUNCTIONS_HTTPWORKER_ID": id,
 	})
-	return b.launchProcess(ctx, shared, h.link)
+	return v.launchProcess(ctx, shared, h.link)
 }
 
 // announce tells once what of the app is not as on Azure.

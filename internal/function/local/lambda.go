@@ -62,8 +62,8 @@ func newLambda(name string, c *Config, p program.Program) *lambda {
 // once, as AWS's managed instances do.
 const concurrencyVariable = "AWS_LAMBDA_MAX_CONCURRENCY"
 
-func (l *lambda) launch(ctx context.Context, b *backend) (*instance, error) {
-	return b.launchProcess(ctx, l.env, l.listen)
+func (l *lambda) launch(ctx context.Context, v *version) (*instance, error) {
+	return v.launchProcess(ctx, l.env, l.listen)
 }
 
 func (l *lambda) listen() (link, error) {

@@ -28,12 +28,12 @@ type web struct {
 	silent      bool     // an instance is ready when it listens: it expects no request but its own
 }
 
-func (w *web) launch(ctx context.Context, b *backend) (*instance, error) {
+func (w *web) launch(ctx context.Context, v *version) (*instance, error) {
 	shared := map[string]string{"HOST": loopback}
 	if w.handler != "" {
 		shared["FUNCTION_TARGET"] = w.handler
 	}
-	return b.launchProcess(ctx, shared, w.link)
+	return v.launchProcess(ctx, shared, w.link)
 }
 
 func (w *web) link() (link, error) {

@@ -26,7 +26,7 @@ func (p *Pool[I]) Replace(ctx context.Context, start Start[I]) (taken bool, err 
 	p.mu.Unlock()
 	first, err := start(ctx)
 	if err != nil {
-		return p.notReplaced(ctx, start, err), err
+		return ctx.Err() == nil && p.Supersede(start, err), err // one that was given up says nothing
 	}
 	fresh := append(p.more(ctx, start, count-1), first)
 	if !p.adopt(start, fresh) {
@@ -44,13 +44,19 @@ func (p *Pool[I]) Hold(on bool) {
 	p.held = on
 }
 
-// notReplaced tells whether the version that cannot be started takes over all the same.
-func (p *Pool[I]) notReplaced(ctx context.Context, start Start[I], err error) (taken bool) {
+// Failed notes that the version that serves cannot be started, as whoever tried
+// outside of the pool has found.
+func (p *Pool[I]) Failed(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if ctx.Err() != nil { // it was given up, and says nothing of the version
-		return false
-	}
+	p.backoff.failed(time.Now(), err)
+}
+
+// Supersede lets a version take over that cannot be started, because of err, if the
+// one that serves cannot be started either: the newest error is the one to tell.
+func (p *Pool[I]) Supersede(start Start[I], err error) (taken bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	now := time.Now()
 	if p.closed || p.backoff.failures == 0 || p.count[idle]+p.count[busy] > 0 {
 		return false

@@ -21,11 +21,21 @@ type event struct {
 	Body    string `json:"body"`
 }
 
+// version is another one in each version of this program that a test makes.
+var version = "1"
+
 func main() {
 	if len(os.Args) > 1 && os.Args[1] == "child" {
 		select {}
 	}
 	initialise(os.Getenv("INIT"))
+	switch version {
+	case "broken":
+		initialise("error")
+	case "hanging":
+		fmt.Println("hanging as", os.Getpid())
+		initialise("hang")
+	}
 	for {
 		res, err := http.Get(base + "/invocation/next")
 		if err != nil {
@@ -67,6 +77,8 @@ func handle(id string, e event, raw []byte) {
 		answer(map[string]any{"statusCode": 200, "headers": map[string]string{"content-type": "application/json"}, "body": string(raw), "cookies": []string{"a=1", "b=2; Path=/"}})
 	case "/told": // the fields that came with the event
 		answer(json.RawMessage(raw))
+	case "/version":
+		answer(map[string]any{"version": version, "pid": os.Getpid()})
 	case "/pid":
 		answer(map[string]int{"pid": os.Getpid()})
 	case "/env":

@@ -1,4 +1,6 @@
-package source
+// Package places has the system tell of what happens to what paths lead to: files
+// that are replaced, links that are pointed elsewhere, folders that come and go.
+package places
 
 import (
 	"errors"
@@ -9,13 +11,15 @@ import (
 	"strings"
 
 	"github.com/fsnotify/fsnotify"
-
-	"github.com/weir-gateway/weir/internal/config"
 )
 
-// watched are the folders that the system watches for us. Files are never watched
-// themselves: whoever replaces a file would take the watch away with it.
-type watched struct {
+// Watched are the folders that the system watches for us. Files are never watched
+// themselves: whoever replaces a file would take the watch away with it. It is for
+// one goroutine.
+type Watched struct {
+	// Of tells which names within a folder that was itself named are of interest.
+	Of func(name string) bool
+
 	folders map[string]os.FileInfo // as they were when the watch was set
 	names   places
 }
@@ -88,22 +92,23 @@ func (p places) end(folder, name string) {
 		p.add(parent, filepath.Base(folder))
 	}
 	if info, err := os.Stat(filepath.Join(folder, name)); err == nil && info.IsDir() {
-		p.add(filepath.Join(folder, name), anyConfig)
+		p.add(filepath.Join(folder, name), ofInterest)
 	}
 }
 
-// anyConfig stands for every file of a folder that may be one of a config.
-const anyConfig = "*.yaml"
+// ofInterest stands for what Of tells, in a folder that was named itself. It is no
+// file's name.
+const ofInterest = "/"
 
-// everything stands, at the end of a path, for whatever a folder holds.
-const everything = "*"
+// Everything stands, at the end of a path, for whatever a folder holds.
+const Everything = "*"
 
 // cheapFolders tells whether a folder can be watched without opening each file in
 // it, as kqueue does.
 func cheapFolders() bool { return runtime.GOOS == "linux" || runtime.GOOS == "windows" }
 
-// notifier is what of an fsnotify.Watcher is needed here.
-type notifier interface {
+// Notifier is what of an fsnotify.Watcher is needed here.
+type Notifier interface {
 	Add(folder string) error
 	Remove(folder string) error
 }
@@ -111,10 +116,10 @@ type notifier interface {
 // mostWalks bounds how often paths are walked that change all the time.
 const mostWalks = 20
 
-// follow watches what paths lead through now, and nothing else. What comes between
+// Follow watches what paths lead through now, and nothing else. What comes between
 // looking for it and watching its folder is told by nobody, so it looks again until
 // nothing more is to be watched.
-func (w *watched) follow(system notifier, paths []string) (err error) {
+func (w *Watched) Follow(system Notifier, paths []string) (err error) {
 	for range mostWalks {
 		before := w.names
 		w.names = placesOf(paths)
@@ -128,7 +133,7 @@ func (w *watched) follow(system notifier, paths []string) (err error) {
 
 // watch watches the folders of names, and tells whether there was one that it had
 // not watched before.
-func (w *watched) watch(system notifier) (more bool, err error) {
+func (w *Watched) watch(system Notifier) (more bool, err error) {
 	if w.folders == nil {
 		w.folders = map[string]os.FileInfo{}
 	}
@@ -158,12 +163,12 @@ func (w *watched) watch(system notifier) (more bool, err error) {
 	return more, errors.Join(problems...)
 }
 
-// concerns tells whether an event may be about what is watched.
-func (w *watched) concerns(e fsnotify.Event) bool {
+// Concerns tells whether an event may be about what is watched.
+func (w *Watched) Concerns(e fsnotify.Event) bool {
 	if w.folders[e.Name] != nil {
 		return true
 	}
 	names := w.names[filepath.Dir(e.Name)]
 	name := filepath.Base(e.Name)
-	return names[name] || names[everything] || names[anyConfig] && config.IsName(name)
+	return names[name] || names[Everything] || names[ofInterest] && w.Of(name)
 }

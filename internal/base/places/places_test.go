@@ -1,4 +1,4 @@
-package source
+package places
 
 import (
 	"errors"
@@ -51,9 +51,9 @@ func TestWhatComesWhileItIsFollowedIsFound(t *testing.T) {
 					t.Skip("no symbolic links here:", err)
 				}
 			}}
-			var w watched
+			var w Watched
 			path := filepath.Join(top, "run", "secrets", "token")
-			if err := w.follow(system, []string{path}); err != nil {
+			if err := w.Follow(system, []string{path}); err != nil {
 				t.Fatal(err)
 			}
 			folder, err := filepath.EvalSymlinks(filepath.Dir(path))

@@ -1,0 +1,267 @@
+// Package edits tells when the files of programs have changed, and have come to
+// rest again: what is being written or copied is no version of anything.
+//
+// What the system tells of files is only taken for a hint to look. Where it tells
+// nothing (of what another machine writes to a shared folder, or where there are
+// too many watches), they are looked at from time to time.
+package edits
+
+import (
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/fsnotify/fsnotify"
+
+	"github.com/weir-gateway/weir/internal/base/places"
+)
+
+// The times of a Watcher, unless told otherwise.
+const (
+	// settle is how long files must be as they are: what is found once must be
+	// found again after it.
+	settle = 60 * time.Millisecond
+	// poll is how often files are looked at though nothing was told of them.
+	poll = 30 * time.Second
+	// pollAlone is how often, where the system tells nothing at all.
+	pollAlone = 2 * time.Second
+)
+
+// Files looks at the files of a program: the paths that lead to them, and a text
+// that is another one when any of them was changed. It must be fast, for all
+// programs of a Watcher are looked at by one goroutine.
+type Files func() (paths []string, state string)
+
+// Watcher watches the files of any number of programs, with one watch of the
+// system's. Between the first Watch and the last Close it owns a goroutine. It is
+// safe for concurrent use.
+type Watcher struct {
+	log          *slog.Logger
+	settle, poll time.Duration
+
+	mu    sync.Mutex // held while users come and go; the goroutine never takes it
+	users int
+	tasks chan func(*lookout)
+	ended chan struct{}
+}
+
+// New makes a Watcher, which does nothing yet. Times that are 0 are this package's.
+func New(log *slog.Logger, settling, polling time.Duration) *Watcher {
+	if settling <= 0 {
+		settling = settle
+	}
+	return &Watcher{log: log, settle: settling, poll: polling}
+}
+
+// Watch begins to watch files, as they are at this moment.
+func (w *Watcher) Watch(files Files) *Watch {
+	watch := &Watch{watcher: w, files: files, changed: make(chan struct{}, 1), watched: places.Watched{Of: mayMatter}}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.users == 0 {
+		w.tasks, w.ended = make(chan func(*lookout)), make(chan struct{})
+		go w.run()
+	}
+	w.users++
+	w.do(func(l *lookout) {
+		l.watches[watch] = true
+		watch.known = watch.look(l)
+	})
+	return watch
+}
+
+// do has the goroutine do it, and waits until it is done.
+func (w *Watcher) do(task func(*lookout)) {
+	done := make(chan struct{})
+	w.tasks <- func(l *lookout) {
+		defer close(done)
+		task(l)
+	}
+	<-done
+}
+
+// Watch is one program's files. Its fields belong to the Watcher's goroutine.
+type Watch struct {
+	watcher *Watcher
+	files   Files
+	changed chan struct{}
+	watched places.Watched
+
+	known string    // what was told last
+	seen  string    // what was found instead, once
+	due   time.Time // when they are looked at next; zero where nothing is waited for
+}
+
+// Changed has a value when the files are others than they were.
+func (w *Watch) Changed() <-chan struct{} { return w.changed }
+
+// Close ends the watch. The last one ends the Watcher's goroutine.
+func (w *Watch) Close() {
+	all := w.watcher
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	all.do(func(l *lookout) {
+		delete(l.watches, w)
+		_ = w.watched.Follow(l, nil) // what is not watched cannot fail to be
+	})
+	all.users--
+	if all.users == 0 {
+		close(all.tasks)
+		<-all.ended
+	}
+}
+
+// lookout is the state of a Watcher's goroutine.
+type lookout struct {
+	*Watcher
+
+	watches map[*Watch]bool
+	system  *fsnotify.Watcher // nil where the system tells nothing
+	events  <-chan fsnotify.Event
+	errors  <-chan error
+	folders map[string]int // how many watch each
+}
+
+func (w *Watcher) run() {
+	defer close(w.ended)
+	l := &lookout{Watcher: w, watches: map[*Watch]bool{}, folders: map[string]int{}}
+	l.hear()
+	defer l.close()
+	again := time.NewTicker(l.interval())
+	defer again.Stop()
+	due := time.NewTimer(time.Hour)
+	defer due.Stop()
+	for {
+		select {
+		case task, ok := <-w.tasks:
+			if !ok {
+				return
+			}
+			task(l)
+		case e := <-l.events:
+			l.heard(e)
+		case err := <-l.errors: // it may have lost some
+			l.log.Debug("watching the files of functions", "error", err)
+			l.all()
+		case <-again.C:
+			l.all()
+		case <-due.C:
+			l.due()
+		}
+		due.Reset(l.next())
+	}
+}
+
+// hear asks the system to tell of changes.
+func (l *lookout) hear() {
+	system, err := fsnotify.NewWatcher()
+	if err != nil { // there is a limit on how many there may be
+		l.log.Warn("the system does not tell of changed files of functions; they are looked at every few seconds", "error", err)
+		return
+	}
+	l.system, l.events, l.errors = system, system.Events, system.Errors
+}
+
+func (l *lookout) close() {
+	if l.system != nil {
+		_ = l.system.Close() // nothing is lost by it
+	}
+}
+
+func (l *lookout) interval() time.Duration {
+	switch {
+	case l.poll > 0:
+		return l.poll
+	case l.system == nil:
+		return pollAlone
+	}
+	return poll
+}
+
+// Add is a Watched's: several may watch one folder.
+func (l *lookout) Add(folder string) error {
+	if l.system == nil {
+		return nil
+	}
+	err := l.system.Add(folder)
+	if err == nil {
+		l.folders[folder]++
+	}
+	return err //nolint:wrapcheck // look tells it
+}
+
+// Remove is a Watched's, too.
+func (l *lookout) Remove(folder string) error {
+	if l.system == nil {
+		return nil
+	}
+	if l.folders[folder]--; l.folders[folder] > 0 {
+		return nil
+	}
+	delete(l.folders, folder)
+	return l.system.Remove(folder) //nolint:wrapcheck // a folder that is gone is watched no more
+}
+
+func (l *lookout) heard(e fsnotify.Event) {
+	for w := range l.watches {
+		if w.watched.Concerns(e) {
+			w.due = time.Now().Add(l.settle)
+		}
+	}
+}
+
+// all looks at everything.
+func (l *lookout) all() {
+	for w := range l.watches {
+		if w.due.IsZero() {
+			l.review(w)
+		}
+	}
+}
+
+// due looks at what should have settled.
+func (l *lookout) due() {
+	now := time.Now()
+	for w := range l.watches {
+		if !w.due.IsZero() && !w.due.After(now) {
+			l.review(w)
+		}
+	}
+}
+
+// next is when something is due.
+func (l *lookout) next() time.Duration {
+	wait := time.Hour
+	for w := range l.watches {
+		if !w.due.IsZero() {
+			wait = min(wait, time.Until(w.due))
+		}
+	}
+	return max(wait, 0)
+}
+
+// review looks, and tells of a change that it has found twice.
+func (l *lookout) review(w *Watch) {
+	state := w.look(l)
+	switch state {
+	case w.known: // perhaps again
+		w.due, w.seen = time.Time{}, ""
+	case w.seen:
+		w.due, w.seen, w.known = time.Time{}, "", state
+		select {
+		case w.changed <- struct{}{}:
+		default: // it was not heard yet
+		}
+	default:
+		w.seen, w.due = state, time.Now().Add(l.settle)
+	}
+}
+
+// look gives the state of the files, and follows them to where they are now.
+func (w *Watch) look(l *lookout) string {
+	paths, state := w.files()
+	if err := w.watched.Follow(l, paths); err != nil {
+		l.log.Debug("a folder of a function cannot be watched; it is looked at from time to time", "error", err)
+	}
+	return state
+}

@@ -1,0 +1,138 @@
+package edits_test
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/weir-gateway/weir/internal/base/await"
+	"github.com/weir-gateway/weir/internal/function/local/edits"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func write(t *testing.T, path, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// tree is what a program in a folder looks at.
+func tree(root string) edits.Files {
+	return func() ([]string, string) {
+		folders, files := edits.Tree(root, edits.IsSource)
+		return append(folders, files...), edits.State(files)
+	}
+}
+
+// file is what a program in one file looks at.
+func file(path string) edits.Files {
+	return func() ([]string, string) { return []string{path}, edits.State([]string{path}) }
+}
+
+func TestWhatIsWrittenReplacedAddedOrMovedIsTold(t *testing.T) {
+	for _, how := range []struct {
+		name         string
+		settle, poll time.Duration
+	}{
+		{"heard of", 5 * time.Millisecond, time.Hour},
+		{"found by looking", 5 * time.Millisecond, 20 * time.Millisecond},
+	} {
+		t.Run(how.name, func(t *testing.T) {
+			root := t.TempDir()
+			write(t, filepath.Join(root, "v1", "index.js"), "one")
+			link := filepath.Join(root, "now")
+			if err := os.Symlink("v1", link); err != nil {
+				t.Skip("no symbolic links here:", err)
+			}
+			w := edits.New(slog.New(slog.DiscardHandler), how.settle, how.poll)
+			program := w.Watch(tree(link))
+			defer program.Close()
+			single := w.Watch(file(filepath.Join(root, "v1", "index.js")))
+			defer single.Close()
+			write(t, filepath.Join(root, "v1", "index.js"), "written anew")
+			await.From(t, "a file that was written", program.Changed())
+			await.From(t, "the same file, alone", single.Changed())
+			write(t, filepath.Join(root, "v1", "lib", "more.js"), "added")
+			await.From(t, "a file in a new folder", program.Changed())
+			write(t, filepath.Join(root, "v1", "lib", "more.js"), "written again")
+			await.From(t, "a file in a folder that was not there", program.Changed())
+			write(t, filepath.Join(root, "other"), "replaced")
+			if err := os.Rename(filepath.Join(root, "other"), filepath.Join(root, "v1", "index.js")); err != nil {
+				t.Fatal(err)
+			}
+			await.From(t, "a file that was replaced", program.Changed())
+			write(t, filepath.Join(root, "v2", "index.js"), "two, which is longer")
+			if err := os.Symlink("v2", filepath.Join(root, "next")); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.Rename(filepath.Join(root, "next"), link); err != nil {
+				t.Fatal(err)
+			}
+			await.From(t, "a link that leads elsewhere", program.Changed())
+		})
+	}
+}
+
+func TestWhatIsNoSourceIsNotTold(t *testing.T) {
+	root := t.TempDir()
+	for _, name := range []string{
+		".index.js.swp", "index.js~", "#index.js#", "4913", "data.db", "node_modules/x/index.js", "__pycache__/x.py", ".git/x.js",
+	} {
+		write(t, filepath.Join(root, name), "x")
+	}
+	write(t, filepath.Join(root, "lib", "a.py"), "x")
+	write(t, filepath.Join(root, "index.mjs"), "x")
+	folders, files := edits.Tree(root, edits.IsSource)
+	for i := range files {
+		files[i] = strings.TrimPrefix(filepath.ToSlash(files[i]), filepath.ToSlash(folders[1])+"/")
+	}
+	if !slices.Equal(files, []string{"index.mjs", "lib/a.py"}) || len(folders) != 3 {
+		t.Errorf("files are %v, in %v", files, folders)
+	}
+}
+
+// What is found once, and is another thing when it is looked at again, is still
+// being written.
+func TestWhatGoesOnChangingIsNotTold(t *testing.T) {
+	states := make(chan string)
+	w := edits.New(slog.New(slog.DiscardHandler), time.Millisecond, time.Millisecond)
+	watching := make(chan *edits.Watch)
+	go func() { watching <- w.Watch(func() ([]string, string) { return nil, <-states }) }()
+	states <- "as it was"
+	program := <-watching
+	for _, state := range []string{"a", "ab", "abc", "as it was", "abcd", "abcde"} {
+		states <- state
+		select {
+		case <-program.Changed():
+			t.Errorf("%q was told", state)
+		default:
+		}
+	}
+	states <- "abcde"
+	close(states) // from here on they look empty
+	await.From(t, "what has come to rest", program.Changed())
+	program.Close()
+}
+
+func TestTheLastWatchEndsEverything(t *testing.T) {
+	w := edits.New(slog.New(slog.DiscardHandler), 0, 0)
+	path := filepath.Join(t.TempDir(), "program")
+	for range 3 {
+		one, two := w.Watch(file(path)), w.Watch(file(path))
+		one.Close()
+		write(t, path, time.Now().String()) // it comes to be, and is written again
+		await.From(t, "a file of which somebody else's watch has ended", two.Changed())
+		two.Close()
+	}
+}

@@ -1,0 +1,110 @@
+package program
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// Elsewhere gives what a program is built from beside the code in its own folder:
+// the folders of packages that lie on this machine and are no released version of
+// anything, what they embed, and the files of their modules. Folders end with a
+// separator. Of a program that is not built it is nothing.
+func (p Program) Elsewhere(ctx context.Context) ([]string, error) {
+	if !p.NeedsBuild() {
+		return nil, nil
+	}
+	cmd := exec.CommandContext(ctx, "go", "list", "-deps", "-e", "-json=Dir,Standard,Module,EmbedFiles", ".")
+	cmd.Dir = p.Folder
+	cmd.Env = append(os.Environ(), "PWD="+p.Folder)
+	cmd.WaitDelay = time.Second
+	out, err := cmd.Output()
+	if err != nil {
+		return nil, fmt.Errorf("go list in %s: %w", p.Folder, err)
+	}
+	return elsewhere(p.Folder, strings.NewReader(string(out)))
+}
+
+// FilesOf gives the files behind what Elsewhere gave: of a folder, those that are built.
+func FilesOf(paths []string) []string {
+	var files []string
+	for _, path := range paths {
+		if !strings.HasSuffix(path, string(filepath.Separator)) {
+			files = append(files, path)
+			continue
+		}
+		entries, err := os.ReadDir(path)
+		if err != nil { // then it is another state, for its files are missing
+			continue
+		}
+		for _, entry := range entries {
+			if isGo(entry.Name()) {
+				files = append(files, filepath.Join(path, entry.Name()))
+			}
+		}
+	}
+	return files
+}
+
+// listed is what of a package of `go list` is needed here.
+type listed struct {
+	Dir        string
+	Standard   bool
+	EmbedFiles []string
+	Module     *struct {
+		Main    bool
+		Version string
+		GoMod   string
+		Replace *struct{ Version, GoMod string }
+	}
+}
+
+// local tells whether the package may be edited, and the go.mod of its module.
+func (l *listed) local() (mod string, ok bool) {
+	switch m := l.Module; {
+	case l.Standard || m == nil || l.Dir == "":
+		return "", false
+	case m.Replace != nil:
+		return m.Replace.GoMod, m.Replace.Version == ""
+	default:
+		return m.GoMod, m.Main
+	}
+}
+
+func elsewhere(folder string, list io.Reader) ([]string, error) {
+	var found []string
+	seen := map[string]bool{}
+	add := func(path string) {
+		if path != "" && !seen[path] && !strings.HasPrefix(path, folder+string(filepath.Separator)) {
+			seen[path] = true
+			found = append(found, path)
+		}
+	}
+	for decoder := json.NewDecoder(list); ; {
+		var one listed
+		if err := decoder.Decode(&one); errors.Is(err, io.EOF) {
+			return found, nil
+		} else if err != nil {
+			return nil, fmt.Errorf("what go list says: %w", err)
+		}
+		mod, ok := one.local()
+		if !ok {
+			continue
+		}
+		add(one.Dir + string(filepath.Separator))
+		for _, file := range one.EmbedFiles {
+			add(filepath.Join(one.Dir, file))
+		}
+		add(mod)
+		if mod != "" {
+			add(strings.TrimSuffix(mod, ".mod") + ".sum")
+		}
+	}
+}

@@ -1,0 +1,151 @@
+package program
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/function/local/edits"
+)
+
+// State is what a program was at one moment.
+type State struct {
+	// ID is a digest of its content: two of the same ID are the same version.
+	ID string
+	// Kept is a copy of the program as it was, "" where there is none.
+	Kept string
+
+	files []string
+	stamp string
+}
+
+// Changed tells whether its files have been written or replaced since.
+func (s *State) Changed() bool { return edits.State(s.files) != s.stamp }
+
+// idLength is how many digits of a digest name a version: enough for those of one
+// function, and short enough to be read.
+const idLength = 12
+
+// StateOf looks at what command starts. root is what the config names: of a folder,
+// all code in it is part of the program. A program that is a file is copied to the
+// cache, so that it can be started when another one has taken its place; where there
+// is no cache, the error says so, and the state is whole but for the copy.
+func (p Program) StateOf(root string, command Command) (State, error) {
+	if p.NeedsBuild() { // the cache names it by its content
+		return State{ID: shorten(filepath.Base(filepath.Dir(command.Path)))}, nil
+	}
+	_, files := p.Sources(root)
+	s := State{files: files, stamp: edits.State(files)}
+	id, err := digestOf(files)
+	if err != nil {
+		return State{}, fmt.Errorf("run: %w", err)
+	}
+	s.ID = id
+	kept, err := p.keepFile(s.ID)
+	if !s.Changed() { // while it was read and copied
+		s.Kept = kept
+	}
+	return s, err
+}
+
+// digestOf is sha256sum's of one file's content, and of several that of their names
+// and contents.
+func digestOf(files []string) (string, error) {
+	h := sha256.New()
+	for _, one := range files {
+		if len(files) > 1 {
+			rest, err := filepath.Rel(filepath.Dir(files[0]), one)
+			if err != nil {
+				rest = one
+			}
+			_, _ = fmt.Fprintf(h, "\n%s\n", filepath.ToSlash(rest))
+		}
+		if err := readInto(h, one); err != nil {
+			return "", err
+		}
+	}
+	return shorten(hex.EncodeToString(h.Sum(nil))), nil
+}
+
+// Sources gives the paths that lead to the program's code, and its files.
+func (p Program) Sources(root string) (paths, files []string) {
+	if p.Runtime != Native {
+		root = p.Folder // a module imports others that lie beside it
+	}
+	info, err := os.Stat(root)
+	if err != nil || !info.IsDir() {
+		return []string{root}, []string{root}
+	}
+	of := edits.IsSource
+	if p.NeedsBuild() {
+		of = isGo
+	}
+	paths, files = edits.Tree(root, of)
+	if filepath.IsAbs(p.File) && !slices.Contains(files, p.File) {
+		paths, files = append(paths, p.File), append(files, p.File)
+	}
+	return paths, files
+}
+
+// isGo tells whether a file's name is one of what the go command builds.
+func isGo(name string) bool {
+	if !edits.IsSource(name) || strings.HasSuffix(name, "_test.go") {
+		return false
+	}
+	return slices.Contains([]string{".go", ".mod", ".sum", ".s", ".c", ".h"}, filepath.Ext(name))
+}
+
+func readInto(w io.Writer, file string) error {
+	in, err := os.Open(file)
+	if err != nil {
+		return err //nolint:wrapcheck // the caller says what it was for
+	}
+	defer func() { _ = in.Close() }() // it was only read
+	_, err = io.Copy(w, in)
+	return err //nolint:wrapcheck // the caller says what it was for
+}
+
+// keepFile copies the program to the cache, named by the version's id.
+func (p Program) keepFile(id string) (string, error) {
+	if p.Runtime != Native || !filepath.IsAbs(p.File) {
+		return "", nil
+	}
+	cache, err := Cache()
+	if err != nil {
+		return "", err
+	}
+	folder := filepath.Join(cache, digest(strings.NewReader(p.File)))
+	file := filepath.Join(folder, id, filepath.Base(p.File))
+	if _, err := os.Stat(file); err == nil {
+		Touch(file)
+		return file, nil
+	}
+	in, err := os.Open(p.File)
+	if err != nil {
+		return "", fmt.Errorf("cache of functions: %w", err)
+	}
+	defer func() { _ = in.Close() }() // it was only read
+	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
+		return "", fmt.Errorf("cache of functions: %w", err)
+	}
+	if err := copyTo(file, in); err != nil {
+		return "", fmt.Errorf("cache of functions: %w", err)
+	}
+	prune(folder, filepath.Dir(file))
+	return file, nil
+}
+
+// Touch has a version in the cache count as new, so that it is not removed while it
+// is in use and others come.
+func Touch(file string) {
+	now := time.Now()
+	_ = os.Chtimes(filepath.Dir(file), now, now) // what is removed is built again
+}
+
+func shorten(digest string) string { return digest[:min(idLength, len(digest))] }

@@ -1,0 +1,129 @@
+package local
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/function/local/azure"
+	"github.com/weir-gateway/weir/internal/function/local/process"
+	"github.com/weir-gateway/weir/internal/function/local/program"
+)
+
+// version is one state of a function's program: what instances are started from.
+type version struct {
+	*backend
+
+	command atomic.Pointer[program.Command] // how it is started, nil until it was prepared
+	source  atomic.Pointer[program.State]   // what it was made of, nil until that was looked at
+}
+
+func newVersion(b *backend) *version { return &version{backend: b} }
+
+// start makes an instance that takes requests; the pool calls it.
+func (v *version) start(ctx context.Context) (*instance, error) {
+	begin := time.Now()
+	i, err := v.begin(ctx)
+	switch {
+	case err == nil:
+		v.life.Started(time.Since(begin))
+	case ctx.Err() == nil && v == v.changes.serving.Load(): // one that was not given up, nor was only tried
+		v.life.Failed()
+	}
+	return i, err
+}
+
+func (v *version) begin(ctx context.Context) (*instance, error) {
+	begin := time.Now()
+	i, err := v.contract.launch(ctx, v)
+	if err != nil {
+		return nil, fault.FunctionInit.New("", fault.Cause(err))
+	}
+	if err := i.ready(ctx, v.bounded.Load().init); err != nil {
+		return nil, err
+	}
+	i.start = time.Since(i.since)
+	v.recent.Store(i)
+	v.log.Debug("an instance is ready", "name", i.name, "took", time.Since(begin))
+	return i, nil
+}
+
+// launchProcess begins an instance that is a process. connect makes its link once
+// it can be started; shared are the variables that every instance is told.
+func (v *version) launchProcess(ctx context.Context, shared map[string]string, connect func() (link, error)) (*instance, error) {
+	command, err := v.startable(ctx)
+	if err != nil {
+		return nil, err
+	}
+	link, err := connect()
+	if err != nil {
+		return nil, err
+	}
+	i := newInstance(link, v.log)
+	own := link.variables()
+	started, err := v.machine.host.Start(process.Spec{
+		Path: v.path(command.Path), Args: v.arguments(command.Args, shared, command.Env, v.env, own), Dir: cmp.Or(v.program.Dir, v.program.Folder), Line: i.line, Memory: int64(v.allowed),
+		Env: func(temp string) []string { return environment(temp, shared, command.Env, v.env, own) },
+	})
+	if err != nil {
+		link.close(err)
+		return nil, err //nolint:wrapcheck // it names the program
+	}
+	i.live(started, v.name+"#"+started.Serial)
+	v.log.Debug("a process was started", "instance", started.Serial, "pid", started.PID())
+	return i, nil
+}
+
+// arguments are the runtime's, then the program's own, with the variables of its
+// environment in them, and then those of the config.
+func (v *version) arguments(runtime []string, variables ...map[string]string) []string {
+	list := slices.Clone(runtime)
+	for _, one := range v.program.Args {
+		list = append(list, azure.Expand(one, func(name string) (string, bool) {
+			for _, known := range slices.Backward(variables) {
+				if value, ok := known[name]; ok {
+					return value, true
+				}
+			}
+			return "", false
+		}))
+	}
+	return append(list, v.args...)
+}
+
+// startable gives the command of an instance, and prepares it if that has not
+// been done.
+func (v *version) startable(ctx context.Context) (program.Command, error) {
+	if known := v.command.Load(); known != nil && !known.Gone() {
+		return *known, nil
+	}
+	if v.program.NeedsBuild() {
+		select {
+		case v.machine.building <- struct{}{}:
+			defer func() { <-v.machine.building }()
+		case <-ctx.Done():
+			return program.Command{}, context.Cause(ctx)
+		}
+		if known := v.command.Load(); known != nil && !known.Gone() { // by somebody else, meanwhile
+			return *known, nil
+		}
+	}
+	command, err := v.program.Prepare(ctx, program.Cache, v.log)
+	if err != nil {
+		return program.Command{}, err //nolint:wrapcheck // says what it was for
+	}
+	v.command.Store(&command)
+	return command, nil
+}
+
+// path gives what is started for file: that itself, or the copy of it that was made
+// when it was what this version is, where it has changed since.
+func (v *version) path(file string) string {
+	if source := v.source.Load(); source != nil && source.Kept != "" && file == v.program.File && source.Changed() {
+		return source.Kept
+	}
+	return file
+}
