@@ -85,6 +85,14 @@ bench-auth: ## what guards cost: a route with and without, tokens against bare s
 soak: ## change the config 500 times, 20 times a second, under load of all kinds, and see that nothing is lost or kept
 	cd test/clients && $(GO) test -run TestSoak -v -timeout 30m -args -reloads 500
 
+.PHONY: storm
+storm: ## 500 clients meet a function of 8 instances that crash, hang, are killed and replaced, 40 requests each; the seed is printed (CI: 2 each)
+	$(GO) test ./internal/function/local -run TestFiveHundredClientsInAStorm -count=1 -v -timeout 30m -args -storm 40
+
+.PHONY: bench-functions
+bench-functions: ## what Weir adds to functions, 100 rounds paired with a bare Runtime API: latency, CPU, cold starts, 0 to 8 instances (Linux); judges answers only
+	cd test/functions && $(GO) test -run TestFiguresOfFunctions -count=1 -v -timeout 30m -args -rounds 100
+
 .PHONY: bench-abuse
 bench-abuse: deps ## attack the binary and nginx at full strength and print what it costs: a quarter of an hour, judged by counts only
 	$(GO) test ./test/abuse -run TestAgainstNginx -v -timeout 30m -args -full

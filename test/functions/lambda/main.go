@@ -6,13 +6,18 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambdacontext"
 )
+
+// holdTime is how long /eight/hold takes, so that others must be served elsewhere.
+const holdTime = 100 * time.Millisecond
 
 func main() { lambda.Start(handle) }
 
@@ -40,6 +45,9 @@ func handle(ctx context.Context, event events.APIGatewayV2HTTPRequest) (any, err
 		}, nil
 	case "/meet":
 		return events.APIGatewayV2HTTPResponse{StatusCode: 200, Body: fmt.Sprintf("met %d", meet(4))}, nil
+	case "/eight/hold":
+		<-time.After(holdTime)
+		return map[string]int{"pid": os.Getpid()}, nil
 	case "/event":
 		return event, nil
 	default:
