@@ -116,7 +116,28 @@ func (b *backend) followOn(first *version) {
 		case <-c.asked:
 			told = rewatch()
 		}
-		b.renew()
+		for b.renewUntil(told) {
+		}
+	}
+}
+
+// renewUntil renews the function, and gives that up when there is something newer
+// still, which it tells: a version may take as long as init to be found out.
+func (b *backend) renewUntil(told <-chan struct{}) (newer bool) {
+	ctx, giveUp := context.WithCancel(b.changes.ctx)
+	defer giveUp()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		b.renew(ctx)
+	}()
+	select {
+	case <-done:
+		return false
+	case <-told:
+		giveUp()
+		<-done
+		return true
 	}
 }
 
@@ -172,11 +193,11 @@ func (v *version) learn(ctx context.Context) {
 
 // renew looks at the program, and lets a version that it has not seen take over once
 // that can be started.
-func (b *backend) renew() {
+func (b *backend) renew(ctx context.Context) {
 	c := &b.changes
 	serving, next := c.serving.Load(), newVersion(b)
 	serving.touch()
-	err := next.identify(c.ctx)
+	err := next.identify(ctx)
 	if err == nil && next.id() == serving.id() {
 		b.confirm()
 		return
@@ -184,12 +205,12 @@ func (b *backend) renew() {
 	taken := false
 	if err == nil {
 		b.log.Info("a new version of the function is being started", "version", next.id(), "before", serving.id())
-		taken, err = b.pool.Replace(c.ctx, next.start)
-	} else if c.ctx.Err() == nil {
+		taken, err = b.pool.Replace(ctx, next.start)
+	} else if ctx.Err() == nil {
 		err = fault.FunctionInit.New("", fault.Cause(err))
 		taken = b.pool.Supersede(next.start, err)
 	}
-	if c.ctx.Err() != nil { // the function ends
+	if ctx.Err() != nil && !taken { // there is a newer one, or the function ends
 		return
 	}
 	b.renewed(next, taken, err)
