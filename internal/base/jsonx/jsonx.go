@@ -292,7 +292,8 @@ func Parse(data []byte, options Options) (Value, error) {
 		depth = min(options.MaxDepth, mostDepth)
 	}
 	p := parser{doc: &document{text: string(data)}, depth: depth, unique: options.Unique}
-	p.doc.items = make([]item, 0, 1+strings.Count(p.doc.text, ",")*3/2)
+	// All but the first of a list or an object follow a comma or a colon; few of those are in strings.
+	p.doc.items = make([]item, 0, 2+strings.Count(p.doc.text, ",")+strings.Count(p.doc.text, ":"))
 	if err := p.document(); err != nil {
 		return Value{}, err
 	}

@@ -104,7 +104,7 @@ func (p *parser) word() error {
 
 func (p *parser) list() error {
 	i := len(p.doc.items)
-	if err := p.container(List, ']', p.value); err != nil {
+	if err := p.container(List, ']'); err != nil {
 		return err
 	}
 	if size := p.doc.items[i].size; size > large {
@@ -127,7 +127,7 @@ func (p *parser) setIndex(i int, index []uint32) {
 
 func (p *parser) object() error {
 	i := len(p.doc.items)
-	if err := p.container(Object, '}', p.member); err != nil {
+	if err := p.container(Object, '}'); err != nil {
 		return err
 	}
 	return p.index(i)
@@ -150,22 +150,20 @@ func (p *parser) member() error {
 }
 
 // container reads what list and object share: brackets, commas, the count.
-func (p *parser) container(kind Kind, end byte, element func() error) error {
+func (p *parser) container(kind Kind, end byte) error {
 	if p.depth == 0 {
 		return p.fail("the nesting is too deep")
 	}
 	p.depth--
-	defer func() { p.depth++ }()
 	i := p.open(kind)
 	p.at++
 	p.blanks()
 	if p.peek() == end {
-		p.at++
-		p.close(i)
+		p.end(i)
 		return nil
 	}
 	for {
-		if err := element(); err != nil {
+		if err := p.element(kind); err != nil {
 			return err
 		}
 		p.doc.items[i].size++
@@ -174,8 +172,7 @@ func (p *parser) container(kind Kind, end byte, element func() error) error {
 		case ',':
 			p.at++
 		case end:
-			p.at++
-			p.close(i)
+			p.end(i)
 			return nil
 		default:
 			return p.fail("a ',' or '" + string(end) + "' is expected")
@@ -183,11 +180,26 @@ func (p *parser) container(kind Kind, end byte, element func() error) error {
 	}
 }
 
+// end reads the bracket that ends the container at item i.
+func (p *parser) end(i int) {
+	p.at++
+	p.close(i)
+	p.depth++
+}
+
+// element reads one of what a container holds.
+func (p *parser) element(of Kind) error {
+	if of == Object {
+		return p.member()
+	}
+	return p.value()
+}
+
 // index looks for equal names in the object at item i and, where it is large,
 // makes its index.
 func (p *parser) index(i int) error {
 	size := p.doc.items[i].size
-	if size <= large && !p.unique {
+	if size <= large && (!p.unique || p.plainlyUnique(i)) {
 		return nil
 	}
 	names := slices.Grow(p.names[:0], int(size))[:size]
@@ -214,6 +226,22 @@ func (p *parser) index(i int) error {
 		p.setIndex(i, sorted)
 	}
 	return nil
+}
+
+// plainlyUnique tells that the names of a small object need no decoding, and are all different.
+func (p *parser) plainlyUnique(i int) bool {
+	var seen [large]string
+	at := uint32(i) + 1
+	for n := range p.doc.items[i].size {
+		it := &p.doc.items[at]
+		name := p.doc.text[it.start:it.end]
+		if it.escaped || slices.Contains(seen[:n], name) {
+			return false
+		}
+		seen[n] = name
+		at = p.doc.items[at+1].next
+	}
+	return true
 }
 
 // number reads RFC 8259 section 6: [-] int [frac] [exp].
