@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/expr"
@@ -154,7 +155,12 @@ func common(name string) bool {
 
 // folded is a name as forward.Folds compares it.
 func folded(name string) string {
-	return strings.NewReplacer("_", "-", ".", "-").Replace(strings.ToLower(name))
+	return strings.Map(func(r rune) rune {
+		if r == '_' || r == '.' {
+			return '-'
+		}
+		return unicode.ToLower(r)
+	}, name)
 }
 
 // Managed are the folded names of the fields that Weir sets, so that nobody else may.

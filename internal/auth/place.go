@@ -213,13 +213,17 @@ func stripField(r *http.Request, head exchange.Head, name string, kept bool) {
 	if !kept {
 		head.Del(name)
 	}
-	folded := strings.ToLower(name)
-	if strings.ContainsRune(name, '-') { // else there is no other spelling
+	trailer, spelled := exchange.RequestTrailer(r), strings.ContainsAny(name, "-_.") // in more than one way
+	if !spelled && trailer.Len() == 0 {
+		return
+	}
+	folded := folded(name)
+	if spelled {
 		exchange.DelFields(head, func(field string) bool {
 			return forward.Folds(field, folded) && (!kept || !strings.EqualFold(field, name))
 		})
 	}
-	forward.DropManaged(exchange.RequestTrailer(r), []string{folded})
+	forward.DropManaged(trailer, []string{folded})
 }
 
 // contains compares places by what they hold, not by their scheme.

@@ -145,6 +145,19 @@ func TestStripLeavesEverythingElseAsItCame(t *testing.T) {
 	}
 }
 
+// TestSpellingsOfAPlaceInUnderscoresGoToo holds for names that are no folded ones themselves.
+func TestSpellingsOfAPlaceInUnderscoresGoToo(t *testing.T) {
+	places := []auth.Place{place(t, "header:X_Api_Key")}
+	for name, keep := range map[string][]auth.Place{"taken out": nil, "kept": places} {
+		r := request("/", "X_api_key: a", "X-Api-Key: b", "x.api_key: c")
+		r.Trailer = http.Header{"X-Api-Key": {"d"}}
+		auth.Strip(r, places, keep)
+		if len(r.Header) != len(keep) || len(r.Trailer) > 0 {
+			t.Errorf("%s: %v and %v are left", name, r.Header, r.Trailer)
+		}
+	}
+}
+
 // TestTrailersCarryNoCredential holds for fields that backends read as of the head.
 func TestTrailersCarryNoCredential(t *testing.T) {
 	places := []auth.Place{place(t, "header:X-API-Key")}
