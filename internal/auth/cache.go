@@ -59,7 +59,8 @@ func (m *Memory[K, V]) Put(d K, v V) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if len(m.young) >= m.half {
-		m.old, m.young = m.young, make(map[K]V, m.half)
+		m.old, m.young = m.young, m.old
+		clear(m.young) // and not a new one: there would be one for each few tokens where they are many
 	}
 	m.young[d] = v
 }

@@ -77,14 +77,14 @@ func TestBackendsAreToldWhoIsCalling(t *testing.T) {
 		t.Fatal(problems, err)
 	}
 	r := request("/")
-	exchange.Of(r).Identity = &exchange.Identity{Issuer: "i", Subject: "ada", Claims: map[string]any{"n": int64(9007199254740993)}}
+	exchange.Of(r).Identity = &exchange.Identity{Issuer: "i", Subject: "ada", Claims: exchange.ClaimsOf(map[string]any{"n": int64(9007199254740993)})}
 	if fault := way.Tell(r, exchange.Of(r).Identity); fault != nil {
 		t.Fatal(fault)
 	}
 	if h := r.Header; h.Get("X-User") != "ada" || h.Get("X-Forwarded-User") != "1:i#ada" || len(h["X-Plan"]) > 0 || h.Get("X-N") != "9007199254740993" {
 		t.Errorf("told %v", h)
 	}
-	exchange.Of(r).Identity = &exchange.Identity{Subject: "ada\r\nX-Admin: 1", Claims: map[string]any{"n": int64(1)}}
+	exchange.Of(r).Identity = &exchange.Identity{Subject: "ada\r\nX-Admin: 1", Claims: exchange.ClaimsOf(map[string]any{"n": int64(1)})}
 	if fault := way.Tell(r, exchange.Of(r).Identity); fault == nil || fault.Status != 403 {
 		t.Errorf("a line break passes: %v, %v", fault, r.Header)
 	}

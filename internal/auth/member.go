@@ -117,7 +117,7 @@ func (m Member) Identity(way string) *exchange.Identity {
 		claims[name] = value
 	}
 	claims["sub"] = m.ID
-	return &exchange.Identity{Method: way, Issuer: IssuerOf(way), Subject: m.ID, Scopes: m.Scopes, Claims: claims}
+	return &exchange.Identity{Method: way, Issuer: IssuerOf(way), Subject: m.ID, Scopes: m.Scopes, Claims: exchange.ClaimsOf(claims)}
 }
 
 // Wrong is an error about m, with the place of the proof that it is about, or else m's own.

@@ -249,7 +249,7 @@ func (m *minter) token(who *exchange.Identity, now time.Time) (string, error) {
 		return t.text, nil
 	}
 	ends := now.Add(m.Lifetime)
-	if exp, ok := who.Claims["exp"].(int64); ok && time.Unix(exp, 0).Before(ends) {
+	if exp, ok := who.Claims.All()["exp"].(int64); ok && time.Unix(exp, 0).Before(ends) {
 		ends = time.Unix(exp, 0)
 	}
 	claims := map[string]any{"iss": m.Issuer, "sub": who.Subject, "idp": who.Issuer, "iat": now.Unix(), "exp": max(ends.Unix(), now.Unix()+1)}
@@ -260,7 +260,7 @@ func (m *minter) token(who *exchange.Identity, now time.Time) (string, error) {
 		claims["scope"] = strings.Join(who.Scopes, " ")
 	}
 	for _, name := range m.Claims {
-		if value, ok := who.Claims[name]; ok {
+		if value, ok := who.Claims.All()[name]; ok {
 			claims[name] = value
 		}
 	}

@@ -82,7 +82,7 @@ func claimsOf(t *testing.T, token string, keys []json.RawMessage) map[string]any
 
 var ada = &exchange.Identity{
 	Method: "customer", Issuer: "https://id.example.com/", Subject: "ada", Scopes: []string{"a", "b"},
-	Claims: map[string]any{"email": "ada@example.com", "n": int64(9007199254740993), "sub": "ada", "secret": "x"},
+	Claims: exchange.ClaimsOf(map[string]any{"email": "ada@example.com", "n": int64(9007199254740993), "sub": "ada", "secret": "x"}),
 }
 
 func TestBackendsCanCheckTheGatewaysTokens(t *testing.T) {
@@ -158,7 +158,7 @@ func TestATokenIsMadeOnceForAWhile(t *testing.T) {
 		if token(ada) == first {
 			t.Error("a token goes on that is half over")
 		}
-		ending := &exchange.Identity{Subject: "eve", Claims: map[string]any{"exp": time.Now().Unix() + 10}}
+		ending := &exchange.Identity{Subject: "eve", Claims: exchange.ClaimsOf(map[string]any{"exp": time.Now().Unix() + 10})}
 		if claims := claimsOf(t, token(ending), w.PublicKeys()); claims["exp"].(float64) != float64(time.Now().Unix()+10) || claims["aud"].([]any)[0] != "orders" {
 			t.Errorf("%v", claims)
 		}

@@ -146,7 +146,7 @@ func TestEventsAreAWSs(t *testing.T) {
 	x := exchange.Of(r)
 	x.Route = "POST /orders/{id}"
 	x.Params.Add("id", "a/b")
-	x.Identity = &exchange.Identity{Scopes: []string{"orders:write"}, Claims: map[string]any{"sub": "u1", "groups": []any{"a", "b"}}}
+	x.Identity = &exchange.Identity{Scopes: []string{"orders:write"}, Claims: exchange.ClaimsOf(map[string]any{"sub": "u1", "groups": []any{"a", "b"}})}
 	ours, err := apigw.Encode(r, []byte("\x00\xff"))
 	if err != nil {
 		t.Fatal(err)

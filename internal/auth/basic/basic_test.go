@@ -131,7 +131,7 @@ basic:
 			}
 		})
 	}
-	if id, err := w.Recognise(request(credential("ada", "swordfish"))); err != nil || id.Scopes[0] != "orders:read" || id.Claims["team"] != "shop" || id.Method != "staff" {
+	if id, err := w.Recognise(request(credential("ada", "swordfish"))); err != nil || id.Scopes[0] != "orders:read" || id.Claims.All()["team"] != "shop" || id.Method != "staff" {
 		t.Errorf("ada is %+v, %v", id, err)
 	}
 }

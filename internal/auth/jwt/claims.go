@@ -35,22 +35,21 @@ func (p *policy) meant(t *token) error {
 	if !slices.Contains(p.allowed, t.algorithm.name) {
 		return fmt.Errorf("its algorithm is %s, which is not allowed", t.algorithm.name)
 	}
-	if iss, there := t.claims.Get("iss"); !there || iss.Kind() != jsonx.String || iss.Text() != p.issuer {
-		return fmt.Errorf("its issuer is %s, not %q", shorten(iss.Text()), p.issuer)
+	if t.iss.Kind() != jsonx.String || t.iss.Text() != p.issuer {
+		return fmt.Errorf("its issuer is %s, not %q", shorten(t.iss.Text()), p.issuer)
 	}
 	return nil
 }
 
 // check holds everything but issuer and signature, and gives when the token ends.
 func (p *policy) check(t *token, now time.Time) (expires time.Time, err error) {
-	typ := strings.TrimPrefix(strings.ToLower(t.typ), "application/")
-	if !slices.Contains(p.types, typ) {
+	if !slices.Contains(p.types, t.typ) {
 		return expires, fmt.Errorf("its type is %s", shorten(t.typ))
 	}
 	if err := p.heldFor(t); err != nil {
 		return expires, err
 	}
-	exp, there, err := numericDate(t.claims, "exp")
+	exp, there, err := numericDate("exp", t.exp)
 	switch {
 	case err != nil:
 		return expires, err
@@ -59,16 +58,19 @@ func (p *policy) check(t *token, now time.Time) (expires time.Time, err error) {
 	case !now.Before(exp.Add(p.leeway)):
 		return expires, fmt.Errorf("it expired at %s", exp.UTC().Format(time.RFC3339))
 	}
-	for _, name := range []string{"nbf", "iat"} {
-		begins, there, err := numericDate(t.claims, name)
-		if err != nil {
-			return expires, err
-		}
-		if there && now.Add(p.leeway).Before(begins) {
-			return expires, fmt.Errorf("its %s is %s, which is still to come", name, begins.UTC().Format(time.RFC3339))
-		}
+	if err := p.begun("nbf", t.nbf, now); err != nil {
+		return expires, err
 	}
-	return exp.Add(p.leeway), nil
+	return exp.Add(p.leeway), p.begun("iat", t.iat, now)
+}
+
+// begun holds a date that may not be to come, where there is one.
+func (p *policy) begun(name string, date jsonx.Value, now time.Time) error {
+	begins, there, err := numericDate(name, date)
+	if err == nil && there && now.Add(p.leeway).Before(begins) {
+		err = fmt.Errorf("its %s is %s, which is still to come", name, begins.UTC().Format(time.RFC3339))
+	}
+	return err
 }
 
 // heldFor holds the audience: one text or a list of them (RFC 7519 section 4.1.3).
@@ -76,37 +78,42 @@ func (p *policy) heldFor(t *token) error {
 	if p.audience == nil {
 		return nil
 	}
-	aud, _ := t.claims.Get("aud")
-	var names []string
-	switch aud.Kind() {
+	switch aud := t.aud; aud.Kind() {
 	case jsonx.String:
-		names = []string{aud.Text()}
+		if slices.Contains(p.audience, aud.Text()) {
+			return nil
+		}
 	case jsonx.List:
-		for v := range aud.Elements() {
-			if v.Kind() != jsonx.String {
-				return errors.New("its aud holds something else than texts")
-			}
-			names = append(names, v.Text())
+		if held, err := p.holdsOne(aud); held || err != nil {
+			return err
 		}
 	default:
 		return errors.New("it has no aud")
 	}
-	for _, name := range names {
-		if slices.Contains(p.audience, name) {
-			return nil
+	return fmt.Errorf("it is for others: aud is %s", shorten(t.aud.Raw()))
+}
+
+// holdsOne tells whether a list of texts holds one of the audience.
+func (p *policy) holdsOne(list jsonx.Value) (held bool, err error) {
+	for v := range list.Elements() {
+		if v.Kind() != jsonx.String {
+			return false, errors.New("its aud holds something else than texts")
 		}
+		held = held || slices.Contains(p.audience, v.Text())
 	}
-	return fmt.Errorf("it is for others: aud is %s", shorten(strings.Join(names, " ")))
+	return held, nil
 }
 
 // latest is the end of the year 9999: a date beyond it is a mistake or an attack.
 const latest = 253402300799
 
 // numericDate reads a NumericDate of RFC 7519 section 2: a number, whole or not, and never a text.
-func numericDate(claims jsonx.Value, name string) (at time.Time, there bool, err error) {
-	v, there := claims.Get(name)
-	if !there {
+func numericDate(name string, v jsonx.Value) (at time.Time, there bool, err error) {
+	if v.Kind() == jsonx.Invalid {
 		return at, false, nil
+	}
+	if seconds, whole := v.Int(); whole && seconds >= 0 && seconds <= latest {
+		return time.Unix(seconds, 0), true, nil
 	}
 	seconds := -1.0
 	if v.Kind() == jsonx.Number {
@@ -121,17 +128,23 @@ func numericDate(claims jsonx.Value, name string) (at time.Time, there bool, err
 
 // identity is who a token that was checked speaks of.
 func (p *policy) identity(t *token) (*exchange.Identity, error) {
-	sub, _ := t.claims.Get(p.subject)
+	sub := t.sub
+	if p.subject != "sub" {
+		sub, _ = t.claims.Get(p.subject)
+	}
 	if sub.Kind() != jsonx.String || sub.Text() == "" {
 		return nil, fmt.Errorf("its %s is no text that names a caller", p.subject)
 	}
-	claims, _ := t.claims.Any().(map[string]any)
-	id := &exchange.Identity{Method: p.way, Issuer: p.issuer, Subject: sub.Text(), Claims: claims}
+	id := &exchange.Identity{Method: p.way, Issuer: p.issuer, Subject: sub.Text(), Claims: exchange.ClaimsIn(t.claims)}
 	for _, name := range p.scopes {
 		v, _ := t.claims.Get(name)
 		switch v.Kind() {
 		case jsonx.String:
-			id.Scopes = append(id.Scopes, strings.Fields(v.Text())...)
+			if words := strings.Fields(v.Text()); id.Scopes == nil {
+				id.Scopes = words
+			} else {
+				id.Scopes = append(id.Scopes, words...)
+			}
 		case jsonx.List:
 			for e := range v.Elements() {
 				if text := e.Text(); text != "" {

@@ -15,7 +15,7 @@ func read(t *testing.T, text string) *token {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &token{claims: v}
+	return &token{claims: v, registered: registeredIn(v)}
 }
 
 // TestTheEdgesOfTime holds to the second when a token begins and ends.
@@ -74,7 +74,7 @@ func TestTypesOfTokens(t *testing.T) {
 		{[]string{"at+jwt"}, "", false},
 	} {
 		tok := read(t, `{"exp":4000000000}`)
-		tok.typ = c.typ
+		tok.typ = typeOf(c.typ)
 		p := policy{types: c.types}
 		if _, err := p.check(tok, time.Now()); (err == nil) != c.ok {
 			t.Errorf("%q of %q: %v", c.typ, c.types, err)
@@ -92,7 +92,7 @@ func TestWhoATokenSpeaksOf(t *testing.T) {
 	if got := strings.Join(id.Scopes, "|"); got != "a|b|c|d|e f" {
 		t.Errorf("scopes are %s", got)
 	}
-	if id.Claims["n"] != int64(9007199254740993) || fmt.Sprint(id.Claims["roles"]) != "map[r:[x]]" || id.Method != "customer" || id.Issuer != issuer {
+	if id.Claims.All()["n"] != int64(9007199254740993) || fmt.Sprint(id.Claims.All()["roles"]) != "map[r:[x]]" || id.Method != "customer" || id.Issuer != issuer {
 		t.Errorf("%+v", id)
 	}
 	p.subject, p.scopes = "client_id", []string{"permissions"}

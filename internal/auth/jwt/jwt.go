@@ -16,6 +16,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/lestrrat-go/jwx/v3/jws/jwsbb"
@@ -41,12 +42,12 @@ func build(env auth.Env, c *Config) (auth.Way, error) {
 			way: env.Name, issuer: c.Issuer, audience: c.Audience.Names, types: usualTypes(),
 			allowed: c.allowed(), leeway: c.Leeway, subject: c.Subject, scopes: c.Scopes,
 		},
-		places: c.From,
+		places: c.From, headers: newHeaders(),
 	}
 	if len(c.Types) > 0 {
 		v.types = nil
 		for _, t := range c.Types {
-			v.types = append(v.types, strings.TrimPrefix(strings.ToLower(t), "application/"))
+			v.types = append(v.types, typeOf(t))
 		}
 	}
 	if len(v.places) == 0 {
@@ -82,6 +83,8 @@ type verifier struct {
 	fixed  *known  // from the config itself; nil where they are fetched
 	live   *living // nil where they are fixed
 	seen   *auth.Memory[auth.Digest, seen]
+
+	headers headers
 }
 
 // seen is what is remembered of a token that was checked.
@@ -264,10 +267,14 @@ func (v *verifier) keys(now time.Time) (*known, error) {
 	return v.live.current(now)
 }
 
+var rooms = sync.Pool{New: func() any { return new([roomFor]byte) }}
+
 // verify checks a token that was not seen before. noKeys is why there are none; what can be
 // refused without them is.
 func (v *verifier) verify(ctx context.Context, text string, now time.Time, set *known, noKeys error) (seen, error) {
-	t, err := parse(text)
+	room := rooms.Get().(*[roomFor]byte) //nolint:forcetypeassert // it holds nothing else
+	defer rooms.Put(room)
+	t, err := parse(room[:0], text, v.headers.read)
 	if err != nil {
 		return seen{}, auth.Refuse("the token is refused: %w", err)
 	}
@@ -289,17 +296,19 @@ func (v *verifier) verify(ctx context.Context, text string, now time.Time, set *
 	if err != nil {
 		return seen{}, auth.Refuse("the token is refused: %w", err)
 	}
+	v.headers.keep(&t)
 	return seen{identity: identity, expires: expires, key: k}, nil
 }
 
 // signer gives the key that has signed t. For a kid that nobody knows the issuer is asked
 // again, for it may have new keys.
 func (v *verifier) signer(ctx context.Context, t *token, k *known) (*key, error) {
-	candidates := k.set.candidates(t)
+	var room [mostTries]*key
+	candidates := k.set.candidates(room[:0], &t.header)
 	if len(candidates) == 0 && v.live != nil {
 		newer, sure := v.live.renew(ctx, k)
 		if newer.set != nil {
-			candidates = newer.set.candidates(t)
+			candidates = newer.set.candidates(room[:0], &t.header)
 		}
 		if len(candidates) == 0 && !sure {
 			return nil, unavailable(noKeysError{newer.err, "the key " + shorten(t.kid) + " is unknown, and newer ones cannot be had just now"})

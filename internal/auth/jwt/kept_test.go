@@ -55,7 +55,7 @@ func (l *lives) begin() {
 	l.place = l.shelf.Place("keys", issuer, 24*time.Hour)
 	k := kept{l.place, publicAlgorithms(), log}
 	l.verifier = &verifier{
-		policy: policy{way: "customer", issuer: issuer, audience: []string{"shop"}, types: usualTypes(), allowed: publicAlgorithms(), leeway: time.Minute, subject: "sub"},
+		headers: newHeaders(), policy: policy{way: "customer", issuer: issuer, audience: []string{"shop"}, types: usualTypes(), allowed: publicAlgorithms(), leeway: time.Minute, subject: "sub"},
 		places: []auth.Place{auth.AuthorizationOf("Bearer")}, seen: auth.NewMemory[auth.Digest, seen](100),
 		live: start(sourced{fetch: l.server.fetch, issuer: issuer, stale: 24 * time.Hour, before: k.last(), keep: k.put, log: log}),
 	}

@@ -37,16 +37,19 @@ type key struct {
 // keySet is what an issuer signs with at a moment. It is immutable but for gone.
 type keySet struct{ keys []*key }
 
-// candidates are the keys that a token may be signed with: those of its kid, and those that
-// have none. A token without a kid may be of any key.
-func (s *keySet) candidates(t *token) []*key {
-	var list []*key
+// candidates appends to none, which is empty and has room for mostTries, the keys that a token may be
+// signed with: those of its kid, and those that have none. A token without a kid may be of any key.
+func (s *keySet) candidates(none []*key, h *header) []*key {
+	list := none
 	for _, k := range s.keys {
-		if (t.kid == "" || k.kid == "" || k.kid == t.kid) && slices.Contains(k.algorithms, t.algorithm.name) {
+		if len(list) == mostTries {
+			break
+		}
+		if (h.kid == "" || k.kid == "" || k.kid == h.kid) && slices.Contains(k.algorithms, h.algorithm.name) {
 			list = append(list, k)
 		}
 	}
-	return list[:min(len(list), mostTries)]
+	return list
 }
 
 // succeed keeps the keys of before that are in s too, so that what was checked with them

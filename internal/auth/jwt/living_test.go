@@ -59,7 +59,7 @@ func bubble(t *testing.T, s *server, test func(t *testing.T, v *verifier)) {
 		defer l.close(context.Background())
 		synctest.Wait()
 		test(t, &verifier{
-			policy: policy{way: "customer", issuer: issuer, audience: []string{"shop"}, types: usualTypes(), allowed: publicAlgorithms(), leeway: time.Minute, subject: "sub"},
+			headers: newHeaders(), policy: policy{way: "customer", issuer: issuer, audience: []string{"shop"}, types: usualTypes(), allowed: publicAlgorithms(), leeway: time.Minute, subject: "sub"},
 			places: []auth.Place{auth.AuthorizationOf("Bearer")}, live: l, seen: auth.NewMemory[auth.Digest, seen](100),
 		})
 	})

@@ -1,12 +1,14 @@
 package jwt
 
 import (
+	"bytes"
 	"encoding/base64"
 	"errors"
 	"fmt"
 	"strconv"
 	"strings"
 
+	"github.com/weir-gateway/weir/internal/auth"
 	"github.com/weir-gateway/weir/internal/base/jsonx"
 )
 
@@ -19,98 +21,188 @@ const (
 // token is a JWT in the compact form (RFC 7519 section 3, RFC 7515 section 7.1), taken
 // apart and not believed yet.
 type token struct {
+	header
+
+	head      string // the header as it came
 	signed    []byte // header and payload as they came
 	signature []byte
+	claims    jsonx.Value
+	registered
+}
+
+// registered are claims of RFC 7519 section 4.1, found in one pass; those that are not there are
+// zero Values.
+type registered struct{ iss, sub, aud, exp, nbf, iat jsonx.Value }
+
+func registeredIn(claims jsonx.Value) (r registered) {
+	for name, value := range claims.Members() {
+		switch name {
+		case "iss":
+			r.iss = value
+		case "sub":
+			r.sub = value
+		case "aud":
+			r.aud = value
+		case "exp":
+			r.exp = value
+		case "nbf":
+			r.nbf = value
+		case "iat":
+			r.iat = value
+		}
+	}
+	return r
+}
+
+// header is what decides of a token's header.
+type header struct {
 	algorithm algorithm
 	kid       string
-	typ       string
-	claims    jsonx.Value
+	typ       string // in lower case, without "application/" (RFC 7515 section 4.1.9); "" for none
 }
 
 var errNotCompact = errors.New("it is no JWT of three parts")
 
-// parse reads a token strictly: what two readers could read differently is no token.
-func parse(text string) (token, error) {
-	t, payload, err := open(text)
+// roomFor is how much space it takes to read a token: for its own bytes, and those of its parts.
+const roomFor = 2 * longestToken
+
+// parse reads a token strictly: what two readers could read differently is no token. headerOf reads
+// its header, as readHeader does. room is empty and is written to; the token is of no use once
+// something else is. It may have space for roomFor bytes.
+func parse(room []byte, text string, headerOf func(string) (header, error)) (token, error) {
+	t, payload, err := open(room, text, headerOf)
 	if err != nil {
 		return t, err
 	}
 	if t.claims, err = object(payload); err != nil {
 		return t, fmt.Errorf("its claims: %w", err)
 	}
+	t.registered = registeredIn(t.claims)
 	return t, nil
 }
 
-// open takes a token apart and reads its header (RFC 7515 section 5.2).
-func open(text string) (t token, payload string, err error) {
+// open takes a token apart and reads its header (RFC 7515 section 5.2). The payload is decoded, and
+// not looked at.
+func open(room []byte, text string, headerOf func(string) (header, error)) (t token, payload []byte, err error) {
 	if len(text) > longestToken {
-		return t, "", fmt.Errorf("it has %d bytes; %d are read", len(text), longestToken)
+		return t, nil, fmt.Errorf("it has %d bytes; %d are read", len(text), longestToken)
 	}
 	head, rest, ok := strings.Cut(text, ".")
-	payload, signature, ok2 := strings.Cut(rest, ".")
-	if !ok || !ok2 || head == "" || payload == "" || strings.Contains(signature, ".") {
-		return t, "", errNotCompact
+	claims, signature, ok2 := strings.Cut(rest, ".")
+	if !ok || !ok2 || head == "" || claims == "" || strings.Contains(signature, ".") {
+		return t, nil, errNotCompact
 	}
 	if signature == "" {
-		return t, "", errors.New("it has no signature")
+		return t, nil, errors.New("it has no signature")
 	}
-	if t.signature, err = decode(signature); err != nil {
-		return t, "", fmt.Errorf("its signature: %w", err)
+	room = append(room, text...)
+	t.signed = room[:len(head)+1+len(claims)]
+	if t.signature, room, err = decode(room, room[len(t.signed)+1:]); err != nil {
+		return t, nil, fmt.Errorf("its signature: %w", err)
 	}
-	t.signed = []byte(text[:len(head)+1+len(payload)])
-	header, err := object(head)
-	if err != nil {
-		return t, "", fmt.Errorf("its header: %w", err)
+	if t.header, err = headerOf(head); err != nil {
+		return t, nil, fmt.Errorf("its header: %w", err)
 	}
-	err = t.readHeader(header)
-	return t, payload, err
+	t.head = head
+	if payload, _, err = decode(room, t.signed[len(head)+1:]); err != nil {
+		return t, nil, fmt.Errorf("its claims: %w", err)
+	}
+	return t, payload, nil
 }
 
-// decode is base64url without padding, in the one spelling that each text has (RFC 7515
+// spelling is base64url without padding, in the one spelling that each text has (RFC 7515
 // section 2).
-func decode(part string) ([]byte, error) {
-	if strings.ContainsAny(part, "\r\n") { // which package base64 skips, Strict or not
-		return nil, errors.New("it has a line break")
+var spelling = base64.RawURLEncoding.Strict()
+
+// decode decodes a part of a token behind room, and gives room with that.
+func decode(room, part []byte) (decoded, with []byte, err error) {
+	if bytes.IndexByte(part, '\n') >= 0 || bytes.IndexByte(part, '\r') >= 0 { // which package base64 skips, Strict or not
+		return nil, nil, errors.New("it has a line break")
 	}
-	return base64.RawURLEncoding.Strict().DecodeString(part)
+	with, err = spelling.AppendDecode(room, part)
+	if err != nil {
+		return nil, nil, err
+	}
+	return with[len(room):], with, nil
 }
 
-func object(part string) (jsonx.Value, error) {
-	raw, err := decode(part)
-	if err != nil {
-		return jsonx.Value{}, err
-	}
-	v, err := jsonx.Parse(raw, jsonx.Options{MaxBytes: longestToken, MaxDepth: deepestToken, Unique: true})
+func object(text []byte) (jsonx.Value, error) {
+	v, err := jsonx.Parse(text, jsonx.Options{MaxBytes: longestToken, MaxDepth: deepestToken, Unique: true})
 	if err == nil && v.Kind() != jsonx.Object {
 		err = fmt.Errorf("it is %s, not an object", v.Kind())
 	}
 	return v, err
 }
 
-// readHeader takes what decides from the header. Keys and addresses of keys in it (jwk, jku,
+// readHeader takes what decides from a header as it came. Keys and addresses of keys in it (jwk, jku,
 // x5u, x5c) are not looked at: keys come from the config alone.
-func (t *token) readHeader(header jsonx.Value) error {
+func readHeader(text string) (h header, err error) {
+	raw, _, err := decode(nil, []byte(text))
+	if err != nil {
+		return h, err
+	}
+	members, err := object(raw)
+	if err != nil {
+		return h, err
+	}
 	for _, name := range []string{"crit", "b64", "zip"} {
-		if _, there := header.Get(name); there {
-			return fmt.Errorf("its header has %s, which nothing here understands", name)
+		if _, there := members.Get(name); there {
+			return h, fmt.Errorf("it has %s, which nothing here understands", name)
 		}
 	}
 	var alg string
-	for name, into := range map[string]*string{"alg": &alg, "kid": &t.kid, "typ": &t.typ} {
-		value, there := header.Get(name)
+	for name, into := range map[string]*string{"alg": &alg, "kid": &h.kid, "typ": &h.typ} {
+		value, there := members.Get(name)
 		if !there {
 			continue
 		}
 		if value.Kind() != jsonx.String {
-			return fmt.Errorf("%s in its header is no text", name)
+			return h, fmt.Errorf("its %s is no text", name)
 		}
 		*into = value.Text()
 	}
+	h.typ = typeOf(h.typ)
 	var ok bool
-	if t.algorithm, ok = algorithmOf(alg); !ok {
-		return fmt.Errorf("its algorithm is %s, which is not taken", shorten(alg))
+	if h.algorithm, ok = algorithmOf(alg); !ok {
+		return h, fmt.Errorf("its alg is %s, which is not taken", shorten(alg))
 	}
-	return nil
+	return h, nil
+}
+
+// typeOf is the type of a token as it is compared.
+func typeOf(typ string) string { return strings.TrimPrefix(strings.ToLower(typ), "application/") }
+
+// The bounds of headers that are remembered. An issuer has few: one for each of its keys.
+const (
+	mostHeaders   = 64
+	longestHeader = 512 // as it came
+)
+
+// headers remembers what the headers of tokens say that were accepted, by all of their bytes, for an
+// issuer writes the same few into all of them. What a stranger writes is never in it. It is safe for
+// concurrent use.
+type headers struct{ *auth.Memory[string, header] }
+
+func newHeaders() headers { return headers{auth.NewMemory[string, header](mostHeaders)} }
+
+// read is readHeader from memory, where it is there.
+func (m headers) read(text string) (header, error) {
+	if len(text) <= longestHeader {
+		if h, ok := m.Get(text); ok {
+			return h, nil
+		}
+	}
+	return readHeader(text)
+}
+
+// keep remembers the header of a token that was accepted.
+func (m headers) keep(t *token) {
+	if len(t.head) > longestHeader {
+		return
+	}
+	if _, ok := m.Get(t.head); !ok {
+		m.Put(strings.Clone(t.head), t.header) // the request's text is longer than its header
+	}
 }
 
 // shorten quotes what a stranger wrote, for a log.

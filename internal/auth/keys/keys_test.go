@@ -98,7 +98,7 @@ from: [header:X-API-Key, query:key]
 		})
 	}
 	id, _ := ask(way, "/", "X-Api-Key: "+other)
-	if id.Method != "partner" || id.Scopes[0] != "orders:read" || id.Claims["plan"] != "gold" || id.Claims["sub"] != "other" || id.Issuer != "auth:partner" {
+	if id.Method != "partner" || id.Scopes[0] != "orders:read" || id.Claims.All()["plan"] != "gold" || id.Claims.All()["sub"] != "other" || id.Issuer != "auth:partner" {
 		t.Errorf("other is %+v", id)
 	}
 }

@@ -190,5 +190,5 @@ func identityOf(way, subject string, leaf *x509.Certificate, digest auth.Digest)
 		}
 		claims[kind] = list
 	}
-	return &exchange.Identity{Method: way, Issuer: auth.IssuerOf(way), Subject: subject, Claims: claims}
+	return &exchange.Identity{Method: way, Issuer: auth.IssuerOf(way), Subject: subject, Claims: exchange.ClaimsOf(claims)}
 }

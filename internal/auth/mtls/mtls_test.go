@@ -129,7 +129,7 @@ func TestOnlyWhatTheConnectionVerifiedCounts(t *testing.T) {
 		t.Errorf("a certificate that nobody verified: %v", err)
 	}
 	id, err := w.Recognise(over(leaf, true))
-	if err != nil || id.Method != "mesh" || id.Issuer != "auth:mesh" || len(id.Claims["dns"].([]any)) != 1 || id.Claims["serial"] != "2" {
+	if err != nil || id.Method != "mesh" || id.Issuer != "auth:mesh" || len(id.Claims.All()["dns"].([]any)) != 1 || id.Claims.All()["serial"] != "2" {
 		t.Errorf("%+v, %v", id, err)
 	}
 }

@@ -87,7 +87,7 @@ type Identity struct {
 	Issuer  string
 	Subject string
 	Scopes  []string
-	Claims  map[string]any // as decoded, integers exact
+	Claims  *Claims
 }
 
 // ID is issuer and subject together, in a form that no other pair can have.

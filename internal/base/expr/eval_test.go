@@ -36,7 +36,7 @@ func input() *expr.Input {
 		Client: exchange.Client{IP: netip.MustParseAddr("::ffff:10.1.2.3"), Scheme: "https", Host: "shop.dev:8080"},
 		Identity: &exchange.Identity{
 			Method: "customer", Issuer: "https://id", Subject: "ann", Scopes: []string{"orders:read", "orders:write"},
-			Claims: map[string]any{"role": "staff", "n": int64(9007199254740993), "num": json.Number("1.10")},
+			Claims: exchange.ClaimsOf(map[string]any{"role": "staff", "n": int64(9007199254740993), "num": json.Number("1.10")}),
 		},
 	}
 	x.Params.Add("user", "ann")

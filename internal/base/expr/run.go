@@ -160,7 +160,7 @@ func (r *run) authVariable(name string) (any, bool) {
 	case "auth.scopes":
 		return types.NewStringList(adapter{}, id.Scopes), true
 	case authClaims:
-		return types.NewStringInterfaceMap(adapter{}, id.Claims), true
+		return types.NewStringInterfaceMap(adapter{}, id.Claims.All()), true
 	default:
 		return nil, false
 	}

@@ -132,7 +132,7 @@ func (q Request) identity() (*exchange.Identity, error) {
 			return nil, fmt.Errorf("the identity is not a JSON object of claims: %w", err)
 		}
 	}
-	id := &exchange.Identity{Method: "explain", Claims: claims}
+	id := &exchange.Identity{Method: "explain", Claims: exchange.ClaimsOf(claims)}
 	id.Issuer, _ = claims["iss"].(string)
 	id.Subject, _ = claims["sub"].(string)
 	if scope, ok := claims["scope"].(string); ok {

@@ -47,7 +47,7 @@ func policy(tb testing.TB, text string, log *bytes.Buffer) filter.Policy {
 }
 
 func ada() *exchange.Identity {
-	return &exchange.Identity{Issuer: "https://id", Subject: "ada", Scopes: []string{"orders:read"}, Claims: map[string]any{"plan": "gold"}}
+	return &exchange.Identity{Issuer: "https://id", Subject: "ada", Scopes: []string{"orders:read"}, Claims: exchange.ClaimsOf(map[string]any{"plan": "gold"})}
 }
 
 // send asks the guard and then runs a request through it.

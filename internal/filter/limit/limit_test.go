@@ -163,7 +163,7 @@ func TestARefusalIsAProblem(t *testing.T) {
 
 func TestEveryKeyHasABucketOfItsOwnAndNoneIsSharedByAccident(t *testing.T) {
 	t.Parallel()
-	ada, bob := &exchange.Identity{Issuer: "a", Subject: "ada", Claims: map[string]any{"plan": "gold"}}, &exchange.Identity{Issuer: "a", Subject: "bob"}
+	ada, bob := &exchange.Identity{Issuer: "a", Subject: "ada", Claims: exchange.ClaimsOf(map[string]any{"plan": "gold"})}, &exchange.Identity{Issuer: "a", Subject: "bob"}
 	key := func(value string) http.Header { return http.Header{"X-Api-Key": {value}} }
 	for _, c := range []struct {
 		config string
@@ -206,9 +206,9 @@ func TestEveryKeyHasABucketOfItsOwnAndNoneIsSharedByAccident(t *testing.T) {
 func TestPlansAreRatesByName(t *testing.T) {
 	t.Parallel()
 	of := func(plan string) request {
-		return request{who: &exchange.Identity{Subject: "ada", Claims: map[string]any{"plan": plan}}}
+		return request{who: &exchange.Identity{Subject: "ada", Claims: exchange.ClaimsOf(map[string]any{"plan": plan})}}
 	}
-	none := request{who: &exchange.Identity{Subject: "ada", Claims: map[string]any{}}}
+	none := request{who: &exchange.Identity{Subject: "ada", Claims: exchange.ClaimsOf(map[string]any{})}}
 	const plans = `{ plans: { gold: 3/h, free: 1/h burst 2, staff: unlimited }, plan: =auth.claims.plan, per: =auth.id%s }`
 	for _, c := range []struct {
 		more   string
@@ -234,7 +234,7 @@ func TestPlansAreRatesByName(t *testing.T) {
 			}
 		}
 		if passed != c.passed || last != c.last {
-			t.Errorf("%v%s: %d passed, last %s; want %d, %s", c.sent.who.Claims, c.more, passed, last, c.passed, c.last)
+			t.Errorf("%v%s: %d passed, last %s; want %d, %s", c.sent.who.Claims.All(), c.more, passed, last, c.passed, c.last)
 		}
 	}
 	// A better plan does not inherit the debt of the other.

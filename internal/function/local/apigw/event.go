@@ -230,8 +230,9 @@ func authorizer(identity *exchange.Identity) *Authorizer {
 	if identity == nil || identity.Claims == nil {
 		return nil
 	}
-	claims := make(map[string]string, len(identity.Claims))
-	for name, value := range identity.Claims {
+	all := identity.Claims.All()
+	claims := make(map[string]string, len(all))
+	for name, value := range all {
 		claims[name] = claimText(value)
 	}
 	return &Authorizer{JWT{Claims: claims, Scopes: identity.Scopes}}

@@ -50,9 +50,9 @@ func TestEventsAreTheGoldenOnes(t *testing.T) {
 			func(r *http.Request, x *exchange.Exchange) {
 				r.Header.Set("Content-Type", "application/json; charset=utf-8")
 				x.Route = "orders rule 0"
-				x.Identity = &exchange.Identity{Issuer: "https://id", Subject: "u1", Scopes: []string{"orders:write"}, Claims: map[string]any{
+				x.Identity = &exchange.Identity{Issuer: "https://id", Subject: "u1", Scopes: []string{"orders:write"}, Claims: exchange.ClaimsOf(map[string]any{
 					"sub": "u1", "groups": []any{"admin", "staff"}, "exp": json.Number("1700000000"), "admin": true,
-				}}
+				})}
 			},
 		},
 		"post_binary": {
