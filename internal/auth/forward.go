@@ -245,6 +245,14 @@ func (w *Way) Tell(r *http.Request, who *exchange.Identity) *fault.Fault {
 	return nil
 }
 
+// Untell takes away what Tell has put on r but for the gateway's own token, which stands in one of
+// the places that are Taken.
+func (w *Way) Untell(r *http.Request) {
+	for _, f := range w.told.fields {
+		exchange.RequestHead(r).Del(f.name)
+	}
+}
+
 // Taken are the places that nothing a client has sent may stand in behind the gateway: those
 // of the way's credential, and the one of the gateway's own token.
 func (w *Way) Taken() []Place {

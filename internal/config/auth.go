@@ -137,6 +137,36 @@ func letsAnonymousPass(f Filter) bool {
 	return slices.ContainsFunc(found[AuthRule](f.Config), func(r AuthRule) bool { return r.Anonymous })
 }
 
+// rehearses tells whether a filter that says who is calling is only tried out.
+func rehearses(f Filter) bool {
+	r, ok := f.Config.(Rehearsed)
+	return ok && r.Rehearses()
+}
+
+// rehearsals warns of what opens a route, and tells whether something does.
+func (c *validator) rehearsals(r *Route) bool {
+	i := slices.IndexFunc(r.Filters, rehearses)
+	if i < 0 {
+		return false
+	}
+	c.ps.Add(doc.Problem{
+		Pos: r.Filters[i].Origin.at(), Severity: doc.Warning, What: fmt.Sprintf("the route %q lets everybody pass", r.Name),
+		Why: fmt.Sprintf("its %s is a dry run, which logs whom it would have refused", r.Filters[i].Name), Fix: "remove dry_run when the log shows what you expect",
+	})
+	return true
+}
+
+// notHere refuses a rehearsal where it would open every route that inherits it, those of
+// tomorrow too.
+func notHere(f Filter, ps *doc.Problems) {
+	if rehearses(f) {
+		ps.Add(doc.Problem{
+			Pos: f.Origin.at(), What: fmt.Sprintf("%s is a dry run for every route that inherits it", f.Name),
+			Why: "each of them would let everybody pass", Fix: "write it on the route that it is tried out on",
+		})
+	}
+}
+
 // Remote is a URL that the gateway itself calls, as for the keys of an issuer.
 // Groups need a grant for it, as for a backend.
 type Remote struct {

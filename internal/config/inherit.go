@@ -95,6 +95,7 @@ func (l *loader) checkLevel(lv level) {
 		made, _ := l.filter(f, captures{unknown: true}, &own)
 		for _, m := range made {
 			checkExpressions(m.Config, captured{open: true}, &own)
+			notHere(m, &own)
 		}
 	}
 }

@@ -24,6 +24,8 @@ type captured struct {
 	open bool
 	// nobody says that no filter of the route tells who is calling.
 	nobody bool
+	// tried says that who is calling is asked in a dry run, so that everybody passes.
+	tried bool
 	// anonymous says that callers may pass of whom nothing is known.
 	anonymous bool
 }
@@ -82,6 +84,12 @@ func (e Expression) check(in captured, ps *doc.Problems) {
 		ps.Add(doc.Problem{
 			Pos: e.find("auth"), What: fmt.Sprintf("%s asks who is calling, and the route %q authenticates nobody", e.Field, in.route),
 			Why: "so it would decide the same for everybody", Fix: "add `auth:` to the route, or leave auth out of the expression",
+		})
+	}
+	if e.Guards && !e.Key && !e.Tried && reads.Auth && in.tried {
+		ps.Add(doc.Problem{
+			Pos: e.find("auth"), What: fmt.Sprintf("%s asks who is calling, and auth of the route %q is a dry run", e.Field, in.route),
+			Why: "callers of whom nothing is known pass that, and a condition could hold for them by accident", Fix: "write `dry_run: true` here too, or remove it from auth",
 		})
 	}
 	if e.Key && in.anonymous && slices.Contains([]string{"auth.id", "auth.sub", "auth.iss", "auth.method"}, e.Source) {

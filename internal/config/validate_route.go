@@ -33,7 +33,8 @@ func (c *validator) route(r *Route) {
 	}
 	in := capturedBy(r.Name, r.Hosts, r.Matches...)
 	in.nobody = !slices.ContainsFunc(r.Filters, c.identifies)
-	in.anonymous = slices.ContainsFunc(r.Filters, letsAnonymousPass)
+	in.tried = c.rehearsals(r)
+	in.anonymous = in.tried || slices.ContainsFunc(r.Filters, letsAnonymousPass)
 	for i := range r.Filters {
 		c.filter(&r.Filters[i], in)
 		c.authNames(r.Filters[i].Config, r.Group, r.Filters[i].Origin)

@@ -43,6 +43,10 @@ type Kind struct {
 // only compiles them.
 type Expressive interface{ Expressions() []Expression }
 
+// Rehearsed is implemented by the config of a filter that says who is calling, if it may be
+// tried out: then whom it would refuse passes, as nobody.
+type Rehearsed interface{ Rehearses() bool }
+
 // Expression is an expression in the config of a filter or a way of auth.
 type Expression struct {
 	*Expr
@@ -53,6 +57,8 @@ type Expression struct {
 	// Guards tells that it decides whether a request passes. One that reads auth
 	// would decide the same for everybody on a route that authenticates nobody.
 	Guards bool
+	// Tried tells that what it decides is only tried out, so that nobody is refused by it.
+	Tried bool
 	// Key tells that requests are counted by it, and refused where it is empty.
 	Key bool
 }

@@ -77,7 +77,7 @@ func (*Rule) DocSchema() *doc.Schema {
 func (c *Config) Expressions() []config.Expression {
 	list := make([]config.Expression, 0, len(*c))
 	for _, r := range *c {
-		list = append(list, config.Expression{Expr: r.Rule, Field: "allow", Want: expr.Bool, Guards: true})
+		list = append(list, config.Expression{Expr: r.Rule, Field: "allow", Want: expr.Bool, Guards: true, Tried: r.DryRun})
 	}
 	return list
 }

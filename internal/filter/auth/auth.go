@@ -8,6 +8,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"reflect"
 	"slices"
@@ -25,7 +26,12 @@ import (
 // Config is what people write under `auth` on a route.
 type Config struct {
 	Who config.AuthRule `doc:"who,required" help:"names of auth: a | b is any of them, a & b all; | anonymous lets callers without a credential pass" example:"customer | partner"`
+	// DryRun lets everybody pass: whom the rule would have refused is nobody, and is logged.
+	DryRun bool `doc:"dry_run,omitzero" help:"let everybody pass, and log whom it would have refused; that one passes as nobody"`
 }
+
+// Rehearses implements config.Rehearsed.
+func (c *Config) Rehearses() bool { return c.DryRun }
 
 // DecodeDoc reads the rule alone, or a map.
 func (c *Config) DecodeDoc(n *doc.Node, ps *doc.Problems) {
@@ -49,7 +55,7 @@ func Definition() filter.Definition {
 }
 
 func build(env filter.Env, c *Config) (filter.Policy, error) {
-	g := &guard{anonymous: c.Who.Anonymous}
+	g := &guard{anonymous: c.Who.Anonymous, dryRun: c.DryRun}
 	var errs []error
 	var notes []string
 	for _, names := range c.Who.AnyOf {
@@ -73,6 +79,10 @@ func build(env filter.Env, c *Config) (filter.Policy, error) {
 	}
 	if g.anonymous {
 		notes = append(notes, "anonymous")
+	}
+	if g.dryRun {
+		g.decisions = env.Decisions("auth", slog.LevelDebug)
+		notes = append(notes, "as a dry run anybody")
 	}
 	g.challenges = map[string][]exchange.Field{}
 	for _, code := range []string{noCode, auth.InvalidToken, auth.InvalidRequest} {
@@ -121,7 +131,9 @@ func onlyField(places []auth.Place) (name, scheme string) {
 type guard struct {
 	alternatives []alternative
 	anonymous    bool
-	places       []auth.Place // of all ways: where no unchecked credential may go on from
+	dryRun       bool
+	decisions    filter.Decisions // of a dry run; what is refused otherwise is in the access log
+	places       []auth.Place     // of all ways: where no unchecked credential may go on from
 	// challenges are the lines of WWW-Authenticate, by the code of what was refused.
 	challenges map[string][]exchange.Field
 }
@@ -157,6 +169,9 @@ func challenges(alternatives []alternative, code string) []exchange.Field {
 
 func (g *guard) guard(next http.Handler) http.Handler {
 	invite := g.invite
+	if g.dryRun {
+		return g.rehearsal(next)
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if f := g.admit(r); f != nil {
 			exchange.Fail(w, f)
@@ -167,6 +182,32 @@ func (g *guard) guard(next http.Handler) http.Handler {
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// rehearsal is the guard of a dry run. Who is recognised is somebody, as ever. Who would be refused
+// passes as nobody, and never as who they said they were: what they have shown is taken out, for a
+// backend would take it for checked. The response is left as it is.
+func (g *guard) rehearsal(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		d := filter.Decision{DryRun: true}
+		if f := g.admit(r); f != nil {
+			d.Refuses, d.Reason = true, f.Operator
+			g.unknow(r)
+		}
+		g.decisions.Record(r, d)
+		next.ServeHTTP(w, r)
+	})
+}
+
+// unknow makes r one of nobody, whatever was found out before it was refused.
+func (g *guard) unknow(r *http.Request) {
+	exchange.Of(r).Identity = nil
+	auth.Strip(r, g.places, nil)
+	for _, a := range g.alternatives {
+		for i := range a {
+			a[i].Untell(r)
+		}
+	}
 }
 
 // invite tells an anonymous caller whom something behind the guard answers with 401
@@ -182,6 +223,14 @@ var errUnchecked = errors.New("credentials are not checked here; assume a caller
 // ask takes an assumed caller for recognised. Credentials are not looked at: what they
 // are checked with may not be here.
 func (g *guard) ask(r *http.Request) filter.Verdict {
+	v := g.verdict(r)
+	if v.Fault != nil && g.dryRun {
+		return filter.Verdict{Why: v.Why + "; a dry run, so it passes as nobody"}
+	}
+	return v
+}
+
+func (g *guard) verdict(r *http.Request) filter.Verdict {
 	switch x := exchange.Of(r); {
 	case x.Identity != nil:
 		return filter.Verdict{Why: "as assumed"}

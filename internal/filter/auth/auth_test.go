@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -55,6 +56,11 @@ func fake(name, scheme string, forward ways.Forward) ways.Way {
 
 func build(t *testing.T, rule string) filter.Policy {
 	t.Helper()
+	return buildLogged(t, rule, nil)
+}
+
+func buildLogged(t *testing.T, rule string, log *slog.Logger) filter.Policy {
+	t.Helper()
 	var ps doc.Problems
 	c := auth.Definition().New()
 	doc.Decode(doc.Parse("weir.yaml", []byte(rule), &ps), c, &ps)
@@ -62,11 +68,13 @@ func build(t *testing.T, rule string) filter.Policy {
 		t.Fatal(ps.Sorted())
 	}
 	told := ways.Forward{Headers: []ways.Field{{Name: "X-User", Expr: config.Expr{Source: "auth.sub"}}}}
+	untold := ways.Forward{Headers: []ways.Field{{Name: "X-First", Expr: config.Expr{Source: "auth.sub"}}, {Name: "X-Second", Expr: config.Expr{Source: "auth.claims.missing"}}}}
 	known := map[string]ways.Way{
 		"jwt": fake("jwt", "Bearer", told), "key": fake("key", "ApiKey", ways.Forward{}), "kept": fake("kept", "Basic", ways.Forward{Token: true}),
-		"mint": fake("mint", "ApiKey", ways.Forward{JWT: &ways.Mint{Field: ways.Authorization, Issuer: "weir", Lifetime: time.Minute}}),
+		"untold": fake("untold", "ApiKey", untold),
+		"mint":   fake("mint", "ApiKey", ways.Forward{JWT: &ways.Mint{Field: ways.Authorization, Issuer: "weir", Lifetime: time.Minute}}),
 	}
-	p, err := auth.Definition().Build(filter.Env{Auth: func(name string) (ways.Way, error) {
+	p, err := auth.Definition().Build(filter.Env{Log: log, Route: "GET /", Auth: func(name string) (ways.Way, error) {
 		if w, ok := known[name]; ok {
 			return w, nil
 		}
