@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"reflect"
 	"time"
 
@@ -50,6 +51,9 @@ func (a *App) serveAdmin(c config.Admin) error {
 	}
 	expand := func(c *config.Config) []byte { return config.Expand(c, Parts().Vocabulary()) }
 	s := &adminServer{config: c, listener: l, address: l.Addr().String(), done: make(chan struct{})}
+	if at, err := netip.ParseAddrPort(s.address); err == nil { // else a Unix socket
+		a.adminAt.Store(&at)
+	}
 	s.http = &http.Server{
 		Handler: admin.New(admin.Options{
 			Gateway: a.gateway, Reconciler: a.reconciler, Follower: a.follower, Token: token, Expand: expand,

@@ -18,6 +18,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -127,9 +128,10 @@ type App struct {
 	memory     memory
 	room       int // for client connections, where that was told to be less than the limit
 	admin      *adminServer
-	leaving    atomic.Bool     // it has begun to stop
-	serving    sync.Once       // Options.Serving
-	watcher    *source.Watcher // nil where nothing is watched
+	adminAt    atomic.Pointer[netip.AddrPort] // where the admin API listens; nil: on no port
+	leaving    atomic.Bool                    // it has begun to stop
+	serving    sync.Once                      // Options.Serving
+	watcher    *source.Watcher                // nil where nothing is watched
 }
 
 // Run serves until ctx ends, then lets requests under way finish and returns
@@ -230,7 +232,7 @@ func New(o Options) *App {
 	})
 	a.reconciler = reconcile.New(reconcile.Options{
 		Compiler: compile.New(o.Parts, compile.Options{
-			Log: o.Log, Secret: secret.Resolve, Metrics: a.metrics, Shelf: o.Shelf, KeptAge: o.MaxAge,
+			Log: o.Log, Secret: secret.Resolve, Metrics: a.metrics, Shelf: o.Shelf, KeptAge: o.MaxAge, Own: a.listening,
 			AccessLog: compile.AccessLog{Stdout: o.Stdout, Stderr: o.Stderr, Format: o.LogFormat, Level: o.Level, Counts: &a.lines},
 			Traces:    compile.Traces{Version: o.Version, Getenv: os.Getenv, Counts: &a.spans},
 		}),

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/weir-gateway/weir/internal/control/reconcile"
@@ -22,6 +23,20 @@ func (a *App) open(w listen.Want) (net.Listener, error) {
 		return nil, fmt.Errorf("%w (--listen ADDRESS, or --listen NAME=ADDRESS)", err)
 	}
 	return l, nil
+}
+
+// listening tells where this process listens now. It may be called at any time.
+func (a *App) listening() []netip.AddrPort {
+	var list []netip.AddrPort
+	for _, address := range a.reconciler.Addresses() {
+		if at, err := netip.ParseAddrPort(address); err == nil { // else a Unix socket
+			list = append(list, at)
+		}
+	}
+	if at := a.adminAt.Load(); at != nil {
+		list = append(list, *at)
+	}
+	return list
 }
 
 // idleGrace is how long idle connections are kept at the end, for a request may be

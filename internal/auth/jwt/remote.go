@@ -203,12 +203,12 @@ func (c *client) dial(ctx context.Context, network, address string) (net.Conn, e
 	named := strings.EqualFold(host, c.named)
 	literal, err := netip.ParseAddr(host)
 	isLiteral := err == nil
-	d := net.Dialer{Control: func(_, to string, _ syscall.RawConn) error {
+	d := net.Dialer{Control: func(network, to string, raw syscall.RawConn) error {
 		at, err := netip.ParseAddrPort(to)
 		if err != nil {
 			return err
 		}
-		if err := c.bounds.Address(at.Addr()); err != nil {
+		if err := c.bounds.Control(network, to, raw); err != nil {
 			return err
 		}
 		if named && isLiteral && literal.Unmap() == at.Addr().Unmap() {

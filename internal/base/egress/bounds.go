@@ -2,6 +2,7 @@ package egress
 
 import (
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -19,12 +20,15 @@ type Bounds struct {
 	Reach []netip.Prefix
 	// Sockets are patterns of paths of Unix sockets; `*` stands for any text.
 	Sockets []string
+	// Own tells where the gateway itself listens now, which is not called at any of this machine's
+	// addresses: it may trust them as its proxies', or serve there what is for others. nil: nowhere.
+	Own func() []netip.AddrPort
 }
 
 // RefusedError says that an address is out of somebody's bounds.
 type RefusedError struct {
-	Address string // an IP address, or unix:/path
-	Kind    Kind   // Loopback for a Unix socket
+	Address string // an IP address, with its port where that matters, or unix:/path
+	Kind    Kind   // Loopback for a Unix socket, and for one of the gateway's own
 }
 
 func (e *RefusedError) Error() string {
@@ -38,10 +42,34 @@ func (b *Bounds) Address(ip netip.Addr) error {
 	}
 	ip = plain(ip)
 	kind := KindOf(ip)
-	if kind <= Private || slices.ContainsFunc(b.Reach, func(p netip.Prefix) bool { return p.Contains(ip) }) {
+	if kind <= Private || b.reaches(ip) {
 		return nil
 	}
 	return &RefusedError{ip.String(), kind}
+}
+
+func (b *Bounds) reaches(ip netip.Addr) bool {
+	return slices.ContainsFunc(b.Reach, func(p netip.Prefix) bool { return p.Contains(ip) })
+}
+
+// itself tells whether to is where the gateway listens.
+func (b *Bounds) itself(to netip.AddrPort) bool {
+	if b.Own == nil || b.reaches(to.Addr()) {
+		return false
+	}
+	return slices.ContainsFunc(b.Own(), func(at netip.AddrPort) bool {
+		own := plain(at.Addr())
+		return at.Port() == to.Port() && (own == to.Addr() || own.IsUnspecified() && isOfThisMachine(to.Addr()))
+	})
+}
+
+// isOfThisMachine asks the system, whose addresses may change. Where it does not say, it is.
+func isOfThisMachine(ip netip.Addr) bool {
+	list, err := net.InterfaceAddrs()
+	return err != nil || slices.ContainsFunc(list, func(a net.Addr) bool {
+		prefix, err := netip.ParsePrefix(a.String())
+		return err == nil && plain(prefix.Addr()) == ip
+	})
 }
 
 // Socket tells why the Unix socket at path is not called.
@@ -81,7 +109,13 @@ func (b *Bounds) Control(network, address string, _ syscall.RawConn) error {
 	if err != nil {
 		return &RefusedError{address, Nowhere}
 	}
-	return b.Address(at.Addr())
+	if err := b.Address(at.Addr()); err != nil {
+		return err
+	}
+	if to := netip.AddrPortFrom(plain(at.Addr()), at.Port()); b.itself(to) {
+		return &RefusedError{to.String(), Loopback}
+	}
+	return nil
 }
 
 // String identifies the bounds; "" are none.

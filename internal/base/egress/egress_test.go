@@ -2,7 +2,9 @@ package egress_test
 
 import (
 	"errors"
+	"net"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/weir-gateway/weir/internal/base/egress"
@@ -88,6 +90,66 @@ func TestBounds(t *testing.T) {
 	if closed.Control("tcp", "no address", nil) == nil || none.String() != "" || closed.String() == "" || closed.String() == own.String() {
 		t.Error("bounds are told apart by their text, and what is no address is refused")
 	}
+}
+
+// TestWhereTheGatewayItselfListensIsNotCalled holds for its addresses beside loopback too.
+func TestWhereTheGatewayItselfListensIsNotCalled(t *testing.T) {
+	at := func(texts ...string) func() []netip.AddrPort {
+		var list []netip.AddrPort
+		for _, text := range texts {
+			list = append(list, netip.MustParseAddrPort(text))
+		}
+		return func() []netip.AddrPort { return list }
+	}
+	reach := []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+	mine := interfaceAddress(t)
+	for name, c := range map[string]struct {
+		own   func() []netip.AddrPort
+		reach []netip.Prefix
+		to    string
+		ok    bool
+	}{
+		"a listener at one address":     {at("10.0.0.1:8080"), nil, "10.0.0.1:8080", false},
+		"mapped into IPv6":              {at("10.0.0.1:8080"), nil, "[::ffff:10.0.0.1]:8080", false},
+		"with a zone":                   {at("[2001:db8::1]:8080"), nil, "[2001:db8::1%eth0]:8080", false},
+		"the second of two":             {at("10.0.0.1:80", "10.0.0.1:443"), nil, "10.0.0.1:443", false},
+		"another port":                  {at("10.0.0.1:8080"), nil, "10.0.0.1:9000", true},
+		"another address":               {at("10.0.0.1:8080"), nil, "10.0.0.2:8080", true},
+		"who may":                       {at("10.0.0.1:8080"), reach, "10.0.0.1:8080", true},
+		"a listener at all, a neighbor": {at("[::]:8080", "0.0.0.0:8080"), nil, "192.0.2.1:8080", true},
+		"a listener at all":             {at("[::]:8080"), nil, netip.AddrPortFrom(mine, 8080).String(), false},
+		"at all of IPv4":                {at("0.0.0.0:8080"), nil, netip.AddrPortFrom(mine, 8080).String(), false},
+		"at all, another port":          {at("[::]:8080"), nil, netip.AddrPortFrom(mine, 8081).String(), true},
+		"not known":                     {nil, nil, netip.AddrPortFrom(mine, 8080).String(), true},
+	} {
+		b := &egress.Bounds{Own: c.own, Reach: c.reach}
+		if mine.IsLoopback() && strings.Contains(c.to, mine.String()) {
+			continue // this machine has no other address
+		}
+		err := b.Control("tcp", c.to, nil)
+		if refused, is := errors.AsType[*egress.RefusedError](err); (err == nil) != c.ok || err != nil && (!is || refused.Kind != egress.Loopback) {
+			t.Errorf("%s: %s: %v", name, c.to, err)
+		}
+	}
+	var none *egress.Bounds
+	if err := none.Control("tcp", "10.0.0.1:8080", nil); err != nil {
+		t.Errorf("whoever runs the gateway may call it: %v", err)
+	}
+}
+
+// interfaceAddress is one of this machine that is no loopback address, else one that is.
+func interfaceAddress(t *testing.T) netip.Addr {
+	t.Helper()
+	list, err := net.InterfaceAddrs()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, a := range list {
+		if p, err := netip.ParsePrefix(a.String()); err == nil && egress.KindOf(p.Addr()) <= egress.Private {
+			return p.Addr()
+		}
+	}
+	return netip.IPv6Loopback()
 }
 
 // FuzzKindOf holds that an IPv4 address is no better in any of its IPv6 spellings.

@@ -118,7 +118,7 @@ func (b *build) makeWay(a *config.Auth) (*way, error) {
 		return nil, fmt.Errorf("this version knows no auth of kind %q", a.Kind)
 	}
 	notes := b.record()
-	bounds, group, from := b.cfg.Bounds(a.Group, a.Origin), a.Group, a.Origin
+	bounds, group, from := b.within(a.Group, a.Origin), a.Group, a.Origin
 	notes.note(func(b *build) any { return b.cfg.Bounds(group, from).String() }, bounds.String())
 	made, err := d.Build(auth.Env{
 		Name: a.Name, Group: a.Group, Bounds: bounds, Secret: notes.secret, Log: b.compiler.options.Log, Checked: !b.start,

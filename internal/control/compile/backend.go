@@ -71,9 +71,18 @@ func (b *build) backend(r *config.Route, ref config.Ref) (resolved, error) {
 // called by its name, else of who has written the URL.
 func (b *build) boundsOf(ref config.Ref, s *config.Service) *egress.Bounds {
 	if ref.Scheme == "" {
-		return b.cfg.Bounds(s.Group, s.Origin)
+		return b.within(s.Group, s.Origin)
 	}
-	return b.cfg.Bounds(ref.Group, ref.Origin)
+	return b.within(ref.Group, ref.Origin)
+}
+
+// within are the bounds of a group or an object, where this gateway serves.
+func (b *build) within(group string, from config.Origin) *egress.Bounds {
+	bounds := b.cfg.Bounds(group, from)
+	if bounds != nil {
+		bounds.Own = b.compiler.options.Own
+	}
+	return bounds
 }
 
 // meaning is what the meaning of a reference depends on.

@@ -1,6 +1,7 @@
 package compile_test
 
 import (
+	"log/slog"
 	"net/http"
 	"net/netip"
 	"strings"
@@ -9,7 +10,9 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/egress"
 	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/control/compile"
 )
 
 // TestBoundsAreThoseOfWhoNamesTheAddress holds where backends may be for who has named
@@ -76,5 +79,19 @@ func TestBoundsAreThoseOfWhoNamesTheAddress(t *testing.T) {
 				t.Errorf("%s: %s: called %v", c.name, path, called)
 			}
 		}
+	}
+}
+
+// TestWhereTheGatewayListensIsNoBackendOfAGroup holds for the address that a network knows this machine
+// by. Nothing is connected to: it would not answer.
+func TestWhereTheGatewayListensIsNoBackendOfAGroup(t *testing.T) {
+	const itself = "198.51.100.7:8080"
+	w := newWorld(t)
+	w.compiler = compile.New(w.parts, compile.Options{
+		Log: slog.New(slog.DiscardHandler), Secret: secret.Resolve, Own: func() []netip.AddrPort { return []netip.AddrPort{netip.MustParseAddrPort(itself)} },
+	})
+	w.serve(w.load("groups:\n  team:\n    allow: http://*\n    routes:\n      GET /team: http://" + itself + "\n"))
+	if got := w.get("/team"); got.Code != http.StatusBadGateway || !strings.Contains(got.Body.String(), fault.BackendForbidden.Code) {
+		t.Errorf("%d %s", got.Code, got.Body)
 	}
 }

@@ -17,6 +17,7 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -107,6 +108,8 @@ type Options struct {
 	Shelf *shelf.Shelf
 	// KeptAge is how long endpoints count that nobody has confirmed since the start; 0: a day.
 	KeptAge time.Duration
+	// Own tells where this process listens, for what may not be called in a group's name; nil: nowhere.
+	Own func() []netip.AddrPort
 
 	check bool // nothing may be read
 }

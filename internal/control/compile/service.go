@@ -20,7 +20,7 @@ func (b *build) services() {
 	none := &config.Route{}
 	for i := range b.cfg.Services {
 		s := &b.cfg.Services[i]
-		if _, err := b.service(none, s, b.cfg.Bounds(s.Group, s.Origin)); err != nil && s.Origin.Object == "" {
+		if _, err := b.service(none, s, b.within(s.Group, s.Origin)); err != nil && s.Origin.Object == "" {
 			b.problems.Errorf(placeOf(err, s.Origin.Pos), "service %q: %v", s.Name, err)
 			b.told[s] = toldError{err}
 		}
