@@ -72,6 +72,9 @@ func TestWhoMayComesIn(t *testing.T) {
 		"another method, as allowed":  {request("POST /admin/x", bearer, "X-HTTP-Method-Override: PATCH", "Content-Length: 0"), 200},
 		"the same method, said twice": {request("GET /things/1", "X-HTTP-Method-Override: GET"), 200},
 		"looking without":             {request("GET /things/1"), 200},
+		"a form":                      {request("POST /forms/1?a=1&_method=POST&method=DELETE&my_method=DELETE&_method=", "Content-Length: 0"), 200},
+		"a form that may be any":      {request("POST /public/1?_method=DELETE", "Content-Length: 0"), 200},
+		"a query of another method":   {request("GET /things/1?_method=DELETE"), 200},
 	} {
 		before := w.calls()
 		if status := w.send(t, c.raw); status != c.status || w.calls()-before != map[bool]int64{true: 1}[c.status == 200] {

@@ -26,6 +26,12 @@ func methods() attacks {
 		list[field+" of two"] = get("/things/1", field+": GET, DELETE")
 		list[field+" on the guarded door"] = request("POST /admin/x", field+": OPTIONS")
 	}
+	for _, query := range []string{
+		"_method=DELETE", "_method=delete", "a=1&_method=PUT", "%5Fmethod=DELETE", "_%6dethod=%44ELETE", "a;_method=DELETE", "_method=POST&_method=DELETE",
+		".method=DELETE", "%20_method=DELETE", "+.method=DELETE", "%5Bmethod=DELETE", "_method%00x=DELETE", "_method%00%zz=DELETE", "_method=DELETE%0a", "_method=PURGE",
+	} {
+		list["a form sent to ?"+query] = request("POST /forms/1?"+query, "Content-Length: 0")
+	}
 	return list
 }
 

@@ -52,6 +52,8 @@ routes:
   ANY any.shop.dev/**: { allow: "=!request.path.startsWith('/admin')", to: 'http://%[2]s' }
   GET /things/**: http://%[2]s
   ANY /things/**: { auth: customer, to: 'http://%[3]s' }
+  POST /forms/**: http://%[2]s
+  ANY /forms/**: { auth: customer, to: 'http://%[3]s' }
 `
 
 // world is a gateway with two backends: open is for everybody, inner is guarded.

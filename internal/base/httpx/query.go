@@ -20,10 +20,7 @@ func QueryLookup(raw, name string) (string, bool) {
 		if pair == "" || !equalDecoded(key, name) {
 			continue
 		}
-		if strings.IndexByte(value, '%') >= 0 || strings.IndexByte(value, '+') >= 0 {
-			value = unescape(value, true)
-		}
-		return value, true
+		return formDecoded(value), true
 	}
 	return "", false
 }
@@ -38,6 +35,27 @@ func QueryValues(raw, name string) iter.Seq[string] {
 			}
 		}
 	}
+}
+
+// QueryPairs yields all parameters of the raw query in the order in which they stand, decoded as
+// QueryLookup does. A ';' parts them too: it is for who has to know what any server might read.
+func QueryPairs(raw string) iter.Seq2[string, string] {
+	return func(yield func(name, value string) bool) {
+		for pair := range strings.FieldsFuncSeq(raw, func(r rune) bool { return r == '&' || r == ';' }) {
+			name, value, _ := strings.Cut(pair, "=")
+			if !yield(formDecoded(name), formDecoded(value)) {
+				return
+			}
+		}
+	}
+}
+
+// formDecoded decodes a name or a value; one without encodings is itself.
+func formDecoded(encoded string) string {
+	if !strings.ContainsAny(encoded, "%+") {
+		return encoded
+	}
+	return unescape(encoded, true)
 }
 
 // QueryWithout gives the raw query without the parameter name, however it is

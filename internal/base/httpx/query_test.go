@@ -1,7 +1,9 @@
 package httpx_test
 
 import (
+	"fmt"
 	"net/url"
+	"strings"
 	"testing"
 
 	"github.com/weir-gateway/weir/internal/base/httpx"
@@ -33,6 +35,21 @@ func TestQueryLookup(t *testing.T) {
 				t.Errorf("QueryLookup(%q, %q) = %q, %t; want %q, %t", tt.raw, tt.name, got, found, tt.want, tt.found)
 			}
 		})
+	}
+}
+
+func TestQueryPairs(t *testing.T) {
+	t.Parallel()
+	for raw, want := range map[string]string{
+		"": "", "a": "[a|]", "a=1&b=2": "[a|1][b|2]", "&&a=1&;b=2;": "[a|1][b|2]", "a=1=2&=3": "[a|1=2][|3]", "%61=%31&b=+": "[a|1][b| ]", "a%zz=%": "[a%zz|%]", "a%00b=1": "[a\x00b|1]",
+	} {
+		var got strings.Builder
+		for name, value := range httpx.QueryPairs(raw) {
+			fmt.Fprintf(&got, "[%s|%s]", name, value)
+		}
+		if got.String() != want {
+			t.Errorf("%q: %q, want %q", raw, got.String(), want)
+		}
 	}
 }
 

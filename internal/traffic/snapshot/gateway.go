@@ -265,28 +265,6 @@ func (l *Listener) match(r *http.Request, x *exchange.Exchange) (*Route, bool) {
 	return l.Table.Match(&q, &x.Params)
 }
 
-// overrides are the fields by which frameworks take a request for one of another method.
-var overrides = [...]string{"X-Http-Method-Override", "X-Http-Method", "X-Method-Override"}
-
-// overridden refuses a request that its backend may take for one of another method, where
-// that is for another route, with other guards: what was decided on is what is read.
-func (l *Listener) overridden(r *http.Request, x *exchange.Exchange, found *Route) *fault.Fault {
-	head := exchange.RequestHead(r)
-	for _, name := range overrides {
-		for _, value := range head.Values(name) {
-			if value == r.Method {
-				continue
-			}
-			q := route.Query{Method: strings.ToUpper(value), Host: x.Host, Path: x.Path, Request: r}
-			var params exchange.Params // of the other match, which nobody reads
-			if other, ok := l.Table.Match(&q, &params); !ok || other != found || !httpx.IsToken(value) {
-				return fault.BadParameter.New("The field " + name + " names a method that this route is not for.")
-			}
-		}
-	}
-	return nil
-}
-
 // preflightMethod is the method a CORS preflight asks for (Fetch standard,
 // "CORS-preflight fetch"), "" for any other request.
 func preflightMethod(r *http.Request) string {
