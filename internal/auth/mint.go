@@ -243,14 +243,28 @@ func algorithmOf(k crypto.Signer) (jwa.SignatureAlgorithm, error) {
 	return jwa.EmptySignatureAlgorithm(), errors.New("forward.jwt.key: keys are Ed25519, ECDSA on P-256, P-384 or P-521, or RSA of 2048 bits or more")
 }
 
+// expiryOf is when the caller's own token ends, to the second (RFC 7519 section 4.1.4: it need not be
+// a whole number).
+func expiryOf(who *exchange.Identity) (time.Time, bool) {
+	switch exp := who.Claims.All()["exp"].(type) {
+	case int64:
+		return time.Unix(exp, 0), true
+	case json.Number:
+		seconds, err := exp.Float64()
+		return time.Unix(int64(seconds), 0), err == nil
+	default:
+		return time.Time{}, false
+	}
+}
+
 // token gives a token for a caller, one that is half over at most.
 func (m *minter) token(who *exchange.Identity, now time.Time) (string, error) {
 	if t, ok := m.made.Get(who); ok && now.Before(t.renewed) {
 		return t.text, nil
 	}
 	ends := now.Add(m.Lifetime)
-	if exp, ok := who.Claims.All()["exp"].(int64); ok && time.Unix(exp, 0).Before(ends) {
-		ends = time.Unix(exp, 0)
+	if exp, ok := expiryOf(who); ok && exp.Before(ends) {
+		ends = exp
 	}
 	claims := map[string]any{"iss": m.Issuer, "sub": who.Subject, "idp": who.Issuer, "iat": now.Unix(), "exp": max(ends.Unix(), now.Unix()+1)}
 	if len(m.Audience) > 0 {

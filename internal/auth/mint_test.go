@@ -12,6 +12,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -161,6 +162,10 @@ func TestATokenIsMadeOnceForAWhile(t *testing.T) {
 		ending := &exchange.Identity{Subject: "eve", Claims: exchange.ClaimsOf(map[string]any{"exp": time.Now().Unix() + 10})}
 		if claims := claimsOf(t, token(ending), w.PublicKeys()); claims["exp"].(float64) != float64(time.Now().Unix()+10) || claims["aud"].([]any)[0] != "orders" {
 			t.Errorf("%v", claims)
+		}
+		half := &exchange.Identity{Subject: "bob", Claims: exchange.ClaimsOf(map[string]any{"exp": json.Number(fmt.Sprintf("%d.5", time.Now().Unix()+10))})}
+		if claims := claimsOf(t, token(half), w.PublicKeys()); claims["exp"].(float64) != float64(time.Now().Unix()+10) {
+			t.Errorf("the gateway's own token outlives the caller's: %v", claims)
 		}
 	})
 	if got := w.Forward.Managed(); len(got) != 1 || got[0] != "x-identity" {
