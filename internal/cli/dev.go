@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 
@@ -232,6 +233,7 @@ func brief(d time.Duration) string {
 }
 
 func firstLine(s string) string {
+	s, _, _ = strings.Cut(s, "; its last output:") // which was shown when it came
 	for i, c := range s {
 		if c == '\n' || c == '\r' {
 			return printable(s[:i])

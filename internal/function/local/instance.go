@@ -132,9 +132,17 @@ func (i *instance) ready(ctx context.Context, patience time.Duration) error {
 	i.body.Kill()
 	<-i.done
 	if said := i.link.complaint(); said != nil {
-		err = fmt.Errorf("%w (%w)", said, err)
+		err = fmt.Errorf("%w (%w)%s", said, err, hint(said))
 	}
 	return fault.FunctionInit.New("", fault.Cause(fmt.Errorf("%s: %w%s", i.name, err, i.lastWords())))
+}
+
+// hint says what may be meant by a module without a handler.
+func hint(said *function.Failure) string {
+	if said.Type == "Runtime.HandlerNotFound" {
+		return "; a server that listens on PORT is run by contract: http in the config"
+	}
+	return ""
 }
 
 // lastWords are the last lines of output as the end of a sentence about an end.

@@ -280,6 +280,7 @@ func TestModulesThatCannotBeLoadedSayWhy(t *testing.T) {
 		{program.Node, "thrower.handler", "RangeError: while it was loaded"},
 		{program.Node, "index.missing", "Runtime.HandlerNotFound: index.missing is undefined or not exported"},
 		{program.Node, "index.text", "Runtime.HandlerNotFound: index.text is not a function"},
+		{program.Node, "index.missing", "a server that listens on PORT is run by contract: http"},
 		{program.Python, "broken.lambda_handler", "Runtime.UserCodeSyntaxError: Syntax error in module 'broken'"},
 		{program.Python, "lost.lambda_handler", "Runtime.ImportModuleError: Unable to import module 'lost': No module named 'there_is_no_such_module'"},
 		{program.Python, "thrower.lambda_handler", "RuntimeError: while it was loaded"},
