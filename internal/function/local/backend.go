@@ -42,6 +42,8 @@ type contract interface {
 	launch(ctx context.Context, v *version) (*instance, error)
 	// roundTrip answers a request by b.ask.
 	roundTrip(b *backend, r *http.Request) (*http.Response, error)
+	// close frees what instances have shared; none is left.
+	close()
 }
 
 // backend is one function. It implements function.Backend.
@@ -117,6 +119,8 @@ func newContract(m *machine, name string, c *Config, found program.Program) cont
 	switch found.Contract {
 	case program.Lambda:
 		return newLambda(name, c, found)
+	case program.Wasm:
+		return &sandboxed{name: name, memory: int64(c.told()), modules: map[*version]*module{}}
 	case program.Azure:
 		return newCustomHandler(m, c, found)
 	default:
@@ -269,6 +273,7 @@ func (b *backend) Status() function.Status {
 func (b *backend) Close(ctx context.Context) error {
 	b.pool.Close(ctx)
 	b.unfollow()
+	b.contract.close()
 	b.machine.host.Close()
 	return nil
 }

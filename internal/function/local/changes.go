@@ -165,6 +165,11 @@ func (v *version) identify(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if modules, ok := v.contract.(*sandboxed); ok {
+		if err := modules.prepare(ctx, v, command.Path); err != nil {
+			return err
+		}
+	}
 	source, err := v.program.StateOf(v.root, command)
 	if source.ID == "" {
 		return err //nolint:wrapcheck // it names the file

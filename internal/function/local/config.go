@@ -22,12 +22,12 @@ import (
 // Config is a function that runs on this machine.
 type Config struct {
 	Pos      doc.Pos          `doc:"-,pos"`
-	Run      string           `doc:"run,required" example:"./functions/orders" help:"The program: an executable file, a folder with an executable file called bootstrap, a folder with a Go main package, which is built with the go command, a file or folder of JavaScript or Python, or the folder of an Azure Functions app that is a custom handler. Relative to the config's folder."`
-	Contract program.Contract `doc:"contract,omitzero" example:"http" help:"How it is talked to: lambda (AWS Lambda's Runtime API, API Gateway v2.0 events), http (a server on the port in PORT) or azure (an Azure Functions custom handler). By default azure for a folder with a host.json, lambda for a file called bootstrap, for a Go program that imports aws-lambda-go and for modules of Node.js and Python, otherwise http."`
+	Run      string           `doc:"run,required" example:"./functions/orders" help:"The program: an executable file, a folder with an executable file called bootstrap, a folder with a Go main package, which is built with the go command, a file or folder of JavaScript or Python, the folder of an Azure Functions app that is a custom handler, or a WebAssembly module. Relative to the config's folder."`
+	Contract program.Contract `doc:"contract,omitzero" example:"http" help:"How it is talked to: lambda (AWS Lambda's Runtime API, API Gateway v2.0 events), http (a server on the port in PORT), azure (an Azure Functions custom handler) or wasm (a WebAssembly module). By default wasm for a file that is such a module, azure for a folder with a host.json, lambda for a file called bootstrap, for a Go program that imports aws-lambda-go and for modules of Node.js and Python, otherwise http."`
 	Handler  string           `doc:"handler,omitzero" example:"src/index.handler" help:"The handler within the program: of JavaScript and Python the file and what it exports, by default index.handler and lambda_function.lambda_handler; otherwise _HANDLER of a lambda function, FUNCTION_TARGET of an http one."`
 	Args     []string         `doc:"args" example:"[--verbose]" help:"The program's arguments."`
 	Env      map[string]Value `doc:"env" help:"Variables of the program's environment, which begins with PATH, HOME, TMPDIR, LANG and TZ and holds nothing of the gateway's own. Values may be references: ${env:NAME}, ${file:/path}; \"\" is a variable that is empty."`
-	Memory   doc.Size         `doc:"memory,omitzero" example:"256MiB" help:"The memory that an instance may use, with all that it starts: of a lambda function 128MiB by default, which it is told as AWS_LAMBDA_FUNCTION_MEMORY_SIZE; otherwise as much as there is. One that uses more is killed (Linux)."`
+	Memory   doc.Size         `doc:"memory,omitzero" example:"256MiB" help:"The memory that an instance may use, with all that it starts: of a lambda function and a WebAssembly module 128MiB by default, which the former is told as AWS_LAMBDA_FUNCTION_MEMORY_SIZE; otherwise as much as there is. A process that uses more is killed (Linux); a module gets no more."`
 	Watch    bool             `doc:"watch" example:"false" help:"Whether a change of the program's files is taken over by itself. Where not, it is by a reload of the config."`
 	Scale    Scale            `doc:"scale" help:"How many instances there are."`
 	Queue    Queue            `doc:"queue" help:"What happens to requests while all instances are busy."`
@@ -120,8 +120,8 @@ func (c *Config) validate() error {
 		}
 	}
 	require(c.Run != "", "run: name a file or a folder")
-	require(slices.Contains([]program.Contract{program.Guess, program.Lambda, program.HTTP, program.Azure}, c.Contract),
-		"contract: %q is none of lambda, http, azure", c.Contract)
+	require(slices.Contains([]program.Contract{program.Guess, program.Lambda, program.HTTP, program.Azure, program.Wasm}, c.Contract),
+		"contract: %q is none of lambda, http, azure, wasm", c.Contract)
 	require(c.Scale.Max >= 1 && c.Scale.Max <= mostInstances, "scale.max: %d is not from 1 to %d", c.Scale.Max, mostInstances)
 	require(c.Scale.Min >= 0 && c.Scale.Min <= c.Scale.Max, "scale.min: %d is not from 0 to scale.max, which is %d", c.Scale.Min, c.Scale.Max)
 	require(c.Scale.Idle >= shortestIdle, "scale.idle: %v is shorter than %v", c.Scale.Idle, shortestIdle)
@@ -165,6 +165,9 @@ func (c *Config) find(dir, name string) (program.Program, error) {
 	if err == nil && found.Contract == program.Lambda && found.Runtime == program.Python && c.Scale.Concurrency > 1 {
 		err = fmt.Errorf("scale.concurrency: a handler in Python takes one request at a time, not %d; more of them are more processes, up to scale.max", c.Scale.Concurrency)
 	}
+	if err == nil && found.Contract == program.Wasm && c.Scale.Concurrency > 1 {
+		err = fmt.Errorf("scale.concurrency: a WebAssembly module takes one request at a time, not %d; more of them are more sandboxes, up to scale.max", c.Scale.Concurrency)
+	}
 	return found, err //nolint:wrapcheck // it names the key
 }
 
@@ -173,6 +176,8 @@ func (c *Config) checkHandler(found program.Program) error {
 	switch {
 	case found.Contract == program.Azure && c.Handler != "":
 		return errors.New("handler: an Azure app has its functions by name; a route names one as fn:APP/FUNCTION, or the app's own routes find it")
+	case found.Contract == program.Wasm && c.Handler != "":
+		return errors.New("handler: a module is called by what it exports, handle_request or _start; remove it")
 	case found.Runtime == program.Native || found.Contract != program.Lambda:
 		return nil
 	case c.Handler != "":
@@ -233,6 +238,8 @@ func (c *Config) bounds(contract program.Contract) pool.Bounds {
 		Queue: c.Queue.Size, Wait: c.Queue.Wait, Grace: c.Timeout,
 	}
 	switch {
+	case contract == program.Wasm:
+		b.Concurrency = 1
 	case contract == program.Lambda:
 		b.Concurrency = max(1, b.Concurrency)
 	case b.Concurrency == 0:

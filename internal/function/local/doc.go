@@ -7,6 +7,7 @@
 //   - http: the process serves HTTP on the port that PORT names, as on Cloud Run.
 //   - azure: the process is the custom handler of an Azure Functions app, and
 //     answers for all functions of the app (package azure).
+//   - wasm: no process, but a sandbox within this program (package wasm).
 //
 // What a folder or file means is found out by package program, which process
 // serves which request by package pool, and that no process outlives its use,

@@ -166,3 +166,13 @@ func (i *instance) line(l process.Line) {
 	}
 	i.log.LogAttrs(context.Background(), slog.LevelInfo, string(l.Text), attrs...)
 }
+
+// say passes a message on that the function has put into the log itself.
+func (i *instance) say(level slog.Level, serial string, text []byte) {
+	i.output.Add(text)
+	attrs := []slog.Attr{slog.String("instance", serial)}
+	if id := i.request.Load(); id != nil {
+		attrs = append(attrs, slog.String("request", *id))
+	}
+	i.log.LogAttrs(context.Background(), level, string(text), attrs...)
+}

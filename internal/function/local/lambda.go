@@ -62,6 +62,8 @@ func newLambda(name string, c *Config, p program.Program) *lambda {
 // once, as AWS's managed instances do.
 const concurrencyVariable = "AWS_LAMBDA_MAX_CONCURRENCY"
 
+func (*lambda) close() {}
+
 func (l *lambda) launch(ctx context.Context, v *version) (*instance, error) {
 	return v.launchProcess(ctx, l.env, l.listen)
 }

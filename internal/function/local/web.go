@@ -28,6 +28,8 @@ type web struct {
 	silent      bool     // an instance is ready when it listens: it expects no request but its own
 }
 
+func (*web) close() {}
+
 func (w *web) launch(ctx context.Context, v *version) (*instance, error) {
 	shared := map[string]string{"HOST": loopback}
 	if w.handler != "" {

@@ -12,7 +12,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"time"
 )
@@ -54,7 +53,7 @@ func (p Program) Build(ctx context.Context, cache string, log *slog.Logger) (str
 	if p.File != "" {
 		return p.File, nil
 	}
-	folder := filepath.Join(cache, digest(strings.NewReader(p.Folder)))
+	folder := filepath.Join(cache, digest(strings.NewReader(p.source())))
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return "", fmt.Errorf("cache of built functions: %w", err)
 	}
@@ -78,7 +77,7 @@ func (p Program) buildIn(ctx context.Context, folder string) (string, error) {
 		return "", fmt.Errorf("cache of built functions: %w", err)
 	}
 	defer func() { _ = os.RemoveAll(own) }() // what is left of it, prune removes
-	latest, made := filepath.Join(folder, "latest"+exeSuffix()), filepath.Join(own, "program"+exeSuffix())
+	latest, made := filepath.Join(folder, "latest"+p.suffix()), filepath.Join(own, "program"+p.suffix())
 	if in, err := os.Open(latest); err == nil {
 		_ = copyTo(made, in) // without it the program is only linked anew
 		_ = in.Close()       // it was only read
@@ -86,7 +85,7 @@ func (p Program) buildIn(ctx context.Context, folder string) (string, error) {
 	if err := p.compile(ctx, made); err != nil {
 		return "", err
 	}
-	file, err := keep(folder, made, p.Name)
+	file, err := keep(folder, made, safeName(p.Name)+p.suffix())
 	if err != nil {
 		return "", fmt.Errorf("cache of built functions: %w", err)
 	}
@@ -97,9 +96,10 @@ func (p Program) buildIn(ctx context.Context, folder string) (string, error) {
 // compile runs the go command with the gateway's own environment: it needs the
 // module cache and proxy, and the function never sees it.
 func (p Program) compile(ctx context.Context, to string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-o", to, ".")
+	arguments := append([]string{"build", "-buildvcs=false", "-o", to}, p.flags()...)
+	cmd := exec.CommandContext(ctx, "go", append(arguments, ".")...)
 	cmd.Dir = p.Folder
-	cmd.Env = append(os.Environ(), "GOOS="+runtime.GOOS, "GOARCH="+runtime.GOARCH, "PWD="+p.Folder)
+	cmd.Env = append(append(os.Environ(), p.target()...), "PWD="+p.Folder)
 	cmd.WaitDelay = time.Second
 	out, err := cmd.CombinedOutput()
 	switch {
@@ -126,7 +126,7 @@ func keep(folder, made, name string) (string, error) {
 	}
 	defer func() { _ = in.Close() }() // it was only read
 	home := filepath.Join(folder, digest(in))
-	file := filepath.Join(home, safeName(name)+exeSuffix())
+	file := filepath.Join(home, name)
 	if _, err := os.Stat(file); err == nil {
 		now := time.Now()
 		return file, os.Chtimes(home, now, now) //nolint:wrapcheck // Build says what it was for

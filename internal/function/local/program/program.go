@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/weir-gateway/weir/internal/function/local/azure"
+	"github.com/weir-gateway/weir/internal/function/local/wasm"
 )
 
 // Contract is how a function is talked to.
@@ -26,6 +27,7 @@ const (
 	Lambda Contract = "lambda" // AWS Lambda's Runtime API
 	HTTP   Contract = "http"   // a server on PORT, as on Cloud Run
 	Azure  Contract = "azure"  // a custom handler of an Azure Functions app
+	Wasm   Contract = "wasm"   // a WebAssembly module
 )
 
 // Program is what is run.
@@ -71,7 +73,8 @@ const lambdaModule = "github.com/aws/aws-lambda-go"
 //
 //   - a folder with a host.json is an Azure Functions app, and what its custom
 //     handler names is run;
-//   - a file is run as it is; it is a Lambda function if it is called
+//   - a file that is a WebAssembly module is one;
+//   - any other file is run as it is; it is a Lambda function if it is called
 //     bootstrap, and otherwise serves HTTP;
 //   - so is the file bootstrap of a folder;
 //   - a folder with a Go program is built; it is a Lambda function if one of
@@ -114,6 +117,9 @@ func ofFile(name, file string, info fs.FileInfo, contract Contract) (Program, er
 	if filepath.Ext(file) == ".go" {
 		return Program{}, fmt.Errorf("run: %s is a source file; name its folder, which is built", file)
 	}
+	if contract == Wasm || contract == Guess && (filepath.Ext(file) == ".wasm" || wasm.Is(file)) {
+		return ofWasm(name, file, contract)
+	}
 	if isTypeScript(file) {
 		return Program{}, typeScriptError(file)
 	}
@@ -149,6 +155,9 @@ func ofFolder(name, folder string, contract Contract) (Program, error) {
 		if isLambda {
 			p.Contract, p.Reason = Lambda, "the Go program imports "+lambdaModule
 		}
+	}
+	if !hasMain && contract == Wasm {
+		return Program{}, fmt.Errorf("run: %s holds no Go main package, which is what is built as a WebAssembly module; name the module's file", folder)
 	}
 	if !hasMain {
 		return ofModules(name, folder, contract)
