@@ -72,7 +72,7 @@ func provideHTTP(ctx context.Context, runtime wazero.Runtime) error {
 	provide("get_header_values", (*handler).values, 5, i64)
 	provide("set_header_value", func(h *handler, stack []uint64) { h.setField(stack, true) }, 5)
 	provide("add_header_value", func(h *handler, stack []uint64) { h.setField(stack, false) }, 5)
-	provide("remove_header", func(h *handler, stack []uint64) { h.fields(uint32(stack[0])).Del(h.text(stack, 1)) }, 3)
+	provide("remove_header", func(h *handler, stack []uint64) { h.fields(word(stack, 0)).Del(h.text(stack, 1)) }, 3)
 	provide("read_body", (*handler).readBody, 3, i64)
 	provide("write_body", (*handler).writeBody, 3)
 	provide("get_status_code", func(h *handler, stack []uint64) { stack[0] = uint64(h.open().res.StatusCode) }, 0, i32)
@@ -111,9 +111,12 @@ func outside(at, length uint64) error {
 	return fmt.Errorf("%d bytes at %d are not within the guest's memory", uint32(length), uint32(at))
 }
 
+// word is an i32 of the stack, whose upper half may hold anything.
+func word(stack []uint64, i int) uint32 { return uint32(stack[i]) }
+
 // bytes gives the guest's memory itself at stack[i], stack[i+1], valid until the guest goes on.
 func (h *handler) bytes(stack []uint64, i int) []byte {
-	view, ok := h.memory.Read(uint32(stack[i]), uint32(stack[i+1]))
+	view, ok := h.memory.Read(word(stack, i), word(stack, i+1))
 	if !ok {
 		panic(outside(stack[i], stack[i+1]))
 	}
@@ -138,7 +141,7 @@ func (h *handler) log(stack []uint64) {
 	if level >= none {
 		return
 	}
-	message, ok := h.memory.Read(uint32(stack[1]), uint32(stack[2]))
+	message, ok := h.memory.Read(word(stack, 1), word(stack, 2))
 	if ok { // the ABI asks for no trap
 		h.sandbox.out.Log(max(level, -1)*steps, message[:min(len(message), mostLine)])
 	}
@@ -200,7 +203,7 @@ func (h *handler) fields(kind uint32) exchange.Head {
 
 // names writes the names of all fields, in lower case.
 func (h *handler) names(stack []uint64) {
-	kind := uint32(stack[0]) // the upper half of an i32 may hold anything
+	kind := word(stack, 0)
 	if kind > kindResponse {
 		stack[0] = 0
 		return
@@ -217,7 +220,7 @@ func (h *handler) names(stack []uint64) {
 
 // values writes the values of one field.
 func (h *handler) values(stack []uint64) {
-	kind := uint32(stack[0]) // the upper half of an i32 may hold anything
+	kind := word(stack, 0)
 	if kind > kindResponse {
 		stack[0] = 0
 		return
@@ -253,7 +256,7 @@ func (h *handler) putAll(list []string, at, limit uint64) uint64 {
 
 // setField sets or adds a field: kind, name, value.
 func (h *handler) setField(stack []uint64, replace bool) {
-	head, name, value := h.fields(uint32(stack[0])), h.text(stack, 1), h.text(stack, 3)
+	head, name, value := h.fields(word(stack, 0)), h.text(stack, 1), h.text(stack, 3)
 	ours, err := reply.Check(name, value)
 	switch {
 	case err != nil:
@@ -277,7 +280,7 @@ func (h *handler) readBody(stack []uint64) {
 	switch {
 	case len(view) == 0:
 		panic(errors.New("read_body: there is no room to read to"))
-	case uint32(stack[0]) != kindRequest:
+	case word(stack, 0) != kindRequest:
 		stack[0] = eof
 		return
 	}
@@ -293,7 +296,7 @@ func (h *handler) readBody(stack []uint64) {
 func (h *handler) writeBody(stack []uint64) {
 	c := h.open()
 	view := h.bytes(stack, 1)
-	if uint32(stack[0]) == kindRequest {
+	if word(stack, 0) == kindRequest {
 		if !c.replaced {
 			c.replaced, c.body = true, nil
 		}

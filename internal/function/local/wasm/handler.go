@@ -72,7 +72,7 @@ func (h *handler) serve(c *call) error {
 	switch {
 	case err != nil:
 		c.err = ErrEnded
-	case uint32(h.result[0]) == next:
+	case word(h.result[:], 0) == next:
 		c.err = &InvalidError{fmt.Errorf("%s returned next=1, as if there were somebody to pass the request on to; a function answers itself, and returns 0", exportHandle)}
 	}
 	return err //nolint:wrapcheck // it is explained
