@@ -130,7 +130,18 @@ type shop struct {
 // startShop serves examples/shop on ports of the system's choice.
 func startShop(t *testing.T) *shop {
 	t.Helper()
-	folder, err := filepath.Abs(filepath.Join(root, "examples", "shop"))
+	catalog := freeAddress(t)
+	s := startExample(t, "shop", "127.0.0.1:9000", catalog)
+	s.hosts["localhost:9000"] = catalog
+	s.awaitFunctions(t, "/orders/1", "/offers/tea")
+	return s
+}
+
+// startExample serves an example where there is room; moved are its other addresses,
+// each followed by what is to stand in its place.
+func startExample(t *testing.T, name string, moved ...string) *shop {
+	t.Helper()
+	folder, err := filepath.Abs(filepath.Join(root, "examples", name))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,25 +149,45 @@ func startShop(t *testing.T) *shop {
 	if err != nil {
 		t.Fatal(err)
 	}
-	catalog := freeAddress(t)
-	moved := strings.NewReplacer("127.0.0.1:9000", catalog, "./", filepath.ToSlash(folder)+"/").Replace(string(text))
 	config := filepath.Join(t.TempDir(), "weir.yaml")
-	if err := os.WriteFile(config, []byte(moved), 0o600); err != nil {
+	there := strings.NewReplacer(append(moved, "./", filepath.ToSlash(folder)+"/")...).Replace(string(text))
+	if err := os.WriteFile(config, []byte(there), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	g := weirtest.Start(t, config)
-	s := &shop{
-		binary: weirtest.Binary(t),
-		hosts:  map[string]string{"localhost:8081": g.Admin, "localhost:9000": catalog},
-		paths:  strings.NewReplacer(config, "examples/shop/weir.yaml", catalog, "127.0.0.1:9000"),
+	back := []string{config, "examples/" + name + "/weir.yaml"}
+	for i := 0; i < len(moved); i += 2 {
+		back = append(back, moved[i+1], moved[i])
 	}
+	g := weirtest.Start(t, config)
+	s := &shop{binary: weirtest.Binary(t), hosts: map[string]string{"localhost:8081": g.Admin}, paths: strings.NewReplacer(back...)}
 	for name, address := range s.sockets(t) {
 		if name == ":8080" {
 			s.hosts["localhost:8080"] = address
 		}
 	}
-	s.awaitFunctions(t)
 	return s
+}
+
+// The README of the example in five languages, where their interpreters are.
+func TestThePolyglotExampleAnswersAsItsPageSays(t *testing.T) {
+	for _, interpreter := range []string{"node", "python3"} {
+		if _, err := exec.LookPath(interpreter); err != nil {
+			t.Skip(err)
+		}
+	}
+	s := startExample(t, "polyglot")
+	s.awaitFunctions(t, "/go/x", "/node/x", "/python/x", "/wasm/x", "/azure/x")
+	for _, p := range pages(t) {
+		if p.name != "examples/polyglot/README.md" {
+			continue
+		}
+		for _, b := range p.blocks {
+			if b.info == "console" {
+				s.hold(t, b)
+			}
+		}
+		p.save(t)
+	}
 }
 
 // freeAddress gives a loopback address that nobody listens on.
@@ -188,12 +219,12 @@ func (s *shop) sockets(t *testing.T) map[string]string {
 
 // awaitFunctions waits until the functions are built, which on a machine that
 // has not built them before takes longer than a request waits.
-func (s *shop) awaitFunctions(t *testing.T) {
+func (s *shop) awaitFunctions(t *testing.T, paths ...string) {
 	t.Helper()
-	deadline := time.After(3 * time.Minute)
+	deadline := time.After(5 * time.Minute)
 	again := time.NewTicker(50 * time.Millisecond)
 	defer again.Stop()
-	for _, path := range []string{"/orders/1", "/offers/tea"} {
+	for _, path := range paths {
 		for {
 			answer, err := s.curl([]string{"-i", "localhost:8080" + path})
 			if err == nil && bytes.HasPrefix(answer, []byte("HTTP/1.1 200")) {

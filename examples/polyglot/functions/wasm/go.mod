@@ -1,0 +1,3 @@
+module github.com/weir-gateway/weir/examples/polyglot/functions/wasm
+
+go 1.26.0
