@@ -3,6 +3,7 @@
 package house_test
 
 import (
+	"fmt"
 	"go/parser"
 	"go/token"
 	"io/fs"
@@ -253,6 +254,32 @@ func TestEveryProblemHasItsPage(t *testing.T) {
 	for _, page := range pages {
 		if code := strings.TrimSuffix(filepath.Base(page), ".md"); !seen[code] {
 			t.Errorf("docs/problems/%s.md describes no problem of the table in internal/base/fault", code)
+		}
+	}
+}
+
+// TestEveryDecisionHasItsRow: a decision is found by its question, and by a number that no
+// other has.
+func TestEveryDecisionHasItsRow(t *testing.T) {
+	folder := filepath.Join("..", "..", "docs", "decisions")
+	index, err := os.ReadFile(filepath.Join(folder, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	pages, err := filepath.Glob(filepath.Join(folder, "[0-9]*.md"))
+	if err != nil || len(pages) == 0 {
+		t.Fatal("there are no decisions", err)
+	}
+	holder := map[string]string{}
+	for _, page := range pages {
+		name := filepath.Base(page)
+		number, _, _ := strings.Cut(name, "-")
+		if other := holder[number]; other != "" {
+			t.Errorf("%s and %s have the same number", other, name)
+		}
+		holder[number] = name
+		if row := fmt.Sprintf("| [%s](%s) |", number, name); !strings.Contains(string(index), row) {
+			t.Errorf("docs/decisions/README.md has no row that begins with %q", row)
 		}
 	}
 }
