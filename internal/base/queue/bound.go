@@ -58,6 +58,7 @@ func (q *Queue) sweep(now time.Time) {
 		switch {
 		case e.at >= 0 && !now.Before(e.job.Expires):
 			q.lane(e.job.Place).drop(e)
+			e.job.State = Running // somebody is at it: nobody else says how it ends
 			old = append(old, e)
 		case e.job.State.Ended() && !now.Before(e.job.Until):
 			q.remove(e)

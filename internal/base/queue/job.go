@@ -11,7 +11,7 @@ import (
 // State is how a job stands.
 type State string
 
-// The states. Those from Done on are ends; of these only Dead can be left again, by Retry.
+// The states. Those from Done on are ends; all of these but Done can be left again, by Retry.
 const (
 	Queued    State = "queued"
 	Running   State = "running"
@@ -54,15 +54,16 @@ type Job struct {
 	// Purpose is the lane's own word for what is to be done with it.
 	Purpose string `json:"purpose,omitempty"`
 
-	State    State     `json:"state"`
-	Created  time.Time `json:"created"`
-	Due      time.Time `json:"due"`              // when it is tried next, at the earliest
-	Expires  time.Time `json:"expires"`          // when it is not tried any more
-	Started  time.Time `json:"started,omitzero"` // the latest attempt
-	Ended    time.Time `json:"ended,omitzero"`
-	Until    time.Time `json:"until,omitzero"` // when it is forgotten, once it has ended
-	Attempts int       `json:"attempts"`       // all of them
-	Failures int       `json:"failures"`       // those that count against it
+	State    State         `json:"state"`
+	Created  time.Time     `json:"created"`
+	Age      time.Duration `json:"age"`              // for how long it is tried, from Created or the latest Retry on
+	Due      time.Time     `json:"due"`              // when it is tried next, at the earliest
+	Expires  time.Time     `json:"expires"`          // when it is not tried any more
+	Started  time.Time     `json:"started,omitzero"` // the latest attempt
+	Ended    time.Time     `json:"ended,omitzero"`
+	Until    time.Time     `json:"until,omitzero"` // when it is forgotten, once it has ended
+	Attempts int           `json:"attempts"`       // all of them
+	Failures int           `json:"failures"`       // those that count against it
 	// Reason tells operators and the owner why it is where it is; never a secret.
 	Reason string `json:"reason,omitempty"`
 	Keep   Keep   `json:"keep"`

@@ -245,7 +245,7 @@ func (q *Queue) reserve(n Draft) (e *entry, forget []change, again bool, err err
 func (q *Queue) entryOf(n Draft, now time.Time) *entry {
 	return &entry{at: -1, size: int64(len(n.Body)) + overhead, stored: make(chan struct{}), job: Job{
 		Place: n.Place, ID: newID(now), Owner: n.Owner, Key: n.Key, Digest: n.Digest, About: n.About, Purpose: n.Purpose,
-		State: Queued, Created: now, Due: now.Add(n.Delay), Expires: now.Add(n.Age), Keep: n.Keep,
+		State: Queued, Created: now, Age: n.Age, Due: now.Add(n.Delay), Expires: now.Add(n.Age), Keep: n.Keep,
 	}}
 }
 
@@ -263,6 +263,9 @@ func (e *entry) changes(body []byte) ([]change, error) {
 	raw, err := e.job.encode()
 	if err != nil {
 		return nil, err
+	}
+	if body == nil { // which would be none, and the job one that cannot be sent
+		body = []byte{}
 	}
 	return []change{{inRecords, e.job.ID, raw}, {inBodies, e.job.ID, body}}, nil
 }
@@ -406,7 +409,7 @@ func (q *Queue) Retry(ctx context.Context, id string) (Job, error) {
 			return false, ErrState
 		}
 		now := time.Now().UTC()
-		e.job.Expires = now.Add(e.job.Expires.Sub(e.job.Created))
+		e.job.Expires = now.Add(e.job.Age)
 		e.job.State, e.job.Due, e.job.Failures = Queued, now, 0
 		e.job.Ended, e.job.Until, e.job.Reason = time.Time{}, time.Time{}, ""
 		return true, nil

@@ -233,6 +233,23 @@ func TestFailuresAreTriedAgainUntilTheJobIsDead(t *testing.T) {
 	})
 }
 
+// A job that is tried once more has as long as a new one, however often that happens.
+func TestEachRetryHasTheSameTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := open(t, t.TempDir())
+		defer q.Close()
+		serve(q, func(context.Context, queue.Attempt) queue.Outcome { return queue.Outcome{Verdict: queue.Hopeless} })
+		id := put(t, q, draft(""))
+		for range 3 {
+			time.Sleep(time.Hour) //nolint:forbidigo // of the bubble
+			job, err := q.Retry(t.Context(), id)
+			if left := time.Until(job.Expires); err != nil || left > time.Hour {
+				t.Errorf("it is tried for %v more, %v", left, err)
+			}
+		}
+	})
+}
+
 func TestWhoHasNoTimeIsAskedLaterAndByOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := open(t, t.TempDir())

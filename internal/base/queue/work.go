@@ -184,20 +184,15 @@ func (j *Job) end(s State, reason string, now time.Time) {
 // see it. A disk that cannot be written is tried again: who waits for nothing can wait.
 func (q *Queue) conclude(serves Lane, e *entry, job Job, body, result []byte) {
 	changes, follow := q.consequences(serves, job, body, result)
-	for {
-		err := q.store.commit(changes...)
-		if err == nil {
-			break
-		}
-		q.log.Error("what became of a job cannot be stored; until it can, nobody sees it", "job", job.ID, "lane", job.LaneName(), "error", err)
-		select {
-		case <-time.After(time.Second):
-			continue
-		case <-q.attempt.Done(): // it is tried once more by the next process
-		}
-		break
-	}
+	q.insist(job, changes)
 	q.mu.Lock()
+	if e.wanted && !job.State.Ended() { // it was cancelled while that was being stored
+		q.mu.Unlock()
+		job.end(Cancelled, "", time.Now().UTC())
+		changes, _ = q.consequences(serves, job, nil, nil) // nothing follows
+		q.insist(job, changes)
+		q.mu.Lock()
+	}
 	defer q.mu.Unlock()
 	e.job, e.cancel, e.wanted = job, nil, false
 	e.size += int64(len(result))
@@ -214,6 +209,22 @@ func (q *Queue) conclude(serves Lane, e *entry, job Job, body, result []byte) {
 		q.lane(f.job.Place).push(f)
 	}
 	q.nudge()
+}
+
+// insist stores what job has become, as soon as that is possible.
+func (q *Queue) insist(job Job, changes []change) {
+	for {
+		err := q.store.commit(changes...)
+		if err == nil {
+			return
+		}
+		q.log.Error("what became of a job cannot be stored; until it can, nobody sees it", "job", job.ID, "lane", job.LaneName(), "error", err)
+		select {
+		case <-time.After(time.Second):
+		case <-q.attempt.Done(): // it is tried once more by the next process
+			return
+		}
+	}
 }
 
 // consequences are what is written when a job has become what it is.
