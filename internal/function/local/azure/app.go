@@ -312,6 +312,9 @@ func readJSON(path string, into any) error {
 	if err != nil {
 		return err //nolint:wrapcheck // it names the file
 	}
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("%s is no regular file", path)
+	}
 	if info.Size() > mostConfig {
 		return fmt.Errorf("%s has more than %d bytes", path, mostConfig)
 	}

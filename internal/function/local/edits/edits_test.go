@@ -136,3 +136,24 @@ func TestTheLastWatchEndsEverything(t *testing.T) {
 		two.Close()
 	}
 }
+
+// A pipe or a device may keep its reader for good, and with it the gateway's end.
+func TestWhatIsNoRegularFileIsNoSource(t *testing.T) {
+	root := t.TempDir()
+	write(t, filepath.Join(root, "index.mjs"), "x")
+	write(t, filepath.Join(root, "shared", "data"), "{}")
+	for name, to := range map[string]string{
+		"zero.json": os.DevNull, "locked.js": "nobody@nowhere", "folder.py": "shared", "linked.json": filepath.Join("shared", "data"),
+	} {
+		if err := os.Symlink(to, filepath.Join(root, name)); err != nil {
+			t.Skip("no symbolic links here:", err)
+		}
+	}
+	_, files := edits.Tree(root, edits.IsSource)
+	for i := range files {
+		files[i] = filepath.Base(files[i])
+	}
+	if !slices.Equal(files, []string{"index.mjs", "linked.json"}) {
+		t.Errorf("files are %v", files)
+	}
+}

@@ -40,7 +40,7 @@ func skipped(name string) bool {
 const most = 5000
 
 // Tree gives the folders of a tree, as they lie behind root, which may be a link and
-// comes first as it is; and its files of interest, sorted. What cannot be read is as if
+// comes first as it is; and its regular files of interest, sorted. What cannot be read is as if
 // it were not there.
 func Tree(root string, of func(name string) bool) (folders, files []string) {
 	folders = append(folders, root)
@@ -56,12 +56,19 @@ func Tree(root string, of func(name string) bool) (folders, files []string) {
 			return filepath.SkipDir
 		case d.IsDir():
 			folders = append(folders, path)
-		case of(d.Name()):
+		case of(d.Name()) && IsRegular(path):
 			files = append(files, path)
 		}
 		return nil //nolint:nilerr // what cannot be read is as if it were not there
 	})
 	return folders, files
+}
+
+// IsRegular tells whether there is a regular file, or a link to one. All else that
+// has a name, as a pipe or a device, may keep its reader waiting for good.
+func IsRegular(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
 }
 
 // State gives a text that is another one when any of the files was written or

@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"github.com/weir-gateway/weir/internal/function/local/azure"
+	"github.com/weir-gateway/weir/internal/function/local/edits"
 	"github.com/weir-gateway/weir/internal/function/local/wasm"
 )
 
@@ -144,7 +145,7 @@ func ofFolder(name, folder string, contract Contract) (Program, error) {
 	p := Program{Name: name, Folder: folder, Contract: HTTP, Reason: "the Go program does not import " + lambdaModule}
 	hasMain := false
 	for _, source := range sources {
-		if strings.HasSuffix(source, "_test.go") {
+		if strings.HasSuffix(source, "_test.go") || !edits.IsRegular(source) { // as the links by which editors lock
 			continue
 		}
 		isMain, isLambda, err := readSource(source)

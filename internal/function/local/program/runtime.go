@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/weir-gateway/weir/internal/function/local/edits"
 )
 
 // Runtime is what runs programs that are no machine code.
@@ -99,7 +101,7 @@ func ofModules(name, folder string, contract Contract) (Program, error) {
 	}
 	var files []string
 	for _, e := range entries {
-		if !e.IsDir() {
+		if edits.IsRegular(filepath.Join(folder, e.Name())) {
 			files = append(files, e.Name())
 		}
 	}

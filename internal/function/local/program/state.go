@@ -102,6 +102,9 @@ func isGo(name string) bool {
 }
 
 func readInto(w io.Writer, file string) error {
+	if info, err := os.Stat(file); err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("%s is no regular file", file)
+	}
 	in, err := os.Open(file)
 	if err != nil {
 		return err //nolint:wrapcheck // the caller says what it was for
