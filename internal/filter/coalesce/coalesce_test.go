@@ -352,6 +352,29 @@ func TestAPanicIsAnErrorOfItsRequests(t *testing.T) {
 	})
 }
 
+// broken is a body with a bug.
+type broken struct{}
+
+func (broken) Read([]byte) (int, error) { panic("a bug") }
+
+func (broken) Close() error { return nil }
+
+func TestAPanicInABodyIsAnErrorOfItsRequests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := gated()
+		b.respond = func(r *http.Request, _ int64) (*http.Response, error) {
+			res := text(r, "")
+			res.Body, res.ContentLength = broken{}, -1
+			return res, nil
+		}
+		for i, got := range ask(b, adapt(t, b, nil), get(), get()) {
+			if got.err == nil || got.body != "" {
+				t.Errorf("client %d got %+v", i, got)
+			}
+		}
+	})
+}
+
 // slow is a body that comes in pieces, which a test writes.
 func slow(b *backend) *io.PipeWriter {
 	reader, writer := io.Pipe()

@@ -84,7 +84,7 @@ func (f *flight) run(next http.RoundTripper) {
 	if f.err == nil && others {
 		f.rules = rulesOf(f.res)
 		if !f.rules.none && (f.res.ContentLength <= int64(f.of.config.Body) || f.request.Method == http.MethodHead) {
-			f.record = newRecord(f.res.Body)
+			f.record = newRecord(&guarded{f.res.Body, f})
 		}
 	}
 	record := f.record
@@ -127,11 +127,32 @@ func (f *flight) answer(r *http.Request, body io.ReadCloser) *http.Response {
 func (f *flight) ask(next http.RoundTripper) (res *http.Response, err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
-			f.of.log.Error("panic in a backend", "route", f.of.route, "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
-			res, err = nil, fault.Unexpected.New("", fault.Internal("panic: %v", cause))
+			res, err = nil, f.panicked(cause)
 		}
 	}()
 	return next.RoundTrip(f.request) //nolint:wrapcheck // it is only handed through
+}
+
+func (f *flight) panicked(cause any) error {
+	f.of.log.Error("panic in a backend", "route", f.of.route, "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
+	return fault.Unexpected.New("", fault.Internal("panic: %v", cause))
+}
+
+// guarded is a body for which a panic is an error of this one call, too.
+type guarded struct {
+	io.ReadCloser
+
+	flight *flight
+}
+
+// Read implements io.Reader.
+func (g *guarded) Read(b []byte) (n int, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			n, err = 0, g.flight.panicked(cause)
+		}
+	}()
+	return g.ReadCloser.Read(b) //nolint:wrapcheck // the body's own
 }
 
 // told adds to the exchange of r what the call has found out.

@@ -306,6 +306,14 @@ func TestEventsInMemoryAreBounded(t *testing.T) {
 	}
 }
 
+func TestAPanicInAnEventEndsNothingElse(t *testing.T) {
+	w := serve(t, func(*http.Request, function.Invocation) (function.Answer, error) { panic("a bug") })
+	if got := w.ask(t, "POST", invoke, "{}", with("X-Amz-Invocation-Type", "Event")); got.Code != 202 {
+		t.Errorf("got %d", got.Code)
+	}
+	w.api.Close() // once it was processed
+}
+
 func TestADryRunRunsNothing(t *testing.T) {
 	w := serve(t, func(*http.Request, function.Invocation) (function.Answer, error) {
 		t.Error("it was run")

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -66,13 +67,26 @@ func (a *API) accept(c *call, f Function, invoker function.Invoker, i function.I
 	r := exchange.Detach(c.r)
 	a.events.running.Go(func() {
 		defer a.events.leave(len(i.Payload))
-		if _, err := eventually(r, invoker, i); err != nil {
-			a.options.Log.LogAttrs(context.WithoutCancel(r.Context()), slog.LevelError, "an event was not processed",
-				slog.String("function", f.Name), slog.String("request", i.ID), slog.String("error", fmt.Sprint(err)))
-		}
+		a.process(r, f, invoker, i)
 	})
 	c.answer(http.StatusAccepted, "", nil)
 	return nil
+}
+
+// process invokes for an event that waits in memory. A panic is its own failure alone: it is
+// on no handler's goroutine.
+func (a *API) process(r *http.Request, f Function, invoker function.Invoker, i function.Invocation) {
+	var err error
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("panic: %v\n%s", cause, debug.Stack())
+		}
+		if err != nil {
+			a.options.Log.LogAttrs(context.WithoutCancel(r.Context()), slog.LevelError, "an event was not processed",
+				slog.String("function", f.Name), slog.String("request", i.ID), slog.String("error", fmt.Sprint(err)))
+		}
+	}()
+	_, err = eventually(r, invoker, i)
 }
 
 func full() *apiError {
