@@ -169,10 +169,18 @@ func (c *Claim) Confirm(body [sha256.Size]byte) error {
 	if subtle.ConstantTimeCompare(want, c.s.value) != 1 {
 		e := refuse(InvalidSignature, "The request signature we calculated does not match the signature you provided. "+
 			"Check your AWS Secret Access Key and signing method. Consult the service documentation for details.")
-		e.Detail = fmt.Sprintf("canonical string %q, string to sign %q", canonical, text)
+		e.Detail = fmt.Sprintf("canonical string %q, string to sign %q", c.s.withoutToken(canonical), text)
 		return e
 	}
 	return nil
+}
+
+// withoutToken takes the token of a temporary key out of a text for operators.
+func (s *signature) withoutToken(text string) string {
+	if s.token == "" {
+		return text
+	}
+	return strings.NewReplacer(s.token, "(token)", encode(s.token, 0), "(token)").Replace(text)
 }
 
 // inScope holds what a signature is for.

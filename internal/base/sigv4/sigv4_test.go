@@ -209,6 +209,30 @@ func TestASignatureIsForOneKeyOneServiceAndOneTime(t *testing.T) {
 	}
 }
 
+func TestWhatOperatorsAreToldHoldsNoToken(t *testing.T) {
+	const token = "the+token/of=1"
+	temporary := Key{ID: "ASIA", Secret: secret.NewValue(exampleSecret), Token: secret.NewValue(token)}
+	tests := map[string]func() (Request, []byte){
+		"in the head": func() (Request, []byte) {
+			r, body := invocation()
+			r.Head.Set("X-Amz-Security-Token", token)
+			sign(&r, body, headers+";x-amz-security-token", func(s *signature) { s.keyID = "ASIA" })
+			return r, []byte("another body")
+		},
+		"in the query": func() (Request, []byte) {
+			return request("GET /?X-Amz-Algorithm=" + algorithm + "&X-Amz-Credential=ASIA%2F20150830%2Fus-east-1%2Flambda%2Faws4_request&X-Amz-Date=" + exampleDate +
+				"&X-Amz-SignedHeaders=host&X-Amz-Security-Token=the%2Btoken%2Fof%3D1&X-Amz-Signature=" + strings.Repeat("0", 64) + "\nHost:127.0.0.1:9001\n\n")
+		},
+	}
+	for name, signed := range tests {
+		r, body := signed()
+		refused, ok := errors.AsType[*Error](verifier(t, "lambda", 0, temporary).check(r, body))
+		if !ok || refused.Code != InvalidSignature || !strings.Contains(refused.Detail, "(token)") || strings.Contains(refused.Detail, "the+token") || strings.Contains(refused.Detail, "the%2Btoken") {
+			t.Errorf("%s: %+v", name, refused)
+		}
+	}
+}
+
 func TestBodiesAreSignedAsAWhole(t *testing.T) {
 	digest := sha256.Sum256([]byte("{}"))
 	tests := map[string]string{ // what the client says: why it is refused
