@@ -26,6 +26,7 @@ import (
 
 	auths "github.com/weir-gateway/weir/internal/auth/all"
 	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/queue"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/base/shelf"
 	"github.com/weir-gateway/weir/internal/base/statefile"
@@ -40,6 +41,7 @@ import (
 	"github.com/weir-gateway/weir/internal/control/reconcile"
 	"github.com/weir-gateway/weir/internal/control/source"
 	discoveries "github.com/weir-gateway/weir/internal/discovery/all"
+	"github.com/weir-gateway/weir/internal/filter"
 	filters "github.com/weir-gateway/weir/internal/filter/all"
 	functions "github.com/weir-gateway/weir/internal/function/all"
 	"github.com/weir-gateway/weir/internal/traffic/snapshot"
@@ -97,6 +99,8 @@ type Options struct {
 	// StateLock is what holds the folder of History and Shelf; a process that takes over
 	// holds it too. nil: there is none.
 	StateLock *statefile.Lock
+	// Queue keeps the jobs of routes that send later; nil: there can be none. The App closes it.
+	Queue *queue.Queue
 	// MaxAge bounds how long ago the last good config may have served, and kept endpoints
 	// have been confirmed; 0: a day.
 	MaxAge time.Duration
@@ -232,11 +236,11 @@ func New(o Options) *App {
 	})
 	a.reconciler = reconcile.New(reconcile.Options{
 		Compiler: compile.New(o.Parts, compile.Options{
-			Log: o.Log, Secret: secret.Resolve, Metrics: a.metrics, Shelf: o.Shelf, KeptAge: o.MaxAge, Own: a.listening,
+			Log: o.Log, Secret: secret.Resolve, Metrics: a.metrics, Shelf: o.Shelf, Queue: o.Queue, KeptAge: o.MaxAge, Own: a.listening,
 			AccessLog: compile.AccessLog{Stdout: o.Stdout, Stderr: o.Stderr, Format: o.LogFormat, Level: o.Level, Counts: &a.lines},
 			Traces:    compile.Traces{Version: o.Version, Getenv: os.Getenv, Counts: &a.spans},
 		}),
-		Gateway: a.gateway, Open: a.open, Serve: a.serve, Applied: a.applied, Log: o.Log, Drain: o.Drain, IdleGrace: idleGrace,
+		Gateway: a.gateway, Open: a.open, Serve: a.serve, Applied: a.applied, Ending: o.Queue.Rest, Log: o.Log, Drain: o.Drain, IdleGrace: idleGrace,
 	})
 	if o.History == nil {
 		o.History = history.New(history.DefaultKeep)
@@ -262,6 +266,7 @@ func (a *App) watch(sources []config.Source, named source.Content) {
 
 // applied follows a new config in what no snapshot holds.
 func (a *App) applied(cfg *config.Config) {
+	a.options.Queue.Serve(filter.RouteLane, a.gateway.Lanes())
 	a.memory.follow(cfg.Limits.MemoryBytes)
 	limit := cfg.Limits.Connections
 	if room := listen.Room(limit); room < limit && room != a.room {

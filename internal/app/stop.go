@@ -47,6 +47,7 @@ func (a *App) end(drain time.Duration) {
 	defer cancel()
 	a.unshelve()
 	a.reconciler.Close(ctx)
+	a.options.Queue.Close()
 	if a.admin != nil {
 		a.admin.stop()
 	}

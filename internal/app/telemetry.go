@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/base/queue"
 	"github.com/weir-gateway/weir/internal/base/telemetry"
 	"github.com/weir-gateway/weir/internal/traffic/snapshot"
 )
@@ -11,6 +12,7 @@ import (
 // count adds what has one value for the whole process.
 func (a *App) count() {
 	a.metrics.WatchConfig(a.standing)
+	a.metrics.WatchQueue(a.queued)
 	for _, c := range []struct {
 		name, help string
 		count      *atomic.Uint64
@@ -39,6 +41,26 @@ func (a *App) standing() telemetry.Config {
 	}
 	if current := a.gateway.Current(); current != nil {
 		now.CertificatesEnd = certificatesEnd(current)
+	}
+	return now
+}
+
+// queued is how things stand with what is sent later.
+func (a *App) queued() telemetry.Queue {
+	lanes, totals := a.options.Queue.Status()
+	now := telemetry.Queue{Jobs: totals.Jobs, MostJobs: totals.MostJobs, Bytes: totals.Bytes, MostBytes: totals.MostBytes, File: totals.File, Unreadable: totals.Unreadable}
+	for _, l := range lanes {
+		one := telemetry.Lane{Kind: l.Kind, Name: l.Lane, Served: l.Served, Paused: l.Paused, Oldest: l.Oldest, States: map[string]int{}, Ended: map[string]uint64{}, Attempts: map[string]uint64{}}
+		for _, state := range queue.States() {
+			one.States[string(state)] = l.States[state]
+			if state.Ended() {
+				one.Ended[string(state)] = l.Tally.Ended[state]
+			}
+		}
+		for verdict, n := range l.Tally.Attempts {
+			one.Attempts[queue.Verdict(verdict).String()] = n
+		}
+		now.Lanes = append(now.Lanes, one)
 	}
 	return now
 }

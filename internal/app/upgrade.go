@@ -84,6 +84,7 @@ func (u *upgrade) end(a *App) {
 func (a *App) handOver(next *listen.Successor) {
 	a.stopWatching()
 	a.leaving.Store(true)
+	a.options.Queue.Release() // for the other one waits for it, and its clients with it
 	a.options.Log.Info("the new process serves; this one ends", "pid", next.PID())
 	a.notify("MAINPID=" + strconv.Itoa(next.PID()))
 	if a.admin != nil {
@@ -93,4 +94,5 @@ func (a *App) handOver(next *listen.Successor) {
 	ctx, cancel := context.WithTimeout(context.Background(), a.Drain())
 	defer cancel()
 	a.reconciler.HandOver(ctx)
+	a.options.Queue.Close()
 }

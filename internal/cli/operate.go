@@ -33,11 +33,18 @@ func (o *operator) flags(c *cobra.Command) {
 	c.Flags().StringVar(&o.token, "token", "", "`reference` to its token, as ${file:/run/secrets/admin} (default ${env:"+tokenVariable+"} where that is set)")
 }
 
+// persistent is flags for a command with commands of its own.
+func (o *operator) persistent(c *cobra.Command) {
+	own := &cobra.Command{}
+	o.flags(own)
+	c.PersistentFlags().AddFlagSet(own.Flags())
+}
+
 // asked bounds how long an answer may take: a config is compiled meanwhile.
 const asked = 2 * time.Minute
 
-// ask sends a request and decodes the JSON that is answered, also into raw where
-// that is not nil. What the API refuses is an error in its words.
+// ask sends a request and decodes the JSON that is answered, where into is not nil, and gives
+// it in raw where that is not nil. What the API refuses is an error in its words.
 func (o *operator) ask(method, path string, into any, raw *[]byte) error {
 	ctx, cancel := context.WithTimeout(context.Background(), asked)
 	defer cancel()
@@ -61,11 +68,14 @@ func (o *operator) ask(method, path string, into any, raw *[]byte) error {
 	if err != nil {
 		return fmt.Errorf("the answer of %s ends early: %w", o.address, err)
 	}
-	if res.StatusCode != http.StatusOK {
+	if res.StatusCode != http.StatusOK && res.StatusCode != http.StatusNoContent {
 		return refusal(res.Status, body)
 	}
 	if raw != nil {
 		*raw = body
+	}
+	if into == nil {
+		return nil
 	}
 	if err := json.Unmarshal(body, into); err != nil {
 		return fmt.Errorf("%s does not answer as the admin API of this version: %w", o.address, err)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/weir-gateway/weir/internal/base/queue"
 	"github.com/weir-gateway/weir/internal/base/shelf"
 	"github.com/weir-gateway/weir/internal/base/statefile"
 	"github.com/weir-gateway/weir/internal/control/follow"
@@ -39,14 +40,15 @@ type kept struct {
 	history *history.History
 	shelf   *shelf.Shelf    // nil: nothing is kept on disk
 	lock    *statefile.Lock // nil: nothing is written there
+	queue   *queue.Queue    // nil: nothing can be sent later
 }
 
 // open gives what is kept for an input. token is what the process before has handed over,
-// nil for nothing. A folder that cannot be used is done without: a gateway is there to
+// nil for nothing; succeeds tells that there is one. A folder that cannot be used is done without: a gateway is there to
 // serve, and what only a restart needs must not keep it from that. Where somebody named
 // the folder, or another gateway has it, it is an error in the log, else nobody waits for
 // it. What lies in a folder that can be read is there all the same.
-func (s *state) open(in source.Input, token *os.File, log *slog.Logger) (kept, error) {
+func (s *state) open(in source.Input, token *os.File, succeeds bool, log *slog.Logger) (kept, error) {
 	if s.keep < 1 {
 		return kept{}, usageError{fmt.Errorf("--state-keep %d: at least one is kept", s.keep)}
 	}
@@ -63,7 +65,7 @@ func (s *state) open(in source.Input, token *os.File, log *slog.Logger) (kept, e
 		s.complain(err, asked, log)
 		return inMemory, nil
 	}
-	found, lost, err := openIn(folder, own, s.keep, token, log)
+	found, lost, err := openIn(folder, own, s.keep, token, succeeds, log)
 	if err != nil {
 		s.complain(err, asked, log)
 		if found, lost, err = readIn(own, s.keep, log); err != nil {
@@ -86,7 +88,7 @@ func (s *state) complain(err error, asked bool, log *slog.Logger) {
 	log.Info(nothingKept, "reason", err)
 }
 
-const nothingKept = "nothing is kept for a restart: neither the configuration nor keys nor endpoints"
+const nothingKept = "nothing is kept for a restart: neither the configuration nor keys nor endpoints; routes with async cannot be served"
 
 // mend says what to do about a state folder that cannot be used.
 func mend(err error) string {
@@ -110,11 +112,15 @@ func ownFolder(folder string, in source.Input) (string, error) {
 	return filepath.Join(folder, hex.EncodeToString(name[:8])), nil
 }
 
-const shelfName = "shelf"
+// The folders within it.
+const (
+	shelfName = "shelf"
+	queueName = "queue"
+)
 
 // openIn takes own, a part of folder, and opens what lies in it. lost is what of the
 // history cannot be read.
-func openIn(folder, own string, keep int, token *os.File, log *slog.Logger) (found kept, lost, err error) {
+func openIn(folder, own string, keep int, token *os.File, succeeds bool, log *slog.Logger) (found kept, lost, err error) {
 	if err := tryToWrite(folder); err != nil {
 		return kept{}, nil, err
 	}
@@ -128,6 +134,9 @@ func openIn(folder, own string, keep int, token *os.File, log *slog.Logger) (fou
 	}
 	if found.history, lost, err = history.Open(own, keep); err == nil {
 		found.shelf, err = shelf.New(filepath.Join(own, shelfName), log)
+	}
+	if err == nil {
+		found.queue, err = queue.New(queue.Options{Folder: filepath.Join(own, queueName), Succeeds: succeeds, Log: log})
 	}
 	if err != nil {
 		found.lock.Release()

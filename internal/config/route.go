@@ -91,6 +91,7 @@ func (l *loader) shortRoute(r *Route, e element, levels []level, ps *doc.Problem
 	c.sent = slices.ContainsFunc(fields, setsPath)
 	c.named = slices.ContainsFunc(fields, setsHost)
 	r.Filters = l.filters(filtersOf(fields), c, ps)
+	l.calls(r, ps)
 	if l.inline(r, &form, fields, ps); form.Compose == nil {
 		l.to(r, form.To, c, ps)
 	}
@@ -207,6 +208,7 @@ func (l *loader) longRoute(r *Route, e element, levels []level, ps *doc.Problems
 	l.ofGroup(r)
 	c := capturesOf(r.Hosts, r.Matches)
 	r.Filters = l.filters(filtersOf(fields), c, ps)
+	l.calls(r, ps)
 	for _, b := range form.Backends {
 		l.longBackend(r, b, c, ps)
 	}

@@ -38,6 +38,7 @@ func (c *validator) route(r *Route) {
 	for i := range r.Filters {
 		c.filter(&r.Filters[i], in)
 		c.authNames(r.Filters[i].Config, r.Group, r.Filters[i].Origin)
+		c.called(r.Filters[i].Config)
 	}
 	c.timeouts(r.Timeouts, r.Origin)
 	c.retry(r.Retry, r.Origin)

@@ -10,13 +10,17 @@
 package filter
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
 
 	"github.com/weir-gateway/weir/internal/auth"
+	"github.com/weir-gateway/weir/internal/base/egress"
+	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/base/keep"
+	"github.com/weir-gateway/weir/internal/base/queue"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/base/telemetry"
 	"github.com/weir-gateway/weir/internal/config"
@@ -42,6 +46,7 @@ const (
 	StageWAF
 	StageValidate
 	StageCompress
+	StageAsync // takes what has come so far, and sends it later through the adapters
 	StageCache // adapters from here on; keyed by the chosen backend
 	StageMirror
 	StageTransform
@@ -62,6 +67,11 @@ type Env struct {
 	Secret func(secret.Template) (secret.Value, error)
 	// Keep holds state that lives longer than one snapshot; it is used by keep.In.
 	Keep keep.Keeper
+	// Queue gives the queue that outlives the process, once it takes jobs; its error says
+	// why it does not. When a config is only checked both are nil.
+	Queue func() (*queue.Queue, error)
+	// Bounds are where what the filter itself calls may be; nil bounds nothing.
+	Bounds *egress.Bounds
 	// Meter is the route's, for what a filter counts of its own (see Counter); nil
 	// counts nothing. What it answers with a problem is counted already.
 	Meter *telemetry.Route
@@ -80,6 +90,12 @@ type Policy struct {
 	// be assumed. It is nil where the guard lets everything pass. Where a config is
 	// only checked it is asked, too, so it must not rely on what Keep would give.
 	Ask func(r *http.Request) Verdict
+	// Tell puts on r, which belongs to an exchange whose caller is known and is sent later than
+	// the guards have run, what its backend is told of the caller. It may be nil.
+	Tell func(r *http.Request) *fault.Fault
+	// Later is set where Adapt takes requests and sends them later. Such an adapter is the
+	// outermost one, whatever its stage, and Adapt is called once.
+	Later *Later
 	// BodyBytes replaces the config's limit of request bodies on the route, which
 	// the proxy holds while a body comes; 0 is no bound, nil leaves it.
 	BodyBytes *int64
@@ -94,6 +110,31 @@ type Policy struct {
 	// Close is called once no snapshot uses the policy any more; it may be nil.
 	Close func()
 }
+
+// Later is how a filter sends what it has taken.
+type Later struct {
+	// Path is the pattern of the path where who has sent a request asks what became of it, and
+	// Status answers there by GET and DELETE, behind the route's guards.
+	Path   string
+	Status http.RoundTripper
+	// Recall is called before these, for what the route's pattern had captured of the request.
+	Recall func(r *http.Request)
+	// Lane is how the jobs of the route are sent, but for Run, which makes an attempt: it stands
+	// beside, for it is to run by the snapshot of its moment.
+	Lane queue.Lane
+	Run  func(ctx context.Context, a queue.Attempt, spans Spans) queue.Outcome
+	// Tell is set by who makes the route: what the guards' own Tells do together; nil: nothing.
+	Tell func(r *http.Request) *fault.Fault
+}
+
+// Spans make the span of an attempt.
+type Spans interface {
+	Begin(r *http.Request, x *exchange.Exchange)
+	End(r *http.Request, x *exchange.Exchange, o exchange.Outcome)
+}
+
+// RouteLane is the kind of the lanes of routes; a lane is called as its route.
+const RouteLane = "route"
 
 // Verdict is what a guard decides about one request.
 type Verdict struct {

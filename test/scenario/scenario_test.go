@@ -70,7 +70,7 @@ func runScenario(t *testing.T, file string) {
 	s := &scenario{t: t, archive: archive, folder: t.TempDir(), backends: map[string]*backend{}}
 	s.startBackends()
 	s.writeFiles()
-	s.gateway = weirtest.Start(t, filepath.Join(s.folder, "weir.yaml"))
+	s.gateway = weirtest.Start(t, filepath.Join(s.folder, "weir.yaml"), "--state", t.TempDir())
 	for i := range archive.Files {
 		s.step(i)
 	}
@@ -402,6 +402,7 @@ var masks = []struct {
 	{regexp.MustCompile(`(?mi)^(Last-Modified: |Etag: ).*\r`), "${1}(masked)\r"},
 	{regexp.MustCompile(`(?mi)^(Retry-After: )\d+\r`), "${1}(s)\r"},
 	{regexp.MustCompile(`;t=\d+`), ";t=(s)"},
+	{regexp.MustCompile(`[0-9a-f]{48}`), "(job)"},
 	{regexp.MustCompile(`127\.0\.0\.1:\d+`), "127.0.0.1:(port)"},
 }
 

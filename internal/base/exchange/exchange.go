@@ -41,6 +41,8 @@ type Exchange struct {
 	// Backend and Attempts are written by the backend side for log and explain.
 	Backend  string
 	Attempts []Attempt
+	// Job is the id of the job that the request has become, or is about; "" for none.
+	Job string
 	// Received is how many bytes of the request's body were read, and of an upgraded
 	// connection from the client; complete when the done hooks run.
 	Received int64

@@ -75,8 +75,12 @@ func OwnHead(r *http.Request) Head {
 }
 
 // NewRequest makes a request to a backend on behalf of r: HTTP/1.1, with no body and
-// an empty head of the same kind as r's. The caller sets method, URL and host.
+// an empty head of the same kind as r's; nil stands for a request of net/http's engine. The
+// caller sets method, URL and host.
 func NewRequest(ctx context.Context, r *http.Request) *http.Request {
+	if r == nil {
+		r = &http.Request{}
+	}
 	return (&http.Request{
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: newHeader(r.Header, MapHead(r.Header).Len()+usualFields), Body: http.NoBody,

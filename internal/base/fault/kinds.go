@@ -18,6 +18,9 @@ var (
 	RequestTimeout     = Kind{"request-timeout", 408, "The request did not arrive in time."}
 	BodyTooLarge       = Kind{"body-too-large", 413, "The request body is larger than this route allows."}
 	UnsupportedMedia   = Kind{"unsupported-media-type", 415, "The body is of a type or coding that this route does not read."}
+	JobNotFound        = Kind{"job-not-found", 404, "There is no such job."}
+	JobState           = Kind{"job-state", 409, "The job is in no state for this."}
+	KeyReused          = Kind{"idempotency-key-reused", 422, "The idempotency key was used for another request."}
 	URLTooLong         = Kind{"url-too-long", 414, "The URL is longer than this gateway allows."}
 	ExpectationFail    = Kind{"expectation-failed", 417, "The only expectation understood is 100-continue."}
 	Misdirected        = Kind{"misdirected-request", 421, "This connection does not serve that host."}
@@ -34,12 +37,14 @@ var (
 	ClientGone         = Kind{"client-gone", 499, "The client left before the response."}
 
 	// What the gateway itself is short of.
-	Unexpected      = Kind{"unexpected", 500, "Something went wrong inside the gateway."}
-	RouteBroken     = Kind{"route-broken", 500, "The route is misconfigured and answers nothing else."}
-	AuthUnavailable = Kind{"auth-unavailable", 503, "Who is calling cannot be checked just now."}
-	Overloaded      = Kind{"overloaded", 503, "The gateway has as many requests in flight as it allows."}
-	MemoryPressure  = Kind{"memory-pressure", 503, "The gateway is short of memory."}
-	ShuttingDown    = Kind{"shutting-down", 503, "The gateway is shutting down."}
+	Unexpected       = Kind{"unexpected", 500, "Something went wrong inside the gateway."}
+	RouteBroken      = Kind{"route-broken", 500, "The route is misconfigured and answers nothing else."}
+	AuthUnavailable  = Kind{"auth-unavailable", 503, "Who is calling cannot be checked just now."}
+	Overloaded       = Kind{"overloaded", 503, "The gateway has as many requests in flight as it allows."}
+	QueueFull        = Kind{"queue-full", 503, "As many requests wait to be sent later as may."}
+	QueueUnavailable = Kind{"queue-unavailable", 503, "Requests that are to be sent later cannot be stored just now."}
+	MemoryPressure   = Kind{"memory-pressure", 503, "The gateway is short of memory."}
+	ShuttingDown     = Kind{"shutting-down", 503, "The gateway is shutting down."}
 
 	// What the backend did.
 	NoEndpoint          = Kind{"no-endpoint", 503, "No instance of the backend is available."}
@@ -63,9 +68,9 @@ var (
 func Kinds() []Kind {
 	return []Kind{
 		MalformedRequest, MalformedBody, BadParameter, Unauthorized, Forbidden, AmbiguousPath, RouteNotFound, FileNotFound, MethodNotAllowed, RequestTimeout,
-		BodyTooLarge, UnsupportedMedia, URLTooLong, ExpectationFail, Misdirected, HeadTooLarge, VersionUnsupported, UpgradeRefused, NotImplemented, RateLimited, ConfigRefused, ConfigChanged, ConfigUnseen,
+		BodyTooLarge, UnsupportedMedia, JobNotFound, JobState, KeyReused, URLTooLong, ExpectationFail, Misdirected, HeadTooLarge, VersionUnsupported, UpgradeRefused, NotImplemented, RateLimited, ConfigRefused, ConfigChanged, ConfigUnseen,
 		ConfigNotKept, LoopDetected, ClientGone,
-		Unexpected, RouteBroken, AuthUnavailable, Overloaded, MemoryPressure, ShuttingDown,
+		Unexpected, RouteBroken, AuthUnavailable, Overloaded, QueueFull, QueueUnavailable, MemoryPressure, ShuttingDown,
 		NoEndpoint, BackendUnreachable, BackendForbidden, BackendReset, BackendInvalid, BackendTimeout, CompositionFailed,
 		FunctionInit, FunctionBusy, FunctionQueueTime, FunctionError, FunctionCrashed, FunctionTimeout,
 		FunctionBadResponse, FunctionTooLarge,

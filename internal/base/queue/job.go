@@ -110,6 +110,10 @@ const (
 	NotNow
 )
 
+func (v Verdict) String() string {
+	return [...]string{"succeeded", "refused", "hopeless", "failed", "not-now"}[v]
+}
+
 // Outcome is what became of an attempt.
 type Outcome struct {
 	Verdict Verdict

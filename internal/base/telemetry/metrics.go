@@ -30,6 +30,7 @@ const (
 type Metrics struct {
 	registry *prometheus.Registry
 	configs  configs
+	queue    queues
 	none     *Route
 	routes   family[Route]
 	backends family[Backend]
@@ -208,10 +209,11 @@ type gathering struct {
 	sockets   socketDescs
 	keySets   keySetDescs
 	configs   configDescs
+	queue     queueDescs
 }
 
 func newGathering(m *Metrics) *gathering {
-	return &gathering{m, newRouteDescs(), newBackendDescs(), newFunctionDescs(), newSocketDescs(), newKeySetDescs(), newConfigDescs()}
+	return &gathering{m, newRouteDescs(), newBackendDescs(), newFunctionDescs(), newSocketDescs(), newKeySetDescs(), newConfigDescs(), newQueueDescs()}
 }
 
 // Describe tells nothing: what is gathered changes with the config.
@@ -236,6 +238,7 @@ func (g *gathering) Collect(out chan<- prometheus.Metric) {
 		k.collect(&g.keySets, out)
 	}
 	g.metrics.configs.collect(&g.configs, out)
+	g.metrics.queue.collect(&g.queue, out)
 }
 
 func describe(name, help string, labels ...string) *prometheus.Desc {

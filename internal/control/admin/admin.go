@@ -21,6 +21,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/base/loopback"
+	"github.com/weir-gateway/weir/internal/base/queue"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
@@ -35,6 +36,7 @@ type Options struct {
 	Gateway    *snapshot.Gateway
 	Reconciler *reconcile.Reconciler
 	Follower   *follow.Follower
+	Queue      *queue.Queue // nil: there is none
 	// Token guards changes; empty: nothing can be changed over the API.
 	Token secret.Value
 	// Expand prints a config in its long form.
@@ -63,6 +65,11 @@ func New(o Options) http.Handler {
 	mux.HandleFunc("GET /v1/history", taking(api.history))
 	mux.HandleFunc("GET /v1/history/{digest}", taking(api.historical, "format"))
 	mux.HandleFunc("GET /v1/explain", taking(api.explain, "method", "url", "header", "as", "client", "socket", "format"))
+	mux.HandleFunc("GET /v1/jobs", taking(api.jobs, "state", "kind", "lane", "limit"))
+	mux.HandleFunc("GET /v1/jobs/{id}", taking(api.job))
+	mux.HandleFunc("DELETE /v1/jobs/{id}", taking(api.dropJob))
+	mux.HandleFunc("POST /v1/jobs/{id}/retry", taking(api.retryJob))
+	mux.HandleFunc("POST /v1/jobs/{id}/cancel", taking(api.cancelJob))
 	mux.HandleFunc("GET /v1/keys", taking(api.keys))
 	mux.HandleFunc("PUT /v1/log-level", taking(api.logLevel))
 	mux.Handle("GET "+metricsPath, o.Metrics)
@@ -143,6 +150,7 @@ GET /readyz         a configuration is applied, and the gateway is not stopping
 GET /v1/status      digest, age and problems of the configuration, one that was refused since, sockets, certificates, keys and endpoints, requests in flight
 GET /v1/config      the configuration in its long form; ?format=elements takes it apart
 GET /v1/explain     ?method=GET&url=/orders/1&header=Name:value&as=SUBJECT&client=IP&format=text
+GET /v1/jobs        what is sent later (async), the newest first; ?state=dead&lane=ROUTE&limit=100; /v1/jobs/ID is one of them
 GET /v1/keys        the keys that the gateway's own tokens (forward: jwt) are checked with, as a JWK Set
 GET /v1/history     configurations that served; /v1/history/DIGEST is one of them
 GET /metrics        in Prometheus's form
@@ -153,6 +161,7 @@ With the token:
 PUT /v1/config      serves the body in place of the files, until these change; If-Match: "DIGEST"; ?dry_run=true
 DELETE /v1/config   goes back to the files
 POST /v1/rollback   goes back to the configuration before, or ?to=DIGEST, until the files change
+POST /v1/jobs/ID/retry, POST /v1/jobs/ID/cancel, DELETE /v1/jobs/ID: tries once more what has ended, takes back, forgets what has ended
 POST /v1/reload     reads the files again
 PUT /v1/log-level   debug, info, warn or error
 `, a.Version)

@@ -22,6 +22,7 @@ import (
 	"time"
 
 	"github.com/weir-gateway/weir/internal/auth"
+	"github.com/weir-gateway/weir/internal/base/queue"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/base/shelf"
 	"github.com/weir-gateway/weir/internal/base/telemetry"
@@ -106,6 +107,8 @@ type Options struct {
 	Secret func(secret.Template) (secret.Value, error)
 	// Shelf is where what is heard from outside outlives the process; nil: nowhere.
 	Shelf *shelf.Shelf
+	// Queue keeps the jobs of routes that send later; nil: there can be none.
+	Queue *queue.Queue
 	// KeptAge is how long endpoints count that nobody has confirmed since the start; 0: a day.
 	KeptAge time.Duration
 	// Own tells where this process listens, for what may not be called in a group's name; nil: nowhere.
@@ -236,7 +239,13 @@ func (b *build) snapshot(digest string) *snapshot.Snapshot {
 		matches[l.Name] = make([]route.Rule[*snapshot.Route], 0, len(b.cfg.Routes))
 	}
 	for i := range b.cfg.Routes {
-		b.route(&b.cfg.Routes[i], matches)
+		target := b.route(&b.cfg.Routes[i], matches)
+		if target.Later != nil {
+			if s.Lanes == nil {
+				s.Lanes = map[string]*filter.Later{}
+			}
+			s.Lanes[target.Name] = target.Later
+		}
 	}
 	for _, l := range b.cfg.Listeners {
 		switch {

@@ -9,6 +9,7 @@ import (
 	"strconv"
 
 	"github.com/weir-gateway/weir/internal/auth"
+	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/filter"
 	"github.com/weir-gateway/weir/internal/traffic/snapshot"
@@ -21,7 +22,8 @@ type built struct {
 	at       []int  // for each note, which filter of the list it is of
 	cors     bool   // one of them answers preflights
 	body     *int64 // see filter.Policy
-	pure     bool   // explain may run their adapters: they do nothing but change request and response
+	later    *filter.Later
+	pure     bool // explain may run their adapters: they do nothing but change request and response
 }
 
 // filters builds a list of filters in the fixed order, whatever order they were
@@ -39,6 +41,9 @@ func (o *road) filters(list []config.Filter, on string) built {
 		}
 		if policy.BodyBytes != nil {
 			out.body = policy.BodyBytes
+		}
+		if policy.Later != nil {
+			out.later = policy.Later
 		}
 		out.policies = append(out.policies, policy)
 		out.at = append(out.at, p.at)
@@ -94,7 +99,7 @@ func (o *road) env(p placed) filter.Env {
 		Keep: func(identity string, makeIt func() (any, func(context.Context), error)) (any, error) {
 			return notes.keep("filter "+name+" "+identity, makeIt)
 		},
-		Backend: ask.backend, Auth: ask.way,
+		Backend: ask.backend, Auth: ask.way, Queue: o.queue, Bounds: o.bounds(),
 		Meter:  o.target.Meter,
 		Secret: notes.secret,
 		Log:    o.compiler.options.Log,
@@ -120,12 +125,19 @@ func (a *asking) way(name string) (auth.Way, error) {
 	return a.road.way(name)
 }
 
-// adapt puts the adapters around a backend.
+// adapt puts the adapters around a backend, the one that sends later around all others.
 func (f built) adapt(backend http.RoundTripper) http.RoundTripper {
+	var later func(http.RoundTripper) http.RoundTripper
 	for _, p := range slices.Backward(f.policies) {
-		if p.Adapt != nil {
+		switch {
+		case p.Later != nil:
+			later = p.Adapt
+		case p.Adapt != nil:
 			backend = p.Adapt(backend)
 		}
+	}
+	if later != nil {
+		return later(backend)
 	}
 	return backend
 }
@@ -138,6 +150,27 @@ func (f built) rehearsed(backend http.RoundTripper) http.RoundTripper {
 		}
 	}
 	return backend
+}
+
+// tell does what the guards' own Tells do, nil where there are none.
+func (f built) tell() func(*http.Request) *fault.Fault {
+	var tells []func(*http.Request) *fault.Fault
+	for _, p := range f.policies {
+		if p.Tell != nil {
+			tells = append(tells, p.Tell)
+		}
+	}
+	if len(tells) == 0 {
+		return nil
+	}
+	return func(r *http.Request) *fault.Fault {
+		for _, tell := range tells {
+			if problem := tell(r); problem != nil {
+				return problem
+			}
+		}
+		return nil
+	}
 }
 
 // guard puts the guards around a handler.

@@ -63,8 +63,12 @@ type condition struct {
 	readings []*route.Reading
 }
 
-// route adds the matches of a route to the rules of its listeners.
-func (b *build) route(r *config.Route, matches rules) { b.laid(r).addTo(b.cfg, matches) }
+// route adds the matches of a route to the rules of its listeners, and gives what it became.
+func (b *build) route(r *config.Route, matches rules) *snapshot.Route {
+	l := b.laid(r)
+	l.addTo(b.cfg, matches)
+	return l.target
+}
 
 // laid gives the road of a route: the one before, or a new one.
 func (b *build) laid(r *config.Route) *laid {
@@ -142,6 +146,8 @@ func (o *road) lay() {
 	*o.options = proxy.Options{Timeouts: o.timeouts(), BodyBytes: o.bodyBytes(), Log: o.compiler.options.Log}
 	o.target.Choice = variant.New(variants, o.sticky())
 	o.target.Handler = o.withoutManaged(onRoute.guard(proxyTo(o.options, onRoute.adapt(o.target.Choice))))
+	o.target.Later = onRoute.later
+	o.status(onRoute)
 }
 
 // placed notes where filters stand.
@@ -250,24 +256,28 @@ func (o *road) commonBodyBytes() int64 {
 	return limit
 }
 
-// addTo adds a rule for each match and host to each listener that the route is attached to.
+// addTo adds the route's rules to those of the listeners that it is attached to.
 func (l *laid) addTo(cfg *config.Config, matches rules) {
+	for i, m := range l.route.Matches {
+		l.addMatch(cfg, matches, m, l.matches[i], l.target)
+	}
+	l.addStatus(cfg, matches)
+}
+
+// addMatch adds a rule for each match and host to each listener that the route is attached to.
+func (l *laid) addMatch(cfg *config.Config, matches rules, m config.Match, when condition, target *snapshot.Route) {
 	r := l.route
-	hosts := hostsOf(r)
-	for i, m := range r.Matches {
-		when := l.matches[i]
-		rule := route.Rule[*snapshot.Route]{
-			Match: m, When: when.holds, WhenReadsQuery: when.readsQuery, HeadByGet: r.Policy.HeadByGet, Rank: r.Policy.Rank,
-			Origin: m.Origin, Name: r.Name, Value: l.target,
+	rule := route.Rule[*snapshot.Route]{
+		Match: m, When: when.holds, WhenReadsQuery: when.readsQuery, HeadByGet: r.Policy.HeadByGet, Rank: r.Policy.Rank,
+		Origin: m.Origin, Name: r.Name, Value: target,
+	}
+	for _, listener := range cfg.Listeners {
+		if listener.API || !attached(r, listener.Name) {
+			continue
 		}
-		for _, listener := range cfg.Listeners {
-			if listener.API || !attached(r, listener.Name) {
-				continue
-			}
-			for j, host := range hosts {
-				rule.Host, rule.Reading = host, when.readings[j]
-				matches[listener.Name] = append(matches[listener.Name], rule)
-			}
+		for j, host := range hostsOf(r) {
+			rule.Host, rule.Reading = host, when.readings[j]
+			matches[listener.Name] = append(matches[listener.Name], rule)
 		}
 	}
 }
@@ -380,14 +390,7 @@ func (o *road) variantCondition(e *config.Expr) func(*http.Request) (bool, error
 // matchCondition is a match's when, nil for none: an error is no match. What it
 // reads of the query must be what the backend reads, so it says whether it does.
 func (o *road) matchCondition(m *config.Match) condition {
-	var c condition
-	for _, host := range hostsOf(o.route) {
-		read, err := route.Read(host, m)
-		if err != nil {
-			read = nil
-		}
-		c.readings = append(c.readings, read)
-	}
+	c := withoutCondition(o.route, m)
 	if m.When == nil {
 		return c
 	}
@@ -399,6 +402,19 @@ func (o *road) matchCondition(m *config.Match) condition {
 	c.holds = func(r *http.Request) bool {
 		ok, err := p.Bool(&expr.Input{Request: r})
 		return ok && err == nil
+	}
+	return c
+}
+
+// withoutCondition is a match without its when.
+func withoutCondition(r *config.Route, m *config.Match) condition {
+	var c condition
+	for _, host := range hostsOf(r) {
+		read, err := route.Read(host, m)
+		if err != nil {
+			read = nil
+		}
+		c.readings = append(c.readings, read)
 	}
 	return c
 }

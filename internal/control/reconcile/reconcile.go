@@ -41,7 +41,10 @@ type Options struct {
 	Serve func(l net.Listener, s Site) Server
 	// Applied is told each config that serves from now on; it may be nil.
 	Applied func(*config.Config)
-	Log     *slog.Logger
+	// Ending is called when everything ends, beside the requests under way and before what is
+	// behind them; it returns by the end of ctx. It may be nil.
+	Ending func(ctx context.Context)
+	Log    *slog.Logger
 	// Drain replaces the time of config.Shutdown for what was replaced and may still
 	// be used; 0: that one.
 	Drain time.Duration
@@ -327,8 +330,13 @@ func (r *Reconciler) end(ctx context.Context, idle time.Duration, free func([]*b
 	defer context.AfterFunc(ctx, r.hurry)()
 	r.closed = true
 	r.unkeep()
+	var under sync.WaitGroup
+	if r.options.Ending != nil {
+		under.Go(func() { r.options.Ending(ctx) })
+	}
 	gone := free(r.unbind())
 	r.shutdown(ctx, ctx, idle, gone)
+	under.Wait()
 	r.options.Compiler.Close(ctx)
 	r.draining.Wait()
 	r.hurry()

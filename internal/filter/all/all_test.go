@@ -3,6 +3,7 @@ package all_test
 import (
 	"bytes"
 	"context"
+	"net/http"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -100,7 +101,7 @@ func build(t *testing.T, shown string, c *config.Config) {
 				continue
 			}
 			reads(t, all.Definitions()[i], f.Config)
-			if p, err := all.Definitions()[i].Build(filter.Env{Secret: secret.Placeholder, Keep: keepNothing, Auth: way}, f.Config); err != nil || p.Guard == nil && p.Adapt == nil {
+			if p, err := all.Definitions()[i].Build(filter.Env{Secret: secret.Placeholder, Keep: keepNothing, Auth: way, Backend: backend}, f.Config); err != nil || p.Guard == nil && p.Adapt == nil {
 				t.Errorf("%s: %v", f.Name, err)
 			}
 		}
@@ -109,6 +110,9 @@ func build(t *testing.T, shown string, c *config.Config) {
 		t.Errorf("an example of %s does not show it", shown)
 	}
 }
+
+// backend stands in for what the compiler resolves.
+func backend(config.Ref) (http.RoundTripper, error) { return http.DefaultTransport, nil }
 
 // keepNothing is what a config that is only checked keeps.
 func keepNothing(string, func() (any, func(context.Context), error)) (any, error) { return nil, nil }

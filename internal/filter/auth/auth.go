@@ -88,7 +88,7 @@ func build(env filter.Env, c *Config) (filter.Policy, error) {
 	for _, code := range []string{noCode, auth.InvalidToken, auth.InvalidRequest} {
 		g.challenges[code] = challenges(g.alternatives, code)
 	}
-	return filter.Policy{Guard: g.guard, Ask: g.ask, Note: strings.Join(notes, ", or ")}, errors.Join(errs...)
+	return filter.Policy{Guard: g.guard, Ask: g.ask, Tell: g.tell, Note: strings.Join(notes, ", or ")}, errors.Join(errs...)
 }
 
 func describe(w auth.Way) string {
@@ -276,6 +276,23 @@ func (g *guard) admit(r *http.Request) *fault.Fault {
 		}
 	}
 	return nil
+}
+
+// tell tells the backend of a caller who was recognised before, as admit does.
+func (g *guard) tell(r *http.Request) *fault.Fault {
+	who := exchange.Of(r).Identity
+	for _, a := range g.alternatives {
+		if !slices.ContainsFunc(a, func(w auth.Way) bool { return w.Name == who.Method }) {
+			continue
+		}
+		for i := range a {
+			if f := a[i].Tell(r, who); f != nil {
+				return f
+			}
+		}
+		return nil
+	}
+	return fault.Forbidden.New("", fault.Internal("callers are not recognised by auth %q here any more", who.Method))
 }
 
 // recognise asks the alternatives one after the other. Who is recognised by the first way of

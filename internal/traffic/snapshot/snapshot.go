@@ -54,6 +54,8 @@ type Snapshot struct {
 	// Heard are what sources outside tell, in the order of their names; each is asked how
 	// things stand now.
 	Heard []func() telemetry.Heard
+	// Lanes send what the routes of these names have taken to send later.
+	Lanes map[string]*filter.Later
 	// Sockets are the names of sockets by what Gateway.Handler was called with,
 	// where that is not the name itself.
 	Sockets map[string]string
@@ -95,6 +97,11 @@ type Route struct {
 	Meter        *telemetry.Route
 	EncodedSlash bool // see config.Route
 	CORS         bool // has a guard that answers preflights
+
+	// Later is how the route sends what it takes to send later, nil where it answers itself;
+	// Jobs answers then who asks what became of it.
+	Later *filter.Later
+	Jobs  *Route
 
 	// What explain tells of the chain; Choice picks without calling.
 	Filters  []FilterNote // in order, outermost first

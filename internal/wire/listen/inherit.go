@@ -197,6 +197,9 @@ func sameAddress(bound net.Addr, address string) bool {
 	return everywhere && at.IsUnspecified()
 }
 
+// Succeeds tells whether this process was started to take over from another one.
+func (i *Inherited) Succeeds() bool { return i != nil && i.ready != nil }
+
 // Rest closes what nobody took, and gives the names that the giver calls it by.
 func (i *Inherited) Rest() []string {
 	if i == nil {

@@ -82,6 +82,7 @@ func fields() []field {
 		{"endpoint", "the last endpoint or instance that was asked", endpoint},
 		{"attempts", "how many tries there were", attempts},
 		{"steps", "of a [composition](configuration.md#compositions) instead: each call by its step, with status, time and endpoint, and what was wrong with it", steps},
+		{"job", "the id of the [job](configuration.md#async) that the request has become, or asks for", func(e *event) value { return text(e.x.Job) }},
 		{"problem", "code of the problem that the gateway answered with", problem},
 		{"detail", "what the client was told of it", detail},
 		{"cause", "what it was, for operators: names, addresses, error texts", cause},

@@ -1,0 +1,199 @@
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// job is what the admin API tells of one.
+type job struct {
+	ID, Kind, Lane, About, Purpose, Owner, State, Reason string
+	Attempts, Failures                                   int
+	Created, Due, Expires, Started, Ended, Until         time.Time
+}
+
+// jobList is what GET /v1/jobs tells.
+type jobList struct {
+	All  int
+	Jobs []job
+}
+
+func jobsCommand(s Streams) *cobra.Command {
+	var o operator
+	c := &cobra.Command{
+		Use:   "jobs",
+		Short: "List, try again, take back and forget what a running gateway sends later.",
+		Long: `List, try again, take back and forget the requests that a running gateway has taken to
+send them later (async). Dead letters are those that it has given up.`,
+		Example: `  weir jobs                              the newest ones
+  weir jobs list --state dead            dead letters
+  weir jobs retry --state dead           try all of them once more
+  weir jobs show 0d234ccf52430000...`,
+		Args: args(0, 0, "no arguments; its commands are list, show, retry, cancel and drop"),
+	}
+	o.persistent(c)
+	list := listJobs(s, &o)
+	c.RunE = list.RunE
+	c.Flags().AddFlagSet(list.Flags())
+	c.AddCommand(list, showJob(s, &o),
+		changeJobs(s, &o, change{"retry", "Try jobs once more that have ended, as if they were new.", "tried once more", http.MethodPost, "/retry"}),
+		changeJobs(s, &o, change{"cancel", "Take jobs back that wait or are under way.", "taken back", http.MethodPost, "/cancel"}),
+		changeJobs(s, &o, change{"drop", "Forget jobs that have ended.", "forgotten", http.MethodDelete, ""}),
+	)
+	return c
+}
+
+// picked says which jobs are meant.
+type picked struct {
+	state, lane string
+	limit       int
+}
+
+func (p *picked) flags(c *cobra.Command) {
+	c.Flags().StringVar(&p.state, "state", "", "only those in this `state`: queued, running, done, failed, dead, cancelled")
+	c.Flags().StringVar(&p.lane, "route", "", "only those of this `route`")
+}
+
+func (p *picked) query() string {
+	q := url.Values{"limit": {strconv.Itoa(p.limit)}}
+	if p.state != "" {
+		q.Set("state", p.state)
+	}
+	if p.lane != "" {
+		q.Set("lane", p.lane)
+	}
+	return "/v1/jobs?" + q.Encode()
+}
+
+func listJobs(s Streams, o *operator) *cobra.Command {
+	var p picked
+	var asJSON bool
+	c := &cobra.Command{
+		Use: "list", Short: "List jobs, the newest first.", Args: args(0, 0, "no arguments"),
+		RunE: func(*cobra.Command, []string) error {
+			var found jobList
+			var raw []byte
+			if err := o.ask(http.MethodGet, p.query(), &found, &raw); err != nil {
+				return err
+			}
+			if asJSON {
+				_, err := s.Out.Write(raw)
+				return err
+			}
+			return s.jobs(found)
+		},
+	}
+	p.flags(c)
+	c.Flags().IntVar(&p.limit, "limit", 20, "how `many` at most")
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return c
+}
+
+func (s Streams) jobs(found jobList) error {
+	w := tabwriter.NewWriter(s.Out, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(w, "ID\tSTATE\tATTEMPTS\tTAKEN\tWHAT\tREASON")
+	for _, j := range found.Jobs {
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\n", j.ID, j.State, j.Attempts, moment(j.Created), j.About, j.Reason)
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	if more := found.All - len(found.Jobs); more > 0 {
+		_, _ = fmt.Fprintf(s.Err, "and %d more (--limit)\n", more)
+	}
+	return nil
+}
+
+func showJob(s Streams, o *operator) *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{
+		Use: "show ID", Short: "Tell how one job stands.", Args: args(1, 1, "the id of a job"),
+		RunE: func(_ *cobra.Command, given []string) error {
+			var j job
+			var raw []byte
+			if err := o.ask(http.MethodGet, "/v1/jobs/"+url.PathEscape(given[0]), &j, &raw); err != nil {
+				return err
+			}
+			if asJSON {
+				_, err := s.Out.Write(raw)
+				return err
+			}
+			s.job(j)
+			return nil
+		},
+	}
+	c.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	return c
+}
+
+func (s Streams) job(j job) {
+	line := func(label, text string) {
+		if text != "" {
+			_, _ = fmt.Fprintf(s.Out, "%-9s %s\n", label, text)
+		}
+	}
+	at := func(label string, t time.Time) {
+		if !t.IsZero() {
+			line(label, moment(t))
+		}
+	}
+	line("id", j.ID)
+	line("state", j.State)
+	line("what", j.About)
+	line("purpose", j.Purpose)
+	line(j.Kind, j.Lane)
+	line("owner", j.Owner)
+	line("reason", j.Reason)
+	line("attempts", fmt.Sprintf("%d, of which %d count against it", j.Attempts, j.Failures))
+	at("taken", j.Created)
+	at("started", j.Started)
+	at("next", j.Due)
+	at("ended", j.Ended)
+	if j.Ended.IsZero() {
+		at("expires", j.Expires)
+	}
+	at("until", j.Until)
+}
+
+// change is what is done to jobs.
+type change struct{ name, short, done, method, path string }
+
+// mostChanged is how many jobs are changed by one command that names none.
+const mostChanged = 10_000
+
+func changeJobs(s Streams, o *operator, to change) *cobra.Command {
+	p := picked{limit: mostChanged}
+	c := &cobra.Command{
+		Use: to.name + " [ID...]", Short: to.short, Args: args(0, mostChanged, "ids of jobs, or --state and --route"),
+		RunE: func(_ *cobra.Command, given []string) error {
+			if (len(given) == 0) == (p.state == "" && p.lane == "") {
+				return usageError{errors.New("name jobs by their ids, or pick them by --state and --route")}
+			}
+			if len(given) == 0 {
+				var found jobList
+				if err := o.ask(http.MethodGet, p.query(), &found, nil); err != nil {
+					return err
+				}
+				for _, j := range found.Jobs {
+					given = append(given, j.ID)
+				}
+			}
+			for _, id := range given {
+				if err := o.ask(to.method, "/v1/jobs/"+url.PathEscape(id)+to.path, nil, nil); err != nil {
+					return fmt.Errorf("job %s: %w", id, err)
+				}
+			}
+			_, err := fmt.Fprintf(s.Out, "%s %s\n", count(len(given), "job"), to.done)
+			return err
+		},
+	}
+	p.flags(c)
+	return c
+}
