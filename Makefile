@@ -81,6 +81,10 @@ bench-auth: ## what guards cost: a route with and without, tokens against bare s
 	$(GO) test -count=1 -v -run 'TestKnowingWhoIsCallingCostsWhatIsStated|TestFiguresOfAuth' ./internal/control/compile -args -figures
 	$(GO) test -count=1 -run 'TestARememberedTokenCostsNoAllocation' ./internal/auth/jwt
 
+.PHONY: soak-jobs
+soak-jobs: ## ten thousand jobs by 32 clients: what they take, and that each is sent once
+	WEIR_JOBS=10000 $(GO) test -count=1 -v -run TestManyJobs ./test/lifecycle
+
 .PHONY: soak
 soak: ## change the config 500 times, 20 times a second, under load of all kinds, and see that nothing is lost or kept
 	cd test/clients && $(GO) test -run TestSoak -v -timeout 30m -args -reloads 500

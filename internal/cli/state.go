@@ -44,10 +44,10 @@ type kept struct {
 }
 
 // open gives what is kept for an input. token is what the process before has handed over,
-// nil for nothing; succeeds tells that there is one. A folder that cannot be used is done without: a gateway is there to
-// serve, and what only a restart needs must not keep it from that. Where somebody named
-// the folder, or another gateway has it, it is an error in the log, else nobody waits for
-// it. What lies in a folder that can be read is there all the same.
+// nil for nothing; succeeds tells that there is one. A folder that cannot be used is done
+// without: a gateway is there to serve, and what only a restart needs must not keep it from
+// that. Where somebody named the folder, or another gateway has it, it is an error in the
+// log, else nobody waits for it. What lies in a folder that can be read is there all the same.
 func (s *state) open(in source.Input, token *os.File, succeeds bool, log *slog.Logger) (kept, error) {
 	if s.keep < 1 {
 		return kept{}, usageError{fmt.Errorf("--state-keep %d: at least one is kept", s.keep)}

@@ -17,6 +17,8 @@ import (
 	"runtime"
 	"testing"
 	"time"
+
+	"github.com/weir-gateway/weir/test/weirtest"
 )
 
 // scene is a state that gateways are brought into.
@@ -164,6 +166,44 @@ var scenes = map[string]scene{
 		},
 		rings: []string{"WeirFunctionSaturated"},
 	},
+	"jobs are given up": {
+		play: func(t *testing.T) []instance {
+			backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) }))
+			t.Cleanup(backend.Close)
+			g := startLater(t, "{ retry: none }", backend.URL)
+			return []instance{g.goingOn(func() {
+				g.get("/", 2)
+				g.grows(`weir_jobs_ended_total{kind="route",lane="GET /",state="dead"}`)
+			})}
+		},
+		rings: []string{"WeirJobsDead"},
+	},
+	"a backend has no time for jobs": {
+		play: func(t *testing.T) []instance {
+			backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set("Retry-After", "3600")
+				w.WriteHeader(http.StatusServiceUnavailable)
+			}))
+			t.Cleanup(backend.Close)
+			g := startLater(t, "true", backend.URL)
+			g.get("/", 1)
+			g.await(`weir_jobs_paused{kind="route",lane="GET /"}`)
+			return []instance{g.goingOn(func() {})}
+		},
+		rings: []string{"WeirJobsWait"},
+	},
+	"there is no room for jobs": {
+		play: func(t *testing.T) []instance {
+			leave := make(chan struct{})
+			backend := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-leave }))
+			t.Cleanup(backend.Close)
+			g := startLater(t, "{ queue: 1 }", backend.URL)
+			t.Cleanup(func() { close(leave) }) // before the gateway waits for it
+			g.get("/", 1)
+			return []instance{g.goingOn(func() { g.get("/", 3) })}
+		},
+		rings: []string{"WeirJobsRefused"},
+	},
 	"there are more requests than allowed": {
 		play: func(t *testing.T) []instance {
 			t.Helper()
@@ -237,6 +277,15 @@ var scenes = map[string]scene{
 
 // strangersToken is a JWT of the issuer, for shop, that ends in the year 2286 and whose signature nobody has made.
 const strangersToken = "eyJhbGciOiJSUzI1NiIsImtpZCI6IjEifQ.eyJpc3MiOiJodHRwOi8vMTI3LjAuMC4xOjEvIiwiYXVkIjoic2hvcCIsImV4cCI6OTk5OTk5OTk5OX0.AAAA"
+
+// startLater serves a route whose requests are sent later.
+func startLater(t *testing.T, async, backend string) *gateway {
+	t.Helper()
+	g := &gateway{t: t, path: filepath.Join(t.TempDir(), "weir.yaml")}
+	g.write("routes:\n  GET /: { async: " + async + ", to: " + backend + " }\n")
+	g.Gateway = weirtest.Start(t, g.path, "--state", t.TempDir())
+	return g
+}
 
 // goingOn scrapes before and after something that happens in each step from then on.
 func (g *gateway) goingOn(happens func()) instance {

@@ -33,6 +33,11 @@ const lockTurn = 250 * time.Millisecond
 // open opens the file and begins to work.
 func (q *Queue) open(o *opening) {
 	defer close(o.done)
+	defer func() { // bbolt does not return from what it finds in a file that somebody has changed
+		if cause := recover(); cause != nil {
+			o.err = fmt.Errorf("%s is broken: %v; move it away to begin with an empty queue", q.path(fileName), cause)
+		}
+	}()
 	s, err := q.openStore()
 	if err != nil {
 		o.err = err

@@ -107,7 +107,7 @@ func (a *async) mourn(ctx context.Context, at queue.Attempt) queue.Outcome {
 	}
 	r := request(at, &url.URL{Path: "/"})
 	r.Host = backendName
-	return post(ctx, a.mourns, r, at.Body)
+	return post(ctx, at, a.mourns, r, at.Body)
 }
 
 // request makes a POST of JSON.
@@ -287,7 +287,7 @@ func (h *hooks) call(ctx context.Context, at queue.Attempt, to string, body []by
 		u.Host = net.JoinHostPort(u.Hostname(), port)
 	}
 	h.sign(exchange.RequestHead(r), at.Job.ID, time.Now(), body)
-	return post(ctx, by, r, body)
+	return post(ctx, at, by, r, body)
 }
 
 // sign adds the fields of Standard Webhooks 1.0: what is said, and when, is by somebody who

@@ -192,8 +192,8 @@ func (a *async) tell(x *exchange.Exchange, at queue.Attempt, o queue.Outcome, ou
 }
 
 // post sends JSON to whom is told of a job's end.
-func post(ctx context.Context, to http.RoundTripper, r *http.Request, body []byte) queue.Outcome {
-	x := &exchange.Exchange{Start: time.Now()}
+func post(ctx context.Context, at queue.Attempt, to http.RoundTripper, r *http.Request, body []byte) queue.Outcome {
+	x := &exchange.Exchange{ID: at.Job.ID, Job: at.Job.ID, Start: time.Now(), Host: r.URL.Hostname(), Path: r.URL.EscapedPath(), Client: exchange.Client{Scheme: r.URL.Scheme}}
 	r = r.WithContext(exchange.Context(ctx, x))
 	r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(body)), int64(len(body))
 	res, err := to.RoundTrip(r)
