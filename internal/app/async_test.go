@@ -372,6 +372,19 @@ func TestOperatorsHandleJobs(t *testing.T) {
 	o.expect(404, "GET", "/v1/jobs/"+s.ID, "")
 }
 
+func TestTestsOfAConfigKnowWhatIsTaken(t *testing.T) {
+	w := newWorld(t, off+`routes:
+  POST /: { async: true, to: "http://127.0.0.1:1" }
+  POST /asked: { async: asked, to: "http://127.0.0.1:1" }
+tests:
+  - { request: POST /, route: POST /, status: 202 }
+  - { request: POST /asked, status: 200 }
+  - { request: { line: POST /asked, headers: { Prefer: respond-async } }, status: 202 }
+  - { request: GET /.weir/jobs/0123456789ab/1, status: 404 }
+`)
+	w.startLater()
+}
+
 func TestWhatCannotBeKeptIsNotPromised(t *testing.T) {
 	const text = off + "routes:\n  POST /: { async: true, to: 'http://127.0.0.1:1' }\n"
 	w := newWorld(t, text)

@@ -117,6 +117,8 @@ type Later struct {
 	// Status answers there by GET and DELETE, behind the route's guards.
 	Path   string
 	Status http.RoundTripper
+	// Takes tells whether r would be taken, rather than answered at once.
+	Takes func(r *http.Request) bool
 	// Recall is called before these, for what the route's pattern had captured of the request.
 	Recall func(r *http.Request)
 	// Lane is how the jobs of the route are sent, but for Run, which makes an attempt: it stands

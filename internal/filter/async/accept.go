@@ -36,15 +36,19 @@ const (
 
 // RoundTrip takes r, or lets it go on to its backend where it does not ask to be taken.
 func (a *async) RoundTrip(r *http.Request) (*http.Response, error) {
-	head := exchange.RequestHead(r)
-	if a.config.Asked && !prefersAsync(head.Values("Prefer")) {
+	if !a.takes(r) {
 		return a.next.RoundTrip(r)
 	}
-	res, err := a.accept(r, head)
+	res, err := a.accept(r, exchange.RequestHead(r))
 	if r.Body != nil {
 		_ = r.Body.Close() // it was read, or the request is refused
 	}
 	return res, err
+}
+
+// takes tells whether r is to be answered later.
+func (a *async) takes(r *http.Request) bool {
+	return !a.config.Asked || prefersAsync(exchange.RequestHead(r).Values("Prefer"))
 }
 
 func (a *async) accept(r *http.Request, head exchange.Head) (*http.Response, error) {

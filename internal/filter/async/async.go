@@ -33,7 +33,7 @@ func build(env filter.Env, c *Config) (filter.Policy, error) {
 		return filter.Policy{}, err
 	}
 	a.later = &filter.Later{
-		Path: a.path + "{" + jobParam + "}", Status: status{a}, Recall: a.recall, Run: a.run,
+		Path: a.path + "{" + jobParam + "}", Status: status{a}, Takes: a.takes, Recall: a.recall, Run: a.run,
 		Lane: queue.Lane{
 			Concurrency: c.Concurrency, Retry: queue.Retry{Times: c.Retry.Times, First: c.Retry.First, Most: c.Retry.Most}, Ended: a.ended,
 		},

@@ -189,7 +189,11 @@ func (t *Route) explain(r *http.Request, e *Explanation) *fault.Fault {
 		if n.Kept != nil {
 			step.Kept = n.Kept()
 		}
-		if n.Rehearse != nil && f == nil && (chosen == "" || step.Chosen) && !e.Preflighted {
+		answers := f == nil && (chosen == "" || step.Chosen) && !e.Preflighted
+		switch {
+		case answers && t.Later != nil && t.Later.Takes(r):
+			step.Answer = &Answer{Status: http.StatusAccepted}
+		case answers && n.Rehearse != nil:
 			step.Request, step.Answer = n.rehearse(r)
 		}
 		e.Backends = append(e.Backends, step)
