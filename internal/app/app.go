@@ -44,6 +44,7 @@ import (
 	"github.com/weir-gateway/weir/internal/filter"
 	filters "github.com/weir-gateway/weir/internal/filter/all"
 	functions "github.com/weir-gateway/weir/internal/function/all"
+	"github.com/weir-gateway/weir/internal/traffic/lambdaapi"
 	"github.com/weir-gateway/weir/internal/traffic/snapshot"
 	"github.com/weir-gateway/weir/internal/wire/listen"
 )
@@ -267,6 +268,7 @@ func (a *App) watch(sources []config.Source, named source.Content) {
 // applied follows a new config in what no snapshot holds.
 func (a *App) applied(cfg *config.Config) {
 	a.options.Queue.Serve(filter.RouteLane, a.gateway.Lanes())
+	a.options.Queue.Serve(lambdaapi.LaneKind, a.gateway.Events())
 	a.memory.follow(cfg.Limits.MemoryBytes)
 	limit := cfg.Limits.Connections
 	if room := listen.Room(limit); room < limit && room != a.room {

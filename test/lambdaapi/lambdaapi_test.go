@@ -187,7 +187,12 @@ func TestTheSDKsReadStreams(t *testing.T) {
 }
 
 func TestAnEventIsProcessedLater(t *testing.T) {
-	g := start(t, open, patient)
+	for name, state := range map[string]string{"on disk": t.TempDir(), "in memory": "off"} {
+		t.Run(name, func(t *testing.T) { eventsAreProcessed(t, start(t, open, patient, "--state", state)) })
+	}
+}
+
+func eventsAreProcessed(t *testing.T, g *weirtest.Gateway) {
 	everywhere(t, g, anybody(), func(t *testing.T, ask func(string, input) answer) {
 		t.Helper()
 		note := filepath.Join(t.TempDir(), "note")
@@ -198,6 +203,35 @@ func TestAnEventIsProcessedLater(t *testing.T) {
 			raw, _ := os.ReadFile(note)
 			return string(raw) == "later"
 		})
+	})
+}
+
+func TestAnEventOutlivesAKilledGateway(t *testing.T) {
+	dir := t.TempDir()
+	state, note, gate := filepath.Join(dir, "state"), filepath.Join(dir, "note"), filepath.Join(dir, "gate")
+	config := configure(t, open, patient+", scale: {max: 1}, timeout: 1m")
+	g := weirtest.Start(t, config, "--state", state)
+	ask := func(g *weirtest.Gateway, payload *string) {
+		t.Helper()
+		a := goSDK(t, question{
+			Op: "invoke", Endpoint: "http://" + g.Lambda, Region: region, Who: anybody(), Attempts: 1,
+			Input: input{Function: "orders", Type: "Event", Payload: payload},
+		})
+		if a.Status != 202 {
+			t.Fatalf("got %+v", a)
+		}
+	}
+	ask(g, do("do", "wait", "file", gate))
+	await.That(t, "the instance is busy", func() bool { return metric(t, g, `weir_function_instances{function="orders",state="busy"}`) == 1 })
+	ask(g, do("do", "note", "file", note, "text", "after all"))
+	g.Kill()
+	if err := os.WriteFile(gate, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	weirtest.Start(t, config, "--state", state)
+	await.That(t, "the note is there", func() bool {
+		raw, _ := os.ReadFile(note)
+		return string(raw) == "after all"
 	})
 }
 

@@ -47,7 +47,13 @@ const (
 
 // start serves the function of the folder orders, with what else the config of it says.
 // Its first build may download.
-func start(t *testing.T, api, function string) *weirtest.Gateway {
+func start(t *testing.T, api, function string, arguments ...string) *weirtest.Gateway {
+	t.Helper()
+	return weirtest.Start(t, configure(t, api, function), arguments...)
+}
+
+// configure writes that config and gives its path.
+func configure(t *testing.T, api, function string) string {
 	t.Helper()
 	folder, err := filepath.Abs("orders")
 	if err != nil {
@@ -58,7 +64,7 @@ func start(t *testing.T, api, function string) *weirtest.Gateway {
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return weirtest.Start(t, config)
+	return config
 }
 
 const (

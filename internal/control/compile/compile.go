@@ -250,7 +250,7 @@ func (b *build) snapshot(digest string) *snapshot.Snapshot {
 	for _, l := range b.cfg.Listeners {
 		switch {
 		case l.API:
-			s.Listeners = append(s.Listeners, b.lambdaAPI(l))
+			s.Listeners = append(s.Listeners, b.lambdaAPI(l, s))
 		case l.Routed():
 			s.Listeners = append(s.Listeners, b.listener(l, matches[l.Name]))
 		}

@@ -5,20 +5,27 @@ import (
 	"context"
 	"net/http"
 
+	"github.com/weir-gateway/weir/internal/base/queue"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/base/sigv4"
 	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/config/doc"
 	"github.com/weir-gateway/weir/internal/traffic/lambdaapi"
 	"github.com/weir-gateway/weir/internal/traffic/route"
 	"github.com/weir-gateway/weir/internal/traffic/snapshot"
 )
 
 // lambdaAPI makes the listener of the API of AWS Lambda: its operations are routes of
-// their own, so that they are counted, logged and explained like all others.
-func (b *build) lambdaAPI(l config.Listener) *snapshot.Listener {
-	api := lambdaapi.New(b.lambdaOptions())
+// their own, so that they are counted, logged and explained like all others. What it
+// takes to do later is done by s.
+func (b *build) lambdaAPI(l config.Listener, s *snapshot.Snapshot) *snapshot.Listener {
+	options := b.lambdaOptions()
+	api := lambdaapi.New(options)
 	if b.start {
 		b.used.own(func(context.Context) { api.Close() })
+	}
+	if options.Queue != nil {
+		s.Events = api.Lanes()
 	}
 	var rules []route.Rule[*snapshot.Route]
 	for _, o := range api.Operations() {
@@ -54,6 +61,7 @@ func (b *build) lambdaOptions() lambdaapi.Options {
 	if !b.start {
 		return o
 	}
+	o.Queue = b.eventQueue(c)
 	for i := range b.cfg.Functions {
 		f := &b.cfg.Functions[i]
 		running, err := b.function(f)
@@ -63,6 +71,22 @@ func (b *build) lambdaOptions() lambdaapi.Options {
 		o.Functions = append(o.Functions, lambdaapi.Function{Name: f.Name, Backend: running.identity.(*runningFunction).backend}) //nolint:forcetypeassert // a started one
 	}
 	return o
+}
+
+// eventQueue is where events are kept; nil: in memory, as without a state folder.
+func (b *build) eventQueue(c *config.LambdaAPI) *queue.Queue {
+	q := b.compiler.options.Queue
+	if q == nil {
+		return nil
+	}
+	if err := q.Open(); err != nil {
+		b.problems.Add(doc.Problem{
+			Pos: c.Origin.Pos, Severity: doc.Warning, What: "events of the Lambda API are kept in memory only: " + err.Error(),
+			Why: "those that are not processed end with this process", Fix: "name a folder that can be written with --state",
+		})
+		return nil
+	}
+	return q
 }
 
 // keyPart reads a part of a key. An empty one would let everybody in.

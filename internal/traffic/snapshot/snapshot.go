@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/httpx"
+	"github.com/weir-gateway/weir/internal/base/queue"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/base/telemetry"
 	"github.com/weir-gateway/weir/internal/base/telemetry/accesslog"
@@ -56,6 +57,8 @@ type Snapshot struct {
 	Heard []func() telemetry.Heard
 	// Lanes send what the routes of these names have taken to send later.
 	Lanes map[string]*filter.Later
+	// Events invoke the functions of these names for what the Lambda API has taken to do later.
+	Events map[string]queue.Lane
 	// Sockets are the names of sockets by what Gateway.Handler was called with,
 	// where that is not the name itself.
 	Sockets map[string]string
