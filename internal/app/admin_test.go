@@ -132,9 +132,10 @@ func TestTheFilesAreHeardAgainWhenTheyChange(t *testing.T) {
 	o.expect(200, "PUT", "/v1/config", "listen: 127.0.0.1:0\nroutes:\n  GET /: respond:put\n", "If-Match", "*")
 	w.write(withAdmin + "two\n")
 	w.awaits("/", "two")
-	if a := o.expect(200, "GET", "/v1/status", ""); a.Source != "input" || a.Hold != nil {
-		t.Errorf("the status: %+v", a)
-	}
+	await.That(t, "the status says so", func() bool { // which is noted once it serves
+		a := o.expect(200, "GET", "/v1/status", "")
+		return a.Source == "input" && a.Hold == nil
+	})
 }
 
 func TestRollbackOverTheAPI(t *testing.T) {
