@@ -170,7 +170,7 @@ func (v *version) identify(ctx context.Context) error {
 			return err
 		}
 	}
-	source, err := v.program.StateOf(v.root, command)
+	source, err := v.program.StateOf(ctx, v.root, command)
 	if source.ID == "" {
 		return err //nolint:wrapcheck // it names the file
 	}

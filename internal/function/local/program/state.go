@@ -1,6 +1,7 @@
 package program
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -35,14 +36,15 @@ const idLength = 12
 // StateOf looks at what command starts. root is what the config names: of a folder,
 // all code in it is part of the program. A program that is a file is copied to the
 // cache, so that it can be started when another one has taken its place; where there
-// is no cache, the error says so, and the state is whole but for the copy.
-func (p Program) StateOf(root string, command Command) (State, error) {
+// is no cache, the error says so, and the state is whole but for the copy. It ends with
+// ctx, however much there is to be read.
+func (p Program) StateOf(ctx context.Context, root string, command Command) (State, error) {
 	if p.NeedsBuild() { // the cache names it by its content
 		return State{ID: shorten(filepath.Base(filepath.Dir(command.Path)))}, nil
 	}
 	_, files := p.Sources(root)
 	s := State{files: files, stamp: edits.State(files)}
-	id, err := digestOf(files)
+	id, err := digestOf(ctx, files)
 	if err != nil {
 		return State{}, fmt.Errorf("run: %w", err)
 	}
@@ -56,7 +58,7 @@ func (p Program) StateOf(root string, command Command) (State, error) {
 
 // digestOf is sha256sum's of one file's content, and of several that of their names
 // and contents.
-func digestOf(files []string) (string, error) {
+func digestOf(ctx context.Context, files []string) (string, error) {
 	h := sha256.New()
 	for _, one := range files {
 		if len(files) > 1 {
@@ -66,7 +68,7 @@ func digestOf(files []string) (string, error) {
 			}
 			_, _ = fmt.Fprintf(h, "\n%s\n", filepath.ToSlash(rest))
 		}
-		if err := readInto(h, one); err != nil {
+		if err := readInto(ctx, h, one); err != nil {
 			return "", err
 		}
 	}
@@ -101,7 +103,7 @@ func isGo(name string) bool {
 	return slices.Contains([]string{".go", ".mod", ".sum", ".s", ".c", ".h"}, filepath.Ext(name))
 }
 
-func readInto(w io.Writer, file string) error {
+func readInto(ctx context.Context, w io.Writer, file string) error {
 	if info, err := os.Stat(file); err == nil && !info.Mode().IsRegular() {
 		return fmt.Errorf("%s is no regular file", file)
 	}
@@ -110,8 +112,21 @@ func readInto(w io.Writer, file string) error {
 		return err //nolint:wrapcheck // the caller says what it was for
 	}
 	defer func() { _ = in.Close() }() // it was only read
-	_, err = io.Copy(w, in)
+	_, err = io.Copy(w, &bounded{ctx, in})
 	return err //nolint:wrapcheck // the caller says what it was for
+}
+
+// bounded reads until its context ends.
+type bounded struct {
+	ctx context.Context //nolint:containedctx // that of one call
+	in  io.Reader
+}
+
+func (b *bounded) Read(p []byte) (int, error) {
+	if err := b.ctx.Err(); err != nil {
+		return 0, err //nolint:wrapcheck // the caller says what it was for
+	}
+	return b.in.Read(p) //nolint:wrapcheck // as it is
 }
 
 // keepFile copies the program to the cache, named by the version's id.

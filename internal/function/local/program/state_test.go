@@ -1,6 +1,8 @@
 package program
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -47,7 +49,22 @@ func TestAProgramThatIsADeviceByNowIsNoVersion(t *testing.T) {
 	if err := os.Symlink(os.DevNull, file); err != nil {
 		t.Skip("no symbolic links here:", err)
 	}
-	if state, err := p.StateOf(file, Command{}); err == nil || !strings.Contains(err.Error(), "no regular file") {
+	if state, err := p.StateOf(t.Context(), file, Command{}); err == nil || !strings.Contains(err.Error(), "no regular file") {
+		t.Errorf("the state is %+v, %v", state, err)
+	}
+}
+
+// A function that has left the config is not waited for until all its data is read.
+func TestReadingAProgramEndsWithItsContext(t *testing.T) {
+	folder := t.TempDir()
+	write(t, folder, map[string]string{"index.mjs": "", "data.json": "{}"}, 0o600)
+	p, err := Find("f", folder, Guess)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, end := context.WithCancel(t.Context())
+	end()
+	if state, err := p.StateOf(ctx, folder, Command{}); !errors.Is(err, context.Canceled) {
 		t.Errorf("the state is %+v, %v", state, err)
 	}
 }
