@@ -35,6 +35,7 @@ type invocation struct {
 	input string // where the config is
 	data  string // as it was written
 	given bool   // data was
+	flag  string // by which flag, for messages
 	event string // http, or a file with a payload
 	query explain.Request
 	head  bool // of the response is shown
@@ -44,7 +45,7 @@ type invocation struct {
 const httpEvent = "http"
 
 func invokeCommand(s Streams) *cobra.Command {
-	var i invocation
+	i := invocation{flag: "--data"}
 	c := &cobra.Command{
 		Use:   "invoke NAME [[METHOD] PATH]",
 		Short: "Ask one function once, without a gateway.",
@@ -96,7 +97,7 @@ func (i *invocation) request(given []string) error {
 	case i.event != "" && i.given:
 		return usageError{errors.New("--event FILE and --data are both the payload; write one of them")}
 	case i.event != "":
-		i.data, i.given = "@"+i.event, true
+		i.data, i.given, i.flag = "@"+i.event, true, "--event"
 	}
 	i.query.Method, i.query.URL = http.MethodGet, "/"
 	if i.given {
@@ -123,7 +124,7 @@ func (s Streams) invoke(ctx context.Context, i invocation) error {
 	}
 	data, err := s.data(i.data)
 	if err != nil {
-		return usageError{err}
+		return usageError{fmt.Errorf("%s: %w", i.flag, err)}
 	}
 	out := newPrinter(s.Err, s.Color) // which the function's lines come to as well
 	s.Err = out
@@ -184,10 +185,7 @@ func (s Streams) data(written string) ([]byte, error) {
 	default:
 		data = []byte(written)
 	}
-	if err != nil {
-		return nil, fmt.Errorf("--data: %w", err)
-	}
-	return data, nil
+	return data, err //nolint:wrapcheck // it names the file
 }
 
 func (s Streams) ask(ctx context.Context, f *invoke.Function, cfg *config.Config, i invocation, data []byte) (invoke.Report, error) {
@@ -198,7 +196,7 @@ func (s Streams) ask(ctx context.Context, f *invoke.Function, cfg *config.Config
 		data = []byte("{}")
 	}
 	if !json.Valid(data) {
-		return invoke.Report{}, usageError{errors.New("--data: a payload is JSON, and this is none; a text has quotes of its own: --data '\"text\"'")}
+		return invoke.Report{}, usageError{errors.New(i.flag + `: a payload is JSON, and this is none; a text has quotes of its own: --data '"text"'`)}
 	}
 	report, err := f.Payload(ctx, data, s.answer)
 	if failure, ok := errors.AsType[*function.Failure](err); ok && failure.Body != nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -93,6 +94,9 @@ func (m *machine) build(env function.Env, name string, c *Config) (function.Back
 	}
 	for variable, written := range c.Env {
 		value, err := written.Read(env.Secret)
+		if err == nil && strings.Contains(value.Reveal(), "\x00") {
+			err = errNUL
+		}
 		if err != nil {
 			return nil, fmt.Errorf("env.%s: %w", variable, err)
 		}

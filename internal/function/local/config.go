@@ -135,19 +135,23 @@ func (c *Config) validate() error {
 	require(c.Memory == 0 || c.Memory >= leastMemory, "memory: %v is less than %v, with which nothing runs", c.Memory, leastMemory)
 	require(!strings.Contains(c.Handler+strings.Join(c.Args, ""), "\x00"), "handler, args: no NUL is possible there")
 	for _, name := range slices.Sorted(maps.Keys(c.Env)) {
-		if err := checkVariable(name); err != nil {
+		if err := checkVariable(name, c.Env[name]); err != nil {
 			problems = append(problems, fmt.Errorf("env.%s: %w", name, err))
 		}
 	}
 	return errors.Join(problems...)
 }
 
-func checkVariable(name string) error {
+var errNUL = errors.New("no NUL is possible there")
+
+func checkVariable(name string, value Value) error {
 	switch {
 	case name == "" || strings.ContainsAny(name, "=\x00 \t\n"):
 		return errors.New("this is no name of a variable")
 	case slices.Contains([]string{portVariable, customHandlerPort, httpWorkerPort, runtimeAPIVariable, process.InstanceVariable}, name):
 		return errors.New("this variable is set for each instance by the gateway")
+	case slices.ContainsFunc(value.Parts, func(p secret.Part) bool { return strings.Contains(p.Text, "\x00") }):
+		return errNUL
 	}
 	return nil
 }

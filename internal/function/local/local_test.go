@@ -158,6 +158,7 @@ func TestMistakesInAConfigAreToldByKey(t *testing.T) {
 		"args:":              func(c *Config) { c.Args = []string{"\x00"} },
 		"env.PORT:":          func(c *Config) { c.Env = env(t, "PORT", "80") },
 		"env.A B:":           func(c *Config) { c.Env = env(t, "A B", "x") },
+		"env.NUL:":           func(c *Config) { c.Env = env(t, "NUL", "${env:A}\x00") },
 	}
 	for key, spoil := range tests {
 		c := defaults()
