@@ -170,15 +170,25 @@ func (b *bench) warm(against opponent) {
 func (b *bench) cold(name, function string, against opponent) {
 	b.Helper()
 	var with, without, more []time.Duration
-	for range *rounds {
+	ours := func() time.Duration {
 		b.awaitNone(function)
-		one := b.ask(b.weir + "/" + function + "/")
+		return b.ask(b.weir + "/" + function + "/")
+	}
+	theirs := func() time.Duration {
 		res, err := b.client.Post(against.url+"/end", "", nil)
 		if err != nil {
 			b.Fatal(err)
 		}
 		_ = res.Body.Close()
-		other := b.ask(against.url)
+		return b.ask(against.url)
+	}
+	for n := range *rounds {
+		var one, other time.Duration
+		if n%2 == 0 { // who comes second finds the program's pages warm
+			one, other = ours(), theirs()
+		} else {
+			other, one = theirs(), ours()
+		}
 		with, without, more = append(with, one), append(without, other), append(more, one-other)
 	}
 	all := func(d time.Duration) time.Duration { return d }
