@@ -86,7 +86,13 @@ type entry struct {
 	failed bool          // it is not
 	cancel context.CancelCauseFunc
 	wanted bool // it is to be cancelled
+	// changing tells that a change which somebody asked for is being stored. Another one
+	// could come to the disk before it.
+	changing bool
 }
+
+// errChanging is told to whoever wants a second change meanwhile.
+var errChanging = fmt.Errorf("%w just now: the job is being changed", ErrUnavailable)
 
 // keyed is what makes two Puts one job.
 type keyed struct {
@@ -424,8 +430,12 @@ func (q *Queue) change(ctx context.Context, id string, how func(*entry) (bool, e
 	}
 	q.mu.Lock()
 	e, err := q.find(id)
-	if err == nil && (q.closed || q.released) {
+	switch {
+	case err != nil:
+	case q.closed || q.released:
 		err = ErrUnavailable
+	case e.changing:
+		err = errChanging
 	}
 	changed := false
 	if err == nil {
@@ -439,6 +449,7 @@ func (q *Queue) change(ctx context.Context, id string, how func(*entry) (bool, e
 		return e.job, nil
 	}
 	job := e.job
+	e.changing = true
 	q.using.Add(1)
 	q.mu.Unlock()
 	defer q.using.Done()
@@ -451,6 +462,7 @@ func (q *Queue) change(ctx context.Context, id string, how func(*entry) (bool, e
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	e.changing = false
 	if e.job.State == Queued && e.at < 0 {
 		q.lane(e.job.Place).push(e)
 		q.nudge()
@@ -469,6 +481,8 @@ func (q *Queue) Drop(ctx context.Context, id string) error {
 	case err != nil:
 	case q.closed || q.released:
 		err = ErrUnavailable
+	case e.changing:
+		err = errChanging
 	case !e.job.State.Ended():
 		err = ErrState
 	}

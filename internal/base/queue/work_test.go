@@ -2,6 +2,7 @@ package queue
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"testing"
 	"time"
@@ -89,5 +90,38 @@ func TestACancelOfWhatIsDyingIsNoOtherEnd(t *testing.T) {
 	await.From(t, "the end of the sweep", swept)
 	if job, err := q.Get(t.Context(), id); err != nil || job.State != Dead {
 		t.Errorf("it has become %+v, %v", job, err)
+	}
+}
+
+// TestChangesOfOneJobComeOneAfterTheOther holds that the disk knows the last one as the last.
+func TestChangesOfOneJobComeOneAfterTheOther(t *testing.T) {
+	q, id, holdUp := opened(t)
+	if _, err := q.Cancel(t.Context(), id); err != nil {
+		t.Fatal(err)
+	}
+	goOn := holdUp()
+	retried := make(chan error, 1)
+	go func() {
+		_, err := q.Retry(t.Context(), id)
+		retried <- err
+	}()
+	await.That(t, "it is being retried", func() bool { return q.stands(id, func(e *entry) bool { return e.job.State == Queued }) })
+	others := make(chan error, 2)
+	go func() {
+		_, err := q.Cancel(t.Context(), id)
+		others <- err
+		others <- q.Drop(t.Context(), id)
+	}()
+	for range 2 {
+		if err := await.From(t, "an answer, before the disk is free", others); !errors.Is(err, ErrUnavailable) {
+			t.Errorf("another change meanwhile: %v", err)
+		}
+	}
+	goOn()
+	if err := await.From(t, "the end of the retry", retried); err != nil {
+		t.Error(err)
+	}
+	if job, err := q.Cancel(t.Context(), id); err != nil || job.State != Cancelled {
+		t.Errorf("afterwards: %+v, %v", job, err)
 	}
 }
