@@ -221,6 +221,12 @@ func TestWhatTheApiItselfRefuses(t *testing.T) {
 		"an unknown log":         {echo, invoke, "{}", with("X-Amz-Log-Type", "All"), 400, "ValidationException", "logType"},
 		"a context of no JSON":   {echo, invoke, "{}", with("X-Amz-Client-Context", "bm8="), 400, "InvalidRequestContentException", "Client context"},
 		"a long context":         {echo, invoke, "{}", with("X-Amz-Client-Context", base64.StdEncoding.EncodeToString([]byte(`{"a":"`+strings.Repeat("x", 3583)+`"}`))), 400, "InvalidRequestContentException", "3583"},
+		"a body of no HTTP": {echo, invoke, "", func(r *http.Request) {
+			ctx, gone := context.WithCancel(r.Context())
+			gone() // the connection is of no use any more
+			*r = *r.WithContext(ctx)
+			r.ContentLength, r.Body = -1, io.NopCloser(broken{fault.MalformedRequest.New("A chunk size is no number.")})
+		}, 400, "", `"code":"malformed-request"`},
 		"too large":              {echo, invoke, strings.Repeat(" ", 6<<20) + "1", unchanged, 413, "RequestTooLargeException", "6291456"},
 		"too large, unknown":     {echo, invoke, strings.Repeat(" ", 6<<20) + "1", func(r *http.Request) { r.ContentLength = -1 }, 413, "RequestTooLargeException", "6291456"},
 		"too large for later":    {echo, invoke, big, with("X-Amz-Invocation-Type", "Event"), 413, "RequestTooLargeException", "1048578 byte payload is too large for the Event invocation type (limit 1048576 bytes)"},

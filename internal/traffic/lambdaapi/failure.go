@@ -58,6 +58,10 @@ func (e *apiError) Error() string { return e.Type + ": " + e.text }
 
 // fail answers a call with err.
 func (a *API) fail(c *call, err error) {
+	if f, ok := errors.AsType[*fault.Fault](err); ok && f.Code == fault.MalformedRequest.Code { // what ends the connection, too
+		exchange.Fail(c.w, f)
+		return
+	}
 	if c.r.Context().Err() != nil || fault.From(err).Code == fault.ClientGone.Code {
 		exchange.Fail(c.w, fault.ClientGone.New("", fault.Cause(err)))
 		return

@@ -78,7 +78,10 @@ func (c *call) read(limit int64) error {
 	_, err := b.ReadFrom(io.LimitReader(c.r.Body, limit+1))
 	c.body = b.Bytes()
 	c.x.Received += int64(len(c.body))
+	var malformed *fault.Fault
 	switch {
+	case errors.As(err, &malformed): // it is no HTTP
+		return malformed
 	case err != nil && (c.r.Context().Err() != nil || errors.Is(err, io.ErrUnexpectedEOF)):
 		return fault.ClientGone.New("", fault.Cause(errors.Join(err, context.Cause(c.r.Context()))))
 	case err != nil:
