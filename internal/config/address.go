@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/weir-gateway/weir/internal/base/loopback"
 	"github.com/weir-gateway/weir/internal/base/pattern"
 )
 
@@ -166,8 +167,5 @@ func isLocal(address string) bool {
 	if err != nil {
 		return false
 	}
-	if ip, err := netip.ParseAddr(host); err == nil {
-		return ip.Unmap().IsLoopback()
-	}
-	return host == "localhost"
+	return loopback.Name(host)
 }

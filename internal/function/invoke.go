@@ -1,6 +1,8 @@
 package function
 
 import (
+	"crypto/rand"
+	"fmt"
 	"io"
 	"net/http"
 	"time"
@@ -29,6 +31,15 @@ type Invocation struct {
 	ClientContext string
 	// Log asks for the tail of what the function puts out meanwhile.
 	Log bool
+}
+
+// NewID makes the id of an invocation: a random UUID (RFC 9562 section 5.4), as AWS's and
+// Azure's are.
+func NewID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
 }
 
 // Answer is what a function answers to a payload: another one, whole, or as a stream

@@ -17,8 +17,19 @@ import (
 // Peer tells whether a request's RemoteAddr is on this machine: a loopback address,
 // or a Unix socket, whose file's mode is its guard.
 func Peer(remote string) bool {
+	if remote == "" || remote[0] == '@' || remote[0] == '/' {
+		return true
+	}
 	peer, err := netip.ParseAddrPort(remote)
-	return err != nil || peer.Addr().Unmap().IsLoopback()
+	return err == nil && peer.Addr().Unmap().IsLoopback()
+}
+
+// Name tells whether a host, without a port and brackets, is this machine alone.
+func Name(host string) bool {
+	if ip, err := netip.ParseAddr(host); err == nil {
+		return ip.Unmap().IsLoopback()
+	}
+	return strings.EqualFold(host, "localhost")
 }
 
 // Host tells whether a request's Host means this machine.
@@ -27,11 +38,7 @@ func Host(host string) bool {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		name = h
 	}
-	ip, err := netip.ParseAddr(strings.Trim(name, "[]"))
-	if err == nil {
-		return ip.Unmap().IsLoopback()
-	}
-	return strings.EqualFold(name, "localhost") || name == "" || name == "weir"
+	return Name(strings.Trim(name, "[]")) || name == "" || name == "weir"
 }
 
 // OfPage tells whether a web page of another origin has made r (Fetch Metadata). A page

@@ -9,8 +9,8 @@ import (
 
 func TestPeersOfThisMachine(t *testing.T) {
 	for remote, want := range map[string]bool{
-		"127.0.0.1:4711": true, "127.8.9.1:1": true, "[::1]:1": true, "[::ffff:127.0.0.1]:1": true, "@": true, "": true,
-		"10.0.0.7:1": false, "[fe80::1%eth0]:1": false, "0.0.0.0:1": false,
+		"127.0.0.1:4711": true, "127.8.9.1:1": true, "[::1]:1": true, "[::ffff:127.0.0.1]:1": true, "@": true, "": true, "/run/client.sock": true,
+		"10.0.0.7:1": false, "[fe80::1%eth0]:1": false, "0.0.0.0:1": false, "unknown": false, "127.0.0.1": false,
 	} {
 		if loopback.Peer(remote) != want {
 			t.Errorf("%q: not %v", remote, want)

@@ -7,7 +7,6 @@ package invoke
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -166,15 +165,7 @@ func (f *Function) Payload(ctx context.Context, payload []byte, use func(functio
 
 // exchange is that of a call.
 func (f *Function) exchange() *exchange.Exchange {
-	return &exchange.Exchange{ID: newID(), Start: time.Now(), Host: "localhost", Path: "/", Backend: f.name}
-}
-
-// newID makes a random UUID (RFC 9562 section 5.4), as AWS's ids of requests are.
-func newID() string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
-	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+	return &exchange.Exchange{ID: function.NewID(), Start: time.Now(), Host: "localhost", Path: "/", Backend: f.name}
 }
 
 // call is one while it is made.

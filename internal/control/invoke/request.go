@@ -18,6 +18,7 @@ import (
 	"github.com/weir-gateway/weir/internal/control/compile"
 	"github.com/weir-gateway/weir/internal/control/explain"
 	"github.com/weir-gateway/weir/internal/filter"
+	"github.com/weir-gateway/weir/internal/function"
 	"github.com/weir-gateway/weir/internal/traffic/proxy"
 	"github.com/weir-gateway/weir/internal/traffic/snapshot"
 )
@@ -124,7 +125,7 @@ func (f *Function) Request(ctx context.Context, p *Plan, body []byte, w http.Res
 	r.URL, r.Host, r.RequestURI = p.target, p.host, p.target.RequestURI()
 	p.head(exchange.RequestHead(r))
 	x := p.exchange
-	x.ID, x.Start = newID(), time.Now()
+	x.ID, x.Start = function.NewID(), time.Now()
 	local := netip.AddrPortFrom(netip.AddrFrom4([4]byte{127, 0, 0, 1}), 0)
 	x.Client = forward.Receive(local, false, p.host, exchange.RequestHead(r), nil)
 	x.Path = p.target.EscapedPath()

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
-	"net/netip"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -17,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/weir-gateway/weir/internal/base/loopback"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
@@ -244,19 +244,19 @@ func (in Input) replace(c *config.Config) error {
 // keepHere makes addresses that others can reach loopback ones.
 func (in Input) keepHere(c *config.Config) {
 	for i := range c.Sockets {
-		c.Sockets[i].Address = loopback(c.Sockets[i].Address)
+		c.Sockets[i].Address = onLoopback(c.Sockets[i].Address)
 	}
-	c.Admin.Address = loopback(c.Admin.Address)
+	c.Admin.Address = onLoopback(c.Admin.Address)
 }
 
-// loopback is an address of this machine with the port of address. What is no
+// onLoopback is an address of this machine with the port of address. What is no
 // address with a port (a Unix socket, off) stays.
-func loopback(address string) string {
+func onLoopback(address string) string {
 	host, port, err := net.SplitHostPort(address)
 	if _, bad := strconv.ParseUint(port, 10, 16); err != nil || bad != nil {
 		return address
 	}
-	if ip, err := netip.ParseAddr(host); err == nil && ip.Unmap().IsLoopback() || host == "localhost" {
+	if loopback.Name(host) {
 		return address
 	}
 	return net.JoinHostPort("127.0.0.1", port)

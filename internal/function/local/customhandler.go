@@ -13,6 +13,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/function"
 	"github.com/weir-gateway/weir/internal/function/local/azure"
 	"github.com/weir-gateway/weir/internal/function/local/program"
 	"github.com/weir-gateway/weir/internal/function/local/runtimeapi"
@@ -40,7 +41,7 @@ func newCustomHandler(m *machine, c *Config, p program.Program) *customHandler {
 // launch gives an instance the variables of the Functions host, and those of
 // local.settings.json; what the config says wins over both.
 func (h *customHandler) launch(ctx context.Context, v *version) (*instance, error) {
-	id, _ := newIDs()
+	id := function.NewID()
 	shared := map[string]string{
 		"HOST": loopback, "FUNCTIONS_WORKER_RUNTIME": "custom", "AZURE_FUNCTIONS_ENVIRONMENT": "Development",
 	}
@@ -98,7 +99,7 @@ func (h *customHandler) callNamed(b *backend, r *http.Request, name string) (*ht
 
 // call asks an instance for what f answers.
 func (h *customHandler) call(b *backend, r *http.Request, f *azure.Function, path string, params []azure.Param) (*http.Response, error) {
-	id, _ := newIDs()
+	id := function.NewID()
 	if f.Passed {
 		if err := readdress(r, path); err != nil {
 			return nil, err
@@ -111,8 +112,7 @@ func (h *customHandler) call(b *backend, r *http.Request, f *azure.Function, pat
 		return nil, err
 	}
 	dropPrincipal(exchange.RequestHead(r))
-	guid, _ := newIDs()
-	payload, err := f.Payload(r, path, params, body, guid)
+	payload, err := f.Payload(r, path, params, body, function.NewID())
 	if err != nil {
 		return nil, fault.Unexpected.New("", fault.Cause(err))
 	}

@@ -1,9 +1,9 @@
 package local
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
-	"encoding/hex"
 	"fmt"
 	"io"
 	"log/slog"
@@ -13,6 +13,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
 	"github.com/weir-gateway/weir/internal/function"
 	"github.com/weir-gateway/weir/internal/function/local/apigw"
@@ -33,7 +34,7 @@ type lambda struct {
 }
 
 func newLambda(name string, c *Config, p program.Program) *lambda {
-	const region = "us-east-1" // one that SDKs know; env may name another
+	const region = config.DefaultRegion // one that SDKs know; env may name another
 	handler := c.Handler
 	if handler == "" {
 		handler = p.Handler
@@ -42,7 +43,7 @@ func newLambda(name string, c *Config, p program.Program) *lambda {
 		handler = "bootstrap"
 	}
 	l := &lambda{
-		arn: "arn:aws:lambda:" + region + ":000000000000:function:" + name, concurrency: c.bounds(p.Contract).Concurrency,
+		arn: "arn:aws:lambda:" + region + ":" + config.DefaultAccount + ":function:" + name, concurrency: c.bounds(p.Contract).Concurrency,
 		env: map[string]string{
 			"_HANDLER": handler, "LAMBDA_TASK_ROOT": p.Folder, "LAMBDA_RUNTIME_DIR": p.Folder, "TZ": ":UTC",
 			"AWS_REGION": region, "AWS_DEFAULT_REGION": region, "AWS_EXECUTION_ENV": "AWS_Lambda_provided.al2023",
@@ -191,12 +192,9 @@ func (l *lambda) invoke(r *http.Request, b *backend, place *lease, q *question) 
 	ctx := r.Context()
 	api := place.Instance().link.(*runtimeLink).api //nolint:forcetypeassert // this contract makes no other links
 	timeout := b.timeout()
-	id, trace := newIDs()
-	if exchange.Of(r).Trace != nil {
-		trace = exchange.RequestHead(r).Get(xRay)
-	}
-	if q.id != "" {
-		id = q.id
+	id, trace := cmp.Or(q.id, function.NewID()), exchange.RequestHead(r).Get(xRay)
+	if exchange.Of(r).Trace == nil { // a client's own means nothing
+		trace = newTrace()
 	}
 	invocation := runtimeapi.NewInvocation(id, l.arn, trace, q.payload, time.Now().Add(timeout))
 	invocation.Client = q.clientContext
@@ -228,15 +226,11 @@ func (l *lambda) invoke(r *http.Request, b *backend, place *lease, q *question) 
 	}
 }
 
-// newIDs makes a random UUID (RFC 9562 section 5.4) and an X-Ray trace header.
-func newIDs() (id, trace string) {
-	var random [16]byte
+// newTrace makes an X-Ray trace header.
+func newTrace() string {
+	var random [12]byte
 	_, _ = rand.Read(random[:]) // never fails (crypto/rand)
-	trace = fmt.Sprintf("Root=1-%08x-%x;Sampled=0", time.Now().Unix(), random[:12])
-	random[6] = random[6]&0x0f | 0x40
-	random[8] = random[8]&0x3f | 0x80
-	text := hex.EncodeToString(random[:])
-	return text[:8] + "-" + text[8:12] + "-" + text[12:16] + "-" + text[16:20] + "-" + text[20:], trace
+	return fmt.Sprintf("Root=1-%08x-%x;Sampled=0", time.Now().Unix(), random)
 }
 
 // response makes the response to r of an answer.
