@@ -99,7 +99,9 @@ func looksLikeCode(path string) bool {
 		return slices.Contains(code, filepath.Ext(path))
 	}
 	entries, err := os.ReadDir(path)
-	return err == nil && slices.ContainsFunc(entries, func(e os.DirEntry) bool { return slices.Contains(code, filepath.Ext(e.Name())) })
+	return err == nil && slices.ContainsFunc(entries, func(e os.DirEntry) bool {
+		return e.Name() == "host.json" || slices.Contains(code, filepath.Ext(e.Name()))
+	})
 }
 
 func isFolder(path string) bool {
@@ -188,6 +190,9 @@ func (in Input) found() ([]config.Source, error) {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "there is nothing to run in %s: no weir.yaml, it is no function, and there is none in it", in.Path)
+	if err := in.Runs(in.Path); err != nil && looksLikeCode(in.Path) {
+		fmt.Fprintf(&b, "\n  .: %s", shortly(err, in.Path))
+	}
 	for _, left := range found.Left {
 		fmt.Fprintf(&b, "\n  %s: %s", left.Name, left.Why)
 	}

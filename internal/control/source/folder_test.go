@@ -97,6 +97,12 @@ func TestAConfigOfItsOwnWins(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "there is nothing to run in ") || !strings.Contains(err.Error(), "\n  b: it has no file called run\na function is a folder with ") {
 		t.Errorf("nothing to run: %v", err)
 	}
+	for _, name := range []string{"main.go", "host.json"} { // one folder was meant to be a function itself
+		_, err = source.Input{Path: write(t, map[string]string{name: ""}), Runs: marked}.Read()
+		if err == nil || !strings.Contains(err.Error(), "and there is none in it\n  .: it has no file called run\na function is") {
+			t.Errorf("a function that cannot be run: %v", err)
+		}
+	}
 }
 
 func TestEveryAddressCanBeKeptToThisMachine(t *testing.T) {
