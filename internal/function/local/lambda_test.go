@@ -6,6 +6,8 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -385,8 +387,10 @@ func TestAClientThatLeavesDoesNotFreeTheInstance(t *testing.T) {
 	await.That(t, "the instance is free again", func() bool { return g.Status().Busy == 0 })
 	ctx, leave := context.WithCancel(t.Context())
 	left := make(chan error, 1)
+	sign := filepath.Join(t.TempDir(), "go on")
 	go func() {
-		r, _ := http.NewRequestWithContext(ctx, http.MethodGet, g.URL+"/slow", nil)
+		r, _ := http.NewRequestWithContext(ctx, http.MethodPost, g.URL+"/until", strings.NewReader(sign))
+		r.Header.Set("Content-Type", "text/plain")
 		res, err := g.Client().Do(r)
 		if err == nil {
 			_ = res.Body.Close()
@@ -398,7 +402,16 @@ func TestAClientThatLeavesDoesNotFreeTheInstance(t *testing.T) {
 	if err := <-left; !errors.Is(err, context.Canceled) {
 		t.Errorf("the client got %v", err)
 	}
-	if got := g.post(t, "/", "next"); got.body != "next" {
+	next := make(chan reply, 1)
+	go func() {
+		got, _ := g.send("/", "next")
+		next <- got
+	}()
+	await.That(t, "the next request waits for the instance", func() bool { return g.Status().Queued == 1 })
+	if err := os.WriteFile(sign, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := <-next; got.body != "next" {
 		t.Errorf("the next request got %+v", got)
 	}
 }

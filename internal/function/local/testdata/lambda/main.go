@@ -91,6 +91,14 @@ func handle(id string, e event, raw []byte) {
 	case "/linger": // answers, and then does not come back
 		answer("done")
 		select {}
+	case "/until": // the file that the body names exists
+		for {
+			if _, err := os.Stat(e.Body); err == nil {
+				break
+			}
+			time.Sleep(time.Millisecond)
+		}
+		answer("until")
 	case "/slow":
 		time.Sleep(50 * time.Millisecond)
 		answer("slow")
