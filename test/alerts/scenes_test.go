@@ -144,6 +144,7 @@ var scenes = map[string]scene{
 	},
 	"a new version of a function does not start": {
 		play: func(t *testing.T) []instance {
+			t.Helper()
 			path := script(t, "exec sleep 60")
 			g := start(t, "routes:\n  GET /: fn:orders\nfunctions:\n  orders: { run: "+path+", contract: http }\n")
 			text, err := os.ReadFile(path)
@@ -168,6 +169,7 @@ var scenes = map[string]scene{
 	},
 	"jobs are given up": {
 		play: func(t *testing.T) []instance {
+			t.Helper()
 			backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) }))
 			t.Cleanup(backend.Close)
 			g := startLater(t, "{ retry: none }", backend.URL)
@@ -180,6 +182,7 @@ var scenes = map[string]scene{
 	},
 	"a backend has no time for jobs": {
 		play: func(t *testing.T) []instance {
+			t.Helper()
 			backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Retry-After", "3600")
 				w.WriteHeader(http.StatusServiceUnavailable)
@@ -194,6 +197,7 @@ var scenes = map[string]scene{
 	},
 	"there is no room for jobs": {
 		play: func(t *testing.T) []instance {
+			t.Helper()
 			leave := make(chan struct{})
 			backend := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-leave }))
 			t.Cleanup(backend.Close)

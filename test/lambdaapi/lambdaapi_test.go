@@ -193,6 +193,7 @@ func TestAnEventIsProcessedLater(t *testing.T) {
 }
 
 func eventsAreProcessed(t *testing.T, g *weirtest.Gateway) {
+	t.Helper()
 	everywhere(t, g, anybody(), func(t *testing.T, ask func(string, input) answer) {
 		t.Helper()
 		note := filepath.Join(t.TempDir(), "note")
