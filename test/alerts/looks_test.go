@@ -82,11 +82,11 @@ func lively(t *testing.T) string {
 	backend := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	t.Cleanup(backend.Close)
 	cert, key := certificate(t, time.Hour)
-	g := start(t, "listen: { open: ':8080', public: { address: ':8443', tls: { cert: "+cert+", key: "+key+" } } }\n"+
+	g := startKeeping(t, "listen: { open: ':8080', public: { address: ':8443', tls: { cert: "+cert+", key: "+key+" } } }\n"+
 		"limits: { connections: 1, first_request: 1m }\nauth:\n  customer: { jwt: http://127.0.0.1:1/, audience: shop }\nroutes:\n  GET /named: http://localhost:1\n  GET /: "+backend.URL+
-		"\n  GET /fn: fn:orders\nfunctions:\n  orders: { run: "+script(t, "exit 1")+", contract: http }\n")
+		"\n  GET /fn: fn:orders\n  GET /later: { async: { retry: none }, to: http://127.0.0.1:1 }\nfunctions:\n  orders: { run: "+script(t, "exit 1")+", contract: http }\n")
 	g.await(`weir_discovery_lookups_total{backend="http://localhost:1",result="found"}`)
-	for _, path := range []string{"/", "/nothing"} {
+	for _, path := range []string{"/", "/nothing", "/later"} {
 		g.get(path, 1)
 		await.That(t, "room for the next", func() bool { return strings.Contains(g.scrape(), `weir_connections_open{socket=":8080"} 0`) })
 	}
@@ -113,7 +113,7 @@ func values(t *testing.T, metric, label string) []string {
 	for line := range strings.Lines(read(t, "docs", "operations.md")) {
 		if cells := strings.Split(line, "|"); len(cells) > 3 && strings.Contains(cells[1], "`"+metric+"`") {
 			var words []string
-			for _, m := range regexp.MustCompile("`([a-z_]+)`").FindAllStringSubmatch(cells[3], -1) {
+			for _, m := range regexp.MustCompile("`([a-z_-]+)`").FindAllStringSubmatch(cells[3], -1) {
 				words = append(words, m[1])
 			}
 			return words

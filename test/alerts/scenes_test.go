@@ -285,8 +285,14 @@ const strangersToken = "eyJhbGciOiJSUzI1NiIsImtpZCI6IjEifQ.eyJpc3MiOiJodHRwOi8vM
 // startLater serves a route whose requests are sent later.
 func startLater(t *testing.T, async, backend string) *gateway {
 	t.Helper()
+	return startKeeping(t, "routes:\n  GET /: { async: "+async+", to: "+backend+" }\n")
+}
+
+// startKeeping starts a gateway that has a state folder.
+func startKeeping(t *testing.T, config string) *gateway {
+	t.Helper()
 	g := &gateway{t: t, path: filepath.Join(t.TempDir(), "weir.yaml")}
-	g.write("routes:\n  GET /: { async: " + async + ", to: " + backend + " }\n")
+	g.write(config)
 	g.Gateway = weirtest.Start(t, g.path, "--state", t.TempDir())
 	return g
 }
