@@ -422,6 +422,20 @@ func (q *Queue) Retry(ctx context.Context, id string) (Job, error) {
 	})
 }
 
+// changeable finds a job that may be changed now. q is locked.
+func (q *Queue) changeable(id string) (*entry, error) {
+	e, err := q.find(id)
+	switch {
+	case err != nil:
+		return nil, err
+	case q.closed || q.released:
+		return nil, ErrUnavailable
+	case e.changing:
+		return nil, errChanging
+	}
+	return e, nil
+}
+
 // change changes a job that nobody is at, and stores it. A job that waits again is put back
 // into its lane when it is on disk.
 func (q *Queue) change(ctx context.Context, id string, how func(*entry) (bool, error)) (Job, error) {
@@ -429,14 +443,7 @@ func (q *Queue) change(ctx context.Context, id string, how func(*entry) (bool, e
 		return Job{}, err
 	}
 	q.mu.Lock()
-	e, err := q.find(id)
-	switch {
-	case err != nil:
-	case q.closed || q.released:
-		err = ErrUnavailable
-	case e.changing:
-		err = errChanging
-	}
+	e, err := q.changeable(id)
 	changed := false
 	if err == nil {
 		changed, err = how(e)
@@ -476,14 +483,8 @@ func (q *Queue) Drop(ctx context.Context, id string) error {
 		return err
 	}
 	q.mu.Lock()
-	e, err := q.find(id)
-	switch {
-	case err != nil:
-	case q.closed || q.released:
-		err = ErrUnavailable
-	case e.changing:
-		err = errChanging
-	case !e.job.State.Ended():
+	e, err := q.changeable(id)
+	if err == nil && !e.job.State.Ended() {
 		err = ErrState
 	}
 	if err != nil {
