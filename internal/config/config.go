@@ -29,9 +29,11 @@ type Config struct {
 	// Compositions are those with a name of their own and those of routes.
 	Compositions []Composition
 	// Auths are the ways of recognising callers, which routes name.
-	Auths   []Auth
-	Streams []Stream
-	Limits  Limits
+	Auths []Auth
+	// Discoveries are how sources of endpoints are reached, one for each kind of which something is said.
+	Discoveries []Discovery
+	Streams     []Stream
+	Limits      Limits
 	// LimitsOrigin is where Limits was written.
 	LimitsOrigin Origin
 	Shutdown     Shutdown

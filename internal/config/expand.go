@@ -138,6 +138,7 @@ func (e expander) config(c *Config) *doc.Node {
 	f.put("limits", e.limits(c), "")
 	f.put("shutdown", e.shutdown(c.Shutdown), "")
 	f.put("resolver", e.resolver(c.Resolver), "")
+	f.put("discovery", e.discoveries(c.Discoveries), "")
 	f.put("trust", list(c.TrustedProxies, prefixNode), "")
 	f.put("groups", list(c.Groups, e.group), "")
 	f.put("services", list(c.Services, e.service), "")

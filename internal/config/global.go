@@ -132,7 +132,7 @@ func (l *loader) lowerGlobals() {
 
 // once reports a key that may stand in one file only.
 func (l *loader) once(e doc.Entry, seen map[string]doc.Pos) {
-	if !slices.Contains([]string{"listen", "admin", "lambda_api", "telemetry", "limits", "shutdown", "trust", "resolver", "defaults", "problems"}, e.Key) {
+	if !slices.Contains([]string{"listen", "admin", "lambda_api", "telemetry", "limits", "shutdown", "trust", "resolver", "discovery", "defaults", "problems"}, e.Key) {
 		return
 	}
 	if first, twice := seen[e.Key]; twice {
@@ -184,6 +184,7 @@ func (l *loader) global(f *file) {
 		l.cfg.Shutdown = Shutdown{Delay: f.Shutdown.Delay, Drain: f.Shutdown.Drain, Origin: Origin{Pos: f.Shutdown.At}}
 	}
 	l.resolver(f)
+	l.discovery(f)
 	if f.Trust != nil {
 		l.cfg.TrustedProxies = prefixes(f.Trust.Proxies)
 	}

@@ -38,6 +38,7 @@ func Schema(v Vocabulary) *doc.Schema {
 	w.define("longFunction", w.kinded(v.Functions, true))
 	w.define("auth", w.kinded(v.Auths, false))
 	w.define("longAuth", w.kinded(v.Auths, true))
+	w.define("discovery", w.discoveries())
 	w.place("file", root)
 	for _, p := range w.defs {
 		if isOwn(p.Name) {
@@ -48,11 +49,11 @@ func Schema(v Vocabulary) *doc.Schema {
 	return root
 }
 
-// isOwn tells whether a definition is of this package: filters, functions and auth
+// isOwn tells whether a definition is of this package: filters, functions, auth and sources
 // have fields of their own under any name.
 func isOwn(name string) bool {
 	kinds := strings.TrimPrefix(strings.ToLower(name), "long")
-	return !strings.Contains(name, ".") && kinds != "function" && kinds != "auth" || strings.HasPrefix(name, "config.")
+	return !strings.Contains(name, ".") && kinds != "function" && kinds != "auth" && kinds != "discovery" || strings.HasPrefix(name, "config.")
 }
 
 // schemaWriter collects definitions that refer to each other.
@@ -202,6 +203,8 @@ func part(owner, key string) *doc.Schema {
 		return refer("return")
 	case "routes":
 		return either(mapOf(either(to(), refer("route"))), listOf(refer("longRoute")))
+	case "discovery":
+		return refer("discovery")
 	case "defaults":
 		return refer("defaults")
 	case "to":

@@ -9,10 +9,12 @@ type Vocabulary struct {
 	Filters   []Kind
 	Functions []Kind
 	Auths     []Kind
-	Schemes   []Scheme
+	// Discoveries are the kinds of sources of endpoints, which stand below `discovery`.
+	Discoveries []Kind
+	Schemes     []Scheme
 }
 
-// Kind is one kind of filter, function or auth.
+// Kind is one kind of filter, function, auth or source.
 type Kind struct {
 	// Name is the key under which it stands: on a route for a filter
 	// (`cors:`), in a function or an auth for its kind (`run:`, `jwt:`).

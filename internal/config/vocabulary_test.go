@@ -30,6 +30,7 @@ func vocabulary() config.Vocabulary {
 			{Name: "jwt", New: func() any { return &jwtConfig{Leeway: time.Minute} }},
 			{Name: "keys", New: func() any { return &keysConfig{} }},
 		},
+		Discoveries: []config.Kind{{Name: "k8s", New: func() any { return &k8sConfig{Resync: time.Hour} }}},
 		Schemes: []config.Scheme{
 			{Name: "http", Example: "http://users:8080"},
 			{Name: "https", Example: "https://users"},
@@ -75,6 +76,11 @@ func (c *authConfig) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 func (authConfig) DocSchema() *doc.Schema {
 	type long authConfig
 	return or(reflect.TypeFor[long]())
+}
+
+type k8sConfig struct {
+	Kubeconfig string        `doc:"kubeconfig" help:"how the API server is reached" example:"/etc/weir/kubeconfig"`
+	Resync     time.Duration `doc:"resync" help:"how often everything is read anew"`
 }
 
 type jwtConfig struct {

@@ -5,8 +5,10 @@ package discovery
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 
+	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/config"
 )
 
@@ -26,6 +28,37 @@ type Endpoint struct {
 	Name   string
 	Weight int // relative, 1 by default, 0 gets nothing
 	Zone   string
+	// Hints are zones, by comma, that the source would have the endpoint serve; "": it says nothing.
+	Hints string
+	Node  string // the machine that it is on; "": nobody says
+	// Condition is whether the source says that it takes requests. What the gateway itself
+	// finds out of an endpoint's health stands elsewhere.
+	Condition Condition
+}
+
+// Condition is whether an endpoint takes requests, as its source says.
+type Condition uint8
+
+// The conditions of an endpoint.
+const (
+	// Ready takes requests. A source that says nothing of it means that.
+	Ready Condition = iota
+	// Draining comes to its end and answers as yet: it is asked only where no endpoint is
+	// ready (serving and terminating, in the words of Kubernetes' KEP-1669).
+	Draining
+	// NotReady is there and takes no requests, not yet or not any more.
+	NotReady
+)
+
+func (c Condition) String() string {
+	switch c {
+	case Ready:
+		return "ready"
+	case Draining:
+		return "draining"
+	default:
+		return "not ready"
+	}
 }
 
 // Provider finds the endpoints of one reference.
@@ -68,7 +101,8 @@ type Scheme struct {
 	TLS      bool
 }
 
-// Definition is one kind of provider.
+// Definition is one kind of provider: one whose services have nothing in common, with New,
+// or one of a Source, which Define makes.
 type Definition struct {
 	Schemes []Scheme
 	// Fixed tells that the config itself names the addresses of a service, so that no word of
@@ -76,4 +110,56 @@ type Definition struct {
 	Fixed func(service config.Service) bool
 	// New makes the provider of one reference; it starts nothing.
 	New func(env Env, service config.Service) (Provider, error)
+
+	// Kind is the key below `discovery` under which it is said how the source is reached:
+	// "etcd". "" where there is no Source.
+	Kind     string
+	Summary  string
+	Settings func() any
+	Open     func(env SourceEnv, settings any) (Source, error)
+}
+
+// Source is where many services are found by one connection, one watch, one client. It is used by
+// several goroutines.
+type Source interface {
+	// Provider makes the provider of one reference; it starts nothing. The error is told to
+	// the writer of the service.
+	Provider(env Env, service config.Service) (Provider, error)
+	// Close ends what is shared. It is called once, after the Run of every provider has returned.
+	Close()
+}
+
+// SourceEnv is what a Source may need.
+type SourceEnv struct {
+	Log *slog.Logger
+	// Secret resolves a secret; where a config is only checked it gives placeholders. It may be
+	// asked only while the source is opened; one with another secret is opened anew.
+	Secret func(secret.Template) (secret.Value, error)
+	// Checked tells that the config is only checked: no provider will be run.
+	Checked bool
+}
+
+// Define makes the Definition of a kind of source for config struct C, which stands below
+// `discovery` under the key kind; defaults gives a fresh value each time, with which the source is
+// opened too where nothing is said of it. open runs nothing and calls nobody: what is shared
+// begins with the first Run of a provider, for `weir check` opens sources too. Its error is
+// told to the config's writer.
+func Define[C any](kind, summary string, schemes []Scheme, defaults func() C, open func(SourceEnv, *C) (Source, error)) Definition {
+	return Definition{
+		Schemes: schemes, Kind: kind, Summary: summary,
+		Settings: func() any { c := defaults(); return &c },
+		Open: func(env SourceEnv, settings any) (Source, error) {
+			c, ok := settings.(*C)
+			if !ok {
+				return nil, fmt.Errorf("discovery of kind %s: its settings are %T, not %T", kind, settings, c)
+			}
+			return open(env, c)
+		},
+	}
+}
+
+// Vocabulary is the kind of the source as the config's vocabulary knows it; ok is false where there
+// is none.
+func (d Definition) Vocabulary() (kind config.Kind, ok bool) {
+	return config.Kind{Name: d.Kind, Summary: d.Summary, New: d.Settings}, d.Kind != ""
 }

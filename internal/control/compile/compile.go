@@ -50,6 +50,9 @@ func (p Parts) Vocabulary() config.Vocabulary {
 		v.Filters = append(v.Filters, d.Kind())
 	}
 	for _, d := range p.Providers {
+		if kind, ok := d.Vocabulary(); ok {
+			v.Discoveries = append(v.Discoveries, kind)
+		}
 		for _, s := range d.Schemes {
 			v.Schemes = append(v.Schemes, s.Scheme)
 		}
@@ -231,6 +234,7 @@ func (b *build) snapshot(digest string) *snapshot.Snapshot {
 	b.telemetry(s)
 	b.streams()
 	b.functions(s)
+	b.sources()
 	b.services()
 	b.compositions()
 	b.auths(s)

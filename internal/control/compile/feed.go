@@ -3,7 +3,6 @@ package compile
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -24,7 +23,8 @@ type feed struct {
 	name     string
 	asksFor  string
 	provider discovery.Provider
-	fixed    bool // the config itself names the endpoints
+	source   *source // that the provider belongs to; nil: none
+	fixed    bool    // the config itself names the endpoints
 	meter    *telemetry.Backend
 	log      *slog.Logger
 	maxAge   time.Duration // of a set that was kept
@@ -47,25 +47,23 @@ type feed struct {
 
 // newFeed makes the feed of a service, which runs nothing yet.
 func (b *build) newFeed(s *config.Service) (*feed, error) {
-	d, _, ok := b.compiler.parts.provider(s)
-	if !ok {
-		return nil, fmt.Errorf("this version finds no endpoints by %q", s.Source.Scheme)
-	}
 	own := *s
 	own.Resolver = b.resolver(s)
+	d, _, _ := b.compiler.parts.provider(s)
 	f := &feed{
 		name: inGroup(s.Group, s.Name), asksFor: asksFor(s), fixed: d.Fixed != nil && d.Fixed(own), log: b.compiler.options.Log.With("service", s.Name),
 		maxAge: b.compiler.options.KeptAge, done: make(chan struct{}), first: make(chan struct{}),
 	}
 	f.meter = b.backendMeter(f.name)
 	var err error
-	f.provider, err = d.New(discovery.Env{Log: f.log, Looked: f.looked, Partly: f.partly}, own)
+	f.provider, f.source, err = b.provider(&own, discovery.Env{Log: f.log, Looked: f.looked, Partly: f.partly})
 	return f, err
 }
 
 // runningFeed gives the feed of that identity that runs already, else starts next.
 func (b *build) runningFeed(identity string, next *feed) (*feed, error) {
-	f, err := keep(b, "feed "+identity, always, func() (*feed, func(context.Context), error) {
+	same := func(before *feed) bool { return before.source == next.source }
+	f, err := keep(b, "feed "+identity, same, func() (*feed, func(context.Context), error) {
 		if !next.fixed {
 			next.place = b.compiler.options.Shelf.Place("endpoints", identity, next.maxAge)
 		}
@@ -84,12 +82,23 @@ func (f *feed) start() {
 	f.recall()
 	ctx, cancel := context.WithCancel(context.Background())
 	f.stop = cancel
+	if f.source != nil {
+		f.source.users.Add(1)
+	}
 	go func() {
-		defer close(f.done)
+		defer f.ended()
 		if err := f.provider.Run(ctx, f.set); err != nil {
 			f.log.Error("discovery ended; the last endpoints stay", "error", err)
 		}
 	}()
+}
+
+// ended notes that the provider does not run any more.
+func (f *feed) ended() {
+	if f.source != nil {
+		f.source.users.Done()
+	}
+	close(f.done)
 }
 
 func (f *feed) end() {

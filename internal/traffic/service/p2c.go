@@ -23,13 +23,9 @@ type p2c struct {
 	upTo []int
 }
 
-func newP2C(all []endpoint) *p2c {
-	p := &p2c{}
-	for i := range all {
-		if all[i].Weight > 0 {
-			p.endpoints = append(p.endpoints, &all[i])
-		}
-	}
+// newP2C picks among endpoints, each of some weight.
+func newP2C(endpoints []*endpoint) *p2c {
+	p := &p2c{endpoints: endpoints}
 	if slices.ContainsFunc(p.endpoints, func(e *endpoint) bool { return e.Weight != p.endpoints[0].Weight }) {
 		sum := 0
 		for _, e := range p.endpoints {

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -476,6 +478,41 @@ func TestManyAtOnceWhileEndpointsChange(t *testing.T) {
 		if e.InFlight != 0 {
 			t.Errorf("%+v", e)
 		}
+	}
+}
+
+// TestWhoDrainsIsAskedOnlyWhereNobodyIsReady is the order of KEP-1669.
+func TestWhoDrainsIsAskedOnlyWhereNobodyIsReady(t *testing.T) {
+	in := func(address string, c discovery.Condition) discovery.Endpoint {
+		return discovery.Endpoint{Address: address, Weight: 1, Condition: c}
+	}
+	ready, draining, notReady := in("ready:1", discovery.Ready), in("draining:1", discovery.Draining), in("notready:1", discovery.NotReady)
+	for name, c := range map[string]struct {
+		list []discovery.Endpoint
+		want string
+	}{
+		"some are ready":   {[]discovery.Endpoint{draining, ready, notReady, in("ready:2", discovery.Ready)}, "ready:1 ready:2"},
+		"none is ready":    {[]discovery.Endpoint{draining, notReady}, "draining:1"},
+		"none answers now": {[]discovery.Endpoint{notReady}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			asked := map[string]bool{}
+			s := newService(road(func(r *http.Request) (*http.Response, error) {
+				asked[r.URL.Host] = true
+				return response(http.StatusOK, ""), nil
+			}), 0, config.Timeouts{}, c.list...)
+			for range 100 {
+				req, _ := request(http.MethodGet, "")
+				if res, err := s.RoundTrip(req); err == nil {
+					_ = res.Body.Close()
+				} else if f, ok := errors.AsType[*fault.Fault](err); c.want != "" || !ok || f.Code != fault.NoEndpoint.Code {
+					t.Fatalf("it fails: %v", err)
+				}
+			}
+			if got := strings.Join(slices.Sorted(maps.Keys(asked)), " "); got != c.want {
+				t.Errorf("asked: %q, want %q", got, c.want)
+			}
+		})
 	}
 }
 

@@ -54,6 +54,23 @@ func newSet(list []discovery.Endpoint, before *set) *set {
 			Endpoint: e, host: transport.Host(e.Address, e.Fallback, e.Name), state: known[key],
 		})
 	}
-	s.picker = newP2C(s.endpoints)
+	s.picker = newP2C(s.serving())
 	return s
+}
+
+// serving are the endpoints that may be asked: those that are ready, and where there are
+// none those that drain, which still answer (KEP-1669).
+func (s *set) serving() []*endpoint {
+	for _, condition := range []discovery.Condition{discovery.Ready, discovery.Draining} {
+		var list []*endpoint
+		for i := range s.endpoints {
+			if e := &s.endpoints[i]; e.Condition == condition && e.Weight > 0 {
+				list = append(list, e)
+			}
+		}
+		if len(list) > 0 {
+			return list
+		}
+	}
+	return nil
 }

@@ -1,0 +1,75 @@
+package config
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/config/doc"
+)
+
+// Discovery is how one kind of source of endpoints is reached, by all services that are found
+// there; Config is its kind's own struct.
+type Discovery struct {
+	Kind   string // "etcd"
+	Config any
+	Origin Origin
+}
+
+// discovery lowers `discovery`: the kinds of sources, each with its settings.
+func (l *loader) discovery(f *file) {
+	n := f.Discovery
+	if n == nil {
+		return
+	}
+	var own doc.Problems
+	defer l.ps.Join(&own)
+	if n.Kind != doc.Map {
+		own.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("discovery is %s", n.Kind), Why: "it is a map of kinds: " + strings.Join(kindNames(l.v.Discoveries), ", "), Fix: "for example `etcd: http://127.0.0.1:2379` below it"})
+		return
+	}
+	for _, e := range n.Entries {
+		kind, known := find(l.v.Discoveries, e.Key)
+		if !known {
+			own.Add(unknownKey(e, kindNames(l.v.Discoveries)))
+			continue
+		}
+		settings := kind.New()
+		doc.Decode(e.Value, settings, &own)
+		l.cfg.Discoveries = append(l.cfg.Discoveries, Discovery{Kind: e.Key, Config: settings, Origin: Origin{Pos: e.KeyPos}})
+	}
+}
+
+// DiscoveryOf gives what is said of a kind of source, nil where nothing is.
+func (c *Config) DiscoveryOf(kind string) *Discovery {
+	if i := slices.IndexFunc(c.Discoveries, func(d Discovery) bool { return d.Kind == kind }); i >= 0 {
+		return &c.Discoveries[i]
+	}
+	return nil
+}
+
+// discoveries prints how sources are reached, by their kinds.
+func (e expander) discoveries(all []Discovery) *doc.Node {
+	f := newFields()
+	for _, d := range all {
+		n := own(d.Config, e.v.Discoveries, d.Kind)
+		n.Comment = d.Origin.comment()
+		f.put(d.Kind, n, "")
+	}
+	if len(f.Entries) == 0 {
+		return nil
+	}
+	return &f.Node
+}
+
+// discoveries are the kinds of sources by their names.
+func (w *schemaWriter) discoveries() *doc.Schema {
+	s := &doc.Schema{Type: doc.Types{"object"}, AdditionalProperties: false}
+	for _, k := range w.v.Discoveries {
+		settings := w.of(reflect.TypeOf(k.New()))
+		settings.Description = k.Summary
+		s.Properties = append(s.Properties, doc.Property{Name: k.Name, Schema: settings})
+	}
+	return s
+}

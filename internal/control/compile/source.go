@@ -1,0 +1,81 @@
+package compile
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/discovery"
+)
+
+// source is an open discovery.Source with what it was opened by. It is closed when the last
+// feed of it has ended.
+type source struct {
+	open     discovery.Source
+	settings any
+	asked    []question
+	users    sync.WaitGroup // the feeds of it that run
+}
+
+// sources checks everything that is said of sources, used by a service or not.
+func (b *build) sources() {
+	for i := range b.cfg.Discoveries {
+		said := &b.cfg.Discoveries[i]
+		d, ok := find(b.compiler.parts.Providers, func(d discovery.Definition) bool { return d.Kind == said.Kind })
+		if !ok {
+			b.problems.Errorf(said.Origin.Pos, "this version knows no source of kind %q", said.Kind)
+			continue
+		}
+		if _, err := b.source(d); err != nil {
+			b.problems.Errorf(placeOf(err, said.Origin.Pos), "discovery of kind %s: %v", said.Kind, err)
+			b.told[said] = toldError{err}
+		}
+	}
+}
+
+// source gives the open source of a definition, which is opened if it is not, or was opened by
+// other settings or secrets.
+func (b *build) source(d discovery.Definition) (*source, error) {
+	settings := d.Settings()
+	if said := b.cfg.DiscoveryOf(d.Kind); said != nil {
+		if err, ok := b.told[said]; ok {
+			return nil, err
+		}
+		settings = said.Config
+	}
+	same := func(before *source) bool { return config.Same(before.settings, settings) && b.stillSo(before.asked) }
+	return keep(b, "source "+d.Kind, same, func() (*source, func(context.Context), error) {
+		notes := b.record()
+		opened, err := d.Open(discovery.SourceEnv{Log: b.compiler.options.Log.With("source", d.Kind), Secret: notes.secret, Checked: !b.start}, settings)
+		if err != nil {
+			return nil, nil, err
+		}
+		made := &source{open: opened, settings: settings, asked: notes.done()}
+		return made, made.close, nil
+	})
+}
+
+// close ends the source when its feeds have ended, each of which ends by itself.
+func (s *source) close(context.Context) {
+	s.users.Wait()
+	s.open.Close()
+}
+
+// provider makes the provider of a service, and gives the source that it belongs to, nil for none.
+func (b *build) provider(s *config.Service, env discovery.Env) (discovery.Provider, *source, error) {
+	d, _, ok := b.compiler.parts.provider(s)
+	if !ok {
+		return nil, nil, fmt.Errorf("this version finds no endpoints by %q", s.Source.Scheme)
+	}
+	if d.Kind == "" {
+		made, err := d.New(env, *s)
+		return made, nil, err
+	}
+	from, err := b.source(d)
+	if err != nil {
+		return nil, nil, err
+	}
+	made, err := from.open.Provider(env, *s)
+	return made, from, err
+}
