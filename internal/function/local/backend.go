@@ -10,12 +10,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/base/edits"
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/base/telemetry"
 	"github.com/weir-gateway/weir/internal/config/doc"
 	"github.com/weir-gateway/weir/internal/function"
-	"github.com/weir-gateway/weir/internal/function/local/edits"
 	"github.com/weir-gateway/weir/internal/function/local/pool"
 	"github.com/weir-gateway/weir/internal/function/local/process"
 	"github.com/weir-gateway/weir/internal/function/local/program"
@@ -32,7 +32,7 @@ type machine struct {
 func newMachine(guard []string) *machine {
 	return &machine{
 		host: process.NewHost(guard), ports: ports{given: map[string]bool{}}, building: make(chan struct{}, 1),
-		edits: edits.New(slog.Default(), 0, 0),
+		edits: edits.New(edits.Options{What: "functions", Log: slog.Default(), Of: program.MayMatter}),
 	}
 }
 

@@ -7,8 +7,8 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/weir-gateway/weir/internal/base/edits"
 	"github.com/weir-gateway/weir/internal/base/fault"
-	"github.com/weir-gateway/weir/internal/function/local/edits"
 	"github.com/weir-gateway/weir/internal/function/local/program"
 )
 

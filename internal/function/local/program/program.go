@@ -14,8 +14,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/weir-gateway/weir/internal/base/edits"
 	"github.com/weir-gateway/weir/internal/function/local/azure"
-	"github.com/weir-gateway/weir/internal/function/local/edits"
 	"github.com/weir-gateway/weir/internal/function/local/wasm"
 )
 

@@ -12,7 +12,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/weir-gateway/weir/internal/function/local/edits"
+	"github.com/weir-gateway/weir/internal/base/edits"
 )
 
 // Runtime is what runs programs that are no machine code.

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/weir-gateway/weir/internal/function/local/edits"
+	"github.com/weir-gateway/weir/internal/base/edits"
 )
 
 // State is what a program was at one moment.
@@ -84,11 +84,11 @@ func (p Program) Sources(root string) (paths, files []string) {
 	if err != nil || !info.IsDir() {
 		return []string{root}, []string{root}
 	}
-	of := edits.IsSource
+	of := isSource
 	if p.NeedsBuild() {
 		of = isGo
 	}
-	paths, files = edits.Tree(root, of)
+	paths, files = tree(root, of)
 	if filepath.IsAbs(p.File) && !slices.Contains(files, p.File) {
 		paths, files = append(paths, p.File), append(files, p.File)
 	}
@@ -97,7 +97,7 @@ func (p Program) Sources(root string) (paths, files []string) {
 
 // isGo tells whether a file's name is one of what the go command builds.
 func isGo(name string) bool {
-	if !edits.IsSource(name) || strings.HasSuffix(name, "_test.go") {
+	if !isSource(name) || strings.HasSuffix(name, "_test.go") {
 		return false
 	}
 	return slices.Contains([]string{".go", ".mod", ".sum", ".s", ".c", ".h"}, filepath.Ext(name))

@@ -1,20 +1,17 @@
-package edits
+package program
 
 import (
-	"encoding/binary"
-	"hash/fnv"
 	"io/fs"
-	"os"
 	"path/filepath"
-	"slices"
-	"strconv"
 	"strings"
+
+	"github.com/weir-gateway/weir/internal/base/edits"
 )
 
-// IsSource tells whether a file's name is that of code: what a function writes into
+// isSource tells whether a file's name is that of code: what a function writes into
 // its own folder, what an editor leaves there, and what an interpreter keeps
 // there is not.
-func IsSource(name string) bool {
+func isSource(name string) bool {
 	if strings.HasPrefix(name, ".") || strings.HasSuffix(name, "~") || strings.HasPrefix(name, "#") {
 		return false
 	}
@@ -25,9 +22,9 @@ func IsSource(name string) bool {
 	return false
 }
 
-// mayMatter tells whether a name is one of code, or may be that of a folder.
-func mayMatter(name string) bool {
-	return IsSource(name) || filepath.Ext(name) == "" && !skipped(name)
+// MayMatter tells whether a name is one of code, or may be that of a folder.
+func MayMatter(name string) bool {
+	return isSource(name) || filepath.Ext(name) == "" && !skipped(name)
 }
 
 // skipped tells whether a folder holds nothing that is edited. What is installed
@@ -39,10 +36,10 @@ func skipped(name string) bool {
 // most bounds how many files of one tree are looked at, in the order of their names.
 const most = 5000
 
-// Tree gives the folders of a tree, as they lie behind root, which may be a link and
+// tree gives the folders of a tree, as they lie behind root, which may be a link and
 // comes first as it is; and its regular files of interest, sorted. What cannot be read is as if
 // it were not there.
-func Tree(root string, of func(name string) bool) (folders, files []string) {
+func tree(root string, of func(name string) bool) (folders, files []string) {
 	folders = append(folders, root)
 	if behind, err := filepath.EvalSymlinks(root); err == nil {
 		root = behind
@@ -56,37 +53,10 @@ func Tree(root string, of func(name string) bool) (folders, files []string) {
 			return filepath.SkipDir
 		case d.IsDir():
 			folders = append(folders, path)
-		case of(d.Name()) && IsRegular(path):
+		case of(d.Name()) && edits.IsRegular(path):
 			files = append(files, path)
 		}
 		return nil //nolint:nilerr // what cannot be read is as if it were not there
 	})
 	return folders, files
-}
-
-// IsRegular tells whether there is a regular file, or a link to one. All else that
-// has a name, as a pipe or a device, may keep its reader waiting for good.
-func IsRegular(path string) bool {
-	info, err := os.Stat(path)
-	return err == nil && info.Mode().IsRegular()
-}
-
-// State gives a text that is another one when any of the files was written or
-// replaced, or is gone. It reads none of them.
-func State(files []string) string {
-	h := fnv.New64a()
-	for _, file := range slices.Sorted(slices.Values(files)) {
-		_, _ = h.Write([]byte(file))
-		info, err := os.Stat(file)
-		if err != nil {
-			_, _ = h.Write([]byte{0})
-			continue
-		}
-		var stamp [24]byte
-		binary.BigEndian.PutUint64(stamp[:], uint64(info.Size()))
-		binary.BigEndian.PutUint64(stamp[8:], uint64(info.ModTime().UnixNano()))
-		binary.BigEndian.PutUint64(stamp[16:], uint64(info.Mode()))
-		_, _ = h.Write(stamp[:])
-	}
-	return strconv.FormatUint(h.Sum64(), 36)
 }

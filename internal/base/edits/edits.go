@@ -1,5 +1,5 @@
-// Package edits tells when the files of programs have changed, and have come to
-// rest again: what is being written or copied is no version of anything.
+// Package edits tells when files have changed, and have come to rest again: what is
+// being written or copied is no version of anything.
 //
 // What the system tells of files is only taken for a hint to look. Where it tells
 // nothing (of what another machine writes to a shared folder, or where there are
@@ -27,17 +27,26 @@ const (
 	pollAlone = 2 * time.Second
 )
 
-// Files looks at the files of a program: the paths that lead to them, and a text
-// that is another one when any of them was changed. It must be fast, for all
-// programs of a Watcher are looked at by one goroutine.
+// Files looks at the files of one user: the paths that lead to them, and a text
+// that is another one when any of them was changed (State makes such). It must be fast,
+// for those of all users of a Watcher are looked at by one goroutine.
 type Files func() (paths []string, state string)
 
-// Watcher watches the files of any number of programs, with one watch of the
+// Options make a Watcher.
+type Options struct {
+	What string // whose files they are, for its log: "functions"
+	Log  *slog.Logger
+	// Of tells which names in a folder that is itself one of the paths are of interest; nil: all.
+	Of func(name string) bool
+	// Settle and Poll replace the times of this package; 0 leaves them.
+	Settle, Poll time.Duration
+}
+
+// Watcher watches the files of any number of users, with one watch of the
 // system's. Between the first Watch and the last Close it owns a goroutine. It is
 // safe for concurrent use.
 type Watcher struct {
-	log          *slog.Logger
-	settle, poll time.Duration
+	options Options
 
 	mu    sync.Mutex // held while users come and go; the goroutine never takes it
 	users int
@@ -45,17 +54,21 @@ type Watcher struct {
 	ended chan struct{}
 }
 
-// New makes a Watcher, which does nothing yet. Times that are 0 are this package's.
-func New(log *slog.Logger, settling, polling time.Duration) *Watcher {
-	if settling <= 0 {
-		settling = settle
+// New makes a Watcher, which does nothing yet.
+func New(o Options) *Watcher {
+	if o.Settle <= 0 {
+		o.Settle = settle
 	}
-	return &Watcher{log: log, settle: settling, poll: polling}
+	if o.Of == nil {
+		o.Of = func(string) bool { return true }
+	}
+	o.Log = o.Log.With("files of", o.What)
+	return &Watcher{options: o}
 }
 
 // Watch begins to watch files, as they are at this moment.
 func (w *Watcher) Watch(files Files) *Watch {
-	watch := &Watch{watcher: w, files: files, changed: make(chan struct{}, 1), watched: places.Watched{Of: mayMatter}}
+	watch := &Watch{watcher: w, files: files, changed: make(chan struct{}, 1), watched: places.Watched{Of: w.options.Of}}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.users == 0 {
@@ -80,7 +93,7 @@ func (w *Watcher) do(task func(*lookout)) {
 	<-done
 }
 
-// Watch is one program's files. Its fields belong to the Watcher's goroutine.
+// Watch is one user's files. Its fields belong to the Watcher's goroutine.
 type Watch struct {
 	watcher *Watcher
 	files   Files
@@ -141,7 +154,7 @@ func (w *Watcher) run() {
 		case e := <-l.events:
 			l.heard(e)
 		case err := <-l.errors: // it may have lost some
-			l.log.Debug("watching the files of functions", "error", err)
+			l.options.Log.Debug("watching files", "error", err)
 			l.all()
 		case <-again.C:
 			l.all()
@@ -156,7 +169,7 @@ func (w *Watcher) run() {
 func (l *lookout) hear() {
 	system, err := fsnotify.NewWatcher()
 	if err != nil { // there is a limit on how many there may be
-		l.log.Warn("the system does not tell of changed files of functions; they are looked at every few seconds", "error", err)
+		l.options.Log.Warn("the system does not tell of changed files; they are looked at every few seconds", "error", err)
 		return
 	}
 	l.system, l.events, l.errors = system, system.Events, system.Errors
@@ -170,8 +183,8 @@ func (l *lookout) close() {
 
 func (l *lookout) interval() time.Duration {
 	switch {
-	case l.poll > 0:
-		return l.poll
+	case l.options.Poll > 0:
+		return l.options.Poll
 	case l.system == nil:
 		return pollAlone
 	}
@@ -205,7 +218,7 @@ func (l *lookout) Remove(folder string) error {
 func (l *lookout) heard(e fsnotify.Event) {
 	for w := range l.watches {
 		if w.watched.Concerns(e) {
-			w.due = time.Now().Add(l.settle)
+			w.due = time.Now().Add(l.options.Settle)
 		}
 	}
 }
@@ -253,7 +266,7 @@ func (l *lookout) review(w *Watch) {
 		default: // it was not heard yet
 		}
 	default:
-		w.seen, w.due = state, time.Now().Add(l.settle)
+		w.seen, w.due = state, time.Now().Add(l.options.Settle)
 	}
 }
 
@@ -261,7 +274,7 @@ func (l *lookout) review(w *Watch) {
 func (w *Watch) look(l *lookout) string {
 	paths, state := w.files()
 	if err := w.watched.Follow(l, paths); err != nil {
-		l.log.Debug("a folder of a function cannot be watched; it is looked at from time to time", "error", err)
+		l.options.Log.Debug("a folder cannot be watched; its files are looked at from time to time", "error", err)
 	}
 	return state
 }

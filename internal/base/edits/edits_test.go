@@ -1,21 +1,24 @@
 package edits_test
 
 import (
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
 	"github.com/weir-gateway/weir/internal/base/await"
-	"github.com/weir-gateway/weir/internal/function/local/edits"
+	"github.com/weir-gateway/weir/internal/base/edits"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+func watcher(settle, poll time.Duration) *edits.Watcher {
+	return edits.New(edits.Options{What: "a test", Log: slog.New(slog.DiscardHandler), Settle: settle, Poll: poll})
+}
 
 func write(t *testing.T, path, text string) {
 	t.Helper()
@@ -27,15 +30,23 @@ func write(t *testing.T, path, text string) {
 	}
 }
 
-// tree is what a program in a folder looks at.
+// tree is what somebody looks at who needs all files below a folder.
 func tree(root string) edits.Files {
 	return func() ([]string, string) {
-		folders, files := edits.Tree(root, edits.IsSource)
-		return append(folders, files...), edits.State(files)
+		paths, files := []string{root}, []string{}
+		behind, _ := filepath.EvalSymlinks(root)
+		_ = filepath.WalkDir(behind, func(path string, d fs.DirEntry, err error) error {
+			if err == nil && !d.IsDir() {
+				files = append(files, path)
+			}
+			paths = append(paths, path)
+			return nil
+		})
+		return paths, edits.State(files)
 	}
 }
 
-// file is what a program in one file looks at.
+// file is what somebody looks at who needs one.
 func file(path string) edits.Files {
 	return func() ([]string, string) { return []string{path}, edits.State([]string{path}) }
 }
@@ -55,7 +66,7 @@ func TestWhatIsWrittenReplacedAddedOrMovedIsTold(t *testing.T) {
 			if err := os.Symlink("v1", link); err != nil {
 				t.Skip("no symbolic links here:", err)
 			}
-			w := edits.New(slog.New(slog.DiscardHandler), how.settle, how.poll)
+			w := watcher(how.settle, how.poll)
 			program := w.Watch(tree(link))
 			defer program.Close()
 			single := w.Watch(file(filepath.Join(root, "v1", "index.js")))
@@ -84,29 +95,11 @@ func TestWhatIsWrittenReplacedAddedOrMovedIsTold(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoSourceIsNotTold(t *testing.T) {
-	root := t.TempDir()
-	for _, name := range []string{
-		".index.js.swp", "index.js~", "#index.js#", "4913", "data.db", "node_modules/x/index.js", "__pycache__/x.py", ".git/x.js",
-	} {
-		write(t, filepath.Join(root, name), "x")
-	}
-	write(t, filepath.Join(root, "lib", "a.py"), "x")
-	write(t, filepath.Join(root, "index.mjs"), "x")
-	folders, files := edits.Tree(root, edits.IsSource)
-	for i := range files {
-		files[i] = strings.TrimPrefix(filepath.ToSlash(files[i]), filepath.ToSlash(folders[1])+"/")
-	}
-	if !slices.Equal(files, []string{"index.mjs", "lib/a.py"}) || len(folders) != 3 {
-		t.Errorf("files are %v, in %v", files, folders)
-	}
-}
-
 // What is found once, and is another thing when it is looked at again, is still
 // being written.
 func TestWhatGoesOnChangingIsNotTold(t *testing.T) {
 	states := make(chan string)
-	w := edits.New(slog.New(slog.DiscardHandler), time.Millisecond, time.Millisecond)
+	w := watcher(time.Millisecond, time.Millisecond)
 	watching := make(chan *edits.Watch)
 	go func() { watching <- w.Watch(func() ([]string, string) { return nil, <-states }) }()
 	states <- "as it was"
@@ -126,7 +119,7 @@ func TestWhatGoesOnChangingIsNotTold(t *testing.T) {
 }
 
 func TestTheLastWatchEndsEverything(t *testing.T) {
-	w := edits.New(slog.New(slog.DiscardHandler), 0, 0)
+	w := watcher(0, 0)
 	path := filepath.Join(t.TempDir(), "program")
 	for range 3 {
 		one, two := w.Watch(file(path)), w.Watch(file(path))
@@ -134,26 +127,5 @@ func TestTheLastWatchEndsEverything(t *testing.T) {
 		write(t, path, time.Now().String()) // it comes to be, and is written again
 		await.From(t, "a file of which somebody else's watch has ended", two.Changed())
 		two.Close()
-	}
-}
-
-// A pipe or a device may keep its reader for good, and with it the gateway's end.
-func TestWhatIsNoRegularFileIsNoSource(t *testing.T) {
-	root := t.TempDir()
-	write(t, filepath.Join(root, "index.mjs"), "x")
-	write(t, filepath.Join(root, "shared", "data"), "{}")
-	for name, to := range map[string]string{
-		"zero.json": os.DevNull, "locked.js": "nobody@nowhere", "folder.py": "shared", "linked.json": filepath.Join("shared", "data"),
-	} {
-		if err := os.Symlink(to, filepath.Join(root, name)); err != nil {
-			t.Skip("no symbolic links here:", err)
-		}
-	}
-	_, files := edits.Tree(root, edits.IsSource)
-	for i := range files {
-		files[i] = filepath.Base(files[i])
-	}
-	if !slices.Equal(files, []string{"index.mjs", "linked.json"}) {
-		t.Errorf("files are %v", files)
 	}
 }
