@@ -8,6 +8,8 @@ import (
 	"time"
 
 	protocol "github.com/miekg/dns"
+
+	"github.com/weir-gateway/weir/internal/discovery"
 )
 
 const (
@@ -100,7 +102,7 @@ func (s settings) candidates(name string) []string {
 	}
 	var list []string
 	for _, domain := range s.search {
-		if full := name + "." + domain; len(full) <= longestName {
+		if full := name + "." + domain; len(full) <= discovery.LongestName {
 			list = append(list, protocol.Fqdn(full))
 		}
 	}

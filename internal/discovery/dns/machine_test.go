@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/discovery"
 )
 
 func (s settings) String() string {
@@ -67,7 +68,7 @@ func FuzzResolvConf(f *testing.F) {
 			}
 		}
 		for _, domain := range s.search {
-			if checkName(domain) != nil || !strings.HasSuffix(domain, ".") {
+			if discovery.CheckName(domain) != nil || !strings.HasSuffix(domain, ".") {
 				t.Errorf("%q: the domain %q", text, domain)
 			}
 		}

@@ -3,12 +3,12 @@ package dns
 import (
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"strconv"
 	"strings"
 
 	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/discovery"
 )
 
 // target is what endpoints are made of: a name with a port, or an address that needs no
@@ -52,22 +52,14 @@ func readAddress(text string) (target, error) {
 	if path, ok := strings.CutPrefix(text, unix); ok {
 		return target{address: text, weight: 1}, config.CheckUnixPath(path)
 	}
-	host, port, err := net.SplitHostPort(text)
+	host, port, err := discovery.SplitAddress(text)
 	if err != nil {
-		return target{}, errors.New("not of the form host:port; IPv6 stands in brackets, as in [::1]:8080")
+		return target{}, err //nolint:wrapcheck // as it is told to the config's writer
 	}
-	n, err := strconv.ParseUint(port, 10, 16)
-	if err != nil || n < 1 {
-		return target{}, fmt.Errorf("port %q is not a number from 1 to 65535", port)
-	}
-	ip, err := netip.ParseAddr(host)
-	switch {
-	case strings.HasPrefix(text, "[") && !ip.Is6():
-		return target{}, fmt.Errorf("%q stands in brackets, as only an IPv6 address does", host)
-	case err == nil:
+	if _, err := netip.ParseAddr(host); err == nil {
 		return target{address: text, weight: 1}, nil
 	}
-	return target{host: host, port: uint16(n), weight: 1}, checkName(host)
+	return target{host: host, port: port, weight: 1}, nil
 }
 
 // readList reads the endpoints of a service.
@@ -95,7 +87,7 @@ func readSRV(rest string) (string, error) {
 	case strings.Contains(rest, ":"):
 		return "", errors.New("the port is what the record tells; leave it out")
 	}
-	return rest, checkName(rest)
+	return rest, discovery.CheckName(rest)
 }
 
 // certifiedFor is the name that certificates are asked and checked for: without the dot
@@ -111,36 +103,4 @@ func certifiedFor(name string) string {
 		name = rest
 	}
 	return name
-}
-
-// The bounds of RFC 1035 section 2.3.4, as they are when written.
-const (
-	longestLabel = 63
-	longestName  = 253
-)
-
-// checkName says what is wrong with a name. Underscores are let through, for Docker has
-// them and SRV records need them.
-func checkName(name string) error {
-	plain := strings.TrimSuffix(name, ".")
-	if plain == "" || len(plain) > longestName {
-		return fmt.Errorf("%q is neither a name nor an address", name)
-	}
-	for label := range strings.SplitSeq(plain, ".") {
-		if label == "" || len(label) > longestLabel || !isLabel(label) {
-			return fmt.Errorf("%q is neither a name nor an address", name)
-		}
-	}
-	return nil
-}
-
-func isLabel(label string) bool {
-	for i := range len(label) {
-		switch c := label[i]; {
-		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '_':
-		default:
-			return false
-		}
-	}
-	return true
 }

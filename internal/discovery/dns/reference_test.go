@@ -137,7 +137,7 @@ func FuzzReference(f *testing.F) {
 				continue
 			}
 			for _, name := range append([]string{p.srv}, candidatesOf(p)...) {
-				if strings.ContainsAny(name, " \r\n/@?#:\x00\\\"") || len(name) > longestName+1 {
+				if strings.ContainsAny(name, " \r\n/@?#:\x00\\\"") || len(name) > discovery.LongestName+1 {
 					t.Errorf("%q became %q", rest, name)
 				}
 			}

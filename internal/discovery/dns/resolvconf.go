@@ -9,6 +9,8 @@ import (
 	"time"
 
 	protocol "github.com/miekg/dns"
+
+	"github.com/weir-gateway/weir/internal/discovery"
 )
 
 // The bounds and defaults of resolv.conf(5). A server is given less time than there (5 s),
@@ -118,7 +120,7 @@ func domains(words []string) []string {
 	var list []string
 	for _, w := range words {
 		w = strings.ToLower(w)
-		if w == "." || checkName(w) != nil || len(list) == mostDomains {
+		if w == "." || discovery.CheckName(w) != nil || len(list) == mostDomains {
 			continue
 		}
 		if full := protocol.Fqdn(w); !slices.Contains(list, full) {
