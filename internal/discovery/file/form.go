@@ -1,0 +1,171 @@
+package file
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/config/doc"
+	"github.com/weir-gateway/weir/internal/discovery"
+)
+
+// entry is what stands in a list of endpoints: an address, an endpoint with what is known
+// of it, or a group of targets as Prometheus' file_sd has it.
+type entry struct {
+	Address string `doc:"address" help:"host:port, or unix:/path" example:"10.0.0.1:8080"`
+	details `doc:",inline"`
+
+	Targets []string          `doc:"targets,oneormany" help:"addresses, host:port, which have the labels in common" example:"[10.0.0.1:8080]"`
+	Labels  map[string]string `doc:"labels" help:"what is said of the targets: weight, zone, node, id and state count, others are passed over"`
+}
+
+// details are what may be known of an endpoint beside its address.
+type details struct {
+	Weight int    `doc:"weight" help:"its part of the requests; 1 unless said, 0 gets none" example:"2"`
+	Zone   string `doc:"zone" help:"where it is" example:"eu-1a"`
+	Node   string `doc:"node" help:"the machine it is on" example:"rack-7"`
+	ID     string `doc:"id" help:"what makes an instance another one at the same address" example:"7c1e"`
+	State  string `doc:"state" help:"ready, draining or not_ready; ready unless said" example:"draining"`
+}
+
+// condition reads a state.
+func (d details) condition() (discovery.Condition, error) {
+	switch d.State {
+	case "", "ready":
+		return discovery.Ready, nil
+	case "draining":
+		return discovery.Draining, nil
+	case "not_ready":
+		return discovery.NotReady, nil
+	}
+	return discovery.NotReady, fmt.Errorf("%q is no state", d.State)
+}
+
+// parse reads a file, or of one that is a map the list of that name.
+func parse(file, part string, data []byte) ([]discovery.Endpoint, error) {
+	if len(bytes.TrimSpace(data)) == 0 { // as while an editor writes it
+		return nil, fmt.Errorf("%s is empty; write [] where there are no endpoints", file)
+	}
+	if filepath.Ext(file) == ".json" { // where a tab is as good as a blank
+		data = bytes.ReplaceAll(data, []byte("\t"), []byte(" "))
+	}
+	var ps doc.Problems
+	n := doc.Parse(file, data, &ps)
+	if n != nil {
+		n = partOf(n, part, &ps)
+	}
+	var list []discovery.Endpoint
+	if n != nil {
+		for _, item := range n.Items {
+			list = append(list, read(item, &ps)...)
+		}
+	}
+	if ps.Failed() {
+		return nil, problems(ps.Sorted())
+	}
+	return discovery.Distinct(list), nil
+}
+
+// partOf finds the list that is meant, nil where there is none. One whose name is not among
+// others is empty: whoever writes the file knows of no such endpoints.
+func partOf(n *doc.Node, part string, ps *doc.Problems) *doc.Node {
+	switch {
+	case part == "" && n.Kind == doc.Map:
+		ps.Add(doc.Problem{Pos: n.Pos, What: "this is a map", Why: "a file of endpoints is a list of them, or a map of such lists by name", Fix: "name the one that is meant, as in file:" + filepath.Base(n.Pos.File) + "#users"})
+	case part != "" && n.Kind == doc.List:
+		ps.Add(doc.Problem{Pos: n.Pos, What: "this is a list", Why: fmt.Sprintf("the service asks for the part %q of a map", part), Fix: "write `" + part + ":` above it, or leave #" + part + " out"})
+	case part != "" && n.Kind == doc.Map:
+		if n = n.Get(part); n == nil || n.Kind == doc.List {
+			return n
+		}
+		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("%q is %s", part, n.Kind), Fix: "write a list of endpoints"})
+	case n.Kind != doc.List:
+		ps.Add(doc.Problem{Pos: n.Pos, What: "this is " + n.Kind.String(), Fix: "write a list of endpoints"})
+	}
+	return n
+}
+
+// read reads one element of a list.
+func read(n *doc.Node, ps *doc.Problems) []discovery.Endpoint {
+	e := entry{details: details{Weight: 1}}
+	var own doc.Problems
+	if n.Kind == doc.Scalar {
+		doc.Decode(n, &e.Address, &own)
+	} else {
+		doc.Decode(n, &e, &own)
+	}
+	switch isGroup := n.Get("targets") != nil || n.Get("labels") != nil; {
+	case own.Failed():
+	case e.Address != "" && isGroup:
+		own.Add(doc.Problem{Pos: n.Pos, What: "this is an address and targets at once", Fix: "write them as two elements"})
+	case e.Address == "" && !isGroup:
+		own.Add(doc.Problem{Pos: n.Pos, What: "this endpoint has no address", Fix: "write it as in `address: 10.0.0.1:8080`"})
+	case isGroup:
+		e.labels(n, &own)
+	default:
+		e.Targets = []string{e.Address}
+	}
+	list := e.endpoints(n, &own)
+	ps.Join(&own)
+	return list
+}
+
+// labels takes over what counts of a group's labels.
+func (e *entry) labels(n *doc.Node, ps *doc.Problems) {
+	said := &doc.Node{Kind: doc.Map, Pos: n.Pos}
+	if labels := n.Get("labels"); labels != nil {
+		for _, label := range labels.Entries {
+			switch label.Key {
+			case "weight", "zone", "node", "id", "state":
+				value := *label.Value
+				value.Quoted = false // there labels are always texts
+				said.Entries = append(said.Entries, doc.Entry{Key: label.Key, KeyPos: label.KeyPos, Value: &value})
+			}
+		}
+	}
+	doc.Decode(said, &e.details, ps)
+}
+
+// endpoints checks what was read, and makes endpoints of it.
+func (e *entry) endpoints(n *doc.Node, ps *doc.Problems) []discovery.Endpoint {
+	if ps.Failed() {
+		return nil
+	}
+	condition, err := e.condition()
+	if err != nil {
+		ps.Add(doc.Problem{Pos: n.Pos, What: err.Error(), Fix: "write ready, draining or not_ready"})
+	}
+	if e.Weight < 0 {
+		ps.Add(doc.Problem{Pos: n.Pos, What: "its weight is negative", Fix: "write 0 where it is to get nothing"})
+	}
+	var list []discovery.Endpoint
+	for _, address := range e.Targets {
+		if err := check(address); err != nil {
+			ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("the address %q is not understood", address), Why: err.Error()})
+		}
+		list = append(list, discovery.Endpoint{ID: e.ID, Address: address, Weight: e.Weight, Zone: e.Zone, Node: e.Node, Condition: condition})
+	}
+	return list
+}
+
+func check(address string) error {
+	if path, ok := strings.CutPrefix(address, "unix:"); ok {
+		return config.CheckUnixPath(path)
+	}
+	_, _, err := discovery.SplitAddress(address)
+	return err
+}
+
+// problems is the error of a file that is not understood: the first thing that is wrong, and how
+// much more.
+func problems(list []doc.Problem) error {
+	list = slices.DeleteFunc(list, func(p doc.Problem) bool { return p.Severity != doc.Error })
+	if more := len(list) - 1; more > 0 {
+		return fmt.Errorf("%s (and %d more)", list[0], more)
+	}
+	return errors.New(list[0].String())
+}
