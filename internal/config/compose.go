@@ -38,13 +38,14 @@ type stepForm struct {
 	Else     *Tree        `doc:"else" help:"the body where the step fails or is skipped" example:"[]"`
 	Required *bool        `doc:"required" help:"whether a failure is that of the whole answer; false is short for else: =null"`
 	MaxBody  doc.Size     `doc:"max_body" help:"the largest body of a response; 1MiB unless told" example:"64KiB"`
+	Undo     *undoForm    `doc:"undo" help:"the call that takes the step back where the composition fails after it" example:"http://orders:8080/orders/{=steps.order.body.id}"`
 }
 
 // plainStep is the form without its short one.
 type plainStep stepForm
 
 // laterStepWords are words of the full design that steps cannot have yet.
-func laterStepWords() []string { return []string{"undo", "cache"} }
+func laterStepWords() []string { return []string{"cache"} }
 
 func (s *stepForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	switch n.Kind {
@@ -278,6 +279,9 @@ func (l *loader) step(e element, group string, ps *doc.Problems) Step {
 		ps.Add(doc.Problem{Pos: form.Else.Pos, What: fmt.Sprintf("the step %q is required and has else", e.name), Why: "with else its failure is none of the whole answer", Fix: "keep one of them"})
 	case !*form.Required && form.Else == nil:
 		s.Else = nullTree(e.pos)
+	}
+	if form.Undo != nil {
+		s.Undo = l.undo(form.Undo, &s, group, ps)
 	}
 	return s
 }

@@ -50,6 +50,22 @@ type Step struct {
 	// composition, and the body of a skipped step is null.
 	Else      *Tree
 	BodyBytes int64 // the largest body of one call's response
+	// Undo is the call that takes the step back where the composition fails after it; nil: nothing
+	// does. It has the step's name and none of When, Each, Else and Undo. Its expressions read of
+	// the step itself what the call gave that is taken back.
+	Undo *Step
+}
+
+// Calls are the steps with the calls that take them back, each behind its step.
+func (m *Composition) Calls() []*Step {
+	list := make([]*Step, 0, len(m.Steps))
+	for i := range m.Steps {
+		list = append(list, &m.Steps[i])
+		if undo := m.Steps[i].Undo; undo != nil {
+			list = append(list, undo)
+		}
+	}
+	return list
 }
 
 // StatusRule says what the statuses From to To of a step mean.
@@ -111,6 +127,7 @@ const (
 	DefaultStepBody        = 1 << 20
 	DefaultCompositionBody = 8 << 20
 	DefaultParallel        = 8
+	DefaultUndoAttempts    = 2    // further tries of a call that takes a step back
 	MaxElements            = 1000 // calls of one step with Each
 	maxSteps               = 64
 	maxParallel            = 100

@@ -25,7 +25,7 @@ func builtInIf(usual bool) string {
 	return ""
 }
 
-func (expander) composedStep(s Step) *doc.Node {
+func (e expander) composedStep(s Step) *doc.Node {
 	f := newFields()
 	f.text("name", s.Name, s.Origin.comment())
 	open := ""
@@ -48,6 +48,7 @@ func (expander) composedStep(s Step) *doc.Node {
 	f.put("status", statusesForm(s.Statuses).EncodeDoc(), "")
 	f.tree("else", s.Else)
 	f.size("max_body", s.BodyBytes, DefaultStepBody)
+	f.put("undo", e.undo(s.Undo), "")
 	return &f.Node
 }
 

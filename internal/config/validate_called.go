@@ -20,8 +20,7 @@ func (c *validator) nesting() {
 	}
 	for i := range c.c.Compositions {
 		m := &c.c.Compositions[i]
-		for j := range m.Steps {
-			s := &m.Steps[j]
+		for _, s := range m.Calls() {
 			inner := c.composed(s.Ref)
 			path, err := s.Path.Parse()
 			if inner == nil || err != nil {
@@ -56,8 +55,8 @@ func (c *validator) recursion(m *Composition, way []*Composition, done map[*Comp
 	}
 	done[m] = true
 	way = append(way, m)
-	for i := range m.Steps {
-		if inner := c.composed(m.Steps[i].Ref); inner != nil {
+	for _, s := range m.Calls() {
+		if inner := c.composed(s.Ref); inner != nil {
 			c.recursion(inner, way, done)
 		}
 	}
@@ -100,8 +99,8 @@ func (c *validator) anonymous(m *Composition, r *Route, b *Backend, seen []*Comp
 			"so it would always be empty", "add `auth:` to the route, or leave auth out of the expression")
 		return true
 	}
-	for i := range m.Steps {
-		if inner := c.composed(m.Steps[i].Ref); inner != nil && c.anonymous(inner, r, b, append(seen, m)) {
+	for _, s := range m.Calls() {
+		if inner := c.composed(s.Ref); inner != nil && c.anonymous(inner, r, b, append(seen, m)) {
 			return true
 		}
 	}
@@ -136,6 +135,7 @@ func (m *Composition) expressions() []Expression {
 	var list []Expression
 	for i := range m.Steps {
 		list = append(list, m.Steps[i].Expressions()...)
+		list = append(list, m.Steps[i].undoExpressions()...)
 	}
 	return append(list, m.Return.Expressions()...)
 }
@@ -161,8 +161,8 @@ type caller struct {
 // given holds that a composition's caller gives what it reads of its request.
 func (c *validator) given(m *Composition, by caller) {
 	told := map[string]bool{} // one missing name is one mistake
-	for i := range m.Steps {
-		c.givenPath(&m.Steps[i], by, told)
+	for _, s := range m.Calls() {
+		c.givenPath(s, by, told)
 	}
 	for _, e := range c.readings(m) {
 		if e.reads.RequestBody && !by.body {

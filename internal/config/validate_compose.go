@@ -103,6 +103,7 @@ type graph struct {
 	reads       [][]string      // names of steps, by the step that reads them
 	read        map[string]bool // those that something reads
 	rough       bool            // something could not be read, so what is not there proves nothing
+	undoReads   []undoRead
 }
 
 func (g *graph) names() []string {
@@ -126,7 +127,7 @@ func (g *graph) duplicates() bool {
 	return twice
 }
 
-// Expressions are all expressions of a step with what they must give.
+// Expressions are all expressions of a step with what they must give, but for those of its undo.
 func (s *Step) Expressions() []Expression {
 	const scope = expr.Request | expr.Steps
 	call := scope
@@ -137,24 +138,32 @@ func (s *Step) Expressions() []Expression {
 		{Expr: s.When, Field: s.Name + ".when", Want: expr.Bool, Scope: scope},
 		{Expr: s.Each, Field: s.Name + ".each", Want: expr.List, Scope: scope},
 	}
+	list = append(list, s.callExpressions(s.Name, call)...)
+	for _, e := range s.Else.expressions() {
+		list = append(list, Expression{Expr: e, Field: s.Name + ".else", Want: expr.Any, Scope: call})
+	}
+	return slices.DeleteFunc(list, unwritten)
+}
+
+// callExpressions are those of what a call sends, which is called name in messages.
+func (s *Step) callExpressions(name string, scope expr.Scope) []Expression {
+	var list []Expression
 	if path, err := s.Path.Parse(); err == nil {
 		for _, v := range path.Values {
-			list = append(list, Expression{Expr: v.Expr, Field: s.Name + ".path", Want: expr.String, Scope: call})
+			list = append(list, Expression{Expr: v.Expr, Field: name + ".path", Want: expr.String, Scope: scope})
 		}
 	}
 	for _, f := range slices.Concat(s.Query, s.Headers) {
-		list = append(list, Expression{Expr: f.Expr, Field: s.Name + "." + f.Name, Want: expr.String, Scope: call})
+		list = append(list, Expression{Expr: f.Expr, Field: name + "." + f.Name, Want: expr.String, Scope: scope})
 	}
-	for _, part := range []struct {
-		name string
-		tree *Tree
-	}{{".body", s.Body}, {".else", s.Else}} {
-		for _, e := range part.tree.expressions() {
-			list = append(list, Expression{Expr: e, Field: s.Name + part.name, Want: expr.Any, Scope: call})
-		}
+	for _, e := range s.Body.expressions() {
+		list = append(list, Expression{Expr: e, Field: name + ".body", Want: expr.Any, Scope: scope})
 	}
-	return slices.DeleteFunc(list, func(e Expression) bool { return e.Expr == nil || *e.Expr == Expr{} })
+	return list
 }
+
+// unwritten holds for what has no expression.
+func unwritten(e Expression) bool { return e.Expr == nil || *e.Expr == Expr{} }
 
 // Expressions are all expressions of a return with what they must give.
 func (r *Return) Expressions() []Expression {
@@ -166,7 +175,7 @@ func (r *Return) Expressions() []Expression {
 	for _, e := range r.Body.expressions() {
 		list = append(list, Expression{Expr: e, Field: "return", Want: expr.Any, Scope: scope})
 	}
-	return slices.DeleteFunc(list, func(e Expression) bool { return e.Expr == nil || *e.Expr == Expr{} })
+	return slices.DeleteFunc(list, unwritten)
 }
 
 // step holds the rules of one step and notes what it reads.
@@ -192,10 +201,15 @@ func (g *graph) step(i int) {
 		g.reference(s.Ref)
 	}
 	g.target(s)
+	g.undo(i)
 }
 
 // expression compiles e, and holds that the steps that it reads are there.
-func (g *graph) expression(e Expression) (expr.Reads, bool) {
+func (g *graph) expression(e Expression) (expr.Reads, bool) { return g.expressionOf(e, nil) }
+
+// expressionOf is expression for one that belongs to the undo of a step, which reads of that
+// step what one call gave; nil: it belongs to none.
+func (g *graph) expressionOf(e Expression, undone *Step) (expr.Reads, bool) {
 	program, err := expr.Compile(e.Source, e.Want, e.Scope)
 	if err != nil {
 		g.rough = true
@@ -209,6 +223,7 @@ func (g *graph) expression(e Expression) (expr.Reads, bool) {
 		case at < 0:
 			g.rough = true
 			g.add(e.findStep(name), fmt.Sprintf("there is no step %q", name), knownWords(g.names()), suggest(name, g.names(), ""))
+		case undone != nil && undone.Name == name:
 		case g.composition.Steps[at].Each != nil && (slices.Contains(reads.StepHeads, name) || slices.Contains(reads.StepTexts, name)):
 			g.add(e.findStep(name), fmt.Sprintf("the step %q is called once for each element, so it has no one status, headers or text", name), "", fmt.Sprintf("read steps.%s.body, the list of the bodies", name))
 		}
@@ -376,6 +391,7 @@ func (g *graph) plan() {
 	if g.rough {
 		return
 	}
+	g.undoesAfter(plan)
 	for i := range steps {
 		if s := &steps[i]; !g.read[s.Name] && httpx.IsSafe(s.Method) {
 			g.ps.Add(doc.Problem{
@@ -393,8 +409,7 @@ func (c *validator) compositionGrants(m *Composition) {
 	if g == nil {
 		return
 	}
-	for i := range m.Steps {
-		s := &m.Steps[i]
+	for _, s := range m.Calls() {
 		for _, f := range slices.Concat(s.Query, s.Headers) {
 			c.secretGrants(g, f.Secret, Origin{Pos: f.Pos, Object: s.Origin.Object})
 		}

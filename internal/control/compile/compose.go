@@ -3,7 +3,6 @@ package compile
 import (
 	"context"
 	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/weir-gateway/weir/internal/base/httpx"
@@ -56,15 +55,10 @@ func (b *build) composition(c *config.Composition) (resolved, error) {
 
 func (b *build) compose(c *config.Composition) (*composition, error) {
 	notes := b.record()
-	options := compose.Options{Secret: notes.secret, Log: b.compiler.options.Log}
-	for i := range c.Steps {
-		backend, err := b.stepBackend(&c.Steps[i], notes)
-		if err != nil {
-			return nil, fmt.Errorf("step %s: %w", c.Steps[i].Name, err)
-		}
-		options.Backends = append(options.Backends, backend)
-	}
-	made, err := compose.New(c, options)
+	made, err := compose.New(c, compose.Options{
+		Secret: notes.secret, Log: b.compiler.options.Log,
+		Backend: func(call *config.Step) (compose.Backend, error) { return b.stepBackend(call, notes) },
+	})
 	return &composition{made, c, notes.done()}, err
 }
 

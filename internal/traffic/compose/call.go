@@ -26,6 +26,7 @@ import (
 // has it while it is under way, and then it is the owner's again.
 type call struct {
 	run      *run
+	ctx      context.Context //nolint:containedctx // its life but for its own time-out, from launch to its end
 	step     *step
 	at       int // the step's place
 	element  int // noElement without each
@@ -51,7 +52,7 @@ func (c *call) perform() {
 		}
 		c.run.finished <- c // the owner waits until the last call is over
 	}()
-	ctx := c.run.ctx
+	ctx := c.ctx
 	if c.step.timeout > 0 {
 		limited, cancel := context.WithTimeoutCause(ctx, c.step.timeout, errTime)
 		defer cancel()

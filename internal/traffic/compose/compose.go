@@ -17,6 +17,7 @@
 //   - step.go, value.go: a step and its texts, made ready.
 //   - run.go: one request: which step is next, and what a failure means.
 //   - call.go: one call, in a goroutine of its own.
+//   - undo.go: what was done is taken back where the whole has failed.
 //   - request.go, response.go: the client's body, the answer.
 //   - fail.go: which problem a failure is.
 package compose
@@ -36,9 +37,10 @@ import (
 
 // Options make a Composition.
 type Options struct {
-	Backends []Backend // those of the steps, in their order
-	Secret   func(secret.Template) (secret.Value, error)
-	Log      *slog.Logger
+	// Backend gives whom a call is for: a step, or what takes one back (config.Composition.Calls).
+	Backend func(call *config.Step) (Backend, error)
+	Secret  func(secret.Template) (secret.Value, error)
+	Log     *slog.Logger
 }
 
 // Backend is whom a step calls.
@@ -65,6 +67,7 @@ type Composition struct {
 	bodyBytes int64
 	// readsRequest tells that some expression reads the client's body.
 	readsRequest bool
+	undoes       bool // some step can be taken back
 	plan         []Planned
 }
 
@@ -74,14 +77,20 @@ func New(c *config.Composition, o Options) (*Composition, error) {
 	if made.log == nil {
 		made.log = slog.Default()
 	}
-	b := builder{secret: o.Secret, reads: make([][]string, len(c.Steps))}
+	b := builder{secret: o.Secret, backend: o.Backend, reads: make([][]string, len(c.Steps))}
 	for i := range c.Steps {
 		b.at = i
-		if err := b.step(&made.steps[i], &c.Steps[i], o.Backends[i]); err != nil {
+		if err := b.step(&made.steps[i], &c.Steps[i]); err != nil {
 			return nil, fmt.Errorf("step %s: %w", c.Steps[i].Name, err)
 		}
 	}
-	b.at = -1
+	b.at = -1 // what follows waits for nothing
+	for i := range c.Steps {
+		if err := b.undo(&made.steps[i], &c.Steps[i]); err != nil {
+			return nil, fmt.Errorf("undo of step %s: %w", c.Steps[i].Name, err)
+		}
+		made.undoes = made.undoes || made.steps[i].undo != nil
+	}
 	if err := b.result(&made.result, &c.Return); err != nil {
 		return nil, fmt.Errorf("return: %w", err)
 	}
@@ -120,9 +129,10 @@ func (c *Composition) draw(from *config.Composition, b *builder) error {
 
 // builder makes the parts of a composition ready and notes what they read.
 type builder struct {
-	secret func(secret.Template) (secret.Value, error)
-	at     int        // the step that is made, -1 for return
-	reads  [][]string // names of steps, by the step that reads them
+	secret  func(secret.Template) (secret.Value, error)
+	backend func(*config.Step) (Backend, error)
+	at      int        // the step that is made, -1 for what is no step
+	reads   [][]string // names of steps, by the step that reads them
 	// bodies and texts are the steps of which somebody reads the body, the text.
 	bodies, texts []string
 	readsRequest  bool
@@ -162,11 +172,16 @@ type Planned struct {
 // must not change it.
 func (c *Composition) Plan() []Planned { return c.plan }
 
-func planned(level int, s *config.Step, needs []int, names []string) Planned {
-	p := Planned{Level: level, Name: s.Name, Call: s.Method + " " + s.Path.Text + " of " + s.Ref.String(), Origin: s.Origin}
+// target is what a call asks of whom, as it was written.
+func target(s *config.Step) string {
 	if strings.HasPrefix(s.Ref.Rest, "//") {
-		p.Call = s.Method + " " + s.Ref.String() + s.Path.Text
+		return s.Method + " " + s.Ref.String() + s.Path.Text
 	}
+	return s.Method + " " + s.Path.Text + " of " + s.Ref.String()
+}
+
+func planned(level int, s *config.Step, needs []int, names []string) Planned {
+	p := Planned{Level: level, Name: s.Name, Call: target(s), Origin: s.Origin}
 	for _, n := range needs {
 		p.After = append(p.After, names[n])
 	}
@@ -185,6 +200,9 @@ func planned(level int, s *config.Step, needs []int, names []string) Planned {
 	}
 	if s.Else != nil {
 		p.Notes = append(p.Notes, "with an else")
+	}
+	if s.Undo != nil {
+		p.Notes = append(p.Notes, "undone by "+target(s.Undo))
 	}
 	return p
 }

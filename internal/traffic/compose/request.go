@@ -1,6 +1,7 @@
 package compose
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -28,15 +29,24 @@ func (c *Composition) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	run := c.begin(r, body)
 	run.all()
-	switch {
-	case run.err != nil:
-		return nil, run.err
-	case run.passed != nil:
-		return run.pass(), nil
-	case r.Context().Err() != nil:
-		return nil, r.Context().Err()
+	res, err := run.outcome()
+	if err != nil || run.passed != nil && res.StatusCode >= http.StatusBadRequest {
+		run.undo()
 	}
-	return run.response()
+	return res, err
+}
+
+// outcome is the answer of a run in which no call is under way.
+func (r *run) outcome() (*http.Response, error) {
+	switch {
+	case r.err != nil:
+		return nil, r.err
+	case r.passed != nil:
+		return r.pass(), nil
+	case r.r.Context().Err() != nil:
+		return nil, context.Cause(r.r.Context())
+	}
+	return r.response()
 }
 
 // requestBody reads and decodes the client's body, nil where it is empty.

@@ -25,6 +25,7 @@ type run struct {
 	body     any              // the client's, decoded
 	in       expr.Input
 	ctx      context.Context //nolint:containedctx // the life of all calls, which ends with the run
+	lasting  context.Context //nolint:containedctx // of those that are let finish, so that it is known what to undo
 	cancel   context.CancelCauseFunc
 	left     atomic.Int64 // bytes that bodies may still have: of responses, of what stands for them, of requests under way
 
@@ -36,6 +37,9 @@ type run struct {
 	// Whichever of these is set ends the run.
 	err    error
 	passed *call // whose response is the answer
+
+	acts    []act // what may have to be taken back, in the order in which it was done
+	undoing *act  // what is taken back just now
 }
 
 // state is what has become of a step.
@@ -65,6 +69,7 @@ func (c *Composition) begin(r *http.Request, body any) *run {
 	}
 	n.left.Store(c.bodyBytes)
 	n.ctx, n.cancel = context.WithCancelCause(r.Context())
+	n.lasting = context.WithoutCancel(r.Context())
 	n.in = expr.Input{Request: r, RequestBody: func() (any, error) { return n.body, nil }, Steps: n.stepResult}
 	head := exchange.RequestHead(r)
 	for _, name := range [...]string{"Traceparent", "Tracestate", "Via"} {
@@ -82,6 +87,9 @@ func (c *Composition) begin(r *http.Request, body any) *run {
 
 // stepResult is what expressions find under steps.
 func (r *run) stepResult(name string) (expr.StepResult, bool) {
+	if r.undoing != nil && r.steps[r.undoing.at].name == name {
+		return r.undoing.result, true
+	}
 	for i := range r.steps {
 		if r.steps[i].name == name {
 			return r.states[i].result, r.states[i].done
@@ -215,7 +223,10 @@ func (r *run) launch(i, element int) {
 		r.fail(r.failure(s, errTogether))
 		return
 	}
-	c.at, c.element = i, element
+	c.at, c.element, c.ctx = i, element, r.ctx
+	if s.undo != nil {
+		c.ctx = r.lasting
+	}
 	r.open++
 	if element != noElement {
 		r.states[i].fan.open++
@@ -268,6 +279,7 @@ func (r *run) ended(c *call) {
 	if c.element != noElement {
 		r.states[c.at].fan.open--
 	}
+	r.acted(c)
 	switch {
 	case r.over():
 		return

@@ -30,12 +30,16 @@ type step struct {
 	timeout    time.Duration // 0: none
 	retry      config.Retry  // those that the backend does not make itself
 	rules      []config.StatusRule
-	otherwise  *tree // nil: its failure is that of the whole
+	unwritten  func(status int) config.StatusAction // what one means of which no rule says it
+	otherwise  *tree                                // nil: its failure is that of the whole
 	bodyBytes  int64
 
 	decodes, keepsText bool // what is read of its response
 	needs              int  // the number of steps that it waits for
 	dependents         []int
+
+	undo        *step // takes it back; nil: nothing does
+	undoNeedsIt bool  // that reads what the step gave
 }
 
 // The scopes of a step's expressions: of those about the step, and of a call.
@@ -45,10 +49,15 @@ const (
 )
 
 // step makes one step ready.
-func (b *builder) step(made *step, s *config.Step, backend Backend) (err error) {
+func (b *builder) step(made *step, s *config.Step) error {
+	backend, err := b.backend(s)
+	if err != nil {
+		return err
+	}
 	*made = step{
 		name: s.Name, backend: backend, method: s.Method, parallel: s.Parallel,
 		timeout: max(0, cmp.Or(s.Timeout, backend.Total, config.DefaultStepTimeout)), rules: s.Statuses, bodyBytes: s.BodyBytes,
+		unwritten: usualMeaning,
 	}
 	if s.Retry != nil && !backend.Retries {
 		made.retry = *s.Retry
@@ -83,6 +92,11 @@ func (s *step) meaning(status int) config.StatusAction {
 			return r.Do
 		}
 	}
+	return s.unwritten(status)
+}
+
+// usualMeaning is what a status means of a step of which no rule says it.
+func usualMeaning(status int) config.StatusAction {
 	if status >= http.StatusOK && status < http.StatusMultipleChoices {
 		return config.StatusOK
 	}

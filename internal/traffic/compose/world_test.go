@@ -72,8 +72,8 @@ func (w world) composition(tb testing.TB, c *config.Config, name string) *compos
 			continue
 		}
 		o := compose.Options{Log: slog.New(slog.DiscardHandler), Secret: secret.Resolve}
-		for j := range m.Steps {
-			ref := m.Steps[j].Ref
+		o.Backend = func(call *config.Step) (compose.Backend, error) {
+			ref := call.Ref
 			host, plain := strings.CutPrefix(ref.Rest, "//")
 			b := compose.Backend{RoundTripper: w[host], Host: host}
 			if !plain {
@@ -82,7 +82,7 @@ func (w world) composition(tb testing.TB, c *config.Config, name string) *compos
 			if b.RoundTripper == nil || plain && w[host] == nil {
 				tb.Fatalf("there is no backend %q", ref.Rest)
 			}
-			o.Backends = append(o.Backends, b)
+			return b, nil
 		}
 		made, err := compose.New(m, o)
 		if err != nil {
