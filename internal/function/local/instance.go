@@ -41,6 +41,14 @@ type link interface {
 	close(cause error)
 }
 
+// listener is a link that passes on what its instance does.
+type listener interface {
+	// observe is called once the instance has a body.
+	observe(i *instance)
+	// hear takes a line that it has put out, which it may not keep.
+	hear(line []byte)
+}
+
 // lease is the right to ask an instance once.
 type lease = pool.Lease[*instance]
 
@@ -68,6 +76,9 @@ func newInstance(link link, log *slog.Logger) *instance {
 // live gives the instance its body and name; it is not ready yet.
 func (i *instance) live(body body, name string) {
 	i.body, i.name = body, name
+	if l, ok := i.link.(listener); ok {
+		l.observe(i)
+	}
 	go i.watch()
 }
 
@@ -157,6 +168,9 @@ func (i *instance) lastWords() string {
 func (i *instance) line(l process.Line) {
 	i.output.Add(l.Text)
 	i.tail.Load().add(l.Text)
+	if to, ok := i.link.(listener); ok {
+		to.hear(l.Text)
+	}
 	attrs := []slog.Attr{slog.String("instance", l.Process), slog.String("stream", l.Stream.String())}
 	if id := i.request.Load(); id != nil {
 		attrs = append(attrs, slog.String("request", *id))

@@ -20,6 +20,7 @@ import (
 	"github.com/weir-gateway/weir/internal/function/local/pool"
 	"github.com/weir-gateway/weir/internal/function/local/program"
 	"github.com/weir-gateway/weir/internal/function/local/runtimeapi"
+	"github.com/weir-gateway/weir/internal/function/local/telemetryapi"
 )
 
 // latest is the version that every function here has, as AWS calls it.
@@ -50,7 +51,7 @@ func newLambda(name string, c *Config, p program.Program) *lambda {
 			"AWS_LAMBDA_FUNCTION_NAME": name, "AWS_LAMBDA_FUNCTION_VERSION": latest,
 			"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": strconv.FormatInt(int64(c.told()/doc.MiB), 10),
 			"AWS_LAMBDA_LOG_GROUP_NAME":       "/aws/lambda/" + name, "AWS_LAMBDA_LOG_STREAM_NAME": "local",
-			"AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+			initializationVariable: "on-demand",
 		},
 	}
 	if l.concurrency > 1 {
@@ -59,6 +60,9 @@ func newLambda(name string, c *Config, p program.Program) *lambda {
 	return l
 }
 
+// initializationVariable tells a runtime how the instance has come about.
+const initializationVariable = "AWS_LAMBDA_INITIALIZATION_TYPE"
+
 // concurrencyVariable tells a runtime how many invocations it may ask for at
 // once, as AWS's managed instances do.
 const concurrencyVariable = "AWS_LAMBDA_MAX_CONCURRENCY"
@@ -66,20 +70,38 @@ const concurrencyVariable = "AWS_LAMBDA_MAX_CONCURRENCY"
 func (*lambda) close() {}
 
 func (l *lambda) launch(ctx context.Context, v *version) (*instance, error) {
-	return v.launchProcess(ctx, l.env, l.listen)
+	return v.launchProcess(ctx, l.env, func() (link, error) { return l.listen(v.backend) })
 }
 
-func (l *lambda) listen() (link, error) {
+func (l *lambda) listen(b *backend) (link, error) {
 	about := runtimeapi.About{Name: l.env["AWS_LAMBDA_FUNCTION_NAME"], Version: l.env["AWS_LAMBDA_FUNCTION_VERSION"], Handler: l.env["_HANDLER"]}
-	api, err := runtimeapi.Listen(slog.New(slog.DiscardHandler), about, l.concurrency) // the log only tells broken connections
+	feed := telemetryapi.New(telemetryapi.About{
+		Name: about.Name, Version: about.Version, Memory: int64(b.memory), JSON: b.env["AWS_LAMBDA_LOG_FORMAT"] == "JSON",
+		Init: cmp.Or(b.env[initializationVariable], l.env[initializationVariable]),
+	}, b.log)
+	api, err := runtimeapi.Listen(slog.New(slog.DiscardHandler), about, l.concurrency, feed) // the log only tells broken connections
 	if err != nil {
+		feed.Close()
 		return nil, err //nolint:wrapcheck // it says what it is
 	}
-	return &runtimeLink{api}, nil
+	return &runtimeLink{api, feed}, nil
 }
 
 // runtimeLink is the Runtime API of one instance.
-type runtimeLink struct{ api *runtimeapi.Server }
+type runtimeLink struct {
+	api  *runtimeapi.Server
+	feed *telemetryapi.Feed // closed by api
+}
+
+func (l *runtimeLink) hear(line []byte) { l.feed.Line(line) }
+
+func (l *runtimeLink) observe(i *instance) {
+	drain := func() {}
+	if d, ok := i.body.(interface{ Drain() }); ok {
+		drain = d.Drain
+	}
+	l.feed.Observe(i.memory, drain)
+}
 
 func (l *runtimeLink) variables() map[string]string {
 	return map[string]string{runtimeAPIVariable: l.api.Address()}

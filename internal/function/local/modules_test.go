@@ -181,11 +181,11 @@ func TestNodeAnswersSeveralAtOnceWhereItMay(t *testing.T) {
 func TestAnAgentIsToldOfInvocationsAndOfTheEnd(t *testing.T) {
 	log := &records{}
 	g := modules(t, program.Node, "agent.handler", log, func(c *Config) { c.Scale.Idle = shortestIdle })
-	if got := g.get(t, "/"); got.body != "202" {
+	if got := g.get(t, "/"); got.body != "200" {
 		t.Errorf("got %+v", got)
 	}
-	for _, event := range []string{"INVOKE", "SHUTDOWN"} {
-		await.That(t, "the agent says "+event, func() bool { return strings.Contains(log.String(), "agent: "+event) })
+	for _, event := range []string{"INVOKE", "got platform.initStart,platform.telemetrySubscription", "platform.report", "SHUTDOWN"} {
+		await.That(t, "the agent says "+event, func() bool { return strings.Contains(log.String(), event) })
 	}
 	await.That(t, "the instance ends", func() bool { return g.Status().Instances == 0 })
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 
@@ -56,6 +57,18 @@ func trailerError(r *http.Request) error {
 		raw = nil
 	}
 	return failed(parseError(kind, raw))
+}
+
+// failureType is the type of the error that an answer is, "" for none.
+func failureType(err error) string {
+	if err == nil {
+		return ""
+	}
+	var said *function.Failure
+	if errors.As(err, &said) && said.Type != "" {
+		return said.Type
+	}
+	return "Runtime.Unknown"
 }
 
 // The answers of the Runtime API to what it does not accept.

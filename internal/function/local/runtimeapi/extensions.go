@@ -12,12 +12,16 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/weir-gateway/weir/internal/function/local/telemetryapi"
 )
 
 // The Extensions API (version 2020-01-01) is what agents use that run within an
 // instance. Whoever reaches the Runtime API may register: what AWS calls external
 // extensions are programs in /opt/extensions, which nobody starts here. An instance
 // does not wait for its extensions, neither to be ready nor to be free.
+//
+// What they subscribe to is package telemetryapi's.
 //
 // https://docs.aws.amazon.com/lambda/latest/dg/runtimes-extensions-api.html
 
@@ -40,6 +44,10 @@ const (
 	maxRegisterBytes = 64 << 10
 )
 
+// flushTime is how much of the time of their end subscribers get for what is left to
+// be told.
+const flushTime = 100 * time.Millisecond
+
 // extensionEvent is what an extension fetches.
 type extensionEvent struct {
 	Type     string   `json:"eventType"`
@@ -61,6 +69,7 @@ type extension struct {
 	events  []string // that it wants
 	pending []extensionEvent
 	wake    chan struct{} // tells it that something is pending
+	ready   bool          // it has asked for an event
 	told    bool          // it has fetched its SHUTDOWN
 	left    chan struct{} // closed when it asks after that: it has done what it had to
 }
@@ -120,6 +129,15 @@ func (e *extensions) find(r *http.Request) (*extension, bool) {
 	return one, ok
 }
 
+// first tells whether one asks for an event for the first time.
+func (e *extensions) first(one *extension) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	first := !one.ready
+	one.ready = true
+	return first
+}
+
 // take gives the oldest event of one, if there is any, and notes that it asks.
 func (e *extensions) take(one *extension) (extensionEvent, bool) {
 	e.mu.Lock()
@@ -142,8 +160,11 @@ func (e *extensions) take(one *extension) (extensionEvent, bool) {
 
 // Shutdown tells the extensions that want to know it that the instance is about to
 // end, and returns when each of them asks for what comes after that, or ctx ends.
-// The reason is SPINDOWN, TIMEOUT or FAILURE.
+// The reason is SPINDOWN, TIMEOUT or FAILURE. What is told to them they get before.
 func (s *Server) Shutdown(ctx context.Context, reason string) {
+	flushing, cancel := context.WithTimeout(ctx, flushTime)
+	s.feed.Flush(flushing)
+	cancel()
 	deadline, ok := ctx.Deadline()
 	if !ok {
 		deadline = time.Now()
@@ -165,8 +186,8 @@ func (s *Server) extensionRoutes(mux *http.ServeMux) {
 	mux.HandleFunc("GET "+base+"/event/next", s.nextEvent)
 	mux.HandleFunc("POST "+base+"/init/error", s.extensionFailed)
 	mux.HandleFunc("POST "+base+"/exit/error", s.extensionFailed)
-	mux.HandleFunc("PUT /2020-08-15/logs", s.unsupported("Logs"))
-	mux.HandleFunc("PUT /2022-07-01/telemetry", s.unsupported("Telemetry"))
+	mux.HandleFunc("PUT /2020-08-15/logs", s.subscribe(telemetryapi.Logs))
+	mux.HandleFunc("PUT /2022-07-01/telemetry", s.subscribe(telemetryapi.Telemetry))
 }
 
 // register takes an extension that names itself and the events that it wants.
@@ -218,6 +239,9 @@ func (s *Server) nextEvent(w http.ResponseWriter, r *http.Request) {
 	if one == nil {
 		return
 	}
+	if s.extensions.first(one) {
+		s.feed.Extension(one.name, one.events)
+	}
 	for {
 		if event, ok := s.extensions.take(one); ok {
 			writeJSON(w, http.StatusOK, event)
@@ -259,13 +283,23 @@ func (s *Server) extensionFailed(w http.ResponseWriter, r *http.Request) {
 	accept(w)
 }
 
-// unsupported answers a subscription as AWS says that local runtimes do: it is taken,
-// and nothing will be sent.
-func (s *Server) unsupported(api string) http.HandlerFunc {
+// subscribe takes a wish to be told what happens to the instance, at any time: AWS
+// takes it until the first invocation, for which it waits until extensions are ready.
+func (s *Server) subscribe(api telemetryapi.API) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if s.known(w, r) != nil {
-			refuse(w, http.StatusAccepted, api+".NotSupported", api+" API is not supported")
+		one := s.known(w, r)
+		if one == nil {
+			return
 		}
+		raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRegisterBytes))
+		if err == nil {
+			err = s.feed.Subscribe(one.name, api, raw)
+		}
+		if err != nil {
+			refuse(w, http.StatusBadRequest, "ValidationError", err.Error())
+			return
+		}
+		writeJSON(w, http.StatusOK, "OK")
 	}
 }
 

@@ -156,12 +156,24 @@ func TestExtensionsThatAreNotUnderstoodAreRefused(t *testing.T) {
 	}
 }
 
-func TestSubscriptionsToLogsAreTakenAndNotServed(t *testing.T) {
+func TestSubscriptionsAreAnswered(t *testing.T) {
 	a := register(t, listen(t), "agent", `["INVOKE"]`)
-	const wish = `{"schemaVersion":"2022-12-13","types":["platform","function"],"destination":{"protocol":"HTTP","URI":"http://sandbox:8080"}}`
-	for path, kind := range map[string]string{"/2022-07-01/telemetry": "Telemetry.NotSupported", "/2020-08-15/logs": "Logs.NotSupported"} {
-		if res, text := a.call(http.MethodPut, path, wish); res.StatusCode != http.StatusAccepted || !strings.Contains(text, kind) {
-			t.Errorf("%s: got %d %s, want 202 %s", path, res.StatusCode, text, kind)
+	wish := func(version string) string {
+		return `{"schemaVersion":"` + version + `","types":["platform"],"destination":{"protocol":"HTTP","URI":"http://sandbox:8080"}}`
+	}
+	for _, test := range []struct {
+		path, body string
+		status     int
+		text       string
+	}{
+		{"/2022-07-01/telemetry", wish("2022-12-13"), 200, `"OK"`},
+		{"/2022-07-01/telemetry", wish("2022-07-01"), 200, `"OK"`}, // in place of the one before
+		{"/2020-08-15/logs", wish("2020-08-15"), 400, "by the other one"},
+		{"/2022-07-01/telemetry", wish(""), 400, "ValidationError"},
+		{"/2022-07-01/telemetry", "[", 400, "cannot be read"},
+	} {
+		if res, text := a.call(http.MethodPut, test.path, test.body); res.StatusCode != test.status || !strings.Contains(text, test.text) {
+			t.Errorf("%s %.200s: got %d %s, want %d %s", test.path, test.body, res.StatusCode, text, test.status, test.text)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/function/local/telemetryapi"
 )
 
 // Invocation is one question to a function, used once. Make it with NewInvocation.
@@ -21,6 +22,8 @@ type Invocation struct {
 	// instance is ready for another invocation, each at most once and by the
 	// server's goroutines. Settled is not called after Abort or Close.
 	Answered, Settled func()
+
+	told *telemetryapi.Invocation // to whoever wants to know of it; nil for nobody
 
 	mu        sync.Mutex
 	claimed   bool  // somebody has the duty to send the result
@@ -100,6 +103,13 @@ func (i *Invocation) isClaimed() bool {
 }
 
 func (i *Invocation) send(r Result) {
+	switch {
+	case i.told == nil:
+	case r.Stream != nil:
+		i.told.Responding()
+	default:
+		i.told.Responded(int64(len(r.Payload)), failureType(r.Err))
+	}
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.abandoned {
@@ -115,6 +125,20 @@ func (i *Invocation) settle() {
 	i.mu.Unlock()
 	if !aborted {
 		i.Settled()
+	}
+}
+
+// cut is why the invocation ended without an answer.
+func (i *Invocation) cut() telemetryapi.Cut {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	switch {
+	case i.cause == nil:
+		return telemetryapi.None
+	case fault.From(i.cause).Code == fault.FunctionTimeout.Code:
+		return telemetryapi.Timeout
+	default:
+		return telemetryapi.Failure
 	}
 }
 
@@ -137,6 +161,7 @@ type stream struct {
 	once       sync.Once
 	finished   chan struct{} // closed when the body was read or given up
 	err        error         // what every later Read gives
+	passed     int64         // bytes
 }
 
 func (s *stream) Read(p []byte) (int, error) {
@@ -144,6 +169,7 @@ func (s *stream) Read(p []byte) (int, error) {
 		return 0, s.err
 	}
 	n, err := s.request.Body.Read(p)
+	s.passed += int64(n)
 	switch {
 	case err == nil:
 		return n, nil
@@ -151,9 +177,11 @@ func (s *stream) Read(p []byte) (int, error) {
 		s.err = s.invocation.broken(err)
 	default:
 		s.err = io.EOF
-		if failed := trailerError(s.request); failed != nil {
+		failed := trailerError(s.request)
+		if failed != nil {
 			s.err = failed
 		}
+		s.invocation.told.Responded(s.passed, failureType(failed))
 		s.invocation.Answered()
 	}
 	s.finish()

@@ -1,6 +1,7 @@
 package runtimeapi
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/function"
+	"github.com/weir-gateway/weir/internal/function/local/telemetryapi"
 )
 
 // MaxPayload is the largest event and the largest whole answer: 6 MiB, and for
@@ -37,6 +39,7 @@ type Server struct {
 	ended   chan struct{} // closed by Close
 	most    int           // how many it may have at once
 	about   About
+	feed    *telemetryapi.Feed
 
 	extensions extensions
 
@@ -64,8 +67,9 @@ type About struct {
 }
 
 // Listen starts a Runtime API on a free port of the loopback interface. The
-// instance may have up to most invocations at once, if it asks for them.
-func Listen(log *slog.Logger, about About, most int) (*Server, error) {
+// instance may have up to most invocations at once, if it asks for them. What happens
+// to it is told to feed, which the server closes with itself.
+func Listen(log *slog.Logger, about About, most int, feed *telemetryapi.Feed) (*Server, error) {
 	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("runtime API: %w", err)
@@ -73,7 +77,7 @@ func Listen(log *slog.Logger, about About, most int) (*Server, error) {
 	s := &Server{
 		address: listener.Addr().String(), served: make(chan struct{}),
 		handoff: make(chan *Invocation), ready: make(chan struct{}), full: make(chan struct{}), ended: make(chan struct{}),
-		most: max(1, most), about: about,
+		most: max(1, most), about: about, feed: feed,
 	}
 	s.http = &http.Server{
 		Handler: s.routes(), ReadHeaderTimeout: headTimeout, MaxHeaderBytes: maxHeadBytes,
@@ -141,10 +145,13 @@ func (s *Server) Close(cause error) {
 	s.mu.Unlock()
 	for _, i := range given {
 		i.Abort(cause)
+		i.told.End(i.cut())
 	}
+	s.feed.Initialised("Runtime.ExitError") // nothing new where it was ready
 	close(s.ended)
 	_ = s.http.Close() // closes connections of a process that is gone
 	<-s.served
+	s.feed.Close()
 }
 
 func (s *Server) routes() http.Handler {
@@ -174,6 +181,10 @@ func (s *Server) next(w http.ResponseWriter, r *http.Request) {
 	}
 	if last != nil {
 		last.settle()
+		if last.told != nil { // and before the next one begins
+			s.feed.Drain()
+			last.told.End(last.cut())
+		}
 	}
 	select {
 	case i := <-s.handoff:
@@ -205,6 +216,7 @@ func (s *Server) ask() (last *Invocation, ok bool) {
 	if !s.isReady {
 		s.isReady = true
 		close(s.ready)
+		s.feed.Initialised("")
 	}
 	return last, true
 }
@@ -216,6 +228,7 @@ func (s *Server) stopAsking() {
 }
 
 func (s *Server) deliver(w http.ResponseWriter, i *Invocation) {
+	i.told = s.feed.Begin(i.ID, i.Trace)
 	s.mu.Lock()
 	s.asking--
 	ended := s.isEnded
@@ -355,5 +368,6 @@ func (s *Server) initFailure(w http.ResponseWriter, r *http.Request) {
 		refuse(w, http.StatusForbidden, "InvalidStateTransition", "the function is initialised")
 		return
 	}
+	s.feed.Initialised(cmp.Or(said.Type, "Runtime.Unknown"))
 	accept(w)
 }

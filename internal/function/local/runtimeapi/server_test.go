@@ -18,6 +18,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/await"
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/function/local/runtimeapi"
+	"github.com/weir-gateway/weir/internal/function/local/telemetryapi"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -38,7 +39,8 @@ func listen(t *testing.T) *runtime { t.Helper(); return listenFor(t, 1) }
 // listenFor starts a server whose instance may have most invocations at once.
 func listenFor(t *testing.T, most int) *runtime {
 	t.Helper()
-	server, err := runtimeapi.Listen(slog.New(slog.DiscardHandler), runtimeapi.About{Name: "orders", Version: "$LATEST", Handler: "bootstrap"}, most)
+	server, err := runtimeapi.Listen(slog.New(slog.DiscardHandler), runtimeapi.About{Name: "orders", Version: "$LATEST", Handler: "bootstrap"}, most,
+		telemetryapi.New(telemetryapi.About{Name: "orders", Version: "$LATEST", Init: "on-demand"}, slog.New(slog.DiscardHandler)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,6 +28,9 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == "child" {
 		select {}
 	}
+	if extension := os.Getenv("EXTENSION"); extension != "" {
+		begin(extension)
+	}
 	initialise(os.Getenv("INIT"))
 	switch version {
 	case "broken":
@@ -51,6 +54,21 @@ func main() {
 			raw, _ = json.Marshal(res.Header)
 		}
 		handle(res.Header.Get("Lambda-Runtime-Aws-Request-Id"), e, raw)
+	}
+}
+
+// begin starts an extension, as AWS does before the function, and waits until it is ready.
+func begin(extension string) {
+	cmd := exec.Command(extension)
+	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
+	if err := cmd.Start(); err != nil {
+		panic(err)
+	}
+	for {
+		if _, err := os.Stat(os.Getenv("READY")); err == nil {
+			return
+		}
+		time.Sleep(time.Millisecond)
 	}
 }
 
