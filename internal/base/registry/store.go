@@ -1,0 +1,245 @@
+package registry
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	bolt "go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
+
+	"github.com/weir-gateway/weir/internal/base/statefile"
+)
+
+// The file of a registry, and its buckets.
+const (
+	fileName    = "registry.db"
+	inInstances = "instances" // by service, NUL, id
+	inFile      = "file"      // what the file says of itself
+	versionKey  = "version"
+	version     = "1"
+	seenKey     = "seen" // when a registry had it last, to the minute or so
+)
+
+// key is where an instance lies.
+type key struct{ service, id string }
+
+func (k key) bytes() []byte { return []byte(k.service + "\x00" + k.id) }
+
+// store is the file with the one goroutine that writes it. Registrations are no money: they
+// come back by themselves when they are lost. So nobody waits for the disk; what has changed
+// while it is busy is written with one flush, each instance once.
+type store struct {
+	db     *bolt.DB
+	log    *slog.Logger
+	wake   chan struct{} // holds one: there is something to write
+	ending chan struct{}
+	done   chan struct{}
+
+	mu      sync.Mutex
+	pending map[key]*Instance // nil: it is gone
+}
+
+const (
+	// lockTurn is how long one look for the lock of the file takes, between which the end is seen.
+	lockTurn = 250 * time.Millisecond
+	// settle is how long after a change it is written, with all that changes meanwhile.
+	settle = 20 * time.Millisecond
+	// stamps is how often it is noted that the file is still that of a registry that runs,
+	// and what could not be written is tried again.
+	stamps = time.Minute
+)
+
+// openStore opens the file, as soon as no other process has it, and reads what is there. One
+// that cannot be read is set aside: what it said comes back by itself.
+func openStore(ctx context.Context, o Options, log *slog.Logger) (*store, []*Instance, error) {
+	if err := statefile.Make(o.Folder); err != nil {
+		return nil, nil, err
+	}
+	path := filepath.Join(o.Folder, fileName)
+	s, list, err := tryStore(ctx, path, o, log)
+	if !errors.Is(err, errBroken) {
+		return s, list, err
+	}
+	aside := path + ".broken"
+	log.Warn("the file of the registry cannot be read and is set aside; instances register again", "file", path, "aside", aside, "error", err)
+	if err := os.Rename(path, aside); err != nil {
+		return nil, nil, err
+	}
+	return tryStore(ctx, path, o, log)
+}
+
+// errBroken says that a file is none of a registry of this version.
+var errBroken = errors.New("the file is broken")
+
+// broken tells it of what bbolt found in a file, by error or by panic.
+func broken(path string, cause any) error { return fmt.Errorf("%w: %s: %v", errBroken, path, cause) }
+
+func tryStore(ctx context.Context, path string, o Options, log *slog.Logger) (s *store, list []*Instance, err error) {
+	db, err := locked(ctx, path, o.Succeeds, log)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() { // bbolt does not return from what it finds in a file that somebody has changed
+		if cause := recover(); cause != nil {
+			s, list, err = nil, nil, errors.Join(broken(path, cause), db.Close())
+		}
+	}()
+	s = &store{
+		db: db, log: log, wake: make(chan struct{}, 1), ending: make(chan struct{}), done: make(chan struct{}), pending: map[key]*Instance{},
+	}
+	if list, err = s.prepare(o.MaxAge); err != nil {
+		return nil, nil, errors.Join(err, db.Close())
+	}
+	go s.run()
+	return s, list, nil
+}
+
+// locked opens the file when no other process has it.
+func locked(ctx context.Context, path string, succeeds bool, log *slog.Logger) (db *bolt.DB, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = broken(path, cause)
+		}
+	}()
+	for told := succeeds; ; told = true {
+		db, err := bolt.Open(path, 0o600, &bolt.Options{Timeout: lockTurn, FreelistType: bolt.FreelistMapType})
+		switch {
+		case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrVersionMismatch), errors.Is(err, berrors.ErrChecksum):
+			return nil, broken(path, err)
+		case !errors.Is(err, berrors.ErrTimeout):
+			return db, err
+		}
+		if !told {
+			log.Warn("another process has the file of the registry open; what it holds is not known until it lets go", "file", path)
+		}
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// prepare makes the buckets, and reads what counts.
+func (s *store) prepare(maxAge time.Duration) (list []*Instance, err error) {
+	err = s.db.Update(func(tx *bolt.Tx) error {
+		about, err := tx.CreateBucketIfNotExists([]byte(inFile))
+		if err != nil {
+			return err
+		}
+		if v := about.Get([]byte(versionKey)); v != nil && string(v) != version {
+			return broken(fileName, fmt.Sprintf("it has version %q", v))
+		}
+		if old := tooOld(about.Get([]byte(seenKey)), maxAge); old && tx.Bucket([]byte(inInstances)) != nil {
+			s.log.Info("instances of before the start are too old to count", "max_age", maxAge)
+			if err := tx.DeleteBucket([]byte(inInstances)); err != nil {
+				return err
+			}
+		}
+		instances, err := tx.CreateBucketIfNotExists([]byte(inInstances))
+		if err != nil {
+			return err
+		}
+		if err := about.Put([]byte(versionKey), []byte(version)); err != nil {
+			return err
+		}
+		return instances.ForEach(func(k, v []byte) error {
+			if e, err := ParseEntry(v); err == nil && bytes.Equal(key{e.Service, e.ID}.bytes(), k) {
+				list = append(list, e.Instance)
+			} else {
+				s.log.Warn("a record of the registry cannot be read and is passed over", "error", err)
+			}
+			return nil
+		})
+	})
+	return list, err
+}
+
+// tooOld tells whether what the file says does not count any more.
+func tooOld(stamp []byte, maxAge time.Duration) bool {
+	at, err := time.Parse(time.RFC3339, string(stamp))
+	if err == nil {
+		at, err = statefile.Past(at)
+	}
+	return err != nil || time.Since(at) > maxAge
+}
+
+// note has an instance written soon, or removed where it is nil. It never waits.
+func (s *store) note(service, id string, i *Instance) {
+	s.mu.Lock()
+	s.pending[key{service, id}] = i
+	s.mu.Unlock()
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// end writes what was noted so far and closes the file.
+func (s *store) end() {
+	close(s.ending)
+	<-s.done
+}
+
+func (s *store) run() {
+	defer close(s.done)
+	ticker := time.NewTicker(stamps)
+	defer ticker.Stop()
+	s.write() // the stamp
+	for ended := false; !ended; {
+		select {
+		case <-s.ending:
+			ended = true
+		case <-ticker.C:
+		case <-s.wake:
+			select {
+			case <-s.ending:
+				ended = true
+			case <-time.After(settle):
+			}
+		}
+		s.write()
+	}
+	_ = s.db.Close() // all of it is on disk
+}
+
+// write brings to the disk what has changed. What fails is tried again.
+func (s *store) write() {
+	s.mu.Lock()
+	batch := s.pending
+	s.pending = map[key]*Instance{}
+	s.mu.Unlock()
+	err := s.db.Update(func(tx *bolt.Tx) error {
+		b := tx.Bucket([]byte(inInstances))
+		for k, i := range batch {
+			if err := keep(b, k, i); err != nil {
+				return err
+			}
+		}
+		return tx.Bucket([]byte(inFile)).Put([]byte(seenKey), []byte(time.Now().UTC().Format(time.RFC3339)))
+	})
+	if err == nil {
+		return
+	}
+	s.log.Error("instances cannot be written to the disk; should the registry end before they are, they register again", "error", err)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for k, i := range batch {
+		if _, newer := s.pending[k]; !newer {
+			s.pending[k] = i
+		}
+	}
+}
+
+func keep(b *bolt.Bucket, k key, i *Instance) error {
+	if i == nil {
+		return b.Delete(k.bytes())
+	}
+	e := Entry{Instance: i}
+	return b.Put(k.bytes(), e.Append(nil))
+}
