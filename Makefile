@@ -81,6 +81,11 @@ bench-auth: ## what guards cost: a route with and without, tokens against bare s
 	$(GO) test -count=1 -v -run 'TestKnowingWhoIsCallingCostsWhatIsStated|TestFiguresOfAuth' ./internal/control/compile -args -figures
 	$(GO) test -count=1 -run 'TestARememberedTokenCostsNoAllocation' ./internal/auth/jwt
 
+.PHONY: bench-balance
+bench-balance: ## the ways to balance in a simulated fleet, 250,000 requests a case by a seed, then what a pick costs; judges their order only
+	$(GO) test -count=1 -v -run TestOrderOfWays ./internal/traffic/service/balance -args -full
+	$(GO) test -run '^$$' -bench . ./internal/traffic/service/balance
+
 .PHONY: soak-jobs
 soak-jobs: ## ten thousand jobs by 32 clients: what they take, and that each is sent once
 	WEIR_JOBS=10000 $(GO) test -count=1 -v -run TestManyJobs ./test/lifecycle

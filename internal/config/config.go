@@ -292,7 +292,7 @@ type Service struct {
 	Announce  string     // "v1", "v2": how endpoints are told of the client by the PROXY protocol; "" not
 	Timeouts  Timeouts
 	Retry     *Retry
-	Balance   string // "least-requests" (default)
+	Balance   string // "peak-ewma" (default), "least-requests", "round-robin", "random"
 }
 
 // Endpoint is one static address of a service.

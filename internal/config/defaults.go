@@ -9,7 +9,7 @@ import (
 const DefaultAdmin = "127.0.0.1:8081"
 
 // DefaultBalance is how a service chooses among its endpoints unless told otherwise.
-const DefaultBalance = "least-requests"
+const DefaultBalance = "peak-ewma"
 
 // DefaultLimits are the limits of a config that names none. MemoryBytes is 0:
 // it is taken from the cgroup.
@@ -57,7 +57,9 @@ func (t Timeouts) Or(further Timeouts) Timeouts {
 func retryStatuses() []int { return []int{502, 503, 504} }
 
 // balances are the known ways to choose an endpoint.
-func balances() []string { return []string{DefaultBalance} }
+func balances() []string {
+	return []string{DefaultBalance, "least-requests", "round-robin", "random"}
+}
 
 // protocols are what may be spoken with endpoints.
 func protocols() []string { return []string{"http", "h2c", "h2", "grpc"} }

@@ -13,6 +13,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/telemetry"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/traffic/service"
+	"github.com/weir-gateway/weir/internal/traffic/service/balance"
 )
 
 // services checks every service of the long form, used by a route or not.
@@ -168,15 +169,20 @@ func (b *build) runningService(s *config.Service, next *feed, id transportIdenti
 	count := b.backendMeter(inGroup(s.Group, s.Name))
 	name = "service " + name + " " + id.key
 	running, err := keep(b, name, always, func() (*runningService, func(context.Context), error) {
-		made := &runningService{service: service.New(service.Options{Name: s.Name, Transport: connections, Meter: count, Log: log})}
+		made := &runningService{service: service.New(service.Options{Name: s.Name, Transport: connections, Meter: count, Log: log, Balance: balanceOf(s)})}
 		made.follow(endpoints) // at once, for nobody uses it yet
 		unwatch := count.Watch(endpointsOf(made))
 		return made, func(context.Context) { unwatch(); made.end() }, nil // feeds and transports are parts of their own
 	})
 	if err == nil {
-		b.used.tune(name, func() { running.follow(endpoints) })
+		b.used.tune(name, func() { running.service.Tune(balanceOf(s)); running.follow(endpoints) })
 	}
 	return running, err
+}
+
+// balanceOf is how a service chooses among its endpoints.
+func balanceOf(s *config.Service) service.Balance {
+	return service.Balance{Settings: balance.Settings{Way: balance.Way(s.Balance)}}
 }
 
 // staticEndpoints are those that the config itself names.

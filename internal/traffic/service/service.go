@@ -4,8 +4,8 @@
 //
 //   - set.go: the endpoints, an immutable list behind one atomic pointer; what is known of
 //     an endpoint (requests in flight) is kept by identity from one list to the next.
-//   - p2c.go: which endpoint, behind the seam `picker`, where health and other ways to
-//     balance have their place.
+//   - pick.go: which endpoint, and what an attempt says of it; the ways to choose are
+//     package balance's.
 //   - try.go: one attempt: its time-out, its end, its place among the in-flight ones.
 //   - retry.go: whether another attempt may be made.
 //   - replay.go: the request's body, held as far as a retry may need it again.
@@ -23,6 +23,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/telemetry"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/discovery"
+	"github.com/weir-gateway/weir/internal/traffic/service/balance"
 )
 
 // retryAfterEmpty is when a client should come back to a service without endpoints.
@@ -41,8 +42,14 @@ type Options struct {
 	// to the response's head, for each attempt; 0: no bound.
 	Retry    config.Retry
 	Timeouts config.Timeouts
+	Balance  Balance            // see Tune
 	Meter    *telemetry.Backend // counts attempts; nil: they are not counted
 	Log      *slog.Logger       // nil: slog.Default
+}
+
+// Balance is how a service chooses among its endpoints.
+type Balance struct {
+	balance.Settings
 }
 
 // Service is safe for concurrent use. The zero value is not usable; see New.
@@ -51,8 +58,11 @@ type Service struct {
 	transport http.RoundTripper
 	meter     *telemetry.Backend
 	log       *slog.Logger
+	pool      *balance.Pool
 	set       atomic.Pointer[set]
-	setting   sync.Mutex // one Set at a time
+	setting   sync.Mutex           // one Set or Tune at a time
+	list      []discovery.Endpoint // the latest; setting guards it
+	balance   atomic.Pointer[Balance]
 	own       view
 	warned    atomic.Int64 // when warnRefused last did, in nanoseconds of the Unix time
 }
@@ -60,12 +70,13 @@ type Service struct {
 // New makes a service without endpoints: until Set is called it answers
 // fault.NoEndpoint.
 func New(o Options) *Service {
-	s := &Service{name: o.Name, transport: o.Transport, meter: o.Meter, log: o.Log}
+	s := &Service{name: o.Name, transport: o.Transport, meter: o.Meter, log: o.Log, pool: balance.NewPool()}
 	if s.log == nil {
 		s.log = slog.Default()
 	}
 	s.own = view{service: s, retry: newPolicy(o.Retry), head: o.Timeouts.Head}
-	s.set.Store(newSet(nil, nil))
+	s.balance.Store(&o.Balance)
+	s.set.Store(newSet(nil, nil, s.pool, &o.Balance))
 	return s
 }
 
@@ -74,14 +85,30 @@ func (s *Service) Name() string { return s.name }
 
 // Set replaces all endpoints, the callback of a discovery.Provider. Requests in
 // flight on an endpoint that is gone are not disturbed. An endpoint with the same
-// ID and address as before keeps what is known of it. Set does not keep list.
+// ID and address as before keeps what is known of it. Set keeps list, which nobody may change.
 func (s *Service) Set(list []discovery.Endpoint) {
 	s.setting.Lock()
 	defer s.setting.Unlock()
 	before := s.set.Load()
-	after := newSet(list, before)
-	s.set.Store(after)
+	s.list = list
+	s.rebuild()
+	after := s.set.Load()
 	s.log.Debug("endpoints changed", "service", s.name, "before", len(before.endpoints), "after", len(after.endpoints))
+}
+
+// Tune changes how endpoints are chosen. What is known of them stays, and so do requests in
+// flight. It keeps b.
+func (s *Service) Tune(b Balance) {
+	s.setting.Lock()
+	defer s.setting.Unlock()
+	if before := s.balance.Swap(&b); before.Settings != b.Settings {
+		s.rebuild()
+	}
+}
+
+// rebuild works the set out anew. setting is locked.
+func (s *Service) rebuild() {
+	s.set.Store(newSet(s.list, s.set.Load(), s.pool, s.balance.Load()))
 }
 
 // warnRefused logs that an address was not called, once a minute: whoever leads a name
@@ -117,14 +144,15 @@ type Status struct {
 type EndpointStatus struct {
 	discovery.Endpoint
 
-	InFlight int64 // requests whose response has not ended
+	balance.Standing
 }
 
 // Status tells how the service is now.
 func (s *Service) Status() Status {
 	status := Status{Name: s.name}
-	for _, e := range s.set.Load().endpoints {
-		status.Endpoints = append(status.Endpoints, EndpointStatus{Endpoint: e.Endpoint, InFlight: e.state.active.Load()})
+	now := s.set.Load()
+	for _, e := range now.endpoints {
+		status.Endpoints = append(status.Endpoints, EndpointStatus{Endpoint: e.Endpoint, Standing: now.picker.set.Standing(&e.state.load)})
 	}
 	return status
 }

@@ -1,16 +1,15 @@
 package service
 
 import (
-	"sync/atomic"
-
 	"github.com/weir-gateway/weir/internal/discovery"
+	"github.com/weir-gateway/weir/internal/traffic/service/balance"
 	"github.com/weir-gateway/weir/internal/wire/transport"
 )
 
 // state is what is known of an endpoint beyond its place in a list. It is shared
 // by all lists that hold the endpoint.
 type state struct {
-	active atomic.Int64 // requests in flight
+	load balance.State // what the choice goes by
 }
 
 // endpoint is one member of a set. It is immutable but for its state.
@@ -27,12 +26,12 @@ type identity struct{ id, address string }
 // set is an immutable list of endpoints, with what the pick needs worked out.
 type set struct {
 	endpoints []endpoint // all, in the provider's order
-	picker    picker
+	picker    picker     // of those that may be asked
 }
 
 // newSet makes a set out of list, and takes over the states of before, which may be nil.
-// A second endpoint of the same identity is left out.
-func newSet(list []discovery.Endpoint, before *set) *set {
+// A second endpoint of the same identity is left out. Service.setting is locked.
+func newSet(list []discovery.Endpoint, before *set, p *balance.Pool, b *Balance) *set {
 	known := make(map[identity]*state)
 	if before != nil {
 		for _, e := range before.endpoints {
@@ -54,7 +53,7 @@ func newSet(list []discovery.Endpoint, before *set) *set {
 			Endpoint: e, host: transport.Host(e.Address, e.Fallback, e.Name), state: known[key],
 		})
 	}
-	s.picker = newP2C(s.serving())
+	s.picker = newPicker(p, b, s.serving())
 	return s
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/traffic/service/balance"
 )
 
 // errHeadTimeout is the cause with which an attempt is cancelled.
@@ -63,17 +64,13 @@ func (v *view) replayLimit() int {
 func (c *call) run() (*http.Response, error) {
 	var failed error // the try before
 	for {
-		e := c.service.set.Load().picker.pick(c.tried)
+		e := c.pick(c.service.set.Load())
 		if e == nil {
 			return nil, c.service.noEndpoint()
 		}
-		if n := count(c.tried, e.Address); n > 0 {
-			if refused(failed) { // which no pause mends
-				return nil, c.explain(failed)
-			}
-			if err := exchange.Pause(c.req.Context(), n); err != nil {
-				return nil, err
-			}
+		if err := c.pause(e, failed); err != nil {
+			c.service.pool.Done(&e.state.load)
+			return nil, err
 		}
 		res, body, err := c.try(e)
 		more := len(c.tried) < c.retry.attempts && (c.body == nil || c.body.replayable())
@@ -93,6 +90,18 @@ func (c *call) run() (*http.Response, error) {
 	}
 }
 
+// pause waits before an endpoint is asked once more, or gives the error that the request ends with.
+func (c *call) pause(e *endpoint, failed error) error {
+	n := count(c.tried, e.Address)
+	switch {
+	case n == 0:
+		return nil
+	case refused(failed): // which no pause mends
+		return c.explain(failed)
+	}
+	return exchange.Pause(c.req.Context(), n)
+}
+
 // refused tells whether err is an address out of the backend's bounds.
 func refused(err error) bool {
 	send, ok := errors.AsType[*exchange.SendError](err)
@@ -109,10 +118,10 @@ func count(tried []string, address string) int {
 	return n
 }
 
-// try sends the request to e once and writes down what happened.
+// try sends the request to e once, where pick has counted it in, and writes down what happened.
 func (c *call) try(e *endpoint) (*http.Response, *attemptBody, error) {
 	start := time.Now()
-	a := begin(e.state, c.head)
+	a := &attempt{pool: c.service.pool, state: &e.state.load, start: start, limit: c.head}
 	out, body := c.outbound(a, e)
 	ended := c.trace(out, e)
 	res, err := c.service.transport.RoundTrip(out)
@@ -123,7 +132,9 @@ func (c *call) try(e *endpoint) (*http.Response, *attemptBody, error) {
 		a.end()
 		res, err = nil, &exchange.SendError{Endpoint: e.Address, Sent: exchange.SentAll, Timeout: true, Err: errHeadTimeout}
 	}
-	c.record(e, res, err, time.Since(start), ended)
+	took := time.Since(start)
+	c.observe(a, e, res, err, took)
+	c.record(e, res, err, took, ended)
 	if err != nil {
 		if body != nil {
 			body.closed.Store(true)
@@ -208,11 +219,15 @@ func isFault(err error) bool {
 // attempt is the bookkeeping of one try: it counts as in flight until the
 // response's body has ended.
 type attempt struct {
-	state  *state
+	pool   *balance.Pool
+	state  *balance.State
+	start  time.Time
+	whole  atomic.Int64  // how long it took until the request was wholly sent, 0: it was not
 	limit  time.Duration // for the head; 0: none
 	cancel context.CancelCauseFunc
 	timer  *time.Timer
 	phase  atomic.Uint32
+	call   *http.Response // a gRPC call that goes on, whose trailer tells what came of it; nil: there is none
 }
 
 // The phases of an attempt with a limit. Whoever leaves waiting first, decides.
@@ -222,11 +237,6 @@ const (
 	answered
 	timedOut
 )
-
-func begin(s *state, limit time.Duration) *attempt {
-	s.active.Add(1)
-	return &attempt{state: s, limit: limit}
-}
 
 // never is a time that no timer reaches.
 const never = time.Duration(math.MaxInt64)
@@ -242,9 +252,20 @@ func (a *attempt) bind(ctx context.Context) context.Context {
 
 // sent begins the wait for the head; only the first call counts.
 func (a *attempt) sent() {
+	if a.whole.Load() == 0 {
+		a.whole.CompareAndSwap(0, max(1, int64(time.Since(a.start))))
+	}
 	if a.limit > 0 && a.phase.CompareAndSwap(sending, waiting) {
 		a.timer.Reset(a.limit)
 	}
+}
+
+// sentAfter is how long it took until the request was wholly sent, -1 where it was not.
+func (a *attempt) sentAfter() time.Duration {
+	if d := a.whole.Load(); d > 0 {
+		return time.Duration(d)
+	}
+	return -1
 }
 
 func (a *attempt) expire() {
@@ -279,7 +300,10 @@ func (a *attempt) failed(err error, address string) error {
 
 // end is called once.
 func (a *attempt) end() {
-	a.state.active.Add(-1)
+	if a.call != nil {
+		a.pool.Observe(a.state, a.pool.Now(), 0, grpcOutcome(exchange.ResponseTrailer(a.call)))
+	}
+	a.pool.Done(a.state)
 	if a.cancel != nil {
 		a.cancel(nil)
 	}
@@ -292,7 +316,7 @@ func (a *attempt) follow(res *http.Response) {
 		return
 	}
 	if res.StatusCode == http.StatusSwitchingProtocols {
-		a.state.active.Add(-1) // a wrapper would hide what an upgrade needs of its body
+		a.pool.Done(a.state) // a wrapper would hide what an upgrade needs of its body
 		return
 	}
 	res.Body = &endingBody{ReadCloser: res.Body, end: a.end}

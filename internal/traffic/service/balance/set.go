@@ -1,0 +1,104 @@
+package balance
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"time"
+)
+
+// Set is a list of endpoints with a way to choose among them. It is immutable but for the
+// states, and safe for concurrent use.
+type Set struct {
+	*field
+
+	picker Picker
+	secret string
+	names  map[string]int32 // nil: clients do not stick
+}
+
+// New makes a set of those that may be asked now; it keeps all. For one pool it is called
+// by one goroutine at a time: the list before is what tells who is new.
+func New(p *Pool, s Settings, all []Endpoint) *Set {
+	f := newField(p, s, all)
+	f.warm = startSlowly(p, all, s.SlowStart, p.Now())
+	set := &Set{field: f, picker: newPicker(f, s), secret: s.Secret}
+	if s.Sticky {
+		set.names = make(map[string]int32, len(all))
+		for i := range all {
+			set.names[set.Name(i)] = int32(i)
+		}
+	}
+	return set
+}
+
+// Take chooses an endpoint and counts the request in there, until Pool.Done: the place in
+// the list, -1 where nobody may be asked now. Where all were tried, one of these is taken.
+func (s *Set) Take(a Ask) int {
+	for {
+		i, bound := s.pick(a)
+		switch {
+		case i >= 0:
+			if s.all[i].State.take(tighter(bound, s.bound)) {
+				s.pool.active.Add(1)
+				return i
+			}
+			a.Random = a.next() // others were faster, and it has all that it may have
+		case len(a.Tried) > 0:
+			a.Tried = nil
+		default:
+			return -1
+		}
+	}
+}
+
+func (s *Set) pick(a Ask) (int, int64) {
+	if a.Sticks >= 0 && a.Sticks < len(s.all) && s.may(&a, a.Sticks) {
+		return a.Sticks, 0
+	}
+	return s.picker.Pick(a)
+}
+
+// tighter gives the lower one of two bounds, of which 0 is none.
+func tighter(a, b int64) int64 {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
+}
+
+// Len is how many endpoints there are.
+func (s *Set) Len() int { return len(s.all) }
+
+// Find gives the place of the endpoint of that name, for Ask.Sticks; -1: it is not there any more.
+func (s *Set) Find(name string) int {
+	if i, ok := s.names[name]; ok {
+		return int(i)
+	}
+	return -1
+}
+
+// Name is what a client that sticks to an endpoint is told to ask for: the same in every
+// list and, with the same secret, on every replica. It tells nothing of the address.
+func (s *Set) Name(i int) string {
+	h := hmac.New(sha256.New, []byte(s.secret))
+	h.Write([]byte(s.all[i].Address + "\x00" + s.all[i].ID))
+	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:16])
+}
+
+// Standing is how an endpoint stands, for who looks on.
+type Standing struct {
+	InFlight int64
+	Latency  time.Duration // that is reckoned with now; 0: none was seen
+	Started  float64       // 1 wholly; less in a slow start
+}
+
+// Standing tells how an endpoint stands, which need not be in the list.
+func (s *Set) Standing(e *State) Standing {
+	now := s.pool.Now()
+	told := Standing{InFlight: e.active.Load(), Started: s.startedAt(e, now)}
+	if e.latency.seen() > 0 {
+		told.Latency = time.Duration(e.latency.at(now, s.pool.usual.seen()))
+	}
+	return told
+}

@@ -1,0 +1,108 @@
+package balance
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// Pool is what the endpoints of one service have in common. It outlives all lists.
+type Pool struct {
+	start  time.Time
+	round  uint64 // which list is the latest; New's alone
+	active atomic.Int64
+	turn   atomic.Uint64 // of round robin
+	usual  latency       // what an answer takes, of whomever
+}
+
+// NewPool makes a pool, whose clock begins now.
+func NewPool() *Pool { return &Pool{start: time.Now()} }
+
+// Now is the pool's clock, in nanoseconds: monotonic, and never 0.
+func (p *Pool) Now() int64 { return int64(time.Since(p.start)) + 1 }
+
+// InFlight is how many requests are under way, at endpoints that are gone too.
+func (p *Pool) InFlight() int64 { return p.active.Load() }
+
+// State is what is known of an endpoint. It fills a line of the cache, so that two
+// endpoints' are never on one.
+type State struct {
+	active  atomic.Int64
+	latency latency
+	since   atomic.Int64 // of the pool's clock: when its slow start began; 0: it has none
+	doubts  atomic.Int64 // doubtful answers in a row
+	round   uint64       // the latest list that has held it; New's alone
+	_       [24]byte
+}
+
+// InFlight is how many requests are under way.
+func (s *State) InFlight() int64 { return s.active.Load() }
+
+// take counts a request in, unless there are bound already; 0: there is no bound.
+func (s *State) take(bound int64) bool {
+	if bound == 0 {
+		s.active.Add(1)
+		return true
+	}
+	for {
+		n := s.active.Load()
+		if n >= bound {
+			return false
+		}
+		if s.active.CompareAndSwap(n, n+1) {
+			return true
+		}
+	}
+}
+
+// Done counts a request out that Set.Take has counted in.
+func (p *Pool) Done(s *State) {
+	s.active.Add(-1)
+	p.active.Add(-1)
+}
+
+// Outcome is what came of an attempt, as far as it tells of the endpoint.
+type Outcome uint8
+
+// The outcomes.
+const (
+	// Untold tells nothing: the client's side failed, or its own pace was measured.
+	Untold Outcome = iota
+	// Answered is an answer with its latency.
+	Answered
+	// Began is the begin of an answer with its latency; whether it is a good one, its end
+	// tells: Ended, Doubtful or Failed.
+	Began
+	// Ended is a good end.
+	Ended
+	// Lasted is no answer for so long, and then nobody waited any more.
+	Lasted
+	// Doubtful is an answer that a request may have deserved, as 500. Several in a row are
+	// the endpoint's.
+	Doubtful
+	// Failed is a failure of the endpoint, or on the way to it.
+	Failed
+)
+
+// doubtsToFail is how many doubtful answers in a row are a failure.
+const doubtsToFail = 3
+
+// Observe notes what came of an attempt at an endpoint, and how long that took.
+func (p *Pool) Observe(s *State, now int64, took time.Duration, o Outcome) {
+	t, usual := float32(min(max(took, 0), longest)), p.usual.seen()
+	if o == Doubtful && s.doubts.Add(1) >= doubtsToFail {
+		o = Failed
+	}
+	switch o {
+	case Answered, Began:
+		s.latency.saw(now, t, usual)
+		p.usual.average(now, t)
+	case Lasted, Doubtful: // a quick refusal is no quick answer
+		s.latency.lasted(now, t, usual)
+	case Failed:
+		s.latency.failed(now, t)
+	case Untold, Ended:
+	}
+	if (o == Answered || o == Ended) && s.doubts.Load() != 0 {
+		s.doubts.Store(0)
+	}
+}

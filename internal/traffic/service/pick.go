@@ -1,0 +1,121 @@
+package service
+
+import (
+	"errors"
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/traffic/service/balance"
+)
+
+// picker chooses among the endpoints that may be asked. It is immutable.
+type picker struct {
+	asked []*endpoint
+	set   *balance.Set // of these, in their order
+}
+
+// newPicker makes the picker of a new set. It is called with Service.setting locked.
+func newPicker(p *balance.Pool, b *Balance, asked []*endpoint) picker {
+	list := make([]balance.Endpoint, len(asked))
+	for i, e := range asked {
+		list[i] = balance.Endpoint{Address: e.Address, ID: e.ID, Weight: e.Weight, State: &e.state.load}
+	}
+	return picker{asked, balance.New(p, b.Settings, list)}
+}
+
+// pick chooses an endpoint, nil where nobody may be asked. The request counts as in flight
+// there from now on, until attempt.end or Pool.Done.
+func (c *call) pick(s *set) *endpoint {
+	i := s.picker.set.Take(balance.Ask{
+		Now: c.service.pool.Now(), Random: rand.Uint64(), Sticks: -1, Tried: c.tried, //nolint:gosec // chance decides, not a secret
+	})
+	if i < 0 {
+		return nil
+	}
+	return s.picker.asked[i]
+}
+
+// observe takes what came of an attempt into account for the choice of endpoints.
+func (c *call) observe(a *attempt, e *endpoint, res *http.Response, err error, took time.Duration) {
+	pool := c.service.pool
+	latency := took
+	if sent := a.sentAfter(); sent > 0 && sent < took {
+		latency -= sent // the time that a client takes for its body is not the endpoint's
+	}
+	pool.Observe(&e.state.load, pool.Now(), latency, c.outcome(a, res, err))
+}
+
+// outcome tells what an attempt says of its endpoint.
+func (c *call) outcome(a *attempt, res *http.Response, err error) balance.Outcome {
+	if err != nil {
+		return c.outcomeOf(a, err)
+	}
+	switch status := res.StatusCode; {
+	case slices.Contains(failing(), status):
+		return balance.Failed
+	case status >= http.StatusInternalServerError:
+		return balance.Doubtful
+	case a.sentAfter() < 0:
+		return balance.Untold // it answered before it had read all: how long it takes for that is not known
+	}
+	head := exchange.ResponseHead(res)
+	switch isCall := res.ProtoMajor == 2 && strings.HasPrefix(head.Get("Content-Type"), "application/grpc"); {
+	case !isCall:
+		return balance.Answered
+	case head.Get("Grpc-Status") == "":
+		a.call = res
+		return balance.Began
+	}
+	return grpcOutcome(head)
+}
+
+// failing are the statuses of who could not serve just now, whatever was asked.
+func failing() []int {
+	return []int{http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout}
+}
+
+func (c *call) outcomeOf(a *attempt, err error) balance.Outcome {
+	switch {
+	case c.body != nil && c.body.failed() != nil:
+		return balance.Untold // the client's side ended it
+	case c.req.Context().Err() != nil && a.sentAfter() < 0:
+		return balance.Untold
+	case c.req.Context().Err() != nil:
+		return balance.Lasted
+	}
+	if f, ok := errors.AsType[*fault.Fault](err); ok {
+		if f.Code == fault.BackendInvalid.Code {
+			return balance.Failed
+		}
+		return balance.Untold
+	}
+	send, ok := errors.AsType[*exchange.SendError](err)
+	if !ok || send.GoAway || send.Reused && send.Sent == exchange.SentNothing {
+		return balance.Untold // it ends a connection in good order, or has closed an idle one, as it may
+	}
+	return balance.Failed
+}
+
+// The statuses of gRPC that tell of an endpoint (grpc/doc/statuscodes.md).
+const (
+	grpcUnknown     = "2"
+	grpcInternal    = "13"
+	grpcUnavailable = "14"
+)
+
+// grpcOutcome reads the status of a gRPC call in a head or trailer.
+func grpcOutcome(in exchange.Head) balance.Outcome {
+	switch in.Get("Grpc-Status") {
+	case grpcUnavailable:
+		return balance.Failed
+	case grpcUnknown, grpcInternal:
+		return balance.Doubtful
+	default:
+		return balance.Ended
+	}
+}
