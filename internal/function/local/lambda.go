@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"strconv"
 	"time"
@@ -79,7 +78,7 @@ func (l *lambda) listen(b *backend) (link, error) {
 		Name: about.Name, Version: about.Version, Memory: int64(b.memory), JSON: b.env["AWS_LAMBDA_LOG_FORMAT"] == "JSON",
 		Init: cmp.Or(b.env[initializationVariable], l.env[initializationVariable]),
 	}, b.log)
-	api, err := runtimeapi.Listen(slog.New(slog.DiscardHandler), about, l.concurrency, feed) // the log only tells broken connections
+	api, err := runtimeapi.Listen(b.log, about, l.concurrency, feed)
 	if err != nil {
 		feed.Close()
 		return nil, err //nolint:wrapcheck // it says what it is

@@ -63,6 +63,24 @@ func (c *Chunks) Scan(b []byte) (n int, reason Reason) {
 	return n, OK
 }
 
+// Next reads b like Scan, but no further than through the first piece of data in it, and
+// gives that piece beside; it is a part of b.
+func (c *Chunks) Next(b []byte) (piece []byte, n int, reason Reason) {
+	for n < len(b) && c.state != chunksDone {
+		if c.state == data {
+			size := int(min(c.left, int64(len(b)-n)))
+			piece = b[n : n+size : n+size]
+			_, reason = c.Scan(piece)
+			return piece, n + size, reason
+		}
+		if reason := c.step(b[n]); reason != OK {
+			return nil, n, reason
+		}
+		n++
+	}
+	return nil, n, OK
+}
+
 // step reads one byte that is not data.
 func (c *Chunks) step(b byte) Reason {
 	switch c.state {

@@ -73,6 +73,28 @@ func scanBy(chunks *http1.Chunks, text string, step int) (valid int, reason http
 	return valid, http1.OK
 }
 
+// TestPiecesAreTheData: Next goes as far as Scan, and gives the data in between.
+func TestPiecesAreTheData(t *testing.T) {
+	for text, want := range map[string]string{
+		"0\r\n": "", "3\r\nabc\r\n0\r\n": "abc", "3\r\nabc\r\n2;a=b\r\nde\r\n0\r\n\r\nGET": "abcde",
+		"3\r\nab": "ab", "1\r\nab": "a", "x": "",
+	} {
+		for _, step := range []int{len(text), 1} {
+			var chunks, same http1.Chunks
+			valid, reason := scanBy(&same, text, step)
+			var got []byte
+			rest, stopped := text, http1.OK
+			for len(rest) > 0 && !chunks.Done() && stopped == http1.OK {
+				piece, n, why := chunks.Next([]byte(rest[:min(step, len(rest))]))
+				got, rest, stopped = append(got, piece...), rest[n:], why
+			}
+			if string(got) != want || len(text)-len(rest) != valid || stopped != reason || chunks != same {
+				t.Errorf("%q by %d: got %q and %d bytes, %q; want %q, and %d, %q as by Scan", text, step, got, len(text)-len(rest), stopped, want, valid, reason)
+			}
+		}
+	}
+}
+
 func BenchmarkScanChunks(b *testing.B) {
 	body := bytes.Repeat([]byte("400\r\n"+strings.Repeat("x", 1024)+"\r\n"), 16)
 	b.ReportAllocs()

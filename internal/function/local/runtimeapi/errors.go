@@ -5,14 +5,12 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
-	"io"
-	"net/http"
 
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/function"
 )
 
-// The fields and trailers by which a function tells an error.
+// The fields of a trailer by which a function tells an error after the fact.
 const (
 	errorTypeField = "Lambda-Runtime-Function-Error-Type"
 	errorBodyField = "Lambda-Runtime-Function-Error-Body"
@@ -30,10 +28,10 @@ type functionError struct {
 // failed is the error of an invocation that ended in f.
 func failed(f *function.Failure) error { return fault.FunctionError.New("", fault.Cause(f)) }
 
-// readError reads the error that r posts. The field tells its type where the body does not.
-func readError(r *http.Request) *function.Failure {
-	raw, _ := io.ReadAll(io.LimitReader(r.Body, maxErrorBytes)) // a part of it is better than nothing
-	return parseError(r.Header.Get(errorTypeField), raw)
+// readError reads the error that is posted. The field tells its type where the body does not.
+func (c *call) readError() *function.Failure {
+	raw, _ := c.readAll(maxErrorBytes - 1) // a part of it is better than nothing
+	return parseError(c.fields.errorType, raw)
 }
 
 func parseError(kind string, raw []byte) *function.Failure {
@@ -47,12 +45,12 @@ func parseError(kind string, raw []byte) *function.Failure {
 }
 
 // trailerError gives the error that follows a body which began well, or nil.
-func trailerError(r *http.Request) error {
-	kind := r.Trailer.Get(errorTypeField)
+func (b *content) trailerError() error {
+	kind := b.inTrailer(errorTypeField)
 	if kind == "" {
 		return nil
 	}
-	raw, err := base64.StdEncoding.DecodeString(r.Trailer.Get(errorBodyField))
+	raw, err := base64.StdEncoding.DecodeString(b.inTrailer(errorBodyField))
 	if err != nil {
 		raw = nil
 	}
@@ -69,18 +67,4 @@ func failureType(err error) string {
 		return said.Type
 	}
 	return "Runtime.Unknown"
-}
-
-// The answers of the Runtime API to what it does not accept.
-func refuse(w http.ResponseWriter, status int, kind, message string) {
-	body, _ := json.Marshal(functionError{kind, message}) // two texts always encode
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_, _ = w.Write(body) // the instance may be gone
-}
-
-func accept(w http.ResponseWriter) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(http.StatusAccepted) // exactly this: runtimes take every other status for fatal
-	_, _ = io.WriteString(w, `{"status":"OK"}`)
 }

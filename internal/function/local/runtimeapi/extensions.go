@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"slices"
 	"sync"
@@ -24,11 +23,6 @@ import (
 // What they subscribe to is package telemetryapi's.
 //
 // https://docs.aws.amazon.com/lambda/latest/dg/runtimes-extensions-api.html
-
-const (
-	extensionName = "Lambda-Extension-Name"
-	extensionID   = "Lambda-Extension-Identifier"
-)
 
 // The events that an extension may register for.
 const (
@@ -68,7 +62,7 @@ type extension struct {
 	name    string
 	events  []string // that it wants
 	pending []extensionEvent
-	wake    chan struct{} // tells it that something is pending
+	asking  []*conn       // by which it waits for the next event
 	ready   bool          // it has asked for an event
 	told    bool          // it has fetched its SHUTDOWN
 	left    chan struct{} // closed when it asks after that: it has done what it had to
@@ -96,15 +90,37 @@ func (e *extensions) add(name string, events []string) (string, error) {
 		e.byID = map[string]*extension{}
 	}
 	id := rand.Text()
-	e.byID[id] = &extension{name: name, events: events, wake: make(chan struct{}, 1), left: make(chan struct{})}
+	e.byID[id] = &extension{name: name, events: events, left: make(chan struct{})}
 	return id, nil
+}
+
+// any tells whether there are extensions at all.
+func (e *extensions) any() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return len(e.byID) > 0
 }
 
 // tell gives an event to all that want it, and those.
 func (e *extensions) tell(event extensionEvent) []*extension {
+	told, answers := e.note(event)
+	for _, a := range answers {
+		a.to.json(http.StatusOK, a.event)
+	}
+	return told
+}
+
+// eventAnswer is an event for a question that waits.
+type eventAnswer struct {
+	to    *conn
+	event extensionEvent
+}
+
+// note adds an event to what is pending. It gives those that want it, and what is to be
+// answered now.
+func (e *extensions) note(event extensionEvent) (told []*extension, answers []eventAnswer) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	var told []*extension
 	for _, one := range e.byID {
 		if !slices.Contains(one.events, event.Type) {
 			continue
@@ -113,19 +129,19 @@ func (e *extensions) tell(event extensionEvent) []*extension {
 			one.pending = slices.Delete(one.pending, 0, 1)
 		}
 		one.pending = append(one.pending, event)
-		select {
-		case one.wake <- struct{}{}:
-		default: // it was told of another one already
-		}
 		told = append(told, one)
+		if len(one.asking) > 0 {
+			answers = append(answers, eventAnswer{one.asking[0], one.take()})
+			one.asking = slices.Delete(one.asking, 0, 1)
+		}
 	}
-	return told
+	return told, answers
 }
 
-func (e *extensions) find(r *http.Request) (*extension, bool) {
+func (e *extensions) find(id string) (*extension, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	one, ok := e.byID[r.Header.Get(extensionID)]
+	one, ok := e.byID[id]
 	return one, ok
 }
 
@@ -138,8 +154,8 @@ func (e *extensions) first(one *extension) bool {
 	return first
 }
 
-// take gives the oldest event of one, if there is any, and notes that it asks.
-func (e *extensions) take(one *extension) (extensionEvent, bool) {
+// ask gives the oldest event of one, or has c wait for the next.
+func (e *extensions) ask(one *extension, c *conn) (extensionEvent, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if one.told {
@@ -150,12 +166,28 @@ func (e *extensions) take(one *extension) (extensionEvent, bool) {
 		}
 	}
 	if len(one.pending) == 0 {
+		c.putOff()
+		one.asking = append(one.asking, c)
 		return extensionEvent{}, false
 	}
-	event := one.pending[0]
-	one.pending = slices.Delete(one.pending, 0, 1)
-	one.told = one.told || event.Type == shutdownEvent
-	return event, true
+	return one.take(), true
+}
+
+// take gives the oldest event, which there is.
+func (e *extension) take() extensionEvent {
+	event := e.pending[0]
+	e.pending = slices.Delete(e.pending, 0, 1)
+	e.told = e.told || event.Type == shutdownEvent
+	return event
+}
+
+// forget drops the questions of a connection that has ended.
+func (e *extensions) forget(c *conn) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, one := range e.byID {
+		one.asking = slices.DeleteFunc(one.asking, func(other *conn) bool { return other == c })
+	}
 }
 
 // Shutdown tells the extensions that want to know it that the instance is about to
@@ -180,38 +212,27 @@ func (s *Server) Shutdown(ctx context.Context, reason string) {
 	}
 }
 
-func (s *Server) extensionRoutes(mux *http.ServeMux) {
-	const base = "/2020-01-01/extension"
-	mux.HandleFunc("POST "+base+"/register", s.register)
-	mux.HandleFunc("GET "+base+"/event/next", s.nextEvent)
-	mux.HandleFunc("POST "+base+"/init/error", s.extensionFailed)
-	mux.HandleFunc("POST "+base+"/exit/error", s.extensionFailed)
-	mux.HandleFunc("PUT /2020-08-15/logs", s.subscribe(telemetryapi.Logs))
-	mux.HandleFunc("PUT /2022-07-01/telemetry", s.subscribe(telemetryapi.Telemetry))
-}
-
 // register takes an extension that names itself and the events that it wants.
-func (s *Server) register(w http.ResponseWriter, r *http.Request) {
-	name := r.Header.Get(extensionName)
-	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRegisterBytes))
+func (s *Server) register(c *call) {
+	name := c.fields.extensionName
+	raw, err := c.readBounded(maxRegisterBytes)
 	var events []string
 	if err == nil {
 		events, err = parseRegistration(raw)
 	}
 	if err == nil && name == "" {
-		err = errors.New("the field " + extensionName + " is missing")
+		err = errors.New("the field Lambda-Extension-Name is missing")
 	}
 	if err != nil {
-		refuse(w, http.StatusBadRequest, "InvalidRequestFormat", err.Error())
+		c.refuse(http.StatusBadRequest, "InvalidRequestFormat", err.Error())
 		return
 	}
 	id, err := s.extensions.add(name, events)
 	if err != nil {
-		refuse(w, http.StatusForbidden, "Extension.RegisterError", err.Error())
+		c.refuse(http.StatusForbidden, "Extension.RegisterError", err.Error())
 		return
 	}
-	w.Header().Set(extensionID, id)
-	writeJSON(w, http.StatusOK, s.about)
+	c.json(http.StatusOK, s.about, "Lambda-Extension-Identifier: "+id)
 }
 
 // parseRegistration reads which events an extension wants; there may be none.
@@ -233,35 +254,25 @@ func parseRegistration(raw []byte) ([]string, error) {
 	return wanted.Events, nil
 }
 
-// nextEvent waits for the next event of an extension.
-func (s *Server) nextEvent(w http.ResponseWriter, r *http.Request) {
-	one := s.known(w, r)
+// nextEvent gives the next event of an extension, once there is one.
+func (s *Server) nextEvent(c *call) {
+	one := s.known(c)
 	if one == nil {
 		return
 	}
 	if s.extensions.first(one) {
 		s.feed.Extension(one.name, one.events)
 	}
-	for {
-		if event, ok := s.extensions.take(one); ok {
-			writeJSON(w, http.StatusOK, event)
-			return
-		}
-		select {
-		case <-one.wake:
-		case <-r.Context().Done(): // it will ask again
-			return
-		case <-s.ended:
-			return
-		}
+	if event, ok := s.extensions.ask(one, c.conn); ok {
+		c.json(http.StatusOK, event)
 	}
 }
 
-// known gives the extension that r comes from. It has answered r where it gives nil.
-func (s *Server) known(w http.ResponseWriter, r *http.Request) *extension {
-	one, ok := s.extensions.find(r)
+// known gives the extension that c comes from. It has answered c where it gives nil.
+func (s *Server) known(c *call) *extension {
+	one, ok := s.extensions.find(c.fields.extensionID)
 	if !ok {
-		refuse(w, http.StatusForbidden, "Extension.InvalidExtensionIdentifier", "no extension has registered by this identifier")
+		c.refuse(http.StatusForbidden, "Extension.InvalidExtensionIdentifier", "no extension has registered by this identifier")
 		return nil
 	}
 	return one
@@ -269,43 +280,36 @@ func (s *Server) known(w http.ResponseWriter, r *http.Request) *extension {
 
 // extensionFailed takes an extension's error. Before the instance is ready it is why
 // that failed, if it does.
-func (s *Server) extensionFailed(w http.ResponseWriter, r *http.Request) {
-	if s.known(w, r) == nil {
+func (s *Server) extensionFailed(c *call) {
+	if s.known(c) == nil {
 		return
 	}
-	said := readError(r)
-	said.Type = cmp.Or(said.Type, r.Header.Get("Lambda-Extension-Function-Error-Type"))
+	said := c.readError()
+	said.Type = cmp.Or(said.Type, c.fields.extensionError)
 	s.mu.Lock()
 	if !s.isReady && s.initError == nil {
 		s.initError = said
 	}
 	s.mu.Unlock()
-	accept(w)
+	c.accept()
 }
 
 // subscribe takes a wish to be told what happens to the instance, at any time: AWS
 // takes it until the first invocation, for which it waits until extensions are ready.
-func (s *Server) subscribe(api telemetryapi.API) http.HandlerFunc {
-	return func(w http.ResponseWriter, r *http.Request) {
-		one := s.known(w, r)
+func subscribe(api telemetryapi.API) func(*Server, *call) {
+	return func(s *Server, c *call) {
+		one := s.known(c)
 		if one == nil {
 			return
 		}
-		raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxRegisterBytes))
+		raw, err := c.readBounded(maxRegisterBytes)
 		if err == nil {
 			err = s.feed.Subscribe(one.name, api, raw)
 		}
 		if err != nil {
-			refuse(w, http.StatusBadRequest, "ValidationError", err.Error())
+			c.refuse(http.StatusBadRequest, "ValidationError", err.Error())
 			return
 		}
-		writeJSON(w, http.StatusOK, "OK")
+		c.json(http.StatusOK, "OK")
 	}
-}
-
-func writeJSON(w http.ResponseWriter, status int, value any) {
-	body, _ := json.Marshal(value) // texts and numbers always encode
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_, _ = w.Write(body) // the instance may be gone
 }

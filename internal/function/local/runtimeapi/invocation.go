@@ -1,8 +1,9 @@
 package runtimeapi
 
 import (
+	"errors"
 	"io"
-	"net/http"
+	"strconv"
 	"sync"
 	"time"
 
@@ -36,6 +37,32 @@ type Invocation struct {
 // NewInvocation makes an invocation; its functions are to be set before it is used.
 func NewInvocation(id, arn, trace string, event []byte, deadline time.Time) *Invocation {
 	return &Invocation{ID: id, ARN: arn, Trace: trace, Event: event, Deadline: deadline, result: make(chan Result, 1)}
+}
+
+// appendFields appends the lines that tell an instance about the event.
+func (i *Invocation) appendFields(out []byte) []byte {
+	out = appendField(out, "Lambda-Runtime-Aws-Request-Id", i.ID)
+	out = append(strconv.AppendInt(append(out, "Lambda-Runtime-Deadline-Ms: "...), i.Deadline.UnixMilli(), 10), "\r\n"...)
+	out = appendField(out, "Lambda-Runtime-Invoked-Function-Arn", i.ARN)
+	out = appendField(out, "Lambda-Runtime-Trace-Id", i.Trace)
+	if i.Client != "" {
+		out = appendField(out, "Lambda-Runtime-Client-Context", i.Client)
+	}
+	return out
+}
+
+// appendField appends one line, whatever the value is: JSON may have line ends between
+// its parts.
+func appendField(out []byte, name, value string) []byte {
+	out = append(append(out, name...), ": "...)
+	begin := len(out)
+	out = append(out, value...)
+	for at := begin; at < len(out); at++ {
+		if out[at] == '\r' || out[at] == '\n' {
+			out[at] = ' '
+		}
+	}
+	return append(out, "\r\n"...)
 }
 
 // Result is a function's answer: a whole Payload or a Stream, or Err, a
@@ -102,6 +129,12 @@ func (i *Invocation) isClaimed() bool {
 	return i.claimed
 }
 
+func (i *Invocation) isAborted() bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.aborted
+}
+
 func (i *Invocation) send(r Result) {
 	switch {
 	case i.told == nil:
@@ -153,31 +186,42 @@ func (i *Invocation) broken(err error) error {
 	return fault.FunctionCrashed.New("", fault.Internal("the connection was lost during the answer"), fault.Cause(err))
 }
 
-// stream is an answer that is passed on while it arrives: the body of the
-// function's POST, read by the client's side while the handler waits.
+// stream is an answer that is passed on while it arrives: the content of the
+// function's POST, read by the client's side while the connection's own goroutine waits.
 type stream struct {
 	invocation *Invocation
-	request    *http.Request
 	once       sync.Once
-	finished   chan struct{} // closed when the body was read or given up
-	err        error         // what every later Read gives
-	passed     int64         // bytes
+	finished   chan struct{} // closed when the content was read or given up
+
+	mu     sync.Mutex // held while somebody reads
+	call   *call
+	err    error // what every later Read gives
+	passed int64 // bytes
 }
 
 func (s *stream) Read(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	select {
+	case <-s.finished:
+		if s.err == nil {
+			s.err = errClosed
+		}
+	default:
+	}
 	if s.err != nil {
 		return 0, s.err
 	}
-	n, err := s.request.Body.Read(p)
+	n, err := s.call.Read(p)
 	s.passed += int64(n)
 	switch {
 	case err == nil:
 		return n, nil
-	case err != io.EOF:
+	case !errors.Is(err, io.EOF):
 		s.err = s.invocation.broken(err)
 	default:
 		s.err = io.EOF
-		failed := trailerError(s.request)
+		failed := s.call.trailerError()
 		if failed != nil {
 			s.err = failed
 		}
@@ -188,6 +232,8 @@ func (s *stream) Read(p []byte) (int, error) {
 	return n, s.err
 }
 
+var errClosed = errors.New("the answer was given up")
+
 // Close gives up the rest of the answer.
 func (s *stream) Close() error {
 	s.finish()
@@ -195,3 +241,11 @@ func (s *stream) Close() error {
 }
 
 func (s *stream) finish() { s.once.Do(func() { close(s.finished) }) }
+
+// rest reads what nobody has read, and tells whether all of it came.
+func (s *stream) rest() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, err := io.Copy(io.Discard, &s.call.content)
+	return err == nil
+}

@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
-	"strconv"
 	"sync"
 	"time"
 
@@ -29,23 +29,31 @@ const (
 const streamType = "application/vnd.awslambda.http-integration-response"
 
 // Server is the Runtime API of one instance. It is safe for concurrent use.
+//
+// It speaks HTTP by itself, for two exchanges with it are a part of each invocation: an
+// event is written to the connection that asks for it by whoever has the event, and an
+// answer is read by the goroutine that waits for what the connection brings, so that
+// there is no other goroutine to be woken in between.
 type Server struct {
-	address string
-	http    *http.Server
-	served  chan struct{} // closed when Serve has returned
-	handoff chan *Invocation
-	ready   chan struct{} // closed when the instance is initialised
-	full    chan struct{} // closed when it has asked for as many invocations at once as it may
-	ended   chan struct{} // closed by Close
-	most    int           // how many it may have at once
-	about   About
-	feed    *telemetryapi.Feed
+	address  string
+	log      *slog.Logger
+	listener net.Listener
+	served   sync.WaitGroup // goroutines: of the listener, of connections, of large events
+	ready    chan struct{}  // closed when the instance is initialised
+	full     chan struct{}  // closed when it has asked for as many invocations at once as it may
+	ended    chan struct{}  // closed by Close
+	most     int            // how many it may have at once
+	about    About
+	feed     *telemetryapi.Feed
 
 	extensions extensions
 
 	mu        sync.Mutex
+	conns     map[*conn]struct{}
 	given     []*Invocation // the instance works on them, or has answered and not come back yet; oldest first
-	asking    int           // how many questions for an invocation wait
+	asking    []*conn       // questions for an invocation that wait, oldest first
+	coming    int           // questions that will in a moment
+	waiting   []*waiter     // invocations that wait for a question, oldest first
 	places    int           // how many invocations it has shown to take at once
 	isReady   bool
 	isEnded   bool
@@ -53,11 +61,12 @@ type Server struct {
 	initError *function.Failure // what it said about its failed start
 }
 
-const (
-	headTimeout = 10 * time.Second
-	// maxHeadBytes leaves room for X-Ray's cause of an error, up to 1 MB.
-	maxHeadBytes = 2 << 20
-)
+// waiter is an invocation that waits for a question. asked gets the connection that
+// brings it, once the invocation counts as given.
+type waiter struct {
+	invocation *Invocation
+	asked      chan *conn
+}
 
 // About is what an instance is told of its function.
 type About struct {
@@ -70,24 +79,57 @@ type About struct {
 // instance may have up to most invocations at once, if it asks for them. What happens
 // to it is told to feed, which the server closes with itself.
 func Listen(log *slog.Logger, about About, most int, feed *telemetryapi.Feed) (*Server, error) {
-	listener, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
+	const none = -1 // a peer on this machine cannot vanish without a word
+	listener, err := (&net.ListenConfig{KeepAlive: none}).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("runtime API: %w", err)
 	}
 	s := &Server{
-		address: listener.Addr().String(), served: make(chan struct{}),
-		handoff: make(chan *Invocation), ready: make(chan struct{}), full: make(chan struct{}), ended: make(chan struct{}),
+		address: listener.Addr().String(), log: log, listener: listener, conns: map[*conn]struct{}{},
+		ready: make(chan struct{}), full: make(chan struct{}), ended: make(chan struct{}),
 		most: max(1, most), about: about, feed: feed,
 	}
-	s.http = &http.Server{
-		Handler: s.routes(), ReadHeaderTimeout: headTimeout, MaxHeaderBytes: maxHeadBytes,
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
-	}
-	go func() {
-		defer close(s.served)
-		_ = s.http.Serve(listener) // ends by Close only
-	}()
+	s.served.Go(s.acceptAll)
 	return s, nil
+}
+
+// acceptAll serves each connection that comes, until Close.
+func (s *Server) acceptAll() {
+	for pause := time.Millisecond; ; {
+		accepted, err := s.listener.Accept()
+		if err == nil {
+			pause = time.Millisecond
+			s.adopt(accepted)
+			continue
+		}
+		select { // too many open files, or the end
+		case <-s.ended:
+			return
+		case <-time.After(pause):
+			pause = min(2*pause, time.Second)
+		}
+	}
+}
+
+func (s *Server) adopt(accepted net.Conn) {
+	c := &conn{server: s, net: accepted}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.isEnded {
+		_ = accepted.Close() // nothing was said
+		return
+	}
+	s.conns[c] = struct{}{}
+	s.served.Go(c.serve)
+}
+
+// forget drops a connection that has ended, with its questions.
+func (s *Server) forget(c *conn) {
+	s.extensions.forget(c)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, c)
+	s.asking = slices.DeleteFunc(s.asking, func(other *conn) bool { return other == c })
 }
 
 // Address is what AWS_LAMBDA_RUNTIME_API must say: host and port.
@@ -119,16 +161,55 @@ func (s *Server) InitError() *function.Failure {
 // is ctx's, Abort's, or why the server was closed; the instance has not seen
 // the invocation then.
 func (s *Server) Invoke(ctx context.Context, i *Invocation) error {
-	select {
-	case s.handoff <- i:
-		return nil
-	case r := <-i.result: // it was aborted meanwhile
-		return r.Err
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-s.ended:
+	s.mu.Lock()
+	if s.isEnded {
+		s.mu.Unlock()
 		return s.cause
 	}
+	if len(s.asking) > 0 {
+		c := s.asking[0]
+		s.asking = slices.Delete(s.asking, 0, 1)
+		s.give(i)
+		s.mu.Unlock()
+		s.deliver(c, i)
+		return nil
+	}
+	w := &waiter{invocation: i, asked: make(chan *conn, 1)}
+	s.waiting = append(s.waiting, w)
+	s.mu.Unlock()
+	return s.await(ctx, w)
+}
+
+// await waits for the question that w is given to.
+func (s *Server) await(ctx context.Context, w *waiter) error {
+	var reason error
+	select {
+	case c := <-w.asked:
+		s.deliver(c, w.invocation)
+		return nil
+	case r := <-w.invocation.result: // it was aborted meanwhile
+		reason = r.Err
+	case <-ctx.Done():
+		reason = context.Cause(ctx)
+	case <-s.ended:
+		reason = s.cause
+	}
+	if s.leave(w) || w.invocation.isAborted() { // the instance of an aborted one is ended
+		return reason
+	}
+	s.deliver(<-w.asked, w.invocation) // it was asked for at the same moment
+	return nil
+}
+
+// leave takes w out of those that wait, and tells whether it was there.
+func (s *Server) leave(w *waiter) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	at := slices.Index(s.waiting, w)
+	if at >= 0 {
+		s.waiting = slices.Delete(s.waiting, at, at+1)
+	}
+	return at >= 0
 }
 
 // Close ends the server because the instance has ended; cause, a *fault.Fault,
@@ -142,6 +223,7 @@ func (s *Server) Close(cause error) {
 	s.isEnded, s.cause = true, cause
 	given := s.given
 	s.given = nil
+	conns := slices.Collect(maps.Keys(s.conns))
 	s.mu.Unlock()
 	for _, i := range given {
 		i.Abort(cause)
@@ -149,34 +231,43 @@ func (s *Server) Close(cause error) {
 	}
 	s.feed.Initialised("Runtime.ExitError") // nothing new where it was ready
 	close(s.ended)
-	_ = s.http.Close() // closes connections of a process that is gone
-	<-s.served
+	_ = s.listener.Close() // of a process that is gone, as its connections
+	for _, c := range conns {
+		_ = c.net.Close()
+	}
+	s.served.Wait()
 	s.feed.Close()
 }
 
-func (s *Server) routes() http.Handler {
-	const base = "/2018-06-01/runtime"
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+base+"/invocation/next", s.next)
-	mux.HandleFunc("POST "+base+"/invocation/{id}/response", s.response)
-	mux.HandleFunc("POST "+base+"/invocation/{id}/error", s.failure)
-	mux.HandleFunc("POST "+base+"/init/error", s.initFailure)
-	s.extensionRoutes(mux)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.Host != s.address { // a web page that was led here by its name
-			refuse(w, http.StatusForbidden, "InvalidHost", "this is the Runtime API of a local function")
-			return
-		}
-		mux.ServeHTTP(w, r)
-	})
+func (s *Server) hasEnded() bool {
+	select {
+	case <-s.ended:
+		return true
+	default:
+		return false
+	}
+}
+
+// answer answers a call, or has somebody else do it.
+func (s *Server) answer(c *call) {
+	switch {
+	case !c.here: // a web page that was led here by its name
+		c.refuse(http.StatusForbidden, "InvalidHost", "this is the Runtime API of a local function")
+	case c.endpoint == nil:
+		c.refuse(http.StatusNotFound, "InvalidPath", "the Runtime API has no such path")
+	case c.method != c.endpoint.method:
+		c.json(http.StatusMethodNotAllowed, functionError{"InvalidMethod", "the path is for " + c.endpoint.method}, "Allow: "+c.endpoint.method)
+	default:
+		c.endpoint.answer(s, c)
+	}
 }
 
 // next ends an invocation of the instance that was answered, the oldest one, and
-// waits for another one.
-func (s *Server) next(w http.ResponseWriter, r *http.Request) {
+// has the connection wait for another one.
+func (s *Server) next(c *call) {
 	last, ok := s.ask()
 	if !ok {
-		refuse(w, http.StatusForbidden, "InvalidStateTransition", "the last invocation has not been answered")
+		c.refuse(http.StatusForbidden, "InvalidStateTransition", "the last invocation has not been answered")
 		return
 	}
 	if last != nil {
@@ -186,12 +277,8 @@ func (s *Server) next(w http.ResponseWriter, r *http.Request) {
 			last.told.End(last.cut())
 		}
 	}
-	select {
-	case i := <-s.handoff:
-		s.deliver(w, i)
-	case <-r.Context().Done(): // it will ask again
-		s.stopAsking()
-	case <-s.ended:
+	if w := s.line(c.conn); w != nil {
+		w.asked <- c.conn // has room for it
 	}
 }
 
@@ -206,8 +293,8 @@ func (s *Server) ask() (last *Invocation, ok bool) {
 	} else if len(s.given) >= s.most {
 		return nil, false
 	}
-	s.asking++
-	if places := min(s.asking+len(s.given), s.most); places > s.places {
+	s.coming++
+	if places := min(s.coming+len(s.asking)+len(s.given), s.most); places > s.places {
 		s.places = places
 		if places == s.most {
 			close(s.full)
@@ -221,51 +308,57 @@ func (s *Server) ask() (last *Invocation, ok bool) {
 	return last, true
 }
 
-func (s *Server) stopAsking() {
+// line gives the invocation that waits for a question for the longest, if one does;
+// else it has the question of c wait in line.
+func (s *Server) line(c *conn) *waiter {
+	c.putOff()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.asking--
+	s.coming--
+	if len(s.waiting) == 0 {
+		s.asking = append(s.asking, c)
+		return nil
+	}
+	w := s.waiting[0]
+	s.waiting = slices.Delete(s.waiting, 0, 1)
+	s.give(w.invocation)
+	return w
 }
 
-func (s *Server) deliver(w http.ResponseWriter, i *Invocation) {
+// give notes that the instance gets i. The caller has locked mu.
+func (s *Server) give(i *Invocation) {
 	i.told = s.feed.Begin(i.ID, i.Trace)
-	s.mu.Lock()
-	s.asking--
-	ended := s.isEnded
-	if !ended {
-		s.given = append(s.given, i)
+	s.given = append(s.given, i)
+}
+
+// deliver writes an event to the connection that has asked for it.
+func (s *Server) deliver(c *conn, i *Invocation) {
+	if s.extensions.any() {
+		s.extensions.tell(extensionEvent{
+			Type: invokeEvent, Deadline: i.Deadline.UnixMilli(), ID: i.ID, ARN: i.ARN, Tracing: &tracing{"X-Amzn-Trace-Id", i.Trace},
+		})
 	}
-	s.mu.Unlock()
-	if ended {
-		i.Abort(s.cause)
+	if len(i.Event) <= mostKept {
+		c.deliver(i)
 		return
 	}
-	s.extensions.tell(extensionEvent{
-		Type: invokeEvent, Deadline: i.Deadline.UnixMilli(), ID: i.ID, ARN: i.ARN, Tracing: &tracing{"X-Amzn-Trace-Id", i.Trace},
-	})
-	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("Content-Length", strconv.Itoa(len(i.Event)))
-	h.Set("Lambda-Runtime-Aws-Request-Id", i.ID)
-	h.Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(i.Deadline.UnixMilli(), 10))
-	h.Set("Lambda-Runtime-Invoked-Function-Arn", i.ARN)
-	h.Set("Lambda-Runtime-Trace-Id", i.Trace)
-	if i.Client != "" {
-		h.Set("Lambda-Runtime-Client-Context", i.Client)
+	s.mu.Lock() // the instance may be slow to read it, and the client may leave meanwhile
+	defer s.mu.Unlock()
+	if !s.isEnded {
+		s.served.Go(func() { c.deliver(i) })
 	}
-	_, _ = w.Write(i.Event) // a lost instance is noticed by its end
 }
 
-// claim finds the invocation that r is about and takes the duty to answer it.
-// It has answered r itself where it gives nil.
-func (s *Server) claim(w http.ResponseWriter, r *http.Request) *Invocation {
-	i := s.byID(r.PathValue("id"))
+// claim finds the invocation that c is about and takes the duty to answer it.
+// It has answered c itself where it gives nil.
+func (s *Server) claim(c *call) *Invocation {
+	i := s.byID(c.id)
 	switch {
 	case i == nil:
-		refuse(w, http.StatusBadRequest, "InvalidRequestID", "there is no such invocation")
+		c.refuse(http.StatusBadRequest, "InvalidRequestID", "there is no such invocation")
 		return nil
 	case !i.claim():
-		refuse(w, http.StatusForbidden, "InvalidStateTransition", "the invocation has been answered already")
+		c.refuse(http.StatusForbidden, "InvalidStateTransition", "the invocation has been answered already")
 		return nil
 	}
 	return i
@@ -284,80 +377,66 @@ func (s *Server) byID(id string) *Invocation {
 }
 
 // response takes an answer, whole or as a stream.
-func (s *Server) response(w http.ResponseWriter, r *http.Request) {
-	i := s.claim(w, r)
+func (s *Server) response(c *call) {
+	i := s.claim(c)
 	switch {
 	case i == nil:
-	case isStream(r):
-		s.passOn(w, r, i)
+	case c.fields.responseMode == "streaming" || c.fields.contentType == streamType:
+		s.passOn(c, i)
 	default:
-		s.take(w, r, i)
+		s.take(c, i)
 	}
 }
 
-func isStream(r *http.Request) bool {
-	return r.Header.Get("Lambda-Runtime-Function-Response-Mode") == "streaming" || r.Header.Get("Content-Type") == streamType
-}
-
 // take reads a whole answer. An error may still follow it as a trailer.
-func (s *Server) take(w http.ResponseWriter, r *http.Request, i *Invocation) {
-	payload, err := readAll(r, maxResponse)
+func (s *Server) take(c *call, i *Invocation) {
+	payload, err := c.readAll(maxResponse)
 	switch {
 	case err != nil:
 		i.send(Result{Err: i.broken(err)})
 		return
 	case len(payload) > maxResponse:
-		_, _ = io.CopyN(io.Discard, r.Body, maxResponse) // so that the refusal is read and not lost in a reset
+		_, _ = io.CopyN(io.Discard, &c.content, maxResponse) // so that the refusal is read and not lost in a reset
 		i.send(Result{Err: fault.FunctionBadResponse.New("", fault.Cause(&function.Failure{
 			Type: "Function.ResponseSizeTooLarge", Message: fmt.Sprintf("the answer is larger than %d bytes", MaxPayload),
 		}))})
-		refuse(w, http.StatusRequestEntityTooLarge, "Function.ResponseSizeTooLarge",
+		c.refuse(http.StatusRequestEntityTooLarge, "Function.ResponseSizeTooLarge",
 			fmt.Sprintf("Exceeded maximum allowed payload size (%d bytes).", maxResponse))
 		return
 	}
-	result := Result{Payload: payload, ContentType: r.Header.Get("Content-Type"), Err: trailerError(r)}
+	result := Result{Payload: payload, ContentType: c.fields.contentType, Err: c.trailerError()}
 	i.Answered()
 	i.send(result)
-	accept(w)
-}
-
-// readAll reads at most one byte more than limit. A known length spares growing.
-func readAll(r *http.Request, limit int64) ([]byte, error) {
-	if length := r.ContentLength; length >= 0 && length <= limit {
-		payload := make([]byte, length)
-		_, err := io.ReadFull(r.Body, payload)
-		return payload, err //nolint:wrapcheck // broken wraps it
-	}
-	return io.ReadAll(io.LimitReader(r.Body, limit+1)) //nolint:wrapcheck // broken wraps it
+	c.accept()
 }
 
 // passOn lets the client's side read the answer while it arrives.
-func (s *Server) passOn(w http.ResponseWriter, r *http.Request, i *Invocation) {
-	body := &stream{invocation: i, request: r, finished: make(chan struct{})}
-	i.send(Result{Stream: body, ContentType: r.Header.Get("Content-Type")})
+func (s *Server) passOn(c *call, i *Invocation) {
+	body := &stream{invocation: i, call: c, finished: make(chan struct{})}
+	i.send(Result{Stream: body, ContentType: c.fields.contentType})
 	select {
 	case <-body.finished:
 	case <-s.ended:
 		return
 	}
-	if _, err := io.Copy(io.Discard, r.Body); err == nil { // what a client that left did not read
-		accept(w)
+	if body.rest() { // what a client that left did not read
+		c.accept()
 	}
 }
 
 // failure takes the function's error instead of an answer.
-func (s *Server) failure(w http.ResponseWriter, r *http.Request) {
-	if i := s.claim(w, r); i != nil {
-		said := readError(r)
+func (s *Server) failure(c *call) {
+	if i := s.claim(c); i != nil {
+		said := c.readError()
 		i.Answered()
 		i.send(Result{Err: failed(said)})
-		accept(w)
+		c.accept()
 	}
 }
 
 // initFailure takes the reason why the instance cannot start; it ends by itself.
-func (s *Server) initFailure(w http.ResponseWriter, r *http.Request) {
-	said := readError(r)
+func (s *Server) initFailure(c *call) {
+	said := c.readError()
 	s.mu.Lock()
 	late := s.isReady
 	if !late {
@@ -365,9 +444,9 @@ func (s *Server) initFailure(w http.ResponseWriter, r *http.Request) {
 	}
 	s.mu.Unlock()
 	if late {
-		refuse(w, http.StatusForbidden, "InvalidStateTransition", "the function is initialised")
+		c.refuse(http.StatusForbidden, "InvalidStateTransition", "the function is initialised")
 		return
 	}
 	s.feed.Initialised(cmp.Or(said.Type, "Runtime.Unknown"))
-	accept(w)
+	c.accept()
 }
