@@ -231,7 +231,7 @@ func TestMetricsTellWhatTheGatewayDoes(t *testing.T) {
 		`weir_backend_attempts_total{backend="users",outcome="server_error"} 1`,
 		`weir_backend_attempts_total{backend="users",outcome="answered"} 1`,
 		`weir_backend_retries_total{backend="users"} 1`,
-		`weir_backend_endpoints{backend="users",state="available"} 1`,
+		`weir_backend_endpoints{backend="users",state="healthy"} 1`,
 		`weir_config_elements{kind="routes"} 3`,
 		`weir_config_reloads_total{result="applied"} 1`)
 	for name := range w.app.Addresses() {

@@ -293,6 +293,10 @@ type Service struct {
 	Timeouts  Timeouts
 	Retry     *Retry
 	Balance   string // "peak-ewma" (default), "least-requests", "round-robin", "random"
+	Health    *Health
+	Outlier   *Outlier // nil: DefaultOutlier
+	Hold      *Hold    // nil: DefaultHold
+	Panic     *int     // percent, 0: never; nil: DefaultPanic
 }
 
 // Endpoint is one static address of a service.

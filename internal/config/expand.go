@@ -318,6 +318,11 @@ func (e expander) service(s Service) *doc.Node {
 		balance = builtIn
 	}
 	f.text("balance", s.Balance, balance)
+	f.put("health", healthNode(s.Health), "")
+	outlier, hold, share := cmp.Or(s.Outlier, DefaultOutlier()), cmp.Or(s.Hold, DefaultHold()), PanicOr(s.Panic)
+	f.put("outlier", outlierNode(outlier), builtInIf(Same(*outlier, *DefaultOutlier())))
+	f.put("hold", holdNode(hold), builtInIf(*hold == *DefaultHold()))
+	f.put("panic", panicNode(share), builtInIf(share == DefaultPanic))
 	return &f.Node
 }
 

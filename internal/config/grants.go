@@ -7,6 +7,7 @@ import (
 	"path"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/weir-gateway/weir/internal/base/egress"
@@ -221,6 +222,30 @@ func (c *validator) serviceGrants(s *Service) {
 		}
 	}
 	c.secretGrants(g, s.TLS, s.Origin)
+	c.healthGrants(g, s)
+}
+
+// healthGrants holds that a check calls nobody whom the group's requests may not.
+func (c *validator) healthGrants(g *Group, s *Service) {
+	if s.Health == nil {
+		return
+	}
+	c.secretGrants(g, s.Health, s.Health.Origin)
+	if s.Health.Port == 0 {
+		return
+	}
+	asked := make([]string, 0, len(s.Endpoints)+1)
+	for _, e := range s.Endpoints {
+		asked = append(asked, e.Address)
+	}
+	if authority, isURL := strings.CutPrefix(s.Source.Rest, "//"); isURL {
+		asked = append(asked, authority)
+	}
+	for _, address := range asked {
+		if at := net.JoinHostPort(strings.Trim(hostOf(address), "[]"), strconv.Itoa(s.Health.Port)); !allows(g.Allow, at, "http://"+at, "https://"+at) {
+			c.denied(s.Health.Origin.at(), g, fmt.Sprintf("%q, where health is asked", at), "allow")
+		}
+	}
 }
 
 func (c *validator) functionGrants(f *Function) {

@@ -25,6 +25,9 @@ type (
 	plainResolver  resolverForm
 	plainLambdaAPI lambdaAPIForm
 	plainAccessKey accessKeyForm
+	plainHealth    healthForm
+	plainOutlier   outlierForm
+	plainHold      holdForm
 )
 
 func durationText() *doc.Schema {
@@ -94,6 +97,22 @@ func (announcedForm) DocSchema() *doc.Schema {
 
 func (serviceForm) DocSchema() *doc.Schema {
 	return doc.SchemaOr[plainService](text("where its endpoints are found"), listOf(endpointForm{}.DocSchema()))
+}
+
+func (healthForm) DocSchema() *doc.Schema {
+	return doc.SchemaOr[plainHealth](text("a path, tcp, grpc, or none"))
+}
+
+func (outlierForm) DocSchema() *doc.Schema { return doc.SchemaOr[plainOutlier](count(), off()) }
+
+func (holdForm) DocSchema() *doc.Schema { return doc.SchemaOr[plainHold](durationText()) }
+
+func (wait) DocSchema() *doc.Schema { return durationText() }
+
+func (panicForm) DocSchema() *doc.Schema { return either(percentForm(0).DocSchema(), off()) }
+
+func (statusForm) DocSchema() *doc.Schema {
+	return either(count(), &doc.Schema{Type: doc.Types{"string"}, Pattern: `^[1-5]\d\d(-[1-5]\d\d)?$`, Examples: []any{"200-299"}})
 }
 
 func (resolverForm) DocSchema() *doc.Schema {

@@ -18,6 +18,10 @@ type serviceForm struct {
 	Timeout   timeoutsForm   `doc:"timeout" help:"the time for everything, or for each part"`
 	Retry     *retryForm     `doc:"retry" help:"further tries" example:"2"`
 	Balance   string         `doc:"balance" help:"how an endpoint is chosen" example:"least-requests"`
+	Health    *healthForm    `doc:"health" help:"how endpoints are asked whether they serve: a path, tcp, grpc, or a map; they are not unless said" example:"/healthz"`
+	Outlier   *outlierForm   `doc:"outlier" help:"when an endpoint is left alone for its failures: how many in a row, a map, or none" example:"5"`
+	Hold      *holdForm      `doc:"hold" help:"how long requests wait for an endpoint while there is none; 2s unless said" example:"5s"`
+	Panic     *panicForm     `doc:"panic" help:"the share of healthy endpoints below which health is not believed; 50% unless said, or none" example:"30%"`
 }
 
 func (s *serviceForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
@@ -89,6 +93,7 @@ func (l *loader) service(e element, group string, ps *doc.Problems) {
 	s := Service{
 		Name: e.name, Group: group, Origin: Origin{Pos: e.pos}, Protocol: form.Protocol, TLS: form.TLS.tls(&own), Announce: form.Announce,
 		Resolver: form.Resolver.resolver(&own), Timeouts: form.Timeout.timeouts(), Retry: form.Retry.retry(), Balance: form.Balance,
+		Health: form.Health.health(), Outlier: form.Outlier.outlier(), Hold: form.Hold.hold(), Panic: form.Panic.share(),
 	}
 	if s.Balance == "" {
 		s.Balance = DefaultBalance

@@ -33,7 +33,7 @@ var floors = [][]string{
 	{"internal/config"},
 	{"internal/wire"},
 	{"internal/auth"},
-	{"internal/filter", "internal/discovery", "internal/function"},
+	{"internal/filter", "internal/discovery", "internal/function", "internal/health"},
 	{"internal/traffic/route", "internal/traffic/variant", "internal/traffic/dir", "internal/traffic/proxy", "internal/traffic/service", "internal/traffic/compose", "internal/traffic/lambdaapi"},
 	{"internal/traffic/snapshot"},
 	{"internal/control/source", "internal/control/compile", "internal/control/gatewayapi", "internal/control/explain"},

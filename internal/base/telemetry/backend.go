@@ -3,6 +3,9 @@ package telemetry
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -21,15 +24,33 @@ type Backend struct {
 	took     histogram
 	watch    watchers[Endpoints]
 	looks    [sights]atomic.Uint64
-	seen     atomic.Int64 // when endpoints were found last, in milliseconds of the Unix time; 0: never
+	ejected  atomic.Uint64
+	held     atomic.Uint64 // requests that waited for an endpoint until one came
+	lapsed   atomic.Uint64 // and for which none came in time
+	seen     atomic.Int64  // when endpoints were found last, in milliseconds of the Unix time; 0: never
 }
 
-// Endpoints is how many endpoints a backend has, by what may be asked of them.
+// Endpoints is how the endpoints of a backend stand.
 type Endpoints struct {
-	States   map[string]int // "available": it may be picked
+	States   map[string]int // how many are in each state
+	Asked    int            // those that may be asked
+	Panic    bool           // too few are healthy for that to be believed
+	Waiting  int64          // requests that wait because nobody can be asked
 	InFlight int64          // requests under way on all of them
-	Heard    *Heard         // from their source; nil where the config names them
+	Each     []Endpoint
+	Heard    *Heard // from their source; nil where the config names them
 }
+
+// Endpoint is how one of them stands.
+type Endpoint struct {
+	Address  string
+	Asked    bool
+	InFlight int64
+}
+
+// mostEndpoints is how many endpoints of a backend have series of their own; of a backend
+// that has more, none has. DefaultSeries bounds them all together.
+const mostEndpoints = 50
 
 // The outcomes of an attempt.
 const (
@@ -113,6 +134,24 @@ func outcomeOfFault(f *fault.Fault) int {
 	return refused
 }
 
+// Ejected counts that an endpoint was left alone for its failures.
+func (b *Backend) Ejected() {
+	if b != nil {
+		b.ejected.Add(1)
+	}
+}
+
+// Held counts a request that has waited for an endpoint, by whether one came.
+func (b *Backend) Held(served bool) {
+	switch {
+	case b == nil:
+	case served:
+		b.held.Add(1)
+	default:
+		b.lapsed.Add(1)
+	}
+}
+
 // Sight is what came of a look for a backend's endpoints.
 type Sight int
 
@@ -154,14 +193,26 @@ func (b *Backend) Watch(look func() Endpoints) (stop func()) {
 	return b.watch.add(look)
 }
 
-type backendDescs struct{ attempts, retries, took, endpoints, inFlight, unconfirmed, looks, seen *prometheus.Desc }
+type backendDescs struct {
+	attempts, retries, took, endpoints, asked, panics, waiting, held, ejections, inFlight, unconfirmed, looks, seen *prometheus.Desc
+	endpointAsked, endpointInFlight                                                                                 *prometheus.Desc
+}
 
 func newBackendDescs() backendDescs {
 	return backendDescs{
-		attempts:    describe("weir_backend_attempts_total", "Attempts to get an answer from a backend, by what came of them.", "backend", "outcome"),
-		retries:     describe("weir_backend_retries_total", "Attempts that were not the first one of their request.", "backend"),
-		took:        describe("weir_backend_attempt_duration_seconds", "Time from the begin of an attempt to the head of the response, or to its failure.", "backend"),
-		endpoints:   describe("weir_backend_endpoints", "Endpoints that are known of a backend, by state.", "backend", "state"),
+		attempts:  describe("weir_backend_attempts_total", "Attempts to get an answer from a backend, by what came of them.", "backend", "outcome"),
+		retries:   describe("weir_backend_retries_total", "Attempts that were not the first one of their request.", "backend"),
+		took:      describe("weir_backend_attempt_duration_seconds", "Time from the begin of an attempt to the head of the response, or to its failure.", "backend"),
+		endpoints: describe("weir_backend_endpoints", "Endpoints that are known of a backend, by state.", "backend", "state"),
+		asked:     describe("weir_backend_endpoints_asked", "Endpoints of a backend that may be asked now.", "backend"),
+		panics:    describe("weir_backend_panic", "Whether too few endpoints of a backend are healthy for that to be believed, so that all are asked (1).", "backend"),
+		waiting:   describe("weir_backend_requests_waiting", "Requests that wait for an endpoint of a backend, because there is nobody to ask.", "backend"),
+		held:      describe("weir_backend_requests_held_total", "Requests that have waited for an endpoint, by whether one came in time.", "backend", "result"),
+		ejections: describe("weir_backend_ejections_total", "Times that an endpoint of a backend was left alone for its failures.", "backend"),
+
+		endpointAsked:    describe("weir_endpoint_asked", "Whether an endpoint may be asked now (1).", "backend", "endpoint"),
+		endpointInFlight: describe("weir_endpoint_requests_in_flight", "Requests under way on an endpoint.", "backend", "endpoint"),
+
 		inFlight:    describe("weir_backend_requests_in_flight", "Requests under way on a backend's endpoints.", "backend"),
 		unconfirmed: describe("weir_backend_endpoints_unconfirmed", "Endpoints of before the start whose source was not seen since.", "backend"),
 		looks:       describe("weir_discovery_lookups_total", "Looks for the endpoints of a backend, by what came of them.", "backend", "result"),
@@ -169,7 +220,8 @@ func newBackendDescs() backendDescs {
 	}
 }
 
-func (b *Backend) collect(d *backendDescs, out chan<- prometheus.Metric) {
+// collect tells what is counted. room is how many endpoints may have series of their own yet.
+func (b *Backend) collect(d *backendDescs, room *int, out chan<- prometheus.Metric) {
 	for i, name := range outcomeNames() {
 		if n := b.attempts[i].Load(); n > 0 {
 			out <- counter(d.attempts, n, b.name, name)
@@ -178,33 +230,67 @@ func (b *Backend) collect(d *backendDescs, out chan<- prometheus.Metric) {
 	out <- counter(d.retries, b.retries.Load(), b.name)
 	out <- b.took.metric(d.took, b.name)
 	b.collectLooks(d, out)
-	var inFlight int64
-	var heard *Heard
-	states := map[string]int{}
-	looks := b.watch.ask()
-	for _, one := range looks { // the same endpoints, seen through different transports
-		inFlight += one.InFlight
+	if looks := b.watch.ask(); len(looks) > 0 { // else it is a function
+		b.collectEndpoints(d, together(looks), room, out)
+	}
+}
+
+// together makes one of the same endpoints that are seen through different transports.
+func together(looks []Endpoints) Endpoints {
+	all := Endpoints{States: map[string]int{}}
+	each := map[string]Endpoint{}
+	for _, one := range looks {
+		all.InFlight += one.InFlight
+		all.Waiting += one.Waiting
+		all.Asked = max(all.Asked, one.Asked)
+		all.Panic = all.Panic || one.Panic
 		if one.Heard != nil {
-			heard = one.Heard
+			all.Heard = one.Heard
 		}
 		for state, n := range one.States {
-			states[state] = max(states[state], n)
+			all.States[state] = max(all.States[state], n)
+		}
+		for _, e := range one.Each {
+			before := each[e.Address]
+			each[e.Address] = Endpoint{e.Address, e.Asked || before.Asked, e.InFlight + before.InFlight}
 		}
 	}
-	if len(looks) == 0 { // a function
-		return
-	}
-	for state, n := range states {
+	all.Each = slices.Collect(maps.Values(each))
+	return all
+}
+
+func (b *Backend) collectEndpoints(d *backendDescs, now Endpoints, room *int, out chan<- prometheus.Metric) {
+	for state, n := range now.States {
 		out <- gauge(d.endpoints, float64(n), b.name, state)
 	}
-	out <- gauge(d.inFlight, float64(inFlight), b.name)
-	if heard != nil {
+	out <- gauge(d.asked, float64(now.Asked), b.name)
+	out <- gauge(d.panics, oneIf(now.Panic), b.name)
+	out <- gauge(d.waiting, float64(now.Waiting), b.name)
+	out <- gauge(d.inFlight, float64(now.InFlight), b.name)
+	out <- counter(d.ejections, b.ejected.Load(), b.name)
+	out <- counter(d.held, b.held.Load(), b.name, "served")
+	out <- counter(d.held, b.lapsed.Load(), b.name, "lapsed")
+	if n := len(now.Each); n <= min(mostEndpoints, *room) {
+		*room -= n
+		for _, e := range now.Each {
+			out <- gauge(d.endpointAsked, oneIf(e.Asked), b.name, strings.ToValidUTF8(e.Address, "\uFFFD"))
+			out <- gauge(d.endpointInFlight, float64(e.InFlight), b.name, strings.ToValidUTF8(e.Address, "\uFFFD"))
+		}
+	}
+	if now.Heard != nil {
 		unconfirmed := 0
-		if heard.Kept {
-			unconfirmed = heard.Count
+		if now.Heard.Kept {
+			unconfirmed = now.Heard.Count
 		}
 		out <- gauge(d.unconfirmed, float64(unconfirmed), b.name)
 	}
+}
+
+func oneIf(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
 }
 
 // collectLooks tells nothing of a backend whose endpoints nobody looks for.

@@ -31,6 +31,7 @@ type Metrics struct {
 	registry *prometheus.Registry
 	configs  configs
 	queue    queues
+	checks   Checks
 	none     *Route
 	routes   family[Route]
 	backends family[Backend]
@@ -210,10 +211,11 @@ type gathering struct {
 	keySets   keySetDescs
 	configs   configDescs
 	queue     queueDescs
+	checks    checkDescs
 }
 
 func newGathering(m *Metrics) *gathering {
-	return &gathering{m, newRouteDescs(), newBackendDescs(), newFunctionDescs(), newSocketDescs(), newKeySetDescs(), newConfigDescs(), newQueueDescs()}
+	return &gathering{m, newRouteDescs(), newBackendDescs(), newFunctionDescs(), newSocketDescs(), newKeySetDescs(), newConfigDescs(), newQueueDescs(), newCheckDescs()}
 }
 
 // Describe tells nothing: what is gathered changes with the config.
@@ -225,8 +227,9 @@ func (g *gathering) Collect(out chan<- prometheus.Metric) {
 	for _, r := range g.metrics.routes.all() {
 		r.collect(&g.routes, out)
 	}
+	room := DefaultSeries
 	for _, b := range g.metrics.backends.all() {
-		b.collect(&g.backends, out)
+		b.collect(&g.backends, &room, out)
 	}
 	for _, f := range g.metrics.funcs.all() {
 		f.collect(&g.functions, out)
@@ -239,6 +242,7 @@ func (g *gathering) Collect(out chan<- prometheus.Metric) {
 	}
 	g.metrics.configs.collect(&g.configs, out)
 	g.metrics.queue.collect(&g.queue, out)
+	g.metrics.checks.collect(&g.checks, out)
 }
 
 func describe(name, help string, labels ...string) *prometheus.Desc {

@@ -184,19 +184,66 @@ func TestOutcomesOfAttempts(t *testing.T) {
 		b.Looked(sight, time.UnixMilli(1700000000500))
 	}
 	stop := b.Watch(func() telemetry.Endpoints {
-		return telemetry.Endpoints{States: map[string]int{"available": 3}, InFlight: 2}
+		return telemetry.Endpoints{
+			States: map[string]int{"healthy": 3, "ejected": 1}, Asked: 3, InFlight: 2, Waiting: 1,
+			Each: []telemetry.Endpoint{{Address: "a:1", Asked: true, InFlight: 2}, {Address: "b:1"}},
+		}
 	})
 	b.Watch(func() telemetry.Endpoints {
-		return telemetry.Endpoints{States: map[string]int{"available": 3}, InFlight: 1}
+		return telemetry.Endpoints{
+			States: map[string]int{"healthy": 3}, Asked: 2, Panic: true, InFlight: 1,
+			Each: []telemetry.Endpoint{{Address: "a:1", InFlight: 1}, {Address: "b:1"}},
+		}
 	})
+	b.Ejected()
+	for _, served := range []bool{true, true, false} {
+		b.Held(served)
+	}
 	s = scrape(t, m)
-	want(t, s, "weir_backend_endpoints", `{backend="users",state="available"} 3`)
+	want(t, s, "weir_backend_endpoints", `{backend="users",state="ejected"} 1`, `{backend="users",state="healthy"} 3`)
+	want(t, s, "weir_backend_endpoints_asked", `{backend="users"} 3`)
+	want(t, s, "weir_backend_panic", `{backend="users"} 1`)
+	want(t, s, "weir_backend_requests_waiting", `{backend="users"} 1`)
+	want(t, s, "weir_backend_requests_held_total", `{backend="users",result="lapsed"} 1`, `{backend="users",result="served"} 2`)
+	want(t, s, "weir_backend_ejections_total", `{backend="users"} 1`)
+	want(t, s, "weir_endpoint_asked", `{backend="users",endpoint="a:1"} 1`, `{backend="users",endpoint="b:1"} 0`)
+	want(t, s, "weir_endpoint_requests_in_flight", `{backend="users",endpoint="a:1"} 3`, `{backend="users",endpoint="b:1"} 0`)
 	want(t, s, "weir_backend_requests_in_flight", `{backend="users"} 3`)
 	want(t, s, "weir_discovery_lookups_total", `{backend="users",result="absent"} 1`, `{backend="users",result="failed"} 1`, `{backend="users",result="found"} 2`)
 	want(t, s, "weir_discovery_seen_timestamp_seconds", `{backend="users"} 1.7000000005e+09`)
 	want(t, s, "weir_backend_endpoints_unconfirmed") // the config names them
 	stop()
 	want(t, scrape(t, m), "weir_backend_requests_in_flight", `{backend="users"} 1`)
+}
+
+// A backend of many endpoints has no series for each, and all together have few enough.
+func TestSeriesOfEndpointsAreBounded(t *testing.T) {
+	m := telemetry.New("test")
+	for i := range 30 {
+		b, _ := m.Backend(fmt.Sprintf("users-%02d", i))
+		b.Watch(func() telemetry.Endpoints {
+			each := make([]telemetry.Endpoint, 50+i%2)
+			for n := range each {
+				each[n].Address = fmt.Sprintf("10.0.%d.%d:80", i, n)
+			}
+			return telemetry.Endpoints{Each: each}
+		})
+	}
+	s := scrape(t, m)
+	if n := strings.Count(s, "\nweir_endpoint_asked{"); n != 15*50 || strings.Contains(s, `endpoint="10.0.1.`) {
+		t.Errorf("%d endpoints have series", n)
+	}
+}
+
+func TestChecksAreCounted(t *testing.T) {
+	m := telemetry.New("test")
+	want(t, scrape(t, m), "weir_health_checks_total")
+	m.Checks().Answered(true)
+	m.Checks().Answered(false)
+	m.Checks().Late()
+	s := scrape(t, m)
+	want(t, s, "weir_health_checks_total", `{result="bad"} 1`, `{result="good"} 1`)
+	want(t, s, "weir_health_checks_late_total", `1`)
 }
 
 func TestEndpointsOfBeforeTheStart(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/telemetry"
 	"github.com/weir-gateway/weir/internal/function"
+	"github.com/weir-gateway/weir/internal/traffic/service"
 )
 
 // meter keeps a meter as a part of its own, so that it counts on from one snapshot
@@ -47,9 +48,14 @@ func inGroup(group, name string) string {
 func endpointsOf(s *runningService) func() telemetry.Endpoints {
 	return func() telemetry.Endpoints {
 		status := s.service.Status()
-		now := telemetry.Endpoints{States: map[string]int{"available": len(status.Endpoints)}, Heard: s.heard()}
+		now := telemetry.Endpoints{
+			States: map[string]int{string(service.Healthy): 0}, Asked: status.Asked, Panic: status.Asks == service.AsksPanicked,
+			Waiting: status.Waiting, Heard: s.heard(),
+		}
 		for _, e := range status.Endpoints {
+			now.States[string(e.State)]++
 			now.InFlight += e.InFlight
+			now.Each = append(now.Each, telemetry.Endpoint{Address: e.Address, Asked: e.Asked, InFlight: e.InFlight})
 		}
 		return now
 	}

@@ -49,7 +49,10 @@ func (s *runningService) follow(f *feed) {
 }
 
 // end lets the feed go on without it.
-func (s *runningService) end() { s.feed.Load().leave(s.service) }
+func (s *runningService) end() {
+	s.feed.Load().leave(s.service)
+	s.service.Close()
+}
 
 // heard tells how things stand with the endpoints, nil where the config itself names them.
 func (s *runningService) heard() *telemetry.Heard {
@@ -61,10 +64,13 @@ func (s *runningService) heard() *telemetry.Heard {
 	return &h
 }
 
+// addresses are those that may be asked.
 func (s *runningService) addresses() []string {
 	var list []string
 	for _, e := range s.service.Status().Endpoints {
-		list = append(list, e.Address)
+		if e.Asked {
+			list = append(list, e.Address)
+		}
 	}
 	return list
 }
@@ -166,16 +172,26 @@ func (b *build) runningService(s *config.Service, next *feed, id transportIdenti
 	if err != nil {
 		return nil, err
 	}
+	rules, err := b.selection(s, id)
+	if err != nil {
+		return nil, err
+	}
 	count := b.backendMeter(inGroup(s.Group, s.Name))
 	name = "service " + name + " " + id.key
 	running, err := keep(b, name, always, func() (*runningService, func(context.Context), error) {
-		made := &runningService{service: service.New(service.Options{Name: s.Name, Transport: connections, Meter: count, Log: log, Balance: balanceOf(s)})}
+		made := &runningService{service: service.New(service.Options{
+			Name: s.Name, Transport: connections, Balance: balanceOf(s), Selection: rules, Meter: count, Log: log,
+		})}
 		made.follow(endpoints) // at once, for nobody uses it yet
 		unwatch := count.Watch(endpointsOf(made))
 		return made, func(context.Context) { unwatch(); made.end() }, nil // feeds and transports are parts of their own
 	})
 	if err == nil {
-		b.used.tune(name, func() { running.service.Tune(balanceOf(s)); running.follow(endpoints) })
+		b.used.tune(name, func() {
+			running.service.Tune(balanceOf(s))
+			running.service.Select(rules)
+			running.follow(endpoints)
+		})
 	}
 	return running, err
 }

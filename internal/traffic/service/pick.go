@@ -40,14 +40,17 @@ func (c *call) pick(s *set) *endpoint {
 	return s.picker.asked[i]
 }
 
-// observe takes what came of an attempt into account for the choice of endpoints.
-func (c *call) observe(a *attempt, e *endpoint, res *http.Response, err error, took time.Duration) {
+// observe takes what came of an attempt into account for the choice of endpoints, and tells what
+// it was.
+func (c *call) observe(a *attempt, e *endpoint, res *http.Response, err error, took time.Duration) balance.Outcome {
 	pool := c.service.pool
 	latency := took
 	if sent := a.sentAfter(); sent > 0 && sent < took {
 		latency -= sent // the time that a client takes for its body is not the endpoint's
 	}
-	pool.Observe(&e.state.load, pool.Now(), latency, c.outcome(a, res, err))
+	said := c.outcome(a, res, err)
+	pool.Observe(&e.state.load, pool.Now(), latency, said)
+	return said
 }
 
 // outcome tells what an attempt says of its endpoint.

@@ -3,8 +3,12 @@
 // tells what happened as faults.
 //
 //   - set.go: the endpoints, an immutable list behind one atomic pointer; what is known of
-//     an endpoint (requests in flight) is kept by identity from one list to the next.
-//   - pick.go: which endpoint, and what an attempt says of it; the ways to choose are
+//     an endpoint (state.go) is kept by identity from one list to the next.
+//   - tier.go: who may be asked, by what sources and checks say and what became of requests;
+//     change.go: when that is worked out anew, and who is told.
+//   - outlier.go: when an endpoint is left alone for its failures, and how it is taken back.
+//   - hold.go: how a request waits while there is nobody to ask.
+//   - pick.go: which endpoint of those, and what an attempt says of it; the ways to choose are
 //     package balance's.
 //   - try.go: one attempt: its time-out, its end, its place among the in-flight ones.
 //   - retry.go: whether another attempt may be made.
@@ -22,7 +26,6 @@ import (
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/base/telemetry"
 	"github.com/weir-gateway/weir/internal/config"
-	"github.com/weir-gateway/weir/internal/discovery"
 	"github.com/weir-gateway/weir/internal/traffic/service/balance"
 )
 
@@ -42,9 +45,11 @@ type Options struct {
 	// to the response's head, for each attempt; 0: no bound.
 	Retry    config.Retry
 	Timeouts config.Timeouts
-	Balance  Balance            // see Tune
-	Meter    *telemetry.Backend // counts attempts; nil: they are not counted
-	Log      *slog.Logger       // nil: slog.Default
+	Balance  Balance // see Tune
+	// Selection is by which rules endpoints may be asked; see Select.
+	Selection Selection
+	Meter     *telemetry.Backend // counts attempts; nil: they are not counted
+	Log       *slog.Logger       // nil: slog.Default
 }
 
 // Balance is how a service chooses among its endpoints.
@@ -58,58 +63,37 @@ type Service struct {
 	transport http.RoundTripper
 	meter     *telemetry.Backend
 	log       *slog.Logger
+	start     time.Time
 	pool      *balance.Pool
 	set       atomic.Pointer[set]
-	setting   sync.Mutex           // one Set or Tune at a time
-	list      []discovery.Endpoint // the latest; setting guards it
 	balance   atomic.Pointer[Balance]
+	selection atomic.Pointer[Selection]
+	waiting   atomic.Int64 // requests that nobody can be asked for
 	own       view
 	warned    atomic.Int64 // when warnRefused last did, in nanoseconds of the Unix time
+
+	setting sync.Mutex // one change at a time; the rest is its
+	changes changes
+	waited  bool // requests have waited for somebody better as long as they may
+	closed  bool
 }
 
 // New makes a service without endpoints: until Set is called it answers
 // fault.NoEndpoint.
 func New(o Options) *Service {
-	s := &Service{name: o.Name, transport: o.Transport, meter: o.Meter, log: o.Log, pool: balance.NewPool()}
+	s := &Service{name: o.Name, transport: o.Transport, meter: o.Meter, log: o.Log, start: time.Now(), pool: balance.NewPool()}
 	if s.log == nil {
 		s.log = slog.Default()
 	}
 	s.own = view{service: s, retry: newPolicy(o.Retry), head: o.Timeouts.Head}
 	s.balance.Store(&o.Balance)
-	s.set.Store(newSet(nil, nil, s.pool, &o.Balance))
+	s.selection.Store(&o.Selection)
+	s.set.Store(s.newSet(nil))
 	return s
 }
 
 // Name is the name that the service was made with.
 func (s *Service) Name() string { return s.name }
-
-// Set replaces all endpoints, the callback of a discovery.Provider. Requests in
-// flight on an endpoint that is gone are not disturbed. An endpoint with the same
-// ID and address as before keeps what is known of it. Set keeps list, which nobody may change.
-func (s *Service) Set(list []discovery.Endpoint) {
-	s.setting.Lock()
-	defer s.setting.Unlock()
-	before := s.set.Load()
-	s.list = list
-	s.rebuild()
-	after := s.set.Load()
-	s.log.Debug("endpoints changed", "service", s.name, "before", len(before.endpoints), "after", len(after.endpoints))
-}
-
-// Tune changes how endpoints are chosen. What is known of them stays, and so do requests in
-// flight. It keeps b.
-func (s *Service) Tune(b Balance) {
-	s.setting.Lock()
-	defer s.setting.Unlock()
-	if before := s.balance.Swap(&b); before.Settings != b.Settings {
-		s.rebuild()
-	}
-}
-
-// rebuild works the set out anew. setting is locked.
-func (s *Service) rebuild() {
-	s.set.Store(newSet(s.list, s.set.Load(), s.pool, s.balance.Load()))
-}
 
 // warnRefused logs that an address was not called, once a minute: whoever leads a name
 // there could else fill the log.
@@ -132,29 +116,6 @@ type ViewOptions struct {
 // View gives the same endpoints and counters with the settings of a route.
 func (s *Service) View(o ViewOptions) http.RoundTripper {
 	return &view{service: s, retry: newPolicy(o.Retry), head: o.Timeouts.Head}
-}
-
-// Status is a picture of a service for the admin API.
-type Status struct {
-	Name      string
-	Endpoints []EndpointStatus // in the provider's order
-}
-
-// EndpointStatus is a picture of one endpoint.
-type EndpointStatus struct {
-	discovery.Endpoint
-
-	balance.Standing
-}
-
-// Status tells how the service is now.
-func (s *Service) Status() Status {
-	status := Status{Name: s.name}
-	now := s.set.Load()
-	for _, e := range now.endpoints {
-		status.Endpoints = append(status.Endpoints, EndpointStatus{Endpoint: e.Endpoint, Standing: now.picker.set.Standing(&e.state.load)})
-	}
-	return status
 }
 
 // noEndpoint is never a 404: the route exists, only nobody answers for it now.

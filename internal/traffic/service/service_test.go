@@ -79,7 +79,7 @@ func TestAnEndpointIsMoreThanItsAddress(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = res.Body.Close()
-	if want := transport.Host(e.Address, e.Fallback, e.Name); host != want {
+	if want := transport.Host(e.Address, e.Fallback, e.Name, e.ID); host != want {
 		t.Errorf("got %s, want %s", host, want)
 	}
 	if tried := x.Attempts; len(tried) != 1 || tried[0].Endpoint != e.Address {

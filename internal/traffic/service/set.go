@@ -2,15 +2,8 @@ package service
 
 import (
 	"github.com/weir-gateway/weir/internal/discovery"
-	"github.com/weir-gateway/weir/internal/traffic/service/balance"
 	"github.com/weir-gateway/weir/internal/wire/transport"
 )
-
-// state is what is known of an endpoint beyond its place in a list. It is shared
-// by all lists that hold the endpoint.
-type state struct {
-	load balance.State // what the choice goes by
-}
 
 // endpoint is one member of a set. It is immutable but for its state.
 type endpoint struct {
@@ -23,22 +16,24 @@ type endpoint struct {
 // identity tells endpoints apart: an address may be given to another instance.
 type identity struct{ id, address string }
 
-// set is an immutable list of endpoints, with what the pick needs worked out.
+// set is an immutable list of endpoints, with what the pick needs worked out. Who may be
+// asked is worked out when the list changes or how an endpoint stands, never for a request.
 type set struct {
-	endpoints []endpoint // all, in the provider's order
-	picker    picker     // of those that may be asked
+	endpoints []endpoint    // all, in the provider's order
+	picker    picker        // of those that may be asked
+	mode      Mode          // why these
+	probes    []*endpoint   // half-open ones; see takeProbe
+	replaced  chan struct{} // closed when there is another set
 }
 
-// newSet makes a set out of list, and takes over the states of before, which may be nil.
-// A second endpoint of the same identity is left out. Service.setting is locked.
-func newSet(list []discovery.Endpoint, before *set, p *balance.Pool, b *Balance) *set {
-	known := make(map[identity]*state)
-	if before != nil {
-		for _, e := range before.endpoints {
-			known[identity{e.ID, e.Address}] = e.state
-		}
+// arrange makes the endpoints of list, and takes over the states of before.
+// A second endpoint of the same identity is left out.
+func arrange(list []discovery.Endpoint, before []endpoint) []endpoint {
+	known := make(map[identity]*state, len(before))
+	for _, e := range before {
+		known[identity{e.ID, e.Address}] = e.state
 	}
-	s := &set{endpoints: make([]endpoint, 0, len(list))}
+	made := make([]endpoint, 0, len(list))
 	seen := make(map[identity]bool, len(list))
 	for _, e := range list {
 		key := identity{e.ID, e.Address}
@@ -49,27 +44,21 @@ func newSet(list []discovery.Endpoint, before *set, p *balance.Pool, b *Balance)
 		if known[key] == nil {
 			known[key] = new(state)
 		}
-		s.endpoints = append(s.endpoints, endpoint{
-			Endpoint: e, host: transport.Host(e.Address, e.Fallback, e.Name), state: known[key],
-		})
+		made = append(made, endpoint{Endpoint: e, host: transport.Host(e.Address, e.Fallback, e.Name, e.ID), state: known[key]})
 	}
-	s.picker = newPicker(p, b, s.serving())
-	return s
+	return made
 }
 
-// serving are the endpoints that may be asked: those that are ready, and where there are
-// none those that drain, which still answer (KEP-1669).
-func (s *set) serving() []*endpoint {
-	for _, condition := range []discovery.Condition{discovery.Ready, discovery.Draining} {
-		var list []*endpoint
-		for i := range s.endpoints {
-			if e := &s.endpoints[i]; e.Condition == condition && e.Weight > 0 {
-				list = append(list, e)
-			}
-		}
-		if len(list) > 0 {
-			return list
+// newSet works out who may be asked of these. s.setting is locked.
+func (s *Service) newSet(endpoints []endpoint) *set {
+	rules := s.selection.Load()
+	made := &set{endpoints: endpoints, replaced: make(chan struct{})}
+	asked, mode := made.weigh(rules.Panic, s.waited || rules.Hold.Time <= 0)
+	made.picker, made.mode = newPicker(s.pool, s.balance.Load(), asked), mode
+	for i := range endpoints {
+		if e := &endpoints[i]; e.Weight > 0 && e.standing() == Ejected && e.state.phase.Load() >= halfOpen {
+			made.probes = append(made.probes, e)
 		}
 	}
-	return nil
+	return made
 }

@@ -34,6 +34,7 @@ type call struct {
 	// tried are addresses: an endpoint that was gone and is back in the next list is
 	// still the one that has just failed.
 	tried []string
+	probe *endpoint // an ejected one that the next attempt may prove; nil: none
 }
 
 // RoundTrip sends req to an endpoint, and to another one where that failed and it
@@ -64,9 +65,9 @@ func (v *view) replayLimit() int {
 func (c *call) run() (*http.Response, error) {
 	var failed error // the try before
 	for {
-		e := c.pick(c.service.set.Load())
-		if e == nil {
-			return nil, c.service.noEndpoint()
+		e, err := c.next()
+		if err != nil {
+			return nil, err
 		}
 		if err := c.pause(e, failed); err != nil {
 			c.service.pool.Done(&e.state.load)
@@ -133,8 +134,8 @@ func (c *call) try(e *endpoint) (*http.Response, *attemptBody, error) {
 		res, err = nil, &exchange.SendError{Endpoint: e.Address, Sent: exchange.SentAll, Timeout: true, Err: errHeadTimeout}
 	}
 	took := time.Since(start)
-	c.observe(a, e, res, err, took)
 	c.record(e, res, err, took, ended)
+	c.learn(e, c.observe(a, e, res, err, took), res, err)
 	if err != nil {
 		if body != nil {
 			body.closed.Store(true)

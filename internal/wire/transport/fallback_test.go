@@ -35,7 +35,7 @@ func TestAnEndpointHasASecondWay(t *testing.T) {
 				}
 				return (&net.Dialer{}).DialContext(ctx, network, address)
 			}})
-			host := transport.Host("[2001:db8::1]:80", l.Addr().String(), "")
+			host := transport.Host("[2001:db8::1]:80", l.Addr().String(), "", "")
 			if got := answer(t, tr, from(t, "", host)); !strings.HasPrefix(got, "HTTP/1.1 shop.dev") {
 				t.Errorf("got %s", got)
 			}
@@ -45,7 +45,7 @@ func TestAnEndpointHasASecondWay(t *testing.T) {
 		tr := newTransport(t, transport.Options{Dial: func(_ context.Context, _, address string) (net.Conn, error) {
 			return nil, errors.New("not " + address)
 		}})
-		_, err := tr.RoundTrip(from(t, "", transport.Host("[2001:db8::1]:80", "192.0.2.1:80", ""))) //nolint:bodyclose // there is none
+		_, err := tr.RoundTrip(from(t, "", transport.Host("[2001:db8::1]:80", "192.0.2.1:80", "", ""))) //nolint:bodyclose // there is none
 		failed, ok := errors.AsType[*exchange.SendError](err)
 		if !ok || !failed.Dial || failed.Sent != exchange.SentNothing || failed.Endpoint != "[2001:db8::1]:80" {
 			t.Fatalf("got %+v", err)
@@ -69,7 +69,7 @@ func TestAnEndpointIsOutOfBoundsByBothWaysOrNotAtAll(t *testing.T) {
 			}
 			return nil, c.first
 		}})
-		_, err := tr.RoundTrip(from(t, "", transport.Host("[2001:db8::1]:80", "192.0.2.1:80", ""))) //nolint:bodyclose // there is none
+		_, err := tr.RoundTrip(from(t, "", transport.Host("[2001:db8::1]:80", "192.0.2.1:80", "", ""))) //nolint:bodyclose // there is none
 		if failed, ok := errors.AsType[*exchange.SendError](err); !ok || failed.Refused != c.refused {
 			t.Errorf("%v and %v: got %+v", c.first, c.second, err)
 		}
@@ -99,7 +99,7 @@ func TestTheWayThatComesSecondIsClosed(t *testing.T) {
 		conn, err := (&net.Dialer{}).DialContext(context.WithoutCancel(ctx), network, l.Addr().String())
 		return closing{conn, &closed}, err
 	}})
-	if got := answer(t, tr, from(t, "", transport.Host("[2001:db8::1]:80", l.Addr().String(), ""))); !strings.HasPrefix(got, "HTTP/1.1 ") {
+	if got := answer(t, tr, from(t, "", transport.Host("[2001:db8::1]:80", l.Addr().String(), "", ""))); !strings.HasPrefix(got, "HTTP/1.1 ") {
 		t.Errorf("got %s", got)
 	}
 	if !closed.Load() {
@@ -130,7 +130,7 @@ func TestTheNameOfAnEndpoint(t *testing.T) {
 		seen := map[string]string{}
 		for range 2 {
 			for _, name := range []string{"users.internal", "orders.internal"} {
-				got := answer(t, tr, from(t, "", transport.Host(l.Addr().String(), "", name)))
+				got := answer(t, tr, from(t, "", transport.Host(l.Addr().String(), "", name, "")))
 				connection, ok := strings.CutPrefix(got, proto+" shop.dev ")
 				if !ok || seen[name] != "" && seen[name] != connection {
 					t.Errorf("%s, %s: got %s", protocol, name, got)
@@ -147,7 +147,7 @@ func TestTheNameOfAnEndpoint(t *testing.T) {
 			}
 		}
 		for _, name := range []string{"other.internal", ""} {
-			if got := answer(t, tr, from(t, "", transport.Host(l.Addr().String(), "", name))); !strings.Contains(got, "certificate") {
+			if got := answer(t, tr, from(t, "", transport.Host(l.Addr().String(), "", name, ""))); !strings.Contains(got, "certificate") {
 				t.Errorf("%s: for the name %q got %s", protocol, name, got)
 			}
 		}
@@ -167,7 +167,7 @@ func TestAnEndpointWithASecondWayIsToldWhoseConnectionItIs(t *testing.T) {
 		}
 		return (&net.Dialer{}).DialContext(ctx, network, address)
 	}})
-	if got := answer(t, tr, from(t, "198.51.100.1:1000", transport.Host("[2001:db8::1]:80", l.Addr().String(), ""))); !strings.HasPrefix(got, "HTTP/1.1 ") {
+	if got := answer(t, tr, from(t, "198.51.100.1:1000", transport.Host("[2001:db8::1]:80", l.Addr().String(), "", ""))); !strings.HasPrefix(got, "HTTP/1.1 ") {
 		t.Fatalf("got %s", got)
 	}
 	if got := server.sources(); len(got) != 1 || got[0] != "198.51.100.1:1000 to 192.0.2.9:443" {
@@ -183,12 +183,12 @@ func TestHostsOfEndpoints(t *testing.T) {
 		return nil, errors.New("not here")
 	}})
 	for _, address := range []string{"192.0.2.1:80", "users:8080", "[2001:db8::1]:80"} {
-		if got := transport.Host(address, "", ""); got != address {
+		if got := transport.Host(address, "", "", ""); got != address {
 			t.Errorf("%s became %s", address, got)
 		}
 	}
-	forged := transport.Host("169.254.169.254:80", "", "x")
-	_ = answer(t, tr, from(t, "", transport.Host(forged, "", "")))
+	forged := transport.Host("169.254.169.254:80", "", "x", "")
+	_ = answer(t, tr, from(t, "", transport.Host(forged, "", "", "")))
 	if got := *dialled.Load(); got != forged {
 		t.Errorf("dialled %s, want %s", got, forged)
 	}
@@ -207,7 +207,7 @@ func TestRequestsWithoutAHost(t *testing.T) {
 	serveOn(t, l, nil)
 	tr := newTransport(t, transport.Options{})
 	at := l.Addr().String()
-	for host, want := range map[string]string{at: at, transport.Host(at, "127.0.0.1:1", ""): at, transport.Host(at, "", "users.internal"): "users.internal"} {
+	for host, want := range map[string]string{at: at, transport.Host(at, "127.0.0.1:1", "", ""): at, transport.Host(at, "", "users.internal", ""): "users.internal"} {
 		req := from(t, "", host)
 		req.Host = ""
 		if got := answer(t, tr, req); !strings.HasPrefix(got, "HTTP/1.1 "+want+" ") {

@@ -22,6 +22,7 @@ type place struct {
 	endpoint string // host:port, or unix:/path
 	fallback string // the same by another way, "" for none
 	name     string // that its certificate is for; "" the endpoint's host
+	id       string // of the instance that is there; "" nobody tells them apart
 	client   proxyproto.Header
 }
 
@@ -40,18 +41,19 @@ var placeCode = base32.HexEncoding.WithPadding(base32.NoPadding)
 // Host is what stands for an endpoint in the URL of a request: its address, where that says
 // everything. fallback is dialled where address cannot be reached, or not soon; ""
 // for none. name is what the endpoint's certificate is asked and checked for where
-// Options.TLS does not say it; "" is the address's host. Connections are kept for all
-// three together.
-func Host(address, fallback, name string) string {
-	if fallback == "" && name == "" && !strings.HasSuffix(address, hostSuffix) {
+// Options.TLS does not say it; "" is the address's host. id tells instances apart that
+// have the address one after the other; "" nobody does. Connections are kept for all four
+// together, so that none of an instance that leaves is used for the one that follows it.
+func Host(address, fallback, name, id string) string {
+	if fallback == "" && name == "" && id == "" && !strings.HasSuffix(address, hostSuffix) {
 		return address
 	}
-	return place{endpoint: address, fallback: fallback, name: name}.host(hostSuffix)
+	return place{endpoint: address, fallback: fallback, name: name, id: id}.host(hostSuffix)
 }
 
 // host is what stands for the place in a URL.
 func (p place) host(suffix string) string {
-	raw := append(p.client.AppendV2(nil), p.endpoint+placeParts+p.fallback+placeParts+p.name...)
+	raw := append(p.client.AppendV2(nil), p.endpoint+placeParts+p.fallback+placeParts+p.name+placeParts+p.id...)
 	return strings.ToLower(placeCode.EncodeToString(raw)) + suffix
 }
 
@@ -73,10 +75,10 @@ func placeOf(address string) place {
 		return place{endpoint: address}
 	}
 	parts := strings.Split(string(raw[n:]), placeParts)
-	if len(parts) != 3 {
+	if len(parts) != 4 {
 		return place{endpoint: address}
 	}
-	return place{parts[0], parts[1], parts[2], client}
+	return place{parts[0], parts[1], parts[2], parts[3], client}
 }
 
 // endpointOf is the address in a host of a URL, or the one that Host has put there.

@@ -179,6 +179,21 @@ func orDefault[T int | int64 | time.Duration](v, otherwise T) T {
 // CloseIdle closes the connections that no request uses.
 func (t *Transport) CloseIdle() { t.inner.CloseIdleConnections() }
 
+// Connect makes a connection to host, which is as RoundTrip's req.URL.Host, with TLS where
+// there is any, and closes it. It is none of those that are kept.
+func (t *Transport) Connect(ctx context.Context, host string) error {
+	dial := t.inner.DialContext
+	if t.scheme == "https" {
+		dial = t.inner.DialTLSContext
+	}
+	conn, err := dial(ctx, "tcp", host)
+	if err != nil {
+		return err
+	}
+	_ = conn.Close() // nothing was said on it
+	return nil
+}
+
 // RoundTrip sends req to the endpoint req.URL.Host.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	exchange.Plain(req) // net/http looks into the maps

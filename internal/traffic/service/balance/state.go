@@ -54,7 +54,13 @@ func (s *State) take(bound int64) bool {
 	}
 }
 
-// Done counts a request out that Set.Take has counted in.
+// Begin counts a request in at an endpoint that nobody chose by load.
+func (p *Pool) Begin(s *State) {
+	s.active.Add(1)
+	p.active.Add(1)
+}
+
+// Done counts a request out that Set.Take or Begin has counted in.
 func (p *Pool) Done(s *State) {
 	s.active.Add(-1)
 	p.active.Add(-1)

@@ -1,0 +1,440 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/httpx"
+	"github.com/weir-gateway/weir/internal/config/doc"
+)
+
+// The ways of asking an endpoint whether it serves.
+const (
+	CheckHTTP = "http" // a GET, answered by one of Health.Statuses
+	CheckTCP  = "tcp"  // a connection that can be made, TLS included
+	CheckGRPC = "grpc" // grpc.health.v1
+)
+
+func checks() []string { return []string{CheckHTTP, CheckTCP, CheckGRPC} }
+
+// Health is how the endpoints of a service are asked whether they serve.
+type Health struct {
+	Check   string // CheckHTTP, CheckTCP or CheckGRPC
+	Path    string // of CheckHTTP, with its query
+	Service string // of CheckGRPC; "": the server as a whole
+	Host    string // that is asked for; "": the endpoint's address
+	Port    int    // 0: where the requests go
+	Plain   bool   // without the service's TLS, which goes with a Port
+	// Headers are sent with the question.
+	Headers  map[string]Secret
+	Statuses []StatusRange // of CheckHTTP
+	Every    time.Duration
+	Within   time.Duration // an answer must come
+	Rise     int           // good answers in a row after which what was unhealthy is healthy
+	Fall     int           // bad answers in a row after which an endpoint is unhealthy
+	Origin   Origin
+}
+
+// StatusRange are the statuses From to To, both included.
+type StatusRange struct{ From, To int }
+
+func (r StatusRange) String() string {
+	if r.From == r.To {
+		return strconv.Itoa(r.From)
+	}
+	return fmt.Sprintf("%d-%d", r.From, r.To)
+}
+
+// Expects tells whether an answer of that status is a good one.
+func (h *Health) Expects(status int) bool {
+	return slices.ContainsFunc(h.Statuses, func(r StatusRange) bool { return r.From <= status && status <= r.To })
+}
+
+// Key says everything about the question and what follows from the answers, but for what
+// its headers hold: checks of the same key, and the same headers, are one.
+func (h *Health) Key() string {
+	return fmt.Sprintf("%s %q %q %q %d %t %v %s %s %d %d", h.Check, h.Path, h.Service, h.Host, h.Port, h.Plain, h.Statuses, h.Every, h.Within, h.Rise, h.Fall)
+}
+
+// DefaultHealth is what a check has that a config does not say, as the usual gateways and
+// orchestrators have it: a redirect is an answer of something that serves.
+func DefaultHealth() Health {
+	return Health{
+		Check: CheckHTTP, Statuses: []StatusRange{{200, 399}}, Every: 5 * time.Second, Within: 2 * time.Second, Rise: 2, Fall: 3,
+	}
+}
+
+// Outlier is when an endpoint is left alone for what became of its requests. The zero
+// value never leaves one alone.
+type Outlier struct {
+	Failures int // in a row; 0: they do not count
+	// Rate is the share of failures, in percent of at least Requests of the last Window, from
+	// which an endpoint is ejected; 0: it does not count.
+	Rate     int
+	Requests int
+	Window   time.Duration
+	Statuses []int         // answers that are failures, beside broken connections and time-outs
+	Eject    time.Duration // the first time; each further one doubles it
+	Longest  time.Duration
+	Share    int // percent of the endpoints that may be ejected at once, and at least one never is
+}
+
+// Ejects tells whether anything leads to an endpoint being left alone.
+func (o *Outlier) Ejects() bool { return o.Failures > 0 || o.Rate > 0 }
+
+// DefaultOutlier is that of a service that says nothing. A 500 is not in it: it is often
+// the request's fault, and then every endpoint's.
+func DefaultOutlier() *Outlier {
+	return &Outlier{
+		Failures: 5, Rate: 50, Requests: 20, Window: 10 * time.Second, Statuses: []int{502, 503, 504},
+		Eject: 30 * time.Second, Longest: 5 * time.Minute, Share: 50,
+	}
+}
+
+// Hold is how requests wait for an endpoint while a service has none.
+type Hold struct {
+	Time     time.Duration // NoTimeout: they do not
+	Requests int           // at once; further ones do not wait
+}
+
+// DefaultHold is that of a service that says nothing.
+func DefaultHold() *Hold { return &Hold{Time: 2 * time.Second, Requests: 1000} }
+
+// DefaultPanic is the share of healthy endpoints, in percent, below which health is not
+// believed.
+const DefaultPanic = 50
+
+// healthForm is `health`: a path, tcp, grpc, or the whole.
+type healthForm struct {
+	Check    string            `doc:"check" help:"how it is asked: http, tcp or grpc" example:"grpc"`
+	Path     string            `doc:"path" help:"what is asked for by GET" example:"/healthz"`
+	Service  string            `doc:"service" help:"of gRPC, whose health is asked for; the server's unless said" example:"shop.Users"`
+	Host     string            `doc:"host" help:"the Host that is asked for; the endpoint's address unless said" example:"users.internal"`
+	Port     int               `doc:"port" help:"where it is asked; where requests go unless said" example:"9000"`
+	Plain    bool              `doc:"plain" help:"without TLS, at that port"`
+	Headers  map[string]Secret `doc:"headers" help:"header fields of the question" example:"{ Authorization: \"Bearer ${env:HEALTH_TOKEN}\" }"`
+	Statuses []statusForm      `doc:"statuses,oneormany" help:"the good answers; 200-399 unless said" example:"[200, 204]"`
+	Every    time.Duration     `doc:"every" help:"between two questions; 5s unless said" example:"10s"`
+	Timeout  time.Duration     `doc:"timeout" help:"the time for an answer; 2s unless said" example:"1s"`
+	Rise     int               `doc:"rise" help:"good answers after which it is healthy again; 2 unless said" example:"2"`
+	Fall     int               `doc:"fall" help:"bad answers after which it is unhealthy; 3 unless said" example:"3"`
+	Off      bool              `doc:"-"`
+	At       doc.Pos           `doc:"-,pos"`
+}
+
+func (h *healthForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	h.At = n.Pos
+	switch {
+	case isNone(n):
+		h.Off = true
+	case n.Kind == doc.Scalar && strings.HasPrefix(n.Value, "/"):
+		h.Path = n.Value
+	case n.Kind == doc.Scalar && slices.Contains(checks(), n.Value) && n.Value != CheckHTTP:
+		h.Check = n.Value
+	case n.Kind == doc.Scalar:
+		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("health is %q", n.Value), Why: "it says how endpoints are asked whether they serve", Fix: "write a path such as /healthz, tcp, grpc, or none"})
+	case n.Kind == doc.Map:
+		doc.Decode(n, (*plainHealth)(h), ps)
+		h.check(n, ps)
+	default:
+		doc.Decode(n, (*plainHealth)(h), ps)
+	}
+}
+
+// check tells what is wrong with the whole form.
+func (h *healthForm) check(n *doc.Node, ps *doc.Problems) {
+	if h.Check == "" && h.Path == "" && h.Service != "" {
+		h.Check = CheckGRPC
+	}
+	at := func(key string) doc.Pos { return cmp.Or(n.Get(key), n).Pos }
+	kind := cmp.Or(h.Check, CheckHTTP)
+	add := func(key, what, why, fix string) { ps.Add(doc.Problem{Pos: at(key), What: what, Why: why, Fix: fix}) }
+	switch {
+	case !slices.Contains(checks(), kind):
+		add("check", fmt.Sprintf("check is %q", h.Check), "it says how endpoints are asked", suggest(h.Check, checks(), ""))
+	case kind == CheckHTTP && !strings.HasPrefix(h.Path, "/"):
+		add("path", "the check has no path", "something is asked for by GET", "add `path: /healthz`, or write `check: tcp`")
+	case kind != CheckHTTP && (h.Path != "" || h.Statuses != nil):
+		add("path", "a check of "+kind+" asks for no path", "", "remove `path` and `statuses`, or write `check: http`")
+	case kind != CheckGRPC && h.Service != "":
+		add("service", "only gRPC has the health of a service", "", "remove `service`, or write `check: grpc`")
+	case kind == CheckTCP && (h.Host != "" || h.Headers != nil):
+		add("host", "a check of tcp sends nothing", "", "remove `host` and `headers`, or write `check: http`")
+	}
+	if h.Port < 0 || h.Port > maxPort {
+		add("port", fmt.Sprintf("%d is no port", h.Port), "", "write 1 to 65535")
+	}
+	if h.Plain && h.Port == 0 {
+		add("plain", "a check without TLS is at the port of the requests", "what answers there speaks TLS", "add `port`, or remove `plain`")
+	}
+	for _, name := range slices.Sorted(maps.Keys(h.Headers)) {
+		if !httpx.IsToken(name) {
+			add("headers", fmt.Sprintf("%q is no name of a header field", name), "", "")
+		}
+	}
+	h.checkNumbers(n, add)
+}
+
+// The least and the most of what numbers a check has.
+const (
+	maxPort      = 65535
+	leastEvery   = 100 * time.Millisecond
+	mostInARow   = 100
+	mostFailures = 10_000
+)
+
+func (h *healthForm) checkNumbers(n *doc.Node, add func(key, what, why, fix string)) {
+	if n.Get("every") != nil && h.Every < leastEvery {
+		add("every", fmt.Sprintf("a check every %s", h.Every), "an endpoint would do nothing else", "write 100ms or more")
+	}
+	if n.Get("timeout") != nil && h.Timeout <= 0 {
+		add("timeout", "an answer has no time", "", "for example `timeout: 2s`")
+	}
+	for key, value := range map[string]int{"rise": h.Rise, "fall": h.Fall} {
+		if n.Get(key) != nil && (value < 1 || value > mostInARow) {
+			add(key, fmt.Sprintf("%s is %d", key, value), "it counts answers in a row", fmt.Sprintf("write 1 to %d", mostInARow))
+		}
+	}
+}
+
+func (h *healthForm) health() *Health {
+	if h == nil || h.Off {
+		return nil
+	}
+	made := DefaultHealth()
+	made.Check, made.Path, made.Service, made.Host = cmp.Or(h.Check, made.Check), h.Path, h.Service, h.Host
+	made.Port, made.Plain, made.Headers, made.Origin = h.Port, h.Plain, h.Headers, Origin{Pos: h.At}
+	made.Every, made.Within = cmp.Or(h.Every, made.Every), cmp.Or(h.Timeout, made.Within)
+	made.Rise, made.Fall = cmp.Or(h.Rise, made.Rise), cmp.Or(h.Fall, made.Fall)
+	if h.Statuses != nil {
+		made.Statuses = nil
+		for _, s := range h.Statuses {
+			made.Statuses = append(made.Statuses, StatusRange(s))
+		}
+	}
+	if made.Check != CheckHTTP {
+		made.Statuses = nil
+	}
+	return &made
+}
+
+// statusForm is one status, or a range of them.
+type statusForm StatusRange
+
+func (s *statusForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	from, to, isRange := strings.Cut(n.Value, "-")
+	if !isRange {
+		to = from
+	}
+	low, errLow := strconv.Atoi(from)
+	high, errHigh := strconv.Atoi(to)
+	if n.Kind != doc.Scalar || errLow != nil || errHigh != nil || low < 100 || high > 599 || low > high {
+		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("%q is no status", n.Value), Why: "an answer has a status from 100 to 599", Fix: "write one as 200, or a range as 200-299"})
+		return
+	}
+	*s = statusForm{low, high}
+}
+
+// outlierForm is `outlier`: the failures in a row, or the whole.
+type outlierForm struct {
+	Failures *int          `doc:"failures" help:"failures in a row that eject an endpoint; 5 unless said, 0 for none" example:"5"`
+	Rate     *percentForm  `doc:"rate" help:"the share of failures that ejects it; 50% unless said, 0% for none" example:"30%"`
+	Requests int           `doc:"requests" help:"of which the share counts; 20 unless said" example:"50"`
+	Window   time.Duration `doc:"window" help:"the time that the share is of; 10s unless said" example:"30s"`
+	Statuses []int         `doc:"statuses,oneormany" help:"answers that are failures; 502, 503 and 504 unless said" example:"[500, 502, 503]"`
+	Eject    time.Duration `doc:"eject" help:"how long it is ejected the first time; 30s unless said" example:"10s"`
+	Longest  time.Duration `doc:"longest" help:"how long at most; 5m unless said" example:"2m"`
+	Share    *percentForm  `doc:"share" help:"of the endpoints that may be ejected at once; 50% unless said" example:"20%"`
+	Off      bool          `doc:"-"`
+}
+
+func (o *outlierForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	switch {
+	case isNone(n):
+		o.Off = true
+		return
+	case n.Kind == doc.Scalar:
+		o.Failures = new(int)
+		doc.Decode(n, o.Failures, ps)
+	default:
+		doc.Decode(n, (*plainOutlier)(o), ps)
+	}
+	at := func(key string) doc.Pos { return cmp.Or(n.Get(key), n).Pos }
+	if o.Failures != nil && (*o.Failures < 0 || *o.Failures > mostFailures) {
+		ps.Add(doc.Problem{Pos: at("failures"), What: fmt.Sprintf("failures are %d", *o.Failures), Why: "they are counted in a row", Fix: fmt.Sprintf("write 0 to %d", mostFailures)})
+	}
+	if n.Get("requests") != nil && (o.Requests < 1 || o.Requests > mostFailures) {
+		ps.Add(doc.Problem{Pos: at("requests"), What: fmt.Sprintf("requests are %d", o.Requests), Why: "a share is of as many at least", Fix: fmt.Sprintf("write 1 to %d", mostFailures)})
+	}
+	for key, d := range map[string]time.Duration{"window": o.Window, "eject": o.Eject, "longest": o.Longest} {
+		if n.Get(key) != nil && d <= 0 {
+			ps.Add(doc.Problem{Pos: at(key), What: key + " is no time", Fix: "for example `" + key + ": 30s`"})
+		}
+	}
+	if o.Longest > 0 && o.Longest < cmp.Or(o.Eject, DefaultOutlier().Eject) {
+		ps.Add(doc.Problem{Pos: at("longest"), What: "the longest ejection is shorter than the first", Fix: "raise `longest`, or lower `eject`"})
+	}
+	for _, status := range o.Statuses {
+		if status < 400 || status > 599 {
+			ps.Add(doc.Problem{Pos: at("statuses"), What: fmt.Sprintf("%d is no failure", status), Why: "statuses are those of answers that an endpoint is ejected for", Fix: "write some of 400 to 599"})
+		}
+	}
+}
+
+func (o *outlierForm) outlier() *Outlier {
+	made := DefaultOutlier()
+	switch {
+	case o == nil:
+		return made
+	case o.Off:
+		return &Outlier{}
+	}
+	if o.Failures != nil {
+		made.Failures = *o.Failures
+	}
+	if o.Rate != nil {
+		made.Rate = int(*o.Rate)
+	}
+	if o.Share != nil {
+		made.Share = int(*o.Share)
+	}
+	if o.Statuses != nil {
+		made.Statuses = o.Statuses
+	}
+	made.Requests, made.Window = cmp.Or(o.Requests, made.Requests), cmp.Or(o.Window, made.Window)
+	made.Eject = cmp.Or(o.Eject, made.Eject)
+	made.Longest = max(cmp.Or(o.Longest, made.Longest), made.Eject)
+	return made
+}
+
+// holdForm is `hold`: the time, or the whole.
+type holdForm struct {
+	Time     wait `doc:"time" help:"how long a request waits for an endpoint; 2s unless said, or none" example:"5s"`
+	Requests int  `doc:"requests" help:"how many may wait at once; 1000 unless said" example:"100"`
+}
+
+func (h *holdForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	if n.Kind == doc.Scalar {
+		h.Time.DecodeDoc(n, ps)
+		return
+	}
+	doc.Decode(n, (*plainHold)(h), ps)
+	if at := n.Get("requests"); at != nil && h.Requests < 1 {
+		ps.Add(doc.Problem{Pos: at.Pos, What: fmt.Sprintf("%d requests may wait", h.Requests), Fix: "write 1 or more, or `hold: none`"})
+	}
+}
+
+func (h *holdForm) hold() *Hold {
+	made := DefaultHold()
+	if h == nil {
+		return made
+	}
+	made.Time, made.Requests = cmp.Or(time.Duration(h.Time), made.Time), cmp.Or(h.Requests, made.Requests)
+	return made
+}
+
+// wait is a time to wait that may be none.
+type wait time.Duration
+
+func (w *wait) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	*w = wait(orNone(n, NoTimeout, doc.Problem{
+		What: "a wait of no time at all", Fix: "write a time such as 2s, or none for no wait",
+	}, ps))
+}
+
+// panicForm is `panic`: a share, or none.
+type panicForm percentForm
+
+func (p *panicForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	if !isNone(n) {
+		(*percentForm)(p).DecodeDoc(n, ps)
+	}
+}
+
+func (p *panicForm) share() *int {
+	share := DefaultPanic
+	if p != nil {
+		share = int(*p)
+	}
+	return &share
+}
+
+// healthNode is the long form of h, nil where there is none.
+func healthNode(h *Health) *doc.Node {
+	if h == nil {
+		return nil
+	}
+	f := newFields()
+	f.text("check", h.Check, h.Origin.comment())
+	f.text("path", h.Path, "")
+	f.text("service", h.Service, "")
+	f.text("host", h.Host, "")
+	if h.Port != 0 {
+		f.put("port", doc.EncodeNode(h.Port), "")
+	}
+	if h.Plain {
+		f.put("plain", doc.EncodeNode(true), "")
+	}
+	if h.Headers != nil {
+		f.put("headers", doc.EncodeNode(h.Headers), "")
+	}
+	f.put("statuses", list(h.Statuses, func(r StatusRange) *doc.Node {
+		if r.From == r.To {
+			return doc.EncodeNode(r.From)
+		}
+		return doc.EncodeNode(r.String())
+	}), "")
+	f.put("every", durationNode(h.Every), "")
+	f.put("timeout", durationNode(h.Within), "")
+	f.put("rise", doc.EncodeNode(h.Rise), "")
+	f.put("fall", doc.EncodeNode(h.Fall), "")
+	return &f.Node
+}
+
+func outlierNode(o *Outlier) *doc.Node {
+	if !o.Ejects() {
+		return doc.EncodeNode(none)
+	}
+	f := newFields()
+	f.put("failures", doc.EncodeNode(o.Failures), "")
+	f.put("rate", percentNode(o.Rate), "")
+	f.put("requests", doc.EncodeNode(o.Requests), "")
+	f.put("window", durationNode(o.Window), "")
+	f.put("statuses", doc.EncodeNode(o.Statuses), "")
+	f.put("eject", durationNode(o.Eject), "")
+	f.put("longest", durationNode(o.Longest), "")
+	f.put("share", percentNode(o.Share), "")
+	return &f.Node
+}
+
+func holdNode(h *Hold) *doc.Node {
+	if h.Time == NoTimeout {
+		return doc.EncodeNode(none)
+	}
+	f := newFields()
+	f.put("time", durationNode(h.Time), "")
+	f.put("requests", doc.EncodeNode(h.Requests), "")
+	return &f.Node
+}
+
+func panicNode(share int) *doc.Node {
+	if share == 0 {
+		return doc.EncodeNode(none)
+	}
+	return percentNode(share)
+}
+
+// PanicOr gives the share of p, or DefaultPanic.
+func PanicOr(p *int) int {
+	if p == nil {
+		return DefaultPanic
+	}
+	return *p
+}
+
+func percentNode(p int) *doc.Node { return doc.EncodeNode(strconv.Itoa(p) + "%") }

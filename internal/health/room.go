@@ -1,0 +1,285 @@
+package health
+
+import (
+	"cmp"
+	"container/heap"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/telemetry"
+)
+
+// DefaultAtOnce is how many questions a Room has open at once. Where more are due, they
+// wait, so that checks come later than they should rather than take all there is.
+const DefaultAtOnce = 256
+
+// spread is by how much of itself a pause is longer or shorter, by chance.
+const spread = 0.2
+
+// Verdict is what the checks of a target come to. It is immutable.
+type Verdict struct {
+	State  State
+	Served bool      // it was healthy once
+	Bad    int       // bad answers in a row, while that has changed nothing
+	Since  time.Time // of the state
+	Asked  time.Time // when it was asked last; zero: never
+	// Why is what was wrong with the last answer, "" where nothing was.
+	Why string
+}
+
+// Room are the checkers of a process. It is safe for concurrent use. The zero value is not
+// usable; see NewRoom.
+type Room struct {
+	meter  *telemetry.Checks
+	ctx    context.Context //nolint:containedctx // it ends with Close, as everything here
+	cancel context.CancelFunc
+	slots  chan struct{}
+	wake   chan struct{}
+	work   sync.WaitGroup
+
+	mu       sync.Mutex
+	checkers map[string]*checker
+	due      queue
+}
+
+// NewRoom makes a Room whose goroutines Close ends. At most atOnce questions are open at
+// once, 0 for DefaultAtOnce; meter counts them, where it is not nil.
+func NewRoom(atOnce int, meter *telemetry.Checks) *Room {
+	r := &Room{meter: meter, slots: make(chan struct{}, cmp.Or(atOnce, DefaultAtOnce)), wake: make(chan struct{}, 1), checkers: map[string]*checker{}}
+	r.ctx, r.cancel = context.WithCancel(context.Background())
+	r.work.Go(r.run)
+	return r
+}
+
+// Close ends all questions, and returns when none is open. Nobody is told anything after it.
+func (r *Room) Close() {
+	r.cancel()
+	r.work.Wait()
+}
+
+// checker asks one target one question again and again. room.mu guards what is not said to
+// be of others.
+type checker struct {
+	key    string
+	target Target
+	check  *Check
+	by     Caller
+
+	judge   judge // of whoever asks, and there is one at a time
+	verdict atomic.Pointer[Verdict]
+
+	followers []*Following
+	cancel    context.CancelFunc // of the open question, nil where there is none
+	next      time.Time
+	index     int // in the queue, -1 where it is not
+	gone      bool
+}
+
+// Following is one follower's share of a checker.
+type Following struct {
+	room    *Room
+	checker *checker
+	tell    func()
+}
+
+// Follow has target asked, and calls tell after each answer that changes its state. tell is called by one goroutine at a time, and must not wait; it may
+// come once more after Stop. caller identifies by: who asks the same by the same shares a
+// checker. The first question is asked at once.
+func (r *Room) Follow(target Target, check *Check, caller string, by Caller, tell func()) *Following {
+	key := fmt.Sprintf("%q %s %s", target, check, caller)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c := r.checkers[key]
+	if c == nil {
+		c = &checker{key: key, target: target, check: check, by: by, index: -1, judge: judge{rise: check.Rise, fall: check.Fall, every: check.Every}}
+		c.verdict.Store(&Verdict{Since: time.Now()})
+		r.checkers[key] = c
+		r.schedule(c, time.Now())
+	}
+	f := &Following{r, c, tell}
+	c.followers = append(c.followers, f)
+	return f
+}
+
+// Verdict tells how things stand.
+func (f *Following) Verdict() *Verdict { return f.checker.verdict.Load() }
+
+// Stop ends the following, and with the last one the checks.
+func (f *Following) Stop() {
+	r, c := f.room, f.checker
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	// The list is another one each time, for whoever tells holds the one before.
+	rest := make([]*Following, 0, len(c.followers))
+	for _, other := range c.followers {
+		if other != f {
+			rest = append(rest, other)
+		}
+	}
+	if c.followers = rest; len(rest) > 0 || c.gone {
+		return
+	}
+	c.gone = true
+	delete(r.checkers, c.key)
+	if c.index >= 0 {
+		heap.Remove(&r.due, c.index)
+	}
+	if c.cancel != nil {
+		c.cancel()
+	}
+}
+
+// schedule has c asked at a time. r is locked.
+func (r *Room) schedule(c *checker, at time.Time) {
+	c.next = at
+	heap.Push(&r.due, c)
+	if c.index == 0 { // it is the next one
+		select {
+		case r.wake <- struct{}{}:
+		default: // it is awake already
+		}
+	}
+}
+
+// run has those asked whose turn it is.
+func (r *Room) run() {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-r.ctx.Done():
+			return
+		case <-timer.C:
+		case <-r.wake:
+		}
+		for {
+			c, wait := r.turn(time.Now())
+			if c == nil {
+				timer.Reset(wait)
+				break
+			}
+			select {
+			case r.slots <- struct{}{}:
+			case <-r.ctx.Done():
+				return
+			}
+			r.work.Go(func() {
+				defer func() { <-r.slots }()
+				r.ask(c)
+			})
+		}
+	}
+}
+
+// idle is how long nobody's turn may be; whoever comes wakes.
+const idle = time.Hour
+
+// turn takes whose turn it is, or tells how long it is nobody's.
+func (r *Room) turn(now time.Time) (*checker, time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.due) == 0 {
+		return nil, idle
+	}
+	if wait := r.due[0].next.Sub(now); wait > 0 {
+		return nil, wait
+	}
+	return heap.Pop(&r.due).(*checker), 0 //nolint:forcetypeassert // nothing else is pushed
+}
+
+// ask asks once, and has those told who follow.
+func (r *Room) ask(c *checker) {
+	ctx, cancel := context.WithTimeout(r.ctx, c.check.Within)
+	defer cancel()
+	if !r.begin(c, cancel) {
+		return
+	}
+	err := ask(ctx, c.target, c.check, c.by)
+	now := time.Now()
+	if r.ctx.Err() != nil {
+		return
+	}
+	changed := c.hear(err, now)
+	for _, f := range r.answered(c, now, err == nil) {
+		if changed {
+			f.tell()
+		}
+	}
+}
+
+// begin notes that a question is open, unless nobody wants to know any more.
+func (r *Room) begin(c *checker, cancel context.CancelFunc) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if c.gone {
+		return false
+	}
+	if time.Since(c.next) >= time.Second {
+		r.meter.Late()
+	}
+	c.cancel = cancel
+	return true
+}
+
+// hear takes an answer, and tells whether the state changed.
+func (c *checker) hear(err error, now time.Time) bool {
+	before := c.verdict.Load()
+	after := &Verdict{Since: before.Since, Asked: now}
+	changed := c.judge.hear(err == nil, now)
+	if changed {
+		after.Since = now
+	}
+	after.State, after.Served = c.judge.state, c.judge.served
+	if err != nil {
+		after.Why, after.Bad = why(err, c.check.Within), c.judge.streak
+	}
+	c.verdict.Store(after)
+	return changed
+}
+
+// answered schedules the next question, and gives who follows.
+func (r *Room) answered(c *checker, now time.Time, good bool) []*Following {
+	pause := c.judge.pause(now)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c.cancel = nil
+	if c.gone {
+		return nil
+	}
+	r.meter.Answered(good)
+	r.schedule(c, now.Add(spreadOf(pause)))
+	return c.followers
+}
+
+// spreadOf makes a pause longer or shorter by chance, so that those who began together do
+// not stay together.
+func spreadOf(pause time.Duration) time.Duration {
+	return time.Duration(float64(pause) * (1 - spread + 2*spread*rand.Float64())) //nolint:gosec // chance, not a secret
+}
+
+// queue are the checkers by their next turn.
+type queue []*checker
+
+func (q queue) Len() int           { return len(q) }
+func (q queue) Less(i, j int) bool { return q[i].next.Before(q[j].next) }
+func (q queue) Swap(i, j int)      { q[i], q[j] = q[j], q[i]; q[i].index, q[j].index = i, j }
+
+// Push and Pop are heap.Interface.
+func (q *queue) Push(x any) {
+	c := x.(*checker) //nolint:forcetypeassert // nothing else is pushed
+	c.index = len(*q)
+	*q = append(*q, c)
+}
+
+func (q *queue) Pop() any {
+	old := *q
+	last := old[len(old)-1]
+	old[len(old)-1] = nil
+	*q = old[:len(old)-1]
+	last.index = -1
+	return last
+}

@@ -1,0 +1,249 @@
+package health
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/weir-gateway/weir/internal/base/telemetry"
+	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/wire/transport"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// world stands in for endpoints, by address.
+type world struct {
+	mu   sync.Mutex
+	down map[string]error
+	took time.Duration
+	asks map[string][]time.Time
+	open int
+	most int
+}
+
+func newWorld() *world { return &world{down: map[string]error{}, asks: map[string][]time.Time{}} }
+
+func (*world) RoundTrip(*http.Request) (*http.Response, error) {
+	return nil, errors.New("only connections are made")
+}
+
+func (w *world) Connect(ctx context.Context, host string) error {
+	w.mu.Lock()
+	w.asks[host] = append(w.asks[host], time.Now())
+	w.open++
+	w.most = max(w.most, w.open)
+	took, err := w.took, w.down[host]
+	w.mu.Unlock()
+	defer func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.open--
+	}()
+	if took == 0 {
+		return err
+	}
+	timer := time.NewTimer(took)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (w *world) set(host string, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.down[host] = err
+}
+
+func (w *world) asked(host string) []time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.asks[host]
+}
+
+func tcp() *Check {
+	c := &Check{Health: config.DefaultHealth()}
+	c.Check = config.CheckTCP
+	return c
+}
+
+// told counts what a follower is told.
+type told struct {
+	mu sync.Mutex
+	n  int
+}
+
+func (t *told) tell() { t.mu.Lock(); defer t.mu.Unlock(); t.n++ }
+
+func (t *told) times() int { t.mu.Lock(); defer t.mu.Unlock(); return t.n }
+
+var errDown = errors.New("down")
+
+func TestAnEndpointIsFollowedThroughItsLife(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, room := newWorld(), NewRoom(0, nil)
+		defer room.Close()
+		var heard told
+		f := room.Follow(Target{Address: "a:1"}, tcp(), "", w, heard.tell)
+		if v := f.Verdict(); v.State != Starting || !v.Asked.IsZero() {
+			t.Errorf("before the first answer: %+v", v)
+		}
+		wait := func(d time.Duration, want State, times int, why string) {
+			t.Helper()
+			time.Sleep(d) //nolint:forbidigo // virtual
+			synctest.Wait()
+			if v := f.Verdict(); v.State != want || heard.times() != times || v.Why != why {
+				t.Errorf("after %s: %s (%q), told %d times; want %s (%q), %d", d, v.State, v.Why, heard.times(), want, why, times)
+			}
+		}
+		wait(0, Healthy, 1, "")
+		wait(time.Minute, Healthy, 1, "")
+		w.set("a:1", errDown)
+		wait(8*time.Second, Unhealthy, 2, "down")
+		wait(time.Minute, Unhealthy, 2, "down")
+		w.set("a:1", nil)
+		wait(8*time.Second, Healthy, 3, "")
+		f.Stop()
+		before := len(w.asked("a:1"))
+		wait(time.Minute, Healthy, 3, "")
+		if after := len(w.asked("a:1")); after != before {
+			t.Errorf("asked %d times after nobody wanted to know", after-before)
+		}
+	})
+}
+
+func TestPausesAreSpread(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, room := newWorld(), NewRoom(0, nil)
+		defer room.Close()
+		room.Follow(Target{Address: "a:1"}, tcp(), "", w, func() {})
+		time.Sleep(10 * time.Minute) //nolint:forbidigo // virtual
+		asked := w.asked("a:1")
+		different := map[time.Duration]bool{}
+		for i := 2; i < len(asked); i++ {
+			pause := asked[i].Sub(asked[i-1])
+			different[pause] = true
+			if pause < 4*time.Second || pause > 6*time.Second {
+				t.Errorf("a pause of %s", pause)
+			}
+		}
+		if len(different) < 10 {
+			t.Errorf("%d different pauses of %d", len(different), len(asked))
+		}
+	})
+}
+
+func TestWhoAsksTheSameSharesAChecker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, room := newWorld(), NewRoom(0, nil)
+		defer room.Close()
+		at := Target{Address: "a:1"}
+		var one, two told
+		first := room.Follow(at, tcp(), "plain", w, one.tell)
+		second := room.Follow(at, tcp(), "plain", w, two.tell)
+		synctest.Wait()
+		if n := len(w.asked("a:1")); n != 1 || one.times() != 1 || two.times() != 1 {
+			t.Errorf("asked %d times, told %d and %d times", n, one.times(), two.times())
+		}
+		late := room.Follow(at, tcp(), "plain", w, func() {})
+		if late.Verdict().State != Healthy {
+			t.Error("who comes later is told nothing of what is known")
+		}
+		for _, f := range []*Following{first, first, late} { // once more changes nothing
+			f.Stop()
+		}
+		w.set("a:1", errDown)
+		time.Sleep(10 * time.Second) //nolint:forbidigo // virtual
+		if one.times() != 1 || two.times() != 2 {
+			t.Errorf("told %d and %d times", one.times(), two.times())
+		}
+		second.Stop()
+
+		// Another instance at the address, another question and another way are others.
+		other := tcp()
+		other.Port = 2
+		_ = []*Following{
+			room.Follow(Target{ID: "x", Address: "b:1"}, tcp(), "plain", w, func() {}), room.Follow(Target{ID: "y", Address: "b:1"}, tcp(), "plain", w, func() {}),
+			room.Follow(Target{ID: "y", Address: "b:1"}, tcp(), "secure", w, func() {}), room.Follow(Target{ID: "y", Address: "b:1"}, other, "plain", w, func() {}),
+		}
+		synctest.Wait()
+		for host, want := range map[string]int{
+			transport.Host("b:1", "", "", "x"): 1, transport.Host("b:1", "", "", "y"): 2, transport.Host("b:2", "", "", "y"): 1,
+		} {
+			if n := len(w.asked(host)); n != want {
+				t.Errorf("%s was asked %d times, want %d", host, n, want)
+			}
+		}
+	})
+}
+
+func TestNoMoreQuestionsAreOpenThanMayBe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := telemetry.New("test")
+		w, room := newWorld(), NewRoom(8, m.Checks())
+		defer room.Close()
+		w.took = time.Second
+		var following []*Following
+		for i := range 100 {
+			following = append(following, room.Follow(Target{Address: string(rune('a'+i)) + ":1"}, tcp(), "", w, func() {}))
+		}
+		time.Sleep(14 * time.Second) //nolint:forbidigo // virtual
+		for i, f := range following {
+			if f.Verdict().State != Healthy {
+				t.Errorf("%d: %+v", i, f.Verdict())
+			}
+		}
+		if w.most != 8 {
+			t.Errorf("%d were open at once", w.most)
+		}
+		if n := counted(t, m, "weir_health_checks_late_total"); n == 0 {
+			t.Error("none was late")
+		}
+	})
+}
+
+// counted gives the sum of a counter.
+func counted(t *testing.T, m *telemetry.Metrics, name string) (sum float64) {
+	t.Helper()
+	families, err := m.Gatherer().Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() == name {
+			for _, one := range f.GetMetric() {
+				sum += one.GetCounter().GetValue()
+			}
+		}
+	}
+	return sum
+}
+
+func TestAnAnswerHasItsTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, room := newWorld(), NewRoom(0, nil)
+		defer room.Close()
+		w.took = time.Hour
+		f := room.Follow(Target{Address: "a:1"}, tcp(), "", w, func() {})
+		time.Sleep(8 * time.Second) //nolint:forbidigo // virtual
+		if v := f.Verdict(); v.State != Unhealthy || v.Served || v.Why != "no answer within 2s" {
+			t.Errorf("%+v", v)
+		}
+		f.Stop() // while it is asked
+		synctest.Wait()
+		if w.mu.Lock(); w.open != 0 {
+			t.Error("a question is open that nobody wants answered")
+		}
+		w.mu.Unlock()
+	})
+}

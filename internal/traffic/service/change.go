@@ -1,0 +1,223 @@
+package service
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/discovery"
+	"github.com/weir-gateway/weir/internal/health"
+)
+
+// Set replaces all endpoints, the callback of a discovery.Provider. Requests in
+// flight on an endpoint that is gone are not disturbed. An endpoint with the same
+// ID and address as before keeps what is known of it. Set does not keep list.
+func (s *Service) Set(list []discovery.Endpoint) {
+	s.setting.Lock()
+	defer s.setting.Unlock()
+	if s.closed {
+		return
+	}
+	before := s.set.Load().endpoints
+	after := arrange(list, before)
+	s.leave(before, after)
+	for i := range after {
+		s.track(&after[i])
+	}
+	s.waited = false
+	s.rebuild(after)
+	s.log.Debug("endpoints changed", "before", len(before), "after", len(after))
+}
+
+// Tune changes how endpoints are chosen. What is known of them stays, and so do requests in
+// flight. It keeps b.
+func (s *Service) Tune(b Balance) {
+	s.setting.Lock()
+	defer s.setting.Unlock()
+	if before := s.balance.Swap(&b); before.Settings != b.Settings && !s.closed {
+		s.rebuild(s.set.Load().endpoints)
+	}
+}
+
+// Select changes the rules by which endpoints may be asked. One that is checked otherwise
+// stands as it did until these checks have said something.
+func (s *Service) Select(rules Selection) {
+	s.setting.Lock()
+	defer s.setting.Unlock()
+	if s.closed {
+		return
+	}
+	before := s.selection.Swap(&rules)
+	endpoints := s.set.Load().endpoints
+	if before.checkKey() != rules.checkKey() {
+		for i := range endpoints {
+			e := &endpoints[i]
+			e.state.assumed = e.standing() == Healthy
+			e.state.untrack()
+			s.track(e)
+		}
+	}
+	if !rules.Outlier.Ejects() {
+		for i := range endpoints {
+			endpoints[i].state.release()
+		}
+	}
+	s.rebuild(endpoints)
+}
+
+// Close ends what the service runs for itself. Requests under way go on.
+func (s *Service) Close() {
+	s.setting.Lock()
+	defer s.setting.Unlock()
+	s.closed = true
+	s.changes.stop()
+	s.leave(s.set.Load().endpoints, nil)
+}
+
+// leave lets go of those endpoints that are in before and not in after. s.setting is locked.
+func (s *Service) leave(before, after []endpoint) {
+	stays := make(map[*state]bool, len(after))
+	for i := range after {
+		stays[after[i].state] = true
+	}
+	for i := range before {
+		e := &before[i]
+		if stays[e.state] {
+			continue
+		}
+		e.state.gone = true
+		e.state.untrack()
+		e.state.release()
+		if !s.closed {
+			s.log.Info("endpoint is gone", "endpoint", e.Address, "id", e.ID, "was", string(e.state.told), "in_flight", e.state.load.InFlight())
+		}
+	}
+}
+
+// track has e checked, where its source says that it takes requests. s.setting is locked.
+func (s *Service) track(e *endpoint) {
+	rules := s.selection.Load()
+	switch {
+	case rules.Check == nil || e.Condition != discovery.Ready:
+		e.state.untrack()
+	case e.state.checks == nil:
+		at := health.Target{ID: e.ID, Address: e.Address, Fallback: e.Fallback, Name: e.Name}
+		e.state.checks = rules.Room.Follow(at, rules.Check, rules.CallerKey, rules.Caller, s.changed)
+	}
+}
+
+func (e *state) untrack() {
+	if e.checks != nil {
+		e.checks.Stop()
+		e.checks = nil
+	}
+}
+
+// release ends an ejection, if there is one.
+func (e *state) release() {
+	if e.ejection.timer != nil {
+		e.ejection.timer.Stop()
+		e.ejection.timer = nil
+	}
+	e.phase.Store(serves)
+	e.outcomes.clear()
+}
+
+// changed is told by checks that have found something else than before.
+func (s *Service) changed() {
+	s.setting.Lock()
+	defer s.setting.Unlock()
+	if !s.closed {
+		s.rebuildSoon()
+	}
+}
+
+// changes says when it is worked out anew who may be asked. When thousands of endpoints
+// change at once, that is not done for each.
+type changes struct {
+	free  time.Time   // until then the next time waits
+	timer *time.Timer // that waits; nil: none does
+}
+
+// share is how many times as long as it took to work it out nothing is worked out.
+const share = 10
+
+func (c *changes) stop() {
+	if c.timer != nil {
+		c.timer.Stop()
+		c.timer = nil
+	}
+}
+
+// rebuildSoon works out who may be asked: at once, or when that was done just now in a
+// moment. s.setting is locked.
+func (s *Service) rebuildSoon() {
+	if s.changes.timer != nil {
+		return
+	}
+	wait := time.Until(s.changes.free)
+	if wait <= 0 {
+		s.rebuild(s.set.Load().endpoints)
+		return
+	}
+	s.changes.timer = time.AfterFunc(wait, func() {
+		s.setting.Lock()
+		defer s.setting.Unlock()
+		if s.changes.timer = nil; !s.closed {
+			s.rebuild(s.set.Load().endpoints)
+		}
+	})
+}
+
+// rebuild works out who may be asked, and tells whoever waits. s.setting is locked.
+func (s *Service) rebuild(endpoints []endpoint) {
+	begin := time.Now()
+	s.changes.stop()
+	before, after := s.set.Load(), s.newSet(endpoints)
+	if after.mode == AsksHealthy {
+		s.waited = false
+	}
+	s.set.Store(after)
+	close(before.replaced)
+	s.tell(before, after)
+	now := time.Now()
+	s.changes.free = now.Add(share * now.Sub(begin))
+}
+
+// tell logs what has changed. s.setting is locked.
+func (s *Service) tell(before, after *set) {
+	for i := range after.endpoints {
+		e := &after.endpoints[i]
+		now := e.standing()
+		if now == e.state.told {
+			continue
+		}
+		s.tellEndpoint(e, now)
+		e.state.told, e.state.since = now, time.Now()
+	}
+	if before.mode == after.mode || len(after.endpoints) == 0 {
+		return
+	}
+	switch {
+	case after.mode == AsksPanicked:
+		s.log.Warn("too few endpoints are healthy for that to be believed; unhealthy ones are asked too", "endpoints", len(after.endpoints), "asked", len(after.picker.asked))
+	case before.mode == AsksPanicked:
+		s.log.Info("health is believed again", "asks", string(after.mode), "endpoints", len(after.endpoints), "asked", len(after.picker.asked))
+	}
+}
+
+func (s *Service) tellEndpoint(e *endpoint, now State) {
+	level, text := slog.LevelInfo, "endpoint is "+string(now)
+	fields := []any{"endpoint", e.Address, "id", e.ID, "was", string(e.state.told)}
+	switch {
+	case now == Unhealthy || now == Ejected:
+		level = slog.LevelWarn
+		fields = append(fields, "why", e.why(now))
+		if now == Ejected {
+			fields = append(fields, "until", e.state.ejection.until)
+		}
+	case e.state.told == "": // it is new
+		level, text = slog.LevelDebug, "endpoint is there, and "+string(now)
+	}
+	s.log.Log(context.Background(), level, text, fields...)
+}

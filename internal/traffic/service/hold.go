@@ -1,0 +1,65 @@
+package service
+
+import (
+	"context"
+	"time"
+)
+
+// next chooses whom to ask, and waits for somebody where there is nobody.
+func (c *call) next() (*endpoint, error) {
+	now := c.service.set.Load()
+	if e := c.takeProbe(now); e != nil {
+		return e, nil
+	}
+	if e := c.pick(now); e != nil {
+		return e, nil
+	}
+	return c.await(now)
+}
+
+// await waits until there is somebody to ask, for as long as may be.
+func (c *call) await(now *set) (*endpoint, error) {
+	s := c.service
+	hold := s.selection.Load().Hold
+	if hold.Time <= 0 || now.mode != AsksNobody { // or all have as much as they may have
+		return nil, s.noEndpoint()
+	}
+	defer s.waiting.Add(-1)
+	if s.waiting.Add(1) > int64(hold.Requests) {
+		return nil, s.noEndpoint()
+	}
+	timer := time.NewTimer(hold.Time)
+	defer timer.Stop()
+	ctx := c.req.Context()
+	for waits := true; ; {
+		if e := c.pick(now); e != nil {
+			s.meter.Held(true)
+			return e, nil
+		}
+		if !waits || now.mode != AsksNobody {
+			s.meter.Held(false)
+			return nil, s.noEndpoint()
+		}
+		select {
+		case <-now.replaced:
+			now = s.set.Load()
+		case <-timer.C:
+			waits, now = false, s.lapse()
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// lapse notes that a request has waited for as long as it may. Where there are endpoints of
+// which nothing is known, they are asked from now on.
+func (s *Service) lapse() *set {
+	s.setting.Lock()
+	defer s.setting.Unlock()
+	if now := s.set.Load(); now.mode != AsksNobody || s.waited || s.closed {
+		return now
+	}
+	s.waited = true
+	s.rebuild(s.set.Load().endpoints)
+	return s.set.Load()
+}

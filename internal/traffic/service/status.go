@@ -1,0 +1,64 @@
+package service
+
+import (
+	"time"
+
+	"github.com/weir-gateway/weir/internal/discovery"
+	"github.com/weir-gateway/weir/internal/traffic/service/balance"
+)
+
+// Status is a picture of a service for the admin API.
+type Status struct {
+	Name      string
+	Asks      Mode
+	Asked     int              // endpoints that may be asked
+	Waiting   int64            // requests that wait for somebody to ask
+	Endpoints []EndpointStatus // in the provider's order
+}
+
+// EndpointStatus is a picture of one endpoint.
+type EndpointStatus struct {
+	discovery.Endpoint
+
+	State   State
+	Why     string    // what speaks, or spoke last, against it; "" nothing
+	Since   time.Time // of the state
+	Asked   bool      // it may be asked
+	Checked time.Time // when its last check was answered; zero: it is not checked, or not yet
+	Ejected time.Time // until when it is left alone; zero: it is not
+	Proving bool      // it was left alone, and one request may show that it serves again
+
+	balance.Standing
+}
+
+// Status tells how the service is now.
+func (s *Service) Status() Status {
+	s.setting.Lock()
+	defer s.setting.Unlock()
+	now := s.set.Load()
+	status := Status{Name: s.name, Asks: now.mode, Asked: len(now.picker.asked), Waiting: s.waiting.Load(), Endpoints: make([]EndpointStatus, 0, len(now.endpoints))}
+	may := make(map[*endpoint]bool, len(now.picker.asked))
+	for _, e := range now.picker.asked {
+		may[e] = true
+	}
+	for i := range now.endpoints {
+		e := now.endpoints[i].status(may[&now.endpoints[i]])
+		e.Standing = now.picker.set.Standing(&now.endpoints[i].state.load)
+		status.Endpoints = append(status.Endpoints, e)
+	}
+	return status
+}
+
+func (e *endpoint) status(asked bool) EndpointStatus {
+	s := EndpointStatus{Endpoint: e.Endpoint, State: e.standing(), Asked: asked, Since: e.state.since}
+	s.Why = e.why(s.State)
+	if e.state.checks != nil {
+		s.Checked = e.state.checks.Verdict().Asked
+	}
+	if s.State == Ejected {
+		if s.Proving = e.state.phase.Load() >= halfOpen; !s.Proving {
+			s.Ejected = e.state.ejection.until
+		}
+	}
+	return s
+}

@@ -1,0 +1,129 @@
+package service
+
+import (
+	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/health"
+)
+
+// Selection is by which rules endpoints may be asked. The zero value asks all that are ready.
+type Selection struct {
+	// Check is how they are asked whether they serve, by Caller in Room; nil: they are not.
+	Check  *health.Check
+	Room   *health.Room
+	Caller health.Caller
+	// CallerKey identifies Caller: the same key, the same answers.
+	CallerKey string
+
+	Outlier config.Outlier // when an endpoint is left alone for its failures
+	Hold    config.Hold    // how requests wait while there is nobody to ask
+	Panic   int            // percent of healthy ones below which health is not believed; 0: never
+}
+
+// checkKey tells ways to be checked apart, "" for none.
+func (s *Selection) checkKey() string {
+	if s.Check == nil {
+		return ""
+	}
+	return s.CallerKey + " " + s.Check.String()
+}
+
+// Mode is whom a service asks now.
+type Mode string
+
+// The modes, in the order in which a service falls back.
+const (
+	AsksHealthy  Mode = "healthy"
+	AsksPanicked Mode = "panic" // too few are healthy for that to be believed: the unhealthy and the ejected too
+	AsksDraining Mode = "draining"
+	AsksUntried  Mode = "untried" // those of whom nothing is known yet, for requests have waited for that
+	AsksNobody   Mode = "nobody"  // requests wait, and get 503 then
+)
+
+// counts are how many endpoints of a weight stand how.
+type counts struct{ healthy, fallen, fresh, untried, draining int }
+
+// of counts where e stands, and gives that place.
+func (n *counts) of(e *endpoint) *int {
+	switch e.standing() {
+	case Healthy:
+		return &n.healthy
+	case Starting:
+		return &n.untried
+	case Ejected:
+		return &n.fallen
+	case Unhealthy:
+		if e.fresh() {
+			return &n.fresh
+		}
+		return &n.fallen
+	case Draining:
+		return &n.draining
+	default:
+		return nil
+	}
+}
+
+// mode is whom to ask of these. waited tells that requests have waited for somebody better.
+// Who never served yet counts for nothing while others do, for new endpoints that start
+// slowly are no reason to doubt that the old ones are well.
+func (n counts) mode(panicBelow int, waited bool) Mode {
+	judged := n.healthy + n.fallen
+	switch {
+	case n.healthy > 0 && n.healthy*100 >= panicBelow*judged:
+		return AsksHealthy
+	case n.healthy > 0:
+		return AsksPanicked
+	case n.draining > 0:
+		return AsksDraining
+	case n.untried > 0 && !waited:
+		return AsksNobody
+	case panicBelow > 0 && n.fallen+n.fresh > 0:
+		return AsksPanicked
+	case n.untried > 0:
+		return AsksUntried
+	default:
+		return AsksNobody
+	}
+}
+
+// asked tells whether an endpoint that was counted at place is asked in a mode.
+func (n *counts) asked(m Mode, place *int) bool {
+	switch {
+	case place == nil:
+		return false
+	case m == AsksHealthy:
+		return place == &n.healthy
+	case m == AsksPanicked && n.healthy > 0:
+		return place == &n.healthy || place == &n.fallen
+	case m == AsksPanicked:
+		return place != &n.draining
+	case m == AsksDraining:
+		return place == &n.draining
+	case m == AsksUntried:
+		return place == &n.untried
+	default:
+		return false
+	}
+}
+
+// weigh works out which endpoints may be asked. Service.setting is locked.
+func (s *set) weigh(panicBelow int, waited bool) (asked []*endpoint, m Mode) {
+	var n counts
+	places := make([]*int, len(s.endpoints))
+	for i := range s.endpoints {
+		e := &s.endpoints[i]
+		if e.Weight == 0 {
+			continue
+		}
+		if places[i] = n.of(e); places[i] != nil {
+			*places[i]++
+		}
+	}
+	m = n.mode(panicBelow, waited)
+	for i, place := range places {
+		if n.asked(m, place) {
+			asked = append(asked, &s.endpoints[i])
+		}
+	}
+	return asked, m
+}
