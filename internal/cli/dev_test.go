@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -204,5 +205,75 @@ func TestConsole(t *testing.T) {
 				t.Errorf("%v: got %q, want %q", err, out.String(), c.want)
 			}
 		})
+	}
+}
+
+// TestDevShowsThePolyglotExampleLiving works on a copy of the example: each of its five
+// functions answers, and what is saved of each is what answers then.
+func TestDevShowsThePolyglotExampleLiving(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it builds programs")
+	}
+	for _, interpreter := range []string{"node", "python3"} {
+		if _, err := exec.LookPath(interpreter); err != nil {
+			t.Skip(err)
+		}
+	}
+	folder := t.TempDir()
+	if err := os.CopyFS(folder, os.DirFS(filepath.Join("..", "..", "examples", "polyglot"))); err != nil {
+		t.Fatal(err)
+	}
+	p := startCommand(t, "dev", folder, "--listen", "127.0.0.1:0", "--admin", "off")
+	url := strings.TrimSpace(p.until("http://127.0.0.1:"))
+	p.until("go       cold   contract http", "node     cold   contract lambda", "python   cold   contract lambda", "wasm     cold   contract wasm", "azure    cold   contract azure")
+	functions := []struct{ name, file, greeting string }{
+		{"go", "main.go", "Hello"}, {"node", "index.mjs", "Hei"}, {"python", "lambda_function.py", "Ciao"}, {"wasm", "main.go", "Salut"}, {"azure", "handler.go", "Hallo"},
+	}
+	answers := func(path, want string) func() bool { // a build may take longer than a request waits
+		return func() bool { return strings.Contains(body(t, url+path), want) }
+	}
+	for _, f := range functions {
+		p.eventually(f.name+" answers", answers("/"+f.name+"/Ann", f.greeting+", Ann"))
+	}
+	p.eventually("all of them answer at once", answers("/all/Ann", `{"greetings":["Hello, Ann","Hei, Ann","Ciao, Ann","Salut, Ann","Hallo, Ann"]}`))
+	for _, f := range functions {
+		file := filepath.Join(folder, "functions", f.name, f.file)
+		text, err := os.ReadFile(file)
+		if err != nil || !bytes.Contains(text, []byte(f.greeting+", ")) {
+			t.Fatalf("%s: %v", file, err)
+		}
+		if err := os.WriteFile(file, bytes.ReplaceAll(text, []byte(f.greeting+", "), []byte("Servus, ")), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, f := range functions {
+		p.eventually(f.name+" answers anew", answers("/"+f.name+"/Ann", "Servus, Ann"))
+	}
+	body(t, url+"/azure/Ann?last")
+	p.until("GET /azure/Ann?last 200")
+	p.signal(os.Interrupt)
+	if got := p.wait(); got != "exit status 0" {
+		t.Errorf("it ended with %s: %s", got, p.log.String())
+	}
+}
+
+// eventually polls for as long as five builds take on a busy machine. What the process
+// puts out meanwhile is read, for it would wait otherwise.
+func (p *process) eventually(what string, condition func() bool) {
+	p.t.Helper()
+	deadline, tick := time.After(5*time.Minute), time.NewTicker(50*time.Millisecond)
+	defer tick.Stop()
+	for due := true; !due || !condition(); {
+		due = false
+		select {
+		case <-tick.C:
+			due = true
+		case _, ok := <-p.lines:
+			if !ok {
+				p.t.Fatalf("weir ended before %s:\n%s", what, p.log.String())
+			}
+		case <-deadline:
+			p.t.Fatalf("not within five minutes: %s", what)
+		}
 	}
 }

@@ -31,6 +31,12 @@ import (
 // start builds the function in a folder of this module. Its contract is guessed.
 func start(t testing.TB, run string, change func(*local.Config)) function.Backend {
 	t.Helper()
+	return startLogged(t, slog.New(slog.DiscardHandler), run, change)
+}
+
+// startLogged does so with a log.
+func startLogged(t testing.TB, log *slog.Logger, run string, change func(*local.Config)) function.Backend {
+	t.Helper()
 	definition := local.Definition()
 	cfg, ok := definition.New().(*local.Config)
 	if !ok {
@@ -38,7 +44,7 @@ func start(t testing.TB, run string, change func(*local.Config)) function.Backen
 	}
 	cfg.Run, cfg.Queue.Wait = run, 2*time.Minute // the first build may download
 	change(cfg)
-	b, err := definition.Build(function.Env{Log: slog.New(slog.DiscardHandler), Secret: secret.Resolve, Dir: "."}, "orders", cfg)
+	b, err := definition.Build(function.Env{Log: log, Secret: secret.Resolve, Dir: "."}, "orders", cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,8 +4,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -164,5 +166,81 @@ func TestWhatIsNoModuleIsToldAtLoad(t *testing.T) {
 	c.Run, c.Contract = "script", program.Wasm
 	if _, err := c.find(folder, "tea"); err == nil || !strings.Contains(err.Error(), "no WebAssembly binary") {
 		t.Errorf("the error is %v", err)
+	}
+}
+
+// moduleThatSays makes a module of 200 bytes that answers each request with text.
+func moduleThatSays(text string) []byte {
+	answer := "Content-Type: text/plain\n\n" + text
+	section := func(id byte, content ...byte) []byte { return append([]byte{id, byte(len(content))}, content...) }
+	name := func(s string) []byte { return append([]byte{byte(len(s))}, s...) }
+	const at = 8 // of the text, behind the vector that says where it is
+	data := append([]byte{at, 0, 0, 0, byte(len(answer)), 0, 0, 0}, answer...)
+	return slices.Concat(
+		[]byte("\x00asm\x01\x00\x00\x00"),
+		section(1, 2, 0x60, 4, 0x7f, 0x7f, 0x7f, 0x7f, 1, 0x7f, 0x60, 0, 0),                                     // (i32 i32 i32 i32) -> i32, () -> ()
+		section(2, slices.Concat([]byte{1}, name("wasi_snapshot_preview1"), name("fd_write"), []byte{0, 0})...), // function 0
+		section(3, 1, 1),    // function 1
+		section(5, 1, 0, 1), // a page of memory
+		section(7, slices.Concat([]byte{2}, name("memory"), []byte{2, 0}, name("_start"), []byte{0, 1})...), // both exported
+		section(10, 1, 14, 0, 0x41, 1, 0x41, 0, 0x41, 1, 0x41, 0xc0, 0, 0x10, 0, 0x1a, 0x0b),                // the text goes to stdout
+		section(11, slices.Concat([]byte{1, 0, 0x41, 0, 0x0b, byte(len(data))}, data)...),
+	)
+}
+
+func TestANewModuleTakesOverUnderLoadAndLosesNothing(t *testing.T) {
+	ownCache(t)
+	log := &records{}
+	file := filepath.Join(t.TempDir(), "tea.wasm")
+	put := func(module []byte) {
+		t.Helper()
+		must(t, os.WriteFile(file+".new", module, 0o600))
+		must(t, os.Rename(file+".new", file))
+	}
+	put(moduleThatSays("1"))
+	g := serve(t, start(t, log, func(c *Config) { c.Run, c.Scale.Max, c.Queue.Wait = file, 4, await.Patience }))
+	await.That(t, "the version is known", func() bool { return g.Status().Version != "" })
+	var clients sync.WaitGroup
+	var served atomic.Int64
+	stop := make(chan struct{})
+	for range 8 {
+		clients.Go(func() {
+			newest := "1"
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				got, err := g.send("/", "")
+				if err != nil || got.status != 200 || got.body < newest {
+					t.Errorf("after version %s got %+v, %v", newest, got, err)
+					return
+				}
+				newest = got.body
+				served.Add(1)
+			}
+		})
+	}
+	for _, version := range []string{"2", "3"} {
+		before := g.Status().Version
+		put(moduleThatSays(version))
+		await.That(t, "another version serves", func() bool { return g.Status().Version != before })
+		if got := g.get(t, "/"); got.body != version {
+			t.Errorf("version %s answers, want %s", got.body, version)
+		}
+	}
+	good := g.Status().Version
+	put([]byte("\x00asm\x01\x00\x00\x00 is half a module"))
+	await.That(t, "the broken one is told", func() bool { return g.Status().Newer != "" })
+	if got := g.get(t, "/"); got.body != "3" || g.Status().Version != good {
+		t.Errorf("beside a broken one version %s answers", got.body)
+	}
+	put(moduleThatSays("4"))
+	await.That(t, "the next one serves", func() bool { return g.Status().Version != good })
+	close(stop)
+	clients.Wait()
+	if got := g.get(t, "/"); got.body != "4" || served.Load() == 0 {
+		t.Errorf("version %s answers at the end, after %d", got.body, served.Load())
 	}
 }
