@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the counterparts of the tests that are not Go modules: nginx as an
-# upstream, dnsmasq as a server of names, Node.js with npm and Python for functions,
+# upstream, dnsmasq as a server of names, etcd, Node.js with npm and Python for functions,
 # AWS's command line as a client of them, and the C compiler that the race detector
 # links with.
 set -euo pipefail
@@ -11,6 +11,7 @@ command -v dnsmasq >/dev/null || [ -x /usr/sbin/dnsmasq ] || missing+=(dnsmasq-b
 { command -v node && command -v npm; } >/dev/null || missing+=(nodejs npm)
 command -v python3 >/dev/null || missing+=(python3)
 command -v aws >/dev/null || missing+=(awscli)
+command -v etcd >/dev/null || missing+=(etcd-server)
 command -v gcc >/dev/null || missing+=(gcc libc6-dev)
 [ ${#missing[@]} -eq 0 ] && exit 0
 

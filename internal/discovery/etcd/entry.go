@@ -1,0 +1,106 @@
+package etcd
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/discovery"
+)
+
+// value is what stands in a key where it is JSON: an instance, or what etcd's own package
+// naming/endpoints writes, by which grpc-go finds its servers. Fields that are not known here
+// are whoever's who put them there.
+type value struct {
+	Address string   `json:"address"`
+	Port    int      `json:"port"` // where the address has none
+	Weight  *float64 `json:"weight"`
+	Zone    string   `json:"zone"`
+	Node    string   `json:"node"`
+	ID      string   `json:"id"`
+	State   string   `json:"state"`
+
+	Op   *int   `json:"Op"`
+	Addr string `json:"Addr"`
+	// Metadata is anything; where it is an object, the fields of an instance count in it.
+	Metadata json.RawMessage `json:"Metadata"`
+}
+
+// errDeleted says that a key says of its instance that it is gone (naming.Delete).
+var errDeleted = errors.New("it is marked as deleted")
+
+// endpointOf reads what a key says of its instance.
+func endpointOf(p pair, instance string) (discovery.Endpoint, error) {
+	text := strings.TrimSpace(string(p.value))
+	e := discovery.Endpoint{ID: identity(p, instance), Weight: 1}
+	if !strings.HasPrefix(text, "{") {
+		e.Address = text
+		return e, checkAddress(text)
+	}
+	var v value
+	if err := json.Unmarshal([]byte(text), &v); err != nil {
+		return e, fmt.Errorf("it is no JSON that is understood: %w", err)
+	}
+	if v.Addr != "" || v.Op != nil {
+		if v.Op != nil && *v.Op != 0 {
+			return e, errDeleted
+		}
+		var more value
+		_ = json.Unmarshal(v.Metadata, &more) // whatever it is, it need not be known here
+		more.Address, more.Port = v.Addr, 0
+		v = more
+	}
+	err := v.into(&e)
+	return e, err
+}
+
+// into takes over what is said.
+func (v *value) into(e *discovery.Endpoint) error {
+	e.Address, e.Zone, e.Node = v.Address, v.Zone, v.Node
+	if v.ID != "" {
+		e.ID = v.ID
+	}
+	if v.Port != 0 {
+		e.Address = net.JoinHostPort(strings.Trim(v.Address, "[]"), strconv.Itoa(v.Port))
+	}
+	if v.Weight != nil {
+		if *v.Weight < 0 || *v.Weight > heaviest {
+			return fmt.Errorf("its weight is %v, and not from 0 to %d", *v.Weight, heaviest)
+		}
+		e.Weight = int(*v.Weight)
+	}
+	switch v.State {
+	case "", "ready":
+	case "draining":
+		e.Condition = discovery.Draining
+	case "not_ready":
+		e.Condition = discovery.NotReady
+	default:
+		return fmt.Errorf("its state is %q, and not ready, draining or not_ready", v.State)
+	}
+	return checkAddress(e.Address)
+}
+
+// heaviest bounds weights, which are relative.
+const heaviest = 1_000_000
+
+// checkAddress takes a host and port only: whoever may write to etcd does not choose sockets of this
+// machine.
+func checkAddress(address string) error {
+	if _, _, err := discovery.SplitAddress(address); err != nil {
+		return fmt.Errorf("the address %q is %w", address, err)
+	}
+	return nil
+}
+
+// identity tells instances apart that have one key one after the other: each comes with a lease of
+// its own, or creates the key anew.
+func identity(p pair, instance string) string {
+	if p.lease != 0 {
+		return instance + "@" + strconv.FormatInt(p.lease, 16)
+	}
+	return instance + "@" + strconv.FormatInt(p.create, 10)
+}

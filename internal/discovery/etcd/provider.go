@@ -1,0 +1,182 @@
+package etcd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/discovery"
+)
+
+// provider finds the endpoints of one service.
+type provider struct {
+	source *source
+	env    discovery.Env
+	prefix string // of its keys
+}
+
+// Run follows the keys in one session after the other.
+func (p *provider) Run(ctx context.Context, set func([]discovery.Endpoint)) error {
+	p.source.use()
+	defer p.source.release()
+	f := &following{
+		provider: p, set: set, view: view{prefix: p.prefix, log: p.env.Log, doubt: p.source.doubt, entries: map[string]entry{}},
+		emptied: discovery.Emptied{Doubt: p.source.doubt}, settle: time.NewTimer(time.Hour),
+	}
+	defer f.settle.Stop()
+	for {
+		session, changed, err := p.source.now()
+		if session != nil {
+			err = f.through(ctx, session)
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			f.looked(err)
+		}
+		for waiting := true; waiting; {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-f.settle.C:
+				f.tell()
+			case <-changed:
+				waiting = false
+			}
+		}
+	}
+}
+
+// following is the work of a provider while it runs.
+type following struct {
+	*provider
+
+	set     func([]discovery.Endpoint)
+	view    view
+	begun   bool // the last watch has begun, so that there is no need to read all keys for the next
+	emptied discovery.Emptied
+	told    []discovery.Endpoint
+	telling bool        // something was told
+	settle  *time.Timer // fires when what was doubted must be looked at again
+}
+
+func (f *following) looked(err error) {
+	if f.env.Looked != nil {
+		f.env.Looked(err)
+	}
+}
+
+// deniedPause is how long a user that may not read the keys of a service is not asked again.
+const deniedPause = 15 * time.Second
+
+// errAgain says that all keys have to be read again.
+var errAgain = errors.New("what the watch wanted is gone")
+
+// through follows the keys until the session has failed, or ctx ends.
+func (f *following) through(ctx context.Context, s *session) error {
+	for whole := !f.begun; ; whole = true {
+		err := f.once(ctx, s, whole)
+		if err != nil && s.failure() != nil || ctx.Err() != nil {
+			return s.failure()
+		}
+		wait := shortestPause
+		if !errors.Is(err, errAgain) { // it is of this service alone
+			f.looked(err)
+			wait = deniedPause
+		}
+		select {
+		case <-time.After(wait):
+		case <-s.done:
+			return s.failure()
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// once reads all keys where that is needed, and watches from there.
+func (f *following) once(ctx context.Context, s *session, whole bool) error {
+	if whole {
+		found, err := s.read(ctx, f.prefix)
+		if err != nil {
+			return err
+		}
+		f.view.read(time.Now(), found)
+		f.tell()
+	}
+	f.begun = false
+	w := s.watch(f.prefix, f.view.revision+1)
+	defer w.end()
+	began := time.AfterFunc(answerTime, func() { s.fail(fmt.Errorf("no word of a watch within %v", answerTime)) })
+	defer began.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.done:
+			return s.failure()
+		case <-f.settle.C:
+			f.tell()
+		case <-w.ready:
+			began.Stop()
+			if err := f.hear(s, w.take()); err != nil {
+				return err
+			}
+			f.tell()
+		}
+	}
+}
+
+// hear takes over what a watch has told.
+func (f *following) hear(s *session, list []watchResponse) error {
+	for _, r := range list {
+		switch {
+		case r.compacted > 0:
+			f.env.Log.Info("etcd has compacted what was not heard yet; all keys are read again", "compacted", r.compacted, "seen", f.view.revision)
+			return errAgain
+		case r.canceled && r.reason == denied:
+			return fmt.Errorf("%s: %s", s.server, r.reason)
+		case r.canceled: // as when a token has ended: another session has another one
+			s.fail(fmt.Errorf("it has ended a watch: %s", r.reason))
+			return s.failure()
+		case f.view.broken(r.header): // which a member that lags behind may only seem to be
+			return errAgain
+		case r.created:
+			f.begun = true
+		default:
+			f.view.apply(r)
+		}
+	}
+	return nil
+}
+
+// denied is why a watch is cancelled that the user may not have (rpctypes.ErrPermissionDenied).
+const denied = "rpc error: code = PermissionDenied desc = etcdserver: permission denied"
+
+// tell passes the set on where it is another one, and says how looking goes.
+func (f *following) tell() {
+	now := time.Now()
+	list, again := f.view.set(now)
+	var doubt time.Duration
+	if len(list) > 0 {
+		f.emptied.Filled()
+	} else {
+		doubt = f.emptied.Doubted(now)
+	}
+	if wait := max(again, doubt); wait > 0 {
+		f.settle.Reset(wait)
+	}
+	if doubt == 0 && (!f.telling || !slices.Equal(list, f.told)) {
+		f.told, f.telling = list, true
+		f.set(slices.Clone(list))
+	}
+	switch {
+	case len(list) == 0:
+		f.looked(fmt.Errorf("no key below %s: %w", f.prefix, discovery.ErrAbsent))
+	default:
+		f.looked(nil)
+	}
+}

@@ -1,0 +1,483 @@
+//go:build unix
+
+package etcd
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/await"
+	"github.com/weir-gateway/weir/internal/base/secret"
+	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/config/doc"
+	"github.com/weir-gateway/weir/internal/discovery"
+	"github.com/weir-gateway/weir/internal/wire/secure/securetest"
+)
+
+// opened opens a source by settings as they are written.
+func opened(t testing.TB, settings string) *source {
+	t.Helper()
+	var ps doc.Problems
+	c := defaults()
+	if n := doc.Parse("weir.yaml", []byte(settings), &ps); n != nil {
+		doc.Decode(n, &c, &ps)
+	}
+	if ps.Failed() {
+		t.Fatal(ps.Sorted())
+	}
+	s, err := open(discovery.SourceEnv{Log: slog.New(slog.DiscardHandler), Secret: secret.Resolve}, &c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	return s.(*source)
+}
+
+func at(t testing.TB, servers ...string) *source {
+	t.Helper()
+	return opened(t, "servers: [http://"+strings.Join(servers, ", http://")+"]")
+}
+
+// running is a provider that runs, with what it has told so far.
+type running struct {
+	testing.TB
+
+	log  await.Text
+	mu   sync.Mutex
+	sets [][]discovery.Endpoint
+	errs []error
+}
+
+func run(t testing.TB, s *source, name string) *running {
+	t.Helper()
+	r := &running{TB: t}
+	env := discovery.Env{Log: slog.New(slog.NewTextHandler(&r.log, nil)), Looked: func(err error) {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		r.errs = append(r.errs, err)
+	}}
+	p, err := s.Provider(env, config.Service{Source: config.Ref{Scheme: scheme, Rest: name}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error)
+	go func() {
+		ended <- p.Run(ctx, func(list []discovery.Endpoint) {
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			r.sets = append(r.sets, list)
+		})
+	}()
+	t.Cleanup(func() {
+		stop()
+		if err := await.From(t, "the end of the provider", ended); err != nil {
+			t.Error(err)
+		}
+		if t.Failed() {
+			t.Logf("%v\n%v\n%s", r.sets, r.errs, r.log.String())
+		}
+	})
+	return r
+}
+
+// addresses are those of the last set, "" where there is none yet.
+func (r *running) addresses() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.sets) == 0 {
+		return "none yet"
+	}
+	return addressesOf(r.sets[len(r.sets)-1])
+}
+
+func addressesOf(list []discovery.Endpoint) string {
+	var texts []string
+	for _, e := range list {
+		texts = append(texts, e.Address)
+	}
+	return strings.Join(texts, " ")
+}
+
+// have waits until the set is of these addresses.
+func (r *running) have(addresses ...string) {
+	r.Helper()
+	want := strings.Join(addresses, " ")
+	await.That(r, "the set "+want, func() bool { return r.addresses() == want })
+}
+
+// trouble waits until the last look has found that.
+func (r *running) trouble(holds func(error) bool) {
+	r.Helper()
+	await.That(r, "word of trouble", func() bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return len(r.errs) > 0 && holds(r.errs[len(r.errs)-1])
+	})
+}
+
+func isTrouble(err error) bool { return err != nil }
+func isFine(err error) bool    { return err == nil }
+
+// only holds that no set was told but these.
+func (r *running) only(sets ...string) {
+	r.Helper()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var got []string
+	for _, s := range r.sets {
+		got = append(got, addressesOf(s))
+	}
+	if !slices.Equal(got, sets) {
+		r.Errorf("the sets were %q, want %q", got, sets)
+	}
+}
+
+func TestKeysAreEndpoints(t *testing.T) {
+	m := startMember(t)
+	m.put("services/users/a", "10.0.0.1:80")
+	m.put("services/usersofothers/a", "10.0.0.9:80")
+	s := at(t, m.client)
+	r := run(t, s, "users")
+	r.have("10.0.0.1:80")
+	m.put("services/users/b", `{"address": "10.0.0.2", "port": 80, "weight": 2, "zone": "a", "state": "draining", "tags": ["x"]}`)
+	r.have("10.0.0.1:80", "10.0.0.2:80")
+	m.put("services/users/c", `{"Op": 0, "Addr": "10.0.0.3:80", "Metadata": {"weight": 3}}`)
+	r.have("10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80")
+	m.put("services/users/d", "no endpoint\x00\xff")
+	m.put("services/users/e", "10.0.0.5:80")
+	r.have("10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80", "10.0.0.5:80")
+	if n := strings.Count(r.log.String(), "services/users/d"); n != 1 {
+		t.Errorf("what is no endpoint is told %d times: %s", n, r.log.String())
+	}
+	m.del("services/users/a")
+	r.have("10.0.0.2:80", "10.0.0.3:80", "10.0.0.5:80")
+	last := r.sets[len(r.sets)-1]
+	if e := last[0]; e.Weight != 2 || e.Zone != "a" || e.Condition != discovery.Draining || last[1].Weight != 3 {
+		t.Errorf("%+v", last)
+	}
+	lease := m.grant(1)
+	m.leased("services/users/f", "10.0.0.6:80", lease)
+	r.have("10.0.0.2:80", "10.0.0.3:80", "10.0.0.5:80", "10.0.0.6:80")
+	r.have("10.0.0.2:80", "10.0.0.3:80", "10.0.0.5:80") // nobody renews it
+	nested := run(t, s, "usersofothers")
+	nested.have("10.0.0.9:80")
+}
+
+// An instance that comes back with a lease of its own is another one.
+func TestAnInstanceIsKnownByItsLease(t *testing.T) {
+	m := startMember(t)
+	r := run(t, at(t, m.client), "users")
+	first, second := m.grant(60), m.grant(60)
+	m.leased("services/users/a", "10.0.0.1:80", first)
+	r.have("10.0.0.1:80")
+	m.leased("services/users/a", "10.0.0.1:80", second)
+	await.That(t, "another instance", func() bool {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return len(r.sets) == 2 && r.sets[0][0].ID != r.sets[1][0].ID
+	})
+}
+
+func TestEtcdKilledAndStartedAgain(t *testing.T) {
+	m := startMember(t)
+	m.put("services/users/a", "10.0.0.1:80")
+	r := run(t, at(t, m.client), "users")
+	r.have("10.0.0.1:80")
+	m.kill()
+	r.trouble(isTrouble)
+	m.start()
+	m.awaitHealth()
+	r.trouble(isFine)
+	m.put("services/users/b", "10.0.0.2:80")
+	r.have("10.0.0.1:80", "10.0.0.2:80")
+	r.only("10.0.0.1:80", "10.0.0.1:80 10.0.0.2:80")
+}
+
+// While a member is stopped its connections stand, and nothing is heard.
+func TestEtcdPaused(t *testing.T) {
+	m := startMember(t)
+	m.put("services/users/a", "10.0.0.1:80")
+	s := at(t, m.client)
+	r := run(t, s, "users")
+	r.have("10.0.0.1:80")
+	m.pause()
+	late := run(t, s, "orders") // which can learn nothing, and finds that out
+	late.trouble(func(err error) bool { return err != nil && strings.Contains(err.Error(), "no answer within") })
+	r.trouble(isTrouble)
+	m.signal(syscall.SIGCONT)
+	m.awaitHealth()
+	m.put("services/orders/a", "10.0.0.3:80")
+	m.put("services/users/b", "10.0.0.2:80")
+	r.have("10.0.0.1:80", "10.0.0.2:80")
+	late.have("10.0.0.3:80")
+	r.only("10.0.0.1:80", "10.0.0.1:80 10.0.0.2:80")
+}
+
+func TestWhatWasCompactedIsReadAnew(t *testing.T) {
+	m := startMember(t)
+	m.put("services/users/a", "10.0.0.1:80")
+	m.put("services/users/b", "10.0.0.2:80")
+	way := newRoad(t, m.client)
+	r := run(t, at(t, way.listener.Addr().String()), "users")
+	r.have("10.0.0.1:80", "10.0.0.2:80")
+	way.close(true)
+	r.trouble(isTrouble)
+	m.del("services/users/a")
+	m.put("services/users/c", "10.0.0.3:80")
+	m.put("services/other", "x")
+	m.compact()
+	way.close(false)
+	r.have("10.0.0.2:80", "10.0.0.3:80")
+	if !strings.Contains(r.log.String(), "compacted") {
+		t.Error("the watch was resumed where nothing was left of it")
+	}
+}
+
+// What was not compacted is resumed: nothing is read anew.
+func TestAWatchIsResumed(t *testing.T) {
+	m := startMember(t)
+	m.put("services/users/a", "10.0.0.1:80")
+	way := newRoad(t, m.client)
+	r := run(t, at(t, way.listener.Addr().String()), "users")
+	r.have("10.0.0.1:80")
+	before := ranges(m)
+	for i := range 3 {
+		way.close(true)
+		r.trouble(isTrouble)
+		m.put("services/users/b", fmt.Sprintf("10.0.0.2:%d", i+1))
+		way.close(false)
+		r.have("10.0.0.1:80", fmt.Sprintf("10.0.0.2:%d", i+1))
+	}
+	if after := ranges(m); after != before {
+		t.Errorf("keys were read %v times, and %v before", after, before)
+	}
+}
+
+// ranges is how often keys were read, as the member counts it.
+func ranges(m *member) string {
+	res, err := m.http.Get("http://" + m.client + "/metrics") //nolint:noctx // on this machine
+	if err != nil {
+		m.Fatal(err)
+	}
+	defer func() { _ = res.Body.Close() }()
+	text, _ := io.ReadAll(res.Body)
+	for line := range strings.Lines(string(text)) {
+		if strings.HasPrefix(line, "etcd_debugging_mvcc_range_total ") || strings.HasPrefix(line, "etcd_mvcc_range_total ") {
+			return strings.TrimSpace(line)
+		}
+	}
+	m.Fatal("etcd does not count reads")
+	return ""
+}
+
+// A store that has lost everything, or is one of yesterday, is not believed at once.
+func TestEtcdWiped(t *testing.T) {
+	m := startMember(t)
+	for i := range 5 {
+		m.put("services/users/a", fmt.Sprintf("10.0.0.1:%d", i+1))
+	}
+	m.put("services/users/b", "10.0.0.2:80")
+	m.put("services/orders/a", "10.0.0.3:80")
+	s := at(t, m.client)
+	s.doubt = time.Hour
+	r, emptied := run(t, s, "users"), run(t, s, "orders")
+	r.have("10.0.0.1:5", "10.0.0.2:80")
+	emptied.have("10.0.0.3:80")
+	m.wipe()
+	m.put("services/users/b", "10.0.0.2:81") // it is the first to be there again
+	r.have("10.0.0.1:5", "10.0.0.2:81")
+	emptied.trouble(isFine)
+	emptied.only("10.0.0.3:80")
+	m.put("services/orders/a", "10.0.0.3:81")
+	emptied.have("10.0.0.3:81")
+	m.put("services/users/a", "10.0.0.1:6")
+	r.have("10.0.0.1:6", "10.0.0.2:81")
+}
+
+// What the store of before has known is let go of when it was doubted for long enough.
+func TestWhatIsForgottenIsKeptForAWhile(t *testing.T) {
+	v := view{prefix: "services/users/", log: discard(), doubt: time.Minute, entries: map[string]entry{}}
+	of := func(cluster uint64, revision int64, addresses ...string) rangeResponse {
+		r := rangeResponse{header: header{cluster, revision}}
+		for i, a := range addresses {
+			r.pairs = append(r.pairs, pair{key: fmt.Sprintf("services/users/%d", i), value: []byte(a), mod: revision})
+		}
+		return r
+	}
+	have := func(after time.Duration, again time.Duration, want string) {
+		t.Helper()
+		list, wait := v.set(time.Time{}.Add(after))
+		if got := addressesOf(list); got != want || wait != again {
+			t.Errorf("after %v: %q, again in %v; want %q, %v", after, got, wait, want, again)
+		}
+	}
+	v.read(time.Time{}, of(1, 10, "a:1", "b:1"))
+	have(0, 0, "a:1 b:1")
+	v.read(time.Time{}, of(1, 11, "a:2")) // the same store, later
+	have(0, 0, "a:2")
+	v.read(time.Time{}, of(1, 12, "a:2", "b:1"))
+	v.read(time.Time{}, of(2, 3, "a:3")) // another
+	have(time.Second, 59*time.Second, "a:3 b:1")
+	v.read(time.Time{}.Add(time.Second), of(2, 4, "a:3"))
+	have(time.Minute, 0, "a:3")
+	v.read(time.Time{}, of(2, 2)) // an older state of it
+	have(time.Second, 59*time.Second, "a:3")
+	have(time.Minute, 0, "")
+}
+
+// The last endpoint that goes is asked a while longer: nobody could be asked in its place.
+func TestTheLastEndpointStaysForAWhile(t *testing.T) {
+	m := startMember(t)
+	s := at(t, m.client)
+	s.doubt = time.Hour
+	r := run(t, s, "users")
+	absent := func(err error) bool { return errors.Is(err, discovery.ErrAbsent) }
+	r.trouble(absent)
+	m.put("services/users/a", "10.0.0.1:80")
+	r.have("10.0.0.1:80")
+	m.del("services/users/a")
+	r.trouble(absent)
+	m.put("services/users/a", "10.0.0.1:81")
+	r.have("10.0.0.1:81")
+	r.only("10.0.0.1:80", "10.0.0.1:81")
+	s.doubt = time.Millisecond
+	believed := run(t, s, "users")
+	believed.have("10.0.0.1:81")
+	m.del("services/users/a")
+	believed.have()
+}
+
+func TestAnotherMemberIsAskedWhereOneIsGone(t *testing.T) {
+	list := startMembers(t, 3)
+	list[0].put("services/users/a", "10.0.0.1:80")
+	r := run(t, at(t, freePort(t), list[0].client, list[1].client, list[2].client), "users")
+	r.have("10.0.0.1:80")
+	list[0].kill() // the one that is asked
+	list[1].awaitHealth()
+	list[1].put("services/users/b", "10.0.0.2:80")
+	r.have("10.0.0.1:80", "10.0.0.2:80")
+	list[1].kill()
+	r.trouble(isTrouble) // there is no majority: who is left says so, and is not believed to have nothing new
+	list[0].start()
+	list[1].start()
+	list[0].awaitHealth()
+	list[0].put("services/users/c", "10.0.0.3:80")
+	r.have("10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80")
+	r.only("10.0.0.1:80", "10.0.0.1:80 10.0.0.2:80", "10.0.0.1:80 10.0.0.2:80 10.0.0.3:80")
+}
+
+func TestUsersAndTheirPermissions(t *testing.T) {
+	m := startMember(t)
+	m.put("services/users/a", "10.0.0.1:80")
+	m.put("services/secret/a", "10.0.0.9:80")
+	m.call("/v3/auth/user/add", map[string]any{"name": "root", "password": "r00t"})
+	m.call("/v3/auth/role/add", map[string]any{"name": "root"})
+	m.call("/v3/auth/user/grant", map[string]any{"user": "root", "role": "root"})
+	m.call("/v3/auth/user/add", map[string]any{"name": "weir", "password": "w31r"})
+	m.call("/v3/auth/role/add", map[string]any{"name": "reader"})
+	m.call("/v3/auth/role/grant", map[string]any{"name": "reader", "perm": map[string]any{"permType": "READ", "key": encoded("services/users/"), "range_end": encoded("services/users0")}})
+	m.call("/v3/auth/user/grant", map[string]any{"user": "weir", "role": "reader"})
+	m.call("/v3/auth/enable", map[string]any{})
+	t.Setenv("ETCD_PASSWORD", "w31r")
+	s := opened(t, "servers: http://"+m.client+"\nuser: weir\npassword: ${env:ETCD_PASSWORD}\n")
+	r, refused := run(t, s, "users"), run(t, s, "secret")
+	r.have("10.0.0.1:80")
+	refused.trouble(func(err error) bool { return err != nil && strings.Contains(err.Error(), "permission denied") })
+	m.kill() // the tokens of before are worth nothing to the next
+	m.start()
+	m.awaitHealth()
+	token, _ := m.call("/v3/auth/authenticate", map[string]any{"name": "root", "password": "r00t"})["token"].(string)
+	m.token = token
+	m.put("services/users/b", "10.0.0.2:80")
+	r.have("10.0.0.1:80", "10.0.0.2:80")
+	refused.only()
+	t.Setenv("ETCD_PASSWORD", "guessed")
+	wrong := run(t, opened(t, "servers: http://"+m.client+"\nuser: weir\npassword: ${env:ETCD_PASSWORD}\n"), "users")
+	wrong.trouble(func(err error) bool {
+		return err != nil && strings.Contains(err.Error(), "authentication failed") && !strings.Contains(err.Error(), "guessed")
+	})
+	nobody := run(t, at(t, m.client), "users")
+	nobody.trouble(func(err error) bool { return err != nil && strings.Contains(err.Error(), "user name is empty") })
+}
+
+func TestTLSBothWays(t *testing.T) {
+	if _, err := os.Stat("/usr/bin/etcd"); err != nil {
+		t.Skip("no etcd here; `make deps` installs one")
+	}
+	folder := t.TempDir()
+	authority := securetest.NewAuthority(t, "etcd's")
+	securetest.WriteFile(t, filepath.Join(folder, "ca.crt"), authority.PEM())
+	securetest.Write(t, folder, "server", authority.Issue([]string{"127.0.0.1"}))
+	securetest.Write(t, folder, "weir", authority.Issue([]string{"weir"}))
+	file := func(name string) string { return filepath.Join(folder, name) }
+	m := &member{
+		TB: t, name: "m0", scheme: "https", client: freePort(t), peer: freePort(t), data: filepath.Join(folder, "data"), http: nil,
+		options: []string{"--cert-file", file("server.crt"), "--key-file", file("server.key"), "--client-cert-auth", "--trusted-ca-file", file("ca.crt")},
+	}
+	m.cluster = "m0=http://" + m.peer
+	m.start()
+	t.Cleanup(m.kill)
+	s := opened(t, fmt.Sprintf("servers: https://%s\nca: %s\ncert: %s\nkey: %s\n", m.client, file("ca.crt"), file("weir.crt"), file("weir.key")))
+	s.doubt = time.Millisecond
+	r := run(t, s, "users")
+	r.have() // it was told that there are none
+	stranger := run(t, opened(t, fmt.Sprintf("servers: https://%s\nca: %s\n", m.client, file("ca.crt"))), "users")
+	stranger.trouble(isTrouble)
+	unknown := run(t, opened(t, fmt.Sprintf("servers: https://%s\ncert: %s\nkey: %s\n", m.client, file("weir.crt"), file("weir.key"))), "users")
+	unknown.trouble(func(err error) bool { return err != nil && strings.Contains(err.Error(), "certificate") })
+}
+
+// TestAThousandServicesHaveOneConnection shows how long a change takes to be a set, too.
+func TestAThousandServicesHaveOneConnection(t *testing.T) {
+	services := 1000
+	if testing.Short() {
+		services = 100
+	}
+	m := startMember(t)
+	for i := range services {
+		m.put(fmt.Sprintf("services/s%d/a", i), fmt.Sprintf("10.0.0.1:%d", i+1))
+	}
+	way := newRoad(t, m.client)
+	s := at(t, way.listener.Addr().String())
+	start := time.Now()
+	var all []*running
+	for i := range services {
+		all = append(all, run(t, s, fmt.Sprintf("s%d", i)))
+	}
+	for i, r := range all {
+		r.have(fmt.Sprintf("10.0.0.1:%d", i+1))
+	}
+	t.Logf("%d services are known after %v", services, time.Since(start))
+	if n := way.opened.Load(); n != 1 {
+		t.Errorf("there were %d connections", n)
+	}
+	var times []time.Duration
+	for i := range 50 {
+		r := all[i*services/50]
+		start := time.Now()
+		m.put(fmt.Sprintf("services/s%d/b", i*services/50), "10.0.0.2:80")
+		r.have(fmt.Sprintf("10.0.0.1:%d", i*services/50+1), "10.0.0.2:80")
+		times = append(times, time.Since(start))
+	}
+	slices.Sort(times)
+	t.Logf("from before the put, which is HTTP, to the set: p50 %v, p98 %v (looked at every 2 ms)", times[25], times[48])
+	way.close(false)
+	start = time.Now()
+	for i, r := range all {
+		m.put(fmt.Sprintf("services/s%d/a", i), fmt.Sprintf("10.0.0.3:%d", i+1))
+		await.That(t, "the set of after the cut", func() bool { return strings.Contains(r.addresses(), "10.0.0.3:") })
+	}
+	t.Logf("all have heard a change %v after the connection was cut", time.Since(start))
+}
