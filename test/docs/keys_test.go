@@ -16,7 +16,7 @@ import (
 // explains tells whether a page explains keys of configs.
 func explains(name string) bool {
 	return name == "docs/configuration.md" || name == "docs/functions.md" ||
-		strings.HasSuffix(name, "/README.md") && slices.ContainsFunc([]string{"auth", "filter", "function"}, func(room string) bool { return strings.HasPrefix(name, "internal/"+room+"/") })
+		strings.HasSuffix(name, "/README.md") && slices.ContainsFunc([]string{"auth", "discovery", "filter", "function"}, func(room string) bool { return strings.HasPrefix(name, "internal/"+room+"/") })
 }
 
 // word is what may be a key within a code span.
