@@ -130,7 +130,7 @@ func (s Streams) invoke(ctx context.Context, i invocation) error {
 	s.Err = out
 	log := slog.New(&console{out: out, level: slog.LevelInfo, bare: true})
 	defer adoptLog(log)()
-	running, err := invoke.Start(app.Parts().Functions, f, part, log)
+	running, err := invoke.Start(app.Parts().Functions, checked.Config, f, part, log)
 	if missing, ok := errors.AsType[invoke.NoPartError](err); ok {
 		return usageError{missing}
 	}

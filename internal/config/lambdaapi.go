@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -17,8 +18,18 @@ const LambdaAPIName = "lambda_api"
 type LambdaAPI struct {
 	Region  string      // that signatures must be for; "" any
 	Account string      // that stands in ARNs
+	Aliases []string    // names under which each function can be invoked, beside $LATEST
 	Keys    []AccessKey // nil: clients on this machine may ask, without any
 	Origin  Origin
+}
+
+// Place gives the region and the account that functions are told they run in. a may be
+// nil.
+func (a *LambdaAPI) Place() (region, account string) {
+	if a == nil {
+		return DefaultRegion, DefaultAccount
+	}
+	return cmp.Or(a.Region, DefaultRegion), cmp.Or(a.Account, DefaultAccount)
 }
 
 // AccessKey is what a client signs its requests with.
@@ -40,6 +51,7 @@ type lambdaAPIForm struct {
 	Address string                    `doc:"address,required" help:"where it listens: 127.0.0.1:9001, or with keys any other" example:"127.0.0.1:9001"`
 	Region  string                    `doc:"region" help:"the region of the functions, which signatures must be for; any where it is not said" example:"eu-west-1"`
 	Account string                    `doc:"account" help:"the account that the functions' ARNs name" example:"000000000000"`
+	Aliases []string                  `doc:"aliases,oneormany" help:"names of versions that clients may ask for: each function has its one version under each of them" example:"[live, prod]"`
 	Keys    map[string]*accessKeyForm `doc:"keys" help:"who may ask: access key ids, each with its secret; clients on this machine where nothing is said" example:"{ AKIDEXAMPLE: \"${env:LAMBDA_SECRET}\" }"`
 	TLS     *tlsForm                  `doc:"tls" help:"certificates and what is asked of clients"`
 	At      doc.Pos                   `doc:"-,pos"`
@@ -92,7 +104,7 @@ func (l *loader) lambdaAPI(f *file) {
 		return
 	}
 	origin := Origin{Pos: form.At}
-	api := &LambdaAPI{Region: form.Region, Account: form.Account, Origin: origin}
+	api := &LambdaAPI{Region: form.Region, Account: form.Account, Aliases: form.Aliases, Origin: origin}
 	if api.Account == "" {
 		api.Account = DefaultAccount
 	}
@@ -141,11 +153,26 @@ func (c *validator) lambdaAPI() {
 	if api.Region != "" && (strings.Trim(api.Region, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" || !strings.Contains(api.Region, "-")) {
 		c.add(at, fmt.Sprintf("%q is no region", api.Region), "", "for example eu-west-1")
 	}
+	for i, alias := range api.Aliases {
+		switch {
+		case !isAlias(alias):
+			c.add(at, fmt.Sprintf("aliases: %q is no name of an alias", alias), "AWS's are of letters, digits, '-' and '_', at most 128, and not a number alone, which is a version", "for example live")
+		case slices.Contains(api.Aliases[:i], alias):
+			c.add(at, fmt.Sprintf("aliases: %q stands there twice", alias), "", "remove one of them")
+		}
+	}
 	for _, k := range api.Keys {
 		if k.ID == "" || strings.ContainsAny(k.ID, "/, =\t") {
 			c.add(k.Origin.at(), fmt.Sprintf("%q is no access key id", k.ID), "it stands between slashes in every signature", "for example AKIDEXAMPLE")
 		}
 	}
+}
+
+// isAlias tells whether AWS would take a name for that of an alias.
+func isAlias(s string) bool {
+	const most, digits = 128, "0123456789"
+	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+	return s != "" && len(s) <= most && strings.Trim(s, digits) != "" && strings.Trim(s, letters+digits+"-_") == ""
 }
 
 // lambdaListener holds that the API is for nobody by accident.
@@ -179,6 +206,7 @@ func (e expander) lambdaAPI(c *Config) *doc.Node {
 		from = builtIn
 	}
 	f.text("account", api.Account, from)
+	f.texts("aliases", api.Aliases, "")
 	if len(api.Keys) > 0 {
 		keys := newFields()
 		for _, k := range api.Keys {

@@ -56,6 +56,9 @@ type Env struct {
 	Secret func(secret.Template) (secret.Value, error)
 	// Dir is the folder that relative paths of the config are relative to.
 	Dir string
+	// Region and Account are those of AWS that functions of its contract are told they
+	// run in, "" for what stands for none.
+	Region, Account string
 	// Life counts starts and ends of instances, Attempts the requests that were
 	// made to them; both may be nil.
 	Life     *telemetry.Function

@@ -29,6 +29,9 @@ type Invocation struct {
 	Payload []byte // JSON, by Lambda's rules; nobody here looks into it
 	// ClientContext is a JSON object that the function gets beside the payload, "" for none.
 	ClientContext string
+	// Qualifier is the version or alias that the caller has named, "" for none. The
+	// function is told of it in its ARN.
+	Qualifier string
 	// Log asks for the tail of what the function puts out meanwhile.
 	Log bool
 }

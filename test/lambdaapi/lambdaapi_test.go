@@ -48,6 +48,25 @@ func everywhere(t *testing.T, g *weirtest.Gateway, caller who, scene func(t *tes
 
 var uuid = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
 
+// What stands behind an alias is told the alias, and where it is by the config.
+func TestTheSDKsInvokeByAlias(t *testing.T) {
+	g := start(t, `{address: "`+open+`", region: `+region+`, account: "123456789012", aliases: live}`, patient)
+	everywhere(t, g, anybody(), func(t *testing.T, ask func(string, input) answer) {
+		t.Helper()
+		for _, in := range []input{{Qual: "live"}, {Function: "orders:live"}, {Function: "arn:aws:lambda:" + region + ":123456789012:function:orders:live"}} {
+			in.Payload = do("text", "x")
+			a := ask("invoke", in)
+			var told struct{ ARN string }
+			if err := json.Unmarshal([]byte(a.Payload), &told); err != nil || a.Status != 200 || told.ARN != "arn:aws:lambda:"+region+":123456789012:function:orders:live" {
+				t.Errorf("%+v: got %+v, %v", in, a, err)
+			}
+		}
+		if a := ask("invoke", input{Qual: "staging", Payload: do("text", "x")}); a.Status != 404 {
+			t.Errorf("an alias that is none: got %+v", a)
+		}
+	})
+}
+
 func TestTheSDKsInvoke(t *testing.T) {
 	g := start(t, open, patient+", timeout: 2s")
 	everywhere(t, g, anybody(), func(t *testing.T, ask func(string, input) answer) {

@@ -129,7 +129,8 @@ type Claim struct {
 }
 
 // Open reads the signature of r and holds all that needs no body: who, when, for
-// what. The error is an *Error. r.Head must not change until Confirm.
+// what, and the signature itself where the client has told the body's digest, as all of
+// AWS's do but the SDK for Go. The error is an *Error. r.Head must not change until Confirm.
 func (v *Verifier) Open(r Request) (*Claim, error) {
 	s, err := read(r)
 	if err != nil {
@@ -152,16 +153,30 @@ func (v *Verifier) Open(r Request) (*Claim, error) {
 	if !known || !sameText(key.Token.Reveal(), s.token) {
 		return nil, refuse(UnknownKey, "The security token included in the request is invalid.")
 	}
-	return &Claim{KeyID: key.ID, request: r, s: s, key: key, declared: declared}, nil
+	c := &Claim{KeyID: key.ID, request: r, s: s, key: key, declared: declared}
+	if declared != "" { // so that nobody's body is read who only knows a key's id
+		if err := c.hold(declared); err != nil {
+			return nil, err
+		}
+	}
+	return c, nil
 }
 
-// Confirm compares the signature with the one that the request should have, whose
-// body has that SHA-256. The error is an *Error.
+// Confirm holds that it is this body that was signed, of which it is given the SHA-256.
+// The error is an *Error.
 func (c *Claim) Confirm(body [sha256.Size]byte) error {
 	digest := hex.EncodeToString(body[:])
-	if c.declared != "" && !sameText(c.declared, digest) {
+	switch {
+	case c.declared == "":
+		return c.hold(digest)
+	case !sameText(c.declared, digest):
 		return refuse(InvalidSignature, "The value of x-amz-content-sha256 is not the digest of the body that arrived.")
 	}
+	return nil
+}
+
+// hold compares the signature with the one that a body of that digest makes.
+func (c *Claim) hold(digest string) error {
 	canonical := c.s.canonical(c.request, digest)
 	signed := sha256.Sum256([]byte(canonical))
 	text := strings.Join([]string{algorithm, c.s.date, c.s.scope(), hex.EncodeToString(signed[:])}, "\n")

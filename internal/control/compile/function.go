@@ -64,7 +64,9 @@ func (b *build) warnOfFunction(f *config.Function) {
 }
 
 func (b *build) functionEnv(f *config.Function) function.Env {
-	return function.Env{Log: b.compiler.options.Log, Secret: b.compiler.options.Secret, Dir: filepath.Dir(f.Origin.File)}
+	env := function.Env{Log: b.compiler.options.Log, Secret: b.compiler.options.Secret, Dir: filepath.Dir(f.Origin.File)}
+	env.Region, env.Account = b.cfg.LambdaAPI.Place()
+	return env
 }
 
 // functionPart gives a function, or one function of an app where the reference
@@ -90,10 +92,18 @@ func (b *build) functionPart(f *config.Function, part string) (resolved, error) 
 // runningFunction is a function as it is kept.
 type runningFunction struct {
 	backend function.Backend
-	config  any    // the latest that it was built or tuned with
-	dir     string // what the config's paths are relative to
+	config  any // the latest that it was built or tuned with
+	home    home
 	asked   []question
 }
+
+// home is where a function is by its config.
+type home struct {
+	dir             string // what the config's paths are relative to
+	region, account string
+}
+
+func homeOf(env function.Env) home { return home{env.Dir, env.Region, env.Account} }
 
 // runningFunction keeps the running one where only tunable fields changed, and
 // otherwise makes a successor, beside which the one before drains.
@@ -101,7 +111,7 @@ func (b *build) runningFunction(d function.Definition, env function.Env, f *conf
 	known := inGroup(f.Group, f.Name)
 	env.Life, env.Attempts = b.functionMeter(known), b.backendMeter(d.Scheme.Name+":"+known)
 	same := func(live *runningFunction) bool {
-		return live.dir == env.Dir && d.Same(live.config, f.Config) && b.stillSo(live.asked)
+		return live.home == homeOf(env) && d.Same(live.config, f.Config) && b.stillSo(live.asked)
 	}
 	name := "function " + f.Kind + " " + f.Group + "/" + f.Name
 	running, err := keep(b, name, same,
@@ -118,7 +128,7 @@ func (b *build) runningFunction(d function.Definition, env function.Env, f *conf
 				_ = backend.Close(ctx) // it has logged why
 				unwatch()
 			}
-			return &runningFunction{backend, f.Config, env.Dir, asked}, end, nil
+			return &runningFunction{backend, f.Config, homeOf(env), asked}, end, nil
 		})
 	if err != nil {
 		return nil, err

@@ -1,7 +1,6 @@
 package compile
 
 import (
-	"cmp"
 	"context"
 	"net/http"
 
@@ -46,7 +45,8 @@ func (b *build) lambdaAPI(l config.Listener, s *snapshot.Snapshot) *snapshot.Lis
 
 func (b *build) lambdaOptions() lambdaapi.Options {
 	c := b.cfg.LambdaAPI
-	o := lambdaapi.Options{Region: cmp.Or(c.Region, config.DefaultRegion), Account: c.Account, Log: b.compiler.options.Log}
+	o := lambdaapi.Options{Aliases: c.Aliases, Log: b.compiler.options.Log}
+	o.Region, o.Account = c.Place()
 	var keys []sigv4.Key
 	for _, k := range c.Keys {
 		key := sigv4.Key{ID: k.ID, Secret: b.keyPart(k.Secret)}
@@ -62,6 +62,7 @@ func (b *build) lambdaOptions() lambdaapi.Options {
 		return o
 	}
 	o.Queue = b.eventQueue(c)
+	o.Held = b.held()
 	for i := range b.cfg.Functions {
 		f := &b.cfg.Functions[i]
 		running, err := b.function(f)
@@ -71,6 +72,14 @@ func (b *build) lambdaOptions() lambdaapi.Options {
 		o.Functions = append(o.Functions, lambdaapi.Function{Name: f.Name, Backend: running.identity.(*runningFunction).backend}) //nolint:forcetypeassert // a started one
 	}
 	return o
+}
+
+// held is what the API before this one keeps in memory, too: its calls may be under way.
+func (b *build) held() *lambdaapi.Held {
+	held, _ := keep(b, config.LambdaAPIName, always[*lambdaapi.Held], func() (*lambdaapi.Held, func(context.Context), error) {
+		return new(lambdaapi.Held), func(context.Context) {}, nil
+	})
+	return held
 }
 
 // eventQueue is where events are kept; nil: in memory, as without a state folder.

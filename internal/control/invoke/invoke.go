@@ -87,13 +87,14 @@ func Find(cfg *config.Config, name string) (found *config.Function, part string,
 
 // Start makes the function, or the part of it that Find has found, whose instances
 // start when they are asked. Its output goes to log.
-func Start(definitions []function.Definition, f *config.Function, part string, log *slog.Logger) (*Function, error) {
+func Start(definitions []function.Definition, cfg *config.Config, f *config.Function, part string, log *slog.Logger) (*Function, error) {
 	at := slices.IndexFunc(definitions, func(d function.Definition) bool { return d.Kind == f.Kind })
 	if at < 0 {
 		return nil, fmt.Errorf("this version runs no functions of kind %q", f.Kind)
 	}
 	d := definitions[at]
 	env := function.Env{Log: log, Secret: secret.Resolve, Dir: filepath.Dir(f.Origin.File)}
+	env.Region, env.Account = cfg.LambdaAPI.Place()
 	if part != "" {
 		if err := checkPart(d, env, f, part); err != nil {
 			return nil, err

@@ -86,22 +86,12 @@ func traced(x *exchange.Exchange, r *http.Request, head exchange.Head) func(exch
 
 // read reads the whole body.
 func (a *async) read(r *http.Request) ([]byte, error) {
-	if r.Body == nil || r.Body == http.NoBody {
-		return nil, nil
-	}
 	most := int64(a.config.Body)
-	tooLarge := fault.BodyTooLarge.New("A request that is answered later may have at most " + strconv.FormatInt(most, 10) + " bytes.")
-	if r.ContentLength > most {
-		return nil, tooLarge
+	body, err := exchange.ReadBody(r, most)
+	if errors.Is(err, exchange.ErrTooLong) {
+		err = fault.BodyTooLarge.New("A request that is answered later may have at most " + strconv.FormatInt(most, 10) + " bytes.")
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, most+1))
-	switch {
-	case err != nil:
-		return nil, err // the proxy knows what it means
-	case int64(len(body)) > most:
-		return nil, tooLarge
-	}
-	return body, nil
+	return body, err //nolint:wrapcheck // the proxy knows what it means
 }
 
 // put makes a job of a request.

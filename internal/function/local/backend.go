@@ -90,7 +90,7 @@ func (m *machine) build(env function.Env, name string, c *Config) (function.Back
 	b := &backend{
 		name: name, log: env.Log.With("function", name), life: env.Life, attempts: env.Attempts,
 		machine: m, program: found, root: rootOf(env.Dir, c.Run), args: c.Args, handler: c.Handler, memory: c.told(), allowed: c.allowed(found.Contract),
-		env: make(map[string]string, len(c.Env)), contract: newContract(m, name, c, found),
+		env: make(map[string]string, len(c.Env)), contract: newContract(m, env, name, c, found),
 	}
 	for variable, written := range c.Env {
 		value, err := written.Read(env.Secret)
@@ -119,10 +119,10 @@ func (m *machine) build(env function.Env, name string, c *Config) (function.Back
 	return b, nil
 }
 
-func newContract(m *machine, name string, c *Config, found program.Program) contract {
+func newContract(m *machine, env function.Env, name string, c *Config, found program.Program) contract {
 	switch found.Contract {
 	case program.Lambda:
-		return newLambda(name, c, found)
+		return newLambda(env, name, c, found)
 	case program.Wasm:
 		return &sandboxed{name: name, memory: int64(c.told()), modules: map[*version]*module{}}
 	case program.Azure:

@@ -79,6 +79,9 @@ func guarded(tb testing.TB) function.Definition {
 	return define([]string{"/usr/bin/env", "GORACE=atexit_sleep_ms=0", self, GuardArgument})
 }
 
+// testRegion is where the functions of tests are told they run.
+const testRegion = "eu-central-2"
+
 // start builds a function and closes it after the test.
 func start(tb testing.TB, log *records, change func(*Config)) function.Backend {
 	tb.Helper()
@@ -88,7 +91,7 @@ func start(tb testing.TB, log *records, change func(*Config)) function.Backend {
 		tb.Fatal("the config is of another type")
 	}
 	change(cfg)
-	env := function.Env{Log: slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})), Secret: secret.Resolve, Dir: tb.TempDir()}
+	env := function.Env{Log: slog.New(slog.NewJSONHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})), Secret: secret.Resolve, Dir: tb.TempDir(), Region: testRegion}
 	must(tb, definition.Check(env, cfg))
 	b, err := definition.Build(env, "orders", cfg)
 	must(tb, err)

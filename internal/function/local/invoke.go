@@ -20,7 +20,7 @@ func (b *backend) Invoke(r *http.Request, i function.Invocation) (function.Answe
 	if len(i.Payload) > runtimeapi.MaxPayload {
 		return answer, tooLarge()
 	}
-	q := &question{id: i.ID, payload: i.Payload, clientContext: i.ClientContext}
+	q := &question{id: i.ID, payload: i.Payload, clientContext: i.ClientContext, qualifier: i.Qualifier}
 	if i.Log {
 		q.log = &logTail{version: latest, memory: b.memory}
 		answer.Log = q.log.end

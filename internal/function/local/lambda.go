@@ -4,8 +4,8 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strconv"
 	"time"
@@ -33,8 +33,8 @@ type lambda struct {
 	concurrency int // invocations at once in one instance, if it asks for them
 }
 
-func newLambda(name string, c *Config, p program.Program) *lambda {
-	const region = config.DefaultRegion // one that SDKs know; env may name another
+func newLambda(env function.Env, name string, c *Config, p program.Program) *lambda {
+	region := cmp.Or(env.Region, config.DefaultRegion) // one that SDKs know; the config's env may name another
 	handler := c.Handler
 	if handler == "" {
 		handler = p.Handler
@@ -43,7 +43,7 @@ func newLambda(name string, c *Config, p program.Program) *lambda {
 		handler = "bootstrap"
 	}
 	l := &lambda{
-		arn: "arn:aws:lambda:" + region + ":" + config.DefaultAccount + ":function:" + name, concurrency: c.bounds(p.Contract).Concurrency,
+		arn: "arn:aws:lambda:" + region + ":" + cmp.Or(env.Account, config.DefaultAccount) + ":function:" + name, concurrency: c.bounds(p.Contract).Concurrency,
 		env: map[string]string{
 			"_HANDLER": handler, "LAMBDA_TASK_ROOT": p.Folder, "LAMBDA_RUNTIME_DIR": p.Folder, "TZ": ":UTC",
 			"AWS_REGION": region, "AWS_DEFAULT_REGION": region, "AWS_EXECUTION_ENV": "AWS_Lambda_provided.al2023",
@@ -148,7 +148,16 @@ type question struct {
 	id            string // "" for a new one
 	payload       []byte
 	clientContext string
+	qualifier     string   // by which the function was named, "" for none
 	log           *logTail // what the instance puts out meanwhile is added to it; nil for nobody
+}
+
+// arnOf is the ARN that a function is told it was invoked by.
+func (l *lambda) arnOf(qualifier string) string {
+	if qualifier == "" {
+		return l.arn
+	}
+	return l.arn + ":" + qualifier
 }
 
 // roundTrip reads the whole request before it asks for an instance, so that a
@@ -184,21 +193,17 @@ func (l *lambda) event(r *http.Request) ([]byte, error) {
 }
 
 func readBody(r *http.Request) ([]byte, error) {
-	if r.Body == nil || r.Body == http.NoBody {
-		return nil, nil
+	body, err := exchange.ReadBody(r, runtimeapi.MaxPayload)
+	if r.Body != nil {
+		_ = r.Body.Close() // it was read, or the error that matters is another
 	}
-	defer func() { _ = r.Body.Close() }() // it was read, or the error that matters is another
-	if r.ContentLength > runtimeapi.MaxPayload {
-		return nil, tooLarge()
-	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, runtimeapi.MaxPayload+1))
 	switch {
+	case errors.Is(err, exchange.ErrTooLong):
+		return nil, tooLarge()
 	case err != nil && r.Context().Err() != nil:
 		return nil, context.Cause(r.Context())
 	case err != nil:
 		return nil, fault.MalformedRequest.New("The request's body could not be read.", fault.Cause(err))
-	case len(body) > runtimeapi.MaxPayload:
-		return nil, tooLarge()
 	}
 	return body, nil
 }
@@ -217,7 +222,7 @@ func (l *lambda) invoke(r *http.Request, b *backend, place *lease, q *question) 
 	if exchange.Of(r).Trace == nil { // a client's own means nothing
 		trace = newTrace()
 	}
-	invocation := runtimeapi.NewInvocation(id, l.arn, trace, q.payload, time.Now().Add(timeout))
+	invocation := runtimeapi.NewInvocation(id, l.arnOf(q.qualifier), trace, q.payload, time.Now().Add(timeout))
 	invocation.Client = q.clientContext
 	q.log.begin(place.Instance(), id)
 	timer := time.AfterFunc(timeout, func() {

@@ -241,7 +241,7 @@ func TestModulesSeeTheirContext(t *testing.T) {
 				Left                                                                                                       int
 			}](t, g.get(t, "/context"))
 			if got.FunctionName != "orders" || got.FunctionVersion != "$LATEST" || got.MemoryLimitInMB != "256" || len(got.AwsRequestID) != 36 ||
-				got.InvokedFunctionArn != "arn:aws:lambda:us-east-1:000000000000:function:orders" || got.LogGroupName != "/aws/lambda/orders" ||
+				got.InvokedFunctionArn != "arn:aws:lambda:"+testRegion+":000000000000:function:orders" || got.LogGroupName != "/aws/lambda/orders" ||
 				!strings.HasPrefix(got.Trace, "Root=1-") || !strings.HasPrefix(got.Env, version) || got.Left <= 0 || got.Left > 60_000 {
 				t.Errorf("the context is %+v", got)
 			}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 
@@ -57,12 +56,12 @@ func (c *Composition) requestBody(r *http.Request) (any, error) {
 	if f := unreadable(r); f != nil {
 		return nil, f
 	}
-	text, err := io.ReadAll(io.LimitReader(r.Body, MaxRequestBytes+1))
+	text, err := exchange.ReadBody(r, MaxRequestBytes)
 	switch {
+	case errors.Is(err, exchange.ErrTooLong):
+		return nil, tooLarge()
 	case err != nil:
 		return nil, fmt.Errorf("read the request's body: %w", err)
-	case len(text) > MaxRequestBytes:
-		return nil, tooLarge()
 	case len(text) == 0:
 		return nil, nil
 	}

@@ -8,6 +8,7 @@
 //
 //   - api.go: the operations, and what all of them begin with.
 //   - guard.go: who may ask.
+//   - held.go: what is kept in memory, in sum.
 //   - name.go: what a function is called by.
 //   - invoke.go: an invocation whose answer is awaited whole.
 //   - events.go: one whose answer nobody waits for.
@@ -21,6 +22,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/queue"
@@ -35,11 +37,16 @@ type Options struct {
 	// Region and Account stand in the ARNs that it gives. Those of ARNs that it is given
 	// are not looked at.
 	Region, Account string
+	// Aliases are the qualifiers that mean the one version, beside $LATEST.
+	Aliases []string
 	// Verifier checks signatures; nil: there are no keys, and only this machine may ask.
 	Verifier *sigv4.Verifier
 	// Queue keeps events until they are processed; nil: they are kept in memory.
 	Queue *queue.Queue
-	Log   *slog.Logger
+	// Held bounds what this API and those before and after it keep in memory; nil: one of
+	// its own.
+	Held *Held
+	Log  *slog.Logger
 }
 
 // Function is one function of the API.
@@ -52,11 +59,14 @@ type Function struct {
 type API struct {
 	options   Options
 	functions map[string]Function
-	events    events
+	running   sync.WaitGroup // the events that wait in memory
 }
 
 // New makes the API; Close ends it.
 func New(o Options) *API {
+	if o.Held == nil {
+		o.Held = new(Held)
+	}
 	a := &API{options: o, functions: make(map[string]Function, len(o.Functions))}
 	for _, f := range o.Functions {
 		a.functions[f.Name] = f
@@ -99,12 +109,17 @@ type call struct {
 	r    *http.Request
 	x    *exchange.Exchange
 	body []byte
+	// qualifier is the one by which a function was found, "" for none.
+	qualifier string
+	held      *Held
+	size      int // of the body, as far as it is held
 }
 
 // operation is the handler of an operation with bodies up to limit.
 func (a *API) operation(limit int64, do func(*call) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c := &call{w: exchange.WriterOf(w), r: r, x: exchange.Of(r)}
+		c := &call{w: exchange.WriterOf(w), r: r, x: exchange.Of(r), held: a.options.Held}
+		defer func() { c.held.leave(c.size) }()
 		c.x.ID = invocationID(c.x.ID)
 		c.set("X-Amzn-RequestId", c.x.ID)
 		err := a.admit(c, limit)
@@ -145,4 +160,4 @@ func invocationID(id string) string {
 }
 
 // Close waits until the events that are kept in memory have been processed.
-func (a *API) Close() { a.events.running.Wait() }
+func (a *API) Close() { a.running.Wait() }

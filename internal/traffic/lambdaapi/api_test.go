@@ -83,7 +83,7 @@ func serve(t *testing.T, answer func(*http.Request, function.Invocation) (functi
 	t.Helper()
 	facts := function.Facts{Contract: "lambda", Payloads: true, Handler: "bootstrap", Memory: 256 << 20, Timeout: 2500 * time.Millisecond, Version: "$LATEST"}
 	w := &world{api: lambdaapi.New(lambdaapi.Options{
-		Region: "eu-west-1", Account: "000000000000", Log: slog.New(slog.DiscardHandler),
+		Region: "eu-west-1", Account: "000000000000", Aliases: []string{"live", "prod"}, Log: slog.New(slog.DiscardHandler),
 		Functions: []lambdaapi.Function{
 			{Name: "orders", Backend: &double{answer, facts}}, {Name: "a.b", Backend: &double{echo, facts}},
 			{Name: "web", Backend: &double{echo, function.Facts{Contract: "http"}}},
@@ -276,6 +276,33 @@ func TestNamesAreWhateverAWSTakes(t *testing.T) {
 	}
 }
 
+// The function is told the qualifier by which it was called, as in the cloud, and
+// clients find it in the ARN that they ask for.
+func TestAliasesMeanTheOneVersion(t *testing.T) {
+	for name, want := range map[string]string{
+		"orders": "", "orders:live": "live", "orders?Qualifier=prod": "prod", "orders:$LATEST": "$LATEST",
+		"arn:aws:lambda:us-east-1:123456789012:function:orders:live": "live", "orders:live?Qualifier=live": "live",
+	} {
+		var told function.Invocation
+		w := serve(t, func(_ *http.Request, i function.Invocation) (function.Answer, error) {
+			told = i
+			return function.Answer{Payload: i.Payload}, nil
+		})
+		path, query, _ := strings.Cut(name, "?")
+		got := w.ask(t, "POST", "/2015-03-31/functions/"+path+"/invocations?"+query, "1", unchanged)
+		if got.Code != 200 || told.Qualifier != want || got.Header().Get("X-Amz-Executed-Version") != "$LATEST" {
+			t.Errorf("%s: got %d %s, and the function is told %q", name, got.Code, got.Body, told.Qualifier)
+		}
+		arn := "arn:aws:lambda:eu-west-1:000000000000:function:orders"
+		if want != "" {
+			arn += ":" + want
+		}
+		if got := w.ask(t, "GET", "/2015-03-31/functions/"+path+"/configuration?"+query, "", unchanged); !strings.Contains(got.Body.String(), `"FunctionArn":"`+arn+`"`) {
+			t.Errorf("%s: got %s", name, got.Body)
+		}
+	}
+}
+
 func TestAnEventIsAnsweredBeforeItIsProcessed(t *testing.T) {
 	release, done := make(chan struct{}), make(chan string, 1)
 	w := serve(t, func(r *http.Request, i function.Invocation) (function.Answer, error) {
@@ -371,7 +398,7 @@ func TestFunctionsAreListedInPages(t *testing.T) {
 		t.Errorf("it is described as %+v", f)
 	}
 	for target, status := range map[string]int{
-		"/2015-03-31/functions/orders": 200, "/2015-03-31/functions/orders/configuration": 200, "/2015-03-31/functions/orders?Qualifier=live": 404,
+		"/2015-03-31/functions/orders": 200, "/2015-03-31/functions/orders/configuration": 200, "/2015-03-31/functions/orders?Qualifier=live": 200, "/2015-03-31/functions/orders?Qualifier=staging": 404,
 		"/2015-03-31/functions/nobody": 404, "/2015-03-31/functions?MaxItems=0": 400,
 	} {
 		if got := w.ask(t, "GET", target, "", unchanged); got.Code != status {

@@ -25,8 +25,9 @@ type description struct {
 	Architectures []string `json:"Architectures"`
 }
 
-// describe gives what is known of a function; ok is false where it takes no payloads.
-func (a *API) describe(f Function) (d description, ok bool) {
+// describe gives what is known of a function, by the qualifier that it was asked for;
+// ok is false where it takes no payloads.
+func (a *API) describe(f Function, qualifier string) (d description, ok bool) {
 	invoker, ok := f.Backend.(function.Invoker)
 	if !ok {
 		return d, false
@@ -37,7 +38,7 @@ func (a *API) describe(f Function) (d description, ok bool) {
 		architecture = runtime.GOARCH
 	}
 	return description{
-		Name: f.Name, ARN: a.arn(f.Name, ""), Handler: facts.Handler, Version: facts.Version,
+		Name: f.Name, ARN: a.arn(f.Name, qualifier), Handler: facts.Handler, Version: facts.Version,
 		Timeout: int((facts.Timeout + time.Second - 1) / time.Second), Memory: facts.Memory >> 20,
 		State: "Active", LastUpdate: "Successful", Architectures: []string{architecture},
 	}, facts.Payloads
@@ -77,7 +78,7 @@ func (a *API) described(c *call) (description, error) {
 	if err != nil {
 		return description{}, err
 	}
-	d, _ := a.describe(f)
+	d, _ := a.describe(f, c.qualifier)
 	return d, nil
 }
 
@@ -101,7 +102,7 @@ func (a *API) list(c *call) error {
 	}{Functions: []description{}}
 	all := a.options.Functions
 	for _, f := range all[sort.Search(len(all), func(i int) bool { return all[i].Name >= marker }):] {
-		d, ok := a.describe(f)
+		d, ok := a.describe(f, "")
 		switch {
 		case !ok:
 			continue

@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"net/url"
 	"runtime/debug"
-	"sync"
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
@@ -33,8 +32,6 @@ const (
 	keptEnded     = 24 * time.Hour
 	keptDead      = 14 * 24 * time.Hour
 	eventsAtOnce  = 8
-	mostEvents    = 1000 // that wait in memory, where there is no queue
-	mostBytes     = 64 << 20
 	maxEventReply = 64 << 10
 )
 
@@ -45,7 +42,9 @@ const retryField = "Amz-Sdk-Invocation-Id"
 type stored struct {
 	ID      string `json:"id"`
 	Context string `json:"context,omitempty"`
-	Payload []byte `json:"payload"`
+	// Qualifier is the one by which the function was named.
+	Qualifier string `json:"qualifier,omitempty"`
+	Payload   []byte `json:"payload"`
 }
 
 // accept takes an invocation whose answer nobody waits for.
@@ -61,12 +60,12 @@ func (a *API) accept(c *call, f Function, invoker function.Invoker, i function.I
 		c.answer(http.StatusAccepted, "", nil)
 		return nil
 	}
-	if !a.events.enter(len(i.Payload)) {
+	if !a.options.Held.enter(len(i.Payload)) {
 		return full()
 	}
 	r := exchange.Detach(c.r)
-	a.events.running.Go(func() {
-		defer a.events.leave(len(i.Payload))
+	a.running.Go(func() {
+		defer a.options.Held.done(len(i.Payload))
 		a.process(r, f, invoker, i)
 	})
 	c.answer(http.StatusAccepted, "", nil)
@@ -98,7 +97,7 @@ func full() *apiError {
 // put stores an event. An SDK that tries a call again, because it has not heard of the
 // answer, does not make another event of it.
 func (a *API) put(c *call, f Function, i function.Invocation) error {
-	body, err := json.Marshal(stored{i.ID, i.ClientContext, i.Payload})
+	body, err := json.Marshal(stored{i.ID, i.ClientContext, i.Qualifier, i.Payload})
 	if err != nil {
 		return err //nolint:wrapcheck // it always encodes
 	}
@@ -161,7 +160,7 @@ func (a *API) attempt(ctx context.Context, name string, invoker function.Invoker
 	}
 	x := &exchange.Exchange{ID: e.ID, Start: time.Now(), Backend: "fn:" + name}
 	r := (&http.Request{Method: http.MethodPost, URL: &url.URL{Path: "/"}, Body: http.NoBody}).WithContext(exchange.Context(ctx, x))
-	payload, err := eventually(r, invoker, function.Invocation{ID: e.ID, Payload: e.Payload, ClientContext: e.Context})
+	payload, err := eventually(r, invoker, function.Invocation{ID: e.ID, Payload: e.Payload, ClientContext: e.Context, Qualifier: e.Qualifier})
 	o := outcome(err)
 	o.Result = payload[:min(len(payload), maxEventReply)]
 	if told, ok := errors.AsType[*function.Failure](err); ok {
@@ -188,31 +187,4 @@ func outcome(err error) queue.Outcome {
 		o.Verdict = queue.Hopeless
 	}
 	return o
-}
-
-// events are those that wait in memory.
-type events struct {
-	running sync.WaitGroup
-
-	mu    sync.Mutex
-	taken int
-	bytes int
-}
-
-func (e *events) enter(size int) bool {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if e.taken >= mostEvents || e.bytes+size > mostBytes {
-		return false
-	}
-	e.taken++
-	e.bytes += size
-	return true
-}
-
-func (e *events) leave(size int) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.taken--
-	e.bytes -= size
 }

@@ -1,7 +1,6 @@
 package lambdaapi
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -60,34 +59,44 @@ func (a *API) near(c *call) error {
 	return nil
 }
 
-// believed is how large a body's buffer is before any of it has come.
-const believed = 64 << 10
-
 // read reads the body, at most limit bytes of it.
 func (c *call) read(limit int64) error {
-	if c.r.ContentLength > limit {
-		return requestTooLarge.about("Request must be smaller than %d bytes for this operation", limit)
+	if c.r.Body != nil && c.r.Body != http.NoBody {
+		c.r.Body = &heldBody{c.r.Body, c}
 	}
-	if c.r.Body == nil || c.r.Body == http.NoBody {
-		return nil
-	}
-	var b bytes.Buffer
-	if n := c.r.ContentLength; n > 0 { // no more is trusted, for whoever knows a key's id comes this far
-		b.Grow(int(min(n, believed)) + bytes.MinRead)
-	}
-	_, err := b.ReadFrom(io.LimitReader(c.r.Body, limit+1))
-	c.body = b.Bytes()
+	var err error
+	c.body, err = exchange.ReadBody(c.r, limit)
 	c.x.Received += int64(len(c.body))
 	var malformed *fault.Fault
 	switch {
+	case errors.Is(err, exchange.ErrTooLong):
+		return requestTooLarge.about("Request must be smaller than %d bytes for this operation", limit)
+	case errors.Is(err, errNoRoom):
+		return full()
 	case errors.As(err, &malformed): // it is no HTTP
 		return malformed
 	case err != nil && (c.r.Context().Err() != nil || errors.Is(err, io.ErrUnexpectedEOF)):
 		return fault.ClientGone.New("", fault.Cause(errors.Join(err, context.Cause(c.r.Context()))))
 	case err != nil:
 		return invalidContent.about("The body could not be read.")
-	case int64(len(c.body)) > limit:
-		return requestTooLarge.about("Request must be smaller than %d bytes for this operation", limit)
 	}
 	return nil
+}
+
+var errNoRoom = errors.New("the bodies of all calls are as much as may be held")
+
+// heldBody is a body that is about to be held: what was read of it counts until the
+// call ends.
+type heldBody struct {
+	io.ReadCloser
+
+	call *call
+}
+
+func (b *heldBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if !b.call.held.add(&b.call.size, n) {
+		return n, errNoRoom
+	}
+	return n, err //nolint:wrapcheck // the body's own
 }

@@ -71,7 +71,7 @@ func (c *call) invocationType(allowed ...string) (string, error) {
 // invocation reads what the function is asked.
 func (c *call) invocation() (function.Invocation, error) {
 	head := exchange.RequestHead(c.r)
-	i := function.Invocation{ID: c.x.ID, Payload: c.body}
+	i := function.Invocation{ID: c.x.ID, Payload: c.body, Qualifier: c.qualifier}
 	if len(i.Payload) == 0 {
 		i.Payload = []byte("{}")
 	}

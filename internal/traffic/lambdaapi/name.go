@@ -2,6 +2,7 @@ package lambdaapi
 
 import (
 	"cmp"
+	"slices"
 	"strings"
 
 	"github.com/weir-gateway/weir/internal/base/httpx"
@@ -11,7 +12,8 @@ import (
 // reference is a function's name as AWS's clients write it, taken apart.
 type reference struct{ name, qualifier string }
 
-// latest is the qualifier of the newest version, which is the only one here.
+// latest is the qualifier of the newest version, which is the only one here. Aliases
+// are other names of it.
 const latest = "$LATEST"
 
 const (
@@ -93,10 +95,10 @@ func (a *API) function(c *call) (Function, error) {
 		ref.qualifier = value
 	}
 	f, known := a.functions[ref.name]
-	if !known || ref.qualifier != "" && ref.qualifier != latest {
+	if !known || ref.qualifier != "" && ref.qualifier != latest && !slices.Contains(a.options.Aliases, ref.qualifier) {
 		return Function{}, notFound.about("Function not found: %s", a.arn(ref.name, cmp.Or(ref.qualifier, latest)))
 	}
-	c.x.Backend = "fn:" + f.Name
+	c.x.Backend, c.qualifier = "fn:"+f.Name, ref.qualifier
 	return f, nil
 }
 
