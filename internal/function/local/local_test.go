@@ -239,7 +239,7 @@ func TestAGoFolderIsBuiltAndRun(t *testing.T) {
 	log := &records{}
 	g := serve(t, start(t, log, func(c *Config) { c.Run, c.Queue.Wait = abs(t, "testdata/web"), time.Minute }))
 	if got := g.post(t, "/", "built"); got.body != "built" {
-		t.Errorf("got %+v", got)
+		t.Errorf("got %+v, for %s; the log says\n%s", got, g.Status().Problem, log)
 	}
 	if len(log.find("building the function")) != 1 || len(log.find("the function is built")) != 1 {
 		t.Errorf("the build is told wrongly:\n%s", log)
