@@ -57,18 +57,40 @@ func official(t *testing.T, c clientv3.Config) *clientv3.Client {
 // found is what a provider tells.
 type found struct {
 	mu   sync.Mutex
-	last string
+	last []discovery.Endpoint
 	err  error
 	sets int
 }
 
+// addresses are those of the endpoints for which holds is true.
+func (f *found) addresses(holds func(discovery.Endpoint) bool) string {
+	var texts []string
+	for _, e := range f.last {
+		if holds(e) {
+			texts = append(texts, e.Address)
+		}
+	}
+	return strings.Join(texts, " ")
+}
+
+// haveReady waits until these and no others take requests.
+func (f *found) haveReady(t *testing.T, addresses ...string) {
+	t.Helper()
+	f.await(t, func(e discovery.Endpoint) bool { return e.Condition == discovery.Ready }, addresses)
+}
+
 func (f *found) have(t *testing.T, addresses ...string) {
+	t.Helper()
+	f.await(t, func(discovery.Endpoint) bool { return true }, addresses)
+}
+
+func (f *found) await(t *testing.T, holds func(discovery.Endpoint) bool, addresses []string) {
 	t.Helper()
 	want := strings.Join(addresses, " ")
 	await.That(t, "the set "+want, func() bool {
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		return f.sets > 0 && f.last == want
+		return f.sets > 0 && f.addresses(holds) == want
 	})
 }
 
@@ -107,13 +129,9 @@ func find(t *testing.T, s discovery.Source, scheme, rest string) *found {
 	ended := make(chan error)
 	go func() {
 		ended <- p.Run(ctx, func(list []discovery.Endpoint) {
-			var texts []string
-			for _, e := range list {
-				texts = append(texts, e.Address)
-			}
 			f.mu.Lock()
 			defer f.mu.Unlock()
-			f.last, f.sets = strings.Join(texts, " "), f.sets+1
+			f.last, f.sets = list, f.sets+1
 		})
 	}()
 	t.Cleanup(func() {

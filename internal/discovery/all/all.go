@@ -3,6 +3,7 @@ package all
 
 import (
 	"github.com/weir-gateway/weir/internal/discovery"
+	"github.com/weir-gateway/weir/internal/discovery/consul"
 	"github.com/weir-gateway/weir/internal/discovery/dns"
 	"github.com/weir-gateway/weir/internal/discovery/etcd"
 	"github.com/weir-gateway/weir/internal/discovery/file"
@@ -11,5 +12,5 @@ import (
 
 // Definitions lists the providers.
 func Definitions() []discovery.Definition {
-	return []discovery.Definition{static.Definition(), dns.Definition(), file.Definition(), etcd.Definition()}
+	return []discovery.Definition{static.Definition(), dns.Definition(), file.Definition(), etcd.Definition(), consul.Definition()}
 }

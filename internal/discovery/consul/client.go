@@ -1,0 +1,145 @@
+package consul
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/wire/transport"
+)
+
+// client asks one Consul. It is used by several goroutines.
+type client struct {
+	via         *transport.Transport
+	host        string
+	token       string
+	consistency string
+}
+
+// largestAnswer bounds what is read of an answer: about 30,000 instances.
+const largestAnswer = 32 << 20
+
+// answerTime is how long Consul may take beyond the time that it was told to wait.
+const answerTime = 10 * time.Second
+
+// answer is what came of a question.
+type answer struct {
+	entries []entry
+	index   uint64 // of the state that this is, for the next question
+}
+
+// refusedError says that Consul answered with a status that is no success.
+type refusedError struct {
+	status int
+	text   string
+	after  time.Duration // Retry-After, 0 where it says nothing
+}
+
+func (e *refusedError) Error() string {
+	return strings.TrimSpace(fmt.Sprintf("it answers %d %s", e.status, e.text))
+}
+
+// ask asks for the instances of a service, and waits for a state that is newer than index for up
+// to wait; 0: for none. Consul adds up to a sixteenth of wait, so that not all ask at once.
+func (c *client) ask(ctx context.Context, r reference, index uint64, wait time.Duration) (answer, error) {
+	most := wait + wait/16 + answerTime
+	ctx, cancel := context.WithTimeoutCause(ctx, most, fmt.Errorf("no answer within %v", most))
+	defer cancel()
+	values := r.values()
+	if index > 0 {
+		values.Set("index", strconv.FormatUint(index, 10))
+		values.Set("wait", strconv.FormatInt(wait.Milliseconds(), 10)+"ms")
+	}
+	if c.consistency != leader {
+		values.Set(c.consistency, "")
+	}
+	found, err := c.get(ctx, r.path(), values)
+	if err != nil && ctx.Err() != nil {
+		err = context.Cause(ctx)
+	}
+	return found, err
+}
+
+func (c *client) get(ctx context.Context, path string, values url.Values) (answer, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://consul"+path+"?"+values.Encode(), http.NoBody)
+	if err != nil {
+		return answer{}, err //nolint:wrapcheck // it names what it was
+	}
+	req.URL.Host = c.host
+	if strings.HasPrefix(c.host, unix) {
+		req.Host = "localhost"
+	}
+	fields := []exchange.Field{{Name: "Accept", Value: "application/json"}, {Name: "User-Agent", Value: "weir"}}
+	if c.token != "" {
+		fields = append(fields, exchange.Field{Name: "X-Consul-Token", Value: c.token})
+	}
+	exchange.SetFields(exchange.RequestHead(req), fields...)
+	res, err := c.via.RoundTrip(req)
+	if err != nil {
+		return answer{}, err //nolint:wrapcheck // it names the address
+	}
+	defer func() { _ = res.Body.Close() }() // it was read, or is given up
+	head := exchange.ResponseHead(res)
+	if res.StatusCode != http.StatusOK {
+		return answer{}, refusal(res, head)
+	}
+	if err := fresh(head); err != nil {
+		return answer{}, err
+	}
+	return readAnswer(res.Body, head)
+}
+
+// refusal reads what Consul says instead of an answer. Nothing of it is longer than a line.
+func refusal(res *http.Response, head exchange.Head) error {
+	text, _ := io.ReadAll(io.LimitReader(res.Body, 200)) // the status says enough
+	line, _, _ := strings.Cut(strings.ToValidUTF8(string(text), "?"), "\n")
+	seconds, err := strconv.ParseUint(head.Get("Retry-After"), 10, 16)
+	if err != nil {
+		seconds = 0
+	}
+	return &refusedError{res.StatusCode, line, time.Duration(seconds) * time.Second}
+}
+
+// oldest is how long a server that answers with what it knows itself may have been without its leader.
+const oldest = 10 * time.Second
+
+// fresh tells why an answer is too old to be believed.
+func fresh(head exchange.Head) error {
+	if head.Get("X-Consul-Knownleader") == "false" {
+		return errors.New("the server that answers knows no leader, and may be of yesterday")
+	}
+	contact, err := strconv.ParseUint(head.Get("X-Consul-Lastcontact"), 10, 63)
+	if age := time.Duration(contact) * time.Millisecond; err == nil && (age > oldest || contact > uint64(oldest.Milliseconds())) {
+		return fmt.Errorf("the server that answers has not heard of its leader for %v", age)
+	}
+	return nil
+}
+
+// readAnswer reads a list of instances with the index of the state that it is.
+func readAnswer(body io.Reader, head exchange.Head) (answer, error) {
+	index, err := strconv.ParseUint(head.Get("X-Consul-Index"), 10, 64)
+	if err != nil {
+		return answer{}, errors.New("the answer has no X-Consul-Index; this is no Consul")
+	}
+	limited := &io.LimitedReader{R: body, N: largestAnswer + 1}
+	var entries []entry
+	decoder := json.NewDecoder(limited)
+	if err := decoder.Decode(&entries); err != nil {
+		if limited.N <= 0 {
+			return answer{}, fmt.Errorf("the answer has more than %d bytes", largestAnswer)
+		}
+		return answer{}, fmt.Errorf("the answer is not understood: %w", err)
+	}
+	if entries == nil {
+		return answer{}, errors.New("the answer is null, and no list of instances")
+	}
+	return answer{entries, index}, nil
+}

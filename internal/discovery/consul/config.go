@@ -1,0 +1,142 @@
+package consul
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/url"
+	"reflect"
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/config/doc"
+	"github.com/weir-gateway/weir/internal/discovery"
+)
+
+// Config is what people write below `discovery: consul:`.
+type Config struct {
+	Address     address        `doc:"address" help:"the URL of an agent or a server, or unix:/path" example:"http://127.0.0.1:8500"`
+	Token       *config.Secret `doc:"token,omitzero" help:"the token that is shown, a secret" example:"${env:CONSUL_TOKEN}"`
+	Datacenter  string         `doc:"datacenter,omitzero" help:"whose services are meant where a reference does not say; the agent's own unless said" example:"eu"`
+	Consistency string         `doc:"consistency" help:"stale: any server answers; default: the leader; consistent: the leader, once it has made sure that it is" example:"default"`
+	Warning     string         `doc:"warning" help:"what an instance is of which a check warns: ready or not_ready" example:"not_ready"`
+	Zone        string         `doc:"zone" help:"the key of an instance's or a node's metadata that says where it is" example:"availability-zone"`
+
+	discovery.TLS `doc:",inline"`
+}
+
+// The words of Consistency and Warning.
+const (
+	stale      = "stale"
+	consistent = "consistent"
+	leader     = "default"
+	ready      = "ready"
+	notReady   = "not_ready"
+)
+
+// defaultPort is that of Consul's HTTP API.
+const defaultPort = "8500"
+
+func defaults() Config {
+	return Config{Address: address{host: "127.0.0.1:" + defaultPort}, Consistency: stale, Warning: ready, Zone: "zone"}
+}
+
+// DecodeDoc reads the settings, or the address alone.
+func (c *Config) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	type long Config
+	if n.Kind == doc.Scalar {
+		doc.Decode(n, &c.Address, ps)
+		return
+	}
+	var own doc.Problems
+	doc.Decode(n, (*long)(c), &own)
+	if !own.Failed() {
+		c.check(n, &own)
+	}
+	ps.Join(&own)
+}
+
+func (c *Config) check(n *doc.Node, ps *doc.Problems) {
+	switch c.Consistency {
+	case stale, leader, consistent:
+	default:
+		ps.Add(doc.Problem{Pos: n.Get("consistency").Pos, What: fmt.Sprintf("%q is no consistency", c.Consistency), Fix: "write stale, default or consistent"})
+	}
+	if c.Warning != ready && c.Warning != notReady {
+		ps.Add(doc.Problem{Pos: n.Get("warning").Pos, What: fmt.Sprintf("%q is nothing that an instance can be", c.Warning), Fix: "write ready or not_ready"})
+	}
+	if !c.Address.secure && (c.CA != nil || c.Cert != nil) {
+		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("%s is asked without TLS, and there are certificates for it", c.Address), Fix: "write https:// before it"})
+	}
+}
+
+// DocSchema implements doc.SchemaWriter.
+func (*Config) DocSchema() *doc.Schema {
+	type long Config
+	return &doc.Schema{AnyOf: []*doc.Schema{(*address)(nil).DocSchema(), doc.SchemaOf(reflect.TypeFor[long]())}}
+}
+
+// address is where Consul answers.
+type address struct {
+	host   string // host:port, or unix:/path
+	secure bool
+}
+
+const unix = "unix:"
+
+func (a address) String() string {
+	switch {
+	case strings.HasPrefix(a.host, unix):
+		return a.host
+	case a.secure:
+		return "https://" + a.host
+	}
+	return "http://" + a.host
+}
+
+// DecodeDoc reads a URL, or a socket.
+func (a *address) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	var text string
+	var own doc.Problems
+	doc.Decode(n, &text, &own)
+	if !own.Failed() {
+		var err error
+		if *a, err = readAddress(text); err != nil {
+			own.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("%q is no address of Consul", text), Why: err.Error(), Fix: "for example `http://127.0.0.1:8500`"})
+		}
+	}
+	ps.Join(&own)
+}
+
+// EncodeDoc writes the URL.
+func (a address) EncodeDoc() *doc.Node { return &doc.Node{Kind: doc.Scalar, Value: a.String()} }
+
+// DocSchema implements doc.SchemaWriter.
+func (*address) DocSchema() *doc.Schema {
+	return &doc.Schema{Type: doc.Types{"string"}, Description: "the URL of an agent or a server, or unix:/path"}
+}
+
+func readAddress(text string) (address, error) {
+	if path, ok := strings.CutPrefix(text, unix); ok {
+		return address{host: text}, config.CheckUnixPath(path) //nolint:wrapcheck // as it is told
+	}
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
+		return address{}, errors.New("it is no URL with http:// or https://")
+	case u.User != nil:
+		return address{}, errors.New("a user in a URL would stand in logs; write `token`")
+	case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
+		return address{}, errors.New("it has a path")
+	}
+	host := u.Host
+	if u.Port() == "" {
+		port := defaultPort
+		if u.Scheme == "https" {
+			port = "8501"
+		}
+		host = net.JoinHostPort(u.Hostname(), port)
+	}
+	_, _, err = discovery.SplitAddress(host)
+	return address{host: host, secure: u.Scheme == "https"}, err //nolint:wrapcheck // as it is told
+}

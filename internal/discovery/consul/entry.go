@@ -1,0 +1,95 @@
+package consul
+
+import (
+	"cmp"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/discovery"
+)
+
+// entry is an instance as /v1/health/service tells of it: those fields of it that count here.
+type entry struct {
+	Node struct {
+		Node    string
+		Address string
+		Meta    map[string]string
+	}
+	Service struct {
+		ID          string
+		Service     string
+		Address     string
+		Port        int
+		Meta        map[string]string
+		Weights     *struct{ Passing, Warning int }
+		Locality    *struct{ Zone string }
+		CreateIndex uint64
+	}
+	Checks []struct {
+		CheckID string
+		Status  string
+	}
+}
+
+// The states of checks, as Consul writes them.
+const (
+	statusPassing  = "passing"
+	statusWarning  = "warning"
+	statusCritical = "critical"
+)
+
+// The checks by which an instance or its node is in maintenance.
+const (
+	nodeMaintenance    = "_node_maintenance"
+	serviceMaintenance = "_service_maintenance:"
+)
+
+// status is the worst of an instance's checks; an instance without any passes.
+func (e *entry) status() string {
+	worst := statusPassing
+	for _, c := range e.Checks {
+		switch {
+		case c.CheckID == nodeMaintenance || strings.HasPrefix(c.CheckID, serviceMaintenance):
+			return statusCritical
+		case c.Status == statusPassing || c.Status == statusWarning && worst == statusCritical:
+		case c.Status == statusWarning:
+			worst = statusWarning
+		default: // critical, and what nobody knows
+			worst = statusCritical
+		}
+	}
+	return worst
+}
+
+// endpoint makes an endpoint of an instance. warning is what it is where a check warns; zone the key of its metadata.
+func (e *entry) endpoint(warning discovery.Condition, zone string) (discovery.Endpoint, error) {
+	s := &e.Service
+	made := discovery.Endpoint{
+		// An id may come back: what was registered anew is another instance.
+		ID: s.ID + "@" + strconv.FormatUint(s.CreateIndex, 10), Node: e.Node.Node, Weight: 1,
+		Address: net.JoinHostPort(cmp.Or(s.Address, e.Node.Address), strconv.Itoa(s.Port)),
+		Zone:    cmp.Or(s.Meta[zone], e.Node.Meta[zone]),
+	}
+	if s.Locality != nil {
+		made.Zone = cmp.Or(s.Locality.Zone, made.Zone)
+	}
+	status := e.status()
+	switch status {
+	case statusCritical:
+		made.Condition = discovery.NotReady
+	case statusWarning:
+		made.Condition = warning
+	}
+	if s.Weights != nil {
+		made.Weight = max(0, s.Weights.Passing)
+		if status == statusWarning {
+			made.Weight = max(0, s.Weights.Warning)
+		}
+	}
+	if _, _, err := discovery.SplitAddress(made.Address); err != nil {
+		return made, fmt.Errorf("the address %q is %w", made.Address, err)
+	}
+	return made, nil
+}
