@@ -27,6 +27,7 @@ import (
 	auths "github.com/weir-gateway/weir/internal/auth/all"
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/queue"
+	"github.com/weir-gateway/weir/internal/base/registry"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/base/shelf"
 	"github.com/weir-gateway/weir/internal/base/statefile"
@@ -102,6 +103,8 @@ type Options struct {
 	StateLock *statefile.Lock
 	// Queue keeps the jobs of routes that send later; nil: there can be none. The App closes it.
 	Queue *queue.Queue
+	// Registry is the process's own, which a config may open; nil: one in memory. The App closes it.
+	Registry *registry.Registry
 	// MaxAge bounds how long ago the last good config may have served, and kept endpoints
 	// have been confirmed; 0: a day.
 	MaxAge time.Duration
@@ -230,6 +233,9 @@ func Start(o Options) (*App, error) {
 
 // New makes a gateway that serves nothing until a config is applied (see Reconciler).
 func New(o Options) *App {
+	if o.Registry == nil {
+		o.Registry, _ = registry.New(registry.Options{Log: o.Log}) // without a folder there is nothing to fail
+	}
 	a := &App{options: o, metrics: telemetry.New(o.Version)}
 	a.gateway = snapshot.NewGateway(snapshot.Options{
 		Log: o.Log, Exhausted: a.memory.exhausted, Peer: listen.PeerFrom, Server: listen.ServerFrom, Terms: listen.TermsFrom,
@@ -237,7 +243,7 @@ func New(o Options) *App {
 	})
 	a.reconciler = reconcile.New(reconcile.Options{
 		Compiler: compile.New(o.Parts, compile.Options{
-			Log: o.Log, Secret: secret.Resolve, Metrics: a.metrics, Shelf: o.Shelf, Queue: o.Queue, KeptAge: o.MaxAge, Own: a.listening,
+			Log: o.Log, Secret: secret.Resolve, Metrics: a.metrics, Shelf: o.Shelf, Queue: o.Queue, Registry: o.Registry, KeptAge: o.MaxAge, Own: a.listening,
 			AccessLog: compile.AccessLog{Stdout: o.Stdout, Stderr: o.Stderr, Format: o.LogFormat, Level: o.Level, Counts: &a.lines},
 			Traces:    compile.Traces{Version: o.Version, Getenv: os.Getenv, Counts: &a.spans},
 		}),

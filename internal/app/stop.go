@@ -48,6 +48,7 @@ func (a *App) end(drain time.Duration) {
 	a.unshelve()
 	a.reconciler.Close(ctx)
 	a.options.Queue.Close()
+	a.options.Registry.Close()
 	if a.admin != nil {
 		a.admin.stop()
 	}

@@ -13,6 +13,7 @@ import (
 func (a *App) count() {
 	a.metrics.WatchConfig(a.standing)
 	a.metrics.WatchQueue(a.queued)
+	a.metrics.WatchRegistry(a.registered)
 	for _, c := range []struct {
 		name, help string
 		count      *atomic.Uint64
@@ -63,6 +64,20 @@ func (a *App) queued() telemetry.Queue {
 		now.Lanes = append(now.Lanes, one)
 	}
 	return now
+}
+
+// registered is how things stand with the services that have registered themselves.
+func (a *App) registered() (telemetry.Registry, bool) {
+	cfg := a.reconciler.Config()
+	if cfg == nil || cfg.Registry == nil {
+		return telemetry.Registry{}, false
+	}
+	s := a.options.Registry.Status()
+	return telemetry.Registry{
+		Services: s.Services, Live: s.Instances - s.Suspects, Suspect: s.Suspects, Watchers: s.Watchers,
+		Registered: s.Tally.Registered, Deregistered: s.Tally.Deregistered, Expired: s.Tally.Expired, Suspected: s.Tally.Suspected,
+		Refused: s.Tally.Refused, Unknown: s.Tally.Unknown, Frozen: s.Tally.Frozen,
+	}, true
 }
 
 func certificatesEnd(s *snapshot.Snapshot) map[string]time.Time {

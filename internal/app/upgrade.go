@@ -84,7 +84,8 @@ func (u *upgrade) end(a *App) {
 func (a *App) handOver(next *listen.Successor) {
 	a.stopWatching()
 	a.leaving.Store(true)
-	a.options.Queue.Release() // for the other one waits for it, and its clients with it
+	a.options.Queue.Release()    // for the other one waits for it, and its clients with it
+	a.options.Registry.Release() // so does who registers
 	a.options.Log.Info("the new process serves; this one ends", "pid", next.PID())
 	a.notify("MAINPID=" + strconv.Itoa(next.PID()))
 	if a.admin != nil {
@@ -95,4 +96,5 @@ func (a *App) handOver(next *listen.Successor) {
 	defer cancel()
 	a.reconciler.HandOver(ctx)
 	a.options.Queue.Close()
+	a.options.Registry.Close()
 }

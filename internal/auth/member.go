@@ -50,10 +50,6 @@ func (proof) DocSchema() *doc.Schema {
 	return doc.TextSchema("a digest or hash, or a reference ${env:NAME} or ${file:/path} to the secret")
 }
 
-// DigestPrefix begins the digest of a key, as it stands in a config: 64 hexadecimal
-// digits follow.
-const DigestPrefix = "sha256:"
-
 // Members is written as a map of ids to proofs, or to proofs with scopes and claims.
 type Members []Member
 

@@ -68,7 +68,7 @@ SIGUSR2 starts the program that lies at this path now; it takes over the sockets
 			return s.refused(app.Run(ctx, app.Options{
 				Input: in, Log: log, Level: &threshold, Version: version, Parts: app.Parts(),
 				Stdout: s.Out, Stderr: s.Err, LogFormat: format,
-				Serving: func() { onInterrupt(ctx, interrupt) }, Started: s.started, Stopping: s.stopping, Reload: reload, Upgrade: upgrade, Program: ownProgram(), Arguments: os.Args[1:], Inherited: inherited, Watch: watch, History: kept.history, Shelf: kept.shelf, StateLock: kept.lock, Queue: kept.queue, MaxAge: lasting.age,
+				Serving: func() { onInterrupt(ctx, interrupt) }, Started: s.started, Stopping: s.stopping, Reload: reload, Upgrade: upgrade, Program: ownProgram(), Arguments: os.Args[1:], Inherited: inherited, Watch: watch, History: kept.history, Shelf: kept.shelf, StateLock: kept.lock, Queue: kept.queue, Registry: kept.registry, MaxAge: lasting.age,
 			}))
 		},
 	}

@@ -20,11 +20,11 @@ func (s Streams) started(a *app.App) {
 	s.tell(a.Warnings, a.Sources)
 	s.instead(a.Follower().Status())
 	addresses, secure := a.Addresses(), a.Reconciler().Secure()
-	api := socketOfAPI(a.Reconciler().Config())
+	apis := socketsOfAPIs(a.Reconciler().Config())
 	for _, name := range slices.Sorted(maps.Keys(addresses)) {
 		what := "serving"
-		if name == api {
-			what = "Lambda API"
+		if api := apis[name]; api != "" {
+			what = api
 		}
 		_, _ = fmt.Fprintf(s.Out, "%s on %s\n", what, link(addresses[name], secure[name]))
 	}
@@ -36,14 +36,18 @@ func (s Streams) started(a *app.App) {
 	}
 }
 
-// socketOfAPI is the socket of the API of AWS Lambda, "" where there is none.
-func socketOfAPI(cfg *config.Config) string {
+// socketsOfAPIs are the sockets of what is not for clients of routes, with what is there.
+func socketsOfAPIs(cfg *config.Config) map[string]string {
+	sockets := map[string]string{}
 	for _, l := range cfg.Listeners {
-		if l.API {
-			return l.Socket
+		switch l.API {
+		case config.LambdaAPIName:
+			sockets[l.Socket] = "Lambda API"
+		case config.RegistryName:
+			sockets[l.Socket] = "registry"
 		}
 	}
-	return ""
+	return sockets
 }
 
 // instead says where something else serves than what the files say.

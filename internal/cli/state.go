@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/weir-gateway/weir/internal/base/queue"
+	"github.com/weir-gateway/weir/internal/base/registry"
 	"github.com/weir-gateway/weir/internal/base/shelf"
 	"github.com/weir-gateway/weir/internal/base/statefile"
 	"github.com/weir-gateway/weir/internal/control/follow"
@@ -41,6 +42,8 @@ type kept struct {
 	shelf   *shelf.Shelf    // nil: nothing is kept on disk
 	lock    *statefile.Lock // nil: nothing is written there
 	queue   *queue.Queue    // nil: nothing can be sent later
+	// registry is in memory where it is nil.
+	registry *registry.Registry
 }
 
 // open gives what is kept for an input. token is what the process before has handed over,
@@ -65,7 +68,7 @@ func (s *state) open(in source.Input, token *os.File, succeeds bool, log *slog.L
 		s.complain(err, asked, log)
 		return inMemory, nil
 	}
-	found, lost, err := openIn(folder, own, s.keep, token, succeeds, log)
+	found, lost, err := openIn(folder, own, s.keep, s.age, token, succeeds, log)
 	if err != nil {
 		s.complain(err, asked, log)
 		if found, lost, err = readIn(own, s.keep, log); err != nil {
@@ -116,11 +119,13 @@ func ownFolder(folder string, in source.Input) (string, error) {
 const (
 	shelfName = "shelf"
 	queueName = "queue"
+
+	registryName = "registry"
 )
 
 // openIn takes own, a part of folder, and opens what lies in it. lost is what of the
 // history cannot be read.
-func openIn(folder, own string, keep int, token *os.File, succeeds bool, log *slog.Logger) (found kept, lost, err error) {
+func openIn(folder, own string, keep int, age time.Duration, token *os.File, succeeds bool, log *slog.Logger) (found kept, lost, err error) {
 	if err := tryToWrite(folder); err != nil {
 		return kept{}, nil, err
 	}
@@ -134,6 +139,9 @@ func openIn(folder, own string, keep int, token *os.File, succeeds bool, log *sl
 	}
 	if found.history, lost, err = history.Open(own, keep); err == nil {
 		found.shelf, err = shelf.New(filepath.Join(own, shelfName), log)
+	}
+	if err == nil {
+		found.registry, err = registry.New(registry.Options{Folder: filepath.Join(own, registryName), Succeeds: succeeds, MaxAge: age, Log: log})
 	}
 	if err == nil {
 		found.queue, err = queue.New(queue.Options{Folder: filepath.Join(own, queueName), Succeeds: succeeds, Log: log})

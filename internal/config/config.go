@@ -46,6 +46,8 @@ type Config struct {
 	Admin          Admin
 	// LambdaAPI is the API of AWS Lambda, on the one listener that is its own; nil: there is none.
 	LambdaAPI *LambdaAPI
+	// Registry is this process's own, on the one listener that is its own; nil: there is none.
+	Registry  *Registry
 	Telemetry Telemetry
 	// Problems is how much clients are told of a problem.
 	Problems Verbosity
@@ -119,13 +121,13 @@ type Listener struct {
 	// Announced says that connections begin with a header of the PROXY protocol;
 	// nil: none does. Listeners on one socket agree in it.
 	Announced *Announced
-	// API says that Config.LambdaAPI is served here, and no route.
-	API    bool
+	// API names the one that is served here, LambdaAPIName or RegistryName, and no route; "": none.
+	API    string
 	Origin Origin
 }
 
 // Routed tells whether routes may attach to l.
-func (l *Listener) Routed() bool { return !l.API && (l.Protocol == HTTP || l.Protocol == HTTPS) }
+func (l *Listener) Routed() bool { return l.API == "" && (l.Protocol == HTTP || l.Protocol == HTTPS) }
 
 // Announced are those who may tell by the PROXY protocol whose connection they pass on.
 type Announced struct {

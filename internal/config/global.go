@@ -127,12 +127,12 @@ func (l *loader) lowerGlobals() {
 			}
 		}
 	}
-	l.addAPI()
+	l.addAPIs()
 }
 
 // once reports a key that may stand in one file only.
 func (l *loader) once(e doc.Entry, seen map[string]doc.Pos) {
-	if !slices.Contains([]string{"listen", "admin", "lambda_api", "telemetry", "limits", "shutdown", "trust", "resolver", "discovery", "defaults", "problems"}, e.Key) {
+	if !slices.Contains([]string{"listen", "admin", "lambda_api", "registry", "telemetry", "limits", "shutdown", "trust", "resolver", "discovery", "defaults", "problems"}, e.Key) {
 		return
 	}
 	if first, twice := seen[e.Key]; twice {
@@ -175,6 +175,7 @@ func (l *loader) global(f *file) {
 		l.cfg.Admin = Admin{Address: f.Admin.Address, Token: f.Admin.Token, Origin: Origin{Pos: f.Admin.At}}
 	}
 	l.lambdaAPI(f)
+	l.registry(f)
 	l.telemetry(f.Telemetry)
 	if f.Limits != nil {
 		l.cfg.Limits = f.Limits.limits()

@@ -113,26 +113,12 @@ func (l *loader) lambdaAPI(f *file) {
 			api.Keys = append(api.Keys, AccessKey{ID: id, Secret: *k.Secret, Token: k.Token, Origin: Origin{Pos: k.At}})
 		}
 	}
-	listener := Listener{Name: LambdaAPIName, Protocol: HTTP, TLS: secure, API: true, Origin: origin}
+	listener := Listener{Name: LambdaAPIName, Protocol: HTTP, TLS: secure, API: LambdaAPIName, Origin: origin}
 	if secure != nil {
 		listener.Protocol = HTTPS
 	}
 	l.cfg.LambdaAPI = api
-	l.api = &pendingAPI{listener, form.Address}
-}
-
-// pendingAPI is a listener that is added behind all others.
-type pendingAPI struct {
-	listener Listener
-	address  string
-}
-
-func (l *loader) addAPI() {
-	if l.api == nil {
-		return
-	}
-	l.api.listener.Socket = l.socket(l.api.address, l.api.listener.Protocol, l.api.listener.Origin.Pos)
-	l.cfg.Listeners = append(l.cfg.Listeners, l.api.listener)
+	l.apis = append(l.apis, pendingAPI{listener, form.Address})
 }
 
 // lambdaAPI holds the rules of the API of AWS Lambda.
@@ -142,9 +128,8 @@ func (c *validator) lambdaAPI() {
 		return
 	}
 	at := api.Origin.at()
-	i := slices.IndexFunc(c.c.Listeners, func(l Listener) bool { return l.API })
-	if i >= 0 {
-		c.lambdaListener(api, &c.c.Listeners[i])
+	if l := c.c.listenerOfAPI(LambdaAPIName); l != nil {
+		c.lambdaListener(api, l)
 	}
 	const digits = 12
 	if len(api.Account) != digits || strings.Trim(api.Account, "0123456789") != "" {
@@ -178,11 +163,7 @@ func isAlias(s string) bool {
 // lambdaListener holds that the API is for nobody by accident.
 func (c *validator) lambdaListener(api *LambdaAPI, l *Listener) {
 	at := api.Origin.at()
-	for _, other := range c.c.Listeners {
-		if !other.API && other.Socket == l.Socket {
-			c.add(at, fmt.Sprintf("the Lambda API and the listener %q have one address", other.Name), "whoever may call a route could reach every function", "give the Lambda API a port of its own")
-		}
-	}
+	c.alone(l, "whoever may call a route could reach every function")
 	if address := c.c.addressOf(*l); !isLocal(address) && len(api.Keys) == 0 {
 		c.add(at, fmt.Sprintf("the Lambda API listens on %s without keys", address), "other machines could run every function", "write `lambda_api:` with `address:` and `keys: {AKIDEXAMPLE: '${env:LAMBDA_SECRET}'}`, or listen on 127.0.0.1")
 	}
@@ -195,10 +176,9 @@ func (e expander) lambdaAPI(c *Config) *doc.Node {
 		return nil
 	}
 	f := newFields()
-	for _, l := range c.Listeners {
-		if l.API {
-			f.text("address", c.addressOf(l), api.Origin.comment())
-		}
+	l := c.listenerOfAPI(LambdaAPIName)
+	if l != nil {
+		f.text("address", c.addressOf(*l), api.Origin.comment())
 	}
 	f.text("region", api.Region, "")
 	from := ""
@@ -219,18 +199,8 @@ func (e expander) lambdaAPI(c *Config) *doc.Node {
 		}
 		f.put("keys", &keys.Node, "")
 	}
-	for _, l := range c.Listeners {
-		if l.API && l.TLS != nil {
-			f.put("tls", e.serverTLS(l.TLS), "")
-		}
+	if l != nil && l.TLS != nil {
+		f.put("tls", e.serverTLS(l.TLS), "")
 	}
 	return &f.Node
-}
-
-// addressOf is where a listener listens.
-func (c *Config) addressOf(l Listener) string {
-	if i := slices.IndexFunc(c.Sockets, func(s Socket) bool { return s.Name == l.Socket }); i >= 0 {
-		return c.Sockets[i].Address
-	}
-	return l.Socket
 }

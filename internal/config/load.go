@@ -65,7 +65,7 @@ type loader struct {
 	bad               map[string]bool
 	// defaults are those of all routes; teams holds the declared groups.
 	defaults *level
-	api      *pendingAPI // nil where there is none
+	apis     []pendingAPI
 	teams    map[string]*team
 }
 
@@ -85,6 +85,7 @@ type fileForm struct {
 	Listen    *doc.Node      `doc:"listen" help:"where requests come in" example:":8080"`
 	Admin     *adminForm     `doc:"admin" help:"the operators' API" example:"127.0.0.1:8081"`
 	LambdaAPI *lambdaAPIForm `doc:"lambda_api" help:"the API of AWS Lambda for the functions of this config" example:"127.0.0.1:9001"`
+	Registry  *registryForm  `doc:"registry" help:"where services register themselves" example:"127.0.0.1:9090"`
 	Limits    *limitsForm    `doc:"limits" help:"what one client or all together may take"`
 	Shutdown  *shutdownForm  `doc:"shutdown" help:"how the gateway ends"`
 	Resolver  *resolverForm  `doc:"resolver" help:"how the names of backends are looked up" example:"10.0.0.2"`

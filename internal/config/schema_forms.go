@@ -28,6 +28,9 @@ type (
 	plainHealth    healthForm
 	plainOutlier   outlierForm
 	plainHold      holdForm
+	plainRegistry  registryForm
+	plainToken     registryTokenForm
+	plainHolding   registryLimitsForm
 )
 
 func durationText() *doc.Schema {

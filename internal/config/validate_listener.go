@@ -39,7 +39,7 @@ func (c *validator) listening() {
 	}
 	c.sharing()
 	c.oneAddress()
-	routed := slices.ContainsFunc(c.c.Listeners, func(l Listener) bool { return !l.API })
+	routed := slices.ContainsFunc(c.c.Listeners, func(l Listener) bool { return l.API == "" })
 	if !routed && len(c.c.Routes) > 0 && !c.unheard && c.c.Routes[0].Origin.Object == "" {
 		c.add(c.c.Routes[0].Origin.at(), "there are routes, but nothing is listened on", "", "add `listen: :8080` to a file that belongs to no group")
 	}
@@ -116,8 +116,8 @@ func (c *validator) sharing() {
 	hosts := map[string]*Listener{}
 	for _, name := range slices.Sorted(maps.Keys(c.listeners)) {
 		l := c.listeners[name]
-		if l.API {
-			continue // it shares with nobody, which lambdaListener holds
+		if l.API != "" {
+			continue // it shares with nobody, which alone holds
 		}
 		other, shared := first[l.Socket]
 		if !shared {
@@ -178,6 +178,7 @@ func (c *validator) globals() {
 	}
 	c.admin()
 	c.lambdaAPI()
+	c.registry()
 }
 
 func atLeast(key string, least int64) string {

@@ -78,8 +78,8 @@ func (c *validator) attached(name string, listeners []string, from Origin, hosts
 		switch {
 		case l == nil && !c.unheard:
 			c.add(from.at(), fmt.Sprintf("the route %q names the listener %q, which does not exist", name, n), knownWords(slices.Collect(maps.Keys(c.listeners))), suggest(n, slices.Collect(maps.Keys(c.listeners)), ""))
-		case l != nil && l.API:
-			c.add(from.at(), fmt.Sprintf("the route %q cannot attach to the listener %q", name, n), "it serves the API of AWS Lambda, and nothing else", "name another listener")
+		case l != nil && l.API != "":
+			c.add(from.at(), fmt.Sprintf("the route %q cannot attach to the listener %q", name, n), fmt.Sprintf("it serves %s, and nothing else", apiNames[l.API]), "name another listener")
 		case l != nil && !l.Protocol.serves():
 			c.add(from.at(), fmt.Sprintf("the route %q cannot attach to the listener %q", name, n), fmt.Sprintf("it speaks %s, and routes are for HTTP", l.Protocol), "name an HTTP or HTTPS listener, or write a stream")
 		case l != nil:

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 
+	"github.com/weir-gateway/weir/internal/base/registry"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/config"
 )
@@ -135,6 +136,8 @@ type SourceEnv struct {
 	// Secret resolves a secret; where a config is only checked it gives placeholders. It may be
 	// asked only while the source is opened; one with another secret is opened anew.
 	Secret func(secret.Template) (secret.Value, error)
+	// Registry is this process's own; nil: it has none.
+	Registry *registry.Registry
 	// Checked tells that the config is only checked: no provider will be run.
 	Checked bool
 }

@@ -34,7 +34,7 @@ var floors = [][]string{
 	{"internal/wire"},
 	{"internal/auth"},
 	{"internal/filter", "internal/discovery", "internal/function", "internal/health"},
-	{"internal/traffic/route", "internal/traffic/variant", "internal/traffic/dir", "internal/traffic/proxy", "internal/traffic/service", "internal/traffic/compose", "internal/traffic/lambdaapi"},
+	{"internal/traffic/route", "internal/traffic/variant", "internal/traffic/dir", "internal/traffic/proxy", "internal/traffic/service", "internal/traffic/compose", "internal/traffic/lambdaapi", "internal/traffic/registryapi"},
 	{"internal/traffic/snapshot"},
 	{"internal/control/source", "internal/control/compile", "internal/control/gatewayapi", "internal/control/explain"},
 	{"internal/control/expect", "internal/control/history", "internal/control/invoke"},
@@ -53,7 +53,7 @@ var floors = [][]string{
 var contracts = []string{"internal/auth", "internal/filter", "internal/discovery", "internal/function"}
 
 // forTests are packages for tests: nothing that is linked into the program imports them.
-var forTests = []string{"internal/base/await", "internal/wire/http1/http1test", "internal/wire/secure/securetest", "internal/base/egress/egresstest"}
+var forTests = []string{"internal/base/await", "internal/wire/http1/http1test", "internal/wire/secure/securetest", "internal/base/egress/egresstest", "internal/traffic/registryapi/registryapitest"}
 
 // yamlFree must not know how configs are written.
 var yamlFree = []string{"internal/base", "internal/wire", "internal/traffic"}

@@ -77,11 +77,13 @@ type Gateway struct {
 	Sockets []string // host:port of each, in the order of their names in the config
 	Admin   string   // host:port of the admin API
 	Lambda  string   // host:port of the Lambda API, "" where there is none
-	process *exec.Cmd
-	now     *os.Process // what serves: process, or what took over from it
-	log     *await.Text
-	exited  chan struct{}
-	killed  bool
+	// Registry is host:port of the registry, "" where there is none.
+	Registry string
+	process  *exec.Cmd
+	now      *os.Process // what serves: process, or what took over from it
+	log      *await.Text
+	exited   chan struct{}
+	killed   bool
 }
 
 // Start runs `weir run config` with further arguments and waits until it
@@ -132,6 +134,9 @@ func (g *Gateway) readAddresses(out io.Reader, started chan<- struct{}) {
 		}
 		if address, ok := strings.CutPrefix(text, "Lambda API on http://"); ok {
 			g.Lambda = address
+		}
+		if address, ok := strings.CutPrefix(text, "registry on http://"); ok {
+			g.Registry = address
 		}
 		if address, ok := strings.CutPrefix(text, "admin on http://"); ok {
 			if g.Address == "" {

@@ -5,8 +5,6 @@
 package keys
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
@@ -25,10 +23,6 @@ type Config struct {
 
 	auth.Common `doc:",inline"`
 }
-
-// shortest is the least length of a key that is given itself: below it, one could be
-// found by its digest.
-const shortest = 16
 
 // longest is more than any key has.
 const longest = 4096
@@ -75,21 +69,9 @@ type ring struct {
 
 // add takes a key that is written as its digest, or as a reference to itself.
 func (r *ring) add(env auth.Env, key config.Secret, holder *exchange.Identity) error {
-	text, known, err := env.Text(key)
+	digest, known, err := env.DigestOfKey(key)
 	if !known {
 		return err
-	}
-	digest := auth.Digest(sha256.Sum256([]byte(text)))
-	if digits, ok := strings.CutPrefix(text, auth.DigestPrefix); ok {
-		raw, err := hex.DecodeString(digits)
-		if err != nil || len(raw) != len(digest) {
-			return auth.Unusable(key, fmt.Errorf("%s is followed by the 64 hexadecimal digits of a digest; `printf %%s KEY | sha256sum` gives them", auth.DigestPrefix))
-		}
-		digest = auth.Digest(raw)
-	} else if !auth.Refers(key.Template) {
-		return auth.Unusable(key, fmt.Errorf("the key stands in the config itself; write its digest (`printf %%s KEY | sha256sum`) after %s, or a reference such as ${env:ACME_KEY}", auth.DigestPrefix))
-	} else if len(text) < shortest {
-		return auth.Unusable(key, fmt.Errorf("the key has %d characters; one of less than %d could be guessed; make a longer one, as `openssl rand -hex 32` does", len(text), shortest))
 	}
 	if other, twice := r.holders[digest]; twice {
 		return auth.Unusable(key, fmt.Errorf("this is a key of %s already; a key says who is calling, so give each caller its own", other.Subject))

@@ -51,6 +51,8 @@ type Exchange struct {
 	Trace Trace
 	// Verbose lets problems tell the client what is else for operators only.
 	Verbose bool
+	// Routine tells that nobody wants to read of it unless it failed, as of a heartbeat.
+	Routine bool
 	// Fault is the problem that the client was answered with, nil otherwise.
 	Fault *fault.Fault
 

@@ -21,6 +21,10 @@ var (
 	JobNotFound        = Kind{"job-not-found", 404, "There is no such job."}
 	JobState           = Kind{"job-state", 409, "The job is in no state for this."}
 	KeyReused          = Kind{"idempotency-key-reused", 422, "The idempotency key was used for another request."}
+	InstanceUnknown    = Kind{"instance-unknown", 404, "No such instance is registered."}
+	InstanceInvalid    = Kind{"instance-invalid", 422, "What an instance says of itself cannot be taken."}
+	InstanceAddress    = Kind{"instance-address-refused", 403, "An instance may not have this address here."}
+	RegistryCompacted  = Kind{"registry-compacted", 410, "What has changed since that revision is not known any more."}
 	URLTooLong         = Kind{"url-too-long", 414, "The URL is longer than this gateway allows."}
 	ExpectationFail    = Kind{"expectation-failed", 417, "The only expectation understood is 100-continue."}
 	Misdirected        = Kind{"misdirected-request", 421, "This connection does not serve that host."}
@@ -43,6 +47,8 @@ var (
 	Overloaded       = Kind{"overloaded", 503, "The gateway has as many requests in flight as it allows."}
 	QueueFull        = Kind{"queue-full", 503, "As many requests wait to be sent later as may."}
 	QueueUnavailable = Kind{"queue-unavailable", 503, "Requests that are to be sent later cannot be stored just now."}
+	RegistryFull     = Kind{"registry-full", 503, "The registry holds as much as it may."}
+	RegistryClosed   = Kind{"registry-closed", 503, "The registry takes nothing just now."}
 	MemoryPressure   = Kind{"memory-pressure", 503, "The gateway is short of memory."}
 	ShuttingDown     = Kind{"shutting-down", 503, "The gateway is shutting down."}
 
@@ -68,9 +74,9 @@ var (
 func Kinds() []Kind {
 	return []Kind{
 		MalformedRequest, MalformedBody, BadParameter, Unauthorized, Forbidden, AmbiguousPath, RouteNotFound, FileNotFound, MethodNotAllowed, RequestTimeout,
-		BodyTooLarge, UnsupportedMedia, JobNotFound, JobState, KeyReused, URLTooLong, ExpectationFail, Misdirected, HeadTooLarge, VersionUnsupported, UpgradeRefused, NotImplemented, RateLimited, ConfigRefused, ConfigChanged, ConfigUnseen,
+		BodyTooLarge, UnsupportedMedia, JobNotFound, JobState, KeyReused, InstanceUnknown, InstanceInvalid, InstanceAddress, RegistryCompacted, URLTooLong, ExpectationFail, Misdirected, HeadTooLarge, VersionUnsupported, UpgradeRefused, NotImplemented, RateLimited, ConfigRefused, ConfigChanged, ConfigUnseen,
 		ConfigNotKept, LoopDetected, ClientGone,
-		Unexpected, RouteBroken, AuthUnavailable, Overloaded, QueueFull, QueueUnavailable, MemoryPressure, ShuttingDown,
+		Unexpected, RouteBroken, AuthUnavailable, Overloaded, QueueFull, QueueUnavailable, RegistryFull, RegistryClosed, MemoryPressure, ShuttingDown,
 		NoEndpoint, BackendUnreachable, BackendForbidden, BackendReset, BackendInvalid, BackendTimeout, CompositionFailed,
 		FunctionInit, FunctionBusy, FunctionQueueTime, FunctionError, FunctionCrashed, FunctionTimeout,
 		FunctionBadResponse, FunctionTooLarge,

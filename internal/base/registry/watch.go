@@ -15,6 +15,7 @@ type Watcher struct {
 	wake     chan struct{}
 	seen     uint64
 	whole    bool // it has seen nothing yet
+	counts   bool // among those that are limited
 }
 
 // Change is what became of one instance.
@@ -42,26 +43,41 @@ type Batch struct {
 func (r *Registry) Watch(service, from string) (*Watcher, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	w := &Watcher{registry: r, service: service, wake: make(chan struct{}, 1), whole: from == ""}
+	if r.watching >= r.state.limits.Watchers {
+		r.state.tally.Refused++
+		return nil, &LimitError{"watchers", int64(r.state.limits.Watchers)}
+	}
+	w := &Watcher{registry: r, service: service, wake: make(chan struct{}, 1), whole: from == "", counts: true}
 	switch seen, ok := r.parse(from); {
 	case r.shut:
 		return nil, ErrClosed
-	case r.watching >= r.state.limits.Watchers:
-		r.state.tally.Refused++
-		return nil, &LimitError{"watchers", int64(r.state.limits.Watchers)}
 	case w.whole:
 	case !ok || seen < r.state.floor:
 		return nil, ErrCompacted
 	default:
 		w.seen = seen
 	}
-	if r.watchers[service] == nil {
-		r.watchers[service] = map[*Watcher]struct{}{}
-	}
-	r.watchers[service][w] = struct{}{}
 	r.watching++
-	w.nudge()
+	r.attend(w)
 	return w, nil
+}
+
+// Attend is Watch of all there is for this process's own use, which no limit concerns and
+// which goes on until the end.
+func (r *Registry) Attend(service string) *Watcher {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	w := &Watcher{registry: r, service: service, wake: make(chan struct{}, 1), whole: true}
+	r.attend(w)
+	return w
+}
+
+func (r *Registry) attend(w *Watcher) {
+	if r.watchers[w.service] == nil {
+		r.watchers[w.service] = map[*Watcher]struct{}{}
+	}
+	r.watchers[w.service][w] = struct{}{}
+	w.nudge()
 }
 
 // Changed gives a value when there may be something new. The first one comes at once.
@@ -95,7 +111,9 @@ func (w *Watcher) Close() {
 	if _, there := r.watchers[w.service][w]; !there {
 		return
 	}
-	r.watching--
+	if w.counts {
+		r.watching--
+	}
 	if delete(r.watchers[w.service], w); len(r.watchers[w.service]) == 0 {
 		delete(r.watchers, w.service)
 	}

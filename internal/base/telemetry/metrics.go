@@ -32,6 +32,7 @@ type Metrics struct {
 	configs  configs
 	queue    queues
 	checks   Checks
+	leases   registries
 	none     *Route
 	routes   family[Route]
 	backends family[Backend]
@@ -212,10 +213,13 @@ type gathering struct {
 	configs   configDescs
 	queue     queueDescs
 	checks    checkDescs
+	registry  registryDescs
 }
 
 func newGathering(m *Metrics) *gathering {
-	return &gathering{m, newRouteDescs(), newBackendDescs(), newFunctionDescs(), newSocketDescs(), newKeySetDescs(), newConfigDescs(), newQueueDescs(), newCheckDescs()}
+	return &gathering{
+		m, newRouteDescs(), newBackendDescs(), newFunctionDescs(), newSocketDescs(), newKeySetDescs(), newConfigDescs(), newQueueDescs(), newCheckDescs(), newRegistryDescs(),
+	}
 }
 
 // Describe tells nothing: what is gathered changes with the config.
@@ -243,6 +247,7 @@ func (g *gathering) Collect(out chan<- prometheus.Metric) {
 	g.metrics.configs.collect(&g.configs, out)
 	g.metrics.queue.collect(&g.queue, out)
 	g.metrics.checks.collect(&g.checks, out)
+	g.metrics.leases.collect(&g.registry, out)
 }
 
 func describe(name, help string, labels ...string) *prometheus.Desc {

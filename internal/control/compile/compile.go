@@ -23,6 +23,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/auth"
 	"github.com/weir-gateway/weir/internal/base/queue"
+	"github.com/weir-gateway/weir/internal/base/registry"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/base/shelf"
 	"github.com/weir-gateway/weir/internal/base/telemetry"
@@ -31,6 +32,7 @@ import (
 	"github.com/weir-gateway/weir/internal/discovery"
 	"github.com/weir-gateway/weir/internal/filter"
 	"github.com/weir-gateway/weir/internal/function"
+	"github.com/weir-gateway/weir/internal/traffic/registryapi"
 	"github.com/weir-gateway/weir/internal/traffic/route"
 	"github.com/weir-gateway/weir/internal/traffic/snapshot"
 )
@@ -112,6 +114,8 @@ type Options struct {
 	Shelf *shelf.Shelf
 	// Queue keeps the jobs of routes that send later; nil: there can be none.
 	Queue *queue.Queue
+	// Registry is this process's own, which a config may open; nil: there is none.
+	Registry *registry.Registry
 	// KeptAge is how long endpoints count that nobody has confirmed since the start; 0: a day.
 	KeptAge time.Duration
 	// Own tells where this process listens, for what may not be called in a group's name; nil: nowhere.
@@ -126,6 +130,8 @@ type Compiler struct {
 	options Options
 	secrets *secrets
 	kept    kept
+
+	registryAPI *registryapi.API // that serves; nil: none
 }
 
 // New makes a Compiler that runs nothing yet.
@@ -232,6 +238,7 @@ func (b *build) snapshot(digest string) *snapshot.Snapshot {
 		Verbose: b.cfg.Problems == config.VerboseProblems, InFlight: b.cfg.Limits.InFlight,
 	}
 	b.telemetry(s)
+	b.openRegistry()
 	b.streams()
 	b.functions(s)
 	b.sources()
@@ -253,12 +260,15 @@ func (b *build) snapshot(digest string) *snapshot.Snapshot {
 	}
 	for _, l := range b.cfg.Listeners {
 		switch {
-		case l.API:
+		case l.API == config.LambdaAPIName:
 			s.Listeners = append(s.Listeners, b.lambdaAPI(l, s))
+		case l.API == config.RegistryName:
+			s.Listeners, s.Vital = append(s.Listeners, b.registryListener(l)), l.Socket
 		case l.Routed():
 			s.Listeners = append(s.Listeners, b.listener(l, matches[l.Name]))
 		}
 	}
+	b.supersede()
 	for _, name := range slices.Sorted(maps.Keys(b.heard)) {
 		s.Heard = append(s.Heard, b.heard[name])
 	}

@@ -272,7 +272,7 @@ func (l *laid) addMatch(cfg *config.Config, matches rules, m config.Match, when 
 		Origin: m.Origin, Name: r.Name, Value: target,
 	}
 	for _, listener := range cfg.Listeners {
-		if listener.API || !attached(r, listener.Name) {
+		if listener.API != "" || !attached(r, listener.Name) {
 			continue
 		}
 		for j, host := range hostsOf(r) {

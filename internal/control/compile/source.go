@@ -47,7 +47,8 @@ func (b *build) source(d discovery.Definition) (*source, error) {
 	same := func(before *source) bool { return config.Same(before.settings, settings) && b.stillSo(before.asked) }
 	return keep(b, "source "+d.Kind, same, func() (*source, func(context.Context), error) {
 		notes := b.record()
-		opened, err := d.Open(discovery.SourceEnv{Log: b.compiler.options.Log.With("source", d.Kind), Secret: notes.secret, Checked: !b.start}, settings)
+		notes.note(hasRegistry, hasRegistry(b))
+		opened, err := d.Open(discovery.SourceEnv{Log: b.compiler.options.Log.With("source", d.Kind), Secret: notes.secret, Registry: b.registry(), Checked: !b.start}, settings)
 		if err != nil {
 			return nil, nil, err
 		}

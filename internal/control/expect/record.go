@@ -129,7 +129,7 @@ func hostOf(pattern string) string {
 // listenerOf is the listener that must be named, "" where the first one is meant.
 func listenerOf(cfg *config.Config, r *config.Route) string {
 	for i, l := range cfg.Listeners {
-		if l.API || len(r.Listeners) > 0 && !slices.Contains(r.Listeners, l.Name) {
+		if l.API != "" || len(r.Listeners) > 0 && !slices.Contains(r.Listeners, l.Name) {
 			continue
 		}
 		if i == 0 {

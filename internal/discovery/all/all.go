@@ -7,10 +7,11 @@ import (
 	"github.com/weir-gateway/weir/internal/discovery/dns"
 	"github.com/weir-gateway/weir/internal/discovery/etcd"
 	"github.com/weir-gateway/weir/internal/discovery/file"
+	"github.com/weir-gateway/weir/internal/discovery/registry"
 	"github.com/weir-gateway/weir/internal/discovery/static"
 )
 
 // Definitions lists the providers.
 func Definitions() []discovery.Definition {
-	return []discovery.Definition{static.Definition(), dns.Definition(), file.Definition(), etcd.Definition(), consul.Definition()}
+	return []discovery.Definition{static.Definition(), dns.Definition(), file.Definition(), etcd.Definition(), consul.Definition(), registry.Definition()}
 }

@@ -101,7 +101,7 @@ func (g *Gateway) serve(h *Handler, w http.ResponseWriter, r *http.Request) {
 	v := visit{writer: ew, request: r, exchange: x, meter: g.options.Unmatched, log: s.AccessLog, tracer: s.Tracer, visited: g.options.Visited}
 	v.tracer.Begin(r, x)
 	defer func() { g.finish(recover(), &v) }()
-	if f := g.full(s, n); f != nil {
+	if f := g.full(s, n); f != nil && (s.Vital == "" || s.Socket(h.socket) != s.Vital) {
 		ew.Fail(f)
 		return
 	}

@@ -44,6 +44,9 @@ type Snapshot struct {
 	// InFlight bounds the requests at once; more get 503. 0 is no bound.
 	InFlight  int
 	Listeners []*Listener
+	// Vital is the name of a socket whose requests are not held back when much is going on, as
+	// heartbeats are: they cost little, and what they keep going is needed most then. "": none.
+	Vital string
 	// Functions are those of the config, in its order; none where it is only explained.
 	Functions []FunctionNote
 	// AccessLog is told each request that has ended; nil: nobody is.

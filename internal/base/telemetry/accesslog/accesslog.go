@@ -142,7 +142,10 @@ func (l *Log) Write(r *http.Request, head exchange.Head, x *exchange.Exchange, o
 }
 
 func (l *Log) sampled(x *exchange.Exchange, o exchange.Outcome) bool {
-	return l.sample >= 1 || x.Fault != nil || o.Status >= http.StatusInternalServerError || rand.Float64() < l.sample //nolint:gosec // chance decides, not a secret
+	if x.Fault != nil || o.Status >= http.StatusInternalServerError {
+		return true
+	}
+	return !x.Routine && (l.sample >= 1 || rand.Float64() < l.sample) //nolint:gosec // chance decides, not a secret
 }
 
 // Reopen has a file opened again by its path, after it was rotated.

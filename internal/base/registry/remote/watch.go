@@ -1,0 +1,95 @@
+package remote
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/jsonx"
+	"github.com/weir-gateway/weir/internal/base/registry"
+)
+
+// Event is one line of a watch.
+type Event struct {
+	Name     string // reset, put, delete, synced, heartbeat, or what a newer registry says
+	Revision string // that the watch can go on from; "": none
+	Entry    registry.Entry
+	// Service and ID are those of what is gone.
+	Service, ID string
+	Settled     bool
+}
+
+// longestLine bounds a line of a watch, in bytes.
+const longestLine = registry.LongestEntry + 1<<10
+
+var errSilent = errors.New("the registry was silent for too long")
+
+// Watch follows all instances from a revision, "" for everything there is, and tells each
+// event until the connection ends or ctx does. It never returns nil; errors.Is knows
+// registry.ErrCompacted.
+func (c *Client) Watch(ctx context.Context, from string, tell func(Event)) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	path := "watch"
+	if from != "" {
+		path += "?from=" + url.QueryEscape(from)
+	}
+	r, err := c.request(ctx, http.MethodGet, path, nil)
+	if err != nil {
+		return err
+	}
+	res, err := c.client.Do(r)
+	if err != nil {
+		return plain(err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		text, err := io.ReadAll(io.LimitReader(res.Body, mostAnswer))
+		return errors.Join(refused(res.StatusCode, text), err)
+	}
+	timer := time.AfterFunc(c.silence, func() { cancel(errSilent) })
+	defer timer.Stop()
+	lines := bufio.NewScanner(res.Body)
+	lines.Buffer(make([]byte, 0, 4<<10), longestLine)
+	for lines.Scan() {
+		timer.Reset(c.silence)
+		e, err := ParseEvent(lines.Bytes())
+		if err != nil {
+			return err
+		}
+		tell(e)
+	}
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	if err := lines.Err(); err != nil {
+		return err
+	}
+	return io.EOF
+}
+
+// ParseEvent reads one line of a watch.
+func ParseEvent(line []byte) (Event, error) {
+	v, err := jsonx.Parse(line, jsonx.Options{MaxBytes: longestLine, MaxDepth: 16, Unique: true})
+	if err != nil || v.Kind() != jsonx.Object {
+		return Event{}, errors.New("the registry sends what is no event")
+	}
+	text := func(name string) string { m, _ := v.Get(name); return m.Text() }
+	settled, _ := v.Get("settled")
+	e := Event{Name: text("event"), Revision: text("revision"), Settled: settled.Bool()}
+	switch e.Name {
+	case "put":
+		instance, _ := v.Get("instance")
+		if e.Entry, err = registry.EntryOf(instance); err != nil {
+			return Event{}, fmt.Errorf("the registry sends an instance that cannot be read: %w", err)
+		}
+	case "delete":
+		e.Service, e.ID = text("service"), text("id")
+	}
+	return e, nil
+}

@@ -1,0 +1,237 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/base/registry"
+	"github.com/weir-gateway/weir/internal/config/doc"
+)
+
+// RegistryName is the name of the listener that serves the registry, and of the key that
+// declares it.
+const RegistryName = "registry"
+
+// Registry is where services register themselves.
+type Registry struct {
+	Tokens  []RegistryToken // nil: clients on this machine may register, without any
+	Reading Reading
+	// Allow are addresses of instances that are refused otherwise: of this machine, of its
+	// links, the metadata of clouds.
+	Allow  []netip.Prefix
+	Limits registry.Limits
+	Origin Origin
+}
+
+// RegistryToken is what an instance shows that registers.
+type RegistryToken struct {
+	Name   string
+	Secret Secret // the token, or its digest
+	// Services are patterns of the services that it may write; `*` stands for any text. nil: all.
+	Services []string
+	// Addresses are those that it may register beside that of its own connection.
+	Addresses []netip.Prefix
+	Origin    Origin
+}
+
+// Reading is who may read a registry.
+type Reading string
+
+// Who may.
+const (
+	AnyoneReads Reading = "anyone" // that reaches it
+	TokensRead  Reading = "tokens" // who shows a token, whatever that may write
+)
+
+// registryForm is `registry`: an address, or a map.
+type registryForm struct {
+	Address string                        `doc:"address,required" help:"where it listens" example:"127.0.0.1:9090"`
+	Tokens  map[string]*registryTokenForm `doc:"tokens" help:"who may register: names, each with its token; clients on this machine where nothing is said" example:"{ deploy: \"${env:DEPLOY_TOKEN}\" }"`
+	Reading string                        `doc:"reading" help:"who may read: anyone that reaches it, or tokens: whoever shows one" example:"tokens"`
+	Allow   []Prefix                      `doc:"allow,oneormany" help:"addresses that instances may have although they are refused otherwise: of this machine, link-local, where a cloud tells its secrets" example:"[169.254.0.0/16]"`
+	Limits  *registryLimitsForm           `doc:"limits" help:"how much is kept"`
+	TLS     *tlsForm                      `doc:"tls" help:"certificates and what is asked of clients"`
+	At      doc.Pos                       `doc:"-,pos"`
+}
+
+// registryTokenForm is a token, or a token with what it may do.
+type registryTokenForm struct {
+	Token     *Secret  `doc:"token,required" help:"the token, by reference, or its digest sha256:..." example:"${env:DEPLOY_TOKEN}"`
+	Services  []string `doc:"services,oneormany" help:"patterns of the services that it may register; all unless said" example:"[users, shop-*]"`
+	Addresses []Prefix `doc:"addresses,oneormany" help:"addresses that it may register beside that of its own connection" example:"[10.0.0.0/8]"`
+	At        doc.Pos  `doc:"-,pos"`
+}
+
+// registryLimitsForm is `limits` of a registry.
+type registryLimitsForm struct {
+	Services  int      `doc:"services" help:"services that have an instance" example:"5000"`
+	Instances int      `doc:"instances" help:"instances of all services" example:"50000"`
+	Service   int      `doc:"service" help:"instances of one service" example:"2000"`
+	Bytes     doc.Size `doc:"bytes" help:"what instances say of themselves" example:"64MiB"`
+	Watchers  int      `doc:"watchers" help:"who follows the changes at once" example:"1000"`
+}
+
+func formOfHolding(l registry.Limits) registryLimitsForm {
+	return registryLimitsForm{Services: l.Services, Instances: l.Instances, Service: l.Service, Bytes: doc.Size(l.Bytes), Watchers: l.Watchers}
+}
+
+func (f *registryLimitsForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	*f = formOfHolding(registry.DefaultLimits())
+	doc.Decode(n, (*plainHolding)(f), ps)
+}
+
+func (f *registryForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	if n.Kind == doc.Scalar {
+		f.At = n.Pos
+		doc.Decode(n, &f.Address, ps)
+	} else {
+		doc.Decode(n, (*plainRegistry)(f), ps)
+	}
+	if tokens := n.Get("tokens"); tokens != nil && tokens.Kind == doc.Map && len(tokens.Entries) == 0 {
+		ps.Add(doc.Problem{Pos: tokens.Pos, What: "there are no tokens", Why: "so nobody could ever register", Fix: "for example `deploy: ${env:DEPLOY_TOKEN}`, or leave tokens out for clients on this machine"})
+	}
+}
+
+func (f *registryTokenForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	if n.Kind == doc.Scalar {
+		n = n.Under("token")
+	}
+	doc.Decode(n, (*plainToken)(f), ps)
+}
+
+// DocSchema implements doc.SchemaWriter.
+func (registryForm) DocSchema() *doc.Schema { return doc.SchemaOr[plainRegistry](text("an address")) }
+
+// DocSchema implements doc.SchemaWriter.
+func (registryTokenForm) DocSchema() *doc.Schema {
+	return doc.SchemaOr[plainToken](Secret{}.DocSchema())
+}
+
+// DocSchema implements doc.SchemaWriter.
+func (registryLimitsForm) DocSchema() *doc.Schema { return doc.SchemaOr[plainHolding]() }
+
+// registry lowers `registry` to a listener of its own, which no route attaches to.
+func (l *loader) registry(f *file) {
+	form := f.Registry
+	if form == nil {
+		return
+	}
+	var own doc.Problems
+	secure := form.TLS.tls(&own)
+	l.ps.Join(&own)
+	if own.Failed() || form.Address == "" {
+		return
+	}
+	origin := Origin{Pos: form.At}
+	r := &Registry{Reading: cmp.Or(Reading(form.Reading), AnyoneReads), Allow: prefixes(form.Allow), Limits: registry.DefaultLimits(), Origin: origin}
+	if m := form.Limits; m != nil {
+		r.Limits = registry.Limits{Services: m.Services, Instances: m.Instances, Service: m.Service, Bytes: int64(m.Bytes), Watchers: m.Watchers}
+	}
+	for _, name := range slices.Sorted(maps.Keys(form.Tokens)) {
+		if t := form.Tokens[name]; t != nil && t.Token != nil {
+			r.Tokens = append(r.Tokens, RegistryToken{Name: name, Secret: *t.Token, Services: t.Services, Addresses: prefixes(t.Addresses), Origin: Origin{Pos: t.At}})
+		}
+	}
+	listener := Listener{Name: RegistryName, Protocol: HTTP, TLS: secure, API: RegistryName, Origin: origin}
+	if secure != nil {
+		listener.Protocol = HTTPS
+	}
+	l.cfg.Registry = r
+	l.apis = append(l.apis, pendingAPI{listener, form.Address})
+}
+
+// registry holds the rules of the registry.
+func (c *validator) registry() {
+	r := c.c.Registry
+	if r == nil {
+		return
+	}
+	at := r.Origin.at()
+	if l := c.c.listenerOfAPI(RegistryName); l != nil {
+		c.alone(l, "whoever may call a route could register instances")
+		if address := c.c.addressOf(*l); !isLocal(address) && len(r.Tokens) == 0 {
+			c.ps.Add(doc.Problem{
+				Pos: at, Severity: doc.Warning, What: fmt.Sprintf("the registry listens on %s without tokens", address),
+				Why: "other machines can read it, but register nothing", Fix: "write `registry:` with `address:` and `tokens: {deploy: '${env:DEPLOY_TOKEN}'}`, or listen on 127.0.0.1",
+			})
+		}
+	}
+	switch {
+	case r.Reading != AnyoneReads && r.Reading != TokensRead:
+		c.add(at, fmt.Sprintf("reading is %q", r.Reading), "it says who may read the registry", "write anyone, or tokens for those who show one")
+	case r.Reading == TokensRead && len(r.Tokens) == 0:
+		c.add(at, "reading is for tokens, and there are none", "so nobody could read", "add tokens")
+	}
+	for _, bound := range []struct {
+		key   string
+		value int64
+	}{
+		{"services", int64(r.Limits.Services)},
+		{"instances", int64(r.Limits.Instances)},
+		{"service", int64(r.Limits.Service)},
+		{"bytes", r.Limits.Bytes},
+		{"watchers", int64(r.Limits.Watchers)},
+	} {
+		if bound.value < 1 {
+			c.add(at, fmt.Sprintf("the limit %q of the registry is too low to keep anything", bound.key), "", "make it 1 or more")
+		}
+	}
+	for _, t := range r.Tokens {
+		for _, s := range t.Services {
+			if s == "" || registry.CheckName("services", strings.ReplaceAll(s, "*", "a")) != nil {
+				c.add(t.Origin.at(), fmt.Sprintf("%q is no pattern of services", s), "names have letters, digits and, behind the first, - . _ :; * stands for any text", "for example shop-*")
+			}
+		}
+	}
+}
+
+// tokenNode prints a token as it is read. Its digest is no secret.
+func tokenNode(s Secret) *doc.Node {
+	if len(s.Parts) == 1 && s.Parts[0].Source == "" && strings.HasPrefix(s.Parts[0].Text, "sha256:") {
+		return &doc.Node{Kind: doc.Scalar, Pos: s.Pos, Value: s.Parts[0].Text}
+	}
+	return s.EncodeDoc()
+}
+
+// registry prints the registry with its listener.
+func (e expander) registry(c *Config) *doc.Node {
+	r := c.Registry
+	if r == nil {
+		return nil
+	}
+	f := newFields()
+	l := c.listenerOfAPI(RegistryName)
+	if l != nil {
+		f.text("address", c.addressOf(*l), r.Origin.comment())
+	}
+	if len(r.Tokens) > 0 {
+		tokens := newFields()
+		for _, t := range r.Tokens {
+			token := newFields()
+			token.put("token", tokenNode(t.Secret), "")
+			token.texts("services", t.Services, "")
+			token.put("addresses", list(t.Addresses, prefixNode), "")
+			tokens.put(t.Name, &token.Node, "")
+		}
+		f.put("tokens", &tokens.Node, "")
+	}
+	from := ""
+	if r.Reading == AnyoneReads {
+		from = builtIn
+	}
+	f.text("reading", string(r.Reading), from)
+	f.put("allow", list(r.Allow, prefixNode), "")
+	from = ""
+	if r.Limits == registry.DefaultLimits() {
+		from = builtIn
+	}
+	f.put("limits", doc.EncodeNode(formOfHolding(r.Limits)), from)
+	if l != nil && l.TLS != nil {
+		f.put("tls", e.serverTLS(l.TLS), "")
+	}
+	return &f.Node
+}

@@ -1,0 +1,5 @@
+package registry
+
+import "github.com/weir-gateway/weir/internal/base/registry/remote"
+
+func parse(line string) (remote.Event, error) { return remote.ParseEvent([]byte(line)) }
