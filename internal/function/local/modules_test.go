@@ -232,6 +232,20 @@ func TestPythonIsAskedToEnd(t *testing.T) {
 	await.That(t, "it says that it was asked", func() bool { return len(log.find("asked to end")) == 1 })
 }
 
+func TestHooksOfSnapshotsAreCalledWhereTheyAreAskedFor(t *testing.T) {
+	const snapStart = "AWS_LAMBDA_INITIALIZATION_TYPE"
+	for kind, want := range map[string]string{
+		"snap-start": `["before: second", "before: first", "after: third", "after: fourth"]`, "on-demand": `[]`, // the latest first, and then the earliest
+	} {
+		g := modules(t, program.Python, "snapped.lambda_handler", &records{}, func(c *Config) { c.Env = env(t, snapStart, kind) })
+		if got := g.get(t, "/"); got.body != want {
+			t.Errorf("%s: got %s, want %s", kind, got.body, want)
+		}
+	}
+	g := modules(t, program.Python, "snapped.lambda_handler", &records{}, func(c *Config) { c.Env = env(t, snapStart, "snap-start", "FAILS", "1") })
+	wantReason(t, g, "/", fault.FunctionInit, "OSError: the connection cannot be made anew")
+}
+
 func TestModulesSeeTheirContext(t *testing.T) {
 	for runtime, version := range map[program.Runtime]string{program.Node: "AWS_Lambda_nodejs", program.Python: "AWS_Lambda_python3."} {
 		t.Run(string(runtime), func(t *testing.T) {

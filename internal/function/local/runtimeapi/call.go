@@ -128,14 +128,16 @@ const (
 // endpoints are those of fixed paths. The others are of an invocation, by their last segment.
 var (
 	endpoints = map[string]*endpoint{
-		invocationBase + "next":       {http.MethodGet, (*Server).next},
-		runtimeBase + "/init/error":   {http.MethodPost, (*Server).initFailure},
-		extensionBase + "/register":   {http.MethodPost, (*Server).register},
-		extensionBase + "/event/next": {http.MethodGet, (*Server).nextEvent},
-		extensionBase + "/init/error": {http.MethodPost, (*Server).extensionFailed},
-		extensionBase + "/exit/error": {http.MethodPost, (*Server).extensionFailed},
-		"/2020-08-15/logs":            {http.MethodPut, subscribe(telemetryapi.Logs)},
-		"/2022-07-01/telemetry":       {http.MethodPut, subscribe(telemetryapi.Telemetry)},
+		invocationBase + "next":        {http.MethodGet, (*Server).next},
+		runtimeBase + "/init/error":    {http.MethodPost, (*Server).initFailure},
+		runtimeBase + "/restore/next":  {http.MethodGet, (*Server).restore},
+		runtimeBase + "/restore/error": {http.MethodPost, (*Server).restoreFailure},
+		extensionBase + "/register":    {http.MethodPost, (*Server).register},
+		extensionBase + "/event/next":  {http.MethodGet, (*Server).nextEvent},
+		extensionBase + "/init/error":  {http.MethodPost, (*Server).extensionFailed},
+		extensionBase + "/exit/error":  {http.MethodPost, (*Server).extensionFailed},
+		"/2020-08-15/logs":             {http.MethodPut, subscribe(telemetryapi.Logs)},
+		"/2022-07-01/telemetry":        {http.MethodPut, subscribe(telemetryapi.Telemetry)},
 	}
 	invocationEndpoints = map[string]*endpoint{
 		"response": {http.MethodPost, (*Server).response},

@@ -55,6 +55,7 @@ type Server struct {
 	coming    int           // questions that will in a moment
 	waiting   []*waiter     // invocations that wait for a question, oldest first
 	places    int           // how many invocations it has shown to take at once
+	restored  time.Time     // when it was taken for restored from a snapshot; zero for never
 	isReady   bool
 	isEnded   bool
 	cause     error             // why it ended
@@ -304,6 +305,9 @@ func (s *Server) ask() (last *Invocation, ok bool) {
 		s.isReady = true
 		close(s.ready)
 		s.feed.Initialised("")
+		if !s.restored.IsZero() {
+			s.feed.Restored("", time.Since(s.restored))
+		}
 	}
 	return last, true
 }

@@ -207,6 +207,24 @@ def answer(handler, headers, body):
         raise Failure("Runtime.MarshalError", "Unable to marshal response: %s" % error)
 
 
+def restore(api):
+    """Calls what was registered by AWS's snapshot_restore_py, before and after a snapshot that is none."""
+    hooks = sys.modules.get("snapshot_restore_py")  # which the function has imported, if it uses it
+    try:
+        for function, positional, named in reversed(list(hooks.get_before_snapshot()) if hooks else []):
+            function(*positional, **named)
+    except Exception as error:
+        post_error(api, "/init/error", error)
+        sys.exit(1)
+    api.call("GET", "/restore/next")
+    try:
+        for function, positional, named in list(hooks.get_after_restore()) if hooks else []:
+            function(*positional, **named)
+    except Exception as error:
+        post_error(api, "/restore/error", error)
+        sys.exit(1)
+
+
 def go_round(api, handler):
     global current_id
     headers, body = api.call("GET", "/invocation/next")
@@ -236,6 +254,8 @@ def main():
     except Exception as error:
         post_error(api, "/init/error", error)
         sys.exit(1)
+    if os.environ.get("AWS_LAMBDA_INITIALIZATION_TYPE") == "snap-start":
+        restore(api)
     while True:
         go_round(api, handler)
 
