@@ -144,10 +144,11 @@ func (l *lane) heard(o Outcome, now time.Time) {
 	}
 }
 
-// pause is how long nothing is started after the latest attempt found no time.
+// pause is how long nothing is started after the latest attempt found no time. What one
+// job was told to wait longer is its own: the others are tried with one of them.
 func (l *lane) pause(o Outcome) time.Duration {
 	if o.After > 0 {
-		return o.After
+		return min(o.After, mostPause)
 	}
 	d := firstPause
 	for range l.streak - 1 {

@@ -282,6 +282,38 @@ func TestWhoHasNoTimeIsAskedLaterAndByOne(t *testing.T) {
 	})
 }
 
+// A Retry-After of an hour may be meant for one customer. The job that got it waits so
+// long; the others find out for themselves.
+func TestAJobsOwnPauseIsNotThatOfAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := open(t, t.TempDir())
+		defer q.Close()
+		begin := time.Now()
+		serve(q, func(_ context.Context, a queue.Attempt) queue.Outcome {
+			if string(a.Body) == "0" && time.Since(begin) < time.Hour {
+				return queue.Outcome{Verdict: queue.NotNow, After: time.Hour, Reason: "status 503"}
+			}
+			return queue.Outcome{}
+		})
+		var ids []string
+		for i := range 20 {
+			d := draft(fmt.Sprint(i))
+			d.Age = 3 * time.Hour
+			ids = append(ids, put(t, q, d))
+		}
+		time.Sleep(6 * time.Minute) //nolint:forbidigo // of the bubble
+		for i, id := range ids {
+			if job := get(t, q, id); (job.State == queue.Done) != (i > 0) || i == 0 && job.Due.Sub(begin) < time.Hour {
+				t.Errorf("job %d is %+v", i, job)
+			}
+		}
+		time.Sleep(time.Hour) //nolint:forbidigo // of the bubble
+		if job := get(t, q, ids[0]); job.State != queue.Done || job.Attempts != 2 {
+			t.Errorf("at last it is %+v", job)
+		}
+	})
+}
+
 func TestWhatIsTooOldDiesAlsoWhereNobodySendsIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := open(t, t.TempDir())

@@ -134,7 +134,8 @@ func (q *Queue) settle(ctx context.Context, serves Lane, e *entry, body []byte, 
 	q.nudge()
 }
 
-// follow makes j what it is after an attempt. pause is for how long the lane starts nothing.
+// follow makes j what it is after an attempt. pause is for how long the lane starts
+// nothing, and how long j waits at least.
 func (j *Job) follow(o Outcome, retry Retry, pause time.Duration, now time.Time) {
 	switch o.Verdict {
 	case Succeeded:
@@ -147,7 +148,7 @@ func (j *Job) follow(o Outcome, retry Retry, pause time.Duration, now time.Time)
 		j.end(Dead, o.Reason, now)
 		return
 	case NotNow:
-		j.Due = now.Add(pause)
+		j.Due = now.Add(max(o.After, pause))
 	case Again:
 		j.Failures++
 		if j.Failures > retry.Times {
