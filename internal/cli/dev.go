@@ -19,6 +19,7 @@ import (
 	"github.com/weir-gateway/weir/internal/control/follow"
 	"github.com/weir-gateway/weir/internal/control/source"
 	"github.com/weir-gateway/weir/internal/function/local"
+	"github.com/weir-gateway/weir/internal/wire/listen"
 )
 
 func devCommand(version string, s Streams) *cobra.Command {
@@ -89,7 +90,13 @@ func (s Streams) dev(version string, in source.Input, level *slog.LevelVar) erro
 	d := &developer{Streams: s, out: out, input: in}
 	log := slog.New(&console{out: d.out, level: level, own: ownLevel{level}})
 	defer adoptLog(log)()
-	if err := d.choosePorts(); err != nil {
+	held, err := d.choosePorts()
+	defer func() {
+		for _, l := range held {
+			_ = l.Close() // those that were not taken, for it has not come so far
+		}
+	}()
+	if err != nil {
 		return err
 	}
 	reload, stop := onSignals(syscall.SIGHUP)
@@ -97,7 +104,7 @@ func (s Streams) dev(version string, in source.Input, level *slog.LevelVar) erro
 	ctx, interrupt := context.WithCancel(context.Background())
 	defer interrupt()
 	return s.refused(app.Run(ctx, app.Options{
-		Input: d.input, Log: log, Level: level, Version: version, Parts: app.Parts(), Watch: true, Reload: reload, Drain: devDrain,
+		Input: d.input, Log: log, Level: level, Version: version, Parts: app.Parts(), Watch: true, Reload: reload, Drain: devDrain, Inherited: listen.Held(held...),
 		Serving: func() { onInterrupt(ctx, interrupt) }, Started: d.started, Stopping: s.stopping, Changed: d.changed, Visited: d.visited,
 	}))
 }
@@ -123,49 +130,41 @@ type developer struct {
 	failed bool
 }
 
-// choosePorts chooses free ones where nobody has said any: a second folder may be
-// worked on beside the first.
-func (d *developer) choosePorts() error {
+// choosePorts chooses free ones where nobody has said any, and holds them: a second
+// folder may be worked on beside the first.
+func (d *developer) choosePorts() (held []net.Listener, err error) {
 	if !d.input.Finds() {
-		return nil
+		return nil, nil
 	}
 	const usual, usualAdmin = 8080, 8081
-	taken := 0
-	if len(d.input.Listen) == 0 {
-		var err error
-		if taken, err = freePort(usual, 0); err != nil {
-			return err
+	hold := func(from int) (address string) {
+		var l net.Listener
+		if l, err = firstFree(from); err != nil {
+			return ""
 		}
-		d.input.Listen = []string{at(taken)}
+		held = append(held, l)
+		return l.Addr().String()
 	}
-	if d.input.Admin != "" {
-		return nil
+	if len(d.input.Listen) == 0 {
+		d.input.Listen = []string{hold(usual)}
 	}
-	port, err := freePort(usualAdmin, taken)
-	if err != nil {
-		return err
+	if d.input.Admin == "" && err == nil {
+		d.input.Admin = hold(usualAdmin)
 	}
-	d.input.Admin = at(port)
-	return nil
+	return held, err
 }
 
-func at(port int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(port)) }
-
-// freePort is the first free port from one on that is not except. Another program may
-// take it in the next moment, which is told then.
-func freePort(from, except int) (int, error) {
+// firstFree listens on the first free port from one on.
+func firstFree(from int) (net.Listener, error) {
 	const most = 100
 	var err error
 	for port := from; port < from+most; port++ {
-		if port == except {
-			continue
-		}
 		var l net.Listener
-		if l, err = net.Listen("tcp", at(port)); err == nil { //nolint:noctx // it is closed at once
-			return port, l.Close()
+		if l, err = listen.Open(context.Background(), net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
+			return l, nil
 		}
 	}
-	return 0, fmt.Errorf("no port is free from %d on; name one with --listen: %w", from, err)
+	return nil, fmt.Errorf("no port is free from %d on; name one with --listen: %w", from, err)
 }
 
 // started says what is served.

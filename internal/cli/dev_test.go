@@ -109,6 +109,57 @@ func TestDevRunsAFolderOfFunctions(t *testing.T) {
 	}
 }
 
+// Each chooses a port where nobody has said any, and nobody else gets that.
+func TestSeveralThatBeginAtOnceChooseTheirOwnPorts(t *testing.T) {
+	folder := t.TempDir()
+	if err := os.WriteFile(filepath.Join(folder, "index.mjs"), []byte("export const handler = () => 1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var all []*process
+	for range 4 {
+		all = append(all, startCommand(t, "dev", folder))
+	}
+	seen := map[string]bool{}
+	for _, p := range all {
+		url := strings.TrimSpace(p.until("http://127.0.0.1:"))
+		if seen[url] {
+			t.Errorf("%s was chosen twice", url)
+		}
+		seen[url] = true
+	}
+	for _, p := range all {
+		p.signal(os.Interrupt)
+		if got := p.wait(); got != "exit status 0" {
+			t.Errorf("it ended with %s: %s", got, p.log.String())
+		}
+	}
+}
+
+// To read a pipe may take for ever, and who works in a folder has not named it.
+func TestDevReadsNoPipeThatItFinds(t *testing.T) {
+	folder := t.TempDir()
+	if err := syscall.Mkfifo(filepath.Join(folder, "weir.yaml"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := weir(false, "dev", folder); got.code != 2 || !strings.Contains(got.err, "weir.yaml is a pipe") {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestMistakesOfAFunctionAreToldOneByOne(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "weir.yaml")
+	text := "listen: 127.0.0.1:0\nroutes:\n  ANY /**: fn:a\nfunctions:\n  a: { run: /bin/true, contract: soap, timeout: 0s, scale: { max: 0 } }\n"
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got := weir(false, "check", file)
+	for _, want := range []string{`function "a": contract: "soap"`, `function "a": scale.max: 0`, `function "a": timeout: it must be`} {
+		if got.code != 2 || strings.Count(got.out+got.err, want) != 1 {
+			t.Errorf("%s is not told by itself in %s", want, got)
+		}
+	}
+}
+
 // TestDevShowsWhatBecomesOfAConfig holds that a change that cannot be served is told with
 // its fix, and that what was there before serves on.
 func TestDevShowsWhatBecomesOfAConfig(t *testing.T) {

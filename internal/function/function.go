@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/base/telemetry"
@@ -87,6 +88,19 @@ type Definition struct {
 	// Once gives the config for a single call: one instance, for which the call waits.
 	Once func(config any) any
 }
+
+// Mistakes are several in one config, each of which is told by itself.
+type Mistakes []error
+
+func (m Mistakes) Error() string {
+	texts := make([]string, len(m))
+	for i, one := range m {
+		texts[i] = one.Error()
+	}
+	return strings.Join(texts, "; ")
+}
+
+func (m Mistakes) Unwrap() []error { return m }
 
 // Warning is told by `weir check`.
 type Warning struct {

@@ -18,7 +18,13 @@ func (b *build) functions(s *snapshot.Snapshot) {
 		f := &b.cfg.Functions[i]
 		made, err := b.function(f)
 		if err != nil {
-			b.problems.Errorf(placeOf(err, f.Origin.Pos), "function %q: %v", f.Name, err)
+			mistakes, several := err.(function.Mistakes) //nolint:errorlint // what wraps them says more than each of them
+			if !several {
+				mistakes = function.Mistakes{err}
+			}
+			for _, one := range mistakes {
+				b.problems.Errorf(placeOf(one, f.Origin.Pos), "function %q: %v", f.Name, one)
+			}
 			b.told[f] = toldError{err}
 			continue
 		}

@@ -128,6 +128,9 @@ func (in Input) Read() ([]config.Source, error) {
 	if own == "" {
 		return in.found()
 	}
+	if info, err := os.Stat(own); own != in.Path && err == nil && !info.Mode().IsRegular() { // one that is named itself is meant
+		return nil, wrong("%s is a pipe, a socket or a device, and to read it may take for ever; remove it, or name it where it is meant", own)
+	}
 	sources, err := config.Read(own)
 	if errors.Is(err, fs.ErrNotExist) {
 		if meant := in.meant(); meant != "" {

@@ -14,6 +14,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
+	"github.com/weir-gateway/weir/internal/function"
 	"github.com/weir-gateway/weir/internal/function/local/pool"
 	"github.com/weir-gateway/weir/internal/function/local/process"
 	"github.com/weir-gateway/weir/internal/function/local/program"
@@ -139,7 +140,10 @@ func (c *Config) validate() error {
 			problems = append(problems, fmt.Errorf("env.%s: %w", name, err))
 		}
 	}
-	return errors.Join(problems...)
+	if len(problems) == 0 {
+		return nil
+	}
+	return function.Mistakes(problems)
 }
 
 var errNUL = errors.New("no NUL is possible there")

@@ -57,6 +57,16 @@ const (
 	handoverToken  = "WEIR_HANDOVER_TOKEN"
 )
 
+// Held are sockets that this program has opened itself, before it knew what for. Who
+// closes those that nobody takes is whoever has opened them.
+func Held(sockets ...net.Listener) *Inherited {
+	i := &Inherited{}
+	for _, l := range sockets {
+		i.sockets = append(i.sockets, inherited{name: l.Addr().String(), listener: l})
+	}
+	return i
+}
+
 // Inherit takes what this process was started with, once, at its start. The
 // environment does not tell of it any more afterwards.
 func Inherit() (*Inherited, error) {
