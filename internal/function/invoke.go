@@ -2,7 +2,7 @@ package function
 
 import (
 	"crypto/rand"
-	"fmt"
+	"encoding/hex"
 	"io"
 	"net/http"
 	"time"
@@ -42,7 +42,14 @@ func NewID() string {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
 	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+	id := make([]byte, 0, 36)
+	for i, part := range [][]byte{b[:4], b[4:6], b[6:8], b[8:10], b[10:]} {
+		if i > 0 {
+			id = append(id, '-')
+		}
+		id = hex.AppendEncode(id, part)
+	}
+	return string(id)
 }
 
 // Answer is what a function answers to a payload: another one, whole, or as a stream

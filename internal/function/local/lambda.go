@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"context"
 	"crypto/rand"
+	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
@@ -182,10 +184,7 @@ func (l *lambda) event(r *http.Request) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	event, err := apigw.Encode(r, body)
-	if err != nil {
-		return nil, fault.Unexpected.New("", fault.Cause(err))
-	}
+	event := apigw.Encode(r, body)
 	if len(event) > runtimeapi.MaxPayload {
 		return nil, tooLarge()
 	}
@@ -256,7 +255,10 @@ func (l *lambda) invoke(r *http.Request, b *backend, place *lease, q *question) 
 func newTrace() string {
 	var random [12]byte
 	_, _ = rand.Read(random[:]) // never fails (crypto/rand)
-	return fmt.Sprintf("Root=1-%08x-%x;Sampled=0", time.Now().Unix(), random)
+	trace := append(make([]byte, 0, len("Root=1-01234567-0123456789ab0123456789ab;Sampled=0")), "Root=1-"...)
+	trace = hex.AppendEncode(trace, binary.BigEndian.AppendUint32(nil, uint32(time.Now().Unix())))
+	trace = hex.AppendEncode(append(trace, '-'), random[:])
+	return string(append(trace, ";Sampled=0"...))
 }
 
 // response makes the response to r of an answer.

@@ -15,11 +15,130 @@ import (
 	"golang.org/x/net/http/httpguts"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/jsonx"
 	"github.com/weir-gateway/weir/internal/function/local/reply"
 )
 
 // answer is what a function returns in payload format version 2.0.
 type answer struct {
+	status    json.RawMessage // nil for none
+	headers   []header        // by their names
+	body      *string
+	isEncoded bool
+	cookies   []string
+}
+
+// header is a member of headers.
+type header struct {
+	name, value string
+	err         error // why it has no value
+}
+
+// Decode makes the response to r of a function's whole payload. JSON without a
+// statusCode is the body itself: status 200, application/json.
+func Decode(r *http.Request, payload []byte) (*http.Response, error) {
+	payload = bytes.TrimSpace(payload)
+	a, plain := readPlain(payload)
+	if !plain {
+		var err error
+		if a, err = read(payload); err != nil {
+			return nil, err
+		}
+	}
+	if a == nil || a.status == nil {
+		return inferred(r, payload), nil
+	}
+	res, err := a.head(r)
+	if err != nil {
+		return nil, err
+	}
+	body, err := a.content()
+	if err != nil {
+		return nil, err
+	}
+	reply.SetBody(res, body)
+	return res, nil
+}
+
+// mostPlain bounds what is read by readPlain, whose memory grows with commas and colons
+// in texts, too.
+const mostPlain = 64 << 10
+
+// readPlain reads an answer that means the same to every reader of JSON, as nearly all do:
+// it has each name once, spelled as it is here, and values of the kinds that they should
+// be of. That costs a third of what read does. plain is false where it is not such a one.
+func readPlain(payload []byte) (a *answer, plain bool) {
+	if len(payload) > mostPlain {
+		return nil, false
+	}
+	value, err := jsonx.Parse(payload, jsonx.Options{Unique: true})
+	if err != nil {
+		return nil, false
+	}
+	if value.Kind() != jsonx.Object {
+		return nil, true
+	}
+	a = &answer{}
+	for name, member := range value.Members() {
+		if !a.take(name, member) {
+			return nil, false
+		}
+	}
+	return a, true
+}
+
+// take takes over one member of a plain answer, and tells whether it is one.
+func (a *answer) take(name string, member jsonx.Value) bool {
+	kind := member.Kind()
+	switch name {
+	case "statusCode":
+		a.status = json.RawMessage(member.Raw())
+	case "headers":
+		return a.takeHeaders(member)
+	case "body":
+		if text := member.Text(); kind == jsonx.String {
+			a.body = &text
+		}
+		return kind == jsonx.String || kind == jsonx.Null
+	case "isBase64Encoded":
+		a.isEncoded = member.Bool()
+		return kind == jsonx.Bool || kind == jsonx.Null
+	case "cookies":
+		for cookie := range member.Elements() {
+			if cookie.Kind() != jsonx.String {
+				return false
+			}
+			a.cookies = append(a.cookies, cookie.Text())
+		}
+		return kind == jsonx.List || kind == jsonx.Null
+	default:
+		return !slices.ContainsFunc(names, func(known string) bool { return strings.EqualFold(known, name) })
+	}
+	return true
+}
+
+// names are those that encoding/json also knows in other cases.
+var names = []string{"statusCode", "headers", "body", "isBase64Encoded", "cookies"}
+
+func (a *answer) takeHeaders(object jsonx.Value) bool {
+	for name, value := range object.Members() {
+		h := header{name: name}
+		switch value.Kind() {
+		case jsonx.String:
+			h.value = value.Text()
+		case jsonx.Number, jsonx.Bool:
+			h.value = value.Raw()
+		default:
+			h.err = errNoText
+		}
+		a.headers = append(a.headers, h)
+	}
+	slices.SortFunc(a.headers, func(a, b header) int { return strings.Compare(a.name, b.name) })
+	return object.Kind() == jsonx.Object || object.Kind() == jsonx.Null
+}
+
+// written is an answer as encoding/json reads it.
+type written struct {
 	StatusCode      json.RawMessage            `json:"statusCode"`
 	Headers         map[string]json.RawMessage `json:"headers"`
 	Body            *string                    `json:"body"`
@@ -27,36 +146,31 @@ type answer struct {
 	Cookies         []string                   `json:"cookies"`
 }
 
-// Decode makes the response to r of a function's whole payload. JSON without a
-// statusCode is the body itself: status 200, application/json.
-func Decode(r *http.Request, payload []byte) (*http.Response, error) {
-	payload = bytes.TrimSpace(payload)
+func (w *written) answer() *answer {
+	a := &answer{status: w.StatusCode, body: w.Body, isEncoded: w.IsBase64Encoded, cookies: w.Cookies}
+	for _, name := range slices.Sorted(maps.Keys(w.Headers)) {
+		value, err := fieldValue(w.Headers[name])
+		a.headers = append(a.headers, header{name, value, err})
+	}
+	return a
+}
+
+// read reads any answer. It is nil where the whole of it is the body.
+func read(payload []byte) (*answer, error) {
 	if !json.Valid(payload) {
 		return nil, errors.New("the function's answer is not JSON")
 	}
 	if payload[0] != '{' {
-		return inferred(r, payload), nil
+		return nil, nil
 	}
-	var a answer
-	if err := json.Unmarshal(payload, &a); err != nil {
+	var w written
+	if err := json.Unmarshal(payload, &w); err != nil {
 		if !hasStatusCode(payload) { // its fields are called like ours, but mean something else
-			return inferred(r, payload), nil
+			return nil, nil
 		}
 		return nil, fmt.Errorf("the function's answer: %w", err)
 	}
-	if a.StatusCode == nil {
-		return inferred(r, payload), nil
-	}
-	res, err := a.head(r)
-	if err != nil {
-		return nil, err
-	}
-	body, err := a.body()
-	if err != nil {
-		return nil, err
-	}
-	reply.SetBody(res, body)
-	return res, nil
+	return w.answer(), nil
 }
 
 func hasStatusCode(payload []byte) bool {
@@ -72,14 +186,14 @@ func inferred(r *http.Request, payload []byte) *http.Response {
 	return res
 }
 
-func (a *answer) body() ([]byte, error) {
-	if a.Body == nil {
+func (a *answer) content() ([]byte, error) {
+	if a.body == nil {
 		return nil, nil
 	}
-	if !a.IsBase64Encoded {
-		return []byte(*a.Body), nil
+	if !a.isEncoded {
+		return []byte(*a.body), nil
 	}
-	body, err := base64.StdEncoding.DecodeString(*a.Body)
+	body, err := base64.StdEncoding.DecodeString(*a.body)
 	if err != nil {
 		return nil, fmt.Errorf("the answer says isBase64Encoded, but its body: %w", err)
 	}
@@ -89,7 +203,7 @@ func (a *answer) body() ([]byte, error) {
 // head makes the response to r without its body. Fields that belong to a connection
 // and not to the answer are left out.
 func (a *answer) head(r *http.Request) (*http.Response, error) {
-	status, err := a.status()
+	status, err := a.statusCode()
 	if err != nil {
 		return nil, err
 	}
@@ -98,23 +212,22 @@ func (a *answer) head(r *http.Request) (*http.Response, error) {
 		return nil, err //nolint:wrapcheck // it says what it is about
 	}
 	head := exchange.ResponseHead(res)
-	for _, name := range slices.Sorted(maps.Keys(a.Headers)) { // spellings of one name have an order, and the last one wins
-		value, err := fieldValue(a.Headers[name])
-		if err != nil {
-			return nil, fmt.Errorf("the answer's header %q: %w", name, err)
+	for _, h := range a.headers { // spellings of one name have an order, and the last one wins
+		if h.err != nil {
+			return nil, fmt.Errorf("the answer's header %q: %w", h.name, h.err)
 		}
-		ours, err := reply.Check(name, value)
+		ours, err := reply.Check(h.name, h.value)
 		switch {
 		case err != nil:
 			return nil, err //nolint:wrapcheck // it names the field
 		case !ours:
-		case strings.EqualFold(name, "Set-Cookie"): // but each is another cookie
-			head.Add(name, value)
+		case strings.EqualFold(h.name, "Set-Cookie"): // but each is another cookie
+			head.Add(h.name, h.value)
 		default:
-			head.Set(name, value)
+			head.Set(h.name, h.value)
 		}
 	}
-	for _, cookie := range a.Cookies {
+	for _, cookie := range a.cookies {
 		if !httpguts.ValidHeaderFieldValue(cookie) {
 			return nil, errors.New("one of the answer's cookies is not valid")
 		}
@@ -123,14 +236,16 @@ func (a *answer) head(r *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// status reads the code, which some languages' functions give as a text.
-func (a *answer) status() (int, error) {
-	status, err := strconv.Atoi(strings.Trim(string(a.StatusCode), `"`))
+// statusCode reads the code, which some languages' functions give as a text.
+func (a *answer) statusCode() (int, error) {
+	status, err := strconv.Atoi(strings.Trim(string(a.status), `"`))
 	if err != nil {
-		return 0, fmt.Errorf("the answer's statusCode is %.20s, not a number", a.StatusCode)
+		return 0, fmt.Errorf("the answer's statusCode is %.20s, not a number", a.status)
 	}
 	return status, nil
 }
+
+var errNoText = errors.New("it is no text; several values are joined by commas, and cookies have their own field")
 
 // fieldValue reads a header's value: a text, or a number or truth value as its text.
 func fieldValue(raw json.RawMessage) (string, error) {
@@ -140,7 +255,7 @@ func fieldValue(raw json.RawMessage) (string, error) {
 		err := json.Unmarshal(raw, &text)
 		return text, err //nolint:wrapcheck // head names the field
 	case '{', '[', 'n':
-		return "", errors.New("it is no text; several values are joined by commas, and cookies have their own field")
+		return "", errNoText
 	default:
 		return string(raw), nil
 	}

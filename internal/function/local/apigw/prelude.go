@@ -33,12 +33,13 @@ func DecodeStream(r *http.Request, stream io.ReadCloser) (*http.Response, error)
 	if err != nil {
 		return nil, err
 	}
-	var a answer
-	if err := json.Unmarshal(prelude, &a); err != nil {
+	var w written
+	if err := json.Unmarshal(prelude, &w); err != nil {
 		return nil, fmt.Errorf("the prelude of the streamed answer: %w", err)
 	}
-	if a.StatusCode == nil {
-		a.StatusCode = json.RawMessage("200")
+	a := w.answer()
+	if a.status == nil {
+		a.status = json.RawMessage("200")
 	}
 	res, err := a.head(r)
 	if err != nil {
