@@ -317,6 +317,10 @@ func TestNodesHeapIsPartOfItsMemory(t *testing.T) {
 	if got := g.get(t, "/pid"); !strings.Contains(got.body, `"--max-old-space-size=384"`) {
 		t.Errorf("it was started with %s", got.body)
 	}
+	type bound struct{ Own, Worker float64 } // in MiB, room for what is new and young included
+	if got := decode[bound](t, g.get(t, "/heap")); got.Own < 384 || got.Own > 512 || got.Worker < 384 || got.Worker > 512 {
+		t.Errorf("the bounds of heaps are %+v MiB, want 384 and a little", got)
+	}
 }
 
 func TestAnInstanceThatUsesTooMuchMemoryIsKilledAndSaysSo(t *testing.T) {

@@ -2,6 +2,8 @@
 import { pipeline } from 'node:stream/promises';
 import { Readable } from 'node:stream';
 import { setTimeout as wait } from 'node:timers/promises';
+import { getHeapStatistics } from 'node:v8';
+import { Worker } from 'node:worker_threads';
 
 const greeting = await Promise.resolve('hello'); // awaited by the module itself
 
@@ -30,6 +32,11 @@ export const handler = async (event, context) => {
     case '/undefined': return;
     case '/greeting': return { greeting };
     case '/pid': return { pid: process.pid, heap: process.execArgv };
+    case '/heap': { // its bound, and that of a worker, in MiB
+      const ask = "require('node:worker_threads').parentPort.postMessage(require('node:v8').getHeapStatistics().heap_size_limit)";
+      const worker = await new Promise((resolve, reject) => new Worker(ask, { eval: true }).on('message', resolve).on('error', reject));
+      return { own: getHeapStatistics().heap_size_limit / 2 ** 20, worker: worker / 2 ** 20 };
+    }
     case '/meet': // answers once as many are here as were called together
       return meet(Number(event.queryStringParameters.of));
     case '/log':
