@@ -5,7 +5,8 @@ SHELL := /bin/bash
 
 GO          ?= go
 FUZZTIME    ?= 30s
-MODULES     := $(patsubst %/go.mod,%,$(shell git ls-files '*go.mod' | grep -v '^go.mod'))
+# Kubernetes is built for tests and is none of ours to look at.
+MODULES     := $(patsubst %/go.mod,%,$(shell git ls-files '*go.mod' | grep -v -e '^go.mod' -e '^test/cluster/hyper'))
 GOLANGCI    := $(GO) tool -modfile=$(CURDIR)/tools/go.mod golangci-lint
 VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS     := -s -w -buildid= -X main.version=$(VERSION)
@@ -42,8 +43,12 @@ deps: ## install what the tests need beside Go (nginx, dnsmasq, Node.js, Python)
 unit: ## the main module's tests, with the race detector
 	CGO_ENABLED=1 $(GO) test -race -timeout 10m ./...
 
+.PHONY: kube
+kube: ## build etcd and kube-apiserver from their modules for test/cluster, once: minutes the first time, then kept in the user's cache folder
+	@cd test/cluster && $(GO) run ./build >/dev/null
+
 .PHONY: modules
-modules: ## the tests that need heavy clients, and those of our tools, each in its own module
+modules: kube ## the tests that need heavy clients, and those of our tools, each in its own module
 	@for m in $(MODULES); do echo "== $$m"; (cd $$m && CGO_ENABLED=1 $(GO) vet ./... && CGO_ENABLED=1 $(GO) test -timeout 15m ./...); done
 
 .PHONY: golden
@@ -85,6 +90,14 @@ bench-auth: ## what guards cost: a route with and without, tokens against bare s
 bench-balance: ## the ways to balance in a simulated fleet, 250,000 requests a case by a seed, then what a pick costs; judges their order only
 	$(GO) test -count=1 -v -run TestOrderOfWays ./internal/traffic/service/balance -args -full
 	$(GO) test -run '^$$' -bench . ./internal/traffic/service/balance
+
+.PHONY: bench-kube
+bench-kube: kube ## 1,000 Services with 20,000 endpoints behind a real API server: from an event to the first answer, memory, CPU; judges no time (Linux)
+	cd test/cluster && $(GO) test -run TestFigures -count=1 -v -timeout 20m
+
+.PHONY: soak-kube
+soak-kube: kube ## requests while etcd and the API server are paused, killed and back, a minute each: none may fail (Linux)
+	cd test/cluster && $(GO) test -run TestTrafficNeverStops -count=1 -v -timeout 20m -args -pause 60s
 
 .PHONY: soak-jobs
 soak-jobs: ## ten thousand jobs by 32 clients: what they take, and that each is sent once

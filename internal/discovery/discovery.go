@@ -118,6 +118,10 @@ type Definition struct {
 	Summary  string
 	Settings func() any
 	Open     func(env SourceEnv, settings any) (Source, error)
+	// Claims tells of a service of another provider's scheme, as it is written, whether the Source, which is
+	// a Claimer then, may know its endpoints better; said tells whether the config says the
+	// settings. nil: of none.
+	Claims func(settings any, said bool, service config.Service) bool
 }
 
 // Source is where many services are found by one connection, one watch, one client. It is used by
@@ -128,6 +132,14 @@ type Source interface {
 	Provider(env Env, service config.Service) (Provider, error)
 	// Close ends what is shared. It is called once, after the Run of every provider has returned.
 	Close()
+}
+
+// Claimer is a Source that may know the endpoints of a service which another provider would find.
+type Claimer interface {
+	// Claim makes the provider of such a service; it starts nothing. That runs asWritten, the provider of
+	// the service's own scheme, for as long as the source does not know the service; both are of the
+	// same env. It gives asWritten itself where it never will.
+	Claim(env Env, service config.Service, asWritten Provider) Provider
 }
 
 // SourceEnv is what a Source may need.

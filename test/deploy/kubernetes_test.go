@@ -14,6 +14,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
 	policyv1 "k8s.io/api/policy/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
 	"sigs.k8s.io/yaml"
 
 	"github.com/weir-gateway/weir/internal/app"
@@ -25,6 +26,9 @@ import (
 // manifest is everything in deploy/kubernetes.
 type manifest struct {
 	namespace  corev1.Namespace
+	account    corev1.ServiceAccount
+	role       rbacv1.ClusterRole
+	binding    rbacv1.RoleBinding
 	configs    corev1.ConfigMap
 	deployment appsv1.Deployment
 	budget     policyv1.PodDisruptionBudget
@@ -37,7 +41,7 @@ func manifests(t *testing.T) *manifest {
 	t.Helper()
 	m := &manifest{}
 	kinds := map[string]any{
-		"Namespace": &m.namespace, "ConfigMap": &m.configs, "Deployment": &m.deployment,
+		"Namespace": &m.namespace, "ServiceAccount": &m.account, "ClusterRole": &m.role, "RoleBinding": &m.binding, "ConfigMap": &m.configs, "Deployment": &m.deployment,
 		"PodDisruptionBudget": &m.budget, "Service": &m.service, "NetworkPolicy": &m.policy,
 	}
 	for part := range strings.SplitSeq(read(t, "kubernetes", "weir.yaml"), "\n---\n") {
@@ -161,7 +165,8 @@ func TestThePodHasTheLeastPrivileges(t *testing.T) {
 	security, own := pod.SecurityContext, container.SecurityContext
 	for what, holds := range map[string]bool{
 		"the namespace takes no more":   m.namespace.Labels["pod-security.kubernetes.io/enforce"] == "restricted",
-		"no token for the API server":   pod.AutomountServiceAccountToken != nil && !*pod.AutomountServiceAccountToken && pod.ServiceAccountName == "",
+		"an account of its own":         pod.ServiceAccountName == m.account.Name && m.account.Name == "weir",
+		"its token for this pod only":   *pod.AutomountServiceAccountToken && !*m.account.AutomountServiceAccountToken,
 		"not root":                      *security.RunAsNonRoot && *security.RunAsUser > 0,
 		"the user of the image":         fmt.Sprintf("[%d:%d]", *security.RunAsUser, *security.RunAsGroup) == fmt.Sprint(one(t, stages(t)[1], "USER")),
 		"the runtime's seccomp profile": security.SeccompProfile.Type == corev1.SeccompProfileTypeRuntimeDefault,
@@ -175,6 +180,24 @@ func TestThePodHasTheLeastPrivileges(t *testing.T) {
 		if !holds {
 			t.Errorf("not so: %s", what)
 		}
+	}
+}
+
+// TestTheAccountMayLookForEndpointsAndNothingElse holds that the role is what the provider of endpoints asks for.
+func TestTheAccountMayLookForEndpointsAndNothingElse(t *testing.T) {
+	m := manifests(t)
+	var may []string
+	for _, r := range m.role.Rules {
+		may = append(may, fmt.Sprint(r.Verbs, r.APIGroups, r.Resources, r.ResourceNames, r.NonResourceURLs))
+	}
+	if want := []string{"[list watch] [] [services] [] []", "[list watch] [discovery.k8s.io] [endpointslices] [] []"}; !slices.Equal(may, want) {
+		t.Errorf("the role is %q", may)
+	}
+	if r := m.binding.RoleRef; r.Kind != "ClusterRole" || r.Name != m.role.Name || m.role.AggregationRule != nil {
+		t.Errorf("what is bound is %+v", r)
+	}
+	if s := m.binding.Subjects; len(s) != 1 || s[0].Kind != "ServiceAccount" || s[0].Name != m.account.Name || s[0].Namespace != m.account.Namespace {
+		t.Errorf("it is bound to %+v", s)
 	}
 }
 
@@ -204,7 +227,7 @@ func TestThePartsOfTheManifestFitTogether(t *testing.T) {
 			}
 		}
 	}
-	for _, namespace := range []string{m.configs.Namespace, m.deployment.Namespace, m.budget.Namespace, m.service.Namespace, m.policy.Namespace} {
+	for _, namespace := range []string{m.account.Namespace, m.binding.Namespace, m.configs.Namespace, m.deployment.Namespace, m.budget.Namespace, m.service.Namespace, m.policy.Namespace} {
 		if namespace != m.namespace.Name {
 			t.Errorf("something is in the namespace %q", namespace)
 		}

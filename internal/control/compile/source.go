@@ -37,12 +37,9 @@ func (b *build) sources() {
 // source gives the open source of a definition, which is opened if it is not, or was opened by
 // other settings or secrets.
 func (b *build) source(d discovery.Definition) (*source, error) {
-	settings := d.Settings()
-	if said := b.cfg.DiscoveryOf(d.Kind); said != nil {
-		if err, ok := b.told[said]; ok {
-			return nil, err
-		}
-		settings = said.Config
+	settings, said := b.settings(d)
+	if err, ok := b.told[said]; ok {
+		return nil, err
 	}
 	same := func(before *source) bool { return config.Same(before.settings, settings) && b.stillSo(before.asked) }
 	return keep(b, "source "+d.Kind, same, func() (*source, func(context.Context), error) {
@@ -63,20 +60,52 @@ func (s *source) close(context.Context) {
 	s.open.Close()
 }
 
-// provider makes the provider of a service, and gives the source that it belongs to, nil for none.
-func (b *build) provider(s *config.Service, env discovery.Env) (discovery.Provider, *source, error) {
+// provider makes the provider of a service, and gives the source that it belongs to, nil for none. own is the
+// service with what is said for all services.
+func (b *build) provider(s, own *config.Service, env discovery.Env) (discovery.Provider, *source, error) {
 	d, _, ok := b.compiler.parts.provider(s)
 	if !ok {
 		return nil, nil, fmt.Errorf("this version finds no endpoints by %q", s.Source.Scheme)
 	}
 	if d.Kind == "" {
-		made, err := d.New(env, *s)
-		return made, nil, err
+		made, err := d.New(env, *own)
+		if err != nil {
+			return nil, nil, err
+		}
+		return b.claimed(s, env, made)
 	}
 	from, err := b.source(d)
 	if err != nil {
 		return nil, nil, err
 	}
-	made, err := from.open.Provider(env, *s)
+	made, err := from.open.Provider(env, *own)
 	return made, from, err
+}
+
+// claimed gives the provider of a source that may know a service better than that of its own scheme.
+func (b *build) claimed(s *config.Service, env discovery.Env, asWritten discovery.Provider) (discovery.Provider, *source, error) {
+	for _, d := range b.compiler.parts.Providers {
+		if d.Claims == nil {
+			continue
+		}
+		if settings, said := b.settings(d); !d.Claims(settings, said != nil, *s) {
+			continue
+		}
+		from, err := b.source(d)
+		if err != nil {
+			return nil, nil, err
+		}
+		if c, ok := from.open.(discovery.Claimer); ok {
+			return c.Claim(env, *s, asWritten), from, nil
+		}
+	}
+	return asWritten, nil, nil
+}
+
+// settings are those of a kind of source, and where they are said; nil: nowhere.
+func (b *build) settings(d discovery.Definition) (any, *config.Discovery) {
+	if said := b.cfg.DiscoveryOf(d.Kind); said != nil {
+		return said.Config, said
+	}
+	return d.Settings(), nil
 }

@@ -7,11 +7,20 @@ import (
 	"github.com/weir-gateway/weir/internal/discovery/dns"
 	"github.com/weir-gateway/weir/internal/discovery/etcd"
 	"github.com/weir-gateway/weir/internal/discovery/file"
+	"github.com/weir-gateway/weir/internal/discovery/kubernetes"
 	"github.com/weir-gateway/weir/internal/discovery/registry"
 	"github.com/weir-gateway/weir/internal/discovery/static"
 )
 
 // Definitions lists the providers.
 func Definitions() []discovery.Definition {
-	return []discovery.Definition{static.Definition(), dns.Definition(), file.Definition(), etcd.Definition(), consul.Definition(), registry.Definition()}
+	return []discovery.Definition{
+		static.Definition(),
+		dns.Definition(),
+		consul.Definition(),
+		etcd.Definition(),
+		file.Definition(),
+		kubernetes.Definition(),
+		registry.Definition(),
+	}
 }

@@ -1,0 +1,210 @@
+package kubernetes
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"unique"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+
+	"github.com/weir-gateway/weir/internal/discovery"
+)
+
+// catalog is what is known of the Services of one watch: what becomes endpoints, and no more of the
+// objects. It is not locked.
+type catalog struct {
+	services map[key]*service
+	slices   map[key]map[string]*slice // by the names of the slices
+	owners   map[key]key               // by namespace and name of each slice, its Service
+}
+
+func newCatalog() *catalog {
+	return &catalog{services: map[key]*service{}, slices: map[key]map[string]*slice{}, owners: map[key]key{}}
+}
+
+// put takes over an object, or lets go of it, and gives the Services of which that may be news.
+func (c *catalog) put(object any, gone bool) ([]key, error) {
+	switch o := object.(type) {
+	case *discoveryv1.EndpointSlice:
+		if gone {
+			return c.putSlice(o, nil), nil
+		}
+		return c.putSlice(o, sliceOf(o)), nil
+	case *corev1.Service:
+		k := key{o.Namespace, o.Name}
+		if gone {
+			delete(c.services, k)
+		} else {
+			c.services[k] = serviceOf(o)
+		}
+		return []key{k}, nil
+	default:
+		return nil, fmt.Errorf("%T is no object that was asked for", object)
+	}
+}
+
+// putSlice replaces a slice, which may have been another Service's until now; nil removes it.
+func (c *catalog) putSlice(o *discoveryv1.EndpointSlice, s *slice) []key {
+	name, service := key{o.Namespace, o.Name}, key{o.Namespace, o.Labels[discoveryv1.LabelServiceName]}
+	news := []key{service}
+	if before, ok := c.owners[name]; ok && before != service {
+		c.remove(before, o.Name)
+		news = append(news, before)
+	}
+	if s == nil {
+		delete(c.owners, name)
+		c.remove(service, o.Name)
+		return news
+	}
+	c.owners[name] = service
+	if c.slices[service] == nil {
+		c.slices[service] = map[string]*slice{}
+	}
+	c.slices[service][o.Name] = s
+	return news
+}
+
+func (c *catalog) remove(service key, name string) {
+	if delete(c.slices[service], name); len(c.slices[service]) == 0 {
+		delete(c.slices, service)
+	}
+}
+
+// service is what a Service says.
+type service struct {
+	ports    []servicePort // those of TCP
+	alias    string        // the name that stands for it elsewhere (ExternalName); "": none
+	headless bool          // it has no address of its own
+	six      bool          // its first family is IPv6
+}
+
+type servicePort struct {
+	name   unique.Handle[string]
+	number uint16
+	target uint16 // of the pods; 0 where it is a name
+}
+
+func serviceOf(s *corev1.Service) *service {
+	made := &service{
+		headless: s.Spec.ClusterIP == corev1.ClusterIPNone,
+		six:      len(s.Spec.IPFamilies) > 0 && s.Spec.IPFamilies[0] == corev1.IPv6Protocol,
+	}
+	if s.Spec.Type == corev1.ServiceTypeExternalName {
+		made.alias = s.Spec.ExternalName
+	}
+	for _, p := range s.Spec.Ports {
+		if p.Protocol == corev1.ProtocolTCP || p.Protocol == "" {
+			made.ports = append(made.ports, servicePort{unique.Make(p.Name), portNumber(p.Port), portNumber(p.TargetPort.IntVal)})
+		}
+	}
+	return made
+}
+
+// portNumber is 0 for what is none.
+func portNumber(n int32) uint16 {
+	if n < 1 || n > 65535 {
+		return 0
+	}
+	return uint16(n)
+}
+
+// slice is what an EndpointSlice says.
+type slice struct {
+	version uint64 // grows with each change of any object
+	ports   []slicePort
+	members []member
+}
+
+type slicePort struct {
+	name   unique.Handle[string]
+	number uint16 // 0 is all of them, which a slice may say
+}
+
+// member is an endpoint without its port. What many have in common they share.
+type member struct {
+	address     netip.Addr
+	id          string // of the pod
+	node        unique.Handle[string]
+	zone, hints unique.Handle[string]
+	condition   discovery.Condition
+}
+
+// sliceOf gives nil for slices of names (addressType FQDN), which have no meaning that anybody agrees on.
+func sliceOf(s *discoveryv1.EndpointSlice) *slice {
+	if s.AddressType != discoveryv1.AddressTypeIPv4 && s.AddressType != discoveryv1.AddressTypeIPv6 {
+		return nil
+	}
+	made := &slice{members: make([]member, 0, len(s.Endpoints))}
+	made.version, _ = strconv.ParseUint(s.ResourceVersion, 10, 64) // comparable as a number since Kubernetes 1.35, and always so with etcd
+	for _, p := range s.Ports {
+		if p.Protocol == nil || *p.Protocol == corev1.ProtocolTCP {
+			made.ports = append(made.ports, slicePort{unique.Make(said(p.Name)), portNumber(said(p.Port))})
+		}
+	}
+	for i := range s.Endpoints {
+		if m, ok := memberOf(&s.Endpoints[i]); ok {
+			made.members = append(made.members, m)
+		}
+	}
+	return made
+}
+
+// memberOf takes the first address, which is the only one of which Kubernetes defines a meaning.
+func memberOf(e *discoveryv1.Endpoint) (member, bool) {
+	if len(e.Addresses) == 0 {
+		return member{}, false
+	}
+	address, err := netip.ParseAddr(e.Addresses[0])
+	if err != nil {
+		return member{}, false
+	}
+	m := member{
+		address: address.Unmap(), node: unique.Make(said(e.NodeName)), zone: unique.Make(said(e.Zone)),
+		hints: unique.Make(hinted(e.Hints)), condition: conditionOf(e.Conditions),
+	}
+	if e.TargetRef != nil {
+		m.id = string(e.TargetRef.UID)
+	}
+	return m, true
+}
+
+// said is the value of a field that may be left out.
+func said[T any](field *T) T {
+	if field == nil {
+		var none T
+		return none
+	}
+	return *field
+}
+
+// conditionOf is what conditions mean as KEP-1669 has it: `ready` counts for itself, and where nobody says it,
+// yes; an endpoint that is not ready and ends may answer as yet, which `serving` says.
+func conditionOf(c discoveryv1.EndpointConditions) discovery.Condition {
+	ready := c.Ready == nil || *c.Ready
+	serving := c.Serving == nil && ready || said(c.Serving)
+	switch {
+	case ready:
+		return discovery.Ready
+	case serving && said(c.Terminating):
+		return discovery.Draining
+	default:
+		return discovery.NotReady
+	}
+}
+
+// hinted are the zones that an endpoint is meant for.
+func hinted(h *discoveryv1.EndpointHints) string {
+	if h == nil {
+		return ""
+	}
+	zones := make([]string, 0, len(h.ForZones))
+	for _, z := range h.ForZones {
+		zones = append(zones, z.Name)
+	}
+	slices.Sort(zones)
+	return strings.Join(zones, ",")
+}

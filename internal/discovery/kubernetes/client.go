@@ -1,0 +1,122 @@
+package kubernetes
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/runtime/serializer"
+	"k8s.io/apimachinery/pkg/util/net"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+)
+
+// Where Kubernetes tells a pod of itself.
+const (
+	hostVariable  = "KUBERNETES_SERVICE_HOST"
+	accountFolder = "/var/run/secrets/kubernetes.io/serviceaccount/"
+	tokenFile     = accountFolder + "token"
+	namespaceFile = accountFolder + "namespace"
+)
+
+// inPod tells whether this process is one of a pod.
+func inPod() bool { return os.Getenv(hostVariable) != "" }
+
+// errNoAccount is a pod whose service account is kept from it.
+var errNoAccount = errors.New("the pod has no token of its service account; set `automountServiceAccountToken: true` on it, or say `kubeconfig` under `discovery: { kubernetes: ... }`")
+
+// client reaches the API server.
+type client struct {
+	connections      *http.Client
+	services, slices *rest.RESTClient
+	namespace        string // that this process is in
+}
+
+func (c *client) close() { net.CloseIdleConnectionsFor(c.connections.Transport) }
+
+// connect makes a client, which calls nobody yet.
+func (c *Config) connect() (*client, error) {
+	settings, namespace, err := c.access()
+	if err != nil {
+		return nil, err
+	}
+	settings.UserAgent = "weir"
+	// What repeats itself backs off by itself. This is for the start, when all is asked for.
+	settings.QPS, settings.Burst = 100, 200
+	settings.WarningHandlerWithContext = rest.NoWarnings{}
+	settings.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
+	settings.ContentType = runtime.ContentTypeProtobuf
+	settings.NegotiatedSerializer = serializer.NewCodecFactory(objects()).WithoutConversion()
+	shared, err := rest.HTTPClientFor(settings)
+	if err != nil {
+		return nil, err
+	}
+	at := &client{connections: shared, namespace: namespace}
+	for version, to := range map[schema.GroupVersion]**rest.RESTClient{corev1.SchemeGroupVersion: &at.services, discoveryv1.SchemeGroupVersion: &at.slices} {
+		own := rest.CopyConfig(settings)
+		own.GroupVersion, own.APIPath = &version, "/apis"
+		if version.Group == "" {
+			own.APIPath = "/api"
+		}
+		if *to, err = rest.RESTClientForConfigAndClient(own, shared); err != nil {
+			return nil, err
+		}
+	}
+	return at, nil
+}
+
+// access gives where the API server is and who asks it, and the namespace that names without one are in.
+func (c *Config) access() (*rest.Config, string, error) {
+	if c.Kubeconfig != "" {
+		return c.fromFile()
+	}
+	if !inPod() {
+		return nil, "", errors.New("this is not a pod of a cluster; say `kubeconfig` under `discovery: { kubernetes: ... }`")
+	}
+	settings, err := rest.InClusterConfig()
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, "", errNoAccount
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	return settings, ownNamespace(), nil
+}
+
+func (c *Config) fromFile() (*rest.Config, string, error) {
+	file := clientcmd.NewNonInteractiveDeferredLoadingClientConfig(
+		&clientcmd.ClientConfigLoadingRules{ExplicitPath: c.Kubeconfig}, &clientcmd.ConfigOverrides{CurrentContext: c.Context})
+	settings, err := file.ClientConfig()
+	if err != nil {
+		return nil, "", fmt.Errorf("the kubeconfig %s: %w", c.Kubeconfig, err)
+	}
+	namespace, _, err := file.Namespace()
+	return settings, namespace, err
+}
+
+// ownNamespace is that of the pod.
+func ownNamespace() string {
+	if text, err := os.ReadFile(namespaceFile); err == nil {
+		if name := strings.TrimSpace(string(text)); isLabel(name) {
+			return name
+		}
+	}
+	return metav1.NamespaceDefault
+}
+
+// objects are the kinds that are read, and none beside them.
+func objects() *runtime.Scheme {
+	known := runtime.NewScheme()
+	known.AddKnownTypes(corev1.SchemeGroupVersion, &corev1.Service{}, &corev1.ServiceList{})
+	known.AddKnownTypes(discoveryv1.SchemeGroupVersion, &discoveryv1.EndpointSlice{}, &discoveryv1.EndpointSliceList{})
+	metav1.AddToGroupVersion(known, corev1.SchemeGroupVersion)
+	metav1.AddToGroupVersion(known, discoveryv1.SchemeGroupVersion)
+	return known
+}

@@ -1,0 +1,79 @@
+// Package kubernetes is the provider of the endpoints of Kubernetes' Services
+// (`k8s:shop/users:http`), as EndpointSlices tell of them: pods, not the address of the Service,
+// behind which kube-proxy would pick.
+//
+//   - reference.go: how a Service is named, as a reference and in a URL.
+//   - client.go: how the API server is reached.
+//   - source.go: the watches that all services share, one for each namespace.
+//   - watch.go: one namespace, from the list and the watch of client-go to what is known of it.
+//   - catalog.go: what is known, in the least memory.
+//   - endpoint.go: Services and slices become endpoints.
+//   - provider.go: one reference, from what is known to its set.
+//   - name.go: names in URLs that are Services.
+//
+// Of client-go it has the connection and the reflector, and neither the typed clients nor the caches
+// of informers: decision 0059.
+package kubernetes
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/discovery"
+)
+
+// kind is the key of the settings; scheme is that of references.
+const (
+	kind   = "kubernetes"
+	scheme = "k8s"
+)
+
+// The ways of Config.Watch.
+const (
+	byNamespace = "namespace"
+	wholly      = "cluster"
+)
+
+// Config is what stands below `discovery: { kubernetes: ... }`.
+type Config struct {
+	Kubeconfig string   `doc:"kubeconfig" help:"the file that says how the API server is reached; the pod's own service account unless said" example:"/etc/weir/kubeconfig"`
+	Context    string   `doc:"context" help:"which of the file's contexts; its current one unless said" example:"production"`
+	Namespaces []string `doc:"namespaces,oneormany" help:"the only ones whose Services are looked at; any unless said" example:"[shop, users]"`
+	Watch      string   `doc:"watch" help:"one watch for each namespace, or one of the whole cluster" example:"cluster"`
+	Names      bool     `doc:"names" help:"whether names in URLs that are Services stand for their endpoints"`
+}
+
+// Definition is the provider as the compiler and the vocabulary know it.
+func Definition() discovery.Definition {
+	schemes := []discovery.Scheme{{Protocol: "http", Scheme: config.Scheme{
+		Name: scheme, Summary: "HTTP/1.1 to the pods of a Kubernetes Service", Example: "k8s:shop/users:http",
+		Check: func(ref config.Ref) error {
+			_, err := readRef(ref.Rest)
+			return err
+		},
+	}}}
+	d := discovery.Define(kind, "Kubernetes' API server", schemes, defaults, open)
+	d.Claims = claims
+	return d
+}
+
+func defaults() Config { return Config{Watch: byNamespace, Names: true} }
+
+// check says what is wrong with settings by themselves.
+func (c *Config) check() error {
+	switch {
+	case c.Watch != byNamespace && c.Watch != wholly:
+		return fmt.Errorf("watch is %q, and may be %s or %s", c.Watch, byNamespace, wholly)
+	case c.Watch == wholly && len(c.Namespaces) > 0:
+		return errors.New("a watch of the whole cluster reads all namespaces; leave out `namespaces`, or `watch`")
+	case c.Context != "" && c.Kubeconfig == "":
+		return errors.New("a context is one of a kubeconfig; say which file, or leave it out")
+	}
+	for _, n := range c.Namespaces {
+		if !isLabel(n) {
+			return fmt.Errorf("%q cannot be the name of a namespace", n)
+		}
+	}
+	return nil
+}

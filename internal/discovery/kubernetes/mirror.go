@@ -1,0 +1,87 @@
+package kubernetes
+
+import (
+	corev1 "k8s.io/api/core/v1"
+	discoveryv1 "k8s.io/api/discovery/v1"
+	"k8s.io/client-go/tools/cache"
+)
+
+// mirror is the store that a reflector keeps up to date. It puts into the catalog what becomes
+// endpoints and lets go of the objects.
+type mirror struct {
+	watch *watch
+	of    int
+	asked selection
+}
+
+var (
+	_ cache.ReflectorStore         = (*mirror)(nil)
+	_ cache.ReflectorBookmarkStore = (*mirror)(nil)
+	_ cache.TransformingStore      = (*mirror)(nil)
+)
+
+// Add implements cache.ReflectorStore.
+func (m *mirror) Add(object any) error { return m.put(object, false) }
+
+// Update implements cache.ReflectorStore.
+func (m *mirror) Update(object any) error { return m.put(object, false) }
+
+// Delete implements cache.ReflectorStore.
+func (m *mirror) Delete(object any) error { return m.put(object, true) }
+
+// Resync implements cache.ReflectorStore.
+func (m *mirror) Resync() error { return nil }
+
+// Bookmark implements cache.ReflectorBookmarkStore: nothing is new, and the watch stands.
+func (m *mirror) Bookmark(string) error {
+	m.watch.mu.Lock()
+	defer m.watch.mu.Unlock()
+	m.watch.wakeAll()
+	return nil
+}
+
+// Transformer implements cache.TransformingStore: while a list comes in, its objects lie there whole.
+func (m *mirror) Transformer() cache.TransformFunc {
+	return func(object any) (any, error) {
+		switch o := object.(type) {
+		case *discoveryv1.EndpointSlice:
+			o.ManagedFields, o.OwnerReferences, o.Annotations = nil, nil, nil
+		case *corev1.Service:
+			o.ManagedFields, o.Annotations = nil, nil
+		}
+		return object, nil
+	}
+}
+
+// put takes over one object.
+func (m *mirror) put(object any, gone bool) error {
+	w := m.watch
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	services, err := w.catalog.put(object, gone)
+	for _, k := range services {
+		w.wake(k)
+	}
+	return err
+}
+
+// Replace implements cache.ReflectorStore: the list is all there is of what was asked for.
+func (m *mirror) Replace(list []any, _ string) error {
+	fresh := newCatalog()
+	for _, object := range list {
+		if _, err := fresh.put(object, false); err != nil {
+			return err
+		}
+	}
+	w := m.watch
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if m.of == ofServices {
+		w.catalog.services = fresh.services
+	} else {
+		w.catalog.slices, w.catalog.owners = fresh.slices, fresh.owners
+	}
+	w.seen[m.of] = m.asked.got(m.of)
+	w.wakeAll()
+	return nil
+}
