@@ -243,7 +243,7 @@ func New(o Options) *App {
 	})
 	a.reconciler = reconcile.New(reconcile.Options{
 		Compiler: compile.New(o.Parts, compile.Options{
-			Log: o.Log, Secret: secret.Resolve, Metrics: a.metrics, Shelf: o.Shelf, Queue: o.Queue, Registry: o.Registry, KeptAge: o.MaxAge, Own: a.listening,
+			Log: o.Log, Secret: secret.Resolve, Metrics: a.metrics, Shelf: o.Shelf, Queue: o.Queue, Registry: o.Registry, KeptAge: o.MaxAge, Own: a.listening, Zone: os.Getenv("WEIR_ZONE"),
 			AccessLog: compile.AccessLog{Stdout: o.Stdout, Stderr: o.Stderr, Format: o.LogFormat, Level: o.Level, Counts: &a.lines},
 			Traces:    compile.Traces{Version: o.Version, Getenv: os.Getenv, Counts: &a.spans},
 		}),

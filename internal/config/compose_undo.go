@@ -139,7 +139,7 @@ func (g *graph) undoShape(u *Step) {
 	if !isMethod(u.Method) || u.Method == http.MethodConnect || u.Method == http.MethodTrace {
 		g.add(u.Origin.at(), fmt.Sprintf("the undo of the step %q has the method %q", u.Name, u.Method), "", suggest(u.Method, methods(), "write DELETE, POST, PUT or PATCH"))
 	}
-	g.retry(u.Retry, u.Origin)
+	g.retry(u.Retry, u.Origin, false)
 	for _, f := range u.Headers {
 		g.field(f)
 	}

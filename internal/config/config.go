@@ -40,6 +40,8 @@ type Config struct {
 	// Resolver is how the names of endpoints are looked up where a service does not say; nil: as
 	// this machine does.
 	Resolver *Resolver
+	// Zone is where this gateway is, "" where nobody says: endpoints of the same are preferred.
+	Zone string
 	// TrustedProxies are the peers whose forwarding fields (X-Forwarded-*,
 	// Forwarded, X-Request-Id) count. None by default.
 	TrustedProxies []netip.Prefix
@@ -294,7 +296,8 @@ type Service struct {
 	Announce  string     // "v1", "v2": how endpoints are told of the client by the PROXY protocol; "" not
 	Timeouts  Timeouts
 	Retry     *Retry
-	Balance   string // "peak-ewma" (default), "least-requests", "round-robin", "random"
+	Balance   *Balance // nil: DefaultBalance
+	Breaker   *Breaker // nil: none
 	Health    *Health
 	Outlier   *Outlier // nil: DefaultOutlier
 	Hold      *Hold    // nil: DefaultHold
@@ -360,6 +363,9 @@ type Retry struct {
 	// Unsent keeps further tries to what surely no backend has acted on, whatever the
 	// method: the writes of a composition.
 	Unsent bool
+	// Budget bounds the further tries of a service, whatever route they are of; nil:
+	// DefaultBudget. Only a service has one.
+	Budget *Budget
 }
 
 // NoRate is a rate that nobody must keep (`none` in a file).

@@ -8,8 +8,20 @@ import (
 // DefaultAdmin is where the operators' API listens unless told otherwise.
 const DefaultAdmin = "127.0.0.1:8081"
 
+// DefaultBound is how much of its share an endpoint may have in flight that is chosen by a hash.
+const DefaultBound = 150
+
 // DefaultBalance is how a service chooses among its endpoints unless told otherwise.
-const DefaultBalance = "peak-ewma"
+func DefaultBalance() *Balance { return &Balance{By: "peak-ewma", SlowStart: 10 * time.Second} }
+
+// DefaultBudget are the further tries that a service has unless told otherwise: those of
+// Finagle and Linkerd.
+func DefaultBudget() *Budget { return &Budget{Share: 20, Least: 10} }
+
+// DefaultBreaker is what a breaker has that says no more than when it breaks.
+func DefaultBreaker() *Breaker {
+	return &Breaker{Window: 10 * time.Second, Least: 20, Pause: 5 * time.Second, Pending: 100, Wait: time.Second}
+}
 
 // DefaultLimits are the limits of a config that names none. MemoryBytes is 0:
 // it is taken from the cgroup.
@@ -58,7 +70,7 @@ func retryStatuses() []int { return []int{502, 503, 504} }
 
 // balances are the known ways to choose an endpoint.
 func balances() []string {
-	return []string{DefaultBalance, "least-requests", "round-robin", "random"}
+	return []string{"peak-ewma", "least-requests", "round-robin", "random", byHash}
 }
 
 // protocols are what may be spoken with endpoints.

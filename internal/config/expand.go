@@ -139,6 +139,7 @@ func (e expander) config(c *Config) *doc.Node {
 	f.put("limits", e.limits(c), "")
 	f.put("shutdown", e.shutdown(c.Shutdown), "")
 	f.put("resolver", e.resolver(c.Resolver), "")
+	f.text("zone", c.Zone, "")
 	f.put("discovery", e.discoveries(c.Discoveries), "")
 	f.put("trust", list(c.TrustedProxies, prefixNode), "")
 	f.put("groups", list(c.Groups, e.group), "")
@@ -314,11 +315,8 @@ func (e expander) service(s Service) *doc.Node {
 	f.text("proxy_protocol", s.Announce, "")
 	f.put("timeout", timeoutNode(s.Timeouts, ""), serviceTimeouts(s.Timeouts))
 	f.put("retry", retryNode(s.Retry), "")
-	balance := ""
-	if s.Balance == DefaultBalance {
-		balance = builtIn
-	}
-	f.text("balance", s.Balance, balance)
+	f.put("balance", balanceNode(s.Balance), "")
+	f.put("breaker", breakerNode(s.Breaker), "")
 	f.put("health", healthNode(s.Health), "")
 	outlier, hold, share := cmp.Or(s.Outlier, DefaultOutlier()), cmp.Or(s.Hold, DefaultHold()), PanicOr(s.Panic)
 	f.put("outlier", outlierNode(outlier), builtInIf(Same(*outlier, *DefaultOutlier())))
@@ -379,6 +377,7 @@ func retryNode(r *Retry) *doc.Node {
 	if r.Statuses != nil {
 		f.put("statuses", doc.EncodeNode(r.Statuses), "")
 	}
+	f.put("budget", budgetNode(r.Budget), "")
 	return &f.Node
 }
 

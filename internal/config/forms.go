@@ -166,8 +166,9 @@ func (t timeoutsForm) timeouts() Timeouts {
 
 // retryForm is `retry`: the number of further tries, or the whole.
 type retryForm struct {
-	Attempts int   `doc:"attempts,required" help:"further tries after the first one" example:"2"`
-	Statuses []int `doc:"statuses" help:"responses that count as failures: 502, 503 and 504 unless told otherwise"`
+	Attempts int         `doc:"attempts,required" help:"further tries after the first one" example:"2"`
+	Statuses []int       `doc:"statuses" help:"responses that count as failures: 502, 503 and 504 unless told otherwise"`
+	Budget   *budgetForm `doc:"budget" help:"of a service: further tries at most, of all its requests; 20% unless said" example:"10%"`
 }
 
 func (r *retryForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
@@ -188,7 +189,7 @@ func (r *retryForm) retry() *Retry {
 	if r == nil {
 		return nil
 	}
-	return &Retry{Attempts: r.Attempts, Statuses: r.Statuses}
+	return &Retry{Attempts: r.Attempts, Statuses: r.Statuses, Budget: r.Budget.budget()}
 }
 
 // percentForm is a share: whole percents.

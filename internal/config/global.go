@@ -1,6 +1,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -132,7 +133,7 @@ func (l *loader) lowerGlobals() {
 
 // once reports a key that may stand in one file only.
 func (l *loader) once(e doc.Entry, seen map[string]doc.Pos) {
-	if !slices.Contains([]string{"listen", "admin", "lambda_api", "registry", "telemetry", "limits", "shutdown", "trust", "resolver", "discovery", "defaults", "problems"}, e.Key) {
+	if !slices.Contains([]string{"listen", "admin", "lambda_api", "registry", "telemetry", "limits", "shutdown", "trust", "resolver", "zone", "discovery", "defaults", "problems"}, e.Key) {
 		return
 	}
 	if first, twice := seen[e.Key]; twice {
@@ -185,6 +186,7 @@ func (l *loader) global(f *file) {
 		l.cfg.Shutdown = Shutdown{Delay: f.Shutdown.Delay, Drain: f.Shutdown.Drain, Origin: Origin{Pos: f.Shutdown.At}}
 	}
 	l.resolver(f)
+	l.cfg.Zone = cmp.Or(f.Zone, l.cfg.Zone)
 	l.discovery(f)
 	if f.Trust != nil {
 		l.cfg.TrustedProxies = prefixes(f.Trust.Proxies)

@@ -222,6 +222,7 @@ func (c *validator) serviceGrants(s *Service) {
 		}
 	}
 	c.secretGrants(g, s.TLS, s.Origin)
+	c.secretGrants(g, s.Balance, s.Origin)
 	c.healthGrants(g, s)
 }
 

@@ -89,6 +89,7 @@ type fileForm struct {
 	Limits    *limitsForm    `doc:"limits" help:"what one client or all together may take"`
 	Shutdown  *shutdownForm  `doc:"shutdown" help:"how the gateway ends"`
 	Resolver  *resolverForm  `doc:"resolver" help:"how the names of backends are looked up" example:"10.0.0.2"`
+	Zone      string         `doc:"zone" help:"where this gateway is; endpoints of the same zone are preferred; WEIR_ZONE unless said" example:"eu-west-1a"`
 	Discovery *doc.Node      `doc:"discovery" help:"how the sources are reached where endpoints are found" example:"{ etcd: http://10.0.0.5:2379 }"`
 	Problems  string         `doc:"problems" help:"how much clients are told of a problem: brief, or verbose for development" example:"verbose"`
 	Trust     *trustForm     `doc:"trust" help:"proxies whose forwarding fields count" example:"10.0.0.0/8"`

@@ -2,6 +2,7 @@ package config
 
 import (
 	"reflect"
+	"slices"
 
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
@@ -13,6 +14,10 @@ type (
 	plainService   serviceForm
 	plainTimeouts  timeoutsForm
 	plainRetry     retryForm
+	plainBalance   balanceForm
+	plainCookie    cookieForm
+	plainBudget    budgetForm
+	plainBreaker   breakerForm
 	plainAdmin     adminForm
 	plainTrust     trustForm
 	plainLimits    limitsForm
@@ -63,6 +68,30 @@ func (quota) DocSchema() *doc.Schema { return either(count(), off()) }
 func (timeoutsForm) DocSchema() *doc.Schema { return doc.SchemaOr[plainTimeouts](durationText()) }
 
 func (retryForm) DocSchema() *doc.Schema { return doc.SchemaOr[plainRetry](count(), off()) }
+
+func (balanceForm) DocSchema() *doc.Schema {
+	return doc.SchemaOr[plainBalance](&doc.Schema{Enum: slices.DeleteFunc(balances(), func(by string) bool { return by == byHash })})
+}
+
+func (cookieForm) DocSchema() *doc.Schema {
+	return doc.SchemaOr[plainCookie](&doc.Schema{Type: doc.Types{"boolean"}}, text("its name"))
+}
+
+func (warmForm) DocSchema() *doc.Schema { return durationText() }
+
+func (excessForm) DocSchema() *doc.Schema {
+	return either(&doc.Schema{Type: doc.Types{"string"}, Pattern: `^\d{3,4}%$`, Examples: []any{"150%"}}, off())
+}
+
+func (shareOrNone) DocSchema() *doc.Schema { return either(percentForm(0).DocSchema(), off()) }
+
+func (budgetForm) DocSchema() *doc.Schema {
+	return doc.SchemaOr[plainBudget](percentForm(0).DocSchema(), off())
+}
+
+func (breakerForm) DocSchema() *doc.Schema {
+	return doc.SchemaOr[plainBreaker](percentForm(0).DocSchema(), off())
+}
 
 func (percentForm) DocSchema() *doc.Schema {
 	return &doc.Schema{Type: doc.Types{"string"}, Pattern: `^(\d{1,2}|100)%$`}

@@ -17,7 +17,8 @@ type serviceForm struct {
 	Announce  string         `doc:"proxy_protocol" help:"tell endpoints whose connection it is: v1 or v2" example:"v2"`
 	Timeout   timeoutsForm   `doc:"timeout" help:"the time for everything, or for each part"`
 	Retry     *retryForm     `doc:"retry" help:"further tries" example:"2"`
-	Balance   string         `doc:"balance" help:"how an endpoint is chosen" example:"least-requests"`
+	Balance   *balanceForm   `doc:"balance" help:"how an endpoint is chosen: a way, or a map" example:"least-requests"`
+	Breaker   *breakerForm   `doc:"breaker" help:"when nothing more is asked: from which share of failures, or a map; never unless said" example:"50%"`
 	Health    *healthForm    `doc:"health" help:"how endpoints are asked whether they serve: a path, tcp, grpc, or a map; they are not unless said" example:"/healthz"`
 	Outlier   *outlierForm   `doc:"outlier" help:"when an endpoint is left alone for its failures: how many in a row, a map, or none" example:"5"`
 	Hold      *holdForm      `doc:"hold" help:"how long requests wait for an endpoint while there is none; 2s unless said" example:"5s"`
@@ -92,11 +93,9 @@ func (l *loader) service(e element, group string, ps *doc.Problems) {
 	doc.Decode(e.node, &form, &own)
 	s := Service{
 		Name: e.name, Group: group, Origin: Origin{Pos: e.pos}, Protocol: form.Protocol, TLS: form.TLS.tls(&own), Announce: form.Announce,
-		Resolver: form.Resolver.resolver(&own), Timeouts: form.Timeout.timeouts(), Retry: form.Retry.retry(), Balance: form.Balance,
+		Resolver: form.Resolver.resolver(&own), Timeouts: form.Timeout.timeouts(), Retry: form.Retry.retry(),
+		Balance: form.Balance.balance(), Breaker: form.Breaker.breaker(),
 		Health: form.Health.health(), Outlier: form.Outlier.outlier(), Hold: form.Hold.hold(), Panic: form.Panic.share(),
-	}
-	if s.Balance == "" {
-		s.Balance = DefaultBalance
 	}
 	for _, at := range form.Endpoints {
 		s.Endpoints = append(s.Endpoints, Endpoint{Address: at.Address, Weight: at.Weight, Zone: at.Zone, Origin: Origin{Pos: at.At}})

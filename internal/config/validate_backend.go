@@ -132,9 +132,7 @@ func (c *validator) service(s *Service) {
 	if s.Protocol != "" && !slices.Contains(protocols(), s.Protocol) {
 		c.add(at, fmt.Sprintf("the service %q has the unknown protocol %q", s.Name, s.Protocol), "known are "+strings.Join(protocols(), ", "), suggest(s.Protocol, protocols(), ""))
 	}
-	if s.Balance != "" && !slices.Contains(balances(), s.Balance) {
-		c.add(at, fmt.Sprintf("the service %q has the unknown balance %q", s.Name, s.Balance), "known are "+strings.Join(balances(), ", "), suggest(s.Balance, balances(), ""))
-	}
+	c.balance(s)
 	if s.Announce != "" && !slices.Contains(announcements(), s.Announce) {
 		c.add(at, fmt.Sprintf("the service %q announces clients by %q", s.Name, s.Announce), "known are "+strings.Join(announcements(), ", "), suggest(s.Announce, announcements(), "write `proxy_protocol: v2`"))
 	}
@@ -145,7 +143,7 @@ func (c *validator) service(s *Service) {
 		c.add(at, fmt.Sprintf("the service %q speaks h2 but has no tls", s.Name), "h2 is HTTP/2 over TLS", "write h2c for HTTP/2 in the clear, or add tls")
 	}
 	c.timeouts(s.Timeouts, s.Origin)
-	c.retry(s.Retry, s.Origin)
+	c.retry(s.Retry, s.Origin, true)
 	c.serviceGrants(s)
 }
 

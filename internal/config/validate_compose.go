@@ -289,7 +289,7 @@ func (g *graph) shape(s *Step, readsItem bool) {
 		g.add(at, fmt.Sprintf("%q is no name of a step", s.Name), "expressions read it as steps.NAME", "write letters, digits, _ and -, beginning with a letter")
 	}
 	g.method(s)
-	g.retry(s.Retry, s.Origin)
+	g.retry(s.Retry, s.Origin, false)
 	if s.Timeout < 0 && s.Timeout != NoTimeout {
 		g.add(at, fmt.Sprintf("the time-out of the step %q is negative", s.Name), "", "write a time such as 5s, or none")
 	}

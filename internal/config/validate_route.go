@@ -41,7 +41,7 @@ func (c *validator) route(r *Route) {
 		c.called(r.Filters[i].Config)
 	}
 	c.timeouts(r.Timeouts, r.Origin)
-	c.retry(r.Retry, r.Origin)
+	c.retry(r.Retry, r.Origin, false)
 	c.expression(r.Sticky, "sticky", expr.String, in)
 	c.backends(r, in)
 	c.routeGrants(r)
@@ -60,7 +60,7 @@ func (c *validator) roughRoute(r *Route) {
 		c.expression(r.Matches[i].When, "when", expr.Bool, unknown)
 	}
 	c.timeouts(r.Timeouts, r.Origin)
-	c.retry(r.Retry, r.Origin)
+	c.retry(r.Retry, r.Origin, false)
 	c.expression(r.Sticky, "sticky", expr.String, unknown)
 	for i := range r.Filters {
 		c.filter(&r.Filters[i], unknown)
@@ -271,9 +271,13 @@ func (c *validator) timeouts(t Timeouts, at Origin) {
 	}
 }
 
-func (c *validator) retry(r *Retry, at Origin) {
+// retry holds the rules of further tries, of a service or of what asks one.
+func (c *validator) retry(r *Retry, at Origin, ofService bool) {
 	if r == nil {
 		return
+	}
+	if r.Budget != nil && !ofService {
+		c.add(at.at(), "a budget of further tries stands beside what asks a service", "all that ask a service share one, for it is the service that must not be flooded", "move it to the `retry` of the service, below services")
 	}
 	if r.Attempts < 0 || r.Attempts > maxAttempts {
 		c.add(at.at(), fmt.Sprintf("retry has %d further tries", r.Attempts), "many tries turn one failure into a flood", fmt.Sprintf("write 0 to %d", maxAttempts))

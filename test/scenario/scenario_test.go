@@ -400,6 +400,7 @@ var masks = []struct {
 	{regexp.MustCompile(`(?mi)^(X-Request-Id: |X-Amzn-Requestid: ).*\r`), "${1}(id)\r"},
 	{regexp.MustCompile(`("request_id":")[^"]*"`), `${1}(id)"`},
 	{regexp.MustCompile(`(?mi)^(Last-Modified: |Etag: ).*\r`), "${1}(masked)\r"},
+	{regexp.MustCompile(`(?mi)^(Set-Cookie: weir-[0-9a-f]{8}=)[\w-]{22};`), "${1}(endpoint);"},
 	{regexp.MustCompile(`(?mi)^(Retry-After: )\d+\r`), "${1}(s)\r"},
 	{regexp.MustCompile(`;t=\d+`), ";t=(s)"},
 	{regexp.MustCompile(`[0-9a-f]{48}`), "(job)"},

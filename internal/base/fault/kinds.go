@@ -54,6 +54,8 @@ var (
 
 	// What the backend did.
 	NoEndpoint          = Kind{"no-endpoint", 503, "No instance of the backend is available."}
+	BackendBusy         = Kind{"backend-busy", 503, "The backend has as many requests as it may have."}
+	BreakerOpen         = Kind{"breaker-open", 503, "The backend is not asked for a while, for too many requests to it failed."}
 	BackendUnreachable  = Kind{"backend-unreachable", 502, "The backend could not be reached."}
 	BackendForbidden    = Kind{"backend-forbidden", 502, "The backend is where it may not be."}
 	BackendReset        = Kind{"backend-reset", 502, "The backend closed the connection before it had answered."}
@@ -77,7 +79,7 @@ func Kinds() []Kind {
 		BodyTooLarge, UnsupportedMedia, JobNotFound, JobState, KeyReused, InstanceUnknown, InstanceInvalid, InstanceAddress, RegistryCompacted, URLTooLong, ExpectationFail, Misdirected, HeadTooLarge, VersionUnsupported, UpgradeRefused, NotImplemented, RateLimited, ConfigRefused, ConfigChanged, ConfigUnseen,
 		ConfigNotKept, LoopDetected, ClientGone,
 		Unexpected, RouteBroken, AuthUnavailable, Overloaded, QueueFull, QueueUnavailable, RegistryFull, RegistryClosed, MemoryPressure, ShuttingDown,
-		NoEndpoint, BackendUnreachable, BackendForbidden, BackendReset, BackendInvalid, BackendTimeout, CompositionFailed,
+		NoEndpoint, BackendBusy, BreakerOpen, BackendUnreachable, BackendForbidden, BackendReset, BackendInvalid, BackendTimeout, CompositionFailed,
 		FunctionInit, FunctionBusy, FunctionQueueTime, FunctionError, FunctionCrashed, FunctionTimeout,
 		FunctionBadResponse, FunctionTooLarge,
 	}

@@ -24,6 +24,7 @@ type Backend struct {
 	took     histogram
 	watch    watchers[Endpoints]
 	looks    [sights]atomic.Uint64
+	spent    atomic.Uint64 // further tries that the budget did not allow
 	ejected  atomic.Uint64
 	held     atomic.Uint64 // requests that waited for an endpoint until one came
 	lapsed   atomic.Uint64 // and for which none came in time
@@ -36,6 +37,8 @@ type Endpoints struct {
 	Asked    int            // those that may be asked
 	Panic    bool           // too few are healthy for that to be believed
 	Waiting  int64          // requests that wait because nobody can be asked
+	Queued   int64          // requests that wait because all have as many as they may have
+	Resting  bool           // too many requests failed, and nothing is asked for a while
 	InFlight int64          // requests under way on all of them
 	Each     []Endpoint
 	Heard    *Heard // from their source; nil where the config names them
@@ -141,6 +144,13 @@ func (b *Backend) Ejected() {
 	}
 }
 
+// Spent counts a further try that was not made, for the budget was spent.
+func (b *Backend) Spent() {
+	if b != nil {
+		b.spent.Add(1)
+	}
+}
+
 // Held counts a request that has waited for an endpoint, by whether one came.
 func (b *Backend) Held(served bool) {
 	switch {
@@ -194,19 +204,22 @@ func (b *Backend) Watch(look func() Endpoints) (stop func()) {
 }
 
 type backendDescs struct {
-	attempts, retries, took, endpoints, asked, panics, waiting, held, ejections, inFlight, unconfirmed, looks, seen *prometheus.Desc
-	endpointAsked, endpointInFlight                                                                                 *prometheus.Desc
+	attempts, retries, spent, took, endpoints, asked, panics, waiting, queued, resting, held, ejections, inFlight, unconfirmed, looks, seen *prometheus.Desc
+	endpointAsked, endpointInFlight                                                                                                         *prometheus.Desc
 }
 
 func newBackendDescs() backendDescs {
 	return backendDescs{
 		attempts:  describe("weir_backend_attempts_total", "Attempts to get an answer from a backend, by what came of them.", "backend", "outcome"),
 		retries:   describe("weir_backend_retries_total", "Attempts that were not the first one of their request.", "backend"),
+		spent:     describe("weir_backend_retries_refused_total", "Further tries that were not made, for the budget of them was spent.", "backend"),
 		took:      describe("weir_backend_attempt_duration_seconds", "Time from the begin of an attempt to the head of the response, or to its failure.", "backend"),
 		endpoints: describe("weir_backend_endpoints", "Endpoints that are known of a backend, by state.", "backend", "state"),
 		asked:     describe("weir_backend_endpoints_asked", "Endpoints of a backend that may be asked now.", "backend"),
 		panics:    describe("weir_backend_panic", "Whether too few endpoints of a backend are healthy for that to be believed, so that all are asked (1).", "backend"),
 		waiting:   describe("weir_backend_requests_waiting", "Requests that wait for an endpoint of a backend, because there is nobody to ask.", "backend"),
+		queued:    describe("weir_backend_requests_queued", "Requests that wait for room at a backend's endpoints, which have as many as they may have.", "backend"),
+		resting:   describe("weir_backend_breaker_open", "Whether a backend is asked nothing, for too many requests to it failed (1).", "backend"),
 		held:      describe("weir_backend_requests_held_total", "Requests that have waited for an endpoint, by whether one came in time.", "backend", "result"),
 		ejections: describe("weir_backend_ejections_total", "Times that an endpoint of a backend was left alone for its failures.", "backend"),
 
@@ -242,6 +255,8 @@ func together(looks []Endpoints) Endpoints {
 	for _, one := range looks {
 		all.InFlight += one.InFlight
 		all.Waiting += one.Waiting
+		all.Queued += one.Queued
+		all.Resting = all.Resting || one.Resting
 		all.Asked = max(all.Asked, one.Asked)
 		all.Panic = all.Panic || one.Panic
 		if one.Heard != nil {
@@ -266,7 +281,10 @@ func (b *Backend) collectEndpoints(d *backendDescs, now Endpoints, room *int, ou
 	out <- gauge(d.asked, float64(now.Asked), b.name)
 	out <- gauge(d.panics, oneIf(now.Panic), b.name)
 	out <- gauge(d.waiting, float64(now.Waiting), b.name)
+	out <- gauge(d.queued, float64(now.Queued), b.name)
+	out <- gauge(d.resting, oneIf(now.Resting), b.name)
 	out <- gauge(d.inFlight, float64(now.InFlight), b.name)
+	out <- counter(d.spent, b.spent.Load(), b.name)
 	out <- counter(d.ejections, b.ejected.Load(), b.name)
 	out <- counter(d.held, b.held.Load(), b.name, "served")
 	out <- counter(d.held, b.lapsed.Load(), b.name, "lapsed")

@@ -185,17 +185,18 @@ func TestOutcomesOfAttempts(t *testing.T) {
 	}
 	stop := b.Watch(func() telemetry.Endpoints {
 		return telemetry.Endpoints{
-			States: map[string]int{"healthy": 3, "ejected": 1}, Asked: 3, InFlight: 2, Waiting: 1,
+			States: map[string]int{"healthy": 3, "ejected": 1}, Asked: 3, InFlight: 2, Waiting: 1, Queued: 4,
 			Each: []telemetry.Endpoint{{Address: "a:1", Asked: true, InFlight: 2}, {Address: "b:1"}},
 		}
 	})
 	b.Watch(func() telemetry.Endpoints {
 		return telemetry.Endpoints{
-			States: map[string]int{"healthy": 3}, Asked: 2, Panic: true, InFlight: 1,
+			States: map[string]int{"healthy": 3}, Asked: 2, Panic: true, Resting: true, InFlight: 1,
 			Each: []telemetry.Endpoint{{Address: "a:1", InFlight: 1}, {Address: "b:1"}},
 		}
 	})
 	b.Ejected()
+	b.Spent()
 	for _, served := range []bool{true, true, false} {
 		b.Held(served)
 	}
@@ -204,6 +205,9 @@ func TestOutcomesOfAttempts(t *testing.T) {
 	want(t, s, "weir_backend_endpoints_asked", `{backend="users"} 3`)
 	want(t, s, "weir_backend_panic", `{backend="users"} 1`)
 	want(t, s, "weir_backend_requests_waiting", `{backend="users"} 1`)
+	want(t, s, "weir_backend_requests_queued", `{backend="users"} 4`)
+	want(t, s, "weir_backend_breaker_open", `{backend="users"} 1`)
+	want(t, s, "weir_backend_retries_refused_total", `{backend="users"} 1`)
 	want(t, s, "weir_backend_requests_held_total", `{backend="users",result="lapsed"} 1`, `{backend="users",result="served"} 2`)
 	want(t, s, "weir_backend_ejections_total", `{backend="users"} 1`)
 	want(t, s, "weir_endpoint_asked", `{backend="users",endpoint="a:1"} 1`, `{backend="users",endpoint="b:1"} 0`)

@@ -110,6 +110,8 @@ type Options struct {
 	// Secret resolves secrets: secret.Resolve, or secret.Placeholder where
 	// nothing may be read.
 	Secret func(secret.Template) (secret.Value, error)
+	// Zone is where this gateway is, where no config says; "": nobody does.
+	Zone string
 	// Shelf is where what is heard from outside outlives the process; nil: nowhere.
 	Shelf *shelf.Shelf
 	// Queue keeps the jobs of routes that send later; nil: there can be none.

@@ -50,7 +50,7 @@ func endpointsOf(s *runningService) func() telemetry.Endpoints {
 		status := s.service.Status()
 		now := telemetry.Endpoints{
 			States: map[string]int{string(service.Healthy): 0}, Asked: status.Asked, Panic: status.Asks == service.AsksPanicked,
-			Waiting: status.Waiting, Heard: s.heard(),
+			Waiting: status.Waiting, Queued: status.Queued, Resting: status.Resting, Heard: s.heard(),
 		}
 		for _, e := range status.Endpoints {
 			now.States[string(e.State)]++

@@ -324,6 +324,9 @@ func (o *road) variant(i int, use *config.Backend, onRoute built) variant.Varian
 	}
 	v := variant.Variant{Name: name, Weight: use.Weight, Backend: own.adapt(end.roundTripper)}
 	note := snapshot.BackendNote{Name: name, Weight: use.Weight, Origin: use.Origin, Endpoints: end.endpoints, Kept: end.kept}
+	if end.service != nil {
+		note.Balance = balanceNote(end.service)
+	}
 	if use.When != nil {
 		v.When, note.When = o.variantCondition(use.When), use.When.Source
 	}

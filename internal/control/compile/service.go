@@ -13,7 +13,6 @@ import (
 	"github.com/weir-gateway/weir/internal/base/telemetry"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/traffic/service"
-	"github.com/weir-gateway/weir/internal/traffic/service/balance"
 )
 
 // services checks every service of the long form, used by a route or not.
@@ -155,13 +154,17 @@ func (b *build) call(r *config.Route, s *config.Service, bounds *egress.Bounds) 
 		return nil, err
 	}
 	identity, err := b.transportIdentity(r, s, bounds)
+	if err != nil {
+		return nil, err
+	}
+	by, err := b.balance(s)
 	if err != nil || !b.start {
 		return nil, err
 	}
-	return b.runningService(s, next, identity)
+	return b.runningService(s, next, identity, by)
 }
 
-func (b *build) runningService(s *config.Service, next *feed, id transportIdentity) (*runningService, error) {
+func (b *build) runningService(s *config.Service, next *feed, id transportIdentity, by service.Balance) (*runningService, error) {
 	log := b.compiler.options.Log.With("service", s.Name)
 	connections, err := b.transport(id)
 	if err != nil {
@@ -180,7 +183,7 @@ func (b *build) runningService(s *config.Service, next *feed, id transportIdenti
 	name = "service " + name + " " + id.key
 	running, err := keep(b, name, always, func() (*runningService, func(context.Context), error) {
 		made := &runningService{service: service.New(service.Options{
-			Name: s.Name, Transport: connections, Balance: balanceOf(s), Selection: rules, Meter: count, Log: log,
+			Name: s.Name, Transport: connections, Balance: by, Selection: rules, Meter: count, Log: log,
 		})}
 		made.follow(endpoints) // at once, for nobody uses it yet
 		unwatch := count.Watch(endpointsOf(made))
@@ -188,17 +191,12 @@ func (b *build) runningService(s *config.Service, next *feed, id transportIdenti
 	})
 	if err == nil {
 		b.used.tune(name, func() {
-			running.service.Tune(balanceOf(s))
+			running.service.Tune(by)
 			running.service.Select(rules)
 			running.follow(endpoints)
 		})
 	}
 	return running, err
-}
-
-// balanceOf is how a service chooses among its endpoints.
-func balanceOf(s *config.Service) service.Balance {
-	return service.Balance{Settings: balance.Settings{Way: balance.Way(s.Balance)}}
 }
 
 // staticEndpoints are those that the config itself names.

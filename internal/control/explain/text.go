@@ -208,6 +208,9 @@ func endpoints(b snapshot.BackendStep) string {
 	if more := len(b.Endpoints) - shownEndpoints; more > 0 {
 		shown += fmt.Sprintf(" and %d more", more)
 	}
+	if len(b.Endpoints) > 1 && b.Balance != "" {
+		shown += "; " + b.Balance
+	}
 	return shown
 }
 

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/discovery"
 	"github.com/weir-gateway/weir/internal/health"
 )
@@ -34,9 +35,22 @@ func (s *Service) Set(list []discovery.Endpoint) {
 func (s *Service) Tune(b Balance) {
 	s.setting.Lock()
 	defer s.setting.Unlock()
-	if before := s.balance.Swap(&b); before.Settings != b.Settings && !s.closed {
+	if s.tune(&b) && !s.closed {
 		s.rebuild(s.set.Load().endpoints)
 	}
+}
+
+// tune takes b over, and tells whether the set must be worked out anew. setting is locked.
+func (s *Service) tune(b *Balance) (anew bool) {
+	if b.Budget == nil {
+		b.Budget = config.DefaultBudget()
+	}
+	before := s.balance.Swap(b)
+	if before == nil {
+		before = &Balance{}
+	}
+	s.breaker.tune(before.Breaker, b.Breaker)
+	return before.Settings != b.Settings || before.Zone != b.Zone
 }
 
 // Select changes the rules by which endpoints may be asked. One that is checked otherwise
@@ -179,6 +193,7 @@ func (s *Service) rebuild(endpoints []endpoint) {
 	}
 	s.set.Store(after)
 	close(before.replaced)
+	s.pool.Call()
 	s.tell(before, after)
 	now := time.Now()
 	s.changes.free = now.Add(share * now.Sub(begin))

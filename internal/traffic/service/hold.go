@@ -5,14 +5,21 @@ import (
 	"time"
 )
 
-// next chooses whom to ask, and waits for somebody where there is nobody.
+// next chooses whom to ask, and waits for somebody where there is nobody, or for room where
+// nobody has any.
 func (c *call) next() (*endpoint, error) {
 	now := c.service.set.Load()
 	if e := c.takeProbe(now); e != nil {
 		return e, nil
 	}
-	if e := c.pick(now); e != nil {
+	if c.service.pool.Waiting() > 0 { // the others were first
+		return c.queue()
+	}
+	switch e, full := c.pick(now); {
+	case e != nil:
 		return e, nil
+	case full:
+		return c.queue()
 	}
 	return c.await(now)
 }
@@ -21,7 +28,7 @@ func (c *call) next() (*endpoint, error) {
 func (c *call) await(now *set) (*endpoint, error) {
 	s := c.service
 	hold := s.selection.Load().Hold
-	if hold.Time <= 0 || now.mode != AsksNobody { // or all have as much as they may have
+	if hold.Time <= 0 || now.mode != AsksNobody {
 		return nil, s.noEndpoint()
 	}
 	defer s.waiting.Add(-1)
@@ -32,9 +39,12 @@ func (c *call) await(now *set) (*endpoint, error) {
 	defer timer.Stop()
 	ctx := c.req.Context()
 	for waits := true; ; {
-		if e := c.pick(now); e != nil {
+		switch e, full := c.pick(now); {
+		case e != nil:
 			s.meter.Held(true)
 			return e, nil
+		case full:
+			return c.queue()
 		}
 		if !waits || now.mode != AsksNobody {
 			s.meter.Held(false)

@@ -23,21 +23,56 @@ type picker struct {
 func newPicker(p *balance.Pool, b *Balance, asked []*endpoint) picker {
 	list := make([]balance.Endpoint, len(asked))
 	for i, e := range asked {
-		list[i] = balance.Endpoint{Address: e.Address, ID: e.ID, Weight: e.Weight, State: &e.state.load}
+		list[i] = balance.Endpoint{Address: e.Address, ID: e.ID, Weight: e.Weight, Local: b.local(e), State: &e.state.load}
 	}
 	return picker{asked, balance.New(p, b.Settings, list)}
 }
 
-// pick chooses an endpoint, nil where nobody may be asked. The request counts as in flight
-// there from now on, until attempt.end or Pool.Done.
-func (c *call) pick(s *set) *endpoint {
-	i := s.picker.set.Take(balance.Ask{
-		Now: c.service.pool.Now(), Random: rand.Uint64(), Sticks: -1, Tried: c.tried, //nolint:gosec // chance decides, not a secret
-	})
-	if i < 0 {
-		return nil
+// local tells whether an endpoint is of the gateway's own zone, or meant for it: what the
+// source says of whom it should serve counts more than where it is.
+func (b *Balance) local(e *endpoint) bool {
+	switch {
+	case b.Zone == "":
+		return false
+	case e.Hints != "":
+		return slices.Contains(strings.Split(e.Hints, ","), b.Zone)
 	}
-	return s.picker.asked[i]
+	return e.Zone == b.Zone
+}
+
+// pick chooses an endpoint, nil where nobody may be asked; full tells that somebody may as
+// soon as there is room. The request counts as in flight there from now on, until attempt.end
+// or Pool.Done.
+func (c *call) pick(s *set) (e *endpoint, full bool) {
+	b := c.service.balance.Load()
+	a := balance.Ask{Now: c.service.pool.Now(), Random: rand.Uint64(), Sticks: -1, Tried: c.tried} //nolint:gosec // chance decides, not a secret
+	if b.Key != nil {
+		a.Key, a.Keyed = c.key(b)
+	}
+	if b.Cookie != nil {
+		a.Sticks = c.sticks(s.picker, b.Cookie)
+	}
+	i := s.picker.set.Take(a)
+	if i < 0 {
+		return nil, i == balance.Full
+	}
+	if b.Cookie != nil {
+		if c.leads = ""; i != a.Sticks {
+			c.leads = s.picker.set.Name(i)
+		}
+	}
+	return s.picker.asked[i], false
+}
+
+// key is what the endpoint is chosen by, where that is done by a key: the same for all
+// attempts. A request that has none is balanced.
+func (c *call) key(b *Balance) (key uint64, ok bool) {
+	if !c.keyed {
+		text, err := b.Key(c.req)
+		c.keyed, c.hasKey = true, err == nil && text != ""
+		c.hash = balance.HashOf(text)
+	}
+	return c.hash, c.hasKey
 }
 
 // observe takes what came of an attempt into account for the choice of endpoints, and tells what
@@ -48,15 +83,15 @@ func (c *call) observe(a *attempt, e *endpoint, res *http.Response, err error, t
 	if sent := a.sentAfter(); sent > 0 && sent < took {
 		latency -= sent // the time that a client takes for its body is not the endpoint's
 	}
-	said := c.outcome(a, res, err)
-	pool.Observe(&e.state.load, pool.Now(), latency, said)
-	return said
+	o := c.judge(a, res, err)
+	pool.Observe(&e.state.load, pool.Now(), latency, o)
+	return o
 }
 
-// outcome tells what an attempt says of its endpoint.
-func (c *call) outcome(a *attempt, res *http.Response, err error) balance.Outcome {
+// judge tells what an attempt says of its endpoint.
+func (c *call) judge(a *attempt, res *http.Response, err error) balance.Outcome {
 	if err != nil {
-		return c.outcomeOf(a, err)
+		return c.judgeError(a, err)
 	}
 	switch status := res.StatusCode; {
 	case slices.Contains(failing(), status):
@@ -82,7 +117,7 @@ func failing() []int {
 	return []int{http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout}
 }
 
-func (c *call) outcomeOf(a *attempt, err error) balance.Outcome {
+func (c *call) judgeError(a *attempt, err error) balance.Outcome {
 	switch {
 	case c.body != nil && c.body.failed() != nil:
 		return balance.Untold // the client's side ended it

@@ -6,15 +6,19 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/discovery"
 	"github.com/weir-gateway/weir/internal/traffic/service"
 	"github.com/weir-gateway/weir/internal/traffic/service/balance"
+	"github.com/weir-gateway/weir/internal/wire/transport"
 )
 
 func balanced(r http.RoundTripper, by balance.Settings, addresses ...string) *service.Service {
@@ -215,4 +219,40 @@ func TestNoEndLeavesARequestCounted(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Over a real connection the status of a call comes in the trailer, after its body: that is
+// where the endpoint's failure is seen, and nothing is held back for it.
+func TestTheTrailerOfARealCallIsSeen(t *testing.T) {
+	var calls [2]atomic.Int64
+	var list []discovery.Endpoint
+	for i := range calls {
+		server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			calls[i].Add(1)
+			w.Header().Set("Content-Type", "application/grpc")
+			w.Header().Set(http.TrailerPrefix+"Grpc-Status", []string{"14", "0"}[i])
+			_, _ = io.WriteString(w, "message")
+		}))
+		server.Config.Protocols = new(http.Protocols)
+		server.Config.Protocols.SetUnencryptedHTTP2(true)
+		server.Start()
+		t.Cleanup(server.Close)
+		list = append(list, discovery.Endpoint{Address: strings.TrimPrefix(server.URL, "http://"), Weight: 1})
+	}
+	connections, err := transport.New(transport.Options{Protocol: transport.GRPC})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer connections.CloseIdle()
+	s := balanced(connections, balance.Settings{})
+	s.Set(list)
+	for range 100 {
+		res, err := ask(t, s, http.MethodPost)
+		if err != nil || res.StatusCode != http.StatusOK {
+			t.Fatalf("%v", err)
+		}
+	}
+	if got := calls[0].Load(); got > 5 { // each failure counts for half a second at least
+		t.Errorf("of 100 calls %d went to who is UNAVAILABLE", got)
+	}
 }

@@ -55,6 +55,13 @@ type Options struct {
 // Balance is how a service chooses among its endpoints.
 type Balance struct {
 	balance.Settings
+
+	Zone string // the gateway's own, whose endpoints are preferred; "": none are
+	// Key gives what an endpoint is chosen by, with balance.Hash; an error or "": it has none.
+	Key     func(*http.Request) (string, error)
+	Cookie  *Cookie         // with Settings.Sticky
+	Budget  *config.Budget  // nil: config.DefaultBudget
+	Breaker *config.Breaker // nil: none
 }
 
 // Service is safe for concurrent use. The zero value is not usable; see New.
@@ -69,6 +76,9 @@ type Service struct {
 	balance   atomic.Pointer[Balance]
 	selection atomic.Pointer[Selection]
 	waiting   atomic.Int64 // requests that nobody can be asked for
+	budget    budget
+	spent     atomic.Int64 // when the log last said that the budget is
+	breaker   breaker
 	own       view
 	warned    atomic.Int64 // when warnRefused last did, in nanoseconds of the Unix time
 
@@ -81,12 +91,12 @@ type Service struct {
 // New makes a service without endpoints: until Set is called it answers
 // fault.NoEndpoint.
 func New(o Options) *Service {
-	s := &Service{name: o.Name, transport: o.Transport, meter: o.Meter, log: o.Log, start: time.Now(), pool: balance.NewPool()}
+	s := &Service{name: o.Name, transport: o.Transport, meter: o.Meter, log: o.Log, start: time.Now(), pool: balance.NewPool(), budget: newBudget()}
 	if s.log == nil {
 		s.log = slog.Default()
 	}
 	s.own = view{service: s, retry: newPolicy(o.Retry), head: o.Timeouts.Head}
-	s.balance.Store(&o.Balance)
+	s.tune(&o.Balance)
 	s.selection.Store(&o.Selection)
 	s.set.Store(s.newSet(nil))
 	return s

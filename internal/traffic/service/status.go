@@ -13,6 +13,8 @@ type Status struct {
 	Asks      Mode
 	Asked     int              // endpoints that may be asked
 	Waiting   int64            // requests that wait for somebody to ask
+	Queued    int64            // requests that wait for room, for all have as many as they may have
+	Resting   bool             // its breaker is open
 	Endpoints []EndpointStatus // in the provider's order
 }
 
@@ -29,6 +31,8 @@ type EndpointStatus struct {
 	Proving bool      // it was left alone, and one request may show that it serves again
 
 	balance.Standing
+
+	Local bool // it is preferred, for it is of the gateway's own zone or meant for it
 }
 
 // Status tells how the service is now.
@@ -36,7 +40,9 @@ func (s *Service) Status() Status {
 	s.setting.Lock()
 	defer s.setting.Unlock()
 	now := s.set.Load()
-	status := Status{Name: s.name, Asks: now.mode, Asked: len(now.picker.asked), Waiting: s.waiting.Load(), Endpoints: make([]EndpointStatus, 0, len(now.endpoints))}
+	status := Status{Name: s.name, Asks: now.mode, Asked: len(now.picker.asked), Waiting: s.waiting.Load(), Queued: s.pool.Waiting(), Endpoints: make([]EndpointStatus, 0, len(now.endpoints))}
+	_, status.Resting = s.breaker.resting(s.pool.Now())
+	b := s.balance.Load()
 	may := make(map[*endpoint]bool, len(now.picker.asked))
 	for _, e := range now.picker.asked {
 		may[e] = true
@@ -44,6 +50,7 @@ func (s *Service) Status() Status {
 	for i := range now.endpoints {
 		e := now.endpoints[i].status(may[&now.endpoints[i]])
 		e.Standing = now.picker.set.Standing(&now.endpoints[i].state.load)
+		e.Local = b.local(&now.endpoints[i])
 		status.Endpoints = append(status.Endpoints, e)
 	}
 	return status

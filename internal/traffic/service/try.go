@@ -35,6 +35,12 @@ type call struct {
 	// still the one that has just failed.
 	tried []string
 	probe *endpoint // an ejected one that the next attempt may prove; nil: none
+
+	hash          uint64 // of the key, once keyed
+	keyed, hasKey bool
+	leads         string          // the name of the endpoint that the client is to be told; "": it knows
+	probes        bool            // it tries whether the breaker may close
+	outcome       balance.Outcome // of the last attempt
 }
 
 // RoundTrip sends req to an endpoint, and to another one where that failed and it
@@ -47,10 +53,25 @@ func (v *view) RoundTrip(req *http.Request) (*http.Response, error) {
 	if req.Body != nil && req.Body != http.NoBody && req.GetBody == nil {
 		c.body = newReplay(req.Body, v.replayLimit())
 	}
-	res, err := c.run()
+	res, err := c.guarded()
 	if err != nil && c.body != nil {
 		c.body.close()
 	}
+	return res, err
+}
+
+// guarded makes the attempts that the breaker lets through.
+func (c *call) guarded() (*http.Response, error) {
+	now := c.service.pool.Now()
+	c.service.budget.request(now)
+	if c.service.breaker.tally.Load() == nil {
+		return c.run()
+	}
+	if err := c.admit(now); err != nil {
+		return nil, err
+	}
+	res, err := c.run()
+	c.conclude(c.outcome)
 	return res, err
 }
 
@@ -74,21 +95,32 @@ func (c *call) run() (*http.Response, error) {
 			return nil, err
 		}
 		res, body, err := c.try(e)
-		more := len(c.tried) < c.retry.attempts && (c.body == nil || c.body.replayable())
-		switch {
-		case err != nil && more && c.retry.afterError(c.req, err):
+		switch again := c.again(res, err); {
+		case again && err == nil:
+			exchange.Discard(res)
+		case again:
 		case err != nil:
 			return nil, c.explain(err)
-		case more && c.retry.afterStatus(c.req, res.StatusCode):
-			exchange.Discard(res)
 		default:
 			if body != nil {
 				body.keep()
 			}
+			c.stick()
 			return res, nil
 		}
 		c.tried, failed = append(c.tried, e.Address), err
 	}
+}
+
+// again tells whether there is another attempt after one that came to res or err.
+func (c *call) again(res *http.Response, err error) bool {
+	switch {
+	case len(c.tried) >= c.retry.attempts || c.body != nil && !c.body.replayable():
+		return false
+	case err != nil && !c.retry.afterError(c.req, err), err == nil && !c.retry.afterStatus(c.req, res.StatusCode):
+		return false
+	}
+	return c.service.spends()
 }
 
 // pause waits before an endpoint is asked once more, or gives the error that the request ends with.
@@ -135,7 +167,8 @@ func (c *call) try(e *endpoint) (*http.Response, *attemptBody, error) {
 	}
 	took := time.Since(start)
 	c.record(e, res, err, took, ended)
-	c.learn(e, c.observe(a, e, res, err, took), res, err)
+	c.outcome = c.observe(a, e, res, err, took)
+	c.learn(e, c.outcome, res, err)
 	if err != nil {
 		if body != nil {
 			body.closed.Store(true)

@@ -75,6 +75,8 @@ type BackendStep struct {
 	Weight    int      `json:"weight,omitempty"`
 	Chosen    bool     `json:"chosen"` // this request surely goes here
 	Endpoints []string `json:"endpoints,omitempty"`
+	// Balance is how one of the endpoints is chosen.
+	Balance string `json:"balance,omitempty"`
 	// Kept is when the endpoints were confirmed last, where that was before the start.
 	Kept   time.Time `json:"endpoints_kept_of,omitzero"`
 	Origin string    `json:"origin"`
@@ -179,7 +181,7 @@ func (t *Route) explain(r *http.Request, e *Explanation) *fault.Fault {
 		f = refused
 	}
 	for _, n := range t.Backends {
-		step := BackendStep{Name: n.Name, When: n.When, Weight: n.Weight, Chosen: n.Name == chosen, Origin: n.Origin.String()}
+		step := BackendStep{Name: n.Name, When: n.When, Weight: n.Weight, Chosen: n.Name == chosen, Balance: n.Balance, Origin: n.Origin.String()}
 		for _, s := range n.Steps {
 			step.Steps = append(step.Steps, ComposedStep{s.Level + 1, s.Name, s.Call, s.After, s.Notes, s.Origin.String()})
 		}

@@ -139,6 +139,8 @@ type BackendNote struct {
 	Origin config.Origin
 	// Endpoints tells who would be asked, now; nil where the backend has none.
 	Endpoints func() []string
+	// Balance is how one of them is chosen, in words; "" where there is nothing to choose.
+	Balance string
 	// Kept is when they were confirmed last, where that was before the start, else zero;
 	// nil where nothing is kept of them.
 	Kept func() time.Time

@@ -8,6 +8,7 @@
 //   - roundrobin.go, random.go: in turn and by chance.
 //   - hash.go: by a key, the same for the same key.
 //   - set.go: a list with its way, and what comes before any way: a client that sticks.
+//   - line.go: who waits while there is no room; tally.go: counts of the latest time.
 //   - state.go, latency.go: what is known of an endpoint, and outlives each list.
 //
 // Nothing here has a lock: states are atomics, everything else is immutable once made. Time
@@ -68,6 +69,7 @@ type Settings struct {
 	Bound     float64       // with Hash: how many times its share an endpoint may have in flight; more than 1
 	SlowStart time.Duration // from a new endpoint's first request to its full share
 	InFlight  int64         // most requests at once at one endpoint
+	Most      int64         // and at all
 	Sticky    bool          // Set.Find is asked
 	Secret    string        // with Sticky: what names of endpoints are keyed by
 }

@@ -37,6 +37,10 @@ const probes = 21
 // another one would have few keys.
 const pointsEach = 8
 
+// few is how many requests an endpoint may always have in flight: while nobody has much to do, keys
+// would else be led astray for nothing.
+const few = 8
+
 // tries is how many endpoints a key has before it goes around the circle.
 const tries = 8
 
@@ -150,13 +154,16 @@ func (h *hashed) after(at uint64) int {
 	return i
 }
 
-// most is how many requests a weight of 1 may have in flight, with one more than there are
-// now; 0: any number.
-func (h *hashed) most() float64 { return h.bound * float64(h.pool.active.Load()+1) / h.sum }
+// most is how many requests a weight of 1 may have in flight, of all with the one that is asked
+// for; 0: any number.
+func (h *hashed) most() float64 { return h.bound * float64(h.pool.active.Load()) / h.sum }
 
 // boundOf is how many requests an endpoint may have in flight; 0: any number.
 func (h *hashed) boundOf(i int, most float64) int64 {
-	return int64(math.Ceil(most * float64(h.all[i].Weight)))
+	if h.bound == 0 {
+		return 0
+	}
+	return max(few, int64(math.Ceil(most*float64(h.all[i].Weight))))
 }
 
 // takes tells whether an endpoint may be asked, and has not its share already.

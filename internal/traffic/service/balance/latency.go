@@ -16,8 +16,9 @@ const (
 	grows  = 3
 	// longest is the most that anything counts for, so that nobody is forgotten for ever.
 	longest = time.Minute
-	// least is what nothing takes less than.
-	least = float32(time.Microsecond)
+	// least is what nothing takes less than: below that the machine's own unrest is measured,
+	// and requests in flight tell more.
+	least = float32(time.Millisecond)
 )
 
 // tick is the unit in which latency keeps time, about a millisecond: 32 bits of it are 52 days.

@@ -14,6 +14,7 @@ type Set struct {
 
 	picker Picker
 	secret string
+	most   int64            // requests at once; 0: any number
 	names  map[string]int32 // nil: clients do not stick
 }
 
@@ -22,7 +23,7 @@ type Set struct {
 func New(p *Pool, s Settings, all []Endpoint) *Set {
 	f := newField(p, s, all)
 	f.warm = startSlowly(p, all, s.SlowStart, p.Now())
-	set := &Set{field: f, picker: newPicker(f, s), secret: s.Secret}
+	set := &Set{field: f, picker: newPicker(f, s), secret: s.Secret, most: s.Most}
 	if s.Sticky {
 		set.names = make(map[string]int32, len(all))
 		for i := range all {
@@ -32,22 +33,46 @@ func New(p *Pool, s Settings, all []Endpoint) *Set {
 	return set
 }
 
+// What Take gives where it takes nobody.
+const (
+	Nobody = -1 // there is nobody to ask
+	Full   = -2 // who may be asked has as many requests as it may have, or all together have
+)
+
 // Take chooses an endpoint and counts the request in there, until Pool.Done: the place in
-// the list, -1 where nobody may be asked now. Where all were tried, one of these is taken.
+// the list, Nobody or Full. Where all were tried, one of these is taken.
 func (s *Set) Take(a Ask) int {
+	if !s.pool.take(s.most) {
+		return s.nobody()
+	}
+	i := s.take(a)
+	if i < 0 {
+		s.pool.active.Add(-1)
+	}
+	return i
+}
+
+// nobody tells why there is nobody.
+func (s *Set) nobody() int {
+	if s.every.n > 0 {
+		return Full
+	}
+	return Nobody
+}
+
+func (s *Set) take(a Ask) int {
 	for {
 		i, bound := s.pick(a)
 		switch {
 		case i >= 0:
 			if s.all[i].State.take(tighter(bound, s.bound)) {
-				s.pool.active.Add(1)
 				return i
 			}
 			a.Random = a.next() // others were faster, and it has all that it may have
 		case len(a.Tried) > 0:
 			a.Tried = nil
 		default:
-			return -1
+			return s.nobody()
 		}
 	}
 }

@@ -12,6 +12,7 @@ type Pool struct {
 	active atomic.Int64
 	turn   atomic.Uint64 // of round robin
 	usual  latency       // what an answer takes, of whomever
+	line   line
 }
 
 // NewPool makes a pool, whose clock begins now.
@@ -38,17 +39,19 @@ type State struct {
 func (s *State) InFlight() int64 { return s.active.Load() }
 
 // take counts a request in, unless there are bound already; 0: there is no bound.
-func (s *State) take(bound int64) bool {
+func (s *State) take(bound int64) bool { return take(&s.active, bound) }
+
+func take(active *atomic.Int64, bound int64) bool {
 	if bound == 0 {
-		s.active.Add(1)
+		active.Add(1)
 		return true
 	}
 	for {
-		n := s.active.Load()
+		n := active.Load()
 		if n >= bound {
 			return false
 		}
-		if s.active.CompareAndSwap(n, n+1) {
+		if active.CompareAndSwap(n, n+1) {
 			return true
 		}
 	}
@@ -64,7 +67,11 @@ func (p *Pool) Begin(s *State) {
 func (p *Pool) Done(s *State) {
 	s.active.Add(-1)
 	p.active.Add(-1)
+	p.line.call()
 }
+
+// take counts a request in, unless there are bound already; 0: there is no bound.
+func (p *Pool) take(bound int64) bool { return take(&p.active, bound) }
 
 // Outcome is what came of an attempt, as far as it tells of the endpoint.
 type Outcome uint8

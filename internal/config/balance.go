@@ -1,0 +1,400 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/weir-gateway/weir/internal/base/expr"
+	"github.com/weir-gateway/weir/internal/config/doc"
+)
+
+// Balance is how a service chooses among its endpoints.
+type Balance struct {
+	By    string // "peak-ewma", "least-requests", "round-robin", "random", "hash"
+	Key   *Expr  // with "hash": what leads to the same endpoint; who has none is balanced
+	Bound int    // with "hash": percent of its share that an endpoint may have in flight; 0: any
+	// Cookie keeps a client at its endpoint; nil: nothing does.
+	Cookie *Cookie
+	// AnyZone has endpoints of the gateway's own zone not preferred.
+	AnyZone   bool
+	SlowStart time.Duration // from a new endpoint's first request to its full share; 0: it has that at once
+}
+
+// Cookie is what Weir gives a client to know its endpoint by.
+type Cookie struct {
+	Name     string        // "": made of the service's name
+	TTL      time.Duration // 0: for the browser's session
+	Path     string
+	SameSite string  // "lax", "strict", "none"
+	Insecure bool    // it is sent over plain HTTP too
+	Secret   *Secret // that the names of endpoints are keyed by; nil: they only cannot be read
+}
+
+// Budget bounds further tries, for a backend that cannot keep up is not helped by more requests.
+type Budget struct {
+	Share int // percent of a service's requests; NoBudget: no bound
+	Least int // tries a second that are always allowed
+}
+
+// NoBudget is a share that bounds nothing (`none` in a file).
+const NoBudget = -1
+
+// Breaker bounds what a service is asked.
+type Breaker struct {
+	Failures int           // percent of failed requests from which nothing is asked for a while; 0: never
+	Window   time.Duration // that they are counted in
+	Least    int           // requests in it below which nothing is judged
+	Pause    time.Duration // until one request tries again; doubled each time that fails
+
+	Requests    int // most at once; 0: any number
+	PerEndpoint int // and at one endpoint
+	Pending     int // how many wait where that is reached; the others are refused
+	Wait        time.Duration
+}
+
+// balanceForm is `balance`: how, or all of it.
+type balanceForm struct {
+	By        string      `doc:"by" help:"peak-ewma, least-requests, round-robin, random or hash; hash where it is given" example:"least-requests"`
+	Hash      *Expr       `doc:"hash" help:"what leads to the same endpoint each time" example:"=path.user"`
+	Bound     *excessForm `doc:"bound" help:"beside hash: how much more than its share an endpoint may have in flight, or none" example:"150%"`
+	Cookie    *cookieForm `doc:"cookie" help:"keep clients at their endpoint by a cookie: true, its name, or a map" example:"true"`
+	Zone      string      `doc:"zone" help:"prefer endpoints of the gateway's own zone, or any" example:"any"`
+	SlowStart *warmForm   `doc:"slow_start" help:"how long a new endpoint takes to its full share, or none" example:"30s"`
+	At        doc.Pos     `doc:"-,pos"`
+}
+
+const (
+	byHash     = "hash"
+	preferZone = "prefer"
+	anyZone    = "any"
+)
+
+func (b *balanceForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	b.At = n.Pos
+	if n.Kind == doc.Scalar {
+		doc.Decode(n, &b.By, ps)
+		return
+	}
+	doc.Decode(n, (*plainBalance)(b), ps)
+	if b.Zone != "" && b.Zone != preferZone && b.Zone != anyZone {
+		ps.Add(doc.Problem{Pos: said(n, "zone").Pos, What: fmt.Sprintf("%q is no rule for zones", b.Zone), Why: "it is prefer, or any", Fix: suggest(b.Zone, []string{preferZone, anyZone}, "name the gateway's own zone at the top, by `zone:`")})
+	}
+}
+
+func (b *balanceForm) balance() *Balance {
+	made := DefaultBalance()
+	if b == nil {
+		return made
+	}
+	made.Key, made.Cookie, made.AnyZone = b.Hash, b.Cookie.cookie(), b.Zone == anyZone
+	switch {
+	case b.By != "":
+		made.By = b.By
+	case b.Hash != nil:
+		made.By = byHash
+	}
+	if made.By == byHash {
+		made.Bound = DefaultBound
+	}
+	if b.Bound != nil {
+		made.Bound = int(*b.Bound)
+	}
+	if b.SlowStart != nil {
+		made.SlowStart = time.Duration(*b.SlowStart)
+	}
+	return made
+}
+
+// warmForm is a duration that may be none: 0.
+type warmForm time.Duration
+
+func (w *warmForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	*w = warmForm(orNone(n, time.Duration(0), doc.Problem{
+		What: "a slow start of no time at all", Why: "a new endpoint has its full share at once", Fix: "write a time such as 30s, or none",
+	}, ps))
+}
+
+// excessForm is how many percent of a share are allowed; none: 0.
+type excessForm int
+
+const mostExcess = 1000
+
+func (e *excessForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	if isNone(n) {
+		return
+	}
+	digits, ok := strings.CutSuffix(n.Value, "%")
+	value, err := strconv.Atoi(digits)
+	if n.Kind != doc.Scalar || !ok || err != nil || value <= 100 || value > mostExcess {
+		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("%q is no bound of a hash", n.Value), Why: "it is how much of its share an endpoint may have in flight, and somebody must be allowed more than that", Fix: fmt.Sprintf("write more than 100%%, up to %d%%, as `bound: 150%%`, or none", mostExcess)})
+		return
+	}
+	*e = excessForm(value)
+}
+
+// cookieForm is `cookie`: true, a name, or all of it.
+type cookieForm struct {
+	Name     string        `doc:"name" help:"its name; made of the service's unless said" example:"__Host-shop"`
+	TTL      time.Duration `doc:"ttl" help:"how long a browser keeps it; for its session unless said" example:"1h"`
+	Path     string        `doc:"path" help:"where browsers send it" example:"/"`
+	SameSite string        `doc:"same_site" help:"lax, strict or none" example:"strict"`
+	Secure   bool          `doc:"secure" help:"whether it is for HTTPS alone" example:"false"`
+	Secret   *Secret       `doc:"secret" help:"what the names of endpoints are keyed by" example:"${env:COOKIE_SECRET}"`
+	At       doc.Pos       `doc:"-,pos"`
+}
+
+func (c *cookieForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	*c = cookieForm{Path: "/", SameSite: "lax", Secure: true, At: n.Pos}
+	switch {
+	case n.Kind == doc.Scalar && n.Value == "true" && !n.Quoted:
+	case n.Kind == doc.Scalar && n.Value == "false" && !n.Quoted:
+		ps.Add(doc.Problem{Pos: n.Pos, What: "there is no cookie to switch off", Why: "a client is kept at its endpoint only where that is asked for", Fix: "leave it out"})
+	case n.Kind == doc.Scalar:
+		doc.Decode(n, &c.Name, ps)
+	default:
+		doc.Decode(n, (*plainCookie)(c), ps)
+	}
+	c.check(ps)
+}
+
+func (c *cookieForm) check(ps *doc.Problems) {
+	add := func(what, why, fix string) { ps.Add(doc.Problem{Pos: c.At, What: what, Why: why, Fix: fix}) }
+	if c.Name != "" && !httpguts.ValidHeaderFieldName(c.Name) { // both are tokens
+		add(fmt.Sprintf("%q is no name of a cookie", c.Name), "it is made of letters, digits and !#$%&'*+-.^_`|~", "for example `cookie: shop-endpoint`")
+	}
+	if !slices.Contains([]string{"lax", "strict", "none"}, c.SameSite) {
+		add(fmt.Sprintf("same_site is %q", c.SameSite), "", "write lax, strict or none")
+	}
+	if c.SameSite == "none" && !c.Secure {
+		add("a cookie for every site that is sent in the clear", "browsers refuse it", "remove `secure: false`")
+	}
+	if !strings.HasPrefix(c.Path, "/") || strings.ContainsAny(c.Path, ";\r\n") {
+		add(fmt.Sprintf("the path %q of the cookie is none", c.Path), "", "write /, or what all paths of the service begin with")
+	}
+	for _, prefix := range []string{"__Host-", "__Secure-"} {
+		if strings.HasPrefix(c.Name, prefix) && (!c.Secure || prefix == "__Host-" && c.Path != "/") {
+			add(fmt.Sprintf("browsers refuse the cookie %q as it is", c.Name), prefix+" stands for secure, and __Host- for the path /", "remove the prefix, or `secure` and `path`")
+		}
+	}
+}
+
+func (c *cookieForm) cookie() *Cookie {
+	if c == nil {
+		return nil
+	}
+	return &Cookie{Name: c.Name, TTL: c.TTL, Path: c.Path, SameSite: c.SameSite, Insecure: !c.Secure, Secret: c.Secret}
+}
+
+// budgetForm is `budget` of a service's `retry`: its share, or both.
+type budgetForm struct {
+	Share shareOrNone `doc:"share" help:"further tries, of a service's requests; or none for no bound" example:"20%"`
+	Least int         `doc:"least" help:"tries a second that are always allowed" example:"10"`
+	At    doc.Pos     `doc:"-,pos"`
+}
+
+func (b *budgetForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	usual := DefaultBudget()
+	*b = budgetForm{Share: shareOrNone(usual.Share), Least: usual.Least, At: n.Pos}
+	if n.Kind == doc.Scalar {
+		b.Share.DecodeDoc(n, ps)
+		return
+	}
+	doc.Decode(n, (*plainBudget)(b), ps)
+	if b.Least < 0 {
+		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("%d tries a second are always allowed", b.Least), Fix: "write 0 or more"})
+	}
+}
+
+func (b *budgetForm) budget() *Budget {
+	if b == nil {
+		return nil
+	}
+	return &Budget{Share: int(b.Share), Least: b.Least}
+}
+
+// shareOrNone is whole percents, or none: NoBudget.
+type shareOrNone int
+
+func (s *shareOrNone) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	if isNone(n) {
+		*s = NoBudget
+		return
+	}
+	var share percentForm
+	share.DecodeDoc(n, ps)
+	*s = shareOrNone(share)
+}
+
+// breakerForm is `breaker`: the share of failures, or all of it.
+type breakerForm struct {
+	Failures    *percentForm  `doc:"failures" help:"failed requests from which nothing is asked for a while" example:"50%"`
+	Window      time.Duration `doc:"window" help:"in which they are counted" example:"10s"`
+	Least       int           `doc:"least" help:"requests in the window below which nothing is judged" example:"20"`
+	Pause       time.Duration `doc:"pause" help:"until one request tries again; doubled each time it fails, up to a minute" example:"5s"`
+	Requests    quota         `doc:"requests" help:"requests at once, or none for no bound" example:"200"`
+	PerEndpoint quota         `doc:"per_endpoint" help:"requests at once at one endpoint, or none for no bound" example:"50"`
+	Pending     int           `doc:"pending" help:"how many wait where one of these is reached" example:"100"`
+	Wait        time.Duration `doc:"wait" help:"how long they wait" example:"1s"`
+	At          doc.Pos       `doc:"-,pos"`
+}
+
+func (b *breakerForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	usual := DefaultBreaker()
+	*b = breakerForm{Window: usual.Window, Least: usual.Least, Pause: usual.Pause, Pending: usual.Pending, Wait: usual.Wait, At: n.Pos}
+	switch {
+	case isNone(n):
+		return
+	case n.Kind == doc.Scalar:
+		b.Failures = new(percentForm)
+		b.Failures.DecodeDoc(n, ps)
+	default:
+		doc.Decode(n, (*plainBreaker)(b), ps)
+	}
+	b.check(ps)
+}
+
+func (b *breakerForm) check(ps *doc.Problems) {
+	add := func(what, why, fix string) { ps.Add(doc.Problem{Pos: b.At, What: what, Why: why, Fix: fix}) }
+	switch {
+	case b.Failures == nil && b.Requests == 0 && b.PerEndpoint == 0 && !ps.Failed():
+		add("the breaker never breaks", "it has neither a share of failures nor a bound", "add `failures: 50%`, `requests: 200` or `per_endpoint: 50`, or remove it")
+	case b.Failures != nil && *b.Failures == 0 && !ps.Failed():
+		add("the breaker opens at 0% of failures", "no request would pass", "write a share such as 50%")
+	}
+	if b.Window < time.Second || b.Window > time.Hour {
+		add(fmt.Sprintf("the breaker counts in a window of %s", b.Window), "", "write 1s to 1h")
+	}
+	if b.Pause < 100*time.Millisecond || b.Pause > time.Minute {
+		add(fmt.Sprintf("the breaker pauses for %s", b.Pause), "", "write 100ms to 1m")
+	}
+	if b.Least < 1 || b.Pending < 0 || b.Wait < 0 {
+		add("least is below 1, or pending or wait below 0", "", "remove what is not needed: they have defaults")
+	}
+}
+
+func (b *breakerForm) breaker() *Breaker {
+	if b == nil {
+		return nil
+	}
+	made := &Breaker{
+		Window: b.Window, Least: b.Least, Pause: b.Pause, Requests: int(b.Requests), PerEndpoint: int(b.PerEndpoint), Pending: b.Pending, Wait: b.Wait,
+	}
+	if b.Failures != nil {
+		made.Failures = int(*b.Failures)
+	}
+	if made.Failures == 0 && made.Requests == 0 && made.PerEndpoint == 0 {
+		return nil // none
+	}
+	return made
+}
+
+// balance holds the rules of how endpoints are chosen.
+func (c *validator) balance(s *Service) {
+	b, at := s.Balance, s.Origin.at()
+	if b == nil {
+		return
+	}
+	if !slices.Contains(balances(), b.By) {
+		c.add(at, fmt.Sprintf("the service %q has the unknown balance %q", s.Name, b.By), "known are "+strings.Join(balances(), ", "), suggest(b.By, balances(), ""))
+		return
+	}
+	switch {
+	case b.By == byHash && b.Key == nil:
+		c.add(at, fmt.Sprintf("the service %q is balanced by the hash of nothing", s.Name), "", "write `balance: { hash: =path.user }`, or what else leads to the same endpoint")
+	case b.By != byHash && b.Key != nil:
+		c.add(at, fmt.Sprintf("the service %q is balanced by %s and by a hash", s.Name, b.By), "", "remove `by`, or the hash")
+	case b.By != byHash && b.Bound != 0:
+		c.add(at, fmt.Sprintf("the service %q has a bound for a hash that it is not balanced by", s.Name), "", "remove `bound`; how many requests an endpoint gets is bounded by `breaker: { per_endpoint: 50 }`")
+	case b.Key != nil && b.Cookie != nil:
+		c.add(at, fmt.Sprintf("the service %q leads clients to their endpoint by a hash and by a cookie", s.Name), "one of them is for nothing", "keep one of them")
+	}
+	c.expression(b.Key, "hash", expr.String, captured{open: true})
+}
+
+// balanceNode is how a service is balanced, in its long form.
+func balanceNode(b *Balance) *doc.Node {
+	if b == nil {
+		return nil
+	}
+	usual := DefaultBalance()
+	f := newFields()
+	f.text("by", b.By, builtInIf(b.By == usual.By))
+	f.expr("hash", b.Key)
+	if b.By == byHash {
+		f.put("bound", percentOrNone(b.Bound, 0), builtInIf(b.Bound == DefaultBound))
+	}
+	if c := b.Cookie; c != nil {
+		own := newFields()
+		own.text("name", c.Name, "")
+		if c.TTL != 0 {
+			own.put("ttl", doc.EncodeNode(c.TTL), "")
+		}
+		own.text("path", c.Path, "")
+		own.text("same_site", c.SameSite, "")
+		own.put("secure", doc.EncodeNode(!c.Insecure), "")
+		if c.Secret != nil {
+			own.put("secret", c.Secret.EncodeDoc(), "")
+		}
+		f.put("cookie", &own.Node, "")
+	}
+	zone := preferZone
+	if b.AnyZone {
+		zone = anyZone
+	}
+	f.text("zone", zone, builtInIf(!b.AnyZone))
+	slow := durationNode(b.SlowStart)
+	if b.SlowStart == 0 {
+		slow = doc.EncodeNode(none)
+	}
+	f.put("slow_start", slow, builtInIf(b.SlowStart == usual.SlowStart))
+	return &f.Node
+}
+
+// percentOrNone writes percents, and unbound as none.
+func percentOrNone(value, unbound int) *doc.Node {
+	if value == unbound {
+		return doc.EncodeNode(none)
+	}
+	return &doc.Node{Kind: doc.Scalar, Value: strconv.Itoa(value) + "%"}
+}
+
+func budgetNode(b *Budget) *doc.Node {
+	if b == nil {
+		return nil
+	}
+	f := newFields()
+	f.put("share", percentOrNone(b.Share, NoBudget), "")
+	f.put("least", doc.EncodeNode(b.Least), "")
+	return &f.Node
+}
+
+func breakerNode(b *Breaker) *doc.Node {
+	if b == nil {
+		return nil
+	}
+	f := newFields()
+	if b.Failures != 0 {
+		f.put("failures", percentOrNone(b.Failures, 0), "")
+		f.put("window", durationNode(b.Window), "")
+		f.put("least", doc.EncodeNode(b.Least), "")
+		f.put("pause", durationNode(b.Pause), "")
+	}
+	for _, q := range []struct {
+		key   string
+		value int
+	}{{"requests", b.Requests}, {"per_endpoint", b.PerEndpoint}} {
+		if q.value != 0 {
+			f.put(q.key, doc.EncodeNode(q.value), "")
+		}
+	}
+	if b.Requests != 0 || b.PerEndpoint != 0 {
+		f.put("pending", doc.EncodeNode(b.Pending), "")
+		f.put("wait", durationNode(b.Wait), "")
+	}
+	return &f.Node
+}

@@ -1,0 +1,36 @@
+package service
+
+import (
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/httpx"
+)
+
+// Cookie is how a client is known that sticks to its endpoint.
+type Cookie struct {
+	Name       string
+	Attributes string // what follows the value: "; Path=/; HttpOnly"
+}
+
+// sticks gives the place of the endpoint that the client was led to before, -1 for none.
+func (c *call) sticks(p picker, cookie *Cookie) int {
+	for _, field := range exchange.RequestHead(c.req).Values("Cookie") {
+		if name, ok := httpx.CookieLookup(field, cookie.Name); ok {
+			return p.set.Find(name)
+		}
+	}
+	return -1
+}
+
+// stick tells the client which endpoint has answered, where that is not the one that it
+// came for.
+func (c *call) stick() {
+	if c.leads == "" || c.exchange == nil {
+		return
+	}
+	cookie := c.service.balance.Load().Cookie
+	if cookie == nil {
+		return
+	}
+	value := cookie.Name + "=" + c.leads + cookie.Attributes
+	c.exchange.OnHead(func(_ int, head exchange.Head) { head.Add("Set-Cookie", value) })
+}
