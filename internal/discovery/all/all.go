@@ -5,6 +5,7 @@ import (
 	"github.com/weir-gateway/weir/internal/discovery"
 	"github.com/weir-gateway/weir/internal/discovery/consul"
 	"github.com/weir-gateway/weir/internal/discovery/dns"
+	"github.com/weir-gateway/weir/internal/discovery/docker"
 	"github.com/weir-gateway/weir/internal/discovery/etcd"
 	"github.com/weir-gateway/weir/internal/discovery/file"
 	"github.com/weir-gateway/weir/internal/discovery/kubernetes"
@@ -18,6 +19,7 @@ func Definitions() []discovery.Definition {
 		static.Definition(),
 		dns.Definition(),
 		consul.Definition(),
+		docker.Definition(),
 		etcd.Definition(),
 		file.Definition(),
 		kubernetes.Definition(),

@@ -20,7 +20,7 @@ func TestEverySchemeHasOneProviderAndAnExample(t *testing.T) {
 			}
 		}
 	}
-	for _, name := range []string{"http", "https", "h2c", "grpc", "grpcs", "srv", "unix", "file", "etcd", "consul"} {
+	for _, name := range []string{"http", "https", "h2c", "grpc", "grpcs", "srv", "unix", "file", "etcd", "consul", "docker"} {
 		if !seen[name] {
 			t.Errorf("%s has no provider", name)
 		}

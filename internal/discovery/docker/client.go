@@ -1,0 +1,180 @@
+package docker
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/wire/transport"
+)
+
+// client asks one daemon. It is used by several goroutines.
+type client struct {
+	via *transport.Transport
+	at  string
+	// version is that of the API, "" while it is not known; one goroutine writes it before others ask.
+	version string
+}
+
+// The bounds of questions.
+const (
+	answerTime    = 10 * time.Second
+	largestAnswer = 32 << 20
+	largestEvent  = 1 << 20
+)
+
+// newest is the newest minor version of API 1 that this was written for. A daemon that is older
+// is asked by its own; one that is newer still answers this one.
+const newest = 56
+
+// summary is a container in a list.
+type summary struct {
+	ID     string `json:"Id"` //nolint:tagliatelle // the daemon's
+	Labels map[string]string
+}
+
+// event is what the daemon tells of.
+type event struct {
+	Type   string
+	Action string
+	Actor  struct {
+		ID         string
+		Attributes map[string]string
+	}
+}
+
+// container gives the id of the container that an event is about.
+func (e event) container() string {
+	if e.Type == "network" {
+		return e.Actor.Attributes["container"]
+	}
+	return e.Actor.ID
+}
+
+var errGone = errors.New("there is no such container")
+
+// negotiate finds out which version both sides know.
+func (c *client) negotiate(ctx context.Context) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, answerTime, fmt.Errorf("no answer within %v", answerTime))
+	defer cancel()
+	res, err := c.send(ctx, "/_ping", nil)
+	if err != nil {
+		return because(ctx, err)
+	}
+	exchange.Discard(res)
+	_, minor, ok := strings.Cut(exchange.ResponseHead(res).Get("Api-Version"), "1.")
+	n, err := strconv.Atoi(minor)
+	if !ok || err != nil || n < 1 {
+		return errors.New("the answer to /_ping has no Api-Version; this is no Docker daemon")
+	}
+	c.version = "/v1." + strconv.Itoa(min(n, newest))
+	return nil
+}
+
+// list gives the containers that are not stopped.
+func (c *client) list(ctx context.Context) ([]summary, error) {
+	var found []summary
+	err := c.get(ctx, "/containers/json", url.Values{}, &found)
+	if err == nil && found == nil {
+		err = errors.New("the list of containers is null")
+	}
+	return found, err
+}
+
+// inspect gives one container, or errGone.
+func (c *client) inspect(ctx context.Context, id string) (*container, error) {
+	found := &container{}
+	err := c.get(ctx, "/containers/"+url.PathEscape(id)+"/json", url.Values{}, found)
+	if err == nil && found.ID == "" {
+		err = errors.New("a container has no id")
+	}
+	return found, err
+}
+
+// events begins to hear of what happens to containers and their networks.
+func (c *client) events(ctx context.Context) (*json.Decoder, io.Closer, error) {
+	filters := `{"type":["container","network"]}`
+	res, err := c.send(ctx, c.version+"/events", url.Values{"filters": {filters}})
+	if err != nil {
+		return nil, nil, err
+	}
+	return json.NewDecoder(&perEvent{r: res.Body, left: largestEvent}), res.Body, nil
+}
+
+// perEvent bounds how much is read between two events.
+type perEvent struct {
+	r    io.Reader
+	left int
+}
+
+func (p *perEvent) Read(b []byte) (int, error) {
+	if p.left <= 0 {
+		return 0, fmt.Errorf("an event has more than %d bytes", largestEvent)
+	}
+	n, err := p.r.Read(b[:min(len(b), p.left)])
+	p.left -= n
+	for _, c := range b[:n] {
+		if c == '\n' { // which stands between events, and in no text of one
+			p.left = largestEvent
+		}
+	}
+	return n, err //nolint:wrapcheck // io.EOF is one
+}
+
+func (c *client) get(ctx context.Context, path string, query url.Values, into any) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, answerTime, fmt.Errorf("no answer within %v", answerTime))
+	defer cancel()
+	res, err := c.send(ctx, c.version+path, query)
+	if err != nil {
+		return because(ctx, err)
+	}
+	defer func() { _ = res.Body.Close() }() // it was read, or is given up
+	if err := json.NewDecoder(io.LimitReader(res.Body, largestAnswer)).Decode(into); err != nil {
+		return because(ctx, fmt.Errorf("the answer is not understood: %w", err))
+	}
+	return nil
+}
+
+// because gives why ctx has ended, where it has, else err.
+func because(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return context.Cause(ctx) //nolint:wrapcheck // it is a sentence of ours
+	}
+	return err
+}
+
+// send asks, and gives a response of success.
+func (c *client) send(ctx context.Context, path string, query url.Values) (*http.Response, error) {
+	target := "http://docker" + path
+	if len(query) > 0 {
+		target += "?" + query.Encode()
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, http.NoBody)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // it names what it was
+	}
+	req.URL.Host = c.at // the daemon wants a host, and any will do
+	exchange.SetFields(exchange.RequestHead(req), exchange.Field{Name: "Accept", Value: "application/json"}, exchange.Field{Name: "User-Agent", Value: "weir"})
+	res, err := c.via.RoundTrip(req)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // it names the place
+	}
+	if res.StatusCode == http.StatusOK {
+		return res, nil
+	}
+	defer func() { _ = res.Body.Close() }() // what it says was read
+	if res.StatusCode == http.StatusNotFound && strings.Contains(path, "/containers/") {
+		return nil, errGone
+	}
+	var says struct{ Message string }
+	_ = json.NewDecoder(io.LimitReader(res.Body, 1000)).Decode(&says) // the status says enough
+	return nil, fmt.Errorf("it answers %d %s", res.StatusCode, says.Message)
+}
