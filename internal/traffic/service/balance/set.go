@@ -92,9 +92,6 @@ func tighter(a, b int64) int64 {
 	return a
 }
 
-// Len is how many endpoints there are.
-func (s *Set) Len() int { return len(s.all) }
-
 // Find gives the place of the endpoint of that name, for Ask.Sticks; -1: it is not there any more.
 func (s *Set) Find(name string) int {
 	if i, ok := s.names[name]; ok {
