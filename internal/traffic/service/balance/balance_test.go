@@ -625,6 +625,7 @@ func BenchmarkTake(b *testing.B) {
 			b.Run(fmt.Sprintf("%s/%d", way, n), func(b *testing.B) {
 				s := New(NewPool(), ways()[way], endpoints(equal(n)...))
 				b.ReportAllocs()
+				b.ResetTimer()
 				b.RunParallel(func(pb *testing.PB) {
 					a := Ask{Now: 1, Random: rand.Uint64(), Keyed: true, Sticks: -1}
 					for pb.Next() {
