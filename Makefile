@@ -95,6 +95,12 @@ bench-balance: ## the ways to balance in a simulated fleet, 250,000 requests a c
 bench-kube: kube ## 1,000 Services with 20,000 endpoints behind a real API server: from an event to the first answer, memory, CPU; judges no time (Linux)
 	cd test/cluster && $(GO) test -run TestFigures -count=1 -v -timeout 20m
 
+.PHONY: cluster
+cluster: ## a whole cluster on this machine: Weir from deploy/kubernetes in front of pods that are rolled, scaled and killed (Linux, root; containerd by apt-get)
+	@command -v containerd >/dev/null && command -v runc >/dev/null && command -v nft >/dev/null && [ -x /usr/lib/cni/bridge ] || \
+	  apt-get install -y -qq --no-install-recommends containerd runc containernetworking-plugins nftables iptables conntrack >/dev/null
+	cd test/cluster && $(GO) run ./build -pods && $(GO) test -run TestPodsComeAndGo -count=1 -v -timeout 20m . -args -pods
+
 .PHONY: soak-kube
 soak-kube: kube ## requests while etcd and the API server are paused, killed and back, a minute each: none may fail (Linux)
 	cd test/cluster && $(GO) test -run TestTrafficNeverStops -count=1 -v -timeout 20m -args -pause 60s

@@ -56,30 +56,44 @@ func Start(tb testing.TB, users ...string) *Control {
 	if _, err := os.Stat(program); err != nil {
 		tb.Skip("Kubernetes is not built here; `make kube` does it")
 	}
+	c := newControl(tb, program, users, "127.0.0.1", "--bind-address=127.0.0.1", "--advertise-address=127.0.0.1", "--endpoint-reconciler-type=none",
+		"--authorization-mode=RBAC", "--disable-admission-plugins=ServiceAccount")
+	tb.Cleanup(c.end)
+	c.start()
+	return c
+}
+
+// newControl makes a control plane that does not run yet, whose API server has further flags, and is called at host too. A
+// user may have an id and groups behind its name, as in `name,,system:nodes`.
+func newControl(tb testing.TB, program string, users []string, host string, flags ...string) *Control {
+	tb.Helper()
 	c := &Control{tb: tb, folder: tb.TempDir(), address: free(tb), etcd: free(tb)}
-	c.writePKI(users)
+	c.writePKI(users, host)
 	peers := "http://" + free(tb)
 	c.Etcd = &Process{tb: tb, name: "etcd", program: program, arguments: []string{
 		"etcd", "--data-dir", filepath.Join(c.folder, "etcd"), "--unsafe-no-fsync", "--log-level", "warn",
 		"--listen-client-urls", "http://" + c.etcd, "--advertise-client-urls", "http://" + c.etcd,
 		"--listen-peer-urls", peers, "--initial-advertise-peer-urls", peers, "--initial-cluster", "default=" + peers,
 	}}
-	c.Server = &Process{tb: tb, name: "kube-apiserver", program: program, arguments: []string{
-		"kube-apiserver", "--etcd-servers=http://" + c.etcd, "--bind-address=127.0.0.1", "--advertise-address=127.0.0.1",
-		"--secure-port=" + port(c.address), "--endpoint-reconciler-type=none", "--service-cluster-ip-range=10.96.0.0/16",
+	c.Server = &Process{tb: tb, name: "kube-apiserver", program: program, arguments: append([]string{
+		"kube-apiserver", "--etcd-servers=http://" + c.etcd, "--secure-port=" + port(c.address), "--service-cluster-ip-range=10.96.0.0/16",
 		"--tls-cert-file=" + c.path("server.crt"), "--tls-private-key-file=" + c.path("server.key"), "--cert-dir=" + c.folder,
-		"--token-auth-file=" + c.path("tokens.csv"), "--authorization-mode=RBAC", "--disable-admission-plugins=ServiceAccount",
-		"--service-account-issuer=https://kubernetes.default.svc", "--service-account-key-file=" + c.path("account.key"),
-		"--service-account-signing-key-file=" + c.path("account.key"), "--profiling=false", "--v=0",
-	}}
-	tb.Cleanup(func() {
-		c.Server.Kill()
-		c.Etcd.Kill()
-	})
+		"--token-auth-file=" + c.path("tokens.csv"), "--service-account-issuer=https://kubernetes.default.svc",
+		"--service-account-key-file=" + c.path("account.key"), "--service-account-signing-key-file=" + c.path("account.key"), "--profiling=false", "--v=0",
+	}, flags...)}
+	return c
+}
+
+func (c *Control) start() {
+	c.tb.Helper()
 	c.Etcd.Start()
 	c.Server.Start()
 	c.Ready()
-	return c
+}
+
+func (c *Control) end() {
+	c.Server.Kill()
+	c.Etcd.Kill()
 }
 
 // Ready waits until the API server says that it is.
@@ -151,11 +165,13 @@ func (c *Control) write(name string, text []byte) {
 }
 
 // writePKI writes who everybody is.
-func (c *Control) writePKI(users []string) {
+func (c *Control) writePKI(users []string, host string) {
 	c.tb.Helper()
 	tokens := []string{Admin + "," + Admin + "," + Admin + ",system:masters\n"}
 	for _, u := range users {
-		tokens = append(tokens, u+","+u+","+u+"\n")
+		name, more, _ := strings.Cut(u, ",")
+		_, groups, _ := strings.Cut(more, ",")
+		tokens = append(tokens, fmt.Sprintf("%s,%s,%s,%s\n", name, name, name, groups))
 	}
 	c.write("tokens.csv", []byte(strings.Join(tokens, "")))
 	account, err := rsa.GenerateKey(rand.Reader, 2048)
@@ -169,7 +185,7 @@ func (c *Control) writePKI(users []string) {
 	}
 	own := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "kube-apiserver"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"localhost"}, IsCA: true, BasicConstraintsValid: true,
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1), net.ParseIP(host), net.IPv4(10, 96, 0, 1)}, DNSNames: []string{"localhost"}, IsCA: true, BasicConstraintsValid: true,
 		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 	}
 	certificate, err := x509.CreateCertificate(rand.Reader, own, own, key.Public(), key)
