@@ -103,10 +103,11 @@ func TestEtcdPaused(t *testing.T) {
 func TestWhatWasCompactedIsReadAnew(t *testing.T) {
 	m := startMember(t)
 	m.put("services/users/a", "10.0.0.1:80")
-	m.put("services/users/b", "10.0.0.2:80")
 	way := newRoad(t, m.client)
 	r := run(t, at(t, way.listener.Addr().String()), "users")
-	r.have("10.0.0.1:80", "10.0.0.2:80")
+	r.have("10.0.0.1:80")
+	m.put("services/users/b", "10.0.0.2:80")
+	r.have("10.0.0.1:80", "10.0.0.2:80") // so that the watch has begun
 	way.close(true)
 	r.trouble(isTrouble)
 	m.del("services/users/a")
@@ -127,6 +128,8 @@ func TestAWatchIsResumed(t *testing.T) {
 	way := newRoad(t, m.client)
 	r := run(t, at(t, way.listener.Addr().String()), "users")
 	r.have("10.0.0.1:80")
+	m.put("services/users/b", "10.0.0.2:80")
+	r.have("10.0.0.1:80", "10.0.0.2:80") // so that the watch has begun
 	before := ranges(m)
 	for i := range 3 {
 		way.close(true)
