@@ -64,6 +64,9 @@ func (s Streams) exitCode(err error) int {
 	case errors.Is(err, errDiffers):
 		return exitDiffers
 	}
+	if code, is := errors.AsType[exitError](err); is {
+		return int(code)
+	}
 	_, _ = fmt.Fprintf(s.Err, "weir: %v\n", err)
 	_, usage := errors.AsType[usageError](err)
 	_, input := errors.AsType[*source.InputError](err)
@@ -100,7 +103,7 @@ The first minute:
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
 		runCommand(version, s), devCommand(version, s), invokeCommand(s), checkCommand(s), testCommand(s), explainCommand(s), expandCommand(s),
-		statusCommand(s), jobsCommand(s), diffCommand(s), rollbackCommand(s),
+		registerCommand(version, s), statusCommand(s), jobsCommand(s), diffCommand(s), rollbackCommand(s),
 		fmtCommand(s), initCommand(s), schemaCommand(s), versionCommand(version, s), guardCommand(s),
 	)
 	return root

@@ -104,6 +104,7 @@ func TestCommands(t *testing.T) {
 		{golden: "root", args: ""},
 		{golden: "help-run", args: "run --help"},
 		{golden: "help-dev", args: "dev --help"},
+		{golden: "help-register", args: "register --help"},
 		{golden: "dev-nothing", args: "dev nothing"},
 		{golden: "dev-print", args: "dev functions --print"},
 		{golden: "help-invoke", args: "invoke --help"},

@@ -41,7 +41,7 @@ var floors = [][]string{
 	{"internal/control/reconcile"},
 	{"internal/control/follow"},
 	{"internal/control/admin"},
-	{"internal/app"},
+	{"internal/app", "internal/register"},
 	{"internal/cli"},
 	{"cmd"},
 	{"test"},

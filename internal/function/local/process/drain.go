@@ -61,6 +61,9 @@ func (p *Process) Drain() {
 	timer := time.NewTimer(longestDrain)
 	defer timer.Stop()
 	for _, t := range p.taps {
+		if t == nil {
+			continue // its output is its own
+		}
 		if c := t.empty(); c != nil {
 			select {
 			case <-c:

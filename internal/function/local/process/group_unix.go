@@ -36,4 +36,13 @@ func ignoreSignals() {
 	signal.Ignore(syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGPIPE)
 }
 
+// code is the exit code as a shell has it.
+func code(s *os.ProcessState) int {
+	const ofSignals = 128
+	if status, ok := s.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		return ofSignals + int(status.Signal())
+	}
+	return s.ExitCode()
+}
+
 func isTextBusy(err error) bool { return errors.Is(err, syscall.ETXTBSY) }

@@ -80,3 +80,5 @@ func guardAttributes() *syscall.SysProcAttr { return nil }
 func ignoreSignals() {}
 
 func isTextBusy(error) bool { return false }
+
+func code(s *os.ProcessState) int { return s.ExitCode() }

@@ -24,6 +24,9 @@ type Spec struct {
 	// Line takes each line of output, without its end. It is called by two
 	// goroutines, one for each stream, and may not keep the slice.
 	Line func(l Line)
+	// Output are what the process writes to itself, in place of Line: standard output and
+	// standard error. nil: there are lines.
+	Output *[2]*os.File
 }
 
 // Process is a started function with all the processes that it starts itself.
@@ -94,14 +97,19 @@ func (p *Process) leaveCgroup(limit int64) {
 
 func (p *Process) launch(o *opened, spec Spec) error {
 	var write [2]*os.File
+	output := write
 	for i := range write {
+		if spec.Output != nil {
+			output[i] = spec.Output[i]
+			continue
+		}
 		r, w, err := os.Pipe()
 		if err != nil {
 			closeAll(p.output[:]...)
 			closeAll(write[:]...)
 			return fmt.Errorf("pipe for output: %w", err)
 		}
-		p.output[i], write[i] = r, w
+		p.output[i], write[i], output[i] = r, w, w
 	}
 	defer closeAll(write[:]...)
 	env := append(spec.Env(p.temp), InstanceVariable+"="+p.id)
@@ -112,7 +120,7 @@ func (p *Process) launch(o *opened, spec Spec) error {
 		}
 		return &exec.Cmd{
 			Path: spec.Path, Args: append([]string{spec.Path}, spec.Args...), Dir: spec.Dir,
-			Env: env, Stdout: write[0], Stderr: write[1], SysProcAttr: start,
+			Env: env, Stdout: output[0], Stderr: output[1], SysProcAttr: start,
 		}
 	}
 	err := o.onThread(func() (err error) {
@@ -131,6 +139,9 @@ func (p *Process) launch(o *opened, spec Spec) error {
 	}
 	p.group = newGroup(p.cmd.Process)
 	for i, r := range p.output {
+		if r == nil {
+			continue
+		}
 		t := &tap{file: r}
 		p.taps[i] = t
 		p.readers.Go(func() { readLines(t, p.Serial, Stream(i), spec.Line) })
@@ -217,6 +228,13 @@ func (p *Process) Exit() string {
 	default:
 		return p.exit.Error()
 	}
+}
+
+// Code is the exit code of the leader as a shell has it: 128 and the signal that ended it. It
+// waits for Done.
+func (p *Process) Code() int {
+	<-p.done
+	return code(p.cmd.ProcessState)
 }
 
 // Kill kills the whole group at once; it does not wait.

@@ -1,0 +1,271 @@
+// Package register runs any program as a registered service: it starts it, waits until it is
+// healthy, registers it and says that it lives, takes it out of the registry before it is
+// asked to end, and starts it again when it dies or is healthy no more.
+//
+//   - register.go: one program, from its first start to the end.
+//   - health.go: whether it answers.
+//   - lease.go: its place in the registry.
+package register
+
+import (
+	"cmp"
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strconv"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/registry"
+	"github.com/weir-gateway/weir/internal/base/registry/remote"
+	"github.com/weir-gateway/weir/internal/function/local/process"
+)
+
+// Restart says when a program is started again that has ended by itself.
+type Restart string
+
+// When it is.
+const (
+	Always    Restart = "always"
+	OnFailure Restart = "on-failure" // when its exit code is not 0
+	Never     Restart = "never"
+)
+
+// Options say what runs, and as what.
+type Options struct {
+	Service  string
+	Instance Instance
+	Registry *remote.Client
+	Host     *process.Host // open
+	Path     string        // of the program, absolute
+	Args     []string
+	Dir      string
+	Env      []string // the whole environment, but for PORT
+	Output   *[2]*os.File
+	Health   Health
+	// Start is how long the program may take until it is healthy.
+	Start time.Duration
+	// Drain is how long the program goes on once the registry does not know it any more, Stop
+	// how long it may take to end once it was asked to.
+	Drain, Stop time.Duration
+	Restart     Restart
+	Log         *slog.Logger
+}
+
+// Instance is what the registry is told. The zero values are its own defaults.
+type Instance struct {
+	Address string // "": that of the connection
+	Port    int
+	Zone    string
+	Version string
+	Weight  int // less than 0: the registry's own
+	Tags    []string
+	TTL     time.Duration
+}
+
+// The pauses before a program is started again: so long at first, doubled up to the most. One
+// that was healthy for long begins anew.
+const (
+	firstPause = 200 * time.Millisecond
+	mostPause  = 30 * time.Second
+	long       = 10 * time.Second
+)
+
+// Run runs the program until ctx ends, and gives its exit code where it has ended for good
+// before. The error says why it cannot run.
+func Run(ctx context.Context, o Options) (code int, err error) {
+	pause := firstPause
+	for {
+		r := &run{Options: o, id: newID()}
+		ended := r.once(ctx)
+		switch {
+		case ended.err != nil:
+			return 0, ended.err
+		case ctx.Err() != nil:
+			return 0, nil //nolint:nilerr // it was to end
+		case o.Restart == Never && ended.itself, o.Restart == OnFailure && ended.itself && ended.code == 0:
+			return ended.code, nil
+		}
+		if ended.lived >= long {
+			pause = firstPause
+		}
+		o.Log.Info("the program is started again", "in", pause)
+		timer := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return 0, nil
+		case <-timer.C:
+		}
+		pause = min(2*pause, mostPause)
+	}
+}
+
+// newID makes the id of one start of the program: another start is another instance.
+func newID() string {
+	var random [4]byte
+	_, _ = rand.Read(random[:]) // never fails (crypto/rand)
+	host, err := os.Hostname()
+	if err != nil || registry.CheckName("id", host) != nil || len(host) > registry.LongestName/2 {
+		host = "instance"
+	}
+	return host + "-" + hex.EncodeToString(random[:])
+}
+
+// run is one start of the program.
+type run struct {
+	Options
+
+	id string
+}
+
+// ending is how one start has ended.
+type ending struct {
+	err    error // nothing more can be done
+	itself bool  // nobody has asked it to
+	code   int
+	lived  time.Duration // while it was healthy
+}
+
+// once starts the program and sees it through to its end.
+func (r *run) once(ctx context.Context) ending {
+	port, err := r.port()
+	if err != nil {
+		return ending{err: err}
+	}
+	p, err := r.Host.Start(process.Spec{
+		Path: r.Path, Args: r.Args, Dir: r.Dir, Output: r.Output,
+		Env: func(string) []string { return append(append([]string(nil), r.Env...), "PORT="+strconv.Itoa(port)) },
+	})
+	if err != nil {
+		return ending{err: err}
+	}
+	r.Log.Info("the program was started", "pid", p.PID(), "port", port)
+	check := r.Health.at(net.JoinHostPort(cmp.Or(r.Instance.Address, "127.0.0.1"), strconv.Itoa(port)))
+	defer check.close()
+	if !r.becomesHealthy(ctx, p, check) {
+		return r.end(ctx, p, 0)
+	}
+	healthy := time.Now()
+	l := newLease(r, port)
+	if err := l.begin(ctx); err != nil {
+		r.stop(p)
+		return ending{err: err}
+	}
+	go l.keep()
+	r.staysHealthy(ctx, p, check)
+	l.end()
+	r.leave(p)
+	return r.end(ctx, p, time.Since(healthy))
+}
+
+// port is where the program is to listen.
+func (r *run) port() (int, error) {
+	if r.Instance.Port != 0 {
+		return r.Instance.Port, nil
+	}
+	l, err := net.Listen("tcp", net.JoinHostPort(cmp.Or(r.Instance.Address, "127.0.0.1"), "0"))
+	if err != nil {
+		return 0, fmt.Errorf("no free port: %w", err)
+	}
+	defer l.Close()
+	at, _ := l.Addr().(*net.TCPAddr)
+	return at.Port, nil
+}
+
+// becomesHealthy waits until the program answers, and tells whether it does.
+func (r *run) becomesHealthy(ctx context.Context, p *process.Process, check *checker) bool {
+	deadline, cancel := context.WithTimeout(ctx, r.Start)
+	defer cancel()
+	var why error
+	for {
+		if why = check.ask(deadline); why == nil {
+			return true
+		}
+		timer := time.NewTimer(check.Doubt)
+		select {
+		case <-p.Done():
+			timer.Stop()
+			return false
+		case <-deadline.Done():
+			timer.Stop()
+			if ctx.Err() == nil {
+				r.Log.Error("the program is not healthy in time", "time", r.Start, "reason", why)
+			}
+			return false
+		case <-timer.C:
+		}
+	}
+}
+
+// staysHealthy returns when the program has ended, is healthy no more, or is to end.
+func (r *run) staysHealthy(ctx context.Context, p *process.Process, check *checker) {
+	failed := 0
+	for {
+		wait := check.Every
+		if failed > 0 {
+			wait = min(check.Doubt, wait)
+		}
+		timer := time.NewTimer(wait)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return
+		case <-p.Done():
+			timer.Stop()
+			return
+		case <-timer.C:
+		}
+		err := check.ask(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err == nil && failed > 0:
+			failed = 0
+			r.Log.Info("the program is healthy again")
+		case err != nil:
+			if failed++; failed >= check.Failures {
+				r.Log.Error("the program is healthy no more, and is replaced", "checks", failed, "reason", err)
+				return
+			}
+			r.Log.Warn("the program has not answered a check", "reason", err)
+		}
+	}
+}
+
+// leave lets the program go on for a while, so that whoever found it before it left the
+// registry still gets an answer.
+func (r *run) leave(p *process.Process) {
+	timer := time.NewTimer(r.Drain)
+	defer timer.Stop()
+	select {
+	case <-p.Done():
+	case <-timer.C:
+	}
+}
+
+// end ends the program where it has not ended by itself.
+func (r *run) end(ctx context.Context, p *process.Process, lived time.Duration) ending {
+	select {
+	case <-p.Done():
+		e := ending{itself: true, code: p.Code(), lived: lived}
+		if ctx.Err() == nil {
+			r.Log.Warn("the program has ended", "exit", p.Exit())
+		}
+		return e
+	default:
+	}
+	r.stop(p)
+	return ending{code: p.Code(), lived: lived}
+}
+
+func (r *run) stop(p *process.Process) {
+	r.Log.Info("the program is asked to end", "within", r.Stop)
+	ctx, cancel := context.WithTimeout(context.Background(), r.Stop)
+	defer cancel()
+	p.Stop(ctx)
+	r.Log.Info("the program has ended", "exit", p.Exit())
+}
