@@ -158,7 +158,7 @@ func (r *run) once(ctx context.Context) ending {
 	go l.keep()
 	r.staysHealthy(ctx, p, check)
 	l.end()
-	r.leave(p)
+	r.leave(ctx, p)
 	return r.end(ctx, p, time.Since(healthy))
 }
 
@@ -236,10 +236,18 @@ func (r *run) staysHealthy(ctx context.Context, p *process.Process, check *check
 	}
 }
 
+// moment is how long it may take until it is known that a program has ended. Until then its
+// checks fail, and it is not asked to end what it has ended by itself.
+const moment = time.Second
+
 // leave lets the program go on for a while, so that whoever found it before it left the
 // registry still gets an answer.
-func (r *run) leave(p *process.Process) {
-	timer := time.NewTimer(r.Drain)
+func (r *run) leave(ctx context.Context, p *process.Process) {
+	wait := r.Drain
+	if ctx.Err() == nil {
+		wait = max(wait, moment)
+	}
+	timer := time.NewTimer(wait)
 	defer timer.Stop()
 	select {
 	case <-p.Done():

@@ -198,7 +198,7 @@ func TestARegistryThatHasForgottenIsToldAnew(t *testing.T) {
 
 func TestWhereItIsNotStartedAgainItsCodeIsKnown(t *testing.T) {
 	for restart, code := range map[register.Restart]int{register.Never: 7, register.OnFailure: 0} {
-		w := start(t, func(o *register.Options) { o.Restart = restart })
+		w := start(t, func(o *register.Options) { o.Restart, o.Health.Failures = restart, 1<<20 })
 		get(t, w.one(t, ""), "/exit?code="+strconv.Itoa(code))
 		if got := await.From(t, "the end", w.code); got != code {
 			t.Errorf("%s: exit code %d", restart, got)
