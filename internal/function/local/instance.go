@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -65,6 +66,7 @@ type instance struct {
 	start   time.Duration // how long it took until it was ready; to be read once it is
 	done    chan struct{}
 	failure error // why it ended; to be read after done
+	early   bool  // it ended by itself before it was ready; to be read after ready
 }
 
 // newInstance makes an instance that has no body yet, so that what the body puts
@@ -135,6 +137,7 @@ func (i *instance) ready(ctx context.Context, patience time.Duration) error {
 	case <-i.done:
 		cancel()
 		<-awaited
+		i.early = true
 		err = fmt.Errorf("it ended before it was ready: %s", i.body.Exit())
 	}
 	if err == nil {
@@ -146,6 +149,24 @@ func (i *instance) ready(ctx context.Context, patience time.Duration) error {
 		err = fmt.Errorf("%w (%w)%s", said, err, hint(said))
 	}
 	return fault.FunctionInit.New("", fault.Cause(fmt.Errorf("%s: %w%s", i.name, err, i.lastWords())))
+}
+
+// ported is a link over a port that others may take.
+type ported interface{ taken() bool }
+
+// lostPort tells whether the instance has ended before it was ready because somebody else
+// has its port: nobody can keep one free until the instance listens.
+func (i *instance) lostPort() bool {
+	l, ok := i.link.(ported)
+	return ok && i.early && (inUse(i.output.String()) || l.taken())
+}
+
+// inUse tells whether a program says that its address is taken, in the words of the system
+// or of Node.js.
+func inUse(output string) bool {
+	output = strings.ToLower(output)
+	return strings.Contains(output, "address already in use") || strings.Contains(output, "eaddrinuse") ||
+		strings.Contains(output, "only one usage of each socket address") // Windows
 }
 
 // hint says what may be meant by a module without a handler.

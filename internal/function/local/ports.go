@@ -19,7 +19,8 @@ type ports struct {
 
 // take gives an address on the loopback interface that is free and that nobody
 // else was given. Nobody can keep it free until the instance listens; if a
-// stranger takes it, the instance fails to start and the next one gets another.
+// stranger takes it, the instance fails to start and another one is started on another
+// port (see version.begin).
 func (p *ports) take() (string, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -36,14 +36,24 @@ func (v *version) start(ctx context.Context) (*instance, error) {
 	return i, err
 }
 
+// mostPorts bounds how many instances in a row may lose their ports to strangers.
+const mostPorts = 3
+
 func (v *version) begin(ctx context.Context) (*instance, error) {
 	begin := time.Now()
-	i, err := v.contract.launch(ctx, v)
-	if err != nil {
-		return nil, fault.FunctionInit.New("", fault.Cause(err))
-	}
-	if err := i.ready(ctx, v.bounded.Load().init); err != nil {
-		return nil, err
+	var i *instance
+	for n := 1; ; n++ {
+		var err error
+		if i, err = v.contract.launch(ctx, v); err != nil {
+			return nil, fault.FunctionInit.New("", fault.Cause(err))
+		}
+		if err = i.ready(ctx, v.bounded.Load().init); err == nil {
+			break
+		}
+		if n == mostPorts || !i.lostPort() {
+			return nil, err
+		}
+		v.log.Debug("somebody else has taken the port that an instance was given; another one is started", "name", i.name, "error", err)
 	}
 	i.start = time.Since(i.since)
 	v.recent.Store(i)

@@ -92,6 +92,15 @@ func (l *webLink) close(error) {
 	l.ports.release(l.address)
 }
 
+// taken tells whether somebody listens on the port.
+func (l *webLink) taken() bool {
+	probe, err := new(net.ListenConfig).Listen(context.Background(), "tcp", l.address)
+	if err == nil {
+		err = probe.Close()
+	}
+	return err != nil
+}
+
 // await asks until there is an answer, whichever it is. OPTIONS * is the
 // request that means the server as a whole and no resource (RFC 9110 section
 // 9.3.7), so that functions take no notice of it.

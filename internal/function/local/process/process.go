@@ -153,7 +153,7 @@ func (p *Process) launch(o *opened, spec Spec) error {
 // have forked while the program was being written, and its child holds the
 // file open until its own exec (golang.org/issue/22315).
 func startPatiently(command func() *exec.Cmd) (*exec.Cmd, error) {
-	const longest = 500 * time.Millisecond
+	const longest = 2 * time.Second
 	for wait := time.Millisecond; ; wait *= 2 {
 		cmd := command()
 		err := cmd.Start()

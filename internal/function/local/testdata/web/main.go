@@ -18,6 +18,12 @@ func main() {
 		os.Exit(7)
 	case "hang":
 		select {}
+	case "taken": // the first time, as if somebody else had the port
+		if file, err := os.OpenFile(os.Getenv("MARK"), os.O_CREATE|os.O_EXCL, 0o600); err == nil {
+			_ = file.Close()
+			fmt.Printf("listen tcp %s:%s: bind: address already in use\n", os.Getenv("HOST"), os.Getenv("PORT"))
+			os.Exit(1)
+		}
 	}
 	http.HandleFunc("/", echo)
 	http.HandleFunc("/pid", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintf(w, `{"pid":%d}`, os.Getpid()) })
