@@ -121,6 +121,11 @@ storm: ## 500 clients meet a function of 8 instances that crash, hang, are kille
 bench-functions: ## what Weir adds to functions, 100 rounds paired with a bare Runtime API: latency, CPU, cold starts, 0 to 8 instances (Linux); judges answers only
 	cd test/functions && $(GO) test -run TestFiguresOfFunctions -count=1 -v -timeout 30m -args -rounds 100
 
+.PHONY: bench-clouds
+bench-clouds: ## functions elsewhere: CPU of an invocation by AWS Lambda's API against a client written by hand, paired; first bytes of streams; 500 maximal payloads in bounded room (Linux); judges answers only
+	$(GO) test ./internal/function/lambda -run TestFiguresOfLambda -count=1 -v -args -rounds 40
+	$(GO) test ./internal/function/lambda -run TestPayloadsInFlightAreBoundedInSum -count=1 -v -timeout 30m -args -full
+
 .PHONY: bench-abuse
 bench-abuse: deps ## attack the binary and nginx at full strength and print what it costs: a quarter of an hour, judged by counts only
 	$(GO) test ./test/abuse -run TestAgainstNginx -v -timeout 30m -args -full

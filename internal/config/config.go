@@ -273,14 +273,20 @@ func (r Ref) String() string {
 	return r.Scheme + ":" + r.Rest
 }
 
-// Function gives the name of a function that may be meant, and of its part where
-// it is an app of several: `fn:APP/FUNCTION`.
+// Function gives the name of a function that may be meant, and of its part: the
+// function of an app, `fn:APP/FUNCTION`, or the alias of one elsewhere,
+// `lambda:NAME:ALIAS`, where no region follows.
 func (r Ref) Function() (name, part string) {
-	if r.Scheme != functionScheme {
-		return r.Rest, ""
+	switch {
+	case r.Scheme == functionScheme:
+		name, part, _ = strings.Cut(r.Rest, "/")
+		return name, part
+	case r.Scheme == lambdaScheme && !strings.Contains(r.Rest, "@"):
+		if name, part, _ = strings.Cut(r.Rest, ":"); name != "arn" {
+			return name, part
+		}
 	}
-	name, part, _ = strings.Cut(r.Rest, "/")
-	return name, part
+	return r.Rest, ""
 }
 
 // Service is a backend of living endpoints in its long form.

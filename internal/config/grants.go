@@ -58,7 +58,7 @@ func (c *validator) refGrant(ref Ref) {
 	if m := c.composed(ref); m != nil && m.Group == ref.Group {
 		return
 	}
-	if ref.Scheme == "" || ref.Scheme == functionScheme {
+	if ref.Scheme == "" || ref.Scheme == functionScheme || c.isFunction(ref) {
 		if s := c.services[ref.Rest]; s != nil && s.Group == ref.Group {
 			return
 		}
@@ -69,7 +69,11 @@ func (c *validator) refGrant(ref Ref) {
 	}
 	app := ref
 	app.Rest, _ = ref.Function() // whoever may call an app may call each of its functions
-	if !allows(g.Allow, ref.String(), app.String()) {
+	patterns := g.Allow
+	if scheme, _ := c.v.scheme(ref.Scheme); scheme.Inline != nil && patterns == nil {
+		patterns = []string{} // it is called with what the gateway is allowed
+	}
+	if !allows(patterns, ref.String(), app.String()) {
 		c.denied(ref.Origin.at(), g, fmt.Sprintf("the backend %q", ref), "allow")
 	}
 }
@@ -254,10 +258,25 @@ func (c *validator) functionGrants(f *Function) {
 	if g == nil {
 		return
 	}
-	if what := f.Kind + ":" + f.Name; !allows(g.Allow, what) {
+	if far, ok := f.Config.(Reaching); ok {
+		c.reachGrants(g, f, far.Reaches())
+	} else if what := f.Kind + ":" + f.Name; !allows(g.Allow, what) {
 		c.denied(f.Origin.at(), g, fmt.Sprintf("a function of its own (%q)", what), "allow")
 	}
 	c.secretGrants(g, f.Config, f.Origin)
+}
+
+// reachGrants holds what a function of a group reaches elsewhere, with what the gateway is
+// allowed there. A group that is allowed nothing by name is allowed none of it.
+func (c *validator) reachGrants(g *Group, f *Function, reached []string) {
+	for _, what := range reached {
+		if !allows(slices.Concat([]string{}, g.Allow), what) {
+			c.denied(f.Origin.at(), g, fmt.Sprintf("%q, which its function %q names", what, f.Name), "allow")
+		}
+		if _, authority, ok := strings.Cut(what, "://"); ok {
+			c.reach(f.Origin, f.Group, authority)
+		}
+	}
 }
 
 // secretGrants holds which secrets may stand anywhere in config.

@@ -93,6 +93,9 @@ func (c *validator) reference(ref Ref) {
 			return
 		}
 	default:
+		if c.isFunction(ref) {
+			break
+		}
 		if _, ok := c.v.scheme(ref.Scheme); !ok {
 			c.add(at, fmt.Sprintf("unknown scheme %q", ref.Scheme+":"), "", suggest(ref.Scheme, c.v.schemeNames(), ""))
 			return
@@ -102,6 +105,9 @@ func (c *validator) reference(ref Ref) {
 			c.ps.Add(*p)
 			return
 		}
+		if !c.inline(ref) {
+			return
+		}
 		if authority, ok := strings.CutPrefix(ref.Rest, "//"); ok {
 			c.reach(ref.Origin, ref.Group, authority)
 		} else if ref.Scheme == unixScheme {
@@ -109,6 +115,27 @@ func (c *validator) reference(ref Ref) {
 		}
 	}
 	c.refGrant(ref)
+}
+
+// inline holds that a function that is named by itself says all that is needed.
+func (c *validator) inline(ref Ref) bool {
+	scheme, _ := c.v.scheme(ref.Scheme)
+	name, _ := ref.Function()
+	if scheme.Inline == nil || c.known[name] || c.partial {
+		return true
+	}
+	_, err := scheme.Inline(ref)
+	if err != nil {
+		c.add(ref.Origin.at(), fmt.Sprintf("the backend %q is not found", ref), err.Error(), suggest(name, c.functionNames(), "for example "+scheme.Example))
+	}
+	return err == nil
+}
+
+// isFunction tells whether ref names a function of the config by the scheme of its kind.
+func (c *validator) isFunction(ref Ref) bool {
+	name, _ := ref.Function()
+	f := c.functions[name]
+	return f != nil && f.Kind == ref.Scheme
 }
 
 func (c *validator) functionNames() []string {

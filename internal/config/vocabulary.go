@@ -49,6 +49,11 @@ type Expressive interface{ Expressions() []Expression }
 // tried out: then whom it would refuse passes, as nobody.
 type Rehearsed interface{ Rehearses() bool }
 
+// Reaching is implemented by the config of a function that is called elsewhere in the
+// gateway's own name, with what is called and in which role, each in the form in which a
+// group is allowed it: "lambda:orders@eu-west-1", "role:arn:...", "https://host:port".
+type Reaching interface{ Reaches() []string }
+
 // Expression is an expression in the config of a filter or a way of auth.
 type Expression struct {
 	*Expr
@@ -88,6 +93,9 @@ type Scheme struct {
 	Example string // a complete one: "k8s:shop/catalog:http"
 	// Check tells what is wrong with the rest of a reference, in words for its writer.
 	Check func(ref Ref) error
+	// Inline gives the config of a function that such a reference means where no function of
+	// the config has that name; nil where each must be declared. The error is why it means none.
+	Inline func(ref Ref) (config any, err error)
 	// Missing is why a known scheme cannot be used in this build, "" where it can.
 	Missing string
 }

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/weir-gateway/weir/internal/base/egress"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/base/telemetry"
 	"github.com/weir-gateway/weir/internal/config"
@@ -49,6 +50,10 @@ type Status struct {
 	Version   string // of the code that serves, by its content; "" where it is not known yet
 	Newer     string // why a newer version does not serve, "" where that one is the newest
 	Note      string // what it is run as and why, for explain
+	// Remote is how things stand with a function that runs elsewhere, in a line; "" for one that
+	// has instances here. Details are further lines.
+	Remote  string
+	Details []string
 }
 
 // Env is what a function may need.
@@ -60,6 +65,8 @@ type Env struct {
 	// Region and Account are those of AWS that functions of its contract are told they
 	// run in, "" for what stands for none.
 	Region, Account string
+	// Bounds are where it may be called, for functions that are called by an address.
+	Bounds *egress.Bounds
 	// Life counts starts and ends of instances, Attempts the requests that were
 	// made to them; both may be nil.
 	Life     *telemetry.Function

@@ -32,7 +32,7 @@ var floors = [][]string{
 	{"internal/config/doc"},
 	{"internal/config"},
 	{"internal/wire"},
-	{"internal/auth"},
+	{"internal/auth", "internal/cloud", "internal/function/form"},
 	{"internal/filter", "internal/discovery", "internal/function", "internal/health"},
 	{"internal/traffic/route", "internal/traffic/variant", "internal/traffic/dir", "internal/traffic/proxy", "internal/traffic/service", "internal/traffic/compose", "internal/traffic/lambdaapi", "internal/traffic/registryapi"},
 	{"internal/traffic/snapshot"},

@@ -190,6 +190,35 @@ func TestThePolyglotExampleAnswersAsItsPageSays(t *testing.T) {
 	}
 }
 
+// The README of the example of a function here and at AWS, for which Weir's own API stands in.
+func TestTheLambdaExampleAnswersAsItsPageSays(t *testing.T) {
+	for name, value := range map[string]string{"AWS_ACCESS_KEY_ID": "here", "AWS_SECRET_ACCESS_KEY": "here", "AWS_EC2_METADATA_DISABLED": "true"} {
+		t.Setenv(name, value)
+	}
+	s := startExample(t, "lambda", "127.0.0.1:9001", freeAddress(t), "../shop", filepath.ToSlash(absolute(t, filepath.Join(root, "examples", "shop"))))
+	s.awaitFunctions(t, "/here/1", "/there/1")
+	for _, p := range pages(t) {
+		if p.name != "examples/lambda/README.md" {
+			continue
+		}
+		for _, b := range p.blocks {
+			if b.info == "console" {
+				s.hold(t, b)
+			}
+		}
+		p.save(t)
+	}
+}
+
+func absolute(t *testing.T, path string) string {
+	t.Helper()
+	path, err := filepath.Abs(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 // freeAddress gives a loopback address that nobody listens on.
 func freeAddress(t *testing.T) string {
 	t.Helper()

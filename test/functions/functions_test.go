@@ -24,8 +24,8 @@ import (
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/function"
+	"github.com/weir-gateway/weir/internal/function/form/apigw"
 	"github.com/weir-gateway/weir/internal/function/local"
-	"github.com/weir-gateway/weir/internal/function/local/apigw"
 )
 
 // start builds the function in a folder of this module. Its contract is guessed.

@@ -70,6 +70,10 @@ var (
 	FunctionTimeout     = Kind{"function-timeout", 504, "The function did not answer in time."}
 	FunctionBadResponse = Kind{"function-invalid-response", 502, "The function's answer does not fit its contract."}
 	FunctionTooLarge    = Kind{"function-payload-too-large", 413, "The request is larger than the function accepts."}
+	FunctionThrottled   = Kind{"function-throttled", 429, "The function's platform takes no more requests just now."}
+	FunctionUnavailable = Kind{"function-unavailable", 503, "The function's platform cannot run it just now."}
+	FunctionRefused     = Kind{"function-refused", 502, "The function's platform refused the call."}
+	CredentialsMissing  = Kind{"credentials-unavailable", 503, "The gateway cannot prove to the function's platform who it is."}
 )
 
 // Kinds lists every kind, in the order of the table. The caller must not change it.
@@ -81,7 +85,7 @@ func Kinds() []Kind {
 		Unexpected, RouteBroken, AuthUnavailable, Overloaded, QueueFull, QueueUnavailable, RegistryFull, RegistryClosed, MemoryPressure, ShuttingDown,
 		NoEndpoint, BackendBusy, BreakerOpen, BackendUnreachable, BackendForbidden, BackendReset, BackendInvalid, BackendTimeout, CompositionFailed,
 		FunctionInit, FunctionBusy, FunctionQueueTime, FunctionError, FunctionCrashed, FunctionTimeout,
-		FunctionBadResponse, FunctionTooLarge,
+		FunctionBadResponse, FunctionTooLarge, FunctionThrottled, FunctionUnavailable, FunctionRefused, CredentialsMissing,
 	}
 }
 

@@ -120,13 +120,14 @@ func (f *Function) Refused(err error) {
 	}
 }
 
-const functionReasons = 8
+const functionReasons = 12
 
 // reasons are the problems of functions, each with a page in docs/problems.
 func reasons() [functionReasons]fault.Kind {
 	return [functionReasons]fault.Kind{
 		fault.FunctionInit, fault.FunctionBusy, fault.FunctionQueueTime, fault.FunctionError,
 		fault.FunctionCrashed, fault.FunctionTimeout, fault.FunctionBadResponse, fault.FunctionTooLarge,
+		fault.FunctionThrottled, fault.FunctionUnavailable, fault.FunctionRefused, fault.CredentialsMissing,
 	}
 }
 

@@ -334,7 +334,7 @@ func TestFunctionsSocketsAndConfigs(t *testing.T) {
 	want(t, s, "weir_function_queue_duration_seconds_sum", `{function="orders"} 2`)
 	want(t, s, "weir_function_busy_seconds_total", `{function="orders"} 1.5`)
 	want(t, s, "weir_function_gigabyte_seconds_total", `{function="orders"} 0.75`)
-	if errs := strings.Join(own(s, "weir_function_errors_total"), " "); !strings.Contains(errs, `reason="busy"} 1`) || strings.Count(errs, "} 0") != 7 {
+	if errs := strings.Join(own(s, "weir_function_errors_total"), " "); !strings.Contains(errs, `reason="busy"} 1`) || strings.Count(errs, "} 0") != 11 {
 		t.Errorf("errors: %s", errs)
 	}
 	want(t, s, "weir_function_info", `{function="orders",version="abc"} 1`)

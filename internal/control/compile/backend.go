@@ -114,13 +114,28 @@ func (b *build) find(ref config.Ref) any {
 		if f := b.findFunction(ref); f != nil && f.Kind == d.Kind {
 			return f
 		}
-		name, _ := ref.Function()
-		return fmt.Errorf("there is no function named %q", name)
+		return b.inline(d, ref)
 	}
 	if s := b.findSource(ref); s != nil {
 		return s
 	}
 	return &config.Service{Name: ref.String(), Source: ref, Origin: ref.Origin}
+}
+
+// inline gives the function that a reference means by itself, of which no more is said in
+// the config.
+func (b *build) inline(d function.Definition, ref config.Ref) any {
+	name, _ := ref.Function()
+	if d.Scheme.Inline == nil {
+		return fmt.Errorf("there is no function named %q", name)
+	}
+	own, err := d.Scheme.Inline(ref)
+	if err != nil {
+		return fmt.Errorf("there is no function named %q: %w", name, err)
+	}
+	f := &config.Function{Name: ref.Rest, Group: ref.Group, Kind: d.Kind, Config: own, Origin: ref.Origin}
+	b.inlined = append(b.inlined, f)
+	return f
 }
 
 // named finds what a plain name means.

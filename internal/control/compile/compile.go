@@ -221,6 +221,8 @@ type build struct {
 	// meanings and called are what was found out for the routes before.
 	meanings map[meaning]any
 	called   map[called]calledService
+	// inlined are the functions that routes name without a declaration.
+	inlined []*config.Function
 }
 
 func (c *Compiler) build(cfg *config.Config, start bool) *build {
@@ -260,6 +262,7 @@ func (b *build) snapshot(digest string) *snapshot.Snapshot {
 			s.Lanes[target.Name] = target.Later
 		}
 	}
+	b.noteInlined(s)
 	for _, l := range b.cfg.Listeners {
 		switch {
 		case l.API == config.LambdaAPIName:

@@ -28,10 +28,26 @@ func (b *build) functions(s *snapshot.Snapshot) {
 			b.told[f] = toldError{err}
 			continue
 		}
-		if running, ok := made.identity.(*runningFunction); ok {
-			s.Functions = append(s.Functions, snapshot.FunctionNote{Name: inGroup(f.Group, f.Name), Status: running.backend.Status})
-		} else {
+		if !noteFunction(s, f, made) {
 			b.warnOfFunction(f) // where it is started, its own log tells
+		}
+	}
+}
+
+// noteFunction has the status of a function told; it tells whether that runs.
+func noteFunction(s *snapshot.Snapshot, f *config.Function, made resolved) bool {
+	running, ok := made.identity.(*runningFunction)
+	if ok {
+		s.Functions = append(s.Functions, snapshot.FunctionNote{Name: inGroup(f.Group, f.Name), Status: running.backend.Status})
+	}
+	return ok
+}
+
+// noteInlined does so for those that only routes name.
+func (b *build) noteInlined(s *snapshot.Snapshot) {
+	for _, f := range b.inlined {
+		if made, err := b.function(f); err == nil { // else its route was told
+			noteFunction(s, f, made)
 		}
 	}
 }
@@ -70,7 +86,7 @@ func (b *build) warnOfFunction(f *config.Function) {
 }
 
 func (b *build) functionEnv(f *config.Function) function.Env {
-	env := function.Env{Log: b.compiler.options.Log, Secret: b.compiler.options.Secret, Dir: filepath.Dir(f.Origin.File)}
+	env := function.Env{Log: b.compiler.options.Log, Secret: b.compiler.options.Secret, Dir: filepath.Dir(f.Origin.File), Bounds: b.within(f.Group, f.Origin)}
 	env.Region, env.Account = b.cfg.LambdaAPI.Place()
 	return env
 }
@@ -107,9 +123,12 @@ type runningFunction struct {
 type home struct {
 	dir             string // what the config's paths are relative to
 	region, account string
+	bounds          string // within which it is called
 }
 
-func homeOf(env function.Env) home { return home{env.Dir, env.Region, env.Account} }
+func homeOf(env function.Env) home {
+	return home{env.Dir, env.Region, env.Account, env.Bounds.String()}
+}
 
 // runningFunction keeps the running one where only tunable fields changed, and
 // otherwise makes a successor, beside which the one before drains.
@@ -151,6 +170,9 @@ func (b *build) runningFunction(d function.Definition, env function.Env, f *conf
 // describe says in a line how the function is doing.
 func (f *runningFunction) describe() []string {
 	s := f.backend.Status()
+	if s.Remote != "" {
+		return f.describeRemote(s)
+	}
 	line := fmt.Sprintf("%d instances, %d busy, %d queued", s.Instances, s.Busy, s.Queued)
 	if s.Version != "" {
 		line += ", version " + s.Version
@@ -163,4 +185,13 @@ func (f *runningFunction) describe() []string {
 		lines = append(lines, s.Newer)
 	}
 	return lines
+}
+
+// describeRemote says it of a function that runs elsewhere.
+func (f *runningFunction) describeRemote(s function.Status) []string {
+	line := s.Remote
+	if s.Problem != "" {
+		line += ": " + s.Problem
+	}
+	return append([]string{line}, s.Details...)
 }

@@ -3,11 +3,12 @@ package all
 
 import (
 	"github.com/weir-gateway/weir/internal/function"
+	"github.com/weir-gateway/weir/internal/function/lambda"
 	"github.com/weir-gateway/weir/internal/function/local"
 )
 
 // Definitions lists them. Each call makes definitions that share nothing with
 // those of another.
 func Definitions() []function.Definition {
-	return []function.Definition{local.Definition()}
+	return []function.Definition{local.Definition(), lambda.Definition()}
 }

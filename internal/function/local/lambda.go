@@ -17,7 +17,7 @@ import (
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
 	"github.com/weir-gateway/weir/internal/function"
-	"github.com/weir-gateway/weir/internal/function/local/apigw"
+	"github.com/weir-gateway/weir/internal/function/form/apigw"
 	"github.com/weir-gateway/weir/internal/function/local/pool"
 	"github.com/weir-gateway/weir/internal/function/local/program"
 	"github.com/weir-gateway/weir/internal/function/local/runtimeapi"

@@ -17,7 +17,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/await"
 	"github.com/weir-gateway/weir/internal/base/exchange"
-	"github.com/weir-gateway/weir/internal/function/local/apigw"
+	"github.com/weir-gateway/weir/internal/function/form/apigw"
 	"github.com/weir-gateway/weir/internal/function/local/process"
 	"github.com/weir-gateway/weir/internal/function/local/program"
 )

@@ -12,7 +12,7 @@ import (
 	"strings"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
-	"github.com/weir-gateway/weir/internal/function/local/reply"
+	"github.com/weir-gateway/weir/internal/function/form/reply"
 )
 
 // Result is what a handler said of one invocation.

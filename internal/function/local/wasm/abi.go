@@ -13,7 +13,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
-	"github.com/weir-gateway/weir/internal/function/local/reply"
+	"github.com/weir-gateway/weir/internal/function/form/reply"
 )
 
 // The kinds of heads and bodies of the ABI (http-wasm.io, HTTP Handler ABI).

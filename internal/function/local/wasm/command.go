@@ -15,7 +15,7 @@ import (
 	"github.com/tetratelabs/wazero/sys"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
-	"github.com/weir-gateway/weir/internal/function/local/reply"
+	"github.com/weir-gateway/weir/internal/function/form/reply"
 )
 
 // run runs the module for c, from its start to its end.

@@ -8,7 +8,7 @@ import (
 	"github.com/tetratelabs/wazero/api"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
-	"github.com/weir-gateway/weir/internal/function/local/reply"
+	"github.com/weir-gateway/weir/internal/function/form/reply"
 )
 
 // handler is a guest that is kept.

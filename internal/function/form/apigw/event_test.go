@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
-	"github.com/weir-gateway/weir/internal/function/local/apigw"
+	"github.com/weir-gateway/weir/internal/function/form/apigw"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
@@ -62,13 +62,18 @@ func TestEventsAreTheGoldenOnes(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			event := apigw.Encode(request(test.method, test.target, test.body, test.change), []byte(test.body))
-			var got bytes.Buffer
-			if err := json.Indent(&got, event, "", "  "); err != nil {
-				t.Fatal(err)
+			for format, suffix := range map[apigw.Format]string{apigw.V2: "", apigw.V1: "_v1", apigw.ALB: "_alb", apigw.ALBMulti: "_alb_multi"} {
+				event, err := format.Encode(request(test.method, test.target, test.body, test.change), []byte(test.body))
+				if err != nil {
+					t.Fatal(err)
+				}
+				var got bytes.Buffer
+				if err := json.Indent(&got, event, "", "  "); err != nil {
+					t.Fatal(err)
+				}
+				got.WriteByte('\n')
+				golden(t, filepath.Join("testdata", name+suffix+".json"), got.Bytes())
 			}
-			got.WriteByte('\n')
-			golden(t, filepath.Join("testdata", name+".json"), got.Bytes())
 		})
 	}
 }
@@ -147,6 +152,15 @@ func FuzzEncodeKeepsEveryByteOfTheBody(f *testing.F) {
 			t.Errorf("body is %q, want %q", got, body)
 		}
 	})
+}
+
+func TestARawPayloadIsTheBody(t *testing.T) {
+	for body, want := range map[string]string{`{"a":1}`: `{"a":1}`, "": "{}", " \n": "{}", "no JSON": "no JSON"} {
+		got, err := apigw.Raw.Encode(request("POST", "/", "", func(*http.Request, *exchange.Exchange) {}), []byte(body))
+		if err != nil || string(got) != want {
+			t.Errorf("%q became %q, %v", body, got, err)
+		}
+	}
 }
 
 func BenchmarkEncode(b *testing.B) {

@@ -33,7 +33,7 @@ func DecodeStream(r *http.Request, stream io.ReadCloser) (*http.Response, error)
 	if err != nil {
 		return nil, err
 	}
-	var w written
+	var w writtenLists
 	if err := json.Unmarshal(prelude, &w); err != nil {
 		return nil, fmt.Errorf("the prelude of the streamed answer: %w", err)
 	}

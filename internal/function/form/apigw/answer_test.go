@@ -8,7 +8,7 @@ import (
 	"testing"
 	"testing/iotest"
 
-	"github.com/weir-gateway/weir/internal/function/local/apigw"
+	"github.com/weir-gateway/weir/internal/function/form/apigw"
 )
 
 // asked is what the answers answer.
@@ -24,6 +24,7 @@ func TestAnswersBecomeResponses(t *testing.T) {
 		{"all fields", `{"statusCode":201,"headers":{"content-type":"text/plain","X-N":7,"x-b":true},"body":"hi","cookies":["a=1; Path=/","b=2"]}`, 201,
 			http.Header{"Content-Type": {"text/plain"}, "X-N": {"7"}, "X-B": {"true"}, "Set-Cookie": {"a=1; Path=/", "b=2"}, "Content-Length": {"2"}}, "hi"},
 		{"binary", `{"statusCode":200,"body":"AP8B","isBase64Encoded":true}`, 200, http.Header{"Content-Length": {"3"}}, "\x00\xff\x01"},
+		{"streamed, and awaited whole", `{"statusCode":202,"headers":{"x-a":"1"}}` + strings.Repeat("\x00", 8) + " body\x00 ", 202, http.Header{"X-A": {"1"}}, " body\x00 "},
 		{"status as text", `{"statusCode":"404"}`, 404, http.Header{"Content-Length": {"0"}}, ""},
 		{"no content", `{"statusCode":204,"body":"ignored"}`, 204, http.Header{}, ""},
 		{"framing is ours", `{"statusCode":200,"headers":{"Content-Length":"99","Connection":"close","Transfer-Encoding":"chunked"},"body":"x"}`, 200, http.Header{"Content-Length": {"1"}}, "x"},
@@ -34,7 +35,7 @@ func TestAnswersBecomeResponses(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			res, err := apigw.Decode(asked, []byte(test.payload))
+			res, err := apigw.V2.Decode(asked, []byte(test.payload))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -42,11 +43,48 @@ func TestAnswersBecomeResponses(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if res.StatusCode != test.status || string(body) != test.body || res.ContentLength != int64(len(test.body)) {
+			if res.StatusCode != test.status || string(body) != test.body || res.ContentLength != int64(len(test.body)) && res.ContentLength != -1 {
 				t.Errorf("got %d %q (length %d), want %d %q", res.StatusCode, body, res.ContentLength, test.status, test.body)
 			}
 			sameHeader(t, res.Header, test.header)
 		})
+	}
+}
+
+func TestAnswersOfOtherFormats(t *testing.T) {
+	tests := []struct {
+		format        apigw.Format
+		name, payload string
+		status        int
+		header        http.Header
+		body          string
+	}{
+		{apigw.V1, "lists of values win", `{"statusCode":201,"headers":{"x-a":"1","x-b":"2"},"multiValueHeaders":{"X-A":["3","4"],"Set-Cookie":["a=1","b=2"],"Connection":["close"]},"body":"hi"}`, 201,
+			http.Header{"X-A": {"3", "4"}, "X-B": {"2"}, "Set-Cookie": {"a=1", "b=2"}, "Content-Length": {"2"}}, "hi"},
+		{apigw.ALB, "a description", `{"statusCode":404,"statusDescription":"404 Not Found","headers":{"content-type":"text/plain"},"body":"AP8B","isBase64Encoded":true}`, 404,
+			http.Header{"Content-Type": {"text/plain"}, "Content-Length": {"3"}}, "\x00\xff\x01"},
+		{apigw.ALBMulti, "lists", `{"statusCode":200,"multiValueHeaders":{"x-a":["1","2"]}}`, 200, http.Header{"X-A": {"1", "2"}, "Content-Length": {"0"}}, ""},
+		{apigw.Raw, "whatever it is", `{"statusCode":404}`, 200, http.Header{"Content-Type": {"application/json"}, "Content-Length": {"18"}}, `{"statusCode":404}`},
+	}
+	for _, test := range tests {
+		t.Run(string(test.format)+" "+test.name, func(t *testing.T) {
+			res, err := test.format.Decode(asked, []byte(test.payload))
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := io.ReadAll(res.Body)
+			if err != nil || res.StatusCode != test.status || string(body) != test.body {
+				t.Errorf("got %d %q, %v", res.StatusCode, body, err)
+			}
+			sameHeader(t, res.Header, test.header)
+		})
+	}
+	for _, payload := range []string{``, `[]`, `"hi"`, `{"hello":"world"}`, `{"statusCode":200,"multiValueHeaders":{"a":["x\r\ny: z"]}}`, `{"statusCode":200,"multiValueHeaders":{"a":"x"}}`} {
+		for _, format := range []apigw.Format{apigw.V1, apigw.ALB, apigw.ALBMulti} {
+			if res, err := format.Decode(asked, []byte(payload)); err == nil {
+				t.Errorf("%s: %s became %d %v", format, payload, res.StatusCode, res.Header)
+			}
+		}
 	}
 }
 
@@ -71,7 +109,7 @@ func TestAnswersThatDoNotFitAreRefused(t *testing.T) {
 		`{"statusCode":200,"headers":{"a b":"x"}}`, `{"statusCode":200,"headers":{"a":"x\r\ny: z"}}`, `{"statusCode":200,"headers":{"a":["x"]}}`,
 		`{"statusCode":200,"headers":{"a":null}}`, `{"statusCode":200,"cookies":["a=1\r\nb: c"]}`, `{"statusCode":200,"headers":[]}`,
 	} {
-		if res, err := apigw.Decode(asked, []byte(payload)); err == nil {
+		if res, err := apigw.V2.Decode(asked, []byte(payload)); err == nil {
 			t.Errorf("%s became %d %v", payload, res.StatusCode, res.Header)
 		}
 	}
@@ -125,12 +163,12 @@ func FuzzDecode(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, payload []byte) {
-		res, err := apigw.Decode(asked, payload)
+		res, err := apigw.V2.Decode(asked, payload)
 		if err != nil {
 			return
 		}
 		body, err := io.ReadAll(res.Body)
-		if err != nil || int64(len(body)) != res.ContentLength || res.StatusCode < 200 || res.StatusCode > 599 {
+		if err != nil || int64(len(body)) != res.ContentLength && res.ContentLength != -1 || res.StatusCode < 200 || res.StatusCode > 599 {
 			t.Errorf("status %d, length %d for %d bytes, %v", res.StatusCode, res.ContentLength, len(body), err)
 		}
 	})
@@ -154,7 +192,7 @@ func FuzzDecodeStream(f *testing.F) {
 func TestSpellingsOfOneFieldHaveAnOrder(t *testing.T) {
 	const payload = `{"statusCode":200,"headers":{"set-cookie":"b=2","Set-Cookie":"a=1","content-type":"text/b","Content-Type":"text/a"},"cookies":["c=3"]}`
 	for range 50 { // the order of a map would be another each time
-		res, err := apigw.Decode(asked, []byte(payload))
+		res, err := apigw.V2.Decode(asked, []byte(payload))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -16,13 +16,14 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/jsonx"
-	"github.com/weir-gateway/weir/internal/function/local/reply"
+	"github.com/weir-gateway/weir/internal/function/form/reply"
 )
 
 // answer is what a function returns in payload format version 2.0.
 type answer struct {
 	status    json.RawMessage // nil for none
 	headers   []header        // by their names
+	multiple  []header        // those that have lists of values, which win; the values of one name stand together
 	body      *string
 	isEncoded bool
 	cookies   []string
@@ -48,6 +49,11 @@ func Decode(r *http.Request, payload []byte) (*http.Response, error) {
 	if a == nil || a.status == nil {
 		return inferred(r, payload), nil
 	}
+	return a.response(r)
+}
+
+// response is the whole of it.
+func (a *answer) response(r *http.Request) (*http.Response, error) {
 	res, err := a.head(r)
 	if err != nil {
 		return nil, err
@@ -155,6 +161,23 @@ func (w *written) answer() *answer {
 	return a
 }
 
+// writtenLists is an answer of the formats that have lists of values, too.
+type writtenLists struct {
+	written
+
+	MultiHeaders map[string][]string `json:"multiValueHeaders"`
+}
+
+func (w *writtenLists) answer() *answer {
+	a := w.written.answer()
+	for _, name := range slices.Sorted(maps.Keys(w.MultiHeaders)) {
+		for _, value := range w.MultiHeaders[name] {
+			a.multiple = append(a.multiple, header{name: name, value: value})
+		}
+	}
+	return a
+}
+
 // read reads any answer. It is nil where the whole of it is the body.
 func read(payload []byte) (*answer, error) {
 	if !json.Valid(payload) {
@@ -227,6 +250,9 @@ func (a *answer) head(r *http.Request) (*http.Response, error) {
 			head.Set(h.name, h.value)
 		}
 	}
+	if err := a.lists(head); err != nil {
+		return nil, err
+	}
 	for _, cookie := range a.cookies {
 		if !httpguts.ValidHeaderFieldValue(cookie) {
 			return nil, errors.New("one of the answer's cookies is not valid")
@@ -234,6 +260,23 @@ func (a *answer) head(r *http.Request) (*http.Response, error) {
 		head.Add("Set-Cookie", cookie)
 	}
 	return res, nil
+}
+
+// lists sets the fields that have lists of values.
+func (a *answer) lists(head exchange.Head) error {
+	for i, h := range a.multiple {
+		if i == 0 || a.multiple[i-1].name != h.name {
+			head.Del(h.name)
+		}
+		ours, err := reply.Check(h.name, h.value)
+		if err != nil {
+			return err //nolint:wrapcheck // it names the field
+		}
+		if ours {
+			head.Add(h.name, h.value)
+		}
+	}
+	return nil
 }
 
 // statusCode reads the code, which some languages' functions give as a text.

@@ -1,0 +1,104 @@
+package aws
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	sdk "github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+
+	"github.com/weir-gateway/weir/internal/cloud"
+)
+
+// Caller is in whose name AWS is called: what the standard chain finds, and a role on
+// top of it. Callers that are equal share their credentials.
+type Caller struct {
+	Profile    string // of the shared config, "" for that of the environment
+	Region     string // whose token service is asked
+	Role       string // ARN of a role to assume, "" for none
+	ExternalID string // that the role's owner asks for
+	Session    string // the name under which the role is assumed
+}
+
+// DefaultSession is what AWS's logs call this program where nothing else is said.
+const DefaultSession = "weir"
+
+// Credentials are those of a caller, kept.
+type Credentials = cloud.Kept[sdk.Credentials]
+
+// Callers keeps credentials for all who call in the same names. It is safe for
+// concurrent use.
+type Callers struct {
+	client sdk.HTTPClient
+	kept   cloud.Shared[Caller, *Credentials]
+}
+
+// fetchTimeout bounds a fetch, which may need several calls to issuers of credentials.
+const (
+	fetchTimeout = 20 * time.Second
+	callTimeout  = 5 * time.Second
+)
+
+// NewCallers makes one that keeps nothing yet.
+func NewCallers() *Callers {
+	client := awshttp.NewBuildableClient().WithTimeout(callTimeout).WithTransportOptions(func(t *http.Transport) {
+		t.DisableKeepAlives = true // the next call is an hour away
+	})
+	return &Callers{client: client}
+}
+
+// Use gives the credentials of a caller, which are kept until Leave was called as often.
+func (c *Callers) Use(who Caller, log *slog.Logger) *Credentials {
+	return c.kept.Use(who, func() (*Credentials, func()) {
+		name := "credentials of aws"
+		if who.Role != "" {
+			name += " as " + who.Role
+		}
+		kept := cloud.Keep(c.fetcher(who), cloud.KeptOptions{Name: name, Log: log, Timeout: fetchTimeout})
+		return kept, kept.Close
+	})
+}
+
+// Leave tells that one user less has need of them.
+func (c *Callers) Leave(who Caller) { c.kept.Leave(who) }
+
+// fetcher goes through the chain anew each time, for profiles and tokens in files change.
+func (c *Callers) fetcher(who Caller) cloud.Fetch[sdk.Credentials] {
+	return func(ctx context.Context) (sdk.Credentials, time.Time, error) {
+		options := []func(*config.LoadOptions) error{config.WithRegion(who.Region), config.WithHTTPClient(c.client)}
+		if who.Profile != "" {
+			options = append(options, config.WithSharedConfigProfile(who.Profile))
+		}
+		found, err := config.LoadDefaultConfig(ctx, options...)
+		if err != nil {
+			return sdk.Credentials{}, time.Time{}, fmt.Errorf("the config of AWS's tools: %w", err)
+		}
+		provider := found.Credentials
+		if who.Role != "" {
+			provider = stscreds.NewAssumeRoleProvider(sts.NewFromConfig(found), who.Role, func(o *stscreds.AssumeRoleOptions) {
+				o.RoleSessionName = who.Session
+				if who.ExternalID != "" {
+					o.ExternalID = &who.ExternalID
+				}
+			})
+		}
+		if provider == nil {
+			return sdk.Credentials{}, time.Time{}, errors.New("there are no credentials")
+		}
+		got, err := provider.Retrieve(ctx)
+		if err != nil {
+			return sdk.Credentials{}, time.Time{}, fmt.Errorf("the chain of credentials: %w", err)
+		}
+		if !got.CanExpire {
+			return got, time.Time{}, nil
+		}
+		return got, got.Expires, nil
+	}
+}

@@ -1,0 +1,319 @@
+package cloud_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/cloud"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// issuer gives numbers that count for an hour.
+type issuer struct {
+	mu   sync.Mutex
+	at   []time.Time
+	down bool
+	life time.Duration // 0: what it gives does not end
+}
+
+func (i *issuer) fetch(context.Context) (int, time.Time, error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.at = append(i.at, time.Now())
+	if i.down {
+		return 0, time.Time{}, errors.New("down")
+	}
+	if i.life == 0 {
+		return len(i.at), time.Time{}, nil
+	}
+	return len(i.at), time.Now().Add(i.life), nil
+}
+
+func (i *issuer) set(down bool) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.down = down
+}
+
+func (i *issuer) asked() []time.Time {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.at
+}
+
+func TestAValueIsFetchedOnceForAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var fetched atomic.Int64
+		k := cloud.Keep(func(ctx context.Context) (string, time.Time, error) {
+			fetched.Add(1)
+			select {
+			case <-time.After(3 * time.Second): // a slow issuer
+				return "a", time.Now().Add(time.Hour), nil
+			case <-ctx.Done():
+				return "", time.Time{}, ctx.Err()
+			}
+		}, cloud.KeptOptions{})
+		defer k.Close()
+		var all sync.WaitGroup
+		for range 100 {
+			all.Go(func() {
+				if held, err := k.Get(t.Context()); err != nil || held.Value != "a" {
+					t.Errorf("got %v, %v", held, err)
+				}
+			})
+		}
+		all.Wait()
+		if n := fetched.Load(); n != 1 {
+			t.Errorf("it was fetched %d times", n)
+		}
+	})
+}
+
+func TestAValueIsReplacedAheadAndSurvivesAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := &issuer{life: time.Hour}
+		k := cloud.Keep(i.fetch, cloud.KeptOptions{})
+		defer k.Close()
+		first, err := k.Get(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		i.set(true)
+		time.Sleep(59 * time.Minute) //nolint:forbidigo // synctest's time
+		if held, err := k.Get(t.Context()); err != nil || held.Value != first.Value {
+			t.Errorf("in the outage it gives %v, %v", held, err)
+		}
+		if n := len(i.asked()); n < 5 || n > 60 {
+			t.Errorf("in the outage it was asked %d times", n)
+		}
+		if ahead := first.Expires.Sub(i.asked()[1]); ahead < 5*time.Minute || ahead > 11*time.Minute {
+			t.Errorf("the second one was fetched %v ahead", ahead)
+		}
+		time.Sleep(2 * time.Minute) //nolint:forbidigo // synctest's time
+		if held, err := k.Get(t.Context()); err == nil {
+			t.Errorf("after its end it gives %v", held)
+		}
+		i.set(false)
+		time.Sleep(time.Minute) //nolint:forbidigo // synctest's time
+		if held, err := k.Get(t.Context()); err != nil || held.Value == first.Value {
+			t.Errorf("after the outage it gives %v, %v", held, err)
+		}
+	})
+}
+
+func TestWithoutAValueTheErrorIsToldAtOnceAndNotAskedForAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := &issuer{down: true}
+		k := cloud.Keep(i.fetch, cloud.KeptOptions{})
+		defer k.Close()
+		for range 1000 {
+			if _, err := k.Get(t.Context()); err == nil {
+				t.Fatal("no error")
+			}
+		}
+		if n := len(i.asked()); n > 2 {
+			t.Errorf("it was asked %d times", n)
+		}
+	})
+}
+
+func TestARefusedValueIsReplaced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := &issuer{}
+		k := cloud.Keep(i.fetch, cloud.KeptOptions{})
+		defer k.Close()
+		held, err := k.Get(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if k.Refused(held) {
+			t.Error("it was fetched just now, and would be fetched again")
+		}
+		time.Sleep(10 * time.Second) //nolint:forbidigo // synctest's time
+		if !k.Refused(held) {
+			t.Error("it is not fetched again")
+		}
+		next, err := k.Get(t.Context())
+		if err != nil || next.Value == held.Value {
+			t.Errorf("got %v, %v", next, err)
+		}
+		if !k.Refused(held) {
+			t.Error("there is another one, which would help")
+		}
+	})
+}
+
+// Twenty gateways that start at once ask neither at once, nor when what they have ends.
+func TestTwentyGatewaysDoNotStampede(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := &issuer{life: time.Hour}
+		var gateways []*cloud.Kept[int]
+		for range 20 {
+			gateways = append(gateways, cloud.Keep(i.fetch, cloud.KeptOptions{}))
+		}
+		begin := time.Now()
+		time.Sleep(4 * time.Hour) //nolint:forbidigo // synctest's time
+		starts, perSecond := 0, map[int]int{}
+		for _, at := range i.asked() {
+			if at.Sub(begin) <= 2*time.Second {
+				starts++
+				continue
+			}
+			perSecond[int(at.Sub(begin)/time.Second)]++
+		}
+		if starts != 20 {
+			t.Errorf("%d have begun", starts)
+		}
+		most := 0
+		for _, n := range perSecond {
+			most = max(most, n)
+		}
+		for _, k := range gateways {
+			k.Close()
+		}
+		if most > 6 || len(perSecond) < 50 { // of 80; chance would have to be very unkind
+			t.Errorf("%d asked in one second, in %d seconds in all", most, len(perSecond))
+		}
+	})
+}
+
+func TestClosingLetsGoOfWhoWaits(t *testing.T) {
+	k := cloud.Keep(func(ctx context.Context) (int, time.Time, error) {
+		<-ctx.Done()
+		return 0, time.Time{}, ctx.Err()
+	}, cloud.KeptOptions{Timeout: time.Hour})
+	got := make(chan error)
+	go func() {
+		_, err := k.Get(t.Context())
+		got <- err
+	}()
+	k.Close()
+	if err := <-got; err == nil {
+		t.Error("no error")
+	}
+}
+
+func TestAPoolLetsInAsManyAsMayAndQueuesTheRest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := cloud.NewPool(cloud.PoolBounds{Max: 2, Size: 1, Wait: time.Second})
+		for range 2 {
+			if err := p.Acquire(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		order := make(chan error, 1)
+		go func() { order <- p.Acquire(t.Context()) }()
+		synctest.Wait()
+		if f := fault.From(p.Acquire(t.Context())); f == nil || f.Code != fault.FunctionBusy.Code || f.RetryAfter == 0 {
+			t.Errorf("one more than the queue has room for gets %v", f)
+		}
+		p.Release()
+		if err := <-order; err != nil {
+			t.Error(err)
+		}
+		if f := fault.From(p.Acquire(t.Context())); f == nil || f.Code != fault.FunctionQueueTime.Code {
+			t.Errorf("who waits in vain gets %v", f)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := p.Acquire(ctx); !errors.Is(err, context.Canceled) {
+			t.Errorf("who has left gets %v", err)
+		}
+		if s := p.Status(); s.Busy != 2 || s.Waiting != 0 {
+			t.Errorf("it is %+v", s)
+		}
+	})
+}
+
+func TestAPoolGivesWayToAThrottleAndComesBack(t *testing.T) {
+	p := cloud.NewPool(cloud.PoolBounds{Max: 10})
+	for range 6 {
+		if err := p.Acquire(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.Throttled()
+	if s := p.Status(); s.Limit != 5 {
+		t.Errorf("it is %+v", s)
+	}
+	for range 5 + 6 + 7 + 8 + 9 {
+		p.Served()
+	}
+	if s := p.Status(); s.Limit != 10 {
+		t.Errorf("it is %+v", s)
+	}
+	p.Tune(cloud.PoolBounds{Max: 1})
+	for range 100 {
+		p.Throttled()
+	}
+	if s := p.Status(); s.Limit != 1 {
+		t.Errorf("it is %+v", s)
+	}
+}
+
+func TestRoomIsNeverOverdrawn(t *testing.T) {
+	r := cloud.NewRoom(100)
+	var most atomic.Int64
+	var all sync.WaitGroup
+	for i := range 50 {
+		all.Go(func() {
+			bytes := int64(i%60 + 1)
+			if err := r.Take(t.Context(), bytes); err != nil {
+				t.Error(err)
+				return
+			}
+			for now := r.Taken(); ; {
+				before := most.Load()
+				if now <= before || most.CompareAndSwap(before, now) {
+					break
+				}
+			}
+			r.Give(bytes)
+		})
+	}
+	all.Wait()
+	if n := most.Load(); n > 100 || r.Taken() != 0 {
+		t.Errorf("%d of 100 bytes were held; %d are left", n, r.Taken())
+	}
+	if !r.TryTake(1000) {
+		t.Error("what is larger than all of it is let in alone")
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(fmt.Errorf("left"))
+	if err := r.Take(ctx, 1); err == nil || err.Error() != "left" || r.TryTake(1) {
+		t.Errorf("who left gets %v", err)
+	}
+	r.Give(1000)
+	if !r.TryTake(100) {
+		t.Error("it was not given back")
+	}
+}
+
+func TestRetriesAreAShare(t *testing.T) {
+	r := cloud.NewRetries()
+	spent := 0
+	for range 1000 {
+		if r.Spend() {
+			spent++
+		}
+	}
+	for range 100 {
+		r.Served()
+	}
+	for r.Spend() {
+		spent++
+	}
+	if spent < 18 || spent > 20 {
+		t.Errorf("%d retries", spent)
+	}
+}

@@ -1,0 +1,9 @@
+// Package cloud is what calls to the platforms of clouds have in common, whoever's
+// platform it is; each child folder is one cloud's own credentials and signatures.
+//
+//   - kept.go: a credential that is fetched for everybody, ahead of its end.
+//   - pool.go: how many calls may be under way at once.
+//   - room.go: how many bytes they may hold.
+//   - retries.go: how often may be tried again.
+//   - shared.go: what several functions have in common.
+package cloud

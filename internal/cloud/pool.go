@@ -1,0 +1,132 @@
+package cloud
+
+import (
+	"container/list"
+	"context"
+	"sync"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/fault"
+)
+
+// PoolBounds are those of a Pool. They may change while it is used.
+type PoolBounds struct {
+	Max  int           // calls at once
+	Size int           // of the queue
+	Wait time.Duration // in the queue
+}
+
+// Pool bounds how many calls are under way at once at a platform that bounds them too:
+// for all functions of one account and region together. Who comes too many waits, in
+// order. Where the platform says that there are too many, the pool grows smaller, and
+// comes back slowly. It is safe for concurrent use.
+type Pool struct {
+	mu      sync.Mutex
+	bounds  PoolBounds
+	limit   int // that holds now: from 1 to bounds.Max
+	served  int // since the limit has changed
+	busy    int
+	waiting list.List // of chan struct{}
+}
+
+// NewPool makes a Pool.
+func NewPool(b PoolBounds) *Pool { return &Pool{bounds: b, limit: b.Max} }
+
+// Tune changes the bounds in place.
+func (p *Pool) Tune(b PoolBounds) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.bounds, p.limit, p.served = b, b.Max, 0
+	p.let()
+}
+
+// Acquire waits for room for one call. Release must follow where there is no error. The
+// error is a *fault.Fault or the cause with which ctx has ended.
+func (p *Pool) Acquire(ctx context.Context) error {
+	p.mu.Lock()
+	if p.busy < p.limit && p.waiting.Len() == 0 {
+		p.busy++
+		p.mu.Unlock()
+		return nil
+	}
+	if p.waiting.Len() >= p.bounds.Size {
+		limit := p.limit
+		p.mu.Unlock()
+		return fault.FunctionBusy.New("", fault.RetryAfter(time.Second),
+			fault.Internal("as many calls wait as may, for one of %d of this account and region", limit))
+	}
+	turn := make(chan struct{})
+	place := p.waiting.PushBack(turn)
+	wait := p.bounds.Wait
+	p.mu.Unlock()
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	var err error
+	select {
+	case <-turn:
+		return nil
+	case <-timer.C:
+		err = fault.FunctionQueueTime.New("", fault.RetryAfter(time.Second), fault.Internal("no call of this account and region has ended within %v", wait))
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	select {
+	case <-turn: // at the same moment
+		return nil
+	default:
+		p.waiting.Remove(place)
+		return err
+	}
+}
+
+// Release ends a call that Acquire let begin.
+func (p *Pool) Release() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.busy--
+	p.let()
+}
+
+// let gives what is free to who waits longest.
+func (p *Pool) let() {
+	for p.busy < p.limit && p.waiting.Len() > 0 {
+		turn, _ := p.waiting.Remove(p.waiting.Front()).(chan struct{})
+		p.busy++
+		close(turn)
+	}
+}
+
+// Throttled tells that the platform has more calls than it takes: those under way are
+// one too many.
+func (p *Pool) Throttled() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.limit, p.served = max(1, min(p.limit, p.busy-1)), 0
+}
+
+// Served tells that the platform has taken a call. After as many as there may be at once,
+// one more may be.
+func (p *Pool) Served() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.limit >= p.bounds.Max {
+		return
+	}
+	if p.served++; p.served >= p.limit {
+		p.limit++
+		p.served = 0
+		p.let()
+	}
+}
+
+// PoolStatus is a picture of a Pool.
+type PoolStatus struct{ Busy, Waiting, Limit, Max int }
+
+// Status tells how it is now.
+func (p *Pool) Status() PoolStatus {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return PoolStatus{Busy: p.busy, Waiting: p.waiting.Len(), Limit: p.limit, Max: p.bounds.Max}
+}

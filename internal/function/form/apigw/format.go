@@ -1,0 +1,95 @@
+package apigw
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+)
+
+// Format is one of the forms in which AWS gives requests to functions and takes their
+// answers.
+type Format string
+
+// The formats.
+const (
+	V2       Format = "v2"        // payload format version 2.0 of HTTP APIs, and of function URLs
+	V1       Format = "v1"        // payload format version 1.0, that of REST APIs
+	ALB      Format = "alb"       // a load balancer's, with one value for each name
+	ALBMulti Format = "alb-multi" // a load balancer's whose target group has multi-value headers
+	Raw      Format = "raw"       // the bodies themselves, which are JSON
+)
+
+// Formats lists them.
+func Formats() []Format { return []Format{V2, V1, ALB, ALBMulti, Raw} }
+
+// Known tells whether there is such a format.
+func (f Format) Known() bool { return slices.Contains(Formats(), f) }
+
+// Encode makes the event of a request that belongs to an exchange. body is the
+// request's whole body, of which Raw keeps the very bytes.
+func (f Format) Encode(r *http.Request, body []byte) ([]byte, error) {
+	x := exchange.Of(r)
+	switch f {
+	case Raw:
+		return rawEvent(body), nil
+	case V1:
+		return encode(newEventV1(r, x, body), len(body))
+	case ALB, ALBMulti:
+		return encode(newEventALB(r, body, f == ALBMulti), len(body))
+	default:
+		return Encode(r, body), nil
+	}
+}
+
+// rawEvent is what Lambda takes for nothing where there is nothing.
+func rawEvent(body []byte) []byte {
+	if len(bytes.TrimSpace(body)) == 0 {
+		return []byte("{}")
+	}
+	return body
+}
+
+func encode(event any, bodyBytes int) ([]byte, error) {
+	var out bytes.Buffer
+	out.Grow(bodyBytes + bodyBytes/3 + eventHeadBytes) // base64's, which is what large bodies mostly are
+	encoder := json.NewEncoder(&out)
+	encoder.SetEscapeHTML(false)
+	if err := encoder.Encode(event); err != nil {
+		return nil, fmt.Errorf("event: %w", err)
+	}
+	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), nil
+}
+
+// Decode makes the response to r of a function's whole payload. In version 2.0, JSON
+// without a statusCode is the body itself: status 200, application/json.
+func (f Format) Decode(r *http.Request, payload []byte) (*http.Response, error) {
+	if f != Raw && bytes.Contains(payload[:min(len(payload), maxPrelude)], preludeEnd) { // it was streamed to who has not asked for it: JSON has no NUL
+		return DecodeStream(r, io.NopCloser(bytes.NewReader(payload)))
+	}
+	switch f {
+	case Raw:
+		return inferred(r, bytes.TrimSpace(payload)), nil
+	case V2:
+		return Decode(r, payload)
+	default:
+		return strict(r, payload)
+	}
+}
+
+// strict decodes what must be an answer with a status.
+func strict(r *http.Request, payload []byte) (*http.Response, error) {
+	var w writtenLists
+	if err := json.Unmarshal(payload, &w); err != nil {
+		return nil, fmt.Errorf("the function's answer: %w", err)
+	}
+	if w.StatusCode == nil {
+		return nil, errors.New("the function's answer has no statusCode")
+	}
+	return w.answer().response(r)
+}

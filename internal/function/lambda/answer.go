@@ -1,0 +1,123 @@
+package lambda
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/fault"
+)
+
+// answer makes the response of what the API has answered with.
+func (c *call) answer(ctx context.Context, res *http.Response) (*http.Response, *failed) {
+	c.payload = nil // it is not sent again
+	c.held.shrink(0)
+	if c.mode == Async || c.mode == DryRun {
+		_ = res.Body.Close() // it is empty
+		c.end.run()
+		return exchange.NewResponse(c.r, c.mode.accepted(), exchange.Field{Name: "Content-Length", Value: "0"}), nil
+	}
+	made, err := c.whole(ctx, res)
+	_ = res.Body.Close() // it was read
+	if err != nil {
+		return nil, &failed{err: err, taken: true}
+	}
+	c.end.run()
+	return made, nil
+}
+
+// whole reads an answer, when there is room for it, and makes the response of it.
+func (c *call) whole(ctx context.Context, res *http.Response) (*http.Response, error) {
+	payload, err := c.read(ctx, res)
+	if err != nil {
+		return nil, err
+	}
+	if exchange.ResponseHead(res).Get("X-Amz-Function-Error") != "" {
+		return nil, c.functionFailed(payload)
+	}
+	if c.log != "" {
+		c.backend.log.LogAttrs(ctx, slog.LevelDebug, "the log of a function of AWS Lambda",
+			slog.String("request_id", exchange.Of(c.r).ID), slog.String("tail", c.log))
+	}
+	return c.decode(payload)
+}
+
+// decode makes the response of a payload, whose room is given back with the response's body.
+func (c *call) decode(payload []byte) (*http.Response, error) {
+	made, err := c.format.Decode(c.r, payload)
+	if err != nil {
+		return nil, badAnswer(err)
+	}
+	size := made.ContentLength
+	if size < 0 { // what follows a prelude
+		size = int64(len(payload))
+	}
+	if c.held.shrink(size); size == 0 {
+		return made, nil
+	}
+	made.Body = &heldBody{ReadCloser: made.Body, held: c.held}
+	return made, nil
+}
+
+func badAnswer(err error) error {
+	return fault.FunctionBadResponse.New("", fault.Cause(err))
+}
+
+// read reads the payload of an answer.
+func (c *call) read(ctx context.Context, res *http.Response) ([]byte, error) {
+	length := res.ContentLength
+	if length > mostAnswer {
+		return nil, badAnswer(fmt.Errorf("it has %d bytes, more than AWS lets a function answer", length))
+	}
+	if length < 0 {
+		return c.readUnknown(ctx, res.Body)
+	}
+	if err := c.held.wait(ctx, factor*length); err != nil {
+		return nil, err
+	}
+	payload := make([]byte, length)
+	_, err := io.ReadFull(res.Body, payload)
+	return payload, err //nolint:wrapcheck // the transport's own
+}
+
+func (c *call) readUnknown(ctx context.Context, body io.Reader) ([]byte, error) {
+	if err := c.held.wait(ctx, factor*mostAnswer); err != nil {
+		return nil, err
+	}
+	payload, err := io.ReadAll(io.LimitReader(body, mostAnswer+1))
+	if err == nil && len(payload) > mostAnswer {
+		err = badAnswer(fmt.Errorf("it has more than %d bytes, which AWS lets no function answer", mostAnswer))
+	}
+	return payload, err
+}
+
+// heldBody gives room back when the client has the whole body, or has left.
+type heldBody struct {
+	io.ReadCloser
+
+	held  holding
+	given atomic.Bool
+}
+
+func (b *heldBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil {
+		b.give()
+	}
+	return n, err //nolint:wrapcheck // it is only passed on
+}
+
+func (b *heldBody) Close() error {
+	b.give()
+	return b.ReadCloser.Close() //nolint:wrapcheck // it is only passed on
+}
+
+func (b *heldBody) give() {
+	if !b.given.Swap(true) {
+		b.held.shrink(0)
+	}
+}

@@ -1,0 +1,192 @@
+package lambda
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/telemetry"
+	"github.com/weir-gateway/weir/internal/cloud"
+	"github.com/weir-gateway/weir/internal/cloud/aws"
+	"github.com/weir-gateway/weir/internal/function"
+	"github.com/weir-gateway/weir/internal/function/form/apigw"
+	"github.com/weir-gateway/weir/internal/wire/transport"
+)
+
+// backend is one function. It implements function.Backend and function.Parted.
+type backend struct {
+	name     string
+	platform *platform
+	log      *slog.Logger
+	life     *telemetry.Function
+	attempts *telemetry.Backend
+	format   apigw.Format
+	mode     Mode
+	sites    []*site // in the order in which they are tried
+	whole    *view
+	own      *cloud.Pool // the function's own bound
+	retries  *cloud.Retries
+	bounded  atomic.Pointer[bounds]
+	failed   atomic.Pointer[lastFailure]
+}
+
+// bounds are what may change while the function is called.
+type bounds struct {
+	timeout time.Duration
+	largest int64
+	wait    time.Duration // for room
+	log     bool
+}
+
+func (c *Config) bounds() *bounds {
+	return &bounds{timeout: c.Timeout, largest: c.largest(), wait: c.Limits.Wait, log: c.Log && c.Mode != Async && c.Mode != DryRun}
+}
+
+// lastFailure is what the function has told of itself when it failed last.
+type lastFailure struct {
+	at   time.Time
+	what string
+	tail []string
+}
+
+// view is the function by one of its versions.
+type view struct {
+	*backend
+
+	qualifier string
+}
+
+// site is the function in one region.
+type site struct {
+	region   string
+	function string // its name for the API
+	url      url.URL
+	host     string // as it is signed
+
+	caller      aws.Caller
+	credentials *aws.Credentials
+	pool        poolKey
+	calls       *cloud.Pool
+	connection  connectionKey
+	transport   *transport.Transport
+
+	failures atomic.Int64 // one after the other
+	rests    atomic.Int64 // until when it is tried last, in nanoseconds of the Unix time
+}
+
+// The paths of the API's operations (API reference of AWS Lambda).
+const (
+	invokePath = "/2015-03-31/functions/%s/invocations"
+	streamPath = "/2021-11-15/functions/%s/response-streaming-invocations"
+)
+
+// address decides where the function is called.
+func (s *site) address(secure bool, host string, mode Mode) {
+	path, scheme, port := invokePath, "https", ":443"
+	if mode == Stream {
+		path = streamPath
+	}
+	if !secure {
+		scheme, port = "http", ":80"
+	}
+	s.host = strings.TrimSuffix(host, port)
+	if u := (url.URL{Host: host}); u.Port() == "" {
+		host += port
+	}
+	s.url = url.URL{
+		Scheme: scheme, Host: host,
+		Path: fmt.Sprintf(path, s.function), RawPath: fmt.Sprintf(path, url.QueryEscape(s.function)), // as AWS's SDKs do: ':' is %3A
+	}
+}
+
+// at is the URL of one version.
+func (s *site) at(qualifier string) *url.URL {
+	u := s.url
+	if qualifier != "" {
+		u.RawQuery = "Qualifier=" + url.QueryEscape(qualifier)
+	}
+	return &u
+}
+
+// A site that could not be reached, or was out of order, rests for some time.
+const (
+	firstRest   = time.Second
+	longestRest = 30 * time.Second
+)
+
+func (s *site) ill() {
+	n := s.failures.Add(1)
+	rest := min(firstRest<<min(n-1, 10), longestRest)
+	s.rests.Store(time.Now().Add(rest).UnixNano())
+}
+
+func (s *site) well() {
+	if s.failures.Load() != 0 {
+		s.failures.Store(0)
+		s.rests.Store(0)
+	}
+}
+
+func (s *site) resting() bool {
+	until := s.rests.Load()
+	return until != 0 && time.Now().UnixNano() < until
+}
+
+// RoundTrip invokes the function.
+func (b *backend) RoundTrip(r *http.Request) (*http.Response, error) { return b.whole.RoundTrip(r) }
+
+// RoundTrip invokes this version of the function.
+func (v *view) RoundTrip(r *http.Request) (*http.Response, error) {
+	c := call{view: v, r: r, bounds: v.bounded.Load()}
+	res, err := c.run()
+	if err != nil {
+		v.life.Refused(err)
+		if r.Body != nil {
+			_ = r.Body.Close() // the contract of backends; the error that matters is err
+		}
+	}
+	return res, err
+}
+
+// Part gives the function by an alias or a version.
+func (b *backend) Part(qualifier string) (http.RoundTripper, error) {
+	return &view{backend: b, qualifier: qualifier}, nil
+}
+
+// Tune takes over limits and times of another config.
+func (b *backend) Tune(cfg any) {
+	c, ok := cfg.(*Config)
+	if !ok {
+		return // the compiler only tunes what Same has compared
+	}
+	b.bounded.Store(c.bounds())
+	b.own.Tune(c.ownPool())
+}
+
+// Status tells how the function is doing.
+func (b *backend) Status() function.Status {
+	s := function.Status{Note: fmt.Sprintf("AWS Lambda, %s, %s", b.format, b.mode)}
+	own := b.own.Status()
+	s.Busy, s.Queued = own.Busy, own.Waiting
+	s.Remote = fmt.Sprintf("%s, %s; %d calls, %d wait", b.format, b.mode, own.Busy, own.Waiting)
+	for _, at := range b.sites {
+		account := at.calls.Status()
+		line := fmt.Sprintf("%s in %s: %d of %d calls of the account", at.function, at.region, account.Busy, account.Limit)
+		if at.resting() {
+			line += ", rests"
+		}
+		s.Details = append(s.Details, line)
+		if err := at.credentials.Problem(); err != nil {
+			s.Problem = err.Error()
+		}
+	}
+	if f := b.failed.Load(); f != nil {
+		s.Details = append(s.Details, fmt.Sprintf("failed last at %s: %s", f.at.UTC().Format(time.DateTime), f.what))
+		s.Details = append(s.Details, f.tail...)
+	}
+	return s
+}

@@ -1,0 +1,215 @@
+package lambda
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/function"
+)
+
+// failed is why an attempt has brought no answer.
+type failed struct {
+	err   error
+	taken bool          // the function may have been invoked
+	retry bool          // another attempt may help
+	ill   bool          // the region is out of order
+	renew bool          // the credentials are not accepted, and there may be others
+	after time.Duration // when the platform wants to see another attempt; 0: it does not say
+}
+
+// verdict is what an error of the API means.
+type verdict struct {
+	kind  fault.Kind
+	taken bool
+	retry bool
+	ill   bool
+	renew bool
+}
+
+// verdicts are the errors of the API's Invoke and InvokeWithResponseStream, and those that all
+// of AWS's APIs have (API reference of AWS Lambda). What is not here is judged by its
+// status. docs/lambda.md has them as a table.
+func verdicts() map[string]verdict {
+	later := verdict{kind: fault.FunctionUnavailable, retry: true}
+	never := verdict{kind: fault.FunctionRefused}
+	renew := verdict{kind: fault.FunctionRefused, renew: true}
+	large := verdict{kind: fault.FunctionTooLarge}
+	table := map[string]verdict{
+		"TooManyRequestsException": {kind: fault.FunctionThrottled, retry: true},
+		"ThrottlingException":      {kind: fault.FunctionThrottled, retry: true},
+		"ServiceException":         {kind: fault.FunctionUnavailable, taken: true, retry: true, ill: true},
+	}
+	for v, names := range map[verdict]string{
+		later: "ResourceNotReadyException ResourceConflictException EC2ThrottledException EC2UnexpectedException ENILimitReachedException " +
+			"SubnetIPAddressLimitReachedException EFSIOException EFSMountConnectivityException EFSMountTimeoutException EFSMountFailureException " +
+			"SnapStartException SnapStartNotReadyException SnapStartTimeoutException ServiceUnavailableException",
+		never: "AccessDeniedException ResourceNotFoundException InvalidParameterValueException InvalidRequestContentException UnsupportedMediaTypeException " +
+			"ValidationException KMSAccessDeniedException KMSDisabledException KMSInvalidStateException KMSNotFoundException InvalidRuntimeException " +
+			"InvalidZipFileException InvalidSecurityGroupIDException InvalidSubnetIDException EC2AccessDeniedException RecursiveInvocationException " +
+			"NoPublishedVersionException DurableExecutionAlreadyStartedException UnknownOperationException IncompleteSignatureException MissingAuthenticationTokenException",
+		renew: "ExpiredTokenException ExpiredToken UnrecognizedClientException InvalidClientTokenId InvalidSignatureException",
+		large: "RequestTooLargeException SerializedRequestEntityTooLargeException",
+	} {
+		for name := range strings.FieldsSeq(names) {
+			table[name] = v
+		}
+	}
+	return table
+}
+
+var known = verdicts()
+
+// judge is the verdict on an error of the API.
+func judge(name string, status int) verdict {
+	if v, ok := known[name]; ok {
+		return v
+	}
+	switch {
+	case status == http.StatusTooManyRequests:
+		return verdict{kind: fault.FunctionThrottled, retry: true}
+	case status == http.StatusRequestEntityTooLarge:
+		return verdict{kind: fault.FunctionTooLarge}
+	case status >= http.StatusInternalServerError:
+		return verdict{kind: fault.FunctionUnavailable, taken: true, retry: true, ill: true}
+	case status < http.StatusMultipleChoices:
+		return verdict{kind: fault.FunctionBadResponse, taken: true}
+	}
+	return verdict{kind: fault.FunctionRefused}
+}
+
+// mostError is how much is read of an error's body.
+const mostError = 64 << 10
+
+// refused tells why the API has not taken the event, nil where it has.
+func (c *call) refused(res *http.Response, s *site) *failed {
+	if res.StatusCode == c.mode.accepted() {
+		return nil
+	}
+	head := exchange.ResponseHead(res)
+	var told struct{ Message, Reason string } // in either spelling: encoding/json does not mind case
+	body, _ := io.ReadAll(io.LimitReader(res.Body, mostError))
+	_ = res.Body.Close()            // it was read as far as it matters
+	_ = json.Unmarshal(body, &told) // what is no JSON tells nothing
+	name, _, _ := strings.Cut(head.Get("X-Amzn-Errortype"), ":")
+	v := judge(name, res.StatusCode)
+	f := &failed{taken: v.taken, retry: v.retry, ill: v.ill, renew: v.renew}
+	if seconds, err := strconv.Atoi(head.Get("Retry-After")); err == nil && seconds > 0 {
+		f.after = min(time.Duration(seconds)*time.Second, time.Hour)
+	}
+	internal := fault.Internal("AWS Lambda in %s answers %d %s: %s%s", s.region, res.StatusCode, name, told.Message, because(told.Reason))
+	switch {
+	case v.kind == fault.FunctionThrottled:
+		f.after = max(f.after, 0)
+		c.throttled(s, told.Reason)
+		f.err = v.kind.New("", internal, fault.RetryAfter(max(f.after, time.Second)))
+	case v.kind == fault.FunctionUnavailable:
+		f.err = v.kind.New("", internal, fault.RetryAfter(max(f.after, time.Second)))
+	case name == "InvalidRequestContentException" && c.format == "raw":
+		f.err = fault.MalformedBody.New("This function takes JSON.", internal)
+	case v.kind == fault.FunctionTooLarge:
+		large, _ := errors.AsType[*fault.Fault](c.tooLarge())
+		f.err = v.kind.New(large.Detail, internal)
+	default:
+		f.err = v.kind.New("", internal)
+	}
+	return f
+}
+
+func because(reason string) string {
+	if reason == "" {
+		return ""
+	}
+	return " (" + reason + ")"
+}
+
+// throttled notes whose bound was reached (TooManyRequestsException, Reason).
+func (c *call) throttled(s *site, reason string) {
+	switch reason {
+	case "ConcurrentInvocationLimitExceeded":
+		s.calls.Throttled()
+	case "ReservedFunctionConcurrentInvocationLimitExceeded":
+		c.own.Throttled()
+	}
+}
+
+// accepted is the status that tells that an event was taken.
+func (m Mode) accepted() int {
+	switch m {
+	case Async:
+		return http.StatusAccepted
+	case DryRun:
+		return http.StatusNoContent
+	default:
+		return http.StatusOK
+	}
+}
+
+// unsent tells of an attempt that has got no answer of the API.
+func unsent(err error) *failed {
+	send, ok := errors.AsType[*exchange.SendError](err)
+	if !ok {
+		return &failed{err: err, taken: true}
+	}
+	return &failed{err: err, taken: !send.Unprocessed(), retry: !send.Refused, ill: true}
+}
+
+// noCredentials tells that there are none.
+func noCredentials(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
+		return err
+	}
+	return fault.CredentialsMissing.New("", fault.RetryAfter(time.Second), fault.Cause(err))
+}
+
+// functionFailed is what the function itself has failed with (X-Amz-Function-Error).
+func (c *call) functionFailed(body []byte) error {
+	told := &function.Failure{Body: body}
+	var own struct{ ErrorType, ErrorMessage string } // in any spelling
+	if json.Unmarshal(body, &own) == nil {
+		told.Type, told.Message = own.ErrorType, own.ErrorMessage
+	} else {
+		told.Message = string(body[:min(len(body), mostMessage)])
+	}
+	f := kindOf(told).New("", fault.Cause(told))
+	c.note(f, told)
+	return f
+}
+
+// mostMessage is how much is told of an error that is no JSON.
+const mostMessage = 1 << 10
+
+// kindOf says what kind of failure the platform reports of a function.
+func kindOf(told *function.Failure) fault.Kind {
+	switch {
+	case told.Type == "Sandbox.Timedout" || strings.Contains(told.Message, "Task timed out after "):
+		return fault.FunctionTimeout
+	case told.Type == "Function.ResponseSizeTooLarge":
+		return fault.FunctionBadResponse
+	case told.Type == "Runtime.ExitError" || told.Type == "Runtime.OutOfMemory" || strings.HasSuffix(told.Type, "Runtime.ExitError"):
+		return fault.FunctionCrashed
+	default:
+		return fault.FunctionError
+	}
+}
+
+// note puts a failure with the tail of the function's log where operators look.
+func (c *call) note(f *fault.Fault, told *function.Failure) {
+	lines := strings.Split(strings.TrimRight(c.log, "\n"), "\n")
+	if c.log == "" {
+		lines = nil
+	}
+	c.failed.Store(&lastFailure{at: time.Now(), what: fmt.Sprintf("%s: %s", f.Code, told), tail: lines})
+	c.backend.log.LogAttrs(c.r.Context(), slog.LevelWarn, "a function of AWS Lambda has failed",
+		slog.String("request_id", exchange.Of(c.r).ID), slog.String("problem", f.Code),
+		slog.String("type", told.Type), slog.String("error", told.Message), slog.String("tail", c.log))
+}

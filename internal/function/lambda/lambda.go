@@ -1,0 +1,132 @@
+package lambda
+
+import (
+	"cmp"
+	"context"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/egress"
+	"github.com/weir-gateway/weir/internal/cloud"
+	"github.com/weir-gateway/weir/internal/cloud/aws"
+	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/function"
+	"github.com/weir-gateway/weir/internal/wire/transport"
+)
+
+// service is what signatures and hosts call AWS Lambda.
+const service = "lambda"
+
+// Definition is the kind of functions that are invoked by AWS Lambda's API. All
+// functions of a definition share credentials, connections, pools and room.
+func Definition() function.Definition {
+	shared := newPlatform()
+	return function.Define(function.Parts[Config]{
+		Kind: "lambda", Summary: "a function of AWS Lambda",
+		Scheme: config.Scheme{
+			Name: "lambda", Summary: "a function of AWS Lambda", Example: "lambda:orders:live@eu-west-1",
+			Check: checkRef, Inline: inline,
+		},
+		Defaults:  defaults,
+		Check:     func(_ function.Env, c *Config) error { return c.validate() },
+		CheckPart: func(_ function.Env, c *Config, part string) error { return checkPart(c, part) },
+		Build:     shared.build,
+		Same:      same,
+		Once:      func(c *Config) Config { return *c },
+	})
+}
+
+// The bounds of what all functions share.
+const (
+	mostOfAccount = 1000 // AWS's own for a new region of an account, unless it is told otherwise
+	mostHeld      = 256 << 20
+	connect       = 2 * time.Second
+	idle          = 20 * time.Second
+)
+
+// platform is what functions share.
+type platform struct {
+	callers     *aws.Callers
+	signer      *aws.Signer
+	room        *cloud.Room
+	pools       cloud.Shared[poolKey, *cloud.Pool]
+	connections cloud.Shared[connectionKey, *transport.Transport]
+}
+
+// poolKey is an account in a region, at AWS or at what stands for it.
+type poolKey struct{ account, region, endpoint string }
+
+// connectionKey is what two functions must have in common to share connections.
+type connectionKey struct {
+	secure bool
+	bounds string
+}
+
+func newPlatform() *platform {
+	return &platform{callers: aws.NewCallers(), signer: aws.NewSigner(service), room: cloud.NewRoom(mostHeld)}
+}
+
+// connection gives the transport for calls within bounds.
+func (p *platform) connection(key connectionKey, bounds *egress.Bounds) *transport.Transport {
+	return p.connections.Use(key, func() (*transport.Transport, func()) {
+		o := transport.Options{Protocol: transport.HTTP, Connect: connect, Idle: idle, Bounds: bounds}
+		if key.secure {
+			o.TLS, _ = transport.Identity{}.TLS() // fails for a CA alone, of which there is none
+		}
+		t, _ := transport.New(o) // fails for other protocols
+		return t, t.CloseIdle
+	})
+}
+
+// build makes the backend of a function. It sends nothing; credentials are fetched beside.
+func (p *platform) build(env function.Env, name string, c *Config) (function.Backend, error) {
+	if err := c.validate(); err != nil {
+		return nil, err
+	}
+	b := &backend{
+		name: name, platform: p, log: env.Log.With("function", name), life: env.Life, attempts: env.Attempts,
+		format: c.Format, mode: c.Mode, retries: cloud.NewRetries(), own: cloud.NewPool(c.ownPool()),
+	}
+	b.bounded.Store(c.bounds())
+	for _, region := range c.regions() {
+		b.sites = append(b.sites, p.site(env, c, region))
+	}
+	b.whole = &view{backend: b, qualifier: c.Lambda.Qualifier}
+	return b, nil
+}
+
+// site makes what a function is in one region.
+func (p *platform) site(env function.Env, c *Config, region string) *site {
+	secure, host := c.Endpoint.in(region)
+	s := &site{
+		region: region, function: c.Lambda.In(region).FunctionName(), caller: c.caller(region),
+		pool: poolKey{c.account(), region, string(c.Endpoint)}, connection: connectionKey{secure, env.Bounds.String()},
+	}
+	s.address(secure, host, c.Mode)
+	s.calls = p.pools.Use(s.pool, func() (*cloud.Pool, func()) {
+		return cloud.NewPool(cloud.PoolBounds{Max: mostOfAccount, Size: defaultQueue, Wait: defaultWait}), nil
+	})
+	s.credentials = p.callers.Use(s.caller, env.Log)
+	s.transport = p.connection(s.connection, env.Bounds)
+	return s
+}
+
+// leave gives back what a site has used.
+func (p *platform) leave(s *site) {
+	p.pools.Leave(s.pool)
+	p.callers.Leave(s.caller)
+	p.connections.Leave(s.connection)
+}
+
+// ownPool are the function's own bounds.
+func (c *Config) ownPool() cloud.PoolBounds {
+	return cloud.PoolBounds{Max: cmp.Or(c.Limits.Concurrency, mostAtOnce), Size: c.Limits.Queue, Wait: c.Limits.Wait}
+}
+
+// Close gives back what the function has used with others. Requests under way keep what they
+// have, and go on.
+func (b *backend) Close(context.Context) error {
+	for _, s := range b.sites {
+		b.platform.leave(s)
+	}
+	return nil
+}

@@ -1,0 +1,40 @@
+package lambda
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/weir-gateway/weir/internal/cloud/aws"
+	"github.com/weir-gateway/weir/internal/config"
+)
+
+// checkRef says what is wrong with what follows `lambda:` in a route.
+func checkRef(ref config.Ref) error {
+	if _, err := aws.ParseTarget(ref.Rest); err != nil {
+		return fmt.Errorf("lambda: is followed by NAME:ALIAS@REGION, by an ARN, or by the name of a function of this config: %w", err)
+	}
+	return nil
+}
+
+// inline gives the config of a function that a route names with its region.
+func inline(ref config.Ref) (any, error) {
+	target, err := aws.ParseTarget(ref.Rest)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // it says what is wrong
+	}
+	if target.Region == "" {
+		return nil, errors.New("nothing says where it is; write its region behind it, as lambda:orders@eu-west-1, or declare it under functions")
+	}
+	c := defaults()
+	c.Pos, c.Lambda = ref.Origin.Pos, Name{target}
+	return &c, nil
+}
+
+// checkPart says what is wrong with an alias that a route puts behind a function's name.
+func checkPart(c *Config, part string) error {
+	if c.Lambda.Qualifier != "" {
+		return fmt.Errorf("it is declared as %s already, so no other alias can be named", c.Lambda)
+	}
+	_, err := aws.ParseTarget(c.Lambda.Name + ":" + part)
+	return err //nolint:wrapcheck // it says what is wrong
+}
