@@ -103,7 +103,7 @@ The first minute:
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
 		runCommand(version, s), devCommand(version, s), invokeCommand(s), checkCommand(s), testCommand(s), explainCommand(s), expandCommand(s),
-		registerCommand(version, s), statusCommand(s), jobsCommand(s), diffCommand(s), rollbackCommand(s),
+		registerCommand(version, s), statusCommand(s), servicesCommand(s), jobsCommand(s), diffCommand(s), rollbackCommand(s),
 		fmtCommand(s), initCommand(s), schemaCommand(s), versionCommand(version, s), guardCommand(s),
 	)
 	return root

@@ -129,7 +129,25 @@ var scenes = map[string]scene{
 				g.grows(`weir_discovery_lookups_total{backend="http://users.internal:8080",result="failed"}`)
 			})}
 		},
-		rings: []string{"WeirDiscoveryFailing"},
+		rings: []string{"WeirDiscoveryFailing", "WeirBackendEmpty"},
+	},
+	"one endpoint of three is unhealthy": {
+		play: func(t *testing.T) []instance {
+			t.Helper()
+			g := start(t, checked(t, 200, 200, 503))
+			g.await(`weir_backend_endpoints{backend="users",state="unhealthy"}`)
+			return []instance{g.goingOn(func() { g.get("/", 3) })}
+		},
+		rings: []string{"WeirEndpointUnhealthy"},
+	},
+	"no endpoint is healthy": {
+		play: func(t *testing.T) []instance {
+			t.Helper()
+			g := start(t, checked(t, 503, 404))
+			g.await(`weir_backend_panic{backend="users"}`)
+			return []instance{g.goingOn(func() { g.get("/", 3) })}
+		},
+		rings: []string{"WeirBackendPanics", "WeirEndpointUnhealthy"},
 	},
 	"a function does not start": {
 		play: func(t *testing.T) []instance {
@@ -277,6 +295,23 @@ var scenes = map[string]scene{
 		},
 		rings: []string{"WeirTracesLost"},
 	},
+}
+
+// checked is a config with a service whose endpoints answer their checks with these statuses,
+// and requests well.
+func checked(t *testing.T, statuses ...int) string {
+	t.Helper()
+	config := "routes:\n  GET /: users\nservices:\n  users:\n    health: { path: /healthz, every: 100ms }\n    endpoints:\n"
+	for _, status := range statuses {
+		backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if r.URL.Path == "/healthz" {
+				w.WriteHeader(status)
+			}
+		}))
+		t.Cleanup(backend.Close)
+		config += "      - " + backend.Listener.Addr().String() + "\n"
+	}
+	return config
 }
 
 // strangersToken is a JWT of the issuer, for shop, that ends in the year 2286 and whose signature nobody has made.

@@ -20,6 +20,9 @@ import (
 )
 
 func TestMain(m *testing.M) {
+	if address := os.Getenv(asBackend); address != "" {
+		os.Exit(serveAsProcess(address))
+	}
 	code := m.Run()
 	weirtest.Cleanup()
 	os.Exit(code)

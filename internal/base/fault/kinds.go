@@ -19,6 +19,7 @@ var (
 	BodyTooLarge       = Kind{"body-too-large", 413, "The request body is larger than this route allows."}
 	UnsupportedMedia   = Kind{"unsupported-media-type", 415, "The body is of a type or coding that this route does not read."}
 	JobNotFound        = Kind{"job-not-found", 404, "There is no such job."}
+	ServiceNotFound    = Kind{"service-not-found", 404, "There is no such service."}
 	JobState           = Kind{"job-state", 409, "The job is in no state for this."}
 	KeyReused          = Kind{"idempotency-key-reused", 422, "The idempotency key was used for another request."}
 	InstanceUnknown    = Kind{"instance-unknown", 404, "No such instance is registered."}
@@ -80,7 +81,7 @@ var (
 func Kinds() []Kind {
 	return []Kind{
 		MalformedRequest, MalformedBody, BadParameter, Unauthorized, Forbidden, AmbiguousPath, RouteNotFound, FileNotFound, MethodNotAllowed, RequestTimeout,
-		BodyTooLarge, UnsupportedMedia, JobNotFound, JobState, KeyReused, InstanceUnknown, InstanceInvalid, InstanceAddress, RegistryCompacted, URLTooLong, ExpectationFail, Misdirected, HeadTooLarge, VersionUnsupported, UpgradeRefused, NotImplemented, RateLimited, ConfigRefused, ConfigChanged, ConfigUnseen,
+		BodyTooLarge, UnsupportedMedia, JobNotFound, ServiceNotFound, JobState, KeyReused, InstanceUnknown, InstanceInvalid, InstanceAddress, RegistryCompacted, URLTooLong, ExpectationFail, Misdirected, HeadTooLarge, VersionUnsupported, UpgradeRefused, NotImplemented, RateLimited, ConfigRefused, ConfigChanged, ConfigUnseen,
 		ConfigNotKept, LoopDetected, ClientGone,
 		Unexpected, RouteBroken, AuthUnavailable, Overloaded, QueueFull, QueueUnavailable, RegistryFull, RegistryClosed, MemoryPressure, ShuttingDown,
 		NoEndpoint, BackendBusy, BreakerOpen, BackendUnreachable, BackendForbidden, BackendReset, BackendInvalid, BackendTimeout, CompositionFailed,

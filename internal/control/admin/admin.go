@@ -23,6 +23,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/loopback"
 	"github.com/weir-gateway/weir/internal/base/queue"
 	"github.com/weir-gateway/weir/internal/base/secret"
+	"github.com/weir-gateway/weir/internal/base/telemetry"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
 	"github.com/weir-gateway/weir/internal/control/explain"
@@ -65,6 +66,8 @@ func New(o Options) http.Handler {
 	mux.HandleFunc("GET /v1/history", taking(api.history))
 	mux.HandleFunc("GET /v1/history/{digest}", taking(api.historical, "format"))
 	mux.HandleFunc("GET /v1/explain", taking(api.explain, "method", "url", "header", "as", "client", "socket", "format"))
+	mux.HandleFunc("GET /v1/services", taking(api.services))
+	mux.HandleFunc("GET /v1/services/{name}", taking(api.service))
 	mux.HandleFunc("GET /v1/jobs", taking(api.jobs, "state", "kind", "lane", "limit"))
 	mux.HandleFunc("GET /v1/jobs/{id}", taking(api.job))
 	mux.HandleFunc("DELETE /v1/jobs/{id}", taking(api.dropJob))
@@ -150,6 +153,7 @@ GET /readyz         a configuration is applied, and the gateway is not stopping
 GET /v1/status      digest, age and problems of the configuration, one that was refused since, sockets, certificates, keys and endpoints, requests in flight
 GET /v1/config      the configuration in its long form; ?format=elements takes it apart
 GET /v1/explain     ?method=GET&url=/orders/1&header=Name:value&as=SUBJECT&client=IP&format=text
+GET /v1/services    services with their endpoints, how each stands and why; /v1/services/NAME is one of them
 GET /v1/jobs        what is sent later (async), the newest first; ?state=dead&lane=ROUTE&limit=100; /v1/jobs/ID is one of them
 GET /v1/keys        the keys that the gateway's own tokens (forward: jwt) are checked with, as a JWK Set
 GET /v1/history     configurations that served; /v1/history/DIGEST is one of them
@@ -256,13 +260,17 @@ type heard struct {
 func heardBy(s *snapshot.Snapshot) []heard {
 	list := make([]heard, len(s.Heard))
 	for i, ask := range s.Heard {
-		h := ask()
-		list[i] = heard{Kind: h.Kind, Of: h.Of, Count: h.Count, Confirmed: h.Confirmed.UTC(), Kept: h.Kept, Until: h.Until.UTC()}
-		if h.Err != nil {
-			list[i].Problem = h.Err.Error()
-		}
+		list[i] = heardOf(ask())
 	}
 	return list
+}
+
+func heardOf(h telemetry.Heard) heard {
+	told := heard{Kind: h.Kind, Of: h.Of, Count: h.Count, Confirmed: h.Confirmed.UTC(), Kept: h.Kept, Until: h.Until.UTC()}
+	if h.Err != nil {
+		told.Problem = h.Err.Error()
+	}
+	return told
 }
 
 // refused is a config that came later than the one that serves and could not.

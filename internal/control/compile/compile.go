@@ -221,6 +221,7 @@ type build struct {
 	// meanings and called are what was found out for the routes before.
 	meanings map[meaning]any
 	called   map[called]calledService
+	noted    map[string]*notedService // by name
 	// inlined are the functions that routes name without a declaration.
 	inlined []*config.Function
 }
@@ -229,7 +230,7 @@ func (c *Compiler) build(cfg *config.Config, start bool) *build {
 	c.secrets.begin()
 	return &build{
 		compiler: c, cfg: cfg, used: newUsed(), start: start, told: map[any]error{}, ways: map[string]*way{}, managed: map[string][]string{},
-		meanings: map[meaning]any{}, called: map[called]calledService{}, heard: map[string]func() telemetry.Heard{},
+		meanings: map[meaning]any{}, called: map[called]calledService{}, noted: map[string]*notedService{}, heard: map[string]func() telemetry.Heard{},
 	}
 }
 
@@ -274,6 +275,7 @@ func (b *build) snapshot(digest string) *snapshot.Snapshot {
 		}
 	}
 	b.supersede()
+	s.Services = b.serviceNotes()
 	for _, name := range slices.Sorted(maps.Keys(b.heard)) {
 		s.Heard = append(s.Heard, b.heard[name])
 	}

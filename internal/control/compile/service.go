@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -13,6 +14,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/telemetry"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/traffic/service"
+	"github.com/weir-gateway/weir/internal/traffic/snapshot"
 )
 
 // services checks every service of the long form, used by a route or not.
@@ -195,8 +197,47 @@ func (b *build) runningService(s *config.Service, next *feed, id transportIdenti
 			running.service.Select(rules)
 			running.follow(endpoints)
 		})
+		b.noteService(s, running)
 	}
 	return running, err
+}
+
+// noteService notes a running service for who looks on.
+func (b *build) noteService(s *config.Service, running *runningService) {
+	name := inGroup(s.Group, s.Name)
+	noted := b.noted[name]
+	if noted == nil {
+		noted = &notedService{}
+		if s.Source != (config.Ref{}) {
+			noted.source = s.Source.String()
+		}
+		b.noted[name] = noted
+	}
+	noted.running = append(noted.running, running)
+}
+
+// notedService is a service as it runs: more than once where it is called in more than one way.
+type notedService struct {
+	source  string
+	running []*runningService
+}
+
+func (n *notedService) status() service.Status {
+	all := make([]service.Status, len(n.running))
+	for i, running := range n.running {
+		all[i] = running.service.Status()
+	}
+	return service.Together(all)
+}
+
+// serviceNotes are the services that run.
+func (b *build) serviceNotes() []snapshot.ServiceNote {
+	list := make([]snapshot.ServiceNote, 0, len(b.noted))
+	for _, name := range slices.Sorted(maps.Keys(b.noted)) {
+		n := b.noted[name]
+		list = append(list, snapshot.ServiceNote{Name: name, Source: n.source, Status: n.status, Heard: n.running[0].heard})
+	}
+	return list
 }
 
 // staticEndpoints are those that the config itself names.

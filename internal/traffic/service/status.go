@@ -1,6 +1,7 @@
 package service
 
 import (
+	"slices"
 	"time"
 
 	"github.com/weir-gateway/weir/internal/discovery"
@@ -54,6 +55,37 @@ func (s *Service) Status() Status {
 		status.Endpoints = append(status.Endpoints, e)
 	}
 	return status
+}
+
+// Together makes one status of those of services that have the same endpoints and call them
+// in other ways. Of an endpoint that stands differently for them the worst is told.
+func Together(all []Status) Status {
+	made := all[0]
+	made.Endpoints = slices.Clone(made.Endpoints)
+	for _, other := range all[1:] {
+		made.Waiting += other.Waiting
+		if other.Asked < made.Asked {
+			made.Asks, made.Asked = other.Asks, other.Asked
+		}
+		places := make(map[identity]int, len(made.Endpoints))
+		for i, e := range made.Endpoints {
+			places[identity{e.ID, e.Address}] = i
+		}
+		for _, e := range other.Endpoints {
+			i, ok := places[identity{e.ID, e.Address}]
+			if !ok { // one of them has heard of it already
+				made.Endpoints = append(made.Endpoints, e)
+				continue
+			}
+			known := &made.Endpoints[i]
+			inFlight := known.InFlight + e.InFlight
+			if known.Asked && !e.Asked {
+				*known = e
+			}
+			known.InFlight = inFlight
+		}
+	}
+	return made
 }
 
 func (e *endpoint) status(asked bool) EndpointStatus {

@@ -20,6 +20,7 @@ import (
 	"github.com/weir-gateway/weir/internal/filter"
 	"github.com/weir-gateway/weir/internal/function"
 	"github.com/weir-gateway/weir/internal/traffic/route"
+	"github.com/weir-gateway/weir/internal/traffic/service"
 	"github.com/weir-gateway/weir/internal/traffic/variant"
 	"github.com/weir-gateway/weir/internal/wire/secure"
 )
@@ -49,6 +50,8 @@ type Snapshot struct {
 	Vital string
 	// Functions are those of the config, in its order; none where it is only explained.
 	Functions []FunctionNote
+	// Services are those that are called, in the order of their names; as Functions.
+	Services []ServiceNote
 	// AccessLog is told each request that has ended; nil: nobody is.
 	AccessLog *accesslog.Log
 	// Tracer makes the spans of requests; nil: there are none.
@@ -119,6 +122,15 @@ type Route struct {
 type FunctionNote struct {
 	Name   string // behind its group's and a slash, where it has one
 	Status func() function.Status
+}
+
+// ServiceNote is a service that runs, or a URL that routes name.
+type ServiceNote struct {
+	Name   string // behind its group's and a slash, where it has one
+	Source string // where its endpoints are found; "" the config names them
+	Status func() service.Status
+	// Heard tells how things stand with the endpoints, nil where the config names them.
+	Heard func() *telemetry.Heard
 }
 
 // FilterNote is a filter as explain shows it.

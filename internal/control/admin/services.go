@@ -1,0 +1,91 @@
+package admin
+
+import (
+	"net/http"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/traffic/service"
+	"github.com/weir-gateway/weir/internal/traffic/snapshot"
+)
+
+// serviceStatus is a service as operators see it.
+type serviceStatus struct {
+	Name      string       `json:"name"`
+	Source    string       `json:"source,omitempty"` // none: the config names the endpoints
+	Asks      service.Mode `json:"asks"`
+	Asked     int          `json:"asked"`   // endpoints that may be asked
+	Waiting   int64        `json:"waiting"` // requests, for an endpoint
+	Heard     *heard       `json:"heard,omitempty"`
+	Endpoints []endpoint   `json:"endpoints"`
+}
+
+// endpoint is one of its endpoints.
+type endpoint struct {
+	Address  string        `json:"address"`
+	ID       string        `json:"id,omitempty"`
+	Node     string        `json:"node,omitempty"`
+	Zone     string        `json:"zone,omitempty"`
+	Weight   int           `json:"weight"`
+	State    service.State `json:"state"`
+	Asked    bool          `json:"asked"`
+	Why      string        `json:"why,omitempty"` // what speaks, or spoke last, against it
+	Since    time.Time     `json:"since"`
+	Checked  time.Time     `json:"checked,omitzero"`
+	Ejected  time.Time     `json:"ejected_until,omitzero"`
+	Proving  bool          `json:"proving,omitempty"` // the next request shows whether it serves again
+	InFlight int64         `json:"in_flight"`
+	// LatencyMS is what the balance goes by, in milliseconds; 0: none was seen.
+	LatencyMS float64 `json:"latency_ms"`
+	// Started is its share of what it will get once it has warmed up.
+	Started float64 `json:"started"`
+}
+
+func statusOf(n snapshot.ServiceNote) serviceStatus {
+	now := n.Status()
+	told := serviceStatus{Name: n.Name, Source: n.Source, Asks: now.Asks, Asked: now.Asked, Waiting: now.Waiting, Endpoints: make([]endpoint, len(now.Endpoints))}
+	if h := n.Heard(); h != nil {
+		one := heardOf(*h)
+		told.Heard = &one
+	}
+	for i, e := range now.Endpoints {
+		told.Endpoints[i] = endpoint{
+			Address: e.Address, ID: e.ID, Node: e.Node, Zone: e.Zone, Weight: e.Weight, State: e.State, Asked: e.Asked, Why: e.Why,
+			Since: e.Since.UTC(), Checked: e.Checked.UTC(), Ejected: e.Ejected.UTC(), Proving: e.Proving,
+			InFlight: e.InFlight, LatencyMS: float64(e.Latency.Microseconds()) / 1000, Started: e.Started,
+		}
+	}
+	return told
+}
+
+// services tells how all services stand.
+func (a *api) services(w http.ResponseWriter, r *http.Request) {
+	current := a.Gateway.Current()
+	if current == nil {
+		answer(w, r, fault.ShuttingDown.New("No configuration is applied."))
+		return
+	}
+	told := struct {
+		Services []serviceStatus `json:"services"`
+	}{make([]serviceStatus, len(current.Services))}
+	for i, n := range current.Services {
+		told.Services[i] = statusOf(n)
+	}
+	writeJSON(w, told)
+}
+
+// service tells how one stands.
+func (a *api) service(w http.ResponseWriter, r *http.Request) {
+	current := a.Gateway.Current()
+	if current == nil {
+		answer(w, r, fault.ShuttingDown.New("No configuration is applied."))
+		return
+	}
+	for _, n := range current.Services {
+		if n.Name == r.PathValue("name") {
+			writeJSON(w, statusOf(n))
+			return
+		}
+	}
+	answer(w, r, fault.ServiceNotFound.New("GET /v1/services lists those that there are."))
+}
