@@ -203,8 +203,11 @@ func TestNoMoreQuestionsAreOpenThanMayBe(t *testing.T) {
 				t.Errorf("%d: %+v", i, f.Verdict())
 			}
 		}
-		if w.most != 8 {
-			t.Errorf("%d were open at once", w.most)
+		w.mu.Lock()
+		most := w.most
+		w.mu.Unlock()
+		if most != 8 {
+			t.Errorf("%d were open at once", most)
 		}
 		if n := counted(t, m, "weir_health_checks_late_total"); n == 0 {
 			t.Error("none was late")

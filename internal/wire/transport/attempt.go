@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/weir-gateway/weir/internal/base/egress"
 	"github.com/weir-gateway/weir/internal/base/exchange"
@@ -36,6 +37,7 @@ type attempt struct {
 	before int64 // conn.wrote when the request got it
 	tries  int
 	reused bool
+	use    uint64 // the number of the request on the connection, over HTTP/1.1
 
 	// These by the connection's own.
 	wroteHead, wroteAll, answered atomic.Bool
@@ -78,6 +80,9 @@ func (a *attempt) gotConn(info httptrace.GotConnInfo) {
 	a.reused = info.Reused
 	if a.conn = counted(info); a.conn != nil {
 		a.before = a.conn.wrote.Load()
+		if !a.multi {
+			a.use = a.conn.rest.taken()
+		}
 	}
 }
 
@@ -173,9 +178,12 @@ func unprocessed(err error) bool {
 	return false
 }
 
-// body wraps the response's body.
-func (a *attempt) body(res *http.Response) io.ReadCloser {
-	b := &body{ReadCloser: res.Body, attempt: a}
+// body wraps the response's body. idle is how long the pool would keep the connection.
+func (a *attempt) body(res *http.Response, idle time.Duration) io.ReadCloser {
+	b := &body{ReadCloser: res.Body, attempt: a, rest: -1}
+	if d, said := restOf(res.Header); said && !a.multi && d < idle {
+		b.rest = d
+	}
 	if res.StatusCode == http.StatusSwitchingProtocols {
 		if duplex, ok := res.Body.(io.ReadWriteCloser); ok {
 			return &tunnel{body: b, duplex: duplex}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"sync/atomic"
+	"time"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 )
@@ -13,6 +14,7 @@ type body struct {
 	io.ReadCloser
 
 	attempt *attempt
+	rest    time.Duration // that the connection may be unused afterwards; negative: as the pool likes
 	onEnd   func()
 	ended   atomic.Bool
 }
@@ -50,6 +52,9 @@ func (b *body) end() {
 	}
 	if b.attempt.cancel != nil {
 		b.attempt.cancel(nil)
+	}
+	if b.rest >= 0 && b.attempt.conn != nil {
+		b.attempt.conn.rest.begin(b.attempt.use, b.rest, b.attempt.conn)
 	}
 	if b.onEnd != nil {
 		b.onEnd()

@@ -153,6 +153,7 @@ type countedConn struct {
 	net.Conn
 
 	wrote atomic.Int64
+	rest  rest
 }
 
 func (c *countedConn) Write(p []byte) (int, error) {

@@ -221,7 +221,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	if a.hints.End(); err != nil {
 		return nil, a.failed(err)
 	}
-	res.Body = a.body(res)
+	res.Body = a.body(res, t.inner.IdleConnTimeout)
 	return res, nil
 }
 

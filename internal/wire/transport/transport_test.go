@@ -516,3 +516,29 @@ func BenchmarkRoundTrip(b *testing.B) {
 		_ = res.Body.Close()
 	}
 }
+
+// An endpoint that says for how long it keeps unused connections is not asked on one that it is
+// about to close.
+func TestAConnectionIsClosedBeforeTheEndpointDoes(t *testing.T) {
+	closed := make(chan error, 1)
+	address := listen(t, func(c net.Conn) {
+		r := answering(c, 0)
+		if _, err := http.ReadRequest(r); err != nil {
+			t.Error(err)
+			return
+		}
+		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nKeep-Alive: timeout=1\r\nContent-Length: 2\r\n\r\nok")
+		_, err := r.ReadByte()
+		closed <- err
+	})
+	tr := newTransport(t, transport.Options{Idle: time.Hour})
+	res, err := tr.RoundTrip(request(t, http.MethodGet, address, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = io.Copy(io.Discard, res.Body)
+	_ = res.Body.Close()
+	if err := <-closed; !errors.Is(err, io.EOF) {
+		t.Errorf("the endpoint saw %v", err)
+	}
+}
