@@ -43,11 +43,13 @@ func TestAConnectionThatRestsIsClosed(t *testing.T) {
 			r.begin(before, time.Second, &closed) // it was told late
 			time.Sleep(time.Minute)               //nolint:forbidigo // virtual: a long request
 		}
+		synctest.Wait()
 		if closed != 0 {
 			t.Error("it was closed while a request had it")
 		}
 		r.begin(use, 2*time.Second, &closed)
 		time.Sleep(3 * time.Second) //nolint:forbidigo // virtual
+		synctest.Wait()             // the timer's own goroutine may still be at it
 		if closed != 1 {
 			t.Errorf("closed %d times", closed)
 		}
