@@ -37,6 +37,7 @@ type feed struct {
 	mu        sync.Mutex
 	told      bool // first is closed
 	known     bool
+	whole     bool // latest is all that there is
 	latest    []discovery.Endpoint
 	partial   []discovery.Endpoint // what was seen of a set while latest is of before the start
 	confirmed time.Time            // by the source; zero: never
@@ -153,6 +154,7 @@ func (f *feed) partly(list []discovery.Endpoint) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.partial = list; f.kept == nil {
+		f.whole = false
 		f.pass(list)
 	}
 }
@@ -165,6 +167,7 @@ func (f *feed) set(list []discovery.Endpoint) {
 	if !f.known || !slices.Equal(f.latest, list) {
 		f.pass(list)
 	}
+	f.whole = true
 	f.confirm()
 }
 
@@ -191,7 +194,7 @@ func (f *feed) looked(err error) {
 	}
 	if f.trouble = err; err != nil {
 		f.tellFirst()
-	} else if f.known && f.kept == nil {
+	} else if f.whole {
 		f.confirm()
 	}
 }

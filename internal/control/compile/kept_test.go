@@ -324,6 +324,8 @@ func TestAPartIsBetterThanNothingAndWorseThanWhatWasKept(t *testing.T) {
 			l.t.Errorf("where nothing was known: %s", got)
 		}
 		sleep(time.Minute)
+		l.town.tells("users", func(p *telling) { p.partly(endpoints([]string{"a:1"})); p.looked(nil) }) // it was seen, and may lack some
+		sleep(time.Minute)
 		if l.files() > 0 {
 			l.t.Error("a part is kept")
 		}

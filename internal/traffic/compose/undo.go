@@ -40,10 +40,14 @@ type act struct {
 
 // acted notes a call that has ended, if there is something to take back.
 func (r *run) acted(c *call) {
-	if c.step.undo == nil || c.passes && c.result.Status >= http.StatusBadRequest || c.err != nil && surelyNot(c.err) {
+	err := c.err
+	if err == nil && c.passes && c.result.Status >= http.StatusBadRequest {
+		err = &statusError{c.result.Status} // as if it had not been passed on
+	}
+	if c.step.undo == nil || err != nil && surelyNot(err) {
 		return
 	}
-	r.acts = append(r.acts, act{c.at, c.element, c.result, c.err})
+	r.acts = append(r.acts, act{c.at, c.element, c.result, err})
 }
 
 // surelyNot tells whether a call that has failed has surely changed nothing: it was not sent, or

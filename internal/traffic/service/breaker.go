@@ -142,8 +142,12 @@ func (c *call) conclude(o balance.Outcome) {
 func (c *call) queue() (*endpoint, error) {
 	s := c.service
 	bounds := s.balance.Load().Breaker
-	if bounds == nil {
-		return nil, s.noEndpoint() // the bound went with a change of the config just now
+	if bounds == nil { // the bound went with a change of the config just now
+		now := s.set.Load()
+		if e, _ := c.pick(now); e != nil {
+			return e, nil
+		}
+		return nil, s.noEndpoint()
 	}
 	place := s.pool.Join(bounds.Pending)
 	if place == nil {
@@ -155,6 +159,7 @@ func (c *call) queue() (*endpoint, error) {
 	for {
 		if e, full := c.pick(s.set.Load()); !full {
 			if e == nil {
+				place.Leave() // else nobody behind it would be let ask
 				return c.await(s.set.Load())
 			}
 			return e, nil

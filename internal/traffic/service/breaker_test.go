@@ -242,6 +242,80 @@ func TestWaitingEndsOtherwise(t *testing.T) {
 	})
 }
 
+// TestWhoWaitsForRoomIsServedAfterAnEmptySet: those in the line wait for an endpoint then, and
+// may have to wait for room at it again.
+func TestWhoWaitsForRoomIsServedAfterAnEmptySet(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &bounded{let: make(chan struct{})}
+		s := with(b, service.Balance{Settings: balance.Settings{InFlight: 1}, Breaker: &config.Breaker{Pending: 10, Wait: time.Hour}}, config.Retry{}, "a:1")
+		s.Select(service.Selection{Hold: config.Hold{Time: time.Hour, Requests: 10}, Panic: 50})
+		var wait sync.WaitGroup
+		var served atomic.Int32
+		for i := range 6 {
+			if i == 4 { // the last ones come while there is nobody
+				s.Set(nil)
+				synctest.Wait()
+			}
+			wait.Go(func() {
+				req, _ := request("GET", "")
+				res, err := s.RoundTrip(req)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				_ = res.Body.Close()
+				served.Add(1)
+			})
+			synctest.Wait()
+		}
+		s.Set(endpoints("b:1"))
+		synctest.Wait()
+		began := time.Now()
+		for served.Load() < 6 {
+			before := served.Load()
+			select {
+			case b.let <- struct{}{}:
+			case <-time.After(time.Minute):
+				t.Fatalf("%d are served, and nobody is asked", before)
+			}
+			synctest.Wait()
+		}
+		wait.Wait()
+		if took := time.Since(began); took > 0 {
+			t.Errorf("it took %s", took)
+		}
+	})
+}
+
+// TestALineWhoseBoundIsTakenAwayIsAnswered: a change of the config refuses nobody.
+func TestALineWhoseBoundIsTakenAwayIsAnswered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := &bounded{let: make(chan struct{})}
+		s := with(b, service.Balance{Settings: balance.Settings{InFlight: 1}, Breaker: &config.Breaker{Pending: 10, Wait: time.Hour}}, config.Retry{}, "a:1")
+		var wait sync.WaitGroup
+		for i := range 8 {
+			if i == 5 {
+				s.Tune(service.Balance{})
+			}
+			wait.Go(func() {
+				req, _ := request("GET", "")
+				res, err := s.RoundTrip(req)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				_ = res.Body.Close()
+			})
+			if i < 5 {
+				synctest.Wait()
+			}
+		}
+		synctest.Wait()
+		close(b.let)
+		wait.Wait()
+	})
+}
+
 func TestTheBudgetBoundsFurtherTries(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tries := 0

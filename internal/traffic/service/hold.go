@@ -12,7 +12,7 @@ func (c *call) next() (*endpoint, error) {
 	if e := c.takeProbe(now); e != nil {
 		return e, nil
 	}
-	if c.service.pool.Waiting() > 0 { // the others were first
+	if c.service.pool.Waiting() > 0 && c.service.balance.Load().Breaker != nil { // the others were first
 		return c.queue()
 	}
 	switch e, full := c.pick(now); {
