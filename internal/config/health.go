@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -172,12 +173,38 @@ func (h *healthForm) check(n *doc.Node, ps *doc.Problems) {
 	if h.Plain && h.Port == 0 {
 		add("plain", "a check without TLS is at the port of the requests", "what answers there speaks TLS", "add `port`, or remove `plain`")
 	}
+	h.checkQuestion(add)
+	h.checkNumbers(n, add)
+}
+
+// checkQuestion holds that what is asked can be sent as it is written.
+func (h *healthForm) checkQuestion(add func(key, what, why, fix string)) {
+	if _, err := url.ParseRequestURI(h.Path); strings.HasPrefix(h.Path, "/") && (err != nil || strings.Contains(h.Path, "#")) {
+		add("path", fmt.Sprintf("%q is no path that can be asked for", h.Path), "", "write a path such as /healthz, with %23 for a #")
+	}
+	if _, err := httpx.NormalizeHost(h.Host); err != nil {
+		add("host", fmt.Sprintf("%q is no host", h.Host), "", "for example `host: users.internal`")
+	}
 	for _, name := range slices.Sorted(maps.Keys(h.Headers)) {
-		if !httpx.IsToken(name) {
+		switch {
+		case !httpx.IsToken(name):
 			add("headers", fmt.Sprintf("%q is no name of a header field", name), "", "")
+		case strings.EqualFold(name, "Host"):
+			add("headers", "Host stands among the fields", "it is no field of its own", "write `host:` beside `headers`")
+		case slices.Contains(ownFields(), strings.ToLower(name)):
+			add("headers", fmt.Sprintf("%s is about the connection", name), "the check says it itself", "remove it")
+		}
+		for _, part := range h.Headers[name].Parts {
+			if !httpx.IsFieldValue(part.Text) {
+				add("headers", fmt.Sprintf("the value of %s cannot be sent", name), "it holds a control character", "")
+			}
 		}
 	}
-	h.checkNumbers(n, add)
+}
+
+// ownFields are those that whoever sends a request says itself (RFC 9110 section 7.6.1).
+func ownFields() []string {
+	return []string{"connection", "content-length", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
 }
 
 // The least and the most of what numbers a check has.
@@ -240,6 +267,12 @@ func (s *statusForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	*s = statusForm{low, high}
 }
 
+// The bounds of the times of outlier.
+const (
+	leastOutlier = 100 * time.Millisecond
+	mostOutlier  = 24 * time.Hour
+)
+
 // outlierForm is `outlier`: the failures in a row, or the whole.
 type outlierForm struct {
 	Failures *int          `doc:"failures" help:"failures in a row that eject an endpoint; 5 unless said, 0 for none" example:"5"`
@@ -272,8 +305,8 @@ func (o *outlierForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 		ps.Add(doc.Problem{Pos: at("requests"), What: fmt.Sprintf("requests are %d", o.Requests), Why: "a share is of as many at least", Fix: fmt.Sprintf("write 1 to %d", mostFailures)})
 	}
 	for key, d := range map[string]time.Duration{"window": o.Window, "eject": o.Eject, "longest": o.Longest} {
-		if n.Get(key) != nil && d <= 0 {
-			ps.Add(doc.Problem{Pos: at(key), What: key + " is no time", Fix: "for example `" + key + ": 30s`"})
+		if n.Get(key) != nil && (d < leastOutlier || d > mostOutlier) {
+			ps.Add(doc.Problem{Pos: at(key), What: fmt.Sprintf("%s is %s", key, d), Why: "it is 100ms to 24h", Fix: "for example `" + key + ": 30s`"})
 		}
 	}
 	if o.Longest > 0 && o.Longest < cmp.Or(o.Eject, DefaultOutlier().Eject) {
