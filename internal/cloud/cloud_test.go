@@ -136,19 +136,94 @@ func TestARefusedValueIsReplaced(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if k.Refused(held) {
+		if k.Refused(t.Context(), held) {
 			t.Error("it was fetched just now, and would be fetched again")
 		}
 		time.Sleep(10 * time.Second) //nolint:forbidigo // synctest's time
-		if !k.Refused(held) {
+		if !k.Refused(t.Context(), held) {
 			t.Error("it is not fetched again")
 		}
 		next, err := k.Get(t.Context())
 		if err != nil || next.Value == held.Value {
 			t.Errorf("got %v, %v", next, err)
 		}
-		if !k.Refused(held) {
+		if !k.Refused(t.Context(), held) {
 			t.Error("there is another one, which would help")
+		}
+	})
+}
+
+// A refusal may be a mistake of whoever refuses: nobody loses what still counts by it.
+func TestARefusedValueIsKeptWhereThereIsNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := &issuer{life: time.Hour}
+		k := cloud.Keep(i.fetch, cloud.KeptOptions{})
+		defer k.Close()
+		held, err := k.Get(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Second) //nolint:forbidigo // synctest's time
+		i.set(true)
+		for range 3 {
+			var all sync.WaitGroup
+			for range 100 {
+				all.Go(func() {
+					if k.Refused(t.Context(), held) {
+						t.Error("there is no other one, yet another try is promised to help")
+					}
+				})
+			}
+			all.Wait()
+			if got, err := k.Get(t.Context()); err != nil || got.Value != held.Value {
+				t.Errorf("what still counts is gone: %v, %v", got, err)
+			}
+		}
+		if n := len(i.asked()); n != 2 {
+			t.Errorf("300 refusals asked the issuer %d times beside the first", n-1)
+		}
+	})
+}
+
+// While another value is fetched, who was not refused goes on with the one that is there.
+func TestARefusalHoldsUpNobodyElse(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		slow := atomic.Bool{}
+		fetched := atomic.Int64{}
+		k := cloud.Keep(func(context.Context) (int64, time.Time, error) {
+			if slow.Load() {
+				time.Sleep(5 * time.Second) //nolint:forbidigo // synctest's time
+			}
+			return fetched.Add(1), time.Now().Add(time.Hour), nil
+		}, cloud.KeptOptions{})
+		defer k.Close()
+		held, err := k.Get(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Second) //nolint:forbidigo // synctest's time
+		slow.Store(true)
+		var refused sync.WaitGroup
+		for range 50 {
+			refused.Go(func() {
+				if !k.Refused(t.Context(), held) {
+					t.Error("it is not replaced")
+				}
+			})
+		}
+		synctest.Wait()
+		begin := time.Now()
+		if got, err := k.Get(t.Context()); err != nil || got.Value != held.Value || time.Since(begin) != 0 {
+			t.Errorf("got %v, %v after %v", got, err, time.Since(begin))
+		}
+		left, cancel := context.WithCancel(t.Context())
+		cancel()
+		if k.Refused(left, held) {
+			t.Error("who has left waits")
+		}
+		refused.Wait()
+		if got, err := k.Get(t.Context()); err != nil || got.Value != 2 {
+			t.Errorf("got %v, %v", got, err)
 		}
 	})
 }
@@ -251,6 +326,17 @@ func TestAPoolGivesWayToAThrottleAndComesBack(t *testing.T) {
 	}
 	if s := p.Status(); s.Limit != 10 {
 		t.Errorf("it is %+v", s)
+	}
+	p.Throttled() // nothing is under way as the pool sees it but six
+	learned := p.Status().Limit
+	if p.Tune(cloud.PoolBounds{Max: 20}); p.Status().Limit != learned {
+		t.Errorf("a change of the config forgets what a throttle has taught: it is %+v", p.Status())
+	}
+	if p.Tune(cloud.PoolBounds{Max: 3}); p.Status().Limit != 3 {
+		t.Errorf("it is %+v", p.Status())
+	}
+	if p.Tune(cloud.PoolBounds{Max: 8}); p.Status().Limit != 8 {
+		t.Errorf("what no throttle has made smaller does not grow: it is %+v", p.Status())
 	}
 	p.Tune(cloud.PoolBounds{Max: 1})
 	for range 100 {

@@ -34,6 +34,8 @@ type KeptOptions struct {
 	Begin time.Duration
 	// Timeout bounds one fetch.
 	Timeout time.Duration
+	// Calm is how often a value is fetched anew at most because it was refused.
+	Calm time.Duration
 }
 
 // The defaults, and the pauses after a fetch that has failed.
@@ -42,13 +44,12 @@ const (
 	defaultLook    = 5 * time.Minute
 	defaultBegin   = 2 * time.Second
 	defaultTimeout = 10 * time.Second
+	defaultCalm    = 5 * time.Second
 	firstPause     = time.Second
 	longestPause   = 30 * time.Second
 	// margin is how much of a value's life must be left: it is used elsewhere, a
 	// moment later, by another clock.
 	margin = 10 * time.Second
-	// calm is how often a value that was refused is fetched anew at most.
-	calm = 5 * time.Second
 )
 
 // Kept keeps one value that somebody outside gives for a time: a credential, a token.
@@ -67,7 +68,8 @@ type Kept[T any] struct {
 	held    Held[T]
 	have    bool
 	problem error         // of the last fetch
-	asked   bool          // somebody wants a value that is not there
+	asked   bool          // somebody wants a value that is not there, or another one
+	refused uint64        // the round whose value was not accepted
 	tried   time.Time     // when the last fetch ended
 	done    chan struct{} // is closed when the next fetch has ended
 }
@@ -77,7 +79,8 @@ var ErrClosed = errors.New("it is not kept any more")
 
 // Keep begins to keep what fetch gives.
 func Keep[T any](fetch Fetch[T], o KeptOptions) *Kept[T] {
-	o.Ahead, o.Look, o.Begin, o.Timeout = or(o.Ahead, defaultAhead), or(o.Look, defaultLook), or(o.Begin, defaultBegin), or(o.Timeout, defaultTimeout)
+	o.Ahead, o.Look, o.Begin = or(o.Ahead, defaultAhead), or(o.Look, defaultLook), or(o.Begin, defaultBegin)
+	o.Timeout, o.Calm = or(o.Timeout, defaultTimeout), or(o.Calm, defaultCalm)
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
@@ -131,19 +134,32 @@ func (k *Kept[T]) hurry() {
 	}
 }
 
-// Refused tells that h was not accepted where it was used, so that another one is
-// fetched now. It tells whether that may help.
-func (k *Kept[T]) Refused(h Held[T]) bool {
+// Refused tells that h was not accepted where it was used, so that another one is fetched
+// now, once for all who tell it, and waits for that. It tells whether there is another one, with
+// which it may be tried again. Everybody else goes on with h until then, and
+// also afterwards where none can be had: h may count all the same.
+func (k *Kept[T]) Refused(ctx context.Context, h Held[T]) bool {
 	k.mu.Lock()
-	defer k.mu.Unlock()
-	switch {
-	case h.round != k.held.round:
+	if h.round != k.held.round {
+		k.mu.Unlock()
 		return true // there is another one already
-	case time.Since(k.tried) < calm:
+	}
+	if time.Since(k.tried) < k.o.Calm {
+		k.mu.Unlock()
 		return false
 	}
-	k.have = false
-	return true
+	k.asked, k.refused = true, h.round
+	done := k.done
+	k.mu.Unlock()
+	k.hurry()
+	select {
+	case <-done:
+	case <-k.ended:
+	case <-ctx.Done():
+	}
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return h.round != k.held.round
 }
 
 // Problem is why the last fetch failed, nil where it did not, or none was made.
@@ -187,7 +203,7 @@ func (k *Kept[T]) run(ctx context.Context) {
 func (k *Kept[T]) wanted() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.asked && (!k.have || !k.counts(k.held))
+	return k.asked && (!k.have || !k.counts(k.held) || k.refused == k.held.round)
 }
 
 // once fetches, and gives how long to wait until the next time.

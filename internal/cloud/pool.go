@@ -32,11 +32,14 @@ type Pool struct {
 // NewPool makes a Pool.
 func NewPool(b PoolBounds) *Pool { return &Pool{bounds: b, limit: b.Max} }
 
-// Tune changes the bounds in place.
+// Tune changes the bounds in place. What a throttle has taught stays.
 func (p *Pool) Tune(b PoolBounds) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.bounds, p.limit, p.served = b, b.Max, 0
+	if p.limit >= p.bounds.Max {
+		p.limit = b.Max // nothing has made it smaller
+	}
+	p.bounds, p.limit = b, min(p.limit, b.Max)
 	p.let()
 }
 

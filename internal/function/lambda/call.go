@@ -12,9 +12,12 @@ import (
 	"sync/atomic"
 	"time"
 
+	sdk "github.com/aws/aws-sdk-go-v2/aws"
+
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/base/httpx"
+	"github.com/weir-gateway/weir/internal/cloud"
 	"github.com/weir-gateway/weir/internal/function"
 )
 
@@ -30,7 +33,9 @@ type call struct {
 	tried   int    // attempts made
 	sites   uint   // a bit for each site that was tried in this round
 	renewed bool   // credentials were
-	log     string // the tail of the function's
+	used    cloud.Held[sdk.Credentials]
+	log     string      // the tail of the function's
+	cold    atomic.Bool // a streamed answer came of an instance that was new
 	end     ending
 }
 
@@ -140,10 +145,11 @@ func (c *call) again(ctx context.Context, s *site, f *failed) bool {
 	if f.renew { // costs nothing where it was not taken, and helps once
 		first := !c.renewed
 		c.renewed = true
-		if first {
-			c.sites &^= c.bit(s)
+		if !first || !s.credentials.Refused(ctx, c.used) {
+			return false
 		}
-		return first
+		c.sites &^= c.bit(s)
+		return true
 	}
 	if !f.retry || ctx.Err() != nil || c.tried >= max(mostTries, len(c.backend.sites)) {
 		return false
@@ -234,6 +240,7 @@ func (c *call) send(ctx context.Context, s *site) (*http.Response, *failed) {
 	if err != nil {
 		return nil, &failed{err: noCredentials(ctx, err), retry: len(c.backend.sites) > 1}
 	}
+	c.used = held
 	req := c.request(ctx, s)
 	if err := c.platform.signer.Sign(ctx, req, c.payload, held.Value, s.region); err != nil {
 		return nil, &failed{err: fault.Unexpected.New("", fault.Cause(err))}
@@ -249,14 +256,15 @@ func (c *call) send(ctx context.Context, s *site) (*http.Response, *failed) {
 		attempt.Status = res.StatusCode
 		if f = c.refused(res, s); f != nil {
 			attempt.Err = f.err
-			f.renew = f.renew && s.credentials.Refused(held)
 		}
 	}
 	if f == nil {
 		s.calls.Served()
 		c.log = tail(res)
 		attempt.Cold = coldStart(c.log)
-		c.life.Lent(attempt.Cold > 0)
+		if c.mode != Stream { // whose end tells
+			c.life.Lent(attempt.Cold > 0)
+		}
 	}
 	exchange.Of(c.r).Tried(attempt)
 	c.attempts.Tried(attempt, c.tried > 1)

@@ -41,18 +41,19 @@ type verdict struct {
 // status. docs/lambda.md has them as a table.
 func verdicts() map[string]verdict {
 	later := verdict{kind: fault.FunctionUnavailable, retry: true}
+	ill := verdict{kind: fault.FunctionUnavailable, taken: true, retry: true, ill: true}
 	never := verdict{kind: fault.FunctionRefused}
 	renew := verdict{kind: fault.FunctionRefused, renew: true}
 	large := verdict{kind: fault.FunctionTooLarge}
 	table := map[string]verdict{
 		"TooManyRequestsException": {kind: fault.FunctionThrottled, retry: true},
 		"ThrottlingException":      {kind: fault.FunctionThrottled, retry: true},
-		"ServiceException":         {kind: fault.FunctionUnavailable, taken: true, retry: true, ill: true},
 	}
 	for v, names := range map[verdict]string{
 		later: "ResourceNotReadyException ResourceConflictException EC2ThrottledException EC2UnexpectedException ENILimitReachedException " +
 			"SubnetIPAddressLimitReachedException EFSIOException EFSMountConnectivityException EFSMountTimeoutException EFSMountFailureException " +
-			"SnapStartException SnapStartNotReadyException SnapStartTimeoutException ServiceUnavailableException",
+			"SnapStartException SnapStartNotReadyException SnapStartTimeoutException",
+		ill: "ServiceException ServiceUnavailableException",
 		never: "AccessDeniedException ResourceNotFoundException InvalidParameterValueException InvalidRequestContentException UnsupportedMediaTypeException " +
 			"ValidationException KMSAccessDeniedException KMSDisabledException KMSInvalidStateException KMSNotFoundException InvalidRuntimeException " +
 			"InvalidZipFileException InvalidSecurityGroupIDException InvalidSubnetIDException EC2AccessDeniedException RecursiveInvocationException " +

@@ -17,9 +17,11 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	sdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/protocol/eventstream"
 	"go.uber.org/goleak"
 
@@ -27,6 +29,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/base/sigv4"
+	"github.com/weir-gateway/weir/internal/cloud"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
 	"github.com/weir-gateway/weir/internal/function"
@@ -332,13 +335,20 @@ func TestEveryErrorOfTheApiHasAVerdict(t *testing.T) {
 
 func TestWhatMayHaveBeenTakenIsRepeatedForIdempotentMethodsOnly(t *testing.T) {
 	environment(t)
-	for method, want := range map[string]int{"GET": 3, "PUT": 3, "POST": 1, "PATCH": 1} {
-		a := serveAWS(t, "eu-west-1", say(500, `{}`, "X-Amzn-Errortype", "ServiceException"))
-		if _, _, err := ask(t, build(t, "lambda: orders\nregion: eu-west-1\nendpoint: "+a.URL), method, "/", "", unchanged); err == nil {
+	tests := []struct {
+		method, name string
+		tries        int
+	}{
+		{"GET", "ServiceException", 3}, {"PUT", "ServiceException", 3}, {"POST", "ServiceException", 1}, {"PATCH", "ServiceException", 1},
+		{"GET", "ServiceUnavailableException", 3}, {"POST", "ServiceUnavailableException", 1},
+	}
+	for _, test := range tests {
+		a := serveAWS(t, "eu-west-1", say(503, `{}`, "X-Amzn-Errortype", test.name))
+		if _, _, err := ask(t, build(t, "lambda: orders\nregion: eu-west-1\nendpoint: "+a.URL), test.method, "/", "", unchanged); err == nil {
 			t.Error("no error")
 		}
-		if n := len(a.seen()); n != want {
-			t.Errorf("%s: it was asked %d times", method, n)
+		if n := len(a.seen()); n != test.tries {
+			t.Errorf("%s, %s: it was asked %d times", test.method, test.name, n)
 		}
 	}
 }
@@ -388,6 +398,54 @@ func TestRegionsAreTriedInTheirOrder(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Credentials that a region does not accept are replaced once; where there are no others, those
+// that there are serve on.
+func TestARefusalCostsNobodyTheCredentials(t *testing.T) {
+	environment(t)
+	refuse := atomic.Bool{}
+	a := serveAWS(t, "eu-west-1", func(w http.ResponseWriter, seen asked) {
+		if refuse.Swap(false) {
+			say(403, `{}`, "X-Amzn-Errortype", "ExpiredTokenException")(w, seen)
+			return
+		}
+		say(200, `{"statusCode":200,"body":"b"}`)(w, seen)
+	})
+	b := build(t, "lambda: orders\nregion: eu-west-1\nendpoint: "+a.URL).(*backend)
+	source := &flapping{}
+	b.sites[0].credentials = cloud.Keep(source.fetch, cloud.KeptOptions{Calm: time.Nanosecond})
+	defer b.sites[0].credentials.Close()
+	tests := []struct {
+		name                string
+		refused, down, well bool
+	}{
+		{"nothing is wrong", false, false, true},
+		{"the platform refuses once, and there are others", true, false, true},
+		{"the platform refuses once, and there are none", true, true, false},
+		{"nothing is wrong again", false, true, true},
+	}
+	for _, test := range tests {
+		refuse.Store(test.refused)
+		source.down.Store(test.down)
+		res, _, err := ask(t, b, "POST", "/", "", unchanged)
+		if (err == nil) != test.well {
+			t.Errorf("%s: got %v", test.name, err)
+		}
+		if err == nil {
+			_ = bodyOf(t, res)
+		}
+	}
+}
+
+// flapping is a source of credentials.
+type flapping struct{ down atomic.Bool }
+
+func (f *flapping) fetch(context.Context) (sdk.Credentials, time.Time, error) {
+	if f.down.Load() {
+		return sdk.Credentials{}, time.Time{}, errors.New("down")
+	}
+	return sdk.Credentials{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: "hush", SessionToken: "a/session+token="}, time.Now().Add(time.Hour), nil
 }
 
 // toBoth makes a function in two regions, each of which has its double.

@@ -46,7 +46,8 @@ func (h *holding) wait(ctx context.Context, bytes int64) error {
 	return nil
 }
 
-// errNoRoom is the cause with which a wait for room ends.
+// noRoom is why a request has no room: the cause with which a wait of that length ends, which
+// is 0 for who does not wait.
 func noRoom(wait time.Duration) error {
 	return fault.Overloaded.New("", fault.RetryAfter(time.Second),
 		fault.Internal("payloads of other requests hold all the room that there is for them, and held it for %v", wait))

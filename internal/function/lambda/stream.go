@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 
 	"github.com/aws/aws-sdk-go-v2/aws/protocol/eventstream"
 	"github.com/aws/aws-sdk-go-v2/aws/protocol/eventstream/eventstreamapi"
@@ -101,6 +102,7 @@ type frames struct {
 	buffer  []byte // of a message, used again
 	rest    []byte // of the content that came last
 	err     error  // that the stream has ended with
+	closed  atomic.Bool
 }
 
 // Read gives what has come. Its error is a *fault.Fault where the function has failed
@@ -178,6 +180,7 @@ func (c *call) complete(payload []byte) error {
 	}
 	if log, err := base64.StdEncoding.DecodeString(end.LogResult); err == nil && len(log) > 0 {
 		c.log = string(log)
+		c.cold.Store(coldStart(c.log) > 0)
 	}
 	if end.ErrorCode == "" {
 		return io.EOF
@@ -204,8 +207,12 @@ func (c *call) exception(kind string, message eventstream.Message) error {
 	return judge(name, http.StatusInternalServerError).kind.New("", fault.Internal("AWS Lambda ends a stream with %s: %s", name, said))
 }
 
-// Close ends the call.
+// Close ends the call. Whether the instance was new is told at the end of a stream only; of one
+// that nobody has read so far it is not known.
 func (f *frames) Close() error {
+	if !f.closed.Swap(true) {
+		f.call.life.Lent(f.call.cold.Load())
+	}
 	f.call.end.run()
 	return f.body.Close() //nolint:wrapcheck // it is only passed on
 }

@@ -5,10 +5,12 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
 	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/base/telemetry"
 )
 
 const httpType = "application/vnd.awslambda.http-integration-response"
@@ -139,5 +141,40 @@ func TestStreamsAreNotHeldBack(t *testing.T) {
 	close(more)
 	if rest := bodyOf(t, res); rest != "2" {
 		t.Errorf("then came %q", rest)
+	}
+}
+
+// Of a stream, its end alone tells whether the instance was new.
+func TestStreamsOfNewInstancesAreCounted(t *testing.T) {
+	environment(t)
+	report := func(line string) []byte {
+		return event(t, "InvokeComplete", `{"LogResult":"`+base64.StdEncoding.EncodeToString([]byte(line))+`"}`)
+	}
+	ends := [][]byte{report("REPORT RequestId: 1\tInit Duration: 12.50 ms\t\n"), report("REPORT RequestId: 2\tDuration: 1.00 ms\n"), nil}
+	at := 0
+	a := serveAWS(t, "eu-west-1", func(w http.ResponseWriter, seen asked) {
+		streaming("text/plain", event(t, "PayloadChunk", "x"), ends[at])(w, seen)
+		at++
+	})
+	b := build(t, "lambda: orders\nregion: eu-west-1\nmode: stream\nendpoint: "+a.URL).(*backend)
+	m := telemetry.New("test")
+	life, release := m.Function("orders")
+	defer release()
+	b.life = life
+	for range ends {
+		res, _, err := ask(t, b, "GET", "/", "", unchanged)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, _ = io.ReadAll(res.Body) // the last one breaks off
+		_ = res.Body.Close()
+		_ = res.Body.Close() // twice, as bodies may be
+	}
+	w := httptest.NewRecorder()
+	m.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	for _, want := range []string{`start="cold"} 1`, `start="warm"} 2`} {
+		if !strings.Contains(w.Body.String(), `weir_function_invocations_total{function="orders",`+want) {
+			t.Errorf("%s is not told", want)
+		}
 	}
 }
