@@ -34,6 +34,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/telemetry"
 	"github.com/weir-gateway/weir/internal/base/telemetry/accesslog"
 	"github.com/weir-gateway/weir/internal/base/telemetry/tracing"
+	clouds "github.com/weir-gateway/weir/internal/cloud/all"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
 	"github.com/weir-gateway/weir/internal/control/compile"
@@ -53,7 +54,7 @@ import (
 // Parts are all kinds that this program is built with.
 func Parts() compile.Parts {
 	return compile.Parts{
-		Filters: filters.Definitions(), Providers: discoveries.Definitions(), Functions: functions.Definitions(), Auths: auths.Definitions(),
+		Filters: filters.Definitions(), Providers: discoveries.Definitions(), Functions: functions.Definitions(), Auths: auths.Definitions(), Clouds: clouds.Kinds(),
 	}
 }
 

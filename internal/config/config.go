@@ -32,8 +32,10 @@ type Config struct {
 	Auths []Auth
 	// Discoveries are how sources of endpoints are reached, one for each kind of which something is said.
 	Discoveries []Discovery
-	Streams     []Stream
-	Limits      Limits
+	// Clouds are the platforms of which something is said.
+	Clouds  []Cloud
+	Streams []Stream
+	Limits  Limits
 	// LimitsOrigin is where Limits was written.
 	LimitsOrigin Origin
 	Shutdown     Shutdown

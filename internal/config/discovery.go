@@ -19,25 +19,31 @@ type Discovery struct {
 
 // discovery lowers `discovery`: the kinds of sources, each with its settings.
 func (l *loader) discovery(f *file) {
-	n := f.Discovery
+	l.byKind("discovery", f.Discovery, l.v.Discoveries, "for example `etcd: http://127.0.0.1:2379` below it", func(kind string, settings any, at Origin) {
+		l.cfg.Discoveries = append(l.cfg.Discoveries, Discovery{Kind: kind, Config: settings, Origin: at})
+	})
+}
+
+// byKind reads a map of kinds to their settings, which stands under key.
+func (l *loader) byKind(key string, n *doc.Node, kinds []Kind, fix string, said func(kind string, settings any, at Origin)) {
 	if n == nil {
 		return
 	}
 	var own doc.Problems
 	defer l.ps.Join(&own)
 	if n.Kind != doc.Map {
-		own.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("discovery is %s", n.Kind), Why: "it is a map of kinds: " + strings.Join(kindNames(l.v.Discoveries), ", "), Fix: "for example `etcd: http://127.0.0.1:2379` below it"})
+		own.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("%s is %s", key, n.Kind), Why: "it is a map of kinds: " + strings.Join(kindNames(kinds), ", "), Fix: fix})
 		return
 	}
 	for _, e := range n.Entries {
-		kind, known := find(l.v.Discoveries, e.Key)
+		kind, known := find(kinds, e.Key)
 		if !known {
-			own.Add(unknownKey(e, kindNames(l.v.Discoveries)))
+			own.Add(unknownKey(e, kindNames(kinds)))
 			continue
 		}
 		settings := kind.New()
 		doc.Decode(e.Value, settings, &own)
-		l.cfg.Discoveries = append(l.cfg.Discoveries, Discovery{Kind: e.Key, Config: settings, Origin: Origin{Pos: e.KeyPos}})
+		said(e.Key, settings, Origin{Pos: e.KeyPos})
 	}
 }
 
@@ -63,10 +69,10 @@ func (e expander) discoveries(all []Discovery) *doc.Node {
 	return &f.Node
 }
 
-// discoveries are the kinds of sources by their names.
-func (w *schemaWriter) discoveries() *doc.Schema {
+// byKind is the schema of a map of kinds to their settings.
+func (w *schemaWriter) byKind(kinds []Kind) *doc.Schema {
 	s := &doc.Schema{Type: doc.Types{"object"}, AdditionalProperties: false}
-	for _, k := range w.v.Discoveries {
+	for _, k := range kinds {
 		settings := w.of(reflect.TypeOf(k.New()))
 		settings.Description = k.Summary
 		s.Properties = append(s.Properties, doc.Property{Name: k.Name, Schema: settings})

@@ -141,6 +141,7 @@ func (e expander) config(c *Config) *doc.Node {
 	f.put("resolver", e.resolver(c.Resolver), "")
 	f.text("zone", c.Zone, "")
 	f.put("discovery", e.discoveries(c.Discoveries), "")
+	f.put("clouds", e.clouds(c.Clouds), "")
 	f.put("trust", list(c.TrustedProxies, prefixNode), "")
 	f.put("groups", list(c.Groups, e.group), "")
 	f.put("services", list(c.Services, e.service), "")

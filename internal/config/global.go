@@ -133,7 +133,7 @@ func (l *loader) lowerGlobals() {
 
 // once reports a key that may stand in one file only.
 func (l *loader) once(e doc.Entry, seen map[string]doc.Pos) {
-	if !slices.Contains([]string{"listen", "admin", "lambda_api", "registry", "telemetry", "limits", "shutdown", "trust", "resolver", "zone", "discovery", "defaults", "problems"}, e.Key) {
+	if !slices.Contains([]string{"listen", "admin", "lambda_api", "registry", "telemetry", "limits", "shutdown", "trust", "resolver", "zone", "discovery", "clouds", "defaults", "problems"}, e.Key) {
 		return
 	}
 	if first, twice := seen[e.Key]; twice {
@@ -188,6 +188,7 @@ func (l *loader) global(f *file) {
 	l.resolver(f)
 	l.cfg.Zone = cmp.Or(f.Zone, l.cfg.Zone)
 	l.discovery(f)
+	l.clouds(f)
 	if f.Trust != nil {
 		l.cfg.TrustedProxies = prefixes(f.Trust.Proxies)
 	}

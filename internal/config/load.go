@@ -29,6 +29,7 @@ func Load(sources []Source, v Vocabulary) *Result {
 		l.lower(s)
 	}
 	l.nameTests()
+	l.settle()
 	checked := newValidator(l.cfg, v)
 	checked.known, checked.wayNames, checked.rough = l.names(), l.wayNames(), l.rough
 	checked.roughCompositions = l.roughCompositions
@@ -91,6 +92,7 @@ type fileForm struct {
 	Resolver  *resolverForm  `doc:"resolver" help:"how the names of backends are looked up" example:"10.0.0.2"`
 	Zone      string         `doc:"zone" help:"where this gateway is; endpoints of the same zone are preferred; WEIR_ZONE unless said" example:"eu-west-1a"`
 	Discovery *doc.Node      `doc:"discovery" help:"how the sources are reached where endpoints are found" example:"{ etcd: http://10.0.0.5:2379 }"`
+	Clouds    *doc.Node      `doc:"clouds" help:"the platforms whose functions are called: accounts, and what all functions there have together" example:"{ aws: { room: 512MiB } }"`
 	Problems  string         `doc:"problems" help:"how much clients are told of a problem: brief, or verbose for development" example:"verbose"`
 	Trust     *trustForm     `doc:"trust" help:"proxies whose forwarding fields count" example:"10.0.0.0/8"`
 	Telemetry *telemetryForm `doc:"telemetry" help:"what operators are told: metrics, access log, traces"`

@@ -38,7 +38,8 @@ func Schema(v Vocabulary) *doc.Schema {
 	w.define("longFunction", w.kinded(v.Functions, true))
 	w.define("auth", w.kinded(v.Auths, false))
 	w.define("longAuth", w.kinded(v.Auths, true))
-	w.define("discovery", w.discoveries())
+	w.define("discovery", w.byKind(w.v.Discoveries))
+	w.define("clouds", w.byKind(w.v.Clouds))
 	w.place("file", root)
 	for _, p := range w.defs {
 		if isOwn(p.Name) {
@@ -53,7 +54,7 @@ func Schema(v Vocabulary) *doc.Schema {
 // have fields of their own under any name.
 func isOwn(name string) bool {
 	kinds := strings.TrimPrefix(strings.ToLower(name), "long")
-	return !strings.Contains(name, ".") && kinds != "function" && kinds != "auth" && kinds != "discovery" || strings.HasPrefix(name, "config.")
+	return !strings.Contains(name, ".") && kinds != "function" && kinds != "auth" && kinds != "discovery" && kinds != "clouds" || strings.HasPrefix(name, "config.")
 }
 
 // schemaWriter collects definitions that refer to each other.
@@ -203,8 +204,8 @@ func part(owner, key string) *doc.Schema {
 		return refer("return")
 	case "routes":
 		return either(mapOf(either(to(), refer("route"))), listOf(refer("longRoute")))
-	case "discovery":
-		return refer("discovery")
+	case "discovery", "clouds":
+		return refer(key)
 	case "defaults":
 		return refer("defaults")
 	case "to":

@@ -124,7 +124,10 @@ func (c *validator) inline(ref Ref) bool {
 	if scheme.Inline == nil || c.known[name] || c.partial {
 		return true
 	}
-	_, err := scheme.Inline(ref)
+	own, err := scheme.Inline(ref)
+	if err == nil {
+		err = c.c.Settle(own)
+	}
 	if err != nil {
 		c.add(ref.Origin.at(), fmt.Sprintf("the backend %q is not found", ref), err.Error(), suggest(name, c.functionNames(), "for example "+scheme.Example))
 	}

@@ -11,7 +11,9 @@ type Vocabulary struct {
 	Auths     []Kind
 	// Discoveries are the kinds of sources of endpoints, which stand below `discovery`.
 	Discoveries []Kind
-	Schemes     []Scheme
+	// Clouds are the kinds of platforms, which stand below `clouds`.
+	Clouds  []Kind
+	Schemes []Scheme
 }
 
 // Kind is one kind of filter, function, auth or source.

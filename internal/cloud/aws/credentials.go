@@ -27,6 +27,15 @@ type Caller struct {
 	Session    string // the name under which the role is assumed
 }
 
+// CallerOf is whoever has a profile, or the role that is assumed on top of it, nil for none.
+func CallerOf(profile, region string, role *Role) Caller {
+	who := Caller{Profile: profile, Region: region}
+	if role != nil {
+		who.Role, who.ExternalID, who.Session = role.ARN, role.ExternalID, role.Session
+	}
+	return who
+}
+
 // DefaultSession is what AWS's logs call this program where nothing else is said.
 const DefaultSession = "weir"
 

@@ -130,6 +130,9 @@ func (b *build) inline(d function.Definition, ref config.Ref) any {
 		return fmt.Errorf("there is no function named %q", name)
 	}
 	own, err := d.Scheme.Inline(ref)
+	if err == nil {
+		err = b.cfg.Settle(own)
+	}
 	if err != nil {
 		return fmt.Errorf("there is no function named %q: %w", name, err)
 	}

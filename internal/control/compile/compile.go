@@ -43,11 +43,13 @@ type Parts struct {
 	Providers []discovery.Definition
 	Functions []function.Definition
 	Auths     []auth.Definition
+	// Clouds are the platforms of which a config may say something.
+	Clouds []config.Kind
 }
 
 // Vocabulary is what these parts add to the language of configs.
 func (p Parts) Vocabulary() config.Vocabulary {
-	var v config.Vocabulary
+	v := config.Vocabulary{Clouds: p.Clouds}
 	for _, d := range p.Filters {
 		v.Filters = append(v.Filters, d.Kind())
 	}

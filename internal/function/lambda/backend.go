@@ -165,6 +165,10 @@ func (b *backend) Tune(cfg any) {
 	}
 	b.bounded.Store(c.bounds())
 	b.own.Tune(c.ownPool())
+	b.platform.room.Tune(c.room)
+	for _, s := range b.sites {
+		s.calls.Tune(c.in.Pool(s.region))
+	}
 }
 
 // Status tells how the function is doing.

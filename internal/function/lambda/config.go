@@ -1,9 +1,9 @@
 package lambda
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
-	"net/url"
 	"slices"
 	"strings"
 	"time"
@@ -17,16 +17,20 @@ import (
 type Config struct {
 	Pos      doc.Pos       `doc:"-,pos"`
 	Lambda   Name          `doc:"lambda,required" example:"place-order:live" help:"The function: its name or its ARN, with :ALIAS or :VERSION or without."`
-	Region   Region        `doc:"region,omitzero" example:"eu-west-1" help:"Where it is. An ARN says it itself."`
-	Regions  []Region      `doc:"regions,omitzero" example:"[eu-west-1, eu-central-1]" help:"Where it is, in the order in which the regions are tried. Another one gets a request when it is sure that the one before did not take it, and one of a safe or idempotent method also when that is not sure."`
+	Region   aws.Region    `doc:"region,omitzero" example:"eu-west-1" help:"Where it is. An ARN says it itself."`
+	Regions  []aws.Region  `doc:"regions,omitzero" example:"[eu-west-1, eu-central-1]" help:"Where it is, in the order in which the regions are tried. Another one gets a request when it is sure that the one before did not take it, and one of a safe or idempotent method also when that is not sure."`
 	Format   apigw.Format  `doc:"format" example:"v1" help:"What it is given, and answers: v2 (API Gateway's payload format 2.0, which function URLs have too), v1 (1.0, that of REST APIs), alb or alb-multi (a load balancer's, the latter with multi-value headers), raw (the request's body, which is JSON; the answer is the response's body)."`
 	Mode     Mode          `doc:"mode" example:"stream" help:"How it is invoked: sync (the whole answer is awaited), stream (the answer is passed on as it comes), async (202 as soon as AWS has taken the event) or dry-run (204 where it may be invoked, which it is not)."`
-	Role     *Role         `doc:"role" example:"arn:aws:iam::123456789012:role/gateway" help:"The role in which it is invoked, on top of the credentials that are found. A text is its ARN."`
+	Account  string        `doc:"account,omitzero" example:"shop" help:"The account by its name under clouds.aws.accounts, which says role, profile, regions and endpoint where they are not said here. An ARN, or a role, names it by its number, too."`
+	Role     *aws.Role     `doc:"role" example:"arn:aws:iam::123456789012:role/gateway" help:"The role in which it is invoked, on top of the credentials that are found. A text is its ARN."`
 	Profile  string        `doc:"profile,omitzero" example:"production" help:"The profile of AWS's shared config whose credentials are used, rather than what the environment says."`
-	Endpoint Endpoint      `doc:"endpoint,omitzero" example:"https://vpce-1a2b.lambda.{region}.vpce.amazonaws.com" help:"Where the API of Lambda is, rather than AWS's own address in the region."`
+	Endpoint aws.Endpoint  `doc:"endpoint,omitzero" example:"https://vpce-1a2b.lambda.{region}.vpce.amazonaws.com" help:"Where the API of Lambda is, rather than AWS's own address in the region."`
 	Timeout  time.Duration `doc:"timeout" example:"30s" help:"How long an invocation may take, with its attempts: until the answer is complete, of a stream until its head is there."`
 	Log      bool          `doc:"log" example:"false" help:"Whether the end of the function's log is asked for, up to 4 KiB, and put into the gateway's: at debug, or as a warning where the function has failed."`
 	Limits   Limits        `doc:"limits" help:"How much of the function is used at once."`
+
+	settled // what clouds.aws says of its account
+	inlined bool
 }
 
 // Limits bound how much of a function is used. AWS has bounds of its own.
@@ -35,37 +39,6 @@ type Limits struct {
 	Queue       int           `doc:"queue" example:"1000" help:"Requests that may wait for one of these to end; one more is answered with 429."`
 	Wait        time.Duration `doc:"wait" example:"5s" help:"How long a request may wait; then it is answered with 503."`
 	Request     doc.Size      `doc:"request,omitzero" example:"1MiB" help:"The largest event, counted as it is sent (binary bodies as base64): AWS's own bound where nothing is said, which is 6 MiB, and 1 MiB for async."`
-}
-
-// Role is a role to assume.
-type Role struct {
-	ARN        string `doc:"arn,required" example:"arn:aws:iam::123456789012:role/gateway" help:"Its ARN."`
-	ExternalID string `doc:"external_id,omitzero" example:"shop-42" help:"What its owner asks for, so that nobody is led to use it for somebody else."`
-	Session    string `doc:"session" example:"weir" help:"What AWS's logs call whoever has assumed it."`
-}
-
-// DecodeDoc reads an ARN, or a map.
-func (r *Role) DecodeDoc(n *doc.Node, ps *doc.Problems) {
-	*r = Role{Session: aws.DefaultSession}
-	at := n
-	if n.Kind == doc.Scalar {
-		r.ARN = n.Value
-	} else {
-		type long Role
-		doc.Decode(n, (*long)(r), ps)
-		at = n.Get("arn")
-	}
-	if at != nil && at.Kind == doc.Scalar {
-		if err := aws.CheckRole(r.ARN); err != nil {
-			ps.Add(doc.Problem{Pos: at.Pos, What: "the role is not understood", Why: err.Error(), Fix: "write its ARN, which its page in the console of IAM shows"})
-		}
-	}
-}
-
-// DocSchema implements doc.SchemaWriter.
-func (Role) DocSchema() *doc.Schema {
-	type long Role
-	return doc.SchemaOr[long](doc.TextSchema("the ARN of the role"))
 }
 
 // Name is what a function is called by.
@@ -80,15 +53,6 @@ func (n *Name) UnmarshalText(text []byte) error {
 
 // MarshalText writes it as it is read.
 func (n Name) MarshalText() ([]byte, error) { return []byte(n.String()), nil }
-
-// Region is a region of AWS.
-type Region string
-
-// UnmarshalText reads a region's name.
-func (r *Region) UnmarshalText(text []byte) error {
-	*r = Region(text)
-	return aws.CheckRegion(string(text)) //nolint:wrapcheck // it says what is wrong
-}
 
 // Mode is how a function is invoked.
 type Mode string
@@ -118,47 +82,17 @@ func oneOf(what, text string, known []string) error {
 	}
 }
 
-// Endpoint is where the API is, "" for AWS's own. {region} in it stands for the region.
-type Endpoint string
-
-// regionPlace stands for the region in an endpoint.
-const regionPlace = "{region}"
-
-// UnmarshalText reads a URL without a path.
-func (e *Endpoint) UnmarshalText(text []byte) error {
-	*e = Endpoint(text)
-	u, err := url.Parse(strings.ReplaceAll(string(text), regionPlace, "eu-west-1"))
-	switch {
-	case err != nil:
-		return errors.New("it is no URL")
-	case u.Scheme != "https" && u.Scheme != "http":
-		return errors.New("it begins with https://, or with http:// where nothing is secret on the way")
-	case u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
-		return errors.New("it is a scheme and a host, and a port where that is another one")
-	}
-	return nil
-}
-
-// in gives the endpoint in a region: whether TLS is spoken there, and its host and port.
-func (e Endpoint) in(region string) (secure bool, host string) {
-	if e == "" {
-		return true, aws.Host(service, region)
-	}
-	u, _ := url.Parse(strings.ReplaceAll(string(e), regionPlace, region)) // was read before
-	return u.Scheme == "https", u.Host
-}
-
 // The defaults that are not zero.
 const (
 	defaultTimeout = 30 * time.Second
-	defaultQueue   = 1000
-	defaultWait    = 5 * time.Second
 )
 
 func defaults() Config {
+	said := aws.DefaultSettings()
 	return Config{
-		Format: apigw.V2, Mode: Sync, Log: true, Timeout: defaultTimeout,
-		Limits: Limits{Queue: defaultQueue, Wait: defaultWait},
+		settled: settled{said.Account, int64(said.Room)},
+		Format:  apigw.V2, Mode: Sync, Log: true, Timeout: defaultTimeout,
+		Limits: Limits{Queue: aws.DefaultQueue, Wait: aws.DefaultWait},
 	}
 }
 
@@ -170,7 +104,7 @@ const (
 	mostAnswer   = 6<<20 + 100
 	mostRegions  = 8
 	mostTimeout  = 15 * time.Minute // that a function may run
-	mostAtOnce   = 100_000
+	mostAtOnce   = aws.MostConcurrency
 	mostInQueue  = 1_000_000
 	leastPayload = 1 << 10
 )
@@ -197,12 +131,11 @@ func (c *Config) validate() error {
 	require(c.Region == "" || len(c.Regions) == 0, "region, regions: keep one of them; the first of regions is where the function is asked first")
 	require(c.Lambda.Region == "" || c.Region == "" || string(c.Region) == c.Lambda.Region,
 		"region: it is %s, but the ARN or name says %s; remove one of them", c.Region, c.Lambda.Region)
-	require(c.Lambda.Region == "" || len(c.Regions) == 0 || slices.Contains(c.Regions, Region(c.Lambda.Region)),
+	require(c.Lambda.Region == "" || len(c.Regions) == 0 || slices.Contains(c.Regions, aws.Region(c.Lambda.Region)),
 		"regions: they do not hold %s, which the ARN or name says", c.Lambda.Region)
 	require(len(regions) <= mostRegions, "regions: %d are more than %d", len(regions), mostRegions)
 	require(len(regions) == len(distinct(regions)), "regions: one of them stands there twice")
-	require(c.Endpoint == "" || len(regions) < 2 || strings.Contains(string(c.Endpoint), regionPlace),
-		"endpoint: with several regions it must hold %s, or each of them would be the same", regionPlace)
+	require(len(regions) < 2 || c.endpoint().Everywhere(), "endpoint: with several regions it must hold {region}, or each of them would be the same")
 	require(c.Timeout > 0 && c.Timeout <= mostTimeout, "timeout: %v is not from more than nothing to %v, which is as long as a function may run", c.Timeout, mostTimeout)
 	require(c.Limits.Concurrency >= 0 && c.Limits.Concurrency <= mostAtOnce, "limits.concurrency: %d is not from 1 to %d", c.Limits.Concurrency, mostAtOnce)
 	require(c.Limits.Queue >= 0 && c.Limits.Queue <= mostInQueue, "limits.queue: %d is not from 0 to %d", c.Limits.Queue, mostInQueue)
@@ -217,41 +150,87 @@ func distinct(regions []string) []string {
 	return slices.Compact(slices.Sorted(slices.Values(regions)))
 }
 
+// settled is what holds for a function beside what its own config says.
+type settled struct {
+	in   aws.Account
+	room int64
+}
+
+// InCloud implements config.Clouded.
+func (c *Config) InCloud(of func(kind string) any) error {
+	said := aws.SettingsOf(of)
+	found, err := said.Find(c.Account, c.number())
+	if err != nil {
+		return err //nolint:wrapcheck // it says what is wrong
+	}
+	c.settled = settled{*found, int64(said.Room)}
+	if c.Lambda.Account != "" && found.ID != "" && found.ID != c.Lambda.Account && c.role() == nil {
+		return fmt.Errorf("account: %s is %s, but the ARN says %s", c.Account, found.ID, c.Lambda.Account)
+	}
+	if c.inlined && len(c.regions()) == 0 {
+		return errNowhere
+	}
+	return nil
+}
+
+var errNowhere = errors.New("nothing says where it is; write its region behind it, as lambda:orders@eu-west-1, or declare it under functions")
+
+// number is that of the account, as far as the function itself says it.
+func (c *Config) number() string {
+	switch {
+	case c.Lambda.Account != "":
+		return c.Lambda.Account
+	case c.Role != nil && aws.CheckRole(c.Role.ARN) == nil:
+		return c.Role.Account()
+	}
+	return ""
+}
+
 // regions are where the function is, in the order in which they are tried.
 func (c *Config) regions() []string {
-	switch {
-	case len(c.Regions) > 0:
-		list := make([]string, len(c.Regions))
-		for i, r := range c.Regions {
+	texts := func(regions []aws.Region) []string {
+		list := make([]string, len(regions))
+		for i, r := range regions {
 			list[i] = string(r)
 		}
 		return list
+	}
+	switch {
+	case len(c.Regions) > 0:
+		return texts(c.Regions)
 	case c.Lambda.Region != "":
 		return []string{c.Lambda.Region}
 	case c.Region != "":
 		return []string{string(c.Region)}
 	}
-	return nil
+	return texts(c.in.Regions)
 }
 
-// caller is in whose name a region is called.
-func (c *Config) caller(region string) aws.Caller {
-	who := aws.Caller{Profile: c.Profile, Region: region}
-	if c.Role != nil {
-		who.Role, who.ExternalID, who.Session = c.Role.ARN, c.Role.ExternalID, c.Role.Session
+// role is the one to assume, nil for none: a function that names a profile of its own is called with that alone.
+func (c *Config) role() *aws.Role {
+	if c.Role == nil && c.Profile == "" {
+		return c.in.Role
 	}
-	return who
+	return c.Role
 }
+
+func (c *Config) profile() string        { return cmp.Or(c.Profile, c.in.Profile) }
+func (c *Config) endpoint() aws.Endpoint { return cmp.Or(c.Endpoint, c.in.Endpoint) }
+
+// caller is in whose name a region is called.
+func (c *Config) caller(region string) aws.Caller { return aws.CallerOf(c.profile(), region, c.role()) }
 
 // account is whose concurrency is used, as far as the config says it.
 func (c *Config) account() string {
-	switch {
-	case c.Lambda.Account != "":
-		return c.Lambda.Account
-	case c.Role != nil:
-		return strings.Split(c.Role.ARN, ":")[4]
+	switch number := cmp.Or(c.number(), c.in.ID); {
+	case number != "":
+		return number
+	case c.role() != nil:
+		return c.role().Account()
+	case c.Account != "":
+		return "account " + c.Account
 	}
-	return "profile " + c.Profile
+	return "profile " + c.profile()
 }
 
 // largest is the largest event.
@@ -265,8 +244,8 @@ func (c *Config) largest() int64 {
 // same tells whether a running function may be kept: whom it invokes and how is its
 // identity, bounds and times are not.
 func same(a, b *Config) bool {
-	return a.Lambda == b.Lambda && slices.Equal(a.regions(), b.regions()) && a.Format == b.Format && a.Mode == b.Mode && a.Profile == b.Profile &&
-		a.Endpoint == b.Endpoint && (a.Role == b.Role || a.Role != nil && b.Role != nil && *a.Role == *b.Role)
+	return a.Lambda == b.Lambda && slices.Equal(a.regions(), b.regions()) && a.Format == b.Format && a.Mode == b.Mode &&
+		a.endpoint() == b.endpoint() && a.account() == b.account() && a.caller("") == b.caller("")
 }
 
 // Reaches are what is reached by it, in the forms in which a group is allowed backends.
@@ -277,6 +256,12 @@ func (c *Config) Reaches() []string {
 	}
 	if c.Role != nil {
 		list = append(list, "role:"+c.Role.ARN)
+	}
+	if c.Profile != "" {
+		list = append(list, "profile:"+c.Profile)
+	}
+	if c.Account != "" {
+		list = append(list, "account:"+c.Account)
 	}
 	if c.Endpoint != "" {
 		list = append(list, string(c.Endpoint))

@@ -35,12 +35,10 @@ func Definition() function.Definition {
 	})
 }
 
-// The bounds of what all functions share.
+// How connections are made and kept.
 const (
-	mostOfAccount = 1000 // AWS's own for a new region of an account, unless it is told otherwise
-	mostHeld      = 256 << 20
-	connect       = 2 * time.Second
-	idle          = 20 * time.Second
+	connect = 2 * time.Second
+	idle    = 20 * time.Second
 )
 
 // platform is what functions share.
@@ -62,7 +60,7 @@ type connectionKey struct {
 }
 
 func newPlatform() *platform {
-	return &platform{callers: aws.NewCallers(), signer: aws.NewSigner(service), room: cloud.NewRoom(mostHeld)}
+	return &platform{callers: aws.NewCallers(), signer: aws.NewSigner(service), room: cloud.NewRoom(int64(aws.DefaultRoom))}
 }
 
 // connection gives the transport for calls within bounds.
@@ -87,6 +85,7 @@ func (p *platform) build(env function.Env, name string, c *Config) (function.Bac
 		format: c.Format, mode: c.Mode, retries: cloud.NewRetries(), own: cloud.NewPool(c.ownPool()),
 	}
 	b.bounded.Store(c.bounds())
+	p.room.Tune(c.room)
 	for _, region := range c.regions() {
 		b.sites = append(b.sites, p.site(env, c, region))
 	}
@@ -96,15 +95,16 @@ func (p *platform) build(env function.Env, name string, c *Config) (function.Bac
 
 // site makes what a function is in one region.
 func (p *platform) site(env function.Env, c *Config, region string) *site {
-	secure, host := c.Endpoint.in(region)
+	secure, host := c.endpoint().In(service, region)
 	s := &site{
 		region: region, function: c.Lambda.In(region).FunctionName(), caller: c.caller(region),
-		pool: poolKey{c.account(), region, string(c.Endpoint)}, connection: connectionKey{secure, env.Bounds.String()},
+		pool: poolKey{c.account(), region, string(c.endpoint())}, connection: connectionKey{secure, env.Bounds.String()},
 	}
 	s.address(secure, host, c.Mode)
 	s.calls = p.pools.Use(s.pool, func() (*cloud.Pool, func()) {
-		return cloud.NewPool(cloud.PoolBounds{Max: mostOfAccount, Size: defaultQueue, Wait: defaultWait}), nil
+		return cloud.NewPool(c.in.Pool(region)), nil
 	})
+	s.calls.Tune(c.in.Pool(region))
 	s.credentials = p.callers.Use(s.caller, env.Log)
 	s.transport = p.connection(s.connection, env.Bounds)
 	return s

@@ -1,7 +1,6 @@
 package lambda
 
 import (
-	"errors"
 	"fmt"
 
 	"github.com/weir-gateway/weir/internal/cloud/aws"
@@ -22,11 +21,8 @@ func inline(ref config.Ref) (any, error) {
 	if err != nil {
 		return nil, err //nolint:wrapcheck // it says what is wrong
 	}
-	if target.Region == "" {
-		return nil, errors.New("nothing says where it is; write its region behind it, as lambda:orders@eu-west-1, or declare it under functions")
-	}
 	c := defaults()
-	c.Pos, c.Lambda = ref.Origin.Pos, Name{target}
+	c.Pos, c.Lambda, c.inlined = ref.Origin.Pos, Name{target}, true
 	return &c, nil
 }
 

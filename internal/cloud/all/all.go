@@ -1,0 +1,10 @@
+// Package all lists the platforms of which a config may say something under `clouds`.
+package all
+
+import (
+	"github.com/weir-gateway/weir/internal/cloud/aws"
+	"github.com/weir-gateway/weir/internal/config"
+)
+
+// Kinds gives every platform, by its name.
+func Kinds() []config.Kind { return []config.Kind{aws.Kind()} }

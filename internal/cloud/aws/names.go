@@ -1,0 +1,85 @@
+package aws
+
+import (
+	"errors"
+	"net/url"
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/config/doc"
+)
+
+// Region is a region of AWS in a config.
+type Region string
+
+// UnmarshalText reads a region's name.
+func (r *Region) UnmarshalText(text []byte) error {
+	*r = Region(text)
+	return CheckRegion(string(text))
+}
+
+// Endpoint is where a service has its API, "" for AWS's own. {region} in it stands for the region.
+type Endpoint string
+
+// regionPlace stands for the region in an endpoint.
+const regionPlace = "{region}"
+
+// UnmarshalText reads a URL without a path.
+func (e *Endpoint) UnmarshalText(text []byte) error {
+	*e = Endpoint(text)
+	u, err := url.Parse(strings.ReplaceAll(string(text), regionPlace, "eu-west-1"))
+	switch {
+	case err != nil:
+		return errors.New("it is no URL")
+	case u.Scheme != "https" && u.Scheme != "http":
+		return errors.New("it begins with https://, or with http:// where nothing is secret on the way")
+	case u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
+		return errors.New("it is a scheme and a host, and a port where that is another one")
+	}
+	return nil
+}
+
+// In gives the endpoint of a service in a region: whether TLS is spoken there, and its host and port.
+func (e Endpoint) In(service, region string) (secure bool, host string) {
+	if e == "" {
+		return true, Host(service, region)
+	}
+	u, _ := url.Parse(strings.ReplaceAll(string(e), regionPlace, region)) // was read before
+	return u.Scheme == "https", u.Host
+}
+
+// Everywhere tells whether it is another one in each region.
+func (e Endpoint) Everywhere() bool { return e == "" || strings.Contains(string(e), regionPlace) }
+
+// Role is a role to assume.
+type Role struct {
+	ARN        string `doc:"arn,required" example:"arn:aws:iam::123456789012:role/gateway" help:"Its ARN."`
+	ExternalID string `doc:"external_id,omitzero" example:"shop-42" help:"What its owner asks for, so that nobody is led to use it for somebody else."`
+	Session    string `doc:"session" example:"weir" help:"What AWS's logs call whoever has assumed it."`
+}
+
+// DecodeDoc reads an ARN, or a map.
+func (r *Role) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	*r = Role{Session: DefaultSession}
+	at := n
+	if n.Kind == doc.Scalar {
+		r.ARN = n.Value
+	} else {
+		type long Role
+		doc.Decode(n, (*long)(r), ps)
+		at = n.Get("arn")
+	}
+	if at != nil && at.Kind == doc.Scalar {
+		if err := CheckRole(r.ARN); err != nil {
+			ps.Add(doc.Problem{Pos: at.Pos, What: "the role is not understood", Why: err.Error(), Fix: "write its ARN, which its page in the console of IAM shows"})
+		}
+	}
+}
+
+// DocSchema implements doc.SchemaWriter.
+func (Role) DocSchema() *doc.Schema {
+	type long Role
+	return doc.SchemaOr[long](doc.TextSchema("the ARN of the role"))
+}
+
+// Account is the number of the account whose role it is.
+func (r *Role) Account() string { return strings.Split(r.ARN, ":")[4] }

@@ -1,0 +1,80 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/weir-gateway/weir/internal/config/doc"
+)
+
+// Cloud is what is said of a platform that runs functions, for all that is called there; Config
+// is its kind's own struct.
+type Cloud struct {
+	Kind   string // "aws"
+	Config any
+	Origin Origin
+}
+
+// Clouded is implemented by the config of a function or a filter that calls a platform. It
+// is told once what `clouds` says of platforms, before it is checked: of gives the settings of a
+// kind, nil where nothing is said. The error is what is wrong with them for it.
+type Clouded interface {
+	InCloud(of func(kind string) any) error
+}
+
+// clouds lowers `clouds`: the kinds of platforms, each with its settings.
+func (l *loader) clouds(f *file) {
+	l.byKind("clouds", f.Clouds, l.v.Clouds, "for example `aws: { room: 512MiB }` below it", func(kind string, settings any, at Origin) {
+		l.cfg.Clouds = append(l.cfg.Clouds, Cloud{Kind: kind, Config: settings, Origin: at})
+	})
+}
+
+// Settle tells the config of a function or a filter what is said of its platform.
+func (c *Config) Settle(own any) error {
+	called, ok := own.(Clouded)
+	if !ok {
+		return nil
+	}
+	return called.InCloud(func(kind string) any { //nolint:wrapcheck // it says what is wrong
+		if i := slices.IndexFunc(c.Clouds, func(s Cloud) bool { return s.Kind == kind }); i >= 0 {
+			return c.Clouds[i].Config
+		}
+		return nil
+	})
+}
+
+// settle does it for all of a config, once everything has been read.
+func (l *loader) settle() {
+	tell := func(what string, own any, at Origin) {
+		if err := l.cfg.Settle(own); err != nil {
+			l.ps.Add(doc.Problem{Pos: at.at(), What: fmt.Sprintf("%s: %v", what, err)})
+		}
+	}
+	for _, f := range l.cfg.Functions {
+		tell(fmt.Sprintf("function %q", f.Name), f.Config, f.Origin)
+	}
+	for _, r := range l.cfg.Routes {
+		for _, f := range r.Filters {
+			tell("filter "+f.Name, f.Config, f.Origin)
+		}
+		for _, b := range r.Backends {
+			for _, f := range b.Filters {
+				tell("filter "+f.Name, f.Config, f.Origin)
+			}
+		}
+	}
+}
+
+// clouds prints what is said of platforms, by their kinds.
+func (e expander) clouds(all []Cloud) *doc.Node {
+	f := newFields()
+	for _, c := range all {
+		n := own(c.Config, e.v.Clouds, c.Kind)
+		n.Comment = c.Origin.comment()
+		f.put(c.Kind, n, "")
+	}
+	if len(f.Entries) == 0 {
+		return nil
+	}
+	return &f.Node
+}
