@@ -57,6 +57,9 @@ type Breaker struct {
 	Wait        time.Duration
 }
 
+// Opens tells whether failed requests lead to nothing being asked. b may be nil.
+func (b *Breaker) Opens() bool { return b != nil && b.Failures > 0 }
+
 // balanceForm is `balance`: how, or all of it.
 type balanceForm struct {
 	By        string      `doc:"by" help:"peak-ewma, least-requests, round-robin, random or hash; hash where it is given" example:"least-requests"`

@@ -2,6 +2,7 @@ package service
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -14,94 +15,120 @@ import (
 // is asked: a single one that fails is left alone by its own ejection, which helps nobody
 // where all fail. After a pause one request tries; while that fails the pauses grow.
 type breaker struct {
-	tally   atomic.Pointer[balance.Tally] // requests, and failed ones among them; nil: it never opens
-	until   atomic.Int64                  // of the pool's clock: no request until then; 0: it is closed
-	probing atomic.Bool                   // one request tries
-	opened  atomic.Int64                  // how often in a row
+	tally balance.Tally // requests, and failed ones among them
+	until atomic.Int64  // of the pool's clock: no request until then; 0: it is closed
+
+	mu     sync.Mutex // held while it opens or closes; the rest is its, and until is set with it
+	trial  trial      // the request that tries
+	trials trial      // how many there were
+	failed int        // trials, one after the other
 }
+
+// trial numbers the requests that try whether a breaker may close.
+type trial uint64
+
+const noTrial trial = 0
 
 const (
 	longestPause  = time.Minute
 	mostDoublings = 10
 )
 
-// tune begins to count where something has changed.
+// tune begins to count anew where something has changed. A trial that is under way then tells
+// nothing any more.
 func (b *breaker) tune(before, after *config.Breaker) {
-	switch {
-	case after == nil || after.Failures == 0:
-		b.tally.Store(nil)
+	if !after.Opens() {
+		b.mu.Lock()
+		defer b.mu.Unlock()
 		b.close()
-	case b.tally.Load() == nil || before == nil || before.Window != after.Window:
-		b.tally.Store(&balance.Tally{Part: int64(after.Window) / 10})
+	}
+	if !after.Opens() || !before.Opens() || before.Window != after.Window {
+		b.tally.Clear()
 	}
 }
 
+// close is called with b locked.
 func (b *breaker) close() {
-	b.opened.Store(0)
+	b.failed, b.trial = 0, noTrial
 	b.until.Store(0)
-	b.probing.Store(false)
 }
 
-// admits tells whether a request may be sent, and whether it is the one that tries. after is
-// when to come back where it may not.
-func (b *breaker) admits(now int64) (probe, ok bool, after time.Duration) {
-	until := b.until.Load()
-	switch {
+// admits tells whether a request may be sent, and its trial where it is one. after is when to
+// come back where it may not. Who is admitted gives a verdict.
+func (b *breaker) admits(now int64) (is trial, ok bool, after time.Duration) {
+	switch until := b.until.Load(); {
 	case until == 0:
-		return false, true, 0
+		return noTrial, true, 0
 	case now < until:
-		return false, false, time.Duration(until - now)
-	case b.probing.CompareAndSwap(false, true):
-		return true, true, 0
+		return noTrial, false, time.Duration(until - now)
 	}
-	return false, false, time.Second
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch until := b.until.Load(); {
+	case until == 0:
+		return noTrial, true, 0
+	case now < until || b.trial != noTrial:
+		return noTrial, false, max(time.Second, time.Duration(until-now))
+	}
+	b.trials++
+	b.trial = b.trials
+	return b.trial, true, 0
 }
 
 // verdict takes what came of a request: whether it failed, or nothing where nobody can
 // tell. It tells whether the breaker opened or closed by that.
-func (b *breaker) verdict(now int64, probe bool, o balance.Outcome, c *config.Breaker) (opened, closed bool) {
-	bad := o == balance.Failed
-	switch tally := b.tally.Load(); {
-	case tally == nil || c == nil:
+func (b *breaker) verdict(now int64, is trial, o balance.Outcome, c *config.Breaker) (opened, closed bool) {
+	switch bad := o == balance.Failed; {
+	case is != noTrial:
+		return b.tried(now, is, o, c)
+	case !c.Opens() || !tells(o):
 		return false, false
-	case o == balance.Untold || o == balance.Lasted:
-		if probe {
-			b.probing.Store(false) // the next one tries
-		}
-		return false, false
-	case probe && bad:
-		b.open(now, c)
-		b.probing.Store(false)
-		return true, false
-	case probe:
-		tally.Clear()
-		b.close()
-		return false, true
 	default:
-		some := int64(0)
-		if bad {
-			some = 1
-		}
-		tally.Add(now, 1, some)
+		b.tally.Add(now, c.Window, 1, one(bad))
 		if !bad || b.until.Load() != 0 {
 			return false, false
 		}
-		all, failed := tally.Sums(now)
-		if all < int64(c.Least) || failed*100 < all*int64(c.Failures) {
-			return false, false
-		}
-		return b.until.CompareAndSwap(0, b.pause(now, c)), false
 	}
+	all, failed := b.tally.Sums(now, c.Window)
+	if all < int64(c.Least) || failed*100 < all*int64(c.Failures) {
+		return false, false
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.until.Load() != 0 {
+		return false, false
+	}
+	b.open(now, c)
+	return true, false
 }
 
-// open begins a longer pause than the one before.
+// tells tells whether an outcome says anything of the service.
+func tells(o balance.Outcome) bool { return o != balance.Untold && o != balance.Lasted }
+
+// tried takes what came of a trial, and gives its place to the next one.
+func (b *breaker) tried(now int64, is trial, o balance.Outcome, c *config.Breaker) (opened, closed bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.trial != is {
+		return false, false // the breaker was closed meanwhile
+	}
+	b.trial = noTrial
+	switch {
+	case !c.Opens() || !tells(o):
+		return false, false // the next one tries
+	case o == balance.Failed:
+		b.failed++
+		b.open(now, c)
+		return true, false
+	}
+	b.tally.Clear()
+	b.close()
+	return false, true
+}
+
+// open begins a pause, which is longer after each trial that failed. b is locked.
 func (b *breaker) open(now int64, c *config.Breaker) {
-	b.opened.Add(1)
-	b.until.Store(b.pause(now, c))
-}
-
-func (b *breaker) pause(now int64, c *config.Breaker) int64 {
-	return now + int64(min(c.Pause<<min(b.opened.Load(), mostDoublings), longestPause))
+	b.until.Store(now + int64(min(c.Pause<<min(b.failed, mostDoublings), longestPause)))
 }
 
 // resting tells for how long nothing is asked; ok is false where the breaker is closed.
@@ -113,21 +140,27 @@ func (b *breaker) resting(now int64) (left time.Duration, ok bool) {
 // admit lets a request of c in, or gives what it is answered with.
 func (c *call) admit(now int64) error {
 	s := c.service
-	probe, ok, after := s.breaker.admits(now)
+	is, ok, after := s.breaker.admits(now)
 	if !ok {
 		err := fault.BreakerOpen.New("", fault.Internal("too many requests to service %s failed", s.name), fault.RetryAfter(after))
 		s.meter.Refused(err)
 		return err
 	}
-	c.probes = probe
+	c.counted, c.trial = true, is
 	return nil
 }
 
-// conclude takes what came of the request, by its last attempt.
-func (c *call) conclude(o balance.Outcome) {
-	s := c.service
-	opened, closed := s.breaker.verdict(s.pool.Now(), c.probes, o, s.balance.Load().Breaker)
-	c.probes = false
+// conclude tells the breaker what came of the request, unless its attempt does so in the end.
+func (c *call) conclude() {
+	if c.counted {
+		c.counted = false
+		c.service.conclude(c.trial, c.outcome)
+	}
+}
+
+// conclude takes what came of a request, by its last attempt.
+func (s *Service) conclude(is trial, o balance.Outcome) {
+	opened, closed := s.breaker.verdict(s.pool.Now(), is, o, s.balance.Load().Breaker)
 	switch {
 	case opened:
 		left, _ := s.breaker.resting(s.pool.Now())

@@ -18,20 +18,18 @@ type budget struct {
 // budgetWindow is the time that a budget looks back.
 const budgetWindow = 10 * time.Second
 
-func newBudget() budget { return budget{balance.Tally{Part: int64(budgetWindow / 10)}} }
-
 // request counts a request in.
-func (b *budget) request(now int64) { b.tally.Add(now, 1, 0) }
+func (b *budget) request(now int64) { b.tally.Add(now, budgetWindow, 1, 0) }
 
 // allows tells whether one more try may be made, and counts it in.
 func (b *budget) allows(now int64, bound *config.Budget) bool {
 	if bound.Share != config.NoBudget {
-		requests, tries := b.tally.Sums(now)
+		requests, tries := b.tally.Sums(now, budgetWindow)
 		if most := requests*int64(bound.Share)/100 + int64(bound.Least)*int64(budgetWindow/time.Second); tries >= most {
 			return false
 		}
 	}
-	b.tally.Add(now, 0, 1)
+	b.tally.Add(now, budgetWindow, 0, 1)
 	return true
 }
 

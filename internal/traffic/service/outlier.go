@@ -1,16 +1,10 @@
 package service
 
 import (
-	"errors"
 	"fmt"
-	"math"
-	"net/http"
-	"slices"
 	"sync/atomic"
 	"time"
 
-	"github.com/weir-gateway/weir/internal/base/exchange"
-	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/traffic/service/balance"
 )
@@ -34,85 +28,39 @@ type ejection struct {
 }
 
 // patience is how long a half-open endpoint waits for a request that could be sent again
-// if it fails. Then any request does.
+// if it fails. Then any request does. And it is how long an answer goes on until it proves
+// something without its end.
 const patience = 10 * time.Second
 
-// lesson is what an attempt tells of its endpoint.
-type lesson uint8
-
-const (
-	nothing lesson = iota // it was not the endpoint's doing, or nobody can tell
-	served
-	failed
-)
-
-// lessonOf tells what an attempt says of its endpoint, and why where it failed. said is what
-// the choice of endpoints goes by, which counts other answers as failures.
-func lessonOf(said balance.Outcome, res *http.Response, err error, o *config.Outlier) (lesson, string) {
-	if err == nil {
-		switch {
-		case slices.Contains(o.Statuses, res.StatusCode):
-			return failed, fmt.Sprintf("status %d", res.StatusCode)
-		case said == balance.Failed && res.StatusCode == http.StatusOK:
-			return failed, "gRPC status UNAVAILABLE"
-		}
-		return served, ""
-	}
-	if said != balance.Failed {
-		return nothing, ""
-	}
-	if send, ok := errors.AsType[*exchange.SendError](err); ok {
-		if send.Refused {
-			return nothing, ""
-		}
-		return failed, send.Err.Error()
-	}
-	return failed, fault.From(err).Title
-}
-
 // learn takes what came of an attempt into account.
-func (c *call) learn(e *endpoint, said balance.Outcome, res *http.Response, err error) {
-	s := c.service
-	o := &s.selection.Load().Outlier
-	probe := c.probe == e
-	if !probe && !o.Ejects() {
+func (a *attempt) learn(f finding, o *config.Outlier) {
+	if !a.proves && !o.Ejects() {
 		return
 	}
-	is, why := lessonOf(said, res, err, o)
-	if probe {
-		c.probe = nil
-		s.proved(e, is, why)
+	is, why := f.lesson(o)
+	if a.proves {
+		a.service.proved(a.state, is, why)
 		return
 	}
-	if is == nothing || e.state.phase.Load() != serves {
+	if is == nothing || a.state.phase.Load() != serves {
 		return
 	}
-	if reason := e.state.outcomes.note(is == failed, time.Since(s.start), o); reason != "" {
-		s.eject(e, reason+": "+why)
+	if reason := a.state.outcomes.note(is == failed, a.service.pool.Now(), o); reason != "" {
+		a.service.eject(a.state, reason+": "+why)
 	}
 }
 
 // outcomes count what became of an endpoint's requests. The zero value has seen none.
 type outcomes struct {
-	row atomic.Int64 // failures one after the other
-	// parts are the counts of the parts of the window: which part in the upper half, all
-	// and failed ones in a quarter each.
-	parts [windowParts]atomic.Uint64
+	row   atomic.Int64 // failures one after the other
+	tally balance.Tally
 }
 
-const (
-	windowParts = 5
-	partShift   = 32
-	allShift    = 16
-)
-
-// note counts an outcome at a time of the service's clock, and gives a reason to eject the
+// note counts an outcome at a time of the pool's clock, and gives a reason to eject the
 // endpoint, "" where there is none.
-func (n *outcomes) note(bad bool, now time.Duration, o *config.Outlier) string {
-	var part uint32
+func (n *outcomes) note(bad bool, now int64, o *config.Outlier) string {
 	if o.Rate > 0 {
-		part = uint32(now/(o.Window/windowParts)) + 1 // 0 is none
-		n.count(part, bad)
+		n.tally.Add(now, o.Window, 1, one(bad))
 	}
 	if !bad {
 		if n.row.Load() != 0 {
@@ -126,70 +74,30 @@ func (n *outcomes) note(bad bool, now time.Duration, o *config.Outlier) string {
 	if o.Rate == 0 {
 		return ""
 	}
-	all, bads := n.sum(part)
-	if all < o.Requests || bads*100 < o.Rate*all {
+	all, bads := n.tally.Sums(now, o.Window)
+	if all < int64(o.Requests) || bads*100 < int64(o.Rate)*all {
 		return ""
 	}
 	return fmt.Sprintf("%d of %d requests failed within %s", bads, all, o.Window)
 }
 
-// tally are the counts of one part of the window.
-type tally struct {
-	part      uint32
-	all, bads uint16
-}
-
-func unpack(v uint64) tally { return tally{uint32(v >> partShift), uint16(v >> allShift), uint16(v)} }
-
-func (t tally) pack() uint64 {
-	return uint64(t.part)<<partShift | uint64(t.all)<<allShift | uint64(t.bads)
-}
-
-// count adds to a part of the window, whose place the part before it had one window ago.
-func (n *outcomes) count(part uint32, bad bool) {
-	at := &n.parts[part%windowParts]
-	for {
-		before := at.Load()
-		now := unpack(before)
-		if now.part != part {
-			now = tally{part: part}
-		}
-		if now.all == math.MaxUint16 { // the share stays as it is
-			now.all, now.bads = now.all/2, now.bads/2
-		}
-		now.all++
-		if bad {
-			now.bads++
-		}
-		if at.CompareAndSwap(before, now.pack()) {
-			return
-		}
+func one(is bool) int64 {
+	if is {
+		return 1
 	}
-}
-
-// sum gives the counts of the window that ends with a part.
-func (n *outcomes) sum(part uint32) (all, bads int) {
-	for i := range n.parts {
-		if t := unpack(n.parts[i].Load()); part-t.part < windowParts {
-			all += int(t.all)
-			bads += int(t.bads)
-		}
-	}
-	return all, bads
+	return 0
 }
 
 func (n *outcomes) clear() {
 	n.row.Store(0)
-	for i := range n.parts {
-		n.parts[i].Store(0)
-	}
+	n.tally.Clear()
 }
 
 // eject leaves an endpoint alone, unless too many are.
-func (s *Service) eject(e *endpoint, why string) {
+func (s *Service) eject(e *state, why string) {
 	s.setting.Lock()
 	defer s.setting.Unlock()
-	if e.state.gone || s.closed || e.state.phase.Load() != serves || !s.mayEject(e) {
+	if e.gone || s.closed || e.phase.Load() != serves || !s.mayEject(e) {
 		return
 	}
 	s.leaveAlone(e, why)
@@ -198,26 +106,28 @@ func (s *Service) eject(e *endpoint, why string) {
 
 // mayEject holds that one endpoint is left at least, and most of them where that is more.
 // Whoever is not asked anyway counts for nothing. s.setting is locked.
-func (s *Service) mayEject(e *endpoint) bool {
-	all, out := 0, 0
-	for i := range s.set.Load().endpoints {
-		switch other := &s.set.Load().endpoints[i]; {
+func (s *Service) mayEject(e *state) bool {
+	all, out, is := 0, 0, false
+	endpoints := s.set.Load().endpoints
+	for i := range endpoints {
+		switch other := &endpoints[i]; {
 		case other.Weight == 0:
 		case other.standing() == Healthy:
 			all++
+			is = is || other.state == e
 		case other.standing() == Ejected:
 			all++
 			out++
 		}
 	}
 	most := max(1, all*s.selection.Load().Outlier.Share/100)
-	return e.standing() == Healthy && out < most && all-out > 1
+	return is && out < most && all-out > 1
 }
 
 // leaveAlone ejects e, each time for longer than the time before unless that is long ago.
 // s.setting is locked.
-func (s *Service) leaveAlone(e *endpoint, why string) {
-	o, now, j := s.selection.Load().Outlier, time.Now(), &e.state.ejection
+func (s *Service) leaveAlone(e *state, why string) {
+	o, now, j := s.selection.Load().Outlier, time.Now(), &e.ejection
 	if j.times > 0 && !j.ended.IsZero() && now.Sub(j.ended) >= o.Longest {
 		j.times = 0
 	}
@@ -225,10 +135,9 @@ func (s *Service) leaveAlone(e *endpoint, why string) {
 	rest := min(o.Eject<<min(j.times, mostDoublings), o.Longest)
 	j.times++
 	j.until, j.why = now.Add(rest), why
-	e.state.phase.Store(ejected)
-	e.state.outcomes.clear()
-	state := e.state
-	j.timer = time.AfterFunc(rest, func() { s.halfOpen(state) })
+	e.phase.Store(ejected)
+	e.outcomes.clear()
+	j.timer = time.AfterFunc(rest, func() { s.halfOpen(e) })
 	s.meter.Ejected()
 }
 
@@ -246,20 +155,20 @@ func (s *Service) halfOpen(e *state) {
 }
 
 // proved takes what came of the request that was to prove an endpoint.
-func (s *Service) proved(e *endpoint, said lesson, why string) {
+func (s *Service) proved(e *state, said lesson, why string) {
 	s.setting.Lock()
 	defer s.setting.Unlock()
-	if e.state.gone || s.closed {
+	if e.gone || s.closed || e.phase.Load() != probing { // it was taken back meanwhile, by other rules
 		return
 	}
 	switch said {
 	case nothing:
-		e.state.phase.Store(halfOpen)
+		e.phase.Store(halfOpen)
 		return // the next one, then
 	case served:
-		e.state.ejection.ended = time.Now()
-		e.state.outcomes.clear()
-		e.state.phase.Store(serves)
+		e.ejection.ended = time.Now()
+		e.outcomes.clear()
+		e.phase.Store(serves)
 	case failed:
 		s.leaveAlone(e, "the request that should prove it failed: "+why)
 	}

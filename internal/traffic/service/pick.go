@@ -1,15 +1,10 @@
 package service
 
 import (
-	"errors"
 	"math/rand/v2"
-	"net/http"
 	"slices"
 	"strings"
-	"time"
 
-	"github.com/weir-gateway/weir/internal/base/exchange"
-	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/traffic/service/balance"
 )
 
@@ -73,87 +68,4 @@ func (c *call) key(b *Balance) (key uint64, ok bool) {
 		c.hash = balance.HashOf(text)
 	}
 	return c.hash, c.hasKey
-}
-
-// observe takes what came of an attempt into account for the choice of endpoints, and tells what
-// it was.
-func (c *call) observe(a *attempt, e *endpoint, res *http.Response, err error, took time.Duration) balance.Outcome {
-	pool := c.service.pool
-	latency := took
-	if sent := a.sentAfter(); sent > 0 && sent < took {
-		latency -= sent // the time that a client takes for its body is not the endpoint's
-	}
-	o := c.judge(a, res, err)
-	pool.Observe(&e.state.load, pool.Now(), latency, o)
-	return o
-}
-
-// judge tells what an attempt says of its endpoint.
-func (c *call) judge(a *attempt, res *http.Response, err error) balance.Outcome {
-	if err != nil {
-		return c.judgeError(a, err)
-	}
-	switch status := res.StatusCode; {
-	case slices.Contains(failing(), status):
-		return balance.Failed
-	case status >= http.StatusInternalServerError:
-		return balance.Doubtful
-	case a.sentAfter() < 0:
-		return balance.Untold // it answered before it had read all: how long it takes for that is not known
-	}
-	head := exchange.ResponseHead(res)
-	switch isCall := res.ProtoMajor == 2 && strings.HasPrefix(head.Get("Content-Type"), "application/grpc"); {
-	case !isCall:
-		return balance.Answered
-	case head.Get("Grpc-Status") == "":
-		a.call = res
-		return balance.Began
-	}
-	return grpcOutcome(head)
-}
-
-// failing are the statuses of who could not serve just now, whatever was asked.
-func failing() []int {
-	return []int{http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout}
-}
-
-func (c *call) judgeError(a *attempt, err error) balance.Outcome {
-	switch {
-	case c.body != nil && c.body.failed() != nil:
-		return balance.Untold // the client's side ended it
-	case c.req.Context().Err() != nil && a.sentAfter() < 0:
-		return balance.Untold
-	case c.req.Context().Err() != nil:
-		return balance.Lasted
-	}
-	if f, ok := errors.AsType[*fault.Fault](err); ok {
-		if f.Code == fault.BackendInvalid.Code {
-			return balance.Failed
-		}
-		return balance.Untold
-	}
-	send, ok := errors.AsType[*exchange.SendError](err)
-	if !ok || send.GoAway || send.Reused && send.Sent == exchange.SentNothing {
-		return balance.Untold // it ends a connection in good order, or has closed an idle one, as it may
-	}
-	return balance.Failed
-}
-
-// The statuses of gRPC that tell of an endpoint (grpc/doc/statuscodes.md).
-const (
-	grpcUnknown     = "2"
-	grpcInternal    = "13"
-	grpcUnavailable = "14"
-)
-
-// grpcOutcome reads the status of a gRPC call in a head or trailer.
-func grpcOutcome(in exchange.Head) balance.Outcome {
-	switch in.Get("Grpc-Status") {
-	case grpcUnavailable:
-		return balance.Failed
-	case grpcUnknown, grpcInternal:
-		return balance.Doubtful
-	default:
-		return balance.Ended
-	}
 }

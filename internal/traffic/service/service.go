@@ -8,9 +8,11 @@
 //     change.go: when that is worked out anew, and who is told.
 //   - outlier.go: when an endpoint is left alone for its failures, and how it is taken back.
 //   - hold.go: how a request waits while there is nobody to ask.
-//   - pick.go: which endpoint of those, and what an attempt says of it; the ways to choose are
-//     package balance's.
-//   - try.go: one attempt: its time-out, its end, its place among the in-flight ones.
+//   - pick.go: which endpoint of those; the ways to choose are package balance's.
+//   - try.go: a request and its attempts; attempt.go: one of these: its time-out, its end, its
+//     place among the in-flight ones; judge.go: what came of it.
+//   - breaker.go: when the service as a whole is asked nothing; budget.go: how many further
+//     tries it gets.
 //   - retry.go: whether another attempt may be made.
 //   - replay.go: the request's body, held as far as a retry may need it again.
 package service
@@ -36,8 +38,8 @@ const retryAfterEmpty = time.Second
 type Options struct {
 	Name string // for the exchange's Backend, logs and faults
 	// Transport sends a request to the endpoint that its URL names, by what
-	// transport.Host gives for it. Where a
-	// response's body has a method OnEnd(func()), the service uses it rather than
+	// transport.Host gives for it. Where a response's body has the method
+	// OnEnd(func(how error)) of package transport, the service uses it rather than
 	// wrap the body; the body of a 101 response must have it to be counted.
 	Transport http.RoundTripper
 	// Retry and Timeouts are what the service's own RoundTrip keeps to; a View has
@@ -91,7 +93,7 @@ type Service struct {
 // New makes a service without endpoints: until Set is called it answers
 // fault.NoEndpoint.
 func New(o Options) *Service {
-	s := &Service{name: o.Name, transport: o.Transport, meter: o.Meter, log: o.Log, start: time.Now(), pool: balance.NewPool(), budget: newBudget()}
+	s := &Service{name: o.Name, transport: o.Transport, meter: o.Meter, log: o.Log, start: time.Now(), pool: balance.NewPool()}
 	if s.log == nil {
 		s.log = slog.Default()
 	}

@@ -355,10 +355,10 @@ func TestInFlightLastsAsLongAsTheBody(t *testing.T) {
 type tunnelBody struct {
 	io.ReadWriteCloser
 
-	end func()
+	end func(how error)
 }
 
-func (b *tunnelBody) OnEnd(f func()) { b.end = f }
+func (b *tunnelBody) OnEnd(f func(error)) { b.end = f }
 
 func TestAnUpgradesBodyIsCountedButNotWrapped(t *testing.T) {
 	body := &tunnelBody{}
@@ -370,7 +370,7 @@ func TestAnUpgradesBodyIsCountedButNotWrapped(t *testing.T) {
 	if err != nil || res.Body != body || s.Status().Endpoints[0].InFlight != 1 {
 		t.Fatalf("%v, %T, %+v", err, res.Body, s.Status())
 	}
-	body.end()
+	body.end(nil)
 	if n := s.Status().Endpoints[0].InFlight; n != 0 {
 		t.Errorf("%d in flight", n)
 	}

@@ -3,19 +3,13 @@ package service
 import (
 	"context"
 	"errors"
-	"io"
-	"math"
 	"net/http"
-	"sync/atomic"
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/traffic/service/balance"
 )
-
-// errHeadTimeout is the cause with which an attempt is cancelled.
-var errHeadTimeout = errors.New("no response head in time")
 
 // view is a service with the settings of a route.
 type view struct {
@@ -38,9 +32,11 @@ type call struct {
 
 	hash          uint64 // of the key, once keyed
 	keyed, hasKey bool
-	leads         string          // the name of the endpoint that the client is to be told; "": it knows
-	probes        bool            // it tries whether the breaker may close
-	outcome       balance.Outcome // of the last attempt
+	leads         string // the name of the endpoint that the client is to be told; "": it knows
+
+	counted bool            // by the breaker, which waits to be told of the outcome
+	trial   trial           // with counted
+	outcome balance.Outcome // of the last attempt, as far as it is known
 }
 
 // RoundTrip sends req to an endpoint, and to another one where that failed and it
@@ -64,15 +60,14 @@ func (v *view) RoundTrip(req *http.Request) (*http.Response, error) {
 func (c *call) guarded() (*http.Response, error) {
 	now := c.service.pool.Now()
 	c.service.budget.request(now)
-	if c.service.breaker.tally.Load() == nil {
+	if !c.service.balance.Load().Breaker.Opens() {
 		return c.run()
 	}
 	if err := c.admit(now); err != nil {
 		return nil, err
 	}
-	res, err := c.run()
-	c.conclude(c.outcome)
-	return res, err
+	defer c.conclude() // also where an attempt panics
+	return c.run()
 }
 
 func (v *view) replayLimit() int {
@@ -94,7 +89,7 @@ func (c *call) run() (*http.Response, error) {
 			c.service.pool.Done(&e.state.load)
 			return nil, err
 		}
-		res, body, err := c.try(e)
+		a, res, body, err := c.try(e)
 		switch again := c.again(res, err); {
 		case again && err == nil:
 			exchange.Discard(res)
@@ -106,6 +101,7 @@ func (c *call) run() (*http.Response, error) {
 				body.keep()
 			}
 			c.stick()
+			a.takesOver(c)
 			return res, nil
 		}
 		c.tried, failed = append(c.tried, e.Address), err
@@ -152,9 +148,15 @@ func count(tried []string, address string) int {
 }
 
 // try sends the request to e once, where pick has counted it in, and writes down what happened.
-func (c *call) try(e *endpoint) (*http.Response, *attemptBody, error) {
-	start := time.Now()
-	a := &attempt{pool: c.service.pool, state: &e.state.load, start: start, limit: c.head}
+func (c *call) try(e *endpoint) (*attempt, *http.Response, *attemptBody, error) {
+	a := c.begin(e)
+	returned := false
+	defer func() {
+		if !returned { // it panics, and nobody else would count it out
+			a.headSeen()
+			a.end(nil)
+		}
+	}()
 	out, body := c.outbound(a, e)
 	ended := c.trace(out, e)
 	res, err := c.service.transport.RoundTrip(out)
@@ -162,21 +164,27 @@ func (c *call) try(e *endpoint) (*http.Response, *attemptBody, error) {
 		err = a.failed(err, e.Address)
 	} else if !a.headSeen() {
 		_ = res.Body.Close() // it came too late, and its context is cancelled
-		a.end()
 		res, err = nil, &exchange.SendError{Endpoint: e.Address, Sent: exchange.SentAll, Timeout: true, Err: errHeadTimeout}
 	}
-	took := time.Since(start)
+	took := time.Since(a.start)
 	c.record(e, res, err, took, ended)
-	c.outcome = c.observe(a, e, res, err, took)
-	c.learn(e, c.outcome, res, err)
+	c.outcome = a.answer(res, err, took)
+	returned = true
 	if err != nil {
 		if body != nil {
 			body.closed.Store(true)
 		}
-		return nil, body, err
+		return a, nil, body, err
 	}
 	a.follow(res)
-	return res, body, nil
+	return a, res, body, nil
+}
+
+// begin makes the attempt at e.
+func (c *call) begin(e *endpoint) *attempt {
+	a := &attempt{service: c.service, state: e.state, req: c.req, body: c.body, start: time.Now(), limit: c.head, proves: c.probe == e}
+	c.probe, c.outcome = nil, balance.Untold
+	return a
 }
 
 // record writes an attempt down.
@@ -248,138 +256,4 @@ func (c *call) explain(err error) error {
 func isFault(err error) bool {
 	var f *fault.Fault
 	return errors.As(err, &f)
-}
-
-// attempt is the bookkeeping of one try: it counts as in flight until the
-// response's body has ended.
-type attempt struct {
-	pool   *balance.Pool
-	state  *balance.State
-	start  time.Time
-	whole  atomic.Int64  // how long it took until the request was wholly sent, 0: it was not
-	limit  time.Duration // for the head; 0: none
-	cancel context.CancelCauseFunc
-	timer  *time.Timer
-	phase  atomic.Uint32
-	call   *http.Response // a gRPC call that goes on, whose trailer tells what came of it; nil: there is none
-}
-
-// The phases of an attempt with a limit. Whoever leaves waiting first, decides.
-const (
-	sending uint32 = iota
-	waiting
-	answered
-	timedOut
-)
-
-// never is a time that no timer reaches.
-const never = time.Duration(math.MaxInt64)
-
-// bind gives the context that ends with the attempt.
-func (a *attempt) bind(ctx context.Context) context.Context {
-	if a.limit > 0 {
-		ctx, a.cancel = context.WithCancelCause(ctx)
-		a.timer = time.AfterFunc(never, a.expire)
-	}
-	return ctx
-}
-
-// sent begins the wait for the head; only the first call counts.
-func (a *attempt) sent() {
-	if a.whole.Load() == 0 {
-		a.whole.CompareAndSwap(0, max(1, int64(time.Since(a.start))))
-	}
-	if a.limit > 0 && a.phase.CompareAndSwap(sending, waiting) {
-		a.timer.Reset(a.limit)
-	}
-}
-
-// sentAfter is how long it took until the request was wholly sent, -1 where it was not.
-func (a *attempt) sentAfter() time.Duration {
-	if d := a.whole.Load(); d > 0 {
-		return time.Duration(d)
-	}
-	return -1
-}
-
-func (a *attempt) expire() {
-	if a.phase.CompareAndSwap(waiting, timedOut) {
-		a.cancel(errHeadTimeout)
-	}
-}
-
-// headSeen ends the wait for the head; it tells false where that was over already.
-func (a *attempt) headSeen() bool {
-	inTime := a.phase.Swap(answered) != timedOut
-	if a.timer != nil {
-		a.timer.Stop()
-	}
-	return inTime
-}
-
-// failed ends an attempt without a response.
-func (a *attempt) failed(err error, address string) error {
-	inTime := a.headSeen()
-	a.end()
-	if inTime {
-		return err
-	}
-	timeout := exchange.SendError{Sent: exchange.SentAll}
-	if send, ok := errors.AsType[*exchange.SendError](err); ok {
-		timeout = *send
-	}
-	timeout.Endpoint, timeout.Timeout, timeout.Err = address, true, errHeadTimeout
-	return &timeout
-}
-
-// end is called once.
-func (a *attempt) end() {
-	if a.call != nil {
-		a.pool.Observe(a.state, a.pool.Now(), 0, grpcOutcome(exchange.ResponseTrailer(a.call)))
-	}
-	a.pool.Done(a.state)
-	if a.cancel != nil {
-		a.cancel(nil)
-	}
-}
-
-// follow has the attempt end with the response's body.
-func (a *attempt) follow(res *http.Response) {
-	if b, ok := res.Body.(interface{ OnEnd(f func()) }); ok {
-		b.OnEnd(a.end)
-		return
-	}
-	if res.StatusCode == http.StatusSwitchingProtocols {
-		a.pool.Done(a.state) // a wrapper would hide what an upgrade needs of its body
-		return
-	}
-	res.Body = &endingBody{ReadCloser: res.Body, end: a.end}
-}
-
-// endingBody tells when a body of a transport ends that cannot tell it itself.
-type endingBody struct {
-	io.ReadCloser
-
-	end   func()
-	ended atomic.Bool
-}
-
-func (b *endingBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if err != nil {
-		b.once()
-	}
-	return n, err
-}
-
-func (b *endingBody) Close() error {
-	err := b.ReadCloser.Close()
-	b.once()
-	return err
-}
-
-func (b *endingBody) once() {
-	if !b.ended.Swap(true) {
-		b.end()
-	}
 }

@@ -15,28 +15,35 @@ type body struct {
 
 	attempt *attempt
 	rest    time.Duration // that the connection may be unused afterwards; negative: as the pool likes
-	onEnd   func()
+	onEnd   func(how error)
+	closed  atomic.Bool
 	ended   atomic.Bool
 }
 
-// OnEnd sets what runs when the body has ended, one way or another.
-func (b *body) OnEnd(f func()) { b.onEnd = f }
+// OnEnd sets what runs when the body has ended, one way or another: how is io.EOF where it
+// came to its end, nil where it was closed before, and else why it broke off.
+func (b *body) OnEnd(f func(how error)) { b.onEnd = f }
 
 func (b *body) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if err == nil {
 		return n, nil
 	}
-	b.end()
-	if err == io.EOF {
+	if err == io.EOF { //nolint:errorlint // io.Reader gives it bare
+		b.end(io.EOF)
 		return n, io.EOF
 	}
-	return n, b.failed(err)
+	err = b.failed(err)
+	if !b.closed.Load() { // else it fails because of that
+		b.end(err)
+	}
+	return n, err
 }
 
 func (b *body) Close() error {
+	b.closed.Store(true)
 	err := b.ReadCloser.Close()
-	b.end()
+	b.end(nil)
 	return err
 }
 
@@ -46,7 +53,7 @@ func (b *body) failed(err error) error {
 	return e
 }
 
-func (b *body) end() {
+func (b *body) end(how error) {
 	if b.ended.Swap(true) {
 		return
 	}
@@ -57,7 +64,7 @@ func (b *body) end() {
 		b.attempt.conn.rest.begin(b.attempt.use, b.rest, b.attempt.conn)
 	}
 	if b.onEnd != nil {
-		b.onEnd()
+		b.onEnd(how)
 	}
 }
 
@@ -69,7 +76,7 @@ type tunnel struct {
 }
 
 // OnEnd sets what runs when the tunnel was closed.
-func (t *tunnel) OnEnd(f func()) { t.body.OnEnd(f) }
+func (t *tunnel) OnEnd(f func(how error)) { t.body.OnEnd(f) }
 
 func (t *tunnel) Read(p []byte) (int, error)  { return t.duplex.Read(p) }
 func (t *tunnel) Write(p []byte) (int, error) { return t.duplex.Write(p) }

@@ -97,9 +97,9 @@ type Options struct {
 // host:port or unix:/path, or what Host has made of it. It keeps package exchange's rules for backends: errors are
 // *exchange.SendError or *fault.Fault, and the request's body is closed in every case.
 //
-// A response's body also has the method OnEnd(func()), which must be called
-// before the body is used: the function runs once, when the body was read to its end,
-// failed or was closed. The body of a 101 response is an io.ReadWriteCloser with
+// A response's body also has the method OnEnd(func(how error)), which must be called
+// before the body is used: the function runs once, when the body was read to its end (how
+// is io.EOF), broke off (how is why) or was closed before (nil). The body of a 101 response is an io.ReadWriteCloser with
 // CloseWrite() error. It is safe for concurrent use.
 type Transport struct {
 	inner  http.Transport

@@ -289,15 +289,43 @@ func TestBodyErrorsSayThatTheHeadWasSeen(t *testing.T) {
 		t.Fatal(err)
 	}
 	ends := 0
-	res.Body.(interface{ OnEnd(f func()) }).OnEnd(func() { ends++ })
+	var how error
+	res.Body.(interface{ OnEnd(f func(how error)) }).OnEnd(func(err error) { ends, how = ends+1, err })
 	_, err = io.ReadAll(res.Body)
 	var send *exchange.SendError
 	if !errors.As(err, &send) || send.Sent != exchange.SentHeadSeen || send.Endpoint != address || !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("%v", err)
 	}
 	_ = res.Body.Close()
-	if ends != 1 {
-		t.Errorf("the body ended %d times", ends)
+	if ends != 1 || how == nil || how.Error() != err.Error() {
+		t.Errorf("the body ended %d times, at last by %v", ends, how)
+	}
+}
+
+// Whoever judges an endpoint must know a body that broke off from one that nobody wanted.
+func TestHowABodyEnds(t *testing.T) {
+	address := listen(t, func(c net.Conn) {
+		_, _ = http.ReadRequest(bufio.NewReader(c))
+		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nbody")
+	})
+	for name, c := range map[string]struct {
+		read func(io.ReadCloser)
+		want error
+	}{
+		"read to its end": {func(b io.ReadCloser) { _, _ = io.ReadAll(b) }, io.EOF},
+		"closed early":    {func(b io.ReadCloser) { _, _ = b.Read(make([]byte, 1)) }, nil},
+	} {
+		res, err := newTransport(t, transport.Options{}).RoundTrip(request(t, "GET", address, nil))
+		if err != nil {
+			t.Fatal(err)
+		}
+		how := errors.New("never")
+		res.Body.(interface{ OnEnd(f func(how error)) }).OnEnd(func(err error) { how = err })
+		c.read(res.Body)
+		_ = res.Body.Close()
+		if how != c.want { //nolint:errorlint // it is given bare
+			t.Errorf("%s: %v", name, how)
+		}
 	}
 }
 

@@ -1,0 +1,224 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/traffic/service/balance"
+)
+
+// errHeadTimeout is the cause with which an attempt is cancelled.
+var errHeadTimeout = errors.New("no response head in time")
+
+// attempt is the bookkeeping of one try: it counts as in flight until the response's body
+// has ended, and what came of it is known then at last. It knows no endpoint, for that would
+// keep the whole list of before for as long as a stream lasts.
+type attempt struct {
+	service *Service
+	state   *state        // of its endpoint
+	req     *http.Request // of the client, whose end is not the endpoint's
+	body    *replay       // its content; nil: none that could fail
+	start   time.Time
+	whole   atomic.Int64  // how long it took until the request was wholly sent, 0: it was not
+	limit   time.Duration // for the head; 0: none
+	cancel  context.CancelCauseFunc
+	timer   *time.Timer
+	phase   atomic.Uint32
+
+	head    finding        // what the head told
+	call    *http.Response // a gRPC call that goes on, whose trailer tells what came of it; nil: there is none
+	settled atomic.Bool    // what came of it was told
+	proves  bool           // whether its endpoint serves again
+	counted bool           // by the breaker
+	trial   trial          // with counted
+	lasting *time.Timer    // with proves or trial: when it has lasted long enough; nil: none
+}
+
+// The phases of an attempt with a limit. Whoever leaves waiting first, decides.
+const (
+	sending uint32 = iota
+	waiting
+	answered
+	timedOut
+)
+
+// never is a time that no timer reaches.
+const never = time.Duration(math.MaxInt64)
+
+// bind gives the context that ends with the attempt.
+func (a *attempt) bind(ctx context.Context) context.Context {
+	if a.limit > 0 {
+		ctx, a.cancel = context.WithCancelCause(ctx)
+		a.timer = time.AfterFunc(never, a.expire)
+	}
+	return ctx
+}
+
+// sent begins the wait for the head; only the first call counts.
+func (a *attempt) sent() {
+	if a.whole.Load() == 0 {
+		a.whole.CompareAndSwap(0, max(1, int64(time.Since(a.start))))
+	}
+	if a.limit > 0 && a.phase.CompareAndSwap(sending, waiting) {
+		a.timer.Reset(a.limit)
+	}
+}
+
+// sentAfter is how long it took until the request was wholly sent, -1 where it was not.
+func (a *attempt) sentAfter() time.Duration {
+	if d := a.whole.Load(); d > 0 {
+		return time.Duration(d)
+	}
+	return -1
+}
+
+func (a *attempt) expire() {
+	if a.phase.CompareAndSwap(waiting, timedOut) {
+		a.cancel(errHeadTimeout)
+	}
+}
+
+// headSeen ends the wait for the head; it tells false where that was over already.
+func (a *attempt) headSeen() bool {
+	inTime := a.phase.Swap(answered) != timedOut
+	if a.timer != nil {
+		a.timer.Stop()
+	}
+	return inTime
+}
+
+// failed gives the error of an attempt without a response.
+func (a *attempt) failed(err error, address string) error {
+	if a.headSeen() {
+		return err
+	}
+	timeout := exchange.SendError{Sent: exchange.SentAll}
+	if send, ok := errors.AsType[*exchange.SendError](err); ok {
+		timeout = *send
+	}
+	timeout.Endpoint, timeout.Timeout, timeout.Err = address, true, errHeadTimeout
+	return &timeout
+}
+
+// answer takes what the head told, or err where there is none, and gives what it was. An error
+// ends the attempt.
+func (a *attempt) answer(res *http.Response, err error, took time.Duration) balance.Outcome {
+	if sent := a.sentAfter(); sent > 0 && sent < took {
+		took -= sent // the time that a client takes for its body is not the endpoint's
+	}
+	a.head = a.judge(res, err)
+	a.observe(a.head.outcome, took)
+	if o := &a.service.selection.Load().Outlier; a.head.final(o) {
+		a.settled.Store(true)
+		a.learn(a.head, o)
+	}
+	if err != nil {
+		a.done()
+	}
+	return a.head.outcome
+}
+
+func (a *attempt) observe(o balance.Outcome, took time.Duration) {
+	pool := a.service.pool
+	pool.Observe(&a.state.load, pool.Now(), took, o)
+}
+
+// takesOver has the attempt tell what comes of the request, where that is not known yet. Who
+// is on trial and does not end is believed after a while: a stream may last for hours.
+func (a *attempt) takesOver(c *call) {
+	if a.settled.Load() {
+		return
+	}
+	a.counted, a.trial, c.counted = c.counted, c.trial, false
+	if a.proves || a.trial != noTrial {
+		a.lasting = time.AfterFunc(patience, a.lasts)
+	}
+}
+
+// lasts takes an answer that goes on for a good one.
+func (a *attempt) lasts() {
+	if !a.settled.Swap(true) {
+		a.settle(finding{outcome: balance.Ended, status: http.StatusOK})
+	}
+}
+
+// end is called once. how is io.EOF where the response came to its end, nil where nobody
+// wanted the rest of it, and else why it broke off.
+func (a *attempt) end(how error) {
+	if a.lasting != nil {
+		a.lasting.Stop()
+	}
+	if !a.settled.Swap(true) {
+		f := a.judgeEnd(how)
+		if a.call != nil || f.err != nil {
+			a.observe(f.outcome, 0)
+		}
+		a.settle(f)
+	}
+	a.done()
+}
+
+// settle tells what came of the attempt, once.
+func (a *attempt) settle(f finding) {
+	a.learn(f, &a.service.selection.Load().Outlier)
+	if a.counted {
+		a.service.conclude(a.trial, f.outcome)
+	}
+}
+
+// done counts the attempt out.
+func (a *attempt) done() {
+	a.service.pool.Done(&a.state.load)
+	if a.cancel != nil {
+		a.cancel(nil)
+	}
+}
+
+// follow has the attempt end with the response's body.
+func (a *attempt) follow(res *http.Response) {
+	if b, ok := res.Body.(interface{ OnEnd(f func(how error)) }); ok {
+		b.OnEnd(a.end)
+		return
+	}
+	if res.StatusCode == http.StatusSwitchingProtocols {
+		a.done() // a wrapper would hide what an upgrade needs of its body
+		return
+	}
+	res.Body = &endingBody{ReadCloser: res.Body, end: a.end}
+}
+
+// endingBody tells when a body of a transport ends that cannot tell it itself.
+type endingBody struct {
+	io.ReadCloser
+
+	end    func(how error)
+	closed atomic.Bool
+	ended  atomic.Bool
+}
+
+func (b *endingBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && !b.closed.Load() {
+		b.once(err)
+	}
+	return n, err
+}
+
+func (b *endingBody) Close() error {
+	b.closed.Store(true)
+	err := b.ReadCloser.Close()
+	b.once(nil)
+	return err
+}
+
+func (b *endingBody) once(how error) {
+	if !b.ended.Swap(true) {
+		b.end(how)
+	}
+}

@@ -1,0 +1,174 @@
+package service
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/traffic/service/balance"
+)
+
+// finding is what came of an attempt, as far as it is known.
+type finding struct {
+	outcome balance.Outcome // what the choice of endpoints and the breaker go by
+	status  int             // of the answer, or the one that its gRPC status stands for; 0: nobody knows
+	grpc    string          // the name of a gRPC status that stands for an error; "": it is none
+	err     error           // why there is no answer, or why it broke off
+}
+
+// lesson is what an attempt tells of its endpoint.
+type lesson uint8
+
+const (
+	nothing lesson = iota // it was not the endpoint's doing, or nobody can tell
+	served
+	failed
+)
+
+// lesson tells what a finding says of its endpoint, and why where it failed.
+func (f finding) lesson(o *config.Outlier) (lesson, string) {
+	switch {
+	case f.err != nil:
+		return f.broke()
+	case f.status == 0:
+		return nothing, ""
+	case !slices.Contains(o.Statuses, f.status):
+		return served, ""
+	case f.grpc != "":
+		return failed, "gRPC status " + f.grpc
+	}
+	return failed, fmt.Sprintf("status %d", f.status)
+}
+
+// broke is the lesson of an error.
+func (f finding) broke() (lesson, string) {
+	if f.outcome != balance.Failed {
+		return nothing, ""
+	}
+	send, ok := errors.AsType[*exchange.SendError](f.err)
+	switch {
+	case !ok:
+		return failed, fault.From(f.err).Title
+	case send.Refused:
+		return nothing, ""
+	case send.Sent == exchange.SentHeadSeen:
+		return failed, "the answer broke off: " + send.Err.Error()
+	}
+	return failed, send.Err.Error()
+}
+
+// final tells whether nothing that follows a head can change what it said.
+func (f finding) final(o *config.Outlier) bool {
+	return f.err != nil || f.outcome == balance.Failed || f.status == http.StatusSwitchingProtocols || slices.Contains(o.Statuses, f.status)
+}
+
+// judge tells what a head says, or err where there is none.
+func (a *attempt) judge(res *http.Response, err error) finding {
+	if err != nil {
+		return finding{outcome: a.judgeError(err), err: err}
+	}
+	f := finding{outcome: balance.Answered, status: res.StatusCode}
+	switch head := exchange.ResponseHead(res); {
+	case slices.Contains(failing(), f.status):
+		f.outcome = balance.Failed
+	case f.status >= http.StatusInternalServerError:
+		f.outcome = balance.Doubtful
+	case !isCall(res):
+	case head.Get("Grpc-Status") != "":
+		return judgeCall(head)
+	default:
+		a.call, f.outcome = res, balance.Began
+	}
+	if f.outcome < balance.Doubtful && a.sentAfter() < 0 {
+		f.outcome = balance.Untold // it answers before it has read all: how long it takes for that is not known
+	}
+	return f
+}
+
+// judgeEnd tells what the end of an answer says, of which the head told no end. how is that of end.
+func (a *attempt) judgeEnd(how error) finding {
+	whole := how == io.EOF //nolint:errorlint // it is given bare, and a connection that breaks off may wrap one
+	switch {
+	case how != nil && !whole && !a.left():
+		return finding{outcome: balance.Failed, err: how}
+	case a.call == nil:
+		return a.head
+	case !whole:
+		return finding{} // nobody waited for what it says in the end
+	}
+	return judgeCall(exchange.ResponseTrailer(a.call))
+}
+
+// left tells whether the client's side has ended the attempt.
+func (a *attempt) left() bool {
+	return a.req.Context().Err() != nil || a.body != nil && a.body.failed() != nil
+}
+
+// failing are the statuses of who could not serve just now, whatever was asked.
+func failing() []int {
+	return []int{http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout}
+}
+
+func (a *attempt) judgeError(err error) balance.Outcome {
+	switch {
+	case a.body != nil && a.body.failed() != nil:
+		return balance.Untold // the client's side ended it
+	case a.req.Context().Err() != nil && a.sentAfter() < 0:
+		return balance.Untold
+	case a.req.Context().Err() != nil:
+		return balance.Lasted
+	}
+	if f, ok := errors.AsType[*fault.Fault](err); ok {
+		if f.Code == fault.BackendInvalid.Code {
+			return balance.Failed
+		}
+		return balance.Untold
+	}
+	send, ok := errors.AsType[*exchange.SendError](err)
+	if !ok || send.GoAway || send.Reused && send.Sent == exchange.SentNothing {
+		return balance.Untold // it ends a connection in good order, or has closed an idle one, as it may
+	}
+	return balance.Failed
+}
+
+// grpcType is the media type of gRPC's messages, which `+proto` or parameters may follow;
+// gRPC-Web's is another one, whose status stands in its content.
+const grpcType = "application/grpc"
+
+// isCall tells whether an answer is that of a gRPC call, which says in its trailer how it ended.
+func isCall(res *http.Response) bool {
+	if res.ProtoMajor != 2 {
+		return false
+	}
+	rest, ok := strings.CutPrefix(exchange.ResponseHead(res).Get("Content-Type"), grpcType)
+	return ok && (rest == "" || rest[0] == '+' || rest[0] == ';')
+}
+
+// judgeCall reads the status of a gRPC call (grpc/doc/statuscodes.md) in a head or trailer.
+// Those that tell of an endpoint stand for the HTTP status that google/rpc/code.proto has for
+// them. DEADLINE_EXCEEDED is not among them: the time is the client's.
+func judgeCall(in exchange.Head) finding {
+	switch in.Get("Grpc-Status") {
+	case "14":
+		return finding{outcome: balance.Failed, status: http.StatusServiceUnavailable, grpc: "UNAVAILABLE"}
+	case "2":
+		return doubtfulCall("UNKNOWN")
+	case "13":
+		return doubtfulCall("INTERNAL")
+	case "15":
+		return doubtfulCall("DATA_LOSS")
+	case "": // a call that ends well says so
+		return doubtfulCall("missing")
+	}
+	return finding{outcome: balance.Ended, status: http.StatusOK}
+}
+
+func doubtfulCall(name string) finding {
+	return finding{outcome: balance.Doubtful, status: http.StatusInternalServerError, grpc: name}
+}
