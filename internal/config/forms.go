@@ -166,7 +166,7 @@ func (t timeoutsForm) timeouts() Timeouts {
 
 // retryForm is `retry`: the number of further tries, or the whole.
 type retryForm struct {
-	Attempts int         `doc:"attempts,required" help:"further tries after the first one" example:"2"`
+	Attempts int         `doc:"attempts" help:"further tries after the first one; 2 unless said" example:"1"`
 	Statuses []int       `doc:"statuses" help:"responses that count as failures: 502, 503 and 504 unless told otherwise"`
 	Budget   *budgetForm `doc:"budget" help:"of a service: further tries at most, of all its requests; 20% unless said" example:"10%"`
 }
@@ -178,6 +178,7 @@ func (r *retryForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	if n.Kind == doc.Scalar {
 		doc.Decode(n, &r.Attempts, ps)
 	} else {
+		r.Attempts = DefaultRetry().Attempts
 		doc.Decode(n, (*plainRetry)(r), ps)
 	}
 	if r.Attempts > 0 && r.Statuses == nil {

@@ -455,11 +455,20 @@ func TestATimeOutIsOnlyRetriedWhereItIsAskedFor(t *testing.T) {
 		t.Errorf("the default is %+v", r)
 	}
 	c := load(t, "listen: :8080", "routes:",
-		"  GET /a: {to: http://a:1, retry: 2}", "  GET /b: {to: http://a:1, retry: {attempts: 1, statuses: [503]}}", "  GET /c: {to: http://a:1, retry: none}")
-	for i, want := range []config.Retry{{Attempts: 2, Statuses: []int{502, 503, 504}}, {Attempts: 1, Statuses: []int{503}}, {}} {
+		"  GET /a: {to: http://a:1, retry: 2}", "  GET /b: {to: http://a:1, retry: {attempts: 1, statuses: [503]}}", "  GET /c: {to: http://a:1, retry: none}", "  GET /d: {to: http://a:1, retry: {statuses: [503]}}")
+	for i, want := range []config.Retry{{Attempts: 2, Statuses: []int{502, 503, 504}}, {Attempts: 1, Statuses: []int{503}}, {}, {Attempts: 2, Statuses: []int{503}}} {
 		if got := c.Routes[i].Retry; got == nil || !reflect.DeepEqual(*got, want) {
 			t.Errorf("%s: %+v, want %+v", c.Routes[i].Name, got, want)
 		}
+	}
+}
+
+// Who bounds further tries need not repeat how many there are.
+func TestABudgetNeedsNoAttempts(t *testing.T) {
+	c := load(t, "listen: :8080", "services:", "  a: {source: http://a:1, retry: {budget: 10%}}", "routes:", "  GET /: a")
+	want := config.Retry{Attempts: 2, Statuses: []int{502, 503, 504}, Budget: &config.Budget{Share: 10, Least: 10}}
+	if got := c.Services[0].Retry; got == nil || !reflect.DeepEqual(*got, want) {
+		t.Errorf("%+v, want %+v", got, want)
 	}
 }
 
