@@ -276,11 +276,14 @@ func (r Ref) String() string {
 }
 
 // Function gives the name of a function that may be meant, and of its part: the
-// function of an app, `fn:APP/FUNCTION`, or the alias of one elsewhere,
+// function of an app, `fn:APP/FUNCTION` and `azure:APP/FUNCTION`, or the alias of one elsewhere,
 // `lambda:NAME:ALIAS`, where no region follows.
 func (r Ref) Function() (name, part string) {
 	switch {
 	case r.Scheme == functionScheme:
+		name, part, _ = strings.Cut(r.Rest, "/")
+		return name, part
+	case r.Scheme == azureScheme:
 		name, part, _ = strings.Cut(r.Rest, "/")
 		return name, part
 	case r.Scheme == lambdaScheme && !strings.Contains(r.Rest, "@"):

@@ -20,7 +20,7 @@ var reserved = struct{ route, file, scheme []string }{
 		"cors", "headers", "respond", "redirect", "rewrite", "breaker", "health", "hedge",
 	},
 	file:   []string{"certificates", "plugins", "tracing", "store", "providers"},
-	scheme: []string{"http", "https", "h2c", "grpc", "k8s", "consul", "etcd", "docker", "azure", "gcf", "run", "dir"},
+	scheme: []string{"http", "https", "h2c", "grpc", "k8s", "consul", "etcd", "docker", "azure", "dir"},
 }
 
 // notYet is the problem of a reserved word at pos.
@@ -70,6 +70,12 @@ func (v Vocabulary) scheme(name string) (Scheme, bool) {
 		return Scheme{}, false
 	}
 	return v.Schemes[i], true
+}
+
+// isInlined tells whether a scheme names functions that need no declaration.
+func (v Vocabulary) isInlined(name string) bool {
+	s, _ := v.scheme(name)
+	return s.Inline != nil
 }
 
 func (v Vocabulary) schemeNames() []string {

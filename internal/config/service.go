@@ -121,7 +121,7 @@ func (l *loader) source(n *doc.Node, name, group string, ps *doc.Problems) Ref {
 		ps.Add(doc.Problem{Pos: t.path.Pos, What: fmt.Sprintf("the service %q has a path", name), Why: "a service is where requests go; what path they have is the route's matter", Fix: fmt.Sprintf("write the service as %s, and on its routes `rewrite: %s/**` or what else is to be sent", t.ref, strings.TrimSuffix(t.path.Value, "/**"))})
 	case t.ref.Scheme == "":
 		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("the service %q is another name, %q", name, t.ref.Rest), Why: "a service is a URL with a scheme or a list of addresses", Fix: fmt.Sprintf("for example `%s: http://%s:8080`", name, t.ref.Rest)})
-	case t.ref.Scheme == functionScheme || t.ref.Scheme == lambdaScheme:
+	case t.ref.Scheme == functionScheme || l.v.isInlined(t.ref.Scheme):
 		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("the service %q is a function", name), Why: "a function has no endpoints", Fix: fmt.Sprintf("name %s under to", t.ref)})
 	}
 	return t.ref
@@ -132,3 +132,6 @@ const functionScheme = "fn"
 
 // lambdaScheme is how one of AWS Lambda is named, be it of the file or not.
 const lambdaScheme = "lambda"
+
+// azureScheme is how an app of Azure Functions is named, or one function of it.
+const azureScheme = "azure"

@@ -138,7 +138,11 @@ func (c *validator) inline(ref Ref) bool {
 func (c *validator) isFunction(ref Ref) bool {
 	name, _ := ref.Function()
 	f := c.functions[name]
-	return f != nil && f.Kind == ref.Scheme
+	if f == nil {
+		return false
+	}
+	kind, _ := c.v.function(f.Kind)
+	return slices.Contains(kind.Schemes, ref.Scheme)
 }
 
 func (c *validator) functionNames() []string {

@@ -35,6 +35,8 @@ type Kind struct {
 	// PerBackend tells that a filter may also stand on one of a route's backends.
 	// Guards may not: no variant is reached past them.
 	PerBackend bool
+	// Schemes are those by which routes name functions of this kind.
+	Schemes []string
 	// New gives a pointer to a fresh config struct with all defaults set. Load
 	// decodes the node into it (doc.Decode). A filter's node is the value under
 	// its key; that of a function or an auth is the whole of it, its key included.

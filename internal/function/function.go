@@ -78,7 +78,9 @@ type Definition struct {
 	Kind    string // the key that tells the kind: "run"
 	Summary string
 	Scheme  config.Scheme // how a route names it: fn:NAME
-	New     func() any
+	// Others are further ways in which a route names it; set them on what Define has made.
+	Others []config.Scheme
+	New    func() any
 	// Check says what is wrong with a config without starting anything.
 	Check func(env Env, config any) error
 	// Warn says what keeps a right config from working on this machine; it starts
@@ -95,6 +97,9 @@ type Definition struct {
 	// Once gives the config for a single call: one instance, for which the call waits.
 	Once func(config any) any
 }
+
+// Schemes are all ways in which a route names functions of this kind.
+func (d Definition) Schemes() []config.Scheme { return append([]config.Scheme{d.Scheme}, d.Others...) }
 
 // Mistakes are several in one config, each of which is told by itself.
 type Mistakes []error

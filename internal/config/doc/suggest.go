@@ -1,6 +1,7 @@
 package doc
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -58,4 +59,17 @@ func distance(a, b []rune) int {
 		before, last, row = last, row, before
 	}
 	return last[len(b)]
+}
+
+// OneOf says what is wrong with a text that is none of those that are known; what is the
+// kind of them, "a mode".
+func OneOf(what, text string, known ...string) error {
+	switch near, ok := Suggest(text, known); {
+	case slices.Contains(known, text):
+		return nil
+	case ok:
+		return fmt.Errorf("%q is not %s; did you mean %s?", text, what, near)
+	default:
+		return fmt.Errorf("%q is not %s; known are %s", text, what, strings.Join(known, ", "))
+	}
 }

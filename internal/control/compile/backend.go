@@ -110,11 +110,15 @@ func (b *build) find(ref config.Ref) any {
 		}
 		return fmt.Errorf("there is no composition named %q", ref.Rest)
 	}
-	if d, ok := find(b.compiler.parts.Functions, func(d function.Definition) bool { return d.Scheme.Name == ref.Scheme }); ok {
+	for _, d := range b.compiler.parts.Functions {
+		scheme, ok := find(d.Schemes(), func(s config.Scheme) bool { return s.Name == ref.Scheme })
+		if !ok {
+			continue
+		}
 		if f := b.findFunction(ref); f != nil && f.Kind == d.Kind {
 			return f
 		}
-		return b.inline(d, ref)
+		return b.inline(d, scheme, ref)
 	}
 	if s := b.findSource(ref); s != nil {
 		return s
@@ -124,12 +128,12 @@ func (b *build) find(ref config.Ref) any {
 
 // inline gives the function that a reference means by itself, of which no more is said in
 // the config.
-func (b *build) inline(d function.Definition, ref config.Ref) any {
+func (b *build) inline(d function.Definition, scheme config.Scheme, ref config.Ref) any {
 	name, _ := ref.Function()
-	if d.Scheme.Inline == nil {
+	if scheme.Inline == nil {
 		return fmt.Errorf("there is no function named %q", name)
 	}
-	own, err := d.Scheme.Inline(ref)
+	own, err := scheme.Inline(ref)
 	if err == nil {
 		err = b.cfg.Settle(own)
 	}

@@ -62,8 +62,12 @@ func (p Parts) Vocabulary() config.Vocabulary {
 		}
 	}
 	for _, d := range p.Functions {
-		v.Functions = append(v.Functions, config.Kind{Name: d.Kind, Summary: d.Summary, New: d.New})
-		v.Schemes = append(v.Schemes, d.Scheme)
+		kind := config.Kind{Name: d.Kind, Summary: d.Summary, New: d.New}
+		for _, s := range d.Schemes() {
+			kind.Schemes = append(kind.Schemes, s.Name)
+			v.Schemes = append(v.Schemes, s)
+		}
+		v.Functions = append(v.Functions, kind)
 	}
 	for _, d := range p.Auths {
 		v.Auths = append(v.Auths, d.Vocabulary())

@@ -1,0 +1,137 @@
+package google
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/egress"
+	"github.com/weir-gateway/weir/internal/base/secret"
+	"github.com/weir-gateway/weir/internal/cloud"
+)
+
+// Caller is in whose name whom is called. Callers that are equal share their tokens.
+type Caller struct {
+	Audience    string
+	Impersonate string // the service account that is spoken for, "" for the one that is found
+	Delegates   string // those between, by commas, each of which may speak for the next
+	given       [sha256.Size]byte
+	bounds      string
+}
+
+// Credentials are where a caller's are: the zero value means those that Google's tools would find.
+type Credentials struct {
+	// Given is the content of a file of credentials; empty where they are to be found.
+	Given secret.Value
+	// Bounds are those of whoever has given them, within which their issuer must be.
+	Bounds *egress.Bounds
+}
+
+// Token is an ID token, kept.
+type Token = cloud.Kept[secret.Value]
+
+// Callers keeps tokens for all who call the same in the same name. It is safe for concurrent use.
+type Callers struct {
+	finder finder
+	iam    string
+	kept   cloud.Shared[Caller, *Token]
+}
+
+// fetchTimeout bounds a fetch, which may need several questions.
+const fetchTimeout = 20 * time.Second
+
+// NewCallers makes one that keeps nothing yet.
+func NewCallers() *Callers {
+	return &Callers{finder: environment(), iam: "https://iamcredentials.googleapis.com"}
+}
+
+// Use gives the token of a caller, which is kept until Leave was called as often with the
+// caller that Use has given, too.
+func (c *Callers) Use(who Caller, from Credentials, log *slog.Logger) (*Token, Caller) {
+	if !from.Given.Empty() {
+		who.given, who.bounds = sha256.Sum256([]byte(from.Given.Reveal())), from.Bounds.String()
+	}
+	return c.kept.Use(who, func() (*Token, func()) {
+		kept := cloud.Keep(c.fetcher(who, from), cloud.KeptOptions{Name: "id token of google for " + who.Audience, Log: log, Timeout: fetchTimeout})
+		return kept, kept.Close
+	}), who
+}
+
+// Leave tells that one user less has need of it.
+func (c *Callers) Leave(who Caller) { c.kept.Leave(who) }
+
+// Check says what is wrong with credentials that are given, without asking anybody.
+func Check(from Credentials) error {
+	_, err := open(from)
+	return err
+}
+
+func open(from Credentials) (source, error) {
+	p := parser{asker: cloud.NewAsker(from.Bounds), given: true}
+	return p.parse([]byte(from.Given.Reveal()))
+}
+
+// fetcher looks for credentials anew each time, for files change.
+func (c *Callers) fetcher(who Caller, from Credentials) cloud.Fetch[secret.Value] {
+	asker := cloud.NewAsker(nil)
+	find := func() (source, error) { return c.finder.find(asker) }
+	if !from.Given.Empty() {
+		asker = cloud.NewAsker(from.Bounds)
+		find = func() (source, error) { return open(from) }
+	}
+	return func(ctx context.Context) (secret.Value, time.Time, error) {
+		s, err := find()
+		if err != nil {
+			return secret.Value{}, time.Time{}, err
+		}
+		token, err := who.token(ctx, s, asker, c.iam)
+		if err != nil {
+			return secret.Value{}, time.Time{}, err
+		}
+		expires, err := cloud.ExpiryOf(token)
+		return secret.NewValue(token), expires, err
+	}
+}
+
+// token asks for one.
+func (who Caller) token(ctx context.Context, s source, asker *cloud.Asker, iam string) (string, error) {
+	if who.Impersonate == "" {
+		return s.idToken(ctx, who.Audience)
+	}
+	access, err := s.accessToken(ctx)
+	if err != nil {
+		return "", err
+	}
+	var delegates []string
+	if who.Delegates != "" {
+		delegates = strings.Split(who.Delegates, ",")
+	}
+	return account{iam, who.Impersonate, delegates}.idToken(ctx, asker, access, who.Audience)
+}
+
+// source is what credentials give.
+type source interface {
+	// idToken gives an ID token for an audience.
+	idToken(ctx context.Context, audience string) (string, error)
+	// accessToken gives an access token for Google's APIs.
+	accessToken(ctx context.Context) (string, error)
+}
+
+// scope is that of access tokens: what they may be used for, roles say.
+const scope = "https://www.googleapis.com/auth/cloud-platform"
+
+// accessAnswer is that of a token endpoint (RFC 6749 section 5.1).
+type accessAnswer struct {
+	Access string `json:"access_token"`
+	ID     string `json:"id_token"`
+}
+
+func (a accessAnswer) access() (string, error) {
+	if a.Access == "" {
+		return "", errors.New("the issuer's answer holds no access_token")
+	}
+	return a.Access, nil
+}

@@ -1,0 +1,201 @@
+package cloud
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/egress"
+	"github.com/weir-gateway/weir/internal/base/exchange"
+)
+
+// The bounds of one question to an issuer of tokens.
+const (
+	askTimeout = 5 * time.Second
+	mostAnswer = 256 << 10
+	mostTold   = 300 // bytes of an error's body
+)
+
+// Asker asks issuers of tokens: platforms' token services and the metadata servers of
+// machines. It follows no redirects, for a token must not go where the issuer was not
+// meant to send it. It is safe for concurrent use.
+type Asker struct{ outside, machine http.Client }
+
+// NewAsker makes one that connects within bounds.
+func NewAsker(bounds *egress.Bounds) *Asker {
+	client := func(proxy func(*http.Request) (*url.URL, error)) http.Client {
+		return http.Client{
+			Timeout:       askTimeout,
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+			Transport: &http.Transport{
+				Proxy: proxy, DialContext: (&net.Dialer{Control: bounds.Control}).DialContext, ForceAttemptHTTP2: true,
+				DisableKeepAlives: true, // the next question is an hour away
+			},
+		}
+	}
+	a := &Asker{outside: client(http.ProxyFromEnvironment), machine: client(nil)}
+	if bounds != nil {
+		a.outside = client(nil) // a proxy would be asked beyond them
+	}
+	return a
+}
+
+// AnswerError is an issuer's answer that gives nothing.
+type AnswerError struct {
+	Issuer string // its host
+	Status int
+	Text   string // what it says, at most some hundred bytes
+}
+
+func (e *AnswerError) Error() string {
+	return fmt.Sprintf("%s answers %d: %s", e.Issuer, e.Status, e.Text)
+}
+
+// Question is one to an issuer.
+type Question struct {
+	URL string
+	// Form is sent as application/x-www-form-urlencoded, JSON as such; where there is neither, it
+	// is a GET.
+	Form   url.Values
+	JSON   any
+	Fields []exchange.Field
+	// Machine tells that the issuer is the machine's own, to which no proxy leads.
+	Machine bool
+}
+
+// Ask gives the body of an answer with status 200.
+func (a *Asker) Ask(ctx context.Context, q Question) ([]byte, error) {
+	r, err := q.request(ctx)
+	if err != nil {
+		return nil, err
+	}
+	client := &a.outside
+	if q.Machine {
+		client = &a.machine
+	}
+	res, err := client.Do(r)
+	if err != nil {
+		return nil, bare(err)
+	}
+	defer func() { _ = res.Body.Close() }() // it was read as far as it matters
+	body, err := io.ReadAll(io.LimitReader(res.Body, mostAnswer))
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("%s: %w", r.URL.Host, err)
+	case res.StatusCode != http.StatusOK:
+		return nil, &AnswerError{r.URL.Host, res.StatusCode, told(body)}
+	}
+	return body, nil
+}
+
+// AskJSON reads the answer, which is JSON, into out.
+func (a *Asker) AskJSON(ctx context.Context, q Question, out any) error {
+	body, err := a.Ask(ctx, q)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(body, out); err != nil {
+		return fmt.Errorf("the answer of %s is not understood: %w", hostOf(q.URL), err)
+	}
+	return nil
+}
+
+func (q Question) request(ctx context.Context) (*http.Request, error) {
+	method, body, kind := http.MethodGet, []byte(nil), ""
+	switch {
+	case q.Form != nil:
+		method, body, kind = http.MethodPost, []byte(q.Form.Encode()), "application/x-www-form-urlencoded"
+	case q.JSON != nil:
+		encoded, err := json.Marshal(q.JSON)
+		if err != nil {
+			return nil, fmt.Errorf("question to %s: %w", hostOf(q.URL), err)
+		}
+		method, body, kind = http.MethodPost, encoded, "application/json"
+	}
+	r, err := http.NewRequestWithContext(ctx, method, q.URL, bytes.NewReader(body))
+	if err != nil {
+		return nil, errors.New("the issuer's address is no URL") // which may hold what is secret
+	}
+	head := exchange.RequestHead(r)
+	head.Set("User-Agent", "weir")
+	head.Set("Accept", "application/json")
+	if kind != "" {
+		head.Set("Content-Type", kind)
+	}
+	for _, f := range q.Fields {
+		head.Set(f.Name, f.Value)
+	}
+	return r, nil
+}
+
+// bare takes the query out of what net/http says of an error: it may hold secrets.
+func bare(err error) error {
+	if failed, ok := errors.AsType[*url.Error](err); ok {
+		return fmt.Errorf("%s: %w", hostOf(failed.URL), failed.Err)
+	}
+	return err
+}
+
+func hostOf(text string) string {
+	u, err := url.Parse(text)
+	if err != nil {
+		return "the issuer"
+	}
+	return u.Host
+}
+
+// told is what an issuer says of an error: by RFC 6749 section 5.2, by Google's APIs, or
+// in any other words.
+func told(body []byte) string {
+	var oauth struct {
+		Error       json.RawMessage
+		Description string `json:"error_description"`
+	}
+	var google struct{ Message, Status string }
+	var code string
+	switch {
+	case json.Unmarshal(body, &oauth) != nil:
+	case json.Unmarshal(oauth.Error, &code) == nil && code != "":
+		return short(strings.TrimSuffix(code+": "+oauth.Description, ": "))
+	case json.Unmarshal(oauth.Error, &google) == nil && google.Message != "":
+		return short(google.Status + ": " + google.Message)
+	}
+	return short(strings.Join(strings.Fields(string(body)), " "))
+}
+
+func short(text string) string { return text[:min(len(text), mostTold)] }
+
+// ExpiryOf is when a JSON Web Token ends, which is read and not checked: it is for others
+// to check.
+func ExpiryOf(token string) (time.Time, error) {
+	parts := strings.Split(token, ".")
+	const three = 3 // RFC 7515 section 3.1
+	if len(parts) != three {
+		return time.Time{}, errors.New("what was given is no token")
+	}
+	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	var claims struct {
+		Exp float64 // a NumericDate may have a fraction
+	}
+	if err == nil {
+		err = json.Unmarshal(payload, &claims)
+	}
+	if err != nil || claims.Exp <= 0 {
+		return time.Time{}, errors.New("what was given is a token that does not say when it ends")
+	}
+	return time.Unix(int64(claims.Exp), 0), nil
+}
+
+// Basic is the Authorization field of a client of an issuer (RFC 6749 section 2.3.1).
+func Basic(id, secret string) string {
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(url.QueryEscape(id)+":"+url.QueryEscape(secret)))
+}

@@ -1,0 +1,7 @@
+// Package web passes requests on to functions that speak HTTP and run on a platform: to
+// one of its regions, with a proof of who is calling, again where that is safe.
+//
+//   - function.go: a function, its sites and bounds.
+//   - call.go: one request, with its attempts.
+//   - verdict.go: what an attempt means.
+package web

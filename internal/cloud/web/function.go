@@ -1,0 +1,113 @@
+package web
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"sync/atomic"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/telemetry"
+	"github.com/weir-gateway/weir/internal/cloud"
+)
+
+// Site is a function in one region. It belongs to one Function.
+type Site struct {
+	Name string   // for status: the region, or the host
+	URL  *url.URL // of the function: scheme, host with its port, and the path before the request's
+	Host string   // that the function is called by
+	Send http.RoundTripper
+	// Prove adds to a request's head what proves who is calling; nil for nothing. The error is
+	// a *fault.Fault or a context's.
+	Prove func(ctx context.Context, head exchange.Head) (Proof, error)
+	// Problem is why the last proof could not be had; nil where nothing is proved.
+	Problem func() error
+
+	rest cloud.Rest
+}
+
+// Proof is what a request was sent with.
+type Proof struct {
+	// Refused tells that the proof was not accepted, and answers whether another one may
+	// be; nil where there is no other.
+	Refused func(context.Context) bool
+	// Ours tells that a refusal of who is calling can only mean the gateway: the request
+	// bears nobody else's proof.
+	Ours bool
+}
+
+// Options make a Function.
+type Options struct {
+	Name     string // in the config, with its scheme: "gcf:orders"
+	Platform string // as people call it: "Google Cloud"
+	Sites    []*Site
+	// Drop picks fields that never pass from clients, by a name in lower case in which `_`
+	// and `.` are `-`; nil: none.
+	Drop func(name string) bool
+	// Judge tells what the head of an answer means; nil: Plain.
+	Judge    func(res *http.Response, proof Proof) Verdict
+	Log      *slog.Logger
+	Life     *telemetry.Function
+	Attempts *telemetry.Backend
+}
+
+// Bounds are what may change while a function is called.
+type Bounds struct {
+	// Timeout is for the answer's head, with all attempts.
+	Timeout time.Duration
+	Pool    cloud.PoolBounds
+}
+
+// Function is an HTTP function on a platform. It is safe for concurrent use.
+type Function struct {
+	Options
+
+	own     *cloud.Pool
+	retries *cloud.Retries
+	timeout atomic.Int64
+}
+
+// New makes a Function. It sends nothing.
+func New(o Options, b Bounds) *Function {
+	if o.Judge == nil {
+		o.Judge = Plain
+	}
+	f := &Function{Options: o, own: cloud.NewPool(b.Pool), retries: cloud.NewRetries()}
+	f.timeout.Store(int64(b.Timeout))
+	return f
+}
+
+// Tune changes bounds in place.
+func (f *Function) Tune(b Bounds) {
+	f.timeout.Store(int64(b.Timeout))
+	f.own.Tune(b.Pool)
+}
+
+// Status is a picture of a Function.
+type Status struct {
+	Calls   cloud.PoolStatus
+	Sites   []string
+	Problem string // why the function cannot be called, "" where it can
+}
+
+// Status tells how it is now.
+func (f *Function) Status() Status {
+	s := Status{Calls: f.own.Status()}
+	for _, at := range f.Sites {
+		line := fmt.Sprintf("%s: %s", at.Name, at.URL)
+		if at.rest.Resting() {
+			line += ", rests"
+		}
+		s.Sites = append(s.Sites, line)
+		if at.Problem == nil {
+			continue
+		}
+		if err := at.Problem(); err != nil {
+			s.Problem = err.Error()
+		}
+	}
+	return s
+}

@@ -1,0 +1,148 @@
+package gcf
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/cloud/google"
+	"github.com/weir-gateway/weir/internal/cloud/web"
+	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/function"
+)
+
+// Definition is the kind of functions that Google Cloud runs. All functions of a
+// definition share tokens and connections.
+func Definition() function.Definition {
+	shared := &platform{callers: google.NewCallers()}
+	service := "SERVICE@REGION/PROJECTNUMBER"
+	d := function.Define(function.Parts[Config]{
+		Kind: "gcf", Summary: "a function or service of Google Cloud",
+		Scheme: config.Scheme{
+			Name: "gcf", Summary: "a function of Google Cloud", Example: "gcf:orders@europe-west1/shop-42",
+			Check: checkRef(google.ParseFunction, "NAME@REGION/PROJECT"), Inline: inline(google.ParseFunction),
+		},
+		Defaults: defaults,
+		Check:    check,
+		Build:    shared.build,
+		Same:     same,
+		Once:     func(c *Config) Config { return *c },
+	})
+	d.Others = []config.Scheme{{
+		Name: "run", Summary: "a service of Google Cloud Run", Example: "run:orders@europe-west1/123456789012",
+		Check: checkRef(google.ParseService, service), Inline: inline(google.ParseService),
+	}}
+	return d
+}
+
+// platform is what functions share.
+type platform struct {
+	callers     *google.Callers
+	connections web.Connections
+}
+
+// check tells what is wrong with a config, which its credentials are part of.
+func check(env function.Env, c *Config) error {
+	if err := c.validate(); err != nil {
+		return err
+	}
+	_, err := c.credentials(env)
+	return err
+}
+
+// credentials are those that the config gives.
+func (c *Config) credentials(env function.Env) (google.Credentials, error) {
+	if c.Identity.Credentials == nil {
+		return google.Credentials{}, nil
+	}
+	given, err := env.Secret(c.Identity.Credentials.Template)
+	if err != nil {
+		return google.Credentials{}, fmt.Errorf("identity.credentials: %w", err)
+	}
+	return google.Credentials{Given: given, Bounds: env.Bounds}, nil
+}
+
+// build makes the backend of a function. It sends nothing; tokens are fetched beside.
+func (p *platform) build(env function.Env, name string, c *Config) (function.Backend, error) {
+	if err := c.validate(); err != nil {
+		return nil, err
+	}
+	from, err := c.credentials(env)
+	if err == nil && !from.Given.Empty() {
+		err = google.Check(from)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("identity.credentials: %w", err)
+	}
+	b := &backend{platform: p}
+	o := web.Options{Name: "gcf:" + name, Platform: "Google Cloud", Drop: dropped, Judge: judge, Log: env.Log, Life: env.Life, Attempts: env.Attempts}
+	for _, region := range c.regions() {
+		o.Sites = append(o.Sites, b.site(env, c, from, region))
+	}
+	b.Function = web.New(o, c.bounds())
+	return b, nil
+}
+
+// backend is one function. It implements function.Backend.
+type backend struct {
+	*web.Function
+
+	platform *platform
+	ends     []func()
+}
+
+// site makes what the function is in one region.
+func (b *backend) site(env function.Env, c *Config, from google.Credentials, region string) *web.Site {
+	own, audience, called := c.in(region)
+	s := &web.Site{Name: region, URL: web.Address(called), Host: own.Host}
+	if region == "" {
+		s.Name = own.Host
+	}
+	like := web.Connection{Secure: called.Scheme == "https", H2: c.Protocol == H2}
+	if called.Hostname() != own.Hostname() {
+		like.Name = own.Hostname()
+	}
+	send, leave := b.platform.connections.Use(like, env.Bounds)
+	s.Send = send
+	b.ends = append(b.ends, leave)
+	if c.Identity.None {
+		return s
+	}
+	token, who := b.platform.callers.Use(google.Caller{
+		Audience: audience, Impersonate: c.Identity.Impersonate, Delegates: strings.Join(c.Identity.Delegates, ","),
+	}, from, env.Log)
+	b.ends = append(b.ends, func() { b.platform.callers.Leave(who) })
+	s.Prove, s.Problem = prove(token, c.Authorization), token.Problem
+	return s
+}
+
+// RoundTrip passes r on.
+func (b *backend) RoundTrip(r *http.Request) (*http.Response, error) {
+	return b.Pass(r, r.URL.EscapedPath()) //nolint:wrapcheck // faults, and the ends of contexts
+}
+
+// Tune takes over bounds of another config.
+func (b *backend) Tune(cfg any) {
+	if c, ok := cfg.(*Config); ok { // the compiler only tunes what Same has compared
+		b.Function.Tune(c.bounds())
+	}
+}
+
+// Status tells how the function is doing.
+func (b *backend) Status() function.Status {
+	s := b.Function.Status()
+	return function.Status{
+		Note: "Google Cloud, over HTTP", Busy: s.Calls.Busy, Queued: s.Calls.Waiting, Problem: s.Problem,
+		Remote: fmt.Sprintf("over HTTP; %d calls, %d wait", s.Calls.Busy, s.Calls.Waiting), Details: s.Sites,
+	}
+}
+
+// Close gives back what the function has used with others. Requests under way keep what they
+// have, and go on.
+func (b *backend) Close(context.Context) error {
+	for _, end := range b.ends {
+		end()
+	}
+	return nil
+}

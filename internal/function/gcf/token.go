@@ -1,0 +1,66 @@
+package gcf
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/cloud/google"
+	"github.com/weir-gateway/weir/internal/cloud/web"
+)
+
+// The fields of tokens. Google looks at the second one first, and takes the signature out
+// of what it has checked (Cloud Run, "Authenticating service-to-service").
+const (
+	authorization = "Authorization"
+	serverless    = "X-Serverless-Authorization"
+)
+
+// dropped tells of the fields that no client may send: whose token Google believes.
+func dropped(name string) bool { return name == "x-serverless-authorization" }
+
+// prove puts the token into a request's head.
+func prove(token *google.Token, place Authorization) func(context.Context, exchange.Head) (web.Proof, error) {
+	return func(ctx context.Context, head exchange.Head) (web.Proof, error) {
+		held, err := token.Get(ctx)
+		if err != nil {
+			return web.Proof{}, missing(ctx, err)
+		}
+		field, ours := authorization, true
+		if place == Beside || place == Auto && head.Get(authorization) != "" {
+			field, ours = serverless, head.Get(authorization) == ""
+		}
+		head.Set(field, "Bearer "+held.Value.Reveal())
+		return web.Proof{Refused: func(ctx context.Context) bool { return token.Refused(ctx, held) }, Ours: ours}, nil
+	}
+}
+
+// missing tells that there is no token.
+func missing(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
+		return err
+	}
+	return fault.CredentialsMissing.New("", fault.RetryAfter(time.Second), fault.Cause(err))
+}
+
+// judge tells a refusal of the gateway's token from an answer of the function: it is told
+// by RFC 6750 section 3, and the request bears nobody else's.
+func judge(res *http.Response, proof web.Proof) web.Verdict {
+	if res.StatusCode == http.StatusUnauthorized && proof.Ours && refusesToken(res) {
+		return web.Verdict{Refused: fault.FunctionRefused.New("", fault.Internal("Google Cloud has not accepted the ID token: %s", challenge(res))), Renew: true}
+	}
+	return web.Plain(res, proof)
+}
+
+func challenge(res *http.Response) string {
+	return strings.Join(exchange.ResponseHead(res).Values("Www-Authenticate"), ", ")
+}
+
+func refusesToken(res *http.Response) bool {
+	text := strings.ToLower(challenge(res))
+	return strings.Contains(text, "bearer") && strings.Contains(text, "invalid_token")
+}
