@@ -157,12 +157,20 @@ func (c *validator) routeGrants(r *Route) {
 	c.listenerGrants(g, r.Listeners, r.Origin)
 	c.hostGrants(g, r.Hosts, r.Origin)
 	for _, f := range r.Filters {
-		c.secretGrants(g, f.Config, f.Origin)
+		c.filterGrants(g, f)
 	}
 	for _, b := range r.Backends {
 		for _, f := range b.Filters {
-			c.secretGrants(g, f.Config, f.Origin)
+			c.filterGrants(g, f)
 		}
+	}
+}
+
+// filterGrants holds what a filter uses of secrets, and of what the gateway itself is allowed.
+func (c *validator) filterGrants(g *Group, f Filter) {
+	c.secretGrants(g, f.Config, f.Origin)
+	if far, ok := f.Config.(Reaching); ok {
+		c.reachGrants(g, "filter "+f.Name, f.Origin, far.Reaches())
 	}
 }
 
@@ -259,22 +267,22 @@ func (c *validator) functionGrants(f *Function) {
 		return
 	}
 	if far, ok := f.Config.(Reaching); ok {
-		c.reachGrants(g, f, far.Reaches())
+		c.reachGrants(g, fmt.Sprintf("function %q", f.Name), f.Origin, far.Reaches())
 	} else if what := f.Kind + ":" + f.Name; !allows(g.Allow, what) {
 		c.denied(f.Origin.at(), g, fmt.Sprintf("a function of its own (%q)", what), "allow")
 	}
 	c.secretGrants(g, f.Config, f.Origin)
 }
 
-// reachGrants holds what a function of a group reaches elsewhere, with what the gateway is
+// reachGrants holds what a function or a filter of a group reaches elsewhere, with what the gateway is
 // allowed there. A group that is allowed nothing by name is allowed none of it.
-func (c *validator) reachGrants(g *Group, f *Function, reached []string) {
+func (c *validator) reachGrants(g *Group, who string, at Origin, reached []string) {
 	for _, what := range reached {
 		if !allows(slices.Concat([]string{}, g.Allow), what) {
-			c.denied(f.Origin.at(), g, fmt.Sprintf("%q, which its function %q names", what, f.Name), "allow")
+			c.denied(at.at(), g, fmt.Sprintf("%q, which its %s names", what, who), "allow")
 		}
 		if _, authority, ok := strings.Cut(what, "://"); ok {
-			c.reach(f.Origin, f.Group, authority)
+			c.reach(at, g.Name, authority)
 		}
 	}
 }

@@ -53,7 +53,7 @@ type Expressive interface{ Expressions() []Expression }
 // tried out: then whom it would refuse passes, as nobody.
 type Rehearsed interface{ Rehearses() bool }
 
-// Reaching is implemented by the config of a function that is called elsewhere in the
+// Reaching is implemented by the config of a function or a filter that calls elsewhere in the
 // gateway's own name, with what is called and in which role, each in the form in which a
 // group is allowed it: "lambda:orders@eu-west-1", "role:arn:...", "https://host:port".
 type Reaching interface{ Reaches() []string }

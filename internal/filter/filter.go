@@ -51,6 +51,7 @@ const (
 	StageMirror
 	StageTransform
 	StageRewrite // path and host towards the backend
+	StageSign    // of what all others have made of the request
 	StageFault
 	StageRespond // answers by itself
 )
@@ -78,7 +79,10 @@ type Env struct {
 	Log   *slog.Logger // never nil in build
 	Route string       // the route's name, for logs
 	Group string
-	Nth   int // how many filters of this kind stand at this place of the route before it
+	// Authority is the host of the one backend that the filter stands at, with its port where the URL
+	// has one; "" where that is no URL, or where there are several.
+	Authority string
+	Nth       int // how many filters of this kind stand at this place of the route before it
 }
 
 // Policy is a built filter: at least one of Guard and Adapt is set.

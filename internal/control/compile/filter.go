@@ -27,11 +27,11 @@ type built struct {
 }
 
 // filters builds a list of filters in the fixed order, whatever order they were
-// written in. on names the place for explain.
-func (o *road) filters(list []config.Filter, on string) built {
+// written in. on names the place for explain, authority is the host of the one backend there.
+func (o *road) filters(list []config.Filter, on, authority string) built {
 	out := built{pure: true}
 	for _, p := range o.inOrder(list) {
-		policy, err := p.definition.Build(o.env(p), p.use.Config)
+		policy, err := p.definition.Build(o.env(p, authority), p.use.Config)
 		if err != nil {
 			o.fail(p.use.Origin, "filter "+p.use.Name, err)
 			continue
@@ -89,7 +89,7 @@ func pure(s filter.Stage) bool {
 	return s == filter.StageHeaders || s == filter.StageTransform || s == filter.StageRewrite || s == filter.StageRespond
 }
 
-func (o *road) env(p placed) filter.Env {
+func (o *road) env(p placed, authority string) filter.Env {
 	// What a filter keeps of its Env must not keep the build, so it goes by the notes,
 	// which let go of it.
 	notes, name := o.notes, p.use.Name
@@ -103,7 +103,7 @@ func (o *road) env(p placed) filter.Env {
 		Meter:  o.target.Meter,
 		Secret: notes.secret,
 		Log:    o.compiler.options.Log,
-		Route:  o.route.Name, Group: o.route.Group, Nth: p.nth,
+		Route:  o.route.Name, Group: o.route.Group, Authority: authority, Nth: p.nth,
 	}
 }
 

@@ -127,7 +127,7 @@ func (o *road) laid() *laid {
 // lay builds the whole road, from the outermost guard to the backends.
 func (o *road) lay() {
 	r := o.route
-	onRoute := o.filters(r.Filters, "route")
+	onRoute := o.filters(r.Filters, "route", o.onlyAuthority())
 	o.target.Filters, o.target.CORS, o.body = onRoute.notes, onRoute.cors, onRoute.body
 	o.placed(onRoute, -1)
 	for i, p := range onRoute.policies {
@@ -316,7 +316,7 @@ func (o *road) fail(at config.Origin, what string, err error) {
 // it for explain.
 func (o *road) variant(i int, use *config.Backend, onRoute built) variant.Variant {
 	end, name := o.end(use)
-	own := o.filters(use.Filters, name)
+	own := o.filters(use.Filters, name, o.authority(use.Ref))
 	for _, p := range own.policies {
 		if p.Adapt == nil {
 			o.fail(use.Origin, "backend "+strconv.Quote(name), errors.New("a filter that only guards cannot stand on a backend; put it on the route"))
@@ -363,6 +363,26 @@ func (o *road) end(use *config.Backend) (end resolved, name string) {
 		o.services = append(o.services, end.service)
 	}
 	return end, name
+}
+
+// onlyAuthority is that of the route's only backend.
+func (o *road) onlyAuthority() string {
+	if len(o.route.Backends) != 1 {
+		return ""
+	}
+	return o.authority(o.route.Backends[0].Ref)
+}
+
+// authority is the host of a backend that is a URL, or a service that is found by one.
+func (o *road) authority(ref config.Ref) string {
+	if s, ok := o.meant(ref).(*config.Service); ok && s.Source.Rest != "" {
+		ref = s.Source
+	}
+	authority, _ := strings.CutPrefix(ref.Rest, "//")
+	if authority == ref.Rest || ref.Scheme != "http" && ref.Scheme != "https" {
+		return ""
+	}
+	return authority
 }
 
 // answering names a backend that is none: the filters that answer instead.

@@ -54,7 +54,9 @@ func TestExamplesOfTheDocsAreValid(t *testing.T) {
 	t.Parallel()
 	vocabulary := config.Vocabulary{
 		Filters: all.Kinds(), Auths: authKinds(),
-		Schemes: []config.Scheme{{Name: "http", Example: "http://users:8080", Check: func(config.Ref) error { return nil }}},
+		Schemes: []config.Scheme{
+			{Name: "http", Example: "http://users:8080", Check: func(config.Ref) error { return nil }}, {Name: "https", Example: "https://users", Check: func(config.Ref) error { return nil }},
+		},
 	}
 	for _, d := range all.Definitions() {
 		examples := yamlBlocks(readme(t, d.Name))
@@ -101,7 +103,7 @@ func build(t *testing.T, shown string, c *config.Config) {
 				continue
 			}
 			reads(t, all.Definitions()[i], f.Config)
-			if p, err := all.Definitions()[i].Build(filter.Env{Secret: secret.Placeholder, Keep: keepNothing, Auth: way, Backend: backend}, f.Config); err != nil || p.Guard == nil && p.Adapt == nil {
+			if p, err := all.Definitions()[i].Build(filter.Env{Secret: secret.Placeholder, Keep: keepNothing, Auth: way, Backend: backend, Authority: "a.lambda-url.eu-west-1.on.aws"}, f.Config); err != nil || p.Guard == nil && p.Adapt == nil {
 				t.Errorf("%s: %v", f.Name, err)
 			}
 		}

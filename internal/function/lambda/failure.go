@@ -14,6 +14,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/cloud/aws"
 	"github.com/weir-gateway/weir/internal/function"
 )
 
@@ -43,7 +44,6 @@ func verdicts() map[string]verdict {
 	later := verdict{kind: fault.FunctionUnavailable, retry: true}
 	ill := verdict{kind: fault.FunctionUnavailable, taken: true, retry: true, ill: true}
 	never := verdict{kind: fault.FunctionRefused}
-	renew := verdict{kind: fault.FunctionRefused, renew: true}
 	large := verdict{kind: fault.FunctionTooLarge}
 	table := map[string]verdict{
 		"TooManyRequestsException": {kind: fault.FunctionThrottled, retry: true},
@@ -58,7 +58,6 @@ func verdicts() map[string]verdict {
 			"ValidationException KMSAccessDeniedException KMSDisabledException KMSInvalidStateException KMSNotFoundException InvalidRuntimeException " +
 			"InvalidZipFileException InvalidSecurityGroupIDException InvalidSubnetIDException EC2AccessDeniedException RecursiveInvocationException " +
 			"NoPublishedVersionException DurableExecutionAlreadyStartedException UnknownOperationException IncompleteSignatureException MissingAuthenticationTokenException",
-		renew: "ExpiredTokenException ExpiredToken UnrecognizedClientException InvalidClientTokenId InvalidSignatureException",
 		large: "RequestTooLargeException SerializedRequestEntityTooLargeException",
 	} {
 		for name := range strings.FieldsSeq(names) {
@@ -74,6 +73,9 @@ var known = verdicts()
 func judge(name string, status int) verdict {
 	if v, ok := known[name]; ok {
 		return v
+	}
+	if aws.RefusesCredentials(name) {
+		return verdict{kind: fault.FunctionRefused, renew: true}
 	}
 	switch {
 	case status == http.StatusTooManyRequests:

@@ -1,0 +1,192 @@
+// Package sign is the filter that signs requests to a backend in the gateway's own name, as
+// AWS's function URLs and API Gateway ask for.
+//
+//   - config.go: what people write.
+//   - host.go: which service and region a host of AWS is of.
+//   - sign.go: the signature of a request, and what AWS says of it.
+package sign
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+
+	"github.com/weir-gateway/weir/internal/base/httpx"
+	"github.com/weir-gateway/weir/internal/base/keep"
+	"github.com/weir-gateway/weir/internal/cloud"
+	"github.com/weir-gateway/weir/internal/cloud/aws"
+	"github.com/weir-gateway/weir/internal/config/doc"
+	"github.com/weir-gateway/weir/internal/filter"
+)
+
+// Config is what people write under `sign`.
+type Config struct {
+	As      Scheme     `doc:"as,required" help:"by whose rules: aws, which is Signature Version 4" example:"aws"`
+	Service string     `doc:"service,omitzero" help:"what AWS calls the service; told by its host unless said" example:"execute-api"`
+	Region  aws.Region `doc:"region,omitzero" help:"where it is; told by its host unless said" example:"eu-west-1"`
+	Host    string     `doc:"host,omitzero" help:"the host that is sent and signed; the backend's own unless said" example:"abc123.execute-api.eu-west-1.amazonaws.com"`
+	Account string     `doc:"account,omitzero" help:"the account under clouds.aws.accounts whose role or profile signs" example:"shop"`
+	Role    *aws.Role  `doc:"role" help:"the role in which it is called, on top of the credentials that are found; a text is its ARN" example:"arn:aws:iam::123456789012:role/gateway"`
+	Profile string     `doc:"profile,omitzero" help:"the profile of AWS's shared config whose credentials are used" example:"production"`
+	Body    doc.Size   `doc:"body" help:"the largest body; it is read whole before it is sent, for its hash is signed" example:"10MiB"`
+
+	settled // what clouds.aws says
+}
+
+// Scheme is a way to sign.
+type Scheme string
+
+// AWS is Signature Version 4.
+const AWS Scheme = "aws"
+
+// UnmarshalText reads a way to sign.
+func (s *Scheme) UnmarshalText(text []byte) error {
+	if *s = Scheme(text); *s != AWS {
+		return fmt.Errorf("%q is no way to sign; aws is", text)
+	}
+	return nil
+}
+
+// settled is what holds beside what the filter's own config says.
+type settled struct {
+	in   aws.Account
+	room int64
+}
+
+// The bounds of bodies. AWS takes 6 MiB for function URLs and 10 MiB for API Gateway.
+const (
+	defaultBody = 6 * doc.MiB
+	mostBody    = 64 * doc.MiB
+)
+
+func defaults() Config {
+	said := aws.DefaultSettings()
+	return Config{Body: defaultBody, settled: settled{said.Account, int64(said.Room)}}
+}
+
+// DecodeDoc reads `aws` or a map.
+func (c *Config) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	type long Config
+	if n.Kind == doc.Scalar {
+		n = n.Under("as")
+	}
+	var own doc.Problems
+	doc.Decode(n, (*long)(c), &own)
+	if err := c.validate(); err != nil && !own.Failed() {
+		own.Add(doc.Problem{Pos: n.Pos, What: err.Error()})
+	}
+	ps.Join(&own)
+}
+
+// EncodeDoc writes the long form.
+func (c *Config) EncodeDoc() *doc.Node {
+	type long Config
+	return doc.EncodeNode((*long)(c))
+}
+
+// DocSchema implements doc.SchemaWriter.
+func (*Config) DocSchema() *doc.Schema {
+	type long Config
+	return doc.SchemaOr[long](doc.TextSchema("aws"))
+}
+
+var serviceForm = regexp.MustCompile(`^[a-z0-9-]{1,64}$`)
+
+func (c *Config) validate() error {
+	switch {
+	case c.Service != "" && !serviceForm.MatchString(c.Service):
+		return fmt.Errorf("service: %q is no name of a service of AWS", c.Service)
+	case c.Body < 1 || c.Body > mostBody:
+		return fmt.Errorf("body: %v is not from 1 to %v", c.Body, mostBody)
+	case c.Host != "":
+		if _, err := httpx.NormalizeHost(c.Host); err != nil {
+			return fmt.Errorf("the host %q cannot be sent: it is a name or address with perhaps a port", c.Host)
+		}
+	}
+	return nil
+}
+
+// InCloud implements config.Clouded.
+func (c *Config) InCloud(of func(kind string) any) error {
+	said := aws.SettingsOf(of)
+	number := ""
+	if c.Role != nil && aws.CheckRole(c.Role.ARN) == nil {
+		number = c.Role.Account()
+	}
+	found, err := said.Find(c.Account, number)
+	if err != nil {
+		return err //nolint:wrapcheck // it says what is wrong
+	}
+	c.settled = settled{*found, int64(said.Room)}
+	return nil
+}
+
+// Reaches are what it uses of what the gateway is allowed, in the forms in which a group is
+// allowed it (config.Reaching).
+func (c *Config) Reaches() []string {
+	list := []string{"sign:" + string(c.As)}
+	if c.Role != nil {
+		list = append(list, "role:"+c.Role.ARN)
+	}
+	if c.Profile != "" {
+		list = append(list, "profile:"+c.Profile)
+	}
+	if c.Account != "" {
+		list = append(list, "account:"+c.Account)
+	}
+	return list
+}
+
+// caller is in whose name it signs; like a function, a filter with a profile of its own
+// assumes no role that it does not name.
+func (c *Config) caller(region string) aws.Caller {
+	role := c.Role
+	if role == nil && c.Profile == "" {
+		role = c.in.Role
+	}
+	return aws.CallerOf(cmp.Or(c.Profile, c.in.Profile), region, role)
+}
+
+// Definition is this kind of filter. All that sign in the same name share their credentials.
+func Definition() filter.Definition {
+	return filter.Define("sign", "signs requests to the backend in the gateway's own name", filter.StageSign, defaults, build)
+}
+
+func build(env filter.Env, c *Config) (filter.Policy, error) {
+	if err := c.validate(); err != nil {
+		return filter.Policy{}, err
+	}
+	host := cmp.Or(c.Host, env.Authority)
+	service, region := placeOf(host)
+	s := &signer{config: c, host: host, service: cmp.Or(c.Service, service), region: cmp.Or(string(c.Region), region), log: env.Log}
+	if s.service == "" || s.region == "" {
+		if host == "" {
+			return filter.Policy{}, errors.New("service and region are not known; the backend here is no URL, so write `sign: { as: aws, service: lambda, region: eu-west-1, host: ... }`")
+		}
+		return filter.Policy{}, fmt.Errorf("service and region are not known from the host %s; write `sign: { as: aws, service: lambda, region: eu-west-1 }`", host)
+	}
+	s.signer = aws.NewSigner(s.service)
+	var err error
+	if s.credentials, err = credentials(env, c.caller(s.region)); err != nil {
+		return filter.Policy{}, err
+	}
+	if s.room, err = keep.In(env.Keep, "room", func() (*cloud.Room, func(context.Context), error) { return cloud.NewRoom(c.room), nil, nil }); err != nil {
+		return filter.Policy{}, err //nolint:wrapcheck // it says what is wrong
+	}
+	if s.room != nil {
+		s.room.Tune(c.room)
+	}
+	note := fmt.Sprintf("aws, %s in %s", s.service, s.region)
+	return filter.Policy{Adapt: s.adapt, Note: note, ForOneBackend: true}, nil
+}
+
+// credentials are those of a caller, kept for all who sign in the same name.
+func credentials(env filter.Env, who aws.Caller) (*aws.Credentials, error) {
+	identity := fmt.Sprintf("credentials %q %q %q %q %q", who.Profile, who.Region, who.Role, who.ExternalID, who.Session)
+	return keep.In(env.Keep, identity, func() (*aws.Credentials, func(context.Context), error) { //nolint:wrapcheck // it says what is wrong
+		callers := aws.NewCallers()
+		return callers.Use(who, env.Log), func(context.Context) { callers.Leave(who) }, nil
+	})
+}
