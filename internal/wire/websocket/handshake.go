@@ -1,0 +1,55 @@
+package websocket
+
+import (
+	"crypto/sha1" //nolint:gosec // RFC 6455 section 4.2.2 asks for it; nothing is kept secret by it
+	"encoding/base64"
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+)
+
+// Protocol is what Upgrade calls it.
+const Protocol = "websocket"
+
+// magic is appended to a client's key (RFC 6455 section 1.3).
+const magic = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+// keyBytes is how long the random part of a key is.
+const keyBytes = 16
+
+// Asked gives the key of a request that asks for a WebSocket (RFC 6455 section 4.2.1), whose
+// Upgrade field is judged already.
+func Asked(r *http.Request) (key string, err error) {
+	head := exchange.RequestHead(r)
+	key = head.Get("Sec-Websocket-Key")
+	raw, badKey := base64.StdEncoding.DecodeString(key)
+	switch {
+	case r.Method != http.MethodGet:
+		return "", errors.New("a WebSocket is asked for by GET")
+	case head.Get("Sec-Websocket-Version") != "13":
+		return "", errors.New("the version of WebSocket is 13")
+	case badKey != nil || len(raw) != keyBytes:
+		return "", errors.New("the WebSocket key is not sixteen bytes in base64")
+	}
+	return key, nil
+}
+
+// Accept is what answers a key (Sec-WebSocket-Accept).
+func Accept(key string) string {
+	sum := sha1.Sum([]byte(key + magic)) //nolint:gosec // see above
+	return base64.StdEncoding.EncodeToString(sum[:])
+}
+
+// Offers tells whether the client has offered a subprotocol.
+func Offers(r *http.Request, subprotocol string) bool {
+	for _, field := range exchange.RequestHead(r).Values("Sec-Websocket-Protocol") {
+		for offered := range strings.SplitSeq(field, ",") {
+			if strings.TrimSpace(offered) == subprotocol {
+				return true
+			}
+		}
+	}
+	return false
+}
