@@ -172,7 +172,7 @@ func (r *Reader) length(f *frame, b []byte) error {
 		if _, err := io.ReadFull(r.in, b[:8]); err != nil {
 			return err //nolint:wrapcheck // the connection's own
 		}
-		if f.length = int64(binary.BigEndian.Uint64(b)); f.length < 0 { //nolint:gosec // which is what is looked at
+		if f.length = int64(binary.BigEndian.Uint64(b)); f.length < 0 {
 			return broken("a length has its highest bit set")
 		}
 	}

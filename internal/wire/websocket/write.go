@@ -15,7 +15,7 @@ func AppendFrame(out []byte, op Op, fin bool, payload []byte) []byte {
 	case n < length16:
 		out = append(out, first, byte(n))
 	case n <= 0xffff:
-		out = binary.BigEndian.AppendUint16(append(out, first, length16), uint16(n)) //nolint:gosec // was compared
+		out = binary.BigEndian.AppendUint16(append(out, first, length16), uint16(n))
 	default:
 		out = binary.BigEndian.AppendUint64(append(out, first, length64), uint64(n))
 	}
@@ -39,7 +39,7 @@ func WriteMessage(to io.Writer, op Op, payload []byte, frame int) error {
 
 // CloseFrame is a close frame with a status and a reason, which is cut where it is too long.
 func CloseFrame(status int, reason string) []byte {
-	payload := binary.BigEndian.AppendUint16(nil, uint16(status)) //nolint:gosec // those of RFC 6455 have four digits
+	payload := binary.BigEndian.AppendUint16(nil, uint16(status))
 	if status == StatusNone || status == StatusAbnormal {
 		payload = nil
 	} else {
