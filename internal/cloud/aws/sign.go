@@ -53,17 +53,18 @@ func (s *Signer) SignHead(ctx context.Context, r *http.Request, digest string, w
 	head.Set("X-Amz-Content-Sha256", digest)
 	r.URL.RawQuery = strings.ReplaceAll(r.URL.RawQuery, "+", "%20") // which is the one form that all read in the same way
 	target := *r.URL
-	shadow := &http.Request{Method: r.Method, URL: &target, Host: r.Host, Header: http.Header{}}
+	shadow := &http.Request{Method: r.Method, URL: &target, Host: r.Host}
+	signed := exchange.RequestHead(shadow)
 	for name, value := range head.All() {
 		if len(name) > len(fieldPrefix) && strings.EqualFold(name[:len(fieldPrefix)], fieldPrefix) {
-			shadow.Header.Add(name, value)
+			signed.Add(name, value)
 		}
 	}
 	if err := s.signer.SignHTTP(ctx, who, shadow, digest, s.service, region, s.now()); err != nil {
 		return fmt.Errorf("signature: %w", err)
 	}
 	for _, name := range own {
-		if value := shadow.Header.Get(name); value != "" {
+		if value := signed.Get(name); value != "" {
 			head.Set(name, value)
 		}
 	}

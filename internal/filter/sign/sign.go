@@ -142,7 +142,7 @@ func (s *signer) read(r *http.Request) (held int64, digest string, err error) {
 		s.room.Give(extra)
 	}
 	r.ContentLength = int64(len(body))
-	r.TransferEncoding, r.Trailer = nil, nil
+	exchange.AnnounceTrailers(r, nil) // a body of known length has none
 	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
 	r.Body, _ = r.GetBody() // never fails
 	return int64(len(body)), aws.Digest(body), nil
