@@ -135,7 +135,8 @@ func (p *policy) identity(t *token) (*exchange.Identity, error) {
 	if sub.Kind() != jsonx.String || sub.Text() == "" {
 		return nil, fmt.Errorf("its %s is no text that names a caller", p.subject)
 	}
-	id := &exchange.Identity{Method: p.way, Issuer: p.issuer, Subject: sub.Text(), Claims: exchange.ClaimsIn(t.claims)}
+	id := exchange.IdentityIn(t.claims)
+	id.Method, id.Issuer, id.Subject = p.way, p.issuer, sub.Text()
 	for _, name := range p.scopes {
 		v, _ := t.claims.Get(name)
 		switch v.Kind() {

@@ -27,11 +27,18 @@ const (
 type key struct {
 	kid        string
 	algorithms []string
+	checks     []check // one for each of algorithms
 	raw        any
 	print      [sha256.Size]byte // says all of the above
 	// gone tells that the set that serves has it no more. A token that was checked with
 	// it does not count any longer.
 	gone atomic.Bool
+}
+
+// signed tells whether signature is the key's of text, by an algorithm that it is for.
+func (k *key) signed(algorithm string, text, signature []byte) bool {
+	i := slices.Index(k.algorithms, algorithm)
+	return i >= 0 && k.checks[i](text, signature)
 }
 
 // keySet is what an issuer signs with at a moment. It is immutable but for gone.
@@ -87,7 +94,11 @@ func newKey(kid, alg string, raw any, allowed []string) (*key, error) {
 	if len(algorithms) == 0 {
 		return nil, errNotAllowed
 	}
-	k := &key{kid: kid, algorithms: algorithms, raw: raw}
+	checks, err := checksOf(raw, algorithms)
+	if err != nil {
+		return nil, err
+	}
+	k := &key{kid: kid, algorithms: algorithms, checks: checks, raw: raw}
 	encoded, ok := raw.([]byte)
 	if !ok {
 		if encoded, err = x509.MarshalPKIXPublicKey(raw); err != nil {

@@ -67,10 +67,10 @@ var errNotCompact = errors.New("it is no JWT of three parts")
 const roomFor = 2 * longestToken
 
 // parse reads a token strictly: what two readers could read differently is no token. headerOf reads
-// its header, as readHeader does. room is empty and is written to; the token is of no use once
-// something else is. It may have space for roomFor bytes.
-func parse(room []byte, text string, headerOf func(string) (header, error)) (token, error) {
-	t, payload, err := open(room, text, headerOf)
+// its header, as readHeader does. raw are the bytes of text, and what is decoded is written behind
+// them; the token is of no use once something else is. There may be space for roomFor bytes in all.
+func parse(raw []byte, text string, headerOf func(string) (header, error)) (token, error) {
+	t, payload, err := open(raw, text, headerOf)
 	if err != nil {
 		return t, err
 	}
@@ -83,7 +83,7 @@ func parse(room []byte, text string, headerOf func(string) (header, error)) (tok
 
 // open takes a token apart and reads its header (RFC 7515 section 5.2). The payload is decoded, and
 // not looked at.
-func open(room []byte, text string, headerOf func(string) (header, error)) (t token, payload []byte, err error) {
+func open(raw []byte, text string, headerOf func(string) (header, error)) (t token, payload []byte, err error) {
 	if len(text) > longestToken {
 		return t, nil, fmt.Errorf("it has %d bytes; %d are read", len(text), longestToken)
 	}
@@ -95,9 +95,9 @@ func open(room []byte, text string, headerOf func(string) (header, error)) (t to
 	if signature == "" {
 		return t, nil, errors.New("it has no signature")
 	}
-	room = append(room, text...)
-	t.signed = room[:len(head)+1+len(claims)]
-	if t.signature, room, err = decode(room, room[len(t.signed)+1:]); err != nil {
+	t.signed = raw[:len(head)+1+len(claims)]
+	room := raw
+	if t.signature, room, err = decode(room, raw[len(t.signed)+1:]); err != nil {
 		return t, nil, fmt.Errorf("its signature: %w", err)
 	}
 	if t.header, err = headerOf(head); err != nil {

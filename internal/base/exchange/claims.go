@@ -18,8 +18,16 @@ type Claims struct {
 // ClaimsOf gives claims that are decoded: values as jsonx.Value.Any has them. They belong to the result.
 func ClaimsOf(all map[string]any) *Claims { return &Claims{all: all} }
 
-// ClaimsIn gives the claims that are the members of a JSON object.
-func ClaimsIn(object jsonx.Value) *Claims { return &Claims{object: object} }
+// IdentityIn gives an identity whose claims are the members of a JSON object, and nothing else yet.
+func IdentityIn(object jsonx.Value) *Identity {
+	both := &struct { // one object: there are many where callers come once
+		Identity
+
+		claims Claims
+	}{claims: Claims{object: object}}
+	both.Claims = &both.claims
+	return &both.Identity
+}
 
 // All gives the claims, integers exact. Nobody changes them.
 func (c *Claims) All() map[string]any {

@@ -291,11 +291,12 @@ func Parse(data []byte, options Options) (Value, error) {
 	if options.MaxDepth > 0 {
 		depth = min(options.MaxDepth, mostDepth)
 	}
-	p := parser{doc: &document{text: string(data)}, depth: depth, unique: options.Unique}
+	p := parser{document: document{text: string(data)}, depth: depth, unique: options.Unique}
 	// All but the first of a list or an object follow a comma or a colon; few of those are in strings.
-	p.doc.items = make([]item, 0, 2+strings.Count(p.doc.text, ",")+strings.Count(p.doc.text, ":"))
-	if err := p.document(); err != nil {
+	p.items = make([]item, 0, 2+strings.Count(p.text, ",")+strings.Count(p.text, ":"))
+	if err := p.whole(); err != nil {
 		return Value{}, err
 	}
-	return Value{p.doc, 0}, nil
+	made := p.document
+	return Value{&made, 0}, nil
 }

@@ -11,12 +11,14 @@ import (
 // large is how many elements or members a list or object has before it gets an index.
 const large = 16
 
+// parser makes a document. It is not one yet, so that what grows stays on the stack of Parse.
 type parser struct {
-	doc    *document
+	document
+
 	at     int
 	depth  int // how much deeper it may go
 	unique bool
-	names  []named // for index, to be used again
+	names  []named // for checkNames, to be used again
 }
 
 // named is a member: its name, decoded once, and the item of the name.
@@ -29,15 +31,15 @@ func (p *parser) fail(text string) error { return &SyntaxError{p.at, text} }
 
 // peek gives the next byte, 0 at the end (a NUL is no part of any JSON text).
 func (p *parser) peek() byte {
-	if p.at < len(p.doc.text) {
-		return p.doc.text[p.at]
+	if p.at < len(p.text) {
+		return p.text[p.at]
 	}
 	return 0
 }
 
 func (p *parser) blanks() {
-	for p.at < len(p.doc.text) {
-		switch p.doc.text[p.at] {
+	for p.at < len(p.text) {
+		switch p.text[p.at] {
 		case ' ', '\t', '\n', '\r':
 			p.at++
 		default:
@@ -46,12 +48,13 @@ func (p *parser) blanks() {
 	}
 }
 
-func (p *parser) document() error {
+// whole reads the one value that a text is.
+func (p *parser) whole() error {
 	if err := p.value(); err != nil {
 		return err
 	}
 	p.blanks()
-	if p.at < len(p.doc.text) {
+	if p.at < len(p.text) {
 		return p.fail("there is more after the value")
 	}
 	return nil
@@ -59,14 +62,14 @@ func (p *parser) document() error {
 
 // open appends an item that starts here; close ends it.
 func (p *parser) open(kind Kind) int {
-	p.doc.items = append(p.doc.items, item{start: uint32(p.at), kind: kind})
-	return len(p.doc.items) - 1
+	p.items = append(p.items, item{start: uint32(p.at), kind: kind})
+	return len(p.items) - 1
 }
 
 func (p *parser) close(i int) {
-	it := &p.doc.items[i]
+	it := &p.items[i]
 	it.end = uint32(p.at)
-	it.next = uint32(len(p.doc.items))
+	it.next = uint32(len(p.items))
 }
 
 func (p *parser) value() error {
@@ -80,7 +83,7 @@ func (p *parser) value() error {
 		return p.str()
 	case c == '-' || c >= '0' && c <= '9':
 		return p.number()
-	case p.at >= len(p.doc.text):
+	case p.at >= len(p.text):
 		return p.fail("the text ends where a value is expected")
 	default:
 		return p.word()
@@ -92,7 +95,7 @@ func (p *parser) word() error {
 		text string
 		kind Kind
 	}{{"true", Bool}, {"false", Bool}, {"null", Null}} {
-		if strings.HasPrefix(p.doc.text[p.at:], w.text) {
+		if strings.HasPrefix(p.text[p.at:], w.text) {
 			i := p.open(w.kind)
 			p.at += len(w.text)
 			p.close(i)
@@ -103,15 +106,15 @@ func (p *parser) word() error {
 }
 
 func (p *parser) list() error {
-	i := len(p.doc.items)
+	i := len(p.items)
 	if err := p.container(List, ']'); err != nil {
 		return err
 	}
-	if size := p.doc.items[i].size; size > large {
+	if size := p.items[i].size; size > large {
 		elements := make([]uint32, size)
 		at := uint32(i) + 1
 		for n := range elements {
-			elements[n], at = at, p.doc.items[at].next
+			elements[n], at = at, p.items[at].next
 		}
 		p.setIndex(i, elements)
 	}
@@ -119,18 +122,18 @@ func (p *parser) list() error {
 }
 
 func (p *parser) setIndex(i int, index []uint32) {
-	if p.doc.index == nil {
-		p.doc.index = make(map[int][]uint32)
+	if p.index == nil {
+		p.index = make(map[int][]uint32)
 	}
-	p.doc.index[i] = index
+	p.index[i] = index
 }
 
 func (p *parser) object() error {
-	i := len(p.doc.items)
+	i := len(p.items)
 	if err := p.container(Object, '}'); err != nil {
 		return err
 	}
-	return p.index(i)
+	return p.checkNames(i)
 }
 
 func (p *parser) member() error {
@@ -166,7 +169,7 @@ func (p *parser) container(kind Kind, end byte) error {
 		if err := p.element(kind); err != nil {
 			return err
 		}
-		p.doc.items[i].size++
+		p.items[i].size++
 		p.blanks()
 		switch p.peek() {
 		case ',':
@@ -195,10 +198,10 @@ func (p *parser) element(of Kind) error {
 	return p.value()
 }
 
-// index looks for equal names in the object at item i and, where it is large,
+// checkNames looks for equal names in the object at item i and, where it is large,
 // makes its index.
-func (p *parser) index(i int) error {
-	size := p.doc.items[i].size
+func (p *parser) checkNames(i int) error {
+	size := p.items[i].size
 	if size <= large && (!p.unique || p.plainlyUnique(i)) {
 		return nil
 	}
@@ -206,15 +209,15 @@ func (p *parser) index(i int) error {
 	p.names = names
 	at := uint32(i) + 1
 	for n := range names {
-		names[n] = named{p.doc.unquoted(int(at)), at}
-		at = p.doc.items[at+1].next
+		names[n] = named{p.unquoted(int(at)), at}
+		at = p.items[at+1].next
 	}
 	slices.SortFunc(names, func(a, b named) int {
 		return cmp.Or(strings.Compare(a.name, b.name), cmp.Compare(a.at, b.at))
 	})
 	for n := 1; n < len(names) && p.unique; n++ {
 		if names[n-1].name == names[n].name {
-			p.at = int(p.doc.items[names[n].at].start)
+			p.at = int(p.items[names[n].at].start)
 			return p.fail("the object has this name twice")
 		}
 	}
@@ -232,14 +235,14 @@ func (p *parser) index(i int) error {
 func (p *parser) plainlyUnique(i int) bool {
 	var seen [large]string
 	at := uint32(i) + 1
-	for n := range p.doc.items[i].size {
-		it := &p.doc.items[at]
-		name := p.doc.text[it.start:it.end]
+	for n := range p.items[i].size {
+		it := &p.items[at]
+		name := p.text[it.start:it.end]
 		if it.escaped || slices.Contains(seen[:n], name) {
 			return false
 		}
 		seen[n] = name
-		at = p.doc.items[at+1].next
+		at = p.items[at+1].next
 	}
 	return true
 }
@@ -291,36 +294,37 @@ func (p *parser) str() error {
 	i := p.open(String)
 	start := p.at
 	p.at++
-	ascii := true
-	for {
-		if p.at >= len(p.doc.text) {
-			return p.fail("the text ends within a string")
-		}
-		switch c := p.doc.text[p.at]; {
-		case c == '"':
+	var all byte // the bits of all bytes
+	for text := p.text; p.at < len(text); {
+		c := text[p.at]
+		if c >= ' ' && c != '"' && c != '\\' {
+			all |= c
 			p.at++
-			if !ascii && !utf8.ValidString(p.doc.text[start:p.at]) {
+			continue
+		}
+		switch c {
+		case '"':
+			p.at++
+			if all >= utf8.RuneSelf && !utf8.ValidString(text[start:p.at]) {
 				p.at = start
 				return p.fail("this string is not valid UTF-8")
 			}
 			p.close(i)
 			return nil
-		case c == '\\':
-			p.doc.items[i].escaped = true
+		case '\\':
+			p.items[i].escaped = true
 			if err := p.escape(); err != nil {
 				return err
 			}
-		case c < ' ':
-			return p.fail("a control character in a string has to be escaped")
 		default:
-			ascii = ascii && c < utf8.RuneSelf
-			p.at++
+			return p.fail("a control character in a string has to be escaped")
 		}
 	}
+	return p.fail("the text ends within a string")
 }
 
 func (p *parser) escape() error {
-	rest := p.doc.text[p.at:]
+	rest := p.text[p.at:]
 	if len(rest) > 1 && strings.IndexByte(`"\/bfnrt`, rest[1]) >= 0 {
 		p.at += 2
 		return nil
