@@ -1,17 +1,23 @@
 package cli
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
+	"github.com/weir-gateway/weir/internal/base/httpx"
 	"github.com/weir-gateway/weir/internal/base/registry"
 	"github.com/weir-gateway/weir/internal/base/registry/remote"
 	"github.com/weir-gateway/weir/internal/base/secret"
@@ -23,14 +29,11 @@ import (
 // usualRegistry is where a registry is by the documents' examples.
 const usualRegistry = "http://127.0.0.1:9090"
 
-// mostPort is how many ports there are.
-const mostPort = 65535
-
 // registering is what the command line says of a program.
 type registering struct {
 	register.Options
 
-	registry, tokenFile, health string
+	address, registry, tokenFile, health, listener string
 }
 
 func registerCommand(version string, s Streams) *cobra.Command {
@@ -58,6 +61,9 @@ program is told anew.`,
 			if c.ArgsLenAtDash() != 1 {
 				return usageError{fmt.Errorf("the program stands behind --: weir register %s --port 9000 -- ./server", given[0])}
 			}
+			if !c.Flags().Changed("port") {
+				return usageError{errors.New("--port is missing: the port that the program listens on, or 0 for a free one")}
+			}
 			o.Service = given[0]
 			if err := o.complete(given[1:], version); err != nil {
 				return err
@@ -66,9 +72,10 @@ program is told anew.`,
 		},
 	}
 	flags := c.Flags()
-	flags.IntVar(&o.Instance.Port, "port", -1, "`port` that the program listens on, which it is told as PORT; 0 for a free one")
-	flags.StringVar(&o.Instance.Address, "address", "", "IP `address` that it is called at; that of the connection to the registry unless said")
+	flags.IntVar(&o.Instance.Port, "port", 0, "`port` that the program listens on, which it is told as PORT; 0 for a free one (required)")
+	flags.StringVar(&o.address, "address", "", "IP `address` that it is called at; that of the connection to the registry unless said")
 	flags.StringVar(&o.health, "health", "tcp", "`path` that answers 2xx while the program is healthy, tcp: that it listens, or none")
+	flags.StringVar(&o.listener, "listener", ownListener, "`who` must listen on the port, where the system tells: own, the program or what it has started, or any, as a container engine does for it")
 	flags.DurationVar(&o.Health.Every, "health-interval", 5*time.Second, "pause between two checks")
 	flags.DurationVar(&o.Health.Timeout, "health-timeout", 2*time.Second, "how long a check may take")
 	flags.IntVar(&o.Health.Failures, "health-failures", 3, "how `many` failed checks in a row replace the program")
@@ -86,49 +93,122 @@ program is told anew.`,
 	return c
 }
 
+// The words of --listener.
+const (
+	ownListener = "own"
+	anyListener = "any"
+)
+
+// The bounds of what the command line may say.
+const (
+	mostPort     = 65535
+	leastTime    = time.Millisecond
+	mostCheck    = time.Hour
+	mostTime     = 24 * time.Hour
+	mostFailures = 1000
+)
+
+// check tells what cannot be meant, by the flag that it stands behind.
+func (o *registering) check() error {
+	return cmp.Or(
+		between("--port", o.Instance.Port, 0, mostPort, "a port from 1 to 65535, or 0 for a free one"),
+		number("--weight", o.Instance.Weight, 0, registry.MostWeight),
+		number("--health-failures", o.Health.Failures, 1, mostFailures),
+		duration("--ttl", o.Instance.TTL, registry.LeastTTL, registry.MostTTL),
+		duration("--health-interval", o.Health.Every, leastTime, mostCheck),
+		duration("--health-timeout", o.Health.Timeout, leastTime, mostCheck),
+		duration("--start", o.Start, leastTime, mostTime),
+		duration("--drain", o.Drain, 0, mostTime),
+		duration("--stop", o.Stop, 0, mostTime),
+		oneOf("--restart", string(o.Restart), "always, on-failure or never", string(register.Always), string(register.OnFailure), string(register.Never)),
+		oneOf("--listener", o.listener, "own or any", ownListener, anyListener),
+		registry.CheckName("the name of the service", o.Service),
+		registry.CheckLabel("--zone", o.Instance.Zone),
+		registry.CheckLabel("--version-of", o.Instance.Version),
+		registry.CheckTags("--tag", o.Instance.Tags),
+	)
+}
+
+func between[T cmp.Ordered](flag string, value, least, most T, write string) error {
+	if value < least || value > most {
+		return fmt.Errorf("%s %v: write %s", flag, value, write)
+	}
+	return nil
+}
+
+func number(flag string, value, least, most int) error {
+	return between(flag, value, least, most, fmt.Sprintf("a number from %d to %d", least, most))
+}
+
+func duration(flag string, value, least, most time.Duration) error {
+	return between(flag, value, least, most, fmt.Sprintf("a time from %s to %s", least, most))
+}
+
+func oneOf(flag, value, write string, words ...string) error {
+	if !slices.Contains(words, value) {
+		return fmt.Errorf("%s %q: write %s", flag, value, write)
+	}
+	return nil
+}
+
 // complete makes of the command line what is run.
 func (o *registering) complete(program []string, version string) error {
-	for _, wrong := range []struct {
-		is   bool
-		what string
-	}{
-		{o.Instance.Port < 0 || o.Instance.Port > mostPort, "--port is missing: the port that the program listens on, or 0 for a free one"},
-		{o.Restart != register.Always && o.Restart != register.OnFailure && o.Restart != register.Never, "--restart is always, on-failure or never"},
-		{o.Health.Every <= 0 || o.Health.Timeout <= 0 || o.Health.Failures < 1, "--health-interval, --health-timeout and --health-failures are more than nothing"},
-		{o.Instance.TTL < registry.LeastTTL || o.Instance.TTL > registry.MostTTL, fmt.Sprintf("--ttl is from %s to %s", registry.LeastTTL, registry.MostTTL)},
-		{o.Instance.Weight < 0 || o.Instance.Weight > registry.MostWeight, fmt.Sprintf("--weight is from 0 to %d", registry.MostWeight)},
-	} {
-		if wrong.is {
-			return usageError{fmt.Errorf("%s", wrong.what)}
-		}
+	path, pathErr := exec.LookPath(program[0])
+	if pathErr == nil {
+		path, pathErr = filepath.Abs(path)
 	}
-	if err := registry.CheckName("the name of the service", o.Service); err != nil {
+	if pathErr != nil {
+		pathErr = fmt.Errorf("the program %q cannot be run: %w", program[0], pathErr)
+	}
+	if err := cmp.Or(o.check(), o.readAddress(), o.readHealth(), pathErr, o.connect(version)); err != nil {
 		return usageError{err}
-	}
-	switch {
-	case o.health == "tcp":
-	case o.health == "none":
-		o.Health.None = true
-	case strings.HasPrefix(o.health, "/"):
-		o.Health.Path = o.health
-	default:
-		return usageError{fmt.Errorf("--health %q: write a path such as /healthz, tcp or none", o.health)}
-	}
-	o.Health.Doubt = min(o.Health.Every, 250*time.Millisecond)
-	path, err := exec.LookPath(program[0])
-	if err == nil {
-		path, err = filepath.Abs(path)
-	}
-	if err != nil {
-		return usageError{fmt.Errorf("the program %q cannot be run: %w", program[0], err)}
 	}
 	o.Path, o.Args, o.Env = path, program[1:], withoutToken(os.Environ())
-	token, err := o.token()
-	if err == nil {
-		o.Registry, err = remote.New(remote.Options{URL: o.registry, Token: token, Agent: "weir-register/" + version})
+	return nil
+}
+
+func (o *registering) readAddress() error {
+	if o.address == "" {
+		return nil
 	}
+	ip, err := netip.ParseAddr(o.address)
+	if err != nil || ip.Zone() != "" || ip.IsUnspecified() || ip.IsMulticast() {
+		return fmt.Errorf("--address %q: write an IP address that others can call, such as 10.0.0.5; without it the instance has that of its connection", o.address)
+	}
+	o.Instance.Address = ip.Unmap()
+	return nil
+}
+
+func (o *registering) readHealth() error {
+	o.Health.Doubt = min(o.Health.Every, 250*time.Millisecond)
+	o.Health.Anybody = o.listener == anyListener
+	switch {
+	case o.health == "tcp":
+		return nil
+	case o.health == "none":
+		o.Health.None = true
+		return nil
+	case strings.HasPrefix(o.health, "/"):
+		target, query, _ := strings.Cut(o.health, "?")
+		if _, err := httpx.NormalizePath(target); err == nil && !strings.ContainsFunc(target+query, unsendable) {
+			o.Health.Path = o.health
+			return nil
+		}
+	}
+	return fmt.Errorf("--health %q: write a path such as /healthz, tcp or none", o.health)
+}
+
+// unsendable tells whether a character may not stand in the target of a request as it is (RFC 9112 section 3.2).
+func unsendable(r rune) bool { return r <= ' ' || r >= utf8.RuneSelf-1 || r == '#' }
+
+// connect makes the client of the registry, which asks nobody yet.
+func (o *registering) connect(version string) error {
+	token, err := o.token()
 	if err != nil {
-		return usageError{err}
+		return fmt.Errorf("--token-file: %w", err)
+	}
+	if o.Registry, err = remote.New(remote.Options{URL: o.registry, Token: token, Agent: "weir-register/" + version}); err != nil {
+		return fmt.Errorf("--registry: %w", err)
 	}
 	return nil
 }
@@ -152,9 +232,13 @@ func (o *registering) token() (secret.Value, error) {
 	}
 	value, err := secret.Resolve(secret.Template{Parts: []secret.Part{{Source: "file", Text: o.tokenFile}}})
 	if err != nil {
-		return secret.Value{}, fmt.Errorf("--token-file: %w", err)
+		return secret.Value{}, err
 	}
-	return secret.NewValue(strings.TrimSpace(value.Reveal())), nil
+	token := strings.TrimSpace(value.Reveal())
+	if token == "" || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r >= utf8.RuneSelf-1 }) {
+		return secret.Value{}, fmt.Errorf("%s: write one token, which has no blanks in it", o.tokenFile)
+	}
+	return secret.NewValue(token), nil
 }
 
 // exitError ends the command as its program has ended.

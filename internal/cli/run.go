@@ -104,22 +104,48 @@ func (s Streams) refused(err error) error {
 	return errSaid
 }
 
-// onInterrupt calls end at the first interrupt, unless ctx has ended. By then a
-// second one has its default meaning again, as all have before anything
-// serves. (signal.NotifyContext would leave a moment in which it is swallowed.)
+// onInterrupt calls end at the first interrupt, unless ctx has ended. A second one ends the process at
+// once: by its default meaning, as all have before anything serves, or where that is to be
+// ignored, as shells have it for what a script starts in the background, by hand. None is swallowed in between
+// (signal.NotifyContext would leave a moment for that).
 func onInterrupt(ctx context.Context, end func()) {
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	first, second := make(chan os.Signal, 1), make(chan os.Signal, 1)
+	var ignored []os.Signal
+	for _, s := range []os.Signal{os.Interrupt, syscall.SIGTERM} {
+		if signal.Ignored(s) {
+			ignored = append(ignored, s)
+		}
+	}
+	signal.Notify(first, os.Interrupt, syscall.SIGTERM)
 	go func() {
 		select {
-		case <-signals:
-			signal.Stop(signals)
-			end()
+		case <-first:
 		case <-ctx.Done():
-			signal.Stop(signals)
+			signal.Stop(first)
+			return
+		}
+		if len(ignored) > 0 { // Notify would take none for all
+			signal.Notify(second, ignored...)
+		}
+		signal.Stop(first)
+		end()
+		select {
+		case s := <-first: // it came before Stop
+			endBy(s)
+		case s := <-second:
+			endBy(s)
 		}
 	}()
 }
+
+// endBy ends the process with the code that a shell tells of one which the signal has ended.
+func endBy(s os.Signal) {
+	number, _ := s.(syscall.Signal)
+	os.Exit(signalled + int(number))
+}
+
+// signalled is what shells add to the number of a signal.
+const signalled = 128
 
 // onSignals gives a channel with a value for each of the signals that comes.
 func onSignals(which ...os.Signal) (values <-chan struct{}, stop func()) {

@@ -55,8 +55,14 @@ func start(t *testing.T, config string, arguments ...string) *process {
 
 func startCommand(t *testing.T, arguments ...string) *process {
 	t.Helper()
+	return startBy(t, os.Args[:1], arguments...)
+}
+
+// startBy starts a program that becomes this one, with its own arguments before those of the command.
+func startBy(t *testing.T, program []string, arguments ...string) *process {
+	t.Helper()
 	p := &process{t: t, lines: make(chan string, 100)}
-	p.command = exec.Command(os.Args[0], arguments...)
+	p.command = exec.Command(program[0], append(program[1:len(program):len(program)], arguments...)...)
 	p.command.Env = append(os.Environ(), asWeir+"=1")
 	p.command.Stderr = &p.log
 	out, err := p.command.StdoutPipe()
@@ -236,11 +242,22 @@ func TestWhatLibrariesPrintIsPartOfTheLog(t *testing.T) {
 }
 
 func TestASecondInterruptEndsAtOnce(t *testing.T) {
+	secondInterrupt(t, "signal: interrupt", os.Args[0])
+}
+
+// A shell that runs a script starts what stands before & with SIGINT ignored.
+func TestASecondInterruptEndsAtOnceWhereItWasIgnored(t *testing.T) {
+	secondInterrupt(t, "exit status 130", "/bin/sh", "-c", `trap "" INT; exec "$@"`, "sh", os.Args[0])
+}
+
+// secondInterrupt interrupts a gateway, which the program starts, twice while a request is under way; that ends it as wanted.
+func secondInterrupt(t *testing.T, want string, program ...string) {
+	t.Helper()
 	entered, leave := make(chan struct{}), make(chan struct{})
 	slow := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { close(entered); <-leave }))
 	defer slow.Close()
 	defer close(leave)
-	p := start(t, slow.URL)
+	p := startBy(t, program, "run", slow.URL, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0")
 	url := p.line("serving on ")
 	failed := make(chan error, 1)
 	go func() {
@@ -256,7 +273,7 @@ func TestASecondInterruptEndsAtOnce(t *testing.T) {
 		t.Errorf("got %q", got)
 	}
 	p.signal(os.Interrupt)
-	if end := p.wait(); end != "signal: interrupt" {
+	if end := p.wait(); end != want {
 		t.Errorf("it ended with %s:\n%s", end, p.log.String())
 	}
 	if err := <-failed; err == nil {

@@ -7,10 +7,12 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/function/local/process"
 )
 
 // Health says how a program is asked whether it is healthy.
@@ -19,6 +21,9 @@ type Health struct {
 	Path string
 	// None asks nothing: a program that runs is healthy.
 	None bool
+	// Anybody takes whoever listens on the port for the program, as where a container engine does so for it.
+	// Otherwise it must be the program, or one that it has started, where the system tells that (Linux).
+	Anybody bool
 	// Every is the pause between two checks, Doubt that before the first good one and after one that
 	// failed, Timeout how long one may take, Failures how many in a row replace the program.
 	Every, Doubt, Timeout time.Duration
@@ -29,15 +34,32 @@ type Health struct {
 type checker struct {
 	Health
 
-	address   string
+	address   netip.AddrPort
 	transport *http.Transport
 }
 
-func (h Health) at(address string) *checker {
+func (h Health) at(address netip.AddrPort) *checker {
 	return &checker{Health: h, address: address, transport: &http.Transport{DisableKeepAlives: true, MaxResponseHeaderBytes: 64 << 10}}
 }
 
 func (c *checker) close() { c.transport.CloseIdleConnections() }
+
+// errStranger says that who answers is not the program.
+var errStranger = errors.New("who answers is not the program")
+
+// own tells why who has answered is not p, nil where it is, or nobody knows.
+func (c *checker) own(p *process.Process) error {
+	switch {
+	case p.Ended():
+		return errors.New("the program has ended")
+	case c.None || c.Anybody:
+		return nil
+	}
+	if own, known := p.Listens(c.address); known && !own {
+		return errStranger
+	}
+	return nil
+}
 
 // ask tells why the program is not healthy, nil where it is.
 func (c *checker) ask(ctx context.Context) error {
@@ -47,13 +69,13 @@ func (c *checker) ask(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, c.Timeout)
 	defer cancel()
 	if c.Path == "" {
-		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", c.address)
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", c.address.String())
 		if err != nil {
 			return err
 		}
 		return conn.Close()
 	}
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.address+"/"+strings.TrimPrefix(c.Path, "/"), nil)
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+c.address.String()+"/"+strings.TrimPrefix(c.Path, "/"), nil)
 	if err != nil {
 		return err
 	}

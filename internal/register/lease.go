@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
+	"net/http"
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/registry"
@@ -16,20 +18,25 @@ import (
 type lease struct {
 	*run
 
-	body  []byte
-	every time.Duration // between two heartbeats
-	life  context.Context
-	over  context.CancelFunc
-	done  chan struct{}
-	lost  bool // the registry has not answered the latest one
+	body    []byte
+	every   time.Duration // between two heartbeats
+	life    context.Context
+	over    context.CancelFunc
+	done    chan struct{}
+	refused chan error // why it can never be registered, where that is so
+	known   bool       // it was registered once
+	told    string     // what is wrong as it was told last; "": nothing
 }
 
 func newLease(r *run, port int) *lease {
 	i := r.Instance
 	ttl := cmp.Or(i.TTL, registry.DefaultTTL)
-	l := &lease{run: r, every: ttl / 3, done: make(chan struct{})}
+	l := &lease{run: r, every: ttl / 3, done: make(chan struct{}), refused: make(chan error, 1)}
 	says := map[string]any{"port": port, "ttl": ttl.String()}
-	for name, text := range map[string]string{"address": i.Address, "zone": i.Zone, "version": i.Version} {
+	if i.Address.IsValid() {
+		says["address"] = i.Address.String()
+	}
+	for name, text := range map[string]string{"zone": i.Zone, "version": i.Version} {
 		if text != "" {
 			says[name] = text
 		}
@@ -51,58 +58,56 @@ const (
 	mostTry  = 2 * time.Second
 )
 
-// begin registers, and tries again while the registry does not answer. The error is one that
-// trying again does not mend.
-func (l *lease) begin(ctx context.Context) error {
-	pause := firstTry
-	for told := false; ; told = true {
-		err := l.Registry.Put(ctx, l.Service, l.id, l.body)
-		if err == nil {
-			l.Log.Info("registered", "service", l.Service, "instance", l.id)
-			return nil
-		}
-		refused, ok := errors.AsType[*remote.RefusedError](err)
-		switch {
-		case ok && refused.Lasting():
-			return fmt.Errorf("register %s: %w", l.Service, err)
-		case ctx.Err() != nil:
-			return nil //nolint:nilerr // nobody wants it registered any more
-		case !told:
-			l.Log.Warn("the registry cannot be asked; it is tried again", "error", err)
-		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
-			return nil
-		case <-timer.C:
-		}
-		pause = min(2*pause, mostTry)
-	}
-}
-
-// keep says that the program lives until end is called.
+// keep registers the program, and says that it lives, until end is called.
 func (l *lease) keep() {
 	defer close(l.done)
-	wait := l.every
-	for {
-		timer := time.NewTimer(wait)
-		select {
-		case <-l.life.Done():
-			timer.Stop()
-			return
-		case <-timer.C:
-		}
-		if l.beat(); l.lost {
-			wait = min(l.every, time.Second)
-		} else {
-			wait = l.every
+	if !l.begin() {
+		return
+	}
+	for wait := l.every; l.pause(wait); {
+		wait = l.every
+		if !l.beat() {
+			wait = min(wait, time.Second)
 		}
 	}
 }
 
-// beat sends one heartbeat, and registers again where the registry does not know it.
-func (l *lease) beat() {
+// begin registers, and tries again while the registry cannot do it. Where trying again mends
+// nothing, refused is told.
+func (l *lease) begin() bool {
+	for pause := firstTry; ; pause = min(2*pause, mostTry) {
+		err := l.Registry.Put(l.life, l.Service, l.id, l.body)
+		if err == nil {
+			l.known, l.told = true, ""
+			l.Log.Info("registered", "service", l.Service, "instance", l.id)
+			return true
+		}
+		if refused, ok := errors.AsType[*remote.RefusedError](err); ok && refused.Lasting() {
+			l.refused <- fmt.Errorf("register %s: %w", l.Service, err)
+			return false
+		}
+		l.tell("the registry cannot be asked; it is tried again", slog.LevelWarn, err)
+		if !l.pause(pause) {
+			return false
+		}
+	}
+}
+
+// pause waits, and tells whether the life goes on.
+func (l *lease) pause(d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-l.life.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+// beat sends one heartbeat, registers again where the registry does not know it, and tells whether
+// the registry has taken it.
+func (l *lease) beat() bool {
 	err := l.Registry.Heartbeat(l.life, l.Service, l.id)
 	unknown := errors.Is(err, registry.ErrUnknown)
 	if unknown {
@@ -110,15 +115,42 @@ func (l *lease) beat() {
 	}
 	switch {
 	case l.life.Err() != nil:
-	case err != nil && !l.lost:
-		l.lost = true
-		l.Log.Warn("the registry does not answer; it is tried again", "error", err)
-	case err == nil && unknown:
-		l.lost = false
+		return false
+	case err != nil:
+		l.troubled(err)
+		return false
+	}
+	if l.told != "" {
+		l.told = ""
+		l.Log.Info("the registry takes the instance again", "service", l.Service, "instance", l.id)
+	}
+	if unknown {
 		l.Log.Info("the registry did not know this instance any more, and does again", "service", l.Service, "instance", l.id)
-	case err == nil && l.lost:
-		l.lost = false
-		l.Log.Info("the registry answers again")
+	}
+	return true
+}
+
+// troubled tells why the registry has not taken a heartbeat. All is tried again: what it
+// refuses now somebody may let it take later.
+func (l *lease) troubled(err error) {
+	refused, ok := errors.AsType[*remote.RefusedError](err)
+	switch {
+	case ok && (refused.Status == http.StatusUnauthorized || refused.Status == http.StatusForbidden):
+		l.tell("the registry refuses the token, and lets go of the instance after its ttl; give a token that counts by --token-file or WEIR_REGISTRY_TOKEN, and start this again", slog.LevelError, err)
+	case ok && refused.Lasting():
+		l.tell("the registry refuses the instance, and lets go of it after its ttl", slog.LevelError, err)
+	case ok:
+		l.tell("the registry cannot take it now; it is tried again", slog.LevelWarn, err)
+	default:
+		l.tell("the registry does not answer; it is tried again", slog.LevelWarn, err)
+	}
+}
+
+// tell tells what is wrong, once for as long as it is that.
+func (l *lease) tell(what string, level slog.Level, err error) {
+	if l.life.Err() == nil && l.told != what {
+		l.told = what
+		l.Log.Log(l.life, level, what, "error", err)
 	}
 }
 
@@ -131,13 +163,12 @@ func (l *lease) end() {
 	<-l.done
 	ctx, cancel := context.WithTimeout(context.Background(), leaveTime)
 	defer cancel()
-	err := l.Registry.Remove(ctx, l.Service, l.id)
-	if err != nil && ctx.Err() == nil {
-		err = l.Registry.Remove(ctx, l.Service, l.id)
-	}
-	if err != nil {
+	err := l.Registry.Remove(ctx, l.Service, l.id) // where it is not known that it was registered, too: its answer may be lost
+	switch {
+	case !l.known:
+	case err != nil:
 		l.Log.Warn("the registry could not be told; it lets go of the instance by itself", "error", err)
-		return
+	default:
+		l.Log.Info("deregistered", "service", l.Service, "instance", l.id)
 	}
-	l.Log.Info("deregistered", "service", l.Service, "instance", l.id)
 }

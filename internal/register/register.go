@@ -8,13 +8,14 @@
 package register
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"net/netip"
 	"os"
 	"strconv"
 	"time"
@@ -57,8 +58,8 @@ type Options struct {
 
 // Instance is what the registry is told. The zero values are its own defaults.
 type Instance struct {
-	Address string // "": that of the connection
-	Port    int
+	Address netip.Addr // the zero value: that of the connection
+	Port    int        // 0: a free one
 	Zone    string
 	Version string
 	Weight  int // less than 0: the registry's own
@@ -144,22 +145,30 @@ func (r *run) once(ctx context.Context) ending {
 		return ending{err: err}
 	}
 	r.Log.Info("the program was started", "pid", p.PID(), "port", port)
-	check := r.Health.at(net.JoinHostPort(cmp.Or(r.Instance.Address, "127.0.0.1"), strconv.Itoa(port)))
+	check := r.Health.at(netip.AddrPortFrom(r.address(), uint16(port)))
 	defer check.close()
 	if !r.becomesHealthy(ctx, p, check) {
 		return r.end(ctx, p, 0)
 	}
 	healthy := time.Now()
 	l := newLease(r, port)
-	if err := l.begin(ctx); err != nil {
+	go l.keep()
+	err = r.staysHealthy(ctx, p, check, l.refused)
+	l.end()
+	if err != nil {
 		r.stop(p)
 		return ending{err: err}
 	}
-	go l.keep()
-	r.staysHealthy(ctx, p, check)
-	l.end()
 	r.leave(ctx, p)
 	return r.end(ctx, p, time.Since(healthy))
+}
+
+// address is the machine's own at which the program is asked.
+func (r *run) address() netip.Addr {
+	if r.Instance.Address.IsValid() {
+		return r.Instance.Address
+	}
+	return netip.AddrFrom4([4]byte{127, 0, 0, 1})
 }
 
 // port is where the program is to listen.
@@ -167,7 +176,7 @@ func (r *run) port() (int, error) {
 	if r.Instance.Port != 0 {
 		return r.Instance.Port, nil
 	}
-	l, err := net.Listen("tcp", net.JoinHostPort(cmp.Or(r.Instance.Address, "127.0.0.1"), "0"))
+	l, err := net.Listen("tcp", netip.AddrPortFrom(r.address(), 0).String())
 	if err != nil {
 		return 0, fmt.Errorf("no free port: %w", err)
 	}
@@ -180,10 +189,18 @@ func (r *run) port() (int, error) {
 func (r *run) becomesHealthy(ctx context.Context, p *process.Process, check *checker) bool {
 	deadline, cancel := context.WithTimeout(ctx, r.Start)
 	defer cancel()
-	var why error
+	told := false
 	for {
-		if why = check.ask(deadline); why == nil {
+		why := check.ask(deadline)
+		if why == nil {
+			why = check.own(p)
+		}
+		if why == nil {
 			return true
+		}
+		if errors.Is(why, errStranger) && !told {
+			told = true
+			r.Log.Warn("somebody else answers on the program's port, and the program is waited for; where another process listens in its name, as a container engine does, say so by --listener any", "address", check.address)
 		}
 		timer := time.NewTimer(check.Doubt)
 		select {
@@ -201,8 +218,9 @@ func (r *run) becomesHealthy(ctx context.Context, p *process.Process, check *che
 	}
 }
 
-// staysHealthy returns when the program has ended, is healthy no more, or is to end.
-func (r *run) staysHealthy(ctx context.Context, p *process.Process, check *checker) {
+// staysHealthy returns when the program has ended, is healthy no more, or is to end. The error is
+// that of refused.
+func (r *run) staysHealthy(ctx context.Context, p *process.Process, check *checker, refused <-chan error) error {
 	failed := 0
 	for {
 		wait := check.Every
@@ -213,23 +231,26 @@ func (r *run) staysHealthy(ctx context.Context, p *process.Process, check *check
 		select {
 		case <-ctx.Done():
 			timer.Stop()
-			return
+			return nil
 		case <-p.Done():
 			timer.Stop()
-			return
+			return nil
+		case err := <-refused:
+			timer.Stop()
+			return err
 		case <-timer.C:
 		}
 		err := check.ask(ctx)
 		switch {
 		case ctx.Err() != nil:
-			return
+			return nil //nolint:nilerr // it is to end
 		case err == nil && failed > 0:
 			failed = 0
 			r.Log.Info("the program is healthy again")
 		case err != nil:
 			if failed++; failed >= check.Failures {
 				r.Log.Error("the program is healthy no more, and is replaced", "checks", failed, "reason", err)
-				return
+				return nil
 			}
 			r.Log.Warn("the program has not answered a check", "reason", err)
 		}

@@ -5,13 +5,16 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/signal"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -60,19 +63,36 @@ func TestMain(m *testing.M) {
 type world struct {
 	*base.Registry
 
-	log  *await.Text
-	end  context.CancelFunc
-	code chan int
+	log    *await.Text
+	end    context.CancelFunc
+	code   chan int
+	wrong  string       // begins why it cannot run; "": it can
+	refuse atomic.Int32 // the status that the registry answers with instead; 0: it serves
 }
 
 func start(t *testing.T, change ...func(*register.Options)) *world {
+	t.Helper()
+	return startIn(t, func(*world) {}, change...)
+}
+
+// startIn is start where prepare has changed the world before.
+func startIn(t *testing.T, prepare func(*world), change ...func(*register.Options)) *world {
 	t.Helper()
 	r, err := base.New(base.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.Open()
-	server := httptest.NewServer(registryapitest.Handler(registryapi.New(registryapi.Options{Registry: r})))
+	w := &world{Registry: r, log: &await.Text{}, code: make(chan int, 1)}
+	prepare(w)
+	api := registryapitest.Handler(registryapi.New(registryapi.Options{Registry: r}))
+	server := httptest.NewServer(http.HandlerFunc(func(out http.ResponseWriter, in *http.Request) {
+		if status := w.refuse.Load(); status != 0 {
+			out.WriteHeader(int(status))
+			return
+		}
+		api.ServeHTTP(out, in)
+	}))
 	client, err := remote.New(remote.Options{URL: server.URL, Agent: "test"})
 	if err != nil {
 		t.Fatal(err)
@@ -81,7 +101,6 @@ func start(t *testing.T, change ...func(*register.Options)) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{Registry: r, log: &await.Text{}, code: make(chan int, 1)}
 	log := slog.New(slog.NewTextHandler(w.log, nil))
 	host := process.NewHost(nil)
 	if err := host.Open(log); err != nil {
@@ -105,8 +124,8 @@ func start(t *testing.T, change ...func(*register.Options)) *world {
 	var running sync.WaitGroup
 	running.Go(func() {
 		code, err := register.Run(ctx, o)
-		if err != nil {
-			t.Error(err)
+		if (err == nil) != (w.wrong == "") || err != nil && !strings.HasPrefix(err.Error(), w.wrong) {
+			t.Errorf("it ends with %v", err)
 		}
 		w.code <- code
 	})
@@ -204,4 +223,77 @@ func TestWhereItIsNotStartedAgainItsCodeIsKnown(t *testing.T) {
 			t.Errorf("%s: exit code %d", restart, got)
 		}
 	}
+}
+
+func TestAProgramThatDiesWhileTheRegistryIsAwayIsReplaced(t *testing.T) {
+	away := func(w *world) { w.refuse.Store(http.StatusServiceUnavailable) }
+	w := startIn(t, away)
+	started := func(n int) string {
+		t.Helper()
+		await.That(t, "the program is started", func() bool { return strings.Count(w.log.String(), "the program was started") == n })
+		_, rest, _ := strings.Cut(w.log.String()[strings.LastIndex(w.log.String(), "the program was started"):], "port=")
+		port, _, _ := strings.Cut(rest, "\n")
+		return "http://127.0.0.1:" + port
+	}
+	first := started(1)
+	await.That(t, "the registry was asked", func() bool { return strings.Contains(w.log.String(), "the registry answers 503") })
+	if res, err := http.Get(first + "/exit?code=1"); err == nil {
+		_ = res.Body.Close()
+	}
+	started(2)
+	w.refuse.Store(0)
+	w.one(t, "")
+	if n := strings.Count(w.log.String(), "the registry cannot be asked"); n < 1 || n > 2 {
+		t.Errorf("for two starts it is told %d times:\n%s", n, w.log)
+	}
+}
+
+func TestAStrangerOnItsPortIsNotRegistered(t *testing.T) {
+	stranger, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stranger.Close()
+	at, _ := stranger.Addr().(*net.TCPAddr)
+	takesPort := func(o *register.Options) { o.Instance.Port, o.Health.Path = at.Port, "" }
+	if runtime.GOOS == "linux" { // where it is told whose a socket is
+		w := start(t, takesPort)
+		await.That(t, "the stranger is seen", func() bool { return strings.Contains(w.log.String(), "somebody else answers on the program's port") })
+		if list, _ := w.List("users"); len(list) != 0 {
+			t.Errorf("registered is %v", list)
+		}
+		w.end()
+		await.From(t, "the end", w.code)
+	}
+	w := start(t, takesPort, func(o *register.Options) { o.Health.Anybody = true })
+	w.one(t, "")
+}
+
+func TestARefusalIsToldAsOne(t *testing.T) {
+	w := start(t)
+	e := w.one(t, "")
+	w.refuse.Store(http.StatusUnauthorized)
+	await.That(t, "the refusal is told", func() bool { return strings.Contains(w.log.String(), "level=ERROR") })
+	log := w.log.String()
+	if !strings.Contains(log, "the registry refuses the token") || !strings.Contains(log, "--token-file") || strings.Contains(log, "does not answer") {
+		t.Errorf("the log is\n%s", log)
+	}
+	w.refuse.Store(http.StatusServiceUnavailable)
+	await.That(t, "something else is told", func() bool { return strings.Contains(w.log.String(), "the registry answers 503") })
+	w.refuse.Store(0)
+	await.That(t, "it is told that it is over", func() bool { return strings.Contains(w.log.String(), "the registry takes the instance again") })
+	if n := strings.Count(w.log.String(), "the registry refuses the token"); n != 1 {
+		t.Errorf("told %d times:\n%s", n, w.log)
+	}
+	if again := w.one(t, ""); again.ID != e.ID {
+		t.Errorf("the same program is %s and %s", e.ID, again.ID)
+	}
+}
+
+func TestWhatTheRegistryRefusesFromTheFirstEnds(t *testing.T) {
+	w := startIn(t, func(w *world) {
+		w.refuse.Store(http.StatusForbidden)
+		w.wrong = "register users: the registry answers 403"
+	})
+	await.From(t, "the end", w.code)
 }

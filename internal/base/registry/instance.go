@@ -232,11 +232,30 @@ func number(field string, v jsonx.Value, least, most int64) (int64, error) {
 
 // label reads a text that people and metrics are shown.
 func label(field string, v jsonx.Value) (string, error) {
-	text := v.Text()
 	if v.Kind() != jsonx.String {
 		return "", invalid(field, "is no text")
 	}
-	return text, printable(field, text, LongestName)
+	return v.Text(), CheckLabel(field, v.Text())
+}
+
+// CheckLabel tells what is wrong with a text that people and metrics are shown, as a zone or a
+// version.
+func CheckLabel(field, text string) error { return printable(field, text, LongestName) }
+
+// CheckTags tells what is wrong with the tags of an instance.
+func CheckTags(field string, list []string) error {
+	if len(list) > MostTags {
+		return invalid(field, "are %d; %d are allowed", len(list), MostTags)
+	}
+	for _, tag := range list {
+		if tag == "" || strings.Contains(tag, ",") {
+			return invalid(field, "a tag is empty or holds a comma")
+		}
+		if err := CheckLabel(field, tag); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func printable(field, text string, longest int) error {
@@ -253,19 +272,15 @@ func tags(v jsonx.Value) ([]string, error) {
 	if v.Kind() != jsonx.List {
 		return nil, invalid("tags", "is no list")
 	}
-	if v.Len() > MostTags {
-		return nil, invalid("tags", "are %d; %d are allowed", v.Len(), MostTags)
-	}
 	var list []string
 	for e := range v.Elements() {
-		tag, err := label("tags", e)
-		if err != nil {
-			return nil, err
+		if e.Kind() != jsonx.String {
+			return nil, invalid("tags", "is no list of texts")
 		}
-		if tag == "" || strings.Contains(tag, ",") {
-			return nil, invalid("tags", "a tag is empty or holds a comma")
-		}
-		list = append(list, tag)
+		list = append(list, e.Text())
+	}
+	if err := CheckTags("tags", list); err != nil {
+		return nil, err
 	}
 	slices.Sort(list)
 	return slices.Compact(list), nil

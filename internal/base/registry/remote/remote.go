@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"time"
 
@@ -70,10 +71,18 @@ func CheckURL(text string) error {
 		return fmt.Errorf("%q is no URL", text)
 	case u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
 		return fmt.Errorf("%q is no URL of a registry: write http://10.0.0.9:9090", text)
+	case !isPort(u.Port()):
+		return fmt.Errorf("%q has no port from 1 to 65535", text)
 	case u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.Trim(u.Path, "/") != "":
 		return fmt.Errorf("%q holds more than the address of a registry: write %s://%s", text, u.Scheme, u.Host)
 	}
 	return nil
+}
+
+// isPort tells whether text may stand for a port, as nothing may.
+func isPort(text string) bool {
+	n, err := strconv.ParseUint(text, 10, 16)
+	return text == "" || err == nil && n > 0
 }
 
 // Close ends the connections that nobody uses.
@@ -145,11 +154,20 @@ func (c *Client) request(ctx context.Context, method, path string, body []byte) 
 // mostAnswer bounds what is read of an answer, in bytes.
 const mostAnswer = 64 << 10
 
-// do asks once, and once more where the connection had been closed meanwhile, which is
-// harmless: all of it may be said twice.
+// do asks, and once more where there was no answer, as on a connection that had been closed
+// meanwhile. That is harmless: all of it may be said twice. (net/http does so by itself only for methods
+// that it takes for safe.)
 func (c *Client) do(ctx context.Context, method, path string, body []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
+	err := c.once(ctx, method, path, body)
+	if _, answered := errors.AsType[*RefusedError](err); err == nil || answered || ctx.Err() != nil {
+		return err
+	}
+	return c.once(ctx, method, path, body)
+}
+
+func (c *Client) once(ctx context.Context, method, path string, body []byte) error {
 	r, err := c.request(ctx, method, path, body)
 	if err != nil {
 		return err

@@ -82,6 +82,31 @@ func TestWhatARegistryAnswers(t *testing.T) {
 	}
 }
 
+// A registry, or what stands before it, closes a connection just when it is used again.
+func TestAClosedConnectionIsNoFailure(t *testing.T) {
+	asked := 0
+	c := client(t, func(w http.ResponseWriter, _ *http.Request) {
+		if asked++; asked%2 == 0 {
+			conn, _, err := http.NewResponseController(w).Hijack()
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			_ = conn.Close()
+		}
+	})
+	for n, err := range []error{
+		c.Heartbeat(t.Context(), "users", "a"), c.Heartbeat(t.Context(), "users", "a"), c.Put(t.Context(), "users", "a", []byte("{}")), c.Remove(t.Context(), "users", "a"),
+	} {
+		if err != nil {
+			t.Errorf("call %d: %v", n, err)
+		}
+	}
+	if asked != 7 {
+		t.Errorf("it was asked %d times", asked)
+	}
+}
+
 func TestAWatchThatFallsSilentEnds(t *testing.T) {
 	c := client(t, func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, `{"event":"reset"}`+"\n")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
 	"sync"
@@ -202,6 +203,16 @@ func (p *Process) wait(o *opened, limit int64) {
 // Done is closed when nothing of the process is left and its output was read.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
+// Ended tells whether the leader has ended, which is a little before Done.
+func (p *Process) Ended() bool {
+	select {
+	case <-p.leaderGone:
+		return true
+	default:
+		return false
+	}
+}
+
 // PID is the leader's process id.
 func (p *Process) PID() int { return p.cmd.Process.Pid }
 
@@ -214,6 +225,17 @@ func (p *Process) Memory() int64 {
 		return 0
 	}
 	return peak(p.PID())
+}
+
+// Listens tells whether it is the process, or one that it has started, which takes connections to an
+// address of this machine; known is false where the system does not tell. One that has ended takes none.
+func (p *Process) Listens(at netip.AddrPort) (own, known bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.reaped {
+		return false, true
+	}
+	return listens(p.PID(), p.id, at)
 }
 
 // Exit says how the leader ended: "exit status 2", "signal: killed", or that it was

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -64,9 +65,24 @@ func gateway() {
 }
 
 // function prints its pid and sleeps; "tree" starts a child in its group and one
-// that leaves it.
+// that leaves it, "listen" prints an address at which it listens, and "apart" has one that leaves
+// its group do so.
 func function(args []string) {
 	fmt.Fprintln(os.Stdout, "pid", os.Getpid())
+	if len(args) > 0 && args[0] == "listen" {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			panic(err)
+		}
+		fmt.Fprintln(os.Stdout, "at", l.Addr())
+	}
+	if len(args) > 0 && args[0] == "apart" {
+		cmd := exec.Command(self(), "function", "listen")
+		cmd.Stdout, cmd.SysProcAttr = os.Stdout, ownSession()
+		if err := cmd.Start(); err != nil {
+			panic(err)
+		}
+	}
 	if len(args) > 0 && args[0] == "tree" {
 		for _, leaves := range []bool{false, true} {
 			cmd := exec.Command(self(), "function")
