@@ -56,7 +56,7 @@ func (a *App) serveAdmin(c config.Admin) error {
 	}
 	s.http = &http.Server{
 		Handler: admin.New(admin.Options{
-			Gateway: a.gateway, Reconciler: a.reconciler, Follower: a.follower, Queue: a.options.Queue, Token: token, Expand: expand,
+			Gateway: a.gateway, Reconciler: a.reconciler, Follower: a.follower, Queue: a.options.Queue, Registry: a.registryStatus, Token: token, Expand: expand,
 			Level: a.options.Level, Version: a.options.Version, Metrics: a.metrics.Handler(), Leaving: a.leaving.Load,
 		}),
 		ReadHeaderTimeout: 5 * time.Second, ReadTimeout: 30 * time.Second, IdleTimeout: time.Minute,

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/queue"
+	"github.com/weir-gateway/weir/internal/base/registry"
 	"github.com/weir-gateway/weir/internal/base/telemetry"
 	"github.com/weir-gateway/weir/internal/traffic/snapshot"
 )
@@ -68,16 +69,21 @@ func (a *App) queued() telemetry.Queue {
 
 // registered is how things stand with the services that have registered themselves.
 func (a *App) registered() (telemetry.Registry, bool) {
-	cfg := a.reconciler.Config()
-	if cfg == nil || cfg.Registry == nil {
-		return telemetry.Registry{}, false
-	}
-	s := a.options.Registry.Status()
+	s, ok := a.registryStatus()
 	return telemetry.Registry{
 		Services: s.Services, Live: s.Instances - s.Suspects, Suspect: s.Suspects, Watchers: s.Watchers,
 		Registered: s.Tally.Registered, Deregistered: s.Tally.Deregistered, Expired: s.Tally.Expired, Suspected: s.Tally.Suspected,
 		Refused: s.Tally.Refused, Unknown: s.Tally.Unknown, Frozen: s.Tally.Frozen,
-	}, true
+		FileFailed: s.Trouble != nil,
+	}, ok
+}
+
+// registryStatus is how this process's registry stands; ok is false where the config has none.
+func (a *App) registryStatus() (s registry.Status, ok bool) {
+	if cfg := a.reconciler.Config(); cfg == nil || cfg.Registry == nil {
+		return registry.Status{}, false
+	}
+	return a.options.Registry.Status(), true
 }
 
 func certificatesEnd(s *snapshot.Snapshot) map[string]time.Time {

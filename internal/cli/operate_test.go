@@ -3,6 +3,7 @@
 package cli_test
 
 import (
+	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
@@ -76,5 +77,61 @@ func TestAnOperatorsHour(t *testing.T) {
 	_ = p.wait()
 	if got := weir(false, "status", "--admin", admin); got.code != 1 || !strings.Contains(got.err, "no gateway answers at "+admin+" (--admin ADDRESS): ") {
 		t.Errorf("once it has ended: %s", got)
+	}
+}
+
+// A registry whose file is damaged goes on, and says so wherever an operator looks.
+func TestTheStatusTellsOfADamagedRegistry(t *testing.T) {
+	folder := t.TempDir()
+	path, state := filepath.Join(folder, "weir.yaml"), filepath.Join(folder, "state")
+	if err := os.WriteFile(path, []byte("listen: :8080\nregistry: 127.0.0.1:0\nroutes:\n  GET /: registry:users\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, path, "--state", state)
+	admin := strings.TrimPrefix(p.line("admin on "), "http://")
+	status := func() string {
+		t.Helper()
+		got := weir(false, "status", "--admin", admin)
+		if got.code != 0 {
+			t.Fatal(got)
+		}
+		return got.out
+	}
+	_, rest, _ := strings.Cut(status(), "socket        127.0.0.1:0 at ")
+	at, _, _ := strings.Cut(rest, "\n")
+	put := func(id string) {
+		t.Helper()
+		r, err := http.NewRequest(http.MethodPut, "http://"+at+"/v1/registry/services/users/instances/"+id, strings.NewReader(`{"port": 9000}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+	}
+	put("a")
+	if got := status(); !strings.Contains(got, "registry      1 instance of 1 service, 0 suspect\n") || strings.Contains(got, "in memory only") {
+		t.Errorf("the status is\n%s", got)
+	}
+	files, err := filepath.Glob(filepath.Join(state, "*", "registry", "registry.db"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("the files are %q, %v", files, err)
+	}
+	if err := os.Truncate(files[0], 0); err != nil {
+		t.Fatal(err)
+	}
+	put("b")
+	await.That(t, "the status tells of it", func() bool { return strings.Contains(status(), "in memory only: the file is broken") })
+	if got := status(); !strings.Contains(got, "registry      2 instances of 1 service") {
+		t.Errorf("the status is\n%s", got)
+	}
+	if got := body(t, "http://"+admin+"/metrics"); !strings.Contains(got, "\nweir_registry_file_failed 1\n") {
+		t.Error("the metrics do not tell of it")
+	}
+	p.signal(syscall.SIGTERM)
+	if end := p.wait(); end != "exit status 0" {
+		t.Errorf("it ended with %s:\n%s", end, p.log.String())
 	}
 }

@@ -41,7 +41,11 @@ type gatewayStatus struct {
 		Names    []string
 		NotAfter time.Time `json:"not_after"`
 	}
-	Heard   []heard
+	Heard    []heard
+	Registry *struct {
+		Services, Instances, Suspect int
+		Problem                      string
+	}
 	Reloads struct{ Applied, Refused int64 }
 }
 
@@ -161,6 +165,12 @@ func (s Streams) status(now gatewayStatus, before []historyEntry) {
 	for _, h := range now.Heard {
 		if !h.fresh() {
 			line(h.Kind, "%s", h)
+		}
+	}
+	if r := now.Registry; r != nil {
+		line("registry", "%s of %s, %d suspect", count(r.Instances, "instance"), count(r.Services, "service"), r.Suspect)
+		if r.Problem != "" {
+			line("", "  in memory only: %s", r.Problem)
 		}
 	}
 	line("requests", "%d in flight", now.InFlight)

@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"log/slog"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -48,6 +49,7 @@ type Registry struct {
 	state    *state
 	settled  bool // those who watch were told
 	store    *store
+	unkept   error // why there is no store although there should be
 	shut     bool
 	watchers map[string]map[*Watcher]struct{} // by the service, "" of all
 	watching int
@@ -274,17 +276,23 @@ type Status struct {
 	Limits                                  Limits
 	Settled                                 bool
 	Kept                                    bool // there is a file beneath
-	Tally                                   Tally
+	// Trouble is why what is registered is not in its file; nil: it is, or soon will be, or there is
+	// to be none.
+	Trouble error
+	Tally   Tally
 }
 
 // Status tells how things stand.
 func (r *Registry) Status() Status {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s := r.state
+	s, trouble := r.state, r.unkept
+	if r.store != nil {
+		trouble = r.store.failing()
+	}
 	return Status{
 		Services: s.services, Instances: s.instances, Suspects: s.suspects, Watchers: r.watching, Bytes: s.bytes, Limits: s.limits,
-		Settled: s.settled(), Kept: r.store != nil, Tally: s.tally,
+		Settled: s.settled(), Kept: r.store != nil && !errors.Is(trouble, errBroken), Trouble: trouble, Tally: s.tally,
 	}
 }
 
@@ -321,10 +329,14 @@ func (r *Registry) load() {
 		return
 	}
 	defer close(r.loaded)
+	debug.SetPanicOnFault(true) // as the store does
 	s, list, err := openStore(r.life, r.options, r.log)
 	if err != nil {
 		if r.life.Err() == nil {
 			r.log.Error("the registry is kept in memory only; after a restart instances register again", "error", err)
+			r.mu.Lock()
+			r.unkept = err
+			r.mu.Unlock()
 		}
 		return
 	}

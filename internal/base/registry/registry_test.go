@@ -324,8 +324,77 @@ func TestAFolderThatCannotBeUsedCostsNobodyTheRegistry(t *testing.T) {
 	}
 	r.Open()
 	put(t, r, one("users", "a"))
-	if r.Status().Kept || there(r, "users") != "users/a" {
+	if r.Status().Kept || r.Status().Trouble == nil || there(r, "users") != "users/a" {
 		t.Errorf("%+v", r.Status())
+	}
+}
+
+// TestAFileThatIsDamagedWhileItIsOpenCostsNobodyTheRegistry holds that memory goes on, that it is told, and
+// that the next start has a file again.
+func TestAFileThatIsDamagedWhileItIsOpenCostsNobodyTheRegistry(t *testing.T) {
+	for name, damage := range map[string]func(t *testing.T, path string, size int){
+		"pages of nobody": func(t *testing.T, path string, size int) {
+			t.Helper()
+			f, err := os.OpenFile(path, os.O_WRONLY, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			page := os.Getpagesize()
+			if _, err := f.WriteAt(bytes.Repeat([]byte{0xff}, size-2*page), int64(2*page)); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"cut off": func(t *testing.T, path string, _ int) { // its pages are no memory any more
+			t.Helper()
+			if err := os.Truncate(path, 0); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			folder := filepath.Join(t.TempDir(), "registry")
+			path := filepath.Join(folder, fileName)
+			log := &await.Text{}
+			r, err := New(Options{Folder: folder, Log: slog.New(slog.NewTextHandler(log, nil))})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer r.Close()
+			r.Open()
+			put(t, r, one("users", "a"))
+			r.mu.Lock()
+			file := r.store
+			r.mu.Unlock()
+			await.That(t, "it is written", func() bool {
+				file.mu.Lock()
+				defer file.mu.Unlock()
+				return len(file.pending) == 0 && file.written > 1
+			})
+			info, err := os.Stat(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			damage(t, path, int(info.Size()))
+			put(t, r, one("users", "b"))
+			await.That(t, "it is told", func() bool { return r.Status().Trouble != nil })
+			if s := r.Status(); s.Kept || !errors.Is(s.Trouble, errBroken) {
+				t.Errorf("%+v", s)
+			}
+			put(t, r, one("users", "c"))
+			if got := there(r, ""); got != "users/a users/b users/c" {
+				t.Errorf("there is %s", got)
+			}
+			if n := strings.Count(log.String(), "the file of the registry is damaged"); n != 1 {
+				t.Errorf("told %d times:\n%s", n, log)
+			}
+			r.Close()
+			again := open(t, folder)
+			put(t, again, one("users", "d"))
+			if s := again.Status(); !s.Kept || s.Trouble != nil {
+				t.Errorf("after a restart: %+v", s)
+			}
+		})
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -44,6 +45,8 @@ type store struct {
 
 	mu      sync.Mutex
 	pending map[key]*Instance // nil: it is gone
+	written int               // times that it was
+	trouble error             // why the latest could not be written; errBroken: nothing ever will
 }
 
 const (
@@ -67,13 +70,16 @@ func openStore(ctx context.Context, o Options, log *slog.Logger) (*store, []*Ins
 	if !errors.Is(err, errBroken) {
 		return s, list, err
 	}
-	aside := path + ".broken"
+	aside := path + asideSuffix
 	log.Warn("the file of the registry cannot be read and is set aside; instances register again", "file", path, "aside", aside, "error", err)
 	if err := os.Rename(path, aside); err != nil {
 		return nil, nil, err
 	}
 	return tryStore(ctx, path, o, log)
 }
+
+// asideSuffix is added to the name of a file that is set aside.
+const asideSuffix = ".broken"
 
 // errBroken says that a file is none of a registry of this version.
 var errBroken = errors.New("the file is broken")
@@ -172,7 +178,9 @@ func tooOld(stamp []byte, maxAge time.Duration) bool {
 // note has an instance written soon, or removed where it is nil. It never waits.
 func (s *store) note(service, id string, i *Instance) {
 	s.mu.Lock()
-	s.pending[key{service, id}] = i
+	if !errors.Is(s.trouble, errBroken) {
+		s.pending[key{service, id}] = i
+	}
 	s.mu.Unlock()
 	select {
 	case s.wake <- struct{}{}:
@@ -186,12 +194,20 @@ func (s *store) end() {
 	<-s.done
 }
 
+// failing tells why what was noted is not in the file, nil where it is or soon will be.
+func (s *store) failing() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.trouble
+}
+
 func (s *store) run() {
 	defer close(s.done)
+	debug.SetPanicOnFault(true) // the file is memory, which is gone where somebody cuts it off
 	ticker := time.NewTicker(stamps)
 	defer ticker.Stop()
-	s.write() // the stamp
-	for ended := false; !ended; {
+	broken := s.write() // the stamp
+	for ended := false; !ended && !broken; {
 		select {
 		case <-s.ending:
 			ended = true
@@ -203,37 +219,74 @@ func (s *store) run() {
 			case <-time.After(settle):
 			}
 		}
-		s.write()
+		broken = s.write()
+	}
+	if broken {
+		s.abandon()
+		return
 	}
 	_ = s.db.Close() // all of it is on disk
 }
 
-// write brings to the disk what has changed. What fails is tried again.
-func (s *store) write() {
+// abandon sets a damaged file aside, so that the next start has one. It is not closed: bbolt may have lost
+// its own locks in it, and would wait for them for good.
+func (s *store) abandon() {
+	path := s.db.Path()
+	aside := path + asideSuffix
+	s.log.Error("the file of the registry is damaged and is set aside; until the next start everything is in memory only, and after it instances register again",
+		"file", path, "aside", aside, "error", s.failing())
+	if err := os.Rename(path, aside); err != nil {
+		s.log.Error("the damaged file of the registry cannot be set aside; remove it before the next start", "file", path, "error", err)
+	}
+}
+
+// write brings to the disk what has changed. What fails is tried again, unless the file is broken.
+func (s *store) write() (broken bool) {
 	s.mu.Lock()
 	batch := s.pending
 	s.pending = map[key]*Instance{}
 	s.mu.Unlock()
-	err := s.db.Update(func(tx *bolt.Tx) error {
-		b := tx.Bucket([]byte(inInstances))
-		for k, i := range batch {
-			if err := keep(b, k, i); err != nil {
-				return err
-			}
-		}
-		return tx.Bucket([]byte(inFile)).Put([]byte(seenKey), []byte(time.Now().UTC().Format(time.RFC3339)))
-	})
-	if err == nil {
-		return
-	}
-	s.log.Error("instances cannot be written to the disk; should the registry end before they are, they register again", "error", err)
+	err := s.update(batch)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.trouble = err
+	switch {
+	case err == nil:
+		s.written++
+		return false
+	case errors.Is(err, errBroken):
+		s.pending = nil
+		return true
+	}
+	s.log.Error("instances cannot be written to the disk; should the registry end before they are, they register again", "error", err)
 	for k, i := range batch {
 		if _, newer := s.pending[k]; !newer {
 			s.pending[k] = i
 		}
 	}
+	return false
+}
+
+// update writes a batch with the stamp. The error is errBroken where bbolt has met what it never
+// wrote, of which it does not return.
+func (s *store) update(batch map[key]*Instance) (err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = broken(s.db.Path(), cause)
+		}
+	}()
+	return s.db.Update(func(tx *bolt.Tx) error {
+		instances, about := tx.Bucket([]byte(inInstances)), tx.Bucket([]byte(inFile))
+		if instances == nil || about == nil {
+			return broken(s.db.Path(), "it has lost its buckets")
+		}
+		for k, i := range batch {
+			if err := keep(instances, k, i); err != nil {
+				return err
+			}
+		}
+		return about.Put([]byte(seenKey), []byte(time.Now().UTC().Format(time.RFC3339)))
+	})
 }
 
 func keep(b *bolt.Bucket, k key, i *Instance) error {

@@ -11,6 +11,7 @@ type Registry struct {
 	Services, Live, Suspect, Watchers                              int
 	Registered, Deregistered, Expired, Suspected, Refused, Unknown uint64
 	Frozen                                                         uint64
+	FileFailed                                                     bool // what is registered is in memory only, and should not be
 }
 
 // WatchRegistry has look asked at each scrape; ok is false where there is no registry.
@@ -21,7 +22,7 @@ type registries struct {
 }
 
 type registryDescs struct {
-	services, instances, watchers, registered, deregistered, expired, suspected, refused, unknown, frozen *prometheus.Desc
+	services, instances, watchers, registered, deregistered, expired, suspected, refused, unknown, frozen, failed *prometheus.Desc
 }
 
 func newRegistryDescs() registryDescs {
@@ -35,6 +36,7 @@ func newRegistryDescs() registryDescs {
 		suspected:    describe("weir_registry_suspected_total", "Instances that were kept although they were silent, for most of their service was."),
 		refused:      describe("weir_registry_refused_total", "Instances and watches that there was no room for."),
 		unknown:      describe("weir_registry_unknown_total", "Heartbeats of instances that are not registered."),
+		failed:       describe("weir_registry_file_failed", "Whether what is registered is in memory only although there is a state folder: its file cannot be written, or is damaged."),
 		frozen:       describe("weir_registry_frozen_total", "Times that this process was away, so that all leases began anew."),
 	}
 }
@@ -52,6 +54,11 @@ func (r *registries) collect(d *registryDescs, out chan<- prometheus.Metric) {
 	out <- gauge(d.instances, float64(now.Live), "live")
 	out <- gauge(d.instances, float64(now.Suspect), "suspect")
 	out <- gauge(d.watchers, float64(now.Watchers))
+	failed := 0.0
+	if now.FileFailed {
+		failed = 1
+	}
+	out <- gauge(d.failed, failed)
 	for _, c := range []struct {
 		desc  *prometheus.Desc
 		value uint64

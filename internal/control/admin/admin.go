@@ -22,6 +22,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/base/loopback"
 	"github.com/weir-gateway/weir/internal/base/queue"
+	"github.com/weir-gateway/weir/internal/base/registry"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/base/telemetry"
 	"github.com/weir-gateway/weir/internal/config"
@@ -38,6 +39,8 @@ type Options struct {
 	Reconciler *reconcile.Reconciler
 	Follower   *follow.Follower
 	Queue      *queue.Queue // nil: there is none
+	// Registry tells how this process's registry stands; ok is false where the config has none. nil: there is none.
+	Registry func() (s registry.Status, ok bool)
 	// Token guards changes; empty: nothing can be changed over the API.
 	Token secret.Value
 	// Expand prints a config in its long form.
@@ -208,6 +211,7 @@ type status struct {
 	Sockets      map[string]string `json:"sockets"`
 	Certificates []certificate     `json:"certificates,omitempty"`
 	Heard        []heard           `json:"heard,omitempty"`
+	Registry     *registered       `json:"registry,omitempty"`
 	InFlight     int64             `json:"in_flight"`
 	Problems     []string          `json:"problems"`
 	Source       string            `json:"source"` // where what serves comes from
@@ -273,6 +277,30 @@ func heardOf(h telemetry.Heard) heard {
 	return told
 }
 
+// registered is how this process's registry stands.
+type registered struct {
+	Services  int    `json:"services"`
+	Instances int    `json:"instances"`
+	Suspect   int    `json:"suspect"`           // of the instances
+	Kept      bool   `json:"kept"`              // in the state folder
+	Problem   string `json:"problem,omitempty"` // why not, where it should be
+}
+
+func (a *api) registered() *registered {
+	if a.Registry == nil {
+		return nil
+	}
+	s, ok := a.Registry()
+	if !ok {
+		return nil
+	}
+	told := &registered{Services: s.Services, Instances: s.Instances, Suspect: s.Suspects, Kept: s.Kept}
+	if s.Trouble != nil {
+		told.Problem = s.Trouble.Error()
+	}
+	return told
+}
+
 // refused is a config that came later than the one that serves and could not.
 type refused struct {
 	Digest   string    `json:"digest,omitempty"` // none where it could not be read
@@ -292,6 +320,7 @@ func (a *api) status(w http.ResponseWriter, _ *http.Request) {
 	if current := a.Gateway.Current(); current != nil {
 		s.Digest, s.Certificates, s.Heard = current.Digest, certificates(current), heardBy(current)
 	}
+	s.Registry = a.registered()
 	if !last.Applied && !last.Time.IsZero() {
 		s.Refused = &refused{Digest: last.Digest, Time: last.Time, Problems: texts(last.Problems)}
 	}

@@ -99,7 +99,9 @@ const (
 	mostPause  = 5 * time.Second
 )
 
-// watch follows the registry until ctx ends.
+// watch follows the registry until ctx ends. One that has forgotten where the last watch was is asked at
+// once for everything; whatever else ends a watch has a pause follow, which a watch that has lasted
+// makes short again.
 func (o *other) watch(ctx context.Context) {
 	pause := firstPause
 	for ctx.Err() == nil {
@@ -107,17 +109,17 @@ func (o *other) watch(ctx context.Context) {
 		from := o.seen
 		o.next = nil
 		o.mu.Unlock()
-		told := false
-		err := o.client.Watch(ctx, from, func(e remote.Event) { o.event(e); told = true })
-		if told {
-			pause = firstPause
-		}
+		began := time.Now()
+		err := o.client.Watch(ctx, from, o.event)
 		if ctx.Err() != nil {
 			return
 		}
-		if errors.Is(err, base.ErrCompacted) {
+		if errors.Is(err, base.ErrCompacted) && from != "" {
 			o.forget()
 			continue
+		}
+		if time.Since(began) > mostPause {
+			pause = firstPause
 		}
 		o.cannotSee(fmt.Errorf("registry %s: %w", o.name, err))
 		timer := time.NewTimer(pause/2 + rand.N(pause/2)) //nolint:gosec // no secret

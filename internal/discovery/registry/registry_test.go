@@ -3,12 +3,15 @@ package registry
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
+	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -337,5 +340,28 @@ func TestWhatIsSaidOfAnotherRegistry(t *testing.T) {
 		if err := Definition().Schemes[0].Check(config.Ref{Scheme: "registry", Rest: rest}); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: %v", rest, err)
 		}
+	}
+}
+
+// A registry, or what stands before it, that refuses to begin anew too is trouble like any other, and not
+// asked again at once for ever.
+func TestARegistryThatIsAlwaysCompactedIsLeftAlone(t *testing.T) {
+	var asked atomic.Int64
+	compacted := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		w.WriteHeader(http.StatusGone)
+		_, _ = io.WriteString(w, `{"code":"registry-compacted"}`)
+	}))
+	defer compacted.Close()
+	source, err := open(discovery.SourceEnv{Log: slog.New(slog.DiscardHandler)}, &Config{Address: compacted.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer source.Close()
+	s, stop := run(t, source, "users")
+	s.wait(t, "the trouble is told", func(s *seen) bool { return s.looked != nil })
+	stop()
+	if n := asked.Load(); n > 100 {
+		t.Errorf("it was asked %d times", n)
 	}
 }
