@@ -201,7 +201,7 @@ func Strip(r *http.Request, places, keep []Place) {
 		switch p.Kind {
 		case InHeader: // above, for its other spellings go in any case
 		case InCookie:
-			stripCookie(head, p.Name)
+			forward.DropCookie(head, p.Name)
 		case InQuery:
 			stripQuery(r, p.Name)
 		}
@@ -234,24 +234,6 @@ func contains(list []Place, p Place) bool {
 		}
 	}
 	return false
-}
-
-// stripCookie leaves the other cookies as they came.
-func stripCookie(head exchange.Head, name string) {
-	lines := head.Values("Cookie")
-	if len(lines) == 0 {
-		return
-	}
-	kept := make([]string, 0, len(lines))
-	for _, line := range lines {
-		if rest := httpx.CookiesWithout(line, name); rest != "" {
-			kept = append(kept, rest)
-		}
-	}
-	head.Del("Cookie")
-	for _, line := range kept {
-		head.Add("Cookie", line)
-	}
 }
 
 // stripQuery leaves the other parameters as they came. The request's own URL is

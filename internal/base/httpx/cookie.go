@@ -36,17 +36,30 @@ func CookieValues(field, name string) iter.Seq[string] {
 }
 
 // CookiesWithout gives a Cookie field without the cookies of that name, or "" where
-// none is left; the others stay byte for byte.
+// none is left; the others, and what stands between them, stay byte for byte.
 func CookiesWithout(field, name string) string {
 	if _, ok := CookieLookup(field, name); !ok {
 		return field
 	}
-	var kept []string
-	for pair := range strings.SplitSeq(field, ";") {
-		key, _, _ := strings.Cut(strings.Trim(pair, " \t"), "=")
-		if key != name {
-			kept = append(kept, strings.Trim(pair, " \t"))
+	kept := make([]byte, 0, len(field))
+	for left, first := field, true; left != ""; {
+		pair, rest, more := strings.Cut(left, ";")
+		left = rest
+		if _, dropped := CookieLookup(pair, name); dropped {
+			continue
+		}
+		if first {
+			pair = strings.TrimLeft(pair, " \t")
+		} else {
+			kept = append(kept, ';')
+		}
+		kept, first = append(kept, pair...), false
+		if more && rest == "" {
+			kept = append(kept, ';')
 		}
 	}
-	return strings.Join(kept, "; ")
+	if strings.Trim(string(kept), "; \t") == "" {
+		return ""
+	}
+	return string(kept)
 }

@@ -1,7 +1,10 @@
 package service
 
 import (
+	"net/http"
+
 	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/forward"
 	"github.com/weir-gateway/weir/internal/base/httpx"
 )
 
@@ -33,4 +36,12 @@ func (c *call) stick() {
 	}
 	value := cookie.Name + "=" + c.leads + cookie.Attributes
 	c.exchange.OnHead(func(_ int, head exchange.Head) { head.Add("Set-Cookie", value) })
+}
+
+// hide keeps the cookie from an endpoint, whose matter it is not: it could take it for one
+// of its own, or keep what leads to it. out is of one attempt.
+func (cookie *Cookie) hide(out *http.Request) {
+	if cookie != nil && forward.HasCookie(exchange.RequestHead(out), cookie.Name) {
+		forward.DropCookie(exchange.OwnHead(out), cookie.Name)
+	}
 }

@@ -41,6 +41,9 @@ func TestAClientKeepsItsEndpointByACookie(t *testing.T) {
 		Cookie:   &service.Cookie{Name: "at", Attributes: "; Path=/; HttpOnly; Secure; SameSite=Lax"},
 	}
 	r := road(func(r *http.Request) (*http.Response, error) {
+		if got := r.Header.Get("Cookie"); got != "" && got != "theme=dark" {
+			t.Errorf("the endpoint is shown %q", got)
+		}
 		if r.URL.Host == broken {
 			return nil, &exchange.SendError{Dial: true, Err: errors.New("refused")}
 		}

@@ -220,6 +220,7 @@ func (c *call) outbound(a *attempt, e *endpoint) (*http.Request, *attemptBody) {
 	url := *c.req.URL
 	url.Host = e.host
 	out.URL = &url
+	c.service.balance.Load().Cookie.hide(out)
 	if c.body == nil {
 		if len(c.tried) > 0 && out.GetBody != nil {
 			out.Body, _ = out.GetBody() // from memory, which does not fail
