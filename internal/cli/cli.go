@@ -67,7 +67,7 @@ func (s Streams) exitCode(err error) int {
 	if code, is := errors.AsType[exitError](err); is {
 		return int(code)
 	}
-	_, _ = fmt.Fprintf(s.Err, "weir: %v\n", err)
+	_, _ = fmt.Fprintf(s.Err, "weir: %s\n", printableLines(err.Error()))
 	_, usage := errors.AsType[usageError](err)
 	_, input := errors.AsType[*source.InputError](err)
 	if usage || input {

@@ -8,11 +8,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
-	"unicode"
 )
 
 // console is a log for people who watch a gateway work: a line for each record, what
@@ -151,14 +149,6 @@ func nearby(value string) string {
 		return path
 	}
 	return value
-}
-
-// printable is s where it can break no line and no terminal, quoted otherwise.
-func printable(s string) string {
-	if strings.ContainsFunc(s, func(r rune) bool { return r != '\t' && !unicode.IsPrint(r) }) {
-		return strconv.Quote(s)
-	}
-	return s
 }
 
 // prefix is what stands before a line: when it was, and which function it is of.

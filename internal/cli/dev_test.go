@@ -245,9 +245,10 @@ func TestConsole(t *testing.T) {
 		"output":                 {false, record(slog.LevelInfo, "hello", function, output, slog.String("instance", "1")), "12:00:00  orders | hello\n"},
 		"output of several rows": {false, record(slog.LevelInfo, "one\rtwo", function, output), "12:00:00  orders | one\n12:00:00  orders | two\n"},
 		"a record of a function": {false, record(slog.LevelInfo, "built", function, slog.Int("took", 7)), "12:00:00  orders | built  took=7\n"},
-		"an error":               {false, record(slog.LevelError, "no", slog.String("error", "first\nsecond\x1b[2J\n")), "12:00:00  no\n    first\n    \"second\\x1b[2J\"\n"},
+		"an error":               {false, record(slog.LevelError, "no", slog.String("error", "first\nsecond\x1b[2J\n")), "12:00:00  no\n    first\n    second\\x1b[2J\n"},
 		"in passing":             {false, record(slog.LevelInfo, "listening"), ""},
-		"what breaks a line":     {false, record(slog.LevelWarn, "x", slog.String("path", "a\x1bb")), "12:00:00  x  path=\"a\\x1bb\"\n"},
+		"what breaks a line":     {false, record(slog.LevelWarn, "x", slog.String("path", "a\x1bb")), "12:00:00  x  path=a\\x1bb\n"},
+		"what is no text":         {false, record(slog.LevelWarn, "x", slog.String("path", "\xff\u202eü\ufffd")), "12:00:00  x  path=\\xff\\u202eü\ufffd\n"},
 		"colours":                {true, record(slog.LevelWarn, "slow", function), "\x1b[2m12:00:00\x1b[0m  \x1b[95morders\x1b[0m\x1b[2m | \x1b[0m\x1b[33mslow\x1b[0m\n"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -83,9 +83,9 @@ func (s Streams) elements(o *operator, name string) (elements []config.Element, 
 func (s Streams) differences(changes []config.Change, before, after []config.Element) {
 	for _, c := range changes {
 		sign := map[string]string{config.Added: "+", config.Removed: "-", config.Changed: "~"}[c.What]
-		_, _ = fmt.Fprintln(s.Out, strings.TrimSpace(sign+" "+c.Kind+" "+c.Name))
+		_, _ = fmt.Fprintln(s.Out, printable(strings.TrimSpace(sign+" "+c.Kind+" "+c.Name)))
 		for _, line := range lineDiff(textOf(before, c), textOf(after, c)) {
-			_, _ = fmt.Fprintln(s.Out, "    "+line)
+			_, _ = fmt.Fprintln(s.Out, "    "+printable(line))
 		}
 	}
 	_, _ = fmt.Fprintln(s.Err, config.Summary(changes))

@@ -2,6 +2,8 @@ package cli
 
 import (
 	"encoding/json"
+	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -32,7 +34,12 @@ filters in their order and the backend. The decisions are made by the code that 
 				return usageError{err}
 			}
 			if !asJSON {
-				return explain.Text(s.Out, e)
+				var text strings.Builder
+				if err := explain.Text(&text, e); err != nil {
+					return err
+				}
+				_, err := io.WriteString(s.Out, printableLines(text.String()))
+				return err
 			}
 			encoder := json.NewEncoder(s.Out)
 			encoder.SetEscapeHTML(false)

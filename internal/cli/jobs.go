@@ -100,7 +100,7 @@ func (s Streams) jobs(found jobList) error {
 	w := tabwriter.NewWriter(s.Out, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(w, "ID\tSTATE\tATTEMPTS\tTAKEN\tWHAT\tREASON")
 	for _, j := range found.Jobs {
-		_, _ = fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\n", j.ID, j.State, j.Attempts, moment(j.Created), j.About, j.Reason)
+		_, _ = fmt.Fprintf(w, "%s\t%s\t%d\t%s\t%s\t%s\n", printable(j.ID), printable(j.State), j.Attempts, moment(j.Created), printable(j.About), printable(j.Reason))
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -136,7 +136,7 @@ func showJob(s Streams, o *operator) *cobra.Command {
 func (s Streams) job(j job) {
 	line := func(label, text string) {
 		if text != "" {
-			_, _ = fmt.Fprintf(s.Out, "%-9s %s\n", label, text)
+			_, _ = fmt.Fprintf(s.Out, "%-9s %s\n", label, printable(text))
 		}
 	}
 	at := func(label string, t time.Time) {

@@ -183,13 +183,13 @@ change into something that can serve, or until --release.`,
 				return err
 			}
 			for _, p := range done.Problems {
-				_, _ = fmt.Fprintln(s.Err, s.color(yellow, p))
+				_, _ = fmt.Fprintln(s.Err, s.color(yellow, printable(p)))
 			}
 			until := ""
 			if done.Hold != nil {
 				until = ", until the files change or `weir rollback --release`"
 			}
-			_, err := fmt.Fprintf(s.Out, "serving %s (%s)%s\n", done.Digest, config.Summary(done.Changes), until)
+			_, err := fmt.Fprintf(s.Out, "serving %s (%s)%s\n", printable(done.Digest), config.Summary(done.Changes), until)
 			return err
 		},
 	}
@@ -206,8 +206,8 @@ func (s Streams) saidBy(err error) error {
 		return err
 	}
 	for _, p := range refused.problems {
-		_, _ = fmt.Fprintln(s.Err, s.color(red, p))
+		_, _ = fmt.Fprintln(s.Err, s.color(red, printable(p)))
 	}
-	_, _ = fmt.Fprintf(s.Err, "weir: %s\n", refused)
+	_, _ = fmt.Fprintf(s.Err, "weir: %s\n", printable(refused.text))
 	return errSaid
 }

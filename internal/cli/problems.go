@@ -33,12 +33,12 @@ func (s Streams) tell(problems []doc.Problem, sources []config.Source) {
 		if p.Severity == doc.Warning {
 			code = yellow
 		}
-		_, _ = fmt.Fprintln(s.Err, s.color(code, p.String()))
+		_, _ = fmt.Fprintln(s.Err, s.color(code, printableLines(p.String())))
 		if !s.Color || p.Pos.Line == 0 {
 			continue
 		}
 		if i := slices.IndexFunc(sources, func(src config.Source) bool { return src.Path == p.Pos.File }); i >= 0 {
-			_, _ = fmt.Fprintln(s.Err, s.color(dim, strings.TrimSuffix(doc.Excerpt(sources[i].Data, p.Pos), "\n")))
+			_, _ = fmt.Fprintln(s.Err, s.color(dim, printableLines(strings.TrimSuffix(doc.Excerpt(sources[i].Data, p.Pos), "\n"))))
 		}
 	}
 }

@@ -34,6 +34,7 @@ type endpointStatus struct {
 	Ejected                       time.Time `json:"ejected_until"`
 	InFlight                      int64     `json:"in_flight"`
 	LatencyMS                     float64   `json:"latency_ms"`
+	PenaltyMS                     float64   `json:"penalty_ms"`
 }
 
 func servicesCommand(s Streams) *cobra.Command {
@@ -118,7 +119,7 @@ func (s Streams) services(list []serviceStatus) error {
 		w := tabwriter.NewWriter(s.Out, 0, 0, 2, ' ', 0)
 		_, _ = fmt.Fprintln(w, "  ENDPOINT\tSTATE\tSINCE\tIN FLIGHT\tLATENCY\tWHY")
 		for _, e := range one.Endpoints {
-			_, _ = fmt.Fprintf(w, "  %s\t%s\t%s\t%d\t%s\t%s\n", e.name(), e.State, moment(e.Since), e.InFlight, e.latency(), e.why())
+			_, _ = fmt.Fprintf(w, "  %s\t%s\t%s\t%d\t%s\t%s\n", printable(e.name()), printable(e.State), moment(e.Since), e.InFlight, e.latency(), printable(e.why()))
 		}
 		if len(one.Endpoints) == 0 {
 			_, _ = fmt.Fprintln(w, "  none")
@@ -134,7 +135,7 @@ func (s Streams) services(list []serviceStatus) error {
 func (s Streams) heading(one serviceStatus) string {
 	parts := []string{fmt.Sprintf("%d of %s asked", one.Asked, count(len(one.Endpoints), "endpoint"))}
 	if one.Source != "" && one.Source != one.Name {
-		parts = append([]string{"from " + one.Source}, parts...)
+		parts = append([]string{"from " + printable(one.Source)}, parts...)
 	}
 	switch one.Asks {
 	case asksNobody:
@@ -153,11 +154,13 @@ func (s Streams) heading(one serviceStatus) string {
 		switch {
 		case h.Kept:
 			parts = append(parts, "of before the start")
+		case h.Problem != "" && h.Confirmed.IsZero():
+			parts = append(parts, "never confirmed: "+printable(h.Problem))
 		case h.Problem != "":
-			parts = append(parts, "last confirmed "+moment(h.Confirmed)+": "+h.Problem)
+			parts = append(parts, "last confirmed "+moment(h.Confirmed)+": "+printable(h.Problem))
 		}
 	}
-	return one.Name + ": " + strings.Join(parts, ", ")
+	return printable(one.Name) + ": " + strings.Join(parts, ", ")
 }
 
 func (e endpointStatus) name() string {
@@ -176,6 +179,8 @@ func (e endpointStatus) latency() string {
 
 func (e endpointStatus) why() string {
 	switch {
+	case e.State == "healthy" && e.PenaltyMS > 0:
+		return fmt.Sprintf("it failed lately, which the balance counts as %.0fms", e.PenaltyMS)
 	case e.Proving:
 		return e.Why + "; the next request proves it"
 	case !e.Ejected.IsZero():
@@ -233,10 +238,10 @@ func serviceChanges(out io.Writer, before, after []serviceStatus) {
 			if why := e.why(); why != "" && e.State != "healthy" {
 				line += "  " + why
 			}
-			_, _ = fmt.Fprintln(out, line)
+			_, _ = fmt.Fprintln(out, printable(line))
 		}
 	}
 	for at, was := range stood {
-		_, _ = fmt.Fprintf(out, "%s  %s  %s  %s -> gone\n", now, at.service, at.address, was)
+		_, _ = fmt.Fprintln(out, printable(fmt.Sprintf("%s  %s  %s  %s -> gone", now, at.service, at.address, was)))
 	}
 }

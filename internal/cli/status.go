@@ -19,6 +19,7 @@ type gatewayStatus struct {
 	Applied  time.Time
 	Age      string
 	Source   string
+	Input    string
 	Sockets  map[string]string
 	InFlight int64 `json:"in_flight"`
 	Problems []string
@@ -130,7 +131,7 @@ type historyEntry struct {
 
 func (s Streams) status(now gatewayStatus, before []historyEntry) {
 	line := func(label, format string, values ...any) {
-		_, _ = fmt.Fprintf(s.Out, "%-13s %s\n", label, fmt.Sprintf(format, values...))
+		_, _ = fmt.Fprintf(s.Out, "%-13s %s\n", label, printable(fmt.Sprintf(format, values...)))
 	}
 	more := func(list []string) {
 		for _, text := range list {
@@ -139,7 +140,7 @@ func (s Streams) status(now gatewayStatus, before []historyEntry) {
 	}
 	line("version", "%s", now.Version)
 	line("serves", "%s since %s (%s)", now.Digest, moment(now.Applied), now.Age)
-	line("from", "%s", now.Source)
+	line("from", "%s", now.from())
 	more(now.Problems)
 	if h := now.Hold; h != nil {
 		line("hold", "%s since %s, until the files change or `weir rollback --release`", h.By, moment(h.Since))
@@ -187,7 +188,19 @@ func (s Streams) status(now gatewayStatus, before []historyEntry) {
 	}
 }
 
-// moment is a time as people at this machine read it.
+// from is where what serves comes from: what the command line named, unless somebody has put
+// another config in its place.
+func (g gatewayStatus) from() string {
+	if g.Source == follow.FromInput && g.Input != "" {
+		return g.Input + ", as weir run was told"
+	}
+	return g.Source
+}
+
+// moment is a time as people at this machine read it, "never" for none.
 func moment(t time.Time) string {
+	if t.IsZero() {
+		return "never"
+	}
 	return t.Local().Format(time.DateTime) //nolint:gosmopolitan // it is for them
 }

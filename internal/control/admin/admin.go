@@ -215,6 +215,7 @@ type status struct {
 	InFlight     int64             `json:"in_flight"`
 	Problems     []string          `json:"problems"`
 	Source       string            `json:"source"` // where what serves comes from
+	Input        string            `json:"input"`  // what the command line named
 	Hold         *hold             `json:"hold,omitempty"`
 	Bad          []bad             `json:"bad,omitempty"`
 	Refused      *refused          `json:"refused,omitempty"`
@@ -313,7 +314,7 @@ func (a *api) status(w http.ResponseWriter, _ *http.Request) {
 	s := status{
 		Version: a.Version, Applied: serves.Time, Age: time.Since(serves.Time).Round(time.Second).String(),
 		Sockets: a.Reconciler.Addresses(), InFlight: a.Gateway.InFlight(), Problems: texts(serves.Problems),
-		Source: how.From, Hold: a.hold(), Bad: badFiles(how.Bad), Reloads: reloads{
+		Source: how.From, Input: a.Follower.Input(), Hold: a.hold(), Bad: badFiles(how.Bad), Reloads: reloads{
 			how.Applied, how.Partly, how.Refused, orNil(how.LastApplied), orNil(how.LastRefused),
 		},
 	}

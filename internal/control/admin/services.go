@@ -1,10 +1,14 @@
 package admin
 
 import (
+	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/config/doc"
 	"github.com/weir-gateway/weir/internal/traffic/service"
 	"github.com/weir-gateway/weir/internal/traffic/snapshot"
 )
@@ -35,8 +39,10 @@ type endpoint struct {
 	Ejected  time.Time     `json:"ejected_until,omitzero"`
 	Proving  bool          `json:"proving,omitempty"` // the next request shows whether it serves again
 	InFlight int64         `json:"in_flight"`
-	// LatencyMS is what the balance goes by, in milliseconds; 0: none was seen.
+	// LatencyMS is what its latest answers took, in milliseconds; 0: there was none.
 	LatencyMS float64 `json:"latency_ms"`
+	// PenaltyMS is what the balance reckons with instead, for it failed lately; 0: it has not.
+	PenaltyMS float64 `json:"penalty_ms,omitempty"`
 	// Started is its share of what it will get once it has warmed up.
 	Started float64 `json:"started"`
 }
@@ -52,7 +58,7 @@ func statusOf(n snapshot.ServiceNote) serviceStatus {
 		told.Endpoints[i] = endpoint{
 			Address: e.Address, ID: e.ID, Node: e.Node, Zone: e.Zone, Weight: e.Weight, State: e.State, Asked: e.Asked, Why: e.Why,
 			Since: e.Since.UTC(), Checked: e.Checked.UTC(), Ejected: e.Ejected.UTC(), Proving: e.Proving,
-			InFlight: e.InFlight, LatencyMS: float64(e.Latency.Microseconds()) / 1000, Started: e.Started,
+			InFlight: e.InFlight, LatencyMS: float64(e.Latency.Microseconds()) / 1000, PenaltyMS: float64(e.Penalty.Microseconds()) / 1000, Started: e.Started,
 		}
 	}
 	return told
@@ -81,11 +87,26 @@ func (a *api) service(w http.ResponseWriter, r *http.Request) {
 		answer(w, r, fault.ShuttingDown.New("No configuration is applied."))
 		return
 	}
-	for _, n := range current.Services {
-		if n.Name == r.PathValue("name") {
+	name, names := r.PathValue("name"), make([]string, len(current.Services))
+	for i, n := range current.Services {
+		if n.Name == name {
 			writeJSON(w, statusOf(n))
 			return
 		}
+		names[i] = n.Name
 	}
-	answer(w, r, fault.ServiceNotFound.New("GET /v1/services lists those that there are."))
+	answer(w, r, fault.ServiceNotFound.New(closest(name, names)))
+}
+
+// closest says which service was meant, where that can be guessed: by its spelling, or as a
+// part of its name.
+func closest(name string, names []string) string {
+	near, ok := doc.Suggest(name, names)
+	if i := slices.IndexFunc(names, func(other string) bool { return name != "" && strings.Contains(other, name) }); !ok && i >= 0 {
+		near, ok = names[i], true
+	}
+	if !ok {
+		return "GET /v1/services lists those that there are."
+	}
+	return fmt.Sprintf("Did you mean %q? GET /v1/services lists those that there are.", near)
 }

@@ -2,6 +2,7 @@ package admin_test
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
 
@@ -45,8 +46,10 @@ func TestServicesAreTold(t *testing.T) {
 			t.Errorf("%s:\ngot  %s\nwant %s", target, text, want)
 		}
 	}
-	if w := call(h, "GET", "/v1/services/none", here, "Host", "localhost"); w.Code != 404 {
-		t.Errorf("none: %d %s", w.Code, w.Body)
+	for name, want := range map[string]string{"users": `Did you mean \"shop/users\"?`, "fixd": `Did you mean \"fixed\"?`, "none": `"detail":"GET /v1/services lists`} {
+		if w := call(h, "GET", "/v1/services/"+name, here, "Host", "localhost"); w.Code != 404 || !strings.Contains(w.Body.String(), want) {
+			t.Errorf("%s: %d %s", name, w.Code, w.Body)
+		}
 	}
 }
 

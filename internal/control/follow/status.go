@@ -44,6 +44,9 @@ func (f *Follower) Status() Status {
 	return s
 }
 
+// Input is what the command line named: a file, a folder or a URL.
+func (f *Follower) Input() string { return f.options.Input.Path }
+
 // History gives the configs that can be gone back to, the newest first.
 func (f *Follower) History() []history.Entry { return f.options.History.Entries() }
 

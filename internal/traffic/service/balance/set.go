@@ -111,16 +111,15 @@ func (s *Set) Name(i int) string {
 // Standing is how an endpoint stands, for who looks on.
 type Standing struct {
 	InFlight int64
-	Latency  time.Duration // that is reckoned with now; 0: none was seen
+	Latency  time.Duration // of its latest answers; 0: none was seen
+	Penalty  time.Duration // that it is reckoned with instead, for it failed lately; 0: it has not
 	Started  float64       // 1 wholly; less in a slow start
 }
 
 // Standing tells how an endpoint stands, which need not be in the list.
 func (s *Set) Standing(e *State) Standing {
 	now := s.pool.Now()
-	told := Standing{InFlight: e.active.Load(), Started: s.startedAt(e, now)}
-	if e.latency.seen() > 0 {
-		told.Latency = time.Duration(e.latency.at(now, s.pool.usual.seen()))
+	return Standing{
+		InFlight: e.active.Load(), Latency: time.Duration(e.took.Load()), Penalty: e.penalty(now, s.pool.usual.seen()), Started: s.startedAt(e, now),
 	}
-	return told
 }

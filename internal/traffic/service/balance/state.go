@@ -32,7 +32,9 @@ type State struct {
 	since   atomic.Int64 // of the pool's clock: when its slow start began; 0: it has none
 	doubts  atomic.Int64 // doubtful answers in a row
 	round   uint64       // the latest list that has held it; New's alone
-	_       [24]byte
+	took    atomic.Int64 // what answers take, without what failures count for: for who looks on
+	failed  atomic.Int64 // of the pool's clock: when it failed last; 0: it has not
+	_       [8]byte
 }
 
 // InFlight is how many requests are under way.
@@ -108,14 +110,38 @@ func (p *Pool) Observe(s *State, now int64, took time.Duration, o Outcome) {
 	switch o {
 	case Answered, Began:
 		s.latency.saw(now, t, usual)
+		s.measure(took)
 		p.usual.average(now, t)
 	case Lasted, Doubtful: // a quick refusal is no quick answer
 		s.latency.lasted(now, t, usual)
 	case Failed:
 		s.latency.failed(now, t)
+		s.failed.Store(now)
 	case Untold, Ended:
 	}
 	if (o == Answered || o == Ended) && s.doubts.Load() != 0 {
 		s.doubts.Store(0)
 	}
+}
+
+// measure keeps the mean of the latest answers. Where two come at once one of them may be missed.
+func (s *State) measure(took time.Duration) {
+	const latest = 8
+	if before := s.took.Load(); before > 0 {
+		took = time.Duration(before) + (took-time.Duration(before))/latest
+	}
+	s.took.Store(int64(max(1, took)))
+}
+
+// penalty is what an endpoint is reckoned with for its failures, 0 where these count no more.
+func (s *State) penalty(now int64, usual float32) time.Duration {
+	at := s.failed.Load()
+	if at == 0 || now-at > int64(longest) {
+		return 0
+	}
+	reckoned := s.latency.at(now, usual)
+	if reckoned < grows*max(float32(s.took.Load()), usual, least) {
+		return 0
+	}
+	return time.Duration(reckoned)
 }
