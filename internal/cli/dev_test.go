@@ -248,7 +248,7 @@ func TestConsole(t *testing.T) {
 		"an error":               {false, record(slog.LevelError, "no", slog.String("error", "first\nsecond\x1b[2J\n")), "12:00:00  no\n    first\n    second\\x1b[2J\n"},
 		"in passing":             {false, record(slog.LevelInfo, "listening"), ""},
 		"what breaks a line":     {false, record(slog.LevelWarn, "x", slog.String("path", "a\x1bb")), "12:00:00  x  path=a\\x1bb\n"},
-		"what is no text":         {false, record(slog.LevelWarn, "x", slog.String("path", "\xff\u202eü\ufffd")), "12:00:00  x  path=\\xff\\u202eü\ufffd\n"},
+		"what is no text":        {false, record(slog.LevelWarn, "x", slog.String("path", "\xff\u202eü\ufffd")), "12:00:00  x  path=\\xff\\u202eü\ufffd\n"},
 		"colours":                {true, record(slog.LevelWarn, "slow", function), "\x1b[2m12:00:00\x1b[0m  \x1b[95morders\x1b[0m\x1b[2m | \x1b[0m\x1b[33mslow\x1b[0m\n"},
 	} {
 		t.Run(name, func(t *testing.T) {
