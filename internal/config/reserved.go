@@ -20,7 +20,7 @@ var reserved = struct{ route, file, scheme []string }{
 		"cors", "headers", "respond", "redirect", "rewrite", "breaker", "health", "hedge",
 	},
 	file:   []string{"certificates", "plugins", "tracing", "store", "providers"},
-	scheme: []string{"http", "https", "h2c", "grpc", "k8s", "consul", "etcd", "docker", "azure", "dir"},
+	scheme: []string{"http", "https", "h2c", "grpc", "k8s", "consul", "etcd", "docker", "dir"},
 }
 
 // notYet is the problem of a reserved word at pos.

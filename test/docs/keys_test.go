@@ -15,7 +15,7 @@ import (
 
 // explains tells whether a page explains keys of configs.
 func explains(name string) bool {
-	return slices.Contains([]string{"docs/configuration.md", "docs/functions.md", "docs/lambda.md", "docs/google.md"}, name) ||
+	return slices.Contains([]string{"docs/configuration.md", "docs/functions.md", "docs/lambda.md", "docs/google.md", "docs/azure.md"}, name) ||
 		strings.HasSuffix(name, "/README.md") && slices.ContainsFunc([]string{"auth", "discovery", "filter", "function"}, func(room string) bool { return strings.HasPrefix(name, "internal/"+room+"/") })
 }
 

@@ -3,6 +3,7 @@ package all
 
 import (
 	"github.com/weir-gateway/weir/internal/function"
+	"github.com/weir-gateway/weir/internal/function/azure"
 	"github.com/weir-gateway/weir/internal/function/gcf"
 	"github.com/weir-gateway/weir/internal/function/lambda"
 	"github.com/weir-gateway/weir/internal/function/local"
@@ -11,5 +12,5 @@ import (
 // Definitions lists them. Each call makes definitions that share nothing with
 // those of another.
 func Definitions() []function.Definition {
-	return []function.Definition{local.Definition(), lambda.Definition(), gcf.Definition()}
+	return []function.Definition{local.Definition(), lambda.Definition(), gcf.Definition(), azure.Definition()}
 }

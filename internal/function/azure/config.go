@@ -1,0 +1,300 @@
+package azure
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"net/url"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/cloud"
+	"github.com/weir-gateway/weir/internal/cloud/web"
+	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/config/doc"
+	"github.com/weir-gateway/weir/internal/function"
+)
+
+// Config is an app of Azure Functions.
+type Config struct {
+	Pos      doc.Pos           `doc:"-,pos"`
+	App      App               `doc:"azure,required" example:"shop" help:"The app: its name, which is the first part of its host."`
+	Host     Host              `doc:"host,omitzero" example:"functions.shop.dev" help:"Where it is: its own domain, the unique host that Azure has given it, or one of another cloud (azurewebsites.us, chinacloudsites.cn). NAME.azurewebsites.net where nothing is said. {region} in it stands for the region."`
+	Regions  []Region          `doc:"regions,omitzero" example:"[westeurope, northeurope]" help:"Where it is, in the order in which the regions are tried; name or host have {region} in them then. Another one gets a request when it is sure that the one before did not take it, and one of a safe or idempotent method also when that is not sure."`
+	Key      *config.Secret    `doc:"key,omitzero" example:"${env:SHOP_FUNCTIONS_KEY}" help:"The key that functions of the level function or admin ask for: of the function or of the app."`
+	Identity *Identity         `doc:"identity,omitzero" example:"api://shop" help:"As whom it is called, with a token of Microsoft Entra ID: the resource that the token is for, or a map. No token is sent where nothing is said."`
+	Prefix   Prefix            `doc:"prefix" example:"none" help:"What comes before the paths of functions, as routePrefix of host.json has it; or none."`
+	Routes   map[string]string `doc:"routes,omitzero" example:"{ price: 'prices/{item}' }" help:"The route of each function that has one in its function.json; its name otherwise."`
+	Endpoint Endpoint          `doc:"endpoint,omitzero" example:"https://10.0.0.8" help:"Where it is called, rather than at its host, which is still named in Host. {region} in it stands for the region."`
+	Timeout  time.Duration     `doc:"timeout" example:"30s" help:"Until the head of its answer is there, with all attempts and its cold start; up to 230s, after which Azure answers itself."`
+	Limits   Limits            `doc:"limits" help:"How much of the app is used at once."`
+}
+
+// Limits bound how much of an app is used. Azure has bounds of its own.
+type Limits struct {
+	Concurrency int           `doc:"concurrency,omitzero" example:"50" help:"Requests to this app at once; no bound where nothing is said."`
+	Queue       int           `doc:"queue" example:"1000" help:"Requests that may wait for one of these to end; one more is answered with 429."`
+	Wait        time.Duration `doc:"wait" example:"5s" help:"How long a request may wait; then it is answered with 503."`
+}
+
+// Identity is as whom an app is called.
+type Identity struct {
+	Resource  string         `doc:"resource,required" example:"api://shop" help:"For which the token is: the application id URI, or the client id, of the app's registration."`
+	Client    string         `doc:"client,omitzero" example:"66666666-7777-8888-9999-000000000000" help:"The client id of the application that calls, or of a managed identity; that of the environment where nothing is said."`
+	Tenant    string         `doc:"tenant,omitzero" example:"11111111-2222-3333-4444-555555555555" help:"Where the application is registered."`
+	Secret    *config.Secret `doc:"secret,omitzero" example:"${env:SHOP_CLIENT_SECRET}" help:"The application's secret; what Azure's own tools would find where nothing is said."`
+	Authority Authority      `doc:"authority,omitzero" example:"https://login.microsoftonline.us" help:"Where the token of a secret is asked for; AZURE_AUTHORITY_HOST, or https://login.microsoftonline.com, where nothing is said."`
+}
+
+// DecodeDoc reads a resource, or a map.
+func (i *Identity) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	*i = Identity{}
+	if n.Kind == doc.Scalar {
+		i.Resource = n.Value
+		return
+	}
+	type long Identity
+	doc.Decode(n, (*long)(i), ps)
+}
+
+// DocSchema implements doc.SchemaWriter.
+func (Identity) DocSchema() *doc.Schema {
+	type long Identity
+	return doc.SchemaOr[long](doc.TextSchema("the resource that the token is for"))
+}
+
+// regionPlace stands for the region in names and hosts.
+const regionPlace = "{region}"
+
+// The grammar of Azure's names (Resource naming rules: Microsoft.Web/sites, regions;
+// Functions: names of functions).
+var (
+	appForm      = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9-]{0,58}[a-zA-Z0-9]$`)
+	functionForm = regexp.MustCompile(`^[a-zA-Z][a-zA-Z0-9_-]{0,127}$`)
+	regionForm   = regexp.MustCompile(`^[a-z]{2,}[a-z0-9]*$`)
+	idForm       = regexp.MustCompile(`^[a-zA-Z0-9.-]+$`) // of tenants and clients
+)
+
+func exampleRegion(text string) string { return strings.ReplaceAll(text, regionPlace, "westeurope") }
+
+// App is the name of an app.
+type App string
+
+// UnmarshalText reads a name.
+func (a *App) UnmarshalText(text []byte) error {
+	*a = App(text)
+	if !appForm.MatchString(exampleRegion(string(text))) {
+		return fmt.Errorf("%q is no name of an app; names are 2 to 60 letters, digits and -", text)
+	}
+	return nil
+}
+
+// Host is a host of apps.
+type Host string
+
+// UnmarshalText reads a host without a port.
+func (h *Host) UnmarshalText(text []byte) error {
+	*h = Host(text)
+	u, err := url.Parse("https://" + exampleRegion(string(text)))
+	if err != nil || u.Host != u.Hostname() || u.Host == "" || "https://"+u.Host != u.String() || !strings.Contains(u.Host, ".") {
+		return fmt.Errorf("%q is no host; write it as functions.shop.dev, without https:// and without a path", text)
+	}
+	return nil
+}
+
+// Region is a region of Azure.
+type Region string
+
+// UnmarshalText reads a region's name.
+func (r *Region) UnmarshalText(text []byte) error {
+	*r = Region(text)
+	if !regionForm.Match(text) {
+		return fmt.Errorf("%q is no region; regions are called like westeurope", text)
+	}
+	return nil
+}
+
+// Prefix is what comes before the paths of functions.
+type Prefix string
+
+// noPrefix is how none is written.
+const noPrefix = "none"
+
+// UnmarshalText reads a path without slashes around it.
+func (p *Prefix) UnmarshalText(text []byte) error {
+	*p = Prefix(text)
+	if bytes.ContainsAny(text, "{}?#% ") || !bytes.Equal(bytes.Trim(text, "/"), text) {
+		return fmt.Errorf("%q is no prefix; write it as routePrefix of host.json has it, without slashes around it, or none", text)
+	}
+	return nil
+}
+
+// Authority is where tokens are asked for.
+type Authority string
+
+// UnmarshalText reads a URL without a path.
+func (a *Authority) UnmarshalText(text []byte) error {
+	*a = Authority(text)
+	return web.CheckEndpoint(string(text)) //nolint:wrapcheck // it says what is wrong
+}
+
+// Endpoint is where apps are called, "" for their own hosts.
+type Endpoint string
+
+// UnmarshalText reads a URL without a path.
+func (e *Endpoint) UnmarshalText(text []byte) error {
+	*e = Endpoint(text)
+	return web.CheckEndpoint(exampleRegion(string(text))) //nolint:wrapcheck // it says what is wrong
+}
+
+// The defaults that are not zero, and the bounds of what makes sense.
+const (
+	defaultPrefix  = "api"
+	defaultTimeout = 60 * time.Second // cold starts are among it
+	defaultQueue   = 1000
+	defaultWait    = 5 * time.Second
+	mostTimeout    = 230 * time.Second // of Azure's load balancer, for functions called over HTTP
+	mostAtOnce     = 100_000
+	mostInQueue    = 1_000_000
+	mostRegions    = 8
+)
+
+func defaults() Config {
+	return Config{Prefix: defaultPrefix, Timeout: defaultTimeout, Limits: Limits{Queue: defaultQueue, Wait: defaultWait}}
+}
+
+// host is where the app is, with a place for the region where there are several.
+func (c *Config) host() string {
+	if c.Host != "" {
+		return string(c.Host)
+	}
+	return string(c.App) + ".azurewebsites.net"
+}
+
+// validate tells all that is wrong with the config itself.
+func (c *Config) validate() error {
+	var problems function.Mistakes
+	require := func(ok bool, format string, args ...any) {
+		if !ok {
+			problems = append(problems, fmt.Errorf(format, args...))
+		}
+	}
+	regional := strings.Contains(c.host(), regionPlace)
+	require(len(c.Regions) == 0 || regional, "regions: name or host say where it is; put {region} into one of them where the region stands")
+	require(len(c.Regions) > 0 || !regional, "regions: there is {region} in name or host, so say which there are, as `regions: [westeurope, northeurope]`")
+	require(len(c.Regions) <= mostRegions, "regions: %d are more than %d", len(c.Regions), mostRegions)
+	require(len(c.Regions) == len(slices.Compact(slices.Sorted(slices.Values(c.Regions)))), "regions: one of them stands there twice")
+	require(c.Endpoint == "" || len(c.Regions) < 2 || strings.Contains(string(c.Endpoint), regionPlace),
+		"endpoint: with several regions it must hold %s, or each of them would be the same", regionPlace)
+	for _, name := range slices.Sorted(maps.Keys(c.Routes)) {
+		require(functionForm.MatchString(name), "routes: %q is no name of a function", name)
+		if _, err := c.place(name); err != nil {
+			problems = append(problems, err)
+		}
+	}
+	if i := c.Identity; i != nil {
+		require(i.Authority == "" || i.Secret != nil, "identity.authority: it is where the token of a secret is asked for, and there is none; set AZURE_AUTHORITY_HOST for other tokens")
+		require(i.Tenant == "" || idForm.MatchString(i.Tenant), "identity.tenant: %q is neither an id nor a domain", i.Tenant)
+		require(i.Client == "" || idForm.MatchString(i.Client), "identity.client: %q is no client id", i.Client)
+		require(i.Secret == nil || i.Client != "" && i.Tenant != "", "identity.secret: say with client and tenant whose it is")
+		require(i.Resource != "", "identity.resource: say for what the token is, as api://shop")
+	}
+	require(c.Timeout > 0 && c.Timeout <= mostTimeout, "timeout: %v is not from more than nothing to %v, after which Azure answers itself", c.Timeout, mostTimeout)
+	require(c.Limits.Concurrency >= 0 && c.Limits.Concurrency <= mostAtOnce, "limits.concurrency: %d is not from 1 to %d", c.Limits.Concurrency, mostAtOnce)
+	require(c.Limits.Queue >= 0 && c.Limits.Queue <= mostInQueue, "limits.queue: %d is not from 0 to %d", c.Limits.Queue, mostInQueue)
+	require(c.Limits.Wait > 0, "limits.wait: it must be more than nothing")
+	if len(problems) == 0 {
+		return nil
+	}
+	return problems
+}
+
+// place is where a function is.
+func (c *Config) place(name string) (place, error) {
+	template, ok := c.Routes[name]
+	if !ok {
+		template = name
+	}
+	prefix := string(c.Prefix)
+	if prefix == noPrefix {
+		prefix = ""
+	}
+	p, err := parsePlace(prefix, template)
+	if err != nil {
+		return p, fmt.Errorf("routes.%s: %q is not understood: %w", name, template, err)
+	}
+	return p, nil
+}
+
+// regions are where the app is, in the order in which they are tried; one that has no
+// name where nothing says it.
+func (c *Config) regions() []string {
+	if len(c.Regions) == 0 {
+		return []string{""}
+	}
+	list := make([]string, len(c.Regions))
+	for i, r := range c.Regions {
+		list[i] = string(r)
+	}
+	return list
+}
+
+// in gives the app's host in a region, and where it is called.
+func (c *Config) in(region string) (host string, called *url.URL) {
+	host = strings.ReplaceAll(c.host(), regionPlace, region)
+	called = &url.URL{Scheme: "https", Host: host}
+	if c.Endpoint != "" {
+		called, _ = url.Parse(strings.ReplaceAll(string(c.Endpoint), regionPlace, region)) // was read before
+		called.Path = ""
+	}
+	return host, called
+}
+
+func (c *Config) bounds() web.Bounds {
+	most := c.Limits.Concurrency
+	if most == 0 {
+		most = mostAtOnce
+	}
+	return web.Bounds{Timeout: c.Timeout, Pool: cloud.PoolBounds{Max: most, Size: c.Limits.Queue, Wait: c.Limits.Wait}}
+}
+
+// same tells whether a running app may be kept: whom it calls and as whom is its
+// identity, bounds and times are not.
+func same(a, b *Config) bool {
+	return a.App == b.App && a.Host == b.Host && slices.Equal(a.Regions, b.Regions) && text(a.Key) == text(b.Key) && a.Prefix == b.Prefix &&
+		maps.Equal(a.Routes, b.Routes) && a.Endpoint == b.Endpoint && a.Identity.same(b.Identity)
+}
+
+func text(s *config.Secret) string {
+	if s == nil {
+		return ""
+	}
+	return s.String()
+}
+
+func (i *Identity) same(o *Identity) bool {
+	if i == nil || o == nil {
+		return i == o
+	}
+	return i.Resource == o.Resource && i.Client == o.Client && i.Tenant == o.Tenant && i.Authority == o.Authority && text(i.Secret) == text(o.Secret)
+}
+
+// Reaches are what is reached by it, in the forms in which a group is allowed backends.
+func (c *Config) Reaches() []string {
+	list := []string{"azure:" + string(c.App)}
+	if c.Host != "" {
+		list = append(list, "https://"+string(c.Host))
+	}
+	if i := c.Identity; i != nil {
+		list = append(list, "resource:"+i.Resource)
+		if i.Client != "" && i.Secret == nil {
+			list = append(list, "client:"+i.Client)
+		}
+	}
+	if c.Endpoint != "" {
+		list = append(list, string(c.Endpoint))
+	}
+	return list
+}

@@ -1,0 +1,124 @@
+package azure
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+)
+
+// place is the path of a function within its app: the route template of its function.json
+// with the prefix in front. What its parameters may be, the app itself decides.
+type place struct{ segments []segment }
+
+type segment struct {
+	literal  string // escaped; where name is ""
+	name     string
+	optional bool
+	rest     bool // all that is left of a path
+}
+
+// parsePlace reads a template as Azure has it: literals, {name}, {name:constraint},
+// {name?} and {*rest}.
+func parsePlace(prefix, template string) (place, error) {
+	var p place
+	for part := range strings.SplitSeq(strings.Trim(prefix+"/"+strings.TrimPrefix(template, "/"), "/"), "/") {
+		if part == "" {
+			return p, errors.New("a segment is empty")
+		}
+		s, err := parseSegment(part)
+		if err != nil {
+			return p, err
+		}
+		if n := len(p.segments); n > 0 && (p.segments[n-1].rest || p.segments[n-1].optional && !s.optional && !s.rest) {
+			return p, fmt.Errorf("something follows {%s}, which may be missing", p.segments[n-1].name)
+		}
+		p.segments = append(p.segments, s)
+	}
+	return p, nil
+}
+
+func parseSegment(text string) (segment, error) {
+	inner, open := strings.CutPrefix(text, "{")
+	inner, closed := strings.CutSuffix(inner, "}")
+	switch {
+	case !open && !closed && !strings.ContainsAny(text, "{}?#%"):
+		return segment{literal: url.PathEscape(text)}, nil
+	case !open || !closed:
+		return segment{}, fmt.Errorf("%q is neither a text nor {name}", text)
+	}
+	var s segment
+	name := strings.TrimLeft(inner, "*")
+	s.rest = name != inner
+	name, s.optional = strings.CutSuffix(name, "?")
+	s.name, _, _ = strings.Cut(name, ":")
+	s.name, _, _ = strings.Cut(s.name, "=")
+	if s.name == "" || strings.ContainsAny(s.name, "{}*?/") {
+		return segment{}, fmt.Errorf("%q has no parameter's name", text)
+	}
+	return s, nil
+}
+
+// at is the escaped path at which the app expects a request: its own where that leads to
+// the function, or else one that is made of the template and what the gateway's route
+// has captured.
+func (p place) at(path string, captured *exchange.Params) (string, error) {
+	if p.leads(strings.Split(strings.Trim(path, "/"), "/")) {
+		return path, nil
+	}
+	var made strings.Builder
+	for _, s := range p.segments {
+		if s.name == "" {
+			made.WriteString("/" + s.literal)
+			continue
+		}
+		value, ok := captured.Get(s.name)
+		switch {
+		case ok && climbs(value):
+			return "", fmt.Errorf("what the gateway's route has captured as %s leads out of its place", s.name)
+		case ok && value != "":
+			made.WriteString("/" + escape(value, s.rest))
+		case !s.optional && !s.rest:
+			return "", fmt.Errorf("the gateway's route has captured no %s", s.name)
+		}
+	}
+	if made.Len() == 0 {
+		return "/", nil
+	}
+	return made.String(), nil
+}
+
+// climbs tells of a value that another segment's place could be read out of.
+func climbs(value string) bool {
+	return slices.ContainsFunc(strings.Split(value, "/"), func(part string) bool { return part == "." || part == ".." })
+}
+
+// leads tells whether the app would lead such a path here. Literals match whatever their case.
+func (p place) leads(parts []string) bool {
+	for i, s := range p.segments {
+		switch {
+		case s.rest:
+			return true
+		case i >= len(parts) || parts[i] == "":
+			return s.optional
+		case s.name == "" && !strings.EqualFold(s.literal, parts[i]):
+			return false
+		}
+	}
+	return len(parts) == len(p.segments)
+}
+
+// escape writes a value as one segment, or as several where it is the rest of a path.
+func escape(value string, rest bool) string {
+	if !rest {
+		return url.PathEscape(value)
+	}
+	parts := strings.Split(value, "/")
+	for i, part := range parts {
+		parts[i] = url.PathEscape(part)
+	}
+	return strings.Join(parts, "/")
+}

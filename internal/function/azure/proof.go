@@ -1,0 +1,77 @@
+package azure
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/base/secret"
+	"github.com/weir-gateway/weir/internal/cloud/entra"
+	"github.com/weir-gateway/weir/internal/cloud/web"
+)
+
+// The fields in which functions are told who may call, and who is calling.
+const (
+	keyField      = "X-Functions-Key"
+	authorization = "Authorization"
+)
+
+// dropped tells of the fields that no client may send: by which App Service's
+// authentication tells an app who is calling, and the key where the gateway has one.
+func dropped(keyed bool) func(name string) bool {
+	return func(name string) bool {
+		return strings.HasPrefix(name, "x-ms-client-principal") || strings.HasPrefix(name, "x-ms-token-") || keyed && name == "x-functions-key"
+	}
+}
+
+// prove puts key and token into a request's head, as far as there are any. The token stands
+// where the client's own would, for App Service looks nowhere else.
+func prove(key secret.Value, token *entra.Token) func(context.Context, exchange.Head) (web.Proof, error) {
+	return func(ctx context.Context, head exchange.Head) (web.Proof, error) {
+		var proof web.Proof
+		if token != nil {
+			held, err := token.Get(ctx)
+			if err != nil {
+				return proof, missing(ctx, err)
+			}
+			head.Set(authorization, "Bearer "+held.Value.Reveal())
+			proof.Refused, proof.Ours = func(ctx context.Context) bool { return token.Refused(ctx, held) }, true
+		} else {
+			proof.Ours = head.Get(authorization) == ""
+		}
+		if !key.Empty() {
+			head.Set(keyField, key.Reveal())
+		}
+		return proof, nil
+	}
+}
+
+// missing tells that there is no token.
+func missing(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
+		return err
+	}
+	return fault.CredentialsMissing.New("", fault.RetryAfter(time.Second), fault.Cause(err))
+}
+
+// judge tells a refusal of the gateway's key or token from an answer of the function.
+// The Functions host refuses keys with a 401 that has neither content nor a challenge,
+// which RFC 9110 section 11.6.1 forbids everybody else; App Service's authentication
+// refuses tokens with a challenge.
+func judge(res *http.Response, proof web.Proof) web.Verdict {
+	if res.StatusCode != http.StatusUnauthorized || !proof.Ours {
+		return web.Plain(res, proof)
+	}
+	challenge := strings.Join(exchange.ResponseHead(res).Values("Www-Authenticate"), ", ")
+	switch {
+	case challenge == "" && res.ContentLength == 0:
+		return web.Verdict{Refused: fault.FunctionRefused.New("", fault.Internal("Azure Functions has not accepted the key"))}
+	case proof.Refused != nil && strings.Contains(strings.ToLower(challenge), "bearer"):
+		return web.Verdict{Refused: fault.FunctionRefused.New("", fault.Internal("Azure has not accepted the token: %s", challenge)), Renew: true}
+	}
+	return web.Plain(res, proof)
+}

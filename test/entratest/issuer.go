@@ -1,0 +1,191 @@
+// Package entratest stands for Microsoft's issuers of tokens in tests: the identity
+// platform, App Service's identity endpoint and the metadata service. It checks each field
+// as Microsoft documents it, and answers its errors.
+package entratest
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+)
+
+// What the application and the machine are called by.
+const (
+	Tenant   = "11111111-2222-3333-4444-555555555555"
+	Client   = "66666666-7777-8888-9999-000000000000"
+	Secret   = "s3cret~"
+	Resource = "api://orders"
+	Header   = "853b9a84-5bfa-4b22-a3f3-0b9a43d9ad8a"
+)
+
+// Issuer is all of them at one address.
+type Issuer struct {
+	*httptest.Server
+
+	t testing.TB
+
+	mu    sync.Mutex
+	calls []string
+	life  time.Duration
+	fail  func(n int) int
+	slow  chan struct{}
+	given int
+}
+
+// Start starts one that ends with the test.
+func Start(t testing.TB) *Issuer {
+	t.Helper()
+	i := &Issuer{t: t, life: time.Hour}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /"+Tenant+"/oauth2/v2.0/token", i.platform)
+	mux.HandleFunc("GET /msi/token", i.appService)
+	mux.HandleFunc("GET /metadata/identity/oauth2/token", i.machine)
+	i.Server = httptest.NewServer(mux)
+	t.Cleanup(i.Close)
+	return i
+}
+
+// Live sets how long tokens count.
+func (i *Issuer) Live(life time.Duration) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.life = life
+}
+
+// Fail has the nth call from now on, from 1, answered with a status, or as ever for 0.
+func (i *Issuer) Fail(status func(n int) int) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	from := len(i.calls)
+	i.fail = func(n int) int { return status(n - from) }
+}
+
+// Slow has calls wait until release is called.
+func (i *Issuer) Slow() (release func()) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	wait := make(chan struct{})
+	i.slow = wait
+	return sync.OnceFunc(func() { close(wait) })
+}
+
+// Calls are the names of all calls.
+func (i *Issuer) Calls() []string {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return slices.Clone(i.calls)
+}
+
+// called notes a call, and tells whether it is answered.
+func (i *Issuer) called(w http.ResponseWriter, r *http.Request, name string) bool {
+	i.mu.Lock()
+	i.calls = append(i.calls, name)
+	status, wait := 0, i.slow
+	if i.fail != nil {
+		status = i.fail(len(i.calls))
+	}
+	i.mu.Unlock()
+	if wait != nil {
+		select {
+		case <-wait:
+		case <-r.Context().Done():
+			return false
+		}
+	}
+	if status != 0 {
+		refuse(w, status, "temporarily_unavailable", "AADSTS90033: A transient error has occurred. Please try again.")
+	}
+	return status == 0
+}
+
+func refuse(w http.ResponseWriter, status int, code, text string) {
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]any{"error": code, "error_description": text})
+}
+
+// next gives a token, and when it ends.
+func (i *Issuer) next() (token string, life time.Duration) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.given++
+	return "token-" + strconv.Itoa(i.given), i.life
+}
+
+// platform is https://login.microsoftonline.com.
+func (i *Issuer) platform(w http.ResponseWriter, r *http.Request) {
+	if kind := r.Header.Get("Content-Type"); kind != "application/x-www-form-urlencoded" {
+		i.t.Errorf("the type is %q", kind)
+	}
+	want := map[string]string{"grant_type": "client_credentials", "client_id": Client, "scope": Resource + "/.default"}
+	for name, value := range want {
+		if got := r.PostFormValue(name); got != value {
+			i.t.Errorf("%s is %q, not %q", name, got, value)
+		}
+	}
+	name := "secret"
+	if r.PostForm.Has("client_assertion") {
+		name = "federated"
+		if kind := r.PostFormValue("client_assertion_type"); kind != "urn:ietf:params:oauth:client-assertion-type:jwt-bearer" {
+			i.t.Errorf("client_assertion_type is %q", kind)
+		}
+	}
+	if !i.called(w, r, name) {
+		return
+	}
+	switch {
+	case name == "secret" && r.PostFormValue("client_secret") != Secret:
+		refuse(w, http.StatusUnauthorized, "invalid_client", "AADSTS7000215: Invalid client secret provided.")
+		return
+	case name == "federated" && r.PostFormValue("client_assertion") != "assertion-1":
+		refuse(w, http.StatusUnauthorized, "invalid_client", "AADSTS700024: Client assertion is not within its valid time range.")
+		return
+	}
+	token, life := i.next()
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	_ = json.NewEncoder(w).Encode(map[string]any{"token_type": "Bearer", "expires_in": int(life.Seconds()), "ext_expires_in": int(life.Seconds()), "access_token": token})
+}
+
+// machines have their numbers as texts.
+func (i *Issuer) give(w http.ResponseWriter, fields map[string]any) {
+	token, life := i.next()
+	fields["access_token"], fields["expires_on"], fields["token_type"], fields["resource"] = token, strconv.FormatInt(time.Now().Add(life).Unix(), 10), "Bearer", Resource
+	w.Header().Set("Content-Type", "application/json; charset=utf-8")
+	_ = json.NewEncoder(w).Encode(fields)
+}
+
+// asked holds the query of a machine.
+func (i *Issuer) asked(w http.ResponseWriter, r *http.Request, version string) bool {
+	q := r.URL.Query()
+	if q.Get("api-version") != version || q.Get("resource") != Resource {
+		i.t.Errorf("the query is %v", q)
+	}
+	if client := q.Get("client_id"); client != "" && client != Client {
+		refuse(w, http.StatusBadRequest, "invalid_request", "Identity not found")
+		return false
+	}
+	return true
+}
+
+func (i *Issuer) appService(w http.ResponseWriter, r *http.Request) {
+	if got := r.Header.Get("X-Identity-Header"); got != Header {
+		i.t.Errorf("X-IDENTITY-HEADER is %q", got)
+	}
+	if i.called(w, r, "app service") && i.asked(w, r, "2019-08-01") {
+		i.give(w, map[string]any{"client_id": Client})
+	}
+}
+
+func (i *Issuer) machine(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("Metadata") != "true" || r.Header.Get("X-Forwarded-For") != "" {
+		i.t.Errorf("the fields are %v", r.Header)
+	}
+	if i.called(w, r, "machine") && i.asked(w, r, "2018-02-01") {
+		i.give(w, map[string]any{"client_id": Client, "expires_in": "3599", "not_before": "1"})
+	}
+}
