@@ -69,12 +69,30 @@ func (c *validator) refGrant(ref Ref) {
 	}
 	app := ref
 	app.Rest, _ = ref.Function() // whoever may call an app may call each of its functions
-	patterns := g.Allow
-	if scheme, _ := c.v.scheme(ref.Scheme); scheme.Inline != nil && patterns == nil {
-		patterns = []string{} // it is called with what the gateway is allowed
+	if scheme, _ := c.v.scheme(ref.Scheme); scheme.Inline != nil && !c.isFunction(ref) {
+		c.inlineGrants(g, scheme, ref)
+		return
 	}
-	if !allows(patterns, ref.String(), app.String()) {
+	if !allows(g.Allow, ref.String(), app.String()) {
 		c.denied(ref.Origin.at(), g, fmt.Sprintf("the backend %q", ref), "allow")
+	}
+}
+
+// inlineGrants holds what a function reaches that a reference means by itself, as if it
+// were declared: however it is written, it is called with what the gateway is allowed.
+func (c *validator) inlineGrants(g *Group, scheme Scheme, ref Ref) {
+	own, err := scheme.Inline(ref)
+	if err != nil {
+		return // which is told where it is looked for
+	}
+	reached := []string{ref.String()}
+	if far, ok := own.(Reaching); ok {
+		reached = far.Reaches()
+	}
+	for _, what := range reached {
+		if !allows(slices.Concat([]string{}, g.Allow), what) {
+			c.denied(ref.Origin.at(), g, fmt.Sprintf("%q, which the backend %q is", what, ref), "allow")
+		}
 	}
 }
 
