@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/discovery"
 	"github.com/weir-gateway/weir/internal/wire/transport"
 )
 
@@ -100,12 +101,11 @@ func (c *client) get(ctx context.Context, path string, values url.Values) (answe
 // refusal reads what Consul says instead of an answer. Nothing of it is longer than a line.
 func refusal(res *http.Response, head exchange.Head) error {
 	text, _ := io.ReadAll(io.LimitReader(res.Body, 200)) // the status says enough
-	line, _, _ := strings.Cut(strings.ToValidUTF8(string(text), "?"), "\n")
 	seconds, err := strconv.ParseUint(head.Get("Retry-After"), 10, 16)
 	if err != nil {
 		seconds = 0
 	}
-	return &refusedError{res.StatusCode, line, time.Duration(seconds) * time.Second}
+	return &refusedError{res.StatusCode, discovery.Line(string(text)), time.Duration(seconds) * time.Second}
 }
 
 // oldest is how long a server that answers with what it knows itself may have been without its leader.

@@ -150,8 +150,9 @@ func TestInstancesAreEndpoints(t *testing.T) {
 	r.have("10.0.0.1:80")
 	f.put("users", instance("a", "10.0.0.1", 80, "passing", "warning"), instance("b", "", 81), instance("c", "10.0.0.3", 80, "passing", "critical", "warning"), instance("d", "10.0.0.4", 0), instance("e", "unix:/run/x", 5))
 	r.have("10.0.0.1:80", "10.0.0.3:80(not ready)", "10.9.9.9:81")
-	f.put("users", instance("a", "10.0.0.1", 80, "passing"), instance("d", "10.0.0.4", 0))
+	f.put("users", instance("a", "10.0.0.1", 80, "passing"), instance("d", "10.0.0.4", 0), instance("f\x1b[2J", "10.0.0.6", 80))
 	r.have("10.0.0.1:80")
+	await.That(t, "it is told", func() bool { return strings.Contains(r.log.String(), `id="f\x1b[2J"`) })
 	if n := strings.Count(r.log.String(), "id=d"); n != 1 || !strings.Contains(r.log.String(), "id=e") {
 		t.Errorf("what is no endpoint is told %d times: %s", n, r.log.String())
 	}
@@ -438,7 +439,7 @@ func TestAnAnswerThatDoesNotEnd(t *testing.T) {
 
 func TestReferences(t *testing.T) {
 	for rest, want := range map[string]string{
-		"users": "/v1/health/service/users?", "users?tag=a&tag=b&dc=eu": "/v1/health/service/users?dc=eu&tag=a&tag=b", "a b": "/v1/health/service/a%20b?",
+		"users": "/v1/health/service/users?", "users?tag=a&tag=b&dc=eu": "/v1/health/service/users?dc=eu&tag=a&tag=b", "übung": "/v1/health/service/%C3%BCbung?",
 	} {
 		r, err := readReference(rest)
 		if got := r.path() + "?" + r.values().Encode(); got != want || err != nil {
@@ -446,7 +447,7 @@ func TestReferences(t *testing.T) {
 		}
 	}
 	for rest, want := range map[string]string{
-		"": "name of the service is missing", "?tag=a": "name of the service is missing", "//127.0.0.1:8500/users": "no slashes", "a/b": "no name of a service",
+		"": "name of the service is missing", "?tag=a": "name of the service is missing", "//127.0.0.1:8500/users": "no slashes", "a/b": "no name of a service", "a b": "holds a blank", "a\x1bb": "what cannot be printed", "users?tag=a%0ab": "cannot be printed", "users?dc=e u": "holds a blank",
 		"users?near=a": `"near" is not known`, "users?dc=a&dc=b": `"dc" is not known`, "users?tag=%zz": "not understood",
 	} {
 		if _, err := readReference(rest); err == nil || !strings.Contains(err.Error(), want) {

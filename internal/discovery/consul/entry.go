@@ -91,5 +91,5 @@ func (e *entry) endpoint(warning discovery.Condition, zone string) (discovery.En
 	if _, _, err := discovery.SplitAddress(made.Address); err != nil {
 		return made, fmt.Errorf("the address %q is %w", made.Address, err)
 	}
-	return made, nil
+	return made, made.Check() //nolint:wrapcheck // as it is told
 }

@@ -1,10 +1,13 @@
 package consul
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/url"
 	"strings"
+
+	"github.com/weir-gateway/weir/internal/discovery"
 )
 
 // reference is what a service is asked for by.
@@ -26,6 +29,9 @@ func readReference(rest string) (reference, error) {
 	case strings.ContainsAny(name, "/#"):
 		return r, fmt.Errorf("%q is no name of a service", name)
 	}
+	if err := discovery.CheckReference(name); err != nil {
+		return r, err //nolint:wrapcheck // as it is told
+	}
 	values, err := url.ParseQuery(query)
 	if err != nil {
 		return r, fmt.Errorf("what stands after ? is not understood: %w", err)
@@ -40,7 +46,7 @@ func readReference(rest string) (reference, error) {
 			return r, fmt.Errorf("%q is not known after ?; there are tag, also several times, and dc", key)
 		}
 	}
-	return r, nil
+	return r, cmp.Or(discovery.CheckText(strings.Join(r.tags, "")), discovery.CheckReference(r.datacenter)) //nolint:wrapcheck // as they are told
 }
 
 // path is what is asked for, without the parameters of a blocking query.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/discovery"
 	"github.com/weir-gateway/weir/internal/wire/transport"
 )
 
@@ -176,5 +177,5 @@ func (c *client) send(ctx context.Context, path string, query url.Values) (*http
 	}
 	var says struct{ Message string }
 	_ = json.NewDecoder(io.LimitReader(res.Body, 1000)).Decode(&says) // the status says enough
-	return nil, fmt.Errorf("it answers %d %s", res.StatusCode, says.Message)
+	return nil, errors.New(strings.TrimSpace(fmt.Sprintf("it answers %d %s", res.StatusCode, discovery.Line(says.Message))))
 }

@@ -115,7 +115,7 @@ func (c *container) endpoint(w whereabouts) (discovery.Endpoint, error) {
 	labels := c.Config.Labels
 	e := discovery.Endpoint{ID: c.ID + "@" + c.State.StartedAt, Zone: labels[labelZone], Weight: 1, Condition: c.condition()}
 	if text := labels[labelWeight]; text != "" {
-		n, err := strconv.ParseUint(text, 10, 20)
+		n, err := strconv.ParseUint(text, 10, 31)
 		if err != nil {
 			return e, fmt.Errorf("its label %s is %q, and no number from 0", labelWeight, text)
 		}
@@ -129,8 +129,10 @@ func (c *container) endpoint(w whereabouts) (discovery.Endpoint, error) {
 	if err != nil {
 		return e, err
 	}
-	_, _, err = discovery.SplitAddress(e.Address)
-	return e, err //nolint:wrapcheck // it is about the address
+	if _, _, err = discovery.SplitAddress(e.Address); err != nil {
+		return e, err //nolint:wrapcheck // it is about the address
+	}
+	return e, e.Check() //nolint:wrapcheck // as it is told
 }
 
 // port is the container's own: that of its label, else the only one of TCP that it exposes.

@@ -38,8 +38,8 @@ func checkName(name string) error {
 		return errors.New("no slashes stand after the scheme; where the daemon is stands below discovery, and here the service: docker:users")
 	case name == "" || hasProject && (project == "" || service == ""):
 		return errors.New("the name of the service is missing")
-	case strings.ContainsAny(name, " ?#") || strings.Contains(service, "/"):
+	case strings.ContainsAny(name, "?#") || strings.Contains(service, "/"):
 		return fmt.Errorf("%q is no name of a service", name)
 	}
-	return nil
+	return discovery.CheckReference(name) //nolint:wrapcheck // as it is told
 }

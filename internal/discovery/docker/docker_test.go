@@ -338,6 +338,8 @@ func TestAddresses(t *testing.T) {
 		"one of UDP beside it":            {with(made("a", "10.0.0.1"), map[string]any{"53/udp": nil, "8080/tcp": nil}, "Config", "ExposedPorts"), whereabouts{}, "10.0.0.1:8080"},
 		"a port that is none":             {made("a", "10.0.0.1", "weir.port", "http"), whereabouts{}, `its label weir.port is "http"`},
 		"a weight that is none":           {made("a", "10.0.0.1", "weir.weight", "-1"), whereabouts{}, `its label weir.weight is "-1"`},
+		"much weight":                     {made("a", "10.0.0.1", "weir.weight", "1000001"), whereabouts{}, "its weight is 1000001, and not from 0 to 1000000"},
+		"a zone for a terminal":           {made("a", "10.0.0.1", "weir.zone", "a\x1b[2J"), whereabouts{}, "its zone holds what cannot be printed"},
 		"two networks":                    {with(made("a", ""), two, "NetworkSettings", "Networks"), whereabouts{}, "it is in the networks [shop_back shop_front]; say which one"},
 		"two networks, one of the label":  {with(made("a", "", "weir.network", "shop_front"), two, "NetworkSettings", "Networks"), whereabouts{}, "10.2.0.1:8080"},
 		"one of the label, as in Compose": {with(made("a", "", "weir.network", "back", "com.docker.compose.project", "shop"), two, "NetworkSettings", "Networks"), whereabouts{}, "10.1.0.1:8080"},
@@ -429,7 +431,7 @@ func TestManyServicesHaveFewConnections(t *testing.T) {
 }
 
 func TestNamesAndSettings(t *testing.T) {
-	for name, ok := range map[string]bool{"users": true, "shop/users": true, "": false, "/users": false, "shop/": false, "a/b/c": false, "//x": false, "a?b": false} {
+	for name, ok := range map[string]bool{"users": true, "shop/users": true, "": false, "/users": false, "shop/": false, "a/b/c": false, "//x": false, "a?b": false, "a b": false, "a\x1b": false} {
 		if err := checkName(name); (err == nil) != ok {
 			t.Errorf("%q: %v", name, err)
 		}

@@ -37,8 +37,8 @@ func endpointOf(p pair, instance string) (discovery.Endpoint, error) {
 	text := strings.TrimSpace(string(p.value))
 	e := discovery.Endpoint{ID: identity(p, instance), Weight: 1}
 	if !strings.HasPrefix(text, "{") {
-		e.Address = text
-		return e, checkAddress(text)
+		err := (&value{Address: text}).into(&e)
+		return e, err
 	}
 	var v value
 	if err := json.Unmarshal([]byte(text), &v); err != nil {
@@ -67,8 +67,8 @@ func (v *value) into(e *discovery.Endpoint) error {
 		e.Address = net.JoinHostPort(strings.Trim(v.Address, "[]"), strconv.Itoa(v.Port))
 	}
 	if v.Weight != nil {
-		if *v.Weight < 0 || *v.Weight > heaviest {
-			return fmt.Errorf("its weight is %v, and not from 0 to %d", *v.Weight, heaviest)
+		if *v.Weight < 0 || *v.Weight > discovery.MostWeight {
+			return fmt.Errorf("its weight is %v, and not from 0 to %d", *v.Weight, discovery.MostWeight)
 		}
 		e.Weight = int(*v.Weight)
 	}
@@ -81,11 +81,11 @@ func (v *value) into(e *discovery.Endpoint) error {
 	default:
 		return fmt.Errorf("its state is %q, and not ready, draining or not_ready", v.State)
 	}
-	return checkAddress(e.Address)
+	if err := checkAddress(e.Address); err != nil {
+		return err
+	}
+	return e.Check() //nolint:wrapcheck // as it is told
 }
-
-// heaviest bounds weights, which are relative.
-const heaviest = 1_000_000
 
 // checkAddress takes a host and port only: whoever may write to etcd does not choose sockets of this
 // machine.

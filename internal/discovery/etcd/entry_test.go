@@ -34,18 +34,20 @@ func TestWhatStandsInAKey(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		"":                                    "the address \"\" is not of the form host:port",
-		"unix:/run/docker.sock":               "not a number from 1 to 65535",
-		"10.0.0.1":                            "not of the form host:port",
-		"{":                                   "no JSON that is understood",
-		`{"address":5}`:                       "no JSON that is understood",
-		`{"address":"a","port":70000}`:        "not a number from 1 to 65535",
-		`{"address":"a:1","weight":-1}`:       "its weight is -1",
-		`{"address":"a:1","weight":1e300}`:    "its weight is 1e+300",
-		`{"address":"a:1","state":"up"}`:      `its state is "up"`,
-		`{"Op":1,"Addr":"10.0.0.1:80"}`:       "marked as deleted",
-		`{"zone":"a"}`:                        "not of the form host:port",
-		`{"address":"unix:/run/docker.sock"}`: "not a number",
+		"":                                      "the address \"\" is not of the form host:port",
+		"unix:/run/docker.sock":                 "not a number from 1 to 65535",
+		"10.0.0.1":                              "not of the form host:port",
+		"{":                                     "no JSON that is understood",
+		`{"address":5}`:                         "no JSON that is understood",
+		`{"address":"a","port":70000}`:          "not a number from 1 to 65535",
+		`{"address":"a:1","weight":-1}`:         "its weight is -1",
+		`{"address":"a:1","weight":1e300}`:      "its weight is 1e+300",
+		`{"address":"a:1","zone":"a\u001b[2J"}`: "its zone holds what cannot be printed",
+		`{"address":"a:1","id":"a\u0007"}`:      "its id holds what cannot be printed",
+		`{"address":"a:1","state":"up"}`:        `its state is "up"`,
+		`{"Op":1,"Addr":"10.0.0.1:80"}`:         "marked as deleted",
+		`{"zone":"a"}`:                          "not of the form host:port",
+		`{"address":"unix:/run/docker.sock"}`:   "not a number",
 	} {
 		if got, err := endpointOf(pair{value: []byte(text)}, "a"); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %+v, %v, want %s", text, got, err, want)
@@ -126,7 +128,7 @@ func problemsOf(ps *doc.Problems) string {
 }
 
 func TestNames(t *testing.T) {
-	for name, ok := range map[string]bool{"users": true, "shop/users": true, "": false, "/users": false, "users/": false, "a//b": false, "//10.0.0.1:2379/users": false} {
+	for name, ok := range map[string]bool{"users": true, "shop/users": true, "": false, "/users": false, "users/": false, "a//b": false, "//10.0.0.1:2379/users": false, "?x": false, "a#b": false, "a b": false, "a\x1b": false, "übung": true} {
 		if err := checkName(name); (err == nil) != ok {
 			t.Errorf("%q: %v", name, err)
 		}

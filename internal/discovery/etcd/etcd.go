@@ -17,6 +17,7 @@ package etcd
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/weir-gateway/weir/internal/config"
@@ -44,6 +45,8 @@ func checkName(name string) error {
 		return errors.New("no slashes stand after the scheme; where etcd is stands below discovery, and here the service: etcd:users")
 	case strings.HasPrefix(name, "/") || strings.HasSuffix(name, "/") || strings.Contains(name, "//"):
 		return errors.New("a name neither begins nor ends with a slash; what stands before all names in keys is said by prefix, below discovery")
+	case strings.ContainsAny(name, "?#"):
+		return fmt.Errorf("%q is no name of a service; etcd is asked for nothing but a name", name)
 	}
-	return nil
+	return discovery.CheckReference(name) //nolint:wrapcheck // as it is told
 }

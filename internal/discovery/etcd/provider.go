@@ -138,9 +138,9 @@ func (f *following) hear(s *session, list []watchResponse) error {
 			f.env.Log.Info("etcd has compacted what was not heard yet; all keys are read again", "compacted", r.compacted, "seen", f.view.revision)
 			return errAgain
 		case r.canceled && r.reason == denied:
-			return fmt.Errorf("%s: %s", s.server, r.reason)
+			return fmt.Errorf("%s: %s", s.server, discovery.Line(r.reason))
 		case r.canceled: // as when a token has ended: another session has another one
-			s.fail(fmt.Errorf("it has ended a watch: %s", r.reason))
+			s.fail(fmt.Errorf("it has ended a watch: %s", discovery.Line(r.reason)))
 			return s.failure()
 		case f.view.broken(r.header): // which a member that lags behind may only seem to be
 			return errAgain

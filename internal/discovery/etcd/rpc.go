@@ -12,6 +12,7 @@ import (
 	"strconv"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/discovery"
 	"github.com/weir-gateway/weir/internal/wire/transport"
 )
 
@@ -124,7 +125,7 @@ func statusOf(head exchange.Head) error {
 	if plain, err := url.PathUnescape(message); err == nil {
 		message = plain
 	}
-	return &statusError{code, message}
+	return &statusError{code, discovery.Line(message)}
 }
 
 // unary calls a method that answers with one message.

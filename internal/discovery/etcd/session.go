@@ -257,7 +257,7 @@ func (s *session) tell(r watchResponse) {
 	case w != nil:
 		w.add(r)
 	case r.canceled && r.id < 0: // of a watch that it does not name
-		s.fail(fmt.Errorf("it has refused a watch: %s", r.reason))
+		s.fail(fmt.Errorf("it has refused a watch: %s", discovery.Line(r.reason)))
 	}
 }
 

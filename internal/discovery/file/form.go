@@ -139,21 +139,36 @@ func (e *entry) endpoints(n *doc.Node, ps *doc.Problems) []discovery.Endpoint {
 	if err != nil {
 		ps.Add(doc.Problem{Pos: n.Pos, What: err.Error(), Fix: "write ready, draining or not_ready"})
 	}
-	if e.Weight < 0 {
-		ps.Add(doc.Problem{Pos: n.Pos, What: "its weight is negative", Fix: "write 0 where it is to get nothing"})
+	made := discovery.Endpoint{ID: e.ID, Weight: e.Weight, Zone: e.Zone, Node: e.Node, Condition: condition}
+	if told, ok := errors.AsType[*discovery.ToldError](made.Check()); ok {
+		ps.Add(doc.Problem{Pos: e.place(n, told.Field), What: told.Error()})
 	}
 	var list []discovery.Endpoint
 	for _, address := range e.Targets {
 		if err := check(address); err != nil {
 			ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("the address %q is not understood", address), Why: err.Error()})
 		}
-		list = append(list, discovery.Endpoint{ID: e.ID, Address: address, Weight: e.Weight, Zone: e.Zone, Node: e.Node, Condition: condition})
+		made.Address = address
+		list = append(list, made)
 	}
 	return list
 }
 
+// place is where a field of an element stands.
+func (e *entry) place(n *doc.Node, field string) doc.Pos {
+	for _, in := range []*doc.Node{n, n.Get("labels")} {
+		if value := in.Get(field); value != nil {
+			return value.Pos
+		}
+	}
+	return n.Pos
+}
+
 func check(address string) error {
 	if path, ok := strings.CutPrefix(address, "unix:"); ok {
+		if discovery.CheckText(path) != nil {
+			return errors.New("it holds what cannot be printed")
+		}
 		return config.CheckUnixPath(path)
 	}
 	_, _, err := discovery.SplitAddress(address)
