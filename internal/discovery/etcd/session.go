@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/discovery"
 	"github.com/weir-gateway/weir/internal/wire/transport"
 )
 

@@ -157,8 +157,8 @@ func (e *entry) endpoints(n *doc.Node, ps *doc.Problems) []discovery.Endpoint {
 // place is where a field of an element stands.
 func (e *entry) place(n *doc.Node, field string) doc.Pos {
 	for _, in := range []*doc.Node{n, n.Get("labels")} {
-		if value := in.Get(field); value != nil {
-			return value.Pos
+		if in != nil && in.Get(field) != nil {
+			return in.Get(field).Pos
 		}
 	}
 	return n.Pos
