@@ -100,6 +100,9 @@ func (f *registryTokenForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	if n.Kind == doc.Scalar {
 		n = n.Under("token")
 	}
+	if services := n.Get("services"); services != nil && services.Kind == doc.List && len(services.Items) == 0 {
+		ps.Add(doc.Problem{Pos: services.Pos, What: "this token is for no service", Why: "so it could register nothing", Fix: "name services, for example `services: [users, shop-*]`, or leave services out for all"})
+	}
 	doc.Decode(n, (*plainToken)(f), ps)
 }
 
@@ -166,18 +169,22 @@ func (c *validator) registry() {
 	case r.Reading == TokensRead && len(r.Tokens) == 0:
 		c.add(at, "reading is for tokens, and there are none", "so nobody could read", "add tokens")
 	}
+	most := registry.MostLimits()
 	for _, bound := range []struct {
-		key   string
-		value int64
+		key         string
+		value, most int64
 	}{
-		{"services", int64(r.Limits.Services)},
-		{"instances", int64(r.Limits.Instances)},
-		{"service", int64(r.Limits.Service)},
-		{"bytes", r.Limits.Bytes},
-		{"watchers", int64(r.Limits.Watchers)},
+		{"services", int64(r.Limits.Services), int64(most.Services)},
+		{"instances", int64(r.Limits.Instances), int64(most.Instances)},
+		{"service", int64(r.Limits.Service), int64(most.Service)},
+		{"bytes", r.Limits.Bytes, most.Bytes},
+		{"watchers", int64(r.Limits.Watchers), int64(most.Watchers)},
 	} {
-		if bound.value < 1 {
+		switch {
+		case bound.value < 1:
 			c.add(at, fmt.Sprintf("the limit %q of the registry is too low to keep anything", bound.key), "", "make it 1 or more")
+		case bound.value > bound.most:
+			c.add(at, fmt.Sprintf("the limit %q of the registry is too high to bound anything", bound.key), "what is kept is in memory", fmt.Sprintf("make it %d or less", bound.most))
 		}
 	}
 	for _, t := range r.Tokens {

@@ -35,6 +35,11 @@ func DefaultLimits() Limits {
 	return Limits{Services: 5000, Instances: 50_000, Service: 2000, Bytes: 64 << 20, Watchers: 1000}
 }
 
+// MostLimits bound limits: what is kept is in memory, beyond which nothing could be said to be bounded.
+func MostLimits() Limits {
+	return Limits{Services: 1_000_000, Instances: 5_000_000, Service: 1_000_000, Bytes: 64 << 30, Watchers: 100_000}
+}
+
 func (l Limits) orDefaults() Limits {
 	d := DefaultLimits()
 	return Limits{
