@@ -41,10 +41,10 @@ func FuzzLine(f *testing.F) {
 
 func TestLines(t *testing.T) {
 	for says, want := range map[string]string{
-		" permission denied\nand more": "permission denied",
-		"\x1b[2Jgone\r":                "?[2Jgone",
-		"\xffé":                        "?é",
-		"\n\n":                         "",
+		"permission denied\nand more": "permission denied",
+		"\x1b[2Jgone\r":               "?[2Jgone",
+		"\xffé":                       "?é",
+		"\n\n":                        "",
 	} {
 		if got := Line(says); got != want {
 			t.Errorf("%q becomes %q", says, got)

@@ -91,5 +91,6 @@ func (e *entry) endpoint(warning discovery.Condition, zone string) (discovery.En
 	if _, _, err := discovery.SplitAddress(made.Address); err != nil {
 		return made, fmt.Errorf("the address %q is %w", made.Address, err)
 	}
-	return made, made.Check() //nolint:wrapcheck // as it is told
+	err := made.Check()
+	return made, err //nolint:wrapcheck // as it is told
 }

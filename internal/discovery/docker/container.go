@@ -132,7 +132,8 @@ func (c *container) endpoint(w whereabouts) (discovery.Endpoint, error) {
 	if _, _, err = discovery.SplitAddress(e.Address); err != nil {
 		return e, err //nolint:wrapcheck // it is about the address
 	}
-	return e, e.Check() //nolint:wrapcheck // as it is told
+	err = e.Check()
+	return e, err //nolint:wrapcheck // as it is told
 }
 
 // port is the container's own: that of its label, else the only one of TCP that it exposes.

@@ -37,7 +37,9 @@ type other struct {
 	seen     string                      // the revision that services are of
 	synced   bool                        // services are all there are
 	settled  bool
-	trouble  error // why the registry cannot be seen; nil: it can
+	left     map[string]string // instances that are no endpoints, as service/id, and why
+	before   map[string]string // the same of before all is told anew
+	trouble  error             // why the registry cannot be seen; nil: it can
 }
 
 // known is an instance as it was told.
@@ -48,7 +50,7 @@ type known struct {
 }
 
 func newOther(client *remote.Client, name string, bounds *egress.Bounds, log *slog.Logger) *other {
-	return &other{client: client, name: name, bounds: bounds, log: log, users: map[*otherProvider]struct{}{}, services: map[string]map[string]known{}}
+	return &other{client: client, name: name, bounds: bounds, log: log, users: map[*otherProvider]struct{}{}, services: map[string]map[string]known{}, left: map[string]string{}}
 }
 
 // Provider implements discovery.Source.
@@ -153,9 +155,15 @@ func (o *other) event(e remote.Event) {
 	switch e.Name {
 	case "reset":
 		o.next = map[string]map[string]known{}
+		o.before, o.left = o.left, map[string]string{}
 	case "put":
-		o.put(e.Entry)
+		if e.Unread != nil {
+			o.leaveOut(e.Service, e.ID, "an instance of another registry cannot be read, and is left out", e.Unread)
+		} else {
+			o.put(e.Entry)
+		}
 	case "delete":
+		delete(o.left, e.Service+"/"+e.ID)
 		if list := o.current()[e.Service]; list != nil {
 			delete(list, e.ID)
 		}
@@ -178,17 +186,28 @@ func (o *other) current() map[string]map[string]known {
 
 func (o *other) put(e base.Entry) {
 	if err := o.bounds.Control("tcp", netip.AddrPortFrom(e.Address.Addr(), e.Address.Port()).String(), nil); err != nil {
-		o.log.Warn("an instance of another registry is where it may not be, and is left out; see `allow` of discovery.registry", "service", e.Service, "instance", e.ID, "error", err)
-		delete(o.current()[e.Service], e.ID)
-		o.nudge(e.Service)
+		o.leaveOut(e.Service, e.ID, "an instance of another registry is where it may not be, and is left out; see `allow` of discovery.registry", err)
 		return
 	}
+	delete(o.left, e.Service+"/"+e.ID)
 	all := o.current()
 	if all[e.Service] == nil {
 		all[e.Service] = map[string]known{}
 	}
 	all[e.Service][e.ID] = known{Endpoint: endpoint(e)}
 	o.nudge(e.Service)
+}
+
+// leaveOut has an instance be none, and tells why, once for each reason.
+func (o *other) leaveOut(service, id, what string, err error) {
+	name := service + "/" + id // names of services have no slash
+	told := o.left[name] == err.Error() || o.before[name] == err.Error()
+	o.left[name] = err.Error()
+	if !told {
+		o.log.Warn(what, "service", service, "instance", id, "error", err)
+	}
+	delete(o.current()[service], id)
+	o.nudge(service)
 }
 
 // stand notes that everything up to now was told.
@@ -203,6 +222,7 @@ func (o *other) stand(e remote.Event) {
 	if e.Settled && !o.settled {
 		o.release()
 	}
+	o.before = nil
 	o.synced, o.settled, o.trouble = true, e.Settled, nil
 	if changed {
 		o.nudgeAll()

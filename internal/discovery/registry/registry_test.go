@@ -343,6 +343,33 @@ func TestWhatIsSaidOfAnotherRegistry(t *testing.T) {
 	}
 }
 
+// One instance that cannot be read, as of a newer registry, costs the others nothing.
+func TestAnInstanceThatCannotBeReadIsLeftOut(t *testing.T) {
+	odd := `{"event":"put","revision":"x-2","instance":{"service":"users","id":"b","address":"10.0.0.2","port":9000,"zone":"a\u001b[2J"}}` + "\n"
+	fake := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.WriteString(w, `{"event":"reset"}
+{"event":"put","revision":"x-1","instance":{"service":"users","id":"a","address":"10.0.0.1","port":9000}}
+`+odd+odd+`{"event":"synced","revision":"x-2","settled":true}
+`)
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	}))
+	defer fake.Close()
+	log := &await.Text{}
+	source, err := open(discovery.SourceEnv{Log: slog.New(slog.NewTextHandler(log, nil))}, &Config{Address: fake.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer source.Close()
+	s, stop := run(t, source, "users")
+	s.has(t, "a=10.0.0.1:9000*1@ ready")
+	stop()
+	fake.CloseClientConnections()
+	if n := strings.Count(log.String(), "an instance of another registry cannot be read"); n != 1 || strings.Contains(log.String(), "\x1b[") && !strings.Contains(log.String(), `\x1b[`) {
+		t.Errorf("told %d times:\n%s", n, log)
+	}
+}
+
 // A registry, or what stands before it, that refuses to begin anew too is trouble like any other, and not
 // asked again at once for ever.
 func TestARegistryThatIsAlwaysCompactedIsLeftAlone(t *testing.T) {

@@ -149,7 +149,7 @@ func FuzzParseEvent(f *testing.F) {
 	f.Add([]byte(`{"event":"synced","settled":true}`))
 	f.Fuzz(func(t *testing.T, line []byte) {
 		e, err := ParseEvent(line)
-		if err == nil && e.Name == "put" && (e.Entry.Instance == nil || !e.Entry.Address.IsValid()) {
+		if err == nil && e.Name == "put" && e.Unread == nil && (e.Entry.Instance == nil || !e.Entry.Address.IsValid()) {
 			t.Fatalf("%+v", e)
 		}
 	})

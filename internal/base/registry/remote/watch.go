@@ -2,6 +2,7 @@ package remote
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -19,9 +20,12 @@ type Event struct {
 	Name     string // reset, put, delete, synced, heartbeat, or what a newer registry says
 	Revision string // that the watch can go on from; "": none
 	Entry    registry.Entry
-	// Service and ID are those of what is gone.
+	// Service and ID are those of what is gone, and of an instance that cannot be read.
 	Service, ID string
-	Settled     bool
+	// Unread is why the instance that is put cannot be read, and is no Entry; nil: it is one. A newer registry may
+	// have others than this program knows.
+	Unread  error
+	Settled bool
 }
 
 // longestLine bounds a line of a watch, in bytes.
@@ -86,7 +90,12 @@ func ParseEvent(line []byte) (Event, error) {
 	case "put":
 		instance, _ := v.Get("instance")
 		if e.Entry, err = registry.EntryOf(instance); err != nil {
-			return Event{}, fmt.Errorf("the registry sends an instance that cannot be read: %w", err)
+			service, _ := instance.Get("service")
+			id, _ := instance.Get("id")
+			e.Service, e.ID, e.Unread = service.Text(), id.Text(), err
+			if err := cmp.Or(registry.CheckName("service", e.Service), registry.CheckName("id", e.ID)); err != nil {
+				return Event{}, fmt.Errorf("the registry sends an instance that cannot be read: %w", err)
+			}
 		}
 	case "delete":
 		e.Service, e.ID = text("service"), text("id")
