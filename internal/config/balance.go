@@ -9,7 +9,6 @@ import (
 
 	"golang.org/x/net/http/httpguts"
 
-	"github.com/weir-gateway/weir/internal/base/expr"
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
@@ -68,7 +67,6 @@ type balanceForm struct {
 	Cookie    *cookieForm `doc:"cookie" help:"keep clients at their endpoint by a cookie: true, its name, or a map" example:"true"`
 	Zone      string      `doc:"zone" help:"prefer endpoints of the gateway's own zone, or any" example:"any"`
 	SlowStart *warmForm   `doc:"slow_start" help:"how long a new endpoint takes to its full share, or none" example:"30s"`
-	At        doc.Pos     `doc:"-,pos"`
 }
 
 const (
@@ -78,14 +76,42 @@ const (
 )
 
 func (b *balanceForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
-	b.At = n.Pos
 	if n.Kind == doc.Scalar {
 		doc.Decode(n, &b.By, ps)
-		return
+	} else {
+		doc.Decode(n, (*plainBalance)(b), ps)
 	}
-	doc.Decode(n, (*plainBalance)(b), ps)
+	b.check(n, ps)
+}
+
+// The most of what a balance has.
+const (
+	mostSlowStart = time.Hour
+	mostCookie    = 400 * 24 * time.Hour // browsers keep none for longer (RFC 6265bis section 5.5)
+)
+
+func (b *balanceForm) check(n *doc.Node, ps *doc.Problems) {
+	add := func(key, what, why, fix string) {
+		ps.Add(doc.Problem{Pos: place(n, key), What: what, Why: why, Fix: fix})
+	}
 	if b.Zone != "" && b.Zone != preferZone && b.Zone != anyZone {
-		ps.Add(doc.Problem{Pos: said(n, "zone").Pos, What: fmt.Sprintf("%q is no rule for zones", b.Zone), Why: "it is prefer, or any", Fix: suggest(b.Zone, []string{preferZone, anyZone}, "name the gateway's own zone at the top, by `zone:`")})
+		add("zone", fmt.Sprintf("%q is no rule for zones", b.Zone), "it is prefer, or any", suggest(b.Zone, []string{preferZone, anyZone}, "name the gateway's own zone at the top, by `zone:`"))
+	}
+	hash := n.Get(byHash)
+	switch {
+	case b.By != "" && !slices.Contains(balances(), b.By):
+		add("by", fmt.Sprintf("%q is no balance", b.By), "known are "+strings.Join(balances(), ", "), suggest(b.By, balances(), ""))
+	case b.By == byHash && hash == nil:
+		add("by", "a balance by the hash of nothing", "", "write `balance: { hash: =path.user }`, or what else leads to the same endpoint")
+	case b.By != "" && b.By != byHash && hash != nil:
+		add("by", fmt.Sprintf("a balance by %s and by a hash", b.By), "", "remove `by`, or the hash")
+	case hash == nil && b.Bound != nil:
+		add("bound", "a bound for a hash, and there is none", "", "remove `bound`; how many requests an endpoint gets is bounded by `breaker: { per_endpoint: 50 }`")
+	case hash != nil && b.Cookie != nil:
+		add("cookie", "clients are led to their endpoint by a hash and by a cookie", "one of them is for nothing", "keep one of them")
+	}
+	if b.SlowStart != nil {
+		span[time.Duration]{time.Millisecond, mostSlowStart}.hold(n, "slow_start", time.Duration(*b.SlowStart), "a new endpoint has its full share after that", ps)
 	}
 }
 
@@ -148,11 +174,10 @@ type cookieForm struct {
 	SameSite string        `doc:"same_site" help:"lax, strict or none" example:"strict"`
 	Secure   bool          `doc:"secure" help:"whether it is for HTTPS alone" example:"false"`
 	Secret   *Secret       `doc:"secret" help:"what the names of endpoints are keyed by" example:"${env:COOKIE_SECRET}"`
-	At       doc.Pos       `doc:"-,pos"`
 }
 
 func (c *cookieForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
-	*c = cookieForm{Path: "/", SameSite: "lax", Secure: true, At: n.Pos}
+	*c = cookieForm{Path: "/", SameSite: "lax", Secure: true}
 	switch {
 	case n.Kind == doc.Scalar && n.Value == "true" && !n.Quoted:
 	case n.Kind == doc.Scalar && n.Value == "false" && !n.Quoted:
@@ -162,27 +187,35 @@ func (c *cookieForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	default:
 		doc.Decode(n, (*plainCookie)(c), ps)
 	}
-	c.check(ps)
+	c.check(n, ps)
 }
 
-func (c *cookieForm) check(ps *doc.Problems) {
-	add := func(what, why, fix string) { ps.Add(doc.Problem{Pos: c.At, What: what, Why: why, Fix: fix}) }
+func (c *cookieForm) check(n *doc.Node, ps *doc.Problems) {
+	add := func(key, what, why, fix string) {
+		if at := place(n, key); !ps.Has(at) {
+			ps.Add(doc.Problem{Pos: at, What: what, Why: why, Fix: fix})
+		}
+	}
 	if c.Name != "" && !httpguts.ValidHeaderFieldName(c.Name) { // both are tokens
-		add(fmt.Sprintf("%q is no name of a cookie", c.Name), "it is made of letters, digits and !#$%&'*+-.^_`|~", "for example `cookie: shop-endpoint`")
+		add("name", fmt.Sprintf("%q is no name of a cookie", c.Name), "it is made of letters, digits and !#$%&'*+-.^_`|~", "for example `cookie: shop-endpoint`")
 	}
 	if !slices.Contains([]string{"lax", "strict", "none"}, c.SameSite) {
-		add(fmt.Sprintf("same_site is %q", c.SameSite), "", "write lax, strict or none")
+		add("same_site", fmt.Sprintf("same_site is %q", c.SameSite), "", "write lax, strict or none")
 	}
 	if c.SameSite == "none" && !c.Secure {
-		add("a cookie for every site that is sent in the clear", "browsers refuse it", "remove `secure: false`")
+		add("secure", "a cookie for every site that is sent in the clear", "browsers refuse it", "remove `secure: false`")
 	}
 	if !strings.HasPrefix(c.Path, "/") || strings.ContainsAny(c.Path, ";\r\n") {
-		add(fmt.Sprintf("the path %q of the cookie is none", c.Path), "", "write /, or what all paths of the service begin with")
+		add("path", fmt.Sprintf("the path %q of the cookie is none", c.Path), "", "write /, or what all paths of the service begin with")
 	}
 	for _, prefix := range []string{"__Host-", "__Secure-"} {
 		if strings.HasPrefix(c.Name, prefix) && (!c.Secure || prefix == "__Host-" && c.Path != "/") {
-			add(fmt.Sprintf("browsers refuse the cookie %q as it is", c.Name), prefix+" stands for secure, and __Host- for the path /", "remove the prefix, or `secure` and `path`")
+			add("name", fmt.Sprintf("browsers refuse the cookie %q as it is", c.Name), prefix+" stands for secure, and __Host- for the path /", "remove the prefix, or `secure` and `path`")
 		}
+	}
+	span[time.Duration]{time.Second, mostCookie}.hold(n, "ttl", c.TTL, "browsers count it in seconds, and keep no cookie for longer than 400 days", ps)
+	if c.TTL%time.Second != 0 {
+		add("ttl", fmt.Sprintf("ttl is %s", spell(c.TTL)), "browsers count it in whole seconds", fmt.Sprintf("write `ttl: %s`", spell(c.TTL.Round(time.Second))))
 	}
 }
 
@@ -197,20 +230,17 @@ func (c *cookieForm) cookie() *Cookie {
 type budgetForm struct {
 	Share shareOrNone `doc:"share" help:"further tries, of a service's requests; or none for no bound" example:"20%"`
 	Least int         `doc:"least" help:"tries a second that are always allowed" example:"10"`
-	At    doc.Pos     `doc:"-,pos"`
 }
 
 func (b *budgetForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	usual := DefaultBudget()
-	*b = budgetForm{Share: shareOrNone(usual.Share), Least: usual.Least, At: n.Pos}
+	*b = budgetForm{Share: shareOrNone(usual.Share), Least: usual.Least}
 	if n.Kind == doc.Scalar {
 		b.Share.DecodeDoc(n, ps)
 		return
 	}
 	doc.Decode(n, (*plainBudget)(b), ps)
-	if b.Least < 0 {
-		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("%d tries a second are always allowed", b.Least), Fix: "write 0 or more"})
-	}
+	span[int]{0, mostRequests}.hold(n, "least", b.Least, "so many tries a second are always allowed", ps)
 }
 
 func (b *budgetForm) budget() *Budget {
@@ -243,12 +273,21 @@ type breakerForm struct {
 	PerEndpoint quota         `doc:"per_endpoint" help:"requests at once at one endpoint, or none for no bound" example:"50"`
 	Pending     int           `doc:"pending" help:"how many wait where one of these is reached" example:"100"`
 	Wait        time.Duration `doc:"wait" help:"how long they wait" example:"1s"`
-	At          doc.Pos       `doc:"-,pos"`
 }
+
+// The bounds of what a breaker has.
+const (
+	leastWindow  = time.Second
+	mostWindow   = time.Hour
+	leastPause   = 100 * time.Millisecond
+	mostPause    = time.Minute
+	mostWait     = time.Minute
+	mostRequests = 1_000_000
+)
 
 func (b *breakerForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	usual := DefaultBreaker()
-	*b = breakerForm{Window: usual.Window, Least: usual.Least, Pause: usual.Pause, Pending: usual.Pending, Wait: usual.Wait, At: n.Pos}
+	*b = breakerForm{Window: usual.Window, Least: usual.Least, Pause: usual.Pause, Pending: usual.Pending, Wait: usual.Wait}
 	switch {
 	case isNone(n):
 		return
@@ -258,26 +297,29 @@ func (b *breakerForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	default:
 		doc.Decode(n, (*plainBreaker)(b), ps)
 	}
-	b.check(ps)
+	b.check(n, ps)
 }
 
-func (b *breakerForm) check(ps *doc.Problems) {
-	add := func(what, why, fix string) { ps.Add(doc.Problem{Pos: b.At, What: what, Why: why, Fix: fix}) }
+func (b *breakerForm) check(n *doc.Node, ps *doc.Problems) {
 	switch {
-	case b.Failures == nil && b.Requests == 0 && b.PerEndpoint == 0 && !ps.Failed():
-		add("the breaker never breaks", "it has neither a share of failures nor a bound", "add `failures: 50%`, `requests: 200` or `per_endpoint: 50`, or remove it")
-	case b.Failures != nil && *b.Failures == 0 && !ps.Failed():
-		add("the breaker opens at 0% of failures", "no request would pass", "write a share such as 50%")
+	case n.Kind == doc.Map && n.Get("failures") == nil && n.Get("requests") == nil && n.Get("per_endpoint") == nil:
+		ps.Add(doc.Problem{Pos: n.Pos, What: "the breaker never breaks", Why: "it has neither a share of failures nor a bound", Fix: "add `failures: 50%`, `requests: 200` or `per_endpoint: 50`, or remove it"})
+	case b.Failures != nil && *b.Failures == 0 && !ps.Has(place(n, "failures")):
+		ps.Add(doc.Problem{Pos: place(n, "failures"), What: "the breaker opens at 0% of failures", Why: "no request would pass", Fix: "write a share such as 50%"})
 	}
-	if b.Window < time.Second || b.Window > time.Hour {
-		add(fmt.Sprintf("the breaker counts in a window of %s", b.Window), "", "write 1s to 1h")
+	times := func(key string, value, least, most time.Duration, why string) {
+		span[time.Duration]{least, most}.hold(n, key, value, why, ps)
 	}
-	if b.Pause < 100*time.Millisecond || b.Pause > time.Minute {
-		add(fmt.Sprintf("the breaker pauses for %s", b.Pause), "", "write 100ms to 1m")
+	numbers := func(key string, value, least int, why string) {
+		span[int]{least, mostRequests}.hold(n, key, value, why, ps)
 	}
-	if b.Least < 1 || b.Pending < 0 || b.Wait < 0 {
-		add("least is below 1, or pending or wait below 0", "", "remove what is not needed: they have defaults")
-	}
+	times("window", b.Window, leastWindow, mostWindow, "failures are counted in it")
+	times("pause", b.Pause, leastPause, mostPause, "one request tries after it")
+	times("wait", b.Wait, 0, mostWait, "requests wait for room for so long")
+	numbers("least", b.Least, 1, "fewer requests are not judged")
+	numbers("pending", b.Pending, 0, "so many may wait for room")
+	numbers("requests", int(b.Requests), 1, "so many are asked at once")
+	numbers("per_endpoint", int(b.PerEndpoint), 1, "so many are asked at once")
 }
 
 func (b *breakerForm) breaker() *Breaker {
@@ -294,29 +336,6 @@ func (b *breakerForm) breaker() *Breaker {
 		return nil // none
 	}
 	return made
-}
-
-// balance holds the rules of how endpoints are chosen.
-func (c *validator) balance(s *Service) {
-	b, at := s.Balance, s.Origin.at()
-	if b == nil {
-		return
-	}
-	if !slices.Contains(balances(), b.By) {
-		c.add(at, fmt.Sprintf("the service %q has the unknown balance %q", s.Name, b.By), "known are "+strings.Join(balances(), ", "), suggest(b.By, balances(), ""))
-		return
-	}
-	switch {
-	case b.By == byHash && b.Key == nil:
-		c.add(at, fmt.Sprintf("the service %q is balanced by the hash of nothing", s.Name), "", "write `balance: { hash: =path.user }`, or what else leads to the same endpoint")
-	case b.By != byHash && b.Key != nil:
-		c.add(at, fmt.Sprintf("the service %q is balanced by %s and by a hash", s.Name, b.By), "", "remove `by`, or the hash")
-	case b.By != byHash && b.Bound != 0:
-		c.add(at, fmt.Sprintf("the service %q has a bound for a hash that it is not balanced by", s.Name), "", "remove `bound`; how many requests an endpoint gets is bounded by `breaker: { per_endpoint: 50 }`")
-	case b.Key != nil && b.Cookie != nil:
-		c.add(at, fmt.Sprintf("the service %q leads clients to their endpoint by a hash and by a cookie", s.Name), "one of them is for nothing", "keep one of them")
-	}
-	c.expression(b.Key, "hash", expr.String, captured{open: true})
 }
 
 // balanceNode is how a service is balanced, in its long form.

@@ -135,6 +135,7 @@ func (h *healthForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 		h.Off = true
 	case n.Kind == doc.Scalar && strings.HasPrefix(n.Value, "/"):
 		h.Path = n.Value
+		h.checkQuestion(n.Under("path"), ps)
 	case n.Kind == doc.Scalar && slices.Contains(checks(), n.Value) && n.Value != CheckHTTP:
 		h.Check = n.Value
 	case n.Kind == doc.Scalar:
@@ -152,20 +153,25 @@ func (h *healthForm) check(n *doc.Node, ps *doc.Problems) {
 	if h.Check == "" && h.Path == "" && h.Service != "" {
 		h.Check = CheckGRPC
 	}
-	at := func(key string) doc.Pos { return cmp.Or(n.Get(key), n).Pos }
 	kind := cmp.Or(h.Check, CheckHTTP)
-	add := func(key, what, why, fix string) { ps.Add(doc.Problem{Pos: at(key), What: what, Why: why, Fix: fix}) }
+	add := func(key, what, why, fix string) {
+		if at := place(n, key); !ps.Has(at) {
+			ps.Add(doc.Problem{Pos: at, What: what, Why: why, Fix: fix})
+		}
+	}
 	switch {
 	case !slices.Contains(checks(), kind):
-		add("check", fmt.Sprintf("check is %q", h.Check), "it says how endpoints are asked", suggest(h.Check, checks(), ""))
-	case kind == CheckHTTP && !strings.HasPrefix(h.Path, "/"):
+		add("check", fmt.Sprintf("check is %q", h.Check), "it says how endpoints are asked", suggest(h.Check, checks(), "write http, tcp or grpc"))
+		return
+	case kind == CheckHTTP && h.Path != "" && !strings.HasPrefix(h.Path, "/"):
+		add("path", fmt.Sprintf("the path %q does not begin with a slash", h.Path), "", fmt.Sprintf("write `path: /%s`", h.Path))
+	case kind == CheckHTTP && h.Path == "" && !ps.Has(place(n, "check")):
 		add("path", "the check has no path", "something is asked for by GET", "add `path: /healthz`, or write `check: tcp`")
-	case kind != CheckHTTP && (h.Path != "" || h.Statuses != nil):
-		add("path", "a check of "+kind+" asks for no path", "", "remove `path` and `statuses`, or write `check: http`")
-	case kind != CheckGRPC && h.Service != "":
-		add("service", "only gRPC has the health of a service", "", "remove `service`, or write `check: grpc`")
-	case kind == CheckTCP && (h.Host != "" || h.Headers != nil):
-		add("host", "a check of tcp sends nothing", "", "remove `host` and `headers`, or write `check: http`")
+	}
+	for _, key := range []string{"path", "statuses", "service", "host", "headers"} {
+		if n.Get(key) != nil && !slices.Contains(asks(kind), key) {
+			add(key, fmt.Sprintf("a check of %s has no %s", kind, key), meaning(kind), "remove `"+key+"`, or write `check: "+checkOf(key)+"`")
+		}
 	}
 	if h.Port < 0 || h.Port > maxPort {
 		add("port", fmt.Sprintf("%d is no port", h.Port), "", "write 1 to 65535")
@@ -173,30 +179,63 @@ func (h *healthForm) check(n *doc.Node, ps *doc.Problems) {
 	if h.Plain && h.Port == 0 {
 		add("plain", "a check without TLS is at the port of the requests", "what answers there speaks TLS", "add `port`, or remove `plain`")
 	}
-	h.checkQuestion(add)
-	h.checkNumbers(n, add)
+	h.checkQuestion(n, ps)
+	h.checkNumbers(n, ps)
+}
+
+// asks are the keys of what is asked, of a kind of check.
+func asks(kind string) []string {
+	switch kind {
+	case CheckHTTP:
+		return []string{"path", "statuses", "host", "headers"}
+	case CheckGRPC:
+		return []string{"service", "host", "headers"}
+	}
+	return nil
+}
+
+// meaning is what a kind of check does.
+func meaning(kind string) string {
+	switch kind {
+	case CheckHTTP:
+		return "it asks by GET"
+	case CheckGRPC:
+		return "it asks grpc.health.v1"
+	}
+	return "it makes a connection, and sends nothing"
+}
+
+// checkOf is the kind of check that a key of what is asked belongs to.
+func checkOf(key string) string {
+	if key == "service" {
+		return CheckGRPC
+	}
+	return CheckHTTP
 }
 
 // checkQuestion holds that what is asked can be sent as it is written.
-func (h *healthForm) checkQuestion(add func(key, what, why, fix string)) {
+func (h *healthForm) checkQuestion(n *doc.Node, ps *doc.Problems) {
 	if _, err := url.ParseRequestURI(h.Path); strings.HasPrefix(h.Path, "/") && (err != nil || strings.Contains(h.Path, "#")) {
-		add("path", fmt.Sprintf("%q is no path that can be asked for", h.Path), "", "write a path such as /healthz, with %23 for a #")
+		ps.Add(doc.Problem{Pos: place(n, "path"), What: fmt.Sprintf("%q is no path that can be asked for", h.Path), Fix: "write a path such as /healthz, with %23 for a #"})
 	}
 	if _, err := httpx.NormalizeHost(h.Host); err != nil {
-		add("host", fmt.Sprintf("%q is no host", h.Host), "", "for example `host: users.internal`")
+		ps.Add(doc.Problem{Pos: place(n, "host"), What: fmt.Sprintf("%q is no host", h.Host), Fix: "for example `host: users.internal`"})
 	}
 	for _, name := range slices.Sorted(maps.Keys(h.Headers)) {
+		add := func(what, why, fix string) {
+			ps.Add(doc.Problem{Pos: place(cmp.Or(n.Get("headers"), n), name), What: what, Why: why, Fix: fix})
+		}
 		switch {
 		case !httpx.IsToken(name):
-			add("headers", fmt.Sprintf("%q is no name of a header field", name), "", "")
+			add(fmt.Sprintf("%q is no name of a header field", name), "", "")
 		case strings.EqualFold(name, "Host"):
-			add("headers", "Host stands among the fields", "it is no field of its own", "write `host:` beside `headers`")
+			add("Host stands among the fields", "it is no field of its own", "write `host:` beside `headers`")
 		case slices.Contains(ownFields(), strings.ToLower(name)):
-			add("headers", fmt.Sprintf("%s is about the connection", name), "the check says it itself", "remove it")
+			add(fmt.Sprintf("%s is about the connection", name), "the check says it itself", "remove it")
 		}
 		for _, part := range h.Headers[name].Parts {
 			if !httpx.IsFieldValue(part.Text) {
-				add("headers", fmt.Sprintf("the value of %s cannot be sent", name), "it holds a control character", "")
+				add(fmt.Sprintf("the value of %s cannot be sent", name), "it holds a control character", "")
 			}
 		}
 	}
@@ -211,22 +250,18 @@ func ownFields() []string {
 const (
 	maxPort      = 65535
 	leastEvery   = 100 * time.Millisecond
+	mostEvery    = time.Hour
+	leastWithin  = time.Millisecond
+	mostWithin   = 5 * time.Minute
 	mostInARow   = 100
 	mostFailures = 10_000
 )
 
-func (h *healthForm) checkNumbers(n *doc.Node, add func(key, what, why, fix string)) {
-	if n.Get("every") != nil && h.Every < leastEvery {
-		add("every", fmt.Sprintf("a check every %s", h.Every), "an endpoint would do nothing else", "write 100ms or more")
-	}
-	if n.Get("timeout") != nil && h.Timeout <= 0 {
-		add("timeout", "an answer has no time", "", "for example `timeout: 2s`")
-	}
-	for key, value := range map[string]int{"rise": h.Rise, "fall": h.Fall} {
-		if n.Get(key) != nil && (value < 1 || value > mostInARow) {
-			add(key, fmt.Sprintf("%s is %d", key, value), "it counts answers in a row", fmt.Sprintf("write 1 to %d", mostInARow))
-		}
-	}
+func (h *healthForm) checkNumbers(n *doc.Node, ps *doc.Problems) {
+	span[time.Duration]{leastEvery, mostEvery}.hold(n, "every", h.Every, "an endpoint is asked so often", ps)
+	span[time.Duration]{leastWithin, mostWithin}.hold(n, "timeout", h.Timeout, "an answer has so long", ps)
+	span[int]{1, mostInARow}.hold(n, "rise", h.Rise, "it counts answers in a row", ps)
+	span[int]{1, mostInARow}.hold(n, "fall", h.Fall, "it counts answers in a row", ps)
 }
 
 func (h *healthForm) health() *Health {
@@ -297,24 +332,23 @@ func (o *outlierForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	default:
 		doc.Decode(n, (*plainOutlier)(o), ps)
 	}
-	at := func(key string) doc.Pos { return cmp.Or(n.Get(key), n).Pos }
-	if o.Failures != nil && (*o.Failures < 0 || *o.Failures > mostFailures) {
-		ps.Add(doc.Problem{Pos: at("failures"), What: fmt.Sprintf("failures are %d", *o.Failures), Why: "they are counted in a row", Fix: fmt.Sprintf("write 0 to %d", mostFailures)})
+	if o.Failures != nil && n.Kind == doc.Scalar {
+		n = n.Under("failures")
 	}
-	if n.Get("requests") != nil && (o.Requests < 1 || o.Requests > mostFailures) {
-		ps.Add(doc.Problem{Pos: at("requests"), What: fmt.Sprintf("requests are %d", o.Requests), Why: "a share is of as many at least", Fix: fmt.Sprintf("write 1 to %d", mostFailures)})
+	if o.Failures != nil {
+		span[int]{0, mostFailures}.hold(n, "failures", *o.Failures, "they are counted in a row", ps)
 	}
-	for key, d := range map[string]time.Duration{"window": o.Window, "eject": o.Eject, "longest": o.Longest} {
-		if n.Get(key) != nil && (d < leastOutlier || d > mostOutlier) {
-			ps.Add(doc.Problem{Pos: at(key), What: fmt.Sprintf("%s is %s", key, d), Why: "it is 100ms to 24h", Fix: "for example `" + key + ": 30s`"})
-		}
-	}
-	if o.Longest > 0 && o.Longest < cmp.Or(o.Eject, DefaultOutlier().Eject) {
-		ps.Add(doc.Problem{Pos: at("longest"), What: "the longest ejection is shorter than the first", Fix: "raise `longest`, or lower `eject`"})
+	span[int]{1, mostFailures}.hold(n, "requests", o.Requests, "a share is of as many at least", ps)
+	times := span[time.Duration]{leastOutlier, mostOutlier}
+	times.hold(n, "window", o.Window, "the share is of it", ps)
+	times.hold(n, "eject", o.Eject, "an endpoint is left alone for so long", ps)
+	times.hold(n, "longest", o.Longest, "an endpoint is left alone for so long at most", ps)
+	if at := place(n, "longest"); o.Longest > 0 && o.Longest < cmp.Or(o.Eject, DefaultOutlier().Eject) && !ps.Has(at) {
+		ps.Add(doc.Problem{Pos: at, What: "the longest ejection is shorter than the first", Fix: "raise `longest`, or lower `eject`"})
 	}
 	for _, status := range o.Statuses {
 		if status < 400 || status > 599 {
-			ps.Add(doc.Problem{Pos: at("statuses"), What: fmt.Sprintf("%d is no failure", status), Why: "statuses are those of answers that an endpoint is ejected for", Fix: "write some of 400 to 599"})
+			ps.Add(doc.Problem{Pos: place(n, "statuses"), What: fmt.Sprintf("%d is no failure", status), Why: "statuses are those of answers that an endpoint is ejected for", Fix: "write some of 400 to 599"})
 		}
 	}
 }
@@ -351,15 +385,19 @@ type holdForm struct {
 	Requests int  `doc:"requests" help:"how many may wait at once; 1000 unless said" example:"100"`
 }
 
+// mostHold is how long a request may wait: its client waits as well.
+const mostHold = 5 * time.Minute
+
 func (h *holdForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	key := "time"
 	if n.Kind == doc.Scalar {
 		h.Time.DecodeDoc(n, ps)
-		return
+		n, key = n.Under("hold"), "hold"
+	} else {
+		doc.Decode(n, (*plainHold)(h), ps)
 	}
-	doc.Decode(n, (*plainHold)(h), ps)
-	if at := n.Get("requests"); at != nil && h.Requests < 1 {
-		ps.Add(doc.Problem{Pos: at.Pos, What: fmt.Sprintf("%d requests may wait", h.Requests), Fix: "write 1 or more, or `hold: none`"})
-	}
+	span[time.Duration]{time.Millisecond, mostHold}.hold(n, key, time.Duration(h.Time), "a client waits as long for its answer", ps)
+	span[int]{1, mostRequests}.hold(n, "requests", h.Requests, "so many may wait", ps)
 }
 
 func (h *holdForm) hold() *Hold {

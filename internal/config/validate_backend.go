@@ -166,7 +166,9 @@ func (c *validator) service(s *Service) {
 	if s.Protocol != "" && !slices.Contains(protocols(), s.Protocol) {
 		c.add(at, fmt.Sprintf("the service %q has the unknown protocol %q", s.Name, s.Protocol), "known are "+strings.Join(protocols(), ", "), suggest(s.Protocol, protocols(), ""))
 	}
-	c.balance(s)
+	if s.Balance != nil {
+		c.expression(s.Balance.Key, "hash", expr.String, captured{open: true})
+	}
 	if s.Announce != "" && !slices.Contains(announcements(), s.Announce) {
 		c.add(at, fmt.Sprintf("the service %q announces clients by %q", s.Name, s.Announce), "known are "+strings.Join(announcements(), ", "), suggest(s.Announce, announcements(), "write `proxy_protocol: v2`"))
 	}

@@ -153,6 +153,11 @@ func (ps *Problems) Failed() bool {
 	return slices.ContainsFunc(ps.list, func(p Problem) bool { return p.Severity == Error })
 }
 
+// Has tells whether there is an Error at a place.
+func (ps *Problems) Has(at Pos) bool {
+	return slices.ContainsFunc(ps.list, func(p Problem) bool { return p.Severity == Error && p.Pos == at })
+}
+
 // Len is how many problems were added.
 func (ps *Problems) Len() int { return len(ps.list) }
 
