@@ -81,6 +81,17 @@ func (c *Chunks) Next(b []byte) (piece []byte, n int, reason Reason) {
 	return nil, n, OK
 }
 
+// toData reads b like Scan, but no further than to where data begins.
+func (c *Chunks) toData(b []byte) (n int, reason Reason) {
+	for n < len(b) && c.state != data && c.state != chunksDone {
+		if reason := c.step(b[n]); reason != OK {
+			return n, reason
+		}
+		n++
+	}
+	return n, OK
+}
+
 // step reads one byte that is not data.
 func (c *Chunks) step(b byte) Reason {
 	switch c.state {

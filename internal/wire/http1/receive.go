@@ -1,7 +1,6 @@
 package http1
 
 import (
-	"bytes"
 	"slices"
 	"time"
 
@@ -54,7 +53,7 @@ func (s *Sieve) assembleHead(p []byte) (int, error) {
 			}
 		}
 		if reason == OK {
-			reason = s.tooLarge()
+			reason = s.search.tooLarge(len(s.held), s.options.Limits)
 		}
 		if reason != OK {
 			return s.refuse(p, reason.Fault())
@@ -77,7 +76,7 @@ func (s *Sieve) assembleHead(p []byte) (int, error) {
 
 // skipBlank removes the one empty line that may come before a request (RFC 9112 section 2.2).
 func (s *Sieve) skipBlank(b []byte) []byte {
-	if !s.blank && s.scan == 0 && len(b) >= 2 && b[0] == '\r' && b[1] == '\n' {
+	if !s.blank && s.search.scan == 0 && len(b) >= 2 && b[0] == '\r' && b[1] == '\n' {
 		s.blank = true
 		return b[2:]
 	}
@@ -88,7 +87,7 @@ func (s *Sieve) skipBlank(b []byte) []byte {
 // length, 0 while it is not whole. What can be refused before that, is: a
 // client that speaks another protocol would otherwise wait for an answer.
 func (s *Sieve) findEnd(b []byte) (int, Reason) {
-	if s.scan == 0 && len(b) > 0 {
+	if s.search.scan == 0 && len(b) > 0 {
 		if string(b) == "\r" || s.mayBePreface(b) {
 			return 0, OK
 		}
@@ -99,27 +98,7 @@ func (s *Sieve) findEnd(b []byte) (int, Reason) {
 			return 0, reason
 		}
 	}
-	for {
-		i := bytes.IndexByte(b[s.scan:], '\n')
-		if i < 0 {
-			s.scan = len(b)
-			return 0, OK
-		}
-		i += s.scan
-		if i == 0 || b[i-1] != '\r' {
-			return 0, BareLF
-		}
-		if i-1 == s.line {
-			return i + 1, OK
-		}
-		if s.line == 0 {
-			var h Head
-			if reason := h.parseRequestLine(b[:i-1], s.options.Limits); reason != OK {
-				return 0, reason
-			}
-		}
-		s.scan, s.line = i+1, i+1
-	}
+	return s.search.end(b, s.options.Limits)
 }
 
 // preface is what an HTTP/2 connection begins with (RFC 9113 section 3.4).
@@ -186,19 +165,6 @@ func (s *Sieve) judge(b []byte) ([]byte, Reason) {
 		b = h.Rewrite(b)
 	}
 	return b, OK
-}
-
-// tooLarge tells whether what is held of an unfinished head is more than a head may have.
-func (s *Sieve) tooLarge() Reason {
-	const methodAndVersion = 64 // more than any method, two spaces and the version need
-	switch {
-	case s.line == 0 && len(s.held) > s.options.TargetBytes+methodAndVersion:
-		return TargetTooLong
-	case len(s.held) >= s.options.HeadBytes:
-		return HeadTooLarge
-	default:
-		return OK
-	}
 }
 
 // leastRoom is what is read into, at first: most heads fit, and who sends a head slowly

@@ -58,8 +58,7 @@ type Sieve struct {
 	phase   phase
 	first   bool   // no request was passed yet
 	blank   bool   // the one tolerated empty line was there
-	scan    int    // held[:scan] was searched for the end of the head
-	line    int    // where the line that is being searched begins
+	search  search // for the end of the head that is held
 	out     []byte // what was approved and is passed next
 	held    []byte // what was received and is not approved yet
 	left    int64  // bytes of content left, by length
@@ -130,7 +129,7 @@ func (s *Sieve) Fault() *fault.Fault { return s.fault.Load() }
 func (s *Sieve) Next() {
 	switch s.phase {
 	case between:
-		s.phase, s.scan, s.line, s.blank = inHead, 0, 0, false
+		s.phase, s.search, s.blank = inHead, search{}, false
 		s.idle()
 		if len(s.held) > 0 {
 			s.startClock()

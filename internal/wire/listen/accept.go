@@ -79,13 +79,22 @@ func (s *Server) begin(accepted *conn, deadline time.Time) {
 		s.starting.Go(func() { s.turnAway(accepted) })
 		return
 	}
+	if s.tls == nil && s.own != nil {
+		s.serveOwn(accepted, accepted, deadline)
+		return
+	}
 	if s.tls == nil {
-		sieve := http1.NewSieve(s.metered(accepted, deadline), &s.sieve, deadline)
-		s.connections.begin(accepted, sieve)
-		s.rest(sieve)
+		s.serveStd(accepted, deadline)
 		return
 	}
 	s.starting.Go(func() { s.handshake(accepted, deadline) })
+}
+
+// serveStd has net/http's server serve a connection without TLS.
+func (s *Server) serveStd(accepted *conn, deadline time.Time) {
+	sieve := http1.NewSieve(s.metered(accepted, deadline), &s.sieve, deadline)
+	s.connections.begin(accepted, sieve)
+	s.rest(sieve)
 }
 
 // handshake ends TLS and hands the connection on as what ALPN agreed on.
@@ -119,6 +128,10 @@ func (s *Server) handshake(accepted *conn, deadline time.Time) {
 		accepted.meter = http2.NewMeter(secured, &s.meter, true, deadline)
 		s.connections.begin(accepted, nil)
 		s.ready.put(&secureHTTP2{accepted.meter, state})
+		return
+	}
+	if s.own != nil {
+		s.serveOwn(accepted, secured, deadline)
 		return
 	}
 	sieve := http1.NewSieve(secured, &s.sieve, deadline)

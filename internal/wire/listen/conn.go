@@ -8,7 +8,6 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/telemetry"
 	"github.com/weir-gateway/weir/internal/config"
-	"github.com/weir-gateway/weir/internal/wire/http1"
 	"github.com/weir-gateway/weir/internal/wire/http2"
 )
 
@@ -37,7 +36,8 @@ type conn struct {
 	terms     string       // see Bind; written before begun
 	begun     bool         // its handshake is complete
 	rests     bool         // it is with no server; guarded by set.mu
-	sieve     *http1.Sieve // nil on HTTP/2 over TLS
+	hurried   hurried      // nil on HTTP/2 over TLS
+	firstBy   time.Time    // when the first head must be whole; only where the engine is our own
 	meter     *http2.Meter // nil where HTTP/2 cannot be spoken; written before begun
 	client    netip.Prefix // that it is counted by; the zero value where it is not
 	computing slots        // while a handshake reads from it; nil otherwise
@@ -47,6 +47,9 @@ type conn struct {
 	remote, local net.Addr // instead of Conn's own, where not nil
 	early         []byte   // what was read behind the header
 }
+
+// hurried is what can be told to receive a head that is awaited sooner.
+type hurried interface{ Hurry(by time.Time) }
 
 func newConnections(limit int, limits config.Limits, count *telemetry.Socket) connections {
 	return connections{
@@ -88,12 +91,12 @@ func (s *connections) welcome(c *conn) bool {
 }
 
 // begin notes that requests may come on c now.
-func (s *connections) begin(c *conn, sieve *http1.Sieve) {
+func (s *connections) begin(c *conn, on hurried) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	c.begun, c.sieve = true, sieve
-	if sieve != nil && !s.by.IsZero() {
-		sieve.Hurry(s.by)
+	c.begun, c.hurried = true, on
+	if on != nil && !s.by.IsZero() {
+		on.Hurry(s.by)
 	}
 }
 
@@ -157,8 +160,8 @@ func (s *connections) hurry(by time.Time) {
 		switch {
 		case !c.begun:
 			_ = c.SetDeadline(by) // a closed connection tells its reader
-		case c.sieve != nil:
-			c.sieve.Hurry(by)
+		case c.hurried != nil:
+			c.hurried.Hurry(by)
 		}
 	}
 }
@@ -235,6 +238,9 @@ func (s *connections) closeAll() int {
 	}
 	return len(open)
 }
+
+// NetConn is what was accepted.
+func (c *conn) NetConn() net.Conn { return c.Conn }
 
 // RemoteAddr is the client's address, as a proxy announced it where one did.
 func (c *conn) RemoteAddr() net.Addr {

@@ -135,10 +135,15 @@ func follow(c net.Conn, state http.ConnState) {
 		sieve.Next()
 	case http.StateHijacked:
 		sieve.Raw()
-		if accepted := acceptedBelow(c); accepted != nil {
-			accepted.stall.end(accepted.Conn)
-		}
+		endStall(c)
 	case http.StateNew, http.StateActive, http.StateClosed:
+	}
+}
+
+// endStall lets the client of a connection that was taken over take its time.
+func endStall(c net.Conn) {
+	if accepted := acceptedBelow(c); accepted != nil {
+		accepted.stall.end(accepted.Conn)
 	}
 }
 
@@ -152,7 +157,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if s.Leaving() {
-		w.Header().Set("Connection", "close")
+		exchange.MapHead(w.Header()).Set("Connection", "close")
 	}
 	s.answer(w, r)
 }

@@ -1,9 +1,15 @@
 package listen_test
 
 import (
+	"flag"
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/weir-gateway/weir/internal/wire/listen"
 )
+
+// engine is what serves HTTP/1.x in these tests, which ask the same of each.
+var engine = flag.String("engine", string(listen.Std), "the engine: std or own")
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -55,6 +55,7 @@ func beginWith(t *testing.T, o listen.Options, log *slog.Logger) *inside {
 	t.Helper()
 	b := &inside{pipes: &pipes{conns: make(chan net.Conn), done: make(chan struct{})}}
 	o.Listener, o.Log, o.Ended = b.pipes, log, b.note
+	o.Engine = listen.Engine(*engine)
 	server := listen.New(o)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve() }()

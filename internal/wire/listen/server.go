@@ -26,6 +26,12 @@ type Options struct {
 	Handler  http.Handler
 	Limits   config.Limits // a value of 0 means its default here
 	H2C      bool          // HTTP/2 without TLS, by prior knowledge
+	// Engine is what reads requests of HTTP/1.x and writes responses; "" is Std. Those of
+	// HTTP/2 are net/http's in any case.
+	Engine Engine
+	// Lines tells that Handler reads heads through exchange.Head alone and keeps nothing
+	// of a request, so that an engine of our own may give it lines as they came.
+	Lines bool
 	// TLS, where it is not nil, ends TLS on every connection. Without NextProtos
 	// it offers h2 and http/1.1; so must what its GetConfigForClient gives.
 	TLS *tls.Config
@@ -40,6 +46,15 @@ type Options struct {
 	// Endings; nil: nobody is told. It is called by several goroutines.
 	Ended func(reason string)
 }
+
+// Engine names what reads requests of HTTP/1.x and writes responses.
+type Engine string
+
+// The engines that there are.
+const (
+	Std Engine = "std" // net/http's, behind an http1.Sieve
+	Own Engine = "own" // http1.Server
+)
 
 // withDefaults fills in the limits that this package needs.
 func withDefaults(l config.Limits) config.Limits {
@@ -81,6 +96,7 @@ type Server struct {
 	sieve      http1.Options
 	meter      http2.Options
 	http       *http.Server
+	own        *http1.Server // nil: HTTP/1.x is net/http's too
 
 	ready       *handover // connections whose handshake is complete
 	connections connections
@@ -137,6 +153,9 @@ func New(o Options) *Server {
 		}
 	}
 	s.http = s.newHTTPServer()
+	if o.Engine == Own {
+		s.own = s.newOwn(o.Lines)
+	}
 	return s
 }
 
@@ -226,6 +245,9 @@ func (s *Server) Shutdown(ctx, idle context.Context) error {
 	s.await(idle, s.connections.gone())
 	s.connections.hurry(lastHeads(idle))
 	s.connections.wake()
+	if s.own != nil {
+		s.own.Retire()
+	}
 	if s.http.Shutdown(ctx) == nil {
 		s.await(ctx, s.connections.gone())
 	}
@@ -233,6 +255,9 @@ func (s *Server) Shutdown(ctx, idle context.Context) error {
 		err = errors.Join(err, fmt.Errorf("%d connections were closed before they had finished: %w", left, context.Cause(ctx)))
 	}
 	_ = s.http.Close() // its connections are closed
+	if s.own != nil {
+		s.own.Close()
+	}
 	<-s.admitted
 	s.connections.resting.Wait() // each saw that its connection was closed
 	return err

@@ -1,0 +1,76 @@
+package http1
+
+import (
+	"net"
+	"syscall"
+)
+
+// socketOf gives the socket below a connection, nil where it cannot be asked.
+func socketOf(conn net.Conn) syscall.RawConn {
+	for {
+		if socket, ok := conn.(syscall.Conn); ok && asksSockets {
+			raw, err := socket.SyscallConn()
+			if err != nil {
+				return nil
+			}
+			return raw
+		}
+		below, ok := conn.(interface{ NetConn() net.Conn })
+		if !ok {
+			return nil
+		}
+		conn = below.NetConn()
+	}
+}
+
+// check looks whether the client has left while its request is answered, in that state.
+// Where the socket cannot be asked a goroutine reads from it.
+func (c *Conn) check(state int64) {
+	if c.socket != nil {
+		if hasLeft(c.socket, c.tls != nil) {
+			c.leave()
+		}
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.watched != nil || c.state.Load() != state {
+		return
+	}
+	c.watched = make(chan struct{})
+	go c.watch(c.watched)
+}
+
+// watch reads a byte while a request is answered, and ends its context where there is none
+// to come. unwatch waits for its end.
+func (c *Conn) watch(ended chan<- struct{}) {
+	defer close(ended)
+	n, err := c.net.Read(c.one[:])
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.came = n > 0
+	if n == 0 && !timedOut(err) && c.cancel != nil {
+		c.cancel()
+	}
+}
+
+// unwatch ends the watch, and receives what it has read. The caller is about to read.
+func (c *Conn) unwatch(t *turn) {
+	c.expect(nothing, 0)
+	c.mu.Lock()
+	ended := c.watched
+	if ended != nil {
+		_ = c.net.SetReadDeadline(past) // a closed connection tells its reader
+		c.bounded = true
+	}
+	c.mu.Unlock()
+	if ended == nil {
+		return
+	}
+	<-ended
+	c.watched = nil
+	if c.came {
+		c.came = false
+		t.in.b = append(t.in.b, c.one[0])
+	}
+}

@@ -1,0 +1,209 @@
+package http1
+
+import (
+	"iter"
+	"net/http"
+	"net/textproto"
+	"net/url"
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+)
+
+// read makes a request of a head that was checked, and of what is said there of its
+// content. text is the head as it is passed on; the request's strings are parts of it.
+func (t *turn) read(c *Conn, h *Head, text string) {
+	t.between()
+	line, fields, _ := strings.Cut(text, "\r\n")
+	method, rest, _ := strings.Cut(line, " ")
+	target, proto, _ := strings.Cut(rest, " ")
+	r := t.request
+	r.Method, r.RequestURI, r.Proto = method, target, proto
+	r.ProtoMajor, r.ProtoMinor = 1, int(h.Minor)
+	r.RemoteAddr, r.TLS = c.remote(), c.tls
+	r.URL = t.parseURL(c, target)
+	var m marks
+	if c.server.options.Lines {
+		m = t.takeLines(r, fields, h.Framing == ByChunks)
+	} else {
+		m = takeFields(r, fields, h.Framing == ByChunks)
+	}
+	r.Close = m.close || h.Minor == 0 && !m.keeps
+	t.attach(c, h, m)
+	if c.server.options.Lines {
+		t.response = &t.reply
+		t.reply.header = t.newHeads()
+	} else {
+		t.response = &response{header: http.Header{}}
+	}
+	w := t.response
+	w.conn, w.turn, w.out = c, t, t.out[:0]
+	w.declared, w.isHead, w.old, w.keeps = unknown, method == http.MethodHead, h.Minor == 0, m.keeps
+	w.ends = r.Close || c.server.retired.Load()
+	w.mayContinue = t.body != nil && t.body.expected
+}
+
+// attach gives the request its body, where it has any.
+func (t *turn) attach(c *Conn, h *Head, m marks) {
+	r := t.request
+	r.Body = http.NoBody
+	switch h.Framing {
+	case NoContent:
+		return
+	case ByLength:
+		r.ContentLength = h.Length
+	case ByChunks:
+		r.ContentLength = -1
+		r.TransferEncoding = chunkedOnly
+		r.Trailer = c.announced(m.trailer)
+	}
+	t.body = &body{conn: c, turn: t, chunked: h.Framing == ByChunks, left: h.Length, trailer: r.Trailer, expected: m.expects && h.Minor > 0}
+	r.Body = t.body
+}
+
+// chunkedOnly is never changed by who knows net/http: it is the same for all requests.
+var chunkedOnly = []string{"chunked"}
+
+// announced makes the trailer section of a request whose Trailer field names some.
+func (c *Conn) announced(names string) http.Header {
+	if names == "" {
+		return nil
+	}
+	section := http.Header{}
+	for name := range strings.SplitSeq(names, ",") {
+		name = textproto.TrimString(name)
+		switch {
+		case !isToken([]byte(name)) || !mayTrail([]byte(name)):
+		case c.server.options.Lines:
+			section[exchange.Lines] = append(section[exchange.Lines], name, "")
+		default:
+			section[textproto.CanonicalMIMEHeaderKey(name)] = nil
+		}
+	}
+	if len(section) == 0 {
+		return nil
+	}
+	return section
+}
+
+// marks are what the fields of a request say to the server itself.
+type marks struct {
+	close, keeps, expects bool
+	trailer               string
+}
+
+// see notes what a field says, and tells whether it stays a field of the head.
+func (m *marks) see(r *http.Request, name, value string, chunked bool) (stays bool) {
+	switch len(name) {
+	case len("host"):
+		if strings.EqualFold(name, "host") {
+			r.Host = value
+			return false
+		}
+	case len("expect"):
+		m.expects = m.expects || strings.EqualFold(name, "expect")
+	case len("trailer"):
+		if chunked && strings.EqualFold(name, "trailer") {
+			if m.trailer != "" {
+				m.trailer += ","
+			}
+			m.trailer += value
+			return false
+		}
+	case len("connection"):
+		if strings.EqualFold(name, "connection") {
+			m.close = m.close || hasOption(value, "close")
+			m.keeps = m.keeps || hasOption(value, "keep-alive")
+		}
+	case len("transfer-encoding"):
+		return !strings.EqualFold(name, "transfer-encoding")
+	}
+	return true
+}
+
+// hasOption tells whether a Connection field has an option.
+func hasOption(value, option string) bool {
+	for element := range strings.SplitSeq(value, ",") {
+		if strings.EqualFold(textproto.TrimString(element), option) {
+			return true
+		}
+	}
+	return false
+}
+
+// takeLines gives the request its head as lines, which are used again.
+func (t *turn) takeLines(r *http.Request, fields string, chunked bool) (m marks) {
+	list := t.lines[:0]
+	for name, value := range fieldLines(fields) {
+		if m.see(r, name, value, chunked) {
+			list = append(list, name, value)
+		}
+	}
+	t.lines = list
+	t.head[exchange.Lines] = list
+	r.Header = t.head
+	return m
+}
+
+// takeFields gives the request a map of its own.
+func takeFields(r *http.Request, fields string, chunked bool) (m marks) {
+	r.Header = make(http.Header, strings.Count(fields, "\n"))
+	for name, value := range fieldLines(fields) {
+		if m.see(r, name, value, chunked) {
+			name = textproto.CanonicalMIMEHeaderKey(name)
+			r.Header[name] = append(r.Header[name], value)
+		}
+	}
+	return m
+}
+
+// fieldLines is Fields for text.
+func fieldLines(text string) iter.Seq2[string, string] {
+	return func(yield func(name, value string) bool) {
+		for {
+			line, rest, found := strings.Cut(text, "\r\n")
+			if !found || line == "" {
+				return
+			}
+			text = rest
+			name, value, _ := strings.Cut(line, ":")
+			if !yield(name, strings.Trim(value, " \t")) {
+				return
+			}
+		}
+	}
+}
+
+// parseURL gives the URL of a target in origin-form, or of "*". A path without an escape
+// is what it stands for.
+func (t *turn) parseURL(c *Conn, target string) *url.URL {
+	u := &t.url
+	if !c.server.options.Lines {
+		u = new(url.URL)
+	}
+	path, query, asked := strings.Cut(target, "?")
+	if plainPath(path) {
+		*u = url.URL{Path: path, RawQuery: query, ForceQuery: asked && query == ""}
+		return u
+	}
+	parsed, err := url.ParseRequestURI(target)
+	if err != nil {
+		*u = url.URL{Path: path, RawQuery: query} // the grammar is the stricter one
+		return u
+	}
+	*u = *parsed
+	return u
+}
+
+// plainPath tells whether net/url would write a path as it is.
+func plainPath(path string) bool {
+	if path == "*" {
+		return true
+	}
+	for i := range len(path) {
+		if classes[path[i]]&hostByte == 0 && strings.IndexByte("/$&+,:;=@", path[i]) < 0 {
+			return false
+		}
+	}
+	return true
+}

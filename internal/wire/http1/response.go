@@ -1,0 +1,511 @@
+package http1
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+)
+
+// response is the writer of one response. What it sends lies in out until that is full,
+// the handler flushes or has returned: a small response leaves in one piece. Where the
+// handler has not said how long the content is, this is found out then.
+//
+// It implements what http.ResponseController looks for, and io.ReaderFrom. Content is read
+// and written at the same time wherever a handler likes to.
+type response struct {
+	conn    *Conn
+	turn    *turn
+	request *http.Request
+	header  http.Header
+
+	out      []byte // what is to be sent
+	content  int    // where in it content begins, while the head is not complete
+	status   int    // 0: no final head was written
+	framed   bool   // the head is complete
+	chunked  bool
+	declared int64 // how long the content is as the handler says; unknown, where it does not
+	written  int64 // bytes of content
+	fields   seen
+	isHead   bool
+	old      bool // HTTP/1.0
+	keeps    bool // whose client asked for the connection to be kept
+	ends     bool // the connection ends with this response
+	hijacked bool
+	given    bool // nothing is written any more
+	err      error
+
+	mu          sync.Mutex // guards what follows
+	mayContinue bool
+}
+
+// unknown is a length that nobody has told.
+const unknown = -1
+
+// seen is what the fields of a response say to the server.
+type seen struct {
+	date, kind, encoded, connection bool
+	trailers                        bool
+}
+
+// Header is the head of the response to come.
+func (w *response) Header() http.Header { return w.header }
+
+// proceed asks the client for its content, where it waits for that.
+func (w *response) proceed() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.mayContinue {
+		w.mayContinue = false
+		_, _ = io.WriteString(w.conn.net, "HTTP/1.1 100 Continue\r\n\r\n") // whoever reads learns of it
+	}
+}
+
+// WriteHeader writes a head: an informational one is sent at once, and there may be more.
+func (w *response) WriteHeader(status int) {
+	switch {
+	case status < 100 || status > 999:
+		panic("http1: a status has three digits, not " + strconv.Itoa(status))
+	case w.hijacked || w.status != 0:
+		w.conn.server.options.Log.Debug("a head was written after the final one", "status", status)
+		return
+	}
+	w.mu.Lock()
+	w.mayContinue = w.mayContinue && status < http.StatusOK && status != http.StatusContinue
+	w.mu.Unlock()
+	if status < http.StatusOK && status != http.StatusSwitchingProtocols {
+		w.inform(status)
+		return
+	}
+	w.status = status
+	w.begin()
+	if w.declared >= 0 && !w.guesses() || w.isHead && w.declared >= 0 || !hasContent(status) {
+		w.frame(false)
+	}
+}
+
+// inform sends a head of status 1xx.
+func (w *response) inform(status int) {
+	if w.old {
+		return
+	}
+	w.out = appendStatus(w.out, w.old, status)
+	for name, value := range exchange.MapHead(w.header).All() {
+		if !strings.EqualFold(name, "Content-Length") && !strings.EqualFold(name, "Transfer-Encoding") {
+			w.out = appendField(w.out, name, value)
+		}
+	}
+	w.out = append(w.out, "\r\n"...)
+	_ = w.send() // the next Write tells
+}
+
+// hasContent tells whether a response of that status may have content.
+func hasContent(status int) bool {
+	return status >= http.StatusOK && status != http.StatusNoContent && status != http.StatusNotModified
+}
+
+// begin writes the fields that the handler has set, but for those that frame.
+func (w *response) begin() {
+	w.out = appendStatus(w.out, w.old, w.status)
+	for name, value := range exchange.MapHead(w.header).All() {
+		if w.see(name, value) {
+			w.out = appendField(w.out, name, value)
+		}
+	}
+	if !w.fields.kind {
+		_, named := w.header["Content-Type"] // without a value: net/http's way not to guess
+		w.fields.kind = named
+	}
+	w.content = len(w.out)
+}
+
+// see notes what a field says, and tells whether it goes out as it is.
+func (w *response) see(name, value string) bool {
+	switch len(name) {
+	case len("date"):
+		w.fields.date = w.fields.date || strings.EqualFold(name, "date")
+	case len("trailer"):
+		if strings.EqualFold(name, "trailer") {
+			w.fields.trailers = true
+			return hasContent(w.status)
+		}
+	case len("connection"):
+		if strings.EqualFold(name, "connection") {
+			if hasOption(value, "close") {
+				w.ends = true
+				return false
+			}
+			w.fields.connection = true
+		}
+	case len("content-type"):
+		if strings.EqualFold(name, "content-type") {
+			w.fields.kind = true
+			return w.status != http.StatusNotModified
+		}
+	case len("content-length"):
+		if strings.EqualFold(name, "content-length") {
+			w.declare(value)
+			return false
+		}
+	case len("content-encoding"):
+		w.fields.encoded = w.fields.encoded || strings.EqualFold(name, "content-encoding")
+	case len("transfer-encoding"):
+		return !strings.EqualFold(name, "transfer-encoding")
+	}
+	return !strings.HasPrefix(name, http.TrailerPrefix)
+}
+
+// declare notes how long the handler says that the content is.
+func (w *response) declare(value string) {
+	n, err := strconv.ParseInt(value, 10, 64)
+	if err != nil || n < 0 || value[0] == '+' {
+		w.conn.server.options.Log.Debug("a handler has said a length that is none", "length", value)
+		return
+	}
+	w.declared = n
+}
+
+// guesses tells whether a Content-Type is to be found by the first bytes, as net/http
+// does for handlers that know net/http.
+func (w *response) guesses() bool {
+	return !w.conn.server.options.Lines && !w.fields.kind && !w.fields.encoded
+}
+
+// frame completes the head: how the content ends, and whether the connection does. done
+// says that the content is all there.
+func (w *response) frame(done bool) {
+	w.framed = true
+	var room [192]byte
+	f := room[:0]
+	content := w.out[w.content:]
+	if hasContent(w.status) {
+		if len(content) > 0 && w.guesses() {
+			f = appendField(f, "Content-Type", http.DetectContentType(content))
+		}
+		f = w.appendFraming(f, done)
+	}
+	if !w.fields.date {
+		f = w.conn.server.appendDate(f)
+	}
+	if body := w.turn.body; body != nil && body.willNotCome() {
+		w.ends = true
+	}
+	switch {
+	case w.ends:
+		f = append(f, "Connection: close\r\n"...)
+	case w.old && w.keeps && !w.fields.connection:
+		f = append(f, "Connection: keep-alive\r\n"...)
+	}
+	f = append(f, "\r\n"...)
+	if w.chunked && len(content) > 0 {
+		f = append(strconv.AppendInt(f, int64(len(content)), 16), "\r\n"...)
+	}
+	w.out = append(w.out, f...)
+	copy(w.out[w.content+len(f):], w.out[w.content:len(w.out)-len(f)])
+	copy(w.out[w.content:], f)
+	if w.chunked && len(content) > 0 {
+		w.out = append(w.out, "\r\n"...)
+	}
+}
+
+func (w *response) appendFraming(f []byte, done bool) []byte {
+	trails := w.fields.trailers || done && w.hasTrailers()
+	switch {
+	case w.declared >= 0:
+	case done && !w.isHead && !(trails && !w.old):
+		w.declared = w.written
+	case done && w.written > 0 && w.isHead:
+		w.declared = w.written
+	case w.isHead:
+		return f
+	case w.old:
+		w.ends = true
+		return f
+	default:
+		w.chunked = true
+		return append(f, "Transfer-Encoding: chunked\r\n"...)
+	}
+	f = append(f, "Content-Length: "...)
+	return append(strconv.AppendInt(f, w.declared, 10), "\r\n"...)
+}
+
+// hasTrailers tells whether the handler has set any, announced or not.
+func (w *response) hasTrailers() bool {
+	for name := range exchange.MapHead(w.header).All() {
+		if strings.HasPrefix(name, http.TrailerPrefix) {
+			return true
+		}
+	}
+	return false
+}
+
+// Write writes content.
+func (w *response) Write(p []byte) (int, error) { return w.write(p, "") }
+
+// WriteString writes content.
+func (w *response) WriteString(s string) (int, error) { return w.write(nil, s) }
+
+func (w *response) write(p []byte, s string) (int, error) {
+	n := len(p) + len(s)
+	if err := w.mayWrite(n); err != nil || n == 0 {
+		return 0, err
+	}
+	w.written += int64(n)
+	if w.isHead {
+		return n, nil
+	}
+	const chunkRoom = 16 // size, two line ends
+	if len(w.out)+n+chunkRoom <= cap(w.out) {
+		if !w.framed {
+			w.out = append(append(w.out, p...), s...)
+			return n, nil
+		}
+		w.out = w.appendPiece(w.out, p, s)
+		return n, nil
+	}
+	if !w.framed {
+		w.frame(false)
+	}
+	if len(s) > 0 {
+		p = []byte(s)
+	}
+	if err := w.writeLarge(p); err != nil {
+		return 0, err
+	}
+	return n, nil
+}
+
+// mayWrite tells why n more bytes of content may not be written, nil where they may.
+func (w *response) mayWrite(n int) error {
+	if w.hijacked {
+		return http.ErrHijacked
+	}
+	if w.given {
+		return http.ErrHandlerTimeout
+	}
+	if w.status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	switch {
+	case n > 0 && !hasContent(w.status):
+		return http.ErrBodyNotAllowed
+	case w.declared >= 0 && w.written+int64(n) > w.declared:
+		return http.ErrContentLength
+	}
+	return w.err
+}
+
+// appendPiece appends content, as a chunk where it is chunked.
+func (w *response) appendPiece(out, p []byte, s string) []byte {
+	if w.chunked {
+		out = append(strconv.AppendInt(out, int64(len(p)+len(s)), 16), "\r\n"...)
+	}
+	out = append(append(out, p...), s...)
+	if w.chunked {
+		out = append(out, "\r\n"...)
+	}
+	return out
+}
+
+var largeRooms = sync.Pool{New: func() any { return new([pieceBytes]byte) }}
+
+// writeLarge sends what does not fit, together with what waits, in as few pieces as may be.
+func (w *response) writeLarge(p []byte) error {
+	if len(w.out) == 0 && !w.chunked {
+		return w.sendAll(p)
+	}
+	room, _ := largeRooms.Get().(*[pieceBytes]byte)
+	defer largeRooms.Put(room)
+	const chunkRoom = 16
+	for len(p) > 0 {
+		piece := append(room[:0], w.out...)
+		w.out = w.out[:0]
+		n := min(len(p), cap(piece)-len(piece)-chunkRoom)
+		piece = w.appendPiece(piece, p[:n], "")
+		p = p[n:]
+		if err := w.sendAll(piece); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// send sends what waits.
+func (w *response) send() error {
+	if len(w.out) == 0 {
+		return w.err
+	}
+	err := w.sendAll(w.out)
+	w.out = w.out[:0]
+	return err
+}
+
+func (w *response) sendAll(p []byte) error {
+	if w.err != nil {
+		return w.err
+	}
+	if _, err := w.conn.net.Write(p); err != nil {
+		w.err = err
+		w.conn.leave()
+	}
+	return w.err
+}
+
+// ReadFrom sends a file by the system's own way where its length is known.
+func (w *response) ReadFrom(src io.Reader) (int64, error) {
+	fast, ok := w.conn.net.(io.ReaderFrom)
+	size := fileBytes(src)
+	if !ok || size < outBytes || w.conn.tls != nil || w.isHead {
+		return io.Copy(struct{ io.Writer }{w}, src)
+	}
+	if err := w.mayWrite(0); err != nil {
+		return 0, err
+	}
+	if w.declared < 0 || w.written+size > w.declared || !hasContent(w.status) || w.guesses() {
+		return io.Copy(struct{ io.Writer }{w}, src)
+	}
+	if err := w.send(); err != nil {
+		return 0, err
+	}
+	n, err := fast.ReadFrom(src)
+	w.written += n
+	if err != nil {
+		w.err = err
+		w.conn.leave()
+	}
+	return n, err //nolint:wrapcheck // as net.TCPConn's
+}
+
+// fileBytes is how much of a file is to be read, where src is a part of one.
+func fileBytes(src io.Reader) int64 {
+	limited, ok := src.(*io.LimitedReader)
+	if !ok {
+		return 0
+	}
+	if _, ok := limited.R.(*os.File); !ok {
+		return 0
+	}
+	return limited.N
+}
+
+// Flush sends what was written.
+func (w *response) Flush() { _ = w.FlushError() }
+
+// FlushError sends what was written.
+func (w *response) FlushError() error {
+	if err := w.mayWrite(0); err != nil {
+		return err
+	}
+	if !w.framed {
+		w.frame(false)
+	}
+	return w.send()
+}
+
+// finish completes the response. The error is why the client did not get it.
+func (w *response) finish() error {
+	if w.status == 0 {
+		w.WriteHeader(http.StatusOK)
+	}
+	if !w.framed {
+		w.frame(true)
+	}
+	switch {
+	case w.chunked:
+		w.out = append(w.out, "0\r\n"...)
+		w.appendTrailers()
+		w.out = append(w.out, "\r\n"...)
+	case hasContent(w.status) && !w.isHead && w.declared > w.written:
+		w.ends = true // the client sees that content is missing
+	}
+	err := w.send()
+	w.give()
+	return err
+}
+
+// appendTrailers writes the fields that come after the content: those that were announced
+// in Trailer, and those that begin with http.TrailerPrefix.
+func (w *response) appendTrailers() {
+	head := exchange.MapHead(w.header)
+	if !w.conn.server.options.Lines && w.fields.trailers {
+		for _, names := range head.Values("Trailer") {
+			for name := range strings.SplitSeq(names, ",") {
+				w.appendTrailer(strings.TrimSpace(name), head.Values(strings.TrimSpace(name)))
+			}
+		}
+	}
+	for name, value := range head.All() {
+		if name, ok := strings.CutPrefix(name, http.TrailerPrefix); ok {
+			w.appendTrailer(name, []string{value})
+		}
+	}
+}
+
+func (w *response) appendTrailer(name string, values []string) {
+	if len(name) > 0 && mayTrail([]byte(name)) {
+		for _, value := range values {
+			w.out = appendField(w.out, name, value)
+		}
+	}
+}
+
+// give gives the writer back: a handler that has kept it writes nothing any more.
+func (w *response) give() {
+	w.given = true
+	w.mu.Lock()
+	w.mayContinue = false
+	w.mu.Unlock()
+}
+
+// Hijack gives the connection to the handler, with what was received and not read yet.
+func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	if w.hijacked {
+		return nil, nil, http.ErrHijacked
+	}
+	if w.status != 0 {
+		if err := w.FlushError(); err != nil {
+			return nil, nil, err
+		}
+	}
+	c, t := w.conn, w.turn
+	if c.endBody(t) == tooMuch && c.Fault() != nil {
+		return nil, nil, errors.New("the content of the request is broken")
+	}
+	c.unwatch(t)
+	w.hijacked = true
+	c.expect(nothing, 0)
+	c.server.forget(c)
+	c.mu.Lock()
+	c.interrupted, c.outer = 0, time.Time{}
+	c.mu.Unlock()
+	if err := c.net.SetDeadline(time.Time{}); err != nil {
+		return nil, nil, errors.Join(err, c.net.Close())
+	}
+	if tell := c.server.options.Hijacked; tell != nil {
+		tell(c.net)
+	}
+	early := bytes.Clone(t.in.b)
+	in := bufio.NewReaderSize(io.MultiReader(bytes.NewReader(early), c.net), max(inBytes, len(early)))
+	if len(early) > 0 {
+		_, _ = in.Peek(len(early)) // so that Buffered tells of it
+	}
+	return c.net, bufio.NewReadWriter(in, bufio.NewWriter(c.net)), nil
+}
+
+// SetReadDeadline bounds reading the content of the request. It ends with the response.
+func (w *response) SetReadDeadline(t time.Time) error { return w.conn.setReadDeadline(t) }
+
+// SetWriteDeadline bounds writing. It ends with the response.
+func (w *response) SetWriteDeadline(t time.Time) error { return w.conn.setWriteDeadline(t) }
+
+// EnableFullDuplex does nothing: content is never read before the handler asks for it.
+func (w *response) EnableFullDuplex() error { return nil }

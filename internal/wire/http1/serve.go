@@ -1,0 +1,399 @@
+package http1
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+	"os"
+	"runtime/debug"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/fault"
+)
+
+// Conn is a client's connection that a Server serves. It is all that there is of one
+// that asks nothing, beside a small goroutine: buffers, request and response are a
+// turn's, which is lent to it from the first byte of a head on.
+type Conn struct {
+	server    *Server
+	net       net.Conn
+	socket    syscall.RawConn      // below net; nil where it cannot be asked whether the client has left
+	tls       *tls.ConnectionState // nil: none
+	ctx       context.Context      //nolint:containedctx // of all requests; made for the first one
+	peer      string               // its address; made for the first request
+	firstHead int64                // when the first head must be whole, on the server's clock; 0: never
+	one       [1]byte              // the first byte of a head that is awaited, or what came while a request was answered
+
+	state  atomic.Int64 // what is waited for, and until when; see sweep.go
+	hurry  atomic.Int64 // when heads that are awaited must be whole, in place of firstHead; 0: no sooner
+	served atomic.Bool  // a request was read
+	told   atomic.Bool  // Slow was told, or is not to be
+	fault  atomic.Pointer[fault.Fault]
+
+	mu          sync.Mutex // guards what follows
+	interrupted int64      // the state that the sweep has ended, 0 for none
+	outer       time.Time  // the read deadline that the handler asked for
+	bounded     bool       // the handler has set a deadline
+	cancel      context.CancelFunc
+	watched     chan struct{} // closed when the watch has ended; nil: there is none
+	came        bool          // the watch has read one
+}
+
+// past is a deadline that is over.
+var past = time.Unix(1, 0)
+
+// rest lets c wait for a head on a fresh stack: the one that handlers have grown would
+// stay as large as it is.
+func (s *Server) rest(c *Conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.ended {
+		s.idle.Go(c.attend)
+	}
+}
+
+// attend waits for the first byte of a head, without a buffer, and has what follows
+// served. Its stack is what an idle connection consists of.
+func (c *Conn) attend() {
+	for !c.server.retired.Load() {
+		n, err := c.net.Read(c.one[:])
+		if n > 0 {
+			go c.begin() // Close does not wait for what handlers do
+			return
+		}
+		phase, woken := c.woken(err)
+		if woken && phase == wentOn {
+			continue
+		}
+		if woken && !c.served.Load() {
+			c.slow(HeadIncomplete)
+		}
+		break
+	}
+	c.close()
+}
+
+// begin serves a connection on which something has come.
+func (c *Conn) begin() {
+	c.server.stir()
+	t, _ := c.server.turns.Get().(*turn)
+	t.in.b = append(t.in.b[:0], c.one[0])
+	c.serve(t)
+}
+
+// serve answers requests until the connection ends or rests.
+func (c *Conn) serve(t *turn) {
+	for {
+		end, after := c.receive(t)
+		if after == goesOn {
+			after = c.answer(t, end)
+		}
+		if after == goesOn && c.server.retired.Load() {
+			after = ends
+		}
+		if after == goesOn {
+			continue
+		}
+		if after != isTaken {
+			c.server.lendAgain(t)
+		}
+		switch after {
+		case rests:
+			c.server.rest(c)
+		case ends:
+			c.close()
+		case lingers:
+			Linger(c.net)
+			c.close()
+		case goesOn, isTaken:
+		}
+		return
+	}
+}
+
+// after is what becomes of a connection.
+type after uint8
+
+const (
+	goesOn  after = iota
+	ends          // it is closed
+	lingers       // it is closed when the client has had a moment to read
+	rests         // it waits on another stack
+	isTaken       // it is a handler's, or net/http's, and so is what was read
+)
+
+// receive receives until a whole head lies at the beginning of t.in, and gives its length.
+func (c *Conn) receive(t *turn) (int, after) {
+	var s search
+	blank := false
+	c.headBegins(t)
+	for {
+		b := t.in.b
+		if !blank && s.scan == 0 && len(b) >= 2 && b[0] == '\r' && b[1] == '\n' { // RFC 9112 section 2.2
+			blank = true
+			t.in.skip(2)
+			continue
+		}
+		end, reason := 0, OK
+		switch {
+		case c.mayBePreface(b, blank):
+			if len(b) >= len(preface) {
+				return 0, c.handOver(t)
+			}
+		case len(b) > 0 && string(b) != "\r":
+			if s.scan == 0 {
+				reason = checkFirst(b)
+			}
+			if reason == OK {
+				end, reason = s.end(b, c.server.options.Limits)
+			}
+		}
+		if reason == OK && end == 0 {
+			reason = s.tooLarge(len(b), c.server.options.Limits)
+		}
+		if reason != OK {
+			return 0, c.refuse(t, reason.Fault())
+		}
+		if end > 0 {
+			return end, goesOn
+		}
+		if after := c.receiveMore(t); after != goesOn {
+			return 0, after
+		}
+	}
+}
+
+// mayBePreface tells whether b, the first bytes of the connection, are the HTTP/2
+// preface or may yet become it.
+func (c *Conn) mayBePreface(b []byte, blank bool) bool {
+	if !c.server.options.H2C || c.server.options.Preface == nil || c.served.Load() || blank || len(b) == 0 {
+		return false
+	}
+	n := min(len(b), len(preface))
+	return string(b[:n]) == preface[:n]
+}
+
+// handOver gives a connection that speaks HTTP/2 away.
+func (c *Conn) handOver(t *turn) after {
+	early := slices.Clone(t.in.b)
+	c.server.lendAgain(t)
+	c.expect(nothing, 0)
+	c.server.forget(c)
+	c.server.options.Preface(c.net, early)
+	return isTaken
+}
+
+// headBegins notes that a head is waited for, or that it has begun.
+func (c *Conn) headBegins(t *turn) {
+	now := c.server.now()
+	switch {
+	case len(t.in.b) > 0:
+		due := int64(0)
+		if c.server.options.HeadTime > 0 {
+			due = now + int64(c.server.options.HeadTime)
+		}
+		if !c.served.Load() && c.firstHead > 0 && (due == 0 || c.firstHead < due) {
+			due = c.firstHead
+		}
+		c.expect(inLines, due)
+	default:
+		c.expect(idle, now+int64(c.server.options.KeepAlive))
+	}
+}
+
+// receiveMore reads more of a head.
+func (c *Conn) receiveMore(t *turn) after {
+	for {
+		if c.server.retired.Load() && len(t.in.b) == 0 {
+			return ends
+		}
+		had := len(t.in.b)
+		n, err := t.in.fill(c.net)
+		if n > 0 {
+			if had == 0 {
+				c.headBegins(t)
+			}
+			return goesOn
+		}
+		phase, woken := c.woken(err)
+		switch {
+		case woken && phase == wentOn:
+		case woken && phase == idle:
+			if _, due := c.awaits(); due > c.server.now() {
+				c.expect(resting, due)
+				return rests
+			}
+			return ends
+		case woken:
+			c.slow(HeadIncomplete)
+			if len(t.in.b) == 0 {
+				return ends
+			}
+			return c.refuse(t, HeadIncomplete.Fault())
+		default:
+			return ends // the client has left
+		}
+	}
+}
+
+// answer has the request answered whose head is the first end bytes of t.in.
+func (c *Conn) answer(t *turn, end int) after {
+	b := t.in.b[:end]
+	var h Head
+	if reason := h.Parse(b, c.server.options.Limits); reason != OK {
+		return c.refuse(t, reason.Fault())
+	}
+	if h.Rewrites() {
+		b = h.Rewrite(b)
+	}
+	c.served.Store(true)
+	text := string(b) // all that the strings of the request are parts of
+	t.in.skip(end)
+	t.read(c, &h, text)
+	return c.handle(t)
+}
+
+// refuse has the handler answer what cannot be read, after which nothing is read.
+func (c *Conn) refuse(t *turn, f *fault.Fault) after {
+	c.fault.Store(f)
+	var h Head
+	h.Minor = 1
+	t.in.b = t.in.b[:0]
+	t.read(c, &h, string(refusal))
+	if after := c.handle(t); after == isTaken {
+		return after
+	}
+	return lingers
+}
+
+// handle calls the handler, and completes its response.
+func (c *Conn) handle(t *turn) after {
+	if c.ctx == nil {
+		c.ctx = context.WithValue(context.Background(), http.LocalAddrContextKey, c.net.LocalAddr())
+		if more := c.server.options.Context; more != nil {
+			c.ctx = more(c.ctx, c)
+		}
+	}
+	ctx, cancel := context.WithCancel(c.ctx)
+	defer cancel()
+	c.mu.Lock()
+	c.cancel = cancel
+	c.mu.Unlock()
+	if t.body == nil {
+		c.readWhole()
+	} else {
+		c.expect(nothing, 0)
+	}
+	w := t.response
+	aborted := c.call(w, t.request.WithContext(ctx))
+	return c.complete(t, w, aborted)
+}
+
+// readWhole notes that the request has come whole: from now on the client may leave.
+func (c *Conn) readWhole() { c.expect(answering, c.server.now()+int64(patience)) }
+
+// call calls the handler and tells whether it has ended in a panic.
+func (c *Conn) call(w *response, r *http.Request) (aborted bool) {
+	defer func() {
+		cause := recover()
+		if cause == nil {
+			return
+		}
+		aborted = true
+		if cause != http.ErrAbortHandler { //nolint:errorlint // the very value, as net/http compares it
+			c.server.options.Log.Error("panic in a handler", "peer", c.net.RemoteAddr(), "panic", cause, "stack", string(debug.Stack()))
+		}
+	}()
+	w.request = r
+	c.server.options.Handler.ServeHTTP(w, r)
+	return false
+}
+
+// complete sends what is left of a response, and brings the connection to where another
+// request may begin.
+func (c *Conn) complete(t *turn, w *response, aborted bool) after {
+	if w.hijacked {
+		return isTaken
+	}
+	if aborted {
+		w.give()
+		c.endBody(t)
+		c.unwatch(t)
+		return ends
+	}
+	unread := c.endBody(t)
+	w.ends = w.ends || unread == tooMuch
+	err := w.finish()
+	c.unwatch(t)
+	c.unbound()
+	switch {
+	case err != nil:
+		return ends
+	case w.ends && (unread != none || c.Fault() != nil):
+		return lingers
+	case w.ends:
+		return ends
+	case unread == some:
+		return c.drain(t)
+	default:
+		return goesOn
+	}
+}
+
+// unbound takes back the deadlines that a handler has set.
+func (c *Conn) unbound() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.cancel = nil
+	if c.bounded {
+		c.bounded, c.outer, c.interrupted = false, time.Time{}, 0
+		_ = c.net.SetDeadline(time.Time{}) // a closed connection tells its reader
+	}
+}
+
+// setReadDeadline sets a handler's deadline.
+func (c *Conn) setReadDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.outer, c.bounded, c.interrupted = t, true, 0
+	return c.net.SetReadDeadline(t)
+}
+
+func (c *Conn) setWriteDeadline(t time.Time) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.bounded = true
+	return c.net.SetWriteDeadline(t)
+}
+
+// leave ends the context of the request that is being answered.
+func (c *Conn) leave() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.cancel != nil {
+		c.cancel()
+	}
+}
+
+// remote is the client's address as requests have it.
+func (c *Conn) remote() string {
+	if c.peer == "" {
+		c.peer = c.net.RemoteAddr().String()
+	}
+	return c.peer
+}
+
+func (c *Conn) close() {
+	c.expect(nothing, 0)
+	c.server.forget(c)
+	_ = c.net.Close() // nothing was promised on it
+}
+
+// timedOut tells whether a read or write has met its deadline.
+func timedOut(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }

@@ -1,0 +1,129 @@
+package http1
+
+import (
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+)
+
+// turn is what a connection needs while something comes and goes on it: what requests
+// and responses are made of. It is lent to one connection at a time, and its parts are
+// used again with each request where the handler reads heads as lines.
+type turn struct {
+	in       inlet
+	out      []byte // room of responses, empty between them
+	request  *http.Request
+	body     *body // nil: the request has no content
+	response *response
+
+	// What is used again.
+	url   url.URL
+	lines []string    // of requests
+	head  http.Header // that has them
+	reply response
+	heads http.Header // of responses
+	likes []string    // lines of responses
+}
+
+// The sizes of buffers. A small one of each kind goes with a turn; the large one is
+// borrowed for a piece.
+const (
+	inBytes    = 4 << 10
+	outBytes   = 6 << 10 // a head and a piece of 4 KiB
+	pieceBytes = 64 << 10
+	keptLines  = 2 * 128
+)
+
+func newTurn(*Server) *turn {
+	return &turn{
+		in: inlet{b: make([]byte, 0, inBytes)}, out: make([]byte, 0, outBytes),
+		request: new(http.Request), head: http.Header{}, heads: http.Header{},
+	}
+}
+
+// lendAgain takes a turn back that a connection needs no longer.
+func (s *Server) lendAgain(t *turn) {
+	t.between()
+	if cap(t.in.b) > 4*inBytes {
+		t.in.b = make([]byte, 0, inBytes)
+	}
+	t.in.b = t.in.b[:0]
+	scramble(t.in.b[:cap(t.in.b)])
+	s.turns.Put(t)
+}
+
+// between ends the use of what belongs to one request. Nobody may use any of it afterwards.
+func (t *turn) between() {
+	*t.request = http.Request{}
+	t.body, t.response = nil, nil
+	if grown := t.heads[exchange.Lines]; cap(grown) > cap(t.likes) {
+		t.likes = grown
+	}
+	t.lines, t.likes = forget(t.lines), forget(t.likes)
+	clear(t.head)
+	clear(t.heads)
+	scrambleURL(&t.url)
+	scramble(t.out[:cap(t.out)])
+	t.reply = response{}
+}
+
+// forget empties lines for their next use.
+func forget(lines []string) []string {
+	if cap(lines) > keptLines {
+		return nil
+	}
+	lines = lines[:cap(lines)]
+	clear(lines)
+	scrambleLines(lines)
+	return lines[:0]
+}
+
+// inlet is what has come and was not read yet: b, which begins somewhere in its room.
+type inlet struct {
+	b    []byte
+	room []byte // the whole of it, where b does not begin at its begin
+}
+
+// skip forgets the first n bytes.
+func (i *inlet) skip(n int) {
+	if n == len(i.b) {
+		i.b = i.whole()[:0]
+		i.room = nil
+		return
+	}
+	i.room = i.whole()
+	i.b = i.b[n:]
+}
+
+func (i *inlet) whole() []byte {
+	if i.room == nil {
+		return i.b
+	}
+	return i.room
+}
+
+// fill reads more, behind what there is, and makes room for it.
+func (i *inlet) fill(from io.Reader) (int, error) {
+	if len(i.b) == cap(i.b) {
+		if whole := i.whole(); cap(whole) > cap(i.b) {
+			whole = whole[:cap(whole)]
+			i.b = whole[:copy(whole, i.b)]
+		} else {
+			i.b = slices.Grow(i.b, max(inBytes, len(i.b)))
+		}
+		i.room = nil
+	}
+	n, err := from.Read(i.b[len(i.b):cap(i.b)])
+	i.b = i.b[:len(i.b)+n]
+	return n, err //nolint:wrapcheck // as Read
+}
+
+// newHeads gives empty lines of a response.
+func (t *turn) newHeads() http.Header {
+	clear(t.heads)
+	t.heads[exchange.Lines] = t.likes[:0]
+	return t.heads
+}

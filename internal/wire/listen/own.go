@@ -1,0 +1,46 @@
+package listen
+
+import (
+	"context"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/wire/http1"
+)
+
+// newOwn makes the server of HTTP/1.x that is our own. net/http's serves HTTP/2 beside it.
+func (s *Server) newOwn(lines bool) *http1.Server {
+	return http1.NewServer(http1.ServerOptions{
+		Options:   s.sieve,
+		Handler:   http.HandlerFunc(s.serve),
+		KeepAlive: s.limits.KeepAlive,
+		Lines:     lines,
+		Log:       s.log,
+		Context:   s.withOwn,
+		Preface:   s.goOn,
+		Hijacked:  endStall,
+	})
+}
+
+// serveOwn has our own server serve HTTP/1.x on conn, which is accepted or stands above it.
+func (s *Server) serveOwn(accepted *conn, conn net.Conn, deadline time.Time) {
+	accepted.firstBy = deadline
+	s.connections.begin(accepted, s.own.Serve(conn, deadline))
+}
+
+// withOwn gives the requests of a connection their origin.
+func (s *Server) withOwn(ctx context.Context, c *http1.Conn) context.Context {
+	o := &origin{server: s, peer: addrPort(c.RemoteAddr()), wire: c}
+	if accepted := acceptedBelow(c.NetConn()); accepted != nil {
+		o.terms = accepted.terms
+	}
+	return context.WithValue(ctx, originKey{}, o)
+}
+
+// goOn has net/http's server go on with a connection that turned out to speak HTTP/2.
+func (s *Server) goOn(on net.Conn, early []byte) {
+	accepted := acceptedBelow(on)
+	accepted.early = early // all that came behind a PROXY header is in it
+	s.serveStd(accepted, accepted.firstBy)
+}
