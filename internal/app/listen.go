@@ -51,6 +51,7 @@ func (a *App) serve(l net.Listener, site reconcile.Site) reconcile.Server {
 	count, release := a.metrics.Socket(site.Socket)
 	s := &server{done: make(chan struct{}), release: release, Server: listen.New(listen.Options{
 		Listener: l, Handler: site.Handler, TLS: site.TLS, Announced: site.Announced, Limits: site.Limits, H2C: true,
+		Engine: site.Engine, Lines: true,
 		Log: a.options.Log, Refuse: a.gateway.Refuse, Count: count, Ended: count.Ended,
 	})}
 	go func() {

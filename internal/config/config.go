@@ -55,6 +55,8 @@ type Config struct {
 	Telemetry Telemetry
 	// Problems is how much clients are told of a problem.
 	Problems Verbosity
+	// Engine is what reads and writes HTTP/1.x on every socket, "" for StdEngine.
+	Engine Engine
 	// Groups are the teams that own elements; what they may reach is held by Validate.
 	Groups []Group
 	// ObjectReach is where backends may be that objects name, beside the addresses that
@@ -72,6 +74,15 @@ type Verbosity string
 const (
 	BriefProblems   Verbosity = "brief"
 	VerboseProblems Verbosity = "verbose"
+)
+
+// Engine is what reads requests of HTTP/1.x from connections and writes responses.
+type Engine string
+
+// StdEngine is net/http's server behind our grammar, OwnEngine our own.
+const (
+	StdEngine Engine = "std"
+	OwnEngine Engine = "own"
 )
 
 // Origin says where an element was written: a place in a file or an object.

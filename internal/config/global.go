@@ -133,7 +133,7 @@ func (l *loader) lowerGlobals() {
 
 // once reports a key that may stand in one file only.
 func (l *loader) once(e doc.Entry, seen map[string]doc.Pos) {
-	if !slices.Contains([]string{"listen", "admin", "lambda_api", "registry", "telemetry", "limits", "shutdown", "trust", "resolver", "zone", "discovery", "clouds", "defaults", "problems"}, e.Key) {
+	if !slices.Contains([]string{"listen", "admin", "lambda_api", "registry", "telemetry", "limits", "shutdown", "trust", "resolver", "zone", "discovery", "clouds", "defaults", "problems", "engine"}, e.Key) {
 		return
 	}
 	if first, twice := seen[e.Key]; twice {
@@ -155,6 +155,16 @@ func (l *loader) problems(f *file) {
 	}
 }
 
+// engine reads what speaks HTTP/1.x.
+func (l *loader) engine(f *file) {
+	switch v := Engine(f.Engine); v {
+	case "", StdEngine, OwnEngine:
+		l.cfg.Engine = cmp.Or(v, l.cfg.Engine)
+	default:
+		l.ps.Add(doc.Problem{Pos: f.node.Get("engine").Pos, What: fmt.Sprintf("engine is %q", f.Engine), Why: "it says what speaks HTTP/1.x with clients", Fix: "write std for net/http's, or own for Weir's"})
+	}
+}
+
 // resolver reads how names are looked up.
 func (l *loader) resolver(f *file) {
 	if f.Resolver != nil {
@@ -166,6 +176,7 @@ func (l *loader) resolver(f *file) {
 
 func (l *loader) global(f *file) {
 	l.problems(f)
+	l.engine(f)
 	l.unheard = l.unheard || f.Listen == nil && f.node.Get("listen") != nil // a null
 	if f.Listen != nil {
 		var own doc.Problems

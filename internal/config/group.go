@@ -127,7 +127,7 @@ func (l *loader) checkMembership(f *file) {
 	if l.teams[f.Group] == nil && !l.unread {
 		l.ps.Add(l.unknownGroup(f.node.Get("group").Pos, f.Group))
 	}
-	for _, key := range []string{"listen", "admin", "lambda_api", "registry", "telemetry", "limits", "shutdown", "trust", "resolver", "zone", "discovery", "clouds", "problems", "groups"} {
+	for _, key := range []string{"listen", "admin", "lambda_api", "registry", "telemetry", "limits", "shutdown", "trust", "resolver", "zone", "discovery", "clouds", "problems", "engine", "groups"} {
 		for _, e := range f.node.Entries {
 			if e.Key == key {
 				l.ps.Add(doc.Problem{

@@ -71,6 +71,10 @@ func Cleanup() {
 	}
 }
 
+// Engine is what speaks HTTP/1.x with clients in the binary, as WEIR_ENGINE names it; ""
+// for what the configs say.
+func Engine() string { return os.Getenv("WEIR_ENGINE") }
+
 // Gateway is a running weir.
 type Gateway struct {
 	Address string   // host:port of its first socket, that of the Lambda API where there is no other
@@ -92,6 +96,9 @@ type Gateway struct {
 func Start(tb testing.TB, config string, arguments ...string) *Gateway {
 	tb.Helper()
 	command := append([]string{"run", config, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--state", "off"}, arguments...)
+	if engine := Engine(); engine != "" {
+		command = append(command, "--engine", engine)
+	}
 	g := &Gateway{process: exec.Command(Binary(tb), command...), log: &await.Text{}, exited: make(chan struct{})} //nolint:noctx // stopped in Cleanup
 	g.process.Stderr = g.log
 	out, err := g.process.StdoutPipe()

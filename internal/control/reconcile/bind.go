@@ -34,6 +34,7 @@ type Site struct {
 	// is, as every one must; nil: none does.
 	Announced *listen.Announced
 	Limits    config.Limits
+	Engine    config.Engine // "": the usual one
 }
 
 // binding is an address that is bound, with the server that has it now.
@@ -53,11 +54,13 @@ type mode struct {
 	secure    bool
 	announced string        // by whom, "" for nobody
 	limits    config.Limits // those of the wire
+	engine    config.Engine
 }
 
-func modeOf(secure bool, announced *listen.Announced, limits config.Limits) mode {
+func modeOf(secure bool, announced *listen.Announced, cfg *config.Config) mode {
+	limits := cfg.Limits
 	limits.InFlight, limits.BodyBytes, limits.MemoryBytes = 0, 0, 0 // held elsewhere
-	m := mode{secure: secure, limits: limits}
+	m := mode{secure: secure, limits: limits, engine: cfg.Engine}
 	if announced != nil {
 		m.announced = fmt.Sprint("by ", announced.By)
 	}
@@ -192,12 +195,12 @@ func (r *Reconciler) serve(cfg *config.Config, s *snapshot.Snapshot, opened map[
 		}
 		b.name = configured.Name
 		announced := announcedOn(cfg, b.name)
-		if m := modeOf(s.Secure(b.name), announced, cfg.Limits); b.server == nil || b.mode != m {
+		if m := modeOf(s.Secure(b.name), announced, cfg); b.server == nil || b.mode != m {
 			if b.server != nil {
 				gone = append(gone, r.retire(b))
 			}
 			b.mode, b.loan, b.handler = m, b.socket.lend(), r.options.Gateway.Handler(b.key)
-			b.server = r.options.Serve(b.loan, r.site(b, announced, cfg.Limits))
+			b.server = r.options.Serve(b.loan, r.site(b, announced, cfg))
 		}
 	}
 	for key, b := range r.bound {
@@ -210,8 +213,8 @@ func (r *Reconciler) serve(cfg *config.Config, s *snapshot.Snapshot, opened map[
 	return gone, unwanted
 }
 
-func (r *Reconciler) site(b *binding, announced *listen.Announced, limits config.Limits) Site {
-	return Site{Socket: b.name, Handler: b.handler, TLS: r.tls(b), Announced: announced, Limits: limits}
+func (r *Reconciler) site(b *binding, announced *listen.Announced, cfg *config.Config) Site {
+	return Site{Socket: b.name, Handler: b.handler, TLS: r.tls(b), Announced: announced, Limits: cfg.Limits, Engine: cfg.Engine}
 }
 
 // retire takes the socket away from its server, which accepts nothing any more.

@@ -30,6 +30,8 @@ type Input struct {
 	Listen []string
 	// Admin replaces the address of the admin API; "off" switches it off.
 	Admin string
+	// Engine replaces what speaks HTTP/1.x with clients, where it is not "".
+	Engine config.Engine
 	// Verbose has clients told what is wrong, as `problems: verbose` does.
 	Verbose bool
 	// Loopback keeps every address to this machine.
@@ -81,7 +83,7 @@ func (in Input) LoadSources(sources []config.Source, v config.Vocabulary) (Loade
 
 // replaced applies the replacements, which may not break a rule that the config kept.
 func (l Loaded) replaced(in Input, v config.Vocabulary) (Loaded, error) {
-	if in.Admin == "" && len(in.Listen) == 0 && !in.Loopback && !in.Verbose {
+	if in.Admin == "" && in.Engine == "" && len(in.Listen) == 0 && !in.Loopback && !in.Verbose {
 		return l, nil
 	}
 	replaced := *l.Config
@@ -215,10 +217,17 @@ func (in Input) PathOf(name string) string {
 	}
 }
 
-// replace applies Listen and Admin.
+// replace applies Listen, Admin and Engine.
 func (in Input) replace(c *config.Config) error {
 	if in.Admin != "" {
 		c.Admin.Address, c.Admin.Origin = in.Admin, config.Origin{Pos: doc.Pos{File: "--admin"}}
+	}
+	switch in.Engine {
+	case "":
+	case config.StdEngine, config.OwnEngine:
+		c.Engine = in.Engine
+	default:
+		return wrong("--engine %s: write std or own", in.Engine)
 	}
 	for _, replacement := range in.Listen {
 		name, address, named := strings.Cut(replacement, "=")

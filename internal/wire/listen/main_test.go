@@ -6,10 +6,10 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/weir-gateway/weir/internal/wire/listen"
+	"github.com/weir-gateway/weir/internal/config"
 )
 
 // engine is what serves HTTP/1.x in these tests, which ask the same of each.
-var engine = flag.String("engine", string(listen.Std), "the engine: std or own")
+var engine = flag.String("engine", string(config.StdEngine), "the engine: std or own")
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -16,6 +16,7 @@ import (
 	xhttp2 "golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
 
+	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/wire/http2"
 	"github.com/weir-gateway/weir/internal/wire/listen"
 )
@@ -55,7 +56,7 @@ func beginWith(t *testing.T, o listen.Options, log *slog.Logger) *inside {
 	t.Helper()
 	b := &inside{pipes: &pipes{conns: make(chan net.Conn), done: make(chan struct{})}}
 	o.Listener, o.Log, o.Ended = b.pipes, log, b.note
-	o.Engine = listen.Engine(*engine)
+	o.Engine = config.Engine(*engine)
 	server := listen.New(o)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve() }()

@@ -26,9 +26,10 @@ type Options struct {
 	Handler  http.Handler
 	Limits   config.Limits // a value of 0 means its default here
 	H2C      bool          // HTTP/2 without TLS, by prior knowledge
-	// Engine is what reads requests of HTTP/1.x and writes responses; "" is Std. Those of
+	// Engine is what reads requests of HTTP/1.x and writes responses; "" is
+	// config.StdEngine. Those of
 	// HTTP/2 are net/http's in any case.
-	Engine Engine
+	Engine config.Engine
 	// Lines tells that Handler reads heads through exchange.Head alone and keeps nothing
 	// of a request, so that an engine of our own may give it lines as they came.
 	Lines bool
@@ -46,15 +47,6 @@ type Options struct {
 	// Endings; nil: nobody is told. It is called by several goroutines.
 	Ended func(reason string)
 }
-
-// Engine names what reads requests of HTTP/1.x and writes responses.
-type Engine string
-
-// The engines that there are.
-const (
-	Std Engine = "std" // net/http's, behind an http1.Sieve
-	Own Engine = "own" // http1.Server
-)
 
 // withDefaults fills in the limits that this package needs.
 func withDefaults(l config.Limits) config.Limits {
@@ -153,7 +145,7 @@ func New(o Options) *Server {
 		}
 	}
 	s.http = s.newHTTPServer()
-	if o.Engine == Own {
+	if o.Engine == config.OwnEngine {
 		s.own = s.newOwn(o.Lines)
 	}
 	return s

@@ -42,7 +42,7 @@ func serve(t *testing.T, o *listen.Options) *listen.Server {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	o.Engine = listen.Engine(*engine)
+	o.Engine = config.Engine(*engine)
 	server := listen.New(*o)
 	served := make(chan error, 1)
 	go func() { served <- server.Serve() }()
