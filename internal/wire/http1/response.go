@@ -48,13 +48,17 @@ type response struct {
 	mayContinue bool
 }
 
+// sniffBytes is what http.DetectContentType looks at.
+const sniffBytes = 512
+
 // unknown is a length that nobody has told.
 const unknown = -1
 
 // seen is what the fields of a response say to the server.
 type seen struct {
 	date, kind, encoded, connection bool
-	trailers                        bool
+	closes                          bool // Connection: close
+	chunks                          bool // what only chunks have: a coding, trailers that are announced
 }
 
 // Header is the head of the response to come.
@@ -135,13 +139,13 @@ func (w *response) see(name, value string) bool {
 		w.fields.date = w.fields.date || strings.EqualFold(name, "date")
 	case len("trailer"):
 		if strings.EqualFold(name, "trailer") {
-			w.fields.trailers = true
+			w.fields.chunks = true
 			return hasContent(w.status)
 		}
 	case len("connection"):
 		if strings.EqualFold(name, "connection") {
 			if hasOption(value, "close") {
-				w.ends = true
+				w.ends, w.fields.closes = true, true
 				return false
 			}
 			w.fields.connection = true
@@ -159,7 +163,10 @@ func (w *response) see(name, value string) bool {
 	case len("content-encoding"):
 		w.fields.encoded = w.fields.encoded || strings.EqualFold(name, "content-encoding")
 	case len("transfer-encoding"):
-		return !strings.EqualFold(name, "transfer-encoding")
+		if strings.EqualFold(name, "transfer-encoding") {
+			w.fields.chunks = true
+			return false
+		}
 	}
 	return !strings.HasPrefix(name, http.TrailerPrefix)
 }
@@ -193,6 +200,9 @@ func (w *response) frame(done bool) {
 		}
 		f = w.appendFraming(f, done)
 	}
+	if w.isHead {
+		w.out, content = w.out[:w.content], nil
+	}
 	if !w.fields.date {
 		f = w.conn.server.appendDate(f)
 	}
@@ -200,9 +210,9 @@ func (w *response) frame(done bool) {
 		w.ends = true
 	}
 	switch {
-	case w.ends:
+	case w.ends && (!w.old || w.fields.closes):
 		f = append(f, "Connection: close\r\n"...)
-	case w.old && w.keeps && !w.fields.connection:
+	case w.old && w.keeps && !w.ends && !w.fields.connection:
 		f = append(f, "Connection: keep-alive\r\n"...)
 	}
 	f = append(f, "\r\n"...)
@@ -218,12 +228,12 @@ func (w *response) frame(done bool) {
 }
 
 func (w *response) appendFraming(f []byte, done bool) []byte {
-	trails := w.fields.trailers || done && w.hasTrailers()
+	chunks := w.fields.chunks || done && !w.old && w.hasTrailers()
 	switch {
 	case w.declared >= 0:
-	case done && !w.isHead && !(trails && !w.old):
+	case done && !w.isHead && !chunks:
 		w.declared = w.written
-	case done && w.written > 0 && w.isHead:
+	case done && w.written > 0 && w.isHead && !chunks:
 		w.declared = w.written
 	case w.isHead:
 		return f
@@ -261,6 +271,10 @@ func (w *response) write(p []byte, s string) (int, error) {
 	}
 	w.written += int64(n)
 	if w.isHead {
+		if !w.framed && w.guesses() {
+			w.out = append(w.out, p[:min(len(p), sniffBytes)]...)
+			w.out = append(w.out, s[:min(len(s), sniffBytes)]...)
+		}
 		return n, nil
 	}
 	const chunkRoom = 16 // size, two line ends
@@ -299,6 +313,7 @@ func (w *response) mayWrite(n int) error {
 	case n > 0 && !hasContent(w.status):
 		return http.ErrBodyNotAllowed
 	case w.declared >= 0 && w.written+int64(n) > w.declared:
+		w.written += int64(n) // it stays too much
 		return http.ErrContentLength
 	}
 	return w.err
@@ -424,7 +439,7 @@ func (w *response) finish() error {
 		w.out = append(w.out, "0\r\n"...)
 		w.appendTrailers()
 		w.out = append(w.out, "\r\n"...)
-	case hasContent(w.status) && !w.isHead && w.declared > w.written:
+	case hasContent(w.status) && !w.isHead && w.declared >= 0 && w.declared != w.written:
 		w.ends = true // the client sees that content is missing
 	}
 	err := w.send()
@@ -436,7 +451,7 @@ func (w *response) finish() error {
 // in Trailer, and those that begin with http.TrailerPrefix.
 func (w *response) appendTrailers() {
 	head := exchange.MapHead(w.header)
-	if !w.conn.server.options.Lines && w.fields.trailers {
+	if !w.conn.server.options.Lines && w.fields.chunks {
 		for _, names := range head.Values("Trailer") {
 			for name := range strings.SplitSeq(names, ",") {
 				w.appendTrailer(strings.TrimSpace(name), head.Values(strings.TrimSpace(name)))
