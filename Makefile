@@ -33,7 +33,7 @@ reproducible: ## build the committed twice, in two places and with nothing cache
 	cd tools && $(GO) run ./release -root .. -twice
 
 .PHONY: test
-test: deps tidy-check cross lint unit modules bench-short ## everything that CI runs, from nothing
+test: deps tidy-check cross lint unit engine modules bench-short ## everything that CI runs, from nothing
 
 .PHONY: deps
 deps: ## install what the tests need beside Go (nginx, dnsmasq, Node.js, Python), where apt-get can
@@ -42,6 +42,13 @@ deps: ## install what the tests need beside Go (nginx, dnsmasq, Node.js, Python)
 .PHONY: unit
 unit: ## the main module's tests, with the race detector
 	CGO_ENABLED=1 $(GO) test -race -timeout 10m ./...
+
+.PHONY: engine
+engine: ## our own HTTP/1.x server: the tests of sockets with the race detector, and the scenarios with memory that is used again overwritten
+	CGO_ENABLED=1 $(GO) test -race -timeout 10m ./internal/wire/listen -args -engine own
+	$(GO) test -tags poison ./internal/wire/http1
+	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; $(GO) build -tags poison -o "$$folder/weir" ./cmd/weir && \
+	  WEIR_BINARY="$$folder/weir" WEIR_ENGINE=own $(GO) test -count=1 -timeout 10m ./test/scenario
 
 .PHONY: kube
 kube: ## build etcd and kube-apiserver from their modules for test/cluster, once: minutes the first time, then kept in the user's cache folder

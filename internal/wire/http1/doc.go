@@ -1,5 +1,6 @@
-// Package http1 is the strict grammar of HTTP/1.x messages (RFC 9110, RFC 9112)
-// and the Sieve, a connection that lets nothing else through.
+// Package http1 is the strict grammar of HTTP/1.x messages (RFC 9110, RFC 9112),
+// the Sieve, a connection that lets nothing else through, and a Server that reads and
+// writes them itself.
 //
 // The grammar works on bytes, allocates nothing, and refuses instead of
 // repairing: a message that two parsers could read in two ways has no reading
@@ -12,4 +13,14 @@
 // holds each head until it is whole and was checked, then follows the body by
 // the one framing that the head declares, so that the server never sees a byte
 // that this package and it could understand differently.
+//
+// The Server serves the same requests without net/http's, from the socket to the
+// handler:
+//
+//   - server.go: the server and what ends it.
+//   - serve.go: a connection, from one head to the next.
+//   - request.go, body.go: what a handler gets.
+//   - response.go, append.go: what it answers.
+//   - turn.go: what is used again; poison.go: how that is found out.
+//   - sweep.go, gone*.go: who has waited for too long, or has left.
 package http1

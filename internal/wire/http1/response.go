@@ -120,9 +120,15 @@ func hasContent(status int) bool {
 // begin writes the fields that the handler has set, but for those that frame.
 func (w *response) begin() {
 	w.out = appendStatus(w.out, w.old, w.status)
-	for name, value := range exchange.MapHead(w.header).All() {
-		if w.see(name, value) {
-			w.out = appendField(w.out, name, value)
+	if list, ordered := w.header[exchange.Lines]; ordered { // as All of a Head, which would cost two allocations
+		for i := 0; i < len(list); i += 2 {
+			w.beginField(list[i], list[i+1])
+		}
+	} else {
+		for name, values := range w.header {
+			for _, value := range values {
+				w.beginField(name, value)
+			}
 		}
 	}
 	if !w.fields.kind {
@@ -130,6 +136,12 @@ func (w *response) begin() {
 		w.fields.kind = named
 	}
 	w.content = len(w.out)
+}
+
+func (w *response) beginField(name, value string) {
+	if name != "" && w.see(name, value) {
+		w.out = appendField(w.out, name, value)
+	}
 }
 
 // see notes what a field says, and tells whether it goes out as it is.
