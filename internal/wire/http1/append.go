@@ -3,6 +3,7 @@ package http1
 import (
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -32,7 +33,7 @@ func appendField(out []byte, name, value string) []byte {
 	}
 	out = append(append(out, name...), ": "...)
 	begin := len(out)
-	out = append(out, value...)
+	out = append(out, strings.Trim(value, " \t\r\n")...)
 	for i := begin; i < len(out); i++ {
 		if classes[out[i]]&fieldByte == 0 {
 			out[i] = ' '

@@ -22,7 +22,7 @@ func hasLeft(socket syscall.RawConn, secured bool) bool {
 		var piece [largestAlert + 1]byte
 		n, _, err := unix.Recvfrom(int(fd), piece[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
 		switch {
-		case err == unix.EAGAIN || err == unix.EINTR: //nolint:errorlint // an errno as it is
+		case err == unix.EAGAIN || err == unix.EINTR:
 		case err != nil || n == 0:
 			left = true
 		case secured && n <= largestAlert:

@@ -347,6 +347,11 @@ var largeRooms = sync.Pool{New: func() any { return new([pieceBytes]byte) }}
 
 // writeLarge sends what does not fit, together with what waits, in as few pieces as may be.
 func (w *response) writeLarge(p []byte) error {
+	if len(w.out) > outBytes { // a head with very long fields
+		if err := w.send(); err != nil {
+			return err
+		}
+	}
 	if len(w.out) == 0 && !w.chunked {
 		return w.sendAll(p)
 	}
@@ -354,7 +359,7 @@ func (w *response) writeLarge(p []byte) error {
 	defer largeRooms.Put(room)
 	const chunkRoom = 16
 	for len(p) > 0 {
-		piece := append(room[:0], w.out...)
+		piece := room[:copy(room[:], w.out)]
 		w.out = w.out[:0]
 		n := min(len(p), cap(piece)-len(piece)-chunkRoom)
 		piece = w.appendPiece(piece, p[:n], "")

@@ -232,6 +232,10 @@ func TestResponsesAreThoseOfNetHTTP(t *testing.T) {
 			text(w)
 			_, _ = io.WriteString(w, "x")
 		},
+		"a long head": func(w http.ResponseWriter, _ *http.Request) {
+			set("Long", strings.Repeat("long ", 20_000), "Content-Type", "text/plain", "Content-Length", "200000")(w)
+			_, _ = w.Write(bytes.Repeat([]byte("x"), 200_000))
+		},
 		"bad fields": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header()["B ad"] = []string{"x"}
 			set("Fine", "a\r\nInjected: yes", "Content-Type", "text/plain")(w)
@@ -284,7 +288,7 @@ func TestResponsesAreThoseOfNetHTTP(t *testing.T) {
 				raw := request + last
 				want := comparableForm(byStd(t, h, raw))
 				if got := comparableForm(byOwn(t, h, raw, false)); got != want {
-					t.Errorf("got\n%s\nnet/http\n%s", got, want)
+					t.Errorf("got\n%.2000s\nnet/http\n%.2000s", got, want)
 				}
 			})
 		}
