@@ -30,6 +30,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/registry"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/base/shelf"
+	"github.com/weir-gateway/weir/internal/base/sockets"
 	"github.com/weir-gateway/weir/internal/base/statefile"
 	"github.com/weir-gateway/weir/internal/base/telemetry"
 	"github.com/weir-gateway/weir/internal/base/telemetry/accesslog"
@@ -244,7 +245,7 @@ func New(o Options) *App {
 	})
 	a.reconciler = reconcile.New(reconcile.Options{
 		Compiler: compile.New(o.Parts, compile.Options{
-			Log: o.Log, Secret: secret.Resolve, Metrics: a.metrics, Shelf: o.Shelf, Queue: o.Queue, Registry: o.Registry, KeptAge: o.MaxAge, Own: a.listening, Zone: os.Getenv("WEIR_ZONE"),
+			Log: o.Log, Secret: secret.Resolve, Metrics: a.metrics, Shelf: o.Shelf, Queue: o.Queue, Registry: o.Registry, Sockets: new(sockets.Hub), KeptAge: o.MaxAge, Own: a.listening, Zone: os.Getenv("WEIR_ZONE"),
 			AccessLog: compile.AccessLog{Stdout: o.Stdout, Stderr: o.Stderr, Format: o.LogFormat, Level: o.Level, Counts: &a.lines},
 			Traces:    compile.Traces{Version: o.Version, Getenv: os.Getenv, Counts: &a.spans},
 		}),

@@ -22,6 +22,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/keep"
 	"github.com/weir-gateway/weir/internal/base/queue"
 	"github.com/weir-gateway/weir/internal/base/secret"
+	"github.com/weir-gateway/weir/internal/base/sockets"
 	"github.com/weir-gateway/weir/internal/base/telemetry"
 	"github.com/weir-gateway/weir/internal/config"
 )
@@ -46,8 +47,9 @@ const (
 	StageWAF
 	StageValidate
 	StageCompress
-	StageAsync // takes what has come so far, and sends it later through the adapters
-	StageCache // adapters from here on; keyed by the chosen backend
+	StageAsync     // takes what has come so far, and sends it later through the adapters
+	StageWebSocket // ends WebSockets, and sends their events through all that follows
+	StageCache     // adapters from here on; keyed by the chosen backend
 	StageMirror
 	StageTransform
 	StageRewrite // path and host towards the backend
@@ -71,6 +73,8 @@ type Env struct {
 	// Queue gives the queue that outlives the process, once it takes jobs; its error says
 	// why it does not. When a config is only checked both are nil.
 	Queue func() (*queue.Queue, error)
+	// Sockets know the WebSockets that end here; nil when a config is only checked.
+	Sockets *sockets.Hub
 	// Bounds are where what the filter itself calls may be; nil bounds nothing.
 	Bounds *egress.Bounds
 	// Meter is the route's, for what a filter counts of its own (see Counter); nil

@@ -28,7 +28,7 @@ var floors = [][]string{
 	{"internal/base/fault", "internal/base/keep", "internal/base/statefile", "internal/base/await", "internal/base/places"},
 	{"internal/base/httpx", "internal/base/jsonx", "internal/base/shelf", "internal/base/queue", "internal/base/edits"},
 	{"internal/base/exchange", "internal/base/secret", "internal/base/pattern"},
-	{"internal/base/forward", "internal/base/sigv4", "internal/base/loopback", "internal/base/template", "internal/base/expr", "internal/base/telemetry", "internal/base/egress", "internal/base/registry"},
+	{"internal/base/forward", "internal/base/sigv4", "internal/base/loopback", "internal/base/sockets", "internal/base/template", "internal/base/expr", "internal/base/telemetry", "internal/base/egress", "internal/base/registry"},
 	{"internal/config/doc"},
 	{"internal/config"},
 	{"internal/wire"},

@@ -51,6 +51,9 @@ type Exchange struct {
 	Trace Trace
 	// Verbose lets problems tell the client what is else for operators only.
 	Verbose bool
+	// Event tells that the request's body is what a function is to be given, as it is, and by which
+	// key; "" for a request that is to be made an event.
+	Event string
 	// Routine tells that nobody wants to read of it unless it failed, as of a heartbeat.
 	Routine bool
 	// Fault is the problem that the client was answered with, nil otherwise.

@@ -32,6 +32,7 @@ var (
 	HeadTooLarge       = Kind{"head-too-large", 431, "The header fields are larger or more than this gateway allows."}
 	VersionUnsupported = Kind{"http-version-not-supported", 505, "This version of HTTP is not supported here."}
 	UpgradeRefused     = Kind{"upgrade-refused", 501, "This upgrade is not supported here."}
+	UpgradeRequired    = Kind{"upgrade-required", 426, "This is spoken to by another protocol."}
 	NotImplemented     = Kind{"method-not-implemented", 501, "This method is not supported by the gateway."}
 	RateLimited        = Kind{"rate-limited", 429, "More requests came than may pass."}
 	ConfigRefused      = Kind{"config-refused", 422, "The configuration cannot serve."}
@@ -81,7 +82,7 @@ var (
 func Kinds() []Kind {
 	return []Kind{
 		MalformedRequest, MalformedBody, BadParameter, Unauthorized, Forbidden, AmbiguousPath, RouteNotFound, FileNotFound, MethodNotAllowed, RequestTimeout,
-		BodyTooLarge, UnsupportedMedia, JobNotFound, ServiceNotFound, JobState, KeyReused, InstanceUnknown, InstanceInvalid, InstanceAddress, RegistryCompacted, URLTooLong, ExpectationFail, Misdirected, HeadTooLarge, VersionUnsupported, UpgradeRefused, NotImplemented, RateLimited, ConfigRefused, ConfigChanged, ConfigUnseen,
+		BodyTooLarge, UnsupportedMedia, JobNotFound, ServiceNotFound, JobState, KeyReused, InstanceUnknown, InstanceInvalid, InstanceAddress, RegistryCompacted, URLTooLong, ExpectationFail, Misdirected, HeadTooLarge, VersionUnsupported, UpgradeRefused, UpgradeRequired, NotImplemented, RateLimited, ConfigRefused, ConfigChanged, ConfigUnseen,
 		ConfigNotKept, LoopDetected, ClientGone,
 		Unexpected, RouteBroken, AuthUnavailable, Overloaded, QueueFull, QueueUnavailable, RegistryFull, RegistryClosed, MemoryPressure, ShuttingDown,
 		NoEndpoint, BackendBusy, BreakerOpen, BackendUnreachable, BackendForbidden, BackendReset, BackendInvalid, BackendTimeout, CompositionFailed,

@@ -26,6 +26,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/registry"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/base/shelf"
+	"github.com/weir-gateway/weir/internal/base/sockets"
 	"github.com/weir-gateway/weir/internal/base/telemetry"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
@@ -122,6 +123,8 @@ type Options struct {
 	Shelf *shelf.Shelf
 	// Queue keeps the jobs of routes that send later; nil: there can be none.
 	Queue *queue.Queue
+	// Sockets know the WebSockets that end here, whatever config they have begun under.
+	Sockets *sockets.Hub
 	// Registry is this process's own, which a config may open; nil: there is none.
 	Registry *registry.Registry
 	// KeptAge is how long endpoints count that nobody has confirmed since the start; 0: a day.

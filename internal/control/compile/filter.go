@@ -99,7 +99,7 @@ func (o *road) env(p placed, authority string) filter.Env {
 		Keep: func(identity string, makeIt func() (any, func(context.Context), error)) (any, error) {
 			return notes.keep("filter "+name+" "+identity, makeIt)
 		},
-		Backend: ask.backend, Auth: ask.way, Queue: o.queue, Bounds: o.bounds(),
+		Backend: ask.backend, Auth: ask.way, Queue: o.queue, Sockets: o.compiler.options.Sockets, Bounds: o.bounds(),
 		Meter:  o.target.Meter,
 		Secret: notes.secret,
 		Log:    o.compiler.options.Log,

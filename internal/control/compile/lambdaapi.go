@@ -57,12 +57,14 @@ func (b *build) lambdaOptions() lambdaapi.Options {
 	}
 	if len(keys) > 0 {
 		o.Verifier = sigv4.New("lambda", c.Region, keys)
+		o.ConnectionsVerifier = sigv4.New("execute-api", c.Region, keys)
 	}
 	if !b.start {
 		return o
 	}
 	o.Queue = b.eventQueue(c)
 	o.Held = b.held()
+	o.Sockets = b.compiler.options.Sockets
 	for i := range b.cfg.Functions {
 		f := &b.cfg.Functions[i]
 		running, err := b.function(f)

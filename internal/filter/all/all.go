@@ -22,13 +22,14 @@ import (
 	"github.com/weir-gateway/weir/internal/filter/rewrite"
 	"github.com/weir-gateway/weir/internal/filter/secureheaders"
 	"github.com/weir-gateway/weir/internal/filter/sign"
+	"github.com/weir-gateway/weir/internal/filter/websocket"
 )
 
 // Definitions gives every filter, outermost stage first and by name within one.
 func Definitions() []filter.Definition {
 	list := []filter.Definition{
 		allow.Definition(), async.Definition(), auth.Definition(), body.Definition(), coalesce.Definition(), cors.Definition(), csrf.Definition(), headers.Definition(), ip.Definition(),
-		limit.Definition(), redirect.Definition(), respond.Definition(), rewrite.Definition(), secureheaders.Definition(), sign.Definition(),
+		limit.Definition(), redirect.Definition(), respond.Definition(), rewrite.Definition(), secureheaders.Definition(), sign.Definition(), websocket.Definition(),
 	}
 	slices.SortFunc(list, func(a, b filter.Definition) int {
 		return cmp.Or(cmp.Compare(a.Stage, b.Stage), cmp.Compare(a.Name, b.Name))

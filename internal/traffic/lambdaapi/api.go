@@ -14,6 +14,7 @@
 //   - events.go: one whose answer nobody waits for.
 //   - stream.go: an invocation whose answer is streamed.
 //   - describe.go: the functions that there are.
+//   - connections.go: the WebSockets that functions are told of.
 //   - failure.go: what a function's failure is told as, and the API's own errors.
 package lambdaapi
 
@@ -27,6 +28,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/queue"
 	"github.com/weir-gateway/weir/internal/base/sigv4"
+	"github.com/weir-gateway/weir/internal/base/sockets"
 	"github.com/weir-gateway/weir/internal/function"
 )
 
@@ -41,6 +43,10 @@ type Options struct {
 	Aliases []string
 	// Verifier checks signatures; nil: there are no keys, and only this machine may ask.
 	Verifier *sigv4.Verifier
+	// ConnectionsVerifier does so for the operations of WebSockets, with the same keys.
+	ConnectionsVerifier *sigv4.Verifier
+	// Sockets are the WebSockets that these operations reach; nil: none.
+	Sockets *sockets.Hub
 	// Queue keeps events until they are processed; nil: they are kept in memory.
 	Queue *queue.Queue
 	// Held bounds what this API and those before and after it keep in memory; nil: one of
@@ -86,6 +92,10 @@ type Operation struct {
 // Operations are all there are, the last one for whatever is none. Their handlers
 // are reached through exchange.Begin.
 func (a *API) Operations() []Operation {
+	return slices.Concat(a.connectionOperations(), a.functionOperations())
+}
+
+func (a *API) functionOperations() []Operation {
 	const functions, one = "/2015-03-31/functions", "/2015-03-31/functions/{" + nameParameter + "}"
 	return []Operation{
 		{"Invoke", http.MethodPost, []string{one + "/invocations"}, a.operation(maxPayload, a.invoke)},
@@ -117,12 +127,17 @@ type call struct {
 
 // operation is the handler of an operation with bodies up to limit.
 func (a *API) operation(limit int64, do func(*call) error) http.Handler {
+	return a.operationFor(a.options.Verifier, limit, do)
+}
+
+// operationFor is one whose signatures are judged by verifier.
+func (a *API) operationFor(verifier *sigv4.Verifier, limit int64, do func(*call) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := &call{w: exchange.WriterOf(w), r: r, x: exchange.Of(r), held: a.options.Held}
 		defer func() { c.held.leave(c.size) }()
 		c.x.ID = invocationID(c.x.ID)
 		c.set("X-Amzn-RequestId", c.x.ID)
-		err := a.admit(c, limit)
+		err := a.admit(c, verifier, limit)
 		if err == nil {
 			err = do(c)
 		}

@@ -34,6 +34,9 @@ var (
 	tooManyRequests  = kind{"TooManyRequestsException", http.StatusTooManyRequests, "message", user}
 	accessDenied     = kind{"AccessDeniedException", http.StatusForbidden, "Message", ""}
 	unknownOperation = kind{"UnknownOperationException", http.StatusNotFound, "message", ""}
+	goneConnection   = kind{"GoneException", http.StatusGone, "message", ""}
+	payloadTooLarge  = kind{"PayloadTooLargeException", http.StatusRequestEntityTooLarge, "message", ""}
+	limitExceeded    = kind{"LimitExceededException", http.StatusTooManyRequests, "message", ""}
 	serviceError     = kind{"ServiceException", http.StatusInternalServerError, "Message", service}
 	unavailable      = kind{"ServiceUnavailableException", http.StatusServiceUnavailable, "Message", service}
 )

@@ -22,15 +22,15 @@ const (
 )
 
 // admit lets through who may ask, and reads the body.
-func (a *API) admit(c *call, limit int64) error {
-	if a.options.Verifier == nil {
+func (a *API) admit(c *call, verifier *sigv4.Verifier, limit int64) error {
+	if verifier == nil {
 		if err := a.near(c); err != nil {
 			return err
 		}
 		return c.read(limit)
 	}
 	path, query, _ := strings.Cut(c.r.RequestURI, "?")
-	claim, err := a.options.Verifier.Open(sigv4.Request{
+	claim, err := verifier.Open(sigv4.Request{
 		Method: c.r.Method, Path: path, Query: query, Host: c.r.Host, Head: exchange.RequestHead(c.r), Length: c.r.ContentLength,
 	})
 	if err != nil {

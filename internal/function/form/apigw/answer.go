@@ -38,6 +38,9 @@ type header struct {
 // Decode makes the response to r of a function's whole payload. JSON without a
 // statusCode is the body itself: status 200, application/json.
 func Decode(r *http.Request, payload []byte) (*http.Response, error) {
+	if isEvent(r) {
+		return decodeEvent(r, payload)
+	}
 	payload = bytes.TrimSpace(payload)
 	a, plain := readPlain(payload)
 	if !plain {

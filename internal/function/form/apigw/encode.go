@@ -15,10 +15,13 @@ import (
 )
 
 // Encode makes the event of a request that belongs to an exchange, as the JSON of an
-// Event. body is the request's whole body. It is written at once, field by field: an
+// Event. body is the request's whole body, which is the event where the exchange says so. It is written at once, field by field: an
 // event is made for every request, and of what it says nearly all is text that is there.
 func Encode(r *http.Request, body []byte) []byte {
 	e := encoder{request: r, head: exchange.RequestHead(r), exchange: exchange.Of(r), body: body}
+	if e.exchange.Event != "" {
+		return body
+	}
 	e.out = make([]byte, 0, eventHeadBytes+base64.StdEncoding.EncodedLen(len(body)))
 	e.event()
 	return e.out

@@ -35,6 +35,9 @@ func (f Format) Known() bool { return slices.Contains(Formats(), f) }
 // request's whole body, of which Raw keeps the very bytes.
 func (f Format) Encode(r *http.Request, body []byte) ([]byte, error) {
 	x := exchange.Of(r)
+	if x.Event != "" {
+		return body, nil
+	}
 	switch f {
 	case Raw:
 		return rawEvent(body), nil
@@ -71,6 +74,9 @@ func encode(event any, bodyBytes int) ([]byte, error) {
 func (f Format) Decode(r *http.Request, payload []byte) (*http.Response, error) {
 	if f != Raw && bytes.Contains(payload[:min(len(payload), maxPrelude)], preludeEnd) { // it was streamed to who has not asked for it: JSON has no NUL
 		return DecodeStream(r, io.NopCloser(bytes.NewReader(payload)))
+	}
+	if isEvent(r) {
+		return decodeEvent(r, payload)
 	}
 	switch f {
 	case Raw:

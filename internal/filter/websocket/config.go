@@ -1,0 +1,180 @@
+// Package websocket is the filter that ends WebSockets here and tells functions of them, in the
+// events of API Gateway's WebSocket APIs: $connect, a message, $disconnect.
+//
+//   - config.go: what people write.
+//   - select.go: which route a message is of.
+//   - websocket.go: a connection that is asked for.
+//   - session.go: one that is open.
+//   - out.go: what is sent to the client; pipe.go: its end in this process.
+package websocket
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/keep"
+	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/config/doc"
+	"github.com/weir-gateway/weir/internal/filter"
+	"github.com/weir-gateway/weir/internal/function/form/apigw"
+)
+
+// Config is what people write under `websocket`.
+type Config struct {
+	// Select is the route selection expression.
+	Select Selection `doc:"select,omitzero" help:"where in a message, which is JSON, the key of its route stands; all are $default where nothing is said" example:"$request.body.action"`
+	// Routes are the backends of keys; the route's own gets all others.
+	Routes map[string]*config.Call `doc:"routes,omitzero" help:"backends by the keys of their messages, and by $connect, $disconnect and $default; all others go to the route's own; none is not called" example:"{ join: fn:join, $disconnect: none }"`
+	// Reply are the keys whose answers are sent to the client.
+	Reply       []string      `doc:"reply,oneormany,omitzero" help:"keys whose functions' answers are sent to the client, or all" example:"all"`
+	Stage       string        `doc:"stage" help:"what functions are told is the stage" example:"prod"`
+	Domain      string        `doc:"domain,omitzero" help:"what functions are told is the domain, to which many send back; the request's host unless said" example:"127.0.0.1:9001"`
+	Idle        time.Duration `doc:"idle" help:"after what silence a connection is closed" example:"10m"`
+	Life        time.Duration `doc:"life" help:"after what time it is closed in any case" example:"2h"`
+	Timeout     time.Duration `doc:"timeout" help:"how long a function may take for an event" example:"29s"`
+	Frame       doc.Size      `doc:"frame" help:"the largest frame" example:"32KiB"`
+	Message     doc.Size      `doc:"message" help:"the largest message" example:"128KiB"`
+	Connections int           `doc:"connections" help:"how many there may be at once on this route" example:"10000"`
+	AtOnce      int           `doc:"at_once" help:"how many messages of one connection are with functions at once; with 1 they keep their order" example:"8"`
+	Unsent      doc.Size      `doc:"unsent" help:"how much is kept for a client that takes it slowly" example:"256KiB"`
+}
+
+// The defaults are API Gateway's quotas, as far as it has some.
+func defaults() Config {
+	return Config{
+		Stage: "$default", Idle: 10 * time.Minute, Life: 2 * time.Hour, Timeout: 29 * time.Second, Frame: 32 * doc.KiB, Message: 128 * doc.KiB,
+		Connections: 10_000, AtOnce: 1, Unsent: 256 * doc.KiB,
+	}
+}
+
+// The bounds of what makes sense.
+const (
+	mostLife        = 7 * 24 * time.Hour
+	mostTimeout     = 15 * time.Minute // that a function may run
+	mostMessage     = 4 * doc.MiB
+	mostConnections = 1_000_000
+	mostAtOnce      = 1000
+	mostUnsent      = 16 * doc.MiB
+	mostRoutes      = 300 // of an API of API Gateway
+)
+
+// noBackend says that a key is not told to anybody; all means every key.
+const (
+	noBackend = "none"
+	all       = "all"
+	on        = "true"
+)
+
+// DecodeDoc reads `true`, a selection, or a map.
+func (c *Config) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	type long Config
+	var own doc.Problems
+	switch {
+	case n.Kind == doc.Scalar && n.Value == on:
+	case n.Kind == doc.Scalar:
+		doc.Decode(n.Under("select"), (*long)(c), &own)
+	default:
+		doc.Decode(n, (*long)(c), &own)
+	}
+	if err := c.validate(); err != nil && !own.Failed() {
+		own.Add(doc.Problem{Pos: n.Pos, What: err.Error()})
+	}
+	ps.Join(&own)
+}
+
+// EncodeDoc writes the long form.
+func (c *Config) EncodeDoc() *doc.Node {
+	type long Config
+	return doc.EncodeNode((*long)(c))
+}
+
+// DocSchema implements doc.SchemaWriter.
+func (*Config) DocSchema() *doc.Schema {
+	type long Config
+	return doc.SchemaOr[long](doc.TextSchema("true, or where the key of a message stands"))
+}
+
+func (c *Config) validate() error {
+	size := func(name string, got, most doc.Size) error {
+		if got < 1 || got > most {
+			return fmt.Errorf("%s: %v is not from 1 to %v", name, got, most)
+		}
+		return nil
+	}
+	for name, bad := range map[string]bool{
+		"idle: it is from more than nothing to life, and life at most 168h": c.Idle <= 0 || c.Idle > c.Life || c.Life > mostLife,
+		"timeout: it is from more than nothing to 15m":                      c.Timeout <= 0 || c.Timeout > mostTimeout,
+		"connections: they are from 1 to 1000000":                           c.Connections < 1 || c.Connections > mostConnections,
+		"at_once: they are from 1 to 1000":                                  c.AtOnce < 1 || c.AtOnce > mostAtOnce,
+		"routes: they are at most 300":                                      len(c.Routes) > mostRoutes,
+	} {
+		if bad {
+			return fmt.Errorf("%s", name)
+		}
+	}
+	for key, call := range c.Routes {
+		if call == nil || key == "" {
+			return fmt.Errorf("routes: %q has no backend; write none where nobody is to be told", key)
+		}
+	}
+	for _, err := range []error{size("frame", c.Frame, c.Message), size("message", c.Message, mostMessage), size("unsent", c.Unsent, mostUnsent)} {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Calls implements config.Calling.
+func (c *Config) Calls() []*config.Call {
+	var list []*config.Call
+	for _, key := range slices.Sorted(maps.Keys(c.Routes)) {
+		if call := c.Routes[key]; call != nil && !silent(call) {
+			list = append(list, call)
+		}
+	}
+	return list
+}
+
+func silent(call *config.Call) bool { return call.Ref.Scheme == "" && call.Ref.Rest == noBackend }
+
+// Definition is this kind of filter.
+func Definition() filter.Definition {
+	return filter.Define("websocket", "tells functions of WebSockets, which end here", filter.StageWebSocket, defaults, build)
+}
+
+func build(env filter.Env, c *Config) (filter.Policy, error) {
+	if err := c.validate(); err != nil {
+		return filter.Policy{}, err
+	}
+	s := &server{config: c, hub: env.Sockets, log: env.Log, backends: map[string]http.RoundTripper{}}
+	for key, call := range c.Routes {
+		if silent(call) {
+			s.backends[key] = nil
+			continue
+		}
+		backend, err := env.Backend(call.Ref)
+		if err != nil {
+			return filter.Policy{}, fmt.Errorf("routes: %s: %w", key, err)
+		}
+		s.backends[key] = backend
+	}
+	var err error
+	if s.open, err = keep.In(env.Keep, fmt.Sprintf("open %s %d", env.Route, env.Nth), func() (*count, func(context.Context), error) { return new(count), nil, nil }); err != nil {
+		return filter.Policy{}, err //nolint:wrapcheck // it says what is wrong
+	}
+	note := "all messages are " + apigw.DefaultKey
+	if c.Select != "" {
+		note = "messages by " + string(c.Select)
+	}
+	return filter.Policy{Adapt: s.adapt, Note: note}, nil
+}
+
+// replies tells whether the answer to a key is sent to the client.
+func (c *Config) replies(key string) bool {
+	return slices.Contains(c.Reply, all) || slices.Contains(c.Reply, key)
+}

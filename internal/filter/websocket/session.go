@@ -1,0 +1,215 @@
+package websocket
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/base/sockets"
+	"github.com/weir-gateway/weir/internal/function/form/apigw"
+	"github.com/weir-gateway/weir/internal/wire/websocket"
+)
+
+// session is an open connection. It implements sockets.Peer.
+type session struct {
+	*caller
+
+	in     *io.PipeReader // what the client says
+	out    *out
+	slots  chan struct{} // of messages that are with functions
+	active atomic.Int64  // when there was something last, in nanoseconds of the Unix time
+	idle   *time.Timer
+	life   *time.Timer
+
+	once   sync.Once // of its end
+	status int       // with which it has ended, as functions are told
+	reason string
+}
+
+// closeWait is how long a client may take to answer a close frame.
+const closeWait = 5 * time.Second
+
+// open begins the session, and gives the proxy's end of it.
+func (c *caller) open() io.ReadWriteCloser {
+	fromClient, toSession := io.Pipe()
+	fromSession, toClient := io.Pipe()
+	s := &session{
+		caller: c, in: fromClient, out: newOut(toClient, c.hub, int(c.config.Frame), int(c.config.Unsent), func() { _ = fromClient.CloseWithError(io.ErrUnexpectedEOF) }),
+		slots: make(chan struct{}, c.config.AtOnce), status: websocket.StatusAbnormal, reason: "the connection was lost",
+	}
+	s.touch()
+	s.idle = time.AfterFunc(mostLife, s.whenIdle)
+	s.idle.Reset(c.config.Idle)
+	s.life = time.AfterFunc(c.config.Life, func() { s.close(websocket.StatusGoingAway, "Going away") })
+	c.hub.Add(c.socket.ID, s)
+	ended := make(chan struct{})
+	go s.run(ended)
+	return &pipe{in: toSession, out: fromSession, ended: ended}
+}
+
+// run reads what the client says until the connection ends, and tells of that.
+func (s *session) run(ended chan struct{}) {
+	defer close(ended)
+	var writing sync.WaitGroup
+	writing.Go(s.out.run)
+	s.ended(s.listen())
+	s.hub.Remove(s.socket.ID)
+	s.idle.Stop()
+	s.life.Stop()
+	for range cap(s.slots) { // messages that are with functions
+		s.slots <- struct{}{}
+	}
+	s.out.end(websocket.StatusNone, "") // where nobody has said it
+	_ = s.in.Close()                    // never fails
+	late := time.AfterFunc(closeWait, s.out.cut)
+	writing.Wait()
+	late.Stop()
+	s.tellEnd()
+	s.server.open.n.Add(-1)
+}
+
+// listen hands messages to functions until the connection ends.
+func (s *session) listen() error {
+	r := websocket.NewReader(s.in, websocket.Limits{Frame: int64(s.config.Frame), Message: int64(s.config.Message)}, s.control, s.touch)
+	for {
+		op, payload, err := r.Message()
+		if err != nil {
+			return err //nolint:wrapcheck // ended looks into it
+		}
+		s.slots <- struct{}{} // until then the client waits
+		go func() {
+			defer func() { <-s.slots }()
+			s.message(op == websocket.Text, payload)
+		}()
+	}
+}
+
+// control answers a ping.
+func (s *session) control(op websocket.Op, payload []byte) {
+	if op == websocket.Ping {
+		_ = s.out.put(websocket.AppendFrame(nil, websocket.Pong, true, payload), false) // a client that takes nothing needs no pong
+	}
+}
+
+func (s *session) touch() { s.active.Store(time.Now().UnixNano()) }
+
+// whenIdle closes a connection on which nothing has happened.
+func (s *session) whenIdle() {
+	left := s.config.Idle - time.Since(time.Unix(0, s.active.Load()))
+	if left > 0 {
+		s.idle.Reset(left)
+		return
+	}
+	s.close(websocket.StatusGoingAway, "Going away")
+}
+
+// close says that the connection ends, and cuts it where the client does not answer.
+func (s *session) close(status int, reason string) {
+	s.once.Do(func() { s.status, s.reason = status, reason })
+	s.out.end(status, reason)
+	time.AfterFunc(closeWait, func() { _ = s.in.CloseWithError(io.ErrUnexpectedEOF) }) // never fails
+}
+
+// ended notes how the connection has ended, and answers a close frame.
+func (s *session) ended(err error) {
+	if closed, ok := errors.AsType[*websocket.ClosedError](err); ok {
+		s.once.Do(func() { s.status, s.reason = closed.Status, closed.Reason })
+		s.out.end(closed.Status, "")
+		return
+	}
+	if broken, ok := errors.AsType[*websocket.Error](err); ok {
+		s.once.Do(func() { s.status, s.reason = broken.Status, broken.Reason })
+		s.out.end(broken.Status, broken.Reason)
+		return
+	}
+	s.once.Do(func() {}) // as it was at first: the connection was lost
+}
+
+// message tells a function of a message.
+func (s *session) message(text bool, payload []byte) {
+	key := s.key(payload)
+	id := sockets.NewID()
+	if s.backend(key) == nil {
+		s.complain("Forbidden", id)
+		return
+	}
+	res, err := s.tell(context.Background(), key, s.socket.Said(key, id, time.Now(), text, payload))
+	if err == nil && s.config.replies(key) {
+		var body []byte
+		if body, err = s.read(res); err == nil && len(body) > 0 {
+			err = s.Send(body)
+		}
+	} else if err == nil {
+		_ = res.Body.Close() // the client is not told
+	}
+	if err == nil {
+		return
+	}
+	s.warn(key, id, err)
+	s.complain("Internal server error", id)
+}
+
+// key is the key of a message: $default where the message has none that a backend is named for.
+func (s *session) key(message []byte) string {
+	key := s.config.Select.key(message)
+	if _, said := s.backends[key]; said && key != apigw.ConnectKey && key != apigw.DisconnectKey && key != "" {
+		return key
+	}
+	return apigw.DefaultKey
+}
+
+// complain tells the client that a message was not taken, as API Gateway does.
+func (s *session) complain(what, id string) {
+	text, _ := json.Marshal(struct { // texts always encode
+		Message      string `json:"message"`
+		ConnectionID string `json:"connectionId"`
+		RequestID    string `json:"requestId"`
+	}{what, s.socket.ID, id})
+	_ = s.out.message(text) // who takes nothing is told nothing
+}
+
+func (s *session) warn(key, id string, err error) {
+	s.log.LogAttrs(context.Background(), slog.LevelWarn, "a function of a WebSocket has failed", slog.String("route", exchange.Of(s.socket.Request).Route),
+		slog.String("connection", s.socket.ID), slog.String("key", key), slog.String("request_id", id), slog.String("error", fault.From(err).Operator()))
+}
+
+// tellEnd tells a function that the connection has ended.
+func (s *session) tellEnd() {
+	id := sockets.NewID()
+	res, err := s.tell(context.Background(), apigw.DisconnectKey, s.socket.Ended(id, time.Now(), s.status, s.reason))
+	switch {
+	case err != nil:
+		s.warn(apigw.DisconnectKey, id, err)
+	case res != nil:
+		_ = res.Body.Close() // nobody is there to be told
+	}
+}
+
+// Send has a message sent.
+func (s *session) Send(message []byte) error {
+	if int64(len(message)) > int64(s.config.Message) {
+		return sockets.ErrTooLarge
+	}
+	s.touch()
+	return s.out.message(message)
+}
+
+// End closes the connection.
+func (s *session) End() { s.close(websocket.StatusNormal, "Connection Closed Normally") }
+
+// Facts tell of the connection.
+func (s *session) Facts() sockets.Facts {
+	x := exchange.Of(s.socket.Request)
+	f := sockets.Facts{Connected: s.socket.Connected, Active: time.Unix(0, s.active.Load()), UserAgent: exchange.RequestHead(s.socket.Request).Get("User-Agent")}
+	if x.Client.IP.IsValid() {
+		f.SourceIP = x.Client.IP.String()
+	}
+	return f
+}

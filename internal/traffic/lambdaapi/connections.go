@@ -1,0 +1,89 @@
+package lambdaapi
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/sockets"
+)
+
+// The operations by which functions reach WebSockets (API Gateway Management API). They are
+// signed for another service than those of AWS Lambda.
+const (
+	connections         = "/@connections/{" + connectionParameter + "}"
+	connectionParameter = "ConnectionId"
+	stageParameter      = "stage"
+	// maxMessage is the largest message of a WebSocket that is sent: as large as any of a
+	// client's may be, whose own bound is its route's.
+	maxMessage = 4 << 20
+)
+
+// connectionOperations are PostToConnection, GetConnection and DeleteConnection, with the stage in
+// their paths or not.
+func (a *API) connectionOperations() []Operation {
+	patterns := []string{connections, "/{" + stageParameter + "}" + connections}
+	of := func(do func(*call, sockets.Peer) error, limit int64) http.Handler {
+		return a.operationFor(a.options.ConnectionsVerifier, limit, func(c *call) error {
+			p := a.connection(c)
+			if p == nil {
+				return goneConnection.about("")
+			}
+			return do(c, p)
+		})
+	}
+	return []Operation{
+		{"PostToConnection", http.MethodPost, patterns, of(post, maxMessage)},
+		{"GetConnection", http.MethodGet, patterns, of(describe, 0)},
+		{"DeleteConnection", http.MethodDelete, patterns, of(disconnect, 0)},
+	}
+}
+
+// connection gives the one that the path names, nil where there is none any more.
+func (a *API) connection(c *call) sockets.Peer {
+	if a.options.Sockets == nil {
+		return nil
+	}
+	id, _ := c.x.Params.Get(connectionParameter)
+	return a.options.Sockets.Find(id)
+}
+
+func post(c *call, p sockets.Peer) error {
+	switch err := p.Send(c.body); {
+	case err == nil:
+		c.answer(http.StatusOK, "", nil)
+		return nil
+	case errors.Is(err, sockets.ErrTooLarge):
+		return payloadTooLarge.about("Message too large")
+	case errors.Is(err, sockets.ErrSlow):
+		e := limitExceeded.about("The client takes messages too slowly")
+		e.after = time.Second
+		return e
+	default:
+		return goneConnection.about("")
+	}
+}
+
+// describe tells of a connection.
+func describe(c *call, p sockets.Peer) error {
+	f := p.Facts()
+	const form = "2006-01-02T15:04:05.000Z"
+	type identity struct {
+		SourceIP  string `json:"sourceIp"`
+		UserAgent string `json:"userAgent"`
+	}
+	text, _ := json.Marshal(struct { // texts always encode
+		ConnectedAt  string   `json:"connectedAt"`
+		Identity     identity `json:"identity"`
+		LastActiveAt string   `json:"lastActiveAt"`
+	}{f.Connected.UTC().Format(form), identity{f.SourceIP, f.UserAgent}, f.Active.UTC().Format(form)})
+	c.answer(http.StatusOK, "application/json", text)
+	return nil
+}
+
+func disconnect(c *call, p sockets.Peer) error {
+	p.End()
+	c.answer(http.StatusNoContent, "", nil)
+	return nil
+}
