@@ -1,4 +1,5 @@
-// The clients of the Lambda API that are written in JavaScript: AWS's own SDK, and aws4.
+// The clients of the Lambda API that are written in JavaScript: AWS's own SDK, and aws4, which
+// judges Weir's own signatures, too.
 // Each line of stdin is a question in JSON, and each line of stdout the answer to it.
 import { createInterface } from 'node:readline';
 import http from 'node:http';
@@ -6,6 +7,9 @@ import aws4 from 'aws4';
 import {
   InvokeCommand, InvokeWithResponseStreamCommand, LambdaClient, ListFunctionsCommand, GetFunctionCommand,
 } from '@aws-sdk/client-lambda';
+import {
+  ApiGatewayManagementApiClient, DeleteConnectionCommand, GetConnectionCommand, PostToConnectionCommand,
+} from '@aws-sdk/client-apigatewaymanagementapi';
 
 const commands = { invoke: InvokeCommand, stream: InvokeWithResponseStreamCommand, list: ListFunctionsCommand, get: GetFunctionCommand };
 
@@ -52,8 +56,31 @@ function signed({ endpoint, region, credentials, request }) {
   });
 }
 
+const connections = { post: PostToConnectionCommand, describe: GetConnectionCommand, close: DeleteConnectionCommand };
+
+// manage sends to a WebSocket, tells of it or ends it.
+async function manage({ endpoint, region, credentials, request: { command, id, data } }) {
+  const client = new ApiGatewayManagementApiClient({ endpoint, region, credentials, maxAttempts: 1 });
+  try {
+    const out = await client.send(new connections[command]({ ConnectionId: id, ...(data === undefined ? {} : { Data: Buffer.from(data) }) }));
+    return { status: out.$metadata.httpStatusCode, payload: out.Identity?.SourceIp ?? out.identity?.sourceIp ?? '', names: [out.ConnectedAt, out.LastActiveAt].filter((d) => d instanceof Date).map(String) };
+  } catch (error) {
+    return { error: error.name, message: error.message, status: error.$metadata?.httpStatusCode };
+  } finally {
+    client.destroy();
+  }
+}
+
+// judge makes the signature anew of a request that somebody else has signed.
+function judge({ region, credentials, request }) {
+  const signed = aws4.sign({ region, ...request }, credentials);
+  return { payload: signed.headers.Authorization };
+}
+
+const operations = { signed, manage, judge };
+
 for await (const line of createInterface({ input: process.stdin })) {
   const question = JSON.parse(line);
-  const answer = await (question.op === 'signed' ? signed(question) : sdk(question));
+  const answer = await (operations[question.op] ?? sdk)(question);
   console.log(JSON.stringify(answer));
 }

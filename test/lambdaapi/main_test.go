@@ -116,13 +116,13 @@ func holder() who { return who{ID: keyID, Secret: secret} }
 
 // question is one call of the API.
 type question struct {
-	Op       string `json:"op"` // "invoke", "stream", "list", "get", and of aws4 "signed"
+	Op       string `json:"op"` // "invoke", "stream", "list", "get", of aws4 "signed" and "judge", and "manage"
 	Endpoint string `json:"endpoint"`
 	Region   string `json:"region"`
 	Who      who    `json:"credentials"`
 	Attempts int    `json:"attempts,omitempty"`
 	Input    input  `json:"input"`
-	Request  any    `json:"request,omitempty"` // of aws4
+	Request  any    `json:"request,omitempty"` // of aws4, and of WebSockets
 }
 
 // input is that of an SDK's command.
