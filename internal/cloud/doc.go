@@ -2,8 +2,10 @@
 // platform it is; each child folder is one cloud's own credentials and signatures.
 //
 //   - kept.go: a credential that is fetched for everybody, ahead of its end.
+//   - issuer.go: how issuers of tokens are asked.
 //   - pool.go: how many calls may be under way at once.
 //   - room.go: how many bytes they may hold.
 //   - retries.go: how often may be tried again.
+//   - rest.go: when a place that has failed is tried again.
 //   - shared.go: what several functions have in common.
 package cloud

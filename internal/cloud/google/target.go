@@ -16,6 +16,7 @@ type Target struct {
 	text    string
 	pattern string // its URL, with RegionPlace where a region is known or to come
 	region  string // "" where the URL says none
+	project string // its id or its number, "" where a URL says none
 }
 
 // The grammars of Google's names (Cloud Run: service names; Cloud Functions: function
@@ -39,7 +40,7 @@ func ParseFunction(text string) (Target, error) {
 	case !projectForm.MatchString(project):
 		return Target{}, fmt.Errorf("%q is no project; a function is NAME@REGION/PROJECT, with the project's id", project)
 	}
-	return Target{text, "https://" + RegionPlace + "-" + project + ".cloudfunctions.net/" + name, region}, nil
+	return Target{text, "https://" + RegionPlace + "-" + project + ".cloudfunctions.net/" + name, region, project}, nil
 }
 
 // ParseService reads NAME@REGION/NUMBER, with the number of the project, or a URL.
@@ -53,7 +54,7 @@ func ParseService(text string) (Target, error) {
 	case !numberForm.MatchString(number):
 		return Target{}, fmt.Errorf("%q is no number of a project, which the addresses of Cloud Run have instead of its id", number)
 	}
-	return Target{text, "https://" + name + "-" + number + "." + RegionPlace + ".run.app", region}, nil
+	return Target{text, "https://" + name + "-" + number + "." + RegionPlace + ".run.app", region, number}, nil
 }
 
 func split(text string) (name, region, project string, isURL bool, err error) {
@@ -105,6 +106,9 @@ func (t Target) Regional() bool { return strings.Contains(t.pattern, RegionPlace
 
 // Region is where the target says that it is, "" where it does not.
 func (t Target) Region() string { return t.region }
+
+// Project is the id or the number of its project, "" where a URL says none.
+func (t Target) Project() string { return t.project }
 
 // In is the function's URL in a region, without a slash at its end; the region counts only
 // where Regional is true. For the platform that is also the audience of tokens (Google

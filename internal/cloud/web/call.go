@@ -46,6 +46,7 @@ type ending struct {
 	timer  *time.Timer
 	own    *Function
 	body   *source
+	site   *Site
 }
 
 func (e *ending) run() {
@@ -56,6 +57,9 @@ func (e *ending) run() {
 	e.cancel(nil)
 	if e.own != nil {
 		e.own.own.Release()
+	}
+	if e.site != nil {
+		e.site.Calls.Release()
 	}
 	if e.body != nil {
 		e.body.close()
@@ -145,12 +149,17 @@ func (c *call) run(ctx context.Context) (*http.Response, error) {
 	c.prune()
 	for {
 		at := c.next()
+		if err := at.Calls.Acquire(ctx); err != nil {
+			return nil, err //nolint:wrapcheck // a fault or the cause of the context's end
+		}
 		res, o, ok := c.try(ctx, at)
 		if ok {
+			c.end.site = at
 			at.rest.Well()
 			c.retries.Served()
 			return res, nil
 		}
+		at.Calls.Release()
 		if o.ill {
 			at.rest.Ill()
 		}

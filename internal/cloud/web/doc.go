@@ -3,5 +3,6 @@
 //
 //   - function.go: a function, its sites and bounds.
 //   - call.go: one request, with its attempts.
+//   - connection.go, settings.go: what functions share: connections, and bounds.
 //   - verdict.go: what an attempt means.
 package web

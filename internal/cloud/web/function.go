@@ -23,6 +23,8 @@ type Site struct {
 	// Prove adds to a request's head what proves who is calling; nil for nothing. The error is
 	// a *fault.Fault or a context's.
 	Prove func(ctx context.Context, head exchange.Head) (Proof, error)
+	// Calls bounds the calls of all functions that the platform counts together.
+	Calls *cloud.Pool
 	// Problem is why the last proof could not be had; nil where nothing is proved.
 	Problem func() error
 
@@ -80,8 +82,11 @@ func New(o Options, b Bounds) *Function {
 	return f
 }
 
-// Tune changes bounds in place.
-func (f *Function) Tune(b Bounds) {
+// Tune changes bounds in place, its own and those of all that it is counted with.
+func (f *Function) Tune(b Bounds, together cloud.PoolBounds) {
+	for _, s := range f.Sites {
+		s.Calls.Tune(together)
+	}
 	f.timeout.Store(int64(b.Timeout))
 	f.own.Tune(b.Pool)
 }
@@ -98,6 +103,9 @@ func (f *Function) Status() Status {
 	s := Status{Calls: f.own.Status()}
 	for _, at := range f.Sites {
 		line := fmt.Sprintf("%s: %s", at.Name, at.URL)
+		if together := at.Calls.Status(); together.Limit < MostAtOnce {
+			line += fmt.Sprintf(", %d of %d calls of all functions there", together.Busy, together.Limit)
+		}
 		if at.rest.Resting() {
 			line += ", rests"
 		}

@@ -31,7 +31,7 @@ type sent func(r *http.Request) (*http.Response, error)
 func (s sent) RoundTrip(r *http.Request) (*http.Response, error) { return s(r) }
 
 func site(name string, s sent) *web.Site {
-	return &web.Site{Name: name, URL: &url.URL{Scheme: "https", Host: name + ".test:443", Path: "/f"}, Host: name + ".test", Send: s}
+	return &web.Site{Name: name, URL: &url.URL{Scheme: "https", Host: name + ".test:443", Path: "/f"}, Host: name + ".test", Send: s, Calls: cloud.NewPool(cloud.PoolBounds{Max: 10})}
 }
 
 func function(sites ...*web.Site) *web.Function {

@@ -37,6 +37,7 @@ func Definition() function.Definition {
 type platform struct {
 	callers     *entra.Callers
 	connections web.Connections
+	pools       web.Pools
 }
 
 // check tells what is wrong with a config, which its secrets are part of.
@@ -98,7 +99,7 @@ type backend struct {
 	*web.Function
 
 	platform *platform
-	config   *Config // whose places are its identity
+	config   *Config // whose templates are its identity
 	ends     []func()
 }
 
@@ -115,6 +116,8 @@ func (b *backend) site(env function.Env, c *Config, region string) *web.Site {
 	}
 	send, leave := b.platform.connections.Use(like, env.Bounds)
 	s.Send = send
+	b.ends = append(b.ends, leave)
+	s.Calls, leave = b.platform.pools.Use(web.Together{Region: region}, c.together.Pool())
 	b.ends = append(b.ends, leave)
 	return s
 }
@@ -137,9 +140,9 @@ func (b *backend) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // part is one function of an app.
 type part struct {
-	backend *backend
-	name    string
-	place   place
+	backend  *backend
+	name     string
+	template template
 }
 
 // Part gives the function of that name.
@@ -147,13 +150,13 @@ func (b *backend) Part(name string) (http.RoundTripper, error) {
 	if err := checkPart(b.config, name); err != nil {
 		return nil, err
 	}
-	at, err := b.config.place(name)
+	at, err := b.config.template(name)
 	return &part{b, name, at}, err
 }
 
 // RoundTrip passes r on at the function's path.
 func (p *part) RoundTrip(r *http.Request) (*http.Response, error) {
-	path, err := p.place.at(r.URL.EscapedPath(), &exchange.Of(r).Params)
+	path, err := p.template.at(r.URL.EscapedPath(), &exchange.Of(r).Params)
 	if err != nil {
 		if r.Body != nil {
 			_ = r.Body.Close() // the contract of backends; the error that matters is err
@@ -166,7 +169,7 @@ func (p *part) RoundTrip(r *http.Request) (*http.Response, error) {
 // Tune takes over bounds of another config.
 func (b *backend) Tune(cfg any) {
 	if c, ok := cfg.(*Config); ok { // the compiler only tunes what Same has compared
-		b.Function.Tune(c.bounds())
+		b.Function.Tune(c.bounds(), c.together.Pool())
 	}
 }
 

@@ -295,12 +295,12 @@ func TestWhatIsWrongWithAConfig(t *testing.T) {
 	}
 }
 
-// FuzzPlace holds that no captured value leads out of the function's own path.
-func FuzzPlace(f *testing.F) {
+// FuzzTemplate holds that no captured value leads out of the function's own path.
+func FuzzTemplate(f *testing.F) {
 	f.Add("prices/{item}/{*rest}", "/x", "a/b", "../c")
 	f.Add("{a?}", "/api/a%2Fb", "", "")
 	f.Fuzz(func(t *testing.T, template, path, item, rest string) {
-		p, err := parsePlace("api", template)
+		p, err := parseTemplate("api", template)
 		if err != nil || !strings.HasPrefix(path, "/") {
 			return
 		}

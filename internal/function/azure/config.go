@@ -30,6 +30,17 @@ type Config struct {
 	Endpoint Endpoint          `doc:"endpoint,omitzero" example:"https://10.0.0.8" help:"Where it is called, rather than at its host, which is still named in Host. {region} in it stands for the region."`
 	Timeout  time.Duration     `doc:"timeout" example:"30s" help:"Until the head of its answer is there, with all attempts and its cold start; up to 230s, after which Azure answers itself."`
 	Limits   Limits            `doc:"limits" help:"How much of the app is used at once."`
+
+	together web.Settings // of all that is called on the platform
+}
+
+// cloudName is the platform's under `clouds`.
+const cloudName = "azure"
+
+// InCloud implements config.Clouded.
+func (c *Config) InCloud(of func(kind string) any) error {
+	c.together = web.SettingsOf(cloudName, of)
+	return nil
 }
 
 // Limits bound how much of an app is used. Azure has bounds of its own.
@@ -152,17 +163,13 @@ func (e *Endpoint) UnmarshalText(text []byte) error {
 // The defaults that are not zero, and the bounds of what makes sense.
 const (
 	defaultPrefix  = "api"
-	defaultTimeout = 60 * time.Second // cold starts are among it
-	defaultQueue   = 1000
-	defaultWait    = 5 * time.Second
+	defaultTimeout = 60 * time.Second  // cold starts are among it
 	mostTimeout    = 230 * time.Second // of Azure's load balancer, for functions called over HTTP
-	mostAtOnce     = 100_000
-	mostInQueue    = 1_000_000
 	mostRegions    = 8
 )
 
 func defaults() Config {
-	return Config{Prefix: defaultPrefix, Timeout: defaultTimeout, Limits: Limits{Queue: defaultQueue, Wait: defaultWait}}
+	return Config{Prefix: defaultPrefix, Timeout: defaultTimeout, Limits: Limits{Queue: web.DefaultQueue, Wait: web.DefaultWait}}
 }
 
 // host is where the app is, with a place for the region where there are several.
@@ -190,7 +197,7 @@ func (c *Config) validate() error {
 		"endpoint: with several regions it must hold %s, or each of them would be the same", regionPlace)
 	for _, name := range slices.Sorted(maps.Keys(c.Routes)) {
 		require(functionForm.MatchString(name), "routes: %q is no name of a function", name)
-		if _, err := c.place(name); err != nil {
+		if _, err := c.template(name); err != nil {
 			problems = append(problems, err)
 		}
 	}
@@ -202,8 +209,8 @@ func (c *Config) validate() error {
 		require(i.Resource != "", "identity.resource: say for what the token is, as api://shop")
 	}
 	require(c.Timeout > 0 && c.Timeout <= mostTimeout, "timeout: %v is not from more than nothing to %v, after which Azure answers itself", c.Timeout, mostTimeout)
-	require(c.Limits.Concurrency >= 0 && c.Limits.Concurrency <= mostAtOnce, "limits.concurrency: %d is not from 1 to %d", c.Limits.Concurrency, mostAtOnce)
-	require(c.Limits.Queue >= 0 && c.Limits.Queue <= mostInQueue, "limits.queue: %d is not from 0 to %d", c.Limits.Queue, mostInQueue)
+	require(c.Limits.Concurrency >= 0 && c.Limits.Concurrency <= web.MostAtOnce, "limits.concurrency: %d is not from 1 to %d", c.Limits.Concurrency, web.MostAtOnce)
+	require(c.Limits.Queue >= 0 && c.Limits.Queue <= web.MostInQueue, "limits.queue: %d is not from 0 to %d", c.Limits.Queue, web.MostInQueue)
 	require(c.Limits.Wait > 0, "limits.wait: it must be more than nothing")
 	if len(problems) == 0 {
 		return nil
@@ -211,19 +218,19 @@ func (c *Config) validate() error {
 	return problems
 }
 
-// place is where a function is.
-func (c *Config) place(name string) (place, error) {
-	template, ok := c.Routes[name]
+// template is where a function is.
+func (c *Config) template(name string) (template, error) {
+	text, ok := c.Routes[name]
 	if !ok {
-		template = name
+		text = name
 	}
 	prefix := string(c.Prefix)
 	if prefix == noPrefix {
 		prefix = ""
 	}
-	p, err := parsePlace(prefix, template)
+	p, err := parseTemplate(prefix, text)
 	if err != nil {
-		return p, fmt.Errorf("routes.%s: %q is not understood: %w", name, template, err)
+		return p, fmt.Errorf("routes.%s: %q is not understood: %w", name, text, err)
 	}
 	return p, nil
 }
@@ -255,7 +262,7 @@ func (c *Config) in(region string) (host string, called *url.URL) {
 func (c *Config) bounds() web.Bounds {
 	most := c.Limits.Concurrency
 	if most == 0 {
-		most = mostAtOnce
+		most = web.MostAtOnce
 	}
 	return web.Bounds{Timeout: c.Timeout, Pool: cloud.PoolBounds{Max: most, Size: c.Limits.Queue, Wait: c.Limits.Wait}}
 }

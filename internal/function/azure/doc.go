@@ -3,6 +3,6 @@
 //
 //   - config.go, reference.go: the config, in its long form and in a route's `to`.
 //   - azure.go: what all apps share, and how one is made.
-//   - place.go: at which path a function is.
+//   - template.go: at which path a function is.
 //   - proof.go: key and token, and what their refusal looks like.
 package azure

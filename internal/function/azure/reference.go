@@ -42,6 +42,6 @@ func checkPart(c *Config, part string) error {
 	if !functionForm.MatchString(part) {
 		return fmt.Errorf("%q is no name of a function; names are letters, digits, - and _", part)
 	}
-	_, err := c.place(part)
+	_, err := c.template(part)
 	return err
 }

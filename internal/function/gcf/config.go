@@ -28,6 +28,17 @@ type Config struct {
 	Endpoint      Endpoint      `doc:"endpoint,omitzero" example:"https://10.0.0.8" help:"Where it is called, rather than at its URL's host, which is still named in Host. {region} in it stands for the region."`
 	Timeout       time.Duration `doc:"timeout" example:"30s" help:"Until the head of its answer is there, with all attempts and its cold start."`
 	Limits        Limits        `doc:"limits" help:"How much of the function is used at once."`
+
+	together web.Settings // of all that is called on the platform
+}
+
+// cloudName is the platform's under `clouds`.
+const cloudName = "google"
+
+// InCloud implements config.Clouded.
+func (c *Config) InCloud(of func(kind string) any) error {
+	c.together = web.SettingsOf(cloudName, of)
+	return nil
 }
 
 // Limits bound how much of a function is used. Google has bounds of its own.
@@ -165,16 +176,12 @@ func (e *Endpoint) UnmarshalText(text []byte) error {
 // The defaults that are not zero, and the bounds of what makes sense.
 const (
 	defaultTimeout = 60 * time.Second // cold starts are among it
-	defaultQueue   = 1000
-	defaultWait    = 5 * time.Second
-	mostTimeout    = time.Hour // of a request to Cloud Run
-	mostAtOnce     = 100_000
-	mostInQueue    = 1_000_000
+	mostTimeout    = time.Hour        // of a request to Cloud Run
 	mostRegions    = 8
 )
 
 func defaults() Config {
-	return Config{Authorization: Auto, Protocol: HTTP, Timeout: defaultTimeout, Limits: Limits{Queue: defaultQueue, Wait: defaultWait}}
+	return Config{Authorization: Auto, Protocol: HTTP, Timeout: defaultTimeout, Limits: Limits{Queue: web.DefaultQueue, Wait: web.DefaultWait}}
 }
 
 // validate tells all that is wrong with the config itself.
@@ -200,8 +207,8 @@ func (c *Config) validate() error {
 		}
 	}
 	require(c.Timeout > 0 && c.Timeout <= mostTimeout, "timeout: %v is not from more than nothing to %v, which is as long as a request to Cloud Run may take", c.Timeout, mostTimeout)
-	require(c.Limits.Concurrency >= 0 && c.Limits.Concurrency <= mostAtOnce, "limits.concurrency: %d is not from 1 to %d", c.Limits.Concurrency, mostAtOnce)
-	require(c.Limits.Queue >= 0 && c.Limits.Queue <= mostInQueue, "limits.queue: %d is not from 0 to %d", c.Limits.Queue, mostInQueue)
+	require(c.Limits.Concurrency >= 0 && c.Limits.Concurrency <= web.MostAtOnce, "limits.concurrency: %d is not from 1 to %d", c.Limits.Concurrency, web.MostAtOnce)
+	require(c.Limits.Queue >= 0 && c.Limits.Queue <= web.MostInQueue, "limits.queue: %d is not from 0 to %d", c.Limits.Queue, web.MostInQueue)
 	require(c.Limits.Wait > 0, "limits.wait: it must be more than nothing")
 	if len(problems) == 0 {
 		return nil
@@ -241,7 +248,7 @@ func (c *Config) in(region string) (own *url.URL, audience string, called *url.U
 func (c *Config) bounds() web.Bounds {
 	most := c.Limits.Concurrency
 	if most == 0 {
-		most = mostAtOnce
+		most = web.MostAtOnce
 	}
 	return web.Bounds{Timeout: c.Timeout, Pool: cloud.PoolBounds{Max: most, Size: c.Limits.Queue, Wait: c.Limits.Wait}}
 }

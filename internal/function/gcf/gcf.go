@@ -40,6 +40,7 @@ func Definition() function.Definition {
 type platform struct {
 	callers     *google.Callers
 	connections web.Connections
+	pools       web.Pools
 }
 
 // check tells what is wrong with a config, which its credentials are part of.
@@ -106,6 +107,8 @@ func (b *backend) site(env function.Env, c *Config, from google.Credentials, reg
 	send, leave := b.platform.connections.Use(like, env.Bounds)
 	s.Send = send
 	b.ends = append(b.ends, leave)
+	s.Calls, leave = b.platform.pools.Use(web.Together{Account: c.Function.Project(), Region: region}, c.together.Pool())
+	b.ends = append(b.ends, leave)
 	if c.Identity.None {
 		return s
 	}
@@ -125,7 +128,7 @@ func (b *backend) RoundTrip(r *http.Request) (*http.Response, error) {
 // Tune takes over bounds of another config.
 func (b *backend) Tune(cfg any) {
 	if c, ok := cfg.(*Config); ok { // the compiler only tunes what Same has compared
-		b.Function.Tune(c.bounds())
+		b.Function.Tune(c.bounds(), c.together.Pool())
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/base/secret"
+	"github.com/weir-gateway/weir/internal/cloud/web"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
 	"github.com/weir-gateway/weir/internal/function"
@@ -321,6 +322,46 @@ func TestCallsAreBounded(t *testing.T) {
 		_, _ = io.Copy(io.Discard, res.Body)
 		_ = res.Body.Close()
 	}
+}
+
+// Two functions of one project and region have one bound in common, which another config may change.
+func TestCallsOfAProjectAreBoundedTogether(t *testing.T) {
+	d, platform := serve(t, say(200)), Definition()
+	built := func(name string, most int) (function.Backend, *Config) {
+		c := defaults()
+		var ps doc.Problems
+		doc.Decode(doc.Parse("weir.yaml", []byte("gcf: "+name+"@europe-west1/shop-42\nidentity: none\nendpoint: "+d.URL), &ps), &c, &ps)
+		said := &web.Settings{Concurrency: most}
+		if err := c.InCloud(func(string) any { return said }); err != nil || ps.Failed() {
+			t.Fatal(ps.Sorted(), err)
+		}
+		b, err := platform.Build(function.Env{Log: slog.New(slog.DiscardHandler), Secret: secret.Resolve}, name, &c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = b.Close(t.Context()) })
+		return b, &c
+	}
+	one, _ := built("one", 1)
+	other, changed := built("other", 1)
+	held, _, err := ask(t, one, "GET", "/", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := ask(t, other, "GET", "/", ""); fault.From(err).Code != fault.FunctionBusy.Code {
+		t.Errorf("beside the other one's call it gets %v", err)
+	}
+	if details := strings.Join(one.Status().Details, " "); !strings.Contains(details, "1 of 1 calls of all functions there") {
+		t.Errorf("the status is %s", details)
+	}
+	if err := changed.InCloud(func(string) any { return &web.Settings{Concurrency: 2} }); err != nil {
+		t.Fatal(err)
+	}
+	other.Tune(changed)
+	if _, _, err := ask(t, other, "GET", "/", ""); err != nil {
+		t.Errorf("with room for two it gets %v", err)
+	}
+	_ = held.Body.Close()
 }
 
 func TestReferences(t *testing.T) {

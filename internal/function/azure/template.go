@@ -10,9 +10,9 @@ import (
 	"github.com/weir-gateway/weir/internal/base/exchange"
 )
 
-// place is the path of a function within its app: the route template of its function.json
+// template is the path of a function within its app: the route template of its function.json
 // with the prefix in front. What its parameters may be, the app itself decides.
-type place struct{ segments []segment }
+type template struct{ segments []segment }
 
 type segment struct {
 	literal  string // escaped; where name is ""
@@ -21,11 +21,11 @@ type segment struct {
 	rest     bool // all that is left of a path
 }
 
-// parsePlace reads a template as Azure has it: literals, {name}, {name:constraint},
+// parseTemplate reads a template as Azure has it: literals, {name}, {name:constraint},
 // {name?} and {*rest}.
-func parsePlace(prefix, template string) (place, error) {
-	var p place
-	for part := range strings.SplitSeq(strings.Trim(prefix+"/"+strings.TrimPrefix(template, "/"), "/"), "/") {
+func parseTemplate(prefix, text string) (template, error) {
+	var p template
+	for part := range strings.SplitSeq(strings.Trim(prefix+"/"+strings.TrimPrefix(text, "/"), "/"), "/") {
 		if part == "" {
 			return p, errors.New("a segment is empty")
 		}
@@ -65,7 +65,7 @@ func parseSegment(text string) (segment, error) {
 // at is the escaped path at which the app expects a request: its own where that leads to
 // the function, or else one that is made of the template and what the gateway's route
 // has captured.
-func (p place) at(path string, captured *exchange.Params) (string, error) {
+func (p template) at(path string, captured *exchange.Params) (string, error) {
 	if p.leads(strings.Split(strings.Trim(path, "/"), "/")) {
 		return path, nil
 	}
@@ -97,7 +97,7 @@ func climbs(value string) bool {
 }
 
 // leads tells whether the app would lead such a path here. Literals match whatever their case.
-func (p place) leads(parts []string) bool {
+func (p template) leads(parts []string) bool {
 	for i, s := range p.segments {
 		switch {
 		case s.rest:
