@@ -35,9 +35,9 @@ func (b *build) selection(s *config.Service, id transportIdentity) (service.Sele
 		return rules, err
 	}
 	rules.Check, rules.Caller, rules.CallerKey = check, caller, key
-	rules.Room, err = keep(b, "checks", always, func() (*health.Room, func(context.Context), error) {
-		room := health.NewRoom(0, b.compiler.options.Metrics.Checks())
-		return room, func(context.Context) { room.Close() }, nil
+	rules.Checkers, err = keep(b, "checks", always, func() (*health.Checkers, func(context.Context), error) {
+		checkers := health.NewCheckers(0, b.compiler.options.Metrics.Checks())
+		return checkers, func(context.Context) { checkers.Close() }, nil
 	})
 	return rules, err
 }

@@ -116,7 +116,7 @@ func (s *Service) track(e *endpoint) {
 		e.state.untrack()
 	case e.state.checks == nil:
 		at := health.Target{ID: e.ID, Address: e.Address, Fallback: e.Fallback, Name: e.Name}
-		e.state.checks = rules.Room.Follow(at, rules.Check, rules.CallerKey, rules.Caller, s.changed)
+		e.state.checks = rules.Checkers.Follow(at, rules.Check, rules.CallerKey, rules.Caller, s.changed)
 	}
 }
 

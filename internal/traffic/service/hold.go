@@ -9,7 +9,7 @@ import (
 // nobody has any.
 func (c *call) next() (*endpoint, error) {
 	now := c.service.set.Load()
-	if e := c.takeProbe(now); e != nil {
+	if e := c.takeUnproved(now); e != nil {
 		return e, nil
 	}
 	if c.service.pool.Waiting() > 0 && c.service.balance.Load().Breaker != nil { // the others were first

@@ -9,13 +9,13 @@ import (
 	"github.com/weir-gateway/weir/internal/traffic/service/balance"
 )
 
-// The phases of an endpoint's ejection, state.phase. Requests change halfOpen to probing
+// The phases of an endpoint's ejection, state.phase. Requests change halfOpen to proving
 // and nothing else; all other changes are made with Service.setting locked.
 const (
 	serves   uint32 = iota
 	ejected         // until a timer
 	halfOpen        // one request may prove it
-	probing         // and is under way
+	proving         // and is under way
 )
 
 // ejection is how an endpoint is left alone.
@@ -158,7 +158,7 @@ func (s *Service) halfOpen(e *state) {
 func (s *Service) proved(e *state, said lesson, why string) {
 	s.setting.Lock()
 	defer s.setting.Unlock()
-	if e.gone || s.closed || e.phase.Load() != probing { // it was taken back meanwhile, by other rules
+	if e.gone || s.closed || e.phase.Load() != proving { // it was taken back meanwhile, by other rules
 		return
 	}
 	switch said {
@@ -175,18 +175,18 @@ func (s *Service) proved(e *state, said lesson, why string) {
 	s.rebuildSoon()
 }
 
-// takeProbe gives an ejected endpoint that this request may prove, nil where there is none.
+// takeUnproved gives an ejected endpoint that this request may prove, nil where there is none.
 // The request must be one that can be sent to another endpoint if it fails, unless none
 // of that kind comes.
-func (c *call) takeProbe(s *set) *endpoint {
-	if len(s.probes) == 0 || len(c.tried) > 0 {
+func (c *call) takeUnproved(s *set) *endpoint {
+	if len(s.unproved) == 0 || len(c.tried) > 0 {
 		return nil
 	}
 	now := int64(time.Since(c.service.start))
 	safe := c.retry.attempts > 0 && c.body == nil && !c.retry.unsent && repeatable(c.req)
-	for _, e := range s.probes {
-		if (safe || now-e.state.opened.Load() >= int64(patience)) && e.state.phase.CompareAndSwap(halfOpen, probing) {
-			c.probe = e
+	for _, e := range s.unproved {
+		if (safe || now-e.state.opened.Load() >= int64(patience)) && e.state.phase.CompareAndSwap(halfOpen, proving) {
+			c.proves = e
 			c.service.pool.Begin(&e.state.load)
 			return e
 		}

@@ -172,9 +172,9 @@ func TestWhoIsAsked(t *testing.T) {
 		"nobody of no weight":                              {[]discovery.Endpoint{{Address: "a:1"}, {Address: "b:1", Weight: 1}}, nil, 50, "b", service.AsksHealthy},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			b, room := newBackends(), health.NewRoom(0, nil)
-			defer room.Close()
-			s := selected(b, service.Selection{Check: tcpCheck(), Room: room, Panic: c.panics}, quiet())
+			b, checkers := newBackends(), health.NewCheckers(0, nil)
+			defer checkers.Close()
+			s := selected(b, service.Selection{Check: tcpCheck(), Checkers: checkers, Panic: c.panics}, quiet())
 			defer s.Close()
 			s.Set(c.list)
 			time.Sleep(time.Second) //nolint:forbidigo // virtual: all are healthy first
@@ -200,10 +200,10 @@ func TestWhoIsAsked(t *testing.T) {
 // TestAnEndpointThatIsSickGetsNothingAndIsTakenBack is the life of one endpoint with a check.
 func TestAnEndpointThatIsSickGetsNothingAndIsTakenBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b, room := newBackends(), health.NewRoom(0, nil)
-		defer room.Close()
+		b, checkers := newBackends(), health.NewCheckers(0, nil)
+		defer checkers.Close()
 		var log bytes.Buffer
-		s := selected(b, service.Selection{Check: tcpCheck(), Room: room, Panic: 50, Hold: *config.DefaultHold()}, slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{
+		s := selected(b, service.Selection{Check: tcpCheck(), Checkers: checkers, Panic: 50, Hold: *config.DefaultHold()}, slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{
 			ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 				if a.Key == slog.TimeKey {
 					return slog.Attr{}
@@ -250,9 +250,9 @@ level=INFO msg="endpoint is gone" endpoint=b:1 id="" was=healthy in_flight=0
 // what there is starts slowly.
 func TestANewEndpointIsNotAskedBeforeItsFirstCheck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b, room := newBackends(), health.NewRoom(0, nil)
-		defer room.Close()
-		s := selected(b, service.Selection{Check: tcpCheck(), Room: room, Panic: 50}, quiet())
+		b, checkers := newBackends(), health.NewCheckers(0, nil)
+		defer checkers.Close()
+		s := selected(b, service.Selection{Check: tcpCheck(), Checkers: checkers, Panic: 50}, quiet())
 		defer s.Close()
 		s.Set(endpoints("a:1"))
 		synctest.Wait()
@@ -275,10 +275,10 @@ func TestANewEndpointIsNotAskedBeforeItsFirstCheck(t *testing.T) {
 
 func TestRequestsWaitForTheFirstCheck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b, room := newBackends(), health.NewRoom(0, nil)
-		defer room.Close()
+		b, checkers := newBackends(), health.NewCheckers(0, nil)
+		defer checkers.Close()
 		b.sick["a:1"] = errSick
-		s := selected(b, service.Selection{Check: tcpCheck(), Room: room, Panic: 50, Hold: config.Hold{Time: 10 * time.Second, Requests: 10}}, quiet())
+		s := selected(b, service.Selection{Check: tcpCheck(), Checkers: checkers, Panic: 50, Hold: config.Hold{Time: 10 * time.Second, Requests: 10}}, quiet())
 		defer s.Close()
 		s.Set(endpoints("a:1"))
 		begin := time.Now()
@@ -298,13 +298,13 @@ func TestRequestsWaitForTheFirstCheck(t *testing.T) {
 // A check that is new or another one takes nobody out before it has said something.
 func TestAnotherCheckChangesNothingByItself(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b, room := newBackends(), health.NewRoom(0, nil)
-		defer room.Close()
+		b, checkers := newBackends(), health.NewCheckers(0, nil)
+		defer checkers.Close()
 		s := selected(b, service.Selection{}, quiet())
 		defer s.Close()
 		s.Set(endpoints("a:1", "b:1"))
 		b.set(func() { b.sick["b:1"] = errSick })
-		rules := service.Selection{Check: tcpCheck(), Room: room, Caller: b, Panic: 50}
+		rules := service.Selection{Check: tcpCheck(), Checkers: checkers, Caller: b, Panic: 50}
 		s.Select(rules)
 		if got := states(s); got != "a:1 healthy, b:1 healthy, asks healthy" {
 			t.Error(got)

@@ -22,7 +22,7 @@ type set struct {
 	endpoints []endpoint    // all, in the provider's order
 	picker    picker        // of those that may be asked
 	mode      Mode          // why these
-	probes    []*endpoint   // half-open ones; see takeProbe
+	unproved  []*endpoint   // half-open ones; see takeUnproved
 	replaced  chan struct{} // closed when there is another set
 }
 
@@ -57,7 +57,7 @@ func (s *Service) newSet(endpoints []endpoint) *set {
 	made.picker, made.mode = newPicker(s.pool, s.balance.Load(), asked), mode
 	for i := range endpoints {
 		if e := &endpoints[i]; e.Weight > 0 && e.standing() == Ejected && e.state.phase.Load() >= halfOpen {
-			made.probes = append(made.probes, e)
+			made.unproved = append(made.unproved, e)
 		}
 	}
 	return made

@@ -7,10 +7,10 @@ import (
 
 // Selection is by which rules endpoints may be asked. The zero value asks all that are ready.
 type Selection struct {
-	// Check is how they are asked whether they serve, by Caller in Room; nil: they are not.
-	Check  *health.Check
-	Room   *health.Room
-	Caller health.Caller
+	// Check is how they are asked whether they serve, by Caller among Checkers; nil: they are not.
+	Check    *health.Check
+	Checkers *health.Checkers
+	Caller   health.Caller
 	// CallerKey identifies Caller: the same key, the same answers.
 	CallerKey string
 

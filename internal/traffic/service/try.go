@@ -28,7 +28,8 @@ type call struct {
 	// tried are addresses: an endpoint that was gone and is back in the next list is
 	// still the one that has just failed.
 	tried []string
-	probe *endpoint // an ejected one that the next attempt may prove; nil: none
+	// proves is an ejected one that the next attempt may prove; nil: none.
+	proves *endpoint
 
 	hash          uint64 // of the key, once keyed
 	keyed, hasKey bool
@@ -182,8 +183,8 @@ func (c *call) try(e *endpoint) (*attempt, *http.Response, *attemptBody, error) 
 
 // begin makes the attempt at e.
 func (c *call) begin(e *endpoint) *attempt {
-	a := &attempt{service: c.service, state: e.state, req: c.req, body: c.body, start: time.Now(), limit: c.head, proves: c.probe == e}
-	c.probe, c.outcome = nil, balance.Untold
+	a := &attempt{service: c.service, state: e.state, req: c.req, body: c.body, start: time.Now(), limit: c.head, proves: c.proves == e}
+	c.proves, c.outcome = nil, balance.Untold
 	return a
 }
 

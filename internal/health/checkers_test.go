@@ -91,10 +91,10 @@ var errDown = errors.New("down")
 
 func TestAnEndpointIsFollowedThroughItsLife(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w, room := newWorld(), NewRoom(0, nil)
-		defer room.Close()
+		w, checkers := newWorld(), NewCheckers(0, nil)
+		defer checkers.Close()
 		var heard told
-		f := room.Follow(Target{Address: "a:1"}, tcp(), "", w, heard.tell)
+		f := checkers.Follow(Target{Address: "a:1"}, tcp(), "", w, heard.tell)
 		if v := f.Verdict(); v.State != Starting || !v.Asked.IsZero() {
 			t.Errorf("before the first answer: %+v", v)
 		}
@@ -124,9 +124,9 @@ func TestAnEndpointIsFollowedThroughItsLife(t *testing.T) {
 
 func TestPausesAreSpread(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w, room := newWorld(), NewRoom(0, nil)
-		defer room.Close()
-		room.Follow(Target{Address: "a:1"}, tcp(), "", w, func() {})
+		w, checkers := newWorld(), NewCheckers(0, nil)
+		defer checkers.Close()
+		checkers.Follow(Target{Address: "a:1"}, tcp(), "", w, func() {})
 		time.Sleep(10 * time.Minute) //nolint:forbidigo // virtual
 		asked := w.asked("a:1")
 		different := map[time.Duration]bool{}
@@ -145,17 +145,17 @@ func TestPausesAreSpread(t *testing.T) {
 
 func TestWhoAsksTheSameSharesAChecker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w, room := newWorld(), NewRoom(0, nil)
-		defer room.Close()
+		w, checkers := newWorld(), NewCheckers(0, nil)
+		defer checkers.Close()
 		at := Target{Address: "a:1"}
 		var one, two told
-		first := room.Follow(at, tcp(), "plain", w, one.tell)
-		second := room.Follow(at, tcp(), "plain", w, two.tell)
+		first := checkers.Follow(at, tcp(), "plain", w, one.tell)
+		second := checkers.Follow(at, tcp(), "plain", w, two.tell)
 		synctest.Wait()
 		if n := len(w.asked("a:1")); n != 1 || one.times() != 1 || two.times() != 1 {
 			t.Errorf("asked %d times, told %d and %d times", n, one.times(), two.times())
 		}
-		late := room.Follow(at, tcp(), "plain", w, func() {})
+		late := checkers.Follow(at, tcp(), "plain", w, func() {})
 		if late.Verdict().State != Healthy {
 			t.Error("who comes later is told nothing of what is known")
 		}
@@ -173,8 +173,8 @@ func TestWhoAsksTheSameSharesAChecker(t *testing.T) {
 		other := tcp()
 		other.Port = 2
 		_ = []*Following{
-			room.Follow(Target{ID: "x", Address: "b:1"}, tcp(), "plain", w, func() {}), room.Follow(Target{ID: "y", Address: "b:1"}, tcp(), "plain", w, func() {}),
-			room.Follow(Target{ID: "y", Address: "b:1"}, tcp(), "secure", w, func() {}), room.Follow(Target{ID: "y", Address: "b:1"}, other, "plain", w, func() {}),
+			checkers.Follow(Target{ID: "x", Address: "b:1"}, tcp(), "plain", w, func() {}), checkers.Follow(Target{ID: "y", Address: "b:1"}, tcp(), "plain", w, func() {}),
+			checkers.Follow(Target{ID: "y", Address: "b:1"}, tcp(), "secure", w, func() {}), checkers.Follow(Target{ID: "y", Address: "b:1"}, other, "plain", w, func() {}),
 		}
 		synctest.Wait()
 		for host, want := range map[string]int{
@@ -190,12 +190,12 @@ func TestWhoAsksTheSameSharesAChecker(t *testing.T) {
 func TestNoMoreQuestionsAreOpenThanMayBe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := telemetry.New("test")
-		w, room := newWorld(), NewRoom(8, m.Checks())
-		defer room.Close()
+		w, checkers := newWorld(), NewCheckers(8, m.Checks())
+		defer checkers.Close()
 		w.took = time.Second
 		var following []*Following
 		for i := range 100 {
-			following = append(following, room.Follow(Target{Address: string(rune('a'+i)) + ":1"}, tcp(), "", w, func() {}))
+			following = append(following, checkers.Follow(Target{Address: string(rune('a'+i)) + ":1"}, tcp(), "", w, func() {}))
 		}
 		time.Sleep(14 * time.Second) //nolint:forbidigo // virtual
 		for i, f := range following {
@@ -234,10 +234,10 @@ func counted(t *testing.T, m *telemetry.Metrics, name string) (sum float64) {
 
 func TestAnAnswerHasItsTime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w, room := newWorld(), NewRoom(0, nil)
-		defer room.Close()
+		w, checkers := newWorld(), NewCheckers(0, nil)
+		defer checkers.Close()
 		w.took = time.Hour
-		f := room.Follow(Target{Address: "a:1"}, tcp(), "", w, func() {})
+		f := checkers.Follow(Target{Address: "a:1"}, tcp(), "", w, func() {})
 		time.Sleep(8 * time.Second) //nolint:forbidigo // virtual
 		if v := f.Verdict(); v.State != Unhealthy || v.Served || v.Why != "no answer within 2s" {
 			t.Errorf("%+v", v)

@@ -13,7 +13,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/telemetry"
 )
 
-// DefaultAtOnce is how many questions a Room has open at once. Where more are due, they
+// DefaultAtOnce is how many questions Checkers have open at once. Where more are due, they
 // wait, so that checks come later than they should rather than take all there is.
 const DefaultAtOnce = 256
 
@@ -31,9 +31,9 @@ type Verdict struct {
 	Why string
 }
 
-// Room are the checkers of a process. It is safe for concurrent use. The zero value is not
-// usable; see NewRoom.
-type Room struct {
+// Checkers are those of a process. It is safe for concurrent use. The zero value is not
+// usable; see NewCheckers.
+type Checkers struct {
 	meter  *telemetry.Checks
 	ctx    context.Context //nolint:containedctx // it ends with Close, as everything here
 	cancel context.CancelFunc
@@ -46,22 +46,22 @@ type Room struct {
 	due      queue
 }
 
-// NewRoom makes a Room whose goroutines Close ends. At most atOnce questions are open at
+// NewCheckers makes Checkers whose goroutines Close ends. At most atOnce questions are open at
 // once, 0 for DefaultAtOnce; meter counts them, where it is not nil.
-func NewRoom(atOnce int, meter *telemetry.Checks) *Room {
-	r := &Room{meter: meter, slots: make(chan struct{}, cmp.Or(atOnce, DefaultAtOnce)), wake: make(chan struct{}, 1), checkers: map[string]*checker{}}
-	r.ctx, r.cancel = context.WithCancel(context.Background())
-	r.work.Go(r.run)
-	return r
+func NewCheckers(atOnce int, meter *telemetry.Checks) *Checkers {
+	all := &Checkers{meter: meter, slots: make(chan struct{}, cmp.Or(atOnce, DefaultAtOnce)), wake: make(chan struct{}, 1), checkers: map[string]*checker{}}
+	all.ctx, all.cancel = context.WithCancel(context.Background())
+	all.work.Go(all.run)
+	return all
 }
 
 // Close ends all questions, and returns when none is open. Nobody is told anything after it.
-func (r *Room) Close() {
-	r.cancel()
-	r.work.Wait()
+func (all *Checkers) Close() {
+	all.cancel()
+	all.work.Wait()
 }
 
-// checker asks one target one question again and again. room.mu guards what is not said to
+// checker asks one target one question again and again. Checkers.mu guards what is not said to
 // be of others.
 type checker struct {
 	key    string
@@ -81,7 +81,7 @@ type checker struct {
 
 // Following is one follower's share of a checker.
 type Following struct {
-	room    *Room
+	among   *Checkers
 	checker *checker
 	tell    func()
 }
@@ -89,18 +89,18 @@ type Following struct {
 // Follow has target asked, and calls tell after each answer that changes its state. tell is called by one goroutine at a time, and must not wait; it may
 // come once more after Stop. caller identifies by: who asks the same by the same shares a
 // checker. The first question is asked at once.
-func (r *Room) Follow(target Target, check *Check, caller string, by Caller, tell func()) *Following {
+func (all *Checkers) Follow(target Target, check *Check, caller string, by Caller, tell func()) *Following {
 	key := fmt.Sprintf("%q %s %s", target, check, caller)
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	c := r.checkers[key]
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	c := all.checkers[key]
 	if c == nil {
 		c = &checker{key: key, target: target, check: check, by: by, index: -1, judge: judge{rise: check.Rise, fall: check.Fall, every: check.Every}}
 		c.verdict.Store(&Verdict{Since: time.Now()})
-		r.checkers[key] = c
-		r.schedule(c, time.Now())
+		all.checkers[key] = c
+		all.schedule(c, time.Now())
 	}
-	f := &Following{r, c, tell}
+	f := &Following{all, c, tell}
 	c.followers = append(c.followers, f)
 	return f
 }
@@ -110,9 +110,9 @@ func (f *Following) Verdict() *Verdict { return f.checker.verdict.Load() }
 
 // Stop ends the following, and with the last one the checks.
 func (f *Following) Stop() {
-	r, c := f.room, f.checker
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	all, c := f.among, f.checker
+	all.mu.Lock()
+	defer all.mu.Unlock()
 	// The list is another one each time, for whoever tells holds the one before.
 	rest := make([]*Following, 0, len(c.followers))
 	for _, other := range c.followers {
@@ -124,52 +124,52 @@ func (f *Following) Stop() {
 		return
 	}
 	c.gone = true
-	delete(r.checkers, c.key)
+	delete(all.checkers, c.key)
 	if c.index >= 0 {
-		heap.Remove(&r.due, c.index)
+		heap.Remove(&all.due, c.index)
 	}
 	if c.cancel != nil {
 		c.cancel()
 	}
 }
 
-// schedule has c asked at a time. r is locked.
-func (r *Room) schedule(c *checker, at time.Time) {
+// schedule has c asked at a time. all is locked.
+func (all *Checkers) schedule(c *checker, at time.Time) {
 	c.next = at
-	heap.Push(&r.due, c)
+	heap.Push(&all.due, c)
 	if c.index == 0 { // it is the next one
 		select {
-		case r.wake <- struct{}{}:
+		case all.wake <- struct{}{}:
 		default: // it is awake already
 		}
 	}
 }
 
 // run has those asked whose turn it is.
-func (r *Room) run() {
+func (all *Checkers) run() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
 		select {
-		case <-r.ctx.Done():
+		case <-all.ctx.Done():
 			return
 		case <-timer.C:
-		case <-r.wake:
+		case <-all.wake:
 		}
 		for {
-			c, wait := r.turn(time.Now())
+			c, wait := all.turn(time.Now())
 			if c == nil {
 				timer.Reset(wait)
 				break
 			}
 			select {
-			case r.slots <- struct{}{}:
-			case <-r.ctx.Done():
+			case all.slots <- struct{}{}:
+			case <-all.ctx.Done():
 				return
 			}
-			r.work.Go(func() {
-				defer func() { <-r.slots }()
-				r.ask(c)
+			all.work.Go(func() {
+				defer func() { <-all.slots }()
+				all.ask(c)
 			})
 		}
 	}
@@ -179,32 +179,32 @@ func (r *Room) run() {
 const idle = time.Hour
 
 // turn takes whose turn it is, or tells how long it is nobody's.
-func (r *Room) turn(now time.Time) (*checker, time.Duration) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if len(r.due) == 0 {
+func (all *Checkers) turn(now time.Time) (*checker, time.Duration) {
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	if len(all.due) == 0 {
 		return nil, idle
 	}
-	if wait := r.due[0].next.Sub(now); wait > 0 {
+	if wait := all.due[0].next.Sub(now); wait > 0 {
 		return nil, wait
 	}
-	return heap.Pop(&r.due).(*checker), 0 //nolint:forcetypeassert // nothing else is pushed
+	return heap.Pop(&all.due).(*checker), 0 //nolint:forcetypeassert // nothing else is pushed
 }
 
 // ask asks once, and has those told who follow.
-func (r *Room) ask(c *checker) {
-	ctx, cancel := context.WithTimeout(r.ctx, c.check.Within)
+func (all *Checkers) ask(c *checker) {
+	ctx, cancel := context.WithTimeout(all.ctx, c.check.Within)
 	defer cancel()
-	if !r.begin(c, cancel) {
+	if !all.begin(c, cancel) {
 		return
 	}
 	err := ask(ctx, c.target, c.check, c.by)
 	now := time.Now()
-	if r.ctx.Err() != nil {
+	if all.ctx.Err() != nil {
 		return
 	}
 	changed := c.hear(err, now)
-	for _, f := range r.answered(c, now, err == nil) {
+	for _, f := range all.answered(c, now, err == nil) {
 		if changed {
 			f.tell()
 		}
@@ -212,14 +212,14 @@ func (r *Room) ask(c *checker) {
 }
 
 // begin notes that a question is open, unless nobody wants to know any more.
-func (r *Room) begin(c *checker, cancel context.CancelFunc) bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
+func (all *Checkers) begin(c *checker, cancel context.CancelFunc) bool {
+	all.mu.Lock()
+	defer all.mu.Unlock()
 	if c.gone {
 		return false
 	}
 	if time.Since(c.next) >= time.Second {
-		r.meter.Late()
+		all.meter.Late()
 	}
 	c.cancel = cancel
 	return true
@@ -242,16 +242,16 @@ func (c *checker) hear(err error, now time.Time) bool {
 }
 
 // answered schedules the next question, and gives who follows.
-func (r *Room) answered(c *checker, now time.Time, good bool) []*Following {
+func (all *Checkers) answered(c *checker, now time.Time, good bool) []*Following {
 	pause := c.judge.pause(now)
-	r.mu.Lock()
-	defer r.mu.Unlock()
+	all.mu.Lock()
+	defer all.mu.Unlock()
 	c.cancel = nil
 	if c.gone {
 		return nil
 	}
-	r.meter.Answered(good)
-	r.schedule(c, now.Add(spreadOf(pause)))
+	all.meter.Answered(good)
+	all.schedule(c, now.Add(spreadOf(pause)))
 	return c.followers
 }
 
