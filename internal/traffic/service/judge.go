@@ -85,7 +85,7 @@ func (a *attempt) judge(res *http.Response, err error) finding {
 	default:
 		a.call, f.outcome = res, balance.Began
 	}
-	if f.outcome < balance.Doubtful && a.sentAfter() < 0 {
+	if f.outcome < balance.Doubtful && (a.sentAfter() < 0 || isLate(res)) {
 		f.outcome = balance.Untold // it answers before it has read all: how long it takes for that is not known
 	}
 	return f

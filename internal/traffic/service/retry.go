@@ -43,7 +43,14 @@ func (p policy) afterError(req *http.Request, err error) bool {
 	return send.Unprocessed() || !p.unsent && repeatable(req)
 }
 
-// afterStatus tells whether a response counts as a failure that may be tried again.
-func (p policy) afterStatus(req *http.Request, status int) bool {
-	return slices.Contains(p.statuses, status) && !p.unsent && repeatable(req) && req.Context().Err() == nil
+// afterAnswer tells whether a response counts as a failure that may be tried again.
+func (p policy) afterAnswer(req *http.Request, res *http.Response) bool {
+	return (slices.Contains(p.statuses, res.StatusCode) || isLate(res)) && !p.unsent && repeatable(req) && req.Context().Err() == nil
+}
+
+// isLate tells of an answer that it was meant for a connection on which no request came, and
+// has met one (package transport).
+func isLate(res *http.Response) bool {
+	b, ok := res.Body.(interface{ Late() bool })
+	return ok && b.Late()
 }

@@ -114,7 +114,7 @@ func (c *call) again(res *http.Response, err error) bool {
 	switch {
 	case len(c.tried) >= c.retry.attempts || c.body != nil && !c.body.replayable():
 		return false
-	case err != nil && !c.retry.afterError(c.req, err), err == nil && !c.retry.afterStatus(c.req, res.StatusCode):
+	case err != nil && !c.retry.afterError(c.req, err), err == nil && !c.retry.afterAnswer(c.req, res):
 		return false
 	}
 	return c.service.spends()

@@ -99,11 +99,15 @@ func (a *attempt) failed(err error) error {
 		a.cancel(nil)
 	}
 	e := a.sendError(err)
-	if a.hints.TooLong() || a.answered.Load() && !a.multi && !broken(err) {
+	if a.hints.TooLong() || a.answered.Load() && !a.multi && !broken(err) && !a.ended() {
 		return fault.BackendInvalid.New("", fault.Cause(e))
 	}
 	return e
 }
+
+// ended tells whether the connection did before the head did: a line that is cut looks like
+// one that is no HTTP.
+func (a *attempt) ended() bool { return a.conn != nil && a.conn.ended.Load() }
 
 // broken tells whether err is about the connection or the context rather than
 // about what was read.
@@ -180,7 +184,7 @@ func unprocessed(err error) bool {
 
 // body wraps the response's body. idle is how long the pool would keep the connection.
 func (a *attempt) body(res *http.Response, idle time.Duration) io.ReadCloser {
-	b := &body{ReadCloser: res.Body, attempt: a, rest: -1}
+	b := &body{ReadCloser: res.Body, attempt: a, rest: -1, late: res.StatusCode == http.StatusRequestTimeout && res.Close && a.reused && !a.multi}
 	if d, said := restOf(res.Header); said && !a.multi && d < idle {
 		b.rest = d
 	}

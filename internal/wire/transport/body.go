@@ -16,6 +16,7 @@ type body struct {
 	attempt *attempt
 	rest    time.Duration // that the connection may be unused afterwards; negative: as the pool likes
 	onEnd   func(how error)
+	late    bool // see Late
 	closed  atomic.Bool
 	ended   atomic.Bool
 }
@@ -23,6 +24,10 @@ type body struct {
 // OnEnd sets what runs when the body has ended, one way or another: how is io.EOF where it
 // came to its end, nil where it was closed before, and else why it broke off.
 func (b *body) OnEnd(f func(how error)) { b.onEnd = f }
+
+// Late tells of an answer that it is 408 and the end of a kept connection: it may have been on
+// its way already, for no request came, when this one was sent (RFC 9110 section 15.5.9).
+func (b *body) Late() bool { return b.late }
 
 func (b *body) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)

@@ -148,12 +148,21 @@ func (d *dialer) to(ctx context.Context, network, endpoint string) (net.Conn, er
 }
 
 // countedConn counts the bytes that were written, so that a failed request can
-// tell whether any of it went out.
+// tell whether any of it went out, and knows when there is nothing more to read.
 type countedConn struct {
 	net.Conn
 
 	wrote atomic.Int64
+	ended atomic.Bool // its end was read, or that it broke
 	rest  rest
+}
+
+func (c *countedConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if err != nil {
+		c.ended.Store(true)
+	}
+	return n, err
 }
 
 func (c *countedConn) Write(p []byte) (int, error) {

@@ -99,7 +99,8 @@ type Options struct {
 //
 // A response's body also has the method OnEnd(func(how error)), which must be called
 // before the body is used: the function runs once, when the body was read to its end (how
-// is io.EOF), broke off (how is why) or was closed before (nil). The body of a 101 response is an io.ReadWriteCloser with
+// is io.EOF), broke off (how is why) or was closed before (nil). By Late() bool it tells
+// whether the answer may be one to a connection that was unused for long. The body of a 101 response is an io.ReadWriteCloser with
 // CloseWrite() error. It is safe for concurrent use.
 type Transport struct {
 	inner  http.Transport
