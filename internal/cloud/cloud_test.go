@@ -238,16 +238,17 @@ func TestTwentyGatewaysDoNotStampede(t *testing.T) {
 		}
 		begin := time.Now()
 		time.Sleep(4 * time.Hour) //nolint:forbidigo // synctest's time
-		starts, perSecond := 0, map[int]int{}
+		starts, perSecond, perTenth := 0, map[int]int{}, map[int]int{}
 		for _, at := range i.asked() {
 			if at.Sub(begin) <= 2*time.Second {
 				starts++
+				perTenth[int(at.Sub(begin)/(100*time.Millisecond))]++
 				continue
 			}
 			perSecond[int(at.Sub(begin)/time.Second)]++
 		}
-		if starts != 20 {
-			t.Errorf("%d have begun", starts)
+		if starts != 20 || len(perTenth) < 6 { // of 20 tenths
+			t.Errorf("%d have begun, within %d tenths of a second", starts, len(perTenth))
 		}
 		most := 0
 		for _, n := range perSecond {
@@ -258,6 +259,42 @@ func TestTwentyGatewaysDoNotStampede(t *testing.T) {
 		}
 		if most > 6 || len(perSecond) < 50 { // of 80; chance would have to be very unkind
 			t.Errorf("%d asked in one second, in %d seconds in all", most, len(perSecond))
+		}
+	})
+}
+
+// Nor do they while it is down and requests come all the time, nor when it is back.
+func TestTwentyGatewaysLetAnIssuerRecover(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := &issuer{life: time.Hour, down: true}
+		var gateways []*cloud.Kept[int]
+		for range 20 {
+			gateways = append(gateways, cloud.Keep(i.fetch, cloud.KeptOptions{}))
+		}
+		begin := time.Now()
+		for time.Since(begin) < 10*time.Minute {
+			if time.Since(begin) > 9*time.Minute {
+				i.set(false)
+			}
+			for _, k := range gateways {
+				_, _ = k.Get(t.Context()) // as requests do, each second
+			}
+			time.Sleep(time.Second) //nolint:forbidigo // synctest's time
+		}
+		minutes := map[int]int{}
+		for _, at := range i.asked() {
+			minutes[int(at.Sub(begin)/time.Minute)]++
+		}
+		for minute, n := range minutes {
+			if most := 20 * 30; n > most {
+				t.Errorf("in minute %d it was asked %d times by 20, more than every two seconds", minute, n)
+			}
+		}
+		for _, k := range gateways {
+			if _, err := k.Get(t.Context()); err != nil {
+				t.Error(err)
+			}
+			k.Close()
 		}
 	})
 }

@@ -47,6 +47,8 @@ const (
 	defaultCalm    = 5 * time.Second
 	firstPause     = time.Second
 	longestPause   = 30 * time.Second
+	// askedPause is the longest pause while requests ask, which are refused meanwhile.
+	askedPause = 5 * time.Second
 	// margin is how much of a value's life must be left: it is used elsewhere, a
 	// moment later, by another clock.
 	margin = 10 * time.Second
@@ -71,6 +73,7 @@ type Kept[T any] struct {
 	asked   bool          // somebody wants a value that is not there, or another one
 	refused uint64        // the round whose value was not accepted
 	tried   time.Time     // when the last fetch ended
+	rests   time.Time     // until then no request has the next one made, after one that has failed
 	done    chan struct{} // is closed when the next fetch has ended
 }
 
@@ -107,7 +110,7 @@ func (k *Kept[T]) Get(ctx context.Context) (Held[T], error) {
 			k.mu.Unlock()
 			return held, nil
 		}
-		if problem != nil && (!first || time.Since(k.tried) < firstPause) {
+		if problem != nil && (!first || time.Now().Before(k.rests)) {
 			k.mu.Unlock()
 			return Held[T]{}, problem
 		}
@@ -220,7 +223,9 @@ func (k *Kept[T]) once(ctx context.Context, failures *int) time.Duration {
 		fresh.round = k.held.round + 1
 		k.held, k.have = fresh, true
 	}
+	wait := pause(err, failures)
 	k.problem, k.tried, k.asked = err, time.Now(), false
+	k.rests = k.tried.Add(min(wait, askedPause))
 	valid := k.have && k.counts(k.held)
 	close(k.done)
 	k.done = make(chan struct{})
@@ -232,12 +237,20 @@ func (k *Kept[T]) once(ctx context.Context, failures *int) time.Duration {
 		*failures = 0
 		return k.untilNext(expires)
 	}
-	*failures++
 	if ctx.Err() == nil && *failures&(*failures-1) == 0 { // 1, 2, 4, ...: an outage does not fill the log
 		k.o.Log.Warn("could not be fetched", "what", k.o.Name, "error", err, "valid", valid, "failures", *failures)
 	}
-	pause := min(firstPause<<min(*failures-1, 10), longestPause)
-	return pause/2 + chance(pause)
+	return wait
+}
+
+// pause is how long to wait after a fetch that has failed with err, the more the more have.
+func pause(err error, failures *int) time.Duration {
+	if err == nil {
+		return 0
+	}
+	*failures++
+	most := min(firstPause<<min(*failures-1, 10), longestPause)
+	return most/2 + chance(most)
 }
 
 // untilNext is when a value that ends at expires is replaced.
