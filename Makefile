@@ -133,6 +133,10 @@ bench-clouds: ## functions elsewhere: CPU of an invocation by AWS Lambda's API a
 	$(GO) test ./internal/function/lambda -run TestFiguresOfLambda -count=1 -v -args -rounds 40
 	$(GO) test ./internal/function/lambda -run TestPayloadsInFlightAreBoundedInSum -count=1 -v -timeout 30m -args -full
 
+.PHONY: cloud-smoke
+cloud-smoke: ## the scenarios of the examples against real functions in one's own accounts: WEIR_SMOKE_LAMBDA=NAME:ALIAS@REGION and others; says what did not run
+	@$(GO) test ./test/smoke -run TestAgainstClouds -count=1 -v -timeout 20m -args -clouds
+
 .PHONY: bench-abuse
 bench-abuse: deps ## attack the binary and nginx at full strength and print what it costs: a quarter of an hour, judged by counts only
 	$(GO) test ./test/abuse -run TestAgainstNginx -v -timeout 30m -args -full
