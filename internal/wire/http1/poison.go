@@ -20,4 +20,7 @@ func scrambleLines(lines []string) {
 	}
 }
 
+// newReply gives a writer that was nobody's: one that was kept stays given.
+func (*turn) newReply() *response { return new(response) }
+
 func scrambleURL(u *url.URL) { *u = url.URL{Scheme: stale, Host: stale, Path: stale, RawQuery: stale} }

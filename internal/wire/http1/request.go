@@ -31,8 +31,8 @@ func (t *turn) read(c *Conn, h *Head, text string) {
 	r.Close = m.close || h.Minor == 0 && !m.keeps
 	t.attach(c, h, m)
 	if c.server.options.Lines {
-		t.response = &t.reply
-		t.reply.header = t.newHeads()
+		t.response = t.newReply()
+		t.response.header = t.newHeads()
 	} else {
 		t.response = &response{header: http.Header{}}
 	}

@@ -352,13 +352,13 @@ func (w *response) writeLarge(p []byte) error {
 			return err
 		}
 	}
-	if len(w.out) == 0 && !w.chunked {
-		return w.sendAll(p)
-	}
 	room, _ := largeRooms.Get().(*[pieceBytes]byte)
 	defer largeRooms.Put(room)
 	const chunkRoom = 16
 	for len(p) > 0 {
+		if len(w.out) == 0 && !w.chunked {
+			return w.sendAll(p)
+		}
 		piece := room[:copy(room[:], w.out)]
 		w.out = w.out[:0]
 		n := min(len(p), cap(piece)-len(piece)-chunkRoom)
@@ -530,6 +530,7 @@ func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if len(early) > 0 {
 		_, _ = in.Peek(len(early)) // so that Buffered tells of it
 	}
+	t.in, t.out, w.out = inlet{}, nil, nil // the connection may last for hours
 	return c.net, bufio.NewReadWriter(in, bufio.NewWriter(c.net)), nil
 }
 

@@ -1,5 +1,0 @@
-//go:build race
-
-package http1_test
-
-const raceEnabled = true // sync.Pool forgets at random then
