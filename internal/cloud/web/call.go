@@ -94,8 +94,8 @@ func (f *Function) Pass(r *http.Request, path string) (*http.Response, error) {
 
 // follow has the call end with the answer's body.
 func (c *call) follow(res *http.Response) {
-	if b, ok := res.Body.(interface{ OnEnd(f func()) }); ok {
-		b.OnEnd(c.end.run)
+	if b, ok := res.Body.(interface{ OnEnd(f func(how error)) }); ok {
+		b.OnEnd(func(error) { c.end.run() })
 		return
 	}
 	res.Body = &endingBody{res.Body, c.end.run}

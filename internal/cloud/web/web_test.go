@@ -239,3 +239,26 @@ func TestAnIllRegionRestsAndIsTriedLast(t *testing.T) {
 		}
 	})
 }
+
+// mostAllocations is what passing a request on costs beside the transport: the attempt's
+// request with its head and URL, context, timer, and what is given back at the end.
+const mostAllocations = 14
+
+func TestAPassCostsFewAllocations(t *testing.T) {
+	f := function(site("a", func(*http.Request) (*http.Response, error) { return answer(200), nil }))
+	own := testing.AllocsPerRun(100, func() { _ = answer(200) })
+	r := request(t.Context(), "GET", nil)
+	x := exchange.Of(r)
+	got := testing.AllocsPerRun(100, func() {
+		x.Attempts = x.Attempts[:0]
+		res, err := f.Pass(r, "/x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+	}) - own
+	if got > mostAllocations {
+		t.Errorf("%v allocations", got)
+	}
+	t.Logf("%v allocations", got)
+}

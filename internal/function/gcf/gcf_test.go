@@ -364,6 +364,48 @@ func TestCallsOfAProjectAreBoundedTogether(t *testing.T) {
 	_ = held.Body.Close()
 }
 
+// A WebSocket passes, and takes its place until it is closed.
+func TestAnUpgradePasses(t *testing.T) {
+	metadata(t)
+	d := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasPrefix(r.Header.Get("Authorization"), "Bearer ey") || r.Header.Get("Upgrade") != "echo" {
+			t.Errorf("it was called with %v", r.Header)
+		}
+		conn, both, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer func() { _ = conn.Close() }()
+		_, _ = io.WriteString(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
+		_, _ = io.Copy(conn, both)
+	}))
+	defer d.Close()
+	b := build(t, "gcf: https://orders-abc.a.run.app\nlimits: { concurrency: 1, queue: 0 }\nendpoint: "+d.URL)
+	res, _, err := ask(t, b, "GET", "/", "", "Connection", "Upgrade", "Upgrade", "echo")
+	if err != nil || res.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatalf("got %v, %v", res, err)
+	}
+	tunnel, ok := res.Body.(io.ReadWriteCloser)
+	if !ok {
+		t.Fatalf("the body is %T", res.Body)
+	}
+	if _, err := io.WriteString(tunnel, "hello"); err != nil {
+		t.Fatal(err)
+	}
+	heard := make([]byte, 5)
+	if _, err := io.ReadFull(tunnel, heard); err != nil || string(heard) != "hello" {
+		t.Errorf("heard %q, %v", heard, err)
+	}
+	if s := b.Status(); s.Busy != 1 {
+		t.Errorf("meanwhile %+v", s)
+	}
+	_ = tunnel.Close()
+	if s := b.Status(); s.Busy != 0 {
+		t.Errorf("afterwards %+v", s)
+	}
+}
+
 func TestReferences(t *testing.T) {
 	d := Definition()
 	for _, text := range []string{
