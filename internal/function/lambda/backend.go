@@ -74,8 +74,7 @@ type site struct {
 	connection  connectionKey
 	transport   *transport.Transport
 
-	failures atomic.Int64 // one after the other
-	rests    atomic.Int64 // until when it is tried last, in nanoseconds of the Unix time
+	rest cloud.Rest
 }
 
 // The paths of the API's operations (API reference of AWS Lambda).
@@ -110,30 +109,6 @@ func (s *site) at(qualifier string) *url.URL {
 		u.RawQuery = "Qualifier=" + url.QueryEscape(qualifier)
 	}
 	return &u
-}
-
-// A site that could not be reached, or was out of order, rests for some time.
-const (
-	firstRest   = time.Second
-	longestRest = 30 * time.Second
-)
-
-func (s *site) ill() {
-	n := s.failures.Add(1)
-	rest := min(firstRest<<min(n-1, 10), longestRest)
-	s.rests.Store(time.Now().Add(rest).UnixNano())
-}
-
-func (s *site) well() {
-	if s.failures.Load() != 0 {
-		s.failures.Store(0)
-		s.rests.Store(0)
-	}
-}
-
-func (s *site) resting() bool {
-	until := s.rests.Load()
-	return until != 0 && time.Now().UnixNano() < until
 }
 
 // RoundTrip invokes the function.
@@ -180,7 +155,7 @@ func (b *backend) Status() function.Status {
 	for _, at := range b.sites {
 		account := at.calls.Status()
 		line := fmt.Sprintf("%s in %s: %d of %d calls of the account", at.function, at.region, account.Busy, account.Limit)
-		if at.resting() {
+		if at.rest.Resting() {
 			line += ", rests"
 		}
 		s.Details = append(s.Details, line)

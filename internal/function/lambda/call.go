@@ -94,12 +94,12 @@ func (c *call) invoke(ctx context.Context) (*http.Response, error) {
 		s := c.next()
 		res, failed := c.try(ctx, s)
 		if failed == nil {
-			s.well()
+			s.rest.Well()
 			c.retries.Served()
 			return res, nil
 		}
 		if failed.ill {
-			s.ill()
+			s.rest.Ill()
 		}
 		if !c.again(ctx, s, failed) {
 			return nil, failed.err
@@ -121,7 +121,7 @@ func (c *call) next() *site {
 		if chosen < 0 {
 			chosen = i
 		}
-		if !s.resting() {
+		if !s.rest.Resting() {
 			chosen = i
 			break
 		}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/weir-gateway/weir/internal/cloud/aws"
@@ -68,18 +67,7 @@ const (
 // UnmarshalText reads a mode.
 func (m *Mode) UnmarshalText(text []byte) error {
 	*m = Mode(text)
-	return oneOf("a mode", string(text), []string{string(Sync), string(Stream), string(Async), string(DryRun)})
-}
-
-func oneOf(what, text string, known []string) error {
-	switch near, ok := doc.Suggest(text, known); {
-	case slices.Contains(known, text):
-		return nil
-	case ok:
-		return fmt.Errorf("%q is not %s; did you mean %s?", text, what, near)
-	default:
-		return fmt.Errorf("%q is not %s; known are %s", text, what, strings.Join(known, ", "))
-	}
+	return doc.OneOf("a mode", string(text), string(Sync), string(Stream), string(Async), string(DryRun)) //nolint:wrapcheck // it says what is wrong
 }
 
 // The defaults that are not zero.
