@@ -35,6 +35,7 @@ type body struct {
 	received int64      // bytes
 	closed   atomic.Bool
 	reading  atomic.Bool
+	cut      atomic.Bool           // Close has ended a Read
 	whole    atomic.Bool           // the source was read to its end
 	ended    sync.Once             // tells the watch
 	failure  atomic.Pointer[error] // why the client's side failed; nil while it has not
@@ -68,6 +69,8 @@ func (b *body) Read(p []byte) (int, error) {
 	case errors.Is(err, io.EOF):
 		b.whole.Store(true)
 		b.passTrailers()
+	case err != nil && b.closed.Load(): // which has ended it
+		err = http.ErrBodyReadAfterClose
 	case err != nil:
 		b.failure.Store(&err)
 	}
@@ -99,11 +102,16 @@ func (b *body) failed() error {
 	return nil
 }
 
-// Close is called by the backend when it wants no more. The server closes its own
-// body when the handler has returned.
+// Close is called by the backend when it wants no more, also while it waits in a Read, which then
+// ends: over HTTP/2 net/http tells nobody that a connection is lost before that. The server closes
+// its own body when the handler has returned.
 func (b *body) Close() error {
 	b.closed.Store(true)
 	b.ended.Do(b.watch.done)
+	if b.reading.Load() {
+		b.cut.Store(true)
+		b.wake()
+	}
 	return nil
 }
 

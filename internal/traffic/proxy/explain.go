@@ -22,7 +22,7 @@ func (t *passage) explain(ctx context.Context, err error) error {
 		return fault.BackendTimeout.New("", timeUp(cause, err)...)
 	case t.body != nil && t.body.failed() != nil:
 		return t.explainBody(t.body.failed())
-	case t.r.Context().Err() != nil:
+	case t.r.Context().Err() != nil && !t.cut():
 		return fault.ClientGone.New("", fault.Cause(err))
 	case errors.As(err, &f):
 		return err
@@ -32,6 +32,10 @@ func (t *passage) explain(ctx context.Context, err error) error {
 		return err
 	}
 }
+
+// cut tells whether the backend has ended a wait for the client's body. Over HTTP/1.1 net/http's server takes that for
+// the client's end.
+func (t *passage) cut() bool { return t.body != nil && t.body.cut.Load() }
 
 // timeUp tells which time was up, and what failed of it where that says more.
 func timeUp(cause, err error) []fault.Option {

@@ -44,6 +44,7 @@ type setup struct {
 type gateway struct {
 	*httptest.Server
 
+	backend  *httptest.Server // nil where there are addresses alone
 	service  *service.Service
 	outcomes chan exchange.Outcome
 	faults   chan string // code of each exchange's fault, "" without one
@@ -52,15 +53,17 @@ type gateway struct {
 // start serves backend on a socket of its own and a gateway in front of it.
 func start(tb testing.TB, s setup, backend http.Handler) *gateway {
 	tb.Helper()
+	g := &gateway{outcomes: make(chan exchange.Outcome, 1000), faults: make(chan string, 1000)}
 	addresses := s.addresses
 	if backend != nil {
-		addresses = append(addresses, serve(tb, backend).Listener.Addr().String())
+		g.backend = serve(tb, backend)
+		addresses = append(addresses, g.backend.Listener.Addr().String())
 	}
 	road, err := transport.New(transport.Options{Protocol: s.protocol})
 	if err != nil {
 		tb.Fatal(err)
 	}
-	svc := service.New(service.Options{
+	g.service = service.New(service.Options{
 		Name: "users", Transport: road, Log: slog.New(slog.DiscardHandler),
 		Retry: config.Retry{Attempts: s.retry}, Timeouts: s.timeouts,
 	})
@@ -68,10 +71,9 @@ func start(tb testing.TB, s setup, backend http.Handler) *gateway {
 	for _, a := range addresses {
 		endpoints = append(endpoints, discovery.Endpoint{Address: a, Weight: 1})
 	}
-	svc.Set(endpoints)
-	g := &gateway{service: svc, outcomes: make(chan exchange.Outcome, 1000), faults: make(chan string, 1000)}
+	g.service.Set(endpoints)
 	g.Server = serve(tb, g.open(s.trusted, proxy.New(proxy.Options{
-		Backend: svc, Host: s.host, Timeouts: s.timeouts, BodyBytes: s.bodyBytes,
+		Backend: g.service, Host: s.host, Timeouts: s.timeouts, BodyBytes: s.bodyBytes,
 	})))
 	tb.Cleanup(road.CloseIdle)
 	return g

@@ -19,12 +19,15 @@ var (
 // from the start. Bytes are held as they pass; nothing is read ahead.
 //
 // A failed attempt may leave a goroutine behind that still waits in a Read. What it
-// gets is held like everything else, so that the next attempt loses nothing.
+// gets is held like everything else, so that the next attempt loses nothing; until
+// then that one has what is held.
 type replay struct {
 	limit int
 
-	mu       sync.Mutex // held while the source is read
+	mu       sync.Mutex
 	source   io.ReadCloser
+	reading  bool      // somebody reads the source
+	read     sync.Cond // of mu: somebody has
 	held     []byte
 	consumed int // bytes that the source has given
 	end      error
@@ -36,7 +39,9 @@ type replay struct {
 
 // newReplay holds up to limit bytes of source; 0: only the first attempt may read.
 func newReplay(source io.ReadCloser, limit int) *replay {
-	return &replay{source: source, limit: limit}
+	r := &replay{source: source, limit: limit}
+	r.read.L = &r.mu
+	return r
 }
 
 // replayable tells whether another attempt could read the body from its start.
@@ -59,18 +64,32 @@ func (r *replay) close() {
 func (r *replay) readAt(p []byte, at int, given *atomic.Bool) (int, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	switch {
-	case given.Load():
-		return 0, errAbandoned
-	case at < len(r.held):
-		return copy(p, r.held[at:]), nil
-	case at < r.consumed:
-		return 0, errNotHeldAll
-	case r.end != nil:
-		return 0, r.end
+	for {
+		switch {
+		case given.Load():
+			return 0, errAbandoned
+		case at < len(r.held):
+			return copy(p, r.held[at:]), nil
+		case at < r.consumed:
+			return 0, errNotHeldAll
+		case r.end != nil:
+			return 0, r.end
+		case !r.reading:
+			return r.readOn(p, given)
+		}
+		r.read.Wait()
 	}
+}
+
+// readOn reads the source. mu is locked, but for the time that this takes.
+func (r *replay) readOn(p []byte, given *atomic.Bool) (int, error) {
+	r.reading = true
+	r.mu.Unlock()
 	n, err := r.source.Read(p)
-	r.hold(p[:n])
+	r.mu.Lock()
+	r.reading = false
+	r.read.Broadcast()
+	r.hold(p[:n], given.Load())
 	r.end = err
 	if err != nil && err != io.EOF {
 		r.failure.Store(&err)
@@ -78,11 +97,13 @@ func (r *replay) readAt(p []byte, at int, given *atomic.Bool) (int, error) {
 	return n, err
 }
 
-func (r *replay) hold(p []byte) {
+// hold takes in what the source gave. What was given to an attempt that is over already is held
+// in any case, for the next one has not had it.
+func (r *replay) hold(p []byte, over bool) {
 	r.consumed += len(p)
 	switch {
 	case r.spilled.Load():
-	case r.consumed > r.limit:
+	case r.consumed > r.limit && !over:
 		r.spilled.Store(true)
 		r.held = nil
 	default:

@@ -3,6 +3,7 @@ package transport
 import (
 	"io"
 	"sync"
+	"sync/atomic"
 )
 
 // The content of a request is read in pieces of one of two sizes. While a client
@@ -55,4 +56,29 @@ func (c *countedConn) sendOne(r io.Reader, piece []byte) (sent int, err error) {
 		}
 	}
 	return sent, readErr
+}
+
+// content is what is sent over HTTP/2. net/http closes it when a stream has failed, and waits for
+// the end of a Read before it says so. Where the client waits for an answer, that Read may last for ever.
+type content struct {
+	io.ReadCloser
+
+	attempt *attempt
+	reading atomic.Bool
+}
+
+func (c *content) Read(p []byte) (int, error) {
+	c.reading.Store(true)
+	defer c.reading.Store(false)
+	return c.ReadCloser.Read(p)
+}
+
+// Close ends the attempt too, where content was waited for and no response has begun: net/http waits no
+// longer then, and gives the error that the stream has failed with.
+func (c *content) Close() error {
+	err := c.ReadCloser.Close()
+	if c.reading.Load() && !c.attempt.answered.Load() {
+		c.attempt.cancel(nil)
+	}
+	return err
 }

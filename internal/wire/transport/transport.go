@@ -218,7 +218,11 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	} else if strings.HasPrefix(req.URL.Host, unixPrefix) || strings.HasSuffix(req.URL.Host, placeSuffix) { // nobody else writes a place
 		req.URL.Host = place{endpoint: req.URL.Host}.host(placeSuffix)
 	}
-	res, err := t.inner.RoundTrip(a.request(req))
+	out := a.request(req)
+	if t.multi && out.Body != nil && out.Body != http.NoBody {
+		out.Body = &content{ReadCloser: out.Body, attempt: a}
+	}
+	res, err := t.inner.RoundTrip(out)
 	if a.hints.End(); err != nil {
 		return nil, a.failed(err)
 	}
