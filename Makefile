@@ -112,6 +112,11 @@ cluster: ## a whole cluster on this machine: Weir from deploy/kubernetes in fron
 soak-kube: kube ## requests while etcd and the API server are paused, killed and back, a minute each: none may fail (Linux)
 	cd test/cluster && $(GO) test -run TestTrafficNeverStops -count=1 -v -timeout 20m -args -pause 60s
 
+.PHONY: rolling
+rolling: kube ## three backends replaced every 300 ms for a minute under GETs, POSTs and streams of gRPC, by registry, DNS and Kubernetes, each in three ways: what is lost (Linux)
+	cd test/rolling && $(GO) test -count=1 -v -timeout 20m -args -rounds 200
+	cd test/cluster && $(GO) test -run TestBySlices -count=1 -v -timeout 20m -args -rounds 200
+
 .PHONY: soak-jobs
 soak-jobs: ## ten thousand jobs by 32 clients: what they take, and that each is sent once
 	WEIR_JOBS=10000 $(GO) test -count=1 -v -run TestManyJobs ./test/lifecycle

@@ -1,0 +1,227 @@
+package rolling
+
+import (
+	"context"
+	"errors"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"net"
+	"net/http"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	testgrpc "google.golang.org/grpc/interop/grpc_testing"
+	"google.golang.org/grpc/keepalive"
+)
+
+// Ending is how a backend comes to its end, and treats its connections until then.
+type Ending string
+
+// The endings.
+const (
+	// Graceful says that it leaves, goes on while it is asked, answers what is under way, and closes: what a program does
+	// behind a preStop hook, or `weir register`.
+	Graceful Ending = "graceful"
+	// AtOnce closes everything, whatever is under way, as a system does for a process that was killed; that it is gone is
+	// said up to 100 ms later.
+	AtOnce Ending = "at once"
+	// Restless is Graceful, and closes connections at random all its life: those of HTTP/1.1 while they are idle, which
+	// a request may meet on its way, and those of HTTP/2 by GOAWAY.
+	Restless Ending = "restless"
+)
+
+// think is how long a backend takes for an answer at the most, so that some are always under way.
+const think = 8 * time.Millisecond
+
+// idle is how long a restless backend leaves a connection of HTTP/1.1 idle at the most; aged how old one of HTTP/2 gets.
+const (
+	idle = 40 * time.Millisecond
+	aged = 300 * time.Millisecond
+)
+
+// book is how many times backends have read each POST.
+type book struct {
+	mu   sync.Mutex
+	came map[string]int
+}
+
+func (b *book) write(text string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.came[text]++
+}
+
+func (b *book) all() map[string]int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return maps.Clone(b.came)
+}
+
+// backend is an instance that runs.
+type backend struct {
+	Instance
+	testgrpc.UnimplementedTestServiceServer
+
+	book  *book
+	asked atomic.Int64 // when it was last, in nanoseconds
+	http  *http.Server
+	grpc  *grpc.Server
+	doors [2]*door
+	over  sync.WaitGroup // both servers
+}
+
+// serve starts a backend.
+func serve(at Instance, e Ending, book *book) (*backend, error) {
+	b := &backend{Instance: at, book: book}
+	for i, port := range []int{at.HTTP, at.GRPC} {
+		l, err := net.Listen("tcp", net.JoinHostPort(at.Host, strconv.Itoa(port))) //nolint:noctx // at once
+		if err != nil {
+			return nil, err
+		}
+		b.doors[i] = &door{Listener: l, open: map[net.Conn]bool{}}
+	}
+	b.http = &http.Server{ReadHeaderTimeout: time.Minute, Handler: b}
+	var options []grpc.ServerOption
+	if e == Restless {
+		b.http.ConnState = restless
+		options = append(options, grpc.KeepaliveParams(keepalive.ServerParameters{MaxConnectionAge: aged}))
+	}
+	b.grpc = grpc.NewServer(options...)
+	testgrpc.RegisterTestServiceServer(b.grpc, b)
+	b.over.Go(func() { _ = b.http.Serve(b.doors[0]) }) // which ends with an error in every case
+	b.over.Go(func() { _ = b.grpc.Serve(b.doors[1]) })
+	return b, nil
+}
+
+// ServeHTTP answers a GET with who it is, and a POST with what it says.
+func (b *backend) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	b.note()
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return // the gateway has left
+	}
+	text := b.ID
+	if r.Method == http.MethodPost {
+		text = string(body)
+		b.book.write(text)
+	}
+	<-time.After(rand.N(think)) //nolint:gosec // no secret
+	_, _ = io.WriteString(w, text)
+}
+
+// FullDuplexCall answers each message with one of the size that it asks for.
+func (b *backend) FullDuplexCall(stream testgrpc.TestService_FullDuplexCallServer) error {
+	b.note()
+	for {
+		m, err := stream.Recv()
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		}
+		size := m.GetResponseParameters()[0].GetSize()
+		if err := stream.Send(&testgrpc.StreamingOutputCallResponse{Payload: &testgrpc.Payload{Body: make([]byte, size)}}); err != nil {
+			return err
+		}
+	}
+}
+
+func (b *backend) note() { b.asked.Store(time.Now().UnixNano()) }
+
+// drain goes on until nobody has asked for so long, answers what is under way, and ends.
+func (b *backend) drain(grace time.Duration) {
+	b.note()
+	for {
+		left := grace - time.Since(time.Unix(0, b.asked.Load()))
+		if left <= 0 {
+			break
+		}
+		<-time.After(left)
+	}
+	var both sync.WaitGroup
+	both.Go(func() { _ = b.http.Shutdown(context.Background()) })
+	both.Go(b.grpc.GracefulStop)
+	both.Wait()
+	b.over.Wait()
+}
+
+// kill leaves nothing open. What the kernel sends then is what it sends for a process that was killed.
+func (b *backend) kill() {
+	for _, d := range b.doors {
+		d.shut()
+	}
+	_ = b.http.Close()
+	b.grpc.Stop()
+	b.over.Wait()
+}
+
+// door is a listener that knows its connections.
+type door struct {
+	net.Listener
+
+	mu   sync.Mutex
+	open map[net.Conn]bool // nil: it is shut
+}
+
+// Accept implements net.Listener.
+func (d *door) Accept() (net.Conn, error) {
+	c, err := d.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.open == nil {
+		_ = c.Close()
+		return nil, net.ErrClosed
+	}
+	d.open[c] = true
+	return &visit{Conn: c, door: d}, nil
+}
+
+func (d *door) shut() {
+	_ = d.Close()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for c := range d.open {
+		_ = c.Close()
+	}
+	d.open = nil
+}
+
+// visit is a connection of a door.
+type visit struct {
+	net.Conn
+
+	door  *door
+	turns atomic.Int64 // how many times its state has changed
+}
+
+// Close implements net.Conn.
+func (v *visit) Close() error {
+	v.door.mu.Lock()
+	delete(v.door.open, v.Conn)
+	v.door.mu.Unlock()
+	return v.Conn.Close()
+}
+
+// restless closes a connection some time after it has become idle. Whether a request is on its way to it just then it does not
+// know, as no server does.
+func restless(c net.Conn, state http.ConnState) {
+	v, ok := c.(*visit)
+	if !ok {
+		return
+	}
+	if turn := v.turns.Add(1); state == http.StateIdle {
+		time.AfterFunc(rand.N(idle), func() { //nolint:gosec // no secret
+			if v.turns.Load() == turn {
+				_ = v.Close()
+			}
+		})
+	}
+}
