@@ -20,8 +20,9 @@ func (s *Service) Set(list []discovery.Endpoint) {
 		return
 	}
 	before := s.set.Load().endpoints
-	after := arrange(list, before)
-	s.leave(before, after)
+	s.turn++
+	after := arrange(list, before, s.turn)
+	s.leave(before)
 	for i := range after {
 		s.track(&after[i])
 	}
@@ -85,18 +86,15 @@ func (s *Service) Close() {
 	defer s.setting.Unlock()
 	s.closed = true
 	s.changes.stop()
-	s.leave(s.set.Load().endpoints, nil)
+	s.turn++
+	s.leave(s.set.Load().endpoints)
 }
 
-// leave lets go of those endpoints that are in before and not in after. s.setting is locked.
-func (s *Service) leave(before, after []endpoint) {
-	stays := make(map[*state]bool, len(after))
-	for i := range after {
-		stays[after[i].state] = true
-	}
+// leave lets go of those endpoints that are not of this turn. s.setting is locked.
+func (s *Service) leave(before []endpoint) {
 	for i := range before {
 		e := &before[i]
-		if stays[e.state] {
+		if e.state.turn == s.turn {
 			continue
 		}
 		e.state.gone = true

@@ -85,6 +85,7 @@ type Service struct {
 	warned    atomic.Int64 // when warnRefused last did, in nanoseconds of the Unix time
 
 	setting sync.Mutex // one change at a time; the rest is its
+	turn    uint64     // the number of the set
 	changes changes
 	waited  bool // requests have waited for somebody better as long as they may
 	closed  bool

@@ -26,28 +26,86 @@ type set struct {
 	replaced  chan struct{} // closed when there is another set
 }
 
-// arrange makes the endpoints of list, and takes over the states of before.
-// A second endpoint of the same identity is left out.
-func arrange(list []discovery.Endpoint, before []endpoint) []endpoint {
-	known := make(map[identity]*state, len(before))
-	for _, e := range before {
-		known[identity{e.ID, e.Address}] = e.state
-	}
+// arrange makes the endpoints of list, and takes over from before what is the same: states, and what was worked out.
+// A second endpoint of the same identity is left out. The states of all of them say turn then; those of
+// before that do not are gone.
+func arrange(list []discovery.Endpoint, before []endpoint, turn uint64) []endpoint {
+	known := memory{all: before}
 	made := make([]endpoint, 0, len(list))
-	seen := make(map[identity]bool, len(list))
-	for _, e := range list {
-		key := identity{e.ID, e.Address}
-		if seen[key] {
+	for i := range list {
+		e := endpoint{Endpoint: list[i]}
+		old, st := known.of(identity{e.ID, e.Address})
+		if st.turn == turn {
 			continue
 		}
-		seen[key] = true
-		if known[key] == nil {
-			known[key] = new(state)
+		e.state, st.turn = st, turn
+		if old != nil && old.Fallback == e.Fallback && old.Name == e.Name {
+			e.host = old.host
+		} else {
+			e.host = transport.Host(e.Address, e.Fallback, e.Name, e.ID)
 		}
-		made = append(made, endpoint{Endpoint: e, host: transport.Host(e.Address, e.Fallback, e.Name, e.ID), state: known[key]})
+		made = append(made, e)
 	}
 	return made
 }
+
+// memory finds endpoints of a list by identity, fast where it is asked for them in their order.
+type memory struct {
+	all    []endpoint
+	next   int // the place that is looked at first
+	missed int
+	places map[identity]int    // of all, once a few were not where they were looked for
+	fresh  map[identity]*state // those that are in no place
+}
+
+// scans is how many times the whole list is looked through before it is worth a map.
+const scans = 8
+
+// of gives the endpoint, nil where there is none in the list, and its state, a new one then.
+func (m *memory) of(key identity) (*endpoint, *state) {
+	if m.next >= len(m.all) || !m.all[m.next].is(key) {
+		place, ok := m.find(key)
+		if !ok {
+			return nil, m.begin(key)
+		}
+		m.next = place
+	}
+	e := &m.all[m.next]
+	m.next++
+	return e, e.state
+}
+
+func (m *memory) find(key identity) (place int, ok bool) {
+	if m.missed++; m.missed <= scans {
+		for i := range m.all {
+			if m.all[i].is(key) {
+				return i, true
+			}
+		}
+		return 0, false
+	}
+	if m.places == nil {
+		m.places = make(map[identity]int, len(m.all))
+		for i := range m.all {
+			m.places[identity{m.all[i].ID, m.all[i].Address}] = i
+		}
+	}
+	place, ok = m.places[key]
+	return place, ok
+}
+
+// begin gives the state of an endpoint that was not there before.
+func (m *memory) begin(key identity) *state {
+	if m.fresh == nil {
+		m.fresh = map[identity]*state{}
+	}
+	if m.fresh[key] == nil {
+		m.fresh[key] = new(state)
+	}
+	return m.fresh[key]
+}
+
+func (e *endpoint) is(key identity) bool { return e.Address == key.address && e.ID == key.id }
 
 // newSet works out who may be asked of these. s.setting is locked.
 func (s *Service) newSet(endpoints []endpoint) *set {

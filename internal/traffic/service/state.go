@@ -32,6 +32,7 @@ type state struct {
 	opened   atomic.Int64 // when it became half-open, in nanoseconds of the service's clock
 
 	// Service.setting guards the rest.
+	turn   uint64            // of the latest set that it is in
 	checks *health.Following // nil: it is not checked
 	// assumed tells that it served before it was checked, or was checked otherwise, so that
 	// it does so until its checks have said something.
