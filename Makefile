@@ -138,6 +138,10 @@ bench-clouds: ## functions elsewhere: CPU of an invocation by AWS Lambda's API a
 	$(GO) test ./internal/function/lambda -run TestFiguresOfLambda -count=1 -v -args -rounds 40
 	$(GO) test ./internal/function/lambda -run TestPayloadsInFlightAreBoundedInSum -count=1 -v -timeout 30m -args -full
 
+.PHONY: lambda-offline
+lambda-offline: ## serverless-offline with osls at AWS's place: a function that it runs is invoked and told of WebSockets; installs 140 MB once (Linux, Node.js)
+	cd test/lambdaapi && $(GO) test -run TestServerlessOffline -count=1 -v -timeout 20m -args -offline
+
 .PHONY: cloud-smoke
 cloud-smoke: ## the scenarios of the examples against real functions in one's own accounts: WEIR_SMOKE_LAMBDA=NAME:ALIAS@REGION and others; says what did not run
 	@$(GO) test ./test/smoke -run TestAgainstClouds -count=1 -v -timeout 20m -args -clouds

@@ -315,7 +315,7 @@ func (n *node) start() {
 			return
 		}
 	}
-	folder, err := installed()
+	folder, err := installed(".", "package.json", "package-lock.json", "clients.mjs")
 	if err != nil {
 		n.cause = "the packages cannot be installed: " + err.Error()
 		return
@@ -342,13 +342,12 @@ func (n *node) stop() {
 	}
 }
 
-// installed gives a folder that has the packages and the script.
-func installed() (string, error) {
-	var files [3][]byte
-	names := [3]string{"package.json", "package-lock.json", "clients.mjs"}
+// installed gives a folder that has the packages of those files and the files themselves.
+func installed(from string, names ...string) (string, error) {
+	files := make([][]byte, len(names))
 	for i, name := range names {
 		var err error
-		if files[i], err = os.ReadFile(name); err != nil {
+		if files[i], err = os.ReadFile(filepath.Join(from, name)); err != nil {
 			return "", err
 		}
 	}
@@ -356,7 +355,7 @@ func installed() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	sum := sha256.Sum256(bytes.Join(files[:], nil))
+	sum := sha256.Sum256(bytes.Join(files, nil))
 	folder := filepath.Join(cache, "weir", "test-lambdaapi-"+hex.EncodeToString(sum[:8]))
 	if _, err := os.Stat(filepath.Join(folder, "node_modules")); err == nil {
 		return folder, nil
@@ -374,7 +373,7 @@ func installed() (string, error) {
 			return "", err
 		}
 	}
-	npm := exec.Command("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund") //nolint:noctx // it ends
+	npm := exec.Command("npm", "ci", "--ignore-scripts", "--legacy-peer-deps", "--no-audit", "--no-fund") //nolint:noctx // it ends
 	npm.Dir = making
 	if out, err := npm.CombinedOutput(); err != nil {
 		return "", errors.New(strings.TrimSpace(string(out)))
