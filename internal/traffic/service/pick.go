@@ -10,26 +10,34 @@ import (
 
 // picker chooses among the endpoints that may be asked. It is immutable.
 type picker struct {
-	asked []*endpoint
-	set   *balance.Set // of these, in their order
+	asked  []*endpoint
+	hinted bool         // see allHinted
+	set    *balance.Set // of these, in their order
 }
 
 // newPicker makes the picker of a new set. It is called with Service.setting locked.
 func newPicker(p *balance.Pool, b *Balance, asked []*endpoint) picker {
 	list := make([]balance.Endpoint, len(asked))
+	hinted := allHinted(asked)
 	for i, e := range asked {
-		list[i] = balance.Endpoint{Address: e.Address, ID: e.ID, Weight: e.Weight, Local: b.local(e), State: &e.state.load}
+		list[i] = balance.Endpoint{Address: e.Address, ID: e.ID, Weight: e.Weight, Local: b.local(e, hinted), State: &e.state.load}
 	}
-	return picker{asked, balance.New(p, b.Settings, list)}
+	return picker{asked, hinted, balance.New(p, b.Settings, list)}
 }
 
-// local tells whether an endpoint is of the gateway's own zone, or meant for it: what the
+// allHinted tells whether the source says of each endpoint whom it should serve. It counts only then,
+// as it does for kube-proxy: while hints come or go, those who have them would else get everything.
+func allHinted(asked []*endpoint) bool {
+	return !slices.ContainsFunc(asked, func(e *endpoint) bool { return e.Hints == "" })
+}
+
+// local tells whether an endpoint is of the gateway's own zone, or meant for it where hinted: what the
 // source says of whom it should serve counts more than where it is.
-func (b *Balance) local(e *endpoint) bool {
+func (b *Balance) local(e *endpoint, hinted bool) bool {
 	switch {
 	case b.Zone == "":
 		return false
-	case e.Hints != "":
+	case hinted:
 		return slices.Contains(strings.Split(e.Hints, ","), b.Zone)
 	}
 	return e.Zone == b.Zone

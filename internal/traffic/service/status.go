@@ -51,7 +51,7 @@ func (s *Service) Status() Status {
 	for i := range now.endpoints {
 		e := now.endpoints[i].status(may[&now.endpoints[i]])
 		e.Standing = now.picker.set.Standing(&now.endpoints[i].state.load)
-		e.Local = b.local(&now.endpoints[i])
+		e.Local = b.local(&now.endpoints[i], now.picker.hinted)
 		status.Endpoints = append(status.Endpoints, e)
 	}
 	return status

@@ -2,7 +2,9 @@ package service_test
 
 import (
 	"errors"
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -132,29 +134,47 @@ func TestAKeyLeadsToTheSameEndpointAndFallsOver(t *testing.T) {
 	}
 }
 
-func TestHintsCountMoreThanZones(t *testing.T) {
-	s := with(road(func(*http.Request) (*http.Response, error) { return response(http.StatusOK, "ok"), nil }),
-		service.Balance{Settings: balance.Settings{Way: balance.LeastRequests}, Zone: "a"}, config.Retry{})
-	s.Set([]discovery.Endpoint{
-		{Address: "near:1", Weight: 1, Zone: "a"}, {Address: "far:1", Weight: 1, Zone: "b"},
-		{Address: "meant:1", Weight: 1, Zone: "b", Hints: "b,a"}, {Address: "others:1", Weight: 1, Zone: "a", Hints: "b"},
-	})
-	asked := map[string]bool{}
-	for range 200 {
-		req, x := request("GET", "")
-		res, err := s.RoundTrip(req)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = res.Body.Close()
-		asked[x.Attempts[0].Endpoint] = true
-	}
-	if len(asked) != 2 || !asked["near:1"] || !asked["meant:1"] {
-		t.Errorf("%v were asked", asked)
-	}
-	for _, e := range s.Status().Endpoints {
-		if e.Local != asked[e.Address] {
-			t.Errorf("%s: local is %v", e.Address, e.Local)
-		}
+func TestHintsCountMoreThanZonesWhereAllHaveThem(t *testing.T) {
+	near, far := discovery.Endpoint{Address: "near:1", Weight: 1, Zone: "a"}, discovery.Endpoint{Address: "far:1", Weight: 1, Zone: "b"}
+	hinted := func(e discovery.Endpoint, zones string) discovery.Endpoint { e.Hints = zones; return e }
+	for name, c := range map[string]struct {
+		endpoints []discovery.Endpoint
+		local     []string
+	}{
+		"no hints":       {[]discovery.Endpoint{near, far}, []string{"near:1"}},
+		"all have hints": {[]discovery.Endpoint{hinted(near, "b"), hinted(far, "b,a")}, []string{"far:1"}},
+		"one has none":   {[]discovery.Endpoint{near, hinted(far, "a")}, []string{"near:1"}},
+		"none is for us": {[]discovery.Endpoint{hinted(near, "b"), hinted(far, "b")}, nil},
+		"who is not asked has none": {[]discovery.Endpoint{
+			hinted(near, "b"), hinted(far, "a"), {Address: "ends:1", Weight: 1, Zone: "a", Condition: discovery.Draining},
+		}, []string{"far:1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := with(road(func(*http.Request) (*http.Response, error) { return response(http.StatusOK, "ok"), nil }),
+				service.Balance{Settings: balance.Settings{Way: balance.LeastRequests}, Zone: "a"}, config.Retry{})
+			s.Set(c.endpoints)
+			asked := map[string]bool{}
+			for range 200 {
+				req, x := request("GET", "")
+				res, err := s.RoundTrip(req)
+				if err != nil {
+					t.Fatal(err)
+				}
+				_ = res.Body.Close()
+				asked[x.Attempts[0].Endpoint] = true
+			}
+			want := c.local
+			if want == nil {
+				want = []string{"near:1", "far:1"}
+			}
+			if got := slices.Sorted(maps.Keys(asked)); !slices.Equal(got, slices.Sorted(slices.Values(want))) {
+				t.Errorf("%v were asked, want %v", got, want)
+			}
+			for _, e := range s.Status().Endpoints {
+				if e.Asked && e.Local != slices.Contains(c.local, e.Address) {
+					t.Errorf("%s: local is %v", e.Address, e.Local)
+				}
+			}
+		})
 	}
 }
