@@ -141,9 +141,10 @@ func (s *Stage) replace(w Way, e Ending) {
 	}
 	if e == AtOnce {
 		s.tell(w, func() { s.known = append(s.known, next.Instance) })
-		old.kill()
 		s.ends.Go(func() {
-			<-time.After(time.Duration(rand.Int64N(int64(late)))) //nolint:gosec // no secret
+			heard := time.After(rand.N(late)) //nolint:gosec // no secret
+			old.kill()
+			<-heard
 			s.tell(w, forget)
 		})
 		return
