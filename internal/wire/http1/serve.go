@@ -105,6 +105,7 @@ func (c *Conn) serve(t *turn) {
 		}
 		switch after {
 		case rests:
+			c.ctx, c.peer = nil, "" // most that rest ask nothing any more
 			c.server.rest(c)
 		case ends:
 			c.close()
