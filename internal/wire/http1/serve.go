@@ -61,6 +61,7 @@ func (s *Server) rest(c *Conn) {
 // attend waits for the first byte of a head, without a buffer, and has what follows
 // served. Its stack is what an idle connection consists of.
 func (c *Conn) attend() {
+	c.ctx, c.peer = nil, "" // most that rest ask nothing any more
 	for !c.server.retired.Load() {
 		n, err := c.net.Read(c.one[:])
 		if n > 0 {
@@ -105,7 +106,6 @@ func (c *Conn) serve(t *turn) {
 		}
 		switch after {
 		case rests:
-			c.ctx, c.peer = nil, "" // most that rest ask nothing any more
 			c.server.rest(c)
 		case ends:
 			c.close()
