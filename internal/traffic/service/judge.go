@@ -77,7 +77,7 @@ func (a *attempt) judge(res *http.Response, err error) finding {
 	switch head := exchange.ResponseHead(res); {
 	case slices.Contains(failing(), f.status):
 		f.outcome = balance.Failed
-	case f.status >= http.StatusInternalServerError:
+	case f.status >= http.StatusInternalServerError && !slices.Contains(asked(), f.status):
 		f.outcome = balance.Doubtful
 	case !isCall(res):
 	case head.Get("Grpc-Status") != "":
@@ -113,6 +113,11 @@ func (a *attempt) left() bool {
 // failing are the statuses of who could not serve just now, whatever was asked.
 func failing() []int {
 	return []int{http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout}
+}
+
+// asked are the statuses of 5xx that tell of what was asked for, and of no endpoint.
+func asked() []int {
+	return []int{http.StatusNotImplemented, http.StatusHTTPVersionNotSupported}
 }
 
 func (a *attempt) judgeError(err error) balance.Outcome {

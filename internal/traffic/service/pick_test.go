@@ -65,6 +65,7 @@ func TestWhoFailsAtOnceIsLeftAlone(t *testing.T) {
 		"gRPC, in the end":    {answer: func() (*http.Response, error) { return grpc("", "14"), nil }, most: 3},
 		"gRPC, INTERNAL":      {answer: func() (*http.Response, error) { return grpc("", "13"), nil }, most: 10},
 		"gRPC, NOT_FOUND":     {answer: func() (*http.Response, error) { return grpc("", "5"), nil }, most: 300, least: 60},
+		"501":                 {answer: func() (*http.Response, error) { return response(501, ""), nil }, most: 300, least: 60},
 		"404":                 {answer: func() (*http.Response, error) { return response(404, ""), nil }, most: 300, least: 60},
 		"an idle one closed":  {answer: func() (*http.Response, error) { return nil, &exchange.SendError{Reused: true, Err: io.EOF} }, most: 300, least: 60},
 		"GOAWAY, unprocessed": {answer: func() (*http.Response, error) { return nil, &exchange.SendError{GoAway: true, Err: io.EOF} }, most: 300, least: 60},

@@ -16,6 +16,7 @@ type Set struct {
 	secret string
 	most   int64            // requests at once; 0: any number
 	names  map[string]int32 // nil: clients do not stick
+	timed  bool             // latency is what the choice goes by, or may
 }
 
 // New makes a set of those that may be asked now; it keeps all. For one pool it is called
@@ -23,7 +24,7 @@ type Set struct {
 func New(p *Pool, s Settings, all []Endpoint) *Set {
 	f := newField(p, s, all)
 	f.warm = startSlowly(p, all, s.SlowStart, p.Now())
-	set := &Set{field: f, picker: newPicker(f, s), secret: s.Secret, most: s.Most}
+	set := &Set{field: f, picker: newPicker(f, s), secret: s.Secret, most: s.Most, timed: s.Way == PeakEWMA || s.Way == Hash || s.Way == ""}
 	if s.Sticky {
 		set.names = make(map[string]int32, len(all))
 		for i := range all {
@@ -119,7 +120,9 @@ type Standing struct {
 // Standing tells how an endpoint stands, which need not be in the list.
 func (s *Set) Standing(e *State) Standing {
 	now := s.pool.Now()
-	return Standing{
-		InFlight: e.active.Load(), Latency: time.Duration(e.took.Load()), Penalty: e.penalty(now, s.pool.usual.seen()), Started: s.startedAt(e, now),
+	told := Standing{InFlight: e.active.Load(), Latency: time.Duration(e.took.Load()), Started: s.startedAt(e, now)}
+	if s.timed {
+		told.Penalty = e.penalty(now, s.pool.usual.seen())
 	}
+	return told
 }
