@@ -26,6 +26,8 @@ type flight struct {
 	waiters int   // how many have joined the one who has asked
 	open    bool  // others may join
 	kept    int64 // bytes that coalescer.held counts
+	left    bool  // the one who has asked has gone before taking the response
+	ready   bool  // res, err and record are there
 
 	headed chan struct{} // closed when there is a head or an error
 	res    *http.Response
@@ -88,7 +90,14 @@ func (f *flight) run(next http.RoundTripper) {
 		}
 	}
 	record := f.record
+	f.mu.Lock()
+	f.ready = true
+	left := f.left
+	f.mu.Unlock()
 	close(f.headed)
+	if left {
+		f.discard()
+	}
 	if record == nil {
 		return
 	}
@@ -98,6 +107,31 @@ func (f *flight) run(next http.RoundTripper) {
 	defer f.mu.Unlock()
 	if f.kept = kept; f.wanted == 0 || !f.whole {
 		f.release()
+	}
+}
+
+// desert is for the one who has asked and goes before taking the response. What nobody
+// else would close then is closed: by whoever of it and run comes last.
+func (f *flight) desert() {
+	f.mu.Lock()
+	f.left = true
+	ready := f.ready
+	f.mu.Unlock()
+	if ready {
+		f.discard()
+	}
+	f.leave()
+}
+
+// discard closes the response in the place of the one who has asked. A record is read on
+// while others wait for it.
+func (f *flight) discard() {
+	switch {
+	case f.err != nil:
+	case f.record != nil:
+		_ = (&playback{record: f.record}).Close() // nobody reads it
+	default:
+		_ = f.res.Body.Close() // as above
 	}
 }
 
@@ -169,7 +203,7 @@ func (f *flight) first(r *http.Request) (*http.Response, error) {
 	select {
 	case <-f.headed:
 	case <-r.Context().Done():
-		f.leave()
+		f.desert()
 		return nil, context.Cause(r.Context())
 	}
 	f.told(r, true)
