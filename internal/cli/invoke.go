@@ -10,10 +10,8 @@ import (
 	"math"
 	"net/http"
 	"os"
-	"os/signal"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 	"unicode/utf8"
 
@@ -70,8 +68,9 @@ where the function fails, and 2 where the config or the command line is wrong.`,
 			if err := i.request(given[1:]); err != nil {
 				return err
 			}
-			ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-			defer stop()
+			ctx, interrupt := context.WithCancel(context.Background())
+			defer interrupt()
+			onInterrupt(ctx, interrupt)
 			return s.invoke(ctx, i)
 		},
 	}

@@ -124,7 +124,7 @@ func newContract(m *machine, env function.Env, name string, c *Config, found pro
 	case program.Lambda:
 		return newLambda(env, name, c, found)
 	case program.Wasm:
-		return &sandboxed{name: name, memory: int64(c.told()), modules: map[*version]*module{}}
+		return newSandboxed(name, int64(c.told()))
 	case program.Azure:
 		return newCustomHandler(m, c, found)
 	default:

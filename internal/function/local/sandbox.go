@@ -22,19 +22,39 @@ import (
 // sandboxed is the contract of WebAssembly modules: each instance is a sandbox
 // within this program.
 type sandboxed struct {
-	name   string
-	memory int64
-	serial atomic.Uint64 // of instances
+	name    string
+	memory  int64
+	serial  atomic.Uint64 // of instances
+	compile func(context.Context, wasm.Config) (*wasm.Program, error)
 
-	mu      sync.Mutex // held while a module is compiled
+	mu      sync.Mutex
 	modules map[*version]*module
 	latest  *version // that was asked for
 }
 
-// module is what was compiled of one version.
+func newSandboxed(name string, memory int64) *sandboxed {
+	return &sandboxed{name: name, memory: memory, compile: wasm.Compile, modules: map[*version]*module{}}
+}
+
+// module is what is compiled of one version. It is compiled once for all who want it, and
+// given up when none of them is left.
 type module struct {
-	program   *wasm.Program
-	sandboxes int
+	giveUp  context.CancelFunc
+	done    chan struct{} // closed when program or err are there
+	program *wasm.Program
+	err     error
+
+	users int // its sandboxes, and who waits for it; the contract's lock guards it
+}
+
+// compiling tells whether it is not known yet what becomes of it.
+func (m *module) compiling() bool {
+	select {
+	case <-m.done:
+		return false
+	default:
+		return true
+	}
 }
 
 // launch compiles the module, if that has not been done, and begins a sandbox.
@@ -44,9 +64,9 @@ func (s *sandboxed) launch(ctx context.Context, v *version) (*instance, error) {
 		return nil, err
 	}
 	serial := strconv.FormatUint(s.serial.Add(1), 10)
-	made := &sandboxLink{ended: func() { s.leave(v) }}
+	made := &sandboxLink{ended: func() { s.leave(v, compiled) }}
 	i := newInstance(made, v.log)
-	made.sandbox = compiled.New(wasm.Output{
+	made.sandbox = compiled.program.New(wasm.Output{
 		Line: func(stderr bool, text []byte, cut int) {
 			stream := process.Stdout
 			if stderr {
@@ -61,68 +81,117 @@ func (s *sandboxed) launch(ctx context.Context, v *version) (*instance, error) {
 }
 
 // take gives the compiled module of v for one more sandbox.
-func (s *sandboxed) take(ctx context.Context, v *version) (*wasm.Program, error) {
+func (s *sandboxed) take(ctx context.Context, v *version) (*module, error) {
 	command, err := v.startable(ctx)
 	if err != nil {
 		return nil, err
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	found, err := s.compiled(ctx, v, v.path(command.Path))
 	if err != nil {
 		return nil, err
 	}
-	found.sandboxes++
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.latest = v
 	s.tidy()
-	return found.program, nil
+	return found, nil
 }
 
 // prepare compiles the module of v before a sandbox is asked for.
 func (s *sandboxed) prepare(ctx context.Context, v *version, file string) error {
+	found, err := s.compiled(ctx, v, file)
+	if err != nil {
+		return err
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_, err := s.compiled(ctx, v, file)
-	return err
+	found.users-- // it is kept all the same: a sandbox of it comes next
+	return nil
 }
 
-// compiled gives the module of v, compiled. That does not end with ctx: others wait
-// for it, too.
+// compiled gives the module of v, compiled, with the caller among its users.
 func (s *sandboxed) compiled(ctx context.Context, v *version, file string) (*module, error) {
-	if found := s.modules[v]; found != nil {
-		return found, nil
+	m := s.use(v, file)
+	select {
+	case <-m.done:
+	case <-ctx.Done():
+		s.leave(v, m)
+		return nil, context.Cause(ctx)
 	}
+	if m.err != nil {
+		s.leave(v, m)
+		return nil, m.err
+	}
+	return m, nil
+}
+
+// use adds a user of the module of v, which begins to be compiled with the first one.
+func (s *sandboxed) use(v *version, file string) *module {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m := s.modules[v]
+	if m == nil {
+		ctx, giveUp := context.WithCancel(context.Background()) // its users' contexts are their own
+		m = &module{giveUp: giveUp, done: make(chan struct{})}
+		s.modules[v] = m
+		go func() {
+			defer giveUp()
+			m.program, m.err = s.compileOf(ctx, v, file)
+			s.compiledOne(v, m)
+		}()
+	}
+	m.users++
+	return m
+}
+
+// compiledOne notes that the module of v is compiled, or cannot be.
+func (s *sandboxed) compiledOne(v *version, m *module) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(m.done)
+	switch {
+	case s.modules[v] != m: // it was given up
+		m.free()
+	case m.err != nil: // the next one who wants it tries again
+		delete(s.modules, v)
+	}
+}
+
+func (s *sandboxed) compileOf(ctx context.Context, v *version, file string) (*wasm.Program, error) {
 	c := wasm.Config{Name: s.name, Path: file, Args: v.args, Env: v.env, Memory: s.memory}
 	if cache, err := program.Cache(); err == nil { // without one it is compiled again at each start of the gateway
 		if c.Cache, err = program.Compiled(cache, file); err != nil {
 			return nil, err //nolint:wrapcheck // it says what it was for
 		}
 	}
-	compiled, err := wasm.Compile(context.WithoutCancel(ctx), c)
-	if err != nil {
-		return nil, err //nolint:wrapcheck // it names the module
-	}
-	made := &module{program: compiled}
-	s.modules[v] = made
-	return made, nil
+	return s.compile(ctx, c)
 }
 
-// leave tells that a sandbox of v has ended.
-func (s *sandboxed) leave(v *version) {
+// free frees what was compiled.
+func (m *module) free() {
+	if m.program != nil {
+		m.program.Close()
+	}
+}
+
+// leave tells that a user of a module of v has gone.
+func (s *sandboxed) leave(v *version, m *module) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if m := s.modules[v]; m != nil {
-		m.sandboxes--
+	m.users--
+	if m.users == 0 && m.compiling() { // nobody waits for it any more, nor for it to end
+		m.giveUp()
+		delete(s.modules, v)
 	}
 	s.tidy()
 }
 
-// tidy frees what was compiled of versions that have been replaced and have no
-// sandbox any more.
+// tidy frees what was compiled of versions that have been replaced and are not used
+// any more.
 func (s *sandboxed) tidy() {
 	for v, m := range s.modules {
-		if v != s.latest && m.sandboxes == 0 {
-			m.program.Close()
+		if v != s.latest && m.users == 0 {
+			m.free()
 			delete(s.modules, v)
 		}
 	}

@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"runtime"
 	"slices"
 
 	"github.com/tetratelabs/wazero"
 	"github.com/tetratelabs/wazero/api"
+	"github.com/tetratelabs/wazero/experimental"
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 )
 
@@ -56,8 +58,12 @@ type Program struct {
 
 const page = 64 << 10
 
+// mostWorkers bounds how many goroutines compile one module: what is served meanwhile
+// needs the machine, too.
+const mostWorkers = 4
+
 // Compile reads and compiles a module. It takes seconds for a large one that is
-// not in the cache, and does not end with ctx.
+// not in the cache, and gives up after the function it is at when ctx ends.
 func Compile(ctx context.Context, c Config) (*Program, error) {
 	pages := uint32(min(max(c.Memory/page, 1), 1<<16))
 	module, err := read(c.Path)
@@ -90,7 +96,9 @@ func (p *Program) compile(ctx context.Context, module []byte) error {
 	if err := provideHTTP(ctx, p.runtime); err != nil {
 		return err
 	}
-	compiled, err := p.runtime.CompileModule(ctx, module)
+	// wazero looks at ctx only where there are several to compile.
+	workers := min(max(2, runtime.GOMAXPROCS(0)), mostWorkers)
+	compiled, err := p.runtime.CompileModule(experimental.WithCompilationWorkers(ctx, workers), module)
 	if err != nil {
 		return fmt.Errorf("it cannot be compiled: %w", err)
 	}

@@ -603,3 +603,13 @@ func FuzzModule(f *testing.F) {
 		}
 	})
 }
+
+func TestACompileIsGivenUp(t *testing.T) {
+	ctx, giveUp := context.WithCancel(t.Context())
+	giveUp()
+	c := wasm.Config{Name: "tea", Path: guest(t, "handler"), Memory: 64 << 20} // without a cache, in which it might be
+	if p, err := wasm.Compile(ctx, c); !errors.Is(err, context.Canceled) {
+		t.Errorf("the error is %v, want that it was given up", err)
+		p.Close()
+	}
+}
