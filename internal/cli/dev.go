@@ -2,10 +2,13 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -16,6 +19,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/app"
 	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/queue"
 	"github.com/weir-gateway/weir/internal/control/follow"
 	"github.com/weir-gateway/weir/internal/control/source"
 	"github.com/weir-gateway/weir/internal/function/local"
@@ -99,14 +103,35 @@ func (s Streams) dev(version string, in source.Input, level *slog.LevelVar) erro
 	if err != nil {
 		return err
 	}
+	later, remove, err := temporaryQueue(log)
+	if err != nil {
+		return err
+	}
+	defer remove()
 	reload, stop := onSignals(syscall.SIGHUP)
 	defer stop()
 	ctx, interrupt := context.WithCancel(context.Background())
 	defer interrupt()
 	return s.refused(app.Run(ctx, app.Options{
-		Input: d.input, Log: log, Level: level, Version: version, Parts: app.Parts(), Watch: true, Reload: reload, Drain: devDrain, Inherited: listen.Held(held...),
+		Input: d.input, Log: log, Level: level, Version: version, Parts: app.Parts(), Watch: true, Reload: reload, Drain: devDrain, Inherited: listen.Held(held...), Queue: later,
 		Serving: func() { onInterrupt(ctx, interrupt) }, Started: d.started, Stopping: s.stopping, Changed: d.changed, Visited: d.visited,
 	}))
+}
+
+// temporaryQueue is for what is to be sent later, as routes with async have it. Nothing of
+// it is kept: remove closes it and takes its folder away.
+func temporaryQueue(log *slog.Logger) (q *queue.Queue, remove func(), err error) {
+	folder, err := os.MkdirTemp("", "weir-dev-*")
+	if err != nil {
+		return nil, nil, fmt.Errorf("folder for what is sent later: %w", err)
+	}
+	if q, err = queue.New(queue.Options{Folder: filepath.Join(folder, queueName), Log: log}); err != nil {
+		return nil, nil, errors.Join(err, os.RemoveAll(folder))
+	}
+	return q, func() {
+		q.Close()
+		_ = os.RemoveAll(folder) // it is temporary, and there is nobody else to tell
+	}, nil
 }
 
 // ownLevel leaves out what the gateway says in passing of itself: the summary says it.

@@ -5,8 +5,10 @@ package cli_test
 import (
 	"bytes"
 	"context"
+	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/base/await"
 	"github.com/weir-gateway/weir/internal/cli"
 )
 
@@ -327,5 +330,42 @@ func (p *process) eventually(what string, condition func() bool) {
 		case <-deadline:
 			p.t.Fatalf("not within five minutes: %s", what)
 		}
+	}
+}
+
+// TestDevServesRoutesThatSendLater holds that such a route can be worked on, and that nothing
+// of it is left.
+func TestDevServesRoutesThatSendLater(t *testing.T) {
+	folder, temp := t.TempDir(), t.TempDir()
+	t.Setenv("TMPDIR", temp)
+	got := make(chan string, 1)
+	backend := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		got <- string(body)
+	}))
+	defer backend.Close()
+	text := "listen: 127.0.0.1:0\nadmin: off\nroutes:\n  POST /orders: { async: true, to: \"" + backend.URL + "\" }\n"
+	if err := os.WriteFile(filepath.Join(folder, "weir.yaml"), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := startCommand(t, "dev", folder)
+	url := strings.TrimSpace(p.until("http://127.0.0.1:"))
+	res, err := http.Post(url+"/orders", "text/plain", strings.NewReader("tea"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = res.Body.Close()
+	if res.StatusCode != http.StatusAccepted {
+		t.Errorf("got %d", res.StatusCode)
+	}
+	if body := await.From(t, "the backend is asked later", got); body != "tea" {
+		t.Errorf("it got %q", body)
+	}
+	p.signal(syscall.SIGTERM)
+	if end := p.wait(); end != "exit status 0" {
+		t.Errorf("it ended with %s: %s", end, p.log.String())
+	}
+	if left, _ := filepath.Glob(filepath.Join(temp, "weir-dev-*")); len(left) > 0 {
+		t.Errorf("it has left %v", left)
 	}
 }

@@ -25,6 +25,7 @@ import (
 	"github.com/weir-gateway/weir/internal/control/source"
 	"github.com/weir-gateway/weir/internal/function"
 	"github.com/weir-gateway/weir/internal/function/local"
+	"github.com/weir-gateway/weir/internal/function/local/runtimeapi"
 )
 
 // invocation is what the command line asks a function.
@@ -121,8 +122,11 @@ func (s Streams) invoke(ctx context.Context, i invocation) error {
 	if err != nil {
 		return usageError{err}
 	}
-	data, err := s.data(i.data)
-	if err != nil {
+	data, err := s.data(ctx, i.data)
+	switch {
+	case ctx.Err() != nil:
+		return errInterrupted
+	case err != nil:
 		return usageError{fmt.Errorf("%s: %w", i.flag, err)}
 	}
 	out := newPrinter(s.Err, s.Color) // which the function's lines come to as well
@@ -171,20 +175,50 @@ func (l *lastByte) Write(p []byte) (int, error) {
 // endsWithin bounds the end of a function that was asked once.
 const endsWithin = 3 * time.Second
 
+// mostData is what a function is given at most.
+const mostData = runtimeapi.MaxPayload
+
+// errInterrupted says that there was nothing to end yet.
+var errInterrupted = errors.New("interrupted")
+
 // data reads what --data says.
-func (s Streams) data(written string) ([]byte, error) {
+func (s Streams) data(ctx context.Context, written string) ([]byte, error) {
 	name, file := strings.CutPrefix(written, "@")
-	var data []byte
-	var err error
 	switch {
 	case written == "-":
-		data, err = io.ReadAll(s.In)
+		return readData(ctx, func() (io.ReadCloser, error) { return io.NopCloser(s.In), nil })
 	case file:
-		data, err = os.ReadFile(name)
-	default:
-		data = []byte(written)
+		return readData(ctx, func() (io.ReadCloser, error) { return os.Open(name) })
 	}
-	return data, err //nolint:wrapcheck // it names the file
+	return []byte(written), nil
+}
+
+// readData reads what open gives. A terminal, or a pipe that nobody writes to, cannot be
+// told to end: where ctx ends first, whoever reads it is left to the end of the process.
+func readData(ctx context.Context, open func() (io.ReadCloser, error)) ([]byte, error) {
+	type result struct {
+		data []byte
+		err  error
+	}
+	done := make(chan result, 1)
+	go func() {
+		in, err := open()
+		if err != nil {
+			done <- result{nil, err}
+			return
+		}
+		data, err := io.ReadAll(io.LimitReader(in, mostData+1))
+		done <- result{data, errors.Join(err, in.Close())}
+	}()
+	select {
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	case r := <-done:
+		if r.err == nil && len(r.data) > mostData {
+			return nil, fmt.Errorf("it has more than %d bytes, which is the most that a function is given", mostData)
+		}
+		return r.data, r.err
+	}
 }
 
 func (s Streams) ask(ctx context.Context, f *invoke.Function, cfg *config.Config, i invocation, data []byte) (invoke.Report, error) {

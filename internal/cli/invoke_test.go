@@ -10,7 +10,9 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/weir-gateway/weir/internal/cli"
 )
@@ -191,5 +193,55 @@ func TestInvokeMakesTheGatewaysEvent(t *testing.T) {
 		if pair[0] != pair[1] {
 			t.Errorf("%s is %q, not %q", what, pair[0], pair[1])
 		}
+	}
+}
+
+// TestInvokeDoesNotWaitForDataForGood holds that reading what to send can be interrupted.
+func TestInvokeDoesNotWaitForDataForGood(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it builds programs")
+	}
+	invokable(t)
+	if err := syscall.Mkfifo("pipe", 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, data := range []string{"-", "@pipe"} {
+		t.Run(data, func(t *testing.T) {
+			weir := exec.Command(os.Args[0], "invoke", "orders", "--data", data)
+			weir.Env = append(os.Environ(), asWeir+"=1")
+			in, err := weir.StdinPipe()
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer in.Close()
+			var told bytes.Buffer
+			weir.Stderr = &told
+			if err := weir.Start(); err != nil {
+				t.Fatal(err)
+			}
+			stuck := time.AfterFunc(time.Minute, func() { _ = weir.Process.Kill() })
+			defer stuck.Stop()
+			if data == "-" { // more than a pipe holds: when it was taken, weir waits for the rest
+				_, err = in.Write(bytes.Repeat([]byte(" "), 500_000))
+			} else { // it is open for writing when weir has it open
+				var pipe *os.File
+				if pipe, err = os.OpenFile("pipe", os.O_WRONLY, 0); err == nil {
+					defer pipe.Close()
+				}
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := weir.Process.Signal(os.Interrupt); err != nil {
+				t.Fatal(err)
+			}
+			if err := weir.Wait(); err == nil || err.Error() != "exit status 1" || !strings.Contains(told.String(), "interrupted") {
+				t.Errorf("it ended with %v: %s", err, told.String())
+			}
+		})
+	}
+	got := invokeWith(strings.Repeat(" ", 6<<20+1), "orders", "--data", "-")
+	if got.code != 2 || !strings.Contains(got.err, "--data: it has more than 6291456 bytes") {
+		t.Errorf("too much: %s", got)
 	}
 }

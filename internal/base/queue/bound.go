@@ -134,6 +134,10 @@ func (q *Queue) Status() ([]Status, Totals) {
 	}
 	for _, e := range q.jobs {
 		s := byPlace[e.job.Place]
+		if s == nil { // of a route that was there before a restart
+			s = &Status{Place: e.job.Place, States: map[State]int{}}
+			byPlace[e.job.Place] = s
+		}
 		s.States[e.job.State]++
 		if !e.job.State.Ended() && (s.Oldest.IsZero() || e.job.Created.Before(s.Oldest)) {
 			s.Oldest = e.job.Created

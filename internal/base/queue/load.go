@@ -124,7 +124,7 @@ func (q *Queue) loadOne(s *store, tx *bolt.Tx, id string, sealed []byte) {
 		return
 	}
 	body, result := tx.Bucket([]byte(inBodies)).Get([]byte(id)), tx.Bucket([]byte(inResults)).Get([]byte(id))
-	e := &entry{job: job, at: -1, size: overhead + int64(len(body)+len(result)), stored: make(chan struct{})}
+	e := &entry{job: job, at: -1, size: overhead + int64(len(body)+len(result)), result: int64(len(result)), stored: make(chan struct{})}
 	close(e.stored)
 	q.add(e)
 	switch {

@@ -81,6 +81,7 @@ func (o *opening) over() bool {
 type entry struct {
 	job    Job
 	size   int64         // bytes on disk
+	result int64         // of them, those of what the last attempt has left
 	at     int           // in the heap of its lane; -1: it does not wait
 	stored chan struct{} // closed when it is decided whether it is on disk
 	failed bool          // it is not

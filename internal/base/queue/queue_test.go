@@ -547,3 +547,23 @@ func TestAFileThatIsNoneIsAnError(t *testing.T) {
 	none.Release()
 	none.Close()
 }
+
+// TestAResultReplacesTheOneBefore holds that what is counted is what lies on disk, after
+// every attempt and after a restart.
+func TestAResultReplacesTheOneBefore(t *testing.T) {
+	folder := t.TempDir()
+	q := open(t, folder)
+	sizes := []int{1000, 10, 500}
+	q.Serve("route", map[string]queue.Lane{place.Lane: {Retry: queue.Retry{Times: len(sizes) - 1, First: time.Millisecond, Most: time.Millisecond}, Run: func(_ context.Context, a queue.Attempt) queue.Outcome {
+		return queue.Outcome{Verdict: queue.Again, Result: bytes.Repeat([]byte("x"), sizes[a.Job.Attempts-1])}
+	}}})
+	id := put(t, q, draft("tea"))
+	counted := func(q *queue.Queue) int64 { _, t := q.Status(); return t.Bytes }
+	becomes(t, q, id, queue.Dead)
+	after := counted(q)
+	q.Close()
+	q = open(t, folder) // and nobody serves the job's route
+	if again := counted(q); again < after {
+		t.Errorf("%d bytes were counted, and on disk are %d", after, again)
+	}
+}

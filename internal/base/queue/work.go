@@ -196,8 +196,12 @@ func (q *Queue) conclude(serves Lane, e *entry, job Job, body, result []byte) {
 	}
 	defer q.mu.Unlock()
 	e.job, e.cancel, e.wanted = job, nil, false
-	e.size += int64(len(result))
-	q.bytes += int64(len(result))
+	if result != nil { // which replaces that of the attempt before
+		more := int64(len(result)) - e.result
+		e.result += more
+		e.size += more
+		q.bytes += more
+	}
 	if job.State.Ended() {
 		q.lane(job.Place).tally.Ended[job.State]++
 		q.tell(job)
