@@ -52,8 +52,9 @@ func (p *printer) write(text string) {
 
 // The attributes that console knows; package function/local sets them.
 const (
-	functionAttr = "function"
-	streamAttr   = "stream"
+	functionAttr  = "function"
+	streamAttr    = "stream"
+	extensionAttr = "extension"
 )
 
 // Enabled implements slog.Handler.
@@ -78,7 +79,7 @@ func (c *console) WithGroup(string) slog.Handler { return c }
 
 // Handle implements slog.Handler.
 func (c *console) Handle(_ context.Context, r slog.Record) error {
-	function, output := c.function, false
+	function, extension, output := c.function, "", false
 	attrs := slices.Clip(c.attrs)
 	r.Attrs(func(a slog.Attr) bool {
 		switch a.Key {
@@ -86,11 +87,16 @@ func (c *console) Handle(_ context.Context, r slog.Record) error {
 			function = a.Value.String()
 		case streamAttr:
 			output = true
+		case extensionAttr:
+			extension = a.Value.String()
 		default:
 			attrs = append(attrs, a)
 		}
 		return true
 	})
+	if extension != "" {
+		function += "/" + extension
+	}
 	switch {
 	case output:
 		c.out.write(c.lines(r.Time, function, r.Message))

@@ -246,6 +246,7 @@ func TestConsole(t *testing.T) {
 		want   string
 	}{
 		"output":                 {false, record(slog.LevelInfo, "hello", function, output, slog.String("instance", "1")), "12:00:00  orders | hello\n"},
+		"output of an extension": {false, record(slog.LevelInfo, "hello", function, output, slog.String("extension", "agent")), "12:00:00  orders/agent | hello\n"},
 		"output of several rows": {false, record(slog.LevelInfo, "one\rtwo", function, output), "12:00:00  orders | one\n12:00:00  orders | two\n"},
 		"a record of a function": {false, record(slog.LevelInfo, "built", function, slog.Int("took", 7)), "12:00:00  orders | built  took=7\n"},
 		"an error":               {false, record(slog.LevelError, "no", slog.String("error", "first\nsecond\x1b[2J\n")), "12:00:00  no\n    first\n    second\\x1b[2J\n"},

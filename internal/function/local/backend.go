@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -263,6 +264,9 @@ func (b *backend) Status() function.Status {
 		Wanted: now.Wanted, Queued: now.Queued,
 		Note: fmt.Sprintf("contract %s, for %s", b.program.Contract, b.program.Reason),
 	}
+	if names := b.extensions(); len(names) > 0 {
+		s.Note += ", with the extensions " + strings.Join(names, ", ")
+	}
 	if now.Problem != nil {
 		s.Problem = now.Problem.Error()
 	}
@@ -271,6 +275,16 @@ func (b *backend) Status() function.Status {
 	}
 	s.Version, s.Newer = b.changes.tell()
 	return s
+}
+
+// extensions are the names of the programs that an instance has beside it.
+func (b *backend) extensions() (names []string) {
+	if b.program.Contract == program.Lambda {
+		for _, file := range program.Extensions(b.program.Folder) {
+			names = append(names, filepath.Base(file))
+		}
+	}
+	return names
 }
 
 // Close ends the function.

@@ -12,6 +12,7 @@ import (
 	"github.com/weir-gateway/weir/internal/function"
 	"github.com/weir-gateway/weir/internal/function/local/pool"
 	"github.com/weir-gateway/weir/internal/function/local/process"
+	"github.com/weir-gateway/weir/internal/function/local/runtimeapi"
 )
 
 // body is what lives of an instance: a process, or a sandbox within this
@@ -88,7 +89,11 @@ func (i *instance) live(body body, name string) {
 func (i *instance) watch() {
 	defer close(i.done)
 	<-i.body.Done()
-	i.failure = fault.FunctionCrashed.New("", fault.Internal("%s: %s%s", i.name, i.body.Exit(), i.lastWords()))
+	why := []fault.Option{fault.Internal("%s: %s%s", i.name, i.body.Exit(), i.lastWords())}
+	if l, ok := i.link.(breakable); ok && l.broken() != nil {
+		why = append(why, fault.Cause(l.broken()))
+	}
+	i.failure = fault.FunctionCrashed.New("", why...)
 	i.link.close(i.failure)
 }
 
@@ -112,13 +117,52 @@ func (i *instance) Places() int { return i.link.places() }
 // farewell is a link by which an instance is told that it is about to be asked to end.
 type farewell interface{ ending(ctx context.Context) }
 
-// Stop ends the body with all that it has started.
-func (i *instance) Stop(ctx context.Context) {
-	if l, ok := i.link.(farewell); ok && ctx.Err() == nil {
-		l.ending(ctx)
+// breakable is a link by which something beside the body may say why that is of no use
+// any more, nil while nothing has.
+type breakable interface{ broken() *function.Failure }
+
+// company is a body that has others beside it, which end after it.
+type company interface {
+	// dismiss asks them to end, until ctx ends, and returns once nothing of them is left.
+	dismiss(ctx context.Context, why runtimeapi.Reason)
+	// before is the part of ctx that the body itself may use.
+	before(ctx context.Context) (context.Context, context.CancelFunc)
+}
+
+// Stop ends the body with all that it has started, and what is beside it.
+func (i *instance) Stop(ctx context.Context, hangs bool) {
+	why := i.reason(hangs)
+	asked, cancel := context.WithCancel(ctx)
+	defer cancel()
+	beside, accompanied := i.body.(company)
+	if accompanied {
+		asked, cancel = beside.before(ctx)
+		defer cancel()
 	}
-	i.body.Stop(ctx)
+	if hangs {
+		cancel()
+	}
+	if l, ok := i.link.(farewell); ok && why == runtimeapi.Spindown && asked.Err() == nil {
+		l.ending(asked)
+	}
+	i.body.Stop(asked)
 	<-i.done
+	if accompanied {
+		beside.dismiss(ctx, why)
+	}
+}
+
+// reason is why it is ended.
+func (i *instance) reason(hangs bool) runtimeapi.Reason {
+	select {
+	case <-i.done:
+		return runtimeapi.Failure
+	default:
+	}
+	if hangs {
+		return runtimeapi.Timeout
+	}
+	return runtimeapi.Spindown
 }
 
 // ready waits until the instance takes requests. If it does not, it is killed
@@ -143,8 +187,9 @@ func (i *instance) ready(ctx context.Context, patience time.Duration) error {
 	if err == nil {
 		return nil
 	}
-	i.body.Kill()
-	<-i.done
+	given, cancel := context.WithCancel(ctx)
+	cancel()
+	i.Stop(given, true)
 	if said := i.link.complaint(); said != nil {
 		err = fmt.Errorf("%w (%w)%s", said, err, hint(said))
 	}
@@ -187,11 +232,16 @@ func (i *instance) lastWords() string {
 
 // line passes one line of output on to the log.
 func (i *instance) line(l process.Line) {
-	i.output.Add(l.Text)
-	i.tail.Load().add(l.Text)
 	if to, ok := i.link.(listener); ok {
 		to.hear(l.Text)
 	}
+	i.record(l)
+}
+
+// record logs a line, with more to say of it.
+func (i *instance) record(l process.Line, more ...slog.Attr) {
+	i.output.Add(l.Text)
+	i.tail.Load().add(l.Text)
 	attrs := []slog.Attr{slog.String("instance", l.Process), slog.String("stream", l.Stream.String())}
 	if id := i.request.Load(); id != nil {
 		attrs = append(attrs, slog.String("request", *id))
@@ -199,7 +249,7 @@ func (i *instance) line(l process.Line) {
 	if l.Cut > 0 {
 		attrs = append(attrs, slog.Int("cut", l.Cut))
 	}
-	i.log.LogAttrs(context.Background(), slog.LevelInfo, string(l.Text), attrs...)
+	i.log.LogAttrs(context.Background(), slog.LevelInfo, string(l.Text), append(attrs, more...)...)
 }
 
 // say passes a message on that the function has put into the log itself.

@@ -71,10 +71,13 @@ const concurrencyVariable = "AWS_LAMBDA_MAX_CONCURRENCY"
 func (*lambda) close() {}
 
 func (l *lambda) launch(ctx context.Context, v *version) (*instance, error) {
+	if files := program.Extensions(v.program.Folder); len(files) > 0 {
+		return l.launchCrew(ctx, v, files)
+	}
 	return v.launchProcess(ctx, l.env, func() (link, error) { return l.listen(v.backend) })
 }
 
-func (l *lambda) listen(b *backend) (link, error) {
+func (l *lambda) listen(b *backend) (*runtimeLink, error) {
 	about := runtimeapi.About{Name: l.env["AWS_LAMBDA_FUNCTION_NAME"], Version: l.env["AWS_LAMBDA_FUNCTION_VERSION"], Handler: l.env["_HANDLER"]}
 	feed := telemetryapi.New(telemetryapi.About{
 		Name: about.Name, Version: about.Version, Memory: int64(b.memory), JSON: b.env["AWS_LAMBDA_LOG_FORMAT"] == "JSON",
@@ -85,13 +88,14 @@ func (l *lambda) listen(b *backend) (link, error) {
 		feed.Close()
 		return nil, err //nolint:wrapcheck // it says what it is
 	}
-	return &runtimeLink{api, feed}, nil
+	return &runtimeLink{api: api, feed: feed}, nil
 }
 
 // runtimeLink is the Runtime API of one instance.
 type runtimeLink struct {
 	api  *runtimeapi.Server
 	feed *telemetryapi.Feed // closed by api
+	crew bool               // there are extensions, which are served until they have ended too
 }
 
 func (l *runtimeLink) hear(line []byte) { l.feed.Line(line) }
@@ -102,6 +106,7 @@ func (l *runtimeLink) observe(i *instance) {
 		drain = d.Drain
 	}
 	l.feed.Observe(i.memory, drain)
+	l.api.OnBreak(i.body.Kill)
 }
 
 func (l *runtimeLink) variables() map[string]string {
@@ -127,7 +132,7 @@ func (l *runtimeLink) await(ctx context.Context) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	return nil
+	return l.api.AwaitExtensions(ctx) //nolint:wrapcheck // it says what it waits for
 }
 
 func (l *runtimeLink) places() int { return l.api.Places() }
@@ -138,12 +143,20 @@ const farewellTime = 500 * time.Millisecond
 func (l *runtimeLink) ending(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, farewellTime)
 	defer cancel()
-	l.api.Shutdown(ctx, "SPINDOWN")
+	l.api.Farewell(ctx)
 }
 
 func (l *runtimeLink) complaint() *function.Failure { return l.api.InitError() }
 
-func (l *runtimeLink) close(cause error) { l.api.Close(cause) }
+func (l *runtimeLink) broken() *function.Failure { return l.api.Broken() }
+
+func (l *runtimeLink) close(cause error) {
+	if l.crew {
+		l.api.Abort(cause)
+		return
+	}
+	l.api.Close(cause)
+}
 
 // question is what an instance is asked.
 type question struct {

@@ -76,16 +76,26 @@ func check(env function.Env, c *Config) error {
 	return err
 }
 
-// warn tells of an interpreter that is not on this machine. Where the config
-// gives the function a PATH of its own, that may be a secret, and is not looked at.
-func warn(env function.Env, c *Config) []function.Warning {
+// warn tells of an interpreter that is not on this machine, and of extensions that cannot be
+// started. Where the config gives the function a PATH of its own, that may be a secret, and
+// is not looked at.
+func warn(env function.Env, c *Config) (list []function.Warning) {
 	found, err := c.find(env.Dir, "function")
-	_, own := c.Env["PATH"]
-	var missing *program.MissingError
-	if err != nil || own || !errors.As(found.Look(), &missing) {
+	if err != nil {
 		return nil
 	}
-	return []function.Warning{{What: missing.What(), Fix: missing.Fix()}}
+	_, own := c.Env["PATH"]
+	var missing *program.MissingError
+	if !own && errors.As(found.Look(), &missing) {
+		list = append(list, function.Warning{What: missing.What(), Fix: missing.Fix()})
+	}
+	if found.Contract != program.Lambda {
+		return list
+	}
+	for _, file := range program.LameExtensions(found.Folder) {
+		list = append(list, function.Warning{What: "has the extension " + file + ", which is not started, for it is not executable", Fix: "run `chmod +x` on it, or move it out of that folder"})
+	}
+	return list
 }
 
 // Runnable tells why a file or folder cannot be run as a function, nil where it can.

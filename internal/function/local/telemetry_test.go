@@ -22,9 +22,9 @@ type told struct {
 	Record     json.RawMessage
 }
 
-// extended starts a function with the extension of testdata/extension, which has
+// subscribed starts a function with the extension of testdata/extension, which has
 // subscribed by api in a schema. records gives what that was told so far.
-func extended(t *testing.T, api, schema, protocol string) (g *gateway, all func() []told) {
+func subscribed(t *testing.T, api, schema, protocol string) (g *gateway, all func() []told) {
 	t.Helper()
 	dir := t.TempDir()
 	file := filepath.Join(dir, "telemetry")
@@ -81,7 +81,7 @@ func TestAnExtensionIsToldWhatHappensToItsInstance(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			g, records := extended(t, test.api, test.schema, test.protocol)
+			g, records := subscribed(t, test.api, test.schema, test.protocol)
 			if got := g.get(t, "/loud"); got.status != 200 {
 				t.Fatalf("got %+v", got)
 			}

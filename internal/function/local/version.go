@@ -73,19 +73,31 @@ func (v *version) launchProcess(ctx context.Context, shared map[string]string, c
 		return nil, err
 	}
 	i := newInstance(link, v.log)
-	own := link.variables()
-	started, err := v.machine.host.Start(process.Spec{
-		Path: v.path(command.Path), Args: v.arguments(command.Args, shared, command.Env, v.env, own), Dir: cmp.Or(v.program.Dir, v.program.Folder), Line: i.line, Memory: int64(v.allowed),
-		Env: func(temp string) []string { return environment(temp, shared, command.Env, v.env, own) },
-	})
+	started, err := v.startProcess(i, command, shared, nil)
 	if err != nil {
 		link.close(err)
-		return nil, err //nolint:wrapcheck // it names the program
+		return nil, err
 	}
 	i.live(started, v.name+"#"+started.Serial)
-	v.log.Debug("a process was started", "instance", started.Serial, "pid", started.PID())
 	return i, nil
 }
+
+// startProcess starts the process of i, beside another one unless that is nil.
+func (v *version) startProcess(i *instance, command program.Command, shared map[string]string, beside *process.Process) (*process.Process, error) {
+	own := i.link.variables()
+	started, err := v.machine.host.Start(process.Spec{
+		Path: v.path(command.Path), Args: v.arguments(command.Args, shared, command.Env, v.env, own), Dir: v.workingFolder(), Line: i.line, Memory: int64(v.allowed),
+		Env:    func(temp string) []string { return environment(temp, shared, command.Env, v.env, own) },
+		Beside: beside,
+	})
+	if err != nil {
+		return nil, err //nolint:wrapcheck // it names the program
+	}
+	v.log.Debug("a process was started", "instance", started.Serial, "pid", started.PID())
+	return started, nil
+}
+
+func (v *version) workingFolder() string { return cmp.Or(v.program.Dir, v.program.Folder) }
 
 // arguments are the runtime's, then the program's own, with the variables of its
 // environment in them, and then those of the config.

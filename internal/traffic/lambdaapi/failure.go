@@ -8,6 +8,7 @@ import (
 	"math"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
@@ -154,6 +155,9 @@ func failure(c *call, err error, timeout time.Duration) *function.Failure {
 	c.x.Fault = f
 	if told != nil {
 		own = *told
+		if strings.HasPrefix(told.Type, "Extension.") { // as AWS writes what no runtime has told
+			own.Message = "RequestId: " + c.x.ID + " Error: " + told.Message
+		}
 	} else if c.x.Verbose {
 		own.Message += ": " + f.Operator()
 	}

@@ -61,10 +61,7 @@ func (p *Pool[I]) own(ctx context.Context, m *member[I], start Start[I]) {
 func (p *Pool[I]) keep(m *member[I]) {
 	p.watch(m)
 	stop, cancel := context.WithTimeout(p.ctx, stopTime)
-	if p.isPoisoned(m) {
-		cancel()
-	}
-	m.instance.Stop(stop)
+	m.instance.Stop(stop, p.isPoisoned(m))
 	cancel()
 	p.bury(m)
 }

@@ -19,9 +19,9 @@ type Instance interface {
 	// Places is how many requests it takes at once, at most; 0 for as many as the
 	// bounds say. It is asked once.
 	Places() int
-	// Stop ends it: politely until ctx ends, then for sure. It returns once
-	// nothing of it is left.
-	Stop(ctx context.Context)
+	// Stop ends it: politely until ctx ends, then for sure; one that hangs is not asked.
+	// It returns once nothing of it is left.
+	Stop(ctx context.Context, hangs bool)
 }
 
 // Start makes an instance and returns when it takes requests; it gives up when its

@@ -34,8 +34,8 @@ func (f *fake) Done() <-chan struct{} { return f.done }
 func (f *fake) Failure() error        { return errCrash }
 func (f *fake) Places() int           { return f.places }
 func (f *fake) crash()                { f.once.Do(func() { close(f.done) }) }
-func (f *fake) Stop(ctx context.Context) {
-	f.polite.Store(ctx.Err() == nil)
+func (f *fake) Stop(ctx context.Context, hangs bool) {
+	f.polite.Store(ctx.Err() == nil && !hangs)
 	f.crash()
 }
 

@@ -129,7 +129,7 @@ func stopAll[I Instance](ctx context.Context, instances []I) {
 		all.Go(func() {
 			stop, cancel := context.WithTimeout(ctx, stopTime)
 			defer cancel()
-			one.Stop(stop)
+			one.Stop(stop, false)
 		})
 	}
 	all.Wait()

@@ -29,8 +29,8 @@ func lookAgain(left int64) time.Duration {
 	return max(time.Duration(left)*time.Second/fastest, shortestLook)
 }
 
-// watch looks at the memory of the process until its leader has ended, and kills
-// the group once that is more than limit.
+// watch looks at the memory of the process, and of those beside it, until its leader has
+// ended, and kills the group once that is more than limit.
 func (p *Process) watch(limit int64) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -40,7 +40,7 @@ func (p *Process) watch(limit int64) {
 		case <-p.leaderGone:
 			return
 		}
-		used, ok := memoryOf(p.PID(), limit)
+		used, ok := p.home.used(limit)
 		if !ok { // it is ending, or this system does not say
 			used = 0
 		}

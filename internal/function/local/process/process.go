@@ -2,7 +2,6 @@ package process
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"os"
@@ -19,6 +18,9 @@ type Spec struct {
 	// Memory is how many bytes the process and all that it starts may use
 	// together; 0 for no bound. One that uses more is killed, and Exit says so.
 	Memory int64
+	// Beside is a process that has not ended, of the same instance: this one has its serial, its
+	// temporary folder and its bound of memory, for both together. nil: it has its own.
+	Beside *Process
 	// Env is the whole environment as NAME=value; temp is a folder that is the
 	// instance's own and is removed after its end.
 	Env func(temp string) []string
@@ -32,14 +34,14 @@ type Spec struct {
 
 // Process is a started function with all the processes that it starts itself.
 type Process struct {
-	// Serial is a short number, unique within the Host.
+	// Serial is a short number, unique within the Host but for processes that stand beside each other.
 	Serial string
 
 	id      string // the mark in the environment
-	temp    string
+	home    *home
+	held    bool // by home's cgroup
 	cmd     *exec.Cmd
 	group   group
-	cgroup  *cgroup // nil where the kernel does not hold its memory
 	readers sync.WaitGroup
 	output  [2]*os.File
 	taps    [2]*tap // of output
@@ -61,20 +63,15 @@ func (h *Host) Start(spec Spec) (*Process, error) {
 		return nil, err
 	}
 	p := &Process{done: make(chan struct{}), leaderGone: make(chan struct{})}
-	p.id, p.Serial = o.newID()
-	if p.temp, err = o.tempFor(p.Serial); err != nil {
-		return nil, fmt.Errorf("temporary folder of an instance: %w", err)
-	}
-	if spec.Memory > 0 && o.cgroups != nil {
-		if p.cgroup, err = o.cgroups.make(p.Serial, spec.Memory); err != nil {
-			o.log.Warn("the kernel does not hold the memory of an instance; it is watched instead", "error", err)
-		}
+	if p.home, p.Serial, p.id, err = o.lodge(spec); err != nil {
+		return nil, err
 	}
 	if err := p.launch(o, spec); err != nil {
-		p.leaveCgroup(0)
-		return nil, errors.Join(err, os.RemoveAll(p.temp))
+		p.home.leave(p)
+		return nil, err
 	}
-	if spec.Memory > 0 && p.cgroup == nil && looks {
+	p.home.moveIn(p)
+	if spec.Memory > 0 && !p.held && looks {
 		p.watcher.Go(func() { p.watch(spec.Memory) })
 	}
 	if o.guard != nil {
@@ -84,16 +81,12 @@ func (h *Host) Start(spec Spec) (*Process, error) {
 	return p, nil
 }
 
-// leaveCgroup removes the group of a process that has ended, and notes whether it
-// was killed for its memory.
-func (p *Process) leaveCgroup(limit int64) {
-	if p.cgroup == nil {
-		return
-	}
-	if p.cgroup.outOfMemory() {
+// leaveHome notes whether the process was killed for its memory, and leaves what it has shared.
+func (p *Process) leaveHome(limit int64) {
+	if p.held && p.home.cgroup.outOfMemory() {
 		p.tooMuch = "killed for its memory: it used more than the " + mebibytes(limit) + " that `memory` allows"
 	}
-	p.cgroup.close()
+	p.home.leave(p)
 }
 
 func (p *Process) launch(o *opened, spec Spec) error {
@@ -113,23 +106,23 @@ func (p *Process) launch(o *opened, spec Spec) error {
 		p.output[i], write[i], output[i] = r, w, w
 	}
 	defer closeAll(write[:]...)
-	env := append(spec.Env(p.temp), InstanceVariable+"="+p.id)
+	env := append(spec.Env(p.home.temp), InstanceVariable+"="+p.id)
 	command := func() *exec.Cmd {
 		start := attributes()
-		if p.cgroup != nil {
-			p.cgroup.admit(start)
+		if p.held {
+			p.home.cgroup.admit(start)
 		}
 		return &exec.Cmd{
 			Path: spec.Path, Args: append([]string{spec.Path}, spec.Args...), Dir: spec.Dir,
 			Env: env, Stdout: output[0], Stderr: output[1], SysProcAttr: start,
 		}
 	}
+	p.held = p.home.cgroup != nil
 	err := o.onThread(func() (err error) {
 		p.cmd, err = startPatiently(command)
-		if err != nil && p.cgroup != nil { // a sandbox may forbid a start into a group
+		if err != nil && p.held { // a sandbox may forbid a start into a group
 			o.log.Warn("the kernel does not hold the memory of an instance; it is watched instead", "error", err)
-			p.cgroup.close()
-			p.cgroup = nil
+			p.held = false
 			p.cmd, err = startPatiently(command)
 		}
 		return err
@@ -187,7 +180,7 @@ func (p *Process) wait(o *opened, limit int64) {
 	p.mu.Unlock()
 	sweep(p.id)
 	p.watcher.Wait()
-	p.leaveCgroup(limit)
+	p.leaveHome(limit)
 	if o.guard != nil {
 		o.guard.forget(p.group.id())
 	}
@@ -196,7 +189,6 @@ func (p *Process) wait(o *opened, limit int64) {
 	p.readers.Wait()
 	late.Stop()
 	closeAll(p.output[:]...)
-	_ = os.RemoveAll(p.temp) // the host removes the folder around it, and reports
 	close(p.done)
 }
 

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/weir-gateway/weir/internal/base/await"
 	"github.com/weir-gateway/weir/internal/function/local/process"
@@ -40,6 +41,32 @@ func TestAProcessThatUsesTooMuchMemoryIsKilled(t *testing.T) {
 	must(t, err)
 	await.From(t, "it is killed", p.Done())
 	if got := p.Exit(); !strings.HasPrefix(got, "killed for its memory: it used ") || !strings.Contains(got, "64 MiB") {
+		t.Errorf("its end is %q", got)
+	}
+}
+
+func TestMemoryIsThatOfAllThatStandBesideEachOther(t *testing.T) {
+	host := open(t)
+	spec := func(beside *process.Process, args ...string) process.Spec {
+		return process.Spec{Path: self(), Args: args, Memory: 64 << 20, Beside: beside, Env: func(string) []string { return nil }, Line: func(process.Line) {}}
+	}
+	first, err := host.Start(spec(nil, "function"))
+	must(t, err)
+	eater, err := host.Start(spec(first, "eat"))
+	must(t, err)
+	killed := first // by the first look, of either's, at what both use
+	select {
+	case <-first.Done():
+		eater.Kill()
+	case <-eater.Done():
+		killed = eater
+		first.Kill()
+	case <-time.After(time.Minute):
+		t.Fatal("nobody is killed")
+	}
+	<-first.Done()
+	<-eater.Done()
+	if got := killed.Exit(); !strings.HasPrefix(got, "killed for its memory: it used ") || !strings.Contains(got, "64 MiB") {
 		t.Errorf("its end is %q", got)
 	}
 }

@@ -269,6 +269,43 @@ func TestTheTemporaryFolderGoesWithItsInstance(t *testing.T) {
 	}
 }
 
+func TestProcessesBesideEachOtherHaveOneHome(t *testing.T) {
+	host := open(t)
+	var folders []string
+	spec := func(beside *process.Process, args ...string) process.Spec {
+		return process.Spec{
+			Path: self(), Args: args, Line: func(process.Line) {}, Memory: 256 << 20, Beside: beside,
+			Env: func(temp string) []string { folders = append(folders, temp); return nil },
+		}
+	}
+	first, err := host.Start(spec(nil, "function"))
+	must(t, err)
+	second, err := host.Start(spec(first, "function"))
+	must(t, err)
+	if folders[0] != folders[1] || first.Serial != second.Serial {
+		t.Errorf("they have the folders %q and the serials %s and %s", folders, first.Serial, second.Serial)
+	}
+	first.Kill()
+	await.From(t, "the end of the first", first.Done())
+	if _, err := os.Stat(folders[0]); err != nil || second.Ended() {
+		t.Errorf("the second has lost its folder (%v), or has ended: %v", err, second.Ended())
+	}
+	third, err := host.Start(spec(first, "function")) // the home is there as long as somebody is
+	must(t, err)
+	for _, p := range []*process.Process{second, third} {
+		p.Kill()
+		await.From(t, "the end", p.Done())
+	}
+	if _, err := os.Stat(folders[0]); !os.IsNotExist(err) {
+		t.Errorf("the folder is still there (%v)", err)
+	}
+	if p, err := host.Start(spec(first, "function")); err == nil {
+		p.Kill()
+		<-p.Done()
+		t.Error("a process was started beside nobody")
+	}
+}
+
 // Systems remove what is old in the folder of temporary files.
 func TestTemporaryFoldersThatWereRemovedAreMadeAgain(t *testing.T) {
 	host := open(t)

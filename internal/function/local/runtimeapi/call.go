@@ -134,8 +134,8 @@ var (
 		runtimeBase + "/restore/error": {http.MethodPost, (*Server).restoreFailure},
 		extensionBase + "/register":    {http.MethodPost, (*Server).register},
 		extensionBase + "/event/next":  {http.MethodGet, (*Server).nextEvent},
-		extensionBase + "/init/error":  {http.MethodPost, (*Server).extensionFailed},
-		extensionBase + "/exit/error":  {http.MethodPost, (*Server).extensionFailed},
+		extensionBase + "/init/error":  {http.MethodPost, extensionFailed("Extension.InitError")},
+		extensionBase + "/exit/error":  {http.MethodPost, extensionFailed("Extension.ExitError")},
 		"/2020-08-15/logs":             {http.MethodPut, subscribe(telemetryapi.Logs)},
 		"/2022-07-01/telemetry":        {http.MethodPut, subscribe(telemetryapi.Telemetry)},
 	}

@@ -12,13 +12,19 @@ import (
 	"sync"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/function"
 	"github.com/weir-gateway/weir/internal/function/local/telemetryapi"
 )
 
 // The Extensions API (version 2020-01-01) is what agents use that run within an
 // instance. Whoever reaches the Runtime API may register: what AWS calls external
-// extensions are programs in /opt/extensions, which nobody starts here. An instance
-// does not wait for its extensions, neither to be ready nor to be free.
+// extensions are programs of their own, which somebody else starts and whose names the
+// server is told (Expect); all others are internal ones, part of the runtime's process.
+//
+// An instance is ready when each that has registered has asked for its first event, and
+// free when each that was told of the invocation has asked for the next one. Where it
+// takes several invocations at once it does not wait to be free, as AWS's managed
+// instances, whose extensions hear of no invocation at all.
 //
 // What they subscribe to is package telemetryapi's.
 //
@@ -59,19 +65,105 @@ type tracing struct {
 
 // extension is one that has registered. Its fields are guarded by the list's lock.
 type extension struct {
-	name    string
-	events  []string // that it wants
-	pending []extensionEvent
-	asking  []*conn       // by which it waits for the next event
-	ready   bool          // it has asked for an event
-	told    bool          // it has fetched its SHUTDOWN
-	left    chan struct{} // closed when it asks after that: it has done what it had to
+	name     string
+	external bool
+	events   []string // that it wants
+	pending  []extensionEvent
+	asking   []*conn       // by which it waits for the next event
+	ready    bool          // it has asked for an event
+	busy     bool          // it has fetched an INVOKE, and not asked since
+	told     bool          // it has fetched its SHUTDOWN
+	left     chan struct{} // closed when it asks after that: it has done what it had to
+}
+
+// isFree tells whether it has nothing to do with an invocation.
+func (e *extension) isFree() bool {
+	return !e.busy && !slices.ContainsFunc(e.pending, func(event extensionEvent) bool { return event.Type == invokeEvent })
 }
 
 // extensions are those of one instance. The zero value is ready.
 type extensions struct {
-	mu   sync.Mutex
-	byID map[string]*extension
+	mu       sync.Mutex
+	byID     map[string]*extension
+	expected []string      // names of external ones
+	changed  chan struct{} // closed when one registers or asks for the first time; nil where nobody waits for it
+	freed    func()        // is called once all are free; nil where nobody waits for it
+}
+
+// change wakes who waits for one to register or to ask. The caller has locked mu.
+func (e *extensions) change() {
+	if e.changed != nil {
+		close(e.changed)
+		e.changed = nil
+	}
+}
+
+// await returns when lacks gives nothing any more, or with an error that names what it
+// gives when ctx or the server ends. It is called with mu locked.
+func (s *Server) await(ctx context.Context, lacks func() string) error {
+	e := &s.extensions
+	for {
+		e.mu.Lock()
+		lacking := lacks()
+		if e.changed == nil {
+			e.changed = make(chan struct{})
+		}
+		changed := e.changed
+		e.mu.Unlock()
+		if lacking == "" {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return fmt.Errorf("%w; %s", context.Cause(ctx), lacking)
+		case <-s.ended:
+			return s.cause
+		}
+	}
+}
+
+// Expect tells the names of external extensions, before any of them is started.
+func (s *Server) Expect(names []string) {
+	s.extensions.mu.Lock()
+	defer s.extensions.mu.Unlock()
+	s.extensions.expected = names
+}
+
+// AwaitRegistered returns when all that are expected have registered, or with an error
+// that names one that has not when ctx ends.
+func (s *Server) AwaitRegistered(ctx context.Context) error {
+	return s.await(ctx, func() string {
+		for _, name := range s.extensions.expected {
+			if !s.extensions.has(name) {
+				return "the extension " + name + " has not registered"
+			}
+		}
+		return ""
+	})
+}
+
+// AwaitExtensions returns when all that have registered have asked for an event, or with
+// an error that names one that has not when ctx ends.
+func (s *Server) AwaitExtensions(ctx context.Context) error {
+	return s.await(ctx, func() string {
+		for _, one := range s.extensions.byID {
+			if !one.ready {
+				return "the extension " + one.name + " has not asked for its first event"
+			}
+		}
+		return ""
+	})
+}
+
+// has tells whether one of that name has registered. The caller has locked mu.
+func (e *extensions) has(name string) bool {
+	for _, one := range e.byID {
+		if one.name == name {
+			return true
+		}
+	}
+	return false
 }
 
 // add registers an extension and gives its identifier.
@@ -81,16 +173,15 @@ func (e *extensions) add(name string, events []string) (string, error) {
 	if len(e.byID) == mostExtensions {
 		return "", fmt.Errorf("there are %d extensions already", mostExtensions)
 	}
-	for _, other := range e.byID {
-		if other.name == name {
-			return "", fmt.Errorf("the extension %q is registered already", name)
-		}
+	if e.has(name) {
+		return "", fmt.Errorf("the extension %q is registered already", name)
 	}
 	if e.byID == nil {
 		e.byID = map[string]*extension{}
 	}
 	id := rand.Text()
-	e.byID[id] = &extension{name: name, events: events, left: make(chan struct{})}
+	e.byID[id] = &extension{name: name, external: slices.Contains(e.expected, name), events: events, left: make(chan struct{})}
+	e.change()
 	return id, nil
 }
 
@@ -101,9 +192,35 @@ func (e *extensions) any() bool {
 	return len(e.byID) > 0
 }
 
-// tell gives an event to all that want it, and those.
-func (e *extensions) tell(event extensionEvent) []*extension {
-	told, answers := e.note(event)
+// whenFree calls free once all are free, and tells whether it will: where they are
+// already, it does not.
+func (e *extensions) whenFree(free func()) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.allFree() {
+		return false
+	}
+	e.freed = free
+	return true
+}
+
+func (e *extensions) allFree() bool {
+	for _, one := range e.byID {
+		if !one.isFree() {
+			return false
+		}
+	}
+	return true
+}
+
+// anybody is of all kinds; outside and inside are the external and the internal ones.
+func anybody(*extension) bool     { return true }
+func outside(one *extension) bool { return one.external }
+func inside(one *extension) bool  { return !one.external }
+
+// tell gives an event to all of a kind that want it, and those.
+func (e *extensions) tell(event extensionEvent, whom func(*extension) bool) []*extension {
+	told, answers := e.note(event, whom)
 	for _, a := range answers {
 		a.to.json(http.StatusOK, a.event)
 	}
@@ -118,11 +235,11 @@ type eventAnswer struct {
 
 // note adds an event to what is pending. It gives those that want it, and what is to be
 // answered now.
-func (e *extensions) note(event extensionEvent) (told []*extension, answers []eventAnswer) {
+func (e *extensions) note(event extensionEvent, whom func(*extension) bool) (told []*extension, answers []eventAnswer) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, one := range e.byID {
-		if !slices.Contains(one.events, event.Type) {
+		if !whom(one) || !slices.Contains(one.events, event.Type) {
 			continue
 		}
 		if len(one.pending) == mostEvents {
@@ -151,7 +268,20 @@ func (e *extensions) first(one *extension) bool {
 	defer e.mu.Unlock()
 	first := !one.ready
 	one.ready = true
+	e.change()
 	return first
+}
+
+// free notes that one is done with what it has fetched, and gives what is to be called
+// because of it, nil for nothing.
+func (e *extensions) free(one *extension) (freed func()) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	one.busy = false
+	if e.freed != nil && e.allFree() {
+		freed, e.freed = e.freed, nil
+	}
+	return freed
 }
 
 // ask gives the oldest event of one, or has c wait for the next.
@@ -159,11 +289,7 @@ func (e *extensions) ask(one *extension, c *conn) (extensionEvent, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if one.told {
-		select {
-		case <-one.left:
-		default:
-			close(one.left)
-		}
+		one.leave()
 	}
 	if len(one.pending) == 0 {
 		c.putOff()
@@ -178,6 +304,7 @@ func (e *extension) take() extensionEvent {
 	event := e.pending[0]
 	e.pending = slices.Delete(e.pending, 0, 1)
 	e.told = e.told || event.Type == shutdownEvent
+	e.busy = event.Type == invokeEvent
 	return event
 }
 
@@ -190,10 +317,25 @@ func (e *extensions) forget(c *conn) {
 	}
 }
 
-// Shutdown tells the extensions that want to know it that the instance is about to
-// end, and returns when each of them asks for what comes after that, or ctx ends.
-// The reason is SPINDOWN, TIMEOUT or FAILURE. What is told to them they get before.
-func (s *Server) Shutdown(ctx context.Context, reason string) {
+// Farewell tells the internal extensions that want to know it that the instance is about to
+// end, and returns when each of them asks for what comes after that, or ctx ends. What is
+// told to them they get before.
+func (s *Server) Farewell(ctx context.Context) { s.shutdown(ctx, Spindown, inside) }
+
+// Dismiss does so with the external ones, when the runtime has ended.
+func (s *Server) Dismiss(ctx context.Context, why Reason) { s.shutdown(ctx, why, outside) }
+
+// Reason is why an instance ends.
+type Reason string
+
+// The reasons.
+const (
+	Spindown Reason = "SPINDOWN" // it is not needed
+	Timeout  Reason = "TIMEOUT"  // it took too long
+	Failure  Reason = "FAILURE"  // the runtime or an extension has failed
+)
+
+func (s *Server) shutdown(ctx context.Context, why Reason, whom func(*extension) bool) {
 	flushing, cancel := context.WithTimeout(ctx, flushTime)
 	s.feed.Flush(flushing)
 	cancel()
@@ -201,7 +343,7 @@ func (s *Server) Shutdown(ctx context.Context, reason string) {
 	if !ok {
 		deadline = time.Now()
 	}
-	for _, one := range s.extensions.tell(extensionEvent{Type: shutdownEvent, Reason: reason, Deadline: deadline.UnixMilli()}) {
+	for _, one := range s.extensions.tell(extensionEvent{Type: shutdownEvent, Reason: string(why), Deadline: deadline.UnixMilli()}, whom) {
 		select {
 		case <-one.left:
 		case <-s.ended:
@@ -209,6 +351,27 @@ func (s *Server) Shutdown(ctx context.Context, reason string) {
 		case <-ctx.Done():
 			return
 		}
+	}
+}
+
+// Left says that an external extension has ended: nobody waits for it any more.
+func (s *Server) Left(name string) {
+	e := &s.extensions
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, one := range e.byID {
+		if one.name == name {
+			one.leave()
+		}
+	}
+}
+
+// leave notes that it has done what it had to; the list is locked.
+func (e *extension) leave() {
+	select {
+	case <-e.left:
+	default:
+		close(e.left)
 	}
 }
 
@@ -263,6 +426,9 @@ func (s *Server) nextEvent(c *call) {
 	if s.extensions.first(one) {
 		s.feed.Extension(one.name, one.events)
 	}
+	if freed := s.extensions.free(one); freed != nil {
+		freed()
+	}
 	if event, ok := s.extensions.ask(one, c.conn); ok {
 		c.json(http.StatusOK, event)
 	}
@@ -278,20 +444,59 @@ func (s *Server) known(c *call) *extension {
 	return one
 }
 
-// extensionFailed takes an extension's error. Before the instance is ready it is why
-// that failed, if it does.
-func (s *Server) extensionFailed(c *call) {
-	if s.known(c) == nil {
-		return
+// extensionFailed takes an extension's error, of which kind is the type where it says none.
+// The instance is of no use any more.
+func extensionFailed(kind string) func(*Server, *call) {
+	return func(s *Server, c *call) {
+		if s.known(c) == nil {
+			return
+		}
+		said := c.readError()
+		said.Type = cmp.Or(said.Type, c.fields.extensionError, kind)
+		end := s.fail(said)
+		c.accept() // before the instance is ended
+		end()
 	}
-	said := c.readError()
-	said.Type = cmp.Or(said.Type, c.fields.extensionError)
+}
+
+// Break says that an extension has failed, and with it the instance: what is under way
+// ends with that, and so does the start of one that is not ready. Only the first time counts.
+func (s *Server) Break(failure *function.Failure) { s.fail(failure)() }
+
+// fail notes the failure of an extension, and gives what ends the instance for it.
+func (s *Server) fail(failure *function.Failure) (end func()) {
 	s.mu.Lock()
-	if !s.isReady && s.initError == nil {
-		s.initError = said
+	defer s.mu.Unlock()
+	if s.broken != nil || s.isEnded {
+		return func() {}
 	}
+	s.broken = failure
+	if !s.isReady && s.initError == nil {
+		s.initError = failure
+	}
+	if s.end == nil {
+		return func() {}
+	}
+	return s.end
+}
+
+// OnBreak says how the instance is ended when one of its extensions fails: by end, which
+// does not wait.
+func (s *Server) OnBreak(end func()) {
+	s.mu.Lock()
+	s.end = end
+	late := s.broken != nil
 	s.mu.Unlock()
-	c.accept()
+	if late {
+		end()
+	}
+}
+
+// Broken is why an extension has failed, nil where none has.
+func (s *Server) Broken() *function.Failure {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.broken
 }
 
 // subscribe takes a wish to be told what happens to the instance, at any time: AWS

@@ -3,6 +3,7 @@ package runtimeapi_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"strconv"
@@ -11,6 +12,7 @@ import (
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/await"
+	"github.com/weir-gateway/weir/internal/function/local/runtimeapi"
 )
 
 // agent is an extension's side of the API.
@@ -91,7 +93,7 @@ func TestAnExtensionIsToldOfEachInvocationAndOfTheEnd(t *testing.T) {
 		defer close(ended)
 		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 		defer cancel()
-		r.server.Shutdown(ctx, "SPINDOWN")
+		r.server.Farewell(ctx)
 	}()
 	for _, one := range []*agent{a, other} {
 		if e := one.next(); e.EventType != "SHUTDOWN" || e.ShutdownReason != "SPINDOWN" || e.DeadlineMs <= time.Now().UnixMilli() {
@@ -113,12 +115,12 @@ func TestTheEndWaitsNoLongerThanItMay(t *testing.T) {
 	register(t, r, "silent", `["SHUTDOWN"]`)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
-	r.server.Shutdown(ctx, "SPINDOWN")
+	r.server.Farewell(ctx)
 	if ctx.Err() == nil {
 		t.Error("it did not wait for the extension")
 	}
 	without := listen(t)
-	without.server.Shutdown(t.Context(), "SPINDOWN") // returns
+	without.server.Farewell(t.Context()) // returns
 }
 
 func TestExtensionsThatAreNotUnderstoodAreRefused(t *testing.T) {
@@ -199,4 +201,106 @@ func TestAnExtensionThatDoesNotFetchLosesTheOldest(t *testing.T) {
 	if first := a.next(); first.RequestID != "id-6" {
 		t.Errorf("the first event is of %q", first.RequestID)
 	}
+}
+
+func TestAnInvocationIsOverWhenTheExtensionsAreDoneWithIt(t *testing.T) {
+	r := listen(t)
+	a := register(t, r, "agent", `["INVOKE"]`)
+	types := told(t, a)
+	asked := make(chan event, 1)
+	go func() { asked <- a.next() }()
+	one := invocation("id-1")
+	r.deliver(one)
+	await.From(t, "the event", asked)
+	if status := r.post("/invocation/id-1/response", `{}`); status != http.StatusAccepted {
+		t.Fatalf("the answer got %d", status)
+	}
+	if got := r.result(one); got.Err != nil {
+		t.Fatal(got.Err)
+	}
+	next := make(chan int, 1)
+	go func() { next <- r.get("/invocation/next") }() // the runtime is done with it
+	await.That(t, "the runtime's end is told", func() bool { return strings.HasSuffix(types(), "runtimeDone") })
+	if n := one.settled.Load(); n != 0 {
+		t.Errorf("it was over before the extension was done")
+	}
+	go func() { asked <- a.next() }()
+	await.That(t, "it is over", func() bool { return one.settled.Load() == 1 })
+	if err := r.server.Invoke(t.Context(), invocation("id-2").Invocation); err != nil {
+		t.Fatal(err)
+	}
+	await.From(t, "the next invocation", next)
+	await.From(t, "its event", asked)
+	await.That(t, "all is told in order", func() bool { return strings.HasSuffix(types(), "runtimeDone report start") })
+}
+
+func TestAnInvocationDoesNotOutliveAnInstanceWhoseExtensionHangs(t *testing.T) {
+	r := listen(t)
+	a := register(t, r, "agent", `["INVOKE"]`)
+	one := invocation("id-1")
+	r.deliver(one)
+	a.next()
+	r.post("/invocation/id-1/response", `{}`)
+	r.result(one)
+	go r.get("/invocation/next")
+	r.server.Abort(errEnded)
+	r.server.Close(errEnded)
+	if n := one.settled.Load(); n != 0 {
+		t.Errorf("it was settled %d times", n)
+	}
+}
+
+func TestExtensionsAreAwaited(t *testing.T) {
+	r := listen(t)
+	r.server.Expect([]string{"one", "two"})
+	given, cancel := context.WithCancelCause(t.Context())
+	cancel(errors.New("too late"))
+	wantError := func(err error, want string) {
+		t.Helper()
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("the error is %v, want %q", err, want)
+		}
+	}
+	register(t, r, "one", `[]`)
+	wantError(r.server.AwaitRegistered(given), "too late; the extension two has not registered")
+	registered := make(chan error, 1)
+	go func() { registered <- r.server.AwaitRegistered(t.Context()) }()
+	two := register(t, r, "two", `["SHUTDOWN"]`)
+	if err := await.From(t, "both", registered); err != nil {
+		t.Error(err)
+	}
+	wantError(r.server.AwaitExtensions(given), "has not asked for its first event")
+	ended := make(chan struct{})
+	go func() { // one leaves, and nobody waits for it any more; two is told and leaves
+		defer close(ended)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		r.server.Left("one")
+		r.server.Farewell(ctx) // to nobody: both are external
+		r.server.Dismiss(ctx, runtimeapi.Failure)
+	}()
+	if e := two.next(); e.ShutdownReason != "FAILURE" {
+		t.Errorf("it was told %+v", e)
+	}
+	r.server.Left("two")
+	await.From(t, "the end", ended)
+}
+
+func TestTheFirstFailureOfAnExtensionEndsTheInstance(t *testing.T) {
+	r := listen(t)
+	a := register(t, r, "agent", `[]`)
+	r.get("/init/nothing")
+	ends := make(chan struct{}, 2)
+	r.server.OnBreak(func() { ends <- struct{}{} })
+	for range 2 {
+		if res, _ := a.call(http.MethodPost, "/2020-01-01/extension/exit/error", `{"errorMessage":"no licence"}`); res.StatusCode != http.StatusAccepted {
+			t.Errorf("got %d", res.StatusCode)
+		}
+	}
+	await.From(t, "the end", ends)
+	if got := r.server.Broken(); got == nil || got.Error() != "Extension.ExitError: no licence" || len(ends) != 0 {
+		t.Errorf("it is told as %v, and ended %d times more", got, len(ends))
+	}
+	r.server.OnBreak(func() { ends <- struct{}{} }) // late
+	await.From(t, "the end", ends)
 }

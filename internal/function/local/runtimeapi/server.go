@@ -41,7 +41,9 @@ type Server struct {
 	served   sync.WaitGroup // goroutines: of the listener, of connections, of large events
 	ready    chan struct{}  // closed when the instance is initialised
 	full     chan struct{}  // closed when it has asked for as many invocations at once as it may
+	gone     chan struct{}  // closed by Abort
 	ended    chan struct{}  // closed by Close
+	over     sync.Once      // does what Close does
 	most     int            // how many it may have at once
 	about    About
 	feed     *telemetryapi.Feed
@@ -56,10 +58,13 @@ type Server struct {
 	waiting   []*waiter     // invocations that wait for a question, oldest first
 	places    int           // how many invocations it has shown to take at once
 	restored  time.Time     // when it was taken for restored from a snapshot; zero for never
+	finishing *Invocation   // the instance has asked for another one, and an extension works on it yet; nil for none
 	isReady   bool
-	isEnded   bool
-	cause     error             // why it ended
+	isEnded   bool              // the instance is of no use any more
+	cause     error             // why
 	initError *function.Failure // what it said about its failed start
+	broken    *function.Failure // what an extension has failed of
+	end       func()            // ends the instance; nil until it has begun
 }
 
 // waiter is an invocation that waits for a question. asked gets the connection that
@@ -87,7 +92,7 @@ func Listen(log *slog.Logger, about About, most int, feed *telemetryapi.Feed) (*
 	}
 	s := &Server{
 		address: listener.Addr().String(), log: log, listener: listener, conns: map[*conn]struct{}{},
-		ready: make(chan struct{}), full: make(chan struct{}), ended: make(chan struct{}),
+		ready: make(chan struct{}), full: make(chan struct{}), gone: make(chan struct{}), ended: make(chan struct{}),
 		most: max(1, most), about: about, feed: feed,
 	}
 	s.served.Go(s.acceptAll)
@@ -116,7 +121,7 @@ func (s *Server) adopt(accepted net.Conn) {
 	c := &conn{server: s, net: accepted}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.isEnded {
+	if s.hasEnded() {
 		_ = accepted.Close() // nothing was said
 		return
 	}
@@ -178,11 +183,11 @@ func (s *Server) Invoke(ctx context.Context, i *Invocation) error {
 	w := &waiter{invocation: i, asked: make(chan *conn, 1)}
 	s.waiting = append(s.waiting, w)
 	s.mu.Unlock()
-	return s.await(ctx, w)
+	return s.lineUp(ctx, w)
 }
 
-// await waits for the question that w is given to.
-func (s *Server) await(ctx context.Context, w *waiter) error {
+// lineUp waits for the question that w is given to.
+func (s *Server) lineUp(ctx context.Context, w *waiter) error {
 	var reason error
 	select {
 	case c := <-w.asked:
@@ -192,7 +197,7 @@ func (s *Server) await(ctx context.Context, w *waiter) error {
 		reason = r.Err
 	case <-ctx.Done():
 		reason = context.Cause(ctx)
-	case <-s.ended:
+	case <-s.gone:
 		reason = s.cause
 	}
 	if s.leave(w) || w.invocation.isAborted() { // the instance of an aborted one is ended
@@ -213,9 +218,9 @@ func (s *Server) leave(w *waiter) bool {
 	return at >= 0
 }
 
-// Close ends the server because the instance has ended; cause, a *fault.Fault,
-// becomes the result of an invocation that was not answered.
-func (s *Server) Close(cause error) {
+// Abort says that the runtime has ended; cause, a *fault.Fault, becomes the result of an
+// invocation that was not answered. Extensions are served until Close.
+func (s *Server) Abort(cause error) {
 	s.mu.Lock()
 	if s.isEnded {
 		s.mu.Unlock()
@@ -223,21 +228,34 @@ func (s *Server) Close(cause error) {
 	}
 	s.isEnded, s.cause = true, cause
 	given := s.given
-	s.given = nil
-	conns := slices.Collect(maps.Keys(s.conns))
+	if s.finishing != nil {
+		given = append(given, s.finishing)
+	}
+	s.given, s.finishing = nil, nil
+	close(s.gone)
 	s.mu.Unlock()
 	for _, i := range given {
 		i.Abort(cause)
 		i.told.End(i.cut())
 	}
 	s.feed.Initialised("Runtime.ExitError") // nothing new where it was ready
-	close(s.ended)
-	_ = s.listener.Close() // of a process that is gone, as its connections
-	for _, c := range conns {
-		_ = c.net.Close()
-	}
-	s.served.Wait()
-	s.feed.Close()
+}
+
+// Close ends the server because the instance has ended, with the cause of Abort.
+func (s *Server) Close(cause error) {
+	s.Abort(cause)
+	s.over.Do(func() {
+		close(s.ended)
+		_ = s.listener.Close() // of a process that is gone, as its connections
+		s.mu.Lock()
+		conns := slices.Collect(maps.Keys(s.conns))
+		s.mu.Unlock()
+		for _, c := range conns {
+			_ = c.net.Close()
+		}
+		s.served.Wait()
+		s.feed.Close()
+	})
 }
 
 func (s *Server) hasEnded() bool {
@@ -272,15 +290,39 @@ func (s *Server) next(c *call) {
 		return
 	}
 	if last != nil {
-		last.settle()
-		if last.told != nil { // and before the next one begins
-			s.feed.Drain()
-			last.told.End(last.cut())
-		}
+		s.finish(last)
 	}
 	if w := s.line(c.conn); w != nil {
 		w.asked <- c.conn // has room for it
 	}
+}
+
+// finish ends an invocation that the runtime is done with, as soon as the extensions are, too.
+func (s *Server) finish(i *Invocation) {
+	if i.told != nil { // before an extension is done that waits to be told so
+		s.feed.Drain()
+		i.told.Done(i.cut())
+	}
+	if s.most == 1 && s.extensions.any() {
+		s.mu.Lock()
+		s.finishing = i
+		s.mu.Unlock()
+		if s.extensions.whenFree(func() { s.settle(i) }) {
+			return
+		}
+	}
+	s.settle(i)
+}
+
+// settle gives the instance free.
+func (s *Server) settle(i *Invocation) {
+	s.mu.Lock()
+	if s.finishing == i {
+		s.finishing = nil
+	}
+	s.mu.Unlock()
+	i.told.End(i.cut()) // before another one begins
+	i.settle()
 }
 
 // ask notes that the instance asks for an invocation. last is the one that ends
@@ -340,7 +382,7 @@ func (s *Server) deliver(c *conn, i *Invocation) {
 	if s.extensions.any() {
 		s.extensions.tell(extensionEvent{
 			Type: invokeEvent, Deadline: i.Deadline.UnixMilli(), ID: i.ID, ARN: i.ARN, Tracing: &tracing{"X-Amzn-Trace-Id", i.Trace},
-		})
+		}, anybody)
 	}
 	if len(i.Event) <= mostKept {
 		c.deliver(i)

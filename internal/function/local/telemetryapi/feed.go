@@ -148,7 +148,12 @@ func (f *Feed) tell(e *event) {
 }
 
 // Line tells a line that the function has put out; text may be overwritten afterwards.
-func (f *Feed) Line(text []byte) {
+func (f *Feed) Line(text []byte) { f.line(functionStream, text) }
+
+// ExtensionLine tells one that an extension has put out.
+func (f *Feed) ExtensionLine(text []byte) { f.line(extensionStream, text) }
+
+func (f *Feed) line(stream string, text []byte) {
 	if !f.wanted.Load() {
 		return
 	}
@@ -164,7 +169,7 @@ func (f *Feed) Line(text []byte) {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.tell(&event{time.Now(), functionStream, functionStream, record})
+	f.tell(&event{time.Now(), stream, stream, record})
 }
 
 // Extension tells that an extension is ready for the events that it has registered for.
@@ -281,7 +286,7 @@ type Invocation struct {
 	answering, answer time.Time // its first and its last byte
 	produced          int64
 	failure           string
-	ended             bool
+	done, ended       bool // it was told that the runtime is, that all is
 }
 
 // Responding notes that the answer begins.
@@ -318,17 +323,48 @@ const (
 	Failure            // the instance has ended
 )
 
-// End tells that the invocation is over; what is said afterwards is not heard.
+// Done tells that the runtime is done with the invocation; extensions may not be.
+func (i *Invocation) Done(cut Cut) {
+	if i == nil {
+		return
+	}
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.done {
+		return
+	}
+	i.done = true
+	done := i.outcome(cut)
+	i.feed.platform("platform.runtimeDone", func(s schema) any {
+		switch s {
+		case logs2020:
+			return nil
+		case logs2021:
+			return runtimeDone{ID: done.ID, Status: done.Status}
+		default:
+			return done
+		}
+	})
+}
+
+// End tells that the invocation is over, after Done; what is said afterwards is not heard.
 func (i *Invocation) End(cut Cut) {
 	if i == nil {
 		return
 	}
+	i.Done(cut)
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.ended {
 		return
 	}
 	i.ended = true
+	done := i.outcome(cut)
+	i.feed.over(&done, time.Since(i.begun))
+}
+
+// outcome is what became of the invocation by now; i is locked.
+func (i *Invocation) outcome(cut Cut) runtimeDone {
 	now := time.Now()
 	done := runtimeDone{ID: i.id, Tracing: i.tracing, Metrics: &times{Duration: inMilliseconds(now.Sub(i.begun))}}
 	done.Status, done.ErrorType = status(i.failure), i.failure
@@ -345,10 +381,10 @@ func (i *Invocation) End(cut Cut) {
 			newSpan("responseLatency", i.begun, i.answering), newSpan("responseDuration", i.answering, i.answer), newSpan("runtimeOverhead", i.answer, now),
 		}
 	}
-	i.feed.over(&done, now.Sub(i.begun))
+	return done
 }
 
-// over tells what there is to tell of an invocation that has ended.
+// over tells what there is to tell of an invocation that has ended, but that the runtime is done.
 func (f *Feed) over(done *runtimeDone, took time.Duration) {
 	const mebibyte = 1 << 20
 	used := usage{Duration: done.Metrics.Duration, Billed: int64(math.Ceil(float64(took) / float64(time.Millisecond))), Memory: f.about.Memory / mebibyte}
@@ -364,16 +400,6 @@ func (f *Feed) over(done *runtimeDone, took time.Duration) {
 	}
 	at := time.Now()
 	say := func(kind string, record func(schema) any) { f.tell(&event{at, platformStream, kind, record}) }
-	say("platform.runtimeDone", func(s schema) any {
-		switch s {
-		case logs2020:
-			return nil
-		case logs2021:
-			return runtimeDone{ID: done.ID, Status: done.Status}
-		default:
-			return *done
-		}
-	})
 	if done.Status == "failure" || done.Status == "timeout" {
 		say("platform.fault", inLogs(fault(done)))
 	}
