@@ -117,6 +117,7 @@ func (m Mistakes) Unwrap() []error { return m }
 // Warning is told by `weir check`.
 type Warning struct {
 	What string // as the end of a sentence that begins with the function's name: "needs node"
+	Why  string // what comes of it
 	Fix  string
 }
 

@@ -80,7 +80,7 @@ func (b *build) warnOfFunction(f *config.Function) {
 	for _, w := range d.Warn(b.functionEnv(f), f.Config) {
 		b.problems.Add(doc.Problem{
 			Pos: f.Origin.Pos, Severity: doc.Warning, What: fmt.Sprintf("the function %q %s", f.Name, w.What),
-			Why: "until then its requests get 503 function-init-failed", Fix: w.Fix,
+			Why: w.Why, Fix: w.Fix,
 		})
 	}
 }

@@ -87,13 +87,15 @@ func warn(env function.Env, c *Config) (list []function.Warning) {
 	_, own := c.Env["PATH"]
 	var missing *program.MissingError
 	if !own && errors.As(found.Look(), &missing) {
-		list = append(list, function.Warning{What: missing.What(), Fix: missing.Fix()})
+		list = append(list, function.Warning{What: missing.What(), Why: "until then its requests get 503 function-init-failed", Fix: missing.Fix()})
 	}
 	if found.Contract != program.Lambda {
 		return list
 	}
 	for _, file := range program.LameExtensions(found.Folder) {
-		list = append(list, function.Warning{What: "has the extension " + file + ", which is not started, for it is not executable", Fix: "run `chmod +x` on it, or move it out of that folder"})
+		list = append(list, function.Warning{
+			What: "has the file " + file + ", which cannot be executed", Why: "it is not started as an extension", Fix: "run `chmod +x` on it, or move it out of that folder",
+		})
 	}
 	return list
 }
