@@ -19,8 +19,8 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/httpx"
 	"github.com/weir-gateway/weir/internal/base/registry"
-	"github.com/weir-gateway/weir/internal/base/registry/remote"
 	"github.com/weir-gateway/weir/internal/base/secret"
+	"github.com/weir-gateway/weir/internal/discovery/registry/remote"
 	"github.com/weir-gateway/weir/internal/function/local"
 	"github.com/weir-gateway/weir/internal/function/local/process"
 	"github.com/weir-gateway/weir/internal/register"

@@ -14,7 +14,7 @@ const (
 	// LongestText bounds ids, zones, nodes and hints, in bytes.
 	LongestText = 512
 	// longestLine bounds what is passed on of what a source says for people, in bytes.
-	longestLine = 200
+	longestLine = 400
 )
 
 // ToldError is what is wrong with what a source tells of an endpoint.

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/registry"
-	"github.com/weir-gateway/weir/internal/base/registry/remote"
+	"github.com/weir-gateway/weir/internal/discovery/registry/remote"
 )
 
 // lease is the place of one start of a program in the registry.

@@ -21,7 +21,7 @@ import (
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/registry"
-	"github.com/weir-gateway/weir/internal/base/registry/remote"
+	"github.com/weir-gateway/weir/internal/discovery/registry/remote"
 	"github.com/weir-gateway/weir/internal/function/local/process"
 )
 

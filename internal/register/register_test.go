@@ -21,7 +21,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/await"
 	base "github.com/weir-gateway/weir/internal/base/registry"
-	"github.com/weir-gateway/weir/internal/base/registry/remote"
+	"github.com/weir-gateway/weir/internal/discovery/registry/remote"
 	"github.com/weir-gateway/weir/internal/function/local/process"
 	"github.com/weir-gateway/weir/internal/register"
 	"github.com/weir-gateway/weir/internal/traffic/registryapi"

@@ -1,5 +1,5 @@
 package registry
 
-import "github.com/weir-gateway/weir/internal/base/registry/remote"
+import "github.com/weir-gateway/weir/internal/discovery/registry/remote"
 
 func parse(line string) (remote.Event, error) { return remote.ParseEvent([]byte(line)) }

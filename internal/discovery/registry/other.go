@@ -14,9 +14,9 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/egress"
 	base "github.com/weir-gateway/weir/internal/base/registry"
-	"github.com/weir-gateway/weir/internal/base/registry/remote"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/discovery"
+	"github.com/weir-gateway/weir/internal/discovery/registry/remote"
 )
 
 // other is the registry of another process. One watch serves all services, and goes on from

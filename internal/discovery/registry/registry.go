@@ -15,11 +15,11 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/egress"
 	base "github.com/weir-gateway/weir/internal/base/registry"
-	"github.com/weir-gateway/weir/internal/base/registry/remote"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
 	"github.com/weir-gateway/weir/internal/discovery"
+	"github.com/weir-gateway/weir/internal/discovery/registry/remote"
 )
 
 // Config is what people write below `discovery: registry:`.

@@ -1,5 +1,5 @@
 // Package remote speaks to a registry elsewhere, over the API of package registryapi: who
-// registers does, and who looks for endpoints.
+// looks for endpoints does, and who registers. It is the client of a source, as each provider has one.
 package remote
 
 import (
@@ -20,6 +20,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/base/registry"
 	"github.com/weir-gateway/weir/internal/base/secret"
+	"github.com/weir-gateway/weir/internal/discovery"
 )
 
 // Options make a Client.
@@ -201,5 +202,5 @@ func refused(status int, text []byte) error {
 	if json.Unmarshal(text, &problem) != nil || problem.Code == "" {
 		return &RefusedError{Status: status}
 	}
-	return &RefusedError{Status: status, Code: problem.Code, Text: strings.TrimSpace(problem.Title + " " + problem.Detail)}
+	return &RefusedError{Status: status, Code: problem.Code, Text: discovery.Line(problem.Title + " " + problem.Detail)}
 }

@@ -65,6 +65,10 @@ func TestWhatARegistryAnswers(t *testing.T) {
 	if err := c.Remove(t.Context(), "users", "a"); err != nil {
 		t.Errorf("who is gone is gone: %v", err)
 	}
+	body = `{"code":"x","title":"\u001b[2J","detail":"` + strings.Repeat("y", 1000) + `"}`
+	if err := c.Heartbeat(t.Context(), "users", "a"); err == nil || strings.Contains(err.Error(), "\x1b") || len(err.Error()) > 500 {
+		t.Errorf("what would write on a terminal: %q", err)
+	}
 	status, body = 404, "<html>"
 	if err := c.Heartbeat(t.Context(), "users", "a"); errors.Is(err, registry.ErrUnknown) || err == nil || err.Error() != "the registry answers 404" {
 		t.Errorf("a page that is none of a registry: %v", err)
