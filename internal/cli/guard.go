@@ -3,14 +3,14 @@ package cli
 import (
 	"github.com/spf13/cobra"
 
-	"github.com/weir-gateway/weir/internal/function/local"
+	"github.com/weir-gateway/weir/internal/base/process"
 )
 
-// guardCommand ends the processes of functions after the gateway was killed: see
-// package function/local. It is no command for people.
+// guardCommand ends the processes that this program has started, after it was killed: see
+// package process. It is no command for people.
 func guardCommand(s Streams) *cobra.Command {
 	return &cobra.Command{
-		Use: local.GuardArgument, Hidden: true, DisableFlagParsing: true,
-		RunE: func(_ *cobra.Command, given []string) error { return local.GuardMain(given, s.In, s.Out) },
+		Use: process.GuardArgument, Hidden: true, DisableFlagParsing: true,
+		RunE: func(_ *cobra.Command, given []string) error { return process.GuardMain(given, s.In, s.Out) },
 	}
 }

@@ -18,11 +18,10 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/weir-gateway/weir/internal/base/httpx"
+	"github.com/weir-gateway/weir/internal/base/process"
 	"github.com/weir-gateway/weir/internal/base/registry"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/discovery/registry/remote"
-	"github.com/weir-gateway/weir/internal/function/local"
-	"github.com/weir-gateway/weir/internal/function/local/process"
 	"github.com/weir-gateway/weir/internal/register"
 )
 
@@ -254,7 +253,7 @@ func (s Streams) register(o *registering) error {
 	if err != nil {
 		return err
 	}
-	host := process.NewHost([]string{self, local.GuardArgument})
+	host := process.NewHost([]string{self, process.GuardArgument})
 	if err := host.Open(log); err != nil {
 		return err
 	}

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
-	"github.com/weir-gateway/weir/internal/function/local/process"
+	"github.com/weir-gateway/weir/internal/base/process"
 )
 
 // Health says how a program is asked whether it is healthy.

@@ -20,9 +20,9 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/base/process"
 	"github.com/weir-gateway/weir/internal/base/registry"
 	"github.com/weir-gateway/weir/internal/discovery/registry/remote"
-	"github.com/weir-gateway/weir/internal/function/local/process"
 )
 
 // Restart says when a program is started again that has ended by itself.

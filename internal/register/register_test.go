@@ -20,9 +20,9 @@ import (
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/await"
+	"github.com/weir-gateway/weir/internal/base/process"
 	base "github.com/weir-gateway/weir/internal/base/registry"
 	"github.com/weir-gateway/weir/internal/discovery/registry/remote"
-	"github.com/weir-gateway/weir/internal/function/local/process"
 	"github.com/weir-gateway/weir/internal/register"
 	"github.com/weir-gateway/weir/internal/traffic/registryapi"
 	"github.com/weir-gateway/weir/internal/traffic/registryapi/registryapitest"

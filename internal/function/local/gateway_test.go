@@ -21,6 +21,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/await"
 	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/process"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/function"
 	"github.com/weir-gateway/weir/internal/function/local/program"
@@ -28,8 +29,8 @@ import (
 
 // The test's program is its own guard, too.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == GuardArgument {
-		if err := GuardMain(os.Args[2:], os.Stdin, os.Stdout); err != nil {
+	if len(os.Args) > 1 && os.Args[1] == process.GuardArgument {
+		if err := process.GuardMain(os.Args[2:], os.Stdin, os.Stdout); err != nil {
 			os.Exit(1)
 		}
 		os.Exit(0)
@@ -76,7 +77,7 @@ func guarded(tb testing.TB) function.Definition {
 	self, err := os.Executable()
 	must(tb, err)
 	// The race detector would let each guard wait for a second before it ends.
-	return define([]string{"/usr/bin/env", "GORACE=atexit_sleep_ms=0", self, GuardArgument})
+	return define([]string{"/usr/bin/env", "GORACE=atexit_sleep_ms=0", self, process.GuardArgument})
 }
 
 // testRegion is where the functions of tests are told they run.

@@ -17,8 +17,8 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/await"
 	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/process"
 	"github.com/weir-gateway/weir/internal/function/form/apigw"
-	"github.com/weir-gateway/weir/internal/function/local/process"
 	"github.com/weir-gateway/weir/internal/function/local/program"
 )
 

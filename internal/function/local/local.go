@@ -3,29 +3,18 @@ package local
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"runtime/debug"
 	"strings"
 
+	"github.com/weir-gateway/weir/internal/base/process"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/function"
-	"github.com/weir-gateway/weir/internal/function/local/process"
 	"github.com/weir-gateway/weir/internal/function/local/program"
 )
 
 // Definition is the kind of functions that run on this machine.
 func Definition() function.Definition { return define(guardCommand()) }
-
-// GuardArgument is the first argument with which the program must call
-// GuardMain and do nothing else.
-const GuardArgument = process.GuardArgument
-
-// GuardMain is the guard that ends function processes after the gateway was
-// killed (see package process). args are those after GuardArgument.
-func GuardMain(args []string, in io.Reader, out io.Writer) error {
-	return process.GuardMain(args, in, out) //nolint:wrapcheck // it is only handed through
-}
 
 // define makes the definition with the command of a guard, nil for none. All
 // functions of a definition share one host of processes.

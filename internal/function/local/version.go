@@ -8,8 +8,8 @@ import (
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/base/process"
 	"github.com/weir-gateway/weir/internal/function/local/azure"
-	"github.com/weir-gateway/weir/internal/function/local/process"
 	"github.com/weir-gateway/weir/internal/function/local/program"
 )
 

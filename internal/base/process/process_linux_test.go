@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/await"
-	"github.com/weir-gateway/weir/internal/function/local/process"
+	"github.com/weir-gateway/weir/internal/base/process"
 )
 
 func ownSession() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setsid: true} }

@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/weir-gateway/weir/internal/base/await"
-	"github.com/weir-gateway/weir/internal/function/local/process"
+	"github.com/weir-gateway/weir/internal/base/process"
 )
 
 func TestWhoListensIsToldFromStrangers(t *testing.T) {

@@ -21,7 +21,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/weir-gateway/weir/internal/base/await"
-	"github.com/weir-gateway/weir/internal/function/local/process"
+	"github.com/weir-gateway/weir/internal/base/process"
 )
 
 // The test binary plays several parts besides running tests: the guard, a

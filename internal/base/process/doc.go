@@ -1,14 +1,14 @@
-// Package process starts the processes of functions so that nothing of them is
-// ever left behind: not after an instance was stopped, and not after this
-// program was killed.
+// Package process starts programs so that nothing of them is ever left behind: not
+// after one was stopped, and not after this program was killed. They are the
+// instances of functions, and what is run as a registered service.
 //
-//   - Each function process leads a process group of its own, and the whole
+//   - Each process leads a process group of its own, and the whole
 //     group is killed at once (Windows: a job object).
 //   - On Linux the kernel kills the leader when this program dies
 //     (PR_SET_PDEATHSIG, see prctl(2)). That signal is tied to the thread that
 //     forked, so all processes are started from one thread that lives as long
 //     as the Host.
-//   - Children of functions are not covered by that, and other systems do not
+//   - Their children are not covered by that, and other systems do not
 //     have it. So on Unix a guard runs beside: this same program, started with
 //     the argument GuardArgument, in a session of its own. It holds the reading
 //     end of a pipe. When the pipe closes, for whatever reason, the guard kills
