@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"github.com/weir-gateway/weir/internal/base/backoff"
 )
 
 // Held is what a Kept gives out.
@@ -249,7 +251,7 @@ func pause(err error, failures *int) time.Duration {
 		return 0
 	}
 	*failures++
-	most := min(firstPause<<min(*failures-1, 10), longestPause)
+	most := backoff.Doubling{First: firstPause, Most: longestPause}.After(*failures)
 	return most/2 + chance(most)
 }
 

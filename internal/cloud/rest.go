@@ -3,6 +3,8 @@ package cloud
 import (
 	"sync/atomic"
 	"time"
+
+	"github.com/weir-gateway/weir/internal/base/backoff"
 )
 
 // How long a place that could not be reached, or was out of order, rests.
@@ -21,7 +23,7 @@ type Rest struct {
 // Ill tells of a failure: the rest doubles with each that follows another.
 func (r *Rest) Ill() {
 	n := r.failures.Add(1)
-	r.until.Store(time.Now().Add(min(firstRest<<min(n-1, 10), longestRest)).UnixNano())
+	r.until.Store(time.Now().Add(backoff.Doubling{First: firstRest, Most: longestRest}.After(int(n))).UnixNano())
 }
 
 // Well ends the rest.

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/base/backoff"
 	"github.com/weir-gateway/weir/internal/base/registry"
 	"github.com/weir-gateway/weir/internal/discovery/registry/remote"
 )
@@ -64,7 +65,7 @@ func (l *lease) keep() {
 	if !l.begin() {
 		return
 	}
-	for wait := l.every; l.pause(wait); {
+	for wait := l.every; backoff.Wait(l.life, wait); {
 		wait = l.every
 		if !l.beat() {
 			wait = min(wait, time.Second)
@@ -75,7 +76,7 @@ func (l *lease) keep() {
 // begin registers, and tries again while the registry cannot do it. Where trying again mends
 // nothing, refused is told.
 func (l *lease) begin() bool {
-	for pause := firstTry; ; pause = min(2*pause, mostTry) {
+	for pauses := backoff.New(firstTry, mostTry); ; {
 		err := l.Registry.Put(l.life, l.Service, l.id, l.body)
 		if err == nil {
 			l.known, l.told = true, ""
@@ -87,21 +88,9 @@ func (l *lease) begin() bool {
 			return false
 		}
 		l.tell("the registry cannot be asked; it is tried again", slog.LevelWarn, err)
-		if !l.pause(pause) {
+		if !backoff.Wait(l.life, pauses.Next()) {
 			return false
 		}
-	}
-}
-
-// pause waits, and tells whether the life goes on.
-func (l *lease) pause(d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-l.life.Done():
-		return false
-	case <-timer.C:
-		return true
 	}
 }
 
@@ -165,10 +154,9 @@ func (l *lease) end() {
 	defer cancel()
 	err := l.Registry.Remove(ctx, l.Service, l.id) // where it is not known that it was registered, too: its answer may be lost
 	switch {
-	case !l.known:
-	case err != nil:
-		l.Log.Warn("the registry could not be told; it lets go of the instance by itself", "error", err)
-	default:
+	case err == nil:
 		l.Log.Info("deregistered", "service", l.Service, "instance", l.id)
+	case l.known:
+		l.Log.Warn("the registry could not be told; it lets go of the instance by itself", "error", err)
 	}
 }

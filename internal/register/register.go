@@ -20,6 +20,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/base/backoff"
 	"github.com/weir-gateway/weir/internal/base/process"
 	"github.com/weir-gateway/weir/internal/base/registry"
 	"github.com/weir-gateway/weir/internal/discovery/registry/remote"
@@ -78,7 +79,7 @@ const (
 // Run runs the program until ctx ends, and gives its exit code where it has ended for good
 // before. The error says why it cannot run.
 func Run(ctx context.Context, o Options) (code int, err error) {
-	pause := firstPause
+	pauses := backoff.New(firstPause, mostPause)
 	for {
 		r := &run{Options: o, id: newID()}
 		ended := r.once(ctx)
@@ -91,17 +92,13 @@ func Run(ctx context.Context, o Options) (code int, err error) {
 			return ended.code, nil
 		}
 		if ended.lived >= long {
-			pause = firstPause
+			pauses.Reset()
 		}
+		pause := pauses.Next()
 		o.Log.Info("the program is started again", "in", pause)
-		timer := time.NewTimer(pause)
-		select {
-		case <-ctx.Done():
-			timer.Stop()
+		if !backoff.Wait(ctx, pause) {
 			return 0, nil
-		case <-timer.C:
 		}
-		pause = min(2*pause, mostPause)
 	}
 }
 

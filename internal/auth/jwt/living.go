@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/base/backoff"
 	"github.com/weir-gateway/weir/internal/base/telemetry"
 )
 
@@ -112,7 +113,7 @@ func pauseAfter(failures int, maxAge time.Duration) time.Duration {
 	d := min(max(maxAge, soonest), rarest)
 	switch {
 	case failures > 0:
-		d = min(firstRetry<<min(failures-1, 10), lastRetry)
+		d = backoff.Doubling{First: firstRetry, Most: lastRetry}.After(failures)
 	case maxAge == 0:
 		d = usual
 	}

@@ -6,6 +6,8 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"time"
+
+	"github.com/weir-gateway/weir/internal/base/backoff"
 )
 
 // A backend that has just failed is given some time before it is tried again.
@@ -18,15 +20,11 @@ const (
 // quarter of a second, and chance spreads it by half in both directions. The error is the
 // cause with which ctx has ended.
 func Pause(ctx context.Context, n int) error {
-	d := min(firstPause<<min(n-1, 10), longPause)
-	timer := time.NewTimer(d/2 + rand.N(d)) //nolint:gosec // chance decides, not a secret
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
+	d := backoff.Doubling{First: firstPause, Most: longPause}.After(n)
+	if !backoff.Wait(ctx, d/2+rand.N(d)) { //nolint:gosec // chance decides, not a secret
 		return context.Cause(ctx)
 	}
+	return nil
 }
 
 // drainBytes is how much of a response that nobody wants is read, so that its

@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/base/backoff"
 	"github.com/weir-gateway/weir/internal/discovery"
 )
 
@@ -29,11 +29,7 @@ func (p *provider) Run(ctx context.Context, set func([]discovery.Endpoint)) erro
 		if ctx.Err() != nil {
 			return nil
 		}
-		timer := time.NewTimer(pause)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if !backoff.Wait(ctx, pause) {
 			return nil
 		}
 	}
@@ -57,7 +53,8 @@ type asking struct {
 const (
 	shortestPause = 250 * time.Millisecond
 	longestPause  = 10 * time.Second
-	mostAfter     = time.Minute // that Consul may ask for
+	longestHaste  = 2 * time.Second // after an answer that came at once
+	mostAfter     = time.Minute     // that Consul may ask for
 	// An answer that comes sooner than that is one that was not waited for. A few of them are
 	// the many changes of a roll-out; more are a server that does not let anybody wait.
 	soon       = 100 * time.Millisecond
@@ -95,7 +92,7 @@ func (a *asking) once(ctx context.Context) time.Duration {
 	if a.hasty++; a.hasty <= mostlyFine {
 		return 0
 	}
-	return jittered(min(shortestPause<<min(a.hasty-mostlyFine, 3), 2*time.Second))
+	return backoff.Spread(backoff.Doubling{First: 2 * shortestPause, Most: longestHaste}.After(a.hasty - mostlyFine))
 }
 
 // advance takes the index of an answer. One that goes back, as of a server that was restored or
@@ -110,14 +107,12 @@ func (a *asking) advance(index uint64) {
 // pauseAfter is how long nothing is asked after a failure. All gateways have failed at once, so
 // chance spreads them.
 func (a *asking) pauseAfter(err error) time.Duration {
-	pause := jittered(min(shortestPause<<min(a.failures-1, 10), longestPause))
+	pause := backoff.Spread(backoff.Doubling{First: shortestPause, Most: longestPause}.After(a.failures))
 	if refused, ok := errors.AsType[*refusedError](err); ok {
 		pause = max(pause, min(refused.after, mostAfter))
 	}
 	return pause
 }
-
-func jittered(d time.Duration) time.Duration { return d/2 + rand.N(d/2) } //nolint:gosec // chance decides, not a secret
 
 func (a *asking) looked(err error) {
 	if a.env.Looked != nil {

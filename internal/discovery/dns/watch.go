@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/base/backoff"
 	"github.com/weir-gateway/weir/internal/discovery"
 )
 
@@ -80,7 +81,7 @@ func (w *watch) completed(got sight) sight {
 
 // pauseAfter is the pause after n looks in vain.
 func pauseAfter(n int, most time.Duration) time.Duration {
-	pause := min(firstPause<<min(n-1, 10), most)
+	pause := backoff.Doubling{First: firstPause, Most: most}.After(n)
 	return pause + spread(pause)
 }
 

@@ -6,13 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"os"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/base/backoff"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/discovery"
 	"github.com/weir-gateway/weir/internal/wire/transport"
@@ -129,7 +129,7 @@ const (
 // run watches the daemon until ctx ends, and whenever that fails, again.
 func (s *source) run(ctx context.Context, ended chan struct{}) {
 	defer close(ended)
-	failures := 0
+	pauses := backoff.New(shortestPause, longestPause)
 	for {
 		began := time.Now()
 		err := s.watch(ctx)
@@ -140,16 +140,7 @@ func (s *source) run(ctx context.Context, ended chan struct{}) {
 		last, _ := s.now()
 		last.err = fmt.Errorf("%s: %w", s.where, err)
 		s.become(last)
-		if failures++; time.Since(began) > longestPause {
-			failures = 1
-		}
-		pause := min(shortestPause<<min(failures-1, 10), longestPause)
-		timer := time.NewTimer(pause/2 + rand.N(pause/2)) //nolint:gosec // chance decides, not a secret
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-		}
+		backoff.Wait(ctx, backoff.Spread(pauses.Ended(began)))
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/base/backoff"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/discovery"
 	"github.com/weir-gateway/weir/internal/wire/transport"
@@ -131,7 +132,7 @@ func (s *source) run(ctx context.Context, ended chan struct{}) {
 		if failures++; good && time.Since(began) > longestPause {
 			failures = 0
 		}
-		if !pause(ctx, pauseAfter(failures, len(s.servers))) {
+		if !backoff.Wait(ctx, pauseAfter(failures, len(s.servers))) {
 			return
 		}
 	}
@@ -164,18 +165,5 @@ func pauseAfter(failures, servers int) time.Duration {
 	if failures < servers {
 		return rand.N(shortestPause / 2) //nolint:gosec // chance decides, not a secret
 	}
-	pause := min(shortestPause<<min(failures-servers, 10), longestPause)
-	return pause/2 + rand.N(pause/2) //nolint:gosec // chance decides, not a secret
-}
-
-// pause waits, and tells whether ctx lets it go on.
-func pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
+	return backoff.Spread(backoff.Doubling{First: shortestPause, Most: longestPause}.After(failures - servers + 1))
 }

@@ -6,12 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"net/netip"
 	"slices"
 	"sync"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/base/backoff"
 	"github.com/weir-gateway/weir/internal/base/egress"
 	base "github.com/weir-gateway/weir/internal/base/registry"
 	"github.com/weir-gateway/weir/internal/config"
@@ -105,7 +105,7 @@ const (
 // once for everything; whatever else ends a watch has a pause follow, which a watch that has lasted
 // makes short again.
 func (o *other) watch(ctx context.Context) {
-	pause := firstPause
+	pauses := backoff.New(firstPause, mostPause)
 	for ctx.Err() == nil {
 		o.mu.Lock()
 		from := o.seen
@@ -120,17 +120,8 @@ func (o *other) watch(ctx context.Context) {
 			o.forget()
 			continue
 		}
-		if time.Since(began) > mostPause {
-			pause = firstPause
-		}
 		o.cannotSee(fmt.Errorf("registry %s: %w", o.name, err))
-		timer := time.NewTimer(pause/2 + rand.N(pause/2)) //nolint:gosec // no secret
-		select {
-		case <-ctx.Done():
-		case <-timer.C:
-		}
-		timer.Stop()
-		pause = min(2*pause, mostPause)
+		backoff.Wait(ctx, backoff.Spread(pauses.Ended(began)))
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/base/backoff"
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/function"
@@ -107,12 +108,12 @@ func (l *webLink) taken() bool {
 func (l *webLink) await(ctx context.Context) error {
 	const shortest, longest = time.Millisecond, 50 * time.Millisecond
 	var last error
-	for pause := shortest; ; pause = min(pause*2, longest) {
+	for pauses := backoff.New(shortest, longest); ; {
 		if last = l.probe(ctx); last == nil {
 			return nil
 		}
 		select {
-		case <-time.After(pause):
+		case <-time.After(pauses.Next()):
 		case <-ctx.Done():
 			return fmt.Errorf("%w; at last: %w", context.Cause(ctx), last)
 		}

@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/base/backoff"
 	"github.com/weir-gateway/weir/internal/base/telemetry"
 	"github.com/weir-gateway/weir/internal/wire/http1"
 	"github.com/weir-gateway/weir/internal/wire/http2"
@@ -21,22 +22,22 @@ import (
 func (s *Server) accept() error {
 	spare := openSpare()
 	defer func() { spare.release() }()
-	var pause backoff
+	pauses := backoff.New(firstPause, lastPause)
 	for {
 		raw, err := s.listener.Accept()
 		switch {
 		case err == nil:
-			pause.reset()
+			pauses.Reset()
 			s.admit(raw)
 		case s.isClosing() || errors.Is(err, net.ErrClosed):
 			return s.acceptError(err)
 		case isPassing(err):
 		case isExhausted(err):
-			if pause.began() {
+			if !pauses.Failing() {
 				s.log.Warn("cannot accept connections; the limit of open files may be too low (ulimit -n)", "error", err)
 			}
 			s.shedWaiting(spare)
-			pause.wait(s.ending.Done())
+			backoff.Wait(s.ending, pauses.Next())
 		default:
 			return s.acceptError(err)
 		}

@@ -112,26 +112,8 @@ func (s *spareFile) release() bool {
 	return true
 }
 
-// backoff is the pause after a shortage, doubled while it lasts.
-type backoff time.Duration
-
+// The pauses after a shortage.
 const (
 	firstPause = 5 * time.Millisecond
 	lastPause  = 500 * time.Millisecond
 )
-
-func (b *backoff) reset() { *b = 0 }
-
-// began tells whether the shortage has just begun.
-func (b *backoff) began() bool { return *b == 0 }
-
-// wait pauses, or returns when closing is closed.
-func (b *backoff) wait(closing <-chan struct{}) {
-	*b = min(max(2**b, backoff(firstPause)), backoff(lastPause))
-	timer := time.NewTimer(time.Duration(*b))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-closing:
-	}
-}

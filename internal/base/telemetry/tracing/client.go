@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"math/rand/v2"
 	"net/http"
 	"strconv"
 	"sync/atomic"
@@ -20,6 +19,7 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
+	"github.com/weir-gateway/weir/internal/base/backoff"
 	"github.com/weir-gateway/weir/internal/base/exchange"
 )
 
@@ -153,9 +153,10 @@ func (c *client) packed(body []byte) ([]byte, error) {
 }
 
 const (
-	tries      = 4
-	firstPause = time.Second
-	mostAnswer = 64 << 10
+	tries        = 4
+	firstPause   = time.Second
+	longestPause = 8 * time.Second
+	mostAnswer   = 64 << 10
 )
 
 // refusedError is an answer that is no success.
@@ -184,25 +185,19 @@ func (c *client) send(ctx context.Context, body []byte) (rejected uint64, err er
 	ctx, cancel := context.WithCancel(ctx) // the SDK sends what is left with a time of its own
 	defer cancel()
 	defer context.AfterFunc(c.life, cancel)()
-	pause := firstPause
 	for n := 1; ; n++ {
 		rejected, err = c.post(ctx, body)
 		refused, ok := errors.AsType[*refusedError](err)
 		if err == nil || ok && !refused.again() || n == tries {
 			return rejected, err
 		}
-		wait := pause/2 + rand.N(pause) //nolint:gosec // spreads load
+		wait := backoff.Spread(backoff.Doubling{First: firstPause, Most: longestPause}.After(n))
 		if ok && refused.after > 0 {
 			wait = refused.after
 		}
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if !backoff.Wait(ctx, wait) {
 			return 0, err
 		}
-		pause *= 2
 	}
 }
 

@@ -3,6 +3,7 @@ package pool
 import (
 	"time"
 
+	doubling "github.com/weir-gateway/weir/internal/base/backoff"
 	"github.com/weir-gateway/weir/internal/base/fault"
 )
 
@@ -39,8 +40,7 @@ func (b *backoff) crashed(now time.Time, reason error) {
 }
 
 func (b *backoff) pause(now time.Time, nth int) {
-	const doublings = 10 // beyond which the longest pause is reached anyway
-	b.until = now.Add(min(firstPause<<min(nth-1, doublings), longestPause))
+	b.until = now.Add(doubling.Doubling{First: firstPause, Most: longestPause}.After(nth))
 }
 
 // succeeded forgets what was.

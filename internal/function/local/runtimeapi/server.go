@@ -13,6 +13,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/base/backoff"
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/function"
 	"github.com/weir-gateway/weir/internal/function/local/telemetryapi"
@@ -101,18 +102,17 @@ func Listen(log *slog.Logger, about About, most int, feed *telemetryapi.Feed) (*
 
 // acceptAll serves each connection that comes, until Close.
 func (s *Server) acceptAll() {
-	for pause := time.Millisecond; ; {
+	for pauses := backoff.New(time.Millisecond, time.Second); ; {
 		accepted, err := s.listener.Accept()
 		if err == nil {
-			pause = time.Millisecond
+			pauses.Reset()
 			s.adopt(accepted)
 			continue
 		}
 		select { // too many open files, or the end
 		case <-s.ended:
 			return
-		case <-time.After(pause):
-			pause = min(2*pause, time.Second)
+		case <-time.After(pauses.Next()):
 		}
 	}
 }

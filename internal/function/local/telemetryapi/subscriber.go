@@ -6,6 +6,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/weir-gateway/weir/internal/base/backoff"
 )
 
 // subscriber buffers what one extension is told, and owns the goroutine that delivers
@@ -168,14 +170,14 @@ func (s *subscriber) deliver(ctx context.Context, batch [][]byte, last bool) err
 		return nil
 	}
 	begun := time.Now()
-	for wait := firstBackoff; ; wait = min(2*wait, lastBackoff) {
+	for pauses := backoff.New(firstBackoff, lastBackoff); ; {
 		attempt, cancel := context.WithTimeout(ctx, attemptTime)
 		err := s.send.send(attempt, batch)
 		cancel()
 		if err == nil {
 			return nil
 		}
-		timer := time.NewTimer(wait)
+		timer := time.NewTimer(pauses.Next())
 		select {
 		case <-timer.C:
 		case <-s.stop:
