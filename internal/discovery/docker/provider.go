@@ -20,8 +20,7 @@ type provider struct {
 
 // Run passes on what the source knows whenever that has changed.
 func (p *provider) Run(ctx context.Context, set func([]discovery.Endpoint)) error {
-	p.use()
-	defer p.release()
+	defer p.used.Use()()
 	f := &following{provider: p, set: set, emptied: discovery.Emptied{Doubt: p.doubt}, left: map[string]string{}, settle: time.NewTimer(time.Hour)}
 	defer f.settle.Stop()
 	for {

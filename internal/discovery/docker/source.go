@@ -29,10 +29,7 @@ type source struct {
 	doubt    time.Duration // how long it is doubted that there are no containers
 	again    time.Duration // after which all containers are listed anew, whatever was told
 
-	life  sync.Mutex // held while users come and go; run never takes it
-	users int
-	stop  context.CancelFunc
-	ended chan struct{}
+	used discovery.Used // runs run
 
 	mu      sync.Mutex
 	state   state
@@ -61,6 +58,7 @@ func open(env discovery.SourceEnv, c *Config) (discovery.Source, error) {
 		log: env.Log, where: c.Host.String(), client: &client{at: c.Host.at}, ways: whereabouts{machine: c.Host.machine(), ports: c.Ports, network: c.Network},
 		doubt: discovery.EmptiedDoubt, again: relist, changed: make(chan struct{}),
 	}
+	s.used.Run = s.run
 	s.hostname, _ = os.Hostname() // without one it is no container's
 	options := transport.Options{Connect: connectTime}
 	secure, err := c.Client(env)
@@ -85,26 +83,6 @@ func (s *source) Provider(env discovery.Env, service config.Service) (discovery.
 // Close has nothing left to end: what ran ended with the last provider.
 func (s *source) Close() { s.via.CloseIdle() }
 
-// use has the daemon be watched until release is called by the last who uses it.
-func (s *source) use() {
-	s.life.Lock()
-	defer s.life.Unlock()
-	if s.users++; s.users == 1 {
-		ctx, stop := context.WithCancel(context.Background())
-		s.stop, s.ended = stop, make(chan struct{})
-		go s.run(ctx, s.ended)
-	}
-}
-
-func (s *source) release() {
-	s.life.Lock()
-	defer s.life.Unlock()
-	if s.users--; s.users == 0 {
-		s.stop()
-		<-s.ended
-	}
-}
-
 // now gives what is known, and a channel that is closed when that has changed.
 func (s *source) now() (state, <-chan struct{}) {
 	s.mu.Lock()
@@ -127,8 +105,7 @@ const (
 )
 
 // run watches the daemon until ctx ends, and whenever that fails, again.
-func (s *source) run(ctx context.Context, ended chan struct{}) {
-	defer close(ended)
+func (s *source) run(ctx context.Context) {
 	pauses := backoff.New(shortestPause, longestPause)
 	for {
 		began := time.Now()

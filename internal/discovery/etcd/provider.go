@@ -19,8 +19,7 @@ type provider struct {
 
 // Run follows the keys in one session after the other.
 func (p *provider) Run(ctx context.Context, set func([]discovery.Endpoint)) error {
-	p.source.use()
-	defer p.source.release()
+	defer p.source.used.Use()()
 	f := &following{
 		provider: p, set: set, view: view{prefix: p.prefix, log: p.env.Log, doubt: p.source.doubt, entries: map[string]entry{}},
 		emptied: discovery.Emptied{Doubt: p.source.doubt}, settle: time.NewTimer(time.Hour),

@@ -23,10 +23,7 @@ type source struct {
 	plain, secure  *transport.Transport
 	doubt          time.Duration // how long it is doubted that endpoints are gone
 
-	life  sync.Mutex // held while users come and go; run never takes it
-	users int
-	stop  context.CancelFunc
-	ended chan struct{}
+	used discovery.Used // runs run
 
 	mu      sync.Mutex
 	session *session      // nil where there is none now
@@ -42,6 +39,7 @@ const (
 
 func open(env discovery.SourceEnv, c *Config) (discovery.Source, error) {
 	s := &source{log: env.Log, servers: c.Servers, prefix: c.Prefix, user: c.User, doubt: discovery.EmptiedDoubt, changed: make(chan struct{})}
+	s.used.Run = s.run
 	if c.Password != nil {
 		password, err := c.Password.Read(env.Secret)
 		if err != nil {
@@ -73,26 +71,6 @@ func (s *source) Provider(env discovery.Env, service config.Service) (discovery.
 // Close has nothing left to end: what ran ended with the last provider.
 func (*source) Close() {}
 
-// use has sessions be made until release is called by the last who uses them.
-func (s *source) use() {
-	s.life.Lock()
-	defer s.life.Unlock()
-	if s.users++; s.users == 1 {
-		ctx, stop := context.WithCancel(context.Background())
-		s.stop, s.ended = stop, make(chan struct{})
-		go s.run(ctx, s.ended)
-	}
-}
-
-func (s *source) release() {
-	s.life.Lock()
-	defer s.life.Unlock()
-	if s.users--; s.users == 0 {
-		s.stop()
-		<-s.ended
-	}
-}
-
 // now gives the session, or why there is none, which is nil too while the first is made; and
 // a channel that is closed when that has changed.
 func (s *source) now() (current *session, changed <-chan struct{}, err error) {
@@ -116,8 +94,7 @@ const (
 )
 
 // run makes one session after the other, each with the next server.
-func (s *source) run(ctx context.Context, ended chan struct{}) {
-	defer close(ended)
+func (s *source) run(ctx context.Context) {
 	defer s.secure.CloseIdle()
 	defer s.plain.CloseIdle()
 	failures := 0

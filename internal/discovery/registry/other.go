@@ -27,11 +27,10 @@ type other struct {
 	name   string
 	bounds *egress.Bounds
 	log    *slog.Logger
+	used   discovery.Used // runs watch
 
 	mu       sync.Mutex
 	users    map[*otherProvider]struct{}
-	stop     context.CancelFunc // of the goroutine that watches, nil while nobody is served
-	done     chan struct{}
 	services map[string]map[string]known // by service and id
 	next     map[string]map[string]known // being told anew; nil: nothing is
 	seen     string                      // the revision that services are of
@@ -50,7 +49,9 @@ type known struct {
 }
 
 func newOther(client *remote.Client, name string, bounds *egress.Bounds, log *slog.Logger) *other {
-	return &other{client: client, name: name, bounds: bounds, log: log, users: map[*otherProvider]struct{}{}, services: map[string]map[string]known{}, left: map[string]string{}}
+	o := &other{client: client, name: name, bounds: bounds, log: log, users: map[*otherProvider]struct{}{}, services: map[string]map[string]known{}, left: map[string]string{}}
+	o.used.Run = o.watch
+	return o
 }
 
 // Provider implements discovery.Source.
@@ -62,36 +63,18 @@ func (o *other) Provider(env discovery.Env, service config.Service) (discovery.P
 // Close implements discovery.Source.
 func (o *other) Close() { o.client.Close() }
 
-// join begins to serve p, and to watch for the first one.
-func (o *other) join(p *otherProvider) {
+// join begins to serve p, and to watch for the first one; leave ends that.
+func (o *other) join(p *otherProvider) (leave func()) {
 	o.mu.Lock()
-	defer o.mu.Unlock()
 	o.users[p] = struct{}{}
 	p.nudge()
-	if o.stop != nil {
-		return
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan struct{})
-	o.stop, o.done = cancel, done
-	go func() {
-		defer close(done)
-		o.watch(ctx)
-	}()
-}
-
-// leave ends serving p, and the watch with the last one.
-func (o *other) leave(p *otherProvider) {
-	o.mu.Lock()
-	delete(o.users, p)
-	var wait chan struct{}
-	if len(o.users) == 0 && o.stop != nil {
-		o.stop()
-		wait, o.stop = o.done, nil
-	}
 	o.mu.Unlock()
-	if wait != nil {
-		<-wait
+	release := o.used.Use()
+	return func() {
+		o.mu.Lock()
+		delete(o.users, p)
+		o.mu.Unlock()
+		release()
 	}
 }
 
@@ -302,8 +285,7 @@ func (p *otherProvider) nudge() {
 
 // Run passes on what the watch finds.
 func (p *otherProvider) Run(ctx context.Context, set func([]discovery.Endpoint)) error {
-	p.source.join(p)
-	defer p.source.leave(p)
+	defer p.source.join(p)()
 	ticker := time.NewTicker(confirms)
 	defer ticker.Stop()
 	for {
