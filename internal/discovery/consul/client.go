@@ -75,7 +75,7 @@ func (c *client) get(ctx context.Context, path string, values url.Values) (answe
 		return answer{}, err //nolint:wrapcheck // it names what it was
 	}
 	req.URL.Host = c.host
-	if strings.HasPrefix(c.host, unix) {
+	if strings.HasPrefix(c.host, discovery.Unix) {
 		req.Host = "localhost"
 	}
 	fields := []exchange.Field{{Name: "Accept", Value: "application/json"}, {Name: "User-Agent", Value: "weir"}}

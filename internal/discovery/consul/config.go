@@ -1,12 +1,8 @@
 package consul
 
 import (
-	"errors"
 	"fmt"
-	"net"
-	"net/url"
 	"reflect"
-	"strings"
 
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
@@ -38,7 +34,7 @@ const (
 const defaultPort = "8500"
 
 func defaults() Config {
-	return Config{Address: address{host: "127.0.0.1:" + defaultPort}, Consistency: stale, Warning: ready, Zone: "zone"}
+	return Config{Address: address{discovery.Place{Address: "127.0.0.1:" + defaultPort}}, Consistency: stale, Warning: ready, Zone: "zone"}
 }
 
 // DecodeDoc reads the settings, or the address alone.
@@ -65,9 +61,7 @@ func (c *Config) check(n *doc.Node, ps *doc.Problems) {
 	if c.Warning != ready && c.Warning != notReady {
 		ps.Add(doc.Problem{Pos: n.Get("warning").Pos, What: fmt.Sprintf("%q is nothing that an instance can be", c.Warning), Fix: "write ready or not_ready"})
 	}
-	if !c.Address.secure && (c.CA != nil || c.Cert != nil) {
-		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("%s is asked without TLS, and there are certificates for it", c.Address), Fix: "write https:// before it"})
-	}
+	c.CheckFor(c.Address.Place, n, ps)
 }
 
 // DocSchema implements doc.SchemaWriter.
@@ -77,66 +71,17 @@ func (*Config) DocSchema() *doc.Schema {
 }
 
 // address is where Consul answers.
-type address struct {
-	host   string // host:port, or unix:/path
-	secure bool
-}
+type address struct{ discovery.Place }
 
-const unix = "unix:"
-
-func (a address) String() string {
-	switch {
-	case strings.HasPrefix(a.host, unix):
-		return a.host
-	case a.secure:
-		return "https://" + a.host
+func form() discovery.PlaceForm {
+	return discovery.PlaceForm{
+		What: "address of Consul", Help: "the URL of an agent or a server, or unix:/path", Example: "http://127.0.0.1:8500",
+		Port: defaultPort, TLSPort: "8501", Sockets: true, Instead: "`token`",
 	}
-	return "http://" + a.host
 }
 
 // DecodeDoc reads a URL, or a socket.
-func (a *address) DecodeDoc(n *doc.Node, ps *doc.Problems) {
-	var text string
-	var own doc.Problems
-	doc.Decode(n, &text, &own)
-	if !own.Failed() {
-		var err error
-		if *a, err = readAddress(text); err != nil {
-			own.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("%q is no address of Consul", text), Why: err.Error(), Fix: "for example `http://127.0.0.1:8500`"})
-		}
-	}
-	ps.Join(&own)
-}
-
-// EncodeDoc writes the URL.
-func (a address) EncodeDoc() *doc.Node { return &doc.Node{Kind: doc.Scalar, Value: a.String()} }
+func (a *address) DecodeDoc(n *doc.Node, ps *doc.Problems) { a.Place = form().Decode(n, ps) }
 
 // DocSchema implements doc.SchemaWriter.
-func (*address) DocSchema() *doc.Schema {
-	return &doc.Schema{Type: doc.Types{"string"}, Description: "the URL of an agent or a server, or unix:/path"}
-}
-
-func readAddress(text string) (address, error) {
-	if path, ok := strings.CutPrefix(text, unix); ok {
-		return address{host: text}, config.CheckUnixPath(path) //nolint:wrapcheck // as it is told
-	}
-	u, err := url.Parse(text)
-	switch {
-	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
-		return address{}, errors.New("it is no URL with http:// or https://")
-	case u.User != nil:
-		return address{}, errors.New("a user in a URL would stand in logs; write `token`")
-	case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
-		return address{}, errors.New("it has a path")
-	}
-	host := u.Host
-	if u.Port() == "" {
-		port := defaultPort
-		if u.Scheme == "https" {
-			port = "8501"
-		}
-		host = net.JoinHostPort(u.Hostname(), port)
-	}
-	_, _, err = discovery.SplitAddress(host)
-	return address{host: host, secure: u.Scheme == "https"}, err //nolint:wrapcheck // as it is told
-}
+func (*address) DocSchema() *doc.Schema { return form().Schema() }

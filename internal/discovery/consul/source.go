@@ -40,7 +40,7 @@ const connectTime = 3 * time.Second
 func open(env discovery.SourceEnv, c *Config) (discovery.Source, error) {
 	s := &source{
 		log: env.Log, where: c.Address.String(), datacenter: c.Datacenter, zone: c.Zone, doubt: discovery.EmptiedDoubt, places: make(chan struct{}, places),
-		client: &client{host: c.Address.host, consistency: c.Consistency},
+		client: &client{host: c.Address.Address, consistency: c.Consistency},
 	}
 	if c.Warning == notReady {
 		s.warning = discovery.NotReady
@@ -57,7 +57,7 @@ func open(env discovery.SourceEnv, c *Config) (discovery.Source, error) {
 	if err != nil {
 		return nil, err //nolint:wrapcheck // it names the part
 	}
-	if c.Address.secure {
+	if c.Address.Secure {
 		options.TLS = secure
 	}
 	s.via, err = transport.New(options)

@@ -1,15 +1,10 @@
 package docker
 
 import (
-	"errors"
 	"fmt"
-	"net"
-	"net/url"
 	"reflect"
 	"runtime"
-	"strings"
 
-	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
 	"github.com/weir-gateway/weir/internal/discovery"
 )
@@ -31,7 +26,7 @@ const (
 
 // On other systems containers run in a machine of their own, of whose networks this one knows nothing.
 func defaults() Config {
-	c := Config{Host: host{at: "unix:/var/run/docker.sock"}, Ports: atContainer}
+	c := Config{Host: host{discovery.Place{Address: "unix:/var/run/docker.sock"}}, Ports: atContainer}
 	if runtime.GOOS != "linux" {
 		c.Ports = atHost
 	}
@@ -57,9 +52,7 @@ func (c *Config) check(n *doc.Node, ps *doc.Problems) {
 	if c.Ports != atContainer && c.Ports != atHost {
 		ps.Add(doc.Problem{Pos: n.Get("ports").Pos, What: fmt.Sprintf("%q is no place of ports", c.Ports), Fix: "write container or host"})
 	}
-	if !c.Host.secure && (c.CA != nil || c.Cert != nil) {
-		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("%s is asked without TLS, and there are certificates for it", c.Host), Fix: "write https:// before it"})
-	}
+	c.CheckFor(c.Host.Place, n, ps)
 }
 
 // DocSchema implements doc.SchemaWriter.
@@ -69,75 +62,26 @@ func (*Config) DocSchema() *doc.Schema {
 }
 
 // host is where the daemon answers.
-type host struct {
-	at     string // host:port, or unix:/path
-	secure bool
-}
+type host struct{ discovery.Place }
 
-const unix = "unix:"
-
-func (h host) String() string {
-	switch {
-	case strings.HasPrefix(h.at, unix):
-		return h.at
-	case h.secure:
-		return "https://" + h.at
+// form is that of DOCKER_HOST too.
+func form() discovery.PlaceForm {
+	return discovery.PlaceForm{
+		What: "place of a daemon", Help: "where the daemon answers: unix:/path, or a URL", Example: "unix:/var/run/docker.sock",
+		Port: "2375", TLSPort: "2376", Schemes: []string{"tcp"}, Sockets: true,
 	}
-	return "http://" + h.at
 }
 
 // machine is the address of the machine that the daemon is on, where published ports are.
 func (h host) machine() string {
-	if name, _, err := discovery.SplitAddress(h.at); err == nil {
+	if name, _, err := discovery.SplitAddress(h.Address); err == nil {
 		return name
 	}
 	return "127.0.0.1"
 }
 
-// DecodeDoc reads a socket, as DOCKER_HOST has it too, or a URL.
-func (h *host) DecodeDoc(n *doc.Node, ps *doc.Problems) {
-	var text string
-	var own doc.Problems
-	doc.Decode(n, &text, &own)
-	if !own.Failed() {
-		var err error
-		if *h, err = readHost(text); err != nil {
-			own.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("%q is no place of a daemon", text), Why: err.Error(), Fix: "for example `unix:/var/run/docker.sock`"})
-		}
-	}
-	ps.Join(&own)
-}
-
-// EncodeDoc writes the place.
-func (h host) EncodeDoc() *doc.Node { return &doc.Node{Kind: doc.Scalar, Value: h.String()} }
+// DecodeDoc reads a socket, or a URL.
+func (h *host) DecodeDoc(n *doc.Node, ps *doc.Problems) { h.Place = form().Decode(n, ps) }
 
 // DocSchema implements doc.SchemaWriter.
-func (*host) DocSchema() *doc.Schema {
-	return &doc.Schema{Type: doc.Types{"string"}, Description: "where the daemon answers: unix:/path, or a URL"}
-}
-
-func readHost(text string) (host, error) {
-	if path, ok := strings.CutPrefix(text, unix); ok {
-		path = "/" + strings.TrimLeft(path, "/")                 // DOCKER_HOST has unix:///var/run/docker.sock
-		return host{at: unix + path}, config.CheckUnixPath(path) //nolint:wrapcheck // as it is told
-	}
-	u, err := url.Parse(text)
-	switch {
-	case err != nil || u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "tcp" || u.Host == "":
-		return host{}, errors.New("it is neither unix:/path nor a URL with http:// or https://")
-	case u.User != nil:
-		return host{}, errors.New("a user in a URL would stand in logs")
-	case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
-		return host{}, errors.New("it has a path")
-	}
-	at := u.Host
-	if u.Port() == "" {
-		port := "2375"
-		if u.Scheme == "https" {
-			port = "2376"
-		}
-		at = net.JoinHostPort(u.Hostname(), port)
-	}
-	_, _, err = discovery.SplitAddress(at)
-	return host{at: at, secure: u.Scheme == "https"}, err //nolint:wrapcheck // as it is told
-}
+func (*host) DocSchema() *doc.Schema { return form().Schema() }

@@ -461,7 +461,7 @@ func TestNamesAndSettings(t *testing.T) {
 		}
 	}
 	for text, want := range map[string]string{
-		"10.0.0.5:2375": "it is neither", "http://u:p@a": "a user in a URL", "http://a/v1": "it has a path", "{ ports: somewhere }": "is no place of ports", "{ ca: /ca }": "is asked without TLS",
+		"10.0.0.5:2375": "and no unix:/path", "http://u:p@a": "a user in a URL", "http://a/v1": "it has a path", "{ ports: somewhere }": "is no place of ports", "{ ca: /ca }": "is asked without TLS",
 		"{ socket: x }": `unknown key "socket"`, "http://a:0": "is not a number",
 	} {
 		_, ps := settings(text)

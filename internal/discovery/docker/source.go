@@ -55,7 +55,7 @@ const (
 
 func open(env discovery.SourceEnv, c *Config) (discovery.Source, error) {
 	s := &source{
-		log: env.Log, where: c.Host.String(), client: &client{at: c.Host.at}, ways: whereabouts{machine: c.Host.machine(), ports: c.Ports, network: c.Network},
+		log: env.Log, where: c.Host.String(), client: &client{at: c.Host.Address}, ways: whereabouts{machine: c.Host.machine(), ports: c.Ports, network: c.Network},
 		doubt: discovery.EmptiedDoubt, again: relist, changed: make(chan struct{}),
 	}
 	s.used.Run = s.run
@@ -65,7 +65,7 @@ func open(env discovery.SourceEnv, c *Config) (discovery.Source, error) {
 	if err != nil {
 		return nil, err //nolint:wrapcheck // it names the part
 	}
-	if c.Host.secure {
+	if c.Host.Secure {
 		options.TLS = secure
 	}
 	s.via, err = transport.New(options)

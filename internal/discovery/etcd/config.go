@@ -1,12 +1,7 @@
 package etcd
 
 import (
-	"errors"
-	"fmt"
-	"net"
-	"net/url"
 	"reflect"
-	"strings"
 
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
@@ -27,7 +22,7 @@ type Config struct {
 const defaultPort = "2379"
 
 func defaults() Config {
-	return Config{Servers: []server{{address: "127.0.0.1:" + defaultPort}}, Prefix: "services/"}
+	return Config{Servers: []server{{discovery.Place{Address: "127.0.0.1:" + defaultPort}}}, Prefix: "services/"}
 }
 
 // DecodeDoc reads the settings, or the servers alone.
@@ -55,10 +50,7 @@ func (c *Config) check(n *doc.Node, ps *doc.Problems) {
 		ps.Add(doc.Problem{Pos: n.Get("user").Pos, What: "there is a user and no password", Fix: "add `password: ${env:ETCD_PASSWORD}`"})
 	}
 	for _, s := range c.Servers {
-		if !s.secure && (c.CA != nil || c.Cert != nil) {
-			ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("%s is asked without TLS, and there are certificates for it", s), Fix: "write https:// before it"})
-			return
-		}
+		c.CheckFor(s.Place, n, ps)
 	}
 }
 
@@ -69,55 +61,18 @@ func (*Config) DocSchema() *doc.Schema {
 	return &doc.Schema{AnyOf: []*doc.Schema{one, several, doc.SchemaOf(reflect.TypeFor[long]())}}
 }
 
-// server is a member of the cluster.
-type server struct {
-	address string // host:port
-	secure  bool
-}
+// server is a member of the cluster, as it advertises itself to clients.
+type server struct{ discovery.Place }
 
-func (s server) String() string {
-	if s.secure {
-		return "https://" + s.address
+func form() discovery.PlaceForm {
+	return discovery.PlaceForm{
+		What: "server of etcd", Help: "the URL of a member of the cluster", Example: "http://10.0.0.5:2379",
+		Port: defaultPort, TLSPort: defaultPort, Instead: "`user` and `password`",
 	}
-	return "http://" + s.address
 }
 
-// DecodeDoc reads the URL of a member, as it advertises it to clients.
-func (s *server) DecodeDoc(n *doc.Node, ps *doc.Problems) {
-	var text string
-	var own doc.Problems
-	doc.Decode(n, &text, &own)
-	if !own.Failed() {
-		var err error
-		if *s, err = readServer(text); err != nil {
-			own.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("%q is no server of etcd", text), Why: err.Error(), Fix: "for example `http://10.0.0.5:2379`"})
-		}
-	}
-	ps.Join(&own)
-}
-
-// EncodeDoc writes the URL.
-func (s server) EncodeDoc() *doc.Node { return &doc.Node{Kind: doc.Scalar, Value: s.String()} }
+// DecodeDoc reads the URL of a member.
+func (s *server) DecodeDoc(n *doc.Node, ps *doc.Problems) { s.Place = form().Decode(n, ps) }
 
 // DocSchema implements doc.SchemaWriter.
-func (*server) DocSchema() *doc.Schema {
-	return &doc.Schema{Type: doc.Types{"string"}, Description: "the URL of a member of the cluster"}
-}
-
-func readServer(text string) (server, error) {
-	u, err := url.Parse(text)
-	switch {
-	case err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "":
-		return server{}, errors.New("it is no URL with http:// or https://")
-	case u.User != nil:
-		return server{}, errors.New("a user in a URL would stand in logs; write `user` and `password`")
-	case strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
-		return server{}, errors.New("a member has no path")
-	}
-	address := u.Host
-	if u.Port() == "" {
-		address = net.JoinHostPort(u.Hostname(), defaultPort)
-	}
-	_, _, err = discovery.SplitAddress(address)
-	return server{address: address, secure: u.Scheme == "https"}, err //nolint:wrapcheck // as it is told
-}
+func (*server) DocSchema() *doc.Schema { return form().Schema() }

@@ -84,7 +84,7 @@ func TestSettings(t *testing.T) {
 		"10.0.0.5:2379":                     "it is no URL with http:// or https://",
 		"tcp://a:1":                         "it is no URL",
 		"http://u:p@a":                      "a user in a URL would stand in logs",
-		"http://a/v3":                       "a member has no path",
+		"http://a/v3":                       "it has a path",
 		"http://a:0":                        "is not a number",
 		"{ servers: [] }":                   "etcd has no servers",
 		"{ user: weir }":                    "there is a user and no password",

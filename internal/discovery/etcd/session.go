@@ -109,7 +109,7 @@ func (s *session) wasGood() bool {
 func (s *session) call(ctx context.Context, method string, message []byte) ([]byte, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, answerTime, fmt.Errorf("no answer within %v", answerTime))
 	defer cancel()
-	answer, err := unary(ctx, s.via, s.server.address, method, s.token, message)
+	answer, err := unary(ctx, s.via, s.server.Address, method, s.token, message)
 	if err != nil && ctx.Err() != nil {
 		err = context.Cause(ctx)
 	}
@@ -219,7 +219,7 @@ func (s *session) stream() {
 	case <-s.done:
 		return
 	}
-	res, err := start(s.ctx, s.via, s.server.address, methodWatch, s.token, s.out)
+	res, err := start(s.ctx, s.via, s.server.Address, methodWatch, s.token, s.out)
 	<-s.calls
 	if err != nil {
 		s.fail(err)

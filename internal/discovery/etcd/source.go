@@ -118,7 +118,7 @@ func (s *source) run(ctx context.Context) {
 // serve lives through one session.
 func (s *source) serve(ctx context.Context, at server) (good bool, err error) {
 	via := s.plain
-	if at.secure {
+	if at.Secure {
 		via = s.secure
 	}
 	made, err := newSession(ctx, via, at, s.user, s.password)
