@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/backoff"
@@ -23,7 +22,7 @@ type provider struct {
 func (p *provider) Run(ctx context.Context, set func([]discovery.Endpoint)) error {
 	p.users.Add(1)
 	defer p.users.Add(-1)
-	a := &asking{provider: p, set: set, emptied: discovery.Emptied{Doubt: p.doubt}, left: map[string]string{}}
+	a := &asking{provider: p, teller: discovery.Teller{Env: p.env, Set: set, Emptied: discovery.Emptied{Doubt: p.doubt}}, left: map[string]string{}}
 	for {
 		pause := a.once(ctx)
 		if ctx.Err() != nil {
@@ -39,13 +38,10 @@ func (p *provider) Run(ctx context.Context, set func([]discovery.Endpoint)) erro
 type asking struct {
 	*provider
 
-	set      func([]discovery.Endpoint)
 	index    uint64 // of the state that is known; 0: of none
 	failures int    // one after the other
 	hasty    int    // answers one after the other that came at once
-	emptied  discovery.Emptied
-	told     []discovery.Endpoint
-	telling  bool              // something was told
+	teller   discovery.Teller
 	left     map[string]string // instances that are no endpoints, and why
 }
 
@@ -68,7 +64,7 @@ func (a *asking) once(ctx context.Context) time.Duration {
 	}
 	began := time.Now()
 	wait := a.wait()
-	if doubted := a.emptied.Left(began); doubted > 0 {
+	if doubted := a.teller.Emptied.Left(began); doubted > 0 {
 		wait = max(min(wait, doubted), shortestWait)
 	}
 	found, err := a.ask(ctx, a.reference, a.index, wait)
@@ -79,12 +75,12 @@ func (a *asking) once(ctx context.Context) time.Duration {
 	case err != nil:
 		a.index = 0 // what has changed meanwhile is asked for without waiting
 		a.failures++
-		a.looked(fmt.Errorf("%s: %w", a.where, err))
+		a.teller.Looked(fmt.Errorf("%s: %w", a.where, err))
 		return a.pauseAfter(err)
 	}
 	a.failures = 0
 	a.advance(found.index)
-	a.tell(found.entries)
+	a.teller.Found(a.endpoints(found.entries), "instance of "+a.reference.name)
 	if time.Since(began) > soon {
 		a.hasty = 0
 		return 0
@@ -112,32 +108,6 @@ func (a *asking) pauseAfter(err error) time.Duration {
 		pause = max(pause, min(refused.after, mostAfter))
 	}
 	return pause
-}
-
-func (a *asking) looked(err error) {
-	if a.env.Looked != nil {
-		a.env.Looked(err)
-	}
-}
-
-// tell passes the set on where it is another one, and says how looking goes.
-func (a *asking) tell(entries []entry) {
-	list := a.endpoints(entries)
-	var doubt time.Duration
-	if len(list) > 0 {
-		a.emptied.Filled()
-	} else {
-		doubt = a.emptied.Doubted(time.Now())
-	}
-	if doubt == 0 && (!a.telling || !slices.Equal(list, a.told)) {
-		a.told, a.telling = list, true
-		a.set(slices.Clone(list))
-	}
-	if len(list) == 0 {
-		a.looked(fmt.Errorf("no instance of %s: %w", a.reference.name, discovery.ErrAbsent))
-		return
-	}
-	a.looked(nil)
 }
 
 // endpoints makes endpoints of instances. One that is none is told, once, and left out.

@@ -2,7 +2,6 @@ package docker
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -21,7 +20,7 @@ type provider struct {
 // Run passes on what the source knows whenever that has changed.
 func (p *provider) Run(ctx context.Context, set func([]discovery.Endpoint)) error {
 	defer p.used.Use()()
-	f := &following{provider: p, set: set, emptied: discovery.Emptied{Doubt: p.doubt}, left: map[string]string{}, settle: time.NewTimer(time.Hour)}
+	f := &following{provider: p, teller: discovery.Teller{Env: p.env, Set: set, Emptied: discovery.Emptied{Doubt: p.doubt}}, left: map[string]string{}, settle: time.NewTimer(time.Hour)}
 	defer f.settle.Stop()
 	for {
 		current, changed := p.now()
@@ -39,24 +38,18 @@ func (p *provider) Run(ctx context.Context, set func([]discovery.Endpoint)) erro
 type following struct {
 	*provider
 
-	set     func([]discovery.Endpoint)
-	seen    []*container // what was heard last, without trouble
-	emptied discovery.Emptied
-	told    []discovery.Endpoint
-	telling bool              // something was told
-	left    map[string]string // containers that are no endpoints, and why
-	settle  *time.Timer       // fires when what was doubted must be looked at again
+	teller discovery.Teller
+	seen   []*container      // what was heard last, without trouble
+	left   map[string]string // containers that are no endpoints, and why
+	settle *time.Timer       // fires when what was doubted must be looked at again
 }
 
 // hear passes the set on where it is another one, and says how looking goes.
 func (f *following) hear(current state) {
-	if f.env.Looked == nil {
-		f.env.Looked = func(error) {}
-	}
 	switch {
 	case current.err != nil:
 		f.seen = nil
-		f.env.Looked(current.err)
+		f.teller.Looked(current.err)
 		return
 	case !current.known:
 		return
@@ -64,22 +57,9 @@ func (f *following) hear(current state) {
 		return
 	}
 	f.seen = current.services[f.service]
-	list := f.endpoints(current)
-	var doubt time.Duration
-	if len(list) > 0 {
-		f.emptied.Filled()
-	} else if doubt = f.emptied.Doubted(time.Now()); doubt > 0 {
+	if doubt := f.teller.Found(f.endpoints(current), "container of "+f.service); doubt > 0 {
 		f.settle.Reset(doubt)
 	}
-	if doubt == 0 && (!f.telling || !slices.Equal(list, f.told)) {
-		f.told, f.telling = list, true
-		f.set(slices.Clone(list))
-	}
-	if len(list) == 0 {
-		f.env.Looked(fmt.Errorf("no container of %s: %w", f.service, discovery.ErrAbsent))
-		return
-	}
-	f.env.Looked(nil)
 }
 
 // endpoints makes endpoints of containers. One that is none is told, once, and left out.

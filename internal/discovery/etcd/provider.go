@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/weir-gateway/weir/internal/discovery"
@@ -21,8 +20,8 @@ type provider struct {
 func (p *provider) Run(ctx context.Context, set func([]discovery.Endpoint)) error {
 	defer p.source.used.Use()()
 	f := &following{
-		provider: p, set: set, view: view{prefix: p.prefix, log: p.env.Log, doubt: p.source.doubt, entries: map[string]entry{}},
-		emptied: discovery.Emptied{Doubt: p.source.doubt}, settle: time.NewTimer(time.Hour),
+		provider: p, view: view{prefix: p.prefix, log: p.env.Log, doubt: p.source.doubt, entries: map[string]entry{}},
+		teller: discovery.Teller{Env: p.env, Set: set, Emptied: discovery.Emptied{Doubt: p.source.doubt}}, settle: time.NewTimer(time.Hour),
 	}
 	defer f.settle.Stop()
 	for {
@@ -34,7 +33,7 @@ func (p *provider) Run(ctx context.Context, set func([]discovery.Endpoint)) erro
 			return nil
 		}
 		if err != nil {
-			f.looked(err)
+			f.teller.Looked(err)
 		}
 		for waiting := true; waiting; {
 			select {
@@ -53,19 +52,10 @@ func (p *provider) Run(ctx context.Context, set func([]discovery.Endpoint)) erro
 type following struct {
 	*provider
 
-	set     func([]discovery.Endpoint)
-	view    view
-	begun   bool // the last watch has begun, so that there is no need to read all keys for the next
-	emptied discovery.Emptied
-	told    []discovery.Endpoint
-	telling bool        // something was told
-	settle  *time.Timer // fires when what was doubted must be looked at again
-}
-
-func (f *following) looked(err error) {
-	if f.env.Looked != nil {
-		f.env.Looked(err)
-	}
+	teller discovery.Teller
+	view   view
+	begun  bool        // the last watch has begun, so that there is no need to read all keys for the next
+	settle *time.Timer // fires when what was doubted must be looked at again
 }
 
 // deniedPause is how long a user that may not read the keys of a service is not asked again.
@@ -83,7 +73,7 @@ func (f *following) through(ctx context.Context, s *session) error {
 		}
 		wait := shortestPause
 		if !errors.Is(err, errAgain) { // it is of this service alone
-			f.looked(err)
+			f.teller.Looked(err)
 			wait = deniedPause
 		}
 		select {
@@ -157,25 +147,8 @@ const denied = "rpc error: code = PermissionDenied desc = etcdserver: permission
 
 // tell passes the set on where it is another one, and says how looking goes.
 func (f *following) tell() {
-	now := time.Now()
-	list, again := f.view.set(now)
-	var doubt time.Duration
-	if len(list) > 0 {
-		f.emptied.Filled()
-	} else {
-		doubt = f.emptied.Doubted(now)
-	}
-	if wait := max(again, doubt); wait > 0 {
+	list, again := f.view.set(time.Now())
+	if wait := max(again, f.teller.Found(list, "key below "+f.prefix)); wait > 0 {
 		f.settle.Reset(wait)
-	}
-	if doubt == 0 && (!f.telling || !slices.Equal(list, f.told)) {
-		f.told, f.telling = list, true
-		f.set(slices.Clone(list))
-	}
-	switch {
-	case len(list) == 0:
-		f.looked(fmt.Errorf("no key below %s: %w", f.prefix, discovery.ErrAbsent))
-	default:
-		f.looked(nil)
 	}
 }

@@ -76,7 +76,7 @@ func (n *named) Run(ctx context.Context, set func([]discovery.Endpoint)) error {
 	}
 	w, wake, cancel := n.source.subscribe(n.ref.key)
 	defer cancel()
-	t := teller{env: n.env, set: set}
+	t := discovery.Teller{Env: n.env, Set: set}
 	other := alternative{provider: n.asWritten, set: set}
 	defer other.end()
 	late := time.NewTimer(firstLook)
@@ -91,16 +91,16 @@ func (n *named) Run(ctx context.Context, set func([]discovery.Endpoint)) error {
 				return err
 			}
 		case <-late.C:
-			if !t.told {
+			if !t.Told() {
 				other.begin(ctx)
 			}
 		case <-wake:
 			switch f := w.look(n.ref, n.name); {
 			case f.known && f.err == nil:
 				other.end()
-				t.tell(f)
+				tell(&t, f)
 			case f.known, f.trouble != nil:
-				t.told = false
+				t.Forget()
 				other.begin(ctx)
 				n.warn(f.trouble)
 			}

@@ -2,7 +2,6 @@ package kubernetes
 
 import (
 	"context"
-	"slices"
 
 	"github.com/weir-gateway/weir/internal/discovery"
 )
@@ -20,35 +19,26 @@ type provider struct {
 func (p *provider) Run(ctx context.Context, set func([]discovery.Endpoint)) error {
 	w, wake, cancel := p.source.subscribe(p.ref.key)
 	defer cancel()
-	t := teller{env: p.env, set: set}
+	t := discovery.Teller{Env: p.env, Set: set}
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-wake:
-			t.tell(w.look(p.ref, p.name))
+			tell(&t, w.look(p.ref, p.name))
 		}
 	}
 }
 
-// teller passes on what is found.
-type teller struct {
-	env    discovery.Env
-	set    func([]discovery.Endpoint)
-	told   bool
-	latest []discovery.Endpoint
-}
-
-func (t *teller) tell(f found) {
-	if f.known && (!t.told || !slices.Equal(t.latest, f.list)) {
-		t.told, t.latest = true, f.list
-		t.set(slices.Clone(f.list))
+// tell passes on what was found, without any doubt.
+func tell(t *discovery.Teller, f found) {
+	if f.known {
+		t.Pass(f.list)
 	}
 	switch {
-	case t.env.Looked == nil:
 	case f.trouble != nil:
-		t.env.Looked(f.trouble)
+		t.Looked(f.trouble)
 	case f.known:
-		t.env.Looked(f.err)
+		t.Looked(f.err)
 	}
 }
