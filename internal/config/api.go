@@ -3,6 +3,8 @@ package config
 import (
 	"fmt"
 	"slices"
+
+	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
 // apiNames are the APIs that have a listener of their own, as people are told of them.
@@ -12,6 +14,52 @@ var apiNames = map[string]string{LambdaAPIName: "the API of AWS Lambda", Registr
 type pendingAPI struct {
 	listener Listener
 	address  string
+}
+
+// decodeAPI reads the form of an API, which is its address alone, or whole, with all of its keys; at and address are
+// fields of whole. who is the key below which it stands who may call: where it is there, somebody must be.
+func decodeAPI(n *doc.Node, at *doc.Pos, address *string, whole any, who string, nobody doc.Problem, ps *doc.Problems) {
+	if n.Kind == doc.Scalar {
+		*at = n.Pos
+		doc.Decode(n, address, ps)
+		return
+	}
+	doc.Decode(n, whole, ps)
+	if callers := n.Get(who); callers != nil && callers.Kind == doc.Map && len(callers.Entries) == 0 {
+		nobody.Pos = callers.Pos
+		ps.Add(nobody)
+	}
+}
+
+// api lowers what the forms of APIs have in common to a listener of its own, which no route attaches to; false: there
+// can be none.
+func (l *loader) api(name, address string, tls *tlsForm, at doc.Pos) bool {
+	var own doc.Problems
+	secure := tls.tls(&own)
+	l.ps.Join(&own)
+	if own.Failed() || address == "" {
+		return false
+	}
+	listener := Listener{Name: name, Protocol: HTTP, TLS: secure, API: name, Origin: Origin{Pos: at}}
+	if secure != nil {
+		listener.Protocol = HTTPS
+	}
+	l.apis = append(l.apis, pendingAPI{listener, address})
+	return true
+}
+
+// api prints an API: its address, what more puts there, and how it is secured.
+func (e expander) api(c *Config, name string, origin Origin, more func(f *fields)) *doc.Node {
+	f := newFields()
+	l := c.listenerOfAPI(name)
+	if l != nil {
+		f.text("address", c.addressOf(*l), origin.comment())
+	}
+	more(f)
+	if l != nil && l.TLS != nil {
+		f.put("tls", e.serverTLS(l.TLS), "")
+	}
+	return &f.Node
 }
 
 func (l *loader) addAPIs() {

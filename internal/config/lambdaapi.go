@@ -65,15 +65,8 @@ type accessKeyForm struct {
 }
 
 func (f *lambdaAPIForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
-	if n.Kind == doc.Scalar {
-		f.At = n.Pos
-		doc.Decode(n, &f.Address, ps)
-	} else {
-		doc.Decode(n, (*plainLambdaAPI)(f), ps)
-	}
-	if keys := n.Get("keys"); keys != nil && keys.Kind == doc.Map && len(keys.Entries) == 0 {
-		ps.Add(doc.Problem{Pos: keys.Pos, What: "there are no keys", Why: "so nobody could ever ask", Fix: "for example `AKIDEXAMPLE: ${env:LAMBDA_SECRET}`, or leave keys out for clients on this machine"})
-	}
+	nobody := doc.Problem{What: "there are no keys", Why: "so nobody could ever ask", Fix: "for example `AKIDEXAMPLE: ${env:LAMBDA_SECRET}`, or leave keys out for clients on this machine"}
+	decodeAPI(n, &f.At, &f.Address, (*plainLambdaAPI)(f), "keys", nobody, ps)
 }
 
 func (f *accessKeyForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
@@ -94,13 +87,7 @@ func (accessKeyForm) DocSchema() *doc.Schema {
 // lambdaAPI lowers `lambda_api` to a listener of its own, which no route attaches to.
 func (l *loader) lambdaAPI(f *file) {
 	form := f.LambdaAPI
-	if form == nil {
-		return
-	}
-	var own doc.Problems
-	secure := form.TLS.tls(&own)
-	l.ps.Join(&own)
-	if own.Failed() || form.Address == "" {
+	if form == nil || !l.api(LambdaAPIName, form.Address, form.TLS, form.At) {
 		return
 	}
 	origin := Origin{Pos: form.At}
@@ -113,12 +100,7 @@ func (l *loader) lambdaAPI(f *file) {
 			api.Keys = append(api.Keys, AccessKey{ID: id, Secret: *k.Secret, Token: k.Token, Origin: Origin{Pos: k.At}})
 		}
 	}
-	listener := Listener{Name: LambdaAPIName, Protocol: HTTP, TLS: secure, API: LambdaAPIName, Origin: origin}
-	if secure != nil {
-		listener.Protocol = HTTPS
-	}
 	l.cfg.LambdaAPI = api
-	l.apis = append(l.apis, pendingAPI{listener, form.Address})
 }
 
 // lambdaAPI holds the rules of the API of AWS Lambda.
@@ -175,32 +157,25 @@ func (e expander) lambdaAPI(c *Config) *doc.Node {
 	if api == nil {
 		return nil
 	}
-	f := newFields()
-	l := c.listenerOfAPI(LambdaAPIName)
-	if l != nil {
-		f.text("address", c.addressOf(*l), api.Origin.comment())
-	}
-	f.text("region", api.Region, "")
-	from := ""
-	if api.Account == DefaultAccount {
-		from = builtIn
-	}
-	f.text("account", api.Account, from)
-	f.texts("aliases", api.Aliases, "")
-	if len(api.Keys) > 0 {
-		keys := newFields()
-		for _, k := range api.Keys {
-			key := newFields()
-			key.put("secret", k.Secret.EncodeDoc(), "")
-			if k.Token != nil {
-				key.put("token", k.Token.EncodeDoc(), "")
-			}
-			keys.put(k.ID, &key.Node, "")
+	return e.api(c, LambdaAPIName, api.Origin, func(f *fields) {
+		f.text("region", api.Region, "")
+		from := ""
+		if api.Account == DefaultAccount {
+			from = builtIn
 		}
-		f.put("keys", &keys.Node, "")
-	}
-	if l != nil && l.TLS != nil {
-		f.put("tls", e.serverTLS(l.TLS), "")
-	}
-	return &f.Node
+		f.text("account", api.Account, from)
+		f.texts("aliases", api.Aliases, "")
+		if len(api.Keys) > 0 {
+			keys := newFields()
+			for _, k := range api.Keys {
+				key := newFields()
+				key.put("secret", k.Secret.EncodeDoc(), "")
+				if k.Token != nil {
+					key.put("token", k.Token.EncodeDoc(), "")
+				}
+				keys.put(k.ID, &key.Node, "")
+			}
+			f.put("keys", &keys.Node, "")
+		}
+	})
 }

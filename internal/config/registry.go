@@ -85,15 +85,8 @@ func (f *registryLimitsForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 }
 
 func (f *registryForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
-	if n.Kind == doc.Scalar {
-		f.At = n.Pos
-		doc.Decode(n, &f.Address, ps)
-	} else {
-		doc.Decode(n, (*plainRegistry)(f), ps)
-	}
-	if tokens := n.Get("tokens"); tokens != nil && tokens.Kind == doc.Map && len(tokens.Entries) == 0 {
-		ps.Add(doc.Problem{Pos: tokens.Pos, What: "there are no tokens", Why: "so nobody could ever register", Fix: "for example `deploy: ${env:DEPLOY_TOKEN}`, or leave tokens out for clients on this machine"})
-	}
+	nobody := doc.Problem{What: "there are no tokens", Why: "so nobody could ever register", Fix: "for example `deploy: ${env:DEPLOY_TOKEN}`, or leave tokens out for clients on this machine"}
+	decodeAPI(n, &f.At, &f.Address, (*plainRegistry)(f), "tokens", nobody, ps)
 }
 
 func (f *registryTokenForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
@@ -120,13 +113,7 @@ func (registryLimitsForm) DocSchema() *doc.Schema { return doc.SchemaOr[plainHol
 // registry lowers `registry` to a listener of its own, which no route attaches to.
 func (l *loader) registry(f *file) {
 	form := f.Registry
-	if form == nil {
-		return
-	}
-	var own doc.Problems
-	secure := form.TLS.tls(&own)
-	l.ps.Join(&own)
-	if own.Failed() || form.Address == "" {
+	if form == nil || !l.api(RegistryName, form.Address, form.TLS, form.At) {
 		return
 	}
 	origin := Origin{Pos: form.At}
@@ -139,12 +126,7 @@ func (l *loader) registry(f *file) {
 			r.Tokens = append(r.Tokens, RegistryToken{Name: name, Secret: *t.Token, Services: t.Services, Addresses: prefixes(t.Addresses), Origin: Origin{Pos: t.At}})
 		}
 	}
-	listener := Listener{Name: RegistryName, Protocol: HTTP, TLS: secure, API: RegistryName, Origin: origin}
-	if secure != nil {
-		listener.Protocol = HTTPS
-	}
 	l.cfg.Registry = r
-	l.apis = append(l.apis, pendingAPI{listener, form.Address})
 }
 
 // registry holds the rules of the registry.
@@ -210,35 +192,28 @@ func (e expander) registry(c *Config) *doc.Node {
 	if r == nil {
 		return nil
 	}
-	f := newFields()
-	l := c.listenerOfAPI(RegistryName)
-	if l != nil {
-		f.text("address", c.addressOf(*l), r.Origin.comment())
-	}
-	if len(r.Tokens) > 0 {
-		tokens := newFields()
-		for _, t := range r.Tokens {
-			token := newFields()
-			token.put("token", tokenNode(t.Secret), "")
-			token.texts("services", t.Services, "")
-			token.put("addresses", list(t.Addresses, prefixNode), "")
-			tokens.put(t.Name, &token.Node, "")
+	return e.api(c, RegistryName, r.Origin, func(f *fields) {
+		if len(r.Tokens) > 0 {
+			tokens := newFields()
+			for _, t := range r.Tokens {
+				token := newFields()
+				token.put("token", tokenNode(t.Secret), "")
+				token.texts("services", t.Services, "")
+				token.put("addresses", list(t.Addresses, prefixNode), "")
+				tokens.put(t.Name, &token.Node, "")
+			}
+			f.put("tokens", &tokens.Node, "")
 		}
-		f.put("tokens", &tokens.Node, "")
-	}
-	from := ""
-	if r.Reading == AnyoneReads {
-		from = builtIn
-	}
-	f.text("reading", string(r.Reading), from)
-	f.put("allow", list(r.Allow, prefixNode), "")
-	from = ""
-	if r.Limits == registry.DefaultLimits() {
-		from = builtIn
-	}
-	f.put("limits", doc.EncodeNode(formOfHolding(r.Limits)), from)
-	if l != nil && l.TLS != nil {
-		f.put("tls", e.serverTLS(l.TLS), "")
-	}
-	return &f.Node
+		from := ""
+		if r.Reading == AnyoneReads {
+			from = builtIn
+		}
+		f.text("reading", string(r.Reading), from)
+		f.put("allow", list(r.Allow, prefixNode), "")
+		from = ""
+		if r.Limits == registry.DefaultLimits() {
+			from = builtIn
+		}
+		f.put("limits", doc.EncodeNode(formOfHolding(r.Limits)), from)
+	})
 }
