@@ -48,7 +48,7 @@ func (w *world) twoPorts(namespace string) {
 
 // tell writes the slice of all pods.
 func (w *world) tell(namespace string, s *rolling.Stage, all []rolling.Instance) {
-	http, grpc := int32(s.HTTP), int32(s.GRPC) //nolint:gosec // ports
+	http, grpc := int32(s.HTTP), int32(s.GRPC)
 	slice := &discoveryv1.EndpointSlice{
 		ObjectMeta:  metav1.ObjectMeta{Name: "users-1", Namespace: namespace, Labels: map[string]string{discoveryv1.LabelServiceName: "users"}},
 		AddressType: discoveryv1.AddressTypeIPv4, Ports: []discoveryv1.EndpointPort{{Name: new("http"), Port: &http}, {Name: new("grpc"), Port: &grpc}},
