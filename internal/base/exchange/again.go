@@ -16,12 +16,16 @@ const (
 	longPause  = 250 * time.Millisecond
 )
 
-// Pause waits before a further try at what has failed n times, from 1. It doubles, up to a
-// quarter of a second, and chance spreads it by half in both directions. The error is the
-// cause with which ctx has ended.
-func Pause(ctx context.Context, n int) error {
+// PauseAfter is how long to wait before a further try at what has failed n times, from 1. It
+// doubles, up to a quarter of a second, and chance spreads it by half in both directions.
+func PauseAfter(n int) time.Duration {
 	d := backoff.Doubling{First: firstPause, Most: longPause}.After(n)
-	if !backoff.Wait(ctx, d/2+rand.N(d)) { //nolint:gosec // chance decides, not a secret
+	return d/2 + rand.N(d) //nolint:gosec // chance decides, not a secret
+}
+
+// Pause waits for as long as PauseAfter says. The error is the cause with which ctx has ended.
+func Pause(ctx context.Context, n int) error {
+	if !backoff.Wait(ctx, PauseAfter(n)) {
 		return context.Cause(ctx)
 	}
 	return nil

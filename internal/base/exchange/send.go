@@ -44,6 +44,11 @@ func (e *SendError) Unwrap() error { return e.Err }
 // so that even an unsafe method may go to another endpoint.
 func (e *SendError) Unprocessed() bool { return e.Sent == SentNothing || e.GoAway }
 
+// Unreachable tells whether no connection could be made, and that was known at once: nobody
+// has heard of the request, and it has cost next to nothing. What was waited for in vain, or
+// is out of the backend's bounds, is no such thing.
+func (e *SendError) Unreachable() bool { return e.Dial && !e.Timeout && !e.Refused }
+
 // Fault is what the client is told of e; options are added to it.
 func (e *SendError) Fault(options ...fault.Option) *fault.Fault {
 	kind := fault.BackendReset

@@ -119,6 +119,9 @@ func (a *attempt) answer(res *http.Response, err error, took time.Duration) bala
 		a.learn(a.head, o)
 	}
 	if err != nil {
+		if a.head.outcome == balance.Failed && unreachable(err) {
+			a.state.load.Unreachable(a.service.pool.Now())
+		}
 		a.done()
 	}
 	return a.head.outcome

@@ -321,11 +321,11 @@ func TestTheBudgetBoundsFurtherTries(t *testing.T) {
 		tries := 0
 		s := with(road(func(*http.Request) (*http.Response, error) {
 			tries++
-			return nil, &exchange.SendError{Dial: true, Err: errors.New("refused")}
+			return nil, &exchange.SendError{Sent: exchange.SentAll, Err: errors.New("reset")}
 		}), service.Balance{Budget: &config.Budget{Share: 20, Least: 1}}, config.Retry{Attempts: 3}, "a:1", "b:1", "c:1", "d:1")
 		const requests = 1000
 		for range requests {
-			if _, err := ask(t, s, http.MethodGet); code(err) != "backend-unreachable" {
+			if _, err := ask(t, s, http.MethodGet); code(err) != "backend-reset" {
 				t.Fatalf("%v", err)
 			}
 		}

@@ -43,6 +43,16 @@ func (p policy) afterError(req *http.Request, err error) bool {
 	return send.Unprocessed() || !p.unsent && repeatable(req)
 }
 
+// mostPassed is how many endpoints that take no connection a request passes over for nothing. It is
+// bounded, as where something else keeps all connections from being made each request would want one to everybody.
+const mostPassed = 10
+
+// unreachable tells whether err is an endpoint that does not take a connection.
+func unreachable(err error) bool {
+	send, ok := errors.AsType[*exchange.SendError](err)
+	return ok && send.Unreachable()
+}
+
 // afterAnswer tells whether a response counts as a failure that may be tried again.
 func (p policy) afterAnswer(req *http.Request, res *http.Response) bool {
 	return (slices.Contains(p.statuses, res.StatusCode) || isLate(res)) && !p.unsent && repeatable(req) && req.Context().Err() == nil

@@ -359,7 +359,10 @@ func TestWhatEjects(t *testing.T) {
 			s := selected(b, outlier(func(*config.Outlier) {}), quiet())
 			defer s.Close()
 			s.Set(endpoints("a:1", "b:1"))
-			get(s, 100)
+			for i := 0; i < 5 && s.Status().Endpoints[0].State == service.Healthy; i++ {
+				time.Sleep(100 * time.Millisecond) //nolint:forbidigo // virtual; who takes no connection is passed over for that long
+				get(s, 20)
+			}
 			e := s.Status().Endpoints[0]
 			want := service.Healthy
 			if c.why != "" {
@@ -454,7 +457,10 @@ func TestAnEjectedEndpointProvesItself(t *testing.T) {
 		s := selected(b, outlier(func(*config.Outlier) {}), quiet())
 		defer s.Close()
 		s.Set(endpoints("a:1", "b:1"))
-		get(s, 100)
+		for range 5 {
+			time.Sleep(100 * time.Millisecond) //nolint:forbidigo // virtual; it is passed over for that long
+			get(s, 20)
+		}
 		b.since()
 		for i, rest := range []time.Duration{30 * time.Second, time.Minute, 2 * time.Minute, 4 * time.Minute, 5 * time.Minute, 5 * time.Minute} {
 			until := s.Status().Endpoints[0].Ejected

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
@@ -27,7 +28,10 @@ type call struct {
 	body     *replay            // nil where the request has none, or can give it again
 	// tried are addresses: an endpoint that was gone and is back in the next list is
 	// still the one that has just failed.
-	tried []string
+	tried  []string
+	passed int  // how many of these took no connection and were passed over
+	paid   int  // further tries that count
+	free   bool // the last one was, so that the next try counts only where it is at one that was tried
 	// proves is an ejected one that the next attempt may prove; nil: none.
 	proves *endpoint
 
@@ -82,12 +86,8 @@ func (v *view) replayLimit() int {
 func (c *call) run() (*http.Response, error) {
 	var failed error // the try before
 	for {
-		e, err := c.next()
+		e, err := c.after(failed)
 		if err != nil {
-			return nil, err
-		}
-		if err := c.pause(e, failed); err != nil {
-			c.service.pool.Done(&e.state.load)
 			return nil, err
 		}
 		a, res, body, err := c.try(e)
@@ -112,24 +112,67 @@ func (c *call) run() (*http.Response, error) {
 // again tells whether there is another attempt after one that came to res or err.
 func (c *call) again(res *http.Response, err error) bool {
 	switch {
-	case len(c.tried) >= c.retry.attempts || c.body != nil && !c.body.replayable():
+	case c.retry.attempts == 0 || c.body != nil && !c.body.replayable():
 		return false
 	case err != nil && !c.retry.afterError(c.req, err), err == nil && !c.retry.afterAnswer(c.req, res):
 		return false
 	}
-	return c.service.spends()
+	if c.free = c.passed < mostPassed && err != nil && unreachable(err); c.free {
+		c.passed++
+		return true
+	}
+	return c.pays()
 }
 
-// pause waits before an endpoint is asked once more, or gives the error that the request ends with.
-func (c *call) pause(e *endpoint, failed error) error {
-	n := count(c.tried, e.Address)
-	switch {
-	case n == 0:
-		return nil
-	case refused(failed): // which no pause mends
-		return c.explain(failed)
+// pays takes a further try out of those of the request and of its service, and tells whether that is allowed.
+func (c *call) pays() bool {
+	if c.paid >= c.retry.attempts || !c.service.spends() {
+		return false
 	}
-	return exchange.Pause(c.req.Context(), n)
+	c.paid++
+	return true
+}
+
+// after chooses whom to ask, where failed is the error of the try before. Whoever was tried gets some time first,
+// or less where there is somebody else meanwhile.
+func (c *call) after(failed error) (*endpoint, error) {
+	before := c.service.set.Load()
+	e, err := c.next()
+	if err != nil {
+		return nil, err
+	}
+	n := count(c.tried, e.Address)
+	if n == 0 {
+		return e, nil
+	}
+	c.service.pool.Done(&e.state.load)
+	if refused(failed) || c.free && !c.pays() { // no pause mends the one, and nobody is left for the other
+		return nil, c.explain(failed)
+	}
+	return c.pause(before, n)
+}
+
+// pause waits before an endpoint is asked once more that has failed n times, or until there is one that was not tried.
+func (c *call) pause(now *set, n int) (*endpoint, error) {
+	timer := time.NewTimer(exchange.PauseAfter(n))
+	defer timer.Stop()
+	for {
+		select {
+		case <-timer.C:
+			return c.next()
+		case <-c.req.Context().Done():
+			return nil, context.Cause(c.req.Context())
+		case <-now.replaced:
+			if now = c.service.set.Load(); now.hasOther(c.tried) {
+				return c.next()
+			}
+		}
+	}
+}
+
+// hasOther tells whether somebody may be asked who was not tried.
+func (s *set) hasOther(tried []string) bool {
+	return slices.ContainsFunc(s.picker.asked, func(e *endpoint) bool { return !slices.Contains(tried, e.Address) })
 }
 
 // refused tells whether err is an address out of the backend's bounds.

@@ -32,6 +32,8 @@ type Ask struct {
 	Random uint64 // any number, another one for each question
 	Key    uint64 // with Keyed: what the endpoint is chosen by, where that is done by a key; see Hash
 	Keyed  bool
+	picky  bool     // field.wants says who may be asked
+	wary   bool     // with picky: nobody who is passed over; see State.unreachable
 	Sticks int      // the place of the endpoint that the client was led to before, from Set.Find; -1 none
 	Tried  []string // addresses that are asked only where there is no other one
 }

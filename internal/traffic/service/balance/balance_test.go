@@ -606,6 +606,7 @@ func TestPicksDoNotAllocate(t *testing.T) {
 		for _, n := range []int{1, 3, 32, 1000, 20_000} {
 			s, a := New(NewPool(), settings, zoned(1, equal(n)...)), seeded().ask()
 			a.Tried = []string{"10.0.0.2:80"}
+			s.all[0].State.Unreachable(a.Now)
 			if got := testing.AllocsPerRun(200, func() {
 				a.Random++
 				a.Key = mix(a.Random)
@@ -649,6 +650,46 @@ func BenchmarkNew(b *testing.B) {
 					New(pool, ways()[way], all)
 				}
 			})
+		}
+	}
+}
+
+func TestWhoTakesNoConnectionIsPassedOver(t *testing.T) {
+	const begin = int64(time.Second)
+	for way, settings := range ways() {
+		s, c := New(NewPool(), settings, endpoints(equal(3)...)), seeded()
+		named := func(later time.Duration, tried ...string) (n [3]int) {
+			for range 300 {
+				a := c.ask()
+				a.Now, a.Tried = begin+int64(later), tried
+				n[idle(t, s, a)]++
+			}
+			return n
+		}
+		s.all[0].State.Unreachable(begin)
+		if n := named(0); n[0] != 0 {
+			t.Errorf("%s: named %d times", way, n[0])
+		}
+		if n := named(0, s.all[1].Address, s.all[2].Address); n[0] != 300 {
+			t.Errorf("%s: named %d times where the others were tried", way, n[0])
+		}
+		if n := named(0, s.all[0].Address, s.all[1].Address, s.all[2].Address); n[0]+n[1]+n[2] != 300 {
+			t.Errorf("%s: where all were tried, named were %v", way, n)
+		}
+		if n := named(passedOver); n[0] > 1 {
+			t.Errorf("%s: %d requests find out whether it takes connections again", way, n[0])
+		}
+		for i := range s.all {
+			s.all[i].State.Unreachable(begin)
+		}
+		if n := named(0); n[0]+n[1]+n[2] != 300 {
+			t.Errorf("%s: where nobody takes connections, named were %v", way, n)
+		}
+		for i := range s.all {
+			s.pool.Observe(s.all[i].State, begin, time.Millisecond, Answered)
+		}
+		if n := named(0); n[0] == 0 || n[1] == 0 || n[2] == 0 {
+			t.Errorf("%s: after all have answered, named were %v", way, n)
 		}
 	}
 }

@@ -73,16 +73,21 @@ func (f *field) first(a *Ask, place int) int {
 	return far
 }
 
-// may tells whether an endpoint may be asked.
+// may tells whether an endpoint may be asked. It is asked of many for each request, and is inlined.
 func (f *field) may(a *Ask, i int) bool {
 	e := &f.all[i]
+	return e.Weight > 0 && (!a.picky || f.wants(a, e))
+}
+
+// wants tells whether an endpoint has room, and is none of those that are asked only where there is no other one.
+//
+//go:noinline
+func (f *field) wants(a *Ask, e *Endpoint) bool {
 	switch {
-	case e.Weight <= 0, f.bound > 0 && e.State.active.Load() >= f.bound:
+	case f.bound > 0 && e.State.active.Load() >= f.bound, a.wary && e.State.passed(a.Now):
 		return false
-	case len(a.Tried) > 0:
-		return !slices.Contains(a.Tried, e.Address)
 	}
-	return true
+	return !slices.Contains(a.Tried, e.Address)
 }
 
 // spill is how much better an endpoint of another zone must be than one of the own. With 2,

@@ -41,7 +41,8 @@ const (
 )
 
 // Take chooses an endpoint and counts the request in there, until Pool.Done: the place in
-// the list, Nobody or Full. Where all were tried, one of these is taken.
+// the list, Nobody or Full. Where all others were tried, one is taken that is passed over, and
+// where all were, one of these.
 func (s *Set) Take(a Ask) int {
 	if !s.pool.take(s.most) {
 		return s.nobody()
@@ -62,14 +63,27 @@ func (s *Set) nobody() int {
 }
 
 func (s *Set) take(a Ask) int {
+	if s.bound == 0 && len(a.Tried) == 0 {
+		if i, bound := s.pick(a); i >= 0 && s.all[i].State.open(a.Now) && s.all[i].State.take(bound) {
+			return i
+		}
+	}
+	return s.choose(a)
+}
+
+// choose takes somebody where not everybody may be asked just so.
+func (s *Set) choose(a Ask) int {
+	a.picky, a.wary = true, true
 	for {
 		i, bound := s.pick(a)
 		switch {
 		case i >= 0:
-			if s.all[i].State.take(tighter(bound, s.bound)) {
+			if st := s.all[i].State; (!a.wary || st.open(a.Now)) && st.take(tighter(bound, s.bound)) {
 				return i
 			}
 			a.Random = a.next() // others were faster, and it has all that it may have
+		case a.wary:
+			a.wary = false
 		case len(a.Tried) > 0:
 			a.Tried = nil
 		default:

@@ -34,7 +34,9 @@ type State struct {
 	round   uint64       // the latest list that has held it; New's alone
 	took    atomic.Int64 // what answers take, without what failures count for: for who looks on
 	failed  atomic.Int64 // of the pool's clock: when it failed last; 0: it has not
-	_       [8]byte
+	// unreachable is until when the endpoint is passed over, of the pool's clock, for it did not
+	// take a connection; 0: it does, as far as is known.
+	unreachable atomic.Int64
 }
 
 // InFlight is how many requests are under way.
@@ -57,6 +59,27 @@ func take(active *atomic.Int64, bound int64) bool {
 			return true
 		}
 	}
+}
+
+// passedOver is how long an endpoint is that did not take a connection. Then one request asks it
+// again, and nobody else for as long.
+const passedOver = 100 * time.Millisecond
+
+// Unreachable notes that the endpoint did not take a connection. Until it takes one it is asked
+// where nobody else is, and once in a while.
+func (s *State) Unreachable(now int64) { s.unreachable.Store(now + int64(passedOver)) }
+
+// passed tells whether an endpoint is passed over.
+func (s *State) passed(now int64) bool {
+	until := s.unreachable.Load()
+	return until != 0 && now < until
+}
+
+// open tells whether a request may ask an endpoint: it takes connections as far as is known, or it is
+// this request that finds out.
+func (s *State) open(now int64) bool {
+	until := s.unreachable.Load()
+	return until == 0 || now >= until && s.unreachable.CompareAndSwap(until, now+int64(passedOver))
 }
 
 // Begin counts a request in at an endpoint that nobody chose by load.
@@ -118,6 +141,9 @@ func (p *Pool) Observe(s *State, now int64, took time.Duration, o Outcome) {
 		s.latency.failed(now, t)
 		s.failed.Store(now)
 	case Untold, Ended:
+	}
+	if (o == Answered || o == Began || o == Doubtful) && s.unreachable.Load() != 0 {
+		s.unreachable.Store(0)
 	}
 	if (o == Answered || o == Ended) && s.doubts.Load() != 0 {
 		s.doubts.Store(0)
