@@ -5,11 +5,15 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/base/queue"
 )
 
 // job is what the admin API tells of one.
@@ -43,9 +47,9 @@ send them later (async). Dead letters are those that it has given up.`,
 	c.RunE = list.RunE
 	c.Flags().AddFlagSet(list.Flags())
 	c.AddCommand(list, showJob(s, &o),
-		changeJobs(s, &o, change{"retry", "Try jobs once more that have ended, as if they were new.", "tried once more", http.MethodPost, "/retry"}),
-		changeJobs(s, &o, change{"cancel", "Take jobs back that wait or are under way.", "taken back", http.MethodPost, "/cancel"}),
-		changeJobs(s, &o, change{"drop", "Forget jobs that have ended.", "forgotten", http.MethodDelete, ""}),
+		changeJobs(s, &o, change{"retry", "Try jobs once more that have ended, as if they were new.", "tried once more", http.MethodPost, "/retry", []queue.State{queue.Dead, queue.Failed, queue.Cancelled}}),
+		changeJobs(s, &o, change{"cancel", "Take jobs back that wait or are under way.", "taken back", http.MethodPost, "/cancel", []queue.State{queue.Queued, queue.Running}}),
+		changeJobs(s, &o, change{"drop", "Forget jobs that have ended.", "forgotten", http.MethodDelete, "", []queue.State{queue.Done, queue.Failed, queue.Dead, queue.Cancelled}}),
 	)
 	return c
 }
@@ -163,7 +167,15 @@ func (s Streams) job(j job) {
 }
 
 // change is what is done to jobs.
-type change struct{ name, short, done, method, path string }
+type change struct {
+	name, short, done, method, path string
+
+	fits []queue.State // what can be changed so
+}
+
+func (o *operator) change(to change, id string) error {
+	return o.ask(to.method, "/v1/jobs/"+url.PathEscape(id)+to.path, nil, nil)
+}
 
 // mostChanged is how many jobs are changed by one command that names none.
 const mostChanged = 10_000
@@ -171,29 +183,65 @@ const mostChanged = 10_000
 func changeJobs(s Streams, o *operator, to change) *cobra.Command {
 	p := picked{limit: mostChanged}
 	c := &cobra.Command{
-		Use: to.name + " [ID...]", Short: to.short, Args: args(0, mostChanged, "ids of jobs, or --state and --route"),
+		Use: to.name + " [ID...]", Short: to.short,
+		Long: to.short + `
+
+Of those that --state and --route pick, others are left as they are. The gateway takes
+changes from whoever has its admin.token (--token).`,
+		Args: args(0, mostChanged, "ids of jobs, or --state and --route"),
 		RunE: func(_ *cobra.Command, given []string) error {
 			if (len(given) == 0) == (p.state == "" && p.lane == "") {
 				return usageError{errors.New("name jobs by their ids, or pick them by --state and --route")}
 			}
-			if len(given) == 0 {
-				var found jobList
-				if err := o.ask(http.MethodGet, p.query(), &found, nil); err != nil {
-					return err
-				}
-				for _, j := range found.Jobs {
-					given = append(given, j.ID)
-				}
+			if len(given) > 0 {
+				return s.changeNamed(o, to, given)
 			}
-			for _, id := range given {
-				if err := o.ask(to.method, "/v1/jobs/"+url.PathEscape(id)+to.path, nil, nil); err != nil {
-					return fmt.Errorf("job %s: %w", id, err)
-				}
-			}
-			_, err := fmt.Fprintf(s.Out, "%s %s\n", count(len(given), "job"), to.done)
-			return err
+			return s.changePicked(o, to, p)
 		},
 	}
 	p.flags(c)
 	return c
+}
+
+// changeNamed changes the jobs that somebody has named, up to the first that cannot be.
+func (s Streams) changeNamed(o *operator, to change, ids []string) error {
+	for _, id := range ids {
+		if err := o.change(to, id); err != nil {
+			return fmt.Errorf("job %s: %w", id, err)
+		}
+	}
+	_, err := fmt.Fprintf(s.Out, "%s %s\n", count(len(ids), "job"), to.done)
+	return err
+}
+
+// changePicked changes what there is to change of those that p picks. Others, and those
+// that have become others meanwhile, are left as they are.
+func (s Streams) changePicked(o *operator, to change, p picked) error {
+	var found jobList
+	if err := o.ask(http.MethodGet, p.query(), &found, nil); err != nil {
+		return err
+	}
+	changed, left := 0, 0
+	for _, j := range found.Jobs {
+		if !slices.Contains(to.fits, queue.State(j.State)) {
+			left++
+			continue
+		}
+		err := o.change(to, j.ID)
+		refused, ok := errors.AsType[*refusedError](err)
+		switch {
+		case ok && (refused.code == fault.JobState.Code || refused.code == fault.JobNotFound.Code):
+			left++
+			continue
+		case err != nil:
+			return fmt.Errorf("job %s, after %s %s: %w", j.ID, count(changed, "job"), to.done, err)
+		}
+		changed++
+	}
+	said := count(changed, "job") + " " + to.done
+	if left > 0 {
+		said += "; " + count(left, "job") + " left, for that is not to be done with them"
+	}
+	_, err := fmt.Fprintln(s.Out, said)
+	return err
 }

@@ -127,6 +127,7 @@ type refusedError struct {
 	text     string
 	problems []string
 	config   bool // it is the config that cannot serve
+	code     string
 }
 
 func (e *refusedError) Error() string { return e.text }
@@ -139,7 +140,7 @@ func refusal(status string, body []byte) error {
 	if json.Unmarshal(body, &problem) != nil || problem.Title == "" {
 		return fmt.Errorf("the admin API answers %s", status)
 	}
-	return &refusedError{strings.TrimSpace(problem.Title + " " + problem.Detail), problem.Problems, problem.Code == "config-refused" || problem.Code == "config-not-kept"}
+	return &refusedError{strings.TrimSpace(problem.Title + " " + problem.Detail), problem.Problems, problem.Code == "config-refused" || problem.Code == "config-not-kept", problem.Code}
 }
 
 // outcome is what became of a change.

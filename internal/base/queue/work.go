@@ -267,7 +267,7 @@ func (q *Queue) tell(job Job) {
 		attributes = append(attributes, "reason", job.Reason)
 	}
 	if job.State == Dead {
-		q.log.Warn("a job is dead; weir jobs retry tries it once more", attributes...)
+		q.log.Warn("a job is dead; weir jobs retry, with the admin.token, tries it once more", attributes...)
 		return
 	}
 	q.log.Info("job", attributes...)
