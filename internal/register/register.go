@@ -134,7 +134,7 @@ func (r *run) once(ctx context.Context) ending {
 	if err != nil {
 		return ending{err: err}
 	}
-	p, err := r.Host.Start(process.Spec{
+	p, err := r.Host.Start(ctx, process.Spec{
 		Path: r.Path, Args: r.Args, Dir: r.Dir, Output: r.Output,
 		Env: func(string) []string { return append(append([]string(nil), r.Env...), "PORT="+strconv.Itoa(port)) },
 	})

@@ -21,7 +21,7 @@ func TestWhoListensIsToldFromStrangers(t *testing.T) {
 	defer stranger.Close()
 	for _, how := range []string{"listen", "apart"} {
 		at := make(chan string, 1)
-		p, err := host.Start(process.Spec{
+		p, err := host.Start(t.Context(), process.Spec{
 			Path: self(), Args: []string{"function", how}, Env: func(string) []string { return nil },
 			Line: func(l process.Line) {
 				if address, ok := strings.CutPrefix(string(l.Text), "at "); ok {

@@ -56,8 +56,9 @@ type Process struct {
 	exit    error  // how the leader ended; to be read after done
 }
 
-// Start starts a process. Its end must be waited for (Done) before the host is closed.
-func (h *Host) Start(spec Spec) (*Process, error) {
+// Start starts a process, which may outlive ctx; that only ends the wait for a program that is
+// still being written. Its end must be waited for (Done) before the host is closed.
+func (h *Host) Start(ctx context.Context, spec Spec) (*Process, error) {
 	o, err := h.current()
 	if err != nil {
 		return nil, err
@@ -66,7 +67,7 @@ func (h *Host) Start(spec Spec) (*Process, error) {
 	if p.home, p.Serial, p.id, err = o.lodge(spec); err != nil {
 		return nil, err
 	}
-	if err := p.launch(o, spec); err != nil {
+	if err := p.launch(ctx, o, spec); err != nil {
 		p.home.leave(p)
 		return nil, err
 	}
@@ -89,7 +90,7 @@ func (p *Process) leaveHome(limit int64) {
 	p.home.leave(p)
 }
 
-func (p *Process) launch(o *opened, spec Spec) error {
+func (p *Process) launch(ctx context.Context, o *opened, spec Spec) error {
 	var write [2]*os.File
 	output := write
 	for i := range write {
@@ -118,15 +119,13 @@ func (p *Process) launch(o *opened, spec Spec) error {
 		}
 	}
 	p.held = p.home.cgroup != nil
-	err := o.onThread(func() (err error) {
-		p.cmd, err = startPatiently(command)
-		if err != nil && p.held { // a sandbox may forbid a start into a group
-			o.log.Warn("the kernel does not hold the memory of an instance; it is watched instead", "error", err)
-			p.held = false
-			p.cmd, err = startPatiently(command)
-		}
-		return err
-	})
+	var err error
+	p.cmd, err = o.startPatiently(ctx, command)
+	if err != nil && p.held && ctx.Err() == nil { // a sandbox may forbid a start into a group
+		o.log.Warn("the kernel does not hold the memory of an instance; it is watched instead", "error", err)
+		p.held = false
+		p.cmd, err = o.startPatiently(ctx, command)
+	}
 	if err != nil {
 		closeAll(p.output[:]...)
 		return fmt.Errorf("start %s: %w", spec.Path, err)
@@ -145,16 +144,20 @@ func (p *Process) launch(o *opened, spec Spec) error {
 
 // startPatiently tries again while the file is "busy": another thread may just
 // have forked while the program was being written, and its child holds the
-// file open until its own exec (golang.org/issue/22315).
-func startPatiently(command func() *exec.Cmd) (*exec.Cmd, error) {
+// file open until its own exec (golang.org/issue/22315). Others start meanwhile.
+func (o *opened) startPatiently(ctx context.Context, command func() *exec.Cmd) (*exec.Cmd, error) {
 	const longest = 2 * time.Second
 	for wait := time.Millisecond; ; wait *= 2 {
 		cmd := command()
-		err := cmd.Start()
+		err := o.onThread(cmd.Start)
 		if err == nil || !isTextBusy(err) || wait > longest {
-			return cmd, err //nolint:wrapcheck // launch names the file
+			return cmd, err
 		}
-		<-time.After(wait)
+		select {
+		case <-time.After(wait):
+		case <-ctx.Done():
+			return cmd, context.Cause(ctx)
+		}
 	}
 }
 

@@ -33,7 +33,7 @@ func killPID(t *testing.T, pid int) {
 
 func TestAProcessThatUsesTooMuchMemoryIsKilled(t *testing.T) {
 	host := open(t)
-	p, err := host.Start(process.Spec{
+	p, err := host.Start(t.Context(), process.Spec{
 		Path: self(), Args: []string{"eat"}, Memory: 64 << 20,
 		Env:  func(string) []string { return nil },
 		Line: func(l process.Line) { t.Errorf("it says %q", l.Text) },
@@ -50,9 +50,9 @@ func TestMemoryIsThatOfAllThatStandBesideEachOther(t *testing.T) {
 	spec := func(beside *process.Process, args ...string) process.Spec {
 		return process.Spec{Path: self(), Args: args, Memory: 64 << 20, Beside: beside, Env: func(string) []string { return nil }, Line: func(process.Line) {}}
 	}
-	first, err := host.Start(spec(nil, "function"))
+	first, err := host.Start(t.Context(), spec(nil, "function"))
 	must(t, err)
-	eater, err := host.Start(spec(first, "eat"))
+	eater, err := host.Start(t.Context(), spec(first, "eat"))
 	must(t, err)
 	killed := first // by the first look, of either's, at what both use
 	select {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -53,7 +54,7 @@ func gateway() {
 	if err := host.Open(slog.New(slog.DiscardHandler)); err != nil {
 		panic(err)
 	}
-	_, err := host.Start(process.Spec{
+	_, err := host.Start(context.Background(), process.Spec{
 		Path: self(), Args: []string{"function", "tree"},
 		Env:  func(temp string) []string { return []string{"TMPDIR=" + temp} },
 		Line: func(l process.Line) { fmt.Fprintf(os.Stdout, "%s\n", l.Text) },
@@ -163,7 +164,7 @@ func TestAKilledGatewayLeavesNoProcessBehind(t *testing.T) {
 func TestStopEndsTheWholeTree(t *testing.T) {
 	host := open(t)
 	var out pidLines
-	p, err := host.Start(process.Spec{Path: self(), Args: []string{"function", "tree"}, Env: noEnv, Line: out.take})
+	p, err := host.Start(t.Context(), process.Spec{Path: self(), Args: []string{"function", "tree"}, Env: noEnv, Line: out.take})
 	must(t, err)
 	await.That(t, "the tree has started", func() bool { return len(out.pids()) == 3 })
 	ctx, cancel := context.WithCancel(t.Context())
@@ -208,7 +209,7 @@ func TestLinesAreCutAndCounted(t *testing.T) {
 	host := open(t)
 	var mu sync.Mutex
 	var lines []process.Line
-	p, err := host.Start(process.Spec{
+	p, err := host.Start(t.Context(), process.Spec{
 		Path: "/bin/sh", Args: []string{"-c", `echo one; head -c 1000000 /dev/zero | tr '\0' x; echo; printf last`}, Env: noEnvWithPath,
 		Line: func(l process.Line) {
 			mu.Lock()
@@ -235,7 +236,7 @@ func TestTheEnvironmentIsWhatWasSaidAndNoMore(t *testing.T) {
 	host := open(t)
 	var mu sync.Mutex
 	var names []string
-	p, err := host.Start(process.Spec{
+	p, err := host.Start(t.Context(), process.Spec{
 		Path: "/usr/bin/env", Env: func(temp string) []string { return []string{"A=1", "TMPDIR=" + temp} },
 		Line: func(l process.Line) {
 			mu.Lock()
@@ -254,7 +255,7 @@ func TestTheEnvironmentIsWhatWasSaidAndNoMore(t *testing.T) {
 func TestTheTemporaryFolderGoesWithItsInstance(t *testing.T) {
 	host := open(t)
 	var dir string
-	p, err := host.Start(process.Spec{
+	p, err := host.Start(t.Context(), process.Spec{
 		Path: self(), Args: []string{"function"}, Line: func(process.Line) {},
 		Env: func(temp string) []string { dir = temp; return nil },
 	})
@@ -278,9 +279,9 @@ func TestProcessesBesideEachOtherHaveOneHome(t *testing.T) {
 			Env: func(temp string) []string { folders = append(folders, temp); return nil },
 		}
 	}
-	first, err := host.Start(spec(nil, "function"))
+	first, err := host.Start(t.Context(), spec(nil, "function"))
 	must(t, err)
-	second, err := host.Start(spec(first, "function"))
+	second, err := host.Start(t.Context(), spec(first, "function"))
 	must(t, err)
 	if folders[0] != folders[1] || first.Serial != second.Serial {
 		t.Errorf("they have the folders %q and the serials %s and %s", folders, first.Serial, second.Serial)
@@ -290,7 +291,7 @@ func TestProcessesBesideEachOtherHaveOneHome(t *testing.T) {
 	if _, err := os.Stat(folders[0]); err != nil || second.Ended() {
 		t.Errorf("the second has lost its folder (%v), or has ended: %v", err, second.Ended())
 	}
-	third, err := host.Start(spec(first, "function")) // the home is there as long as somebody is
+	third, err := host.Start(t.Context(), spec(first, "function")) // the home is there as long as somebody is
 	must(t, err)
 	for _, p := range []*process.Process{second, third} {
 		p.Kill()
@@ -299,7 +300,7 @@ func TestProcessesBesideEachOtherHaveOneHome(t *testing.T) {
 	if _, err := os.Stat(folders[0]); !os.IsNotExist(err) {
 		t.Errorf("the folder is still there (%v)", err)
 	}
-	if p, err := host.Start(spec(first, "function")); err == nil {
+	if p, err := host.Start(t.Context(), spec(first, "function")); err == nil {
 		p.Kill()
 		<-p.Done()
 		t.Error("a process was started beside nobody")
@@ -315,7 +316,7 @@ func TestTemporaryFoldersThatWereRemovedAreMadeAgain(t *testing.T) {
 		Env: func(own string) []string { temp = own; return nil },
 	}
 	for range 2 {
-		p, err := host.Start(spec)
+		p, err := host.Start(t.Context(), spec)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -332,9 +333,43 @@ func TestTemporaryFoldersThatWereRemovedAreMadeAgain(t *testing.T) {
 func TestAMissingProgramIsToldByName(t *testing.T) {
 	host := open(t)
 	path := filepath.Join(t.TempDir(), "nothing")
-	_, err := host.Start(process.Spec{Path: path, Env: noEnv})
+	_, err := host.Start(t.Context(), process.Spec{Path: path, Env: noEnv})
 	if err == nil || !strings.Contains(err.Error(), path) {
 		t.Errorf("error is %v, want one that names %s", err, path)
+	}
+}
+
+// A program that is still being written holds up no other start, and its own ends with ctx.
+func TestAProgramThatIsBeingWrittenHoldsUpNoOther(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("other systems start what is open for writing")
+	}
+	host := open(t)
+	busy := filepath.Join(t.TempDir(), "busy")
+	file, err := os.OpenFile(busy, os.O_CREATE|os.O_WRONLY, 0o700)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if _, err := file.WriteString("#!/bin/sh\n"); err != nil {
+		t.Fatal(err)
+	}
+	ctx, giveUp := context.WithCancelCause(t.Context())
+	begin := time.Now()
+	told, enough := make(chan error, 1), errors.New("enough")
+	go func() {
+		_, err := host.Start(ctx, process.Spec{Path: busy, Env: noEnv})
+		told <- err
+	}()
+	p, err := host.Start(t.Context(), process.Spec{Path: self(), Args: []string{"function"}, Env: noEnv, Line: func(process.Line) {}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.Stop(t.Context())
+	giveUp(enough)
+	// On a machine that is slow enough the patience has ended before.
+	if err := <-told; err == nil || time.Since(begin) < time.Second && !errors.Is(err, enough) {
+		t.Errorf("it was given up with %v", err)
 	}
 }
 

@@ -91,7 +91,7 @@ func (c *crew) launch(ctx context.Context, i *instance, v *version, command prog
 	defer giveUp(nil)
 	c.link.api.OnBreak(func() { giveUp(errExtension) })
 	for n, file := range files {
-		if err := c.launchExtension(i, v, shared, file, names[n]); err != nil {
+		if err := c.launchExtension(ctx, i, v, shared, file, names[n]); err != nil {
 			c.link.api.Break(&function.Failure{Type: launchError, Message: err.Error()})
 			return errExtension
 		}
@@ -100,13 +100,13 @@ func (c *crew) launch(ctx context.Context, i *instance, v *version, command prog
 		return err //nolint:wrapcheck // it says what it waited for
 	}
 	var err error
-	c.Process, err = v.startProcess(i, command, shared, c.extensions[0].Process)
+	c.Process, err = v.startProcess(ctx, i, command, shared, c.extensions[0].Process)
 	return err
 }
 
 var errExtension = errors.New("an extension has failed")
 
-func (c *crew) launchExtension(i *instance, v *version, shared map[string]string, file, name string) error {
+func (c *crew) launchExtension(ctx context.Context, i *instance, v *version, shared map[string]string, file, name string) error {
 	spec := process.Spec{
 		Path: file, Dir: v.workingFolder(), Memory: int64(v.allowed),
 		Env: func(temp string) []string {
@@ -117,7 +117,7 @@ func (c *crew) launchExtension(i *instance, v *version, shared map[string]string
 	if len(c.extensions) > 0 {
 		spec.Beside = c.extensions[0].Process
 	}
-	p, err := v.machine.host.Start(spec)
+	p, err := v.machine.host.Start(ctx, spec)
 	if err != nil {
 		return err //nolint:wrapcheck // it names the program
 	}

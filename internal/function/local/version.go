@@ -73,7 +73,7 @@ func (v *version) launchProcess(ctx context.Context, shared map[string]string, c
 		return nil, err
 	}
 	i := newInstance(link, v.log)
-	started, err := v.startProcess(i, command, shared, nil)
+	started, err := v.startProcess(ctx, i, command, shared, nil)
 	if err != nil {
 		link.close(err)
 		return nil, err
@@ -83,9 +83,9 @@ func (v *version) launchProcess(ctx context.Context, shared map[string]string, c
 }
 
 // startProcess starts the process of i, beside another one unless that is nil.
-func (v *version) startProcess(i *instance, command program.Command, shared map[string]string, beside *process.Process) (*process.Process, error) {
+func (v *version) startProcess(ctx context.Context, i *instance, command program.Command, shared map[string]string, beside *process.Process) (*process.Process, error) {
 	own := i.link.variables()
-	started, err := v.machine.host.Start(process.Spec{
+	started, err := v.machine.host.Start(ctx, process.Spec{
 		Path: v.path(command.Path), Args: v.arguments(command.Args, shared, command.Env, v.env, own), Dir: v.workingFolder(), Line: i.line, Memory: int64(v.allowed),
 		Env:    func(temp string) []string { return environment(temp, shared, command.Env, v.env, own) },
 		Beside: beside,
