@@ -21,7 +21,7 @@ func (b *build) lambdaAPI(l config.Listener, s *snapshot.Snapshot) *snapshot.Lis
 	options := b.lambdaOptions()
 	api := lambdaapi.New(options)
 	if b.start {
-		b.used.own(func(context.Context) { api.Close() })
+		b.used.tune(config.LambdaAPIName, api.Serve)
 	}
 	if options.Queue != nil {
 		s.Events = api.Lanes()
@@ -76,10 +76,12 @@ func (b *build) lambdaOptions() lambdaapi.Options {
 	return o
 }
 
-// held is what the API before this one keeps in memory, too: its calls may be under way.
+// held is what the API before this one keeps in memory, too: its calls may be under way, and
+// its events wait.
 func (b *build) held() *lambdaapi.Held {
 	held, _ := keep(b, config.LambdaAPIName, always[*lambdaapi.Held], func() (*lambdaapi.Held, func(context.Context), error) {
-		return new(lambdaapi.Held), func(context.Context) {}, nil
+		held := lambdaapi.NewHeld()
+		return held, held.Close, nil
 	})
 	return held
 }

@@ -12,6 +12,7 @@
 //   - name.go: what a function is called by.
 //   - invoke.go: an invocation whose answer is awaited whole.
 //   - events.go: one whose answer nobody waits for.
+//   - memory.go: those events where there is no queue.
 //   - stream.go: an invocation whose answer is streamed.
 //   - describe.go: the functions that there are.
 //   - connections.go: the WebSockets that functions are told of.
@@ -23,7 +24,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/queue"
@@ -49,8 +49,8 @@ type Options struct {
 	Sockets *sockets.Hub
 	// Queue keeps events until they are processed; nil: they are kept in memory.
 	Queue *queue.Queue
-	// Held bounds what this API and those before and after it keep in memory; nil: one of
-	// its own.
+	// Held is what this API and those before and after it keep in memory; nil where nothing
+	// is asked of it.
 	Held *Held
 	Log  *slog.Logger
 }
@@ -65,14 +65,10 @@ type Function struct {
 type API struct {
 	options   Options
 	functions map[string]Function
-	running   sync.WaitGroup // the events that wait in memory
 }
 
-// New makes the API; Close ends it.
+// New makes the API.
 func New(o Options) *API {
-	if o.Held == nil {
-		o.Held = new(Held)
-	}
 	a := &API{options: o, functions: make(map[string]Function, len(o.Functions))}
 	for _, f := range o.Functions {
 		a.functions[f.Name] = f
@@ -173,6 +169,3 @@ func invocationID(id string) string {
 	}
 	return id[:8] + "-" + id[8:12] + "-" + id[12:16] + "-" + id[16:20] + "-" + id[20:]
 }
-
-// Close waits until the events that are kept in memory have been processed.
-func (a *API) Close() { a.running.Wait() }

@@ -12,11 +12,14 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
 
+	"github.com/weir-gateway/weir/internal/base/await"
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/function"
@@ -76,20 +79,23 @@ func (b broken) Read([]byte) (int, error) {
 // world is an API with the functions of a test.
 type world struct {
 	api     *lambdaapi.API
+	held    *lambdaapi.Held
 	verbose bool
 }
 
 func serve(t *testing.T, answer func(*http.Request, function.Invocation) (function.Answer, error)) *world {
 	t.Helper()
 	facts := function.Facts{Contract: "lambda", Payloads: true, Handler: "bootstrap", Memory: 256 << 20, Timeout: 2500 * time.Millisecond, Version: "$LATEST"}
-	w := &world{api: lambdaapi.New(lambdaapi.Options{
-		Region: "eu-west-1", Account: "000000000000", Aliases: []string{"live", "prod"}, Log: slog.New(slog.DiscardHandler),
+	held := lambdaapi.NewHeld()
+	w := &world{held: held, api: lambdaapi.New(lambdaapi.Options{
+		Region: "eu-west-1", Account: "000000000000", Aliases: []string{"live", "prod"}, Log: slog.New(slog.DiscardHandler), Held: held,
 		Functions: []lambdaapi.Function{
 			{Name: "orders", Backend: &double{answer, facts}}, {Name: "a.b", Backend: &double{echo, facts}},
 			{Name: "web", Backend: &double{echo, function.Facts{Contract: "http"}}},
 		},
 	})}
-	t.Cleanup(w.api.Close)
+	w.api.Serve()
+	t.Cleanup(func() { held.Close(context.Background()) })
 	return w
 }
 
@@ -340,11 +346,96 @@ func TestEventsInMemoryAreBounded(t *testing.T) {
 }
 
 func TestAPanicInAnEventEndsNothingElse(t *testing.T) {
-	w := serve(t, func(*http.Request, function.Invocation) (function.Answer, error) { panic("a bug") })
-	if got := w.ask(t, "POST", invoke, "{}", with("X-Amz-Invocation-Type", "Event")); got.Code != 202 {
-		t.Errorf("got %d", got.Code)
+	run := make(chan struct{}, 2)
+	w := serve(t, func(*http.Request, function.Invocation) (function.Answer, error) {
+		run <- struct{}{}
+		panic("a bug")
+	})
+	for range 2 {
+		if got := w.ask(t, "POST", invoke, "{}", with("X-Amz-Invocation-Type", "Event")); got.Code != 202 {
+			t.Errorf("got %d", got.Code)
+		}
+		await.From(t, "it was run", run)
 	}
-	w.api.Close() // once it was processed
+	w.held.Close(t.Context()) // which ends, for none is tried again
+}
+
+// few is a function with one instance, whose calls wait for it as long as its queue lets them.
+type few struct {
+	instance             chan struct{}
+	wait, takes          time.Duration
+	processed, now, most atomic.Int32
+}
+
+func (f *few) answer(*http.Request, function.Invocation) (function.Answer, error) {
+	for now := f.now.Add(1); now > f.most.Load(); {
+		f.most.Store(now)
+	}
+	defer f.now.Add(-1)
+	select {
+	case f.instance <- struct{}{}:
+	case <-time.After(f.wait):
+		return function.Answer{}, fault.FunctionQueueTime.New("", fault.RetryAfter(time.Second))
+	}
+	<-time.After(f.takes)
+	<-f.instance
+	f.processed.Add(1)
+	return function.Answer{}, nil
+}
+
+func TestEventsInMemoryWaitForAFunctionThatHasNoTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := &few{instance: make(chan struct{}, 1), wait: 4 * time.Second, takes: time.Second}
+		w := serve(t, f.answer)
+		for range 20 {
+			if got := w.ask(t, "POST", invoke, "{}", with("X-Amz-Invocation-Type", "Event")); got.Code != 202 {
+				t.Fatalf("got %d %s", got.Code, got.Body)
+			}
+		}
+		<-time.After(time.Minute)
+		if n, most := f.processed.Load(), f.most.Load(); n != 20 || most != 8 {
+			t.Errorf("%d of 20 events were processed, at most %d at once", n, most)
+		}
+	})
+}
+
+func TestEventsInMemoryGoToTheFunctionsThatServe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		before := serve(t, failing(fault.ShuttingDown.New("")))
+		if got := before.ask(t, "POST", invoke, "{}", with("X-Amz-Invocation-Type", "Event")); got.Code != 202 {
+			t.Fatalf("got %d %s", got.Code, got.Body)
+		}
+		synctest.Wait()
+		processed := make(chan struct{}, 1)
+		lambdaapi.New(lambdaapi.Options{Held: before.held, Functions: []lambdaapi.Function{{Name: "orders", Backend: &double{
+			func(*http.Request, function.Invocation) (function.Answer, error) {
+				processed <- struct{}{}
+				return function.Answer{}, nil
+			}, function.Facts{Payloads: true},
+		}}}}).Serve()
+		<-processed // or everything is blocked for good, which ends the test
+	})
+}
+
+func TestTheEndCutsEventsInMemoryOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var cut atomic.Int32
+		w := serve(t, func(r *http.Request, _ function.Invocation) (function.Answer, error) {
+			<-r.Context().Done()
+			cut.Add(1)
+			return function.Answer{}, fault.ClientGone.New("", fault.Cause(context.Cause(r.Context())))
+		})
+		for range 20 {
+			w.ask(t, "POST", invoke, "{}", with("X-Amz-Invocation-Type", "Event"))
+		}
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		w.held.Close(ctx)
+		if n := cut.Load(); n != 8 {
+			t.Errorf("%d events were cut off, and the others have not begun", n)
+		}
+	})
 }
 
 func TestADryRunRunsNothing(t *testing.T) {

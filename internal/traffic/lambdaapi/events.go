@@ -6,12 +6,9 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/url"
-	"runtime/debug"
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
@@ -48,7 +45,7 @@ type stored struct {
 }
 
 // accept takes an invocation whose answer nobody waits for.
-func (a *API) accept(c *call, f Function, invoker function.Invoker, i function.Invocation) error {
+func (a *API) accept(c *call, f Function, i function.Invocation) error {
 	if len(c.body) > maxEvent {
 		return requestTooLarge.about("%d byte payload is too large for the Event invocation type (limit %d bytes)", len(c.body), maxEvent)
 	}
@@ -60,32 +57,11 @@ func (a *API) accept(c *call, f Function, invoker function.Invoker, i function.I
 		c.answer(http.StatusAccepted, "", nil)
 		return nil
 	}
-	if !a.options.Held.enter(len(i.Payload)) {
+	if !a.options.Held.take(held{f.Name, exchange.Detach(c.r), i, a.options.Log}) {
 		return full()
 	}
-	r := exchange.Detach(c.r)
-	a.running.Go(func() {
-		defer a.options.Held.done(len(i.Payload))
-		a.process(r, f, invoker, i)
-	})
 	c.answer(http.StatusAccepted, "", nil)
 	return nil
-}
-
-// process invokes for an event that waits in memory. A panic is its own failure alone: it is
-// on no handler's goroutine.
-func (a *API) process(r *http.Request, f Function, invoker function.Invoker, i function.Invocation) {
-	var err error
-	defer func() {
-		if cause := recover(); cause != nil {
-			err = fmt.Errorf("panic: %v\n%s", cause, debug.Stack())
-		}
-		if err != nil {
-			a.options.Log.LogAttrs(context.WithoutCancel(r.Context()), slog.LevelError, "an event was not processed",
-				slog.String("function", f.Name), slog.String("request", i.ID), slog.String("error", fmt.Sprint(err)))
-		}
-	}()
-	_, err = eventually(r, invoker, i)
 }
 
 func full() *apiError {
@@ -115,6 +91,8 @@ func (a *API) put(c *call, f Function, i function.Invocation) error {
 		return full()
 	case errors.Is(err, queue.ErrMismatch):
 		return invalidParameter.about("The invocation id of this call was that of another one.")
+	case errors.Is(err, queue.ErrUnavailable):
+		return fault.QueueUnavailable.New("", fault.RetryAfter(time.Second), fault.Cause(err))
 	case err != nil:
 		return fault.Unexpected.New("", fault.Cause(err))
 	}

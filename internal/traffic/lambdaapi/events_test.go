@@ -26,14 +26,11 @@ func kept(t *testing.T, answer func(*http.Request, function.Invocation) (functio
 		t.Fatal(err)
 	}
 	w := &world{api: lambdaapi.New(lambdaapi.Options{
-		Region: "eu-west-1", Account: "000000000000", Log: slog.New(slog.DiscardHandler), Queue: q,
+		Region: "eu-west-1", Account: "000000000000", Log: slog.New(slog.DiscardHandler), Queue: q, Held: lambdaapi.NewHeld(),
 		Functions: []lambdaapi.Function{{Name: "orders", Backend: &double{answer, function.Facts{Payloads: true}}}},
 	})}
 	q.Serve(lambdaapi.LaneKind, w.api.Lanes())
-	t.Cleanup(func() {
-		q.Close()
-		w.api.Close()
-	})
+	t.Cleanup(q.Close)
 	return w, q
 }
 
@@ -91,5 +88,14 @@ func TestABusyFunctionDoesNotCountAgainstAnEvent(t *testing.T) {
 	w.ask(t, "POST", invoke, "{}", with("X-Amz-Invocation-Type", "Event"))
 	if j := job(t, q, func(j queue.Job) bool { return j.Attempts == 1 && j.State == queue.Queued }); j.Failures != 0 {
 		t.Errorf("it is %+v", j)
+	}
+}
+
+func TestAQueueThatCannotBeWrittenIsNobodysBug(t *testing.T) {
+	w, q := kept(t, echo)
+	q.Close()
+	got := w.ask(t, "POST", invoke, "{}", with("X-Amz-Invocation-Type", "Event"))
+	if got.Code != 503 || got.Header().Get("X-Amzn-Errortype") != "ServiceUnavailableException" || got.Header().Get("Retry-After") != "1" {
+		t.Errorf("got %d %s %v", got.Code, got.Body, got.Header())
 	}
 }

@@ -119,6 +119,8 @@ func (a *API) errorOf(c *call, err error) *apiError {
 		e = requestTooLarge.about("%s", f.Detail)
 	case fault.ShuttingDown.Code:
 		e = unavailable.about("The service is shutting down.")
+	case fault.QueueUnavailable.Code:
+		e = unavailable.about("%s", cmp.Or(f.Detail, f.Title))
 	default:
 		e = serviceError.about("%s", cmp.Or(f.Detail, f.Title))
 	}

@@ -1,15 +1,37 @@
 package lambdaapi
 
-import "sync"
+import (
+	"context"
+	"sync"
 
-// Held counts what is kept in memory, and bounds it: bodies of calls until they are
-// answered, and, where there is no queue, events until they are processed. It outlives
-// the API of one snapshot. The zero value is ready; it is safe for concurrent use.
+	"github.com/weir-gateway/weir/internal/function"
+)
+
+// Held is what is kept in memory, and bounds it: bodies of calls until they are
+// answered, and, where there is no queue, events until they are processed (memory.go). It
+// outlives the API of one snapshot. It is safe for concurrent use.
 type Held struct {
+	life     context.Context //nolint:containedctx // of events that wait, ended by stop
+	attempts context.Context //nolint:containedctx // of events that are being processed, ended by cut
+	stop     context.CancelFunc
+	cut      context.CancelFunc
+
+	processing sync.WaitGroup // the events
+
 	mu         sync.Mutex
 	bodies     int // bytes
 	events     int
 	eventBytes int
+	invokers   map[string]function.Invoker // by the names of functions
+	places     map[string]chan struct{}    // likewise
+}
+
+// NewHeld makes one that holds nothing; Close ends it.
+func NewHeld() *Held {
+	h := &Held{places: map[string]chan struct{}{}}
+	h.life, h.stop = context.WithCancel(context.Background())
+	h.attempts, h.cut = context.WithCancel(context.Background())
+	return h
 }
 
 // The bounds.

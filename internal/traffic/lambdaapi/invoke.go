@@ -51,7 +51,7 @@ func (a *API) invoke(c *call) error {
 		c.answer(http.StatusNoContent, "", nil)
 		return nil
 	case event:
-		return a.accept(c, f, invoker, i)
+		return a.accept(c, f, i)
 	}
 	return a.answered(c, invoker, i)
 }
