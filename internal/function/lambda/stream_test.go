@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/weir-gateway/weir/internal/base/fault"
@@ -151,10 +152,9 @@ func TestStreamsOfNewInstancesAreCounted(t *testing.T) {
 		return event(t, "InvokeComplete", `{"LogResult":"`+base64.StdEncoding.EncodeToString([]byte(line))+`"}`)
 	}
 	ends := [][]byte{report("REPORT RequestId: 1\tInit Duration: 12.50 ms\t\n"), report("REPORT RequestId: 2\tDuration: 1.00 ms\n"), nil}
-	at := 0
+	var asks atomic.Int32
 	a := serveAWS(t, "eu-west-1", func(w http.ResponseWriter, seen asked) {
-		streaming("text/plain", event(t, "PayloadChunk", "x"), ends[at])(w, seen)
-		at++
+		streaming("text/plain", event(t, "PayloadChunk", "x"), ends[asks.Add(1)-1])(w, seen)
 	})
 	b := build(t, "lambda: orders\nregion: eu-west-1\nmode: stream\nendpoint: "+a.URL).(*backend)
 	m := telemetry.New("test")
