@@ -124,6 +124,8 @@ func (a *attempt) judgeError(err error) balance.Outcome {
 	switch {
 	case a.body != nil && a.body.failed() != nil:
 		return balance.Untold // the client's side ended it
+	case a.body.wasSevered():
+		return balance.Failed
 	case a.req.Context().Err() != nil && a.sentAfter() < 0:
 		return balance.Untold
 	case a.req.Context().Err() != nil:

@@ -23,29 +23,37 @@ var (
 // then that one has what is held.
 type replay struct {
 	limit int
+	// handsOff has a goroutine of its own read what may be held, so that an attempt can be given up while the
+	// client says nothing, and the next one takes what comes.
+	handsOff bool
 
 	mu       sync.Mutex
 	source   io.ReadCloser
 	reading  bool      // somebody reads the source
+	direct   bool      // and it is the goroutine of an attempt
 	read     sync.Cond // of mu: somebody has
 	held     []byte
 	consumed int // bytes that the source has given
 	end      error
 
 	spilled atomic.Bool           // more was consumed than is held
+	severed atomic.Bool           // a Read was ended by closing the source
 	failure atomic.Pointer[error] // why the source failed; nil while it has not
 	closing sync.Once
 }
 
-// newReplay holds up to limit bytes of source; 0: only the first attempt may read.
-func newReplay(source io.ReadCloser, limit int) *replay {
-	r := &replay{source: source, limit: limit}
+// newReplay holds up to limit bytes of source; 0: only the first attempt may read. repeats tells that there may be
+// another attempt even after some of it was sent.
+func newReplay(source io.ReadCloser, limit int, repeats bool) *replay {
+	r := &replay{source: source, limit: limit, handsOff: repeats && limit > 0}
 	r.read.L = &r.mu
 	return r
 }
 
 // replayable tells whether another attempt could read the body from its start.
-func (r *replay) replayable() bool { return !r.spilled.Load() && r.failed() == nil }
+func (r *replay) replayable() bool {
+	return !r.spilled.Load() && !r.severed.Load() && r.failed() == nil
+}
 
 // failed gives the error of the source itself: the client's side failed, not the
 // backend's.
@@ -56,12 +64,18 @@ func (r *replay) failed() error {
 	return nil
 }
 
+// wasSevered tells whether sever has closed the source, which a server may take for its client's end. r may be nil.
+func (r *replay) wasSevered() bool { return r != nil && r.severed.Load() }
+
 func (r *replay) close() {
 	r.closing.Do(func() { _ = r.source.Close() }) // the request is over, whatever it says
 }
 
 // readAt reads for an attempt that has had the first `at` bytes.
 func (r *replay) readAt(p []byte, at int, given *atomic.Bool) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for {
@@ -74,6 +88,9 @@ func (r *replay) readAt(p []byte, at int, given *atomic.Bool) (int, error) {
 			return 0, errNotHeldAll
 		case r.end != nil:
 			return 0, r.end
+		case !r.reading && r.handsOff && r.consumed < r.limit:
+			r.reading = true
+			go r.readAhead(min(len(p), r.limit-r.consumed))
 		case !r.reading:
 			return r.readOn(p, given)
 		}
@@ -83,18 +100,49 @@ func (r *replay) readAt(p []byte, at int, given *atomic.Bool) (int, error) {
 
 // readOn reads the source. mu is locked, but for the time that this takes.
 func (r *replay) readOn(p []byte, given *atomic.Bool) (int, error) {
-	r.reading = true
+	r.reading, r.direct = true, true
 	r.mu.Unlock()
 	n, err := r.source.Read(p)
 	r.mu.Lock()
+	r.direct = false
+	r.hold(p[:n], given.Load())
+	r.ends(err)
+	return n, err
+}
+
+// readAhead reads up to n bytes of the source, which can be held. It ends with the source.
+func (r *replay) readAhead(n int) {
+	p := make([]byte, n)
+	n, err := r.source.Read(p)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.hold(p[:n], false)
+	r.ends(err)
+}
+
+// ends is told that a Read of the source has ended, and how. mu is locked.
+func (r *replay) ends(err error) {
 	r.reading = false
 	r.read.Broadcast()
-	r.hold(p[:n], given.Load())
 	r.end = err
-	if err != nil && err != io.EOF {
+	if err != nil && err != io.EOF && !r.severed.Load() { //nolint:errorlint // io.Reader gives it bare
 		r.failure.Store(&err)
 	}
-	return n, err
+}
+
+// sever ends the Read of an attempt that is given up. Where it reads the source itself, nothing but
+// the source's end does that, and there is no other attempt.
+func (r *replay) sever() {
+	r.mu.Lock()
+	direct := r.direct
+	if direct {
+		r.severed.Store(true)
+	}
+	r.read.Broadcast()
+	r.mu.Unlock()
+	if direct {
+		r.close()
+	}
 }
 
 // hold takes in what the source gave. What was given to an attempt that is over already is held
@@ -139,6 +187,12 @@ func (b *attemptBody) Close() error {
 		b.replay.close()
 	}
 	return nil
+}
+
+// Sever ends a Read, as its connection is lost before there was a response.
+func (b *attemptBody) Sever() {
+	b.closed.Store(true)
+	b.replay.sever()
 }
 
 // keep makes the attempt the final one: its Close closes the source.

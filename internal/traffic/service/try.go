@@ -52,7 +52,7 @@ func (v *view) RoundTrip(req *http.Request) (*http.Response, error) {
 		c.exchange.Backend = v.service.name
 	}
 	if req.Body != nil && req.Body != http.NoBody && req.GetBody == nil {
-		c.body = newReplay(req.Body, v.replayLimit())
+		c.body = newReplay(req.Body, v.replayLimit(), !v.retry.unsent && repeatable(req))
 	}
 	res, err := c.guarded()
 	if err != nil && c.body != nil {
@@ -280,7 +280,7 @@ func (c *call) outbound(a *attempt, e *endpoint) (*http.Request, *attemptBody) {
 // explain turns the error of the last attempt into what the client is told. The
 // client's own end, and that of whoever waits for it, is passed on as it is.
 func (c *call) explain(err error) error {
-	if c.req.Context().Err() != nil {
+	if c.req.Context().Err() != nil && !c.body.wasSevered() {
 		return context.Cause(c.req.Context())
 	}
 	if c.body != nil {

@@ -39,6 +39,8 @@ type attempt struct {
 	reused bool
 	use    uint64 // the number of the request on the connection, over HTTP/1.1
 
+	content *content // nil: it is there as a whole, or there is none
+
 	// These by the connection's own.
 	wroteHead, wroteAll, answered atomic.Bool
 
@@ -82,6 +84,9 @@ func (a *attempt) gotConn(info httptrace.GotConnInfo) {
 		a.before = a.conn.wrote.Load()
 		if !a.multi {
 			a.use = a.conn.rest.taken()
+			if a.content != nil {
+				a.content.follow(a.conn)
+			}
 		}
 	}
 }
@@ -97,6 +102,11 @@ func (a *attempt) gotFirstByte() { a.answered.Store(true) }
 func (a *attempt) failed(err error) error {
 	if a.cancel != nil {
 		a.cancel(nil)
+	}
+	if a.content != nil {
+		if lost := a.content.lost.Load(); lost != nil {
+			err = *lost // and not that of a Read that ended for it
+		}
 	}
 	e := a.sendError(err)
 	if a.hints.TooLong() || a.answered.Load() && !a.multi && !broken(err) && !a.ended() {

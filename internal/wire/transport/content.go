@@ -58,26 +58,61 @@ func (c *countedConn) sendOne(r io.Reader, piece []byte) (sent int, err error) {
 	return sent, readErr
 }
 
-// content is what is sent over HTTP/2. net/http closes it when a stream has failed, and waits for
+// content is what is sent, where that comes in pieces. When the connection or stream is lost, net/http waits for
 // the end of a Read before it says so. Where the client waits for an answer, that Read may last for ever.
 type content struct {
 	io.ReadCloser
 
 	attempt *attempt
 	reading atomic.Bool
+	lost    atomic.Pointer[error] // why the connection was, over HTTP/1.1; nil: it is not
+}
+
+// severable is a body that can end a Read, whatever that waits for, as its connection is lost.
+type severable interface{ Sever() }
+
+func isSeverable(body io.Reader) bool {
+	_, ok := body.(severable)
+	return ok
 }
 
 func (c *content) Read(p []byte) (int, error) {
-	c.reading.Store(true)
+	c.reading.Store(true) // before lost is looked at: severed does it the other way round
 	defer c.reading.Store(false)
+	if err := c.lost.Load(); err != nil {
+		return 0, *err
+	}
 	return c.ReadCloser.Read(p)
 }
 
-// Close ends the attempt too, where content was waited for and no response has begun: net/http waits no
+// severed is told that the connection is lost. Where a response has begun, that may be for its end. What waits
+// while nothing was sent goes on: net/http looks whether there is any content, and not for long.
+func (c *content) severed(conn *countedConn, err error) {
+	if c.attempt.answered.Load() {
+		return
+	}
+	c.lost.CompareAndSwap(nil, &err)
+	if conn.wrote.Load() == c.attempt.before {
+		return
+	}
+	if body, ok := c.ReadCloser.(severable); ok && c.reading.Load() {
+		body.Sever()
+	}
+}
+
+// follow has the content told when conn is lost, until there is a response.
+func (c *content) follow(conn *countedConn) {
+	conn.tells.Store(c)
+	if conn.ended.Load() {
+		c.severed(conn, io.ErrUnexpectedEOF)
+	}
+}
+
+// Close ends the attempt over HTTP/2 too, where content was waited for and no response has begun: net/http waits no
 // longer then, and gives the error that the stream has failed with.
 func (c *content) Close() error {
 	err := c.ReadCloser.Close()
-	if c.reading.Load() && !c.attempt.answered.Load() {
+	if c.attempt.multi && c.reading.Load() && !c.attempt.answered.Load() {
 		c.attempt.cancel(nil)
 	}
 	return err

@@ -153,7 +153,8 @@ type countedConn struct {
 	net.Conn
 
 	wrote atomic.Int64
-	ended atomic.Bool // its end was read, or that it broke
+	ended atomic.Bool             // its end was read, or that it broke
+	tells atomic.Pointer[content] // of the request that waits for its response; over HTTP/2 nil
 	rest  rest
 }
 
@@ -161,6 +162,9 @@ func (c *countedConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if err != nil {
 		c.ended.Store(true)
+		if waits := c.tells.Load(); waits != nil {
+			waits.severed(c, err)
+		}
 	}
 	return n, err
 }

@@ -95,7 +95,8 @@ type Options struct {
 
 // Transport is an http.RoundTripper whose req.URL.Host is an endpoint's address,
 // host:port or unix:/path, or what Host has made of it. It keeps package exchange's rules for backends: errors are
-// *exchange.SendError or *fault.Fault, and the request's body is closed in every case.
+// *exchange.SendError or *fault.Fault, and the request's body is closed in every case. Where that has the method
+// Sever(), a Read of it ends when that is called: the connection is lost, and net/http waits for the Read.
 //
 // A response's body also has the method OnEnd(func(how error)), which must be called
 // before the body is used: the function runs once, when the body was read to its end (how
@@ -219,10 +220,14 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		req.URL.Host = place{endpoint: req.URL.Host}.host(placeSuffix)
 	}
 	out := a.request(req)
-	if t.multi && out.Body != nil && out.Body != http.NoBody {
-		out.Body = &content{ReadCloser: out.Body, attempt: a}
+	if out.Body != nil && out.Body != http.NoBody && (t.multi || isSeverable(out.Body)) {
+		a.content = &content{ReadCloser: out.Body, attempt: a}
+		out.Body = a.content
 	}
 	res, err := t.inner.RoundTrip(out)
+	if a.content != nil && a.conn != nil {
+		a.conn.tells.CompareAndSwap(a.content, nil)
+	}
 	if a.hints.End(); err != nil {
 		return nil, a.failed(err)
 	}
