@@ -1,6 +1,6 @@
 // Package process starts programs so that nothing of them is ever left behind: not
 // after one was stopped, and not after this program was killed. They are the
-// instances of functions, and what is run as a registered service.
+// instances of functions, what builds them, and what is run as a registered service.
 //
 //   - Each process leads a process group of its own, and the whole
 //     group is killed at once (Windows: a job object).

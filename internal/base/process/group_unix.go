@@ -18,8 +18,14 @@ func newGroup(leader *os.Process) group { return group{leader.Pid} }
 
 func (g group) id() int { return g.leader }
 
-// ask sends SIGTERM and tells whether there was anybody to ask.
-func (g group) ask() bool { return syscall.Kill(-g.leader, syscall.SIGTERM) == nil }
+// ask sends SIGTERM, or SIGINT, and tells whether there was anybody to ask.
+func (g group) ask(interrupt bool) bool {
+	with := syscall.SIGTERM
+	if interrupt {
+		with = syscall.SIGINT
+	}
+	return syscall.Kill(-g.leader, with) == nil
+}
 
 func (g group) kill() { killGroup(g.leader) }
 

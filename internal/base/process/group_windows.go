@@ -52,7 +52,7 @@ func assign(job windows.Handle, pid int) error {
 func (group) id() int { return 0 }
 
 // ask is not possible: a process without a console has nothing to be asked through.
-func (group) ask() bool { return false }
+func (group) ask(bool) bool { return false }
 
 func (g group) kill() {
 	if g.job != 0 {

@@ -21,6 +21,9 @@ type Spec struct {
 	// Beside is a process that has not ended, of the same instance: this one has its serial, its
 	// temporary folder and its bound of memory, for both together. nil: it has its own.
 	Beside *Process
+	// Interrupt has the process asked to end with SIGINT, as by a terminal, for one that tidies up
+	// after that alone.
+	Interrupt bool
 	// Env is the whole environment as NAME=value; temp is a folder that is the
 	// instance's own and is removed after its end.
 	Env func(temp string) []string
@@ -37,15 +40,16 @@ type Process struct {
 	// Serial is a short number, unique within the Host but for processes that stand beside each other.
 	Serial string
 
-	id      string // the mark in the environment
-	home    *home
-	held    bool // by home's cgroup
-	cmd     *exec.Cmd
-	group   group
-	readers sync.WaitGroup
-	output  [2]*os.File
-	taps    [2]*tap // of output
-	done    chan struct{}
+	id        string // the mark in the environment
+	home      *home
+	held      bool // by home's cgroup
+	interrupt bool // in place of SIGTERM
+	cmd       *exec.Cmd
+	group     group
+	readers   sync.WaitGroup
+	output    [2]*os.File
+	taps      [2]*tap // of output
+	done      chan struct{}
 
 	leaderGone chan struct{}  // closed when the leader has ended
 	watcher    sync.WaitGroup // the goroutine of watch, where there is one
@@ -63,7 +67,7 @@ func (h *Host) Start(ctx context.Context, spec Spec) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Process{done: make(chan struct{}), leaderGone: make(chan struct{})}
+	p := &Process{done: make(chan struct{}), leaderGone: make(chan struct{}), interrupt: spec.Interrupt}
 	if p.home, p.Serial, p.id, err = o.lodge(spec); err != nil {
 		return nil, err
 	}
@@ -263,7 +267,7 @@ func (p *Process) Kill() {
 	}
 }
 
-// Stop asks the group to end (SIGTERM; there is no such thing on Windows),
+// Stop asks the group to end (SIGTERM, or as Spec.Interrupt has it; there is no such thing on Windows),
 // kills it when ctx ends, and returns once nothing is left.
 func (p *Process) Stop(ctx context.Context) {
 	if ctx.Err() == nil && p.ask() {
@@ -280,5 +284,5 @@ func (p *Process) Stop(ctx context.Context) {
 func (p *Process) ask() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.reaped || p.group.ask()
+	return p.reaped || p.group.ask(p.interrupt)
 }

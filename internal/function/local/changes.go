@@ -186,7 +186,7 @@ func (v *version) identify(ctx context.Context) error {
 
 // learn finds out what else there is to be watched.
 func (v *version) learn(ctx context.Context) {
-	more, err := v.program.Elsewhere(ctx)
+	more, err := v.program.Elsewhere(ctx, v.machine.host)
 	if err != nil {
 		v.log.Debug("only the function's own folder is watched", "error", err)
 		return

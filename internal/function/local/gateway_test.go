@@ -35,6 +35,9 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	if len(os.Args) > 2 && os.Args[1] == "builder" {
+		builder(os.Args[2])
+	}
 	dir, err := os.MkdirTemp("", "weir-test-functions-")
 	if err != nil {
 		panic(err)
@@ -44,6 +47,34 @@ func TestMain(m *testing.M) {
 		_ = os.RemoveAll(dir)
 		os.Exit(code)
 	}))
+}
+
+// builder is a gateway that builds a function in dir until it is killed.
+func builder(dir string) {
+	self, err := os.Executable()
+	if err != nil {
+		panic(err)
+	}
+	definition := define([]string{"/usr/bin/env", "GORACE=atexit_sleep_ms=0", self, process.GuardArgument})
+	if _, err := buildOf(definition, dir); err != nil {
+		panic(err)
+	}
+	<-time.After(time.Minute)
+	os.Exit(1)
+}
+
+// buildOf begins a function whose program is built.
+func buildOf(definition function.Definition, dir string) (function.Backend, error) {
+	err := errors.Join(
+		os.WriteFile(filepath.Join(dir, "main.go"), []byte("package main\n\nfunc main() {}\n"), 0o600),
+		os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module example.com/f\n\ngo 1.26\n"), 0o600),
+	)
+	if err != nil {
+		return nil, err
+	}
+	cfg, _ := definition.New().(*Config)
+	cfg.Run = dir
+	return definition.Build(function.Env{Log: slog.New(slog.DiscardHandler), Secret: secret.Resolve, Dir: dir}, "built", cfg)
 }
 
 // built are the test functions, compiled once in a run.

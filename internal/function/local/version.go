@@ -133,7 +133,7 @@ func (v *version) startable(ctx context.Context) (program.Command, error) {
 			return *known, nil
 		}
 	}
-	command, err := v.program.Prepare(ctx, program.Cache, v.log)
+	command, err := v.program.Prepare(ctx, v.machine.host, program.Cache, v.log)
 	if err != nil {
 		return program.Command{}, err //nolint:wrapcheck // says what it was for
 	}

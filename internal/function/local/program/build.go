@@ -1,7 +1,6 @@
 package program
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -14,6 +13,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/weir-gateway/weir/internal/base/process"
 )
 
 // BuildError is a build that the go command refused.
@@ -43,13 +44,13 @@ func Cache() (string, error) {
 	return dir, nil
 }
 
-// Build builds the program with the go command and gives the path of a file
+// Build builds the program with the go command, as a process of host, and gives the path of a file
 // that never changes: it is named by its content, so that an older version
 // goes on starting its own file. A program that is a file already is given as it is.
 //
 // The go command itself decides whether anything has changed; that takes about
 // a tenth of a second where nothing has.
-func (p Program) Build(ctx context.Context, cache string, log *slog.Logger) (string, error) {
+func (p Program) Build(ctx context.Context, host *process.Host, cache string, log *slog.Logger) (string, error) {
 	if p.File != "" {
 		return p.File, nil
 	}
@@ -59,7 +60,7 @@ func (p Program) Build(ctx context.Context, cache string, log *slog.Logger) (str
 	}
 	log.Info("building the function", "folder", p.Folder)
 	begin := time.Now()
-	file, err := p.buildIn(ctx, folder)
+	file, err := p.buildIn(ctx, host, folder)
 	if err != nil {
 		return "", err
 	}
@@ -71,7 +72,7 @@ func (p Program) Build(ctx context.Context, cache string, log *slog.Logger) (str
 // buildIn builds in a folder of its own, for other gateways may be building the
 // same program. It begins with the latest version, which the go command leaves
 // as it is where nothing has changed.
-func (p Program) buildIn(ctx context.Context, folder string) (string, error) {
+func (p Program) buildIn(ctx context.Context, host *process.Host, folder string) (string, error) {
 	own, err := os.MkdirTemp(folder, "new-*")
 	if err != nil {
 		return "", fmt.Errorf("cache of built functions: %w", err)
@@ -82,7 +83,7 @@ func (p Program) buildIn(ctx context.Context, folder string) (string, error) {
 		_ = copyTo(made, in) // without it the program is only linked anew
 		_ = in.Close()       // it was only read
 	}
-	if err := p.compile(ctx, made); err != nil {
+	if err := p.compile(ctx, host, made); err != nil {
 		return "", err
 	}
 	file, err := keep(folder, made, safeName(p.Name)+p.suffix())
@@ -93,29 +94,21 @@ func (p Program) buildIn(ctx context.Context, folder string) (string, error) {
 	return file, nil
 }
 
-// compile runs the go command with the gateway's own environment: it needs the
-// module cache and proxy, and the function never sees it.
-func (p Program) compile(ctx context.Context, to string) error {
+func (p Program) compile(ctx context.Context, host *process.Host, to string) error {
+	const most = 4 << 10
+	said := firstOf{most: most}
 	arguments := append([]string{"build", "-buildvcs=false", "-o", to}, p.flags()...)
-	cmd := exec.CommandContext(ctx, "go", append(arguments, ".")...)
-	cmd.Dir = p.Folder
-	cmd.Env = append(append(os.Environ(), p.target()...), "PWD="+p.Folder)
-	cmd.WaitDelay = time.Second
-	out, err := cmd.CombinedOutput()
+	err := p.goCommand(ctx, host, p.target(), func(l process.Line) { said.add(l.Text) }, append(arguments, ".")...)
+	var exit *exitError
 	switch {
-	case err == nil:
-		return nil
-	case ctx.Err() != nil:
-		return fmt.Errorf("go build: %w", context.Cause(ctx))
 	case errors.Is(err, exec.ErrNotFound):
 		return fmt.Errorf("%s is a Go program, and there is no go command here to build it; build it beforehand and name the file", p.Folder)
+	case errors.As(err, &exit):
+		return &BuildError{Folder: p.Folder, Output: said.text(), Err: err}
+	case err != nil:
+		return fmt.Errorf("go build: %w", err)
 	}
-	const most = 4 << 10
-	text := string(bytes.TrimSpace(out))
-	if len(text) > most {
-		text = text[:most] + "..."
-	}
-	return &BuildError{Folder: p.Folder, Output: text, Err: err}
+	return nil
 }
 
 // keep copies the program that was made to FOLDER/DIGEST/NAME, unless it is there.

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+
+	"github.com/weir-gateway/weir/internal/base/process"
 )
 
 // Command is how an instance of a program is started.
@@ -35,8 +37,9 @@ func (c Command) Gone() bool {
 // Prepare does what is to be done before the program can be started, and gives
 // the command. A Go program is built with the go command; modules get our
 // bootstrap, and their interpreter is looked for. See Build. What is kept is kept
-// in the folder that cache gives, which is Cache but for tests.
-func (p Program) Prepare(ctx context.Context, cache func() (string, error), log *slog.Logger) (Command, error) {
+// in the folder that cache gives, which is Cache but for tests. What is run for it is a process of host,
+// which is open.
+func (p Program) Prepare(ctx context.Context, host *process.Host, cache func() (string, error), log *slog.Logger) (Command, error) {
 	if p.Runtime == Native && filepath.IsAbs(p.File) {
 		return Command{Path: p.File}, nil
 	}
@@ -54,7 +57,7 @@ func (p Program) Prepare(ctx context.Context, cache func() (string, error), log 
 	if p.Runtime != Native {
 		return p.interpreted(ctx, folder)
 	}
-	file, err := p.Build(ctx, folder, log)
+	file, err := p.Build(ctx, host, folder, log)
 	if err != nil {
 		return Command{}, err
 	}

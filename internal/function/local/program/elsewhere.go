@@ -7,29 +7,31 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
-	"time"
+
+	"github.com/weir-gateway/weir/internal/base/process"
 )
 
 // Elsewhere gives what a program is built from beside the code in its own folder:
 // the folders of packages that lie on this machine and are no released version of
 // anything, what they embed, and the files of their modules. Folders end with a
 // separator. Of a program that is not built it is nothing.
-func (p Program) Elsewhere(ctx context.Context) ([]string, error) {
+func (p Program) Elsewhere(ctx context.Context, host *process.Host) ([]string, error) {
 	if !p.NeedsBuild() {
 		return nil, nil
 	}
-	cmd := exec.CommandContext(ctx, "go", "list", "-deps", "-e", "-json=Dir,Standard,Module,EmbedFiles", ".")
-	cmd.Dir = p.Folder
-	cmd.Env = append(os.Environ(), "PWD="+p.Folder)
-	cmd.WaitDelay = time.Second
-	out, err := cmd.Output()
-	if err != nil {
+	var list strings.Builder // by one goroutine: what is said on standard error is left
+	line := func(l process.Line) {
+		if l.Stream == process.Stdout {
+			list.Write(l.Text)
+			list.WriteByte('\n')
+		}
+	}
+	if err := p.goCommand(ctx, host, nil, line, "list", "-deps", "-e", "-json=Dir,Standard,Module,EmbedFiles", "."); err != nil {
 		return nil, fmt.Errorf("go list in %s: %w", p.Folder, err)
 	}
-	return elsewhere(p.Folder, strings.NewReader(string(out)))
+	return elsewhere(p.Folder, strings.NewReader(list.String()))
 }
 
 // FilesOf gives the files behind what Elsewhere gave: of a folder, those that are built.

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/base/process"
 	"github.com/weir-gateway/weir/internal/function/local/program"
 )
 
@@ -148,11 +149,22 @@ func build(t *testing.T, dir, cache string) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	file, err := p.Build(t.Context(), cache, slog.New(slog.DiscardHandler))
+	file, err := p.Build(t.Context(), host(t), cache, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return file
+}
+
+// host is where builds are run.
+func host(t *testing.T) *process.Host {
+	t.Helper()
+	h := process.NewHost(nil)
+	if err := h.Open(slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(h.Close)
+	return h
 }
 
 // A go command that writes its output in two steps, as the real one does where
@@ -178,11 +190,12 @@ func TestGatewaysThatBuildAtTheSameTimeDoNotDisturbEachOther(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	processes := host(t)
 	var builds sync.WaitGroup
 	for range 8 {
 		builds.Go(func() {
 			for range 4 {
-				file, err := p.Build(t.Context(), cache, slog.New(slog.DiscardHandler))
+				file, err := p.Build(t.Context(), processes, cache, slog.New(slog.DiscardHandler))
 				if err != nil {
 					t.Error(err)
 					return
@@ -206,7 +219,7 @@ func TestABuildLeavesNothingButPrograms(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := p.Build(t.Context(), cache, slog.New(slog.DiscardHandler)); err == nil {
+	if _, err := p.Build(t.Context(), host(t), cache, slog.New(slog.DiscardHandler)); err == nil {
 		t.Error("it is built")
 	}
 	if left, err := filepath.Glob(filepath.Join(home, "*")); err != nil || len(left) != 2 { // the version, and the latest
@@ -231,7 +244,7 @@ func TestABuildThatFailsTellsWhatTheCompilerSaid(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = p.Build(t.Context(), t.TempDir(), slog.New(slog.DiscardHandler))
+	_, err = p.Build(t.Context(), host(t), t.TempDir(), slog.New(slog.DiscardHandler))
 	var refused *program.BuildError
 	if !errors.As(err, &refused) || !strings.Contains(refused.Output, "undefined: undefinedName") || refused.Folder != dir {
 		t.Errorf("the error is %v", err)
@@ -246,7 +259,7 @@ func TestABuildEndsWithItsContext(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := p.Build(ctx, t.TempDir(), slog.New(slog.DiscardHandler)); !errors.Is(err, context.Canceled) {
+	if _, err := p.Build(ctx, host(t), t.TempDir(), slog.New(slog.DiscardHandler)); !errors.Is(err, context.Canceled) {
 		t.Errorf("the error is %v, want the context's", err)
 	}
 }

@@ -162,7 +162,7 @@ func TestABootstrapIsWrittenOnceAndAgainWhereItIsGone(t *testing.T) {
 	}
 	p.Search = fake(t, "node", `echo "`+self+`"; echo 20.0.0`)
 	prepare := func() Command {
-		c, err := p.Prepare(t.Context(), func() (string, error) { return cache, nil }, nil)
+		c, err := p.Prepare(t.Context(), nil, func() (string, error) { return cache, nil }, nil)
 		if err != nil || c.Path != self || len(c.Args) != 1 || c.Gone() {
 			t.Fatalf("the command is %+v, %v", c, err)
 		}

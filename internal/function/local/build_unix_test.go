@@ -1,0 +1,108 @@
+//go:build unix
+
+package local
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/weir-gateway/weir/internal/base/await"
+	"github.com/weir-gateway/weir/internal/function"
+)
+
+// endlessGo is a go command whose compiler never ends. It notes both, and how it was asked to end.
+const endlessGo = `#!/bin/sh
+cd "$NOTES" || exit
+trap 'echo interrupted > asked; exit 1' INT
+trap 'echo terminated > asked; exit 1' TERM
+sleep 600 &
+echo $$ $! > pids.new && mv pids.new pids
+wait
+`
+
+// buildsForever makes the go command one that never ends, and gives where that notes what it does.
+func buildsForever(t *testing.T) (notes string) {
+	t.Helper()
+	notes = t.TempDir()
+	must(t, os.WriteFile(filepath.Join(notes, "go"), []byte(endlessGo), 0o700))
+	t.Setenv("NOTES", notes)
+	t.Setenv("PATH", notes+string(filepath.ListSeparator)+os.Getenv("PATH"))
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	t.Setenv("HOME", t.TempDir())
+	return notes
+}
+
+// underWay are the go command and its compiler, once they run.
+func underWay(t *testing.T, notes string) (pids []int) {
+	t.Helper()
+	await.That(t, "the build is under way", func() bool {
+		raw, _ := os.ReadFile(filepath.Join(notes, "pids"))
+		pids = nil
+		for text := range strings.FieldsSeq(string(raw)) {
+			pid, err := strconv.Atoi(text)
+			must(t, err)
+			pids = append(pids, pid)
+		}
+		return len(pids) == 2
+	})
+	return pids
+}
+
+func ends(t *testing.T, what string, pids []int) {
+	t.Helper()
+	await.That(t, what, func() bool {
+		for _, pid := range pids {
+			if !errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) && !isZombie(pid) {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// isZombie tells of a process whose new parent does not care, as in many containers.
+func isZombie(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	_, rest, ok := strings.Cut(string(stat), ") ")
+	return err == nil && ok && rest[0] == 'Z'
+}
+
+func TestABuildEndsWithItsFunction(t *testing.T) {
+	notes, definition := buildsForever(t), guarded(t)
+	b := startBuild(t, definition, t.TempDir())
+	pids := underWay(t, notes)
+	must(t, b.Close(t.Context()))
+	ends(t, "nothing of the build is left", pids)
+	if asked, _ := os.ReadFile(filepath.Join(notes, "asked")); string(asked) != "interrupted\n" {
+		t.Errorf("it was %q, and the go command tidies up after SIGINT alone", asked)
+	}
+}
+
+func TestAKilledGatewayLeavesNoBuildBehind(t *testing.T) {
+	notes := buildsForever(t)
+	self, err := os.Executable()
+	must(t, err)
+	gateway := exec.Command(self, "builder", t.TempDir())
+	must(t, gateway.Start())
+	t.Cleanup(func() {
+		_ = gateway.Process.Kill() // where the test has not done it
+		_ = gateway.Wait()
+	})
+	pids := underWay(t, notes)
+	must(t, gateway.Process.Kill())
+	ends(t, "nothing of the build is left", pids)
+}
+
+func startBuild(t *testing.T, definition function.Definition, dir string) function.Backend {
+	t.Helper()
+	b, err := buildOf(definition, dir)
+	must(t, err)
+	return b
+}
