@@ -286,6 +286,15 @@ func (r Ref) String() string {
 	return r.Scheme + ":" + r.Rest
 }
 
+// Authority is the host of a URL, with its port where the URL has one; "" of what is no URL.
+func (r Ref) Authority() string {
+	authority, ok := strings.CutPrefix(r.Rest, "//")
+	if !ok || r.Scheme != "http" && r.Scheme != "https" {
+		return ""
+	}
+	return authority
+}
+
 // Function gives the name of a function that may be meant, and of its part: the
 // function of an app, `fn:APP/FUNCTION` and `azure:APP/FUNCTION`, or the alias of one elsewhere,
 // `lambda:NAME:ALIAS`, where no region follows.

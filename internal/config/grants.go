@@ -174,22 +174,38 @@ func (c *validator) routeGrants(r *Route) {
 	}
 	c.listenerGrants(g, r.Listeners, r.Origin)
 	c.hostGrants(g, r.Hosts, r.Origin)
+	only := ""
+	if len(r.Backends) == 1 {
+		only = c.authority(r.Backends[0].Ref)
+	}
 	for _, f := range r.Filters {
-		c.filterGrants(g, f)
+		c.filterGrants(g, f, only)
 	}
 	for _, b := range r.Backends {
 		for _, f := range b.Filters {
-			c.filterGrants(g, f)
+			c.filterGrants(g, f, c.authority(b.Ref))
 		}
 	}
 }
 
-// filterGrants holds what a filter uses of secrets, and of what the gateway itself is allowed.
-func (c *validator) filterGrants(g *Group, f Filter) {
+// filterGrants holds what a filter uses of secrets, and of what the gateway itself is allowed,
+// before a backend of that host.
+func (c *validator) filterGrants(g *Group, f Filter, host string) {
 	c.secretGrants(g, f.Config, f.Origin)
-	if far, ok := f.Config.(Reaching); ok {
+	switch far := f.Config.(type) {
+	case Reaching:
 		c.reachGrants(g, "filter "+f.Name, f.Origin, far.Reaches())
+	case ReachingAt:
+		c.reachGrants(g, "filter "+f.Name, f.Origin, far.ReachesAt(host))
 	}
+}
+
+// authority is the host of a backend that is a URL, or a service that is found by one.
+func (c *validator) authority(ref Ref) string {
+	if s := c.services[ref.Rest]; ref.Scheme == "" && s != nil {
+		ref = s.Source
+	}
+	return ref.Authority()
 }
 
 func (c *validator) streamGrants(s *Stream) {

@@ -58,6 +58,11 @@ type Rehearsed interface{ Rehearses() bool }
 // group is allowed it: "lambda:orders@eu-west-1", "role:arn:...", "https://host:port".
 type Reaching interface{ Reaches() []string }
 
+// ReachingAt is implemented instead by the config of a filter for which that depends on the
+// backend before which it stands: host is that of a backend which is a URL, with its port
+// where the URL has one, else "".
+type ReachingAt interface{ ReachesAt(host string) []string }
+
 // Expression is an expression in the config of a filter or a way of auth.
 type Expression struct {
 	*Expr

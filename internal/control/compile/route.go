@@ -378,11 +378,7 @@ func (o *road) authority(ref config.Ref) string {
 	if s, ok := o.meant(ref).(*config.Service); ok && s.Source.Rest != "" {
 		ref = s.Source
 	}
-	authority, _ := strings.CutPrefix(ref.Rest, "//")
-	if authority == ref.Rest || ref.Scheme != "http" && ref.Scheme != "https" {
-		return ""
-	}
-	return authority
+	return ref.Authority()
 }
 
 // answering names a backend that is none: the filters that answer instead.

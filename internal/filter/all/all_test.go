@@ -3,6 +3,7 @@ package all_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -323,4 +324,46 @@ func holdsExpression(t reflect.Type, above []reflect.Type) bool {
 	default:
 	}
 	return false
+}
+
+// signedHost is that of a function URL.
+const signedHost = "abcdefghijklmnopqrstuvwxyz012345.lambda-url.eu-west-1.on.aws"
+
+// Whoever may sign for one service of AWS may not for another one, however it is told.
+func TestGroupsSignForWhatTheyAreGranted(t *testing.T) {
+	t.Parallel()
+	vocabulary := config.Vocabulary{Filters: all.Kinds(), Schemes: []config.Scheme{{Name: "https", Example: "https://users"}}}
+	const named = "services: { called: { source: https://sts.eu-west-1.amazonaws.com } }"
+	for name, test := range map[string]struct{ allow, sign, to, refused string }{
+		"by its host":                {`"sign:aws:lambda@eu-west-1"`, "aws", "https://" + signedHost, ""},
+		"as it is written":           {`"sign:aws:execute-api@eu-west-1"`, "{ as: aws, service: execute-api, region: eu-west-1 }", "https://own.test", ""},
+		"by no name":                 {`"https://*"`, "aws", "https://" + signedHost, "sign:aws:lambda@eu-west-1"},
+		"by the way alone":           {`"sign:aws"`, "aws", "https://" + signedHost, "sign:aws:lambda@eu-west-1"},
+		"another service":            {`"sign:aws:lambda@*"`, "{ as: aws, service: iam, region: us-east-1 }", "https://own.test", "sign:aws:iam@us-east-1"},
+		"another region":             {`"sign:aws:lambda@eu-west-1"`, "{ as: aws, service: lambda, region: us-east-1 }", "https://own.test", "sign:aws:lambda@us-east-1"},
+		"another service by a host":  {`"sign:aws:lambda@*"`, "aws", "https://sts.eu-west-1.amazonaws.com", "sign:aws:sts@eu-west-1"},
+		"by a service's host":        {`"sign:aws:lambda@*", called`, "aws", "called", "sign:aws:sts@eu-west-1"},
+		"a host of its own choice":   {`"sign:aws:lambda@*", "https://own.test"`, "{ as: aws, host: " + signedHost + " }", "https://own.test", "https://" + signedHost},
+		"a host that it may name":    {`"sign:aws:lambda@*", "https://*.on.aws"`, "{ as: aws, host: " + signedHost + " }", "https://own.test", ""},
+		"a role that it may not use": {`"sign:aws:*"`, "{ as: aws, role: 'arn:aws:iam::123456789012:role/a' }", "https://" + signedHost, "role:arn:aws:iam::123456789012:role/a"},
+	} {
+		for at, route := range map[string]string{
+			"on the route":   fmt.Sprintf("{ sign: %s, to: '%s' }", test.sign, test.to),
+			"on the backend": fmt.Sprintf("{ to: [{ use: '%s', sign: %s }] }", test.to, test.sign),
+		} {
+			text := fmt.Sprintf("listen: :8080\n%s\ngroups: { shop: { allow: [%s, \"https://own.test\", \"https://*.amazonaws.com\", \"https://%s\"], routes: { 'ANY /**': %s } } }", named, test.allow, allowed(test.refused), route)
+			r := config.Load([]config.Source{{Path: "weir.yaml", Data: []byte(text)}}, vocabulary)
+			if told := fmt.Sprint(r.Problems); (len(r.Problems) == 0) != (test.refused == "") || !strings.Contains(told, test.refused) || test.refused != "" && len(r.Problems) != 1 {
+				t.Errorf("%s, %s: %s", name, at, told)
+			}
+		}
+	}
+}
+
+// allowed is the function's host, but where that is what must be refused.
+func allowed(refused string) string {
+	if strings.HasSuffix(refused, signedHost) {
+		return "other.test"
+	}
+	return signedHost
 }

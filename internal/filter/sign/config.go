@@ -123,10 +123,18 @@ func (c *Config) InCloud(of func(kind string) any) error {
 	return nil
 }
 
-// Reaches are what it uses of what the gateway is allowed, in the forms in which a group is
-// allowed it (config.Reaching).
-func (c *Config) Reaches() []string {
-	list := []string{"sign:" + string(c.As)}
+// ReachesAt are what it uses of what the gateway is allowed before a backend of that host, in
+// the forms in which a group is allowed it (config.ReachingAt): with a signature for one
+// service goes all that the gateway may do there, wherever the request is sent. What tells
+// no service is refused by build.
+func (c *Config) ReachesAt(host string) []string {
+	var list []string
+	if service, region := c.place(cmp.Or(c.Host, host)); service != "" && region != "" {
+		list = append(list, "sign:"+string(c.As)+":"+service+"@"+region)
+	}
+	if c.Host != "" { // whoever gets the request can send it on there
+		list = append(list, "https://"+c.Host)
+	}
 	if c.Role != nil {
 		list = append(list, "role:"+c.Role.ARN)
 	}
@@ -137,6 +145,12 @@ func (c *Config) Reaches() []string {
 		list = append(list, "account:"+c.Account)
 	}
 	return list
+}
+
+// place is of which service and region requests to a host are signed, "" for what nothing tells.
+func (c *Config) place(host string) (service, region string) {
+	service, region = placeOf(host)
+	return cmp.Or(c.Service, service), cmp.Or(string(c.Region), region)
 }
 
 // caller is in whose name it signs; like a function, a filter with a profile of its own
@@ -159,8 +173,8 @@ func build(env filter.Env, c *Config) (filter.Policy, error) {
 		return filter.Policy{}, err
 	}
 	host := cmp.Or(c.Host, env.Authority)
-	service, region := placeOf(host)
-	s := &signer{config: c, host: host, service: cmp.Or(c.Service, service), region: cmp.Or(string(c.Region), region), log: env.Log}
+	service, region := c.place(host)
+	s := &signer{config: c, host: host, service: service, region: region, log: env.Log}
 	if s.service == "" || s.region == "" {
 		if host == "" {
 			return filter.Policy{}, errors.New("service and region are not known; the backend here is no URL, so write `sign: { as: aws, service: lambda, region: eu-west-1, host: ... }`")
