@@ -10,6 +10,7 @@ package websocket
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -105,19 +106,22 @@ func (c *Config) validate() error {
 		}
 		return nil
 	}
-	for name, bad := range map[string]bool{
-		"idle: it is from more than nothing to life, and life at most 168h": c.Idle <= 0 || c.Idle > c.Life || c.Life > mostLife,
-		"timeout: it is from more than nothing to 15m":                      c.Timeout <= 0 || c.Timeout > mostTimeout,
-		"connections: they are from 1 to 1000000":                           c.Connections < 1 || c.Connections > mostConnections,
-		"at_once: they are from 1 to 1000":                                  c.AtOnce < 1 || c.AtOnce > mostAtOnce,
-		"routes: they are at most 300":                                      len(c.Routes) > mostRoutes,
+	for _, rule := range []struct {
+		broken bool
+		says   string
+	}{
+		{c.Idle <= 0 || c.Idle > c.Life || c.Life > mostLife, "idle: it is from more than nothing to life, and life at most 168h"},
+		{c.Timeout <= 0 || c.Timeout > mostTimeout, "timeout: it is from more than nothing to 15m"},
+		{c.Connections < 1 || c.Connections > mostConnections, "connections: they are from 1 to 1000000"},
+		{c.AtOnce < 1 || c.AtOnce > mostAtOnce, "at_once: they are from 1 to 1000"},
+		{len(c.Routes) > mostRoutes, "routes: they are at most 300"},
 	} {
-		if bad {
-			return fmt.Errorf("%s", name)
+		if rule.broken {
+			return errors.New(rule.says)
 		}
 	}
-	for key, call := range c.Routes {
-		if call == nil || key == "" {
+	for _, key := range slices.Sorted(maps.Keys(c.Routes)) {
+		if c.Routes[key] == nil || key == "" {
 			return fmt.Errorf("routes: %q has no backend; write none where nobody is to be told", key)
 		}
 	}
@@ -152,7 +156,8 @@ func build(env filter.Env, c *Config) (filter.Policy, error) {
 		return filter.Policy{}, err
 	}
 	s := &server{config: c, hub: env.Sockets, log: env.Log, backends: map[string]http.RoundTripper{}}
-	for key, call := range c.Routes {
+	for _, key := range slices.Sorted(maps.Keys(c.Routes)) {
+		call := c.Routes[key]
 		if silent(call) {
 			s.backends[key] = nil
 			continue

@@ -21,8 +21,9 @@ type out struct {
 
 	mu      sync.Mutex
 	more    *sync.Cond
-	waiting [][]byte // frames
-	held    int      // bytes of them
+	waiting [][]byte // messages in frames, and a close frame
+	held    int      // what these take
+	pong    []byte   // the frame that answers the latest ping, nil where it is answered
 	last    bool     // a close frame was put there; nothing follows
 }
 
@@ -40,7 +41,7 @@ func (o *out) message(payload []byte) error {
 	}
 	var frames buffer
 	_ = websocket.WriteMessage(&frames, op, payload, o.frame) // a buffer takes all
-	return o.put(frames, false)
+	return o.put(frames)
 }
 
 // buffer grows.
@@ -51,57 +52,108 @@ func (b *buffer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// put has frames written. What the client needs not to be lost, as a close frame, is put there
-// however much waits.
-func (o *out) put(frames []byte, needed bool) error {
+// overhead is what frames that wait take beside their bytes, so that many empty ones are not free.
+const overhead = 64
+
+func size(frames []byte) int { return overhead + len(frames) }
+
+// put has the frames of a message written.
+func (o *out) put(frames []byte) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	switch {
-	case o.last:
+	if o.last {
 		return sockets.ErrGone
-	case !needed && o.held > 0 && o.held+len(frames) > o.most, !o.hub.Hold(len(frames), needed):
+	}
+	full := o.held > 0 && o.held+size(frames) > o.most
+	if full || !o.hub.Hold(size(frames), false) {
 		return sockets.ErrSlow
 	}
-	o.held += len(frames)
-	o.waiting = append(o.waiting, frames)
-	o.more.Signal()
+	o.add(frames)
 	return nil
 }
 
-// end puts a close frame after all that waits.
-func (o *out) end(status int, reason string) {
-	_ = o.put(websocket.CloseFrame(status, reason), true) // it has ended already, or is cut
+// add is called with the lock held, and with room taken of the hub.
+func (o *out) add(frames []byte) {
+	o.held += size(frames)
+	o.waiting = append(o.waiting, frames)
+	o.more.Signal()
+}
+
+// answer has a ping answered. Of several that were not answered yet only the latest is (RFC 6455
+// section 5.5.3), so that a client that takes nothing cannot fill this process with pongs.
+func (o *out) answer(ping []byte) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.last = true
+	if o.last {
+		return
+	}
+	o.pong = websocket.AppendFrame(nil, websocket.Pong, true, ping)
 	o.more.Signal()
+}
+
+// end puts a close frame after all that waits, however much that is; nothing follows it.
+func (o *out) end(status int, reason string) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.last {
+		return
+	}
+	o.last, o.pong = true, nil
+	frames := websocket.CloseFrame(status, reason)
+	_ = o.hub.Hold(size(frames), true) // it is needed
+	o.add(frames)
+}
+
+// next waits for what is to be written: a pong, frames or both; neither at the end.
+func (o *out) next() (pong, frames []byte) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for len(o.waiting) == 0 && o.pong == nil && !o.last {
+		o.more.Wait()
+	}
+	pong, o.pong = o.pong, nil
+	if len(o.waiting) > 0 {
+		frames, o.waiting = o.waiting[0], o.waiting[1:]
+	}
+	return pong, frames
 }
 
 // run writes until what is last was written, or nobody reads.
 func (o *out) run() {
 	for {
-		o.mu.Lock()
-		for len(o.waiting) == 0 && !o.last {
-			o.more.Wait()
-		}
-		if len(o.waiting) == 0 {
-			o.mu.Unlock()
+		pong, frames := o.next()
+		if pong == nil && frames == nil {
 			_ = o.to.Close() // never fails
 			return
 		}
-		frames := o.waiting[0]
-		o.waiting = o.waiting[1:]
-		o.mu.Unlock()
-		stalled := time.AfterFunc(stall, o.cut)
-		_, err := o.to.Write(frames)
-		stalled.Stop()
-		o.mu.Lock()
-		o.held -= len(frames)
-		o.hub.Release(len(frames))
-		if err != nil {
-			o.drop()
+		err := o.write(pong)
+		if err == nil {
+			err = o.write(frames)
 		}
-		o.mu.Unlock()
+		o.written(frames, err)
+	}
+}
+
+func (o *out) write(frames []byte) error {
+	if len(frames) == 0 {
+		return nil
+	}
+	stalled := time.AfterFunc(stall, o.cut)
+	defer stalled.Stop()
+	_, err := o.to.Write(frames)
+	return err //nolint:wrapcheck // it only tells that nobody reads
+}
+
+// written gives back what frames took, and all that waits where nobody reads.
+func (o *out) written(frames []byte, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if frames != nil {
+		o.held -= size(frames)
+		o.hub.Release(size(frames))
+	}
+	if err != nil {
+		o.drop()
 	}
 }
 
@@ -117,7 +169,7 @@ func (o *out) cut() {
 // drop forgets what nobody takes any more. It is called with the lock held.
 func (o *out) drop() {
 	for _, frames := range o.waiting {
-		o.hub.Release(len(frames))
+		o.hub.Release(size(frames))
 	}
-	o.waiting, o.held, o.last = nil, 0, true
+	o.waiting, o.pong, o.held, o.last = nil, nil, 0, true
 }

@@ -94,7 +94,7 @@ func (s *session) listen() error {
 // control answers a ping.
 func (s *session) control(op websocket.Op, payload []byte) {
 	if op == websocket.Ping {
-		_ = s.out.put(websocket.AppendFrame(nil, websocket.Pong, true, payload), false) // a client that takes nothing needs no pong
+		s.out.answer(payload)
 	}
 }
 

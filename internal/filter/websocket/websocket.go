@@ -3,6 +3,7 @@ package websocket
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -46,6 +47,10 @@ func (s *server) adapt(next http.RoundTripper) http.RoundTripper {
 			return nil, fault.UpgradeRequired.New("This is a WebSocket.", fault.WithField("Upgrade", websocket.Protocol))
 		}
 		key, err := websocket.Asked(r)
+		if errors.Is(err, websocket.ErrVersion) {
+			return nil, fault.UpgradeRequired.New("The version of WebSocket is "+websocket.Version+".", fault.WithField("Upgrade", websocket.Protocol),
+				fault.WithField("Sec-WebSocket-Version", websocket.Version), fault.Cause(err))
+		}
 		if err != nil {
 			return nil, fault.MalformedRequest.New("", fault.Cause(err))
 		}

@@ -297,6 +297,7 @@ func TestWhatAsksForNoWebSocketIsTold(t *testing.T) {
 		"plain HTTP":    {func(r *http.Request) { r.Header.Del("Upgrade") }, 426},
 		"another":       {func(r *http.Request) { r.Header.Set("Upgrade", "h2c") }, 426},
 		"without a key": {func(r *http.Request) { r.Header.Del("Sec-Websocket-Key") }, 400},
+		"version 8":     {func(r *http.Request) { r.Header.Set("Sec-Websocket-Version", "8") }, 426},
 	} {
 		r := request(t)
 		test.change(r)
@@ -396,6 +397,39 @@ func TestASlowClientHoldsNobodyUp(t *testing.T) {
 		}
 		_ = cl.end.Close()
 		cl.gone()
+	})
+}
+
+// A client that takes nothing and pings without end is kept one pong for, with the latest ping's words.
+func TestPingsThatNobodyTakesTheAnswersOfTakeNoRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, _ := read(t, "{ unsent: 1KiB }")
+		s, hub := serve(c)
+		f := &function{t: t}
+		cl := connect(t, s, f)
+		cl.say(0x89, "first")
+		synctest.Wait() // its pong is with a client that does not take it
+		for i := range 1000 {
+			cl.say(0x89, fmt.Sprint(i))
+		}
+		if held := hub.Held(); held != 0 {
+			t.Errorf("%d bytes are held", held)
+		}
+		cl.hears(0x8a, "first")
+		cl.hears(0x8a, "999")
+		peer := hub.Find(cl.id)
+		kept := 0
+		for peer.Send(nil) == nil && kept < 1000 { // an empty message is not free
+			kept++
+		}
+		if kept > 20 {
+			t.Errorf("%d empty messages are kept in 1 KiB", kept)
+		}
+		_ = cl.end.Close()
+		cl.gone()
+		if hub.Held() != 0 {
+			t.Errorf("%d bytes are still held", hub.Held())
+		}
 	})
 }
 

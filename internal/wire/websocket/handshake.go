@@ -19,21 +19,32 @@ const magic = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 // keyBytes is how long the random part of a key is.
 const keyBytes = 16
 
+// Version is the one of the protocol, as Sec-WebSocket-Version says it.
+const Version = "13"
+
+// ErrVersion is the error of Asked for a client that speaks another version, which is to be told
+// ours (RFC 6455 section 4.4).
+var ErrVersion = errors.New("the version of WebSocket is " + Version)
+
 // Asked gives the key of a request that asks for a WebSocket (RFC 6455 section 4.2.1), whose
 // Upgrade field is judged already.
 func Asked(r *http.Request) (key string, err error) {
 	head := exchange.RequestHead(r)
-	key = head.Get("Sec-Websocket-Key")
-	raw, badKey := base64.StdEncoding.DecodeString(key)
+	keys, versions := head.Values("Sec-Websocket-Key"), head.Values("Sec-Websocket-Version")
 	switch {
 	case r.Method != http.MethodGet:
 		return "", errors.New("a WebSocket is asked for by GET")
-	case head.Get("Sec-Websocket-Version") != "13":
-		return "", errors.New("the version of WebSocket is 13")
-	case badKey != nil || len(raw) != keyBytes:
+	case !r.ProtoAtLeast(1, 1):
+		return "", errors.New("a WebSocket is asked for by HTTP/1.1")
+	case len(versions) != 1 || versions[0] != Version:
+		return "", ErrVersion
+	case len(keys) != 1:
+		return "", errors.New("a WebSocket has one key")
+	}
+	if raw, err := base64.StdEncoding.DecodeString(keys[0]); err != nil || len(raw) != keyBytes {
 		return "", errors.New("the WebSocket key is not sixteen bytes in base64")
 	}
-	return key, nil
+	return keys[0], nil
 }
 
 // Accept is what answers a key (Sec-WebSocket-Accept).

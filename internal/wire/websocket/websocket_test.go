@@ -39,10 +39,15 @@ func TestTheHandshakeIsThatOfTheStandard(t *testing.T) {
 	for name, change := range map[string]func(*http.Request){
 		"by POST": func(r *http.Request) { r.Method = http.MethodPost }, "no key": func(r *http.Request) { r.Header.Del("Sec-Websocket-Key") },
 		"a short key": func(r *http.Request) { r.Header.Set("Sec-Websocket-Key", "AAAA") }, "an old version": func(r *http.Request) { r.Header.Set("Sec-Websocket-Version", "8") },
+		"two keys":     func(r *http.Request) { r.Header.Add("Sec-Websocket-Key", "dGhlIHNhbXBsZSBub25jZQ==") },
+		"two versions": func(r *http.Request) { r.Header.Add("Sec-Websocket-Version", "8") },
+		"HTTP/1.0":     func(r *http.Request) { r.Proto, r.ProtoMinor = "HTTP/1.0", 0 },
 	} {
 		r := good()
-		if change(r); func() error { _, err := websocket.Asked(r); return err }() == nil {
-			t.Errorf("%s is taken", name)
+		change(r)
+		_, err := websocket.Asked(r)
+		if ofVersion := errors.Is(err, websocket.ErrVersion); err == nil || ofVersion != strings.Contains(name, "version") {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
