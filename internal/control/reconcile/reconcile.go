@@ -336,6 +336,10 @@ func (r *Reconciler) end(ctx context.Context, idle time.Duration, free func([]*b
 	}
 	gone := free(r.unbind())
 	r.shutdown(ctx, ctx, idle, gone)
+	select { // a WebSocket's function may be told of its end once its connection has gone
+	case <-r.options.Gateway.Quiet():
+	case <-ctx.Done():
+	}
 	under.Wait()
 	r.options.Compiler.Close(ctx)
 	r.draining.Wait()

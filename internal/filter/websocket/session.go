@@ -27,6 +27,7 @@ type session struct {
 	active atomic.Int64  // when there was something last, in nanoseconds of the Unix time
 	idle   *time.Timer
 	life   *time.Timer
+	stays  func() bool // the end of its server is no matter of it any more
 
 	once   sync.Once // of its end
 	status int       // with which it has ended, as functions are told
@@ -48,6 +49,10 @@ func (c *caller) open() io.ReadWriteCloser {
 	s.idle = time.AfterFunc(mostLife, s.whenIdle)
 	s.idle.Reset(c.config.Idle)
 	s.life = time.AfterFunc(c.config.Life, func() { s.close(websocket.StatusGoingAway, "Going away") })
+	s.stays = func() bool { return true }
+	if server := exchange.Of(c.socket.Request).Server; server != nil { // the proxy says it to the client, between messages
+		s.stays = context.AfterFunc(server.Ending(), func() { s.note(websocket.StatusGoingAway, "Going away") })
+	}
 	c.hub.Add(c.socket.ID, s)
 	ended := make(chan struct{})
 	go s.run(ended)
@@ -60,6 +65,7 @@ func (s *session) run(ended chan struct{}) {
 	var writing sync.WaitGroup
 	writing.Go(s.out.run)
 	s.ended(s.listen())
+	s.stays()
 	s.hub.Remove(s.socket.ID)
 	s.idle.Stop()
 	s.life.Stop()
@@ -112,20 +118,25 @@ func (s *session) whenIdle() {
 
 // close says that the connection ends, and cuts it where the client does not answer.
 func (s *session) close(status int, reason string) {
-	s.once.Do(func() { s.status, s.reason = status, reason })
+	s.note(status, reason)
 	s.out.end(status, reason)
 	time.AfterFunc(closeWait, func() { _ = s.in.CloseWithError(io.ErrUnexpectedEOF) }) // never fails
+}
+
+// note notes how the connection has ended, where that is not noted yet.
+func (s *session) note(status int, reason string) {
+	s.once.Do(func() { s.status, s.reason = status, reason })
 }
 
 // ended notes how the connection has ended, and answers a close frame.
 func (s *session) ended(err error) {
 	if closed, ok := errors.AsType[*websocket.ClosedError](err); ok {
-		s.once.Do(func() { s.status, s.reason = closed.Status, closed.Reason })
+		s.note(closed.Status, closed.Reason)
 		s.out.end(closed.Status, "")
 		return
 	}
 	if broken, ok := errors.AsType[*websocket.Error](err); ok {
-		s.once.Do(func() { s.status, s.reason = broken.Status, broken.Reason })
+		s.note(broken.Status, broken.Reason)
 		s.out.end(broken.Status, broken.Reason)
 		return
 	}

@@ -41,9 +41,9 @@ type Options struct {
 
 // Gateway serves the current snapshot. All methods may be called concurrently.
 type Gateway struct {
-	options  Options
-	current  atomic.Pointer[Snapshot]
-	inFlight atomic.Int64
+	options Options
+	current atomic.Pointer[Snapshot]
+	under   use // by all requests that are under way, of whatever snapshot
 }
 
 // NewGateway makes a gateway that answers 503 until the first Swap.
@@ -64,7 +64,14 @@ func (g *Gateway) Swap(s *Snapshot) *Snapshot {
 func (g *Gateway) Current() *Snapshot { return g.current.Load() }
 
 // InFlight is the number of requests under way.
-func (g *Gateway) InFlight() int64 { return g.inFlight.Load() }
+func (g *Gateway) InFlight() int64 { return g.under.requests.Load() }
+
+// Quiet gives a channel that is closed once no request is under way, those whose connections have
+// gone already included. Call it when none can begin any more.
+func (g *Gateway) Quiet() <-chan struct{} {
+	g.under.retire()
+	return g.under.channel()
+}
 
 // Handler makes what serves the requests that arrive on one socket: the name of
 // one, or what Snapshot.Sockets translates to a name.
@@ -96,8 +103,8 @@ func (g *Gateway) serve(h *Handler, w http.ResponseWriter, r *http.Request) {
 	x := s.open(r, g.options.Peer(r.Context()))
 	x.Server = g.server(r)
 	ew, r := exchange.Begin(w, r, x)
-	n := g.inFlight.Add(1)
-	defer g.inFlight.Add(-1)
+	n := g.under.requests.Add(1)
+	defer g.under.leave()
 	v := visit{writer: ew, request: r, exchange: x, meter: g.options.Unmatched, log: s.AccessLog, tracer: s.Tracer, visited: g.options.Visited}
 	v.tracer.Begin(r, x)
 	defer func() { g.finish(recover(), &v) }()
