@@ -165,6 +165,9 @@ func (s *session) message(text bool, payload []byte) {
 	}
 	s.warn(key, id, err)
 	s.complain("Internal server error", id)
+	if fault.From(err).Code == fault.ShuttingDown.Code { // it was replaced; a client that connects again is with the one that serves now
+		s.close(websocket.StatusGoingAway, "Going away")
+	}
 }
 
 // key is the key of a message: $default where the message has none that a backend is named for.

@@ -400,6 +400,25 @@ func TestASlowClientHoldsNobodyUp(t *testing.T) {
 	})
 }
 
+// A function that a reload has replaced answers no more: its clients are sent to the one that serves.
+func TestAConnectionEndsWithItsFunction(t *testing.T) {
+	c, _ := read(t, "true")
+	s, _ := serve(c)
+	f := &function{t: t, answer: func(e told) (int, string, []exchange.Field, error) {
+		if e.RequestContext.EventType == apigw.Message {
+			return 0, "", nil, fault.ShuttingDown.New("")
+		}
+		return 200, "", nil, nil
+	}}
+	cl := connect(t, s, f)
+	cl.say(0x81, "hello")
+	cl.hears(0x81, `{"message":"Internal server error"`)
+	cl.ends(1001)
+	if got := f.told(); len(got) != 3 || got[2].RequestContext.DisconnectStatus != websocket.StatusGoingAway {
+		t.Errorf("it was told of %s", f.keys())
+	}
+}
+
 // A client that takes nothing and pings without end is kept one pong for, with the latest ping's words.
 func TestPingsThatNobodyTakesTheAnswersOfTakeNoRoom(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
