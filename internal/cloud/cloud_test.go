@@ -3,7 +3,8 @@ package cloud_test
 import (
 	"context"
 	"errors"
-	"fmt"
+	"io"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -348,39 +349,73 @@ func TestAPoolLetsInAsManyAsMayAndQueuesTheRest(t *testing.T) {
 }
 
 func TestAPoolGivesWayToAThrottleAndComesBack(t *testing.T) {
-	p := cloud.NewPool(cloud.PoolBounds{Max: 10})
-	for range 6 {
+	synctest.Test(t, func(t *testing.T) {
+		p := cloud.NewPool(cloud.PoolBounds{Max: 10})
+		for range 6 {
+			if err := p.Acquire(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p.Throttled()
+		if s := p.Status(); s.Limit != 5 {
+			t.Errorf("it is %+v", s)
+		}
+		for range 5 + 6 + 7 + 8 + 9 {
+			p.Served()
+		}
+		if s := p.Status(); s.Limit != 10 {
+			t.Errorf("it is %+v", s)
+		}
+		time.Sleep(time.Second) //nolint:forbidigo // the bubble's time
+		p.Throttled()           // nothing is under way as the pool sees it but six
+		learned := p.Status().Limit
+		if p.Tune(cloud.PoolBounds{Max: 20}); p.Status().Limit != learned {
+			t.Errorf("a change of the config forgets what a throttle has taught: it is %+v", p.Status())
+		}
+		if p.Tune(cloud.PoolBounds{Max: 3}); p.Status().Limit != 3 {
+			t.Errorf("it is %+v", p.Status())
+		}
+		if p.Tune(cloud.PoolBounds{Max: 8}); p.Status().Limit != 8 {
+			t.Errorf("what no throttle has made smaller does not grow: it is %+v", p.Status())
+		}
+		p.Tune(cloud.PoolBounds{Max: 1})
+		for range 100 {
+			p.Throttled()
+			time.Sleep(time.Second) //nolint:forbidigo // the bubble's time
+		}
+		if s := p.Status(); s.Limit != 1 {
+			t.Errorf("it is %+v", s)
+		}
+	})
+}
+
+// Others call there too: what is refused while few calls are under way says little.
+func TestOneThrottleTakesHalfOfAPool(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := cloud.NewPool(cloud.PoolBounds{Max: 1000})
 		if err := p.Acquire(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-	}
-	p.Throttled()
-	if s := p.Status(); s.Limit != 5 {
-		t.Errorf("it is %+v", s)
-	}
-	for range 5 + 6 + 7 + 8 + 9 {
-		p.Served()
-	}
-	if s := p.Status(); s.Limit != 10 {
-		t.Errorf("it is %+v", s)
-	}
-	p.Throttled() // nothing is under way as the pool sees it but six
-	learned := p.Status().Limit
-	if p.Tune(cloud.PoolBounds{Max: 20}); p.Status().Limit != learned {
-		t.Errorf("a change of the config forgets what a throttle has taught: it is %+v", p.Status())
-	}
-	if p.Tune(cloud.PoolBounds{Max: 3}); p.Status().Limit != 3 {
-		t.Errorf("it is %+v", p.Status())
-	}
-	if p.Tune(cloud.PoolBounds{Max: 8}); p.Status().Limit != 8 {
-		t.Errorf("what no throttle has made smaller does not grow: it is %+v", p.Status())
-	}
-	p.Tune(cloud.PoolBounds{Max: 1})
-	for range 100 {
-		p.Throttled()
-	}
-	if s := p.Status(); s.Limit != 1 {
-		t.Errorf("it is %+v", s)
+		for range 20 {
+			p.Throttled() // one burst
+		}
+		if s := p.Status(); s.Limit != 500 {
+			t.Errorf("it is %+v", s)
+		}
+		time.Sleep(time.Second) //nolint:forbidigo // the bubble's time
+		if p.Throttled(); p.Status().Limit != 250 {
+			t.Errorf("it is %+v", p.Status())
+		}
+	})
+}
+
+func TestSecondsAreBounded(t *testing.T) {
+	for text, want := range map[string]time.Duration{
+		"": 0, "0": 0, "-5": 0, "soon": 0, "7": 7 * time.Second, "10000000000": time.Hour, "99999999999999999999999": time.Hour,
+	} {
+		if got := cloud.Seconds(text); got != want {
+			t.Errorf("%q is %v", text, got)
+		}
 	}
 }
 
@@ -390,8 +425,8 @@ func TestRoomIsNeverOverdrawn(t *testing.T) {
 	var all sync.WaitGroup
 	for i := range 50 {
 		all.Go(func() {
-			bytes := int64(i%60 + 1)
-			if err := r.Take(t.Context(), bytes); err != nil {
+			p := r.Part()
+			if err := p.Grow(t.Context(), int64(i%60+1), time.Minute); err != nil {
 				t.Error(err)
 				return
 			}
@@ -401,24 +436,128 @@ func TestRoomIsNeverOverdrawn(t *testing.T) {
 					break
 				}
 			}
-			r.Give(bytes)
+			p.Shrink(0)
 		})
 	}
 	all.Wait()
 	if n := most.Load(); n > 100 || r.Taken() != 0 {
 		t.Errorf("%d of 100 bytes were held; %d are left", n, r.Taken())
 	}
-	if !r.TryTake(1000) {
-		t.Error("what is larger than all of it is let in alone")
+	large, other := r.Part(), r.Part()
+	if err := large.Grow(t.Context(), 1000, time.Minute); err != nil {
+		t.Errorf("what is larger than all of it is let in alone: %v", err)
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
-	cancel(fmt.Errorf("left"))
-	if err := r.Take(ctx, 1); err == nil || err.Error() != "left" || r.TryTake(1) {
+	cancel(errors.New("left"))
+	if err := other.Grow(ctx, 1, time.Minute); err == nil || err.Error() != "left" {
 		t.Errorf("who left gets %v", err)
 	}
-	r.Give(1000)
-	if !r.TryTake(100) {
-		t.Error("it was not given back")
+	if err := other.Grow(t.Context(), 1, time.Nanosecond); !errors.Is(err, cloud.ErrFull) {
+		t.Errorf("who waits in vain gets %v", err)
+	}
+	large.Shrink(0)
+	if err := other.Grow(t.Context(), 100, time.Minute); err != nil || r.Taken() != 100 {
+		t.Errorf("it was not given back: %v", err)
+	}
+}
+
+// Where all that hold room need more, one of them goes on beyond the bound, and then the next.
+func TestPartsThatGrowDoNotWaitForEachOther(t *testing.T) {
+	r := cloud.NewRoom(100)
+	var all sync.WaitGroup
+	begun := make(chan struct{})
+	parts := make([]cloud.Part, 10)
+	for i := range parts {
+		parts[i] = r.Part()
+		if err := parts[i].Grow(t.Context(), 10, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		all.Go(func() {
+			<-begun
+			for to := int64(20); to <= 80; to += 10 {
+				if err := parts[i].Grow(t.Context(), to, time.Minute); err != nil {
+					t.Error(err)
+				}
+				if held := r.Taken(); held > 100+80 {
+					t.Errorf("%d bytes are held", held)
+				}
+			}
+			parts[i].Shrink(0)
+		})
+	}
+	close(begun)
+	all.Wait()
+	if r.Taken() != 0 {
+		t.Errorf("%d bytes are held", r.Taken())
+	}
+}
+
+// A small event passes large ones that wait.
+func TestSmallPartsPass(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := cloud.NewRoom(1 << 20)
+		held, large, little := r.Part(), r.Part(), r.Part()
+		if err := held.Grow(t.Context(), 1<<19, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		waits := make(chan error)
+		go func() { waits <- large.Grow(t.Context(), 1<<20, time.Minute) }()
+		synctest.Wait()
+		if err := little.Grow(t.Context(), 1<<10, time.Nanosecond); err != nil {
+			t.Errorf("got %v", err)
+		}
+		little.Shrink(0)
+		held.Shrink(0)
+		if err := <-waits; err != nil {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// A body that is announced and does not come holds next to nothing, and no longer than ctx lasts.
+func TestBodiesHoldRoomAsTheyCome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := cloud.NewRoom(16 << 20)
+		body, client := io.Pipe()
+		defer client.Close()
+		ctx, end := context.WithCancelCause(t.Context())
+		ended := make(chan error)
+		go func() {
+			p := r.Part()
+			_, err := p.Read(ctx, body, 6<<20, 6<<20, time.Minute)
+			p.Shrink(0)
+			ended <- err
+		}()
+		if _, err := client.Write(make([]byte, 100)); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if held := r.Taken(); held > 64<<10 {
+			t.Errorf("%d bytes are held", held)
+		}
+		end(errors.New("too late"))
+		if err := <-ended; err == nil || err.Error() != "too late" || r.Taken() != 0 {
+			t.Errorf("got %v, and %d bytes are held", err, r.Taken())
+		}
+	})
+}
+
+func TestBodiesAreReadWhole(t *testing.T) {
+	for _, size := range []int{0, 1, 8 << 10, 8<<10 + 1, 100_000} {
+		for name, test := range map[string]struct {
+			length, most int64
+			err          error
+		}{
+			"known": {int64(size), 100_000, nil}, "unknown": {-1, 100_000, nil}, "cut": {int64(size) + 1, 100_001, io.ErrUnexpectedEOF},
+			"too long": {int64(size), int64(size) - 1, cloud.ErrTooLong}, "unknown and too long": {-1, int64(size) - 1, cloud.ErrTooLong},
+		} {
+			p := cloud.NewRoom(1 << 20).Part()
+			text := strings.Repeat("x", size)
+			got, err := p.Read(t.Context(), io.NopCloser(strings.NewReader(text)), test.length, test.most, time.Minute)
+			if !errors.Is(err, test.err) || err == nil && string(got) != text || p.Bytes() > 4*(int64(size)+8<<10) {
+				t.Errorf("%d bytes, %s: %d came, %v, with %d of room", size, name, len(got), err, p.Bytes())
+			}
+		}
 	}
 }
 

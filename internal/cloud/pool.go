@@ -27,6 +27,8 @@ type Pool struct {
 	served  int // since the limit has changed
 	busy    int
 	waiting list.List // of chan struct{}
+
+	throttled time.Time // when it was made smaller, zero: never
 }
 
 // NewPool makes a Pool.
@@ -101,12 +103,21 @@ func (p *Pool) let() {
 	}
 }
 
+// throttleCalm is how long what has made a pool smaller is one event: the calls of one burst
+// are refused together.
+const throttleCalm = time.Second
+
 // Throttled tells that the platform has more calls than it takes: those under way are
-// one too many.
+// one too many. Others may call there too, so that these may be few: one throttle takes no more
+// than half of the pool.
 func (p *Pool) Throttled() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.limit, p.served = max(1, min(p.limit, p.busy-1)), 0
+	p.served = 0
+	if now := time.Now(); now.Sub(p.throttled) >= throttleCalm {
+		p.throttled = now
+		p.limit = max(1, p.limit/2, min(p.limit, p.busy-1))
+	}
 }
 
 // Served tells that the platform has taken a call. After as many as there may be at once,

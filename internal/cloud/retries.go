@@ -1,6 +1,11 @@
 package cloud
 
-import "sync"
+import (
+	"errors"
+	"strconv"
+	"sync"
+	"time"
+)
 
 // Retries is how often may be tried again: as a share of what was served, so that
 // a platform which is short of room is not asked more the less it has. It is safe for
@@ -35,4 +40,17 @@ func (r *Retries) Served() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.saved = min(r.saved+perServed, mostSaved)
+}
+
+// mostSeconds is the longest time that a platform is believed when it says when to come again.
+const mostSeconds = 3600
+
+// Seconds is the time of a Retry-After in seconds (RFC 9110 section 10.2.3), an hour at most; 0 for
+// what is no number.
+func Seconds(text string) time.Duration {
+	n, err := strconv.ParseUint(text, 10, 64)
+	if err != nil && !errors.Is(err, strconv.ErrRange) { // out of its range it is the largest
+		return 0
+	}
+	return time.Duration(min(n, mostSeconds)) * time.Second
 }

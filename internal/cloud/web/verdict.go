@@ -3,11 +3,11 @@ package web
 import (
 	"errors"
 	"net/http"
-	"strconv"
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/cloud"
 )
 
 // Verdict is what an answer's head means to the gateway. The zero value is an answer of
@@ -41,8 +41,8 @@ func Plain(res *http.Response, _ Proof) Verdict {
 // After is what Retry-After asks for (RFC 9110 section 10.2.3), 0 where nothing does.
 func After(res *http.Response) time.Duration {
 	text := exchange.ResponseHead(res).Get("Retry-After")
-	if seconds, err := strconv.Atoi(text); err == nil && seconds > 0 {
-		return min(time.Duration(seconds)*time.Second, time.Hour)
+	if seconds := cloud.Seconds(text); seconds > 0 {
+		return seconds
 	}
 	if at, err := http.ParseTime(text); err == nil {
 		return min(max(time.Until(at), 0), time.Hour)

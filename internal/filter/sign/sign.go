@@ -39,12 +39,13 @@ func (s *signer) adapt(next http.RoundTripper) http.RoundTripper {
 		if s.host != "" {
 			r.Host = s.host
 		}
-		held, digest, err := s.read(r)
+		held := s.room.Part()
+		defer held.Shrink(0) // the body is sent when the head of its answer is there
+		digest, err := s.read(r, &held)
 		if err != nil {
 			closeBody(r)
 			return nil, err
 		}
-		defer s.room.Give(held) // the body is sent when the head of its answer is there
 		return s.send(next, r, digest)
 	})
 }
@@ -115,68 +116,36 @@ func noCredentials(ctx context.Context, err error) error {
 	return fault.CredentialsMissing.New("", fault.RetryAfter(time.Second), fault.Cause(err))
 }
 
-// read reads the body, whose hash is signed, and gives how many bytes of room it holds. What
-// the service takes unsigned passes by.
-func (s *signer) read(r *http.Request) (held int64, digest string, err error) {
+// read reads the body, whose hash is signed, and which holds room. What the service takes
+// unsigned passes by.
+func (s *signer) read(r *http.Request, held *cloud.Part) (digest string, err error) {
 	switch {
 	case r.Body == nil || r.Body == http.NoBody:
-		return 0, aws.Digest(nil), nil
+		return aws.Digest(nil), nil
 	case aws.TakesUnsigned(s.service):
-		return 0, aws.Unsigned, nil
-	case r.ContentLength > int64(s.config.Body):
-		return 0, "", s.tooLarge()
+		return aws.Unsigned, nil
 	}
-	held = int64(s.config.Body)
-	if r.ContentLength >= 0 {
-		held = r.ContentLength
+	source := r.Body
+	defer func() { _ = source.Close() }() // it was read, or the error that matters is another
+	body, err := held.Read(r.Context(), source, r.ContentLength, int64(s.config.Body), roomWait)
+	_, isFault := errors.AsType[*fault.Fault](err)
+	switch {
+	case err == nil:
+	case errors.Is(err, cloud.ErrTooLong):
+		return "", s.tooLarge()
+	case errors.Is(err, cloud.ErrFull):
+		return "", fault.Overloaded.New("", fault.RetryAfter(time.Second), fault.Internal("bodies of other signed requests hold all the room that there is for them, and held it for %v", roomWait))
+	case isFault || r.Context().Err() != nil:
+		return "", err // the proxy's own, or the client's end
+	default:
+		return "", fault.MalformedRequest.New("The request's body could not be read.", fault.Cause(err))
 	}
-	if err := s.take(r.Context(), held); err != nil {
-		return 0, "", err
-	}
-	body, err := s.whole(r)
-	if err != nil {
-		s.room.Give(held)
-		return 0, "", err
-	}
-	if extra := held - int64(len(body)); extra > 0 {
-		s.room.Give(extra)
-	}
+	held.Shrink(int64(cap(body)))
 	r.ContentLength = int64(len(body))
 	exchange.AnnounceTrailers(r, nil) // a body of known length has none
 	r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
 	r.Body, _ = r.GetBody() // never fails
-	return int64(len(body)), aws.Digest(body), nil
-}
-
-// take waits for room.
-func (s *signer) take(ctx context.Context, bytes int64) error {
-	full := fault.Overloaded.New("", fault.RetryAfter(time.Second), fault.Internal("bodies of other signed requests hold all the room that there is for them, and held it for %v", roomWait))
-	ctx, cancel := context.WithTimeoutCause(ctx, roomWait, full)
-	defer cancel()
-	return s.room.Take(ctx, bytes) //nolint:wrapcheck // a fault or the cause of the context's end
-}
-
-// whole reads and closes the request's body.
-func (s *signer) whole(r *http.Request) ([]byte, error) {
-	defer closeBody(r)
-	var body []byte
-	var err error
-	if r.ContentLength >= 0 {
-		body = make([]byte, r.ContentLength)
-		_, err = io.ReadFull(r.Body, body)
-	} else {
-		body, err = io.ReadAll(io.LimitReader(r.Body, int64(s.config.Body)+1))
-	}
-	if _, isFault := errors.AsType[*fault.Fault](err); isFault || err != nil && r.Context().Err() != nil {
-		return nil, err //nolint:wrapcheck // the proxy's own, or the client's end
-	}
-	if err != nil {
-		return nil, fault.MalformedRequest.New("The request's body could not be read.", fault.Cause(err))
-	}
-	if int64(len(body)) > int64(s.config.Body) {
-		return nil, s.tooLarge()
-	}
-	return body, nil
+	return aws.Digest(body), nil
 }
 
 func (s *signer) tooLarge() error {

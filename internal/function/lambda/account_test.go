@@ -1,6 +1,7 @@
 package lambda
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -161,10 +162,14 @@ func TestBoundsOfAnAccountChangeInPlace(t *testing.T) {
 	if got := b.sites[0].calls.Status(); got.Max != 9 || got.Limit != 9 {
 		t.Errorf("the pool is %+v", got)
 	}
-	if !p.room.TryTake(32<<20) || p.room.TryTake(1) {
-		t.Error("the room is not what the config says")
+	held, more := p.room.Part(), p.room.Part()
+	if err := held.Grow(t.Context(), 32<<20, time.Minute); err != nil {
+		t.Error(err)
 	}
-	p.room.Give(32 << 20)
+	if err := more.Grow(t.Context(), 1, time.Nanosecond); !errors.Is(err, cloud.ErrFull) {
+		t.Errorf("the room is not what the config says: %v", err)
+	}
+	held.Shrink(0)
 }
 
 // What a group's function names of credentials must be allowed by name.

@@ -10,12 +10,13 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/cloud"
 )
 
 // answer makes the response of what the API has answered with.
 func (c *call) answer(ctx context.Context, res *http.Response) (*http.Response, *failed) {
 	c.payload = nil // it is not sent again
-	c.held.shrink(0)
+	c.held.Shrink(0)
 	if c.mode == Async || c.mode == DryRun {
 		_ = res.Body.Close() // it is empty
 		c.end.run()
@@ -56,10 +57,10 @@ func (c *call) decode(payload []byte) (*http.Response, error) {
 	if size < 0 { // what follows a prelude
 		size = int64(len(payload))
 	}
-	if c.held.shrink(size); size == 0 {
+	if c.held.Shrink(size); size == 0 {
 		return made, nil
 	}
-	made.Body = &heldBody{ReadCloser: made.Body, held: c.held}
+	made.Body = &heldBody{ReadCloser: made.Body, held: &c.held}
 	return made, nil
 }
 
@@ -76,7 +77,7 @@ func (c *call) read(ctx context.Context, res *http.Response) ([]byte, error) {
 	if length < 0 {
 		return c.readUnknown(ctx, res.Body)
 	}
-	if err := c.held.wait(ctx, factor*length); err != nil {
+	if err := c.grow(ctx, cloud.Factor*length); err != nil {
 		return nil, err
 	}
 	payload := make([]byte, length)
@@ -85,7 +86,7 @@ func (c *call) read(ctx context.Context, res *http.Response) ([]byte, error) {
 }
 
 func (c *call) readUnknown(ctx context.Context, body io.Reader) ([]byte, error) {
-	if err := c.held.wait(ctx, factor*mostAnswer); err != nil {
+	if err := c.grow(ctx, cloud.Factor*mostAnswer); err != nil {
 		return nil, err
 	}
 	payload, err := io.ReadAll(io.LimitReader(body, mostAnswer+1))
@@ -99,7 +100,7 @@ func (c *call) readUnknown(ctx context.Context, body io.Reader) ([]byte, error) 
 type heldBody struct {
 	io.ReadCloser
 
-	held  holding
+	held  *cloud.Part
 	given atomic.Bool
 }
 
@@ -118,6 +119,6 @@ func (b *heldBody) Close() error {
 
 func (b *heldBody) give() {
 	if !b.given.Swap(true) {
-		b.held.shrink(0)
+		b.held.Shrink(0)
 	}
 }

@@ -27,12 +27,12 @@ type call struct {
 
 	r       *http.Request
 	bounds  *bounds
-	held    holding
-	payload []byte // of the event
-	id      string // the same for each attempt, by which AWS's own tools know them
-	tried   int    // attempts made
-	sites   uint   // a bit for each site that was tried in this round
-	renewed bool   // credentials were
+	held    cloud.Part // of the room that all share
+	payload []byte     // of the event
+	id      string     // the same for each attempt, by which AWS's own tools know them
+	tried   int        // attempts made
+	sites   uint       // a bit for each site that was tried in this round
+	renewed bool       // credentials were
 	used    cloud.Held[sdk.Credentials]
 	log     string      // the tail of the function's
 	cold    atomic.Bool // a streamed answer came of an instance that was new
@@ -70,10 +70,10 @@ func (c *call) run() (*http.Response, error) {
 	ctx, cancel := context.WithCancelCause(c.r.Context())
 	c.end.cancel = cancel
 	c.end.timer = time.AfterFunc(c.bounds.timeout, func() { cancel(errTimeout) })
-	c.held.room = c.platform.room
+	c.held = c.platform.room.Part()
 	res, err := c.invoke(ctx)
 	if err != nil {
-		c.held.shrink(0)
+		c.held.Shrink(0)
 		c.end.run()
 		return nil, c.explain(ctx, err)
 	}
@@ -228,7 +228,7 @@ func (c *call) try(ctx context.Context, s *site) (*http.Response, *failed) {
 	}
 	if c.mode == Stream {
 		c.end.site = s
-		return c.stream(res)
+		return c.stream(ctx, res)
 	}
 	s.calls.Release()
 	return c.answer(ctx, res)

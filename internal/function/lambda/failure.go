@@ -8,12 +8,12 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/cloud"
 	"github.com/weir-gateway/weir/internal/cloud/aws"
 	"github.com/weir-gateway/weir/internal/function"
 )
@@ -106,13 +106,10 @@ func (c *call) refused(res *http.Response, s *site) *failed {
 	name, _, _ := strings.Cut(head.Get("X-Amzn-Errortype"), ":")
 	v := judge(name, res.StatusCode)
 	f := &failed{taken: v.taken, retry: v.retry, ill: v.ill, renew: v.renew}
-	if seconds, err := strconv.Atoi(head.Get("Retry-After")); err == nil && seconds > 0 {
-		f.after = min(time.Duration(seconds)*time.Second, time.Hour)
-	}
+	f.after = cloud.Seconds(head.Get("Retry-After"))
 	internal := fault.Internal("AWS Lambda in %s answers %d %s: %s%s", s.region, res.StatusCode, name, told.Message, because(told.Reason))
 	switch {
 	case v.kind == fault.FunctionThrottled:
-		f.after = max(f.after, 0)
 		c.throttled(s, told.Reason)
 		f.err = v.kind.New("", internal, fault.RetryAfter(max(f.after, time.Second)))
 	case v.kind == fault.FunctionUnavailable:

@@ -1,6 +1,7 @@
 package lambda
 
 import (
+	"context"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -15,6 +16,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/cloud"
 	"github.com/weir-gateway/weir/internal/function/form/apigw"
 )
 
@@ -27,11 +29,11 @@ const (
 
 // stream makes the response of an answer that is streamed. It waits for the first of it, for
 // what fails before that has a status of its own.
-func (c *call) stream(res *http.Response) (*http.Response, *failed) {
+func (c *call) stream(ctx context.Context, res *http.Response) (*http.Response, *failed) {
 	c.payload = nil // it is not sent again
-	c.held.shrink(0)
+	c.held.Shrink(0)
 	in := &frames{call: c, body: res.Body, decoder: eventstream.NewDecoder()}
-	made, err := c.streamed(in, contentType(res))
+	made, err := c.streamed(ctx, in, contentType(res))
 	if err == nil && !c.end.done.Load() && !c.end.timer.Stop() {
 		err = errTimeout // at the same moment
 	}
@@ -42,7 +44,7 @@ func (c *call) stream(res *http.Response) (*http.Response, *failed) {
 	return made, nil
 }
 
-func (c *call) streamed(in *frames, contentType string) (*http.Response, error) {
+func (c *call) streamed(ctx context.Context, in *frames, contentType string) (*http.Response, error) {
 	if err := in.fill(); err != nil && err != io.EOF { //nolint:errorlint // fill gives it bare
 		return nil, err
 	}
@@ -54,7 +56,7 @@ func (c *call) streamed(in *frames, contentType string) (*http.Response, error) 
 		}
 		return made, err
 	case c.format != apigw.Raw && (media == jsonType || media == ""):
-		return c.buffered(in)
+		return c.buffered(ctx, in)
 	default:
 		return apigw.DecodeRaw(c.r, in, contentType), nil
 	}
@@ -73,14 +75,14 @@ func contentType(res *http.Response) string {
 }
 
 // buffered is the answer of a function that does not stream, which has its usual form.
-func (c *call) buffered(in *frames) (*http.Response, error) {
+func (c *call) buffered(ctx context.Context, in *frames) (*http.Response, error) {
 	var payload []byte
 	for {
 		if len(payload)+len(in.rest) > mostAnswer {
 			return nil, badAnswer(fmt.Errorf("it has more than %d bytes and is not streamed", mostAnswer))
 		}
-		if !c.held.grow(factor * int64(len(payload)+len(in.rest))) {
-			return nil, noRoom(0)
+		if err := c.grow(ctx, cloud.Factor*int64(len(payload)+len(in.rest))); err != nil {
+			return nil, err
 		}
 		payload = append(payload, in.rest...)
 		in.rest = nil

@@ -1,0 +1,56 @@
+package cloud
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+)
+
+// Factor is how much memory a payload takes while it comes, and while it is turned into
+// another form.
+const Factor = 2
+
+// firstPiece is how much of a body is read at first.
+const firstPiece = 8 << 10
+
+// ErrTooLong tells that a body has more bytes than it may.
+var ErrTooLong = errors.New("the body is too long")
+
+// Read reads a body, of length bytes or of an unknown number of them (-1), and holds Factor
+// times its bytes as they come; each time there is no more room it waits. It closes body when ctx
+// ends, which must end a Read of it; whoever calls closes it then, too. Errors: ErrTooLong
+// after most bytes, those of Grow, and body's own.
+func (p *Part) Read(ctx context.Context, body io.ReadCloser, length, most int64, wait time.Duration) ([]byte, error) {
+	if length > most {
+		return nil, ErrTooLong
+	}
+	defer context.AfterFunc(ctx, func() { _ = body.Close() })() // it is given up, whatever it says
+	end := most + 1
+	if length >= 0 {
+		end = length
+	}
+	var read []byte
+	for size := min(firstPiece, end); ; size = min(2*size, end) {
+		if err := p.Grow(ctx, Factor*size, wait); err != nil {
+			return nil, err
+		}
+		grown := make([]byte, len(read), size)
+		copy(grown, read)
+		n, err := io.ReadFull(body, grown[len(read):size])
+		read = grown[:len(read)+n]
+		switch {
+		case err == nil && int64(len(read)) < end:
+		case err == nil && length >= 0, length < 0 && (err == io.EOF || err == io.ErrUnexpectedEOF):
+			return read, nil
+		case err == nil:
+			return nil, ErrTooLong
+		case ctx.Err() != nil:
+			return nil, context.Cause(ctx)
+		case err == io.EOF:
+			return nil, io.ErrUnexpectedEOF
+		default:
+			return nil, err //nolint:wrapcheck // whoever calls says what it is about
+		}
+	}
+}
