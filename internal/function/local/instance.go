@@ -61,6 +61,7 @@ type instance struct {
 	log     *slog.Logger
 	body    body
 	output  process.Tail
+	rate    outputRate
 	request atomic.Pointer[string]  // the id of the request that was given to it last
 	tail    atomic.Pointer[logTail] // of the invocation that was given to it last; nil where nobody wants it
 	since   time.Time
@@ -89,6 +90,7 @@ func (i *instance) live(body body, name string) {
 func (i *instance) watch() {
 	defer close(i.done)
 	<-i.body.Done()
+	i.tellDropped(i.rate.rest())
 	why := []fault.Option{fault.Internal("%s: %s%s", i.name, i.body.Exit(), i.lastWords())}
 	if l, ok := i.link.(breakable); ok && l.broken() != nil {
 		why = append(why, fault.Cause(l.broken()))
@@ -242,6 +244,9 @@ func (i *instance) line(l process.Line) {
 func (i *instance) record(l process.Line, more ...slog.Attr) {
 	i.output.Add(l.Text)
 	i.tail.Load().add(l.Text)
+	if !i.admits(l.Text) {
+		return
+	}
 	attrs := []slog.Attr{slog.String("instance", l.Process), slog.String("stream", l.Stream.String())}
 	if id := i.request.Load(); id != nil {
 		attrs = append(attrs, slog.String("request", *id))
@@ -252,9 +257,25 @@ func (i *instance) record(l process.Line, more ...slog.Attr) {
 	i.log.LogAttrs(context.Background(), slog.LevelInfo, string(l.Text), append(attrs, more...)...)
 }
 
+// admits tells whether a line goes to the log, or is one too many.
+func (i *instance) admits(line []byte) bool {
+	ok, dropped := i.rate.admit(len(line), time.Now())
+	i.tellDropped(dropped)
+	return ok
+}
+
+func (i *instance) tellDropped(lines int) {
+	if lines > 0 {
+		i.log.Warn("lines of output were dropped: the instance puts out more than the log takes", "name", i.name, "lines", lines)
+	}
+}
+
 // say passes a message on that the function has put into the log itself.
 func (i *instance) say(level slog.Level, serial string, text []byte) {
 	i.output.Add(text)
+	if !i.admits(text) {
+		return
+	}
 	attrs := []slog.Attr{slog.String("instance", serial)}
 	if id := i.request.Load(); id != nil {
 		attrs = append(attrs, slog.String("request", *id))
