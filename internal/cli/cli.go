@@ -19,6 +19,8 @@ const (
 	exitFailed  = 1 // the machine or the network said no
 	exitRefused = 2 // the config or the command line is wrong
 	exitDiffers = 3 // weir diff has found something
+	// exitInterrupted is what shells have for a program that an interrupt ended.
+	exitInterrupted = 130
 )
 
 // Streams are what a command reads and writes.
@@ -72,6 +74,9 @@ func (s Streams) exitCode(err error) int {
 	_, input := errors.AsType[*source.InputError](err)
 	if usage || input {
 		return exitRefused
+	}
+	if errors.Is(err, errInterrupted) {
+		return exitInterrupted
 	}
 	return exitFailed
 }

@@ -140,7 +140,7 @@ func (s Streams) invoke(ctx context.Context, i invocation) error {
 	if err != nil {
 		return err
 	}
-	shown := &lastByte{w: s.Out}
+	shown := &lastByte{w: s.Out, ended: func() bool { return ctx.Err() != nil }}
 	s.Out = shown
 	report, err := s.ask(ctx, running, checked.Config, i, data)
 	patience, cancel := context.WithTimeout(context.Background(), endsWithin)
@@ -153,19 +153,24 @@ func (s Streams) invoke(ctx context.Context, i invocation) error {
 		s.report(report)
 	}
 	if ctx.Err() != nil {
-		return errors.New("interrupted; the function was ended")
+		return fmt.Errorf("%w; the function was ended", errInterrupted)
 	}
 	return err
 }
 
-// lastByte knows what was written last, 0 for nothing.
+// lastByte knows what was written last, 0 for nothing. It writes no more once it has ended:
+// what an interrupt makes of a call is no answer.
 type lastByte struct {
-	w    io.Writer
-	last byte
+	w     io.Writer
+	ended func() bool
+	last  byte
 }
 
 // Write implements io.Writer.
 func (l *lastByte) Write(p []byte) (int, error) {
+	if l.ended() {
+		return len(p), nil
+	}
 	if len(p) > 0 {
 		l.last = p[len(p)-1]
 	}
@@ -178,7 +183,7 @@ const endsWithin = 3 * time.Second
 // mostData is what a function is given at most.
 const mostData = runtimeapi.MaxPayload
 
-// errInterrupted says that there was nothing to end yet.
+// errInterrupted says that an interrupt has ended the command.
 var errInterrupted = errors.New("interrupted")
 
 // data reads what --data says.

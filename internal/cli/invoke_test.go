@@ -3,8 +3,10 @@
 package cli_test
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -235,7 +237,7 @@ func TestInvokeDoesNotWaitForDataForGood(t *testing.T) {
 			if err := weir.Process.Signal(os.Interrupt); err != nil {
 				t.Fatal(err)
 			}
-			if err := weir.Wait(); err == nil || err.Error() != "exit status 1" || !strings.Contains(told.String(), "interrupted") {
+			if err := weir.Wait(); err == nil || err.Error() != "exit status 130" || !strings.Contains(told.String(), "interrupted") {
 				t.Errorf("it ended with %v: %s", err, told.String())
 			}
 		})
@@ -243,5 +245,39 @@ func TestInvokeDoesNotWaitForDataForGood(t *testing.T) {
 	got := invokeWith(strings.Repeat(" ", 6<<20+1), "orders", "--data", "-")
 	if got.code != 2 || !strings.Contains(got.err, "--data: it has more than 6291456 bytes") {
 		t.Errorf("too much: %s", got)
+	}
+}
+
+// What an interrupt makes of a call is no answer of the function.
+func TestAnInterruptedInvokeAnswersNothing(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it builds programs")
+	}
+	invokable(t)
+	weir := exec.Command(os.Args[0], "invoke", "web", "GET", "/web/hang", "-i")
+	weir.Env = append(os.Environ(), asWeir+"=1")
+	told, err := weir.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	weir.Stdout = &out
+	if err := weir.Start(); err != nil {
+		t.Fatal(err)
+	}
+	stuck := time.AfterFunc(time.Minute, func() { _ = weir.Process.Kill() })
+	defer stuck.Stop()
+	lines := bufio.NewScanner(told)
+	for lines.Scan() && !strings.Contains(lines.Text(), "hangs") {
+	}
+	if err := weir.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	rest, err := io.ReadAll(told)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := weir.Wait(); err == nil || err.Error() != "exit status 130" || out.Len() != 0 || !strings.Contains(string(rest), "interrupted; the function was ended") {
+		t.Errorf("it ended with %v: %s%s", err, rest, out.String())
 	}
 }

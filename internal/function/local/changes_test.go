@@ -246,7 +246,7 @@ func TestAnEditOfAModuleTakesOver(t *testing.T) {
 			}
 			write(in.file, in.text)
 			write(in.lib, in.before)
-			g := serve(t, start(t, &records{}, func(c *Config) { c.Run, c.Init, c.Queue.Wait = folder, time.Minute, time.Minute }))
+			g := serve(t, start(t, &records{}, func(c *Config) { c.Run, c.Init, c.Queue.Wait = folder, new(time.Minute), time.Minute }))
 			if got := g.get(t, "/"); got.body != `"one"` {
 				t.Fatalf("got %+v", got)
 			}
@@ -296,7 +296,7 @@ func TestAFunctionThatIsMendedServes(t *testing.T) {
 func TestANewerVersionIsNotKeptWaitingByOneThatHangs(t *testing.T) {
 	ownCache(t)
 	log := &records{}
-	g, file := startDeployed(t, log, func(c *Config) { c.Init = time.Hour })
+	g, file := startDeployed(t, log, func(c *Config) { c.Init = new(time.Hour) })
 	deploy(t, versionOf(t, "hanging"), file)
 	await.That(t, "the one that hangs is being started", func() bool { return strings.Contains(log.String(), "hanging as ") })
 	deploy(t, versionOf(t, "2"), file)
@@ -308,7 +308,7 @@ func TestCloseGivesUpAVersionThatIsBeingStarted(t *testing.T) {
 	log := &records{}
 	file := filepath.Join(t.TempDir(), "bootstrap"+filepath.Ext(os.Args[0]))
 	deploy(t, versionOf(t, "1"), file)
-	b := start(t, log, func(c *Config) { c.Run, c.Contract, c.Init = file, program.Lambda, time.Hour })
+	b := start(t, log, func(c *Config) { c.Run, c.Contract, c.Init = file, program.Lambda, new(time.Hour) })
 	await.That(t, "the version is known", func() bool { return b.Status().Version != "" })
 	deploy(t, versionOf(t, "hanging"), file)
 	var pid int

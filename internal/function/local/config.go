@@ -33,7 +33,7 @@ type Config struct {
 	Scale    Scale            `doc:"scale" help:"How many instances there are."`
 	Queue    Queue            `doc:"queue" help:"What happens to requests while all instances are busy."`
 	Timeout  time.Duration    `doc:"timeout" example:"30s" help:"How long an invocation may take: a lambda function until its answer is complete, an http one until the head of its response. An instance that takes longer is killed and replaced."`
-	Init     time.Duration    `doc:"init,omitzero" example:"10s" help:"How long an instance may take from its start until it takes requests: by default 10s, and 60s for an Azure app."`
+	Init     *time.Duration   `doc:"init" example:"10s" help:"How long an instance may take from its start until it takes requests: by default 10s, and 60s for an Azure app."`
 }
 
 // Value is that of a variable: a secret like others, but it may be empty.
@@ -109,6 +109,7 @@ const (
 	mostConcurrency = 1000 // Cloud Run's
 	mostQueue       = 1_000_000
 	shortestIdle    = 100 * time.Millisecond
+	shortestStep    = time.Millisecond
 	leastMemory     = 1 * doc.MiB
 )
 
@@ -131,8 +132,8 @@ func (c *Config) validate() error {
 		"scale.concurrency: %d is not from 1 to %d", c.Scale.Concurrency, mostConcurrency)
 	require(c.Queue.Size >= 0 && c.Queue.Size <= mostQueue, "queue.size: %d is not from 0 to %d", c.Queue.Size, mostQueue)
 	require(c.Queue.Wait > 0, "queue.wait: it must be more than nothing, for a request waits for the start of an instance, too")
-	require(c.Timeout > 0, "timeout: it must be more than nothing")
-	require(c.Init >= 0, "init: it must be more than nothing")
+	require(c.Timeout >= shortestStep, "timeout: %v is shorter than %v, in which nothing is done", c.Timeout, shortestStep)
+	require(c.Init == nil || *c.Init >= shortestStep, "init: %v is shorter than %v, in which nothing starts", c.initOr(), shortestStep)
 	require(c.Memory == 0 || c.Memory >= leastMemory, "memory: %v is less than %v, with which nothing runs", c.Memory, leastMemory)
 	require(!strings.Contains(c.Handler+strings.Join(c.Args, ""), "\x00"), "handler, args: no NUL is possible there")
 	for _, name := range slices.Sorted(maps.Keys(c.Env)) {
@@ -230,13 +231,21 @@ func once(c *Config) Config {
 // times are how long single steps may take. An app's own time-out counts where it
 // is the shorter one.
 func (c *Config) times(p program.Program) *times {
-	t := &times{invoke: c.Timeout, init: cmp.Or(c.Init, defaultInit)}
+	t := &times{invoke: c.Timeout, init: c.initOr(defaultInit)}
 	if p.App == nil {
 		return t
 	}
 	t.invoke = min(t.invoke, cmp.Or(p.App.Timeout, mostAzureTimeout), mostAzureTimeout)
-	t.init = cmp.Or(c.Init, p.App.Init, defaultAzureInit)
+	t.init = c.initOr(p.App.Init, defaultAzureInit)
 	return t
+}
+
+// initOr is what the config says, or else the first of the others that is not 0.
+func (c *Config) initOr(others ...time.Duration) time.Duration {
+	if c.Init != nil {
+		return *c.Init
+	}
+	return cmp.Or(others...)
 }
 
 // bounds are the pool's part of the config.

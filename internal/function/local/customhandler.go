@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
@@ -197,12 +198,23 @@ func (h *customHandler) tell(b *backend, place *lease, r *http.Request, f *azure
 	const most = 16 << 10 // as for a line of output
 	log := b.log.With("instance", place.Instance().name, "request", exchange.Of(r).ID)
 	for _, line := range result.Logs {
-		log.Info(line[:min(len(line), most)], "name", f.Name)
+		log.Info(begin(line, most), "name", f.Name)
 	}
 	for _, output := range f.Outputs {
 		if value, ok := result.Sent[output.Name]; ok {
 			log.Info(fmt.Sprintf("the function sent %q, and nothing here takes what is for a %s", output.Name, output.Type),
-				"name", f.Name, "value", string(value[:min(len(value), most)]))
+				"name", f.Name, "value", begin(string(value), most))
 		}
 	}
+}
+
+// begin is the beginning of text, of at most so many bytes and whole characters.
+func begin(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	for most > 0 && !utf8.RuneStart(text[most]) {
+		most--
+	}
+	return text[:most]
 }

@@ -377,3 +377,15 @@ http.server.ThreadingHTTPServer(("127.0.0.1", int(os.environ["FUNCTIONS_CUSTOMHA
 		})
 	}
 }
+
+func TestWhatIsCutIsCutBetweenCharacters(t *testing.T) {
+	for _, test := range []struct {
+		text string
+		most int
+		want string
+	}{{"tea", 3, "tea"}, {"teas", 3, "tea"}, {"té", 2, "t"}, {"té", 3, "té"}, {"\u2014\u2014", 5, "\u2014"}, {"\x80\x80\x80", 2, ""}} {
+		if got := begin(test.text, test.most); got != test.want {
+			t.Errorf("%q within %d is %q, want %q", test.text, test.most, got, test.want)
+		}
+	}
+}

@@ -131,9 +131,9 @@ func TestExtensionsThatFailKeepAnInstanceFromStarting(t *testing.T) {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
 			e := withExtensions(t, how, func(c *Config) {
-				c.Init = 30 * time.Second
+				c.Init = new(30 * time.Second)
 				if strings.HasPrefix(how, "never") {
-					c.Init = time.Second
+					c.Init = new(time.Second)
 				}
 				c.Queue.Wait = 30 * time.Second
 			}, "one=agent")

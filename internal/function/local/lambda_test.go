@@ -226,7 +226,7 @@ func TestAFailedInitIsTheAnswerWithItsReasonForOperators(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			g := startLambda(t, &records{}, func(c *Config) {
 				c.Env = env(t, "INIT", test.how)
-				c.Init = 200 * time.Millisecond
+				c.Init = new(200 * time.Millisecond)
 			})
 			got := g.get(t, "/")
 			wantProblem(t, got, 503, "function-init-failed")

@@ -36,7 +36,7 @@ func modules(tb testing.TB, runtime program.Runtime, handler string, log *record
 	must(tb, err)
 	return serve(tb, start(tb, log, func(c *Config) {
 		c.Run, c.Handler = folder, handler
-		c.Queue.Wait, c.Init, c.Timeout = time.Minute, time.Minute, time.Minute // interpreters start slowly on a busy machine
+		c.Queue.Wait, c.Init, c.Timeout = time.Minute, new(time.Minute), time.Minute // interpreters start slowly on a busy machine
 		change(c)
 	}))
 }

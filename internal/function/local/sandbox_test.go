@@ -105,7 +105,7 @@ func TestWasmFailuresAreProblems(t *testing.T) {
 func TestWasmInitFailures(t *testing.T) {
 	for how, reason := range map[string]string{"trap": "cannot find my config", "hang": "it was not ready after 200ms"} {
 		t.Run(how, func(t *testing.T) {
-			g := startGuest(t, &records{}, "handler", func(c *Config) { c.Env, c.Init = env(t, "INIT", how), 200*time.Millisecond })
+			g := startGuest(t, &records{}, "handler", func(c *Config) { c.Env, c.Init = env(t, "INIT", how), new(200*time.Millisecond) })
 			wantProblem(t, g.get(t, "/hello"), 503, "function-init-failed")
 			if problem := g.Status().Problem; !strings.Contains(problem, reason) {
 				t.Errorf("the status says %q, want %q", problem, reason)

@@ -142,7 +142,7 @@ func TestWebRequestThatEndsItsInstanceIsTriedOnOneMore(t *testing.T) {
 func TestWebInitFailures(t *testing.T) {
 	for how, reason := range map[string]string{"exit": "cannot find my config", "hang": "it was not ready after 200ms"} {
 		t.Run(how, func(t *testing.T) {
-			g := startWeb(t, &records{}, func(c *Config) { c.Env, c.Init = env(t, "INIT", how), 200*time.Millisecond })
+			g := startWeb(t, &records{}, func(c *Config) { c.Env, c.Init = env(t, "INIT", how), new(200*time.Millisecond) })
 			wantProblem(t, g.get(t, "/"), 503, "function-init-failed")
 			if problem := g.Status().Problem; !strings.Contains(problem, reason) {
 				t.Errorf("the status says %q, want %q", problem, reason)

@@ -8,7 +8,7 @@ import (
 )
 
 // backoff keeps a function that cannot be started from being started again and
-// again. It belongs to one version of the function: a new version has a new pool.
+// again. It belongs to the version that serves, and begins anew with the next one.
 type backoff struct {
 	failures int // in a row, without any request served
 	until    time.Time

@@ -31,7 +31,10 @@ func main() {
 		_ = json.NewEncoder(w).Encode(map[string]any{"env": os.Environ()})
 	})
 	http.HandleFunc("/crash", func(http.ResponseWriter, *http.Request) { os.Exit(3) })
-	http.HandleFunc("/hang", func(http.ResponseWriter, *http.Request) { select {} })
+	http.HandleFunc("/hang", func(http.ResponseWriter, *http.Request) {
+		fmt.Println("hangs")
+		select {}
+	})
 	http.HandleFunc("/hints", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Link", "</style.css>; rel=preload")
 		w.WriteHeader(http.StatusEarlyHints)
