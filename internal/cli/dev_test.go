@@ -156,7 +156,7 @@ func TestMistakesOfAFunctionAreToldOneByOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := weir(false, "check", file)
-	for _, want := range []string{`function "a": contract: "soap"`, `function "a": scale.max: 0`, `function "a": timeout: it must be`} {
+	for _, want := range []string{`function "a": contract: "soap"`, `function "a": scale.max: 0`, `function "a": timeout: 0s is shorter`} {
 		if got.code != 2 || strings.Count(got.out+got.err, want) != 1 {
 			t.Errorf("%s is not told by itself in %s", want, got)
 		}
