@@ -41,8 +41,25 @@ func (c *validator) groupRules() {
 // allows tells whether one of patterns covers one of names; nil patterns bound nothing.
 func allows(patterns []string, names ...string) bool {
 	return patterns == nil || slices.ContainsFunc(patterns, func(p string) bool {
-		return slices.ContainsFunc(names, func(n string) bool { return pattern.Glob(p, n) })
+		return slices.ContainsFunc(names, func(n string) bool { return covers(p, n) })
 	})
+}
+
+// covers tells whether a grant covers what is reached. In a grant that is a URL no * of the host
+// stands for a part of the path, or everybody's host would be covered before a path that ends
+// as the grant does; one at its end stands for every path, too.
+func covers(grant, name string) bool {
+	scheme, rest, isURL := strings.Cut(grant, "://")
+	named, at, alike := strings.Cut(name, "://")
+	if !isURL || !alike {
+		return pattern.Glob(grant, name)
+	}
+	host, path, _ := strings.Cut(rest, "/")
+	own, below, _ := strings.Cut(at, "/")
+	if host == rest && strings.HasSuffix(host, "*") {
+		path = "*"
+	}
+	return pattern.Glob(scheme, named) && pattern.Glob(host, own) && pattern.Glob(path, below)
 }
 
 func (c *validator) denied(at doc.Pos, g *Group, what, grant string) {
