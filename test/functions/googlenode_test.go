@@ -40,7 +40,7 @@ func googleNode(t *testing.T, log *await.Text, target, signature string) functio
 		"PATH": filepath.Dir(node) + string(os.PathListSeparator) + "/usr/bin:/bin", "NODE_OPTIONS": "--require " + filepath.Join(folder, "loopback.cjs"),
 	}
 	return startLogged(t, slog.New(slog.NewTextHandler(log, nil)), frameworkCommand, func(c *local.Config) {
-		c.Handler, c.Init, c.Env = target, await.Patience, map[string]local.Value{}
+		c.Handler, c.Init, c.Env = target, new(await.Patience), map[string]local.Value{}
 		for name, value := range variables {
 			c.Env[name] = local.Value{Secret: config.Secret{Template: secret.Template{Parts: []secret.Part{{Text: value}}}}}
 		}
