@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
@@ -47,6 +48,31 @@ func TestARefusalReplacesFieldsAndHasNoBodyForHead(t *testing.T) {
 		}
 		if length := w.Header().Get("Content-Length"); (w.Body.Len() > 0) != body || length == "" || length == "0" {
 			t.Errorf("%s: %q, length %s", method, w.Body, length)
+		}
+	}
+}
+
+// What ends after the time that the client gave has ended for that, whatever a backend made of it.
+func TestACallThatIsOutOfTimeIsToldSo(t *testing.T) {
+	for _, tt := range []struct {
+		given, status string
+	}{
+		{"1m", "4"}, {"1000u", "4"}, {"99999999n", "4"}, {"1S", "4"}, {"59M", "14"}, {"99999999H", "14"},
+		{"", "14"}, {"m", "14"}, {"1", "14"}, {"1x", "14"}, {"-1S", "14"}, {"999999999n", "14"},
+	} {
+		r := httptest.NewRequest(http.MethodPost, "/shop.Orders/List", nil)
+		r.ProtoMajor = 2
+		r.Header.Set("Content-Type", "application/grpc")
+		if tt.given != "" {
+			r.Header.Set("Grpc-Timeout", tt.given)
+		}
+		x := &exchange.Exchange{Start: time.Now().Add(-time.Minute)}
+		recorded := httptest.NewRecorder()
+		w, r := exchange.Begin(recorded, r, x)
+		exchange.Fail(w, fault.BackendReset.New(""))
+		w.Finish(nil)
+		if got := recorded.Header().Get("Grpc-Status"); got != tt.status {
+			t.Errorf("%q of a call that took a minute: status %s, not %s", r.Header.Get("Grpc-Timeout"), got, tt.status)
 		}
 	}
 }

@@ -111,7 +111,7 @@ func (w *Writer) Fail(err error) {
 	if w.status != 0 {
 		panic(http.ErrAbortHandler)
 	}
-	answer(w, w.Head(), w.r, f, fault.Context{RequestID: w.x.ID, Verbose: w.x.Verbose})
+	answer(w, w.Head(), w.r, f, fault.Context{RequestID: w.x.ID, Verbose: w.x.Verbose, Late: late(w.r, time.Since(w.x.Start))})
 }
 
 // Finish ends the exchange: done hooks run with what happened, which is given to

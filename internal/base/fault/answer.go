@@ -31,6 +31,9 @@ type Context struct {
 	// GRPC is for clients that speak gRPC, which understand nothing but a
 	// trailers-only response: status 200 and grpc-status in the head.
 	GRPC bool
+	// Late tells that the time is up which a gRPC client has given its call: whatever failed
+	// then, failed for that.
+	Late bool
 }
 
 // Field is one line of a head.
@@ -48,7 +51,7 @@ func (f *Fault) Answer(c Context) Answer {
 	if c.GRPC {
 		return Answer{Status: http.StatusOK, Fields: append(f.ownFields(),
 			Field{"Content-Type", "application/grpc"},
-			Field{"Grpc-Status", strconv.Itoa(grpcStatus(f.Status))},
+			Field{"Grpc-Status", strconv.Itoa(grpcStatus(f.Status, c.Late))},
 			Field{"Grpc-Message", grpcMessage(f)})}
 	}
 	p := problem{Type: f.URI(), Title: f.Title, Status: f.Status, Detail: f.Detail, Code: f.Code, RequestID: c.RequestID, Problems: f.Problems}
@@ -89,7 +92,10 @@ func retrySeconds(d time.Duration) int {
 
 // grpcStatus maps an HTTP status to a gRPC code, as gRPC's
 // "HTTP to gRPC Status Code Mapping" does for responses without one.
-func grpcStatus(status int) int {
+func grpcStatus(status int, late bool) int {
+	if late && status >= http.StatusInternalServerError {
+		return 4 // DEADLINE_EXCEEDED
+	}
 	switch status {
 	case http.StatusBadRequest, http.StatusRequestHeaderFieldsTooLarge:
 		return 13 // INTERNAL
