@@ -97,6 +97,7 @@ func TestExtensionsAreStartedBesideTheFunctionAndEndAfterIt(t *testing.T) {
 		}
 	}
 	for _, name := range []string{"one", "two"} {
+		await.That(t, "the line of "+name+" is logged", func() bool { return len(e.log.find("registered as "+name)) > 0 })
 		if found := e.log.find("registered as " + name); len(found) != 1 || found[0]["extension"] != name || found[0]["function"] != nil && found[0]["stream"] != "stdout" {
 			t.Errorf("the line of %s is logged as %v", name, found)
 		}
