@@ -32,7 +32,7 @@ func (e Env) DigestOfKey(key config.Secret) (digest Digest, known bool, err erro
 		}
 		return Digest(raw), true, nil
 	}
-	if !Refers(key.Template) {
+	if !key.Refers() {
 		return Digest{}, false, Unusable(key, fmt.Errorf("the key stands in the config itself; write its digest (`printf %%s KEY | sha256sum`) after %s, or a reference such as ${env:ACME_KEY}", DigestPrefix))
 	}
 	if len(text) < shortestKey {

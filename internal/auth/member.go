@@ -3,11 +3,9 @@ package auth
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
-	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
@@ -127,21 +125,16 @@ func (m Member) Wrong(err error) error {
 
 // Unusable is an error about what s holds, with its place and the reference that it came by.
 func Unusable(s config.Secret, err error) error {
-	if Refers(s.Template) {
+	if s.Refers() {
 		err = fmt.Errorf("%s: %w", s.Template, err)
 	}
 	return &config.SecretError{Pos: s.Pos, Err: err}
 }
 
-// Refers tells whether a proof is a reference, and no text of the config itself.
-func Refers(t secret.Template) bool {
-	return slices.ContainsFunc(t.Parts, func(p secret.Part) bool { return p.Source != "" })
-}
-
 // Text gives the text of a proof; its error has its place. It is not known where the proof
 // is a reference and the config is only checked.
 func (e Env) Text(s config.Secret) (text string, known bool, err error) {
-	if !Refers(s.Template) {
+	if !s.Refers() {
 		for _, p := range s.Parts {
 			text += p.Text
 		}

@@ -128,7 +128,7 @@ func (v *verifier) takeKeys(env auth.Env, c *Config) (identity string, err error
 func secretKeys(env auth.Env, c *Config) (*keySet, error) {
 	set := &keySet{}
 	for _, s := range c.Secrets {
-		if !auth.Refers(s.Template) {
+		if !s.Refers() {
 			return nil, auth.Unusable(s, errors.New("the secret stands in the config itself; write a reference such as ${env:JWT_SECRET}"))
 		}
 		text, known, err := env.Text(s)

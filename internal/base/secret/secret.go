@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -51,6 +52,11 @@ func (Value) LogValue() slog.Value { return slog.StringValue(redacted) }
 
 // MarshalText hides the secret from encoders.
 func (Value) MarshalText() ([]byte, error) { return []byte(redacted), nil }
+
+// Refers tells whether there is a reference, and no literal alone.
+func (t Template) Refers() bool {
+	return slices.ContainsFunc(t.Parts, func(p Part) bool { return p.Source != "" })
+}
 
 // String shows references as they were written, and literal text not at all
 // when there is any, for a literal in a secret's place is a secret too.

@@ -25,6 +25,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/base/sigv4"
 	"github.com/weir-gateway/weir/internal/cloud/aws"
+	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -424,6 +425,7 @@ func TestTargets(t *testing.T) {
 	for _, text := range []string{
 		"", "a b", "a:", "a:b c", "a@", "a@x", strings.Repeat("a", 65), "a/../b", "a%2f", "arn:aws:lambda:eu-west-1:123:function:a", "arn:aws:lambda:eu-west-1:123456789012:function:a:b:c",
 		"arn:aws:lambda:eu-west-1:123456789012:layer:a", "arn:aws:lambda:eu-west-1:123456789012:function:a@eu-west-1", "arn:", "a@evil.test",
+		"arn::lambda:eu-west-1:123456789012:function:a", "arn:a ws:lambda:eu-west-1:123456789012:function:a", "arn:aws\n:lambda:eu-west-1:123456789012:function:a", "arn:aws-:lambda:eu-west-1:123456789012:function:a",
 	} {
 		if got, err := aws.ParseTarget(text); err == nil {
 			t.Errorf("%q is %+v", text, got)
@@ -442,6 +444,32 @@ func TestTargets(t *testing.T) {
 	}
 }
 
+func TestWhatIsWrongWithARole(t *testing.T) {
+	const right = "arn: " + role
+	for text, want := range map[string]string{
+		right: "",
+		right + "\nsession: weir-prod@shop.dev\nexternal_id: shop:42/eu": "",
+		right + "\nsession: ''":               "weir.yaml:2:10: the session \"\" is not understood; AWS takes 2 to 64",
+		right + "\nsession: w":                "weir.yaml:2:10",
+		right + "\nsession: \"we\\nir\"":      "weir.yaml:2:10",
+		right + "\nexternal_id: ''":           "weir.yaml:2:14",
+		right + "\nexternal_id: ${env:X}":     "weir.yaml:2:14: the external id \"${env:X}\" is not understood; it is sent as it stands here",
+		right + "\nexternal_id: \"a\\r\\nb\"": "weir.yaml:2:14",
+		"arn: \"" + role + "\\n\"":            "is no role",
+	} {
+		var ps doc.Problems
+		var r aws.Role
+		doc.Decode(doc.Parse("weir.yaml", []byte(text), &ps), &r, &ps)
+		told := ""
+		for _, p := range ps.Sorted() {
+			told += p.String() + "\n"
+		}
+		if want == "" && told != "" || !strings.Contains(told, want) {
+			t.Errorf("%s\ngets: %s\nwant: %s", text, told, want)
+		}
+	}
+}
+
 func FuzzParseTarget(f *testing.F) {
 	f.Add("orders:live@eu-west-1")
 	f.Add("arn:aws:lambda:eu-west-1:123456789012:function:orders:live")
@@ -454,7 +482,7 @@ func FuzzParseTarget(f *testing.F) {
 		if err != nil || again != target {
 			t.Errorf("%q is %+v, and written out %+v, %v", text, target, again, err)
 		}
-		if strings.ContainsAny(target.Name+target.Qualifier+target.Region, "/?#%\\ @") {
+		if strings.ContainsAny(target.Name+target.Qualifier+target.Region, "/?#%\\ @") || strings.ContainsAny(target.String(), " \r\n") {
 			t.Errorf("%q could lead elsewhere: %+v", text, target)
 		}
 	})

@@ -1,10 +1,11 @@
 package aws
 
 import (
-	"errors"
+	"fmt"
 	"net/url"
 	"strings"
 
+	"github.com/weir-gateway/weir/internal/cloud"
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
@@ -26,16 +27,7 @@ const regionPlace = "{region}"
 // UnmarshalText reads a URL without a path.
 func (e *Endpoint) UnmarshalText(text []byte) error {
 	*e = Endpoint(text)
-	u, err := url.Parse(strings.ReplaceAll(string(text), regionPlace, "eu-west-1"))
-	switch {
-	case err != nil:
-		return errors.New("it is no URL")
-	case u.Scheme != "https" && u.Scheme != "http":
-		return errors.New("it begins with https://, or with http:// where nothing is secret on the way")
-	case u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
-		return errors.New("it is a scheme and a host, and a port where that is another one")
-	}
-	return nil
+	return cloud.CheckEndpoint(strings.ReplaceAll(string(text), regionPlace, "eu-west-1")) //nolint:wrapcheck // it says what is wrong
 }
 
 // In gives the endpoint of a service in a region: whether TLS is spoken there, and its host and port.
@@ -60,18 +52,31 @@ type Role struct {
 // DecodeDoc reads an ARN, or a map.
 func (r *Role) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	*r = Role{Session: DefaultSession}
-	at := n
 	if n.Kind == doc.Scalar {
 		r.ARN = n.Value
-	} else {
-		type long Role
-		doc.Decode(n, (*long)(r), ps)
-		at = n.Get("arn")
+		r.check(n, ps)
+		return
 	}
-	if at != nil && at.Kind == doc.Scalar {
-		if err := CheckRole(r.ARN); err != nil {
-			ps.Add(doc.Problem{Pos: at.Pos, What: "the role is not understood", Why: err.Error(), Fix: "write its ARN, which its page in the console of IAM shows"})
+	type long Role
+	doc.Decode(n, (*long)(r), ps)
+	r.check(n.Get("arn"), ps)
+	wrong := func(key, what, why, fix string, right bool) {
+		if at := n.Get(key); at != nil && at.Kind == doc.Scalar && !right {
+			ps.Add(doc.Problem{Pos: at.Pos, What: fmt.Sprintf("the %s %q is not understood", what, at.Value), Why: why, Fix: fix})
 		}
+	}
+	wrong("session", "session", "AWS takes 2 to 64 letters, digits and _+=,.@-", "for example `session: weir-prod`", sessionForm.MatchString(r.Session))
+	wrong("external_id", "external id", "it is sent as it stands here, for it is no secret, and AWS takes 2 to 1224 letters, digits and _+=,.@:/-",
+		"write it as the role's owner has it in the condition sts:ExternalId", len(r.ExternalID) <= mostExternal && externalForm.MatchString(r.ExternalID))
+}
+
+// check says what is wrong with the ARN, which stands at that place.
+func (r *Role) check(at *doc.Node, ps *doc.Problems) {
+	if at == nil || at.Kind != doc.Scalar {
+		return
+	}
+	if err := CheckRole(r.ARN); err != nil {
+		ps.Add(doc.Problem{Pos: at.Pos, What: "the role is not understood", Why: err.Error(), Fix: "write its ARN, which its page in the console of IAM shows"})
 	}
 }
 

@@ -22,8 +22,13 @@ var (
 	accountForm   = regexp.MustCompile(`^\d{12}$`)
 	nameForm      = regexp.MustCompile(`^[a-zA-Z0-9_-]{1,64}$`)
 	qualifierForm = regexp.MustCompile(`^(\$LATEST(\.PUBLISHED)?|[a-zA-Z0-9_-]{1,128})$`)
+	partitionForm = regexp.MustCompile(`^aws(-[a-z]+)*$`)
 	roleForm      = regexp.MustCompile(`^arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+$`)
+	sessionForm   = regexp.MustCompile(`^[\w+=,.@-]{2,64}$`) // of STS, AssumeRole
+	externalForm  = regexp.MustCompile(`^[\w+=,.@:/-]{2,}$`)
 )
+
+const mostExternal = 1224
 
 // arnParts are those of arn:aws:lambda:REGION:ACCOUNT:function:NAME.
 const arnParts = 7
@@ -59,6 +64,9 @@ func parseARN(text string) (Target, error) {
 	t := Target{Partition: parts[1], Region: parts[3], Account: parts[4], Name: parts[6]}
 	if len(parts) > arnParts {
 		t.Qualifier = parts[7]
+	}
+	if !partitionForm.MatchString(t.Partition) {
+		return t, fmt.Errorf("%q is no partition of AWS; most functions are in aws", t.Partition)
 	}
 	if err := CheckRegion(t.Region); err != nil {
 		return t, err

@@ -239,7 +239,7 @@ func TestTargets(t *testing.T) {
 	}
 	for _, text := range []string{
 		"", "a", "a@", "a@x", "a@europe-west1", "a@europe-west1/", "a@europe-west1/UPPER", "a b@europe-west1/shop-42", "a@europe-west1/shop-42/x", "a@europe-west1/evil.test#",
-		"http://orders.test", "https://", "https://u:p@orders.test", "https://orders.test/?a", "https://orders.test#a", "ftp://orders.test",
+		"http://orders.test", "https://", "https://u:p@orders.test", "https://orders.test/?a", "https://orders.test#a", "ftp://orders.test", "https://orders.test:99999", "https://orders.test:",
 	} {
 		if got, err := ParseFunction(text); err == nil {
 			t.Errorf("%q is %s", text, got.In(""))

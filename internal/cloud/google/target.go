@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+
+	"github.com/weir-gateway/weir/internal/cloud"
 )
 
 // RegionPlace stands for the region in an address.
@@ -81,6 +83,9 @@ func parseURL(text string) (Target, error) {
 		return Target{}, errors.New("it begins with https://, for the token that is sent with each request is a secret")
 	case u.User != nil || u.RawQuery != "" || u.Fragment != "":
 		return Target{}, errors.New("it is a scheme and a host, and the path that comes before the request's")
+	}
+	if err := cloud.CheckPort(u); err != nil {
+		return Target{}, err //nolint:wrapcheck // it says what is wrong
 	}
 	return Target{text: text, pattern: strings.TrimSuffix(text, "/")}, nil
 }

@@ -1,11 +1,9 @@
 package web
 
 import (
-	"errors"
 	"net"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/egress"
@@ -73,18 +71,4 @@ func Address(u *url.URL) *url.URL {
 		made.Host = net.JoinHostPort(u.Hostname(), port)
 	}
 	return &made
-}
-
-// CheckEndpoint says what is wrong with a URL of where functions are called instead.
-func CheckEndpoint(text string) error {
-	u, err := url.Parse(text)
-	switch {
-	case err != nil:
-		return errors.New("it is no URL")
-	case u.Scheme != "https" && u.Scheme != "http":
-		return errors.New("it begins with https://, or with http:// where nothing is secret on the way")
-	case u.Host == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "":
-		return errors.New("it is a scheme and a host, and a port where that is another one")
-	}
-	return nil
 }

@@ -278,8 +278,18 @@ func TestWhatIsWrongWithAConfig(t *testing.T) {
 		"azure: shop\nroutes: { '1': a }":                                   "is no name of a function",
 		"azure: shop\nidentity: { resource: a, secret: x }":                 "say with client and tenant whose it is",
 		"azure: shop\nidentity: { resource: a, authority: https://a.test }": "set AZURE_AUTHORITY_HOST",
-		"azure: shop\ntimeout: 5m":                                          "after which Azure answers itself",
-		"azure: shop\nkey: ${env:WEIR_NO_SUCH}":                             "key: ",
+		"azure: shop\nroutes: { price: 'x/../../admin/host/keys' }":         "leads out of its place",
+		"azure: shop\nroutes: { price: './x' }":                             "leads out of its place",
+		"azure: shop\nroutes: { price: 'x/..\\admin' }":                     "neither a text nor {name}",
+		"azure: shop\nprefix: ../admin":                                     "is no prefix",
+		"azure: shop\nprefix: api/./x":                                      "is no prefix",
+		"azure: shop\nprefix: api//x":                                       "is no prefix",
+		"azure: shop\nendpoint: https://x:99999":                            "it has a port from 1 to 65535",
+		"azure: shop\nendpoint: https://x:0":                                "it has a port from 1 to 65535",
+		"azure: shop\nkey: the-key-itself":                                  "key: it stands in the config itself; write a reference such as ${env:SHOP_FUNCTIONS_KEY}",
+		"azure: shop\nidentity: { resource: a, client: b, tenant: c, secret: the-secret-itself }": "identity.secret: it stands in the config itself",
+		"azure: shop\ntimeout: 5m":              "after which Azure answers itself",
+		"azure: shop\nkey: ${env:WEIR_NO_SUCH}": "key: ",
 	} {
 		c, ps := read(t, text)
 		told := ""
@@ -289,7 +299,7 @@ func TestWhatIsWrongWithAConfig(t *testing.T) {
 		if err := check(function.Env{Secret: secret.Resolve}, c); err != nil {
 			told += err.Error()
 		}
-		if !strings.Contains(told, want) {
+		if !strings.Contains(told, want) || strings.Contains(told, "-itself") {
 			t.Errorf("%s: %s", text, told)
 		}
 	}

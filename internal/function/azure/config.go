@@ -136,7 +136,7 @@ const noPrefix = "none"
 // UnmarshalText reads a path without slashes around it.
 func (p *Prefix) UnmarshalText(text []byte) error {
 	*p = Prefix(text)
-	if bytes.ContainsAny(text, "{}?#% ") || !bytes.Equal(bytes.Trim(text, "/"), text) {
+	if bytes.ContainsAny(text, "{}?#%\\ ") || len(text) > 0 && slices.ContainsFunc(strings.Split(string(text), "/"), func(part string) bool { return part == "" || dots(part) }) {
 		return fmt.Errorf("%q is no prefix; write it as routePrefix of host.json has it, without slashes around it, or none", text)
 	}
 	return nil
@@ -148,7 +148,7 @@ type Authority string
 // UnmarshalText reads a URL without a path.
 func (a *Authority) UnmarshalText(text []byte) error {
 	*a = Authority(text)
-	return web.CheckEndpoint(string(text)) //nolint:wrapcheck // it says what is wrong
+	return cloud.CheckEndpoint(string(text)) //nolint:wrapcheck // it says what is wrong
 }
 
 // Endpoint is where apps are called, "" for their own hosts.
@@ -157,7 +157,7 @@ type Endpoint string
 // UnmarshalText reads a URL without a path.
 func (e *Endpoint) UnmarshalText(text []byte) error {
 	*e = Endpoint(text)
-	return web.CheckEndpoint(exampleRegion(string(text))) //nolint:wrapcheck // it says what is wrong
+	return cloud.CheckEndpoint(exampleRegion(string(text))) //nolint:wrapcheck // it says what is wrong
 }
 
 // The defaults that are not zero, and the bounds of what makes sense.
@@ -180,6 +180,8 @@ func (c *Config) host() string {
 	return string(c.App) + ".azurewebsites.net"
 }
 
+const inItself = "%s: it stands in the config itself; write a reference such as ${env:%s}"
+
 // validate tells all that is wrong with the config itself.
 func (c *Config) validate() error {
 	var problems function.Mistakes
@@ -201,7 +203,9 @@ func (c *Config) validate() error {
 			problems = append(problems, err)
 		}
 	}
+	require(c.Key == nil || c.Key.Refers(), inItself, "key", "SHOP_FUNCTIONS_KEY")
 	if i := c.Identity; i != nil {
+		require(i.Secret == nil || i.Secret.Refers(), inItself, "identity.secret", "SHOP_CLIENT_SECRET")
 		require(i.Authority == "" || i.Secret != nil, "identity.authority: it is where the token of a secret is asked for, and there is none; set AZURE_AUTHORITY_HOST for other tokens")
 		require(i.Tenant == "" || idForm.MatchString(i.Tenant), "identity.tenant: %q is neither an id nor a domain", i.Tenant)
 		require(i.Client == "" || idForm.MatchString(i.Client), "identity.client: %q is no client id", i.Client)

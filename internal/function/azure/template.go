@@ -45,7 +45,9 @@ func parseSegment(text string) (segment, error) {
 	inner, open := strings.CutPrefix(text, "{")
 	inner, closed := strings.CutSuffix(inner, "}")
 	switch {
-	case !open && !closed && !strings.ContainsAny(text, "{}?#%"):
+	case dots(text):
+		return segment{}, fmt.Errorf("%q leads out of its place", text)
+	case !open && !closed && !strings.ContainsAny(text, "{}?#%\\"):
 		return segment{literal: url.PathEscape(text)}, nil
 	case !open || !closed:
 		return segment{}, fmt.Errorf("%q is neither a text nor {name}", text)
@@ -92,9 +94,9 @@ func (p template) at(path string, captured *exchange.Params) (string, error) {
 }
 
 // climbs tells of a value that another segment's place could be read out of.
-func climbs(value string) bool {
-	return slices.ContainsFunc(strings.Split(value, "/"), func(part string) bool { return part == "." || part == ".." })
-}
+func climbs(value string) bool { return slices.ContainsFunc(strings.Split(value, "/"), dots) }
+
+func dots(part string) bool { return part == "." || part == ".." }
 
 // leads tells whether the app would lead such a path here. Literals match whatever their case.
 func (p template) leads(parts []string) bool {

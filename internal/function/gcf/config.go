@@ -170,7 +170,7 @@ type Endpoint string
 // UnmarshalText reads a URL without a path.
 func (e *Endpoint) UnmarshalText(text []byte) error {
 	*e = Endpoint(text)
-	return web.CheckEndpoint(strings.ReplaceAll(string(text), google.RegionPlace, "europe-west1")) //nolint:wrapcheck // it says what is wrong
+	return cloud.CheckEndpoint(strings.ReplaceAll(string(text), google.RegionPlace, "europe-west1")) //nolint:wrapcheck // it says what is wrong
 }
 
 // The defaults that are not zero, and the bounds of what makes sense.
@@ -200,6 +200,7 @@ func (c *Config) validate() error {
 	require(c.Endpoint == "" || len(c.Regions) < 2 || strings.Contains(string(c.Endpoint), google.RegionPlace),
 		"endpoint: with several regions it must hold %s, or each of them would be the same", google.RegionPlace)
 	require(!c.Identity.None || c.Audience == "", "audience: without an identity there is no token that could be for anybody")
+	require(c.Identity.Credentials == nil || c.Identity.Credentials.Refers(), "identity.credentials: it stands in the config itself; write a reference such as ${file:/run/secrets/gateway.json}")
 	require(len(c.Identity.Delegates) == 0 || c.Identity.Impersonate != "", "identity.delegates: they lead to nobody; say with impersonate to whom")
 	for _, d := range c.Identity.Delegates {
 		if err := google.CheckAccount(d); err != nil {

@@ -447,6 +447,7 @@ func TestWhatIsWrongWithAConfig(t *testing.T) {
 		"gcf: https://a.test\nidentity: { delegates: [a@b.iam.gserviceaccount.com] }": "they lead to nobody",
 		"gcf: https://a.test\ntimeout: 2h":                                            "as long as a request to Cloud Run may take",
 		"gcf: https://a.test\nlimits: { concurrency: -1 }":                            "limits.concurrency",
+		"gcf: https://a.test\nidentity: { credentials: '{}' }":                        "identity.credentials: it stands in the config itself",
 		"gcf: https://a.test\nidentity: { credentials: '${env:WEIR_NO_SUCH}' }":       "identity.credentials",
 	} {
 		var ps doc.Problems

@@ -701,6 +701,7 @@ func TestConfigsThatCannotServeAreRefused(t *testing.T) {
 		"lambda: or ders\nregion: eu-west-1":                            "no name of a function",
 		"lambda: orders\nregion: ireland":                               "no region",
 		"lambda: orders\nregion: eu-west-1\nmode: stram":                "did you mean stream",
+		"lambda: orders\nregion: eu-west-1\nendpoint: https://x:99999":  "a port from 1 to 65535",
 		"lambda: orders\nregion: eu-west-1\nrole: gateway":              "arn:aws:iam",
 		"lambda: orders\nregion: eu-west-1\nendpoint: lambda.test":      "https://",
 		"lambda: orders\nregion: eu-west-1\nendpoint: https://a.test/x": "a scheme and a host",
