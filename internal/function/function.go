@@ -11,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/weir-gateway/weir/internal/base/egress"
+	"github.com/weir-gateway/weir/internal/base/pattern"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/base/telemetry"
 	"github.com/weir-gateway/weir/internal/config"
@@ -91,6 +92,10 @@ type Definition struct {
 	// CheckPart says what is wrong with naming one function of an app; nil where
 	// backends of this kind have no parts. It starts nothing.
 	CheckPart func(env Env, config any, part string) error
+	// CheckPath says why requests whose paths have a pattern cannot be sent to one function of an
+	// app, as far as that is known before they come; captured tells what the route captures,
+	// in host and path. Nil where any path can be sent. CheckPart has found the part right.
+	CheckPath func(config any, part string, path pattern.Path, captured func(name string) bool) error
 	// Same tells whether the identity fields of both configs are equal, so that
 	// the running backend is kept and tuned.
 	Same func(a, b any) bool
@@ -132,6 +137,8 @@ type Parts[C any] struct {
 	Build    func(Env, string, *C) (Backend, error)
 	// CheckPart may be nil: see Definition. Where it is not, backends are Parted.
 	CheckPart func(Env, *C, string) error
+	// CheckPath may be nil: see Definition.
+	CheckPath func(*C, string, pattern.Path, func(string) bool) error
 	Same      func(a, b *C) bool
 	Once      func(*C) C
 }
@@ -183,6 +190,15 @@ func Define[C any](p Parts[C]) Definition {
 				return err
 			}
 			return p.CheckPart(env, c, part)
+		}
+	}
+	if p.CheckPath != nil {
+		d.CheckPath = func(cfg any, part string, path pattern.Path, captured func(string) bool) error {
+			c, err := typed[C](p.Kind, cfg)
+			if err != nil {
+				return err
+			}
+			return p.CheckPath(c, part, path, captured)
 		}
 	}
 	return d

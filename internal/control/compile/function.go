@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 
+	"github.com/weir-gateway/weir/internal/base/pattern"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
 	"github.com/weir-gateway/weir/internal/function"
@@ -109,6 +111,40 @@ func (b *build) functionPart(f *config.Function, part string) (resolved, error) 
 		return resolved{}, fmt.Errorf("%q names a function within %q: %w", part, f.Name, err)
 	}
 	return found, nil
+}
+
+// checkPaths says why requests of a route cannot be sent to the function that a backend of it
+// names within an app. What a filter makes of their paths is not known here.
+func (b *build) checkPaths(r *config.Route, use *config.Backend) error {
+	_, part := use.Ref.Function()
+	f, ok := b.meant(use.Ref).(*config.Function)
+	rewrites := func(f config.Filter) bool { return f.Name == "rewrite" }
+	if !ok || part == "" || slices.ContainsFunc(r.Filters, rewrites) || slices.ContainsFunc(use.Filters, rewrites) {
+		return nil
+	}
+	d, _ := b.compiler.parts.function(f.Kind)
+	if d.CheckPath == nil {
+		return nil
+	}
+	for _, m := range r.Matches {
+		path, err := pattern.ParsePath(m.Path.Pattern)
+		if err != nil { // it was told, or is no pattern of this grammar
+			continue
+		}
+		captured := func(name string) bool { return slices.Contains(path.Names(), name) || slices.ContainsFunc(r.Hosts, labelled(name)) }
+		if err := d.CheckPath(f.Config, part, path, captured); err != nil {
+			return err //nolint:wrapcheck // it says what is wrong
+		}
+	}
+	return nil
+}
+
+// labelled tells of hosts that capture a label by that name.
+func labelled(name string) func(host string) bool {
+	return func(text string) bool {
+		host, err := pattern.ParseHost(text)
+		return err == nil && host.Param == name
+	}
 }
 
 // runningFunction is a function as it is kept.

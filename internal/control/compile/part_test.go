@@ -42,3 +42,38 @@ func TestARouteNamesAFunctionOfAnApp(t *testing.T) {
 		}
 	}
 }
+
+// What a function's own route needs, and the gateway's route captures by no such name, would
+// be missing with each request.
+func TestARouteCapturesWhatAFunctionOfAzureNeeds(t *testing.T) {
+	w := newWorld(t)
+	w.parts.Functions = functions.Definitions()
+	const declared = `
+functions:
+  market:
+    azure: market
+    routes: { price: "prices/{item:alpha}", stock: "stock/{item?}", files: "files/{*path}" }
+`
+	for route, want := range map[string]string{
+		"GET /q/**: azure:market/price":                                          "weir.yaml:3:14: backend \"azure:market/price\"; the function's own route needs {item}, which /q/** does not capture",
+		"GET /q/{sort}: azure:market/price":                                      "the function's own route needs {item}",
+		"GET /q/{item}: azure:market/price":                                      "",
+		"GET /api/prices/{thing}: azure:market/price":                            "",
+		"GET /API/**: azure:market/price":                                        "",
+		"GET /api/stock/**: azure:market/price":                                  "the function's own route needs {item}",
+		"\"GET {item}.shop.dev/q\": azure:market/price":                          "",
+		"GET /q: azure:market/stock":                                             "",
+		"GET /q/{item}/**: azure:market/stock":                                   "",
+		"GET /q/{sort...}: azure:market/stock":                                   "would be dropped; end the route's path in {item...}",
+		"GET /q/**: azure:market/files":                                          "would be dropped; end the route's path in {path...}",
+		"GET /q/{path...}: azure:market/files":                                   "",
+		"GET /q/**: azure:market/orders":                                         "",
+		"GET /q/**: azure:market":                                                "",
+		"GET /q/**: { rewrite: \"/api/prices/**\", to: \"azure:market/price\" }": "",
+	} {
+		_, problems := compile.Check(w.parts, w.load("routes:\n  "+route+declared), "")
+		if want == "" && len(problems) > 0 || want != "" && (len(problems) != 1 || !strings.Contains(problems[0].String(), want)) {
+			t.Errorf("%s: the problems are %v, want %q", route, problems, want)
+		}
+	}
+}

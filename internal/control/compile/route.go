@@ -355,6 +355,9 @@ func (o *road) end(use *config.Backend) (end resolved, name string) {
 	}
 	name = use.Ref.String()
 	end, err := o.resolve(use.Ref)
+	if err == nil {
+		err = o.checkPaths(o.route, use)
+	}
 	if err != nil {
 		o.fail(use.Origin, "backend "+strconv.Quote(name), err)
 		end.roundTripper = unstarted{} // never called: the route or the whole config is refused

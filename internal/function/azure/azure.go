@@ -27,6 +27,7 @@ func Definition() function.Definition {
 		Defaults:  defaults,
 		Check:     check,
 		CheckPart: func(_ function.Env, c *Config, part string) error { return checkPart(c, part) },
+		CheckPath: checkPath,
 		Build:     shared.build,
 		Same:      same,
 		Once:      func(c *Config) Config { return *c },

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/weir-gateway/weir/internal/base/pattern"
 	"github.com/weir-gateway/weir/internal/config"
 )
 
@@ -44,4 +45,13 @@ func checkPart(c *Config, part string) error {
 	}
 	_, err := c.template(part)
 	return err
+}
+
+// checkPath says why requests of a route cannot be sent to a function.
+func checkPath(c *Config, part string, path pattern.Path, captured func(name string) bool) error {
+	at, err := c.template(part)
+	if err != nil {
+		return err
+	}
+	return at.takes(path, captured)
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/pattern"
 )
 
 // template is the path of a function within its app: the route template of its function.json
@@ -111,6 +112,50 @@ func (p template) leads(parts []string) bool {
 		}
 	}
 	return len(parts) == len(p.segments)
+}
+
+// takes says why no request whose path has that pattern gets all to the function that the
+// template needs: some may be there by their own path, or what the route captures fills it.
+func (p template) takes(path pattern.Path, captured func(name string) bool) error {
+	if p.meets(path.Segments) {
+		return nil
+	}
+	rest, drops := path.Rest()
+	for _, s := range p.segments {
+		drops = drops && (s.name == "" || s.name != rest.Name)
+	}
+	for _, s := range p.segments {
+		switch {
+		case s.name == "" || captured(s.name):
+		case !s.optional && !s.rest:
+			return fmt.Errorf("the function's own route needs {%[1]s}, which %[2]s does not capture; write {%[1]s} into the route's path", s.name, path)
+		case drops:
+			return fmt.Errorf("the function's own route has {%[1]s}, but %[2]s captures nothing by that name, so what its end matches would be dropped; end the route's path in {%[1]s...}", s.name, path)
+		}
+	}
+	return nil
+}
+
+// meets tells whether the app may lead a path of such segments here (see leads).
+func (p template) meets(path []pattern.Segment) bool {
+	for i, s := range p.segments {
+		if s.rest {
+			return true
+		}
+		if i >= len(path) {
+			return s.optional
+		}
+		switch at := path[i]; {
+		case at.Kind == pattern.Rest:
+			return true
+		case at.Kind == pattern.Literal && at.Prefix == "": // a slash at the end
+			return s.optional
+		case s.name == "" && at.Kind == pattern.Literal && !strings.EqualFold(s.literal, at.Prefix):
+			return false
+		}
+	}
+	left := path[min(len(p.segments), len(path)):]
+	return len(left) == 0 || left[0].Kind == pattern.Rest || left[0].Kind == pattern.Literal && left[0].Prefix == ""
 }
 
 // escape writes a value as one segment, or as several where it is the rest of a path.
