@@ -2,6 +2,7 @@ package cloud_test
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"io"
 	"strings"
@@ -25,6 +26,8 @@ type issuer struct {
 	at   []time.Time
 	down bool
 	life time.Duration // 0: what it gives does not end
+	// until is when it ends, rather than after life; zero where that counts.
+	until time.Time
 }
 
 func (i *issuer) fetch(context.Context) (int, time.Time, error) {
@@ -33,6 +36,9 @@ func (i *issuer) fetch(context.Context) (int, time.Time, error) {
 	i.at = append(i.at, time.Now())
 	if i.down {
 		return 0, time.Time{}, errors.New("down")
+	}
+	if !i.until.IsZero() {
+		return len(i.at), i.until, nil
 	}
 	if i.life == 0 {
 		return len(i.at), time.Time{}, nil
@@ -110,6 +116,50 @@ func TestAValueIsReplacedAheadAndSurvivesAnOutage(t *testing.T) {
 			t.Errorf("after the outage it gives %v, %v", held, err)
 		}
 	})
+}
+
+// What says that it counts for ages is looked at each day all the same: whoever gave it may
+// have taken it back.
+func TestAValueIsReplacedWithinADayHoweverLongItCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i := &issuer{until: time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)}
+		k := cloud.Keep(i.fetch, cloud.KeptOptions{})
+		defer k.Close()
+		held, err := k.Get(t.Context())
+		if err != nil || held.Expires != i.until {
+			t.Fatalf("got %+v, %v", held, err)
+		}
+		time.Sleep(7 * 24 * time.Hour)
+		synctest.Wait()
+		if n := len(i.asked()); n < 7 || n > 9 {
+			t.Errorf("in a week it was fetched %d times", n)
+		}
+	})
+}
+
+func TestWhenATokenSaysThatItEnds(t *testing.T) {
+	for claims, want := range map[string]string{
+		`{"exp":1800000000}`: "2027-01-15T08:00:00Z", `{"exp":1800000000.9}`: "2027-01-15T08:00:00Z",
+		`{"exp":253402300799}`: "9999-12-31T23:59:59Z", `{"exp":1e300}`: "9999-12-31T23:59:59Z",
+		`{"exp":0}`: "", `{"exp":-1}`: "", `{}`: "", `{"exp":"1800000000"}`: "", `{"exp":1e999}`: "",
+	} {
+		at, err := cloud.ExpiryOf("e30." + base64.RawURLEncoding.EncodeToString([]byte(claims)) + ".c2ln")
+		if (err == nil) != (want != "") || err == nil && at.UTC().Format(time.RFC3339) != want {
+			t.Errorf("%s: %v, %v", claims, at, err)
+		}
+	}
+}
+
+func TestTokensAreWhatAFieldMayHave(t *testing.T) {
+	for text, right := range map[string]bool{
+		"ya29.a0Af_B-y~+/==": true, "eyJhbGciOiJSUzI1NiJ9.e30.c2ln": true,
+		"": false, "a b": false, "a\r\nX-Admin: yes": false, "a\n": false, "a\x00": false, "a\x7f": false, "tökén": false,
+	} {
+		err := cloud.CheckToken(text)
+		if (err == nil) != right || err != nil && text != "" && strings.Contains(err.Error(), text) {
+			t.Errorf("%q: %v", text, err)
+		}
+	}
 }
 
 func TestWithoutAValueTheErrorIsToldAtOnceAndNotAskedForAnew(t *testing.T) {

@@ -192,7 +192,25 @@ func ExpiryOf(token string) (time.Time, error) {
 	if err != nil || claims.Exp <= 0 {
 		return time.Time{}, errors.New("what was given is a token that does not say when it ends")
 	}
-	return time.Unix(int64(claims.Exp), 0), nil
+	return time.Unix(int64(min(claims.Exp, lastMoment)), 0), nil
+}
+
+// lastMoment is the last one of the year 9999, which is as far as times are written.
+const lastMoment = 253402300799
+
+// CheckToken says what keeps a token, or what else proves who is calling, from standing in a
+// field of a request: it is visible ASCII (RFC 6750 section 2.1 takes less than that). The
+// error does not tell the token.
+func CheckToken(text string) error {
+	if text == "" {
+		return errors.New("what was given is empty")
+	}
+	for i := range len(text) {
+		if text[i] <= ' ' || text[i] > '~' {
+			return errors.New("what was given holds a character that no field of a request may have")
+		}
+	}
+	return nil
 }
 
 // Basic is the Authorization field of a client of an issuer (RFC 6749 section 2.3.1).

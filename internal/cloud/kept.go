@@ -54,6 +54,8 @@ const (
 	// margin is how much of a value's life must be left: it is used elsewhere, a
 	// moment later, by another clock.
 	margin = 10 * time.Second
+	// mostLife is after how long a value is replaced at the latest, whatever it says itself.
+	mostLife = 24 * time.Hour
 )
 
 // Kept keeps one value that somebody outside gives for a time: a credential, a token.
@@ -260,7 +262,7 @@ func (k *Kept[T]) untilNext(expires time.Time) time.Duration {
 	if expires.IsZero() {
 		return k.o.Look/2 + chance(k.o.Look)
 	}
-	left := time.Until(expires) - margin
+	left := min(time.Until(expires), mostLife) - margin
 	ahead := min(k.o.Ahead, left/4)
 	return max(left-ahead-chance(ahead), firstPause)
 }

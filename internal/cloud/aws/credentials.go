@@ -105,9 +105,26 @@ func (c *Callers) fetcher(who Caller) cloud.Fetch[sdk.Credentials] {
 		if err != nil {
 			return sdk.Credentials{}, time.Time{}, fmt.Errorf("the chain of credentials: %w", err)
 		}
+		if err := bearable(got); err != nil {
+			return sdk.Credentials{}, time.Time{}, err
+		}
 		if !got.CanExpire {
 			return got, time.Time{}, nil
 		}
 		return got, got.Expires, nil
 	}
+}
+
+// bearable says what of credentials keeps requests from bearing them.
+func bearable(c sdk.Credentials) error {
+	if err := cloud.CheckToken(c.AccessKeyID); err != nil {
+		return fmt.Errorf("the id of the access key, of %s: %w", c.Source, err)
+	}
+	if c.SessionToken == "" {
+		return nil
+	}
+	if err := cloud.CheckToken(c.SessionToken); err != nil {
+		return fmt.Errorf("the session token, of %s: %w", c.Source, err)
+	}
+	return nil
 }

@@ -409,6 +409,20 @@ func TestTwentyGatewaysUnderLoadAskOnceEach(t *testing.T) {
 	}
 }
 
+// What no field of a request may have is the source's mistake, and told as that.
+func TestCredentialsThatNoRequestCouldBearAreNotKept(t *testing.T) {
+	for _, name := range []string{"AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN"} {
+		keys(t)
+		t.Setenv(name, "a\r\nX-Admin: yes")
+		callers, who := aws.NewCallers(), aws.Caller{Region: "eu-west-1"}
+		_, err := callers.Use(who, slog.New(slog.DiscardHandler)).Get(t.Context())
+		callers.Leave(who)
+		if err == nil || !strings.Contains(err.Error(), "no field of a request may have") || strings.Contains(err.Error(), "Admin") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestTargets(t *testing.T) {
 	for text, want := range map[string]aws.Target{
 		"orders":                {Name: "orders"},

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strconv"
 	"time"
@@ -75,7 +76,13 @@ func (c *Callers) fetcher(who Caller, from Credentials) cloud.Fetch[secret.Value
 			return secret.Value{}, time.Time{}, err
 		}
 		expires, err := answer.expires(asked)
-		return secret.NewValue(answer.Token), expires, err
+		if err != nil {
+			return secret.Value{}, time.Time{}, err
+		}
+		if err := cloud.CheckToken(answer.Token); err != nil {
+			return secret.Value{}, time.Time{}, fmt.Errorf("access_token: %w", err)
+		}
+		return secret.NewValue(answer.Token), expires, nil
 	}
 }
 

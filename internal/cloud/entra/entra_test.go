@@ -2,9 +2,11 @@ package entra
 
 import (
 	"encoding/json"
+	"io"
 	"log/slog"
 	"maps"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"sync"
@@ -175,6 +177,19 @@ func TestASlowIssuerIsAskedOnce(t *testing.T) {
 	all.Wait()
 	if calls := i.Calls(); len(calls) != 1 {
 		t.Errorf("asked were %v", calls)
+	}
+}
+
+// What no field of a request may have is the issuer's mistake, and told as that.
+func TestATokenThatNoRequestCouldBearIsNotKept(t *testing.T) {
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = io.WriteString(w, `{"access_token":"a\r\nX-Admin: yes","expires_in":3600}`)
+	}))
+	defer s.Close()
+	world(t, entratest.Start(t), map[string]string{endpointVariable: s.URL, headerVariable: "h"})
+	_, err := use(t, NewCallers(), Caller{Resource: entratest.Resource}, Credentials{}).Get(t.Context())
+	if err == nil || !strings.Contains(err.Error(), "no field of a request may have") || strings.Contains(err.Error(), "Admin") {
+		t.Errorf("got %v", err)
 	}
 }
 

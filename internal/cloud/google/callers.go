@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"time"
@@ -91,6 +92,9 @@ func (c *Callers) fetcher(who Caller, from Credentials) cloud.Fetch[secret.Value
 		if err != nil {
 			return secret.Value{}, time.Time{}, err
 		}
+		if err := cloud.CheckToken(token); err != nil {
+			return secret.Value{}, time.Time{}, fmt.Errorf("the ID token: %w", err)
+		}
 		expires, err := cloud.ExpiryOf(token)
 		return secret.NewValue(token), expires, err
 	}
@@ -132,6 +136,9 @@ type accessAnswer struct {
 func (a accessAnswer) access() (string, error) {
 	if a.Access == "" {
 		return "", errors.New("the issuer's answer holds no access_token")
+	}
+	if err := cloud.CheckToken(a.Access); err != nil {
+		return "", fmt.Errorf("access_token: %w", err)
 	}
 	return a.Access, nil
 }

@@ -1,8 +1,10 @@
 package google
 
 import (
+	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -213,6 +215,28 @@ func TestASlowIssuerIsAskedOnce(t *testing.T) {
 	all.Wait()
 	if calls := i.Calls(); len(calls) != 1 {
 		t.Errorf("asked were %v", calls)
+	}
+}
+
+// What no field of a request may have is the issuer's mistake, and told as that.
+func TestATokenThatNoRequestCouldBearIsNotKept(t *testing.T) {
+	i := googletest.Start(t)
+	right := i.Token(audience)
+	for name, test := range map[string]struct{ id, impersonate string }{
+		"an ID token":     {right[:20] + "\\r\\n" + right[20:], ""},
+		"an access token": {right, googletest.Account},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				_, _ = io.WriteString(w, `{"id_token":"`+test.id+`","access_token":"a\r\nX-Admin: yes"}`)
+			}))
+			defer s.Close()
+			t.Setenv(fileVariable, put(t, t.TempDir()+"/key.json", strings.ReplaceAll(i.File("service_account", ""), i.URL, s.URL)))
+			_, err := use(t, callersAt(i), Caller{Audience: audience, Impersonate: test.impersonate}, Credentials{}).Get(t.Context())
+			if err == nil || !strings.Contains(err.Error(), "no field of a request may have") || strings.Contains(err.Error(), "Admin") {
+				t.Errorf("got %v", err)
+			}
+		})
 	}
 }
 

@@ -131,7 +131,9 @@ func (b *build) checkPaths(r *config.Route, use *config.Backend) error {
 		if err != nil { // it was told, or is no pattern of this grammar
 			continue
 		}
-		captured := func(name string) bool { return slices.Contains(path.Names(), name) || slices.ContainsFunc(r.Hosts, labelled(name)) }
+		captured := func(name string) bool {
+			return slices.Contains(path.Names(), name) || slices.ContainsFunc(r.Hosts, labelled(name))
+		}
 		if err := d.CheckPath(f.Config, part, path, captured); err != nil {
 			return err //nolint:wrapcheck // it says what is wrong
 		}

@@ -78,7 +78,7 @@ func (p *platform) build(env function.Env, name string, c *Config) (function.Bac
 	}
 	b := &backend{platform: p, config: c}
 	o := web.Options{
-		Name: "azure:" + name, Platform: "Azure Functions", Drop: dropped(!key.Empty()), Judge: judge, Log: env.Log, Life: env.Life, Attempts: env.Attempts,
+		Name: "azure:" + name, Platform: "Azure Functions", Drop: dropped(!key.Empty()), Judge: judge(!key.Empty() && c.Identity == nil), Log: env.Log, Life: env.Life, Attempts: env.Attempts,
 	}
 	for _, region := range c.regions() {
 		o.Sites = append(o.Sites, b.site(env, c, region))

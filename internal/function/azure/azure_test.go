@@ -166,6 +166,37 @@ func TestARefusedKeyIsNotTheClientsFault(t *testing.T) {
 	}
 }
 
+// Only the Functions host refuses so, and only a key: whatever else a request bears, the
+// function itself may have answered.
+func TestAnEmptyRefusalIsTheKeysOnlyWhereNothingElseIsSent(t *testing.T) {
+	i := entratest.Start(t)
+	for name, value := range map[string]string{
+		"AZURE_CLIENT_ID": "", "AZURE_CLIENT_SECRET": "", "AZURE_FEDERATED_TOKEN_FILE": "", "IDENTITY_ENDPOINT": "", "AZURE_POD_IDENTITY_AUTHORITY_HOST": i.URL, "SHOP_KEY": "old",
+	} {
+		t.Setenv(name, value)
+	}
+	d := serve(t, "new", "") // it refuses each of these with an empty 401
+	for name, test := range map[string]struct {
+		config  string
+		fields  []string
+		refused bool
+	}{
+		"a key":                          {"key: ${env:SHOP_KEY}", nil, true},
+		"a key, and what the client has": {"key: ${env:SHOP_KEY}", []string{"Authorization", "Basic mine"}, false},
+		"a token":                        {"identity: api://orders", nil, false},
+		"a token and a key":              {"identity: api://orders\nkey: ${env:SHOP_KEY}", nil, false},
+		"nothing":                        {"", nil, false},
+	} {
+		res, err := ask(t, build(t, "azure: shop\nendpoint: "+d.URL+"\n"+test.config), "/api/orders", nil, test.fields...)
+		switch {
+		case test.refused && fault.From(err).Code != fault.FunctionRefused.Code:
+			t.Errorf("with %s: %v, %v", name, res, err)
+		case !test.refused && (err != nil || res.StatusCode != http.StatusUnauthorized):
+			t.Errorf("with %s the function's own answer is %v, %v", name, res, err)
+		}
+	}
+}
+
 func TestATokenIsRenewedWhenItIsRefused(t *testing.T) {
 	i := entratest.Start(t)
 	for name, value := range map[string]string{

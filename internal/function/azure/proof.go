@@ -60,18 +60,21 @@ func missing(ctx context.Context, err error) error {
 
 // judge tells a refusal of the gateway's key or token from an answer of the function.
 // The Functions host refuses keys with a 401 that has neither content nor a challenge,
-// which RFC 9110 section 11.6.1 forbids everybody else; App Service's authentication
-// refuses tokens with a challenge.
-func judge(res *http.Response, proof web.Proof) web.Verdict {
-	if res.StatusCode != http.StatusUnauthorized || !proof.Ours {
+// which RFC 9110 section 11.6.1 forbids everybody else; but functions do so, too, of whatever
+// else they look at, so it is believed only where a key alone was sent. App Service's
+// authentication refuses tokens with a challenge.
+func judge(keyAlone bool) func(*http.Response, web.Proof) web.Verdict {
+	return func(res *http.Response, proof web.Proof) web.Verdict {
+		if res.StatusCode != http.StatusUnauthorized || !proof.Ours {
+			return web.Plain(res, proof)
+		}
+		challenge := strings.Join(exchange.ResponseHead(res).Values("Www-Authenticate"), ", ")
+		switch {
+		case keyAlone && challenge == "" && res.ContentLength == 0:
+			return web.Verdict{Refused: fault.FunctionRefused.New("", fault.Internal("Azure Functions has not accepted the key"))}
+		case proof.Refused != nil && strings.Contains(strings.ToLower(challenge), "bearer"):
+			return web.Verdict{Refused: fault.FunctionRefused.New("", fault.Internal("Azure has not accepted the token: %s", challenge)), Renew: true}
+		}
 		return web.Plain(res, proof)
 	}
-	challenge := strings.Join(exchange.ResponseHead(res).Values("Www-Authenticate"), ", ")
-	switch {
-	case challenge == "" && res.ContentLength == 0:
-		return web.Verdict{Refused: fault.FunctionRefused.New("", fault.Internal("Azure Functions has not accepted the key"))}
-	case proof.Refused != nil && strings.Contains(strings.ToLower(challenge), "bearer"):
-		return web.Verdict{Refused: fault.FunctionRefused.New("", fault.Internal("Azure has not accepted the token: %s", challenge)), Renew: true}
-	}
-	return web.Plain(res, proof)
 }
