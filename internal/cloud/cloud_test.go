@@ -129,7 +129,7 @@ func TestAValueIsReplacedWithinADayHoweverLongItCounts(t *testing.T) {
 		if err != nil || held.Expires != i.until {
 			t.Fatalf("got %+v, %v", held, err)
 		}
-		time.Sleep(7 * 24 * time.Hour)
+		time.Sleep(7 * 24 * time.Hour) //nolint:forbidigo // synctest's time
 		synctest.Wait()
 		if n := len(i.asked()); n < 7 || n > 9 {
 			t.Errorf("in a week it was fetched %d times", n)

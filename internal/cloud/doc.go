@@ -6,6 +6,8 @@
 //   - pool.go: how many calls may be under way at once.
 //   - room.go: how many bytes they may hold.
 //   - retries.go: how often may be tried again.
+//   - round.go: where one request is sent, and whether it is again.
+//   - term.go: the time that one call has, and what its end gives back.
 //   - rest.go: when a place that has failed is tried again.
 //   - shared.go: what several functions have in common.
 package cloud

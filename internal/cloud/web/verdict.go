@@ -1,7 +1,6 @@
 package web
 
 import (
-	"errors"
 	"net/http"
 	"time"
 
@@ -52,22 +51,14 @@ func After(res *http.Response) time.Duration {
 
 // outcome is how one attempt has ended without an answer that is passed on.
 type outcome struct {
-	err     error
-	taken   bool // the function may have been called
-	again   bool // another attempt may help
-	renew   bool // with another proof
-	ill     bool // the region is out of order
-	after   time.Duration
-	instead *http.Response // what is passed on where no attempt follows, instead of err
+	cloud.Failure
+
+	instead *http.Response // what is passed on where no attempt follows, instead of Err
 }
 
-// unsent is the outcome of an attempt that has got no answer's head.
-func unsent(err error) outcome {
-	send, ok := errors.AsType[*exchange.SendError](err)
-	if !ok {
-		return outcome{err: err, taken: true}
-	}
-	return outcome{err: err, taken: !send.Unprocessed(), again: !send.Refused, ill: true}
+// failed is the outcome of an attempt that could not be made.
+func failed(err error, again bool) outcome {
+	return outcome{Failure: cloud.Failure{Err: err, Again: again}}
 }
 
 // judged is the outcome that a verdict means; ok where the answer is passed on.
@@ -75,9 +66,9 @@ func judged(v Verdict, res *http.Response) (o outcome, ok bool) {
 	switch {
 	case v.Refused != nil:
 		exchange.Discard(res)
-		return outcome{err: v.Refused, renew: v.Renew}, false
+		return outcome{Failure: cloud.Failure{Err: v.Refused, Renew: v.Renew}}, false
 	case v.Again:
-		return outcome{taken: true, again: true, ill: v.Ill, after: v.After, instead: res}, false
+		return outcome{cloud.Failure{Taken: true, Again: true, Ill: v.Ill, After: v.After}, res}, false
 	}
 	return outcome{}, true
 }

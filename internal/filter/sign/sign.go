@@ -2,7 +2,6 @@ package sign
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -56,7 +55,7 @@ func (s *signer) send(next http.RoundTripper, r *http.Request, digest string) (*
 		used, err := s.credentials.Get(r.Context())
 		if err != nil {
 			closeBody(r)
-			return nil, noCredentials(r.Context(), err)
+			return nil, cloud.Unproved(r.Context(), err) //nolint:wrapcheck // it says what is wrong
 		}
 		if err := s.signer.SignHead(r.Context(), r, digest, used.Value, s.region); err != nil {
 			closeBody(r)
@@ -106,14 +105,6 @@ func (s *signer) told(res *http.Response, name string) error {
 	said, _ := io.ReadAll(io.LimitReader(res.Body, mostTold))
 	_ = res.Body.Close() // it was read as far as it matters
 	return fault.FunctionRefused.New("", fault.Internal("AWS, for %s in %s, answers %d %s: %s", s.service, s.region, res.StatusCode, name, said))
-}
-
-// noCredentials tells that there are none.
-func noCredentials(ctx context.Context, err error) error {
-	if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
-		return err
-	}
-	return fault.CredentialsMissing.New("", fault.RetryAfter(time.Second), fault.Cause(err))
 }
 
 // read reads the body, whose hash is signed, and which holds room. What the service takes

@@ -2,14 +2,13 @@ package azure
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/base/secret"
+	"github.com/weir-gateway/weir/internal/cloud"
 	"github.com/weir-gateway/weir/internal/cloud/entra"
 	"github.com/weir-gateway/weir/internal/cloud/web"
 )
@@ -36,7 +35,7 @@ func prove(key secret.Value, token *entra.Token) func(context.Context, exchange.
 		if token != nil {
 			held, err := token.Get(ctx)
 			if err != nil {
-				return proof, missing(ctx, err)
+				return proof, cloud.Unproved(ctx, err) //nolint:wrapcheck // it says what is wrong
 			}
 			head.Set(authorization, "Bearer "+held.Value.Reveal())
 			proof.Refused, proof.Ours = func(ctx context.Context) bool { return token.Refused(ctx, held) }, true
@@ -48,14 +47,6 @@ func prove(key secret.Value, token *entra.Token) func(context.Context, exchange.
 		}
 		return proof, nil
 	}
-}
-
-// missing tells that there is no token.
-func missing(ctx context.Context, err error) error {
-	if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
-		return err
-	}
-	return fault.CredentialsMissing.New("", fault.RetryAfter(time.Second), fault.Cause(err))
 }
 
 // judge tells a refusal of the gateway's key or token from an answer of the function.

@@ -2,13 +2,12 @@ package gcf
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/cloud"
 	"github.com/weir-gateway/weir/internal/cloud/google"
 	"github.com/weir-gateway/weir/internal/cloud/web"
 )
@@ -28,7 +27,7 @@ func prove(token *google.Token, place Authorization) func(context.Context, excha
 	return func(ctx context.Context, head exchange.Head) (web.Proof, error) {
 		held, err := token.Get(ctx)
 		if err != nil {
-			return web.Proof{}, missing(ctx, err)
+			return web.Proof{}, cloud.Unproved(ctx, err) //nolint:wrapcheck // it says what is wrong
 		}
 		field, ours := authorization, true
 		if place == Beside || place == Auto && head.Get(authorization) != "" {
@@ -37,14 +36,6 @@ func prove(token *google.Token, place Authorization) func(context.Context, excha
 		head.Set(field, "Bearer "+held.Value.Reveal())
 		return web.Proof{Refused: func(ctx context.Context) bool { return token.Refused(ctx, held) }, Ours: ours}, nil
 	}
-}
-
-// missing tells that there is no token.
-func missing(ctx context.Context, err error) error {
-	if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
-		return err
-	}
-	return fault.CredentialsMissing.New("", fault.RetryAfter(time.Second), fault.Cause(err))
 }
 
 // judge tells a refusal of the gateway's token from an answer of the function: it is told

@@ -14,20 +14,20 @@ import (
 )
 
 // answer makes the response of what the API has answered with.
-func (c *call) answer(ctx context.Context, res *http.Response) (*http.Response, *failed) {
+func (c *call) answer(ctx context.Context, res *http.Response) (*http.Response, *cloud.Failure) {
 	c.payload = nil // it is not sent again
 	c.held.Shrink(0)
 	if c.mode == Async || c.mode == DryRun {
 		_ = res.Body.Close() // it is empty
-		c.end.run()
+		c.term.End()
 		return exchange.NewResponse(c.r, c.mode.accepted(), exchange.Field{Name: "Content-Length", Value: "0"}), nil
 	}
 	made, err := c.whole(ctx, res)
 	_ = res.Body.Close() // it was read
 	if err != nil {
-		return nil, &failed{err: err, taken: true}
+		return nil, &cloud.Failure{Err: err, Taken: true}
 	}
-	c.end.run()
+	c.term.End()
 	return made, nil
 }
 

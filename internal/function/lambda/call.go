@@ -16,7 +16,6 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
-	"github.com/weir-gateway/weir/internal/base/httpx"
 	"github.com/weir-gateway/weir/internal/cloud"
 	"github.com/weir-gateway/weir/internal/function"
 )
@@ -30,52 +29,23 @@ type call struct {
 	held    cloud.Part // of the room that all share
 	payload []byte     // of the event
 	id      string     // the same for each attempt, by which AWS's own tools know them
-	tried   int        // attempts made
-	sites   uint       // a bit for each site that was tried in this round
-	renewed bool       // credentials were
+	round   cloud.Round
+	term    cloud.Term
 	used    cloud.Held[sdk.Credentials]
 	log     string      // the tail of the function's
 	cold    atomic.Bool // a streamed answer came of an instance that was new
-	end     ending
 }
-
-// ending is what has to be given back when the call has ended. It is run once.
-type ending struct {
-	done   atomic.Bool
-	cancel context.CancelCauseFunc
-	timer  *time.Timer
-	own    *backend
-	site   *site
-}
-
-func (e *ending) run() {
-	if e.done.Swap(true) {
-		return
-	}
-	e.timer.Stop()
-	e.cancel(nil)
-	if e.own != nil {
-		e.own.own.Release()
-	}
-	if e.site != nil {
-		e.site.calls.Release()
-	}
-}
-
-// errTimeout is the cause with which an invocation is given up.
-var errTimeout = errors.New("the function did not answer in time")
 
 // run invokes, and tries again where that is safe.
 func (c *call) run() (*http.Response, error) {
-	ctx, cancel := context.WithCancelCause(c.r.Context())
-	c.end.cancel = cancel
-	c.end.timer = time.AfterFunc(c.bounds.timeout, func() { cancel(errTimeout) })
+	ctx := c.term.Begin(c.r.Context(), c.bounds.timeout)
 	c.held = c.platform.room.Part()
 	res, err := c.invoke(ctx)
 	if err != nil {
 		c.held.Shrink(0)
-		c.end.run()
-		return nil, c.explain(ctx, err)
+		err = c.term.Explain(c.r.Context(), ctx, err, "AWS Lambda", c.name)
+		c.term.End()
+		return nil, err //nolint:wrapcheck // a fault, or the cause of the client's end
 	}
 	return res, nil
 }
@@ -88,7 +58,7 @@ func (c *call) invoke(ctx context.Context) (*http.Response, error) {
 	if err := c.own.Acquire(ctx); err != nil {
 		return nil, err //nolint:wrapcheck // a fault or the cause of the context's end
 	}
-	c.end.own = c.backend
+	c.term.Hold(c.own)
 	c.id = function.NewID()
 	for {
 		s := c.next()
@@ -98,117 +68,28 @@ func (c *call) invoke(ctx context.Context) (*http.Response, error) {
 			c.retries.Served()
 			return res, nil
 		}
-		if failed.ill {
+		if failed.Ill {
 			s.rest.Ill()
 		}
-		if !c.again(ctx, s, failed) {
-			return nil, failed.err
+		if !c.again(ctx, s, *failed) {
+			return nil, failed.Err
 		}
 	}
 }
 
-// next gives the site to try: the first one that was not yet, but those that rest last.
+// next gives the site to try.
 func (c *call) next() *site {
-	all := c.backend.sites
-	if c.sites == 1<<len(all)-1 {
-		c.sites = 0
-	}
-	chosen := -1
-	for i, s := range all {
-		if c.sites&(1<<i) != 0 {
-			continue
-		}
-		if chosen < 0 {
-			chosen = i
-		}
-		if !s.rest.Resting() {
-			chosen = i
-			break
-		}
-	}
-	c.sites |= 1 << chosen
-	c.tried++
-	return all[chosen]
+	all := c.sites
+	return all[c.round.Next(len(all), func(i int) bool { return all[i].rest.Resting() })]
 }
-
-const (
-	// mostTries bounds how often a request is sent; each region has one try at least.
-	mostTries = 3
-	// patience is how long a request waits here when the platform says that it should be
-	// sent again later. Where it says a longer time, the client is told.
-	patience = 2 * time.Second
-)
 
 // again tells whether the request may and should be sent once more, and waits for the
 // moment. s is where it failed.
-func (c *call) again(ctx context.Context, s *site, f *failed) bool {
-	if f.renew { // costs nothing where it was not taken, and helps once
-		first := !c.renewed
-		c.renewed = true
-		if !first || !s.credentials.Refused(ctx, c.used) {
-			return false
-		}
-		c.sites &^= c.bit(s)
-		return true
+func (c *call) again(ctx context.Context, s *site, f cloud.Failure) bool {
+	if f.Renew {
+		f.Renew = !c.round.Renewed() && s.credentials.Refused(ctx, c.used)
 	}
-	if !f.retry || ctx.Err() != nil || c.tried >= max(mostTries, len(c.backend.sites)) {
-		return false
-	}
-	if f.taken && !httpx.IsIdempotent(c.r.Method) {
-		return false
-	}
-	elsewhere := c.sites != 1<<len(c.backend.sites)-1
-	if !elsewhere && f.after > patience || !c.retries.Spend() {
-		return false
-	}
-	if elsewhere {
-		return true
-	}
-	if f.after > 0 {
-		return sleep(ctx, f.after)
-	}
-	return exchange.Pause(ctx, c.tried) == nil
-}
-
-func (c *call) bit(s *site) uint {
-	for i, one := range c.backend.sites {
-		if one == s {
-			return 1 << i
-		}
-	}
-	return 0
-}
-
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// explain is what the client is told: its own end as it is, the function's time-out, or err.
-func (c *call) explain(ctx context.Context, err error) error {
-	switch {
-	case c.r.Context().Err() != nil:
-		return context.Cause(c.r.Context())
-	case errors.Is(context.Cause(ctx), errTimeout) && !answered(err):
-		return fault.FunctionTimeout.New("", fault.Internal("no answer of %s within %v", c.name, c.bounds.timeout))
-	}
-	send, ok := errors.AsType[*exchange.SendError](err)
-	if !ok || isFault(err) {
-		return err
-	}
-	return send.Fault(fault.Internal("AWS Lambda, for the function %s", c.name))
-}
-
-// answered tells whether err is what the function or its platform has said.
-func answered(err error) bool {
-	f, ok := errors.AsType[*fault.Fault](err)
-	return ok && f.Code != fault.CredentialsMissing.Code && f.Code != fault.FunctionQueueTime.Code
+	return c.round.Again(ctx, c.r.Method, f, c.retries)
 }
 
 func isFault(err error) bool {
@@ -217,9 +98,9 @@ func isFault(err error) bool {
 }
 
 // try sends the event once and reads what comes back.
-func (c *call) try(ctx context.Context, s *site) (*http.Response, *failed) {
+func (c *call) try(ctx context.Context, s *site) (*http.Response, *cloud.Failure) {
 	if err := s.calls.Acquire(ctx); err != nil {
-		return nil, &failed{err: err, retry: len(c.backend.sites) > 1}
+		return nil, &cloud.Failure{Err: err, Again: len(c.sites) > 1}
 	}
 	res, f := c.send(ctx, s)
 	if f != nil {
@@ -227,7 +108,7 @@ func (c *call) try(ctx context.Context, s *site) (*http.Response, *failed) {
 		return nil, f
 	}
 	if c.mode == Stream {
-		c.end.site = s
+		c.term.Hold(s.calls)
 		return c.stream(ctx, res)
 	}
 	s.calls.Release()
@@ -235,27 +116,28 @@ func (c *call) try(ctx context.Context, s *site) (*http.Response, *failed) {
 }
 
 // send sends the event, and gives a response that tells that it was taken, or why not.
-func (c *call) send(ctx context.Context, s *site) (*http.Response, *failed) {
+func (c *call) send(ctx context.Context, s *site) (*http.Response, *cloud.Failure) {
 	held, err := s.credentials.Get(ctx)
 	if err != nil {
-		return nil, &failed{err: noCredentials(ctx, err), retry: len(c.backend.sites) > 1}
+		return nil, &cloud.Failure{Err: cloud.Unproved(ctx, err), Again: len(c.sites) > 1}
 	}
 	c.used = held
 	req := c.request(ctx, s)
 	if err := c.platform.signer.Sign(ctx, req, c.payload, held.Value, s.region); err != nil {
-		return nil, &failed{err: fault.Unexpected.New("", fault.Cause(err))}
+		return nil, &cloud.Failure{Err: fault.Unexpected.New("", fault.Cause(err))}
 	}
 	ended := c.trace(req, s)
 	begin := time.Now()
 	res, err := s.transport.RoundTrip(req)
 	attempt := exchange.Attempt{Endpoint: s.url.Host, Err: err, Took: time.Since(begin)}
-	var f *failed
+	var f *cloud.Failure
 	if err != nil {
-		f = unsent(err)
+		unsent := cloud.Unsent(err)
+		f = &unsent
 	} else {
 		attempt.Status = res.StatusCode
 		if f = c.refused(res, s); f != nil {
-			attempt.Err = f.err
+			attempt.Err = f.Err
 		}
 	}
 	if f == nil {
@@ -267,7 +149,7 @@ func (c *call) send(ctx context.Context, s *site) (*http.Response, *failed) {
 		}
 	}
 	exchange.Of(c.r).Tried(attempt)
-	c.attempts.Tried(attempt, c.tried > 1)
+	c.attempts.Tried(attempt, c.round.Tries() > 1)
 	ended(attempt)
 	return res, f
 }
@@ -309,7 +191,7 @@ func (c *call) trace(req *http.Request, s *site) (ended func(exchange.Attempt)) 
 	}
 	head := exchange.RequestHead(req)
 	return x.Trace.Call(exchange.Call{
-		Method: req.Method, Backend: "lambda:" + c.name, Address: s.url.Host, URL: s.url.String(), Again: c.tried - 1,
+		Method: req.Method, Backend: "lambda:" + c.name, Address: s.url.Host, URL: s.url.String(), Again: c.round.Tries() - 1,
 		Head: exchange.NewHead(req), XRay: func(value string) { head.Set(xRay, value) },
 	})
 }

@@ -1,7 +1,6 @@
 package lambda
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,16 +16,6 @@ import (
 	"github.com/weir-gateway/weir/internal/cloud/aws"
 	"github.com/weir-gateway/weir/internal/function"
 )
-
-// failed is why an attempt has brought no answer.
-type failed struct {
-	err   error
-	taken bool          // the function may have been invoked
-	retry bool          // another attempt may help
-	ill   bool          // the region is out of order
-	renew bool          // the credentials are not accepted, and there may be others
-	after time.Duration // when the platform wants to see another attempt; 0: it does not say
-}
 
 // verdict is what an error of the API means.
 type verdict struct {
@@ -94,7 +83,7 @@ func judge(name string, status int) verdict {
 const mostError = 64 << 10
 
 // refused tells why the API has not taken the event, nil where it has.
-func (c *call) refused(res *http.Response, s *site) *failed {
+func (c *call) refused(res *http.Response, s *site) *cloud.Failure {
 	if res.StatusCode == c.mode.accepted() {
 		return nil
 	}
@@ -105,22 +94,22 @@ func (c *call) refused(res *http.Response, s *site) *failed {
 	_ = json.Unmarshal(body, &told) // what is no JSON tells nothing
 	name, _, _ := strings.Cut(head.Get("X-Amzn-Errortype"), ":")
 	v := judge(name, res.StatusCode)
-	f := &failed{taken: v.taken, retry: v.retry, ill: v.ill, renew: v.renew}
-	f.after = cloud.Seconds(head.Get("Retry-After"))
+	f := &cloud.Failure{Taken: v.taken, Again: v.retry, Ill: v.ill, Renew: v.renew}
+	f.After = cloud.Seconds(head.Get("Retry-After"))
 	internal := fault.Internal("AWS Lambda in %s answers %d %s: %s%s", s.region, res.StatusCode, name, told.Message, because(told.Reason))
 	switch {
 	case v.kind == fault.FunctionThrottled:
 		c.throttled(s, told.Reason)
-		f.err = v.kind.New("", internal, fault.RetryAfter(max(f.after, time.Second)))
+		f.Err = v.kind.New("", internal, fault.RetryAfter(max(f.After, time.Second)))
 	case v.kind == fault.FunctionUnavailable:
-		f.err = v.kind.New("", internal, fault.RetryAfter(max(f.after, time.Second)))
+		f.Err = v.kind.New("", internal, fault.RetryAfter(max(f.After, time.Second)))
 	case name == "InvalidRequestContentException" && c.format == "raw":
-		f.err = fault.MalformedBody.New("This function takes JSON.", internal)
+		f.Err = fault.MalformedBody.New("This function takes JSON.", internal)
 	case v.kind == fault.FunctionTooLarge:
 		large, _ := errors.AsType[*fault.Fault](c.tooLarge())
-		f.err = v.kind.New(large.Detail, internal)
+		f.Err = v.kind.New(large.Detail, internal)
 	default:
-		f.err = v.kind.New("", internal)
+		f.Err = v.kind.New("", internal)
 	}
 	return f
 }
@@ -152,23 +141,6 @@ func (m Mode) accepted() int {
 	default:
 		return http.StatusOK
 	}
-}
-
-// unsent tells of an attempt that has got no answer of the API.
-func unsent(err error) *failed {
-	send, ok := errors.AsType[*exchange.SendError](err)
-	if !ok {
-		return &failed{err: err, taken: true}
-	}
-	return &failed{err: err, taken: !send.Unprocessed(), retry: !send.Refused, ill: true}
-}
-
-// noCredentials tells that there are none.
-func noCredentials(ctx context.Context, err error) error {
-	if ctx.Err() != nil && errors.Is(err, context.Cause(ctx)) {
-		return err
-	}
-	return fault.CredentialsMissing.New("", fault.RetryAfter(time.Second), fault.Cause(err))
 }
 
 // functionFailed is what the function itself has failed with (X-Amz-Function-Error).

@@ -29,17 +29,17 @@ const (
 
 // stream makes the response of an answer that is streamed. It waits for the first of it, for
 // what fails before that has a status of its own.
-func (c *call) stream(ctx context.Context, res *http.Response) (*http.Response, *failed) {
+func (c *call) stream(ctx context.Context, res *http.Response) (*http.Response, *cloud.Failure) {
 	c.payload = nil // it is not sent again
 	c.held.Shrink(0)
 	in := &frames{call: c, body: res.Body, decoder: eventstream.NewDecoder()}
 	made, err := c.streamed(ctx, in, contentType(res))
-	if err == nil && !c.end.done.Load() && !c.end.timer.Stop() {
-		err = errTimeout // at the same moment
+	if err == nil {
+		err = c.term.Met()
 	}
 	if err != nil {
 		_ = in.Close() // nobody reads on
-		return nil, &failed{err: err, taken: true}
+		return nil, &cloud.Failure{Err: err, Taken: true}
 	}
 	return made, nil
 }
@@ -215,6 +215,6 @@ func (f *frames) Close() error {
 	if !f.closed.Swap(true) {
 		f.call.life.Lent(f.call.cold.Load())
 	}
-	f.call.end.run()
+	f.call.term.End()
 	return f.body.Close() //nolint:wrapcheck // it is only passed on
 }
