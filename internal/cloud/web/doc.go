@@ -3,6 +3,7 @@
 //
 //   - function.go: a function, its sites and bounds.
 //   - call.go: one request, with its attempts.
-//   - connection.go, settings.go: what functions share: connections, and bounds.
+//   - shared.go, connection.go, settings.go: what functions share: connections, and bounds.
+//   - limits.go: what one of them has for itself.
 //   - verdict.go: what an attempt means.
 package web

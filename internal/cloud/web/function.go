@@ -29,7 +29,11 @@ type Site struct {
 	Problem func() error
 
 	rest cloud.Rest
+	ends []func()
 }
+
+// OnClose has f called when the site's Function is closed. It is for before that one is made.
+func (s *Site) OnClose(f func()) { s.ends = append(s.ends, f) }
 
 // Proof is what a request was sent with.
 type Proof struct {
@@ -80,6 +84,22 @@ func New(o Options, b Bounds) *Function {
 	f := &Function{Options: o, own: cloud.NewPool(b.Pool), retries: cloud.NewRetries()}
 	f.timeout.Store(int64(b.Timeout))
 	return f
+}
+
+// RoundTrip passes r on at its own path. It implements http.RoundTripper.
+func (f *Function) RoundTrip(r *http.Request) (*http.Response, error) {
+	return f.Pass(r, r.URL.EscapedPath())
+}
+
+// Close gives back what the sites have used with others. Requests under way keep what they
+// have, and go on.
+func (f *Function) Close(context.Context) error {
+	for _, s := range f.Sites {
+		for _, end := range s.ends {
+			end()
+		}
+	}
+	return nil
 }
 
 // Tune changes bounds in place, its own and those of all that it is counted with.

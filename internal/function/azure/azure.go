@@ -1,7 +1,6 @@
 package azure
 
 import (
-	"context"
 	"fmt"
 	"net/http"
 
@@ -36,9 +35,8 @@ func Definition() function.Definition {
 
 // platform is what apps share.
 type platform struct {
-	callers     *entra.Callers
-	connections web.Connections
-	pools       web.Pools
+	callers *entra.Callers
+	shared  web.Shared
 }
 
 // check tells what is wrong with a config, which its secrets are part of.
@@ -76,67 +74,38 @@ func (p *platform) build(env function.Env, name string, c *Config) (function.Bac
 	if err != nil {
 		return nil, err
 	}
-	b := &backend{platform: p, config: c}
 	o := web.Options{
-		Name: "azure:" + name, Platform: "Azure Functions", Drop: dropped(!key.Empty()), Judge: judge(!key.Empty() && c.Identity == nil), Log: env.Log, Life: env.Life, Attempts: env.Attempts,
+		Name: "azure:" + name, Platform: "Azure Functions", Drop: dropped(!key.Empty()), Judge: judge(!key.Empty() && c.Identity == nil),
+		Log: env.Log, Life: env.Life, Attempts: env.Attempts,
 	}
 	for _, region := range c.regions() {
-		o.Sites = append(o.Sites, b.site(env, c, region))
+		host, called := c.in(region)
+		s := p.shared.Site(web.Place{Together: web.Together{Region: region}, Host: host, Called: called}, env.Bounds, c.together.Pool())
+		p.prove(env, c, s, key, from)
+		o.Sites = append(o.Sites, s)
 	}
-	if token := b.token(env, c, from); token != nil || !key.Empty() {
-		for _, s := range o.Sites {
-			s.Prove = prove(key, token)
-			if token != nil {
-				s.Problem = token.Problem
-			}
+	return &backend{web.New(o, c.bounds()), c}, nil
+}
+
+// prove has a site called with the key and the token that there are.
+func (p *platform) prove(env function.Env, c *Config, s *web.Site, key secret.Value, from entra.Credentials) {
+	i := c.Identity
+	if i == nil {
+		if !key.Empty() {
+			s.Prove = prove(key, nil)
 		}
+		return
 	}
-	b.Function = web.New(o, c.bounds())
-	return b, nil
+	token, who := p.callers.Use(entra.Caller{Resource: i.Resource, Client: i.Client, Tenant: i.Tenant, Authority: string(i.Authority)}, from, env.Log)
+	s.OnClose(func() { p.callers.Leave(who) })
+	s.Prove, s.Problem = prove(key, token), token.Problem
 }
 
 // backend is one app. It implements function.Backend and function.Parted.
 type backend struct {
 	*web.Function
 
-	platform *platform
-	config   *Config // whose templates are its identity
-	ends     []func()
-}
-
-// site makes what the app is in one region.
-func (b *backend) site(env function.Env, c *Config, region string) *web.Site {
-	host, called := c.in(region)
-	s := &web.Site{Name: region, URL: web.Address(called), Host: host}
-	if region == "" {
-		s.Name = host
-	}
-	like := web.Connection{Secure: called.Scheme == "https"}
-	if called.Hostname() != host {
-		like.Name = host
-	}
-	send, leave := b.platform.connections.Use(like, env.Bounds)
-	s.Send = send
-	b.ends = append(b.ends, leave)
-	s.Calls, leave = b.platform.pools.Use(web.Together{Region: region}, c.together.Pool())
-	b.ends = append(b.ends, leave)
-	return s
-}
-
-// token is the one with which the app is called, nil for none.
-func (b *backend) token(env function.Env, c *Config, from entra.Credentials) *entra.Token {
-	i := c.Identity
-	if i == nil {
-		return nil
-	}
-	token, who := b.platform.callers.Use(entra.Caller{Resource: i.Resource, Client: i.Client, Tenant: i.Tenant, Authority: string(i.Authority)}, from, env.Log)
-	b.ends = append(b.ends, func() { b.platform.callers.Leave(who) })
-	return token
-}
-
-// RoundTrip passes r on at its own path.
-func (b *backend) RoundTrip(r *http.Request) (*http.Response, error) {
-	return b.Pass(r, r.URL.EscapedPath()) //nolint:wrapcheck // faults, and the ends of contexts
+	config *Config // whose templates are its identity
 }
 
 // part is one function of an app.
@@ -181,13 +150,4 @@ func (b *backend) Status() function.Status {
 		Note: "Azure Functions, over HTTP", Busy: s.Calls.Busy, Queued: s.Calls.Waiting, Problem: s.Problem,
 		Remote: fmt.Sprintf("over HTTP; %d calls, %d wait", s.Calls.Busy, s.Calls.Waiting), Details: s.Sites,
 	}
-}
-
-// Close gives back what the app has used with others. Requests under way keep what they
-// have, and go on.
-func (b *backend) Close(context.Context) error {
-	for _, end := range b.ends {
-		end()
-	}
-	return nil
 }

@@ -29,7 +29,7 @@ type Config struct {
 	Routes   map[string]string `doc:"routes,omitzero" example:"{ price: 'prices/{item}' }" help:"The route of each function that has one in its function.json; its name otherwise."`
 	Endpoint Endpoint          `doc:"endpoint,omitzero" example:"https://10.0.0.8" help:"Where it is called, rather than at its host, which is still named in Host. {region} in it stands for the region."`
 	Timeout  time.Duration     `doc:"timeout" example:"30s" help:"Until the head of its answer is there, with all attempts and its cold start; up to 230s, after which Azure answers itself."`
-	Limits   Limits            `doc:"limits" help:"How much of the app is used at once."`
+	Limits   web.Limits        `doc:"limits" help:"How much of the app is used at once."`
 
 	together web.Settings // of all that is called on the platform
 }
@@ -41,13 +41,6 @@ const cloudName = "azure"
 func (c *Config) InCloud(of func(kind string) any) error {
 	c.together = web.SettingsOf(cloudName, of)
 	return nil
-}
-
-// Limits bound how much of an app is used. Azure has bounds of its own.
-type Limits struct {
-	Concurrency int           `doc:"concurrency,omitzero" example:"50" help:"Requests to this app at once; no bound where nothing is said."`
-	Queue       int           `doc:"queue" example:"1000" help:"Requests that may wait for one of these to end; one more is answered with 429."`
-	Wait        time.Duration `doc:"wait" example:"5s" help:"How long a request may wait; then it is answered with 503."`
 }
 
 // Identity is as whom an app is called.
@@ -169,7 +162,7 @@ const (
 )
 
 func defaults() Config {
-	return Config{Prefix: defaultPrefix, Timeout: defaultTimeout, Limits: Limits{Queue: web.DefaultQueue, Wait: web.DefaultWait}}
+	return Config{Prefix: defaultPrefix, Timeout: defaultTimeout, Limits: web.DefaultLimits()}
 }
 
 // host is where the app is, with a place for the region where there are several.
@@ -213,9 +206,7 @@ func (c *Config) validate() error {
 		require(i.Resource != "", "identity.resource: say for what the token is, as api://shop")
 	}
 	require(c.Timeout > 0 && c.Timeout <= mostTimeout, "timeout: %v is not from more than nothing to %v, after which Azure answers itself", c.Timeout, mostTimeout)
-	require(c.Limits.Concurrency >= 0 && c.Limits.Concurrency <= web.MostAtOnce, "limits.concurrency: %d is not from 1 to %d", c.Limits.Concurrency, web.MostAtOnce)
-	require(c.Limits.Queue >= 0 && c.Limits.Queue <= web.MostInQueue, "limits.queue: %d is not from 0 to %d", c.Limits.Queue, web.MostInQueue)
-	require(c.Limits.Wait > 0, "limits.wait: it must be more than nothing")
+	problems = append(problems, c.Limits.Mistakes()...)
 	if len(problems) == 0 {
 		return nil
 	}
@@ -263,13 +254,7 @@ func (c *Config) in(region string) (host string, called *url.URL) {
 	return host, called
 }
 
-func (c *Config) bounds() web.Bounds {
-	most := c.Limits.Concurrency
-	if most == 0 {
-		most = web.MostAtOnce
-	}
-	return web.Bounds{Timeout: c.Timeout, Pool: cloud.PoolBounds{Max: most, Size: c.Limits.Queue, Wait: c.Limits.Wait}}
-}
+func (c *Config) bounds() web.Bounds { return c.Limits.Bounds(c.Timeout) }
 
 // same tells whether a running app may be kept: whom it calls and as whom is its
 // identity, bounds and times are not.

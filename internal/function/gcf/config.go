@@ -27,7 +27,7 @@ type Config struct {
 	Protocol      Protocol      `doc:"protocol" example:"h2" help:"http (HTTP/1.1, which WebSockets need) or h2 (HTTP/2, which gRPC needs)."`
 	Endpoint      Endpoint      `doc:"endpoint,omitzero" example:"https://10.0.0.8" help:"Where it is called, rather than at its URL's host, which is still named in Host. {region} in it stands for the region."`
 	Timeout       time.Duration `doc:"timeout" example:"30s" help:"Until the head of its answer is there, with all attempts and its cold start."`
-	Limits        Limits        `doc:"limits" help:"How much of the function is used at once."`
+	Limits        web.Limits    `doc:"limits" help:"How much of the function is used at once."`
 
 	together web.Settings // of all that is called on the platform
 }
@@ -39,13 +39,6 @@ const cloudName = "google"
 func (c *Config) InCloud(of func(kind string) any) error {
 	c.together = web.SettingsOf(cloudName, of)
 	return nil
-}
-
-// Limits bound how much of a function is used. Google has bounds of its own.
-type Limits struct {
-	Concurrency int           `doc:"concurrency,omitzero" example:"50" help:"Requests to this function at once; no bound where nothing is said."`
-	Queue       int           `doc:"queue" example:"1000" help:"Requests that may wait for one of these to end; one more is answered with 429."`
-	Wait        time.Duration `doc:"wait" example:"5s" help:"How long a request may wait; then it is answered with 503."`
 }
 
 // Name is what a function is called by.
@@ -181,7 +174,7 @@ const (
 )
 
 func defaults() Config {
-	return Config{Authorization: Auto, Protocol: HTTP, Timeout: defaultTimeout, Limits: Limits{Queue: web.DefaultQueue, Wait: web.DefaultWait}}
+	return Config{Authorization: Auto, Protocol: HTTP, Timeout: defaultTimeout, Limits: web.DefaultLimits()}
 }
 
 // validate tells all that is wrong with the config itself.
@@ -208,9 +201,7 @@ func (c *Config) validate() error {
 		}
 	}
 	require(c.Timeout > 0 && c.Timeout <= mostTimeout, "timeout: %v is not from more than nothing to %v, which is as long as a request to Cloud Run may take", c.Timeout, mostTimeout)
-	require(c.Limits.Concurrency >= 0 && c.Limits.Concurrency <= web.MostAtOnce, "limits.concurrency: %d is not from 1 to %d", c.Limits.Concurrency, web.MostAtOnce)
-	require(c.Limits.Queue >= 0 && c.Limits.Queue <= web.MostInQueue, "limits.queue: %d is not from 0 to %d", c.Limits.Queue, web.MostInQueue)
-	require(c.Limits.Wait > 0, "limits.wait: it must be more than nothing")
+	problems = append(problems, c.Limits.Mistakes()...)
 	if len(problems) == 0 {
 		return nil
 	}
@@ -246,13 +237,7 @@ func (c *Config) in(region string) (own *url.URL, audience string, called *url.U
 	return own, audience, called
 }
 
-func (c *Config) bounds() web.Bounds {
-	most := c.Limits.Concurrency
-	if most == 0 {
-		most = web.MostAtOnce
-	}
-	return web.Bounds{Timeout: c.Timeout, Pool: cloud.PoolBounds{Max: most, Size: c.Limits.Queue, Wait: c.Limits.Wait}}
-}
+func (c *Config) bounds() web.Bounds { return c.Limits.Bounds(c.Timeout) }
 
 // same tells whether a running function may be kept: whom it calls and as whom is its
 // identity, bounds and times are not.

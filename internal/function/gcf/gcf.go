@@ -1,9 +1,7 @@
 package gcf
 
 import (
-	"context"
 	"fmt"
-	"net/http"
 	"strings"
 
 	"github.com/weir-gateway/weir/internal/cloud/google"
@@ -38,9 +36,8 @@ func Definition() function.Definition {
 
 // platform is what functions share.
 type platform struct {
-	callers     *google.Callers
-	connections web.Connections
-	pools       web.Pools
+	callers *google.Callers
+	shared  web.Shared
 }
 
 // check tells what is wrong with a config, which its credentials are part of.
@@ -76,53 +73,31 @@ func (p *platform) build(env function.Env, name string, c *Config) (function.Bac
 	if err != nil {
 		return nil, fmt.Errorf("identity.credentials: %w", err)
 	}
-	b := &backend{platform: p}
 	o := web.Options{Name: "gcf:" + name, Platform: "Google Cloud", Drop: dropped, Judge: judge, Log: env.Log, Life: env.Life, Attempts: env.Attempts}
 	for _, region := range c.regions() {
-		o.Sites = append(o.Sites, b.site(env, c, from, region))
+		o.Sites = append(o.Sites, p.site(env, c, from, region))
 	}
-	b.Function = web.New(o, c.bounds())
-	return b, nil
+	return &backend{web.New(o, c.bounds())}, nil
 }
 
 // backend is one function. It implements function.Backend.
-type backend struct {
-	*web.Function
-
-	platform *platform
-	ends     []func()
-}
+type backend struct{ *web.Function }
 
 // site makes what the function is in one region.
-func (b *backend) site(env function.Env, c *Config, from google.Credentials, region string) *web.Site {
+func (p *platform) site(env function.Env, c *Config, from google.Credentials, region string) *web.Site {
 	own, audience, called := c.in(region)
-	s := &web.Site{Name: region, URL: web.Address(called), Host: own.Host}
-	if region == "" {
-		s.Name = own.Host
-	}
-	like := web.Connection{Secure: called.Scheme == "https", H2: c.Protocol == H2}
-	if called.Hostname() != own.Hostname() {
-		like.Name = own.Hostname()
-	}
-	send, leave := b.platform.connections.Use(like, env.Bounds)
-	s.Send = send
-	b.ends = append(b.ends, leave)
-	s.Calls, leave = b.platform.pools.Use(web.Together{Account: c.Function.Project(), Region: region}, c.together.Pool())
-	b.ends = append(b.ends, leave)
+	s := p.shared.Site(web.Place{
+		Together: web.Together{Account: c.Function.Project(), Region: region}, Host: own.Host, Called: called, H2: c.Protocol == H2,
+	}, env.Bounds, c.together.Pool())
 	if c.Identity.None {
 		return s
 	}
-	token, who := b.platform.callers.Use(google.Caller{
+	token, who := p.callers.Use(google.Caller{
 		Audience: audience, Impersonate: c.Identity.Impersonate, Delegates: strings.Join(c.Identity.Delegates, ","),
 	}, from, env.Log)
-	b.ends = append(b.ends, func() { b.platform.callers.Leave(who) })
+	s.OnClose(func() { p.callers.Leave(who) })
 	s.Prove, s.Problem = prove(token, c.Authorization), token.Problem
 	return s
-}
-
-// RoundTrip passes r on.
-func (b *backend) RoundTrip(r *http.Request) (*http.Response, error) {
-	return b.Pass(r, r.URL.EscapedPath()) //nolint:wrapcheck // faults, and the ends of contexts
 }
 
 // Tune takes over bounds of another config.
@@ -139,13 +114,4 @@ func (b *backend) Status() function.Status {
 		Note: "Google Cloud, over HTTP", Busy: s.Calls.Busy, Queued: s.Calls.Waiting, Problem: s.Problem,
 		Remote: fmt.Sprintf("over HTTP; %d calls, %d wait", s.Calls.Busy, s.Calls.Waiting), Details: s.Sites,
 	}
-}
-
-// Close gives back what the function has used with others. Requests under way keep what they
-// have, and go on.
-func (b *backend) Close(context.Context) error {
-	for _, end := range b.ends {
-		end()
-	}
-	return nil
 }

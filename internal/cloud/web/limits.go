@@ -1,0 +1,40 @@
+package web
+
+import (
+	"cmp"
+	"fmt"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/cloud"
+)
+
+// Limits bound how much of a function, or of an app of several, is used. Platforms have bounds
+// of their own.
+type Limits struct {
+	Concurrency int           `doc:"concurrency,omitzero" example:"50" help:"Requests to this function or app at once; no bound where nothing is said."`
+	Queue       int           `doc:"queue" example:"1000" help:"Requests that may wait for one of these to end; one more is answered with 429."`
+	Wait        time.Duration `doc:"wait" example:"5s" help:"How long a request may wait; then it is answered with 503."`
+}
+
+// DefaultLimits are those of a function that says nothing.
+func DefaultLimits() Limits { return Limits{Queue: DefaultQueue, Wait: DefaultWait} }
+
+// Mistakes are what is wrong with limits.
+func (l Limits) Mistakes() []error {
+	var list []error
+	if l.Concurrency < 0 || l.Concurrency > MostAtOnce {
+		list = append(list, fmt.Errorf("limits.concurrency: %d is not from 1 to %d", l.Concurrency, MostAtOnce))
+	}
+	if l.Queue < 0 || l.Queue > MostInQueue {
+		list = append(list, fmt.Errorf("limits.queue: %d is not from 0 to %d", l.Queue, MostInQueue))
+	}
+	if l.Wait <= 0 {
+		list = append(list, fmt.Errorf("limits.wait: it must be more than nothing"))
+	}
+	return list
+}
+
+// Bounds are those of a function with limits and a time-out.
+func (l Limits) Bounds(timeout time.Duration) Bounds {
+	return Bounds{Timeout: timeout, Pool: cloud.PoolBounds{Max: cmp.Or(l.Concurrency, MostAtOnce), Size: l.Queue, Wait: l.Wait}}
+}
