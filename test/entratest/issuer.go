@@ -6,12 +6,12 @@ package entratest
 import (
 	"encoding/json"
 	"net/http"
-	"net/http/httptest"
-	"slices"
 	"strconv"
-	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/weir-gateway/weir/test/issuertest"
 )
 
 // What the application and the machine are called by.
@@ -25,96 +25,27 @@ const (
 
 // Issuer is all of them at one address.
 type Issuer struct {
-	*httptest.Server
+	*issuertest.Issuer
 
-	t testing.TB
-
-	mu    sync.Mutex
-	calls []string
-	life  time.Duration
-	fail  func(n int) int
-	slow  chan struct{}
-	given int
+	t     testing.TB
+	given atomic.Int64
 }
 
 // Start starts one that ends with the test.
 func Start(t testing.TB) *Issuer {
 	t.Helper()
-	i := &Issuer{t: t, life: time.Hour}
+	i := &Issuer{t: t}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /"+Tenant+"/oauth2/v2.0/token", i.platform)
 	mux.HandleFunc("GET /msi/token", i.appService)
 	mux.HandleFunc("GET /metadata/identity/oauth2/token", i.machine)
-	i.Server = httptest.NewServer(mux)
-	t.Cleanup(i.Close)
+	i.Issuer = issuertest.Start(t, mux, issuertest.Refusal{Code: "temporarily_unavailable", Text: "AADSTS90033: A transient error has occurred. Please try again."})
 	return i
-}
-
-// Live sets how long tokens count.
-func (i *Issuer) Live(life time.Duration) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	i.life = life
-}
-
-// Fail has the nth call from now on, from 1, answered with a status, or as ever for 0.
-func (i *Issuer) Fail(status func(n int) int) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	from := len(i.calls)
-	i.fail = func(n int) int { return status(n - from) }
-}
-
-// Slow has calls wait until release is called.
-func (i *Issuer) Slow() (release func()) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	wait := make(chan struct{})
-	i.slow = wait
-	return sync.OnceFunc(func() { close(wait) })
-}
-
-// Calls are the names of all calls.
-func (i *Issuer) Calls() []string {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	return slices.Clone(i.calls)
-}
-
-// called notes a call, and tells whether it is answered.
-func (i *Issuer) called(w http.ResponseWriter, r *http.Request, name string) bool {
-	i.mu.Lock()
-	i.calls = append(i.calls, name)
-	status, wait := 0, i.slow
-	if i.fail != nil {
-		status = i.fail(len(i.calls))
-	}
-	i.mu.Unlock()
-	if wait != nil {
-		select {
-		case <-wait:
-		case <-r.Context().Done():
-			return false
-		}
-	}
-	if status != 0 {
-		refuse(w, status, "temporarily_unavailable", "AADSTS90033: A transient error has occurred. Please try again.")
-	}
-	return status == 0
-}
-
-func refuse(w http.ResponseWriter, status int, code, text string) {
-	w.Header().Set("Content-Type", "application/json; charset=utf-8")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]any{"error": code, "error_description": text})
 }
 
 // next gives a token, and when it ends.
 func (i *Issuer) next() (token string, life time.Duration) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	i.given++
-	return "token-" + strconv.Itoa(i.given), i.life
+	return "token-" + strconv.FormatInt(i.given.Add(1), 10), i.Life()
 }
 
 // platform is https://login.microsoftonline.com.
@@ -135,15 +66,15 @@ func (i *Issuer) platform(w http.ResponseWriter, r *http.Request) {
 			i.t.Errorf("client_assertion_type is %q", kind)
 		}
 	}
-	if !i.called(w, r, name) {
+	if !i.Called(w, r, name) {
 		return
 	}
 	switch {
 	case name == "secret" && r.PostFormValue("client_secret") != Secret:
-		refuse(w, http.StatusUnauthorized, "invalid_client", "AADSTS7000215: Invalid client secret provided.")
+		issuertest.Refuse(w, http.StatusUnauthorized, issuertest.Refusal{Code: "invalid_client", Text: "AADSTS7000215: Invalid client secret provided."})
 		return
 	case name == "federated" && r.PostFormValue("client_assertion") != "assertion-1":
-		refuse(w, http.StatusUnauthorized, "invalid_client", "AADSTS700024: Client assertion is not within its valid time range.")
+		issuertest.Refuse(w, http.StatusUnauthorized, issuertest.Refusal{Code: "invalid_client", Text: "AADSTS700024: Client assertion is not within its valid time range."})
 		return
 	}
 	token, life := i.next()
@@ -166,7 +97,7 @@ func (i *Issuer) asked(w http.ResponseWriter, r *http.Request, version string) b
 		i.t.Errorf("the query is %v", q)
 	}
 	if client := q.Get("client_id"); client != "" && client != Client {
-		refuse(w, http.StatusBadRequest, "invalid_request", "Identity not found")
+		issuertest.Refuse(w, http.StatusBadRequest, issuertest.Refusal{Code: "invalid_request", Text: "Identity not found"})
 		return false
 	}
 	return true
@@ -176,7 +107,7 @@ func (i *Issuer) appService(w http.ResponseWriter, r *http.Request) {
 	if got := r.Header.Get("X-Identity-Header"); got != Header {
 		i.t.Errorf("X-IDENTITY-HEADER is %q", got)
 	}
-	if i.called(w, r, "app service") && i.asked(w, r, "2019-08-01") {
+	if i.Called(w, r, "app service") && i.asked(w, r, "2019-08-01") {
 		i.give(w, map[string]any{"client_id": Client})
 	}
 }
@@ -185,7 +116,7 @@ func (i *Issuer) machine(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("Metadata") != "true" || r.Header.Get("X-Forwarded-For") != "" {
 		i.t.Errorf("the fields are %v", r.Header)
 	}
-	if i.called(w, r, "machine") && i.asked(w, r, "2018-02-01") {
+	if i.Called(w, r, "machine") && i.asked(w, r, "2018-02-01") {
 		i.give(w, map[string]any{"client_id": Client, "expires_in": "3599", "not_before": "1"})
 	}
 }

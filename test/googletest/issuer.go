@@ -17,13 +17,13 @@ import (
 	"maps"
 	"math/big"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
+
+	"github.com/weir-gateway/weir/test/issuertest"
 )
 
 // Account is the service account that everything is about.
@@ -38,16 +38,10 @@ const (
 
 // Issuer is all of them at one address.
 type Issuer struct {
-	*httptest.Server
+	*issuertest.Issuer
 
 	t   testing.TB
 	key *rsa.PrivateKey
-
-	mu    sync.Mutex
-	calls []string
-	life  time.Duration
-	down  func(n int) int // the status of the nth call, 0 for an answer
-	slow  chan struct{}
 }
 
 // Start starts one that ends with the test.
@@ -57,7 +51,7 @@ func Start(t testing.TB) *Issuer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	i := &Issuer{t: t, key: key, life: time.Hour}
+	i := &Issuer{t: t, key: key}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /computeMetadata/v1/instance/service-accounts/default/identity", i.identity)
 	mux.HandleFunc("GET /computeMetadata/v1/instance/service-accounts/default/token", i.access)
@@ -66,73 +60,12 @@ func Start(t testing.TB) *Issuer {
 	mux.HandleFunc("POST /v1/projects/-/serviceAccounts/{call}", i.iam)
 	mux.HandleFunc("GET /subject", i.subject)
 	mux.HandleFunc("GET /oauth2/v3/certs", i.certs)
-	i.Server = httptest.NewServer(mux)
-	t.Cleanup(i.Close)
+	i.Issuer = issuertest.Start(t, mux, issuertest.Refusal{Code: "unavailable", Text: "The service is currently unavailable."})
 	return i
 }
 
 // Host is where the metadata server is, for GCE_METADATA_HOST.
 func (i *Issuer) Host() string { return strings.TrimPrefix(i.URL, "http://") }
-
-// Live sets how long tokens count.
-func (i *Issuer) Live(life time.Duration) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	i.life = life
-}
-
-// Fail has the nth call from now on, from 1, answered with a status, or as ever for 0.
-func (i *Issuer) Fail(status func(n int) int) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	from := len(i.calls)
-	i.down = func(n int) int { return status(n - from) }
-}
-
-// Slow has calls wait until release is called.
-func (i *Issuer) Slow() (release func()) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	wait := make(chan struct{})
-	i.slow = wait
-	return sync.OnceFunc(func() { close(wait) })
-}
-
-// Calls are the names of all calls.
-func (i *Issuer) Calls() []string {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	return slices.Clone(i.calls)
-}
-
-// called notes a call, and tells whether it is answered.
-func (i *Issuer) called(w http.ResponseWriter, r *http.Request, name string) bool {
-	i.mu.Lock()
-	i.calls = append(i.calls, name)
-	status, wait := 0, i.slow
-	if i.down != nil {
-		status = i.down(len(i.calls))
-	}
-	i.mu.Unlock()
-	if wait != nil {
-		select {
-		case <-wait:
-		case <-r.Context().Done():
-			return false
-		}
-	}
-	if status != 0 {
-		refuse(w, status, "unavailable", "The service is currently unavailable.")
-	}
-	return status == 0
-}
-
-// refuse answers as RFC 6749 section 5.2 has it.
-func refuse(w http.ResponseWriter, status int, code, text string) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(map[string]string{"error": code, "error_description": text})
-}
 
 func answer(w http.ResponseWriter, fields map[string]any) {
 	w.Header().Set("Content-Type", "application/json")
@@ -141,13 +74,10 @@ func answer(w http.ResponseWriter, fields map[string]any) {
 
 // Token signs an ID token of Google's.
 func (i *Issuer) Token(audience string) string {
-	i.mu.Lock()
-	life := i.life
-	i.mu.Unlock()
 	now := time.Now()
 	return i.sign(map[string]any{
 		"iss": "https://accounts.google.com", "aud": audience, "azp": Account, "sub": "1234", "email": Account, "email_verified": true,
-		"iat": now.Unix(), "exp": now.Add(life).Unix(),
+		"iat": now.Unix(), "exp": now.Add(i.Life()).Unix(),
 	})
 }
 
@@ -187,7 +117,7 @@ func (i *Issuer) machine(w http.ResponseWriter, r *http.Request, name string) bo
 		i.t.Errorf("%s: it refuses what was forwarded", name)
 	}
 	w.Header().Set("Metadata-Flavor", "Google")
-	return i.called(w, r, name)
+	return i.Called(w, r, name)
 }
 
 func (i *Issuer) identity(w http.ResponseWriter, r *http.Request) {
@@ -232,21 +162,21 @@ func (i *Issuer) form(r *http.Request, name string, want map[string]string) url.
 // oauth is https://oauth2.googleapis.com/token.
 func (i *Issuer) oauth(w http.ResponseWriter, r *http.Request) {
 	grant := r.PostFormValue("grant_type")
-	if !i.called(w, r, grant) {
+	if !i.Called(w, r, grant) {
 		return
 	}
 	switch grant {
 	case "refresh_token":
 		form := i.form(r, grant, map[string]string{"client_id": "id.apps.googleusercontent.com", "client_secret": "secret"})
 		if form.Get("refresh_token") != "1//refresh" {
-			refuse(w, http.StatusBadRequest, "invalid_grant", "Token has been expired or revoked.")
+			issuertest.Refuse(w, http.StatusBadRequest, issuertest.Refusal{Code: "invalid_grant", Text: "Token has been expired or revoked."})
 			return
 		}
 		answer(w, map[string]any{"access_token": accessOf + "user", "expires_in": 3599, "token_type": "Bearer", "scope": scope, "id_token": i.Token("id.apps.googleusercontent.com")})
 	case "urn:ietf:params:oauth:grant-type:jwt-bearer":
 		i.assertion(w, r.PostFormValue("assertion"))
 	default:
-		refuse(w, http.StatusBadRequest, "unsupported_grant_type", "Invalid grant_type: "+grant)
+		issuertest.Refuse(w, http.StatusBadRequest, issuertest.Refusal{Code: "unsupported_grant_type", Text: "Invalid grant_type: " + grant})
 	}
 }
 
@@ -271,7 +201,7 @@ func (i *Issuer) assertion(w http.ResponseWriter, text string) {
 		i.t.Errorf("the assertion is %+v %+v", head, claims)
 	}
 	if rsa.VerifyPKCS1v15(&i.key.PublicKey, crypto.SHA256, digest[:], signature) != nil {
-		refuse(w, http.StatusBadRequest, "invalid_grant", "Invalid JWT Signature.")
+		issuertest.Refuse(w, http.StatusBadRequest, issuertest.Refusal{Code: "invalid_grant", Text: "Invalid JWT Signature."})
 		return
 	}
 	if claims.Target != "" {
@@ -295,11 +225,11 @@ func (i *Issuer) sts(w http.ResponseWriter, r *http.Request) {
 		"grant_type": "urn:ietf:params:oauth:grant-type:token-exchange", "audience": Pool, "scope": scope,
 		"requested_token_type": "urn:ietf:params:oauth:token-type:access_token", "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
 	})
-	if !i.called(w, r, "sts") {
+	if !i.Called(w, r, "sts") {
 		return
 	}
 	if form.Get("subject_token") != "subject-1" {
-		refuse(w, http.StatusBadRequest, "invalid_grant", "The token is not accepted.")
+		issuertest.Refuse(w, http.StatusBadRequest, issuertest.Refusal{Code: "invalid_grant", Text: "The token is not accepted."})
 		return
 	}
 	answer(w, map[string]any{"access_token": accessOf + "federated", "issued_token_type": "urn:ietf:params:oauth:token-type:access_token", "token_type": "Bearer", "expires_in": 3600}) //nolint:gosec // made up
@@ -310,7 +240,7 @@ func (i *Issuer) subject(w http.ResponseWriter, r *http.Request) {
 	if r.Header.Get("X-Subject") != "yes" {
 		i.t.Errorf("the subject's header is missing")
 	}
-	if i.called(w, r, "subject") {
+	if i.Called(w, r, "subject") {
 		answer(w, map[string]any{"value": "subject-1"})
 	}
 }
@@ -318,7 +248,7 @@ func (i *Issuer) subject(w http.ResponseWriter, r *http.Request) {
 // iam is https://iamcredentials.googleapis.com.
 func (i *Issuer) iam(w http.ResponseWriter, r *http.Request) {
 	email, method, _ := strings.Cut(r.PathValue("call"), ":")
-	if !i.called(w, r, method) {
+	if !i.Called(w, r, method) {
 		return
 	}
 	var body struct {

@@ -9,13 +9,11 @@ import (
 	"net/http/httptest"
 	"os"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
-	"github.com/weir-gateway/weir/internal/base/await"
 	"github.com/weir-gateway/weir/internal/base/egress"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/test/entratest"
@@ -135,22 +133,8 @@ func TestWhatIsWrongIsSaid(t *testing.T) {
 func TestTokensSurviveAnOutage(t *testing.T) {
 	i := entratest.Start(t)
 	world(t, i, nil)
-	i.Live(15 * time.Second) // ten of which are a margin
-	token := use(t, NewCallers(), Caller{Resource: entratest.Resource}, Credentials{})
-	first, err := token.Get(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	i.Fail(func(int) int { return http.StatusTooManyRequests })
-	await.That(t, "another fetch, in the outage", func() bool { return len(i.Calls()) > 1 })
-	if held, err := token.Get(t.Context()); time.Until(first.Expires) > 11*time.Second && (err != nil || held.Value != first.Value) {
-		t.Errorf("in the outage: %v", err)
-	}
-	i.Live(time.Hour)
-	i.Fail(func(n int) int { return []int{http.StatusServiceUnavailable, 0}[n%2] }) // it flaps
-	await.That(t, "a token after the outage", func() bool {
-		held, err := token.Get(t.Context())
-		return err == nil && time.Until(held.Expires) > 30*time.Minute
+	i.SurvivesAnOutage(t, http.StatusTooManyRequests, func() *Token {
+		return use(t, NewCallers(), Caller{Resource: entratest.Resource}, Credentials{})
 	})
 }
 
@@ -158,26 +142,8 @@ func TestTokensSurviveAnOutage(t *testing.T) {
 func TestASlowIssuerIsAskedOnce(t *testing.T) {
 	i := entratest.Start(t)
 	world(t, i, nil)
-	release := i.Slow()
-	defer release()
 	c := NewCallers()
-	var all sync.WaitGroup
-	for range 3 { // functions
-		token := use(t, c, Caller{Resource: entratest.Resource}, Credentials{})
-		for range 20 { // requests
-			all.Go(func() {
-				if _, err := token.Get(t.Context()); err != nil {
-					t.Error(err)
-				}
-			})
-		}
-	}
-	await.That(t, "the issuer is asked", func() bool { return len(i.Calls()) > 0 })
-	release()
-	all.Wait()
-	if calls := i.Calls(); len(calls) != 1 {
-		t.Errorf("asked were %v", calls)
-	}
+	i.IsAskedOnce(t, func() *Token { return use(t, c, Caller{Resource: entratest.Resource}, Credentials{}) })
 }
 
 // What no field of a request may have is the issuer's mistake, and told as that.
