@@ -133,6 +133,7 @@ type App struct {
 	lines      accesslog.Counts
 	spans      tracing.Counts
 	gateway    *snapshot.Gateway
+	sockets    *sockets.Hub
 	reconciler *reconcile.Reconciler
 	follower   *follow.Follower
 	memory     memory
@@ -243,9 +244,10 @@ func New(o Options) *App {
 		Log: o.Log, Exhausted: a.memory.exhausted, Peer: listen.PeerFrom, Server: listen.ServerFrom, Terms: listen.TermsFrom,
 		Unmatched: a.metrics.Unmatched(), Visited: o.Visited,
 	})
+	a.sockets = sockets.New(a.gateway.Way)
 	a.reconciler = reconcile.New(reconcile.Options{
 		Compiler: compile.New(o.Parts, compile.Options{
-			Log: o.Log, Secret: secret.Resolve, Metrics: a.metrics, Shelf: o.Shelf, Queue: o.Queue, Registry: o.Registry, Sockets: new(sockets.Hub), KeptAge: o.MaxAge, Own: a.listening, Zone: os.Getenv("WEIR_ZONE"),
+			Log: o.Log, Secret: secret.Resolve, Metrics: a.metrics, Shelf: o.Shelf, Queue: o.Queue, Registry: o.Registry, Sockets: a.sockets, KeptAge: o.MaxAge, Own: a.listening, Zone: os.Getenv("WEIR_ZONE"),
 			AccessLog: compile.AccessLog{Stdout: o.Stdout, Stderr: o.Stderr, Format: o.LogFormat, Level: o.Level, Counts: &a.lines},
 			Traces:    compile.Traces{Version: o.Version, Getenv: os.Getenv, Counts: &a.spans},
 		}),
@@ -277,6 +279,7 @@ func (a *App) watch(sources []config.Source, named source.Content) {
 func (a *App) applied(cfg *config.Config) {
 	a.options.Queue.Serve(filter.RouteLane, a.gateway.Lanes())
 	a.options.Queue.Serve(lambdaapi.LaneKind, a.gateway.Events())
+	a.sockets.Follow()
 	a.memory.follow(cfg.Limits.MemoryBytes)
 	limit := cfg.Limits.Connections
 	if room := listen.Room(limit); room < limit && room != a.room {

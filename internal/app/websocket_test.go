@@ -80,34 +80,96 @@ func (w *world) socket(path string) (net.Conn, *bufio.Reader) {
 	return c, in
 }
 
+// says sends a text of less than 126 bytes, and hears sees what comes back: a frame without a mask.
+func says(t *testing.T, c net.Conn, text string) {
+	t.Helper()
+	if _, err := io.WriteString(c, "\x81"+string([]byte{0x80 | byte(len(text))})+"\x00\x00\x00\x00"+text); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func hears(t *testing.T, in *bufio.Reader, want string) {
+	t.Helper()
+	got := make([]byte, len(want))
+	if _, err := io.ReadFull(in, got); err != nil || string(got) != want {
+		t.Fatalf("the client hears %q, %v; want %q", got, err, want)
+	}
+}
+
+// The function of a route is replaced while a client is connected, and then the route goes.
+func TestWebSocketsFollowTheConfig(t *testing.T) {
+	one, two := newMember(t), newMember(t)
+	close(one.leave)
+	close(two.leave)
+	to := func(m *member) string { return "  GET /chat:\n    websocket: true\n    to: " + m.URL + "\n" }
+	w := newWorld(t, off+"routes:\n"+to(one))
+	w.run()
+	c, in := w.socket("/chat")
+	says(t, c, "first")
+	await.That(t, "the first is told", func() bool { return len(one.of("$default")) == 1 })
+	w.write(off + "routes:\n  GET /other: respond:two\n" + to(two))
+	w.awaits("/other", "two")
+	says(t, c, "second")
+	await.That(t, "the second is told", func() bool { return len(two.of("$default")) == 1 })
+	w.write(off + "routes:\n  GET /other: respond:three\n")
+	hears(t, in, "\x88\x0c\x03\xe9Going away")
+	_ = c.Close()
+	await.That(t, "the second is told of the end", func() bool { return len(two.of("$disconnect")) == 1 })
+	if end := two.of("$disconnect")[0]; end.RequestContext.DisconnectStatusCode != 1001 {
+		t.Errorf("it was told %+v", end)
+	}
+	if len(one.of("$default")) != 1 || len(one.of("$disconnect")) != 0 {
+		t.Error("the first is told of it after it was replaced")
+	}
+}
+
+// quiet tells whether no client is connected, by the metrics, which are told until the very end.
+func (w *world) quiet() bool {
+	w.t.Helper()
+	r, err := http.NewRequestWithContext(w.t.Context(), http.MethodGet, "http://"+w.app.AdminAddress()+"/metrics", nil)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "Bearer right")
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	res, err := client.Do(r)
+	if err != nil {
+		return true // they have ended
+	}
+	defer res.Body.Close()
+	text, _ := io.ReadAll(res.Body)
+	for line := range strings.Lines(string(text)) {
+		if strings.HasPrefix(line, "weir_connections_open") && !strings.HasSuffix(line, " 0\n") {
+			return false
+		}
+	}
+	return true
+}
+
 // The client has gone, and its last message is still with a function: that is told of the end
 // before the gateway ends.
 func TestTheEndWaitsUntilFunctionsAreToldOfIt(t *testing.T) {
 	m := newMember(t)
-	w := newWorld(t, "shutdown: { drain: 1m }\nroutes:\n  GET /chat:\n    websocket: true\n    to: "+m.URL+"\n")
+	w := newWorld(t, "admin: { address: 127.0.0.1:0, token: right }\nshutdown: { drain: 1m }\nroutes:\n  GET /chat:\n    websocket: true\n    to: "+m.URL+"\n")
 	o := w.options()
 	o.Drain = time.Minute
 	stop := w.runs(o)
 	c, in := w.socket("/chat")
-	if _, err := c.Write([]byte("\x81\x82\x00\x00\x00\x00hi")); err != nil {
-		t.Fatal(err)
-	}
+	says(t, c, "hi")
 	await.That(t, "the message is with the function", func() bool { return len(m.of("$default")) == 1 })
-	stopped := make(chan struct{})
-	go func() { defer close(stopped); stop() }()
+	told := make(chan []event)
+	go func() {
+		stop()
+		told <- m.of("$disconnect") // what it knew when the gateway had ended
+	}()
 	var head [4]byte
 	if _, err := io.ReadFull(in, head[:]); err != nil || string(head[:]) != "\x88\x1b\x03\xe9" {
 		t.Errorf("the client hears %q, %v", head, err)
 	}
 	_ = c.Close()
-	select {
-	case <-stopped:
-		t.Error("the gateway has ended with a message under way")
-	case <-time.After(300 * time.Millisecond): // longer than it took without waiting
-	}
+	await.That(t, "its connection has gone", func() bool { return w.quiet() })
 	close(m.leave)
-	<-stopped
-	if ends := m.of("$disconnect"); len(ends) != 1 || ends[0].RequestContext.DisconnectStatusCode != 1001 {
+	if ends := <-told; len(ends) != 1 || ends[0].RequestContext.DisconnectStatusCode != 1001 {
 		t.Errorf("it was told %+v", ends)
 	}
 	if w.entry("request") == nil {

@@ -104,6 +104,8 @@ type Policy struct {
 	// Later is set where Adapt takes requests and sends them later. Such an adapter is the
 	// outermost one, whatever its stage, and Adapt is called once.
 	Later *Later
+	// Way is set where Adapt ends WebSockets: how functions are told of them. Adapt is called once then.
+	Way sockets.Way
 	// BodyBytes replaces the config's limit of request bodies on the route, which
 	// the proxy holds while a body comes; 0 is no bound, nil leaves it.
 	BodyBytes *int64

@@ -6,6 +6,8 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,7 +22,18 @@ type Peer interface {
 	End()
 	// Facts tell of it.
 	Facts() Facts
+	// Follow has functions told of it in the way of its route that serves now. Where there is none
+	// any more, the connection ends, which is told in the way before.
+	Follow(ways Ways)
 }
+
+// Way is how functions are told of the connections of a route, by one config. Only the filter
+// that has made it looks into it.
+type Way any
+
+// Ways give the way of a route by the config that serves now, nil where it has none. What
+// functions there are behind it lives until release is called, at least for as long as shutdown lets it.
+type Ways func(route string) (w Way, release func())
 
 // Facts are what is told of a connection.
 type Facts struct {
@@ -35,12 +48,18 @@ var (
 	ErrGone     = errors.New("the connection has ended")
 )
 
-// Hub holds the connections. It is safe for concurrent use; the zero value holds none.
+// Hub holds the connections. It is safe for concurrent use; the zero value holds none, and has each
+// tell functions as it began to.
 type Hub struct {
+	ways Ways // nil: none are followed
+
 	mu   sync.RWMutex
 	all  map[string]Peer
 	held atomic.Int64
 }
+
+// New makes a hub whose connections follow the ways that serve.
+func New(ways Ways) *Hub { return &Hub{ways: ways} }
 
 // idBytes makes ids that nobody can guess.
 const idBytes = 16
@@ -52,14 +71,28 @@ func NewID() string {
 	return base64.RawURLEncoding.EncodeToString(b[:])
 }
 
-// Add lets a connection be found.
+// Add lets a connection be found, and has it follow what serves: another config may do so since
+// it was asked for.
 func (h *Hub) Add(id string, p Peer) {
 	h.mu.Lock()
-	defer h.mu.Unlock()
 	if h.all == nil {
 		h.all = map[string]Peer{}
 	}
 	h.all[id] = p
+	h.mu.Unlock()
+	if h.ways != nil {
+		p.Follow(h.ways)
+	}
+}
+
+// Follow has all connections follow a config that serves from now on.
+func (h *Hub) Follow() {
+	h.mu.RLock()
+	all := slices.Collect(maps.Values(h.all))
+	h.mu.RUnlock()
+	for _, p := range all {
+		p.Follow(h.ways)
+	}
 }
 
 // Remove lets it be found no more.

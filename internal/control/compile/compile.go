@@ -271,6 +271,12 @@ func (b *build) snapshot(digest string) *snapshot.Snapshot {
 			}
 			s.Lanes[target.Name] = target.Later
 		}
+		if target.Way != nil {
+			if s.Ways == nil {
+				s.Ways = map[string]sockets.Way{}
+			}
+			s.Ways[target.Name] = target.Way
+		}
 	}
 	b.noteInlined(s)
 	for _, l := range b.cfg.Listeners {

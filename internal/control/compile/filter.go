@@ -10,6 +10,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/auth"
 	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/base/sockets"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/filter"
 	"github.com/weir-gateway/weir/internal/traffic/snapshot"
@@ -23,6 +24,7 @@ type built struct {
 	cors     bool   // one of them answers preflights
 	body     *int64 // see filter.Policy
 	later    *filter.Later
+	way      sockets.Way
 	pure     bool // explain may run their adapters: they do nothing but change request and response
 }
 
@@ -44,6 +46,9 @@ func (o *road) filters(list []config.Filter, on, authority string) built {
 		}
 		if policy.Later != nil {
 			out.later = policy.Later
+		}
+		if out.way == nil { // the outer one ends them
+			out.way = policy.Way
 		}
 		out.policies = append(out.policies, policy)
 		out.at = append(out.at, p.at)

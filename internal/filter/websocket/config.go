@@ -176,7 +176,7 @@ func build(env filter.Env, c *Config) (filter.Policy, error) {
 	if c.Select != "" {
 		note = "messages by " + string(c.Select)
 	}
-	return filter.Policy{Adapt: s.adapt, Note: note}, nil
+	return filter.Policy{Adapt: s.adapt, Way: s, Note: note}, nil
 }
 
 // replies tells whether the answer to a key is sent to the client.

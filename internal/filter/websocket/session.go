@@ -17,9 +17,10 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/websocket"
 )
 
-// session is an open connection. It implements sockets.Peer.
+// session is an open connection. It implements sockets.Peer. What binds its client, as limits do, is as
+// the config said under which it began; functions are told of it as the one says that serves.
 type session struct {
-	*caller
+	caller
 
 	in     *io.PipeReader // what the client says
 	out    *out
@@ -29,6 +30,10 @@ type session struct {
 	life   *time.Timer
 	stays  func() bool // the end of its server is no matter of it any more
 
+	mu     sync.Mutex // for these:
+	now    *held      // who tells functions; nil once they were told of the end
+	parted bool       // its route is gone: nobody comes in the place of these
+
 	once   sync.Once // of its end
 	status int       // with which it has ended, as functions are told
 	reason string
@@ -37,12 +42,76 @@ type session struct {
 // closeWait is how long a client may take to answer a close frame.
 const closeWait = 5 * time.Second
 
+// held is a server, with its functions, for as long as somebody tells them of something.
+type held struct {
+	*server
+
+	users   int    // under the session's lock
+	release func() // is called when there are none any more
+}
+
+// hold gives who is to be told now, to be left when it was.
+func (s *session) hold() *held {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.now.users++
+	return s.now
+}
+
+func (s *session) leave(h *held) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	h.left()
+}
+
+// left is called with the lock held.
+func (h *held) left() {
+	if h.users--; h.users == 0 {
+		h.release()
+	}
+}
+
+// Follow implements sockets.Peer. A message that is with a function stays there.
+func (s *session) Follow(ways sockets.Ways) {
+	if !s.follow(ways) {
+		s.close(websocket.StatusGoingAway, "Going away")
+	}
+}
+
+// follow tells whether the session has a route. It asks for the way with the lock held, so that of two
+// that follow at once the later one has the newer way.
+func (s *session) follow(ways sockets.Ways) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.now == nil || s.parted {
+		return true // its end is on its way
+	}
+	way, release := ways(exchange.Of(s.socket.Request).Route)
+	to, ok := way.(*server)
+	if !ok {
+		s.parted = true
+		return false
+	}
+	s.now.left()
+	s.now = &held{server: to, users: 1, release: release}
+	return true
+}
+
+// part lets go of the functions, once they were told of the end.
+func (s *session) part() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.now.left()
+	s.now = nil
+}
+
 // open begins the session, and gives the proxy's end of it.
-func (c *caller) open() io.ReadWriteCloser {
+func (c caller) open() io.ReadWriteCloser {
 	fromClient, toSession := io.Pipe()
 	fromSession, toClient := io.Pipe()
 	s := &session{
 		caller: c, in: fromClient, out: newOut(toClient, c.hub, int(c.config.Frame), int(c.config.Unsent), func() { _ = fromClient.CloseWithError(io.ErrUnexpectedEOF) }),
+		now:   &held{server: c.server, users: 1, release: func() {}}, // the request for the connection holds it
 		slots: make(chan struct{}, c.config.AtOnce), status: websocket.StatusAbnormal, reason: "the connection was lost",
 	}
 	s.touch()
@@ -78,6 +147,7 @@ func (s *session) run(ended chan struct{}) {
 	writing.Wait()
 	late.Stop()
 	s.tellEnd()
+	s.part()
 	s.server.open.n.Add(-1)
 }
 
@@ -145,16 +215,18 @@ func (s *session) ended(err error) {
 
 // message tells a function of a message.
 func (s *session) message(text bool, payload []byte) {
-	key := s.key(payload)
+	now := s.hold()
+	defer s.leave(now)
+	key := now.key(payload)
 	id := sockets.NewID()
-	if s.backend(key) == nil {
+	if now.backend(key) == nil {
 		s.complain("Forbidden", id)
 		return
 	}
-	res, err := s.tell(context.Background(), key, s.socket.Said(key, id, time.Now(), text, payload))
-	if err == nil && s.config.replies(key) {
+	res, err := caller{now.server, s.socket}.tell(context.Background(), key, s.socket.Said(key, id, time.Now(), text, payload))
+	if err == nil && now.config.replies(key) {
 		var body []byte
-		if body, err = s.read(res); err == nil && len(body) > 0 {
+		if body, err = now.read(res); err == nil && len(body) > 0 {
 			err = s.Send(body)
 		}
 	} else if err == nil {
@@ -165,13 +237,10 @@ func (s *session) message(text bool, payload []byte) {
 	}
 	s.warn(key, id, err)
 	s.complain("Internal server error", id)
-	if fault.From(err).Code == fault.ShuttingDown.Code { // it was replaced; a client that connects again is with the one that serves now
-		s.close(websocket.StatusGoingAway, "Going away")
-	}
 }
 
 // key is the key of a message: $default where the message has none that a backend is named for.
-func (s *session) key(message []byte) string {
+func (s *server) key(message []byte) string {
 	key := s.config.Select.key(message)
 	if _, said := s.backends[key]; said && key != apigw.ConnectKey && key != apigw.DisconnectKey && key != "" {
 		return key
@@ -196,8 +265,10 @@ func (s *session) warn(key, id string, err error) {
 
 // tellEnd tells a function that the connection has ended.
 func (s *session) tellEnd() {
+	now := s.hold()
+	defer s.leave(now)
 	id := sockets.NewID()
-	res, err := s.tell(context.Background(), apigw.DisconnectKey, s.socket.Ended(id, time.Now(), s.status, s.reason))
+	res, err := caller{now.server, s.socket}.tell(context.Background(), apigw.DisconnectKey, s.socket.Ended(id, time.Now(), s.status, s.reason))
 	switch {
 	case err != nil:
 		s.warn(apigw.DisconnectKey, id, err)

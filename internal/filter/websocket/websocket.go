@@ -20,13 +20,14 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/websocket"
 )
 
-// server is a Config ready to run.
+// server is a Config ready to run, and the sockets.Way of its route.
 type server struct {
 	config   *Config
 	hub      *sockets.Hub // nil where a config is only checked
 	log      *slog.Logger
 	backends map[string]http.RoundTripper // by key; nil: nobody is told
 	open     *count
+	next     http.RoundTripper // the route's own backend, from adapt on
 }
 
 // count is how many connections a route has.
@@ -39,32 +40,35 @@ type roundTripper func(*http.Request) (*http.Response, error)
 func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 func (s *server) adapt(next http.RoundTripper) http.RoundTripper {
-	return roundTripper(func(r *http.Request) (*http.Response, error) {
-		if r.Body != nil {
-			defer func() { _ = r.Body.Close() }() // a request for a WebSocket has none
-		}
-		if !strings.EqualFold(forward.UpgradeOf(exchange.RequestHead(r)), websocket.Protocol) {
-			return nil, fault.UpgradeRequired.New("This is a WebSocket.", fault.WithField("Upgrade", websocket.Protocol))
-		}
-		key, err := websocket.Asked(r)
-		if errors.Is(err, websocket.ErrVersion) {
-			return nil, fault.UpgradeRequired.New("The version of WebSocket is "+websocket.Version+".", fault.WithField("Upgrade", websocket.Protocol),
-				fault.WithField("Sec-WebSocket-Version", websocket.Version), fault.Cause(err))
-		}
-		if err != nil {
-			return nil, fault.MalformedRequest.New("", fault.Cause(err))
-		}
-		if s.open.n.Add(1) > int64(s.config.Connections) {
-			s.open.n.Add(-1)
-			return nil, fault.Overloaded.New("", fault.RetryAfter(time.Second), fault.Internal("the route has %d WebSockets, as many as it may", s.config.Connections))
-		}
-		c := &caller{server: s, next: next, socket: s.socket(r)}
-		res, err := c.begin(r, key)
-		if err != nil || res.StatusCode != http.StatusSwitchingProtocols {
-			s.open.n.Add(-1)
-		}
-		return res, err
-	})
+	s.next = next
+	return roundTripper(s.upgrade)
+}
+
+// upgrade answers a request for a WebSocket.
+func (s *server) upgrade(r *http.Request) (*http.Response, error) {
+	if r.Body != nil {
+		defer func() { _ = r.Body.Close() }() // a request for a WebSocket has none
+	}
+	if !strings.EqualFold(forward.UpgradeOf(exchange.RequestHead(r)), websocket.Protocol) {
+		return nil, fault.UpgradeRequired.New("This is a WebSocket.", fault.WithField("Upgrade", websocket.Protocol))
+	}
+	key, err := websocket.Asked(r)
+	if errors.Is(err, websocket.ErrVersion) {
+		return nil, fault.UpgradeRequired.New("The version of WebSocket is "+websocket.Version+".", fault.WithField("Upgrade", websocket.Protocol),
+			fault.WithField("Sec-WebSocket-Version", websocket.Version), fault.Cause(err))
+	}
+	if err != nil {
+		return nil, fault.MalformedRequest.New("", fault.Cause(err))
+	}
+	if s.open.n.Add(1) > int64(s.config.Connections) {
+		s.open.n.Add(-1)
+		return nil, fault.Overloaded.New("", fault.RetryAfter(time.Second), fault.Internal("the route has %d WebSockets, as many as it may", s.config.Connections))
+	}
+	res, err := caller{s, s.socket(r)}.begin(r, key)
+	if err != nil || res.StatusCode != http.StatusSwitchingProtocols {
+		s.open.n.Add(-1)
+	}
+	return res, err
 }
 
 // socket is the connection that a request asks for.
@@ -83,12 +87,11 @@ func (s *server) socket(r *http.Request) apigw.Socket {
 type caller struct {
 	*server
 
-	next   http.RoundTripper // the route's own backend
 	socket apigw.Socket
 }
 
 // begin asks whether there may be a connection, and opens it.
-func (c *caller) begin(r *http.Request, key string) (*http.Response, error) {
+func (c caller) begin(r *http.Request, key string) (*http.Response, error) {
 	answer, err := c.tell(r.Context(), apigw.ConnectKey, c.socket.Begun(sockets.NewID(), time.Now()))
 	if err != nil {
 		return nil, err
@@ -110,16 +113,16 @@ func (c *caller) begin(r *http.Request, key string) (*http.Response, error) {
 }
 
 // backend gives who is told of a key, nil for nobody.
-func (c *caller) backend(key string) http.RoundTripper {
-	if own, said := c.backends[key]; said {
+func (s *server) backend(key string) http.RoundTripper {
+	if own, said := s.backends[key]; said {
 		return own
 	}
-	return c.next
+	return s.next
 }
 
 // tell tells a function of an event and gives what it answers, nil where nobody is told.
 // ctx ends the telling, but for what it was detached of.
-func (c *caller) tell(ctx context.Context, key string, e apigw.SocketEvent) (*http.Response, error) {
+func (c caller) tell(ctx context.Context, key string, e apigw.SocketEvent) (*http.Response, error) {
 	backend := c.backend(key)
 	if backend == nil {
 		return nil, nil //nolint:nilnil // nobody is told, and nothing is wrong
@@ -159,11 +162,11 @@ func (e *ending) Close() error {
 }
 
 // read reads an answer that is sent to the client, as far as a message may be long.
-func (c *caller) read(res *http.Response) ([]byte, error) {
+func (s *server) read(res *http.Response) ([]byte, error) {
 	defer func() { _ = res.Body.Close() }() // it was read
-	body, err := io.ReadAll(io.LimitReader(res.Body, int64(c.config.Message)+1))
-	if err == nil && int64(len(body)) > int64(c.config.Message) {
-		err = fault.FunctionBadResponse.New("", fault.Internal("its answer has more than %v", c.config.Message))
+	body, err := io.ReadAll(io.LimitReader(res.Body, int64(s.config.Message)+1))
+	if err == nil && int64(len(body)) > int64(s.config.Message) {
+		err = fault.FunctionBadResponse.New("", fault.Internal("its answer has more than %v", s.config.Message))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("answer: %w", err)

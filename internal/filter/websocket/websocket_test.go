@@ -122,7 +122,10 @@ func serve(c *Config) (*server, *sockets.Hub) {
 
 func connect(t *testing.T, s *server, f *function) *client {
 	t.Helper()
-	res, err := s.adapt(f).RoundTrip(request(t))
+	if s.next == nil {
+		s.adapt(f)
+	}
+	res, err := s.upgrade(request(t))
 	if err != nil || res.StatusCode != 101 || res.Header.Get("Sec-Websocket-Accept") != "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" {
 		t.Fatalf("%v, %v", res, err)
 	}
@@ -400,22 +403,108 @@ func TestASlowClientHoldsNobodyUp(t *testing.T) {
 	})
 }
 
-// A function that a reload has replaced answers no more: its clients are sent to the one that serves.
-func TestAConnectionEndsWithItsFunction(t *testing.T) {
+// configs are those that serve one after the other. It counts how often the way of each is held.
+type configs struct {
+	mu      sync.Mutex
+	serves  *server
+	holding map[*server]int
+}
+
+func (c *configs) way(string) (sockets.Way, func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.serves
+	if s == nil {
+		return nil, nil
+	}
+	c.holding[s]++
+	return s, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.holding[s]--
+	}
+}
+
+// commit makes s serve, nil for a config without the route.
+func (c *configs) commit(hub *sockets.Hub, s *server) {
+	c.mu.Lock()
+	c.serves = s
+	c.mu.Unlock()
+	hub.Follow()
+}
+
+func (c *configs) held(s *server) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.holding[s]
+}
+
+// A config may replace a function at any time: the connection goes on with the one that serves, and
+// whoever is told of something lives until then.
+func TestAConnectionFollowsTheConfig(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		all := &configs{holding: map[*server]int{}}
+		hub := sockets.New(all.way)
+		leave := make(chan struct{})
+		makes := func(text string) (*server, *function) {
+			c, problems := read(t, text)
+			if len(problems) > 0 {
+				t.Fatal(problems)
+			}
+			s, _ := serve(c)
+			s.hub = hub
+			f := &function{t: t, answer: func(e told) (int, string, []exchange.Field, error) {
+				if e.Body != nil && *e.Body == "wait" {
+					<-leave
+				}
+				return 200, c.Stage, nil, nil
+			}}
+			s.adapt(f)
+			return s, f
+		}
+		first, f1 := makes("{ reply: all, stage: one, at_once: 2 }")
+		second, f2 := makes("{ reply: all, stage: two }")
+		all.commit(hub, first)
+		cl := connect(t, first, f1)
+		cl.say(0x81, "hello")
+		cl.hears(0x81, "one")
+		cl.say(0x81, "wait")
+		synctest.Wait()
+		all.commit(hub, second)
+		if n := all.held(first); n != 1 {
+			t.Errorf("the first function, which has a message, is held by %d", n)
+		}
+		cl.say(0x81, "hello")
+		cl.hears(0x81, "two")
+		close(leave)
+		cl.hears(0x81, "one")
+		synctest.Wait()
+		if n := all.held(first); n != 0 || all.held(second) != 1 {
+			t.Errorf("the first is held by %d, the second by %d", n, all.held(second))
+		}
+		all.commit(hub, nil)
+		all.commit(hub, first) // comes too late for it
+		cl.ends(1001)
+		if got := f1.keys() + ", " + f2.keys(); got != "$connect $default $default, $default $disconnect" {
+			t.Errorf("they were told of %s", got)
+		}
+		if all.held(first) != 0 || all.held(second) != 0 || hub.Len() != 0 {
+			t.Errorf("the functions are held by %d and %d", all.held(first), all.held(second))
+		}
+	})
+}
+
+// The route may go while $connect is with its function.
+func TestAConnectionThatBeginsFollowsTheConfig(t *testing.T) {
+	all := &configs{holding: map[*server]int{}}
 	c, _ := read(t, "true")
 	s, _ := serve(c)
-	f := &function{t: t, answer: func(e told) (int, string, []exchange.Field, error) {
-		if e.RequestContext.EventType == apigw.Message {
-			return 0, "", nil, fault.ShuttingDown.New("")
-		}
-		return 200, "", nil, nil
-	}}
+	s.hub = sockets.New(all.way)
+	f := &function{t: t}
 	cl := connect(t, s, f)
-	cl.say(0x81, "hello")
-	cl.hears(0x81, `{"message":"Internal server error"`)
 	cl.ends(1001)
-	if got := f.told(); len(got) != 3 || got[2].RequestContext.DisconnectStatus != websocket.StatusGoingAway {
-		t.Errorf("it was told of %s", f.keys())
+	if got := f.keys(); got != "$connect $disconnect" {
+		t.Errorf("it was told of %s", got)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/weir-gateway/weir/internal/base/queue"
+	"github.com/weir-gateway/weir/internal/base/sockets"
 )
 
 // attempt sends a job once.
@@ -43,6 +44,22 @@ func (g *Gateway) Events() map[string]queue.Lane {
 		lanes[name] = g.lane(lane, func(s *Snapshot) attempt { return s.Events[name].Run })
 	}
 	return lanes
+}
+
+// Way is how the current snapshot tells functions of the WebSockets of the route of that name, nil
+// where it does not. It is held, as by a request, until release.
+func (g *Gateway) Way(route string) (w sockets.Way, release func()) {
+	s := g.enter()
+	if s == nil {
+		return nil, nil
+	}
+	use := s.use // not s itself, which a long connection would hold
+	w, ok := s.Ways[route]
+	if !ok {
+		use.leave()
+		return nil, nil
+	}
+	return w, use.leave
 }
 
 // lane is l with attempts of the snapshot that serves when they begin: by gives a snapshot's,

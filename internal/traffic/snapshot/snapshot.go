@@ -13,6 +13,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/httpx"
 	"github.com/weir-gateway/weir/internal/base/queue"
 	"github.com/weir-gateway/weir/internal/base/secret"
+	"github.com/weir-gateway/weir/internal/base/sockets"
 	"github.com/weir-gateway/weir/internal/base/telemetry"
 	"github.com/weir-gateway/weir/internal/base/telemetry/accesslog"
 	"github.com/weir-gateway/weir/internal/base/telemetry/tracing"
@@ -63,6 +64,8 @@ type Snapshot struct {
 	Heard []func() telemetry.Heard
 	// Lanes send what the routes of these names have taken to send later.
 	Lanes map[string]*filter.Later
+	// Ways tell functions of the WebSockets of the routes of these names.
+	Ways map[string]sockets.Way
 	// Events invoke the functions of these names for what the Lambda API has taken to do later.
 	Events map[string]queue.Lane
 	// Sockets are the names of sockets by what Gateway.Handler was called with,
@@ -111,6 +114,8 @@ type Route struct {
 	// Jobs answers then who asks what became of it.
 	Later *filter.Later
 	Jobs  *Route
+	// Way is how the route tells functions of WebSockets, nil where none end here.
+	Way sockets.Way
 
 	// What explain tells of the chain; Choice picks without calling.
 	Filters  []FilterNote // in order, outermost first
