@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -27,7 +28,7 @@ type member struct {
 
 type event struct {
 	RequestContext struct {
-		RouteKey             string
+		RouteKey, DomainName string
 		DisconnectStatusCode int
 	}
 }
@@ -66,18 +67,24 @@ func (m *member) of(key string) (list []event) {
 // socket opens a WebSocket.
 func (w *world) socket(path string) (net.Conn, *bufio.Reader) {
 	w.t.Helper()
-	c, err := net.Dial("tcp", strings.TrimPrefix(w.url(""), "http://"))
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	w.t.Cleanup(func() { _ = c.Close() })
-	_, _ = io.WriteString(c, "GET "+path+" HTTP/1.1\r\nHost: shop.dev\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n")
-	in := bufio.NewReader(c)
+	c, in := w.dial(path, "shop.dev")
 	res, err := http.ReadResponse(in, nil)
 	if err != nil || res.StatusCode != http.StatusSwitchingProtocols {
 		w.t.Fatalf("%v, %v", res, err)
 	}
 	return c, in
+}
+
+// dial asks for one.
+func (w *world) dial(path, host string) (net.Conn, *bufio.Reader) {
+	w.t.Helper()
+	c, err := net.Dial("tcp", strings.TrimPrefix(w.url(""), "http://"))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.t.Cleanup(func() { _ = c.Close() })
+	_, _ = io.WriteString(c, "GET "+path+" HTTP/1.1\r\nHost: "+host+"\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n")
+	return c, bufio.NewReader(c)
 }
 
 // says sends a text of less than 126 bytes, and hears sees what comes back: a frame without a mask.
@@ -120,6 +127,31 @@ func TestWebSocketsFollowTheConfig(t *testing.T) {
 	}
 	if len(one.of("$default")) != 1 || len(one.of("$disconnect")) != 0 {
 		t.Error("the first is told of it after it was replaced")
+	}
+}
+
+// Clients say that they want shop.dev; functions are told so once a listener is called that.
+func TestFunctionsAreToldOfHostsThatTheConfigNames(t *testing.T) {
+	m := newMember(t)
+	route := off + "routes:\n  GET /chat: { websocket: true, to: '" + m.URL + "' }\n  GET /: respond:"
+	w := newWorld(t, route+"one\n")
+	w.run()
+	_, _ = w.socket("/chat")
+	if got := m.of("$connect")[0].RequestContext.DomainName; "http://"+got != w.url("") {
+		t.Errorf("the domain is %q, and it listens at %s", got, w.url(""))
+	}
+	if err := os.WriteFile(w.path, []byte("listen:\n  web: { address: 127.0.0.1:0, hostname: shop.dev }\n"+route+"two\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	await.That(t, "the listener has its name", func() bool {
+		c, in := w.dial("/chat", "other.test")
+		defer c.Close()
+		res, err := http.ReadResponse(in, nil)
+		return err == nil && res.StatusCode == http.StatusNotFound
+	})
+	_, _ = w.socket("/chat")
+	if all := m.of("$connect"); all[len(all)-1].RequestContext.DomainName != "shop.dev" {
+		t.Errorf("the domain is %q", all[len(all)-1].RequestContext.DomainName)
 	}
 }
 

@@ -86,7 +86,9 @@ type Env struct {
 	// Authority is the host of the one backend that the filter stands at, with its port where the URL
 	// has one; "" where that is no URL, or where there are several.
 	Authority string
-	Nth       int // how many filters of this kind stand at this place of the route before it
+	// Hosts are the names, in lower case, that the route or a listener of it has without a wildcard.
+	Hosts func() []string
+	Nth   int // how many filters of this kind stand at this place of the route before it
 }
 
 // Policy is a built filter: at least one of Guard and Adapt is set.

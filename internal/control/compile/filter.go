@@ -108,7 +108,7 @@ func (o *road) env(p placed, authority string) filter.Env {
 		Meter:  o.target.Meter,
 		Secret: notes.secret,
 		Log:    o.compiler.options.Log,
-		Route:  o.route.Name, Group: o.route.Group, Authority: authority, Nth: p.nth,
+		Route:  o.route.Name, Group: o.route.Group, Authority: authority, Hosts: ask.hosts, Nth: p.nth,
 	}
 }
 
@@ -121,6 +121,13 @@ func (a *asking) backend(ref config.Ref) (http.RoundTripper, error) {
 	}
 	found, err := a.road.resolve(ref)
 	return found.roundTripper, err
+}
+
+func (a *asking) hosts() []string {
+	if a.road == nil {
+		return nil
+	}
+	return a.road.hosts()
 }
 
 func (a *asking) way(name string) (auth.Way, error) {

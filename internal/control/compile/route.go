@@ -13,6 +13,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/expr"
 	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/base/pattern"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
 	"github.com/weir-gateway/weir/internal/traffic/proxy"
@@ -382,6 +383,32 @@ func (o *road) authority(ref config.Ref) string {
 		ref = s.Source
 	}
 	return ref.Authority()
+}
+
+// hosts are the names that the route, or a listener of it, has without a wildcard. They are noted, for listeners
+// may be called otherwise while the route says the same.
+func (o *road) hosts() []string {
+	hosts, listeners := o.route.Hosts, o.route.Listeners // not the route, which a note would hold
+	names := o.exact(hosts, listeners)
+	o.notes.note(func(b *build) any { return strings.Join(b.exact(hosts, listeners), " ") }, strings.Join(names, " "))
+	return names
+}
+
+// exact are those without a wildcard of a route's hosts and its listeners'.
+func (b *build) exact(hosts, listeners []string) []string {
+	said := slices.Clone(hosts)
+	for _, l := range b.cfg.Listeners {
+		if l.Routed() && (len(listeners) == 0 || slices.Contains(listeners, l.Name)) {
+			said = append(said, l.Hostname)
+		}
+	}
+	var names []string
+	for _, text := range said {
+		if h, err := pattern.ParseHost(text); err == nil && h.Kind == pattern.HostExact {
+			names = append(names, h.Name)
+		}
+	}
+	return names
 }
 
 // answering names a backend that is none: the filters that answer instead.

@@ -9,14 +9,17 @@
 package websocket
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"net/http"
+	"regexp"
 	"slices"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/base/httpx"
 	"github.com/weir-gateway/weir/internal/base/keep"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
@@ -32,8 +35,8 @@ type Config struct {
 	Routes map[string]*config.Call `doc:"routes,omitzero" help:"backends by the keys of their messages, and by $connect, $disconnect and $default; all others go to the route's own; none is not called" example:"{ join: fn:join, $disconnect: none }"`
 	// Reply are the keys whose answers are sent to the client.
 	Reply       []string      `doc:"reply,oneormany,omitzero" help:"keys whose functions' answers are sent to the client, or all" example:"all"`
-	Stage       string        `doc:"stage" help:"what functions are told is the stage" example:"prod"`
-	Domain      string        `doc:"domain,omitzero" help:"what functions are told is the domain, to which many send back; the request's host unless said" example:"127.0.0.1:9001"`
+	Stage       Stage         `doc:"stage" help:"what functions are told is the stage" example:"prod"`
+	Domain      Domain        `doc:"domain,omitzero" help:"what functions are told is the domain, to which many send back; unless said it is the request's host where the route or its listener names that, else the address that the client has connected to" example:"127.0.0.1:9001"`
 	Idle        time.Duration `doc:"idle" help:"after what silence a connection is closed" example:"10m"`
 	Life        time.Duration `doc:"life" help:"after what time it is closed in any case" example:"2h"`
 	Timeout     time.Duration `doc:"timeout" help:"how long a function may take for an event" example:"29s"`
@@ -42,6 +45,33 @@ type Config struct {
 	Connections int           `doc:"connections" help:"how many there may be at once on this route" example:"10000"`
 	AtOnce      int           `doc:"at_once" help:"how many messages of one connection are with functions at once; with 1 they keep their order" example:"8"`
 	Unsent      doc.Size      `doc:"unsent" help:"how much is kept for a client that takes it slowly" example:"256KiB"`
+}
+
+// Stage is a stage of API Gateway.
+type Stage string
+
+// stageForm is API Gateway's, and what functions are told where no stage is said.
+var stageForm = regexp.MustCompile(`^(\$default|[A-Za-z0-9_-]{1,128})$`)
+
+// UnmarshalText reads one.
+func (s *Stage) UnmarshalText(text []byte) error {
+	if !stageForm.Match(text) {
+		return fmt.Errorf("%q is no stage; a stage is up to 128 letters, digits, - and _, or $default", text)
+	}
+	*s = Stage(text)
+	return nil
+}
+
+// Domain is a host with perhaps a port.
+type Domain string
+
+// UnmarshalText reads one.
+func (d *Domain) UnmarshalText(text []byte) error {
+	if name, err := httpx.NormalizeHost(string(text)); err != nil || name == "" {
+		return fmt.Errorf("%q is no domain; a domain is a name or an address, with perhaps a port", text)
+	}
+	*d = Domain(text)
+	return nil
 }
 
 // The defaults are API Gateway's quotas, as far as it has some.
@@ -83,6 +113,9 @@ func (c *Config) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	}
 	if err := c.validate(); err != nil && !own.Failed() {
 		own.Add(doc.Problem{Pos: n.Pos, What: err.Error()})
+	}
+	if err := c.checkReply(); err != nil && !own.Failed() {
+		own.Add(doc.Problem{Pos: n.Get("reply").Pos, What: err.Error()})
 	}
 	ps.Join(&own)
 }
@@ -133,6 +166,22 @@ func (c *Config) validate() error {
 	return nil
 }
 
+// checkReply tells of keys that nothing answers.
+func (c *Config) checkReply() error {
+	for _, key := range c.Reply {
+		call, named := c.Routes[key]
+		switch {
+		case key == apigw.ConnectKey || key == apigw.DisconnectKey:
+			return fmt.Errorf("reply: the answer to %s is sent to nobody", key)
+		case named && silent(call):
+			return fmt.Errorf("reply: nobody answers %q, for its route is none", key)
+		case !named && key != apigw.DefaultKey && key != all:
+			return fmt.Errorf("reply: no route is called %q; name one of routes, $default or all", key)
+		}
+	}
+	return nil
+}
+
 // Calls implements config.Calling.
 func (c *Config) Calls() []*config.Call {
 	var list []*config.Call
@@ -152,10 +201,10 @@ func Definition() filter.Definition {
 }
 
 func build(env filter.Env, c *Config) (filter.Policy, error) {
-	if err := c.validate(); err != nil {
+	if err := cmp.Or(c.validate(), c.checkReply()); err != nil {
 		return filter.Policy{}, err
 	}
-	s := &server{config: c, hub: env.Sockets, log: env.Log, backends: map[string]http.RoundTripper{}}
+	s := &server{config: c, hub: env.Sockets, log: env.Log, backends: map[string]http.RoundTripper{}, hosts: env.Hosts()}
 	for _, key := range slices.Sorted(maps.Keys(c.Routes)) {
 		call := c.Routes[key]
 		if silent(call) {

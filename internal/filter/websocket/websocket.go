@@ -7,7 +7,11 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
+	"net/netip"
+	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -15,6 +19,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/base/forward"
+	"github.com/weir-gateway/weir/internal/base/httpx"
 	"github.com/weir-gateway/weir/internal/base/sockets"
 	"github.com/weir-gateway/weir/internal/function/form/apigw"
 	"github.com/weir-gateway/weir/internal/wire/websocket"
@@ -27,6 +32,7 @@ type server struct {
 	log      *slog.Logger
 	backends map[string]http.RoundTripper // by key; nil: nobody is told
 	open     *count
+	hosts    []string          // the names that the config has for what is asked for here
 	next     http.RoundTripper // the route's own backend, from adapt on
 }
 
@@ -73,14 +79,33 @@ func (s *server) upgrade(r *http.Request) (*http.Response, error) {
 
 // socket is the connection that a request asks for.
 func (s *server) socket(r *http.Request) apigw.Socket {
-	domain := s.config.Domain
-	if domain == "" {
-		domain = exchange.Of(r).Client.Host
+	return apigw.Socket{ID: sockets.NewID(), Stage: string(s.config.Stage), Domain: s.domain(r), Connected: time.Now(), Request: exchange.Detach(r)}
+}
+
+// domain is what functions are told to be here, and may send what is signed to: a name that the config
+// has, and a port only where the client has really come to it; else the address that it has come to.
+func (s *server) domain(r *http.Request) string {
+	if s.config.Domain != "" {
+		return string(s.config.Domain)
 	}
-	if domain == "" {
-		domain = r.Host
+	own := "localhost" // a Unix socket's
+	port := ""
+	if local, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr); ok {
+		at := local.AddrPort()
+		own, port = netip.AddrPortFrom(at.Addr().Unmap().WithZone(""), at.Port()).String(), strconv.Itoa(int(at.Port()))
 	}
-	return apigw.Socket{ID: sockets.NewID(), Stage: s.config.Stage, Domain: domain, Connected: time.Now(), Request: exchange.Detach(r)}
+	asked := exchange.Of(r).Client.Host
+	name, err := httpx.NormalizeHost(asked)
+	switch {
+	case err != nil || !slices.Contains(s.hosts, name):
+		return own
+	case port != "" && strings.HasSuffix(asked, ":"+port):
+		return net.JoinHostPort(name, port)
+	case strings.Contains(name, ":"):
+		return "[" + name + "]"
+	default:
+		return name
+	}
 }
 
 // caller tells functions of one connection.

@@ -2,11 +2,13 @@ package websocket
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -94,6 +96,30 @@ func (f *function) keys() string {
 	return strings.Join(keys, " ")
 }
 
+// A client chooses none but of the names that the config has.
+func TestTheDomainIsNoneOfTheClientsChoice(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ host, own, said, want string }{
+		{"shop.dev", "192.0.2.1:8080", "", "shop.dev"}, {"SHOP.dev.:8080", "192.0.2.1:8080", "", "shop.dev:8080"}, {"shop.dev:22", "192.0.2.1:8080", "", "shop.dev"},
+		{"[::1]:8080", "[::1]:8080", "", "[::1]:8080"}, {"[::1]", "[::1]:8080", "", "[::1]"}, {"evil.test", "192.0.2.1:8080", "", "192.0.2.1:8080"},
+		{"evil.test", "192.0.2.1:8080", "api.shop.dev", "api.shop.dev"}, {"a b", "[::ffff:192.0.2.1]:8080", "", "192.0.2.1:8080"}, {"evil.test", "", "", "localhost"},
+	} {
+		c, _ := read(t, "true")
+		c.Domain = Domain(test.said)
+		s, _ := serve(c)
+		r := request(t)
+		exchange.Of(r).Client.Host = test.host
+		var own net.Addr = &net.UnixAddr{Name: "/run/weir.sock", Net: "unix"}
+		if test.own != "" {
+			own = net.TCPAddrFromAddrPort(netip.MustParseAddrPort(test.own))
+		}
+		r = r.WithContext(context.WithValue(r.Context(), http.LocalAddrContextKey, own))
+		if got := s.socket(r).Domain; got != test.want {
+			t.Errorf("%q at %s, where %q is said: %q, want %q", test.host, test.own, test.said, got, test.want)
+		}
+	}
+}
+
 // client is one end of a connection, at the place of the proxy.
 type client struct {
 	t   *testing.T
@@ -117,7 +143,7 @@ func request(t *testing.T) *http.Request {
 
 func serve(c *Config) (*server, *sockets.Hub) {
 	hub := new(sockets.Hub)
-	return &server{config: c, hub: hub, log: slog.New(slog.DiscardHandler), backends: map[string]http.RoundTripper{}, open: new(count)}, hub
+	return &server{config: c, hub: hub, log: slog.New(slog.DiscardHandler), backends: map[string]http.RoundTripper{}, open: new(count), hosts: []string{"shop.dev", "::1"}}, hub
 }
 
 func connect(t *testing.T, s *server, f *function) *client {
@@ -457,7 +483,7 @@ func TestAConnectionFollowsTheConfig(t *testing.T) {
 				if e.Body != nil && *e.Body == "wait" {
 					<-leave
 				}
-				return 200, c.Stage, nil, nil
+				return 200, string(c.Stage), nil, nil
 			}}
 			s.adapt(f)
 			return s, f
@@ -587,7 +613,10 @@ func TestSelections(t *testing.T) {
 	}
 	for text, want := range map[string]string{
 		"action": "selects nothing", "$request.header.x": "selects nothing", "{ idle: 3h }": "idle", "{ frame: 1MiB }": "frame: 1MiB", "{ connections: 0 }": "connections",
-		"{ at_once: 0 }": "at_once", "{ timeout: 1h }": "timeout", "{ unsent: 1GiB }": "unsent", "{ routes: { a: } }": "a",
+		"{ at_once: 0 }": "at_once", `{ stage: "a/b c\n" }`: "weir.yaml:1:21: \"a/b c\\n\" is not understood here", "{ stage: '' }": "no stage", "{ domain: evil url }": "weir.yaml:1:22: \"evil url\" is not understood here",
+		"{ domain: 'user@x' }": "no domain", "{ domain: 'x:0x1' }": "no domain", "{ domain: ':80' }": "no domain", "{ domain: 'x/y' }": "no domain",
+		"{ reply: [nosuch] }": "weir.yaml:1:21: reply: no route is called \"nosuch\"", "{ reply: [$connect] }": "reply: the answer to $connect", "{ routes: { a: none }, reply: [a] }": "nobody",
+		"{ timeout: 1h }": "timeout", "{ unsent: 1GiB }": "unsent", "{ routes: { a: } }": "a",
 	} {
 		if _, problems := read(t, text); len(problems) == 0 || !strings.Contains(problems[0].String(), want) {
 			t.Errorf("%s: %v", text, problems)
