@@ -51,11 +51,13 @@ var (
 // Hub holds the connections. It is safe for concurrent use; the zero value holds none, and has each
 // tell functions as it began to.
 type Hub struct {
+	Unsent Room // for what clients have not taken yet
+	Ahead  Room // for what was read of clients before functions could take it
+
 	ways Ways // nil: none are followed
 
-	mu   sync.RWMutex
-	all  map[string]Peer
-	held atomic.Int64
+	mu  sync.RWMutex
+	all map[string]Peer
 }
 
 // New makes a hub whose connections follow the ways that serve.
@@ -116,21 +118,24 @@ func (h *Hub) Len() int {
 	return len(h.all)
 }
 
-// mostHeld bounds what all clients together have not taken yet.
+// mostHeld bounds each Room.
 const mostHeld = 64 << 20
 
-// Hold takes room for bytes that a client has not taken yet, where there is some; in any case where
-// they are needed.
-func (h *Hub) Hold(bytes int, needed bool) bool {
-	if h.held.Add(int64(bytes)) <= mostHeld || needed {
+// Room bounds what all clients together make this process keep in one direction. It is safe for
+// concurrent use; the zero value is empty.
+type Room struct{ taken atomic.Int64 }
+
+// Take takes room for so many bytes where there is some, and in any case where they are needed.
+func (r *Room) Take(bytes int, needed bool) bool {
+	if r.taken.Add(int64(bytes)) <= mostHeld || needed {
 		return true
 	}
-	h.held.Add(-int64(bytes))
+	r.taken.Add(-int64(bytes))
 	return false
 }
 
-// Release gives it back.
-func (h *Hub) Release(bytes int) { h.held.Add(-int64(bytes)) }
+// Free gives it back.
+func (r *Room) Free(bytes int) { r.taken.Add(-int64(bytes)) }
 
-// Held is how much is taken.
-func (h *Hub) Held() int64 { return h.held.Load() }
+// Taken is how many bytes are taken.
+func (r *Room) Taken() int64 { return r.taken.Load() }

@@ -5,6 +5,7 @@
 //   - select.go: which route a message is of.
 //   - websocket.go: a connection that is asked for.
 //   - session.go: one that is open.
+//   - pace.go: how fast is read what the client says.
 //   - out.go: what is sent to the client; pipe.go: its end in this process.
 package websocket
 

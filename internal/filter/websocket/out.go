@@ -65,7 +65,7 @@ func (o *out) put(frames []byte) error {
 		return sockets.ErrGone
 	}
 	full := o.held > 0 && o.held+size(frames) > o.most
-	if full || !o.hub.Hold(size(frames), false) {
+	if full || !o.hub.Unsent.Take(size(frames), false) {
 		return sockets.ErrSlow
 	}
 	o.add(frames)
@@ -100,7 +100,7 @@ func (o *out) end(status int, reason string) {
 	}
 	o.last, o.pong = true, nil
 	frames := websocket.CloseFrame(status, reason)
-	_ = o.hub.Hold(size(frames), true) // it is needed
+	_ = o.hub.Unsent.Take(size(frames), true) // it is needed
 	o.add(frames)
 }
 
@@ -150,7 +150,7 @@ func (o *out) written(frames []byte, err error) {
 	defer o.mu.Unlock()
 	if frames != nil {
 		o.held -= size(frames)
-		o.hub.Release(size(frames))
+		o.hub.Unsent.Free(size(frames))
 	}
 	if err != nil {
 		o.drop()
@@ -169,7 +169,7 @@ func (o *out) cut() {
 // drop forgets what nobody takes any more. It is called with the lock held.
 func (o *out) drop() {
 	for _, frames := range o.waiting {
-		o.hub.Release(size(frames))
+		o.hub.Unsent.Free(size(frames))
 	}
 	o.waiting, o.pong, o.held, o.last = nil, nil, 0, true
 }

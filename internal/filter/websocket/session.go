@@ -24,8 +24,8 @@ type session struct {
 
 	in     *io.PipeReader // what the client says
 	out    *out
-	slots  chan struct{} // of messages that are with functions
-	active atomic.Int64  // when there was something last, in nanoseconds of the Unix time
+	pace   *pace
+	active atomic.Int64 // when there was something last, in nanoseconds of the Unix time
 	idle   *time.Timer
 	life   *time.Timer
 	stays  func() bool // the end of its server is no matter of it any more
@@ -111,8 +111,8 @@ func (c caller) open() io.ReadWriteCloser {
 	fromSession, toClient := io.Pipe()
 	s := &session{
 		caller: c, in: fromClient, out: newOut(toClient, c.hub, int(c.config.Frame), int(c.config.Unsent), func() { _ = fromClient.CloseWithError(io.ErrUnexpectedEOF) }),
-		now:   &held{server: c.server, users: 1, release: func() {}}, // the request for the connection holds it
-		slots: make(chan struct{}, c.config.AtOnce), status: websocket.StatusAbnormal, reason: "the connection was lost",
+		now:  &held{server: c.server, users: 1, release: func() {}}, // the request for the connection holds it
+		pace: newPace(&c.hub.Ahead, c.config.AtOnce), status: websocket.StatusAbnormal, reason: "the connection was lost",
 	}
 	s.touch()
 	s.idle = time.AfterFunc(mostLife, s.whenIdle)
@@ -138,9 +138,7 @@ func (s *session) run(ended chan struct{}) {
 	s.hub.Remove(s.socket.ID)
 	s.idle.Stop()
 	s.life.Stop()
-	for range cap(s.slots) { // messages that are with functions
-		s.slots <- struct{}{}
-	}
+	s.pace.end()
 	s.out.end(websocket.StatusNone, "") // where nobody has said it
 	_ = s.in.Close()                    // never fails
 	late := time.AfterFunc(closeWait, s.out.cut)
@@ -153,17 +151,14 @@ func (s *session) run(ended chan struct{}) {
 
 // listen hands messages to functions until the connection ends.
 func (s *session) listen() error {
-	r := websocket.NewReader(s.in, websocket.Limits{Frame: int64(s.config.Frame), Message: int64(s.config.Message)}, s.control, s.touch)
+	r := websocket.NewReader(s.in, websocket.Limits{Frame: int64(s.config.Frame), Message: int64(s.config.Message)},
+		websocket.Watch{Control: s.control, Alive: s.touch, Data: s.pace.data})
 	for {
 		op, payload, err := r.Message()
 		if err != nil {
 			return err //nolint:wrapcheck // ended looks into it
 		}
-		s.slots <- struct{}{} // until then the client waits
-		go func() {
-			defer func() { <-s.slots }()
-			s.message(op == websocket.Text, payload)
-		}()
+		s.pace.message(func() { s.message(op == websocket.Text, payload) })
 	}
 }
 

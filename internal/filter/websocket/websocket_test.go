@@ -288,7 +288,7 @@ func TestFunctionsAreToldOfAConnection(t *testing.T) {
 	if got := join.told(); len(got) != 1 || got[0].RequestContext.MessageID == "" || *got[0].Body != `{"action":"join","room":1}` {
 		t.Errorf("join was told %+v", got)
 	}
-	if hub.Find(cl.id) != nil || hub.Held() != 0 || s.open.n.Load() != 0 || peer.Send([]byte("x")) == nil {
+	if hub.Find(cl.id) != nil || hub.Unsent.Taken() != 0 || s.open.n.Load() != 0 || peer.Send([]byte("x")) == nil {
 		t.Error("something is left of it")
 	}
 }
@@ -395,8 +395,8 @@ func TestLimitsEndAConnection(t *testing.T) {
 			t.Errorf("%v after %v", err, time.Since(begin))
 		}
 		_ = cl.end.Close()
-		if hub.Len() != 0 || hub.Held() != 0 {
-			t.Errorf("%d are left, with %d bytes", hub.Len(), hub.Held())
+		if hub.Len() != 0 || hub.Unsent.Taken() != 0 {
+			t.Errorf("%d are left, with %d bytes", hub.Len(), hub.Unsent.Taken())
 		}
 	})
 }
@@ -421,7 +421,7 @@ func TestASlowClientHoldsNobodyUp(t *testing.T) {
 		}
 		time.Sleep(stall + time.Second) //nolint:forbidigo // synctest's time
 		synctest.Wait()
-		if hub.Find(cl.id) != nil || hub.Held() != 0 {
+		if hub.Find(cl.id) != nil || hub.Unsent.Taken() != 0 {
 			t.Error("it is not cut")
 		}
 		_ = cl.end.Close()
@@ -547,7 +547,7 @@ func TestPingsThatNobodyTakesTheAnswersOfTakeNoRoom(t *testing.T) {
 			cl.say(0x89, fmt.Sprint(i))
 		}
 		synctest.Wait() // the last one is read
-		if held := hub.Held(); held != 0 {
+		if held := hub.Unsent.Taken(); held != 0 {
 			t.Errorf("%d bytes are held", held)
 		}
 		cl.hears(0x8a, "first")
@@ -562,13 +562,13 @@ func TestPingsThatNobodyTakesTheAnswersOfTakeNoRoom(t *testing.T) {
 		}
 		_ = cl.end.Close()
 		cl.gone()
-		if hub.Held() != 0 {
-			t.Errorf("%d bytes are still held", hub.Held())
+		if hub.Unsent.Taken() != 0 {
+			t.Errorf("%d bytes are still held", hub.Unsent.Taken())
 		}
 	})
 }
 
-// With at_once messages under way, no more are read of a client.
+// With at_once messages under way, only one more is read of a client.
 func TestFunctionsSetThePace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, _ := read(t, "{ at_once: 2, timeout: 29s }")
@@ -592,6 +592,72 @@ func TestFunctionsSetThePace(t *testing.T) {
 		if took := time.Since(begin); took < 5*time.Second || took > 6*time.Second || most.Load() != 2 || len(f.told()) != 12 {
 			t.Errorf("%d events, %d at once, in %v", len(f.told()), most.Load(), took)
 		}
+	})
+}
+
+// While a message is with a function, and the next one waits for that, pings are answered.
+func TestPingsAreAnsweredWhileMessagesWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, _ := read(t, "true")
+		s, hub := serve(c)
+		leave := make(chan struct{})
+		f := &function{t: t, answer: func(e told) (int, string, []exchange.Field, error) {
+			if e.Body != nil {
+				<-leave
+			}
+			return 200, "", nil, nil
+		}}
+		cl := connect(t, s, f)
+		var heard atomic.Int64
+		go func() {
+			for {
+				if first, _, err := cl.hear(); err != nil {
+					return
+				} else if first == 0x8a {
+					heard.Add(1)
+				}
+			}
+		}()
+		hears := func(pongs int64, ahead int64, told string) {
+			t.Helper()
+			synctest.Wait()
+			if heard.Load() != pongs || hub.Ahead.Taken() != ahead || f.keys() != told {
+				t.Errorf("%d pongs, %d bytes ahead, told of %s; want %d, %d, %s", heard.Load(), hub.Ahead.Taken(), f.keys(), pongs, ahead, told)
+			}
+		}
+		cl.say(0x81, "first")
+		cl.say(0x89, "")
+		hears(1, 0, "$connect $default")
+		cl.say(0x01, "sec")
+		cl.say(0x89, "")
+		cl.say(0x80, "ond")
+		cl.say(0x89, "")
+		hears(3, overhead+6, "$connect $default")
+		go func() { // it waits for the second one to be taken
+			cl.say(0x81, "third")
+			cl.say(0x89, "")
+		}()
+		hears(3, overhead+6, "$connect $default")
+		leave <- struct{}{}
+		hears(4, overhead+5, "$connect $default $default")
+		leave <- struct{}{}
+		leave <- struct{}{}
+		hears(4, 0, "$connect $default $default $default")
+
+		_ = hub.Ahead.Take(64<<20, true) // others have all room
+		cl.say(0x81, "fourth")
+		go func() {
+			cl.say(0x81, "fifth")
+			cl.say(0x89, "")
+		}()
+		hears(4, 64<<20, "$connect $default $default $default $default")
+		leave <- struct{}{}
+		hears(5, 64<<20, "$connect $default $default $default $default $default")
+		hub.Ahead.Free(64 << 20)
+		cl.say(0x01, "it never comes whole")
+		_ = cl.end.Close()
+		leave <- struct{}{}
+		hears(5, 0, "$connect $default $default $default $default $default $disconnect")
 	})
 }
 

@@ -77,15 +77,22 @@ type Limits struct {
 type Reader struct {
 	in     *bufio.Reader
 	limits Limits
-	// Control is called with each ping and pong.
-	control func(op Op, payload []byte)
-	alive   func() // is called with each frame
+	watch  Watch
 }
 
-// NewReader makes a Reader. control is called with each ping and pong, whose payload is its own
-// to keep; alive with each frame.
-func NewReader(in io.Reader, limits Limits, control func(op Op, payload []byte), alive func()) *Reader {
-	return &Reader{in: bufio.NewReaderSize(in, 4<<10), limits: limits, control: control, alive: alive}
+// Watch is what a Reader tells while it reads, on its goroutine.
+type Watch struct {
+	// Control is called with each ping and pong, whose payload is its own to keep.
+	Control func(op Op, payload []byte)
+	Alive   func() // is called with each frame
+	// Data is called before the payload of each frame of a message is read: nothing more is until
+	// it returns. begins tells that it is the message's first; its bytes are within the limits.
+	Data func(begins bool, bytes int64)
+}
+
+// NewReader makes a Reader.
+func NewReader(in io.Reader, limits Limits, w Watch) *Reader {
+	return &Reader{in: bufio.NewReaderSize(in, 4<<10), limits: limits, watch: w}
 }
 
 // frame is the head of one.
@@ -119,6 +126,7 @@ func (r *Reader) Message() (op Op, payload []byte, err error) {
 		if int64(len(payload))+f.length > r.limits.Message {
 			return 0, nil, &Error{StatusTooBig, fmt.Sprintf("messages have at most %d bytes", r.limits.Message)}
 		}
+		r.watch.Data(f.op != Continuation, f.length)
 		if payload, err = r.payload(payload, f); err != nil {
 			return 0, nil, err
 		}
@@ -138,7 +146,7 @@ func (r *Reader) head() (frame, error) {
 	if _, err := io.ReadFull(r.in, b[:2]); err != nil {
 		return frame{}, err //nolint:wrapcheck // the connection's own
 	}
-	r.alive()
+	r.watch.Alive()
 	f := frame{fin: b[0]&finBit != 0, op: Op(b[0] & opBits), length: int64(b[1] & lengthBits)}
 	switch masked := b[1]&maskBit != 0; {
 	case b[0]&reserved != 0:
@@ -208,7 +216,7 @@ func (r *Reader) controlled(f frame) error {
 		return err
 	}
 	if f.op != Close {
-		r.control(f.op, payload)
+		r.watch.Control(f.op, payload)
 		return nil
 	}
 	switch {
