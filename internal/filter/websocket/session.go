@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -219,19 +220,30 @@ func (s *session) message(text bool, payload []byte) {
 		return
 	}
 	res, err := caller{now.server, s.socket}.tell(context.Background(), key, s.socket.Said(key, id, time.Now(), text, payload))
-	if err == nil && now.config.replies(key) {
-		var body []byte
-		if body, err = now.read(res); err == nil && len(body) > 0 {
-			err = s.Send(body)
-		}
-	} else if err == nil {
-		_ = res.Body.Close() // the client is not told
-	}
 	if err == nil {
-		return
+		err = s.reply(now, key, res)
 	}
-	s.warn(key, id, err)
-	s.complain("Internal server error", id)
+	switch {
+	case err == nil, errors.Is(err, sockets.ErrGone): // the client has left before its answer
+	case errors.Is(err, sockets.ErrSlow):
+		s.warn("an answer to a WebSocket was dropped", key, id, err)
+	default:
+		s.warn(failed, key, id, err)
+		s.complain("Internal server error", id)
+	}
+}
+
+// reply sends the client what a function has answered, where it is told that.
+func (s *session) reply(by *held, key string, res *http.Response) error {
+	if !by.config.replies(key) {
+		_ = res.Body.Close() // nobody reads it
+		return nil
+	}
+	body, err := by.read(res)
+	if err != nil || len(body) == 0 {
+		return err
+	}
+	return s.Send(body)
 }
 
 // key is the key of a message: $default where the message has none that a backend is named for.
@@ -253,8 +265,11 @@ func (s *session) complain(what, id string) {
 	_ = s.out.message(text) // who takes nothing is told nothing
 }
 
-func (s *session) warn(key, id string, err error) {
-	s.log.LogAttrs(context.Background(), slog.LevelWarn, "a function of a WebSocket has failed", slog.String("route", exchange.Of(s.socket.Request).Route),
+// failed is what operators are told of a function.
+const failed = "a function of a WebSocket has failed"
+
+func (s *session) warn(what, key, id string, err error) {
+	s.log.LogAttrs(context.Background(), slog.LevelWarn, what, slog.String("route", exchange.Of(s.socket.Request).Route),
 		slog.String("connection", s.socket.ID), slog.String("key", key), slog.String("request_id", id), slog.String("error", fault.From(err).Operator()))
 }
 
@@ -266,7 +281,7 @@ func (s *session) tellEnd() {
 	res, err := caller{now.server, s.socket}.tell(context.Background(), apigw.DisconnectKey, s.socket.Ended(id, time.Now(), s.status, s.reason))
 	switch {
 	case err != nil:
-		s.warn(apigw.DisconnectKey, id, err)
+		s.warn(failed, apigw.DisconnectKey, id, err)
 	case res != nil:
 		_ = res.Body.Close() // nobody is there to be told
 	}

@@ -22,6 +22,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/weir-gateway/weir/internal/base/await"
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/base/sockets"
@@ -659,6 +660,54 @@ func TestPingsAreAnsweredWhileMessagesWait(t *testing.T) {
 		leave <- struct{}{}
 		hears(5, 0, "$connect $default $default $default $default $default $disconnect")
 	})
+}
+
+// A function has not failed where its answer finds no client, or one that takes nothing.
+func TestWhoIsToBlameForAnAnswerThatIsNotSent(t *testing.T) {
+	for name, test := range map[string]struct {
+		client func(*client) // does it while the message is with the function
+		want   string        // of the log; "" nothing
+	}{
+		"it goes":          {func(c *client) { _ = c.end.Close() }, ""},
+		"it closes":        {func(c *client) { c.say(0x88, "\x03\xe8") }, ""},
+		"it takes nothing": {func(*client) {}, "an answer to a WebSocket was dropped"},
+		"the function":     {func(c *client) { c.say(0x89, "fail") }, "a function of a WebSocket has failed"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			c, _ := read(t, "{ reply: all, unsent: 1KiB, at_once: 9, timeout: 1h, idle: 1h }")
+			s, hub := serve(c)
+			var log await.Text
+			s.log = slog.New(slog.NewTextHandler(&log, nil))
+			leave := make(chan struct{})
+			f := &function{t: t, answer: func(e told) (int, string, []exchange.Field, error) {
+				if e.Body == nil {
+					return 200, "", nil, nil
+				}
+				<-leave
+				if name == "the function" {
+					return 0, "", nil, fault.FunctionError.New("")
+				}
+				return 200, strings.Repeat("x", 900), nil, nil
+			}}
+			cl := connect(t, s, f)
+			for range 9 {
+				cl.say(0x81, "hello")
+			}
+			synctest.Wait()
+			test.client(cl)
+			synctest.Wait()
+			close(leave)
+			synctest.Wait()
+			if got := log.String(); (test.want == "") != (got == "") || !strings.Contains(got, test.want) {
+				t.Errorf("%s: it logs %q, want %q", name, got, test.want)
+			}
+			_ = cl.end.Close()
+			cl.gone()
+			if hub.Unsent.Taken() != 0 {
+				t.Error("something is left")
+			}
+		})
+	}
 }
 
 func TestSelections(t *testing.T) {
