@@ -359,6 +359,7 @@ type Function struct {
 	Kind   string // "run": a local process
 	Config any
 	Origin Origin
+	Keys   Places // nil: it was not written as a map
 }
 
 // Stream is a TCP, UDP or TLS-passthrough path.

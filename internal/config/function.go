@@ -1,6 +1,10 @@
 package config
 
-import "github.com/weir-gateway/weir/internal/config/doc"
+import (
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/config/doc"
+)
 
 // functionKinds are those of the full design.
 func functionKinds() []string { return []string{"run", "lambda", "azure", "gcf"} }
@@ -9,6 +13,34 @@ func functionKinds() []string { return []string{"run", "lambda", "azure", "gcf"}
 func (l *loader) function(e element, group string, ps *doc.Problems) {
 	kind, config, ok := kinded{"function", l.v.Functions, functionKinds()}.read(e, ps)
 	if ok {
-		l.cfg.Functions = append(l.cfg.Functions, Function{Name: e.name, Group: group, Kind: kind, Config: config, Origin: Origin{Pos: e.pos}})
+		l.cfg.Functions = append(l.cfg.Functions, Function{Name: e.name, Group: group, Kind: kind, Config: config, Origin: Origin{Pos: e.pos}, Keys: placesIn(e.node)})
+	}
+}
+
+// At is where a key of its config stands, as "scale.max", or else the nearest one above it: at
+// last the function itself.
+func (f *Function) At(key string) doc.Pos {
+	for key != "" {
+		if at, ok := f.Keys[key]; ok {
+			return at
+		}
+		key = key[:max(0, strings.LastIndexByte(key, '.'))]
+	}
+	return f.Origin.Pos
+}
+
+// Places are where the values of an element stand, by the dotted paths of their keys.
+type Places map[string]doc.Pos
+
+func placesIn(n *doc.Node) Places {
+	all := Places{}
+	all.add("", n)
+	return all
+}
+
+func (p Places) add(path string, n *doc.Node) {
+	for _, e := range n.Entries {
+		p[path+e.Key] = e.Value.Pos
+		p.add(path+e.Key+".", e.Value)
 	}
 }

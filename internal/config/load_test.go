@@ -107,7 +107,7 @@ func placeless(c *config.Config) *config.Config {
 
 func clearPlaces(v reflect.Value) {
 	switch v.Type() {
-	case reflect.TypeFor[config.Origin](), reflect.TypeFor[doc.Pos](), reflect.TypeFor[map[string]config.Origin]():
+	case reflect.TypeFor[config.Origin](), reflect.TypeFor[doc.Pos](), reflect.TypeFor[config.Places](), reflect.TypeFor[map[string]config.Origin]():
 		v.SetZero()
 		return
 	}

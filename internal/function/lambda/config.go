@@ -9,6 +9,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/cloud/aws"
 	"github.com/weir-gateway/weir/internal/config/doc"
+	"github.com/weir-gateway/weir/internal/function"
 	"github.com/weir-gateway/weir/internal/function/form/apigw"
 )
 
@@ -107,7 +108,7 @@ func (m Mode) bound() int64 {
 
 // validate tells all that is wrong with the config itself.
 func (c *Config) validate() error {
-	var problems []error
+	var problems function.Mistakes
 	require := func(ok bool, format string, args ...any) {
 		if !ok {
 			problems = append(problems, fmt.Errorf(format, args...))
@@ -131,7 +132,10 @@ func (c *Config) validate() error {
 	bound := doc.Size(c.Mode.bound())
 	require(c.Limits.Request == 0 || c.Limits.Request >= leastPayload && c.Limits.Request <= bound,
 		"limits.request: %v is not from 1KiB to %v, which is AWS's bound for %s", c.Limits.Request, bound, c.Mode)
-	return errors.Join(problems...)
+	if len(problems) == 0 {
+		return nil
+	}
+	return problems
 }
 
 func distinct(regions []string) []string {
