@@ -115,7 +115,7 @@ func (m *machine) build(env function.Env, name string, c *Config) (function.Back
 		handler.announce(b.log)
 	}
 	first := newVersion(b)
-	b.pool = pool.New(first.start, &meter{env.Life, b.memory}, c.bounds(found.Contract), b.log)
+	b.pool = pool.New(first.start, b.preparing, &meter{env.Life, b.memory}, c.bounds(found.Contract), b.log)
 	b.follow(first, c.Watch)
 	return b, nil
 }

@@ -12,8 +12,10 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/weir-gateway/weir/internal/base/await"
+	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/function"
 )
 
@@ -83,6 +85,20 @@ func TestABuildEndsWithItsFunction(t *testing.T) {
 	if asked, _ := os.ReadFile(filepath.Join(notes, "asked")); string(asked) != "interrupted\n" {
 		t.Errorf("it was %q, and the go command tidies up after SIGINT alone", asked)
 	}
+}
+
+func TestWhoWaitsForABuildIsToldSo(t *testing.T) {
+	notes, definition := buildsForever(t), guarded(t)
+	b := startBuild(t, definition, t.TempDir())
+	underWay(t, notes)
+	cfg, _ := definition.New().(*Config)
+	cfg.Queue.Wait = time.Millisecond
+	b.Tune(cfg)
+	_, err := b.(*backend).pool.Acquire(t.Context())
+	if f := fault.From(err); f.Code != fault.FunctionQueueTime.Code || !strings.Contains(f.Internal, "1 not started yet, for it is being built") {
+		t.Errorf("it is told %q", f.Internal)
+	}
+	must(t, b.Close(t.Context()))
 }
 
 func TestAKilledGatewayLeavesNoBuildBehind(t *testing.T) {

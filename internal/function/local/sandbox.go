@@ -57,6 +57,14 @@ func (m *module) compiling() bool {
 	}
 }
 
+// compiling tells whether the module of v is.
+func (s *sandboxed) compiling(v *version) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m := s.modules[v]
+	return m != nil && m.compiling()
+}
+
 // launch compiles the module, if that has not been done, and begins a sandbox.
 func (s *sandboxed) launch(ctx context.Context, v *version) (*instance, error) {
 	compiled, err := s.take(ctx, v)

@@ -19,6 +19,7 @@ type version struct {
 
 	command atomic.Pointer[program.Command] // how it is started, nil until it was prepared
 	source  atomic.Pointer[program.State]   // what it was made of, nil until that was looked at
+	builds  atomic.Int32                    // how many wait for it to be built
 }
 
 func newVersion(b *backend) *version { return &version{backend: b} }
@@ -123,6 +124,8 @@ func (v *version) startable(ctx context.Context) (program.Command, error) {
 		return *known, nil
 	}
 	if v.program.NeedsBuild() {
+		v.builds.Add(1)
+		defer v.builds.Add(-1)
 		select {
 		case v.machine.building <- struct{}{}:
 			defer func() { <-v.machine.building }()
@@ -139,6 +142,21 @@ func (v *version) startable(ctx context.Context) (program.Command, error) {
 	}
 	v.command.Store(&command)
 	return command, nil
+}
+
+// preparing tells what instances of the version that serves have to wait for, all together.
+func (b *backend) preparing() string {
+	v := b.changes.serving.Load()
+	if v == nil {
+		return "" // it has just been made
+	}
+	if modules, ok := b.contract.(*sandboxed); ok && modules.compiling(v) {
+		return "its module is being compiled"
+	}
+	if v.builds.Load() > 0 {
+		return "it is being built"
+	}
+	return ""
 }
 
 // path gives what is started for file: that itself, or the copy of it that was made

@@ -56,10 +56,13 @@ type Bounds struct {
 // Pool is the instances of one function, whose version may be replaced while it
 // runs. It is safe for concurrent use.
 type Pool[I Instance] struct {
-	meter  Meter
-	log    *slog.Logger
-	ctx    context.Context //nolint:containedctx // the life of the pool; ended by Close
-	cancel context.CancelFunc
+	meter Meter
+	log   *slog.Logger
+	// preparing is what is done once before the version that serves can be started, "" where
+	// nothing is.
+	preparing func() string
+	ctx       context.Context //nolint:containedctx // the life of the pool; ended by Close
+	cancel    context.CancelFunc
 
 	mu        sync.Mutex
 	start     Start[I] // of the version that serves
@@ -81,11 +84,12 @@ type Pool[I Instance] struct {
 	empty     chan struct{} // closed when the pool is closed and no member is left
 }
 
-// New makes a pool and starts its warm instances.
-func New[I Instance](start Start[I], meter Meter, bounds Bounds, log *slog.Logger) *Pool[I] {
+// New makes a pool and starts its warm instances. preparing tells what is done at the time before any
+// instance of the version that serves can be started, as "it is being built", "" for nothing; it must not wait.
+func New[I Instance](start Start[I], preparing func() string, meter Meter, bounds Bounds, log *slog.Logger) *Pool[I] {
 	ctx, cancel := context.WithCancel(context.Background()) //nolint:gosec // Close calls it
 	p := &Pool[I]{
-		start: start, meter: meter, log: log, ctx: ctx, cancel: cancel, bounds: bounds,
+		start: start, preparing: preparing, meter: meter, log: log, ctx: ctx, cancel: cancel, bounds: bounds,
 		members: map[*member[I]]struct{}{}, empty: make(chan struct{}), demand: newDemand(bounds.Idle, time.Now()),
 	}
 	p.mu.Lock()
@@ -194,9 +198,13 @@ func (p *Pool[I]) await(ctx context.Context, w *waiter[I], since time.Time) (*Le
 
 // shortage says what the instances were doing that nobody became free.
 func (p *Pool[I]) shortage() string {
+	coming := "still starting"
+	if what := p.preparing(); what != "" {
+		coming = "not started yet, for " + what
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return fmt.Sprintf("instances: %d busy, %d still starting, at most %d", p.count[busy], p.count[starting], p.bounds.Max)
+	return fmt.Sprintf("instances: %d busy, %d %s, at most %d", p.count[busy], p.count[starting], coming, p.bounds.Max)
 }
 
 // refusal tells why a request may not even wait, nil where it may.

@@ -123,7 +123,7 @@ func run(t *testing.T, b pool.Bounds, f *factory, test func(bubble)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		told := &meter{}
-		p := pool.New(f.start, told, b, slog.New(slog.DiscardHandler))
+		p := pool.New(f.start, nothing, told, b, slog.New(slog.DiscardHandler))
 		defer p.Close(t.Context())
 		test(bubble{t, p, told})
 	})
@@ -530,7 +530,7 @@ func TestCloseServesWhatRunsAndWaitsButNothingNew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := bounds()
 		b.Max = 1
-		p := pool.New((&factory{}).start, &meter{}, b, slog.New(slog.DiscardHandler))
+		p := pool.New((&factory{}).start, nothing, &meter{}, b, slog.New(slog.DiscardHandler))
 		running := acquire(t, p)
 		waiting := ask(t.Context(), p)
 		closed := make(chan struct{})
@@ -550,7 +550,7 @@ func TestCloseEndsEverythingWhenItsTimeIsOver(t *testing.T) {
 		f := &factory{delay: time.Second}
 		b := bounds()
 		b.Max = 2
-		p := pool.New(f.start, &meter{}, b, slog.New(slog.DiscardHandler))
+		p := pool.New(f.start, nothing, &meter{}, b, slog.New(slog.DiscardHandler))
 		running := acquire(t, p)
 		first, second := ask(t.Context(), p), ask(t.Context(), p)
 		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
@@ -564,12 +564,33 @@ func TestCloseEndsEverythingWhenItsTimeIsOver(t *testing.T) {
 	})
 }
 
+func TestWhoWaitsIsToldWhatIsPrepared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for preparing, want := range map[string]string{
+			"":                  "instances: 0 busy, 1 still starting, at most 2",
+			"it is being built": "instances: 0 busy, 1 not started yet, for it is being built, at most 2",
+		} {
+			b := bounds()
+			b.Wait = time.Second
+			p := pool.New((&factory{delay: time.Minute}).start, func() string { return preparing }, &meter{}, b, slog.New(slog.DiscardHandler))
+			_, err := p.Acquire(t.Context())
+			if f := fault.From(err); f.Code != fault.FunctionQueueTime.Code || f.Internal != "waited 1s; "+want {
+				t.Errorf("%q: %v", preparing, f.Internal)
+			}
+			p.Close(t.Context())
+		}
+	})
+}
+
+// nothing has to be prepared.
+func nothing() string { return "" }
+
 // TestStorm lets clients, crashes, hangs, leaving clients and tuning meet; the
 // pool's own checks of its states and the race detector are the judges.
 func TestStorm(t *testing.T) {
 	f := &factory{delay: 100 * time.Microsecond}
 	b := pool.Bounds{Min: 1, Max: 8, Starts: 3, Concurrency: 2, Idle: time.Millisecond, Queue: 64, Wait: time.Second}
-	p := pool.New(f.start, &meter{}, b, slog.New(slog.DiscardHandler))
+	p := pool.New(f.start, nothing, &meter{}, b, slog.New(slog.DiscardHandler))
 	var served atomic.Int64
 	var clients sync.WaitGroup
 	for range 32 {
@@ -623,7 +644,7 @@ func storm(p *pool.Pool[*fake]) (served int64) {
 }
 
 func BenchmarkAcquireWarm(b *testing.B) {
-	p := pool.New((&factory{}).start, &meter{}, bounds(), slog.New(slog.DiscardHandler))
+	p := pool.New((&factory{}).start, nothing, &meter{}, bounds(), slog.New(slog.DiscardHandler))
 	defer p.Close(context.Background())
 	b.ReportAllocs()
 	for b.Loop() {
