@@ -425,7 +425,14 @@ func TestAPoolGivesWayToAThrottleAndComesBack(t *testing.T) {
 		if p.Tune(cloud.PoolBounds{Max: 3}); p.Status().Limit != 3 {
 			t.Errorf("it is %+v", p.Status())
 		}
-		if p.Tune(cloud.PoolBounds{Max: 8}); p.Status().Limit != 8 {
+		if p.Tune(cloud.PoolBounds{Max: 8}); p.Status().Limit != learned {
+			t.Errorf("a bound that was lower for a while makes it forget what a throttle has taught: it is %+v", p.Status())
+		}
+		for range 5 + 6 + 7 {
+			p.Served()
+		}
+		p.Tune(cloud.PoolBounds{Max: 3})
+		if p.Tune(cloud.PoolBounds{Max: 9}); p.Status().Limit != 9 {
 			t.Errorf("what no throttle has made smaller does not grow: it is %+v", p.Status())
 		}
 		p.Tune(cloud.PoolBounds{Max: 1})

@@ -23,8 +23,8 @@ type PoolBounds struct {
 type Pool struct {
 	mu      sync.Mutex
 	bounds  PoolBounds
-	limit   int // that holds now: from 1 to bounds.Max
-	served  int // since the limit has changed
+	taught  int // how many throttles have left it, at least 1; 0: as many as the bounds say
+	served  int // since taught has changed
 	busy    int
 	waiting list.List // of chan struct{}
 
@@ -32,30 +32,35 @@ type Pool struct {
 }
 
 // NewPool makes a Pool.
-func NewPool(b PoolBounds) *Pool { return &Pool{bounds: b, limit: b.Max} }
+func NewPool(b PoolBounds) *Pool { return &Pool{bounds: b} }
 
 // Tune changes the bounds in place. What a throttle has taught stays.
 func (p *Pool) Tune(b PoolBounds) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.limit >= p.bounds.Max {
-		p.limit = b.Max // nothing has made it smaller
-	}
-	p.bounds, p.limit = b, min(p.limit, b.Max)
+	p.bounds = b
 	p.let()
+}
+
+// limit is how many calls may be under way now.
+func (p *Pool) limit() int {
+	if p.taught == 0 {
+		return p.bounds.Max
+	}
+	return min(p.taught, p.bounds.Max)
 }
 
 // Acquire waits for room for one call. Release must follow where there is no error. The
 // error is a *fault.Fault or the cause with which ctx has ended.
 func (p *Pool) Acquire(ctx context.Context) error {
 	p.mu.Lock()
-	if p.busy < p.limit && p.waiting.Len() == 0 {
+	if p.busy < p.limit() && p.waiting.Len() == 0 {
 		p.busy++
 		p.mu.Unlock()
 		return nil
 	}
 	if p.waiting.Len() >= p.bounds.Size {
-		limit := p.limit
+		limit := p.limit()
 		p.mu.Unlock()
 		return fault.FunctionBusy.New("", fault.RetryAfter(time.Second),
 			fault.Internal("as many calls wait as may, for one of %d of this account and region", limit))
@@ -96,7 +101,7 @@ func (p *Pool) Release() {
 
 // let gives what is free to who waits longest.
 func (p *Pool) let() {
-	for p.busy < p.limit && p.waiting.Len() > 0 {
+	for p.busy < p.limit() && p.waiting.Len() > 0 {
 		turn, _ := p.waiting.Remove(p.waiting.Front()).(chan struct{})
 		p.busy++
 		close(turn)
@@ -116,7 +121,8 @@ func (p *Pool) Throttled() {
 	p.served = 0
 	if now := time.Now(); now.Sub(p.throttled) >= throttleCalm {
 		p.throttled = now
-		p.limit = max(1, p.limit/2, min(p.limit, p.busy-1))
+		limit := p.limit()
+		p.taught = max(1, limit/2, min(limit, p.busy-1))
 	}
 }
 
@@ -125,14 +131,17 @@ func (p *Pool) Throttled() {
 func (p *Pool) Served() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.limit >= p.bounds.Max {
+	if p.taught == 0 || p.taught >= p.bounds.Max { // all that it lets through says nothing of more
 		return
 	}
-	if p.served++; p.served >= p.limit {
-		p.limit++
-		p.served = 0
-		p.let()
+	if p.served++; p.served < p.taught {
+		return
 	}
+	p.served = 0
+	if p.taught++; p.taught == p.bounds.Max {
+		p.taught = 0
+	}
+	p.let()
 }
 
 // PoolStatus is a picture of a Pool.
@@ -142,5 +151,5 @@ type PoolStatus struct{ Busy, Waiting, Limit, Max int }
 func (p *Pool) Status() PoolStatus {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return PoolStatus{Busy: p.busy, Waiting: p.waiting.Len(), Limit: p.limit, Max: p.bounds.Max}
+	return PoolStatus{Busy: p.busy, Waiting: p.waiting.Len(), Limit: p.limit(), Max: p.bounds.Max}
 }
