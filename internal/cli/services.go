@@ -180,7 +180,7 @@ func (e endpointStatus) latency() string {
 func (e endpointStatus) why() string {
 	switch {
 	case e.State == "healthy" && e.PenaltyMS > 0:
-		return "it failed lately, which the balance counts as " + milliseconds(e.PenaltyMS).Round(time.Millisecond).String()
+		return "it failed lately, which the balance counts as " + time.Duration(e.PenaltyMS*float64(time.Millisecond)).Round(time.Millisecond).String()
 	case e.Proving:
 		return e.Why + "; the next request proves it"
 	case !e.Ejected.IsZero():

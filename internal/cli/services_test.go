@@ -21,7 +21,7 @@ const (
 		{"address": "10.0.0.1:8080", "weight": 1, "state": "unhealthy", "why": "status 503", "asked": false, "since": "2026-11-28T09:00:00Z", "in_flight": 0, "latency_ms": 0}]}`
 	// A source that was never read, and that is told of in what would move a terminal's cursor.
 	sickService = `{"name": "sick", "source": "file:x\u001b[2J", "asks": "healthy", "asked": 1, "heard": {"problem": "refused\n\u009b1m"}, "endpoints": [
-		{"address": "10.0.0.1:8080\u202e", "state": "healthy", "asked": true, "since": "0001-01-01T00:00:00Z", "latency_ms": 1.25, "penalty_ms": 512}]}`
+		{"address": "10.0.0.1:8080\u202e", "state": "healthy", "asked": true, "since": "0001-01-01T00:00:00Z", "latency_ms": 1.25, "penalty_ms": 60000.4}]}`
 )
 
 func TestServices(t *testing.T) {
@@ -57,7 +57,7 @@ func TestServices(t *testing.T) {
 		{"services c", 1, []string{"There is no such service."}},
 		{"services sick", 0, []string{
 			"sick: from file:x\\x1b[2J, 1 of 1 endpoint asked, never confirmed: refused\\n\\u009b1m\n",
-			"never  0          1.2ms    it failed lately, which the balance counts as 512ms\n", "10.0.0.1:8080\\u202e",
+			"never  0          1.2ms    it failed lately, which the balance counts as 1m0s\n", "10.0.0.1:8080\\u202e",
 		}},
 		{"services c --json --watch", 2, []string{"--json and --watch"}},
 	} {
@@ -79,7 +79,7 @@ func TestServices(t *testing.T) {
 func TestStatusPrintsNoControlCharacters(t *testing.T) {
 	admin := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/v1/history" {
-			_, _ = w.Write([]byte(`[]`))
+			_, _ = w.Write([]byte(`[{"digest": "ab", "from": "input", "serves": true}, {"digest": "cd", "from": "admin"}]`))
 			return
 		}
 		_, _ = w.Write([]byte(`{"version": "v1", "digest": "ab", "source": "input", "input": "/dev/fd/63", "problems": ["a\u001b]0;b\u0007"],
@@ -88,7 +88,8 @@ func TestStatusPrintsNoControlCharacters(t *testing.T) {
 	defer admin.Close()
 	got := weir(false, "status", "--admin", strings.TrimPrefix(admin.URL, "http://"))
 	for _, want := range []string{
-		"serves        ab since never", "from          /dev/fd/63, as weir run was told\n", `  a\x1b]0;b\a` + "\n",
+		"serves        ab since never", "from          /dev/fd/63, as weir run was told\n",
+		"history       ab from /dev/fd/63, never, serves\n              cd from admin, never\n", `  a\x1b]0;b\a` + "\n",
 		`keys          https://id\x1b[1m: 0, never confirmed: line\nbreak` + "\n",
 	} {
 		if !strings.Contains(got.out, want) {

@@ -184,17 +184,26 @@ func (s Streams) status(now gatewayStatus, before []historyEntry) {
 		if e.Serves {
 			note = ", serves"
 		}
-		line(label, "%s from %s, %s%s", e.Digest, e.From, moment(e.Time), note)
+		line(label, "%s from %s, %s%s", e.Digest, now.named(e.From), moment(e.Time), note)
 	}
 }
 
 // from is where what serves comes from: what the command line named, unless somebody has put
 // another config in its place.
 func (g gatewayStatus) from() string {
-	if g.Source == follow.FromInput && g.Input != "" {
-		return g.Input + ", as weir run was told"
+	name := g.named(g.Source)
+	if name != g.Source {
+		name += ", as weir run was told"
 	}
-	return g.Source
+	return name
+}
+
+// named gives a source its name, where the command line has one for it.
+func (g gatewayStatus) named(from string) string {
+	if from == follow.FromInput && g.Input != "" {
+		return g.Input
+	}
+	return from
 }
 
 // moment is a time as people at this machine read it, "never" for none.
