@@ -122,6 +122,10 @@ func TestTheStatusTellsOfADamagedRegistry(t *testing.T) {
 	if err != nil || len(files) != 1 {
 		t.Fatalf("the files are %q, %v", files, err)
 	}
+	await.That(t, "it is written", func() bool { // else it could be written as a whole after it was cut off
+		text, _ := os.ReadFile(files[0])
+		return strings.Contains(string(text), "users")
+	})
 	if err := os.Truncate(files[0], 0); err != nil {
 		t.Fatal(err)
 	}

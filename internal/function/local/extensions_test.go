@@ -123,7 +123,7 @@ func TestAnInstanceIsFreeWhenItsExtensionsAre(t *testing.T) {
 func TestExtensionsThatFailKeepAnInstanceFromStarting(t *testing.T) {
 	tests := map[string]string{
 		"never registers":       "it was not ready after 1s; the extension one has not registered",
-		"never asks":            "it was not ready after 1s; the extension one has not asked for its first event",
+		"never asks":            "it was not ready after 5s; the extension one has not asked for its first event",
 		"exits":                 "Extension.Crash: one: exit status 3",
 		"exits when registered": "Extension.Crash: one: exit status 0",
 		"refuses":               "Agent.NoKey: there is no key",
@@ -132,9 +132,11 @@ func TestExtensionsThatFailKeepAnInstanceFromStarting(t *testing.T) {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
 			e := withExtensions(t, how, func(c *Config) {
-				c.Init = new(30 * time.Second)
-				if strings.HasPrefix(how, "never") {
+				switch c.Init = new(30 * time.Second); how {
+				case "never registers":
 					c.Init = new(time.Second)
+				case "never asks": // which it is to reach on a slow machine, too
+					c.Init = new(5 * time.Second)
 				}
 				c.Queue.Wait = 30 * time.Second
 			}, "one=agent")
@@ -196,7 +198,12 @@ func TestExtensionsThatHangAreKilled(t *testing.T) {
 	for how, path := range map[string]string{"hangs at the end": "/pid", "hangs at work": "/pid"} {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
-			e := withExtensions(t, how, func(c *Config) { c.Scale.Idle, c.Timeout = shortestIdle, 500*time.Millisecond }, "one=agent")
+			e := withExtensions(t, how, func(c *Config) {
+				c.Scale.Idle = shortestIdle
+				if how == "hangs at work" {
+					c.Timeout = 5 * time.Second // in which it answers on a slow machine, too
+				}
+			}, "one=agent")
 			if got := e.get(t, path); got.status != http.StatusOK {
 				t.Errorf("got %+v", got)
 			}

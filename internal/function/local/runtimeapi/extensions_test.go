@@ -237,14 +237,18 @@ func TestAnInvocationIsOverWhenTheExtensionsAreDoneWithIt(t *testing.T) {
 func TestAnInvocationDoesNotOutliveAnInstanceWhoseExtensionHangs(t *testing.T) {
 	r := listen(t)
 	a := register(t, r, "agent", `["INVOKE"]`)
+	types := told(t, a)
 	one := invocation("id-1")
 	r.deliver(one)
 	a.next()
 	r.post("/invocation/id-1/response", `{}`)
 	r.result(one)
-	go r.get("/invocation/next")
+	asked := make(chan int, 1)
+	go func() { asked <- r.get("/invocation/next") }()
+	await.That(t, "the runtime's end is told", func() bool { return strings.HasSuffix(types(), "runtimeDone") })
 	r.server.Abort(errEnded)
 	r.server.Close(errEnded)
+	await.From(t, "the end of what was asked", asked)
 	if n := one.settled.Load(); n != 0 {
 		t.Errorf("it was settled %d times", n)
 	}
