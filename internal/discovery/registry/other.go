@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -159,7 +158,7 @@ func (o *other) current() map[string]map[string]known {
 }
 
 func (o *other) put(e base.Entry) {
-	if err := o.bounds.Control("tcp", netip.AddrPortFrom(e.Address.Addr(), e.Address.Port()).String(), nil); err != nil {
+	if err := o.bounds.Control("tcp", e.Address.String(), nil); err != nil {
 		o.leaveOut(e.Service, e.ID, "an instance of another registry is where it may not be, and is left out; see `allow` of discovery.registry", err)
 		return
 	}

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net/http"
 	"slices"
-	"strings"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
@@ -79,7 +78,7 @@ func (a *attempt) judge(res *http.Response, err error) finding {
 		f.outcome = balance.Failed
 	case f.status >= http.StatusInternalServerError && !slices.Contains(asked(), f.status):
 		f.outcome = balance.Doubtful
-	case !isCall(res):
+	case !exchange.IsGRPC(res.ProtoMajor, head): // a call says in its trailer how it ended; one of gRPC-Web does so in its content
 	case head.Get("Grpc-Status") != "":
 		return judgeCall(head)
 	default:
@@ -142,19 +141,6 @@ func (a *attempt) judgeError(err error) balance.Outcome {
 		return balance.Untold // it ends a connection in good order, or has closed an idle one, as it may
 	}
 	return balance.Failed
-}
-
-// grpcType is the media type of gRPC's messages, which `+proto` or parameters may follow;
-// gRPC-Web's is another one, whose status stands in its content.
-const grpcType = "application/grpc"
-
-// isCall tells whether an answer is that of a gRPC call, which says in its trailer how it ended.
-func isCall(res *http.Response) bool {
-	if res.ProtoMajor != 2 {
-		return false
-	}
-	rest, ok := strings.CutPrefix(exchange.ResponseHead(res).Get("Content-Type"), grpcType)
-	return ok && (rest == "" || rest[0] == '+' || rest[0] == ';')
 }
 
 // judgeCall reads the status of a gRPC call (grpc/doc/statuscodes.md) in a head or trailer.

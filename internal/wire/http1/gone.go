@@ -68,7 +68,9 @@ func (c *Conn) unwatch(t *turn) {
 		return
 	}
 	<-ended
-	c.watched = nil
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.watched = nil // the sweep may look just now
 	if c.came {
 		c.came = false
 		t.in.b = append(t.in.b, c.one[0])

@@ -51,6 +51,9 @@ type response struct {
 // sniffBytes is what http.DetectContentType looks at.
 const sniffBytes = 512
 
+// chunkRoom is what a chunk takes beside its data: its size, and two line ends.
+const chunkRoom = 16
+
 // unknown is a length that nobody has told.
 const unknown = -1
 
@@ -289,7 +292,6 @@ func (w *response) write(p []byte, s string) (int, error) {
 		}
 		return n, nil
 	}
-	const chunkRoom = 16 // size, two line ends
 	if len(w.out)+n+chunkRoom <= cap(w.out) {
 		if !w.framed {
 			w.out = append(append(w.out, p...), s...)
@@ -354,7 +356,6 @@ func (w *response) writeLarge(p []byte) error {
 	}
 	room, _ := largeRooms.Get().(*[pieceBytes]byte)
 	defer largeRooms.Put(room)
-	const chunkRoom = 16
 	for len(p) > 0 {
 		if len(w.out) == 0 && !w.chunked {
 			return w.sendAll(p)

@@ -66,7 +66,7 @@ func NewServer(o ServerOptions) *Server {
 		o.Log = slog.Default()
 	}
 	s := &Server{options: o, start: time.Now(), conns: map[*Conn]struct{}{}}
-	s.turns.New = func() any { return newTurn(s) }
+	s.turns.New = func() any { return newTurn() }
 	return s
 }
 

@@ -37,7 +37,7 @@ const (
 	keptLines  = 2 * 128
 )
 
-func newTurn(*Server) *turn {
+func newTurn() *turn {
 	return &turn{
 		in: inlet{b: make([]byte, 0, inBytes)}, out: make([]byte, 0, outBytes),
 		request: new(http.Request), head: http.Header{}, heads: http.Header{},
