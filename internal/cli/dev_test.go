@@ -149,19 +149,25 @@ func TestDevReadsNoPipeThatItFinds(t *testing.T) {
 	}
 }
 
-func TestMistakesOfAFunctionAreToldOneByOne(t *testing.T) {
+func TestMistakesOfAFunctionAreToldOneByOneWhereTheyStand(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "weir.yaml")
-	text := "listen: 127.0.0.1:0\nroutes:\n  ANY /**: fn:a\nfunctions:\n  a:\n    run: /bin/true\n    contract: soap\n    timeout: 0s\n    scale:\n      max: 0\n    env: { A.B: x, PORT: 80 }\n"
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	got := weir(false, "check", file)
-	for _, want := range []string{
-		`:7:15: function "a": contract: "soap"`, `:8:14: function "a": timeout: 0s is shorter`,
-		`:10:12: function "a": scale.max: 0`, `:11:26: function "a": env.PORT: `,
+	for text, wants := range map[string][]string{
+		"    run: /bin/true\n    contract: soap\n    timeout: 0s\n    scale:\n      max: 0\n    env: { A.B: x, PORT: 80 }\n": {
+			`:7:15: function "a": contract: "soap"`, `:8:14: function "a": timeout: 0s is shorter`,
+			`:10:12: function "a": scale.max: 0`, `:11:26: function "a": env.PORT: `,
+		},
+		"    scale: {}\n    run: none\n":                          {`:7:10: function "a": run: there is no file or folder`},
+		"    lambda: a\n    account: b\n":                         {`:7:14: function "a": account: `},
+		"    lambda: a\n    region: eu-west-1\n    timeout: 0s\n": {`:8:14: function "a": timeout: `},
 	} {
-		if got.code != 2 || strings.Count(got.out+got.err, want) != 1 {
-			t.Errorf("%s is not told by itself in %s", want, got)
+		if err := os.WriteFile(file, []byte("listen: 127.0.0.1:0\nroutes:\n  ANY /**: fn:a\nfunctions:\n  a:\n"+text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got := weir(false, "check", file)
+		for _, want := range wants {
+			if got.code != 2 || strings.Count(got.out+got.err, want) != 1 {
+				t.Errorf("%s is not told by itself in %s", want, got)
+			}
 		}
 	}
 }

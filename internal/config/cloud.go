@@ -45,21 +45,24 @@ func (c *Config) Settle(own any) error {
 
 // settle does it for all of a config, once everything has been read.
 func (l *loader) settle() {
-	tell := func(what string, own any, at Origin) {
-		if err := l.cfg.Settle(own); err != nil {
-			l.ps.Add(doc.Problem{Pos: at.at(), What: fmt.Sprintf("%s: %v", what, err)})
+	for i := range l.cfg.Functions {
+		f := &l.cfg.Functions[i]
+		if err := l.cfg.Settle(f.Config); err != nil {
+			l.ps.Add(doc.Problem{Pos: f.At(err), What: fmt.Sprintf("function %q: %v", f.Name, err)})
 		}
 	}
-	for _, f := range l.cfg.Functions {
-		tell(fmt.Sprintf("function %q", f.Name), f.Config, f.Origin)
+	tell := func(f Filter) {
+		if err := l.cfg.Settle(f.Config); err != nil {
+			l.ps.Add(doc.Problem{Pos: f.Origin.at(), What: fmt.Sprintf("filter %s: %v", f.Name, err)})
+		}
 	}
 	for _, r := range l.cfg.Routes {
 		for _, f := range r.Filters {
-			tell("filter "+f.Name, f.Config, f.Origin)
+			tell(f)
 		}
 		for _, b := range r.Backends {
 			for _, f := range b.Filters {
-				tell("filter "+f.Name, f.Config, f.Origin)
+				tell(f)
 			}
 		}
 	}

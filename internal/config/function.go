@@ -17,16 +17,17 @@ func (l *loader) function(e element, group string, ps *doc.Problems) {
 	}
 }
 
-// At is where a key of its config stands, as "scale.max", or else the nearest one above it: at
-// last the function itself.
-func (f *Function) At(key string) doc.Pos {
-	for key != "" {
+// At is where what an error is about stands, of one that begins with a key of the config and a colon, as
+// "scale.max: ", or with several keys and commas between them, of which the first counts: the value
+// of the key, or else what is nearest above it. Of any other error it is the function itself.
+func (f *Function) At(err error) doc.Pos {
+	keys, _, _ := strings.Cut(err.Error(), ":")
+	for key, _, _ := strings.Cut(keys, ","); key != ""; key = key[:max(0, strings.LastIndexByte(key, '.'))] {
 		if at, ok := f.Keys[key]; ok {
 			return at
 		}
-		key = key[:max(0, strings.LastIndexByte(key, '.'))]
 	}
-	return f.Origin.Pos
+	return f.Origin.at()
 }
 
 // Places are where the values of an element stand, by the dotted paths of their keys.

@@ -82,7 +82,8 @@ type Definition struct {
 	// Others are further ways in which a route names it; set them on what Define has made.
 	Others []config.Scheme
 	New    func() any
-	// Check says what is wrong with a config without starting anything: see KeyOf.
+	// Check says what is wrong with a config without starting anything. An error begins with the
+	// key that it is about, as "scale.max: ", so that it is told there (see config.Function.At).
 	Check func(env Env, config any) error
 	// Warn says what keeps a right config from working on this machine; it starts
 	// nothing either.
@@ -118,15 +119,6 @@ func (m Mistakes) Error() string {
 }
 
 func (m Mistakes) Unwrap() []error { return m }
-
-// KeyOf is the key of a config that an error of Check or Build is about, as "scale.max": such an error
-// begins with it and a colon, or with several keys and commas between them, of which this is the
-// first. What an error that is about none begins with is no key either.
-func KeyOf(err error) string {
-	keys, _, _ := strings.Cut(err.Error(), ":")
-	key, _, _ := strings.Cut(keys, ",")
-	return key
-}
 
 // Warning is told by `weir check`.
 type Warning struct {

@@ -25,7 +25,7 @@ func (b *build) functions(s *snapshot.Snapshot) {
 				mistakes = function.Mistakes{err}
 			}
 			for _, one := range mistakes {
-				b.problems.Errorf(placeOf(one, f.At(function.KeyOf(one))), "function %q: %v", f.Name, one)
+				b.problems.Errorf(placeOf(one, f.At(one)), "function %q: %v", f.Name, one)
 			}
 			b.told[f] = toldError{err}
 			continue

@@ -78,7 +78,7 @@ func TestAModuleIsCompiledOnceForAllAndGivenUpWithTheLast(t *testing.T) {
 		return 0
 	}
 	await.That(t, "both wait", func() bool { begun, _ := s.counted(); return users() == 2 && begun == 1 })
-	v.backend.contract = s.sandboxed
+	v.contract = s.sandboxed
 	v.changes.serving.Store(v)
 	if told := v.preparing(); told != "its module is being compiled" {
 		t.Errorf("who waits for it is told %q", told)
