@@ -99,7 +99,7 @@ bench-balance: ## the ways to balance in a simulated fleet, 250,000 requests a c
 	$(GO) test -run '^$$' -bench . ./internal/traffic/service/balance
 
 .PHONY: bench-kube
-bench-kube: kube ## 1,000 Services with 20,000 endpoints behind a real API server: from an event to the first answer, memory, CPU; judges no time (Linux)
+bench-kube: kube ## 1,000 Services with 20,000 endpoints behind a real API server: from an event until requests go by it and to the first answer, memory, CPU; judges no time (Linux)
 	cd test/cluster && $(GO) test -run TestFigures -count=1 -v -timeout 20m
 
 .PHONY: cluster

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/weir-gateway/weir/internal/base/registry"
 	"github.com/weir-gateway/weir/internal/base/secret"
@@ -91,6 +92,9 @@ type Env struct {
 	// start is better than that, and nothing of it is kept over a restart. It is called as
 	// set is. nil: a set that is not full is not asked for.
 	Partly func([]Endpoint)
+	// Counts is told of a set how long it took from when the source told of the change until requests went by
+	// it, where a provider can tell. nil: nobody asks.
+	Counts func(after time.Duration)
 }
 
 // Scheme is one way to write where endpoints are found, with what it says of how

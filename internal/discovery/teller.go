@@ -12,6 +12,8 @@ type Teller struct {
 	Env     Env
 	Set     func([]Endpoint)
 	Emptied Emptied // whether it is believed that there are none
+	// Heard is when the source told of what is passed on before the next Looked; zero: how soon that counts is told to nobody.
+	Heard time.Time
 
 	told   bool // something was
 	latest []Endpoint
@@ -40,6 +42,9 @@ func (t *Teller) Pass(list []Endpoint) {
 	}
 	t.told, t.latest = true, slices.Clone(list)
 	t.Set(slices.Clone(list))
+	if t.Env.Counts != nil && !t.Heard.IsZero() {
+		t.Env.Counts(time.Since(t.Heard))
+	}
 }
 
 // Told tells whether a set was passed on.
@@ -50,6 +55,7 @@ func (t *Teller) Forget() { t.told = false }
 
 // Looked tells of one look at the source, where somebody asks.
 func (t *Teller) Looked(err error) {
+	t.Heard = time.Time{}
 	if t.Env.Looked != nil {
 		t.Env.Looked(err)
 	}

@@ -44,6 +44,18 @@ func TestWhatIsToldOfASource(t *testing.T) {
 		says("and none again", "looked no key: there is no such name")
 		teller.Looked(errors.New("gone"))
 		says("trouble", "looked gone")
+		teller.Env.Counts = func(after time.Duration) { told = append(told, fmt.Sprint("counts after ", after)) }
+		heard := func(list []Endpoint) {
+			teller.Heard = time.Now()
+			<-time.After(time.Millisecond)
+			teller.Found(list, "key")
+		}
+		heard(list)
+		says("back", "set of 1", "counts after 1ms", "looked <nil>")
+		heard(list)
+		says("no news", "looked <nil>")
+		teller.Found([]Endpoint{{Address: "b:1"}}, "key")
+		says("of which nobody knows when it was heard", "set of 1", "looked <nil>")
 		silent := Teller{Set: func([]Endpoint) {}}
 		silent.Found(nil, "key") // nobody asks how looking goes
 	})

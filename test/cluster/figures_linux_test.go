@@ -28,8 +28,9 @@ const (
 	rounds   = 200
 )
 
-// TestFiguresOfAThousandServices prints what 1,000 Services with 20,000 endpoints take, and how long after its event a
-// change is followed by the first request. It judges no time.
+// TestFiguresOfAThousandServices prints what 1,000 Services with 20,000 endpoints take, how soon after its event requests
+// go by a change, as the gateway itself measures it, and how soon the first one is answered, as a client does: that is the
+// time of a test, an API server and etcd on the same processors too. It judges no time.
 func TestFiguresOfAThousandServices(t *testing.T) {
 	w := newWorld(t)
 	w.namespace("shop")
@@ -62,7 +63,10 @@ func TestFiguresOfAThousandServices(t *testing.T) {
 		await.That(t, "the first pods answer", func() bool { _, body := c.get(fmt.Sprintf("/s%d", i)); return slices.Contains(addresses(i, 0), body) })
 	}
 	t.Logf("the gateway served %s after its start", time.Since(began).Round(time.Millisecond))
-	w.figuresOfChanges(c, port)
+	admin := newClient(t, g)
+	admin.url = "http://" + g.Admin
+	w.figuresOfChanges(admin, c, port)
+	w.figuresOfUnrest(admin, port)
 	before, at := processor(t, g), time.Now()
 	<-time.After(5 * time.Second) // in which nothing is to happen
 	t.Logf("steady: %.2f %% of a processor; memory %s, without any route %s",
@@ -80,8 +84,9 @@ func addresses(service, generation int) []string {
 }
 
 // figuresOfChanges replaces all pods of one Service after the other and measures when the first new one is asked.
-func (w *world) figuresOfChanges(c *client, port int32) {
+func (w *world) figuresOfChanges(admin, c *client, port int32) {
 	w.t.Helper()
+	before := changesOf(w.t, admin)
 	events, stop := w.events()
 	defer stop()
 	var fromWrite, fromEvent []time.Duration
@@ -105,8 +110,84 @@ func (w *world) figuresOfChanges(c *client, port int32) {
 		fromEvent = append(fromEvent, max(0, first.Sub(await.From(w.t, "the event", events))))
 		w.done(nil, <-written)
 	}
+	w.t.Logf("from the event at the gateway until requests go by it: %s", changesOf(w.t, admin).since(before))
 	w.t.Logf("from the event at another watch to the first answer of a new pod: %s", quantiles(fromEvent))
 	w.t.Logf("from the begin of the write to the first answer of a new pod: %s", quantiles(fromWrite))
+}
+
+// unrest is how many programs replace pods at once, and for how long.
+const (
+	unrest     = 4
+	unrestTime = 10 * time.Second
+)
+
+// figuresOfUnrest replaces the pods of all Services, as fast as the API server takes it.
+func (w *world) figuresOfUnrest(admin *client, port int32) {
+	w.t.Helper()
+	before, end := changesOf(w.t, admin), time.Now().Add(unrestTime)
+	var writers sync.WaitGroup
+	failed := make(chan error, unrest)
+	for n := range unrest {
+		writers.Go(func() {
+			for round := 0; time.Now().Before(end); round++ {
+				i := (n + round*unrest) % services
+				if err := w.write("shop", fmt.Sprintf("s%d-1", i), port, addresses(i, 1-round/(services/unrest)%2)...); err != nil {
+					failed <- err
+					return
+				}
+			}
+		})
+	}
+	writers.Wait()
+	select {
+	case err := <-failed:
+		w.t.Fatal(err)
+	default:
+	}
+	w.t.Logf("the same while %d programs replace pods for %s: %s", unrest, unrestTime, changesOf(w.t, admin).since(before))
+}
+
+// changes is the gateway's own measure of how soon requests go by what its watch tells.
+type changes struct {
+	within map[string]int64 // by the upper bound, in seconds; all that are shorter count too
+	count  int64
+	sum    float64
+}
+
+// changesOf asks the gateway.
+func changesOf(t *testing.T, admin *client) changes {
+	t.Helper()
+	const name = "weir_discovery_change_duration_seconds"
+	_, scrape := admin.get("/metrics")
+	c := changes{within: map[string]int64{}}
+	for line := range strings.Lines(scrape) {
+		series, value, _ := strings.Cut(strings.TrimSpace(line), " ")
+		n, err := strconv.ParseFloat(value, 64)
+		switch bound, isBucket := strings.CutPrefix(series, name+`_bucket{le="`); {
+		case err != nil:
+		case isBucket:
+			c.within[strings.TrimSuffix(bound, `"}`)] = int64(n)
+		case series == name+"_count":
+			c.count = int64(n)
+		case series == name+"_sum":
+			c.sum = n
+		}
+	}
+	return c
+}
+
+// since tells of what was measured after before.
+func (c changes) since(before changes) string {
+	n := c.count - before.count
+	if n == 0 {
+		return "nothing was measured"
+	}
+	mean := time.Duration((c.sum - before.sum) / float64(n) * float64(time.Second))
+	text := fmt.Sprintf("mean %s of %d", mean.Round(time.Microsecond), n)
+	for _, bound := range []string{"0.001", "0.0025", "0.005", "0.01", "0.025"} {
+		text += fmt.Sprintf(", %.2f %% within %s s", 100*float64(c.within[bound]-before.within[bound])/float64(n), bound)
+	}
+	return text
 }
 
 // events gives the moment at which each change of a slice is heard of by a watch beside the gateway's.

@@ -14,6 +14,7 @@
 //   - route.go: requests, by route; fold.go: methods and statuses with few values.
 //   - histogram.go: durations in buckets.
 //   - backend.go: attempts at backends, and their endpoints.
+//   - discovery.go: how soon changes of endpoints count; checks.go: whether these serve.
 //   - function.go: instances of functions.
 //   - socket.go: connections.
 //   - keyset.go: keys of issuers; heard.go: how things stand with what comes from outside.

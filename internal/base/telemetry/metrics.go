@@ -28,17 +28,18 @@ const (
 // Metrics are all that is counted in a process. It is safe for concurrent use; a
 // nil *Metrics gives nil meters.
 type Metrics struct {
-	registry *prometheus.Registry
-	configs  configs
-	queue    queues
-	checks   Checks
-	leases   registries
-	none     *Route
-	routes   family[Route]
-	backends family[Backend]
-	funcs    family[Function]
-	sockets  family[Socket]
-	keySets  family[KeySet]
+	registry  *prometheus.Registry
+	configs   configs
+	queue     queues
+	checks    Checks
+	leases    registries
+	discovery Discovery
+	none      *Route
+	routes    family[Route]
+	backends  family[Backend]
+	funcs     family[Function]
+	sockets   family[Socket]
+	keySets   family[KeySet]
 }
 
 // New makes metrics that count nothing yet. version is the program's own.
@@ -214,11 +215,12 @@ type gathering struct {
 	queue     queueDescs
 	checks    checkDescs
 	registry  registryDescs
+	discovery *prometheus.Desc
 }
 
 func newGathering(m *Metrics) *gathering {
 	return &gathering{
-		m, newRouteDescs(), newBackendDescs(), newFunctionDescs(), newSocketDescs(), newKeySetDescs(), newConfigDescs(), newQueueDescs(), newCheckDescs(), newRegistryDescs(),
+		m, newRouteDescs(), newBackendDescs(), newFunctionDescs(), newSocketDescs(), newKeySetDescs(), newConfigDescs(), newQueueDescs(), newCheckDescs(), newRegistryDescs(), newDiscoveryDesc(),
 	}
 }
 
@@ -248,6 +250,7 @@ func (g *gathering) Collect(out chan<- prometheus.Metric) {
 	g.metrics.queue.collect(&g.queue, out)
 	g.metrics.checks.collect(&g.checks, out)
 	g.metrics.leases.collect(&g.registry, out)
+	g.metrics.discovery.collect(g.discovery, out)
 }
 
 func describe(name, help string, labels ...string) *prometheus.Desc {

@@ -250,6 +250,20 @@ func TestChecksAreCounted(t *testing.T) {
 	want(t, s, "weir_health_checks_late_total", `1`)
 }
 
+func TestChangesOfEndpointsAreMeasured(t *testing.T) {
+	m := telemetry.New("test")
+	m.Discovery().Changed(300 * time.Microsecond)
+	m.Discovery().Changed(4 * time.Millisecond)
+	scraped := scrape(t, m)
+	want(t, scraped, "weir_discovery_change_duration_seconds_count", "2")
+	want(t, scraped, "weir_discovery_change_duration_seconds_sum", "0.0043")
+	for _, line := range []string{`{le="0.001"} 1`, `{le="0.005"} 2`} {
+		if !slices.Contains(own(scraped, "weir_discovery_change_duration_seconds_bucket"), line) {
+			t.Errorf("no bucket %s", line)
+		}
+	}
+}
+
 func TestEndpointsOfBeforeTheStart(t *testing.T) {
 	m := telemetry.New("test")
 	b, _ := m.Backend("users")
@@ -407,6 +421,7 @@ func TestNilMetersCountNothing(t *testing.T) {
 	c.Ended("x")
 	c.Closed()
 	release()
+	m.Discovery().Changed(0)
 	m.Unmatched().Count("GET", &exchange.Exchange{}, exchange.Outcome{})
 }
 

@@ -57,7 +57,9 @@ func (b *build) newFeed(s *config.Service) (*feed, error) {
 	}
 	f.meter = b.backendMeter(f.name)
 	var err error
-	f.provider, f.source, err = b.provider(s, &own, discovery.Env{Log: f.log, Looked: f.looked, Partly: f.partly})
+	f.provider, f.source, err = b.provider(s, &own, discovery.Env{
+		Log: f.log, Looked: f.looked, Partly: f.partly, Counts: b.compiler.options.Metrics.Discovery().Changed,
+	})
 	return f, err
 }
 

@@ -1,6 +1,8 @@
 package kubernetes
 
 import (
+	"time"
+
 	corev1 "k8s.io/api/core/v1"
 	discoveryv1 "k8s.io/api/discovery/v1"
 	"k8s.io/client-go/tools/cache"
@@ -34,9 +36,10 @@ func (m *mirror) Resync() error { return nil }
 
 // Bookmark implements cache.ReflectorBookmarkStore: nothing is new, and the watch stands.
 func (m *mirror) Bookmark(string) error {
+	heard := time.Now()
 	m.watch.mu.Lock()
 	defer m.watch.mu.Unlock()
-	m.watch.wakeAll()
+	m.watch.wakeAll(heard)
 	return nil
 }
 
@@ -55,19 +58,19 @@ func (m *mirror) Transformer() cache.TransformFunc {
 
 // put takes over one object.
 func (m *mirror) put(object any, gone bool) error {
-	w := m.watch
+	heard, w := time.Now(), m.watch
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	services, err := w.catalog.put(object, gone)
 	for _, k := range services {
-		w.wake(k)
+		w.wake(k, heard)
 	}
 	return err
 }
 
 // Replace implements cache.ReflectorStore: the list is all there is of what was asked for.
 func (m *mirror) Replace(list []any, _ string) error {
-	fresh := newCatalog()
+	heard, fresh := time.Now(), newCatalog()
 	for _, object := range list {
 		if _, err := fresh.put(object, false); err != nil {
 			return err
@@ -82,6 +85,6 @@ func (m *mirror) Replace(list []any, _ string) error {
 		w.catalog.slices, w.catalog.owners = fresh.slices, fresh.owners
 	}
 	w.seen[m.of] = m.asked.got(m.of)
-	w.wakeAll()
+	w.wakeAll(heard)
 	return nil
 }

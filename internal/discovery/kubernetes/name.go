@@ -94,7 +94,7 @@ func (n *named) Run(ctx context.Context, set func([]discovery.Endpoint)) error {
 			if !t.Told() {
 				other.begin(ctx)
 			}
-		case <-wake:
+		case t.Heard = <-wake:
 			switch f := w.look(n.ref, n.name); {
 			case f.known && f.err == nil:
 				other.end()

@@ -24,7 +24,7 @@ func (p *provider) Run(ctx context.Context, set func([]discovery.Endpoint)) erro
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-wake:
+		case t.Heard = <-wake:
 			tell(&t, w.look(p.ref, p.name))
 		}
 	}

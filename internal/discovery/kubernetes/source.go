@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/discovery"
@@ -79,7 +80,7 @@ func (s *source) Close() {
 }
 
 // subscribe has whatever is found out of a Service told to who reads wake, until cancel is called.
-func (s *source) subscribe(k key) (w *watch, wake <-chan struct{}, cancel func()) {
+func (s *source) subscribe(k key) (w *watch, wake <-chan time.Time, cancel func()) {
 	namespace := k.namespace
 	if s.config.Watch == wholly {
 		namespace = ""
@@ -93,13 +94,13 @@ func (s *source) subscribe(k key) (w *watch, wake <-chan struct{}, cancel func()
 		w.start()
 	}
 	w.users++
-	own := make(chan struct{}, 1)
+	own := make(chan time.Time, 1)
 	w.want(k, own)
 	return w, own, func() { s.leave(w, k, own) }
 }
 
 // leave ends a watch when nobody is left who wants to know.
-func (s *source) leave(w *watch, k key, own chan struct{}) {
+func (s *source) leave(w *watch, k key, own chan time.Time) {
 	w.dismiss(k, own)
 	s.mu.Lock()
 	w.users--

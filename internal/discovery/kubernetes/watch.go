@@ -40,7 +40,7 @@ type watch struct {
 
 	mu      sync.Mutex
 	catalog *catalog
-	wanted  map[key][]chan<- struct{}
+	wanted  map[key][]chan<- time.Time // which are told when something was heard
 	// Of the Services and of their slices:
 	seen    [2]selection // what is known wholly
 	trouble [2]error     // why it is not as new as it could be
@@ -55,7 +55,7 @@ const (
 func newWatch(c *client, namespace string, log *slog.Logger) *watch {
 	return &watch{
 		client: c, namespace: namespace, log: log, done: make(chan struct{}), changed: make(chan struct{}, 1),
-		catalog: newCatalog(), wanted: map[key][]chan<- struct{}{},
+		catalog: newCatalog(), wanted: map[key][]chan<- time.Time{},
 	}
 }
 
@@ -211,7 +211,7 @@ func (w *watch) tell(ctx context.Context, of int, resource string, err error) {
 	defer w.mu.Unlock()
 	if err != nil || w.trouble[of] != nil {
 		w.trouble[of] = explained(err, w.namespace, resource)
-		w.wakeAll()
+		w.wakeAll(time.Now())
 	}
 }
 
@@ -260,42 +260,50 @@ func (c endingClock) After(d time.Duration) <-chan time.Time {
 }
 
 // want has wake told whatever is new of a Service.
-func (w *watch) want(k key, wake chan<- struct{}) {
+func (w *watch) want(k key, wake chan<- time.Time) {
 	w.mu.Lock()
 	w.wanted[k] = append(w.wanted[k], wake)
 	w.mu.Unlock()
-	poke(w.changed)
-	poke(wake) // it may be known
+	w.again()
+	poke(wake, time.Now()) // it may be known
 }
 
-func (w *watch) dismiss(k key, wake chan<- struct{}) {
+func (w *watch) dismiss(k key, wake chan<- time.Time) {
 	w.mu.Lock()
-	w.wanted[k] = slices.DeleteFunc(w.wanted[k], func(other chan<- struct{}) bool { return other == wake })
+	w.wanted[k] = slices.DeleteFunc(w.wanted[k], func(other chan<- time.Time) bool { return other == wake })
 	if len(w.wanted[k]) == 0 {
 		delete(w.wanted, k)
 	}
 	w.mu.Unlock()
-	poke(w.changed)
+	w.again()
 }
 
-// poke leaves a word where none is waiting.
-func poke(c chan<- struct{}) {
+// again has it looked anew what is to be asked for.
+func (w *watch) again() {
 	select {
-	case c <- struct{}{}:
+	case w.changed <- struct{}{}:
+	default:
+	}
+}
+
+// poke tells when something was heard. Who has not looked since something before was heard is told of that.
+func poke(c chan<- time.Time, heard time.Time) {
+	select {
+	case c <- heard:
 	default:
 	}
 }
 
 // wake tells those who want to know of a Service. w is locked.
-func (w *watch) wake(k key) {
+func (w *watch) wake(k key, heard time.Time) {
 	for _, c := range w.wanted[k] {
-		poke(c)
+		poke(c, heard)
 	}
 }
 
-func (w *watch) wakeAll() {
+func (w *watch) wakeAll(heard time.Time) {
 	for k := range w.wanted {
-		w.wake(k)
+		w.wake(k, heard)
 	}
 }
 

@@ -22,12 +22,12 @@ func (s *Service) Set(list []discovery.Endpoint) {
 	before := s.set.Load().endpoints
 	s.turn++
 	after := arrange(list, before, s.turn)
-	s.leave(before)
 	for i := range after {
 		s.track(&after[i])
 	}
 	s.waited = false
 	s.rebuild(after)
+	s.leave(before) // requests go by the new ones already, for a log may be slow
 	s.log.Debug("endpoints changed", "before", len(before), "after", len(after))
 }
 
