@@ -38,14 +38,12 @@ type stepForm struct {
 	Else     *Tree        `doc:"else" help:"the body where the step fails or is skipped" example:"[]"`
 	Required *bool        `doc:"required" help:"whether a failure is that of the whole answer; false is short for else: =null"`
 	MaxBody  doc.Size     `doc:"max_body" help:"the largest body of a response; 1MiB unless told" example:"64KiB"`
+	Cache    *cacheForm   `doc:"cache" help:"keeps what a GET, HEAD or OPTIONS gave, in memory" example:"30s"`
 	Undo     *undoForm    `doc:"undo" help:"the call that takes the step back where the composition fails after it" example:"http://orders:8080/orders/{=steps.order.body.id}"`
 }
 
 // plainStep is the form without its short one.
 type plainStep stepForm
-
-// laterStepWords are words of the full design that steps cannot have yet.
-func laterStepWords() []string { return []string{"cache"} }
 
 func (s *stepForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	switch n.Kind {
@@ -55,15 +53,7 @@ func (s *stepForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 		ps.Add(doc.Problem{Pos: n.Pos, What: "the step is a list", Why: "it is one call, or with each one for every element of a list", Fix: "write the backend, as http://users:8080, or a map with `to:`"})
 		return
 	}
-	kept := &doc.Node{Kind: n.Kind, Pos: n.Pos, Items: n.Items}
-	for _, e := range n.Entries {
-		if slices.Contains(laterStepWords(), e.Key) {
-			ps.Add(notYet(e.KeyPos, e.Key))
-			continue
-		}
-		kept.Entries = append(kept.Entries, e)
-	}
-	doc.Decode(kept, (*plainStep)(s), ps)
+	doc.Decode(n, (*plainStep)(s), ps)
 }
 
 // statusesForm is a map of statuses, `404` or `4xx`, to what they mean.
@@ -258,7 +248,7 @@ func (l *loader) step(e element, group string, ps *doc.Problems) Step {
 	s := Step{
 		Name: e.name, Origin: Origin{Pos: e.pos}, Method: form.Method, Query: form.Query, Headers: form.Headers, Body: form.Body,
 		When: form.When, Each: form.Each, Retry: form.Retry.retry(), Statuses: form.Status, Else: form.Else,
-		BodyBytes: cmp.Or(int64(form.MaxBody), DefaultStepBody),
+		BodyBytes: cmp.Or(int64(form.MaxBody), DefaultStepBody), Cache: form.Cache.cache(),
 	}
 	if form.Timeout != nil {
 		s.Timeout = time.Duration(*form.Timeout)

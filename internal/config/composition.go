@@ -50,6 +50,8 @@ type Step struct {
 	// composition, and the body of a skipped step is null.
 	Else      *Tree
 	BodyBytes int64 // the largest body of one call's response
+	// Cache keeps what the step gave for calls that send the same; nil: nothing is kept.
+	Cache *StepCache
 	// Undo is the call that takes the step back where the composition fails after it; nil: nothing
 	// does. It has the step's name and none of When, Each, Else and Undo. Its expressions read of
 	// the step itself what the call gave that is taken back.
@@ -66,6 +68,17 @@ func (m *Composition) Calls() []*Step {
 		}
 	}
 	return list
+}
+
+// StepCache is how long and for whom the results of a step are kept.
+type StepCache struct {
+	TTL time.Duration
+	// Shared lets a caller have what was made for another one.
+	Shared bool
+	Bytes  int64 // of memory, for all results of the step
+	// Renew asks the backend all the same where it is true, and keeps what that gives; nil: never.
+	Renew *Expr
+	Pos   doc.Pos
 }
 
 // StatusRule says what the statuses From to To of a step mean.
@@ -127,11 +140,15 @@ const (
 	DefaultStepBody        = 1 << 20
 	DefaultCompositionBody = 8 << 20
 	DefaultParallel        = 8
+	DefaultCacheBytes      = 8 << 20
 	DefaultUndoAttempts    = 2    // further tries of a call that takes a step back
 	MaxElements            = 1000 // calls of one step with Each
 	maxSteps               = 64
 	maxParallel            = 100
 	maxBodyBytes           = 64 << 20
+	minCacheBytes          = 64 << 10
+	maxCacheBytes          = 1 << 30
+	maxCacheTTL            = 24 * time.Hour
 	composeScheme          = "compose"
 )
 

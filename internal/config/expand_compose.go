@@ -48,6 +48,7 @@ func (e expander) composedStep(s Step) *doc.Node {
 	f.put("status", statusesForm(s.Statuses).EncodeDoc(), "")
 	f.tree("else", s.Else)
 	f.size("max_body", s.BodyBytes, DefaultStepBody)
+	f.put("cache", e.cache(s.Cache), "")
 	f.put("undo", e.undo(s.Undo), "")
 	return &f.Node
 }

@@ -139,6 +139,7 @@ func (s *Step) Expressions() []Expression {
 		{Expr: s.Each, Field: s.Name + ".each", Want: expr.List, Scope: scope},
 	}
 	list = append(list, s.callExpressions(s.Name, call)...)
+	list = append(list, s.Cache.expressions(s, call)...)
 	for _, e := range s.Else.expressions() {
 		list = append(list, Expression{Expr: e, Field: s.Name + ".else", Want: expr.Any, Scope: call})
 	}
@@ -295,6 +296,7 @@ func (g *graph) shape(s *Step, readsItem bool) {
 	}
 	g.bodyBytes(s.BodyBytes, s.Origin, fmt.Sprintf("the step %q", s.Name))
 	g.repetition(s, readsItem)
+	g.cache(s)
 	for _, f := range s.Headers {
 		g.field(f)
 	}

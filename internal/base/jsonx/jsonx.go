@@ -55,7 +55,7 @@ type document struct {
 	index map[int][]uint32
 }
 
-// item is one value or member name; 16 bytes.
+// item is one value or member name; 20 bytes.
 type item struct {
 	start, end uint32 // in the text, quotes and brackets included
 	next       uint32 // the item after this one and all that is in it

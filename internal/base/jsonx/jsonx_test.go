@@ -2,10 +2,12 @@ package jsonx_test
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"math"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -166,6 +168,41 @@ func TestValueMarshalsAsItself(t *testing.T) {
 	got, err := json.Marshal(map[string]any{"v": mustParse(t, `[1.0]`), "z": jsonx.Value{}})
 	if err != nil || string(got) != `{"v":[1.0],"z":null}` {
 		t.Errorf("%s, %v", got, err)
+	}
+}
+
+func TestAListIsBuiltOfParsedValues(t *testing.T) {
+	t.Parallel()
+	long := "[" + strings.Repeat(`{"a":"\u00e9"},`, 40) + "0]"
+	object := "{"
+	for i := range 40 {
+		object += `"m` + strconv.Itoa(i) + `": ` + strconv.Itoa(i) + `,`
+	}
+	object += `"last": ` + long + "}"
+	outer := mustParse(t, `{"x": [ 1, `+object+`], "y": 9007199254740993, "z": 1.10}`)
+	inner, _ := outer.Get("x")
+	y, _ := outer.Get("y")
+	z, _ := outer.Get("z")
+	for name, values := range map[string][]jsonx.Value{
+		"none": nil, "one": {y}, "nothing": {{}}, "inner": {inner, z, {}, mustParse(t, long), outer},
+		"many": slices.Repeat([]jsonx.Value{inner.At(1), y}, 20),
+	} {
+		var b jsonx.ListBuilder
+		texts := make([]string, 0, len(values))
+		for _, v := range values {
+			b.Add(v)
+			texts = append(texts, cmp.Or(v.Raw(), "null"))
+		}
+		got, want := b.Value(), mustParse(t, "["+strings.Join(texts, ",")+"]")
+		if got.Raw() != want.Raw() || !reflect.DeepEqual(got.Any(), want.Any()) || got.Len() != want.Len() {
+			t.Errorf("%s: got %s, want %s", name, got.Raw(), want.Raw())
+		}
+		walk(t, got)
+		for i := range values { // by the indexes, too
+			if member, ok := got.At(i).Get("last"); ok && member.At(39).Raw() != `{"a":"\u00e9"}` {
+				t.Errorf("%s: element %d has %s", name, i, member.At(39).Raw())
+			}
+		}
 	}
 }
 

@@ -35,8 +35,11 @@ type call struct {
 	path, query string
 	headers     []exchange.Field
 	body        []byte // nil: none
+	key         string // of its step's cache
+	renews      bool   // what is kept is not wanted
 
 	result expr.StepResult
+	given  bool          // by the cache, or another call that sent the same
 	passes bool          // the response is the client's answer
 	head   exchange.Head // of a response that passes
 	raw    []byte        // its body
@@ -59,13 +62,29 @@ func (c *call) perform() {
 		ctx = limited
 	}
 	begin := time.Now()
-	c.err = c.tries(ctx)
+	c.err = c.ask(ctx)
 	if c.err != nil && errors.Is(context.Cause(ctx), errTime) {
 		c.err = errTime
 	}
 	if !c.recorded() {
-		c.exchange.Tried(exchange.Attempt{Endpoint: c.step.backend.Host, Status: c.result.Status, Err: c.err, Took: time.Since(begin)})
+		c.exchange.Tried(exchange.Attempt{Endpoint: c.whom(), Status: c.result.Status, Err: c.err, Took: time.Since(begin)})
 	}
+}
+
+// whom names who has answered.
+func (c *call) whom() string {
+	if c.given {
+		return "cache"
+	}
+	return c.step.backend.Host
+}
+
+// ask makes the call, where nobody has made it before.
+func (c *call) ask(ctx context.Context) error {
+	if c.step.cache != nil {
+		return c.step.cache.once(ctx, c)
+	}
+	return c.tries(ctx)
 }
 
 // recorded tells whether the attempts of the backend say all there is to say: not

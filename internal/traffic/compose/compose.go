@@ -17,6 +17,7 @@
 //   - step.go, value.go: a step and its texts, made ready.
 //   - run.go: one request: which step is next, and what a failure means.
 //   - call.go: one call, in a goroutine of its own.
+//   - cache.go: what was got before is not asked for again.
 //   - undo.go: what was done is taken back where the whole has failed.
 //   - request.go, response.go: the client's body, the answer.
 //   - fail.go: which problem a failure is.
@@ -115,6 +116,7 @@ func (c *Composition) draw(from *config.Composition, b *builder) error {
 		s := &c.steps[i]
 		s.needs = len(plan.Needs[i])
 		s.decodes, s.keepsText = slices.Contains(b.bodies, s.name), slices.Contains(b.texts, s.name)
+		s.readsHead = slices.Contains(b.heads, s.name)
 		for _, n := range plan.Needs[i] {
 			c.steps[n].dependents = append(c.steps[n].dependents, i)
 		}
@@ -133,9 +135,10 @@ type builder struct {
 	backend func(*config.Step) (Backend, error)
 	at      int        // the step that is made, -1 for what is no step
 	reads   [][]string // names of steps, by the step that reads them
-	// bodies and texts are the steps of which somebody reads the body, the text.
-	bodies, texts []string
-	readsRequest  bool
+	// bodies, texts and heads are the steps of which somebody reads the body, the
+	// text, the status or headers.
+	bodies, texts, heads []string
+	readsRequest         bool
 }
 
 // program compiles e and notes what it reads; nil for none.
@@ -153,6 +156,7 @@ func (b *builder) program(e *config.Expr, want expr.Type, scope expr.Scope) (*ex
 	}
 	b.bodies = append(b.bodies, reads.StepBodies...)
 	b.texts = append(b.texts, reads.StepTexts...)
+	b.heads = append(b.heads, reads.StepHeads...)
 	b.readsRequest = b.readsRequest || reads.RequestBody
 	return p, nil
 }
@@ -200,6 +204,9 @@ func planned(level int, s *config.Step, needs []int, names []string) Planned {
 	}
 	if s.Else != nil {
 		p.Notes = append(p.Notes, "with an else")
+	}
+	if s.Cache != nil {
+		p.Notes = append(p.Notes, cacheNote(s.Cache))
 	}
 	if s.Undo != nil {
 		p.Notes = append(p.Notes, "undone by "+target(s.Undo))

@@ -149,7 +149,11 @@ func (r *run) timings() string {
 		if len(b) > 0 {
 			b = append(b, ", "...)
 		}
-		b = append(append(b, r.steps[i].name...), ";dur="...)
+		b = append(b, r.steps[i].name...)
+		if r.states[i].given {
+			b = append(b, ";desc=cache"...)
+		}
+		b = append(b, ";dur="...)
 		b = strconv.AppendFloat(b, float64(r.states[i].took)/float64(time.Millisecond), 'f', 1, 64)
 	}
 	return string(b)

@@ -50,15 +50,34 @@ type state struct {
 	started time.Time
 	took    time.Duration
 	skipped bool
+	given   bool // at least in part, by the cache
 	fan     *fan // with each
 }
 
 // fan is a step that is called for the elements of a list.
 type fan struct {
-	items  []any
-	bodies []any // in the order of items
-	next   int   // the element that is called next
-	open   int   // calls under way
+	items []any
+	// bodies are those that wait for one of an element before them; all others are
+	// in list already, so that none is held twice.
+	bodies map[int]any
+	joined int // elements in list
+	list   jsonx.ListBuilder
+	next   int // the element that is called next
+	open   int // calls under way
+}
+
+// got takes the body of an element.
+func (f *fan) got(element int, body any) {
+	f.bodies[element] = body
+	for ; ; f.joined++ {
+		body, there := f.bodies[f.joined]
+		if !there {
+			return
+		}
+		delete(f.bodies, f.joined)
+		value, _ := body.(jsonx.Value) // nothing is a null
+		f.list.Add(value)
+	}
 }
 
 // begin makes the run of r, whose body was read already.
@@ -168,7 +187,7 @@ func (r *run) start(i int) {
 		r.failed(i, err)
 		return
 	}
-	st.fan = &fan{items: items, bodies: make([]any, len(items))}
+	st.fan = &fan{items: items, bodies: map[int]any{}}
 	r.fanOut(i)
 }
 
@@ -202,10 +221,6 @@ func tooMany(n int) error {
 	return fmt.Errorf("each has %d elements, and at most %d are called for", n, config.MaxElements)
 }
 
-// mostBytes is more than the bodies of a step with each have, which are bounded
-// by the composition's own bound.
-const mostBytes = 1 << 30
-
 // noElement is the element of a step without each.
 const noElement = -1
 
@@ -219,11 +234,15 @@ func (r *run) launch(i, element int) {
 		r.missed(i, element, err)
 		return
 	}
+	c.at, c.element, c.ctx = i, element, r.ctx
+	if s.cache != nil && s.cache.give(c) {
+		r.given(c)
+		return
+	}
 	if r.left.Add(-int64(len(c.body))) < 0 {
 		r.fail(r.failure(s, errTogether))
 		return
 	}
-	c.at, c.element, c.ctx = i, element, r.ctx
 	if s.undo != nil {
 		c.ctx = r.lasting
 	}
@@ -232,6 +251,17 @@ func (r *run) launch(i, element int) {
 		r.states[i].fan.open++
 	}
 	go c.perform()
+}
+
+// given takes a call that need not be made.
+func (r *run) given(c *call) {
+	if err := c.charge(); err != nil {
+		r.fail(r.failure(c.step, err))
+		return
+	}
+	r.exchange.Tried(exchange.Attempt{Step: c.step.name, Endpoint: c.whom(), Status: c.result.Status})
+	r.states[c.at].given = true
+	r.got(c.at, c.element, c.result)
 }
 
 // at lets expressions find the element as item.
@@ -252,25 +282,11 @@ func (r *run) fanOut(i int) {
 	if f.open > 0 || f.next < len(f.items) || r.over() {
 		return
 	}
-	body, err := r.together(i)
-	if err != nil {
-		r.fail(r.failure(&r.steps[i], err))
-		return
+	var body any
+	if r.steps[i].decodes {
+		body = f.list.Value()
 	}
 	r.settle(i, expr.StepResult{Body: body})
-}
-
-// together makes one JSON list of the bodies of a step with each, which is like every
-// other body to read.
-func (r *run) together(i int) (any, error) {
-	if !r.steps[i].decodes {
-		return nil, nil
-	}
-	text, err := jsonx.Append(nil, r.states[i].fan.bodies)
-	if err != nil {
-		return nil, err
-	}
-	return jsonx.Parse(text, jsonx.Options{MaxBytes: mostBytes, MaxDepth: maxDepth})
 }
 
 // ended takes the end of a call.
@@ -290,6 +306,7 @@ func (r *run) ended(c *call) {
 		r.cancel(errPassed)
 		return
 	default:
+		r.states[c.at].given = r.states[c.at].given || c.given
 		r.got(c.at, c.element, c.result)
 	}
 	if c.element != noElement {
@@ -303,7 +320,7 @@ func (r *run) got(i, element int, result expr.StepResult) {
 		r.settle(i, result)
 		return
 	}
-	r.states[i].fan.bodies[element] = result.Body
+	r.states[i].fan.got(element, result.Body)
 }
 
 // missed takes a call that has failed.

@@ -34,9 +34,11 @@ type step struct {
 	otherwise  *tree                                // nil: its failure is that of the whole
 	bodyBytes  int64
 
-	decodes, keepsText bool // what is read of its response
-	needs              int  // the number of steps that it waits for
-	dependents         []int
+	cache *cache // nil: nothing is kept of it
+
+	decodes, keepsText, readsHead bool // what is read of its response
+	needs                         int  // the number of steps that it waits for
+	dependents                    []int
 
 	undo        *step // takes it back; nil: nothing does
 	undoNeedsIt bool  // that reads what the step gave
@@ -79,6 +81,9 @@ func (b *builder) step(made *step, s *config.Step) error {
 		return err
 	}
 	if made.body, err = b.tree(s.Body, callScope); err != nil {
+		return err
+	}
+	if made.cache, err = b.cache(s.Cache); err != nil {
 		return err
 	}
 	made.otherwise, err = b.tree(s.Else, callScope)
@@ -124,7 +129,10 @@ func (s *step) prepare(r *run) (*call, error) {
 		}
 	}
 	c.exchange.Path, c.exchange.Query = c.path, c.query
-	return c, nil
+	if s.cache != nil {
+		err = s.cache.prepare(c)
+	}
+	return c, err
 }
 
 // wrongPath tells a path that the client has made impossible from one in which

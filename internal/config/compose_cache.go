@@ -1,0 +1,82 @@
+package config
+
+import (
+	"cmp"
+	"fmt"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/expr"
+	"github.com/weir-gateway/weir/internal/base/httpx"
+	"github.com/weir-gateway/weir/internal/config/doc"
+)
+
+// cacheForm is for how long a step's results are kept, alone or with what else is said of that.
+type cacheForm struct {
+	TTL    time.Duration `doc:"ttl,required" help:"how long a result is kept at most; a response may say less" example:"30s"`
+	Shared bool          `doc:"shared" help:"who is calling makes no difference" example:"true"`
+	Memory doc.Size      `doc:"memory" help:"the most that all results of the step take; 8MiB unless told" example:"64MiB"`
+	Renew  *Expr         `doc:"renew" help:"asks the backend all the same where it is true, and keeps what that gives" example:"=request.headers['cache-control'] == 'no-cache'"`
+	At     doc.Pos       `doc:"-,pos"`
+}
+
+// plainCache is the form without its short one.
+type plainCache cacheForm
+
+func (c *cacheForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	if n.Kind == doc.Scalar {
+		n = n.Under("ttl")
+	}
+	c.At = n.Pos
+	doc.Decode(n, (*plainCache)(c), ps)
+}
+
+// DocSchema implements doc.SchemaWriter.
+func (cacheForm) DocSchema() *doc.Schema { return doc.SchemaOr[plainCache](text("how long, as 30s")) }
+
+// cache lowers the form, nil for none.
+func (c *cacheForm) cache() *StepCache {
+	if c == nil {
+		return nil
+	}
+	return &StepCache{TTL: c.TTL, Shared: c.Shared, Bytes: cmp.Or(int64(c.Memory), DefaultCacheBytes), Renew: c.Renew, Pos: c.At}
+}
+
+// cache holds the rules of what is kept of a step.
+func (g *graph) cache(s *Step) {
+	c := s.Cache
+	if c == nil {
+		return
+	}
+	if isMethod(s.Method) && !httpx.IsSafe(s.Method) {
+		g.add(c.Pos, fmt.Sprintf("the step %q has cache and the method %s", s.Name, s.Method), "what changes something has to reach its backend each time", "remove cache, or ask by GET")
+	}
+	if c.TTL < 0 || c.TTL > maxCacheTTL || c.TTL == 0 && !g.rough { // or it is not there
+		g.add(c.Pos, fmt.Sprintf("the step %q keeps its results for %s", s.Name, durationNode(c.TTL).Value), "", "write a time of up to 24h")
+	}
+	if c.Bytes < minCacheBytes || c.Bytes > maxCacheBytes {
+		g.add(c.Pos, fmt.Sprintf("the cache of the step %q has %s of memory", s.Name, doc.Size(c.Bytes)), "", fmt.Sprintf("write %s to %s", doc.Size(minCacheBytes), doc.Size(maxCacheBytes)))
+	}
+}
+
+// expressions are those of what is kept.
+func (c *StepCache) expressions(s *Step, scope expr.Scope) []Expression {
+	if c == nil {
+		return nil
+	}
+	return []Expression{{Expr: c.Renew, Field: s.Name + ".cache.renew", Want: expr.Bool, Scope: scope}}
+}
+
+// cache prints what is kept of a step.
+func (expander) cache(c *StepCache) *doc.Node {
+	if c == nil {
+		return nil
+	}
+	f := newFields()
+	f.put("ttl", durationNode(c.TTL), "")
+	if c.Shared {
+		f.put("shared", doc.EncodeNode(true), "")
+	}
+	f.size("memory", c.Bytes, DefaultCacheBytes)
+	f.expr("renew", c.Renew)
+	return &f.Node
+}
