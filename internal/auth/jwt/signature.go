@@ -52,10 +52,7 @@ func checkOf(key any, algorithm string) check {
 func rsaCheck(k *rsa.PublicKey, family string, hash crypto.Hash) check {
 	switch family {
 	case "RS":
-		return func(text, signature []byte) bool {
-			var room [sha512.Size]byte
-			return rsa.VerifyPKCS1v15(k, hash, digest(hash, &room, text), signature) == nil
-		}
+		return pkcs1Check(k, hash)
 	case "PS":
 		options := &rsa.PSSOptions{Hash: hash, SaltLength: rsa.PSSSaltLengthEqualsHash} // RFC 7518 section 3.5
 		return func(text, signature []byte) bool {
