@@ -27,6 +27,8 @@ type Verdict struct {
 	Bad    int       // bad answers in a row, while that has changed nothing
 	Since  time.Time // of the state
 	Asked  time.Time // when it was asked last; zero: never
+	// Assured is when the last doubt was over, see Following.Doubt; zero: none was.
+	Assured time.Time
 	// Why is what was wrong with the last answer, "" where nothing was.
 	Why string
 }
@@ -73,6 +75,7 @@ type checker struct {
 	verdict atomic.Pointer[Verdict]
 
 	followers []*Following
+	doubted   bool               // since the last question
 	cancel    context.CancelFunc // of the open question, nil where there is none
 	next      time.Time
 	index     int // in the queue, -1 where it is not
@@ -86,7 +89,7 @@ type Following struct {
 	tell    func()
 }
 
-// Follow has target asked, and calls tell after each answer that changes its state. tell is called by one goroutine at a time, and must not wait; it may
+// Follow has target asked, and calls tell after each answer that changes its state or ends a doubt. tell is called by one goroutine at a time, and must not wait; it may
 // come once more after Stop. caller identifies by: who asks the same by the same shares a
 // checker. The first question is asked at once.
 func (all *Checkers) Follow(target Target, check *Check, caller string, by Caller, tell func()) *Following {
@@ -107,6 +110,19 @@ func (all *Checkers) Follow(target Target, check *Check, caller string, by Calle
 
 // Verdict tells how things stand.
 func (f *Following) Verdict() *Verdict { return f.checker.verdict.Load() }
+
+// Doubt has the target asked at once, and fast until it was good as often in a row as makes it
+// healthy, which Verdict.Assured tells of then. An answer to what was asked before counts for nothing.
+func (f *Following) Doubt() {
+	all, c := f.among, f.checker
+	all.mu.Lock()
+	defer all.mu.Unlock()
+	c.doubted = true
+	if c.index >= 0 {
+		heap.Remove(&all.due, c.index)
+		all.schedule(c, time.Now())
+	}
+}
 
 // Stop ends the following, and with the last one the checks.
 func (f *Following) Stop() {
@@ -203,15 +219,15 @@ func (all *Checkers) ask(c *checker) {
 	if all.ctx.Err() != nil {
 		return
 	}
-	changed := c.hear(err, now)
+	news := c.hear(err, now)
 	for _, f := range all.answered(c, now, err == nil) {
-		if changed {
+		if news {
 			f.tell()
 		}
 	}
 }
 
-// begin notes that a question is open, unless nobody wants to know any more.
+// begin notes that a question is open, and has a doubt wait for its answer, unless nobody wants to know any more.
 func (all *Checkers) begin(c *checker, cancel context.CancelFunc) bool {
 	all.mu.Lock()
 	defer all.mu.Unlock()
@@ -222,23 +238,26 @@ func (all *Checkers) begin(c *checker, cancel context.CancelFunc) bool {
 		all.meter.Late()
 	}
 	c.cancel = cancel
+	if c.doubted {
+		c.doubted = false
+		c.judge.doubt()
+	}
 	return true
 }
 
-// hear takes an answer, and tells whether the state changed.
+// hear takes an answer, and tells whether there is something to tell of.
 func (c *checker) hear(err error, now time.Time) bool {
 	before := c.verdict.Load()
 	after := &Verdict{Since: before.Since, Asked: now}
-	changed := c.judge.hear(err == nil, now)
-	if changed {
+	told := c.judge.hear(err == nil, now)
+	if after.State, after.Served, after.Assured = c.judge.state, c.judge.served, c.judge.assured; after.State != before.State {
 		after.Since = now
 	}
-	after.State, after.Served = c.judge.state, c.judge.served
 	if err != nil {
 		after.Why, after.Bad = why(err, c.check.Within), c.judge.streak
 	}
 	c.verdict.Store(after)
-	return changed
+	return told
 }
 
 // answered schedules the next question, and gives who follows.
@@ -247,6 +266,9 @@ func (all *Checkers) answered(c *checker, now time.Time, good bool) []*Following
 	all.mu.Lock()
 	defer all.mu.Unlock()
 	c.cancel = nil
+	if c.doubted {
+		pause = 0
+	}
 	if c.gone {
 		return nil
 	}

@@ -122,6 +122,40 @@ func TestAnEndpointIsFollowedThroughItsLife(t *testing.T) {
 	})
 }
 
+// Who doubts has the target asked anew. What was asked before may have been answered before the doubt arose.
+func TestADoubtIsAnsweredByNewQuestions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, checkers := newWorld(), NewCheckers(0, nil)
+		defer checkers.Close()
+		var heard told
+		f := checkers.Follow(Target{Address: "a:1"}, tcp(), "", w, heard.tell)
+		time.Sleep(time.Second) //nolint:forbidigo // virtual: the next question is seconds away
+		for _, asking := range []bool{false, true} {
+			if w.mu.Lock(); asking {
+				w.took = time.Second
+			}
+			w.mu.Unlock()
+			if asking {
+				for before := len(w.asked("a:1")); len(w.asked("a:1")) == before; {
+					time.Sleep(time.Millisecond) //nolint:forbidigo // virtual
+				}
+			}
+			doubted, times, asked := time.Now(), heard.times(), len(w.asked("a:1"))
+			f.Doubt()
+			for heard.times() == times {
+				time.Sleep(time.Millisecond) //nolint:forbidigo // virtual
+			}
+			v, questions := f.Verdict(), w.asked("a:1")[asked:]
+			if took := v.Assured.Sub(doubted); v.State != Healthy || len(questions) != 2 || took > 5*time.Second {
+				t.Errorf("asking %v: %+v, after %s and %d questions", asking, v, took, len(questions))
+			}
+			if first := questions[0].Sub(doubted); !asking && first > 0 {
+				t.Errorf("it was asked after %s", first)
+			}
+		}
+	})
+}
+
 func TestPausesAreSpread(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, checkers := newWorld(), NewCheckers(0, nil)

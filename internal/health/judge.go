@@ -46,9 +46,12 @@ type judge struct {
 	falls  int  // one after the other, each soon after it was healthy again
 	since  time.Time
 	good   time.Time // when the streak of good answers began, while unhealthy
+
+	doubts  int       // good answers in a row that are wanted yet by whoever has a doubt
+	assured time.Time // when the last doubt was over
 }
 
-// hear takes an answer of now, and tells whether the state changed.
+// hear takes an answer of now, and tells whether the state changed or a doubt is over.
 func (j *judge) hear(good bool, now time.Time) bool {
 	if j.since.IsZero() {
 		j.since = now
@@ -64,7 +67,24 @@ func (j *judge) hear(good bool, now time.Time) bool {
 	default:
 		j.sinks(now)
 	}
-	return j.state != before
+	over := j.doubts > 0 && j.reassures(good)
+	if over {
+		j.assured = now
+	}
+	return j.state != before || over
+}
+
+// doubt has it asked fast until it was good as often in a row as makes it healthy.
+func (j *judge) doubt() { j.doubts = max(j.rise, 1) }
+
+// reassures tells whether an answer ends the doubt.
+func (j *judge) reassures(good bool) bool {
+	if !good {
+		j.doubt()
+		return false
+	}
+	j.doubts--
+	return j.doubts == 0
 }
 
 // rises counts a good answer of what is unhealthy. What never served needs one.
@@ -109,7 +129,7 @@ func (j *judge) proof() time.Duration {
 
 // pause is how long until the next question; the caller spreads it.
 func (j *judge) pause(now time.Time) time.Duration {
-	inDoubt := j.state == Starting || j.streak > 0 && (j.state == Healthy || j.streak < j.rise) ||
+	inDoubt := j.state == Starting || j.doubts > 0 || j.streak > 0 && (j.state == Healthy || j.streak < j.rise) ||
 		j.state == Unhealthy && !j.served && now.Sub(j.since) < startup
 	if inDoubt {
 		return min(fast, j.every)

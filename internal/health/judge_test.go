@@ -56,6 +56,7 @@ func TestPauses(t *testing.T) {
 		"it is healthy":                     {judge{state: Healthy, served: true}, 5 * time.Second},
 		"it was healthy and answered badly": {judge{state: Healthy, served: true, streak: 1}, fast},
 		"it is unhealthy":                   {judge{state: Unhealthy, served: true}, 5 * time.Second},
+		"somebody doubts":                   {judge{state: Healthy, served: true, doubts: 1}, fast},
 		"it gets better":                    {judge{state: Unhealthy, served: true, streak: 1}, fast},
 		"it must prove itself for longer":   {judge{state: Unhealthy, served: true, streak: 2}, 5 * time.Second},
 		"it never served, and is new":       {judge{state: Unhealthy, since: begin}, fast},
@@ -76,6 +77,25 @@ func TestProofHasAnEnd(t *testing.T) {
 	for falls, want := range map[int]time.Duration{0: 0, 1: 0, 2: 5 * time.Second, 3: 10 * time.Second, 8: longestProof, 1000: longestProof} {
 		if got := (&judge{every: 5 * time.Second, falls: falls}).proof(); got != want {
 			t.Errorf("%d falls: %s, want %s", falls, got, want)
+		}
+	}
+}
+
+func TestADoubtEndsWithAsManyGoodAnswersAsMakeHealthy(t *testing.T) {
+	for answers, want := range map[string]string{"++": " over", "+": "", "+-+": "", "+-++": " over", "---++": " over", "++++": " over"} {
+		j := judge{rise: 2, fall: 9, state: Healthy, served: true}
+		j.doubt()
+		got := ""
+		for i, a := range answers {
+			if now := time.Unix(int64(i), 0); j.hear(a == '+', now) {
+				got += " over"
+				if !j.assured.Equal(now) {
+					t.Errorf("%s: over at %s", answers, j.assured)
+				}
+			}
+		}
+		if got != want {
+			t.Errorf("%s: got %q, want %q", answers, got, want)
 		}
 	}
 }

@@ -108,13 +108,13 @@ func (s *Service) leave(before []endpoint) {
 
 // track has e checked, where its source says that it takes requests. s.setting is locked.
 func (s *Service) track(e *endpoint) {
-	rules := s.selection.Load()
+	rules, state := s.selection.Load(), e.state
 	switch {
 	case rules.Check == nil || e.Condition != discovery.Ready:
-		e.state.untrack()
-	case e.state.checks == nil:
+		state.untrack()
+	case state.checks == nil:
 		at := health.Target{ID: e.ID, Address: e.Address, Fallback: e.Fallback, Name: e.Name}
-		e.state.checks = rules.Checkers.Follow(at, rules.Check, rules.CallerKey, rules.Caller, s.changed)
+		state.checks = rules.Checkers.Follow(at, rules.Check, rules.CallerKey, rules.Caller, func() { s.heard(state) })
 	}
 }
 
@@ -127,21 +127,23 @@ func (e *state) untrack() {
 
 // release ends an ejection, if there is one.
 func (e *state) release() {
-	if e.ejection.timer != nil {
-		e.ejection.timer.Stop()
-		e.ejection.timer = nil
-	}
+	e.ejection.stop()
 	e.phase.Store(serves)
 	e.outcomes.clear()
 }
 
-// changed is told by checks that have found something else than before.
-func (s *Service) changed() {
+// heard is told by the checks of e, when they have found something else than before or that it is
+// good indeed.
+func (s *Service) heard(e *state) {
 	s.setting.Lock()
 	defer s.setting.Unlock()
-	if !s.closed {
-		s.rebuildSoon()
+	if s.closed {
+		return
 	}
+	if j := &e.ejection; j.checked && e.checks != nil && e.checks.Verdict().Assured.After(j.began) {
+		s.open(e)
+	}
+	s.rebuildSoon()
 }
 
 // changes says when it is worked out anew who may be asked. When thousands of endpoints

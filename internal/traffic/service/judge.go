@@ -28,7 +28,10 @@ const (
 	nothing lesson = iota // it was not the endpoint's doing, or nobody can tell
 	served
 	failed
+	lost // it failed, and that its connection could not be made or broke is something that a check would see
 )
+
+func (l lesson) bad() bool { return l >= failed }
 
 // lesson tells what a finding says of its endpoint, and why where it failed.
 func (f finding) lesson(o *config.Outlier) (lesson, string) {
@@ -58,8 +61,10 @@ func (f finding) broke() (lesson, string) {
 		return nothing, ""
 	case send.Sent == exchange.SentHeadSeen:
 		return failed, "the answer broke off: " + send.Err.Error()
+	case send.Timeout && !send.Dial:
+		return failed, send.Err.Error()
 	}
-	return failed, send.Err.Error()
+	return lost, send.Err.Error()
 }
 
 // final tells whether nothing that follows a head can change what it said.

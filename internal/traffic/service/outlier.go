@@ -21,10 +21,13 @@ const (
 // ejection is how an endpoint is left alone.
 type ejection struct {
 	times int // one soon after the other
+	began time.Time
 	until time.Time
 	ended time.Time // when it was taken back last
 	why   string
 	timer *time.Timer // nil: none runs
+	// checked tells that good checks end it, for what failed is what they try too.
+	checked bool
 }
 
 // patience is how long a half-open endpoint waits for a request that could be sent again
@@ -45,8 +48,8 @@ func (a *attempt) learn(f finding, o *config.Outlier) {
 	if is == nothing || a.state.phase.Load() != serves {
 		return
 	}
-	if reason := a.state.outcomes.note(is == failed, a.service.pool.Now(), o); reason != "" {
-		a.service.eject(a.state, reason+": "+why)
+	if reason := a.state.outcomes.note(is.bad(), a.service.pool.Now(), o); reason != "" {
+		a.service.eject(a.state, reason+": "+why, is == lost)
 	}
 }
 
@@ -93,14 +96,19 @@ func (n *outcomes) clear() {
 	n.tally.Clear()
 }
 
-// eject leaves an endpoint alone, unless too many are.
-func (s *Service) eject(e *state, why string) {
+// eject leaves an endpoint alone, unless too many are. One whose connections were lost is asked
+// by its check at once, and no longer left alone once that is good.
+func (s *Service) eject(e *state, why string, connections bool) {
 	s.setting.Lock()
 	defer s.setting.Unlock()
 	if e.gone || s.closed || e.phase.Load() != serves || !s.mayEject(e) {
 		return
 	}
 	s.leaveAlone(e, why)
+	if connections && e.checks != nil {
+		e.ejection.checked = true
+		e.checks.Doubt()
+	}
 	s.rebuildSoon()
 }
 
@@ -134,7 +142,7 @@ func (s *Service) leaveAlone(e *state, why string) {
 	const mostDoublings = 20
 	rest := min(o.Eject<<min(j.times, mostDoublings), o.Longest)
 	j.times++
-	j.until, j.why = now.Add(rest), why
+	j.began, j.until, j.why, j.checked = now, now.Add(rest), why, false
 	e.phase.Store(ejected)
 	e.outcomes.clear()
 	j.timer = time.AfterFunc(rest, func() { s.halfOpen(e) })
@@ -145,13 +153,27 @@ func (s *Service) leaveAlone(e *state, why string) {
 func (s *Service) halfOpen(e *state) {
 	s.setting.Lock()
 	defer s.setting.Unlock()
+	if s.open(e) {
+		s.rebuildSoon()
+	}
+}
+
+// open ends the time for which an endpoint is left alone, and tells whether there was one. s.setting is locked.
+func (s *Service) open(e *state) bool {
 	if e.gone || s.closed || e.phase.Load() != ejected {
-		return
+		return false
 	}
 	e.opened.Store(int64(time.Since(s.start)))
 	e.phase.Store(halfOpen)
-	e.ejection.timer = nil
-	s.rebuildSoon()
+	e.ejection.stop()
+	return true
+}
+
+func (j *ejection) stop() {
+	if j.timer != nil {
+		j.timer.Stop()
+		j.timer = nil
+	}
 }
 
 // proved takes what came of the request that was to prove an endpoint.
@@ -169,7 +191,7 @@ func (s *Service) proved(e *state, said lesson, why string) {
 		e.ejection.ended = time.Now()
 		e.outcomes.clear()
 		e.phase.Store(serves)
-	case failed:
+	case failed, lost:
 		s.leaveAlone(e, "the request that should prove it failed: "+why)
 	}
 	s.rebuildSoon()

@@ -492,6 +492,56 @@ func TestAnEjectedEndpointProvesItself(t *testing.T) {
 	})
 }
 
+// A check tries what failed where connections did, so that its word counts, once. Of answers it knows nothing.
+func TestGoodChecksEndAnEjectionForLostConnections(t *testing.T) {
+	for name, c := range map[string]struct {
+		fails func(b *backends)
+		early bool
+	}{
+		"no connection is made": {func(b *backends) { b.broken["a:1"] = &exchange.SendError{Dial: true, Err: errors.New("refused")} }, true},
+		"connections break":     {func(b *backends) { b.broken["a:1"] = &exchange.SendError{Sent: exchange.SentAll, Err: io.EOF} }, true},
+		"no answer comes": {func(b *backends) {
+			b.broken["a:1"] = &exchange.SendError{Sent: exchange.SentAll, Timeout: true, Err: errors.New("late")}
+		}, false},
+		"answers are errors": {func(b *backends) { b.status["a:1"] = 503 }, false},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			b, checkers := newBackends(), health.NewCheckers(0, nil)
+			defer checkers.Close()
+			rules := outlier(func(*config.Outlier) {})
+			rules.Check, rules.Checkers = tcpCheck(), checkers
+			s := selected(b, rules, quiet())
+			defer s.Close()
+			s.Set(endpoints("a:1", "b:1"))
+			time.Sleep(time.Second) //nolint:forbidigo // virtual: both are healthy
+			b.set(func() { c.fails(b); b.sick["a:1"] = errSick })
+			for s.Status().Endpoints[0].State == service.Healthy {
+				time.Sleep(100 * time.Millisecond) //nolint:forbidigo // virtual; who takes no connection is passed over for that long
+				get(s, 20)
+			}
+			b.set(func() { delete(b.sick, "a:1") })
+			time.Sleep(2 * time.Second) //nolint:forbidigo // virtual
+			if e := s.Status().Endpoints[0]; e.State != service.Ejected || e.Proving != c.early {
+				t.Errorf("%s: once its checks are good: %+v", name, e)
+			}
+			if !c.early {
+				return
+			}
+			get(s, 20)                   // one of them proves that the checks do not tell the truth
+			time.Sleep(30 * time.Second) //nolint:forbidigo // virtual
+			if e := s.Status().Endpoints[0]; e.State != service.Ejected || e.Proving {
+				t.Errorf("%s: after a proof that failed: %+v", name, e)
+			}
+			b.set(func() { delete(b.broken, "a:1") })
+			time.Sleep(31 * time.Second) //nolint:forbidigo // virtual
+			get(s, 20)
+			if got := states(s); got != "a:1 healthy, b:1 healthy, asks healthy" {
+				t.Errorf("%s: in the end %s", name, got)
+			}
+		})
+	}
+}
+
 // Requests that could not be sent again do not prove anybody, unless no other ones come.
 func TestAPostDoesNotProveAnEndpointAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
