@@ -13,7 +13,7 @@ import (
 // are (CVE-2006-4339 and its many children), by the key itself: no check may take them, ours or
 // crypto/rsa's.
 func TestAPaddingHasOneSpelling(t *testing.T) {
-	private := issued()["rsa"].Private.(*rsa.PrivateKey) //nolint:forcetypeassert // by its name
+	private := issued()["rsa"].Private.(*rsa.PrivateKey)
 	text := []byte("header.payload")
 	hash := sha256.Sum256(text)
 	size := private.Size()
@@ -63,7 +63,7 @@ func TestAPaddingHasOneSpelling(t *testing.T) {
 
 // FuzzRSA looks for a signature that counts here and not for crypto/rsa, or the other way round.
 func FuzzRSA(f *testing.F) {
-	private := issued()["rsa"].Private.(*rsa.PrivateKey) //nolint:forcetypeassert // by its name
+	private := issued()["rsa"].Private.(*rsa.PrivateKey)
 	checks := map[crypto.Hash]check{}
 	for _, hash := range []crypto.Hash{crypto.SHA256, crypto.SHA384, crypto.SHA512} {
 		checks[hash] = pkcs1Check(&private.PublicKey, hash)
