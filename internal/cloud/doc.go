@@ -4,7 +4,6 @@
 //   - kept.go: a credential that is fetched for everybody, ahead of its end.
 //   - issuer.go: how issuers of tokens are asked.
 //   - pool.go: how many calls may be under way at once.
-//   - room.go: how many bytes they may hold.
 //   - retries.go: how often may be tried again.
 //   - round.go: where one request is sent, and whether it is again.
 //   - term.go: the time that one call has, and what its end gives back.

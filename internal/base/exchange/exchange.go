@@ -88,6 +88,20 @@ type Client struct {
 	Trusted bool           // Peer is a trusted proxy, so its forwarding fields counted
 }
 
+// subscriberBits of an address of IPv6 are what every subscriber has for himself (RFC 6177).
+const subscriberBits = 64
+
+// Subscriber is who is counted as one client: the address, of IPv6 its first 64 bits, for to count
+// by whole ones would be to count nothing. It is invalid on a Unix socket.
+func (c Client) Subscriber() netip.Addr {
+	ip := c.IP.Unmap()
+	if !ip.Is6() {
+		return ip
+	}
+	of, _ := ip.Prefix(subscriberBits) // it has as many
+	return of.Addr()
+}
+
 // Identity is an authenticated caller. It is immutable once it was set.
 type Identity struct {
 	Method  string // the name of the auth that recognised the caller

@@ -9,8 +9,9 @@ import (
 	"maps"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
+
+	"github.com/weir-gateway/weir/internal/base/room"
 )
 
 // Peer is a connection. It is safe for concurrent use.
@@ -48,11 +49,10 @@ var (
 	ErrGone     = errors.New("the connection has ended")
 )
 
-// Hub holds the connections. It is safe for concurrent use; the zero value holds none, and has each
-// tell functions as it began to.
+// Hub holds the connections. It is safe for concurrent use.
 type Hub struct {
-	Unsent Room // for what clients have not taken yet
-	Ahead  Room // for what was read of clients before functions could take it
+	Unsent *room.Room // for what clients have not taken yet
+	Said   *room.Room // for what clients say until functions were told of it
 
 	ways Ways // nil: none are followed
 
@@ -60,8 +60,14 @@ type Hub struct {
 	all map[string]Peer
 }
 
-// New makes a hub whose connections follow the ways that serve.
-func New(ways Ways) *Hub { return &Hub{ways: ways} }
+// mostHeld is how much all clients together make this process keep in one direction.
+const mostHeld = 64 << 20
+
+// New makes a hub whose connections follow the ways that serve; nil: each tells functions as it
+// began to.
+func New(ways Ways) *Hub {
+	return &Hub{Unsent: room.New(mostHeld), Said: room.New(mostHeld), ways: ways, all: map[string]Peer{}}
+}
 
 // idBytes makes ids that nobody can guess.
 const idBytes = 16
@@ -77,9 +83,6 @@ func NewID() string {
 // it was asked for.
 func (h *Hub) Add(id string, p Peer) {
 	h.mu.Lock()
-	if h.all == nil {
-		h.all = map[string]Peer{}
-	}
 	h.all[id] = p
 	h.mu.Unlock()
 	if h.ways != nil {
@@ -117,25 +120,3 @@ func (h *Hub) Len() int {
 	defer h.mu.RUnlock()
 	return len(h.all)
 }
-
-// mostHeld bounds each Room.
-const mostHeld = 64 << 20
-
-// Room bounds what all clients together make this process keep in one direction. It is safe for
-// concurrent use; the zero value is empty.
-type Room struct{ taken atomic.Int64 }
-
-// Take takes room for so many bytes where there is some, and in any case where they are needed.
-func (r *Room) Take(bytes int, needed bool) bool {
-	if r.taken.Add(int64(bytes)) <= mostHeld || needed {
-		return true
-	}
-	r.taken.Add(-int64(bytes))
-	return false
-}
-
-// Free gives it back.
-func (r *Room) Free(bytes int) { r.taken.Add(-int64(bytes)) }
-
-// Taken is how many bytes are taken.
-func (r *Room) Taken() int64 { return r.taken.Load() }

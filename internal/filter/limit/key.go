@@ -52,11 +52,9 @@ func (k key) appendTo(b []byte, r *http.Request, x *exchange.Exchange) ([]byte, 
 	return append(b, text...), nil
 }
 
-// appendClient adds the client's address. Of IPv6 it is the first 64 bits: that much
-// every subscriber has for himself (RFC 6177), so that to count by whole addresses
-// would be to count nothing.
+// appendClient adds the client's address, as far as it tells clients apart.
 func appendClient(b []byte, x *exchange.Exchange) ([]byte, error) {
-	ip := x.Client.IP.Unmap()
+	ip := x.Client.Subscriber()
 	switch {
 	case ip.Is4():
 		a := ip.As4()

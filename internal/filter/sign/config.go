@@ -15,7 +15,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/httpx"
 	"github.com/weir-gateway/weir/internal/base/keep"
-	"github.com/weir-gateway/weir/internal/cloud"
+	"github.com/weir-gateway/weir/internal/base/room"
 	"github.com/weir-gateway/weir/internal/cloud/aws"
 	"github.com/weir-gateway/weir/internal/config/doc"
 	"github.com/weir-gateway/weir/internal/filter"
@@ -186,7 +186,7 @@ func build(env filter.Env, c *Config) (filter.Policy, error) {
 	if s.credentials, err = credentials(env, c.caller(s.region)); err != nil {
 		return filter.Policy{}, err
 	}
-	if s.room, err = keep.In(env.Keep, "room", func() (*cloud.Room, func(context.Context), error) { return cloud.NewRoom(c.room), nil, nil }); err != nil {
+	if s.room, err = keep.In(env.Keep, "room", func() (*room.Room, func(context.Context), error) { return room.New(c.room), nil, nil }); err != nil {
 		return filter.Policy{}, err //nolint:wrapcheck // it says what is wrong
 	}
 	if s.room != nil {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/base/room"
 	"github.com/weir-gateway/weir/internal/cloud"
 	"github.com/weir-gateway/weir/internal/cloud/aws"
 )
@@ -26,7 +27,7 @@ type signer struct {
 	region      string
 	signer      *aws.Signer
 	credentials *aws.Credentials
-	room        *cloud.Room
+	room        *room.Room
 	log         *slog.Logger
 }
 
@@ -38,7 +39,7 @@ func (s *signer) adapt(next http.RoundTripper) http.RoundTripper {
 		if s.host != "" {
 			r.Host = s.host
 		}
-		held := s.room.Part()
+		held := s.room.Part(exchange.Of(r).Client.Subscriber(), r.Host)
 		defer held.Shrink(0) // the body is sent when the head of its answer is there
 		digest, err := s.read(r, &held)
 		if err != nil {
@@ -109,7 +110,7 @@ func (s *signer) told(res *http.Response, name string) error {
 
 // read reads the body, whose hash is signed, and which holds room. What the service takes
 // unsigned passes by.
-func (s *signer) read(r *http.Request, held *cloud.Part) (digest string, err error) {
+func (s *signer) read(r *http.Request, held *room.Part) (digest string, err error) {
 	switch {
 	case r.Body == nil || r.Body == http.NoBody:
 		return aws.Digest(nil), nil
@@ -122,9 +123,9 @@ func (s *signer) read(r *http.Request, held *cloud.Part) (digest string, err err
 	_, isFault := errors.AsType[*fault.Fault](err)
 	switch {
 	case err == nil:
-	case errors.Is(err, cloud.ErrTooLong):
+	case errors.Is(err, room.ErrTooLong):
 		return "", s.tooLarge()
-	case errors.Is(err, cloud.ErrFull):
+	case errors.Is(err, room.ErrFull):
 		return "", fault.Overloaded.New("", fault.RetryAfter(time.Second), fault.Internal("bodies of other signed requests hold all the room that there is for them, and held it for %v", roomWait))
 	case isFault || r.Context().Err() != nil:
 		return "", err // the proxy's own, or the client's end

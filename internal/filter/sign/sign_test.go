@@ -19,6 +19,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/base/room"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/base/sigv4"
 	"github.com/weir-gateway/weir/internal/cloud"
@@ -255,7 +256,7 @@ func TestWhatAWSSaysOfTheSignerIsNotToldToClients(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			p := &platform{t: t, service: "lambda", answers: test.answers}
 			down := atomic.Bool{}
-			s := &signer{config: read(t, "aws"), host: functionURL, service: "lambda", region: "eu-west-1", signer: aws.NewSigner("lambda"), room: cloud.NewRoom(100)}
+			s := &signer{config: read(t, "aws"), host: functionURL, service: "lambda", region: "eu-west-1", signer: aws.NewSigner("lambda"), room: room.New(100)}
 			s.credentials = cloud.Keep(func(context.Context) (sdk.Credentials, time.Time, error) {
 				if down.Load() {
 					return sdk.Credentials{}, time.Time{}, errors.New("down")

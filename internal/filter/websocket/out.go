@@ -2,10 +2,12 @@ package websocket
 
 import (
 	"io"
+	"slices"
 	"sync"
 	"time"
 	"unicode/utf8"
 
+	"github.com/weir-gateway/weir/internal/base/room"
 	"github.com/weir-gateway/weir/internal/base/sockets"
 	"github.com/weir-gateway/weir/internal/wire/websocket"
 )
@@ -14,21 +16,20 @@ import (
 // client that is slow. It is safe for concurrent use.
 type out struct {
 	to    *io.PipeWriter
-	hub   *sockets.Hub
 	frame int    // the largest
-	most  int    // bytes that may wait
+	most  int64  // bytes that may wait
 	lost  func() // is called where the client takes nothing for too long
 
 	mu      sync.Mutex
 	more    *sync.Cond
-	waiting [][]byte // messages in frames, and a close frame
-	held    int      // what these take
-	pong    []byte   // the frame that answers the latest ping, nil where it is answered
-	last    bool     // a close frame was put there; nothing follows
+	waiting [][]byte  // messages in frames, and a close frame
+	held    room.Part // what these take
+	pong    []byte    // the frame that answers the latest ping, nil where it is answered
+	last    bool      // a close frame was put there; nothing follows
 }
 
-func newOut(to *io.PipeWriter, hub *sockets.Hub, frame, most int, lost func()) *out {
-	o := &out{to: to, hub: hub, frame: frame, most: most, lost: lost}
+func newOut(to *io.PipeWriter, held room.Part, frame, most int, lost func()) *out {
+	o := &out{to: to, held: held, frame: frame, most: int64(most), lost: lost}
 	o.more = sync.NewCond(&o.mu)
 	return o
 }
@@ -55,7 +56,7 @@ func (b *buffer) Write(p []byte) (int, error) {
 // overhead is what frames that wait take beside their bytes, so that many empty ones are not free.
 const overhead = 64
 
-func size(frames []byte) int { return overhead + len(frames) }
+func size(frames []byte) int64 { return int64(overhead + len(frames)) }
 
 // put has the frames of a message written.
 func (o *out) put(frames []byte) error {
@@ -64,17 +65,17 @@ func (o *out) put(frames []byte) error {
 	if o.last {
 		return sockets.ErrGone
 	}
-	full := o.held > 0 && o.held+size(frames) > o.most
-	if full || !o.hub.Unsent.Take(size(frames), false) {
+	held := o.held.Bytes()
+	full := held > 0 && held+size(frames) > o.most
+	if full || !o.held.Try(held+size(frames)) {
 		return sockets.ErrSlow
 	}
 	o.add(frames)
 	return nil
 }
 
-// add is called with the lock held, and with room taken of the hub.
+// add is called with the lock held, and with room for the frames.
 func (o *out) add(frames []byte) {
-	o.held += size(frames)
 	o.waiting = append(o.waiting, frames)
 	o.more.Signal()
 }
@@ -100,7 +101,7 @@ func (o *out) end(status int, reason string) {
 	}
 	o.last, o.pong = true, nil
 	frames := websocket.CloseFrame(status, reason)
-	_ = o.hub.Unsent.Take(size(frames), true) // it is needed
+	o.held.Insist(o.held.Bytes() + size(frames))
 	o.add(frames)
 }
 
@@ -140,8 +141,13 @@ func (o *out) write(frames []byte) error {
 	}
 	stalled := time.AfterFunc(stall, o.cut)
 	defer stalled.Stop()
-	_, err := o.to.Write(frames)
-	return err //nolint:wrapcheck // it only tells that nobody reads
+	for piece := range slices.Chunk(frames, progress) {
+		stalled.Reset(stall)
+		if _, err := o.to.Write(piece); err != nil {
+			return err //nolint:wrapcheck // it only tells that nobody reads
+		}
+	}
+	return nil
 }
 
 // written gives back what frames took, and all that waits where nobody reads.
@@ -149,16 +155,19 @@ func (o *out) written(frames []byte, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if frames != nil {
-		o.held -= size(frames)
-		o.hub.Unsent.Free(size(frames))
+		o.held.Shrink(o.held.Bytes() - size(frames))
 	}
 	if err != nil {
 		o.drop()
 	}
 }
 
-// stall is how long a client may take nothing at all of what is sent to it.
-const stall = 30 * time.Second
+// stall is how long a client may take nothing at all of what is sent to it; progress is how
+// much of it tells that it has.
+const (
+	stall    = 30 * time.Second
+	progress = 4 << 10
+)
 
 // cut ends the connection without any more words.
 func (o *out) cut() {
@@ -168,8 +177,6 @@ func (o *out) cut() {
 
 // drop forgets what nobody takes any more. It is called with the lock held.
 func (o *out) drop() {
-	for _, frames := range o.waiting {
-		o.hub.Unsent.Free(size(frames))
-	}
-	o.waiting, o.pong, o.held, o.last = nil, nil, 0, true
+	o.held.Shrink(0)
+	o.waiting, o.pong, o.last = nil, nil, true
 }

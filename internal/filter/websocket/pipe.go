@@ -10,6 +10,7 @@ import (
 type pipe struct {
 	in    *io.PipeWriter // what the client says
 	out   *io.PipeReader // what the session says
+	gone  func()         // tells that the client is gone
 	ended <-chan struct{}
 }
 
@@ -37,5 +38,6 @@ func (p *pipe) CloseWrite() error { return p.in.Close() } //nolint:wrapcheck // 
 func (p *pipe) Close() error {
 	_ = p.in.CloseWithError(io.ErrUnexpectedEOF) // never fails
 	_ = p.out.CloseWithError(io.ErrClosedPipe)   // never fails
+	p.gone()
 	return nil
 }

@@ -23,7 +23,8 @@ import (
 type session struct {
 	caller
 
-	in     *io.PipeReader // what the client says
+	in     *io.PipeReader     // what the client says
+	gone   context.CancelFunc // tells that nobody reads on
 	out    *out
 	pace   *pace
 	active atomic.Int64 // when there was something last, in nanoseconds of the Unix time
@@ -110,11 +111,15 @@ func (s *session) part() {
 func (c caller) open() io.ReadWriteCloser {
 	fromClient, toSession := io.Pipe()
 	fromSession, toClient := io.Pipe()
+	client := exchange.Of(c.socket.Request).Client.Subscriber()
 	s := &session{
-		caller: c, in: fromClient, out: newOut(toClient, c.hub, int(c.config.Frame), int(c.config.Unsent), func() { _ = fromClient.CloseWithError(io.ErrUnexpectedEOF) }),
+		caller: c, in: fromClient, status: websocket.StatusAbnormal, reason: "the connection was lost",
 		now:  &held{server: c.server, users: 1, release: func() {}}, // the request for the connection holds it
-		pace: newPace(&c.hub.Ahead, c.config.AtOnce), status: websocket.StatusAbnormal, reason: "the connection was lost",
+		pace: newPace(c.hub.Said, client, c.config.AtOnce, c.config.Timeout),
 	}
+	s.out = newOut(toClient, c.hub.Unsent.Part(client), int(c.config.Frame), int(c.config.Unsent), s.hangUp)
+	var life context.Context
+	life, s.gone = context.WithCancel(context.Background())
 	s.touch()
 	s.idle = time.AfterFunc(mostLife, s.whenIdle)
 	s.idle.Reset(c.config.Idle)
@@ -125,16 +130,17 @@ func (c caller) open() io.ReadWriteCloser {
 	}
 	c.hub.Add(c.socket.ID, s)
 	ended := make(chan struct{})
-	go s.run(ended)
-	return &pipe{in: toSession, out: fromSession, ended: ended}
+	go s.run(life, ended)
+	return &pipe{in: toSession, out: fromSession, gone: s.gone, ended: ended}
 }
 
-// run reads what the client says until the connection ends, and tells of that.
-func (s *session) run(ended chan struct{}) {
+// run reads what the client says until the connection ends, and tells of that. life ends where it is lost.
+func (s *session) run(life context.Context, ended chan struct{}) {
 	defer close(ended)
+	defer s.gone()
 	var writing sync.WaitGroup
 	writing.Go(s.out.run)
-	s.ended(s.listen())
+	s.ended(s.listen(life))
 	s.stays()
 	s.hub.Remove(s.socket.ID)
 	s.idle.Stop()
@@ -151,9 +157,11 @@ func (s *session) run(ended chan struct{}) {
 }
 
 // listen hands messages to functions until the connection ends.
-func (s *session) listen() error {
-	r := websocket.NewReader(s.in, websocket.Limits{Frame: int64(s.config.Frame), Message: int64(s.config.Message)},
-		websocket.Watch{Control: s.control, Alive: s.touch, Data: s.pace.data})
+func (s *session) listen(life context.Context) error {
+	r := websocket.NewReader(s.in, websocket.Limits{Frame: int64(s.config.Frame), Message: int64(s.config.Message)}, websocket.Watch{
+		Control: s.control, Alive: s.touch,
+		Data: func(begins bool, bytes int64) error { return s.pace.data(life, begins, bytes) },
+	})
 	for {
 		op, payload, err := r.Message()
 		if err != nil {
@@ -186,7 +194,13 @@ func (s *session) whenIdle() {
 func (s *session) close(status int, reason string) {
 	s.note(status, reason)
 	s.out.end(status, reason)
-	time.AfterFunc(closeWait, func() { _ = s.in.CloseWithError(io.ErrUnexpectedEOF) }) // never fails
+	time.AfterFunc(closeWait, s.hangUp)
+}
+
+// hangUp hears the client no more.
+func (s *session) hangUp() {
+	_ = s.in.CloseWithError(io.ErrUnexpectedEOF) // never fails
+	s.gone()
 }
 
 // note notes how the connection has ended, where that is not noted yet.

@@ -3,6 +3,7 @@ package websocket
 import (
 	"bufio"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -131,6 +132,11 @@ type client struct {
 
 func request(t *testing.T) *http.Request {
 	t.Helper()
+	return requestFrom(t, "192.0.2.7")
+}
+
+func requestFrom(t *testing.T, ip string) *http.Request {
+	t.Helper()
 	r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/chat?room=tea", nil)
 	for name, value := range map[string]string{
 		"Connection": "Upgrade", "Upgrade": "websocket", "Sec-Websocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Sec-Websocket-Version": "13",
@@ -138,21 +144,26 @@ func request(t *testing.T) *http.Request {
 	} {
 		r.Header.Set(name, value)
 	}
-	x := &exchange.Exchange{ID: "req-1", Route: "GET /chat", Start: time.Now(), Client: exchange.Client{IP: netip.MustParseAddr("192.0.2.7"), Host: "shop.dev"}, Identity: &exchange.Identity{Subject: "ann"}}
+	x := &exchange.Exchange{ID: "req-1", Route: "GET /chat", Start: time.Now(), Client: exchange.Client{IP: netip.MustParseAddr(ip), Host: "shop.dev"}, Identity: &exchange.Identity{Subject: "ann"}}
 	return exchange.With(r, x)
 }
 
 func serve(c *Config) (*server, *sockets.Hub) {
-	hub := new(sockets.Hub)
+	hub := sockets.New(nil)
 	return &server{config: c, hub: hub, log: slog.New(slog.DiscardHandler), backends: map[string]http.RoundTripper{}, open: new(count), hosts: []string{"shop.dev", "::1"}}, hub
 }
 
 func connect(t *testing.T, s *server, f *function) *client {
 	t.Helper()
+	return connectFrom(t, s, f, "192.0.2.7")
+}
+
+func connectFrom(t *testing.T, s *server, f *function, ip string) *client {
+	t.Helper()
 	if s.next == nil {
 		s.adapt(f)
 	}
-	res, err := s.upgrade(request(t))
+	res, err := s.upgrade(requestFrom(t, ip))
 	if err != nil || res.StatusCode != 101 || res.Header.Get("Sec-Websocket-Accept") != "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=" {
 		t.Fatalf("%v, %v", res, err)
 	}
@@ -619,46 +630,149 @@ func TestPingsAreAnsweredWhileMessagesWait(t *testing.T) {
 				}
 			}
 		}()
-		hears := func(pongs int64, ahead int64, told string) {
+		hears := func(pongs int64, said []string, told string) {
 			t.Helper()
 			synctest.Wait()
-			if heard.Load() != pongs || hub.Ahead.Taken() != ahead || f.keys() != told {
-				t.Errorf("%d pongs, %d bytes ahead, told of %s; want %d, %d, %s", heard.Load(), hub.Ahead.Taken(), f.keys(), pongs, ahead, told)
+			held := int64(0)
+			for _, message := range said {
+				held += int64(overhead + copies*len(message))
+			}
+			if heard.Load() != pongs || hub.Said.Taken() != held || f.keys() != told {
+				t.Errorf("%d pongs, %d bytes are held, told of %s; want %d, %d, %s", heard.Load(), hub.Said.Taken(), f.keys(), pongs, held, told)
 			}
 		}
 		cl.say(0x81, "first")
 		cl.say(0x89, "")
-		hears(1, 0, "$connect $default")
+		hears(1, []string{"first"}, "$connect $default")
 		cl.say(0x01, "sec")
 		cl.say(0x89, "")
 		cl.say(0x80, "ond")
 		cl.say(0x89, "")
-		hears(3, overhead+6, "$connect $default")
+		hears(3, []string{"first", "second"}, "$connect $default")
 		go func() { // it waits for the second one to be taken
 			cl.say(0x81, "third")
 			cl.say(0x89, "")
 		}()
-		hears(3, overhead+6, "$connect $default")
+		hears(3, []string{"first", "second"}, "$connect $default")
 		leave <- struct{}{}
-		hears(4, overhead+5, "$connect $default $default")
+		hears(4, []string{"second", "third"}, "$connect $default $default")
 		leave <- struct{}{}
 		leave <- struct{}{}
-		hears(4, 0, "$connect $default $default $default")
+		hears(4, nil, "$connect $default $default $default")
 
-		_ = hub.Ahead.Take(64<<20, true) // others have all room
-		cl.say(0x81, "fourth")
-		go func() {
-			cl.say(0x81, "fifth")
-			cl.say(0x89, "")
-		}()
-		hears(4, 64<<20, "$connect $default $default $default $default")
-		leave <- struct{}{}
-		hears(5, 64<<20, "$connect $default $default $default $default $default")
-		hub.Ahead.Free(64 << 20)
 		cl.say(0x01, "it never comes whole")
 		_ = cl.end.Close()
-		leave <- struct{}{}
-		hears(5, 0, "$connect $default $default $default $default $default $disconnect")
+		hears(4, nil, "$connect $default $default $default $disconnect")
+	})
+}
+
+// What clients say holds room until functions were told of it, what has not come whole, too; of one
+// client it is never all. Who waits for room in vain is told to come again.
+func TestNoClientSaysSoMuchThatNobodyElseIsHeard(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, _ := read(t, "{ frame: 4MiB, message: 4MiB, timeout: 10s }")
+		s, hub := serve(c)
+		f := &function{t: t, answer: func(e told) (int, string, []exchange.Field, error) {
+			if e.Body != nil && len(*e.Body) > 0 {
+				time.Sleep(time.Minute) //nolint:forbidigo // synctest's time
+			}
+			return 200, "", nil, nil
+		}}
+		var greedy []*client
+		for range 12 {
+			cl := connect(t, s, f)
+			greedy = append(greedy, cl)
+			go cl.begin(4 << 20)
+		}
+		synctest.Wait()
+		if held := hub.Said.Taken(); held < 32<<20 || held > 60<<20 {
+			t.Errorf("one client holds %d bytes", held)
+		}
+		other := connectFrom(t, s, f, "192.0.2.8")
+		other.say(0x81, strings.Repeat("x", 60_000))
+		synctest.Wait()
+		if f.keys() != strings.Repeat("$connect ", 13)+"$default" {
+			t.Errorf("functions were told of %s", f.keys())
+		}
+		time.Sleep(c.Timeout) //nolint:forbidigo // synctest's time
+		synctest.Wait()
+		left := 0
+		for _, cl := range greedy {
+			if hub.Find(cl.id) == nil {
+				cl.hears(0x88, "\x03\xf5")
+				left++
+			}
+			_ = cl.end.Close()
+		}
+		if left == 0 || left > 8 {
+			t.Errorf("%d of them were sent away", left)
+		}
+		_ = other.end.Close()
+		time.Sleep(time.Minute) //nolint:forbidigo // synctest's time
+		synctest.Wait()
+		if hub.Said.Taken() != 0 || hub.Len() != 0 {
+			t.Errorf("%d bytes are held, of %d connections", hub.Said.Taken(), hub.Len())
+		}
+	})
+}
+
+// begin sends the head of a message's only frame, which is larger than 64 KiB, and waits until it is read.
+func (c *client) begin(bytes uint32) {
+	head := binary.BigEndian.AppendUint32([]byte{0x82, 0x80 | 127, 0, 0, 0, 0}, bytes)
+	_, _ = c.end.Write(append(head, 0, 0, 0, 0, 0)) // the connection may end first
+}
+
+// What clients do not take holds room, and that of one client leaves some for others.
+func TestNoClientHasAllThatIsUnsent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, _ := read(t, "{ message: 1MiB, unsent: 16MiB }")
+		s, hub := serve(c)
+		f := &function{t: t}
+		var all []*client
+		for range 10 {
+			cl := connect(t, s, f)
+			all = append(all, cl)
+			for hub.Find(cl.id).Send(make([]byte, 1<<20)) == nil { // it takes nothing
+			}
+		}
+		if held := hub.Unsent.Taken(); held < 40<<20 || held > 50<<20 {
+			t.Errorf("one client holds %d bytes", held)
+		}
+		other := connectFrom(t, s, f, "2001:db8::1")
+		all = append(all, other)
+		if err := hub.Find(other.id).Send(make([]byte, 1<<20)); err != nil {
+			t.Errorf("another one: %v", err)
+		}
+		for _, cl := range all {
+			_ = cl.end.Close()
+		}
+		synctest.Wait()
+		if hub.Unsent.Taken() != 0 {
+			t.Errorf("%d bytes are held", hub.Unsent.Taken())
+		}
+	})
+}
+
+// A client that takes little, but steadily, is waited for.
+func TestASteadyClientIsNotCut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, _ := read(t, "{ idle: 2h }")
+		s, hub := serve(c)
+		cl := connect(t, s, &function{t: t})
+		message := strings.Repeat("x", 100_000)
+		if err := hub.Find(cl.id).Send([]byte(message)); err != nil {
+			t.Fatal(err)
+		}
+		taken := 0
+		for b := make([]byte, progress); taken < len(message); {
+			time.Sleep(stall - time.Second) //nolint:forbidigo // synctest's time
+			n, err := cl.in.Read(b)
+			if taken += n; err != nil {
+				t.Fatalf("it is cut after %d bytes: %v", taken, err)
+			}
+		}
+		_ = cl.end.Close()
+		cl.gone()
 	})
 }
 

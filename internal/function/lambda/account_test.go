@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/base/room"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/cloud"
 	"github.com/weir-gateway/weir/internal/cloud/aws"
@@ -166,7 +167,7 @@ func TestBoundsOfAnAccountChangeInPlace(t *testing.T) {
 	if err := held.Grow(t.Context(), 32<<20, time.Minute); err != nil {
 		t.Error(err)
 	}
-	if err := more.Grow(t.Context(), 1, time.Nanosecond); !errors.Is(err, cloud.ErrFull) {
+	if err := more.Grow(t.Context(), 1, time.Nanosecond); !errors.Is(err, room.ErrFull) {
 		t.Errorf("the room is not what the config says: %v", err)
 	}
 	held.Shrink(0)

@@ -2,6 +2,7 @@ package lambda
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/base/room"
 	"github.com/weir-gateway/weir/internal/cloud"
 )
 
@@ -68,39 +70,23 @@ func badAnswer(err error) error {
 	return fault.FunctionBadResponse.New("", fault.Cause(err))
 }
 
-// read reads the payload of an answer.
+// read reads the payload of an answer, as there is room for it.
 func (c *call) read(ctx context.Context, res *http.Response) ([]byte, error) {
-	length := res.ContentLength
-	if length > mostAnswer {
-		return nil, badAnswer(fmt.Errorf("it has %d bytes, more than AWS lets a function answer", length))
+	payload, err := c.held.Read(ctx, res.Body, res.ContentLength, mostAnswer, c.bounds.wait)
+	switch {
+	case errors.Is(err, room.ErrTooLong):
+		return nil, badAnswer(fmt.Errorf("it has more than %d bytes, which AWS lets no function answer", mostAnswer))
+	case errors.Is(err, room.ErrFull):
+		return nil, noRoom(c.bounds.wait)
 	}
-	if length < 0 {
-		return c.readUnknown(ctx, res.Body)
-	}
-	if err := c.grow(ctx, cloud.Factor*length); err != nil {
-		return nil, err
-	}
-	payload := make([]byte, length)
-	_, err := io.ReadFull(res.Body, payload)
-	return payload, err //nolint:wrapcheck // the transport's own
-}
-
-func (c *call) readUnknown(ctx context.Context, body io.Reader) ([]byte, error) {
-	if err := c.grow(ctx, cloud.Factor*mostAnswer); err != nil {
-		return nil, err
-	}
-	payload, err := io.ReadAll(io.LimitReader(body, mostAnswer+1))
-	if err == nil && len(payload) > mostAnswer {
-		err = badAnswer(fmt.Errorf("it has more than %d bytes, which AWS lets no function answer", mostAnswer))
-	}
-	return payload, err
+	return payload, err //nolint:wrapcheck // the transport's own, or the cause of the context's end
 }
 
 // heldBody gives room back when the client has the whole body, or has left.
 type heldBody struct {
 	io.ReadCloser
 
-	held  *cloud.Part
+	held  *room.Part
 	given atomic.Bool
 }
 

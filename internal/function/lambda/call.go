@@ -16,6 +16,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/base/room"
 	"github.com/weir-gateway/weir/internal/cloud"
 	"github.com/weir-gateway/weir/internal/function"
 )
@@ -26,9 +27,9 @@ type call struct {
 
 	r       *http.Request
 	bounds  *bounds
-	held    cloud.Part // of the room that all share
-	payload []byte     // of the event
-	id      string     // the same for each attempt, by which AWS's own tools know them
+	held    room.Part // of the room that all share
+	payload []byte    // of the event
+	id      string    // the same for each attempt, by which AWS's own tools know them
 	round   cloud.Round
 	term    cloud.Term
 	used    cloud.Held[sdk.Credentials]
@@ -39,7 +40,7 @@ type call struct {
 // run invokes, and tries again where that is safe.
 func (c *call) run() (*http.Response, error) {
 	ctx := c.term.Begin(c.r.Context(), c.bounds.timeout)
-	c.held = c.platform.room.Part()
+	c.held = c.platform.room.Part(exchange.Of(c.r).Client.Subscriber(), c.name)
 	res, err := c.invoke(ctx)
 	if err != nil {
 		c.held.Shrink(0)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/egress"
+	"github.com/weir-gateway/weir/internal/base/room"
 	"github.com/weir-gateway/weir/internal/cloud"
 	"github.com/weir-gateway/weir/internal/cloud/aws"
 	"github.com/weir-gateway/weir/internal/config"
@@ -45,7 +46,7 @@ const (
 type platform struct {
 	callers     *aws.Callers
 	signer      *aws.Signer
-	room        *cloud.Room
+	room        *room.Room
 	pools       cloud.Shared[poolKey, *cloud.Pool]
 	connections cloud.Shared[connectionKey, *transport.Transport]
 }
@@ -60,7 +61,7 @@ type connectionKey struct {
 }
 
 func newPlatform() *platform {
-	return &platform{callers: aws.NewCallers(), signer: aws.NewSigner(service), room: cloud.NewRoom(int64(aws.DefaultRoom))}
+	return &platform{callers: aws.NewCallers(), signer: aws.NewSigner(service), room: room.New(int64(aws.DefaultRoom))}
 }
 
 // connection gives the transport for calls within bounds.

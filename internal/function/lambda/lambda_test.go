@@ -27,6 +27,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/base/room"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/base/sigv4"
 	"github.com/weir-gateway/weir/internal/cloud"
@@ -142,8 +143,9 @@ func ask(t *testing.T, b http.RoundTripper, method, target, body string, change 
 	if body == "" {
 		r.Body = http.NoBody
 	}
+	r.RemoteAddr = "192.0.2.7:1234"
 	change(r)
-	x := &exchange.Exchange{ID: "req-1", Start: time.Now(), Host: "shop.dev", Route: "ANY /**", Client: exchange.Client{IP: netip.MustParseAddr("192.0.2.7")}}
+	x := &exchange.Exchange{ID: "req-1", Start: time.Now(), Host: "shop.dev", Route: "ANY /**", Client: exchange.Client{IP: netip.MustParseAddrPort(r.RemoteAddr).Addr()}}
 	res, err := b.RoundTrip(exchange.With(r, x))
 	return res, x, err
 }
@@ -524,14 +526,14 @@ func (unread) Close() error { return nil }
 // Five hundred maximal payloads at once hold no more than there is room for, and one of them more.
 func TestPayloadsInFlightAreBoundedInSum(t *testing.T) {
 	environment(t)
-	size, room, requests := 256<<10, int64(4<<20), 60
+	size, bound, requests := 256<<10, int64(4<<20), 60
 	if *full {
-		size, room, requests = 5<<20, 64<<20, 500
+		size, bound, requests = 5<<20, 64<<20, 500
 	}
 	big := `{"statusCode":200,"body":"` + strings.Repeat("y", size) + `"}`
 	a := serveAWS(t, "eu-west-1", say(200, big))
 	b := build(t, "lambda: orders\nregion: eu-west-1\nendpoint: "+a.URL+"\nlimits: { wait: 120s }\ntimeout: 300s").(*backend)
-	b.platform.room.Tune(room)
+	b.platform.room.Tune(bound)
 	body := strings.Repeat("x", size)
 	var all sync.WaitGroup
 	var most int64
@@ -553,7 +555,7 @@ func TestPayloadsInFlightAreBoundedInSum(t *testing.T) {
 		})
 	}
 	all.Wait()
-	if most > room+int64(cloud.Factor*size) || most == 0 || b.platform.room.Taken() != 0 {
+	if most > bound+int64(room.Factor*size) || most == 0 || b.platform.room.Taken() != 0 {
 		t.Errorf("%d bytes were held, and %d are", most, b.platform.room.Taken())
 	}
 }
@@ -570,6 +572,45 @@ func TestWhoWaitsInVainForRoomIsTold(t *testing.T) {
 		_, _, err := ask(t, b, "POST", "/", "hello", func(r *http.Request) { r.ContentLength = length })
 		if f := fault.From(err); f == nil || f.Code != fault.Overloaded.Code || f.RetryAfter == 0 {
 			t.Errorf("got %v", err)
+		}
+	}
+}
+
+// Neither one client nor one function has all the room, so that others get some.
+func TestNobodyHasAllTheRoom(t *testing.T) {
+	environment(t)
+	a := serveAWS(t, "eu-west-1", say(200, `{}`))
+	b := build(t, "lambda: orders\nregion: eu-west-1\nlimits: { wait: 1ms }\nendpoint: "+a.URL).(*backend)
+	from := func(client string) error {
+		_, _, err := ask(t, b, "POST", "/", strings.Repeat("x", 1<<20), func(r *http.Request) { r.RemoteAddr = client + ":1234" })
+		return err
+	}
+	fill := func(owners ...room.Owner) (held []*room.Part) {
+		for p := b.platform.room.Part(owners...); p.Try(1 << 20); p = b.platform.room.Part(owners...) {
+			held = append(held, &p)
+		}
+		if err := held[0].Grow(t.Context(), 8<<20, time.Minute); err != nil { // the one that may have more
+			t.Error(err)
+		}
+		return held
+	}
+	for name, test := range map[string]struct {
+		owner          room.Owner
+		before, others bool // whether requests of the client, and of others, pass
+	}{
+		"a client":   {netip.MustParseAddr("2001:db8::"), false, true},
+		"a function": {b.name, false, false},
+		"another":    {"another", true, true},
+	} {
+		held := fill(test.owner)
+		if err := from("[2001:db8::7]"); (err == nil) != test.before {
+			t.Errorf("%s has much: the client gets %v", name, err)
+		}
+		if err := from("192.0.2.7"); (err == nil) != test.others {
+			t.Errorf("%s has much: another client gets %v", name, err)
+		}
+		for _, p := range held {
+			p.Shrink(0)
 		}
 	}
 }

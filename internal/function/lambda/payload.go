@@ -8,13 +8,13 @@ import (
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/fault"
-	"github.com/weir-gateway/weir/internal/cloud"
+	"github.com/weir-gateway/weir/internal/base/room"
 )
 
 // grow has the call hold so many bytes of the room that all share, and waits for them.
 func (c *call) grow(ctx context.Context, bytes int64) error {
 	err := c.held.Grow(ctx, bytes, c.bounds.wait)
-	if errors.Is(err, cloud.ErrFull) {
+	if errors.Is(err, room.ErrFull) {
 		return noRoom(c.bounds.wait)
 	}
 	return err //nolint:wrapcheck // the cause of the context's end
@@ -57,9 +57,9 @@ func (c *call) body(ctx context.Context) ([]byte, error) {
 	switch {
 	case err == nil:
 		return body, nil
-	case errors.Is(err, cloud.ErrTooLong):
+	case errors.Is(err, room.ErrTooLong):
 		return nil, c.tooLarge()
-	case errors.Is(err, cloud.ErrFull):
+	case errors.Is(err, room.ErrFull):
 		return nil, noRoom(c.bounds.wait)
 	case isFault(err):
 		return nil, err

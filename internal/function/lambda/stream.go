@@ -16,6 +16,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/base/room"
 	"github.com/weir-gateway/weir/internal/cloud"
 	"github.com/weir-gateway/weir/internal/function/form/apigw"
 )
@@ -81,7 +82,7 @@ func (c *call) buffered(ctx context.Context, in *frames) (*http.Response, error)
 		if len(payload)+len(in.rest) > mostAnswer {
 			return nil, badAnswer(fmt.Errorf("it has more than %d bytes and is not streamed", mostAnswer))
 		}
-		if err := c.grow(ctx, cloud.Factor*int64(len(payload)+len(in.rest))); err != nil {
+		if err := c.grow(ctx, room.Factor*int64(len(payload)+len(in.rest))); err != nil {
 			return nil, err
 		}
 		payload = append(payload, in.rest...)

@@ -46,6 +46,7 @@ const (
 	StatusNotUTF8       = 1007
 	StatusTooBig        = 1009
 	StatusServerError   = 1011
+	StatusTryAgain      = 1013 // of the registry of close codes
 )
 
 // Error is why a connection cannot go on, as a close frame says it.
@@ -86,8 +87,9 @@ type Watch struct {
 	Control func(op Op, payload []byte)
 	Alive   func() // is called with each frame
 	// Data is called before the payload of each frame of a message is read: nothing more is until
-	// it returns. begins tells that it is the message's first; its bytes are within the limits.
-	Data func(begins bool, bytes int64)
+	// it returns, and nothing at all after an error, which is Message's then. begins tells that it
+	// is the message's first; its bytes are within the limits.
+	Data func(begins bool, bytes int64) error
 }
 
 // NewReader makes a Reader.
@@ -104,7 +106,7 @@ type frame struct {
 }
 
 // Message gives the next message. Its error is a *ClosedError where the client has closed, an
-// *Error where it has broken the rules, else that of the connection.
+// *Error where it has broken the rules, else that of Watch.Data or of the connection.
 func (r *Reader) Message() (op Op, payload []byte, err error) {
 	for {
 		f, err := r.head()
@@ -126,7 +128,9 @@ func (r *Reader) Message() (op Op, payload []byte, err error) {
 		if int64(len(payload))+f.length > r.limits.Message {
 			return 0, nil, &Error{StatusTooBig, fmt.Sprintf("messages have at most %d bytes", r.limits.Message)}
 		}
-		r.watch.Data(f.op != Continuation, f.length)
+		if err := r.watch.Data(f.op != Continuation, f.length); err != nil {
+			return 0, nil, err
+		}
 		if payload, err = r.payload(payload, f); err != nil {
 			return 0, nil, err
 		}

@@ -72,7 +72,7 @@ func client(first byte, payload string) []byte {
 }
 
 func reader(in []byte, control func(websocket.Op, []byte)) *websocket.Reader {
-	return websocket.NewReader(bytes.NewReader(in), websocket.Limits{Frame: 200_000, Message: 300_000}, websocket.Watch{Control: control, Alive: func() {}, Data: func(bool, int64) {}})
+	return websocket.NewReader(bytes.NewReader(in), websocket.Limits{Frame: 200_000, Message: 300_000}, websocket.Watch{Control: control, Alive: func() {}, Data: func(bool, int64) error { return nil }})
 }
 
 func TestMessagesAreReadAsTheyWereSent(t *testing.T) {
@@ -166,7 +166,7 @@ func FuzzMessage(f *testing.F) {
 	f.Add(append(client(0x01, "a"), client(0x80, "b")...))
 	f.Add([]byte{0x82, 0xff, 0, 0, 0, 0, 0, 4, 0, 0, 1, 2, 3, 4})
 	f.Fuzz(func(t *testing.T, in []byte) {
-		r := websocket.NewReader(bytes.NewReader(in), websocket.Limits{Frame: 1000, Message: 2000}, websocket.Watch{Control: func(websocket.Op, []byte) {}, Alive: func() {}, Data: func(bool, int64) {}})
+		r := websocket.NewReader(bytes.NewReader(in), websocket.Limits{Frame: 1000, Message: 2000}, websocket.Watch{Control: func(websocket.Op, []byte) {}, Alive: func() {}, Data: func(bool, int64) error { return nil }})
 		for {
 			op, got, err := r.Message()
 			if err != nil {

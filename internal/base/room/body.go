@@ -1,4 +1,4 @@
-package cloud
+package room
 
 import (
 	"context"
