@@ -13,7 +13,7 @@ import (
 
 // pkcs1Check checks signatures of RSASSA-PKCS1-v1_5 (RFC 8017 section 8.2.2). What crypto/rsa works
 // out of a key anew for each signature, a third of its time, is worked out once
-// (docs/decisions/0072-rsa-keys-prepared.md). In FIPS mode crypto/rsa does all.
+// (docs/decisions/0073-rsa-keys-prepared.md). In FIPS mode crypto/rsa does all.
 func pkcs1Check(k *rsa.PublicKey, hash crypto.Hash) check {
 	modulus, err := bigmod.NewModulus(k.N.Bytes())
 	if err != nil || fips140.Enabled() {
