@@ -7,6 +7,7 @@ import (
 	"crypto/rsa"
 	"errors"
 	"fmt"
+	"math"
 	"math/big"
 	"slices"
 )
@@ -85,8 +86,8 @@ func sound(k *rsa.PublicKey) error {
 	switch {
 	case bits < leastRSA || bits > mostRSA:
 		return fmt.Errorf("an RSA key of %d bits; %d to %d are taken", bits, leastRSA, mostRSA)
-	case k.E < leastExponent || k.E%2 == 0: // RFC 8017 section 3.1
-		return fmt.Errorf("an RSA key with the exponent %d; odd ones from %d on are taken", k.E, leastExponent)
+	case k.E < leastExponent || k.E > mostExponent || k.E%2 == 0: // RFC 8017 section 3.1
+		return fmt.Errorf("an RSA key with the exponent %d; odd ones from %d to %d are taken", k.E, leastExponent, mostExponent)
 	case k.N.Bit(0) == 0:
 		return errors.New("an RSA key whose modulus is even")
 	case isROCA(k.N):
@@ -95,9 +96,13 @@ func sound(k *rsa.PublicKey) error {
 	return nil
 }
 
-// leastExponent is that of RFC 8017. FIPS 186-5 wants more of those who make keys; for those
-// who check signatures whole, as crypto/rsa does, a small one is no weakness.
-const leastExponent = 3
+// Bounds of the exponents of RSA keys, which are crypto/rsa's: signatures that it would not check
+// are not checked by us either. FIPS 186-5 wants more of those who make keys; for those who check
+// signatures whole a small one is no weakness, and a larger one only costs.
+const (
+	leastExponent = 3 // of RFC 8017
+	mostExponent  = math.MaxInt32
+)
 
 // isROCA knows moduli by the fingerprint that Nemec and others have found ("The Return of
 // Coppersmith's Attack", CCS 2017, section 4.1): their primes are powers of 65537 in the

@@ -14,6 +14,7 @@ func TestWeakRSAKeysAreRefused(t *testing.T) {
 		t.Fatal("no RSA key")
 	}
 	even := new(big.Int).Lsh(big.NewInt(1), 2047)
+	large := int64(1)<<32 + 1 // 1 where an int has 32 bits
 	for name, c := range map[string]struct {
 		key  rsa.PublicKey
 		want string
@@ -23,6 +24,7 @@ func TestWeakRSAKeysAreRefused(t *testing.T) {
 		"an exponent of 1":   {rsa.PublicKey{N: good.N, E: 1}, "exponent"},
 		"an even exponent":   {rsa.PublicKey{N: good.N, E: 65536}, "exponent"},
 		"a negative one":     {rsa.PublicKey{N: good.N, E: -3}, "exponent"},
+		"one of 33 bits":     {rsa.PublicKey{N: good.N, E: int(large)}, "exponent"},
 		"an even modulus":    {rsa.PublicKey{N: even, E: 65537}, "even"},
 		"a short one":        {rsa.PublicKey{N: new(big.Int).Rsh(good.N, 1024), E: 65537}, "bits"},
 		"a long one":         {rsa.PublicKey{N: new(big.Int).Lsh(good.N, 7000), E: 65537}, "bits"},
