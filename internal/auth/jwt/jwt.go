@@ -93,7 +93,8 @@ type seen struct {
 }
 
 // takeKeys finds the keys, and gives what tells the way's memory from others: all that a
-// token is checked by. Keys that are fixed are part of that.
+// token is checked by. Keys that are fixed are part of that, and so is which living set it is:
+// what is withdrawn is known of that set's keys alone.
 func (v *verifier) takeKeys(env auth.Env, c *Config) (identity string, err error) {
 	identity = fmt.Sprintf("%s\n%s", env.Name, doc.Encode(c))
 	set := &keySet{}
@@ -112,8 +113,9 @@ func (v *verifier) takeKeys(env auth.Env, c *Config) (identity string, err error
 			}
 		}
 	default:
-		v.live, err = fetchedKeys(env, c)
-		return identity, err
+		var keys string
+		v.live, keys, err = fetchedKeys(env, c)
+		return identity + "\n" + keys, err
 	}
 	if err != nil {
 		return "", err
@@ -148,15 +150,15 @@ func secretKeys(env auth.Env, c *Config) (*keySet, error) {
 }
 
 // fetchedKeys gives the living set of an issuer, which all ways share that ask for the
-// same. It is nil where the config is only checked.
-func fetchedKeys(env auth.Env, c *Config) (*living, error) {
+// same, and its identity. It is nil where the config is only checked.
+func fetchedKeys(env auth.Env, c *Config) (l *living, identity string, err error) {
 	where := c.Discovery.URL
 	if c.JWKS.is() {
 		where = c.JWKS.Remote.URL
 	}
 	u, err := url.Parse(where)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	r := &remote{allowed: c.allowed()}
 	if c.JWKS.is() {
@@ -166,12 +168,13 @@ func fetchedKeys(env auth.Env, c *Config) (*living, error) {
 	}
 	authorities, err := authoritiesOf(env, c)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	// Another issuer, address, authority or algorithm is another source, so that a changed
 	// config never takes keys of before for its own.
 	source := fmt.Sprintf("%q %q %q %x", where, r.issuer, r.allowed, sha256.Sum256(authorities))
-	l, err := keep.In(env.Keep, fmt.Sprintf("keys %s %s%s", source, c.Stale, env.Bounds), func() (*living, func(context.Context), error) {
+	identity = fmt.Sprintf("keys %s %s%s", source, c.Stale, env.Bounds)
+	l, err = keep.In(env.Keep, identity, func() (*living, func(context.Context), error) {
 		client, err := newClient(u.Hostname(), authorities, env.Bounds)
 		if err != nil {
 			return nil, nil, err
@@ -182,7 +185,7 @@ func fetchedKeys(env auth.Env, c *Config) (*living, error) {
 	if l != nil && env.Await != nil {
 		env.Await("the keys of "+c.Issuer, l.first)
 	}
-	return l, err
+	return l, identity, err
 }
 
 // live starts to fetch, and gives what ends that.

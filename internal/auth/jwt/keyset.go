@@ -44,6 +44,11 @@ func (k *key) signed(algorithm string, text, signature []byte) bool {
 // keySet is what an issuer signs with at a moment. It is immutable but for gone.
 type keySet struct{ keys []*key }
 
+// index is where the key stands that is like k in all, -1 for nowhere.
+func (s *keySet) index(k *key) int {
+	return slices.IndexFunc(s.keys, func(other *key) bool { return other.print == k.print })
+}
+
 // candidates appends to none, which is empty and has room for mostTries, the keys that a token may be
 // signed with: those of its kid, and those that have none. A token without a kid may be of any key.
 func (s *keySet) candidates(none []*key, h *header) []*key {
@@ -66,8 +71,7 @@ func (s *keySet) succeed(before *keySet) {
 		return
 	}
 	for _, old := range before.keys {
-		i := slices.IndexFunc(s.keys, func(k *key) bool { return k.print == old.print })
-		if i >= 0 {
+		if i := s.index(old); i >= 0 {
 			s.keys[i] = old
 		} else {
 			old.gone.Store(true)
@@ -110,8 +114,8 @@ func newKey(kid, alg string, raw any, allowed []string) (*key, error) {
 }
 
 // parseSet reads a JWK Set (RFC 7517 section 5). Keys that are for something else, or
-// that nothing here can use, are left out, and problems says why. A set without a usable
-// key is an error.
+// that nothing here can use, are left out, and problems says why. One that stands twice is
+// taken once, so that it is also withdrawn at once. A set without a usable key is an error.
 func parseSet(data []byte, allowed []string) (set *keySet, problems []error, err error) {
 	v, err := jsonx.Parse(data, jsonx.Options{MaxBytes: largestSet, MaxDepth: deepestToken, Unique: true})
 	if err != nil {
@@ -132,7 +136,7 @@ func parseSet(data []byte, allowed []string) (set *keySet, problems []error, err
 		switch {
 		case err != nil:
 			problems = append(problems, fmt.Errorf("key %d: %w", i, err))
-		case k != nil:
+		case k != nil && set.index(k) < 0:
 			set.keys = append(set.keys, k)
 		}
 	}

@@ -145,6 +145,21 @@ func TestAWithdrawnKeyTakesItsTokensAlong(t *testing.T) {
 	})
 }
 
+// TestAKeyThatStandsTwiceIsWithdrawnOnce holds the same for a set that says a key twice.
+func TestAKeyThatStandsTwiceIsWithdrawnOnce(t *testing.T) {
+	s := &server{keys: set(issued()["rsa"], issued()["rsa"], issued()["ed"])}
+	bubble(t, s, func(t *testing.T, v *verifier) {
+		t.Helper()
+		token := good("rsa", "RS256", "exp", time.Now().Add(24*time.Hour).Unix())
+		want(t, v, token, "passes")
+		time.Sleep(usual) //nolint:forbidigo // the bubble's time
+		want(t, v, token, "passes")
+		s.set(func() { s.keys = set(issued()["ed"]) })
+		time.Sleep(usual) //nolint:forbidigo // the bubble's time
+		want(t, v, token, "invalid_token")
+	})
+}
+
 // TestANewKeyUnderAnOldKidIsAnother holds that tokens of the key before do not go on.
 func TestANewKeyUnderAnOldKidIsAnother(t *testing.T) {
 	old := issued()["p256"]

@@ -19,6 +19,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/weir-gateway/weir/internal/base/egress"
 	"github.com/weir-gateway/weir/internal/base/exchange"
 )
 
@@ -178,6 +179,34 @@ func TestWaysOfOneIssuerShareItsKeys(t *testing.T) {
 	}
 	if keys.Load() != 1 || len(k.parts) != 6 {
 		t.Errorf("%d fetches, %d parts are kept", keys.Load(), len(k.parts))
+	}
+}
+
+// TestTokensAreRememberedWithTheirKeys holds that a reload which fetches the keys anew, as here
+// for what a group may reach, forgets what was checked by those of before: nobody hears of
+// their withdrawal any more.
+func TestTokensAreRememberedWithTheirKeys(t *testing.T) {
+	var withdrawn atomic.Bool
+	s := provider(t, false, func(mux *http.ServeMux, _ func() string) {
+		answers(mux, "/keys", func() string {
+			if withdrawn.Load() {
+				return string(set(issued()["ed"]))
+			}
+			return string(allIssued())
+		})
+	})
+	k, token := newKeeper(t), good("rsa", "RS256")
+	for _, reach := range []string{"127.0.0.0/8", "127.0.0.1/32"} {
+		e := env(t, k)
+		e.Bounds = &egress.Bounds{Reach: []netip.Prefix{netip.MustParsePrefix(reach)}}
+		w, err := Definition().Build(e, configOf(t, fmt.Sprintf("jwt: %s\naudience: shop\njwks: %s/keys", issuer, s.URL)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Recognise(request(token)); (err == nil) == withdrawn.Load() {
+			t.Errorf("withdrawn: %v; %v", withdrawn.Load(), err)
+		}
+		withdrawn.Store(true)
 	}
 }
 
