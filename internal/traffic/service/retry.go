@@ -43,14 +43,21 @@ func (p policy) afterError(req *http.Request, err error) bool {
 	return send.Unprocessed() || !p.unsent && repeatable(req)
 }
 
-// mostPassed is how many endpoints that take no connection a request passes over for nothing. It is
-// bounded, as where something else keeps all connections from being made each request would want one to everybody.
+// mostPassed is how many endpoints a request passes over for nothing. It is bounded, as where something else keeps all
+// connections from being made each request would want one to everybody.
 const mostPassed = 10
 
 // unreachable tells whether err is an endpoint that does not take a connection.
 func unreachable(err error) bool {
 	send, ok := errors.AsType[*exchange.SendError](err)
 	return ok && send.Unreachable()
+}
+
+// passesOver tells whether err is an endpoint that does not take a connection, or one that has closed a kept one before
+// anything was sent on it.
+func passesOver(err error) bool {
+	send, ok := errors.AsType[*exchange.SendError](err)
+	return unreachable(err) || ok && send.Reused && send.Sent == exchange.SentNothing
 }
 
 // afterAnswer tells whether a response counts as a failure that may be tried again.

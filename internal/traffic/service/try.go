@@ -29,7 +29,7 @@ type call struct {
 	// tried are addresses: an endpoint that was gone and is back in the next list is
 	// still the one that has just failed.
 	tried  []string
-	passed int  // how many of these took no connection and were passed over
+	passed int  // how many of these were passed over; see passesOver
 	paid   int  // further tries that count
 	free   bool // the last one was, so that the next try counts only where it is at one that was tried
 	// proves is an ejected one that the next attempt may prove; nil: none.
@@ -117,7 +117,7 @@ func (c *call) again(res *http.Response, err error) bool {
 	case err != nil && !c.retry.afterError(c.req, err), err == nil && !c.retry.afterAnswer(c.req, res):
 		return false
 	}
-	if c.free = c.passed < mostPassed && err != nil && unreachable(err); c.free {
+	if c.free = c.passed < mostPassed && err != nil && passesOver(err); c.free {
 		c.passed++
 		return true
 	}

@@ -162,6 +162,27 @@ func TestWhoAppearsMeanwhileIsAsked(t *testing.T) {
 	})
 }
 
+// A kept connection that was closed before anything was sent costs a request nothing, whatever its method.
+func TestAKeptConnectionThatWasClosedCostsNothing(t *testing.T) {
+	for _, c := range []struct {
+		sent   exchange.Sent
+		answer string
+	}{{exchange.SentNothing, "200"}, {exchange.SentPartly, "backend-reset"}} {
+		b := newBackends()
+		b.broken["a:1"] = &exchange.SendError{Reused: true, Sent: c.sent, Err: io.ErrUnexpectedEOF}
+		s := with(b, noTries(balance.RoundRobin), config.Retry{Attempts: 1}, "a:1", "b:1")
+		seen := map[string]bool{}
+		for range 2 {
+			req, _ := request(http.MethodPost, "order")
+			seen[answerOf(s.RoundTrip(req))] = true
+		}
+		if len(seen) == 0 || !seen[c.answer] || c.answer == "200" && len(seen) > 1 {
+			t.Errorf("%s: got %v, want %s", c.sent, seen, c.answer)
+		}
+		s.Close()
+	}
+}
+
 var unmade = &exchange.SendError{Dial: true, Err: io.ErrClosedPipe}
 
 // One request in a tenth of a second finds out whether who refused a connection takes one again.

@@ -15,6 +15,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/egress"
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/base/httpx"
 )
 
 // innerTries is how often net/http may get a connection for one request.
@@ -29,6 +30,7 @@ var (
 type attempt struct {
 	host     string // of the URL: the endpoint's address, or what Host made of it
 	multi    bool
+	once     bool // what is lost on its way may not be sent again
 	exchange *exchange.Exchange
 	cancel   context.CancelCauseFunc // nil over HTTP/1.1
 
@@ -49,7 +51,7 @@ type attempt struct {
 
 func (t *Transport) newAttempt(req *http.Request) *attempt {
 	x := exchange.From(req.Context())
-	return &attempt{host: req.URL.Host, multi: t.multi, exchange: x, hints: x.Hints(t.inner.MaxResponseHeaderBytes)}
+	return &attempt{host: req.URL.Host, multi: t.multi, once: !httpx.IsIdempotent(req.Method), exchange: x, hints: x.Hints(t.inner.MaxResponseHeaderBytes)}
 }
 
 // request gives req with the hooks in its context.
@@ -83,6 +85,7 @@ func (a *attempt) gotConn(info httptrace.GotConnInfo) {
 	if a.conn = counted(info); a.conn != nil {
 		a.before = a.conn.wrote.Load()
 		if !a.multi {
+			a.conn.looks.Store(a.once && info.Reused)
 			a.use = a.conn.rest.taken()
 			if a.content != nil {
 				a.content.follow(a.conn)

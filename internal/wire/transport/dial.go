@@ -154,6 +154,7 @@ type countedConn struct {
 
 	wrote atomic.Int64
 	ended atomic.Bool             // its end was read, or that it broke
+	looks atomic.Bool             // the next Write begins a request that may not be sent twice, on a connection that was unused
 	tells atomic.Pointer[content] // of the request that waits for its response; over HTTP/2 nil
 	rest  rest
 }
@@ -169,7 +170,16 @@ func (c *countedConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// errLeft is a connection that was kept unused and whose other side has closed it.
+var errLeft = errors.New("the kept connection was closed by its other side")
+
+// Write sends nothing on a connection that its other side has left, as far as that has come here: whoever reads it may
+// not have been told yet.
 func (c *countedConn) Write(p []byte) (int, error) {
+	if c.looks.Load() && c.looks.Swap(false) && (c.ended.Load() || spoken(c.Conn)) {
+		_ = c.Close() // nor does TLS say its good-bye there, which would count as sent
+		return 0, errLeft
+	}
 	n, err := c.Conn.Write(p)
 	c.wrote.Add(int64(n))
 	return n, err

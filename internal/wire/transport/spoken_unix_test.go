@@ -1,0 +1,107 @@
+//go:build unix
+
+package transport_test
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/weir-gateway/weir/internal/base/await"
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/wire/secure/securetest"
+	"github.com/weir-gateway/weir/internal/wire/transport"
+)
+
+// lateReader is a connection whose reader hears of what comes, from some time on, when it is let.
+type lateReader struct {
+	*net.TCPConn
+
+	late        atomic.Bool
+	came, hears chan struct{}
+}
+
+func (c *lateReader) Read(p []byte) (int, error) {
+	n, err := c.TCPConn.Read(p)
+	if c.late.Load() {
+		select {
+		case c.came <- struct{}{}:
+		default:
+		}
+		<-c.hears
+	}
+	return n, err
+}
+
+// A kept connection whose end has come here, and was not heard of, takes no request that could not be sent again.
+func TestNothingThatIsSentOnceGoesToAConnectionThatWasLeft(t *testing.T) {
+	a := securetest.NewAuthority(t, "a")
+	for protocol, config := range map[string]*tls.Config{"http": nil, "https": {RootCAs: a.Pool()}} {
+		t.Run(protocol, func(t *testing.T) {
+			l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // at once
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() { _ = l.Close() }()
+			if config != nil {
+				l = tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{a.Issue([]string{"127.0.0.1"})}})
+			}
+			leave := make(chan struct{})
+			var serving sync.WaitGroup
+			serving.Go(func() {
+				c, err := l.Accept()
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				answering(c, 2)
+				<-leave
+				_ = c.Close()
+			})
+			defer serving.Wait()
+			var dialled []*lateReader
+			tr := newTransport(t, transport.Options{TLS: config, Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+				c, err := new(net.Dialer).DialContext(ctx, network, address)
+				if err != nil {
+					return nil, err
+				}
+				plain, _ := c.(*net.TCPConn)
+				late := &lateReader{TCPConn: plain, came: make(chan struct{}, 1), hears: make(chan struct{})}
+				dialled = append(dialled, late)
+				return late, nil
+			}})
+			post := func() error {
+				req := request(t, http.MethodPost, l.Addr().String(), strings.NewReader("order 1"))
+				req.GetBody = nil
+				res, err := tr.RoundTrip(req)
+				if err == nil {
+					exchange.Discard(res)
+				}
+				return err
+			}
+			for range 2 { // it lives, and is used again
+				if err := post(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if len(dialled) != 1 {
+				t.Fatalf("%d connections were made", len(dialled))
+			}
+			dialled[0].late.Store(true)
+			close(leave)
+			await.From(t, "the end of the connection", dialled[0].came)
+			serving.Wait() // over TLS the connection says that it ends before it does
+			err = post()
+			close(dialled[0].hears)
+			if failed, ok := errors.AsType[*exchange.SendError](err); !ok || failed.Sent != exchange.SentNothing || !failed.Reused || failed.Dial {
+				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
