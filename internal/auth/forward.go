@@ -67,6 +67,14 @@ func (f *Forward) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	if f.Token && f.JWT != nil && f.JWT.Field == Authorization {
 		ps.Add(doc.Problem{Pos: n.Pos, What: "the caller's token and the gateway's own would stand in one field", Fix: "write `header: X-Identity` below jwt"})
 	}
+	if f.JWT != nil && fieldsMap(f.Headers).has(f.JWT.Field) {
+		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("the field %s stands twice", f.JWT.Field), Why: "the gateway's own token would replace what headers says", Fix: "write another `header` below jwt"})
+	}
+}
+
+// has tells whether one of the fields is name in some spelling.
+func (f fieldsMap) has(name string) bool {
+	return slices.ContainsFunc(f, func(field Field) bool { return forward.Folds(field.Name, folded(name)) })
 }
 
 // EncodeDoc writes it as it is read.
@@ -123,14 +131,14 @@ func (c *Common) Expressions() []config.Expression {
 }
 
 // problem says why a field cannot tell who is calling.
-func (f Field) problem(before []Field) (doc.Problem, bool) {
+func (f Field) problem(before fieldsMap) (doc.Problem, bool) {
 	p := doc.Problem{Pos: f.Pos, Fix: "choose another name, for example X-User"}
 	switch {
 	case !httpx.IsToken(f.Name):
 		p.What, p.Why = fmt.Sprintf("%q is no name of a field", f.Name), "names are letters, digits and some punctuation, without blanks"
 	case forward.Managed(f.Name) && !strings.HasPrefix(f.Name, "X-Forwarded-"), common(f.Name):
 		p.What, p.Why = fmt.Sprintf("the field %s cannot tell who is calling", f.Name), "clients send it for other reasons, and it would be taken away from them"
-	case slices.ContainsFunc(before, func(other Field) bool { return forward.Folds(other.Name, folded(f.Name)) }):
+	case before.has(f.Name):
 		p.What, p.Why = fmt.Sprintf("the field %s stands twice", f.Name), "many backends read its spellings as one"
 	default:
 		return doc.Problem{}, false
@@ -205,6 +213,9 @@ func (f Forward) ready(env Env) (told, error) {
 
 // Prepare makes w fit to tell backends of callers; Define calls it for every way.
 func (w *Way) Prepare(env Env) error {
+	if !httpx.IsFieldValue(w.Realm) {
+		return fmt.Errorf("the realm %q holds a control character", w.Realm)
+	}
 	var err error
 	w.told, err = w.Forward.ready(env)
 	return err

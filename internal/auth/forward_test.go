@@ -30,16 +30,17 @@ func TestForwardIsReadAndPrintedAlike(t *testing.T) {
 
 func TestForwardRefusesWhatWouldMislead(t *testing.T) {
 	for text, want := range map[string]string{
-		"tokens":                                         "forward is \"tokens\"",
-		"headers: X-User":                                "a value stands where fields are expected",
-		"headers: {X User: =auth.sub}":                   "is no name of a field",
-		"headers: {Content-Length: =auth.sub}":           "clients send it for other reasons",
-		"headers: {Cookie: =auth.sub}":                   "clients send it for other reasons",
-		"headers: {Authorization: =auth.sub}":            "clients send it for other reasons",
-		"headers: {Accept_Language: =auth.sub}":          "clients send it for other reasons",
-		"headers: {Sec-Fetch-Site: =auth.sub}":           "clients send it for other reasons",
-		"headers: {X-User: =auth.sub, x_user: =auth.id}": "stands twice",
-		"header: {X-User: =auth.sub}":                    "did you mean \"headers\"",
+		"tokens":                                                "forward is \"tokens\"",
+		"headers: X-User":                                       "a value stands where fields are expected",
+		"headers: {X User: =auth.sub}":                          "is no name of a field",
+		"headers: {Content-Length: =auth.sub}":                  "clients send it for other reasons",
+		"headers: {Cookie: =auth.sub}":                          "clients send it for other reasons",
+		"headers: {Authorization: =auth.sub}":                   "clients send it for other reasons",
+		"headers: {Accept_Language: =auth.sub}":                 "clients send it for other reasons",
+		"headers: {Sec-Fetch-Site: =auth.sub}":                  "clients send it for other reasons",
+		"headers: {X-User: =auth.sub, x_user: =auth.id}":        "stands twice",
+		"header: {X-User: =auth.sub}":                           "did you mean \"headers\"",
+		"{headers: {X-User: =auth.sub}, jwt: {header: x_user}}": "the field X_user stands twice",
 	} {
 		_, problems := told(t, text)
 		if len(problems) != 1 || !strings.Contains(problems[0].String(), want) {

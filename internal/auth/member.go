@@ -68,10 +68,29 @@ func (m *Members) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 		for _, p := range form.Proofs {
 			member.Proofs = append(member.Proofs, config.Secret(p))
 		}
+		member.check(value, ps)
 		*m = append(*m, member)
 	}
 	if len(n.Entries) == 0 {
 		ps.Add(doc.Problem{Pos: n.Pos, What: "there are no callers", Why: "so nobody would ever pass", Fix: "for example `acme: ${env:ACME_KEY}`"})
+	}
+}
+
+// check reports what would make of m, whose map is n, somebody else than it seems.
+func (m Member) check(n *doc.Node, ps *doc.Problems) {
+	if m.ID == "" {
+		ps.Add(doc.Problem{Pos: m.Pos, What: "a caller has no id", Why: "auth.sub would be empty, as that of nobody is", Fix: "for example `acme: ${env:ACME_KEY}`"})
+	}
+	for _, scope := range m.Scopes {
+		switch words := strings.Fields(scope); {
+		case len(words) == 0:
+			ps.Add(doc.Problem{Pos: n.Get("scopes").Pos, What: "a scope is empty", Fix: "leave it out"})
+		case words[0] != scope: // RFC 6749 section 3.3
+			ps.Add(doc.Problem{Pos: n.Get("scopes").Pos, What: fmt.Sprintf("the scope %q has a blank", scope), Why: "it would be one scope, which nobody asks for", Fix: "write [" + strings.Join(words, ", ") + "]"})
+		}
+	}
+	if _, said := m.Claims["sub"]; said {
+		ps.Add(doc.Problem{Pos: n.Get("claims").Get("sub").Pos, What: fmt.Sprintf("the claim sub is the caller's id, %q", m.ID), Fix: "leave it out"})
 	}
 }
 

@@ -270,8 +270,8 @@ func (m *minter) token(who *exchange.Identity, now time.Time) (string, error) {
 	if len(m.Audience) > 0 {
 		claims["aud"] = m.Audience
 	}
-	if len(who.Scopes) > 0 {
-		claims["scope"] = strings.Join(who.Scopes, " ")
+	if scopes := words(who.Scopes); len(scopes) > 0 {
+		claims["scope"] = strings.Join(scopes, " ")
 	}
 	for _, name := range m.Claims {
 		if value, ok := who.Claims.All()[name]; ok {
@@ -288,4 +288,13 @@ func (m *minter) token(who *exchange.Identity, now time.Time) (string, error) {
 	}
 	m.made.Put(who, minted{string(text), now.Add(ends.Sub(now) / 2)}) //nolint:mnd // half
 	return string(text), nil
+}
+
+// words are the scopes that are one word each (RFC 6749 section 3.3). One with a blank in it, as an
+// issuer may list it, would be several behind the gateway, and among them such as nobody has granted.
+func words(scopes []string) []string {
+	return slices.DeleteFunc(slices.Clone(scopes), func(s string) bool {
+		fields := strings.Fields(s)
+		return len(fields) != 1 || fields[0] != s
+	})
 }

@@ -173,6 +173,25 @@ func TestATokenIsMadeOnceForAWhile(t *testing.T) {
 	}
 }
 
+// TestAScopeWithABlankIsNotTwo: issuers list what their users have named, as groups, and who may name
+// one "guests admin" is no admin. Backends split the text of scope at its blanks (RFC 8693 section 4.2).
+func TestAScopeWithABlankIsNotTwo(t *testing.T) {
+	w, err := mints(t, "jwt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, scopes := range map[string][]string{"a b": {"a", "guests admin", "b", "tab\tadmin", "", "wide\u2003admin"}, "": {" admin"}} {
+		r := request("/")
+		if f := w.Tell(r, &exchange.Identity{Subject: "ada", Scopes: scopes}); f != nil {
+			t.Fatal(f)
+		}
+		token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
+		if got, _ := claimsOf(t, token, w.PublicKeys())["scope"].(string); got != want {
+			t.Errorf("%q are told as %q", scopes, got)
+		}
+	}
+}
+
 func TestMintsThatCannotBe(t *testing.T) {
 	for text, want := range map[string]string{
 		"jwt: { lifetime: 2h }":           "lifetime is not between",

@@ -261,10 +261,8 @@ func TestWhatIsNoHashIsToldWithItsFix(t *testing.T) {
 			t.Errorf("%s: want %q, got %v", hash, want, err)
 		}
 	}
-	for name, want := range map[string]string{"a:b": "has no colon", "": "is not empty"} {
-		if _, err := way(t, keeper{}, fmt.Sprintf("basic: { %q: '%s' }", name, hashed(t, "x"))); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("the name %q: want %q, got %v", name, want, err)
-		}
+	if _, err := way(t, keeper{}, fmt.Sprintf("basic: { 'a:b': '%s' }", hashed(t, "x"))); err == nil || !strings.Contains(err.Error(), "has no colon") {
+		t.Errorf("a name with a colon: %v", err)
 	}
 }
 

@@ -39,11 +39,44 @@ func (b *build) auths(s *snapshot.Snapshot) {
 		s.PublicKeys = append(s.PublicKeys, way.recognise.PublicKeys()...)
 		maps.Copy(b.heard, way.recognise.Heard)
 	}
+	for i := range b.cfg.Auths {
+		b.reachable(&b.cfg.Auths[i])
+	}
 	for group, names := range b.managed {
 		slices.Sort(names)
 		b.managed[group] = slices.Compact(names)
 	}
 	s.Managed = b.managed[""]
+}
+
+// reachable reports where a's credentials would be taken from clients before anybody has looked at
+// them, for a way tells backends in the same field who is calling. It is told where a group says
+// it, if one does, so that no team can hold up another.
+func (b *build) reachable(a *config.Auth) {
+	asks := b.ways[a.Name]
+	if asks == nil {
+		return
+	}
+	for i := range b.cfg.Auths {
+		other := &b.cfg.Auths[i]
+		tells := b.ways[other.Name]
+		if tells == nil || a.Group != other.Group && a.Group != "" && other.Group != "" {
+			continue
+		}
+		at := other.Origin.Pos
+		if other.Group == "" {
+			at = a.Origin.Pos
+		}
+		for _, place := range asks.recognise.Places {
+			if place.Kind == auth.InHeader && slices.ContainsFunc(tells.recognise.Forward.Managed(), func(name string) bool { return forward.Folds(place.Name, name) }) {
+				b.problems.Add(doc.Problem{
+					Pos: at, What: fmt.Sprintf("nobody could pass by auth %q", a.Name),
+					Why: fmt.Sprintf("its credentials stand in %s, which is taken from clients, for auth %q tells backends there who is calling", place.Name, other.Name),
+					Fix: "choose another field, for one of them by from, or for the other by forward",
+				})
+			}
+		}
+	}
 }
 
 // each gives the errors that err joins.

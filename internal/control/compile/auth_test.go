@@ -222,6 +222,38 @@ func TestOneTeamsFieldIsNoOthers(t *testing.T) {
 	}
 }
 
+// TestCredentialsAreNotTakenAway refuses ways whose credential's field is one that backends are told of
+// callers by: it is taken from clients before anybody looks at it.
+func TestCredentialsAreNotTakenAway(t *testing.T) {
+	const asks, tells = "keys: { x: '${env:ACME_KEY}' }, from: header:X-Id", "mtls: any, forward: { headers: { x_id: =auth.sub } }"
+	group := func(name, way string) string {
+		return "  " + name + ":\n    auth: { " + name + ": { " + way + " } }\n    routes: { GET /" + name + ": respond:ok }\n"
+	}
+	t.Setenv("ACME_KEY", "acme-0123456789abcdef")
+	for name, c := range map[string]struct{ text, want string }{
+		"by another way":          {"auth:\n  a: { " + asks + " }\n  b: { " + tells + " }\n", `3:3: nobody could pass by auth "a"; its credentials stand in X-Id, which is taken from clients, for auth "b" tells backends there who is calling`},
+		"by itself":               {"auth:\n  a: { " + asks + ", forward: { token: true, jwt: { header: X-ID } } }\n", `3:3: nobody could pass by auth "a"`},
+		"by a group":              {"auth:\n  a: { " + asks + " }\ngroups:\n" + group("b", tells), `6:13: nobody could pass by auth "a"`},
+		"by nobody's, in a group": {"auth:\n  b: { " + tells + " }\ngroups:\n" + group("a", asks), `6:13: nobody could pass by auth "a"`},
+		"by another group":        {"groups:\n" + group("a", asks) + group("b", tells), ""},
+		"in other places":         {"auth:\n  a: { keys: { x: '${env:ACME_KEY}' }, from: [cookie:X-Id, query:X-Id, header:X-Ids] }\n  b: { " + tells + " }\n", ""},
+		"in the Authorization":    {"auth:\n  a: { jwt: x, audience: y, secret: '${env:LONG_KEY}', forward: { jwt: {} } }\n", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Setenv("LONG_KEY", strings.Repeat("acme-0123456789abcdef", 2))
+			w := newWorld(t).withAuth()
+			pending, problems := w.compiler.Compile(w.load(c.text+"routes: { GET /: respond:ok }\n"), "digest")
+			if pending != nil {
+				pending.Commit()(context.Background())
+			}
+			got := lines(problems)
+			if refused := pending == nil; refused != (c.want != "") || refused && (len(got) != 1 || !strings.Contains(got[0], ":"+c.want)) {
+				t.Errorf("%v", got)
+			}
+		})
+	}
+}
+
 // TestBackendsGetTokensOfTheGateway holds that they are checked with what the snapshot
 // publishes, and that a reload keeps the key.
 func TestBackendsGetTokensOfTheGateway(t *testing.T) {
