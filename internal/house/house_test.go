@@ -53,7 +53,7 @@ var floors = [][]string{
 var contracts = []string{"internal/auth", "internal/filter", "internal/discovery", "internal/function"}
 
 // forTests are packages for tests: nothing that is linked into the program imports them.
-var forTests = []string{"internal/base/await", "internal/wire/http1/http1test", "internal/wire/secure/securetest", "internal/base/egress/egresstest", "internal/traffic/registryapi/registryapitest"}
+var forTests = []string{"internal/base/await", "internal/wire/http1/http1test", "internal/wire/secure/securetest", "internal/base/egress/egresstest", "internal/traffic/registryapi/registryapitest", "internal/discovery/discoverytest"}
 
 // yamlFree must not know how configs are written.
 var yamlFree = []string{"internal/base", "internal/wire", "internal/traffic"}

@@ -1,15 +1,12 @@
 package consul
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -21,6 +18,7 @@ import (
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
 	"github.com/weir-gateway/weir/internal/discovery"
+	"github.com/weir-gateway/weir/internal/discovery/discoverytest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -38,125 +36,28 @@ func settings(text string) (Config, *doc.Problems) {
 func opened(t testing.TB, text string) *source {
 	t.Helper()
 	c, ps := settings(text)
-	if ps.Failed() {
-		t.Fatal(ps.Sorted())
-	}
-	s, err := open(discovery.SourceEnv{Log: slog.New(slog.DiscardHandler), Secret: secret.Resolve}, &c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Close)
-	return s.(*source)
+	return discoverytest.Open(t, open, c, ps).(*source)
 }
 
-// running is a provider that runs, with what it has told so far.
-type running struct {
-	testing.TB
-
-	log  await.Text
-	mu   sync.Mutex
-	sets [][]discovery.Endpoint
-	errs []error
-}
-
-func run(t testing.TB, s *source, rest string) *running {
+func run(t testing.TB, s *source, rest string) *discoverytest.Running {
 	t.Helper()
-	r := &running{TB: t}
-	p, err := s.Provider(discovery.Env{Log: slog.New(slog.NewTextHandler(&r.log, nil)), Looked: func(err error) {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.errs = append(r.errs, err)
-	}}, config.Service{Source: config.Ref{Scheme: scheme, Rest: rest}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error)
-	go func() {
-		ended <- p.Run(ctx, func(list []discovery.Endpoint) {
-			r.mu.Lock()
-			defer r.mu.Unlock()
-			r.sets = append(r.sets, list)
-		})
-	}()
-	t.Cleanup(func() {
-		stop()
-		if err := await.From(t, "the end of the provider", ended); err != nil {
-			t.Error(err)
-		}
-		if t.Failed() {
-			t.Logf("%v\n%v\n%s", r.sets, r.errs, r.log.String())
-		}
-	})
-	return r
-}
-
-func addressesOf(list []discovery.Endpoint) string {
-	var texts []string
-	for _, e := range list {
-		text := e.Address
-		if e.Condition != discovery.Ready {
-			text += "(" + e.Condition.String() + ")"
-		}
-		texts = append(texts, text)
-	}
-	return strings.Join(texts, " ")
-}
-
-func (r *running) last() (string, bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if len(r.sets) == 0 {
-		return "", false
-	}
-	return addressesOf(r.sets[len(r.sets)-1]), true
-}
-
-func (r *running) have(addresses ...string) {
-	r.Helper()
-	want := strings.Join(addresses, " ")
-	await.That(r, "the set "+want, func() bool {
-		got, ok := r.last()
-		return ok && got == want
-	})
-}
-
-func (r *running) trouble(text string) {
-	r.Helper()
-	await.That(r, "word of "+text, func() bool {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		return len(r.errs) > 0 && r.errs[len(r.errs)-1] != nil && strings.Contains(r.errs[len(r.errs)-1].Error(), text)
-	})
-}
-
-func (r *running) only(sets ...string) {
-	r.Helper()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	var got []string
-	for _, s := range r.sets {
-		got = append(got, addressesOf(s))
-	}
-	if !slices.Equal(got, sets) {
-		r.Errorf("the sets were %q, want %q", got, sets)
-	}
+	return discoverytest.Run(t, s, config.Ref{Scheme: scheme, Rest: rest})
 }
 
 func TestInstancesAreEndpoints(t *testing.T) {
 	f := startFake(t)
 	f.put("users", instance("a", "10.0.0.1", 80, "passing"))
 	r := run(t, opened(t, f.URL), "users")
-	r.have("10.0.0.1:80")
+	r.Have("10.0.0.1:80")
 	f.put("users", instance("a", "10.0.0.1", 80, "passing", "warning"), instance("b", "", 81), instance("c", "10.0.0.3", 80, "passing", "critical", "warning"), instance("d", "10.0.0.4", 0), instance("e", "unix:/run/x", 5))
-	r.have("10.0.0.1:80", "10.0.0.3:80(not ready)", "10.9.9.9:81")
+	r.Have("10.0.0.1:80", "10.0.0.3:80(not ready)", "10.9.9.9:81")
 	f.put("users", instance("a", "10.0.0.1", 80, "passing"), instance("d", "10.0.0.4", 0), instance("f\x1b[2J", "10.0.0.6", 80))
-	r.have("10.0.0.1:80")
-	await.That(t, "it is told", func() bool { return strings.Contains(r.log.String(), `id="f\x1b[2J"`) })
-	if n := strings.Count(r.log.String(), "id=d"); n != 1 || !strings.Contains(r.log.String(), "id=e") {
-		t.Errorf("what is no endpoint is told %d times: %s", n, r.log.String())
+	r.Have("10.0.0.1:80")
+	await.That(t, "it is told", func() bool { return strings.Contains(r.Logged(), `id="f\x1b[2J"`) })
+	if n := strings.Count(r.Logged(), "id=d"); n != 1 || !strings.Contains(r.Logged(), "id=e") {
+		t.Errorf("what is no endpoint is told %d times: %s", n, r.Logged())
 	}
-	if e := r.sets[0][0]; e.ID != "a@10" || e.Zone != "a" || e.Node != "n1" || e.Weight != 1 {
+	if e := r.Sets()[0][0]; e.ID != "a@10" || e.Zone != "a" || e.Node != "n1" || e.Weight != 1 {
 		t.Errorf("%+v", e)
 	}
 }
@@ -189,7 +90,7 @@ func TestAnIndexThatGoesBackBeginsAnew(t *testing.T) {
 	f.do(func(f *fake) { f.index = 100 })
 	f.put("users", instance("a", "10.0.0.1", 80))
 	r := run(t, opened(t, f.URL), "users")
-	r.have("10.0.0.1:80")
+	r.Have("10.0.0.1:80")
 	await.That(t, "a question that waits", func() bool { return len(f.questions()) == 2 })
 	f.do(func(f *fake) { // restored from a backup
 		f.index = 3
@@ -203,8 +104,8 @@ func TestAnIndexThatGoesBackBeginsAnew(t *testing.T) {
 		f.changed = make(chan struct{})
 	})
 	f.CloseClientConnections()
-	r.have("10.0.0.2:80")
-	r.only("10.0.0.1:80", "10.0.0.2:80") // nothing is believed to be there no more at once
+	r.Have("10.0.0.2:80")
+	r.Only("10.0.0.1:80", "10.0.0.2:80") // nothing is believed to be there no more at once
 }
 
 // A server that lets nobody wait is not asked in a circle.
@@ -248,7 +149,7 @@ func TestNobodyIsAskedInACircle(t *testing.T) {
 			if n := len(f.questions()); n > mostlyFine+10 {
 				t.Errorf("it was asked %d times within about a second", n)
 			}
-			r.only()
+			r.Only()
 		})
 	}
 }
@@ -257,7 +158,7 @@ func TestConsulGoneAndThereAgain(t *testing.T) {
 	f := startFake(t)
 	f.put("users", instance("a", "10.0.0.1", 80))
 	r := run(t, opened(t, f.URL), "users")
-	r.have("10.0.0.1:80")
+	r.Have("10.0.0.1:80")
 	for _, c := range []struct {
 		told    string
 		instead http.HandlerFunc
@@ -281,12 +182,12 @@ func TestConsulGoneAndThereAgain(t *testing.T) {
 	} {
 		f.do(func(f *fake) { f.instead = c.instead })
 		f.CloseClientConnections()
-		r.trouble(c.told)
+		r.Trouble(c.told)
 	}
 	f.do(func(f *fake) { f.instead = nil })
 	f.put("users", instance("a", "10.0.0.2", 80))
-	r.have("10.0.0.2:80")
-	r.only("10.0.0.1:80", "10.0.0.2:80")
+	r.Have("10.0.0.2:80")
+	r.Only("10.0.0.1:80", "10.0.0.2:80")
 }
 
 func TestWhatIsAskedForAfterATimeIsNotAskedBefore(t *testing.T) {
@@ -311,20 +212,20 @@ func TestTheLastInstanceStaysForAWhile(t *testing.T) {
 	s := opened(t, f.URL)
 	s.doubt = time.Hour
 	r := run(t, s, "users")
-	r.trouble(discovery.ErrAbsent.Error())
+	r.Trouble(discovery.ErrAbsent.Error())
 	f.put("users", instance("a", "10.0.0.1", 80))
-	r.have("10.0.0.1:80")
+	r.Have("10.0.0.1:80")
 	f.put("users")
-	r.trouble(discovery.ErrAbsent.Error())
+	r.Trouble(discovery.ErrAbsent.Error())
 	f.put("users", instance("a", "10.0.0.2", 80))
-	r.have("10.0.0.2:80")
-	r.only("10.0.0.1:80", "10.0.0.2:80")
+	r.Have("10.0.0.2:80")
+	r.Only("10.0.0.1:80", "10.0.0.2:80")
 	s = opened(t, f.URL)
 	s.doubt = 50 * time.Millisecond
 	r = run(t, s, "users")
-	r.have("10.0.0.2:80")
+	r.Have("10.0.0.2:80")
 	f.put("users")
-	r.have()
+	r.Have()
 	if n := len(f.questions()); n > 100 {
 		t.Errorf("it was asked %d times", n)
 	}
@@ -381,19 +282,19 @@ func TestMoreServicesThanConnections(t *testing.T) {
 		f.put(fmt.Sprintf("s%d", i), instance("a", "10.0.0.1", i+1))
 	}
 	s := opened(t, f.URL)
-	var all []*running
+	var all []*discoverytest.Running
 	for i := range services {
 		all = append(all, run(t, s, fmt.Sprintf("s%d", i)))
 	}
 	for i, r := range all {
-		r.have(fmt.Sprintf("10.0.0.1:%d", i+1))
+		r.Have(fmt.Sprintf("10.0.0.1:%d", i+1))
 	}
 	began := time.Now()
 	for i := range services {
 		f.put(fmt.Sprintf("s%d", i), instance("a", "10.0.0.2", i+1))
 	}
 	for i, r := range all {
-		r.have(fmt.Sprintf("10.0.0.2:%d", i+1))
+		r.Have(fmt.Sprintf("10.0.0.2:%d", i+1))
 	}
 	t.Logf("%d services have heard of a change of each after %v", services, time.Since(began))
 	f.do(func(f *fake) {
@@ -407,12 +308,12 @@ func TestAChangeIsHeardAtOnce(t *testing.T) {
 	f := startFake(t)
 	f.put("users", instance("a", "10.0.0.1", 1))
 	r := run(t, opened(t, f.URL), "users")
-	r.have("10.0.0.1:1")
+	r.Have("10.0.0.1:1")
 	var times []time.Duration
 	for i := range mostlyFine - 2 {
 		began := time.Now()
 		f.put("users", instance("a", "10.0.0.1", i+2))
-		r.have(fmt.Sprintf("10.0.0.1:%d", i+2))
+		r.Have(fmt.Sprintf("10.0.0.1:%d", i+2))
 		times = append(times, time.Since(began))
 	}
 	slices.Sort(times)
@@ -434,7 +335,7 @@ func TestAnAnswerThatDoesNotEnd(t *testing.T) {
 			}
 		}
 	})
-	run(t, opened(t, f.URL), "users").trouble("the answer has more than")
+	run(t, opened(t, f.URL), "users").Trouble("the answer has more than")
 }
 
 func TestReferences(t *testing.T) {

@@ -1,26 +1,22 @@
 package docker
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
-	"github.com/weir-gateway/weir/internal/base/await"
-	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
 	"github.com/weir-gateway/weir/internal/discovery"
+	"github.com/weir-gateway/weir/internal/discovery/discoverytest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -38,100 +34,12 @@ func settings(text string) (Config, *doc.Problems) {
 func opened(t testing.TB, text string) *source {
 	t.Helper()
 	c, ps := settings(text)
-	if ps.Failed() {
-		t.Fatal(ps.Sorted())
-	}
-	s, err := open(discovery.SourceEnv{Log: slog.New(slog.DiscardHandler), Secret: secret.Resolve}, &c)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(s.Close)
-	return s.(*source)
+	return discoverytest.Open(t, open, c, ps).(*source)
 }
 
-// running is a provider that runs, with what it has told so far.
-type running struct {
-	testing.TB
-
-	log  await.Text
-	mu   sync.Mutex
-	sets [][]discovery.Endpoint
-	errs []error
-}
-
-func run(t testing.TB, s *source, service string) *running {
+func run(t testing.TB, s *source, rest string) *discoverytest.Running {
 	t.Helper()
-	r := &running{TB: t}
-	p, err := s.Provider(discovery.Env{Log: slog.New(slog.NewTextHandler(&r.log, nil)), Looked: func(err error) {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.errs = append(r.errs, err)
-	}}, config.Service{Source: config.Ref{Scheme: scheme, Rest: service}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(t.Context())
-	ended := make(chan error)
-	go func() {
-		ended <- p.Run(ctx, func(list []discovery.Endpoint) {
-			r.mu.Lock()
-			defer r.mu.Unlock()
-			r.sets = append(r.sets, list)
-		})
-	}()
-	t.Cleanup(func() {
-		stop()
-		if err := await.From(t, "the end of the provider", ended); err != nil {
-			t.Error(err)
-		}
-		if t.Failed() {
-			t.Logf("%v\n%v\n%s", r.sets, r.errs, r.log.String())
-		}
-	})
-	return r
-}
-
-func textOf(list []discovery.Endpoint) string {
-	var texts []string
-	for _, e := range list {
-		text := e.Address
-		if e.Condition != discovery.Ready {
-			text += "(" + e.Condition.String() + ")"
-		}
-		texts = append(texts, text)
-	}
-	return strings.Join(texts, " ")
-}
-
-func (r *running) have(want string) {
-	r.Helper()
-	await.That(r, "the set "+want, func() bool {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		return len(r.sets) > 0 && textOf(r.sets[len(r.sets)-1]) == want
-	})
-}
-
-func (r *running) trouble(text string) {
-	r.Helper()
-	await.That(r, "word of "+text, func() bool {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		return len(r.errs) > 0 && r.errs[len(r.errs)-1] != nil && strings.Contains(r.errs[len(r.errs)-1].Error(), text)
-	})
-}
-
-func (r *running) only(sets ...string) {
-	r.Helper()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	var got []string
-	for _, s := range r.sets {
-		got = append(got, textOf(s))
-	}
-	if !slices.Equal(got, sets) {
-		r.Errorf("the sets were %q, want %q", got, sets)
-	}
+	return discoverytest.Run(t, s, config.Ref{Scheme: scheme, Rest: rest})
 }
 
 // The life of a container, from its start to its end, as the daemon tells of it.
@@ -141,33 +49,33 @@ func TestContainersComeAndGo(t *testing.T) {
 	d.silently("z1", made("z1", "10.0.0.9", "weir.service", "orders"))
 	d.silently("n1", made("n1", "10.0.0.8"))
 	r := run(t, opened(t, "unix:"+d.path), "users")
-	r.have("10.0.0.1:8080")
+	r.Have("10.0.0.1:8080")
 	b := func() map[string]any {
 		return made("b1", "10.0.0.2", "weir.service", "users", "weir.weight", "3", "weir.zone", "a")
 	}
 	d.change("b1", "start", with(b(), map[string]any{"Status": "starting"}, "State", "Health"))
-	r.have("10.0.0.1:8080 10.0.0.2:8080(not ready)")
+	r.Have("10.0.0.1:8080 10.0.0.2:8080(not ready)")
 	d.change("b1", "exec_start: curl", with(b(), map[string]any{"Status": "starting"}, "State", "Health"))
 	d.change("b1", "health_status: healthy", with(b(), map[string]any{"Status": "healthy"}, "State", "Health"))
-	r.have("10.0.0.1:8080 10.0.0.2:8080")
+	r.Have("10.0.0.1:8080 10.0.0.2:8080")
 	d.change("b1", "health_status: unhealthy", with(b(), map[string]any{"Status": "unhealthy"}, "State", "Health"))
-	r.have("10.0.0.1:8080 10.0.0.2:8080(not ready)")
+	r.Have("10.0.0.1:8080 10.0.0.2:8080(not ready)")
 	d.change("b1", "health_status: healthy", with(b(), map[string]any{"Status": "healthy"}, "State", "Health"))
-	r.have("10.0.0.1:8080 10.0.0.2:8080")
+	r.Have("10.0.0.1:8080 10.0.0.2:8080")
 	d.change("b1", "pause", with(b(), "paused", "State", "Status"))
-	r.have("10.0.0.1:8080 10.0.0.2:8080(not ready)")
+	r.Have("10.0.0.1:8080 10.0.0.2:8080(not ready)")
 	d.change("b1", "unpause", b())
-	r.have("10.0.0.1:8080 10.0.0.2:8080")
+	r.Have("10.0.0.1:8080 10.0.0.2:8080")
 	d.change("b1", "kill", b(), "signal", "1") // it is to read its config anew
 	d.change("b1", "kill", b(), "signal", "15")
-	r.have("10.0.0.1:8080 10.0.0.2:8080(draining)")
+	r.Have("10.0.0.1:8080 10.0.0.2:8080(draining)")
 	d.change("b1", "die", with(b(), "exited", "State", "Status"))
-	r.have("10.0.0.1:8080")
+	r.Have("10.0.0.1:8080")
 	d.change("b1", "start", with(b(), "2026-01-01T00:00:05Z", "State", "StartedAt"))
-	r.have("10.0.0.1:8080 10.0.0.2:8080")
+	r.Have("10.0.0.1:8080 10.0.0.2:8080")
 	d.change("a1", "destroy", nil)
-	r.have("10.0.0.2:8080")
-	last := r.sets[len(r.sets)-1][0]
+	r.Have("10.0.0.2:8080")
+	last := r.Last()[0]
 	if last.ID != "b1@2026-01-01T00:00:05Z" || last.Weight != 3 || last.Zone != "a" {
 		t.Errorf("%+v", last)
 	}
@@ -193,7 +101,7 @@ func TestServicesOfCompose(t *testing.T) {
 	for service, want := range map[string]string{
 		"users": "10.0.0.1:8080 10.0.0.2:8080 10.0.0.3:8080", "shop/users": "10.0.0.1:8080", "orders": "10.0.0.4:8080", "canary": "10.0.0.5:8080",
 	} {
-		run(t, s, service).have(want)
+		run(t, s, service).Have(want)
 	}
 }
 
@@ -204,25 +112,25 @@ func TestTheDaemonGoneAndThereAgain(t *testing.T) {
 	s := opened(t, "unix:"+d.path)
 	s.doubt = time.Hour
 	r := run(t, s, "users")
-	r.have("10.0.0.1:8080 10.0.0.2:8080")
+	r.Have("10.0.0.1:8080 10.0.0.2:8080")
 	d.end()
-	r.trouble("unix:")
+	r.Trouble("unix:")
 	d.do(func(d *daemon) { delete(d.containers, "b") })
 	d.start()
-	r.have("10.0.0.1:8080")
+	r.Have("10.0.0.1:8080")
 	d.end()
 	d.do(func(d *daemon) { d.containers = map[string]map[string]any{} }) // they come back one after the other
 	d.start()
-	r.trouble(discovery.ErrAbsent.Error())
+	r.Trouble(discovery.ErrAbsent.Error())
 	d.change("a", "start", made("a", "10.0.0.3", "weir.service", "users"))
-	r.have("10.0.0.3:8080")
-	r.only("10.0.0.1:8080 10.0.0.2:8080", "10.0.0.1:8080", "10.0.0.3:8080")
+	r.Have("10.0.0.3:8080")
+	r.Only("10.0.0.1:8080 10.0.0.2:8080", "10.0.0.1:8080", "10.0.0.3:8080")
 	s = opened(t, "unix:"+d.path)
 	s.doubt = time.Millisecond
 	r = run(t, s, "users")
-	r.have("10.0.0.3:8080")
+	r.Have("10.0.0.3:8080")
 	d.change("a", "die", nil)
-	r.have("")
+	r.Have("")
 }
 
 // What no event tells of is found when everything is listed again.
@@ -232,11 +140,11 @@ func TestEverythingIsListedAgain(t *testing.T) {
 	s := opened(t, "unix:"+d.path)
 	s.again = 10 * time.Millisecond
 	r := run(t, s, "users")
-	r.have("10.0.0.1:8080")
+	r.Have("10.0.0.1:8080")
 	d.silently("a", with(made("a", "10.0.0.1", "weir.service", "users"), map[string]any{"Status": "unhealthy"}, "State", "Health"))
-	r.have("10.0.0.1:8080(not ready)")
+	r.Have("10.0.0.1:8080(not ready)")
 	d.silently("b", made("b", "10.0.0.2", "weir.service", "users"))
-	r.have("10.0.0.1:8080(not ready) 10.0.0.2:8080")
+	r.Have("10.0.0.1:8080(not ready) 10.0.0.2:8080")
 }
 
 func TestANetworkThatIsConnectedIsSeen(t *testing.T) {
@@ -244,14 +152,14 @@ func TestANetworkThatIsConnectedIsSeen(t *testing.T) {
 	alone := with(made("a", "", "weir.service", "users"), map[string]any{}, "NetworkSettings", "Networks")
 	d.silently("a", alone)
 	r := run(t, opened(t, "unix:"+d.path), "users")
-	r.trouble(discovery.ErrAbsent.Error())
+	r.Trouble(discovery.ErrAbsent.Error())
 	d.do(func(d *daemon) {
 		d.containers["a"] = made("a", "10.0.0.1", "weir.service", "users")
 		d.tell(`{"Type":"network","Action":"connect","Actor":{"ID":"net","Attributes":{"container":"a","name":"shop_default"}}}`)
 	})
-	r.have("10.0.0.1:8080")
-	if !strings.Contains(r.log.String(), "its port is not published") {
-		t.Error(r.log.String())
+	r.Have("10.0.0.1:8080")
+	if !strings.Contains(r.Logged(), "its port is not published") {
+		t.Error(r.Logged())
 	}
 }
 
@@ -260,7 +168,7 @@ func TestAnOlderDaemonIsAskedByItsOwnVersion(t *testing.T) {
 		d := startDaemon(t)
 		d.version = theirs
 		d.silently("a", made("a", "10.0.0.1", "weir.service", "users"))
-		run(t, opened(t, "unix:"+d.path), "users").have("10.0.0.1:8080")
+		run(t, opened(t, "unix:"+d.path), "users").Have("10.0.0.1:8080")
 		if d.asked["/v"+asked+"/containers/json"] != 1 {
 			t.Errorf("%s: %v", theirs, d.asked)
 		}
@@ -275,7 +183,7 @@ func TestAnOlderDaemonIsAskedByItsOwnVersion(t *testing.T) {
 			http.Error(w, `{"message":"page not found"}`, http.StatusNotFound)
 		}
 	})
-	run(t, opened(t, "unix:"+d.path), "users").trouble("it answers 404")
+	run(t, opened(t, "unix:"+d.path), "users").Trouble("it answers 404")
 	if d.asked[`/v1.56/events?filters=%7B%22type%22%3A%5B%22container%22%2C%22network%22%5D%7D`] == 0 {
 		t.Errorf("asked %v", d.asked)
 	}
@@ -316,8 +224,8 @@ func TestWhatIsNoDaemonChangesNothing(t *testing.T) {
 			s := opened(t, "unix:"+d.path)
 			s.doubt = time.Hour
 			r := run(t, s, "users")
-			r.trouble("unix:")
-			r.only()
+			r.Trouble("unix:")
+			r.Only()
 		})
 	}
 }
@@ -381,7 +289,7 @@ func TestTheGatewaysOwnContainer(t *testing.T) {
 	d.silently(self, with(made(self, ""), map[string]any{"shop_front": map[string]any{"IPAddress": "10.2.0.9"}}, "NetworkSettings", "Networks"))
 	s := opened(t, "unix:"+d.path)
 	s.hostname = self[:12]
-	run(t, s, "users").have("10.2.0.1:8080")
+	run(t, s, "users").Have("10.2.0.1:8080")
 }
 
 func TestSignals(t *testing.T) {
@@ -407,12 +315,12 @@ func TestManyServicesHaveFewConnections(t *testing.T) {
 	}
 	s := opened(t, "unix:"+d.path)
 	began := time.Now()
-	var all []*running
+	var all []*discoverytest.Running
 	for i := range services {
 		all = append(all, run(t, s, fmt.Sprintf("s%d", i)))
 	}
 	for i, r := range all {
-		r.have(fmt.Sprintf("10.0.%d.%d:8080", i/250, i%250+1))
+		r.Have(fmt.Sprintf("10.0.%d.%d:8080", i/250, i%250+1))
 	}
 	t.Logf("%d containers are known after %v", services, time.Since(began))
 	var times []time.Duration
@@ -420,7 +328,7 @@ func TestManyServicesHaveFewConnections(t *testing.T) {
 		id := fmt.Sprintf("c%d", i)
 		began := time.Now()
 		d.change(id, "start", made(id, "10.9.9.9", "weir.service", fmt.Sprintf("s%d", i)))
-		all[i].have("10.9.9.9:8080")
+		all[i].Have("10.9.9.9:8080")
 		times = append(times, time.Since(began))
 	}
 	slices.Sort(times)
@@ -508,10 +416,8 @@ func TestAbsenceIsToldAsSuch(t *testing.T) {
 	d := startDaemon(t)
 	s := opened(t, "unix:"+d.path)
 	r := run(t, s, "users")
-	await.That(t, "word of absence", func() bool {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		return len(r.errs) > 0 && errors.Is(r.errs[len(r.errs)-1], discovery.ErrAbsent)
-	})
-	r.only()
+	if err := r.Trouble(""); !errors.Is(err, discovery.ErrAbsent) {
+		t.Errorf("told of %v", err)
+	}
+	r.Only()
 }

@@ -95,9 +95,9 @@ func TestWhatIsNoEtcdChangesNothing(t *testing.T) {
 				asked.Add(1)
 				answer(w, req)
 			})), "users")
-			r.trouble(isTrouble)
+			r.Trouble("")
 			await.That(t, "it is asked again", func() bool { return asked.Load() > 1 })
-			r.only()
+			r.Only()
 		})
 	}
 }
@@ -105,8 +105,8 @@ func TestWhatIsNoEtcdChangesNothing(t *testing.T) {
 func TestWhoDoesNotAnswerIsToldOf(t *testing.T) {
 	t.Parallel()
 	r := run(t, at(t, pretender(t, func(_ http.ResponseWriter, req *http.Request) { <-req.Context().Done() })), "users")
-	r.trouble(func(err error) bool { return err != nil && strings.Contains(err.Error(), "no answer within 5s") })
-	r.only()
+	r.Trouble("no answer within 5s")
+	r.Only()
 }
 
 // A member that begins no watch is left, though it answers reads.
@@ -120,9 +120,9 @@ func TestAWatchThatDoesNotBeginIsToldOf(t *testing.T) {
 		grpcHead(w, "Grpc-Status", "0")
 		_, _ = w.Write(frame(known(1, 7, "10.0.0.1:80")))
 	})), "users")
-	r.have("10.0.0.1:80")
-	r.trouble(func(err error) bool { return err != nil && strings.Contains(err.Error(), "no word of a watch") })
-	r.only("10.0.0.1:80")
+	r.Have("10.0.0.1:80")
+	r.Trouble("no word of a watch")
+	r.Only("10.0.0.1:80")
 }
 
 // A member that lags behind is not taken for one that has lost something: all keys are read, as
@@ -152,8 +152,8 @@ func TestAMemberThatLagsBehindIsNotBelieved(t *testing.T) {
 		}
 	})), "users")
 	await.That(t, "a second read", func() bool { return reads.Load() == 2 })
-	r.trouble(isFine)
-	r.only("10.0.0.1:80")
+	r.Fine()
+	r.Only("10.0.0.1:80")
 }
 
 // firstID is the id of the next watch that is asked for, 0 where there is none any more.

@@ -3,7 +3,6 @@
 package etcd
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"os/exec"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/await"
 	"github.com/weir-gateway/weir/internal/discovery"
+	"github.com/weir-gateway/weir/internal/discovery/discoverytest"
 	"github.com/weir-gateway/weir/internal/wire/secure/securetest"
 )
 
@@ -25,29 +25,29 @@ func TestKeysAreEndpoints(t *testing.T) {
 	m.put("services/usersofothers/a", "10.0.0.9:80")
 	s := at(t, m.client)
 	r := run(t, s, "users")
-	r.have("10.0.0.1:80")
+	r.Have("10.0.0.1:80")
 	m.put("services/users/b", `{"address": "10.0.0.2", "port": 80, "weight": 2, "zone": "a", "state": "draining", "tags": ["x"]}`)
-	r.have("10.0.0.1:80", "10.0.0.2:80")
+	r.Have("10.0.0.1:80", "10.0.0.2:80(draining)")
 	m.put("services/users/c", `{"Op": 0, "Addr": "10.0.0.3:80", "Metadata": {"weight": 3}}`)
-	r.have("10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80")
+	r.Have("10.0.0.1:80", "10.0.0.2:80(draining)", "10.0.0.3:80")
 	m.put("services/users/d", "no endpoint\x00\xff")
 	m.put("services/users/e", "10.0.0.5:80")
-	r.have("10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80", "10.0.0.5:80")
-	if n := strings.Count(r.log.String(), "services/users/d"); n != 1 {
-		t.Errorf("what is no endpoint is told %d times: %s", n, r.log.String())
+	r.Have("10.0.0.1:80", "10.0.0.2:80(draining)", "10.0.0.3:80", "10.0.0.5:80")
+	if n := strings.Count(r.Logged(), "services/users/d"); n != 1 {
+		t.Errorf("what is no endpoint is told %d times: %s", n, r.Logged())
 	}
 	m.del("services/users/a")
-	r.have("10.0.0.2:80", "10.0.0.3:80", "10.0.0.5:80")
-	last := r.sets[len(r.sets)-1]
+	r.Have("10.0.0.2:80(draining)", "10.0.0.3:80", "10.0.0.5:80")
+	last := r.Last()
 	if e := last[0]; e.Weight != 2 || e.Zone != "a" || e.Condition != discovery.Draining || last[1].Weight != 3 {
 		t.Errorf("%+v", last)
 	}
 	lease := m.grant(1)
 	m.leased("services/users/f", "10.0.0.6:80", lease)
-	r.have("10.0.0.2:80", "10.0.0.3:80", "10.0.0.5:80", "10.0.0.6:80")
-	r.have("10.0.0.2:80", "10.0.0.3:80", "10.0.0.5:80") // nobody renews it
+	r.Have("10.0.0.2:80(draining)", "10.0.0.3:80", "10.0.0.5:80", "10.0.0.6:80")
+	r.Have("10.0.0.2:80(draining)", "10.0.0.3:80", "10.0.0.5:80") // nobody renews it
 	nested := run(t, s, "usersofothers")
-	nested.have("10.0.0.9:80")
+	nested.Have("10.0.0.9:80")
 }
 
 // An instance that comes back with a lease of its own is another one.
@@ -56,12 +56,11 @@ func TestAnInstanceIsKnownByItsLease(t *testing.T) {
 	r := run(t, at(t, m.client), "users")
 	first, second := m.grant(60), m.grant(60)
 	m.leased("services/users/a", "10.0.0.1:80", first)
-	r.have("10.0.0.1:80")
+	r.Have("10.0.0.1:80")
 	m.leased("services/users/a", "10.0.0.1:80", second)
 	await.That(t, "another instance", func() bool {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		return len(r.sets) == 2 && r.sets[0][0].ID != r.sets[1][0].ID
+		sets := r.Sets()
+		return len(sets) == 2 && sets[0][0].ID != sets[1][0].ID
 	})
 }
 
@@ -69,15 +68,15 @@ func TestEtcdKilledAndStartedAgain(t *testing.T) {
 	m := startMember(t)
 	m.put("services/users/a", "10.0.0.1:80")
 	r := run(t, at(t, m.client), "users")
-	r.have("10.0.0.1:80")
+	r.Have("10.0.0.1:80")
 	m.kill()
-	r.trouble(isTrouble)
+	r.Trouble("")
 	m.start()
 	m.awaitHealth()
-	r.trouble(isFine)
+	r.Fine()
 	m.put("services/users/b", "10.0.0.2:80")
-	r.have("10.0.0.1:80", "10.0.0.2:80")
-	r.only("10.0.0.1:80", "10.0.0.1:80 10.0.0.2:80")
+	r.Have("10.0.0.1:80", "10.0.0.2:80")
+	r.Only("10.0.0.1:80", "10.0.0.1:80 10.0.0.2:80")
 }
 
 // While a member is stopped its connections stand, and nothing is heard.
@@ -86,18 +85,18 @@ func TestEtcdPaused(t *testing.T) {
 	m.put("services/users/a", "10.0.0.1:80")
 	s := at(t, m.client)
 	r := run(t, s, "users")
-	r.have("10.0.0.1:80")
+	r.Have("10.0.0.1:80")
 	m.pause()
 	late := run(t, s, "orders") // which can learn nothing, and finds that out
-	late.trouble(func(err error) bool { return err != nil && strings.Contains(err.Error(), "no answer within") })
-	r.trouble(isTrouble)
+	late.Trouble("no answer within")
+	r.Trouble("")
 	m.signal(syscall.SIGCONT)
 	m.awaitHealth()
 	m.put("services/orders/a", "10.0.0.3:80")
 	m.put("services/users/b", "10.0.0.2:80")
-	r.have("10.0.0.1:80", "10.0.0.2:80")
-	late.have("10.0.0.3:80")
-	r.only("10.0.0.1:80", "10.0.0.1:80 10.0.0.2:80")
+	r.Have("10.0.0.1:80", "10.0.0.2:80")
+	late.Have("10.0.0.3:80")
+	r.Only("10.0.0.1:80", "10.0.0.1:80 10.0.0.2:80")
 }
 
 func TestWhatWasCompactedIsReadAnew(t *testing.T) {
@@ -105,18 +104,18 @@ func TestWhatWasCompactedIsReadAnew(t *testing.T) {
 	m.put("services/users/a", "10.0.0.1:80")
 	way := newRoad(t, m.client)
 	r := run(t, at(t, way.listener.Addr().String()), "users")
-	r.have("10.0.0.1:80")
+	r.Have("10.0.0.1:80")
 	m.put("services/users/b", "10.0.0.2:80")
-	r.have("10.0.0.1:80", "10.0.0.2:80") // so that the watch has begun
+	r.Have("10.0.0.1:80", "10.0.0.2:80") // so that the watch has begun
 	way.close(true)
-	r.trouble(isTrouble)
+	r.Trouble("")
 	m.del("services/users/a")
 	m.put("services/users/c", "10.0.0.3:80")
 	m.put("services/other", "x")
 	m.compact()
 	way.close(false)
-	r.have("10.0.0.2:80", "10.0.0.3:80")
-	if !strings.Contains(r.log.String(), "compacted") {
+	r.Have("10.0.0.2:80", "10.0.0.3:80")
+	if !strings.Contains(r.Logged(), "compacted") {
 		t.Error("the watch was resumed where nothing was left of it")
 	}
 }
@@ -127,16 +126,16 @@ func TestAWatchIsResumed(t *testing.T) {
 	m.put("services/users/a", "10.0.0.1:80")
 	way := newRoad(t, m.client)
 	r := run(t, at(t, way.listener.Addr().String()), "users")
-	r.have("10.0.0.1:80")
+	r.Have("10.0.0.1:80")
 	m.put("services/users/b", "10.0.0.2:80")
-	r.have("10.0.0.1:80", "10.0.0.2:80") // so that the watch has begun
+	r.Have("10.0.0.1:80", "10.0.0.2:80") // so that the watch has begun
 	before := ranges(m)
 	for i := range 3 {
 		way.close(true)
-		r.trouble(isTrouble)
+		r.Trouble("")
 		m.put("services/users/b", fmt.Sprintf("10.0.0.2:%d", i+1))
 		way.close(false)
-		r.have("10.0.0.1:80", fmt.Sprintf("10.0.0.2:%d", i+1))
+		r.Have("10.0.0.1:80", fmt.Sprintf("10.0.0.2:%d", i+1))
 	}
 	if after := ranges(m); after != before {
 		t.Errorf("keys were read %v times, and %v before", after, before)
@@ -171,17 +170,17 @@ func TestEtcdWiped(t *testing.T) {
 	s := at(t, m.client)
 	s.doubt = time.Hour
 	r, emptied := run(t, s, "users"), run(t, s, "orders")
-	r.have("10.0.0.1:5", "10.0.0.2:80")
-	emptied.have("10.0.0.3:80")
+	r.Have("10.0.0.1:5", "10.0.0.2:80")
+	emptied.Have("10.0.0.3:80")
 	m.wipe()
 	m.put("services/users/b", "10.0.0.2:81") // it is the first to be there again
-	r.have("10.0.0.1:5", "10.0.0.2:81")
-	emptied.trouble(isFine)
-	emptied.only("10.0.0.3:80")
+	r.Have("10.0.0.1:5", "10.0.0.2:81")
+	emptied.Fine()
+	emptied.Only("10.0.0.3:80")
 	m.put("services/orders/a", "10.0.0.3:81")
-	emptied.have("10.0.0.3:81")
+	emptied.Have("10.0.0.3:81")
 	m.put("services/users/a", "10.0.0.1:6")
-	r.have("10.0.0.1:6", "10.0.0.2:81")
+	r.Have("10.0.0.1:6", "10.0.0.2:81")
 }
 
 // What the store of before has known is let go of when it was doubted for long enough.
@@ -197,7 +196,7 @@ func TestWhatIsForgottenIsKeptForAWhile(t *testing.T) {
 	have := func(after time.Duration, again time.Duration, want string) {
 		t.Helper()
 		list, wait := v.set(time.Time{}.Add(after))
-		if got := addressesOf(list); got != want || wait != again {
+		if got := discoverytest.Text(list); got != want || wait != again {
 			t.Errorf("after %v: %q, again in %v; want %q, %v", after, got, wait, want, again)
 		}
 	}
@@ -221,39 +220,38 @@ func TestTheLastEndpointStaysForAWhile(t *testing.T) {
 	s := at(t, m.client)
 	s.doubt = time.Hour
 	r := run(t, s, "users")
-	absent := func(err error) bool { return errors.Is(err, discovery.ErrAbsent) }
-	r.trouble(absent)
+	r.Trouble(discovery.ErrAbsent.Error())
 	m.put("services/users/a", "10.0.0.1:80")
-	r.have("10.0.0.1:80")
+	r.Have("10.0.0.1:80")
 	m.del("services/users/a")
-	r.trouble(absent)
+	r.Trouble(discovery.ErrAbsent.Error())
 	m.put("services/users/a", "10.0.0.1:81")
-	r.have("10.0.0.1:81")
-	r.only("10.0.0.1:80", "10.0.0.1:81")
+	r.Have("10.0.0.1:81")
+	r.Only("10.0.0.1:80", "10.0.0.1:81")
 	s.doubt = time.Millisecond
 	believed := run(t, s, "users")
-	believed.have("10.0.0.1:81")
+	believed.Have("10.0.0.1:81")
 	m.del("services/users/a")
-	believed.have()
+	believed.Have()
 }
 
 func TestAnotherMemberIsAskedWhereOneIsGone(t *testing.T) {
 	list := startMembers(t, 3)
 	list[0].put("services/users/a", "10.0.0.1:80")
 	r := run(t, at(t, freePort(t), list[0].client, list[1].client, list[2].client), "users")
-	r.have("10.0.0.1:80")
+	r.Have("10.0.0.1:80")
 	list[0].kill() // the one that is asked
 	list[1].awaitHealth()
 	list[1].put("services/users/b", "10.0.0.2:80")
-	r.have("10.0.0.1:80", "10.0.0.2:80")
+	r.Have("10.0.0.1:80", "10.0.0.2:80")
 	list[1].kill()
-	r.trouble(isTrouble) // there is no majority: who is left says so, and is not believed to have nothing new
+	r.Trouble("") // there is no majority: who is left says so, and is not believed to have nothing new
 	list[0].start()
 	list[1].start()
 	list[0].awaitHealth()
 	list[0].put("services/users/c", "10.0.0.3:80")
-	r.have("10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80")
-	r.only("10.0.0.1:80", "10.0.0.1:80 10.0.0.2:80", "10.0.0.1:80 10.0.0.2:80 10.0.0.3:80")
+	r.Have("10.0.0.1:80", "10.0.0.2:80", "10.0.0.3:80")
+	r.Only("10.0.0.1:80", "10.0.0.1:80 10.0.0.2:80", "10.0.0.1:80 10.0.0.2:80 10.0.0.3:80")
 }
 
 func TestUsersAndTheirPermissions(t *testing.T) {
@@ -271,23 +269,23 @@ func TestUsersAndTheirPermissions(t *testing.T) {
 	t.Setenv("ETCD_PASSWORD", "w31r")
 	s := opened(t, "servers: http://"+m.client+"\nuser: weir\npassword: ${env:ETCD_PASSWORD}\n")
 	r, refused := run(t, s, "users"), run(t, s, "secret")
-	r.have("10.0.0.1:80")
-	refused.trouble(func(err error) bool { return err != nil && strings.Contains(err.Error(), "permission denied") })
+	r.Have("10.0.0.1:80")
+	refused.Trouble("permission denied")
 	m.kill() // the tokens of before are worth nothing to the next
 	m.start()
 	m.awaitHealth()
 	token, _ := m.call("/v3/auth/authenticate", map[string]any{"name": "root", "password": "r00t"})["token"].(string)
 	m.token = token
 	m.put("services/users/b", "10.0.0.2:80")
-	r.have("10.0.0.1:80", "10.0.0.2:80")
-	refused.only()
+	r.Have("10.0.0.1:80", "10.0.0.2:80")
+	refused.Only()
 	t.Setenv("ETCD_PASSWORD", "guessed")
 	wrong := run(t, opened(t, "servers: http://"+m.client+"\nuser: weir\npassword: ${env:ETCD_PASSWORD}\n"), "users")
-	wrong.trouble(func(err error) bool {
-		return err != nil && strings.Contains(err.Error(), "authentication failed") && !strings.Contains(err.Error(), "guessed")
-	})
+	if err := wrong.Trouble("authentication failed"); strings.Contains(err.Error(), "guessed") {
+		t.Errorf("a password is told: %v", err)
+	}
 	nobody := run(t, at(t, m.client), "users")
-	nobody.trouble(func(err error) bool { return err != nil && strings.Contains(err.Error(), "user name is empty") })
+	nobody.Trouble("user name is empty")
 }
 
 func TestTLSBothWays(t *testing.T) {
@@ -310,11 +308,11 @@ func TestTLSBothWays(t *testing.T) {
 	s := opened(t, fmt.Sprintf("servers: https://%s\nca: %s\ncert: %s\nkey: %s\n", m.client, file("ca.crt"), file("weir.crt"), file("weir.key")))
 	s.doubt = time.Millisecond
 	r := run(t, s, "users")
-	r.have() // it was told that there are none
+	r.Have() // it was told that there are none
 	stranger := run(t, opened(t, fmt.Sprintf("servers: https://%s\nca: %s\n", m.client, file("ca.crt"))), "users")
-	stranger.trouble(isTrouble)
+	stranger.Trouble("")
 	unknown := run(t, opened(t, fmt.Sprintf("servers: https://%s\ncert: %s\nkey: %s\n", m.client, file("weir.crt"), file("weir.key"))), "users")
-	unknown.trouble(func(err error) bool { return err != nil && strings.Contains(err.Error(), "certificate") })
+	unknown.Trouble("certificate")
 }
 
 // TestAThousandServicesHaveOneConnection shows how long a change takes to be a set, too.
@@ -330,12 +328,12 @@ func TestAThousandServicesHaveOneConnection(t *testing.T) {
 	way := newRoad(t, m.client)
 	s := at(t, way.listener.Addr().String())
 	start := time.Now()
-	var all []*running
+	var all []*discoverytest.Running
 	for i := range services {
 		all = append(all, run(t, s, fmt.Sprintf("s%d", i)))
 	}
 	for i, r := range all {
-		r.have(fmt.Sprintf("10.0.0.1:%d", i+1))
+		r.Have(fmt.Sprintf("10.0.0.1:%d", i+1))
 	}
 	t.Logf("%d services are known after %v", services, time.Since(start))
 	if n := way.opened.Load(); n > 5 { // where a slow machine has kept an answer too long there is another
@@ -346,7 +344,7 @@ func TestAThousandServicesHaveOneConnection(t *testing.T) {
 		r := all[i*services/50]
 		start := time.Now()
 		m.put(fmt.Sprintf("services/s%d/b", i*services/50), "10.0.0.2:80")
-		r.have(fmt.Sprintf("10.0.0.1:%d", i*services/50+1), "10.0.0.2:80")
+		r.Have(fmt.Sprintf("10.0.0.1:%d", i*services/50+1), "10.0.0.2:80")
 		times = append(times, time.Since(start))
 	}
 	slices.Sort(times)
@@ -355,7 +353,7 @@ func TestAThousandServicesHaveOneConnection(t *testing.T) {
 	start = time.Now()
 	for i, r := range all {
 		m.put(fmt.Sprintf("services/s%d/a", i), fmt.Sprintf("10.0.0.3:%d", i+1))
-		await.That(t, "the set of after the cut", func() bool { return strings.Contains(r.addresses(), "10.0.0.3:") })
+		await.That(t, "the set of after the cut", func() bool { return strings.Contains(discoverytest.Text(r.Last()), "10.0.0.3:") })
 	}
 	t.Logf("all have heard a change %v after the connection was cut", time.Since(start))
 }
