@@ -114,6 +114,10 @@ type Policy struct {
 	// Transparent tells that Adapt changes neither requests nor responses, so that
 	// explain may leave it out.
 	Transparent bool
+	// Rehearse is set where Adapt does more than change what passes through it, and does to a request
+	// that nobody sends what Adapt would, as far as that asks nobody. It says what is added that only
+	// sending tells, as a signature; nothing secret. Errors are what the client would be told.
+	Rehearse func(r *http.Request) (adds []string, err error)
 	// ForOneBackend tells that what Adapt does is about one backend: where a route has
 	// several, the filter stands on each of these instead.
 	ForOneBackend bool

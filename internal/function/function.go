@@ -97,6 +97,11 @@ type Definition struct {
 	// app, as far as that is known before they come; captured tells what the route captures,
 	// in host and path. Nil where any path can be sent. CheckPart has found the part right.
 	CheckPath func(config any, part string, path pattern.Path, captured func(name string) bool) error
+	// Rehearse makes of r, which nobody sends, what the platform would get of it, by the code that
+	// sends, and says what is added to it that only sending tells, as a signature; nothing secret.
+	// Nil where the function gets r as it is. It starts nothing and asks nobody. Errors are faults,
+	// which the client would be told.
+	Rehearse func(config any, part string, r *http.Request) (adds []string, err error)
 	// Same tells whether the identity fields of both configs are equal, so that
 	// the running backend is kept and tuned.
 	Same func(a, b any) bool
@@ -140,8 +145,10 @@ type Parts[C any] struct {
 	CheckPart func(Env, *C, string) error
 	// CheckPath may be nil: see Definition.
 	CheckPath func(*C, string, pattern.Path, func(string) bool) error
-	Same      func(a, b *C) bool
-	Once      func(*C) C
+	// Rehearse may be nil: see Definition.
+	Rehearse func(*C, string, *http.Request) ([]string, error)
+	Same     func(a, b *C) bool
+	Once     func(*C) C
 }
 
 // Define makes a Definition from its typed parts.
@@ -200,6 +207,15 @@ func Define[C any](p Parts[C]) Definition {
 				return err
 			}
 			return p.CheckPath(c, part, path, captured)
+		}
+	}
+	if p.Rehearse != nil {
+		d.Rehearse = func(cfg any, part string, r *http.Request) ([]string, error) {
+			c, err := typed[C](p.Kind, cfg)
+			if err != nil {
+				return nil, err
+			}
+			return p.Rehearse(c, part, r)
 		}
 	}
 	return d

@@ -51,7 +51,7 @@ func (s *Signer) SignHead(ctx context.Context, r *http.Request, digest string, w
 		head.Del(name)
 	}
 	head.Set("X-Amz-Content-Sha256", digest)
-	r.URL.RawQuery = strings.ReplaceAll(r.URL.RawQuery, "+", "%20") // which is the one form that all read in the same way
+	Spell(r)
 	target := *r.URL
 	shadow := &http.Request{Method: r.Method, URL: &target, Host: r.Host}
 	signed := exchange.RequestHead(shadow)
@@ -70,6 +70,9 @@ func (s *Signer) SignHead(ctx context.Context, r *http.Request, digest string, w
 	}
 	return nil
 }
+
+// Spell writes r's query in the one form that all read in the same way.
+func Spell(r *http.Request) { r.URL.RawQuery = strings.ReplaceAll(r.URL.RawQuery, "+", "%20") }
 
 // RefusesCredentials tells whether an error of AWS's says that credentials do not count, where
 // others may.

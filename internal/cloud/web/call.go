@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -200,14 +201,10 @@ func (c *call) judge(ctx context.Context, res *http.Response, proof Proof) Verdi
 func (c *call) outbound(ctx context.Context, at *Site) (*http.Request, error) {
 	out := c.r.WithContext(ctx)
 	exchange.OwnHead(out)
-	target := *c.r.URL
-	target.Scheme, target.Host = at.URL.Scheme, at.URL.Host
-	target.RawPath = join(at.URL.EscapedPath(), c.path)
-	var err error
-	if target.Path, err = url.PathUnescape(target.RawPath); err != nil {
-		return nil, err //nolint:wrapcheck // the caller says what is wrong
+	err := Aim(out, at.URL, at.Host, c.path)
+	if err != nil {
+		return nil, err
 	}
-	out.URL, out.Host, out.RequestURI = &target, at.Host, ""
 	switch {
 	case c.body == nil:
 	case c.round.Tries() > 1 && c.r.GetBody != nil:
@@ -216,6 +213,19 @@ func (c *call) outbound(ctx context.Context, at *Site) (*http.Request, error) {
 		out.Body = c.body
 	}
 	return out, err //nolint:wrapcheck // from memory, which does not fail
+}
+
+// Aim makes r a request to a function that is called at a URL, by a host, at an escaped path behind
+// its own.
+func Aim(r *http.Request, at *url.URL, host, path string) (err error) {
+	target := *r.URL
+	target.Scheme, target.Host = at.Scheme, at.Host
+	target.RawPath = join(at.EscapedPath(), path)
+	if target.Path, err = url.PathUnescape(target.RawPath); err != nil {
+		return fmt.Errorf("path: %w", err)
+	}
+	r.URL, r.Host, r.RequestURI = &target, host, ""
+	return nil
 }
 
 // join puts a request's path behind the function's own.

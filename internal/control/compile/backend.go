@@ -21,8 +21,10 @@ type resolved struct {
 	// endpoints tells who would be asked, now; nil where the backend has none.
 	endpoints func() []string
 	// kept is when these were confirmed last, where that was before the start, else zero; nil as above.
-	kept    func() time.Time
-	service *config.Service // nil where it is none
+	kept func() time.Time
+	// rehearse makes of a request what the backend would get, and says what is added; nil where it gets it as it is.
+	rehearse func(*http.Request) ([]string, error)
+	service  *config.Service // nil where it is none
 	// composition is nil where it is none.
 	composition *compose.Composition
 	// identity is another one where a route that uses the backend must be made again.

@@ -54,7 +54,7 @@ func (o *road) filters(list []config.Filter, on, authority string) built {
 		out.at = append(out.at, p.at)
 		out.notes = append(out.notes, snapshot.FilterNote{Name: p.use.Name, Note: policy.Note, On: on, Origin: p.use.Origin, Ask: policy.Ask})
 		out.cors = out.cors || p.stage == filter.StageCORS
-		out.pure = out.pure && (policy.Adapt == nil || policy.Transparent || pure(p.stage))
+		out.pure = out.pure && (policy.Adapt == nil || policy.Transparent || policy.Rehearse != nil || pure(p.stage))
 	}
 	return out
 }
@@ -154,14 +154,34 @@ func (f built) adapt(backend http.RoundTripper) http.RoundTripper {
 	return backend
 }
 
-// rehearsed is adapt for rehearsals.
-func (f built) rehearsed(backend http.RoundTripper) http.RoundTripper {
+// rehearsed is adapt for rehearsals. adds is told what is added to a request that does not show in it.
+func (f built) rehearsed(backend http.RoundTripper, adds func(...string)) http.RoundTripper {
 	for _, p := range slices.Backward(f.policies) {
-		if p.Adapt != nil && !p.Transparent {
+		switch {
+		case p.Rehearse != nil:
+			backend = rehearsing{p.Rehearse, backend, adds}
+		case p.Adapt != nil && !p.Transparent:
 			backend = p.Adapt(backend)
 		}
 	}
 	return backend
+}
+
+// rehearsing stands in, before an end, for what does more to a request than change it.
+type rehearsing struct {
+	rehearse func(*http.Request) ([]string, error)
+	end      http.RoundTripper
+	adds     func(...string)
+}
+
+// RoundTrip implements http.RoundTripper.
+func (r rehearsing) RoundTrip(req *http.Request) (*http.Response, error) {
+	added, err := r.rehearse(req)
+	if err != nil {
+		return nil, err
+	}
+	r.adds(added...)
+	return r.end.RoundTrip(req)
 }
 
 // tell does what the guards' own Tells do, nil where there are none.

@@ -3,6 +3,7 @@ package compile
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"path/filepath"
 	"slices"
 
@@ -97,10 +98,17 @@ func (b *build) functionEnv(f *config.Function) function.Env {
 // names one.
 func (b *build) functionPart(f *config.Function, part string) (resolved, error) {
 	found, err := b.function(f)
-	if err != nil || part == "" {
+	if err != nil {
 		return found, err
 	}
-	if d, _ := b.compiler.parts.function(f.Kind); d.CheckPart == nil {
+	d, _ := b.compiler.parts.function(f.Kind)
+	if said := f.Config; d.Rehearse != nil {
+		found.rehearse = func(r *http.Request) ([]string, error) { return d.Rehearse(said, part, r) }
+	}
+	if part == "" {
+		return found, nil
+	}
+	if d.CheckPart == nil {
 		err = fmt.Errorf("a function of kind %q has no parts", f.Kind)
 	} else if app, ok := found.roundTripper.(function.Parted); ok {
 		found.roundTripper, err = app.Part(part)

@@ -334,8 +334,12 @@ func (o *road) variant(i int, use *config.Backend, onRoute built) variant.Varian
 	note.Steps = steps(end.composition)
 	if onRoute.pure && own.pure && end.composition == nil {
 		options := o.options
-		note.Rehearse = func(end http.RoundTripper) http.Handler {
-			return proxyTo(options, onRoute.rehearsed(own.rehearsed(end)))
+		rehearse := end.rehearse
+		note.Rehearse = func(end http.RoundTripper, adds func(...string)) http.Handler {
+			if rehearse != nil {
+				end = rehearsing{rehearse, end, adds}
+			}
+			return proxyTo(options, onRoute.rehearsed(own.rehearsed(end, adds), adds))
 		}
 	}
 	o.placed(own, i)

@@ -21,15 +21,20 @@ import (
 
 var update = flag.Bool("update", false, "write the goldens anew")
 
-// shop is the config that all requests here are asked of.
+// shop is the config that most requests here are asked of.
 func shop(t *testing.T) *snapshot.Snapshot {
 	t.Helper()
-	data, err := os.ReadFile(filepath.Join("testdata", "shop.yaml"))
+	return load(t, "shop.yaml")
+}
+
+func load(t *testing.T, name string) *snapshot.Snapshot {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join("testdata", name))
 	if err != nil {
 		t.Fatal(err)
 	}
 	parts := compile.Parts{Filters: filters.Definitions(), Providers: discoveries.Definitions(), Functions: functions.Definitions(), Auths: auths.Definitions()}
-	result := config.Load([]config.Source{{Path: "shop.yaml", Data: data}}, parts.Vocabulary())
+	result := config.Load([]config.Source{{Path: name, Data: data}}, parts.Vocabulary())
 	if result.Config == nil {
 		t.Fatal(result.Problems)
 	}
@@ -78,18 +83,39 @@ func TestText(t *testing.T) {
 		"dry run":           {Method: "GET", URL: "/guarded/ada", Headers: []string{"X-Tenant: shop"}},
 		"internal listener": {Method: "GET", URL: "/", Socket: "127.0.0.1:9090"},
 	} {
-		t.Run(name, func(t *testing.T) {
-			e, err := explain.Run(s, q)
-			if err != nil {
-				t.Fatal(err)
-			}
-			var out bytes.Buffer
-			if err := explain.Text(&out, e); err != nil {
-				t.Fatal(err)
-			}
-			golden(t, strings.ReplaceAll(name, " ", "-")+".txt", out.Bytes())
-		})
+		t.Run(name, func(t *testing.T) { explained(t, s, name, q) })
 	}
+}
+
+// What clouds get is shown as it is sent.
+func TestTextOfClouds(t *testing.T) {
+	t.Setenv("MARKET_FUNCTIONS_KEY", "hush")
+	s := load(t, "clouds.yaml")
+	for name, q := range map[string]explain.Request{
+		"azure function": {Method: "GET", URL: "/prices/green%20tea?in=eur"},
+		"azure app":      {Method: "GET", URL: "/market/api/prices/tea"},
+		"azure refuses":  {Method: "GET", URL: "/refused"},
+		"google":         {Method: "GET", URL: "/report"},
+		"google beside":  {Method: "GET", URL: "/report", Headers: []string{"Authorization: Basic mine"}},
+		"lambda":         {Method: "POST", URL: "/orders"},
+		"lambda version": {Method: "GET", URL: "/orders/7"},
+		"signed":         {Method: "GET", URL: "/signed?q=a+b"},
+	} {
+		t.Run(name, func(t *testing.T) { explained(t, s, name, q) })
+	}
+}
+
+func explained(t *testing.T, s *snapshot.Snapshot, name string, q explain.Request) {
+	t.Helper()
+	e, err := explain.Run(s, q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := explain.Text(&out, e); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, strings.ReplaceAll(name, " ", "-")+".txt", out.Bytes())
 }
 
 // golden compares got with a file of testdata.

@@ -139,6 +139,9 @@ func (p *page) backend(label string, e snapshot.Explanation, b snapshot.BackendS
 			text += ", host " + r.Host
 		}
 		p.add("", text, "")
+		for _, added := range r.Adds {
+			p.add("", "    with "+added, "")
+		}
 	}
 	if b.Answer != nil {
 		p.add("", "  answers "+answerText(b.Answer), "")

@@ -193,7 +193,7 @@ func build(env filter.Env, c *Config) (filter.Policy, error) {
 		s.room.Tune(c.room)
 	}
 	note := fmt.Sprintf("aws, %s in %s", s.service, s.region)
-	return filter.Policy{Adapt: s.adapt, Note: note, ForOneBackend: true}, nil
+	return filter.Policy{Adapt: s.adapt, Rehearse: s.rehearse, Note: note, ForOneBackend: true}, nil
 }
 
 // credentials are those of a caller, kept for all who sign in the same name.

@@ -36,9 +36,7 @@ const roomWait = 5 * time.Second
 
 func (s *signer) adapt(next http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(r *http.Request) (*http.Response, error) {
-		if s.host != "" {
-			r.Host = s.host
-		}
+		s.aim(r)
 		held := s.room.Part(exchange.Of(r).Client.Subscriber(), r.Host)
 		defer held.Shrink(0) // the body is sent when the head of its answer is there
 		digest, err := s.read(r, &held)
@@ -48,6 +46,20 @@ func (s *signer) adapt(next http.RoundTripper) http.RoundTripper {
 		}
 		return s.send(next, r, digest)
 	})
+}
+
+// aim has r say the host that is signed.
+func (s *signer) aim(r *http.Request) {
+	if s.host != "" {
+		r.Host = s.host
+	}
+}
+
+// rehearse does to r what is known without credentials.
+func (s *signer) rehearse(r *http.Request) (adds []string, err error) {
+	s.aim(r)
+	aws.Spell(r)
+	return []string{"a signature for " + s.service + " in " + s.region}, nil
 }
 
 // send signs and sends, once more with other credentials where AWS does not accept those.

@@ -142,13 +142,18 @@ func read(t *testing.T, text string) *Config {
 	return c
 }
 
-func adapted(t *testing.T, text, authority string, next http.RoundTripper) http.RoundTripper {
+func built(t *testing.T, text, authority string) filter.Policy {
 	t.Helper()
 	p, err := Definition().Build(filter.Env{Keep: lives(t), Authority: authority}, read(t, text))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return p.Adapt(next)
+	return p
+}
+
+func adapted(t *testing.T, text, authority string, next http.RoundTripper) http.RoundTripper {
+	t.Helper()
+	return built(t, text, authority).Adapt(next)
 }
 
 func request(t *testing.T, method, target, body string, length int64) *http.Request {
@@ -192,6 +197,11 @@ func TestRequestsAreSignedAsTheyAreSent(t *testing.T) {
 			_ = res.Body.Close()
 			if p.last.Host != test.host || p.last.URL.RawQuery != test.query || string(p.body) != test.body || p.last.ContentLength != int64(len(test.body)) {
 				t.Errorf("sent %s?%s %q (%d)", p.last.Host, p.last.URL.RawQuery, p.body, p.last.ContentLength)
+			}
+			rehearsed := request(t, test.method, test.target, test.body, test.length)
+			adds, err := built(t, test.config, test.authority).Rehearse(rehearsed)
+			if err != nil || rehearsed.Host != test.host || rehearsed.URL.RawQuery != test.query || strings.Join(adds, "; ") != "a signature for "+test.service+" in eu-west-1" {
+				t.Errorf("it rehearses %s at %s with %v, %v", rehearsed.URL, rehearsed.Host, adds, err)
 			}
 			if got := p.last.Header.Values("X-Amz-Date"); len(got) != 1 || got[0] == "20200101T000000Z" || !strings.Contains(p.last.Header.Get("Authorization"), "x-amz-meta-a") {
 				t.Errorf("%v %v", got, p.last.Header)

@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"net/http"
 
-	"github.com/weir-gateway/weir/internal/base/exchange"
-	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/cloud/entra"
 	"github.com/weir-gateway/weir/internal/cloud/web"
@@ -27,6 +25,7 @@ func Definition() function.Definition {
 		Check:     check,
 		CheckPart: func(_ function.Env, c *Config, part string) error { return checkPart(c, part) },
 		CheckPath: checkPath,
+		Rehearse:  rehearse,
 		Build:     shared.build,
 		Same:      same,
 		Once:      func(c *Config) Config { return *c },
@@ -126,14 +125,36 @@ func (b *backend) Part(name string) (http.RoundTripper, error) {
 
 // RoundTrip passes r on at the function's path.
 func (p *part) RoundTrip(r *http.Request) (*http.Response, error) {
-	path, err := p.template.at(r.URL.EscapedPath(), &exchange.Of(r).Params)
+	path, err := p.template.of(r, p.name)
 	if err != nil {
 		if r.Body != nil {
 			_ = r.Body.Close() // the contract of backends; the error that matters is err
 		}
-		return nil, fault.RouteNotFound.New("", fault.Internal("the function %s: %v", p.name, err))
+		return nil, err
 	}
 	return p.backend.Pass(r, path) //nolint:wrapcheck // faults, and the ends of contexts
+}
+
+// rehearse makes of r what the app would get in the first of its regions.
+func rehearse(c *Config, part string, r *http.Request) (adds []string, err error) {
+	path := r.URL.EscapedPath()
+	if part != "" {
+		at, err := c.template(part)
+		if err != nil {
+			return nil, err
+		}
+		if path, err = at.of(r, part); err != nil {
+			return nil, err
+		}
+	}
+	if c.Identity != nil {
+		adds = append(adds, authorization+": a token for "+c.Identity.Resource)
+	}
+	if c.Key != nil {
+		adds = append(adds, keyField)
+	}
+	host, called := c.in(c.regions()[0])
+	return adds, web.Aim(r, called, host, path) //nolint:wrapcheck // it says what is wrong
 }
 
 // Tune takes over bounds of another config.

@@ -258,6 +258,35 @@ func TestWhereAFunctionIs(t *testing.T) {
 	}
 }
 
+// What explain shows is what is sent.
+func TestARehearsalIsWhatIsSent(t *testing.T) {
+	t.Setenv("SHOP_KEY", "k3y==")
+	d := serve(t, "k3y==", "")
+	text := "azure: shop\nhost: api.shop.dev\nkey: ${env:SHOP_KEY}\nroutes: { price: 'prices/{item}' }\nendpoint: " + d.URL
+	b := build(t, text)
+	c, _ := read(t, text)
+	for part, target := range map[string]string{"": "/a%2Fb?x=1", "price": "/tea?x=1", "other": "/other"} {
+		to := http.RoundTripper(b)
+		if part != "" {
+			to = partOf(t, b, part)
+		}
+		if _, err := ask(t, to, target, map[string]string{"item": "a b"}); err != nil {
+			t.Fatal(err)
+		}
+		x := &exchange.Exchange{}
+		x.Params.Add("item", "a b")
+		r := exchange.With(httptest.NewRequestWithContext(t.Context(), http.MethodGet, target, http.NoBody), x)
+		adds, err := Definition().Rehearse(c, part, r)
+		if a := d.last(t); err != nil || r.Host != a.host || r.URL.EscapedPath() != a.path || strings.Join(adds, "; ") != "X-Functions-Key" {
+			t.Errorf("%q rehearses %s at %s with %v, %v, and sends %+v", part, r.URL, r.Host, adds, err, a)
+		}
+	}
+	r := exchange.With(httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/tea", http.NoBody), &exchange.Exchange{})
+	if _, err := Definition().Rehearse(c, "price", r); fault.From(err).Code != fault.RouteNotFound.Code {
+		t.Errorf("without what the route needs it says %v", err)
+	}
+}
+
 func TestWhereAnAppIs(t *testing.T) {
 	for text, want := range map[string]string{
 		"azure: shop": "shop.azurewebsites.net",

@@ -3,11 +3,13 @@ package azure
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"net/url"
 	"slices"
 	"strings"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/base/pattern"
 )
 
@@ -92,6 +94,16 @@ func (p template) at(path string, captured *exchange.Params) (string, error) {
 		return "/", nil
 	}
 	return made.String(), nil
+}
+
+// of is the escaped path at which the app expects r for the function of that name. Its error is what
+// the client is told.
+func (p template) of(r *http.Request, name string) (string, error) {
+	path, err := p.at(r.URL.EscapedPath(), &exchange.Of(r).Params)
+	if err != nil {
+		return "", fault.RouteNotFound.New("", fault.Internal("the function %s: %v", name, err))
+	}
+	return path, nil
 }
 
 // climbs tells of a value that another segment's place could be read out of.

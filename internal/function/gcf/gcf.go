@@ -2,8 +2,10 @@ package gcf
 
 import (
 	"fmt"
+	"net/http"
 	"strings"
 
+	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/cloud/google"
 	"github.com/weir-gateway/weir/internal/cloud/web"
 	"github.com/weir-gateway/weir/internal/config"
@@ -23,6 +25,7 @@ func Definition() function.Definition {
 		},
 		Defaults: defaults,
 		Check:    check,
+		Rehearse: rehearse,
 		Build:    shared.build,
 		Same:     same,
 		Once:     func(c *Config) Config { return *c },
@@ -98,6 +101,15 @@ func (p *platform) site(env function.Env, c *Config, from google.Credentials, re
 	s.OnClose(func() { p.callers.Leave(who) })
 	s.Prove, s.Problem = prove(token, c.Authorization), token.Problem
 	return s
+}
+
+// rehearse makes of r what the function would get in the first of its regions.
+func rehearse(c *Config, _ string, r *http.Request) (adds []string, err error) {
+	own, audience, called := c.in(c.regions()[0])
+	if !c.Identity.None {
+		adds = []string{c.Authorization.field(exchange.RequestHead(r)) + ": a token for " + audience}
+	}
+	return adds, web.Aim(r, called, own.Host, r.URL.EscapedPath()) //nolint:wrapcheck // it says what is wrong
 }
 
 // Tune takes over bounds of another config.

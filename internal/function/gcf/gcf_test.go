@@ -191,6 +191,37 @@ func TestATokenIsForTheAudience(t *testing.T) {
 	}
 }
 
+// What explain shows is what is sent.
+func TestARehearsalIsWhatIsSent(t *testing.T) {
+	metadata(t)
+	d := serve(t, say(200))
+	for text, adds := range map[string]string{
+		"gcf: place-order@europe-west1/shop-42":                          "X-Serverless-Authorization: a token for https://europe-west1-shop-42.cloudfunctions.net/place-order",
+		"gcf: https://a.run.app\nauthorization: replace\naudience: mine": "Authorization: a token for mine",
+		"gcf: https://a.run.app/base\nidentity: none":                    "",
+	} {
+		text += "\nendpoint: " + d.URL
+		if _, _, err := ask(t, build(t, text), "GET", "/items/a%2Fb?tag=x", "", "Authorization", "Basic mine"); err != nil {
+			t.Fatal(err)
+		}
+		var ps doc.Problems
+		c := defaults()
+		doc.Decode(doc.Parse("weir.yaml", []byte(text), &ps), &c, &ps)
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/items/a%2Fb?tag=x", http.NoBody)
+		r.Header.Set("Authorization", "Basic mine")
+		said, err := Definition().Rehearse(&c, "", r)
+		a := d.seen()[len(d.seen())-1]
+		if err != nil || r.Host != a.host || r.URL.EscapedPath() != a.path || r.URL.RawQuery != a.query || strings.Join(said, "; ") != adds {
+			t.Errorf("%s: it rehearses %s at %s with %v, %v, and sends %+v", text, r.URL, r.Host, said, err, a)
+		}
+		for _, field := range said {
+			if name, _, _ := strings.Cut(field, ":"); !strings.HasPrefix(a.head.Get(name), "Bearer ") {
+				t.Errorf("%s: it sends %v", field, a.head)
+			}
+		}
+	}
+}
+
 func TestARefusedTokenIsRenewedOnce(t *testing.T) {
 	i := metadata(t)
 	refused := say(401, "Www-Authenticate", `Bearer error="invalid_token" error_description="The access token could not be verified"`)

@@ -22,6 +22,14 @@ const (
 // dropped tells of the fields that no client may send: whose token Google believes.
 func dropped(name string) bool { return name == "x-serverless-authorization" }
 
+// field is where a token stands in a request that has that head.
+func (a Authorization) field(head exchange.Head) string {
+	if a == Beside || a == Auto && head.Get(authorization) != "" {
+		return serverless
+	}
+	return authorization
+}
+
 // prove puts the token into a request's head.
 func prove(token *google.Token, place Authorization) func(context.Context, exchange.Head) (web.Proof, error) {
 	return func(ctx context.Context, head exchange.Head) (web.Proof, error) {
@@ -29,10 +37,8 @@ func prove(token *google.Token, place Authorization) func(context.Context, excha
 		if err != nil {
 			return web.Proof{}, cloud.Unproved(ctx, err) //nolint:wrapcheck // it says what is wrong
 		}
-		field, ours := authorization, true
-		if place == Beside || place == Auto && head.Get(authorization) != "" {
-			field, ours = serverless, head.Get(authorization) == ""
-		}
+		field := place.field(head)
+		ours := field == authorization || head.Get(authorization) == ""
 		head.Set(field, "Bearer "+held.Value.Reveal())
 		return web.Proof{Refused: func(ctx context.Context) bool { return token.Refused(ctx, held) }, Ours: ours}, nil
 	}

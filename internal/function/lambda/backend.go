@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/telemetry"
 	"github.com/weir-gateway/weir/internal/cloud"
 	"github.com/weir-gateway/weir/internal/cloud/aws"
@@ -39,11 +40,11 @@ type bounds struct {
 	timeout time.Duration
 	largest int64
 	wait    time.Duration // for room
-	log     bool
+	asks    []exchange.Field
 }
 
 func (c *Config) bounds() *bounds {
-	return &bounds{timeout: c.Timeout, largest: c.largest(), wait: c.Limits.Wait, log: c.Log && c.Mode != Async && c.Mode != DryRun}
+	return &bounds{timeout: c.Timeout, largest: c.largest(), wait: c.Limits.Wait, asks: c.asks()}
 }
 
 // lastFailure is what the function has told of itself when it failed last.
@@ -60,12 +61,17 @@ type view struct {
 	qualifier string
 }
 
-// site is the function in one region.
-type site struct {
+// address is where the function is called in one region.
+type address struct {
 	region   string
 	function string // its name for the API
 	url      url.URL
 	host     string // as it is signed
+}
+
+// site is the function in one region.
+type site struct {
+	address
 
 	caller      aws.Caller
 	credentials *aws.Credentials
@@ -84,31 +90,34 @@ const (
 )
 
 // address decides where the function is called.
-func (s *site) address(secure bool, host string, mode Mode) {
+func (c *Config) address(region string) address {
+	secure, host := c.endpoint().In(service, region)
+	function := c.Lambda.In(region).FunctionName()
 	path, scheme, port := invokePath, "https", ":443"
-	if mode == Stream {
+	if c.Mode == Stream {
 		path = streamPath
 	}
 	if !secure {
 		scheme, port = "http", ":80"
 	}
-	s.host = strings.TrimSuffix(host, port)
+	a := address{region: region, function: function, host: strings.TrimSuffix(host, port)}
 	if u := (url.URL{Host: host}); u.Port() == "" {
 		host += port
 	}
-	s.url = url.URL{
+	a.url = url.URL{
 		Scheme: scheme, Host: host,
-		Path: fmt.Sprintf(path, s.function), RawPath: fmt.Sprintf(path, url.QueryEscape(s.function)), // as AWS's SDKs do: ':' is %3A
+		Path: fmt.Sprintf(path, function), RawPath: fmt.Sprintf(path, url.QueryEscape(function)), // as AWS's SDKs do: ':' is %3A
 	}
+	return a
 }
 
-// at is the URL of one version.
-func (s *site) at(qualifier string) *url.URL {
-	u := s.url
+// aim makes r a request to one version of the function.
+func (a *address) aim(r *http.Request, qualifier string) {
+	u := a.url
 	if qualifier != "" {
 		u.RawQuery = "Qualifier=" + url.QueryEscape(qualifier)
 	}
-	return &u
+	r.Method, r.URL, r.Host = http.MethodPost, &u, a.host
 }
 
 // RoundTrip invokes the function.

@@ -158,23 +158,31 @@ func (c *call) send(ctx context.Context, s *site) (*http.Response, *cloud.Failur
 // request makes the request of one attempt.
 func (c *call) request(ctx context.Context, s *site) *http.Request {
 	req := exchange.NewRequest(ctx, nil)
-	req.Method, req.URL, req.Host = http.MethodPost, s.at(c.qualifier), s.host
+	s.aim(req, c.qualifier)
 	req.ContentLength = int64(len(c.payload))
 	req.Body = io.NopCloser(bytes.NewReader(c.payload))
 	req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(c.payload)), nil }
 	fields := make([]exchange.Field, 0, mostFields)
 	fields = append(fields, exchange.Field{Name: "Content-Type", Value: jsonType}, exchange.Field{Name: "User-Agent", Value: "weir"})
-	switch c.mode {
+	if c.mode == Async {
+		fields = append(fields, exchange.Field{Name: "Amz-Sdk-Invocation-Id", Value: c.id})
+	}
+	exchange.SetFields(exchange.RequestHead(req), append(fields, c.bounds.asks...)...)
+	return req
+}
+
+// asks are the fields that say how the function is invoked.
+func (c *Config) asks() (fields []exchange.Field) {
+	switch c.Mode {
 	case Async:
-		fields = append(fields, exchange.Field{Name: "X-Amz-Invocation-Type", Value: "Event"}, exchange.Field{Name: "Amz-Sdk-Invocation-Id", Value: c.id})
+		fields = append(fields, exchange.Field{Name: "X-Amz-Invocation-Type", Value: "Event"})
 	case DryRun:
 		fields = append(fields, exchange.Field{Name: "X-Amz-Invocation-Type", Value: "DryRun"})
 	}
-	if c.bounds.log {
+	if c.Log && c.Mode != Async && c.Mode != DryRun {
 		fields = append(fields, exchange.Field{Name: "X-Amz-Log-Type", Value: "Tail"})
 	}
-	exchange.SetFields(exchange.RequestHead(req), fields...)
-	return req
+	return fields
 }
 
 const (

@@ -3,6 +3,7 @@ package lambda
 import (
 	"cmp"
 	"context"
+	"net/http"
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/egress"
@@ -30,6 +31,7 @@ func Definition() function.Definition {
 		Defaults:  defaults,
 		Check:     func(_ function.Env, c *Config) error { return c.validate() },
 		CheckPart: func(_ function.Env, c *Config, part string) error { return checkPart(c, part) },
+		Rehearse:  rehearse,
 		Build:     shared.build,
 		Same:      same,
 		Once:      func(c *Config) Config { return *c },
@@ -96,12 +98,11 @@ func (p *platform) build(env function.Env, name string, c *Config) (function.Bac
 
 // site makes what a function is in one region.
 func (p *platform) site(env function.Env, c *Config, region string) *site {
-	secure, host := c.endpoint().In(service, region)
 	s := &site{
-		region: region, function: c.Lambda.In(region).FunctionName(), caller: c.caller(region),
-		pool: poolKey{c.account(), region, string(c.endpoint())}, connection: connectionKey{secure, env.Bounds.String()},
+		address: c.address(region), caller: c.caller(region),
+		pool: poolKey{c.account(), region, string(c.endpoint())},
 	}
-	s.address(secure, host, c.Mode)
+	s.connection = connectionKey{s.url.Scheme == "https", env.Bounds.String()}
 	s.calls = p.pools.Use(s.pool, func() (*cloud.Pool, func()) {
 		return cloud.NewPool(c.in.Pool(region)), nil
 	})
@@ -116,6 +117,17 @@ func (p *platform) leave(s *site) {
 	p.pools.Leave(s.pool)
 	p.callers.Leave(s.caller)
 	p.connections.Leave(s.connection)
+}
+
+// rehearse makes of r what Lambda would get in the first of the function's regions, but for the event.
+func rehearse(c *Config, qualifier string, r *http.Request) (adds []string, err error) {
+	at := c.address(c.regions()[0])
+	at.aim(r, cmp.Or(qualifier, c.Lambda.Qualifier))
+	adds = []string{"an event in the format " + string(c.Format)}
+	for _, f := range c.asks() {
+		adds = append(adds, f.Name+": "+f.Value)
+	}
+	return append(adds, "a signature for "+service+" in "+at.region), nil
 }
 
 // ownPool are the function's own bounds.

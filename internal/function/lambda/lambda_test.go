@@ -463,7 +463,7 @@ func toBoth(t *testing.T, first, second *double) function.Backend {
 		if err != nil {
 			t.Fatal(err)
 		}
-		b.sites[i].address(false, u.Host, Sync)
+		b.sites[i].url.Host, b.sites[i].host = u.Host, u.Host
 	}
 	return b
 }
@@ -789,4 +789,44 @@ func message(t *testing.T, headers map[string]string, payload string) []byte {
 func event(t *testing.T, kind, payload string) []byte {
 	t.Helper()
 	return message(t, map[string]string{":message-type": "event", ":event-type": kind}, payload)
+}
+
+// What explain shows is what is sent.
+func TestARehearsalIsWhatIsSent(t *testing.T) {
+	environment(t)
+	for _, test := range []struct{ config, part, adds string }{
+		{"", "", "an event in the format v2; X-Amz-Log-Type: Tail"},
+		{"log: false\nformat: alb", "live", "an event in the format alb"},
+		{"mode: stream", "7", "an event in the format v2; X-Amz-Log-Type: Tail"},
+		{"mode: async", "", "an event in the format v2; X-Amz-Invocation-Type: Event"},
+		{"mode: dry-run", "", "an event in the format v2; X-Amz-Invocation-Type: DryRun"},
+	} {
+		a := serveAWS(t, "eu-west-1", say(200, `{}`))
+		text := "lambda: arn:aws:lambda:eu-west-1:123456789012:function:orders\nendpoint: " + a.URL + "\n" + test.config
+		b := build(t, text)
+		to := http.RoundTripper(b)
+		if test.part != "" {
+			to, _ = b.(function.Parted).Part(test.part)
+		}
+		if res, _, err := ask(t, to, "GET", "/orders?page=2", "", unchanged); err == nil {
+			_ = res.Body.Close()
+		}
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/orders?page=2", http.NoBody)
+		adds, err := Definition().Rehearse(read(t, text), test.part, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := a.seen()[0]
+		if r.Method != http.MethodPost || r.URL.EscapedPath() != got.path || r.URL.RawQuery != got.query || a.URL != "http://"+r.Host {
+			t.Errorf("it rehearses %s %s at %s, and sends %s?%s", r.Method, r.URL, r.Host, got.path, got.query)
+		}
+		if said := strings.Join(adds, "; "); said != test.adds+"; a signature for lambda in eu-west-1" {
+			t.Errorf("it adds %s", said)
+		}
+		for _, field := range adds[1 : len(adds)-1] {
+			if name, value, _ := strings.Cut(field, ": "); got.head.Get(name) != value {
+				t.Errorf("%s is not sent", field)
+			}
+		}
+	}
 }

@@ -70,9 +70,9 @@ func (c *call) body(ctx context.Context) ([]byte, error) {
 }
 
 func (c *call) tooLarge() error {
-	detail := fmt.Sprintf("This function takes requests of at most %d bytes, counted as they are sent to it (binary bodies as base64).", c.bounds.largest)
+	what := "requests"
 	if c.mode == Async {
-		detail = fmt.Sprintf("This function takes events of at most %d bytes, counted as they are sent to it (binary bodies as base64).", c.bounds.largest)
+		what = "events"
 	}
-	return fault.FunctionTooLarge.New(detail)
+	return fault.FunctionTooLarge.New(fmt.Sprintf("This function takes %s of at most %d bytes, counted as they are sent to it (binary bodies as base64).", what, c.bounds.largest))
 }

@@ -103,6 +103,8 @@ type Outbound struct {
 	Method string `json:"method"`
 	Host   string `json:"host"`
 	Target string `json:"target"` // path and query
+	// Adds is what else it bears, in words: a token, a signature.
+	Adds []string `json:"adds,omitempty"`
 }
 
 // Answer is a response that needed no backend.

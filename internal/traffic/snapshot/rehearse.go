@@ -10,10 +10,11 @@ import (
 // arrives. Where nothing does, it gives what the client would be answered.
 func (n *BackendNote) rehearse(r *http.Request) (*Outbound, *Answer) {
 	var got *Outbound
+	var added []string
 	road := n.Rehearse(roundTripper(func(r *http.Request) (*http.Response, error) {
-		got = &Outbound{Method: r.Method, Host: r.Host, Target: r.URL.RequestURI()}
+		got = &Outbound{Method: r.Method, Host: r.Host, Target: r.URL.RequestURI(), Adds: added}
 		return exchange.NewResponse(r, http.StatusNoContent), nil
-	}))
+	}), func(texts ...string) { added = append(added, texts...) })
 	copied := exchange.Detach(r)
 	x := exchange.Of(copied)
 	writer, copied := exchange.Begin(exchange.Nowhere(), copied, x)

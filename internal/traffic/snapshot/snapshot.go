@@ -163,8 +163,9 @@ type BackendNote struct {
 	Kept func() time.Time
 	// Rehearse gives the road from the proxy to this backend with another end, for
 	// explain to see what the backend would get. It is nil where an adapter on the
-	// road does more than change what passes.
-	Rehearse func(end http.RoundTripper) http.Handler
+	// road does more than change what passes. adds is told what is added on it that does not
+	// show in what comes to the end.
+	Rehearse func(end http.RoundTripper, adds func(...string)) http.Handler
 	// Steps are those of a composition, nil where it is none.
 	Steps []StepNote
 }
