@@ -35,8 +35,10 @@ func (b *build) transportIdentity(r *config.Route, s *config.Service, bounds *eg
 		connect = unboundedConnect
 	}
 	id := transportIdentity{
-		key:     fmt.Sprintf("%s %s %s%s", protocol, connect, s.Announce, bounds),
-		options: transport.Options{Protocol: protocol, Connect: connect, Announce: transport.Announcement(s.Announce), Bounds: bounds},
+		key: fmt.Sprintf("%s %s %s%s %s", protocol, connect, s.Announce, bounds, b.cfg.Engine),
+		options: transport.Options{
+			Protocol: protocol, Connect: connect, Announce: transport.Announcement(s.Announce), Bounds: bounds, Engine: b.cfg.Engine,
+		},
 	}
 	if s.TLS == nil && !secure {
 		return id, nil

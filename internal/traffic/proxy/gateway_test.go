@@ -3,6 +3,7 @@ package proxy_test
 import (
 	"bufio"
 	"context"
+	"flag"
 	"io"
 	"log"
 	"log/slog"
@@ -26,6 +27,9 @@ import (
 	"github.com/weir-gateway/weir/internal/traffic/service"
 	"github.com/weir-gateway/weir/internal/wire/transport"
 )
+
+// engine is what speaks HTTP/1.1 with the backend in these tests, which ask the same of each.
+var engine = flag.String("engine", string(config.StdEngine), "the engine: std or own")
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
@@ -59,7 +63,7 @@ func start(tb testing.TB, s setup, backend http.Handler) *gateway {
 		g.backend = serve(tb, backend)
 		addresses = append(addresses, g.backend.Listener.Addr().String())
 	}
-	road, err := transport.New(transport.Options{Protocol: s.protocol})
+	road, err := transport.New(transport.Options{Protocol: s.protocol, Engine: config.Engine(*engine)})
 	if err != nil {
 		tb.Fatal(err)
 	}

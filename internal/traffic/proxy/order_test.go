@@ -14,6 +14,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/base/forward"
+	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
 	"github.com/weir-gateway/weir/internal/discovery"
 	"github.com/weir-gateway/weir/internal/filter"
@@ -310,7 +311,7 @@ func TestLinesMeetABackendBehindNetHTTP(t *testing.T) {
 		w.Header().Set("X-Echo", r.Trailer.Get("X-Digest"))
 	}))
 	for _, protocol := range []string{transport.HTTP, transport.H2C} {
-		road, err := transport.New(transport.Options{Protocol: protocol})
+		road, err := transport.New(transport.Options{Protocol: protocol, Engine: config.Engine(*engine)})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -246,7 +246,7 @@ func TestNothingIsActedOnTwice(t *testing.T) {
 			t.Run(name+"/"+kind, func(t *testing.T) {
 				t.Parallel()
 				l := &ledger{acted: map[string]int{}}
-				var options transport.Options
+				options := transport.Options{Engine: config.Engine(*engine)}
 				var addresses []string
 				if bad.http2 != nil {
 					options.Protocol = transport.H2C

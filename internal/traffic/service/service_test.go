@@ -3,6 +3,7 @@ package service_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"io"
 	"log/slog"
 	"maps"
@@ -24,6 +25,9 @@ import (
 	"github.com/weir-gateway/weir/internal/traffic/service"
 	"github.com/weir-gateway/weir/internal/wire/transport"
 )
+
+// engine is what speaks HTTP/1.1 with endpoints in these tests, which ask the same of each.
+var engine = flag.String("engine", string(config.StdEngine), "the engine: std or own")
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 

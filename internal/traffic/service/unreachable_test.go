@@ -67,7 +67,7 @@ func (d *dials) to(addresses []string) int {
 func (d *dials) road(t *testing.T, protocol string) http.RoundTripper {
 	t.Helper()
 	d.n = map[string]int{}
-	road, err := transport.New(transport.Options{Protocol: protocol, Dial: d.dial})
+	road, err := transport.New(transport.Options{Protocol: protocol, Dial: d.dial, Engine: config.Engine(*engine)})
 	if err != nil {
 		t.Fatal(err)
 	}

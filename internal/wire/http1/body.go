@@ -211,10 +211,16 @@ func (b *body) takeTrailer(section string) {
 	if b.trailer == nil {
 		return
 	}
-	if _, ordered := b.trailer[exchange.Lines]; ordered {
-		b.trailer[exchange.Lines] = nil
+	fillTrailer(b.trailer, section)
+}
+
+// fillTrailer puts the fields of a section into a trailer. Where that is lines, they take the
+// place of what was announced.
+func fillTrailer(trailer http.Header, section string) {
+	if _, ordered := trailer[exchange.Lines]; ordered {
+		trailer[exchange.Lines] = nil
 	}
-	head := exchange.MapHead(b.trailer)
+	head := exchange.MapHead(trailer)
 	for name, value := range fieldLines(section) {
 		head.Add(textproto.TrimString(name), value)
 	}

@@ -49,39 +49,47 @@ func (h *Head) parseField(line []byte) Reason {
 	return OK
 }
 
-// splitField gives name and value of a field line (RFC 9112 section 5).
+// splitField gives name and value of a field line (RFC 9112 section 5) of a request.
 func splitField(line []byte) (name, value []byte, reason Reason) {
+	name, value, odd, reason := cutField(line)
+	if reason == OK && odd && isAlias(name) {
+		return nil, nil, AliasFieldName
+	}
+	return name, value, reason
+}
+
+// cutField gives name and value of any field line, and whether the name has punctuation
+// other than '-' in it.
+func cutField(line []byte) (name, value []byte, odd bool, reason Reason) {
 	if line[0] == ' ' || line[0] == '\t' {
-		return nil, nil, LeadingBlank
+		return nil, nil, false, LeadingBlank
 	}
 	name, value, found := bytes.Cut(line, []byte(":"))
 	if !found {
-		return nil, nil, NoColon
+		return nil, nil, false, NoColon
 	}
 	value = trimOWS(value)
-	odd := uint8(0)
+	of := uint8(0)
 	for _, c := range name {
 		class := classes[c]
 		if class&tchar == 0 {
 			if c == ' ' || c == '\t' {
-				return nil, nil, BlankBeforeColon
+				return nil, nil, false, BlankBeforeColon
 			}
-			return nil, nil, BadFieldName
+			return nil, nil, false, BadFieldName
 		}
-		odd |= class & nameOther
+		of |= class & nameOther
 	}
 	switch {
 	case len(name) == 0:
-		return nil, nil, BadFieldName
-	case odd != 0 && isAlias(name):
-		return nil, nil, AliasFieldName
+		return nil, nil, false, BadFieldName
 	case !all(value, fieldByte):
 		if bytes.IndexByte(value, '\r') >= 0 {
-			return nil, nil, BareCR
+			return nil, nil, false, BareCR
 		}
-		return nil, nil, BadFieldValue
+		return nil, nil, false, BadFieldValue
 	}
-	return name, value, OK
+	return name, value, of&nameOther != 0, OK
 }
 
 // Fields yields name and value of every field line of a head or trailer section
@@ -114,20 +122,26 @@ const maxLengthDigits = 18 // so that every length fits in an int64
 
 func (h *Head) contentLength(value []byte) Reason {
 	h.lengths++
+	n, reason := parseLength(value)
+	if n > 0 {
+		h.Framing, h.Length = ByLength, n
+	}
+	return reason
+}
+
+// parseLength reads the value of a Content-Length.
+func parseLength(value []byte) (int64, Reason) {
 	if len(value) == 0 || len(value) > maxLengthDigits || value[0] == '0' && len(value) > 1 {
-		return BadLength // leading zeros are octal to some
+		return 0, BadLength // leading zeros are octal to some
 	}
 	n := int64(0)
 	for _, c := range value {
 		if c < '0' || c > '9' {
-			return BadLength
+			return 0, BadLength
 		}
 		n = n*10 + int64(c-'0')
 	}
-	if n > 0 {
-		h.Framing, h.Length = ByLength, n
-	}
-	return OK
+	return n, OK
 }
 
 func (h *Head) transferEncoding(value []byte) Reason {

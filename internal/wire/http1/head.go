@@ -9,14 +9,15 @@ type Limits struct {
 	TargetBytes int // request target
 }
 
-// Framing is how the end of a request's content is found (RFC 9112 section 6.3).
+// Framing is how the end of a message's content is found (RFC 9112 section 6.3).
 type Framing uint8
 
-// The framings of requests; there is no other.
+// The framings; there is no other.
 const (
-	NoContent Framing = iota // neither Content-Length nor Transfer-Encoding, or a length of 0
+	NoContent Framing = iota // there is none, or its length is 0
 	ByLength                 // Content-Length, larger than 0
 	ByChunks                 // Transfer-Encoding: chunked
+	ByClose                  // of responses alone: the end of the connection
 )
 
 // Head is one checked request head. Its slices point into the bytes that were

@@ -58,6 +58,9 @@ const (
 	TrailerTooLarge
 	ContentTooSlow
 
+	BadStatusLine
+	BadStatus
+
 	reasonCount
 )
 
@@ -117,6 +120,9 @@ var rules = [reasonCount]rule{
 	BadTrailer:        {fault.MalformedRequest, "A trailer field is malformed or may not stand in a trailer."}, // 7.1.2, RFC 9110 6.5.1
 	TrailerTooLarge:   {fault.HeadTooLarge, "The trailer section is too large."},
 	ContentTooSlow:    {fault.RequestTimeout, "The content of the request came too slowly."}, // RFC 9110 15.5.9
+
+	BadStatusLine: {fault.BackendInvalid, "The status line must be HTTP/1.1, one space, three digits, one space and a reason."}, // 4
+	BadStatus:     {fault.BackendInvalid, "The status is less than 100."},                                                       // RFC 9110 15
 }
 
 // Fault is what a message that breaks this rule is answered with, nil for OK.

@@ -55,7 +55,7 @@ func (t *turn) attach(c *Conn, h *Head, m marks) {
 	case ByChunks:
 		r.ContentLength = -1
 		r.TransferEncoding = chunkedOnly
-		r.Trailer = c.announced(m.trailer)
+		r.Trailer = announced(m.trailer, c.server.options.Lines)
 	}
 	t.body = &body{conn: c, turn: t, chunked: h.Framing == ByChunks, left: h.Length, trailer: r.Trailer, expected: m.expects && h.Minor > 0}
 	r.Body = t.body
@@ -64,29 +64,7 @@ func (t *turn) attach(c *Conn, h *Head, m marks) {
 // chunkedOnly is never changed by who knows net/http: it is the same for all requests.
 var chunkedOnly = []string{"chunked"}
 
-// announced makes the trailer section of a request whose Trailer field names some.
-func (c *Conn) announced(names string) http.Header {
-	if names == "" {
-		return nil
-	}
-	section := http.Header{}
-	for name := range strings.SplitSeq(names, ",") {
-		name = textproto.TrimString(name)
-		switch {
-		case !isToken([]byte(name)) || !mayTrail([]byte(name)):
-		case c.server.options.Lines:
-			section[exchange.Lines] = append(section[exchange.Lines], name, "")
-		default:
-			section[textproto.CanonicalMIMEHeaderKey(name)] = nil
-		}
-	}
-	if len(section) == 0 {
-		return nil
-	}
-	return section
-}
-
-// marks are what the fields of a request say to the server itself.
+// marks are what the fields of a message say to who reads it.
 type marks struct {
 	close, keeps, expects bool
 	trailer               string

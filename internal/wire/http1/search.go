@@ -10,30 +10,62 @@ type search struct {
 	line int // where the line that is being searched begins
 }
 
-// end gives the length of the head that b begins with, 0 while it is not whole. b begins
-// with what it began with the time before.
+// end gives the length of the request head that b begins with, 0 while it is not whole. b
+// begins with what it began with the time before.
 func (s *search) end(b []byte, limits Limits) (int, Reason) {
 	for {
-		i := bytes.IndexByte(b[s.scan:], '\n')
-		if i < 0 {
-			s.scan = len(b)
-			return 0, OK
-		}
-		i += s.scan
-		if i == 0 || b[i-1] != '\r' {
-			return 0, BareLF
-		}
-		if i-1 == s.line {
-			return i + 1, OK
-		}
-		if s.line == 0 {
+		first := s.line == 0
+		line, found, reason := s.next(b)
+		switch {
+		case reason != OK || !found:
+			return 0, reason
+		case len(line) == 0:
+			return s.line + len("\r\n"), OK
+		case first:
 			var h Head
-			if reason := h.parseRequestLine(b[:i-1], limits); reason != OK {
+			if reason := h.parseRequestLine(line, limits); reason != OK {
 				return 0, reason
 			}
 		}
+	}
+}
+
+// endOfResponse is end for the head of a response.
+func (s *search) endOfResponse(b []byte) (int, Reason) {
+	for {
+		first := s.line == 0
+		line, found, reason := s.next(b)
+		switch {
+		case reason != OK || !found:
+			return 0, reason
+		case first:
+			var h ResponseHead
+			if reason := h.parseStatusLine(line); reason != OK {
+				return 0, reason
+			}
+		case len(line) == 0:
+			return s.line + len("\r\n"), OK
+		}
+	}
+}
+
+// next gives the next line, without its CR LF; found is false while none is whole. An empty
+// one, which ends a head, is given each time.
+func (s *search) next(b []byte) (line []byte, found bool, reason Reason) {
+	i := bytes.IndexByte(b[s.scan:], '\n')
+	if i < 0 {
+		s.scan = len(b)
+		return nil, false, OK
+	}
+	i += s.scan
+	if i == 0 || b[i-1] != '\r' {
+		return nil, false, BareLF
+	}
+	line = b[s.line : i-1]
+	if len(line) > 0 {
 		s.scan, s.line = i+1, i+1
 	}
+	return line, true, OK
 }
 
 // tooLarge tells whether that many bytes of an unfinished head are more than a head may have.

@@ -28,6 +28,25 @@ func trailerEnd(b []byte) (n int, reason Reason) {
 // lines as in a head, but none that frames, routes, authenticates or describes
 // the message (RFC 9110 section 6.5.1), for some backends merge trailers into the head.
 func CheckTrailer(b []byte, limits Limits) Reason {
+	return checkSection(b, limits, func(line []byte) Reason {
+		name, _, reason := splitField(line)
+		if reason == OK && !mayTrail(name) {
+			return BadTrailer
+		}
+		return reason
+	})
+}
+
+// checkResponseTrailer checks the trailer section of a response: its lines. What a client may be
+// told there is for others to say.
+func checkResponseTrailer(b []byte, limits Limits) Reason {
+	return checkSection(b, limits, func(line []byte) Reason {
+		_, _, _, reason := cutField(line)
+		return reason
+	})
+}
+
+func checkSection(b []byte, limits Limits, check func(line []byte) Reason) Reason {
 	for fields := 0; ; fields++ {
 		line, rest, reason := cutLine(b)
 		if reason != OK {
@@ -39,12 +58,8 @@ func CheckTrailer(b []byte, limits Limits) Reason {
 		if fields >= limits.HeadFields {
 			return TrailerTooLarge
 		}
-		name, _, reason := splitField(line)
-		if reason != OK {
+		if reason := check(line); reason != OK {
 			return reason
-		}
-		if !mayTrail(name) {
-			return BadTrailer
 		}
 		b = rest
 	}

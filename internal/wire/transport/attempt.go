@@ -131,19 +131,24 @@ func broken(err error) bool {
 }
 
 func (a *attempt) sendError(err error) *exchange.SendError {
-	var dial dialError
-	var timeout net.Error
 	e := &exchange.SendError{
 		Endpoint: endpointOf(a.host).endpoint,
 		Sent:     a.sent(),
-		Dial:     errors.As(err, &dial),
 		Reused:   a.reused,
+		GoAway:   a.multi && unprocessed(err),
 		Err:      err,
 	}
-	e.Refused = isOutOfBounds(err)
-	e.Timeout = e.Dial && errors.As(err, &timeout) && timeout.Timeout()
-	e.GoAway = a.multi && unprocessed(err)
+	tellDial(e)
 	return e
+}
+
+// tellDial says of an error what kept a connection from being made, where that is why.
+func tellDial(e *exchange.SendError) {
+	var dial dialError
+	var timeout net.Error
+	e.Dial = errors.As(e.Err, &dial)
+	e.Refused = isOutOfBounds(e.Err)
+	e.Timeout = e.Dial && errors.As(e.Err, &timeout) && timeout.Timeout()
 }
 
 // isOutOfBounds tells whether nothing but the backend's bounds kept a connection from

@@ -24,13 +24,22 @@ type dialError struct{ error }
 func (e dialError) Unwrap() error { return e.error }
 
 func (d *dialer) plain(ctx context.Context, network, address string) (net.Conn, error) {
+	conn, err := d.bare(ctx, network, address)
+	if err != nil {
+		return nil, err
+	}
+	return &countedConn{Conn: conn}, nil
+}
+
+// bare dials and counts nothing.
+func (d *dialer) bare(ctx context.Context, network, address string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.connect)
 	defer cancel()
 	conn, err := d.open(ctx, network, placeOf(address))
 	if err != nil {
 		return nil, dialError{err}
 	}
-	return &countedConn{Conn: conn}, nil
+	return conn, nil
 }
 
 // secure dials and shakes hands within one bound.
@@ -184,6 +193,12 @@ func (c *countedConn) Write(p []byte) (int, error) {
 	c.wrote.Add(int64(n))
 	return n, err
 }
+
+// Wrote is how many bytes were written (see http1.Client).
+func (c *countedConn) Wrote() int64 { return c.wrote.Load() }
+
+// NetConn is the connection below.
+func (c *countedConn) NetConn() net.Conn { return c.Conn }
 
 // CloseWrite ends the sending direction, where the connection can.
 func (c *countedConn) CloseWrite() error {

@@ -3,10 +3,10 @@ package transport
 import (
 	"io"
 	"net/http"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
+
+	"github.com/weir-gateway/weir/internal/wire/http1"
 )
 
 // rest is how long a connection over HTTP/1.1 may be unused, where the endpoint has said that it
@@ -52,26 +52,12 @@ func (r *rest) begin(use uint64, d time.Duration, conn io.Closer) {
 	})
 }
 
-// margin is how long before the endpoint closes a connection it is closed here: a request that
-// is sent then must have arrived before.
-const margin = time.Second
-
-// restOf gives how long a connection may be unused by the field Keep-Alive of a response
-// (RFC 2068 section 19.7.1.1, as the usual servers send it: `timeout=5, max=100`), and
-// whether the response says so.
+// restOf gives how long a connection may be unused by the field Keep-Alive of a response,
+// and whether the response says so.
 func restOf(head http.Header) (time.Duration, bool) {
 	for _, line := range head["Keep-Alive"] {
-		for part := range strings.SplitSeq(line, ",") {
-			name, value, _ := strings.Cut(strings.TrimSpace(part), "=")
-			if !strings.EqualFold(name, "timeout") {
-				continue
-			}
-			seconds, err := strconv.ParseUint(value, 10, 31)
-			if err != nil {
-				return 0, false
-			}
-			timeout := time.Duration(seconds) * time.Second
-			return max(timeout-margin, timeout/2), true
+		if d, ok := http1.KeepAlive(line); ok {
+			return d, true
 		}
 	}
 	return 0, false

@@ -3,7 +3,8 @@
 // request was sent (exchange.SendError), passes 1xx responses on and hands out
 // upgraded connections with half-close.
 //
-// Inside is net/http's Transport, stripped of everything that a gateway must
+// Over HTTP/1.1 with the engine own the inside is an http1.Client. Else it is net/http's
+// Transport, stripped of everything that a gateway must
 // not do: no proxy from the environment, no redirects, no compression of its own,
 // no Go User-Agent. One habit of it cannot be switched off: a request without a
 // body whose method is safe (or that bears an Idempotency-Key) is sent once more,
@@ -26,6 +27,8 @@ import (
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/base/forward"
+	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/wire/http1"
 	"github.com/weir-gateway/weir/internal/wire/proxyproto"
 )
 
@@ -91,6 +94,8 @@ type Options struct {
 	Bounds *egress.Bounds
 	// Dial replaces the TCP dialler, and holds what bounds there are; nil: a net.Dialer.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Engine is what speaks HTTP/1.1; "" is config.StdEngine. HTTP/2 is net/http's with any.
+	Engine config.Engine
 }
 
 // Transport is an http.RoundTripper whose req.URL.Host is an endpoint's address,
@@ -104,6 +109,7 @@ type Options struct {
 // whether the answer may be one to a connection that was unused for long. The body of a 101 response is an io.ReadWriteCloser with
 // CloseWrite() error. It is safe for concurrent use.
 type Transport struct {
+	own    *http1.Client // nil: inner is asked
 	inner  http.Transport
 	scheme string
 	multi  bool // several requests share a connection
@@ -142,6 +148,9 @@ func New(o Options) (*Transport, error) {
 	t.inner.Protocols.SetHTTP1(protocol == HTTP)
 	t.inner.Protocols.SetHTTP2(protocol == H2)
 	t.inner.Protocols.SetUnencryptedHTTP2(protocol == H2C)
+	if o.Engine == config.OwnEngine && protocol == HTTP && http1.ClientKeeps {
+		t.own = newOwn(&d, o)
+	}
 	return t, nil
 }
 
@@ -179,7 +188,12 @@ func orDefault[T int | int64 | time.Duration](v, otherwise T) T {
 }
 
 // CloseIdle closes the connections that no request uses.
-func (t *Transport) CloseIdle() { t.inner.CloseIdleConnections() }
+func (t *Transport) CloseIdle() {
+	t.inner.CloseIdleConnections()
+	if t.own != nil {
+		t.own.CloseIdle()
+	}
+}
 
 // Connect makes a connection to host, which is as RoundTrip's req.URL.Host, with TLS where
 // there is any, and closes it. It is none of those that are kept.
@@ -198,6 +212,10 @@ func (t *Transport) Connect(ctx context.Context, host string) error {
 
 // RoundTrip sends req to the endpoint req.URL.Host.
 func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
+	if t.own != nil {
+		t.address(req)
+		return t.own.RoundTrip(req)
+	}
 	exchange.Plain(req) // net/http looks into the maps
 	head := exchange.RequestHead(req)
 	if t.multi && forward.UpgradeOf(head) != "" {
@@ -209,16 +227,7 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	req.URL.Scheme = t.scheme
 	a := t.newAttempt(req)
-	if req.Host == "" { // net/http would take the URL's, which may be a place
-		req.Host = endpointOf(req.URL.Host).authority()
-	}
-	if t.announce != NotAnnounced {
-		at := endpointOf(req.URL.Host)
-		at.client = announced(req.Context())
-		req.URL.Host = at.host(placeSuffix)
-	} else if strings.HasPrefix(req.URL.Host, unixPrefix) || strings.HasSuffix(req.URL.Host, placeSuffix) { // nobody else writes a place
-		req.URL.Host = place{endpoint: req.URL.Host}.host(placeSuffix)
-	}
+	t.address(req)
 	out := a.request(req)
 	if out.Body != nil && out.Body != http.NoBody && (t.multi || isSeverable(out.Body)) {
 		a.content = &content{ReadCloser: out.Body, attempt: a}
@@ -233,6 +242,21 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	res.Body = a.body(res, t.inner.IdleConnTimeout)
 	return res, nil
+}
+
+// address makes the host of the URL the name of the connections that req may have, and sees
+// to it that there is a Host.
+func (t *Transport) address(req *http.Request) {
+	if req.Host == "" { // the URL's may be a place
+		req.Host = endpointOf(req.URL.Host).authority()
+	}
+	if t.announce != NotAnnounced {
+		at := endpointOf(req.URL.Host)
+		at.client = announced(req.Context())
+		req.URL.Host = at.host(placeSuffix)
+	} else if strings.HasPrefix(req.URL.Host, unixPrefix) || strings.HasSuffix(req.URL.Host, placeSuffix) { // nobody else writes a place
+		req.URL.Host = place{endpoint: req.URL.Host}.host(placeSuffix)
+	}
 }
 
 func closeBody(req *http.Request) {

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"encoding/pem"
 	"errors"
+	"flag"
 	"io"
 	"log"
 	"net"
@@ -23,13 +24,18 @@ import (
 	"github.com/weir-gateway/weir/internal/base/await"
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/wire/transport"
 )
+
+// engine is what speaks HTTP/1.1 in these tests, which ask the same of each.
+var engine = flag.String("engine", string(config.StdEngine), "the engine: std or own")
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func newTransport(tb testing.TB, o transport.Options) *transport.Transport {
 	tb.Helper()
+	o.Engine = config.Engine(*engine)
 	tr, err := transport.New(o)
 	if err != nil {
 		tb.Fatal(err)

@@ -1,0 +1,207 @@
+package http1
+
+import (
+	"io"
+	"net/http"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+)
+
+// Read reads a piece of the response's content (http.Response.Body). What fails is a
+// *exchange.SendError that says that the head was seen.
+func (r *round) Read(p []byte) (int, error) {
+	r.mu.Lock()
+	n, err := r.read(p)
+	r.mu.Unlock()
+	if err != nil && !r.closed.Load() { // else it fails because of that
+		r.end(err)
+	}
+	return n, err
+}
+
+// Close gives up what is left of the response, and its link with it.
+func (r *round) Close() error {
+	r.closed.Store(true)
+	if !r.mu.TryLock() {
+		_ = r.link.below.Close() // whoever reads learns of it
+		r.mu.Lock()
+	}
+	if r.err == nil {
+		r.err = http.ErrBodyReadAfterClose
+		r.release(false)
+	}
+	r.mu.Unlock()
+	r.end(nil)
+	return nil
+}
+
+// OnEnd sets what runs when the body has ended, one way or another: how is io.EOF where it
+// came to its end, nil where it was closed before, and else why it broke off.
+func (r *round) OnEnd(f func(how error)) { r.onEnd = f }
+
+// Late tells of an answer that it is 408 and the end of a kept connection: it may have been on
+// its way already, for no request came, when this one was sent (RFC 9110 section 15.5.9).
+func (r *round) Late() bool {
+	return r.res.StatusCode == http.StatusRequestTimeout && r.res.Close && r.reused
+}
+
+func (r *round) end(how error) {
+	if !r.ended.Swap(true) && r.onEnd != nil {
+		r.onEnd(how)
+	}
+}
+
+func (r *round) read(p []byte) (n int, err error) {
+	switch {
+	case r.closed.Load():
+		return 0, http.ErrBodyReadAfterClose
+	case r.err != nil:
+		return 0, r.err
+	case len(p) == 0:
+		return 0, nil
+	}
+	switch r.framing {
+	case ByChunks:
+		n, err = r.readChunks(p)
+	case ByLength:
+		n, err = r.readLength(p)
+	default:
+		n, err = r.receiveContent(p)
+	}
+	switch {
+	case err == nil:
+		return n, nil
+	case onlyEOF(err):
+		r.err = io.EOF
+	default:
+		r.err = r.brokeOff(err)
+	}
+	r.release(r.keeps && onlyEOF(err))
+	return n, r.err
+}
+
+// brokeOff is err where the head of the response was seen.
+func (r *round) brokeOff(err error) error {
+	e := r.sendError(r.cause(err))
+	e.Sent = exchange.SentHeadSeen
+	return e
+}
+
+// readLength reads content whose length is known, and never a byte of what follows.
+func (r *round) readLength(p []byte) (int, error) {
+	if int64(len(p)) > r.left {
+		p = p[:r.left]
+	}
+	n, err := r.receiveContent(p)
+	r.left -= int64(n)
+	if r.left == 0 {
+		return n, io.EOF
+	}
+	return n, unexpected(err)
+}
+
+// receiveContent reads what was received before, or else from the link.
+func (r *round) receiveContent(p []byte) (int, error) {
+	in := &r.room.in
+	if len(in.b) > 0 {
+		n := copy(p, in.b)
+		in.skip(n)
+		return n, nil
+	}
+	return r.link.Read(p)
+}
+
+// readChunks reads from chunks as much as has come and has room in p, and waits only for the
+// first of it.
+func (r *round) readChunks(p []byte) (n int, err error) {
+	in := &r.room.in
+	for {
+		if r.chunks.state == data {
+			if len(in.b) == 0 && n > 0 || n == len(p) {
+				return n, nil
+			}
+			m, err := r.readData(p[n:])
+			if n += m; err != nil {
+				return n, err
+			}
+			continue
+		}
+		used, reason := r.chunks.toData(in.b)
+		if reason != OK {
+			return n, invalidError{reason}
+		}
+		in.skip(used)
+		switch {
+		case r.chunks.Done():
+			return n, r.readTrailer(n > 0)
+		case r.chunks.state == data:
+		case n > 0:
+			return n, nil
+		default:
+			if err := r.fill(); err != nil {
+				return 0, err
+			}
+		}
+	}
+}
+
+// readData reads data of a chunk, straight to p where none was received before.
+func (r *round) readData(p []byte) (int, error) {
+	if int64(len(p)) > r.chunks.left {
+		p = p[:r.chunks.left]
+	}
+	n, err := r.receiveContent(p)
+	_, _ = r.chunks.Scan(p[:n]) // data of any kind is valid
+	return n, unexpected(err)
+}
+
+// fill receives more.
+func (r *round) fill() error {
+	n, err := r.room.in.fill(r.link)
+	if n > 0 {
+		return nil
+	}
+	return unexpected(err)
+}
+
+// readTrailer gives io.EOF when the trailer section has come and is valid. It waits for it
+// unless something was read already.
+func (r *round) readTrailer(something bool) error {
+	in := &r.room.in
+	for {
+		end, reason := trailerEnd(in.b)
+		if reason == OK && end > 0 {
+			reason = checkResponseTrailer(in.b[:end], r.client.options.Limits)
+		}
+		if reason == OK && (end > maxTrailer || end == 0 && len(in.b) >= maxTrailer) {
+			reason = TrailerTooLarge
+		}
+		switch {
+		case reason != OK:
+			return invalidError{reason}
+		case end > 0:
+			r.takeTrailer(string(in.b[:end]))
+			in.skip(end)
+			return io.EOF
+		case something:
+			return nil
+		}
+		if err := r.fill(); err != nil {
+			return err
+		}
+	}
+}
+
+// takeTrailer puts what came in the place of what was announced.
+func (r *round) takeTrailer(section string) {
+	if r.res.Trailer == nil {
+		if section == "\r\n" {
+			return
+		}
+		r.res.Trailer = http.Header{}
+		if r.ordered() {
+			r.res.Trailer[exchange.Lines] = nil
+		}
+	}
+	fillTrailer(r.res.Trailer, section)
+}

@@ -1,0 +1,221 @@
+package http1
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+)
+
+// mostInline is the most content that goes with the head, by the goroutine of the request:
+// the system takes as much on an idle connection whether or not the endpoint reads.
+const mostInline = 16 << 10
+
+// send sends the head, with content that is there as a whole and small, and sees to it that
+// any other is sent.
+func (r *round) send() error {
+	out, err := r.appendHead(r.room.out[:0])
+	if err != nil {
+		return err
+	}
+	length := contentLength(r.req)
+	inline := length == 0 || length > 0 && length <= mostInline && r.req.GetBody != nil && !expects(r.req)
+	if inline && length > 0 {
+		if out, err = appendContent(out, r.req.Body, int(length)); err != nil {
+			return err
+		}
+	}
+	r.room.out = out
+	n, err := r.link.net.Write(out)
+	r.wrote = int64(n)
+	if err != nil && n == 0 {
+		return err //nolint:wrapcheck // explain says what it was for
+	}
+	switch {
+	case err != nil: // it may have answered before it ended
+	case inline:
+		r.whole = true
+	default:
+		r.startFeed(length)
+		return nil
+	}
+	closeContent(r.req)
+	return nil
+}
+
+// appendContent appends length bytes of content that is in memory.
+func appendContent(out []byte, content io.Reader, length int) ([]byte, error) {
+	at := len(out)
+	out = append(out, make([]byte, length)...)
+	if n, err := io.ReadFull(content, out[at:]); err != nil {
+		return nil, fmt.Errorf("content of %d bytes instead of %d: %w", n, length, err)
+	}
+	return out, nil
+}
+
+// contentLength is how long the content of a request is; -1 is not known.
+func contentLength(req *http.Request) int64 {
+	switch {
+	case !hasBody(req):
+		return 0
+	case req.ContentLength > 0 && len(req.Trailer) == 0:
+		return req.ContentLength
+	default:
+		return unknown
+	}
+}
+
+// expects tells whether a request waits to be asked for its content.
+func expects(req *http.Request) bool {
+	return strings.EqualFold(exchange.RequestHead(req).Get("Expect"), "100-continue")
+}
+
+var errNoRequest = errors.New("the request cannot be written")
+
+// appendHead appends the head of the request. What would be read as something else there is
+// an error: nothing is sent then.
+func (r *round) appendHead(out []byte) ([]byte, error) {
+	req := r.req
+	method := req.Method
+	if method == "" {
+		method = http.MethodGet
+	}
+	out = append(append(out, method...), ' ')
+	at := len(out)
+	out = appendTarget(out, req.URL)
+	if !isName(method) || !isOneWord(out[at:]) {
+		return nil, fmt.Errorf("%w: its method or its URL", errNoRequest)
+	}
+	out = append(out, " HTTP/1.1\r\nHost: "...)
+	at = len(out)
+	if req.Host != "" {
+		out = append(out, req.Host...)
+	} else {
+		out = append(out, req.URL.Host...)
+	}
+	if !isOneWord(out[at:]) {
+		return nil, fmt.Errorf("%w: its host", errNoRequest)
+	}
+	out = append(out, "\r\n"...)
+	out, ok := appendFields(out, req.Header)
+	if !ok {
+		return nil, fmt.Errorf("%w: a field", errNoRequest)
+	}
+	return append(appendRequestFraming(out, req), "\r\n"...), nil
+}
+
+// appendTarget is URL.RequestURI without its allocations.
+func appendTarget(out []byte, u *url.URL) []byte {
+	if u.Opaque != "" {
+		return append(out, u.RequestURI()...)
+	}
+	path := u.EscapedPath()
+	if path == "" {
+		path = "/"
+	}
+	out = append(out, path...)
+	if u.ForceQuery || u.RawQuery != "" {
+		out = append(append(out, '?'), u.RawQuery...)
+	}
+	return out
+}
+
+// isOneWord tells whether no byte of b ends a part of a head, nor the head.
+func isOneWord(b []byte) bool {
+	for _, c := range b {
+		if c <= ' ' || c == 0x7f {
+			return false
+		}
+	}
+	return true
+}
+
+// appendFields appends the fields of a head, but for those that are said otherwise.
+func appendFields(out []byte, head http.Header) ([]byte, bool) {
+	if list, ordered := head[exchange.Lines]; ordered { // as All of a Head, which would cost two allocations
+		for i := 0; i < len(list); i += 2 {
+			if list[i] == "" {
+				continue
+			}
+			var ok bool
+			if out, ok = appendAsked(out, list[i], list[i+1]); !ok {
+				return nil, false
+			}
+		}
+		return out, true
+	}
+	for name, values := range head {
+		for _, value := range values {
+			var ok bool
+			if out, ok = appendAsked(out, name, value); !ok {
+				return nil, false
+			}
+		}
+	}
+	return out, true
+}
+
+// appendAsked appends a field of a request, and tells whether it is one.
+func appendAsked(out []byte, name, value string) ([]byte, bool) {
+	switch len(name) {
+	case len("host"):
+		if strings.EqualFold(name, "host") {
+			return out, true
+		}
+	case len("trailer"):
+		if strings.EqualFold(name, "trailer") {
+			return out, true
+		}
+	case len("user-agent"):
+		if value == "" && strings.EqualFold(name, "user-agent") { // how net/http is told to say none
+			return out, true
+		}
+	case len("content-length"):
+		if strings.EqualFold(name, "content-length") {
+			return out, true
+		}
+	case len("transfer-encoding"):
+		if strings.EqualFold(name, "transfer-encoding") {
+			return out, true
+		}
+	}
+	if !isName(name) {
+		return nil, false
+	}
+	for i := range len(value) {
+		if classes[value[i]]&fieldByte == 0 {
+			return nil, false
+		}
+	}
+	return append(append(append(append(out, name...), ": "...), strings.Trim(value, " \t")...), "\r\n"...), true
+}
+
+// appendRequestFraming says how the content ends.
+func appendRequestFraming(out []byte, req *http.Request) []byte {
+	switch n := contentLength(req); {
+	case n > 0:
+		out = append(strconv.AppendInt(append(out, "Content-Length: "...), n, 10), "\r\n"...)
+	case n == unknown:
+		out = append(out, "Transfer-Encoding: chunked\r\n"...)
+		for _, name := range exchange.RequestTrailer(req).Names() {
+			out = appendField(out, "Trailer", name)
+		}
+	case usuallyHasContent(req.Method):
+		out = append(out, "Content-Length: 0\r\n"...)
+	}
+	if req.Close && !hasOption(exchange.RequestHead(req).Get("Connection"), "close") {
+		out = append(out, "Connection: close\r\n"...)
+	}
+	return out
+}
+
+// usuallyHasContent tells of a method that servers want to know a length with (RFC 9110
+// section 8.6).
+func usuallyHasContent(method string) bool {
+	return method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch
+}

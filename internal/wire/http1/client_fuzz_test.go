@@ -1,0 +1,184 @@
+package http1_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"io"
+	"maps"
+	"net"
+	"net/http"
+	"net/textproto"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/wire/http1"
+)
+
+// scripted is an endpoint's connection that says certain pieces, whatever it is told.
+type scripted struct {
+	net.Conn
+
+	pieces [][]byte
+}
+
+func (s *scripted) Read(p []byte) (int, error) {
+	for len(s.pieces) > 0 && len(s.pieces[0]) == 0 {
+		s.pieces = s.pieces[1:]
+	}
+	if len(s.pieces) == 0 {
+		return 0, io.EOF
+	}
+	n := copy(p, s.pieces[0])
+	s.pieces[0] = s.pieces[0][n:]
+	return n, nil
+}
+
+func (s *scripted) Write(p []byte) (int, error) { return len(p), nil }
+func (s *scripted) Close() error                { return nil }
+
+// told is a response as far as two readers must agree on it.
+type told struct {
+	Status  int
+	Reason  string
+	Length  int64
+	Close   bool
+	Head    http.Header
+	Body    string
+	Trailer http.Header
+	Chunked bool
+}
+
+func tellOf(res *http.Response, body []byte) told {
+	exchange.Plain(&http.Request{Header: res.Header, Trailer: res.Trailer})
+	trailer := http.Header{}
+	for name, values := range res.Trailer {
+		if len(values) > 0 {
+			trailer[name] = values
+		}
+	}
+	return told{
+		Status: res.StatusCode, Reason: res.Status, Length: res.ContentLength, Close: res.Close, Head: res.Header,
+		Body: string(body), Trailer: trailer, Chunked: len(res.TransferEncoding) > 0,
+	}
+}
+
+// byOwnClient reads raw as the answer to a request, in pieces.
+func byOwnClient(method string, raw, sizes []byte, lines bool) (told, error) {
+	c := http1.NewClient(http1.ClientOptions{
+		Dial: func(context.Context, string) (net.Conn, error) { return &scripted{pieces: cut(raw, sizes)}, nil },
+		Idle: time.Second, Limits: wide,
+	})
+	req, err := http.NewRequestWithContext(context.Background(), method, "http://a/", nil)
+	if err != nil {
+		return told{}, err
+	}
+	if lines {
+		req.Header = http.Header{exchange.Lines: nil}
+	}
+	res, err := c.RoundTrip(req)
+	if err != nil {
+		return told{}, err
+	}
+	defer func() { _ = res.Body.Close() }()
+	if res.StatusCode == http.StatusSwitchingProtocols {
+		return tellOf(res, nil), nil
+	}
+	body, err := io.ReadAll(res.Body)
+	return tellOf(res, body), err
+}
+
+// byLibrary reads raw as net/http's Transport would.
+func byLibrary(method string, raw []byte) (told, error) {
+	in := bufio.NewReaderSize(bytes.NewReader(raw), wide.HeadBytes)
+	for {
+		res, err := http.ReadResponse(in, &http.Request{Method: method})
+		if err != nil {
+			return told{}, err
+		}
+		if res.StatusCode < 200 && res.StatusCode != http.StatusSwitchingProtocols {
+			continue
+		}
+		if res.StatusCode == http.StatusSwitchingProtocols {
+			return tellOf(res, nil), nil
+		}
+		body, err := io.ReadAll(res.Body)
+		return tellOf(res, body), err
+	}
+}
+
+// checkResponse holds that what our reader takes, net/http's takes for the same; ours may be
+// the stricter one. However it is cut and whatever heads are kept as, it is the same.
+func checkResponse(t *testing.T, head bool, raw, sizes []byte) {
+	t.Helper()
+	method := http.MethodGet
+	if head {
+		method = http.MethodHead
+	}
+	whole, err := byOwnClient(method, raw, nil, false)
+	pieces, piecesErr := byOwnClient(method, raw, sizes, true)
+	if (err == nil) != (piecesErr == nil) || err == nil && !reflect.DeepEqual(whole, pieces) {
+		t.Fatalf("%q: in pieces it is %+v, %v, and else %+v, %v", raw, pieces, piecesErr, whole, err)
+	}
+	if err != nil {
+		return
+	}
+	library, err := byLibrary(method, raw)
+	if err != nil {
+		t.Fatalf("%q: taken as %+v, by net/http refused: %v", raw, whole, err)
+	}
+	alike(&whole)
+	alike(&library)
+	if !reflect.DeepEqual(whole, library) {
+		t.Fatalf("%q:\n own %+v\n std %+v", raw, whole, library)
+	}
+}
+
+// alike leaves out what the two may differ in: net/http joins and removes lengths, lets close
+// stand for what has no end, and keeps Trailer where nothing can come of it.
+func alike(a *told) {
+	a.Reason = textproto.TrimString(a.Reason)
+	a.Head = maps.Clone(a.Head)
+	for _, name := range []string{"Content-Length", "Trailer", "Connection", "Pragma", "Cache-Control"} {
+		delete(a.Head, name)
+	}
+	a.Close = false
+}
+
+// FuzzResponse compares our reader of responses with net/http's.
+func FuzzResponse(f *testing.F) {
+	for _, raw := range responses {
+		f.Add(false, []byte(raw), []byte{1, 7, 30})
+		f.Add(true, []byte(raw), []byte{200, 1})
+	}
+	f.Fuzz(func(t *testing.T, head bool, raw, sizes []byte) { checkResponse(t, head, raw, sizes) })
+}
+
+// responses are what readers have disagreed about.
+var responses = []string{
+	"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+	"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello and more",
+	"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
+	"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\nhello",
+	"HTTP/1.1 200 OK\r\n\r\nuntil the end",
+	"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 0\r\n\r\n",
+	"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+	"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n5;a=\"b\"\r\nhello\r\n1\r\n!\r\n0\r\nX-Sum: 1\r\nX-More: 2\r\n\r\n",
+	"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n5\r\nhello\r\n0\r\n\r\n",
+	"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+	"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\nhello\r\n0\r\n\r\n",
+	"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0x5\r\nhello\r\n0\r\n\r\n",
+	"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhelloHTTP/1.1 200 OK\r\n\r\n",
+	"HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\nhello",
+	"HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\nETag: \"a\"\r\n\r\n",
+	"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+	"HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\nbytes",
+	"HTTP/1.1 200 OK\nContent-Length: 2\n\nok",
+	"HTTP/1.1 200 OK\r\nA: b\r\n folded\r\nContent-Length: 2\r\n\r\nok",
+	"HTTP/1.1 200 OK\r\nContent-Length : 2\r\n\r\nok",
+	"HTTP/1.1 200\r\nset-cookie: a\r\nSet-Cookie: b\r\nContent-Length: 2\r\n\r\nok",
+	"SSH-2.0-OpenSSH_9.6\r\n",
+	"HTTP/1.1 200 OK\r\nContent-Le",
+}

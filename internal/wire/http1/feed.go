@@ -1,0 +1,223 @@
+package http1
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+)
+
+// feed sends the content of a request in a goroutine of its own, which ends with the content,
+// its own failure or the link. It may go on while the response is read already.
+type feed struct {
+	round   *round
+	link    *link
+	length  int64     // unknown: in chunks
+	word    chan bool // whether the endpoint wants the content; nil: nobody waits to be told
+	told    bool
+	done    chan struct{}
+	reading atomic.Bool
+	lost    atomic.Bool           // nobody wants the content any more
+	whole   atomic.Bool           // all was sent
+	failure atomic.Pointer[error] // of the content itself
+}
+
+// The content is read in pieces of one of two sizes. While a client sends little at a time,
+// the buffer that waits for it is small.
+const (
+	smallFeed = 2 << 10
+	largeFeed = 32 << 10
+)
+
+var (
+	smallFeeds = sync.Pool{New: func() any { return new([smallFeed + 2*chunkRoom]byte) }}
+	largeFeeds = sync.Pool{New: func() any { return new([largeFeed + 2*chunkRoom]byte) }}
+)
+
+// startFeed begins to send the content.
+func (r *round) startFeed(length int64) {
+	f := &feed{round: r, link: r.link, length: length, done: make(chan struct{})}
+	if expects(r.req) {
+		f.word = make(chan bool, 1)
+	}
+	r.feed = f
+	go f.run()
+}
+
+// tell says whether the endpoint wants the content; only the first word counts.
+func (f *feed) tell(wanted bool) {
+	if f != nil && f.word != nil && !f.told {
+		f.told = true
+		f.word <- wanted
+	}
+}
+
+// failed gives the error of the content itself, nil where it has none.
+func (f *feed) failed() error {
+	if err := f.failure.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// feedWait is how long a response that has come whole waits for the word that the content was
+// sent whole: without it the connection cannot be kept.
+const feedWait = 50 * time.Millisecond
+
+// isDone tells whether all of the content was sent, and the goroutine leaves the link alone.
+func (f *feed) isDone() bool {
+	f.tell(false)
+	select {
+	case <-f.done:
+		return f.whole.Load()
+	default:
+	}
+	timer := time.NewTimer(feedWait)
+	defer timer.Stop()
+	select {
+	case <-f.done:
+	case <-timer.C:
+	}
+	return f.whole.Load()
+}
+
+// sever ends a Read of the content that waits for the client, because the link was lost.
+func (f *feed) sever(err error) {
+	f.tell(false)
+	f.lost.Store(true)
+	r := f.round
+	if r.ctx.Err() != nil || f.failed() != nil || !f.reading.Load() {
+		return
+	}
+	if _, invalid := errors.AsType[invalidError](err); invalid {
+		return
+	}
+	if body, ok := r.req.Body.(interface{ Sever() }); ok {
+		body.Sever()
+	}
+}
+
+// run sends the content. Where that fails itself, so does the link; where the link does, its
+// reader learns of that, perhaps after an answer.
+func (f *feed) run() {
+	defer close(f.done)
+	defer closeContent(f.round.req)
+	if !f.isWanted() {
+		return
+	}
+	err := f.send()
+	if err == nil {
+		f.whole.Store(true)
+		return
+	}
+	if failure, ok := errors.AsType[contentError](err); ok {
+		f.failure.Store(&failure.error)
+		_ = f.link.below.Close() // a request cannot be given up in another way
+	}
+}
+
+// isWanted waits until the endpoint asks for the content or has been silent for long enough.
+func (f *feed) isWanted() bool {
+	if f.word == nil {
+		return true
+	}
+	timer := time.NewTimer(f.round.client.options.ContinueWait)
+	defer timer.Stop()
+	select {
+	case wanted := <-f.word:
+		return wanted
+	case <-timer.C:
+		return true
+	}
+}
+
+// contentError is one of the content, and not of the connection.
+type contentError struct{ error }
+
+func (e contentError) Unwrap() error { return e.error }
+
+func (f *feed) send() error {
+	much := false
+	for left := f.length; ; {
+		n, err := f.sendPiece(much, left)
+		if f.length != unknown {
+			left -= int64(n)
+		}
+		switch {
+		case onlyEOF(err) && left > 0 && f.length != unknown:
+			return contentError{fmt.Errorf("content of %d bytes instead of %d: %w", f.length-left, f.length, io.ErrUnexpectedEOF)}
+		case onlyEOF(err) && f.length == unknown:
+			return f.sendTrailer()
+		case onlyEOF(err):
+			return nil
+		case err != nil:
+			return err
+		}
+		much = n >= smallFeed
+	}
+}
+
+func (f *feed) sendPiece(large bool, left int64) (int, error) {
+	if large {
+		piece, _ := largeFeeds.Get().(*[largeFeed + 2*chunkRoom]byte)
+		defer func() { scramble(piece[:]); largeFeeds.Put(piece) }()
+		return f.sendOne(piece[:], left)
+	}
+	piece, _ := smallFeeds.Get().(*[smallFeed + 2*chunkRoom]byte)
+	defer func() { scramble(piece[:]); smallFeeds.Put(piece) }()
+	return f.sendOne(piece[:], left)
+}
+
+// sendOne sends what one Read gives, as a chunk where that is how it is framed. The error of
+// the Read comes after what it gave.
+func (f *feed) sendOne(room []byte, left int64) (int, error) {
+	data := room[chunkRoom : len(room)-chunkRoom]
+	f.reading.Store(true) // before lost is looked at: sever does it the other way round
+	if f.lost.Load() {
+		return 0, net.ErrClosed
+	}
+	n, err := f.round.req.Body.Read(data)
+	if err != nil && !onlyEOF(err) {
+		err = contentError{err}
+	}
+	f.reading.Store(false)
+	if n == 0 {
+		return 0, err
+	}
+	if f.length != unknown && int64(n) > left {
+		return n, contentError{errors.New("the content is longer than Content-Length says")}
+	}
+	piece := data[:n]
+	if f.length == unknown {
+		piece = asChunk(room, n)
+	}
+	if _, writeErr := f.link.net.Write(piece); writeErr != nil {
+		return n, writeErr //nolint:wrapcheck // nobody is told of it
+	}
+	return n, err
+}
+
+// asChunk makes a chunk of the n bytes that lie in the middle of room, chunkRoom from its begin.
+func asChunk(room []byte, n int) []byte {
+	var size [chunkRoom]byte
+	line := append(strconv.AppendInt(size[:0], int64(n), 16), "\r\n"...)
+	begin := chunkRoom - len(line)
+	copy(room[begin:], line)
+	return append(room[begin:chunkRoom+n], "\r\n"...)
+}
+
+// sendTrailer sends the end of chunks, with the fields that were announced.
+func (f *feed) sendTrailer() error {
+	out := append(make([]byte, 0, 64), "0\r\n"...)
+	for name, value := range exchange.RequestTrailer(f.round.req).All() {
+		out = appendField(out, name, value)
+	}
+	_, err := f.link.net.Write(append(out, "\r\n"...))
+	return err //nolint:wrapcheck // nobody is told of it
+}

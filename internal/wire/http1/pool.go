@@ -1,0 +1,80 @@
+package http1
+
+import (
+	"slices"
+	"time"
+)
+
+// shelf holds the unused connections for one host. The one that was used last is used
+// first, so that those which are not needed any more grow old.
+type shelf struct{ links []*link }
+
+// take gives an unused connection on which nothing has come, nil where there is none.
+func (c *Client) take(host string) *link {
+	for {
+		l := c.pop(host)
+		if l == nil || l.isQuiet() {
+			return l
+		}
+		l.close()
+	}
+}
+
+// pop takes the connection that was used last, whatever has become of it. Those that have
+// rested for too long are the sweep's to close.
+func (c *Client) pop(host string) *link {
+	now := c.now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.idle[host]
+	if s == nil {
+		return nil
+	}
+	for i, l := range slices.Backward(s.links) {
+		if now < l.until {
+			s.links = slices.Delete(s.links, i, i+1)
+			return l
+		}
+	}
+	return nil
+}
+
+// keep puts a connection back that no request uses any more. It may rest for d at most.
+func (c *Client) keep(l *link, d time.Duration) {
+	l.until = c.now() + d
+	c.mu.Lock()
+	s := c.idle[l.host]
+	if s == nil {
+		s = &shelf{}
+		c.idle[l.host] = s
+	}
+	full := len(s.links) >= c.options.IdlePerHost
+	if !full {
+		s.links = append(s.links, l)
+	}
+	c.mu.Unlock()
+	if full {
+		l.close()
+	}
+}
+
+// rested takes the connections off their shelves that have been there for too long, and
+// tells when the next one will have been; 0 is never. The caller has locked mu.
+func (c *Client) rested(now time.Duration) (old []*link, next time.Duration) {
+	for host, s := range c.idle {
+		s.links = slices.DeleteFunc(s.links, func(l *link) bool {
+			switch {
+			case l.until <= now:
+				old = append(old, l)
+				return true
+			case next == 0 || l.until < next:
+				next = l.until
+			}
+			return false
+		})
+		if len(s.links) == 0 {
+			delete(c.idle, host)
+		}
+	}
+	return old, next
+}

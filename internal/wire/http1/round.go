@@ -1,0 +1,141 @@
+package http1
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/fault"
+)
+
+// round is one request and its response. It is the response's body too, and is never used
+// again, so whoever keeps the response can do no harm.
+type round struct {
+	client *Client
+	link   *link
+	room   *room // nil when the response has come whole
+	req    *http.Request
+	ctx    context.Context //nolint:containedctx // of the request; the patrol looks at it
+	res    http.Response
+	lines  [2 * usualLines]string // of the response's head, where that is not longer
+	feed   *feed                  // sends the content; nil: it went with the head
+
+	reused   bool // the link had a request before
+	answered bool // something has come
+	wrote    int64
+	before   int64 // what the link had written below TLS
+	whole    bool  // it was sent with its head, and all of that was
+
+	mu      sync.Mutex // held while the body is read; guards what follows
+	framing Framing
+	left    int64 // bytes of content still to come, where framing is ByLength
+	chunks  Chunks
+	rest    time.Duration // that the link may be unused afterwards
+	keeps   bool          // the link may have another request
+	err     error         // how the body has ended
+	onEnd   func(how error)
+	closed  atomic.Bool
+	ended   atomic.Bool // onEnd was told
+}
+
+// usualLines is how many lines the head of a response seldom has more of.
+const usualLines = 16
+
+// run sends the request and reads the response's head. What fails gives everything back.
+func (r *round) run() error {
+	r.room, _ = r.client.rooms.Get().(*room)
+	if r.link.tls != nil {
+		r.before = r.link.wroteBelow()
+	}
+	err := r.send()
+	if err == nil {
+		err = r.receive()
+	}
+	if err != nil {
+		r.giveUp(err)
+	}
+	return err
+}
+
+// giveUp ends a round that has got no response.
+func (r *round) giveUp(err error) {
+	if r.feed != nil {
+		r.feed.sever(err)
+	}
+	r.release(false)
+	closeContent(r.req)
+}
+
+// release gives back what the round has used. The link is kept if it may be.
+func (r *round) release(keeps bool) {
+	l := r.link
+	keeps = keeps && len(r.room.in.b) == 0 && !l.ended && (r.feed == nil || r.feed.isDone())
+	r.client.lendAgain(r.room)
+	r.room = nil
+	if keeps = l.free() && keeps && l.peek.socket != nil; keeps {
+		r.client.keep(l, r.rest)
+		return
+	}
+	l.close()
+	if r.feed != nil {
+		closeContent(r.req) // whoever still reads it
+	}
+}
+
+// sent tells how much the endpoint may have seen.
+func (r *round) sent() exchange.Sent {
+	switch {
+	case r.whole || r.feed != nil && r.feed.whole.Load():
+		return exchange.SentAll
+	case r.wrote == 0 && (r.link.tls == nil || r.link.wroteBelow() == r.before):
+		return exchange.SentNothing
+	default:
+		return exchange.SentPartly
+	}
+}
+
+// sendError is err with what is known of the attempt.
+func (r *round) sendError(err error) *exchange.SendError {
+	return &exchange.SendError{Endpoint: r.client.options.Endpoint(r.link.host), Sent: r.sent(), Reused: r.reused, Err: err}
+}
+
+// explain gives the error of a round that got no response.
+func (r *round) explain(err error) error {
+	e := r.sendError(r.cause(err))
+	if _, invalid := errors.AsType[invalidError](e.Err); invalid || errors.Is(e.Err, exchange.ErrHintsTooLong) {
+		return fault.BackendInvalid.New("", fault.Cause(e))
+	}
+	return e
+}
+
+// cause is why the link fails with err: where the client's side has ended the round, that.
+func (r *round) cause(err error) error {
+	switch {
+	case r.ctx.Err() != nil:
+		return context.Cause(r.ctx)
+	case r.feed != nil && r.feed.failed() != nil:
+		return r.feed.failed()
+	default:
+		return err
+	}
+}
+
+// invalidError is the rule that a response breaks.
+type invalidError struct{ reason Reason }
+
+func (e invalidError) Error() string {
+	switch e.reason {
+	case HeadTooLarge:
+		return "the response's head is too large"
+	case TooManyFields:
+		return "the response has too many fields"
+	case TrailerTooLarge:
+		return "the response's trailer section is too large"
+	default:
+		return "the response is not valid: " + e.reason.String()
+	}
+}

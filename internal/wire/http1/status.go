@@ -1,0 +1,141 @@
+package http1
+
+// ResponseHead is what one checked head of a response says of itself.
+type ResponseHead struct {
+	Status  int
+	Minor   uint8 // 0 for HTTP/1.0, 1 for HTTP/1.1
+	Length  int64 // of the content, as Content-Length has it; -1 where there is none
+	Chunked bool
+
+	fields int
+}
+
+// Parse checks a whole head, from the status line up to and including the empty line.
+// limits.TargetBytes bounds nothing. It allocates nothing.
+//
+// It is stricter than RFC 9112 asks of a client where two readers could find different
+// ends: a length beside a coding, another coding than chunked, folded lines. Lengths that
+// are repeated and the same are one length.
+func (h *ResponseHead) Parse(b []byte, limits Limits) Reason {
+	*h = ResponseHead{Length: unknown}
+	if len(b) > limits.HeadBytes {
+		return HeadTooLarge
+	}
+	line, rest, reason := cutLine(b)
+	if reason == OK {
+		reason = h.parseStatusLine(line)
+	}
+	for reason == OK {
+		if line, rest, reason = cutLine(rest); reason != OK {
+			return reason
+		}
+		if len(line) == 0 {
+			return h.decide(rest)
+		}
+		if h.fields++; h.fields > limits.HeadFields {
+			return TooManyFields
+		}
+		reason = h.parseField(line)
+	}
+	return reason
+}
+
+// parseStatusLine reads HTTP/1.x, a status and a reason, which many leave out with the blank
+// before it.
+func (h *ResponseHead) parseStatusLine(line []byte) Reason {
+	const version, status = len(version11), len(version11) + len(" 200")
+	if len(line) < status || line[version] != ' ' || len(line) > status && line[status] != ' ' {
+		return BadStatusLine
+	}
+	switch string(line[:version]) {
+	case version11:
+		h.Minor = 1
+	case version10:
+		h.Minor = 0
+	default:
+		return BadStatusLine
+	}
+	h.Status = 0
+	for _, c := range line[version+1 : status] {
+		if c < '0' || c > '9' {
+			return BadStatusLine
+		}
+		h.Status = h.Status*10 + int(c-'0')
+	}
+	switch {
+	case h.Status < 100:
+		return BadStatus
+	case !all(line[status:], fieldByte):
+		return BadStatusLine
+	}
+	return OK
+}
+
+func (h *ResponseHead) parseField(line []byte) Reason {
+	name, value, _, reason := cutField(line)
+	if reason != OK {
+		return reason
+	}
+	switch len(name) {
+	case len("content-length"):
+		if equalFold(name, "content-length") {
+			return h.length(value)
+		}
+	case len("transfer-encoding"):
+		if equalFold(name, "transfer-encoding") {
+			return h.coding(value)
+		}
+	}
+	return OK
+}
+
+func (h *ResponseHead) length(value []byte) Reason {
+	n, reason := parseLength(value)
+	if reason != OK {
+		return reason
+	}
+	if h.Length != unknown && h.Length != n {
+		return RepeatedLength
+	}
+	h.Length = n
+	return OK
+}
+
+func (h *ResponseHead) coding(value []byte) Reason {
+	switch {
+	case !equalFold(value, "chunked"):
+		return BadCoding
+	case h.Chunked:
+		return RepeatedCoding
+	}
+	h.Chunked = true
+	return OK
+}
+
+// decide applies the rules that need the whole head, which nothing may follow in rest.
+func (h *ResponseHead) decide(rest []byte) Reason {
+	switch {
+	case len(rest) > 0:
+		return BadFieldName // the caller gave more than one head
+	case h.Chunked && h.Length != unknown:
+		return LengthAndCoding
+	case h.Chunked && h.Minor == 0:
+		return CodingOnHTTP10
+	}
+	return OK
+}
+
+// Framing is how the content ends of a response to a request with that method (RFC 9112
+// section 6.3).
+func (h *ResponseHead) Framing(method string) Framing {
+	switch {
+	case method == "HEAD" || !hasContent(h.Status) || h.Length == 0:
+		return NoContent
+	case h.Chunked:
+		return ByChunks
+	case h.Length > 0:
+		return ByLength
+	default:
+		return ByClose
+	}
+}

@@ -1,0 +1,57 @@
+package http1
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+)
+
+// openTunnel gives the connection to whoever has asked for another protocol (RFC 9110 section
+// 7.8). It is nobody else's any more, and the request's context has no power over it.
+func (r *round) openTunnel() io.ReadWriteCloser {
+	l := r.link
+	t := &tunnel{round: r, net: l.net, early: bytes.Clone(r.room.in.b)}
+	r.client.lendAgain(r.room)
+	r.room = nil
+	l.free() // what the patrol has closed, tells its reader
+	l.forget()
+	return t
+}
+
+// tunnel is the body of a 101 response: the connection itself. It ends when it is closed, for
+// the other direction may go on after a read has ended.
+type tunnel struct {
+	round *round
+	net   net.Conn
+	early []byte // what came with the head
+}
+
+func (t *tunnel) Read(p []byte) (int, error) {
+	if len(t.early) > 0 {
+		n := copy(p, t.early)
+		t.early = t.early[n:]
+		return n, nil
+	}
+	return t.net.Read(p)
+}
+
+func (t *tunnel) Write(p []byte) (int, error) { return t.net.Write(p) }
+
+// CloseWrite ends the sending direction; the endpoint reads EOF.
+func (t *tunnel) CloseWrite() error {
+	if half, ok := t.net.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return errors.ErrUnsupported
+}
+
+// Close ends both.
+func (t *tunnel) Close() error {
+	err := t.net.Close()
+	t.round.end(nil)
+	return err
+}
+
+// OnEnd sets what runs when the tunnel was closed.
+func (t *tunnel) OnEnd(f func(how error)) { t.round.OnEnd(f) }
