@@ -75,7 +75,7 @@ SIGUSR2 starts the program that lies at this path now; it takes over the sockets
 	flags := c.Flags()
 	flags.StringArrayVar(&in.Listen, "listen", nil, "`address` instead of the config's first one, or NAME=ADDRESS for another")
 	flags.StringVar(&in.Admin, "admin", "", "`address` of the admin API instead of the config's, or off")
-	flags.StringVar((*string)(&in.Engine), "engine", "", "`what` speaks HTTP/1.x with clients instead of the config's: std or own")
+	flags.StringVar((*string)(&in.Engine), "engine", "", "`what` speaks HTTP/1.x with clients and services instead of the config's: std or own")
 	flags.BoolVar(&watch, "watch", true, "read the config again when its files change")
 	lasting.flags(c)
 	flags.StringVar(&level, "log", "info", "least `level` that is logged: debug, info, warn, error")

@@ -76,10 +76,10 @@ const (
 	VerboseProblems Verbosity = "verbose"
 )
 
-// Engine is what reads requests of HTTP/1.x from connections and writes responses.
+// Engine is what reads and writes messages of HTTP/1.x.
 type Engine string
 
-// StdEngine is net/http's server behind our grammar, OwnEngine our own.
+// StdEngine is net/http's server behind our grammar, and its client; OwnEngine are our own.
 const (
 	StdEngine Engine = "std"
 	OwnEngine Engine = "own"

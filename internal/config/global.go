@@ -161,7 +161,7 @@ func (l *loader) engine(f *file) {
 	case "", StdEngine, OwnEngine:
 		l.cfg.Engine = cmp.Or(v, l.cfg.Engine)
 	default:
-		l.ps.Add(doc.Problem{Pos: f.node.Get("engine").Pos, What: fmt.Sprintf("engine is %q", f.Engine), Why: "it says what speaks HTTP/1.x with clients", Fix: "write std for net/http's, or own for Weir's"})
+		l.ps.Add(doc.Problem{Pos: f.node.Get("engine").Pos, What: fmt.Sprintf("engine is %q", f.Engine), Why: "it says what speaks HTTP/1.x with clients and services", Fix: "write std for net/http's, or own for Weir's"})
 	}
 }
 

@@ -71,7 +71,7 @@ func Cleanup() {
 	}
 }
 
-// Engine is what speaks HTTP/1.x with clients in the binary, as WEIR_ENGINE names it; ""
+// Engine is what speaks HTTP/1.x with clients and services in the binary, as WEIR_ENGINE names it; ""
 // for what the configs say.
 func Engine() string { return os.Getenv("WEIR_ENGINE") }
 

@@ -30,7 +30,7 @@ type Input struct {
 	Listen []string
 	// Admin replaces the address of the admin API; "off" switches it off.
 	Admin string
-	// Engine replaces what speaks HTTP/1.x with clients, where it is not "".
+	// Engine replaces what speaks HTTP/1.x with clients and services, where it is not "".
 	Engine config.Engine
 	// Verbose has clients told what is wrong, as `problems: verbose` does.
 	Verbose bool

@@ -31,21 +31,27 @@ func (r *round) send() error {
 		}
 	}
 	r.room.out = out
-	n, err := r.link.net.Write(out)
-	r.wrote = int64(n)
-	if err != nil && n == 0 {
-		return err //nolint:wrapcheck // explain says what it was for
+	if err := r.write(out); err != nil {
+		return err
 	}
-	switch {
-	case err != nil: // it may have answered before it ended
-	case inline:
-		r.whole = true
-	default:
+	sent := r.wrote == int64(len(out))
+	if sent && !inline {
 		r.startFeed(length)
 		return nil
 	}
+	r.whole = sent
 	closeContent(r.req)
 	return nil
+}
+
+// write sends out. Where only a part of it goes, the endpoint may have answered before it ended.
+func (r *round) write(out []byte) error {
+	n, err := r.link.net.Write(out)
+	r.wrote = int64(n)
+	if n > 0 {
+		return nil
+	}
+	return err //nolint:wrapcheck // explain says what it was for
 }
 
 // appendContent appends length bytes of content that is in memory.

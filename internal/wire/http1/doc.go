@@ -1,6 +1,6 @@
 // Package http1 is the strict grammar of HTTP/1.x messages (RFC 9110, RFC 9112),
-// the Sieve, a connection that lets nothing else through, and a Server that reads and
-// writes them itself.
+// the Sieve, a connection that lets nothing else through, and a Server and a
+// Client that read and write them themselves.
 //
 // The grammar works on bytes, allocates nothing, and refuses instead of
 // repairing: a message that two parsers could read in two ways has no reading
@@ -23,4 +23,13 @@
 //   - response.go, append.go: what it answers.
 //   - turn.go: what is used again; poison.go: how that is found out.
 //   - sweep.go, gone*.go: who has waited for too long, or has left.
+//
+// The Client asks endpoints, as an http.RoundTripper:
+//
+//   - client.go: the client, and what it sends a second time.
+//   - pool.go, link.go, peek*.go: kept connections, and whether they live.
+//   - round.go: one request and its response.
+//   - ask.go, feed.go: what is sent; what is sent beside.
+//   - status.go, answer.go, answer_body.go, switch.go: what comes back.
+//   - patrol.go: who has given up, and what is unused; room.go: what is used again.
 package http1

@@ -29,7 +29,7 @@ func (p *peek) isQuiet() bool {
 }
 
 func (p *peek) poll(fd uintptr) {
-	p.asked[0] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN} //nolint:gosec // a descriptor is an int
+	p.asked[0] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
 	n, err := unix.Poll(p.asked[:], 0)
 	p.quiet = err == nil && n == 0
 }
