@@ -1,0 +1,444 @@
+package http1_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/await"
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/wire/http1"
+)
+
+// endpoint is a listener whose connections are served by the test.
+type endpoint struct {
+	address string
+	conns   chan net.Conn
+	dials   atomic.Int32
+	client  *http1.Client
+}
+
+// newEndpoint listens, and makes a client whose unused connections are kept for idle.
+func newEndpoint(t *testing.T, idle time.Duration) *endpoint {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := &endpoint{address: l.Addr().String(), conns: make(chan net.Conn, 100)}
+	var accepting sync.WaitGroup
+	accepting.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_ = conn.SetDeadline(time.Now().Add(await.Patience))
+			e.conns <- conn
+		}
+	})
+	e.client = http1.NewClient(http1.ClientOptions{
+		Dial: func(ctx context.Context, host string) (net.Conn, error) {
+			e.dials.Add(1)
+			return new(net.Dialer).DialContext(ctx, "tcp", host)
+		},
+		Idle: idle, IdlePerHost: 2, Limits: wide, ContinueWait: time.Second,
+	})
+	t.Cleanup(func() {
+		e.client.CloseIdle()
+		_ = l.Close()
+		accepting.Wait()
+		close(e.conns)
+		for conn := range e.conns {
+			_ = conn.Close()
+		}
+	})
+	return e
+}
+
+// accepts gives the next connection, with its reader.
+func (e *endpoint) accepts(t *testing.T) (net.Conn, *bufio.Reader) {
+	t.Helper()
+	select {
+	case conn := <-e.conns:
+		t.Cleanup(func() { _ = conn.Close() })
+		return conn, bufio.NewReader(conn)
+	case <-time.After(await.Patience):
+		t.Fatal("nobody connects")
+		return nil, nil
+	}
+}
+
+// ask begins a request; what comes of it is received from the channel.
+func (e *endpoint) ask(ctx context.Context, t *testing.T, method string, content io.Reader) <-chan answered {
+	t.Helper()
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+e.address+"/", content)
+	if err != nil {
+		t.Fatal(err)
+	}
+	answers := make(chan answered, 1)
+	go func() {
+		res, err := e.client.RoundTrip(req)
+		answers <- answered{res, err}
+	}()
+	return answers
+}
+
+type answered struct {
+	res *http.Response
+	err error
+}
+
+// hears reads a request with its content.
+func hears(t *testing.T, in *bufio.Reader) *http.Request {
+	t.Helper()
+	req, err := http.ReadRequest(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, req.Body); err != nil {
+		t.Fatal(err)
+	}
+	return req
+}
+
+func says(t *testing.T, conn net.Conn, text string) {
+	t.Helper()
+	if _, err := io.WriteString(conn, text); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// reads reads the content of an answer and closes it.
+func (a answered) reads(t *testing.T) string {
+	t.Helper()
+	if a.err != nil {
+		t.Fatal(a.err)
+	}
+	defer func() { _ = a.res.Body.Close() }()
+	b, err := io.ReadAll(a.res.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+const fine = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+// ends waits until the connection has.
+func ends(t *testing.T, in io.Reader) {
+	t.Helper()
+	if _, err := io.Copy(io.Discard, in); err != nil && !errors.Is(err, net.ErrClosed) {
+		var network net.Error
+		if errors.As(err, &network) && network.Timeout() {
+			t.Fatal("the connection stays open")
+		}
+	}
+}
+
+// What becomes of a connection after an answer, and what is left of the answer then.
+func TestAConnectionIsUsedAgainOnlyWhereItsAnswerHasComeWhole(t *testing.T) {
+	for name, c := range map[string]struct {
+		answer string
+		method string
+		read   int // bytes; -1: all
+		kept   bool
+	}{
+		"read by its length":      {fine, "GET", -1, true},
+		"read by chunks":          {"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX: y\r\n\r\n", "GET", -1, true},
+		"none, to HEAD":           {"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n", "HEAD", -1, true},
+		"none, by its status":     {"HTTP/1.1 204 No Content\r\n\r\n", "GET", -1, true},
+		"HTTP/1.0 that keeps":     {"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\nok", "GET", -1, true},
+		"HTTP/1.0":                {"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", "GET", -1, false},
+		"closed by the endpoint":  {"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok", "GET", -1, false},
+		"not read to its end":     {fine, "GET", 1, false},
+		"more than was asked for": {fine + "HTTP/1.1 200 OK\r\n\r\n", "GET", -1, false},
+		"content where none is":   {"HTTP/1.1 204 No Content\r\n\r\nno", "GET", -1, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := newEndpoint(t, await.Patience)
+			answer := e.ask(t.Context(), t, c.method, nil)
+			conn, in := e.accepts(t)
+			hears(t, in)
+			says(t, conn, c.answer)
+			got := <-answer
+			if got.err != nil {
+				t.Fatal(got.err)
+			}
+			if c.read >= 0 {
+				_, _ = io.ReadFull(got.res.Body, make([]byte, c.read))
+				_ = got.res.Body.Close()
+			} else {
+				got.reads(t)
+			}
+			if !c.kept {
+				ends(t, in)
+			}
+			answer = e.ask(t.Context(), t, "GET", nil)
+			if !c.kept {
+				conn, in = e.accepts(t)
+			}
+			hears(t, in)
+			says(t, conn, fine)
+			(<-answer).reads(t)
+			if again := e.dials.Load() == 1; again != c.kept {
+				t.Errorf("%d connections", e.dials.Load())
+			}
+		})
+	}
+}
+
+// A kept connection on which anything has come is not used, whatever the method: what came
+// would be the answer, or the request would be lost.
+func TestAConnectionIsAskedBeforeItIsUsedAgain(t *testing.T) {
+	for name, what := range map[string]func(t *testing.T, conn net.Conn){
+		"its end":      func(_ *testing.T, conn net.Conn) { _ = conn.Close() },
+		"half its end": func(_ *testing.T, conn net.Conn) { _ = conn.(*net.TCPConn).CloseWrite() },
+		"a reset":      func(_ *testing.T, conn net.Conn) { _ = conn.(*net.TCPConn).SetLinger(0); _ = conn.Close() },
+		"unasked bytes": func(t *testing.T, conn net.Conn) {
+			t.Helper()
+			says(t, conn, "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := newEndpoint(t, await.Patience)
+			answer := e.ask(t.Context(), t, "GET", nil)
+			conn, in := e.accepts(t)
+			hears(t, in)
+			says(t, conn, fine)
+			(<-answer).reads(t)
+			what(t, conn)
+			answer = e.ask(t.Context(), t, "POST", strings.NewReader("order"))
+			conn, in = e.accepts(t)
+			hears(t, in)
+			says(t, conn, fine)
+			if body := (<-answer).reads(t); body != "ok" {
+				t.Errorf("the answer is %q", body)
+			}
+		})
+	}
+}
+
+func TestTheConnectionThatWasUsedLastIsUsedFirstAndNoMoreAreKeptThanMayBe(t *testing.T) {
+	e := newEndpoint(t, await.Patience)
+	var conns [3]net.Conn
+	var ins [3]*bufio.Reader
+	var answers [3]<-chan answered
+	for i := range conns {
+		answers[i] = e.ask(t.Context(), t, "GET", nil)
+		conns[i], ins[i] = e.accepts(t)
+		hears(t, ins[i])
+	}
+	for i := range conns { // the third one is one too many
+		says(t, conns[i], fine)
+		(<-answers[i]).reads(t)
+	}
+	ends(t, ins[2])
+	answer := e.ask(t.Context(), t, "GET", nil)
+	hears(t, ins[1])
+	says(t, conns[1], fine)
+	(<-answer).reads(t)
+}
+
+func TestUnusedConnectionsAreClosedInTime(t *testing.T) {
+	e := newEndpoint(t, 50*time.Millisecond)
+	answer := e.ask(t.Context(), t, "GET", nil)
+	conn, in := e.accepts(t)
+	hears(t, in)
+	says(t, conn, fine)
+	(<-answer).reads(t)
+	ends(t, in)
+}
+
+// A context that ends while the endpoint is silent ends the request and its connection,
+// wherever it stands.
+func TestARequestEndsWithItsContext(t *testing.T) {
+	for name, c := range map[string]struct {
+		content io.Reader
+		says    string
+	}{
+		"before the head":     {nil, ""},
+		"within the head":     {nil, "HTTP/1.1 200 OK\r\n"},
+		"within the content":  {nil, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\no"},
+		"while it is sending": {io.LimitReader(zeros{}, 1<<40), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := newEndpoint(t, await.Patience)
+			ctx, cancel := context.WithCancelCause(t.Context())
+			answer := e.ask(ctx, t, "POST", c.content)
+			conn, in := e.accepts(t)
+			if _, err := in.ReadString('\n'); err != nil {
+				t.Fatal(err)
+			}
+			says(t, conn, c.says)
+			wanted := errors.New("nobody wants it")
+			var res *http.Response
+			if strings.Contains(c.says, "\r\n\r\n") {
+				got := <-answer
+				if res = got.res; got.err != nil {
+					t.Fatal(got.err)
+				}
+				cancel(wanted)
+			} else {
+				cancel(wanted)
+			}
+			var err error
+			if res != nil {
+				_, err = io.ReadAll(res.Body)
+				_ = res.Body.Close()
+			} else {
+				err = (<-answer).err
+			}
+			if _, ok := errors.AsType[*exchange.SendError](err); !ok || !errors.Is(err, wanted) {
+				t.Errorf("%v", err)
+			}
+			ends(t, in)
+		})
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
+
+// An answer that comes before the content was sent is given at once, and both go on.
+func TestAnAnswerWhileContentIsSent(t *testing.T) {
+	e := newEndpoint(t, await.Patience)
+	content, client := io.Pipe()
+	answer := e.ask(t.Context(), t, "POST", content)
+	conn, in := e.accepts(t)
+	req, err := http.ReadRequest(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	says(t, conn, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+	got := <-answer
+	if got.err != nil {
+		t.Fatal(got.err)
+	}
+	answers := bufio.NewReader(got.res.Body)
+	heard := bufio.NewReader(req.Body)
+	for _, line := range []string{"one\n", "two\n"} {
+		if _, err := io.WriteString(client, line); err != nil {
+			t.Fatal(err)
+		}
+		if asked, err := heard.ReadString('\n'); asked != line || err != nil {
+			t.Fatalf("%q, %v", asked, err)
+		}
+		says(t, conn, "4\r\n"+line+"\r\n")
+		if answer, err := answers.ReadString('\n'); answer != line || err != nil {
+			t.Fatalf("%q, %v", answer, err)
+		}
+	}
+	_ = client.Close()
+	if rest, err := io.ReadAll(heard); len(rest) > 0 || err != nil {
+		t.Fatalf("%q, %v", rest, err)
+	}
+	says(t, conn, "0\r\n\r\n")
+	if rest, err := io.ReadAll(answers); len(rest) > 0 || err != nil {
+		t.Fatalf("%q, %v", rest, err)
+	}
+	again := e.ask(t.Context(), t, "GET", nil)
+	hears(t, in)
+	says(t, conn, fine)
+	(<-again).reads(t)
+}
+
+// An answer that ends before the content was sent ends the connection, and whoever reads the
+// content.
+func TestAnAnswerInsteadOfContent(t *testing.T) {
+	e := newEndpoint(t, await.Patience)
+	content, client := io.Pipe()
+	answer := e.ask(t.Context(), t, "POST", content)
+	conn, in := e.accepts(t)
+	if _, err := http.ReadRequest(in); err != nil {
+		t.Fatal(err)
+	}
+	says(t, conn, "HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\nno")
+	if body := (<-answer).reads(t); body != "no" {
+		t.Errorf("%q", body)
+	}
+	if _, err := io.WriteString(client, "more"); !errors.Is(err, io.ErrClosedPipe) {
+		t.Errorf("the content is still read: %v", err)
+	}
+	ends(t, in)
+}
+
+// Content that fails is the client's failure, and the endpoint must not take a part of it for
+// all.
+func TestContentThatFails(t *testing.T) {
+	for name, c := range map[string]struct {
+		content io.Reader
+		length  int64
+		want    error
+	}{
+		"by itself": {io.MultiReader(strings.NewReader("some"), failing{io.ErrNoProgress}), -1, io.ErrNoProgress},
+		"too short": {strings.NewReader("some"), 5, io.ErrUnexpectedEOF},
+		"too long":  {strings.NewReader("some"), 3, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := newEndpoint(t, await.Patience)
+			req, err := http.NewRequestWithContext(t.Context(), "PUT", "http://"+e.address+"/", io.NopCloser(c.content))
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.ContentLength = c.length
+			failed := make(chan error, 1)
+			go func() {
+				_, err := e.client.RoundTrip(req)
+				failed <- err
+			}()
+			_, in := e.accepts(t)
+			if req, err := http.ReadRequest(in); err == nil {
+				if _, err = io.Copy(io.Discard, req.Body); err == nil {
+					t.Error("the endpoint takes it for all")
+				}
+			}
+			err = <-failed
+			if send, ok := errors.AsType[*exchange.SendError](err); !ok || send.Sent != exchange.SentPartly || c.want != nil && !errors.Is(err, c.want) {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
+
+// What cannot be written in one way only is not written at all.
+func TestRequestsThatCannotBeWritten(t *testing.T) {
+	for name, spoil := range map[string]func(r *http.Request){
+		"a method with a blank": func(r *http.Request) { r.Method = "GET /evil" },
+		"a query with a blank":  func(r *http.Request) { r.URL.RawQuery = "a b" },
+		"a query with a line":   func(r *http.Request) { r.URL.RawQuery = "a\r\nX: y" },
+		"a host with a line":    func(r *http.Request) { r.Host = "a\r\nX: y" },
+		"a field with a line":   func(r *http.Request) { r.Header.Set("A", "b\r\nX: y") },
+		"a name with a blank":   func(r *http.Request) { r.Header["A b"] = []string{"c"} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := newEndpoint(t, await.Patience)
+			req, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+e.address+"/", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			spoil(req)
+			_, err = e.client.RoundTrip(req)
+			if send, ok := errors.AsType[*exchange.SendError](err); !ok || send.Sent != exchange.SentNothing {
+				t.Errorf("%v", err)
+			}
+			_, in := e.accepts(t)
+			if _, err := in.ReadByte(); err == nil {
+				t.Error("something was sent")
+			}
+		})
+	}
+}
