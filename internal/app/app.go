@@ -247,7 +247,7 @@ func New(o Options) *App {
 	a.sockets = sockets.New(a.gateway.Way)
 	a.reconciler = reconcile.New(reconcile.Options{
 		Compiler: compile.New(o.Parts, compile.Options{
-			Log: o.Log, Secret: secret.Resolve, Metrics: a.metrics, Shelf: o.Shelf, Queue: o.Queue, Registry: o.Registry, Sockets: a.sockets, KeptAge: o.MaxAge, Own: a.listening, Zone: os.Getenv("WEIR_ZONE"),
+			Log: o.Log, Secret: secret.Resolve, Metrics: a.metrics, Shelf: o.Shelf, Queue: o.Queue, Registry: o.Registry, Sockets: a.sockets, KeptAge: o.MaxAge, Own: a.listening, Zone: os.Getenv("WEIR_ZONE"), Node: os.Getenv("WEIR_NODE"),
 			AccessLog: compile.AccessLog{Stdout: o.Stdout, Stderr: o.Stderr, Format: o.LogFormat, Level: o.Level, Counts: &a.lines},
 			Traces:    compile.Traces{Version: o.Version, Getenv: os.Getenv, Counts: &a.spans},
 		}),

@@ -30,9 +30,10 @@ type Endpoint struct {
 	Name   string
 	Weight int // relative, 1 by default, 0 gets nothing
 	Zone   string
-	// Hints are zones, by comma, that the source would have the endpoint serve; "": it says nothing.
-	Hints string
-	Node  string // the machine that it is on; "": nobody says
+	// Hints are zones, by comma, that the source would have the endpoint serve, and NodeHints machines; "": it says nothing.
+	Hints, NodeHints string
+
+	Node string // the machine that it is on; "": nobody says
 	// Condition is whether the source says that it takes requests. What the gateway itself
 	// finds out of an endpoint's health stands elsewhere.
 	Condition Condition

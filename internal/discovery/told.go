@@ -28,7 +28,7 @@ func (e *ToldError) Error() string { return "its " + e.Field + " " + e.What }
 // Check tells what is wrong with an endpoint beside its address, nil where nothing is: whoever may write
 // to a source writes on terminals and into metrics otherwise. The error is a *ToldError.
 func (e *Endpoint) Check() error {
-	for _, one := range []struct{ field, text string }{{"id", e.ID}, {"zone", e.Zone}, {"node", e.Node}, {"hints", e.Hints}} {
+	for _, one := range []struct{ field, text string }{{"id", e.ID}, {"zone", e.Zone}, {"node", e.Node}, {"hints", e.Hints}, {"node hints", e.NodeHints}} {
 		switch {
 		case len(one.text) > LongestText:
 			return &ToldError{one.field, fmt.Sprintf("has %d bytes, and %d are read", len(one.text), LongestText)}

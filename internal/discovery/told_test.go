@@ -9,13 +9,14 @@ import (
 func TestWhatASourceMayTell(t *testing.T) {
 	for want, e := range map[string]Endpoint{
 		"": {ID: "a@1", Zone: "Zürich 1", Node: "n", Hints: "a,b", Weight: MostWeight},
-		`its zone holds what cannot be printed: "a\x1b[2J"`: {Zone: "a\x1b[2J"},
-		`its node holds what cannot be printed: "\xff"`:     {Node: "\xff"},
-		`its id holds what cannot be printed: "a\n"`:        {ID: "a\n"},
-		`its hints holds what cannot be printed: "\u202e"`:  {Hints: "\u202e"},
-		"its id has 513 bytes, and 512 are read":            {ID: strings.Repeat("x", LongestText+1)},
-		"its weight is -1, and not from 0 to 1000000":       {Weight: -1},
-		"its weight is 1000001, and not from 0 to 1000000":  {Weight: MostWeight + 1},
+		`its zone holds what cannot be printed: "a\x1b[2J"`:     {Zone: "a\x1b[2J"},
+		`its node holds what cannot be printed: "\xff"`:         {Node: "\xff"},
+		`its id holds what cannot be printed: "a\n"`:            {ID: "a\n"},
+		`its node hints holds what cannot be printed: "\u202e"`: {NodeHints: "\u202e"},
+		`its hints holds what cannot be printed: "\u202e"`:      {Hints: "\u202e"},
+		"its id has 513 bytes, and 512 are read":                {ID: strings.Repeat("x", LongestText+1)},
+		"its weight is -1, and not from 0 to 1000000":           {Weight: -1},
+		"its weight is 1000001, and not from 0 to 1000000":      {Weight: MostWeight + 1},
 	} {
 		got := ""
 		if err := e.Check(); err != nil {

@@ -34,6 +34,23 @@ func TestANameOfAServiceIsItsPods(t *testing.T) {
 	c.unanswered("/a")
 }
 
+// TestWhoIsMeantForTheNodeIsAsked has slices as `trafficDistribution: PreferSameNode` of a Service makes them.
+func TestWhoIsMeantForTheNodeIsAsked(t *testing.T) {
+	t.Setenv("WEIR_NODE", "node-2")
+	w := newWorld(t)
+	w.namespace("shop")
+	w.service("shop", "users")
+	port := pods(t)
+	g := w.gateway(cluster.Admin, "routes:", "  ANY /: k8s:shop/users:http")
+	c := newClient(t, g)
+	w.slice("shop", "users-1", port, "10.250.0.1 node-1", "10.250.0.2 node-2")
+	c.answered("/", "10.250.0.2")
+	w.slice("shop", "users-1", port, "10.250.0.1 node-1", "10.250.0.3") // one has no hint
+	c.answered("/", "10.250.0.1", "10.250.0.3")
+	w.slice("shop", "users-1", port, "10.250.0.1 node-1", "10.250.0.3 node-3") // nobody is meant for it
+	c.answered("/", "10.250.0.1", "10.250.0.3")
+}
+
 // pause is how long what fails stays so; some hundred requests at least.
 var pause = flag.Duration("pause", 0, "how long the control plane fails in each way, beside some hundred requests") //nolint:gochecknoglobals // that is what flags are
 

@@ -69,7 +69,7 @@ func (w *world) create(namespace, name string) error {
 }
 
 // slice writes a slice, whose name begins with that of its Service, as in users-1. Endpoints are addresses, with words
-// behind them: draining, notready.
+// behind them: draining, notready, or the node that they are meant for.
 func (w *world) slice(namespace, name string, port int32, endpoints ...string) {
 	w.t.Helper()
 	w.done(nil, w.write(namespace, name, port, endpoints...))
@@ -90,11 +90,15 @@ func (w *world) writeWithin(ctx context.Context, namespace, name string, port in
 	}
 	for _, text := range endpoints {
 		address, state, _ := strings.Cut(text, " ")
-		ready, serving, terminating := state == "", state != "notready", state == "draining"
-		s.Endpoints = append(s.Endpoints, discoveryv1.Endpoint{
+		ready, serving, terminating := state != "notready" && state != "draining", state != "notready", state == "draining"
+		e := discoveryv1.Endpoint{
 			Addresses: []string{address}, NodeName: new("node-" + address[len(address)-1:]), Zone: new("zone-" + address[len(address)-1:]),
 			Conditions: discoveryv1.EndpointConditions{Ready: &ready, Serving: &serving, Terminating: &terminating},
-		})
+		}
+		if strings.HasPrefix(state, "node-") {
+			e.Hints = &discoveryv1.EndpointHints{ForNodes: []discoveryv1.ForNode{{Name: state}}, ForZones: []discoveryv1.ForZone{{Name: *e.Zone}}}
+		}
+		s.Endpoints = append(s.Endpoints, e)
 	}
 	at := w.Client().DiscoveryV1().EndpointSlices(namespace)
 	_, err := at.Update(ctx, s, metav1.UpdateOptions{})

@@ -24,7 +24,7 @@ func (b *build) balance(s *config.Service) (service.Balance, error) {
 		Budget:   config.DefaultBudget(), Breaker: s.Breaker,
 	}
 	if !by.AnyZone {
-		made.Zone = cmp.Or(b.cfg.Zone, b.compiler.options.Zone)
+		made.Zone, made.Node = cmp.Or(b.cfg.Zone, b.compiler.options.Zone), b.compiler.options.Node
 	}
 	if s.Retry != nil && s.Retry.Budget != nil {
 		made.Budget = s.Retry.Budget

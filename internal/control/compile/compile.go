@@ -119,6 +119,8 @@ type Options struct {
 	Secret func(secret.Template) (secret.Value, error)
 	// Zone is where this gateway is, where no config says; "": nobody does.
 	Zone string
+	// Node is the machine that this gateway is on, as sources call it; "": nobody knows.
+	Node string
 	// Shelf is where what is heard from outside outlives the process; nil: nowhere.
 	Shelf *shelf.Shelf
 	// Queue keeps the jobs of routes that send later; nil: there can be none.

@@ -126,11 +126,11 @@ type slicePort struct {
 
 // member is an endpoint without its port. What many have in common they share.
 type member struct {
-	address     netip.Addr
-	id          string // of the pod
-	node        unique.Handle[string]
-	zone, hints unique.Handle[string]
-	condition   discovery.Condition
+	address    netip.Addr
+	id         string // of the pod
+	node, zone unique.Handle[string]
+	hints      unique.Handle[hints]
+	condition  discovery.Condition
 }
 
 // sliceOf gives nil for slices of names (addressType FQDN), which have no meaning that anybody agrees on.
@@ -164,7 +164,7 @@ func memberOf(e *discoveryv1.Endpoint) (member, bool) {
 	}
 	m := member{
 		address: address.Unmap(), node: unique.Make(said(e.NodeName)), zone: unique.Make(said(e.Zone)),
-		hints: unique.Make(hinted(e.Hints)), condition: conditionOf(e.Conditions),
+		hints: unique.Make(hintsOf(e.Hints)), condition: conditionOf(e.Conditions),
 	}
 	if e.TargetRef != nil {
 		m.id = string(e.TargetRef.UID)
@@ -196,15 +196,23 @@ func conditionOf(c discoveryv1.EndpointConditions) discovery.Condition {
 	}
 }
 
-// hinted are the zones that an endpoint is meant for.
-func hinted(h *discoveryv1.EndpointHints) string {
-	if h == nil {
-		return ""
+// hints are the zones and nodes that an endpoint is meant for, by comma.
+type hints struct{ zones, nodes string }
+
+func hintsOf(h *discoveryv1.EndpointHints) hints {
+	var zones, nodes []string
+	if h != nil {
+		for _, z := range h.ForZones {
+			zones = append(zones, z.Name)
+		}
+		for _, n := range h.ForNodes {
+			nodes = append(nodes, n.Name)
+		}
 	}
-	zones := make([]string, 0, len(h.ForZones))
-	for _, z := range h.ForZones {
-		zones = append(zones, z.Name)
-	}
-	slices.Sort(zones)
-	return strings.Join(zones, ",")
+	return hints{listed(zones), listed(nodes)}
+}
+
+func listed(names []string) string {
+	slices.Sort(names)
+	return strings.Join(names, ",")
 }

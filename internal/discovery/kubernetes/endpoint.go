@@ -169,7 +169,9 @@ func (w way) endpoint(name string) discovery.Endpoint {
 			says = w.other
 		}
 	}
-	e.ID, e.Node, e.Zone, e.Hints, e.Condition = says.id, says.node.Value(), says.zone.Value(), says.hints.Value(), says.condition
+	e.ID, e.Node, e.Zone, e.Condition = says.id, says.node.Value(), says.zone.Value(), says.condition
+	hints := says.hints.Value()
+	e.Hints, e.NodeHints = hints.zones, hints.nodes
 	return e
 }
 

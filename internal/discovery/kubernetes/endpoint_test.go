@@ -53,11 +53,11 @@ func aSlice(name string, version int, ports string, endpoints ...string) *discov
 	return s
 }
 
-// anEndpoint is written as its address with words after it: @pod, zone=, node=, for= (a hint), and the
+// anEndpoint is written as its address with words after it: @pod, zone=, node=, for= (zones as a hint), fornodes=, and the
 // conditions ready, serving and terminating, with a ! where they are false.
 func anEndpoint(text string) discoveryv1.Endpoint {
 	words := strings.Fields(text)
-	e := discoveryv1.Endpoint{}
+	e, hints := discoveryv1.Endpoint{}, discoveryv1.EndpointHints{}
 	if len(words) > 0 {
 		e.Addresses = words[:1]
 	}
@@ -76,10 +76,15 @@ func anEndpoint(text string) discoveryv1.Endpoint {
 		case "node":
 			e.NodeName = &value
 		case "for":
-			e.Hints = &discoveryv1.EndpointHints{}
 			for zone := range strings.SplitSeq(value, ",") {
-				e.Hints.ForZones = append(e.Hints.ForZones, discoveryv1.ForZone{Name: zone})
+				hints.ForZones = append(hints.ForZones, discoveryv1.ForZone{Name: zone})
 			}
+			e.Hints = &hints
+		case "fornodes":
+			for node := range strings.SplitSeq(value, ",") {
+				hints.ForNodes = append(hints.ForNodes, discoveryv1.ForNode{Name: node})
+			}
+			e.Hints = &hints
 		default:
 			e.TargetRef = &corev1.ObjectReference{UID: types.UID(strings.TrimPrefix(w, "@"))}
 		}
@@ -92,7 +97,7 @@ func show(list []discovery.Endpoint) string {
 	all := make([]string, 0, len(list))
 	for _, e := range list {
 		text := e.Address
-		for _, part := range []struct{ before, value string }{{"|", e.Fallback}, {" @", e.ID}, {" zone=", e.Zone}, {" node=", e.Node}, {" for=", e.Hints}, {" name=", e.Name}} {
+		for _, part := range []struct{ before, value string }{{"|", e.Fallback}, {" @", e.ID}, {" zone=", e.Zone}, {" node=", e.Node}, {" for=", e.Hints}, {" fornodes=", e.NodeHints}, {" name=", e.Name}} {
 			if part.value != "" {
 				text += part.before + part.value
 			}
@@ -129,8 +134,8 @@ func TestSlicesBecomeEndpoints(t *testing.T) {
 		"by its number":           {http, "80", of(aSlice("a", 1, "http:8080 metrics:9090", "10.0.0.1")), "10.0.0.1:8080"},
 		"the only port":           {aService(":80>8080"), "", of(aSlice("a", 1, ":8080", "10.0.0.1")), "10.0.0.1:8080"},
 		"all that is said": {
-			http, "http", of(aSlice("a", 1, "http:8080", "10.0.0.1 @u1 zone=a node=n1 for=b,a ready")),
-			"10.0.0.1:8080 @u1 zone=a node=n1 for=a,b",
+			http, "http", of(aSlice("a", 1, "http:8080", "10.0.0.1 @u1 zone=a node=n1 for=b,a fornodes=n2,n1 ready")),
+			"10.0.0.1:8080 @u1 zone=a node=n1 for=a,b fornodes=n1,n2",
 		},
 		"several slices, and pods that give the port another number": {
 			http, "http", of(aSlice("a", 1, "http:8080", "10.0.0.2"), aSlice("b", 2, "http:9000", "10.0.0.1"), aSlice("c", 3, "metrics:9090", "10.0.0.3")),

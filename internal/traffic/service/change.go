@@ -51,7 +51,7 @@ func (s *Service) tune(b *Balance) (anew bool) {
 		before = &Balance{}
 	}
 	s.breaker.tune(before.Breaker, b.Breaker)
-	return before.Settings != b.Settings || before.Zone != b.Zone
+	return before.Settings != b.Settings || before.Zone != b.Zone || before.Node != b.Node
 }
 
 // Select changes the rules by which endpoints may be asked. One that is checked otherwise

@@ -10,37 +10,67 @@ import (
 
 // picker chooses among the endpoints that may be asked. It is immutable.
 type picker struct {
-	asked  []*endpoint
-	hinted bool         // see allHinted
-	set    *balance.Set // of these, in their order
+	asked []*endpoint
+	near  nearness     // by which some of them are preferred
+	set   *balance.Set // of these, in their order
 }
 
 // newPicker makes the picker of a new set. It is called with Service.setting locked.
 func newPicker(p *balance.Pool, b *Balance, asked []*endpoint) picker {
 	list := make([]balance.Endpoint, len(asked))
-	hinted := allHinted(asked)
+	near := b.nearness(asked)
 	for i, e := range asked {
-		list[i] = balance.Endpoint{Address: e.Address, ID: e.ID, Weight: e.Weight, Local: b.local(e, hinted), State: &e.state.load}
+		list[i] = balance.Endpoint{Address: e.Address, ID: e.ID, Weight: e.Weight, Local: b.local(e, near), State: &e.state.load}
 	}
-	return picker{asked, hinted, balance.New(p, b.Settings, list)}
+	return picker{asked, near, balance.New(p, b.Settings, list)}
 }
 
-// allHinted tells whether the source says of each endpoint whom it should serve. It counts only then,
-// as it does for kube-proxy: while hints come or go, those who have them would else get everything.
-func allHinted(asked []*endpoint) bool {
-	return !slices.ContainsFunc(asked, func(e *endpoint) bool { return e.Hints == "" })
-}
+// nearness is by what an endpoint is near to the gateway. What the source says of whom it should serve counts more than
+// where it is.
+type nearness uint8
 
-// local tells whether an endpoint is of the gateway's own zone, or meant for it where hinted: what the
-// source says of whom it should serve counts more than where it is.
-func (b *Balance) local(e *endpoint, hinted bool) bool {
+const (
+	byZone      nearness = iota // it is in the gateway's zone
+	byHints                     // or meant for that
+	byNodeHints                 // or for its machine
+)
+
+// nearness tells what counts for these, as it does for kube-proxy: hints where each endpoint has them, for while they come or
+// go those who have them would else get everything; and those of machines only where one is meant for the gateway's.
+func (b *Balance) nearness(asked []*endpoint) nearness {
+	without := func(hint func(*endpoint) string) bool {
+		return slices.ContainsFunc(asked, func(e *endpoint) bool { return hint(e) == "" })
+	}
+	meant := func(e *endpoint) bool { return b.local(e, byNodeHints) }
 	switch {
-	case b.Zone == "":
-		return false
-	case hinted:
-		return slices.Contains(strings.Split(e.Hints, ","), b.Zone)
+	case slices.ContainsFunc(asked, meant) && !without(func(e *endpoint) string { return e.NodeHints }):
+		return byNodeHints
+	case !without(func(e *endpoint) string { return e.Hints }):
+		return byHints
 	}
-	return e.Zone == b.Zone
+	return byZone
+}
+
+// local tells whether an endpoint is near.
+func (b *Balance) local(e *endpoint, near nearness) bool {
+	switch near {
+	case byNodeHints:
+		return names(e.NodeHints, b.Node)
+	case byHints:
+		return names(e.Hints, b.Zone)
+	default:
+		return b.Zone != "" && e.Zone == b.Zone
+	}
+}
+
+// names tells whether a list, by comma, names somebody; "" is nobody.
+func names(list, who string) bool {
+	for one := range strings.SplitSeq(list, ",") {
+		if who != "" && one == who {
+			return true
+		}
+	}
+	return false
 }
 
 // pick chooses an endpoint, nil where nobody may be asked; full tells that somebody may as

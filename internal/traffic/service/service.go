@@ -59,6 +59,7 @@ type Balance struct {
 	balance.Settings
 
 	Zone string // the gateway's own, whose endpoints are preferred; "": none are
+	Node string // the gateway's machine, as sources call it; "": nobody knows
 	// Key gives what an endpoint is chosen by, with balance.Hash; an error or "": it has none.
 	Key     func(*http.Request) (string, error)
 	Cookie  *Cookie         // with Settings.Sticky

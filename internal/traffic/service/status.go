@@ -33,7 +33,7 @@ type EndpointStatus struct {
 
 	balance.Standing
 
-	Local bool // it is preferred, for it is of the gateway's own zone or meant for it
+	Local bool // it is preferred, for it is of the gateway's own zone, or meant for that or for its machine
 }
 
 // Status tells how the service is now.
@@ -51,7 +51,7 @@ func (s *Service) Status() Status {
 	for i := range now.endpoints {
 		e := now.endpoints[i].status(may[&now.endpoints[i]])
 		e.Standing = now.picker.set.Standing(&now.endpoints[i].state.load)
-		e.Local = b.local(&now.endpoints[i], now.picker.hinted)
+		e.Local = b.local(&now.endpoints[i], now.picker.near)
 		status.Endpoints = append(status.Endpoints, e)
 	}
 	return status

@@ -137,21 +137,26 @@ func TestAKeyLeadsToTheSameEndpointAndFallsOver(t *testing.T) {
 func TestHintsCountMoreThanZonesWhereAllHaveThem(t *testing.T) {
 	near, far := discovery.Endpoint{Address: "near:1", Weight: 1, Zone: "a"}, discovery.Endpoint{Address: "far:1", Weight: 1, Zone: "b"}
 	hinted := func(e discovery.Endpoint, zones string) discovery.Endpoint { e.Hints = zones; return e }
+	onNode := func(e discovery.Endpoint, nodes string) discovery.Endpoint { e.NodeHints = nodes; return e }
 	for name, c := range map[string]struct {
 		endpoints []discovery.Endpoint
 		local     []string
 	}{
-		"no hints":       {[]discovery.Endpoint{near, far}, []string{"near:1"}},
-		"all have hints": {[]discovery.Endpoint{hinted(near, "b"), hinted(far, "b,a")}, []string{"far:1"}},
-		"one has none":   {[]discovery.Endpoint{near, hinted(far, "a")}, []string{"near:1"}},
-		"none is for us": {[]discovery.Endpoint{hinted(near, "b"), hinted(far, "b")}, nil},
+		"no hints":                        {[]discovery.Endpoint{near, far}, []string{"near:1"}},
+		"all have hints":                  {[]discovery.Endpoint{hinted(near, "b"), hinted(far, "b,a")}, []string{"far:1"}},
+		"one has none":                    {[]discovery.Endpoint{near, hinted(far, "a")}, []string{"near:1"}},
+		"none is for us":                  {[]discovery.Endpoint{hinted(near, "b"), hinted(far, "b")}, nil},
+		"for nodes":                       {[]discovery.Endpoint{onNode(hinted(near, "a"), "n2"), onNode(hinted(far, "b"), "n1")}, []string{"far:1"}},
+		"for nodes, one has none":         {[]discovery.Endpoint{hinted(near, "a"), onNode(hinted(far, "b"), "n1")}, []string{"near:1"}},
+		"for nodes, none is ours":         {[]discovery.Endpoint{onNode(hinted(near, "a"), "n2,n3"), onNode(hinted(far, "b"), "n3")}, []string{"near:1"}},
+		"for nodes, none is ours or hint": {[]discovery.Endpoint{onNode(near, "n2"), onNode(far, "n3")}, []string{"near:1"}},
 		"who is not asked has none": {[]discovery.Endpoint{
 			hinted(near, "b"), hinted(far, "a"), {Address: "ends:1", Weight: 1, Zone: "a", Condition: discovery.Draining},
 		}, []string{"far:1"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := with(road(func(*http.Request) (*http.Response, error) { return response(http.StatusOK, "ok"), nil }),
-				service.Balance{Settings: balance.Settings{Way: balance.LeastRequests}, Zone: "a"}, config.Retry{})
+				service.Balance{Settings: balance.Settings{Way: balance.LeastRequests}, Zone: "a", Node: "n1"}, config.Retry{})
 			s.Set(c.endpoints)
 			asked := map[string]bool{}
 			for range 200 {
