@@ -28,7 +28,7 @@ func readTarget(n *doc.Node, group string, v Vocabulary, ps *doc.Problems) (targ
 	if !hasScheme {
 		return readName(n, ref, ps)
 	}
-	if slices.Contains(answering(), scheme) {
+	if slices.Contains(answerSchemes(), scheme) {
 		return readAnswer(n, scheme, rest, v, ps)
 	}
 	if !knownScheme(n, scheme, rest, v, ps) {

@@ -79,13 +79,13 @@ func (v Vocabulary) isInlined(name string) bool {
 }
 
 func (v Vocabulary) schemeNames() []string {
-	names := make([]string, 0, len(v.Schemes)+len(answering()))
+	names := make([]string, 0, len(v.Schemes)+len(answerSchemes()))
 	for _, s := range v.Schemes {
 		if s.Missing == "" {
 			names = append(names, s.Name)
 		}
 	}
-	return append(names, answering()...)
+	return append(names, answerSchemes()...)
 }
 
 func kindNames(kinds []Kind) []string {
@@ -97,7 +97,10 @@ func kindNames(kinds []Kind) []string {
 }
 
 // answering are the filters that answer by themselves, so that no backend is needed.
-func answering() []string { return []string{"redirect", "respond"} }
+func answering() []string { return append(answerSchemes(), "batch") }
+
+// answerSchemes are those of them that can be written as a backend, as respond:404.
+func answerSchemes() []string { return []string{"redirect", "respond"} }
 
 // split parts the entries of n: those of known go into a map of their own for
 // doc.Decode, filters are given back in their order, everything else is a problem.

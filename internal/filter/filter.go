@@ -36,6 +36,7 @@ type Stage int
 const (
 	StageHeaders         Stage = iota // fields of request and response; outermost, so that every guard's errors have them
 	StageSecurity                     // fields that tell browsers to be careful; for every guard's errors, too
+	StageBatch                        // notes what the client has said, for the parts of a batch; the innermost would miss what auth takes out
 	StageBounds                       // body and connection limits
 	StageIP                           // ip rules
 	StageCORS                         // cors: a preflight ends here

@@ -421,6 +421,7 @@ var masks = []struct {
 	{regexp.MustCompile(`(?mi)^(Last-Modified: |Etag: ).*\r`), "${1}(masked)\r"},
 	{regexp.MustCompile(`(?mi)^(Set-Cookie: weir-[0-9a-f]{8}=)[\w-]{22};`), "${1}(endpoint);"},
 	{regexp.MustCompile(`(?mi)^(Retry-After: )\d+\r`), "${1}(s)\r"},
+	{regexp.MustCompile(`("Retry-After":")\d+"`), `${1}(s)"`},
 	{regexp.MustCompile(`;t=\d+`), ";t=(s)"},
 	{regexp.MustCompile(`[0-9a-f]{48}`), "(job)"},
 	{regexp.MustCompile(`127\.0\.0\.1:\d+`), "127.0.0.1:(port)"},

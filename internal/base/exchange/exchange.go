@@ -62,6 +62,11 @@ type Exchange struct {
 	// Server is what serves the client's connection, nil where nobody said.
 	Server Server
 
+	// Entrance serves requests within this one, nil where nothing can.
+	Entrance Entrance
+	// Inner tells that the request was made within another one, by an Entrance.
+	Inner bool
+
 	// Informational passes a 1xx response (not 101) on to the client at once.
 	// It is nil where the client or its protocol cannot take one.
 	Informational func(status int, head Head)

@@ -39,6 +39,8 @@ var (
 	ConfigChanged      = Kind{"config-changed", 412, "Another configuration serves than the one that was meant."}
 	ConfigUnseen       = Kind{"config-unseen", 428, "The request does not say which configuration it replaces."}
 	ConfigNotKept      = Kind{"config-not-kept", 404, "No such configuration is kept."}
+	NestedBatch        = Kind{"nested-batch", 400, "A batch cannot be a part of a batch."}
+	FailedDependency   = Kind{"failed-dependency", 424, "A part of the batch that this one depends on has failed."}
 	LoopDetected       = Kind{"loop-detected", 508, "The request has come through this gateway again and again."}
 	ClientGone         = Kind{"client-gone", 499, "The client left before the response."}
 
@@ -64,6 +66,7 @@ var (
 	BackendInvalid      = Kind{"backend-invalid-response", 502, "The backend's response was not valid."}
 	BackendTimeout      = Kind{"backend-timeout", 504, "The backend did not answer in time."}
 	CompositionFailed   = Kind{"composition-failed", 502, "A part of the answer could not be had."}
+	BatchPartFailed     = Kind{"batch-part-failed", 502, "The response to this part of the batch could not be had whole."}
 	FunctionInit        = Kind{"function-init-failed", 503, "The function could not be started."}
 	FunctionBusy        = Kind{"function-busy", 429, "All instances of the function are busy and its queue is full."}
 	FunctionQueueTime   = Kind{"function-queue-timeout", 503, "No instance of the function became free in time."}
@@ -83,9 +86,9 @@ func Kinds() []Kind {
 	return []Kind{
 		MalformedRequest, MalformedBody, BadParameter, Unauthorized, Forbidden, AmbiguousPath, RouteNotFound, FileNotFound, MethodNotAllowed, RequestTimeout,
 		BodyTooLarge, UnsupportedMedia, JobNotFound, ServiceNotFound, JobState, KeyReused, InstanceUnknown, InstanceInvalid, InstanceAddress, RegistryCompacted, URLTooLong, ExpectationFail, Misdirected, HeadTooLarge, VersionUnsupported, UpgradeRefused, UpgradeRequired, NotImplemented, RateLimited, ConfigRefused, ConfigChanged, ConfigUnseen,
-		ConfigNotKept, LoopDetected, ClientGone,
+		ConfigNotKept, NestedBatch, FailedDependency, LoopDetected, ClientGone,
 		Unexpected, RouteBroken, AuthUnavailable, Overloaded, QueueFull, QueueUnavailable, RegistryFull, RegistryClosed, MemoryPressure, ShuttingDown,
-		NoEndpoint, BackendBusy, BreakerOpen, BackendUnreachable, BackendForbidden, BackendReset, BackendInvalid, BackendTimeout, CompositionFailed,
+		NoEndpoint, BackendBusy, BreakerOpen, BackendUnreachable, BackendForbidden, BackendReset, BackendInvalid, BackendTimeout, CompositionFailed, BatchPartFailed,
 		FunctionInit, FunctionBusy, FunctionQueueTime, FunctionError, FunctionCrashed, FunctionTimeout,
 		FunctionBadResponse, FunctionTooLarge, FunctionThrottled, FunctionUnavailable, FunctionRefused, CredentialsMissing,
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/weir-gateway/weir/internal/filter/allow"
 	"github.com/weir-gateway/weir/internal/filter/async"
 	"github.com/weir-gateway/weir/internal/filter/auth"
+	"github.com/weir-gateway/weir/internal/filter/batch"
 	"github.com/weir-gateway/weir/internal/filter/body"
 	"github.com/weir-gateway/weir/internal/filter/coalesce"
 	"github.com/weir-gateway/weir/internal/filter/cors"
@@ -28,7 +29,7 @@ import (
 // Definitions gives every filter, outermost stage first and by name within one.
 func Definitions() []filter.Definition {
 	list := []filter.Definition{
-		allow.Definition(), async.Definition(), auth.Definition(), body.Definition(), coalesce.Definition(), cors.Definition(), csrf.Definition(), headers.Definition(), ip.Definition(),
+		allow.Definition(), async.Definition(), auth.Definition(), batch.Definition(), body.Definition(), coalesce.Definition(), cors.Definition(), csrf.Definition(), headers.Definition(), ip.Definition(),
 		limit.Definition(), redirect.Definition(), respond.Definition(), rewrite.Definition(), secureheaders.Definition(), sign.Definition(), websocket.Definition(),
 	}
 	slices.SortFunc(list, func(a, b filter.Definition) int {

@@ -104,7 +104,7 @@ func build(t *testing.T, shown string, c *config.Config) {
 				continue
 			}
 			reads(t, all.Definitions()[i], f.Config)
-			if p, err := all.Definitions()[i].Build(filter.Env{Secret: secret.Placeholder, Keep: keepNothing, Auth: way, Backend: backend, Authority: "a.lambda-url.eu-west-1.on.aws"}, f.Config); err != nil || p.Guard == nil && p.Adapt == nil {
+			if p, err := all.Definitions()[i].Build(filter.Env{Secret: secret.Placeholder, Keep: keepNothing, Auth: way, Backend: backend, Authority: "a.lambda-url.eu-west-1.on.aws", Hosts: noHosts}, f.Config); err != nil || p.Guard == nil && p.Adapt == nil {
 				t.Errorf("%s: %v", f.Name, err)
 			}
 		}
@@ -116,6 +116,9 @@ func build(t *testing.T, shown string, c *config.Config) {
 
 // backend stands in for what the compiler resolves.
 func backend(config.Ref) (http.RoundTripper, error) { return http.DefaultTransport, nil }
+
+// noHosts are the names of a route that has none.
+func noHosts() []string { return nil }
 
 // keepNothing is what a config that is only checked keeps.
 func keepNothing(string, func() (any, func(context.Context), error)) (any, error) { return nil, nil }

@@ -101,7 +101,13 @@ func (g *Gateway) serve(h *Handler, w http.ResponseWriter, r *http.Request) {
 	use := s.use // not s itself, which a long stream would hold
 	defer use.leave()
 	x := s.open(r, g.options.Peer(r.Context()))
-	x.Server = g.server(r)
+	x.Server, x.Entrance = g.server(r), h
+	g.pass(h, s, w, r, x, nil)
+}
+
+// pass takes a request whose exchange has begun to its route, of those of a group
+// where within is not nil.
+func (g *Gateway) pass(h *Handler, s *Snapshot, w http.ResponseWriter, r *http.Request, x *exchange.Exchange, within *exchange.Within) {
 	ew, r := exchange.Begin(w, r, x)
 	n := g.under.requests.Add(1)
 	defer g.under.leave()
@@ -117,6 +123,10 @@ func (g *Gateway) serve(h *Handler, w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	target, f := s.find(s.Socket(h.socket), r, x, g.bound(r))
+	if f == nil && within != nil && target.Group != within.Group {
+		x.Route, x.Origin = "", ""
+		f = fault.RouteNotFound.New("") // it is not there for this request
+	}
 	if f != nil {
 		ew.Fail(f)
 		return

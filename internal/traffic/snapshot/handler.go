@@ -3,6 +3,9 @@ package snapshot
 import (
 	"net/http"
 	"sync/atomic"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/fault"
 )
 
 // Handler serves the requests of one server, which has one socket. Its methods
@@ -15,6 +18,20 @@ type Handler struct {
 
 // ServeHTTP serves a request by the snapshot of this moment.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.gateway.serve(h, w, r) }
+
+// Enter implements exchange.Entrance.
+func (h *Handler) Enter(w http.ResponseWriter, r *http.Request, within exchange.Within) {
+	s := h.enter()
+	if s == nil {
+		exchange.Refuse(w, r, fault.ShuttingDown.New("The gateway has no configuration any more."))
+		return
+	}
+	use := s.use // as in Gateway.serve
+	defer use.leave()
+	x := s.within(r, within)
+	x.Entrance = h
+	h.gateway.pass(h, s, w, r, x, &within)
+}
 
 // Snapshot is what requests are served by now, nil before the first Swap.
 func (h *Handler) Snapshot() *Snapshot {

@@ -29,6 +29,15 @@ func (s *Snapshot) open(r *http.Request, peer netip.AddrPort) *exchange.Exchange
 	return x
 }
 
+// within begins the exchange of r, which is made within another one and comes from
+// its client. What only proxies and the gateway may say is not heard of it.
+func (s *Snapshot) within(r *http.Request, w exchange.Within) *exchange.Exchange {
+	forward.DropManaged(exchange.RequestHead(r), s.Managed)
+	return &exchange.Exchange{
+		ID: w.ID, Start: time.Now(), Verbose: s.Verbose, Client: w.Of.Client, Server: w.Of.Server, Inner: true,
+	}
+}
+
 // newID makes 128 random bits in hexadecimal, which fits a W3C trace id too.
 // It needs to be unique, not secret.
 func newID() string {

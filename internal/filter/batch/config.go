@@ -1,0 +1,139 @@
+// Package batch is the filter that answers one request with several of the gateway's
+// own routes.
+//
+//   - config.go: what people write.
+//   - read.go: what clients write.
+//   - batch.go: which part runs when.
+//   - part.go: one part, from request to response.
+package batch
+
+import (
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/base/forward"
+	"github.com/weir-gateway/weir/internal/base/httpx"
+	"github.com/weir-gateway/weir/internal/config/doc"
+	"github.com/weir-gateway/weir/internal/filter"
+)
+
+// Config is what people write under `batch`.
+type Config struct {
+	// Requests is how many parts a batch may have, Parallel how many of them are under way at once.
+	Requests int `doc:"requests" help:"how many parts a batch may have" example:"50"`
+	Parallel int `doc:"parallel" help:"how many parts of a batch are under way at once" example:"4"`
+	// Body is the largest batch, Response the largest sum of the bodies of its responses.
+	Body     doc.Size `doc:"body" help:"the largest body of a batch" example:"256KiB"`
+	Response doc.Size `doc:"response" help:"the most that the bodies of all responses have together" example:"16MiB"`
+	// Inherit are fields of the batch that its parts have too, unless they say their own.
+	Inherit []string `doc:"inherit,oneormany" help:"fields of the batch that its parts have too, where they have none of their own" example:"[Authorization, Cookie, X-Tenant]"`
+}
+
+// The defaults, and the bounds of what makes sense.
+const (
+	defaultRequests = 20 // as Microsoft Graph
+	mostRequests    = 100
+	defaultParallel = 8
+	mostParallel    = 32
+	defaultBody     = 1 * doc.MiB
+	mostBody        = 16 * doc.MiB
+	defaultResponse = 8 * doc.MiB
+	mostResponse    = 64 * doc.MiB
+)
+
+func defaults() Config {
+	return Config{Requests: defaultRequests, Parallel: defaultParallel, Body: defaultBody, Response: defaultResponse, Inherit: []string{"Authorization", "Cookie"}}
+}
+
+// on is the short form.
+const on = "true"
+
+// DecodeDoc reads `true` or a map.
+func (c *Config) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	type long Config
+	var own doc.Problems
+	switch {
+	case n.Kind == doc.Map:
+		doc.Decode(n, (*long)(c), &own)
+	case n.Kind != doc.Scalar || n.Value != on:
+		own.Add(doc.Problem{Pos: n.Pos, What: "batch is neither true nor a map", Fix: "write `batch: true`"})
+	}
+	if err := c.validate(); err != nil && !own.Failed() {
+		own.Add(doc.Problem{Pos: n.Pos, What: err.Error()})
+	}
+	ps.Join(&own)
+}
+
+// EncodeDoc writes the long form.
+func (c *Config) EncodeDoc() *doc.Node {
+	type long Config
+	return doc.EncodeNode((*long)(c))
+}
+
+// DocSchema implements doc.SchemaWriter.
+func (*Config) DocSchema() *doc.Schema {
+	type long Config
+	return doc.SchemaOr[long](doc.TextSchema("true"))
+}
+
+func (c *Config) validate() error {
+	if i := slices.IndexFunc(c.Inherit, func(name string) bool { return !httpx.IsToken(name) || ofBatch(name) || always(name) }); i >= 0 {
+		return fmt.Errorf("inherit: %q is no field that parts could have or not", c.Inherit[i])
+	}
+	for _, n := range []struct {
+		key          string
+		is, from, to int64
+		showing      func(int64) string
+	}{
+		{"requests", int64(c.Requests), 1, mostRequests, plain},
+		{"parallel", int64(c.Parallel), 1, mostParallel, plain},
+		{"body", int64(c.Body), 1, int64(mostBody), size},
+		{"response", int64(c.Response), 1, int64(mostResponse), size},
+	} {
+		if n.is < n.from || n.is > n.to {
+			return fmt.Errorf("%s: %s is not from %s to %s", n.key, n.showing(n.is), n.showing(n.from), n.showing(n.to))
+		}
+	}
+	return nil
+}
+
+func plain(n int64) string { return fmt.Sprint(n) }
+func size(n int64) string  { return doc.Size(n).String() }
+
+// always tells of which fields a part has the batch's, and none of its own: by them
+// a guard knows what kind of page has sent it.
+func always(name string) bool {
+	return strings.EqualFold(name, "Origin") || strings.EqualFold(name, "Referer") || len(name) > len(fetchFamily) && strings.EqualFold(name[:len(fetchFamily)], fetchFamily)
+}
+
+// fetchFamily begins the names of fields that browsers alone write (Fetch Metadata).
+const fetchFamily = "Sec-"
+
+// along tells of which fields a part has the batch's where it has none of its own,
+// whatever the config says: they tell nobody who is calling, and by Via a loop ends.
+func along(name string) bool {
+	return slices.ContainsFunc([]string{"User-Agent", "Accept-Language", "Traceparent", "Tracestate", "Via"}, func(n string) bool { return strings.EqualFold(n, name) })
+}
+
+// ofBatch tells of which fields there are none for a part: those of the connection, those
+// that frame a message, and those that only proxies say.
+func ofBatch(name string) bool { return forward.Managed(name) }
+
+// Definition is this kind of filter.
+func Definition() filter.Definition {
+	return filter.Define("batch", "answers one request with several of the gateway's own routes", filter.StageBatch, defaults,
+		func(env filter.Env, c *Config) (filter.Policy, error) {
+			if err := c.validate(); err != nil {
+				return filter.Policy{}, err
+			}
+			b := &batch{config: c, group: env.Group, log: env.Log}
+			limit := int64(c.Body)
+			return filter.Policy{Guard: b.guard, Adapt: func(http.RoundTripper) http.RoundTripper { return b }, BodyBytes: &limit, Note: c.note()}, nil
+		})
+}
+
+func (c *Config) note() string {
+	return fmt.Sprintf("up to %d parts, %d at once", c.Requests, c.Parallel)
+}
