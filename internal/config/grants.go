@@ -110,6 +110,15 @@ func (c *validator) inlineGrants(g *Group, scheme Scheme, ref Ref) {
 		if !allows(slices.Concat([]string{}, g.Allow), what) {
 			c.denied(ref.Origin.at(), g, fmt.Sprintf("%q, which the backend %q is", what, ref), "allow")
 		}
+		c.reachURL(ref.Origin, g.Name, what)
+	}
+}
+
+// reachURL is reach for what has the form of a URL, which may have a kind of function before it.
+func (c *validator) reachURL(at Origin, group, what string) {
+	if _, rest, ok := strings.Cut(what, "://"); ok {
+		authority, _, _ := strings.Cut(rest, "/")
+		c.reach(at, group, authority)
 	}
 }
 
@@ -332,9 +341,7 @@ func (c *validator) reachGrants(g *Group, who string, at Origin, reached []strin
 		if !allows(slices.Concat([]string{}, g.Allow), what) {
 			c.denied(at.at(), g, fmt.Sprintf("%q, which its %s names", what, who), "allow")
 		}
-		if _, authority, ok := strings.Cut(what, "://"); ok {
-			c.reach(at, g.Name, authority)
-		}
+		c.reachURL(at, g.Name, what)
 	}
 }
 

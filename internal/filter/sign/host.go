@@ -14,6 +14,8 @@ import (
 //	ID.execute-api.REGION.vpce.amazonaws.com        the same within a VPC
 //	ID.ID.vpc-lattice-svcs.REGION.on.aws            VPC Lattice
 //	SERVICE.REGION.amazonaws.com                    any other API
+//	SERVICE-fips.REGION.amazonaws.com               the same with validated cryptography
+//	s3.dualstack.REGION.amazonaws.com               S3 by both versions of IP
 func placeOf(host string) (service, region string) {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
@@ -23,12 +25,38 @@ func placeOf(host string) (service, region string) {
 		if aws.CheckRegion(labels[i+1]) != nil || !ownDomain(labels[i+2:]) {
 			continue
 		}
-		if labels[i] == "lambda-url" {
-			return "lambda", labels[i+1]
+		name := labels[i]
+		if name == "dualstack" && i > 0 {
+			name = labels[i-1]
 		}
-		return labels[i], labels[i+1]
+		return signedAs(strings.TrimSuffix(name, "-fips")), labels[i+1]
 	}
 	return "", ""
+}
+
+// signedAs is what signatures call the service whose hosts have that name: mostly the same, but for
+// these (the services' lists of endpoints, and their models in AWS's SDKs).
+func signedAs(name string) string {
+	switch name {
+	case "lambda-url":
+		return "lambda"
+	case "bedrock-runtime", "bedrock-agent", "bedrock-agent-runtime":
+		return "bedrock"
+	case "s3-control", "s3-accesspoint":
+		return "s3"
+	case "email":
+		return "ses"
+	case "pinpoint":
+		return "mobiletargeting"
+	case "transcribestreaming":
+		return "transcribe"
+	case "models-v2-lex", "runtime-v2-lex":
+		return "lex"
+	case "personalize-runtime", "personalize-events":
+		return "personalize"
+	default:
+		return name
+	}
 }
 
 // ownDomain tells whether a domain is one of AWS's, whose names say a region before it.

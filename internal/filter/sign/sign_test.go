@@ -42,6 +42,13 @@ func TestHostsTellServiceAndRegion(t *testing.T) {
 		"vpce-1.execute-api.eu-west-1.vpce.amazonaws.com": "execute-api eu-west-1",
 		"s-1.sn-2.vpc-lattice-svcs.eu-west-1.on.aws":      "vpc-lattice-svcs eu-west-1",
 		"lambda.eu-west-1.amazonaws.com":                  "lambda eu-west-1",
+		"lambda-fips.us-east-1.amazonaws.com":             "lambda us-east-1",
+		"s3.dualstack.eu-west-1.amazonaws.com":            "s3 eu-west-1",
+		"b.s3-fips.dualstack.us-east-1.amazonaws.com":     "s3 us-east-1",
+		"dualstack.eu-west-1.amazonaws.com":               "dualstack eu-west-1",
+		"bedrock-runtime.eu-west-1.amazonaws.com":         "bedrock eu-west-1",
+		"email.eu-west-1.amazonaws.com":                   "ses eu-west-1",
+		"lambda.eu-west-1.api.aws":                        "lambda eu-west-1",
 		"orders.example.com":                              " ",
 		"lambda.eu-west-1.amazonaws.com.example.com":      " ", // somebody else's
 		"x.eu-west-1.on.aws.example.com":                  " ",

@@ -131,7 +131,7 @@ func TestAnAppIsCalledWithItsKeyAndNobodysIdentity(t *testing.T) {
 	d := serve(t, "k3y==", "")
 	b := build(t, "azure: shop\nkey: ${env:SHOP_KEY}\nendpoint: "+d.URL)
 	res, err := ask(t, b, "/api/orders/7?code=mine", nil, "X-Ms-Client-Principal", "ey", "X_MS_CLIENT_PRINCIPAL_ID", "root", "X-Ms-Token-Aad-Access-Token", "t",
-		"X.MS.TOKEN.GOOGLE.ID.TOKEN", "t", "X-Functions-Key", "guess", "X_functions_key", "guess", "X-Ms-Other", "stays", "Authorization", "Basic mine")
+		"X.MS.TOKEN.GOOGLE.ID.TOKEN", "t", "X-Arr-Clientcert", "MII", "X_ARR_SSL", "on", "X-Ms-Original-Url", "/admin", "Disguised-Host", "evil.test", "Client-Ip", "10.0.0.1", "X-Functions-Key", "guess", "X_functions_key", "guess", "X-Ms-Other", "stays", "Authorization", "Basic mine")
 	if err != nil || res.StatusCode != 200 {
 		t.Fatalf("got %v, %v", res, err)
 	}
@@ -141,7 +141,7 @@ func TestAnAppIsCalledWithItsKeyAndNobodysIdentity(t *testing.T) {
 	}
 	for name, values := range a.head {
 		folded := strings.ToLower(strings.NewReplacer("_", "-", ".", "-").Replace(name))
-		if strings.HasPrefix(folded, "x-ms-client-principal") || strings.HasPrefix(folded, "x-ms-token-") || folded == "x-functions-key" && values[0] != "k3y==" {
+		if strings.HasPrefix(folded, "x-ms-client-principal") || strings.HasPrefix(folded, "x-ms-token-") || strings.HasPrefix(folded, "x-arr-") || folded == "x-ms-original-url" || folded == "disguised-host" || folded == "client-ip" || folded == "x-functions-key" && values[0] != "k3y==" {
 			t.Errorf("it saw %s: %v", name, values)
 		}
 	}

@@ -19,11 +19,22 @@ const (
 	authorization = "Authorization"
 )
 
-// dropped tells of the fields that no client may send: by which App Service's
-// authentication tells an app who is calling, and the key where the gateway has one.
+// dropped tells of the fields that no client may send: by which App Service tells an app who is
+// calling (its authentication, and its front end of certificates), and what was asked for where
+// that is not the request's own; and the key where the gateway has one.
 func dropped(keyed bool) func(name string) bool {
 	return func(name string) bool {
-		return strings.HasPrefix(name, "x-ms-client-principal") || strings.HasPrefix(name, "x-ms-token-") || keyed && name == "x-functions-key"
+		for _, begin := range []string{"x-ms-client-principal", "x-ms-token-", "x-arr-"} {
+			if strings.HasPrefix(name, begin) {
+				return true
+			}
+		}
+		switch name {
+		case "x-ms-original-url", "x-waws-unencoded-url", "disguised-host", "was-default-hostname", "client-ip":
+			return true
+		default:
+			return keyed && name == "x-functions-key"
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package gcf
 
 import (
 	"encoding/base64"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -491,6 +492,30 @@ func TestWhatIsWrongWithAConfig(t *testing.T) {
 		err := check(function.Env{Secret: secret.Resolve}, &c)
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
+// Where a function of a group is by its own words, is held before it is called.
+func TestWhatAGroupMayNotReach(t *testing.T) {
+	d := Definition()
+	kinds := []config.Kind{{Name: d.Kind, New: d.New}}
+	const text = `listen: :8080
+groups:
+  team:
+    allow: ["*"]
+    functions:
+      declared: { gcf: "%[1]s", identity: none }
+    routes:
+      GET /named: run:%[1]s
+`
+	for url, want := range map[string]string{
+		"https://169.254.169.254/latest": `"169.254.169.254"`, "https://127.0.0.1": `"127.0.0.1"`, "https://[::1]:8443/x": `"[::1]:8443"`, "https://orders-1.europe-west1.run.app/x": "",
+	} {
+		r := config.Load([]config.Source{{Path: "weir.yaml", Data: fmt.Appendf(nil, text, url)}}, config.Vocabulary{Functions: kinds, Schemes: d.Schemes()})
+		got := fmt.Sprint(r.Problems)
+		if want == "" && r.Config == nil || want != "" && strings.Count(got, `the group "team" may not reach `+want) != 2 {
+			t.Errorf("%s: %s", url, got)
 		}
 	}
 }
