@@ -13,6 +13,7 @@ import (
 // signed for another service than those of AWS Lambda.
 const (
 	connections         = "/@connections/{" + connectionParameter + "}"
+	encodedConnections  = "/%40connections/{" + connectionParameter + "}" // as some who sign write it
 	connectionParameter = "ConnectionId"
 	stageParameter      = "stage"
 	// maxMessage is the largest message of a WebSocket that is sent: as large as any of a
@@ -23,7 +24,8 @@ const (
 // connectionOperations are PostToConnection, GetConnection and DeleteConnection, with the stage in
 // their paths or not.
 func (a *API) connectionOperations() []Operation {
-	patterns := []string{connections, "/{" + stageParameter + "}" + connections}
+	const inStage = "/{" + stageParameter + "}"
+	patterns := []string{connections, inStage + connections, encodedConnections, inStage + encodedConnections}
 	of := func(do func(*call, sockets.Peer) error, limit int64) http.Handler {
 		return a.operationFor(a.options.ConnectionsVerifier, limit, func(c *call) error {
 			p := a.connection(c)
