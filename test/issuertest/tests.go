@@ -1,6 +1,7 @@
 package issuertest
 
 import (
+	"context"
 	"net/http"
 	"sync"
 	"testing"
@@ -59,4 +60,42 @@ func (i *Issuer) IsAskedOnce(t *testing.T, use func() *Token) {
 	if calls := i.Calls(); len(calls) != 1 {
 		t.Errorf("asked were %v", calls)
 	}
+}
+
+// IsAskedAnew holds that fetch asks each time it is called, as who keeps what it gives relies on:
+// nothing in between remembers what was given, nor that there was nothing.
+func (i *Issuer) IsAskedAnew(t *testing.T, fetch func(context.Context) error) {
+	t.Helper()
+	calls := func() int {
+		before := len(i.Calls())
+		if err := fetch(t.Context()); err != nil {
+			t.Errorf("fetch: %v", err)
+		}
+		return len(i.Calls()) - before
+	}
+	first := calls()
+	i.Fail(func(int) int { return http.StatusServiceUnavailable })
+	if err := fetch(t.Context()); err == nil {
+		t.Error("while the issuer is down, something is given")
+	}
+	i.Fail(func(int) int { return 0 })
+	if again := calls(); first == 0 || again != first {
+		t.Errorf("the issuer was asked %d times, and then %d", first, again)
+	}
+}
+
+// Together gives what many who ask at once are given.
+func Together[T any](t *testing.T, kept *cloud.Kept[T]) cloud.Held[T] {
+	t.Helper()
+	var all sync.WaitGroup
+	for range 10 {
+		all.Go(func() {
+			if _, err := kept.Get(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	held, _ := kept.Get(t.Context()) // its error was told
+	return held
 }

@@ -26,6 +26,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/sigv4"
 	"github.com/weir-gateway/weir/internal/cloud/aws"
 	"github.com/weir-gateway/weir/internal/config/doc"
+	"github.com/weir-gateway/weir/test/issuertest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -310,18 +311,37 @@ func TestEachSourceOfTheChain(t *testing.T) {
 			callers := aws.NewCallers()
 			kept := callers.Use(test.who, slog.New(slog.DiscardHandler))
 			defer callers.Leave(test.who)
-			held, err := kept.Get(t.Context())
-			if err != nil {
-				t.Fatal(err)
+			held := issuertest.Together(t, kept)
+			asked := func() string {
+				i.mu.Lock()
+				defer i.mu.Unlock()
+				return strings.Join(i.calls, ", ")
 			}
-			i.mu.Lock()
-			calls := strings.Join(i.calls, ", ")
-			i.mu.Unlock()
+			calls := asked()
 			if held.Value.AccessKeyID != test.id || calls != test.calls {
 				t.Errorf("got %s by %q", held.Value.AccessKeyID, calls)
 			}
 			if ends := held.Value.AccessKeyID[:4] == "ASIA"; ends == held.Expires.IsZero() {
 				t.Errorf("it ends at %v", held.Expires)
+			}
+			if test.calls == "" {
+				return
+			}
+			fetch := func() error { // nothing in between remembers what was given, on which Kept relies
+				i.change(func() { i.calls = nil })
+				_, _, err := callers.Fetch(t.Context(), test.who)
+				return err
+			}
+			if err := fetch(); err != nil || asked() != test.calls {
+				t.Errorf("asked again were %s: %v", asked(), err)
+			}
+			i.change(func() { i.down = true })
+			if err := fetch(); err == nil || asked() == "" {
+				t.Errorf("while it is down, asked were %q, and something is given", asked())
+			}
+			i.change(func() { i.down = false })
+			if err := fetch(); err != nil || asked() != test.calls {
+				t.Errorf("afterwards, asked were %s: %v", asked(), err)
 			}
 		})
 	}

@@ -1,6 +1,7 @@
 package entra
 
 import (
+	"context"
 	"encoding/json"
 	"io"
 	"log/slog"
@@ -17,6 +18,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/egress"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/test/entratest"
+	"github.com/weir-gateway/weir/test/issuertest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -86,16 +88,18 @@ func TestEachSourceOfTheChain(t *testing.T) {
 			}
 			world(t, i, set)
 			test.who.Resource = entratest.Resource
-			held, err := use(t, NewCallers(), test.who, test.from).Get(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
+			callers := NewCallers()
+			held := issuertest.Together(t, use(t, callers, test.who, test.from))
 			if left := time.Until(held.Expires); left < 55*time.Minute || left > time.Hour || held.Value.Reveal() != "token-1" {
 				t.Errorf("it counts for %v: %s", left, held.Value.Reveal())
 			}
 			if calls := strings.Join(i.Calls(), ", "); calls != test.call {
 				t.Errorf("asked were %s", calls)
 			}
+			i.IsAskedAnew(t, func(ctx context.Context) error {
+				_, _, err := callers.fetcher(test.who, test.from)(ctx)
+				return err
+			})
 		})
 	}
 }

@@ -1,6 +1,7 @@
 package google
 
 import (
+	"context"
 	"io"
 	"log/slog"
 	"net/http"
@@ -17,6 +18,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/egress"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/test/googletest"
+	"github.com/weir-gateway/weir/test/issuertest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -97,17 +99,18 @@ func TestEachSourceOfTheChain(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			i := googletest.Start(t)
 			test.set(t, i, world(t, i))
-			token := use(t, callersAt(i), Caller{Audience: audience, Impersonate: test.impersonate, Delegates: "a@shop-42.iam.gserviceaccount.com"}, Credentials{})
-			held, err := token.Get(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
+			callers, who := callersAt(i), Caller{Audience: audience, Impersonate: test.impersonate, Delegates: "a@shop-42.iam.gserviceaccount.com"}
+			held := issuertest.Together(t, use(t, callers, who, Credentials{}))
 			if left := time.Until(held.Expires); left < 55*time.Minute || left > time.Hour || strings.Count(held.Value.Reveal(), ".") != 2 {
 				t.Errorf("it counts for %v: %s", left, held.Value.Reveal())
 			}
 			if got := strings.Join(i.Calls(), ", "); got != test.calls {
 				t.Errorf("asked were %s; want %s", got, test.calls)
 			}
+			i.IsAskedAnew(t, func(ctx context.Context) error {
+				_, _, err := callers.fetcher(who, Credentials{})(ctx)
+				return err
+			})
 		})
 	}
 }
