@@ -11,10 +11,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"os"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -332,6 +335,75 @@ func TestEveryErrorOfTheApiHasAVerdict(t *testing.T) {
 	for status := 200; status < 600; status++ {
 		if v := judge("", status); v.kind.Status < 400 {
 			t.Errorf("%d is %+v", status, v)
+		}
+	}
+}
+
+// documented are the errors of the API by the rows of docs/lambda.md: by their names, or by how these
+// begin ("KMS..."), the problem of each and whether it is tried again.
+func documented(t *testing.T) map[string][2]string {
+	t.Helper()
+	page, err := os.ReadFile("../../../docs/lambda.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := map[string][2]string{}
+	_, table, _ := strings.Cut(string(page), "| what AWS says |")
+	for line := range strings.Lines(table) {
+		cells := strings.Split(line, " | ")
+		problem := regexp.MustCompile(`^\d+ \[([a-z-]+)\]`).FindStringSubmatch(strings.TrimPrefix(cells[min(1, len(cells)-1)], "| "))
+		if problem == nil || strings.Contains(cells[0], "with `raw`") || strings.Contains(cells[0], ":") {
+			continue
+		}
+		for _, name := range regexp.MustCompile("`([A-Z][A-Za-z0-9.]+)`").FindAllStringSubmatch(cells[0], -1) {
+			rows[name[1]] = [2]string{problem[1], strings.TrimSuffix(strings.TrimSpace(cells[2]), " |")}
+		}
+	}
+	return rows
+}
+
+// What is written of an error is what happens.
+func TestVerdictsAreThoseOfTheDocs(t *testing.T) {
+	rows, met := documented(t), map[string]bool{}
+	of := func(name string) (row [2]string, ok bool) {
+		for said, row := range rows {
+			if begin, open := strings.CutSuffix(said, "..."); said == name || open && strings.HasPrefix(name, begin) {
+				met[said] = true
+				return row, true
+			}
+		}
+		return row, false
+	}
+	all := maps.Clone(verdicts())
+	for _, name := range []string{"ExpiredTokenException", "UnrecognizedClientException", "InvalidSignatureException"} {
+		all[name] = judge(name, http.StatusForbidden)
+	}
+	for name, v := range all {
+		row, ok := of(name)
+		tried := "no"
+		switch {
+		case v.renew:
+			tried = "once, with new credentials"
+			row, ok = rows[name], true // its name begins as those of others
+			met[name] = true
+		case v.taken:
+			tried = "idempotent methods"
+		case v.retry:
+			tried = "yes"
+		}
+		if !ok || row != [2]string{v.kind.Code, tried} {
+			t.Errorf("%s is written to be %v, and is %s, tried again: %s", name, row, v.kind.Code, tried)
+		}
+	}
+	for said, row := range rows {
+		ofFunction := kindOf(&function.Failure{Type: said}).Code
+		if !met[said] && (ofFunction == fault.FunctionError.Code || ofFunction != row[0]) {
+			t.Errorf("docs/lambda.md tells of %s, which nothing is", said)
+		}
+	}
+	for status, want := range map[int]fault.Kind{429: fault.FunctionThrottled, 413: fault.FunctionTooLarge, 301: fault.FunctionRefused, 499: fault.FunctionRefused, 500: fault.FunctionUnavailable, 599: fault.FunctionUnavailable} {
+		if v := judge("AnotherException", status); v.kind.Code != want.Code {
+			t.Errorf("every other %d is %s", status, v.kind.Code)
 		}
 	}
 }
