@@ -141,6 +141,10 @@ bench-clouds: ## functions elsewhere: CPU of an invocation by AWS Lambda's API a
 	$(GO) test ./internal/function/lambda -run TestFiguresOfLambda -count=1 -v -args -rounds 40
 	$(GO) test ./internal/function/lambda -run TestPayloadsInFlightAreBoundedInSum -count=1 -v -timeout 30m -args -full
 
+.PHONY: bench-compose
+bench-compose: ## one answer of three backends: CPU of a composition against aggregators written by hand, on our transport and on net/http, 40 rounds in turns (Linux); judges answers only
+	$(GO) test ./test/compose -run TestFiguresOfCompositions -count=1 -v -timeout 30m -args -rounds 40
+
 .PHONY: lambda-offline
 lambda-offline: ## serverless-offline with osls at AWS's place: a function that it runs is invoked and told of WebSockets; installs 140 MB once (Linux, Node.js)
 	cd test/lambdaapi && $(GO) test -run TestServerlessOffline -count=1 -v -timeout 20m -args -offline

@@ -17,6 +17,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // Kind is the kind of a Value.
@@ -250,6 +251,9 @@ type Options struct {
 	// Unique refuses an object that has a name twice: a policy must not read
 	// another member than the backend does.
 	Unique bool
+	// Whole tells that nobody will look into the value: nothing of what is in it is
+	// kept, so that it has a Kind and its Raw text, and no elements or members.
+	Whole bool
 }
 
 // The defaults of Options, and what no option goes beyond: offsets are 32 bits wide.
@@ -292,11 +296,38 @@ func Parse(data []byte, options Options) (Value, error) {
 		depth = min(options.MaxDepth, mostDepth)
 	}
 	p := parser{document: document{text: string(data)}, depth: depth, unique: options.Unique}
-	// All but the first of a list or an object follow a comma or a colon; few of those are in strings.
-	p.items = make([]item, 0, 2+strings.Count(p.text, ",")+strings.Count(p.text, ":"))
+	if options.Whole {
+		return p.onlyWhole()
+	}
+	// All values and names follow a comma, a colon or a bracket; few of those are in strings.
+	p.items = make([]item, 0, 2+strings.Count(p.text, ",")+strings.Count(p.text, ":")+strings.Count(p.text, "{")+strings.Count(p.text, "["))
 	if err := p.whole(); err != nil {
 		return Value{}, err
 	}
 	made := p.document
 	return Value{&made, 0}, nil
+}
+
+// scratch is room for the items of texts of which none is kept.
+var scratch = sync.Pool{New: func() any { return new([]item) }}
+
+// keptItems is the most room that waits for its next use.
+const keptItems = 4 << 10
+
+// onlyWhole reads a text for Options.Whole.
+func (p *parser) onlyWhole() (Value, error) {
+	room, _ := scratch.Get().(*[]item)
+	p.items = (*room)[:0]
+	defer func() {
+		if cap(p.items) <= keptItems {
+			*room = p.items
+			scratch.Put(room)
+		}
+	}()
+	if err := p.whole(); err != nil {
+		return Value{}, err
+	}
+	root := p.items[0]
+	root.next, root.size = 1, 0
+	return Value{&document{text: p.text, items: []item{root}}, 0}, nil
 }

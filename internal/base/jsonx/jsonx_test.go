@@ -206,6 +206,24 @@ func TestAListIsBuiltOfParsedValues(t *testing.T) {
 	}
 }
 
+func TestAWholeValueHasItsTextAlone(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{` {"a": [1, {"b": "\u00e9"}]} `, `[]`, `"x"`, `-1.50`, `null`, "[" + strings.Repeat("[1],", 40) + "2]"} {
+		v, err := jsonx.Parse([]byte(text), jsonx.Options{Whole: true})
+		if err != nil || v.Raw() != strings.TrimSpace(text) || v.Kind() != mustParse(t, text).Kind() || v.Len() != 0 {
+			t.Errorf("%s: %q, %v, %d, %v", text, v.Raw(), v.Kind(), v.Len(), err)
+		}
+	}
+	for _, text := range []string{`{"a":1,"a":2}`, `[1,]`, "\"\xff\"", `[[[1]]]`} {
+		options := jsonx.Options{Whole: true, Unique: true, MaxDepth: 2}
+		_, err := jsonx.Parse([]byte(text), options)
+		options.Whole = false
+		if _, same := jsonx.Parse([]byte(text), options); err == nil || err.Error() != same.Error() {
+			t.Errorf("%q: %v, not %v", text, err, same)
+		}
+	}
+}
+
 func TestReadingAllocatesNothing(t *testing.T) {
 	v := mustParse(t, `{"a": {"b": [1, 2, "x"]}, "n": 5}`)
 	if n := testing.AllocsPerRun(100, func() {

@@ -169,7 +169,7 @@ func (c *call) take(res *http.Response) error {
 		c.result.Text = buf.String()
 	}
 	if c.step.decodes && buf.Len() > 0 { // no content is null
-		value, err := jsonx.Parse(buf.Bytes(), jsonx.Options{MaxBytes: int(c.step.bodyBytes)})
+		value, err := jsonx.Parse(buf.Bytes(), jsonx.Options{MaxBytes: int(c.step.bodyBytes), Whole: !c.step.looksInto})
 		if err != nil {
 			return fmt.Errorf("its body: %w", err)
 		}

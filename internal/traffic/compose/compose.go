@@ -115,7 +115,8 @@ func (c *Composition) draw(from *config.Composition, b *builder) error {
 	for i := range c.steps {
 		s := &c.steps[i]
 		s.needs = len(plan.Needs[i])
-		s.decodes, s.keepsText = slices.Contains(b.bodies, s.name), slices.Contains(b.texts, s.name)
+		s.looksInto, s.keepsText = slices.Contains(b.bodies, s.name), slices.Contains(b.texts, s.name)
+		s.decodes = s.looksInto || slices.Contains(b.wholes, s.name)
 		s.readsHead = slices.Contains(b.heads, s.name)
 		for _, n := range plan.Needs[i] {
 			c.steps[n].dependents = append(c.steps[n].dependents, i)
@@ -138,7 +139,16 @@ type builder struct {
 	// bodies, texts and heads are the steps of which somebody reads the body, the
 	// text, the status or headers.
 	bodies, texts, heads []string
+	wholes               []string // those whose body somebody takes as it is
 	readsRequest         bool
+}
+
+// readsWhole notes that the body of a step is taken as it is.
+func (b *builder) readsWhole(name string) {
+	b.wholes = append(b.wholes, name)
+	if b.at >= 0 {
+		b.reads[b.at] = append(b.reads[b.at], name)
+	}
 }
 
 // program compiles e and notes what it reads; nil for none.

@@ -90,6 +90,7 @@ func TestWhatIsNotTouchedKeepsItsOwnBytes(t *testing.T) {
       b: { to: "http://b", path: "/{=steps.a.body.id}/{=steps.a.body.big}/{=steps.a.body.price}" }
     return:
       whole: =steps.a.body
+      quoted: "=steps['a'].body"
       id: =steps.a.body.id
       big: =steps.a.body.big
       price: =steps.a.body.price
@@ -101,7 +102,7 @@ func TestWhatIsNotTouchedKeepsItsOwnBytes(t *testing.T) {
       literal: <b>
       "n": 12345678901234567890
 `)
-	get(t, c).want(t, "answer", 200, `{"whole":`+body+`,"id":9007199254740993,"big":12345678901234567890,"price":1.10,"e":1e3,`+
+	get(t, c).want(t, "answer", 200, `{"whole":`+body+`,"quoted":`+body+`,"id":9007199254740993,"big":12345678901234567890,"price":1.10,"e":1e3,`+
 		`"html":"<b>&</b>","list":[ 1,2 ],"more":[2,3],"path":"/9007199254740993/12345678901234567890/1.10","literal":"<b>","n":12345678901234567890}`)
 }
 

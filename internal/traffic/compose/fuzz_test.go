@@ -157,17 +157,18 @@ func FuzzBodies(f *testing.F) {
 		switch a.status {
 		case 200:
 			trimmed := strings.Trim(body, " \t\r\n")
+			own := trimmed
 			switch {
 			case trimmed == "":
-				trimmed = "null"
-			case trimmed[0] == '"': // a text that is picked out is written anew
+				trimmed, own = "null", "null"
+			case trimmed[0] == '"': // a text that is picked out is written anew, a step's whole body is not
 				v, err := jsonx.Parse([]byte(trimmed), jsonx.Options{})
 				if err != nil {
 					t.Fatal(err)
 				}
 				trimmed = string(jsonx.AppendString(nil, v.Text()))
 			}
-			if a.body != "["+trimmed+",1,"+trimmed+"]" && a.body != "["+trimmed+",2,"+trimmed+"]" {
+			if a.body != "["+own+",1,"+trimmed+"]" && a.body != "["+own+",2,"+trimmed+"]" {
 				t.Errorf("%q became %q", body, a.body)
 			}
 		case 400, 413, 502:

@@ -53,7 +53,7 @@ func (r *run) response() (*http.Response, error) {
 	}
 	var body []byte
 	if tree := r.result.body; tree != nil && !bodiless(status) {
-		if body, err = tree.append(make([]byte, 0, usualBytes), &r.in); err != nil {
+		if body, err = tree.append(make([]byte, 0, tree.size(&r.in)), &r.in); err != nil {
 			return nil, r.unfit(err)
 		}
 	}

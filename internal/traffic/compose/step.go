@@ -36,9 +36,9 @@ type step struct {
 
 	cache *cache // nil: nothing is kept of it
 
-	decodes, keepsText, readsHead bool // what is read of its response
-	needs                         int  // the number of steps that it waits for
-	dependents                    []int
+	decodes, looksInto, keepsText, readsHead bool // what is read of its response
+	needs                                    int  // the number of steps that it waits for
+	dependents                               []int
 
 	undo        *step // takes it back; nil: nothing does
 	undoNeedsIt bool  // that reads what the step gave

@@ -29,10 +29,12 @@ var (
 // between them.
 type tree struct{ parts []piece }
 
-// piece is a text, and a value behind it where program is not nil.
+// piece is a text, and a value behind it where program is not nil, or whole is the
+// name of a step: its body as it is.
 type piece struct {
 	text    string
 	program *expr.Program
+	whole   string
 }
 
 // tree makes t ready; nil for none.
@@ -44,7 +46,7 @@ func (b *builder) tree(t *config.Tree, scope expr.Scope) (*tree, error) {
 	if err := w.add(t); err != nil {
 		return nil, err
 	}
-	w.end(nil)
+	w.end(piece{})
 	return &w.tree, nil
 }
 
@@ -57,9 +59,10 @@ type treeWriter struct {
 	text  []byte
 }
 
-func (w *treeWriter) end(p *expr.Program) {
-	if len(w.text) > 0 || p != nil {
-		w.tree.parts = append(w.tree.parts, piece{string(w.text), p})
+// end puts what is computed behind the text until here.
+func (w *treeWriter) end(p piece) {
+	if p.text = string(w.text); p != (piece{}) {
+		w.tree.parts = append(w.tree.parts, p)
 		w.text = w.text[:0]
 	}
 }
@@ -67,9 +70,14 @@ func (w *treeWriter) end(p *expr.Program) {
 func (w *treeWriter) add(t *config.Tree) error {
 	switch t.Kind {
 	case config.TreeExpr:
+		if name, ok := wholeBody(t.Expr.Source); ok {
+			w.readsWhole(name)
+			w.end(piece{whole: name})
+			return nil
+		}
 		p, err := w.program(t.Expr, expr.Any, w.scope)
 		if err == nil {
-			w.end(p)
+			w.end(piece{program: p})
 		}
 		return err
 	case config.TreeList:
@@ -103,22 +111,77 @@ func (w *treeWriter) several(open byte, n int, closing byte, part func(i int) er
 // append writes the JSON of t to dst.
 func (t *tree) append(dst []byte, in *expr.Input) ([]byte, error) {
 	for i := range t.parts {
-		dst = append(dst, t.parts[i].text...)
-		if t.parts[i].program == nil {
+		p := &t.parts[i]
+		dst = append(dst, p.text...)
+		value, err := p.value(in)
+		switch {
+		case err != nil:
+			return dst, err
+		case p.whole == "" && p.program == nil:
 			continue
 		}
-		value, err := t.parts[i].program.Value(in)
-		if err != nil {
-			return dst, err
-		}
 		if dst, err = jsonx.Append(dst, value); err != nil {
-			return dst, fmt.Errorf("expression %q: %w", t.parts[i].program.Source(), err)
+			return dst, fmt.Errorf("expression %q: %w", p.program.Source(), err)
 		}
 		if len(dst) > maxOutput {
 			return dst, errOutput
 		}
 	}
 	return dst, nil
+}
+
+// wholeBody gives the name of the step whose body, and nothing else, an expression is.
+func wholeBody(source string) (name string, ok bool) {
+	name, ok = strings.CutSuffix(strings.TrimSpace(source), ".body")
+	if !ok {
+		return "", false
+	}
+	if dotted, ok := strings.CutPrefix(name, "steps."); ok {
+		return dotted, isName(dotted, "_")
+	}
+	for _, quote := range []string{"'", `"`} {
+		if quoted, ok := strings.CutPrefix(name, "steps["+quote); ok {
+			quoted, ok = strings.CutSuffix(quoted, quote+"]")
+			return quoted, ok && isName(quoted, "_-")
+		}
+	}
+	return "", false
+}
+
+// isName holds for letters, digits and what more has.
+func isName(s, more string) bool {
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune(more, r)
+	})
+}
+
+// value is what stands behind the text of p.
+func (p *piece) value(in *expr.Input) (any, error) {
+	if p.whole != "" {
+		result, _ := in.Steps(p.whole) // it is done, for what reads it waits for it
+		return result.Body, nil
+	}
+	if p.program == nil {
+		return nil, nil
+	}
+	return p.program.Value(in)
+}
+
+// size is about how much room the tree takes.
+func (t *tree) size(in *expr.Input) int {
+	n := usualBytes
+	for i := range t.parts {
+		p := &t.parts[i]
+		n += len(p.text)
+		if p.whole == "" {
+			continue
+		}
+		if result, _ := in.Steps(p.whole); result.Body != nil {
+			body, _ := result.Body.(jsonx.Value)
+			n += len(body.Raw())
+		}
+	}
+	return min(n, maxOutput)
 }
 
 // value gives the tree as a body that expressions can read.
