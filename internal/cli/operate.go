@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/httpx"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/config"
 )
@@ -93,7 +94,7 @@ func (o *operator) client() (client *http.Client, host string) {
 			return new(net.Dialer).DialContext(ctx, "unix", path)
 		}
 	}
-	return &http.Client{Transport: transport}, host
+	return &http.Client{Transport: transport, CheckRedirect: httpx.Unfollowed}, host
 }
 
 // authorize adds the token, where there is one.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/egress"
 	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/httpx"
 )
 
 // The bounds of one question to an issuer of tokens.
@@ -35,7 +36,7 @@ func NewAsker(bounds *egress.Bounds) *Asker {
 	client := func(proxy func(*http.Request) (*url.URL, error)) http.Client {
 		return http.Client{
 			Timeout:       askTimeout,
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+			CheckRedirect: httpx.Unfollowed,
 			Transport: &http.Transport{
 				Proxy: proxy, DialContext: (&net.Dialer{Control: bounds.Control}).DialContext, ForceAttemptHTTP2: true,
 				DisableKeepAlives: true, // the next question is an hour away

@@ -16,6 +16,8 @@ import (
 	"k8s.io/apimachinery/pkg/util/net"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+
+	"github.com/weir-gateway/weir/internal/base/httpx"
 )
 
 // Where Kubernetes tells a pod of itself.
@@ -58,14 +60,16 @@ func (c *Config) connect() (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	at := &client{connections: shared, namespace: namespace}
+	own := *shared // which may be net/http's own
+	own.CheckRedirect = httpx.Unfollowed
+	at := &client{connections: &own, namespace: namespace}
 	for version, to := range map[schema.GroupVersion]**rest.RESTClient{corev1.SchemeGroupVersion: &at.services, discoveryv1.SchemeGroupVersion: &at.slices} {
-		own := rest.CopyConfig(settings)
-		own.GroupVersion, own.APIPath = &version, "/apis"
+		of := rest.CopyConfig(settings)
+		of.GroupVersion, of.APIPath = &version, "/apis"
 		if version.Group == "" {
-			own.APIPath = "/api"
+			of.APIPath = "/api"
 		}
-		if *to, err = rest.RESTClientForConfigAndClient(own, shared); err != nil {
+		if *to, err = rest.RESTClientForConfigAndClient(of, at.connections); err != nil {
 			return nil, err
 		}
 	}

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	corev1 "k8s.io/api/core/v1"
@@ -419,10 +420,18 @@ func TestTheLastSetStaysWhileTheServerCannotBeAsked(t *testing.T) {
 	a.put(aSlice("a", 0, "http:8080", "10.0.0.1"))
 	r := a.run(a.sourceOf(defaults()), "shop/users:http")
 	r.set("10.0.0.1:8080")
+	var taken atomic.Int64
+	elsewhere := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { taken.Add(1) }))
+	t.Cleanup(elsewhere.Close)
 	for name, c := range map[string]struct {
 		answer func(w http.ResponseWriter) bool
 		want   string
 	}{
+		"moved": {func(w http.ResponseWriter) bool { // whither a token would be taken along
+			w.Header().Set("Location", elsewhere.URL)
+			w.WriteHeader(http.StatusTemporaryRedirect)
+			return true
+		}, "of the namespace shop"},
 		"forbidden": {func(w http.ResponseWriter) bool {
 			status(w, http.StatusForbidden, metav1.StatusReasonForbidden, "no")
 			return true
@@ -448,6 +457,9 @@ func TestTheLastSetStaysWhileTheServerCannotBeAsked(t *testing.T) {
 		if len(r.sets) > 0 {
 			t.Errorf("%s: the set became %q", name, <-r.sets)
 		}
+	}
+	if taken.Load() > 0 {
+		t.Errorf("a redirect was followed %d times", taken.Load())
 	}
 	a.answers(func(w http.ResponseWriter) bool { return false })
 	a.put(aSlice("a", 0, "http:8080", "10.0.0.2"))

@@ -21,6 +21,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/backoff"
 	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/httpx"
 )
 
 // client sends spans by OTLP over HTTP in protobuf. It implements otlptrace.Client.
@@ -59,7 +60,10 @@ func newClient(o Options, counts *Counts, log *slog.Logger) (*client, error) {
 	return &client{
 		life: life, giveUp: giveUp,
 		url: url, headers: headers, agent: "Weir/" + o.Version, gzip: o.variable("COMPRESSION") == "gzip", timeout: o.timeout(),
-		http:   &http.Client{Transport: &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: secure, ForceAttemptHTTP2: true, IdleConnTimeout: idle}},
+		http: &http.Client{
+			Transport:     &http.Transport{Proxy: http.ProxyFromEnvironment, TLSClientConfig: secure, ForceAttemptHTTP2: true, IdleConnTimeout: idle},
+			CheckRedirect: httpx.Unfollowed,
+		},
 		counts: counts, log: log,
 	}, nil
 }

@@ -393,6 +393,21 @@ func TestWhatACollectorRefusesIsLostAndToldOnce(t *testing.T) {
 	}
 }
 
+// TestARedirectIsNotFollowed: what is sent has a key that is the collector's alone.
+func TestARedirectIsNotFollowed(t *testing.T) {
+	elsewhere := newCollector(t)
+	moved := httptest.NewServer(http.RedirectHandler(elsewhere.URL+"/v1/traces", http.StatusTemporaryRedirect))
+	t.Cleanup(moved.Close)
+	w := newWorld(t, tracing.Options{To: moved.URL, Getenv: environment(map[string]string{"OTEL_EXPORTER_OTLP_HEADERS": "x-key=swordfish"})})
+	r, x := request()
+	w.tracer.Begin(r, x)
+	w.tracer.End(r, x, exchange.Outcome{Status: 200})
+	w.end()
+	if len(elsewhere.heads) > 0 || w.counts.Lost.Load() != 1 || !strings.Contains(w.log.String(), "307") {
+		t.Errorf("sent elsewhere: %v; %d lost, log: %s", elsewhere.heads, w.counts.Lost.Load(), w.log.String())
+	}
+}
+
 func TestSpansThatACollectorRejectsAreLost(t *testing.T) {
 	w := newWorld(t, tracing.Options{})
 	w.collector.reject = true

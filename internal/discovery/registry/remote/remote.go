@@ -18,6 +18,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/base/httpx"
 	"github.com/weir-gateway/weir/internal/base/registry"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/discovery"
@@ -60,7 +61,7 @@ func New(o Options) (*Client, error) {
 	}
 	return &Client{
 		base: strings.TrimSuffix(o.URL, "/") + "/v1/registry/", token: o.Token, agent: o.Agent, transport: t, silence: silence,
-		client: &http.Client{Transport: t, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }},
+		client: &http.Client{Transport: t, CheckRedirect: httpx.Unfollowed},
 	}, nil
 }
 
