@@ -236,6 +236,7 @@ func (c *validator) auths() {
 			c.add(a.Origin.at(), fmt.Sprintf("the auth %q is of the unknown kind %q", a.Name, a.Kind), "", suggest(a.Kind, kindNames(c.v.Auths), ""))
 		}
 		checkExpressions(a.Config, captured{open: true}, &c.ps) // on any route, whatever that captures
+		c.certificates(a)
 		c.remoteGrants(a)
 		c.secretGrants(c.groups[a.Group], a.Config, a.Origin)
 	}
@@ -299,4 +300,16 @@ func (c *validator) authName(name, group string, at doc.Pos) {
 	case a != nil && a.Group != "" && a.Group != group:
 		c.add(at, fmt.Sprintf("the auth %q belongs to the group %q", name, a.Group), "what one group recognises callers by is not for others", "declare it at the top, for everybody, or one of your own")
 	}
+}
+
+// certificates warns of a way by which nobody passes, for no listener asks for what it goes by.
+func (c *validator) certificates(a *Auth) {
+	asks := func(l Listener) bool { return l.TLS != nil && l.TLS.Client != NoClientAuth }
+	if _, goesBy := a.Config.(Certified); !goesBy || c.partial || slices.ContainsFunc(c.c.Listeners, asks) {
+		return
+	}
+	c.ps.Add(doc.Problem{
+		Pos: a.Origin.at(), Severity: doc.Warning, What: fmt.Sprintf("nobody passes by auth %q", a.Name),
+		Why: "no listener asks clients for a certificate", Fix: "write `client_ca` in the `tls` of a listener",
+	})
 }

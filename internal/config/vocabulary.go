@@ -53,6 +53,10 @@ type Expressive interface{ Expressions() []Expression }
 // tried out: then whom it would refuse passes, as nobody.
 type Rehearsed interface{ Rehearses() bool }
 
+// Certified is implemented by the config of a way of auth that recognises callers by the
+// certificate that their connection has shown.
+type Certified interface{ Certified() }
+
 // Reaching is implemented by the config of a function or a filter that calls elsewhere in the
 // gateway's own name, with what is called and in which role, each in the form in which a
 // group is allowed it: "lambda:orders@eu-west-1", "role:arn:...", "https://host:port".

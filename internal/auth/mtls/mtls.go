@@ -23,6 +23,9 @@ type Config struct {
 	auth.Common `doc:",inline"`
 }
 
+// Certified implements config.Certified.
+func (*Config) Certified() {}
+
 // Name is a pattern of a name in a certificate.
 type Name struct {
 	Kind string // "uri", "dns", "cn" or "any"

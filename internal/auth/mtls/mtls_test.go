@@ -15,6 +15,7 @@ import (
 	"github.com/weir-gateway/weir/internal/auth"
 	"github.com/weir-gateway/weir/internal/auth/mtls"
 	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
@@ -50,6 +51,24 @@ func certificate(t *testing.T, names ...string) *x509.Certificate {
 		}
 	}
 	return c
+}
+
+// TestACertificateThatNobodyAsksForIsWarnedOf holds that such a way is told with the config, not by its 401s.
+func TestACertificateThatNobodyAsksForIsWarnedOf(t *testing.T) {
+	const rest = "\nauth: { mesh: { mtls: any } }\nroutes: { GET /: http://a:1 }\n"
+	for listen, want := range map[string]string{
+		"listen: :8080": `weir.yaml:2:9: warning: nobody passes by auth "mesh"; no listener asks clients for a certificate; write ` + "`client_ca` in the `tls` of a listener",
+		"listen: { a: { address: :8443, tls: { cert: a.crt, key: a.key } } }":                                     "asks clients for",
+		"listen: { a: { address: :8443, tls: { cert: a.crt, key: a.key, client_ca: c.crt, client: optional } } }": "",
+		"listen: [:8080, { address: :8443, tls: { cert: a.crt, key: a.key, client_ca: c.crt } }]":                 "",
+	} {
+		loaded := config.Load([]config.Source{{Path: "weir.yaml", Data: []byte(listen + rest)}}, config.Vocabulary{
+			Auths: []config.Kind{mtls.Definition().Vocabulary()}, Schemes: []config.Scheme{{Name: "http"}},
+		})
+		if got := loaded.Problems; loaded.Config == nil || (len(got) > 0) != (want != "") || want != "" && !strings.Contains(got[0].String(), want) {
+			t.Errorf("%s: %v", listen, got)
+		}
+	}
 }
 
 // over is a request over a connection with that client certificate.
