@@ -3,6 +3,9 @@ package cli
 import (
 	"encoding/json"
 	"io"
+	"net/http"
+	"net/url"
+	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -12,23 +15,30 @@ import (
 
 func explainCommand(s Streams) *cobra.Command {
 	var q explain.Request
+	var o operator
 	var asJSON bool
 	c := &cobra.Command{
 		Use:   "explain CONFIG METHOD URL",
 		Short: "Tell which route a request takes and why, without sending it.",
 		Long: `Tell which listener and route a request takes, why each near miss lost, the
-filters in their order and the backend. The decisions are made by the code that serves.`,
+filters in their order and the backend. The decisions are made by the code that serves.
+CONFIG is a file or folder, or running for what a gateway serves: then it is known too
+which endpoints of a service would be asked, and why others are not.`,
 		Example: `  weir explain weir.yaml GET /orders/1
   weir explain weir.yaml POST https://shop.dev/orders -H 'Content-Type: application/json'
+  weir explain running GET /orders/1
   weir explain weir.yaml GET /home/ada --as ada
   weir explain weir.yaml GET /home/ada --as '{"sub":"ada","scope":"orders:read"}'`,
 		Args: args(3, 3, "a config, a method and a URL or path"),
 		RunE: func(_ *cobra.Command, given []string) error {
+			q.Method, q.URL = given[1], given[2]
+			if _, missing := os.Stat(given[0]); missing != nil && given[0] == running {
+				return s.explainRunning(&o, q, asJSON)
+			}
 			_, compiled, err := s.check(given[0])
 			if err != nil {
 				return err
 			}
-			q.Method, q.URL = given[1], given[2]
 			e, err := explain.Run(compiled, q)
 			if err != nil {
 				return usageError{err}
@@ -47,6 +57,7 @@ filters in their order and the backend. The decisions are made by the code that 
 			return encoder.Encode(e)
 		},
 	}
+	o.flags(c)
 	flags := c.Flags()
 	flags.StringArrayVarP(&q.Headers, "header", "H", nil, "a header `field`, as \"Name: value\"; may be repeated")
 	flags.StringVar(&q.As, "as", "", "`caller`: a subject, or a JSON object of claims")
@@ -54,4 +65,27 @@ filters in their order and the backend. The decisions are made by the code that 
 	flags.StringVar(&q.Socket, "socket", "", "the `socket` where it arrives, where there are several")
 	flags.BoolVar(&asJSON, "json", false, "print JSON")
 	return c
+}
+
+// explainRunning has a gateway explain what it serves.
+func (s Streams) explainRunning(o *operator, q explain.Request, asJSON bool) error {
+	query := url.Values{"method": {q.Method}, "url": {q.URL}, "header": q.Headers}
+	for name, value := range map[string]string{"as": q.As, "client": q.Client, "socket": q.Socket} {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	if !asJSON {
+		query.Set("format", "text")
+	}
+	var said []byte
+	if err := o.ask(http.MethodGet, "/v1/explain?"+query.Encode(), nil, &said); err != nil {
+		return err
+	}
+	if asJSON {
+		_, err := s.Out.Write(said)
+		return err
+	}
+	_, err := io.WriteString(s.Out, printableLines(string(said)))
+	return err
 }

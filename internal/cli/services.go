@@ -21,7 +21,8 @@ import (
 type serviceStatus struct {
 	Name, Source, Asks string
 	Asked              int
-	Waiting            int64
+	Waiting, Queued    int64
+	Resting            bool `json:"breaker_open"`
 	Heard              *heard
 	Endpoints          []endpointStatus
 }
@@ -149,6 +150,12 @@ func (s Streams) heading(one serviceStatus) string {
 	}
 	if one.Waiting > 0 {
 		parts = append(parts, count(int(one.Waiting), "request")+" waiting")
+	}
+	if one.Queued > 0 {
+		parts = append(parts, count(int(one.Queued), "request")+" waiting for room")
+	}
+	if one.Resting {
+		parts = append(parts, s.color(red, "its breaker is open"))
 	}
 	if h := one.Heard; h != nil {
 		switch {

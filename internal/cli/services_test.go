@@ -17,7 +17,7 @@ const (
 			{"address": "10.0.0.2:8080", "weight": 1, "state": "ejected", "why": "5 failures in a row: status 503", "since": "2026-11-28T09:00:00Z", "ejected_until": "2026-11-28T09:00:30Z", "in_flight": 0, "latency_ms": 0},
 			{"address": "10.0.0.3:8080", "weight": 1, "state": "ejected", "why": "refused", "proving": true, "since": "2026-11-28T09:00:00Z", "in_flight": 0, "latency_ms": 0}]},
 		{"name": "http://stock:80", "source": "http://stock:80", "asks": "healthy", "asked": 0, "waiting": 0, "endpoints": []}]}`
-	illService = `{"name": "a/b", "asks": "nobody", "asked": 0, "waiting": 2, "heard": {"kept": true}, "endpoints": [
+	illService = `{"name": "a/b", "asks": "nobody", "asked": 0, "waiting": 2, "queued": 1, "breaker_open": true, "heard": {"kept": true}, "endpoints": [
 		{"address": "10.0.0.1:8080", "weight": 1, "state": "unhealthy", "why": "status 503", "asked": false, "since": "2026-11-28T09:00:00Z", "in_flight": 0, "latency_ms": 0}]}`
 	// A source that was never read, and that is told of in what would move a terminal's cursor.
 	sickService = `{"name": "sick", "source": "file:x\u001b[2J", "asks": "healthy", "asked": 1, "heard": {"problem": "refused\n\u009b1m"}, "endpoints": [
@@ -52,7 +52,7 @@ func TestServices(t *testing.T) {
 			"\nhttp://stock:80: 0 of 0 endpoints asked\n", "  none\n",
 		}},
 		{"services --json", 0, []string{`"asks": "healthy"`}},
-		{"services a/b", 2, []string{"a/b: 0 of 1 endpoint asked, nobody can be asked, 2 requests waiting, of before the start", "unhealthy", "status 503"}},
+		{"services a/b", 2, []string{"a/b: 0 of 1 endpoint asked, nobody can be asked, 2 requests waiting, 1 request waiting for room, its breaker is open, of before the start", "unhealthy", "status 503"}},
 		{"services a/b --json", 2, []string{`"asks": "nobody"`}},
 		{"services c", 1, []string{"There is no such service."}},
 		{"services sick", 0, []string{

@@ -156,6 +156,9 @@ func TestABackendThatFailsItsCheckGetsNoRequest(t *testing.T) {
 
 	two.sick.Store(true)
 	await.That(t, "one is unhealthy", func() bool { return w.stands().is(two.address(), "unhealthy") })
+	if _, text := ask(t, http.MethodGet, "http://"+w.Admin+"/v1/explain?url=/&format=text"); !strings.Contains(text, "not "+two.address()+", unhealthy: status 503\n") {
+		t.Errorf("it is not explained who is left out:\n%s", text)
+	}
 	before := two.served.Load()
 	if ok, got := w.get(60), two.served.Load()-before; ok != 60 || got != 0 {
 		t.Errorf("%d of 60 were answered, %d by the one that is unhealthy", ok, got)

@@ -18,8 +18,10 @@ type serviceStatus struct {
 	Name      string       `json:"name"`
 	Source    string       `json:"source,omitempty"` // none: the config names the endpoints
 	Asks      service.Mode `json:"asks"`
-	Asked     int          `json:"asked"`   // endpoints that may be asked
-	Waiting   int64        `json:"waiting"` // requests, for an endpoint
+	Asked     int          `json:"asked"`            // endpoints that may be asked
+	Waiting   int64        `json:"waiting"`          // requests, for an endpoint
+	Queued    int64        `json:"queued,omitempty"` // requests, for room
+	Resting   bool         `json:"breaker_open,omitempty"`
 	Heard     *heard       `json:"heard,omitempty"`
 	Endpoints []endpoint   `json:"endpoints"`
 }
@@ -45,11 +47,13 @@ type endpoint struct {
 	PenaltyMS float64 `json:"penalty_ms,omitempty"`
 	// Started is its share of what it will get once it has warmed up.
 	Started float64 `json:"started"`
+	// Near tells that it is preferred to others, for its zone or for whom it is meant.
+	Near bool `json:"near,omitempty"`
 }
 
 func statusOf(n snapshot.ServiceNote) serviceStatus {
 	now := n.Status()
-	told := serviceStatus{Name: n.Name, Source: n.Source, Asks: now.Asks, Asked: now.Asked, Waiting: now.Waiting, Endpoints: make([]endpoint, len(now.Endpoints))}
+	told := serviceStatus{Name: n.Name, Source: n.Source, Asks: now.Asks, Asked: now.Asked, Waiting: now.Waiting, Queued: now.Queued, Resting: now.Resting, Endpoints: make([]endpoint, len(now.Endpoints))}
 	if h := n.Heard(); h != nil {
 		one := heardOf(*h)
 		told.Heard = &one
@@ -58,7 +62,7 @@ func statusOf(n snapshot.ServiceNote) serviceStatus {
 		told.Endpoints[i] = endpoint{
 			Address: e.Address, ID: e.ID, Node: e.Node, Zone: e.Zone, Weight: e.Weight, State: e.State, Asked: e.Asked, Why: e.Why,
 			Since: e.Since.UTC(), Checked: e.Checked.UTC(), Ejected: e.Ejected.UTC(), Proving: e.Proving,
-			InFlight: e.InFlight, LatencyMS: float64(e.Latency.Microseconds()) / 1000, PenaltyMS: float64(e.Penalty.Microseconds()) / 1000, Started: e.Started,
+			InFlight: e.InFlight, LatencyMS: float64(e.Latency.Microseconds()) / 1000, PenaltyMS: float64(e.Penalty.Microseconds()) / 1000, Started: e.Started, Near: e.Local,
 		}
 	}
 	return told

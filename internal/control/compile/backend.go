@@ -13,13 +13,16 @@ import (
 	"github.com/weir-gateway/weir/internal/function"
 	"github.com/weir-gateway/weir/internal/traffic/compose"
 	"github.com/weir-gateway/weir/internal/traffic/dir"
+	"github.com/weir-gateway/weir/internal/traffic/service"
 )
 
 // resolved is a backend that a reference leads to.
 type resolved struct {
 	roundTripper http.RoundTripper
-	// endpoints tells who would be asked, now; nil where the backend has none.
+	// endpoints tells who would be asked, now; nil where the backend has none, or status tells it.
 	endpoints func() []string
+	// status is that of a service that runs; nil where it is none.
+	status func() service.Status
 	// kept is when these were confirmed last, where that was before the start, else zero; nil as above.
 	kept func() time.Time
 	// rehearse makes of a request what the backend would get, and says what is added; nil where it gets it as it is.

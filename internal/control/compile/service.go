@@ -65,17 +65,6 @@ func (s *runningService) heard() *telemetry.Heard {
 	return &h
 }
 
-// addresses are those that may be asked.
-func (s *runningService) addresses() []string {
-	var list []string
-	for _, e := range s.service.Status().Endpoints {
-		if e.Asked {
-			list = append(list, e.Address)
-		}
-	}
-	return list
-}
-
 // kept tells when the endpoints were confirmed last, where that was before the start.
 func (s *runningService) kept() time.Time {
 	if h := s.heard(); h != nil && h.Kept {
@@ -108,7 +97,7 @@ func (b *build) service(r *config.Route, s *config.Service, bounds *egress.Bound
 		Timeouts: r.Timeouts.Or(s.Timeouts).Or(config.DefaultTimeouts()),
 	})
 	return resolved{
-		roundTripper: view, endpoints: found.running.addresses, kept: found.running.kept, service: s, identity: serviceIdentity{found.running, found.says},
+		roundTripper: view, status: found.running.service.Status, kept: found.running.kept, service: s, identity: serviceIdentity{found.running, found.says},
 	}, nil
 }
 

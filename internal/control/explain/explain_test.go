@@ -16,6 +16,7 @@ import (
 	discoveries "github.com/weir-gateway/weir/internal/discovery/all"
 	filters "github.com/weir-gateway/weir/internal/filter/all"
 	functions "github.com/weir-gateway/weir/internal/function/all"
+	"github.com/weir-gateway/weir/internal/traffic/service"
 	"github.com/weir-gateway/weir/internal/traffic/snapshot"
 )
 
@@ -169,6 +170,26 @@ func TestWrongDescriptionSaysWhatToWrite(t *testing.T) {
 		if _, err := explain.Run(s, q); err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("got %v, want %s", err, want)
 		}
+	}
+}
+
+func TestWhoMayNotBeAskedIsTold(t *testing.T) {
+	step := snapshot.BackendStep{
+		Name: "users", Endpoints: []string{"10.0.0.1:80"}, Asks: service.AsksPanicked, Resting: true,
+		Left: []snapshot.LeftEndpoint{{Address: "10.0.0.2:80", State: service.Starting, Why: "status 503"}, {Address: "10.0.0.3:80", State: service.NotReady}},
+	}
+	for range 5 {
+		step.Left = append(step.Left, snapshot.LeftEndpoint{Address: "10.0.0.4:80", State: service.Draining})
+	}
+	var text bytes.Buffer
+	if err := explain.Text(&text, snapshot.Explanation{Backends: []snapshot.BackendStep{step}}); err != nil {
+		t.Fatal(err)
+	}
+	const want = "             at 10.0.0.1:80\n                not 10.0.0.2:80, starting: status 503\n                not 10.0.0.3:80, not-ready\n" +
+		"                not 10.0.0.4:80, draining\n                not 10.0.0.4:80, draining\n                not 10.0.0.4:80, draining\n                nor 2 more\n" +
+		"                panic: too few are healthy, so that unhealthy ones are asked too\n                its breaker is open: nothing is sent\n"
+	if !strings.Contains(text.String(), want) {
+		t.Errorf("it says\n%s", text.String())
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/weir-gateway/weir/internal/traffic/route"
+	"github.com/weir-gateway/weir/internal/traffic/service"
 	"github.com/weir-gateway/weir/internal/traffic/snapshot"
 )
 
@@ -129,6 +130,16 @@ func (p *page) backend(label string, e snapshot.Explanation, b snapshot.BackendS
 	if at := endpoints(b); at != "" {
 		p.add("", "  at "+at, "")
 	}
+	for i, left := range b.Left {
+		if i == shownEndpoints {
+			p.add("", fmt.Sprintf("     nor %d more", len(b.Left)-i), "")
+			break
+		}
+		p.add("", "     not "+leftText(left), "")
+	}
+	for _, text := range stands(b) {
+		p.add("", "     "+text, "")
+	}
 	if !b.Kept.IsZero() {
 		p.add("", "     of before the start, last confirmed "+b.Kept.UTC().Format(time.RFC3339), "")
 	}
@@ -215,6 +226,33 @@ func endpoints(b snapshot.BackendStep) string {
 		shown += "; " + b.Balance
 	}
 	return shown
+}
+
+func leftText(e snapshot.LeftEndpoint) string {
+	text := e.Address + ", " + string(e.State)
+	if e.Why != "" {
+		text += ": " + e.Why
+	}
+	return text
+}
+
+// stands tells of a service what is not as it should be.
+func stands(b snapshot.BackendStep) (list []string) {
+	switch b.Asks {
+	case service.AsksPanicked:
+		list = append(list, "panic: too few are healthy, so that unhealthy ones are asked too")
+	case service.AsksDraining:
+		list = append(list, "only draining ones are left")
+	case service.AsksUntried:
+		list = append(list, "nothing is known of them yet")
+	case service.AsksNobody:
+		list = append(list, "nobody can be asked")
+	case service.AsksHealthy:
+	}
+	if b.Resting {
+		list = append(list, "its breaker is open: nothing is sent")
+	}
+	return list
 }
 
 // answer tells what the client gets where no backend is asked.

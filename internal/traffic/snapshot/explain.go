@@ -8,6 +8,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/traffic/route"
+	"github.com/weir-gateway/weir/internal/traffic/service"
 )
 
 // Explanation is why a request gets the answer it gets: the decisions in the
@@ -73,8 +74,13 @@ type BackendStep struct {
 	Name      string   `json:"name"`
 	When      string   `json:"when,omitempty"`
 	Weight    int      `json:"weight,omitempty"`
-	Chosen    bool     `json:"chosen"` // this request surely goes here
-	Endpoints []string `json:"endpoints,omitempty"`
+	Chosen    bool     `json:"chosen"`              // this request surely goes here
+	Endpoints []string `json:"endpoints,omitempty"` // that would be asked
+	// Asks is whom a service asks, and Left are its endpoints that may not be asked; Resting tells that its breaker is open.
+	// They are known of a gateway that runs.
+	Asks    service.Mode   `json:"asks,omitempty"`
+	Left    []LeftEndpoint `json:"endpoints_left,omitempty"`
+	Resting bool           `json:"breaker_open,omitempty"`
 	// Balance is how one of the endpoints is chosen.
 	Balance string `json:"balance,omitempty"`
 	// Kept is when the endpoints were confirmed last, where that was before the start.
@@ -86,6 +92,29 @@ type BackendStep struct {
 	Request *Outbound `json:"request,omitempty"`
 	// Answer is what the client gets where a filter answers instead of the backend.
 	Answer *Answer `json:"answer,omitempty"`
+}
+
+// LeftEndpoint is an endpoint that may not be asked.
+type LeftEndpoint struct {
+	Address string        `json:"address"`
+	State   service.State `json:"state"`
+	Why     string        `json:"why,omitempty"`
+}
+
+// stands tells of a service whom it would ask, whom not and why.
+func (b *BackendStep) stands(now service.Status) {
+	b.Asks, b.Resting = now.Asks, now.Resting
+	for _, e := range now.Endpoints {
+		if e.Asked {
+			b.Endpoints = append(b.Endpoints, e.Address)
+			continue
+		}
+		left := LeftEndpoint{e.Address, e.State, e.Why}
+		if e.Weight == 0 {
+			left.Why = "its weight is 0"
+		}
+		b.Left = append(b.Left, left)
+	}
 }
 
 // ComposedStep is a step of a composition.
@@ -189,6 +218,9 @@ func (t *Route) explain(r *http.Request, e *Explanation) *fault.Fault {
 		}
 		if n.Endpoints != nil {
 			step.Endpoints = n.Endpoints()
+		}
+		if n.Status != nil {
+			step.stands(n.Status())
 		}
 		if n.Kept != nil {
 			step.Kept = n.Kept()

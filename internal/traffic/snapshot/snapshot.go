@@ -154,8 +154,10 @@ type BackendNote struct {
 	Weight int
 	When   string // the condition's source, "" where there is none
 	Origin config.Origin
-	// Endpoints tells who would be asked, now; nil where the backend has none.
+	// Endpoints tells who would be asked, now; nil where the backend has none, or Status tells it.
 	Endpoints func() []string
+	// Status tells how a service stands that runs; nil where it is none.
+	Status func() service.Status
 	// Balance is how one of them is chosen, in words; "" where there is nothing to choose.
 	Balance string
 	// Kept is when they were confirmed last, where that was before the start, else zero;
