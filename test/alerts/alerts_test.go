@@ -47,7 +47,12 @@ func TestAlertsFire(t *testing.T) {
 func TestEveryAlertHasItsPlaceInTheRunbook(t *testing.T) {
 	runbook := read(t, "docs", "runbook.md")
 	all := rules(t)
+	seen := map[string]bool{}
 	for _, rule := range all {
+		if seen[rule.Alert] {
+			t.Errorf("there are two alerts %s", rule.Alert)
+		}
+		seen[rule.Alert] = true
 		url := "https://github.com/weir-gateway/weir/blob/main/docs/runbook.md#" + strings.ToLower(rule.Alert)
 		if rule.Annotations["runbook_url"] != url || !strings.Contains(runbook, "\n## "+rule.Alert+"\n") {
 			t.Errorf("%s leads to %s", rule.Alert, rule.Annotations["runbook_url"])

@@ -40,8 +40,9 @@ func read(t *testing.T, path ...string) string {
 // gateway is a running one with its config.
 type gateway struct {
 	*weirtest.Gateway
-	t    *testing.T
-	path string
+	t     *testing.T
+	path  string
+	state string // its folder; "" where it has none
 }
 
 // start serves a config, on one socket that is called :8080 where the config does not say.

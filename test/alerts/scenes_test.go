@@ -15,9 +15,11 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/base/await"
 	"github.com/weir-gateway/weir/test/weirtest"
 )
 
@@ -148,6 +150,69 @@ var scenes = map[string]scene{
 			return []instance{g.goingOn(func() { g.get("/", 3) })}
 		},
 		rings: []string{"WeirBackendPanics", "WeirEndpointUnhealthy"},
+	},
+	"a breaker is open": {
+		play: func(t *testing.T) []instance {
+			t.Helper()
+			g := start(t, "routes:\n  GET /: users\nservices:\n  users: { endpoints: 127.0.0.1:1, retry: none, breaker: { failures: 50%, least: 5, pause: 1m } }\n")
+			return []instance{g.goingOn(func() {
+				g.get("/", 10)
+				g.await(`weir_backend_breaker_open{backend="users"}`)
+			})}
+		},
+		rings: []string{"WeirErrorRate", "WeirBackendFailing", "WeirBreakerOpen"},
+	},
+	"instances fall silent together": {
+		play: func(t *testing.T) []instance {
+			t.Helper()
+			g := start(t, "registry: 127.0.0.1:0\n")
+			for _, id := range []string{"a", "b", "c"} {
+				g.register(http.MethodPut, id, "")
+			}
+			g.await(`weir_registry_instances{state="suspect"}`)
+			return []instance{{g.scrape()}}
+		},
+		rings: []string{"WeirRegistrySilent"},
+	},
+	"instances do not register again": {
+		play: func(t *testing.T) []instance {
+			t.Helper()
+			g := start(t, "registry: 127.0.0.1:0\n")
+			return []instance{g.goingOn(func() { g.register(http.MethodPost, "a", "/heartbeat") })}
+		},
+		rings: []string{"WeirRegistryUnknown"},
+	},
+	"there is no room for instances": {
+		play: func(t *testing.T) []instance {
+			t.Helper()
+			g := start(t, "registry: { address: 127.0.0.1:0, limits: { instances: 1 } }\n")
+			return []instance{g.goingOn(func() { g.register(http.MethodPut, "a", ""); g.register(http.MethodPut, "b", "") })}
+		},
+		rings: []string{"WeirRegistryFull"},
+	},
+	"the registry's file is damaged": {
+		play: func(t *testing.T) []instance {
+			t.Helper()
+			g := startKeeping(t, "registry: 127.0.0.1:0\n")
+			g.register(http.MethodPut, "a", "")
+			var file string
+			await.That(t, "it is written", func() bool { // else it could be written as a whole after it was cut off
+				found, _ := filepath.Glob(filepath.Join(g.state, "*", "registry", "registry.db"))
+				if len(found) != 1 {
+					return false
+				}
+				file = found[0]
+				text, _ := os.ReadFile(file)
+				return strings.Contains(string(text), "users")
+			})
+			if err := os.Truncate(file, 0); err != nil {
+				t.Fatal(err)
+			}
+			g.register(http.MethodPut, "b", "")
+			g.await("weir_registry_file_failed")
+			return []instance{{g.scrape()}}
+		},
+		rings: []string{"WeirRegistryInMemory"},
 	},
 	"a function does not start": {
 		play: func(t *testing.T) []instance {
@@ -326,10 +391,26 @@ func startLater(t *testing.T, async, backend string) *gateway {
 // startKeeping starts a gateway that has a state folder.
 func startKeeping(t *testing.T, config string) *gateway {
 	t.Helper()
-	g := &gateway{t: t, path: filepath.Join(t.TempDir(), "weir.yaml")}
+	g := &gateway{t: t, path: filepath.Join(t.TempDir(), "weir.yaml"), state: t.TempDir()}
 	g.write(config)
-	g.Gateway = weirtest.Start(t, g.path, "--state", t.TempDir())
+	g.Gateway = weirtest.Start(t, g.path, "--state", g.state)
 	return g
+}
+
+// register asks the registry about an instance of users, which may be silent for three seconds. What is answered does not matter.
+func (g *gateway) register(method, id, what string) {
+	g.t.Helper()
+	at := "http://" + g.Registry + "/v1/registry/services/users/instances/" + id + what
+	request, err := http.NewRequestWithContext(g.t.Context(), method, at, strings.NewReader(`{"port": 9000, "ttl": 3}`))
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: time.Minute}
+	res, err := client.Do(request)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	_ = res.Body.Close()
 }
 
 // goingOn scrapes before and after something that happens in each step from then on.
