@@ -33,8 +33,8 @@ func startShop(t *testing.T) *weirtest.Gateway {
 		t.Fatal(err)
 	}
 	const catalog = "127.0.0.1:9000"
-	if n := strings.Count(string(config), catalog); n != 3 {
-		t.Fatalf("the example names %s %d times, want a listener, a backend and a step", catalog, n)
+	if n := strings.Count(string(config), catalog); n != 5 {
+		t.Fatalf("the example names %s %d times, want a listener, a backend and three steps", catalog, n)
 	}
 	free := freeAddress(t)
 	config = []byte(strings.ReplaceAll(string(config), catalog, free))
@@ -77,6 +77,9 @@ func TestShop(t *testing.T) {
 		{"/offers/coffee", 404, `{"error":"there is no such offer"}`},
 		{"/products/tea.json", 200, `{"name":"tea","price":420,"currency":"EUR"}`},
 		{"/products/coffee.json", 404, ""},
+		{"/home/ann", 200, `{"user":"ann","ordered":["Darjeeling, 250 g","Tea pot","Oolong, 100 g"],"left":{"Darjeeling, 250 g":40},
+			"offers":{"pots":{"item":"Tea pot","price":2900},"tea":{"item":"Darjeeling, 250 g","price":990}},"products":[null,{"name":"tea","price":420,"currency":"EUR"}],
+			"news":[{"title":"First flush is in","day":"2026-04-12"},{"title":"Closed on Sunday","day":"2026-04-09"}]}`},
 		{"/nope", 404, ""},
 	} {
 		res, body := send(t, client, newRequest(t, http.MethodGet, "http://"+shop.Address+test.path, nil))
@@ -85,6 +88,39 @@ func TestShop(t *testing.T) {
 		}
 		if test.body != "" && compact(t, body) != compact(t, test.body) {
 			t.Errorf("%s: got %s, want %s", test.path, body, test.body)
+		}
+	}
+}
+
+// TestShopTakesBackWhatWasNotPaidFor buys until there is nothing left, with a card that is no
+// good in between.
+func TestShopTakesBackWhatWasNotPaidFor(t *testing.T) {
+	shop := startShop(t)
+	client := h1Client(t)
+	left := func() string {
+		_, body := send(t, client, newRequest(t, http.MethodGet, "http://"+shop.Address+"/stock?item=Tea+pot", nil))
+		return strings.TrimSpace(body)
+	}
+	for i, test := range []struct {
+		card   string
+		status int
+		body   string
+		left   string
+	}{
+		{"4000", 201, `{"reservation":1,"paid":true}`, `{"Tea pot":2}`},
+		{"expired", 402, `{"error":"the card has expired"}`, `{"Tea pot":2}`},
+		{"4000", 201, `{"reservation":3,"paid":true}`, `{"Tea pot":1}`},
+		{"4000", 201, `{"reservation":4,"paid":true}`, `{"Tea pot":0}`},
+		{"4000", 409, `{"error":"there is none left"}`, `{"Tea pot":0}`},
+	} {
+		r := newRequest(t, http.MethodPost, "http://"+shop.Address+"/checkout", strings.NewReader(`{"item":"Tea pot","card":"`+test.card+`"}`))
+		r.Header.Set("Content-Type", "application/json")
+		res, body := send(t, client, r)
+		if res.StatusCode != test.status || compact(t, body) != compact(t, test.body) {
+			t.Errorf("%d: got %s %s, want %d %s", i, res.Status, body, test.status, test.body)
+		}
+		if got := left(); got != test.left {
+			t.Errorf("%d: %s is left, want %s", i, got, test.left)
 		}
 	}
 }

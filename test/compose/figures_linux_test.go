@@ -79,7 +79,7 @@ func play(role string) error {
 			_, _ = io.WriteString(w, document(strings.TrimPrefix(r.URL.Path, "/")))
 		}))
 	case "own": // by hand, on the engine and the transport that Weir has
-		t, err := transport.New(transport.Options{})
+		t, err := transport.New(transport.Options{Engine: config.OwnEngine})
 		if err != nil {
 			return err
 		}

@@ -17,13 +17,13 @@ import (
 	"github.com/weir-gateway/weir/test/weirtest"
 )
 
-// TestConsoleBlocksShowWhatTheBinaryAnswers runs the commands of README.md and
-// the pages below docs while the example shop serves.
+// TestConsoleBlocksShowWhatTheBinaryAnswers runs the commands of README.md, of the
+// example shop's own page and of those below docs while the shop serves.
 func TestConsoleBlocksShowWhatTheBinaryAnswers(t *testing.T) {
 	s := startShop(t)
 	seen := 0
 	for _, p := range pages(t) {
-		if p.name != "README.md" && !strings.HasPrefix(p.name, "docs/") {
+		if p.name != "README.md" && p.name != "examples/shop/README.md" && !strings.HasPrefix(p.name, "docs/") {
 			continue
 		}
 		for _, b := range p.blocks {
@@ -133,7 +133,7 @@ func startShop(t *testing.T) *shop {
 	catalog := freeAddress(t)
 	s := startExample(t, "shop", "127.0.0.1:9000", catalog)
 	s.hosts["localhost:9000"] = catalog
-	s.awaitFunctions(t, "/orders/1", "/offers/tea")
+	s.awaitFunctions(t, "/orders/1", "/offers/tea", "/stock")
 	return s
 }
 
