@@ -14,7 +14,7 @@ type link struct {
 	net    net.Conn
 	below  net.Conn             // net, or what is below its TLS
 	tls    *tls.ConnectionState // nil: none
-	peek   peek                 // whether anything has come, below TLS
+	peek   Peek                 // whether anything has come, below TLS
 	used   bool                 // it has had a request
 	ended  bool                 // its end was read, or that it broke
 	until  time.Duration        // how long it is kept unused, on the client's clock
@@ -30,7 +30,7 @@ func (c *Client) newLink(host string, conn net.Conn) *link {
 		state := secured.ConnectionState()
 		l.tls, l.below = &state, secured.NetConn()
 	}
-	l.peek.socket = socketOf(conn)
+	l.peek = NewPeek(conn)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.links[l] = struct{}{}
@@ -58,7 +58,7 @@ func (l *link) wroteBelow() int64 {
 // isQuiet tells whether l may have another request: its end has not come, nor bytes that
 // nobody has asked for.
 func (l *link) isQuiet() bool {
-	if !l.peek.isQuiet() {
+	if !l.peek.IsQuiet() {
 		return false
 	}
 	if l.tls == nil {

@@ -2,10 +2,17 @@
 
 package http1
 
-import "syscall"
+import "net"
 
-// peek would ask a socket whether anything has come, which cannot be done here: no
-// connection is used twice.
-type peek struct{ socket syscall.RawConn }
+// Peek would ask a connection whether anything has come, which cannot be done here: our own client
+// uses no connection twice.
+type Peek struct{}
 
-func (*peek) isQuiet() bool { return false }
+// NewPeek makes one.
+func NewPeek(net.Conn) Peek { return Peek{} }
+
+// Asks tells that the connection cannot be asked.
+func (*Peek) Asks() bool { return false }
+
+// IsQuiet tells nothing.
+func (*Peek) IsQuiet() bool { return false }

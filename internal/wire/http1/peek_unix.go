@@ -3,21 +3,29 @@
 package http1
 
 import (
+	"net"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-// peek asks a socket, without reading from it, whether anything has come.
-type peek struct {
+// Peek asks a connection, without reading from it, whether anything has come that nobody has read. It is for one
+// goroutine, and not copied once it has asked.
+type Peek struct {
 	socket syscall.RawConn // nil: it cannot be asked
 	ask    func(fd uintptr)
 	asked  [1]unix.PollFd
 	quiet  bool
 }
 
-// isQuiet tells whether neither bytes nor an end have come. What cannot be asked is not.
-func (p *peek) isQuiet() bool {
+// NewPeek makes one for a connection, below its TLS.
+func NewPeek(c net.Conn) Peek { return Peek{socket: socketOf(c)} }
+
+// Asks tells whether the connection can be asked.
+func (p *Peek) Asks() bool { return p.socket != nil }
+
+// IsQuiet tells whether neither bytes nor an end have come. What cannot be asked is not.
+func (p *Peek) IsQuiet() bool {
 	if p.socket == nil {
 		return false
 	}
@@ -28,7 +36,7 @@ func (p *peek) isQuiet() bool {
 	return p.socket.Control(p.ask) == nil && p.quiet
 }
 
-func (p *peek) poll(fd uintptr) {
+func (p *Peek) poll(fd uintptr) {
 	p.asked[0] = unix.PollFd{Fd: int32(fd), Events: unix.POLLIN}
 	n, err := unix.Poll(p.asked[:], 0)
 	p.quiet = err == nil && n == 0

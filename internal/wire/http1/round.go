@@ -76,7 +76,7 @@ func (r *round) release(keeps bool) {
 	keeps = keeps && len(r.room.in.b) == 0 && !l.ended && (r.feed == nil || r.feed.isDone())
 	r.client.lendAgain(r.room)
 	r.room = nil
-	if keeps = l.free() && keeps && l.peek.socket != nil; keeps {
+	if keeps = l.free() && keeps && l.peek.Asks(); keeps {
 		r.client.keep(l, r.rest)
 		return
 	}

@@ -8,6 +8,8 @@ import (
 	"net/http/httptrace"
 	"sync/atomic"
 	"time"
+
+	"github.com/weir-gateway/weir/internal/wire/http1"
 )
 
 // dialer opens connections that count what is written to them.
@@ -28,7 +30,7 @@ func (d *dialer) plain(ctx context.Context, network, address string) (net.Conn, 
 	if err != nil {
 		return nil, err
 	}
-	return &countedConn{Conn: conn}, nil
+	return newCountedConn(conn), nil
 }
 
 // bare dials and counts nothing.
@@ -61,7 +63,7 @@ func (d *dialer) secure(ctx context.Context, network, address string) (net.Conn,
 		config = config.Clone()
 		config.ServerName = host
 	}
-	secured := tls.Client(&countedConn{Conn: conn}, config)
+	secured := tls.Client(newCountedConn(conn), config)
 	if err := secured.HandshakeContext(ctx); err != nil {
 		_ = conn.Close() // the handshake's error is the one to tell
 		return nil, dialError{err}
@@ -165,8 +167,11 @@ type countedConn struct {
 	ended atomic.Bool             // its end was read, or that it broke
 	looks atomic.Bool             // the next Write begins a request that may not be sent twice, on a connection that was unused
 	tells atomic.Pointer[content] // of the request that waits for its response; over HTTP/2 nil
+	peek  http1.Peek              // for who writes
 	rest  rest
 }
+
+func newCountedConn(c net.Conn) *countedConn { return &countedConn{Conn: c, peek: http1.NewPeek(c)} }
 
 func (c *countedConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
@@ -185,7 +190,7 @@ var errLeft = errors.New("the kept connection was closed by its other side")
 // Write sends nothing on a connection that its other side has left, as far as that has come here: whoever reads it may
 // not have been told yet.
 func (c *countedConn) Write(p []byte) (int, error) {
-	if c.looks.Load() && c.looks.Swap(false) && (c.ended.Load() || spoken(c.Conn)) {
+	if c.looks.Load() && c.looks.Swap(false) && (c.ended.Load() || c.peek.Asks() && !c.peek.IsQuiet()) {
 		_ = c.Close() // nor does TLS say its good-bye there, which would count as sent
 		return 0, errLeft
 	}
