@@ -19,6 +19,7 @@ import (
 	"testing/synctest"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"go.uber.org/goleak"
 
@@ -117,6 +118,19 @@ func TestAFailureTellsWhatItWas(t *testing.T) {
 	if want := "level=WARN status=502 problem=backend-reset detail=\"Try later.\" cause=\"read: reset\"\n" +
 		"level=WARN status=502 cause=\"write: broken pipe\"\n"; got != want {
 		t.Errorf("got  %s\nwant %s", got, want)
+	}
+}
+
+// TestABackendDoesNotFillTheLog holds the length of a line, whatever an error has of a backend.
+func TestABackendDoesNotFillTheLog(t *testing.T) {
+	long := errors.New("malformed status line: " + strings.Repeat("é", 60_000))
+	got := lines(t, accesslog.Options{Fields: []string{"steps", "cause"}}, func(l *accesslog.Log) {
+		r, head, x, o := visit()
+		o.Err, x.Attempts = long, []exchange.Attempt{{Step: "a", Err: long}, {Step: "b", Err: &exchange.SendError{Err: long}}}
+		l.Write(r, head, x, o)
+	})
+	if len(got) > 6<<10 || strings.Count(got, "malformed status line") != 3 || !utf8.ValidString(got) {
+		t.Errorf("%d bytes: %.200s", len(got), got)
 	}
 }
 

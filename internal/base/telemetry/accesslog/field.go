@@ -85,7 +85,7 @@ func fields() []field {
 		{"job", "the id of the [job](configuration.md#async) that the request has become, or asks for", func(e *event) value { return text(e.x.Job) }},
 		{"problem", "code of the problem that the gateway answered with", problem},
 		{"detail", "what the client was told of it", detail},
-		{"cause", "what it was, for operators: names, addresses, error texts", cause},
+		{"cause", "what it was, for operators: names, addresses, error texts; at most 1 KiB", cause},
 		{"agent", "the `User-Agent`", func(e *event) value { return text(exchange.RequestHead(e.r).Get("User-Agent")) }},
 		{"referer", "the `Referer`, without its query", func(e *event) value { return text(referer(e.r)) }},
 	}
@@ -178,10 +178,10 @@ func stepText(a exchange.Attempt) string {
 		text += " " + a.Endpoint
 	}
 	if send, ok := errors.AsType[*exchange.SendError](a.Err); ok { // which names the endpoint too
-		return fmt.Sprintf("%s: %v (%s)", text, send.Err, send.Sent)
+		return fmt.Sprintf("%s: %s (%s)", text, shortened(send.Err.Error()), send.Sent)
 	}
 	if a.Err != nil {
-		text += ": " + a.Err.Error()
+		text += ": " + shortened(a.Err.Error())
 	}
 	return text
 }
@@ -203,11 +203,22 @@ func detail(e *event) value {
 func cause(e *event) value {
 	switch {
 	case e.x.Fault != nil:
-		return text(e.x.Fault.Operator())
+		return text(shortened(e.x.Fault.Operator()))
 	case e.outcome.Err != nil:
-		return text(e.outcome.Err.Error())
+		return text(shortened(e.outcome.Err.Error()))
 	}
 	return value{}
+}
+
+// longestCause is how much of an error a line has, in bytes: backends write part of it, as a status line
+// that is none, and a line for each request must not be theirs to fill.
+const longestCause = 1 << 10
+
+func shortened(cause string) string {
+	if len(cause) <= longestCause {
+		return cause
+	}
+	return strings.ToValidUTF8(cause[:longestCause], "") + "..."
 }
 
 // referer leaves the query out, for a reset link or a search may stand in it.
