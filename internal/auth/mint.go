@@ -67,9 +67,7 @@ func (m *Mint) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	*m = usualMint()
 	var own doc.Problems
 	doc.Decode(n, (*long)(m), &own)
-	for _, p := range own.Sorted() {
-		ps.Add(p)
-	}
+	ps.Join(&own)
 	if own.Failed() {
 		return
 	}

@@ -58,7 +58,11 @@ func note(c *Config, places []auth.Place) string {
 	for i, p := range places {
 		texts[i] = p.String()
 	}
-	return auth.Count(len(c.Keys), "key") + " in " + strings.Join(texts, " or ")
+	n := 0
+	for _, member := range c.Keys {
+		n += len(member.Proofs)
+	}
+	return auth.Count(n, "key") + " in " + strings.Join(texts, " or ")
 }
 
 // ring knows all keys by their digests.

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/weir-gateway/weir/internal/base/httpx"
 	"github.com/weir-gateway/weir/internal/config/doc"
 	"github.com/weir-gateway/weir/internal/filter"
 )
@@ -70,6 +71,9 @@ func (c *Config) origins() (map[string]bool, error) {
 			return nil, fmt.Errorf("%q is more than an origin, which is scheme, host and port", text)
 		case u.Scheme == "https" && u.Port() == "443", u.Scheme == "http" && u.Port() == "80":
 			return nil, fmt.Errorf("%q has the usual port of its scheme, which browsers leave out", text)
+		}
+		if _, err := httpx.NormalizeHost(u.Host); err != nil {
+			return nil, fmt.Errorf("%q has no host as browsers write it, in ASCII and with a port up to 65535", text)
 		}
 		list[u.Scheme+"://"+u.Host] = true
 	}

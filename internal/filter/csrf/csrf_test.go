@@ -112,6 +112,8 @@ func TestMistakesAreTold(t *testing.T) {
 		`"https://*.shop.dev"`:       `is more than an origin`,
 		`https://u@shop.dev`:         `is more than an origin`,
 		`https://shop.dev:443`:       `has the usual port of its scheme, which browsers leave out`,
+		`https://shop.dev:99999`:     `has no host as browsers write it`,
+		`https://shöp.dev`:           `has no host as browsers write it`,
 		`{ trusted: https://a.dev }`: `did you mean "trust"?`,
 	} {
 		_, problems := decode(t, text)

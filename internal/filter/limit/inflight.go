@@ -29,6 +29,12 @@ func newInFlight() *inFlight {
 	return f
 }
 
+// of gives the shard of a key, and its hash.
+func (f *inFlight) of(key []byte) (*flights, uint64) {
+	hash := maphash.Bytes(f.seed, key)
+	return &f.shards[shardOf(hash)], hash
+}
+
 // lease is one request that is counted. It must be ended once.
 type lease struct {
 	flights *flights
@@ -38,8 +44,7 @@ type lease struct {
 // enter counts one more request of key where fewer than most are under way, or in
 // any case where it is advisory. It gives how many were before it.
 func (f *inFlight) enter(key []byte, most int64, advisory bool) (before int64, l lease, ok bool) {
-	hash := maphash.Bytes(f.seed, key)
-	s := &f.shards[hash>>(64-5)]
+	s, hash := f.of(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if before = s.counts[hash]; before >= most && !advisory {
@@ -51,8 +56,7 @@ func (f *inFlight) enter(key []byte, most int64, advisory bool) (before int64, l
 
 // count tells how many requests of key are under way.
 func (f *inFlight) count(key []byte) int64 {
-	hash := maphash.Bytes(f.seed, key)
-	s := &f.shards[hash>>(64-5)]
+	s, hash := f.of(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.counts[hash]

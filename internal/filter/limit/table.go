@@ -20,7 +20,8 @@ import (
 // first is forgotten: a table that is too small errs to the side of letting pass.
 
 const (
-	shards    = 32
+	shardBits = 5
+	shards    = 1 << shardBits
 	ways      = 8 // slots of a bucket: two cache lines
 	slotBytes = 16
 
@@ -75,8 +76,11 @@ func newTable(number uint64, keys int) *table {
 // hash gives a key's hash, which no client can foresee: the seed is of this process.
 func (t *table) hash(key []byte) uint64 { return maphash.Bytes(t.seed, key) }
 
-// shardOf gives the shard of a hash: by its topmost bits, which choose no bucket.
-func (t *table) shardOf(hash uint64) *shard { return &t.shards[hash>>(64-5)] }
+// shardOf gives the shard of a hash.
+func (t *table) shardOf(hash uint64) *shard { return &t.shards[shardOf(hash)] }
+
+// shardOf numbers the shard of a hash: by its topmost bits, which choose no bucket.
+func shardOf(hash uint64) uint64 { return hash >> (64 - shardBits) }
 
 // bytes is the memory of the slots.
 func (t *table) bytes() int {
