@@ -3,6 +3,7 @@ package config
 import (
 	"strings"
 
+	"github.com/weir-gateway/weir/internal/base/expr"
 	"github.com/weir-gateway/weir/internal/base/jsonx"
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
@@ -90,8 +91,54 @@ func (Tree) DocSchema() *doc.Schema {
 	}
 }
 
-// expressions gives every expression of the tree; a nil tree has none.
-func (t *Tree) expressions() []*Expr {
+// Document makes t ready, with what compile makes of its expressions; nil for a nil tree.
+func (t *Tree) Document(compile func(*Expr) (expr.Computed, error)) (*expr.Document, error) {
+	if t == nil {
+		return nil, nil
+	}
+	made := new(expr.Document)
+	return made, t.write(made, compile)
+}
+
+// write adds t to d.
+func (t *Tree) write(d *expr.Document, compile func(*Expr) (expr.Computed, error)) error {
+	switch t.Kind {
+	case TreeExpr:
+		p, err := compile(t.Expr)
+		if err == nil {
+			d.Computed(p)
+		}
+		return err
+	case TreeList:
+		return several(d, "[", len(t.Items), "]", func(i int) error { return t.Items[i].write(d, compile) })
+	case TreeObject:
+		return several(d, "{", len(t.Members), "}", func(i int) error {
+			d.Literal(string(jsonx.AppendString(nil, t.Members[i].Name)) + ":")
+			return t.Members[i].Value.write(d, compile)
+		})
+	default:
+		d.Literal(t.Literal)
+		return nil
+	}
+}
+
+// several writes n parts with commas between brackets.
+func several(d *expr.Document, open string, n int, closing string, part func(i int) error) error {
+	d.Literal(open)
+	for i := range n {
+		if i > 0 {
+			d.Literal(",")
+		}
+		if err := part(i); err != nil {
+			return err
+		}
+	}
+	d.Literal(closing)
+	return nil
+}
+
+// Expressions gives every expression of the tree; a nil tree has none.
+func (t *Tree) Expressions() []*Expr {
 	if t == nil {
 		return nil
 	}
@@ -100,10 +147,10 @@ func (t *Tree) expressions() []*Expr {
 		list = append(list, t.Expr)
 	}
 	for i := range t.Items {
-		list = append(list, t.Items[i].expressions()...)
+		list = append(list, t.Items[i].Expressions()...)
 	}
 	for i := range t.Members {
-		list = append(list, t.Members[i].Value.expressions()...)
+		list = append(list, t.Members[i].Value.Expressions()...)
 	}
 	return list
 }

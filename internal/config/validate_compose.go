@@ -140,7 +140,7 @@ func (s *Step) Expressions() []Expression {
 	}
 	list = append(list, s.callExpressions(s.Name, call)...)
 	list = append(list, s.Cache.expressions(s, call)...)
-	for _, e := range s.Else.expressions() {
+	for _, e := range s.Else.Expressions() {
 		list = append(list, Expression{Expr: e, Field: s.Name + ".else", Want: expr.Any, Scope: call})
 	}
 	return slices.DeleteFunc(list, unwritten)
@@ -157,7 +157,7 @@ func (s *Step) callExpressions(name string, scope expr.Scope) []Expression {
 	for _, f := range slices.Concat(s.Query, s.Headers) {
 		list = append(list, Expression{Expr: f.Expr, Field: name + "." + f.Name, Want: expr.String, Scope: scope})
 	}
-	for _, e := range s.Body.expressions() {
+	for _, e := range s.Body.Expressions() {
 		list = append(list, Expression{Expr: e, Field: name + ".body", Want: expr.Any, Scope: scope})
 	}
 	return list
@@ -173,7 +173,7 @@ func (r *Return) Expressions() []Expression {
 	for _, f := range r.Headers {
 		list = append(list, Expression{Expr: f.Expr, Field: "return." + f.Name, Want: expr.String, Scope: scope})
 	}
-	for _, e := range r.Body.expressions() {
+	for _, e := range r.Body.Expressions() {
 		list = append(list, Expression{Expr: e, Field: "return", Want: expr.Any, Scope: scope})
 	}
 	return slices.DeleteFunc(list, unwritten)

@@ -22,7 +22,7 @@ type result struct {
 	status  int           // where there is no program
 	program *expr.Program // nil: status
 	headers []field
-	body    *tree // nil: none
+	body    *expr.Document // nil: none
 }
 
 func (b *builder) result(made *result, r *config.Return) (err error) {
@@ -53,7 +53,7 @@ func (r *run) response() (*http.Response, error) {
 	}
 	var body []byte
 	if tree := r.result.body; tree != nil && !bodiless(status) {
-		if body, err = tree.append(make([]byte, 0, tree.size(&r.in)), &r.in); err != nil {
+		if body, err = tree.Append(make([]byte, 0, usualBytes+tree.Size(&r.in)), &r.in); err != nil {
 			return nil, r.unfit(err)
 		}
 	}

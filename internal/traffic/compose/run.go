@@ -339,7 +339,7 @@ func (r *run) missed(i, element int, err error) {
 
 // otherwise gives the else of a step, false where it has ended the run.
 func (r *run) otherwise(s *step) (any, bool) {
-	body, err := s.otherwise.value(&r.in)
+	body, err := s.otherwise.Value(&r.in)
 	if err == nil && r.left.Add(-int64(len(body.Raw()))) < 0 {
 		err = errTogether
 	}

@@ -23,7 +23,7 @@ type step struct {
 	path    path
 	query   []field
 	headers []field
-	body    *tree // nil: none
+	body    *expr.Document // nil: none
 
 	when, each *expr.Program // nil: always, once
 	parallel   int
@@ -31,7 +31,7 @@ type step struct {
 	retry      config.Retry  // those that the backend does not make itself
 	rules      []config.StatusRule
 	unwritten  func(status int) config.StatusAction // what one means of which no rule says it
-	otherwise  *tree                                // nil: its failure is that of the whole
+	otherwise  *expr.Document                       // nil: its failure is that of the whole
 	bodyBytes  int64
 
 	cache *cache // nil: nothing is kept of it
@@ -124,7 +124,7 @@ func (s *step) prepare(r *run) (*call, error) {
 		return nil, err
 	}
 	if s.body != nil {
-		if c.body, err = s.body.append(nil, &r.in); err != nil {
+		if c.body, err = s.body.Append(nil, &r.in); err != nil {
 			return nil, err
 		}
 	}

@@ -15,119 +15,40 @@ import (
 	"github.com/weir-gateway/weir/internal/config"
 )
 
-// maxOutput bounds what one tree makes.
-const maxOutput = 8 << 20
-
 var (
-	errOutput = fmt.Errorf("the JSON is larger than %d bytes", maxOutput)
-	errEmpty  = fault.AmbiguousPath.New("A value for the path is empty, so another path would be sent.")
-	errSlash  = fault.AmbiguousPath.New("A value for the path holds a slash or backslash, which servers that decode it read as another path.")
-	errValue  = errors.New("the value holds a line break or another control character, which no field can have")
+	errEmpty = fault.AmbiguousPath.New("A value for the path is empty, so another path would be sent.")
+	errSlash = fault.AmbiguousPath.New("A value for the path holds a slash or backslash, which servers that decode it read as another path.")
+	errValue = errors.New("the value holds a line break or another control character, which no field can have")
 )
 
-// tree is JSON made ready: texts that are always the same, and what is computed
-// between them.
-type tree struct{ parts []piece }
-
-// piece is a text, and a value behind it where program is not nil, or whole is the
-// name of a step: its body as it is.
-type piece struct {
-	text    string
-	program *expr.Program
-	whole   string
-}
-
 // tree makes t ready; nil for none.
-func (b *builder) tree(t *config.Tree, scope expr.Scope) (*tree, error) {
-	if t == nil {
-		return nil, nil
-	}
-	w := treeWriter{builder: b, scope: scope}
-	if err := w.add(t); err != nil {
-		return nil, err
-	}
-	w.end(piece{})
-	return &w.tree, nil
+func (b *builder) tree(t *config.Tree, scope expr.Scope) (*expr.Document, error) {
+	return t.Document(func(e *config.Expr) (expr.Computed, error) {
+		if name, ok := wholeBody(e.Source); ok {
+			b.readsWhole(name)
+			return whole(name), nil
+		}
+		return b.program(e, expr.Any, scope)
+	})
 }
 
-// treeWriter writes a tree down, and cuts its text where something is computed.
-type treeWriter struct {
-	*builder
+// whole is the body of a step as it is, by the step's name. It is done, for what reads it waits for it.
+type whole string
 
-	scope expr.Scope
-	tree  tree
-	text  []byte
+// Source implements expr.Computed.
+func (w whole) Source() string { return "steps." + string(w) + ".body" }
+
+// Value implements expr.Computed.
+func (w whole) Value(in *expr.Input) (any, error) {
+	result, _ := in.Steps(string(w))
+	return result.Body, nil
 }
 
-// end puts what is computed behind the text until here.
-func (w *treeWriter) end(p piece) {
-	if p.text = string(w.text); p != (piece{}) {
-		w.tree.parts = append(w.tree.parts, p)
-		w.text = w.text[:0]
-	}
-}
-
-func (w *treeWriter) add(t *config.Tree) error {
-	switch t.Kind {
-	case config.TreeExpr:
-		if name, ok := wholeBody(t.Expr.Source); ok {
-			w.readsWhole(name)
-			w.end(piece{whole: name})
-			return nil
-		}
-		p, err := w.program(t.Expr, expr.Any, w.scope)
-		if err == nil {
-			w.end(piece{program: p})
-		}
-		return err
-	case config.TreeList:
-		return w.several('[', len(t.Items), ']', func(i int) error { return w.add(&t.Items[i]) })
-	case config.TreeObject:
-		return w.several('{', len(t.Members), '}', func(i int) error {
-			w.text = append(jsonx.AppendString(w.text, t.Members[i].Name), ':')
-			return w.add(&t.Members[i].Value)
-		})
-	default:
-		w.text = append(w.text, t.Literal...)
-		return nil
-	}
-}
-
-// several writes n parts with commas between brackets.
-func (w *treeWriter) several(open byte, n int, closing byte, part func(i int) error) error {
-	w.text = append(w.text, open)
-	for i := range n {
-		if i > 0 {
-			w.text = append(w.text, ',')
-		}
-		if err := part(i); err != nil {
-			return err
-		}
-	}
-	w.text = append(w.text, closing)
-	return nil
-}
-
-// append writes the JSON of t to dst.
-func (t *tree) append(dst []byte, in *expr.Input) ([]byte, error) {
-	for i := range t.parts {
-		p := &t.parts[i]
-		dst = append(dst, p.text...)
-		value, err := p.value(in)
-		switch {
-		case err != nil:
-			return dst, err
-		case p.whole == "" && p.program == nil:
-			continue
-		}
-		if dst, err = jsonx.Append(dst, value); err != nil {
-			return dst, fmt.Errorf("expression %q: %w", p.program.Source(), err)
-		}
-		if len(dst) > maxOutput {
-			return dst, errOutput
-		}
-	}
-	return dst, nil
+// Size implements expr.Sized.
+func (w whole) Size(in *expr.Input) int {
+	result, _ := in.Steps(string(w))
+	body, _ := result.Body.(jsonx.Value)
+	return len(body.Raw())
 }
 
 // wholeBody gives the name of the step whose body, and nothing else, an expression is.
@@ -153,44 +74,6 @@ func isName(s, more string) bool {
 	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune(more, r)
 	})
-}
-
-// value is what stands behind the text of p.
-func (p *piece) value(in *expr.Input) (any, error) {
-	if p.whole != "" {
-		result, _ := in.Steps(p.whole) // it is done, for what reads it waits for it
-		return result.Body, nil
-	}
-	if p.program == nil {
-		return nil, nil
-	}
-	return p.program.Value(in)
-}
-
-// size is about how much room the tree takes.
-func (t *tree) size(in *expr.Input) int {
-	n := usualBytes
-	for i := range t.parts {
-		p := &t.parts[i]
-		n += len(p.text)
-		if p.whole == "" {
-			continue
-		}
-		if result, _ := in.Steps(p.whole); result.Body != nil {
-			body, _ := result.Body.(jsonx.Value)
-			n += len(body.Raw())
-		}
-	}
-	return min(n, maxOutput)
-}
-
-// value gives the tree as a body that expressions can read.
-func (t *tree) value(in *expr.Input) (jsonx.Value, error) {
-	text, err := t.append(nil, in)
-	if err != nil {
-		return jsonx.Value{}, err
-	}
-	return jsonx.Parse(text, jsonx.Options{MaxBytes: maxOutput, MaxDepth: maxDepth})
 }
 
 // maxDepth is more than a config and what stands in its leaves are nested.
