@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"net/http"
 	"regexp"
@@ -217,3 +218,29 @@ func (f Field) controlProblem() doc.Problem {
 		Why: "it would begin a new field", Fix: "write it in one line",
 	}
 }
+
+// Ready makes f ready, with what compile makes of its expressions and reveal of its secrets; valid
+// says which texts a secret may hold. Errors name the field.
+func (f Fields) Ready(compile func(*Expr) (*expr.Program, error), reveal func(secret.Template) (secret.Value, error), valid func(string) bool) ([]expr.Field, error) {
+	made := make([]expr.Field, 0, len(f))
+	for _, field := range f {
+		one := expr.Field{Name: field.Name, Text: field.Text}
+		var err error
+		switch {
+		case field.Expr != nil:
+			one.Program, err = compile(field.Expr)
+		case field.Secret != nil:
+			value, failure := field.Secret.Read(reveal)
+			if one.Text, err = strings.Trim(value.Reveal(), " \t"), failure; err == nil && !valid(one.Text) {
+				err = errSecretValue
+			}
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", field.Name, err)
+		}
+		made = append(made, one)
+	}
+	return made, nil
+}
+
+var errSecretValue = errors.New("the secret holds a line break or another control character, which no field can have")

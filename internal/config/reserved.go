@@ -16,7 +16,7 @@ import (
 //nolint:gochecknoglobals // a table
 var reserved = struct{ route, file, scheme []string }{
 	route: []string{
-		"waf", "validate", "compress", "cache", "mirror", "transform", "fault",
+		"waf", "validate", "compress", "cache", "mirror", "fault",
 		"cors", "headers", "respond", "redirect", "rewrite", "breaker", "health", "hedge",
 	},
 	file:   []string{"certificates", "plugins", "tracing", "store", "providers"},

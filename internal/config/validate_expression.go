@@ -58,7 +58,7 @@ func (c *validator) expression(e *Expr, field string, want expr.Type, in capture
 }
 
 // check compiles e and tells its mistakes at their place in the file. No body is
-// read for an expression: it is decided before one has come.
+// read for an expression that does not say so: it is decided before one has come.
 func (e Expression) check(in captured, ps *doc.Problems) {
 	if e.Expr == nil || *e.Expr == (Expr{}) { // none, or one that could not be read
 		return
@@ -73,7 +73,7 @@ func (e Expression) check(in captured, ps *doc.Problems) {
 		of   string
 		read bool
 	}{{"request", reads.RequestBody}, {"response", reads.ResponseBody}} {
-		if body.read {
+		if body.read && !e.Bodies {
 			ps.Add(doc.Problem{
 				Pos: e.find(body.of + ".body"), What: fmt.Sprintf("%s reads the body of the %s", e.Field, body.of),
 				Why: "it is decided before the body has come", Fix: "decide by what the head, the path or the query says",

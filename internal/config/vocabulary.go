@@ -81,6 +81,8 @@ type Expression struct {
 	Tried bool
 	// Key tells that requests are counted by it, and refused where it is empty.
 	Key bool
+	// Bodies tells that it may read bodies: who holds it waits for them.
+	Bodies bool
 }
 
 // place is the order of one filter.

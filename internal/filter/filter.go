@@ -119,6 +119,9 @@ type Policy struct {
 	// that nobody sends what Adapt would, as far as that asks nobody. It says what is added that only
 	// sending tells, as a signature; nothing secret. Errors are what the client would be told.
 	Rehearse func(r *http.Request) (adds []string, err error)
+	// Bodies tells that Adapt asks for the request's body, so that explain, which has
+	// none, does not run it.
+	Bodies bool
 	// ForOneBackend tells that what Adapt does is about one backend: where a route has
 	// several, the filter stands on each of these instead.
 	ForOneBackend bool

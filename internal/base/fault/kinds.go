@@ -15,6 +15,7 @@ var (
 	RouteNotFound      = Kind{"route-not-found", 404, "No route matches this request."}
 	FileNotFound       = Kind{"file-not-found", 404, "There is no such file."}
 	MethodNotAllowed   = Kind{"method-not-allowed", 405, "The path exists, but not for this method."}
+	NotAcceptable      = Kind{"not-acceptable", 406, "There is no answer in a format that the client takes."}
 	RequestTimeout     = Kind{"request-timeout", 408, "The request did not arrive in time."}
 	BodyTooLarge       = Kind{"body-too-large", 413, "The request body is larger than this route allows."}
 	UnsupportedMedia   = Kind{"unsupported-media-type", 415, "The body is of a type or coding that this route does not read."}
@@ -65,6 +66,7 @@ var (
 	BackendReset        = Kind{"backend-reset", 502, "The backend closed the connection before it had answered."}
 	BackendInvalid      = Kind{"backend-invalid-response", 502, "The backend's response was not valid."}
 	BackendTimeout      = Kind{"backend-timeout", 504, "The backend did not answer in time."}
+	BackendFault        = Kind{"backend-fault", 502, "The backend answered with a fault."}
 	CompositionFailed   = Kind{"composition-failed", 502, "A part of the answer could not be had."}
 	BatchPartFailed     = Kind{"batch-part-failed", 502, "The response to this part of the batch could not be had whole."}
 	FunctionInit        = Kind{"function-init-failed", 503, "The function could not be started."}
@@ -84,11 +86,11 @@ var (
 // Kinds lists every kind, in the order of the table. The caller must not change it.
 func Kinds() []Kind {
 	return []Kind{
-		MalformedRequest, MalformedBody, BadParameter, Unauthorized, Forbidden, AmbiguousPath, RouteNotFound, FileNotFound, MethodNotAllowed, RequestTimeout,
+		MalformedRequest, MalformedBody, BadParameter, Unauthorized, Forbidden, AmbiguousPath, RouteNotFound, FileNotFound, MethodNotAllowed, NotAcceptable, RequestTimeout,
 		BodyTooLarge, UnsupportedMedia, JobNotFound, ServiceNotFound, JobState, KeyReused, InstanceUnknown, InstanceInvalid, InstanceAddress, RegistryCompacted, URLTooLong, ExpectationFail, Misdirected, HeadTooLarge, VersionUnsupported, UpgradeRefused, UpgradeRequired, NotImplemented, RateLimited, ConfigRefused, ConfigChanged, ConfigUnseen,
 		ConfigNotKept, NestedBatch, FailedDependency, LoopDetected, ClientGone,
 		Unexpected, RouteBroken, AuthUnavailable, Overloaded, QueueFull, QueueUnavailable, RegistryFull, RegistryClosed, MemoryPressure, ShuttingDown,
-		NoEndpoint, BackendBusy, BreakerOpen, BackendUnreachable, BackendForbidden, BackendReset, BackendInvalid, BackendTimeout, CompositionFailed, BatchPartFailed,
+		NoEndpoint, BackendBusy, BreakerOpen, BackendUnreachable, BackendForbidden, BackendReset, BackendInvalid, BackendTimeout, BackendFault, CompositionFailed, BatchPartFailed,
 		FunctionInit, FunctionBusy, FunctionQueueTime, FunctionError, FunctionCrashed, FunctionTimeout,
 		FunctionBadResponse, FunctionTooLarge, FunctionThrottled, FunctionUnavailable, FunctionRefused, CredentialsMissing,
 	}

@@ -54,7 +54,7 @@ func (o *road) filters(list []config.Filter, on, authority string) built {
 		out.at = append(out.at, p.at)
 		out.notes = append(out.notes, snapshot.FilterNote{Name: p.use.Name, Note: policy.Note, On: on, Origin: p.use.Origin, Ask: policy.Ask})
 		out.cors = out.cors || p.stage == filter.StageCORS
-		out.pure = out.pure && (policy.Adapt == nil || policy.Transparent || policy.Rehearse != nil || pure(p.stage))
+		out.pure = out.pure && !policy.Bodies && (policy.Adapt == nil || policy.Transparent || policy.Rehearse != nil || pure(p.stage))
 	}
 	return out
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/weir-gateway/weir/internal/filter/rewrite"
 	"github.com/weir-gateway/weir/internal/filter/secureheaders"
 	"github.com/weir-gateway/weir/internal/filter/sign"
+	"github.com/weir-gateway/weir/internal/filter/transform"
 	"github.com/weir-gateway/weir/internal/filter/websocket"
 )
 
@@ -30,7 +31,7 @@ import (
 func Definitions() []filter.Definition {
 	list := []filter.Definition{
 		allow.Definition(), async.Definition(), auth.Definition(), batch.Definition(), body.Definition(), coalesce.Definition(), cors.Definition(), csrf.Definition(), headers.Definition(), ip.Definition(),
-		limit.Definition(), redirect.Definition(), respond.Definition(), rewrite.Definition(), secureheaders.Definition(), sign.Definition(), websocket.Definition(),
+		limit.Definition(), redirect.Definition(), respond.Definition(), rewrite.Definition(), secureheaders.Definition(), sign.Definition(), transform.Definition(), websocket.Definition(),
 	}
 	slices.SortFunc(list, func(a, b filter.Definition) int {
 		return cmp.Or(cmp.Compare(a.Stage, b.Stage), cmp.Compare(a.Name, b.Name))

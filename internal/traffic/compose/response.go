@@ -21,7 +21,7 @@ const jsonType = "application/json"
 type result struct {
 	status  int           // where there is no program
 	program *expr.Program // nil: status
-	headers []field
+	headers []expr.Field
 	body    *expr.Document // nil: none
 }
 

@@ -21,8 +21,8 @@ type step struct {
 
 	method  string
 	path    path
-	query   []field
-	headers []field
+	query   []expr.Field
+	headers []expr.Field
 	body    *expr.Document // nil: none
 
 	when, each *expr.Program // nil: always, once

@@ -79,83 +79,45 @@ func isName(s, more string) bool {
 // maxDepth is more than a config and what stands in its leaves are nested.
 const maxDepth = 512
 
-// field is a header field or query parameter: a text, or computed where program
-// is not nil.
-type field struct {
-	name    string
-	text    string
-	program *expr.Program
-	clients bool // see clients
-}
-
-// fields makes a list of them ready; valid says which texts are allowed.
-func (b *builder) fields(list config.Fields, scope expr.Scope, valid func(string) bool) ([]field, error) {
-	made := make([]field, 0, len(list))
-	for _, f := range list {
-		one := field{name: f.Name, text: f.Text}
-		var err error
-		switch {
-		case f.Expr != nil:
-			one.program, err = b.program(f.Expr, expr.String, scope)
-			one.clients = clients(one.program)
-		case f.Secret != nil:
-			value, failure := b.secret(f.Secret.Template)
-			if one.text, err = strings.Trim(value.Reveal(), " \t"), failure; err == nil && !valid(one.text) {
-				err = errValue
-			}
-		}
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", f.Name, err)
-		}
-		made = append(made, one)
-	}
-	return made, nil
-}
-
-// value gives the text, and false where it was computed and is empty: there is
-// nothing to send.
-func (f *field) value(in *expr.Input) (string, bool, error) {
-	if f.program == nil {
-		return f.text, true, nil
-	}
-	text, err := f.program.String(in)
-	return text, text != "", err
+// fields makes a list of header fields or query parameters ready; valid says which texts are allowed.
+func (b *builder) fields(list config.Fields, scope expr.Scope, valid func(string) bool) ([]expr.Field, error) {
+	return list.Ready(func(e *config.Expr) (*expr.Program, error) { return b.program(e, expr.String, scope) }, b.secret, valid)
 }
 
 // head gives the lines that a list makes.
-func head(list []field, in *expr.Input) ([]exchange.Field, error) {
+func head(list []expr.Field, in *expr.Input) ([]exchange.Field, error) {
 	if len(list) == 0 {
 		return nil, nil
 	}
 	lines := make([]exchange.Field, 0, len(list))
 	for i := range list {
-		value, there, err := list[i].value(in)
+		value, there, err := list[i].Value(in)
 		if err != nil {
 			return nil, err
 		}
 		if value = strings.Trim(value, " \t"); !httpx.IsFieldValue(value) {
-			return nil, list[i].wrong()
+			return nil, wrong(&list[i])
 		}
 		if there {
-			lines = append(lines, exchange.Field{Name: list[i].name, Value: value})
+			lines = append(lines, exchange.Field{Name: list[i].Name, Value: value})
 		}
 	}
 	return lines, nil
 }
 
 // wrong tells of a value that no field can have.
-func (f *field) wrong() error {
-	if f.clients {
-		return fault.BadParameter.New("A value of the request holds a control character, which cannot be sent on.", fault.Internal("%s", f.name))
+func wrong(f *expr.Field) error {
+	if clients(f.Program) {
+		return fault.BadParameter.New("A value of the request holds a control character, which cannot be sent on.", fault.Internal("%s", f.Name))
 	}
-	return fmt.Errorf("%s: %w", f.name, errValue)
+	return fmt.Errorf("%s: %w", f.Name, errValue)
 }
 
 // query gives the query that a list makes, without '?'.
-func query(list []field, in *expr.Input) (string, error) {
+func query(list []expr.Field, in *expr.Input) (string, error) {
 	var b strings.Builder
 	for i := range list {
-		value, there, err := list[i].value(in)
+		value, there, err := list[i].Value(in)
 		if err != nil {
 			return "", err
 		}
@@ -165,7 +127,7 @@ func query(list []field, in *expr.Input) (string, error) {
 		if b.Len() > 0 {
 			b.WriteByte('&')
 		}
-		b.WriteString(url.QueryEscape(list[i].name) + "=" + url.QueryEscape(value))
+		b.WriteString(url.QueryEscape(list[i].Name) + "=" + url.QueryEscape(value))
 	}
 	return b.String(), nil
 }

@@ -1,0 +1,298 @@
+package transform
+
+import (
+	"cmp"
+	"fmt"
+	"reflect"
+	"slices"
+	"strconv"
+
+	"github.com/weir-gateway/weir/internal/base/expr"
+	"github.com/weir-gateway/weir/internal/base/httpx"
+	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/config/doc"
+)
+
+// Config is what people write under `transform`.
+type Config struct {
+	Request  *Request  `doc:"request,omitzero" help:"what becomes of the request on its way to the backend"`
+	Response *Response `doc:"response,omitzero" help:"what becomes of the backend's response"`
+}
+
+// Request is what becomes of a request.
+type Request struct {
+	Method  string        `doc:"method,omitzero" help:"the method to send" example:"POST"`
+	Query   config.Fields `doc:"query,omitzero" help:"query parameters, in the place of those of their names; one that is computed and empty is taken away" example:"{page: =request.body.page}"`
+	Headers config.Fields `doc:"headers,omitzero" help:"fields to set; one that is computed and empty is taken away"`
+	Message `doc:",inline"`
+}
+
+// Response is what becomes of a response.
+type Response struct {
+	When    *config.Expr  `doc:"when,omitzero" help:"leaves responses as they are for which it is false" example:"=response.status < 300"`
+	Status  *config.Tree  `doc:"status,omitzero" help:"the status to answer with" example:"=response.body.ok ? 200 : 422"`
+	Headers config.Fields `doc:"headers,omitzero" help:"fields to set; one that is computed and empty is taken away"`
+	Message `doc:",inline"`
+}
+
+// Message is what becomes of a body: it is made anew by Body, or changed in places.
+type Message struct {
+	Read    Formats      `doc:"read,omitzero" help:"the format of the body as it comes, or several by Content-Type; json unless told" example:"xml"`
+	Write   Formats      `doc:"write,omitzero" help:"the format of the body as it is sent on, in a response also several by Accept; json unless told" example:"soap"`
+	Body    *config.Tree `doc:"body,omitzero" help:"the body made anew: JSON with expressions" example:"{data: =response.body}"`
+	Remove  []Path       `doc:"remove,oneormany,omitzero" help:"paths of members that are taken away" example:"customer.password"`
+	Rename  Renames      `doc:"rename,omitzero" help:"paths of members with their new names" example:"{usr_name: name}"`
+	Default Values       `doc:"default,omitzero" help:"paths with the values of those that are missing or null" example:"{currency: EUR}"`
+	Set     Values       `doc:"set,omitzero" help:"paths with their new values" example:"{customer.id: =auth.sub}"`
+	MaxBody doc.Size     `doc:"max_body,omitzero" help:"the largest body that is read; 1MiB unless told" example:"64KiB"`
+}
+
+// The bounds of what is held in memory.
+const (
+	defaultBody = 1 << 20
+	mostBody    = 64 << 20
+)
+
+// Renames are paths with new names, in their order.
+type Renames []Renaming
+
+// Renaming is one of them.
+type Renaming struct {
+	Path Path
+	Name string
+}
+
+// DecodeDoc reads a map of paths to names.
+func (r *Renames) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	*r = nil
+	for e, path := range entriesByPath(n, "rename", "usr_name: name", ps) {
+		one := Renaming{Path: path}
+		doc.Decode(e.Value, &one.Name, ps)
+		if one.Name == "" && e.Value.Kind == doc.Scalar {
+			ps.Add(doc.Problem{Pos: e.Value.Pos, What: "the new name is empty"})
+		}
+		*r = append(*r, one)
+	}
+}
+
+// EncodeDoc writes them as they are read.
+func (r Renames) EncodeDoc() *doc.Node {
+	out := &doc.Node{Kind: doc.Map}
+	for _, one := range r {
+		out.Entries = append(out.Entries, doc.Entry{Key: one.Path.Text, Value: &doc.Node{Kind: doc.Scalar, Value: one.Name}})
+	}
+	return out
+}
+
+// DocSchema implements doc.SchemaWriter.
+func (Renames) DocSchema() *doc.Schema {
+	return &doc.Schema{Type: doc.Types{"object"}, AdditionalProperties: doc.TextSchema("the new name")}
+}
+
+// Values are paths with values, in their order.
+type Values []Value
+
+// Value is one of them.
+type Value struct {
+	Path Path
+	Tree config.Tree
+}
+
+// DecodeDoc reads a map of paths to JSON.
+func (v *Values) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	*v = nil
+	for e, path := range entriesByPath(n, "set and default", "currency: EUR", ps) {
+		one := Value{Path: path}
+		one.Tree.DecodeDoc(e.Value, ps)
+		if one.Path.anywhere || len(path.segments) > 0 && path.segments[len(path.segments)-1].every {
+			ps.Add(doc.Problem{Pos: e.KeyPos, What: fmt.Sprintf("the path %q does not say which member gets the value", path.Text), Fix: "end it with a name, and begin it with one"})
+		}
+		*v = append(*v, one)
+	}
+}
+
+// EncodeDoc writes them as they are read.
+func (v Values) EncodeDoc() *doc.Node {
+	out := &doc.Node{Kind: doc.Map}
+	for _, one := range v {
+		out.Entries = append(out.Entries, doc.Entry{Key: one.Path.Text, Value: one.Tree.EncodeDoc()})
+	}
+	return out
+}
+
+// DocSchema implements doc.SchemaWriter.
+func (Values) DocSchema() *doc.Schema {
+	return &doc.Schema{Type: doc.Types{"object"}, AdditionalProperties: config.Tree{}.DocSchema()}
+}
+
+// entriesByPath gives the entries of a map with their keys as paths.
+func entriesByPath(n *doc.Node, what, example string, ps *doc.Problems) func(yield func(doc.Entry, Path) bool) {
+	return func(yield func(doc.Entry, Path) bool) {
+		if n.Kind != doc.Map {
+			ps.Add(doc.Problem{Pos: n.Pos, What: n.Kind.String() + " stands where paths are expected", Why: what + " has a map of paths", Fix: "for example `" + example + "`"})
+			return
+		}
+		for _, e := range n.Entries {
+			path := Path{Text: e.Key, Pos: e.KeyPos}
+			path.read(ps)
+			if !yield(e, path) {
+				return
+			}
+		}
+	}
+}
+
+// DecodeDoc reads the config and checks it where it stands.
+func (c *Config) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	type long Config
+	var own doc.Problems
+	doc.Decode(n, (*long)(c), &own)
+	ps.Join(&own)
+	if own.Failed() {
+		return
+	}
+	for _, p := range c.problems() {
+		if p.Pos.Line == 0 {
+			p.Pos = n.Pos
+		}
+		ps.Add(p)
+	}
+}
+
+// DocSchema implements doc.SchemaWriter.
+func (*Config) DocSchema() *doc.Schema {
+	type long Config
+	return doc.SchemaOf(reflect.TypeFor[long]())
+}
+
+// problems tells what is wrong with c beyond what each key says for itself.
+func (c *Config) problems() []doc.Problem {
+	var list []doc.Problem
+	if r := c.Request; r != nil {
+		list = append(list, fieldProblems(r.Headers)...)
+		list = append(list, r.Message.problems("request")...)
+		if r.Method != "" && !httpx.IsToken(r.Method) {
+			list = append(list, doc.Problem{What: fmt.Sprintf("%q is no method", r.Method), Fix: "for example `method: POST`"})
+		}
+		if len(r.Write) > 1 {
+			list = append(list, doc.Problem{Pos: r.Write[1].Pos, What: "a request is written in one format", Why: "the backend has not said which it takes", Fix: "keep one of them"})
+		}
+	}
+	if r := c.Response; r != nil {
+		list = append(list, fieldProblems(r.Headers)...)
+		list = append(list, r.Message.problems("response")...)
+		if _, err := fixedStatus(r.Status); err != nil {
+			list = append(list, doc.Problem{Pos: r.Status.Pos, What: err.Error(), Fix: "write 200 to 599, or an expression"})
+		}
+	}
+	if len(list) == 0 && c.empty() {
+		list = append(list, doc.Problem{What: "transform changes nothing", Fix: "give it request or response with body, remove, rename, default, set, read or write"})
+	}
+	return list
+}
+
+func (c *Config) empty() bool {
+	request := c.Request == nil || !c.Request.touches() && c.Request.Method == "" && len(c.Request.Query)+len(c.Request.Headers) == 0
+	response := c.Response == nil || !c.Response.touches() && c.Response.Status == nil && len(c.Response.Headers) == 0
+	return request && response
+}
+
+func fieldProblems(fields config.Fields) []doc.Problem {
+	var list []doc.Problem
+	for _, f := range fields {
+		if p, bad := f.Check(); bad {
+			list = append(list, p)
+		}
+	}
+	return list
+}
+
+// fixedStatus is a status that is no expression; 0 for none.
+func fixedStatus(t *config.Tree) (int, error) {
+	if t == nil || t.Kind == config.TreeExpr {
+		return 0, nil
+	}
+	status, err := strconv.Atoi(t.Literal)
+	if err != nil || t.Kind != config.TreeLiteral || !finalStatus(int64(status)) {
+		return 0, fmt.Errorf("the status is no final one")
+	}
+	return status, nil
+}
+
+func finalStatus(n int64) bool { return n >= 200 && n <= 599 }
+
+// touches tells whether the body is another one afterwards.
+func (m *Message) touches() bool {
+	return m.Body != nil || m.patches() || len(m.Read)+len(m.Write) > 0
+}
+
+func (m *Message) patches() bool {
+	return len(m.Remove)+len(m.Rename)+len(m.Default)+len(m.Set) > 0
+}
+
+func (m *Message) problems(side string) []doc.Problem {
+	var list []doc.Problem
+	if m.Body != nil && m.patches() {
+		list = append(list, doc.Problem{Pos: m.Body.Pos, What: fmt.Sprintf("the body of the %s is made anew and changed in places", side), Why: "what is made anew can hold all of it", Fix: "keep body, or remove, rename, default and set"})
+	}
+	for _, f := range slices.Concat(m.Read, m.Write) {
+		list = append(list, f.problems()...)
+	}
+	for _, f := range m.Read {
+		if f.Action != "" || f.Version != "" {
+			list = append(list, doc.Problem{Pos: f.Pos, What: "action and version are for what is written", Fix: "move them to write"})
+		}
+	}
+	if m.MaxBody > mostBody {
+		list = append(list, doc.Problem{What: fmt.Sprintf("max_body of the %s is %s", side, m.MaxBody), Why: "bodies are held in memory", Fix: fmt.Sprintf("write at most %s", doc.Size(mostBody))})
+	}
+	return list
+}
+
+// maxBody is the largest body that is read.
+func (m *Message) maxBody() int64 { return cmp.Or(int64(m.MaxBody), defaultBody) }
+
+// Expressions implements config.Expressive.
+func (c *Config) Expressions() []config.Expression {
+	var list []config.Expression
+	if r := c.Request; r != nil {
+		for _, f := range slices.Concat(r.Query, r.Headers) {
+			list = append(list, config.Expression{Expr: f.Expr, Field: f.Name, Want: expr.String, Scope: requestScope, Bodies: true})
+		}
+		list = append(list, r.Message.expressions(requestScope)...)
+	}
+	if r := c.Response; r != nil {
+		list = append(list, config.Expression{Expr: r.When, Field: "when", Want: expr.Bool, Scope: responseScope})
+		if r.Status != nil {
+			list = append(list, config.Expression{Expr: r.Status.Expr, Field: "status", Want: expr.Int, Scope: responseScope, Bodies: true})
+		}
+		for _, f := range r.Headers {
+			list = append(list, config.Expression{Expr: f.Expr, Field: f.Name, Want: expr.String, Scope: responseScope, Bodies: true})
+		}
+		list = append(list, r.Message.expressions(responseScope)...)
+	}
+	return slices.DeleteFunc(list, func(e config.Expression) bool { return e.Expr == nil })
+}
+
+func (m *Message) expressions(scope expr.Scope) []config.Expression {
+	var list []config.Expression
+	add := func(field string, t *config.Tree) {
+		for _, e := range t.Expressions() {
+			list = append(list, config.Expression{Expr: e, Field: field, Want: expr.Any, Scope: scope, Bodies: true})
+		}
+	}
+	add("body", m.Body)
+	for i := range m.Default {
+		add("default", &m.Default[i].Tree)
+	}
+	for i := range m.Set {
+		add("set", &m.Set[i].Tree)
+	}
+	return list
+}
+
+// The scopes of both sides. What is decided of a response may read both bodies.
+const (
+	requestScope  = expr.Request
+	responseScope = expr.Request | expr.Response
+)

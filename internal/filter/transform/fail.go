@@ -1,0 +1,50 @@
+package transform
+
+import (
+	"errors"
+
+	"github.com/weir-gateway/weir/internal/base/fault"
+)
+
+var errValue = errors.New("the value holds a line break or another control character, which no field can have")
+
+// formError is a response that came whole, and is not as it is read.
+type formError struct{ error }
+
+func (e *formError) Unwrap() error { return e.error }
+
+// unmade is the problem of a request that cannot be made of what came: the client's where its body is
+// read, else the config's.
+func (s *request) unmade(what string, err error) error {
+	if told, ok := errors.AsType[*fault.Fault](err); ok {
+		return told // what the client did wrong, as an ambiguous query
+	}
+	options := []fault.Option{fault.Internal("transform: %s of the request", what), fault.Cause(err)}
+	if s.reads {
+		return fault.MalformedBody.New("The body does not hold what this route needs of it.", options...)
+	}
+	return fault.Unexpected.New("", options...)
+}
+
+// unmade is the problem of a response that cannot be made of what came.
+func (s *response) unmade(what string, err error) error {
+	if told, ok := errors.AsType[*fault.Fault](err); ok {
+		return told
+	}
+	options := []fault.Option{fault.Internal("transform: %s of the response", what), fault.Cause(err)}
+	if s.reads {
+		return fault.BackendInvalid.New("", options...)
+	}
+	return fault.Unexpected.New("", options...)
+}
+
+// unreadable is the problem of a response that is not as it is read.
+func unreadable(err error) error {
+	if told, ok := errors.AsType[*fault.Fault](err); ok {
+		return told
+	}
+	if _, ok := errors.AsType[*formError](err); !ok {
+		return err // the backend's own, which the proxy knows to tell
+	}
+	return fault.BackendInvalid.New("", fault.Internal("transform: the response cannot be read"), fault.Cause(err))
+}

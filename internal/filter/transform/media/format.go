@@ -1,0 +1,142 @@
+package media
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/base/jsonx"
+)
+
+// Format is a way to write a body. It is immutable and safe for concurrent use.
+type Format interface {
+	// Decode gives the JSON of a body; contentType is what the body's head says. The error
+	// is for whoever has sent the body: it holds nothing but what is wrong with it.
+	Decode(body []byte, contentType string) ([]byte, error)
+	// Append writes v to dst and gives the Content-Type. The error tells what of v has no
+	// form; dst is a part then.
+	Append(dst []byte, v jsonx.Value) (body []byte, contentType string, err error)
+}
+
+// The names of formats.
+const (
+	NameJSON      = "json"
+	NameXML       = "xml"
+	NameSOAP      = "soap"
+	NameForm      = "form"
+	NameMultipart = "multipart"
+	NameText      = "text"
+	NameBytes     = "bytes"
+)
+
+// Names lists them.
+func Names() []string {
+	return []string{NameJSON, NameXML, NameSOAP, NameForm, NameMultipart, NameText, NameBytes}
+}
+
+// Types are the media types of a format, as messages name them, the usual one first.
+func Types(name string) []string {
+	switch name {
+	case NameJSON:
+		return []string{jsonType}
+	case NameXML:
+		return []string{"application/xml", "text/xml"}
+	case NameSOAP:
+		return []string{"text/xml", "application/soap+xml"}
+	case NameForm:
+		return []string{formType}
+	case NameMultipart:
+		return []string{multipartType}
+	case NameText:
+		return []string{"text/plain"}
+	default:
+		return []string{"*/*"}
+	}
+}
+
+// Reads tells whether a body with that Content-Type is of the format; one that says nothing may be
+// of each.
+func Reads(name, contentType string) bool {
+	media := mediaType(contentType)
+	switch {
+	case name == NameBytes:
+		return true
+	case !inUTF8(contentType):
+		return false
+	case media == "":
+		return true
+	case name == NameJSON:
+		return isJSON(media)
+	case name == NameXML, name == NameSOAP:
+		return slices.Contains(Types(NameXML), media) || strings.HasSuffix(media, "+xml")
+	case name == NameText:
+		return strings.HasPrefix(media, "text/")
+	default:
+		return slices.Contains(Types(name), media)
+	}
+}
+
+func isJSON(media string) bool { return media == jsonType || strings.HasSuffix(media, "+json") }
+
+// mediaType is a Content-Type without its parameters.
+func mediaType(contentType string) string {
+	media, _, _ := strings.Cut(contentType, ";")
+	return strings.ToLower(strings.TrimSpace(media))
+}
+
+// inUTF8 tells whether a Content-Type names no other charset.
+func inUTF8(contentType string) bool {
+	_, params, _ := strings.Cut(contentType, ";")
+	for param := range strings.SplitSeq(params, ";") {
+		name, value, _ := strings.Cut(strings.TrimSpace(param), "=")
+		if strings.EqualFold(name, "charset") && !slices.Contains([]string{"utf-8", "utf8", "us-ascii"}, strings.ToLower(strings.Trim(value, `"`))) {
+			return false
+		}
+	}
+	return true
+}
+
+// Parse decodes a body of a format, as a value that expressions can read. maxBytes bounds its JSON too.
+func Parse(f Format, body []byte, contentType string, maxBytes int) (jsonx.Value, error) {
+	text, err := f.Decode(body, contentType)
+	if err != nil {
+		return jsonx.Value{}, err
+	}
+	// As JSON a body may be longer than it was, but not without bound.
+	v, err := jsonx.Parse(text, jsonx.Options{MaxBytes: max(maxBytes, grows*len(body)), Unique: true})
+	if err != nil {
+		return jsonx.Value{}, fmt.Errorf("it is not JSON as it is read here: %w", err)
+	}
+	return v, nil
+}
+
+// grows is how many times as long as a body its JSON is at most: of a byte the escape has six.
+const grows = 8
+
+// Paths are paths from a value to members: names, outermost first. A list on the way stands for its elements.
+type Paths [][]string
+
+// Below gives the paths that go on below a member, and whether one ends there.
+func (p Paths) Below(name string) (below Paths, ends bool) {
+	for _, path := range p {
+		switch {
+		case path[0] != name:
+		case len(path) == 1:
+			ends = true
+		default:
+			below = append(below, path[1:])
+		}
+	}
+	return below, ends
+}
+
+// Ends are the members where a path ends.
+func (p Paths) Ends() []string {
+	var names []string
+	for _, path := range p {
+		if len(path) == 1 {
+			names = append(names, path[0])
+		}
+	}
+	return names
+}

@@ -1,0 +1,210 @@
+package media
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/weir-gateway/weir/internal/base/jsonx"
+)
+
+const (
+	xmlHead = `<?xml version="1.0" encoding="UTF-8"?>` + "\n"
+	xmlType = "application/xml; charset=utf-8"
+)
+
+// Append implements Format.
+func (x *XML) Append(dst []byte, v jsonx.Value) ([]byte, string, error) {
+	w := xmlWriter{dst: append(dst, xmlHead...)}
+	if x.Root != "" {
+		if v.Kind() == jsonx.List || v.Kind() == jsonx.Null {
+			return nil, "", fmt.Errorf("the element %s cannot be %s", x.Root, v.Kind())
+		}
+		return w.dst, xmlType, w.element(x.Root, v)
+	}
+	name, inner, err := single(v)
+	if err != nil {
+		return nil, "", err
+	}
+	err = w.element(name, inner)
+	return w.dst, xmlType, err
+}
+
+// single gives the one member of the outermost object.
+func single(v jsonx.Value) (string, jsonx.Value, error) {
+	for name, inner := range v.Members() {
+		if v.Len() != 1 || inner.Kind() == jsonx.List || inner.Kind() == jsonx.Null {
+			break
+		}
+		return name, inner, nil
+	}
+	return "", jsonx.Value{}, errors.New("XML has one outermost element, so the JSON is an object with one member that is no list; or write root")
+}
+
+// xmlWriter writes one document.
+type xmlWriter struct {
+	dst      []byte
+	prefixes []string // those declared here
+	depth    int
+}
+
+// element writes a value as elements of that name: none for null, several for a list.
+func (w *xmlWriter) element(name string, v jsonx.Value) error {
+	switch v.Kind() {
+	case jsonx.Null:
+		return nil
+	case jsonx.List:
+		for e := range v.Elements() {
+			if e.Kind() == jsonx.List {
+				return fmt.Errorf("a list in the list %s has no form in XML", shortened(name))
+			}
+			if err := w.element(name, e); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if w.depth++; w.depth > maxDepth {
+		return fmt.Errorf("elements would be nested deeper than %d", maxDepth)
+	}
+	declared := len(w.prefixes)
+	err := w.one(name, v)
+	w.prefixes = w.prefixes[:declared]
+	w.depth--
+	return err
+}
+
+// one writes one element.
+func (w *xmlWriter) one(name string, v jsonx.Value) error {
+	if !isQName(name) {
+		return fmt.Errorf("%q is no name of an element", shortened(name))
+	}
+	w.dst = append(append(w.dst, '<'), name...)
+	if err := w.attributes(v); err != nil {
+		return err
+	}
+	if err := w.declared(name); err != nil {
+		return err
+	}
+	w.dst = append(w.dst, '>')
+	if v.Kind() != jsonx.Object {
+		if err := w.text(v, false); err != nil {
+			return err
+		}
+	}
+	for member, inner := range v.Members() {
+		var err error
+		switch {
+		case strings.HasPrefix(member, "@"):
+		case member == "#text":
+			err = w.text(inner, false)
+		default:
+			err = w.element(member, inner)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	w.dst = append(append(append(w.dst, "</"...), name...), '>')
+	return nil
+}
+
+// attributes writes those of an object. The declarations among them hold for all of them.
+func (w *xmlWriter) attributes(v jsonx.Value) error {
+	for member := range v.Members() {
+		if prefix, ok := strings.CutPrefix(member, "@xmlns:"); ok {
+			w.prefixes = append(w.prefixes, prefix)
+		}
+	}
+	for member, value := range v.Members() {
+		name, ok := strings.CutPrefix(member, "@")
+		if !ok || value.Kind() == jsonx.Null {
+			continue
+		}
+		if !isQName(name) {
+			return fmt.Errorf("%q is no name of an attribute", shortened(name))
+		}
+		if err := w.declared(name); err != nil {
+			return err
+		}
+		w.dst = append(append(append(w.dst, ' '), name...), `="`...)
+		if err := w.text(value, true); err != nil {
+			return err
+		}
+		w.dst = append(w.dst, '"')
+	}
+	return nil
+}
+
+// declared holds that the prefix of a name stands for something.
+func (w *xmlWriter) declared(name string) error {
+	prefix, _, ok := strings.Cut(name, ":")
+	if !ok || prefix == "xmlns" || prefix == "xml" || slices.Contains(w.prefixes, prefix) {
+		return nil
+	}
+	return fmt.Errorf("the prefix %s is not declared; write %q beside what uses it", shortened(prefix), "@xmlns:"+prefix)
+}
+
+// text writes a value that is no object and no list.
+func (w *xmlWriter) text(v jsonx.Value, attribute bool) error {
+	switch v.Kind() {
+	case jsonx.Null:
+		return nil
+	case jsonx.String:
+		return w.escaped(v.Text(), attribute)
+	case jsonx.Number, jsonx.Bool:
+		w.dst = append(w.dst, v.Raw()...)
+		return nil
+	default:
+		return fmt.Errorf("%s stands where XML has text", v.Kind())
+	}
+}
+
+// escaped writes what XML can hold (XML 1.0 section 2.2). Blanks that a reader would change are
+// written by their numbers.
+func (w *xmlWriter) escaped(s string, attribute bool) error {
+	for _, c := range s {
+		switch {
+		case c == '&':
+			w.dst = append(w.dst, "&amp;"...)
+		case c == '<':
+			w.dst = append(w.dst, "&lt;"...)
+		case c == '>':
+			w.dst = append(w.dst, "&gt;"...)
+		case c == '"' && attribute:
+			w.dst = append(w.dst, "&quot;"...)
+		case c == '\r':
+			w.dst = append(w.dst, "&#xD;"...)
+		case c == '\n' && attribute:
+			w.dst = append(w.dst, "&#xA;"...)
+		case c == '\t' && attribute:
+			w.dst = append(w.dst, "&#x9;"...)
+		case c < ' ' && c != '\n' && c != '\t' || c == 0xFFFE || c == 0xFFFF:
+			return fmt.Errorf("XML cannot hold the character U+%04X", c)
+		default:
+			w.dst = utf8.AppendRune(w.dst, c)
+		}
+	}
+	return nil
+}
+
+// isQName holds for names with a prefix or without one (Namespaces in XML 1.0, section 4).
+func isQName(s string) bool {
+	prefix, local, ok := strings.Cut(s, ":")
+	return isNCName(prefix) && (!ok || isNCName(local))
+}
+
+// isNCName holds for the names that every reader knows; of those with letters beyond ASCII
+// it holds for what Unicode calls letters and digits.
+func isNCName(s string) bool {
+	for i, c := range s {
+		first := c == '_' || unicode.IsLetter(c)
+		if !first && (i == 0 || c != '-' && c != '.' && !unicode.IsDigit(c) && !unicode.Is(unicode.Mn, c)) {
+			return false
+		}
+	}
+	return s != ""
+}

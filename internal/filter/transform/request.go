@@ -1,0 +1,175 @@
+package transform
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/expr"
+	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/base/httpx"
+	"github.com/weir-gateway/weir/internal/base/jsonx"
+	"github.com/weir-gateway/weir/internal/filter/transform/media"
+)
+
+// request is what becomes of a request, ready to run.
+type request struct {
+	side
+
+	method string // "": as it came
+	query  []expr.Field
+}
+
+func (b *builder) request(c *Request) (made request, err error) {
+	if c == nil {
+		c = &Request{}
+	}
+	if made.query, err = c.Query.Ready(b.compile(expr.String, requestScope), b.env.Secret, func(string) bool { return true }); err != nil {
+		return request{}, err
+	}
+	made.method = c.Method
+	made.side, err = b.side(&c.Message, c.Headers, requestScope)
+	return made, err
+}
+
+// change changes a request on its way to the backend. Nothing of it is sent where any
+// part of it cannot be made.
+func (s *request) change(p *passage, r *http.Request) error {
+	from, text, came, err := s.read(p, r)
+	if err != nil {
+		return err
+	}
+	body, contentType, to := text, "", &s.to[0]
+	if s.writes {
+		if body, contentType, err = s.encode(came, from, to, &p.in); err != nil {
+			return s.unmade("the body", err)
+		}
+	}
+	if err := s.changeQuery(p, r); err != nil {
+		return err
+	}
+	if s.method != "" {
+		r.Method = s.method
+	}
+	if s.reads || s.writes {
+		s.send(r, body, contentType, to)
+	}
+	if err := s.setFields(exchange.RequestHead(r), &p.in); err != nil {
+		return s.unmade("a field", err)
+	}
+	return nil
+}
+
+// read takes the body in, where something asks for it.
+func (s *request) read(p *passage, r *http.Request) (from *codec, text []byte, came jsonx.Value, err error) {
+	if !s.reads {
+		return nil, nil, jsonx.Value{}, nil
+	}
+	if r.Body == nil || r.Body == http.NoBody {
+		return nil, nil, jsonx.Value{}, nil
+	}
+	head := exchange.RequestHead(r)
+	if from = s.reader(head); from == nil {
+		return nil, nil, jsonx.Value{}, fault.UnsupportedMedia.New("Send "+types(s.from)+", in UTF-8 and without a content coding.", fault.WithField("Accept", types(s.from)))
+	}
+	text, err = exchange.ReadBody(r, s.maxBody)
+	switch {
+	case errors.Is(err, exchange.ErrTooLong):
+		return nil, nil, jsonx.Value{}, fault.BodyTooLarge.New("The body may have at most " + strconv.FormatInt(s.maxBody, 10) + " bytes.")
+	case err != nil:
+		return nil, nil, jsonx.Value{}, fmt.Errorf("read the request's body: %w", err)
+	case len(text) == 0:
+		return nil, nil, jsonx.Value{}, nil
+	}
+	if came, err = s.decode(from, text, head); err != nil {
+		return nil, nil, jsonx.Value{}, fault.MalformedBody.New("The body is not as this route reads it: " + err.Error() + ".")
+	}
+	p.requestBody = came
+	return from, text, came, nil
+}
+
+// send gives the request its body. What was read is whole, so that it may be sent again.
+func (s *request) send(r *http.Request, body []byte, contentType string, to *codec) {
+	if r.Body != nil {
+		_ = r.Body.Close() // it was read, or nobody asks for it
+	}
+	head := exchange.RequestHead(r)
+	r.Trailer, r.ContentLength = nil, int64(len(body))
+	head.Del("Expect") // it was answered by the read
+	head.Del("Content-Length")
+	head.Del("Trailer")
+	r.Body = again(body)
+	r.GetBody = func() (io.ReadCloser, error) { return again(body), nil }
+	if !s.writes {
+		return
+	}
+	forgetBytes(head)
+	if len(body) == 0 {
+		head.Del("Content-Type")
+		return
+	}
+	if contentType == "" {
+		return
+	}
+	if to.name == media.NameSOAP {
+		contentType = soapAction(head, to, contentType)
+	}
+	head.Set("Content-Type", contentType)
+}
+
+// soapAction says what a message asks for: in a field in SOAP 1.1 (section 6.1.1), which is there
+// also where it is empty, and in the type in SOAP 1.2 (RFC 3902).
+func soapAction(head exchange.Head, to *codec, contentType string) string {
+	if !to.soap12 {
+		head.Set("Soapaction", `"`+to.action+`"`)
+		return contentType
+	}
+	if to.action == "" {
+		return contentType
+	}
+	return contentType + `; action="` + to.action + `"`
+}
+
+// changeQuery puts parameters in the place of those of their names, behind the others, whose
+// text stays as it came.
+func (s *request) changeQuery(p *passage, r *http.Request) error {
+	if len(s.query) == 0 {
+		return nil
+	}
+	if err := httpx.CheckQuery(r.URL.RawQuery); err != nil {
+		return err // which others the backend would read is not known
+	}
+	var pairs []string
+	for pair := range strings.SplitSeq(r.URL.RawQuery, "&") {
+		if pair != "" && !s.replaces(pair) {
+			pairs = append(pairs, pair)
+		}
+	}
+	for i := range s.query {
+		f := &s.query[i]
+		value, there, err := f.Value(&p.in)
+		if err != nil {
+			return s.unmade("the query", fmt.Errorf("%s: %w", f.Name, err))
+		}
+		if there {
+			pairs = append(pairs, url.QueryEscape(f.Name)+"="+url.QueryEscape(value))
+		}
+	}
+	r.URL.RawQuery = strings.Join(pairs, "&")
+	return nil
+}
+
+// replaces tells whether a pair of the query has one of the names that are set.
+func (s *request) replaces(pair string) bool {
+	for i := range s.query {
+		if _, ok := httpx.QueryLookup(pair, s.query[i].Name); ok {
+			return true
+		}
+	}
+	return false
+}

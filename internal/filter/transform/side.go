@@ -1,0 +1,183 @@
+package transform
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/expr"
+	"github.com/weir-gateway/weir/internal/base/httpx"
+	"github.com/weir-gateway/weir/internal/base/jsonx"
+	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/config/doc"
+	"github.com/weir-gateway/weir/internal/filter/transform/media"
+)
+
+// side is what a request and a response have in common.
+type side struct {
+	headers []expr.Field
+	reads   bool // something asks for the body as it came
+	writes  bool // the body is another one afterwards
+	from    []codec
+	to      []codec
+	body    *expr.Document // makes it anew; nil: it is patched
+	patch   []operation
+	maxBody int64
+}
+
+// side makes what a message says of its body, and the fields beside it, ready.
+func (b *builder) side(m *Message, headers config.Fields, scope expr.Scope) (made side, err error) {
+	made = side{writes: m.touches(), from: m.Read.codecs(), to: m.Write.codecs(), maxBody: m.maxBody()}
+	made.reads = made.writes && m.Body == nil
+	if made.headers, err = headers.Ready(b.compile(expr.String, scope), b.env.Secret, httpx.IsFieldValue); err != nil {
+		return side{}, err
+	}
+	compile := b.compile(expr.Any, scope)
+	if made.body, err = m.Body.Document(compile); err != nil {
+		return side{}, err
+	}
+	for i := range m.Remove {
+		made.patch = append(made.patch, operation{verb: remove, path: &m.Remove[i]})
+	}
+	for i := range m.Rename {
+		made.patch = append(made.patch, operation{verb: rename, path: &m.Rename[i].Path, name: m.Rename[i].Name})
+	}
+	for _, values := range []struct {
+		verb verb
+		list Values
+	}{{fill, m.Default}, {set, m.Set}} {
+		for i := range values.list {
+			value, err := values.list[i].Tree.Document(compile)
+			if err != nil {
+				return side{}, err
+			}
+			made.patch = append(made.patch, operation{verb: values.verb, path: &values.list[i].Path, value: value})
+		}
+	}
+	return made, nil
+}
+
+// note says what is read and written; "" where no body is touched.
+func (s *side) note() string {
+	switch {
+	case !s.reads && !s.writes:
+		return ""
+	case !s.reads:
+		return "made anew as " + names(s.to)
+	}
+	text := names(s.from)
+	if s.writes && names(s.to) != text {
+		text += " to " + names(s.to)
+	}
+	return text + " of at most " + doc.Size(s.maxBody).String()
+}
+
+// reader gives the format in which a body with that head is read, nil where it is none of the side's.
+func (s *side) reader(head exchange.Head) *codec {
+	if coding := head.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
+		return nil
+	}
+	for i := range s.from {
+		if media.Reads(s.from[i].name, head.Get("Content-Type")) {
+			return &s.from[i]
+		}
+	}
+	return nil
+}
+
+// decode gives what expressions read of a body that is not empty.
+func (s *side) decode(from *codec, text []byte, head exchange.Head) (jsonx.Value, error) {
+	return media.Parse(from, text, head.Get("Content-Type"), int(s.maxBody))
+}
+
+// encode makes the body to send of what has come, the zero Value where that was empty: then
+// there is nothing to patch, and nil to send. The type is "" where the one that it had says it still.
+func (s *side) encode(came jsonx.Value, from, to *codec, in *expr.Input) (body []byte, contentType string, err error) {
+	var text []byte
+	switch {
+	case s.body != nil:
+		text, err = s.body.Append(nil, in)
+	case came.Kind() == jsonx.Invalid:
+		return nil, "", nil
+	default:
+		patch := patch{s.patch, in}
+		text, err = patch.append(nil, came, patch.all())
+	}
+	if err != nil {
+		return nil, "", err
+	}
+	if to.name == media.NameJSON {
+		if s.body == nil && from.name == to.name {
+			return text, "", nil
+		}
+		return text, media.Types(to.name)[0], nil
+	}
+	value, err := jsonx.Parse(text, jsonx.Options{MaxBytes: mostMade, MaxDepth: mostDepth})
+	if err != nil {
+		return nil, "", err
+	}
+	body, contentType, err = to.Append(nil, value)
+	if err == nil && s.body == nil && from.name == to.name && to.name != media.NameMultipart {
+		contentType = ""
+	}
+	return body, contentType, err
+}
+
+// What is made is bounded by what expressions may give; this is more.
+const (
+	mostMade  = 1 << 29
+	mostDepth = 512
+)
+
+// setFields sets the side's fields in a head. One that is computed and empty is taken away.
+func (s *side) setFields(head exchange.Head, in *expr.Input) error {
+	for i := range s.headers {
+		f := &s.headers[i]
+		value, there, err := f.Value(in)
+		if err != nil {
+			return fmt.Errorf("%s: %w", f.Name, err)
+		}
+		if value = strings.Trim(value, " \t"); !httpx.IsFieldValue(value) {
+			return fmt.Errorf("%s: %w", f.Name, errValue)
+		}
+		switch {
+		case !there:
+			head.Del(f.Name)
+		case i > 0 && strings.EqualFold(s.headers[i-1].Name, f.Name):
+			head.Add(f.Name, value)
+		default:
+			head.Set(f.Name, value)
+		}
+	}
+	return nil
+}
+
+// ofTheBytes are the fields that say something of a body's bytes, which are others now
+// (RFC 9110 section 8, RFC 9530, RFC 1864). Content-Length is written anew.
+func ofTheBytes() []string {
+	return []string{"Content-Encoding", "Content-Length", "Content-Range", "Content-Digest", "Repr-Digest", "Digest", "Content-Md5", "Etag", "Accept-Ranges", "Trailer"}
+}
+
+func forgetBytes(head exchange.Head) {
+	for _, name := range ofTheBytes() {
+		head.Del(name)
+	}
+}
+
+// again is a body that is in memory.
+func again(text []byte) io.ReadCloser {
+	if len(text) == 0 {
+		return http.NoBody
+	}
+	return io.NopCloser(bytes.NewReader(text))
+}
+
+// closeBody closes a body that goes no further.
+func closeBody(body io.Closer) {
+	if body != nil {
+		_ = body.Close() // what was not read cannot be lost
+	}
+}
