@@ -40,6 +40,8 @@ type stepForm struct {
 	MaxBody  doc.Size     `doc:"max_body" help:"the largest body of a response; 1MiB unless told" example:"64KiB"`
 	Cache    *cacheForm   `doc:"cache" help:"keeps what a GET, HEAD or OPTIONS gave, in memory" example:"30s"`
 	Undo     *undoForm    `doc:"undo" help:"the call that takes the step back where the composition fails after it" example:"http://orders:8080/orders/{=steps.order.body.id}"`
+	// Transform is an adapter as on a route, whose config is no part of this package.
+	Transform *doc.Node `doc:"transform" help:"what becomes of the call's request and response, as on a route" example:"{response: {read: xml}}"`
 }
 
 // plainStep is the form without its short one.
@@ -269,6 +271,10 @@ func (l *loader) step(e element, group string, ps *doc.Problems) Step {
 		ps.Add(doc.Problem{Pos: form.Else.Pos, What: fmt.Sprintf("the step %q is required and has else", e.name), Why: "with else its failure is none of the whole answer", Fix: "keep one of them"})
 	case !*form.Required && form.Else == nil:
 		s.Else = nullTree(e.pos)
+	}
+	if form.Transform != nil {
+		key := doc.Entry{Key: "transform", KeyPos: form.Transform.Pos, Value: form.Transform}
+		s.Filters, _ = l.filter(inherited{Entry: key}, captures{}, ps)
 	}
 	if form.Undo != nil {
 		s.Undo = l.undo(form.Undo, &s, group, ps)

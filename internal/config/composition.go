@@ -51,7 +51,8 @@ type Step struct {
 	Else      *Tree
 	BodyBytes int64 // the largest body of one call's response
 	// Cache keeps what the step gave for calls that send the same; nil: nothing is kept.
-	Cache *StepCache
+	Cache   *StepCache
+	Filters []Filter // adapters between the step and its backend
 	// Undo is the call that takes the step back where the composition fails after it; nil: nothing
 	// does. It has the step's name and none of When, Each, Else and Undo. Its expressions read of
 	// the step itself what the call gave that is taken back.

@@ -49,6 +49,9 @@ func (e expander) composedStep(s Step) *doc.Node {
 	f.tree("else", s.Else)
 	f.size("max_body", s.BodyBytes, DefaultStepBody)
 	f.put("cache", e.cache(s.Cache), "")
+	for _, filter := range s.Filters {
+		f.put(filter.Name, own(filter.Config, e.v.Filters, filter.Name), "")
+	}
 	f.put("undo", e.undo(s.Undo), "")
 	return &f.Node
 }

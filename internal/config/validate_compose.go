@@ -197,6 +197,9 @@ func (g *graph) step(i int) {
 			g.read[name] = true
 		}
 	}
+	for i := range s.Filters {
+		g.filter(&s.Filters[i], captured{open: true}) // it reads the step's request, whose path may hold names of its own
+	}
 	g.shape(s, readsItem)
 	if !s.Ref.unset() {
 		g.reference(s.Ref)
@@ -414,6 +417,9 @@ func (c *validator) compositionGrants(m *Composition) {
 	for _, s := range m.Calls() {
 		for _, f := range slices.Concat(s.Query, s.Headers) {
 			c.secretGrants(g, f.Secret, Origin{Pos: f.Pos, Object: s.Origin.Object})
+		}
+		for _, f := range s.Filters {
+			c.filterGrants(g, f, c.authority(s.Ref))
 		}
 	}
 	for _, f := range m.Return.Headers {

@@ -18,13 +18,14 @@ import (
 // DO NOT ADD A FILE TO MAKE A BUILD PASS. Rule 1 of package exchange says how heads
 // and trailers are read, changed and made.
 var borders = map[string]string{
-	"internal/base/exchange/message.go": "the adapter: where messages and heads meet",
-	"internal/base/exchange/lines.go":   "the adapter: a Head over the lines of a map",
-	"internal/base/exchange/maps.go":    "the adapter: a Head over the fields of a map",
-	"internal/base/exchange/hints.go":   "the adapter: the hook of net/http's client for 1xx responses",
-	"internal/wire/":                    "sockets and connections: below the adapter stand net/http's server and client",
-	"internal/traffic/dir/serve.go":     "http.ServeContent wants a map, and a writer that has one",
-	"internal/control/admin/":           "a plain server for operators, no part of the data path",
+	"internal/base/exchange/message.go":            "the adapter: where messages and heads meet",
+	"internal/base/exchange/lines.go":              "the adapter: a Head over the lines of a map",
+	"internal/base/exchange/maps.go":               "the adapter: a Head over the fields of a map",
+	"internal/base/exchange/hints.go":              "the adapter: the hook of net/http's client for 1xx responses",
+	"internal/wire/":                               "sockets and connections: below the adapter stand net/http's server and client",
+	"internal/traffic/dir/serve.go":                "http.ServeContent wants a map, and a writer that has one",
+	"internal/filter/transform/media/multipart.go": "the heads of parts are MIME's own, and of no message",
+	"internal/control/admin/":                      "a plain server for operators, no part of the data path",
 }
 
 // mapNames are the names that header maps and their fields have, whatever they

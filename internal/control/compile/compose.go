@@ -3,10 +3,12 @@ package compile
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/weir-gateway/weir/internal/base/httpx"
 	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/filter"
 	"github.com/weir-gateway/weir/internal/traffic/compose"
 	"github.com/weir-gateway/weir/internal/traffic/snapshot"
 )
@@ -73,11 +75,32 @@ func (b *build) stepBackend(s *config.Step, notes *recorder) (compose.Backend, e
 	if err != nil {
 		return compose.Backend{}, err
 	}
-	made := compose.Backend{RoundTripper: found.roundTripper, Host: stepHost(s.Ref, found)}
+	adapted, err := b.stepFilters(s, notes)
+	if err != nil {
+		return compose.Backend{}, err
+	}
+	made := compose.Backend{RoundTripper: adapted.adapt(found.roundTripper), Host: stepHost(s.Ref, found)}
 	if found.service != nil {
 		made.Retries, made.Total = true, found.service.Timeouts.Total
 	}
 	return made, nil
+}
+
+// stepFilters builds the adapters of a step.
+func (b *build) stepFilters(s *config.Step, notes *recorder) (built, error) {
+	var out built
+	for _, use := range s.Filters {
+		d, ok := b.compiler.parts.filter(use.Name)
+		if !ok {
+			return built{}, fmt.Errorf("there is no filter %q in this version", use.Name)
+		}
+		policy, err := d.Build(filter.Env{Secret: notes.secret, Log: b.compiler.options.Log, Route: s.Name}, use.Config)
+		if err != nil {
+			return built{}, fmt.Errorf("%s: %w", use.Name, err)
+		}
+		out.policies = append(out.policies, policy)
+	}
+	return out, nil
 }
 
 // stepHost is the Host that a step asks for: the backend's own, for the client's says

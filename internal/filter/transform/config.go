@@ -235,13 +235,11 @@ func (m *Message) problems(side string) []doc.Problem {
 	if m.Body != nil && m.patches() {
 		list = append(list, doc.Problem{Pos: m.Body.Pos, What: fmt.Sprintf("the body of the %s is made anew and changed in places", side), Why: "what is made anew can hold all of it", Fix: "keep body, or remove, rename, default and set"})
 	}
-	for _, f := range slices.Concat(m.Read, m.Write) {
-		list = append(list, f.problems()...)
+	for i := range m.Read {
+		list = append(list, m.Read[i].problems(false)...)
 	}
-	for _, f := range m.Read {
-		if f.Action != "" || f.Version != "" {
-			list = append(list, doc.Problem{Pos: f.Pos, What: "action and version are for what is written", Fix: "move them to write"})
-		}
+	for i := range m.Write {
+		list = append(list, m.Write[i].problems(true)...)
 	}
 	if m.MaxBody > mostBody {
 		list = append(list, doc.Problem{What: fmt.Sprintf("max_body of the %s is %s", side, m.MaxBody), Why: "bodies are held in memory", Fix: fmt.Sprintf("write at most %s", doc.Size(mostBody))})

@@ -13,21 +13,38 @@ import (
 // Formats are the formats that a body may have, the preferred one first.
 type Formats []Format
 
-// Format is one, a name or a map of one name to what is said about it.
+// Format is one: a name, or a map of one name to what is said about it.
 type Format struct {
-	Name string
-	Pos  doc.Pos
-	Options
+	Name      string
+	Pos       doc.Pos
+	XML       *XML       `doc:"xml,omitzero" help:"elements as members"`
+	SOAP      *SOAP      `doc:"soap,omitzero" help:"what stands in the body of an envelope"`
+	Form      *Form      `doc:"form,omitzero" help:"application/x-www-form-urlencoded"`
+	Multipart *Multipart `doc:"multipart,omitzero" help:"multipart/form-data"`
 }
 
-// Options are what is said about a format.
-type Options struct {
+// XML is what is said about xml.
+type XML struct {
 	Root     string `doc:"root,omitzero" help:"the outermost element, which the JSON does not have" example:"order"`
 	Lists    []Path `doc:"lists,oneormany,omitzero" help:"paths of what is always a list, be it one or none" example:"order.items.item"`
 	Prefixes bool   `doc:"prefixes,omitzero" help:"keeps the prefixes of names and the declarations of namespaces"`
-	Action   string `doc:"action,omitzero" help:"the SOAPAction" example:"urn:orders#GetOrder"`
-	Version  string `doc:"version,omitzero" help:"1.1 or 1.2; 1.1 unless told" example:"1.2"`
 }
+
+// SOAP is what is said about soap.
+type SOAP struct {
+	Action   string `doc:"action,omitzero" help:"the SOAPAction of what is written" example:"urn:orders#GetOrder"`
+	Version  string `doc:"version,omitzero" help:"1.1 or 1.2 for what is written; 1.1 unless told" example:"1.2"`
+	Lists    []Path `doc:"lists,oneormany,omitzero" help:"paths of what is always a list, be it one or none" example:"GetOrderResponse.item"`
+	Prefixes bool   `doc:"prefixes,omitzero" help:"keeps the prefixes of names and the declarations of namespaces"`
+}
+
+// Form is what is said about form.
+type Form struct {
+	Lists []Path `doc:"lists,oneormany,omitzero" help:"names of what is always a list, be it one or none" example:"tag"`
+}
+
+// Multipart is what is said about multipart.
+type Multipart Form
 
 // DecodeDoc reads a format, or a list of them.
 func (f *Formats) DecodeDoc(n *doc.Node, ps *doc.Problems) {
@@ -63,12 +80,14 @@ func (f *Format) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 		f.Name = n.Value
 	case n.Kind == doc.Map && len(n.Entries) == 1:
 		f.Name, f.Pos = n.Entries[0].Key, n.Entries[0].KeyPos
-		doc.Decode(n.Entries[0].Value, &f.Options, ps)
+		type long Format
+		doc.Decode(n, (*long)(f), ps)
+		return
 	case n.Kind != 0:
 		ps.Add(doc.Problem{Pos: n.Pos, What: "this is no format", Why: "a format is a name, or a map of one name to what is said about it", Fix: "for example `xml`, or `xml: { root: order }`"})
 		return
 	}
-	if f.Name != "" && !slices.Contains(media.Names(), f.Name) {
+	if n.Kind == doc.Scalar && !slices.Contains(media.Names(), f.Name) {
 		p := doc.Problem{Pos: f.Pos, What: fmt.Sprintf("there is no format %q", f.Name), Why: "there are " + strings.Join(media.Names(), ", ")}
 		if near, ok := doc.Suggest(f.Name, media.Names()); ok {
 			p.Fix = fmt.Sprintf("did you mean %q?", near)
@@ -79,48 +98,54 @@ func (f *Format) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 
 // DocSchema implements doc.SchemaWriter.
 func (Format) DocSchema() *doc.Schema {
-	s := doc.SchemaOr[Options](&doc.Schema{Enum: media.Names()})
-	options := s.AnyOf[1]
-	properties := make(doc.Properties, 0, len(media.Names()))
-	for _, name := range media.Names() {
-		properties = append(properties, doc.Property{Name: name, Schema: options})
-	}
-	s.AnyOf[1] = &doc.Schema{Type: doc.Types{"object"}, Properties: properties, AdditionalProperties: false}
-	return s
+	type long Format
+	return doc.SchemaOr[long](&doc.Schema{Enum: media.Names()})
 }
 
 // EncodeDoc writes the format as it is read.
 func (f Format) EncodeDoc() *doc.Node {
-	name := &doc.Node{Kind: doc.Scalar, Pos: f.Pos, Value: f.Name}
-	options := doc.EncodeNode(f.Options)
-	if len(options.Entries) == 0 {
-		return name
+	type long Format
+	if n := doc.EncodeNode(long(f)); len(n.Entries) > 0 {
+		return n
 	}
-	return &doc.Node{Kind: doc.Map, Pos: f.Pos, Entries: []doc.Entry{{Key: f.Name, KeyPos: f.Pos, Value: options}}}
+	return &doc.Node{Kind: doc.Scalar, Pos: f.Pos, Value: f.Name}
 }
 
-// problems tells which options are none of the format.
-func (f *Format) problems() []doc.Problem {
+// lists are the paths of what is always a list.
+func (f *Format) lists() []Path {
+	switch {
+	case f.XML != nil:
+		return f.XML.Lists
+	case f.SOAP != nil:
+		return f.SOAP.Lists
+	case f.Form != nil:
+		return f.Form.Lists
+	case f.Multipart != nil:
+		return f.Multipart.Lists
+	default:
+		return nil
+	}
+}
+
+// problems tells what is wrong with what is said about the format.
+func (f *Format) problems(written bool) []doc.Problem {
 	var list []doc.Problem
-	of := func(option string, said bool, formats ...string) {
-		if said && !slices.Contains(formats, f.Name) {
-			list = append(list, doc.Problem{Pos: f.Pos, What: fmt.Sprintf("the format %s has no %s", f.Name, option), Why: option + " is for " + strings.Join(formats, ", "), Fix: "remove it"})
+	if s := f.SOAP; s != nil {
+		switch {
+		case !written && (s.Action != "" || s.Version != ""):
+			list = append(list, doc.Problem{Pos: f.Pos, What: "action and version are of what is written", Why: "both versions are read", Fix: "move them to write"})
+		case s.Version != "" && s.Version != "1.1" && s.Version != "1.2":
+			list = append(list, doc.Problem{Pos: f.Pos, What: fmt.Sprintf("there is no SOAP %s", s.Version), Fix: "write 1.1 or 1.2"})
+		case !httpx.IsFieldValue(s.Action) || strings.ContainsAny(s.Action, `"\`):
+			list = append(list, doc.Problem{Pos: f.Pos, What: "the action holds a quote, a backslash or a control character", Fix: "write a URI"})
 		}
 	}
-	of("root", f.Root != "", media.NameXML)
-	of("lists", len(f.Lists) > 0, media.NameXML, media.NameSOAP, media.NameForm, media.NameMultipart)
-	of("prefixes", f.Prefixes, media.NameXML, media.NameSOAP)
-	of("action", f.Action != "", media.NameSOAP)
-	of("version", f.Version != "", media.NameSOAP)
-	if f.Version != "" && f.Version != "1.1" && f.Version != "1.2" {
-		list = append(list, doc.Problem{Pos: f.Pos, What: fmt.Sprintf("there is no SOAP %s", f.Version), Fix: "write 1.1 or 1.2"})
-	}
-	if !httpx.IsFieldValue(f.Action) || strings.ContainsAny(f.Action, `"\`) {
-		list = append(list, doc.Problem{Pos: f.Pos, What: "the action holds a quote, a backslash or a control character", Fix: "write a URI"})
-	}
-	for _, path := range f.Lists {
-		if !path.plain() {
-			list = append(list, doc.Problem{Pos: path.Pos, What: fmt.Sprintf("the path %q is not names alone", path.Text), Why: "it says which elements are lists", Fix: "name them"})
+	for _, path := range f.lists() {
+		switch flat := f.Form != nil || f.Multipart != nil; {
+		case written:
+			list = append(list, doc.Problem{Pos: path.Pos, What: "lists are of what is read", Why: "what is written is a list where the JSON has one", Fix: "move them to read"})
+		case !path.plain() || flat && len(path.segments) > 1:
+			list = append(list, doc.Problem{Pos: path.Pos, What: fmt.Sprintf("the path %q does not name a list", path.Text), Fix: "write names alone, of a form one"})
 		}
 	}
 	return list
@@ -128,17 +153,24 @@ func (f *Format) problems() []doc.Problem {
 
 // codec makes the format ready.
 func (f *Format) codec() codec {
-	lists := make(media.Paths, 0, len(f.Lists))
-	for i := range f.Lists {
-		lists = append(lists, f.Lists[i].names())
+	lists := make(media.Paths, 0, len(f.lists()))
+	for _, path := range f.lists() {
+		lists = append(lists, path.names())
 	}
-	made := codec{name: f.Name, action: f.Action, soap12: f.Version == "1.2"}
-	xml := media.XML{Root: f.Root, Lists: lists, Prefixes: f.Prefixes}
+	made := codec{name: f.Name}
 	switch f.Name {
 	case media.NameXML:
-		made.Format = &xml
+		x := &media.XML{Lists: lists}
+		if f.XML != nil {
+			x.Root, x.Prefixes = f.XML.Root, f.XML.Prefixes
+		}
+		made.Format = x
 	case media.NameSOAP:
-		made.Format = &media.SOAP{XML: xml, Version: f.Version}
+		s := &media.SOAP{XML: media.XML{Lists: lists}}
+		if f.SOAP != nil {
+			s.Version, s.Prefixes, made.action = f.SOAP.Version, f.SOAP.Prefixes, f.SOAP.Action
+		}
+		made.Format, made.soap12 = s, s.Version == "1.2"
 	case media.NameForm:
 		made.Format = &media.Form{Lists: lists}
 	case media.NameMultipart:

@@ -99,10 +99,11 @@ func (s *request) send(r *http.Request, body []byte, contentType string, to *cod
 		_ = r.Body.Close() // it was read, or nobody asks for it
 	}
 	head := exchange.RequestHead(r)
-	r.Trailer, r.ContentLength = nil, int64(len(body))
+	r.ContentLength = int64(len(body))
 	head.Del("Expect") // it was answered by the read
 	head.Del("Content-Length")
 	head.Del("Trailer")
+	exchange.DelFields(exchange.RequestTrailer(r), everyField)
 	r.Body = again(body)
 	r.GetBody = func() (io.ReadCloser, error) { return again(body), nil }
 	if !s.writes {
@@ -126,7 +127,7 @@ func (s *request) send(r *http.Request, body []byte, contentType string, to *cod
 // also where it is empty, and in the type in SOAP 1.2 (RFC 3902).
 func soapAction(head exchange.Head, to *codec, contentType string) string {
 	if !to.soap12 {
-		head.Set("Soapaction", `"`+to.action+`"`)
+		head.Set("SOAPAction", `"`+to.action+`"`)
 		return contentType
 	}
 	if to.action == "" {

@@ -152,7 +152,7 @@ func (p *passage) answer(res *http.Response, from *codec, text []byte, came json
 		if len(body) == 0 {
 			head.Del("Content-Type")
 		}
-		res.Trailer = nil
+		exchange.DelFields(exchange.ResponseTrailer(res), everyField)
 	}
 	if len(s.to) > 1 {
 		head.Add("Vary", "Accept")
@@ -213,7 +213,7 @@ func (p *passage) emptied(res *http.Response) *http.Response {
 	head := exchange.ResponseHead(res)
 	forgetBytes(head)
 	head.Del("Content-Type")
-	res.Trailer = nil
+	exchange.DelFields(exchange.ResponseTrailer(res), everyField)
 	p.set(res, res.StatusCode, nil)
 	return res
 }

@@ -218,6 +218,9 @@ func planned(level int, s *config.Step, needs []int, names []string) Planned {
 	if s.Cache != nil {
 		p.Notes = append(p.Notes, cacheNote(s.Cache))
 	}
+	for _, f := range s.Filters {
+		p.Notes = append(p.Notes, "through "+f.Name)
+	}
 	if s.Undo != nil {
 		p.Notes = append(p.Notes, "undone by "+target(s.Undo))
 	}
