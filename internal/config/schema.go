@@ -25,8 +25,8 @@ func Schema(v Vocabulary) *doc.Schema {
 	w.define("stream", w.of(reflect.TypeFor[streamForm]()))
 	w.define("longStream", withName(w.of(reflect.TypeFor[streamForm]())))
 	w.define("streamBackend", w.of(reflect.TypeFor[streamBackendForm]()))
-	w.define("step", either(text("a backend"), w.of(reflect.TypeFor[plainStep]())))
-	w.define("longStep", withName(w.of(reflect.TypeFor[plainStep]())))
+	w.define("step", either(text("a backend"), w.step()))
+	w.define("longStep", withName(w.step()))
 	w.define("return", either(w.of(reflect.TypeFor[returnForm]()), Tree{}.DocSchema()))
 	w.define("composition", w.of(reflect.TypeFor[compositionForm]()))
 	w.define("longComposition", withName(w.of(reflect.TypeFor[compositionForm]())))
@@ -128,6 +128,20 @@ func withName(s *doc.Schema) *doc.Schema {
 		{Name: "group", Schema: text("the group that it belongs to")},
 	}, s.Properties...)
 	return &named
+}
+
+// step is the form of a step, with what the one filter is that may stand there.
+func (w *schemaWriter) step() *doc.Schema {
+	s := w.of(reflect.TypeFor[plainStep]())
+	for i := range s.Properties {
+		if s.Properties[i].Name == "transform" {
+			s.Properties[i].Schema = &doc.Schema{Type: doc.Types{"object"}} // where the program has no such filter
+			if known := w.kinds(func(k Kind) bool { return k.Name == "transform" }); len(known) > 0 {
+				s.Properties[i].Schema = known[0].Schema
+			}
+		}
+	}
+	return s
 }
 
 // defaults are what routes inherit.

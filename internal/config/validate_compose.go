@@ -163,6 +163,17 @@ func (s *Step) callExpressions(name string, scope expr.Scope) []Expression {
 	return list
 }
 
+// filterExpressions are those of the step's adapters.
+func (s *Step) filterExpressions() []Expression {
+	var list []Expression
+	for _, f := range s.Filters {
+		if holder, ok := f.Config.(Expressive); ok {
+			list = append(list, holder.Expressions()...)
+		}
+	}
+	return list
+}
+
 // unwritten holds for what has no expression.
 func unwritten(e Expression) bool { return e.Expr == nil || *e.Expr == Expr{} }
 

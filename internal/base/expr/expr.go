@@ -120,6 +120,7 @@ type Reads struct {
 	Query        bool     // query or request.query
 	Client       bool     // what the client itself has written: request, path, query or host
 	Auth         bool     // who is calling
+	Peer         bool     // client: the address and scheme of who has sent the request
 	Item         bool     // the element for which a step is called
 	Steps        []string // of a composition: the edges of its graph
 	// StepHeads, StepBodies and StepTexts are those of Steps whose status or

@@ -37,9 +37,9 @@ type resolver struct {
 	local []string // variables of the comprehensions around the current node
 	err   error
 
-	body, responseBody, query, client, auth, item bool
-	steps, heads, bodies, texts, params           []string
-	optional                                      []string // params that has() asks for
+	body, responseBody, query, client, peer, auth, item bool
+	steps, heads, bodies, texts, params                 []string
+	optional                                            []string // params that has() asks for
 }
 
 func (r *resolver) reads() Reads {
@@ -48,7 +48,7 @@ func (r *resolver) reads() Reads {
 		*list = slices.Compact(*list)
 	}
 	return Reads{
-		RequestBody: r.body, ResponseBody: r.responseBody, Query: r.query, Client: r.client, Auth: r.auth, Item: r.item,
+		RequestBody: r.body, ResponseBody: r.responseBody, Query: r.query, Client: r.client, Peer: r.peer, Auth: r.auth, Item: r.item,
 		Steps: r.steps, StepHeads: r.heads, StepBodies: r.bodies, StepTexts: r.texts,
 		Params: slices.DeleteFunc(r.params, func(name string) bool { return slices.Contains(r.optional, name) }),
 	}
@@ -219,6 +219,7 @@ func (r *resolver) field(id int64, root string, links []link) {
 	r.query = r.query || name == requestQuery
 	r.responseBody = r.responseBody || name == responseBody
 	r.auth = r.auth || root == authName
+	r.peer = r.peer || root == "client"
 	if t == celFields {
 		r.depth(links[1:], 1, name)
 	}

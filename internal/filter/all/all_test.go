@@ -117,11 +117,7 @@ func build(t *testing.T, shown string, c *config.Config) {
 // backend stands in for what the compiler resolves.
 func backend(config.Ref) (http.RoundTripper, error) { return http.DefaultTransport, nil }
 
-<<<<<<< HEAD
 // noHosts are the names of a route that has none.
-=======
-// noHosts are those of a route that says none.
->>>>>>> 7c732f1d (transform: docs, steps of compositions, the shape and its reasons)
 func noHosts() []string { return nil }
 
 // keepNothing is what a config that is only checked keeps.

@@ -76,7 +76,11 @@ func readPart(part *multipart.Part) ([]byte, error) {
 		dst = base64.StdEncoding.AppendEncode(append(dst, `,"data":"`...), content)
 		return append(dst, `"}`...), nil
 	case isJSON(mediaType(contentType)):
-		return (&JSON{}).Decode(content, "")
+		v, err := jsonx.Parse(content, jsonx.Options{MaxBytes: max(len(content), 1), Unique: true})
+		if err != nil {
+			return nil, fmt.Errorf("it is no JSON: %w", err)
+		}
+		return []byte(v.Raw()), nil
 	case !utf8.Valid(content):
 		return nil, errors.New("it is not UTF-8")
 	}

@@ -93,7 +93,10 @@ type declaration struct{ prefix, uri string }
 // readXML reads a document. The decoder knows no entities but XML's own five; it is asked
 // for raw tokens, for with its translation a prefix that nobody has declared looks like a namespace.
 func readXML(body []byte, prefixes bool) (*element, error) {
-	r := xmlReader{decoder: xml.NewDecoder(bytes.NewReader(body)), prefixes: prefixes}
+	r := xmlReader{decoder: xml.NewDecoder(bytes.NewReader(bytes.TrimPrefix(body, []byte("\ufeff")))), prefixes: prefixes}
+	r.decoder.CharsetReader = func(charset string, _ io.Reader) (io.Reader, error) {
+		return nil, &charsetError{charset}
+	}
 	for {
 		token, err := r.decoder.RawToken()
 		if errors.Is(err, io.EOF) {
@@ -112,8 +115,18 @@ func readXML(body []byte, prefixes bool) (*element, error) {
 	return r.root, nil
 }
 
-// worded leaves the decoder's line number out, for the offset is told.
+// charsetError is a document in another charset than UTF-8.
+type charsetError struct{ charset string }
+
+func (e *charsetError) Error() string {
+	return "the charset " + shortened(e.charset) + " is not read, send UTF-8"
+}
+
+// worded leaves the decoder's own words for what is known better out: its line, for the offset is told.
 func worded(err error) error {
+	if charset, ok := errors.AsType[*charsetError](err); ok {
+		return charset
+	}
 	if syntax, ok := errors.AsType[*xml.SyntaxError](err); ok {
 		return errors.New(syntax.Msg)
 	}

@@ -1,11 +1,11 @@
 package media
 
 import (
+	"encoding/xml"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/weir-gateway/weir/internal/base/jsonx"
@@ -197,14 +197,27 @@ func isQName(s string) bool {
 	return isNCName(prefix) && (!ok || isNCName(local))
 }
 
-// isNCName holds for the names that every reader knows; of those with letters beyond ASCII
-// it holds for what Unicode calls letters and digits.
+// isNCName holds for a name without a colon.
 func isNCName(s string) bool {
-	for i, c := range s {
-		first := c == '_' || unicode.IsLetter(c)
-		if !first && (i == 0 || c != '-' && c != '.' && !unicode.IsDigit(c) && !unicode.Is(unicode.Mn, c)) {
+	for i := range len(s) {
+		c := s[i]
+		letter := c == '_' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
+		switch {
+		case c >= utf8.RuneSelf:
+			return isReadAsName(s)
+		case !letter && (i == 0 || c != '-' && c != '.' && (c < '0' || c > '9')):
 			return false
 		}
 	}
 	return s != ""
+}
+
+// isReadAsName asks the reader, for it knows which letters beyond ASCII names have.
+func isReadAsName(s string) bool {
+	if strings.ContainsAny(s, "<>/=&?! \t\r\n\"'") {
+		return false
+	}
+	token, err := xml.NewDecoder(strings.NewReader("<" + s + "/>")).RawToken()
+	start, ok := token.(xml.StartElement)
+	return err == nil && ok && start.Name.Local == s
 }
