@@ -170,7 +170,7 @@ func (c *Config) problems() []doc.Problem {
 	var list []doc.Problem
 	if r := c.Request; r != nil {
 		list = append(list, fieldProblems(r.Headers)...)
-		list = append(list, r.Message.problems("request")...)
+		list = append(list, r.problems("request")...)
 		if r.Method != "" && !httpx.IsToken(r.Method) {
 			list = append(list, doc.Problem{What: fmt.Sprintf("%q is no method", r.Method), Fix: "for example `method: POST`"})
 		}
@@ -180,7 +180,7 @@ func (c *Config) problems() []doc.Problem {
 	}
 	if r := c.Response; r != nil {
 		list = append(list, fieldProblems(r.Headers)...)
-		list = append(list, r.Message.problems("response")...)
+		list = append(list, r.problems("response")...)
 		if _, err := fixedStatus(r.Status); err != nil {
 			list = append(list, doc.Problem{Pos: r.Status.Pos, What: err.Error(), Fix: "write 200 to 599, or an expression"})
 		}
@@ -257,7 +257,7 @@ func (c *Config) Expressions() []config.Expression {
 		for _, f := range slices.Concat(r.Query, r.Headers) {
 			list = append(list, config.Expression{Expr: f.Expr, Field: f.Name, Want: expr.String, Scope: requestScope, Bodies: true})
 		}
-		list = append(list, r.Message.expressions(requestScope)...)
+		list = append(list, r.expressions(requestScope)...)
 	}
 	if r := c.Response; r != nil {
 		list = append(list, config.Expression{Expr: r.When, Field: "when", Want: expr.Bool, Scope: responseScope})
@@ -267,7 +267,7 @@ func (c *Config) Expressions() []config.Expression {
 		for _, f := range r.Headers {
 			list = append(list, config.Expression{Expr: f.Expr, Field: f.Name, Want: expr.String, Scope: responseScope, Bodies: true})
 		}
-		list = append(list, r.Message.expressions(responseScope)...)
+		list = append(list, r.expressions(responseScope)...)
 	}
 	return slices.DeleteFunc(list, func(e config.Expression) bool { return e.Expr == nil })
 }

@@ -76,9 +76,6 @@ func isName(s, more string) bool {
 	})
 }
 
-// maxDepth is more than a config and what stands in its leaves are nested.
-const maxDepth = 512
-
 // fields makes a list of header fields or query parameters ready; valid says which texts are allowed.
 func (b *builder) fields(list config.Fields, scope expr.Scope, valid func(string) bool) ([]expr.Field, error) {
 	return list.Ready(func(e *config.Expr) (*expr.Program, error) { return b.program(e, expr.String, scope) }, b.secret, valid)
