@@ -35,7 +35,8 @@ func (b *builder) side(m *Message, headers config.Fields, scope expr.Scope) (mad
 	if made.headers, err = headers.Ready(b.compile(expr.String, scope), b.env.Secret, httpx.IsFieldValue); err != nil {
 		return side{}, err
 	}
-	compile := b.compile(expr.Any, scope)
+	value := b.compile(expr.Any, scope)
+	compile := func(e *config.Expr) (expr.Computed, error) { return value(e) }
 	if made.body, err = m.Body.Document(compile); err != nil {
 		return side{}, err
 	}
