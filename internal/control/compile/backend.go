@@ -27,7 +27,9 @@ type resolved struct {
 	kept func() time.Time
 	// rehearse makes of a request what the backend would get, and says what is added; nil where it gets it as it is.
 	rehearse func(*http.Request) ([]string, error)
-	service  *config.Service // nil where it is none
+	// state tells in lines how a function is doing, now; nil where it is none that runs.
+	state   func() []string
+	service *config.Service // nil where it is none
 	// composition is nil where it is none.
 	composition *compose.Composition
 	// identity is another one where a route that uses the backend must be made again.

@@ -71,7 +71,7 @@ func (b *build) function(f *config.Function) (resolved, error) {
 	if err != nil {
 		return resolved{}, err
 	}
-	return resolved{roundTripper: running.backend, endpoints: running.describe, identity: running}, nil
+	return resolved{roundTripper: running.backend, state: running.describe, identity: running}, nil
 }
 
 // warnOfFunction tells what a function needs that is not on this machine.
@@ -213,7 +213,7 @@ func (b *build) runningFunction(d function.Definition, env function.Env, f *conf
 	return running, nil
 }
 
-// describe says in a line how the function is doing.
+// describe says in lines how the function is doing.
 func (f *runningFunction) describe() []string {
 	s := f.backend.Status()
 	if s.Remote != "" {

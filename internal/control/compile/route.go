@@ -324,7 +324,7 @@ func (o *road) variant(i int, use *config.Backend, onRoute built) variant.Varian
 		}
 	}
 	v := variant.Variant{Name: name, Weight: use.Weight, Backend: own.adapt(end.roundTripper)}
-	note := snapshot.BackendNote{Name: name, Weight: use.Weight, Origin: use.Origin, Endpoints: end.endpoints, Status: end.status, Kept: end.kept}
+	note := snapshot.BackendNote{Name: name, Weight: use.Weight, Origin: use.Origin, Endpoints: end.endpoints, Status: end.status, Kept: end.kept, State: end.state}
 	if end.service != nil {
 		note.Balance = balanceNote(end.service)
 	}

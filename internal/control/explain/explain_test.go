@@ -205,3 +205,19 @@ func TestEndpointsOfBeforeTheStartAreToldToBe(t *testing.T) {
 		t.Errorf("it says\n%s", text.String())
 	}
 }
+
+// Whatever a function has written into its log, a terminal does not obey it, and none of it is left out.
+func TestAFunctionIsToldOfInLines(t *testing.T) {
+	state := []string{"v2, sync; 0 calls, 0 wait", "failed last at 2026-11-28 20:58:05: function-error: no tea"}
+	for range 10 {
+		state = append(state, "\x1b[31mred\a")
+	}
+	var text bytes.Buffer
+	if err := explain.Text(&text, snapshot.Explanation{Backends: []snapshot.BackendStep{{Name: "orders", State: state}}}); err != nil {
+		t.Fatal(err)
+	}
+	want := "backend    orders\n             v2, sync; 0 calls, 0 wait\n               failed last at 2026-11-28 20:58:05: function-error: no tea\n" + strings.Repeat("               \ufffd[31mred\ufffd\n", 10)
+	if !strings.Contains(text.String(), want) {
+		t.Errorf("it says\n%s", text.String())
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/weir-gateway/weir/internal/traffic/route"
@@ -143,6 +144,11 @@ func (p *page) backend(label string, e snapshot.Explanation, b snapshot.BackendS
 	if !b.Kept.IsZero() {
 		p.add("", "     of before the start, last confirmed "+b.Kept.UTC().Format(time.RFC3339), "")
 	}
+	indent := "  "
+	for _, line := range b.State {
+		p.add("", indent+plain(line), "")
+		indent = "    "
+	}
 	p.steps(b.Steps)
 	if r := b.Request; r != nil {
 		text := "  gets " + r.Method + " " + r.Target
@@ -178,6 +184,16 @@ func (p *page) steps(list []snapshot.ComposedStep) {
 			p.add("", "      "+strings.Join(notes, "; "), "")
 		}
 	}
+}
+
+// plain is a line that a function may have written, without what a terminal would obey.
+func plain(line string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\t' || unicode.IsPrint(r) {
+			return r
+		}
+		return unicode.ReplacementChar
+	}, line)
 }
 
 // choice tells when one of several backends is asked.

@@ -84,8 +84,10 @@ type BackendStep struct {
 	// Balance is how one of the endpoints is chosen.
 	Balance string `json:"balance,omitempty"`
 	// Kept is when the endpoints were confirmed last, where that was before the start.
-	Kept   time.Time `json:"endpoints_kept_of,omitzero"`
-	Origin string    `json:"origin"`
+	Kept time.Time `json:"endpoints_kept_of,omitzero"`
+	// State is how a function is doing, in lines, the end of its log among them where it has failed.
+	State  []string `json:"state,omitempty"`
+	Origin string   `json:"origin"`
 	// Steps are those of a composition, by their levels.
 	Steps []ComposedStep `json:"steps,omitempty"`
 	// Request is what the backend would get, nil where it would get nothing.
@@ -224,6 +226,9 @@ func (t *Route) explain(r *http.Request, e *Explanation) *fault.Fault {
 		}
 		if n.Kept != nil {
 			step.Kept = n.Kept()
+		}
+		if n.State != nil {
+			step.State = n.State()
 		}
 		answers := f == nil && (chosen == "" || step.Chosen) && !e.Preflighted
 		switch {

@@ -163,6 +163,8 @@ type BackendNote struct {
 	// Kept is when they were confirmed last, where that was before the start, else zero;
 	// nil where nothing is kept of them.
 	Kept func() time.Time
+	// State tells in lines how a function is doing, now; nil where it is none that runs.
+	State func() []string
 	// Rehearse gives the road from the proxy to this backend with another end, for
 	// explain to see what the backend would get. It is nil where an adapter on the
 	// road does more than change what passes. adds is told what is added on it that does not
