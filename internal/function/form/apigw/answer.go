@@ -74,8 +74,7 @@ func (a *answer) response(r *http.Request) (*http.Response, error) {
 const mostPlain = 64 << 10
 
 // readPlain reads an answer that means the same to every reader of JSON, as nearly all do:
-// it has each name once, spelled as it is here, and values of the kinds that they should
-// be of. That costs a third of what read does. plain is false where it is not such a one.
+// it has each name once, and values of the kinds that they should be of. That costs a third of what read does. plain is false where it is not such a one.
 func readPlain(payload []byte) (a *answer, plain bool) {
 	if len(payload) > mostPlain {
 		return nil, false
@@ -120,14 +119,9 @@ func (a *answer) take(name string, member jsonx.Value) bool {
 			a.cookies = append(a.cookies, cookie.Text())
 		}
 		return kind == jsonx.List || kind == jsonx.Null
-	default:
-		return !slices.ContainsFunc(names, func(known string) bool { return strings.EqualFold(known, name) })
 	}
 	return true
 }
-
-// names are those that encoding/json also knows in other cases.
-var names = []string{"statusCode", "headers", "body", "isBase64Encoded", "cookies"}
 
 func (a *answer) takeHeaders(object jsonx.Value) bool {
 	for name, value := range object.Members() {
@@ -146,39 +140,80 @@ func (a *answer) takeHeaders(object jsonx.Value) bool {
 	return object.Kind() == jsonx.Object || object.Kind() == jsonx.Null
 }
 
-// written is an answer as encoding/json reads it.
-type written struct {
-	StatusCode      json.RawMessage            `json:"statusCode"`
-	Headers         map[string]json.RawMessage `json:"headers"`
-	Body            *string                    `json:"body"`
-	IsBase64Encoded bool                       `json:"isBase64Encoded"`
-	Cookies         []string                   `json:"cookies"`
-}
-
-func (w *written) answer() *answer {
-	a := &answer{status: w.StatusCode, body: w.Body, isEncoded: w.IsBase64Encoded, cookies: w.Cookies}
-	for _, name := range slices.Sorted(maps.Keys(w.Headers)) {
-		value, err := fieldValue(w.Headers[name])
-		a.headers = append(a.headers, header{name, value, err})
+// parse reads an answer that is an object, with lists of values where its format has these. With an
+// error it may give what is right of it.
+func parse(payload []byte, lists bool) (*answer, error) {
+	payload = bytes.TrimSpace(payload)
+	if !json.Valid(payload) || payload[0] != '{' {
+		return nil, errors.New("the function's answer is no JSON object")
 	}
-	return a
+	a, err := assemble(payload, lists)
+	if err != nil {
+		err = fmt.Errorf("the function's answer: %w", err)
+	}
+	return a, err
 }
 
-// writtenLists is an answer of the formats that have lists of values, too.
-type writtenLists struct {
-	written
-
-	MultiHeaders map[string][]string `json:"multiValueHeaders"`
-}
-
-func (w *writtenLists) answer() *answer {
-	a := w.written.answer()
-	for _, name := range slices.Sorted(maps.Keys(w.MultiHeaders)) {
-		for _, value := range w.MultiHeaders[name] {
-			a.multiple = append(a.multiple, header{name: name, value: value})
+// assemble reads a valid object. With an error, which is the first one, it gives all that has none.
+func assemble(object []byte, lists bool) (*answer, error) {
+	a := &answer{}
+	var wrong error
+	for name, value := range members(object) {
+		if name == "multiValueHeaders" && !lists {
+			continue
+		}
+		if err := a.set(name, value); err != nil && wrong == nil {
+			wrong = fmt.Errorf("%s: %w", name, err)
 		}
 	}
-	return a
+	return a, wrong
+}
+
+// set takes over one member, in the place of one before that has the same name.
+func (a *answer) set(name string, value json.RawMessage) (err error) {
+	switch name {
+	case "statusCode":
+		a.status = value
+	case "headers":
+		a.headers, err = fieldsOf(value)
+	case "multiValueHeaders":
+		a.multiple, err = fieldListsOf(value)
+	case "body":
+		a.body = nil
+		err = json.Unmarshal(value, &a.body)
+	case "isBase64Encoded":
+		a.isEncoded = false
+		err = json.Unmarshal(value, &a.isEncoded)
+	case "cookies":
+		a.cookies = nil
+		err = json.Unmarshal(value, &a.cookies)
+	}
+	return err //nolint:wrapcheck // assemble names the member
+}
+
+func fieldsOf(object json.RawMessage) (list []header, err error) {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(object, &fields); err != nil {
+		return nil, err //nolint:wrapcheck // assemble names the member
+	}
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		value, err := fieldValue(fields[name])
+		list = append(list, header{name, value, err})
+	}
+	return list, nil
+}
+
+func fieldListsOf(object json.RawMessage) (list []header, err error) {
+	var fields map[string][]string
+	if err := json.Unmarshal(object, &fields); err != nil {
+		return nil, err //nolint:wrapcheck // assemble names the member
+	}
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		for _, value := range fields[name] {
+			list = append(list, header{name: name, value: value})
+		}
+	}
+	return list, nil
 }
 
 // read reads any answer. It is nil where the whole of it is the body.
@@ -189,21 +224,15 @@ func read(payload []byte) (*answer, error) {
 	if payload[0] != '{' {
 		return nil, nil
 	}
-	var w written
-	if err := json.Unmarshal(payload, &w); err != nil {
-		if !hasStatusCode(payload) { // its fields are called like ours, but mean something else
-			return nil, nil
-		}
+	a, err := assemble(payload, false)
+	switch {
+	case err == nil:
+		return a, nil
+	case a.status == nil: // its members are called like ours, but mean something else
+		return nil, nil
+	default:
 		return nil, fmt.Errorf("the function's answer: %w", err)
 	}
-	return w.answer(), nil
-}
-
-func hasStatusCode(payload []byte) bool {
-	var a struct {
-		StatusCode json.RawMessage `json:"statusCode"`
-	}
-	return json.Unmarshal(payload, &a) == nil && a.StatusCode != nil
 }
 
 func inferred(r *http.Request, payload []byte) *http.Response {

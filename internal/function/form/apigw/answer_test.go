@@ -30,6 +30,9 @@ func TestAnswersBecomeResponses(t *testing.T) {
 		{"framing is ours", `{"statusCode":200,"headers":{"Content-Length":"99","Connection":"close","Transfer-Encoding":"chunked"},"body":"x"}`, 200, http.Header{"Content-Length": {"1"}}, "x"},
 		{"object without statusCode", `{"hello":"world"}`, 200, http.Header{"Content-Type": {"application/json"}, "Content-Length": {"17"}}, `{"hello":"world"}`},
 		{"object with fields of another meaning", `{"body":{"a":1}}`, 200, http.Header{"Content-Type": {"application/json"}, "Content-Length": {"16"}}, `{"body":{"a":1}}`},
+		{"a member of another spelling", `{"StatusCode":418}`, 200, http.Header{"Content-Type": {"application/json"}, "Content-Length": {"18"}}, `{"StatusCode":418}`},
+		{"and one beside ours", `{"statusCode":201,"StatusCode":418,"BODY":"no","body":"hi"}`, 201, http.Header{"Content-Length": {"2"}}, "hi"},
+		{"a member twice", `{"statusCode":418,"headers":{"x-a":"1"},"body":"no","headers":{"x-b":"2"},"statusCode":201,"body":"hi"}`, 201, http.Header{"X-B": {"2"}, "Content-Length": {"2"}}, "hi"},
 		{"list", ` [1,2] `, 200, http.Header{"Content-Type": {"application/json"}, "Content-Length": {"5"}}, `[1,2]`},
 		{"text", `"hi"`, 200, http.Header{"Content-Type": {"application/json"}, "Content-Length": {"4"}}, `"hi"`},
 	}
@@ -79,7 +82,7 @@ func TestAnswersOfOtherFormats(t *testing.T) {
 			sameHeader(t, res.Header, test.header)
 		})
 	}
-	for _, payload := range []string{``, `[]`, `"hi"`, `{"hello":"world"}`, `{"statusCode":200,"multiValueHeaders":{"a":["x\r\ny: z"]}}`, `{"statusCode":200,"multiValueHeaders":{"a":"x"}}`} {
+	for _, payload := range []string{``, `[]`, `"hi"`, `{"hello":"world"}`, `{"statusCode":200,"multiValueHeaders":{"a":["x\r\ny: z"]}}`, `{"statusCode":200,"multiValueHeaders":{"a":"x"}}`, `{"StatusCode":200}`} {
 		for _, format := range []apigw.Format{apigw.V1, apigw.ALB, apigw.ALBMulti} {
 			if res, err := format.Decode(asked, []byte(payload)); err == nil {
 				t.Errorf("%s: %s became %d %v", format, payload, res.StatusCode, res.Header)

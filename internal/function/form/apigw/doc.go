@@ -9,5 +9,5 @@
 //   - format.go: the formats by name.
 //   - event.go, v1.go, alb.go: the events.
 //   - socket.go: the events of WebSockets, and what functions answer to them.
-//   - answer.go: answers that come whole; prelude.go: those that are streamed.
+//   - answer.go: answers that come whole; prelude.go: those that are streamed; members.go: their JSON.
 package apigw

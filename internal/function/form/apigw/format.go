@@ -90,12 +90,12 @@ func (f Format) Decode(r *http.Request, payload []byte) (*http.Response, error) 
 
 // strict decodes what must be an answer with a status.
 func strict(r *http.Request, payload []byte) (*http.Response, error) {
-	var w writtenLists
-	if err := json.Unmarshal(payload, &w); err != nil {
-		return nil, fmt.Errorf("the function's answer: %w", err)
+	a, err := parse(payload, true)
+	if err != nil {
+		return nil, err
 	}
-	if w.StatusCode == nil {
+	if a.status == nil {
 		return nil, errors.New("the function's answer has no statusCode")
 	}
-	return w.answer().response(r)
+	return a.response(r)
 }

@@ -2,6 +2,8 @@ package apigw
 
 import (
 	"bytes"
+	"encoding/json"
+	"maps"
 	"slices"
 	"testing"
 )
@@ -43,10 +45,31 @@ func same(a, b *answer) bool {
 func TestOddAnswersAreLeftToEncodingJSON(t *testing.T) {
 	for text, want := range map[string]bool{
 		`{"statusCode":200,"body":"x","other":{}}`: true, `[1]`: true,
-		`{"StatusCode":200}`: false, `{"body":"a","body":"b"}`: false, `{"body":7}`: false, `{"cookies":[1]}`: false, `{`: false,
+		`{"StatusCode":200}`: true, `{"body":"a","body":"b"}`: false, `{"body":7}`: false, `{"cookies":[1]}`: false, `{`: false,
 	} {
 		if _, plain := readPlain([]byte(text)); plain != want {
 			t.Errorf("%s: got %v", text, plain)
 		}
 	}
+}
+
+// FuzzMembersAreThoseOfEncodingJSON: they have the same names and values.
+func FuzzMembersAreThoseOfEncodingJSON(f *testing.F) {
+	for _, seed := range []string{`{}`, `{ "a" : 1 , "A":"\"}" , "b\u0061":[{"x":"]"},{}],"c":{"d":[]} }`, `{"a":1,"a":null}`, `{"":-1.5e3,"t":true}`} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		payload = bytes.TrimSpace(payload)
+		if !json.Valid(payload) || payload[0] != '{' {
+			return
+		}
+		var want map[string]json.RawMessage
+		if err := json.Unmarshal(payload, &want); err != nil {
+			t.Fatal(err)
+		}
+		got := maps.Collect(members(payload))
+		if !maps.EqualFunc(got, want, func(a, b json.RawMessage) bool { return bytes.Equal(a, b) }) {
+			t.Errorf("%s has the members %s, want %s", payload, got, want)
+		}
+	})
 }

@@ -33,11 +33,10 @@ func DecodeStream(r *http.Request, stream io.ReadCloser) (*http.Response, error)
 	if err != nil {
 		return nil, err
 	}
-	var w writtenLists
-	if err := json.Unmarshal(prelude, &w); err != nil {
+	a, err := parse(prelude, true)
+	if err != nil {
 		return nil, fmt.Errorf("the prelude of the streamed answer: %w", err)
 	}
-	a := w.answer()
 	if a.status == nil {
 		a.status = json.RawMessage("200")
 	}

@@ -2,7 +2,6 @@ package apigw
 
 import (
 	"encoding/base64"
-	"encoding/json"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -146,11 +145,13 @@ func isEvent(r *http.Request) bool {
 // handlers give it that answer nothing, is status 200 without a body. Only a connection is
 // accepted by nobody's silence.
 func decodeEvent(r *http.Request, payload []byte) (*http.Response, error) {
-	var told struct {
-		StatusCode json.RawMessage `json:"statusCode"`
-	}
-	if err := json.Unmarshal(payload, &told); err == nil && told.StatusCode != nil {
-		return strict(r, payload)
+	a, err := parse(payload, true)
+	switch {
+	case a == nil || a.status == nil:
+	case err != nil:
+		return nil, err
+	default:
+		return a.response(r)
 	}
 	if exchange.Of(r).Event == ConnectKey {
 		return nil, fmt.Errorf("the answer to %s has no statusCode", ConnectKey)
