@@ -116,8 +116,7 @@ func (t Target) Region() string { return t.region }
 func (t Target) Project() string { return t.project }
 
 // In is the function's URL in a region, without a slash at its end; the region counts only
-// where Regional is true. For the platform that is also the audience of tokens (Google
-// Cloud, Authenticating service-to-service; Cloud Functions, Authenticate for invocation).
+// where Regional is true.
 func (t Target) In(region string) string { return strings.ReplaceAll(t.pattern, RegionPlace, region) }
 
 // String is how it was written.

@@ -21,7 +21,7 @@ type Config struct {
 	Pos           doc.Pos       `doc:"-,pos"`
 	Function      Name          `doc:"gcf,required" example:"place-order@europe-west1/shop-42" help:"The function: NAME@REGION/PROJECT, or its URL, which services of Cloud Run have, too."`
 	Regions       []Region      `doc:"regions,omitzero" example:"[europe-west1, europe-north1]" help:"Where it is, in the order in which the regions are tried. Another one gets a request when it is sure that the one before did not take it, and one of a safe or idempotent method also when that is not sure. A URL has {region} in it then."`
-	Audience      string        `doc:"audience,omitzero" example:"https://orders.shop.dev" help:"For whom the ID token is; the function's URL where nothing is said. {region} in it stands for the region."`
+	Audience      string        `doc:"audience,omitzero" example:"https://orders.shop.dev" help:"For whom the ID token is; the function's URL where nothing is said, of Cloud Run (*.run.app) without its path. {region} in it stands for the region."`
 	Identity      Identity      `doc:"identity,omitzero" example:"gateway@shop-42.iam.gserviceaccount.com" help:"Who calls: the service account that is spoken for, none, or a map. Where nothing is said, it is whom the credentials are for that Google's own tools would find."`
 	Authorization Authorization `doc:"authorization" example:"replace" help:"Where the ID token stands: auto (in Authorization, and in X-Serverless-Authorization where the client's request has an Authorization of its own, which then passes), replace (in Authorization, and the client's does not pass) or beside (always in X-Serverless-Authorization)."`
 	Protocol      Protocol      `doc:"protocol" example:"h2" help:"http (HTTP/1.1, which WebSockets need) or h2 (HTTP/2, which gRPC needs)."`
@@ -221,11 +221,18 @@ func (c *Config) regions() []string {
 	return list
 }
 
+// runDomain is that of services of Cloud Run, which know themselves by their host alone (Cloud Run,
+// Use custom audiences); functions of the first generation have their names in their paths.
+const runDomain = ".run.app"
+
 // in gives the function's URL in a region, the audience of its tokens, and where it is called.
 func (c *Config) in(region string) (own *url.URL, audience string, called *url.URL) {
 	text := c.Function.In(region)
 	own, _ = url.Parse(text) // was read before
 	audience = text
+	if strings.HasSuffix(own.Hostname(), runDomain) {
+		audience = own.Scheme + "://" + own.Host
+	}
 	if c.Audience != "" {
 		audience = strings.ReplaceAll(c.Audience, google.RegionPlace, region)
 	}

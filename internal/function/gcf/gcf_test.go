@@ -177,6 +177,8 @@ func TestATokenIsForTheAudience(t *testing.T) {
 	d := serve(t, say(200))
 	for config, want := range map[string]string{
 		"gcf: https://orders-abc.a.run.app":                                     "https://orders-abc.a.run.app",
+		"gcf: https://orders-abc.a.run.app/v2/":                                 "https://orders-abc.a.run.app",
+		"gcf: https://run.dev/v2":                                               "https://run.dev/v2",
 		"gcf: place-order@europe-west1/shop-42":                                 "https://europe-west1-shop-42.cloudfunctions.net/place-order",
 		"gcf: place-order@europe-west1/shop-42\naudience: https://{region}.dev": "https://europe-west1.dev",
 	} {
