@@ -4,11 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/base/room"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/cloud"
@@ -193,5 +195,61 @@ groups:
 		if _, problems := load(t, fmt.Sprintf(config, allow)); (problems == "") != (want == "") || !strings.Contains(problems, want) {
 			t.Errorf("%s: %s", allow, problems)
 		}
+	}
+}
+
+// However many functions an account has, their calls in one region are counted together, as AWS does.
+func TestCallsOfAnAccountAreBoundedTogether(t *testing.T) {
+	environment(t)
+	arrived, leave := make(chan struct{}), make(chan struct{})
+	answer := func(w http.ResponseWriter, a asked) {
+		if strings.Contains(a.path, "/holds/") {
+			arrived <- struct{}{}
+			<-leave
+		}
+		say(200, `{}`)(w, a)
+	}
+	west, central := serveAWS(t, "eu-west-1", answer), serveAWS(t, "eu-central-1", answer)
+	functions, problems := load(t, fmt.Sprintf(`
+clouds: { aws: { accounts: { shop: { id: "123456789012", concurrency: 1, wait: 1ms } } } }
+functions:
+  holds: { lambda: holds, account: shop, region: eu-west-1, endpoint: %[1]q }
+  waits: { lambda: waits, account: shop, region: eu-west-1, endpoint: %[1]q }
+  there: { lambda: there, account: shop, region: eu-central-1, endpoint: %[2]q }
+  other: { lambda: other, region: eu-west-1, endpoint: %[1]q }
+`, west.URL, central.URL))
+	if problems != "" {
+		t.Fatal(problems)
+	}
+	p := newPlatform()
+	call := func(name string) error {
+		b, err := p.build(function.Env{Log: slog.New(slog.DiscardHandler), Secret: secret.Resolve}, name, functions[name])
+		if err != nil {
+			return err
+		}
+		t.Cleanup(func() { _ = b.Close(t.Context()) })
+		res, _, err := ask(t, b, "GET", "/", "", unchanged)
+		if err == nil {
+			_ = res.Body.Close()
+		}
+		return err
+	}
+	held := make(chan error)
+	go func() { held <- call("holds") }()
+	<-arrived
+	if err := call("waits"); err == nil || fault.From(err).Code != fault.FunctionQueueTime.Code {
+		t.Errorf("beside a call of the same account and region: %v", err)
+	}
+	for _, name := range []string{"there", "other"} {
+		if err := call(name); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	close(leave)
+	if err := <-held; err != nil {
+		t.Error(err)
+	}
+	if err := call("waits"); err != nil {
+		t.Errorf("afterwards: %v", err)
 	}
 }
