@@ -14,21 +14,26 @@ var ErrTooLong = errors.New("the body is too long")
 // taken at its head's word, which costs its sender nothing.
 const believed = 64 << 10
 
-// ReadBody reads the body of r whole, nil where there is none, and does not close it. One
-// of more than most bytes is ErrTooLong, at once where its head says so; other errors are
-// the body's own. What was read until then comes with an error.
+// ReadBody is ReadWhole of the body of r.
 func ReadBody(r *http.Request, most int64) ([]byte, error) {
-	if r.Body == nil || r.Body == http.NoBody {
+	return ReadWhole(r.Body, r.ContentLength, most)
+}
+
+// ReadWhole reads a body to its end, nil where there is none, and does not close it; length is
+// what its head says, negative where that is nothing. One of more than most bytes is ErrTooLong, at
+// once where its head says so; other errors are the body's own. What was read until then comes with an error.
+func ReadWhole(body io.Reader, length, most int64) ([]byte, error) {
+	if body == nil || body == http.NoBody {
 		return nil, nil
 	}
-	if r.ContentLength > most {
+	if length > most {
 		return nil, ErrTooLong
 	}
 	var b bytes.Buffer
-	if n := r.ContentLength; n > 0 {
-		b.Grow(int(min(n, believed)) + bytes.MinRead)
+	if length > 0 {
+		b.Grow(int(min(length, believed)) + bytes.MinRead)
 	}
-	_, err := b.ReadFrom(io.LimitReader(r.Body, most+1))
+	_, err := b.ReadFrom(io.LimitReader(body, most+1))
 	if err == nil && int64(b.Len()) > most {
 		err = ErrTooLong
 	}

@@ -145,6 +145,8 @@ func ownFunctions() []cel.EnvOption {
 		cel.Function("cidr",
 			cel.Overload("cidr_string", []*cel.Type{cel.StringType}, celPrefix, cel.UnaryBinding(parsePrefixes)),
 			cel.Overload("cidr_list", []*cel.Type{cel.ListType(cel.StringType)}, celPrefix, cel.UnaryBinding(parsePrefixes))),
+		cel.Function("number",
+			cel.Overload("number_string", []*cel.Type{cel.StringType}, cel.DynType, cel.UnaryBinding(numberOf))),
 		cel.Function("contains", cel.MemberOverload("cidr_contains_string", []*cel.Type{celPrefix, cel.StringType}, cel.BoolType,
 			cel.BinaryBinding(prefixContains))),
 	}

@@ -216,16 +216,18 @@ func TestValueKeepsWhatItDoesNotTouch(t *testing.T) {
 	for source, want := range map[string]string{
 		`request.body.nested`: `{"b": 1, "a": [1.0, "ü\u0041"]}`,
 		`{"n": request.body.nested, "e": request.body.exact, "h": request.body.huge, "b": request.body.big}`: `{"b":18446744073709551615,"e":1.10,"h":123456789012345678901234567890,"n":{"b": 1, "a": [1.0, "ü\u0041"]}}`,
-		`request.body.list.map(x, {"x": x})`:       `[{"x":1},{"x":2.5},{"x":3}]`,
-		`request.body.list + [request.body.exact]`: `[1,2.5,3,1.10]`,
-		`true ? request.body.exact : null`:         `1.10`,
-		`[null, true, "<&>", 1, 1.5, 12345678.0]`:  `[null,true,"<&>",1,1.5,12345678]`,
-		`{1: 2, true: b"x"}`:                       `{"1":2,"true":"eA=="}`,
-		`query`:                                    `{"page":"2","q":"a b"}`,
-		`path`:                                     `{"user":"ann"}`,
-		`auth.scopes`:                              `["orders:read","orders:write"]`,
-		`auth.claims`:                              `{"n":9007199254740993,"num":1.10,"role":"staff"}`,
-		`[duration("90s"), timestamp("2026-01-02T03:04:05Z")]`: `["90s","2026-01-02T03:04:05Z"]`,
+		`request.body.list.map(x, {"x": x})`:                            `[{"x":1},{"x":2.5},{"x":3}]`,
+		`request.body.list + [request.body.exact]`:                      `[1,2.5,3,1.10]`,
+		`true ? request.body.exact : null`:                              `1.10`,
+		`[number('1.10'), number(' 9007199254740993 '), number('1e3')]`: `[1.10,9007199254740993,1e3]`,
+		`number('1.10') * 2.0 + number('1')`:                            `3.2`,
+		`[null, true, "<&>", 1, 1.5, 12345678.0]`:                       `[null,true,"<&>",1,1.5,12345678]`,
+		`{1: 2, true: b"x"}`:                                            `{"1":2,"true":"eA=="}`,
+		`query`:                                                         `{"page":"2","q":"a b"}`,
+		`path`:                                                          `{"user":"ann"}`,
+		`auth.scopes`:                                                   `["orders:read","orders:write"]`,
+		`auth.claims`:                                                   `{"n":9007199254740993,"num":1.10,"role":"staff"}`,
+		`[duration("90s"), timestamp("2026-01-02T03:04:05Z")]`:          `["90s","2026-01-02T03:04:05Z"]`,
 	} {
 		value, err := mustCompile(t, source, expr.Any).Value(input())
 		if err != nil {
@@ -256,6 +258,7 @@ func TestEvaluationErrorsAreErrors(t *testing.T) {
 		`request.body.list[7] == 1`:                             "index out of bounds: 7",
 		`request.body.huge * 2 > 1`:                             "no such overload",
 		`request.body.big + 1 > 1`:                              "too large",
+		`number('007') == 7`:                                    "is no number as JSON writes it",
 	} {
 		got, err := mustCompile(t, source, expr.Bool).Bool(in)
 		if err == nil || got || !strings.Contains(err.Error(), want) {

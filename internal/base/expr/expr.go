@@ -42,6 +42,7 @@
 //
 //	auth.has(scope)                          true where the caller has this whole scope
 //	cidr(prefix).contains(address)           cidr takes one prefix or a list of them
+//	number(text)                             the JSON number that a text holds, with its digits
 //
 // An address or prefix that is none is an error. Regular expressions are RE2.
 //

@@ -34,6 +34,20 @@ func fromNumber(text string) ref.Val {
 	return &numeral{text}
 }
 
+// numberOf is number('1.10'): the JSON number that a text holds. Formats of which every value is a
+// text, as XML and forms, have no other way to give one that keeps its digits.
+func numberOf(v ref.Val) ref.Val {
+	text, ok := v.(types.String)
+	if !ok {
+		return types.MaybeNoSuchOverloadErr(v)
+	}
+	parsed, err := jsonx.Parse([]byte(text), jsonx.Options{})
+	if err != nil || parsed.Kind() != jsonx.Number {
+		return types.NewErr("%q is no number as JSON writes it", shortened(string(text)))
+	}
+	return fromNumber(parsed.Raw())
+}
+
 // numberValue is the value of a number's text: an int or uint where it is
 // written as an integer and fits, a double where it is not, and otherwise a
 // numeral, that can only be compared for equality: as a double it might equal another.

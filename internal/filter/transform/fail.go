@@ -3,6 +3,7 @@ package transform
 import (
 	"errors"
 
+	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
 )
 
@@ -43,8 +44,12 @@ func unreadable(err error) error {
 	if told, ok := errors.AsType[*fault.Fault](err); ok {
 		return told
 	}
-	if _, ok := errors.AsType[*formError](err); !ok {
-		return err // the backend's own, which the proxy knows to tell
+	if send, ok := errors.AsType[*exchange.SendError](err); ok {
+		return send
 	}
-	return fault.BackendInvalid.New("", fault.Internal("transform: the response cannot be read"), fault.Cause(err))
+	kind := fault.BackendReset
+	if _, ok := errors.AsType[*formError](err); ok {
+		kind = fault.BackendInvalid
+	}
+	return kind.New("", fault.Internal("transform: the response cannot be read"), fault.Cause(err))
 }

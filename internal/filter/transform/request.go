@@ -87,7 +87,7 @@ func (s *request) read(p *passage, r *http.Request) (from *codec, text []byte, c
 		return nil, nil, jsonx.Value{}, nil
 	}
 	if came, err = s.decode(from, text, head); err != nil {
-		return nil, nil, jsonx.Value{}, fault.MalformedBody.New("The body is not as this route reads it: " + err.Error() + ".")
+		return nil, nil, jsonx.Value{}, fault.MalformedBody.New("The body cannot be read as " + from.name + ": " + err.Error() + ".")
 	}
 	p.requestBody = came
 	return from, text, came, nil

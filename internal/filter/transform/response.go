@@ -106,13 +106,12 @@ func (p *passage) readResponse(res *http.Response) (from *codec, text []byte, ca
 	if res.StatusCode == http.StatusPartialContent {
 		return nil, nil, jsonx.Value{}, &formError{errors.New("it is a part, and nobody has asked for one")}
 	}
-	// A body of the same bound on both sides is read in the same way.
-	text, err = exchange.ReadBody(&http.Request{Body: res.Body, ContentLength: res.ContentLength}, s.maxBody)
+	text, err = exchange.ReadWhole(res.Body, res.ContentLength, s.maxBody)
 	switch {
 	case errors.Is(err, exchange.ErrTooLong):
 		return nil, nil, jsonx.Value{}, &formError{fmt.Errorf("its body has more than max_body, %d bytes", s.maxBody)}
 	case err != nil:
-		return nil, nil, jsonx.Value{}, fmt.Errorf("its body broke off: %w", err)
+		return nil, nil, jsonx.Value{}, fmt.Errorf("read the response's body: %w", err)
 	case len(text) == 0:
 		return nil, nil, jsonx.Value{}, nil
 	}
@@ -120,7 +119,7 @@ func (p *passage) readResponse(res *http.Response) (from *codec, text []byte, ca
 		if soap, ok := errors.AsType[*media.FaultError](err); ok {
 			return nil, nil, jsonx.Value{}, fault.BackendFault.New("", fault.Cause(soap))
 		}
-		return nil, nil, jsonx.Value{}, &formError{fmt.Errorf("its body: %w", err)}
+		return nil, nil, jsonx.Value{}, &formError{fmt.Errorf("its body cannot be read as %s: %w", from.name, err)}
 	}
 	p.responseBody = came
 	return from, text, came, nil

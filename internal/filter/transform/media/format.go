@@ -1,6 +1,7 @@
 package media
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -103,11 +104,16 @@ func Parse(f Format, body []byte, contentType string, maxBytes int) (jsonx.Value
 		return jsonx.Value{}, err
 	}
 	// As JSON a body may be longer than it was, but not without bound.
-	v, err := jsonx.Parse(text, jsonx.Options{MaxBytes: max(maxBytes, grows*len(body)), Unique: true})
-	if err != nil {
-		return jsonx.Value{}, fmt.Errorf("it is not JSON as it is read here: %w", err)
+	return parseJSON(text, max(maxBytes, grows*len(body)))
+}
+
+// parseJSON reads JSON in which no name stands twice.
+func parseJSON(text []byte, maxBytes int) (jsonx.Value, error) {
+	v, err := jsonx.Parse(text, jsonx.Options{MaxBytes: maxBytes, Unique: true})
+	if syntax, ok := errors.AsType[*jsonx.SyntaxError](err); ok {
+		err = fmt.Errorf("%s at byte %d", syntax.Text, syntax.Offset)
 	}
-	return v, nil
+	return v, err
 }
 
 // grows is how many times as long as a body its JSON is at most: of a byte the escape has six.

@@ -76,7 +76,7 @@ func readPart(part *multipart.Part) ([]byte, error) {
 		dst = base64.StdEncoding.AppendEncode(append(dst, `,"data":"`...), content)
 		return append(dst, `"}`...), nil
 	case isJSON(mediaType(contentType)):
-		v, err := jsonx.Parse(content, jsonx.Options{MaxBytes: max(len(content), 1), Unique: true})
+		v, err := parseJSON(content, max(len(content), 1))
 		if err != nil {
 			return nil, fmt.Errorf("it is no JSON: %w", err)
 		}

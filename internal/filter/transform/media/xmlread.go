@@ -106,11 +106,11 @@ func readXML(body []byte, prefixes bool) (*element, error) {
 			err = r.token(token)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("it is not XML as it is read here: %w, before byte %d", worded(err), r.decoder.InputOffset())
+			return nil, fmt.Errorf("%w, before byte %d", worded(err), r.decoder.InputOffset())
 		}
 	}
 	if len(r.open) > 0 || r.root == nil {
-		return nil, errors.New("it is not XML as it is read here: it ends too early")
+		return nil, errors.New("it ends too early")
 	}
 	return r.root, nil
 }
