@@ -64,7 +64,7 @@ func (a *api) serve(w http.ResponseWriter, r *http.Request) {
 	query := r.URL.Query()
 	a.mu.Lock()
 	if query.Get("sendInitialEvents") == "" {
-		a.requests = append(a.requests, strings.TrimSpace(r.URL.Path+" "+query.Get("watch")+" "+query.Get("labelSelector")+query.Get("fieldSelector")))
+		a.requests = append(a.requests, strings.TrimSpace(r.URL.Path+" "+query.Get("watch")+" "+query.Get("labelSelector")+query.Get("fieldSelector")+" "+query.Get("timeout")))
 	}
 	answer := a.answer
 	a.mu.Unlock()
@@ -362,6 +362,11 @@ func TestWhatIsAskedFor(t *testing.T) {
 	}
 	runs := []*run{a.run(s, "shop/users:http")}
 	asks(slicesOf+" kubernetes.io/service-name in (users)", servicesOf+" metadata.name=users")
+	for line := range strings.SplitSeq(a.asked(), "\n") {
+		if isList := !strings.Contains(line, " true"); isList && !strings.HasSuffix(line, " "+listTime.String()) {
+			t.Errorf("a list without an end is asked for: %s", line)
+		}
+	}
 	a.forget()
 	runs = append(runs, a.run(s, "shop/orders:http"))
 	asks(slicesOf+" kubernetes.io/service-name in (orders,users)", servicesOf)

@@ -178,6 +178,9 @@ func (w *watch) reflect(ctx context.Context, of int, asked selection) {
 // longestPause bounds how long after its return an API server is asked again.
 const longestPause = 10 * time.Second
 
+// listTime bounds a list, here and at the server.
+const listTime = time.Minute
+
 // asker lists and watches, and tells how that goes.
 func (w *watch) asker(from *rest.RESTClient, resource string, of int, asked selection) *cache.ListWatch {
 	request := func(o *metav1.ListOptions) *rest.Request {
@@ -186,7 +189,7 @@ func (w *watch) asker(from *rest.RESTClient, resource string, of int, asked sele
 	}
 	return &cache.ListWatch{
 		ListWithContextFunc: func(ctx context.Context, o metav1.ListOptions) (runtime.Object, error) {
-			got, err := request(&o).Do(ctx).Get()
+			got, err := request(&o).Timeout(listTime).Do(ctx).Get()
 			w.tell(ctx, of, resource, err)
 			return got, err
 		},
