@@ -114,6 +114,7 @@ cluster: ## a whole cluster on this machine: Weir from deploy/kubernetes in fron
 .PHONY: soak-kube
 soak-kube: kube ## requests while etcd and the API server are paused, killed and back, a minute each: none may fail (Linux)
 	cd test/cluster && $(GO) test -run TestTrafficNeverStops -count=1 -v -timeout 20m -args -pause 60s
+	$(GO) test -run TestTrafficGoesOnWithoutEtcd ./test/discovery -count=1 -v -timeout 20m -args -pause 60s
 
 .PHONY: rolling
 rolling: kube ## three backends replaced every 300 ms for a minute under GETs, POSTs and streams of gRPC, by registry, DNS and Kubernetes, each in three ways: what is lost (Linux)
