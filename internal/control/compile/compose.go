@@ -80,6 +80,9 @@ func (b *build) stepBackend(s *config.Step, notes *recorder) (compose.Backend, e
 		return compose.Backend{}, err
 	}
 	made := compose.Backend{RoundTripper: adapted.adapt(found.roundTripper), Host: stepHost(s.Ref, found)}
+	for i, policy := range adapted.policies {
+		made.Through = append(made.Through, strings.TrimSuffix(s.Filters[i].Name+": "+policy.Note, ": "))
+	}
 	if found.service != nil {
 		made.Retries, made.Total = true, found.service.Timeouts.Total
 	}

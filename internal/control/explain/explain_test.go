@@ -106,6 +106,18 @@ func TestTextOfClouds(t *testing.T) {
 	}
 }
 
+// Which routes hold bodies, and how much of them, is shown.
+func TestTextOfFormats(t *testing.T) {
+	s := load(t, "formats.yaml")
+	for name, q := range map[string]explain.Request{
+		"format of a request":  {Method: "POST", URL: "/orders"},
+		"format of a response": {Method: "GET", URL: "/orders/7"},
+		"format of a step":     {Method: "GET", URL: "/plain"},
+	} {
+		t.Run(name, func(t *testing.T) { explained(t, s, name, q) })
+	}
+}
+
 func explained(t *testing.T, s *snapshot.Snapshot, name string, q explain.Request) {
 	t.Helper()
 	e, err := explain.Run(s, q)

@@ -507,6 +507,28 @@ func TestMistakesInExpressionsAreToldWhereTheyStand(t *testing.T) {
 	}
 }
 
+// Steps of compositions have transforms, whose mistakes are told there.
+func TestMistakesOfStepsAreToldWhereTheyStand(t *testing.T) {
+	t.Parallel()
+	vocabulary := config.Vocabulary{Filters: []config.Kind{transform.Definition().Kind()}, Schemes: []config.Scheme{{Name: "http", Example: "http://users:8080"}}}
+	for step, want := range map[string]string{
+		`transform: { response: { read: xlm } }`:                                                `there is no format "xlm"`,
+		`transform: { response: { set: { a: =auth.sup } } }`:                                    `test.yaml:10:70: set: 'auth' has no field 'sup'`,
+		`cache: 30s, transform: { response: { set: { a: =client.ip } } }`:                       `test.yaml:10:78: the transform of the step "a" reads who is calling`,
+		`cache: 30s, transform: { response: { set: { a: =auth.sub } } }`:                        ``,
+		`cache: { ttl: 30s, shared: true }, transform: { response: { set: { a: =auth.sub } } }`: `reads who is calling, and what it gives is kept for others`,
+		`transform: { request: { headers: { X-Key: "${env:ADMIN}" } } }`:                        `may not reach the secret "env:ADMIN"`,
+		`transform: { response: { read: { xml: { root: r, lists: a.b } } } }`:                   ``,
+	} {
+		file := "listen: :8080\ngroups:\n  shop:\n    allow: ['http://*']\n    secrets: ['env:SHOP_*']\n    routes: { GET /: home }\n" +
+			"    compositions:\n      home:\n        steps:\n          a: { to: http://a, " + step + " }\n"
+		problems := config.Load([]config.Source{{Path: "test.yaml", Data: []byte(file)}}, vocabulary).Problems
+		if want == "" && len(problems) > 0 || !strings.Contains(fmt.Sprint(problems), want) {
+			t.Errorf("%s: %v, want %s", step, problems, want)
+		}
+	}
+}
+
 func TestNotesTellWhatIsHeld(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{

@@ -52,6 +52,8 @@ type Backend struct {
 	Host string
 	// Total is its own bound on a call, for steps that have none; 0: it has none.
 	Total time.Duration
+	// Through says in a few words what stands between the step and it, for explain.
+	Through []string
 	// Retries tells that it makes the step's further tries itself, as a service
 	// does, which knows other endpoints.
 	Retries bool
@@ -124,7 +126,7 @@ func (c *Composition) draw(from *config.Composition, b *builder) error {
 	}
 	for level, steps := range plan.Levels {
 		for _, i := range steps {
-			c.plan = append(c.plan, planned(level, &from.Steps[i], plan.Needs[i], names))
+			c.plan = append(c.plan, planned(level, &from.Steps[i], plan.Needs[i], names, c.steps[i].backend.Through))
 		}
 	}
 	return nil
@@ -194,7 +196,7 @@ func target(s *config.Step) string {
 	return s.Method + " " + s.Path.Text + " of " + s.Ref.String()
 }
 
-func planned(level int, s *config.Step, needs []int, names []string) Planned {
+func planned(level int, s *config.Step, needs []int, names, through []string) Planned {
 	p := Planned{Level: level, Name: s.Name, Call: target(s), Origin: s.Origin}
 	for _, n := range needs {
 		p.After = append(p.After, names[n])
@@ -218,8 +220,8 @@ func planned(level int, s *config.Step, needs []int, names []string) Planned {
 	if s.Cache != nil {
 		p.Notes = append(p.Notes, cacheNote(s.Cache))
 	}
-	for _, f := range s.Filters {
-		p.Notes = append(p.Notes, "through "+f.Name)
+	for _, what := range through {
+		p.Notes = append(p.Notes, "through "+what)
 	}
 	if s.Undo != nil {
 		p.Notes = append(p.Notes, "undone by "+target(s.Undo))
