@@ -21,12 +21,11 @@ type Settings struct {
 
 // The defaults, and the bounds of what makes sense.
 const (
-	DefaultQueue   = 1000
-	DefaultWait    = 5 * time.Second
-	MostAtOnce     = 100_000
-	MostInQueue    = 1_000_000
-	mostWait       = 5 * time.Minute
-	settingExample = "for example `concurrency: 500`"
+	DefaultQueue = 1000
+	DefaultWait  = 5 * time.Second
+	MostAtOnce   = 100_000
+	MostInQueue  = 1_000_000
+	mostWait     = 5 * time.Minute
 )
 
 // Kind is what stands under `clouds` by that name.
@@ -53,19 +52,19 @@ func (s Settings) Pool() cloud.PoolBounds {
 func (s *Settings) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	type long Settings
 	doc.Decode(n, (*long)(s), ps)
-	wrong := func(key, format string, args ...any) {
+	wrong := func(key, example, format string, args ...any) {
 		if at := n.Get(key); at != nil {
-			ps.Add(doc.Problem{Pos: at.Pos, What: key + ": " + fmt.Sprintf(format, args...), Fix: settingExample})
+			ps.Add(doc.Problem{Pos: at.Pos, What: key + ": " + fmt.Sprintf(format, args...), Fix: fmt.Sprintf("for example `%s: %s`", key, example)})
 		}
 	}
 	if s.Concurrency < 1 || s.Concurrency > MostAtOnce {
-		wrong("concurrency", "%d is not from 1 to %d", s.Concurrency, MostAtOnce)
+		wrong("concurrency", "500", "%d is not from 1 to %d", s.Concurrency, MostAtOnce)
 	}
 	if s.Queue < 0 || s.Queue > MostInQueue {
-		wrong("queue", "%d is not from 0 to %d", s.Queue, MostInQueue)
+		wrong("queue", "1000", "%d is not from 0 to %d", s.Queue, MostInQueue)
 	}
 	if s.Wait <= 0 || s.Wait > mostWait {
-		wrong("wait", "%v is not from more than nothing to %v", s.Wait, mostWait)
+		wrong("wait", "5s", "%v is not from more than nothing to %v", s.Wait, mostWait)
 	}
 }
 
