@@ -41,7 +41,7 @@ func TestMain(m *testing.M) {
 const (
 	keyID, secret = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"
 	temporaryID   = "ASIAEXAMPLE"
-	token         = "the session token"
+	token         = "the/session+token="
 	region        = "eu-west-1"
 )
 
