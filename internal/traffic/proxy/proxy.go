@@ -20,12 +20,12 @@
 package proxy
 
 import (
-	"context"
 	"log/slog"
 	"net/http"
 	"strings"
 	"sync/atomic"
 
+	"github.com/weir-gateway/weir/internal/base/cancel"
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/base/forward"
@@ -70,6 +70,7 @@ type passage struct {
 	writer   *exchange.Writer    // the exchange's own below it
 	control  *http.ResponseController
 	r        *http.Request
+	ctx      cancel.Context // of the request to the backend
 	exchange *exchange.Exchange
 	upgrade  string // the protocol that the backend was asked to switch to
 	body     *body  // nil where there is none
@@ -85,15 +86,16 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		proxy: p, w: w, writer: exchange.WriterOf(w), control: http.NewResponseController(w),
 		r: r, exchange: exchange.Of(r),
 	}
-	ctx, cancel := context.WithCancelCause(r.Context())
-	defer cancel(nil)
+	ctx := &t.ctx
+	ctx.Under(r.Context())
+	defer ctx.Cancel(nil)
 	if f := t.refuse(); f != nil {
 		t.writer.Fail(f)
 		return
 	}
 	t.watch = newWatch(p.Timeouts, func(cause error) {
 		t.awaited.Store(t.body != nil && t.body.reading.Load())
-		cancel(cause)
+		ctx.Cancel(cause)
 		t.unblock()
 	})
 	defer t.close()

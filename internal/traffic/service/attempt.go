@@ -27,8 +27,7 @@ type attempt struct {
 	start   time.Time
 	whole   atomic.Int64  // how long it took until the request was wholly sent, 0: it was not
 	limit   time.Duration // for the head; 0: none
-	cancel  context.CancelCauseFunc
-	timer   *time.Timer
+	bound   bound         // with limit
 	phase   atomic.Uint32
 
 	head    finding        // what the head told
@@ -53,11 +52,12 @@ const never = time.Duration(math.MaxInt64)
 
 // bind gives the context that ends with the attempt.
 func (a *attempt) bind(ctx context.Context) context.Context {
-	if a.limit > 0 {
-		ctx, a.cancel = context.WithCancelCause(ctx)
-		a.timer = time.AfterFunc(never, a.expire)
+	if a.limit == 0 {
+		return ctx
 	}
-	return ctx
+	a.bound.attempt = a
+	a.bound.Under(ctx)
+	return &a.bound
 }
 
 // sent begins the wait for the head; only the first call counts.
@@ -65,8 +65,8 @@ func (a *attempt) sent() {
 	if a.whole.Load() == 0 {
 		a.whole.CompareAndSwap(0, max(1, int64(time.Since(a.start))))
 	}
-	if a.limit > 0 && a.phase.CompareAndSwap(sending, waiting) {
-		a.timer.Reset(a.limit)
+	if a.limit > 0 && a.phase.Load() == sending {
+		a.bound.begin()
 	}
 }
 
@@ -78,17 +78,11 @@ func (a *attempt) sentAfter() time.Duration {
 	return -1
 }
 
-func (a *attempt) expire() {
-	if a.phase.CompareAndSwap(waiting, timedOut) {
-		a.cancel(errHeadTimeout)
-	}
-}
-
 // headSeen ends the wait for the head; it tells false where that was over already.
 func (a *attempt) headSeen() bool {
 	inTime := a.phase.Swap(answered) != timedOut
-	if a.timer != nil {
-		a.timer.Stop()
+	if a.limit > 0 {
+		a.bound.stop()
 	}
 	return inTime
 }
@@ -178,8 +172,8 @@ func (a *attempt) settle(f finding) {
 // done counts the attempt out.
 func (a *attempt) done() {
 	a.service.pool.Done(&a.state.load)
-	if a.cancel != nil {
-		a.cancel(nil)
+	if a.limit > 0 {
+		a.bound.Cancel(nil)
 	}
 }
 

@@ -3,6 +3,7 @@ package http1_test
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"net"
@@ -16,6 +17,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/await"
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/wire/http1"
+	"github.com/weir-gateway/weir/internal/wire/secure/securetest"
 )
 
 // endpoint is a listener whose connections are served by the test.
@@ -24,6 +26,7 @@ type endpoint struct {
 	conns   chan net.Conn
 	dials   atomic.Int32
 	client  *http1.Client
+	secured *tls.Config // nil: in the clear
 }
 
 // newEndpoint listens, and makes a client whose unused connections are kept for idle.
@@ -48,7 +51,12 @@ func newEndpoint(t *testing.T, idle time.Duration) *endpoint {
 	e.client = http1.NewClient(http1.ClientOptions{
 		Dial: func(ctx context.Context, host string) (net.Conn, error) {
 			e.dials.Add(1)
-			return new(net.Dialer).DialContext(ctx, "tcp", host)
+			conn, err := new(net.Dialer).DialContext(ctx, "tcp", host)
+			if err != nil || e.secured == nil {
+				return conn, err
+			}
+			secured := tls.Client(conn, e.secured)
+			return secured, secured.HandshakeContext(ctx)
 		},
 		Idle: idle, IdlePerHost: 2, Limits: wide, ContinueWait: time.Second,
 	})
@@ -441,4 +449,57 @@ func TestRequestsThatCannotBeWritten(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Over TLS what nobody has asked for may have been received together with the answer before it.
+func TestUnaskedRecordsEndAConnection(t *testing.T) {
+	a := securetest.NewAuthority(t, "a")
+	for name, unasked := range map[string]string{"nothing": "", "an answer": "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"} {
+		t.Run(name, func(t *testing.T) {
+			e := newEndpoint(t, await.Patience)
+			e.secured = &tls.Config{RootCAs: a.Pool(), ServerName: "127.0.0.1"}
+			certificate := &tls.Config{Certificates: []tls.Certificate{a.Issue([]string{"127.0.0.1"})}}
+			answer := e.ask(t.Context(), t, "GET", nil)
+			plain, _ := e.accepts(t)
+			written := &gathering{Conn: plain}
+			conn := tls.Server(written, certificate)
+			in := bufio.NewReader(conn)
+			hears(t, in)
+			written.gathers = true
+			says(t, conn, fine)
+			says(t, conn, unasked)
+			if _, err := plain.Write(written.held); err != nil {
+				t.Fatal(err)
+			}
+			written.gathers = false
+			(<-answer).reads(t)
+			answer = e.ask(t.Context(), t, "GET", nil)
+			if unasked != "" {
+				plain, _ = e.accepts(t)
+				conn = tls.Server(plain, certificate)
+				in = bufio.NewReader(conn)
+			}
+			hears(t, in)
+			says(t, conn, fine)
+			if body := (<-answer).reads(t); body != "ok" {
+				t.Errorf("the answer is %q", body)
+			}
+		})
+	}
+}
+
+// gathering is a connection that sends several records in one piece.
+type gathering struct {
+	net.Conn
+
+	gathers bool
+	held    []byte
+}
+
+func (g *gathering) Write(p []byte) (int, error) {
+	if !g.gathers {
+		return g.Conn.Write(p)
+	}
+	g.held = append(g.held, p...)
+	return len(p), nil
 }

@@ -49,8 +49,8 @@ func (c *Conn) watch(ended chan<- struct{}) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.came = n > 0
-	if n == 0 && !timedOut(err) && c.cancel != nil {
-		c.cancel()
+	if n == 0 && !timedOut(err) && c.current != nil {
+		c.current.Cancel(nil)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/base/cancel"
 	"github.com/weir-gateway/weir/internal/base/fault"
 )
 
@@ -36,13 +37,13 @@ type Conn struct {
 	told   atomic.Bool  // Slow was told, or is not to be
 	fault  atomic.Pointer[fault.Fault]
 
-	mu          sync.Mutex // guards what follows
-	interrupted int64      // the state that the sweep has ended, 0 for none
-	outer       time.Time  // the read deadline that the handler asked for
-	bounded     bool       // the handler has set a deadline
-	cancel      context.CancelFunc
-	watched     chan struct{} // closed when the watch has ended; nil: there is none
-	came        bool          // the watch has read one
+	mu          sync.Mutex      // guards what follows
+	interrupted int64           // the state that the sweep has ended, 0 for none
+	outer       time.Time       // the read deadline that the handler asked for
+	bounded     bool            // the handler has set a deadline
+	current     *cancel.Context // of the request that is being answered, nil where there is none
+	watched     chan struct{}   // closed when the watch has ended; nil: there is none
+	came        bool            // the watch has read one
 }
 
 // past is a deadline that is over.
@@ -281,10 +282,11 @@ func (c *Conn) handle(t *turn) after {
 			c.ctx = more(c.ctx, c)
 		}
 	}
-	ctx, cancel := context.WithCancel(c.ctx)
-	defer cancel()
+	ctx := new(cancel.Context) // which the handler may keep
+	ctx.Under(c.ctx)
+	defer ctx.Cancel(nil)
 	c.mu.Lock()
-	c.cancel = cancel
+	c.current = ctx
 	c.mu.Unlock()
 	if t.body == nil {
 		c.readWhole()
@@ -351,7 +353,7 @@ func (c *Conn) complete(t *turn, w *response, aborted bool) after {
 func (c *Conn) unbound() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.cancel = nil
+	c.current = nil
 	if c.bounded {
 		c.bounded, c.outer, c.interrupted = false, time.Time{}, 0
 		_ = c.net.SetDeadline(time.Time{}) // a closed connection tells its reader
@@ -377,8 +379,8 @@ func (c *Conn) setWriteDeadline(t time.Time) error {
 func (c *Conn) leave() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.cancel != nil {
-		c.cancel()
+	if c.current != nil {
+		c.current.Cancel(nil)
 	}
 }
 

@@ -1,0 +1,95 @@
+// Package cancel has a context that costs next to nothing while nobody waits for its end.
+package cancel
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Context is a child of another context that Cancel ends too, as the one that
+// context.WithCancelCause makes. That one registers with its parent, which costs a lock and
+// several allocations whether or not anybody waits for its end. This one does so when somebody
+// asks for Done, as everything must that waits, contexts below it included; who only looks at
+// Err now and then pays nothing.
+//
+// Under must be called first, and once. It is safe for concurrent use, and never used again.
+type Context struct {
+	parent context.Context //nolint:containedctx // it is one
+	over   atomic.Bool     // it was cancelled
+	usual  atomic.Pointer[usual]
+
+	mu sync.Mutex // held while usual is made
+}
+
+// usual is a context of the usual kind, which stands in for one that somebody waits for.
+type usual struct {
+	ctx    context.Context //nolint:containedctx // it is one
+	cancel context.CancelCauseFunc
+}
+
+// Under makes c a child of parent.
+func (c *Context) Under(parent context.Context) { c.parent = parent }
+
+// Cancel ends c; cause is what context.Cause gives then, nil for context.Canceled. Of several
+// ends the first one counts, but for one without a cause of which nobody was told.
+func (c *Context) Cancel(cause error) {
+	c.mu.Lock()
+	u := c.usual.Load()
+	if u == nil && cause != nil && !c.over.Load() {
+		u = c.await()
+	}
+	c.over.Store(true)
+	c.mu.Unlock()
+	if u != nil {
+		u.cancel(cause)
+	}
+}
+
+// Done is closed when c has ended (context.Context).
+func (c *Context) Done() <-chan struct{} {
+	if u := c.usual.Load(); u != nil {
+		return u.ctx.Done()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	u := c.usual.Load()
+	if u == nil {
+		u = c.await()
+	}
+	if c.over.Load() {
+		u.cancel(nil)
+	}
+	return u.ctx.Done()
+}
+
+// await makes the usual context. The caller has locked mu.
+func (c *Context) await() *usual {
+	ctx, cancel := context.WithCancelCause(c.parent)
+	u := &usual{ctx, cancel}
+	c.usual.Store(u)
+	return u
+}
+
+// Err tells whether c has ended, and how (context.Context).
+func (c *Context) Err() error {
+	if u := c.usual.Load(); u != nil {
+		return u.ctx.Err()
+	}
+	if c.over.Load() {
+		return context.Canceled
+	}
+	return c.parent.Err()
+}
+
+// Deadline is the parent's (context.Context).
+func (c *Context) Deadline() (time.Time, bool) { return c.parent.Deadline() }
+
+// Value is the parent's (context.Context). By it package context finds the usual context.
+func (c *Context) Value(key any) any {
+	if u := c.usual.Load(); u != nil {
+		return u.ctx.Value(key)
+	}
+	return c.parent.Value(key)
+}
