@@ -2,6 +2,7 @@ package exchange
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -31,9 +32,9 @@ type Exchange struct {
 	// Query is the raw query without '?'.
 	Query string
 
-	Route  string // the name of the matched route, "" before the match
-	Origin string // where that route was written: file:line or object
-	Params Params // what the route's pattern captured, decoded
+	Route  string       // the name of the matched route, "" before the match
+	Origin fmt.Stringer // where that route was written: file:line or object; nil before the match
+	Params Params       // what the route's pattern captured, decoded
 
 	// Identity is who is calling, nil while nobody was authenticated.
 	Identity *Identity

@@ -78,13 +78,16 @@ func SetFields(head Head, fields ...Field) {
 
 // DelFields deletes every field of head whose name drop picks.
 func DelFields(head Head, drop func(name string) bool) {
-	if from, ok := head.(mapHead); ok {
+	switch from := head.(type) {
+	case mapHead:
 		from.drop(drop)
-		return
-	}
-	for name := range head.All() {
-		if drop(name) {
-			head.Del(name)
+	case lines:
+		from.drop(drop)
+	default:
+		for name := range head.All() {
+			if drop(name) {
+				head.Del(name)
+			}
 		}
 	}
 }

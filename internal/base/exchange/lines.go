@@ -95,6 +95,10 @@ func (h lines) Names() []string {
 }
 
 func (h lines) take(from Head, keep func(name string) bool) {
+	if same, ok := from.(lines); ok { // without the iterator, which costs allocations
+		h.takeLines(same[Lines], keep)
+		return
+	}
 	list := h[Lines]
 	for name, value := range from.All() {
 		if keep(name) {
@@ -102,6 +106,25 @@ func (h lines) take(from Head, keep func(name string) bool) {
 		}
 	}
 	h[Lines] = list
+}
+
+func (h lines) takeLines(from []string, keep func(name string) bool) {
+	list := h[Lines]
+	for i := 0; i < len(from); i += 2 {
+		if from[i] != "" && keep(from[i]) {
+			list = append(list, from[i], from[i+1])
+		}
+	}
+	h[Lines] = list
+}
+
+func (h lines) drop(drop func(name string) bool) {
+	list := h[Lines]
+	for i := 0; i < len(list); i += 2 {
+		if list[i] != "" && drop(list[i]) {
+			list[i] = ""
+		}
+	}
 }
 
 // find gives the place of the next line of that name, from i on, or -1.

@@ -176,7 +176,7 @@ func (s *Snapshot) Explain(socket string, r *http.Request, peer netip.AddrPort, 
 		e.Trace = l.Table.Explain(&route.Query{Method: matchedMethod(r, target), Host: x.Host, Path: x.Path, Request: r})
 	}
 	if x.Route != "" { // also where it does not admit the request
-		e.Route = &Place{x.Route, x.Origin}
+		e.Route = &Place{x.Route, x.Origin.String()}
 	}
 	if target != nil {
 		e.Preflighted = e.Preflight != "" && target.CORS

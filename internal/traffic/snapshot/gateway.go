@@ -231,7 +231,7 @@ func (s *Snapshot) find(socket string, r *http.Request, x *exchange.Exchange, on
 	if !ok {
 		return nil, l.miss(r, x, s.Verbose)
 	}
-	x.Route, x.Origin = target.Name, target.Origin.String()
+	x.Route, x.Origin = target.Name, &target.Origin
 	if f := target.admits(x); f != nil {
 		return nil, f
 	}

@@ -46,7 +46,8 @@ func newID() string {
 	for i := range 8 {
 		raw[i], raw[8+i] = byte(a>>(8*i)), byte(b>>(8*i))
 	}
-	return hex.EncodeToString(raw[:])
+	var text [2 * len(raw)]byte
+	return string(hex.AppendEncode(text[:0], raw[:])) // EncodeToString would allocate twice
 }
 
 // acceptID gives id back if it is short printable ASCII without blanks and
