@@ -38,6 +38,8 @@ type body struct {
 	cut      atomic.Bool           // Close has ended a Read
 	whole    atomic.Bool           // the source was read to its end
 	ended    sync.Once             // tells the watch
+	waking   sync.Mutex            // held while a read is ended
+	finished bool                  // nobody may end one any more; guarded by waking
 	failure  atomic.Pointer[error] // why the client's side failed; nil while it has not
 }
 
@@ -126,6 +128,9 @@ func (b *body) finish() {
 		b.exhaust()
 	}
 	b.err = http.ErrBodyReadAfterClose
+	b.waking.Lock()
+	b.finished = true
+	b.waking.Unlock()
 	b.exchange.Received = b.received
 }
 
@@ -140,9 +145,12 @@ func (b *body) exhaust() {
 	}
 }
 
-// wake ends a read that waits for the client.
+// wake ends a read that waits for the client. The backend may want that when the handler has
+// returned, which nobody may use the writer after.
 func (b *body) wake() {
-	if b.reading.Load() {
+	b.waking.Lock()
+	defer b.waking.Unlock()
+	if b.reading.Load() && !b.finished {
 		_ = b.control.SetReadDeadline(past) // a writer that has no deadlines has no blocking reads
 	}
 }

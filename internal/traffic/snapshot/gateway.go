@@ -124,7 +124,7 @@ func (g *Gateway) pass(h *Handler, s *Snapshot, w http.ResponseWriter, r *http.R
 	}
 	target, f := s.find(s.Socket(h.socket), r, x, g.bound(r))
 	if f == nil && within != nil && target.Group != within.Group {
-		x.Route, x.Origin = "", ""
+		x.Route, x.Origin = "", nil
 		f = fault.RouteNotFound.New("") // it is not there for this request
 	}
 	if f != nil {
