@@ -2,6 +2,7 @@ package http1_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -77,7 +78,7 @@ func ask1KiB(tb testing.TB, road http.RoundTripper, req *http.Request, piece []b
 	for err == nil {
 		_, err = res.Body.Read(piece)
 	}
-	if err != io.EOF {
+	if !errors.Is(err, io.EOF) {
 		tb.Fatal(err)
 	}
 	_ = res.Body.Close()

@@ -56,7 +56,8 @@ func newEndpoint(t *testing.T, idle time.Duration) *endpoint {
 				return conn, err
 			}
 			secured := tls.Client(conn, e.secured)
-			return secured, secured.HandshakeContext(ctx)
+			err = secured.HandshakeContext(ctx)
+			return secured, err
 		},
 		Idle: idle, IdlePerHost: 2, Limits: wide, ContinueWait: time.Second,
 	})

@@ -46,7 +46,7 @@ func (l *link) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Wrote is how much went to the system, where that is not as much as was given to write: a
+// wroteBelow is how much went to the system, where that is not as much as was given to write: a
 // record of TLS that fails tells nothing of its part.
 func (l *link) wroteBelow() int64 {
 	if counts, ok := l.below.(interface{ Wrote() int64 }); ok {

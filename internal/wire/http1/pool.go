@@ -21,7 +21,7 @@ func (c *Client) take(host string) *link {
 }
 
 // pop takes the connection that was used last, whatever has become of it. Those that have
-// rested for too long are the sweep's to close.
+// rested for too long are the patrol's to close.
 func (c *Client) pop(host string) *link {
 	now := c.now()
 	c.mu.Lock()
