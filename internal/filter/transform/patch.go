@@ -31,6 +31,24 @@ type operation struct {
 type patch struct {
 	operations []operation
 	in         *expr.Input
+	most       int                       // bytes of what is made
+	made       map[*expr.Document][]byte // what is given to many members is computed once
+}
+
+// value is the JSON that an operation gives to members.
+func (p *patch) value(d *expr.Document) ([]byte, error) {
+	if text, ok := p.made[d]; ok {
+		return text, nil
+	}
+	text, err := d.Append(nil, p.in)
+	if err != nil {
+		return nil, err
+	}
+	if p.made == nil {
+		p.made = make(map[*expr.Document][]byte)
+	}
+	p.made[d] = text
+	return text, nil
 }
 
 // pending is an operation on its way down a value: the segment at comes next.
@@ -116,12 +134,17 @@ func (p *patch) object(dst []byte, v jsonx.Value, todo []pending) ([]byte, error
 		dst = append(jsonx.AppendString(dst, m.name), ':')
 		var err error
 		if m.made != nil {
-			dst, err = m.made.Append(dst, p.in)
+			var text []byte
+			text, err = p.value(m.made)
+			dst = append(dst, text...)
 		} else {
 			dst, err = p.append(dst, m.value, m.below)
 		}
 		if err != nil {
 			return nil, err
+		}
+		if len(dst) > p.most {
+			return nil, fmt.Errorf("what is made is larger than %d bytes", p.most)
 		}
 	}
 	return append(dst, '}'), nil

@@ -104,7 +104,7 @@ func (s *side) encode(came jsonx.Value, from, to *codec, in *expr.Input) (body [
 	case came.Kind() == jsonx.Invalid:
 		return nil, "", nil
 	default:
-		patch := patch{s.patch, in}
+		patch := patch{operations: s.patch, in: in, most: roomForValues + 2*len(came.Raw())}
 		text, err = patch.append(nil, came, patch.all())
 	}
 	if err != nil {
@@ -127,8 +127,10 @@ func (s *side) encode(came jsonx.Value, from, to *codec, in *expr.Input) (body [
 	return body, contentType, err
 }
 
-// What is made is bounded by what expressions may give; this is more.
 const (
+	// roomForValues is for what a patch adds to a body: a small one has many members that each get a value.
+	roomForValues = 8 << 20
+	// What is made is bounded by what expressions and patches may give; this is more.
 	mostMade  = 1 << 29
 	mostDepth = 512
 )

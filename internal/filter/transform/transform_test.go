@@ -193,6 +193,7 @@ func TestWhatCannotBeChangedIsNotPassedOn(t *testing.T) {
 		{"a text where an object is needed", `set: { a.b: 1 }`, jsonType, `{"a":"x"}`, "400 malformed-body The body does not hold what this route needs of it."},
 		{"a member that is read", `body: { a: =request.body.a.b }`, jsonType, `{"a":{}}`, "400 malformed-body The body does not hold what this route needs of it."},
 		{"too large", `{ remove: a, max_body: 64B }`, jsonType, big, "413 body-too-large The body may have at most 64 bytes."},
+		{"many members that each get a value", `{ set: { items.a: =request.body.v } }`, jsonType, `{"v":"` + strings.Repeat("x", 10_000) + `","items":[{}` + strings.Repeat(",{}", 2000) + `]}`, "400 malformed-body The body does not hold what this route needs of it."},
 		{"nothing that a form holds", `write: form`, jsonType, `{"a":{}}`, "400 malformed-body The body does not hold what this route needs of it."},
 		{"a name that XML has not", `write: { xml: { root: o } }`, jsonType, `{"a b":1}`, "400 malformed-body The body does not hold what this route needs of it."},
 		{"an expression of the config's own", `body: { a: =auth.claims.b }`, jsonType, `{}`, "500 unexpected "},

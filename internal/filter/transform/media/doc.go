@@ -19,4 +19,5 @@ const (
 	maxElements = 100_000 // elements and attributes of XML
 	maxFields   = 1_000   // fields of a form
 	maxParts    = 100     // parts of multipart/form-data
+	maxPrefixes = 256     // prefixes that are declared at one place of XML
 )

@@ -107,7 +107,9 @@ func (f *Form) Append(dst []byte, v jsonx.Value) ([]byte, string, error) {
 		if len(dst) > start {
 			dst = append(dst, '&')
 		}
-		dst = append(dst, url.QueryEscape(name)+"="+url.QueryEscape(text)...)
+		if dst = append(dst, url.QueryEscape(name)+"="+url.QueryEscape(text)...); len(dst)-start > room(v) {
+			return errTooLong(room(v))
+		}
 		return nil
 	})
 	return dst, formType, err

@@ -119,6 +119,14 @@ func parseJSON(text []byte, maxBytes int) (jsonx.Value, error) {
 // grows is how many times as long as a body its JSON is at most: of a byte the escape has six.
 const grows = 8
 
+// room is how long what is written of v may be. A list makes its name stand before each element, so that
+// a small body could become an endless one.
+func room(v jsonx.Value) int { return roomForAll + grows*len(v.Raw()) }
+
+const roomForAll = 8 << 20
+
+func errTooLong(most int) error { return fmt.Errorf("it would be longer than %d bytes", most) }
+
 // Paths are paths from a value to members: names, outermost first. A list on the way stands for its elements.
 type Paths [][]string
 

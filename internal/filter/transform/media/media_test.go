@@ -3,6 +3,7 @@ package media_test
 import (
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"mime"
 	"slices"
 	"strings"
@@ -232,6 +233,33 @@ func TestMultipartIsReadAndWritten(t *testing.T) {
 		if got := encode(t, &media.Multipart{}, json); got != want {
 			t.Errorf("%s: %s, want %s", json, got, want)
 		}
+	}
+}
+
+// What a small body could be made to cost is bounded: a name stands before each element of its list, and each
+// prefix is looked for among those that are declared.
+func TestSmallBodiesDoNotBecomeLargeOnes(t *testing.T) {
+	t.Parallel()
+	name := strings.Repeat("n", 100_000)
+	long := `{"` + name + `":[1` + strings.Repeat(",1", 5000) + `]}`
+	for kind, f := range map[string]media.Format{"form": &media.Form{}, "xml": &media.XML{Root: "r"}, "soap": &media.SOAP{}} {
+		if got := encode(t, f, long); !strings.Contains(got, "it would be longer than 9") {
+			t.Errorf("%s: %.100s", kind, got)
+		}
+	}
+	if got := encode(t, &media.Multipart{}, long); !strings.Contains(got, "more than 100 parts") && !strings.Contains(got, "it would be longer than") {
+		t.Errorf("multipart: %.100s", got)
+	}
+	var read, written strings.Builder
+	for i := range 300 {
+		fmt.Fprintf(&read, ` xmlns:p%d="u"`, i)
+		fmt.Fprintf(&written, `"@xmlns:p%d":"u",`, i)
+	}
+	if got := decode(&media.XML{}, "<a"+read.String()+"/>", ""); !strings.Contains(got, "more than 256 prefixes are declared") {
+		t.Errorf("read: %.100s", got)
+	}
+	if got := encode(t, &media.XML{Root: "r"}, "{"+written.String()+`"a":1}`); got != "error: more than 256 prefixes would be declared" {
+		t.Errorf("written: %.100s", got)
 	}
 }
 

@@ -99,6 +99,9 @@ func (m *Multipart) Append(dst []byte, v jsonx.Value) ([]byte, string, error) {
 		if err := writePart(w, name, value); err != nil {
 			return fmt.Errorf("the part %s: %w", shortened(name), err)
 		}
+		if out.Len() > room(v) {
+			return errTooLong(room(v))
+		}
 		return nil
 	})
 	if err == nil {

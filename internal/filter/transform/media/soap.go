@@ -89,7 +89,7 @@ func (s *SOAP) Append(dst []byte, v jsonx.Value) ([]byte, string, error) {
 		uri, contentType = soap12, "application/soap+xml; charset=utf-8"
 	}
 	const prefix = "soap"
-	w := xmlWriter{dst: append(dst, xmlHead...), prefixes: []string{prefix}, depth: 2}
+	w := xmlWriter{dst: append(dst, xmlHead...), prefixes: []string{prefix}, depth: 2, most: len(dst) + room(v)}
 	w.dst = append(w.dst, "<soap:Envelope xmlns:soap=\""+uri+"\"><soap:Body>"...)
 	for name, inner := range v.Members() {
 		if err := w.element(name, inner); err != nil {

@@ -207,6 +207,8 @@ func (r *xmlReader) declare(attributes []xml.Attr) error {
 		case !ok:
 		case prefix == "xmlns" || prefix == "xml" && a.Value != xmlNamespace || prefix != "" && a.Value == "":
 			return fmt.Errorf("the prefix %s cannot be declared like that", shortened(prefix))
+		case len(r.scope) == maxPrefixes:
+			return fmt.Errorf("more than %d prefixes are declared", maxPrefixes)
 		default:
 			r.scope = append(r.scope, declaration{prefix, a.Value})
 		}
@@ -232,6 +234,9 @@ func (r *xmlReader) uri(prefix string) (string, error) {
 
 // attributes takes over those of an element that the JSON has.
 func (r *xmlReader) attributes(e *element, list []xml.Attr) error {
+	if len(list) == 0 {
+		return nil
+	}
 	seen := make(map[xml.Name]bool, len(list))
 	named := make(map[string]bool, len(list))
 	for _, a := range list {

@@ -18,7 +18,7 @@ const (
 
 // Append implements Format.
 func (x *XML) Append(dst []byte, v jsonx.Value) ([]byte, string, error) {
-	w := xmlWriter{dst: append(dst, xmlHead...)}
+	w := xmlWriter{dst: append(dst, xmlHead...), most: len(dst) + room(v)}
 	if x.Root != "" {
 		if v.Kind() == jsonx.List || v.Kind() == jsonx.Null {
 			return nil, "", fmt.Errorf("the element %s cannot be %s", x.Root, v.Kind())
@@ -49,6 +49,7 @@ type xmlWriter struct {
 	dst      []byte
 	prefixes []string // those declared here
 	depth    int
+	most     int // bytes of dst
 }
 
 // element writes a value as elements of that name: none for null, several for a list.
@@ -72,6 +73,9 @@ func (w *xmlWriter) element(name string, v jsonx.Value) error {
 	}
 	declared := len(w.prefixes)
 	err := w.one(name, v)
+	if err == nil && len(w.dst) > w.most {
+		err = errTooLong(w.most)
+	}
 	w.prefixes = w.prefixes[:declared]
 	w.depth--
 	return err
@@ -116,6 +120,9 @@ func (w *xmlWriter) one(name string, v jsonx.Value) error {
 func (w *xmlWriter) attributes(v jsonx.Value) error {
 	for member := range v.Members() {
 		if prefix, ok := strings.CutPrefix(member, "@xmlns:"); ok {
+			if len(w.prefixes) == maxPrefixes {
+				return fmt.Errorf("more than %d prefixes would be declared", maxPrefixes)
+			}
 			w.prefixes = append(w.prefixes, prefix)
 		}
 	}
