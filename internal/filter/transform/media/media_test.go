@@ -71,6 +71,8 @@ func TestXMLIsReadAsJSON(t *testing.T) {
 		{"elements that only look alike", media.XML{}, `<a xmlns:p="u" xmlns:q="v"><p:x/><q:x/></a>`, `error: two elements are called x but for their namespaces`},
 		{"a prefix that nobody declares", media.XML{}, `<p:a/>`, `error: the prefix p is not declared, before byte 6`},
 		{"a prefix beyond its element", media.XML{}, `<a><b xmlns:p="u"/><p:c/></a>`, `error: the prefix p is not declared, before byte 25`},
+		{"a colon alone", media.XML{}, `<a :="1"/>`, `error: : is no name with a prefix, before byte 10`},
+		{"no name behind a prefix", media.XML{}, `<a:/>`, `error: a: is no name with a prefix, before byte 5`},
 		{"another end", media.XML{}, `<a></b>`, `error: an end of b stands where another is expected, before byte 7`},
 		{"an end too many", media.XML{}, `<a/></a>`, `error: an end of a stands where another is expected, before byte 8`},
 		{"no end", media.XML{}, `<a>`, `error: it ends too early`},
@@ -323,7 +325,7 @@ func TestWhichBodiesAreRead(t *testing.T) {
 func FuzzXML(f *testing.F) {
 	for _, seed := range []string{
 		`<a x="1"><b>t</b><b/>&lt;</a>`, `<p:a xmlns:p="u" p:x="&#10;"/>`, "<a>\r\n&#13;</a>", `<!DOCTYPE a><a/>`,
-		`<a xmlns:i="http://www.w3.org/2001/XMLSchema-instance"><b i:nil="1"/></a>`, `<a><![CDATA[]]&gt;]]></a>`,
+		`<a xmlns:i="http://www.w3.org/2001/XMLSchema-instance"><b i:nil="1"/></a>`, `<a><![CDATA[]]&gt;]]></a>`, `<A0 :=""/>`,
 	} {
 		f.Add(seed)
 	}

@@ -166,7 +166,7 @@ func (r *xmlReader) start(t xml.StartElement) error {
 		return err
 	}
 	var err error
-	if e.space, err = r.uri(t.Name.Space); err != nil {
+	if e.space, err = r.uri(t.Name); err != nil {
 		return err
 	}
 	e.local, e.name = t.Name.Local, r.spelled(t.Name)
@@ -216,8 +216,12 @@ func (r *xmlReader) declare(attributes []xml.Attr) error {
 	return nil
 }
 
-// uri is the namespace that a prefix stands for, here.
-func (r *xmlReader) uri(prefix string) (string, error) {
+// uri is the namespace of a name with its prefix, here.
+func (r *xmlReader) uri(name xml.Name) (string, error) {
+	prefix := name.Space
+	if strings.Contains(name.Local, ":") { // where the decoder found no prefix, or nothing behind it
+		return "", fmt.Errorf("%s is no name with a prefix", shortened(name.Local))
+	}
 	for _, d := range slices.Backward(r.scope) {
 		if d.prefix == prefix {
 			return d.uri, nil
@@ -242,12 +246,14 @@ func (r *xmlReader) attributes(e *element, list []xml.Attr) error {
 	for _, a := range list {
 		_, declares := isDeclaration(a.Name)
 		expanded := xml.Name{Local: a.Name.Local, Space: a.Name.Space}
-		if !declares && a.Name.Space != "" { // an attribute without a prefix has no namespace
-			uri, err := r.uri(a.Name.Space)
+		if !declares {
+			uri, err := r.uri(a.Name)
 			if err != nil {
 				return err
 			}
-			expanded.Space = uri
+			if a.Name.Space != "" { // an attribute without a prefix has no namespace
+				expanded.Space = uri
+			}
 		}
 		if seen[expanded] {
 			return fmt.Errorf("the attribute %s stands twice", shortened(a.Name.Local))
