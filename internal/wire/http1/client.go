@@ -53,6 +53,7 @@ type Client struct {
 	links map[*link]struct{}
 	idle  map[string]*shelf
 	timer *time.Timer
+	asked time.Duration // when the unused connections were, on the client's clock
 }
 
 // ClientKeeps tells whether a Client keeps connections: it asks a socket before it uses that

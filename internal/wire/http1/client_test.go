@@ -267,6 +267,20 @@ func TestUnusedConnectionsAreClosedInTime(t *testing.T) {
 	ends(t, in)
 }
 
+// What the endpoint has closed is not held for as long as it could have been used.
+func TestUnusedConnectionsEndWithTheirOtherSide(t *testing.T) {
+	e := newEndpoint(t, await.Patience)
+	answer := e.ask(t.Context(), t, "GET", nil)
+	conn, in := e.accepts(t)
+	hears(t, in)
+	says(t, conn, fine)
+	(<-answer).reads(t)
+	if err := conn.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	ends(t, in)
+}
+
 // A context that ends while the endpoint is silent ends the request and its connection,
 // wherever it stands.
 func TestARequestEndsWithItsContext(t *testing.T) {

@@ -55,16 +55,26 @@ func (c *Client) keep(l *link, d time.Duration) {
 	c.mu.Unlock()
 	if full {
 		l.close()
+		return
 	}
+	c.tick() // the patrol may have come when the link was neither in use nor here
 }
 
-// rested takes the connections off their shelves that have been there for too long, and
-// tells when the next one will have been; 0 is never. The caller has locked mu.
+// askAfter is how often unused connections are asked whether their other side has left, so that
+// what it has closed is not held for as long as it might have been used.
+const askAfter = 500 * time.Millisecond
+
+// rested takes the connections off their shelves that have been there for too long or have
+// ended, and tells when to look again; 0 is never. The caller has locked mu.
 func (c *Client) rested(now time.Duration) (old []*link, next time.Duration) {
+	asks := now >= c.asked+askAfter
+	if asks {
+		c.asked = now
+	}
 	for host, s := range c.idle {
 		s.links = slices.DeleteFunc(s.links, func(l *link) bool {
 			switch {
-			case l.until <= now:
+			case l.until <= now || asks && !l.peek.IsQuiet():
 				old = append(old, l)
 				return true
 			case next == 0 || l.until < next:
@@ -75,6 +85,9 @@ func (c *Client) rested(now time.Duration) (old []*link, next time.Duration) {
 		if len(s.links) == 0 {
 			delete(c.idle, host)
 		}
+	}
+	if next > 0 {
+		next = min(next, c.asked+askAfter)
 	}
 	return old, next
 }
