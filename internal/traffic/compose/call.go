@@ -39,6 +39,9 @@ type call struct {
 	renews      bool   // what is kept is not wanted
 
 	result expr.StepResult
+	keep   func()        // lets it outlast the run; nil: it never does
+	ends   []func()      // of its life and time
+	stream *stream       // its body where that is the answer
 	given  bool          // by the cache, or another call that sent the same
 	passes bool          // the response is the client's answer
 	head   exchange.Head // of a response that passes
@@ -53,12 +56,13 @@ func (c *call) perform() {
 			c.run.log.Error("panic in a step", "composition", c.run.name, "step", c.step.name, "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
 			c.err = &panicError{cause}
 		}
+		c.over()
 		c.run.finished <- c // the owner waits until the last call is over
 	}()
 	ctx := c.ctx
 	if c.step.timeout > 0 {
 		limited, cancel := context.WithTimeoutCause(ctx, c.step.timeout, errTime)
-		defer cancel()
+		c.ends = append(c.ends, cancel)
 		ctx = limited
 	}
 	begin := time.Now()
@@ -121,7 +125,11 @@ func (c *call) try(ctx context.Context, more bool) (again bool, err error) {
 		exchange.Discard(res)
 		return true, nil
 	}
-	defer func() { _ = res.Body.Close() }() // it was read, or nobody wants it
+	defer func() {
+		if c.stream == nil {
+			_ = res.Body.Close() // it was read, or nobody wants it
+		}
+	}()
 	switch c.step.meaning(res.StatusCode) {
 	case config.StatusPass:
 		c.passes, c.head = true, exchange.ResponseHead(res)
@@ -130,6 +138,9 @@ func (c *call) try(ctx context.Context, more bool) (again bool, err error) {
 		return false, err
 	case config.StatusOK:
 		c.result.Status, c.result.Head = res.StatusCode, exchange.ResponseHead(res)
+		if err := c.asStream(res); err != nil || c.stream != nil {
+			return false, err
+		}
 		return false, c.take(res)
 	default:
 		exchange.Discard(res)

@@ -18,6 +18,7 @@
 //   - run.go: one request: which step is next, and what a failure means.
 //   - call.go: one call, in a goroutine of its own.
 //   - cache.go: what was got before is not asked for again.
+//   - stream.go: a body that is the answer by itself is not held.
 //   - undo.go: what was done is taken back where the whole has failed.
 //   - request.go, response.go: the client's body, the answer.
 //   - fail.go: which problem a failure is.
@@ -72,6 +73,7 @@ type Composition struct {
 	readsRequest bool
 	undoes       bool // some step can be taken back
 	plan         []Planned
+	streams      int // the step whose body is the answer and is not held; -1: none
 }
 
 // New makes c ready, which must be valid. Errors name the step.
@@ -124,9 +126,14 @@ func (c *Composition) draw(from *config.Composition, b *builder) error {
 			c.steps[n].dependents = append(c.steps[n].dependents, i)
 		}
 	}
+	c.streams = c.streamed(b, from.Return.Body)
 	for level, steps := range plan.Levels {
 		for _, i := range steps {
-			c.plan = append(c.plan, planned(level, &from.Steps[i], plan.Needs[i], names, c.steps[i].backend.Through))
+			p := planned(level, &from.Steps[i], plan.Needs[i], names, c.steps[i].backend.Through)
+			if i == c.streams {
+				p.Notes = append(p.Notes, "passed on as it comes")
+			}
+			c.plan = append(c.plan, p)
 		}
 	}
 	return nil

@@ -27,6 +27,7 @@ func (c *Composition) RoundTrip(r *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	run := c.begin(r, body)
+	defer run.drop()
 	run.all()
 	res, err := run.outcome()
 	if err != nil || run.passed != nil && res.StatusCode >= http.StatusBadRequest {

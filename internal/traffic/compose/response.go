@@ -51,6 +51,11 @@ func (r *run) response() (*http.Response, error) {
 	if err != nil {
 		return nil, r.unfit(err)
 	}
+	if r.stream != nil {
+		res := r.answer(status, fields, nil)
+		r.passOn(res)
+		return res, nil
+	}
 	var body []byte
 	if tree := r.result.body; tree != nil && !bodiless(status) {
 		if body, err = tree.Append(make([]byte, 0, usualBytes+tree.Size(&r.in)), &r.in); err != nil {
@@ -92,7 +97,7 @@ func bodiless(status int) bool {
 func (r *run) answer(status int, fields []exchange.Field, body []byte) *http.Response {
 	res := exchange.NewResponse(r.r, status)
 	to := exchange.ResponseHead(res)
-	if body != nil {
+	if body != nil || r.stream != nil && !bodiless(status) {
 		to.Set("Content-Type", jsonType)
 	}
 	if r.timing {

@@ -38,6 +38,8 @@ type run struct {
 	err    error
 	passed *call // whose response is the answer
 
+	stream *stream // that is the answer's body
+
 	acts    []act // what may have to be taken back, in the order in which it was done
 	undoing *act  // what is taken back just now
 }
@@ -243,8 +245,11 @@ func (r *run) launch(i, element int) {
 		r.fail(r.failure(s, errTogether))
 		return
 	}
-	if s.undo != nil {
+	switch {
+	case s.undo != nil:
 		c.ctx = r.lasting
+	case i == r.streams:
+		c.outlive(r)
 	}
 	r.open++
 	if element != noElement {
@@ -298,6 +303,9 @@ func (r *run) ended(c *call) {
 	r.acted(c)
 	switch {
 	case r.over():
+		if c.stream != nil {
+			_ = c.stream.Close() // nobody wants it any more
+		}
 		return
 	case c.err != nil:
 		r.missed(c.at, c.element, c.err)
@@ -306,6 +314,9 @@ func (r *run) ended(c *call) {
 		r.cancel(errPassed)
 		return
 	default:
+		if c.stream != nil {
+			r.takeOver(c)
+		}
 		r.states[c.at].given = r.states[c.at].given || c.given
 		r.got(c.at, c.element, c.result)
 	}

@@ -1,0 +1,140 @@
+package compose
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"mime"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/config"
+)
+
+// peekBytes is how much of a body whose length is not known is waited for: what is smaller
+// is held like every other body, and is known to be JSON before anything is sent.
+const peekBytes = 16 << 10
+
+// streamed gives the step whose body is the answer and nothing else reads, so that it need
+// not be held: -1 for none. A step with an else is held, for it must be known whether that
+// stands, and so is one with a bound of its own, and everything where there may be
+// something to undo.
+func (c *Composition) streamed(b *builder, answer *config.Tree) int {
+	if c.undoes || answer == nil || answer.Kind != config.TreeExpr {
+		return -1
+	}
+	name, ok := wholeBody(answer.Expr.Source)
+	if !ok {
+		return -1
+	}
+	at := slices.IndexFunc(c.steps, func(s step) bool { return s.name == name })
+	times := 0
+	for _, read := range b.wholes {
+		if read == name {
+			times++
+		}
+	}
+	s := &c.steps[at]
+	if times > 1 || s.looksInto || s.keepsText || s.each != nil || s.otherwise != nil || s.cache != nil || s.bodyBytes != config.DefaultStepBody || s.method == http.MethodHead {
+		return -1
+	}
+	return at
+}
+
+// stream is a body that is passed on as it comes. It ends with its call, whoever closes it.
+type stream struct {
+	io.Reader
+
+	body   io.Closer
+	length int64 // -1: unknown
+	ends   []func()
+}
+
+// Close implements io.Closer.
+func (s *stream) Close() error {
+	err := s.body.Close()
+	for _, end := range s.ends {
+		end()
+	}
+	return err //nolint:wrapcheck // it is only handed through
+}
+
+// outlive gives the call a life of its own, which ends with the run's until keep is called.
+func (c *call) outlive(r *run) {
+	ctx, end := context.WithCancelCause(r.r.Context())
+	keep := context.AfterFunc(r.ctx, func() { end(context.Cause(r.ctx)) })
+	c.ctx, c.keep = ctx, func() { keep() }
+	c.ends = append(c.ends, func() { end(nil) })
+}
+
+// over ends the call's life and time, or leaves that to its stream.
+func (c *call) over() {
+	if c.stream != nil {
+		c.stream.ends = c.ends
+		return
+	}
+	for _, end := range c.ends {
+		end()
+	}
+}
+
+// asStream makes the response a stream where it is one to pass on.
+func (c *call) asStream(res *http.Response) error {
+	head := exchange.ResponseHead(res)
+	media, _, _ := mime.ParseMediaType(head.Get("Content-Type"))
+	coding := head.Get("Content-Encoding")
+	switch {
+	case c.keep == nil || media != jsonType && !strings.HasSuffix(media, "+json") || coding != "" && !strings.EqualFold(coding, "identity"):
+		return nil
+	case res.ContentLength > peekBytes:
+		c.stream = &stream{Reader: res.Body, body: res.Body, length: res.ContentLength}
+		return nil
+	case res.ContentLength >= 0:
+		return nil
+	}
+	var first bytes.Buffer
+	n, err := first.ReadFrom(io.LimitReader(res.Body, peekBytes+1))
+	if err != nil {
+		return err //nolint:wrapcheck // the body's own
+	}
+	if n > peekBytes {
+		c.stream = &stream{Reader: io.MultiReader(&first, res.Body), body: res.Body, length: -1}
+		return nil
+	}
+	res.Body = &stream{Reader: &first, body: res.Body}
+	return nil
+}
+
+// takeOver makes the body of a call that of the answer, and lets it outlast the run.
+func (r *run) takeOver(c *call) {
+	c.keep()
+	r.stream = c.stream
+}
+
+// drop ends a stream that has not become an answer.
+func (r *run) drop() {
+	if r.stream != nil {
+		_ = r.stream.Close() // nobody wants it
+	}
+}
+
+// passOn gives the answer the body that streams.
+func (r *run) passOn(res *http.Response) {
+	head := exchange.ResponseHead(res)
+	switch {
+	case r.stream.length >= 0 && !bodiless(res.StatusCode):
+		head.Set("Content-Length", strconv.FormatInt(r.stream.length, 10))
+	default:
+		head.Del("Content-Length")
+	}
+	res.ContentLength = r.stream.length
+	if r.r.Method == http.MethodHead || bodiless(res.StatusCode) {
+		r.drop()
+	} else {
+		res.Body = r.stream
+	}
+	r.stream = nil
+}
