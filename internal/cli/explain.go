@@ -11,12 +11,13 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/weir-gateway/weir/internal/control/explain"
+	"github.com/weir-gateway/weir/internal/traffic/snapshot"
 )
 
 func explainCommand(s Streams) *cobra.Command {
 	var q explain.Request
 	var o operator
-	var asJSON bool
+	var asJSON, asDiagram bool
 	c := &cobra.Command{
 		Use:   "explain CONFIG METHOD URL",
 		Short: "Tell which route a request takes and why, without sending it.",
@@ -28,12 +29,13 @@ which endpoints of a service would be asked, and why others are not.`,
   weir explain weir.yaml POST https://shop.dev/orders -H 'Content-Type: application/json'
   weir explain running GET /orders/1
   weir explain weir.yaml GET /home/ada --as ada
+  weir explain weir.yaml GET /home/ada --diagram
   weir explain weir.yaml GET /home/ada --as '{"sub":"ada","scope":"orders:read"}'`,
 		Args: args(3, 3, "a config, a method and a URL or path"),
 		RunE: func(_ *cobra.Command, given []string) error {
 			q.Method, q.URL = given[1], given[2]
 			if _, missing := os.Stat(given[0]); missing != nil && given[0] == running {
-				return s.explainRunning(&o, q, asJSON)
+				return s.explainRunning(&o, q, form(asJSON, asDiagram))
 			}
 			_, compiled, err := s.check(given[0])
 			if err != nil {
@@ -43,18 +45,7 @@ which endpoints of a service would be asked, and why others are not.`,
 			if err != nil {
 				return usageError{err}
 			}
-			if !asJSON {
-				var text strings.Builder
-				if err := explain.Text(&text, e); err != nil {
-					return err
-				}
-				_, err := io.WriteString(s.Out, printableLines(text.String()))
-				return err
-			}
-			encoder := json.NewEncoder(s.Out)
-			encoder.SetEscapeHTML(false)
-			encoder.SetIndent("", "  ")
-			return encoder.Encode(e)
+			return s.printExplained(e, form(asJSON, asDiagram))
 		},
 	}
 	o.flags(c)
@@ -64,25 +55,65 @@ which endpoints of a service would be asked, and why others are not.`,
 	flags.StringVar(&q.Client, "client", "", "the `IP` address it comes from (default 127.0.0.1)")
 	flags.StringVar(&q.Socket, "socket", "", "the `socket` where it arrives, where there are several")
 	flags.BoolVar(&asJSON, "json", false, "print JSON")
+	flags.BoolVar(&asDiagram, "diagram", false, "draw the composition that answers, as a flowchart for Mermaid")
+	c.MarkFlagsMutuallyExclusive("json", "diagram")
 	return c
 }
 
+// The forms of an explanation, as the admin API calls them; "" is JSON.
+const (
+	asText    = "text"
+	asMermaid = "mermaid"
+)
+
+func form(json, diagram bool) string {
+	switch {
+	case json:
+		return ""
+	case diagram:
+		return asMermaid
+	default:
+		return asText
+	}
+}
+
+func (s Streams) printExplained(e snapshot.Explanation, form string) error {
+	var text strings.Builder
+	var err error
+	switch form {
+	case asText:
+		err = explain.Text(&text, e)
+	case asMermaid:
+		err = explain.Diagram(&text, e)
+	default:
+		encoder := json.NewEncoder(s.Out)
+		encoder.SetEscapeHTML(false)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(e)
+	}
+	if err != nil {
+		return err
+	}
+	_, err = io.WriteString(s.Out, printableLines(text.String()))
+	return err
+}
+
 // explainRunning has a gateway explain what it serves.
-func (s Streams) explainRunning(o *operator, q explain.Request, asJSON bool) error {
+func (s Streams) explainRunning(o *operator, q explain.Request, form string) error {
 	query := url.Values{"method": {q.Method}, "url": {q.URL}, "header": q.Headers}
 	for name, value := range map[string]string{"as": q.As, "client": q.Client, "socket": q.Socket} {
 		if value != "" {
 			query.Set(name, value)
 		}
 	}
-	if !asJSON {
-		query.Set("format", "text")
+	if form != "" {
+		query.Set("format", form)
 	}
 	var said []byte
 	if err := o.ask(http.MethodGet, "/v1/explain?"+query.Encode(), nil, &said); err != nil {
 		return err
 	}
-	if asJSON {
+	if form == "" {
 		_, err := s.Out.Write(said)
 		return err
 	}

@@ -155,7 +155,7 @@ GET /healthz        the process lives
 GET /readyz         a configuration is applied, and the gateway is not stopping
 GET /v1/status      digest, age and problems of the configuration, one that was refused since, sockets, certificates, keys and endpoints, requests in flight
 GET /v1/config      the configuration in its long form; ?format=elements takes it apart
-GET /v1/explain     ?method=GET&url=/orders/1&header=Name:value&as=SUBJECT&client=IP&format=text
+GET /v1/explain     ?method=GET&url=/orders/1&header=Name:value&as=SUBJECT&client=IP&format=text; format=mermaid draws a composition
 GET /v1/services    services with their endpoints, how each stands and why; /v1/services/NAME is one of them
 GET /v1/jobs        what is sent later (async), the newest first; ?state=dead&lane=ROUTE&limit=100; /v1/jobs/ID is one of them
 GET /v1/keys        the keys that the gateway's own tokens (forward: jwt) are checked with, as a JWK Set
@@ -357,12 +357,21 @@ func (a *api) explain(w http.ResponseWriter, r *http.Request) {
 		answer(w, r, fault.BadParameter.New(err.Error()))
 		return
 	}
-	if q.Get("format") == "text" {
-		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-		_ = explain.Text(w, e) // the client is gone, and there is nobody else to tell
+	var form bytes.Buffer // which takes everything
+	switch q.Get("format") {
+	case "text":
+		_ = explain.Text(&form, e)
+	case "mermaid":
+		if err := explain.Diagram(&form, e); err != nil {
+			answer(w, r, fault.BadParameter.New("format: "+err.Error()+"."))
+			return
+		}
+	default:
+		writeJSON(w, e)
 		return
 	}
-	writeJSON(w, e)
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = form.WriteTo(w) // the client may be gone, and there is nobody else to tell
 }
 
 func orGet(q url.Values) string {

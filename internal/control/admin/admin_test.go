@@ -19,6 +19,7 @@ import (
 	"github.com/weir-gateway/weir/internal/control/follow"
 	"github.com/weir-gateway/weir/internal/control/history"
 	"github.com/weir-gateway/weir/internal/control/reconcile"
+	"github.com/weir-gateway/weir/internal/traffic/route"
 	"github.com/weir-gateway/weir/internal/traffic/snapshot"
 	"github.com/weir-gateway/weir/internal/wire/secure"
 	"github.com/weir-gateway/weir/internal/wire/secure/securetest"
@@ -205,6 +206,11 @@ func TestExplainSaysWhatIsWrongWithTheQuestion(t *testing.T) {
 	g.Swap(&snapshot.Snapshot{})
 	w := call(h, "GET", "/v1/explain?url=orders", here, "Host", "localhost")
 	if w.Code != 400 || !strings.Contains(w.Body.String(), "write a path such as") {
+		t.Errorf("got %d %s", w.Code, w.Body)
+	}
+	g.Swap(&snapshot.Snapshot{Listeners: []*snapshot.Listener{{Name: "public", Socket: "public", Table: &route.Table[*snapshot.Route]{}}}})
+	w = call(h, "GET", "/v1/explain?url=/orders&format=mermaid", here, "Host", "localhost")
+	if w.Code != 400 || !strings.Contains(w.Body.String(), "no composition answers this request") {
 		t.Errorf("got %d %s", w.Code, w.Body)
 	}
 }

@@ -2,6 +2,7 @@ package explain_test
 
 import (
 	"bytes"
+	"errors"
 	"flag"
 	"os"
 	"path/filepath"
@@ -146,6 +147,26 @@ func golden(t *testing.T, name string, got []byte) {
 	}
 	if !bytes.Equal(got, want) {
 		t.Errorf("%s differs (-update writes it anew):\n%s", path, got)
+	}
+}
+
+func TestDiagram(t *testing.T) {
+	s := shop(t)
+	e, err := explain.Run(s, explain.Request{Method: "GET", URL: "/composed/7"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := explain.Diagram(&out, e); err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "composition.mmd", out.Bytes())
+	e, err = explain.Run(s, explain.Request{Method: "GET", URL: "/orders/42"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := explain.Diagram(&out, e); !errors.Is(err, explain.ErrNoComposition) {
+		t.Errorf("a route without one: %v", err)
 	}
 }
 
