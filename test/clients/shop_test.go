@@ -33,8 +33,8 @@ func startShop(t *testing.T) *weirtest.Gateway {
 		t.Fatal(err)
 	}
 	const catalog = "127.0.0.1:9000"
-	if n := strings.Count(string(config), catalog); n != 5 {
-		t.Fatalf("the example names %s %d times, want a listener, a backend and three steps", catalog, n)
+	if n := strings.Count(string(config), catalog); n != 6 {
+		t.Fatalf("the example names %s %d times, want a listener, a backend and four steps", catalog, n)
 	}
 	free := freeAddress(t)
 	config = []byte(strings.ReplaceAll(string(config), catalog, free))
@@ -77,7 +77,7 @@ func TestShop(t *testing.T) {
 		{"/offers/coffee", 404, `{"error":"there is no such offer"}`},
 		{"/products/tea.json", 200, `{"name":"tea","price":420,"currency":"EUR"}`},
 		{"/products/coffee.json", 404, ""},
-		{"/home/ann", 200, `{"user":"ann","ordered":["Darjeeling, 250 g","Tea pot","Oolong, 100 g"],"left":{"Darjeeling, 250 g":40},
+		{"/home/ann", 200, `{"user":"ann","ordered":["Darjeeling, 250 g","Tea pot","Oolong, 100 g"],"points":1290,"left":{"Darjeeling, 250 g":40},
 			"offers":{"pots":{"item":"Tea pot","price":2900},"tea":{"item":"Darjeeling, 250 g","price":990}},"products":[null,{"name":"tea","price":420,"currency":"EUR"}],
 			"news":[{"title":"First flush is in","day":"2026-04-12"},{"title":"Closed on Sunday","day":"2026-04-09"}]}`},
 		{"/nope", 404, ""},
