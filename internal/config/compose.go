@@ -295,7 +295,8 @@ func (l *loader) stepTarget(s *Step, form *stepForm, group string, ps *doc.Probl
 	if form.Path != nil && wantText(form.Path, "the path", "/users/{user}", ps) {
 		s.Path = PathTemplate{Text: form.Path.Value, Pos: textPos(form.Path, 0)}
 	}
-	if form.To == nil {
+	if form.To == nil { // as in an undo, whose backend is its step's
+		s.checkPath(ps)
 		return
 	}
 	t, ok := readTarget(form.To, group, l.v, ps)
@@ -312,6 +313,10 @@ func (l *loader) stepTarget(s *Step, form *stepForm, group string, ps *doc.Probl
 		s.Path = PathTemplate{Text: t.path.Value, Pos: t.path.Pos}
 	}
 	s.Ref = t.ref
+	s.checkPath(ps)
+}
+
+func (s *Step) checkPath(ps *doc.Problems) {
 	if _, err := s.Path.Parse(); err != nil {
 		ps.Add(pathProblem(s.Path, err))
 	}

@@ -2,6 +2,7 @@ package compose_test
 
 import (
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"net/http"
 	"runtime"
@@ -10,6 +11,9 @@ import (
 	"testing"
 
 	"github.com/weir-gateway/weir/internal/base/jsonx"
+	"github.com/weir-gateway/weir/internal/base/secret"
+	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/traffic/compose"
 )
 
 // FuzzRun draws a random composition and holds its answer against one that is worked
@@ -174,6 +178,46 @@ func FuzzBodies(f *testing.F) {
 		case 400, 413, 502:
 		default:
 			t.Errorf("%q: got %d %v", body, a.status, a.err)
+		}
+	})
+}
+
+// FuzzConfig holds that whatever passes as a composition can be made and asked: what is wrong
+// with it is told when it is read, and not by the first request.
+func FuzzConfig(f *testing.F) {
+	for _, text := range []string{
+		"compose: { a: 'http://a/{user}', b: { to: 'http://b', path: '/{=steps.a.body.id}', else: [=path.user] } }",
+		"compose: { a: { to: 'http://a', cache: { ttl: 1m, shared: true, renew: \"=query.x == '1'\" } } }\nreturn: =steps.a.body",
+		"compose: { a: 'http://a', b: { to: 'http://b', each: =steps.a.body.items, query: { i: =string(item) }, parallel: 2 } }\nreturn: { status: =steps.a.status, body: =steps.b.body }",
+		"compose: { a: { to: 'http://a', body: =request.body, undo: { path: '/{=steps.a.body.id}' } }, b: { to: 'http://b', when: =steps.a.status == 200, status: { 4xx: pass } } }",
+		"compose: { a: { to: 'http://a', headers: { X: =steps.b.body.id } }, b: { to: 'http://b', query: { a: =steps.a.text } } }",
+		"compose: { a: { to: 'http://a', timeout: 1s, retry: 2, max_body: 1KiB, required: false } }\ntiming: true",
+		"compose: { a: { to: 'http://a', body: 1, undo: { path: orders } } }",
+	} {
+		f.Add(text)
+	}
+	answers := backend(func(r *http.Request) (*http.Response, error) {
+		return reply(r, 200, `{"id": "7", "items": [1, "a", null]}`)
+	})
+	f.Fuzz(func(t *testing.T, text string) {
+		lines := "    " + strings.ReplaceAll(text, "\n", "\n    ")
+		r := config.Load([]config.Source{{Path: "weir.yaml", Data: []byte("listen: :80\nroutes:\n  POST /home/{user}:\n" + lines)}}, config.Vocabulary{
+			Schemes: []config.Scheme{{Name: "http", Example: "http://a"}, config.ComposeScheme()},
+		})
+		if r.Config == nil || len(r.Config.Compositions) != 1 {
+			return
+		}
+		made, err := compose.New(&r.Config.Compositions[0], compose.Options{
+			Log: slog.New(slog.DiscardHandler), Secret: secret.Placeholder,
+			Backend: func(*config.Step) (compose.Backend, error) {
+				return compose.Backend{RoundTripper: answers, Host: "a"}, nil
+			},
+		})
+		if err != nil {
+			t.Fatalf("it passes, and cannot be made: %v\n%s", err, text)
+		}
+		if a := ask(t, made, request(http.MethodPost, "/home/7?x=1", `{"sku": 1}`)); a.err != nil && a.fault == nil {
+			t.Errorf("%v\n%s", a.err, text)
 		}
 	})
 }
