@@ -46,7 +46,9 @@ func failure(err error) string {
 	if f, ok := errors.AsType[*fault.Fault](err); ok {
 		return f.Code
 	}
-	if send, ok := errors.AsType[*exchange.SendError](err); ok {
+	if send, ok := errors.AsType[*exchange.SendError](err); ok && send.Sent == exchange.SentPartly {
+		return exchange.SentAll.String() // net/http may hear of the end before it hears that all was sent
+	} else if ok {
 		return send.Sent.String()
 	}
 	return err.Error()
