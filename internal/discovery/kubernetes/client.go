@@ -55,6 +55,7 @@ func (c *Config) connect() (*client, error) {
 	settings.WarningHandlerWithContext = rest.NoWarnings{}
 	settings.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
 	settings.ContentType = runtime.ContentTypeProtobuf
+	settings.Wrap(func(next http.RoundTripper) http.RoundTripper { return bounded{next, largestList} })
 	settings.NegotiatedSerializer = serializer.NewCodecFactory(objects()).WithoutConversion()
 	shared, err := rest.HTTPClientFor(settings)
 	if err != nil {

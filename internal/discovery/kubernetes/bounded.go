@@ -1,0 +1,25 @@
+package kubernetes
+
+import "net/http"
+
+// largestList bounds what is read of one list. That of 20,000 endpoints has 10 MB.
+const largestList = 256 << 20
+
+// bounded has an answer that is no watch end with an error where it is larger than most, for
+// client-go reads it whole.
+type bounded struct {
+	http.RoundTripper
+
+	most int64
+}
+
+func (b bounded) RoundTrip(req *http.Request) (*http.Response, error) {
+	res, err := b.RoundTripper.RoundTrip(req)
+	if err == nil && req.URL.Query().Get("watch") == "" {
+		res.Body = http.MaxBytesReader(nil, res.Body, b.most)
+	}
+	return res, err
+}
+
+// WrappedRoundTripper lets client-go find the transport whose idle connections it closes.
+func (b bounded) WrappedRoundTripper() http.RoundTripper { return b.RoundTripper }
