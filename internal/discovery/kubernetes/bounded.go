@@ -1,6 +1,10 @@
 package kubernetes
 
-import "net/http"
+import (
+	"fmt"
+	"io"
+	"net/http"
+)
 
 // largestList bounds what is read of one list. That of 20,000 endpoints has 10 MB.
 const largestList = 256 << 20
@@ -16,10 +20,27 @@ type bounded struct {
 func (b bounded) RoundTrip(req *http.Request) (*http.Response, error) {
 	res, err := b.RoundTripper.RoundTrip(req)
 	if err == nil && req.URL.Query().Get("watch") == "" {
-		res.Body = http.MaxBytesReader(nil, res.Body, b.most)
+		res.Body = &boundedBody{res.Body, b.most}
 	}
 	return res, err
 }
 
 // WrappedRoundTripper lets client-go find the transport whose idle connections it closes.
 func (b bounded) WrappedRoundTripper() http.RoundTripper { return b.RoundTripper }
+
+// boundedBody fails where there is more than left.
+type boundedBody struct {
+	io.ReadCloser
+
+	left int64
+}
+
+func (b *boundedBody) Read(p []byte) (int, error) {
+	n, err := b.ReadCloser.Read(p)
+	if b.left -= int64(n); b.left < 0 {
+		return 0, errTooLarge
+	}
+	return n, err //nolint:wrapcheck // the body's own
+}
+
+var errTooLarge = fmt.Errorf("the list has more than %d MiB", largestList>>20)

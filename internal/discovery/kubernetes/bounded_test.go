@@ -27,7 +27,7 @@ func TestListsAreBoundedAndWatchesAreNot(t *testing.T) {
 		}
 		got, err := io.ReadAll(res.Body)
 		_ = res.Body.Close()
-		_, large := errors.AsType[*http.MaxBytesError](err)
+		large := errors.Is(err, errTooLarge)
 		if want := most < 10 && !strings.Contains(url, "watch"); large != want || !large && string(got) != "0123456789" {
 			t.Errorf("%s of at most %d bytes: %q, %v", url, most, got, err)
 		}
