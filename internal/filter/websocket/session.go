@@ -146,8 +146,7 @@ func (s *session) run(life context.Context, ended chan struct{}) {
 	s.idle.Stop()
 	s.life.Stop()
 	s.pace.end()
-	s.out.end(websocket.StatusNone, "") // where nobody has said it
-	_ = s.in.Close()                    // never fails
+	_ = s.in.Close() // never fails
 	late := time.AfterFunc(closeWait, s.out.cut)
 	writing.Wait()
 	late.Stop()
@@ -208,7 +207,7 @@ func (s *session) note(status int, reason string) {
 	s.once.Do(func() { s.status, s.reason = status, reason })
 }
 
-// ended notes how the connection has ended, and answers a close frame.
+// ended notes how the connection has ended, and answers a close frame. Answers that come later find that the client is gone.
 func (s *session) ended(err error) {
 	if closed, ok := errors.AsType[*websocket.ClosedError](err); ok {
 		s.note(closed.Status, closed.Reason)
@@ -221,6 +220,7 @@ func (s *session) ended(err error) {
 		return
 	}
 	s.once.Do(func() {}) // as it was at first: the connection was lost
+	s.out.end(websocket.StatusNone, "")
 }
 
 // message tells a function of a message.
