@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"time"
 
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/credentials/endpointcreds"
 	"github.com/aws/aws-sdk-go-v2/credentials/stscreds"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
@@ -59,8 +61,32 @@ const (
 func NewCallers() *Callers {
 	client := awshttp.NewBuildableClient().WithTimeout(callTimeout).WithTransportOptions(func(t *http.Transport) {
 		t.DisableKeepAlives = true // the next call is an hour away
+		t.Proxy = unfollowed(t.Proxy)
+		t.ForceAttemptHTTP2 = false // a connection of HTTP/2 that is there would not ask Proxy
 	})
 	return &Callers{client: client}
+}
+
+// redirected is why no request is sent to where an issuer leads.
+type redirected struct{}
+
+func (redirected) Error() string {
+	return "it answers with a redirect, which is not followed with credentials"
+}
+
+// RetryableError tells the SDK that it would be answered so again.
+func (redirected) RetryableError() bool { return false }
+
+// unfollowed refuses requests that follow from a redirect. The SDK follows some, and wants a
+// client of its own kind, whose transport alone is ours: it is asked for a proxy before each
+// request.
+func unfollowed(proxy func(*http.Request) (*url.URL, error)) func(*http.Request) (*url.URL, error) {
+	return func(r *http.Request) (*url.URL, error) {
+		if r.Response != nil {
+			return nil, redirected{}
+		}
+		return proxy(r)
+	}
 }
 
 // Use gives the credentials of a caller, which are kept until Leave was called as often.
@@ -81,7 +107,11 @@ func (c *Callers) Leave(who Caller) { c.kept.Leave(who) }
 // fetcher goes through the chain anew each time, for profiles and tokens in files change.
 func (c *Callers) fetcher(who Caller) cloud.Fetch[sdk.Credentials] {
 	return func(ctx context.Context) (sdk.Credentials, time.Time, error) {
-		options := []func(*config.LoadOptions) error{config.WithRegion(who.Region), config.WithHTTPClient(c.client)}
+		options := []func(*config.LoadOptions) error{
+			config.WithRegion(who.Region), config.WithHTTPClient(c.client),
+			// Agents of containers are the one source that the SDK asks by another client.
+			config.WithEndpointCredentialOptions(func(o *endpointcreds.Options) { o.HTTPClient = c.client }),
+		}
 		if who.Profile != "" {
 			options = append(options, config.WithSharedConfigProfile(who.Profile))
 		}

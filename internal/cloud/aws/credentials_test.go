@@ -5,8 +5,10 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"io"
+	"log"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -43,6 +45,7 @@ type issuer struct {
 	token string        // that a web identity must show
 	life  time.Duration // of what it gives
 	down  bool
+	moved string // where callers are sent instead of an answer
 }
 
 func newIssuer(t *testing.T) *issuer {
@@ -72,7 +75,11 @@ func (i *issuer) called(w http.ResponseWriter, name string) bool {
 		w.WriteHeader(http.StatusServiceUnavailable)
 		_, _ = io.WriteString(w, `<ErrorResponse><Error><Code>ServiceUnavailable</Code><Message>down</Message></Error></ErrorResponse>`)
 	}
-	return !i.down
+	if i.moved != "" {
+		w.Header().Set("Location", i.moved)
+		w.WriteHeader(http.StatusTemporaryRedirect)
+	}
+	return !i.down && i.moved == ""
 }
 
 func (i *issuer) count(name string) int {
@@ -343,7 +350,46 @@ func TestEachSourceOfTheChain(t *testing.T) {
 			if err := fetch(); err != nil || asked() != test.calls {
 				t.Errorf("afterwards, asked were %s: %v", asked(), err)
 			}
+			i.change(func() { i.moved = elsewhere(t) })
+			if err := fetch(); err == nil || asked() == "" {
+				t.Errorf("sent elsewhere, asked were %q, and something is given", asked())
+			}
 		})
+	}
+}
+
+// elsewhere is a server that nobody named, to which no credentials may go.
+func elsewhere(t *testing.T) string {
+	t.Helper()
+	s := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+		t.Errorf("asked elsewhere: %s %s %v", r.Method, r.URL, r.Header)
+	}))
+	t.Cleanup(s.Close)
+	return s.URL
+}
+
+// A bundle of certificates that AWS's tools are told of is trusted by what asks in the gateway's
+// name as well, which follows no redirect then either.
+func TestCertificatesThatTheEnvironmentNames(t *testing.T) {
+	i := newIssuer(t)
+	safe := httptest.NewTLSServer(i.Config.Handler)
+	defer safe.Close()
+	safe.Config.ErrorLog = log.New(io.Discard, "", 0) // of callers that trust it not
+	home := world(t, i)
+	keys(t)
+	t.Setenv("AWS_ENDPOINT_URL_STS", safe.URL)
+	who := aws.Caller{Region: "eu-west-1", Role: role, Session: "weir"}
+	if _, _, err := aws.NewCallers().Fetch(t.Context(), who); err == nil || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("unknown to all: %v", err)
+	}
+	write(t, home+"/ca.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: safe.Certificate().Raw})))
+	t.Setenv("AWS_CA_BUNDLE", home+"/ca.pem")
+	if _, _, err := aws.NewCallers().Fetch(t.Context(), who); err != nil {
+		t.Errorf("named: %v", err)
+	}
+	i.change(func() { i.moved = elsewhere(t) })
+	if _, _, err := aws.NewCallers().Fetch(t.Context(), who); err == nil {
+		t.Error("sent elsewhere, something is given")
 	}
 }
 
