@@ -49,6 +49,10 @@ func (s *spans) Call(c exchange.Call) func(exchange.Attempt) {
 	return func(a exchange.Attempt) { s.ended = append(s.ended, a) }
 }
 
+func (s *spans) Step(string, string) (exchange.Trace, func(exchange.Settled)) {
+	return s, func(exchange.Settled) {}
+}
+
 func TestAFunctionIsToldOfItsTrace(t *testing.T) {
 	b := start(t, &records{}, func(c *Config) { c.Run, c.Contract = testFunction(t, "lambda"), program.Lambda })
 	trace := &spans{}

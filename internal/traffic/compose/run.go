@@ -52,8 +52,10 @@ type state struct {
 	started time.Time
 	took    time.Duration
 	skipped bool
-	given   bool // at least in part, by the cache
-	fan     *fan // with each
+	given   bool  // at least in part, by the cache
+	missed  error // the last failure for which its else stands; nil: none
+	span    *span // in the trace, until it is settled; nil: there is none
+	fan     *fan  // with each
 }
 
 // fan is a step that is called for the elements of a list.
@@ -138,6 +140,7 @@ func (r *run) end() {
 	for ; r.open > 0; r.open-- {
 		<-r.finished
 	}
+	r.untraceAll()
 }
 
 // over tells whether the answer is decided, whatever else comes.
@@ -149,6 +152,16 @@ func (r *run) fail(err error) {
 		r.err = err
 		r.cancel(err)
 	}
+}
+
+// fails ends the run by the failure of a step, unless that is only how the run's end looks to it.
+func (r *run) fails(i int, err error) {
+	outcome := exchange.StepFailed
+	if r.ctx.Err() != nil {
+		outcome = exchange.StepCancelled
+	}
+	r.states[i].untrace(outcome, err)
+	r.fail(r.failure(&r.steps[i], err))
 }
 
 // advance starts what waits for nothing.
@@ -164,6 +177,7 @@ func (r *run) advance() {
 func (r *run) start(i int) {
 	s, st := &r.steps[i], &r.states[i]
 	st.started = time.Now()
+	r.traced(i)
 	if s.when != nil {
 		holds, err := s.when.Bool(&r.in)
 		if err != nil {
@@ -237,12 +251,13 @@ func (r *run) launch(i, element int) {
 		return
 	}
 	c.at, c.element, c.ctx = i, element, r.ctx
+	r.states[i].span.tells(c)
 	if s.cache != nil && s.cache.give(c) {
 		r.given(c)
 		return
 	}
 	if r.left.Add(-int64(len(c.body))) < 0 {
-		r.fail(r.failure(s, errTogether))
+		r.fails(i, errTogether)
 		return
 	}
 	switch {
@@ -261,7 +276,7 @@ func (r *run) launch(i, element int) {
 // given takes a call that need not be made.
 func (r *run) given(c *call) {
 	if err := c.charge(); err != nil {
-		r.fail(r.failure(c.step, err))
+		r.fails(c.at, err)
 		return
 	}
 	r.exchange.Tried(exchange.Attempt{Step: c.step.name, Endpoint: c.whom(), Status: c.result.Status})
@@ -338,24 +353,24 @@ func (r *run) got(i, element int, result expr.StepResult) {
 func (r *run) missed(i, element int, err error) {
 	s := &r.steps[i]
 	if s.otherwise == nil || r.ctx.Err() != nil || ofClient(err) || errors.Is(err, errTogether) {
-		r.fail(r.failure(s, err))
+		r.fails(i, err)
 		return
 	}
 	r.standIn(i, err)
 	r.at(i, element)
-	if body, ok := r.otherwise(s); ok {
+	if body, ok := r.otherwise(i); ok {
 		r.got(i, element, expr.StepResult{Body: body})
 	}
 }
 
 // otherwise gives the else of a step, false where it has ended the run.
-func (r *run) otherwise(s *step) (any, bool) {
-	body, err := s.otherwise.Value(&r.in)
+func (r *run) otherwise(i int) (any, bool) {
+	body, err := r.steps[i].otherwise.Value(&r.in)
 	if err == nil && r.left.Add(-int64(len(body.Raw()))) < 0 {
 		err = errTogether
 	}
 	if err != nil {
-		r.fail(r.failure(s, fmt.Errorf("else: %w", err)))
+		r.fails(i, fmt.Errorf("else: %w", err))
 	}
 	return body, err == nil
 }
@@ -374,7 +389,7 @@ func (r *run) failed(i int, err error) {
 		return
 	}
 	if s.otherwise == nil || ofClient(err) {
-		r.fail(r.failure(s, err))
+		r.fails(i, err)
 		return
 	}
 	r.standIn(i, err) // else is for elements, and there are none
@@ -383,6 +398,7 @@ func (r *run) failed(i int, err error) {
 
 // standIn writes down that a failure is not told to the client.
 func (r *run) standIn(i int, err error) {
+	r.states[i].missed = err
 	r.log.DebugContext(r.ctx, "a step failed, and its else stands for it",
 		"composition", r.name, "step", r.steps[i].name, "request_id", r.exchange.ID, "error", err)
 }
@@ -396,7 +412,7 @@ func (r *run) skip(i int) {
 	case s.each != nil:
 		body = []any{}
 	case s.otherwise != nil:
-		value, ok := r.otherwise(s)
+		value, ok := r.otherwise(i)
 		if !ok {
 			return
 		}
@@ -409,6 +425,7 @@ func (r *run) skip(i int) {
 func (r *run) settle(i int, result expr.StepResult) {
 	st := &r.states[i]
 	st.done, st.result, st.took = true, result, time.Since(st.started)
+	st.untrace(st.outcome(), st.missed)
 	for _, d := range r.steps[i].dependents {
 		if r.states[d].waits--; r.states[d].waits == 0 {
 			r.ready = append(r.ready, d)

@@ -95,8 +95,10 @@ func (r *run) takeBack(ctx context.Context, a *act) error {
 		return err
 	}
 	c.ctx = ctx
+	end := r.traceUndo(c, s.name)
 	go c.perform()
 	<-r.finished
+	end(c.err)
 	r.exchange.Join(c.exchange, s.name+"/undo")
 	return c.err
 }

@@ -1,5 +1,5 @@
 // Package tracing makes the gateway's part of distributed traces: a server span for
-// each request, a client span for each attempt at a backend, W3C Trace Context in
+// each request, one for each step of a composition, a client span for each attempt at a backend, W3C Trace Context in
 // and out, sent to a collector by OTLP over HTTP.
 //
 // Spans, sampling, batches and their limits are OpenTelemetry's SDK, with the

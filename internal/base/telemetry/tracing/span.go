@@ -137,6 +137,25 @@ func ended(span trace.Span, a exchange.Attempt) {
 	}
 }
 
+// settled is what a step's span says of what came of it. A failure for which something stands is
+// none of the whole.
+func settled(span trace.Span, s exchange.Settled) {
+	span.SetAttributes(attribute.String("weir.step.outcome", s.Outcome))
+	if s.Cached {
+		span.SetAttributes(attribute.Bool("weir.step.cached", true))
+	}
+	if s.Elements > 0 {
+		span.SetAttributes(attribute.Int("weir.step.elements", s.Elements))
+	}
+	if s.Err == nil {
+		return
+	}
+	span.SetAttributes(attribute.String("error.type", errorType(s.Err)), attribute.String("weir.step.error", s.Err.Error()))
+	if s.Outcome == exchange.StepFailed {
+		span.SetStatus(codes.Error, s.Err.Error())
+	}
+}
+
 // errorType has few values.
 func errorType(err error) string {
 	if f, ok := errors.AsType[*fault.Fault](err); ok {

@@ -127,6 +127,21 @@ type part struct {
 // ID gives the trace's id.
 func (p *part) ID() string { return p.id }
 
+// Step begins the span of a step. Where nothing is recorded there is none, and its calls are
+// the request's own.
+func (p *part) Step(name, of string) (below exchange.Trace, end func(exchange.Settled)) {
+	if !p.span.IsRecording() {
+		return p, func(exchange.Settled) {}
+	}
+	p.tracer.counts.Recorded.Add(1)
+	ctx, span := p.tracer.tracer.Start(p.ctx, "step "+name, trace.WithTimestamp(time.Now()),
+		trace.WithAttributes(attribute.String("weir.step", name), attribute.String("weir.composition", of)))
+	return &part{tracer: p.tracer, ctx: ctx, span: span, id: p.id}, func(s exchange.Settled) {
+		settled(span, s)
+		span.End()
+	}
+}
+
 // Call begins the span of a call to a backend.
 func (p *part) Call(c exchange.Call) (end func(exchange.Attempt)) {
 	_, span := p.tracer.tracer.Start(p.ctx, c.Method, trace.WithSpanKind(trace.SpanKindClient), trace.WithTimestamp(time.Now()))

@@ -212,6 +212,67 @@ func TestARequestIsASpanAndEachAttemptIsOneBelow(t *testing.T) {
 	}
 }
 
+func TestAStepIsASpanBetween(t *testing.T) {
+	w := newWorld(t, tracing.Options{})
+	r, x := request()
+	w.tracer.Begin(r, x)
+	below, end := x.Trace.Step("news", "home")
+	head := exchange.MapHead(http.Header{})
+	below.Call(exchange.Call{Method: "GET", Backend: "news", Head: head})(exchange.Attempt{Status: 500})
+	_, failed := below.Step("deep", "inner")
+	failed(exchange.Settled{Outcome: exchange.StepFailed, Err: fault.BackendTimeout.New(""), Cached: true})
+	end(exchange.Settled{Outcome: exchange.StepElse, Err: errors.New("it answered 500"), Elements: 3})
+	w.tracer.End(r, x, exchange.Outcome{Status: 200, Took: time.Millisecond})
+	spans := w.end()
+	server, step, call, deep := spans["GET /orders/{id}"], spans["step news"], spans["GET"], spans["step deep"]
+	if server == nil || step == nil || call == nil || deep == nil || w.counts.Recorded.Load() != 4 {
+		t.Fatalf("got %v, %d recorded", spans, w.counts.Recorded.Load())
+	}
+	if !bytes.Equal(step.GetParentSpanId(), server.GetSpanId()) || !bytes.Equal(call.GetParentSpanId(), step.GetSpanId()) ||
+		!bytes.Equal(deep.GetParentSpanId(), step.GetSpanId()) || step.GetKind() != tracepb.Span_SPAN_KIND_INTERNAL {
+		t.Errorf("server %v, step %v, call %v, deep %v", server, step, call, deep)
+	}
+	if id := below.ID(); id != x.ID || !strings.HasPrefix(head.Get("Traceparent"), "00-"+id+"-") {
+		t.Errorf("trace %s, sent %q", id, head.Get("Traceparent"))
+	}
+	if step.GetStatus().GetCode() != tracepb.Status_STATUS_CODE_UNSET || deep.GetStatus().GetCode() != tracepb.Status_STATUS_CODE_ERROR {
+		t.Errorf("step %v, deep %v", step.GetStatus(), deep.GetStatus())
+	}
+	for span, want := range map[*tracepb.Span]map[string]string{
+		step: {
+			"weir.step": "news", "weir.composition": "home", "weir.step.outcome": "else", "weir.step.error": "it answered 500", "error.type": "_OTHER",
+			"weir.step.elements": "int_value:3",
+		},
+		deep: {"weir.step": "deep", "weir.composition": "inner", "weir.step.outcome": "failed", "error.type": "backend-timeout"},
+	} {
+		got := attributes(span)
+		for key, value := range want {
+			if strings.ReplaceAll(got[key], " ", "") != strings.ReplaceAll(value, " ", "") {
+				t.Errorf("%s: %s is %q, want %q", span.GetName(), key, got[key], value)
+			}
+		}
+		if _, cached := got["weir.step.cached"]; cached != (span == deep) {
+			t.Errorf("%s: cached is %v", span.GetName(), cached)
+		}
+	}
+}
+
+func TestWhatIsNotSampledHasNoSpansOfSteps(t *testing.T) {
+	none := 0.0
+	w := newWorld(t, tracing.Options{Sample: &none})
+	r, x := request()
+	w.tracer.Begin(r, x)
+	below, end := x.Trace.Step("news", "home")
+	end(exchange.Settled{Outcome: exchange.StepOK})
+	if below != x.Trace {
+		t.Error("the calls of a step have a span between them and the request that nobody records")
+	}
+	w.tracer.End(r, x, exchange.Outcome{Status: 200})
+	if spans := w.end(); len(spans) != 0 || w.counts.Recorded.Load() != 0 {
+		t.Errorf("got %v", spans)
+	}
+}
+
 func TestWhatIsNoFaultOfTheServerIsNone(t *testing.T) {
 	w := newWorld(t, tracing.Options{})
 	r, x := request()
