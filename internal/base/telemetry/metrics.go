@@ -40,6 +40,7 @@ type Metrics struct {
 	funcs     family[Function]
 	sockets   family[Socket]
 	keySets   family[KeySet]
+	steps     family[StepCache]
 }
 
 // New makes metrics that count nothing yet. version is the program's own.
@@ -50,6 +51,7 @@ func New(version string) *Metrics {
 	m.funcs.make, m.funcs.most = func(name string) *Function { return &Function{name: name} }, DefaultSeries
 	m.sockets.make, m.sockets.most = func(name string) *Socket { return &Socket{name: name} }, DefaultSeries
 	m.keySets.make, m.keySets.most = func(issuer string) *KeySet { return &KeySet{issuer: issuer} }, DefaultSeries
+	m.steps.make, m.steps.most = newStepCache, DefaultSeries
 	m.registry.MustRegister(
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 		buildInfo(version), newGathering(m),
@@ -106,7 +108,7 @@ func (m *Metrics) Unmatched() *Route {
 }
 
 // Route gives the meter of a route; with release the caller gives it back, and the
-// last one takes its series away. Backend, Function, Socket and KeySet are alike.
+// last one takes its series away. Backend, Function, Socket, KeySet and StepCache are alike.
 func (m *Metrics) Route(name string) (r *Route, release func()) {
 	switch {
 	case m == nil:
@@ -216,11 +218,12 @@ type gathering struct {
 	checks    checkDescs
 	registry  registryDescs
 	discovery *prometheus.Desc
+	steps     *prometheus.Desc
 }
 
 func newGathering(m *Metrics) *gathering {
 	return &gathering{
-		m, newRouteDescs(), newBackendDescs(), newFunctionDescs(), newSocketDescs(), newKeySetDescs(), newConfigDescs(), newQueueDescs(), newCheckDescs(), newRegistryDescs(), newDiscoveryDesc(),
+		m, newRouteDescs(), newBackendDescs(), newFunctionDescs(), newSocketDescs(), newKeySetDescs(), newConfigDescs(), newQueueDescs(), newCheckDescs(), newRegistryDescs(), newDiscoveryDesc(), newStepCacheDesc(),
 	}
 }
 
@@ -245,6 +248,9 @@ func (g *gathering) Collect(out chan<- prometheus.Metric) {
 	}
 	for _, k := range g.metrics.keySets.all() {
 		k.collect(&g.keySets, out)
+	}
+	for _, s := range g.metrics.steps.all() {
+		s.collect(g.steps, out)
 	}
 	g.metrics.configs.collect(&g.configs, out)
 	g.metrics.queue.collect(&g.queue, out)

@@ -279,6 +279,22 @@ func TestEndpointsOfBeforeTheStart(t *testing.T) {
 	want(t, s, "weir_discovery_seen_timestamp_seconds", `{backend="users"} 1.5`)
 }
 
+func TestCachesOfSteps(t *testing.T) {
+	m := telemetry.New("test")
+	c, release := m.StepCache("GET /home", "news")
+	for result, n := range map[telemetry.CacheResult]int{telemetry.CacheHit: 3, telemetry.CacheShared: 2, telemetry.CacheMiss: 1, telemetry.CacheExpired: 4, telemetry.CacheRenewed: 5} {
+		for range n {
+			c.Asked(result)
+		}
+	}
+	const of = `{composition="GET /home",result="`
+	want(t, scrape(t, m), "weir_step_cache_requests_total", of+`expired",step="news"} 4`, of+`hit",step="news"} 3`, of+`miss",step="news"} 1`, of+`renewed",step="news"} 5`, of+`shared",step="news"} 2`)
+	release()
+	want(t, scrape(t, m), "weir_step_cache_requests_total")
+	var none *telemetry.StepCache
+	none.Asked(telemetry.CacheHit)
+}
+
 func TestKeysOfIssuers(t *testing.T) {
 	m := telemetry.New("test")
 	k, release := m.KeySet("https://id.example.com/")

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/weir-gateway/weir/internal/base/httpx"
+	"github.com/weir-gateway/weir/internal/base/telemetry"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/filter"
 	"github.com/weir-gateway/weir/internal/traffic/compose"
@@ -60,6 +61,7 @@ func (b *build) compose(c *config.Composition) (*composition, error) {
 	made, err := compose.New(c, compose.Options{
 		Secret: notes.secret, Log: b.compiler.options.Log,
 		Backend: func(call *config.Step) (compose.Backend, error) { return b.stepBackend(call, notes) },
+		Cache:   func(step string) *telemetry.StepCache { return b.stepMeter(c.Name, step, notes) },
 	})
 	return &composition{made, c, notes.done()}, err
 }

@@ -2,6 +2,7 @@ package compile_test
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -12,6 +13,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/weir-gateway/weir/internal/base/secret"
+	"github.com/weir-gateway/weir/internal/base/telemetry"
 	"github.com/weir-gateway/weir/internal/control/compile"
 )
 
@@ -71,6 +74,38 @@ func TestCompositionsCallWhatRoutesCall(t *testing.T) {
 	}
 	if got := w.diary.take(); strings.Contains(got, "close") || strings.Contains(got, "build") {
 		t.Errorf("a changed step disturbed the function: %s", got)
+	}
+}
+
+func TestCachesOfStepsCountOnOverAReload(t *testing.T) {
+	w := newWorld(t)
+	metrics := telemetry.New("test")
+	w.compiler = compile.New(w.parts, compile.Options{Log: slog.New(slog.DiscardHandler), Secret: secret.Resolve, Metrics: metrics})
+	const kept = "routes:\n  GET /home: { compose: { said: { to: fn:hello, cache: 1m } } }\nfunctions:\n  hello: { echo: '\"hi\"' }\n"
+	counts := func() string {
+		answer := httptest.NewRecorder()
+		metrics.Handler().ServeHTTP(answer, httptestRequest("/metrics"))
+		var list []string
+		for line := range strings.Lines(answer.Body.String()) {
+			if text, ok := strings.CutPrefix(line, `weir_step_cache_requests_total{composition="GET /home",result="`); ok && !strings.HasSuffix(line, " 0\n") {
+				list = append(list, strings.TrimSpace(text))
+			}
+		}
+		return strings.Join(list, ", ")
+	}
+	for i, step := range []struct{ config, want string }{
+		{kept, `miss",step="said"} 1`},
+		{kept + "  other: { echo: '1' }\n", `hit",step="said"} 1, miss",step="said"} 1`},    // the composition is the same
+		{strings.ReplaceAll(kept, "1m", "2m"), `hit",step="said"} 1, miss",step="said"} 2`}, // it is another one
+		{strings.ReplaceAll(kept, ", cache: 1m", ""), ""},
+	} {
+		w.serve(w.load(step.config))
+		if answer := w.get("/home"); answer.Code != http.StatusOK {
+			t.Fatalf("config %d: %d %s", i, answer.Code, answer.Body)
+		}
+		if got := counts(); got != step.want {
+			t.Errorf("config %d: %s, want %s", i, got, step.want)
+		}
 	}
 }
 

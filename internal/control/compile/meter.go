@@ -36,6 +36,16 @@ func (b *build) functionMeter(name string) *telemetry.Function {
 	return meter(b, "function", name, b.compiler.options.Metrics.Function)
 }
 
+// stepMeter is of a step that has a cache.
+func (b *build) stepMeter(composition, step string, notes *recorder) *telemetry.StepCache {
+	const kind = "step cache"
+	name := composition + " " + step // a step has no space in its name
+	defer notes.uses(meterName(kind, name))
+	return meter(b, kind, name, func(string) (*telemetry.StepCache, func()) {
+		return b.compiler.options.Metrics.StepCache(composition, step)
+	})
+}
+
 // inGroup is a name that no other group's has.
 func inGroup(group, name string) string {
 	if group == "" {

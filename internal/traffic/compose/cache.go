@@ -14,6 +14,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/expr"
 	"github.com/weir-gateway/weir/internal/base/jsonx"
+	"github.com/weir-gateway/weir/internal/base/telemetry"
 	"github.com/weir-gateway/weir/internal/config"
 )
 
@@ -28,6 +29,7 @@ type cache struct {
 	shared bool
 	most   int64 // bytes
 	renew  *expr.Program
+	meter  *telemetry.StepCache
 
 	mu      sync.Mutex
 	held    int64
@@ -69,11 +71,11 @@ const (
 	forOne                   // nobody else may have that, so each asks for itself
 )
 
-func (b *builder) cache(c *config.StepCache) (*cache, error) {
+func (b *builder) cache(c *config.StepCache, name string) (*cache, error) {
 	if c == nil {
 		return nil, nil
 	}
-	made := &cache{ttl: c.TTL, shared: c.Shared, most: c.Bytes, entries: map[string]*list.Element{}, flights: map[string]*flight{}}
+	made := &cache{ttl: c.TTL, shared: c.Shared, most: c.Bytes, meter: b.meter(name), entries: map[string]*list.Element{}, flights: map[string]*flight{}}
 	var err error
 	made.renew, err = b.program(c.Renew, expr.Bool, callScope)
 	return made, err
@@ -134,22 +136,25 @@ func (k *cache) give(c *call) bool {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	c.result, c.given = k.find(c.key)
-	return c.given
+	return k.find(c)
 }
 
-func (k *cache) find(key string) (expr.StepResult, bool) {
-	at := k.entries[key]
+// find looks for what is kept for c.
+func (k *cache) find(c *call) bool {
+	at := k.entries[c.key]
 	if at == nil {
-		return expr.StepResult{}, false
+		return false
 	}
 	e := at.Value.(*entry) //nolint:forcetypeassert // nothing else is in the list
 	if !time.Now().Before(e.until) {
 		k.drop(at)
-		return expr.StepResult{}, false
+		c.expired = true
+		return false
 	}
 	k.used.MoveToFront(at)
-	return e.result, true
+	c.result, c.given = e.result, true
+	k.meter.Asked(telemetry.CacheHit)
+	return true
 }
 
 func (k *cache) drop(at *list.Element) {
@@ -178,6 +183,7 @@ func (k *cache) keep(e *entry) {
 // once makes the call c, or waits for another one that sends the same.
 func (k *cache) once(ctx context.Context, c *call) error {
 	if c.renews {
+		k.meter.Asked(telemetry.CacheRenewed)
 		err := c.tries(ctx)
 		k.land(nil, c, err)
 		return err
@@ -188,6 +194,7 @@ func (k *cache) once(ctx context.Context, c *call) error {
 		case f == nil:
 			return c.charge()
 		case first:
+			k.meter.Asked(missed(c))
 			return k.lead(ctx, f, c)
 		}
 		select {
@@ -197,8 +204,10 @@ func (k *cache) once(ctx context.Context, c *call) error {
 		}
 		switch f.end {
 		case forOne:
+			k.meter.Asked(missed(c))
 			return c.tries(ctx)
 		case forAll:
+			k.meter.Asked(telemetry.CacheShared)
 			c.given, c.result, c.passes, c.head, c.raw = true, f.got.result, f.got.passes, f.got.head, f.got.raw
 			if f.err != nil {
 				return f.err
@@ -207,6 +216,14 @@ func (k *cache) once(ctx context.Context, c *call) error {
 		default: // another one makes it
 		}
 	}
+}
+
+// missed is what c counts as, for which nothing was kept.
+func missed(c *call) telemetry.CacheResult {
+	if c.expired {
+		return telemetry.CacheExpired
+	}
+	return telemetry.CacheMiss
 }
 
 // charge takes what was given from the room of all bodies together, as if it had come
@@ -227,8 +244,7 @@ func (c *call) charge() error {
 func (k *cache) join(c *call) (f *flight, first bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if result, ok := k.find(c.key); ok {
-		c.given, c.result = true, result
+	if k.find(c) {
 		return nil, false
 	}
 	if f := k.flights[c.key]; f != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -12,6 +13,9 @@ import (
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/telemetry"
+	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/traffic/compose"
 )
 
 // counted answers with the number of the call, and the fields head.
@@ -328,4 +332,49 @@ compositions:
 	if calls.Load() != 4 {
 		t.Errorf("%d calls", calls.Load())
 	}
+}
+
+func TestWhatACacheHasForACallIsCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		metrics := telemetry.New("test")
+		meter, release := metrics.StepCache("home", "a")
+		defer release()
+		const text = "  GET /home/{user}:\n    compose: { a: { to: 'http://a', cache: { ttl: 10s, renew: \"=query.now != ''\" } } }\n"
+		loaded := config.Load([]config.Source{{Path: "weir.yaml", Data: []byte("listen: :80\nroutes:\n" + text)}}, config.Vocabulary{
+			Schemes: []config.Scheme{{Name: "http", Example: "http://a"}, config.ComposeScheme()},
+		})
+		slow := backend(func(r *http.Request) (*http.Response, error) {
+			<-time.After(time.Second)
+			return reply(r, 200, `1`)
+		})
+		c, err := compose.New(&loaded.Config.Compositions[0], compose.Options{
+			Backend: func(*config.Step) (compose.Backend, error) { return compose.Backend{RoundTripper: slow}, nil },
+			Cache: func(step string) *telemetry.StepCache {
+				if step != "a" {
+					t.Errorf("the meter of %q is asked for", step)
+				}
+				return meter
+			},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var both sync.WaitGroup
+		for range 2 {
+			both.Go(func() { get(t, c) }) // one miss, and one that shares its answer
+		}
+		both.Wait()
+		get(t, c)
+		get(t, c)
+		ask(t, c, request(http.MethodGet, "/home/7?now=1", ""))
+		<-time.After(10 * time.Second)
+		get(t, c)
+		scrape := httptest.NewRecorder()
+		metrics.Handler().ServeHTTP(scrape, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+		for result, n := range map[string]int{"hit": 2, "shared": 1, "miss": 1, "expired": 1, "renewed": 1} {
+			if line := fmt.Sprintf(`{composition="home",result=%q,step="a"} %d`, result, n); !strings.Contains(scrape.Body.String(), line) {
+				t.Errorf("no %s in\n%s", line, scrape.Body)
+			}
+		}
+	})
 }

@@ -37,6 +37,7 @@ type call struct {
 	body        []byte // nil: none
 	key         string // of its step's cache
 	renews      bool   // what is kept is not wanted
+	expired     bool   // what was kept is too old
 
 	result expr.StepResult
 	keep   func()        // lets it outlast the run; nil: it never does

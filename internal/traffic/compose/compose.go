@@ -19,6 +19,7 @@
 //   - call.go: one call, in a goroutine of its own.
 //   - cache.go: what was got before is not asked for again.
 //   - stream.go: a body that is the answer by itself is not held.
+//   - trace.go: what a trace is told of steps.
 //   - undo.go: what was done is taken back where the whole has failed.
 //   - request.go, response.go: the client's body, the answer.
 //   - fail.go: which problem a failure is.
@@ -34,6 +35,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/expr"
 	"github.com/weir-gateway/weir/internal/base/secret"
+	"github.com/weir-gateway/weir/internal/base/telemetry"
 	"github.com/weir-gateway/weir/internal/config"
 )
 
@@ -43,6 +45,8 @@ type Options struct {
 	Backend func(call *config.Step) (Backend, error)
 	Secret  func(secret.Template) (secret.Value, error)
 	Log     *slog.Logger
+	// Cache gives the meter of a step's cache; nil: nothing is counted.
+	Cache func(step string) *telemetry.StepCache
 }
 
 // Backend is whom a step calls.
@@ -82,7 +86,10 @@ func New(c *config.Composition, o Options) (*Composition, error) {
 	if made.log == nil {
 		made.log = slog.Default()
 	}
-	b := builder{secret: o.Secret, backend: o.Backend, reads: make([][]string, len(c.Steps))}
+	if o.Cache == nil {
+		o.Cache = func(string) *telemetry.StepCache { return nil }
+	}
+	b := builder{secret: o.Secret, backend: o.Backend, meter: o.Cache, reads: make([][]string, len(c.Steps))}
 	for i := range c.Steps {
 		b.at = i
 		if err := b.step(&made.steps[i], &c.Steps[i]); err != nil {
@@ -143,6 +150,7 @@ func (c *Composition) draw(from *config.Composition, b *builder) error {
 type builder struct {
 	secret  func(secret.Template) (secret.Value, error)
 	backend func(*config.Step) (Backend, error)
+	meter   func(step string) *telemetry.StepCache
 	at      int        // the step that is made, -1 for what is no step
 	reads   [][]string // names of steps, by the step that reads them
 	// bodies, texts and heads are the steps of which somebody reads the body, the

@@ -83,7 +83,7 @@ func (b *builder) step(made *step, s *config.Step) error {
 	if made.body, err = b.tree(s.Body, callScope); err != nil {
 		return err
 	}
-	if made.cache, err = b.cache(s.Cache); err != nil {
+	if made.cache, err = b.cache(s.Cache, s.Name); err != nil {
 		return err
 	}
 	made.otherwise, err = b.tree(s.Else, callScope)
