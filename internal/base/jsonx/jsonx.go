@@ -17,7 +17,6 @@ import (
 	"sort"
 	"strconv"
 	"strings"
-	"sync"
 )
 
 // Kind is the kind of a Value.
@@ -308,26 +307,19 @@ func Parse(data []byte, options Options) (Value, error) {
 	return Value{&made, 0}, nil
 }
 
-// scratch is room for the items of texts of which none is kept.
-var scratch = sync.Pool{New: func() any { return new([]item) }}
-
-// keptItems is the most room that waits for its next use.
-const keptItems = 4 << 10
-
-// onlyWhole reads a text for Options.Whole.
+// onlyWhole reads a text for Options.Whole. What is wrong with one the parser tells.
 func (p *parser) onlyWhole() (Value, error) {
-	room, _ := scratch.Get().(*[]item)
-	p.items = (*room)[:0]
-	defer func() {
-		if cap(p.items) <= keptItems {
-			*room = p.items
-			scratch.Put(room)
+	c := checker{text: p.text, depth: p.depth}
+	root, ok := c.whole()
+	if !ok || p.unique {
+		if err := p.whole(); err != nil {
+			return Value{}, err
 		}
-	}()
-	if err := p.whole(); err != nil {
-		return Value{}, err
 	}
-	root := p.items[0]
-	root.next, root.size = 1, 0
-	return Value{&document{text: p.text, items: []item{root}}, 0}, nil
+	made := &struct {
+		document
+		root [1]item
+	}{document{text: p.text}, [1]item{root}}
+	made.items = made.root[:]
+	return Value{&made.document, 0}, nil
 }

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"reflect"
 	"slices"
@@ -243,12 +244,17 @@ func TestReadingAllocatesNothing(t *testing.T) {
 func FuzzParse(f *testing.F) {
 	for _, seed := range []string{
 		`{"a": [1, 2.5, -0, 1e5, "x\u0041\ud83d\ude00", null, true, {"b": {}}]}`, `"\ud800"`, `[1,]`, `{"a":1,"a":2}`, "\"\xff\"", ` [] `, `1e400`,
+		`"eight by eight, \"then\" one by one: é, \n"`, "\"a control character\tthere\"", `[-0.5E+3, tru, 01, "\u12G4", "\x"`,
 		`{"a":0,"b":1,"c":2,"d":3,"e":4,"f":5,"g":6,"h":7,"i":8,"j":9,"k":0,"l":0,"m":0,"n":0,"o":0,"p":0,"q":0,"a":9}`,
 	} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		v, err := jsonx.Parse(data, jsonx.Options{})
+		whole, wholeErr := jsonx.Parse(data, jsonx.Options{Whole: true})
+		if whole.Raw() != v.Raw() || whole.Kind() != v.Kind() || fmt.Sprint(wholeErr) != fmt.Sprint(err) {
+			t.Fatalf("%q as a whole is %s, %q, %v, and not %s, %q, %v", data, whole.Kind(), whole.Raw(), wholeErr, v.Kind(), v.Raw(), err)
+		}
 		if err != nil {
 			if json.Valid(data) && utf8.Valid(data) && !strings.Contains(err.Error(), "deep") {
 				t.Fatalf("%q was refused: %v", data, err)
@@ -340,6 +346,17 @@ func BenchmarkParse(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := jsonx.Parse(data, jsonx.Options{Unique: true}); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkParseWhole(b *testing.B) {
+	data := []byte(`{"orders": [` + strings.Repeat(`{"id": 12345678, "name": "a name", "price": 12.50, "tags": ["x", "y"]},`, 200) + `{}]}`)
+	b.SetBytes(int64(len(data)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := jsonx.Parse(data, jsonx.Options{Whole: true}); err != nil {
 			b.Fatal(err)
 		}
 	}

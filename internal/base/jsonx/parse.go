@@ -325,18 +325,27 @@ func (p *parser) str() error {
 
 func (p *parser) escape() error {
 	rest := p.text[p.at:]
-	if len(rest) > 1 && strings.IndexByte(`"\/bfnrt`, rest[1]) >= 0 {
-		p.at += 2
+	if n := escapeLength(rest); n > 0 {
+		p.at += n
 		return nil
 	}
-	if len(rest) > 1 && rest[1] == 'u' {
-		if _, ok := hex4(rest[2:]); ok {
-			p.at += 6
-			return nil
-		}
+	if strings.HasPrefix(rest, `\u`) {
 		return p.fail(`\u is followed by four hexadecimal digits`)
 	}
 	return p.fail("this escape is unknown")
+}
+
+// escapeLength is the length of the escape that s begins with, 0 where it is none.
+func escapeLength(s string) int {
+	switch {
+	case len(s) > 1 && strings.IndexByte(`"\/bfnrt`, s[1]) >= 0:
+		return 2
+	case strings.HasPrefix(s, `\u`):
+		if _, ok := hex4(s[2:]); ok {
+			return 6
+		}
+	}
+	return 0
 }
 
 // hex4 reads four hexadecimal digits.
