@@ -17,6 +17,7 @@ import (
 // Under must be called first, and once. It is safe for concurrent use, and never used again.
 type Context struct {
 	parent context.Context //nolint:containedctx // it is one
+	limit  *Limit          // nil: none of its own
 	over   atomic.Bool     // it was cancelled
 	usual  atomic.Pointer[usual]
 
@@ -27,10 +28,23 @@ type Context struct {
 type usual struct {
 	ctx    context.Context //nolint:containedctx // it is one
 	cancel context.CancelCauseFunc
+	stop   context.CancelFunc // the timer; nil: there is none
+}
+
+// Limit is a time at which a Context ends by itself, and the cause that context.Cause gives then.
+type Limit struct {
+	Until time.Time
+	Cause error
 }
 
 // Under makes c a child of parent.
 func (c *Context) Under(parent context.Context) { c.parent = parent }
+
+// Within has c end at a time as well, as the context that context.WithDeadlineCause makes. There
+// is no timer while nobody waits: whoever looks at Err finds out by the clock, and context.Cause
+// tells why only when that was asked. It must be called before anybody else has c, and l not be
+// changed any more.
+func (c *Context) Within(l *Limit) { c.limit = l }
 
 // Cancel ends c; cause is what context.Cause gives then, nil for context.Canceled. Of several
 // ends the first one counts, but for one without a cause of which nobody was told.
@@ -43,7 +57,14 @@ func (c *Context) Cancel(cause error) {
 	c.over.Store(true)
 	c.mu.Unlock()
 	if u != nil {
-		u.cancel(cause)
+		u.end(cause)
+	}
+}
+
+func (u *usual) end(cause error) {
+	u.cancel(cause)
+	if u.stop != nil {
+		u.stop()
 	}
 }
 
@@ -52,6 +73,11 @@ func (c *Context) Done() <-chan struct{} {
 	if u := c.usual.Load(); u != nil {
 		return u.ctx.Done()
 	}
+	return c.awaited().ctx.Done()
+}
+
+// awaited gives the usual context, which is made where there is none yet.
+func (c *Context) awaited() *usual {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	u := c.usual.Load()
@@ -59,15 +85,18 @@ func (c *Context) Done() <-chan struct{} {
 		u = c.await()
 	}
 	if c.over.Load() {
-		u.cancel(nil)
+		u.end(nil)
 	}
-	return u.ctx.Done()
+	return u
 }
 
 // await makes the usual context. The caller has locked mu.
 func (c *Context) await() *usual {
-	ctx, cancel := context.WithCancelCause(c.parent)
-	u := &usual{ctx, cancel}
+	u := &usual{ctx: c.parent}
+	if c.limit != nil {
+		u.ctx, u.stop = context.WithDeadlineCause(u.ctx, c.limit.Until, c.limit.Cause)
+	}
+	u.ctx, u.cancel = context.WithCancelCause(u.ctx)
 	c.usual.Store(u)
 	return u
 }
@@ -80,11 +109,20 @@ func (c *Context) Err() error {
 	if c.over.Load() {
 		return context.Canceled
 	}
-	return c.parent.Err()
+	if err := c.parent.Err(); err != nil || c.limit == nil || time.Now().Before(c.limit.Until) {
+		return err
+	}
+	return c.awaited().ctx.Err()
 }
 
-// Deadline is the parent's (context.Context).
-func (c *Context) Deadline() (time.Time, bool) { return c.parent.Deadline() }
+// Deadline is the parent's, or the limit where that comes before (context.Context).
+func (c *Context) Deadline() (time.Time, bool) {
+	t, ok := c.parent.Deadline()
+	if c.limit != nil && (!ok || c.limit.Until.Before(t)) {
+		return c.limit.Until, true
+	}
+	return t, ok
+}
 
 // Value is the parent's (context.Context). By it package context finds the usual context.
 func (c *Context) Value(key any) any {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -14,7 +15,10 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-var errCause = errors.New("the reason")
+var (
+	errCause = errors.New("the reason")
+	errLimit = errors.New("the limit")
+)
 
 // under makes a context below another.
 func under(parent context.Context) *cancel.Context {
@@ -80,6 +84,59 @@ func TestContextsBelowEndWithIt(t *testing.T) {
 	}
 }
 
+// With a limit it ends as the context of the usual kind does that has one.
+func TestItEndsAtItsLimit(t *testing.T) {
+	for name, end := range map[string]func(own func(error), parent context.CancelCauseFunc){
+		"by the clock":           func(func(error), context.CancelCauseFunc) {},
+		"by itself before":       func(own func(error), _ context.CancelCauseFunc) { own(nil) },
+		"by its parent before":   func(_ func(error), parent context.CancelCauseFunc) { parent(errCause) },
+		"by the clock and later": func(own func(error), _ context.CancelCauseFunc) { time.Sleep(2 * time.Second); own(errCause) },
+	} {
+		for _, waits := range []bool{false, true} {
+			synctest.Test(t, func(t *testing.T) {
+				parent, endParent := context.WithCancelCause(t.Context())
+				limit := cancel.Limit{Until: time.Now().Add(time.Second), Cause: errLimit}
+				c := under(parent)
+				c.Within(&limit)
+				timed, endTimed := context.WithDeadlineCause(parent, limit.Until, limit.Cause)
+				defer endTimed()
+				usual, endUsual := context.WithCancelCause(timed)
+				if waits {
+					c.Done()
+				}
+				if at, ok := c.Deadline(); c.Err() != nil || !ok || !at.Equal(limit.Until) {
+					t.Errorf("%s: it begins with %v, until %v", name, c.Err(), at)
+				}
+				end(func(err error) { c.Cancel(err); endUsual(err) }, endParent)
+				time.Sleep(2 * time.Second)
+				if !errors.Is(c.Err(), usual.Err()) {
+					t.Errorf("%s, awaited %t: %v, not %v", name, waits, c.Err(), usual.Err())
+				}
+				if got, want := context.Cause(c), context.Cause(usual); !errors.Is(got, want) {
+					t.Errorf("%s, awaited %t: its cause is %v, not %v", name, waits, got, want)
+				}
+				<-c.Done()
+				c.Cancel(nil)
+				endUsual(nil)
+				endParent(nil)
+			})
+		}
+	}
+}
+
+func TestTheEarlierLimitIsTheDeadline(t *testing.T) {
+	now := time.Now()
+	parent, end := context.WithDeadline(t.Context(), now.Add(time.Hour))
+	defer end()
+	for until, want := range map[time.Time]time.Time{now.Add(time.Minute): now.Add(time.Minute), now.Add(2 * time.Hour): now.Add(time.Hour)} {
+		c := under(parent)
+		c.Within(&cancel.Limit{Until: until, Cause: errLimit})
+		if got, ok := c.Deadline(); !ok || !got.Equal(want) {
+			t.Errorf("%v, not %v", got, want)
+		}
+	}
+}
+
 func TestWhoAsksWhileItEndsIsTold(t *testing.T) {
 	for range 200 {
 		c := under(t.Context())
@@ -98,9 +155,11 @@ func TestWhoAsksWhileItEndsIsTold(t *testing.T) {
 func TestItCostsNoMoreThanItselfWhileNobodyWaits(t *testing.T) {
 	parent, end := context.WithCancel(t.Context())
 	defer end()
+	limit := cancel.Limit{Until: time.Now().Add(time.Hour)}
 	if n := testing.AllocsPerRun(100, func() {
 		var c cancel.Context
 		c.Under(parent)
+		c.Within(&limit)
 		_ = c.Err()
 		c.Cancel(nil)
 	}); n > 1 {
