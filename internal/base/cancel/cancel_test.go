@@ -90,7 +90,7 @@ func TestItEndsAtItsLimit(t *testing.T) {
 		"by the clock":           func(func(error), context.CancelCauseFunc) {},
 		"by itself before":       func(own func(error), _ context.CancelCauseFunc) { own(nil) },
 		"by its parent before":   func(_ func(error), parent context.CancelCauseFunc) { parent(errCause) },
-		"by the clock and later": func(own func(error), _ context.CancelCauseFunc) { time.Sleep(2 * time.Second); own(errCause) },
+		"by the clock and later": func(own func(error), _ context.CancelCauseFunc) { <-time.After(2 * time.Second); own(errCause) },
 	} {
 		for _, waits := range []bool{false, true} {
 			synctest.Test(t, func(t *testing.T) {
@@ -108,7 +108,7 @@ func TestItEndsAtItsLimit(t *testing.T) {
 					t.Errorf("%s: it begins with %v, until %v", name, c.Err(), at)
 				}
 				end(func(err error) { c.Cancel(err); endUsual(err) }, endParent)
-				time.Sleep(2 * time.Second)
+				<-time.After(2 * time.Second)
 				if !errors.Is(c.Err(), usual.Err()) {
 					t.Errorf("%s, awaited %t: %v, not %v", name, waits, c.Err(), usual.Err())
 				}

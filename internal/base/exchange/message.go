@@ -79,11 +79,18 @@ func OwnHead(r *http.Request) Head {
 // caller sets method, URL and host.
 func NewRequest(ctx context.Context, r *http.Request) *http.Request {
 	if r == nil {
+		return NewRequestOf(ctx, r, usualFields)
+	}
+	return NewRequestOf(ctx, r, MapHead(r.Header).Len()+usualFields)
+}
+
+// NewRequestOf is NewRequest with room for so many fields, where it has not those of r.
+func NewRequestOf(ctx context.Context, r *http.Request, fields int) *http.Request {
+	if r == nil {
 		r = &http.Request{}
 	}
 	return (&http.Request{
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		Header: newHeader(r.Header, MapHead(r.Header).Len()+usualFields), Body: http.NoBody,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: newHeader(r.Header, fields), Body: http.NoBody,
 	}).WithContext(ctx)
 }
 

@@ -106,7 +106,7 @@ func (k *cache) prepare(c *call) error {
 // that no two lists of parts look alike.
 func (k *cache) key(c *call) string {
 	b := make([]byte, 0, usualKey)
-	if x := c.exchange; !k.shared {
+	if x := &c.exchange; !k.shared {
 		b = appendParts(b, x.Client.Scheme, x.Client.Host)
 		if id := x.Identity; id != nil {
 			b = appendParts(b, id.Method, id.Issuer, id.Subject)

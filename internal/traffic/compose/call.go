@@ -15,6 +15,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/weir-gateway/weir/internal/base/cancel"
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/expr"
 	"github.com/weir-gateway/weir/internal/base/jsonx"
@@ -22,15 +23,18 @@ import (
 	"github.com/weir-gateway/weir/internal/config"
 )
 
-// call is one request of a step and what came of it. Its owner makes it, perform
-// has it while it is under way, and then it is the owner's again.
+// call is one request of a step and what came of it. Who holds the run makes it, perform
+// has it while it is under way, and then it is the run's again.
 type call struct {
 	run      *run
-	ctx      context.Context //nolint:containedctx // its life but for its own time-out, from launch to its end
+	life     context.Context //nolint:containedctx // but for its own time-out, from launch to its end
+	within   cancel.Context  // its life and time
+	limit    cancel.Limit
 	step     *step
 	at       int // the step's place
 	element  int // noElement without each
-	exchange *exchange.Exchange
+	exchange exchange.Exchange
+	tried    [1]exchange.Attempt // room for those of exchange
 
 	path, query string
 	headers     []exchange.Field
@@ -41,7 +45,7 @@ type call struct {
 
 	result expr.StepResult
 	keep   func()        // lets it outlast the run; nil: it never does
-	ends   []func()      // of its life and time
+	end    func()        // ends its life; nil: that is the run's
 	stream *stream       // its body where that is the answer
 	given  bool          // by the cache, or another call that sent the same
 	passes bool          // the response is the client's answer
@@ -50,25 +54,25 @@ type call struct {
 	err    error
 }
 
-// perform makes the call. It is the whole of its goroutine.
+// perform makes the call.
 func (c *call) perform() {
 	defer func() {
 		if cause := recover(); cause != nil {
 			c.run.log.Error("panic in a step", "composition", c.run.name, "step", c.step.name, "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
 			c.err = &panicError{cause}
 		}
-		c.over()
-		c.run.finished <- c // the owner waits until the last call is over
+		if c.stream == nil { // else it goes on
+			c.over()
+		}
 	}()
-	ctx := c.ctx
-	if c.step.timeout > 0 {
-		limited, cancel := context.WithTimeoutCause(ctx, c.step.timeout, errTime)
-		c.ends = append(c.ends, cancel)
-		ctx = limited
-	}
 	begin := time.Now()
-	c.err = c.ask(ctx)
-	if c.err != nil && errors.Is(context.Cause(ctx), errTime) {
+	c.within.Under(c.life)
+	if c.step.timeout > 0 {
+		c.limit = cancel.Limit{Until: begin.Add(c.step.timeout), Cause: errTime}
+		c.within.Within(&c.limit)
+	}
+	c.err = c.ask(&c.within)
+	if c.err != nil && c.within.Err() != nil && errors.Is(context.Cause(&c.within), errTime) {
 		c.err = errTime
 	}
 	if !c.recorded() {
@@ -151,7 +155,7 @@ func (c *call) try(ctx context.Context, more bool) (again bool, err error) {
 
 // request makes what is sent, out of nothing but the step's own parts.
 func (c *call) request(ctx context.Context) *http.Request {
-	out := exchange.NewRequest(exchange.Context(ctx, c.exchange), c.run.r)
+	out := exchange.NewRequestOf(exchange.Context(ctx, &c.exchange), c.run.r, usualFields+len(c.headers))
 	out.Method, out.URL = c.step.method, &url.URL{RawQuery: c.query}
 	template.Set(out.URL, c.path)
 	c.fill(out)
@@ -169,7 +173,7 @@ func (c *call) take(res *http.Response) error {
 		exchange.Discard(res)
 		return nil
 	}
-	buf, _ := buffers.Get().(*bytes.Buffer)
+	buf := takeBuffer()
 	defer giveBack(buf)
 	if err := c.readInto(buf, res); err != nil {
 		return err
@@ -238,11 +242,16 @@ func (b *bounded) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// buffers hold bodies until they are decoded.
+// buffers hold bodies until they are decoded, or are gone.
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
 // keptBytes is the largest buffer that waits for its next use.
 const keptBytes = 256 << 10
+
+func takeBuffer() *bytes.Buffer {
+	buf, _ := buffers.Get().(*bytes.Buffer)
+	return buf
+}
 
 func giveBack(buf *bytes.Buffer) {
 	if buf.Cap() <= keptBytes {

@@ -3,10 +3,10 @@
 //
 // Everything is decided when it is made: the graph (config.PlanOf over what the
 // expressions read), the expressions, the texts around them. A request only runs
-// it. One goroutine, the one that called RoundTrip, owns a request: it evaluates
-// every expression, starts each step when those that it reads are done, and knows
-// what came of them. Others only make a call and hand over its response, and have
-// ended before RoundTrip returns. So nothing here is locked.
+// it. Whoever has made a call takes its end, under the lock of the request: evaluates
+// what is evaluated then, starts each step when those that it reads are done, and goes
+// on with a call of these. Only where there are more than one do goroutines begin, and
+// they have ended before RoundTrip returns.
 //
 // A step's request is made from nothing: what of the client's head reaches it is
 // written in its config; beside that there are the request's id, its trace context
@@ -16,7 +16,7 @@
 //   - compose.go: what it is made of, and RoundTrip.
 //   - step.go, value.go: a step and its texts, made ready.
 //   - run.go: one request: which step is next, and what a failure means.
-//   - call.go: one call, in a goroutine of its own.
+//   - call.go: one call.
 //   - cache.go: what was got before is not asked for again.
 //   - stream.go: a body that is the answer by itself is not held.
 //   - trace.go: what a trace is told of steps.

@@ -533,21 +533,6 @@ func TestEachIsReadLikeEveryOtherList(t *testing.T) {
 	get(t, c).want(t, "numbers", 200, `{"sorted":[2.5,3.1,100],"first":3.10,"twice":[6.2,200,5],"all":[3.10,1e2,2.5]}`)
 }
 
-// TestACompositionAllocatesWithinItsBudget counts what three steps on two levels cost,
-// the backends of the test included (18).
-func TestACompositionAllocatesWithinItsBudget(t *testing.T) {
-	c, r := threeSteps(t), request(http.MethodGet, "/home/7", "")
-	n := testing.AllocsPerRun(200, func() {
-		exchange.Of(r).Attempts = exchange.Of(r).Attempts[:0]
-		if res, err := c.RoundTrip(r); err != nil || res.StatusCode != 200 {
-			t.Fatal(res, err)
-		}
-	})
-	if n > 150 { // the race detector empties pools
-		t.Errorf("%v allocations", n)
-	}
-}
-
 func TestNestedCompositionsAreCalledLikeFunctions(t *testing.T) {
 	var d diary
 	c := world{"a": func(r *http.Request) (*http.Response, error) {

@@ -46,7 +46,7 @@ func ofClient(err error) bool {
 // what the composition has sent.
 func (r *run) failure(s *step, err error) error {
 	if r.ctx.Err() != nil {
-		return context.Cause(r.ctx) // the client's end, or its time
+		return context.Cause(&r.ctx) // the client's end, or its time
 	}
 	if ofClient(err) {
 		return err

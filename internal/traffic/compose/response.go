@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
@@ -56,12 +57,18 @@ func (r *run) response() (*http.Response, error) {
 		r.passOn(res)
 		return res, nil
 	}
-	var body []byte
-	if tree := r.result.body; tree != nil && !bodiless(status) {
-		if body, err = tree.Append(make([]byte, 0, usualBytes+tree.Size(&r.in)), &r.in); err != nil {
-			return nil, r.unfit(err)
-		}
+	tree := r.result.body
+	if tree == nil || bodiless(status) {
+		return r.answer(status, fields, nil), nil
 	}
+	body := takeBuffer()
+	body.Grow(usualBytes + tree.Size(&r.in))
+	text, err := tree.Append(body.AvailableBuffer(), &r.in)
+	if err != nil {
+		giveBack(body)
+		return nil, r.unfit(err)
+	}
+	_, _ = body.Write(text) // which lies there already, unless it is longer than was thought
 	return r.answer(status, fields, body), nil
 }
 
@@ -94,29 +101,61 @@ func bodiless(status int) bool {
 
 // answer makes a response of JSON. One to HEAD has the length that GET's would have,
 // and no body (RFC 9110 section 9.3.2).
-func (r *run) answer(status int, fields []exchange.Field, body []byte) *http.Response {
-	res := exchange.NewResponse(r.r, status)
-	to := exchange.ResponseHead(res)
+func (r *run) answer(status int, fields []exchange.Field, body *bytes.Buffer) *http.Response {
+	var own []exchange.Field
 	if body != nil || r.stream != nil && !bodiless(status) {
-		to.Set("Content-Type", jsonType)
+		own = []exchange.Field{{Name: "Content-Type", Value: jsonType}}
 	}
+	res := exchange.NewResponse(r.r, status, own...)
+	to := exchange.ResponseHead(res)
 	if r.timing {
 		to.Set("Server-Timing", r.timings())
 	}
 	setAll(to, fields)
-	fill(res, r.r.Method, body)
+	if body != nil {
+		fill(res, r.r.Method, body.Len(), &madeBody{buf: body})
+	} else {
+		fill(res, r.r.Method, 0, http.NoBody)
+	}
 	return res
 }
 
-// fill gives a response its body.
-func fill(res *http.Response, method string, body []byte) {
-	res.ContentLength = int64(len(body))
+// fill gives a response its body of that length, or closes it where none is sent.
+func fill(res *http.Response, method string, length int, body io.ReadCloser) {
+	res.ContentLength = int64(length)
 	if !bodiless(res.StatusCode) {
-		exchange.ResponseHead(res).Set("Content-Length", strconv.Itoa(len(body)))
+		exchange.ResponseHead(res).Set("Content-Length", strconv.Itoa(length))
 	}
-	if len(body) > 0 && method != http.MethodHead {
-		res.Body = io.NopCloser(bytes.NewReader(body))
+	if length > 0 && method != http.MethodHead {
+		res.Body = body
+	} else {
+		_ = body.Close() // it is in memory
 	}
+}
+
+// madeBody is a body in a buffer that is used again when it is closed.
+type madeBody struct {
+	mu  sync.Mutex    // for who closes a body while it is read
+	buf *bytes.Buffer // nil when it is closed
+}
+
+func (b *madeBody) Read(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.buf == nil {
+		return 0, http.ErrBodyReadAfterClose
+	}
+	return b.buf.Read(p)
+}
+
+func (b *madeBody) Close() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.buf != nil {
+		giveBack(b.buf)
+		b.buf = nil
+	}
+	return nil
 }
 
 // passedFields are the fields of a step's response that go to the client with it: they
@@ -139,7 +178,7 @@ func (r *run) pass() *http.Response {
 	if bodiless(c.result.Status) {
 		body = nil
 	}
-	fill(res, r.r.Method, body)
+	fill(res, r.r.Method, len(body), io.NopCloser(bytes.NewReader(body)))
 	return res
 }
 

@@ -5,17 +5,22 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime/debug"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/base/cancel"
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/expr"
+	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/base/jsonx"
 	"github.com/weir-gateway/weir/internal/config"
 )
 
-// run is one request on its way through the graph. The goroutine that called
-// RoundTrip uses it; calls only read it, and take from left.
+// run is one request on its way through the graph. Whoever holds mu uses it; calls that
+// are under way only read what is above that, and take from left.
 type run struct {
 	*Composition
 
@@ -23,16 +28,17 @@ type run struct {
 	exchange *exchange.Exchange
 	handed   []exchange.Field // of the request, to every step: its trace, and its way, by which a loop ends
 	body     any              // the client's, decoded
-	in       expr.Input
-	ctx      context.Context //nolint:containedctx // the life of all calls, which ends with the run
-	lasting  context.Context //nolint:containedctx // of those that are let finish, so that it is known what to undo
-	cancel   context.CancelCauseFunc
-	left     atomic.Int64 // bytes that bodies may still have: of responses, of what stands for them, of requests under way
+	ctx      cancel.Context   // the life of all calls, which ends with the run
+	lasting  context.Context  //nolint:containedctx // of those that are let finish, so that it is known what to undo; nil where nothing is undone
+	left     atomic.Int64     // bytes that bodies may still have: of responses, of what stands for them, of requests under way
 
-	states   []state
-	ready    []int // steps that wait for nothing any more
-	finished chan *call
-	open     int // calls under way
+	mu     sync.Mutex
+	in     expr.Input
+	states []state
+	ready  []int         // steps that wait for nothing any more
+	begun  []*call       // calls that are to be made
+	open   int           // calls that have not ended
+	idle   chan struct{} // closed when there are none; nil: nobody waits for that
 
 	// Whichever of these is set ends the run.
 	err    error
@@ -88,12 +94,16 @@ func (f *fan) got(element int, body any) {
 func (c *Composition) begin(r *http.Request, body any) *run {
 	n := &run{
 		Composition: c, r: r, exchange: exchange.Of(r), body: body,
-		states: make([]state, len(c.steps)), ready: make([]int, 0, len(c.steps)), finished: make(chan *call),
+		states: make([]state, len(c.steps)), ready: make([]int, 0, len(c.steps)), begun: make([]*call, 0, len(c.steps)),
 	}
 	n.left.Store(c.bodyBytes)
-	n.ctx, n.cancel = context.WithCancelCause(r.Context())
-	n.lasting = context.WithoutCancel(r.Context())
+	n.ctx.Under(r.Context())
+	if c.undoes {
+		n.lasting = context.WithoutCancel(r.Context())
+	}
 	n.in = expr.Input{Request: r, RequestBody: func() (any, error) { return n.body, nil }, Steps: n.stepResult}
+	n.exchange.Attempts = slices.Grow(n.exchange.Attempts, len(c.steps))
+	n.handed = make([]exchange.Field, 0, mostHanded)
 	head := exchange.RequestHead(r)
 	for _, name := range [...]string{"Traceparent", "Tracestate", "Via"} {
 		if value := head.Get(name); value != "" {
@@ -108,6 +118,9 @@ func (c *Composition) begin(r *http.Request, body any) *run {
 	return n
 }
 
+// mostHanded is the most that begin puts into handed.
+const mostHanded = 3
+
 // stepResult is what expressions find under steps.
 func (r *run) stepResult(name string) (expr.StepResult, bool) {
 	if r.undoing != nil && r.steps[r.undoing.at].name == name {
@@ -121,26 +134,70 @@ func (r *run) stepResult(name string) (expr.StepResult, bool) {
 	return expr.StepResult{}, false
 }
 
-// all runs every step. When it returns, also by a panic, no call is under way.
+// all runs every step. When it returns, no call is under way.
 func (r *run) all() {
-	defer r.end()
-	r.advance()
-	for r.open > 0 {
-		c := <-r.finished
-		r.open--
-		r.exchange.Join(c.exchange, c.step.name)
-		r.ended(c)
-		r.advance()
+	r.work(r.next(nil))
+	r.rest()
+	r.ctx.Cancel(nil)
+	r.untraceAll()
+}
+
+// work makes a call, and then others that may follow it, until there is none that nobody makes.
+func (r *run) work(c *call) {
+	for c != nil {
+		c.perform()
+		c = r.next(c)
 	}
 }
 
-// end waits for calls that nobody waits for any more.
-func (r *run) end() {
-	r.cancel(nil)
-	for ; r.open > 0; r.open-- {
-		<-r.finished
+// next takes the end of a call, nil when the run begins, and starts what waits for nothing
+// any more. Of the calls that are to be made for that the caller is given one, so that most
+// compositions have one goroutine less than calls at once; the others have one each.
+func (r *run) next(ended *call) (mine *call) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.take(ended)
+	for i, c := range r.begun {
+		if i == 0 {
+			mine = c
+		} else {
+			go r.work(c)
+		}
 	}
-	r.untraceAll()
+	r.begun = r.begun[:0]
+	if r.open == 0 && r.idle != nil {
+		close(r.idle)
+	}
+	return mine
+}
+
+// take takes the end of a call, and begins those that follow it. A panic is that of an expression: it
+// ends the run, whose calls nobody else would wait for.
+func (r *run) take(ended *call) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			r.log.Error("panic in a composition", "composition", r.name, "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
+			r.fail(fault.Unexpected.New("", fault.Internal("%s", r.name), fault.Cause(&panicError{cause})))
+		}
+	}()
+	if ended != nil {
+		r.open--
+		r.exchange.Join(&ended.exchange, ended.step.name)
+		r.ended(ended)
+	}
+	r.advance()
+}
+
+// rest waits until no call is under way.
+func (r *run) rest() {
+	r.mu.Lock()
+	if r.open == 0 {
+		r.mu.Unlock()
+		return
+	}
+	r.idle = make(chan struct{})
+	r.mu.Unlock()
+	<-r.idle
 }
 
 // over tells whether the answer is decided, whatever else comes.
@@ -150,7 +207,7 @@ func (r *run) over() bool { return r.err != nil || r.passed != nil }
 func (r *run) fail(err error) {
 	if !r.over() {
 		r.err = err
-		r.cancel(err)
+		r.ctx.Cancel(err)
 	}
 }
 
@@ -250,7 +307,7 @@ func (r *run) launch(i, element int) {
 		r.missed(i, element, err)
 		return
 	}
-	c.at, c.element, c.ctx = i, element, r.ctx
+	c.at, c.element, c.life = i, element, &r.ctx
 	r.states[i].span.tells(c)
 	if s.cache != nil && s.cache.give(c) {
 		r.given(c)
@@ -262,7 +319,7 @@ func (r *run) launch(i, element int) {
 	}
 	switch {
 	case s.undo != nil:
-		c.ctx = r.lasting
+		c.life = r.lasting
 	case i == r.streams:
 		c.outlive(r)
 	}
@@ -270,7 +327,7 @@ func (r *run) launch(i, element int) {
 	if element != noElement {
 		r.states[i].fan.open++
 	}
-	go c.perform()
+	r.begun = append(r.begun, c)
 }
 
 // given takes a call that need not be made.
@@ -326,7 +383,7 @@ func (r *run) ended(c *call) {
 		r.missed(c.at, c.element, c.err)
 	case c.passes:
 		r.passed = c
-		r.cancel(errPassed)
+		r.ctx.Cancel(errPassed)
 		return
 	default:
 		if c.stream != nil {
@@ -399,7 +456,7 @@ func (r *run) failed(i int, err error) {
 // standIn writes down that a failure is not told to the client.
 func (r *run) standIn(i int, err error) {
 	r.states[i].missed = err
-	r.log.DebugContext(r.ctx, "a step failed, and its else stands for it",
+	r.log.DebugContext(&r.ctx, "a step failed, and its else stands for it",
 		"composition", r.name, "step", r.steps[i].name, "request_id", r.exchange.ID, "error", err)
 }
 

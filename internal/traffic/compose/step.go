@@ -111,7 +111,9 @@ func usualMeaning(status int) config.StatusAction {
 // prepare makes the call for the element that in holds. Everything that is computed
 // is computed here, by the goroutine that owns the request.
 func (s *step) prepare(r *run) (*call, error) {
-	c := &call{run: r, step: s, exchange: r.exchange.Branch(), element: noElement}
+	c := &call{run: r, step: s, element: noElement}
+	r.exchange.Branch(&c.exchange)
+	c.exchange.Attempts = c.tried[:0]
 	c.exchange.Route = s.route
 	var err error
 	if c.path, err = s.path.make(&r.in, &r.exchange.Params, &c.exchange.Params); err != nil {

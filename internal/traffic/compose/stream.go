@@ -49,15 +49,15 @@ type stream struct {
 	io.Reader
 
 	body   io.Closer
-	length int64 // -1: unknown
-	ends   []func()
+	length int64  // -1: unknown
+	end    func() // its call; nil: that ends by itself
 }
 
 // Close implements io.Closer.
 func (s *stream) Close() error {
 	err := s.body.Close()
-	for _, end := range s.ends {
-		end()
+	if s.end != nil {
+		s.end()
 	}
 	return err //nolint:wrapcheck // it is only handed through
 }
@@ -65,19 +65,15 @@ func (s *stream) Close() error {
 // outlive gives the call a life of its own, which ends with the run's until keep is called.
 func (c *call) outlive(r *run) {
 	ctx, end := context.WithCancelCause(r.r.Context())
-	keep := context.AfterFunc(r.ctx, func() { end(context.Cause(r.ctx)) })
-	c.ctx, c.keep = ctx, func() { keep() }
-	c.ends = append(c.ends, func() { end(nil) })
+	keep := context.AfterFunc(&r.ctx, func() { end(context.Cause(&r.ctx)) })
+	c.life, c.keep, c.end = ctx, func() { keep() }, func() { end(nil) }
 }
 
-// over ends the call's life and time, or leaves that to its stream.
+// over ends the call's life and time.
 func (c *call) over() {
-	if c.stream != nil {
-		c.stream.ends = c.ends
-		return
-	}
-	for _, end := range c.ends {
-		end()
+	c.within.Cancel(nil)
+	if c.end != nil {
+		c.end()
 	}
 }
 
@@ -90,7 +86,7 @@ func (c *call) asStream(res *http.Response) error {
 	case c.keep == nil || media != jsonType && !strings.HasSuffix(media, "+json") || coding != "" && !strings.EqualFold(coding, "identity"):
 		return nil
 	case res.ContentLength > peekBytes:
-		c.stream = &stream{Reader: res.Body, body: res.Body, length: res.ContentLength}
+		c.stream = &stream{Reader: res.Body, body: res.Body, length: res.ContentLength, end: c.over}
 		return nil
 	case res.ContentLength >= 0:
 		return nil
@@ -101,7 +97,7 @@ func (c *call) asStream(res *http.Response) error {
 		return err //nolint:wrapcheck // the body's own
 	}
 	if n > peekBytes {
-		c.stream = &stream{Reader: io.MultiReader(&first, res.Body), body: res.Body, length: -1}
+		c.stream = &stream{Reader: io.MultiReader(&first, res.Body), body: res.Body, length: -1, end: c.over}
 		return nil
 	}
 	res.Body = &stream{Reader: &first, body: res.Body}

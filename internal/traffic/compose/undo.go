@@ -94,12 +94,11 @@ func (r *run) takeBack(ctx context.Context, a *act) error {
 	if err != nil {
 		return err
 	}
-	c.ctx = ctx
+	c.life = ctx
 	end := r.traceUndo(c, s.name)
-	go c.perform()
-	<-r.finished
+	c.perform()
 	end(c.err)
-	r.exchange.Join(c.exchange, s.name+"/undo")
+	r.exchange.Join(&c.exchange, s.name+"/undo")
 	return c.err
 }
 
