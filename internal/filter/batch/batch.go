@@ -86,7 +86,7 @@ func (b *batch) requests(r *http.Request) ([]request, error) {
 	if !strings.EqualFold(strings.TrimSpace(media), jsonType) { // which a page of another site cannot send unasked
 		return nil, fault.UnsupportedMedia.New("Send application/json.", fault.WithField("Accept", jsonType))
 	}
-	text, err := exchange.ReadBody(r, int64(b.config.Body))
+	text, err := exchange.ReadDecoded(r, int64(b.config.Body))
 	switch {
 	case errors.Is(err, exchange.ErrTooLong):
 		return nil, fault.BodyTooLarge.New(fmt.Sprintf("The body may have at most %d bytes.", b.config.Body))

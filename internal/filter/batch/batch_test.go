@@ -179,6 +179,8 @@ func TestWhatIsRefusedAsAWhole(t *testing.T) {
 		code   string
 	}{
 		"a form, as other sites send": {func(_ *batch.Config, r *http.Request) { r.Header.Set("Content-Type", "text/plain") }, "unsupported-media-type"},
+		"in brotli":                   {func(_ *batch.Config, r *http.Request) { r.Header.Set("Content-Encoding", "br") }, "unsupported-media-type"},
+		"no gzip, though it says so":  {func(_ *batch.Config, r *http.Request) { r.Header.Set("Content-Encoding", "gzip") }, "malformed-body"},
 		"another method":              {func(_ *batch.Config, r *http.Request) { r.Method = http.MethodPut }, "method-not-allowed"},
 		"too large":                   {func(c *batch.Config, r *http.Request) { c.Body, r.ContentLength = 10, -1 }, "body-too-large"},
 		"within a batch":              {func(_ *batch.Config, r *http.Request) { r.Header.Set("X-Inner", "1") }, "nested-batch"},

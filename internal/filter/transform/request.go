@@ -75,9 +75,9 @@ func (s *request) read(p *passage, r *http.Request) (from *codec, text []byte, c
 	}
 	head := exchange.RequestHead(r)
 	if from = s.reader(head); from == nil {
-		return nil, nil, jsonx.Value{}, fault.UnsupportedMedia.New("Send "+types(s.from)+", in UTF-8 and without a content coding.", fault.WithField("Accept", types(s.from)))
+		return nil, nil, jsonx.Value{}, fault.UnsupportedMedia.New("Send "+types(s.from)+", in UTF-8.", fault.WithField("Accept", types(s.from)))
 	}
-	text, err = exchange.ReadBody(r, s.maxBody)
+	text, err = exchange.ReadDecoded(r, s.maxBody)
 	switch {
 	case errors.Is(err, exchange.ErrTooLong):
 		return nil, nil, jsonx.Value{}, fault.BodyTooLarge.New("The body may have at most " + strconv.FormatInt(s.maxBody, 10) + " bytes.")
@@ -106,10 +106,12 @@ func (s *request) send(r *http.Request, body []byte, contentType string, to *cod
 	exchange.DelFields(exchange.RequestTrailer(r), everyField)
 	r.Body = again(body)
 	r.GetBody = func() (io.ReadCloser, error) { return again(body), nil }
+	if s.writes || exchange.Coded(head) {
+		forgetBytes(head)
+	}
 	if !s.writes {
 		return
 	}
-	forgetBytes(head)
 	if len(body) == 0 {
 		head.Del("Content-Type")
 		return

@@ -101,15 +101,18 @@ func (p *passage) readResponse(res *http.Response) (from *codec, text []byte, ca
 	}
 	head := exchange.ResponseHead(res)
 	if from = s.reader(head); from == nil {
-		return nil, nil, jsonx.Value{}, &formError{fmt.Errorf("its body is %q in the coding %q, and %s is read", head.Get("Content-Type"), head.Get("Content-Encoding"), names(s.from))}
+		return nil, nil, jsonx.Value{}, &formError{fmt.Errorf("its body is %q, and %s is read", head.Get("Content-Type"), names(s.from))}
 	}
 	if res.StatusCode == http.StatusPartialContent {
 		return nil, nil, jsonx.Value{}, &formError{errors.New("it is a part, and nobody has asked for one")}
 	}
-	text, err = exchange.ReadWhole(res.Body, res.ContentLength, s.maxBody)
+	text, err = s.readPlain(head, res)
+	coding, _ := errors.AsType[*exchange.CodingError](err)
 	switch {
 	case errors.Is(err, exchange.ErrTooLong):
 		return nil, nil, jsonx.Value{}, &formError{fmt.Errorf("its body has more than max_body, %d bytes", s.maxBody)}
+	case coding != nil, errors.Is(err, exchange.ErrCoding):
+		return nil, nil, jsonx.Value{}, &formError{fmt.Errorf("its body cannot be read: %w", err)}
 	case err != nil:
 		return nil, nil, jsonx.Value{}, fmt.Errorf("read the response's body: %w", err)
 	case len(text) == 0:
@@ -123,6 +126,15 @@ func (p *passage) readResponse(res *http.Response) (from *codec, text []byte, ca
 	}
 	p.responseBody = came
 	return from, text, came, nil
+}
+
+// readPlain reads a response's body without its content coding.
+func (s *response) readPlain(head exchange.Head, res *http.Response) ([]byte, error) {
+	body, length, err := exchange.Decoded(head, res.Body, res.ContentLength, s.maxBody)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // whoever asks knows what it means
+	}
+	return exchange.ReadWhole(body, length, s.maxBody) //nolint:wrapcheck // as above
 }
 
 // answer makes the response to the client.
@@ -143,8 +155,10 @@ func (p *passage) answer(res *http.Response, from *codec, text []byte, came json
 	}
 	_ = res.Body.Close() // it was read, or nobody asks for it
 	head := exchange.ResponseHead(res)
-	if s.writes {
+	if s.writes || s.reads && exchange.Coded(head) {
 		forgetBytes(head)
+	}
+	if s.writes {
 		if contentType != "" {
 			head.Set("Content-Type", contentType)
 		}

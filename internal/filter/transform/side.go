@@ -78,9 +78,6 @@ func (s *side) note() string {
 
 // reader gives the format in which a body with that head is read, nil where it is none of the side's.
 func (s *side) reader(head exchange.Head) *codec {
-	if coding := head.Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
-		return nil
-	}
 	for i := range s.from {
 		if media.Reads(s.from[i].name, head.Get("Content-Type")) {
 			return &s.from[i]

@@ -10,7 +10,6 @@ import (
 	"net/url"
 	"runtime/debug"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -204,16 +203,20 @@ func (c *call) read(res *http.Response) ([]byte, error) {
 }
 
 func (c *call) readInto(buf *bytes.Buffer, res *http.Response) error {
-	if coding := exchange.ResponseHead(res).Get("Content-Encoding"); coding != "" && !strings.EqualFold(coding, "identity") {
-		return fmt.Errorf("its body is in the coding %q, which nobody asked for", coding)
-	}
 	if res.ContentLength > c.step.bodyBytes {
 		return c.tooLarge()
 	}
-	if res.ContentLength > 0 {
-		buf.Grow(int(res.ContentLength) + bytes.MinRead)
+	body, length, err := exchange.Decoded(exchange.ResponseHead(res), res.Body, res.ContentLength, c.step.bodyBytes)
+	if err != nil {
+		return fmt.Errorf("its body: %w", err)
 	}
-	_, err := buf.ReadFrom(&bounded{Reader: res.Body, call: c, left: c.step.bodyBytes})
+	if length > 0 {
+		buf.Grow(int(length) + bytes.MinRead)
+	}
+	_, err = buf.ReadFrom(&bounded{Reader: body, call: c, left: c.step.bodyBytes})
+	if errors.Is(err, exchange.ErrTooLong) {
+		return c.tooLarge()
+	}
 	return err
 }
 

@@ -222,7 +222,10 @@ func TestWhatAFailureOfAStepIs(t *testing.T) {
 		"no JSON":               {says(200, "<html>"), 502, "composition-failed", "its body: json: this is no value at byte 0"},
 		"bad UTF-8":             {says(200, "\"\xff\""), 502, "composition-failed", "not valid UTF-8"},
 		"too large":             {says(200, `"`+strings.Repeat("x", 100)+`"`), 502, "composition-failed", "its body has more than max_body, 64 bytes"},
-		"a coding":              {coded, 502, "composition-failed", `its body is in the coding "br"`},
+		"a coding":              {coded, 502, "composition-failed", `its body: the content coding is not read: "br"`},
+		"no gzip":               {says(200, "1", "Content-Encoding", "gzip"), 502, "composition-failed", "it is not the gzip that its head says"},
+		"too large as gzip":     {says(200, "\x1f\x8b"+strings.Repeat("x", 100), "Content-Encoding", "gzip"), 502, "composition-failed", "its body has more than max_body, 64 bytes"},
+		"a bomb":                {says(200, zipped(t, strings.Repeat(" ", 1000)), "Content-Encoding", "gzip"), 502, "composition-failed", "its body has more than max_body, 64 bytes"},
 		"a panic":               {func(*http.Request) (*http.Response, error) { panic("oh") }, 500, "unexpected", "panic: oh"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
@@ -604,7 +607,10 @@ func TestTheClientsBody(t *testing.T) {
 		"none":                 {``, "", "", 200, `null`},
 		"a form":               {`a=b`, "application/x-www-form-urlencoded", "", 415, "unsupported-media-type"},
 		"text from a page":     {`{}`, "text/plain", "", 415, "unsupported-media-type"},
-		"a coding":             {`{}`, "application/json", "gzip", 415, "unsupported-media-type"},
+		"a coding":             {`{}`, "application/json", "br", 415, "unsupported-media-type"},
+		"gzip":                 {zipped(t, `{"a": 1}`), "application/json", "gzip", 200, `{"a": 1}`},
+		"no gzip":              {`{}`, "application/json", "gzip", 400, "malformed-body"},
+		"a bomb":               {zipped(t, large), "application/json", "gzip", 413, "body-too-large"},
 		"no JSON":              {`{"a"`, "application/json", "", 400, "malformed-body"},
 		"bad UTF-8":            {"\"\xff\"", "application/json", "", 400, "malformed-body"},
 		"a name twice":         {`{"a": 1, "a": 2}`, "application/json", "", 400, "malformed-body"},
@@ -615,6 +621,21 @@ func TestTheClientsBody(t *testing.T) {
 		r = request(http.MethodPost, "/home/7", c.body, "Content-Type", c.kind, "Content-Encoding", c.coding)
 		r.ContentLength = -1
 		ask(t, echo, r).want(t, name+", of unknown length", c.status, c.want)
+	}
+}
+
+func TestAStepsBodyIsReadWithoutItsCoding(t *testing.T) {
+	t.Parallel()
+	const body = `{"id": 9007199254740993}`
+	for name, answer := range map[string]string{"is picked apart": "=steps.a.body.id", "is the answer": "=steps.a.body", "is text": "=steps.a.text"} {
+		want := map[string]string{"is picked apart": "9007199254740993", "is the answer": body, "is text": `"{\"id\": 9007199254740993}"`}[name]
+		c := world{"a": says(200, zipped(t, body), "Content-Encoding", "gzip", "Content-Type", "application/json")}.route(t,
+			"  GET /home/{user}:\n    compose: { a: 'http://a' }\n    return: "+answer+"\n")
+		a := get(t, c)
+		a.want(t, name, 200, want)
+		if coding := a.head.Get("Content-Encoding"); coding != "" {
+			t.Errorf("%s: it is in the coding %q", name, coding)
+		}
 	}
 }
 

@@ -57,7 +57,7 @@ func (c *Composition) requestBody(r *http.Request) (any, error) {
 	if f := unreadable(r); f != nil {
 		return nil, f
 	}
-	text, err := exchange.ReadBody(r, MaxRequestBytes)
+	text, err := exchange.ReadDecoded(r, MaxRequestBytes)
 	switch {
 	case errors.Is(err, exchange.ErrTooLong):
 		return nil, tooLarge()
@@ -84,13 +84,11 @@ func unreadable(r *http.Request) *fault.Fault {
 	head := exchange.RequestHead(r)
 	media, _, _ := strings.Cut(strings.ToLower(head.Get("Content-Type")), ";")
 	media = strings.TrimSpace(media)
-	switch coding := head.Get("Content-Encoding"); {
+	switch {
 	case r.ContentLength > MaxRequestBytes:
 		return tooLarge()
 	case media != "" && media != jsonType && !strings.HasSuffix(media, "+json"):
 		return fault.UnsupportedMedia.New("Send application/json.", fault.WithField("Accept", jsonType))
-	case coding != "" && !strings.EqualFold(coding, "identity"):
-		return fault.UnsupportedMedia.New("Send the body without a content coding.", fault.WithField("Accept-Encoding", "identity"))
 	}
 	return nil
 }

@@ -81,9 +81,8 @@ func (c *call) over() {
 func (c *call) asStream(res *http.Response) error {
 	head := exchange.ResponseHead(res)
 	media, _, _ := mime.ParseMediaType(head.Get("Content-Type"))
-	coding := head.Get("Content-Encoding")
 	switch {
-	case c.keep == nil || media != jsonType && !strings.HasSuffix(media, "+json") || coding != "" && !strings.EqualFold(coding, "identity"):
+	case c.keep == nil || media != jsonType && !strings.HasSuffix(media, "+json") || exchange.Coded(head):
 		return nil
 	case res.ContentLength > peekBytes:
 		c.stream = &stream{Reader: res.Body, body: res.Body, length: res.ContentLength, end: c.over}

@@ -2,6 +2,7 @@ package compose_test
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"io"
@@ -42,9 +43,27 @@ func reply(r *http.Request, status int, body string) (*http.Response, error) {
 	return res, nil
 }
 
-// says makes a backend that always answers the same.
-func says(status int, body string) backend {
-	return func(r *http.Request) (*http.Response, error) { return reply(r, status, body) }
+// says makes a backend that always answers the same, with the fields head.
+func says(status int, body string, head ...string) backend {
+	return func(r *http.Request) (*http.Response, error) {
+		res, err := reply(r, status, body)
+		for i := 0; i < len(head); i += 2 {
+			exchange.ResponseHead(res).Add(head[i], head[i+1])
+		}
+		return res, err
+	}
+}
+
+// zipped is a text in gzip.
+func zipped(tb testing.TB, text string) string {
+	tb.Helper()
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	_, err := w.Write([]byte(text))
+	if err = errors.Join(err, w.Close()); err != nil {
+		tb.Fatal(err)
+	}
+	return b.String()
 }
 
 // world has the backends of compositions by the hosts in their URLs.
