@@ -31,24 +31,60 @@ func (r *round) send() error {
 		}
 	}
 	r.room.out = out
-	if err := r.write(out); err != nil {
-		return err
-	}
+	err = r.put(out, inline)
 	sent := r.wrote == int64(len(out))
-	if sent && !inline {
+	r.whole = sent && inline
+	switch {
+	case err != nil:
+		return err
+	case sent && !inline:
 		r.startFeed(length)
-		return nil
+	default:
+		closeContent(r.req)
 	}
-	r.whole = sent
-	closeContent(r.req)
 	return nil
 }
 
-// write sends out. Where only a part of it goes, the endpoint may have answered before it ended.
+// put sends out, on a link that is either fresh or quiet. Where out is the whole request, the first of the answer may
+// have come when it returns.
+func (r *round) put(out []byte, whole bool) error {
+	for r.reused {
+		quiet, err := r.approach(out, whole)
+		if err != nil {
+			return err
+		}
+		if quiet {
+			break
+		}
+		if err := r.another(); err != nil {
+			return err
+		}
+	}
+	if r.wrote == int64(len(out)) {
+		return nil
+	}
+	return r.write(out)
+}
+
+// approach tells whether a kept link is quiet. Where out is the whole request and the link can talk, out was sent then, and
+// the first of the answer has come.
+func (r *round) approach(out []byte, whole bool) (quiet bool, err error) {
+	l, in := r.link, &r.room.in
+	if !whole || !l.talk.isPossible() {
+		return l.isQuiet(), nil
+	}
+	quiet, wrote, came, err := l.talk.run(out, in.b[:cap(in.b)])
+	r.wrote, r.answered, in.b = int64(wrote), came > 0, in.b[:came]
+	if err != nil {
+		l.ended = true
+	}
+	return quiet, unexpected(err)
+}
+
+// write sends what is left of out. Where only a part of it goes, the endpoint may have answered before it ended.
 func (r *round) write(out []byte) error {
-	n, err := r.link.net.Write(out)
-	r.wrote = int64(n)
-	if n > 0 {
+	n, err := r.link.net.Write(out[r.wrote:])
+	if r.wrote += int64(n); r.wrote > 0 {
 		return nil
 	}
 	return err //nolint:wrapcheck // explain says what it was for

@@ -104,11 +104,36 @@ func (c *Client) begin(req *http.Request, l *link) (*round, error) {
 			return nil, err
 		}
 	}
-	r := &round{client: c, link: l, req: req, ctx: req.Context(), reused: l.used}
-	l.used = true
-	l.round.Store(r)
-	c.tick()
+	r := &round{client: c, req: req, ctx: req.Context()}
+	r.on(l)
 	return r, nil
+}
+
+// on puts r on a link.
+func (r *round) on(l *link) {
+	r.link, r.reused = l, l.used
+	l.used = true
+	if l.tls != nil {
+		r.before = l.wroteBelow()
+	}
+	l.round.Store(r)
+	r.client.tick()
+}
+
+// another puts r, of which nothing was sent, on another link: its own was left by its other side while it was not used.
+func (r *round) another() error {
+	r.link.free()
+	r.link.close()
+	l := r.client.take(r.link.host)
+	if l == nil {
+		var err error
+		if l, err = r.client.dial(r.req); err != nil {
+			r.reused = false
+			return err
+		}
+	}
+	r.on(l)
+	return nil
 }
 
 // dial makes a connection. An end of the request's own is no fault of the endpoint's.

@@ -27,6 +27,8 @@ type endpoint struct {
 	dials   atomic.Int32
 	client  *http1.Client
 	secured *tls.Config // nil: in the clear
+
+	sendBuffer int // of connections, in bytes; 0: as usual
 }
 
 // newEndpoint listens, and makes a client whose unused connections are kept for idle.
@@ -52,6 +54,9 @@ func newEndpoint(t *testing.T, idle time.Duration) *endpoint {
 		Dial: func(ctx context.Context, host string) (net.Conn, error) {
 			e.dials.Add(1)
 			conn, err := new(net.Dialer).DialContext(ctx, "tcp", host)
+			if err == nil && e.sendBuffer > 0 {
+				err = conn.(*net.TCPConn).SetWriteBuffer(e.sendBuffer)
+			}
 			if err != nil || e.secured == nil {
 				return conn, err
 			}
@@ -233,6 +238,33 @@ func TestAConnectionIsAskedBeforeItIsUsedAgain(t *testing.T) {
 				t.Errorf("the answer is %q", body)
 			}
 		})
+	}
+}
+
+// What of a request the system does not take at once, on a kept connection, follows as the other side reads.
+func TestARequestThatDoesNotGoAtOnceIsSentAsTheOtherSideReads(t *testing.T) {
+	e := newEndpoint(t, await.Patience)
+	e.sendBuffer = 1 // the least that there is
+	answer := e.ask(t.Context(), t, "GET", nil)
+	conn, in := e.accepts(t)
+	hears(t, in)
+	says(t, conn, fine)
+	(<-answer).reads(t)
+	if err := conn.(*net.TCPConn).SetReadBuffer(1); err != nil {
+		t.Fatal(err)
+	}
+	content := strings.Repeat("order ", 2700)
+	answer = e.ask(t.Context(), t, "POST", strings.NewReader(content))
+	req, err := http.ReadRequest(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := io.ReadAll(req.Body); err != nil || string(got) != content {
+		t.Errorf("%d bytes came, and %v", len(got), err)
+	}
+	says(t, conn, fine)
+	if body := (<-answer).reads(t); body != "ok" || e.dials.Load() != 1 {
+		t.Errorf("the answer is %q, after %d dials", body, e.dials.Load())
 	}
 }
 

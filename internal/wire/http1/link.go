@@ -15,9 +15,10 @@ type link struct {
 	below  net.Conn             // net, or what is below its TLS
 	tls    *tls.ConnectionState // nil: none
 	peek   Peek                 // whether anything has come, below TLS
-	used   bool                 // it has had a request
-	ended  bool                 // its end was read, or that it broke
-	until  time.Duration        // how long it is kept unused, on the client's clock
+	talk   talk
+	used   bool          // it has had a request
+	ended  bool          // its end was read, or that it broke
+	until  time.Duration // how long it is kept unused, on the client's clock
 
 	// round is what is under way: nil is nothing, client.cutOff what the patrol has ended.
 	// Whoever takes it away owns the link.
@@ -30,7 +31,7 @@ func (c *Client) newLink(host string, conn net.Conn) *link {
 		state := secured.ConnectionState()
 		l.tls, l.below = &state, secured.NetConn()
 	}
-	l.peek = NewPeek(conn)
+	l.peek, l.talk = NewPeek(conn), newTalk(conn)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.links[l] = struct{}{}

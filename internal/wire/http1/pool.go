@@ -9,20 +9,9 @@ import (
 // first, so that those which are not needed any more grow old.
 type shelf struct{ links []*link }
 
-// take gives an unused connection on which nothing has come, nil where there is none.
-func (c *Client) take(host string) *link {
-	for {
-		l := c.pop(host)
-		if l == nil || l.isQuiet() {
-			return l
-		}
-		l.close()
-	}
-}
-
-// pop takes the connection that was used last, whatever has become of it. Those that have
+// take takes the connection that was used last, whatever has become of it; nil where there is none. Those that have
 // rested for too long are the patrol's to close.
-func (c *Client) pop(host string) *link {
+func (c *Client) take(host string) *link {
 	now := c.now()
 	c.mu.Lock()
 	defer c.mu.Unlock()

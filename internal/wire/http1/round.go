@@ -48,9 +48,6 @@ const usualLines = 16
 // run sends the request and reads the response's head. What fails gives everything back.
 func (r *round) run() error {
 	r.room, _ = r.client.rooms.Get().(*room)
-	if r.link.tls != nil {
-		r.before = r.link.wroteBelow()
-	}
 	err := r.send()
 	if err == nil {
 		err = r.receive()
@@ -105,6 +102,9 @@ func (r *round) sendError(err error) *exchange.SendError {
 
 // explain gives the error of a round that got no response.
 func (r *round) explain(err error) error {
+	if dialled, ok := errors.AsType[*exchange.SendError](err); ok {
+		return dialled
+	}
 	e := r.sendError(r.cause(err))
 	if _, invalid := errors.AsType[invalidError](e.Err); invalid || errors.Is(e.Err, exchange.ErrHintsTooLong) {
 		return fault.BackendInvalid.New("", fault.Cause(e))

@@ -1,0 +1,14 @@
+//go:build !unix
+
+package http1
+
+import "net"
+
+// talk would send and receive within one use of a socket, which is not done here.
+type talk struct{}
+
+func newTalk(net.Conn) talk { return talk{} }
+
+func (*talk) isPossible() bool { return false }
+
+func (*talk) run(_, _ []byte) (quiet bool, wrote, came int, err error) { return true, 0, 0, nil }

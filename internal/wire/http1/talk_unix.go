@@ -1,0 +1,98 @@
+//go:build unix
+
+package http1
+
+import (
+	"io"
+	"net"
+	"os"
+	"syscall"
+)
+
+// talk sends something on a socket on which nothing has come, and receives what comes then, within one use of it. A net.Conn
+// tries to read before it waits, which after a Write finds nothing; and it has to be asked before whether it is quiet.
+// A talk does the three between two looks of the runtime's poller, so that none of them is in vain.
+type talk struct {
+	conn net.Conn
+	raw  syscall.RawConn // nil: nothing can be said here
+	step func(fd uintptr) bool
+
+	// Of the one that is under way.
+	out, in     []byte
+	sent        bool // or as much of it as went at once
+	noisy       bool
+	wrote, came int
+	err         error
+}
+
+// newTalk makes one for a connection, which must be a socket itself: nothing that stands above one is passed by.
+func newTalk(c net.Conn) talk {
+	switch c := c.(type) {
+	case *net.TCPConn:
+		return talkOver(c)
+	case *net.UnixConn:
+		return talkOver(c)
+	default:
+		return talk{}
+	}
+}
+
+func talkOver[C interface {
+	net.Conn
+	syscall.Conn
+}](c C) talk {
+	raw, err := c.SyscallConn()
+	if err != nil {
+		return talk{}
+	}
+	return talk{conn: c, raw: raw}
+}
+
+// isPossible tells whether there can be one.
+func (t *talk) isPossible() bool { return t.raw != nil }
+
+// run sends out and receives some of the answer to in. Nothing is sent where the connection is not quiet. Where wrote is
+// less than the whole, the rest is for the caller to send, and nothing was received; the error is about receiving.
+func (t *talk) run(out, in []byte) (quiet bool, wrote, came int, err error) {
+	if t.step == nil {
+		t.step = t.next // made once, for each costs an allocation
+	}
+	t.out, t.in, t.sent, t.noisy, t.wrote, t.came, t.err = out, in, false, false, 0, 0, nil
+	err = t.raw.Read(t.step)
+	t.out, t.in = nil, nil
+	switch {
+	case err != nil || t.noisy || t.wrote < len(out):
+	case t.err != nil:
+		err = &net.OpError{Op: "read", Net: t.conn.LocalAddr().Network(), Source: t.conn.LocalAddr(), Addr: t.conn.RemoteAddr(), Err: os.NewSyscallError("read", t.err)}
+	case t.came == 0:
+		err = io.EOF
+	}
+	return !t.noisy, t.wrote, t.came, err
+}
+
+// next does what can be done now, and tells whether that was all. Else it is called again when something has come.
+func (t *talk) next(fd uintptr) bool {
+	n, err := ignoringSignals(syscall.Read, int(fd), t.in)
+	waits := err == syscall.EAGAIN //nolint:errorlint // the system's own
+	switch {
+	case t.sent:
+		t.came, t.err = n, err
+		return !waits
+	case !waits:
+		t.noisy = true
+		return true
+	}
+	t.sent = true
+	t.wrote, _ = ignoringSignals(syscall.Write, int(fd), t.out)
+	return t.wrote < len(t.out)
+}
+
+// ignoringSignals calls the system until no signal comes in between. It gives 0 where that gives no number.
+func ignoringSignals(call func(fd int, p []byte) (int, error), fd int, p []byte) (int, error) {
+	for {
+		n, err := call(fd, p)
+		if err != syscall.EINTR { //nolint:errorlint // the system's own
+			return max(0, n), err
+		}
+	}
+}
