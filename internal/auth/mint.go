@@ -65,10 +65,7 @@ func (Mint) DocSchema() *doc.Schema {
 func (m *Mint) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	type long Mint
 	*m = usualMint()
-	var own doc.Problems
-	doc.Decode(n, (*long)(m), &own)
-	ps.Join(&own)
-	if own.Failed() {
+	if !doc.Decode(n, (*long)(m), ps) {
 		return
 	}
 	m.Field = http.CanonicalHeaderKey(m.Field)

@@ -38,10 +38,7 @@ func (k kinded) read(e element, ps *doc.Problems) (kind string, config any, ok b
 	}
 	known, _ := find(k.kinds, told[0])
 	config = known.New()
-	var own doc.Problems
-	doc.Decode(e.node, config, &own)
-	ps.Join(&own)
-	return known.Name, config, !own.Failed()
+	return known.Name, config, doc.Decode(e.node, config, ps)
 }
 
 // problem says why the kind of e is not known; told are the kinds that it names.

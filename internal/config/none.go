@@ -15,10 +15,7 @@ func orNone[T cmp.Ordered](n *doc.Node, unbound T, nothing doc.Problem, ps *doc.
 		return unbound
 	}
 	var value, zero T
-	var own doc.Problems
-	doc.Decode(n, &value, &own)
-	ps.Join(&own)
-	if value <= zero && !own.Failed() && n.Kind == doc.Scalar {
+	if doc.Decode(n, &value, ps) && value <= zero && n.Kind == doc.Scalar {
 		nothing.Pos = n.Pos
 		ps.Add(nothing)
 	}

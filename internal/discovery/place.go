@@ -51,14 +51,12 @@ type PlaceForm struct {
 // Decode reads a place.
 func (f PlaceForm) Decode(n *doc.Node, ps *doc.Problems) Place {
 	var text string
-	var own doc.Problems
-	defer ps.Join(&own)
-	if doc.Decode(n, &text, &own); own.Failed() {
+	if !doc.Decode(n, &text, ps) {
 		return Place{}
 	}
 	p, err := f.read(text)
 	if err != nil {
-		own.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("%q is no %s", text, f.What), Why: err.Error(), Fix: "for example `" + f.Example + "`"})
+		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("%q is no %s", text, f.What), Why: err.Error(), Fix: "for example `" + f.Example + "`"})
 	}
 	return p
 }

@@ -56,10 +56,7 @@ const (
 // DecodeDoc reads the config and checks it where it stands.
 func (c *Config) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	type long Config
-	var own doc.Problems
-	doc.Decode(n, (*long)(c), &own)
-	ps.Join(&own)
-	if own.Failed() {
+	if !doc.Decode(n, (*long)(c), ps) {
 		return
 	}
 	c.sources(n, ps)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -12,7 +13,8 @@ import (
 
 // Decode fills into, a pointer, from n. Fields of structs are named by their
 // `doc` tags; fields without one are left alone, and so is what n does not
-// mention, which is how defaults are set. Mistakes go to ps.
+// mention, which is how defaults are set. Mistakes go to ps; sound tells that
+// there were none, so that what was read can be held to more.
 //
 // The tag is `doc:"name"` with the options required, oneormany (a slice that
 // may be written as its only element) and inline (`doc:",inline"`: the keys of
@@ -24,13 +26,28 @@ import (
 //
 //	type long Backend
 //	doc.Decode(n, (*long)(b), ps)
-func Decode(n *Node, into any, ps *Problems) {
+func Decode(n *Node, into any, ps *Problems) (sound bool) {
 	v := reflect.ValueOf(into)
 	if v.Kind() != reflect.Pointer || v.IsNil() {
 		panic(fmt.Sprintf("doc: Decode needs a pointer, not %T", into))
 	}
+	before := ps.Len()
 	d := decoder{ps: ps}
 	d.value(n, v.Elem(), field{})
+	return !slices.ContainsFunc(ps.list[before:], Problem.isError)
+}
+
+// DecodeSwitch reads what stands under name: `true`, which leaves into as it is, or what
+// Decode reads. fix says how it is written.
+func DecodeSwitch(n *Node, into any, name, fix string, ps *Problems) (sound bool) {
+	switch {
+	case n.Kind == Map:
+		return Decode(n, into, ps)
+	case n.Kind == Scalar && n.Value == "true" && !n.Quoted:
+		return true
+	}
+	ps.Add(Problem{Pos: n.Pos, What: name + " is " + n.shown(), Why: "it must be true or a map", Fix: fix})
+	return false
 }
 
 type decoder struct{ ps *Problems }
@@ -87,15 +104,20 @@ func (d decoder) byItself(n *Node, v reflect.Value, f field) bool {
 	return false
 }
 
+// shown is n as a message names it.
+func (n *Node) shown() string {
+	if n.Kind == Scalar {
+		return "the value " + shorten(n.Value)
+	}
+	return n.Kind.String()
+}
+
 // expect tells whether n has the kind that is wanted, and reports it if not.
 func (d decoder) expect(n *Node, kind Kind, wanted string, f field) bool {
 	if n.Kind == kind {
 		return true
 	}
-	what := n.Kind.String()
-	if n.Kind == Scalar {
-		what = "the value " + shorten(n.Value)
-	}
+	what := n.shown()
 	p := Problem{Pos: n.Pos, What: what + " stands where " + wanted + " is expected", Fix: f.fix()}
 	switch {
 	case f.name != "" && f.element:

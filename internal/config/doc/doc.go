@@ -149,9 +149,9 @@ func (ps *Problems) Errorf(pos Pos, format string, args ...any) {
 }
 
 // Failed tells whether there is an Error among them.
-func (ps *Problems) Failed() bool {
-	return slices.ContainsFunc(ps.list, func(p Problem) bool { return p.Severity == Error })
-}
+func (ps *Problems) Failed() bool { return slices.ContainsFunc(ps.list, Problem.isError) }
+
+func (p Problem) isError() bool { return p.Severity == Error }
 
 // Has tells whether there is an Error at a place.
 func (ps *Problems) Has(at Pos) bool {

@@ -44,12 +44,9 @@ func (c *Config) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 		doc.Decode(n, &c.Address, ps)
 		return
 	}
-	var own doc.Problems
-	doc.Decode(n, (*long)(c), &own)
-	if !own.Failed() {
-		c.check(n, &own)
+	if doc.Decode(n, (*long)(c), ps) {
+		c.check(n, ps)
 	}
-	ps.Join(&own)
 }
 
 func (c *Config) check(n *doc.Node, ps *doc.Problems) {

@@ -32,12 +32,9 @@ func (c *Config) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 		doc.Decode(n.Under("servers"), (*long)(c), ps)
 		return
 	}
-	var own doc.Problems
-	doc.Decode(n, (*long)(c), &own)
-	if !own.Failed() {
-		c.check(n, &own)
+	if doc.Decode(n, (*long)(c), ps) {
+		c.check(n, ps)
 	}
-	ps.Join(&own)
 }
 
 func (c *Config) check(n *doc.Node, ps *doc.Problems) {

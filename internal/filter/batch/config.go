@@ -47,23 +47,15 @@ func defaults() Config {
 	return Config{Requests: defaultRequests, Parallel: defaultParallel, Body: defaultBody, Response: defaultResponse, Inherit: []string{"Authorization", "Cookie"}}
 }
 
-// on is the short form.
-const on = "true"
-
 // DecodeDoc reads `true` or a map.
 func (c *Config) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	type long Config
-	var own doc.Problems
-	switch {
-	case n.Kind == doc.Map:
-		doc.Decode(n, (*long)(c), &own)
-	case n.Kind != doc.Scalar || n.Value != on:
-		own.Add(doc.Problem{Pos: n.Pos, What: "batch is neither true nor a map", Fix: "write `batch: true`"})
+	if !doc.DecodeSwitch(n, (*long)(c), "batch", "write `batch: true`", ps) {
+		return
 	}
-	if err := c.validate(); err != nil && !own.Failed() {
-		own.Add(doc.Problem{Pos: n.Pos, What: err.Error()})
+	if err := c.validate(); err != nil {
+		ps.Add(doc.Problem{Pos: n.Pos, What: err.Error()})
 	}
-	ps.Join(&own)
 }
 
 // EncodeDoc writes the long form.

@@ -32,16 +32,13 @@ func (s *Size) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 		*s = 0
 		return
 	}
-	var own doc.Problems
 	var size doc.Size
-	doc.Decode(n, &size, &own)
-	if !own.Failed() && size == 0 {
-		own.Add(doc.Problem{
+	if doc.Decode(n, &size, ps) && size == 0 {
+		ps.Add(doc.Problem{
 			Pos: n.Pos, What: "a body of 0B could mean no body or no bound", Why: "a guard must not be read in two ways",
 			Fix: "write `body: unlimited` for no bound, or `body: 1B` for next to nothing",
 		})
 	}
-	ps.Join(&own)
 	*s = Size(size)
 }
 

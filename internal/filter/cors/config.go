@@ -41,17 +41,15 @@ type Config struct {
 // DecodeDoc reads the short form, an origin or a list of them, or the long one.
 func (c *Config) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	type long Config
-	var own doc.Problems
 	if n.Kind != doc.Map {
 		n = n.Under("origins")
 	}
-	doc.Decode(n, (*long)(c), &own)
-	if !own.Failed() {
-		if _, err := c.build(); err != nil {
-			own.Add(doc.Problem{Pos: n.Pos, What: err.Error()})
-		}
+	if !doc.Decode(n, (*long)(c), ps) {
+		return
 	}
-	ps.Join(&own)
+	if _, err := c.build(); err != nil {
+		ps.Add(doc.Problem{Pos: n.Pos, What: err.Error()})
+	}
 }
 
 // DocSchema implements doc.SchemaWriter.

@@ -28,19 +28,18 @@ const sameOrigin = "same-origin"
 // DecodeDoc reads `same-origin`, an origin or a list of them, or a map.
 func (c *Config) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	type long Config
-	var own doc.Problems
-	switch {
-	case n.Kind == doc.Scalar && n.Value == sameOrigin:
+	if n.Kind == doc.Scalar && n.Value == sameOrigin {
 		return
-	case n.Kind == doc.Map:
-		doc.Decode(n, (*long)(c), &own)
-	default:
-		doc.Decode(n.Under("trust"), (*long)(c), &own)
 	}
-	if _, err := c.origins(); err != nil && !own.Failed() {
-		own.Add(doc.Problem{Pos: n.Pos, What: err.Error(), Fix: "write `csrf: same-origin`, or other origins, as `csrf: https://app.shop.dev`"})
+	if n.Kind != doc.Map {
+		n = n.Under("trust")
 	}
-	ps.Join(&own)
+	if !doc.Decode(n, (*long)(c), ps) {
+		return
+	}
+	if _, err := c.origins(); err != nil {
+		ps.Add(doc.Problem{Pos: n.Pos, What: err.Error(), Fix: "write `csrf: same-origin`, or other origins, as `csrf: https://app.shop.dev`"})
+	}
 }
 
 // EncodeDoc writes the short form where that says it all.

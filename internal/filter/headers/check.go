@@ -13,10 +13,7 @@ import (
 // DecodeDoc reads the config and checks it where it stands.
 func (c *Config) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	type long Config
-	var own doc.Problems
-	doc.Decode(n, (*long)(c), &own)
-	ps.Join(&own)
-	if own.Failed() {
+	if !doc.Decode(n, (*long)(c), ps) {
 		return
 	}
 	for _, p := range c.problems() {

@@ -28,10 +28,7 @@ func (c *Config) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	if n.Kind != doc.Map {
 		n = n.Under("allow")
 	}
-	var own doc.Problems
-	doc.Decode(n, (*long)(c), &own)
-	ps.Join(&own)
-	if own.Failed() {
+	if !doc.Decode(n, (*long)(c), ps) {
 		return
 	}
 	if err := c.check(n.Get("allow") != nil); err != nil {

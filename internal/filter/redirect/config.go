@@ -37,23 +37,21 @@ type Config struct {
 
 // DecodeDoc reads the short form, a target, or the long one.
 func (c *Config) DecodeDoc(n *doc.Node, ps *doc.Problems) {
-	var own doc.Problems
 	switch n.Kind {
 	case doc.Scalar:
 		c.To = n.Value
 	case doc.Map:
 		type long Config
-		doc.Decode(n, (*long)(c), &own)
+		if !doc.Decode(n, (*long)(c), ps) {
+			return
+		}
 	default:
 		ps.Add(doc.Problem{Pos: n.Pos, What: "redirect is a list here", Why: "it must be a URL, a path, or a map", Fix: "for example `redirect: https://shop.dev/`"})
 		return
 	}
-	if !own.Failed() {
-		if _, err := c.build(); err != nil {
-			own.Add(doc.Problem{Pos: n.Pos, What: err.Error()})
-		}
+	if _, err := c.build(); err != nil {
+		ps.Add(doc.Problem{Pos: n.Pos, What: err.Error()})
 	}
-	ps.Join(&own)
 }
 
 // DocSchema implements doc.SchemaWriter.

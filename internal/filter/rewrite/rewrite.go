@@ -33,19 +33,17 @@ type Config struct {
 
 // DecodeDoc reads the short form, a path, or the long one.
 func (c *Config) DecodeDoc(n *doc.Node, ps *doc.Problems) {
-	var own doc.Problems
 	if n.Kind == doc.Scalar {
 		c.Path = n.Value
 	} else {
 		type long Config
-		doc.Decode(n, (*long)(c), &own)
-	}
-	if !own.Failed() {
-		if _, err := c.build(); err != nil {
-			own.Add(doc.Problem{Pos: n.Pos, What: err.Error()})
+		if !doc.Decode(n, (*long)(c), ps) {
+			return
 		}
 	}
-	ps.Join(&own)
+	if _, err := c.build(); err != nil {
+		ps.Add(doc.Problem{Pos: n.Pos, What: err.Error()})
+	}
 }
 
 // DocSchema implements doc.SchemaWriter.

@@ -69,29 +69,13 @@ func usual() Config {
 
 // DecodeDoc reads `true`, which is everything usual, or a map.
 func (c *Config) DecodeDoc(n *doc.Node, ps *doc.Problems) {
-	var own doc.Problems
-	switch {
-	case n.Kind == doc.Scalar && n.Value == "true" && !n.Quoted:
+	type long Config
+	if !doc.DecodeSwitch(n, (*long)(c), "secure_headers", "write `secure_headers: true`, or `none` to switch an inherited one off", ps) {
 		return
-	case n.Kind == doc.Map:
-		type long Config
-		doc.Decode(n, (*long)(c), &own)
-	default:
-		own.Add(doc.Problem{Pos: n.Pos, What: "secure_headers is " + what(n), Why: "it is true for all that is usual, or a map", Fix: "write `secure_headers: true`, or `none` to switch an inherited one off"})
 	}
-	if !own.Failed() {
-		if _, err := c.fields(); err != nil {
-			own.Add(doc.Problem{Pos: n.Pos, What: err.Error()})
-		}
+	if _, err := c.fields(); err != nil {
+		ps.Add(doc.Problem{Pos: n.Pos, What: err.Error()})
 	}
-	ps.Join(&own)
-}
-
-func what(n *doc.Node) string {
-	if n.Kind == doc.Scalar {
-		return strconv.Quote(n.Value)
-	}
-	return n.Kind.String()
 }
 
 // EncodeDoc writes the map, every key of it: what is left out would be the usual.

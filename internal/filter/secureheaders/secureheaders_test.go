@@ -90,7 +90,7 @@ func TestResponsesHaveTheFields(t *testing.T) {
 func TestMistakesAreTold(t *testing.T) {
 	t.Parallel()
 	for text, want := range map[string]string{
-		`yes`:                       `secure_headers is "yes"; it is true for all that is usual, or a map`,
+		`yes`:                       `secure_headers is the value "yes"; it must be true or a map`,
 		`[hsts]`:                    `secure_headers is a list`,
 		`{ hsts: 1ms }`:             `hsts is 1ms, less than a second`,
 		`{ hsts: 365 }`:             `a duration needs a unit`,

@@ -72,12 +72,12 @@ func (c *Config) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	if n.Kind == doc.Scalar {
 		n = n.Under("as")
 	}
-	var own doc.Problems
-	doc.Decode(n, (*long)(c), &own)
-	if err := c.validate(); err != nil && !own.Failed() {
-		own.Add(doc.Problem{Pos: n.Pos, What: err.Error()})
+	if !doc.Decode(n, (*long)(c), ps) {
+		return
 	}
-	ps.Join(&own)
+	if err := c.validate(); err != nil {
+		ps.Add(doc.Problem{Pos: n.Pos, What: err.Error()})
+	}
 }
 
 // EncodeDoc writes the long form.

@@ -32,12 +32,9 @@ type segment struct {
 // DecodeDoc reads a path.
 func (p *Path) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	p.Pos = n.Pos
-	var own doc.Problems
-	doc.Decode(n, &p.Text, &own)
-	if !own.Failed() {
-		p.read(&own)
+	if doc.Decode(n, &p.Text, ps) {
+		p.read(ps)
 	}
-	ps.Join(&own)
 }
 
 // read takes the text apart.

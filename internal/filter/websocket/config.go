@@ -104,21 +104,17 @@ const (
 // DecodeDoc reads `true`, a selection, or a map.
 func (c *Config) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	type long Config
-	var own doc.Problems
-	switch {
-	case n.Kind == doc.Scalar && n.Value == on:
-	case n.Kind == doc.Scalar:
-		doc.Decode(n.Under("select"), (*long)(c), &own)
-	default:
-		doc.Decode(n, (*long)(c), &own)
+	if n.Kind == doc.Scalar && n.Value != on {
+		n = n.Under("select")
 	}
-	if err := c.validate(); err != nil && !own.Failed() {
-		own.Add(doc.Problem{Pos: n.Pos, What: err.Error()})
+	if !doc.DecodeSwitch(n, (*long)(c), "websocket", "write `websocket: true`, or where the key of a message stands, as in `websocket: $request.body.action`", ps) {
+		return
 	}
-	if err := c.checkReply(); err != nil && !own.Failed() {
-		own.Add(doc.Problem{Pos: n.Get("reply").Pos, What: err.Error()})
+	if err := c.validate(); err != nil {
+		ps.Add(doc.Problem{Pos: n.Pos, What: err.Error()})
+	} else if err := c.checkReply(); err != nil {
+		ps.Add(doc.Problem{Pos: n.Get("reply").Pos, What: err.Error()})
 	}
-	ps.Join(&own)
 }
 
 // EncodeDoc writes the long form.
