@@ -76,6 +76,7 @@ var variables = map[string]*cel.Type{
 	authClaims:         cel.MapType(cel.StringType, cel.DynType),
 	"response.status":  cel.IntType,
 	"response.headers": celFields,
+	"response.cookies": celFields,
 	responseBody:       cel.DynType,
 	stepsName:          cel.MapType(cel.StringType, celStep),
 	itemName:           cel.DynType,

@@ -12,7 +12,7 @@
 //	client.ip  client.scheme                                strings
 //	auth.sub  .iss  .id  .method                            strings
 //	auth.scopes  auth.claims  auth.has('scope')             list, map, whole scopes
-//	response.status  .headers  .body                        scope Response
+//	response.status  .headers  .cookies  .body              scope Response
 //	steps.NAME.status  .headers  .body  .text               scope Steps
 //	item                                                    scope Item
 //
@@ -70,7 +70,7 @@ type Scope uint8
 // The scopes. Request holds request, path, query, host, client and auth.
 const (
 	Request  Scope = 1 << iota
-	Response       // response.status, response.headers, response.body
+	Response       // response.status, response.headers, response.cookies, response.body
 	Steps          // steps.NAME.status, .headers, .body, .text of a composition
 	Item           // item, the element for which a step of a composition is called
 )

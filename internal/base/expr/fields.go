@@ -23,6 +23,7 @@ const (
 	fromQuery
 	fromPath
 	fromResponse
+	fromGiven // the cookies of a response
 )
 
 // fields is a map of strings in which every name has a value: "" where there is
@@ -32,7 +33,7 @@ const (
 type fields struct {
 	run    *run
 	source source
-	head   exchange.Head // of fromResponse; nil: no fields
+	head   exchange.Head // of fromResponse and fromGiven; nil: no fields
 }
 
 // find gives the value of a name and whether it is there.
@@ -45,6 +46,8 @@ func (f *fields) find(name string) (string, bool) {
 		return headerValue(exchange.RequestHead(f.run.in.Request), name)
 	case fromResponse:
 		return headerValue(f.head, name)
+	case fromGiven:
+		return givenCookie(f.head, name)
 	case fromCookies:
 		return cookieValue(exchange.RequestHead(f.run.in.Request), name)
 	case fromQuery:
@@ -81,6 +84,18 @@ func cookieValue(head exchange.Head, name string) (string, bool) {
 	return "", false
 }
 
+// givenCookie gives the value of the last cookie of that name that a response sets, which is the one
+// that browsers keep.
+func givenCookie(head exchange.Head, name string) (value string, found bool) {
+	for _, line := range head.Values("Set-Cookie") {
+		pair, _, _ := strings.Cut(line, ";")
+		if got, ok := httpx.CookieLookup(pair, name); ok {
+			value, found = got, true
+		}
+	}
+	return value, found
+}
+
 // names lists what is there, each once and sorted.
 func (f *fields) names() []string {
 	var list []string
@@ -96,13 +111,14 @@ func (f *fields) names() []string {
 		for _, name := range head.Names() {
 			list = append(list, strings.ToLower(name))
 		}
+	case fromGiven:
+		for _, line := range f.head.Values("Set-Cookie") {
+			pair, _, _ := strings.Cut(line, ";")
+			list = appendCookieNames(list, pair)
+		}
 	case fromCookies:
 		for _, field := range exchange.RequestHead(f.run.in.Request).Values("Cookie") {
-			for pair := range strings.SplitSeq(field, ";") {
-				if name, _, ok := strings.Cut(strings.Trim(pair, " \t"), "="); ok {
-					list = append(list, name)
-				}
-			}
+			list = appendCookieNames(list, field)
 		}
 	case fromQuery:
 		for pair := range strings.SplitSeq(f.run.x.Query, "&") {
@@ -117,6 +133,16 @@ func (f *fields) names() []string {
 	}
 	slices.Sort(list)
 	return slices.Compact(list)
+}
+
+// appendCookieNames adds the names of the cookies in a field.
+func appendCookieNames(list []string, field string) []string {
+	for pair := range strings.SplitSeq(field, ";") {
+		if name, _, ok := strings.Cut(strings.Trim(pair, " \t"), "="); ok {
+			list = append(list, name)
+		}
+	}
+	return list
 }
 
 // decodedName decodes the name of a query parameter; what cannot be decoded stays.

@@ -21,16 +21,16 @@ type run struct {
 	in *Input
 	x  *exchange.Exchange
 
-	headers, cookies, query, path, responseHeaders fields
-	identity                                       identity
-	requestBody, responseBody                      ref.Val // once they were read
+	headers, cookies, query, path, responseHeaders, responseCookies fields
+	identity                                                        identity
+	requestBody, responseBody                                       ref.Val // once they were read
 }
 
 var runs = sync.Pool{New: func() any { //nolint:gochecknoglobals // a pool is no state
 	r := new(run)
 	r.identity.run = r
 	for kind, f := range map[source]*fields{
-		fromHeaders: &r.headers, fromCookies: &r.cookies, fromQuery: &r.query, fromPath: &r.path, fromResponse: &r.responseHeaders,
+		fromHeaders: &r.headers, fromCookies: &r.cookies, fromQuery: &r.query, fromPath: &r.path, fromResponse: &r.responseHeaders, fromGiven: &r.responseCookies,
 	} {
 		f.run, f.source = r, kind
 	}
@@ -48,7 +48,7 @@ func begin(in *Input) *run {
 
 func (r *run) end() {
 	r.in, r.x = nil, nil
-	r.responseHeaders.head, r.requestBody, r.responseBody = nil, nil, nil
+	r.responseHeaders.head, r.responseCookies.head, r.requestBody, r.responseBody = nil, nil, nil, nil
 	runs.Put(r)
 }
 
@@ -74,6 +74,11 @@ func (r *run) ResolveName(name string) (any, bool) {
 		if r.in.Response != nil {
 			r.responseHeaders.head = exchange.ResponseHead(r.in.Response)
 			return &r.responseHeaders, true
+		}
+	case "response.cookies":
+		if r.in.Response != nil {
+			r.responseCookies.head = exchange.ResponseHead(r.in.Response)
+			return &r.responseCookies, true
 		}
 	case responseBody:
 		return once(&r.responseBody, r.in.ResponseBody), true

@@ -24,14 +24,16 @@ type Request struct {
 	Method  string        `doc:"method,omitzero" help:"the method to send" example:"POST"`
 	Query   config.Fields `doc:"query,omitzero" help:"query parameters, in the place of those of their names; one that is computed and empty is taken away" example:"{page: =request.body.page}"`
 	Headers config.Fields `doc:"headers,omitzero" help:"fields to set; one that is computed and empty is taken away"`
+	Cookies Cookies       `doc:"cookies,omitzero" help:"what becomes of the client's cookies"`
 	Message `doc:",inline"`
 }
 
 // Response is what becomes of a response.
 type Response struct {
-	When    *config.Expr  `doc:"when,omitzero" help:"leaves responses as they are for which it is false" example:"=response.status < 300"`
-	Status  *config.Tree  `doc:"status,omitzero" help:"the status to answer with" example:"=response.body.ok ? 200 : 422"`
-	Headers config.Fields `doc:"headers,omitzero" help:"fields to set; one that is computed and empty is taken away"`
+	When    *config.Expr    `doc:"when,omitzero" help:"leaves responses as they are for which it is false" example:"=response.status < 300"`
+	Status  *config.Tree    `doc:"status,omitzero" help:"the status to answer with" example:"=response.body.ok ? 200 : 422"`
+	Headers config.Fields   `doc:"headers,omitzero" help:"fields to set; one that is computed and empty is taken away"`
+	Cookies ResponseCookies `doc:"cookies,omitzero" help:"what becomes of the cookies that the backend gives"`
 	Message `doc:",inline"`
 }
 
@@ -167,6 +169,7 @@ func (c *Config) problems() []doc.Problem {
 	var list []doc.Problem
 	if r := c.Request; r != nil {
 		list = append(list, fieldProblems(r.Headers)...)
+		list = append(list, r.Cookies.problems("request", nil)...)
 		list = append(list, r.problems("request")...)
 		if r.Method != "" && !httpx.IsToken(r.Method) {
 			list = append(list, doc.Problem{What: fmt.Sprintf("%q is no method", r.Method), Fix: "for example `method: POST`"})
@@ -177,20 +180,21 @@ func (c *Config) problems() []doc.Problem {
 	}
 	if r := c.Response; r != nil {
 		list = append(list, fieldProblems(r.Headers)...)
+		list = append(list, r.Cookies.problems("response", r.Cookies.Attributes)...)
 		list = append(list, r.problems("response")...)
 		if _, err := fixedStatus(r.Status); err != nil {
 			list = append(list, doc.Problem{Pos: r.Status.Pos, What: err.Error(), Fix: "write 200 to 599, or an expression"})
 		}
 	}
 	if len(list) == 0 && c.empty() {
-		list = append(list, doc.Problem{What: "transform changes nothing", Fix: "give it request or response with body, remove, rename, default, set, read or write"})
+		list = append(list, doc.Problem{What: "transform changes nothing", Fix: "give it request or response with body, remove, rename, default, set, read, write, headers or cookies"})
 	}
 	return list
 }
 
 func (c *Config) empty() bool {
-	request := c.Request == nil || !c.Request.touches() && c.Request.Method == "" && len(c.Request.Query)+len(c.Request.Headers) == 0
-	response := c.Response == nil || !c.Response.touches() && c.Response.Status == nil && len(c.Response.Headers) == 0
+	request := c.Request == nil || !c.Request.touches() && c.Request.Method == "" && len(c.Request.Query)+len(c.Request.Headers) == 0 && c.Request.Cookies.empty()
+	response := c.Response == nil || !c.Response.touches() && c.Response.Status == nil && len(c.Response.Headers)+len(c.Response.Cookies.Attributes) == 0 && c.Response.Cookies.empty()
 	return request && response
 }
 
@@ -251,7 +255,7 @@ func (m *Message) maxBody() int64 { return cmp.Or(int64(m.MaxBody), defaultBody)
 func (c *Config) Expressions() []config.Expression {
 	var list []config.Expression
 	if r := c.Request; r != nil {
-		for _, f := range slices.Concat(r.Query, r.Headers) {
+		for _, f := range slices.Concat(r.Query, r.Headers, r.Cookies.Set) {
 			list = append(list, config.Expression{Expr: f.Expr, Field: f.Name, Want: expr.String, Scope: requestScope, Bodies: true})
 		}
 		list = append(list, r.expressions(requestScope)...)
@@ -261,7 +265,7 @@ func (c *Config) Expressions() []config.Expression {
 		if r.Status != nil {
 			list = append(list, config.Expression{Expr: r.Status.Expr, Field: "status", Want: expr.Int, Scope: responseScope, Bodies: true})
 		}
-		for _, f := range r.Headers {
+		for _, f := range slices.Concat(r.Headers, r.Cookies.Set) {
 			list = append(list, config.Expression{Expr: f.Expr, Field: f.Name, Want: expr.String, Scope: responseScope, Bodies: true})
 		}
 		list = append(list, r.expressions(responseScope)...)

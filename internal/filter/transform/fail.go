@@ -9,6 +9,8 @@ import (
 
 var errValue = errors.New("the value holds a line break or another control character, which no field can have")
 
+var errCookie = errors.New("the value holds a ';' or a control character, which no cookie can have")
+
 // formError is a response that came whole, and is not as it is read.
 type formError struct{ error }
 

@@ -33,7 +33,7 @@ func (b *builder) request(c *Request) (made request, err error) {
 		return request{}, err
 	}
 	made.method = c.Method
-	made.side, err = b.side(&c.Message, c.Headers, requestScope)
+	made.side, err = b.side(&c.Message, c.Headers, &ResponseCookies{Cookies: c.Cookies}, requestScope)
 	return made, err
 }
 
@@ -59,9 +59,15 @@ func (s *request) change(p *passage, r *http.Request) error {
 	if s.reads || s.writes {
 		s.send(r, body, contentType, to)
 	}
-	if err := s.setFields(exchange.RequestHead(r), &p.in); err != nil {
+	change, err := s.headChange(&p.in)
+	if err != nil {
 		return s.unmade("a field", err)
 	}
+	head := exchange.RequestHead(r)
+	if s.cookies != nil {
+		s.cookies.change(head, change.cookies)
+	}
+	setFields(head, change.fields)
 	return nil
 }
 

@@ -39,7 +39,7 @@ func (b *builder) response(c *Response) (made response, err error) {
 			return response{}, fmt.Errorf("status: %w", err)
 		}
 	}
-	made.side, err = b.side(&c.Message, c.Headers, responseScope)
+	made.side, err = b.side(&c.Message, c.Headers, &c.Cookies, responseScope)
 	return made, err
 }
 
@@ -153,6 +153,10 @@ func (p *passage) answer(res *http.Response, from *codec, text []byte, came json
 	if bodiless(status) {
 		body = nil
 	}
+	change, err := s.headChange(&p.in)
+	if err != nil {
+		return nil, s.unmade("a field", err)
+	}
 	_ = res.Body.Close() // it was read, or nobody asks for it
 	head := exchange.ResponseHead(res)
 	if s.writes || s.reads && exchange.Coded(head) {
@@ -170,10 +174,7 @@ func (p *passage) answer(res *http.Response, from *codec, text []byte, came json
 	if len(s.to) > 1 {
 		head.Add("Vary", "Accept")
 	}
-	// What was computed by what came is set before that changes.
-	if err := s.setFields(head, &p.in); err != nil {
-		return nil, s.unmade("a field", err)
-	}
+	p.setHead(head, change)
 	p.set(res, status, body)
 	return res, nil
 }
@@ -185,9 +186,11 @@ func (p *passage) changeHead(res *http.Response) (*http.Response, error) {
 	if err != nil {
 		return nil, s.unmade("the status", err)
 	}
-	if err := s.setFields(exchange.ResponseHead(res), &p.in); err != nil {
+	change, err := s.headChange(&p.in)
+	if err != nil {
 		return nil, s.unmade("a field", err)
 	}
+	p.setHead(exchange.ResponseHead(res), change)
 	if bodiless(status) || bodiless(res.StatusCode) {
 		if status == res.StatusCode {
 			return res, nil
@@ -199,6 +202,14 @@ func (p *passage) changeHead(res *http.Response) (*http.Response, error) {
 	}
 	setStatus(res, status)
 	return res, nil
+}
+
+// setHead sets the response's fields and cookies.
+func (p *passage) setHead(head exchange.Head, change headChange) {
+	if c := p.response.cookies; c != nil {
+		c.changeGiven(head, change.cookies, exchange.Of(p.in.Request).Client.Scheme == "https")
+	}
+	setFields(head, change.fields)
 }
 
 // status is what the client is answered with.

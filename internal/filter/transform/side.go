@@ -19,8 +19,9 @@ import (
 // side is what a request and a response have in common.
 type side struct {
 	headers []expr.Field
-	reads   bool // something asks for the body as it came
-	writes  bool // the body is another one afterwards
+	cookies *cookies // nil: they stay as they are
+	reads   bool     // something asks for the body as it came
+	writes  bool     // the body is another one afterwards
 	from    []codec
 	to      []codec
 	body    *expr.Document // makes it anew; nil: it is patched
@@ -28,12 +29,18 @@ type side struct {
 	maxBody int64
 }
 
-// side makes what a message says of its body, and the fields beside it, ready.
-func (b *builder) side(m *Message, headers config.Fields, scope expr.Scope) (made side, err error) {
+// side makes what a message says of its body, and the fields and cookies beside it, ready.
+func (b *builder) side(m *Message, headers config.Fields, c *ResponseCookies, scope expr.Scope) (made side, err error) {
 	made = side{writes: m.touches(), from: m.Read.codecs(), to: m.Write.codecs(), maxBody: m.maxBody()}
 	made.reads = made.writes && m.Body == nil
 	if made.headers, err = headers.Ready(b.compile(expr.String, scope), b.env.Secret, httpx.IsFieldValue); err != nil {
 		return side{}, err
+	}
+	if !c.empty() || len(c.Attributes) > 0 {
+		made.cookies = &cookies{Cookies: &c.Cookies, attributes: c.Attributes}
+		if made.cookies.set, err = c.Set.Ready(b.compile(expr.String, scope), b.env.Secret, isCookieValue); err != nil {
+			return side{}, err
+		}
 	}
 	value := b.compile(expr.Any, scope)
 	compile := func(e *config.Expr) (expr.Computed, error) { return value(e) }
@@ -132,27 +139,51 @@ const (
 	mostDepth = 512
 )
 
-// setFields sets the side's fields in a head. One that is computed and empty is taken away.
-func (s *side) setFields(head exchange.Head, in *expr.Input) error {
+// headChange is what becomes of a head beside its body.
+type headChange struct {
+	fields  []headField
+	cookies []cookieSetting
+}
+
+type headField struct {
+	name, value string
+	there       bool // else it is taken away
+}
+
+// headChange computes it by the message as it came.
+func (s *side) headChange(in *expr.Input) (made headChange, err error) {
+	if len(s.headers) > 0 {
+		made.fields = make([]headField, len(s.headers))
+	}
 	for i := range s.headers {
 		f := &s.headers[i]
 		value, there, err := f.Value(in)
 		if err != nil {
-			return fmt.Errorf("%s: %w", f.Name, err)
+			return made, fmt.Errorf("%s: %w", f.Name, err)
 		}
 		if value = strings.Trim(value, " \t"); !httpx.IsFieldValue(value) {
-			return fmt.Errorf("%s: %w", f.Name, errValue)
+			return made, fmt.Errorf("%s: %w", f.Name, errValue)
 		}
+		made.fields[i] = headField{f.Name, value, there}
+	}
+	if s.cookies != nil {
+		made.cookies, err = s.cookies.settings(in)
+	}
+	return made, err
+}
+
+// setFields sets fields in a head. One that is computed and empty is taken away.
+func setFields(head exchange.Head, fields []headField) {
+	for i, f := range fields {
 		switch {
-		case !there:
-			head.Del(f.Name)
-		case i > 0 && strings.EqualFold(s.headers[i-1].Name, f.Name):
-			head.Add(f.Name, value)
+		case !f.there:
+			head.Del(f.name)
+		case i > 0 && strings.EqualFold(fields[i-1].name, f.name):
+			head.Add(f.name, f.value)
 		default:
-			head.Set(f.Name, value)
+			head.Set(f.name, f.value)
 		}
 	}
-	return nil
 }
 
 // ofTheBytes are the fields that say something of a body's bytes, which are others now

@@ -555,6 +555,7 @@ func TestMistakesOfStepsAreToldWhereTheyStand(t *testing.T) {
 		`cache: 30s, transform: { response: { set: { a: =auth.sub } } }`:                        ``,
 		`cache: { ttl: 30s, shared: true }, transform: { response: { set: { a: =auth.sub } } }`: `reads who is calling, and what it gives is kept for others`,
 		`transform: { request: { headers: { X-Key: "${env:ADMIN}" } } }`:                        `may not reach the secret "env:ADMIN"`,
+		`transform: { request: { cookies: { set: { key: "${env:ADMIN}" } } } }`:                 `may not reach the secret "env:ADMIN"`,
 		`transform: { response: { read: { xml: { root: r, lists: a.b } } } }`:                   ``,
 	} {
 		file := "listen: :8080\ngroups:\n  shop:\n    allow: ['http://*']\n    secrets: ['env:SHOP_*']\n    routes: { GET /: home }\n" +

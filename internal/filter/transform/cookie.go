@@ -1,0 +1,293 @@
+package transform
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"golang.org/x/net/http/httpguts"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/expr"
+	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/config/doc"
+)
+
+// Cookies are what becomes of the cookies of a message. Names are those with which they come.
+type Cookies struct {
+	Remove []string          `doc:"remove,oneormany,omitzero" help:"names of cookies that are taken away" example:"tracking"`
+	Rename map[string]string `doc:"rename,omitzero" help:"names of cookies with their new names" example:"{sid: session}"`
+	Set    config.Fields     `doc:"set,omitzero" help:"names of cookies with their values; one whose value is computed and empty is taken away" example:"{user: =auth.sub}"`
+}
+
+// ResponseCookies are what becomes of those that a backend gives to clients.
+type ResponseCookies struct {
+	Cookies    `doc:",inline"`
+	Attributes map[string]CookieAttributes `doc:"attributes,omitzero" help:"names of cookies, or * for all others, with what becomes of their attributes" example:"{\"*\": {secure: true}}"`
+}
+
+// CookieAttributes are those that are changed. What is nil or empty stays as it is.
+type CookieAttributes struct {
+	Path     string        `doc:"path,omitzero" help:"where browsers send it" example:"/"`
+	Domain   string        `doc:"domain,omitzero" help:"the domain with whose hosts it is shared, or none for the host alone" example:"none"`
+	TTL      time.Duration `doc:"ttl,omitzero" help:"how long browsers keep it" example:"1h"`
+	SameSite string        `doc:"same_site,omitzero" help:"lax, strict or none" example:"lax"`
+	Secure   *bool         `doc:"secure,omitzero" help:"whether it is for HTTPS alone" example:"true"`
+	HTTPOnly *bool         `doc:"http_only,omitzero" help:"whether it is kept from scripts" example:"true"`
+}
+
+const (
+	everyCookie = "*"
+	noDomain    = "none"
+	// mostTTL is as long as browsers keep a cookie (RFC 6265bis section 5.5).
+	mostTTL = 400 * 24 * time.Hour
+)
+
+// problems tells what is wrong with cookies of a message; attributes are nil in a request.
+func (c *Cookies) problems(side string, attributes map[string]CookieAttributes) []doc.Problem {
+	var list []doc.Problem
+	name := func(name string, pos doc.Pos) {
+		if !httpguts.ValidHeaderFieldName(name) { // both are tokens
+			list = append(list, doc.Problem{Pos: pos, What: fmt.Sprintf("%q is no name of a cookie of the %s", name, side), Why: "it is made of letters, digits and !#$%&'*+-.^_`|~"})
+		}
+	}
+	for _, removed := range c.Remove {
+		name(removed, doc.Pos{})
+	}
+	for _, from := range slices.Sorted(maps.Keys(c.Rename)) {
+		name(from, doc.Pos{})
+		name(c.Rename[from], doc.Pos{})
+	}
+	for i, f := range c.Set {
+		name(f.Name, f.Pos)
+		if f.Expr == nil && f.Secret == nil && !isCookieValue(f.Text) {
+			list = append(list, doc.Problem{Pos: f.Pos, What: fmt.Sprintf("no cookie can have the value %q", f.Text), Why: "it ends at a ';'", Fix: "write it in Base64 or with escapes of URLs"})
+		}
+		if slices.ContainsFunc(c.Set[:i], func(before config.Field) bool { return before.Name == f.Name }) {
+			list = append(list, doc.Problem{Pos: f.Pos, What: fmt.Sprintf("the cookie %q has two values", f.Name), Fix: "keep one of them"})
+		}
+	}
+	for _, of := range slices.Sorted(maps.Keys(attributes)) {
+		if of != everyCookie {
+			name(of, doc.Pos{})
+		}
+		list = append(list, attributes[of].problems(of)...)
+	}
+	return list
+}
+
+func (a CookieAttributes) problems(of string) []doc.Problem {
+	var list []doc.Problem
+	add := func(what, why, fix string) {
+		list = append(list, doc.Problem{What: "the cookie " + of + ": " + what, Why: why, Fix: fix})
+	}
+	if a.SameSite != "" && !slices.Contains([]string{"lax", "strict", "none"}, a.SameSite) {
+		add(fmt.Sprintf("same_site is %q", a.SameSite), "", "write lax, strict or none")
+	}
+	if a.SameSite == "none" && a.Secure != nil && !*a.Secure {
+		add("same_site is none without secure", "browsers refuse it", "remove `secure: false`")
+	}
+	if a.Path != "" && (!strings.HasPrefix(a.Path, "/") || !isCookieValue(a.Path)) {
+		add(fmt.Sprintf("%q is no path", a.Path), "", "for example `path: /`")
+	}
+	if a.Domain != "" && a.Domain != noDomain && !httpguts.ValidHostHeader(a.Domain) || strings.Contains(a.Domain, ";") {
+		add(fmt.Sprintf("%q is no domain", a.Domain), "", "for example `domain: shop.dev`, or none")
+	}
+	if a.TTL < 0 || a.TTL > mostTTL || a.TTL%time.Second != 0 {
+		add(fmt.Sprintf("the ttl is %s", a.TTL), "browsers count whole seconds, and keep none for longer than 400 days", "for example `ttl: 1h`")
+	}
+	if a == (CookieAttributes{}) {
+		add("nothing is said", "", "give it path, domain, ttl, same_site, secure or http_only")
+	}
+	return list
+}
+
+// isCookieValue holds for what a value or an attribute can be: neither its end nor that of the field is in it.
+func isCookieValue(s string) bool {
+	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == ';' || r == 0x7f })
+}
+
+func (c *Cookies) empty() bool { return len(c.Remove)+len(c.Rename)+len(c.Set) == 0 }
+
+// cookies are Cookies made ready.
+type cookies struct {
+	*Cookies
+
+	set        []expr.Field
+	attributes map[string]CookieAttributes
+}
+
+// cookieSetting is a value that a cookie gets, or that it is taken away.
+type cookieSetting struct {
+	name, value string
+	there       bool
+	used        bool
+}
+
+// settings computes the values of cookies that are set, by the message as it came.
+func (c *cookies) settings(in *expr.Input) ([]cookieSetting, error) {
+	if len(c.set) == 0 {
+		return nil, nil
+	}
+	list := make([]cookieSetting, len(c.set))
+	for i := range c.set {
+		f := &c.set[i]
+		value, there, err := f.Value(in)
+		if err == nil && !isCookieValue(value) {
+			err = errCookie
+		}
+		if err != nil {
+			return nil, fmt.Errorf("the cookie %s: %w", f.Name, err)
+		}
+		list[i] = cookieSetting{name: f.Name, value: value, there: there}
+	}
+	return list, nil
+}
+
+// cutCookie gives name and value of a pair, the name without blanks around it, as many servers read it.
+func cutCookie(pair string) (name, value string, valued bool) {
+	name, value, valued = strings.Cut(pair, "=")
+	return strings.Trim(name, " \t"), value, valued
+}
+
+// renamed gives the name with which a cookie goes on, and false for one that is taken away.
+func (c *cookies) renamed(name string) (string, bool) {
+	if slices.Contains(c.Remove, name) {
+		return "", false
+	}
+	if to, ok := c.Rename[name]; ok {
+		return to, true
+	}
+	return name, true
+}
+
+// change changes the cookies of a request (RFC 6265 section 4.2). A renamed one takes the
+// place of those that have its new name.
+func (c *cookies) change(head exchange.Head, settings []cookieSetting) {
+	var came, kept []string
+	for _, field := range head.Values("Cookie") {
+		for pair := range strings.SplitSeq(field, ";") {
+			if pair = strings.Trim(pair, " \t"); pair != "" {
+				came = append(came, pair)
+			}
+		}
+	}
+	taken := map[string]bool{}
+	for _, s := range settings {
+		taken[s.name] = true
+	}
+	for _, pair := range came {
+		if name, _, _ := cutCookie(pair); c.Rename[name] != "" {
+			taken[c.Rename[name]] = true
+		}
+	}
+	for _, pair := range came {
+		name, value, valued := cutCookie(pair)
+		to, stays := c.renamed(name)
+		switch {
+		case !stays, to == name && taken[name]:
+		case to != name && valued:
+			kept = append(kept, to+"="+value)
+		default:
+			kept = append(kept, pair)
+		}
+	}
+	for _, s := range settings {
+		if s.there {
+			kept = append(kept, s.name+"="+s.value)
+		}
+	}
+	if len(kept) == 0 {
+		head.Del("Cookie")
+		return
+	}
+	head.Set("Cookie", strings.Join(kept, "; "))
+}
+
+// changeGiven changes the cookies of a response (RFC 6265 section 4.1). What no backend gave and
+// is set has the attributes of a careful one, secure where the client has come by HTTPS.
+func (c *cookies) changeGiven(head exchange.Head, settings []cookieSetting, secure bool) {
+	came := slices.Clone(head.Values("Set-Cookie"))
+	head.Del("Set-Cookie")
+	for _, line := range came {
+		pair, attributes, _ := strings.Cut(line, ";")
+		name, value, _ := cutCookie(pair)
+		to, stays := c.renamed(name)
+		if i := slices.IndexFunc(settings, func(s cookieSetting) bool { return s.name == name }); i >= 0 {
+			to, value, stays, settings[i].used = name, settings[i].value, settings[i].there, true
+		}
+		if stays {
+			head.Add("Set-Cookie", to+"="+value+c.changed(name, attributes))
+		}
+	}
+	for _, s := range settings {
+		if s.used || !s.there {
+			continue
+		}
+		usual := " Path=/; HttpOnly; SameSite=Lax"
+		if secure {
+			usual += "; Secure"
+		}
+		head.Add("Set-Cookie", s.name+"="+s.value+c.changed(s.name, usual))
+	}
+}
+
+// changed gives the attributes with which a cookie goes on, each behind a ';'.
+func (c *cookies) changed(name, attributes string) string {
+	change, ok := c.attributes[name]
+	if !ok {
+		change = c.attributes[everyCookie]
+	}
+	var b strings.Builder
+	for attribute := range strings.SplitSeq(attributes, ";") {
+		if attribute = strings.Trim(attribute, " \t"); attribute != "" && !change.replaces(attribute) {
+			b.WriteString("; " + attribute)
+		}
+	}
+	change.write(&b)
+	return b.String()
+}
+
+// replaces tells whether an attribute is another one afterwards.
+func (a *CookieAttributes) replaces(attribute string) bool {
+	name, _, _ := strings.Cut(attribute, "=")
+	switch strings.ToLower(strings.TrimRight(name, " \t")) {
+	case "path":
+		return a.Path != ""
+	case "domain":
+		return a.Domain != ""
+	case "max-age", "expires":
+		return a.TTL != 0
+	case "samesite":
+		return a.SameSite != ""
+	case "secure":
+		return a.Secure != nil
+	case "httponly":
+		return a.HTTPOnly != nil
+	}
+	return false
+}
+
+func (a *CookieAttributes) write(b *strings.Builder) {
+	if a.Path != "" {
+		b.WriteString("; Path=" + a.Path)
+	}
+	if a.Domain != "" && a.Domain != noDomain {
+		b.WriteString("; Domain=" + a.Domain)
+	}
+	if a.TTL != 0 {
+		b.WriteString("; Max-Age=" + strconv.FormatInt(int64(a.TTL/time.Second), 10))
+	}
+	if a.SameSite != "" {
+		b.WriteString("; SameSite=" + strings.ToUpper(a.SameSite[:1]) + a.SameSite[1:])
+	}
+	if a.HTTPOnly != nil && *a.HTTPOnly {
+		b.WriteString("; HttpOnly")
+	}
+	if a.Secure != nil && *a.Secure {
+		b.WriteString("; Secure")
+	}
+}
