@@ -158,6 +158,10 @@ cloud-smoke: ## the scenarios of the examples against real functions in one's ow
 bench-abuse: deps ## attack the binary and nginx at full strength and print what it costs: a quarter of an hour, judged by counts only
 	$(GO) test ./test/abuse -run TestAgainstNginx -v -timeout 30m -args -full
 
+.PHONY: bench-idle
+bench-idle: deps ## what ten thousand idle connections take of memory, with either engine and nginx: six minutes; judges nothing (Linux)
+	$(GO) test ./test/abuse -run TestFiguresOfIdleConnections -count=1 -v -timeout 30m -args -full
+
 .PHONY: functions-ric
 functions-ric: ## play handlers by AWS's own client for Node.js and by our bootstrap, and compare; needs cmake, a C++ compiler and minutes
 	cd test/functions && $(GO) test -run TestOurBootstrapAnswersAsAWSsDoes -v -timeout 40m -args -ric

@@ -3,8 +3,6 @@ package abuse_test
 import (
 	"flag"
 	"fmt"
-	"io"
-	"net"
 	"os"
 	"strings"
 	"sync/atomic"
@@ -84,7 +82,7 @@ func TestAgainstNginx(t *testing.T) {
 		t.Skip("it takes a quarter of an hour; `make bench-abuse` runs it")
 	}
 	address := backend(t)
-	starts := []func(testing.TB, string) *server{startWeir, startNginx}
+	starts := []start{startWeir, startNginx}
 	var report strings.Builder
 	report.WriteString("| flood on one TLS connection | weir: ended by, at full speed | frame by frame | CPU, memory | nginx: ended by, at full speed | frame by frame | CPU, memory |\n|---|---|---|---|---|---|---|\n")
 	for _, f := range floods() {
@@ -111,7 +109,7 @@ func TestAgainstNginx(t *testing.T) {
 	}
 	report.WriteString("\n| 500 connections, plain HTTP | | open after 3, 12, 32, 65, 100 s | CPU, memory |\n|---|---|---|---|\n")
 	for _, s := range slows() {
-		for _, start := range starts { // in turn: what one holds in the system's buffers, the other would lack
+		for _, start := range all() { // in turn: what one holds in the system's buffers, the other would lack
 			t.Run(s.name, func(t *testing.T) {
 				server := start(t, address)
 				server.warm(t)
@@ -127,62 +125,5 @@ func TestAgainstNginx(t *testing.T) {
 			})
 		}
 	}
-	report.WriteString("\n| idle connections after a request | weir | nginx |\n|---|---|---|\n")
-	for _, kind := range []struct {
-		name string
-		n    int
-		dial func(t testing.TB, s *server) net.Conn
-	}{
-		{"HTTP/1.1", 2000, idlePlain},
-		{"HTTP/2 over TLS", 500, idleHTTP2},
-	} {
-		fmt.Fprintf(&report, "| %s, %d |", kind.name, kind.n)
-		for _, start := range starts {
-			t.Run(kind.name, func(t *testing.T) {
-				s := start(t, address)
-				s.warm(t)
-				before := s.processes.rss()
-				var conns []net.Conn
-				for range kind.n {
-					conns = append(conns, kind.dial(t, s))
-				}
-				<-time.After(time.Second) // until they are idle
-				fmt.Fprintf(&report, " %.1f kB each |", float64(s.processes.rss()-before)/float64(kind.n)/1e3)
-				for _, conn := range conns {
-					_ = conn.Close() // they were only there
-				}
-			})
-		}
-		report.WriteString("\n")
-	}
 	t.Logf("\n%s", report.String())
-}
-
-// idlePlain gives a connection on which one request was answered.
-func idlePlain(t testing.TB, s *server) net.Conn {
-	t.Helper()
-	conn, err := net.DialTimeout("tcp", s.plain, await.Patience)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: a\r\n\r\n")
-	if err == nil {
-		_, err = conn.Read(make([]byte, 4096))
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	return conn
-}
-
-// idleHTTP2 is idlePlain over TLS and HTTP/2.
-func idleHTTP2(t testing.TB, s *server) net.Conn {
-	t.Helper()
-	c := dialHTTP2(t, s.secure)
-	c.request(1)
-	if _, err := c.buf.WriteTo(c.conn); err != nil {
-		t.Fatal(err)
-	}
-	await.That(t, "an answer", func() bool { return c.answer.Load() > 0 })
-	return c.conn
 }

@@ -51,6 +51,44 @@ func (p processes) rss() int64 {
 	return sum
 }
 
+// memory is what a process has of the machine's, in bytes.
+type memory struct {
+	resident  int64 // in all, pages of files included
+	anonymous int64 // of it, what is in no file
+}
+
+// memory is what they have in sum (proc_pid_status(5)).
+func (p processes) memory() (sum memory) {
+	for _, pid := range p {
+		content, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid)) // it may have ended
+		for line := range strings.Lines(string(content)) {
+			var kilobytes int64
+			name, value, _ := strings.Cut(line, ":")
+			_, _ = fmt.Sscan(value, &kilobytes) // others have no number
+			switch name {
+			case "VmRSS":
+				sum.resident += kilobytes << 10
+			case "RssAnon":
+				sum.anonymous += kilobytes << 10
+			}
+		}
+	}
+	return sum
+}
+
+func (m memory) less(other memory) memory {
+	return memory{m.resident - other.resident, m.anonymous - other.anonymous}
+}
+
+// by is the share of one in n.
+func (m memory) by(n int) string {
+	return fmt.Sprintf("%.2f, %.2f kB", float64(m.resident)/float64(n)/1e3, float64(m.anonymous)/float64(n)/1e3)
+}
+
+func (m memory) String() string {
+	return fmt.Sprintf("%.1f, %.1f MB", float64(m.resident)/1e6, float64(m.anonymous)/1e6)
+}
+
 // connections is how many of a server's address the system has, whatever became of
 // them: a closed one with unsent data counts, one that only waits for stray packets
 // does not (proc_pid_net(5)).

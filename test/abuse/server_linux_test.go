@@ -16,7 +16,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/auth/jwt/jwttest"
 	"github.com/weir-gateway/weir/internal/base/await"
+	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/wire/secure/securetest"
 	"github.com/weir-gateway/weir/test/weirtest"
 )
@@ -64,15 +66,42 @@ func (zeros) Read(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// start starts a server in front of a backend.
+type start func(t testing.TB, backend string) *server
+
+// all are those that are compared.
+func all() []start {
+	return []start{startEngine(config.OwnEngine), startEngine(config.StdEngine), startNginx}
+}
+
 func startWeir(t testing.TB, backend string) *server {
 	t.Helper()
-	folder := pair(t)
-	config := fmt.Sprintf("listen:\n  a: 127.0.0.1:0\n  b: { address: \"localhost:0\", tls: { cert: '%[1]s/tls.crt', key: '%[1]s/tls.key' } }\n"+
-		"routes:\n  ANY /**: http://%[2]s\n", folder, backend)
-	write(t, folder, "weir.yaml", []byte(config))
-	gateway := weirtest.Start(t, filepath.Join(folder, "weir.yaml"), "--log", "error")
-	return &server{"weir", gateway.Sockets[0], gateway.Sockets[1], processes{gateway.Pid()}}
+	return startEngine(config.StdEngine)(t, backend)
 }
+
+// startEngine gives what starts Weir with an engine. Behind /guarded a token has to be shown.
+func startEngine(engine config.Engine) start {
+	return func(t testing.TB, backend string) *server {
+		t.Helper()
+		folder := pair(t)
+		write(t, folder, "keys.json", jwttest.All())
+		write(t, folder, "weir.yaml", fmt.Appendf(nil, weirConfig, folder, backend, engine))
+		gateway := weirtest.Start(t, filepath.Join(folder, "weir.yaml"), "--log", "error")
+		return &server{"weir, " + string(engine), gateway.Sockets[0], gateway.Sockets[1], processes{gateway.Pid()}}
+	}
+}
+
+const weirConfig = `
+engine: %[3]s
+listen:
+  a: 127.0.0.1:0
+  b: { address: "localhost:0", tls: { cert: '%[1]s/tls.crt', key: '%[1]s/tls.key' } }
+auth:
+  customer: { jwt: 'https://id.example.com/', audience: shop, jwks: '%[1]s/keys.json' }
+routes:
+  ANY /**: http://%[2]s
+  ANY /guarded: { auth: customer, allow: "=auth.has('orders:write') && request.method == 'GET'", to: 'http://%[2]s' }
+`
 
 const nginxConfig = `
 daemon off;

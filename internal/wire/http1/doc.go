@@ -22,6 +22,7 @@
 //   - request.go, body.go: what a handler gets.
 //   - response.go, append.go: what it answers.
 //   - turn.go: what is used again; poison.go: how that is found out.
+//   - park.go, porter*.go: who waits while nothing is asked.
 //   - sweep.go, gone*.go: who has waited for too long, or has left.
 //
 // The Client asks endpoints, as an http.RoundTripper:

@@ -19,8 +19,8 @@ import (
 )
 
 // Conn is a client's connection that a Server serves. It is all that there is of one
-// that asks nothing, beside a small goroutine: buffers, request and response are a
-// turn's, which is lent to it from the first byte of a head on.
+// that asks nothing: buffers, request and response are a turn's, which is lent to it from
+// the first byte of a head on.
 type Conn struct {
 	server    *Server
 	net       net.Conn
@@ -29,6 +29,8 @@ type Conn struct {
 	ctx       context.Context      //nolint:containedctx // of all requests; made for the first one
 	peer      string               // its address; made for the first request
 	firstHead int64                // when the first head must be whole, on the server's clock; 0: never
+	fd        int                  // its socket's, while it is parked; guarded by server.mu
+	seen      int64                // the state of rest that the sweep has seen; guarded by server.mu
 	one       [1]byte              // the first byte of a head that is awaited, or what came while a request was answered
 
 	state  atomic.Int64 // what is waited for, and until when; see sweep.go
@@ -48,46 +50,6 @@ type Conn struct {
 
 // past is a deadline that is over.
 var past = time.Unix(1, 0)
-
-// rest lets c wait for a head on a fresh stack: the one that handlers have grown would
-// stay as large as it is.
-func (s *Server) rest(c *Conn) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if !s.ended {
-		s.idle.Go(c.attend)
-	}
-}
-
-// attend waits for the first byte of a head, without a buffer, and has what follows
-// served. Its stack is what an idle connection consists of.
-func (c *Conn) attend() {
-	c.ctx, c.peer = nil, "" // most that rest ask nothing any more
-	for !c.server.retired.Load() {
-		n, err := c.net.Read(c.one[:])
-		if n > 0 {
-			go c.begin() // Close does not wait for what handlers do
-			return
-		}
-		phase, woken := c.woken(err)
-		if woken && phase == wentOn {
-			continue
-		}
-		if woken && !c.served.Load() {
-			c.slow(HeadIncomplete)
-		}
-		break
-	}
-	c.close()
-}
-
-// begin serves a connection on which something has come.
-func (c *Conn) begin() {
-	c.server.stir()
-	t, _ := c.server.turns.Get().(*turn)
-	t.in.b = append(t.in.b[:0], c.one[0])
-	c.serve(t)
-}
 
 // serve answers requests until the connection ends or rests.
 func (c *Conn) serve(t *turn) {

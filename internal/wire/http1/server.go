@@ -39,8 +39,8 @@ type ServerOptions struct {
 
 // Server serves HTTP/1.0 and HTTP/1.1 on connections that it is given. Each connection
 // has one goroutine, which receives, calls the handler and sends; while it asks nothing
-// that is a small one without buffers. One timer bounds how long all of them wait (see
-// sweep.go).
+// it has none, or a small one without buffers (see park.go). One timer bounds how long all
+// of them wait (see sweep.go).
 //
 // What it understands is what the grammar of this package does, and nothing else. A
 // request that is refused reaches the handler as one that no client can send: see
@@ -51,13 +51,15 @@ type Server struct {
 	turns   sync.Pool // of *turn
 	date    atomic.Pointer[date]
 	retired atomic.Bool
-	idle    sync.WaitGroup // goroutines of connections that ask nothing
+	idle    sync.WaitGroup // goroutines of connections that ask nothing, and the porter's
 
-	mu    sync.Mutex // guards what follows
-	conns map[*Conn]struct{}
-	timer *time.Timer // of the sweep
-	armed int64       // when it fires, on the server's clock; 0: it does not
-	ended bool
+	mu     sync.Mutex // guards what follows
+	conns  map[*Conn]struct{}
+	porter *porter       // nil: no connection was parked yet
+	parked map[int]*Conn // by the descriptors of their sockets
+	timer  *time.Timer   // of the sweep
+	armed  int64         // when it fires, on the server's clock; 0: it does not
+	ended  bool
 }
 
 // NewServer makes a Server. It owns nothing until it is given a connection.
@@ -85,7 +87,7 @@ func (s *Server) Serve(conn net.Conn, firstHead time.Time) *Conn {
 	c.socket = socketOf(conn)
 	c.expect(resting, c.firstHead)
 	if s.add(c) {
-		s.rest(c)
+		s.wait(c)
 	} else {
 		_ = conn.Close() // the server has ended
 	}
@@ -99,8 +101,13 @@ func (s *Server) Retire() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.conns {
-		if phase, _ := c.awaits(); phase == resting || phase == idle || phase == inLines {
+		switch phase, _ := c.awaits(); phase {
+		case parked:
+			s.unpark(c)
+			s.idle.Go(c.attend)
+		case resting, idle, inLines:
 			_ = c.net.Close() // nobody asks anything on it
+		case nothing, inBody, answering, wentOn:
 		}
 	}
 }
@@ -115,6 +122,10 @@ func (s *Server) Close() {
 	if s.timer != nil {
 		s.timer.Stop()
 	}
+	if s.porter != nil {
+		s.porter.close()
+	}
+	s.parked = nil
 	left := make([]*Conn, 0, len(s.conns))
 	for c := range s.conns {
 		left = append(left, c)
@@ -135,6 +146,9 @@ func (s *Server) add(c *Conn) bool {
 	}
 	s.conns[c] = struct{}{}
 	s.arm(c.due())
+	if c.parks() {
+		s.arm(s.now() + int64(tick))
+	}
 	return true
 }
 

@@ -21,7 +21,8 @@ type waits int64
 
 const (
 	nothing   waits = iota // that is bounded here
-	resting                // the first byte of a head, without a buffer
+	resting                // the first byte of a head, in a goroutine of its own
+	parked                 // the same, and the porter waits for it
 	idle                   // the first byte of a head
 	inLines                // the rest of a head
 	inBody                 // content
@@ -52,7 +53,7 @@ func (c *Conn) due() int64 {
 
 // hurries tells whether a phase is one that Hurry is about.
 func (c *Conn) hurries(phase waits) bool {
-	return phase == inLines || phase == resting && !c.served.Load()
+	return phase == inLines || (phase == resting || phase == parked) && !c.served.Load()
 }
 
 // Hurry gives a head that is under way, and the first one, until the time by at most. It
@@ -106,7 +107,8 @@ func (s *Server) sweep() {
 	}
 }
 
-// look ends what has waited for too long, and says when to look again; 0 is never.
+// look ends what has waited for too long, and says when to look again; 0 is never. The
+// caller has locked server.mu.
 func (c *Conn) look(now int64) int64 {
 	state := c.state.Load()
 	phase, _ := parts(state)
@@ -114,11 +116,20 @@ func (c *Conn) look(now int64) int64 {
 	late := due > 0 && now >= due
 	soon := now + int64(tick)
 	switch {
-	case phase == resting:
+	case phase == parked:
 		if !late {
 			return due
 		}
-		c.interrupt(state)
+		c.server.unpark(c)
+		c.interrupt(c.state.Load())
+		c.server.idle.Go(c.attend) // who learns that it is late
+	case phase == resting && !late && !c.parks():
+		return due
+	case phase == resting:
+		if late || c.seen == state {
+			c.interrupt(state) // it may be parked now
+		}
+		c.seen = state
 	case phase == idle:
 		if late || now >= due-int64(c.server.options.KeepAlive)+int64(RestAfter) {
 			c.interrupt(state)

@@ -1,0 +1,89 @@
+package http1
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// parks tells whether there can be a porter.
+const parks = true
+
+// atOnce is how many sockets the porter hears of in one call.
+const atOnce = 128
+
+// porter waits for many sockets in one goroutine: by an epoll instance (epoll(7)), for which
+// the runtime's own poller waits as for any file. It tells of each socket once.
+type porter struct {
+	file  *os.File // of the instance; whoever reads from it waits until something has come on a socket
+	epoll syscall.RawConn
+}
+
+func newPorter() (*porter, error) {
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return nil, fmt.Errorf("epoll: %w", err)
+	}
+	err = unix.SetNonblock(fd, true) // that is how the runtime knows that it can wait for it
+	file := os.NewFile(uintptr(fd), "epoll")
+	if err == nil {
+		err = file.SetReadDeadline(time.Time{}) // it fails where the runtime cannot
+	}
+	var epoll syscall.RawConn
+	if err == nil {
+		epoll, err = file.SyscallConn()
+	}
+	if err != nil {
+		_ = file.Close() // it was not used
+		return nil, fmt.Errorf("epoll: %w", err)
+	}
+	return &porter{file, epoll}, nil
+}
+
+// watch has run tell, once, when there is something to read on a socket, or its end. It
+// gives what run calls it by. The system forgets a socket when it is closed.
+func (p *porter) watch(socket syscall.RawConn) (fd int, err error) {
+	failed := socket.Control(func(s uintptr) {
+		fd = int(s)
+		event := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLONESHOT, Fd: int32(fd)}
+		controlled := p.epoll.Control(func(e uintptr) {
+			err = unix.EpollCtl(int(e), unix.EPOLL_CTL_MOD, fd, &event)
+			if errors.Is(err, unix.ENOENT) { // it is the first time
+				err = unix.EpollCtl(int(e), unix.EPOLL_CTL_ADD, fd, &event)
+			}
+		})
+		if controlled != nil {
+			err = controlled
+		}
+	})
+	if failed != nil {
+		err = failed
+	}
+	return fd, err
+}
+
+// run tells of sockets until the porter is closed.
+func (p *porter) run(tell func(fds []int)) {
+	var events [atOnce]unix.EpollEvent
+	fds := make([]int, 0, atOnce)
+	for {
+		n := 0
+		if p.epoll.Read(func(e uintptr) bool {
+			n, _ = unix.EpollWait(int(e), events[:], 0) // where it is interrupted it is asked again
+			return n > 0
+		}) != nil {
+			return
+		}
+		fds = fds[:0]
+		for _, event := range events[:n] {
+			fds = append(fds, int(event.Fd))
+		}
+		tell(fds)
+	}
+}
+
+func (p *porter) close() { _ = p.file.Close() } // who waits for it learns of that
