@@ -41,7 +41,7 @@ deps: ## install what the tests need beside Go (nginx, dnsmasq, Node.js, Python)
 
 .PHONY: unit
 unit: ## the main module's tests, with the race detector
-	CGO_ENABLED=1 $(GO) test -race -timeout 10m ./...
+	CGO_ENABLED=1 $(GO) test -race -timeout 20m ./...
 
 ENGINE_TESTS = ./internal/wire/listen ./internal/wire/transport ./internal/traffic/service ./internal/traffic/proxy
 

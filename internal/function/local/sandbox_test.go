@@ -42,7 +42,7 @@ func startGuest(tb testing.TB, log *records, name string, change func(*Config)) 
 	module := testGuest(tb, name)
 	tb.Setenv("XDG_CACHE_HOME", built.dir)
 	return serve(tb, start(tb, log, func(c *Config) {
-		c.Run, c.Queue.Wait = module, time.Minute
+		c.Run, c.Queue.Wait = module, 5*time.Minute // to compile it with the race detector takes long
 		change(c)
 	}))
 }
@@ -103,12 +103,18 @@ func TestWasmFailuresAreProblems(t *testing.T) {
 }
 
 func TestWasmInitFailures(t *testing.T) {
-	for how, reason := range map[string]string{"trap": "cannot find my config", "hang": "it was not ready after 200ms"} {
+	for how, test := range map[string]struct {
+		init   time.Duration
+		reason string
+	}{
+		"trap": {time.Minute, "cannot find my config"},
+		"hang": {200 * time.Millisecond, "it was not ready after 200ms"},
+	} {
 		t.Run(how, func(t *testing.T) {
-			g := startGuest(t, &records{}, "handler", func(c *Config) { c.Env, c.Init = env(t, "INIT", how), new(200*time.Millisecond) })
+			g := startGuest(t, &records{}, "handler", func(c *Config) { c.Env, c.Init = env(t, "INIT", how), new(test.init) })
 			wantProblem(t, g.get(t, "/hello"), 503, "function-init-failed")
-			if problem := g.Status().Problem; !strings.Contains(problem, reason) {
-				t.Errorf("the status says %q, want %q", problem, reason)
+			if problem := g.Status().Problem; !strings.Contains(problem, test.reason) {
+				t.Errorf("the status says %q, want %q", problem, test.reason)
 			}
 		})
 	}

@@ -320,7 +320,8 @@ func TestContinueIsSaidWhenTheBackendReads(t *testing.T) {
 func TestBodyOverTheLimitIsRefused(t *testing.T) {
 	for name, body := range map[string]func() io.Reader{
 		"before it is read, by its length": func() io.Reader { return strings.NewReader(strings.Repeat("x", 11)) },
-		"while it is read":                 func() io.Reader { return io.MultiReader(strings.NewReader(strings.Repeat("x", 100_000))) },
+		// Of no more than a client sends at once: what is sent to a connection that ends resets it, unless it is one of package listen.
+		"while it is read": func() io.Reader { return io.MultiReader(strings.NewReader(strings.Repeat("x", 2000))) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			both(t, func(t *testing.T, front, back string) {
