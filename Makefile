@@ -5,8 +5,8 @@ SHELL := /bin/bash
 
 GO          ?= go
 FUZZTIME    ?= 30s
-# Kubernetes is built for tests and is none of ours to look at.
-MODULES     := $(patsubst %/go.mod,%,$(shell git ls-files '*go.mod' | grep -v -e '^go.mod' -e '^test/cluster/hyper'))
+# Kubernetes and Caddy are built for tests and are none of ours to look at.
+MODULES     := $(patsubst %/go.mod,%,$(shell git ls-files '*go.mod' | grep -v -e '^go.mod' -e '^test/cluster/hyper' -e '^test/bench/caddy'))
 GOLANGCI    := $(GO) tool -modfile=$(CURDIR)/tools/go.mod golangci-lint
 VERSION     := $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
 LDFLAGS     := -s -w -buildid= -X main.version=$(VERSION)
@@ -58,8 +58,8 @@ kube: ## build etcd and kube-apiserver from their modules for test/cluster, once
 	@cd test/cluster && $(GO) run ./build >/dev/null
 
 .PHONY: modules
-modules: kube ## the tests that need heavy clients, and those of our tools, each in its own module
-	@for m in $(MODULES); do echo "== $$m"; (cd $$m && CGO_ENABLED=1 $(GO) vet ./... && CGO_ENABLED=1 $(GO) test -timeout 15m ./...); done
+modules: kube ## the tests that need heavy clients, and those of our tools, each in its own module; bench-short has those of the benchmark
+	@for m in $(filter-out test/bench,$(MODULES)); do echo "== $$m"; (cd $$m && CGO_ENABLED=1 $(GO) vet ./... && CGO_ENABLED=1 $(GO) test -timeout 15m ./...); done
 
 .PHONY: golden
 golden: ## write the expected outputs anew; read the diff before you commit it
@@ -84,12 +84,19 @@ tidy-check: ## go.mod and formatting are as the tools would leave them
 	$(GO) mod tidy -diff
 
 .PHONY: bench
-bench: ## all benchmarks, with allocations
+bench: deps ## Weir with both engines beside nginx, HAProxy and Caddy, in turns: CPU, latency, memory, system calls, reloads; writes docs/benchmarks.md in some ten minutes (Linux with nothing else to do)
+	@{ command -v haproxy || [ -x /usr/sbin/haproxy ]; } >/dev/null && command -v strace >/dev/null || \
+	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends haproxy strace >/dev/null || echo "HAProxy and strace are not to be had by apt-get here"
+	cd test/bench && $(GO) run . $(BENCH)
+
+.PHONY: bench-go
+bench-go: ## all benchmarks of Go packages, with allocations
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
 .PHONY: bench-short
-bench-short: ## the hot path's benchmarks, briefly: CI prints them and judges no time
+bench-short: ## the hot path's benchmarks and each case of bench, briefly: CI prints them and judges answers and allocations, and no time
 	$(GO) test -run '^$$' -bench . -benchtime 200x -benchmem ./internal/base/... ./internal/traffic/... ./internal/wire/... ./internal/filter/...
+	cd test/bench && $(GO) test -count=1 -v -timeout 15m .
 
 .PHONY: bench-auth
 bench-auth: ## what guards cost: a route with and without, tokens against bare signatures; fails where allocations are more than stated (Linux)

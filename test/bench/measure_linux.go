@@ -1,0 +1,243 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// sample is what one peer did in one case in one round.
+type sample struct {
+	cpu            time.Duration // for each request
+	answers        int
+	lost           int
+	perSecond      float64
+	p50, p99, p999 time.Duration
+	longest        time.Duration
+	slow           float64 // share of the answers that took more than a millisecond
+	other          float64 // processors that other programs took meanwhile
+	allocations    float64 // for each request, where the peer says so
+	reloads        int
+}
+
+// quiet is how many processors others may take while a sample is taken.
+const quiet = 0.15
+
+// measure asks a server in one way.
+func (b *bench) measure(k kind, s *server) (got sample, err error) {
+	l, err := k.open(s, b.trust)
+	if err != nil {
+		return sample{}, err
+	}
+	defer func() { err = errors.Join(err, l.close()) }()
+	if _, err := b.once(k, s, l, b.time/4); err != nil { // what is done only once is done then
+		return sample{}, err
+	}
+	for range b.tries {
+		next, err := b.once(k, s, l, b.time)
+		if err != nil {
+			return sample{}, err
+		}
+		if got.answers == 0 || next.other < got.other {
+			got = next
+		}
+		if got.other < quiet {
+			break
+		}
+	}
+	return got, nil
+}
+
+// once takes one sample.
+func (b *bench) once(k kind, s *server, l load, d time.Duration) (sample, error) {
+	before, looking := s.allocated()
+	stop := func() (int, error) { return 0, nil }
+	if k.reloads {
+		stop = b.reloading(s)
+	}
+	cpu, ours, all, begun := s.cpu(), b.ours(), machine(), time.Now()
+	t, err := l.run(d, k.rate)
+	cpu, ours, all = s.cpu()-cpu, b.ours()-ours, machine()-all
+	took := time.Since(begun)
+	reloads, failed := stop()
+	if err := errors.Join(err, failed, s.ended()); err != nil {
+		return sample{}, err
+	}
+	if err := t.judge(k, s); err != nil {
+		return sample{}, err
+	}
+	got := t.sample()
+	got.cpu, got.reloads = cpu/time.Duration(t.answers), reloads
+	got.other = max(0, (all-ours-cpu).Seconds()/took.Seconds())
+	if after, _ := s.allocated(); after > 0 {
+		got.allocations = max(0, after-before-looking) / float64(t.answers)
+	}
+	return got, nil
+}
+
+// judge holds that all was answered, and rightly. What is lost while another peer's config
+// changes is told, not judged.
+func (t tally) judge(k kind, s *server) error {
+	switch {
+	case t.wrong != "":
+		return errors.New(t.wrong)
+	case t.answers == 0:
+		return errors.New("nothing is answered")
+	case t.lost > 0 && (!k.reloads || s.engine != ""):
+		return fmt.Errorf("%d of %d requests are lost", t.lost, t.lost+t.answers)
+	}
+	return nil
+}
+
+func (t tally) sample() sample {
+	slices.Sort(t.waits)
+	at := func(share float64) time.Duration { return t.waits[int(share*float64(len(t.waits)-1))] }
+	first, _ := slices.BinarySearch(t.waits, time.Millisecond+1)
+	slow := len(t.waits) - first
+	return sample{
+		answers: t.answers, lost: t.lost, perSecond: float64(t.answers) / t.took.Seconds(),
+		p50: at(.5), p99: at(.99), p999: at(.999), longest: at(1), slow: float64(slow) / float64(len(t.waits)),
+	}
+}
+
+// ours is the processor time of this program and of the origin.
+func (b *bench) ours() time.Duration {
+	var now unix.Timespec
+	_ = unix.ClockGettime(unix.CLOCK_PROCESS_CPUTIME_ID, &now) // there is always one
+	return time.Duration(now.Nano()) + b.origin.cpu()
+}
+
+// reloading changes a server's config until it is stopped, four times a second.
+func (b *bench) reloading(s *server) (stop func() (int, error)) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done, reloads := make(chan error, 1), 0
+	go func() {
+		tick := time.NewTicker(time.Second / 4)
+		defer tick.Stop()
+		var err error
+		for err == nil {
+			select {
+			case <-ctx.Done():
+				done <- nil
+				return
+			case <-tick.C:
+				s.Generation++
+				reloads++
+				if err = s.write(); err == nil {
+					err = s.reload(s)
+				}
+			}
+		}
+		done <- err
+	}()
+	return func() (int, error) {
+		cancel()
+		err := <-done
+		return reloads, err
+	}
+}
+
+// allocated is how many pieces of memory a Weir has taken since it began, and how many of them
+// it takes to say so; nothing where it is no Weir.
+func (s *server) allocated() (pieces, looking float64) {
+	if s.engine == "" {
+		return 0, 0
+	}
+	ask := func() float64 {
+		res, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/metrics", s.Admin))
+		if err != nil {
+			return 0
+		}
+		defer res.Body.Close()
+		for lines := bufio.NewScanner(res.Body); lines.Scan(); {
+			if text, ok := strings.CutPrefix(lines.Text(), "go_memstats_mallocs_total "); ok {
+				n, _ := strconv.ParseFloat(text, 64)
+				return n
+			}
+		}
+		return 0
+	}
+	first := ask()
+	second := ask()
+	return second, second - first
+}
+
+// calls counts the system calls of a server for each request, by name.
+func (b *bench) calls(s *server) (map[string]float64, error) {
+	strace, err := exec.LookPath("strace")
+	if err != nil {
+		return nil, errors.New("system calls are left out: strace is not installed")
+	}
+	l, err := newLoader(s.Plain, 64, get("/", nil, small))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = l.close() }()              // nothing is told by it
+	if _, err := l.run(b.time/4, 0); err != nil { // connections to the origin are not the question
+		return nil, err
+	}
+	file := filepath.Join(s.Folder, s.Name+".strace")
+	argv := []string{"-c", "-f", "-q", "-o", file}
+	for _, m := range s.members() {
+		argv = append(argv, "-p", strconv.Itoa(m.pid))
+	}
+	tracing := exec.Command(strace, argv...) //nolint:noctx // it is told to end below
+	if err := tracing.Start(); err != nil {
+		return nil, err
+	}
+	s.awaitTracer()
+	t, err := l.run(b.time, 0)
+	_ = tracing.Process.Signal(syscall.SIGINT) // it writes what it has counted
+	_ = tracing.Wait()                         // and says by its exit that it was interrupted
+	if err != nil {
+		return nil, err
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return nil, err
+	}
+	return countCalls(string(text), t.answers), nil
+}
+
+// awaitTracer returns when all threads are traced.
+func (s *server) awaitTracer() {
+	for deadline := time.Now().Add(patience); time.Now().Before(deadline); <-time.After(10 * time.Millisecond) {
+		traced := true
+		for _, m := range s.members() {
+			threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/status", m.pid)) // the pattern is well formed
+			for _, thread := range threads {
+				text, err := os.ReadFile(thread)
+				traced = traced && (err != nil || !strings.Contains(string(text), "\nTracerPid:\t0\n"))
+			}
+		}
+		if traced {
+			return
+		}
+	}
+}
+
+// callLine is one of strace's table: share, seconds, microseconds, calls, errors, name.
+var callLine = regexp.MustCompile(`(?m)^\s*[\d.]+\s+[\d.]+\s+\d+\s+(\d+)\s+\d*\s*([a-z_0-9]+)$`)
+
+func countCalls(table string, requests int) map[string]float64 {
+	found := map[string]float64{}
+	for _, m := range callLine.FindAllStringSubmatch(table, -1) {
+		if n, _ := strconv.Atoi(m[1]); m[2] != "total" {
+			found[m[2]] = float64(n) / float64(requests)
+		}
+	}
+	return found
+}
