@@ -136,6 +136,10 @@ soak-jobs: ## ten thousand jobs by 32 clients: what they take, and that each is 
 soak: ## change the config 500 times, 20 times a second, under load of all kinds, and see that nothing is lost or kept
 	cd test/clients && $(GO) test -run TestSoak -v -timeout 30m -args -reloads 500
 
+.PHONY: soak-engine
+soak-engine: ## half an hour of clients of all manners on our own HTTP/1.x: sizes, framings, pipelines, slow ones, resets, half-closes, upgrades, reloads; no wrong byte, nothing kept (Linux; CI: 3 s)
+	cd test/clients && $(GO) test -run TestMixedLoad -count=1 -v -timeout 60m -args -mixed 30m
+
 .PHONY: storm
 storm: ## 500 clients meet a function of 8 instances that crash, hang, are killed and replaced, 40 requests each; the seed is printed (CI: 2 each)
 	$(GO) test ./internal/function/local -run TestFiveHundredClientsInAStorm -count=1 -v -timeout 30m -args -storm 40

@@ -483,8 +483,13 @@ func (s *soak) measure() measure {
 		o.http.Config.SetKeepAlivesEnabled(false) // closes what is idle
 		o.http.Config.SetKeepAlivesEnabled(true)
 	}
-	var m measure
-	for range 5 { // what the last clients left goes in between
+	return s.settled()
+}
+
+// settled is the least of some looks, for what the last clients left goes in between.
+func (s *soak) settled() (m measure) {
+	s.t.Helper()
+	for range 5 {
 		<-time.After(200 * time.Millisecond)
 		next := s.look()
 		if m.heap > 0 {
