@@ -15,7 +15,7 @@ import (
 var errNotFinite = errors.New("json: infinity and NaN have no JSON form")
 
 // Append writes v to dst: nil, bool, string, the integer and float types that
-// appear in decoded trees, json.Number, json.RawMessage and Value (both as
+// appear in decoded trees, json.Number, json.RawMessage, Raw and Value (these as
 // they are), []byte (base64), []any, []string and map[string]any (sorted by
 // name). Anything else, a number that is not finite, a json.Number or
 // RawMessage that is no JSON, and nesting deeper than 10000 are errors; dst
@@ -49,6 +49,8 @@ func appendAny(dst []byte, v any, depth int) ([]byte, error) {
 			return append(dst, "null"...), nil
 		}
 		return append(dst, v.Raw()...), nil
+	case Raw:
+		return append(dst, v...), nil
 	case []any:
 		return appendList(dst, v, depth)
 	case map[string]any:

@@ -283,20 +283,12 @@ func (e *TooLargeError) Error() string {
 // Parse reads one JSON text; blanks may stand around it. The error is a
 // *SyntaxError or a *TooLargeError. data is copied.
 func Parse(data []byte, options Options) (Value, error) {
-	limit := defaultBytes
-	if options.MaxBytes > 0 {
-		limit = min(options.MaxBytes, mostBytes)
+	if err := options.fits(data); err != nil {
+		return Value{}, err
 	}
-	if len(data) > limit {
-		return Value{}, &TooLargeError{limit}
-	}
-	depth := defaultDepth
-	if options.MaxDepth > 0 {
-		depth = min(options.MaxDepth, mostDepth)
-	}
-	p := parser{document: document{text: string(data)}, depth: depth, unique: options.Unique}
+	p := parser{document: document{text: string(data)}, depth: options.depth(), unique: options.Unique}
 	if options.Whole {
-		return p.onlyWhole()
+		return p.onlyWhole(data)
 	}
 	// All values and names follow a comma, a colon or a bracket; few of those are in strings.
 	p.items = make([]item, 0, 2+strings.Count(p.text, ",")+strings.Count(p.text, ":")+strings.Count(p.text, "{")+strings.Count(p.text, "["))
@@ -307,9 +299,27 @@ func Parse(data []byte, options Options) (Value, error) {
 	return Value{&made, 0}, nil
 }
 
-// onlyWhole reads a text for Options.Whole. What is wrong with one the parser tells.
-func (p *parser) onlyWhole() (Value, error) {
-	c := checker{text: p.text, depth: p.depth}
+func (o Options) fits(data []byte) error {
+	limit := defaultBytes
+	if o.MaxBytes > 0 {
+		limit = min(o.MaxBytes, mostBytes)
+	}
+	if len(data) > limit {
+		return &TooLargeError{limit}
+	}
+	return nil
+}
+
+func (o Options) depth() int {
+	if o.MaxDepth > 0 {
+		return min(o.MaxDepth, mostDepth)
+	}
+	return defaultDepth
+}
+
+// onlyWhole reads the text data for Options.Whole. What is wrong with one the parser tells.
+func (p *parser) onlyWhole(data []byte) (Value, error) {
+	c := checker{text: data, depth: p.depth}
 	root, ok := c.whole()
 	if !ok || p.unique {
 		if err := p.whole(); err != nil {

@@ -210,6 +210,10 @@ func TestAListIsBuiltOfParsedValues(t *testing.T) {
 func TestAWholeValueHasItsTextAlone(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{` {"a": [1, {"b": "\u00e9"}]} `, `[]`, `"x"`, `-1.50`, `null`, "[" + strings.Repeat("[1],", 40) + "2]"} {
+		raw, rawErr := jsonx.Check([]byte(text), jsonx.Options{})
+		if rawErr != nil || string(raw) != strings.TrimSpace(text) {
+			t.Errorf("%s is checked to be %s, %v", text, raw, rawErr)
+		}
 		v, err := jsonx.Parse([]byte(text), jsonx.Options{Whole: true})
 		if err != nil || v.Raw() != strings.TrimSpace(text) || v.Kind() != mustParse(t, text).Kind() || v.Len() != 0 {
 			t.Errorf("%s: %q, %v, %d, %v", text, v.Raw(), v.Kind(), v.Len(), err)
@@ -219,6 +223,9 @@ func TestAWholeValueHasItsTextAlone(t *testing.T) {
 		options := jsonx.Options{Whole: true, Unique: true, MaxDepth: 2}
 		_, err := jsonx.Parse([]byte(text), options)
 		options.Whole = false
+		if _, same := jsonx.Check([]byte(text), options); err == nil || err.Error() != same.Error() {
+			t.Errorf("%q is checked: %v, not %v", text, same, err)
+		}
 		if _, same := jsonx.Parse([]byte(text), options); err == nil || err.Error() != same.Error() {
 			t.Errorf("%q: %v, not %v", text, err, same)
 		}
@@ -254,6 +261,9 @@ func FuzzParse(f *testing.F) {
 		whole, wholeErr := jsonx.Parse(data, jsonx.Options{Whole: true})
 		if whole.Raw() != v.Raw() || whole.Kind() != v.Kind() || fmt.Sprint(wholeErr) != fmt.Sprint(err) {
 			t.Fatalf("%q as a whole is %s, %q, %v, and not %s, %q, %v", data, whole.Kind(), whole.Raw(), wholeErr, v.Kind(), v.Raw(), err)
+		}
+		if raw, rawErr := jsonx.Check(data, jsonx.Options{}); string(raw) != v.Raw() || fmt.Sprint(rawErr) != fmt.Sprint(err) {
+			t.Fatalf("%q is checked to be %q, %v, and not %q, %v", data, raw, rawErr, v.Raw(), err)
 		}
 		if err != nil {
 			if json.Valid(data) && utf8.Valid(data) && !strings.Contains(err.Error(), "deep") {

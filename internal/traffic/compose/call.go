@@ -46,6 +46,7 @@ type call struct {
 	keep   func()        // lets it outlast the run; nil: it never does
 	end    func()        // ends its life; nil: that is the run's
 	stream *stream       // its body where that is the answer
+	room   *bytes.Buffer // in which its body lies; nil: elsewhere
 	given  bool          // by the cache, or another call that sent the same
 	passes bool          // the response is the client's answer
 	head   exchange.Head // of a response that passes
@@ -173,7 +174,11 @@ func (c *call) take(res *http.Response) error {
 		return nil
 	}
 	buf := takeBuffer()
-	defer giveBack(buf)
+	defer func() {
+		if c.room != buf {
+			giveBack(buf)
+		}
+	}()
 	if err := c.readInto(buf, res); err != nil {
 		return err
 	}
@@ -184,11 +189,23 @@ func (c *call) take(res *http.Response) error {
 		c.result.Text = buf.String()
 	}
 	if c.step.decodes && buf.Len() > 0 { // no content is null
-		value, err := jsonx.Parse(buf.Bytes(), jsonx.Options{MaxBytes: int(c.step.bodyBytes), Whole: !c.step.looksInto})
-		if err != nil {
-			return fmt.Errorf("its body: %w", err)
-		}
-		c.result.Body = value
+		return c.decode(buf)
+	}
+	return nil
+}
+
+// decode makes what is in buf the body of the result. It stays there where it is only put
+// into other bodies, which are made before the run ends.
+func (c *call) decode(buf *bytes.Buffer) (err error) {
+	options := jsonx.Options{MaxBytes: int(c.step.bodyBytes), Whole: !c.step.looksInto}
+	if c.step.looksInto || c.step.cache != nil || c.element != noElement {
+		c.result.Body, err = jsonx.Parse(buf.Bytes(), options)
+	} else if c.result.Body, err = jsonx.Check(buf.Bytes(), options); err == nil {
+		c.room = buf
+	}
+	if err != nil {
+		c.result.Body = nil
+		return fmt.Errorf("its body: %w", err)
 	}
 	return nil
 }

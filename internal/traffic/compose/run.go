@@ -1,6 +1,7 @@
 package compose
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -58,10 +59,11 @@ type state struct {
 	started time.Time
 	took    time.Duration
 	skipped bool
-	given   bool  // at least in part, by the cache
-	missed  error // the last failure for which its else stands; nil: none
-	span    *span // in the trace, until it is settled; nil: there is none
-	fan     *fan  // with each
+	given   bool          // at least in part, by the cache
+	missed  error         // the last failure for which its else stands; nil: none
+	span    *span         // in the trace, until it is settled; nil: there is none
+	fan     *fan          // with each
+	room    *bytes.Buffer // in which the body of result lies; nil: elsewhere
 }
 
 // fan is a step that is called for the elements of a list.
@@ -390,6 +392,7 @@ func (r *run) ended(c *call) {
 			r.takeOver(c)
 		}
 		r.states[c.at].given = r.states[c.at].given || c.given
+		r.states[c.at].room = c.room
 		r.got(c.at, c.element, c.result)
 	}
 	if c.element != noElement {

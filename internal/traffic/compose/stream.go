@@ -109,8 +109,14 @@ func (r *run) takeOver(c *call) {
 	r.stream = c.stream
 }
 
-// drop ends a stream that has not become an answer.
+// drop ends a stream that has not become an answer, and gives back what bodies lie in.
 func (r *run) drop() {
+	for i := range r.states {
+		if room := r.states[i].room; room != nil {
+			giveBack(room)
+			r.states[i].room = nil
+		}
+	}
 	if r.stream != nil {
 		_ = r.stream.Close() // nobody wants it
 	}

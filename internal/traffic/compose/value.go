@@ -47,8 +47,13 @@ func (w whole) Value(in *expr.Input) (any, error) {
 // Size implements expr.Sized.
 func (w whole) Size(in *expr.Input) int {
 	result, _ := in.Steps(string(w))
-	body, _ := result.Body.(jsonx.Value)
-	return len(body.Raw())
+	switch body := result.Body.(type) {
+	case jsonx.Raw:
+		return len(body)
+	case jsonx.Value:
+		return len(body.Raw())
+	}
+	return 0
 }
 
 // wholeBody gives the name of the step whose body, and nothing else, an expression is.
