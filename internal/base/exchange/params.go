@@ -14,7 +14,7 @@ type Params struct {
 // Param is one captured value.
 type Param struct{ Name, Value string }
 
-const inlineParams = 6
+const inlineParams = 4
 
 // Add appends a value.
 func (p *Params) Add(name, value string) {

@@ -26,8 +26,7 @@ import (
 // has it while it is under way, and then it is the run's again.
 type call struct {
 	run      *run
-	life     context.Context //nolint:containedctx // but for its own time-out, from launch to its end
-	within   cancel.Context  // its life and time
+	within   cancel.Context // its life and time
 	limit    cancel.Limit
 	step     *step
 	at       int // the step's place
@@ -39,19 +38,19 @@ type call struct {
 	headers     []exchange.Field
 	body        []byte // nil: none
 	key         string // of its step's cache
-	renews      bool   // what is kept is not wanted
-	expired     bool   // what was kept is too old
 
 	result expr.StepResult
 	keep   func()        // lets it outlast the run; nil: it never does
 	end    func()        // ends its life; nil: that is the run's
 	stream *stream       // its body where that is the answer
 	room   *bytes.Buffer // in which its body lies; nil: elsewhere
-	given  bool          // by the cache, or another call that sent the same
-	passes bool          // the response is the client's answer
 	head   exchange.Head // of a response that passes
 	raw    []byte        // its body
 	err    error
+
+	renews, expired bool // what is kept is not wanted, or too old
+	given           bool // by the cache, or another call that sent the same
+	passes          bool // the response is the client's answer
 }
 
 // perform makes the call.
@@ -66,7 +65,6 @@ func (c *call) perform() {
 		}
 	}()
 	begin := time.Now()
-	c.within.Under(c.life)
 	if c.step.timeout > 0 {
 		c.limit = cancel.Limit{Until: begin.Add(c.step.timeout), Cause: errTime}
 		c.within.Within(&c.limit)
@@ -103,8 +101,11 @@ func (c *call) recorded() bool {
 	if len(list) == 0 {
 		return false
 	}
-	var status *statusError
-	return c.err == nil || list[len(list)-1].Err != nil || errors.As(c.err, &status)
+	if c.err == nil || list[len(list)-1].Err != nil {
+		return true
+	}
+	_, status := errors.AsType[*statusError](c.err)
+	return status
 }
 
 // tries makes attempts until one is good enough or none may follow.

@@ -28,10 +28,11 @@ type run struct {
 	r        *http.Request
 	exchange *exchange.Exchange
 	handed   []exchange.Field // of the request, to every step: its trace, and its way, by which a loop ends
-	body     any              // the client's, decoded
-	ctx      cancel.Context   // the life of all calls, which ends with the run
-	lasting  context.Context  //nolint:containedctx // of those that are let finish, so that it is known what to undo; nil where nothing is undone
-	left     atomic.Int64     // bytes that bodies may still have: of responses, of what stands for them, of requests under way
+	hand     [mostHanded]exchange.Field
+	body     any             // the client's, decoded
+	ctx      cancel.Context  // the life of all calls, which ends with the run
+	lasting  context.Context //nolint:containedctx // of those that are let finish, so that it is known what to undo; nil where nothing is undone
+	left     atomic.Int64    // bytes that bodies may still have: of responses, of what stands for them, of requests under way
 
 	mu     sync.Mutex
 	in     expr.Input
@@ -103,11 +104,14 @@ func (c *Composition) begin(r *http.Request, body any) *run {
 	if c.undoes {
 		n.lasting = context.WithoutCancel(r.Context())
 	}
-	n.in = expr.Input{Request: r, RequestBody: func() (any, error) { return n.body, nil }, Steps: n.stepResult}
+	n.in = expr.Input{Request: r, Steps: n.stepResult}
+	if c.readsRequest {
+		n.in.RequestBody = func() (any, error) { return n.body, nil }
+	}
 	n.exchange.Attempts = slices.Grow(n.exchange.Attempts, len(c.steps))
-	n.handed = make([]exchange.Field, 0, mostHanded)
+	n.handed = n.hand[:0]
 	head := exchange.RequestHead(r)
-	for _, name := range [...]string{"Traceparent", "Tracestate", "Via"} {
+	for _, name := range [mostHanded]string{"Traceparent", "Tracestate", "Via"} {
 		if value := head.Get(name); value != "" {
 			n.handed = append(n.handed, exchange.Field{Name: name, Value: value})
 		}
@@ -309,7 +313,7 @@ func (r *run) launch(i, element int) {
 		r.missed(i, element, err)
 		return
 	}
-	c.at, c.element, c.life = i, element, &r.ctx
+	c.at, c.element = i, element
 	r.states[i].span.tells(c)
 	if s.cache != nil && s.cache.give(c) {
 		r.given(c)
@@ -321,9 +325,11 @@ func (r *run) launch(i, element int) {
 	}
 	switch {
 	case s.undo != nil:
-		c.life = r.lasting
+		c.within.Under(r.lasting)
 	case i == r.streams:
 		c.outlive(r)
+	default:
+		c.within.Under(&r.ctx)
 	}
 	r.open++
 	if element != noElement {

@@ -66,7 +66,8 @@ func (s *stream) Close() error {
 func (c *call) outlive(r *run) {
 	ctx, end := context.WithCancelCause(r.r.Context())
 	keep := context.AfterFunc(&r.ctx, func() { end(context.Cause(&r.ctx)) })
-	c.life, c.keep, c.end = ctx, func() { keep() }, func() { end(nil) }
+	c.within.Under(ctx)
+	c.keep, c.end = func() { keep() }, func() { end(nil) }
 }
 
 // over ends the call's life and time.
@@ -79,10 +80,13 @@ func (c *call) over() {
 
 // asStream makes the response a stream where it is one to pass on.
 func (c *call) asStream(res *http.Response) error {
+	if c.keep == nil {
+		return nil
+	}
 	head := exchange.ResponseHead(res)
 	media, _, _ := mime.ParseMediaType(head.Get("Content-Type"))
 	switch {
-	case c.keep == nil || media != jsonType && !strings.HasSuffix(media, "+json") || exchange.Coded(head):
+	case media != jsonType && !strings.HasSuffix(media, "+json") || exchange.Coded(head):
 		return nil
 	case res.ContentLength > peekBytes:
 		c.stream = &stream{Reader: res.Body, body: res.Body, length: res.ContentLength, end: c.over}

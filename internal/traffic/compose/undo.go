@@ -94,7 +94,7 @@ func (r *run) takeBack(ctx context.Context, a *act) error {
 	if err != nil {
 		return err
 	}
-	c.life = ctx
+	c.within.Under(ctx)
 	end := r.traceUndo(c, s.name)
 	c.perform()
 	end(c.err)
