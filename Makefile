@@ -177,6 +177,10 @@ bench-idle: deps ## what ten thousand idle connections take of memory, with eith
 functions-ric: ## play handlers by AWS's own client for Node.js and by our bootstrap, and compare; needs cmake, a C++ compiler and minutes
 	cd test/functions && $(GO) test -run TestOurBootstrapAnswersAsAWSsDoes -v -timeout 40m -args -ric
 
+.PHONY: fuzz-http1
+fuzz-http1: ## 200 million messages made at random, read by our parser of HTTP/1.x and by net/http: a quarter of an hour, and no difference without a rule that explains it (CI: 20,000)
+	$(GO) test -run TestMessagesAreReadAsByNetHTTP -count=1 -v -timeout 3h ./internal/wire/http1 -args -messages 200000000
+
 .PHONY: fuzz
 fuzz: ## every fuzz target for FUZZTIME (30s)
 	@for pkg in $$(git grep -l '^func Fuzz' -- '*_test.go' | xargs -n1 dirname | sort -u); do \
