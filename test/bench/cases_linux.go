@@ -32,7 +32,7 @@ const openRate = 5000
 func kinds() []kind {
 	return []kind{
 		{name: "get", title: "GET, 1 KiB", profile: "base", open: plain(64, get("/", nil, small))},
-		{name: "fields", title: "GET with 10 fields, of 8", profile: "base", open: plain(64, get("/fields", tenFields, small))},
+		{name: "fields", title: "GET, 10 fields, and 8 back", profile: "base", open: plain(64, get("/fields", tenFields, small))},
 		{name: "post", title: "POST of 4 KiB", profile: "base", open: plain(64, post("/", small))},
 		{name: "100k", title: "GET, 100 KiB", profile: "base", open: plain(32, get("/file/100k", nil, medium))},
 		{name: "1m", title: "GET, 1 MiB", profile: "base", open: plain(16, get("/file/1m", nil, large))},

@@ -25,6 +25,7 @@ type sample struct {
 	answers        int
 	lost           int
 	perSecond      float64
+	busy           float64 // processors that the proxy took
 	p50, p99, p999 time.Duration
 	longest        time.Duration
 	slow           float64 // share of the answers that took more than a millisecond
@@ -81,6 +82,7 @@ func (b *bench) once(k kind, s *server, l load, d time.Duration) (sample, error)
 	}
 	got := t.sample()
 	got.cpu, got.reloads = cpu/time.Duration(t.answers), reloads
+	got.busy = cpu.Seconds() / took.Seconds()
 	got.other = max(0, (all-ours-cpu).Seconds()/took.Seconds())
 	if after, _ := s.allocated(); after > 0 {
 		got.allocations = max(0, after-before-looking) / float64(t.answers)

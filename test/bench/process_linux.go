@@ -97,19 +97,15 @@ func stayOn(processors []int) error {
 	return nil
 }
 
-// stop ends all of the session.
+// stop ends all of the session, without leave: nobody waits for what they have to say.
 func (p *process) stop() {
-	for _, signal := range []syscall.Signal{syscall.SIGTERM, syscall.SIGKILL} {
-		for _, m := range p.members() {
-			_ = syscall.Kill(m.pid, signal) // it may have ended
+	for left := p.members(); len(left) > 0; left = p.members() {
+		for _, m := range left {
+			_ = syscall.Kill(m.pid, syscall.SIGKILL) // it may have ended
 		}
-		for deadline := time.Now().Add(3 * time.Second); time.Now().Before(deadline); <-time.After(10 * time.Millisecond) {
-			if len(p.members()) == 0 {
-				<-p.exited
-				return
-			}
-		}
+		<-time.After(10 * time.Millisecond)
 	}
+	<-p.exited
 }
 
 // ended tells whether the program that was started is gone, with what it said last.

@@ -57,7 +57,7 @@ func (b *bench) report() error {
 
 // figures are all tables.
 func (b *bench) figures() string {
-	parts := []string{b.machine(), b.cpuTable(), b.latencyTable(), b.reloadTable(), b.memoryTable(), b.callTable(), b.allocationTable()}
+	parts := []string{b.machine(), b.cpuTable(), b.paceTable(), b.latencyTable(), b.reloadTable(), b.memoryTable(), b.callTable(), b.allocationTable()}
 	return strings.Join(slices.DeleteFunc(parts, func(part string) bool { return part == "" }), "\n")
 }
 
@@ -150,7 +150,21 @@ func table(title, about string, heads []string, rows [][]string) string {
 
 // cpuTable is the table of ratios.
 func (b *bench) cpuTable() string {
-	heads := []string{"CPU of a request"}
+	return b.caseTable("Processor time", "Microseconds of the whole process for each request, the median of all rounds, and the ratio to nginx: the median of the ratios within rounds, with the interval that holds it with more than 90 %.", b.cell)
+}
+
+// paceTable is how much they did, which says how the times above came about.
+func (b *bench) paceTable() string {
+	return b.caseTable("Requests a second", "And the share of its processors that the proxy was busy with them: where it is less than all, clients and origin could not ask for more.", func(kind, peer string) string {
+		pace := middle(b.values(kind, peer, func(s sample) float64 { return s.perSecond }))
+		busy := middle(b.values(kind, peer, func(s sample) float64 { return s.busy }))
+		return fmt.Sprintf("%.0f · %.0f %%", pace, 100*busy/float64(b.cores()))
+	})
+}
+
+// caseTable has a row for each case and a column for each peer.
+func (b *bench) caseTable(title, about string, cell func(kind, peer string) string) string {
+	heads := []string{"case"}
 	for _, p := range b.peers {
 		heads = append(heads, p.title)
 	}
@@ -161,11 +175,11 @@ func (b *bench) cpuTable() string {
 		}
 		row := []string{k.title}
 		for _, p := range b.peers {
-			row = append(row, b.cell(k.name, p.name))
+			row = append(row, cell(k.name, p.name))
 		}
 		rows = append(rows, row)
 	}
-	return table("Processor time", "Microseconds of the whole process for each request, the median of all rounds, and the ratio to nginx: the median of the ratios within rounds, with the interval that holds it with more than 90 %.", heads, rows)
+	return table(title, about, heads, rows)
 }
 
 // cell is a time with its ratio to that of nginx.

@@ -54,6 +54,7 @@ type bench struct {
 	called     map[string]map[string]float64  // system calls by peer
 	rooms      map[string]*room
 	profiles   int // how many have been started
+	begun      time.Time
 }
 
 // run is the command.
@@ -91,7 +92,7 @@ func run(arguments []string, out io.Writer) int {
 
 // measureAll does what the options say; what it gives has been stopped.
 func measureAll(ctx context.Context, o options, out io.Writer) (b *bench, err error) {
-	b = &bench{options: o, ctx: ctx, out: out, samples: map[string]map[string][]sample{}, called: map[string]map[string]float64{}, rooms: map[string]*room{}}
+	b = &bench{options: o, ctx: ctx, out: out, begun: time.Now(), samples: map[string]map[string][]sample{}, called: map[string]map[string]float64{}, rooms: map[string]*room{}}
 	if err := b.prepare(); err != nil {
 		return nil, err
 	}
@@ -194,6 +195,14 @@ func (b *bench) place() error {
 	return stayOn(b.others)
 }
 
+// cores is how many processors each proxy has.
+func (b *bench) cores() int {
+	if len(b.processors) == 0 {
+		return b.all
+	}
+	return len(b.processors)
+}
+
 func (b *bench) startOrigins() error {
 	nginx := &peer{name: "nginx"}
 	if err := nginx.find(b.ctx, "", "", b.out); err != nil {
@@ -234,10 +243,7 @@ func (b *bench) with(profile string, f func([]*server) error) (err error) {
 	}
 	at := site{
 		Shared: b.scratch, Folder: folder, Profile: profile, Upstream: b.upstream, Own: b.ownOrigin.port,
-		Cores: max(1, len(b.processors)), Routes: routesOf(profile), Small: string(bodyOf(small)),
-	}
-	if len(b.processors) == 0 {
-		at.Cores = b.all
+		Cores: b.cores(), Routes: routesOf(profile), Small: string(bodyOf(small)),
 	}
 	servers, errs := make([]*server, len(b.peers)), make([]error, len(b.peers))
 	var starting sync.WaitGroup
@@ -263,7 +269,6 @@ func (b *bench) with(profile string, f func([]*server) error) (err error) {
 
 // measureRounds measures everything as often as there is time for.
 func (b *bench) measureRounds() error {
-	begun := time.Now()
 	if wants(b.cases, "idle") {
 		if err := b.idling(); err != nil {
 			return err
@@ -275,7 +280,7 @@ func (b *bench) measureRounds() error {
 			return err
 		}
 		b.sayf("round %d took %s", round+1, time.Since(at).Round(time.Second))
-		if left := time.Duration(b.minutes*float64(time.Minute)) - time.Since(begun); left < time.Since(at) && round+1 < b.rounds {
+		if left := time.Duration(b.minutes*float64(time.Minute)) - time.Since(b.begun); left < time.Since(at) && round+1 < b.rounds {
 			b.sayf("there is no time for more")
 			break
 		}
