@@ -39,4 +39,6 @@
 //   - writes an informational head when WriteHeader is called, and keeps none of it;
 //   - takes the fields that begin with http.TrailerPrefix after the body, as
 //     net/http does, for trailers.
+//
+// It may give its requests a RequestContext, which saves a copy of each.
 package exchange

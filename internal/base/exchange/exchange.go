@@ -74,6 +74,9 @@ type Exchange struct {
 
 	onHead []func(status int, head Head)
 	onDone []func(Outcome)
+
+	writer Writer     // that Begin gives
+	first  [1]Attempt // room for Attempts: most exchanges have one
 }
 
 // Server is what serves a client's connection. It is safe for concurrent use.
@@ -139,32 +142,6 @@ type Outcome struct {
 	Took    time.Duration
 }
 
-type contextKey struct{}
-
-// With returns r with x in its context; Begin does it for you.
-func With(r *http.Request, x *Exchange) *http.Request { return r.WithContext(Context(r.Context(), x)) }
-
-// Context gives ctx with x in it, for a request that is made with it.
-func Context(ctx context.Context, x *Exchange) context.Context {
-	return context.WithValue(ctx, contextKey{}, x)
-}
-
-// From gives the exchange that ctx belongs to, or nil outside of one.
-func From(ctx context.Context) *Exchange {
-	x, _ := ctx.Value(contextKey{}).(*Exchange)
-	return x
-}
-
-// Of gives the exchange of r. It panics where there is none: code that calls
-// it is only ever reached through Begin.
-func Of(r *http.Request) *Exchange {
-	x := From(r.Context())
-	if x == nil {
-		panic("exchange.Of: request without an exchange")
-	}
-	return x
-}
-
 // OnHead queues op for the moment the final response head is written; ops run
 // in the order they were queued and see the status. After that moment it does nothing.
 func (x *Exchange) OnHead(op func(status int, head Head)) { x.onHead = append(x.onHead, op) }
@@ -191,7 +168,12 @@ func (x *Exchange) End(o Outcome) {
 }
 
 // Tried records an attempt.
-func (x *Exchange) Tried(a Attempt) { x.Attempts = append(x.Attempts, a) }
+func (x *Exchange) Tried(a Attempt) {
+	if x.Attempts == nil {
+		x.Attempts = x.first[:0]
+	}
+	x.Attempts = append(x.Attempts, a)
+}
 
 // Detach returns a request for work that outlives the handler: its own copy of
 // head and exchange, no cancellation from the client, no hooks, and no body

@@ -42,28 +42,44 @@ func empty(func(name, value string) bool) {}
 // CopyHead adds to dst every field of src whose name keep allows. Names and
 // values are shared, not copied.
 func CopyHead(dst, src Head, keep func(name string) bool) {
+	from, ordered := src.(lines)
 	switch to := dst.(type) {
 	case lines:
-		to.take(src, keep)
-		return
+		if ordered {
+			to.take(from, keep)
+			return
+		}
 	case mapHead:
 		if from, ok := src.(mapHead); ok {
 			to.take(from, keep)
 			return
 		}
 	}
-	for name, value := range src.All() {
-		if keep(name) {
-			dst.Add(name, value)
+	for _, f := range collect(src) { // what keep is part of would be on the heap if an iterator called it
+		if keep(f.Name) {
+			dst.Add(f.Name, f.Value)
 		}
 	}
+}
+
+// collect gives the lines of head.
+func collect(head Head) []Field {
+	fields := make([]Field, 0, head.Len())
+	for name, value := range head.All() {
+		fields = append(fields, Field{Name: name, Value: value})
+	}
+	return fields
 }
 
 // SetFields sets several fields of head, each to one value, or to those of several
 // lines of one name that stand together. It costs one allocation where as many
 // calls of Set would cost one each.
 func SetFields(head Head, fields ...Field) {
-	if to, ok := head.(mapHead); ok {
+	switch to := head.(type) {
+	case mapHead:
+		to.set(fields)
+		return
+	case lines:
 		to.set(fields)
 		return
 	}
@@ -84,7 +100,7 @@ func DelFields(head Head, drop func(name string) bool) {
 	case lines:
 		from.drop(drop)
 	default:
-		for name := range head.All() {
+		for _, name := range head.Names() {
 			if drop(name) {
 				head.Del(name)
 			}

@@ -57,6 +57,22 @@ func (h lines) Set(name, value string) {
 	h[Lines] = list
 }
 
+// set looks into the map once for all of them.
+func (h lines) set(fields []Field) {
+	list := h[Lines]
+	before := len(list)
+	for i, f := range fields {
+		if i > 0 && f.Name == fields[i-1].Name || find(list[:before], f.Name, 0) < 0 {
+			list = append(list, f.Name, f.Value)
+			continue
+		}
+		h[Lines] = list
+		h.Set(f.Name, f.Value)
+		list = h[Lines]
+	}
+	h[Lines] = list
+}
+
 func (h lines) Add(name, value string) { h[Lines] = append(h[Lines], name, value) }
 
 func (h lines) Del(name string) {
@@ -94,25 +110,11 @@ func (h lines) Names() []string {
 	return names
 }
 
-func (h lines) take(from Head, keep func(name string) bool) {
-	if same, ok := from.(lines); ok { // without the iterator, which costs allocations
-		h.takeLines(same[Lines], keep)
-		return
-	}
-	list := h[Lines]
-	for name, value := range from.All() {
-		if keep(name) {
-			list = append(list, name, value)
-		}
-	}
-	h[Lines] = list
-}
-
-func (h lines) takeLines(from []string, keep func(name string) bool) {
-	list := h[Lines]
-	for i := 0; i < len(from); i += 2 {
-		if from[i] != "" && keep(from[i]) {
-			list = append(list, from[i], from[i+1])
+func (h lines) take(from lines, keep func(name string) bool) {
+	list, lines := h[Lines], from[Lines]
+	for i := 0; i < len(lines); i += 2 {
+		if lines[i] != "" && keep(lines[i]) {
+			list = append(list, lines[i], lines[i+1])
 		}
 	}
 	h[Lines] = list

@@ -43,8 +43,9 @@ type Writer struct {
 // Begin puts x into the context of r and gives the writer that the rest of the
 // road uses. The caller must call Finish when the handler has returned.
 func Begin(w http.ResponseWriter, r *http.Request, x *Exchange) (*Writer, *http.Request) {
-	r = With(r, x)
-	ew := &Writer{w: w, r: r, x: x}
+	r = begin(r, x)
+	x.writer = Writer{w: w, r: r, x: x}
+	ew := &x.writer
 	if r.ProtoAtLeast(1, 1) {
 		x.Informational = ew.inform
 	}

@@ -139,7 +139,7 @@ func (b *body) finish() {
 // returned. Found there, in full duplex, it would start to read the next request
 // in a second goroutine.
 func (b *body) exhaust() {
-	_ = b.control.SetReadDeadline(past) // a writer that has no deadlines has no connection
+	_ = b.control().SetReadDeadline(past) // a writer that has no deadlines has no connection
 	if _, err := io.Copy(io.Discard, b.source); err == nil {
 		b.whole.Store(true)
 	}
@@ -151,7 +151,7 @@ func (b *body) wake() {
 	b.waking.Lock()
 	defer b.waking.Unlock()
 	if b.reading.Load() && !b.finished {
-		_ = b.control.SetReadDeadline(past) // a writer that has no deadlines has no blocking reads
+		_ = b.control().SetReadDeadline(past) // a writer that has no deadlines has no blocking reads
 	}
 }
 

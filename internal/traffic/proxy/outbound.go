@@ -17,7 +17,8 @@ import (
 func (t *passage) outbound(ctx context.Context) *http.Request {
 	in := exchange.RequestHead(t.r)
 	out := exchange.NewRequest(ctx, t.r)
-	out.Method, out.URL, out.Host = t.r.Method, target(t.exchange.Path, t.exchange.Query), t.host()
+	t.url = target(t.exchange.Path, t.exchange.Query)
+	out.Method, out.URL, out.Host = t.r.Method, &t.url, t.host()
 	head := exchange.RequestHead(out)
 	forward.Request(head, in, t.exchange.Client, t.exchange.ID, version(t.r))
 	if t.r.ContentLength == 0 || t.r.Body == nil || t.r.Body == http.NoBody {
@@ -45,8 +46,8 @@ func (t *passage) host() string {
 }
 
 // target is the normalised path as a URL that net/http writes byte for byte.
-func target(path, query string) *url.URL {
-	u := &url.URL{Path: path, RawPath: path, RawQuery: query}
+func target(path, query string) url.URL {
+	u := url.URL{Path: path, RawPath: path, RawQuery: query}
 	if strings.IndexByte(path, '%') >= 0 {
 		if decoded, err := url.PathUnescape(path); err == nil {
 			u.Path = decoded
@@ -78,7 +79,7 @@ func (t *passage) attachBody(out *http.Request) {
 	}
 	t.watch.begin()
 	if t.r.ProtoMajor == 1 {
-		_ = t.control.EnableFullDuplex() // a writer that cannot is one that need not
+		_ = t.control().EnableFullDuplex() // a writer that cannot is one that need not
 	}
 }
 

@@ -22,6 +22,7 @@ package proxy
 import (
 	"log/slog"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync/atomic"
 
@@ -68,13 +69,13 @@ type passage struct {
 
 	w        http.ResponseWriter // the outermost writer, which the response is written to
 	writer   *exchange.Writer    // the exchange's own below it
-	control  *http.ResponseController
 	r        *http.Request
 	ctx      cancel.Context // of the request to the backend
+	url      url.URL        // that it is made to
 	exchange *exchange.Exchange
 	upgrade  string // the protocol that the backend was asked to switch to
 	body     *body  // nil where there is none
-	watch    *watch
+	watch    watch
 
 	responding atomic.Bool // the response's head is out
 	awaited    atomic.Bool // when a time was up, it was the client's body that was waited for
@@ -83,8 +84,7 @@ type passage struct {
 // ServeHTTP answers r with what the backend answers.
 func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	t := &passage{
-		proxy: p, w: w, writer: exchange.WriterOf(w), control: http.NewResponseController(w),
-		r: r, exchange: exchange.Of(r),
+		proxy: p, w: w, writer: exchange.WriterOf(w), r: r, exchange: exchange.Of(r),
 	}
 	ctx := &t.ctx
 	ctx.Under(r.Context())
@@ -93,11 +93,7 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		t.writer.Fail(f)
 		return
 	}
-	t.watch = newWatch(p.Timeouts, func(cause error) {
-		t.awaited.Store(t.body != nil && t.body.reading.Load())
-		ctx.Cancel(cause)
-		t.unblock()
-	})
+	t.watch.start(p.Timeouts, t)
 	defer t.close()
 	out := t.outbound(ctx)
 	if err := t.readAhead(out); err != nil {
@@ -143,6 +139,16 @@ func (t *passage) refuse() *fault.Fault {
 	return nil
 }
 
+// control is what of the client's connection can be set.
+func (t *passage) control() *http.ResponseController { return http.NewResponseController(t.w) }
+
+// expire ends the exchange whose time is up.
+func (t *passage) expire(cause error) {
+	t.awaited.Store(t.body != nil && t.body.reading.Load())
+	t.ctx.Cancel(cause)
+	t.unblock()
+}
+
 // close ends everything that the exchange has started, in the order that lets
 // nobody use the request after the handler has returned.
 func (t *passage) close() {
@@ -159,6 +165,6 @@ func (t *passage) unblock() {
 		t.body.wake()
 	}
 	if t.responding.Load() {
-		_ = t.control.SetWriteDeadline(past) // a writer that has no deadlines does not block
+		_ = t.control().SetWriteDeadline(past) // a writer that has no deadlines does not block
 	}
 }

@@ -14,16 +14,20 @@ import (
 	"github.com/weir-gateway/weir/internal/base/forward"
 )
 
-// The pieces in which a response is passed on are of one of two sizes: while a backend
+// The pieces in which a response is passed on are of one of three sizes: while a backend
 // says little at a time, as with events, what waits for it is small.
 const (
 	smallPiece = 4 << 10
 	largePiece = 32 << 10
+	hugePiece  = 64 << 10
+	// much is how much of a small piece lets the next one be a large one: the first is what came with the head.
+	much = smallPiece / 2
 )
 
 var (
 	smallPieces = sync.Pool{New: func() any { return new([smallPiece]byte) }}
 	largePieces = sync.Pool{New: func() any { return new([largePiece]byte) }}
+	hugePieces  = sync.Pool{New: func() any { return new([hugePiece]byte) }}
 )
 
 // respond passes the backend's response on to the client, piece by piece.
@@ -40,7 +44,9 @@ func (t *passage) respond(ctx context.Context, res *http.Response) {
 	}
 	t.announceTrailers(head, res)
 	t.part(head)
-	t.watch.begin()
+	if !isWhole(res.Body) {
+		t.watch.begin()
+	}
 	t.responding.Store(true)
 	t.w.WriteHeader(res.StatusCode)
 	err := t.pass(res)
@@ -54,6 +60,12 @@ func (t *passage) respond(ctx context.Context, res *http.Response) {
 		return
 	}
 	t.passTrailers(res)
+}
+
+// isWhole tells whether all of a body has come, so that nobody waits for it.
+func isWhole(body io.Reader) bool {
+	b, ok := body.(interface{ Whole() bool })
+	return ok && b.Whole()
 }
 
 // part tells an HTTP/1.x client that is answered before its request is whole that the
@@ -76,12 +88,13 @@ func (e goneError) Unwrap() error { return e.error }
 func (t *passage) pass(res *http.Response) error {
 	left := res.ContentLength
 	if left < 0 {
-		if err := t.control.Flush(); err != nil {
+		if err := t.control().Flush(); err != nil {
 			return goneError{err}
 		}
 	}
-	for much := false; ; {
-		n, err := t.passPiece(res.Body, much)
+	for n := 0; ; {
+		var err error
+		n, err = t.passPiece(res.Body, n)
 		left -= int64(n)
 		switch {
 		case err == io.EOF: //nolint:errorlint // io.Reader gives it bare
@@ -90,23 +103,29 @@ func (t *passage) pass(res *http.Response) error {
 			return err
 		}
 		if n > 0 && left != 0 {
-			if err := t.control.Flush(); err != nil {
+			if err := t.control().Flush(); err != nil {
 				return goneError{err}
 			}
 		}
-		much = n >= smallPiece
 	}
 }
 
-func (t *passage) passPiece(from io.Reader, large bool) (n int, err error) {
-	if large {
+// passPiece passes one piece on, where the one before had so many bytes.
+func (t *passage) passPiece(from io.Reader, before int) (n int, err error) {
+	switch {
+	case before >= largePiece:
+		piece, _ := hugePieces.Get().(*[hugePiece]byte)
+		defer hugePieces.Put(piece)
+		return t.passOne(from, piece[:])
+	case before >= much:
 		piece, _ := largePieces.Get().(*[largePiece]byte)
 		defer largePieces.Put(piece)
 		return t.passOne(from, piece[:])
+	default:
+		piece, _ := smallPieces.Get().(*[smallPiece]byte)
+		defer smallPieces.Put(piece)
+		return t.passOne(from, piece[:])
 	}
-	piece, _ := smallPieces.Get().(*[smallPiece]byte)
-	defer smallPieces.Put(piece)
-	return t.passOne(from, piece[:])
 }
 
 // passOne passes on what one Read into piece gives. The error of the Read comes after that.

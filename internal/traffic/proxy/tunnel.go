@@ -67,7 +67,8 @@ func join(ctx context.Context, client, backend duplex, protocol string, server e
 	defer forget() // once nobody writes any more
 	defer closeBoth()
 	defer context.AfterFunc(ctx, closeBoth)()
-	quiet := newWatch(config.Timeouts{Idle: halfClosedIdle}, func(error) { closeBoth() })
+	quiet := new(watch)
+	quiet.start(config.Timeouts{Idle: halfClosedIdle}, expiring(func(error) { closeBoth() }))
 	defer quiet.stop()
 	direction := func(to, from duplex) {
 		if !pipe(to, from, quiet) {

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"errors"
-	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,44 +15,54 @@ var (
 	errTotal = errors.New("the exchange took longer than timeout.total")
 )
 
-// never is a time that no timer reaches.
-const never = time.Duration(math.MaxInt64)
-
 // watch bounds an exchange in time. The idle clock runs while a body is under way
-// in either direction, and is touched whenever a piece has moved. Its timer is not reset
-// each time, which would cost on each piece: when it fires it looks when the last
-// piece was, and sleeps again. The zero bounds are none.
+// in either direction, and is touched whenever a piece has moved. Its timer is made by the first
+// body that may have to be waited for, and is not reset with each piece, which would cost: when
+// it fires it looks when the last piece was, and sleeps again. The zero bounds are none.
 type watch struct {
 	idle    time.Duration
-	started time.Time
+	expirer expirer
+	started time.Time    // when the first body was, written before bodies
 	last    atomic.Int64 // when a piece moved, as nanoseconds since started
 	bodies  atomic.Int32 // how many are under way
-	expire  func(cause error)
 
 	mu      sync.Mutex // held while expire runs, so that stop waits for it
 	stopped bool
+	timer   *time.Timer // nil: no body was under way yet
 
-	total, timer *time.Timer // nil: no bound
+	total *time.Timer // nil: no bound
 }
 
-// newWatch starts the clock of the whole exchange. When a time is up it calls expire.
-func newWatch(t config.Timeouts, expire func(cause error)) *watch {
-	w := &watch{idle: max(0, t.Idle), started: time.Now(), expire: expire}
-	if w.idle > 0 {
-		w.timer = time.AfterFunc(never, w.check)
-	}
+// expirer is told that a time is up.
+type expirer interface{ expire(cause error) }
+
+// expiring is a function that is.
+type expiring func(cause error)
+
+func (f expiring) expire(cause error) { f(cause) }
+
+// start starts the clock of the whole exchange. When a time is up it tells e.
+func (w *watch) start(t config.Timeouts, e expirer) {
+	w.idle, w.expirer = max(0, t.Idle), e
 	if t.Total > 0 {
 		w.total = time.AfterFunc(t.Total, func() { w.end(errTotal) })
 	}
-	return w
 }
 
 // begin says that a body is under way from now on.
 func (w *watch) begin() {
-	if w.timer == nil {
+	if w.idle == 0 {
 		return
 	}
-	w.touch()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.timer == nil {
+		w.started = time.Now()
+		w.timer = time.AfterFunc(w.idle, w.check)
+		w.bodies.Add(1)
+		return
+	}
+	w.last.Store(int64(time.Since(w.started)))
 	if w.bodies.Add(1) == 1 {
 		w.timer.Reset(w.idle)
 	}
@@ -61,20 +70,20 @@ func (w *watch) begin() {
 
 // done says that a body has ended: only what is still under way is waited for.
 func (w *watch) done() {
-	if w.timer != nil {
+	if w.idle > 0 {
 		w.bodies.Add(-1)
 	}
 }
 
 // touch says that a piece has moved.
 func (w *watch) touch() {
-	if w.timer != nil {
+	if w.bodies.Load() > 0 {
 		w.last.Store(int64(time.Since(w.started)))
 	}
 }
 
 func (w *watch) check() {
-	if w.bodies.Load() == 0 {
+	if w.bodies.Load() <= 0 {
 		return // begin starts it again
 	}
 	quiet := time.Since(w.started) - time.Duration(w.last.Load())
@@ -82,7 +91,11 @@ func (w *watch) check() {
 		w.end(errIdle)
 		return
 	}
-	w.timer.Reset(w.idle - quiet)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if !w.stopped {
+		w.timer.Reset(w.idle - quiet)
+	}
 }
 
 func (w *watch) end(cause error) {
@@ -90,19 +103,19 @@ func (w *watch) end(cause error) {
 	defer w.mu.Unlock()
 	if !w.stopped {
 		w.stopped = true
-		w.expire(cause)
+		w.expirer.expire(cause)
 	}
 }
 
-// stop ends the watch; expire neither runs afterwards nor is still running.
+// stop ends the watch; its expirer's expire neither runs afterwards nor is still running.
 func (w *watch) stop() {
 	if w.total != nil {
 		w.total.Stop()
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if w.timer != nil {
 		w.timer.Stop()
 	}
-	w.mu.Lock()
 	w.stopped = true
-	w.mu.Unlock()
 }

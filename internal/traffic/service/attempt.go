@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"net/url"
 	"sync/atomic"
 	"time"
 
@@ -24,6 +25,7 @@ type attempt struct {
 	state   *state        // of its endpoint
 	req     *http.Request // of the client, whose end is not the endpoint's
 	body    *replay       // its content; nil: none that could fail
+	url     url.URL       // that it is sent to
 	start   time.Time
 	whole   atomic.Int64  // how long it took until the request was wholly sent, 0: it was not
 	limit   time.Duration // for the head; 0: none

@@ -261,9 +261,9 @@ func (c *call) trace(out *http.Request, e *endpoint) (ended func(exchange.Attemp
 // outbound makes the request of one attempt.
 func (c *call) outbound(a *attempt, e *endpoint) (*http.Request, *attemptBody) {
 	out := c.req.WithContext(a.bind(c.req.Context()))
-	url := *c.req.URL
-	url.Host = e.host
-	out.URL = &url
+	a.url = *c.req.URL
+	a.url.Host = e.host
+	out.URL = &a.url
 	c.service.balance.Load().Cookie.hide(out)
 	if c.body == nil {
 		if len(c.tried) > 0 && out.GetBody != nil {

@@ -45,6 +45,13 @@ func (r *round) Late() bool {
 	return r.res.StatusCode == http.StatusRequestTimeout && r.res.Close && r.reused
 }
 
+// Whole tells whether all of the content has been received, so that no Read waits for any. It is for who reads.
+func (r *round) Whole() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.err != nil || r.framing == ByLength && int64(len(r.room.in.b)) >= r.left
+}
+
 func (r *round) end(how error) {
 	if !r.ended.Swap(true) && r.onEnd != nil {
 		r.onEnd(how)

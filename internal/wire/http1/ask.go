@@ -234,7 +234,7 @@ func appendAsked(out []byte, name, value string) ([]byte, bool) {
 			return nil, false
 		}
 	}
-	return append(append(append(append(out, name...), ": "...), strings.Trim(value, " \t")...), "\r\n"...), true
+	return append(append(append(append(out, name...), ": "...), trimBlanks(value)...), "\r\n"...), true
 }
 
 // appendRequestFraming says how the content ends.

@@ -145,11 +145,22 @@ func fieldLines(text string) iter.Seq2[string, string] {
 			}
 			text = rest
 			name, value, _ := strings.Cut(line, ":")
-			if !yield(name, strings.Trim(value, " \t")) {
+			if !yield(name, trimBlanks(value)) {
 				return
 			}
 		}
 	}
+}
+
+// trimBlanks is strings.Trim of blanks and tabs for values that mostly have one at the front.
+func trimBlanks(s string) string {
+	for s != "" && (s[0] == ' ' || s[0] == '\t') {
+		s = s[1:]
+	}
+	for s != "" && (s[len(s)-1] == ' ' || s[len(s)-1] == '\t') {
+		s = s[:len(s)-1]
+	}
+	return s
 }
 
 // parseURL gives the URL of a target in origin-form, or of "*". A path without an escape

@@ -14,7 +14,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/weir-gateway/weir/internal/base/cancel"
+	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
 )
 
@@ -39,13 +39,13 @@ type Conn struct {
 	told   atomic.Bool  // Slow was told, or is not to be
 	fault  atomic.Pointer[fault.Fault]
 
-	mu          sync.Mutex      // guards what follows
-	interrupted int64           // the state that the sweep has ended, 0 for none
-	outer       time.Time       // the read deadline that the handler asked for
-	bounded     bool            // the handler has set a deadline
-	current     *cancel.Context // of the request that is being answered, nil where there is none
-	watched     chan struct{}   // closed when the watch has ended; nil: there is none
-	came        bool            // the watch has read one
+	mu          sync.Mutex               // guards what follows
+	interrupted int64                    // the state that the sweep has ended, 0 for none
+	outer       time.Time                // the read deadline that the handler asked for
+	bounded     bool                     // the handler has set a deadline
+	current     *exchange.RequestContext // of the request that is being answered, nil where there is none
+	watched     chan struct{}            // closed when the watch has ended; nil: there is none
+	came        bool                     // the watch has read one
 }
 
 // past is a deadline that is over.
@@ -244,7 +244,7 @@ func (c *Conn) handle(t *turn) after {
 			c.ctx = more(c.ctx, c)
 		}
 	}
-	ctx := new(cancel.Context) // which the handler may keep
+	ctx := new(exchange.RequestContext) // which the handler may keep
 	ctx.Under(c.ctx)
 	defer ctx.Cancel(nil)
 	c.mu.Lock()

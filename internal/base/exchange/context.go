@@ -1,0 +1,59 @@
+package exchange
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/weir-gateway/weir/internal/base/cancel"
+)
+
+type contextKey struct{}
+
+// RequestContext is a context that an engine may give a request: Begin puts the exchange into it, where it has to copy a
+// request with any other one. It is for one request, and never used again.
+type RequestContext struct {
+	cancel.Context
+
+	x *Exchange // nil before Begin
+}
+
+// Value is the parent's, but for the exchange (context.Context).
+func (c *RequestContext) Value(key any) any {
+	if c.x != nil && key == any(contextKey{}) {
+		return c.x
+	}
+	return c.Context.Value(key)
+}
+
+// begin gives r with x in its context.
+func begin(r *http.Request, x *Exchange) *http.Request {
+	if c, ok := r.Context().(*RequestContext); ok && c.x == nil {
+		c.x = x
+		return r
+	}
+	return With(r, x)
+}
+
+// With returns r with x in its context; Begin does it for you.
+func With(r *http.Request, x *Exchange) *http.Request { return r.WithContext(Context(r.Context(), x)) }
+
+// Context gives ctx with x in it, for a request that is made with it.
+func Context(ctx context.Context, x *Exchange) context.Context {
+	return context.WithValue(ctx, contextKey{}, x)
+}
+
+// From gives the exchange that ctx belongs to, or nil outside of one.
+func From(ctx context.Context) *Exchange {
+	x, _ := ctx.Value(contextKey{}).(*Exchange)
+	return x
+}
+
+// Of gives the exchange of r. It panics where there is none: code that calls
+// it is only ever reached through Begin.
+func Of(r *http.Request) *Exchange {
+	x := From(r.Context())
+	if x == nil {
+		panic("exchange.Of: request without an exchange")
+	}
+	return x
+}

@@ -1,0 +1,69 @@
+package proxy_test
+
+import (
+	"net/http"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/traffic/proxy"
+)
+
+// What passing a request on costs of memory, beside what its engines do: the request to the backend with its head of
+// lines, which is a map of two and a list; the exchange and the passage; how to tell the client of 1xx responses; the texts of
+// Via and of the client's address.
+const allocationsOfPassing = 9
+
+// kept is an answer that has come whole, as a backend's Body has it over our own engine.
+type kept struct{ strings.Reader }
+
+func (*kept) Close() error { return nil }
+func (*kept) Whole() bool  { return true }
+
+// taker takes a response whose head is of lines.
+type taker struct{ head http.Header }
+
+func (w *taker) Header() http.Header         { return w.head }
+func (w *taker) Write(p []byte) (int, error) { return len(p), nil }
+func (w *taker) WriteHeader(int)             {}
+
+func TestPassingARequestOnAllocatesNoMoreThanStated(t *testing.T) {
+	const content = "an answer"
+	res := &http.Response{StatusCode: http.StatusOK, ContentLength: int64(len(content)), Header: http.Header{exchange.Lines: {"Content-Type", "text/plain"}}}
+	body := new(kept)
+	p := proxy.New(proxy.Options{
+		Timeouts: config.Timeouts{Idle: time.Minute},
+		Backend: roundTrip(func(req *http.Request) (*http.Response, error) {
+			body.Reset(content)
+			res.Body, res.Request = body, req
+			return res, nil
+		}),
+	})
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://shop.dev/orders/7", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header = http.Header{exchange.Lines: {"Accept", "*/*", "User-Agent", "curl/8"}}
+	w := &taker{http.Header{}}
+	client := exchange.Client{Peer: netip.MustParseAddrPort("192.0.2.1:1"), IP: netip.MustParseAddr("192.0.2.1"), Scheme: "http", Host: "shop.dev"}
+	begun := func() *http.Request { // as an engine makes it
+		ctx := new(exchange.RequestContext)
+		ctx.Under(t.Context())
+		return r.WithContext(ctx)
+	}
+	all := testing.AllocsPerRun(1000, func() {
+		w.head[exchange.Lines] = w.head[exchange.Lines][:0]
+		ew, r := exchange.Begin(w, begun(), &exchange.Exchange{ID: "id", Path: "/orders/7", Client: client})
+		p.ServeHTTP(ew, r)
+		if o := ew.Finish(nil); o.Err != nil || o.Written != int64(len(content)) {
+			t.Fatalf("%+v", o)
+		}
+	})
+	engines := testing.AllocsPerRun(1000, func() { _ = begun() })
+	if got := all - engines; got > allocationsOfPassing {
+		t.Errorf("%v allocations, want %d", got, allocationsOfPassing)
+	}
+}
