@@ -25,27 +25,18 @@ type talk struct {
 	err         error
 }
 
-// newTalk makes one for a connection, which must be a socket itself: nothing that stands above one is passed by.
-func newTalk(c net.Conn) talk {
-	switch c := c.(type) {
-	case *net.TCPConn:
-		return talkOver(c)
-	case *net.UnixConn:
-		return talkOver(c)
-	default:
-		return talk{}
-	}
-}
+// newTalk makes one for a connection, which must be a socket itself.
+func newTalk(c net.Conn) talk { return talk{conn: c, raw: socketItself(c)} }
 
-func talkOver[C interface {
-	net.Conn
-	syscall.Conn
-}](c C) talk {
-	raw, err := c.SyscallConn()
-	if err != nil {
-		return talk{}
+// socketItself gives the socket that a connection is; nil where it stands above one, which must not be passed by, or cannot
+// be had.
+func socketItself(c net.Conn) syscall.RawConn {
+	switch c.(type) {
+	case *net.TCPConn, *net.UnixConn:
+		return socketOf(c)
+	default:
+		return nil
 	}
-	return talk{conn: c, raw: raw}
 }
 
 // isPossible tells whether there can be one.
@@ -72,7 +63,7 @@ func (t *talk) run(out, in []byte) (quiet bool, wrote, came int, err error) {
 
 // next does what can be done now, and tells whether that was all. Else it is called again when something has come.
 func (t *talk) next(fd uintptr) bool {
-	n, err := ignoringSignals(syscall.Read, int(fd), t.in)
+	n, err := ignoringSignals(readNow, int(fd), t.in)
 	waits := err == syscall.EAGAIN //nolint:errorlint // the system's own
 	switch {
 	case t.sent:
@@ -83,7 +74,7 @@ func (t *talk) next(fd uintptr) bool {
 		return true
 	}
 	t.sent = true
-	t.wrote, _ = ignoringSignals(syscall.Write, int(fd), t.out)
+	t.wrote, _ = ignoringSignals(writeNow, int(fd), t.out)
 	return t.wrote < len(t.out)
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/telemetry"
 	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/wire/http1"
 	"github.com/weir-gateway/weir/internal/wire/http2"
 )
 
@@ -60,7 +61,7 @@ func newConnections(limit int, limits config.Limits, count *telemetry.Socket) co
 
 // add takes raw into the set; it tells false when the set is full.
 func (s *connections) add(raw net.Conn) (*conn, bool) {
-	c := &conn{Conn: raw, set: s, stall: stall{rate: s.rate}}
+	c := &conn{Conn: raw, set: s, stall: stall{rate: s.rate, once: http1.NewAtOnce(raw)}}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.open) >= s.limit {

@@ -10,11 +10,13 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/wire/http1"
 	"github.com/weir-gateway/weir/internal/wire/pace"
 )
 
 // stall bounds how slowly a client may take what is sent to it. It counts only the
-// time that a Write waits, so that a stream may be silent for as long as it likes.
+// time that a Write waits, so that a stream may be silent for as long as it likes. What
+// the system takes at once, as nearly all of it is, costs no look at the clock.
 //
 // Setting a deadline costs more than all else here. So it is set rarely, and when
 // it fires early, it is set again.
@@ -22,10 +24,24 @@ type stall struct {
 	rate int64       // bytes a second; 0: no bound
 	over atomic.Bool // the bound ended with HTTP
 
+	writing sync.Mutex // guards once; apart from mu, for another Write may have the socket meanwhile
+	once    http1.AtOnce
+
 	mu    sync.Mutex // guards what follows
 	pace  pace.Pace
 	outer time.Time // the write deadline that the server asked for
 	armed time.Time // the one that is set
+}
+
+// writeAtOnce sends what need not be waited for, and so not be timed, and tells how much that was.
+func (s *stall) writeAtOnce(p []byte) int {
+	s.writing.Lock()
+	n := s.once.Write(p)
+	s.writing.Unlock()
+	if n > 0 {
+		s.waited(0, n)
+	}
+	return n
 }
 
 // begin sees to it that a Write which begins now ends in time, if it moves nothing.
@@ -102,7 +118,11 @@ func (c *conn) Write(p []byte) (int, error) {
 	if !c.stall.bounds() {
 		return c.Conn.Write(p)
 	}
-	for done := 0; ; {
+	done := c.stall.writeAtOnce(p)
+	if done == len(p) {
+		return done, nil
+	}
+	for {
 		begun := time.Now()
 		c.stall.begin(c.Conn, begun, false)
 		n, err := c.Conn.Write(p[done:])
