@@ -4,7 +4,7 @@
 //   - app.go: the order.
 //   - listen.go: servers on sockets.
 //   - admin.go: the server of the admin API.
-//   - memory.go: the guard of the process's memory.
+//   - memory.go: the guard of the process's memory; garbage.go: how often it is collected.
 //   - stop.go: the end.
 //   - upgrade.go: the end that another process takes over from.
 //   - notify.go: what a service manager is told.
@@ -137,6 +137,7 @@ type App struct {
 	reconciler *reconcile.Reconciler
 	follower   *follow.Follower
 	memory     memory
+	garbage    garbage
 	room       int // for client connections, where that was told to be less than the limit
 	admin      *adminServer
 	adminAt    atomic.Pointer[netip.AddrPort] // where the admin API listens; nil: on no port
@@ -281,6 +282,7 @@ func (a *App) applied(cfg *config.Config) {
 	a.options.Queue.Serve(lambdaapi.LaneKind, a.gateway.Events())
 	a.sockets.Follow()
 	a.memory.follow(cfg.Limits.MemoryBytes)
+	a.garbage.begin()
 	limit := cfg.Limits.Connections
 	if room := listen.Room(limit); room < limit && room != a.room {
 		a.room = room

@@ -46,6 +46,7 @@ func (a *App) end(drain time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), drain)
 	defer cancel()
 	a.unshelve()
+	a.garbage.end()
 	a.reconciler.Close(ctx)
 	a.options.Queue.Close()
 	a.options.Registry.Close()
