@@ -7,6 +7,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/weir-gateway/weir/internal/base/expr"
 	"github.com/weir-gateway/weir/internal/base/pattern"
 	"github.com/weir-gateway/weir/internal/base/template"
 	"github.com/weir-gateway/weir/internal/config/doc"
@@ -103,6 +104,60 @@ func (p PathTemplate) Parse() (ParsedPath, error) {
 	}
 	parsed.Template, parsed.Text = made, plain.String()
 	return parsed, twiceNamed(parsed)
+}
+
+// Ready makes the template ready, with what compile makes of its expressions.
+func (p PathTemplate) Ready(compile func(*Expr) (*expr.Program, error)) (expr.Path, error) {
+	parsed, err := p.Parse()
+	if err != nil {
+		return expr.Path{}, err
+	}
+	made := expr.Path{Template: parsed.Template, Text: parsed.Text, Captured: parsed.Captured()}
+	for _, v := range parsed.Values {
+		program, err := compile(v.Expr)
+		if err != nil {
+			return expr.Path{}, err
+		}
+		made.Values = append(made.Values, expr.PathValue{Name: v.Name, Named: v.Named, Program: program})
+	}
+	return made, nil
+}
+
+// DecodeDoc reads a path and checks it where it stands.
+func (p *PathTemplate) DecodeDoc(n *doc.Node, ps *doc.Problems) {
+	if !wantText(n, "the path", "/users/{user}", ps) {
+		return
+	}
+	*p = PathTemplate{Text: n.Value, Pos: textPos(n, 0)}
+	if _, err := p.Parse(); err != nil {
+		ps.Add(pathProblem(*p, err))
+	}
+}
+
+// EncodeDoc writes the path as it is read.
+func (p PathTemplate) EncodeDoc() *doc.Node { return scalarAt(p.Text, p.Pos) }
+
+// DocSchema implements doc.SchemaWriter.
+func (PathTemplate) DocSchema() *doc.Schema {
+	return doc.TextSchema("a path; {name} is what was captured, {=expression} what is computed")
+}
+
+// Expressions are those of the path: what it computes, and what it inserts as one that reads that.
+func (p PathTemplate) Expressions() []*Expr {
+	parsed, err := p.Parse()
+	if err != nil {
+		return nil
+	}
+	var list []*Expr
+	for _, v := range parsed.Values {
+		list = append(list, v.Expr)
+	}
+	for _, name := range parsed.Captured() {
+		if name != template.Rest {
+			list = append(list, &Expr{Source: "path['" + name + "']", Pos: p.Pos})
+		}
+	}
+	return list
 }
 
 // twiceNamed holds that a computed value has a name of its own.

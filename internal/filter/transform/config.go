@@ -3,14 +3,17 @@ package transform
 import (
 	"cmp"
 	"fmt"
+	"net/http"
 	"reflect"
 	"slices"
 	"strconv"
 
 	"github.com/weir-gateway/weir/internal/base/expr"
 	"github.com/weir-gateway/weir/internal/base/httpx"
+	"github.com/weir-gateway/weir/internal/base/jsonx"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
+	"github.com/weir-gateway/weir/internal/filter/transform/media"
 )
 
 // Config is what people write under `transform`.
@@ -21,10 +24,11 @@ type Config struct {
 
 // Request is what becomes of a request.
 type Request struct {
-	Method  string        `doc:"method,omitzero" help:"the method to send" example:"POST"`
-	Query   config.Fields `doc:"query,omitzero" help:"query parameters, in the place of those of their names; one that is computed and empty is taken away" example:"{page: =request.body.page}"`
-	Headers config.Fields `doc:"headers,omitzero" help:"fields to set; one that is computed and empty is taken away"`
-	Cookies Cookies       `doc:"cookies,omitzero" help:"what becomes of the client's cookies"`
+	Method  *config.Tree         `doc:"method,omitzero" help:"the method to send; one that is computed and empty stays as it came" example:"POST"`
+	Path    *config.PathTemplate `doc:"path,omitzero" help:"the path to send; {name} is what the route captured, {=expression} what is computed" example:"/orders/{=request.body.id}"`
+	Query   config.Fields        `doc:"query,omitzero" help:"query parameters, in the place of those of their names; one that is computed and empty is taken away" example:"{page: =request.body.page}"`
+	Headers config.Fields        `doc:"headers,omitzero" help:"fields to set; one that is computed and empty is taken away"`
+	Cookies Cookies              `doc:"cookies,omitzero" help:"what becomes of the client's cookies"`
 	Message `doc:",inline"`
 }
 
@@ -39,14 +43,15 @@ type Response struct {
 
 // Message is what becomes of a body: it is made anew by Body, or changed in places.
 type Message struct {
-	Read    Formats      `doc:"read,omitzero" help:"the format of the body as it comes, or several by Content-Type; json unless told" example:"xml"`
-	Write   Formats      `doc:"write,omitzero" help:"the format of the body as it is sent on, in a response also several by Accept; json unless told" example:"soap"`
-	Body    *config.Tree `doc:"body,omitzero" help:"the body made anew: JSON with expressions" example:"{data: =response.body}"`
-	Remove  []Path       `doc:"remove,oneormany,omitzero" help:"paths of members that are taken away" example:"customer.password"`
-	Rename  Renames      `doc:"rename,omitzero" help:"paths of members with their new names" example:"{usr_name: name}"`
-	Default Values       `doc:"default,omitzero" help:"paths with the values of those that are missing or null" example:"{currency: EUR}"`
-	Set     Values       `doc:"set,omitzero" help:"paths with their new values" example:"{customer.id: =auth.sub}"`
-	MaxBody doc.Size     `doc:"max_body,omitzero" help:"the largest body that is read; 1MiB unless told" example:"64KiB"`
+	Read    Formats              `doc:"read,omitzero" help:"the format of the body as it comes, or several by Content-Type; json unless told" example:"xml"`
+	Write   Formats              `doc:"write,omitzero" help:"the format of the body as it is sent on, in a response also several by Accept; json unless told" example:"soap"`
+	Body    *config.Tree         `doc:"body,omitzero" help:"the body made anew: JSON with expressions" example:"{data: =response.body}"`
+	Text    *config.TextTemplate `doc:"text,omitzero" help:"the body made anew: a text in which {=expression} is what is computed" example:"Order {=response.body.id} is on its way"`
+	Remove  []Path               `doc:"remove,oneormany,omitzero" help:"paths of members that are taken away" example:"customer.password"`
+	Rename  Renames              `doc:"rename,omitzero" help:"paths of members with their new names" example:"{usr_name: name}"`
+	Default Values               `doc:"default,omitzero" help:"paths with the values of those that are missing or null" example:"{currency: EUR}"`
+	Set     Values               `doc:"set,omitzero" help:"paths with their new values" example:"{customer.id: =auth.sub}"`
+	MaxBody doc.Size             `doc:"max_body,omitzero" help:"the largest body that is read; 1MiB unless told" example:"64KiB"`
 }
 
 // The bounds of what is held in memory.
@@ -171,8 +176,8 @@ func (c *Config) problems() []doc.Problem {
 		list = append(list, fieldProblems(r.Headers)...)
 		list = append(list, r.Cookies.problems("request", nil)...)
 		list = append(list, r.problems("request")...)
-		if r.Method != "" && !httpx.IsToken(r.Method) {
-			list = append(list, doc.Problem{What: fmt.Sprintf("%q is no method", r.Method), Fix: "for example `method: POST`"})
+		if _, err := fixedMethod(r.Method); err != nil {
+			list = append(list, doc.Problem{Pos: r.Method.Pos, What: err.Error(), Fix: "for example `method: POST`, or an expression"})
 		}
 		if len(r.Write) > 1 {
 			list = append(list, doc.Problem{Pos: r.Write[1].Pos, What: "a request is written in one format", Why: "the backend has not said which it takes", Fix: "keep one of them"})
@@ -193,7 +198,7 @@ func (c *Config) problems() []doc.Problem {
 }
 
 func (c *Config) empty() bool {
-	request := c.Request == nil || !c.Request.touches() && c.Request.Method == "" && len(c.Request.Query)+len(c.Request.Headers) == 0 && c.Request.Cookies.empty()
+	request := c.Request == nil || !c.Request.touches() && c.Request.Method == nil && c.Request.Path == nil && len(c.Request.Query)+len(c.Request.Headers) == 0 && c.Request.Cookies.empty()
 	response := c.Response == nil || !c.Response.touches() && c.Response.Status == nil && len(c.Response.Headers)+len(c.Response.Cookies.Attributes) == 0 && c.Response.Cookies.empty()
 	return request && response
 }
@@ -220,12 +225,30 @@ func fixedStatus(t *config.Tree) (int, error) {
 	return status, nil
 }
 
+// fixedMethod is a method that is no expression; "" for none.
+func fixedMethod(t *config.Tree) (string, error) {
+	if t == nil || t.Kind == config.TreeExpr {
+		return "", nil
+	}
+	v, err := jsonx.Parse([]byte(t.Literal), jsonx.Options{})
+	if err != nil || t.Kind != config.TreeLiteral || v.Kind() != jsonx.String || !isMethod(v.Text()) {
+		return "", fmt.Errorf("%s is no method that can be sent", cmp.Or(t.Literal, "this"))
+	}
+	return v.Text(), nil
+}
+
+// isMethod holds for methods of requests that an adapter can send: a tunnel is none.
+func isMethod(s string) bool { return httpx.IsToken(s) && s != http.MethodConnect }
+
 func finalStatus(n int64) bool { return n >= 200 && n <= 599 }
 
 // touches tells whether the body is another one afterwards.
 func (m *Message) touches() bool {
-	return m.Body != nil || m.patches() || len(m.Read)+len(m.Write) > 0
+	return m.anew() || m.patches() || len(m.Read)+len(m.Write) > 0
 }
+
+// anew tells whether nothing of the body that came goes on by itself.
+func (m *Message) anew() bool { return m.Body != nil || m.Text != nil }
 
 func (m *Message) patches() bool {
 	return len(m.Remove)+len(m.Rename)+len(m.Default)+len(m.Set) > 0
@@ -235,6 +258,9 @@ func (m *Message) problems(side string) []doc.Problem {
 	var list []doc.Problem
 	if m.Body != nil && m.patches() {
 		list = append(list, doc.Problem{Pos: m.Body.Pos, What: fmt.Sprintf("the body of the %s is made anew and changed in places", side), Why: "what is made anew can hold all of it", Fix: "keep body, or remove, rename, default and set"})
+	}
+	if m.Text != nil {
+		list = append(list, m.textProblems(side)...)
 	}
 	for i := range m.Read {
 		list = append(list, m.Read[i].problems(false)...)
@@ -248,6 +274,19 @@ func (m *Message) problems(side string) []doc.Problem {
 	return list
 }
 
+func (m *Message) textProblems(side string) []doc.Problem {
+	var list []doc.Problem
+	if m.Body != nil || m.patches() {
+		list = append(list, doc.Problem{Pos: m.Text.Pos, What: fmt.Sprintf("the body of the %s is a text and JSON", side), Why: "text makes all of it anew", Fix: "keep text, or body, remove, rename, default and set"})
+	}
+	for i := range m.Write {
+		if m.Write[i].Name != media.NameText {
+			list = append(list, doc.Problem{Pos: m.Write[i].Pos, What: fmt.Sprintf("the text of the %s is written as %s", side, m.Write[i].Name), Why: "it is sent as it is", Fix: "remove write, and say another type by `headers: { Content-Type: text/html }`"})
+		}
+	}
+	return list
+}
+
 // maxBody is the largest body that is read.
 func (m *Message) maxBody() int64 { return cmp.Or(int64(m.MaxBody), defaultBody) }
 
@@ -257,6 +296,14 @@ func (c *Config) Expressions() []config.Expression {
 	if r := c.Request; r != nil {
 		for _, f := range slices.Concat(r.Query, r.Headers, r.Cookies.Set) {
 			list = append(list, config.Expression{Expr: f.Expr, Field: f.Name, Want: expr.String, Scope: requestScope, Bodies: true})
+		}
+		if r.Method != nil {
+			list = append(list, config.Expression{Expr: r.Method.Expr, Field: "method", Want: expr.String, Scope: requestScope, Bodies: true})
+		}
+		if r.Path != nil {
+			for _, e := range r.Path.Expressions() {
+				list = append(list, config.Expression{Expr: e, Field: "path", Want: expr.String, Scope: requestScope, Bodies: true})
+			}
 		}
 		list = append(list, r.expressions(requestScope)...)
 	}
@@ -281,6 +328,9 @@ func (m *Message) expressions(scope expr.Scope) []config.Expression {
 		}
 	}
 	add("body", m.Body)
+	for _, e := range m.Text.Expressions() {
+		list = append(list, config.Expression{Expr: e, Field: "text", Want: expr.Any, Scope: scope, Bodies: true})
+	}
 	for i := range m.Default {
 		add("default", &m.Default[i].Tree)
 	}

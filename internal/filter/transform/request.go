@@ -14,6 +14,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/base/httpx"
 	"github.com/weir-gateway/weir/internal/base/jsonx"
+	"github.com/weir-gateway/weir/internal/base/template"
 	"github.com/weir-gateway/weir/internal/filter/transform/media"
 )
 
@@ -21,8 +22,10 @@ import (
 type request struct {
 	side
 
-	method string // "": as it came
-	query  []expr.Field
+	method   string // "": as it came, where computes is nil
+	computes *expr.Program
+	path     *expr.Path // nil: as it came
+	query    []expr.Field
 }
 
 func (b *builder) request(c *Request) (made request, err error) {
@@ -32,7 +35,21 @@ func (b *builder) request(c *Request) (made request, err error) {
 	if made.query, err = c.Query.Ready(b.compile(expr.String, requestScope), b.env.Secret, func(string) bool { return true }); err != nil {
 		return request{}, err
 	}
-	made.method = c.Method
+	if made.method, err = fixedMethod(c.Method); err != nil {
+		return request{}, err
+	}
+	if c.Method != nil && c.Method.Expr != nil {
+		if made.computes, err = b.compile(expr.String, requestScope)(c.Method.Expr); err != nil {
+			return request{}, fmt.Errorf("method: %w", err)
+		}
+	}
+	if c.Path != nil {
+		path, err := c.Path.Ready(b.compile(expr.String, requestScope))
+		if err != nil {
+			return request{}, fmt.Errorf("path: %w", err)
+		}
+		made.path = &path
+	}
 	made.side, err = b.side(&c.Message, c.Headers, &ResponseCookies{Cookies: c.Cookies}, requestScope)
 	return made, err
 }
@@ -53,8 +70,8 @@ func (s *request) change(p *passage, r *http.Request) error {
 	if err := s.changeQuery(p, r); err != nil {
 		return err
 	}
-	if s.method != "" {
-		r.Method = s.method
+	if err := s.changeTarget(p, r); err != nil {
+		return err
 	}
 	if s.reads || s.writes {
 		s.send(r, body, contentType, to)
@@ -142,6 +159,32 @@ func soapAction(head exchange.Head, to *codec, contentType string) string {
 		return contentType
 	}
 	return contentType + `; action="` + to.action + `"`
+}
+
+// changeTarget changes method and path.
+func (s *request) changeTarget(p *passage, r *http.Request) error {
+	method := s.method
+	if s.computes != nil {
+		computed, err := s.computes.String(&p.in)
+		if err == nil && computed != "" && !isMethod(computed) {
+			err = fmt.Errorf("%q is no method that can be sent", computed)
+		}
+		if err != nil {
+			return s.unmade("the method", err)
+		}
+		method = computed
+	}
+	if s.path != nil {
+		path, err := s.path.Make(&p.in, &exchange.Of(r).Params, nil)
+		if err != nil {
+			return s.unmade("the path", err)
+		}
+		template.Set(r.URL, path)
+	}
+	if method != "" {
+		r.Method = method
+	}
+	return nil
 }
 
 // changeQuery puts parameters in the place of those of their names, behind the others, whose

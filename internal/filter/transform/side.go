@@ -24,7 +24,8 @@ type side struct {
 	writes  bool     // the body is another one afterwards
 	from    []codec
 	to      []codec
-	body    *expr.Document // makes it anew; nil: it is patched
+	body    *expr.Document // makes it anew
+	text    text           // does; where both are nil it is patched
 	patch   []operation
 	maxBody int64
 }
@@ -32,7 +33,10 @@ type side struct {
 // side makes what a message says of its body, and the fields and cookies beside it, ready.
 func (b *builder) side(m *Message, headers config.Fields, c *ResponseCookies, scope expr.Scope) (made side, err error) {
 	made = side{writes: m.touches(), from: m.Read.codecs(), to: m.Write.codecs(), maxBody: m.maxBody()}
-	made.reads = made.writes && m.Body == nil
+	made.reads = made.writes && !m.anew()
+	if m.Text != nil {
+		made.to = Formats{{Name: media.NameText}}.codecs()
+	}
 	if made.headers, err = headers.Ready(b.compile(expr.String, scope), b.env.Secret, httpx.IsFieldValue); err != nil {
 		return side{}, err
 	}
@@ -45,6 +49,9 @@ func (b *builder) side(m *Message, headers config.Fields, c *ResponseCookies, sc
 	value := b.compile(expr.Any, scope)
 	compile := func(e *config.Expr) (expr.Computed, error) { return value(e) }
 	if made.body, err = m.Body.Document(compile); err != nil {
+		return side{}, err
+	}
+	if made.text, err = b.text(m.Text, scope); err != nil {
 		return side{}, err
 	}
 	for i := range m.Remove {
@@ -101,6 +108,10 @@ func (s *side) decode(from *codec, text []byte, head exchange.Head) (jsonx.Value
 // encode makes the body to send of what has come, the zero Value where that was empty: then
 // there is nothing to patch, and nil to send. The type is "" where the one that it had says it still.
 func (s *side) encode(came jsonx.Value, from, to *codec, in *expr.Input) (body []byte, contentType string, err error) {
+	if s.text != nil {
+		body, err = s.text.append(nil, in)
+		return body, textType, err
+	}
 	var text []byte
 	switch {
 	case s.body != nil:
@@ -130,6 +141,9 @@ func (s *side) encode(came jsonx.Value, from, to *codec, in *expr.Input) (body [
 	}
 	return body, contentType, err
 }
+
+// textType is that of a text, unless its fields say otherwise.
+const textType = "text/plain; charset=utf-8"
 
 const (
 	// roomForValues is for what a patch adds to a body: a small one has many members that each get a value.

@@ -182,6 +182,83 @@ func TestBodiesArePatched(t *testing.T) {
 	}
 }
 
+func TestMethodAndPathAreComputed(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ name, config, body, want, sent string }{
+		{"a path of the body's", `path: "/orders/{=request.body.id}/lines"`, `{"id":9007199254740993}`, "200 application/json {}", "POST /orders/9007199254740993/lines?x=1"},
+		{"what is captured", `path: "/v2/{id}.json"`, `{}`, "200 application/json {}", "POST /v2/7.json?x=1"},
+		{"what no segment holds by itself", `path: "/a/{=request.body.id}"`, `{"id":"ä b?#%;"}`, "200 application/json {}", "POST /a/%C3%A4%20b%3F%23%25%3B?x=1"},
+		{"a slash", `path: "/a/{=request.body.id}"`, `{"id":"../admin"}`, "400 ambiguous-path A value for the path holds a slash or backslash, which servers that decode it read as another path.", " "},
+		{"dots", `path: "/a/{=request.body.id}"`, `{"id":".."}`, "400 ambiguous-path", " "},
+		{"nothing", `path: "/a/{=request.body.id}"`, `{"id":""}`, "400 ambiguous-path A value for the path is empty, so another path would be sent.", " "},
+		{"a list", `path: "/a/{=request.body.id}"`, `{"id":[]}`, "400 malformed-body The body does not hold what this route needs of it.", " "},
+		{"a method", `method: "=request.body.gone ? 'DELETE' : 'PUT'"`, `{"gone":true}`, "200 application/json {}", "DELETE /o?x=1"},
+		{"a fixed one", `method: PATCH`, `{}`, "200 application/json {}", "PATCH /o?x=1"},
+		{"one that stays", `method: "=request.headers['x-http-method-override']"`, `{}`, "200 application/json {}", "POST /o?x=1"},
+		{"one that is none", `method: =request.body.m`, `{"m":"GET / HTTP/1.1"}`, "400 malformed-body The body does not hold what this route needs of it.", " "},
+		{"a tunnel", `method: =request.body.m`, `{"m":"CONNECT"}`, "400 malformed-body The body does not hold what this route needs of it.", " "},
+	} {
+		b := &backend{answer: jsonReply(`{}`)}
+		res, err := policy(t, "request:\n  "+c.config).Adapt(b).RoundTrip(request(http.MethodPost, "/o?x=1", jsonType, c.body))
+		if got := answered(t, res, err); !strings.HasPrefix(got, c.want) || b.method+" "+b.uri != c.sent {
+			t.Errorf("%s: %s, the backend got %s %s; want %s, %s", c.name, got, b.method, b.uri, c.want, c.sent)
+		}
+	}
+	for text, want := range map[string]string{
+		`request: { method: 7 }`:       "7 is no method that can be sent",
+		`request: { method: "A B" }`:   "\"A B\" is no method that can be sent",
+		`request: { method: CONNECT }`: "\"CONNECT\" is no method that can be sent",
+		`request: { path: orders }`:    "does not begin with a slash",
+		`request: { path: "/a/{=" }`:   "a { without a }",
+		`request: { path: "/a?b=1" }`:  "a path has no ?",
+		`request: { path: [/a] }`:      "a list",
+	} {
+		if _, problems := decode(t, text); len(problems) == 0 || !strings.Contains(problems[0].String(), want) {
+			t.Errorf("%s: %v, want %s", text, problems, want)
+		}
+	}
+}
+
+func TestATextIsMadeOfWhatCame(t *testing.T) {
+	t.Parallel()
+	const order = `{"id":9007199254740993,"name":"Ann \"A\" <a>","total":4.20,"open":true,"items":[{"sku":"tea"},{"sku":"pot"}],"none":null}`
+	for _, c := range []struct{ name, config, want string }{
+		{"values of every kind", `text: "{=response.body.name}: {=response.body.id}, {=response.body.total}, {=response.body.open}, [{=response.body.none}], {=response.body.items}"`,
+			`200 text/plain; charset=utf-8 Ann "A" <a>: 9007199254740993, 4.20, true, [], [{"sku":"tea"},{"sku":"pot"}]`},
+		{"lines", "\n    text: |\n      Order {=response.body.id}\n      {=response.body.items.map(i, '- ' + i.sku).join('\\n')}", "200 text/plain; charset=utf-8 Order 9007199254740993\n- tea\n- pot\n"},
+		{"braces in expressions and beside them", `text: "{ {={'a': '}'}.a} } {='{='} ${x}"`, "200 text/plain; charset=utf-8 { } } {= ${x}"},
+		{"one expression", `text: =response.body.name`, `200 text/plain; charset=utf-8 Ann "A" <a>`},
+		{"nothing computed", `text: hello`, `200 text/plain; charset=utf-8 hello`},
+		{"nothing", `text: ""`, `200  `},
+		{"another type", `{ text: "<p>{=string(response.status)}</p>", headers: { Content-Type: text/html } }`, "200 text/html <p>200</p>"},
+		{"as it is said", `{ text: hello, write: text }`, `200 text/plain; charset=utf-8 hello`},
+		{"a member that is not there", `text: "{=response.body.gone}"`, "502 backend-invalid-response "},
+		{"too much", `text: "{=response.body.items.map(i, lists.range(1000)).map(l, l.map(n, '` + strings.Repeat("x", 5000) + `').join(''))}"`, "502 backend-invalid-response "},
+	} {
+		res, err := policy(t, "response:\n  "+c.config).Adapt(&backend{answer: jsonReply(order)}).RoundTrip(request(http.MethodGet, "/o", "", ""))
+		if got := answered(t, res, err); got != c.want {
+			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
+		}
+	}
+	b := &backend{answer: jsonReply(`{}`)}
+	_, err := policy(t, `request: { text: "{=request.body.a} for {=auth.sub}" }`).Adapt(b).RoundTrip(request(http.MethodPost, "/o", jsonType, `{"a":"tea"}`)) //nolint:bodyclose // it is in memory
+	if err != nil || b.body != "tea for ann" || b.head.Get("Content-Type") != "text/plain; charset=utf-8" {
+		t.Errorf("the backend got %q %v, %v", b.body, b.head, err)
+	}
+	for text, want := range map[string]string{
+		`response: { text: "a {=} b" }`:             "test.yaml:1:22: there is no expression between {= and }",
+		`response: { text: "a {=response.body.a" }`: "there is no expression between {= and }",
+		`response: { text: [a] }`:                   "a list stands where a text is expected",
+		`response: { text: a, body: {} }`:           "the body of the response is a text and JSON",
+		`response: { text: a, remove: b }`:          "the body of the response is a text and JSON",
+		`response: { text: a, write: xml }`:         "the text of the response is written as xml",
+	} {
+		if _, problems := decode(t, text); len(problems) == 0 || !strings.Contains(problems[0].String(), want) {
+			t.Errorf("%s: %v, want %s", text, problems, want)
+		}
+	}
+}
+
 func TestWhatCannotBeChangedIsNotPassedOn(t *testing.T) {
 	t.Parallel()
 	big := `{"a":"` + strings.Repeat("x", 100) + `"}`
@@ -515,7 +592,7 @@ func TestMistakesAreTold(t *testing.T) {
 		`response: { body: {}, max_body: 65MiB }`:         "max_body of the response is 65MiB",
 		`response: { status: 99 }`:                        "the status is no final one",
 		`response: { status: ok }`:                        "the status is no final one",
-		`request: { method: "A B" }`:                      `"A B" is no method`,
+		`request: { method: "A B" }`:                      `"A B" is no method that can be sent`,
 		`request: { headers: { Content-Length: 3 } }`:     "Content-Length",
 		`request: { remvoe: a }`:                          `did you mean "remove"?`,
 	} {
@@ -540,6 +617,23 @@ func TestMistakesInExpressionsAreToldWhereTheyStand(t *testing.T) {
 		problems := config.Load([]config.Source{{Path: "test.yaml", Data: []byte(file)}}, vocabulary).Problems
 		if len(problems) != 1 || !strings.Contains(problems[0].String(), strings.SplitN(want, ": ", 2)[1]) {
 			t.Errorf("%s: %v, want %s", text, problems, want)
+		}
+	}
+}
+
+func TestThePathOfATransformIsHeldAgainstTheRoute(t *testing.T) {
+	t.Parallel()
+	vocabulary := config.Vocabulary{Filters: []config.Kind{transform.Definition().Kind()}, Schemes: []config.Scheme{{Name: "http", Example: "http://users:8080"}}}
+	for path, want := range map[string]string{
+		`/v2/{id}`:              ``,
+		`/v2/{user}`:            `the route "GET /o/{id}" captures`,
+		`/v2/{=path.user}`:      `the route "GET /o/{id}" captures`,
+		`/v2/{=request.heders}`: `has no field 'heders'`,
+	} {
+		file := "listen: :8080\nroutes:\n  GET /o/{id}:\n    transform: { request: { path: '" + path + "' } }\n    to: http://a\n"
+		problems := config.Load([]config.Source{{Path: "test.yaml", Data: []byte(file)}}, vocabulary).Problems
+		if want == "" && len(problems) > 0 || !strings.Contains(fmt.Sprint(problems), want) {
+			t.Errorf("%s: %v, want %s", path, problems, want)
 		}
 	}
 }

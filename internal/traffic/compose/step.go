@@ -73,7 +73,7 @@ func (b *builder) step(made *step, s *config.Step) error {
 	if made.path, err = b.path(s.Path, callScope); err != nil {
 		return err
 	}
-	made.route = s.Method + " " + made.path.text
+	made.route = s.Method + " " + made.path.Text
 	if made.query, err = b.fields(s.Query, callScope, func(string) bool { return true }); err != nil {
 		return err
 	}
@@ -116,7 +116,7 @@ func (s *step) prepare(r *run) (*call, error) {
 	c.exchange.Attempts = c.tried[:0]
 	c.exchange.Route = s.route
 	var err error
-	if c.path, err = s.path.make(&r.in, &r.exchange.Params, &c.exchange.Params); err != nil {
+	if c.path, err = s.path.Make(&r.in, &r.exchange.Params, &c.exchange.Params); err != nil {
 		return nil, s.wrongPath(err)
 	}
 	if c.query, err = query(s.query, &r.in); err != nil {

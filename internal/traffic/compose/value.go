@@ -11,15 +11,10 @@ import (
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/base/httpx"
 	"github.com/weir-gateway/weir/internal/base/jsonx"
-	"github.com/weir-gateway/weir/internal/base/template"
 	"github.com/weir-gateway/weir/internal/config"
 )
 
-var (
-	errEmpty = fault.AmbiguousPath.New("A value for the path is empty, so another path would be sent.")
-	errSlash = fault.AmbiguousPath.New("A value for the path holds a slash or backslash, which servers that decode it read as another path.")
-	errValue = errors.New("the value holds a line break or another control character, which no field can have")
-)
+var errValue = errors.New("the value holds a line break or another control character, which no field can have")
 
 // tree makes t ready; nil for none.
 func (b *builder) tree(t *config.Tree, scope expr.Scope) (*expr.Document, error) {
@@ -136,10 +131,8 @@ func query(list []expr.Field, in *expr.Input) (string, error) {
 
 // path is a step's path made ready.
 type path struct {
-	template template.Path
-	text     string // with names in the place of expressions
-	values   []pathValue
-	captured []string
+	expr.Path
+
 	// clients tells that everything in it is the client's: what is wrong with it is, too.
 	clients bool
 }
@@ -154,57 +147,13 @@ func clients(p *expr.Program) bool {
 	return reads.Client && !reads.Auth && !reads.Item && len(reads.Steps) == 0
 }
 
-type pathValue struct {
-	name    string
-	named   bool
-	program *expr.Program
-}
-
 func (b *builder) path(p config.PathTemplate, scope expr.Scope) (path, error) {
-	parsed, err := p.Parse()
-	if err != nil {
-		return path{}, err
-	}
-	made := path{template: parsed.Template, text: parsed.Text, captured: parsed.Captured(), clients: true}
-	for _, v := range parsed.Values {
-		program, err := b.program(v.Expr, expr.String, scope)
-		if err != nil {
-			return path{}, err
-		}
-		made.values = append(made.values, pathValue{v.Name, v.Named, program})
+	made := path{clients: true}
+	var err error
+	made.Path, err = p.Ready(func(e *config.Expr) (*expr.Program, error) {
+		program, err := b.program(e, expr.String, scope)
 		made.clients = made.clients && clients(program)
-	}
-	return made, nil
-}
-
-// make fills the path in, and puts what it inserts by name into params.
-func (p *path) make(in *expr.Input, from, params *exchange.Params) (string, error) {
-	if len(p.values)+len(p.captured) == 0 {
-		return p.template.Make(nil)
-	}
-	return p.template.Make(func(name string) (string, error) {
-		for i := range p.values {
-			v := &p.values[i]
-			if v.name != name {
-				continue
-			}
-			text, err := v.program.String(in)
-			switch {
-			case err != nil:
-			case text == "":
-				err = errEmpty
-			case strings.ContainsAny(text, `/\`):
-				err = errSlash
-			}
-			if v.named {
-				params.Add(name, text)
-			}
-			return text, err
-		}
-		text, _ := from.Get(name) // the config was held against what is captured
-		if _, twice := params.Get(name); !twice {
-			params.Add(name, text)
-		}
-		return text, nil
+		return program, err
 	})
+	return made, err
 }

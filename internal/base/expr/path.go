@@ -1,0 +1,67 @@
+package expr
+
+import (
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/base/template"
+)
+
+var (
+	errEmptyInPath = fault.AmbiguousPath.New("A value for the path is empty, so another path would be sent.")
+	errSlashInPath = fault.AmbiguousPath.New("A value for the path holds a slash or backslash, which servers that decode it read as another path.")
+)
+
+// Path is a path with values in it made ready.
+type Path struct {
+	Template template.Path
+	Text     string // with names in the place of expressions
+	Values   []PathValue
+	Captured []string // names of what is inserted and not computed
+}
+
+// PathValue is a computed part of a path.
+type PathValue struct {
+	Name    string // as the template calls it
+	Named   bool   // it was written with a name
+	Program *Program
+}
+
+// Make fills the path in, with what from has captured and what is computed. What it inserts by a name is
+// put into params, unless that is nil. Each value is one segment or a part of one: a value that
+// cannot be is a *fault.Fault.
+func (p *Path) Make(in *Input, from, params *exchange.Params) (string, error) {
+	if len(p.Values)+len(p.Captured) == 0 {
+		return p.Template.Make(nil)
+	}
+	return p.Template.Make(func(name string) (string, error) {
+		for i := range p.Values {
+			if p.Values[i].Name == name {
+				return p.Values[i].make(in, params)
+			}
+		}
+		text, _ := from.Get(name) // the config was held against what is captured
+		if params != nil {
+			if _, twice := params.Get(name); !twice {
+				params.Add(name, text)
+			}
+		}
+		return text, nil
+	})
+}
+
+func (v *PathValue) make(in *Input, params *exchange.Params) (string, error) {
+	text, err := v.Program.String(in)
+	switch {
+	case err != nil:
+	case text == "":
+		err = errEmptyInPath
+	case strings.ContainsAny(text, `/\`):
+		err = errSlashInPath
+	}
+	if v.Named && params != nil {
+		params.Add(v.Name, text)
+	}
+	return text, err
+}
