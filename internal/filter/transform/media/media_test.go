@@ -73,6 +73,10 @@ func TestXMLIsReadAsJSON(t *testing.T) {
 		{"a prefix beyond its element", media.XML{}, `<a><b xmlns:p="u"/><p:c/></a>`, `error: the prefix p is not declared, before byte 25`},
 		{"a colon alone", media.XML{}, `<a :="1"/>`, `error: : is no name with a prefix, before byte 10`},
 		{"no name behind a prefix", media.XML{}, `<a:/>`, `error: a: is no name with a prefix, before byte 5`},
+		{"a name that begins with a digit behind its prefix", media.XML{}, `<p:0 xmlns:p="u"/>`, `error: 0 is no name with a prefix, before byte 18`},
+		{"an attribute that does", media.XML{Prefixes: true}, `<a xmlns:p="u" p:0=""/>`, `error: 0 is no name with a prefix, before byte 23`},
+		{"a prefix that does", media.XML{}, `<a xmlns:0="u"/>`, `error: 0 is no prefix, before byte 16`},
+		{"a prefix beyond ASCII", media.XML{Prefixes: true}, `<ä:ö xmlns:ä="u"/>`, `{"ä:ö":{"@xmlns:ä":"u"}}`},
 		{"another end", media.XML{}, `<a></b>`, `error: an end of b stands where another is expected, before byte 7`},
 		{"an end too many", media.XML{}, `<a/></a>`, `error: an end of a stands where another is expected, before byte 8`},
 		{"no end", media.XML{}, `<a>`, `error: it ends too early`},
@@ -325,7 +329,7 @@ func TestWhichBodiesAreRead(t *testing.T) {
 func FuzzXML(f *testing.F) {
 	for _, seed := range []string{
 		`<a x="1"><b>t</b><b/>&lt;</a>`, `<p:a xmlns:p="u" p:x="&#10;"/>`, "<a>\r\n&#13;</a>", `<!DOCTYPE a><a/>`,
-		`<a xmlns:i="http://www.w3.org/2001/XMLSchema-instance"><b i:nil="1"/></a>`, `<a><![CDATA[]]&gt;]]></a>`, `<A0 :=""/>`,
+		`<a xmlns:i="http://www.w3.org/2001/XMLSchema-instance"><b i:nil="1"/></a>`, `<a><![CDATA[]]&gt;]]></a>`, `<A0 :=""/>`, `<A xmlns:p="0"p:0=""/>`, `<p:0 xmlns:p="u"/>`, `<A xmlns:0="u"/>`,
 	} {
 		f.Add(seed)
 	}

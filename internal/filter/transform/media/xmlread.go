@@ -205,6 +205,8 @@ func (r *xmlReader) declare(attributes []xml.Attr) error {
 		prefix, ok := isDeclaration(a.Name)
 		switch {
 		case !ok:
+		case prefix != "" && !isNCName(prefix):
+			return fmt.Errorf("%s is no prefix", shortened(prefix))
 		case prefix == "xmlns" || prefix == "xml" && a.Value != xmlNamespace || prefix != "" && a.Value == "":
 			return fmt.Errorf("the prefix %s cannot be declared like that", shortened(prefix))
 		case len(r.scope) == maxPrefixes:
@@ -219,7 +221,7 @@ func (r *xmlReader) declare(attributes []xml.Attr) error {
 // uri is the namespace of a name with its prefix, here.
 func (r *xmlReader) uri(name xml.Name) (string, error) {
 	prefix := name.Space
-	if strings.Contains(name.Local, ":") { // where the decoder found no prefix, or nothing behind it
+	if strings.Contains(name.Local, ":") || prefix != "" && !isNCName(name.Local) { // the decoder looks at the whole alone
 		return "", fmt.Errorf("%s is no name with a prefix", shortened(name.Local))
 	}
 	for _, d := range slices.Backward(r.scope) {
