@@ -107,18 +107,18 @@ func (p PathTemplate) Parse() (ParsedPath, error) {
 }
 
 // Ready makes the template ready, with what compile makes of its expressions.
-func (p PathTemplate) Ready(compile func(*Expr) (*expr.Program, error)) (expr.Path, error) {
+func (p PathTemplate) Ready(compile func(*Expr) (*expr.Program, error)) (ReadyPath, error) {
 	parsed, err := p.Parse()
 	if err != nil {
-		return expr.Path{}, err
+		return ReadyPath{}, err
 	}
-	made := expr.Path{Template: parsed.Template, Text: parsed.Text, Captured: parsed.Captured()}
+	made := ReadyPath{Template: parsed.Template, Text: parsed.Text, Captured: parsed.Captured()}
 	for _, v := range parsed.Values {
 		program, err := compile(v.Expr)
 		if err != nil {
-			return expr.Path{}, err
+			return ReadyPath{}, err
 		}
-		made.Values = append(made.Values, expr.PathValue{Name: v.Name, Named: v.Named, Program: program})
+		made.Values = append(made.Values, ReadyPathValue{Name: v.Name, Named: v.Named, Program: program})
 	}
 	return made, nil
 }

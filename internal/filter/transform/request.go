@@ -15,6 +15,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/httpx"
 	"github.com/weir-gateway/weir/internal/base/jsonx"
 	"github.com/weir-gateway/weir/internal/base/template"
+	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/filter/transform/media"
 )
 
@@ -24,7 +25,7 @@ type request struct {
 
 	method   string // "": as it came, where computes is nil
 	computes *expr.Program
-	path     *expr.Path // nil: as it came
+	path     *config.ReadyPath // nil: as it came
 	query    []expr.Field
 }
 

@@ -131,7 +131,7 @@ func query(list []expr.Field, in *expr.Input) (string, error) {
 
 // path is a step's path made ready.
 type path struct {
-	expr.Path
+	config.ReadyPath
 
 	// clients tells that everything in it is the client's: what is wrong with it is, too.
 	clients bool
@@ -150,7 +150,7 @@ func clients(p *expr.Program) bool {
 func (b *builder) path(p config.PathTemplate, scope expr.Scope) (path, error) {
 	made := path{clients: true}
 	var err error
-	made.Path, err = p.Ready(func(e *config.Expr) (*expr.Program, error) {
+	made.ReadyPath, err = p.Ready(func(e *config.Expr) (*expr.Program, error) {
 		program, err := b.program(e, expr.String, scope)
 		made.clients = made.clients && clients(program)
 		return program, err

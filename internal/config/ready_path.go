@@ -1,9 +1,10 @@
-package expr
+package config
 
 import (
 	"strings"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/expr"
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/base/template"
 )
@@ -13,25 +14,25 @@ var (
 	errSlashInPath = fault.AmbiguousPath.New("A value for the path holds a slash or backslash, which servers that decode it read as another path.")
 )
 
-// Path is a path with values in it made ready.
-type Path struct {
+// ReadyPath is a PathTemplate made ready to be filled in.
+type ReadyPath struct {
 	Template template.Path
 	Text     string // with names in the place of expressions
-	Values   []PathValue
+	Values   []ReadyPathValue
 	Captured []string // names of what is inserted and not computed
 }
 
-// PathValue is a computed part of a path.
-type PathValue struct {
+// ReadyPathValue is a computed part of a path.
+type ReadyPathValue struct {
 	Name    string // as the template calls it
 	Named   bool   // it was written with a name
-	Program *Program
+	Program *expr.Program
 }
 
 // Make fills the path in, with what from has captured and what is computed. What it inserts by a name is
 // put into params, unless that is nil. Each value is one segment or a part of one: a value that
 // cannot be is a *fault.Fault.
-func (p *Path) Make(in *Input, from, params *exchange.Params) (string, error) {
+func (p *ReadyPath) Make(in *expr.Input, from, params *exchange.Params) (string, error) {
 	if len(p.Values)+len(p.Captured) == 0 {
 		return p.Template.Make(nil)
 	}
@@ -51,7 +52,7 @@ func (p *Path) Make(in *Input, from, params *exchange.Params) (string, error) {
 	})
 }
 
-func (v *PathValue) make(in *Input, params *exchange.Params) (string, error) {
+func (v *ReadyPathValue) make(in *expr.Input, params *exchange.Params) (string, error) {
 	text, err := v.Program.String(in)
 	switch {
 	case err != nil:
