@@ -68,7 +68,15 @@ func (a *attempt) sent() {
 		a.whole.CompareAndSwap(0, max(1, int64(time.Since(a.start))))
 	}
 	if a.limit > 0 && a.phase.Load() == sending {
-		a.bound.begin()
+		a.bound.begin(time.Now())
+	}
+}
+
+// sentAtOnce is sent for a request that is whole when the attempt begins.
+func (a *attempt) sentAtOnce() {
+	a.whole.Store(1)
+	if a.limit > 0 {
+		a.bound.begin(a.start)
 	}
 }
 

@@ -20,14 +20,14 @@ type bound struct {
 	timer *time.Timer
 }
 
-// begin begins the wait for the head; only the first call counts.
-func (b *bound) begin() {
+// begin begins the wait for the head at a time, which is now; only the first call counts.
+func (b *bound) begin(now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.attempt.phase.CompareAndSwap(sending, waiting) {
 		return
 	}
-	b.begun = time.Now()
+	b.begun = now
 	if b.timer != nil {
 		b.timer.Reset(b.attempt.limit)
 	}

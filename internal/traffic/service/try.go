@@ -269,7 +269,7 @@ func (c *call) outbound(a *attempt, e *endpoint) (*http.Request, *attemptBody) {
 		if len(c.tried) > 0 && out.GetBody != nil {
 			out.Body, _ = out.GetBody() // from memory, which does not fail
 		}
-		a.sent()
+		a.sentAtOnce()
 		return out, nil
 	}
 	body := &attemptBody{replay: c.body, sent: a.sent}

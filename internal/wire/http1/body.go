@@ -67,7 +67,7 @@ func (b *body) read(p []byte) (n int, err error) {
 	}
 	switch {
 	case err == io.EOF: //nolint:errorlint // our own
-		b.conn.readWhole()
+		b.conn.readWhole(b.conn.server.now())
 	case err != nil && !b.mayGoOn(err):
 		b.conn.leave()
 	default:

@@ -57,6 +57,9 @@ func (c *Conn) watch(ended chan<- struct{}) {
 // unwatch ends the watch, and receives what it has read. The caller is about to read.
 func (c *Conn) unwatch(t *turn) {
 	c.expect(nothing, 0)
+	if c.socket != nil {
+		return // there is none, see check
+	}
 	c.mu.Lock()
 	ended := c.watched
 	if ended != nil {

@@ -158,6 +158,7 @@ func (c *Conn) headBegins(t *turn) {
 	now := c.server.now()
 	switch {
 	case len(t.in.b) > 0:
+		t.begun = now
 		due := int64(0)
 		if c.server.options.HeadTime > 0 {
 			due = now + int64(c.server.options.HeadTime)
@@ -251,7 +252,7 @@ func (c *Conn) handle(t *turn) after {
 	c.current = ctx
 	c.mu.Unlock()
 	if t.body == nil {
-		c.readWhole()
+		c.readWhole(t.begun) // which costs no look at the clock: most heads come whole
 	} else {
 		c.expect(nothing, 0)
 	}
@@ -260,8 +261,8 @@ func (c *Conn) handle(t *turn) after {
 	return c.complete(t, w, aborted)
 }
 
-// readWhole notes that the request has come whole: from now on the client may leave.
-func (c *Conn) readWhole() { c.expect(answering, c.server.now()+int64(patience)) }
+// readWhole notes that the request has come whole, not long after that time: from now on the client may leave.
+func (c *Conn) readWhole(at int64) { c.expect(answering, at+int64(patience)) }
 
 // call calls the handler and tells whether it has ended in a panic.
 func (c *Conn) call(w *response, r *http.Request) (aborted bool) {

@@ -18,6 +18,7 @@ type turn struct {
 	request  *http.Request
 	body     *body // nil: the request has no content
 	response *response
+	begun    int64 // when the first of the head was there, on the server's clock
 
 	// What is used again.
 	url   url.URL
