@@ -94,7 +94,7 @@ func (t *passage) pass(res *http.Response) error {
 	}
 	for n := 0; ; {
 		var err error
-		n, err = t.passPiece(res.Body, n)
+		n, err = t.passPiece(res.Body, n, left)
 		left -= int64(n)
 		switch {
 		case err == io.EOF: //nolint:errorlint // io.Reader gives it bare
@@ -110,10 +110,10 @@ func (t *passage) pass(res *http.Response) error {
 	}
 }
 
-// passPiece passes one piece on, where the one before had so many bytes.
-func (t *passage) passPiece(from io.Reader, before int) (n int, err error) {
+// passPiece passes one piece on, where the one before had so many bytes, and so many are known to be left.
+func (t *passage) passPiece(from io.Reader, before int, left int64) (n int, err error) {
 	switch {
-	case before >= largePiece:
+	case before >= much && left > largePiece:
 		piece, _ := hugePieces.Get().(*[hugePiece]byte)
 		defer hugePieces.Put(piece)
 		return t.passOne(from, piece[:])
