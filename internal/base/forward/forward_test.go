@@ -214,3 +214,27 @@ func BenchmarkRequest(b *testing.B) {
 		forward.Request(exchange.MapHead(make(http.Header, 20)), in, client, "id", "1.1")
 	}
 }
+
+// Names are told apart by their first letter and length before they are looked at: none that is managed may slip through,
+// however it is spelled.
+func TestManagedInEverySpelling(t *testing.T) {
+	for _, name := range []string{
+		"Connection", "Proxy-Connection", "Keep-Alive", "TE", "Trailer", "Transfer-Encoding", "Upgrade", "HTTP2-Settings",
+		"Proxy-Authenticate", "Proxy-Authentication-Info", "Proxy-Authorization", "Proxy", "Content-Length", "Host", "Expect",
+		"Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Port", "X-Forwarded-Proto", "X-Request-Id", "Via",
+		"X-Forwarded", "X-Real-Ip", "X-Client-Ip", "True-Client-Ip", "X-Cluster-Client-Ip", "X-Original-Url", "X-Original-Uri",
+		"X-Original-Host", "X-Original-Method", "X-Original-Forwarded-For", "X-Rewrite-Url",
+		"X-Forwarded-A", "X-Envoy-B", "X-Forwarded-" + strings.Repeat("c", 100), "X-Envoy-" + strings.Repeat("d", 51), "X-Envoy-" + strings.Repeat("e", 56),
+	} {
+		for _, spelled := range []string{name, strings.ToLower(name), strings.ToUpper(name), strings.ReplaceAll(name, "-", "_"), strings.ReplaceAll(name, "-", ".")} {
+			if !forward.Managed(spelled) {
+				t.Errorf("%s passes", spelled)
+			}
+		}
+	}
+	for _, name := range []string{"", "X", "Accept", "Cookie", "Content-Type", "Hosts", "X-Envoy", "X-Request-Ids", "Via2", "Ex", strings.Repeat("x", 200), "\xff\xff"} {
+		if forward.Managed(name) {
+			t.Errorf("%s does not pass", name)
+		}
+	}
+}

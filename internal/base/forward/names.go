@@ -63,22 +63,34 @@ const (
 	envoyFamily     = "x-envoy-"
 )
 
-// initials are the first letters of managed names: most fields have another one,
-// and cost no look-up.
-var initials = func() (set [256]bool) {
-	for name := range rules {
-		set[name[0]], set[name[0]-('a'-'A')] = true, true
-	}
-	return set
-}()
-
 // longest is more than the length of every name in rules and of every family.
 const longest = 32
+
+// shapes tells by the first letter of a name which lengths managed names have, as bits: most fields have another
+// one, and cost no look-up. The last bit stands for what is longer.
+var shapes = func() (lengths [256]uint64) {
+	add := func(initial byte, bits uint64) {
+		lengths[initial] |= bits
+		lengths[initial-('a'-'A')] |= bits
+	}
+	for name := range rules {
+		add(name[0], 1<<len(name))
+	}
+	for _, family := range []string{forwardedFamily, envoyFamily} {
+		add(family[0], ^uint64(0)<<len(family))
+	}
+	return lengths
+}()
+
+// mayBeManaged tells whether a name has the first letter and the length of one that is.
+func mayBeManaged(name string) bool {
+	return name != "" && shapes[name[0]]>>min(len(name), 63)&1 != 0
+}
 
 // classify gives the rule of a field name and whether the name is spelled with
 // '_' or '.', so that it only folds to the name of the rule (told for any rule but pass).
 func classify(name string) (r rule, alias bool) {
-	if name == "" || !initials[name[0]] {
+	if !mayBeManaged(name) {
 		return pass, false
 	}
 	var buf [longest]byte
