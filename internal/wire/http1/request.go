@@ -139,12 +139,12 @@ func takeFields(r *http.Request, fields string, chunked bool) (m marks) {
 func fieldLines(text string) iter.Seq2[string, string] {
 	return func(yield func(name, value string) bool) {
 		for {
-			line, rest, found := strings.Cut(text, "\r\n")
-			if !found || line == "" {
+			end := strings.IndexByte(text, '\r') // there is none within a line that was checked
+			if end <= 0 {
 				return
 			}
-			text = rest
-			name, value, _ := strings.Cut(line, ":")
+			name, value, _ := strings.Cut(text[:end], ":")
+			text = text[min(end+len("\r\n"), len(text)):]
 			if !yield(name, trimBlanks(value)) {
 				return
 			}
