@@ -33,7 +33,10 @@ func appendField(out []byte, name, value string) []byte {
 	}
 	out = append(append(out, name...), ": "...)
 	begin := len(out)
-	out = append(out, strings.Trim(value, " \t\r\n")...)
+	if n := len(value); n > 0 && (value[0] <= ' ' || value[n-1] <= ' ') { // seldom, and Trim looks at all that it might be first
+		value = strings.Trim(value, " \t\r\n")
+	}
+	out = append(out, value...)
 	for i := begin; i < len(out); i++ {
 		if classes[out[i]]&fieldByte == 0 {
 			out[i] = ' '
