@@ -16,6 +16,7 @@ import (
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
 	"github.com/weir-gateway/weir/internal/function"
+	"github.com/weir-gateway/weir/internal/function/form/apigw"
 	"github.com/weir-gateway/weir/internal/function/local/pool"
 	"github.com/weir-gateway/weir/internal/function/local/program"
 )
@@ -26,6 +27,7 @@ type Config struct {
 	Run      string           `doc:"run,required" example:"./functions/orders" help:"The program: an executable file, a folder with an executable file called bootstrap, a folder with a Go main package, which is built with the go command, a file or folder of JavaScript or Python, the folder of an Azure Functions app that is a custom handler, or a WebAssembly module. Relative to the config's folder."`
 	Contract program.Contract `doc:"contract,omitzero" example:"http" help:"How it is talked to: lambda (AWS Lambda's Runtime API, API Gateway v2.0 events), http (a server on the port in PORT), azure (an Azure Functions custom handler) or wasm (a WebAssembly module). By default wasm for a file that is such a module, azure for a folder with a host.json, lambda for a file called bootstrap, for a Go program that imports aws-lambda-go and for modules of Node.js and Python, otherwise http."`
 	Handler  string           `doc:"handler,omitzero" example:"src/index.handler" help:"The handler within the program: of JavaScript and Python the file and what it exports, by default index.handler and lambda_function.lambda_handler; otherwise _HANDLER of a lambda function, FUNCTION_TARGET of an http one."`
+	Format   apigw.Format     `doc:"format,omitzero" example:"raw" help:"What a lambda function is given, and answers: v2 (API Gateway's payload format 2.0) unless told, v1, alb, alb-multi, or raw (the request's body, which is JSON; the answer is the response's body)."`
 	Args     []string         `doc:"args" example:"[--verbose]" help:"The program's arguments."`
 	Env      map[string]Value `doc:"env" help:"Variables of the program's environment, which begins with PATH, HOME, TMPDIR, LANG and TZ and holds nothing of the gateway's own. Values may be references: ${env:NAME}, ${file:/path}; \"\" is a variable that is empty."`
 	Memory   doc.Size         `doc:"memory,omitzero" example:"256MiB" help:"The memory that an instance may use, with all that it starts: of a lambda function and a WebAssembly module 128MiB by default, which the former is told as AWS_LAMBDA_FUNCTION_MEMORY_SIZE; otherwise as much as there is. A process that uses more is killed (Linux); a module gets no more."`
@@ -124,6 +126,7 @@ func (c *Config) validate() error {
 	require(c.Run != "", "run: name a file or a folder")
 	require(slices.Contains([]program.Contract{program.Guess, program.Lambda, program.HTTP, program.Azure, program.Wasm}, c.Contract),
 		"contract: %q is none of lambda, http, azure, wasm", c.Contract)
+	require(c.Format == "" || c.Format.Known(), "format: %q is none of v2, v1, alb, alb-multi, raw", c.Format)
 	require(c.Scale.Max >= 1 && c.Scale.Max <= mostInstances, "scale.max: %d is not from 1 to %d", c.Scale.Max, mostInstances)
 	require(c.Scale.Min >= 0 && c.Scale.Min <= c.Scale.Max, "scale.min: %d is not from 0 to scale.max, which is %d", c.Scale.Min, c.Scale.Max)
 	require(c.Scale.Idle >= shortestIdle, "scale.idle: %v is shorter than %v", c.Scale.Idle, shortestIdle)
@@ -171,6 +174,9 @@ func (c *Config) find(dir, name string) (program.Program, error) {
 	if err == nil {
 		err = c.checkHandler(found)
 	}
+	if err == nil && found.Contract != program.Lambda && c.Format != "" {
+		err = fmt.Errorf("format: this function has the contract %s, and events are for those with lambda", found.Contract)
+	}
 	if err == nil && found.Contract == program.Lambda && found.Runtime == program.Python && c.Scale.Concurrency > 1 {
 		err = fmt.Errorf("scale.concurrency: a handler in Python takes one request at a time, not %d; more of them are more processes, up to scale.max", c.Scale.Concurrency)
 	}
@@ -212,7 +218,7 @@ func (c *Config) allowed(contract program.Contract) doc.Size {
 // from a to b: the program and its environment are its identity, bounds and
 // times are not.
 func same(a, b *Config) bool {
-	return a.Run == b.Run && a.Contract == b.Contract && a.Handler == b.Handler && a.Memory == b.Memory &&
+	return a.Run == b.Run && a.Contract == b.Contract && a.Handler == b.Handler && a.Format == b.Format && a.Memory == b.Memory &&
 		a.Scale.Concurrency == b.Scale.Concurrency && slices.Equal(a.Args, b.Args) &&
 		maps.EqualFunc(a.Env, b.Env, func(x, y Value) bool { return reflect.DeepEqual(x.Template, y.Template) })
 }

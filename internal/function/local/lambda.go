@@ -1,11 +1,13 @@
 package local
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -31,6 +33,7 @@ const latest = "$LATEST"
 // answers.
 type lambda struct {
 	arn         string
+	format      apigw.Format
 	env         map[string]string
 	concurrency int // invocations at once in one instance, if it asks for them
 }
@@ -45,7 +48,8 @@ func newLambda(env function.Env, name string, c *Config, p program.Program) *lam
 		handler = "bootstrap"
 	}
 	l := &lambda{
-		arn: "arn:aws:lambda:" + region + ":" + cmp.Or(env.Account, config.DefaultAccount) + ":function:" + name, concurrency: c.bounds(p.Contract).Concurrency,
+		format: cmp.Or(c.Format, apigw.V2),
+		arn:    "arn:aws:lambda:" + region + ":" + cmp.Or(env.Account, config.DefaultAccount) + ":function:" + name, concurrency: c.bounds(p.Contract).Concurrency,
 		env: map[string]string{
 			"_HANDLER": handler, "LAMBDA_TASK_ROOT": p.Folder, "LAMBDA_RUNTIME_DIR": p.Folder, "TZ": ":UTC",
 			"AWS_REGION": region, "AWS_DEFAULT_REGION": region, "AWS_EXECUTION_ENV": "AWS_Lambda_provided.al2023",
@@ -187,7 +191,7 @@ func (l *lambda) roundTrip(b *backend, r *http.Request) (*http.Response, error) 
 		if err != nil {
 			return nil, err
 		}
-		return response(r, result)
+		return l.response(r, result)
 	})
 }
 
@@ -197,7 +201,13 @@ func (l *lambda) event(r *http.Request) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	event := apigw.Encode(r, body)
+	if l.format == apigw.Raw && len(bytes.TrimSpace(body)) > 0 && !json.Valid(body) {
+		return nil, fault.MalformedBody.New("The body is the event of the function, which is JSON.")
+	}
+	event, err := l.format.Encode(r, body)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // it says what it is
+	}
 	if len(event) > runtimeapi.MaxPayload {
 		return nil, tooLarge()
 	}
@@ -275,9 +285,9 @@ func newTrace() string {
 }
 
 // response makes the response to r of an answer.
-func response(r *http.Request, result runtimeapi.Result) (*http.Response, error) {
+func (l *lambda) response(r *http.Request, result runtimeapi.Result) (*http.Response, error) {
 	if result.Stream == nil {
-		res, err := apigw.Decode(r, result.Payload)
+		res, err := l.format.Decode(r, result.Payload)
 		return res, badResponse(err)
 	}
 	if result.ContentType != apigw.StreamType {
