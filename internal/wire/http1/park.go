@@ -82,7 +82,7 @@ func (s *Server) hasPorter() bool {
 		if err != nil {
 			return false
 		}
-		s.porter, s.parked = p, map[int]*Conn{}
+		s.porter, s.parked = p, map[int32]*Conn{}
 		s.idle.Go(func() { p.run(s.wake) })
 	}
 	return true
@@ -100,7 +100,7 @@ func (s *Server) unpark(c *Conn) {
 }
 
 // wake is told by the porter on which sockets something has come, or their end.
-func (s *Server) wake(fds []int) {
+func (s *Server) wake(fds []int32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ended {

@@ -46,14 +46,14 @@ func newPorter() (*porter, error) {
 
 // watch has run tell, once, when there is something to read on a socket, or its end. It
 // gives what run calls it by. The system forgets a socket when it is closed.
-func (p *porter) watch(socket syscall.RawConn) (fd int, err error) {
+func (p *porter) watch(socket syscall.RawConn) (fd int32, err error) {
 	failed := socket.Control(func(s uintptr) {
-		fd = int(s)
-		event := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLONESHOT, Fd: int32(fd)}
+		fd = int32(s)
+		event := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLONESHOT, Fd: fd}
 		controlled := p.epoll.Control(func(e uintptr) {
-			err = unix.EpollCtl(int(e), unix.EPOLL_CTL_MOD, fd, &event)
+			err = unix.EpollCtl(int(e), unix.EPOLL_CTL_MOD, int(s), &event)
 			if errors.Is(err, unix.ENOENT) { // it is the first time
-				err = unix.EpollCtl(int(e), unix.EPOLL_CTL_ADD, fd, &event)
+				err = unix.EpollCtl(int(e), unix.EPOLL_CTL_ADD, int(s), &event)
 			}
 		})
 		if controlled != nil {
@@ -67,9 +67,9 @@ func (p *porter) watch(socket syscall.RawConn) (fd int, err error) {
 }
 
 // run tells of sockets until the porter is closed.
-func (p *porter) run(tell func(fds []int)) {
+func (p *porter) run(tell func(fds []int32)) {
 	var events [atOnce]unix.EpollEvent
-	fds := make([]int, 0, atOnce)
+	fds := make([]int32, 0, atOnce)
 	for {
 		n := 0
 		if p.epoll.Read(func(e uintptr) bool {
@@ -80,7 +80,7 @@ func (p *porter) run(tell func(fds []int)) {
 		}
 		fds = fds[:0]
 		for _, event := range events[:n] {
-			fds = append(fds, int(event.Fd))
+			fds = append(fds, event.Fd)
 		}
 		tell(fds)
 	}

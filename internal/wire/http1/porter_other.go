@@ -15,6 +15,6 @@ type porter struct{}
 
 func newPorter() (*porter, error) { return nil, errors.ErrUnsupported }
 
-func (*porter) watch(syscall.RawConn) (int, error) { return 0, errors.ErrUnsupported }
-func (*porter) run(func(fds []int))                {}
-func (*porter) close()                             {}
+func (*porter) watch(syscall.RawConn) (int32, error) { return 0, errors.ErrUnsupported }
+func (*porter) run(func(fds []int32))                {}
+func (*porter) close()                               {}

@@ -29,8 +29,8 @@ type Conn struct {
 	ctx       context.Context      //nolint:containedctx // of all requests; made for the first one
 	peer      string               // its address; made for the first request
 	firstHead int64                // when the first head must be whole, on the server's clock; 0: never
-	fd        int                  // its socket's, while it is parked; guarded by server.mu
 	seen      int64                // the state of rest that the sweep has seen; guarded by server.mu
+	fd        int32                // its socket's, while it is parked; guarded by server.mu
 	one       [1]byte              // the first byte of a head that is awaited, or what came while a request was answered
 
 	state  atomic.Int64 // what is waited for, and until when; see sweep.go
@@ -43,9 +43,9 @@ type Conn struct {
 	interrupted int64                    // the state that the sweep has ended, 0 for none
 	outer       time.Time                // the read deadline that the handler asked for
 	bounded     bool                     // the handler has set a deadline
+	came        bool                     // the watch has read a byte
 	current     *exchange.RequestContext // of the request that is being answered, nil where there is none
 	watched     chan struct{}            // closed when the watch has ended; nil: there is none
-	came        bool                     // the watch has read one
 }
 
 // past is a deadline that is over.
@@ -149,7 +149,11 @@ func (c *Conn) handOver(t *turn) after {
 	c.server.lendAgain(t)
 	c.expect(nothing, 0)
 	c.server.forget(c)
-	c.server.options.Preface(c.net, early)
+	var firstHead time.Time
+	if c.firstHead > 0 {
+		firstHead = c.server.start.Add(time.Duration(c.firstHead))
+	}
+	c.server.options.Preface(c.net, early, firstHead)
 	return isTaken
 }
 

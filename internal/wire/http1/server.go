@@ -29,8 +29,8 @@ type ServerOptions struct {
 	// background. The one that is given has http.LocalAddrContextKey.
 	Context func(ctx context.Context, c *Conn) context.Context
 	// Preface is given each connection that begins with the HTTP/2 preface, where H2C is
-	// set, with what was read of it.
-	Preface func(conn net.Conn, early []byte)
+	// set, with what was read of it, and when the first head must be whole, as Serve was told.
+	Preface func(conn net.Conn, early []byte, firstHead time.Time)
 	// Hijacked is told of each connection that a handler takes over; nil: nobody is told.
 	Hijacked func(conn net.Conn)
 	// Log is told of panics, and at level debug of handlers that break rules; nil: slog.Default().
@@ -55,10 +55,10 @@ type Server struct {
 
 	mu     sync.Mutex // guards what follows
 	conns  map[*Conn]struct{}
-	porter *porter       // nil: no connection was parked yet
-	parked map[int]*Conn // by the descriptors of their sockets
-	timer  *time.Timer   // of the sweep
-	armed  int64         // when it fires, on the server's clock; 0: it does not
+	porter *porter         // nil: no connection was parked yet
+	parked map[int32]*Conn // by the descriptors of their sockets
+	timer  *time.Timer     // of the sweep
+	armed  int64           // when it fires, on the server's clock; 0: it does not
 	ended  bool
 }
 

@@ -65,12 +65,13 @@ const headerPiece = 256 // more than a header without fields has
 // announced makes c the connection that its header tells of. early is what was
 // read behind it.
 func (c *conn) announced(h proxyproto.Header, early []byte) {
+	c.ahead = &ahead{}
 	if len(early) > 0 {
-		c.early = early
+		c.ahead.early = early
 	}
 	if h.Source.IsValid() {
-		c.remote = net.TCPAddrFromAddrPort(h.Source)
-		c.local = net.TCPAddrFromAddrPort(h.Destination)
+		c.ahead.remote = net.TCPAddrFromAddrPort(h.Source)
+		c.ahead.local = net.TCPAddrFromAddrPort(h.Destination)
 	}
 }
 

@@ -34,19 +34,21 @@ type conn struct {
 	net.Conn
 
 	set       *connections
-	terms     string       // see Bind; written before begun
-	begun     bool         // its handshake is complete
-	rests     bool         // it is with no server; guarded by set.mu
-	hurried   hurried      // nil on HTTP/2 over TLS
-	firstBy   time.Time    // when the first head must be whole; only where the engine is our own
-	meter     *http2.Meter // nil where HTTP/2 cannot be spoken; written before begun
-	client    netip.Prefix // that it is counted by; the zero value where it is not
-	computing slots        // while a handshake reads from it; nil otherwise
+	terms     string        // see Bind; written before begun
+	begun     bool          // its handshake is complete
+	rests     bool          // it is with no server; guarded by set.mu
+	hurried   hurried       // nil on HTTP/2 over TLS
+	meter     *http2.Meter  // nil where HTTP/2 cannot be spoken; written before begun
+	client    *netip.Prefix // that it is counted by; nil where it is not
+	computing slots         // while a handshake reads from it; nil otherwise
+	ahead     *ahead        // nil for most
 	stall     stall
+}
 
-	// Of a connection that a proxy announced; see Announced.
-	remote, local net.Addr // instead of Conn's own, where not nil
-	early         []byte   // what was read behind the header
+// ahead is what was read off a connection before anybody served it.
+type ahead struct {
+	remote, local net.Addr // as a proxy announced them, instead of its own where not nil; see Announced
+	early         []byte   // what came behind that
 }
 
 // hurried is what can be told to receive a head that is awaited sooner.
@@ -87,7 +89,7 @@ func (s *connections) welcome(c *conn) bool {
 		return false
 	}
 	s.ofOne[client]++
-	c.client = client
+	c.client = &client
 	return true
 }
 
@@ -196,8 +198,10 @@ func (s *connections) remove(c *conn) {
 	}
 	delete(s.open, c)
 	s.meter.Closed()
-	if s.ofOne[c.client]--; s.ofOne[c.client] <= 0 {
-		delete(s.ofOne, c.client)
+	if c.client != nil {
+		if s.ofOne[*c.client]--; s.ofOne[*c.client] <= 0 {
+			delete(s.ofOne, *c.client)
+		}
 	}
 	if len(s.open) == 0 && s.empty != nil {
 		close(s.empty)
@@ -245,28 +249,28 @@ func (c *conn) NetConn() net.Conn { return c.Conn }
 
 // RemoteAddr is the client's address, as a proxy announced it where one did.
 func (c *conn) RemoteAddr() net.Addr {
-	if c.remote != nil {
-		return c.remote
+	if c.ahead != nil && c.ahead.remote != nil {
+		return c.ahead.remote
 	}
 	return c.Conn.RemoteAddr()
 }
 
 // LocalAddr is the address that the client connected to.
 func (c *conn) LocalAddr() net.Addr {
-	if c.local != nil {
-		return c.local
+	if c.ahead != nil && c.ahead.local != nil {
+		return c.ahead.local
 	}
 	return c.Conn.LocalAddr()
 }
 
 // Read gives what came behind a header first.
 func (c *conn) Read(p []byte) (int, error) {
-	if len(c.early) == 0 {
+	if c.ahead == nil || len(c.ahead.early) == 0 {
 		return c.receive(p)
 	}
-	n := copy(p, c.early)
-	if c.early = c.early[n:]; len(c.early) == 0 {
-		c.early = nil
+	n := copy(p, c.ahead.early)
+	if c.ahead.early = c.ahead.early[n:]; len(c.ahead.early) == 0 {
+		c.ahead.early = nil
 	}
 	return n, nil
 }

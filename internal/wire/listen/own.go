@@ -25,7 +25,6 @@ func (s *Server) newOwn(lines bool) *http1.Server {
 
 // serveOwn has our own server serve HTTP/1.x on conn, which is accepted or stands above it.
 func (s *Server) serveOwn(accepted *conn, conn net.Conn, deadline time.Time) {
-	accepted.firstBy = deadline
 	s.connections.begin(accepted, s.own.Serve(conn, deadline))
 }
 
@@ -39,8 +38,11 @@ func (s *Server) withOwn(ctx context.Context, c *http1.Conn) context.Context {
 }
 
 // goOn has net/http's server go on with a connection that turned out to speak HTTP/2.
-func (s *Server) goOn(on net.Conn, early []byte) {
+func (s *Server) goOn(on net.Conn, early []byte, firstHead time.Time) {
 	accepted := acceptedBelow(on)
-	accepted.early = early // all that came behind a PROXY header is in it
-	s.serveStd(accepted, accepted.firstBy)
+	if accepted.ahead == nil {
+		accepted.ahead = &ahead{}
+	}
+	accepted.ahead.early = early // all that came behind a PROXY header is in it
+	s.serveStd(accepted, firstHead)
 }
