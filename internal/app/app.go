@@ -4,7 +4,7 @@
 //   - app.go: the order.
 //   - listen.go: servers on sockets.
 //   - admin.go: the server of the admin API.
-//   - memory.go: the guard of the process's memory; garbage.go: how often it is collected.
+//   - memory.go: the guard of the process's memory; garbage.go: how often it is collected; quiet.go: what is given back.
 //   - stop.go: the end.
 //   - upgrade.go: the end that another process takes over from.
 //   - notify.go: what a service manager is told.
@@ -179,8 +179,10 @@ func (a *App) follow(ctx context.Context) *listen.Successor {
 	if a.watcher != nil {
 		changed = a.watcher.Changed()
 	}
-	serving := time.NewTicker(touch)
+	serving, looking := time.NewTicker(touch), time.NewTicker(lookEvery)
 	defer serving.Stop()
+	defer looking.Stop()
+	quiet := newQuiet()
 	var u upgrade
 	defer u.end(a)
 	for {
@@ -196,6 +198,8 @@ func (a *App) follow(ctx context.Context) *listen.Successor {
 			a.read()
 		case <-serving.C:
 			a.follower.Touch()
+		case <-looking.C:
+			quiet.look()
 		case <-a.options.Upgrade:
 			u.begin(a)
 		case err := <-u.done:
