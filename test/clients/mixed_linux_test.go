@@ -121,8 +121,9 @@ func (m *mixed) play(d time.Duration) {
 			thinks(ctx)
 			c := &caller{number: m.number.Add(1), address: m.gateway.Address, client: client}
 			c.Rand = rand.New(rand.NewPCG(m.seed, c.number)) // to be repeated
+			begun := time.Now()
 			if err := kind.talk(c); err != nil {
-				return fmt.Errorf("seed %d, conversation %d: %w", m.seed, c.number, err)
+				return fmt.Errorf("seed %d, conversation %d, %s after its begin at %s: %w", m.seed, c.number, time.Since(begun), begun.Format(time.TimeOnly), err)
 			}
 			return nil
 		})
