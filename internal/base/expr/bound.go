@@ -25,6 +25,7 @@ const (
 
 // weights tell why a call is refused, nil where it may run.
 var weights = map[string]func(args []ref.Val) error{
+	"matches":     weighMatches,
 	"replace":     weighReplace,
 	"join":        weighJoin,
 	"format":      weighFormat,
@@ -170,6 +171,17 @@ func weighProduct(args []ref.Val) error {
 	}
 	if a > 0 && b > maxWork/a {
 		return fmt.Errorf("the call would take more than %d steps", maxWork)
+	}
+	return nil
+}
+
+// weighMatches refuses what would cost more than an expression may, by CEL's own measure: a tenth for each
+// character of the text times a quarter for each of the pattern. A long text with a long pattern takes seconds.
+func weighMatches(args []ref.Val) error {
+	const perUnit = 40
+	text, pattern := sizeOf(args[0]), sizeOf(args[1])
+	if text > 0 && pattern > perUnit*maxCost/text {
+		return fmt.Errorf("a text of %d characters and a pattern of %d are too long for each other", text, pattern)
 	}
 	return nil
 }
