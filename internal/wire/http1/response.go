@@ -354,22 +354,27 @@ func (w *response) writeLarge(p []byte) error {
 			return err
 		}
 	}
-	room, _ := largeRooms.Get().(*[pieceBytes]byte)
-	defer largeRooms.Put(room)
 	for len(p) > 0 {
 		if len(w.out) == 0 && !w.chunked {
-			return w.sendAll(p)
+			return w.sendAll(p) // as it lies: no room is held while the client takes it
 		}
-		piece := room[:copy(room[:], w.out)]
-		w.out = w.out[:0]
-		n := min(len(p), cap(piece)-len(piece)-chunkRoom)
-		piece = w.appendPiece(piece, p[:n], "")
-		p = p[n:]
-		if err := w.sendAll(piece); err != nil {
+		n, err := w.sendPiece(p)
+		if err != nil {
 			return err
 		}
+		p = p[n:]
 	}
 	return nil
+}
+
+// sendPiece sends what waits with as much of p as fits, and tells how much that was.
+func (w *response) sendPiece(p []byte) (int, error) {
+	room, _ := largeRooms.Get().(*[pieceBytes]byte)
+	defer largeRooms.Put(room)
+	piece := room[:copy(room[:], w.out)]
+	w.out = w.out[:0]
+	n := min(len(p), cap(piece)-len(piece)-chunkRoom)
+	return n, w.sendAll(w.appendPiece(piece, p[:n], ""))
 }
 
 // send sends what waits.
