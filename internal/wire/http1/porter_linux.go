@@ -13,8 +13,8 @@ import (
 // parks tells whether there can be a porter.
 const parks = true
 
-// atOnce is how many sockets the porter hears of in one call.
-const atOnce = 128
+// mostHeard is of how many sockets the porter hears in one call.
+const mostHeard = 128
 
 // porter waits for many sockets in one goroutine: by an epoll instance (epoll(7)), for which
 // the runtime's own poller waits as for any file. It tells of each socket once.
@@ -68,8 +68,8 @@ func (p *porter) watch(socket syscall.RawConn) (fd int32, err error) {
 
 // run tells of sockets until the porter is closed.
 func (p *porter) run(tell func(fds []int32)) {
-	var events [atOnce]unix.EpollEvent
-	fds := make([]int32, 0, atOnce)
+	var events [mostHeard]unix.EpollEvent
+	fds := make([]int32, 0, mostHeard)
 	for {
 		n := 0
 		if p.epoll.Read(func(e uintptr) bool {
