@@ -34,6 +34,9 @@ func begin(r *http.Request, x *Exchange) *http.Request {
 	return With(r, x)
 }
 
+// SetContext gives r itself another context, which a copy of it would cost memory for. Nobody else may have r yet.
+func SetContext(ctx context.Context, r *http.Request) { *r = *r.WithContext(ctx) }
+
 // With returns r with x in its context; Begin does it for you.
 func With(r *http.Request, x *Exchange) *http.Request { return r.WithContext(Context(r.Context(), x)) }
 

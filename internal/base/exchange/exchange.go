@@ -68,9 +68,9 @@ type Exchange struct {
 	// Inner tells that the request was made within another one, by an Entrance.
 	Inner bool
 
-	// Informational passes a 1xx response (not 101) on to the client at once.
+	// Informational passes a 1xx response on to the client at once.
 	// It is nil where the client or its protocol cannot take one.
-	Informational func(status int, head Head)
+	Informational Informer
 
 	onHead []func(status int, head Head)
 	onDone []func(Outcome)
@@ -87,6 +87,15 @@ type Server interface {
 	// and what would go on for ever should come to an end.
 	Ending() context.Context
 }
+
+// Informer passes a 1xx response (not 101) on.
+type Informer interface{ Inform(status int, head Head) }
+
+// InformerFunc is a function that does.
+type InformerFunc func(status int, head Head)
+
+// Inform implements Informer.
+func (f InformerFunc) Inform(status int, head Head) { f(status, head) }
 
 // Client is who sent the request, after trusted proxies were believed.
 type Client struct {

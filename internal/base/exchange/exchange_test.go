@@ -114,9 +114,9 @@ func TestInformationalPassesAtOnceAndLeavesTheFinalHeadAlone(t *testing.T) {
 	s := serve(t, func(w *exchange.Writer, _ *http.Request, x *exchange.Exchange) {
 		w.Head().Set("X-Final", "1")
 		early := http.Header{"Link": {"</a.css>; rel=preload"}}
-		x.Informational(103, exchange.MapHead(early))
+		x.Informational.Inform(103, exchange.MapHead(early))
 		_, _ = w.Write([]byte("done"))
-		x.Informational(103, exchange.MapHead(early)) // too late: no effect
+		x.Informational.Inform(103, exchange.MapHead(early)) // too late: no effect
 	})
 	conn, err := net.Dial("tcp", s.Listener.Addr().String())
 	if err != nil {
@@ -144,7 +144,7 @@ func TestHintsOverHTTP2ShareNoMapWithTheServer(t *testing.T) {
 		x := &exchange.Exchange{Start: time.Now()}
 		ew, r := exchange.Begin(w, r, x)
 		for i := 0; r.Context().Err() == nil; i++ {
-			x.Informational(103, exchange.MapHead(http.Header{"Link": {"</a.css>"}, fmt.Sprintf("X-%d", i%50): {"1"}}))
+			x.Informational.Inform(103, exchange.MapHead(http.Header{"Link": {"</a.css>"}, fmt.Sprintf("X-%d", i%50): {"1"}}))
 		}
 		ew.Finish(nil)
 	}))
@@ -227,7 +227,7 @@ func TestDetachedRequestOutlivesItsExchange(t *testing.T) {
 }
 
 func TestBranchesHaveTheirOwnAttemptsUntilTheyAreJoined(t *testing.T) {
-	x := &exchange.Exchange{ID: "id-1", Informational: func(int, exchange.Head) { t.Error("a branch passed a hint on") }}
+	x := &exchange.Exchange{ID: "id-1", Informational: exchange.InformerFunc(func(int, exchange.Head) { t.Error("a branch passed a hint on") })}
 	x.OnDone(func(exchange.Outcome) { t.Error("a hook ran early") })
 	x.Params.Add("user", "7")
 	x.Tried(exchange.Attempt{Endpoint: "a:1"})
@@ -306,7 +306,7 @@ func TestMapHeadDeletesEverySpellingAndCopiesWithoutSharing(t *testing.T) {
 
 func TestHintsPassUntilTheirEndAndWithinTheirLimit(t *testing.T) {
 	var passed []int
-	x := &exchange.Exchange{Informational: func(status int, _ exchange.Head) { passed = append(passed, status) }}
+	x := &exchange.Exchange{Informational: exchange.InformerFunc(func(status int, _ exchange.Head) { passed = append(passed, status) })}
 	h := x.Hints(200)
 	header := textproto.MIMEHeader{"Link": {"</style.css>; rel=preload"}}
 	for _, status := range []int{103, 100, 103} {

@@ -16,7 +16,7 @@ var ErrHintsTooLong = errors.New("the backend's 1xx responses are larger than a 
 // RoundTrip has returned already. It bounds them together: net/http bounds each
 // one, but not their number. A nil *Hints passes nothing. Safe for concurrent use.
 type Hints struct {
-	inform func(status int, head Head)
+	inform Informer
 
 	mu    sync.Mutex
 	left  int64 // bytes
@@ -41,7 +41,7 @@ func (h *Hints) Pass(status int, header textproto.MIMEHeader) error {
 		return ErrHintsTooLong
 	}
 	if !h.ended && status != http.StatusContinue {
-		h.inform(status, mapHead(header))
+		h.inform.Inform(status, mapHead(header))
 	}
 	return nil
 }

@@ -7,9 +7,13 @@ import (
 	"maps"
 	"net/http"
 	"net/textproto"
+	"net/url"
 	"strconv"
+	"sync"
 
 	"golang.org/x/net/http/httpguts"
+
+	"github.com/weir-gateway/weir/internal/base/poison"
 )
 
 // This is where messages and their heads meet: no other code of Weir's own looks
@@ -92,6 +96,58 @@ func NewRequestOf(ctx context.Context, r *http.Request, fields int) *http.Reques
 	return (&http.Request{
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: newHeader(r.Header, fields), Body: http.NoBody,
 	}).WithContext(ctx)
+}
+
+// Loan is a request to a backend whose memory is used again.
+type Loan struct {
+	Request http.Request
+	URL     url.URL // for Request.URL
+
+	head http.Header
+	list []string // of lines
+}
+
+var loans = sync.Pool{New: func() any { return &Loan{head: http.Header{}} }} // reused memory
+
+// Lend is NewRequest for who knows when nobody has the request any more. Whoever does not, leaves
+// the loan to the garbage collector.
+func Lend(ctx context.Context, r *http.Request) *Loan {
+	of, ordered := r.Header[Lines]
+	if !ordered {
+		return &Loan{Request: *NewRequest(ctx, r)}
+	}
+	l, _ := loans.Get().(*Loan)
+	if room := len(of) + 2*usualFields; cap(l.list) < room {
+		l.list = make([]string, 0, room)
+	}
+	l.head[Lines] = l.list[:0]
+	l.Request = *(&http.Request{Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: l.head, Body: http.NoBody}).WithContext(ctx)
+	return l
+}
+
+// mostKept is how many lines a loan keeps room for.
+const mostKept = 2 * 128
+
+// GiveBack ends a loan. It may be called where Release has said that nobody has the request.
+func (l *Loan) GiveBack() {
+	list, ordered := l.head[Lines]
+	if !ordered || cap(list) > mostKept {
+		return // somebody has made it a plain map, or it has grown
+	}
+	l.list = list[:cap(list)]
+	clear(l.list)
+	poison.Lines(l.list)
+	poison.URL(&l.URL)
+	l.Request = http.Request{}
+	loans.Put(l)
+}
+
+// Release says that nobody uses res any more, neither its head nor its body, which was read to its
+// end. It tells whether nobody has its request either: so it is where the response came from a
+// client that says so, and by nobody who has put another body in its place.
+func Release(res *http.Response) (request bool) {
+	b, ok := res.Body.(interface{ Release() (request bool) })
+	return ok && b.Release()
 }
 
 // NewResponse makes a response to r that has those fields (see SetFields) and no

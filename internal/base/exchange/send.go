@@ -62,3 +62,12 @@ func (e *SendError) Fault(options ...fault.Option) *fault.Fault {
 	}
 	return kind.New("", append(options, fault.Cause(e))...)
 }
+
+// Ending is told once how the body of a response has ended; see package transport.
+type Ending interface{ Ended(how error) }
+
+// EndingFunc is a function that is told.
+type EndingFunc func(how error)
+
+// Ended implements Ending.
+func (f EndingFunc) Ended(how error) { f(how) }

@@ -47,7 +47,7 @@ func Begin(w http.ResponseWriter, r *http.Request, x *Exchange) (*Writer, *http.
 	x.writer = Writer{w: w, r: r, x: x}
 	ew := &x.writer
 	if r.ProtoAtLeast(1, 1) {
-		x.Informational = ew.inform
+		x.Informational = ew
 	}
 	return ew, r
 }
@@ -134,7 +134,8 @@ func (w *Writer) Finish(abort error) Outcome {
 	return o
 }
 
-func (w *Writer) inform(status int, head Head) {
+// Inform implements Informer: it writes a 1xx response where the final head is not out.
+func (w *Writer) Inform(status int, head Head) {
 	if w.status != 0 || status < 100 || status > 199 || status == http.StatusSwitchingProtocols {
 		return
 	}

@@ -60,7 +60,7 @@ func Request(dst, src exchange.Head, client exchange.Client, id, proto string) {
 	if AcceptsTrailers(src) {
 		dst.Set("Te", "trailers")
 	}
-	via := proto + " " + pseudonym
+	via := viaOf(proto)
 	if before := src.Values("Via"); len(before) > 0 {
 		via = strings.Join(before, ", ") + ", " + via
 	}
@@ -75,6 +75,14 @@ func Request(dst, src exchange.Head, client exchange.Client, id, proto string) {
 		own = append(own, exchange.Field{Name: "X-Request-Id", Value: id})
 	}
 	exchange.SetFields(dst, appendForwarded(own, src, client)...)
+}
+
+// viaOf is Weir's own member of Via.
+func viaOf(proto string) string {
+	if proto == "1.1" { // of most requests, which pay nothing for it
+		return "1.1 " + pseudonym
+	}
+	return proto + " " + pseudonym
 }
 
 // ownFields is the most that Request sets itself.

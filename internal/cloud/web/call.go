@@ -60,8 +60,8 @@ func (f *Function) Pass(r *http.Request, path string) (*http.Response, error) {
 
 // follow has the call end with the answer's body.
 func (c *call) follow(res *http.Response) {
-	if b, ok := res.Body.(interface{ OnEnd(f func(how error)) }); ok {
-		b.OnEnd(func(error) { c.end() })
+	if b, ok := res.Body.(interface{ OnEnd(e exchange.Ending) }); ok {
+		b.OnEnd(exchange.EndingFunc(func(error) { c.end() }))
 		return
 	}
 	res.Body = &endingBody{res.Body, c.end}

@@ -12,16 +12,16 @@ import (
 	"github.com/weir-gateway/weir/internal/traffic/proxy"
 )
 
-// What passing a request on costs of memory, beside what its engines do: the request to the backend with its head of
-// lines, which is a map of two and a list; the exchange and the passage; how to tell the client of 1xx responses; the texts of
-// Via and of the client's address.
-const allocationsOfPassing = 9
+// What passing a request on costs of memory, beside what its engines do: the exchange, the passage and the text of the
+// client's address.
+const allocationsOfPassing = 3
 
 // kept is an answer that has come whole, as a backend's Body has it over our own engine.
 type kept struct{ strings.Reader }
 
-func (*kept) Close() error { return nil }
-func (*kept) Whole() bool  { return true }
+func (*kept) Close() error  { return nil }
+func (*kept) Whole() bool   { return true }
+func (*kept) Release() bool { return true }
 
 // taker takes a response whose head is of lines.
 type taker struct{ head http.Header }

@@ -113,7 +113,7 @@ func (b *lineBackend) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	b.sent = fmt.Sprintf("%s %s\n%s\n%s\n%s", r.Method, r.URL.RequestURI(), written(exchange.RequestHead(r)), body, written(exchange.RequestTrailer(r)))
 	if b.hints != "" {
-		exchange.Of(r).Informational(http.StatusEarlyHints, exchange.MapHead(parsed(b.hints)))
+		exchange.Of(r).Informational.Inform(http.StatusEarlyHints, exchange.MapHead(parsed(b.hints)))
 	}
 	res := &http.Response{StatusCode: http.StatusOK, Header: parsed(b.head), ContentLength: -1, Request: r, ProtoMajor: 1, ProtoMinor: 1}
 	if b.announced != "" {

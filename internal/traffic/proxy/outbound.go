@@ -14,11 +14,12 @@ import (
 
 // outbound builds the request to the backend out of the parts that the exchange
 // has agreed on.
-func (t *passage) outbound(ctx context.Context) *http.Request {
+func (t *passage) outbound(ctx context.Context) {
 	in := exchange.RequestHead(t.r)
-	out := exchange.NewRequest(ctx, t.r)
-	t.url = target(t.exchange.Path, t.exchange.Query)
-	out.Method, out.URL, out.Host = t.r.Method, &t.url, t.host()
+	t.out = exchange.Lend(ctx, t.r)
+	t.out.URL = target(t.exchange.Path, t.exchange.Query)
+	out := &t.out.Request
+	out.Method, out.URL, out.Host = t.r.Method, &t.out.URL, t.host()
 	head := exchange.RequestHead(out)
 	forward.Request(head, in, t.exchange.Client, t.exchange.ID, version(t.r))
 	if t.r.ContentLength == 0 || t.r.Body == nil || t.r.Body == http.NoBody {
@@ -26,7 +27,7 @@ func (t *passage) outbound(ctx context.Context) *http.Request {
 			t.upgrade = protocol
 			forward.SetUpgrade(head, protocol)
 		}
-		return out
+		return
 	}
 	t.attachBody(out)
 	if in.Get("Expect") != "" {
@@ -35,7 +36,6 @@ func (t *passage) outbound(ctx context.Context) *http.Request {
 		// at the same moment would be worth less than the lock.
 		t.exchange.Informational = nil
 	}
-	return out
 }
 
 func (t *passage) host() string {

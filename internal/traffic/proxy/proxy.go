@@ -22,7 +22,6 @@ package proxy
 import (
 	"log/slog"
 	"net/http"
-	"net/url"
 	"strings"
 	"sync/atomic"
 
@@ -71,7 +70,7 @@ type passage struct {
 	writer   *exchange.Writer    // the exchange's own below it
 	r        *http.Request
 	ctx      cancel.Context // of the request to the backend
-	url      url.URL        // that it is made to
+	out      *exchange.Loan // that request
 	exchange *exchange.Exchange
 	upgrade  string // the protocol that the backend was asked to switch to
 	body     *body  // nil where there is none
@@ -95,12 +94,12 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	t.watch.start(p.Timeouts, t)
 	defer t.close()
-	out := t.outbound(ctx)
-	if err := t.readAhead(out); err != nil {
+	t.outbound(ctx)
+	if err := t.readAhead(&t.out.Request); err != nil {
 		t.fail(t.explain(ctx, err))
 		return
 	}
-	res, err := p.Backend.RoundTrip(out)
+	res, err := p.Backend.RoundTrip(&t.out.Request)
 	if err != nil {
 		t.fail(t.explain(ctx, err))
 		return

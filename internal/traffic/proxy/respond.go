@@ -32,7 +32,7 @@ var (
 
 // respond passes the backend's response on to the client, piece by piece.
 func (t *passage) respond(ctx context.Context, res *http.Response) {
-	defer func() { _ = res.Body.Close() }() // it was read to its end, or is given up
+	defer t.release(res)
 	if res.StatusCode < http.StatusOK || res.StatusCode > 999 {
 		t.fail(fault.BackendInvalid.New("", fault.Internal("status %d", res.StatusCode)))
 		return
@@ -60,6 +60,15 @@ func (t *passage) respond(ctx context.Context, res *http.Response) {
 		return
 	}
 	t.passTrailers(res)
+}
+
+// release gives a response up, read to its end or not, and with it the request where nobody else has that.
+func (t *passage) release(res *http.Response) {
+	_ = res.Body.Close() // nobody is told any more
+	if exchange.Release(res) && t.body == nil {
+		t.out.GiveBack()
+		t.out = nil
+	}
 }
 
 // isWhole tells whether all of a body has come, so that nobody waits for it.

@@ -25,7 +25,8 @@ type attempt struct {
 	state   *state        // of its endpoint
 	req     *http.Request // of the client, whose end is not the endpoint's
 	body    *replay       // its content; nil: none that could fail
-	url     url.URL       // that it is sent to
+	out     http.Request  // that is sent to the endpoint
+	url     url.URL       // of out
 	start   time.Time
 	whole   atomic.Int64  // how long it took until the request was wholly sent, 0: it was not
 	limit   time.Duration // for the head; 0: none
@@ -155,9 +156,9 @@ func (a *attempt) lasts() {
 	}
 }
 
-// end is called once. how is io.EOF where the response came to its end, nil where nobody
+// Ended implements exchange.Ending. how is io.EOF where the response came to its end, nil where nobody
 // wanted the rest of it, and else why it broke off.
-func (a *attempt) end(how error) {
+func (a *attempt) Ended(how error) {
 	if a.lasting != nil {
 		a.lasting.Stop()
 	}
@@ -189,15 +190,15 @@ func (a *attempt) done() {
 
 // follow has the attempt end with the response's body.
 func (a *attempt) follow(res *http.Response) {
-	if b, ok := res.Body.(interface{ OnEnd(f func(how error)) }); ok {
-		b.OnEnd(a.end)
+	if b, ok := res.Body.(interface{ OnEnd(e exchange.Ending) }); ok {
+		b.OnEnd(a)
 		return
 	}
 	if res.StatusCode == http.StatusSwitchingProtocols {
 		a.done() // a wrapper would hide what an upgrade needs of its body
 		return
 	}
-	res.Body = &endingBody{ReadCloser: res.Body, end: a.end}
+	res.Body = &endingBody{ReadCloser: res.Body, end: a.Ended}
 }
 
 // endingBody tells when a body of a transport ends that cannot tell it itself.

@@ -39,7 +39,7 @@ type Options struct {
 	Name string // for the exchange's Backend, logs and faults
 	// Transport sends a request to the endpoint that its URL names, by what
 	// transport.Host gives for it. Where a response's body has the method
-	// OnEnd(func(how error)) of package transport, the service uses it rather than
+	// OnEnd(exchange.Ending) of package transport, the service uses it rather than
 	// wrap the body; the body of a 101 response must have it to be counted.
 	Transport http.RoundTripper
 	// Retry and Timeouts are what the service's own RoundTrip keeps to; a View has

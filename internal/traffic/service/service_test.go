@@ -362,7 +362,7 @@ type tunnelBody struct {
 	end func(how error)
 }
 
-func (b *tunnelBody) OnEnd(f func(error)) { b.end = f }
+func (b *tunnelBody) OnEnd(e exchange.Ending) { b.end = e.Ended }
 
 func TestAnUpgradesBodyIsCountedButNotWrapped(t *testing.T) {
 	body := &tunnelBody{}

@@ -198,7 +198,7 @@ func (c *call) try(e *endpoint) (*attempt, *http.Response, *attemptBody, error) 
 	defer func() {
 		if !returned { // it panics, and nobody else would count it out
 			a.headSeen()
-			a.end(nil)
+			a.Ended(nil)
 		}
 	}()
 	out, body := c.outbound(a, e)
@@ -260,7 +260,8 @@ func (c *call) trace(out *http.Request, e *endpoint) (ended func(exchange.Attemp
 
 // outbound makes the request of one attempt.
 func (c *call) outbound(a *attempt, e *endpoint) (*http.Request, *attemptBody) {
-	out := c.req.WithContext(a.bind(c.req.Context()))
+	a.out = *c.req.WithContext(a.bind(c.req.Context()))
+	out := &a.out
 	a.url = *c.req.URL
 	a.url.Host = e.host
 	out.URL = &a.url

@@ -11,6 +11,37 @@ import (
 	"github.com/weir-gateway/weir/internal/base/exchange"
 )
 
+// answer is what a response is made of, but for its body. It is used again where its reader says
+// that nobody has it any more, and else is not.
+type answer struct {
+	res   http.Response
+	head  http.Header // that has the lines
+	lines []string
+}
+
+// usualLines is how many lines the head of a response seldom has more of.
+const usualLines = 16
+
+func newAnswer() *answer { return &answer{head: http.Header{}, lines: make([]string, 0, 2*usualLines)} }
+
+// Release says that nobody uses the response any more, neither its head nor its body, and tells
+// whether nobody has its request either: it was sent whole, and the response was read to its end.
+func (r *round) Release() (request bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	a := r.answer
+	if a == nil || !onlyEOF(r.err) {
+		return false
+	}
+	r.answer = nil
+	if list, ordered := a.head[exchange.Lines]; ordered { // else somebody has made it a plain map
+		a.lines = forget(list)
+		a.res = http.Response{}
+		r.client.answers.Put(a)
+	}
+	return r.feed == nil
+}
+
 // receive reads heads until the final one. Those of 1xx responses are passed on.
 func (r *round) receive() error {
 	limits := r.client.options.Limits
@@ -77,13 +108,14 @@ func (r *round) inform(status int, text string) {
 	for name, value := range fieldLines(fields) {
 		head.Add(name, value)
 	}
-	x.Informational(status, head)
+	x.Informational.Inform(status, head)
 }
 
 // take makes the response out of its head.
 func (r *round) take(h *ResponseHead, text string) {
 	line, fields, _ := strings.Cut(text, "\r\n")
-	res := &r.res
+	r.answer, _ = r.client.answers.Get().(*answer)
+	res := &r.answer.res
 	res.Proto, res.ProtoMajor, res.ProtoMinor = line[:len(version11)], 1, int(h.Minor)
 	res.StatusCode, res.Status = h.Status, line[len(version11)+1:]
 	res.Request, res.TLS = r.req, r.link.tls
@@ -99,6 +131,7 @@ func (r *round) take(h *ResponseHead, text string) {
 		}
 	}
 	r.keeps = !res.Close && !r.req.Close && r.framing != ByClose
+	r.late = res.StatusCode == http.StatusRequestTimeout && res.Close && r.reused
 	switch {
 	case h.Status == http.StatusSwitchingProtocols:
 		res.Body = r.openTunnel()
@@ -124,23 +157,26 @@ func lengthOf(h *ResponseHead, method string, framing Framing) int64 {
 // takeFields gives the response its head, as lines where the request has those, and what it
 // says to the client itself.
 func (r *round) takeFields(fields string, h *ResponseHead) (said marks) {
+	a := r.answer
 	if r.ordered() {
-		list := r.lines[:0]
+		list := a.lines[:0]
 		for name, value := range fieldLines(fields) {
 			if r.see(&said, name, value, h) {
 				list = append(list, name, value)
 			}
 		}
-		r.res.Header = http.Header{exchange.Lines: list}
+		a.head[exchange.Lines] = list
+		a.res.Header = a.head
 		return said
 	}
-	r.res.Header = make(http.Header, strings.Count(fields, "\n"))
+	head := make(http.Header, strings.Count(fields, "\n"))
 	for name, value := range fieldLines(fields) {
 		if r.see(&said, name, value, h) {
 			name = textproto.CanonicalMIMEHeaderKey(name)
-			r.res.Header[name] = append(r.res.Header[name], value)
+			head[name] = append(head[name], value)
 		}
 	}
+	a.res.Header = head
 	return said
 }
 

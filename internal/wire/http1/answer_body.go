@@ -35,15 +35,13 @@ func (r *round) Close() error {
 	return nil
 }
 
-// OnEnd sets what runs when the body has ended, one way or another: how is io.EOF where it
+// OnEnd sets who is told when the body has ended, one way or another: how is io.EOF where it
 // came to its end, nil where it was closed before, and else why it broke off.
-func (r *round) OnEnd(f func(how error)) { r.onEnd = f }
+func (r *round) OnEnd(e exchange.Ending) { r.onEnd = e }
 
 // Late tells of an answer that it is 408 and the end of a kept connection: it may have been on
 // its way already, for no request came, when this one was sent (RFC 9110 section 15.5.9).
-func (r *round) Late() bool {
-	return r.res.StatusCode == http.StatusRequestTimeout && r.res.Close && r.reused
-}
+func (r *round) Late() bool { return r.late }
 
 // Whole tells whether all of the content has been received, so that no Read waits for any. It is for who reads.
 func (r *round) Whole() bool {
@@ -54,7 +52,7 @@ func (r *round) Whole() bool {
 
 func (r *round) end(how error) {
 	if !r.ended.Swap(true) && r.onEnd != nil {
-		r.onEnd(how)
+		r.onEnd.Ended(how)
 	}
 }
 
@@ -201,14 +199,15 @@ func (r *round) readTrailer(something bool) error {
 
 // takeTrailer puts what came in the place of what was announced.
 func (r *round) takeTrailer(section string) {
-	if r.res.Trailer == nil {
+	res := &r.answer.res
+	if res.Trailer == nil {
 		if section == "\r\n" {
 			return
 		}
-		r.res.Trailer = http.Header{}
+		res.Trailer = http.Header{}
 		if r.ordered() {
-			r.res.Trailer[exchange.Lines] = nil
+			res.Trailer[exchange.Lines] = nil
 		}
 	}
-	fillTrailer(r.res.Trailer, section)
+	fillTrailer(res.Trailer, section)
 }

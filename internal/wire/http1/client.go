@@ -39,13 +39,14 @@ type ClientOptions struct {
 // reads the body. Only content that may take a while has one of its own. Where the content
 // has the method Sever(), a Read of it ends when that is called: its connection is lost.
 //
-// A response's body also has the methods OnEnd(func(how error)), which must be called before
+// A response's body also has the methods OnEnd(exchange.Ending), which must be called before
 // the body is used, and Late() bool; see package transport. That of a 101 response is an
 // io.ReadWriteCloser with CloseWrite() error. A Client is safe for concurrent use.
 type Client struct {
 	options ClientOptions
 	start   time.Time
 	rooms   sync.Pool // of *room
+	answers sync.Pool // of *answer
 	cutOff  *round    // stands for one whose connection the sweep has closed
 	ticking atomic.Bool
 
@@ -68,6 +69,7 @@ func NewClient(o ClientOptions) *Client {
 		c.options.Endpoint = func(host string) string { return host }
 	}
 	c.rooms.New = func() any { return newRoom() }
+	c.answers.New = func() any { return newAnswer() }
 	return c
 }
 
@@ -80,7 +82,7 @@ func (c *Client) RoundTrip(req *http.Request) (*http.Response, error) {
 			return nil, err
 		}
 		if err = r.run(); err == nil {
-			return &r.res, nil
+			return &r.answer.res, nil
 		}
 		if again || !r.mayRepeat() {
 			return nil, r.explain(err)

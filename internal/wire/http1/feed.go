@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/poison"
 )
 
 // feed sends the content of a request in a goroutine of its own, which ends with the content,
@@ -166,11 +167,11 @@ func (f *feed) send() error {
 func (f *feed) sendPiece(large bool, left int64) (int, error) {
 	if large {
 		piece, _ := largeFeeds.Get().(*[largeFeed + 2*chunkRoom]byte)
-		defer func() { scramble(piece[:]); largeFeeds.Put(piece) }()
+		defer func() { poison.Bytes(piece[:]); largeFeeds.Put(piece) }()
 		return f.sendOne(piece[:], left)
 	}
 	piece, _ := smallFeeds.Get().(*[smallFeed + 2*chunkRoom]byte)
-	defer func() { scramble(piece[:]); smallFeeds.Put(piece) }()
+	defer func() { poison.Bytes(piece[:]); smallFeeds.Put(piece) }()
 	return f.sendOne(piece[:], left)
 }
 

@@ -1,5 +1,7 @@
 package http1
 
+import "github.com/weir-gateway/weir/internal/base/poison"
+
 // room is what a round needs of memory: lent from its begin until its response has come whole.
 type room struct {
 	in  inlet
@@ -23,7 +25,7 @@ func (c *Client) lendAgain(r *room) {
 		r.out = make([]byte, 0, outBytes)
 	}
 	r.in, r.out = inlet{b: in[:0]}, r.out[:0]
-	scramble(r.in.b[:cap(r.in.b)])
-	scramble(r.out[:cap(r.out)])
+	poison.Bytes(r.in.b[:cap(r.in.b)])
+	poison.Bytes(r.out[:cap(r.out)])
 	c.rooms.Put(r)
 }

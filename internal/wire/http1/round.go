@@ -13,16 +13,15 @@ import (
 )
 
 // round is one request and its response. It is the response's body too, and is never used
-// again, so whoever keeps the response can do no harm.
+// again, so whoever keeps that can do no harm.
 type round struct {
 	client *Client
 	link   *link
 	room   *room // nil when the response has come whole
 	req    *http.Request
 	ctx    context.Context //nolint:containedctx // of the request; the patrol looks at it
-	res    http.Response
-	lines  [2 * usualLines]string // of the response's head, where that is not longer
-	feed   *feed                  // sends the content; nil: it went with the head
+	answer *answer         // nil before its head was there, and after its release
+	feed   *feed           // sends the content; nil: it went with the head
 
 	reused   bool // the link had a request before
 	answered bool // something has come
@@ -36,14 +35,12 @@ type round struct {
 	chunks  Chunks
 	rest    time.Duration // that the link may be unused afterwards
 	keeps   bool          // the link may have another request
+	late    bool          // see Late
 	err     error         // how the body has ended
-	onEnd   func(how error)
+	onEnd   exchange.Ending
 	closed  atomic.Bool
 	ended   atomic.Bool // onEnd was told
 }
-
-// usualLines is how many lines the head of a response seldom has more of.
-const usualLines = 16
 
 // run sends the request and reads the response's head. What fails gives everything back.
 func (r *round) run() error {

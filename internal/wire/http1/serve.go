@@ -261,7 +261,13 @@ func (c *Conn) handle(t *turn) after {
 		c.expect(nothing, 0)
 	}
 	w := t.response
-	aborted := c.call(w, t.request.WithContext(ctx))
+	r := t.request
+	if c.server.options.Lines {
+		exchange.SetContext(ctx, r)
+	} else {
+		r = r.WithContext(ctx) // which the handler may keep
+	}
+	aborted := c.call(w, r)
 	return c.complete(t, w, aborted)
 }
 

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"io"
 	"net"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
 )
 
 // openTunnel gives the connection to whoever has asked for another protocol (RFC 9110 section
@@ -53,5 +55,5 @@ func (t *tunnel) Close() error {
 	return err
 }
 
-// OnEnd sets what runs when the tunnel was closed.
-func (t *tunnel) OnEnd(f func(how error)) { t.round.OnEnd(f) }
+// OnEnd sets who is told when the tunnel was closed.
+func (t *tunnel) OnEnd(e exchange.Ending) { t.round.OnEnd(e) }

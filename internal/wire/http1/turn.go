@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/poison"
 )
 
 // turn is what a connection needs while something comes and goes on it: what requests
@@ -52,7 +53,7 @@ func (s *Server) lendAgain(t *turn) {
 		t.in.b = make([]byte, 0, inBytes)
 	}
 	t.in.b = t.in.b[:0]
-	scramble(t.in.b[:cap(t.in.b)])
+	poison.Bytes(t.in.b[:cap(t.in.b)])
 	s.turns.Put(t)
 }
 
@@ -66,8 +67,8 @@ func (t *turn) between() {
 	t.lines, t.likes = forget(t.lines), forget(t.likes)
 	clear(t.head)
 	clear(t.heads)
-	scrambleURL(&t.url)
-	scramble(t.out[:cap(t.out)])
+	poison.URL(&t.url)
+	poison.Bytes(t.out[:cap(t.out)])
 	t.reply = response{}
 }
 
@@ -78,7 +79,7 @@ func forget(lines []string) []string {
 	}
 	lines = lines[:cap(lines)]
 	clear(lines)
-	scrambleLines(lines)
+	poison.Lines(lines)
 	return lines[:0]
 }
 
@@ -127,4 +128,12 @@ func (t *turn) newHeads() http.Header {
 	clear(t.heads)
 	t.heads[exchange.Lines] = t.likes[:0]
 	return t.heads
+}
+
+// newReply gives the writer of a response. One that was kept stays given where that is to be found out.
+func (t *turn) newReply() *response {
+	if poison.On {
+		return new(response)
+	}
+	return &t.reply
 }

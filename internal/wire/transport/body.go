@@ -15,15 +15,15 @@ type body struct {
 
 	attempt *attempt
 	rest    time.Duration // that the connection may be unused afterwards; negative: as the pool likes
-	onEnd   func(how error)
+	onEnd   exchange.Ending
 	late    bool // see Late
 	closed  atomic.Bool
 	ended   atomic.Bool
 }
 
-// OnEnd sets what runs when the body has ended, one way or another: how is io.EOF where it
+// OnEnd sets who is told when the body has ended, one way or another: how is io.EOF where it
 // came to its end, nil where it was closed before, and else why it broke off.
-func (b *body) OnEnd(f func(how error)) { b.onEnd = f }
+func (b *body) OnEnd(e exchange.Ending) { b.onEnd = e }
 
 // Late tells of an answer that it is 408 and the end of a kept connection: it may have been on
 // its way already, for no request came, when this one was sent (RFC 9110 section 15.5.9).
@@ -69,7 +69,7 @@ func (b *body) end(how error) {
 		b.attempt.conn.rest.begin(b.attempt.use, b.rest, b.attempt.conn)
 	}
 	if b.onEnd != nil {
-		b.onEnd(how)
+		b.onEnd.Ended(how)
 	}
 }
 
@@ -80,8 +80,8 @@ type tunnel struct {
 	duplex io.ReadWriteCloser
 }
 
-// OnEnd sets what runs when the tunnel was closed.
-func (t *tunnel) OnEnd(f func(how error)) { t.body.OnEnd(f) }
+// OnEnd sets who is told when the tunnel was closed.
+func (t *tunnel) OnEnd(e exchange.Ending) { t.body.OnEnd(e) }
 
 func (t *tunnel) Read(p []byte) (int, error)  { return t.duplex.Read(p) }
 func (t *tunnel) Write(p []byte) (int, error) { return t.duplex.Write(p) }

@@ -103,8 +103,8 @@ type Options struct {
 // *exchange.SendError or *fault.Fault, and the request's body is closed in every case. Where that has the method
 // Sever(), a Read of it ends when that is called: the connection is lost, and net/http waits for the Read.
 //
-// A response's body also has the method OnEnd(func(how error)), which must be called
-// before the body is used: the function runs once, when the body was read to its end (how
+// A response's body also has the method OnEnd(exchange.Ending), which must be called
+// before the body is used: who is given is told once, when the body was read to its end (how
 // is io.EOF), broke off (how is why) or was closed before (nil). By Late() bool it tells
 // whether the answer may be one to a connection that was unused for long. The body of a 101 response is an io.ReadWriteCloser with
 // CloseWrite() error. It is safe for concurrent use.

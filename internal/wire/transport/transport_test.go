@@ -296,7 +296,7 @@ func TestBodyErrorsSayThatTheHeadWasSeen(t *testing.T) {
 	}
 	ends := 0
 	var how error
-	res.Body.(interface{ OnEnd(f func(how error)) }).OnEnd(func(err error) { ends, how = ends+1, err })
+	res.Body.(interface{ OnEnd(e exchange.Ending) }).OnEnd(exchange.EndingFunc(func(err error) { ends, how = ends+1, err }))
 	_, err = io.ReadAll(res.Body)
 	var send *exchange.SendError
 	if !errors.As(err, &send) || send.Sent != exchange.SentHeadSeen || send.Endpoint != address || !errors.Is(err, io.ErrUnexpectedEOF) {
@@ -326,7 +326,7 @@ func TestHowABodyEnds(t *testing.T) {
 			t.Fatal(err)
 		}
 		how := errors.New("never")
-		res.Body.(interface{ OnEnd(f func(how error)) }).OnEnd(func(err error) { how = err })
+		res.Body.(interface{ OnEnd(e exchange.Ending) }).OnEnd(exchange.EndingFunc(func(err error) { how = err }))
 		c.read(res.Body)
 		_ = res.Body.Close()
 		if how != c.want { //nolint:errorlint // it is given bare
@@ -486,11 +486,11 @@ func TestInformationalResponsesStopWithTheHead(t *testing.T) {
 	})
 	x := &exchange.Exchange{}
 	var got []int
-	x.Informational = func(status int, head exchange.Head) {
+	x.Informational = exchange.InformerFunc(func(status int, head exchange.Head) {
 		if head.Get("Link") == "</a>" {
 			got = append(got, status)
 		}
-	}
+	})
 	status, _, _ := roundTrip(t, newTransport(t, transport.Options{}), exchange.With(request(t, "GET", address, nil), x))
 	if status != http.StatusOK || len(got) != 1 || got[0] != http.StatusEarlyHints {
 		t.Errorf("%d after %v", status, got)
@@ -513,7 +513,7 @@ func TestInformationalResponsesAreBounded(t *testing.T) {
 	for _, protocol := range []string{transport.HTTP, transport.H2C} {
 		t.Run(protocol, func(t *testing.T) {
 			hints := 0
-			x := &exchange.Exchange{Informational: func(int, exchange.Head) { hints++ }}
+			x := &exchange.Exchange{Informational: exchange.InformerFunc(func(int, exchange.Head) { hints++ })}
 			tr := newTransport(t, transport.Options{Protocol: protocol, HeadBytes: 10_000})
 			_, err := tr.RoundTrip(exchange.With(request(t, "GET", server.Listener.Addr().String(), nil), x))
 			var f *fault.Fault

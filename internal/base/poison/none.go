@@ -1,0 +1,17 @@
+//go:build !poison
+
+package poison
+
+import "net/url"
+
+// On tells that memory that is used again is scrambled.
+const On = false
+
+// Bytes does nothing.
+func Bytes([]byte) {}
+
+// Lines does nothing: who gives texts back clears them.
+func Lines([]string) {}
+
+// URL empties u.
+func URL(u *url.URL) { *u = url.URL{} }
