@@ -48,7 +48,7 @@ ENGINE_TESTS = ./internal/wire/listen ./internal/wire/transport ./internal/traff
 .PHONY: engine
 engine: ## our own HTTP/1.x: the tests of sockets, endpoints and proxy with the race detector, and the scenarios and attacks with memory that is used again overwritten
 	CGO_ENABLED=1 $(GO) test -race -timeout 10m $(ENGINE_TESTS) -args -engine own
-	$(GO) test -tags poison ./internal/wire/http1
+	$(GO) test -tags poison ./internal/wire/http1 ./internal/base/exchange
 	$(GO) test -tags poison $(ENGINE_TESTS) -args -engine own
 	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; $(GO) build -tags poison -o "$$folder/weir" ./cmd/weir && \
 	  WEIR_BINARY="$$folder/weir" WEIR_ENGINE=own $(GO) test -count=1 -timeout 10m ./test/scenario ./test/attack

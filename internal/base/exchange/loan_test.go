@@ -1,0 +1,51 @@
+package exchange_test
+
+import (
+	"context"
+	"net/http"
+	"testing"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/poison"
+)
+
+// A loan begins as NewRequest does, whatever was in it before; what was kept of the one before is found out.
+func TestALoanBeginsEmpty(t *testing.T) {
+	r := &http.Request{Header: http.Header{exchange.Lines: {"Accept", "*/*"}}}
+	type key struct{}
+	for n := range 100 {
+		ctx := context.WithValue(t.Context(), key{}, n)
+		l := exchange.Lend(ctx, r)
+		head := exchange.RequestHead(&l.Request)
+		if l.Request.Context().Value(key{}) != n || l.Request.Proto != "HTTP/1.1" || l.Request.Body != http.NoBody || l.Request.URL != nil || head.Len() != 0 {
+			t.Fatalf("it begins as %+v with %d lines", &l.Request, head.Len())
+		}
+		l.Request.Method, l.Request.URL, l.URL.Path = http.MethodGet, &l.URL, "/kept"
+		head.Add("X-Kept", "yes")
+		kept := l.Request.Header[exchange.Lines]
+		url := l.Request.URL
+		l.GiveBack()
+		if kept[1] == "yes" || url.Path == "/kept" || poison.On != (kept[1] != "") {
+			t.Fatalf("the one before is still %q at %q", kept, url.Path)
+		}
+	}
+}
+
+// Who has looked into the map of a request, as net/http does, has made it one that is not used again.
+func TestALoanOfAPlainMapIsNotUsedAgain(t *testing.T) {
+	l := exchange.Lend(t.Context(), &http.Request{Header: http.Header{exchange.Lines: nil}})
+	exchange.RequestHead(&l.Request).Add("X-Kept", "yes")
+	exchange.Plain(&l.Request)
+	kept := l.Request.Header
+	l.GiveBack()
+	if got := kept.Get("X-Kept"); got != "yes" {
+		t.Errorf("its field is %q afterwards", got)
+	}
+	maps := exchange.Lend(t.Context(), &http.Request{Header: http.Header{}})
+	exchange.RequestHead(&maps.Request).Add("X-Kept", "yes")
+	kept = maps.Request.Header
+	maps.GiveBack()
+	if got := kept.Get("X-Kept"); got != "yes" {
+		t.Errorf("the field of a map is %q afterwards", got)
+	}
+}
