@@ -40,11 +40,18 @@ func (c *Client) newLink(host string, conn net.Conn) *link {
 
 // Read notes when there is nothing more to come.
 func (l *link) Read(p []byte) (int, error) {
-	n, err := l.net.Read(p)
+	n, err := l.receive(p)
 	if err != nil {
 		l.ended = true
 	}
 	return n, err
+}
+
+func (l *link) receive(p []byte) (int, error) {
+	if l.talk.isPossible() {
+		return l.talk.socket.Read(p)
+	}
+	return l.net.Read(p)
 }
 
 // wroteBelow is how much went to the system, where that is not as much as was given to write: a

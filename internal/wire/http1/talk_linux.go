@@ -9,7 +9,7 @@ import (
 
 // A socket that does not block returns at once, so that the runtime need not be told of the call: it would take the
 // processor away from who stays in one for long, as under load a Write does that delivers to the other side itself, and
-// another thread would have to be woken for it.
+// another thread would have to be woken for it. A process that was idle just now would have its monitor woken first.
 
 func readNow(fd int, p []byte) (int, error)  { return callNow(syscall.SYS_READ, fd, p) }
 func writeNow(fd int, p []byte) (int, error) { return callNow(syscall.SYS_WRITE, fd, p) }

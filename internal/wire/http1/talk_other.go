@@ -5,7 +5,7 @@ package http1
 import "net"
 
 // talk would send and receive within one use of a socket, which is not done here.
-type talk struct{}
+type talk struct{ socket Socket }
 
 func newTalk(net.Conn) talk { return talk{} }
 

@@ -5,7 +5,6 @@ package http1
 import (
 	"io"
 	"net"
-	"os"
 	"syscall"
 )
 
@@ -13,9 +12,8 @@ import (
 // tries to read before it waits, which after a Write finds nothing; and it has to be asked before whether it is quiet.
 // A talk does the three between two looks of the runtime's poller, so that none of them is in vain.
 type talk struct {
-	conn net.Conn
-	raw  syscall.RawConn // nil: nothing can be said here
-	step func(fd uintptr) bool
+	socket Socket
+	step   func(fd uintptr) bool
 
 	// Of the one that is under way.
 	out, in     []byte
@@ -25,22 +23,11 @@ type talk struct {
 	err         error
 }
 
-// newTalk makes one for a connection, which must be a socket itself.
-func newTalk(c net.Conn) talk { return talk{conn: c, raw: socketItself(c)} }
-
-// socketItself gives the socket that a connection is; nil where it stands above one, which must not be passed by, or cannot
-// be had.
-func socketItself(c net.Conn) syscall.RawConn {
-	switch c.(type) {
-	case *net.TCPConn, *net.UnixConn:
-		return socketOf(c)
-	default:
-		return nil
-	}
-}
+// newTalk makes one for a connection.
+func newTalk(c net.Conn) talk { return talk{socket: NewSocket(c)} }
 
 // isPossible tells whether there can be one.
-func (t *talk) isPossible() bool { return t.raw != nil }
+func (t *talk) isPossible() bool { return t.socket.Exists() }
 
 // run sends out and receives some of the answer to in. Nothing is sent where the connection is not quiet. Where wrote is
 // less than the whole, the rest is for the caller to send, and nothing was received; the error is about receiving.
@@ -49,12 +36,12 @@ func (t *talk) run(out, in []byte) (quiet bool, wrote, came int, err error) {
 		t.step = t.next // made once, for each costs an allocation
 	}
 	t.out, t.in, t.sent, t.noisy, t.wrote, t.came, t.err = out, in, false, false, 0, 0, nil
-	err = t.raw.Read(t.step)
+	err = t.socket.raw.Read(t.step)
 	t.out, t.in = nil, nil
 	switch {
 	case err != nil || t.noisy || t.wrote < len(out):
 	case t.err != nil:
-		err = &net.OpError{Op: "read", Net: t.conn.LocalAddr().Network(), Source: t.conn.LocalAddr(), Addr: t.conn.RemoteAddr(), Err: os.NewSyscallError("read", t.err)}
+		err = t.socket.failure("read", t.err)
 	case t.came == 0:
 		err = io.EOF
 	}

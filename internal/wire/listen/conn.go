@@ -34,6 +34,7 @@ type conn struct {
 	net.Conn
 
 	set       *connections
+	socket    http1.Socket  // that it is; none elsewhere
 	terms     string        // see Bind; written before begun
 	begun     bool          // its handshake is complete
 	rests     bool          // it is with no server; guarded by set.mu
@@ -63,7 +64,7 @@ func newConnections(limit int, limits config.Limits, count *telemetry.Socket) co
 
 // add takes raw into the set; it tells false when the set is full.
 func (s *connections) add(raw net.Conn) (*conn, bool) {
-	c := &conn{Conn: raw, set: s, stall: stall{rate: s.rate, once: http1.NewAtOnce(raw)}}
+	c := &conn{Conn: raw, set: s, socket: http1.NewSocket(raw), stall: stall{rate: s.rate}}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.open) >= s.limit {

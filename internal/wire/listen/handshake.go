@@ -20,12 +20,19 @@ func (s slots) release() { <-s }
 // it does not read.
 func (c *conn) receive(p []byte) (int, error) {
 	if c.computing == nil {
-		return c.Conn.Read(p)
+		return c.await(p)
 	}
 	c.computing.release()
-	n, err := c.Conn.Read(p)
+	n, err := c.await(p)
 	c.computing.take()
 	return n, err
+}
+
+func (c *conn) await(p []byte) (int, error) {
+	if c.socket.Exists() {
+		return c.socket.Read(p)
+	}
+	return c.Conn.Read(p)
 }
 
 // compute runs the handshake of c, whose reader it is.

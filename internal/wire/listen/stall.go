@@ -10,7 +10,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/weir-gateway/weir/internal/wire/http1"
 	"github.com/weir-gateway/weir/internal/wire/pace"
 )
 
@@ -24,24 +23,10 @@ type stall struct {
 	rate int64       // bytes a second; 0: no bound
 	over atomic.Bool // the bound ended with HTTP
 
-	writing sync.Mutex // guards once; apart from mu, for another Write may have the socket meanwhile
-	once    http1.AtOnce
-
 	mu    sync.Mutex // guards what follows
 	pace  pace.Pace
 	outer time.Time // the write deadline that the server asked for
 	armed time.Time // the one that is set
-}
-
-// writeAtOnce sends what need not be waited for, and so not be timed, and tells how much that was.
-func (s *stall) writeAtOnce(p []byte) int {
-	s.writing.Lock()
-	n := s.once.Write(p)
-	s.writing.Unlock()
-	if n > 0 {
-		s.waited(0, n)
-	}
-	return n
 }
 
 // begin sees to it that a Write which begins now ends in time, if it moves nothing.
@@ -118,7 +103,10 @@ func (c *conn) Write(p []byte) (int, error) {
 	if !c.stall.bounds() {
 		return c.Conn.Write(p)
 	}
-	done := c.stall.writeAtOnce(p)
+	done := c.socket.WriteNow(p) // which need not be waited for, and so not be timed
+	if done > 0 {
+		c.stall.waited(0, done)
+	}
 	if done == len(p) {
 		return done, nil
 	}

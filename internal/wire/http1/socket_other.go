@@ -1,0 +1,20 @@
+//go:build !unix
+
+package http1
+
+import "net"
+
+// Socket would pass a connection by, which is not done here.
+type Socket struct{}
+
+// NewSocket gives none.
+func NewSocket(net.Conn) Socket { return Socket{} }
+
+// Exists tells whether there is one.
+func (*Socket) Exists() bool { return false }
+
+// Read is never called.
+func (*Socket) Read([]byte) (int, error) { return 0, net.ErrClosed }
+
+// WriteNow writes nothing.
+func (*Socket) WriteNow([]byte) int { return 0 }

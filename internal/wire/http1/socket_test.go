@@ -1,0 +1,119 @@
+//go:build unix
+
+package http1_test
+
+import (
+	"errors"
+	"io"
+	"net"
+	"os"
+	"reflect"
+	"testing"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/wire/http1"
+)
+
+// What a socket tells is what its connection would have told.
+func TestASocketReadsAsItsConnectionDoes(t *testing.T) {
+	for name, c := range map[string]struct {
+		happens func(near *net.TCPConn, far net.Conn) error
+		want    string
+		is      error // nil: none
+	}{
+		"something came": {func(_ *net.TCPConn, far net.Conn) error { _, err := far.Write([]byte("hi")); return err }, "hi", nil},
+		"something comes": {func(_ *net.TCPConn, far net.Conn) error {
+			time.AfterFunc(10*time.Millisecond, func() { _, _ = far.Write([]byte("hi")) })
+			return nil
+		}, "hi", nil},
+		"the end":                 {func(_ *net.TCPConn, far net.Conn) error { return far.Close() }, "", io.EOF},
+		"a deadline that is over": {func(near *net.TCPConn, _ net.Conn) error { return near.SetReadDeadline(time.Unix(1, 0)) }, "", os.ErrDeadlineExceeded},
+		"a deadline while it waits": {func(near *net.TCPConn, _ net.Conn) error {
+			return near.SetReadDeadline(time.Now().Add(10 * time.Millisecond))
+		}, "", os.ErrDeadlineExceeded},
+		"it was closed": {func(near *net.TCPConn, _ net.Conn) error { return near.Close() }, "", net.ErrClosed},
+		"a reset": {func(_ *net.TCPConn, far net.Conn) error {
+			return errors.Join(far.(*net.TCPConn).SetLinger(0), far.Close())
+		}, "", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			read := func(of func(c *net.TCPConn) io.Reader) (string, error) {
+				near, far := link(t)
+				reader := of(near)
+				if err := c.happens(near, far); err != nil {
+					t.Fatal(err)
+				}
+				var p [9]byte
+				n, err := reader.Read(p[:])
+				return string(p[:n]), err
+			}
+			text, err := read(func(c *net.TCPConn) io.Reader { s := http1.NewSocket(c); return &s })
+			want, wanted := read(func(c *net.TCPConn) io.Reader { return c })
+			if text != c.want || text != want {
+				t.Errorf("it reads %q", text)
+			}
+			if c.is != nil && !errors.Is(err, c.is) || reflect.TypeOf(err) != reflect.TypeOf(wanted) || cause(err) != cause(wanted) {
+				t.Errorf("it fails with %v, not with %v", err, wanted)
+			}
+		})
+	}
+}
+
+// cause is the text of what is at the ground of err.
+func cause(err error) string {
+	for next := err; next != nil; next = errors.Unwrap(next) {
+		err = next
+	}
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+func TestASocketWritesWhatGoesAtOnce(t *testing.T) {
+	near, far := link(t)
+	s := http1.NewSocket(near)
+	if n := s.WriteNow([]byte("hi")); n != 2 {
+		t.Errorf("%d bytes went", n)
+	}
+	var p [2]byte
+	if _, err := io.ReadFull(far, p[:]); err != nil || string(p[:]) != "hi" {
+		t.Errorf("%q came, %v", p, err)
+	}
+	piece := make([]byte, 1<<20)
+	went := len(piece)
+	for went == len(piece) { // nobody reads
+		went = s.WriteNow(piece)
+	}
+	if err := near.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if n := s.WriteNow(piece); n != 0 {
+		t.Errorf("%d bytes went to a closed one", n)
+	}
+}
+
+func TestASocketAllocatesNothing(t *testing.T) {
+	if !exact {
+		t.Skip("what is allocated is not that of the program")
+	}
+	near, far := link(t)
+	here, there := http1.NewSocket(near), http1.NewSocket(far)
+	piece := make([]byte, 9)
+	if n := testing.AllocsPerRun(100, func() {
+		here.WriteNow(piece)
+		if _, err := there.Read(piece); err != nil {
+			t.Fatal(err)
+		}
+	}); n > 0 {
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestOnlyAnExistingSocketIsOne(t *testing.T) {
+	near, _ := net.Pipe()
+	s := http1.NewSocket(near)
+	if s.Exists() || s.WriteNow([]byte("hi")) != 0 {
+		t.Error("a pipe has none")
+	}
+}

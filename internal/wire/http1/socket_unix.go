@@ -1,0 +1,111 @@
+//go:build unix
+
+package http1
+
+import (
+	"io"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+)
+
+// Socket reads and writes where a connection does, but tells the runtime nothing of its calls; see talk_linux.go. It is safe
+// for concurrent use, as its connection is.
+type Socket struct {
+	conn net.Conn
+	raw  syscall.RawConn // nil: it is none
+}
+
+// NewSocket gives that of a connection, which must be a socket itself.
+func NewSocket(c net.Conn) Socket { return Socket{conn: c, raw: socketItself(c)} }
+
+// socketItself gives the socket that a connection is; nil where it stands above one, which must not be passed by, or cannot
+// be had.
+func socketItself(c net.Conn) syscall.RawConn {
+	switch c.(type) {
+	case *net.TCPConn, *net.UnixConn:
+		return socketOf(c)
+	default:
+		return nil
+	}
+}
+
+// Exists tells whether there is one.
+func (s *Socket) Exists() bool { return s.raw != nil }
+
+// Read reads as the connection does, whose deadlines hold. There must be a socket.
+func (s *Socket) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	e := newErrand(p)
+	defer e.done()
+	if err := s.raw.Read(e.read); err != nil {
+		return 0, err //nolint:wrapcheck // as the connection's
+	}
+	switch {
+	case e.err != nil:
+		return 0, s.failure("read", e.err)
+	case e.n == 0:
+		return 0, io.EOF
+	default:
+		return e.n, nil
+	}
+}
+
+// WriteNow writes as much of p as goes at once, for who has to know which bytes are waited for. Where that is not all, a
+// Write of the connection waits for the rest, or tells why none of it goes.
+func (s *Socket) WriteNow(p []byte) int {
+	if s.raw == nil || len(p) == 0 {
+		return 0
+	}
+	e := newErrand(p)
+	defer e.done()
+	if s.raw.Write(e.write) != nil {
+		return 0 // who waits learns of it
+	}
+	return e.n
+}
+
+// failure is what the connection would tell of it.
+func (s *Socket) failure(call string, err error) error {
+	return &net.OpError{Op: call, Net: s.conn.LocalAddr().Network(), Source: s.conn.LocalAddr(), Addr: s.conn.RemoteAddr(), Err: os.NewSyscallError(call, err)}
+}
+
+// errand is one call, with what it is about: no connection has one while it waits for nothing.
+type errand struct {
+	p   []byte
+	n   int
+	err error
+
+	read, write func(fd uintptr) bool // its methods, each of which would cost an allocation
+}
+
+var errands = sync.Pool{New: func() any {
+	e := new(errand)
+	e.read, e.write = e.tryRead, e.tryWrite
+	return e
+}}
+
+func newErrand(p []byte) *errand {
+	e, _ := errands.Get().(*errand)
+	e.p, e.n, e.err = p, 0, nil
+	return e
+}
+
+func (e *errand) done() {
+	e.p, e.err = nil, nil
+	errands.Put(e)
+}
+
+// tryRead tells false where it is to be called again when something has come.
+func (e *errand) tryRead(fd uintptr) bool {
+	e.n, e.err = ignoringSignals(readNow, int(fd), e.p)
+	return e.err != syscall.EAGAIN //nolint:errorlint // the system's own
+}
+
+func (e *errand) tryWrite(fd uintptr) bool {
+	e.n, _ = ignoringSignals(writeNow, int(fd), e.p)
+	return true
+}
