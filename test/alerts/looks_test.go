@@ -84,7 +84,7 @@ func lively(t *testing.T) string {
 	cert, key := certificate(t, time.Hour)
 	g := startKeeping(t, "listen: { open: ':8080', public: { address: ':8443', tls: { cert: "+cert+", key: "+key+" } } }\n"+
 		"registry: 127.0.0.1:0\nlimits: { connections: 1, first_request: 1m }\nauth:\n  customer: { jwt: http://127.0.0.1:1/, audience: shop }\nroutes:\n  GET /named: http://localhost:1\n  GET /: "+backend.URL+
-		"\n  GET /fn: fn:orders\n  GET /later: { async: { retry: none }, to: http://127.0.0.1:1 }\nfunctions:\n  orders: { run: "+script(t, "exit 1")+", contract: http }\n")
+		"\n  GET /made: { compose: { news: { to: "+backend.URL+"/news, cache: 1m } } }\n  GET /fn: fn:orders\n  GET /later: { async: { retry: none }, to: http://127.0.0.1:1 }\nfunctions:\n  orders: { run: "+script(t, "exit 1")+", contract: http }\n")
 	g.await(`weir_discovery_lookups_total{backend="http://localhost:1",result="found"}`)
 	for _, path := range []string{"/", "/nothing", "/later"} {
 		g.get(path, 1)
