@@ -20,6 +20,9 @@ const (
 	smallPiece = 4 << 10
 	largePiece = 32 << 10
 	hugePiece  = 64 << 10
+	// long is more than the system takes for a client that reads nothing. What such a client has not taken of a
+	// piece is held for it, so that pieces of a longer response are huge only when so much has passed.
+	long = 1 << 20
 	// much is how much of a small piece lets the next one be a large one: the first is what came with the head.
 	much = smallPiece / 2
 )
@@ -95,7 +98,7 @@ func (e goneError) Unwrap() error { return e.error }
 // of a known length, which leaves with the end of the response. An error is the
 // backend's, unless it is a goneError.
 func (t *passage) pass(res *http.Response) error {
-	left := res.ContentLength
+	left, passed := res.ContentLength, int64(0)
 	if left < 0 {
 		if err := t.control().Flush(); err != nil {
 			return goneError{err}
@@ -103,8 +106,8 @@ func (t *passage) pass(res *http.Response) error {
 	}
 	for n := 0; ; {
 		var err error
-		n, err = t.passPiece(res.Body, n, left)
-		left -= int64(n)
+		n, err = t.passPiece(res.Body, sizeOfPiece(n, passed, left))
+		left, passed = left-int64(n), passed+int64(n)
 		switch {
 		case err == io.EOF: //nolint:errorlint // io.Reader gives it bare
 			return nil
@@ -115,18 +118,31 @@ func (t *passage) pass(res *http.Response) error {
 			if err := t.control().Flush(); err != nil {
 				return goneError{err}
 			}
+			t.watch.touch()
 		}
 	}
 }
 
-// passPiece passes one piece on, where the one before had so many bytes, and so many are known to be left.
-func (t *passage) passPiece(from io.Reader, before int, left int64) (n int, err error) {
+// sizeOfPiece is how much is read at once after a piece of so many bytes, where so many were passed and are known to be left.
+func sizeOfPiece(before int, passed, left int64) int {
 	switch {
-	case before >= much && left > largePiece:
+	case before < much:
+		return smallPiece
+	case left <= largePiece, passed < long && passed+left > long:
+		return largePiece
+	default:
+		return hugePiece
+	}
+}
+
+// passPiece passes a piece of a size on.
+func (t *passage) passPiece(from io.Reader, size int) (n int, err error) {
+	switch size {
+	case hugePiece:
 		piece, _ := hugePieces.Get().(*[hugePiece]byte)
 		defer hugePieces.Put(piece)
 		return t.passOne(from, piece[:])
-	case before >= much:
+	case largePiece:
 		piece, _ := largePieces.Get().(*[largePiece]byte)
 		defer largePieces.Put(piece)
 		return t.passOne(from, piece[:])

@@ -113,6 +113,7 @@ func (r *round) receiveContent(p []byte) (int, error) {
 		in.skip(n)
 		return n, nil
 	}
+	r.room.lighten(r.framing == ByChunks)
 	return r.link.Read(p)
 }
 

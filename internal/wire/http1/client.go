@@ -68,7 +68,7 @@ func NewClient(o ClientOptions) *Client {
 	if c.options.Endpoint == nil {
 		c.options.Endpoint = func(host string) string { return host }
 	}
-	c.rooms.New = func() any { return newRoom() }
+	c.rooms.New = func() any { return new(room) }
 	c.answers.New = func() any { return newAnswer() }
 	return c
 }

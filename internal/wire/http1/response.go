@@ -41,7 +41,8 @@ type response struct {
 	keeps    bool // whose client asked for the connection to be kept
 	ends     bool // the connection ends with this response
 	hijacked bool
-	given    bool // nothing is written any more
+	given    bool     // nothing is written any more
+	backlog  *backlog // what goes before out; nil: nothing
 	err      error
 
 	mu          sync.Mutex // guards what follows
@@ -356,7 +357,7 @@ func (w *response) writeLarge(p []byte) error {
 	}
 	for len(p) > 0 {
 		if len(w.out) == 0 && !w.chunked {
-			return w.sendAll(p) // as it lies: no room is held while the client takes it
+			return w.sendSome(p)
 		}
 		n, err := w.sendPiece(p)
 		if err != nil {
@@ -374,13 +375,29 @@ func (w *response) sendPiece(p []byte) (int, error) {
 	piece := room[:copy(room[:], w.out)]
 	w.out = w.out[:0]
 	n := min(len(p), cap(piece)-len(piece)-chunkRoom)
-	return n, w.sendAll(w.appendPiece(piece, p[:n], ""))
+	return n, w.sendSome(w.appendPiece(piece, p[:n], ""))
+}
+
+// sendSome sends what the client takes of p at once, where that can be found out, and keeps a copy of the rest for whatever
+// is sent next: nobody waits with a large piece in his hands.
+func (w *response) sendSome(p []byte) error {
+	some, ok := w.conn.net.(interface{ WriteAtOnce(p []byte) int })
+	if !ok || len(p) > pieceBytes {
+		return w.sendAll(p)
+	}
+	if err := w.catchUp(); err != nil {
+		return err
+	}
+	if n := some.WriteAtOnce(p); n < len(p) {
+		w.backlog = holdBack(p[n:])
+	}
+	return nil
 }
 
 // send sends what waits.
 func (w *response) send() error {
 	if len(w.out) == 0 {
-		return w.err
+		return w.catchUp()
 	}
 	err := w.sendAll(w.out)
 	w.out = w.out[:0]
@@ -388,6 +405,23 @@ func (w *response) send() error {
 }
 
 func (w *response) sendAll(p []byte) error {
+	if err := w.catchUp(); err != nil {
+		return err
+	}
+	return w.put(p)
+}
+
+// catchUp sends what the client did not take before.
+func (w *response) catchUp() error {
+	if l := w.backlog; l != nil {
+		w.backlog = nil
+		defer l.give()
+		return w.put(l.b)
+	}
+	return w.err
+}
+
+func (w *response) put(p []byte) error {
 	if w.err != nil {
 		return w.err
 	}

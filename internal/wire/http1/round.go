@@ -44,7 +44,7 @@ type round struct {
 
 // run sends the request and reads the response's head. What fails gives everything back.
 func (r *round) run() error {
-	r.room, _ = r.client.rooms.Get().(*room)
+	r.room = r.client.borrow()
 	err := r.send()
 	if err == nil {
 		err = r.receive()

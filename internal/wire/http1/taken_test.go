@@ -1,6 +1,9 @@
 package http1_test
 
 import (
+	"bufio"
+	"bytes"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -38,6 +41,15 @@ func (s *sated) Close() error {
 	return s.Conn.Close()
 }
 
+// used is how much memory is.
+func used() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC() // what was pooled is lost with the second one
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc + m.StackInuse)
+}
+
 func TestAResponseThatNobodyTakesHoldsNoPieceOfItsOwn(t *testing.T) {
 	const n, bytesEach = 100, 48 << 10 // a piece is larger
 	piece := make([]byte, 32<<10)
@@ -47,13 +59,6 @@ func TestAResponseThatNobodyTakesHoldsNoPieceOfItsOwn(t *testing.T) {
 			_, err = w.Write(piece)
 		}
 	})})
-	used := func() int64 {
-		var m runtime.MemStats
-		runtime.GC()
-		runtime.GC() // what was pooled is lost with the second one
-		runtime.ReadMemStats(&m)
-		return int64(m.HeapAlloc + m.StackInuse)
-	}
 	before, waits := used(), make(chan struct{})
 	for range n {
 		client, conn := net.Pipe()
@@ -68,3 +73,90 @@ func TestAResponseThatNobodyTakesHoldsNoPieceOfItsOwn(t *testing.T) {
 		t.Errorf("%d bytes each, want %d at most", each, bytesEach)
 	}
 }
+
+// hesitant is a server's end of a connection whose client takes a part of each piece at once.
+type hesitant struct{ net.Conn }
+
+func (h hesitant) WriteAtOnce(p []byte) int {
+	n, _ := h.Write(p[:len(p)/3]) // whoever writes the rest learns of it
+	return n
+}
+
+func TestAPieceMayBeUsedAgainThatAClientHasNotTaken(t *testing.T) {
+	sizes := []int{1, 5_000, 7_000, 64 << 10, 100, 65_000, 3, 20_000, 200_000, 10}
+	for name, length := range map[string]string{"in chunks": "", "of a known length": "362650"} {
+		for _, flushes := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s, flushed: %t", name, flushes), func(t *testing.T) {
+				var want bytes.Buffer
+				for i, size := range sizes {
+					want.Write(bytes.Repeat([]byte{byte('a' + i)}, size))
+				}
+				s := newServer(t, http1.ServerOptions{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+					if length != "" {
+						w.Header().Set("Content-Length", length)
+					}
+					piece := make([]byte, 200_000)
+					for i, size := range sizes {
+						copy(piece, bytes.Repeat([]byte{byte('a' + i)}, size))
+						if _, err := w.Write(piece[:size]); err != nil {
+							t.Error(err)
+						}
+						clear(piece)
+						if flushes {
+							w.(http.Flusher).Flush()
+						}
+					}
+				})})
+				client, conn := net.Pipe()
+				defer client.Close()
+				s.Serve(hesitant{conn}, time.Time{})
+				if _, err := io.WriteString(client, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"); err != nil {
+					t.Fatal(err)
+				}
+				res, err := http.ReadResponse(bufio.NewReader(client), nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer res.Body.Close()
+				got, err := io.ReadAll(res.Body)
+				if err != nil || !bytes.Equal(got, want.Bytes()) {
+					t.Errorf("%d bytes of %d, equal: %t, %v", len(got), want.Len(), bytes.Equal(got, want.Bytes()), err)
+				}
+			})
+		}
+	}
+}
+
+func TestAResponseThatNobodyTakesHoldsOnlyWhatIsLeftOfAPiece(t *testing.T) {
+	const n, bytesEach = 100, 64 << 10 // less than the two pieces that it passes through
+	var pieces sync.Pool
+	s := newServer(t, http1.ServerOptions{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		for err := error(nil); err == nil; {
+			piece, _ := pieces.Get().(*[32 << 10]byte)
+			if piece == nil {
+				piece = new([32 << 10]byte)
+			}
+			_, err = w.Write(piece[:])
+			pieces.Put(piece)
+			w.(http.Flusher).Flush()
+		}
+	})})
+	before, waits := used(), make(chan struct{})
+	for range n {
+		client, conn := net.Pipe()
+		t.Cleanup(func() { _ = client.Close() }) // nothing was promised on it
+		s.Serve(&gorged{sated: sated{Conn: conn, taken: true, waits: waits, closed: make(chan struct{})}}, time.Time{})
+		if _, err := io.WriteString(client, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		await.From(t, "a client is waited for", waits)
+	}
+	if each := (used() - before) / n; each > bytesEach {
+		t.Errorf("%d bytes each, want %d at most", each, bytesEach)
+	}
+}
+
+// gorged is a server's end of a connection whose client takes all but 10 KiB of the first piece, and no more.
+type gorged struct{ sated }
+
+func (g *gorged) WriteAtOnce(p []byte) int { return max(0, len(p)-10<<10) }

@@ -103,10 +103,7 @@ func (c *conn) Write(p []byte) (int, error) {
 	if !c.stall.bounds() {
 		return c.Conn.Write(p)
 	}
-	done := c.socket.WriteNow(p) // which need not be waited for, and so not be timed
-	if done > 0 {
-		c.stall.waited(0, done)
-	}
+	done := c.WriteAtOnce(p)
 	if done == len(p) {
 		return done, nil
 	}
@@ -125,6 +122,16 @@ func (c *conn) Write(p []byte) (int, error) {
 			return done, err
 		}
 	}
+}
+
+// WriteAtOnce sends what need not be waited for, and so not be timed, and tells how much of p that was. A Write of the
+// rest tells why it was not more.
+func (c *conn) WriteAtOnce(p []byte) int {
+	done := c.socket.WriteNow(p)
+	if done > 0 {
+		c.stall.waited(0, done)
+	}
+	return done
 }
 
 // giveUp lets Close throw away what the client does not take: the system would keep
