@@ -82,6 +82,14 @@ func (v Value) Raw() string {
 	return v.doc.raw(v.at)
 }
 
+// Offset is where v begins in the text that was parsed, in bytes; 0 for the zero Value.
+func (v Value) Offset() int {
+	if v.doc == nil {
+		return 0
+	}
+	return int(v.item().start)
+}
+
 func (d *document) raw(at int) string { return d.text[d.items[at].start:d.items[at].end] }
 
 // Text is the content of a string, or "" where v is none.

@@ -49,6 +49,7 @@ func echo(w http.ResponseWriter, r *http.Request, within exchange.Within) {
 type outcome struct {
 	code      string // of the problem of all of it
 	detail    string
+	problems  []string
 	Responses []struct {
 		ID      string
 		Status  int
@@ -89,7 +90,7 @@ func send(t testing.TB, entrance routes, body string, change func(*batch.Config,
 		res, err := p.Adapt(nil).RoundTrip(r)
 		if err != nil {
 			f := fault.From(err)
-			out.code, out.detail = f.Code, f.Detail
+			out.code, out.detail, out.problems = f.Code, f.Detail, f.Problems
 			return
 		}
 		if err := json.NewDecoder(res.Body).Decode(&out); err != nil {
@@ -139,29 +140,29 @@ func TestWhatIsNoBatchRunsNothing(t *testing.T) {
 		`[]`:                                "A batch is an object with the one member requests, which is a list.",
 		`{"requests":[`:                     "The body is not JSON: json: the text ends where a value is expected at byte 13.",
 		`{"requests":[],"x":1}`:             "A batch is an object with the one member requests, which is a list.",
-		parts(ok, ok):                       "requests[1].id is that of another part.",
-		parts(`1`):                          "requests[0] is no object.",
-		parts(`{"method":"GET","url":"/"}`): "requests[0].id is missing, or no text of 1 to 64 visible ASCII characters.",
-		parts(`{"id":1,"method":"GET","url":"/"}`):                                                       "requests[0].id is a number and no string.",
-		parts(`{"id":"1","url":"/"}`):                                                                    "requests[0].method is missing, or none that a part can have.",
-		parts(`{"id":"1","method":"CONNECT","url":"/"}`):                                                 "requests[0].method is missing, or none that a part can have.",
-		parts(`{"id":"1","method":"GET /x HTTP/1.1","url":"/"}`):                                         "requests[0].method is missing, or none that a part can have.",
-		parts(`{"id":"1","method":"GET","url":"http://internal/"}`):                                      "requests[0].url is missing, or no path on this host, as /orders/1?full=1.",
-		parts(`{"id":"1","method":"GET","url":"//internal/"}`):                                           "requests[0].url is missing, or no path on this host, as /orders/1?full=1.",
-		parts(`{"id":"1","method":"GET","url":"/a b"}`):                                                  "requests[0].url is missing, or no path on this host, as /orders/1?full=1.",
-		parts(`{"id":"1","method":"GET","url":"/%zz"}`):                                                  "requests[0].url is no path on this host, as /orders/1?full=1.",
-		parts(`{"id":"1","method":"GET","url":"/","headers":{"Host":"x"}}`):                              "requests[0].headers has Host, which only the batch itself has.",
-		parts(`{"id":"1","method":"GET","url":"/","headers":{"x_forwarded_for":"x"}}`):                   "requests[0].headers has x_forwarded_for, which only the batch itself has.",
-		parts(`{"id":"1","method":"GET","url":"/","headers":{"origin":"x"}}`):                            "requests[0].headers has origin, which only the batch itself has.",
-		parts(`{"id":"1","method":"GET","url":"/","headers":{"Sec-Fetch-Site":"none"}}`):                 "requests[0].headers has Sec-Fetch-Site, which only the batch itself has.",
-		parts(`{"id":"1","method":"GET","url":"/","headers":{"Upgrade":"websocket"}}`):                   "requests[0].headers has Upgrade, which only the batch itself has.",
-		parts(`{"id":"1","method":"GET","url":"/","headers":{"X":"a\nb"}}`):                              "requests[0].headers has a name or value that no field can have.",
-		parts(`{"id":"1","method":"GET","url":"/","headers":{"X":1}}`):                                   "requests[0].headers has a name or value that no field can have.",
-		parts(`{"id":"1","method":"GET","url":"/","body":1}`):                                            "requests[0].body stands beside the method GET.",
-		parts(`{"id":"1","method":"POST","url":"/","headers":{"Content-Type":"text/plain"},"body":{}}`):  "requests[0].body is no string, and no JSON by its Content-Type.",
-		parts(`{"id":"1","method":"POST","url":"/","headers":{"Content-Type":"image/png"},"body":"%%"}`): "requests[0].body is neither JSON nor text by its Content-Type, and no Base64.",
-		parts(`{"id":"1","method":"GET","url":"/","dependsOn":["2"]}`):                                   "requests[0].dependsOn has what is no id of a part before it.",
-		parts(`{"id":"1","method":"GET","url":"/","atomicityGroup":"g"}`):                                `requests[0] has the member "atomicityGroup", and may have id, method, url, headers, body and dependsOn.`,
+		parts(ok, ok):                       "At byte 55: requests[1].id is that of another part.",
+		parts(`1`):                          "At byte 13: requests[0] is no object.",
+		parts(`{"method":"GET","url":"/"}`): "At byte 13: requests[0].id is missing, or no text of 1 to 64 visible ASCII characters.",
+		parts(`{"id":1,"method":"GET","url":"/"}`):                                                       "At byte 19: requests[0].id is a number and no string.",
+		parts(`{"id":"1","url":"/"}`):                                                                    "At byte 13: requests[0].method is missing, or none that a part can have.",
+		parts(`{"id":"1","method":"CONNECT","url":"/"}`):                                                 "At byte 32: requests[0].method is missing, or none that a part can have.",
+		parts(`{"id":"1","method":"GET /x HTTP/1.1","url":"/"}`):                                         "At byte 32: requests[0].method is missing, or none that a part can have.",
+		parts(`{"id":"1","method":"GET","url":"http://internal/"}`):                                      "At byte 44: requests[0].url is missing, or no path on this host, as /orders/1?full=1.",
+		parts(`{"id":"1","method":"GET","url":"//internal/"}`):                                           "At byte 44: requests[0].url is missing, or no path on this host, as /orders/1?full=1.",
+		parts(`{"id":"1","method":"GET","url":"/a b"}`):                                                  "At byte 44: requests[0].url is missing, or no path on this host, as /orders/1?full=1.",
+		parts(`{"id":"1","method":"GET","url":"/%zz"}`):                                                  "At byte 44: requests[0].url is no path on this host, as /orders/1?full=1.",
+		parts(`{"id":"1","method":"GET","url":"/","headers":{"Host":"x"}}`):                              "At byte 66: requests[0].headers has Host, which only the batch itself has.",
+		parts(`{"id":"1","method":"GET","url":"/","headers":{"x_forwarded_for":"x"}}`):                   "At byte 77: requests[0].headers has x_forwarded_for, which only the batch itself has.",
+		parts(`{"id":"1","method":"GET","url":"/","headers":{"origin":"x"}}`):                            "At byte 68: requests[0].headers has origin, which only the batch itself has.",
+		parts(`{"id":"1","method":"GET","url":"/","headers":{"Sec-Fetch-Site":"none"}}`):                 "At byte 76: requests[0].headers has Sec-Fetch-Site, which only the batch itself has.",
+		parts(`{"id":"1","method":"GET","url":"/","headers":{"Upgrade":"websocket"}}`):                   "At byte 69: requests[0].headers has Upgrade, which only the batch itself has.",
+		parts(`{"id":"1","method":"GET","url":"/","headers":{"X":"a\nb"}}`):                              "At byte 63: requests[0].headers has a name or value that no field can have.",
+		parts(`{"id":"1","method":"GET","url":"/","headers":{"X":1}}`):                                   "At byte 63: requests[0].headers has a name or value that no field can have.",
+		parts(`{"id":"1","method":"GET","url":"/","body":1}`):                                            "At byte 55: requests[0].body stands beside the method GET.",
+		parts(`{"id":"1","method":"POST","url":"/","headers":{"Content-Type":"text/plain"},"body":{}}`):  "At byte 96: requests[0].body is no string, and no JSON by its Content-Type.",
+		parts(`{"id":"1","method":"POST","url":"/","headers":{"Content-Type":"image/png"},"body":"%%"}`): "At byte 95: requests[0].body is neither JSON nor text by its Content-Type, and no Base64.",
+		parts(`{"id":"1","method":"GET","url":"/","dependsOn":["2"]}`):                                   "At byte 61: requests[0].dependsOn has what is no id of a part before it.",
+		parts(`{"id":"1","method":"GET","url":"/","atomicityGroup":"g"}`):                                `At byte 65: requests[0] has the member "atomicityGroup", and may have id, method, url, headers, body and dependsOn.`,
 		parts(ok, `{"id":"2","method":"GET","url":"/"}`, `{"id":"3","method":"GET","url":"/"}`):          "The batch has 3 parts, and may have 2.",
 	} {
 		got := send(t, func(http.ResponseWriter, *http.Request, exchange.Within) { t.Errorf("%s: a part ran", body) }, body,
@@ -169,6 +170,40 @@ func TestWhatIsNoBatchRunsNothing(t *testing.T) {
 		if got.code != "malformed-body" || got.detail != want {
 			t.Errorf("%s: %s %q", body, got.code, got.detail)
 		}
+	}
+}
+
+func TestAllMistakesOfABatchAreToldAtOnce(t *testing.T) {
+	none := func(http.ResponseWriter, *http.Request, exchange.Within) { t.Error("a part ran") }
+	for body, want := range map[string]outcome{
+		parts(`{"id":"1","method":"GET","url":"x","body":1,"headers":{"Host":"a","X":1}}`, `{"id":"2","method":"GET","url":"/","dependsOn":["1","3","4"]}`, `{"id":"1","method":7}`): {
+			detail: "9 things are wrong with the batch.",
+			problems: []string{
+				"At byte 44: requests[0].url is missing, or no path on this host, as /orders/1?full=1.",
+				"At byte 75: requests[0].headers has Host, which only the batch itself has.",
+				"At byte 83: requests[0].headers has a name or value that no field can have.",
+				"At byte 55: requests[0].body stands beside the method GET.",
+				"At byte 139: requests[1].dependsOn has what is no id of a part before it.",
+				"At byte 143: requests[1].dependsOn has what is no id of a part before it.",
+				"At byte 155: requests[2].id is that of another part.",
+				"At byte 168: requests[2].method is a number and no string.",
+				"At byte 149: requests[2].url is missing, or no path on this host, as /orders/1?full=1.",
+			},
+		},
+		parts(slices.Repeat([]string{`1`}, 20)...): {detail: "20 things are wrong with the batch.", problems: make([]string, 20)},
+		parts(slices.Repeat([]string{`1`}, 21)...): {detail: "More than 20 things are wrong with the batch, these first.", problems: make([]string, 20)},
+	} {
+		got := send(t, none, body, func(c *batch.Config, _ *http.Request) { c.Requests = 30 })
+		if got.detail != want.detail || len(got.problems) != len(want.problems) || want.problems[0] != "" && !slices.Equal(got.problems, want.problems) {
+			t.Errorf("%s: %s\n%s", body, got.detail, strings.Join(got.problems, "\n"))
+		}
+	}
+}
+
+func TestNamesOfAnyLengthAreNotRepeated(t *testing.T) {
+	got := send(t, nil, parts(`{"id":"1","method":"GET","url":"/","`+strings.Repeat("x", 1000)+`":1}`), nil)
+	if got.code != "malformed-body" || len(got.detail) > 200 {
+		t.Errorf("%s %s", got.code, got.detail)
 	}
 }
 

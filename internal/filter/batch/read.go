@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
@@ -39,91 +40,137 @@ func (b *batch) read(text []byte) ([]request, *fault.Fault) {
 	if list.Len() > b.config.Requests {
 		return nil, malformed("The batch has %d parts, and may have %d.", list.Len(), b.config.Requests)
 	}
-	made := make([]request, 0, list.Len())
+	r := reader{made: make([]request, 0, list.Len())}
 	for v := range list.Elements() {
-		one := partReader{before: made}
-		if one.read(v); one.wrong != nil {
-			return nil, malformed("requests[%d]%s.", len(made), one.wrong.Error())
+		if len(r.mistakes) > mostMistakes {
+			break
 		}
-		made = append(made, one.request)
+		p := partReader{reader: &r, at: len(r.made)}
+		p.read(v)
+		r.made = append(r.made, p.request)
 	}
-	return made, nil
+	if len(r.mistakes) > 0 {
+		return nil, r.fault()
+	}
+	return r.made, nil
 }
 
 func malformed(format string, a ...any) *fault.Fault {
 	return fault.MalformedBody.New(fmt.Sprintf(format, a...))
 }
 
+// mostMistakes is how many mistakes of a batch its client is told.
+const mostMistakes = 20
+
+// reader reads the parts of a batch. One with a mistake is read on, so that all of them are told at once.
+type reader struct {
+	made     []request // also those with mistakes, for others may depend on them
+	mistakes []string
+}
+
+// fault tells what is wrong with the batch; there must be something.
+func (r *reader) fault() *fault.Fault {
+	told := r.mistakes[:min(len(r.mistakes), mostMistakes)]
+	switch {
+	case len(r.mistakes) > len(told):
+		return fault.MalformedBody.New(fmt.Sprintf("More than %d things are wrong with the batch, these first.", len(told)), fault.Problems(told))
+	case len(told) > 1:
+		return fault.MalformedBody.New(fmt.Sprintf("%d things are wrong with the batch.", len(told)), fault.Problems(told))
+	default:
+		return malformed("%s", told[0])
+	}
+}
+
 // partReader reads one part.
 type partReader struct {
 	request
+	*reader
 
-	before []request
-	wrong  error
+	at int
 }
 
-func (p *partReader) failf(format string, a ...any) {
-	if p.wrong == nil {
-		p.wrong = fmt.Errorf(format, a...)
-	}
+// failf notes a mistake, which is at v.
+func (p *partReader) failf(v jsonx.Value, format string, a ...any) {
+	p.mistakes = append(p.mistakes, fmt.Sprintf("At byte %d: requests[%d]%s.", v.Offset(), p.at, fmt.Sprintf(format, a...)))
 }
 
 func (p *partReader) read(v jsonx.Value) {
 	if v.Kind() != jsonx.Object {
-		p.failf(" is no object")
+		p.failf(v, " is no object")
 		return
 	}
-	var body jsonx.Value
+	p.readID(v)
+	p.readMethod(v)
+	p.readURL(v)
 	for name, member := range v.Members() {
 		switch name {
-		case "id":
-			p.id = p.text(name, member)
-		case "method":
-			p.method = p.text(name, member)
-		case "url":
-			p.target = p.text(name, member)
+		case "id", "method", "url", "body":
 		case "headers":
 			p.readFields(member)
-		case "body":
-			body = member
 		case "dependsOn":
 			p.readDepends(member)
 		default:
-			p.failf(" has the member %q, and may have id, method, url, headers, body and dependsOn", name)
+			p.failf(member, " has the member %s, and may have id, method, url, headers, body and dependsOn", strconv.Quote(shown(name)))
 		}
 	}
-	p.check()
-	if p.wrong == nil && body.Kind() != jsonx.Invalid {
+	if body, ok := v.Get("body"); ok {
 		p.readBody(body)
 	}
 }
 
-func (p *partReader) text(name string, v jsonx.Value) string {
-	if v.Kind() != jsonx.String {
-		p.failf(".%s is %s and no string", name, v.Kind())
+// text gives a member of a part that must be a string, and where it stands, which is where the part does if it is missing.
+// It tells false where it is something else.
+func (p *partReader) text(v jsonx.Value, name string) (text string, at jsonx.Value, ok bool) {
+	member, there := v.Get(name)
+	switch {
+	case !there:
+		return "", v, true
+	case member.Kind() != jsonx.String:
+		p.failf(member, ".%s is %s and no string", name, member.Kind())
+		return "", member, false
 	}
-	return v.Text()
+	return member.Text(), member, true
 }
 
 // longestID is room for a UUID and more.
 const longestID = 64
 
-// check holds the rules of id, method and url.
-func (p *partReader) check() {
+// shown is a name of the client's as it is repeated: not at any length.
+func shown(name string) string { return name[:min(len(name), longestID)] }
+
+func (p *partReader) readID(v jsonx.Value) {
+	id, at, ok := p.text(v, "id")
 	switch {
-	case p.id == "" || len(p.id) > longestID || !visible(p.id):
-		p.failf(".id is missing, or no text of 1 to %d visible ASCII characters", longestID)
-	case slices.ContainsFunc(p.before, func(r request) bool { return r.id == p.id }):
-		p.failf(".id is that of another part")
-	case !httpx.IsToken(p.method) || p.method == http.MethodConnect || p.method == http.MethodTrace:
-		p.failf(".method is missing, or none that a part can have")
-	case !strings.HasPrefix(p.target, "/") || strings.HasPrefix(p.target, "//") || strings.Contains(p.target, "#") || !visible(p.target):
-		p.failf(".url is missing, or no path on this host, as /orders/1?full=1")
-	default:
-		var err error
-		if p.url, err = url.ParseRequestURI(p.target); err != nil {
-			p.failf(".url is no path on this host, as /orders/1?full=1")
-		}
+	case !ok:
+	case id == "" || len(id) > longestID || !visible(id):
+		p.failf(at, ".id is missing, or no text of 1 to %d visible ASCII characters", longestID)
+	case slices.ContainsFunc(p.made, func(r request) bool { return r.id == id }):
+		p.failf(at, ".id is that of another part")
+	}
+	p.id = id
+}
+
+func (p *partReader) readMethod(v jsonx.Value) {
+	method, at, ok := p.text(v, "method")
+	if ok && (!httpx.IsToken(method) || method == http.MethodConnect || method == http.MethodTrace) {
+		p.failf(at, ".method is missing, or none that a part can have")
+	}
+	p.method = method
+}
+
+func (p *partReader) readURL(v jsonx.Value) {
+	target, at, ok := p.text(v, "url")
+	if !ok {
+		return
+	}
+	p.target = target
+	if !strings.HasPrefix(target, "/") || strings.HasPrefix(target, "//") || strings.Contains(target, "#") || !visible(target) {
+		p.failf(at, ".url is missing, or no path on this host, as /orders/1?full=1")
+		return
+	}
+	var err error
+	if p.url, err = url.ParseRequestURI(target); err != nil {
+		p.failf(at, ".url is no path on this host, as /orders/1?full=1")
 	}
 }
 
@@ -134,15 +181,15 @@ func visible(s string) bool {
 
 func (p *partReader) readFields(v jsonx.Value) {
 	if v.Kind() != jsonx.Object {
-		p.failf(".headers is no object")
+		p.failf(v, ".headers is no object")
 		return
 	}
 	for name, value := range v.Members() {
 		switch {
 		case !httpx.IsToken(name) || value.Kind() != jsonx.String || !httpx.IsFieldValue(value.Text()):
-			p.failf(".headers has a name or value that no field can have")
+			p.failf(value, ".headers has a name or value that no field can have")
 		case ofBatch(name) || always(name):
-			p.failf(".headers has %s, which only the batch itself has", name)
+			p.failf(value, ".headers has %s, which only the batch itself has", shown(name))
 		}
 		p.fields = append(p.fields, exchange.Field{Name: name, Value: strings.Trim(value.Text(), " \t")})
 	}
@@ -150,13 +197,13 @@ func (p *partReader) readFields(v jsonx.Value) {
 
 func (p *partReader) readDepends(v jsonx.Value) {
 	if v.Kind() != jsonx.List {
-		p.failf(".dependsOn is no list")
+		p.failf(v, ".dependsOn is no list")
 	}
 	for e := range v.Elements() {
-		at := slices.IndexFunc(p.before, func(r request) bool { return r.id == e.Text() })
+		at := slices.IndexFunc(p.made, func(r request) bool { return r.id == e.Text() })
 		if e.Kind() != jsonx.String || at < 0 {
-			p.failf(".dependsOn has what is no id of a part before it")
-			return
+			p.failf(e, ".dependsOn has what is no id of a part before it")
+			continue
 		}
 		p.depends = append(p.depends, at)
 	}
@@ -167,20 +214,20 @@ func (p *partReader) readDepends(v jsonx.Value) {
 func (p *partReader) readBody(v jsonx.Value) {
 	switch kind := kindOf(p.field("Content-Type")); {
 	case p.method == http.MethodGet || p.method == http.MethodHead:
-		p.failf(".body stands beside the method %s", p.method)
+		p.failf(v, ".body stands beside the method %s", p.method)
 	case kind == asJSON:
 		p.body = []byte(v.Raw())
 		if p.field("Content-Type") == "" {
 			p.fields = append(p.fields, exchange.Field{Name: "Content-Type", Value: jsonType})
 		}
 	case v.Kind() != jsonx.String:
-		p.failf(".body is no string, and no JSON by its Content-Type")
+		p.failf(v, ".body is no string, and no JSON by its Content-Type")
 	case kind == asText:
 		p.body = []byte(v.Text())
 	default:
 		var err error
 		if p.body, err = base64.StdEncoding.DecodeString(v.Text()); err != nil {
-			p.failf(".body is neither JSON nor text by its Content-Type, and no Base64")
+			p.failf(v, ".body is neither JSON nor text by its Content-Type, and no Base64")
 		}
 	}
 }
