@@ -18,7 +18,9 @@
 //  5. 1xx responses arrive through Exchange.Informational; an upgrade is a Tunnel.
 //  6. Lifetime. Strings may be kept; an *Exchange, Head, request or response may
 //     not be kept after the handler returned. What goes on longer (a mirror, an
-//     abandoned step) works on what Detach returns.
+//     abandoned step) works on what Detach returns. A backend's response and its request
+//     are used again as soon as their reader has given them up (see Release): whoever
+//     stands between and keeps either puts another body in the response.
 //  7. Deviations from http.RoundTripper's own rules. A backend here may change the
 //     request it is given, its URL and head included, and closes the request's
 //     body in every case, also on error; it may return a response whose body is
