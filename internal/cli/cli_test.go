@@ -150,6 +150,7 @@ func TestCommands(t *testing.T) {
 		{golden: "expand-broken", args: "expand broken.yaml"},
 		{golden: "explain", args: "explain weir.yaml GET /api/users?page=2"},
 		{golden: "explain-json", args: "explain weir.yaml GET /hello --json"},
+		{golden: "explain-no-data", args: "explain weir.yaml POST /hello -d @missing.json"},
 		{golden: "explain-wrong-url", args: "explain weir.yaml GET orders"},
 		{golden: "fmt", args: "fmt untidy.yaml"},
 		{golden: "fmt-list", args: "fmt -l untidy.yaml tidy"},

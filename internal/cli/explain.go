@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -18,6 +20,7 @@ func explainCommand(s Streams) *cobra.Command {
 	var q explain.Request
 	var o operator
 	var asJSON, asDiagram bool
+	var data string
 	c := &cobra.Command{
 		Use:   "explain CONFIG METHOD URL",
 		Short: "Tell which route a request takes and why, without sending it.",
@@ -30,10 +33,16 @@ which endpoints of a service would be asked, and why others are not.`,
   weir explain running GET /orders/1
   weir explain weir.yaml GET /home/ada --as ada
   weir explain weir.yaml GET /home/ada --diagram
-  weir explain weir.yaml GET /home/ada --as '{"sub":"ada","scope":"orders:read"}'`,
+  weir explain weir.yaml GET /home/ada --as '{"sub":"ada","scope":"orders:read"}'
+  weir explain weir.yaml POST /batch -H 'Content-Type: application/json' -d @batch.json`,
 		Args: args(3, 3, "a config, a method and a URL or path"),
 		RunE: func(_ *cobra.Command, given []string) error {
 			q.Method, q.URL = given[1], given[2]
+			body, err := s.data(context.Background(), data)
+			if err != nil {
+				return usageError{fmt.Errorf("--data: %w", err)}
+			}
+			q.Body = string(body)
 			if _, missing := os.Stat(given[0]); missing != nil && given[0] == running {
 				return s.explainRunning(&o, q, form(asJSON, asDiagram))
 			}
@@ -51,6 +60,7 @@ which endpoints of a service would be asked, and why others are not.`,
 	o.flags(c)
 	flags := c.Flags()
 	flags.StringArrayVarP(&q.Headers, "header", "H", nil, "a header `field`, as \"Name: value\"; may be repeated")
+	flags.StringVarP(&data, "data", "d", "", "`text` of its body, @FILE, or - for standard input: of a batch, the parts are explained too")
 	flags.StringVar(&q.As, "as", "", "`caller`: a subject, or a JSON object of claims")
 	flags.StringVar(&q.Client, "client", "", "the `IP` address it comes from (default 127.0.0.1)")
 	flags.StringVar(&q.Socket, "socket", "", "the `socket` where it arrives, where there are several")
@@ -101,7 +111,7 @@ func (s Streams) printExplained(e snapshot.Explanation, form string) error {
 // explainRunning has a gateway explain what it serves.
 func (s Streams) explainRunning(o *operator, q explain.Request, form string) error {
 	query := url.Values{"method": {q.Method}, "url": {q.URL}, "header": q.Headers}
-	for name, value := range map[string]string{"as": q.As, "client": q.Client, "socket": q.Socket} {
+	for name, value := range map[string]string{"body": q.Body, "as": q.As, "client": q.Client, "socket": q.Socket} {
 		if value != "" {
 			query.Set(name, value)
 		}

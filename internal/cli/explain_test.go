@@ -39,11 +39,12 @@ func TestARunningGatewayExplains(t *testing.T) {
 			[]string{"POST", "/orders", "--json", "-H", "A: 1", "-H", "B: 2", "--as", "ada", "--client", "10.0.0.1", "--socket", ":8080"}, 0, "backend    users\x1b[2J\n",
 			url.Values{"method": {"POST"}, "url": {"/orders"}, "header": {"A: 1", "B: 2"}, "as": {"ada"}, "client": {"10.0.0.1"}, "socket": {":8080"}},
 		},
+		{[]string{"POST", "/batch", "-d", "-"}, 0, "backend    users", url.Values{"method": {"POST"}, "url": {"/batch"}, "body": {"{}"}, "format": {"text"}}},
 		{[]string{"GET", "orders"}, 1, "it is no URL to explain", url.Values{"method": {"GET"}, "url": {"orders"}, "format": {"text"}}},
 	} {
 		var out bytes.Buffer
 		args := append([]string{"explain", "running", "--admin", strings.TrimPrefix(admin.URL, "http://")}, c.args...)
-		code := cli.Main(args, "test", cli.Streams{In: strings.NewReader(""), Out: &out, Err: &out})
+		code := cli.Main(args, "test", cli.Streams{In: strings.NewReader("{}"), Out: &out, Err: &out})
 		if code != c.code || !strings.Contains(out.String(), c.says) || !reflect.DeepEqual(asked, c.query) {
 			t.Errorf("%q: exit %d, asked for %v, and it says\n%s", c.args, code, asked, out.String())
 		}

@@ -119,6 +119,9 @@ type Policy struct {
 	// that nobody sends what Adapt would, as far as that asks nobody. It says what is added that only
 	// sending tells, as a signature; nothing secret. Errors are what the client would be told.
 	Rehearse func(r *http.Request) (adds []string, err error)
+	// Parts is set where Adapt answers a request with others, which go to the routes of the route's own group. It reads the
+	// body of r and gives them, and sends none. Errors are what the client would be told. It may be nil.
+	Parts func(r *http.Request) ([]Part, error)
 	// Bodies tells that Adapt asks for the request's body, so that explain, which has
 	// none, does not run it.
 	Bodies bool
@@ -129,6 +132,13 @@ type Policy struct {
 	Note string
 	// Close is called once no snapshot uses the policy any more; it may be nil.
 	Close func()
+}
+
+// Part is a request that is made within another one.
+type Part struct {
+	ID      string
+	After   []string // the ids of parts that it waits for
+	Request *http.Request
 }
 
 // Later is how a filter sends what it has taken.

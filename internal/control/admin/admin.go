@@ -68,7 +68,7 @@ func New(o Options) http.Handler {
 	mux.HandleFunc("POST /v1/rollback", taking(api.rollback, "to"))
 	mux.HandleFunc("GET /v1/history", taking(api.history))
 	mux.HandleFunc("GET /v1/history/{digest}", taking(api.historical, "format"))
-	mux.HandleFunc("GET /v1/explain", taking(api.explain, "method", "url", "header", "as", "client", "socket", "format"))
+	mux.HandleFunc("GET /v1/explain", taking(api.explain, "method", "url", "header", "body", "as", "client", "socket", "format"))
 	mux.HandleFunc("GET /v1/services", taking(api.services))
 	mux.HandleFunc("GET /v1/services/{name}", taking(api.service))
 	mux.HandleFunc("GET /v1/jobs", taking(api.jobs, "state", "kind", "lane", "limit"))
@@ -155,7 +155,7 @@ GET /healthz        the process lives
 GET /readyz         a configuration is applied, and the gateway is not stopping
 GET /v1/status      digest, age and problems of the configuration, one that was refused since, sockets, certificates, keys and endpoints, requests in flight
 GET /v1/config      the configuration in its long form; ?format=elements takes it apart
-GET /v1/explain     ?method=GET&url=/orders/1&header=Name:value&as=SUBJECT&client=IP&format=text; format=mermaid draws a composition
+GET /v1/explain     ?method=GET&url=/orders/1&header=Name:value&body=TEXT&as=SUBJECT&client=IP&format=text; format=mermaid draws a composition
 GET /v1/services    services with their endpoints, how each stands and why; /v1/services/NAME is one of them
 GET /v1/jobs        what is sent later (async), the newest first; ?state=dead&lane=ROUTE&limit=100; /v1/jobs/ID is one of them
 GET /v1/keys        the keys that the gateway's own tokens (forward: jwt) are checked with, as a JWK Set
@@ -351,7 +351,7 @@ func (a *api) explain(w http.ResponseWriter, r *http.Request) {
 	}
 	q := r.URL.Query()
 	e, err := explain.Run(current, explain.Request{
-		Method: orGet(q), URL: q.Get("url"), Headers: q["header"], As: q.Get("as"), Client: q.Get("client"), Socket: q.Get("socket"),
+		Method: orGet(q), URL: q.Get("url"), Headers: q["header"], Body: q.Get("body"), As: q.Get("as"), Client: q.Get("client"), Socket: q.Get("socket"),
 	})
 	if err != nil {
 		answer(w, r, fault.BadParameter.New(err.Error()))

@@ -25,6 +25,7 @@ type built struct {
 	body     *int64 // see filter.Policy
 	later    *filter.Later
 	way      sockets.Way
+	parts    func(*http.Request) ([]filter.Part, error)
 	pure     bool // explain may run their adapters: they do nothing but change request and response
 }
 
@@ -49,6 +50,9 @@ func (o *road) filters(list []config.Filter, on, authority string) built {
 		}
 		if out.way == nil { // the outer one ends them
 			out.way = policy.Way
+		}
+		if out.parts == nil { // the outer one answers
+			out.parts = policy.Parts
 		}
 		out.policies = append(out.policies, policy)
 		out.at = append(out.at, p.at)

@@ -18,6 +18,30 @@ import (
 // Text writes e for people, from the client's side to the backend's: what it
 // is, and on the right where that was written.
 func Text(w io.Writer, e snapshot.Explanation) error {
+	var text strings.Builder
+	text.WriteString(title(e) + "\n\n" + pageOf(e).String())
+	for _, part := range e.Parts {
+		text.WriteString("\n" + partTitle(part) + "\n\n" + pageOf(part.Explanation).String())
+	}
+	_, err := io.WriteString(w, text.String())
+	return err
+}
+
+// partTitle says which request of a batch follows.
+func partTitle(part snapshot.ExplainedPart) string {
+	after := make([]string, len(part.After))
+	for i, id := range part.After {
+		after[i] = strconv.Quote(id)
+	}
+	text := "part " + strconv.Quote(part.ID)
+	if len(after) > 0 {
+		text += ", after " + strings.Join(after, " and ")
+	}
+	return text + ": " + title(part.Explanation)
+}
+
+// pageOf is an explanation without its title.
+func pageOf(e snapshot.Explanation) *page {
 	p := &page{}
 	p.request(e)
 	p.matched(e)
@@ -31,8 +55,7 @@ func Text(w io.Writer, e snapshot.Explanation) error {
 		p.backend(first("backend", i), e, b)
 	}
 	p.answer(e)
-	_, err := io.WriteString(w, title(e)+"\n\n"+p.String())
-	return err
+	return p
 }
 
 func title(e snapshot.Explanation) string {
@@ -280,6 +303,9 @@ func (p *page) answer(e snapshot.Explanation) {
 			if text != "" {
 				p.add("", text, "")
 			}
+		}
+		for _, text := range e.Problem.Problems {
+			p.add("", "  "+text, "")
 		}
 	case e.Preflighted:
 		p.add("answer", "by cors, without a backend", "")

@@ -37,14 +37,19 @@ type saidKey struct{}
 // guard notes what the client has said.
 func (b *batch) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s := &said{request: r}
-		for name, value := range exchange.RequestHead(r).All() {
-			if b.inherited(name) {
-				s.fields = append(s.fields, exchange.Field{Name: name, Value: value})
-			}
-		}
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), saidKey{}, s)))
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), saidKey{}, b.hear(r))))
 	})
+}
+
+// hear gives what r says.
+func (b *batch) hear(r *http.Request) *said {
+	s := &said{request: r}
+	for name, value := range exchange.RequestHead(r).All() {
+		if b.inherited(name) {
+			s.fields = append(s.fields, exchange.Field{Name: name, Value: value})
+		}
+	}
+	return s
 }
 
 // inherited tells whether parts have the batch's field of that name.
@@ -59,13 +64,8 @@ func (b *batch) RoundTrip(r *http.Request) (*http.Response, error) {
 	}
 	s, _ := r.Context().Value(saidKey{}).(*said)
 	x := exchange.Of(r)
-	switch {
-	case s == nil || x.Entrance == nil:
+	if s == nil || x.Entrance == nil {
 		return nil, fault.Unexpected.New("", fault.Internal("a batch has come on a way on which none can"))
-	case x.Inner:
-		return nil, fault.NestedBatch.New("")
-	case r.Method != http.MethodPost:
-		return nil, fault.MethodNotAllowed.New("A batch is sent by POST.", fault.WithField("Allow", http.MethodPost))
 	}
 	requests, err := b.requests(r)
 	if err != nil {
@@ -82,6 +82,12 @@ func (b *batch) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // requests reads the parts of a batch.
 func (b *batch) requests(r *http.Request) ([]request, error) {
+	switch {
+	case exchange.Of(r).Inner:
+		return nil, fault.NestedBatch.New("")
+	case r.Method != http.MethodPost:
+		return nil, fault.MethodNotAllowed.New("A batch is sent by POST.", fault.WithField("Allow", http.MethodPost))
+	}
 	media, _, _ := strings.Cut(exchange.RequestHead(r).Get("Content-Type"), ";")
 	if !strings.EqualFold(strings.TrimSpace(media), jsonType) { // which a page of another site cannot send unasked
 		return nil, fault.UnsupportedMedia.New("Send application/json.", fault.WithField("Accept", jsonType))

@@ -5,6 +5,7 @@
 //   - read.go: what clients write.
 //   - batch.go: which part runs when.
 //   - part.go: one part, from request to response.
+//   - rehearse.go: the parts of a batch that nobody sends.
 package batch
 
 import (
@@ -122,7 +123,7 @@ func Definition() filter.Definition {
 			}
 			b := &batch{config: c, group: env.Group, log: env.Log}
 			limit := int64(c.Body)
-			return filter.Policy{Guard: b.guard, Adapt: func(http.RoundTripper) http.RoundTripper { return b }, BodyBytes: &limit, Note: c.note()}, nil
+			return filter.Policy{Guard: b.guard, Adapt: func(http.RoundTripper) http.RoundTripper { return b }, BodyBytes: &limit, Parts: b.rehearsed, Note: c.note()}, nil
 		})
 }
 

@@ -30,7 +30,7 @@ type part struct {
 // part runs one part as if the client had sent it by itself.
 func (n *run) part(i int) {
 	p := &n.parts[i]
-	r := n.inner(p.request)
+	r := n.said.inner(n.r, p.request)
 	rec := &recorder{run: n}
 	end := n.trace(r)
 	rec.record(func(w http.ResponseWriter) {
@@ -44,16 +44,16 @@ func (n *run) part(i int) {
 	end(exchange.Attempt{Status: p.status})
 }
 
-// inner makes the request of a part.
-func (n *run) inner(p *request) *http.Request {
-	r := exchange.NewRequest(n.r.Context(), n.r)
+// inner makes the request of a part of the batch that outer is.
+func (s *said) inner(outer *http.Request, p *request) *http.Request {
+	r := exchange.NewRequest(outer.Context(), outer)
 	r.Method, r.URL, r.RequestURI = p.method, p.url, p.target
-	r.Host, r.RemoteAddr, r.TLS = n.outer.Client.Host, n.said.request.RemoteAddr, n.said.request.TLS
+	r.Host, r.RemoteAddr, r.TLS = exchange.Of(outer).Client.Host, s.request.RemoteAddr, s.request.TLS
 	if p.body != nil {
 		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(p.body)), int64(len(p.body))
 	}
 	head := exchange.RequestHead(r)
-	for _, f := range n.said.fields {
+	for _, f := range s.fields {
 		if !slices.ContainsFunc(p.fields, func(own exchange.Field) bool { return strings.EqualFold(own.Name, f.Name) }) {
 			head.Add(f.Name, f.Value)
 		}

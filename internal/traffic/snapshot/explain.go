@@ -3,6 +3,7 @@ package snapshot
 import (
 	"net/http"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
@@ -32,6 +33,16 @@ type Explanation struct {
 	Filters     []FilterStep      `json:"filters,omitempty"`
 	Backends    []BackendStep     `json:"backends,omitempty"`
 	Problem     *ExplainedProblem `json:"problem,omitempty"` // what the client would get without any backend
+	// Parts are the requests of a batch, whose body is known.
+	Parts []ExplainedPart `json:"parts,omitempty"`
+}
+
+// ExplainedPart is a request that is made within another one.
+type ExplainedPart struct {
+	Explanation
+
+	ID    string   `json:"id"`
+	After []string `json:"after,omitempty"` // the parts that it waits for
 }
 
 // Caller is who a request is explained for.
@@ -152,20 +163,28 @@ type ExplainedProblem struct {
 	Code     string `json:"code"`
 	Detail   string `json:"detail,omitempty"`
 	Operator string `json:"operator,omitempty"`
+	// Problems are what is wrong, where that is more than one thing.
+	Problems []string `json:"problems,omitempty"`
 }
 
 // Explain tells what the snapshot does with r, as if it came from peer over
-// socket and were authenticated as identity (nil: nobody).
+// socket and were authenticated as identity (nil: nobody). Of the body of r, where there
+// is one, only the parts of a batch are read.
 func (s *Snapshot) Explain(socket string, r *http.Request, peer netip.AddrPort, identity *exchange.Identity) Explanation {
 	x := s.open(r, peer)
 	x.Identity = identity
-	r = exchange.With(r, x)
-	target, f := s.find(socket, r, x, bound{})
+	return s.explain(socket, exchange.With(r, x), nil)
+}
+
+// explain is Explain for a request of which it is known who makes it, and within which other one.
+func (s *Snapshot) explain(socket string, r *http.Request, within *exchange.Within) Explanation {
+	x := exchange.Of(r)
+	target, f := s.find(socket, r, x, bound{}, within)
 	e := Explanation{
 		Method: r.Method, Host: x.Host, Path: x.Path, Query: x.Query, Socket: socket,
 		Client: x.Client.IP.String(), Preflight: preflightMethod(r), Target: written(r),
 	}
-	if identity != nil {
+	if identity := x.Identity; identity != nil {
 		e.Identity = &Caller{identity.Issuer, identity.Subject, identity.Scopes}
 	}
 	for i := range x.Params.Len() {
@@ -180,12 +199,39 @@ func (s *Snapshot) Explain(socket string, r *http.Request, peer netip.AddrPort, 
 	}
 	if target != nil {
 		e.Preflighted = e.Preflight != "" && target.CORS
-		f = target.explain(r, &e)
+		if f = target.explain(r, &e); f == nil && target.isBatch(r, &e) {
+			e.Parts, f = s.parts(socket, target, r)
+		}
 	}
 	if f != nil {
-		e.Problem = &ExplainedProblem{f.Status, f.Code, f.Detail, f.Operator()}
+		e.Problem = &ExplainedProblem{f.Status, f.Code, f.Detail, f.Operator(), f.Problems}
 	}
 	return e
+}
+
+// isBatch tells whether r would be answered with what its parts are, as far as these are known.
+func (t *Route) isBatch(r *http.Request, e *Explanation) bool {
+	if t.Parts == nil || e.Preflighted || slices.ContainsFunc(e.Filters, func(s FilterStep) bool { return s.Verdict == Answers }) {
+		return false
+	}
+	return r.Body != nil && r.Body != http.NoBody || exchange.Of(r).Inner
+}
+
+// parts explains the parts of a batch, each as if whoever the batch is assumed to be had sent it.
+func (s *Snapshot) parts(socket string, target *Route, r *http.Request) ([]ExplainedPart, *fault.Fault) {
+	parts, err := target.Parts(r)
+	if err != nil {
+		return nil, fault.From(err)
+	}
+	x := exchange.Of(r)
+	within := exchange.Within{Of: x, ID: x.ID, Group: target.Group}
+	list := make([]ExplainedPart, len(parts))
+	for i, p := range parts {
+		of := s.within(p.Request, within)
+		of.Identity = x.Identity
+		list[i] = ExplainedPart{s.explain(socket, exchange.With(p.Request, of), &within), p.ID, p.After}
+	}
+	return list, nil
 }
 
 // written is path and query as they came.

@@ -122,11 +122,7 @@ func (g *Gateway) pass(h *Handler, s *Snapshot, w http.ResponseWriter, r *http.R
 		ew.WriteHeader(http.StatusNoContent) // about the server as a whole (RFC 9110 section 9.3.7): it is here
 		return
 	}
-	target, f := s.find(s.Socket(h.socket), r, x, g.bound(r))
-	if f == nil && within != nil && target.Group != within.Group {
-		x.Route, x.Origin = "", nil
-		f = fault.RouteNotFound.New("") // it is not there for this request
-	}
+	target, f := s.find(s.Socket(h.socket), r, x, g.bound(r), within)
 	if f != nil {
 		ew.Fail(f)
 		return
@@ -209,8 +205,20 @@ func (g *Gateway) full(s *Snapshot, inFlight int64) *fault.Fault {
 
 // find is the way from a request to its route, the same for serving and for
 // explain. It completes the exchange. on is the connection that r came on, the
-// zero value for one that would fit.
-func (s *Snapshot) find(socket string, r *http.Request, x *exchange.Exchange, on bound) (*Route, *fault.Fault) {
+// zero value for one that would fit. Where within is not nil there are only the
+// routes of its group.
+func (s *Snapshot) find(socket string, r *http.Request, x *exchange.Exchange, on bound, within *exchange.Within) (*Route, *fault.Fault) {
+	target, f := s.lead(socket, r, x, on)
+	if f == nil && within != nil && target.Group != within.Group {
+		f = fault.RouteNotFound.New("", fault.Internal("%s is of another group than the batch", x.Route))
+		x.Route, x.Origin = "", nil // it is not there for this request
+		return nil, f
+	}
+	return target, f
+}
+
+// lead is the way to a route of any group.
+func (s *Snapshot) lead(socket string, r *http.Request, x *exchange.Exchange, on bound) (*Route, *fault.Fault) {
 	if f := s.normalize(r, x); f != nil {
 		return nil, f
 	}

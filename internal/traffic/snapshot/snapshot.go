@@ -117,6 +117,9 @@ type Route struct {
 	// Way is how the route tells functions of WebSockets, nil where none end here.
 	Way sockets.Way
 
+	// Parts gives the requests that one to this route is made of, nil where it is answered otherwise; see filter.Policy.
+	Parts func(r *http.Request) ([]filter.Part, error)
+
 	// What explain tells of the chain; Choice picks without calling.
 	Filters  []FilterNote // in order, outermost first
 	Backends []BackendNote
