@@ -78,9 +78,13 @@ func (m *Mint) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	case m.Issuer == "":
 		p.What, p.Fix = "issuer is empty", "for example `issuer: https://gateway.shop.dev`"
 	default:
-		for _, name := range m.Claims {
+		for i, name := range m.Claims {
 			if slices.Contains(ownClaims(), name) {
-				ps.Add(doc.Problem{Pos: n.Get("claims").Pos, What: fmt.Sprintf("the claim %q is the gateway's own", name), Fix: "leave it out"})
+				at := n.Get("claims")
+				if at.Kind == doc.List {
+					at = at.Items[i]
+				}
+				ps.Add(doc.Problem{Pos: at.Pos, What: fmt.Sprintf("the claim %q is the gateway's own", name), Fix: "leave it out"})
 			}
 		}
 		return

@@ -2,6 +2,7 @@ package expr
 
 import (
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -73,7 +74,7 @@ func analyse(source string, want Type, scope Scope) (*cel.Ast, Reads, error) {
 	if issues.Err() != nil {
 		return nil, Reads{}, typeError(issues)
 	}
-	if err := fits(checked, want); err != nil {
+	if err := fits(checked, want, source); err != nil {
 		return nil, Reads{}, err
 	}
 	return checked, names.reads(), nil
@@ -81,7 +82,7 @@ func analyse(source string, want Type, scope Scope) (*cel.Ast, Reads, error) {
 
 // fits compares what the expression gives with what is wanted; a dynamic value
 // is compared when it is there.
-func fits(checked *cel.Ast, want Type) error {
+func fits(checked *cel.Ast, want Type, source string) error {
 	out := checked.OutputType()
 	var ok bool
 	var must string
@@ -104,6 +105,9 @@ func fits(checked *cel.Ast, want Type) error {
 	tree := checked.NativeRep()
 	e := errorAt(tree.SourceInfo(), tree.Expr().ID())
 	e.Text = must + ", this is " + describe(cel.FormatCELType(out))
+	if path := strings.TrimSpace(source); out.Kind() == types.MapKind && ownPath.FindString(path) == path {
+		e.Fix = "name one of its members: " + path + ".NAME"
+	}
 	return e
 }
 

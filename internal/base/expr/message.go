@@ -39,6 +39,9 @@ func syntaxError(source string, issues *cel.Issues) *Error {
 				word = e.afterWord(source, word)
 			}
 			e.Text, e.Fix = quoted(word)+" is not expected here", wordOperators[word]
+			if path := ownPath.FindString(strings.TrimSuffix(e.before(source), ".")); path != "" && strings.HasPrefix(word, ".") {
+				e.Fix = "a name stands behind one dot, and what is no name in brackets: " + path + ".NAME, " + path + "['NAME']"
+			}
 		}
 	}
 	return e
@@ -72,6 +75,8 @@ var (
 	// tripled is what === and !== begin with.
 	tripled  = regexp.MustCompile(`[=!]=$`)
 	lastWord = regexp.MustCompile(`\b([a-z]+)\s+$`)
+	// ownPath is a name with those behind its dots.
+	ownPath = regexp.MustCompile(`[A-Za-z_]\w*(\.[A-Za-z_]\w*)*$`)
 )
 
 var offending = regexp.MustCompile(`^(?:mismatched|extraneous|no viable alternative at) input '([^']*)'`)

@@ -155,7 +155,7 @@ func (c *Config) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	if !doc.Decode(n, (*long)(c), ps) {
 		return
 	}
-	for _, p := range c.problems() {
+	for _, p := range c.problems(n) {
 		if p.Pos.Line == 0 {
 			p.Pos = n.Pos
 		}
@@ -169,12 +169,12 @@ func (*Config) DocSchema() *doc.Schema {
 	return doc.SchemaOf(reflect.TypeFor[long]())
 }
 
-// problems tells what is wrong with c beyond what each key says for itself.
-func (c *Config) problems() []doc.Problem {
+// problems tells what is wrong with c, which stands at n, beyond what each key says for itself.
+func (c *Config) problems(n *doc.Node) []doc.Problem {
 	var list []doc.Problem
 	if r := c.Request; r != nil {
 		list = append(list, fieldProblems(r.Headers)...)
-		list = append(list, r.Cookies.problems("request", nil)...)
+		list = append(list, r.Cookies.problems(cookiesOf(n, "request"), "request", nil)...)
 		list = append(list, r.problems("request")...)
 		if _, err := fixedMethod(r.Method); err != nil {
 			list = append(list, doc.Problem{Pos: r.Method.Pos, What: err.Error(), Fix: "for example `method: POST`, or an expression"})
@@ -185,7 +185,7 @@ func (c *Config) problems() []doc.Problem {
 	}
 	if r := c.Response; r != nil {
 		list = append(list, fieldProblems(r.Headers)...)
-		list = append(list, r.Cookies.problems("response", r.Cookies.Attributes)...)
+		list = append(list, r.Cookies.problems(cookiesOf(n, "response"), "response", r.Cookies.Attributes)...)
 		list = append(list, r.problems("response")...)
 		if _, err := fixedStatus(r.Status); err != nil {
 			list = append(list, doc.Problem{Pos: r.Status.Pos, What: err.Error(), Fix: "write 200 to 599, or an expression"})

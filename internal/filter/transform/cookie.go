@@ -1,6 +1,7 @@
 package transform
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
@@ -46,23 +47,57 @@ const (
 	mostTTL = 400 * 24 * time.Hour
 )
 
-// problems tells what is wrong with cookies of a message; attributes are nil in a request.
-func (c *Cookies) problems(side string, attributes map[string]CookieAttributes) []doc.Problem {
+// cookiesOf is where the cookies of a side of a transform were written; a node without a place where they were not.
+func cookiesOf(transform *doc.Node, side string) *doc.Node {
+	n := entryOf(entryOf(transform, side).Value, "cookies").Value
+	if n == nil {
+		return &doc.Node{}
+	}
+	return n
+}
+
+// entryOf is an entry of a map, empty where there is none, or no map.
+func entryOf(n *doc.Node, key string) doc.Entry {
+	if n != nil {
+		for _, e := range n.Entries {
+			if e.Key == key {
+				return e
+			}
+		}
+	}
+	return doc.Entry{}
+}
+
+// placeOf is where the i-th of a list stands, which may be written as one alone.
+func placeOf(n *doc.Node, i int) doc.Pos {
+	switch {
+	case n == nil:
+		return doc.Pos{}
+	case i < len(n.Items):
+		return n.Items[i].Pos
+	default:
+		return n.Pos
+	}
+}
+
+// problems tells what is wrong with cookies of a message, which stand at n; attributes are nil in a request.
+func (c *Cookies) problems(n *doc.Node, side string, attributes map[string]CookieAttributes) []doc.Problem {
 	var list []doc.Problem
 	name := func(name string, pos doc.Pos) {
 		if !httpguts.ValidHeaderFieldName(name) { // both are tokens
 			list = append(list, doc.Problem{Pos: pos, What: fmt.Sprintf("%q is no name of a cookie of the %s", name, side), Why: "it is made of letters, digits and !#$%&'*+-.^_`|~"})
 		}
 	}
-	for _, removed := range c.Remove {
-		name(removed, doc.Pos{})
+	for i, removed := range c.Remove {
+		name(removed, placeOf(n.Get("remove"), i))
 	}
 	for _, from := range slices.Sorted(maps.Keys(c.Rename)) {
-		name(from, doc.Pos{})
-		name(c.Rename[from], doc.Pos{})
+		e := entryOf(n.Get("rename"), from)
+		name(from, e.KeyPos)
+		name(c.Rename[from], placeOf(e.Value, 0))
 	}
 	for i, f := range c.Set {
-		name(f.Name, f.Pos)
+		name(f.Name, cmp.Or(entryOf(n.Get("set"), f.Name).KeyPos, f.Pos))
 		if f.Expr == nil && f.Secret == nil && !isCookieValue(f.Text) {
 			list = append(list, doc.Problem{Pos: f.Pos, What: fmt.Sprintf("no cookie can have the value %q", f.Text), Why: "it ends at a ';'", Fix: "write it in Base64 or with escapes of URLs"})
 		}
@@ -71,36 +106,42 @@ func (c *Cookies) problems(side string, attributes map[string]CookieAttributes) 
 		}
 	}
 	for _, of := range slices.Sorted(maps.Keys(attributes)) {
+		e := entryOf(n.Get("attributes"), of)
 		if of != everyCookie {
-			name(of, doc.Pos{})
+			name(of, e.KeyPos)
 		}
-		list = append(list, attributes[of].problems(of)...)
+		list = append(list, attributes[of].problems(of, e)...)
 	}
 	return list
 }
 
-func (a CookieAttributes) problems(of string) []doc.Problem {
+// problems tells what is wrong with the attributes of a cookie, which stand at e.
+func (a CookieAttributes) problems(of string, e doc.Entry) []doc.Problem {
 	var list []doc.Problem
-	add := func(what, why, fix string) {
-		list = append(list, doc.Problem{What: "the cookie " + of + ": " + what, Why: why, Fix: fix})
+	add := func(key, what, why, fix string) {
+		pos := e.KeyPos
+		if at := entryOf(e.Value, key); at.Value != nil {
+			pos = at.Value.Pos
+		}
+		list = append(list, doc.Problem{Pos: pos, What: "the cookie " + of + ": " + what, Why: why, Fix: fix})
 	}
 	if a.SameSite != "" && !slices.Contains([]string{"lax", "strict", "none"}, a.SameSite) {
-		add(fmt.Sprintf("same_site is %q", a.SameSite), "", "write lax, strict or none")
+		add("same_site", fmt.Sprintf("same_site is %q", a.SameSite), "", "write lax, strict or none")
 	}
 	if a.SameSite == "none" && a.Secure != nil && !*a.Secure {
-		add("same_site is none without secure", "browsers refuse it", "remove `secure: false`")
+		add("secure", "same_site is none without secure", "browsers refuse it", "remove `secure: false`")
 	}
 	if a.Path != "" && (!strings.HasPrefix(a.Path, "/") || !isCookieValue(a.Path)) {
-		add(fmt.Sprintf("%q is no path", a.Path), "", "for example `path: /`")
+		add("path", fmt.Sprintf("%q is no path", a.Path), "", "for example `path: /`")
 	}
 	if a.Domain != "" && a.Domain != noDomain && !httpguts.ValidHostHeader(a.Domain) || strings.Contains(a.Domain, ";") {
-		add(fmt.Sprintf("%q is no domain", a.Domain), "", "for example `domain: shop.dev`, or none")
+		add("domain", fmt.Sprintf("%q is no domain", a.Domain), "", "for example `domain: shop.dev`, or none")
 	}
 	if a.TTL < 0 || a.TTL > mostTTL || a.TTL%time.Second != 0 {
-		add(fmt.Sprintf("the ttl is %s", a.TTL), "browsers count whole seconds, and keep none for longer than 400 days", "for example `ttl: 1h`")
+		add("ttl", fmt.Sprintf("the ttl is %s", a.TTL), "browsers count whole seconds, and keep none for longer than 400 days", "for example `ttl: 1h`")
 	}
 	if a == (CookieAttributes{}) {
-		add("nothing is said", "", "give it path, domain, ttl, same_site, secure or http_only")
+		add("", "nothing is said", "", "give it path, domain, ttl, same_site, secure or http_only")
 	}
 	return list
 }

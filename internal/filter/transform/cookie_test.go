@@ -2,6 +2,7 @@ package transform_test
 
 import (
 	"crypto/tls"
+	"fmt"
 	"net/http"
 	"strings"
 	"testing"
@@ -116,6 +117,31 @@ func TestMistakesInCookiesAreTold(t *testing.T) {
 		if len(problems) == 0 || want == "" || !strings.Contains(problems[0].String(), want) {
 			t.Errorf("%s: %v, want %s", text, problems, want)
 		}
+	}
+}
+
+func TestMistakesInCookiesAreWhereTheyWereWritten(t *testing.T) {
+	t.Parallel()
+	_, problems := decode(t, `request:
+  cookies:
+    remove: [a, "b b"]
+    rename: { "c c": d, e: "f f" }
+    set: { "g g": v, h: "x;" }
+response:
+  cookies:
+    remove: "i i"
+    attributes:
+      "j j": { secure: true }
+      k: { secure: true, path: l,
+        same_site: some, domain: "m; n", ttl: 10000h }
+      o: {}
+`)
+	var got []string
+	for _, p := range problems {
+		got = append(got, fmt.Sprintf("%d:%d", p.Pos.Line, p.Pos.Col))
+	}
+	if want := "3:17 4:15 4:28 5:12 5:25 8:13 10:7 11:32 12:20 12:34 12:47 13:7"; strings.Join(got, " ") != want {
+		t.Errorf("%s\n%v", strings.Join(got, " "), problems)
 	}
 }
 

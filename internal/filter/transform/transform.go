@@ -29,7 +29,7 @@ func Definition() filter.Definition {
 }
 
 func build(env filter.Env, c *Config) (filter.Policy, error) {
-	for _, p := range c.problems() {
+	for _, p := range c.problems(nil) {
 		p.Pos = doc.Pos{}
 		return filter.Policy{}, fmt.Errorf("%s", p)
 	}
