@@ -8,9 +8,11 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -64,13 +66,37 @@ func startMixed(t *testing.T) *mixed {
 	}
 	m.write(m.config())
 	m.gateway = weirtest.Start(t, filepath.Join(m.folder, "weir.yaml"), "--engine", "own", "--log", "error")
+	before := lostForMemory(t)
 	t.Cleanup(func() {
+		if n := lostForMemory(t) - before; n > 0 {
+			t.Logf("the system had no more memory for TCP and has reset %d connections meanwhile, anybody's: what was cut may have been its doing", n)
+		}
 		if t.Failed() {
 			log := m.gateway.Log()
 			t.Logf("weir says:\n%s", log[max(0, len(log)-20_000):])
 		}
 	})
 	return m
+}
+
+// lostForMemory is how many connections the system has reset that were closed already and had something left to send, because all
+// sockets together had more memory than they may have (tcp(7), tcp_mem): whoever was to get it sees a broken connection.
+func lostForMemory(t *testing.T) (n int64) {
+	t.Helper()
+	text, err := os.ReadFile("/proc/net/netstat")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var names []string
+	for line := range strings.Lines(string(text)) {
+		fields := strings.Fields(line)
+		if i := slices.Index(names, "TCPAbortOnMemory"); i > 0 && len(fields) == len(names) {
+			n, _ = strconv.ParseInt(fields[i], 10, 64) // the system's own
+			return n
+		}
+		names = fields
+	}
+	return 0
 }
 
 // config has another field of responses each time. Who breaks off is another service, for

@@ -205,6 +205,9 @@ func (t *tunnel) read(p []byte) (int, error) {
 	return t.Conn.Read(p)
 }
 
+// BreakOff ends both directions as a connection that was lost.
+func (t *tunnel) BreakOff() error { return BreakOff(t.Conn) }
+
 func (t *tunnel) CloseWrite() error {
 	if half, ok := t.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()

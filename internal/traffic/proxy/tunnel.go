@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"sync"
@@ -55,8 +56,12 @@ func (t *passage) tunnel(ctx context.Context, res *http.Response) {
 	join(ctx, client, backend, agreed, t.exchange.Server)
 }
 
+// breaksOff is a duplex that can end as a connection does that was lost.
+type breaksOff interface{ BreakOff() error }
+
 // join copies both ways until both directions have ended, one has failed or ctx is done.
-// Both ends are closed then. A client is told where server ends meanwhile and the
+// Both ends are closed then. Where one was lost, so is the other: what was cut must not look
+// whole to who sees it only by the end of the connection. A client is told where server ends meanwhile and the
 // protocol has a word for it.
 func join(ctx context.Context, client, backend duplex, protocol string, server exchange.Server) {
 	closeBoth := func() {
@@ -70,22 +75,26 @@ func join(ctx context.Context, client, backend duplex, protocol string, server e
 	quiet := new(watch)
 	quiet.start(config.Timeouts{Idle: halfClosedIdle}, expiring(func(error) { closeBoth() }))
 	defer quiet.stop()
-	direction := func(to, from duplex) {
-		if !pipe(to, from, quiet) {
+	direction := func(to, from duplex, far any) {
+		err := pipe(to, from, quiet)
+		if end, ok := far.(breaksOff); ok && isLoss(err) {
+			_ = end.BreakOff() // what comes of it is seen by who reads or writes
+		}
+		if err != nil {
 			closeBoth()
 		}
 		quiet.begin()
 	}
 	var other sync.WaitGroup
-	other.Go(func() { direction(side, backend) })
-	direction(backend, side)
+	other.Go(func() { direction(side, backend, client) })
+	direction(backend, side, backend)
 	other.Wait()
 }
 
 // pipe copies one direction and ends it at its far end when the near one has ended.
-// It tells false where the tunnel cannot go on. Where the far end takes no more it can:
+// An error tells why the tunnel cannot go on. Where the far end takes no more it can:
 // what that end has said last, and perhaps why, is still to be read.
-func pipe(to, from duplex, quiet *watch) bool {
+func pipe(to, from duplex, quiet *watch) error {
 	buf, _ := tunnelBuffers.Get().(*[tunnelBytes]byte)
 	defer tunnelBuffers.Put(buf)
 	for {
@@ -93,11 +102,26 @@ func pipe(to, from duplex, quiet *watch) bool {
 		quiet.touch()
 		if n > 0 {
 			if _, err := to.Write(buf[:n]); err != nil {
-				return true
+				return nil
 			}
 		}
-		if err != nil {
-			return errors.Is(err, io.EOF) && to.CloseWrite() == nil
+		switch {
+		case errors.Is(err, io.EOF):
+			return to.CloseWrite()
+		case err != nil:
+			return lostError{err}
 		}
 	}
+}
+
+// lostError is what a Read of one end of a tunnel has failed with.
+type lostError struct{ error }
+
+func (e lostError) Unwrap() error { return e.error }
+
+// isLoss tells of an error of pipe that a connection was lost. It was not where we have closed it, nor where its other
+// side has left TLS without a word, as many do.
+func isLoss(err error) bool {
+	_, lost := errors.AsType[lostError](err)
+	return lost && !errors.Is(err, net.ErrClosed) && !errors.Is(err, io.ErrUnexpectedEOF)
 }

@@ -2,10 +2,12 @@ package proxy_test
 
 import (
 	"bufio"
+	"errors"
 	"io"
 	"net"
 	"net/http"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/weir-gateway/weir/internal/base/await"
@@ -74,15 +76,26 @@ func TestUpgradeCarriesBytesBothWaysAndHalfCloses(t *testing.T) {
 	await.That(t, "the end of the request in flight", g.idleAgain)
 }
 
-func TestATunnelEndsWithItsBackend(t *testing.T) {
+// What was cut must not look whole.
+func TestATunnelIsLostWithItsBackend(t *testing.T) {
 	g := start(t, setup{addresses: []string{rawBackend(t, func(c net.Conn, r *bufio.Reader) {
 		readHead(r)
-		_, _ = io.WriteString(c, switching)
+		_, _ = io.WriteString(c, switching+"some of it")
+		_, _ = r.ReadByte() // until that has come to the client
 		_ = c.(*net.TCPConn).SetLinger(0)
 	})}}, nil)
-	_, r := raw(t, g, handshake)
-	if _, err := io.Copy(io.Discard, r); err != nil && !strings.Contains(err.Error(), "reset") {
-		t.Error(err)
+	conn, r := raw(t, g, handshake)
+	if res, err := http.ReadResponse(r, nil); err != nil || res.StatusCode != http.StatusSwitchingProtocols {
+		t.Fatalf("%v, %v", res, err)
+	}
+	if _, err := io.ReadFull(r, make([]byte, len("some of it"))); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(conn, "!"); err != nil {
+		t.Fatal(err)
+	}
+	if text, err := io.ReadAll(r); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("%q, %v", text, err)
 	}
 	await.From(t, "the end", g.outcomes)
 }

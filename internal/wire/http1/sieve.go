@@ -111,6 +111,9 @@ type TLSSieve struct {
 	state tls.ConnectionState
 }
 
+// NetConn is the connection below.
+func (s *Sieve) NetConn() net.Conn { return s.Conn }
+
 // ConnectionState is that of the TLS connection below.
 func (s TLSSieve) ConnectionState() tls.ConnectionState { return s.state }
 

@@ -55,5 +55,12 @@ func (t *tunnel) Close() error {
 	return err
 }
 
+// BreakOff ends both, as a connection that was lost.
+func (t *tunnel) BreakOff() error {
+	err := exchange.BreakOff(t.net)
+	t.round.end(nil)
+	return err
+}
+
 // OnEnd sets who is told when the tunnel was closed.
 func (t *tunnel) OnEnd(e exchange.Ending) { t.round.OnEnd(e) }

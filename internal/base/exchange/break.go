@@ -1,0 +1,29 @@
+package exchange
+
+import (
+	"crypto/tls"
+	"net"
+)
+
+// BreakOff closes a connection so that its other end cannot take that for an end that was meant: over TCP it is reset
+// (RFC 9293 section 3.10.5), and TLS does not say good-bye. What was not sent yet is lost. What stands above a
+// connection tells of it by NetConn.
+func BreakOff(conn net.Conn) error {
+	closes := conn
+	for at := conn; at != nil; {
+		if tcp, ok := at.(*net.TCPConn); ok {
+			_ = tcp.SetLinger(0) // it is closed in any case
+			break
+		}
+		above, ok := at.(interface{ NetConn() net.Conn })
+		if !ok {
+			break
+		}
+		below := above.NetConn()
+		if _, secured := at.(*tls.Conn); secured {
+			closes = below
+		}
+		at = below
+	}
+	return closes.Close()
+}
