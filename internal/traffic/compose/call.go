@@ -123,7 +123,8 @@ func (c *call) tries(ctx context.Context) error {
 
 // try makes one attempt. Where more may follow it tells whether one should.
 func (c *call) try(ctx context.Context, more bool) (again bool, err error) {
-	res, err := c.step.backend.RoundTrip(c.request(ctx))
+	out := c.request(ctx)
+	res, err := c.step.backend.RoundTrip(&out.Request)
 	if err != nil {
 		return more && ctx.Err() == nil, err
 	}
@@ -133,7 +134,7 @@ func (c *call) try(ctx context.Context, more bool) (again bool, err error) {
 	}
 	defer func() {
 		if c.stream == nil {
-			_ = res.Body.Close() // it was read, or nobody wants it
+			c.giveUp(res, out)
 		}
 	}()
 	switch c.step.meaning(res.StatusCode) {
@@ -155,9 +156,11 @@ func (c *call) try(ctx context.Context, more bool) (again bool, err error) {
 }
 
 // request makes what is sent, out of nothing but the step's own parts.
-func (c *call) request(ctx context.Context) *http.Request {
-	out := exchange.NewRequestOf(exchange.Context(ctx, &c.exchange), c.run.r, usualFields+len(c.headers))
-	out.Method, out.URL = c.step.method, &url.URL{RawQuery: c.query}
+func (c *call) request(ctx context.Context) *exchange.Loan {
+	loan := exchange.Lend(exchange.Context(ctx, &c.exchange), c.run.r)
+	loan.URL = url.URL{RawQuery: c.query}
+	out := &loan.Request
+	out.Method, out.URL = c.step.method, &loan.URL
 	template.Set(out.URL, c.path)
 	c.fill(out)
 	if c.body != nil {
@@ -165,7 +168,19 @@ func (c *call) request(ctx context.Context) *http.Request {
 		out.Body, out.ContentLength = body(), int64(len(c.body))
 		out.GetBody = func() (io.ReadCloser, error) { return body(), nil } // for the service's own tries
 	}
-	return out
+	return loan
+}
+
+// giveUp ends the use of a response that was read, or that nobody wants, and of its request where nobody else has that.
+func (c *call) giveUp(res *http.Response, request *exchange.Loan) {
+	_ = res.Body.Close() // nobody is told any more
+	if c.passes || c.step.readsHead || c.step.cache != nil {
+		return // its head is used still
+	}
+	c.result.Head = nil
+	if exchange.Release(res) && c.body == nil {
+		request.GiveBack()
+	}
 }
 
 // take reads as much of a response as somebody asks for.

@@ -158,6 +158,10 @@ func (b *madeBody) Close() error {
 	return nil
 }
 
+// Release says that nobody has the request either that the composition has answered (exchange.Release): every call has ended,
+// and none was given it.
+func (*madeBody) Release() (request bool) { return true }
+
 // passedFields are the fields of a step's response that go to the client with it: they
 // say what the body is, and what the status asks of the client.
 func passedFields() []string {
