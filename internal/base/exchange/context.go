@@ -10,12 +10,15 @@ import (
 type contextKey struct{}
 
 // RequestContext is a context that an engine may give a request: Begin puts the exchange into it, where it has to copy a
-// request with any other one. It is for one request, and never used again.
+// request with any other one. So may whoever makes a request, by Bear. It is for one request, and never used again.
 type RequestContext struct {
 	cancel.Context
 
-	x *Exchange // nil before Begin
+	x *Exchange // nil before Begin or Bear
 }
+
+// Bear puts x into c. It must be called once, before anybody else has c.
+func (c *RequestContext) Bear(x *Exchange) { c.x = x }
 
 // Value is the parent's, but for the exchange (context.Context).
 func (c *RequestContext) Value(key any) any {

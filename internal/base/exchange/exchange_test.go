@@ -371,3 +371,19 @@ func TestUpgradeKeepsTheOrderOfLines(t *testing.T) {
 		t.Errorf("got %q, %v", got, err)
 	}
 }
+
+// A context that bears an exchange is no room for another one, as of a request that is made with it and enters the house anew.
+func TestAContextBearsItsExchange(t *testing.T) {
+	var c exchange.RequestContext
+	c.Under(t.Context())
+	x, inner := new(exchange.Exchange), new(exchange.Exchange)
+	c.Bear(x)
+	r := httptest.NewRequest(http.MethodGet, "/", nil).WithContext(&c)
+	if exchange.Of(r) != x {
+		t.Error("it bears another one")
+	}
+	_, begun := exchange.Begin(httptest.NewRecorder(), r, inner)
+	if exchange.Of(begun) != inner || exchange.Of(r) != x {
+		t.Error("the one within has taken its place")
+	}
+}

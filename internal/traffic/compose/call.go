@@ -26,13 +26,12 @@ import (
 // has it while it is under way, and then it is the run's again.
 type call struct {
 	run      *run
-	within   cancel.Context // its life and time
+	within   exchange.RequestContext // its life and time
 	limit    cancel.Limit
 	step     *step
 	at       int // the step's place
 	element  int // noElement without each
 	exchange exchange.Exchange
-	tried    [1]exchange.Attempt // room for those of exchange
 
 	path, query string
 	headers     []exchange.Field
@@ -157,7 +156,7 @@ func (c *call) try(ctx context.Context, more bool) (again bool, err error) {
 
 // request makes what is sent, out of nothing but the step's own parts.
 func (c *call) request(ctx context.Context) *exchange.Loan {
-	loan := exchange.Lend(exchange.Context(ctx, &c.exchange), c.run.r)
+	loan := exchange.Lend(ctx, c.run.r)
 	loan.URL = url.URL{RawQuery: c.query}
 	out := &loan.Request
 	out.Method, out.URL = c.step.method, &loan.URL

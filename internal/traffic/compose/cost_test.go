@@ -23,8 +23,8 @@ func TestACompositionAllocatesWithinItsBudget(t *testing.T) {
 		made http.RoundTripper
 		most float64
 	}{
-		"merged":                               {w.route(t, merged), 46},
-		"two levels, with values of the first": {threeSteps(t), 55},
+		"merged":                               {w.route(t, merged), 40},
+		"two levels, with values of the first": {threeSteps(t), 49},
 	} {
 		r := request(http.MethodGet, "/home/7", "")
 		r.Header = http.Header{exchange.Lines: {"Accept", "*/*"}} // as our own engine has them

@@ -113,7 +113,7 @@ func usualMeaning(status int) config.StatusAction {
 func (s *step) prepare(r *run) (*call, error) {
 	c := &call{run: r, step: s, element: noElement}
 	r.exchange.Branch(&c.exchange)
-	c.exchange.Attempts = c.tried[:0]
+	c.within.Bear(&c.exchange)
 	c.exchange.Route = s.route
 	var err error
 	if c.path, err = s.path.Make(&r.in, &r.exchange.Params, &c.exchange.Params); err != nil {
