@@ -185,10 +185,11 @@ func (t *passage) takesTrailers() bool {
 
 // passTrailers passes the trailers on after the body, announced or not.
 func (t *passage) passTrailers(res *http.Response) {
-	if !t.takesTrailers() {
+	section := exchange.ResponseTrailer(res)
+	if section.Len() == 0 || !t.takesTrailers() {
 		return
 	}
-	for name, value := range exchange.ResponseTrailer(res).All() {
+	for name, value := range section.All() {
 		if forward.TrailerAllowed(name) {
 			t.writer.AddTrailer(name, value)
 		}
