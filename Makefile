@@ -46,12 +46,13 @@ unit: ## the main module's tests, with the race detector
 ENGINE_TESTS = ./internal/wire/listen ./internal/wire/transport ./internal/traffic/service ./internal/traffic/proxy
 
 .PHONY: engine
-engine: ## our own HTTP/1.x: the tests of sockets, endpoints and proxy with the race detector, and the scenarios and attacks with memory that is used again overwritten
-	CGO_ENABLED=1 $(GO) test -race -timeout 10m $(ENGINE_TESTS) -args -engine own
+engine: ## the tests of sockets, endpoints and proxy, the scenarios and attacks: with net/http's HTTP/1.x in the place of our own, and with our own where memory that is used again is overwritten
+	CGO_ENABLED=1 $(GO) test -race -timeout 10m $(ENGINE_TESTS) -args -engine std
+	WEIR_ENGINE=std $(GO) test -count=1 -timeout 10m ./test/scenario ./test/attack
 	$(GO) test -tags poison ./internal/wire/http1 ./internal/base/exchange
-	$(GO) test -tags poison $(ENGINE_TESTS) -args -engine own
+	$(GO) test -tags poison $(ENGINE_TESTS)
 	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; $(GO) build -tags poison -o "$$folder/weir" ./cmd/weir && \
-	  WEIR_BINARY="$$folder/weir" WEIR_ENGINE=own $(GO) test -count=1 -timeout 10m ./test/scenario ./test/attack
+	  WEIR_BINARY="$$folder/weir" $(GO) test -count=1 -timeout 10m ./test/scenario ./test/attack
 
 .PHONY: kube
 kube: ## build etcd and kube-apiserver from their modules for test/cluster, once: minutes the first time, then kept in the user's cache folder

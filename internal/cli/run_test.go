@@ -225,7 +225,7 @@ func TestWhatLibrariesPrintIsPartOfTheLog(t *testing.T) {
 			}()
 		}
 	}()
-	p := start(t, "http://"+listener.Addr().String(), "--log-format", "json")
+	p := start(t, "http://"+listener.Addr().String(), "--log-format", "json", "--engine", "std")
 	url := p.line("serving on ")
 	const said = "Unsolicited response received on idle HTTP channel"
 	await.That(t, "the library's line is in the log", func() bool {

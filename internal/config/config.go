@@ -9,6 +9,7 @@
 package config
 
 import (
+	"cmp"
 	"crypto/tls"
 	"net/netip"
 	"strings"
@@ -55,7 +56,7 @@ type Config struct {
 	Telemetry Telemetry
 	// Problems is how much clients are told of a problem.
 	Problems Verbosity
-	// Engine is what reads and writes HTTP/1.x on every socket, "" for StdEngine.
+	// Engine is what reads and writes HTTP/1.x on every socket and with every service; see Engine.OrUsual.
 	Engine Engine
 	// Groups are the teams that own elements; what they may reach is held by Validate.
 	Groups []Group
@@ -84,6 +85,9 @@ const (
 	StdEngine Engine = "std"
 	OwnEngine Engine = "own"
 )
+
+// OrUsual is e, or OwnEngine where a config says nothing.
+func (e Engine) OrUsual() Engine { return cmp.Or(e, OwnEngine) }
 
 // Origin says where an element was written: a place in a file or an object.
 type Origin struct {

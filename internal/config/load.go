@@ -94,7 +94,7 @@ type fileForm struct {
 	Discovery *doc.Node      `doc:"discovery" help:"how the sources are reached where endpoints are found" example:"{ etcd: http://10.0.0.5:2379 }"`
 	Clouds    *doc.Node      `doc:"clouds" help:"the platforms whose functions are called: accounts, and what all functions there have together" example:"{ aws: { room: 512MiB } }"`
 	Problems  string         `doc:"problems" help:"how much clients are told of a problem: brief, or verbose for development" example:"verbose"`
-	Engine    string         `doc:"engine" help:"what speaks HTTP/1.x with clients and services: std is net/http's, own is Weir's" example:"own"`
+	Engine    string         `doc:"engine" help:"what speaks HTTP/1.x with clients and services: own, unless said, is Weir's, std is net/http's" example:"std"`
 	Trust     *trustForm     `doc:"trust" help:"proxies whose forwarding fields count" example:"10.0.0.0/8"`
 	Telemetry *telemetryForm `doc:"telemetry" help:"what operators are told: metrics, access log, traces"`
 	Defaults  *doc.Node      `doc:"defaults" help:"what every route has unless it says otherwise"`

@@ -76,7 +76,7 @@ func all() []start {
 
 func startWeir(t testing.TB, backend string) *server {
 	t.Helper()
-	return startEngine(config.StdEngine)(t, backend)
+	return startEngine(config.OwnEngine)(t, backend)
 }
 
 // startEngine gives what starts Weir with an engine. Behind /guarded a token has to be shown.

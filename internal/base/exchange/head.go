@@ -2,6 +2,8 @@ package exchange
 
 import (
 	"iter"
+	"slices"
+	"strings"
 
 	"github.com/weir-gateway/weir/internal/base/fault"
 )
@@ -55,7 +57,11 @@ func CopyHead(dst, src Head, keep func(name string) bool) {
 			return
 		}
 	}
-	for _, f := range collect(src) { // what keep is part of would be on the heap if an iterator called it
+	fields := collect(src) // what keep is part of would be on the heap if an iterator called it
+	if !ordered {
+		slices.SortStableFunc(fields, func(a, b Field) int { return strings.Compare(a.Name, b.Name) }) // a map has another order each time
+	}
+	for _, f := range fields {
 		if keep(f.Name) {
 			dst.Add(f.Name, f.Value)
 		}

@@ -34,10 +34,11 @@ func (b *build) transportIdentity(r *config.Route, s *config.Service, bounds *eg
 	if connect == config.NoTimeout {
 		connect = unboundedConnect
 	}
+	engine := b.cfg.Engine.OrUsual()
 	id := transportIdentity{
-		key: fmt.Sprintf("%s %s %s%s %s", protocol, connect, s.Announce, bounds, b.cfg.Engine),
+		key: fmt.Sprintf("%s %s %s%s %s", protocol, connect, s.Announce, bounds, engine),
 		options: transport.Options{
-			Protocol: protocol, Connect: connect, Announce: transport.Announcement(s.Announce), Bounds: bounds, Engine: b.cfg.Engine,
+			Protocol: protocol, Connect: connect, Announce: transport.Announcement(s.Announce), Bounds: bounds, Engine: engine,
 		},
 	}
 	if s.TLS == nil && !secure {

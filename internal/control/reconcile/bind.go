@@ -34,7 +34,7 @@ type Site struct {
 	// is, as every one must; nil: none does.
 	Announced *listen.Announced
 	Limits    config.Limits
-	Engine    config.Engine // "": the usual one
+	Engine    config.Engine
 }
 
 // binding is an address that is bound, with the server that has it now.
@@ -60,7 +60,7 @@ type mode struct {
 func modeOf(secure bool, announced *listen.Announced, cfg *config.Config) mode {
 	limits := cfg.Limits
 	limits.InFlight, limits.BodyBytes, limits.MemoryBytes = 0, 0, 0 // held elsewhere
-	m := mode{secure: secure, limits: limits, engine: cfg.Engine}
+	m := mode{secure: secure, limits: limits, engine: cfg.Engine.OrUsual()}
 	if announced != nil {
 		m.announced = fmt.Sprint("by ", announced.By)
 	}
@@ -214,7 +214,7 @@ func (r *Reconciler) serve(cfg *config.Config, s *snapshot.Snapshot, opened map[
 }
 
 func (r *Reconciler) site(b *binding, announced *listen.Announced, cfg *config.Config) Site {
-	return Site{Socket: b.name, Handler: b.handler, TLS: r.tls(b), Announced: announced, Limits: cfg.Limits, Engine: cfg.Engine}
+	return Site{Socket: b.name, Handler: b.handler, TLS: r.tls(b), Announced: announced, Limits: cfg.Limits, Engine: cfg.Engine.OrUsual()}
 }
 
 // retire takes the socket away from its server, which accepts nothing any more.

@@ -10,6 +10,6 @@ import (
 )
 
 // engine is what serves HTTP/1.x in these tests, which ask the same of each.
-var engine = flag.String("engine", string(config.StdEngine), "the engine: std or own")
+var engine = flag.String("engine", string(config.OwnEngine), "the engine: std or own")
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

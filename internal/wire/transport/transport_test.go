@@ -29,7 +29,7 @@ import (
 )
 
 // engine is what speaks HTTP/1.1 in these tests, which ask the same of each.
-var engine = flag.String("engine", string(config.StdEngine), "the engine: std or own")
+var engine = flag.String("engine", string(config.OwnEngine), "the engine: std or own")
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
