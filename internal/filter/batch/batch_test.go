@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -138,7 +139,7 @@ func TestWhatIsNoBatchRunsNothing(t *testing.T) {
 	ok := `{"id":"1","method":"GET","url":"/"}`
 	for body, want := range map[string]string{
 		`[]`:                                "A batch is an object with the one member requests, which is a list.",
-		`{"requests":[`:                     "The body is not JSON: json: the text ends where a value is expected at byte 13.",
+		`{"requests":[`:                     "The body is not JSON: the text ends where a value is expected at byte 13.",
 		`{"requests":[],"x":1}`:             "A batch is an object with the one member requests, which is a list.",
 		parts(ok, ok):                       "At byte 55: requests[1].id is that of another part.",
 		parts(`1`):                          "At byte 13: requests[0] is no object.",
@@ -156,8 +157,8 @@ func TestWhatIsNoBatchRunsNothing(t *testing.T) {
 		parts(`{"id":"1","method":"GET","url":"/","headers":{"origin":"x"}}`):                            "At byte 68: requests[0].headers has origin, which only the batch itself has.",
 		parts(`{"id":"1","method":"GET","url":"/","headers":{"Sec-Fetch-Site":"none"}}`):                 "At byte 76: requests[0].headers has Sec-Fetch-Site, which only the batch itself has.",
 		parts(`{"id":"1","method":"GET","url":"/","headers":{"Upgrade":"websocket"}}`):                   "At byte 69: requests[0].headers has Upgrade, which only the batch itself has.",
-		parts(`{"id":"1","method":"GET","url":"/","headers":{"X":"a\nb"}}`):                              "At byte 63: requests[0].headers has a name or value that no field can have.",
-		parts(`{"id":"1","method":"GET","url":"/","headers":{"X":1}}`):                                   "At byte 63: requests[0].headers has a name or value that no field can have.",
+		parts(`{"id":"1","method":"GET","url":"/","headers":{"X":"a\nb"}}`):                              `At byte 63: requests[0].headers has "X", which no field can be named, or with a value that none can have.`,
+		parts(`{"id":"1","method":"GET","url":"/","headers":{"X":1}}`):                                   `At byte 63: requests[0].headers has "X", which no field can be named, or with a value that none can have.`,
 		parts(`{"id":"1","method":"GET","url":"/","body":1}`):                                            "At byte 55: requests[0].body stands beside the method GET.",
 		parts(`{"id":"1","method":"POST","url":"/","headers":{"Content-Type":"text/plain"},"body":{}}`):  "At byte 96: requests[0].body is no string, and no JSON by its Content-Type.",
 		parts(`{"id":"1","method":"POST","url":"/","headers":{"Content-Type":"image/png"},"body":"%%"}`): "At byte 95: requests[0].body is neither JSON nor text by its Content-Type, and no Base64.",
@@ -181,7 +182,7 @@ func TestAllMistakesOfABatchAreToldAtOnce(t *testing.T) {
 			problems: []string{
 				"At byte 44: requests[0].url is missing, or no path on this host, as /orders/1?full=1.",
 				"At byte 75: requests[0].headers has Host, which only the batch itself has.",
-				"At byte 83: requests[0].headers has a name or value that no field can have.",
+				`At byte 83: requests[0].headers has "X", which no field can be named, or with a value that none can have.`,
 				"At byte 55: requests[0].body stands beside the method GET.",
 				"At byte 139: requests[1].dependsOn has what is no id of a part before it.",
 				"At byte 143: requests[1].dependsOn has what is no id of a part before it.",
@@ -205,6 +206,37 @@ func TestNamesOfAnyLengthAreNotRepeated(t *testing.T) {
 	if got.code != "malformed-body" || len(got.detail) > 200 {
 		t.Errorf("%s %s", got.code, got.detail)
 	}
+}
+
+// A body of mistakes costs no more than one without: of what is not told nothing is kept.
+func TestMistakesCostNoMemory(t *testing.T) {
+	const many = 100_000
+	for name, part := range map[string]string{
+		"depends": `{"id":"1","method":"GET","url":"/","dependsOn":[0` + strings.Repeat(",0", many) + `]}`,
+		"fields":  `{"id":"1","method":"GET","url":"/","headers":{` + strings.TrimPrefix(numbered(`,"%d":0`, many), ",") + `}}`,
+		"members": `{"id":"1","method":"GET","url":"/"` + numbered(`,"%d":0`, many) + `}`,
+	} {
+		body := parts(part)
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		got := send(t, nil, body, func(c *batch.Config, r *http.Request) { c.Body = 4 << 20 })
+		runtime.ReadMemStats(&after)
+		if got.code != "malformed-body" || len(got.problems) != 20 {
+			t.Errorf("%s: %s, %d problems: %s", name, got.code, len(got.problems), got.detail)
+		}
+		if n := after.Mallocs - before.Mallocs; n > many/10 {
+			t.Errorf("%s: %d allocations, %d bytes", name, n, after.TotalAlloc-before.TotalAlloc)
+		}
+	}
+}
+
+// numbered repeats a text that has a number.
+func numbered(format string, many int) string {
+	var b strings.Builder
+	for i := range many {
+		fmt.Fprintf(&b, format, i)
+	}
+	return b.String()
 }
 
 func TestWhatIsRefusedAsAWhole(t *testing.T) {

@@ -2,6 +2,7 @@ package batch
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -31,7 +32,8 @@ type request struct {
 func (b *batch) read(text []byte) ([]request, *fault.Fault) {
 	all, err := jsonx.Parse(text, jsonx.Options{MaxBytes: int(b.config.Body), Unique: true})
 	if err != nil {
-		return nil, malformed("The body is not JSON: %v.", err)
+		syntax, _ := errors.AsType[*jsonx.SyntaxError](err)
+		return nil, malformed("The body is not JSON: %s at byte %d.", syntax.Text, syntax.Offset)
 	}
 	list, ok := all.Get("requests")
 	if !ok || list.Kind() != jsonx.List || all.Len() != 1 {
@@ -42,7 +44,7 @@ func (b *batch) read(text []byte) ([]request, *fault.Fault) {
 	}
 	r := reader{made: make([]request, 0, list.Len())}
 	for v := range list.Elements() {
-		if len(r.mistakes) > mostMistakes {
+		if r.hasEnough() {
 			break
 		}
 		p := partReader{reader: &r, at: len(r.made)}
@@ -62,11 +64,14 @@ func malformed(format string, a ...any) *fault.Fault {
 // mostMistakes is how many mistakes of a batch its client is told.
 const mostMistakes = 20
 
-// reader reads the parts of a batch. One with a mistake is read on, so that all of them are told at once.
+// reader reads the parts of a batch. One with a mistake is read on, so that all of them are told at once,
+// until there are more than are told: nothing is kept of further ones, of which a body may be full.
 type reader struct {
 	made     []request // also those with mistakes, for others may depend on them
 	mistakes []string
 }
+
+func (r *reader) hasEnough() bool { return len(r.mistakes) > mostMistakes }
 
 // fault tells what is wrong with the batch; there must be something.
 func (r *reader) fault() *fault.Fault {
@@ -91,6 +96,9 @@ type partReader struct {
 
 // failf notes a mistake, which is at v.
 func (p *partReader) failf(v jsonx.Value, format string, a ...any) {
+	if p.hasEnough() {
+		return
+	}
 	p.mistakes = append(p.mistakes, fmt.Sprintf("At byte %d: requests[%d]%s.", v.Offset(), p.at, fmt.Sprintf(format, a...)))
 }
 
@@ -103,6 +111,9 @@ func (p *partReader) read(v jsonx.Value) {
 	p.readMethod(v)
 	p.readURL(v)
 	for name, member := range v.Members() {
+		if p.hasEnough() {
+			return
+		}
 		switch name {
 		case "id", "method", "url", "body":
 		case "headers":
@@ -185,9 +196,12 @@ func (p *partReader) readFields(v jsonx.Value) {
 		return
 	}
 	for name, value := range v.Members() {
+		if p.hasEnough() {
+			return
+		}
 		switch {
 		case !httpx.IsToken(name) || value.Kind() != jsonx.String || !httpx.IsFieldValue(value.Text()):
-			p.failf(value, ".headers has a name or value that no field can have")
+			p.failf(value, ".headers has %s, which no field can be named, or with a value that none can have", strconv.Quote(shown(name)))
 		case ofBatch(name) || always(name):
 			p.failf(value, ".headers has %s, which only the batch itself has", shown(name))
 		}
@@ -200,6 +214,9 @@ func (p *partReader) readDepends(v jsonx.Value) {
 		p.failf(v, ".dependsOn is no list")
 	}
 	for e := range v.Elements() {
+		if p.hasEnough() {
+			return
+		}
 		at := slices.IndexFunc(p.made, func(r request) bool { return r.id == e.Text() })
 		if e.Kind() != jsonx.String || at < 0 {
 			p.failf(e, ".dependsOn has what is no id of a part before it")
