@@ -50,7 +50,7 @@ engine: ## the tests of sockets, endpoints and proxy, the scenarios and attacks:
 	CGO_ENABLED=1 $(GO) test -race -timeout 10m $(ENGINE_TESTS) -args -engine std
 	WEIR_ENGINE=std $(GO) test -count=1 -timeout 10m ./test/scenario ./test/attack
 	$(GO) test -tags poison ./internal/wire/http1 ./internal/base/exchange
-	$(GO) test -tags poison $(ENGINE_TESTS)
+	$(GO) test -tags poison $(ENGINE_TESTS) ./internal/traffic/compose ./internal/filter/...
 	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; $(GO) build -tags poison -o "$$folder/weir" ./cmd/weir && \
 	  WEIR_BINARY="$$folder/weir" $(GO) test -count=1 -timeout 10m ./test/scenario ./test/attack
 

@@ -23,8 +23,11 @@ func TestALoanBeginsEmpty(t *testing.T) {
 		l.Request.Method, l.Request.URL, l.URL.Path = http.MethodGet, &l.URL, "/kept"
 		head.Add("X-Kept", "yes")
 		kept := l.Request.Header[exchange.Lines]
-		url := l.Request.URL
+		request, url := &l.Request, l.Request.URL
 		l.GiveBack()
+		if poison.On && (request.Context().Err() == nil || request.Method == http.MethodGet) {
+			t.Fatalf("the one before is still %+v", request)
+		}
 		if kept[1] == "yes" || url.Path == "/kept" || poison.On != (kept[1] != "") {
 			t.Fatalf("the one before is still %q at %q", kept, url.Path)
 		}

@@ -138,8 +138,10 @@ func (l *Loan) GiveBack() {
 	clear(l.list)
 	poison.Lines(l.list)
 	poison.URL(&l.URL)
-	l.Request = http.Request{}
-	loans.Put(l)
+	poison.Request(&l.Request)
+	if !poison.On {
+		loans.Put(l)
+	}
 }
 
 // Release says that nobody uses res any more, neither its head nor its body, which was read to its

@@ -2,7 +2,10 @@
 
 package poison
 
-import "net/url"
+import (
+	"net/http"
+	"net/url"
+)
 
 // On tells that memory that is used again is scrambled.
 const On = false
@@ -15,3 +18,9 @@ func Lines([]string) {}
 
 // URL empties u.
 func URL(u *url.URL) { *u = url.URL{} }
+
+// Request empties r.
+func Request(r *http.Request) { *r = http.Request{} }
+
+// Response empties res.
+func Response(res *http.Response) { *res = http.Response{} }

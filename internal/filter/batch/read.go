@@ -32,8 +32,10 @@ type request struct {
 func (b *batch) read(text []byte) ([]request, *fault.Fault) {
 	all, err := jsonx.Parse(text, jsonx.Options{MaxBytes: int(b.config.Body), Unique: true})
 	if err != nil {
-		syntax, _ := errors.AsType[*jsonx.SyntaxError](err)
-		return nil, malformed("The body is not JSON: %s at byte %d.", syntax.Text, syntax.Offset)
+		if syntax, ok := errors.AsType[*jsonx.SyntaxError](err); ok {
+			return nil, malformed("The body is not JSON: %s at byte %d.", syntax.Text, syntax.Offset)
+		}
+		return nil, malformed("The body is not JSON: %v.", err)
 	}
 	list, ok := all.Get("requests")
 	if !ok || list.Kind() != jsonx.List || all.Len() != 1 {

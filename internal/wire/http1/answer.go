@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/poison"
 )
 
 // answer is what a response is made of, but for its body. It is used again where its reader says
@@ -25,7 +26,7 @@ const usualLines = 16
 func newAnswer() *answer { return &answer{head: http.Header{}, lines: make([]string, 0, 2*usualLines)} }
 
 // Release says that nobody uses the response any more, neither its head nor its body, and tells
-// whether nobody has its request either: it was sent whole, and the response was read to its end.
+// whether nobody has its request either: nothing of it is being sent any more, and the response was read to its end.
 func (r *round) Release() (request bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -36,8 +37,10 @@ func (r *round) Release() (request bool) {
 	r.answer = nil
 	if list, ordered := a.head[exchange.Lines]; ordered { // else somebody has made it a plain map
 		a.lines = forget(list)
-		a.res = http.Response{}
-		r.client.answers.Put(a)
+		poison.Response(&a.res)
+		if !poison.On {
+			r.client.answers.Put(a)
+		}
 	}
 	return r.feed == nil
 }
