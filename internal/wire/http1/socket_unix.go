@@ -3,6 +3,7 @@
 package http1
 
 import (
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -42,11 +43,14 @@ func (s *Socket) Read(p []byte) (int, error) {
 	e := newErrand(p)
 	defer e.done()
 	if err := s.raw.Read(e.read); err != nil {
+		if raw, ok := errors.AsType[*net.OpError](err); ok {
+			err = s.failed("read", raw.Err)
+		}
 		return 0, err //nolint:wrapcheck // as the connection's
 	}
 	switch {
 	case e.err != nil:
-		return 0, s.failure("read", e.err)
+		return 0, s.failed("read", os.NewSyscallError("read", e.err))
 	case e.n == 0:
 		return 0, io.EOF
 	default:
@@ -68,9 +72,9 @@ func (s *Socket) WriteNow(p []byte) int {
 	return e.n
 }
 
-// failure is what the connection would tell of it.
-func (s *Socket) failure(call string, err error) error {
-	return &net.OpError{Op: call, Net: s.conn.LocalAddr().Network(), Source: s.conn.LocalAddr(), Addr: s.conn.RemoteAddr(), Err: os.NewSyscallError(call, err)}
+// failed is what the connection would tell of it.
+func (s *Socket) failed(op string, err error) error {
+	return &net.OpError{Op: op, Net: s.conn.LocalAddr().Network(), Source: s.conn.LocalAddr(), Addr: s.conn.RemoteAddr(), Err: err}
 }
 
 // errand is one call, with what it is about: no connection has one while it waits for nothing.

@@ -5,6 +5,7 @@ package http1
 import (
 	"io"
 	"net"
+	"os"
 	"syscall"
 )
 
@@ -41,7 +42,7 @@ func (t *talk) run(out, in []byte) (quiet bool, wrote, came int, err error) {
 	switch {
 	case err != nil || t.noisy || t.wrote < len(out):
 	case t.err != nil:
-		err = t.socket.failure("read", t.err)
+		err = t.socket.failed("read", os.NewSyscallError("read", t.err))
 	case t.came == 0:
 		err = io.EOF
 	}
