@@ -13,6 +13,7 @@ const (
 	lingerTime  = 500 * time.Millisecond
 	lingerBytes = 256 << 10
 	lingerPiece = 1 << 10
+	lingerTick  = 20 * time.Millisecond
 )
 
 // Close closes the connection. After a refusal, and in the middle of content, it
@@ -31,10 +32,13 @@ func (s *Sieve) Close() error {
 }
 
 // Linger ends the sending side of conn and reads on until the client closes its
-// own, for half a second and a quarter of a megabyte at most. The caller closes conn.
+// own, for half a second and a quarter of a megabyte at most. A client that sends more is
+// left waiting for the rest of that time: what it cannot send any more it would be told
+// before it has read the answer. The caller closes conn.
 func Linger(conn net.Conn) {
+	until := time.Now().Add(lingerTime)
 	half, ok := conn.(interface{ CloseWrite() error })
-	if !ok || half.CloseWrite() != nil || conn.SetReadDeadline(time.Now().Add(lingerTime)) != nil {
+	if !ok || half.CloseWrite() != nil || conn.SetReadDeadline(until) != nil {
 		return
 	}
 	piece := make([]byte, lingerPiece) // many may linger at the same time
@@ -44,6 +48,11 @@ func Linger(conn net.Conn) {
 			return // that it has ended is all that matters
 		}
 		left -= n
+	}
+	look := time.NewTicker(lingerTick)
+	defer look.Stop()
+	for socket := socketOf(conn); time.Now().Before(until) && !isEnding(socket); {
+		<-look.C
 	}
 }
 

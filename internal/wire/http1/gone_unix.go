@@ -14,6 +14,16 @@ const asksSockets = true
 // less than any request does.
 const largestAlert = 40
 
+// isEnding tells whether the other end has closed its sending side, whatever is left to be read, as far as
+// the system tells that.
+func isEnding(socket syscall.RawConn) bool {
+	ends := true
+	if socket == nil || socket.Control(func(fd uintptr) { ends = isHalfClosed(int(fd)) }) != nil {
+		return true
+	}
+	return ends
+}
+
 // hasLeft tells whether the other end has closed its sending side, and nothing that it
 // sent is left to read, an alert of TLS apart.
 func hasLeft(socket syscall.RawConn, secured bool) bool {

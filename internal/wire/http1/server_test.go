@@ -3,6 +3,7 @@ package http1_test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -617,5 +618,27 @@ func TestCloseEndsEverything(t *testing.T) {
 	s.Serve(late, time.Time{})
 	if _, err := late.Read(make([]byte, 1)); !errors.Is(err, net.ErrClosed) {
 		t.Errorf("a connection that came too late gives %v", err)
+	}
+}
+
+// Who sends much more than is taken reads the answer before it is told that nobody takes the rest: Go's client, and with it
+// SDKs, would tell of that and not of the answer.
+func TestAnAnswerComesBeforeTheEndOfWhatIsNotTaken(t *testing.T) {
+	s := newServer(t, http1.ServerOptions{Lines: true, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusRequestEntityTooLarge)
+	})})
+	for range 40 {
+		near, far := link(t)
+		s.Serve(far, time.Time{})
+		road := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return near, nil }}
+		res, err := (&http.Client{Transport: road}).Post("http://a/", "text/plain", strings.NewReader(strings.Repeat("x", 6<<20)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+		if res.StatusCode != http.StatusRequestEntityTooLarge {
+			t.Errorf("status %d", res.StatusCode)
+		}
+		road.CloseIdleConnections()
 	}
 }
