@@ -127,6 +127,31 @@ func TestAConfigIsPutInPlaceOfTheFilesAndLetGoOf(t *testing.T) {
 	}
 }
 
+// A batch has far more bytes than a request's line may have.
+func TestABatchIsExplainedByItsBody(t *testing.T) {
+	w := newWorld(t, withAdmin+"one\n  POST /batch: { batch: true }\n")
+	w.run()
+	o := operator{t, w.app.AdminAddress()}
+	const path = "/v1/explain?method=POST&url=/batch&header=Content-Type:application/json&format=text"
+	large := `{"requests": [{"id": "large", "method": "POST", "url": "/", "body": "` + strings.Repeat("%", 64<<10) + `"}]}`
+	for body, want := range map[string]string{
+		large:                      "part \"large\": POST ",
+		"":                         "answer     400 malformed-body",
+		strings.Repeat(" ", 1<<20): "answer     400 malformed-body",
+	} {
+		if a := o.expect(200, "POST", path, body); !strings.Contains(a.everything, want) {
+			t.Errorf("%d bytes: no %q in\n%s", len(body), want, a.everything)
+		}
+	}
+	if a := o.expect(200, "GET", path, ""); strings.Contains(a.everything, "answer") {
+		t.Errorf("a body that is not known:\n%s", a.everything)
+	}
+	if a := o.expect(413, "POST", path, strings.Repeat(" ", 1<<20+1)); a.Code != "body-too-large" || !strings.Contains(a.everything, "A body to explain has at most 1048576 bytes.") {
+		t.Errorf("too large: %s", a.everything)
+	}
+	o.expect(400, "GET", path+"&body=x", "")
+}
+
 func TestTheFilesAreHeardAgainWhenTheyChange(t *testing.T) {
 	w, o := newOperator(t)
 	o.expect(200, "PUT", "/v1/config", "listen: 127.0.0.1:0\nroutes:\n  GET /: respond:put\n", "If-Match", "*")

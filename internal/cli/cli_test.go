@@ -72,6 +72,7 @@ routes:
 	untidy    = "# kept\nlisten:   ':8080'\nroutes: {GET /hello: {to: 'respond:Hello'}}\n"
 	unparsed  = "routes: {\n"
 	other     = "listen: :8080\nroutes:\n  GET /hello:\n    timeout: 5s\n    to: respond:Hello\n  GET /bye: respond:Bye\n"
+	batched   = "listen: :8080\nroutes:\n  POST /batch: { batch: true }\n"
 	unchecked = "listen: :8080\nroutes:\n  GET /:\n    to: dir:./missing\n"
 )
 
@@ -83,7 +84,7 @@ func TestCommands(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for name, text := range map[string]string{
 		"weir.yaml": valid, "broken.yaml": broken, "warned.yaml": warned, "untidy.yaml": untidy, "unparsed.yaml": unparsed,
-		"unchecked.yaml": unchecked, "tidy/weir.yaml": valid, "other.yaml": other,
+		"unchecked.yaml": unchecked, "tidy/weir.yaml": valid, "other.yaml": other, "batched.yaml": batched, "empty.json": "",
 		"functions/hello/main.go": "package main\n\nfunc main() {}\n", "functions/hello/go.mod": "module hello\n",
 		"functions/tea/index.mjs": "export const handler = async () => 'tea'\n", "nothing/readme.md": "",
 		"nothing/lost/main.go": "package main\n\nfunc main() {}\n",
@@ -151,6 +152,7 @@ func TestCommands(t *testing.T) {
 		{golden: "explain", args: "explain weir.yaml GET /api/users?page=2"},
 		{golden: "explain-json", args: "explain weir.yaml GET /hello --json"},
 		{golden: "explain-no-data", args: "explain weir.yaml POST /hello -d @missing.json"},
+		{golden: "explain-empty-data", args: "explain batched.yaml POST /batch -H Content-Type:application/json -d @empty.json"},
 		{golden: "explain-wrong-url", args: "explain weir.yaml GET orders"},
 		{golden: "fmt", args: "fmt untidy.yaml"},
 		{golden: "fmt-list", args: "fmt -l untidy.yaml tidy"},

@@ -36,13 +36,15 @@ which endpoints of a service would be asked, and why others are not.`,
   weir explain weir.yaml GET /home/ada --as '{"sub":"ada","scope":"orders:read"}'
   weir explain weir.yaml POST /batch -H 'Content-Type: application/json' -d @batch.json`,
 		Args: args(3, 3, "a config, a method and a URL or path"),
-		RunE: func(_ *cobra.Command, given []string) error {
+		RunE: func(c *cobra.Command, given []string) error {
 			q.Method, q.URL = given[1], given[2]
-			body, err := s.data(context.Background(), data)
-			if err != nil {
-				return usageError{fmt.Errorf("--data: %w", err)}
+			if c.Flags().Changed("data") {
+				body, err := s.data(context.Background(), data)
+				if err != nil {
+					return usageError{fmt.Errorf("--data: %w", err)}
+				}
+				q.Body = new(string(body))
 			}
-			q.Body = string(body)
 			if _, missing := os.Stat(given[0]); missing != nil && given[0] == running {
 				return s.explainRunning(&o, q, form(asJSON, asDiagram))
 			}
@@ -111,7 +113,7 @@ func (s Streams) printExplained(e snapshot.Explanation, form string) error {
 // explainRunning has a gateway explain what it serves.
 func (s Streams) explainRunning(o *operator, q explain.Request, form string) error {
 	query := url.Values{"method": {q.Method}, "url": {q.URL}, "header": q.Headers}
-	for name, value := range map[string]string{"body": q.Body, "as": q.As, "client": q.Client, "socket": q.Socket} {
+	for name, value := range map[string]string{"as": q.As, "client": q.Client, "socket": q.Socket} {
 		if value != "" {
 			query.Set(name, value)
 		}
@@ -119,8 +121,12 @@ func (s Streams) explainRunning(o *operator, q explain.Request, form string) err
 	if form != "" {
 		query.Set("format", form)
 	}
+	method, body := http.MethodGet, io.Reader(nil)
+	if q.Body != nil {
+		method, body = http.MethodPost, strings.NewReader(*q.Body)
+	}
 	var said []byte
-	if err := o.ask(http.MethodGet, "/v1/explain?"+query.Encode(), nil, &said); err != nil {
+	if err := o.send(method, "/v1/explain?"+query.Encode(), body, nil, &said); err != nil {
 		return err
 	}
 	if form == "" {

@@ -44,13 +44,18 @@ func (o *operator) persistent(c *cobra.Command) {
 // asked bounds how long an answer may take: a config is compiled meanwhile.
 const asked = 2 * time.Minute
 
-// ask sends a request and decodes the JSON that is answered, where into is not nil, and gives
-// it in raw where that is not nil. What the API refuses is an error in its words.
+// ask is send without a body.
 func (o *operator) ask(method, path string, into any, raw *[]byte) error {
+	return o.send(method, path, nil, into, raw)
+}
+
+// send sends a request and decodes the JSON that is answered, where into is not nil, and gives
+// it in raw where that is not nil. What the API refuses is an error in its words.
+func (o *operator) send(method, path string, body io.Reader, into any, raw *[]byte) error {
 	ctx, cancel := context.WithTimeout(context.Background(), asked)
 	defer cancel()
 	client, host := o.client()
-	r, err := http.NewRequestWithContext(ctx, method, "http://"+host+path, nil)
+	r, err := http.NewRequestWithContext(ctx, method, "http://"+host+path, body)
 	if err != nil {
 		return usageError{fmt.Errorf("--admin %s: write HOST:PORT or unix:/PATH", o.address)}
 	}
@@ -65,20 +70,20 @@ func (o *operator) ask(method, path string, into any, raw *[]byte) error {
 		return fmt.Errorf("no gateway answers at %s (--admin ADDRESS): %w", o.address, err)
 	}
 	defer res.Body.Close()
-	body, err := io.ReadAll(res.Body)
+	answer, err := io.ReadAll(res.Body)
 	if err != nil {
 		return fmt.Errorf("the answer of %s ends early: %w", o.address, err)
 	}
 	if res.StatusCode != http.StatusOK && res.StatusCode != http.StatusNoContent {
-		return refusal(res.Status, body)
+		return refusal(res.Status, answer)
 	}
 	if raw != nil {
-		*raw = body
+		*raw = answer
 	}
 	if into == nil {
 		return nil
 	}
-	if err := json.Unmarshal(body, into); err != nil {
+	if err := json.Unmarshal(answer, into); err != nil {
 		return fmt.Errorf("%s does not answer as the admin API of this version: %w", o.address, err)
 	}
 	return nil

@@ -68,7 +68,9 @@ func New(o Options) http.Handler {
 	mux.HandleFunc("POST /v1/rollback", taking(api.rollback, "to"))
 	mux.HandleFunc("GET /v1/history", taking(api.history))
 	mux.HandleFunc("GET /v1/history/{digest}", taking(api.historical, "format"))
-	mux.HandleFunc("GET /v1/explain", taking(api.explain, "method", "url", "header", "body", "as", "client", "socket", "format"))
+	explained := taking(api.explain, "method", "url", "header", "as", "client", "socket", "format")
+	mux.HandleFunc("GET "+explainPath, explained)
+	mux.HandleFunc("POST "+explainPath, explained)
 	mux.HandleFunc("GET /v1/services", taking(api.services))
 	mux.HandleFunc("GET /v1/services/{name}", taking(api.service))
 	mux.HandleFunc("GET /v1/jobs", taking(api.jobs, "state", "kind", "lane", "limit"))
@@ -103,7 +105,7 @@ func (a *api) guard(next http.Handler) http.Handler {
 // refuse says why a request may not be answered, nil where it may.
 func (a *api) refuse(r *http.Request) *fault.Fault {
 	probe := r.URL.Path == "/healthz" || r.URL.Path == "/readyz"
-	reads := r.Method == http.MethodGet || r.Method == http.MethodHead
+	reads := r.Method == http.MethodGet || r.Method == http.MethodHead || r.Method == http.MethodPost && r.URL.Path == explainPath
 	switch {
 	case probe && reads:
 		return nil
@@ -125,7 +127,10 @@ func (a *api) refuse(r *http.Request) *fault.Fault {
 	return nil
 }
 
-const metricsPath = "/metrics"
+const (
+	metricsPath = "/metrics"
+	explainPath = "/v1/explain"
+)
 
 // mayScrape tells whether the config that serves lets r read the metrics.
 func (a *api) mayScrape(r *http.Request) bool {
@@ -155,7 +160,8 @@ GET /healthz        the process lives
 GET /readyz         a configuration is applied, and the gateway is not stopping
 GET /v1/status      digest, age and problems of the configuration, one that was refused since, sockets, certificates, keys and endpoints, requests in flight
 GET /v1/config      the configuration in its long form; ?format=elements takes it apart
-GET /v1/explain     ?method=GET&url=/orders/1&header=Name:value&body=TEXT&as=SUBJECT&client=IP&format=text; format=mermaid draws a composition
+GET /v1/explain     ?method=GET&url=/orders/1&header=Name:value&as=SUBJECT&client=IP&format=text; format=mermaid draws a composition
+POST /v1/explain    the same of a request that has this body: of a batch the parts are explained too
 GET /v1/services    services with their endpoints, how each stands and why; /v1/services/NAME is one of them
 GET /v1/jobs        what is sent later (async), the newest first; ?state=dead&lane=ROUTE&limit=100; /v1/jobs/ID is one of them
 GET /v1/keys        the keys that the gateway's own tokens (forward: jwt) are checked with, as a JWK Set
@@ -349,16 +355,18 @@ func (a *api) explain(w http.ResponseWriter, r *http.Request) {
 		answer(w, r, fault.ShuttingDown.New("No configuration is applied."))
 		return
 	}
-	q := r.URL.Query()
-	e, err := explain.Run(current, explain.Request{
-		Method: orGet(q), URL: q.Get("url"), Headers: q["header"], Body: q.Get("body"), As: q.Get("as"), Client: q.Get("client"), Socket: q.Get("socket"),
-	})
+	q, f := question(r)
+	if f != nil {
+		answer(w, r, f)
+		return
+	}
+	e, err := explain.Run(current, q)
 	if err != nil {
 		answer(w, r, fault.BadParameter.New(err.Error()))
 		return
 	}
 	var form bytes.Buffer // which takes everything
-	switch q.Get("format") {
+	switch r.URL.Query().Get("format") {
 	case "text":
 		_ = explain.Text(&form, e)
 	case "mermaid":
@@ -372,6 +380,21 @@ func (a *api) explain(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, _ = form.WriteTo(w) // the client may be gone, and there is nobody else to tell
+}
+
+// question is what r asks about; only the body of a POST is known.
+func question(r *http.Request) (explain.Request, *fault.Fault) {
+	q := r.URL.Query()
+	asked := explain.Request{Method: orGet(q), URL: q.Get("url"), Headers: q["header"], As: q.Get("as"), Client: q.Get("client"), Socket: q.Get("socket")}
+	if r.Method != http.MethodPost {
+		return asked, nil
+	}
+	body, f := content(r, "A body to explain")
+	if f != nil {
+		return asked, f
+	}
+	asked.Body = new(string(body))
+	return asked, nil
 }
 
 func orGet(q url.Values) string {

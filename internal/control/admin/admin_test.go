@@ -82,6 +82,9 @@ func TestWhoMayAskWhat(t *testing.T) {
 		"a change with an empty bearer":         {"", "PUT", "/v1/log-level", here, []string{"Host", "localhost", "Authorization", "Bearer "}, 403},
 		"a change with the token":               {"right", "PUT", "/v1/log-level", here, []string{"Authorization", bearer}, 204},
 		"a change disguised by a query":         {"right", "PUT", "/v1/log-level?token=right", here, []string{"Host", "localhost"}, 401},
+		"a question with a body":                {"", "POST", "/v1/explain?url=/", here, []string{"Host", "localhost"}, 503},
+		"such a question of a page":             {"", "POST", "/v1/explain?url=/", here, []string{"Host", "localhost", "Origin", "https://evil.dev"}, 403},
+		"such a question of another machine":    {"right", "POST", "/v1/explain?url=/", elsewhere, []string{"Host", "localhost"}, 401},
 		"a path that does not exist":            {"", "GET", "/v2", here, []string{"Host", "localhost"}, 404},
 		"readiness before any configuration is": {"", "GET", "/readyz", elsewhere, nil, 503},
 	} {
@@ -111,6 +114,7 @@ func TestParametersThatAreNotKnownAreRefused(t *testing.T) {
 		"POST /v1/rollback?digest=0123":             `There is no parameter "digest" here; known: to.`,
 		"GET /v1/config?fromat=elements":            `There is no parameter "fromat" here; did you mean "format"?`,
 		"GET /v1/explain?uri=/":                     `There is no parameter "uri" here; did you mean "url"?`,
+		"POST /v1/explain?url=/&body=x":             `There is no parameter "body" here; known: method, url, header, as, client, socket, format.`,
 		"GET /v1/explain?url=/&url=/a":              `The parameter "url" is given more than once.`,
 		"PUT /v1/log-level?level=debug":             `There is no parameter "level" here; none is known.`,
 		"GET /v1/history/0123456789abcdef?as=me":    `There is no parameter "as" here; known: format.`,

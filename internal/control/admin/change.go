@@ -69,13 +69,9 @@ func (a *api) put(w http.ResponseWriter, r *http.Request) {
 		answer(w, r, fault.BadParameter.New("`If-Match` is one digest in quotes, or `*`."))
 		return
 	}
-	text, err := io.ReadAll(r.Body)
-	if large, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		answer(w, r, fault.BodyTooLarge.New("A configuration has at most "+strconv.FormatInt(large.Limit, 10)+" bytes."))
-		return
-	}
-	if err != nil {
-		answer(w, r, fault.MalformedRequest.New("The body ends early.", fault.Cause(err)))
+	text, f := content(r, "A configuration")
+	if f != nil {
+		answer(w, r, f)
 		return
 	}
 	dryRun := r.URL.Query().Get("dry_run")
@@ -85,6 +81,18 @@ func (a *api) put(w http.ResponseWriter, r *http.Request) {
 	}
 	report, err := a.Follower.Put(text, seen, dryRun == "true")
 	a.tell(w, r, report, err, dryRun == "true")
+}
+
+// content reads the body of r, which is what, within the bound that all bodies have here.
+func content(r *http.Request, what string) ([]byte, *fault.Fault) {
+	text, err := io.ReadAll(r.Body)
+	if large, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return nil, fault.BodyTooLarge.New(what + " has at most " + strconv.FormatInt(large.Limit, 10) + " bytes.")
+	}
+	if err != nil {
+		return nil, fault.MalformedRequest.New("The body ends early.", fault.Cause(err))
+	}
+	return text, nil
 }
 
 // release goes back to the files.

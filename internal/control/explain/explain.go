@@ -26,7 +26,7 @@ type Request struct {
 	Method  string
 	URL     string   // absolute, or a path, which goes to host "localhost"
 	Headers []string // "Name: value"
-	Body    string   // of which only the parts of a batch are read; "": it is not known
+	Body    *string  // of which only the parts of a batch are read; nil: it is not known
 	// As is who is calling: a subject, or a JSON object of claims; "" nobody.
 	As string
 	// Client is the address it comes from; "" 127.0.0.1.
@@ -103,8 +103,8 @@ func (q Request) request() (*http.Request, error) {
 		}
 		r.ContentLength = int64(n)
 	}
-	if q.Body != "" {
-		r.Body, r.ContentLength = io.NopCloser(strings.NewReader(q.Body)), int64(len(q.Body))
+	if q.Body != nil {
+		r.Body, r.ContentLength = io.NopCloser(strings.NewReader(*q.Body)), int64(len(*q.Body))
 	}
 	return r, nil
 }
