@@ -44,6 +44,8 @@ func TestChangesTellsWhatDiffersAndNoMore(t *testing.T) {
 		"a path, which is its name too": {replaced("GET /b:", "GET /bb:"), "routes +1 -1"},
 		"an endpoint":                   {replaced("10.0.0.2:80", "10.0.0.3:80"), "services ~1"},
 		"a limit and a test":            {replaced("1MB", "2MB", "request: GET /a", "request: GET /a?x"), "limits ~1, tests ~1"},
+		"the engine that is usual":      {before + "engine: own\n", "nothing"},
+		"the other engine":              {before + "engine: std\n", "engine ~1"},
 		"a listener":                    {replaced("listen: :8080", "listen: [':8080', ':8081']"), "sockets +1, listeners +1"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -84,7 +86,7 @@ func TestElementsAreTheLongFormWithoutPlaces(t *testing.T) {
 			t.Errorf("%s %s: %q", e.Kind, e.Name, e.Text)
 		}
 	}
-	want := []string{"version", "problems", "listen :8080", "admin", "telemetry", "limits", "shutdown", "services users", "routes GET /a", "routes GET /b", "routes GET /c", "tests GET /a"}
+	want := []string{"version", "problems", "engine", "listen :8080", "admin", "telemetry", "limits", "shutdown", "services users", "routes GET /a", "routes GET /b", "routes GET /c", "tests GET /a"}
 	if !slices.Equal(names, want) {
 		t.Errorf("got %q, want %q", names, want)
 	}

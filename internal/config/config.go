@@ -86,7 +86,7 @@ const (
 	OwnEngine Engine = "own"
 )
 
-// OrUsual is e, or OwnEngine where a config says nothing.
+// OrUsual is e, or OwnEngine where it is the zero value: objects say nothing of it.
 func (e Engine) OrUsual() Engine { return cmp.Or(e, OwnEngine) }
 
 // Origin says where an element was written: a place in a file or an object.

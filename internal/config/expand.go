@@ -130,7 +130,7 @@ func (e expander) config(c *Config) *doc.Node {
 	f := newFields()
 	f.text("version", "1", "")
 	f.text("problems", string(c.Problems), "")
-	f.text("engine", string(c.Engine), "")
+	f.text("engine", string(c.Engine.OrUsual()), builtInIf(c.Engine.OrUsual() == OwnEngine))
 	routed := slices.DeleteFunc(slices.Clone(c.Listeners), func(l Listener) bool { return l.API != "" })
 	f.put("listen", list(routed, func(l Listener) *doc.Node { return e.listener(c, l) }), "")
 	f.put("admin", e.admin(c.Admin), "")

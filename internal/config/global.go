@@ -158,8 +158,9 @@ func (l *loader) problems(f *file) {
 // engine reads what speaks HTTP/1.x.
 func (l *loader) engine(f *file) {
 	switch v := Engine(f.Engine); v {
-	case "", StdEngine, OwnEngine:
-		l.cfg.Engine = cmp.Or(v, l.cfg.Engine)
+	case "":
+	case StdEngine, OwnEngine:
+		l.cfg.Engine = v
 	default:
 		l.ps.Add(doc.Problem{Pos: f.node.Get("engine").Pos, What: fmt.Sprintf("engine is %q", f.Engine), Why: "it says what speaks HTTP/1.x with clients and services", Fix: "write std for net/http's, or own for Weir's"})
 	}

@@ -21,7 +21,7 @@ type Result struct {
 // Load reads sources as one config. Each is refused whole where there is a
 // mistake in it; all mistakes are told in one run.
 func Load(sources []Source, v Vocabulary) *Result {
-	l := &loader{v: v, cfg: &Config{Limits: DefaultLimits(), Shutdown: DefaultShutdown(), Admin: Admin{Address: DefaultAdmin}, Telemetry: DefaultTelemetry(), Problems: BriefProblems}, bad: map[string]bool{}}
+	l := &loader{v: v, cfg: &Config{Limits: DefaultLimits(), Shutdown: DefaultShutdown(), Admin: Admin{Address: DefaultAdmin}, Telemetry: DefaultTelemetry(), Problems: BriefProblems, Engine: OwnEngine}, bad: map[string]bool{}}
 	l.read(sources)
 	l.declareGroups()
 	l.lowerGlobals()
