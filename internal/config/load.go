@@ -79,6 +79,12 @@ type file struct {
 	fileForm
 }
 
+// says tells whether the file has a text under key, which may be empty.
+func (f *file) says(key string) bool {
+	n := f.node.Get(key)
+	return n != nil && n.Kind == doc.Scalar
+}
+
 // fileForm is a file as it is written.
 type fileForm struct {
 	Version   string         `doc:"version" help:"the version of this form: 1"`
