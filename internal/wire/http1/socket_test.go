@@ -92,9 +92,6 @@ func TestASocketWritesWhatGoesAtOnce(t *testing.T) {
 }
 
 func TestASocketAllocatesNothing(t *testing.T) {
-	if !exact {
-		t.Skip("what is allocated is not that of the program")
-	}
 	near, far := link(t)
 	here, there := http1.NewSocket(near), http1.NewSocket(far)
 	piece := make([]byte, 9)
@@ -103,7 +100,7 @@ func TestASocketAllocatesNothing(t *testing.T) {
 		if _, err := there.Read(piece); err != nil {
 			t.Fatal(err)
 		}
-	}); n > 0 {
+	}); n > 0 && exact {
 		t.Errorf("%v allocations", n)
 	}
 }
