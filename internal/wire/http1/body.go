@@ -41,6 +41,9 @@ func (b *body) Read(p []byte) (int, error) {
 	return b.read(p)
 }
 
+// isHere tells, of one that nobody reads yet, whether all of it was received with the head.
+func (b *body) isHere() bool { return !b.chunked && b.left <= int64(len(b.turn.in.b)) }
+
 // Close ends the use of the body. What is unread is the server's matter.
 func (b *body) Close() error {
 	b.over.Store(true)
@@ -102,6 +105,7 @@ func (b *body) receive(p []byte) (int, error) {
 		in.skip(n)
 		return n, nil
 	}
+	in.giveBack() // for it is empty, and what is waited for may be long in coming
 	return b.await(func() (int, error) { return b.conn.net.Read(p) })
 }
 

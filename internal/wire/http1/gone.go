@@ -76,6 +76,6 @@ func (c *Conn) unwatch(t *turn) {
 	c.watched = nil // the sweep may look just now
 	if c.came {
 		c.came = false
-		t.in.b = append(t.in.b, c.one[0])
+		t.in.add(c.one[0])
 	}
 }

@@ -1,8 +1,48 @@
 package http1
 
+import "bytes"
+
 // A connection that asks nothing is with the porter where there is one: no goroutine is
 // its own then, and it consists of what a socket and its bounds are. Where there is none,
 // and until nothing that has come can be left above the socket, a small goroutine waits.
+// One whose head is slow in coming waits there too, with what has come of it.
+
+// partial is what has come of a head whose rest is waited for without a turn.
+type partial struct {
+	b     []byte
+	blank bool  // an empty line came before it
+	begun int64 // when the first of it was there, on the server's clock
+	due   int64 // when all of it must be; 0: never
+}
+
+// setAside keeps what has come of a head, and lets the rest be waited for as if it were the first of it.
+func (c *Conn) setAside(t *turn, blank bool) {
+	_, due := c.awaits()
+	c.partial.Store(&partial{b: bytes.Clone(t.in.b), blank: blank, begun: t.begun, due: due})
+	c.expect(resting, due)
+}
+
+// takeUp goes on with a head that was set aside, of which more has come, or begins with one. It tells whether an empty
+// line came before it.
+func (c *Conn) takeUp(t *turn) (blank bool) {
+	p := c.partial.Swap(nil)
+	if p == nil {
+		c.headBegins(t)
+		return false
+	}
+	t.begun = p.begun
+	c.expect(inLines, p.due)
+	return p.blank
+}
+
+// turn lends c a turn, in which is what has come of a head.
+func (c *Conn) turn() *turn {
+	t, _ := c.server.turns.Get().(*turn)
+	if p := c.partial.Load(); p != nil {
+		t.in.add(p.b...)
+	}
+	return t
+}
 
 // rest lets c wait for a head. A read of it has just found nothing.
 func (s *Server) rest(c *Conn) {
@@ -43,8 +83,8 @@ func (c *Conn) attend() {
 // begin serves a connection on which something has come.
 func (c *Conn) begin() {
 	c.server.stir()
-	t, _ := c.server.turns.Get().(*turn)
-	t.in.b = append(t.in.b[:0], c.one[0])
+	t := c.turn()
+	t.in.add(c.one[0])
 	c.serve(t)
 }
 
@@ -116,10 +156,15 @@ func (s *Server) wake(fds []int32) {
 	s.arm(s.now() + int64(tick))
 }
 
-// rise serves what has come on a connection that was parked, if it is part of a head.
+// rise serves what has come on a connection that was parked, if it is a part of a head.
 func (c *Conn) rise() {
 	s := c.server
-	t, _ := s.turns.Get().(*turn)
+	if c.lingers {
+		s.idle.Done() // what Close closes does not linger
+		c.swallow()
+		return
+	}
+	t := c.turn()
 	n, err := t.in.fill(c.net)
 	if n > 0 {
 		s.idle.Done() // Close does not wait for what handlers do
@@ -137,13 +182,25 @@ func (c *Conn) rise() {
 func (c *Conn) lasts(err error) bool {
 	phase, woken := c.woken(err)
 	if woken {
-		if due := c.due(); phase == wentOn || due == 0 || due > c.server.now() {
+		if phase == wentOn || !c.isLate() {
 			return true
 		}
-		if !c.served.Load() {
+		p := c.partial.Load()
+		if p != nil || !c.served.Load() {
 			c.slow(HeadIncomplete)
+		}
+		if p != nil && len(p.b) > 0 {
+			go c.giveUp() // Close does not wait for what handlers do
+			return false
 		}
 	}
 	c.close()
 	return false
+}
+
+// giveUp has the handler tell the client that too little of its head has come.
+func (c *Conn) giveUp() {
+	t := c.turn()
+	c.partial.Store(nil)
+	c.part(t, c.refuse(t, HeadIncomplete.Fault()))
 }

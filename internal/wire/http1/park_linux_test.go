@@ -1,12 +1,14 @@
 package http1_test
 
 import (
+	"bytes"
 	"crypto/tls"
 	"errors"
 	"io"
 	"net"
 	"net/http"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -50,10 +52,14 @@ func wantClosed(t *testing.T, client net.Conn) {
 	}
 }
 
-// awaitGoroutines waits until there are no more than that.
-func awaitGoroutines(t *testing.T, n int) {
+// awaitRest waits until the porter is there, and connections have no goroutine.
+func awaitRest(t *testing.T) {
 	t.Helper()
-	await.That(t, "connections need no goroutine", func() bool { return runtime.NumGoroutine() <= n })
+	await.That(t, "connections need no goroutine", func() bool {
+		stacks := make([]byte, 1<<20)
+		stacks = stacks[:runtime.Stack(stacks, true)]
+		return bytes.Contains(stacks, []byte("http1.(*porter).run")) && !bytes.Contains(stacks, []byte("http1.(*Conn)"))
+	})
 }
 
 // closing is a server's end of a connection that tells when it is closed.
@@ -75,45 +81,247 @@ func (c *closing) Close() error {
 // and what is closed with the server's end of it.
 func parked(t *testing.T, s *http1.Server) (client net.Conn, closed <-chan struct{}) {
 	t.Helper()
-	before := runtime.NumGoroutine() + 1 // and the porter
 	client, conn := link(t)
 	c := &closing{Conn: conn, closed: make(chan struct{})}
 	s.Serve(c, time.Time{})
 	greet(t, client)
-	awaitGoroutines(t, before)
+	awaitRest(t)
 	return client, c.closed
 }
 
-func TestConnectionsThatAskNothingAreNearlyNothing(t *testing.T) {
-	const n, bytesEach = 1000, 4 << 10 // of both ends, and what the runtime keeps of a crowd
-	s := newServer(t, http1.ServerOptions{Handler: hello})
+// bytesEach is the most that one of a crowd may take, both of its ends and what the runtime keeps of it included.
+const bytesEach = 4 << 10
+
+// crowd has clients do something to connections of their own, and fails where those then hold goroutines or more memory
+// than nearly nothing.
+func crowd(t *testing.T, s *http1.Server, do func(client net.Conn)) []net.Conn {
+	t.Helper()
 	used := func() (used runtime.MemStats) {
 		runtime.GC()
 		runtime.GC() // what was pooled is lost with the second one
 		runtime.ReadMemStats(&used)
 		return used
 	}
-	before, goroutines := used(), runtime.NumGoroutine()
-	clients := make([]net.Conn, n)
+	before := used()
+	clients := make([]net.Conn, 1000)
 	for i := range clients {
 		client, conn := link(t)
 		s.Serve(conn, time.Time{})
-		greet(t, client)
+		do(client)
 		clients[i] = client
 	}
-	awaitGoroutines(t, goroutines+1) // the porter
-	after := used()
+	awaitRest(t)
+	after, n := used(), int64(len(clients))
 	heap, stacks := (int64(after.HeapAlloc)-int64(before.HeapAlloc))/n, (int64(after.StackInuse)-int64(before.StackInuse))/n
 	if heap+stacks > bytesEach {
 		t.Errorf("%d bytes each and %d of stacks, want %d at most", heap, stacks, bytesEach)
 	}
+	return clients
+}
+
+func TestConnectionsThatAskNothingAreNearlyNothing(t *testing.T) {
+	clients := crowd(t, newServer(t, http1.ServerOptions{Handler: hello}), func(client net.Conn) { greet(t, client) })
 	for range 2 {
 		for _, client := range clients {
 			greet(t, client)
 		}
-		awaitGoroutines(t, goroutines+1)
+		awaitRest(t)
 	}
 }
+
+// send writes what a client sends.
+func send(t *testing.T, client net.Conn, text string) {
+	t.Helper()
+	if _, err := io.WriteString(client, text); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestHeadsThatAreSlowInComingAreNearlyNothing(t *testing.T) {
+	s := newServer(t, http1.ServerOptions{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("A") != "1" || r.Header.Get("B") != "2" {
+			t.Error(r.Header)
+		}
+		hello(w, r)
+	})})
+	clients := crowd(t, s, func(client net.Conn) { send(t, client, "GET / HTTP/1.1\r\nHost: a\r\nA: 1") })
+	for _, piece := range []string{"\r", "\nB: 2\r\n"} {
+		for _, client := range clients {
+			send(t, client, piece)
+		}
+		awaitRest(t)
+	}
+	for _, client := range clients {
+		send(t, client, "\r\n")
+		wantHello(t, client)
+	}
+}
+
+// midHead gives a client whose connection rests without a goroutine though it has sent a part of a head, and what
+// the server tells of slow clients.
+func midHead(t *testing.T, part string, o http1.Options) (client *net.TCPConn, s *http1.Server, c *http1.Conn, told *atomic.Int64) {
+	t.Helper()
+	told = new(atomic.Int64)
+	o.Slow = func(_ net.Addr, r http1.Reason, _ bool) {
+		if r == http1.HeadIncomplete {
+			told.Add(1)
+		}
+	}
+	s = newServer(t, http1.ServerOptions{Options: o, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if http1.IsRefusal(r.Method, r.RequestURI) {
+			w.WriteHeader(http.StatusRequestTimeout)
+			return
+		}
+		hello(w, r)
+	})})
+	client, conn := link(t)
+	c = s.Serve(conn, time.Time{})
+	send(t, client, part)
+	awaitRest(t)
+	return client, s, c, told
+}
+
+func TestAHeadThatWasSetAside(t *testing.T) {
+	const part = "GET / HTTP/1.1\r\nHost: a\r\n"
+	timedOut := func(t *testing.T, client *net.TCPConn) {
+		t.Helper()
+		if got := talk(t, client, ""); !strings.HasPrefix(got, "HTTP/1.1 408 ") {
+			t.Errorf("%q", got)
+		}
+	}
+	t.Run("has no more time than any other, however often more of it comes", func(t *testing.T) {
+		client, _, _, told := midHead(t, part, http1.Options{HeadTime: 700 * time.Millisecond})
+		send(t, client, "A: 1\r\n")
+		awaitRest(t)
+		timedOut(t, client)
+		if n := told.Load(); n != 1 {
+			t.Errorf("told %d times", n)
+		}
+	})
+	t.Run("hurries when it is told", func(t *testing.T) {
+		client, _, c, told := midHead(t, part, http1.Options{HeadTime: time.Hour})
+		c.Hurry(time.Now())
+		timedOut(t, client)
+		if n := told.Load(); n != 0 {
+			t.Errorf("told %d times of what is not the client's fault", n)
+		}
+	})
+	t.Run("hurries though one was answered before", func(t *testing.T) {
+		client, _, c, _ := midHead(t, greeting, http1.Options{HeadTime: time.Hour})
+		wantHello(t, client)
+		send(t, client, part)
+		awaitRest(t)
+		c.Hurry(time.Now())
+		timedOut(t, client)
+	})
+	t.Run("ends when the server retires", func(t *testing.T) {
+		client, s, _, _ := midHead(t, part, http1.Options{})
+		s.Retire()
+		wantClosed(t, client)
+	})
+	t.Run("ends when the server is closed", func(t *testing.T) {
+		client, s, _, _ := midHead(t, part, http1.Options{})
+		s.Close()
+		wantClosed(t, client)
+	})
+	t.Run("ends when its client leaves", func(t *testing.T) {
+		client, s, _, _ := midHead(t, part, http1.Options{})
+		if err := client.CloseWrite(); err != nil {
+			t.Fatal(err)
+		}
+		wantClosed(t, client)
+		s.Close()
+	})
+	t.Run("remembers the empty line before it", func(t *testing.T) {
+		client, _, _, _ := midHead(t, "\r\n", http1.Options{})
+		send(t, client, greeting)
+		wantHello(t, client)
+		client, _, _, _ = midHead(t, "\r\n", http1.Options{})
+		if got := talk(t, client, "\r\n"+greeting); strings.Contains(got, "hello") {
+			t.Errorf("two empty lines before a request were taken: %q", got)
+		}
+	})
+	t.Run("leads to a refusal where it cannot become one", func(t *testing.T) {
+		client, _, _, told := midHead(t, part, http1.Options{})
+		if got := talk(t, client, "A : 1\r\n\r\n"); !strings.HasPrefix(got, "HTTP/1.1 408 ") { // the handler's word for all refusals
+			t.Errorf("%q", got)
+		}
+		if n := told.Load(); n != 0 {
+			t.Errorf("told %d times of a client that is not slow", n)
+		}
+	})
+}
+
+// A client that was refused is given a moment to read why, and may be one of thousands.
+func TestAClientThatWasRefusedIsNearlyNothing(t *testing.T) {
+	const refused = "GET / HTTP/9.9\r\n\r\n"
+	sorry := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusTeapot) })
+	refuse := func(t *testing.T, s *http1.Server) (client *net.TCPConn, closed <-chan struct{}) {
+		t.Helper()
+		client, conn := link(t)
+		c := &closing{Conn: conn, closed: make(chan struct{})}
+		s.Serve(halfClosing{c}, time.Time{})
+		send(t, client, refused)
+		return client, c.closed
+	}
+	t.Run("has no goroutine meanwhile", func(t *testing.T) {
+		client, closed := refuse(t, newServer(t, http1.ServerOptions{Handler: sorry}))
+		awaitRest(t)
+		select {
+		case <-closed:
+			t.Error("closed before the client had a moment")
+		default:
+		}
+		send(t, client, "more")
+		awaitRest(t)
+		if got := talk(t, client, "and more"); !strings.HasPrefix(got, "HTTP/1.1 418 ") {
+			t.Errorf("%q", got)
+		}
+	})
+	t.Run("is let go when it has closed", func(t *testing.T) {
+		begun := time.Now()
+		client, closed := refuse(t, newServer(t, http1.ServerOptions{Handler: sorry}))
+		awaitRest(t)
+		_ = client.Close() // that is what the test is about
+		await.From(t, "the end", closed)
+		t.Log(time.Since(begun)) // less than half a second, where the machine is not busy
+	})
+	t.Run("is let go when it has not closed in time", func(t *testing.T) {
+		_, closed := refuse(t, newServer(t, http1.ServerOptions{Handler: sorry}))
+		await.From(t, "the end", closed)
+	})
+	t.Run("is not read for ever", func(t *testing.T) {
+		client, closed := refuse(t, newServer(t, http1.ServerOptions{Handler: sorry}))
+		piece := make([]byte, 64<<10)
+		for {
+			if _, err := client.Write(piece); err != nil {
+				break
+			}
+		}
+		await.From(t, "the end", closed)
+	})
+	t.Run("has its moment when the server retires", func(t *testing.T) {
+		s := newServer(t, http1.ServerOptions{Handler: sorry})
+		client, _ := refuse(t, s)
+		awaitRest(t)
+		s.Retire()
+		if got := talk(t, client, "more"); !strings.HasPrefix(got, "HTTP/1.1 418 ") {
+			t.Errorf("%q", got)
+		}
+	})
+	t.Run("is closed with the server", func(t *testing.T) {
+		s := newServer(t, http1.ServerOptions{Handler: sorry})
+		_, closed := refuse(t, s)
+		awaitRest(t)
+		s.Close()
+		await.From(t, "the end", closed)
+	})
+}
+
+// halfClosing is a closing connection of which one side can be closed.
+type halfClosing struct{ *closing }
+
+func (h halfClosing) CloseWrite() error { return h.Conn.(*net.TCPConn).CloseWrite() }
 
 func TestAParkedConnectionEnds(t *testing.T) {
 	ends := func(t *testing.T, closed <-chan struct{}) {
@@ -165,10 +373,9 @@ func TestAParkedConnectionEnds(t *testing.T) {
 	})
 	t.Run("when a head is to hurry", func(t *testing.T) {
 		s := newServer(t, http1.ServerOptions{Handler: hello})
-		goroutines := runtime.NumGoroutine() + 1
 		client, conn := link(t)
 		c := s.Serve(conn, time.Now().Add(time.Hour))
-		awaitGoroutines(t, goroutines)
+		awaitRest(t)
 		c.Hurry(time.Now())
 		wantClosed(t, client)
 	})
@@ -178,7 +385,6 @@ func TestAParkedConnectionEnds(t *testing.T) {
 func TestAParkedConnectionOfTLSGoesOn(t *testing.T) {
 	pair := securetest.NewAuthority(t, "parked").Issue([]string{"localhost"})
 	s := newServer(t, http1.ServerOptions{Handler: hello})
-	goroutines := runtime.NumGoroutine() + 1
 	client, conn := link(t)
 	secured := tls.Server(conn, &tls.Config{Certificates: []tls.Certificate{pair}, MinVersion: tls.VersionTLS13})
 	shaken := make(chan error, 1)
@@ -190,10 +396,10 @@ func TestAParkedConnectionOfTLSGoesOn(t *testing.T) {
 	}
 	s.Serve(secured, time.Time{})
 	greet(t, asks)
-	awaitGoroutines(t, goroutines)
-	pieces.between = func() { awaitGoroutines(t, goroutines) }
+	awaitRest(t)
+	pieces.between = func() { awaitRest(t) }
 	greet(t, asks)
-	awaitGoroutines(t, goroutines)
+	awaitRest(t)
 }
 
 // inPieces sends what is written in three pieces.

@@ -37,7 +37,12 @@ func (t *turn) read(c *Conn, h *Head, text string) {
 		t.response = &response{header: http.Header{}}
 	}
 	w := t.response
-	w.conn, w.turn, w.out = c, t, t.out[:0]
+	w.conn, w.turn = c, t
+	if t.body == nil || t.body.isHere() {
+		w.out = t.emptyOut()
+	} else {
+		t.giveOut() // the writer takes one when there is something to write
+	}
 	w.declared, w.isHead, w.old, w.keeps = unknown, method == http.MethodHead, h.Minor == 0, m.keeps
 	w.ends = r.Close || c.server.retired.Load()
 	w.mayContinue = t.body != nil && t.body.expected

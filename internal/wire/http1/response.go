@@ -28,7 +28,7 @@ type response struct {
 	request *http.Request
 	header  http.Header
 
-	out      []byte // what is to be sent
+	out      []byte // what is to be sent; nil: nothing was yet, and there is no room for it
 	content  int    // where in it content begins, while the head is not complete
 	status   int    // 0: no final head was written
 	framed   bool   // the head is complete
@@ -86,6 +86,9 @@ func (w *response) WriteHeader(status int) {
 	case w.hijacked || w.status != 0:
 		w.conn.server.options.Log.Debug("a head was written after the final one", "status", status)
 		return
+	}
+	if w.out == nil {
+		w.out = w.turn.emptyOut()
 	}
 	w.mu.Lock()
 	w.mayContinue = w.mayContinue && status < http.StatusOK && status != http.StatusContinue

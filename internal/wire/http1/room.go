@@ -15,22 +15,42 @@ type room struct {
 // A room that has grown beyond this is not used again.
 const mostRoom = 4 * inBytes
 
-// What a room has lost to lighten comes from here.
+// Empty buffers, of the Client's rooms and of the Server's turns, which give them back where something slow is waited for.
 var (
 	spareIns  = sync.Pool{New: func() any { return new([inBytes]byte) }}
 	spareOuts = sync.Pool{New: func() any { return new([outBytes]byte) }}
 )
 
+func takeIn() []byte {
+	in, _ := spareIns.Get().(*[inBytes]byte)
+	return in[:0]
+}
+
+func takeOut() []byte {
+	out, _ := spareOuts.Get().(*[outBytes]byte)
+	return out[:0]
+}
+
+// giveIn gives back what takeIn gave, or what is as large.
+func giveIn(in []byte) {
+	poison.Bytes(in[:inBytes])
+	spareIns.Put((*[inBytes]byte)(in[:inBytes]))
+}
+
+// giveOut gives back what takeOut gave, or what is as large.
+func giveOut(out []byte) {
+	poison.Bytes(out[:outBytes])
+	spareOuts.Put((*[outBytes]byte)(out[:outBytes]))
+}
+
 // borrow gives a room.
 func (c *Client) borrow() *room {
 	r, _ := c.rooms.Get().(*room)
 	if r.in.b == nil {
-		in, _ := spareIns.Get().(*[inBytes]byte)
-		r.in.b = in[:0]
+		r.in.b = takeIn()
 	}
 	if r.out == nil {
-		out, _ := spareOuts.Get().(*[outBytes]byte)
-		r.out = out[:0]
+		r.out = takeOut()
 	}
 	return r
 }
@@ -39,13 +59,11 @@ func (c *Client) borrow() *room {
 // under way for as long as a client takes for a large response.
 func (r *room) lighten(chunked bool) {
 	if cap(r.out) == outBytes {
-		poison.Bytes(r.out[:outBytes])
-		spareOuts.Put((*[outBytes]byte)(r.out[:outBytes]))
+		giveOut(r.out)
 		r.out = nil
 	}
 	if in := r.in.whole(); !chunked && cap(in) == inBytes {
-		poison.Bytes(in[:inBytes])
-		spareIns.Put((*[inBytes]byte)(in[:inBytes]))
+		giveIn(in)
 		r.in = inlet{}
 	}
 }

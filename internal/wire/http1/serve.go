@@ -31,13 +31,17 @@ type Conn struct {
 	firstHead int64                // when the first head must be whole, on the server's clock; 0: never
 	seen      int64                // the state of rest that the sweep has seen; guarded by server.mu
 	fd        int32                // its socket's, while it is parked; guarded by server.mu
+	lingers   bool                 // nothing is read of it any more but to be thrown away
+	swallows  int                  // how much of that
 	one       [1]byte              // the first byte of a head that is awaited, or what came while a request was answered
 
 	state  atomic.Int64 // what is waited for, and until when; see sweep.go
 	hurry  atomic.Int64 // when heads that are awaited must be whole, in place of firstHead; 0: no sooner
 	served atomic.Bool  // a request was read
-	told   atomic.Bool  // Slow was told, or is not to be
-	fault  atomic.Pointer[fault.Fault]
+	// What has come of the head whose rest is waited for, while that is not in a turn; nil: nothing.
+	partial atomic.Pointer[partial]
+	told    atomic.Bool // Slow was told, or is not to be
+	fault   atomic.Pointer[fault.Fault]
 
 	mu          sync.Mutex               // guards what follows
 	interrupted int64                    // the state that the sweep has ended, 0 for none
@@ -64,20 +68,24 @@ func (c *Conn) serve(t *turn) {
 		if after == goesOn {
 			continue
 		}
-		if after != isTaken {
-			c.server.lendAgain(t)
-		}
-		switch after {
-		case rests:
-			c.server.rest(c)
-		case ends:
-			c.close()
-		case lingers:
-			Linger(c.net)
-			c.close()
-		case goesOn, isTaken:
-		}
+		c.part(t, after)
 		return
+	}
+}
+
+// part ends the use of a turn, and lets become of c what is to.
+func (c *Conn) part(t *turn, after after) {
+	if after != isTaken {
+		c.server.lendAgain(t)
+	}
+	switch after {
+	case rests:
+		c.server.rest(c)
+	case ends:
+		c.close()
+	case lingers:
+		go c.linger() // on a fresh stack, for it may be one of many
+	case goesOn, isTaken:
 	}
 }
 
@@ -95,8 +103,7 @@ const (
 // receive receives until a whole head lies at the beginning of t.in, and gives its length.
 func (c *Conn) receive(t *turn) (int, after) {
 	var s search
-	blank := false
-	c.headBegins(t)
+	blank := c.takeUp(t)
 	for {
 		b := t.in.b
 		if !blank && s.scan == 0 && len(b) >= 2 && b[0] == '\r' && b[1] == '\n' { // RFC 9112 section 2.2
@@ -127,7 +134,7 @@ func (c *Conn) receive(t *turn) (int, after) {
 		if end > 0 {
 			return end, goesOn
 		}
-		if after := c.receiveMore(t); after != goesOn {
+		if after := c.receiveMore(t, blank); after != goesOn {
 			return 0, after
 		}
 	}
@@ -176,8 +183,12 @@ func (c *Conn) headBegins(t *turn) {
 	}
 }
 
-// receiveMore reads more of a head.
-func (c *Conn) receiveMore(t *turn) after {
+// receiveMore reads more of a head, before which a blank line may have come.
+func (c *Conn) receiveMore(t *turn, blank bool) after {
+	if len(t.in.b) > 0 && t.in.drained && c.tls == nil && c.parks() { // TLS may have more than it gives at a time
+		c.setAside(t, blank)
+		return rests
+	}
 	for {
 		if c.server.retired.Load() && len(t.in.b) == 0 {
 			return ends
@@ -199,6 +210,9 @@ func (c *Conn) receiveMore(t *turn) after {
 				return rests
 			}
 			return ends
+		case woken && !c.isLate():
+			c.setAside(t, blank)
+			return rests
 		case woken:
 			c.slow(HeadIncomplete)
 			if len(t.in.b) == 0 {

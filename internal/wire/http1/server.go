@@ -103,8 +103,10 @@ func (s *Server) Retire() {
 	for c := range s.conns {
 		switch phase, _ := c.awaits(); phase {
 		case parked:
-			s.unpark(c)
-			s.idle.Go(c.attend)
+			if !c.lingers { // which does not take long
+				s.unpark(c)
+				s.idle.Go(c.attend)
+			}
 		case resting, idle, inLines:
 			_ = c.net.Close() // nobody asks anything on it
 		case nothing, inBody, answering, wentOn:

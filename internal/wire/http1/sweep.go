@@ -21,7 +21,7 @@ type waits int64
 
 const (
 	nothing   waits = iota // that is bounded here
-	resting                // the first byte of a head, in a goroutine of its own
+	resting                // the first byte of a head, or of its rest, in a goroutine of its own
 	parked                 // the same, and the porter waits for it
 	idle                   // the first byte of a head
 	inLines                // the rest of a head
@@ -53,7 +53,13 @@ func (c *Conn) due() int64 {
 
 // hurries tells whether a phase is one that Hurry is about.
 func (c *Conn) hurries(phase waits) bool {
-	return phase == inLines || (phase == resting || phase == parked) && !c.served.Load()
+	return phase == inLines || (phase == resting || phase == parked) && (!c.served.Load() || c.partial.Load() != nil)
+}
+
+// isLate tells whether c has waited for too long.
+func (c *Conn) isLate() bool {
+	due := c.due()
+	return due > 0 && due <= c.server.now()
 }
 
 // Hurry gives a head that is under way, and the first one, until the time by at most. It
@@ -121,13 +127,17 @@ func (c *Conn) look(now int64) int64 {
 			return due
 		}
 		c.server.unpark(c)
+		if c.lingers {
+			c.server.idle.Go(c.close)
+			return soon
+		}
 		c.interrupt(c.state.Load())
 		c.server.idle.Go(c.attend) // who learns that it is late
 	case phase == resting && !late && !c.parks():
 		return due
-	case phase == resting:
+	case phase == resting, phase == inLines:
 		if late || c.seen == state {
-			c.interrupt(state) // it may be parked now
+			c.interrupt(state) // it may be parked now, or set aside
 		}
 		c.seen = state
 	case phase == idle:

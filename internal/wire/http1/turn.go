@@ -15,7 +15,7 @@ import (
 // used again with each request where the handler reads heads as lines.
 type turn struct {
 	in       inlet
-	out      []byte // room of responses, empty between them
+	out      []byte // room of responses, empty between them; nil: it is taken with the next
 	request  *http.Request
 	body     *body // nil: the request has no content
 	response *response
@@ -40,20 +40,14 @@ const (
 )
 
 func newTurn() *turn {
-	return &turn{
-		in: inlet{b: make([]byte, 0, inBytes)}, out: make([]byte, 0, outBytes),
-		request: new(http.Request), head: http.Header{}, heads: http.Header{},
-	}
+	return &turn{request: new(http.Request), head: http.Header{}, heads: http.Header{}}
 }
 
 // lendAgain takes a turn back that a connection needs no longer.
 func (s *Server) lendAgain(t *turn) {
 	t.between()
-	if cap(t.in.b) > 4*inBytes {
-		t.in.b = make([]byte, 0, inBytes)
-	}
-	t.in.b = t.in.b[:0]
-	poison.Bytes(t.in.b[:cap(t.in.b)])
+	t.giveOut()
+	t.in.giveBack()
 	s.turns.Put(t)
 }
 
@@ -87,6 +81,8 @@ func forget(lines []string) []string {
 type inlet struct {
 	b    []byte
 	room []byte // the whole of it, where b does not begin at its begin
+
+	drained bool // the last fill has got all that there was
 }
 
 // skip forgets the first n bytes.
@@ -107,8 +103,27 @@ func (i *inlet) whole() []byte {
 	return i.room
 }
 
+// giveBack gives the room back, with what is in it. One that has grown is not used again.
+func (i *inlet) giveBack() {
+	if whole := i.whole(); cap(whole) == inBytes {
+		giveIn(whole)
+	}
+	*i = inlet{}
+}
+
+// add puts p behind what there is.
+func (i *inlet) add(p ...byte) {
+	if cap(i.b) == 0 {
+		i.b = takeIn()
+	}
+	i.b, i.drained = append(i.b, p...), false
+}
+
 // fill reads more, behind what there is, and makes room for it.
 func (i *inlet) fill(from io.Reader) (int, error) {
+	if cap(i.b) == 0 {
+		i.b = takeIn()
+	}
 	if len(i.b) == cap(i.b) {
 		if whole := i.whole(); cap(whole) > cap(i.b) {
 			whole = whole[:cap(whole)]
@@ -120,7 +135,24 @@ func (i *inlet) fill(from io.Reader) (int, error) {
 	}
 	n, err := from.Read(i.b[len(i.b):cap(i.b)])
 	i.b = i.b[:len(i.b)+n]
+	i.drained = len(i.b) < cap(i.b)
 	return n, err //nolint:wrapcheck // as Read
+}
+
+// giveOut gives the room of a response back, which has not begun and may be long in coming.
+func (t *turn) giveOut() {
+	if cap(t.out) == outBytes {
+		giveOut(t.out)
+		t.out = nil
+	}
+}
+
+// emptyOut is the room of a response that begins.
+func (t *turn) emptyOut() []byte {
+	if t.out == nil {
+		t.out = takeOut()
+	}
+	return t.out[:0]
 }
 
 // newHeads gives empty lines of a response.
