@@ -135,3 +135,15 @@ func args(least, most int, usage string) cobra.PositionalArgs {
 		return usageError{fmt.Errorf("%s takes %s; see `%s --help`", c.CommandPath(), usage, c.CommandPath())}
 	}
 }
+
+// orOff is what there is to write for the admin API.
+const orOff = "an address or off"
+
+// notEmpty refuses a flag that was given without a text, which the program could not tell from one
+// that was not given; write says what there is to write.
+func notEmpty(c *cobra.Command, name, write string) error {
+	if f := c.Flags().Lookup(name); !f.Changed || f.Value.String() != "" {
+		return nil
+	}
+	return usageError{fmt.Errorf("--%s \"\": write %s, or leave it out", name, write)}
+}

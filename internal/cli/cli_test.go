@@ -165,6 +165,9 @@ func TestCommands(t *testing.T) {
 		{golden: "run-wrong-log-format", args: "run weir.yaml --log-format xml"},
 		{golden: "run-wrong-listen", args: "run weir.yaml --listen api=:1"},
 		{golden: "run-wrong-url", args: "run http://"},
+		{golden: "run-empty-engine", args: "run weir.yaml --engine="},
+		{golden: "run-empty-admin", args: "run weir.yaml --admin="},
+		{golden: "dev-empty-admin", args: "dev functions --admin="},
 	} {
 		t.Run(c.golden, func(t *testing.T) {
 			compare(t, filepath.Join(golden, c.golden+".txt"), weir(c.color, strings.Fields(c.args)...).String())

@@ -49,9 +49,12 @@ Only this machine can connect, nothing is kept, and Ctrl-C ends everything.`,
   weir dev examples/shop --listen :9090
   weir dev --print > weir.yaml`,
 		Args: args(0, 1, "at most one folder or config"),
-		RunE: func(_ *cobra.Command, given []string) error {
+		RunE: func(c *cobra.Command, given []string) error {
 			if len(given) == 1 {
 				in.Path = given[0]
+			}
+			if err := notEmpty(c, "admin", orOff); err != nil {
+				return err
 			}
 			if show {
 				return s.printFound(in)

@@ -12,10 +12,16 @@ import (
 // form (`- name: ...`).
 type element struct {
 	name  string
-	pos   doc.Pos // of the name
-	group string  // as the long form names it
+	pos   doc.Pos   // of the name
+	group string    // as the long form names it
+	team  *doc.Node // where it does
 	node  *doc.Node
 	long  bool
+}
+
+// memberForm is what an element of the long form says of whose it is.
+type memberForm struct {
+	Group string `doc:"group" help:"the group that it belongs to" example:"shop"`
 }
 
 // elements yields the elements of n by name, and nothing for what is no map or list.
@@ -44,8 +50,8 @@ func longElement(item *doc.Node) (element, bool) {
 		return element{}, false
 	}
 	e := element{name: name.Value, pos: name.Pos, node: &doc.Node{Kind: doc.Map, Pos: item.Pos}, long: true}
-	if group := item.Get("group"); group != nil && group.Kind == doc.Scalar {
-		e.group = group.Value
+	if e.team = item.Get("group"); e.team != nil && e.team.Kind == doc.Scalar {
+		e.group = e.team.Value
 	}
 	for _, entry := range item.Entries {
 		if entry.Key != "name" && entry.Key != "group" {
@@ -73,6 +79,9 @@ func (l *loader) each(n *doc.Node, key string, group string, f func(e element, g
 	for _, e := range elements(n) {
 		if e.node.Kind == 0 {
 			continue
+		}
+		if e.team != nil {
+			doc.Decode(e.team.Under("group"), &memberForm{}, &own)
 		}
 		f(e, l.groupOf(e, group, &own), &own)
 	}

@@ -14,7 +14,7 @@ type testForm struct {
 	Route   string      `doc:"route" help:"the route that must match, or none" example:"GET /orders/{id}"`
 	Backend string      `doc:"backend" help:"the backend that must be chosen, or none" example:"fn:orders"`
 	Status  int         `doc:"status" help:"the status that the gateway must answer; 200 where it passes the request on" example:"200"`
-	Group   string      `doc:"group" help:"the group that it belongs to"`
+	Group   string      `doc:"group" help:"the group that it belongs to" example:"shop"`
 	At      doc.Pos     `doc:"-,pos"`
 }
 
@@ -27,7 +27,7 @@ type longRequestForm struct {
 	As       string     `doc:"as" help:"who is calling: a subject, or a JSON object of claims" example:"ada"`
 	Client   string     `doc:"client" help:"the IP address that it comes from" example:"192.0.2.1"`
 	Headers  fieldsForm `doc:"headers" help:"header fields"`
-	Body     string     `doc:"body" help:"the body"`
+	Body     string     `doc:"body,empty" help:"the body"`
 }
 
 func (f *requestForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {

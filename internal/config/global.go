@@ -109,7 +109,7 @@ func (f *shutdownForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 func (l *loader) lowerGlobals() {
 	seen := map[string]doc.Pos{}
 	for _, f := range l.files {
-		if f.Version != "1" && f.says("version") {
+		if f.Version != "" && f.Version != "1" {
 			l.ps.Add(doc.Problem{Pos: f.node.Get("version").Pos, What: fmt.Sprintf("version %q is not known", f.Version), Why: "this program reads version 1", Fix: "write `version: 1`, or read it with a Weir that knows it"})
 		}
 		if f.Group != "" {
@@ -146,20 +146,22 @@ func (l *loader) once(e doc.Entry, seen map[string]doc.Pos) {
 
 // problems reads how much clients are told.
 func (l *loader) problems(f *file) {
-	switch v := Verbosity(f.Problems); {
-	case v == BriefProblems || v == VerboseProblems:
+	switch v := Verbosity(f.Problems); v {
+	case "":
+	case BriefProblems, VerboseProblems:
 		l.cfg.Problems = v
-	case f.says("problems"):
+	default:
 		l.ps.Add(doc.Problem{Pos: f.node.Get("problems").Pos, What: fmt.Sprintf("problems is %q", f.Problems), Why: "it says how much clients are told", Fix: "write brief, or verbose for development"})
 	}
 }
 
 // engine reads what speaks HTTP/1.x.
 func (l *loader) engine(f *file) {
-	switch v := Engine(f.Engine); {
-	case v == StdEngine || v == OwnEngine:
+	switch v := Engine(f.Engine); v {
+	case "":
+	case StdEngine, OwnEngine:
 		l.cfg.Engine = v
-	case f.says("engine"):
+	default:
 		l.ps.Add(doc.Problem{Pos: f.node.Get("engine").Pos, What: fmt.Sprintf("engine is %q", f.Engine), Why: "it says what speaks HTTP/1.x with clients and services", Fix: "write std for net/http's, or own for Weir's"})
 	}
 }

@@ -79,16 +79,10 @@ type file struct {
 	fileForm
 }
 
-// says tells whether the file has a text under key, which may be empty.
-func (f *file) says(key string) bool {
-	n := f.node.Get(key)
-	return n != nil && n.Kind == doc.Scalar
-}
-
 // fileForm is a file as it is written.
 type fileForm struct {
-	Version   string         `doc:"version" help:"the version of this form: 1"`
-	Group     string         `doc:"group" help:"the group that everything in this file belongs to"`
+	Version   string         `doc:"version" help:"the version of this form: 1" example:"1"`
+	Group     string         `doc:"group" help:"the group that everything in this file belongs to" example:"shop"`
 	Listen    *doc.Node      `doc:"listen" help:"where requests come in" example:":8080"`
 	Admin     *adminForm     `doc:"admin" help:"the operators' API" example:"127.0.0.1:8081"`
 	LambdaAPI *lambdaAPIForm `doc:"lambda_api" help:"the API of AWS Lambda for the functions of this config" example:"127.0.0.1:9001"`

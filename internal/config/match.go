@@ -27,7 +27,7 @@ type fieldsForm []FieldMatch
 
 type fieldForm struct {
 	Name  string `doc:"name,required" help:"the name"`
-	Value string `doc:"value,required" help:"the value, or an expression of RE2 for all of it"`
+	Value string `doc:"value,required,empty" help:"the value, or an expression of RE2 for all of it"`
 	Regex bool   `doc:"regex" help:"whether value is an expression"`
 }
 

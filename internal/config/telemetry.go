@@ -172,12 +172,11 @@ type tracesForm struct {
 func (t *tracesForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	t.At = n.Pos
 	if n.Kind == doc.Scalar {
-		doc.Decode(n, &t.To, ps)
-	} else {
-		doc.Decode(n, (*plainTraces)(t), ps)
+		n = n.Under("to")
 	}
+	doc.Decode(n, (*plainTraces)(t), ps)
 	at := n
-	if to := n.Get("to"); n.Kind == doc.Map && to != nil {
+	if to := n.Get("to"); to != nil {
 		at = to
 	}
 	if u, err := url.Parse(t.To); t.To != "" && t.To != Off && (err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "") {

@@ -529,8 +529,8 @@ func TestWhatIsWrongWithARole(t *testing.T) {
 	for text, want := range map[string]string{
 		right: "",
 		right + "\nsession: weir-prod@shop.dev\nexternal_id: shop:42/eu": "",
-		right + "\nsession: ''":               "weir.yaml:2:10: the session \"\" is not understood; AWS takes 2 to 64",
-		right + "\nsession: w":                "weir.yaml:2:10",
+		right + "\nsession: ''":               "weir.yaml:2:10: session is empty",
+		right + "\nsession: w":                "weir.yaml:2:10: the session \"w\" is not understood; AWS takes 2 to 64",
 		right + "\nsession: \"we\\nir\"":      "weir.yaml:2:10",
 		right + "\nexternal_id: ''":           "weir.yaml:2:14",
 		right + "\nexternal_id: ${env:X}":     "weir.yaml:2:14: the external id \"${env:X}\" is not understood; it is sent as it stands here",

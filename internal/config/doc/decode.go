@@ -19,6 +19,8 @@ import (
 // The tag is `doc:"name"` with the options required, oneormany (a slice that
 // may be written as its only element) and inline (`doc:",inline"`: the keys of
 // an embedded struct); `doc:"-,pos"` on a Pos takes the position of the struct.
+// A text that is empty is refused, for a field could not tell it from one that is
+// not written, unless the option empty says that it means something there.
 // The tag `example` is shown where something else stood, `help` goes to the schema.
 //
 // A type that implements Decoder reads itself. To read its long form with
@@ -234,6 +236,10 @@ func (d decoder) mapping(n *Node, v reflect.Value, f field) {
 func (d decoder) scalar(n *Node, v reflect.Value, f field) {
 	wanted := wantedScalar(v.Type())
 	if !d.expect(n, Scalar, wanted, f) {
+		return
+	}
+	if f.text && n.Value == "" {
+		d.ps.Add(f.empty(n))
 		return
 	}
 	if err := setScalar(v, n); err != nil {

@@ -66,6 +66,30 @@ type everything struct {
 	Ignored  string
 }
 
+// TestATextThatIsEmptyIsRefused unless it means something, for a field that holds it looks as if
+// nobody had written it.
+func TestATextThatIsEmptyIsRefused(t *testing.T) {
+	var ps Problems
+	got := struct {
+		Zone   string            `doc:"zone" help:"where it is" example:"a"`
+		Name   string            `doc:"name,required" help:"what it is called"`
+		Body   string            `doc:"body,empty"`
+		Labels map[string]string `doc:"labels"`
+		Words  []string          `doc:"words"`
+	}{Zone: "usual", Body: "usual"}
+	Decode(Parse("f", []byte("zone: ''\nname: \"\"\nbody: ''\nlabels: { a: '' }\nwords: ['']\n"), &ps), &got, &ps)
+	told := ""
+	for _, p := range ps.Sorted() {
+		told += p.String() + "\n"
+	}
+	if want := "f:1:7: zone is empty; where it is; leave it out, or for example `zone: a`\nf:2:7: name is empty; what it is called\n"; told != want {
+		t.Errorf("told is\n%swant\n%s", told, want)
+	}
+	if got.Zone != "usual" || got.Body != "" || got.Labels["a"] != "" || len(got.Words) != 1 {
+		t.Errorf("read is %+v", got)
+	}
+}
+
 func TestDecodeFillsEveryKind(t *testing.T) {
 	src := `
 note: n
@@ -171,6 +195,9 @@ func TestDecodePanicsOnMistakesOfProgrammers(t *testing.T) {
 		}{},
 		"unknown tag option": &struct {
 			A string `doc:"a,optional"`
+		}{},
+		"tagged empty and must be a string": &struct {
+			A int `doc:"a,empty"`
 		}{},
 		"must be a slice": &struct {
 			A string `doc:"a,oneormany"`

@@ -19,8 +19,8 @@ type NodeEncoder interface{ EncodeDoc() *Node }
 // needed, so that Parse and Decode read an equal value back. v is a *Node or
 // anything that Decode fills: structs with `doc` tags, maps (their keys are
 // sorted), slices and scalars. Nil pointers, slices and maps are left out, and
-// so are zero fields with the tag option omitzero. A Node's Comment is printed
-// behind its line. Types that Decode does not support panic.
+// so are zero fields with the tag option omitzero and texts that Decode would
+// refuse. A Node's Comment is printed behind its line. Types that Decode does not support panic.
 func Encode(v any) []byte {
 	n := EncodeNode(v)
 	if n == nil {
@@ -107,7 +107,7 @@ func encodeStruct(v reflect.Value) *Node {
 	n := &Node{Kind: Map}
 	for _, f := range inspect(v.Type()).fields {
 		value := v.FieldByIndex(f.index)
-		if f.omitZero && value.IsZero() {
+		if (f.omitZero || f.text) && value.IsZero() {
 			continue
 		}
 		if child := encode(value); child != nil {

@@ -1,6 +1,7 @@
 package doc
 
 import (
+	"encoding"
 	"fmt"
 	"reflect"
 	"slices"
@@ -16,6 +17,7 @@ type field struct {
 	required  bool
 	oneOrMany bool
 	omitZero  bool
+	text      bool // a text, which says something where it is written
 	help      string
 	example   string
 	element   bool // stands for the elements of the field
@@ -27,6 +29,20 @@ func (f field) fix() string {
 		return ""
 	}
 	return "for example `" + f.name + ": " + f.example + "`"
+}
+
+// empty is the problem of a text without a letter: the field would be as if nothing were
+// written, which whoever wrote it did not mean.
+func (f field) empty(n *Node) Problem {
+	p := Problem{Pos: n.Pos, What: f.name + " is empty", Why: f.help, Fix: f.fix()}
+	switch {
+	case f.required:
+	case p.Fix == "":
+		p.Fix = "leave it out"
+	default:
+		p.Fix = "leave it out, or " + p.Fix
+	}
+	return p
 }
 
 // structInfo is what Decode, SchemaOf and Encode know of a struct type.
@@ -102,8 +118,14 @@ func tagField(t reflect.Type, f reflect.StructField, name string, options []stri
 		panic(fmt.Sprintf("doc: %s.%s is an interface, which Decode cannot fill; give it a type that implements Decoder", t, f.Name))
 	}
 	made := field{name: name, index: f.Index, typ: f.Type, help: f.Tag.Get("help"), example: f.Tag.Get("example")}
+	made.text = isText(f.Type)
 	for _, option := range options {
 		switch option {
+		case "empty":
+			if !made.text {
+				panic(fmt.Sprintf("doc: %s.%s is tagged empty and must be a string", t, f.Name))
+			}
+			made.text = false
 		case "required":
 			made.required = true
 		case "omitzero":
@@ -118,6 +140,12 @@ func tagField(t reflect.Type, f reflect.StructField, name string, options []stri
 		}
 	}
 	return made
+}
+
+// isText tells whether t is a string that does not read itself.
+func isText(t reflect.Type) bool {
+	pointer := reflect.PointerTo(t)
+	return t.Kind() == reflect.String && !pointer.Implements(reflect.TypeFor[Decoder]()) && !pointer.Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
 }
 
 // inline takes the keys of struct field f of t as if they stood on t.

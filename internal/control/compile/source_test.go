@@ -27,7 +27,7 @@ type directory struct {
 }
 
 type directorySettings struct {
-	Address string         `doc:"address" help:"of everything"`
+	Address string         `doc:"address,empty" help:"of everything"`
 	Token   *config.Secret `doc:"token" help:"shown by whoever asks"`
 }
 

@@ -41,6 +41,8 @@ func TestWhatStandsInAFile(t *testing.T) {
 		"not ready":         {text: "[{ address: 10.0.0.1:80, state: not_ready }, { address: 10.0.0.2:80, state: ready }]", want: []discovery.Endpoint{{Address: "10.0.0.1:80", Weight: 1, Condition: discovery.NotReady}, at("10.0.0.2:80")}},
 		"a socket":          {text: "[unix:/run/app.sock]", want: []discovery.Endpoint{at("unix:/run/app.sock")}},
 		"file_sd":           {file: "a.json", text: `[{"targets": ["10.0.0.1:80", "10.0.0.2:80"], "labels": {"zone": "a", "weight": "2", "job": "users", "__meta_x": "y"}}, {"targets": ["10.0.0.3:80"]}]`, want: []discovery.Endpoint{{Address: "10.0.0.1:80", Weight: 2, Zone: "a"}, {Address: "10.0.0.2:80", Weight: 2, Zone: "a"}, at("10.0.0.3:80")}},
+		"empty labels":      {file: "a.json", text: `[{"targets": ["10.0.0.1:80"], "labels": {"zone": "", "id": "", "state": ""}}]`, want: []discovery.Endpoint{at("10.0.0.1:80")}},
+		"empty members":     {file: "a.json", text: `[{"address": "10.0.0.1:80", "zone": "", "node": ""}]`, want: []discovery.Endpoint{at("10.0.0.1:80")}},
 		"no targets":        {text: "- targets: []\n  labels: { zone: a }\n"},
 		"twice":             {text: "[{ address: 10.0.0.1:80, state: not_ready, id: old }, { address: 10.0.0.1:80, id: new }]", want: []discovery.Endpoint{{ID: "new", Address: "10.0.0.1:80", Weight: 1}}},
 		"a part":            {part: "users", text: "users: [10.0.0.1:80]\norders: [10.0.0.2:80]\n", want: []discovery.Endpoint{at("10.0.0.1:80")}},

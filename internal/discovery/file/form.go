@@ -23,13 +23,14 @@ type entry struct {
 	Labels  map[string]string `doc:"labels" help:"what is said of the targets: weight, zone, node, id and state count, others are passed over"`
 }
 
-// details are what may be known of an endpoint beside its address.
+// details are what may be known of an endpoint beside its address. Programs write these files,
+// and labels of Prometheus: there, what is empty is not known.
 type details struct {
 	Weight int    `doc:"weight" help:"its part of the requests; 1 unless said, 0 gets none" example:"2"`
-	Zone   string `doc:"zone" help:"where it is" example:"eu-1a"`
-	Node   string `doc:"node" help:"the machine it is on" example:"rack-7"`
-	ID     string `doc:"id" help:"what makes an instance another one at the same address" example:"7c1e"`
-	State  string `doc:"state" help:"ready, draining or not_ready; ready unless said" example:"draining"`
+	Zone   string `doc:"zone,empty" help:"where it is" example:"eu-1a"`
+	Node   string `doc:"node,empty" help:"the machine it is on" example:"rack-7"`
+	ID     string `doc:"id,empty" help:"what makes an instance another one at the same address" example:"7c1e"`
+	State  string `doc:"state,empty" help:"ready, draining or not_ready; ready unless said" example:"draining"`
 }
 
 // condition reads a state.
