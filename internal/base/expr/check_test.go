@@ -73,7 +73,7 @@ func TestCheckSaysWhatIsWrongWhereAndWhatToDo(t *testing.T) {
 		{`steps.profile`, "1:1: a step is named in full; write steps.NAME.body, .text, .status or .headers"},
 		{`steps.a.boddy`, "1:8: a step has no field 'boddy'; did you mean 'body'?"},
 		{`steps[request.path].body`, "1:1: a step is named in full; write steps.NAME.body, .text, .status or .headers"},
-		{`request.method.size`, "1:15: a string has no fields"},
+		{`request.method.size`, "1:15: 'request.method' is a string and has no fields"},
 		{`weir.Step{}`, "there are no types to make values of"},
 		{`auth.haz('x')`, "1:9: 'auth' has no function 'haz'; did you mean 'has'?"},
 		{`auth.allowed('x')`, "'auth' has no function 'allowed'; it has has"},
@@ -96,6 +96,60 @@ func TestCheckSaysWhatIsWrongWhereAndWhatToDo(t *testing.T) {
 		}
 		if _, ok := errors.AsType[*expr.Error](err); !ok {
 			t.Errorf("%s: the error is %T", c.source, err)
+		}
+	}
+}
+
+// TestNamesOfOtherProgramsLeadToOurs where somebody looks for a parameter below request, as most
+// gateways have it.
+func TestNamesOfOtherProgramsLeadToOurs(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ source, want string }{
+		{`request.query['t'] == ''`, "1:14: 'request.query' is a string and has no fields; did you mean 'query.t'?"},
+		{`request.query['page-size'] == ''`, "1:14: 'request.query' is a string and has no fields; did you mean query['page-size']?"},
+		{`request.query.t == ''`, "1:14: 'request.query' is a string and has no fields; did you mean 'query.t'?"},
+		{`has(request.query.t)`, "1:4: 'request.query' is a string and has no fields; did you mean 'query.t'?"},
+		{`request.query[path.name] == ''`, "1:14: 'request.query' is a string and has no fields; did you mean 'query'?"},
+		{`'t' in request.query`, "1:5: 'request.query' is a string and has no fields; did you mean 'query'?"},
+		{`request.path['id'] == ''`, "1:13: 'request.path' is a string and has no fields; did you mean 'path.id'?"},
+		{`request.method.a == ''`, "1:15: 'request.method' is a string and has no fields"},
+		{`response.status.code == 2`, "1:16: 'response.status' is an integer and has no fields"},
+		{`request.path_params.id == ''`, "1:8: 'request' has no field 'path_params'; did you mean 'path.id'?"},
+		{`request.pathParameters['user-id'] == ''`, "1:8: 'request' has no field 'pathParameters'; did you mean path['user-id']?"},
+		{`request.params == ''`, "1:8: 'request' has no field 'params'; did you mean 'path'?"},
+		{`params.id == ''`, "1:1: 'params' is not a known name; did you mean 'path.id'?"},
+		{`request.queryStringParameters.t == ''`, "1:8: 'request' has no field 'queryStringParameters'; did you mean 'query.t'?"},
+		{`args.t == ''`, "1:1: 'args' is not a known name; did you mean 'query.t'?"},
+		{`request.header['x'] == ''`, "1:8: 'request' has no field 'header'; did you mean 'headers'?"},
+		{`response.header['x'] == ''`, "1:9: 'response' has no field 'header'; did you mean 'headers'?"},
+		{`header.x == ''`, "1:1: 'header' is not a known name; did you mean 'request.headers' or 'response.headers'?"},
+		{`request.uri == ''`, "1:8: 'request' has no field 'uri'; did you mean 'request.path'?"},
+		{`req.path == ''`, "1:1: 'req' is not a known name; did you mean 'request.path'?"},
+		{`request.ip == ''`, "1:8: 'request' has no field 'ip'; did you mean 'client.ip'?"},
+		{`request.client.ip == ''`, "1:8: 'request' has no field 'client'; did you mean 'client.ip'?"},
+		{`request.auth.sub == ''`, "1:8: 'request' has no field 'auth'; did you mean 'auth.sub'?"},
+		{`auth.subject == ''`, "1:5: 'auth' has no field 'subject'; did you mean 'auth.sub'?"},
+		{`jwt.plan == ''`, "1:1: 'jwt' is not a known name; did you mean 'auth.claims.plan'?"},
+		{`response.status_code == 1`, "1:9: 'response' has no field 'status_code'; did you mean 'response.status'?"},
+	} {
+		if err := expr.Check(c.source, expr.Bool, all); err == nil || err.Error() != c.want {
+			t.Errorf("%s\n got %v\nwant %s", c.source, err, c.want)
+		}
+	}
+	for source, want := range map[string]string{
+		`params.id == ''`:        "1:1: 'params' is not a known name",
+		`steps.a.body == req.id`: "1:17: 'req' is not a known name",
+	} {
+		if err := expr.Check(source, expr.Bool, expr.Steps); err == nil || err.Error() != want {
+			t.Errorf("%s, of steps alone: got %v, want %s", source, err, want)
+		}
+	}
+	for _, source := range []string{
+		`[{'query': {'a': 1}}].exists(request, 'a' in request.query)`, `[{'query': {'a': 1}}].exists(request, request.query[query.b] == 1)`,
+		`request.query.contains('x')`,
+	} {
+		if err := expr.Check(source, expr.Bool, all); err != nil {
+			t.Errorf("%s: %v", source, err)
 		}
 	}
 }

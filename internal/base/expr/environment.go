@@ -26,21 +26,25 @@ const encodersVersion = 0
 
 // The names that more than one table speaks of.
 const (
-	pathName     = "path"
-	queryName    = "query"
-	hostName     = "host"
-	authName     = "auth"
-	authClaims   = "auth.claims"
-	requestBody  = "request.body"
-	requestQuery = "request.query"
-	responseBody = "response.body"
-	stepsName    = "steps"
-	itemName     = "item"
-	bodyField    = "body"
-	textField    = "text"
-	headersField = "headers"
-	stringName   = "string" // a type and a function
-	bytesName    = "bytes"
+	pathName       = "path"
+	queryName      = "query"
+	hostName       = "host"
+	authName       = "auth"
+	authClaims     = "auth.claims"
+	requestBody    = "request.body"
+	requestQuery   = "request.query"
+	requestPath    = "request.path"
+	responseBody   = "response.body"
+	responseStatus = "response.status"
+	clientAddress  = "client.ip"
+	authSubject    = "auth.sub"
+	stepsName      = "steps"
+	itemName       = "item"
+	bodyField      = "body"
+	textField      = "text"
+	headersField   = "headers"
+	stringName     = "string" // a type and a function
+	bytesName      = "bytes"
 )
 
 var (
@@ -54,7 +58,7 @@ var (
 // with a dot in its name: reading it costs one look-up and no object.
 var variables = map[string]*cel.Type{
 	"request.method":   cel.StringType,
-	"request.path":     cel.StringType,
+	requestPath:        cel.StringType,
 	requestQuery:       cel.StringType,
 	"request.headers":  celFields,
 	"request.cookies":  celFields,
@@ -65,16 +69,16 @@ var variables = map[string]*cel.Type{
 	pathName:           celFields,
 	queryName:          celFields,
 	hostName:           cel.StringType,
-	"client.ip":        cel.StringType,
+	clientAddress:      cel.StringType,
 	"client.scheme":    cel.StringType,
 	authName:           celAuth,
-	"auth.sub":         cel.StringType,
+	authSubject:        cel.StringType,
 	"auth.iss":         cel.StringType,
 	"auth.id":          cel.StringType,
 	"auth.method":      cel.StringType,
 	"auth.scopes":      cel.ListType(cel.StringType),
 	authClaims:         cel.MapType(cel.StringType, cel.DynType),
-	"response.status":  cel.IntType,
+	responseStatus:     cel.IntType,
 	"response.headers": celFields,
 	"response.cookies": celFields,
 	responseBody:       cel.DynType,

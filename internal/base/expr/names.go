@@ -157,7 +157,7 @@ func (r *resolver) chain(id int64, root string, links []link) {
 	r.client = r.client || slices.Contains(clientNames, root)
 	switch {
 	case !known:
-		r.fail(id, quoted(root)+" is not a known name", cmp.Or(r.belowRoots(root), didYouMean(root, r.roots())))
+		r.fail(id, quoted(root)+" is not a known name", cmp.Or(r.belowRoots(root), r.meant(root, links), didYouMean(root, r.roots())))
 	case need&r.scope == 0:
 		r.fail(id, quoted(root)+" is not known here", "here an expression may use "+strings.Join(r.roots(), ", "))
 	case root == stepsName:
@@ -188,8 +188,23 @@ func (r *resolver) param(l link) {
 	}
 }
 
+// notMap finds request.query and request.path where a map is meant.
+func (r *resolver) notMap(id int64, e ast.Expr) {
+	root, links := unfold(e)
+	if root.Kind() != ast.IdentKind || len(links) != 1 || slices.Contains(r.local, root.AsIdent()) {
+		return
+	}
+	name := joinChain(root.AsIdent(), links)
+	if fix := membersOf(links[0].name, nil); fix != "" && variables[name] == cel.StringType {
+		r.fail(id, quoted(name)+" is a string and has no fields", fix)
+	}
+}
+
 // membership notes 'NAME' in path.
-func (r *resolver) membership(function string, args []ast.Expr) {
+func (r *resolver) membership(id int64, function string, args []ast.Expr) {
+	if function == operators.In {
+		r.notMap(id, args[1])
+	}
 	if function != operators.In || args[1].Kind() != ast.IdentKind || args[1].AsIdent() != pathName {
 		return
 	}
@@ -212,7 +227,11 @@ func (r *resolver) field(id int64, root string, links []link) {
 	}
 	t, ok := variables[name]
 	if !ok {
-		r.fail(links[0].id, quoted(root)+" has no field "+quoted(links[0].name), orList(didYouMean(links[0].name, known), known))
+		r.fail(links[0].id, quoted(root)+" has no field "+quoted(links[0].name), orList(cmp.Or(r.meant(links[0].name, links[1:]), didYouMean(links[0].name, known)), known))
+		return
+	}
+	if len(links) > 1 && (t == cel.StringType || t == cel.IntType) {
+		r.fail(links[1].id, quoted(name)+" is "+describe(t.String())+" and has no fields", membersOf(links[0].name, links[1:]))
 		return
 	}
 	r.body = r.body || name == requestBody
@@ -272,12 +291,14 @@ func (r *resolver) roots() []string {
 	return names
 }
 
-// belowRoots suggests request.headers to who wrote headers, or is "".
+// belowRoots suggests request.headers to who wrote headers or header, or is "".
 func (r *resolver) belowRoots(field string) string {
 	var names []string
 	for _, root := range r.roots() {
-		if _, ok := variables[root+"."+field]; ok {
-			names = append(names, quoted(root+"."+field))
+		for _, name := range []string{root + "." + field, root + "." + field + "s"} {
+			if _, ok := variables[name]; ok {
+				names = append(names, quoted(name))
+			}
 		}
 	}
 	if len(names) == 0 {
@@ -312,7 +333,7 @@ func (r *resolver) call(e ast.Expr) {
 		r.function(e.ID(), name)
 	}
 	r.constants(name, c.Args())
-	r.membership(name, c.Args())
+	r.membership(e.ID(), name, c.Args())
 	r.ranges(name, c.Args())
 	r.dashed(e)
 	for _, arg := range c.Args() {
@@ -344,7 +365,7 @@ func (r *resolver) ranges(function string, args []ast.Expr) {
 		return
 	}
 	for i, arg := range args {
-		if root, links := unfold(arg); root.Kind() != ast.IdentKind || joinChain(root.AsIdent(), links) != "client.ip" {
+		if root, links := unfold(arg); root.Kind() != ast.IdentKind || joinChain(root.AsIdent(), links) != clientAddress {
 			continue
 		}
 		others := []ast.Expr{args[1-i]}
@@ -407,6 +428,7 @@ func (r *resolver) index(e ast.Expr) {
 			return
 		}
 	}
+	r.notMap(e.ID(), args[0])
 	r.walk(args[0])
 	r.walk(args[1])
 }

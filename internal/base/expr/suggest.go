@@ -1,9 +1,71 @@
 package expr
 
 import (
+	"regexp"
 	"slices"
 	"strings"
 )
+
+// foreign are names that other programs have for ours, without capitals and underscores.
+var foreign = map[string]string{
+	"req": "request", "resp": "response", "res": "response", "verb": "request.method",
+	"url": requestPath, "uri": requestPath, "querystring": requestQuery,
+	"param": pathName, "params": pathName, "pathparam": pathName, "pathparams": pathName, "pathparameters": pathName, "pathvariables": pathName,
+	"arg": queryName, "args": queryName, "queries": queryName, "queryparam": queryName, "queryparams": queryName, "queryparameters": queryName, "querystringparameters": queryName,
+	"ip": clientAddress, "addr": clientAddress, "address": clientAddress, "clientip": clientAddress, "remoteip": clientAddress, "remoteaddr": clientAddress,
+	"user": authSubject, "userid": authSubject, "subject": authSubject, "issuer": "auth.iss", "jwt": authClaims,
+	"code": responseStatus, "statuscode": responseStatus,
+}
+
+// plainName is what may stand behind a dot.
+var plainName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
+
+// meant suggests query.page to who wrote request.query_params.page and client.ip to who wrote
+// request.client.ip, or is "": a root that stands below another one, or a name that is not ours.
+// rest is what follows the name.
+func (r *resolver) meant(name string, rest []link) string {
+	ours := name
+	if _, root := scopeOf[name]; !root {
+		ours = foreign[strings.ReplaceAll(strings.ToLower(name), "_", "")]
+	}
+	root, _, _ := strings.Cut(ours, ".")
+	if scopeOf[root]&r.scope == 0 {
+		return ""
+	}
+	if t, whole := variables[ours]; !whole || t == celFields || ours == authName || ours == authClaims {
+		ours = below(ours, rest)
+	}
+	return didYouMeanThis(ours)
+}
+
+// membersOf suggests query.page to who wrote request.query.page, or is "": name is that of a string
+// beside which there is a map of its parts.
+func membersOf(name string, rest []link) string {
+	if variables[name] != celFields {
+		return ""
+	}
+	return didYouMeanThis(below(name, rest))
+}
+
+// below is name with what follows it at once.
+func below(name string, rest []link) string {
+	switch {
+	case len(rest) == 0:
+		return name
+	case plainName.MatchString(rest[0].name):
+		return name + "." + rest[0].name
+	default:
+		return name + "['" + rest[0].name + "']"
+	}
+}
+
+// didYouMeanThis asks for a name that may be in brackets already, whose quotes are enough.
+func didYouMeanThis(name string) string {
+	if strings.Contains(name, "'") {
+		return "did you mean " + name + "?"
+	}
+	return "did you mean " + quoted(name) + "?"
+}
 
 // didYouMean suggests the known name that is nearest to a misspelt one, or is "".
 func didYouMean(name string, known []string) string {
