@@ -141,6 +141,11 @@ type Part struct {
 	Request *http.Request
 }
 
+// FailedPart is what becomes of a part that waits for the one of that id, which has failed.
+func FailedPart(id string) *fault.Fault {
+	return fault.FailedDependency.New(fmt.Sprintf("The part %q has failed.", id))
+}
+
 // Later is how a filter sends what it has taken.
 type Later struct {
 	// Path is the pattern of the path where who has sent a request asks what became of it, and

@@ -16,6 +16,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/base/jsonx"
+	"github.com/weir-gateway/weir/internal/filter"
 )
 
 // batch answers the batches of a route. It is safe for concurrent use.
@@ -157,7 +158,7 @@ func (n *run) may(i int) bool {
 		case !before.done:
 			return false
 		case before.status >= http.StatusBadRequest:
-			p.fail(fault.FailedDependency.New(fmt.Sprintf("The part %q has failed.", before.id)), n.id(i))
+			p.fail(filter.FailedPart(before.id), n.id(i))
 			p.done = true
 			return false
 		}

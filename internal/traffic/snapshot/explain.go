@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"cmp"
 	"net/http"
 	"net/netip"
 	"slices"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/filter"
 	"github.com/weir-gateway/weir/internal/traffic/route"
 	"github.com/weir-gateway/weir/internal/traffic/service"
 )
@@ -173,11 +175,12 @@ type ExplainedProblem struct {
 func (s *Snapshot) Explain(socket string, r *http.Request, peer netip.AddrPort, identity *exchange.Identity) Explanation {
 	x := s.open(r, peer)
 	x.Identity = identity
-	return s.explain(socket, exchange.With(r, x), nil)
+	return s.explain(socket, exchange.With(r, x), nil, nil)
 }
 
-// explain is Explain for a request of which it is known who makes it, and within which other one.
-func (s *Snapshot) explain(socket string, r *http.Request, within *exchange.Within) Explanation {
+// explain is Explain for a request of which it is known who makes it, within which other one, and
+// what has ended it before it began, nil for nothing.
+func (s *Snapshot) explain(socket string, r *http.Request, within *exchange.Within, ended *fault.Fault) Explanation {
 	x := exchange.Of(r)
 	target, f := s.find(socket, r, x, bound{}, within)
 	e := Explanation{
@@ -199,11 +202,11 @@ func (s *Snapshot) explain(socket string, r *http.Request, within *exchange.With
 	}
 	if target != nil {
 		e.Preflighted = e.Preflight != "" && target.CORS
-		if f = target.explain(r, &e); f == nil && target.isBatch(r, &e) {
+		if f = target.explain(r, &e, ended); f == nil && target.isBatch(r, &e) {
 			e.Parts, f = s.parts(socket, target, r)
 		}
 	}
-	if f != nil {
+	if f = cmp.Or(ended, f); f != nil {
 		e.Problem = &ExplainedProblem{f.Status, f.Code, f.Detail, f.Operator(), f.Problems}
 	}
 	return e
@@ -217,7 +220,8 @@ func (t *Route) isBatch(r *http.Request, e *Explanation) bool {
 	return r.Body != nil && r.Body != http.NoBody || exchange.Of(r).Inner
 }
 
-// parts explains the parts of a batch, each as if whoever the batch is assumed to be had sent it.
+// parts explains the parts of a batch, each as if whoever the batch is assumed to be had sent it. One
+// that waits for another which will surely fail is not served.
 func (s *Snapshot) parts(socket string, target *Route, r *http.Request) ([]ExplainedPart, *fault.Fault) {
 	parts, err := target.Parts(r)
 	if err != nil {
@@ -226,12 +230,30 @@ func (s *Snapshot) parts(socket string, target *Route, r *http.Request) ([]Expla
 	x := exchange.Of(r)
 	within := exchange.Within{Of: x, ID: x.ID, Group: target.Group}
 	list := make([]ExplainedPart, len(parts))
-	for i, p := range parts {
+	failed := map[string]bool{}
+	for i, p := range parts { // each stands behind those that it waits for
 		of := s.within(p.Request, within)
 		of.Identity = x.Identity
-		list[i] = ExplainedPart{s.explain(socket, exchange.With(p.Request, of), &within), p.ID, p.After}
+		var ended *fault.Fault
+		if at := slices.IndexFunc(p.After, func(id string) bool { return failed[id] }); at >= 0 {
+			ended = filter.FailedPart(p.After[at])
+		}
+		list[i] = ExplainedPart{s.explain(socket, exchange.With(p.Request, of), &within, ended), p.ID, p.After}
+		failed[p.ID] = list[i].fails()
 	}
 	return list, nil
+}
+
+// fails tells whether the answer is a failure whatever backends say, because none is asked.
+func (e *Explanation) fails() bool {
+	if e.Problem != nil {
+		return true
+	}
+	asked := slices.DeleteFunc(slices.Clone(e.Backends), func(b BackendStep) bool { return !b.Chosen })
+	if len(asked) == 0 { // it is left to chance
+		asked = e.Backends
+	}
+	return len(asked) > 0 && !slices.ContainsFunc(asked, func(b BackendStep) bool { return b.Answer == nil || b.Answer.Status < http.StatusBadRequest })
 }
 
 // written is path and query as they came.
@@ -252,9 +274,9 @@ func matchedMethod(r *http.Request, target *Route) string {
 }
 
 // explain adds what the route would do, and gives the fault that its guards or
-// choosing a backend would end in.
-func (t *Route) explain(r *http.Request, e *Explanation) *fault.Fault {
-	refused := t.ask(r, e)
+// choosing a backend would end in; ended is what has ended the request before, nil for nothing.
+func (t *Route) explain(r *http.Request, e *Explanation, ended *fault.Fault) *fault.Fault {
+	refused := t.ask(r, e, ended)
 	chosen, f := t.chosen(r)
 	if refused != nil {
 		f = refused
@@ -289,10 +311,9 @@ func (t *Route) explain(r *http.Request, e *Explanation) *fault.Fault {
 }
 
 // ask lists the filters with what the guards among them decide, in their order,
-// and gives the fault that the request ends in.
-func (t *Route) ask(r *http.Request, e *Explanation) *fault.Fault {
-	var refused *fault.Fault
-	ended := false
+// and gives the fault that the request ends in, which is refused where that is one already.
+func (t *Route) ask(r *http.Request, e *Explanation, refused *fault.Fault) *fault.Fault {
+	ended := refused != nil
 	for _, n := range t.Filters {
 		step := FilterStep{Name: n.Name, On: n.On, Note: n.Note, Origin: n.Origin.String()}
 		switch {
