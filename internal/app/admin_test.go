@@ -146,10 +146,45 @@ func TestABatchIsExplainedByItsBody(t *testing.T) {
 	if a := o.expect(200, "GET", path, ""); strings.Contains(a.everything, "answer") {
 		t.Errorf("a body that is not known:\n%s", a.everything)
 	}
-	if a := o.expect(413, "POST", path, strings.Repeat(" ", 1<<20+1)); a.Code != "body-too-large" || !strings.Contains(a.everything, "A body to explain has at most 1048576 bytes.") {
+	if a := o.expect(413, "POST", path, strings.Repeat(" ", 1<<20+1)); a.Code != "body-too-large" || !strings.Contains(a.everything, "A body to explain has at most 1048576 bytes, and no batch of this configuration may have more.") {
 		t.Errorf("too large: %s", a.everything)
 	}
 	o.expect(400, "GET", path+"&body=x", "")
+}
+
+// TestTheLargestBatchThatTheConfigAllowsIsExplained and none that is larger; nothing else that the
+// admin API is sent may be as large.
+func TestTheLargestBatchThatTheConfigAllowsIsExplained(t *testing.T) {
+	w := newWorld(t, withAdmin+"one\n  POST /small: { batch: { body: 64KiB } }\n  POST /batch: { batch: { body: 3MiB } }\n  POST /other: { batch: true }\n")
+	w.run()
+	o := operator{t, w.app.AdminAddress()}
+	const path = "/v1/explain?method=POST&header=Content-Type:application/json&format=text&url="
+	batch := func(size int) string {
+		begin, end := `{"requests": [{"id": "large", "method": "POST", "url": "/", "body": "`, `"}]}`
+		return begin + strings.Repeat("%", size-len(begin)-len(end)) + end
+	}
+	for _, c := range []struct {
+		url  string
+		size int
+		want string
+	}{
+		{"/batch", 3 << 20, "part \"large\": POST "},
+		{"/other", 3 << 20, "The body may have at most 1048576 bytes."},
+		{"/small", 64<<10 + 1, "The body may have at most 65536 bytes."},
+	} {
+		if a := o.expect(200, "POST", path+c.url, batch(c.size)); !strings.Contains(a.everything, c.want) {
+			t.Errorf("%d bytes to %s: no %q in\n%s", c.size, c.url, c.want, a.everything)
+		}
+	}
+	if a := o.expect(413, "POST", path+"/batch", batch(3<<20+1)); a.Code != "body-too-large" || !strings.Contains(a.everything, "A body to explain has at most 3145728 bytes, and no batch of this configuration may have more.") {
+		t.Errorf("too large: %s", a.everything)
+	}
+	o.expect(413, "PUT", "/v1/config", "# "+strings.Repeat("x", 1<<20), "If-Match", "*")
+	w.write(withAdmin + "one\n  POST /batch: { batch: true }\n")
+	await.That(t, "the limit is that of the config that serves now", func() bool {
+		a := o.ask("POST", path+"/batch", batch(2<<20))
+		return a.status == 413 && strings.Contains(a.everything, "1048576 bytes")
+	})
 }
 
 func TestTheFilesAreHeardAgainWhenTheyChange(t *testing.T) {

@@ -120,7 +120,7 @@ type Policy struct {
 	// sending tells, as a signature; nothing secret. Errors are what the client would be told.
 	Rehearse func(r *http.Request) (adds []string, err error)
 	// Parts is set where Adapt answers a request with others, which go to the routes of the route's own group. It reads the
-	// body of r and gives them, and sends none. Errors are what the client would be told. It may be nil.
+	// body of r, BodyBytes of it at most, and gives them, and sends none. Errors are what the client would be told. It may be nil.
 	Parts func(r *http.Request) ([]Part, error)
 	// Bodies tells that Adapt asks for the request's body, so that explain, which has
 	// none, does not run it.

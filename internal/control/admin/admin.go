@@ -97,9 +97,22 @@ func (a *api) guard(next http.Handler) http.Handler {
 			answer(w, r, f)
 			return
 		}
-		r.Body = http.MaxBytesReader(w, r.Body, 1<<20)
+		r.Body = http.MaxBytesReader(w, r.Body, a.mostBody(r))
 		next.ServeHTTP(w, r)
 	})
+}
+
+// largestBody bounds every body but those that are explained.
+const largestBody = 1 << 20
+
+// mostBody is how long the body of r may be: one that is explained as long as a batch may be on
+// some route, which the config bounds.
+func (a *api) mostBody(r *http.Request) int64 {
+	current := a.Gateway.Current()
+	if r.URL.Path != explainPath || current == nil {
+		return largestBody
+	}
+	return max(largestBody, current.BatchBytes)
 }
 
 // refuse says why a request may not be answered, nil where it may.
@@ -389,7 +402,7 @@ func question(r *http.Request) (explain.Request, *fault.Fault) {
 	if r.Method != http.MethodPost {
 		return asked, nil
 	}
-	body, f := content(r, "A body to explain")
+	body, f := content(r, "A body to explain", ", and no batch of this configuration may have more")
 	if f != nil {
 		return asked, f
 	}

@@ -69,7 +69,7 @@ func (a *api) put(w http.ResponseWriter, r *http.Request) {
 		answer(w, r, fault.BadParameter.New("`If-Match` is one digest in quotes, or `*`."))
 		return
 	}
-	text, f := content(r, "A configuration")
+	text, f := content(r, "A configuration", "")
 	if f != nil {
 		answer(w, r, f)
 		return
@@ -83,11 +83,12 @@ func (a *api) put(w http.ResponseWriter, r *http.Request) {
 	a.tell(w, r, report, err, dryRun == "true")
 }
 
-// content reads the body of r, which is what, within the bound that all bodies have here.
-func content(r *http.Request, what string) ([]byte, *fault.Fault) {
+// content reads the body of r, which is what, within its bound; why is added to what is said of one
+// that is larger.
+func content(r *http.Request, what, why string) ([]byte, *fault.Fault) {
 	text, err := io.ReadAll(r.Body)
 	if large, ok := errors.AsType[*http.MaxBytesError](err); ok {
-		return nil, fault.BodyTooLarge.New(what + " has at most " + strconv.FormatInt(large.Limit, 10) + " bytes.")
+		return nil, fault.BodyTooLarge.New(what + " has at most " + strconv.FormatInt(large.Limit, 10) + " bytes" + why + ".")
 	}
 	if err != nil {
 		return nil, fault.MalformedRequest.New("The body ends early.", fault.Cause(err))

@@ -273,6 +273,7 @@ func (b *build) snapshot(digest string) *snapshot.Snapshot {
 			}
 			s.Lanes[target.Name] = target.Later
 		}
+		s.BatchBytes = max(s.BatchBytes, target.PartsBytes)
 		if target.Way != nil {
 			if s.Ways == nil {
 				s.Ways = map[string]sockets.Way{}

@@ -18,15 +18,16 @@ import (
 
 // built are the filters of one place, outermost first.
 type built struct {
-	policies []filter.Policy
-	notes    []snapshot.FilterNote
-	at       []int  // for each note, which filter of the list it is of
-	cors     bool   // one of them answers preflights
-	body     *int64 // see filter.Policy
-	later    *filter.Later
-	way      sockets.Way
-	parts    func(*http.Request) ([]filter.Part, error)
-	pure     bool // explain may run their adapters: they do nothing but change request and response
+	policies   []filter.Policy
+	notes      []snapshot.FilterNote
+	at         []int  // for each note, which filter of the list it is of
+	cors       bool   // one of them answers preflights
+	body       *int64 // see filter.Policy
+	later      *filter.Later
+	way        sockets.Way
+	parts      func(*http.Request) ([]filter.Part, error)
+	partsBytes int64
+	pure       bool // explain may run their adapters: they do nothing but change request and response
 }
 
 // filters builds a list of filters in the fixed order, whatever order they were
@@ -51,8 +52,8 @@ func (o *road) filters(list []config.Filter, on, authority string) built {
 		if out.way == nil { // the outer one ends them
 			out.way = policy.Way
 		}
-		if out.parts == nil { // the outer one answers
-			out.parts = policy.Parts
+		if out.parts == nil && policy.Parts != nil { // the outer one answers
+			out.parts, out.partsBytes = policy.Parts, *policy.BodyBytes
 		}
 		out.policies = append(out.policies, policy)
 		out.at = append(out.at, p.at)

@@ -147,7 +147,7 @@ func (o *road) lay() {
 	*o.options = proxy.Options{Timeouts: o.timeouts(), BodyBytes: o.bodyBytes(), Log: o.compiler.options.Log}
 	o.target.Choice = variant.New(variants, o.sticky())
 	o.target.Handler = o.withoutManaged(onRoute.guard(proxyTo(o.options, onRoute.adapt(o.target.Choice))))
-	o.target.Later, o.target.Way, o.target.Parts = onRoute.later, onRoute.way, onRoute.parts
+	o.target.Later, o.target.Way, o.target.Parts, o.target.PartsBytes = onRoute.later, onRoute.way, onRoute.parts, onRoute.partsBytes
 	o.status(onRoute)
 }
 

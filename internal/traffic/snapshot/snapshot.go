@@ -49,6 +49,8 @@ type Snapshot struct {
 	// Vital is the name of a socket whose requests are not held back when much is going on, as
 	// heartbeats are: they cost little, and what they keep going is needed most then. "": none.
 	Vital string
+	// BatchBytes is the most that the body of a batch may have on any route; 0: there are no batches.
+	BatchBytes int64
 	// Functions are those of the config, in its order; none where it is only explained.
 	Functions []FunctionNote
 	// Services are those that are called, in the order of their names; as Functions.
@@ -118,7 +120,9 @@ type Route struct {
 	Way sockets.Way
 
 	// Parts gives the requests that one to this route is made of, nil where it is answered otherwise; see filter.Policy.
-	Parts func(r *http.Request) ([]filter.Part, error)
+	// It reads at most PartsBytes.
+	Parts      func(r *http.Request) ([]filter.Part, error)
+	PartsBytes int64
 
 	// What explain tells of the chain; Choice picks without calling.
 	Filters  []FilterNote // in order, outermost first
