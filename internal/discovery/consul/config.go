@@ -16,7 +16,7 @@ type Config struct {
 	Datacenter  string         `doc:"datacenter,omitzero" help:"whose services are meant where a reference does not say; the agent's own unless said" example:"eu"`
 	Consistency string         `doc:"consistency" help:"stale: any server answers; default: the leader; consistent: the leader, once it has made sure that it is" example:"default"`
 	Warning     string         `doc:"warning" help:"what an instance is of which a check warns: ready or not_ready" example:"not_ready"`
-	Zone        string         `doc:"zone" help:"the key of an instance's or a node's metadata that says where it is" example:"availability-zone"`
+	Zone        string         `doc:"zone,empty" help:"the key of an instance's or a node's metadata that says where it is" example:"availability-zone"`
 
 	discovery.TLS `doc:",inline"`
 }

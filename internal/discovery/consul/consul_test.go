@@ -367,7 +367,7 @@ func TestSettings(t *testing.T) {
 	for text, want := range map[string]string{
 		"http://10.0.0.5:8500": "http://10.0.0.5:8500", "https://consul.internal": "https://consul.internal:8501", "{ address: 'http://a/' }": "http://a:8500",
 		"unix:/run/consul.sock": "unix:/run/consul.sock", "{ token: '${env:X}', warning: not_ready, consistency: default, zone: az, datacenter: eu }": "http://127.0.0.1:8500",
-		"{ address: 'https://a', ca: /ca, cert: /c, key: /k, name: x }": "https://a:8501",
+		"{ address: 'https://a', ca: /ca, cert: /c, key: /k, name: x }": "https://a:8501", "{ zone: '' }": "http://127.0.0.1:8500",
 	} {
 		c, ps := settings(text)
 		if ps.Failed() || c.Address.String() != want {
