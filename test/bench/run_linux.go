@@ -91,17 +91,16 @@ func run(arguments []string, out io.Writer) int {
 }
 
 // measureAll does what the options say; what it gives has been stopped.
-func measureAll(ctx context.Context, o options, out io.Writer) (b *bench, err error) {
-	b = &bench{options: o, ctx: ctx, out: out, begun: time.Now(), samples: map[string]map[string][]sample{}, called: map[string]map[string]float64{}, rooms: map[string]*room{}}
+func measureAll(ctx context.Context, o options, out io.Writer) (*bench, error) {
+	b := &bench{options: o, ctx: ctx, out: out, begun: time.Now(), samples: map[string]map[string][]sample{}, called: map[string]map[string]float64{}, rooms: map[string]*room{}}
 	if err := b.prepare(); err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, b.tidyUp()) }()
-	if err := b.measureRounds(); err != nil {
-		return nil, err
+	err := b.measureRounds()
+	if err == nil {
+		err = b.report()
 	}
-	err = b.report()
-	return b, err
+	return b, errors.Join(err, b.tidyUp())
 }
 
 // wants tells whether a list that may be empty, for all, has a name.
