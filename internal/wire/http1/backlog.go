@@ -13,20 +13,17 @@ type backlog struct {
 	size int // of its room; an index of backlogs
 }
 
-// The rooms of backlogs have 4 to 64 KiB.
-const leastBacklog = 4 << 10
+// The rooms of backlogs have 4 to 64 KiB, in steps of 4.
+const backlogStep = 4 << 10
 
-var backlogs [5]sync.Pool // of *backlog
+var backlogs [pieceBytes / backlogStep]sync.Pool // of *backlog
 
-// holdBack makes a backlog of p, which has at most pieceBytes and may be used again afterwards.
+// holdBack makes a backlog of p, which has at most pieceBytes, not nothing, and may be used again afterwards.
 func holdBack(p []byte) *backlog {
-	size := 0
-	for leastBacklog<<size < len(p) {
-		size++
-	}
+	size := (len(p) - 1) / backlogStep
 	l, _ := backlogs[size].Get().(*backlog)
 	if l == nil {
-		l = &backlog{b: make([]byte, 0, leastBacklog<<size), size: size}
+		l = &backlog{b: make([]byte, 0, (size+1)*backlogStep), size: size}
 	}
 	l.b = append(l.b[:0], p...)
 	return l

@@ -124,7 +124,7 @@ func (b *body) await(read func() (int, error)) (int, error) {
 	c := b.conn
 	rate := c.server.options.BodyRate
 	if rate <= 0 {
-		return read()
+		return c.readOn(read)
 	}
 	begun := c.server.now()
 	c.expect(inBody, begun+int64(b.pace.Left()))
@@ -140,6 +140,19 @@ func (b *body) await(read func() (int, error)) (int, error) {
 			}
 		}
 		b.pace.Waited(c.server.since(begun), int64(n), rate)
+		return n, err
+	}
+}
+
+// readOn reads without a bound of the sweep's, which may have ended the wait for a head that was over.
+func (c *Conn) readOn(read func() (int, error)) (int, error) {
+	for {
+		n, err := read()
+		if n == 0 {
+			if _, woken := c.woken(err); woken {
+				continue
+			}
+		}
 		return n, err
 	}
 }

@@ -2,7 +2,6 @@ package http1
 
 import (
 	"net"
-	"syscall"
 	"time"
 )
 
@@ -22,26 +21,27 @@ const (
 // before it has read the answer. The caller closes conn.
 func Linger(conn net.Conn) {
 	until := time.Now().Add(lingerTime)
-	half, ok := conn.(interface{ CloseWrite() error })
-	if !ok || half.CloseWrite() != nil || conn.SetReadDeadline(until) != nil {
+	if half, ok := conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
+		throwAway(conn, lingerBytes, until)
+	}
+}
+
+// throwAway reads from a connection, so many bytes at most, until the client has ended its side, or until then.
+func throwAway(conn net.Conn, left int, until time.Time) {
+	if conn.SetReadDeadline(until) != nil {
 		return
 	}
 	piece := make([]byte, lingerPiece) // many may linger at the same time
-	for left := lingerBytes; left > 0; {
+	for left > 0 {
 		n, err := conn.Read(piece)
 		if err != nil {
 			return // that it has ended is all that matters
 		}
 		left -= n
 	}
-	awaitEnd(socketOf(conn), until)
-}
-
-// awaitEnd waits until the client has ended its side of a connection, or until then.
-func awaitEnd(socket syscall.RawConn, until time.Time) {
 	look := time.NewTicker(lingerTick)
 	defer look.Stop()
-	for time.Now().Before(until) && !isEnding(socket) {
+	for socket := socketOf(conn); time.Now().Before(until) && !isEnding(socket); {
 		<-look.C
 	}
 }
@@ -57,30 +57,33 @@ func (c *Conn) linger() {
 		return
 	}
 	c.lingers, c.swallows = true, lingerBytes
-	c.expect(resting, c.server.now()+int64(lingerTime))
+	c.expect(nothing, c.server.now()+int64(lingerTime))
 	c.swallow()
 }
 
 // swallow throws away what has come on a connection that lingers, and lets it wait for more.
 func (c *Conn) swallow() {
+	open := c.swallowNow()
+	if open && c.swallows > 0 && c.server.park(c) {
+		return
+	}
+	if open { // nobody is parked any more, or more has come than is read
+		_, due := c.awaits()
+		throwAway(c.net, c.swallows, c.server.start.Add(time.Duration(due)))
+	}
+	c.close()
+}
+
+// swallowNow throws away what has come, and tells whether more may.
+func (c *Conn) swallowNow() bool {
 	piece := takeIn()
 	defer giveIn(piece)
 	for c.swallows > 0 {
-		n, goesOn := takeNow(c.socket, piece[:cap(piece)])
+		n, open := takeNow(c.socket, piece[:cap(piece)])
+		if n == 0 {
+			return open
+		}
 		c.swallows -= n
-		if n > 0 {
-			continue
-		}
-		if goesOn && c.server.park(c) {
-			return
-		}
-		if goesOn {
-			Linger(c.net) // nobody is parked any more
-		}
-		c.close()
-		return
 	}
-	_, due := c.awaits()
-	awaitEnd(c.socket, c.server.start.Add(time.Duration(due)))
-	c.close()
+	return true
 }

@@ -136,6 +136,10 @@ func (s *Server) unpark(c *Conn) {
 	}
 	c.seen = 0
 	_, due := c.awaits()
+	if c.lingers {
+		c.expect(nothing, due) // no head
+		return
+	}
 	c.expect(resting, due)
 }
 
@@ -200,7 +204,9 @@ func (c *Conn) lasts(err error) bool {
 
 // giveUp has the handler tell the client that too little of its head has come.
 func (c *Conn) giveUp() {
-	t := c.turn()
-	c.partial.Store(nil)
+	t, _ := c.server.turns.Get().(*turn)
+	if p := c.partial.Swap(nil); p != nil {
+		t.begun = p.begun
+	}
 	c.part(t, c.refuse(t, HeadIncomplete.Fault()))
 }

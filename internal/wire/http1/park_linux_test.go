@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -58,7 +59,9 @@ func awaitRest(t *testing.T) {
 	await.That(t, "connections need no goroutine", func() bool {
 		stacks := make([]byte, 1<<20)
 		stacks = stacks[:runtime.Stack(stacks, true)]
-		return bytes.Contains(stacks, []byte("http1.(*porter).run")) && !bytes.Contains(stacks, []byte("http1.(*Conn)"))
+		porters := bytes.Count(stacks, []byte("http1.(*porter).run("))
+		begun := bytes.Count(stacks, []byte("sync.(*WaitGroup).Go.func1(")) // the porter's, and who has not come further yet
+		return porters > 0 && begun == porters && !bytes.Contains(stacks, []byte("http1.(*Conn)"))
 	})
 }
 
@@ -96,6 +99,16 @@ const bytesEach = 4 << 10
 // than nearly nothing.
 func crowd(t *testing.T, s *http1.Server, do func(client net.Conn)) []net.Conn {
 	t.Helper()
+	clients, heap, stacks := weigh(t, s, do, func() { awaitRest(t) })
+	if heap+stacks > bytesEach {
+		t.Errorf("%d bytes each and %d of stacks, want %d at most", heap, stacks, bytesEach)
+	}
+	return clients
+}
+
+// weigh has clients do something to connections of their own, waits, and gives what each of them takes then, in bytes.
+func weigh(t *testing.T, s *http1.Server, do func(client net.Conn), wait func()) (clients []net.Conn, heap, stacks int64) {
+	t.Helper()
 	used := func() (used runtime.MemStats) {
 		runtime.GC()
 		runtime.GC() // what was pooled is lost with the second one
@@ -103,20 +116,16 @@ func crowd(t *testing.T, s *http1.Server, do func(client net.Conn)) []net.Conn {
 		return used
 	}
 	before := used()
-	clients := make([]net.Conn, 1000)
+	clients = make([]net.Conn, 1000)
 	for i := range clients {
 		client, conn := link(t)
 		s.Serve(conn, time.Time{})
 		do(client)
 		clients[i] = client
 	}
-	awaitRest(t)
+	wait()
 	after, n := used(), int64(len(clients))
-	heap, stacks := (int64(after.HeapAlloc)-int64(before.HeapAlloc))/n, (int64(after.StackInuse)-int64(before.StackInuse))/n
-	if heap+stacks > bytesEach {
-		t.Errorf("%d bytes each and %d of stacks, want %d at most", heap, stacks, bytesEach)
-	}
-	return clients
+	return clients, (int64(after.HeapAlloc) - int64(before.HeapAlloc)) / n, (int64(after.StackInuse) - int64(before.StackInuse)) / n
 }
 
 func TestConnectionsThatAskNothingAreNearlyNothing(t *testing.T) {
@@ -157,6 +166,43 @@ func TestHeadsThatAreSlowInComingAreNearlyNothing(t *testing.T) {
 	}
 }
 
+// The handler waits for it, on its stack. The buffers of its head and of a response that has not begun are for others.
+func TestContentThatIsSlowInComingHoldsNoBuffers(t *testing.T) {
+	var waiting, read atomic.Int64
+	s := newServer(t, http1.ServerOptions{Lines: true, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var one [1]byte
+		for n := 0; r.Method == http.MethodPost && n < len("content"); n++ {
+			if _, err := r.Body.Read(one[:]); err != nil && !errors.Is(err, io.EOF) {
+				t.Error(err)
+				return
+			}
+			if n == 0 {
+				waiting.Add(1)
+			}
+		}
+		if r.Method == http.MethodPost {
+			read.Add(1)
+		}
+		hello(w, r)
+	})})
+	clients, heap, _ := weigh(t, s, func(client net.Conn) {
+		greet(t, client) // and what it was lent for that is used again
+		send(t, client, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 7\r\n\r\nc")
+	}, func() {
+		await.That(t, "all wait for the rest", func() bool { return waiting.Load() == 1000 })
+	})
+	if heap > bytesEach {
+		t.Errorf("%d bytes each beside stacks, want %d at most", heap, bytesEach)
+	}
+	for _, client := range clients {
+		send(t, client, "ontent")
+		wantHello(t, client)
+	}
+	if n := read.Load(); n != int64(len(clients)) {
+		t.Errorf("%d were read", n)
+	}
+}
+
 // midHead gives a client whose connection rests without a goroutine though it has sent a part of a head, and what
 // the server tells of slow clients.
 func midHead(t *testing.T, part string, o http1.Options) (client *net.TCPConn, s *http1.Server, c *http1.Conn, told *atomic.Int64) {
@@ -181,6 +227,24 @@ func midHead(t *testing.T, part string, o http1.Options) (client *net.TCPConn, s
 	return client, s, c, told
 }
 
+// drips sends a field now and then, for as long as it takes.
+func drips(client net.Conn, until <-chan struct{}) {
+	go func() {
+		tick := time.NewTicker(50 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-until:
+				return
+			case <-tick.C:
+				if _, err := io.WriteString(client, "A: 1\r\n"); err != nil {
+					return
+				}
+			}
+		}
+	}()
+}
+
 func TestAHeadThatWasSetAside(t *testing.T) {
 	const part = "GET / HTTP/1.1\r\nHost: a\r\n"
 	timedOut := func(t *testing.T, client *net.TCPConn) {
@@ -191,9 +255,10 @@ func TestAHeadThatWasSetAside(t *testing.T) {
 	}
 	t.Run("has no more time than any other, however often more of it comes", func(t *testing.T) {
 		client, _, _, told := midHead(t, part, http1.Options{HeadTime: 700 * time.Millisecond})
-		send(t, client, "A: 1\r\n")
-		awaitRest(t)
+		answered := make(chan struct{})
+		drips(client, answered)
 		timedOut(t, client)
+		close(answered)
 		if n := told.Load(); n != 1 {
 			t.Errorf("told %d times", n)
 		}
@@ -309,6 +374,44 @@ func TestAClientThatWasRefusedIsNearlyNothing(t *testing.T) {
 			t.Errorf("%q", got)
 		}
 	})
+	// Less than what it has would not do; how much more it is depends on the machine.
+	hasHalfASecond := func(t *testing.T, begun time.Time, closed <-chan struct{}) {
+		t.Helper()
+		await.From(t, "the end", closed)
+		if had := time.Since(begun); had < 500*time.Millisecond {
+			t.Errorf("closed after %v", had)
+		}
+	}
+	t.Run("has half a second though something comes when the server has retired", func(t *testing.T) {
+		begun, s := time.Now(), newServer(t, http1.ServerOptions{Handler: sorry})
+		client, closed := refuse(t, s)
+		awaitRest(t)
+		s.Retire()
+		send(t, client, "more")
+		hasHalfASecond(t, begun, closed)
+	})
+	t.Run("has half a second though it has sent more than is read, and the server retires", func(t *testing.T) {
+		begun, s := time.Now(), newServer(t, http1.ServerOptions{Handler: sorry})
+		client, closed := refuse(t, s)
+		awaitRest(t)
+		go func() { _, _ = client.Write(make([]byte, 4<<20)) }() // some of it is never taken
+		await.That(t, "the server reads no more", func() bool {
+			stacks := make([]byte, 1<<20)
+			return bytes.Contains(stacks[:runtime.Stack(stacks, true)], []byte("http1.throwAway("))
+		})
+		s.Retire()
+		hasHalfASecond(t, begun, closed)
+	})
+	t.Run("has half a second where no porter can be had", func(t *testing.T) {
+		s := newServer(t, http1.ServerOptions{Handler: sorry})
+		client, conn := link(t)
+		c := &closing{Conn: conn, closed: make(chan struct{})}
+		withoutDescriptors(t)
+		begun := time.Now()
+		s.Serve(halfClosing{c}, time.Time{})
+		send(t, client, refused)
+		hasHalfASecond(t, begun, c.closed)
+	})
 	t.Run("is closed with the server", func(t *testing.T) {
 		s := newServer(t, http1.ServerOptions{Handler: sorry})
 		_, closed := refuse(t, s)
@@ -316,6 +419,71 @@ func TestAClientThatWasRefusedIsNearlyNothing(t *testing.T) {
 		s.Close()
 		await.From(t, "the end", closed)
 	})
+}
+
+// withoutDescriptors lets the process open nothing until the test has ended.
+func withoutDescriptors(t *testing.T) {
+	t.Helper()
+	var usual syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &usual); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &syscall.Rlimit{Cur: 3, Max: usual.Max}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := syscall.Setrlimit(syscall.RLIMIT_NOFILE, &usual); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// The sweep that ends the wait for a head may come just when the head does.
+func TestTheEndOfAWaitForAHeadIsNoneOfItsContent(t *testing.T) {
+	s := newServer(t, http1.ServerOptions{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if content, err := io.ReadAll(r.Body); string(content) != "12345" || err != nil {
+			t.Errorf("%q, %v", content, err)
+		}
+		hello(w, r)
+	})})
+	client, conn := link(t)
+	late := &tardy{Conn: conn, mark: []byte("Z: 1"), past: make(chan struct{})}
+	s.Serve(late, time.Time{})
+	send(t, client, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n")
+	awaitRest(t)
+	send(t, client, "Z: 1\r\n\r\n")
+	await.From(t, "the sweep", late.past)
+	send(t, client, "12345")
+	wantHello(t, client)
+}
+
+// tardy gives what has come with a mark only when a deadline was set that is over.
+type tardy struct {
+	net.Conn
+
+	mark   []byte
+	marked atomic.Bool
+	once   sync.Once
+	past   chan struct{}
+}
+
+func (c *tardy) NetConn() net.Conn { return c.Conn }
+
+func (c *tardy) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if bytes.Contains(p[:n], c.mark) {
+		c.marked.Store(true)
+		<-c.past
+	}
+	return n, err
+}
+
+func (c *tardy) SetReadDeadline(t time.Time) error {
+	err := c.Conn.SetReadDeadline(t)
+	if c.marked.Load() && !t.IsZero() && t.Before(time.Now()) {
+		c.once.Do(func() { close(c.past) })
+	}
+	return err
 }
 
 // halfClosing is a closing connection of which one side can be closed.
@@ -399,6 +567,12 @@ func TestAParkedConnectionOfTLSGoesOn(t *testing.T) {
 	awaitRest(t)
 	pieces.between = func() { awaitRest(t) }
 	greet(t, asks)
+	awaitRest(t)
+	pieces.between = nil
+	send(t, asks, greeting[:20]) // whole records with a part of a head each
+	awaitRest(t)
+	send(t, asks, greeting[20:])
+	wantHello(t, asks)
 	awaitRest(t)
 }
 

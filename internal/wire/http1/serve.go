@@ -19,8 +19,8 @@ import (
 )
 
 // Conn is a client's connection that a Server serves. It is all that there is of one
-// that asks nothing: buffers, request and response are a turn's, which is lent to it from
-// the first byte of a head on.
+// that asks nothing: buffers, request and response are a turn's, which is lent to it while
+// something comes or goes.
 type Conn struct {
 	server    *Server
 	net       net.Conn
@@ -196,7 +196,7 @@ func (c *Conn) receiveMore(t *turn, blank bool) after {
 		had := len(t.in.b)
 		n, err := t.in.fill(c.net)
 		if n > 0 {
-			if had == 0 {
+			if had == 0 && !blank {
 				c.headBegins(t)
 			}
 			return goesOn

@@ -38,8 +38,8 @@ type ServerOptions struct {
 }
 
 // Server serves HTTP/1.0 and HTTP/1.1 on connections that it is given. Each connection
-// has one goroutine, which receives, calls the handler and sends; while it asks nothing
-// it has none, or a small one without buffers (see park.go). One timer bounds how long all
+// has one goroutine, which receives, calls the handler and sends; while it asks nothing,
+// or is slow in asking, it has none, or a small one without buffers (see park.go). One timer bounds how long all
 // of them wait (see sweep.go).
 //
 // What it understands is what the grammar of this package does, and nothing else. A

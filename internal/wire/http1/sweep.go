@@ -101,6 +101,9 @@ func (s *Server) sweep() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.armed = 0
+	if s.ended {
+		return
+	}
 	now := s.now()
 	next := int64(0)
 	for c := range s.conns {
