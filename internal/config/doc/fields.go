@@ -28,7 +28,11 @@ func (f field) fix() string {
 	if f.example == "" {
 		return ""
 	}
-	return "for example `" + f.name + ": " + f.example + "`"
+	example := f.example
+	if strings.IndexByte("*&!%@", example[0]) >= 0 { // which mean something at the begin of a value
+		example = quote(example)
+	}
+	return "for example `" + f.name + ": " + example + "`"
 }
 
 // empty is the problem of a text without a letter: the field would be as if nothing were
