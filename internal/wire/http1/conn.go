@@ -1,8 +1,6 @@
 package http1
 
-import (
-	"io"
-)
+import "io"
 
 // Close closes the connection. After a refusal, and in the middle of content, it
 // first ends the sending side and reads on for a moment, so that the client sees

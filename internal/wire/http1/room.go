@@ -62,9 +62,8 @@ func (r *room) lighten(chunked bool) {
 		giveOut(r.out)
 		r.out = nil
 	}
-	if in := r.in.whole(); !chunked && cap(in) == inBytes {
-		giveIn(in)
-		r.in = inlet{}
+	if !chunked {
+		r.in.giveBack()
 	}
 }
 

@@ -29,7 +29,7 @@ type Conn struct {
 	ctx       context.Context      //nolint:containedctx // of all requests; made for the first one
 	peer      string               // its address; made for the first request
 	firstHead int64                // when the first head must be whole, on the server's clock; 0: never
-	seen      int64                // the state of rest that the sweep has seen; guarded by server.mu
+	seen      int64                // the state that the sweep has seen last, of rest or in a head; guarded by server.mu
 	fd        int32                // its socket's, while it is parked; guarded by server.mu
 	lingers   bool                 // nothing is read of it any more but to be thrown away
 	swallows  int                  // how much of that
