@@ -1,10 +1,8 @@
 package proxy
 
 import (
-	"bytes"
 	"errors"
 	"io"
-	"net/http"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 )
@@ -13,43 +11,37 @@ import (
 // called. It is a promise: docs name it.
 const mostAhead = 64 << 10
 
-// The room for what is read ahead is part of the body at first, and then grows eightfold
+// The room for what is read ahead is part of the body at first, where not more is there already, and then grows eightfold
 // where it was filled: who announces much and sends little costs little.
 const (
-	leastAhead = 512
+	leastAhead = 64
 	aheadGrows = 8
 )
 
+// buffered is content of which something can be read without waiting.
+type buffered interface{ Buffered() int }
+
 // readAhead waits for content whose length is known, as far as it may be held. A client
 // that sends slowly holds no backend and no connection to one meanwhile, and content
-// that is whole can be sent again (out.GetBody). Content without a length may be one
-// side of a conversation, and where the client awaits a 100 the backend decides whether
-// there will be any: those stream.
-func (t *passage) readAhead(out *http.Request) error {
-	if t.body == nil || t.r.ContentLength <= 0 || exchange.RequestHead(t.r).Get("Expect") != "" {
+// that is whole can be sent again (GetBody of the request to the backend). Content without a
+// length may be one side of a conversation, and where the client awaits a 100 the backend decides
+// whether there will be any: those stream.
+func (b *body) readAhead() error {
+	length := b.r.ContentLength
+	if length <= 0 || exchange.RequestHead(b.r).Get("Expect") != "" {
 		return nil
 	}
-	held, whole, err := t.body.readUpTo(t.r.ContentLength)
-	if err != nil {
-		return err
+	held := b.least[:0:min(length, leastAhead)]
+	if source, ok := b.source.(buffered); ok {
+		if here := min(int64(source.Buffered()), length, mostAhead); here > leastAhead {
+			held = make([]byte, 0, here)
+		}
 	}
-	if !whole {
-		t.body.ahead = held
-		return nil
-	}
-	out.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(held)), nil }
-	t.body.held.Reset(held)
-	out.Body = io.NopCloser(&t.body.held) // which net/http sends in one piece with the head
-	return nil
-}
-
-// readUpTo reads mostAhead, or until the end; length is how much there is.
-func (b *body) readUpTo(length int64) (held []byte, whole bool, err error) {
-	held = b.least[:0:min(length, leastAhead)]
 	for {
 		if len(held) == cap(held) && int64(len(held)) < length {
 			if len(held) >= mostAhead {
-				return held, false, nil
+				b.ahead = held
+				return nil
 			}
 			held = append(make([]byte, 0, min(length, int64(len(held))*aheadGrows, mostAhead)), held...)
 		}
@@ -61,9 +53,10 @@ func (b *body) readUpTo(length int64) (held []byte, whole bool, err error) {
 		held = append(held, room[:n]...)
 		switch {
 		case errors.Is(err, io.EOF):
-			return held, true, nil
+			b.ahead = held
+			return nil
 		case err != nil:
-			return nil, false, err
+			return err
 		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/base/forward"
 )
 
 // body is the client's body on its way to the backend. The server reads it in the
@@ -28,7 +29,7 @@ type body struct {
 	limited   bool
 	left      int64         // bytes that may still come, where limited
 	announced []string      // trailers
-	outbound  *http.Request // which they are passed on to
+	outbound  *http.Request // which they are passed on to; nil: there is none yet
 
 	mu       sync.Mutex // held while the source is read
 	err      error      // how the source ended
@@ -43,13 +44,39 @@ type body struct {
 	failure  atomic.Pointer[error] // why the client's side failed; nil while it has not
 }
 
+// takeBody begins to take the client's body, where it has one. The request to the backend is made after that:
+// while a slow client is waited for it would be so much more to hold.
+func (t *passage) takeBody() error {
+	if t.r.ContentLength == 0 || t.r.Body == nil || t.r.Body == http.NoBody {
+		return nil
+	}
+	t.body = &body{passage: t, left: t.BodyBytes, limited: t.BodyBytes > 0, source: t.r.Body}
+	t.body.announced = allowedTrailers(exchange.RequestTrailer(t.r))
+	t.watch.begin()
+	if t.r.ProtoMajor == 1 {
+		_ = t.control().EnableFullDuplex() // a writer that cannot is one that need not
+	}
+	return t.body.readAhead()
+}
+
+// allowedTrailers gives the names of a trailer section that may be passed on.
+func allowedTrailers(section exchange.Head) []string {
+	return slices.DeleteFunc(section.Names(), func(name string) bool { return !forward.TrailerAllowed(name) })
+}
+
 // Read reads a piece from the client. A limit that is passed is a fault, and
 // reading past the end gives the same end again.
 func (b *body) Read(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.reading.Store(true) // before closed is looked at: finish does it the other way round
-	defer b.reading.Store(false)
+	n, err := b.read(p)
+	b.reading.Store(false)
+	return n, err
+}
+
+// read is Read of who has locked mu.
+func (b *body) read(p []byte) (int, error) {
 	if b.closed.Load() {
 		return 0, http.ErrBodyReadAfterClose
 	}
@@ -74,7 +101,8 @@ func (b *body) Read(p []byte) (int, error) {
 	case err != nil && b.closed.Load(): // which has ended it
 		err = http.ErrBodyReadAfterClose
 	case err != nil:
-		b.failure.Store(&err)
+		failure := err // a variable of its own, for that goes to the heap
+		b.failure.Store(&failure)
 	}
 	if b.err = err; err != nil {
 		b.ended.Do(b.watch.done)
@@ -84,7 +112,7 @@ func (b *body) Read(p []byte) (int, error) {
 
 // passTrailers fills in what was announced, when the body has ended.
 func (b *body) passTrailers() {
-	if len(b.announced) == 0 {
+	if len(b.announced) == 0 || b.outbound == nil {
 		return
 	}
 	trailer := exchange.RequestTrailer(b.outbound)

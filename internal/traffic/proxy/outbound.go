@@ -1,10 +1,11 @@
 package proxy
 
 import (
+	"bytes"
 	"context"
+	"io"
 	"net/http"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 
@@ -22,7 +23,7 @@ func (t *passage) outbound(ctx context.Context) {
 	out.Method, out.URL, out.Host = t.r.Method, &t.out.URL, t.host()
 	head := exchange.RequestHead(out)
 	forward.Request(head, in, t.exchange.Client, t.exchange.ID, version(t.r))
-	if t.r.ContentLength == 0 || t.r.Body == nil || t.r.Body == http.NoBody {
+	if t.body == nil {
 		if protocol := forward.UpgradeOf(in); protocol != "" && t.r.ProtoMajor == 1 {
 			t.upgrade = protocol
 			forward.SetUpgrade(head, protocol)
@@ -68,22 +69,22 @@ func version(r *http.Request) string {
 	}
 }
 
-// attachBody streams the client's body, and its trailers where it announced any.
+// attachBody streams the client's body, or sends what was read ahead of it, and its trailers where it announced any.
 func (t *passage) attachBody(out *http.Request) {
-	t.body = &body{passage: t, left: t.BodyBytes, limited: t.BodyBytes > 0, source: t.r.Body}
-	out.Body, out.ContentLength = t.body, t.r.ContentLength
-	if names := allowedTrailers(exchange.RequestTrailer(t.r)); len(names) > 0 {
-		exchange.AnnounceTrailers(out, names)
-		t.body.announced, t.body.outbound = names, out
+	b := t.body
+	out.Body, out.ContentLength = b, t.r.ContentLength
+	if len(b.announced) > 0 {
+		exchange.AnnounceTrailers(out, b.announced)
+		b.outbound = out
 		out.ContentLength = -1 // over HTTP/1.1 only a chunked body has trailers
 	}
-	t.watch.begin()
-	if t.r.ProtoMajor == 1 {
-		_ = t.control().EnableFullDuplex() // a writer that cannot is one that need not
+	if !b.whole.Load() {
+		return
 	}
-}
-
-// allowedTrailers gives the names of a trailer section that may be passed on.
-func allowedTrailers(section exchange.Head) []string {
-	return slices.DeleteFunc(section.Names(), func(name string) bool { return !forward.TrailerAllowed(name) })
+	held := b.ahead
+	b.ahead = nil
+	out.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(held)), nil }
+	b.held.Reset(held)
+	out.Body = io.NopCloser(&b.held) // which net/http sends in one piece with the head
+	b.passTrailers()
 }

@@ -94,11 +94,11 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	t.watch.start(p.Timeouts, t)
 	defer t.close()
-	t.outbound(ctx)
-	if err := t.readAhead(&t.out.Request); err != nil {
+	if err := t.takeBody(); err != nil {
 		t.fail(t.explain(ctx, err))
 		return
 	}
+	t.outbound(ctx)
 	res, err := p.Backend.RoundTrip(&t.out.Request)
 	if err != nil {
 		t.fail(t.explain(ctx, err))
