@@ -38,6 +38,9 @@ func begin(r *http.Request, x *Exchange) *http.Request {
 }
 
 // SetContext gives r itself another context, which a copy of it would cost memory for. Nobody else may have r yet.
+// It is not inlined, since it has a copy on its stack, which whoever calls it would keep while a request is answered.
+//
+//go:noinline
 func SetContext(ctx context.Context, r *http.Request) { *r = *r.WithContext(ctx) }
 
 // With returns r with x in its context; Begin does it for you.

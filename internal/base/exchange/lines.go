@@ -59,7 +59,7 @@ func (h lines) Set(name, value string) {
 
 // set looks into the map once for all of them.
 func (h lines) set(fields []Field) {
-	list := h[Lines]
+	list := slices.Grow(h[Lines], 2*len(fields))
 	before := len(list)
 	for i, f := range fields {
 		if i > 0 && f.Name == fields[i-1].Name || find(list[:before], f.Name, 0) < 0 {

@@ -173,8 +173,8 @@ type ExplainedProblem struct {
 // socket and were authenticated as identity (nil: nobody). Of the body of r, where there
 // is one, only the parts of a batch are read.
 func (s *Snapshot) Explain(socket string, r *http.Request, peer netip.AddrPort, identity *exchange.Identity) Explanation {
-	x := s.open(r, peer)
-	x.Identity = identity
+	x := &exchange.Exchange{Identity: identity}
+	s.open(x, r, peer)
 	return s.explain(socket, exchange.With(r, x), nil, nil)
 }
 
@@ -238,7 +238,7 @@ func (s *Snapshot) parts(socket string, target *Route, r *http.Request) ([]Expla
 		if at := slices.IndexFunc(p.After, func(id string) bool { return failed[id] }); at >= 0 {
 			ended = filter.FailedPart(p.After[at])
 		}
-		list[i] = ExplainedPart{s.explain(socket, exchange.With(p.Request, of), &within, ended), p.ID, p.After}
+		list[i] = ExplainedPart{s.explain(socket, exchange.With(p.Request, &of), &within, ended), p.ID, p.After}
 		failed[p.ID] = list[i].fails()
 	}
 	return list, nil

@@ -2,11 +2,9 @@ package snapshot
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"net/netip"
-	"runtime/debug"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -15,8 +13,6 @@ import (
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/base/httpx"
 	"github.com/weir-gateway/weir/internal/base/telemetry"
-	"github.com/weir-gateway/weir/internal/base/telemetry/accesslog"
-	"github.com/weir-gateway/weir/internal/base/telemetry/tracing"
 	"github.com/weir-gateway/weir/internal/traffic/route"
 )
 
@@ -80,15 +76,14 @@ func (g *Gateway) Handler(socket string) *Handler { return &Handler{gateway: g, 
 // Refuse answers a request that was refused before it could be read as one:
 // malformed, too large or too slow.
 func (g *Gateway) Refuse(w http.ResponseWriter, r *http.Request, f *fault.Fault) {
-	x := &exchange.Exchange{ID: newID(), Start: time.Now(), Client: exchange.Client{Peer: g.options.Peer(r.Context())}}
-	x.Client.IP = x.Client.Peer.Addr()
-	x.Server = g.server(r)
-	ew, r := exchange.Begin(w, r, x)
-	ew.Fail(f)
-	v := visit{writer: ew, request: r, exchange: x, meter: g.options.Unmatched, visited: g.options.Visited}
+	v := &visit{Exchange: exchange.Exchange{ID: newID(), Start: time.Now(), Client: exchange.Client{Peer: g.options.Peer(r.Context())}}}
+	v.Client.IP = v.Client.Peer.Addr()
+	v.Server = g.server(r)
 	if s := g.Current(); s != nil {
 		v.log = s.AccessLog
 	}
+	v.begin(g, w, r)
+	v.writer.Fail(f)
 	v.end(nil)
 }
 
@@ -100,78 +95,48 @@ func (g *Gateway) serve(h *Handler, w http.ResponseWriter, r *http.Request) {
 	}
 	use := s.use // not s itself, which a long stream would hold
 	defer use.leave()
-	x := s.open(r, g.options.Peer(r.Context()))
-	x.Server, x.Entrance = g.server(r), h
-	g.pass(h, s, w, r, x, nil)
+	v := &visit{log: s.AccessLog, tracer: s.Tracer}
+	s.open(&v.Exchange, r, g.options.Peer(r.Context()))
+	v.Server, v.Entrance = g.server(r), h
+	v.begin(g, w, r)
+	g.pass(h, s, v, nil)
 }
 
 // pass takes a request whose exchange has begun to its route, of those of a group
-// where within is not nil.
-func (g *Gateway) pass(h *Handler, s *Snapshot, w http.ResponseWriter, r *http.Request, x *exchange.Exchange, within *exchange.Within) {
-	ew, r := exchange.Begin(w, r, x)
+// where within is not nil. Its stack is kept while the request is answered, so
+// that what ends before that is another method's.
+func (g *Gateway) pass(h *Handler, s *Snapshot, v *visit, within *exchange.Within) {
 	n := g.under.requests.Add(1)
 	defer g.under.leave()
-	v := visit{writer: ew, request: r, exchange: x, meter: g.options.Unmatched, log: s.AccessLog, tracer: s.Tracer, visited: g.options.Visited}
-	v.tracer.Begin(r, x)
-	defer func() { g.finish(recover(), &v) }()
-	if f := g.full(s, n); f != nil && (s.Vital == "" || s.Socket(h.socket) != s.Vital) {
-		ew.Fail(f)
-		return
-	}
-	if r.Method == http.MethodOptions && r.RequestURI == "*" {
-		ew.WriteHeader(http.StatusNoContent) // about the server as a whole (RFC 9110 section 9.3.7): it is here
-		return
-	}
-	target, f := s.find(s.Socket(h.socket), r, x, g.bound(r), within)
-	if f != nil {
-		ew.Fail(f)
+	v.tracer.Begin(v.request, &v.Exchange)
+	defer func() { v.finish(recover()) }()
+	target := g.lead(h, s, v, n, within)
+	if target == nil {
 		return
 	}
 	v.meter = target.Meter
 	v.meter.Begin()
 	defer v.meter.End()
-	target.Handler.ServeHTTP(ew, r)
+	target.Handler.ServeHTTP(v.writer, v.request)
 }
 
-// visit is a request with who counts and logs it when it has ended. It is a value
-// of its own, and no done hook, so that this costs no memory.
-type visit struct {
-	writer   *exchange.Writer
-	request  *http.Request
-	exchange *exchange.Exchange
-	meter    *telemetry.Route
-	log      *accesslog.Log
-	tracer   *tracing.Tracer
-	visited  func(*http.Request, *exchange.Exchange, exchange.Outcome) // may be nil
-}
-
-// end ends the exchange; abort is as in exchange.Writer.Finish.
-func (v *visit) end(abort error) {
-	outcome := v.writer.Finish(abort)
-	v.meter.Count(v.request.Method, v.exchange, outcome)
-	v.tracer.End(v.request, v.exchange, outcome)
-	v.log.Write(v.request, v.writer.Head(), v.exchange, outcome)
-	if v.visited != nil {
-		v.visited(v.request, v.exchange, outcome)
+// lead gives the route of a request, the nth of those under way. Where there is none for it, it is answered.
+func (g *Gateway) lead(h *Handler, s *Snapshot, v *visit, n int64, within *exchange.Within) *Route {
+	r := v.request
+	if f := g.full(s, n); f != nil && (s.Vital == "" || s.Socket(h.socket) != s.Vital) {
+		v.writer.Fail(f)
+		return nil
 	}
-}
-
-// finish ends the exchange, also after a panic: a handler's own abort goes on
-// to the server, and a bug is a 500 with its stack in the log.
-func (g *Gateway) finish(cause any, v *visit) {
-	switch cause {
-	case nil:
-		v.end(nil)
-		return
-	case http.ErrAbortHandler: // the very value, as net/http compares it
-		v.end(http.ErrAbortHandler)
-		panic(http.ErrAbortHandler)
+	if r.Method == http.MethodOptions && r.RequestURI == "*" {
+		v.writer.WriteHeader(http.StatusNoContent) // about the server as a whole (RFC 9110 section 9.3.7): it is here
+		return nil
 	}
-	x := v.exchange
-	g.options.Log.Error("panic in a handler", "request_id", x.ID, "route", x.Route, "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
-	err := fault.Unexpected.New("", fault.Internal("panic: %v", cause))
-	defer v.end(err)
-	v.writer.Fail(err) // panics with http.ErrAbortHandler where the head is out
+	target, f := s.find(s.Socket(h.socket), r, &v.Exchange, g.bound(r), within)
+	if f != nil {
+		v.writer.Fail(f)
+		return nil
+	}
+	return target
 }
 
 func (g *Gateway) server(r *http.Request) exchange.Server {

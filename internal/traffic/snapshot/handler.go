@@ -28,9 +28,10 @@ func (h *Handler) Enter(w http.ResponseWriter, r *http.Request, within exchange.
 	}
 	use := s.use // as in Gateway.serve
 	defer use.leave()
-	x := s.within(r, within)
-	x.Entrance = h
-	h.gateway.pass(h, s, w, r, x, &within)
+	v := &visit{Exchange: s.within(r, within), log: s.AccessLog, tracer: s.Tracer}
+	v.Entrance = h
+	v.begin(h.gateway, w, r)
+	h.gateway.pass(h, s, v, &within)
 }
 
 // Snapshot is what requests are served by now, nil before the first Swap.

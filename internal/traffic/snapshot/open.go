@@ -14,9 +14,9 @@ import (
 // maxID bounds a request id that is taken over from a trusted proxy.
 const maxID = 128
 
-// open begins the exchange of r: who is it, and under which id.
-func (s *Snapshot) open(r *http.Request, peer netip.AddrPort) *exchange.Exchange {
-	x := &exchange.Exchange{Start: time.Now(), Verbose: s.Verbose}
+// open begins x, the exchange of r: who is it, and under which id.
+func (s *Snapshot) open(x *exchange.Exchange, r *http.Request, peer netip.AddrPort) {
+	x.Start, x.Verbose = time.Now(), s.Verbose
 	x.Client = forward.Receive(peer, r.TLS != nil, r.Host, exchange.RequestHead(r), s.Trusted)
 	forward.DropManaged(exchange.RequestHead(r), s.Managed)
 	forward.DropManaged(exchange.RequestTrailer(r), s.Managed)
@@ -26,14 +26,13 @@ func (s *Snapshot) open(r *http.Request, peer netip.AddrPort) *exchange.Exchange
 	if x.ID == "" {
 		x.ID = newID()
 	}
-	return x
 }
 
 // within begins the exchange of r, which is made within another one and comes from
 // its client. What only proxies and the gateway may say is not heard of it.
-func (s *Snapshot) within(r *http.Request, w exchange.Within) *exchange.Exchange {
+func (s *Snapshot) within(r *http.Request, w exchange.Within) exchange.Exchange {
 	forward.DropManaged(exchange.RequestHead(r), s.Managed)
-	return &exchange.Exchange{
+	return exchange.Exchange{
 		ID: w.ID, Start: time.Now(), Verbose: s.Verbose, Client: w.Of.Client, Server: w.Of.Server, Inner: true,
 	}
 }

@@ -41,6 +41,16 @@ func (b *body) Read(p []byte) (int, error) {
 	return b.read(p)
 }
 
+// Buffered is how many bytes of the content can be read without waiting for the client, of one that nobody else reads yet.
+func (b *body) Buffered() int {
+	if b.chunked || b.over.Load() {
+		return 0
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return int(min(b.left, int64(len(b.turn.in.b))))
+}
+
 // isHere tells, of one that nobody reads yet, whether all of it was received with the head.
 func (b *body) isHere() bool { return !b.chunked && b.left <= int64(len(b.turn.in.b)) }
 
@@ -106,55 +116,62 @@ func (b *body) receive(p []byte) (int, error) {
 		return n, nil
 	}
 	in.giveBack() // for it is empty, and what is waited for may be long in coming
-	return b.await(func() (int, error) { return b.conn.net.Read(p) })
+	return b.await(p)
 }
 
 // fill receives more into the inlet.
 func (b *body) fill() error {
-	n, err := b.await(func() (int, error) { return b.turn.in.fill(b.conn.net) })
+	n, err := b.await(nil)
 	if n > 0 {
 		return nil
 	}
 	return unexpected(err)
 }
 
-// await reads from the client, and sees to it that it keeps its rate. Only the time that
-// is spent waiting for it counts.
-func (b *body) await(read func() (int, error)) (int, error) {
+// await reads from the client into p, or into the inlet where that is nil, and sees to it that it
+// keeps its rate. Only the time that is spent waiting for it counts.
+func (b *body) await(p []byte) (int, error) {
 	c := b.conn
 	rate := c.server.options.BodyRate
 	if rate <= 0 {
-		return c.readOn(read)
+		n, _, err := b.readOn(p, true)
+		return n, err
 	}
 	begun := c.server.now()
 	c.expect(inBody, begun+int64(b.pace.Left()))
-	defer c.expect(nothing, 0)
+	n, late, err := b.readOn(p, false)
+	c.expect(nothing, 0)
+	if late {
+		c.slow(ContentTooSlow)
+		return 0, c.broken(ContentTooSlow)
+	}
+	b.pace.Waited(c.server.since(begun), int64(n), rate)
+	return n, err
+}
+
+// readOn reads until something comes, or the connection fails, or the sweep finds that it is late. The
+// sweep may also have ended the wait for a head that was over; unbound, it has no other reason.
+func (b *body) readOn(p []byte, unbound bool) (n int, late bool, err error) {
 	for {
-		n, err := read()
-		if n == 0 {
-			if phase, woken := c.woken(err); woken && phase == wentOn {
-				continue
-			} else if woken {
-				c.slow(ContentTooSlow)
-				return 0, c.broken(ContentTooSlow)
-			}
+		n, err = b.take(p)
+		if n > 0 {
+			return n, false, err
 		}
-		b.pace.Waited(c.server.since(begun), int64(n), rate)
-		return n, err
+		phase, woken := b.conn.woken(err)
+		if !woken {
+			return 0, false, err
+		}
+		if phase != wentOn && !unbound {
+			return 0, true, err
+		}
 	}
 }
 
-// readOn reads without a bound of the sweep's, which may have ended the wait for a head that was over.
-func (c *Conn) readOn(read func() (int, error)) (int, error) {
-	for {
-		n, err := read()
-		if n == 0 {
-			if _, woken := c.woken(err); woken {
-				continue
-			}
-		}
-		return n, err
+func (b *body) take(p []byte) (int, error) {
+	if p == nil {
+		return b.turn.in.fill(b.conn.net)
 	}
+	return b.conn.net.Read(p)
 }
 
 // broken notes why nothing is read any more.

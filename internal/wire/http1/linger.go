@@ -52,8 +52,10 @@ func (c *Conn) linger() {
 	c.served.Store(true) // there is no head that could hurry
 	half, ok := c.net.(interface{ CloseWrite() error })
 	if c.tls != nil || !c.parks() || !ok || half.CloseWrite() != nil {
-		Linger(c.net)
-		c.close()
+		go func() { // on a fresh stack, for it may be one of many
+			Linger(c.net)
+			c.close()
+		}()
 		return
 	}
 	c.lingers, c.swallows = true, lingerBytes

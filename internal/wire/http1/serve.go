@@ -84,7 +84,7 @@ func (c *Conn) part(t *turn, after after) {
 	case ends:
 		c.close()
 	case lingers:
-		go c.linger() // on a fresh stack, for it may be one of many
+		c.linger()
 	case goesOn, isTaken:
 	}
 }
@@ -227,10 +227,18 @@ func (c *Conn) receiveMore(t *turn, blank bool) after {
 
 // answer has the request answered whose head is the first end bytes of t.in.
 func (c *Conn) answer(t *turn, end int) after {
+	if reason := c.readHead(t, end); reason != OK {
+		return c.refuse(t, reason.Fault())
+	}
+	return c.handle(t)
+}
+
+// readHead makes a request of it.
+func (c *Conn) readHead(t *turn, end int) Reason {
 	b := t.in.b[:end]
 	var h Head
 	if reason := h.Parse(b, c.server.options.Limits); reason != OK {
-		return c.refuse(t, reason.Fault())
+		return reason
 	}
 	if h.Rewrites() {
 		b = h.Rewrite(b)
@@ -239,16 +247,14 @@ func (c *Conn) answer(t *turn, end int) after {
 	text := string(b) // all that the strings of the request are parts of
 	t.in.skip(end)
 	t.read(c, &h, text)
-	return c.handle(t)
+	return OK
 }
 
 // refuse has the handler answer what cannot be read, after which nothing is read.
 func (c *Conn) refuse(t *turn, f *fault.Fault) after {
 	c.fault.Store(f)
-	var h Head
-	h.Minor = 1
 	t.in.b = t.in.b[:0]
-	t.read(c, &h, string(refusal))
+	t.read(c, &Head{Minor: 1}, string(refusal))
 	if after := c.handle(t); after == isTaken {
 		return after
 	}
@@ -257,14 +263,8 @@ func (c *Conn) refuse(t *turn, f *fault.Fault) after {
 
 // handle calls the handler, and completes its response.
 func (c *Conn) handle(t *turn) after {
-	if c.ctx == nil {
-		c.ctx = context.WithValue(context.Background(), http.LocalAddrContextKey, c.net.LocalAddr())
-		if more := c.server.options.Context; more != nil {
-			c.ctx = more(c.ctx, c)
-		}
-	}
 	ctx := new(exchange.RequestContext) // which the handler may keep
-	ctx.Under(c.ctx)
+	ctx.Under(c.context())
 	defer ctx.Cancel(nil)
 	c.mu.Lock()
 	c.current = ctx
@@ -283,6 +283,17 @@ func (c *Conn) handle(t *turn) after {
 	}
 	aborted := c.call(w, r)
 	return c.complete(t, w, aborted)
+}
+
+// context is that of all requests.
+func (c *Conn) context() context.Context {
+	if c.ctx == nil {
+		c.ctx = context.WithValue(context.Background(), http.LocalAddrContextKey, c.net.LocalAddr())
+		if more := c.server.options.Context; more != nil {
+			c.ctx = more(c.ctx, c)
+		}
+	}
+	return c.ctx
 }
 
 // readWhole notes that the request has come whole, not long after that time: from now on the client may leave.

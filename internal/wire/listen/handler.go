@@ -147,11 +147,14 @@ func endStall(c net.Conn) {
 	}
 }
 
-// serve answers what the wire refused, and hands on the rest. Once the server
+// handler answers what the wire refused, and hands on the rest. Once the server
 // leaves, every response says that its connection ends; one that was begun before
 // is told by the exchange.Writer. Over HTTP/2 the field would make net/http's
 // server say a GOAWAY after which it forgets what is on its way.
-func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+type handler struct{ *Server }
+
+// ServeHTTP serves a request of any version.
+func (s handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.ProtoMajor >= 2 {
 		s.serveStream(w, r)
 		return

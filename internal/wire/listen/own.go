@@ -3,7 +3,6 @@ package listen
 import (
 	"context"
 	"net"
-	"net/http"
 	"time"
 
 	"github.com/weir-gateway/weir/internal/wire/http1"
@@ -13,7 +12,7 @@ import (
 func (s *Server) newOwn(lines bool) *http1.Server {
 	return http1.NewServer(http1.ServerOptions{
 		Options:   s.sieve,
-		Handler:   http.HandlerFunc(s.serve),
+		Handler:   handler{s},
 		KeepAlive: s.limits.KeepAlive,
 		Lines:     lines,
 		Log:       s.log,

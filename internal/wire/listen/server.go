@@ -156,7 +156,7 @@ func (s *Server) newHTTPServer() *http.Server {
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(s.tls != nil || s.sieve.H2C) // what TLS there is was ended by us
 	return &http.Server{                                       //nolint:gosec // G112: the Sieve bounds the time of heads, by connection and by request
-		Handler:                      http.HandlerFunc(s.serve),
+		Handler:                      handler{s},
 		DisableGeneralOptionsHandler: true, // OPTIONS * is a matter of routing
 		IdleTimeout:                  s.limits.KeepAlive,
 		MaxHeaderBytes:               s.limits.HeadBytes,

@@ -1,0 +1,60 @@
+package snapshot
+
+import (
+	"fmt"
+	"net/http"
+	"runtime/debug"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/base/telemetry"
+	"github.com/weir-gateway/weir/internal/base/telemetry/accesslog"
+	"github.com/weir-gateway/weir/internal/base/telemetry/tracing"
+)
+
+// visit is an exchange with who counts and logs it when it has ended, and no done hook, so
+// that this costs no memory.
+type visit struct {
+	exchange.Exchange
+
+	gateway *Gateway
+	writer  *exchange.Writer
+	request *http.Request
+	meter   *telemetry.Route
+	log     *accesslog.Log
+	tracer  *tracing.Tracer
+}
+
+// begin has the exchange begin, which no route is known for yet.
+func (v *visit) begin(g *Gateway, w http.ResponseWriter, r *http.Request) {
+	v.gateway, v.meter = g, g.options.Unmatched
+	v.writer, v.request = exchange.Begin(w, r, &v.Exchange)
+}
+
+// end ends the exchange; abort is as in exchange.Writer.Finish.
+func (v *visit) end(abort error) {
+	outcome := v.writer.Finish(abort)
+	v.meter.Count(v.request.Method, &v.Exchange, outcome)
+	v.tracer.End(v.request, &v.Exchange, outcome)
+	v.log.Write(v.request, v.writer.Head(), &v.Exchange, outcome)
+	if visited := v.gateway.options.Visited; visited != nil {
+		visited(v.request, &v.Exchange, outcome)
+	}
+}
+
+// finish ends the exchange, also after a panic: a handler's own abort goes on
+// to the server, and a bug is a 500 with its stack in the log.
+func (v *visit) finish(cause any) {
+	switch cause {
+	case nil:
+		v.end(nil)
+		return
+	case http.ErrAbortHandler: // the very value, as net/http compares it
+		v.end(http.ErrAbortHandler)
+		panic(http.ErrAbortHandler)
+	}
+	v.gateway.options.Log.Error("panic in a handler", "request_id", v.ID, "route", v.Route, "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
+	err := fault.Unexpected.New("", fault.Internal("panic: %v", cause))
+	defer v.end(err)
+	v.writer.Fail(err) // panics with http.ErrAbortHandler where the head is out
+}
