@@ -108,6 +108,11 @@ type Watch struct {
 // Changed has a value when the files are others than they were.
 func (w *Watch) Changed() <-chan struct{} { return w.changed }
 
+// Again has the files looked at though nothing was told of them, for they may be others than those that were watched.
+func (w *Watch) Again() {
+	w.watcher.do(func(*lookout) { w.due = time.Now() })
+}
+
 // Close ends the watch. The last one ends the Watcher's goroutine.
 func (w *Watch) Close() {
 	all := w.watcher

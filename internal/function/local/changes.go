@@ -106,8 +106,14 @@ func (b *backend) followOn(first *version) {
 		}
 		return watch.Changed()
 	}
+	again := func() { // it is known now what the program is built from beside its folder
+		if watch != nil {
+			watch.Again()
+		}
+	}
 	told := rewatch() // before it is read, so that no change is missed
 	b.prepare(first)
+	again()
 	for {
 		select {
 		case <-c.ctx.Done():
@@ -118,6 +124,7 @@ func (b *backend) followOn(first *version) {
 		}
 		for b.renewUntil(told) {
 		}
+		again()
 	}
 }
 

@@ -184,10 +184,12 @@ func main() {
 }
 `
 
-func TestAnEditOfGoSourceIsBuiltAndTakesOver(t *testing.T) {
-	ownCache(t)
-	top := t.TempDir()
-	write := func(path, text string) {
+// goModule makes a module with a function, orders, that says "one a", and with the package it has the "a" of. It gives
+// what writes its files.
+func goModule(t *testing.T) (top string, write func(path, text string)) {
+	t.Helper()
+	top = t.TempDir()
+	write = func(path, text string) {
 		path = filepath.Join(top, filepath.FromSlash(path))
 		must(t, os.MkdirAll(filepath.Dir(path), 0o700))
 		must(t, os.WriteFile(path, []byte(text), 0o600))
@@ -195,6 +197,12 @@ func TestAnEditOfGoSourceIsBuiltAndTakesOver(t *testing.T) {
 	write("go.mod", "module shop.dev\n\ngo 1.24\n")
 	write("shared/shared.go", "package shared\n\nconst Text = \"a\"\n")
 	write("orders/main.go", fmt.Sprintf(versionedMain, "one "))
+	return top, write
+}
+
+func TestAnEditOfGoSourceIsBuiltAndTakesOver(t *testing.T) {
+	ownCache(t)
+	top, write := goModule(t)
 	g := serve(t, start(t, &records{}, func(c *Config) { c.Run, c.Queue.Wait = filepath.Join(top, "orders"), time.Minute }))
 	answers := func(want string) {
 		t.Helper()
@@ -220,6 +228,21 @@ func TestAnEditOfGoSourceIsBuiltAndTakesOver(t *testing.T) {
 	if newer := g.Status().Newer; newer != "" {
 		t.Errorf("the status still says %q", newer)
 	}
+}
+
+// TestAnEditElsewhereIsSeenFromTheStart edits what a program is built from beside its folder, in which nothing happens.
+func TestAnEditElsewhereIsSeenFromTheStart(t *testing.T) {
+	ownCache(t)
+	top, write := goModule(t)
+	g := serve(t, start(t, &records{}, func(c *Config) { c.Run, c.Queue.Wait = filepath.Join(top, "orders"), time.Minute }))
+	answers := func(want string) {
+		t.Helper()
+		await.That(t, "it answers "+want, func() bool { got, err := g.send("/", ""); return err == nil && got.body == want })
+	}
+	answers("one a")
+	await.That(t, "packages elsewhere are known", func() bool { return g.Backend.(*backend).changes.elsewhere.Load() != nil })
+	write("shared/shared.go", "package shared\n\nconst Text = \"b\"\n")
+	answers("one b")
 }
 
 func TestAnEditOfAModuleTakesOver(t *testing.T) {
