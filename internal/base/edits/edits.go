@@ -11,8 +11,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/fsnotify/fsnotify"
-
+	"github.com/weir-gateway/weir/internal/base/notify"
 	"github.com/weir-gateway/weir/internal/base/places"
 )
 
@@ -120,7 +119,7 @@ func (w *Watch) Close() {
 	defer all.mu.Unlock()
 	all.do(func(l *lookout) {
 		delete(l.watches, w)
-		_ = w.watched.Follow(l, nil) // what is not watched cannot fail to be
+		_ = l.follow(w, nil) // what is not watched cannot fail to be
 	})
 	all.users--
 	if all.users == 0 {
@@ -134,15 +133,14 @@ type lookout struct {
 	*Watcher
 
 	watches map[*Watch]bool
-	system  *fsnotify.Watcher // nil where the system tells nothing
-	events  <-chan fsnotify.Event
+	system  *notify.Watcher // nil where the system tells nothing
+	events  <-chan string
 	errors  <-chan error
-	folders map[string]int // how many watch each
 }
 
 func (w *Watcher) run() {
 	defer close(w.ended)
-	l := &lookout{Watcher: w, watches: map[*Watch]bool{}, folders: map[string]int{}}
+	l := &lookout{Watcher: w, watches: map[*Watch]bool{}}
 	l.hear()
 	defer l.close()
 	again := time.NewTicker(l.interval())
@@ -156,8 +154,8 @@ func (w *Watcher) run() {
 				return
 			}
 			task(l)
-		case e := <-l.events:
-			l.heard(e)
+		case path := <-l.events:
+			l.heard(path)
 		case err := <-l.errors: // it may have lost some
 			l.options.Log.Debug("watching files", "error", err)
 			l.all()
@@ -172,7 +170,7 @@ func (w *Watcher) run() {
 
 // hear asks the system to tell of changes.
 func (l *lookout) hear() {
-	system, err := fsnotify.NewWatcher()
+	system, err := notify.New()
 	if err != nil { // there is a limit on how many there may be
 		l.options.Log.Warn("the system does not tell of changed files; they are looked at every few seconds", "error", err)
 		return
@@ -196,33 +194,17 @@ func (l *lookout) interval() time.Duration {
 	return poll
 }
 
-// Add is a Watched's: several may watch one folder.
-func (l *lookout) Add(folder string) error {
+// follow has the system tell of what paths lead through, and of nothing else, to w.
+func (l *lookout) follow(w *Watch, paths []string) error {
 	if l.system == nil {
 		return nil
 	}
-	err := l.system.Add(folder)
-	if err == nil {
-		l.folders[folder]++
-	}
-	return err //nolint:wrapcheck // look tells it
+	return w.watched.Follow(l.system, paths)
 }
 
-// Remove is a Watched's, too.
-func (l *lookout) Remove(folder string) error {
-	if l.system == nil {
-		return nil
-	}
-	if l.folders[folder]--; l.folders[folder] > 0 {
-		return nil
-	}
-	delete(l.folders, folder)
-	return l.system.Remove(folder) //nolint:wrapcheck // a folder that is gone is watched no more
-}
-
-func (l *lookout) heard(e fsnotify.Event) {
+func (l *lookout) heard(path string) {
 	for w := range l.watches {
-		if w.watched.Concerns(e) {
+		if w.watched.Concerns(path) {
 			w.due = time.Now().Add(l.options.Settle)
 		}
 	}
@@ -278,7 +260,7 @@ func (l *lookout) review(w *Watch) {
 // look gives the state of the files, and follows them to where they are now.
 func (w *Watch) look(l *lookout) string {
 	paths, state := w.files()
-	if err := w.watched.Follow(l, paths); err != nil {
+	if err := l.follow(w, paths); err != nil {
 		l.options.Log.Debug("a folder cannot be watched; its files are looked at from time to time", "error", err)
 	}
 	return state

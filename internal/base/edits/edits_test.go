@@ -129,3 +129,23 @@ func TestTheLastWatchEndsEverything(t *testing.T) {
 		two.Close()
 	}
 }
+
+// A folder that is made anew may get the number of the one that was removed. So it
+// looks like the same, though the system watches it no more.
+func TestAFolderThatIsMadeAnewIsWatched(t *testing.T) {
+	folder := filepath.Join(t.TempDir(), "program")
+	path := filepath.Join(folder, "index.js")
+	write(t, path, "one")
+	w := watcher(20*time.Millisecond, time.Hour)
+	program := w.Watch(file(path))
+	defer program.Close()
+	for _, text := range []string{"two, longer", "three, which is longer", "four, which is longer still"} {
+		if err := os.RemoveAll(folder); err != nil {
+			t.Fatal(err)
+		}
+		write(t, path, text)
+		await.From(t, "a folder that was made anew", program.Changed())
+		write(t, path, text+", and mended")
+		await.From(t, "a file in it", program.Changed())
+	}
+}

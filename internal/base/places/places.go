@@ -9,8 +9,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-
-	"github.com/fsnotify/fsnotify"
 )
 
 // Watched are the folders that the system watches for us. Files are never watched
@@ -20,8 +18,16 @@ type Watched struct {
 	// Of tells which names within a folder that was itself named are of interest.
 	Of func(name string) bool
 
-	folders map[string]os.FileInfo // as they were when the watch was set
+	folders map[string]*folder
 	names   places
+}
+
+// folder is one that is watched.
+type folder struct {
+	info os.FileInfo // as it was when the watch was set
+	// told: something has happened to itself. It may have been removed and made anew,
+	// and look like the same, for systems give a number again that has become free.
+	told bool
 }
 
 // places are the names in folders whose change can change what a path leads to.
@@ -107,10 +113,11 @@ const Everything = "*"
 // it, as kqueue does.
 func cheapFolders() bool { return runtime.GOOS == "linux" || runtime.GOOS == "windows" }
 
-// Notifier is what of an fsnotify.Watcher is needed here.
+// Notifier is what of a notify.Watcher is needed here: what is added twice is watched
+// until it is removed twice.
 type Notifier interface {
 	Add(folder string) error
-	Remove(folder string) error
+	Remove(folder string)
 }
 
 // mostWalks bounds how often paths are walked that change all the time.
@@ -135,40 +142,46 @@ func (w *Watched) Follow(system Notifier, paths []string) (err error) {
 // not watched before.
 func (w *Watched) watch(system Notifier) (more bool, err error) {
 	if w.folders == nil {
-		w.folders = map[string]os.FileInfo{}
+		w.folders = map[string]*folder{}
 	}
-	for folder, before := range w.folders {
-		now, err := os.Stat(folder)
-		if err == nil && os.SameFile(before, now) && w.names[folder] != nil {
+	var left []string
+	for path, f := range w.folders {
+		now, err := os.Stat(path)
+		if err == nil && os.SameFile(f.info, now) && w.names[path] != nil && !f.told {
 			continue
 		}
-		delete(w.folders, folder)
-		_ = system.Remove(folder) // it ends by itself where the folder is gone
+		delete(w.folders, path)
+		left = append(left, path)
 	}
 	var problems []error
-	for folder := range w.names {
-		if w.folders[folder] != nil {
+	for path := range w.names {
+		if w.folders[path] != nil {
 			continue
 		}
-		info, err := os.Stat(folder)
+		info, err := os.Stat(path)
 		if err == nil {
-			err = system.Add(folder)
+			err = system.Add(path)
 		}
 		if err != nil {
 			problems = append(problems, err)
 			continue
 		}
-		w.folders[folder], more = info, true
+		w.folders[path], more = &folder{info: info}, true
+	}
+	for _, path := range left { // after the others: what is watched on misses nothing between
+		system.Remove(path)
 	}
 	return more, errors.Join(problems...)
 }
 
-// Concerns tells whether an event may be about what is watched.
-func (w *Watched) Concerns(e fsnotify.Event) bool {
-	if w.folders[e.Name] != nil {
+// Concerns tells whether a path of which the system has told may be about what is
+// watched. What it has told is kept in mind until the next Follow.
+func (w *Watched) Concerns(path string) bool {
+	if f := w.folders[path]; f != nil {
+		f.told = true
 		return true
 	}
-	names := w.names[filepath.Dir(e.Name)]
-	name := filepath.Base(e.Name)
+	names := w.names[filepath.Dir(path)]
+	name := filepath.Base(path)
 	return names[name] || names[Everything] || names[ofInterest] && w.Of(name)
 }

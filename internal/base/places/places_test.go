@@ -10,19 +10,16 @@ import (
 // late is a system that begins to watch a folder only when something has happened there.
 type late struct {
 	happens func(folder string)
-	watches map[string]bool
+	watches map[string]int
 }
 
 func (l late) Add(folder string) error {
 	l.happens(folder)
-	l.watches[folder] = true
+	l.watches[folder]++
 	return nil
 }
 
-func (l late) Remove(folder string) error {
-	delete(l.watches, folder)
-	return nil
-}
+func (l late) Remove(folder string) { l.watches[folder]-- }
 
 // What comes after it was looked for, and before its folder is watched, is told by
 // nobody: who follows must look again.
@@ -42,7 +39,7 @@ func TestWhatComesWhileItIsFollowedIsFound(t *testing.T) {
 				t.Fatal(err)
 			}
 			happened := false
-			system := late{watches: map[string]bool{}, happens: func(folder string) {
+			system := late{watches: map[string]int{}, happens: func(folder string) {
 				if folder != top || happened {
 					return
 				}
@@ -60,7 +57,7 @@ func TestWhatComesWhileItIsFollowedIsFound(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if !happened || !system.watches[folder] {
+			if !happened || system.watches[folder] != 1 {
 				t.Errorf("%s is not watched, but %v", folder, system.watches)
 			}
 		})

@@ -8,8 +8,7 @@ import (
 	"os"
 	"time"
 
-	"github.com/fsnotify/fsnotify"
-
+	"github.com/weir-gateway/weir/internal/base/notify"
 	"github.com/weir-gateway/weir/internal/base/places"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/config"
@@ -129,8 +128,8 @@ func (w *Watcher) run() {
 		case f := <-w.follow:
 			l.known = f
 			l.look(true)
-		case e := <-l.events:
-			if l.watched.Concerns(e) {
+		case path := <-l.events:
+			if l.watched.Concerns(path) {
 				l.seen = nil
 				l.wait()
 			}
@@ -149,8 +148,8 @@ func (w *Watcher) run() {
 type lookout struct {
 	*Watcher
 
-	system  *fsnotify.Watcher // nil where the system tells nothing
-	events  <-chan fsnotify.Event
+	system  *notify.Watcher // nil where the system tells nothing
+	events  <-chan string
 	errors  <-chan error
 	watched places.Watched
 
@@ -166,7 +165,7 @@ type lookout struct {
 
 // hear asks the system to tell of changes.
 func (l *lookout) hear() {
-	system, err := fsnotify.NewWatcher()
+	system, err := notify.New()
 	if err != nil { // there is a limit on how many there may be
 		l.options.Log.Warn("the system does not tell of changed files; they are looked at every few seconds", "error", err)
 		return
