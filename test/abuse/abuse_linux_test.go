@@ -76,6 +76,34 @@ func TestSlowClientsAreCutOff(t *testing.T) {
 	}
 }
 
+// TestSlowClientsCostLittle holds what each client of a crowd takes of memory at most that is waited for, with what it
+// costs to refuse it.
+func TestSlowClientsCostLittle(t *testing.T) {
+	const crowd, each = 500, 16 << 10 // bytes; it is 8 KB for a head, and 11 for content
+	for _, s := range slows() {
+		if !s.reads {
+			continue
+		}
+		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
+			weir := startWeir(t, backend(t))
+			weir.warm(t)
+			before := weir.processes.memory()
+			c := gather(t, weir.plain, crowd, s)
+			defer c.disperse()
+			var most int64
+			await.That(t, "all are cut off", func() bool {
+				most = max(most, weir.processes.memory().less(before).anonymous)
+				return connections(weir.plain) == 0
+			})
+			if most > crowd*each {
+				t.Errorf("%.1f kB for each client, want %.1f at most", float64(most)/crowd/1e3, each/1e3)
+			}
+			t.Logf("%.1f kB each", float64(most)/crowd/1e3)
+		})
+	}
+}
+
 // TestAgainstNginx plays everything at full strength against both, and prints it.
 func TestAgainstNginx(t *testing.T) {
 	if !*full {
