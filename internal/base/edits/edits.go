@@ -158,7 +158,7 @@ func (w *Watcher) run() {
 			l.heard(path)
 		case err := <-l.errors: // it may have lost some
 			l.options.Log.Debug("watching files", "error", err)
-			l.all()
+			l.lost()
 		case <-again.C:
 			l.all()
 		case <-due.C:
@@ -208,6 +208,14 @@ func (l *lookout) heard(path string) {
 			w.due = time.Now().Add(l.options.Settle)
 		}
 	}
+}
+
+// lost looks at everything, for anything may have changed.
+func (l *lookout) lost() {
+	for w := range l.watches {
+		w.watched.Lost()
+	}
+	l.all()
 }
 
 // all looks at everything.

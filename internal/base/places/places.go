@@ -185,3 +185,11 @@ func (w *Watched) Concerns(path string) bool {
 	name := filepath.Base(path)
 	return names[name] || names[Everything] || names[ofInterest] && w.Of(name)
 }
+
+// Lost says that the system has lost something that it was to tell: any of the folders may have been
+// removed and made anew.
+func (w *Watched) Lost() {
+	for _, f := range w.folders {
+		f.told = true
+	}
+}

@@ -63,3 +63,31 @@ func TestWhatComesWhileItIsFollowedIsFound(t *testing.T) {
 		})
 	}
 }
+
+// A folder that was removed and made anew may look like the same. Where the system has told
+// that it has lost something, that may have been it.
+func TestFoldersAreWatchedAnewWhenSomethingWasLost(t *testing.T) {
+	folder, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	added := 0
+	system := late{watches: map[string]int{}, happens: func(of string) {
+		if of == folder {
+			added++
+		}
+	}}
+	var w Watched
+	path := filepath.Join(folder, "weir.yaml")
+	for _, want := range []int{1, 1, 2, 2} {
+		if want > 1 && added == 1 {
+			w.Lost()
+		}
+		if err := w.Follow(system, []string{path}); err != nil {
+			t.Fatal(err)
+		}
+		if added != want || system.watches[folder] != 1 {
+			t.Errorf("%s was added %d times and is watched %d times, want %d and 1", folder, added, system.watches[folder], want)
+		}
+	}
+}

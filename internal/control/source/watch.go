@@ -133,8 +133,9 @@ func (w *Watcher) run() {
 				l.seen = nil
 				l.wait()
 			}
-		case err := <-l.errors:
+		case err := <-l.errors: // it may have lost some
 			w.options.Log.Debug("watching the configuration", "error", err)
+			l.watched.Lost()
 			l.wait()
 		case <-l.settled.C:
 			l.look(l.seen != nil)
