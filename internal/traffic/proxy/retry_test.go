@@ -95,6 +95,40 @@ func TestAnIdempotentRequestIsRepeatedElsewhere(t *testing.T) {
 	}
 }
 
+// The trailers of a client come with the end of its content, when a second try may just be telling their names.
+func TestTrailersComeWithEachTry(t *testing.T) {
+	both(t, func(t *testing.T, front, back string) {
+		t.Helper()
+		for range 10 {
+			client := client(t, front)
+			in, out := io.Pipe()
+			ended := make(chan struct{})
+			end := sync.OnceFunc(func() { close(ended) })
+			first := rawBackend(t, func(c net.Conn, r *bufio.Reader) {
+				_, _ = r.ReadByte()
+				_ = c.(*net.TCPConn).SetLinger(0)
+				end()
+			})
+			g := start(t, setup{protocol: back, retry: 1, addresses: []string{first}}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				end()
+				_, _ = io.Copy(w, r.Body)
+				_, _ = io.WriteString(w, ", "+r.Trailer.Get("X-End"))
+			}))
+			go func() {
+				_, _ = io.WriteString(out, "payload")
+				<-ended
+				_ = out.Close()
+			}()
+			req := request(t, "PUT", g.URL+"/", in)
+			req.Trailer = http.Header{"X-End": {"ended"}}
+			res := do(t, client, req)
+			if got := read(t, res.Body); res.StatusCode != http.StatusOK || got != "payload, ended" {
+				t.Errorf("%d %q", res.StatusCode, got)
+			}
+		}
+	})
+}
+
 func TestABodyTooLongToHoldIsNotRepeated(t *testing.T) {
 	var requests atomic.Int32
 	g := start(t, setup{retry: 3, addresses: []string{resetting(t, &requests)}}, nil)

@@ -165,6 +165,8 @@ type attemptBody struct {
 	replay *replay
 	at     int
 	sent   func() // called when the body was read to its end or closed; nil: nobody asks
+	// trailers gives the attempt those of the request, which have come with the end; nil: there are none.
+	trailers func()
 
 	closed, final atomic.Bool
 }
@@ -172,10 +174,19 @@ type attemptBody struct {
 func (b *attemptBody) Read(p []byte) (int, error) {
 	n, err := b.replay.readAt(p, b.at, &b.closed)
 	b.at += n
-	if b.sent != nil && errors.Is(err, io.EOF) {
-		b.sent()
+	if errors.Is(err, io.EOF) {
+		b.ended()
 	}
 	return n, err
+}
+
+func (b *attemptBody) ended() {
+	if b.trailers != nil {
+		b.trailers()
+	}
+	if b.sent != nil {
+		b.sent()
+	}
 }
 
 func (b *attemptBody) Close() error {

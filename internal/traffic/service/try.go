@@ -26,6 +26,7 @@ type call struct {
 	req      *http.Request
 	exchange *exchange.Exchange // nil outside of one
 	body     *replay            // nil where the request has none, or can give it again
+	trailers []string           // their names, with body
 	// tried are addresses: an endpoint that was gone and is back in the next list is
 	// still the one that has just failed.
 	tried  []string
@@ -52,6 +53,7 @@ func (v *view) RoundTrip(req *http.Request) (*http.Response, error) {
 		c.exchange.Backend = v.service.name
 	}
 	if req.Body != nil && req.Body != http.NoBody && req.GetBody == nil {
+		c.trailers = exchange.RequestTrailer(req).Names() // nobody reads the body yet, with whose end they are given values
 		c.body = newReplay(req.Body, v.replayLimit(), !v.retry.unsent && repeatable(req))
 	}
 	res, err := c.guarded()
@@ -274,8 +276,24 @@ func (c *call) outbound(a *attempt, e *endpoint) (*http.Request, *attemptBody) {
 		return out, nil
 	}
 	body := &attemptBody{replay: c.body, sent: a.sent}
+	if len(c.trailers) > 0 {
+		body.trailers = ownTrailers(out, c.req, c.trailers)
+	}
 	out.Body = body
 	return out, body
+}
+
+// ownTrailers gives an attempt trailers of its own, and a function that fills them in when req has its own: those are
+// written by whoever reads the end of the body, perhaps for an attempt that is over.
+func ownTrailers(out, req *http.Request, names []string) (fill func()) {
+	exchange.AnnounceTrailers(out, names)
+	return func() {
+		trailer := exchange.RequestTrailer(out)
+		for _, name := range names {
+			trailer.Del(name)
+		}
+		exchange.CopyHead(trailer, exchange.RequestTrailer(req), func(string) bool { return true })
+	}
 }
 
 // explain turns the error of the last attempt into what the client is told. The
