@@ -17,8 +17,8 @@ import (
 	"github.com/weir-gateway/weir/internal/base/forward"
 )
 
-// body is the client's body on its way to the backend. The server reads it in the
-// backend's goroutine; finish makes sure that nobody does any more.
+// body is the client's body on its way to the backend. What is waited for is read by the handler, and the
+// rest by whoever calls the backend; finish makes sure that nobody does any more.
 type body struct {
 	*passage
 

@@ -70,7 +70,7 @@ type passage struct {
 	writer   *exchange.Writer    // the exchange's own below it
 	r        *http.Request
 	ctx      cancel.Context // of the request to the backend
-	out      *exchange.Loan // that request
+	out      *exchange.Loan // that request; nil until the content that is waited for has come
 	exchange *exchange.Exchange
 	upgrade  string // the protocol that the backend was asked to switch to
 	body     *body  // nil where there is none
