@@ -49,6 +49,7 @@ ENGINE_TESTS = ./internal/wire/listen ./internal/wire/transport ./internal/traff
 engine: ## the tests of sockets, endpoints and proxy, the scenarios and attacks: with net/http's HTTP/1.x in the place of our own, and with our own where memory that is used again is overwritten
 	CGO_ENABLED=1 $(GO) test -race -timeout 10m $(ENGINE_TESTS) -args -engine std
 	WEIR_ENGINE=std $(GO) test -count=1 -timeout 10m ./test/scenario ./test/attack
+	$(GO) test -count=1 -run TestSlowClientsCostLittle ./test/abuse
 	$(GO) test -tags poison ./internal/wire/http1 ./internal/base/exchange
 	$(GO) test -tags poison $(ENGINE_TESTS) ./internal/traffic/compose ./internal/filter/...
 	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; $(GO) build -tags poison -o "$$folder/weir" ./cmd/weir && \

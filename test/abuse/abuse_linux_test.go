@@ -79,6 +79,9 @@ func TestSlowClientsAreCutOff(t *testing.T) {
 // TestSlowClientsCostLittle holds what each client of a crowd takes of memory at most that is waited for, with what it
 // costs to refuse it.
 func TestSlowClientsCostLittle(t *testing.T) {
+	if weirtest.RaceEnabled {
+		t.Skip("it would weigh the race detector; `make engine` runs it without")
+	}
 	const crowd, each = 500, 16 << 10 // bytes; it is 8 KB for a head, and 11 for content
 	for _, s := range slows() {
 		if !s.reads {

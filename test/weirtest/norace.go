@@ -2,4 +2,5 @@
 
 package weirtest
 
-const raceEnabled = false
+// RaceEnabled tells whether tests, and the gateway that they start, have the race detector.
+const RaceEnabled = false

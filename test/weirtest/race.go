@@ -2,4 +2,5 @@
 
 package weirtest
 
-const raceEnabled = true
+// RaceEnabled tells whether tests, and the gateway that they start, have the race detector.
+const RaceEnabled = true

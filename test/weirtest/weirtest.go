@@ -46,7 +46,7 @@ var build = sync.OnceValues(func() (string, error) { //nolint:gochecknoglobals /
 	}
 	path := filepath.Join(folder, "weir")
 	arguments := []string{"build", "-o", path}
-	if raceEnabled {
+	if RaceEnabled {
 		arguments = append(arguments, "-race")
 	}
 	command := exec.Command("go", append(arguments, "./cmd/weir")...) //nolint:noctx // it ends
