@@ -218,10 +218,10 @@ func TestWhatLibrariesPrintIsPartOfTheLog(t *testing.T) {
 			go func() {
 				defer c.Close()
 				requests := bufio.NewReader(c)
-				if _, err := http.ReadRequest(requests); err == nil {
+				// All requests are answered: the one after the first may have taken what was too much for its own answer.
+				for _, err := http.ReadRequest(requests); err == nil; _, err = http.ReadRequest(requests) {
 					_, _ = io.WriteString(c, "HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\npassword1")
 				}
-				_, _ = io.Copy(io.Discard, requests)
 			}()
 		}
 	}()
