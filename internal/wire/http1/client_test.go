@@ -368,7 +368,8 @@ func (zeros) Read(p []byte) (int, error) { clear(p); return len(p), nil }
 func TestAnAnswerWhileContentIsSent(t *testing.T) {
 	e := newEndpoint(t, await.Patience)
 	content, client := io.Pipe()
-	answer := e.ask(t.Context(), t, "POST", content)
+	sent := make(chan struct{})
+	answer := e.ask(t.Context(), t, "POST", tells{content, sync.OnceFunc(func() { close(sent) })})
 	conn, in := e.accepts(t)
 	req, err := http.ReadRequest(in)
 	if err != nil {
@@ -393,10 +394,11 @@ func TestAnAnswerWhileContentIsSent(t *testing.T) {
 			t.Fatalf("%q, %v", answer, err)
 		}
 	}
-	_ = client.Close()
+	_ = client.Close() // the end of the content
 	if rest, err := io.ReadAll(heard); len(rest) > 0 || err != nil {
 		t.Fatalf("%q, %v", rest, err)
 	}
+	await.From(t, "the client knows that all was sent", sent) // else it keeps the connection only if it learns that soon
 	says(t, conn, "0\r\n\r\n")
 	if rest, err := io.ReadAll(answers); len(rest) > 0 || err != nil {
 		t.Fatalf("%q, %v", rest, err)
@@ -406,6 +408,15 @@ func TestAnAnswerWhileContentIsSent(t *testing.T) {
 	says(t, conn, fine)
 	(<-again).reads(t)
 }
+
+// tells is content that tells of its Close.
+type tells struct {
+	io.Reader
+
+	closed func()
+}
+
+func (c tells) Close() error { c.closed(); return nil }
 
 // An answer that ends before the content was sent ends the connection, and whoever reads the
 // content.

@@ -221,8 +221,8 @@ func midHead(t *testing.T, part string, o http1.Options) (client *net.TCPConn, s
 		hello(w, r)
 	})})
 	client, conn := link(t)
+	send(t, client, part) // before it is served: where it came to a connection that rests already, that would seem to rest still
 	c = s.Serve(conn, time.Time{})
-	send(t, client, part)
 	awaitRest(t)
 	return client, s, c, told
 }
@@ -330,11 +330,14 @@ func TestAClientThatWasRefusedIsNearlyNothing(t *testing.T) {
 		return client, c.closed
 	}
 	t.Run("has no goroutine meanwhile", func(t *testing.T) {
+		begun := time.Now()
 		client, closed := refuse(t, newServer(t, http1.ServerOptions{Handler: sorry}))
 		awaitRest(t)
 		select {
 		case <-closed:
-			t.Error("closed before the client had a moment")
+			if had := time.Since(begun); had < 500*time.Millisecond {
+				t.Errorf("closed after %v, before the client had its moment", had)
+			}
 		default:
 		}
 		send(t, client, "more")
@@ -448,8 +451,8 @@ func TestTheEndOfAWaitForAHeadIsNoneOfItsContent(t *testing.T) {
 	})})
 	client, conn := link(t)
 	late := &tardy{Conn: conn, mark: []byte("Z: 1"), past: make(chan struct{})}
-	s.Serve(late, time.Time{})
 	send(t, client, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n")
+	s.Serve(late, time.Time{})
 	awaitRest(t)
 	send(t, client, "Z: 1\r\n\r\n")
 	await.From(t, "the sweep", late.past)
