@@ -66,7 +66,7 @@ func TestOneClientHasItsShareOfConnections(t *testing.T) {
 func TestHandshakesComputeInTurn(t *testing.T) {
 	certificate, pool := selfSigned(t)
 	var now, most atomic.Int32
-	address := start(t, listen.Options{Handler: http.HandlerFunc(echo), TLS: &tls.Config{
+	address := start(t, listen.Options{Handler: http.HandlerFunc(echo), Limits: patientLimits(), TLS: &tls.Config{ // all wait for their turn, for as long as the machine takes
 		MinVersion: tls.VersionTLS12,
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 			n := now.Add(1)

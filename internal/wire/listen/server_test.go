@@ -283,13 +283,18 @@ func TestSlowHeadIsCutInTime(t *testing.T) {
 }
 
 func TestSilentClientIsCutInTime(t *testing.T) {
+	listener, err := listen.Open(t.Context(), "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	late := dial(t, listener.Addr().String())
+	send(t, late, "GET") // before it is accepted, so that it is in time on any machine
 	address := start(t, listen.Options{
-		Handler: http.HandlerFunc(echo),
-		Limits:  config.Limits{HeadTime: time.Hour, KeepAlive: time.Hour, FirstRequest: 50 * time.Millisecond},
+		Listener: listener,
+		Handler:  http.HandlerFunc(echo),
+		Limits:   config.Limits{HeadTime: time.Hour, KeepAlive: time.Hour, FirstRequest: 50 * time.Millisecond},
 	})
 	wantEnd(t, dial(t, address))
-	late := dial(t, address)
-	send(t, late, "GET")
 	r := bufio.NewReader(late)
 	if res := receive(t, r); res.StatusCode != http.StatusRequestTimeout {
 		t.Errorf("got %d, want 408", res.StatusCode)
