@@ -416,7 +416,7 @@ func TestASlowHeadIsATimeout(t *testing.T) {
 }
 
 func TestABodyThatStallsIsATimeout(t *testing.T) {
-	stall := config.Timeouts{Idle: 30 * time.Millisecond}
+	stall := config.Timeouts{Idle: 200 * time.Millisecond} // longer than a busy machine takes for a piece that is there
 	both(t, func(t *testing.T, front, back string) {
 		t.Helper()
 		t.Run("of the backend, after its head", func(t *testing.T) {
@@ -457,9 +457,10 @@ func TestABodyThatStallsIsATimeout(t *testing.T) {
 }
 
 func TestAPauseBeforeTheHeadIsNoStall(t *testing.T) {
-	g := start(t, setup{timeouts: config.Timeouts{Idle: 10 * time.Millisecond}}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	const idle = 200 * time.Millisecond // longer than a busy machine takes for a piece that is there
+	g := start(t, setup{timeouts: config.Timeouts{Idle: idle}}, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.Copy(io.Discard, r.Body)
-		<-time.After(60 * time.Millisecond)
+		<-time.After(3 * idle)
 		_, _ = io.WriteString(w, "thought about it")
 	}))
 	res := do(t, client(t, transport.HTTP), request(t, "POST", g.URL+"/", strings.NewReader("question")))
