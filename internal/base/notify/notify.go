@@ -29,7 +29,13 @@ type Watcher struct {
 	system *system
 
 	mu    sync.Mutex
-	added map[string]int // folders, and how often
+	added map[string]watched // by folder
+}
+
+// watched is what is asked of one folder.
+type watched struct {
+	times   int  // how often it was added
+	content bool // what is written to its files is told too
 }
 
 // New makes a Watcher of nothing yet. The system has a limit on how many there may be.
@@ -40,7 +46,7 @@ func New() (*Watcher, error) {
 	}
 	w := &Watcher{
 		events: make(chan string), errors: make(chan error),
-		closed: make(chan struct{}), ended: make(chan struct{}), system: s, added: map[string]int{},
+		closed: make(chan struct{}), ended: make(chan struct{}), system: s, added: map[string]watched{},
 	}
 	w.Events, w.Errors = w.events, w.errors
 	w.close = sync.OnceValue(func() error {
@@ -59,14 +65,24 @@ func New() (*Watcher, error) {
 // Add watches a folder, through a link that leads to it. What was added several times
 // is watched until it was removed as often, and is watched as it is at the last time:
 // the path may lead to another folder than before.
-func (w *Watcher) Add(folder string) error {
+func (w *Watcher) Add(folder string) error { return w.add(folder, true) }
+
+// AddNames is Add for whoever wants to know which names come and go, and to what, and
+// nothing of what is written to files: where a system can, it does not tell of that. A
+// folder that was added both ways is told of by both until it was removed as often.
+func (w *Watcher) AddNames(folder string) error { return w.add(folder, false) }
+
+func (w *Watcher) add(folder string, content bool) error {
 	folder = filepath.Clean(folder)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if err := w.system.add(folder); err != nil {
+	of := w.added[folder]
+	of.content = of.content || content
+	if err := w.system.add(folder, of.content); err != nil {
 		return err
 	}
-	w.added[folder]++
+	of.times++
+	w.added[folder] = of
 	return nil
 }
 
@@ -75,7 +91,9 @@ func (w *Watcher) Remove(folder string) {
 	folder = filepath.Clean(folder)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.added[folder]--; w.added[folder] > 0 {
+	of := w.added[folder]
+	if of.times--; of.times > 0 {
+		w.added[folder] = of
 		return
 	}
 	delete(w.added, folder)

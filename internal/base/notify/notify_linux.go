@@ -12,10 +12,13 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// mask is what is told of a folder (inotify(7)). IN_UNMOUNT, IN_IGNORED and
-// IN_Q_OVERFLOW come unasked.
-const mask = unix.IN_CREATE | unix.IN_MODIFY | unix.IN_ATTRIB | unix.IN_DELETE | unix.IN_DELETE_SELF |
-	unix.IN_MOVED_FROM | unix.IN_MOVED_TO | unix.IN_MOVE_SELF
+// What is told of a folder (inotify(7)): of its names, and what is written to its
+// files. IN_UNMOUNT, IN_IGNORED and IN_Q_OVERFLOW come unasked.
+const (
+	ofNames = unix.IN_CREATE | unix.IN_ATTRIB | unix.IN_DELETE | unix.IN_DELETE_SELF |
+		unix.IN_MOVED_FROM | unix.IN_MOVED_TO | unix.IN_MOVE_SELF
+	ofContent = unix.IN_MODIFY
+)
 
 // atOnce is how many bytes of events are read at once: fifteen with the longest
 // names that there are, far more of usual ones.
@@ -57,7 +60,12 @@ func (s *system) close() error { return s.file.Close() }
 
 // add watches a folder. One that is watched already, and is another one by now, is
 // watched as it is now.
-func (s *system) add(folder string) error {
+func (s *system) add(folder string, content bool) error {
+	// What is asked for by this path does not end what was by another that leads here.
+	mask := uint32(ofNames | unix.IN_MASK_ADD)
+	if content {
+		mask |= ofContent
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	number, err := s.call(func(descriptor int) (int, error) { return unix.InotifyAddWatch(descriptor, folder, mask) })

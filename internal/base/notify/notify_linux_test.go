@@ -189,3 +189,63 @@ func TestClosedWatchersLeaveNothingOpen(t *testing.T) {
 	}
 	await.That(t, "no descriptor of inotify is open", func() bool { return count() == before })
 }
+
+// Who wants to know names only is not woken for each write to a file beside them.
+func TestWhatIsWrittenIsNotToldWhereOnlyNamesAreAsked(t *testing.T) {
+	g := open(t)
+	g.write("conf/file", "one")
+	g.names("conf")
+	g.write("conf/file", "two")
+	g.untold("conf/file")
+	g.must(os.Chmod(g.path("conf/file"), 0o400))
+	g.told("conf/file")
+	g.write("conf/new", "")
+	g.told("conf/new")
+	g.rename("conf/file", "file")
+	g.told("conf/file")
+	g.remove("conf")
+	g.told("conf")
+}
+
+func TestWhatIsWrittenIsToldWhereAnybodyAsks(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		before func(ground)
+	}{
+		{"before who does not", func(g ground) { g.add("conf"); g.names("conf") }},
+		{"after who does not", func(g ground) { g.names("conf"); g.add("conf") }},
+		{"by another path", func(g ground) { g.add("conf"); g.names("now") }},
+		{"by another path, later", func(g ground) { g.names("now"); g.add("conf") }},
+		{"of a folder that was made anew", func(g ground) {
+			g.add("conf")
+			g.rename("conf", "before")
+			g.write("conf/file", "one")
+			g.names("conf")
+		}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			g := open(t)
+			g.write("conf/file", "one")
+			g.link("conf", "now")
+			c.before(g)
+			g.write("conf/file", "two")
+			g.told("conf/file")
+		})
+	}
+}
+
+// What nobody asks for any more ends with the last who is told by the path.
+func TestWhatIsWrittenIsNotToldWhenAFolderIsAddedAnewForItsNames(t *testing.T) {
+	g := open(t)
+	g.write("conf/file", "one")
+	g.add("conf")
+	g.watcher.Remove(g.path("conf"))
+	g.names("conf")
+	g.write("conf/file", "two")
+	g.untold("conf/file")
+}
+
+func (g ground) names(folder string) {
+	g.Helper()
+	g.must(g.watcher.AddNames(g.path(folder)))
+}

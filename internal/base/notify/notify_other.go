@@ -26,8 +26,9 @@ func open() (*system, error) {
 func (s *system) close() error { return s.watcher.Close() } //nolint:wrapcheck // as above
 
 // add watches a folder. fsnotify goes on with the one that it knows by the path,
-// where it has not heard that there is another one by now.
-func (s *system) add(folder string) error {
+// where it has not heard that there is another one by now, and tells of content
+// always.
+func (s *system) add(folder string, _ bool) error {
 	now, err := os.Stat(folder)
 	if err != nil {
 		return err //nolint:wrapcheck // as above

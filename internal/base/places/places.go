@@ -24,7 +24,8 @@ type Watched struct {
 
 // folder is one that is watched.
 type folder struct {
-	info os.FileInfo // as it was when the watch was set
+	info    os.FileInfo // as it was when the watch was set
+	content bool        // what is written to its files is told too
 	// told: something has happened to itself. It may have been removed and made anew,
 	// and look like the same, for systems give a number again that has become free.
 	told bool
@@ -38,6 +39,14 @@ func (p places) add(folder, name string) {
 		p[folder] = map[string]bool{}
 	}
 	p[folder][name] = true
+}
+
+// content adds a name of which matters too what is written to it. Of the others, such
+// as the folders on the way, matters only what they are: a folder that holds no more
+// than such may hold files that somebody writes to all the time.
+func (p places) content(folder, name string) {
+	p.add(folder, name)
+	p.add(folder, ofContent)
 }
 
 // placesOf finds out what each path leads through.
@@ -67,7 +76,10 @@ func (p places) walk(path string) {
 		next := filepath.Join(at, name)
 		info, err := os.Lstat(next)
 		switch {
-		case err != nil:
+		case err != nil && name == Everything:
+			p.content(at, name)
+			return
+		case err != nil: // it is found again when it has come
 			p.add(at, name)
 			return
 		case info.Mode()&os.ModeSymlink != 0 && links < mostLinks:
@@ -93,18 +105,24 @@ func (p places) walk(path string) {
 
 // end notes where a path ends, and the folder that it is in: that may be replaced.
 func (p places) end(folder, name string) {
-	p.add(folder, name)
+	if info, err := os.Stat(filepath.Join(folder, name)); err == nil && info.IsDir() {
+		p.add(folder, name)
+		p.content(filepath.Join(folder, name), ofInterest)
+	} else {
+		p.content(folder, name)
+	}
 	if parent := filepath.Dir(folder); cheapFolders() && parent != folder {
 		p.add(parent, filepath.Base(folder))
-	}
-	if info, err := os.Stat(filepath.Join(folder, name)); err == nil && info.IsDir() {
-		p.add(filepath.Join(folder, name), ofInterest)
 	}
 }
 
 // ofInterest stands for what Of tells, in a folder that was named itself. It is no
 // file's name.
 const ofInterest = "/"
+
+// ofContent stands, in a folder, for names of which the content matters. It is no
+// file's name.
+const ofContent = "//"
 
 // Everything stands, at the end of a path, for whatever a folder holds.
 const Everything = "*"
@@ -117,6 +135,7 @@ func cheapFolders() bool { return runtime.GOOS == "linux" || runtime.GOOS == "wi
 // until it is removed twice.
 type Notifier interface {
 	Add(folder string) error
+	AddNames(folder string) error // does not tell of what is written to files
 	Remove(folder string)
 }
 
@@ -139,7 +158,7 @@ func (w *Watched) Follow(system Notifier, paths []string) (err error) {
 }
 
 // watch watches the folders of names, and tells whether there was one that it had
-// not watched before.
+// not watched before, or not for content.
 func (w *Watched) watch(system Notifier) (more bool, err error) {
 	if w.folders == nil {
 		w.folders = map[string]*folder{}
@@ -147,31 +166,44 @@ func (w *Watched) watch(system Notifier) (more bool, err error) {
 	var left []string
 	for path, f := range w.folders {
 		now, err := os.Stat(path)
-		if err == nil && os.SameFile(f.info, now) && w.names[path] != nil && !f.told {
+		if err == nil && os.SameFile(f.info, now) && w.names[path] != nil && !f.told && (f.content || !w.names[path][ofContent]) {
 			continue
 		}
 		delete(w.folders, path)
 		left = append(left, path)
 	}
 	var problems []error
-	for path := range w.names {
+	for path, names := range w.names {
 		if w.folders[path] != nil {
 			continue
 		}
-		info, err := os.Stat(path)
-		if err == nil {
-			err = system.Add(path)
-		}
+		f, err := begin(system, path, names[ofContent])
 		if err != nil {
 			problems = append(problems, err)
 			continue
 		}
-		w.folders[path], more = &folder{info: info}, true
+		w.folders[path], more = f, true
 	}
 	for _, path := range left { // after the others: what is watched on misses nothing between
 		system.Remove(path)
 	}
 	return more, errors.Join(problems...)
+}
+
+// begin has the system watch a folder.
+func begin(system Notifier, path string, content bool) (*folder, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err //nolint:wrapcheck // it says what could not be done
+	}
+	add := system.AddNames
+	if content {
+		add = system.Add
+	}
+	if err := add(path); err != nil {
+		return nil, err //nolint:wrapcheck // as above
+	}
+	return &folder{info: info, content: content}, nil
 }
 
 // Concerns tells whether a path of which the system has told may be about what is

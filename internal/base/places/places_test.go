@@ -4,7 +4,11 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"testing"
+
+	"github.com/weir-gateway/weir/internal/base/await"
+	"github.com/weir-gateway/weir/internal/base/notify"
 )
 
 // late is a system that begins to watch a folder only when something has happened there.
@@ -18,6 +22,8 @@ func (l late) Add(folder string) error {
 	l.watches[folder]++
 	return nil
 }
+
+func (l late) AddNames(folder string) error { return l.Add(folder) }
 
 func (l late) Remove(folder string) { l.watches[folder]-- }
 
@@ -90,4 +96,122 @@ func TestFoldersAreWatchedAnewWhenSomethingWasLost(t *testing.T) {
 			t.Errorf("%s was added %d times and is watched %d times, want %d and 1", folder, added, system.watches[folder], want)
 		}
 	}
+}
+
+// A folder that is only on the way to a file, as /tmp is to /tmp/conf/weir.yaml, may hold others that
+// grow all the time: the system wakes nobody for each write to them.
+func TestNobodyIsWokenForWhatIsWrittenOnTheWay(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("the library that watches here tells of everything")
+	}
+	for _, c := range []struct {
+		name  string
+		path  string // what is watched
+		comes func(g ground)
+		file  string // what is written then
+	}{
+		{"to a file", "conf/weir.yaml", func(ground) {}, "conf/weir.yaml"},
+		{"to a folder", "conf", func(ground) {}, "conf/weir.yaml"},
+		{"to whatever a folder holds", "conf/*", func(ground) {}, "conf/weir.yaml"},
+		{"through a link", "now/weir.yaml", func(ground) {}, "conf/weir.yaml"},
+		{"to a file that comes", "conf/late.yaml", func(g ground) { g.write("conf/late.yaml") }, "conf/late.yaml"},
+		{"to a folder that comes", "late/weir.yaml", func(g ground) { g.write("late/weir.yaml") }, "late/weir.yaml"},
+		{"to a folder that was a file", "file/weir.yaml", func(g ground) {
+			g.must(os.Remove(filepath.Join(g.top, "file")))
+			g.write("file/weir.yaml")
+		}, "file/weir.yaml"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			g := onGround(t)
+			g.write("log")
+			g.write("file")
+			g.write("conf/weir.yaml")
+			g.must(os.Symlink("conf", filepath.Join(g.top, "now")))
+			g.follow(c.path)
+			c.comes(g)
+			g.heard("ready") // so that all of what came is heard
+			g.follow(c.path)
+			g.write("log")
+			g.write(c.file)
+			if told := g.heard("done"); told[filepath.Join(g.top, "log")] || !told[filepath.Join(g.top, c.file)] {
+				t.Errorf("%v was told, want %s and not log", told, c.file)
+			}
+		})
+	}
+}
+
+// A folder that was only on the way, and has by now a file in it that is watched, tells of what is
+// written to it.
+func TestAFolderOnTheWayMayBecomeTheLast(t *testing.T) {
+	g := onGround(t)
+	g.write("weir.yaml")
+	g.write("conf/weir.yaml")
+	g.follow("conf/weir.yaml")
+	g.follow("conf/weir.yaml", "weir.yaml")
+	g.write("weir.yaml")
+	if told := g.heard("done"); !told[filepath.Join(g.top, "weir.yaml")] {
+		t.Errorf("only %v was told", told)
+	}
+}
+
+// ground is a folder with what is followed in it by what the system tells.
+type ground struct {
+	*testing.T
+
+	top     string
+	system  *notify.Watcher
+	watched *Watched
+}
+
+func onGround(t *testing.T) ground {
+	t.Helper()
+	top, err := filepath.EvalSymlinks(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	system, err := notify.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := ground{t, top, system, &Watched{Of: func(string) bool { return true }}}
+	t.Cleanup(func() { g.must(system.Close()) })
+	g.must(system.AddNames(top)) // for the marks
+	return g
+}
+
+func (g ground) must(err error) {
+	g.Helper()
+	if err != nil {
+		g.Fatal(err)
+	}
+}
+
+// write writes a file, which has content from then on, so that each write to it is one.
+func (g ground) write(name string) {
+	g.Helper()
+	path := filepath.Join(g.top, name)
+	g.must(os.MkdirAll(filepath.Dir(path), 0o755))
+	g.must(os.WriteFile(path, []byte("listen: :8080"), 0o600))
+}
+
+func (g ground) follow(names ...string) {
+	g.Helper()
+	paths := make([]string, 0, len(names))
+	for _, name := range names {
+		paths = append(paths, filepath.Join(g.top, name))
+	}
+	g.must(g.watched.Follow(g.system, paths))
+}
+
+// heard gives what was told until now: up to a mark, which is made in the folder at the top.
+func (g ground) heard(mark string) map[string]bool {
+	g.Helper()
+	g.must(os.Mkdir(filepath.Join(g.top, mark), 0o755))
+	told := map[string]bool{}
+	for !told[filepath.Join(g.top, mark)] {
+		path := await.From(g, "word of "+mark, g.system.Events)
+		g.watched.Concerns(path)
+		told[path] = true
+	}
+	return told
 }
