@@ -57,8 +57,10 @@ const longestDrain = 100 * time.Millisecond
 // Drain returns when the lines that the process has put out by now were given to
 // Spec.Line, but for one that has no end yet. A process that writes on is not waited
 // for long.
-func (p *Process) Drain() {
-	timer := time.NewTimer(longestDrain)
+func (p *Process) Drain() { p.drain(longestDrain) }
+
+func (p *Process) drain(longest time.Duration) {
+	timer := time.NewTimer(longest)
 	defer timer.Stop()
 	for _, t := range p.taps {
 		if t == nil {

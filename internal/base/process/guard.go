@@ -31,9 +31,7 @@ func GuardMain(args []string, in io.Reader, out io.Writer) error {
 		return errors.New("the guard of function processes is started by weir itself, not by hand")
 	}
 	ignoreSignals()
-	if _, err := fmt.Fprintln(out, guardReady); err != nil {
-		return fmt.Errorf("guard: %w", err)
-	}
+	_, _ = fmt.Fprintln(out, guardReady) // where nobody hears it, the program that started it is gone already
 	groups := map[int]bool{}
 	lines := bufio.NewScanner(in)
 	for lines.Scan() {
@@ -113,8 +111,8 @@ func (g *guard) launch() (*exec.Cmd, error) {
 	impatient := time.AfterFunc(guardPatience, func() { _ = cmd.Process.Kill() })
 	answer, _ := bufio.NewReader(out).ReadString('\n') // an error leaves the answer incomplete
 	if !impatient.Stop() || strings.TrimSpace(answer) != guardReady {
+		_ = cmd.Process.Kill() // before its input ends, which it would take for our end
 		_ = pipe.Close()
-		_ = cmd.Process.Kill()
 		_ = cmd.Wait() // whatever it says: it was not a guard
 		return nil, fmt.Errorf("%s did not answer as a guard", g.command[0])
 	}

@@ -28,6 +28,9 @@ func alive(pid int) bool {
 
 func killPID(t *testing.T, pid int) {
 	t.Helper()
+	if pid <= 1 {
+		t.Fatalf("killing %d would reach beyond a process", pid)
+	}
 	must(t, syscall.Kill(pid, syscall.SIGKILL))
 }
 
@@ -84,7 +87,9 @@ func guardOf(t *testing.T, gateway int) int {
 		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(file)))
 		must(t, err)
 		stat, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-		if err == nil && alive(pid) && strings.Contains(string(stat), ") S "+strconv.Itoa(gateway)+" ") {
+		_, rest, _ := strings.Cut(string(stat), ") ")
+		fields := strings.Fields(rest) // its state, which may be any, and its parent
+		if err == nil && alive(pid) && len(fields) > 1 && fields[1] == strconv.Itoa(gateway) {
 			return pid
 		}
 	}
