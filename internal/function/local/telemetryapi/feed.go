@@ -27,11 +27,12 @@ type About struct {
 // Feed is what happens to one instance, for whoever subscribes to it. It is safe for
 // concurrent use, and whoever makes one closes it.
 type Feed struct {
-	about  About
-	log    *slog.Logger
-	begun  time.Time
-	source atomic.Pointer[source]
-	wanted atomic.Bool // somebody wants to know, now or later
+	about    About
+	log      *slog.Logger
+	farewell time.Duration // of each subscriber
+	begun    time.Time
+	source   atomic.Pointer[source]
+	wanted   atomic.Bool // somebody wants to know, now or later
 
 	mu          sync.Mutex
 	early       []event // until the first invocation, for whoever subscribes late
@@ -52,7 +53,7 @@ const (
 // New begins the feed of an instance that is about to be started. log is told where
 // somebody loses something.
 func New(about About, log *slog.Logger) *Feed {
-	f := &Feed{about: about, log: log, begun: time.Now(), opening: true, first: true, subscribers: map[string]*subscriber{}}
+	f := &Feed{about: about, log: log, farewell: lastBatch, begun: time.Now(), opening: true, first: true, subscribers: map[string]*subscriber{}}
 	f.wanted.Store(true)
 	detailed := initStart{about.Init, "init", about.Name, about.Version, about.Memory}
 	f.platform("platform.initStart", func(s schema) any {
@@ -109,7 +110,7 @@ func (f *Feed) subscribe(extension string, w *wish) (old *subscriber, err error)
 	case old != nil && old.schema.api() != w.schema.api():
 		return nil, errors.New("this extension has subscribed by the other one of Telemetry API and Logs API")
 	}
-	s := newSubscriber(extension, w, f.log)
+	s := newSubscriber(extension, w, f.farewell, f.log)
 	if old == nil {
 		for i := range f.early {
 			s.add(&f.early[i])

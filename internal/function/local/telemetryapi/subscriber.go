@@ -16,9 +16,10 @@ import (
 type subscriber struct {
 	*wish
 
-	name string
-	log  *slog.Logger
-	send sender
+	name     string
+	log      *slog.Logger
+	send     sender
+	farewell time.Duration // how long it has for its last batch
 
 	mu      sync.Mutex
 	pending [][]byte
@@ -40,18 +41,18 @@ const (
 	firstBackoff = 50 * time.Millisecond
 	lastBackoff  = 2 * time.Second
 	patience     = 15 * time.Second // then the batch is dropped
-	// farewell is how long the last batch may take, when the instance has ended.
-	farewell = 250 * time.Millisecond
+	// lastBatch is how long the last batch may take, when the instance has ended.
+	lastBatch = 250 * time.Millisecond
 )
 
 // slack is how many batches may be pending while one is being delivered: AWS tells
 // subscribers to expect twice what they have asked for.
 const slack = 2
 
-func newSubscriber(name string, w *wish, log *slog.Logger) *subscriber {
+func newSubscriber(name string, w *wish, farewell time.Duration, log *slog.Logger) *subscriber {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &subscriber{
-		wish: w, name: name, log: log, send: newSender(w.to),
+		wish: w, name: name, farewell: farewell, log: log, send: newSender(w.to),
 		begun: make(chan struct{}, 1), full: make(chan struct{}, 1), flushes: make(chan chan struct{}),
 		stop: make(chan struct{}), cut: cancel, done: make(chan struct{}),
 	}
@@ -216,7 +217,7 @@ func (s *subscriber) flush(ctx context.Context) {
 // close delivers what is pending, if that is possible at once, and ends the goroutine.
 func (s *subscriber) close() {
 	close(s.stop)
-	late := time.AfterFunc(farewell, s.cut)
+	late := time.AfterFunc(s.farewell, s.cut)
 	<-s.done
 	late.Stop()
 	s.cut()

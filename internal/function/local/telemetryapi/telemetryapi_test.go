@@ -290,6 +290,7 @@ func TestRecordsAreLinesOverTCP(t *testing.T) {
 func TestWhatIsLeftIsDeliveredAtTheEnd(t *testing.T) {
 	l := listen(t)
 	f := telemetryapi.New(telemetryapi.About{}, slog.New(slog.DiscardHandler))
+	f.Patient()
 	subscribe(t, f, "agent", fmt.Appendf(nil,
 		`{"schemaVersion":"2022-07-01","types":["function"],"buffering":{"timeoutMs":30000},"destination":{"protocol":"HTTP","URI":%q}}`, l.URL))
 	f.Line([]byte("flushed"))
