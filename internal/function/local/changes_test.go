@@ -101,8 +101,10 @@ func TestANewVersionTakesOverUnderLoadAndLosesNothing(t *testing.T) {
 	}
 	close(stop)
 	clients.Wait()
-	if served.Load() == 0 || len(log.find("a new version of the function serves")) != 2 {
-		t.Errorf("%d were served, and the log says\n%s", served.Load(), log)
+	// It is told a moment after it is so.
+	await.That(t, "both are told", func() bool { return len(log.find("a new version of the function serves")) == 2 })
+	if served.Load() == 0 {
+		t.Errorf("none were served, and the log says\n%s", log)
 	}
 }
 
@@ -114,7 +116,9 @@ func TestAVersionThatDoesNotStartLeavesTheOneBefore(t *testing.T) {
 	id := g.Status().Version
 	deploy(t, versionOf(t, "broken"), file)
 	await.That(t, "it is said", func() bool { return strings.Contains(g.Status().Newer, "Runtime.ImportModuleError: no such module") })
-	if s := g.Status(); s.Version != id || s.Problem != "" || len(log.find("a new version of the function cannot be started; the one before serves on")) != 1 {
+	const logged = "a new version of the function cannot be started; the one before serves on"
+	await.That(t, "it is logged", func() bool { return len(log.find(logged)) > 0 })
+	if s := g.Status(); s.Version != id || s.Problem != "" || len(log.find(logged)) != 1 {
 		t.Errorf("the status is %+v, and the log says\n%s", s, log)
 	}
 	kill(t, first.PID) // so that it must be started anew, from what is there no more

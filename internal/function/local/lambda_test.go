@@ -141,10 +141,19 @@ func TestLambdaStreamsThatBreakAreNotEndedCleanly(t *testing.T) {
 
 func TestLambdaStreamIsCutByTheTimeout(t *testing.T) {
 	g := startLambda(t, &records{}, func(c *Config) { c.Timeout = 100 * time.Millisecond })
-	if got := g.get(t, "/stream-forever"); got.err == nil || !strings.HasPrefix(got.body, "first more") {
-		t.Errorf("got %.40q and the error %v, want an abort", got.body, got.err)
-	}
-	if got := g.post(t, "/", "alive"); got.body != "alive" {
+	await.That(t, "a stream is begun before its time is over", func() bool {
+		got, err := g.send("/stream-forever", "")
+		switch {
+		case err != nil: // it was over before the first byte
+			return false
+		case got.status != http.StatusCreated:
+			wantProblem(t, got, http.StatusGatewayTimeout, "function-timeout")
+		case got.err == nil:
+			t.Errorf("got %.40q and no error, want an abort", got.body)
+		}
+		return strings.HasPrefix(got.body, "first more")
+	})
+	if got := g.inTime(t, "/", "alive"); got.body != "alive" {
 		t.Errorf("afterwards it answers %+v", got)
 	}
 }
@@ -152,20 +161,24 @@ func TestLambdaStreamIsCutByTheTimeout(t *testing.T) {
 func TestLambdaTimeoutKillsTheGroupAndReplacesTheInstance(t *testing.T) {
 	log := &records{}
 	g := startLambda(t, log, func(c *Config) { c.Timeout, c.Scale.Max = 300*time.Millisecond, 1 })
-	wantProblem(t, g.get(t, "/children-and-hang"), 504, "function-timeout")
-	if got := g.post(t, "/", "alive"); got.body != "alive" {
+	var pids []int
+	await.That(t, "the function has all its children before its time is over", func() bool {
+		wantProblem(t, g.get(t, "/children-and-hang"), 504, "function-timeout")
+		pids = childrenOf(t, log)
+		return len(pids) >= 3
+	})
+	if got := g.inTime(t, "/", "alive"); got.body != "alive" {
 		t.Errorf("the replacement answers %+v", got)
 	}
-	pids := childrenOf(t, log)
 	await.That(t, "all of them end", func() bool { return !slices.ContainsFunc(pids, alive) })
 }
 
 func TestLambdaThatLingersAfterItsAnswerIsKilled(t *testing.T) {
 	g := startLambda(t, &records{}, func(c *Config) { c.Timeout, c.Scale.Max = 200*time.Millisecond, 1 })
-	if got := g.get(t, "/linger"); got.body != `"done"` {
+	if got := g.inTime(t, "/linger", ""); got.body != `"done"` {
 		t.Errorf("got %+v", got)
 	}
-	if got := g.post(t, "/", "alive"); got.body != "alive" {
+	if got := g.inTime(t, "/", "alive"); got.body != "alive" {
 		t.Errorf("the replacement answers %+v", got)
 	}
 }
@@ -221,16 +234,19 @@ func TestOutputGoesToTheLogWithItsRequest(t *testing.T) {
 }
 
 func TestAFailedInitIsTheAnswerWithItsReasonForOperators(t *testing.T) {
-	tests := map[string]struct{ how, reason string }{
-		"init error": {"error", "Runtime.ImportModuleError: no such module"},
-		"exit":       {"exit", "cannot find my config"},
-		"hang":       {"hang", "it was not ready after 200ms"},
+	tests := map[string]struct {
+		how, reason string
+		init        time.Duration
+	}{
+		"init error": {"error", "Runtime.ImportModuleError: no such module", await.Patience},
+		"exit":       {"exit", "cannot find my config", await.Patience},
+		"hang":       {"hang", "it was not ready after 200ms", 200 * time.Millisecond},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			g := startLambda(t, &records{}, func(c *Config) {
 				c.Env = env(t, "INIT", test.how)
-				c.Init = new(200 * time.Millisecond)
+				c.Init, c.Queue.Wait = new(test.init), await.Patience
 			})
 			got := g.get(t, "/")
 			wantProblem(t, got, 503, "function-init-failed")
@@ -326,35 +342,54 @@ func TestEachKillUnderLoadCostsAtMostOneRequest(t *testing.T) {
 	}
 }
 
-func TestAFullQueueAnswers429AndALongWait503(t *testing.T) {
-	g := startLambda(t, &records{}, func(c *Config) {
-		c.Scale.Max, c.Queue.Size, c.Queue.Wait, c.Timeout = 1, 1, 200*time.Millisecond, time.Second
+// busy has a function with one instance, which is ready by now and works until done is called.
+func busy(t *testing.T, change func(*Config)) (g *gateway, done func()) {
+	t.Helper()
+	g = startLambda(t, &records{}, func(c *Config) {
+		c.Scale.Min, c.Scale.Max, c.Timeout = 1, 1, time.Minute
+		change(c)
 	})
-	g.get(t, "/pid")
-	await.That(t, "the instance is free again", func() bool { return g.Status().Busy == 0 })
-	var clients sync.WaitGroup
-	defer clients.Wait()
-	ctx, leave := context.WithCancel(t.Context())
-	defer leave()
-	clients.Go(func() {
-		r, _ := http.NewRequestWithContext(ctx, http.MethodGet, g.URL+"/hang", nil)
-		if res, err := g.Client().Do(r); err == nil {
-			_ = res.Body.Close()
+	await.That(t, "the instance is ready", func() bool { s := g.Status(); return s.Instances == 1 && s.Starting == 0 })
+	sign, ended := filepath.Join(t.TempDir(), "go on"), make(chan struct{})
+	go func() {
+		defer close(ended)
+		if got, err := g.send("/until", sign); err != nil || got.body != `"until"` {
+			t.Errorf("who came first got %+v, %v", got, err)
 		}
+	}()
+	done = sync.OnceFunc(func() {
+		if err := os.WriteFile(sign, nil, 0o600); err != nil {
+			t.Error(err)
+		}
+		<-ended
 	})
-	await.That(t, "an instance is busy", func() bool { return g.Status().Busy == 1 })
+	t.Cleanup(done)
+	await.That(t, "it is busy", func() bool { return g.Status().Busy == 1 })
+	return g, done
+}
+
+func TestAFullQueueAnswers429(t *testing.T) {
+	g, done := busy(t, func(c *Config) { c.Queue.Size, c.Queue.Wait = 1, time.Minute })
 	waited := make(chan reply, 1)
-	clients.Go(func() {
+	go func() {
 		got, _ := g.send("/", "waits")
 		waited <- got
-	})
+	}()
 	await.That(t, "a request waits", func() bool { return g.Status().Queued == 1 })
 	got := g.post(t, "/", "one too many")
 	wantProblem(t, got, 429, "function-busy")
 	if got.header.Get("Retry-After") == "" {
 		t.Error("there is no Retry-After")
 	}
-	wantProblem(t, <-waited, 503, "function-queue-timeout")
+	done()
+	if got := await.From(t, "the answer to the one that waits", waited); got.body != "waits" {
+		t.Errorf("the one that waits got %+v", got)
+	}
+}
+
+func TestALongWaitAnswers503(t *testing.T) {
+	g, _ := busy(t, func(c *Config) { c.Queue.Size, c.Queue.Wait = 1, 200*time.Millisecond })
+	wantProblem(t, g.post(t, "/", "waits"), 503, "function-queue-timeout")
 }
 
 func TestAnInstanceThatAsksForOneGetsOneWhateverTheConfigAllows(t *testing.T) {
@@ -436,11 +471,11 @@ func TestCloseLeavesNoProcess(t *testing.T) {
 	defer cancel()
 	b.(*backend).pool.Close(ctx)
 	wantProblem(t, <-hanging, 502, "function-crashed")
-	for _, pid := range pids {
-		if alive(pid) {
-			t.Errorf("process %d is alive after Close", pid)
-		}
+	if alive(pids[0]) {
+		t.Errorf("process %d is alive after Close", pids[0])
 	}
+	// What it has started is killed with it; when the system gets to that is its own matter.
+	await.That(t, "all of them end", func() bool { return !slices.ContainsFunc(pids, alive) })
 	wantProblem(t, g.get(t, "/"), 503, "shutting-down")
 }
 

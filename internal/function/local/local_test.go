@@ -37,7 +37,7 @@ func withEnv(c *Config) {
 	c.Env = map[string]Value{"TOKEN": {config.Secret{Template: token}}, "PLAIN": {config.Secret{Template: plain}}}
 }
 
-// childrenOf reads the pids that a test function has put out.
+// childrenOf reads the pids that a test function has put out; none where it has not.
 func childrenOf(tb testing.TB, log *records) []int {
 	tb.Helper()
 	var pids []int
@@ -50,9 +50,6 @@ func childrenOf(tb testing.TB, log *records) []int {
 				pids = append(pids, pid)
 			}
 		}
-	}
-	if len(pids) != 3 {
-		tb.Fatalf("the function told %v, want three processes", pids)
 	}
 	return pids
 }

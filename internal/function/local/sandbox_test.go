@@ -76,6 +76,7 @@ func TestWasmCommandsAreRunAnew(t *testing.T) {
 		t.Errorf("got %+v", got)
 	}
 	g.get(t, "/log")
+	await.That(t, "its line is logged", func() bool { return len(log.find("to stderr")) > 0 })
 	if found := log.find("to stderr"); len(found) != 1 || found[0]["stream"] != "stderr" || found[0]["request"] != "id-of/log" {
 		t.Errorf("the log tells %v", found)
 	}
@@ -89,15 +90,17 @@ func TestWasmCommandsAreRunAnew(t *testing.T) {
 
 func TestWasmFailuresAreProblems(t *testing.T) {
 	log := &records{}
-	g := startGuest(t, log, "handler", func(c *Config) { c.Timeout = 2 * time.Second })
+	g := startGuest(t, log, "handler", unchanged)
 	wantProblem(t, g.get(t, "/trap"), 502, "function-crashed")
+	await.That(t, "its end is logged", func() bool { return len(log.find("an instance ended by itself")) > 0 })
 	if found := log.find("an instance ended by itself"); len(found) != 1 || !strings.Contains(found[0]["error"].(string), "wasm stack trace") || !strings.Contains(found[0]["error"].(string), "panic: out of tea") {
 		t.Errorf("the log tells %v", found)
 	}
 	wantProblem(t, g.get(t, "/next"), 502, "function-invalid-response")
 	wantProblem(t, g.post(t, "/hello", strings.Repeat("x", 7<<20)), 413, "function-payload-too-large")
-	wantProblem(t, g.get(t, "/loop"), 504, "function-timeout")
-	if got := g.get(t, "/hello"); got.body != "hello" {
+	hurried := startGuest(t, &records{}, "handler", func(c *Config) { c.Timeout = 500 * time.Millisecond })
+	wantProblem(t, hurried.get(t, "/loop"), 504, "function-timeout")
+	if got := hurried.inTime(t, "/hello", ""); got.body != "hello" {
 		t.Errorf("afterwards it answers %+v", got)
 	}
 }

@@ -23,17 +23,18 @@ type told struct {
 }
 
 // subscribed starts a function with the extension of testdata/extension, which has
-// subscribed by api in a schema. records gives what that was told so far.
-func subscribed(t *testing.T, api, schema, protocol string) (g *gateway, all func() []told) {
+// subscribed by api in a schema. all gives what that was told so far; end lets the instance end.
+func subscribed(t *testing.T, api, schema, protocol string) (g *gateway, all func() []told, end func()) {
 	t.Helper()
+	var cfg *Config
 	dir := t.TempDir()
 	file := filepath.Join(dir, "telemetry")
 	g = startLambda(t, &records{}, func(c *Config) {
 		c.Env = env(t, "EXTENSION", testFunction(t, "extension"), "READY", filepath.Join(dir, "ready"), "TELEMETRY", file,
 			"SUBSCRIBE", api, "SCHEMA", schema, "PROTOCOL", protocol)
-		c.Scale.Max, c.Scale.Idle = 1, shortestIdle
+		c.Scale.Max, cfg = 1, c
 	})
-	return g, func() []told {
+	all = func() []told {
 		raw, _ := os.ReadFile(file)
 		var all []told
 		for line := range bytes.Lines(raw) {
@@ -44,6 +45,11 @@ func subscribed(t *testing.T, api, schema, protocol string) (g *gateway, all fun
 			}
 		}
 		return all
+	}
+	return g, all, func() {
+		soon := *cfg
+		soon.Scale.Idle = shortestIdle
+		g.Tune(&soon)
 	}
 }
 
@@ -81,13 +87,17 @@ func TestAnExtensionIsToldWhatHappensToItsInstance(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
-			g, records := subscribed(t, test.api, test.schema, test.protocol)
+			g, records, end := subscribed(t, test.api, test.schema, test.protocol)
 			if got := g.get(t, "/loud"); got.status != 200 {
 				t.Fatalf("got %+v", got)
 			}
 			if got := g.get(t, "/error"); got.status != 502 {
 				t.Fatalf("got %+v", got)
 			}
+			// What comes to it by a connection of its own it may write after what it has fetched, and its
+			// time at the end is short.
+			await.That(t, "everything before the end was told", func() bool { return len(records()) >= len(test.want) })
+			end()
 			await.That(t, "the end was told", func() bool { return slices.Contains(kinds(records()), "shutdown") })
 			all := records()
 			// An extension asks for its first event on its own time.

@@ -31,7 +31,7 @@ func TestWebStreamsBothWays(t *testing.T) {
 	conn, err := net.Dial("tcp", g.Listener.Addr().String())
 	must(t, err)
 	defer func() { _ = conn.Close() }()
-	must(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
+	must(t, conn.SetDeadline(time.Now().Add(await.Patience)))
 	send := func(text string) {
 		_, err := io.WriteString(conn, text)
 		must(t, err)
@@ -54,7 +54,7 @@ func TestWebUpgradesAreTunnels(t *testing.T) {
 	conn, err := net.Dial("tcp", g.Listener.Addr().String())
 	must(t, err)
 	defer func() { _ = conn.Close() }()
-	must(t, conn.SetDeadline(time.Now().Add(10*time.Second)))
+	must(t, conn.SetDeadline(time.Now().Add(await.Patience)))
 	_, err = io.WriteString(conn, "GET /upgrade HTTP/1.1\r\nHost: shop.dev\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n")
 	must(t, err)
 	in := bufio.NewReader(conn)
@@ -109,19 +109,20 @@ func TestWebHintsWithoutEndEndWithTheTime(t *testing.T) {
 			t.Errorf("got %d", res.StatusCode)
 		}
 	}
-	if got := g.post(t, "/", "alive"); got.body != "alive" {
+	if got := g.inTime(t, "/", "alive"); got.body != "alive" {
 		t.Errorf("afterwards it answers %+v", got)
 	}
 }
 
 func TestWebFailuresAreProblems(t *testing.T) {
-	g := startWeb(t, &records{}, func(c *Config) { c.Timeout = 300 * time.Millisecond })
+	g := startWeb(t, &records{}, unchanged)
 	wantProblem(t, g.get(t, "/crash"), 502, "function-crashed")
 	wantProblem(t, g.get(t, "/reset"), 502, "backend-reset")
-	pid := decode[struct{ PID int }](t, g.get(t, "/pid")).PID
-	wantProblem(t, g.get(t, "/hang"), 504, "function-timeout")
+	hurried := startWeb(t, &records{}, func(c *Config) { c.Timeout = 300 * time.Millisecond })
+	pid := decode[struct{ PID int }](t, hurried.inTime(t, "/pid", "")).PID
+	wantProblem(t, hurried.get(t, "/hang"), 504, "function-timeout")
 	await.That(t, "the instance that did not answer ends", func() bool { return !alive(pid) })
-	if got := g.post(t, "/", "alive"); got.body != "alive" {
+	if got := hurried.inTime(t, "/", "alive"); got.body != "alive" {
 		t.Errorf("the replacement answers %+v", got)
 	}
 }
@@ -140,12 +141,20 @@ func TestWebRequestThatEndsItsInstanceIsTriedOnOneMore(t *testing.T) {
 }
 
 func TestWebInitFailures(t *testing.T) {
-	for how, reason := range map[string]string{"exit": "cannot find my config", "hang": "it was not ready after 200ms"} {
+	for how, test := range map[string]struct {
+		init   time.Duration
+		reason string
+	}{
+		"exit": {await.Patience, "cannot find my config"},
+		"hang": {200 * time.Millisecond, "it was not ready after 200ms"},
+	} {
 		t.Run(how, func(t *testing.T) {
-			g := startWeb(t, &records{}, func(c *Config) { c.Env, c.Init = env(t, "INIT", how), new(200*time.Millisecond) })
+			g := startWeb(t, &records{}, func(c *Config) {
+				c.Env, c.Init, c.Queue.Wait = env(t, "INIT", how), new(test.init), await.Patience
+			})
 			wantProblem(t, g.get(t, "/"), 503, "function-init-failed")
-			if problem := g.Status().Problem; !strings.Contains(problem, reason) {
-				t.Errorf("the status says %q, want %q", problem, reason)
+			if problem := g.Status().Problem; !strings.Contains(problem, test.reason) {
+				t.Errorf("the status says %q, want %q", problem, test.reason)
 			}
 		})
 	}
