@@ -114,9 +114,10 @@ func (g *gateway) await(series string) {
 	await.That(g.t, series, func() bool { value := g.value(series); return value != "" && value != "0" })
 }
 
-// grows waits until a series has another value than it has now.
-func (g *gateway) grows(series string) {
+// grows waits until a series has another value than before something happened.
+func (g *gateway) grows(series string, happens func()) {
 	g.t.Helper()
 	now := g.value(series)
+	happens()
 	await.That(g.t, series, func() bool { return g.value(series) != now })
 }

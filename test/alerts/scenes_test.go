@@ -127,8 +127,7 @@ var scenes = map[string]scene{
 			t.Helper()
 			g := start(t, "resolver: { servers: 127.0.0.1:1, timeout: 100ms }\nroutes:\n  GET /: http://users.internal:8080\n")
 			return []instance{g.goingOn(func() {
-				g.get("/", 1)
-				g.grows(`weir_discovery_lookups_total{backend="http://users.internal:8080",result="failed"}`)
+				g.grows(`weir_discovery_lookups_total{backend="http://users.internal:8080",result="failed"}`, func() { g.get("/", 1) })
 			})}
 		},
 		rings: []string{"WeirDiscoveryFailing", "WeirBackendEmpty"},
@@ -257,8 +256,7 @@ var scenes = map[string]scene{
 			t.Cleanup(backend.Close)
 			g := startLater(t, "{ retry: none }", backend.URL)
 			return []instance{g.goingOn(func() {
-				g.get("/", 2)
-				g.grows(`weir_jobs_ended_total{kind="route",lane="GET /",state="dead"}`)
+				g.grows(`weir_jobs_ended_total{kind="route",lane="GET /",state="dead"}`, func() { g.get("/", 2) })
 			})}
 		},
 		rings: []string{"WeirJobsDead"},

@@ -20,6 +20,7 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 
+	"github.com/weir-gateway/weir/internal/base/await"
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/base/secret"
@@ -42,7 +43,8 @@ func startLogged(t testing.TB, log *slog.Logger, run string, change func(*local.
 	if !ok {
 		t.Fatal("the config is of another type")
 	}
-	cfg.Run, cfg.Queue.Wait = run, 2*time.Minute // the first build may download
+	cfg.Run, cfg.Queue.Wait = run, 2*time.Minute               // the first build may download
+	cfg.Init, cfg.Timeout = new(time.Minute), 2*await.Patience // interpreters and their packages start slowly on a busy machine
 	change(cfg)
 	b, err := definition.Build(function.Env{Log: log, Secret: secret.Resolve, Dir: "."}, "orders", cfg)
 	if err != nil {
