@@ -486,7 +486,7 @@ func TestTheWholeExchangeIsBounded(t *testing.T) {
 func TestAClientThatDoesNotReadIsATimeout(t *testing.T) {
 	both(t, func(t *testing.T, front, back string) {
 		t.Helper()
-		g := start(t, setup{protocol: back, timeouts: config.Timeouts{Idle: 100 * time.Millisecond}}, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		g := start(t, setup{protocol: back, timeouts: config.Timeouts{Idle: 200 * time.Millisecond}}, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 			piece := make([]byte, 1<<20)
 			for {
 				if _, err := w.Write(piece); err != nil {

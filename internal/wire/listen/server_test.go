@@ -15,11 +15,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/base/await"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/wire/listen"
 )
 
-const patience = 10 * time.Second
+const patience = await.Patience
 
 // start serves options on a free port of the loopback until the test ends, and gives the address.
 func start(t *testing.T, o listen.Options) string {
