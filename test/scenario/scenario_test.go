@@ -182,7 +182,7 @@ func inOrder(message string) string {
 }
 
 // patience is how long a response is waited for: a function may have to be built first.
-const patience = 3 * time.Minute
+const patience = 6 * time.Minute
 
 func (s *scenario) send(raw []byte) {
 	s.t.Helper()

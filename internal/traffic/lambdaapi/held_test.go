@@ -29,9 +29,7 @@ func TestBodiesAreBoundedInSum(t *testing.T) {
 				t.Errorf("got %d %s", got.Code, got.Body)
 			}
 		})
-	}
-	for range 10 {
-		await.From(t, "ten calls are under way", held)
+		await.From(t, "it is under way", held) // all at once they take a busy machine half a minute to read
 	}
 	got := w.ask(t, "POST", invoke, payload, func(r *http.Request) { r.ContentLength, r.Body = -1, io.NopCloser(r.Body) })
 	if got.Code != 429 || got.Header().Get("X-Amzn-Errortype") != "TooManyRequestsException" || got.Header().Get("Retry-After") == "" {
