@@ -78,6 +78,7 @@ func (w *Watcher) Watch(files Files) *Watch {
 	w.do(func(l *lookout) {
 		l.watches[watch] = true
 		watch.known = watch.look(l)
+		watch.due = time.Now().Add(w.options.Settle) // for what has changed before the system was asked to tell of it
 	})
 	return watch
 }

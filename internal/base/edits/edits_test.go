@@ -118,6 +118,23 @@ func TestWhatGoesOnChangingIsNotTold(t *testing.T) {
 	program.Close()
 }
 
+// Between the first look and the moment from which the system tells of changes there is one.
+func TestWhatChangesWhileItBeginsToBeWatchedIsTold(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "program")
+	write(t, path, "one")
+	w := watcher(time.Millisecond, time.Hour)
+	looks := 0
+	program := w.Watch(func() ([]string, string) {
+		paths, state := file(path)()
+		if looks++; looks == 1 {
+			write(t, path, "another one")
+		}
+		return paths, state
+	})
+	defer program.Close()
+	await.From(t, "the change", program.Changed())
+}
+
 func TestTheLastWatchEndsEverything(t *testing.T) {
 	w := watcher(0, 0)
 	path := filepath.Join(t.TempDir(), "program")
