@@ -301,7 +301,7 @@ func pass(client *net.TCPConn, address string) {
 // Replicas are replaced while clients ask: a new one comes, the old one says that
 // it is not ready, and ends when it has nothing to do any more.
 func TestNothingIsLostWhenReplicasAreReplaced(t *testing.T) {
-	config := crowdConfig(t, "shutdown: { delay: 1s }\n")
+	config := crowdConfig(t, "shutdown: { delay: 3s }\n") // in which it is seen on a busy machine, too
 	old := weirtest.Start(t, config)
 	front := startBalancer(t)
 	front.set(old)
