@@ -315,6 +315,7 @@ func TestJobsOutliveReloadsAndRestarts(t *testing.T) {
 	await.That(t, "it was tried", func() bool { s := state(); return s.State == "queued" && s.Attempts > 0 })
 	w.write("admin: { address: 127.0.0.1:0, token: right }\nroutes:\n  GET /other: respond:other\n")
 	o.expect(200, "POST", "/v1/reload", "")
+	await.That(t, "no attempt is under way", func() bool { return state().State == "queued" }) // else it may succeed yet
 	busy.Store(false)
 	if m := w.send(http.MethodGet, href, ""); m.status != http.StatusNotFound {
 		t.Errorf("the address of a route that is gone: %d", m.status)

@@ -295,7 +295,7 @@ func TestAnInterruptBeforeAnythingServesEndsAtOnce(t *testing.T) {
 			if err := weir.Start(); err != nil {
 				t.Fatal(err)
 			}
-			stuck := time.AfterFunc(10*time.Second, func() { _ = weir.Process.Kill() })
+			stuck := time.AfterFunc(time.Minute, func() { _ = weir.Process.Kill() })
 			defer stuck.Stop()
 			// More than a pipe holds: when all of it was taken, weir waits for the rest.
 			if _, err := in.Write(bytes.Repeat([]byte("# comment\n"), 50_000)); err != nil {
@@ -335,13 +335,13 @@ func TestAStartServesWhatWasLastGood(t *testing.T) {
 	if admin := p.line("admin on "); body(t, admin+"/readyz") != "ready\n" {
 		t.Error("it is not ready")
 	}
+	p.signal(syscall.SIGTERM)
+	_ = p.wait() // what it has logged is all here
 	for _, want := range []string{`unknown key "lisen"`, "its last good text serves instead", "level=ERROR"} {
 		if !strings.Contains(p.log.String(), want) {
 			t.Errorf("nothing says %q:\n%s", want, p.log.String())
 		}
 	}
-	p.signal(syscall.SIGTERM)
-	_ = p.wait()
 	p = start(t, path, "--state", "off")
 	if end := p.wait(); end != "exit status 2" || !strings.Contains(p.log.String(), "nothing was started") {
 		t.Errorf("without its state: %s\n%s", end, p.log.String())
