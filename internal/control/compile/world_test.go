@@ -259,13 +259,19 @@ func backend(t *testing.T, name string) *httptest.Server {
 	return s
 }
 
-// openFiles counts the descriptors of this process; -1 where that cannot be known.
-func openFiles() int {
+// openOf counts the descriptors of this process that are of path, and leaves those alone that the
+// tests before it may still be closing; -1 where that cannot be known.
+func openOf(path string) (n int) {
 	list, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
 		return -1
 	}
-	return len(list)
+	for _, e := range list {
+		if target, err := os.Readlink("/proc/self/fd/" + e.Name()); err == nil && target == path {
+			n++
+		}
+	}
+	return n
 }
 
 func lines(problems []doc.Problem) []string {

@@ -74,7 +74,7 @@ func (s *server) Shutdown(ctx, idle context.Context) error {
 }
 
 func (w *world) close() {
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	w.reconciler.Close(ctx)
 }
