@@ -336,8 +336,9 @@ func TestAThousandServicesHaveOneConnection(t *testing.T) {
 		r.Have(fmt.Sprintf("10.0.0.1:%d", i+1))
 	}
 	t.Logf("%d services are known after %v", services, time.Since(start))
-	if n := way.opened.Load(); n > 5 { // where a slow machine has kept an answer too long there is another
-		t.Errorf("there were %d connections", n)
+	// Where a slow machine has kept an answer too long there is another.
+	if n, took := way.opened.Load(), time.Since(start); n > 5+int64(took/answerTime) {
+		t.Errorf("there were %d connections within %v", n, took)
 	}
 	var times []time.Duration
 	for i := range 50 {

@@ -147,6 +147,16 @@ func (m *member) pause() {
 // call asks the member by its JSON gateway, so that what is tested has no part in it.
 func (m *member) call(path string, ask any) map[string]any {
 	m.Helper()
+	answer, err := m.ask(path, ask)
+	if err != nil {
+		m.Fatal(err)
+	}
+	return answer
+}
+
+// ask is call, and gives what is wrong.
+func (m *member) ask(path string, ask any) (map[string]any, error) {
+	m.Helper()
 	body, err := json.Marshal(ask)
 	if err != nil {
 		m.Fatal(err)
@@ -160,22 +170,32 @@ func (m *member) call(path string, ask any) map[string]any {
 	}
 	res, err := m.http.Do(req)
 	if err != nil {
-		m.Fatal(err)
+		return nil, err
 	}
 	defer func() { _ = res.Body.Close() }()
 	text, err := io.ReadAll(res.Body)
 	var answer map[string]any
 	if err != nil || res.StatusCode != http.StatusOK || json.Unmarshal(text, &answer) != nil {
-		m.Fatalf("%s: %d %s %v", path, res.StatusCode, text, err)
+		return nil, fmt.Errorf("%s: %d %s %w", path, res.StatusCode, text, err)
 	}
-	return answer
+	return answer, nil
 }
 
 func encoded(text string) string { return base64.StdEncoding.EncodeToString([]byte(text)) }
 
+// put tries until it has been put, for members that have begun to choose another leader refuse it meanwhile.
 func (m *member) put(key, value string) {
 	m.Helper()
-	m.call("/v3/kv/put", map[string]any{"key": encoded(key), "value": encoded(value)})
+	var err error
+	defer func() {
+		if err != nil {
+			m.Log(err)
+		}
+	}()
+	await.That(m, "it is put", func() bool {
+		_, err = m.ask("/v3/kv/put", map[string]any{"key": encoded(key), "value": encoded(value)})
+		return err == nil
+	})
 }
 
 func (m *member) leased(key, value string, lease any) {

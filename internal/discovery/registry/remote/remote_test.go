@@ -113,13 +113,13 @@ func TestAClosedConnectionIsNoFailure(t *testing.T) {
 
 func TestAWatchThatFallsSilentEnds(t *testing.T) {
 	c := client(t, func(w http.ResponseWriter, r *http.Request) {
-		_, _ = io.WriteString(w, `{"event":"reset"}`+"\n")
+		_, _ = io.WriteString(w, strings.Repeat(`{"event":"reset"}`+"\n", 2))
 		_ = http.NewResponseController(w).Flush()
 		<-r.Context().Done()
 	})
-	c.silence = 50 * time.Millisecond
+	c.silence = time.Hour // until something was heard
 	told := 0
-	if err := c.Watch(t.Context(), "", func(Event) { told++ }); !errors.Is(err, errSilent) || told != 1 {
+	if err := c.Watch(t.Context(), "", func(Event) { told++; c.silence = 50 * time.Millisecond }); !errors.Is(err, errSilent) || told != 2 {
 		t.Errorf("%v after %d events", err, told)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
