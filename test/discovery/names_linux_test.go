@@ -53,6 +53,7 @@ func knows(t *testing.T, g *weirtest.Gateway, path string, port int, addresses .
 // load sends requests until it is stopped, and counts what went wrong.
 type load struct {
 	sent, failed atomic.Int64
+	each         [8]atomic.Int64        // sent by each client
 	first        atomic.Pointer[string] // what went wrong first
 	stop         func()
 }
@@ -62,7 +63,7 @@ func startLoad(t *testing.T, url string) *load {
 	l := &load{}
 	ctx, cancel := context.WithCancel(context.Background())
 	var all sync.WaitGroup
-	for i := range 8 {
+	for i := range l.each {
 		client := &http.Client{Transport: &http.Transport{}}
 		all.Go(func() {
 			defer client.CloseIdleConnections()
@@ -72,6 +73,7 @@ func startLoad(t *testing.T, url string) *load {
 					l.first.CompareAndSwap(nil, &wrong)
 				}
 				l.sent.Add(1)
+				l.each[i].Add(1)
 			}
 		})
 	}
@@ -98,11 +100,18 @@ func once(client *http.Client, url string, post bool) string {
 	return ""
 }
 
-// more waits until further requests were sent.
+// more waits until further requests were sent, and until all have ended that were under way.
 func (l *load) more(t *testing.T, n int64) {
 	t.Helper()
 	before := l.sent.Load()
+	var eachBefore [len(l.each)]int64
+	for i := range l.each {
+		eachBefore[i] = l.each[i].Load()
+	}
 	await.That(t, "requests are sent", func() bool { return l.sent.Load() >= before+n })
+	for i := range l.each {
+		await.That(t, "a request ends that was under way", func() bool { return l.each[i].Load() > eachBefore[i] })
+	}
 }
 
 func (l *load) nothingLost(t *testing.T) {
@@ -198,9 +207,9 @@ func TestANameThatIsNotThereYet(t *testing.T) {
 		res, body := ask(t, http.MethodGet, "http://"+g.Address+"/late")
 		return res.StatusCode == http.StatusOK && strings.HasPrefix(body, "127.0.0.40 for 127.0.0.1")
 	})
-	if log := g.Log(); !strings.Contains(log, "late.internal: there is no such name") || !strings.Contains(log, "endpoints are found again") {
-		t.Errorf("the log:\n%s", log)
-	}
+	await.That(t, "the log tells of it", func() bool { // a moment after requests are served
+		return strings.Contains(g.Log(), "late.internal: there is no such name") && strings.Contains(g.Log(), "endpoints are found again")
+	})
 }
 
 // TestServiceRecords leads an SRV record to two ports of two machines, by weight. They are asked

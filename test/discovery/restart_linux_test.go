@@ -38,9 +38,7 @@ func TestARestartWhileNamesCannotBeSeen(t *testing.T) {
 
 	g := start()
 	const before, after = "200 127.0.0.1", "200 127.0.0.2"
-	if got := says(g); got != before {
-		t.Fatalf("at first: %s", got)
-	}
+	await.That(t, "it answers at first", func() bool { return says(g) == before })
 	await.That(t, "the endpoints are on disk", func() bool { return len(kept(t, state)) == 1 })
 	n.fail(true)
 	g.Kill()

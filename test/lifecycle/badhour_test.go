@@ -159,7 +159,8 @@ func TestARestartInABadHourServes(t *testing.T) {
 
 	g = start()
 	admits(g, "in the bad hour", http.StatusNoContent, http.StatusUnauthorized)
-	if h := heardOf(t, g); !h.Kept || h.Count != 1 || h.Problem == "" || time.Since(h.Confirmed) > time.Hour {
+	await.That(t, "nobody tells keys", func() bool { return heardOf(t, g).Problem != "" }) // which it does not wait for
+	if h := heardOf(t, g); !h.Kept || h.Count != 1 || time.Since(h.Confirmed) > time.Hour {
 		t.Errorf("in the bad hour it stands so: %+v", h)
 	}
 	command := exec.CommandContext(t.Context(), weirtest.Binary(t), "status", "--admin", g.Admin)
@@ -199,9 +200,7 @@ func TestARestartInABadHourServes(t *testing.T) {
 	}
 	g = start()
 	admits(g, "with a file that others may write", http.StatusServiceUnavailable, http.StatusServiceUnavailable)
-	if !strings.Contains(g.Log(), "it is as if there were nothing") {
-		t.Error("the log does not tell of it")
-	}
+	await.That(t, "the log tells of it", func() bool { return strings.Contains(g.Log(), "it is as if there were nothing") })
 }
 
 // TestWhatIsKeptIsHandedOver holds that the process which ends takes nothing with it.

@@ -184,7 +184,8 @@ func TestEtcdKilledWhileWeirRestarts(t *testing.T) {
 	s.register("b", backendNamed(t, "b"))
 	s.deregister("a")
 	awaitAnswer(t, g, "200 b")
-	if h := heardOf(t, g); h.Kept || h.Problem != "" {
+	await.That(t, "its problem is over", func() bool { return heardOf(t, g).Problem == "" }) // a moment after it asks them
+	if h := heardOf(t, g); h.Kept {
 		t.Errorf("afterwards it stands so: %+v", h)
 	}
 }

@@ -58,9 +58,9 @@ func TestTheStateFolderIsHandedOver(t *testing.T) {
 		t.Errorf("the new one does not have it:\n%s", log)
 	}
 	other := weirtest.Start(t, config, "--state", state)
-	if log := other.Log(); !strings.Contains(log, "in the hands of the process "+strconv.Itoa(g.PID())+" on ") {
-		t.Errorf("a third one is not told whose it is:\n%s", log)
-	}
+	await.That(t, "a third one is told whose it is", func() bool {
+		return strings.Contains(other.Log(), "in the hands of the process "+strconv.Itoa(g.PID())+" on ")
+	})
 }
 
 func TestAnUpgradeThatFailsLeavesTheOldOneServing(t *testing.T) {
