@@ -102,6 +102,12 @@ func (i *instance) watch() {
 // Done is closed when the body has ended.
 func (i *instance) Done() <-chan struct{} { return i.done }
 
+// ended tells whether the body has ended, which is known before all of it is tidied up.
+func (i *instance) ended() bool {
+	body, ok := i.body.(interface{ Ended() bool })
+	return ok && body.Ended()
+}
+
 // Failure says how the body ended.
 func (i *instance) Failure() error { return i.failure }
 

@@ -248,6 +248,11 @@ func failed(r *http.Request, place *lease, err error, sent bool) (pool.Verdict, 
 	case <-place.Instance().Done():
 		err = place.Instance().Failure()
 	case <-notice.C:
+		if place.Instance().ended() {
+			<-place.Instance().Done()
+			err = place.Instance().Failure()
+			break
+		}
 		err = fault.BackendReset.New("", fault.Internal("%s is alive, but", place.Instance().name), fault.Cause(err))
 	}
 	if gone {

@@ -2,17 +2,24 @@ package local
 
 import (
 	"bufio"
+	"context"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/http/httptrace"
 	"net/textproto"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/await"
+	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/function/local/pool"
 )
 
 func TestWebPassesRequestsOnAsTheyAre(t *testing.T) {
@@ -139,6 +146,54 @@ func TestWebRequestThatEndsItsInstanceIsTriedOnOneMore(t *testing.T) {
 		t.Errorf("one request ended %d instances", ended)
 	}
 }
+
+// dying is a process that has ended, of which not all is tidied up yet.
+type dying struct {
+	flood
+
+	killed atomic.Bool
+}
+
+func (*dying) Ended() bool            { return true }
+func (*dying) places() int            { return 1 }
+func (*dying) Exit() string           { return "exit status 3" }
+func (d *dying) Kill()                { d.end() }
+func (d *dying) Stop(context.Context) { d.end() }
+
+func (d *dying) end() {
+	if !d.killed.Swap(true) {
+		close(d.done)
+	}
+}
+
+// On a busy machine it takes a while until what an ended process has left is tidied up. Its end is known before.
+func TestALostConnectionToWhatHasEndedIsACrashHoweverLongItIsTidiedUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d := &dying{flood: flood{done: make(chan struct{})}}
+		p := pool.New(func(context.Context) (*instance, error) {
+			i := newInstance(d, slog.New(slog.DiscardHandler))
+			i.live(d, "orders#1")
+			return i, nil
+		}, func() string { return "" }, noMeter{}, pool.Bounds{Max: 1, Starts: 1, Concurrency: 1, Idle: time.Hour, Wait: time.Hour, Grace: time.Hour}, slog.New(slog.DiscardHandler))
+		defer p.Close(t.Context())
+		place, err := p.Acquire(t.Context())
+		must(t, err)
+		time.AfterFunc(2*crashNotice, d.end)
+		verdict, err := failed(httptest.NewRequest(http.MethodGet, "/", nil), place, io.ErrUnexpectedEOF, true)
+		if f := fault.From(err); f.Code != fault.FunctionCrashed.Code {
+			t.Errorf("the client is told %v", err)
+		}
+		place.Release(verdict)
+	})
+}
+
+// noMeter counts nothing.
+type noMeter struct{}
+
+func (noMeter) Crashed()             {}
+func (noMeter) Lent(bool)            {}
+func (noMeter) Waited(time.Duration) {}
+func (noMeter) Worked(time.Duration) {}
 
 func TestWebInitFailures(t *testing.T) {
 	for how, test := range map[string]struct {
