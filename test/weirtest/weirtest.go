@@ -6,6 +6,7 @@ package weirtest
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -16,8 +17,6 @@ import (
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/weir-gateway/weir/internal/base/await"
 )
 
 // startLimit bounds how long a start may take on a busy machine; building a
@@ -85,7 +84,7 @@ type Gateway struct {
 	Registry string
 	process  *exec.Cmd
 	now      *os.Process // what serves: process, or what took over from it
-	log      *await.Text
+	log      *logFile
 	exited   chan struct{}
 	killed   bool
 }
@@ -99,8 +98,8 @@ func Start(tb testing.TB, config string, arguments ...string) *Gateway {
 	if engine := Engine(); engine != "" {
 		command = append(command, "--engine", engine)
 	}
-	g := &Gateway{process: exec.Command(Binary(tb), command...), log: &await.Text{}, exited: make(chan struct{})} //nolint:noctx // stopped in Cleanup
-	g.process.Stderr = g.log
+	g := &Gateway{process: exec.Command(Binary(tb), command...), log: newLog(tb), exited: make(chan struct{})} //nolint:noctx // stopped in Cleanup
+	g.process.Stderr = g.log.file
 	out, err := g.process.StdoutPipe()
 	if err != nil {
 		tb.Fatal(err)
@@ -187,5 +186,44 @@ func (g *Gateway) Kill() {
 // Pid is the process that serves.
 func (g *Gateway) Pid() int { return g.process.Process.Pid }
 
-// Log is what weir has written to its standard error so far.
+// Log is what weir has written to its standard error so far: all of it, for it is a file. What comes
+// through a pipe is here only when somebody has read it.
 func (g *Gateway) Log() string { return g.log.String() }
+
+// logFile is a file that lasts as long as its test, and what it held after that.
+type logFile struct {
+	file *os.File
+	held *string // nil: it is open
+}
+
+func newLog(tb testing.TB) *logFile {
+	tb.Helper()
+	file, err := os.CreateTemp(tb.TempDir(), "log")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	l := &logFile{file: file}
+	tb.Cleanup(func() {
+		held := l.String()
+		l.held = &held
+		_ = l.file.Close() // it was only read here
+	})
+	return l
+}
+
+// String is what it holds.
+func (l *logFile) String() string {
+	if l.held != nil {
+		return *l.held
+	}
+	info, err := l.file.Stat()
+	if err != nil {
+		return err.Error()
+	}
+	text := make([]byte, info.Size())
+	n, err := l.file.ReadAt(text, 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err.Error()
+	}
+	return string(text[:n])
+}
