@@ -98,6 +98,25 @@ func SetFields(head Head, fields ...Field) {
 	}
 }
 
+// HasField tells whether pick picks the name of a field of head.
+func HasField(head Head, pick func(name string) bool) bool {
+	if from, ordered := head.(lines); ordered {
+		list := from[Lines]
+		for i := 0; i < len(list); i += 2 {
+			if list[i] != "" && pick(list[i]) {
+				return true
+			}
+		}
+		return false
+	}
+	for name := range head.All() {
+		if pick(name) {
+			return true
+		}
+	}
+	return false
+}
+
 // DelFields deletes every field of head whose name drop picks.
 func DelFields(head Head, drop func(name string) bool) {
 	switch from := head.(type) {

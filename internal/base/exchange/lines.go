@@ -129,15 +129,24 @@ func (h lines) drop(drop func(name string) bool) {
 	}
 }
 
-// find gives the place of the next line of that name, from i on, or -1.
+// find gives the place of the next line of that name, from i on, or -1. Most who spell a name spell it
+// canonically, and names of the same length seldom begin alike.
 func find(list []string, name string, i int) int {
+	if name == "" {
+		return -1 // it is deleted
+	}
+	initial := name[0] | lowers
 	for ; i < len(list); i += 2 {
-		if len(list[i]) == len(name) && strings.EqualFold(list[i], name) {
+		other := list[i]
+		if len(other) == len(name) && other[0]|lowers == initial && (other == name || strings.EqualFold(other, name)) {
 			return i
 		}
 	}
 	return -1
 }
+
+// lowers is the bit by which a small letter differs from its capital.
+const lowers = 'a' - 'A'
 
 // plain makes h a map like every other, in its place.
 func plain(h http.Header) {

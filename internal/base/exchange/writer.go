@@ -62,7 +62,9 @@ func (w *Writer) WriteHeader(status int) {
 		return
 	}
 	w.status = status
-	w.x.applyHead(status, w.Head())
+	if len(w.x.onHead) > 0 {
+		w.x.applyHead(status, w.Head())
+	}
 	if w.r.ProtoMajor == 1 && w.x.Server != nil && w.x.Server.Leaving() { // HTTP/2 has its own way
 		w.Head().Set("Connection", "close")
 	}

@@ -93,6 +93,10 @@ func classify(name string) (r rule, alias bool) {
 	if !mayBeManaged(name) {
 		return pass, false
 	}
+	switch name { // the most frequent one, as nearly everybody spells it
+	case "Content-Length":
+		return framing, false
+	}
 	var buf [longest]byte
 	n := min(len(name), longest)
 	for i := range n {
@@ -115,6 +119,12 @@ func classify(name string) (r rule, alias bool) {
 		return told, alias
 	}
 	return pass, alias
+}
+
+// isHop tells whether a field belongs to the connection.
+func isHop(name string) bool {
+	r, _ := classify(name)
+	return r == hop
 }
 
 // Managed tells whether Weir reads, writes or drops the field of that name itself, in

@@ -23,6 +23,10 @@ func Receive(peer netip.AddrPort, tls bool, host string, head exchange.Head, tru
 }
 
 func strip(head exchange.Head, trusted bool) {
+	if !exchange.HasField(head, isHop) { // of most who say nothing of their connection
+		exchange.DelFields(head, func(name string) bool { return !stays(name, nil, trusted) })
+		return
+	}
 	protocol, trailers := UpgradeOf(head), AcceptsTrailers(head)
 	named := head.Values("Connection")
 	exchange.DelFields(head, func(name string) bool { return !stays(name, named, trusted) })

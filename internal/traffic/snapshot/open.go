@@ -1,7 +1,6 @@
 package snapshot
 
 import (
-	"encoding/hex"
 	"math/rand/v2"
 	"net/http"
 	"net/netip"
@@ -17,11 +16,14 @@ const maxID = 128
 // open begins x, the exchange of r: who is it, and under which id.
 func (s *Snapshot) open(x *exchange.Exchange, r *http.Request, peer netip.AddrPort) {
 	x.Start, x.Verbose = time.Now(), s.Verbose
-	x.Client = forward.Receive(peer, r.TLS != nil, r.Host, exchange.RequestHead(r), s.Trusted)
-	forward.DropManaged(exchange.RequestHead(r), s.Managed)
-	forward.DropManaged(exchange.RequestTrailer(r), s.Managed)
+	head := exchange.RequestHead(r)
+	x.Client = forward.Receive(peer, r.TLS != nil, r.Host, head, s.Trusted)
+	if len(s.Managed) > 0 {
+		forward.DropManaged(head, s.Managed)
+		forward.DropManaged(exchange.RequestTrailer(r), s.Managed)
+	}
 	if x.Client.Trusted {
-		x.ID = acceptID(exchange.RequestHead(r).Get("X-Request-Id"))
+		x.ID = acceptID(head.Get("X-Request-Id"))
 	}
 	if x.ID == "" {
 		x.ID = newID()
@@ -40,13 +42,14 @@ func (s *Snapshot) within(r *http.Request, w exchange.Within) exchange.Exchange 
 // newID makes 128 random bits in hexadecimal, which fits a W3C trace id too.
 // It needs to be unique, not secret.
 func newID() string {
-	var raw [16]byte
+	const digits = "0123456789abcdef"
 	a, b := rand.Uint64(), rand.Uint64() //nolint:gosec // no secret
-	for i := range 8 {
-		raw[i], raw[8+i] = byte(a>>(8*i)), byte(b>>(8*i))
+	var text [32]byte
+	for i := range 16 {
+		text[i], text[16+i] = digits[a%16], digits[b%16]
+		a, b = a/16, b/16
 	}
-	var text [2 * len(raw)]byte
-	return string(hex.AppendEncode(text[:0], raw[:])) // EncodeToString would allocate twice
+	return string(text[:])
 }
 
 // acceptID gives id back if it is short printable ASCII without blanks and

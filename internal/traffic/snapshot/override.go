@@ -19,11 +19,9 @@ var overrides = [...]string{"X-Http-Method-Override", "X-Http-Method", "X-Method
 // may say so too, and is not looked at (decision 0045).
 func (l *Listener) overridden(r *http.Request, x *exchange.Exchange, found *Route) *fault.Fault {
 	head := exchange.RequestHead(r)
-	for _, name := range overrides {
-		for _, value := range head.Values(name) {
-			if !l.leadsTo(found, value, r, x) {
-				return fault.BadParameter.New("The field " + name + " names a method that this route is not for.")
-			}
+	if exchange.HasField(head, mayOverride) {
+		if f := l.overriddenByField(head, r, x, found); f != nil {
+			return f
 		}
 	}
 	if r.Method != http.MethodPost || x.Query == "" { // in the query no framework heeds it with any other
@@ -32,6 +30,26 @@ func (l *Listener) overridden(r *http.Request, x *exchange.Exchange, found *Rout
 	for name, value := range httpx.QueryPairs(x.Query) {
 		if namesMethod(name) && value != "" && !l.leadsTo(found, value, r, x) {
 			return fault.BadParameter.New("The parameter _method names a method that this route is not for.")
+		}
+	}
+	return nil
+}
+
+// mayOverride tells whether a name is as long as that of an override.
+func mayOverride(name string) bool {
+	switch len(name) {
+	case len(overrides[0]), len(overrides[1]), len(overrides[2]):
+		return true
+	}
+	return false
+}
+
+func (l *Listener) overriddenByField(head exchange.Head, r *http.Request, x *exchange.Exchange, found *Route) *fault.Fault {
+	for _, name := range overrides {
+		for _, value := range head.Values(name) {
+			if !l.leadsTo(found, value, r, x) {
+				return fault.BadParameter.New("The field " + name + " names a method that this route is not for.")
+			}
 		}
 	}
 	return nil

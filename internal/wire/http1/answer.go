@@ -49,16 +49,12 @@ func (r *round) Release() (request bool) {
 func (r *round) receive() error {
 	limits := r.client.options.Limits
 	for {
-		end, err := r.receiveHead(limits.HeadBytes)
+		var h ResponseHead
+		end, err := r.receiveHead(&h, limits)
 		if err != nil {
 			return err
 		}
-		b := r.room.in.b[:end]
-		var h ResponseHead
-		if reason := h.Parse(b, limits); reason != OK {
-			return invalidError{reason}
-		}
-		text := string(b) // all that the strings of the response are parts of
+		text := string(r.room.in.b[:end]) // all that the strings of the response are parts of
 		r.room.in.skip(end)
 		if h.Status >= http.StatusOK || h.Status == http.StatusSwitchingProtocols {
 			r.feed.tell(false)
@@ -72,21 +68,29 @@ func (r *round) receive() error {
 	}
 }
 
-// receiveHead receives until a whole head lies at the beginning of what came, and gives its
-// length.
-func (r *round) receiveHead(most int) (int, error) {
+// receiveHead receives until a whole head lies at the beginning of what came, parses it and gives its
+// length. Nearly every head comes in one piece, and is looked at once; of others the end is searched first.
+func (r *round) receiveHead(h *ResponseHead, limits Limits) (int, error) {
 	var s search
 	in := &r.room.in
+	searches := false
 	for {
-		end, reason := s.endOfResponse(in.b)
+		end, reason := 0, OK
+		if searches {
+			end, reason = s.endOfResponse(in.b)
+		}
+		if reason == OK && (end > 0 || !searches) {
+			end, reason = h.parse(in.b, limits)
+		}
 		switch {
+		case end > limits.HeadBytes, end == 0 && len(in.b) > limits.HeadBytes:
+			return 0, invalidError{HeadTooLarge}
 		case reason != OK:
 			return 0, invalidError{reason}
-		case end > most, end == 0 && len(in.b) > most:
-			return 0, invalidError{HeadTooLarge}
 		case end > 0:
 			return end, nil
 		}
+		searches = len(in.b) > 0
 		n, err := in.fill(r.link)
 		r.answered = r.answered || n > 0
 		if n == 0 && err != nil {
@@ -116,7 +120,8 @@ func (r *round) inform(status int, text string) {
 
 // take makes the response out of its head.
 func (r *round) take(h *ResponseHead, text string) {
-	line, fields, _ := strings.Cut(text, "\r\n")
+	line, fields := cutAt(text, '\n')
+	line = line[:len(line)-len("\r")]
 	r.answer, _ = r.client.answers.Get().(*answer)
 	res := &r.answer.res
 	res.Proto, res.ProtoMajor, res.ProtoMinor = line[:len(version11)], 1, int(h.Minor)
@@ -193,22 +198,22 @@ func (r *round) ordered() bool {
 func (r *round) see(said *marks, name, value string, h *ResponseHead) (stays bool) {
 	switch len(name) {
 	case len("trailer"):
-		if h.Chunked && strings.EqualFold(name, "trailer") {
+		if h.Chunked && is(name, "Trailer") {
 			said.trailer += "," + value
 			return false
 		}
 	case len("connection"):
 		switch {
-		case strings.EqualFold(name, "connection"):
+		case is(name, "Connection"):
 			said.close = said.close || hasOption(value, "close")
 			said.keeps = said.keeps || hasOption(value, "keep-alive")
-		case strings.EqualFold(name, "keep-alive"):
+		case is(name, "Keep-Alive"):
 			if d, ok := KeepAlive(value); ok {
 				r.rest = min(r.rest, d)
 			}
 		}
 	case len("transfer-encoding"):
-		return !strings.EqualFold(name, "transfer-encoding")
+		return !is(name, "Transfer-Encoding")
 	}
 	return true
 }

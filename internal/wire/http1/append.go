@@ -9,6 +9,9 @@ import (
 
 // appendStatus appends a status line.
 func appendStatus(out []byte, old bool, status int) []byte {
+	if status == http.StatusOK && !old {
+		return append(out, "HTTP/1.1 200 OK\r\n"...)
+	}
 	if old {
 		out = append(out, version10...)
 	} else {
@@ -31,28 +34,32 @@ func appendField(out []byte, name, value string) []byte {
 	if !isName(name) {
 		return out
 	}
-	out = append(append(out, name...), ": "...)
-	begin := len(out)
 	if n := len(value); n > 0 && (value[0] <= ' ' || value[n-1] <= ' ') { // seldom, and Trim looks at all that it might be first
 		value = strings.Trim(value, " \t\r\n")
 	}
-	out = append(out, value...)
-	for i := begin; i < len(out); i++ {
-		if classes[out[i]]&fieldByte == 0 {
-			out[i] = ' '
-		}
+	out = appendLine(out, name, value)
+	if !mayStand([]byte(value)) {
+		blankOut(out[len(out)-len(value)-len("\r\n") : len(out)-len("\r\n")])
 	}
-	return append(out, "\r\n"...)
+	return out
 }
 
-func isName(name string) bool {
-	for i := range len(name) {
-		if classes[name[i]]&tchar == 0 {
-			return false
+// blankOut puts blanks in the place of what may not stand in a value.
+func blankOut(value []byte) {
+	for i, c := range value {
+		if classes[c]&fieldByte == 0 {
+			value[i] = ' '
 		}
 	}
-	return name != ""
 }
+
+// appendLine appends a field line of a name and a value that are such.
+func appendLine(out []byte, name, value string) []byte {
+	out = append(append(out, name...), ':', ' ')
+	return append(append(out, value...), '\r', '\n')
+}
+
+func isName(name string) bool { return isToken([]byte(name)) }
 
 // date is the Date field of one second.
 type date struct {

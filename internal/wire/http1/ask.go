@@ -156,7 +156,10 @@ func appendTarget(out []byte, u *url.URL) []byte {
 	if u.Opaque != "" {
 		return append(out, u.RequestURI()...)
 	}
-	path := u.EscapedPath()
+	path := u.RawPath
+	if path == "" || path != u.Path || !plainPath(path) { // else it is as it is meant to be written
+		path = u.EscapedPath()
+	}
 	if path == "" {
 		path = "/"
 	}
@@ -206,35 +209,30 @@ func appendFields(out []byte, head http.Header) ([]byte, bool) {
 func appendAsked(out []byte, name, value string) ([]byte, bool) {
 	switch len(name) {
 	case len("host"):
-		if strings.EqualFold(name, "host") {
+		if is(name, "Host") {
 			return out, true
 		}
 	case len("trailer"):
-		if strings.EqualFold(name, "trailer") {
+		if is(name, "Trailer") {
 			return out, true
 		}
 	case len("user-agent"):
-		if value == "" && strings.EqualFold(name, "user-agent") { // how net/http is told to say none
+		if value == "" && is(name, "User-Agent") { // how net/http is told to say none
 			return out, true
 		}
 	case len("content-length"):
-		if strings.EqualFold(name, "content-length") {
+		if is(name, "Content-Length") {
 			return out, true
 		}
 	case len("transfer-encoding"):
-		if strings.EqualFold(name, "transfer-encoding") {
+		if is(name, "Transfer-Encoding") {
 			return out, true
 		}
 	}
-	if !isName(name) {
+	if !isName(name) || !mayStand([]byte(value)) {
 		return nil, false
 	}
-	for i := range len(value) {
-		if classes[value[i]]&fieldByte == 0 {
-			return nil, false
-		}
-	}
-	return append(append(append(append(out, name...), ": "...), trimBlanks(value)...), "\r\n"...), true
+	return appendLine(out, name, trimBlanks(value)), true
 }
 
 // appendRequestFraming says how the content ends.

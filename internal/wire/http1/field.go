@@ -64,26 +64,23 @@ func cutField(line []byte) (name, value []byte, odd bool, reason Reason) {
 	if line[0] == ' ' || line[0] == '\t' {
 		return nil, nil, false, LeadingBlank
 	}
-	name, value, found := bytes.Cut(line, []byte(":"))
-	if !found {
+	colon := bytes.IndexByte(line, ':')
+	if colon < 0 {
 		return nil, nil, false, NoColon
 	}
-	value = trimOWS(value)
+	name, value = line[:colon], trimOWS(line[colon+1:])
 	of := uint8(0)
 	for _, c := range name {
 		class := classes[c]
 		if class&tchar == 0 {
-			if c == ' ' || c == '\t' {
-				return nil, nil, false, BlankBeforeColon
-			}
-			return nil, nil, false, BadFieldName
+			return nil, nil, false, badName(c)
 		}
 		of |= class & nameOther
 	}
-	switch {
-	case len(name) == 0:
+	if len(name) == 0 {
 		return nil, nil, false, BadFieldName
-	case !all(value, fieldByte):
+	}
+	if !mayStand(value) {
 		if bytes.IndexByte(value, '\r') >= 0 {
 			return nil, nil, false, BareCR
 		}
@@ -92,17 +89,25 @@ func cutField(line []byte) (name, value []byte, odd bool, reason Reason) {
 	return name, value, of&nameOther != 0, OK
 }
 
+// badName is what a byte says that is of no name.
+func badName(c byte) Reason {
+	if c == ' ' || c == '\t' {
+		return BlankBeforeColon
+	}
+	return BadFieldName
+}
+
 // Fields yields name and value of every field line of a head or trailer section
 // that was checked, in order. The slices point into b.
 func Fields(b []byte) iter.Seq2[[]byte, []byte] {
 	return func(yield func(name, value []byte) bool) {
 		for len(b) > 0 {
-			line, rest, reason := cutLine(b)
-			if reason != OK || len(line) == 0 {
+			line, rest, found, _ := cutLine(b)
+			if !found || len(line) == 0 {
 				return
 			}
 			b = rest
-			if name, value, found := bytes.Cut(line, []byte(":")); found && !yield(name, trimOWS(value)) {
+			if name, value, named := bytes.Cut(line, []byte(":")); named && !yield(name, trimOWS(value)) {
 				return
 			}
 		}

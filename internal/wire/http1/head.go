@@ -42,44 +42,64 @@ type Head struct {
 // Parse checks a whole head, from the request line up to and including the
 // empty line, and decides the framing of what follows. It allocates nothing.
 func (h *Head) Parse(b []byte, limits Limits) Reason {
-	*h = Head{}
 	if len(b) > limits.HeadBytes {
+		*h = Head{}
 		return HeadTooLarge
 	}
-	line, rest, reason := cutLine(b)
-	if reason != OK {
+	end, reason := h.parse(b, limits)
+	return onlyWhole(b, end, reason)
+}
+
+// onlyWhole is what is wrong with b, of which a head was parsed that has to be all of it.
+func onlyWhole(b []byte, end int, reason Reason) Reason {
+	switch {
+	case reason != OK:
 		return reason
+	case end == 0:
+		return BareLF
+	case end < len(b):
+		return BadFieldName // the caller gave more than one head
+	}
+	return OK
+}
+
+// parse is Parse of a head that b begins with, and gives its length; 0 where it is not whole.
+func (h *Head) parse(b []byte, limits Limits) (end int, reason Reason) {
+	*h = Head{}
+	line, rest, found, reason := cutLine(b)
+	if !found || reason != OK {
+		return 0, reason
 	}
 	if reason := h.parseRequestLine(line, limits); reason != OK {
-		return reason
+		return 0, reason
 	}
 	for {
-		if line, rest, reason = cutLine(rest); reason != OK {
-			return reason
+		if line, rest, found, reason = cutLine(rest); !found || reason != OK {
+			return 0, reason
 		}
 		if len(line) == 0 {
 			break
 		}
 		if h.fields++; h.fields > limits.HeadFields {
-			return TooManyFields
+			return 0, TooManyFields
 		}
 		if reason := h.parseField(line); reason != OK {
-			return reason
+			return 0, reason
 		}
 	}
-	if len(rest) != 0 {
-		return BadFieldName // the caller gave more than one head
-	}
-	return h.decide()
+	return len(b) - len(rest), h.decide()
 }
 
-// cutLine gives the first line of b without its CR LF, and what follows.
-func cutLine(b []byte) (line, rest []byte, reason Reason) {
+// cutLine gives the first line of b without its CR LF, and what follows, where b has a whole one.
+func cutLine(b []byte) (line, rest []byte, found bool, reason Reason) {
 	i := bytes.IndexByte(b, '\n')
-	if i < 1 || b[i-1] != '\r' {
-		return nil, nil, BareLF
+	switch {
+	case i < 0:
+		return nil, nil, false, OK
+	case i == 0 || b[i-1] != '\r':
+		return nil, nil, false, BareLF
 	}
-	return b[:i-1], b[i+1:], OK
+	return b[:i-1], b[i+1:], true, OK
 }
 
 const (

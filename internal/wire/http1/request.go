@@ -14,9 +14,9 @@ import (
 // content. text is the head as it is passed on; the request's strings are parts of it.
 func (t *turn) read(c *Conn, h *Head, text string) {
 	t.between()
-	line, fields, _ := strings.Cut(text, "\r\n")
-	method, rest, _ := strings.Cut(line, " ")
-	target, proto, _ := strings.Cut(rest, " ")
+	line, fields := cutAt(text, '\n')
+	method, rest := cutAt(line[:len(line)-len("\r")], ' ')
+	target, proto := cutAt(rest, ' ')
 	r := t.request
 	r.Method, r.RequestURI, r.Proto = method, target, proto
 	r.ProtoMajor, r.ProtoMinor = 1, int(h.Minor)
@@ -46,6 +46,12 @@ func (t *turn) read(c *Conn, h *Head, text string) {
 	w.declared, w.isHead, w.old, w.keeps = unknown, method == http.MethodHead, h.Minor == 0, m.keeps
 	w.ends = r.Close || c.server.retired.Load()
 	w.mayContinue = t.body != nil && t.body.expected
+}
+
+// cutAt is strings.Cut at the first c, which there is.
+func cutAt(text string, c byte) (before, after string) {
+	i := strings.IndexByte(text, c)
+	return text[:i], text[i+1:]
 }
 
 // attach gives the request its body, where it has any.
@@ -79,14 +85,14 @@ type marks struct {
 func (m *marks) see(r *http.Request, name, value string, chunked bool) (stays bool) {
 	switch len(name) {
 	case len("host"):
-		if strings.EqualFold(name, "host") {
+		if is(name, "Host") {
 			r.Host = value
 			return false
 		}
 	case len("expect"):
-		m.expects = m.expects || strings.EqualFold(name, "expect")
+		m.expects = m.expects || is(name, "Expect")
 	case len("trailer"):
-		if chunked && strings.EqualFold(name, "trailer") {
+		if chunked && is(name, "Trailer") {
 			if m.trailer != "" {
 				m.trailer += ","
 			}
@@ -94,12 +100,12 @@ func (m *marks) see(r *http.Request, name, value string, chunked bool) (stays bo
 			return false
 		}
 	case len("connection"):
-		if strings.EqualFold(name, "connection") {
+		if is(name, "Connection") {
 			m.close = m.close || hasOption(value, "close")
 			m.keeps = m.keeps || hasOption(value, "keep-alive")
 		}
 	case len("transfer-encoding"):
-		return !strings.EqualFold(name, "transfer-encoding")
+		return !is(name, "Transfer-Encoding")
 	}
 	return true
 }
@@ -148,9 +154,10 @@ func fieldLines(text string) iter.Seq2[string, string] {
 			if end <= 0 {
 				return
 			}
-			name, value, _ := strings.Cut(text[:end], ":")
+			line := text[:end]
 			text = text[min(end+len("\r\n"), len(text)):]
-			if !yield(name, trimBlanks(value)) {
+			colon := strings.IndexByte(line, ':') // there is one in each line that was checked
+			if colon < 0 || !yield(line[:colon], trimBlanks(line[colon+1:])) {
 				return
 			}
 		}
@@ -195,8 +202,12 @@ func plainPath(path string) bool {
 		return true
 	}
 	for i := range len(path) {
-		if classes[path[i]]&hostByte == 0 && strings.IndexByte("/$&+,:;=@", path[i]) < 0 {
-			return false
+		switch path[i] {
+		case '/', '$', '&', '+', ',', ':', ';', '=', '@':
+		default:
+			if classes[path[i]]&hostByte == 0 {
+				return false
+			}
 		}
 	}
 	return true

@@ -155,14 +155,14 @@ func (w *response) beginField(name, value string) {
 func (w *response) see(name, value string) bool {
 	switch len(name) {
 	case len("date"):
-		w.fields.date = w.fields.date || strings.EqualFold(name, "date")
+		w.fields.date = w.fields.date || is(name, "Date")
 	case len("trailer"):
-		if strings.EqualFold(name, "trailer") {
+		if is(name, "Trailer") {
 			w.fields.chunks = true
 			return hasContent(w.status)
 		}
 	case len("connection"):
-		if strings.EqualFold(name, "connection") {
+		if is(name, "Connection") {
 			if hasOption(value, "close") {
 				w.ends, w.fields.closes = true, true
 				return false
@@ -170,19 +170,19 @@ func (w *response) see(name, value string) bool {
 			w.fields.connection = true
 		}
 	case len("content-type"):
-		if strings.EqualFold(name, "content-type") {
+		if is(name, "Content-Type") {
 			w.fields.kind = true
 			return w.status != http.StatusNotModified
 		}
 	case len("content-length"):
-		if strings.EqualFold(name, "content-length") {
+		if is(name, "Content-Length") {
 			w.declare(value)
 			return false
 		}
 	case len("content-encoding"):
-		w.fields.encoded = w.fields.encoded || strings.EqualFold(name, "content-encoding")
+		w.fields.encoded = w.fields.encoded || is(name, "Content-Encoding")
 	case len("transfer-encoding"):
-		if strings.EqualFold(name, "transfer-encoding") {
+		if is(name, "Transfer-Encoding") {
 			w.fields.chunks = true
 			return false
 		}
@@ -192,8 +192,8 @@ func (w *response) see(name, value string) bool {
 
 // declare notes how long the handler says that the content is.
 func (w *response) declare(value string) {
-	n, err := strconv.ParseInt(value, 10, 64)
-	if err != nil || n < 0 || value[0] == '+' {
+	n, reason := parseLength([]byte(value))
+	if reason != OK {
 		w.conn.server.options.Log.Debug("a handler has said a length that is none", "length", value)
 		return
 	}

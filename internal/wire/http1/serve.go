@@ -122,7 +122,7 @@ func (c *Conn) receive(t *turn) (int, after) {
 				reason = checkFirst(b)
 			}
 			if reason == OK {
-				end, reason = s.end(b, c.server.options.Limits)
+				end, reason = t.findHead(&s, c.server.options.Limits)
 			}
 		}
 		if reason == OK && end == 0 {
@@ -138,6 +138,21 @@ func (c *Conn) receive(t *turn) (int, after) {
 			return 0, after
 		}
 	}
+}
+
+// findHead gives the length of the head that t.in begins with, 0 while it is not whole, and parses it. Nearly every head comes in
+// one piece, and is looked at once; of others the end is searched first.
+func (t *turn) findHead(s *search, limits Limits) (end int, reason Reason) {
+	b := t.in.b
+	if s.scan == 0 {
+		if end, reason = t.parsed.parse(b[:min(len(b), limits.HeadBytes)], limits); end > 0 || reason != OK {
+			return end, reason
+		}
+	}
+	if end, reason = s.end(b, limits); end > 0 && reason == OK {
+		reason = t.parsed.Parse(b[:end], limits)
+	}
+	return end, reason
 }
 
 // mayBePreface tells whether b, the first bytes of the connection, are the HTTP/2
@@ -227,27 +242,20 @@ func (c *Conn) receiveMore(t *turn, blank bool) after {
 
 // answer has the request answered whose head is the first end bytes of t.in.
 func (c *Conn) answer(t *turn, end int) after {
-	if reason := c.readHead(t, end); reason != OK {
-		return c.refuse(t, reason.Fault())
-	}
+	c.readHead(t, end)
 	return c.handle(t)
 }
 
 // readHead makes a request of it.
-func (c *Conn) readHead(t *turn, end int) Reason {
-	b := t.in.b[:end]
-	var h Head
-	if reason := h.Parse(b, c.server.options.Limits); reason != OK {
-		return reason
-	}
+func (c *Conn) readHead(t *turn, end int) {
+	b, h := t.in.b[:end], &t.parsed
 	if h.Rewrites() {
 		b = h.Rewrite(b)
 	}
 	c.served.Store(true)
 	text := string(b) // all that the strings of the request are parts of
 	t.in.skip(end)
-	t.read(c, &h, text)
-	return OK
+	t.read(c, h, text)
 }
 
 // refuse has the handler answer what cannot be read, after which nothing is read.

@@ -17,27 +17,33 @@ type ResponseHead struct {
 // ends: a length beside a coding, another coding than chunked, folded lines. Lengths that
 // are repeated and the same are one length.
 func (h *ResponseHead) Parse(b []byte, limits Limits) Reason {
-	*h = ResponseHead{Length: unknown}
 	if len(b) > limits.HeadBytes {
+		*h = ResponseHead{Length: unknown}
 		return HeadTooLarge
 	}
-	line, rest, reason := cutLine(b)
-	if reason == OK {
-		reason = h.parseStatusLine(line)
+	end, reason := h.parse(b, limits)
+	return onlyWhole(b, end, reason)
+}
+
+// parse is Parse of a head that b begins with, and gives its length; 0 where it is not whole.
+func (h *ResponseHead) parse(b []byte, limits Limits) (end int, reason Reason) {
+	*h = ResponseHead{Length: unknown}
+	line, rest, found, reason := cutLine(b)
+	if !found || reason != OK {
+		return 0, reason
 	}
-	for reason == OK {
-		if line, rest, reason = cutLine(rest); reason != OK {
-			return reason
+	for reason = h.parseStatusLine(line); reason == OK; reason = h.parseField(line) {
+		if line, rest, found, reason = cutLine(rest); !found || reason != OK {
+			return 0, reason
 		}
 		if len(line) == 0 {
-			return h.decide(rest)
+			return len(b) - len(rest), h.decide()
 		}
 		if h.fields++; h.fields > limits.HeadFields {
-			return TooManyFields
+			return 0, TooManyFields
 		}
-		reason = h.parseField(line)
 	}
-	return reason
+	return 0, reason
 }
 
 // parseStatusLine reads HTTP/1.x, a status and a reason, which many leave out with the blank
@@ -112,11 +118,9 @@ func (h *ResponseHead) coding(value []byte) Reason {
 	return OK
 }
 
-// decide applies the rules that need the whole head, which nothing may follow in rest.
-func (h *ResponseHead) decide(rest []byte) Reason {
+// decide applies the rules that need the whole head.
+func (h *ResponseHead) decide() Reason {
 	switch {
-	case len(rest) > 0:
-		return BadFieldName // the caller gave more than one head
 	case h.Chunked && h.Length != unknown:
 		return LengthAndCoding
 	case h.Chunked && h.Minor == 0:

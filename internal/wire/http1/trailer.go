@@ -48,11 +48,13 @@ func checkResponseTrailer(b []byte, limits Limits) Reason {
 
 func checkSection(b []byte, limits Limits, check func(line []byte) Reason) Reason {
 	for fields := 0; ; fields++ {
-		line, rest, reason := cutLine(b)
-		if reason != OK {
+		line, rest, found, reason := cutLine(b)
+		switch {
+		case reason != OK:
 			return reason
-		}
-		if len(line) == 0 {
+		case !found:
+			return BareLF
+		case len(line) == 0:
 			return OK
 		}
 		if fields >= limits.HeadFields {

@@ -20,6 +20,7 @@ type turn struct {
 	body     *body // nil: the request has no content
 	response *response
 	begun    int64 // when the first of the head was there, on the server's clock
+	parsed   Head  // of the request; its slices are in in, and meaningless when the head was read
 
 	// What is used again.
 	url   url.URL
