@@ -23,7 +23,7 @@ import (
 	"github.com/weir-gateway/weir/internal/control/source"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(await.Leaving(m)) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // world is a gateway of one file, and its log.
 type world struct {

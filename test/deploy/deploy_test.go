@@ -10,12 +10,11 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/weir-gateway/weir/internal/base/await"
 	"github.com/weir-gateway/weir/test/weirtest"
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(await.Leaving(m), goleak.Cleanup(func(code int) {
+	goleak.VerifyTestMain(m, goleak.Cleanup(func(code int) {
 		weirtest.Cleanup()
 		os.Exit(code)
 	}))

@@ -19,7 +19,6 @@ import (
 	"go.uber.org/goleak"
 
 	auths "github.com/weir-gateway/weir/internal/auth/all"
-	"github.com/weir-gateway/weir/internal/base/await"
 	"github.com/weir-gateway/weir/internal/base/keep"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/config"
@@ -32,7 +31,7 @@ import (
 	"github.com/weir-gateway/weir/internal/traffic/snapshot"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(await.Leaving(m)) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // world is a compiler with a gateway that serves what it compiles, and with a
 // kind of functions and some filters that keep a diary.

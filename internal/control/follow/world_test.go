@@ -29,7 +29,7 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/listen"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(await.Leaving(m)) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // world is a folder of configs with a process that follows it, and a state folder
 // that outlives the process.

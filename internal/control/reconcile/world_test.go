@@ -15,7 +15,6 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/weir-gateway/weir/internal/base/await"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/control/compile"
@@ -26,7 +25,7 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/listen"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(await.Leaving(m)) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // world is a Reconciler over real sockets on loopback.
 type world struct {

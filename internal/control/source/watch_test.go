@@ -17,7 +17,7 @@ import (
 	"github.com/weir-gateway/weir/internal/control/source"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(await.Leaving(m)) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // ground is a folder in which tests change files.
 type ground struct {

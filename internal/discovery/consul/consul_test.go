@@ -21,7 +21,7 @@ import (
 	"github.com/weir-gateway/weir/internal/discovery/discoverytest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(await.Leaving(m)) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func settings(text string) (Config, *doc.Problems) {
 	var ps doc.Problems

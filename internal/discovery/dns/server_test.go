@@ -20,7 +20,7 @@ import (
 	"github.com/weir-gateway/weir/internal/discovery"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(await.Leaving(m)) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // server is a server of names on loopback that answers from records, unless its answer is
 // scripted.

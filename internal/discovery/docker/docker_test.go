@@ -13,14 +13,13 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/weir-gateway/weir/internal/base/await"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
 	"github.com/weir-gateway/weir/internal/discovery"
 	"github.com/weir-gateway/weir/internal/discovery/discoverytest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(await.Leaving(m)) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func settings(text string) (Config, *doc.Problems) {
 	var ps doc.Problems

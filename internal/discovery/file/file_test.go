@@ -22,7 +22,7 @@ import (
 	"github.com/weir-gateway/weir/internal/discovery"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(await.Leaving(m)) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // at is a plain endpoint.
 func at(address string) discovery.Endpoint { return discovery.Endpoint{Address: address, Weight: 1} }

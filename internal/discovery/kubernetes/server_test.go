@@ -28,7 +28,7 @@ import (
 	"github.com/weir-gateway/weir/internal/discovery"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(await.Leaving(m)) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // api answers as an API server does, of an old version: it knows no lists as streams. What a real one
 // does is seen in test/cluster.

@@ -26,7 +26,7 @@ import (
 	"github.com/weir-gateway/weir/internal/traffic/registryapi/registryapitest"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(await.Leaving(m)) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // server is a registry with its API at an address that it may come back to.
 type server struct {
