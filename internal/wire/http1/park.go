@@ -23,16 +23,16 @@ func (c *Conn) setAside(t *turn, blank bool) {
 }
 
 // takeUp goes on with a head that was set aside, of which more has come, or begins with one. It tells whether an empty
-// line came before it.
-func (c *Conn) takeUp(t *turn) (blank bool) {
+// line came before it, and whether there was one.
+func (c *Conn) takeUp(t *turn) (blank, resumed bool) {
 	p := c.partial.Swap(nil)
 	if p == nil {
 		c.headBegins(t)
-		return false
+		return false, false
 	}
 	t.begun = p.begun
 	c.expect(inLines, p.due)
-	return p.blank
+	return p.blank, true
 }
 
 // turn lends c a turn, in which is what has come of a head.

@@ -6,8 +6,9 @@ import "bytes"
 // be refused before it is whole: a client that speaks another protocol would otherwise
 // wait for an answer. The zero value stands at the beginning of a head.
 type search struct {
-	scan int // what is before was searched
-	line int // where the line that is being searched begins
+	scan int  // what is before was searched
+	line int  // where the line that is being searched begins
+	late bool // the head has not come whole with its first piece
 }
 
 // end gives the length of the request head that b begins with, 0 while it is not whole. b

@@ -102,8 +102,8 @@ const (
 
 // receive receives until a whole head lies at the beginning of t.in, and gives its length.
 func (c *Conn) receive(t *turn) (int, after) {
-	var s search
-	blank := c.takeUp(t)
+	blank, resumed := c.takeUp(t)
+	s := search{late: resumed}
 	for {
 		b := t.in.b
 		if !blank && s.scan == 0 && len(b) >= 2 && b[0] == '\r' && b[1] == '\n' { // RFC 9112 section 2.2
@@ -141,10 +141,11 @@ func (c *Conn) receive(t *turn) (int, after) {
 }
 
 // findHead gives the length of the head that t.in begins with, 0 while it is not whole, and parses it. Nearly every head comes in
-// one piece, and is looked at once; of others the end is searched first.
+// one piece, and is looked at once; of others the end is searched first, so that a client that sends single bytes has each looked at once.
 func (t *turn) findHead(s *search, limits Limits) (end int, reason Reason) {
 	b := t.in.b
-	if s.scan == 0 {
+	if !s.late {
+		s.late = true
 		if end, reason = t.parsed.parse(b[:min(len(b), limits.HeadBytes)], limits); end > 0 || reason != OK {
 			return end, reason
 		}
