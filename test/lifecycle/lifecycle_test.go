@@ -98,19 +98,24 @@ func startWithInstance(t *testing.T) (*weirtest.Gateway, string) {
 	return g, program
 }
 
-// What else the machine does may take a second for itself, but hardly each time.
+// What else the machine does may take a second for itself, but hardly most times.
 func TestAKilledGatewayLeavesNoFunctionAliveForASecond(t *testing.T) {
-	var took []time.Duration
-	for range 5 {
+	const most = 3 // of five
+	var quick, slow []time.Duration
+	for len(quick) < most {
 		g, program := startWithInstance(t)
 		g.Kill()
 		killed := time.Now()
 		await.That(t, "no function is left", func() bool { return len(family(t, program)) == 0 })
-		if took = append(took, time.Since(killed)); took[len(took)-1] <= time.Second {
-			return
+		if took := time.Since(killed); took <= time.Second {
+			quick = append(quick, took)
+		} else {
+			slow = append(slow, took)
+		}
+		if len(slow) == most {
+			t.Fatalf("it took %s, and %s", slow, quick)
 		}
 	}
-	t.Errorf("it took %s", took)
 }
 
 func TestAnEndingGatewayEndsItsFunctions(t *testing.T) {

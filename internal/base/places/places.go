@@ -76,7 +76,7 @@ func (p places) walk(path string) {
 		next := filepath.Join(at, name)
 		info, err := os.Lstat(next)
 		switch {
-		case err != nil && name == Everything:
+		case err != nil && len(rest) == 0: // when it has come, it is still being written
 			p.content(at, name)
 			return
 		case err != nil: // it is found again when it has come

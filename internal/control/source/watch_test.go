@@ -253,6 +253,47 @@ func TestOneChangeAfterTheOtherIsTold(t *testing.T) {
 	told(t, w, "a change in the new folder")
 }
 
+// A secret that is written in pieces is told when the last one is there, also where it was not there before.
+func TestAFileThatComesSlowlyIsToldAsAWhole(t *testing.T) {
+	for name, before := range map[string]func(g ground){
+		"it was there":     func(g ground) { g.write("secrets/token", "old") },
+		"it was not there": func(g ground) { g.must(os.MkdirAll(g.path("secrets"), 0o755)) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := ground{t, t.TempDir()}
+			g.write("conf/weir.yaml", "one")
+			before(g)
+			const settles = 200 * time.Millisecond
+			w := source.Watch(source.WatchOptions{
+				Input: source.Input{Path: g.path("conf/weir.yaml")}, Log: slog.New(slog.DiscardHandler), Settle: settles, Poll: never,
+			})
+			t.Cleanup(w.Close)
+			g.follow(w, "conf/weir.yaml", "secrets/token")
+			file, err := os.Create(g.path("secrets/token"))
+			g.must(err)
+			defer file.Close()
+			late := false // this machine has paused for so long that a piece may be taken for the whole
+			var last time.Time
+			for range 20 {
+				_, err := file.WriteString("piece ")
+				g.must(err)
+				late = late || !last.IsZero() && time.Since(last) > settles/2
+				last = time.Now()
+				select {
+				case <-w.Changed():
+					if !late {
+						t.Fatal("half of it was told")
+					}
+				case <-time.After(settles / 10):
+				}
+			}
+			if !late {
+				told(t, w, "the last piece")
+			}
+		})
+	}
+}
+
 // A file that changes between being read and being watched was read in vain.
 func TestAChangeBeforeTheWatchIsTold(t *testing.T) {
 	g := ground{t, t.TempDir()}

@@ -80,15 +80,15 @@ func (r *round) receiveHead(h *ResponseHead, limits Limits) (int, error) {
 			end, reason = s.endOfResponse(in.b)
 		}
 		if reason == OK && (end > 0 || !searches) {
-			end, reason = h.parse(in.b, limits)
+			end, reason = h.parse(in.b[:min(len(in.b), limits.HeadBytes)], limits)
 		}
 		switch {
-		case end > limits.HeadBytes, end == 0 && len(in.b) > limits.HeadBytes:
-			return 0, invalidError{HeadTooLarge}
 		case reason != OK:
 			return 0, invalidError{reason}
 		case end > 0:
 			return end, nil
+		case len(in.b) > limits.HeadBytes:
+			return 0, invalidError{HeadTooLarge}
 		}
 		searches = len(in.b) > 0
 		n, err := in.fill(r.link)

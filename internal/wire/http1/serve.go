@@ -142,10 +142,11 @@ func (c *Conn) receive(t *turn) (int, after) {
 
 // findHead gives the length of the head that t.in begins with, 0 while it is not whole, and parses it. Nearly every head comes in
 // one piece, and is looked at once; of others the end is searched first, so that a client that sends single bytes has each looked at once.
+// Of a head with several faults another one may be told where it comes in pieces.
 func (t *turn) findHead(s *search, limits Limits) (end int, reason Reason) {
 	b := t.in.b
 	if !s.late {
-		s.late = true
+		s.late = len(b) > 1 // the first byte on a connection that has rested comes alone
 		if end, reason = t.parsed.parse(b[:min(len(b), limits.HeadBytes)], limits); end > 0 || reason != OK {
 			return end, reason
 		}
