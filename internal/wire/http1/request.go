@@ -10,26 +10,27 @@ import (
 	"github.com/weir-gateway/weir/internal/base/exchange"
 )
 
-// read makes a request of a head that was checked, and of what is said there of its
+// read makes a request of a head that was checked, and of what was said there of its
 // content. text is the head as it is passed on; the request's strings are parts of it.
-func (t *turn) read(c *Conn, h *Head, text string) {
+func (t *turn) read(c *Conn, text string) {
+	h := &t.framed
 	t.between()
 	line, fields := cutAt(text, '\n')
 	method, rest := cutAt(line[:len(line)-len("\r")], ' ')
 	target, proto := cutAt(rest, ' ')
 	r := t.request
 	r.Method, r.RequestURI, r.Proto = method, target, proto
-	r.ProtoMajor, r.ProtoMinor = 1, int(h.Minor)
+	r.ProtoMajor, r.ProtoMinor = 1, int(h.minor)
 	r.RemoteAddr, r.TLS = c.remote(), c.tls
 	r.URL = t.parseURL(c, target)
 	var m marks
 	if c.server.options.Lines {
-		m = t.takeLines(r, fields, h.Framing == ByChunks)
+		m = t.takeLines(r, fields, h.framing == ByChunks)
 	} else {
-		m = takeFields(r, fields, h.Framing == ByChunks)
+		m = takeFields(r, fields, h.framing == ByChunks)
 	}
-	r.Close = m.close || h.Minor == 0 && !m.keeps
-	t.attach(c, h, m)
+	r.Close = m.close || h.minor == 0 && !m.keeps
+	t.attach(c, m)
 	if c.server.options.Lines {
 		t.response = t.newReply()
 		t.response.header = t.newHeads()
@@ -43,7 +44,7 @@ func (t *turn) read(c *Conn, h *Head, text string) {
 	} else {
 		t.giveOut() // the writer takes one when there is something to write
 	}
-	w.declared, w.isHead, w.old, w.keeps = unknown, method == http.MethodHead, h.Minor == 0, m.keeps
+	w.declared, w.isHead, w.old, w.keeps = unknown, method == http.MethodHead, h.minor == 0, m.keeps
 	w.ends = r.Close || c.server.retired.Load()
 	w.mayContinue = t.body != nil && t.body.expected
 }
@@ -55,20 +56,20 @@ func cutAt(text string, c byte) (before, after string) {
 }
 
 // attach gives the request its body, where it has any.
-func (t *turn) attach(c *Conn, h *Head, m marks) {
-	r := t.request
+func (t *turn) attach(c *Conn, m marks) {
+	r, h := t.request, &t.framed
 	r.Body = http.NoBody
-	switch h.Framing {
+	switch h.framing {
 	case NoContent:
 		return
 	case ByLength:
-		r.ContentLength = h.Length
+		r.ContentLength = h.length
 	case ByChunks:
 		r.ContentLength = -1
 		r.TransferEncoding = chunkedOnly
 		r.Trailer = announced(m.trailer, c.server.options.Lines)
 	}
-	t.body = &body{conn: c, turn: t, chunked: h.Framing == ByChunks, left: h.Length, trailer: r.Trailer, expected: m.expects && h.Minor > 0}
+	t.body = &body{conn: c, turn: t, chunked: h.framing == ByChunks, left: h.length, trailer: r.Trailer, expected: m.expects && h.minor > 0}
 	r.Body = t.body
 }
 

@@ -145,15 +145,17 @@ func (c *Conn) receive(t *turn) (int, after) {
 // Of a head with several faults another one may be told where it comes in pieces.
 func (t *turn) findHead(s *search, limits Limits) (end int, reason Reason) {
 	b := t.in.b
+	var h Head
 	if !s.late {
 		s.late = len(b) > 1 // the first byte on a connection that has rested comes alone
-		if end, reason = t.parsed.parse(b[:min(len(b), limits.HeadBytes)], limits); end > 0 || reason != OK {
-			return end, reason
+		end, reason = h.parse(b[:min(len(b), limits.HeadBytes)], limits)
+	}
+	if end == 0 && reason == OK {
+		if end, reason = s.end(b, limits); end > 0 && reason == OK {
+			reason = h.Parse(b[:end], limits)
 		}
 	}
-	if end, reason = s.end(b, limits); end > 0 && reason == OK {
-		reason = t.parsed.Parse(b[:end], limits)
-	}
+	t.framed = framed{minor: h.Minor, framing: h.Framing, rewrites: h.Rewrites(), length: h.Length}
 	return end, reason
 }
 
@@ -250,21 +252,24 @@ func (c *Conn) answer(t *turn, end int) after {
 
 // readHead makes a request of it.
 func (c *Conn) readHead(t *turn, end int) {
-	b, h := t.in.b[:end], &t.parsed
-	if h.Rewrites() {
+	b := t.in.b[:end]
+	if t.framed.rewrites {
+		var h Head
+		h.parse(b, c.server.options.Limits) // once more: few heads are changed, and a turn has no room for all of it
 		b = h.Rewrite(b)
 	}
 	c.served.Store(true)
 	text := string(b) // all that the strings of the request are parts of
 	t.in.skip(end)
-	t.read(c, h, text)
+	t.read(c, text)
 }
 
 // refuse has the handler answer what cannot be read, after which nothing is read.
 func (c *Conn) refuse(t *turn, f *fault.Fault) after {
 	c.fault.Store(f)
 	t.in.b = t.in.b[:0]
-	t.read(c, &Head{Minor: 1}, string(refusal))
+	t.framed = framed{minor: 1}
+	t.read(c, string(refusal))
 	if after := c.handle(t); after == isTaken {
 		return after
 	}

@@ -20,7 +20,7 @@ type turn struct {
 	body     *body // nil: the request has no content
 	response *response
 	begun    int64 // when the first of the head was there, on the server's clock
-	parsed   Head  // of the request; its slices are in in, and meaningless when the head was read
+	framed   framed
 
 	// What is used again.
 	url   url.URL
@@ -29,6 +29,14 @@ type turn struct {
 	reply response
 	heads http.Header // of responses
 	likes []string    // lines of responses
+}
+
+// framed is what is kept of a request's head that was parsed.
+type framed struct {
+	minor    uint8 // 0 for HTTP/1.0, 1 for HTTP/1.1
+	framing  Framing
+	rewrites bool
+	length   int64 // of the content where framing is ByLength
 }
 
 // The sizes of buffers. A small one of each kind goes with a turn; the large one is
