@@ -39,6 +39,48 @@ type Path struct {
 // slash, or with a parameter ("..;x"); backslashes; encoded control characters;
 // percent signs that would decode a second time; and invalid or overlong UTF-8.
 func NormalizePath(raw string) (Path, error) {
+	if raw != "" && normalUntil(raw) == len(raw) {
+		return Path{Text: raw}, nil
+	}
+	return normalizePath(raw)
+}
+
+// NormalizeTarget is NormalizePath for the path of a request target, with the query that follows it, without its '?'.
+func NormalizeTarget(target string) (path Path, query string, err error) {
+	switch end := normalUntil(target); {
+	case end == 0:
+	case end == len(target):
+		return Path{Text: target}, "", nil
+	case target[end] == '?':
+		return Path{Text: target[:end]}, target[end+1:], nil
+	}
+	raw, query, _ := strings.Cut(target, "?")
+	path, err = normalizePath(raw)
+	return path, query, err
+}
+
+// normalUntil gives how far the beginning of a target is a path that is seen at a glance to be in its one form, as nearly
+// every one is as a whole: without encodings, parameters, and segments that begin with a dot. It ends behind a
+// character of a segment or a single slash, so that what comes next is another thing or none.
+func normalUntil(target string) int {
+	if target == "" || target[0] != '/' {
+		return 0
+	}
+	for i := 1; ; i++ {
+		if i < len(target) && (target[i] == '/' || target[i] == '.') { // behind a slash
+			return i
+		}
+		for i < len(target) && classes[target[i]] == plain {
+			i++
+		}
+		if i == len(target) || target[i] != '/' {
+			return i
+		}
+	}
+}
+
+// normalizePath is NormalizePath of any path.
+func normalizePath(raw string) (Path, error) {
 	switch {
 	case raw == "":
 		return Path{Text: "/"}, nil

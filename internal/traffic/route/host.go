@@ -79,8 +79,10 @@ func (ix *index) finish(hidden func(first, second *rule)) {
 // hosts walks the trees whose host pattern fits, the more specific first; path
 // is without its leading slash.
 func (s *search) hosts(ix *index, host, path string) bool {
-	if n := ix.exact[host]; n != nil && s.walk(n, path, true) {
-		return true
+	if len(ix.exact) > 0 {
+		if n := ix.exact[host]; n != nil && s.walk(n, path, true) {
+			return true
+		}
 	}
 	if len(ix.suffix) > 0 && s.suffixes(ix, host, path) {
 		return true

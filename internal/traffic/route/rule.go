@@ -23,8 +23,9 @@ type rule struct {
 	origin config.Origin
 	rank   string
 
-	headByGet bool
-	when      func(*http.Request) bool
+	headByGet   bool
+	when        func(*http.Request) bool
+	conditional bool // there are conditions beside the method
 }
 
 // Reading is what the patterns and conditions of a rule were read to. It is immutable.
@@ -32,6 +33,8 @@ type Reading struct {
 	host     *pattern.Host // nil: any
 	segments []pattern.Segment
 	pattern  string // the path as it was written
+	literals int    // how many segments there are before the first one that is captured
+	literal  int    // how much of a path they are, its first slash left out, each with the slash behind it
 
 	method   string // "" any
 	headers  []field
@@ -88,6 +91,10 @@ func Read(host string, m *config.Match) (*Reading, error) {
 	if err := r.readFields(m); err != nil {
 		return nil, err
 	}
+	for r.literals < len(r.segments) && r.segments[r.literals].Kind == pattern.Literal {
+		r.literal += len(r.segments[r.literals].Prefix) + len("/")
+		r.literals++
+	}
 	r.key = r.conditionKey()
 	return r, nil
 }
@@ -104,6 +111,7 @@ func compile[T any](from *Rule[T], index int) (*rule, error) {
 	r := &rule{
 		Reading: *read, index: index, name: from.Name, origin: from.Origin, rank: from.Rank, headByGet: from.HeadByGet, when: from.When,
 	}
+	r.conditional = len(r.headers)+len(r.query)+len(r.cookies) > 0 || r.when != nil
 	if r.when != nil && r.whenText == "" { // nobody knows what it is, so it equals no other
 		r.key += fmt.Sprintf(" #%d", index)
 	}
@@ -230,7 +238,8 @@ func (r *rule) capture(q *Query, p *exchange.Params) {
 		p.Add(r.host.Param, label)
 	}
 	rest := q.Path[1:]
-	for i := range r.segments {
+	rest = rest[min(r.literal, len(rest)):]
+	for i := r.literals; i < len(r.segments); i++ {
 		s := &r.segments[i]
 		if s.Kind == pattern.Rest {
 			p.Add(restName(s), rest)

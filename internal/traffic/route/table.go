@@ -92,21 +92,12 @@ func duplicate(first, second *rule) doc.Problem {
 // unchanged where nothing matches. It allocates nothing but for encoded values
 // and more parameters than exchange.Params holds inline.
 func (t *Table[T]) Match(q *Query, p *exchange.Params) (T, bool) {
-	before := p.Len()
-	var won *rule
-	s := search{try: func(r *rule) bool {
-		if r.check(q, p).lost() {
-			p.Truncate(before)
-			return false
-		}
-		won = r
-		return true
-	}}
+	s := search{query: q, params: p}
 	if !s.run(&t.index, q) {
 		var none T
 		return none, false
 	}
-	return t.values[won.index], true
+	return t.values[s.won.index], true
 }
 
 // Methods gives the methods with which q would have matched, sorted, HEAD

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/pattern"
 )
 
@@ -165,9 +166,13 @@ func sortRules(rules []*rule, hidden func(first, second *rule)) []*rule {
 }
 
 // search is one walk through an index. It offers the rules whose host and path
-// fit, in the order of precedence, to try until that returns true.
+// fit, in the order of precedence, to try until that returns true. Without one it looks
+// for the first that query fulfils, and adds what that captures to params.
 type search struct {
 	try    func(*rule) bool
+	query  *Query
+	params *exchange.Params
+	won    *rule
 	visits int // nodes looked at
 }
 
@@ -182,7 +187,10 @@ func (s *search) walk(n *node, rest string, more bool) bool {
 	if !more {
 		return s.offer(n.ends) || s.offer(n.rests)
 	}
-	segment, after, another := strings.Cut(rest, "/")
+	segment, after, another := rest, "", false
+	if i := strings.IndexByte(rest, '/'); i >= 0 {
+		segment, after, another = rest[:i], rest[i+1:], true
+	}
 	if c := n.literal(segment); c != nil && s.walk(c, after, another) {
 		return true
 	}
@@ -200,5 +208,28 @@ func (s *search) walk(n *node, rest string, more bool) bool {
 }
 
 func (s *search) offer(rules []*rule) bool {
-	return slices.ContainsFunc(rules, s.try)
+	if s.try != nil {
+		return slices.ContainsFunc(rules, s.try)
+	}
+	for _, r := range rules {
+		if s.takes(r) {
+			return true
+		}
+	}
+	return false
+}
+
+// takes tells whether r is the rule that is looked for.
+func (s *search) takes(r *rule) bool {
+	if !r.accepts(s.query.Method) {
+		return false
+	}
+	if !r.conditional {
+		r.capture(s.query, s.params)
+	} else if before := s.params.Len(); r.conditions(s.query, s.params).lost() {
+		s.params.Truncate(before)
+		return false
+	}
+	s.won = r
+	return true
 }
