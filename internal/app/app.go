@@ -246,7 +246,7 @@ func New(o Options) *App {
 	}
 	a := &App{options: o, metrics: telemetry.New(o.Version)}
 	a.gateway = snapshot.NewGateway(snapshot.Options{
-		Log: o.Log, Exhausted: a.memory.exhausted, Peer: listen.PeerFrom, Server: listen.ServerFrom, Terms: listen.TermsFrom,
+		Log: o.Log, Exhausted: a.memory.exhausted, Connection: listen.ConnectionFrom, Terms: listen.TermsFrom,
 		Unmatched: a.metrics.Unmatched(), Visited: o.Visited,
 	})
 	a.sockets = sockets.New(a.gateway.Way)

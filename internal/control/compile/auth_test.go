@@ -30,6 +30,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 
 	auths "github.com/weir-gateway/weir/internal/auth/all"
+	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/control/compile"
@@ -366,7 +367,9 @@ func served(b *testing.B, text string) http.Handler {
 		b.Fatal(problems)
 	}
 	gateway := snapshot.NewGateway(snapshot.Options{
-		Log: log, Peer: func(context.Context) netip.AddrPort { return netip.MustParseAddrPort("192.0.2.1:4000") },
+		Log: log, Connection: func(context.Context) (netip.AddrPort, exchange.Server) {
+			return netip.MustParseAddrPort("192.0.2.1:4000"), nil
+		},
 	})
 	gateway.Swap(pending.Snapshot)
 	pending.Commit()(context.Background())

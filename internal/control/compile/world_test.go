@@ -19,6 +19,7 @@ import (
 	"go.uber.org/goleak"
 
 	auths "github.com/weir-gateway/weir/internal/auth/all"
+	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/keep"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/config"
@@ -56,7 +57,7 @@ func newWorld(t *testing.T) *world {
 	}
 	w.compiler = w.newCompiler()
 	w.gateway = snapshot.NewGateway(snapshot.Options{
-		Log: slog.New(slog.DiscardHandler), Peer: func(context.Context) netip.AddrPort { return peer() },
+		Log: slog.New(slog.DiscardHandler), Connection: func(context.Context) (netip.AddrPort, exchange.Server) { return peer(), nil },
 	})
 	t.Cleanup(func() { w.compiler.Close(context.Background()) })
 	return w

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/weir-gateway/weir/internal/base/await"
+	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/control/compile"
 	"github.com/weir-gateway/weir/internal/control/follow"
@@ -82,7 +83,9 @@ func (w *world) start(age time.Duration) (follow.Report, error) {
 	log := slog.New(slog.NewTextHandler(&w.log, nil))
 	parts := compile.Parts{Filters: filters.Definitions(), Providers: discoveries.Definitions()}
 	w.gateway = snapshot.NewGateway(snapshot.Options{
-		Log: log, Peer: func(context.Context) netip.AddrPort { return netip.MustParseAddrPort("192.0.2.1:4000") },
+		Log: log, Connection: func(context.Context) (netip.AddrPort, exchange.Server) {
+			return netip.MustParseAddrPort("192.0.2.1:4000"), nil
+		},
 	})
 	reconciler := reconcile.New(reconcile.Options{
 		Compiler: compile.New(parts, compile.Options{Log: log, Secret: secret.Resolve}), Gateway: w.gateway,

@@ -40,7 +40,7 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	log := slog.New(slog.DiscardHandler)
 	w := &world{t: t, folder: t.TempDir(), parts: compile.Parts{Filters: filters.Definitions(), Providers: discoveries.Definitions()}}
-	w.gateway = snapshot.NewGateway(snapshot.Options{Log: log, Peer: listen.PeerFrom, Server: listen.ServerFrom, Terms: listen.TermsFrom})
+	w.gateway = snapshot.NewGateway(snapshot.Options{Log: log, Connection: listen.ConnectionFrom, Terms: listen.TermsFrom})
 	w.reconciler = reconcile.New(reconcile.Options{
 		Compiler: compile.New(w.parts, compile.Options{Log: log, Secret: secret.Resolve}), Gateway: w.gateway,
 		Open: func(w listen.Want) (net.Listener, error) { return listen.Open(context.Background(), w.Address) },

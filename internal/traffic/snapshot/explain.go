@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
@@ -182,7 +183,7 @@ func (s *Snapshot) Explain(socket string, r *http.Request, peer netip.AddrPort, 
 // what has ended it before it began, nil for nothing.
 func (s *Snapshot) explain(socket string, r *http.Request, within *exchange.Within, ended *fault.Fault) Explanation {
 	x := exchange.Of(r)
-	target, f := s.find(socket, r, x, bound{}, within)
+	target, f := s.find(socket, r, x, nil, within)
 	e := Explanation{
 		Method: r.Method, Host: x.Host, Path: x.Path, Query: x.Query, Socket: socket,
 		Client: x.Client.IP.String(), Preflight: preflightMethod(r), Target: written(r),
@@ -232,8 +233,8 @@ func (s *Snapshot) parts(socket string, target *Route, r *http.Request) ([]Expla
 	list := make([]ExplainedPart, len(parts))
 	failed := map[string]bool{}
 	for i, p := range parts { // each stands behind those that it waits for
-		of := s.within(p.Request, within)
-		of.Identity = x.Identity
+		of := exchange.Exchange{Identity: x.Identity}
+		s.within(&of, p.Request, within)
 		var ended *fault.Fault
 		if at := slices.IndexFunc(p.After, func(id string) bool { return failed[id] }); at >= 0 {
 			ended = filter.FailedPart(p.After[at])
@@ -258,7 +259,10 @@ func (e *Explanation) fails() bool {
 
 // written is path and query as they came.
 func written(r *http.Request) string {
-	path, query := target(r)
+	path, query := r.URL.EscapedPath(), r.URL.RawQuery
+	if r.RequestURI != "" && r.RequestURI[0] == '/' { // see normalTarget
+		path, query, _ = strings.Cut(r.RequestURI, "?")
+	}
 	if query != "" {
 		path += "?" + query
 	}

@@ -21,10 +21,8 @@ type Options struct {
 	Log *slog.Logger
 	// Exhausted tells that memory is short, so that new requests get 503; nil: never.
 	Exhausted func() bool
-	// Peer gives the other end of the connection that ctx belongs to.
-	Peer func(ctx context.Context) netip.AddrPort
-	// Server gives what serves the connection that ctx belongs to; nil: unknown.
-	Server func(ctx context.Context) exchange.Server
+	// Connection gives the other end of the connection that ctx belongs to, and what serves it, nil where that is not known.
+	Connection func(ctx context.Context) (peer netip.AddrPort, server exchange.Server)
 	// Terms gives the terms (see secure.Terms) that the connection of ctx was made
 	// under; nil: none, so that nobody reaches a listener that asks something of clients.
 	Terms func(ctx context.Context) string
@@ -76,13 +74,14 @@ func (g *Gateway) Handler(socket string) *Handler { return &Handler{gateway: g, 
 // Refuse answers a request that was refused before it could be read as one:
 // malformed, too large or too slow.
 func (g *Gateway) Refuse(w http.ResponseWriter, r *http.Request, f *fault.Fault) {
-	v := &visit{Exchange: exchange.Exchange{ID: newID(), Start: time.Now(), Client: exchange.Client{Peer: g.options.Peer(r.Context())}}}
+	v := &visit{gateway: g}
+	v.ID, v.Start = newID(), time.Now()
+	v.Client.Peer, v.Server = g.options.Connection(r.Context())
 	v.Client.IP = v.Client.Peer.Addr()
-	v.Server = g.server(r)
 	if s := g.Current(); s != nil {
 		v.log = s.AccessLog
 	}
-	v.begin(g, w, r)
+	v.begin(w, r)
 	v.writer.Fail(f)
 	v.end(nil)
 }
@@ -93,12 +92,13 @@ func (g *Gateway) serve(h *Handler, w http.ResponseWriter, r *http.Request) {
 		exchange.Refuse(w, r, fault.ShuttingDown.New("The gateway has no configuration yet.", fault.RetryAfter(time.Second)))
 		return
 	}
-	use := s.use // not s itself, which a long stream would hold
-	defer use.leave()
-	v := &visit{log: s.AccessLog, tracer: s.Tracer}
-	s.open(&v.Exchange, r, g.options.Peer(r.Context()))
-	v.Server, v.Entrance = g.server(r), h
-	v.begin(g, w, r)
+	v := g.visit(s)
+	defer v.leave()
+	var peer netip.AddrPort
+	peer, v.Server = g.options.Connection(r.Context())
+	v.Entrance = h
+	s.open(&v.Exchange, r, peer)
+	v.begin(w, r)
 	g.pass(h, s, v, nil)
 }
 
@@ -106,24 +106,23 @@ func (g *Gateway) serve(h *Handler, w http.ResponseWriter, r *http.Request) {
 // where within is not nil. Its stack is kept while the request is answered, so
 // that what ends before that is another method's.
 func (g *Gateway) pass(h *Handler, s *Snapshot, v *visit, within *exchange.Within) {
-	n := g.under.requests.Add(1)
-	defer g.under.leave()
-	v.tracer.Begin(v.request, &v.Exchange)
-	defer func() { v.finish(recover()) }()
-	target := g.lead(h, s, v, n, within)
+	defer v.finish()
+	if v.tracer != nil {
+		v.tracer.Begin(v.request, &v.Exchange)
+	}
+	target := g.lead(h, s, v, within)
 	if target == nil {
 		return
 	}
-	v.meter = target.Meter
-	v.meter.Begin()
-	defer v.meter.End()
+	v.meter, v.counted = target.Meter, target.Meter
+	v.counted.Begin()
 	target.Handler.ServeHTTP(v.writer, v.request)
 }
 
-// lead gives the route of a request, the nth of those under way. Where there is none for it, it is answered.
-func (g *Gateway) lead(h *Handler, s *Snapshot, v *visit, n int64, within *exchange.Within) *Route {
+// lead gives the route of a request. Where there is none for it, it is answered.
+func (g *Gateway) lead(h *Handler, s *Snapshot, v *visit, within *exchange.Within) *Route {
 	r := v.request
-	if f := g.full(s, n); f != nil && (s.Vital == "" || s.Socket(h.socket) != s.Vital) {
+	if f := g.full(s, v.number); f != nil && (s.Vital == "" || s.Socket(h.socket) != s.Vital) {
 		v.writer.Fail(f)
 		return nil
 	}
@@ -131,7 +130,7 @@ func (g *Gateway) lead(h *Handler, s *Snapshot, v *visit, n int64, within *excha
 		v.writer.WriteHeader(http.StatusNoContent) // about the server as a whole (RFC 9110 section 9.3.7): it is here
 		return nil
 	}
-	target, f := s.find(s.Socket(h.socket), r, &v.Exchange, g.bound(r), within)
+	target, f := s.find(s.Socket(h.socket), r, &v.Exchange, g, within)
 	if f != nil {
 		v.writer.Fail(f)
 		return nil
@@ -139,19 +138,12 @@ func (g *Gateway) lead(h *Handler, s *Snapshot, v *visit, n int64, within *excha
 	return target
 }
 
-func (g *Gateway) server(r *http.Request) exchange.Server {
-	if g.options.Server == nil {
-		return nil
-	}
-	return g.options.Server(r.Context())
-}
-
 // bound tells what the connection of r is bound to.
 func (g *Gateway) bound(r *http.Request) bound {
 	if r.TLS == nil {
-		return bound{made: true}
+		return bound{}
 	}
-	b := bound{made: true, tls: true, serverName: strings.ToLower(r.TLS.ServerName)}
+	b := bound{tls: true, serverName: strings.ToLower(r.TLS.ServerName)}
 	if g.options.Terms != nil {
 		b.terms = g.options.Terms(r.Context())
 	}
@@ -169,11 +161,10 @@ func (g *Gateway) full(s *Snapshot, inFlight int64) *fault.Fault {
 }
 
 // find is the way from a request to its route, the same for serving and for
-// explain. It completes the exchange. on is the connection that r came on, the
-// zero value for one that would fit. Where within is not nil there are only the
-// routes of its group.
-func (s *Snapshot) find(socket string, r *http.Request, x *exchange.Exchange, on bound, within *exchange.Within) (*Route, *fault.Fault) {
-	target, f := s.lead(socket, r, x, on)
+// explain. It completes the exchange. by knows the connection that r came on; it is nil
+// for one that would fit. Where within is not nil there are only the routes of its group.
+func (s *Snapshot) find(socket string, r *http.Request, x *exchange.Exchange, by *Gateway, within *exchange.Within) (*Route, *fault.Fault) {
+	target, f := s.lead(socket, r, x, by)
 	if f == nil && within != nil && target.Group != within.Group {
 		f = fault.RouteNotFound.New("", fault.Internal("%s is of another group than the batch", x.Route))
 		x.Route, x.Origin = "", nil // it is not there for this request
@@ -183,7 +174,7 @@ func (s *Snapshot) find(socket string, r *http.Request, x *exchange.Exchange, on
 }
 
 // lead is the way to a route of any group.
-func (s *Snapshot) lead(socket string, r *http.Request, x *exchange.Exchange, on bound) (*Route, *fault.Fault) {
+func (s *Snapshot) lead(socket string, r *http.Request, x *exchange.Exchange, by *Gateway) (*Route, *fault.Fault) {
 	if f := s.normalize(r, x); f != nil {
 		return nil, f
 	}
@@ -192,8 +183,10 @@ func (s *Snapshot) lead(socket string, r *http.Request, x *exchange.Exchange, on
 		return nil, fault.RouteNotFound.New("No listener serves this host.", fault.Internal("socket %s, host %q", socket, x.Host))
 	}
 	x.Listener = l.Name
-	if f := s.misdirected(l, on); f != nil {
-		return nil, f
+	if l.Policy != nil && by != nil {
+		if f := s.misdirected(l, by.bound(r)); f != nil {
+			return nil, f
+		}
 	}
 	if l.Table.ReadsQuery() {
 		if err := httpx.CheckQuery(x.Query); err != nil {
@@ -221,8 +214,7 @@ func (s *Snapshot) normalize(r *http.Request, x *exchange.Exchange) *fault.Fault
 		return fault.From(err)
 	}
 	x.Host = host
-	raw, query := target(r)
-	path, err := httpx.NormalizePath(raw)
+	path, query, err := normalTarget(r)
 	if err != nil {
 		return fault.From(err)
 	}
@@ -230,20 +222,23 @@ func (s *Snapshot) normalize(r *http.Request, x *exchange.Exchange) *fault.Fault
 	return nil
 }
 
-// target gives path and query as they came. Servers keep them in RequestURI;
-// requests made by hand (explain, tests) have only a URL.
-func target(r *http.Request) (path, query string) {
-	if r.RequestURI == "" || r.RequestURI[0] != '/' {
-		return r.URL.EscapedPath(), r.URL.RawQuery
+// normalTarget gives path and query. Servers keep them as they came in RequestURI; requests made by hand (explain, tests)
+// have only a URL.
+func normalTarget(r *http.Request) (httpx.Path, string, error) {
+	if r.RequestURI != "" && r.RequestURI[0] == '/' {
+		return httpx.NormalizeTarget(r.RequestURI)
 	}
-	path, query, _ = strings.Cut(r.RequestURI, "?")
-	return path, query
+	path, err := httpx.NormalizePath(r.URL.EscapedPath())
+	return path, r.URL.RawQuery, err
 }
 
 // match finds the route. A CORS preflight belongs to the route of the method
 // that it asks for, where that route answers preflights at all.
 func (l *Listener) match(r *http.Request, x *exchange.Exchange) (*Route, bool) {
 	q := route.Query{Method: r.Method, Host: x.Host, Path: x.Path, Request: r}
+	if r.Method != http.MethodOptions {
+		return l.Table.Match(&q, &x.Params)
+	}
 	if asked := preflightMethod(r); asked != "" {
 		q.Method = asked
 		if target, ok := l.Table.Match(&q, &x.Params); ok && target.CORS {

@@ -36,8 +36,10 @@ func gateway(t *testing.T, o snapshot.Options, handler http.HandlerFunc, change 
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	if o.Peer == nil {
-		o.Peer = func(context.Context) netip.AddrPort { return netip.MustParseAddrPort("192.0.2.1:4000") }
+	if o.Connection == nil {
+		o.Connection = func(context.Context) (netip.AddrPort, exchange.Server) {
+			return netip.MustParseAddrPort("192.0.2.1:4000"), nil
+		}
 	}
 	g := snapshot.NewGateway(o)
 	g.Swap(s)

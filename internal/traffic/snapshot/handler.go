@@ -26,11 +26,11 @@ func (h *Handler) Enter(w http.ResponseWriter, r *http.Request, within exchange.
 		exchange.Refuse(w, r, fault.ShuttingDown.New("The gateway has no configuration any more."))
 		return
 	}
-	use := s.use // as in Gateway.serve
-	defer use.leave()
-	v := &visit{Exchange: s.within(r, within), log: s.AccessLog, tracer: s.Tracer}
+	v := h.gateway.visit(s)
+	defer v.leave()
+	s.within(&v.Exchange, r, within)
 	v.Entrance = h
-	v.begin(h.gateway, w, r)
+	v.begin(w, r)
 	h.gateway.pass(h, s, v, &within)
 }
 

@@ -1,6 +1,7 @@
 package snapshot
 
 import (
+	"encoding/binary"
 	"math/rand/v2"
 	"net/http"
 	"net/netip"
@@ -30,26 +31,32 @@ func (s *Snapshot) open(x *exchange.Exchange, r *http.Request, peer netip.AddrPo
 	}
 }
 
-// within begins the exchange of r, which is made within another one and comes from
+// within begins x, the exchange of r, which is made within another one and comes from
 // its client. What only proxies and the gateway may say is not heard of it.
-func (s *Snapshot) within(r *http.Request, w exchange.Within) exchange.Exchange {
+func (s *Snapshot) within(x *exchange.Exchange, r *http.Request, w exchange.Within) {
 	forward.DropManaged(exchange.RequestHead(r), s.Managed)
-	return exchange.Exchange{
-		ID: w.ID, Start: time.Now(), Verbose: s.Verbose, Client: w.Of.Client, Server: w.Of.Server, Inner: true,
-	}
+	x.ID, x.Start, x.Verbose = w.ID, time.Now(), s.Verbose
+	x.Client, x.Server, x.Inner = w.Of.Client, w.Of.Server, true
 }
 
 // newID makes 128 random bits in hexadecimal, which fits a W3C trace id too.
 // It needs to be unique, not secret.
 func newID() string {
-	const digits = "0123456789abcdef"
 	a, b := rand.Uint64(), rand.Uint64() //nolint:gosec // no secret
 	var text [32]byte
-	for i := range 16 {
-		text[i], text[16+i] = digits[a%16], digits[b%16]
-		a, b = a/16, b/16
-	}
+	binary.LittleEndian.PutUint64(text[0:], digits(a))
+	binary.LittleEndian.PutUint64(text[8:], digits(a>>4))
+	binary.LittleEndian.PutUint64(text[16:], digits(b))
+	binary.LittleEndian.PutUint64(text[24:], digits(b>>4))
 	return string(text[:])
+}
+
+// digits gives the hexadecimal digits of the lower half of each byte of v, all eight at once.
+func digits(v uint64) uint64 {
+	const each = 0x0101010101010101
+	v &= each * 0x0f
+	letters := (v + each*(16-10)) >> 4 & each // where the half is 10 or more
+	return v + each*'0' + letters*('a'-10-'0')
 }
 
 // acceptID gives id back if it is short printable ASCII without blanks and

@@ -24,21 +24,17 @@ func (s *Snapshot) Policy(handler, serverName string) *secure.Policy {
 
 // bound is what a connection is bound to: what was agreed on when it was made.
 type bound struct {
-	made       bool // there is a connection
 	tls        bool
 	serverName string // in lower case, "" where the client asked for none
 	terms      string // see secure.Terms
 }
 
 // misdirected tells that a request came on a connection that was not made for
-// its listener. A connection belongs to the listener that its server name chose,
+// its listener, which has a policy. A connection belongs to the listener that its server name chose,
 // and to what that asked of the client then; what another one would have asked
 // is not fallen below by naming its host later (RFC 9110 section 7.4, RFC 6066
 // section 11.1), nor by a connection from before the socket spoke TLS.
 func (s *Snapshot) misdirected(l *Listener, on bound) *fault.Fault {
-	if l.Policy == nil || !on.made {
-		return nil
-	}
 	const changed = "What is asked of clients has changed since the connection was made; make a new one."
 	end := fault.WithField("Connection", "close")
 	switch terms := l.Policy.Terms(); {

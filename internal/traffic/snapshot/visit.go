@@ -18,16 +18,30 @@ type visit struct {
 	exchange.Exchange
 
 	gateway *Gateway
+	use     *use  // of its snapshot, which itself is not held
+	number  int64 // of the requests that were under way with it
 	writer  *exchange.Writer
 	request *http.Request
 	meter   *telemetry.Route
+	counted *telemetry.Route // in which it is counted as under way
 	log     *accesslog.Log
 	tracer  *tracing.Tracer
 }
 
+// visit begins that of a request by s, which the caller was counted in for. It must leave.
+func (g *Gateway) visit(s *Snapshot) *visit {
+	return &visit{gateway: g, use: s.use, number: g.under.requests.Add(1), log: s.AccessLog, tracer: s.Tracer}
+}
+
+// leave counts the request out.
+func (v *visit) leave() {
+	v.gateway.under.leave()
+	v.use.leave()
+}
+
 // begin has the exchange begin, which no route is known for yet.
-func (v *visit) begin(g *Gateway, w http.ResponseWriter, r *http.Request) {
-	v.gateway, v.meter = g, g.options.Unmatched
+func (v *visit) begin(w http.ResponseWriter, r *http.Request) {
+	v.meter = v.gateway.options.Unmatched
 	v.writer, v.request = exchange.Begin(w, r, &v.Exchange)
 }
 
@@ -35,20 +49,31 @@ func (v *visit) begin(g *Gateway, w http.ResponseWriter, r *http.Request) {
 func (v *visit) end(abort error) {
 	outcome := v.writer.Finish(abort)
 	v.meter.Count(v.request.Method, &v.Exchange, outcome)
-	v.tracer.End(v.request, &v.Exchange, outcome)
-	v.log.Write(v.request, v.writer.Head(), &v.Exchange, outcome)
+	if v.tracer != nil {
+		v.tracer.End(v.request, &v.Exchange, outcome)
+	}
+	if v.log != nil {
+		v.log.Write(v.request, v.writer.Head(), &v.Exchange, outcome)
+	}
 	if visited := v.gateway.options.Visited; visited != nil {
 		visited(v.request, &v.Exchange, outcome)
 	}
 }
 
-// finish ends the exchange, also after a panic: a handler's own abort goes on
-// to the server, and a bug is a 500 with its stack in the log.
-func (v *visit) finish(cause any) {
-	switch cause {
-	case nil:
-		v.end(nil)
+// finish is deferred, and ends the exchange.
+func (v *visit) finish() {
+	v.counted.End()
+	if cause := recover(); cause != nil {
+		v.broken(cause)
 		return
+	}
+	v.end(nil)
+}
+
+// broken ends the exchange after a panic: a handler's own abort goes on
+// to the server, and a bug is a 500 with its stack in the log.
+func (v *visit) broken(cause any) {
+	switch cause {
 	case http.ErrAbortHandler: // the very value, as net/http compares it
 		v.end(http.ErrAbortHandler)
 		panic(http.ErrAbortHandler)

@@ -20,7 +20,8 @@ import (
 
 // sayPeer answers with the client as the gateway will know it.
 func sayPeer(w http.ResponseWriter, r *http.Request) {
-	_, _ = io.WriteString(w, listen.PeerFrom(r.Context()).String())
+	peer, _ := listen.ConnectionFrom(r.Context())
+	_, _ = io.WriteString(w, peer.String())
 }
 
 var loopback = &listen.Announced{By: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}}

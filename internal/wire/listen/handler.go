@@ -93,22 +93,14 @@ func addrPort(addr net.Addr) netip.AddrPort {
 	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 }
 
-// PeerFrom gives the other end of the connection that a request's context
-// belongs to, 4-in-6 addresses unmapped; it is not valid on a Unix socket.
-func PeerFrom(ctx context.Context) netip.AddrPort {
+// ConnectionFrom gives the other end of the connection that a request's context
+// belongs to, 4-in-6 addresses unmapped and not valid on a Unix socket, and what serves
+// it, nil where there is none.
+func ConnectionFrom(ctx context.Context) (peer netip.AddrPort, server exchange.Server) {
 	if o, ok := ctx.Value(originKey{}).(*origin); ok {
-		return o.peer
+		return o.peer, o.server
 	}
-	return netip.AddrPort{}
-}
-
-// ServerFrom gives the server of the connection that a request's context belongs
-// to, nil where there is none.
-func ServerFrom(ctx context.Context) exchange.Server {
-	if o, ok := ctx.Value(originKey{}).(*origin); ok {
-		return o.server
-	}
-	return nil
+	return netip.AddrPort{}, nil
 }
 
 // FaultFrom tells why the client's connection is not read any further, nil

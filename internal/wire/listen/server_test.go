@@ -446,7 +446,8 @@ func TestTLSServesBothVersionsByALPN(t *testing.T) {
 	certificate, pool := selfSigned(t)
 	address := start(t, listen.Options{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			fmt.Fprintf(w, "%d %v %v", r.ProtoMajor, r.TLS != nil && r.TLS.HandshakeComplete, listen.PeerFrom(r.Context()).IsValid())
+			peer, _ := listen.ConnectionFrom(r.Context())
+			fmt.Fprintf(w, "%d %v %v", r.ProtoMajor, r.TLS != nil && r.TLS.HandshakeComplete, peer.IsValid())
 		}),
 		TLS: &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12},
 	})
@@ -536,7 +537,7 @@ func TestShutdownLetsRequestsFinishAndClosesTheConnection(t *testing.T) {
 	o := listen.Options{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		close(arrived)
 		<-release
-		if listen.ServerFrom(r.Context()).Leaving() { // as an exchange.Writer does for a request that began before
+		if _, by := listen.ConnectionFrom(r.Context()); by.Leaving() { // as an exchange.Writer does for a request that began before
 			w.Header().Set("Connection", "close")
 		}
 		echo(w, r)
