@@ -188,7 +188,7 @@ func (s *search) walk(n *node, rest string, more bool) bool {
 		return s.offer(n.ends) || s.offer(n.rests)
 	}
 	segment, after, another := rest, "", false
-	if i := strings.IndexByte(rest, '/'); i >= 0 {
+	if i := strings.IndexByte(rest, '/'); i >= 0 { //nolint:modernize // strings.Cut takes twice as long
 		segment, after, another = rest[:i], rest[i+1:], true
 	}
 	if c := n.literal(segment); c != nil && s.walk(c, after, another) {
@@ -212,24 +212,24 @@ func (s *search) offer(rules []*rule) bool {
 		return slices.ContainsFunc(rules, s.try)
 	}
 	for _, r := range rules {
-		if s.takes(r) {
+		if r.accepts(s.query.Method) && s.holds(r) {
+			s.won = r
 			return true
 		}
 	}
 	return false
 }
 
-// takes tells whether r is the rule that is looked for.
-func (s *search) takes(r *rule) bool {
-	if !r.accepts(s.query.Method) {
-		return false
-	}
+// holds tells whether query fulfils the conditions of r, and adds what r captures then.
+func (s *search) holds(r *rule) bool {
 	if !r.conditional {
 		r.capture(s.query, s.params)
-	} else if before := s.params.Len(); r.conditions(s.query, s.params).lost() {
+		return true
+	}
+	before := s.params.Len()
+	if r.conditions(s.query, s.params).lost() {
 		s.params.Truncate(before)
 		return false
 	}
-	s.won = r
 	return true
 }

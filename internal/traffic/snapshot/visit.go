@@ -73,8 +73,7 @@ func (v *visit) finish() {
 // broken ends the exchange after a panic: a handler's own abort goes on
 // to the server, and a bug is a 500 with its stack in the log.
 func (v *visit) broken(cause any) {
-	switch cause {
-	case http.ErrAbortHandler: // the very value, as net/http compares it
+	if cause == http.ErrAbortHandler { //nolint:errorlint // the very value, as net/http compares it
 		v.end(http.ErrAbortHandler)
 		panic(http.ErrAbortHandler)
 	}
