@@ -22,6 +22,7 @@ var borders = map[string]string{
 	"internal/base/exchange/lines.go":              "the adapter: a Head over the lines of a map",
 	"internal/base/exchange/maps.go":               "the adapter: a Head over the fields of a map",
 	"internal/base/exchange/hints.go":              "the adapter: the hook of net/http's client for 1xx responses",
+	"internal/base/field/known.go":                 "the names of fields, among them Trailer",
 	"internal/wire/":                               "sockets and connections: below the adapter stand net/http's server and client",
 	"internal/traffic/dir/serve.go":                "http.ServeContent wants a map, and a writer that has one",
 	"internal/filter/transform/media/multipart.go": "the heads of parts are MIME's own, and of no message",
@@ -71,7 +72,7 @@ func usesOfMaps(fset *token.FileSet, file *ast.File) []string {
 	ast.Inspect(file, func(n ast.Node) bool {
 		switch n := n.(type) {
 		case *ast.SelectorExpr:
-			if instead := mapNames[n.Sel.Name]; instead != "" {
+			if instead := mapNames[n.Sel.Name]; instead != "" && !isName(n) {
 				report(n.Pos(), n.Sel.Name, instead)
 			}
 		case *ast.CallExpr:
@@ -86,6 +87,12 @@ func usesOfMaps(fset *token.FileSet, file *ast.File) []string {
 		return true
 	})
 	return found
+}
+
+// isName tells of the name of a field, which package field has by what the field is called.
+func isName(n *ast.SelectorExpr) bool {
+	of, ok := n.X.(*ast.Ident)
+	return ok && of.Name == "field"
 }
 
 // called gives the name of a method, or that of a function of net/http with its package.

@@ -37,7 +37,7 @@ func BenchmarkRespond(b *testing.B) {
 	for b.Loop() {
 		clear(w.header)
 		ew, _ := exchange.Begin(w, r, &exchange.Exchange{ID: "id-1"})
-		exchange.CopyHead(ew.Head(), backend, func(string) bool { return true })
+		exchange.CopyAll(ew.Head(), backend)
 		ew.WriteHeader(http.StatusOK)
 	}
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/base/field"
 )
 
 // serve runs one handler under an exchange, as the gateway does.
@@ -296,7 +297,7 @@ func TestMapHeadDeletesEverySpellingAndCopiesWithoutSharing(t *testing.T) {
 	raw := http.Header{"x-odd": {"1"}, "X-Odd": {"2"}, "X-List": {"a", "b"}}
 	h := exchange.MapHead(raw)
 	dst := http.Header{}
-	exchange.CopyHead(exchange.MapHead(dst), h, func(name string) bool { return name == "X-List" })
+	exchange.CopyHead(exchange.MapHead(dst), h, func(name string, _ field.Known) bool { return name == "X-List" })
 	exchange.MapHead(dst).Add("X-List", "c")
 	h.Del("x-odd")
 	if len(raw) != 1 || !slices.Equal(raw["X-List"], []string{"a", "b"}) || !slices.Equal(dst["X-List"], []string{"a", "b", "c"}) {

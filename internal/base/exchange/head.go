@@ -2,10 +2,12 @@ package exchange
 
 import (
 	"iter"
+	"net/textproto"
 	"slices"
 	"strings"
 
 	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/base/field"
 )
 
 // Head is the header fields of one message, in the order and spelling of the
@@ -41,12 +43,16 @@ type Field = fault.Field
 // there is nothing, as in most trailers.
 func empty(func(name, value string) bool) {}
 
-// CopyHead adds to dst every field of src whose name keep allows. Names and
-// values are shared, not copied.
-func CopyHead(dst, src Head, keep func(name string) bool) {
-	from, ordered := src.(lines)
+// CopyAll adds every field of src to dst.
+func CopyAll(dst, src Head) {
+	CopyHead(dst, src, func(string, field.Known) bool { return true })
+}
+
+// CopyHead adds to dst every field of src that keep allows, by its name and which that is. Texts are shared, not copied.
+func CopyHead(dst, src Head, keep func(name string, is field.Known) bool) {
+	from, ordered := src.(*Lines)
 	switch to := dst.(type) {
-	case lines:
+	case *Lines:
 		if ordered {
 			to.take(from, keep)
 			return
@@ -62,7 +68,7 @@ func CopyHead(dst, src Head, keep func(name string) bool) {
 		slices.SortStableFunc(fields, func(a, b Field) int { return strings.Compare(a.Name, b.Name) }) // a map has another order each time
 	}
 	for _, f := range fields {
-		if keep(f.Name) {
+		if keep(f.Name, field.Know(f.Name)) {
 			dst.Add(f.Name, f.Value)
 		}
 	}
@@ -85,7 +91,7 @@ func SetFields(head Head, fields ...Field) {
 	case mapHead:
 		to.set(fields)
 		return
-	case lines:
+	case *Lines:
 		to.set(fields)
 		return
 	}
@@ -98,35 +104,96 @@ func SetFields(head Head, fields ...Field) {
 	}
 }
 
-// HasField tells whether pick picks the name of a field of head.
-func HasField(head Head, pick func(name string) bool) bool {
-	if from, ordered := head.(lines); ordered {
-		list := from[Lines]
-		for i := 0; i < len(list); i += 2 {
-			if list[i] != "" && pick(list[i]) {
+// Said is a field of a name that was made ready.
+type Said struct {
+	Name  field.Name
+	Value string
+}
+
+// AddFields adds fields to a head that has none of their names, nor twice the same one of them. It costs no more allocations than SetFields.
+func AddFields(head Head, fields ...Said) {
+	switch to := head.(type) {
+	case *Lines:
+		for i := range fields {
+			to.add(fields[i].Name, fields[i].Value)
+		}
+	case mapHead:
+		values := make([]string, len(fields))
+		for i, f := range fields {
+			values[i] = f.Value
+			to[textproto.CanonicalMIMEHeaderKey(f.Name.String())] = values[i : i+1 : i+1]
+		}
+	default:
+		for _, f := range fields {
+			head.Add(f.Name.String(), f.Value)
+		}
+	}
+}
+
+// AddText adds a field whose value is b, a copy of which costs nothing where the same text was there last time.
+func AddText(head Head, name field.Name, b []byte) {
+	to, ordered := head.(*Lines)
+	switch {
+	case !ordered:
+		head.Add(name.String(), string(b))
+	case to.last().Of(name, string(b)):
+		to.list = append(to.list, to.last())
+	default:
+		to.list = append(to.list, name.Line(string(b)))
+	}
+}
+
+// KnownIn tells which names there are in a head.
+func KnownIn(head Head) (names field.Set) {
+	switch of := head.(type) {
+	case *Lines:
+		for _, line := range of.list {
+			if line != "" {
+				names.Add(line.Known())
+			}
+		}
+	default:
+		for _, name := range head.Names() {
+			names.Add(field.Know(name))
+		}
+	}
+	return names
+}
+
+// HasField tells whether pick picks a field of head, by its name and which that is.
+func HasField(head Head, pick func(name string, is field.Known) bool) bool {
+	switch of := head.(type) {
+	case *Lines:
+		for _, line := range of.list {
+			if line != "" && pick(line.Name(), line.Known()) {
 				return true
 			}
 		}
 		return false
+	default:
+		return slices.ContainsFunc(head.Names(), func(name string) bool { return pick(name, field.Know(name)) })
 	}
-	for name := range head.All() {
-		if pick(name) {
-			return true
-		}
-	}
-	return false
 }
 
 // DelFields deletes every field of head whose name drop picks.
 func DelFields(head Head, drop func(name string) bool) {
+	DelKnown(head, func(name string, _ field.Known) bool { return drop(name) })
+}
+
+// DelKnown deletes every field of head that drop picks, by its name and which that is.
+func DelKnown(head Head, drop func(name string, is field.Known) bool) {
 	switch from := head.(type) {
 	case mapHead:
 		from.drop(drop)
-	case lines:
-		from.drop(drop)
+	case *Lines:
+		for i, line := range from.list {
+			if line != "" && drop(line.Name(), line.Known()) {
+				from.list[i] = ""
+			}
+		}
 	default:
 		for _, name := range head.Names() {
-			if drop(name) {
+			if drop(name, field.Know(name)) {
 				head.Del(name)
 			}
 		}

@@ -9,18 +9,19 @@ import (
 	"testing"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/field"
 )
 
 func TestCopyHeadSharesNothingThatAnAddWouldShow(t *testing.T) {
 	src := http.Header{"A": append(make([]string, 0, 4), "1"), "B": {"2"}, "Empty": nil}
 	dst := http.Header{"A": {"0"}}
-	exchange.CopyHead(exchange.MapHead(dst), exchange.MapHead(src), func(name string) bool { return name != "B" })
+	exchange.CopyHead(exchange.MapHead(dst), exchange.MapHead(src), func(name string, _ field.Known) bool { return name != "B" })
 	want := http.Header{"A": {"0", "1"}}
 	if !maps.EqualFunc(dst, want, slices.Equal) {
 		t.Errorf("%v, not %v", dst, want)
 	}
 	other := http.Header{}
-	exchange.CopyHead(exchange.MapHead(other), exchange.MapHead(src), func(string) bool { return true })
+	exchange.CopyAll(exchange.MapHead(other), exchange.MapHead(src))
 	other.Add("A", "added")
 	src.Add("A", "later")
 	if got := other["A"]; !slices.Equal(got, []string{"1", "added"}) {
@@ -29,7 +30,7 @@ func TestCopyHeadSharesNothingThatAnAddWouldShow(t *testing.T) {
 }
 
 // ordered is a header map as an engine makes it that keeps order and spelling.
-func ordered(lines ...string) http.Header { return http.Header{exchange.Lines: lines} }
+func ordered(lines ...string) http.Header { return exchange.Ordered(lines...) }
 
 // text is a head as it is written.
 func text(head exchange.Head) string {
@@ -126,7 +127,7 @@ func TestWhatIsMadeForARequestIsOfItsKind(t *testing.T) {
 		res := exchange.NewResponse(r, 204, exchange.Field{Name: "x-b", Value: "1"})
 		isLines := kind == "lines"
 		for part, h := range map[string]http.Header{"request": out.Header, "trailer": out.Trailer, "response": res.Header} {
-			if _, ok := h[exchange.Lines]; ok != isLines {
+			if ok := exchange.LinesOf(h) != nil; ok != isLines {
 				t.Errorf("the %s to one with %s is %v", part, kind, h)
 			}
 		}
@@ -170,7 +171,7 @@ func FuzzLinesSayWhatAMapSays(f *testing.F) {
 			}
 		}
 		again := exchange.MapHead(http.Header{})
-		exchange.CopyHead(again, list, func(string) bool { return true })
+		exchange.CopyAll(again, list)
 		if a, b := again.Names(), fields.Names(); !slices.Equal(a, b) || len(list.Names()) != len(b) {
 			t.Fatalf("%q and %q", a, b)
 		}
@@ -178,4 +179,44 @@ func FuzzLinesSayWhatAMapSays(f *testing.F) {
 			t.Fatalf("%q and %q", a, b)
 		}
 	})
+}
+
+// A name that a function or a config has made up is a name, not an address.
+func TestNoFieldStandsForLines(t *testing.T) {
+	h := http.Header{":lines": {"lines", "an address"}, "A": {"1"}}
+	head := exchange.MapHead(h)
+	head.Add(":lines", "more")
+	if exchange.LinesOf(h) != nil || head.Get("A") != "1" || head.Get(":lines") != "lines" {
+		t.Errorf("%v", h)
+	}
+	if of := exchange.Ordered("A", "1"); exchange.LinesOf(http.Header{":lines": {of[":lines"][0]}}) != nil {
+		t.Error("a part of what stands for lines does")
+	}
+}
+
+// What is done to a detached request does not show in the one that it was made of, nor the other way round.
+func TestADetachedHeadIsItsOwn(t *testing.T) {
+	r := httptest.NewRequest(http.MethodGet, "/", nil)
+	r.Header = ordered("A", "1")
+	_, r = exchange.Begin(exchange.Nowhere(), r, new(exchange.Exchange))
+	detached := exchange.Detach(r)
+	exchange.RequestHead(detached).Set("A", "2")
+	exchange.RequestHead(r).Add("B", "3")
+	if a, b := text(exchange.RequestHead(r)), text(exchange.RequestHead(detached)); a != "A: 1\nB: 3\n" || b != "A: 2\n" {
+		t.Errorf("it has\n%sand\n%s", a, b)
+	}
+}
+
+// Lines that are used again have what was added, whatever stood in its place before.
+func TestLinesThatAreUsedAgain(t *testing.T) {
+	l := exchange.NewLines(2)
+	for _, pairs := range [][]string{{"A", "1", "B", "2"}, {"A", "1", "B", "2", "C", "3"}, {"A", "1", "B", "3"}, {"a", "1"}, {"B", "3"}, {"A", ""}} {
+		l.Renew()
+		for i := 0; i < len(pairs); i += 2 {
+			l.Add(pairs[i], pairs[i+1])
+		}
+		if want := text(exchange.MapHead(ordered(pairs...))); text(l) != want {
+			t.Errorf("got\n%swant\n%s", text(l), want)
+		}
+	}
 }

@@ -5,93 +5,228 @@ import (
 	"net/http"
 	"net/textproto"
 	"slices"
-	"strings"
+	"unsafe"
+
+	"github.com/weir-gateway/weir/internal/base/field"
+	"github.com/weir-gateway/weir/internal/base/poison"
 )
 
-// Lines is the key of a header map whose engine keeps heads as they came: under it
-// stand the field lines, name and value by turns, in their order and spelling, and
-// the map holds nothing else. No field can have this name (RFC 9110 section 5.1).
-//
-// Such a map is all that an engine needs for its heads to go through the house
-// untouched. It stands as Header and Trailer in the engine's requests and responses,
-// and is what its ResponseWriter.Header gives. The engine reads and fills it through
-// MapHead, for Plain may have made it a map like every other. See doc.go for what
-// an engine keeps to.
-const Lines = ":lines"
+// Lines is a head whose engine keeps it as it came: field lines in their order and spelling. It is the Head over the map that
+// stands for it (Map), which holds nothing else until Plain makes it a map like every other; see doc.go for what an engine
+// keeps to. A line that is
+// added is not made again where the room that is used again has the same one in its place: most of what a gateway says it
+// says with every message.
+type Lines struct {
+	list  []field.Line // "": a line that was deleted, for neither places nor lines ever change
+	self  http.Header  // the map
+	cell  [2]string    // what it holds
+	plain bool         // it is a map like every other now
+	room  [8]field.Line
+}
 
-// lines is the Head over such a map. A line without a name was deleted: neither
-// places nor values ever change, so that what was given out stays as it is.
-type lines http.Header
+// key is under what the map of Lines holds them: the stamp, and a text that begins where the Lines do, which is their address. It
+// keeps them from being collected and is never read. No field can have this name, and no text of others lies where the stamp does.
+const key = ":lines"
 
-func (h lines) Get(name string) string {
-	list := h[Lines]
-	if i := find(list, name, 0); i >= 0 {
-		return list[i+1]
+var stamp = string([]byte("lines")) // not a constant, whose memory others may have too
+
+// NewLines makes an empty head with room for so many fields.
+func NewLines(fields int) *Lines {
+	l := new(Lines)
+	if l.list = l.room[:0]; fields > cap(l.list) {
+		l.list = make([]field.Line, 0, fields)
+	}
+	return l
+}
+
+// Ordered makes the map of a head that has those lines, names and values by turns, as an engine would that keeps heads as they came.
+func Ordered(fields ...string) http.Header {
+	l := NewLines(len(fields) / 2)
+	for i := 0; i < len(fields); i += 2 {
+		l.Add(fields[i], fields[i+1])
+	}
+	return l.Map()
+}
+
+// Map gives the map that stands for l.
+func (l *Lines) Map() http.Header {
+	if l.self == nil {
+		l.cell = [...]string{stamp, unsafe.String((*byte)(unsafe.Pointer(l)), 1)} //nolint:gosec // see LinesOf
+		l.self = http.Header{key: l.cell[:]}
+	}
+	return l.self
+}
+
+// LinesOf gives the lines that a map stands for, nil where it is one like every other.
+func LinesOf(h http.Header) *Lines {
+	cell := h[key]
+	if len(cell) != len(Lines{}.cell) || unsafe.StringData(cell[0]) != unsafe.StringData(stamp) {
+		return nil
+	}
+	return (*Lines)(unsafe.Pointer(unsafe.StringData(cell[1]))) //nolint:gosec // what stands beside the stamp was made by Map
+}
+
+// Renew empties l for another message, and gives its map. What has made that a plain one may have it still.
+func (l *Lines) Renew() http.Header {
+	l.Forget()
+	if l.plain {
+		l.self, l.plain = nil, false
+	}
+	return l.Map()
+}
+
+// mostKept is how many lines a head that is used again keeps room for.
+const mostKept = 128
+
+// Forget empties l, of which nobody has anything any more but texts. It remembers what it held until it is overwritten.
+func (l *Lines) Forget() {
+	if cap(l.list) > mostKept {
+		l.list = nil
+	}
+	poison.Lines(l.list)
+	l.list = l.list[:0]
+}
+
+// IsPlain tells whether its map was made one like every other, which somebody may have kept.
+func (l *Lines) IsPlain() bool { return l.plain }
+
+// Put makes list the lines of l, which has them from then on.
+func (l *Lines) Put(list []field.Line) { l.list = list }
+
+// List gives all lines, with "" in the places of deleted ones. It is l's, and changes with it.
+func (l *Lines) List() []field.Line { return l.list }
+
+// Append appends a line.
+func (l *Lines) Append(line field.Line) { l.list = append(l.list, line) }
+
+// Get implements Head, as do the others.
+func (l *Lines) Get(name string) string {
+	if i := l.find(name, 0); i >= 0 {
+		return l.list[i].Value()
 	}
 	return ""
 }
 
-func (h lines) Values(name string) []string {
-	list := h[Lines]
-	first := find(list, name, 0)
-	if first < 0 {
-		return nil
-	}
-	values := list[first+1 : first+2 : first+2]
-	for i := find(list, name, first+2); i >= 0; i = find(list, name, i+2) {
-		values = append(values, list[i+1])
+// Values are of a slice of its own.
+func (l *Lines) Values(name string) []string {
+	var values []string
+	for i := l.find(name, 0); i >= 0; i = l.find(name, i+1) {
+		values = append(values, l.list[i].Value())
 	}
 	return values
 }
 
 // Set keeps the place of the first line.
-func (h lines) Set(name, value string) {
-	i := find(h[Lines], name, 0)
+func (l *Lines) Set(name, value string) {
+	i := l.find(name, 0)
 	if i < 0 {
-		h.Add(name, value)
+		l.Add(name, value)
 		return
 	}
-	h.Del(name)
-	list := slices.Clone(h[Lines])
-	list[i], list[i+1] = name, value
-	h[Lines] = list
+	if !l.list[i].Says(name, value) {
+		l.list[i] = field.Make(name, value)
+	}
+	for i = l.find(name, i+1); i >= 0; i = l.find(name, i+1) {
+		l.list[i] = ""
+	}
 }
 
-// set looks into the map once for all of them.
-func (h lines) set(fields []Field) {
-	list := slices.Grow(h[Lines], 2*len(fields))
-	before := len(list)
+// Add appends a line.
+func (l *Lines) Add(name, value string) {
+	if last := l.last(); last.Says(name, value) {
+		l.list = append(l.list, last)
+		return
+	}
+	l.list = append(l.list, field.Make(name, value))
+}
+
+// add appends a line of a name that was made ready.
+func (l *Lines) add(name field.Name, value string) {
+	last := l.last()
+	if !last.Of(name, value) {
+		last = name.Line(value)
+	}
+	l.list = append(l.list, last)
+}
+
+// last is the line that stood last time where the next one will stand; "" where there is none.
+func (l *Lines) last() field.Line {
+	if n := len(l.list); n < cap(l.list) {
+		return l.list[:n+1][n]
+	}
+	return ""
+}
+
+// set is Set of several fields. Those of an empty head are made together, but for the first ones that were there last time.
+func (l *Lines) set(fields []Field) {
+	if len(l.list) == 0 {
+		fields = fields[l.setAgain(fields):]
+		l.setNew(fields)
+		return
+	}
 	for i, f := range fields {
-		if i > 0 && f.Name == fields[i-1].Name || find(list[:before], f.Name, 0) < 0 {
-			list = append(list, f.Name, f.Value)
-			continue
+		if i > 0 && f.Name == fields[i-1].Name {
+			l.Add(f.Name, f.Value)
+		} else {
+			l.Set(f.Name, f.Value)
 		}
-		h[Lines] = list
-		h.Set(f.Name, f.Value)
-		list = h[Lines]
-	}
-	h[Lines] = list
-}
-
-func (h lines) Add(name, value string) { h[Lines] = append(h[Lines], name, value) }
-
-func (h lines) Del(name string) {
-	list := h[Lines]
-	for i := find(list, name, 0); i >= 0; i = find(list, name, i+2) {
-		list[i] = ""
 	}
 }
 
-func (h lines) Len() int { return len(h[Lines]) / 2 }
+// setAgain sets the first of fields that stood there last time, and tells how many.
+func (l *Lines) setAgain(fields []Field) (n int) {
+	for ; n < len(fields); n++ {
+		last := l.last()
+		if !last.Says(fields[n].Name, fields[n].Value) || l.stands(fields, n) {
+			break
+		}
+		l.list = append(l.list, last)
+	}
+	return n
+}
 
-func (h lines) All() iter.Seq2[string, string] {
-	list := h[Lines]
-	if len(list) == 0 {
+// stands tells whether the nth of fields has a name that was set before, and not just now.
+func (l *Lines) stands(fields []Field, n int) bool {
+	return (n == 0 || fields[n-1].Name != fields[n].Name) && l.find(fields[n].Name, 0) >= 0
+}
+
+// setNew sets fields whose lines are made together.
+func (l *Lines) setNew(fields []Field) {
+	var room [512]byte
+	text := room[:0]
+	for _, f := range fields {
+		text = field.AppendAny(text, f.Name, f.Value)
+	}
+	all, at := string(text), 0
+	for i, f := range fields {
+		length := field.Size(f.Name, f.Value)
+		if l.stands(fields, i) {
+			l.Set(f.Name, f.Value)
+		} else {
+			l.list = append(l.list, field.Line(all[at:at+length]))
+		}
+		at += length
+	}
+}
+
+// Del deletes lines.
+func (l *Lines) Del(name string) {
+	for i := l.find(name, 0); i >= 0; i = l.find(name, i+1) {
+		l.list[i] = ""
+	}
+}
+
+// Len is the number of lines, with those that were deleted.
+func (l *Lines) Len() int { return len(l.list) }
+
+// All yields the lines.
+func (l *Lines) All() iter.Seq2[string, string] {
+	if len(l.list) == 0 {
 		return empty
 	}
 	return func(yield func(string, string) bool) {
-		for i := 0; i < len(list); i += 2 {
-			if list[i] != "" && !yield(list[i], list[i+1]) {
+		for _, line := range l.list {
+			if line != "" && !yield(line.Name(), line.Value()) {
 				return
 			}
 		}
@@ -99,63 +234,54 @@ func (h lines) All() iter.Seq2[string, string] {
 }
 
 // Names are in the order of the first lines.
-func (h lines) Names() []string {
+func (l *Lines) Names() []string {
 	var names []string
-	list := h[Lines]
-	for i := 0; i < len(list); i += 2 {
-		if list[i] != "" && find(list, list[i], 0) == i {
-			names = append(names, list[i])
+	for i, line := range l.list {
+		if line != "" && l.find(line.Name(), 0) == i {
+			names = append(names, line.Name())
 		}
 	}
 	return names
 }
 
-func (h lines) take(from lines, keep func(name string) bool) {
-	list, lines := h[Lines], from[Lines]
-	for i := 0; i < len(lines); i += 2 {
-		if lines[i] != "" && keep(lines[i]) {
-			list = append(list, lines[i], lines[i+1])
-		}
-	}
-	h[Lines] = list
-}
-
-func (h lines) drop(drop func(name string) bool) {
-	list := h[Lines]
-	for i := 0; i < len(list); i += 2 {
-		if list[i] != "" && drop(list[i]) {
-			list[i] = ""
+func (l *Lines) take(from *Lines, keep func(name string, is field.Known) bool) {
+	for _, line := range from.list {
+		if line != "" && keep(line.Name(), line.Known()) {
+			l.list = append(l.list, line)
 		}
 	}
 }
 
-// find gives the place of the next line of that name, from i on, or -1. Most who spell a name spell it
-// canonically, and names of the same length seldom begin alike.
-func find(list []string, name string, i int) int {
-	if name == "" {
-		return -1 // it is deleted
-	}
-	initial := name[0] | lowers
-	for ; i < len(list); i += 2 {
-		other := list[i]
-		if len(other) == len(name) && other[0]|lowers == initial && (other == name || strings.EqualFold(other, name)) {
+// find gives the place of the next line of that name, from i on, or -1.
+func (l *Lines) find(name string, i int) int {
+	for ; i < len(l.list); i++ {
+		if l.list[i].Is(name) {
 			return i
 		}
 	}
 	return -1
 }
 
-// lowers is the bit by which a small letter differs from its capital.
-const lowers = 'a' - 'A'
+// unshare gives a cloned request heads of its own.
+func unshare(r *http.Request) { r.Header, r.Trailer = unshared(r.Header), unshared(r.Trailer) }
+
+// unshared gives a copy of what a map stands for that was cloned, which stands for the same as the one before; others it gives back.
+func unshared(h http.Header) http.Header {
+	if l := LinesOf(h); l != nil {
+		return (&Lines{list: slices.Clone(l.list)}).Map()
+	}
+	return h
+}
 
 // plain makes h a map like every other, in its place.
 func plain(h http.Header) {
-	list, ok := h[Lines]
-	if !ok {
+	l := LinesOf(h)
+	if l == nil {
 		return
 	}
-	delete(h, Lines)
-	for name, value := range (lines{Lines: list}).All() {
+	l.plain = true
+	delete(h, key)
+	for name, value := range l.All() {
 		name = textproto.CanonicalMIMEHeaderKey(name)
 		h[name] = append(h[name], value)
 	}

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"net/textproto"
 	"slices"
+
+	"github.com/weir-gateway/weir/internal/base/field"
 )
 
 // mapHead is the Head of the net/http engine: the standard map is the truth,
@@ -55,9 +57,9 @@ func (h mapHead) Names() []string {
 
 // take shares the slices of values with their capacity cut off, so that an Add
 // on one side never shows on the other.
-func (h mapHead) take(from mapHead, keep func(name string) bool) {
+func (h mapHead) take(from mapHead, keep func(name string, is field.Known) bool) {
 	for name, values := range from {
-		if len(values) == 0 || !keep(name) {
+		if len(values) == 0 || !keep(name, field.Know(name)) {
 			continue
 		}
 		if before := h[name]; len(before) > 0 {
@@ -79,9 +81,9 @@ func (h mapHead) set(fields []Field) {
 	}
 }
 
-func (h mapHead) drop(drop func(name string) bool) {
+func (h mapHead) drop(drop func(name string, is field.Known) bool) {
 	for name := range h {
-		if drop(name) {
+		if drop(name, field.Know(name)) {
 			delete(h, name)
 		}
 	}

@@ -20,11 +20,10 @@ import (
 // into r.Header, res.Header, their Trailer or a writer's Header (internal/house
 // lists the borders that have to).
 
-// MapHead gives the Head of a header map, the lines of one that has any (see
-// Lines); changes go to the map.
+// MapHead gives the Head of a header map, the Lines of one that stands for any; changes go to the map.
 func MapHead(h http.Header) Head {
-	if _, ordered := h[Lines]; ordered {
-		return lines(h)
+	if l := LinesOf(h); l != nil {
+		return l
 	}
 	return mapHead(h)
 }
@@ -57,9 +56,10 @@ func ResponseTrailer(res *http.Response) Head { return MapHead(res.Trailer) }
 // are deleted.
 func AnnounceTrailers(r *http.Request, names []string) {
 	r.Trailer = newHeader(r.Header, len(names))
+	l := LinesOf(r.Trailer)
 	for _, name := range names {
-		if list, ordered := r.Trailer[Lines]; ordered {
-			r.Trailer[Lines] = append(list, name, "")
+		if l != nil {
+			l.Add(name, "")
 		} else {
 			r.Trailer[textproto.CanonicalMIMEHeaderKey(name)] = nil
 		}
@@ -74,7 +74,7 @@ func OwnHead(r *http.Request) Head {
 	shared := RequestHead(r)
 	r.Header = newHeader(r.Header, shared.Len()+usualFields)
 	own := MapHead(r.Header)
-	CopyHead(own, shared, func(string) bool { return true })
+	CopyAll(own, shared)
 	return own
 }
 
@@ -103,40 +103,38 @@ type Loan struct {
 	Request http.Request
 	URL     url.URL // for Request.URL
 
-	head http.Header
-	list []string // of lines
+	head  Lines
+	plain bool // it has a map of its own in the place of head, and is not used again
 }
 
-var loans = sync.Pool{New: func() any { return &Loan{head: http.Header{}} }} // reused memory
+var loans = sync.Pool{New: func() any { return new(Loan) }} // reused memory
 
 // Lend is NewRequest for who knows when nobody has the request any more. Whoever does not, leaves
-// the loan to the garbage collector.
-func Lend(ctx context.Context, r *http.Request) *Loan {
-	of, ordered := r.Header[Lines]
-	if !ordered {
-		return &Loan{Request: *NewRequest(ctx, r)}
+// the loan to the garbage collector. in is the head of r.
+func Lend(ctx context.Context, r *http.Request, in Head) *Loan {
+	if _, ordered := in.(*Lines); !ordered {
+		return &Loan{Request: *NewRequest(ctx, r), plain: true}
 	}
 	l, _ := loans.Get().(*Loan)
-	if room := len(of) + 2*usualFields; cap(l.list) < room {
-		l.list = make([]string, 0, room)
-	}
-	l.head[Lines] = l.list[:0]
-	l.Request = *(&http.Request{Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: l.head, Body: http.NoBody}).WithContext(ctx)
+	l.Request = http.Request{Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: l.head.Renew(), Body: http.NoBody}
+	SetContext(ctx, &l.Request)
 	return l
 }
 
-// mostKept is how many lines a loan keeps room for.
-const mostKept = 2 * 128
+// Head is that of the request.
+func (l *Loan) Head() Head {
+	if l.plain {
+		return RequestHead(&l.Request)
+	}
+	return &l.head
+}
 
 // GiveBack ends a loan. It may be called where Release has said that nobody has the request.
 func (l *Loan) GiveBack() {
-	list, ordered := l.head[Lines]
-	if !ordered || cap(list) > mostKept {
-		return // somebody has made it a plain map, or it has grown
+	if l.plain || l.head.IsPlain() {
+		return
 	}
-	l.list = list[:cap(list)]
-	clear(l.list)
-	poison.Lines(l.list)
+	l.head.Forget()
 	poison.URL(&l.URL)
 	poison.Request(&l.Request)
 	if !poison.On {
@@ -169,8 +167,8 @@ const usualFields = 8
 
 // newHeader makes a map of the same kind as like.
 func newHeader(like http.Header, fields int) http.Header {
-	if _, ordered := like[Lines]; ordered {
-		return http.Header{Lines: make([]string, 0, 2*fields)}
+	if LinesOf(like) != nil {
+		return NewLines(fields).Map()
 	}
 	return make(http.Header, fields)
 }
@@ -201,7 +199,7 @@ func headOf(w http.ResponseWriter) Head { return MapHead(w.Header()) }
 // body. Where the field was announced in Trailer, every client learns of it in time.
 func (w *Writer) AddTrailer(name, value string) {
 	h := w.w.Header()
-	if _, ordered := h[Lines]; !ordered {
+	if LinesOf(h) == nil {
 		name = textproto.CanonicalMIMEHeaderKey(name)
 		delete(h, name) // net/http would say a field of the head once more, where it was announced
 	}
@@ -212,7 +210,7 @@ func (w *Writer) AddTrailer(name, value string) {
 // gateway passes on what the backend said, and that was nothing.
 func leaveUntyped(w http.ResponseWriter) {
 	h := w.Header()
-	if _, ordered := h[Lines]; !ordered && len(h["Content-Type"]) == 0 {
+	if LinesOf(h) == nil && len(h["Content-Type"]) == 0 {
 		h["Content-Type"] = nil
 	}
 }
@@ -220,19 +218,21 @@ func leaveUntyped(w http.ResponseWriter) {
 // writeHints writes a 1xx response: its head stands in for the final one meanwhile.
 func writeHints(w http.ResponseWriter, status int, head Head) {
 	h := w.Header()
+	if l := LinesOf(h); l != nil {
+		saved := l.list
+		l.list = nil
+		CopyAll(l, head)
+		w.WriteHeader(status)
+		l.list = saved
+		return
+	}
 	saved := h.Clone()
-	_, ordered := h[Lines]
 	clear(h)
-	if ordered {
-		h[Lines] = nil
-	}
-	CopyHead(MapHead(h), head, func(string) bool { return true })
-	if !ordered {
-		// Where this field is there, net/http leaves it out of a 1xx response, and its
-		// HTTP/2 server works on a copy. Else that server may still be reading the map
-		// when a reset of the stream has let WriteHeader return.
-		h.Set("Content-Length", "0")
-	}
+	CopyAll(mapHead(h), head)
+	// Where this field is there, net/http leaves it out of a 1xx response, and its
+	// HTTP/2 server works on a copy. Else that server may still be reading the map
+	// when a reset of the stream has let WriteHeader return.
+	h.Set("Content-Length", "0")
 	w.WriteHeader(status)
 	clear(h)
 	maps.Copy(h, saved)

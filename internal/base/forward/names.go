@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/field"
 )
 
 // rule is what happens to a request's field on its way to the backend.
@@ -18,124 +19,56 @@ const (
 	pathway      // passed on and added to
 )
 
-// rules are the folded names that are not simply passed on.
-var rules = map[string]rule{
-	"connection":                hop,
-	"proxy-connection":          hop,
-	"keep-alive":                hop,
-	"te":                        hop,
-	"trailer":                   hop,
-	"transfer-encoding":         hop,
-	"upgrade":                   hop,
-	"http2-settings":            hop,
-	"proxy-authenticate":        hop,
-	"proxy-authentication-info": hop,
-	"proxy-authorization":       hop,
-	"proxy":                     hop, // becomes HTTP_PROXY in a CGI program ("httpoxy")
+// rules are those of the names that are not simply passed on.
+var rules = [field.Count]rule{
+	field.Connection:              hop,
+	field.ProxyConnection:         hop,
+	field.KeepAlive:               hop,
+	field.TE:                      hop,
+	field.Trailer:                 hop,
+	field.TransferEncoding:        hop,
+	field.Upgrade:                 hop,
+	field.HTTP2Settings:           hop,
+	field.ProxyAuthenticate:       hop,
+	field.ProxyAuthenticationInfo: hop,
+	field.ProxyAuthorization:      hop,
+	field.Proxy:                   hop, // becomes HTTP_PROXY in a CGI program ("httpoxy")
 
-	"content-length": framing,
-	"host":           framing,
-	"expect":         framing,
+	field.ContentLength: framing,
+	field.Host:          framing,
+	field.Expect:        framing,
 
-	"forwarded":                own,
-	"x-forwarded-for":          own,
-	"x-forwarded-host":         own,
-	"x-forwarded-port":         own,
-	"x-forwarded-proto":        own,
-	"x-request-id":             own,
-	"via":                      pathway,
-	"x-forwarded":              told,
-	"x-real-ip":                told,
-	"x-client-ip":              told,
-	"true-client-ip":           told,
-	"x-cluster-client-ip":      told,
-	"x-original-url":           told,
-	"x-original-uri":           told,
-	"x-original-host":          told,
-	"x-original-method":        told,
-	"x-original-forwarded-for": told,
-	"x-rewrite-url":            told,
+	field.Forwarded:             own,
+	field.XForwardedFor:         own,
+	field.XForwardedHost:        own,
+	field.XForwardedPort:        own,
+	field.XForwardedProto:       own,
+	field.XRequestID:            own,
+	field.Via:                   pathway,
+	field.XForwarded:            told,
+	field.XRealIP:               told,
+	field.XClientIP:             told,
+	field.TrueClientIP:          told,
+	field.XClusterClientIP:      told,
+	field.XOriginalURL:          told,
+	field.XOriginalURI:          told,
+	field.XOriginalHost:         told,
+	field.XOriginalMethod:       told,
+	field.XOriginalForwardedFor: told,
+	field.XRewriteURL:           told,
+	field.XForwardedFamily:      told,
+	field.XEnvoyFamily:          told,
 }
 
-// Families of names: everything below them is told by proxies.
-const (
-	forwardedFamily = "x-forwarded-"
-	envoyFamily     = "x-envoy-"
-)
-
-// longest is more than the length of every name in rules and of every family.
-const longest = 32
-
-// shapes tells by the first letter of a name which lengths managed names have, as bits: most fields have another
-// one, and cost no look-up. The last bit stands for what is longer.
-var shapes = func() (lengths [256]uint64) {
-	add := func(initial byte, bits uint64) {
-		lengths[initial] |= bits
-		lengths[initial-('a'-'A')] |= bits
-	}
-	for name := range rules {
-		add(name[0], 1<<len(name))
-	}
-	for _, family := range []string{forwardedFamily, envoyFamily} {
-		add(family[0], ^uint64(0)<<len(family))
-	}
-	return lengths
-}()
-
-// mayBeManaged tells whether a name has the first letter and the length of one that is.
-func mayBeManaged(name string) bool {
-	return name != "" && shapes[name[0]]>>min(len(name), 63)&1 != 0
-}
-
-// classify gives the rule of a field name and whether the name is spelled with
-// '_' or '.', so that it only folds to the name of the rule (told for any rule but pass).
-func classify(name string) (r rule, alias bool) {
-	if !mayBeManaged(name) {
-		return pass, false
-	}
-	if name == "Content-Length" { // the most frequent one, as nearly everybody spells it
-		return framing, false
-	}
-	var buf [longest]byte
-	n := min(len(name), longest)
-	for i := range n {
-		c := name[i]
-		switch {
-		case 'A' <= c && c <= 'Z':
-			c += 'a' - 'A'
-		case c == '_' || c == '.':
-			c, alias = '-', true
-		}
-		buf[i] = c
-	}
-	folded := buf[:n]
-	if len(name) <= longest {
-		if r = rules[string(folded)]; r != pass {
-			return r, alias
-		}
-	}
-	if hasPrefix(folded, forwardedFamily) || hasPrefix(folded, envoyFamily) {
-		return told, alias
-	}
-	return pass, alias
-}
+// ruleOf gives the rule of a field.
+func ruleOf(is field.Known) rule { return rules[is.Name()] }
 
 // isHop tells whether a field belongs to the connection.
-func isHop(name string) bool {
-	r, _ := classify(name)
-	return r == hop
-}
+func isHop(_ string, is field.Known) bool { return ruleOf(is) == hop }
 
 // Managed tells whether Weir reads, writes or drops the field of that name itself, in
 // whatever spelling: it can carry nothing else.
-func Managed(name string) bool {
-	r, _ := classify(name)
-	return r != pass
-}
-
-func hasPrefix(b []byte, prefix string) bool {
-	return len(b) >= len(prefix) && string(b[:len(prefix)]) == prefix
-}
+func Managed(name string) bool { return ruleOf(field.Know(name)) != pass }
 
 // Folds tells whether a backend that reads '_' and '.' as '-' would take name
 // for managed, which is written in lower case with '-'. A filter that hands on an

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/field"
 	"github.com/weir-gateway/weir/internal/base/httpx"
 )
 
@@ -24,27 +25,26 @@ func Receive(peer netip.AddrPort, tls bool, host string, head exchange.Head, tru
 
 func strip(head exchange.Head, trusted bool) {
 	if !exchange.HasField(head, isHop) { // of most who say nothing of their connection
-		exchange.DelFields(head, func(name string) bool { return !stays(name, nil, trusted) })
+		exchange.DelKnown(head, func(name string, is field.Known) bool { return !stays(name, is, nil, trusted) })
 		return
 	}
 	protocol, trailers := UpgradeOf(head), AcceptsTrailers(head)
 	named := head.Values("Connection")
-	exchange.DelFields(head, func(name string) bool { return !stays(name, named, trusted) })
+	exchange.DelKnown(head, func(name string, is field.Known) bool { return !stays(name, is, named, trusted) })
 	setHops(head, protocol, trailers)
 }
 
 // stays tells whether a field of a received head means what it says. named are
 // the values of Connection, which name fields that end here; what proxies tell and
 // what frames the message cannot be named away.
-func stays(name string, named []string, trusted bool) bool {
-	rule, alias := classify(name)
-	switch rule {
+func stays(name string, is field.Known, named []string, trusted bool) bool {
+	switch ruleOf(is) {
 	case pass:
 		return len(named) == 0 || !hasToken(named, name)
 	case framing, pathway:
-		return !alias
+		return !is.IsAlias()
 	case told, own:
-		return trusted && !alias
+		return trusted && !is.IsAlias()
 	default:
 		return false
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/field"
 )
 
 // pseudonym is how Weir names itself in Via (RFC 9110 section 7.6.3).
@@ -56,26 +57,45 @@ func receivedBy(member string) string {
 // proto is the client's protocol version as Via writes it ("1.1", "2"). dst must
 // be empty. Values are shared with src.
 func Request(dst, src exchange.Head, client exchange.Client, id, proto string) {
-	exchange.CopyHead(dst, src, copied)
-	if AcceptsTrailers(src) {
+	var came field.Set
+	exchange.CopyHead(dst, src, func(_ string, is field.Known) bool {
+		came.Add(is)
+		return copied(is)
+	})
+	if came.Has(field.TE) && AcceptsTrailers(src) {
 		dst.Set("Te", "trailers")
 	}
-	via := viaOf(proto)
-	if before := src.Values("Via"); len(before) > 0 {
-		via = strings.Join(before, ", ") + ", " + via
+	said := append(make([]exchange.Said, 0, ownFields),
+		exchange.Said{Name: names.via, Value: viaOf(proto)},
+		exchange.Said{Name: names.proto, Value: client.Scheme},
+		exchange.Said{Name: names.port, Value: port(client)})
+	if came.Has(field.Via) {
+		said[0].Value = strings.Join(append(src.Values("Via"), said[0].Value), ", ")
 	}
-	own := append(make([]exchange.Field, 0, ownFields),
-		exchange.Field{Name: "Via", Value: via},
-		exchange.Field{Name: "X-Forwarded-Proto", Value: client.Scheme},
-		exchange.Field{Name: "X-Forwarded-Port", Value: port(client)})
 	if client.Host != "" {
-		own = append(own, exchange.Field{Name: "X-Forwarded-Host", Value: client.Host})
+		said = append(said, exchange.Said{Name: names.host, Value: client.Host})
 	}
 	if id != "" {
-		own = append(own, exchange.Field{Name: "X-Request-Id", Value: id})
+		said = append(said, exchange.Said{Name: names.id, Value: id})
 	}
-	exchange.SetFields(dst, appendForwarded(own, src, client)...)
+	if client.Trusted && client.Peer.IsValid() {
+		said = appendChain(said, src, client)
+	}
+	exchange.AddFields(dst, said...)
+	if !client.Trusted && client.Peer.IsValid() {
+		var room [addressBytes]byte
+		exchange.AddText(dst, names.client, client.Peer.Addr().AppendTo(room[:0]))
+	}
 }
+
+// names are those of the fields that Request sets.
+var names = struct{ via, proto, port, host, id, client, forwarded field.Name }{
+	field.Named("Via"), field.Named("X-Forwarded-Proto"), field.Named("X-Forwarded-Port"), field.Named("X-Forwarded-Host"),
+	field.Named("X-Request-Id"), field.Named("X-Forwarded-For"), field.Named("Forwarded"),
+}
+
+// addressBytes is room for an address in text, but for those with very long zones.
+const addressBytes = 64
 
 // viaOf is Weir's own member of Via.
 func viaOf(proto string) string {
@@ -89,28 +109,22 @@ func viaOf(proto string) string {
 const ownFields = 7
 
 // copied tells whether a field of a stripped request goes on as it is.
-func copied(name string) bool {
-	rule, alias := classify(name)
-	return rule == pass || rule == told && !alias
+func copied(is field.Known) bool {
+	rule := ruleOf(is)
+	return rule == pass || rule == told && !is.IsAlias()
 }
 
-// appendForwarded says who the client was, in the words that the peer used.
-func appendForwarded(own []exchange.Field, src exchange.Head, client exchange.Client) []exchange.Field {
-	if !client.Peer.IsValid() {
-		return own
-	}
+// appendChain says who the client was that a trusted peer has told of, in the words that the peer used.
+func appendChain(said []exchange.Said, src exchange.Head, client exchange.Client) []exchange.Said {
 	peer := client.Peer.Addr().String()
-	if !client.Trusted {
-		return append(own, exchange.Field{Name: "X-Forwarded-For", Value: peer})
-	}
 	chain, lines := src.Values("X-Forwarded-For"), src.Values("Forwarded")
 	if len(chain) == 0 && len(lines) > 0 {
-		own = append(own, exchange.Field{Name: "Forwarded", Value: strings.Join(lines, ", ") + ", " + element(client.Peer.Addr())})
+		said = append(said, exchange.Said{Name: names.forwarded, Value: strings.Join(lines, ", ") + ", " + element(client.Peer.Addr())})
 	}
 	if len(chain) == 0 && client.IP != client.Peer.Addr() {
 		chain = []string{client.IP.String()} // known from Forwarded
 	}
-	return append(own, exchange.Field{Name: "X-Forwarded-For", Value: strings.Join(append(slices.Clip(chain), peer), ", ")})
+	return append(said, exchange.Said{Name: names.client, Value: strings.Join(append(slices.Clip(chain), peer), ", ")})
 }
 
 // element is Weir's own forwarded-element: who called it. Scheme and host are told
@@ -137,12 +151,16 @@ func port(client exchange.Client) string {
 }
 
 // Response copies from a backend's response head the fields that belong to the
-// response rather than to the backend's connection. Content-Length goes along,
+// response rather than to the backend's connection, and tells which there were. Content-Length goes along,
 // for a response to HEAD has no other word for it.
-func Response(dst, src exchange.Head) {
-	named := src.Values("Connection")
-	exchange.CopyHead(dst, src, func(name string) bool {
-		switch rule, _ := classify(name); rule {
+func Response(dst, src exchange.Head) (came field.Set) {
+	came = exchange.KnownIn(src)
+	var named []string
+	if came.Has(field.Connection) {
+		named = src.Values("Connection")
+	}
+	exchange.CopyHead(dst, src, func(name string, is field.Known) bool {
+		switch ruleOf(is) {
 		case hop:
 			return false
 		case pass:
@@ -151,6 +169,7 @@ func Response(dst, src exchange.Head) {
 			return true
 		}
 	})
+	return came
 }
 
 // SetUpgrade asks for, or confirms, a switch to protocol on the next connection.
@@ -160,7 +179,7 @@ func SetUpgrade(head exchange.Head, protocol string) { setHops(head, protocol, f
 // frames, routes, authenticates or says how to read the content (RFC 9110 section
 // 6.5.1), nor one that Weir manages.
 func TrailerAllowed(name string) bool {
-	if rule, _ := classify(name); rule != pass {
+	if Managed(name) {
 		return false
 	}
 	switch strings.ToLower(name) {

@@ -13,8 +13,8 @@ const On = false
 // Bytes does nothing.
 func Bytes([]byte) {}
 
-// Lines does nothing: who gives texts back clears them.
-func Lines([]string) {}
+// Lines does nothing: nobody has what was kept of them but texts.
+func Lines[text ~string]([]text) {}
 
 // URL empties u.
 func URL(u *url.URL) { *u = url.URL{} }

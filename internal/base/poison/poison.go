@@ -24,7 +24,7 @@ func Bytes(b []byte) {
 }
 
 // Lines scrambles the texts of a head.
-func Lines(lines []string) {
+func Lines[text ~string](lines []text) {
 	for i := range lines {
 		lines[i] = stale
 	}

@@ -54,7 +54,7 @@ func (f *Function) Plan(parts compile.Parts, cfg *config.Config, q explain.Reque
 		return nil, fmt.Errorf("%s: %s", q.URL, e.Problem.Detail)
 	}
 	p := &Plan{method: described.Method, host: described.Host, head: func(h exchange.Head) {
-		exchange.CopyHead(h, exchange.RequestHead(described), func(string) bool { return true })
+		exchange.CopyAll(h, exchange.RequestHead(described))
 	}}
 	p.exchange = *f.exchange()
 	p.exchange.Host, p.exchange.Path, p.exchange.Query, p.exchange.Identity = e.Host, e.Path, e.Query, identity

@@ -152,7 +152,7 @@ func (f *flight) lost(r *http.Request) error {
 func (f *flight) answer(r *http.Request, body io.ReadCloser) *http.Response {
 	own := exchange.NewResponse(r, f.res.StatusCode)
 	own.Status, own.Body, own.ContentLength = f.res.Status, body, f.res.ContentLength
-	exchange.CopyHead(exchange.ResponseHead(own), exchange.ResponseHead(f.res), func(string) bool { return true })
+	exchange.CopyAll(exchange.ResponseHead(own), exchange.ResponseHead(f.res))
 	return own
 }
 

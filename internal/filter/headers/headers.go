@@ -179,7 +179,7 @@ func (f *changer) guard(next http.Handler) http.Handler {
 // while it changes.
 func copied(r *http.Request, status int, head exchange.Head) *http.Response {
 	res := exchange.NewResponse(r, status)
-	exchange.CopyHead(exchange.ResponseHead(res), head, func(string) bool { return true })
+	exchange.CopyAll(exchange.ResponseHead(res), head)
 	return res
 }
 

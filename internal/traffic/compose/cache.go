@@ -288,7 +288,7 @@ func (k *cache) land(f *flight, c *call, err error) {
 		result.Head = nil
 		if c.step.readsHead {
 			result.Head = exchange.NewHead(c.run.r)
-			exchange.CopyHead(result.Head, c.result.Head, func(string) bool { return true })
+			exchange.CopyAll(result.Head, c.result.Head)
 		}
 	}
 	if err == nil && !c.passes && ttl > 0 && forOthers {

@@ -156,7 +156,7 @@ func (c *call) try(ctx context.Context, more bool) (again bool, err error) {
 
 // request makes what is sent, out of nothing but the step's own parts.
 func (c *call) request(ctx context.Context) *exchange.Loan {
-	loan := exchange.Lend(ctx, c.run.r)
+	loan := exchange.Lend(ctx, c.run.r, exchange.RequestHead(c.run.r))
 	loan.URL = url.URL{RawQuery: c.query}
 	out := &loan.Request
 	out.Method, out.URL = c.step.method, &loan.URL

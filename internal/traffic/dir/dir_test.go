@@ -290,7 +290,7 @@ func TestConditionalRequestsAndRanges(t *testing.T) {
 func TestConditionsInLinesCount(t *testing.T) {
 	d, _ := site(t, map[string]string{"a.txt": "0123456789"})
 	r := httptest.NewRequest("GET", "/a.txt", nil)
-	r.Header = http.Header{exchange.Lines: {"range", "bytes=2-4"}}
+	r.Header = exchange.Ordered("range", "bytes=2-4")
 	res, err := d.RoundTrip(r)
 	if err != nil {
 		t.Fatal(err)

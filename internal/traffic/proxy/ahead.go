@@ -3,8 +3,6 @@ package proxy
 import (
 	"errors"
 	"io"
-
-	"github.com/weir-gateway/weir/internal/base/exchange"
 )
 
 // mostAhead is how much of a request's content is waited for before a backend is
@@ -28,7 +26,7 @@ type buffered interface{ Buffered() int }
 // whether there will be any: those stream.
 func (b *body) readAhead() error {
 	length := b.r.ContentLength
-	if length <= 0 || exchange.RequestHead(b.r).Get("Expect") != "" {
+	if length <= 0 || b.expects() != "" {
 		return nil
 	}
 	held := b.least[:0:min(length, leastAhead)]

@@ -14,6 +14,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/base/field"
 	"github.com/weir-gateway/weir/internal/base/forward"
 )
 
@@ -119,7 +120,7 @@ func (b *body) passTrailers() {
 	for _, name := range b.announced {
 		trailer.Del(name)
 	}
-	exchange.CopyHead(trailer, exchange.RequestTrailer(b.r), func(name string) bool {
+	exchange.CopyHead(trailer, exchange.RequestTrailer(b.r), func(name string, _ field.Known) bool {
 		return slices.ContainsFunc(b.announced, func(known string) bool { return strings.EqualFold(known, name) })
 	})
 }

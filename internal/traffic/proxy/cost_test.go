@@ -32,7 +32,7 @@ func (w *taker) WriteHeader(int)             {}
 
 func TestPassingARequestOnAllocatesNoMoreThanStated(t *testing.T) {
 	const content = "an answer"
-	res := &http.Response{StatusCode: http.StatusOK, ContentLength: int64(len(content)), Header: http.Header{exchange.Lines: {"Content-Type", "text/plain"}}}
+	res := &http.Response{StatusCode: http.StatusOK, ContentLength: int64(len(content)), Header: exchange.Ordered("Content-Type", "text/plain")}
 	body := new(kept)
 	p := proxy.New(proxy.Options{
 		Timeouts: config.Timeouts{Idle: time.Minute},
@@ -46,8 +46,8 @@ func TestPassingARequestOnAllocatesNoMoreThanStated(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Header = http.Header{exchange.Lines: {"Accept", "*/*", "User-Agent", "curl/8"}}
-	w := &taker{http.Header{}}
+	r.Header = exchange.Ordered("Accept", "*/*", "User-Agent", "curl/8")
+	w := &taker{exchange.Ordered()}
 	client := exchange.Client{Peer: netip.MustParseAddrPort("192.0.2.1:1"), IP: netip.MustParseAddr("192.0.2.1"), Scheme: "http", Host: "shop.dev"}
 	begun := func() *http.Request { // as an engine makes it
 		ctx := new(exchange.RequestContext)
@@ -55,7 +55,7 @@ func TestPassingARequestOnAllocatesNoMoreThanStated(t *testing.T) {
 		return r.WithContext(ctx)
 	}
 	all := testing.AllocsPerRun(1000, func() {
-		w.head[exchange.Lines] = w.head[exchange.Lines][:0]
+		exchange.LinesOf(w.head).Forget()
 		ew, r := exchange.Begin(w, begun(), &exchange.Exchange{ID: "id", Path: "/orders/7", Client: client})
 		p.ServeHTTP(ew, r)
 		if o := ew.Finish(nil); o.Err != nil || o.Written != int64(len(content)) {

@@ -28,7 +28,7 @@ import (
 // directions: what it reads and writes is compared as text.
 
 // ordered is a header map of such an engine.
-func ordered(lines ...string) http.Header { return http.Header{exchange.Lines: lines} }
+func ordered(lines ...string) http.Header { return exchange.Ordered(lines...) }
 
 // parsed makes a header map of "name: value" lines.
 func parsed(text string) http.Header {
@@ -63,7 +63,7 @@ func (b *trailing) Read(p []byte) (int, error) {
 		for _, name := range b.announced.Names() {
 			b.announced.Del(name)
 		}
-		exchange.CopyHead(b.announced, exchange.MapHead(parsed(b.come)), func(string) bool { return true })
+		exchange.CopyAll(b.announced, exchange.MapHead(parsed(b.come)))
 		b.come = ""
 	}
 	return n, err

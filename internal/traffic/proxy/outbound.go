@@ -10,32 +10,38 @@ import (
 	"strings"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/field"
 	"github.com/weir-gateway/weir/internal/base/forward"
 )
 
 // outbound builds the request to the backend out of the parts that the exchange
 // has agreed on.
 func (t *passage) outbound(ctx context.Context) {
-	in := exchange.RequestHead(t.r)
-	t.out = exchange.Lend(ctx, t.r)
+	t.out = exchange.Lend(ctx, t.r, t.in)
 	t.out.URL = target(t.exchange.Path, t.exchange.Query)
 	out := &t.out.Request
 	out.Method, out.URL, out.Host = t.r.Method, &t.out.URL, t.host()
-	head := exchange.RequestHead(out)
-	forward.Request(head, in, t.exchange.Client, t.exchange.ID, version(t.r))
+	head := t.out.Head()
+	forward.Request(head, t.in, t.exchange.Client, t.exchange.ID, version(t.r))
 	if t.body == nil {
-		if protocol := forward.UpgradeOf(in); protocol != "" && t.r.ProtoMajor == 1 {
-			t.upgrade = protocol
-			forward.SetUpgrade(head, protocol)
+		if t.came.Has(field.Upgrade) && t.r.ProtoMajor == 1 {
+			t.askUpgrade(head)
 		}
 		return
 	}
 	t.attachBody(out)
-	if in.Get("Expect") != "" {
+	if t.expects() != "" {
 		head.Set("Expect", "100-continue")
 		// The body's first read writes the 100 from another goroutine; an early hint
 		// at the same moment would be worth less than the lock.
 		t.exchange.Informational = nil
+	}
+}
+
+// askUpgrade asks for the protocol that the client asks for.
+func (t *passage) askUpgrade(head exchange.Head) {
+	if t.upgrade = forward.UpgradeOf(t.in); t.upgrade != "" {
+		forward.SetUpgrade(head, t.upgrade)
 	}
 }
 

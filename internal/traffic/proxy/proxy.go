@@ -28,6 +28,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/cancel"
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/base/field"
 	"github.com/weir-gateway/weir/internal/base/forward"
 	"github.com/weir-gateway/weir/internal/config"
 )
@@ -69,6 +70,8 @@ type passage struct {
 	w        http.ResponseWriter // the outermost writer, which the response is written to
 	writer   *exchange.Writer    // the exchange's own below it
 	r        *http.Request
+	in       exchange.Head  // of r
+	came     field.Set      // which names there are in it
 	ctx      cancel.Context // of the request to the backend
 	out      *exchange.Loan // that request; nil until the content that is waited for has come
 	exchange *exchange.Exchange
@@ -83,8 +86,9 @@ type passage struct {
 // ServeHTTP answers r with what the backend answers.
 func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	t := &passage{
-		proxy: p, w: w, writer: exchange.WriterOf(w), r: r, exchange: exchange.Of(r),
+		proxy: p, w: w, writer: exchange.WriterOf(w), r: r, in: exchange.RequestHead(r), exchange: exchange.Of(r),
 	}
+	t.came = exchange.KnownIn(t.in)
 	ctx := &t.ctx
 	ctx.Under(r.Context())
 	defer ctx.Cancel(nil)
@@ -115,7 +119,7 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // A body that has come whole meanwhile is no reason to end the client's connection.
 // One that was not asked for yet stays unread: reading it would ask.
 func (t *passage) fail(err error) {
-	if t.body != nil && exchange.RequestHead(t.r).Get("Expect") == "" {
+	if t.body != nil && t.expects() == "" {
 		t.body.finish()
 	}
 	t.part(t.writer.Head())
@@ -127,15 +131,21 @@ func (t *passage) refuse() *fault.Fault {
 	if t.BodyBytes > 0 && t.r.ContentLength > t.BodyBytes {
 		return tooLarge(t.BodyBytes)
 	}
-	head := exchange.RequestHead(t.r)
-	if forward.Passes(head) > forward.MostPasses {
+	if t.came.Has(field.Via) && forward.Passes(t.in) > forward.MostPasses {
 		return fault.LoopDetected.New("")
 	}
-	expect := head.Get("Expect")
-	if expect != "" && !strings.EqualFold(expect, "100-continue") {
+	if expect := t.expects(); expect != "" && !strings.EqualFold(expect, "100-continue") {
 		return fault.ExpectationFail.New("")
 	}
 	return nil
+}
+
+// expects is what the client expects before it sends its content; "" where it does not wait.
+func (t *passage) expects() string {
+	if !t.came.Has(field.Expect) {
+		return ""
+	}
+	return t.in.Get("Expect")
 }
 
 // control is what of the client's connection can be set.

@@ -11,6 +11,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/base/field"
 	"github.com/weir-gateway/weir/internal/base/forward"
 )
 
@@ -41,8 +42,8 @@ func (t *passage) respond(ctx context.Context, res *http.Response) {
 		return
 	}
 	head := t.writer.Head()
-	forward.Response(head, exchange.ResponseHead(res))
-	if res.ContentLength > 0 && head.Get("Content-Length") == "" {
+	came := forward.Response(head, exchange.ResponseHead(res))
+	if res.ContentLength > 0 && !came.Has(field.ContentLength) && head.Get("Content-Length") == "" {
 		head.Set("Content-Length", strconv.FormatInt(res.ContentLength, 10))
 	}
 	t.announceTrailers(head, res)
@@ -180,7 +181,7 @@ func (t *passage) announceTrailers(head exchange.Head, res *http.Response) {
 }
 
 func (t *passage) takesTrailers() bool {
-	return t.r.ProtoMajor > 1 || t.r.ProtoAtLeast(1, 1) && forward.AcceptsTrailers(exchange.RequestHead(t.r))
+	return t.r.ProtoMajor > 1 || t.r.ProtoAtLeast(1, 1) && forward.AcceptsTrailers(t.in)
 }
 
 // passTrailers passes the trailers on after the body, announced or not.

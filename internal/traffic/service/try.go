@@ -292,7 +292,7 @@ func ownTrailers(out, req *http.Request, names []string) (fill func()) {
 		for _, name := range names {
 			trailer.Del(name)
 		}
-		exchange.CopyHead(trailer, exchange.RequestTrailer(req), func(string) bool { return true })
+		exchange.CopyAll(trailer, exchange.RequestTrailer(req))
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/base/field"
 	"github.com/weir-gateway/weir/internal/base/httpx"
 	"github.com/weir-gateway/weir/internal/traffic/route"
 )
@@ -35,13 +36,14 @@ func (l *Listener) overridden(r *http.Request, x *exchange.Exchange, found *Rout
 	return nil
 }
 
-// mayOverride tells whether a name is as long as that of an override.
-func mayOverride(name string) bool {
-	switch len(name) {
-	case len(overrides[0]), len(overrides[1]), len(overrides[2]):
+// mayOverride tells whether a name is that of an override.
+func mayOverride(_ string, is field.Known) bool {
+	switch is.Name() {
+	case field.XHTTPMethod, field.XHTTPMethodOverride, field.XMethodOverride:
 		return true
+	default:
+		return false
 	}
-	return false
 }
 
 func (l *Listener) overriddenByField(head exchange.Head, r *http.Request, x *exchange.Exchange, found *Route) *fault.Fault {

@@ -9,21 +9,21 @@ import (
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/field"
 	"github.com/weir-gateway/weir/internal/base/poison"
 )
 
 // answer is what a response is made of, but for its body. It is used again where its reader says
 // that nobody has it any more, and else is not.
 type answer struct {
-	res   http.Response
-	head  http.Header // that has the lines
-	lines []string
+	res  http.Response
+	head *exchange.Lines
 }
 
 // usualLines is how many lines the head of a response seldom has more of.
 const usualLines = 16
 
-func newAnswer() *answer { return &answer{head: http.Header{}, lines: make([]string, 0, 2*usualLines)} }
+func newAnswer() *answer { return &answer{head: exchange.NewLines(usualLines)} }
 
 // Release says that nobody uses the response any more, neither its head nor its body, and tells
 // whether nobody has its request either: nothing of it is being sent any more, and the response was read to its end.
@@ -35,8 +35,8 @@ func (r *round) Release() (request bool) {
 		return false
 	}
 	r.answer = nil
-	if list, ordered := a.head[exchange.Lines]; ordered { // else somebody has made it a plain map
-		a.lines = forget(list)
+	if !a.head.IsPlain() {
+		a.head.Forget()
 		poison.Response(&a.res)
 		if !poison.On {
 			r.client.answers.Put(a)
@@ -54,17 +54,17 @@ func (r *round) receive() error {
 		if err != nil {
 			return err
 		}
-		text := string(r.room.in.b[:end]) // all that the strings of the response are parts of
+		head := r.room.in.b[:end]
 		r.room.in.skip(end)
 		if h.Status >= http.StatusOK || h.Status == http.StatusSwitchingProtocols {
 			r.feed.tell(false)
-			r.take(&h, text)
+			r.take(&h, head)
 			return nil
 		}
 		if limits.HeadBytes -= end; limits.HeadBytes <= 0 {
 			return exchange.ErrHintsTooLong
 		}
-		r.inform(h.Status, text)
+		r.inform(h.Status)
 	}
 }
 
@@ -80,7 +80,7 @@ func (r *round) receiveHead(h *ResponseHead, limits Limits) (int, error) {
 			end, reason = s.endOfResponse(in.b)
 		}
 		if reason == OK && (end > 0 || !searches) {
-			end, reason = h.parse(in.b[:min(len(in.b), limits.HeadBytes)], limits)
+			end, reason = h.parse(in.b[:min(len(in.b), limits.HeadBytes)], limits, &r.link.gather)
 		}
 		switch {
 		case reason != OK:
@@ -101,7 +101,7 @@ func (r *round) receiveHead(h *ResponseHead, limits Limits) (int, error) {
 
 // inform passes a 1xx response on to the client. 100 is not the endpoint's to say: the client
 // gets it when its content is first read.
-func (r *round) inform(status int, text string) {
+func (r *round) inform(status int) {
 	if status == http.StatusContinue {
 		r.feed.tell(true)
 		return
@@ -111,31 +111,32 @@ func (r *round) inform(status int, text string) {
 		return
 	}
 	head := exchange.NewHead(r.req)
-	_, fields, _ := strings.Cut(text, "\r\n")
-	for name, value := range fieldLines(fields) {
-		head.Add(name, value)
+	for _, line := range r.link.gather.all() {
+		head.Add(line.Name(), line.Value())
 	}
 	x.Informational.Inform(status, head)
 }
 
-// take makes the response out of its head.
-func (r *round) take(h *ResponseHead, text string) {
-	line, fields := cutAt(text, '\n')
-	line = line[:len(line)-len("\r")]
+// take makes the response out of its head. Nothing of b is used any more then.
+func (r *round) take(h *ResponseHead, b []byte) {
+	line, _ := cutAt(b, '\r')
 	r.answer, _ = r.client.answers.Get().(*answer)
 	res := &r.answer.res
-	res.Proto, res.ProtoMajor, res.ProtoMinor = line[:len(version11)], 1, int(h.Minor)
-	res.StatusCode, res.Status = h.Status, line[len(version11)+1:]
+	res.Proto, res.ProtoMajor, res.ProtoMinor = version11, 1, int(h.Minor)
+	if h.Minor == 0 {
+		res.Proto = version10
+	}
+	res.StatusCode, res.Status = h.Status, r.link.statusOf(line[len(version11)+1:])
 	res.Request, res.TLS = r.req, r.link.tls
 	r.rest = r.client.options.Idle
-	said := r.takeFields(fields, h)
+	said := r.takeFields(h)
 	res.Close = said.close || h.Minor == 0 && !said.keeps
 	r.framing, r.left = h.Framing(r.req.Method), h.Length
 	res.ContentLength = lengthOf(h, r.req.Method, r.framing)
 	if h.Chunked {
 		res.TransferEncoding = chunkedOnly
 		if r.framing == ByChunks {
-			res.Trailer = announced(said.trailer, r.ordered())
+			res.Trailer = announced(said.trailer, r.ordered)
 		}
 	}
 	r.keeps = !res.Close && !r.req.Close && r.framing != ByClose
@@ -164,58 +165,54 @@ func lengthOf(h *ResponseHead, method string, framing Framing) int64 {
 
 // takeFields gives the response its head, as lines where the request has those, and what it
 // says to the client itself.
-func (r *round) takeFields(fields string, h *ResponseHead) (said marks) {
-	a := r.answer
-	if r.ordered() {
-		list := a.lines[:0]
-		for name, value := range fieldLines(fields) {
-			if r.see(&said, name, value, h) {
-				list = append(list, name, value)
+func (r *round) takeFields(h *ResponseHead) (said marks) {
+	a, lines := r.answer, r.link.gather.all()
+	r.link.gather.lighten()
+	if r.ordered {
+		a.res.Header = a.head.Renew()
+		for _, line := range lines {
+			if line.Known() == field.Other || r.see(&said, line, h) {
+				a.head.Append(line)
 			}
 		}
-		a.head[exchange.Lines] = list
-		a.res.Header = a.head
 		return said
 	}
-	head := make(http.Header, strings.Count(fields, "\n"))
-	for name, value := range fieldLines(fields) {
-		if r.see(&said, name, value, h) {
-			name = textproto.CanonicalMIMEHeaderKey(name)
-			head[name] = append(head[name], value)
+	a.res.Header = make(http.Header, len(lines))
+	for _, line := range lines {
+		if r.see(&said, line, h) {
+			addTo(a.res.Header, line)
 		}
 	}
-	a.res.Header = head
 	return said
 }
 
-// ordered tells whether heads are lines.
-func (r *round) ordered() bool {
-	_, ordered := r.req.Header[exchange.Lines]
-	return ordered
-}
-
 // see notes what a field says, and tells whether it stays a field of the head.
-func (r *round) see(said *marks, name, value string, h *ResponseHead) (stays bool) {
-	switch len(name) {
-	case len("trailer"):
-		if h.Chunked && is(name, "Trailer") {
-			said.trailer += "," + value
+func (r *round) see(said *marks, line field.Line, h *ResponseHead) (stays bool) {
+	switch line.Known() {
+	case field.Trailer:
+		if h.Chunked {
+			said.trailer += "," + line.Value()
 			return false
 		}
-	case len("connection"):
-		switch {
-		case is(name, "Connection"):
-			said.close = said.close || hasOption(value, "close")
-			said.keeps = said.keeps || hasOption(value, "keep-alive")
-		case is(name, "Keep-Alive"):
-			if d, ok := KeepAlive(value); ok {
-				r.rest = min(r.rest, d)
-			}
+	case field.Connection:
+		said.connects(line.Value())
+	case field.KeepAlive:
+		if d, ok := KeepAlive(line.Value()); ok {
+			r.rest = min(r.rest, d)
 		}
-	case len("transfer-encoding"):
-		return !is(name, "Transfer-Encoding")
+	case field.TransferEncoding:
+		return false
+	default:
 	}
 	return true
+}
+
+// emptyTrailer makes a trailer section that is empty yet.
+func emptyTrailer(ordered bool) http.Header {
+	if ordered {
+		return exchange.NewLines(0).Map()
+	}
+	return http.Header{}
 }
 
 // announced makes the trailer section of a message whose Trailer fields name some, nil where
@@ -224,18 +221,19 @@ func announced(names string, ordered bool) http.Header {
 	if names == "" {
 		return nil
 	}
-	section := http.Header{}
+	section := emptyTrailer(ordered)
+	head := exchange.MapHead(section)
 	for name := range strings.SplitSeq(names, ",") {
 		name = textproto.TrimString(name)
 		switch {
-		case !isName(name) || !mayTrail([]byte(name)):
+		case !field.IsName(name) || !mayTrail([]byte(name)):
 		case ordered:
-			section[exchange.Lines] = append(section[exchange.Lines], name, "")
+			head.Add(name, "")
 		default:
 			section[textproto.CanonicalMIMEHeaderKey(name)] = nil
 		}
 	}
-	if len(section) == 0 {
+	if head.Len() == 0 {
 		return nil
 	}
 	return section

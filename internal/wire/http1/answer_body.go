@@ -205,10 +205,7 @@ func (r *round) takeTrailer(section string) {
 		if section == "\r\n" {
 			return
 		}
-		res.Trailer = http.Header{}
-		if r.ordered() {
-			res.Trailer[exchange.Lines] = nil
-		}
+		res.Trailer = emptyTrailer(r.ordered)
 	}
 	fillTrailer(res.Trailer, section)
 }

@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/weir-gateway/weir/internal/base/field"
 )
 
 // appendStatus appends a status line.
@@ -31,14 +33,14 @@ func appendStatus(out []byte, old bool, status int) []byte {
 // appendField appends a field line. One whose name is none is left out, and what would
 // end a line early becomes a blank, as net/http has it.
 func appendField(out []byte, name, value string) []byte {
-	if !isName(name) {
+	if !field.IsName(name) {
 		return out
 	}
 	if n := len(value); n > 0 && (value[0] <= ' ' || value[n-1] <= ' ') { // seldom, and Trim looks at all that it might be first
 		value = strings.Trim(value, " \t\r\n")
 	}
 	out = appendLine(out, name, value)
-	if !mayStand([]byte(value)) {
+	if !field.IsValue([]byte(value)) {
 		blankOut(out[len(out)-len(value)-len("\r\n") : len(out)-len("\r\n")])
 	}
 	return out
@@ -47,7 +49,7 @@ func appendField(out []byte, name, value string) []byte {
 // blankOut puts blanks in the place of what may not stand in a value.
 func blankOut(value []byte) {
 	for i, c := range value {
-		if classes[c]&fieldByte == 0 {
+		if !field.MayStand(c) {
 			value[i] = ' '
 		}
 	}
@@ -58,8 +60,6 @@ func appendLine(out []byte, name, value string) []byte {
 	out = append(append(out, name...), ':', ' ')
 	return append(append(out, value...), '\r', '\n')
 }
-
-func isName(name string) bool { return isToken([]byte(name)) }
 
 // date is the Date field of one second.
 type date struct {

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/field"
 )
 
 // mostInline is the most content that goes with the head, by the goroutine of the request:
@@ -130,7 +131,7 @@ func (r *round) appendHead(out []byte) ([]byte, error) {
 	out = append(append(out, method...), ' ')
 	at := len(out)
 	out = appendTarget(out, req.URL)
-	if !isName(method) || !isOneWord(out[at:]) {
+	if !field.IsName(method) || !isOneWord(out[at:]) {
 		return nil, fmt.Errorf("%w: its method or its URL", errNoRequest)
 	}
 	out = append(out, " HTTP/1.1\r\nHost: "...)
@@ -144,7 +145,7 @@ func (r *round) appendHead(out []byte) ([]byte, error) {
 		return nil, fmt.Errorf("%w: its host", errNoRequest)
 	}
 	out = append(out, "\r\n"...)
-	out, ok := appendFields(out, req.Header)
+	out, ok := r.appendFields(out)
 	if !ok {
 		return nil, fmt.Errorf("%w: a field", errNoRequest)
 	}
@@ -181,22 +182,31 @@ func isOneWord(b []byte) bool {
 }
 
 // appendFields appends the fields of a head, but for those that are said otherwise.
-func appendFields(out []byte, head http.Header) ([]byte, bool) {
-	if list, ordered := head[exchange.Lines]; ordered { // as All of a Head, which would cost two allocations
-		for i := 0; i < len(list); i += 2 {
-			if list[i] == "" {
-				continue
-			}
-			var ok bool
-			if out, ok = appendAsked(out, list[i], list[i+1]); !ok {
-				return nil, false
-			}
-		}
-		return out, true
+func (r *round) appendFields(out []byte) (_ []byte, ok bool) {
+	lines := exchange.LinesOf(r.req.Header)
+	if r.ordered = lines != nil; !r.ordered {
+		return appendMap(out, r.req.Header)
 	}
+	for _, line := range lines.List() {
+		if line == "" || line.Known() != field.Other && isSaidOtherwise(line.Known(), line.Value()) {
+			continue
+		}
+		if wire, ok := line.Wire(); ok {
+			out = append(out, wire...)
+		} else if out, ok = appendAsked(out, line.Name(), line.Value()); !ok {
+			return nil, false
+		}
+	}
+	return out, true
+}
+
+// appendMap is appendFields of a map like every other.
+func appendMap(out []byte, head http.Header) (_ []byte, ok bool) {
 	for name, values := range head {
 		for _, value := range values {
-			var ok bool
+			if isSaidOtherwise(field.Know(name), value) {
+				continue
+			}
 			if out, ok = appendAsked(out, name, value); !ok {
 				return nil, false
 			}
@@ -205,31 +215,21 @@ func appendFields(out []byte, head http.Header) ([]byte, bool) {
 	return out, true
 }
 
+// isSaidOtherwise tells of fields that are none of a request's head: what they say is told by its framing, or by its host.
+func isSaidOtherwise(known field.Known, value string) bool {
+	switch known {
+	case field.Host, field.Trailer, field.ContentLength, field.TransferEncoding:
+		return true
+	case field.UserAgent:
+		return value == "" // how net/http is told to say none
+	default:
+		return false
+	}
+}
+
 // appendAsked appends a field of a request, and tells whether it is one.
 func appendAsked(out []byte, name, value string) ([]byte, bool) {
-	switch len(name) {
-	case len("host"):
-		if is(name, "Host") {
-			return out, true
-		}
-	case len("trailer"):
-		if is(name, "Trailer") {
-			return out, true
-		}
-	case len("user-agent"):
-		if value == "" && is(name, "User-Agent") { // how net/http is told to say none
-			return out, true
-		}
-	case len("content-length"):
-		if is(name, "Content-Length") {
-			return out, true
-		}
-	case len("transfer-encoding"):
-		if is(name, "Transfer-Encoding") {
-			return out, true
-		}
-	}
-	if !isName(name) || !mayStand([]byte(value)) {
+	if !field.IsName(name) || !field.IsValue([]byte(value)) {
 		return nil, false
 	}
 	return appendLine(out, name, trimBlanks(value)), true

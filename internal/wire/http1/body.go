@@ -251,8 +251,8 @@ func (b *body) takeTrailer(section string) {
 // fillTrailer puts the fields of a section into a trailer. Where that is lines, they take the
 // place of what was announced.
 func fillTrailer(trailer http.Header, section string) {
-	if _, ordered := trailer[exchange.Lines]; ordered {
-		trailer[exchange.Lines] = nil
+	if lines := exchange.LinesOf(trailer); lines != nil {
+		lines.Put(nil)
 	}
 	head := exchange.MapHead(trailer)
 	for name, value := range fieldLines(section) {

@@ -1,9 +1,6 @@
 package http1
 
-import (
-	"encoding/binary"
-	"strings"
-)
+import "strings"
 
 // The classes of bytes that the grammar knows; one byte may be in several.
 const (
@@ -58,37 +55,6 @@ func all(b []byte, class uint8) bool {
 		}
 	}
 	return true
-}
-
-// Eight bytes are judged at once (H. S. Warren, Hacker's Delight, chapter 6): what is asked of each of them shows in its
-// highest bit. No step carries from one byte to the next, but where a byte below was bad.
-const (
-	eachByte = 0x0101010101010101
-	eachTop  = 0x80 * eachByte
-)
-
-// allStand tells whether each byte of a word may stand in a value, and is no tab.
-func allStand(word uint64) bool {
-	const blank, del = ' ' * eachByte, 0x7f * eachByte
-	deleted := word ^ del
-	return ((word-blank)&^word|(deleted-eachByte)&^deleted)&eachTop == 0
-}
-
-const wordBytes = 8
-
-// mayStand tells whether b may be a value of a field, all of whose bytes are of class fieldByte then. Nearly every one is without
-// tabs.
-func mayStand(b []byte) bool {
-	if len(b) < wordBytes {
-		return all(b, fieldByte)
-	}
-	last := len(b) - wordBytes
-	for i := 0; i < last; i += wordBytes {
-		if !allStand(binary.LittleEndian.Uint64(b[i:])) {
-			return all(b[i:], fieldByte)
-		}
-	}
-	return allStand(binary.LittleEndian.Uint64(b[last:])) || all(b[last:], fieldByte)
 }
 
 // isToken tells whether b is an RFC 9110 token, which is never empty.

@@ -125,7 +125,7 @@ func proxied(tb testing.TB, host string, lines bool) *http.Request {
 		tb.Fatal(err)
 	}
 	if lines {
-		req.Header = http.Header{exchange.Lines: nil}
+		req.Header = exchange.Ordered()
 	}
 	head := exchange.RequestHead(req)
 	for _, f := range [][2]string{

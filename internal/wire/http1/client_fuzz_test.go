@@ -76,7 +76,7 @@ func byOwnClient(method string, raw, sizes []byte, lines bool) (told, error) {
 		return told{}, err
 	}
 	if lines {
-		req.Header = http.Header{exchange.Lines: nil}
+		req.Header = exchange.Ordered()
 	}
 	res, err := c.RoundTrip(req)
 	if err != nil {

@@ -4,47 +4,32 @@ import (
 	"bytes"
 	"iter"
 	"strings"
+
+	"github.com/weir-gateway/weir/internal/base/field"
 )
 
-// parseField checks one field line, without its CR LF, and keeps what decides
-// about framing and host.
-func (h *Head) parseField(line []byte) Reason {
-	name, value, reason := splitField(line)
-	if reason != OK {
-		return reason
-	}
-	switch len(name) {
-	case len("host"):
-		if equalFold(name, "host") {
-			return h.host(value)
-		}
-	case len("proxy"):
-		if equalFold(name, "proxy") { // CVE-2016-5385: CGI reads it as HTTP_PROXY
-			h.discarded++
-		}
-	case len("expect"):
-		if equalFold(name, "expect") && !equalFold(value, "100-continue") {
+// take keeps what a field says of framing and host, and judges that. Another spelling says nothing.
+func (h *Head) take(known field.Known, value []byte) Reason {
+	switch known {
+	case field.Host:
+		return h.host(value)
+	case field.Proxy, field.HTTP2Settings: // CVE-2016-5385: CGI reads the former as HTTP_PROXY
+		h.discarded++
+	case field.Expect:
+		if !equalFold(value, "100-continue") {
 			return BadExpectation
 		}
-	case len("upgrade"):
-		if equalFold(name, "upgrade") && offersH2C(value) {
+	case field.Upgrade:
+		if offersH2C(value) {
 			h.discarded++
 		}
-	case len("connection"):
-		if equalFold(name, "connection") {
-			return checkConnection(value)
-		}
-	case len("content-length"):
-		if equalFold(name, "content-length") {
-			return h.contentLength(value)
-		}
-		if equalFold(name, "http2-settings") {
-			h.discarded++
-		}
-	case len("transfer-encoding"):
-		if equalFold(name, "transfer-encoding") {
-			return h.transferEncoding(value)
-		}
+	case field.Connection:
+		return checkConnection(value)
+	case field.ContentLength:
+		return h.contentLength(value)
+	case field.TransferEncoding:
+		return h.transferEncoding(value)
+	default:
 	}
 	return OK
 }
@@ -55,6 +40,12 @@ func splitField(line []byte) (name, value []byte, reason Reason) {
 	if reason == OK && odd && isAlias(name) {
 		return nil, nil, AliasFieldName
 	}
+	return name, value, reason
+}
+
+// splitResponseField is splitField of a response.
+func splitResponseField(line []byte) (name, value []byte, reason Reason) {
+	name, value, _, reason = cutField(line)
 	return name, value, reason
 }
 
@@ -80,7 +71,7 @@ func cutField(line []byte) (name, value []byte, odd bool, reason Reason) {
 	if len(name) == 0 {
 		return nil, nil, false, BadFieldName
 	}
-	if !mayStand(value) {
+	if !field.IsValue(value) {
 		if bytes.IndexByte(value, '\r') >= 0 {
 			return nil, nil, false, BareCR
 		}

@@ -1,6 +1,10 @@
 package http1
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/weir-gateway/weir/internal/base/field"
+)
 
 // Limits bound one message head. All must be positive.
 type Limits struct {
@@ -41,12 +45,15 @@ type Head struct {
 
 // Parse checks a whole head, from the request line up to and including the
 // empty line, and decides the framing of what follows. It allocates nothing.
-func (h *Head) Parse(b []byte, limits Limits) Reason {
+func (h *Head) Parse(b []byte, limits Limits) Reason { return h.parseAll(b, limits, nil) }
+
+// parseAll is Parse, with the lines in g then.
+func (h *Head) parseAll(b []byte, limits Limits, g *gather) Reason {
 	if len(b) > limits.HeadBytes {
 		*h = Head{}
 		return HeadTooLarge
 	}
-	end, reason := h.parse(b, limits)
+	end, reason := h.parse(b, limits, g)
 	return onlyWhole(b, end, reason)
 }
 
@@ -63,8 +70,8 @@ func onlyWhole(b []byte, end int, reason Reason) Reason {
 	return OK
 }
 
-// parse is Parse of a head that b begins with, and gives its length; 0 where it is not whole.
-func (h *Head) parse(b []byte, limits Limits) (end int, reason Reason) {
+// parse is Parse of a head that b begins with, and gives its length; 0 where it is not whole. Its lines are in g then.
+func (h *Head) parse(b []byte, limits Limits, g *gather) (end int, reason Reason) {
 	*h = Head{}
 	line, rest, found, reason := cutLine(b)
 	if !found || reason != OK {
@@ -73,21 +80,24 @@ func (h *Head) parse(b []byte, limits Limits) (end int, reason Reason) {
 	if reason := h.parseRequestLine(line, limits); reason != OK {
 		return 0, reason
 	}
-	for {
-		if line, rest, found, reason = cutLine(rest); !found || reason != OK {
+	for g.begin(); ; {
+		is, known, value, after, reason := g.next(rest, splitField)
+		switch {
+		case reason != OK || is == aPart:
 			return 0, reason
-		}
-		if len(line) == 0 {
-			break
+		case is == itsEnd:
+			return len(b) - len(after), h.decide()
 		}
 		if h.fields++; h.fields > limits.HeadFields {
 			return 0, TooManyFields
 		}
-		if reason := h.parseField(line); reason != OK {
-			return 0, reason
+		if known != field.Other {
+			if reason := h.take(known, value); reason != OK {
+				return 0, reason
+			}
 		}
+		rest = after
 	}
-	return len(b) - len(rest), h.decide()
 }
 
 // cutLine gives the first line of b without its CR LF, and what follows, where b has a whole one.

@@ -16,6 +16,8 @@ type link struct {
 	tls    *tls.ConnectionState // nil: none
 	peek   Peek                 // whether anything has come, below TLS
 	talk   talk
+	gather gather        // of the heads of responses
+	status string        // of the last one, as text
 	used   bool          // it has had a request
 	ended  bool          // its end was read, or that it broke
 	until  time.Duration // how long it is kept unused, on the client's clock
@@ -52,6 +54,14 @@ func (l *link) receive(p []byte) (int, error) {
 		return l.talk.socket.Read(p)
 	}
 	return l.net.Read(p)
+}
+
+// statusOf is string for what a status line says behind the version, the last of which there is still.
+func (l *link) statusOf(text []byte) string {
+	if string(text) != l.status {
+		l.status = string(text)
+	}
+	return l.status
 }
 
 // wroteBelow is how much went to the system, where that is not as much as was given to write: a

@@ -1,39 +1,38 @@
 package http1
 
 import (
+	"bytes"
 	"iter"
 	"net/http"
 	"net/textproto"
 	"net/url"
 	"strings"
 
-	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/field"
 )
 
-// read makes a request of a head that was checked, and of what was said there of its
-// content. text is the head as it is passed on; the request's strings are parts of it.
-func (t *turn) read(c *Conn, text string) {
+// read makes a request of a head that was checked: line is its request line, and the fields are those that were gathered last. Nothing of b
+// is used any more then.
+func (t *turn) read(c *Conn, line []byte) {
 	h := &t.framed
 	t.between()
-	line, fields := cutAt(text, '\n')
-	method, rest := cutAt(line[:len(line)-len("\r")], ' ')
-	target, proto := cutAt(rest, ' ')
+	method, rest := cutAt(line, ' ')
+	target, _ := cutAt(rest, ' ')
 	r := t.request
-	r.Method, r.RequestURI, r.Proto = method, target, proto
-	r.ProtoMajor, r.ProtoMinor = 1, int(h.minor)
-	r.RemoteAddr, r.TLS = c.remote(), c.tls
-	r.URL = t.parseURL(c, target)
-	var m marks
-	if c.server.options.Lines {
-		m = t.takeLines(r, fields, h.framing == ByChunks)
-	} else {
-		m = takeFields(r, fields, h.framing == ByChunks)
+	r.Method, r.RequestURI = methodOf(method), t.targetOf(target)
+	r.Proto, r.ProtoMajor, r.ProtoMinor = version11, 1, int(h.minor)
+	if h.minor == 0 {
+		r.Proto = version10
 	}
+	r.RemoteAddr, r.TLS = c.remote(), c.tls
+	r.URL = t.parseURL(c, r.RequestURI)
+	m := t.takeFields(r, c.server.options.Lines)
+	t.gather.lighten()
 	r.Close = m.close || h.minor == 0 && !m.keeps
 	t.attach(c, m)
 	if c.server.options.Lines {
 		t.response = t.newReply()
-		t.response.header = t.newHeads()
+		t.response.header, t.response.lines = t.heads.Renew(), t.heads
 	} else {
 		t.response = &response{header: http.Header{}}
 	}
@@ -43,16 +42,35 @@ func (t *turn) read(c *Conn, text string) {
 		w.out = t.emptyOut()
 	} else {
 		t.giveOut() // the writer takes one when there is something to write
+		t.gather = gather{}
 	}
-	w.declared, w.isHead, w.old, w.keeps = unknown, method == http.MethodHead, h.minor == 0, m.keeps
+	w.declared, w.isHead, w.old, w.keeps = unknown, r.Method == http.MethodHead, h.minor == 0, m.keeps
 	w.ends = r.Close || c.server.retired.Load()
 	w.mayContinue = t.body != nil && t.body.expected
 }
 
-// cutAt is strings.Cut at the first c, which there is.
-func cutAt(text string, c byte) (before, after string) {
-	i := strings.IndexByte(text, c)
+// cutAt is bytes.Cut at the first c, which there is.
+func cutAt(text []byte, c byte) (before, after []byte) {
+	i := bytes.IndexByte(text, c)
 	return text[:i], text[i+1:]
+}
+
+// methodOf is string for methods, the usual ones of which there are already.
+func methodOf(method []byte) string {
+	for _, usual := range [...]string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodHead, http.MethodDelete, http.MethodPatch, http.MethodOptions} {
+		if string(method) == usual {
+			return usual
+		}
+	}
+	return string(method)
+}
+
+// targetOf is string for targets, the last of which there is still.
+func (t *turn) targetOf(target []byte) string {
+	if string(target) != t.target {
+		t.target = string(target)
+	}
+	return t.target
 }
 
 // attach gives the request its body, where it has any.
@@ -83,32 +101,34 @@ type marks struct {
 }
 
 // see notes what a field says, and tells whether it stays a field of the head.
-func (m *marks) see(r *http.Request, name, value string, chunked bool) (stays bool) {
-	switch len(name) {
-	case len("host"):
-		if is(name, "Host") {
-			r.Host = value
-			return false
-		}
-	case len("expect"):
-		m.expects = m.expects || is(name, "Expect")
-	case len("trailer"):
-		if chunked && is(name, "Trailer") {
+func (m *marks) see(r *http.Request, line field.Line, chunked bool) (stays bool) {
+	switch line.Known() {
+	case field.Host:
+		r.Host = line.Value()
+		return false
+	case field.Expect:
+		m.expects = true
+	case field.Trailer:
+		if chunked {
 			if m.trailer != "" {
 				m.trailer += ","
 			}
-			m.trailer += value
+			m.trailer += line.Value()
 			return false
 		}
-	case len("connection"):
-		if is(name, "Connection") {
-			m.close = m.close || hasOption(value, "close")
-			m.keeps = m.keeps || hasOption(value, "keep-alive")
-		}
-	case len("transfer-encoding"):
-		return !is(name, "Transfer-Encoding")
+	case field.Connection:
+		m.connects(line.Value())
+	case field.TransferEncoding:
+		return false
+	default:
 	}
 	return true
+}
+
+// connects notes what a Connection field says.
+func (m *marks) connects(value string) {
+	m.close = m.close || hasOption(value, "close")
+	m.keeps = m.keeps || hasOption(value, "keep-alive")
 }
 
 // hasOption tells whether a Connection field has an option.
@@ -121,30 +141,32 @@ func hasOption(value, option string) bool {
 	return false
 }
 
-// takeLines gives the request its head as lines, which are used again.
-func (t *turn) takeLines(r *http.Request, fields string, chunked bool) (m marks) {
-	list := t.lines[:0]
-	for name, value := range fieldLines(fields) {
-		if m.see(r, name, value, chunked) {
-			list = append(list, name, value)
+// takeFields gives the request the head that was gathered: its lines, or a map of its own.
+func (t *turn) takeFields(r *http.Request, ordered bool) (m marks) {
+	chunked := t.framed.framing == ByChunks
+	if ordered {
+		r.Header = t.head.Renew()
+		for _, line := range t.gather.all() {
+			if line.Known() == field.Other || m.see(r, line, chunked) {
+				t.head.Append(line)
+			}
+		}
+		return m
+	}
+	lines := t.gather.all()
+	r.Header = make(http.Header, len(lines))
+	for _, line := range lines {
+		if m.see(r, line, chunked) {
+			addTo(r.Header, line)
 		}
 	}
-	t.lines = list
-	t.head[exchange.Lines] = list
-	r.Header = t.head
 	return m
 }
 
-// takeFields gives the request a map of its own.
-func takeFields(r *http.Request, fields string, chunked bool) (m marks) {
-	r.Header = make(http.Header, strings.Count(fields, "\n"))
-	for name, value := range fieldLines(fields) {
-		if m.see(r, name, value, chunked) {
-			name = textproto.CanonicalMIMEHeaderKey(name)
-			r.Header[name] = append(r.Header[name], value)
-		}
-	}
-	return m
+// addTo adds a line to a map like every other.
+func addTo(head http.Header, line field.Line) {
+	name := textproto.CanonicalMIMEHeaderKey(line.Name())
+	head[name] = append(head[name], line.Value())
 }
 
 // fieldLines is Fields for text.

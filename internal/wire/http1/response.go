@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/field"
 )
 
 // response is the writer of one response. What it sends lies in out until that is full,
@@ -27,6 +28,7 @@ type response struct {
 	turn    *turn
 	request *http.Request
 	header  http.Header
+	lines   *exchange.Lines // that header stands for, unless somebody makes that plain; nil: it never did
 
 	out      []byte // what is to be sent; nil: nothing was yet, and there is no room for it
 	content  int    // where in it content begins, while the head is not complete
@@ -127,14 +129,36 @@ func hasContent(status int) bool {
 // begin writes the fields that the handler has set, but for those that frame.
 func (w *response) begin() {
 	w.out = appendStatus(w.out, w.old, w.status)
-	if list, ordered := w.header[exchange.Lines]; ordered { // as All of a Head, which would cost two allocations
-		for i := 0; i < len(list); i += 2 {
-			w.beginField(list[i], list[i+1])
+	if w.lines != nil && !w.lines.IsPlain() {
+		for _, line := range w.lines.List() {
+			w.beginLine(line)
 		}
 	} else {
-		for name, values := range w.header {
-			for _, value := range values {
-				w.beginField(name, value)
+		w.beginFields()
+	}
+	w.content = len(w.out)
+}
+
+// beginLine writes a line, unless it is none, frames, or is one of a trailer.
+func (w *response) beginLine(line field.Line) {
+	if line == "" || line.Known() != field.Other && !w.see(line.Known(), line.Value()) {
+		return
+	}
+	if wire, ok := line.Wire(); ok {
+		w.out = append(w.out, wire...)
+		return
+	}
+	if name := line.Name(); !strings.HasPrefix(name, http.TrailerPrefix) {
+		w.out = appendField(w.out, name, line.Value())
+	}
+}
+
+// beginFields is begin for a map like every other.
+func (w *response) beginFields() {
+	for name, values := range w.header {
+		for _, value := range values {
+			if w.see(field.Know(name), value) && !strings.HasPrefix(name, http.TrailerPrefix) {
+				w.out = appendField(w.out, name, value)
 			}
 		}
 	}
@@ -142,52 +166,36 @@ func (w *response) begin() {
 		_, named := w.header["Content-Type"] // without a value: net/http's way not to guess
 		w.fields.kind = named
 	}
-	w.content = len(w.out)
 }
 
-func (w *response) beginField(name, value string) {
-	if name != "" && w.see(name, value) {
-		w.out = appendField(w.out, name, value)
-	}
-}
-
-// see notes what a field says, and tells whether it goes out as it is.
-func (w *response) see(name, value string) bool {
-	switch len(name) {
-	case len("date"):
-		w.fields.date = w.fields.date || is(name, "Date")
-	case len("trailer"):
-		if is(name, "Trailer") {
-			w.fields.chunks = true
-			return hasContent(w.status)
-		}
-	case len("connection"):
-		if is(name, "Connection") {
-			if hasOption(value, "close") {
-				w.ends, w.fields.closes = true, true
-				return false
-			}
-			w.fields.connection = true
-		}
-	case len("content-type"):
-		if is(name, "Content-Type") {
-			w.fields.kind = true
-			return w.status != http.StatusNotModified
-		}
-	case len("content-length"):
-		if is(name, "Content-Length") {
-			w.declare(value)
+// see notes what a field says, and tells whether it goes out as it is. Another spelling says nothing.
+func (w *response) see(known field.Known, value string) bool {
+	switch known {
+	case field.Date:
+		w.fields.date = true
+	case field.Trailer:
+		w.fields.chunks = true
+		return hasContent(w.status)
+	case field.Connection:
+		if hasOption(value, "close") {
+			w.ends, w.fields.closes = true, true
 			return false
 		}
-	case len("content-encoding"):
-		w.fields.encoded = w.fields.encoded || is(name, "Content-Encoding")
-	case len("transfer-encoding"):
-		if is(name, "Transfer-Encoding") {
-			w.fields.chunks = true
-			return false
-		}
+		w.fields.connection = true
+	case field.ContentType:
+		w.fields.kind = true
+		return w.status != http.StatusNotModified
+	case field.ContentLength:
+		w.declare(value)
+		return false
+	case field.ContentEncoding:
+		w.fields.encoded = true
+	case field.TransferEncoding:
+		w.fields.chunks = true
+		return false
+	default:
 	}
-	return !strings.HasPrefix(name, http.TrailerPrefix)
+	return true
 }
 
 // declare notes how long the handler says that the content is.

@@ -23,6 +23,7 @@ type round struct {
 	answer *answer         // nil before its head was there, and after its release
 	feed   *feed           // sends the content; nil: it went with the head
 
+	ordered  bool // its heads are lines (exchange.Lines)
 	reused   bool // the link had a request before
 	answered bool // something has come
 	wrote    int64

@@ -1,6 +1,7 @@
 package http1
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/base/field"
 )
 
 // Conn is a client's connection that a Server serves. It is all that there is of one
@@ -148,11 +150,11 @@ func (t *turn) findHead(s *search, limits Limits) (end int, reason Reason) {
 	var h Head
 	if !s.late {
 		s.late = len(b) > 1 // the first byte on a connection that has rested comes alone
-		end, reason = h.parse(b[:min(len(b), limits.HeadBytes)], limits)
+		end, reason = h.parse(b[:min(len(b), limits.HeadBytes)], limits, &t.gather)
 	}
 	if end == 0 && reason == OK {
 		if end, reason = s.end(b, limits); end > 0 && reason == OK {
-			reason = h.Parse(b[:end], limits)
+			reason = h.parseAll(b[:end], limits, &t.gather)
 		}
 	}
 	t.framed = framed{minor: h.Minor, framing: h.Framing, rewrites: h.Rewrites(), length: h.Length}
@@ -255,13 +257,13 @@ func (c *Conn) readHead(t *turn, end int) {
 	b := t.in.b[:end]
 	if t.framed.rewrites {
 		var h Head
-		h.parse(b, c.server.options.Limits) // once more: few heads are changed, and a turn has no room for all of it
+		h.parse(b, c.server.options.Limits, &t.gather) // once more: few heads are changed, and a turn has no room for all of it
 		b = h.Rewrite(b)
+		h.parse(b, c.server.options.Limits, &t.gather)
 	}
 	c.served.Store(true)
-	text := string(b) // all that the strings of the request are parts of
 	t.in.skip(end)
-	t.read(c, text)
+	t.read(c, b) // which nothing is written to yet
 }
 
 // refuse has the handler answer what cannot be read, after which nothing is read.
@@ -269,7 +271,11 @@ func (c *Conn) refuse(t *turn, f *fault.Fault) after {
 	c.fault.Store(f)
 	t.in.b = t.in.b[:0]
 	t.framed = framed{minor: 1}
-	t.read(c, string(refusal))
+	t.gather.begin()
+	for name, value := range Fields(refusal[bytes.IndexByte(refusal, '\n')+1:]) {
+		t.gather.add(field.Know(name), name, value)
+	}
+	t.read(c, refusal)
 	if after := c.handle(t); after == isTaken {
 		return after
 	}

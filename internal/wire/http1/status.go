@@ -1,5 +1,7 @@
 package http1
 
+import "github.com/weir-gateway/weir/internal/base/field"
+
 // ResponseHead is what one checked head of a response says of itself.
 type ResponseHead struct {
 	Status  int
@@ -21,29 +23,38 @@ func (h *ResponseHead) Parse(b []byte, limits Limits) Reason {
 		*h = ResponseHead{Length: unknown}
 		return HeadTooLarge
 	}
-	end, reason := h.parse(b, limits)
+	end, reason := h.parse(b, limits, nil)
 	return onlyWhole(b, end, reason)
 }
 
-// parse is Parse of a head that b begins with, and gives its length; 0 where it is not whole.
-func (h *ResponseHead) parse(b []byte, limits Limits) (end int, reason Reason) {
+// parse is Parse of a head that b begins with, and gives its length; 0 where it is not whole. Its lines are in g then.
+func (h *ResponseHead) parse(b []byte, limits Limits, g *gather) (end int, reason Reason) {
 	*h = ResponseHead{Length: unknown}
 	line, rest, found, reason := cutLine(b)
 	if !found || reason != OK {
 		return 0, reason
 	}
-	for reason = h.parseStatusLine(line); reason == OK; reason = h.parseField(line) {
-		if line, rest, found, reason = cutLine(rest); !found || reason != OK {
+	if reason = h.parseStatusLine(line); reason != OK {
+		return 0, reason
+	}
+	for g.begin(); ; {
+		is, known, value, after, reason := g.next(rest, splitResponseField)
+		switch {
+		case reason != OK || is == aPart:
 			return 0, reason
-		}
-		if len(line) == 0 {
-			return len(b) - len(rest), h.decide()
+		case is == itsEnd:
+			return len(b) - len(after), h.decide()
 		}
 		if h.fields++; h.fields > limits.HeadFields {
 			return 0, TooManyFields
 		}
+		if known != field.Other {
+			if reason := h.take(known, value); reason != OK {
+				return 0, reason
+			}
+		}
+		rest = after
 	}
-	return 0, reason
 }
 
 // parseStatusLine reads HTTP/1.x, a status and a reason, which many leave out with the blank
@@ -77,22 +88,16 @@ func (h *ResponseHead) parseStatusLine(line []byte) Reason {
 	return OK
 }
 
-func (h *ResponseHead) parseField(line []byte) Reason {
-	name, value, _, reason := cutField(line)
-	if reason != OK {
-		return reason
+// take keeps what a field says of framing.
+func (h *ResponseHead) take(known field.Known, value []byte) Reason {
+	switch known {
+	case field.ContentLength:
+		return h.length(value)
+	case field.TransferEncoding:
+		return h.coding(value)
+	default:
+		return OK
 	}
-	switch len(name) {
-	case len("content-length"):
-		if equalFold(name, "content-length") {
-			return h.length(value)
-		}
-	case len("transfer-encoding"):
-		if equalFold(name, "transfer-encoding") {
-			return h.coding(value)
-		}
-	}
-	return OK
 }
 
 func (h *ResponseHead) length(value []byte) Reason {

@@ -19,16 +19,16 @@ type turn struct {
 	request  *http.Request
 	body     *body // nil: the request has no content
 	response *response
-	begun    int64 // when the first of the head was there, on the server's clock
+	target   string // of the request
+	begun    int64  // when the first of the head was there, on the server's clock
 	framed   framed
 
 	// What is used again.
-	url   url.URL
-	lines []string    // of requests
-	head  http.Header // that has them
-	reply response
-	heads http.Header // of responses
-	likes []string    // lines of responses
+	url    url.URL
+	gather gather
+	head   *exchange.Lines // of requests
+	reply  response
+	heads  *exchange.Lines // of responses
 }
 
 // framed is what is kept of a request's head that was parsed.
@@ -45,11 +45,11 @@ const (
 	inBytes    = 4 << 10
 	outBytes   = 6 << 10 // a head and a piece of 4 KiB
 	pieceBytes = 64 << 10
-	keptLines  = 2 * 128
+	keptLines  = 128
 )
 
 func newTurn() *turn {
-	return &turn{request: new(http.Request), head: http.Header{}, heads: http.Header{}}
+	return &turn{request: new(http.Request), head: exchange.NewLines(usualLines / 2), heads: exchange.NewLines(usualLines / 2)}
 }
 
 // lendAgain takes a turn back that a connection needs no longer.
@@ -64,26 +64,11 @@ func (s *Server) lendAgain(t *turn) {
 func (t *turn) between() {
 	*t.request = http.Request{}
 	t.body, t.response = nil, nil
-	if grown := t.heads[exchange.Lines]; cap(grown) > cap(t.likes) {
-		t.likes = grown
-	}
-	t.lines, t.likes = forget(t.lines), forget(t.likes)
-	clear(t.head)
-	clear(t.heads)
+	t.head.Forget()
+	t.heads.Forget()
 	poison.URL(&t.url)
 	poison.Bytes(t.out[:cap(t.out)])
 	t.reply = response{}
-}
-
-// forget empties lines for their next use.
-func forget(lines []string) []string {
-	if cap(lines) > keptLines {
-		return nil
-	}
-	lines = lines[:cap(lines)]
-	clear(lines)
-	poison.Lines(lines)
-	return lines[:0]
 }
 
 // inlet is what has come and was not read yet: b, which begins somewhere in its room.
@@ -162,13 +147,6 @@ func (t *turn) emptyOut() []byte {
 		t.out = takeOut()
 	}
 	return t.out[:0]
-}
-
-// newHeads gives empty lines of a response.
-func (t *turn) newHeads() http.Header {
-	clear(t.heads)
-	t.heads[exchange.Lines] = t.likes[:0]
-	return t.heads
 }
 
 // newReply gives the writer of a response. One that was kept stays given where that is to be found out.

@@ -27,10 +27,10 @@ func TestLinesReachNetHTTPAsFields(t *testing.T) {
 		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 	})
 	from := request(t, http.MethodPost, address, nil)
-	from.Header = http.Header{exchange.Lines: {"x-ODD", "1", "X-odd", "2"}}
+	from.Header = exchange.Ordered("x-ODD", "1", "X-odd", "2")
 	out := exchange.NewRequest(from.Context(), from)
 	out.Method, out.URL, out.Host = from.Method, from.URL, from.Host
-	exchange.CopyHead(exchange.RequestHead(out), exchange.RequestHead(from), func(string) bool { return true })
+	exchange.CopyAll(exchange.RequestHead(out), exchange.RequestHead(from))
 	exchange.AnnounceTrailers(out, []string{"x-Sum", "x-None"})
 	out.ContentLength = -1
 	out.Body = io.NopCloser(io.MultiReader(strings.NewReader("body"), ending(func() {

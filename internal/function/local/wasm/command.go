@@ -154,7 +154,7 @@ func Parse(r *http.Request, output []byte) (*http.Response, []byte, error) {
 	if err != nil {
 		return nil, nil, err //nolint:wrapcheck // it says what it is about
 	}
-	exchange.CopyHead(exchange.ResponseHead(res), head, func(string) bool { return true })
+	exchange.CopyAll(exchange.ResponseHead(res), head)
 	return res, rest, nil
 }
 

@@ -1,0 +1,112 @@
+package http1
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/weir-gateway/weir/internal/base/field"
+)
+
+var wideLimits = Limits{HeadBytes: 1 << 20, HeadFields: 20, TargetBytes: 1 << 10}
+
+// FuzzGather has heads follow each other on one connection: each is judged and read as if it were the first one.
+func FuzzGather(f *testing.F) {
+	const get = "GET / HTTP/1.1\r\nHost: a\r\nAccept: */*\r\nContent-Length: 1\r\n\r\n"
+	for _, after := range []string{
+		get, strings.ToLower(get), strings.Replace(get, "*/*", "text/html", 1), strings.Replace(get, "Accept: */*\r\n", "", 1),
+		strings.Replace(get, "\r\n\r\n", "\r\nContent-Length: 1\r\n\r\n", 1), strings.Replace(get, "Host: a", "Host:  a ", 1),
+		strings.Replace(get, "Content-Length", "Content_Length", 1), strings.Replace(get, "Accept", "Connection", 1), get[:len(get)-10],
+	} {
+		f.Add([]byte(get), []byte(after))
+	}
+	f.Add([]byte("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nServer: b\r\n\r\n"), []byte("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n"))
+	f.Fuzz(func(t *testing.T, before, head []byte) {
+		var kept, fresh gather
+		for range 2 { // the second time all of before is known
+			var h Head
+			if end, reason := h.parse(before, wideLimits, &kept); end > 0 && reason == OK {
+				kept.all()
+			}
+		}
+		var h, again Head
+		end, reason := h.parse(head, wideLimits, &fresh)
+		gotEnd, gotReason := again.parse(head, wideLimits, &kept)
+		if end != gotEnd || reason != gotReason || !sameHead(&h, &again) {
+			t.Fatalf("%q is %d, %v, %+v; after %q: %d, %v, %+v", head, end, reason, h, before, gotEnd, gotReason, again)
+		}
+		if end > 0 && reason == OK {
+			compareLines(t, head[:end], fresh.all(), kept.all())
+		}
+		kept, fresh = gather{}, gather{}
+		var r, second ResponseHead
+		if end, reason := r.parse(before, wideLimits, &kept); end > 0 && reason == OK {
+			kept.all()
+		}
+		end, reason = r.parse(head, wideLimits, &fresh)
+		gotEnd, gotReason = second.parse(head, wideLimits, &kept)
+		if end != gotEnd || reason != gotReason || r != second {
+			t.Fatalf("%q is %d, %v, %+v; after %q: %d, %v, %+v", head, end, reason, r, before, gotEnd, gotReason, second)
+		}
+		if end > 0 && reason == OK {
+			compareLines(t, head[:end], fresh.all(), kept.all())
+		}
+	})
+}
+
+func sameHead(a, b *Head) bool {
+	return bytes.Equal(a.Method, b.Method) && bytes.Equal(a.Target, b.Target) && bytes.Equal(a.Authority, b.Authority) && bytes.Equal(a.Host, b.Host) &&
+		a.Minor == b.Minor && a.Framing == b.Framing && a.Length == b.Length && a.fields == b.fields && a.lengths == b.lengths && a.codings == b.codings &&
+		a.hosts == b.hosts && a.discarded == b.discarded
+}
+
+// compareLines also compares with what a reader of the bytes alone finds.
+func compareLines(t *testing.T, head []byte, fresh, kept []field.Line) {
+	t.Helper()
+	if !slices.Equal(fresh, kept) {
+		t.Fatalf("%q has %q, and %q after another one", head, fresh, kept)
+	}
+	var want []field.Line
+	for name, value := range Fields(head[bytes.IndexByte(head, '\n')+1:]) {
+		want = append(want, field.Make(string(name), string(value)))
+	}
+	if !slices.Equal(fresh, want) {
+		t.Fatalf("%q has %q, want %q", head, fresh, want)
+	}
+}
+
+// Heads that differ in one line cost the one line.
+func TestWhatIsTheSameIsNotMadeAgain(t *testing.T) {
+	first := []byte("GET / HTTP/1.1\r\nHost: a\r\nUser-Agent: curl/8\r\nTraceparent: 1\r\nAccept: */*\r\n\r\n")
+	second := bytes.Replace(first, []byte("Traceparent: 1"), []byte("Traceparent: 2"), 1)
+	var g gather
+	for n, head := range [][]byte{first, first, second, first} {
+		var h Head
+		if end, reason := h.parse(head, wideLimits, &g); end != len(head) || reason != OK {
+			t.Fatal(end, reason)
+		}
+		if got, want := len(g.made), []int{4, 0, 1, 1}[n]; got != want {
+			t.Errorf("head %d: %d lines are new, want %d", n, got, want)
+		}
+		g.all()
+	}
+	var h Head
+	if n := testing.AllocsPerRun(100, func() { h.parse(first, wideLimits, &g); g.all() }); n > 0 {
+		t.Errorf("a head that was there before costs %v allocations", n)
+	}
+}
+
+// What a large head was is not remembered for as long as a connection lasts.
+func TestLargeHeadsAreForgotten(t *testing.T) {
+	head := []byte("GET / HTTP/1.1\r\nHost: a\r\nCookie: " + strings.Repeat("c", 2*mostGathered) + "\r\n\r\n")
+	var g gather
+	var h Head
+	if _, reason := h.parse(head, wideLimits, &g); reason != OK {
+		t.Fatal(reason)
+	}
+	g.all()
+	if g.lighten(); cap(g.fresh) > 0 || len(g.lines) > 0 {
+		t.Errorf("%d bytes are kept", cap(g.fresh))
+	}
+}
