@@ -33,6 +33,7 @@ func kinds() []kind {
 	return []kind{
 		{name: "get", title: "GET, 1 KiB", profile: "base", open: plain(64, get("/", nil, small))},
 		{name: "fields", title: "GET, 10 fields, and 8 back", profile: "base", open: plain(64, get("/fields", tenFields, small))},
+		{name: "fresh", title: "the same, no field like the one before", profile: "base", open: plain(64, fresh("/fields", tenFields, small))},
 		{name: "post", title: "POST of 4 KiB", profile: "base", open: plain(64, post("/", small))},
 		{name: "100k", title: "GET, 100 KiB", profile: "base", open: plain(32, get("/file/100k", nil, medium))},
 		{name: "1m", title: "GET, 1 MiB", profile: "base", open: plain(16, get("/file/1m", nil, large))},
@@ -68,6 +69,20 @@ var tenFields = []string{
 func get(path string, fields []string, size int) question {
 	lines := strings.Join(append([]string{"GET " + path + " HTTP/1.1", "Host: localhost"}, fields...), "\r\n")
 	return question{requests: [][]byte{[]byte(lines + "\r\n\r\n")}, body: bodyOf(size)}
+}
+
+// fresh is get with other values each time, for who keeps what is the same.
+func fresh(path string, fields []string, size int) question {
+	const variants = 97
+	q := question{body: bodyOf(size)}
+	for i := range variants {
+		others := make([]string, len(fields))
+		for at, line := range fields {
+			others[at] = fmt.Sprintf("%s, %d", line, i)
+		}
+		q.requests = append(q.requests, get(fmt.Sprintf("%s?n=%d", path, i), others, size).requests[0])
+	}
+	return q
 }
 
 func post(path string, size int) question {

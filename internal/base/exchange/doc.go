@@ -33,7 +33,7 @@
 // An engine is what reads requests and writes responses, or the other way round.
 // net/http's needs nothing of this. One that keeps the order and spelling of fields:
 //
-//   - gives header maps that have Lines, in requests, responses, their trailers and
+//   - gives header maps that stand for Lines, in requests, responses, their trailers and
 //     its ResponseWriter, and uses them again as it likes when the handler has returned;
 //   - writes and fills them through MapHead, for any of them may be a plain map;
 //   - announces the trailers to come as fields of Trailer with empty values, and

@@ -60,7 +60,7 @@ func (l *Lines) Map() http.Header {
 // LinesOf gives the lines that a map stands for, nil where it is one like every other.
 func LinesOf(h http.Header) *Lines {
 	cell := h[key]
-	if len(cell) != len(Lines{}.cell) || unsafe.StringData(cell[0]) != unsafe.StringData(stamp) {
+	if len(cell) != len(Lines{}.cell) || unsafe.StringData(cell[0]) != unsafe.StringData(stamp) { //nolint:gosec // only compared
 		return nil
 	}
 	return (*Lines)(unsafe.Pointer(unsafe.StringData(cell[1]))) //nolint:gosec // what stands beside the stamp was made by Map

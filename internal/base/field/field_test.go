@@ -18,6 +18,9 @@ func TestWordsAreJudgedAsTheirBytes(t *testing.T) {
 				if got, want := field.IsValue(b), eachMayStand(b); got != want {
 					t.Errorf("%q: may stand: %t, want %t", b, got, want)
 				}
+				if got, want := field.IsWord(b), eachMayStand(b) && !bytes.ContainsAny(b, " \t"); got != want {
+					t.Errorf("%q: is one word: %t, want %t", b, got, want)
+				}
 			}
 		}
 	}
@@ -34,6 +37,9 @@ func FuzzValues(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if got, want := field.IsValue(b), eachMayStand(b); got != want {
 			t.Errorf("%q: may stand: %t, want %t", b, got, want)
+		}
+		if got, want := field.IsWord(b), eachMayStand(b) && !bytes.ContainsAny(b, " \t"); got != want {
+			t.Errorf("%q: is one word: %t, want %t", b, got, want)
 		}
 	})
 }

@@ -31,11 +31,30 @@ func IsValue(b []byte) bool {
 	}
 	last := len(b) - wordBytes
 	for i := 0; i < last; i += wordBytes {
-		if !allStand(binary.LittleEndian.Uint64(b[i:])) {
+		if !allFrom(' ', binary.LittleEndian.Uint64(b[i:])) {
 			return eachMayStand(b[i:])
 		}
 	}
-	return allStand(binary.LittleEndian.Uint64(b[last:])) || eachMayStand(b[last:])
+	return allFrom(' ', binary.LittleEndian.Uint64(b[last:])) || eachMayStand(b[last:])
+}
+
+// IsWord tells whether no byte of b ends a part of a head, nor the head: there are neither controls nor blanks.
+func IsWord(b []byte) bool {
+	if len(b) >= wordBytes {
+		last := len(b) - wordBytes
+		for i := 0; i < last; i += wordBytes {
+			if !allFrom('!', binary.LittleEndian.Uint64(b[i:])) {
+				return false
+			}
+		}
+		b = b[last:]
+	}
+	for _, c := range b {
+		if c <= ' ' || c == 0x7f {
+			return false
+		}
+	}
+	return true
 }
 
 // MayStand tells whether a value may hold c.
@@ -58,9 +77,9 @@ const (
 	eachTop   = 0x80 * eachByte
 )
 
-// allStand tells whether each byte of a word may stand in a value, and is no tab.
-func allStand(word uint64) bool {
-	const blank, del = ' ' * eachByte, 0x7f * eachByte
+// allFrom tells whether no byte of a word is below least, nor DEL.
+func allFrom(least byte, word uint64) bool {
+	const del = 0x7f * eachByte
 	deleted := word ^ del
-	return ((word-blank)&^word|(deleted-eachByte)&^deleted)&eachTop == 0
+	return ((word-uint64(least)*eachByte)&^word|(deleted-eachByte)&^deleted)&eachTop == 0
 }

@@ -102,7 +102,7 @@ const longest = 32
 var byName = func() map[string]Known {
 	all := map[string]Known{}
 	for k, name := range canonical[:XForwardedFamily] {
-		all[name] = Known(k) //nolint:gosec // there are fewer than bits for them
+		all[name] = Known(k)
 	}
 	return all
 }()
@@ -115,7 +115,7 @@ var shapes = func() (lengths [256]uint64) {
 		lengths[initial-('a'-'A')] |= bits
 	}
 	for k, name := range canonical {
-		switch k := Known(k); { //nolint:gosec // as in byName
+		switch k := Known(k); {
 		case k == Other:
 		case k < XForwardedFamily:
 			add(name[0], 1<<len(name))

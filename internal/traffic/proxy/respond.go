@@ -48,12 +48,13 @@ func (t *passage) respond(ctx context.Context, res *http.Response) {
 	}
 	t.announceTrailers(head, res)
 	t.part(head)
-	if !isWhole(res.Body) {
+	body := heldBy(res.Body)
+	if body == nil {
 		t.watch.begin()
 	}
 	t.responding.Store(true)
 	t.w.WriteHeader(res.StatusCode)
-	err := t.pass(res)
+	err := t.passAll(res, body)
 	if _, gone := errors.AsType[goneError](err); gone {
 		return // the writer keeps why, and there is nobody to tell
 	}
@@ -75,10 +76,20 @@ func (t *passage) release(res *http.Response) {
 	}
 }
 
-// isWhole tells whether all of a body has come, so that nobody waits for it.
-func isWhole(body io.Reader) bool {
-	b, ok := body.(interface{ Whole() bool })
-	return ok && b.Whole()
+// held is a body that has come, or will.
+type held interface {
+	io.WriterTo
+
+	// Whole tells whether all of it has come, so that nobody waits for it.
+	Whole() bool
+}
+
+// heldBy gives a body that has come as a whole, nil for any other.
+func heldBy(body io.Reader) held {
+	if b, ok := body.(held); ok && b.Whole() {
+		return b
+	}
+	return nil
 }
 
 // part tells an HTTP/1.x client that is answered before its request is whole that the
@@ -94,6 +105,17 @@ func (t *passage) part(head exchange.Head) {
 type goneError struct{ error }
 
 func (e goneError) Unwrap() error { return e.error }
+
+// passAll passes a body on, which is held where body is not nil.
+func (t *passage) passAll(res *http.Response, body held) error {
+	if body == nil || res.ContentLength < 0 {
+		return t.pass(res)
+	}
+	if _, err := body.WriteTo(t.w); err != nil {
+		return goneError{err}
+	}
+	return nil
+}
 
 // pass copies the body. Each piece goes out as soon as it came, but for the last one
 // of a known length, which leaves with the end of the response. An error is the

@@ -50,6 +50,34 @@ func (r *round) Whole() bool {
 	return r.err != nil || r.framing == ByLength && int64(len(r.room.in.b)) >= r.left
 }
 
+// WriteTo implements io.WriterTo: what has been received as a whole is written from where it lies.
+func (r *round) WriteTo(w io.Writer) (int64, error) {
+	n, held, err := r.writeHeld(w)
+	switch {
+	case !held:
+		return io.Copy(w, reader(r.Read))
+	case err == nil:
+		r.end(io.EOF)
+	}
+	return int64(n), err
+}
+
+// writeHeld tells whether all that is to be read is there, and writes it then.
+func (r *round) writeHeld(w io.Writer) (n int, held bool, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed.Load() || r.err != nil || r.framing != ByLength || int64(len(r.room.in.b)) < r.left {
+		return 0, false, nil
+	}
+	if n, err = w.Write(r.room.in.b[:r.left]); err != nil {
+		return n, true, err //nolint:wrapcheck // the writer's own
+	}
+	r.room.in.skip(n)
+	r.left, r.err = 0, io.EOF
+	r.release(r.keeps)
+	return n, true, nil
+}
+
 func (r *round) end(how error) {
 	if !r.ended.Swap(true) && r.onEnd != nil {
 		r.onEnd.Ended(how)

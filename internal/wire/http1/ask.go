@@ -131,7 +131,7 @@ func (r *round) appendHead(out []byte) ([]byte, error) {
 	out = append(append(out, method...), ' ')
 	at := len(out)
 	out = appendTarget(out, req.URL)
-	if !field.IsName(method) || !isOneWord(out[at:]) {
+	if !field.IsName(method) || !field.IsWord(out[at:]) {
 		return nil, fmt.Errorf("%w: its method or its URL", errNoRequest)
 	}
 	out = append(out, " HTTP/1.1\r\nHost: "...)
@@ -141,7 +141,7 @@ func (r *round) appendHead(out []byte) ([]byte, error) {
 	} else {
 		out = append(out, req.URL.Host...)
 	}
-	if !isOneWord(out[at:]) {
+	if !field.IsWord(out[at:]) {
 		return nil, fmt.Errorf("%w: its host", errNoRequest)
 	}
 	out = append(out, "\r\n"...)
@@ -169,16 +169,6 @@ func appendTarget(out []byte, u *url.URL) []byte {
 		out = append(append(out, '?'), u.RawQuery...)
 	}
 	return out
-}
-
-// isOneWord tells whether no byte of b ends a part of a head, nor the head.
-func isOneWord(b []byte) bool {
-	for _, c := range b {
-		if c <= ' ' || c == 0x7f {
-			return false
-		}
-	}
-	return true
 }
 
 // appendFields appends the fields of a head, but for those that are said otherwise.

@@ -1,17 +1,17 @@
 package http1
 
-import "strings"
-
 // The classes of bytes that the grammar knows; one byte may be in several.
 const (
-	tchar     uint8 = 1 << iota // RFC 9110 section 5.6.2: what tokens are made of
-	nameOther                   // a tchar that is neither a letter, a digit nor '-'
-	fieldByte                   // RFC 9110 section 5.5: HTAB, SP, VCHAR and obs-text
-	pathByte                    // RFC 3986 pchar and '/', and what browsers leave raw: | [ ]
-	queryByte                   // the same, '?', and what browsers leave raw: \ ^ ` { }
-	hostByte                    // RFC 3986 unreserved: what registered names are made of in practice
+	tchar     uint16 = 1 << iota // RFC 9110 section 5.6.2: what tokens are made of
+	nameOther                    // a tchar that is neither a letter, a digit nor '-'
+	fieldByte                    // RFC 9110 section 5.5: HTAB, SP, VCHAR and obs-text
+	pathByte                     // RFC 3986 pchar and '/', and what browsers leave raw: | [ ]
+	queryByte                    // the same, '?', and what browsers leave raw: \ ^ ` { }
+	hostByte                     // RFC 3986 unreserved: what registered names are made of in practice
 	hexDigit
 	quotedByte // RFC 9110 section 5.6.4 qdtext without obs-text
+	plainByte  // what net/url writes in a path as it is
+	firstByte  // pathByte, but for '%': what a path is mostly made of
 )
 
 const (
@@ -23,8 +23,8 @@ const (
 // classes gives the classes of each byte.
 var classes = classify()
 
-func classify() (table [256]uint8) {
-	mark := func(class uint8, members string) {
+func classify() (table [256]uint16) {
+	mark := func(class uint16, members string) {
 		for i := range len(members) {
 			table[members[i]] |= class
 		}
@@ -34,6 +34,8 @@ func classify() (table [256]uint8) {
 	mark(pathByte, letters+digits+"-._~"+subDelims+":@/%|[]")
 	mark(queryByte, letters+digits+"-._~"+subDelims+":@/%|[]?\\^`{}")
 	mark(hostByte, letters+digits+"-._~")
+	mark(plainByte, letters+digits+"-._~/$&+,:;=@")
+	mark(firstByte, letters+digits+"-._~"+subDelims+":@/|[]")
 	mark(hexDigit, digits+"abcdefABCDEF")
 	for c := ' '; c <= 0xff; c++ {
 		if c != 0x7f {
@@ -48,7 +50,7 @@ func classify() (table [256]uint8) {
 }
 
 // all tells whether every byte of b is of the class.
-func all(b []byte, class uint8) bool {
+func all(b []byte, class uint16) bool {
 	for _, c := range b {
 		if classes[c]&class == 0 {
 			return false
@@ -80,9 +82,6 @@ func equalFold(b []byte, want string) bool {
 	}
 	return true
 }
-
-// is tells whether name is the canonical one, in any case. Most who spell it do so canonically.
-func is(name, canonical string) bool { return name == canonical || strings.EqualFold(name, canonical) }
 
 // equalFoldBytes tells whether a and b are the same but for the case of ASCII letters.
 func equalFoldBytes(a, b []byte) bool {

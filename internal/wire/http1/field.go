@@ -60,7 +60,7 @@ func cutField(line []byte) (name, value []byte, odd bool, reason Reason) {
 		return nil, nil, false, NoColon
 	}
 	name, value = line[:colon], trimOWS(line[colon+1:])
-	of := uint8(0)
+	of := uint16(0)
 	for _, c := range name {
 		class := classes[c]
 		if class&tchar == 0 {

@@ -20,7 +20,8 @@ type link struct {
 	status string        // of the last one, as text
 	used   bool          // it has had a request
 	ended  bool          // its end was read, or that it broke
-	until  time.Duration // how long it is kept unused, on the client's clock
+	rest   time.Duration // how long it may be unused
+	until  time.Duration // and until when that is, on the client's clock; 0: the patrol has not seen it yet
 
 	// round is what is under way: nil is nothing, client.cutOff what the patrol has ended.
 	// Whoever takes it away owns the link.

@@ -12,7 +12,6 @@ type shelf struct{ links []*link }
 // take takes the connection that was used last, whatever has become of it; nil where there is none. Those that have
 // rested for too long are the patrol's to close.
 func (c *Client) take(host string) *link {
-	now := c.now()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s := c.idle[host]
@@ -20,7 +19,7 @@ func (c *Client) take(host string) *link {
 		return nil
 	}
 	for i, l := range slices.Backward(s.links) {
-		if now < l.until {
+		if l.until == 0 || c.now() < l.until {
 			s.links = slices.Delete(s.links, i, i+1)
 			return l
 		}
@@ -28,9 +27,10 @@ func (c *Client) take(host string) *link {
 	return nil
 }
 
-// keep puts a connection back that no request uses any more. It may rest for d at most.
+// keep puts a connection back that no request uses any more. It may rest for d at most, from when the patrol sees it: most are taken again
+// before, and need no look at the clock.
 func (c *Client) keep(l *link, d time.Duration) {
-	l.until = c.now() + d
+	l.until, l.rest = 0, d
 	c.mu.Lock()
 	s := c.idle[l.host]
 	if s == nil {
@@ -62,6 +62,9 @@ func (c *Client) rested(now time.Duration) (old []*link, next time.Duration) {
 	}
 	for host, s := range c.idle {
 		s.links = slices.DeleteFunc(s.links, func(l *link) bool {
+			if l.until == 0 {
+				l.until = now + l.rest
+			}
 			switch {
 			case l.until <= now || asks && !l.peek.IsQuiet():
 				old = append(old, l)

@@ -225,12 +225,8 @@ func plainPath(path string) bool {
 		return true
 	}
 	for i := range len(path) {
-		switch path[i] {
-		case '/', '$', '&', '+', ',', ':', ';', '=', '@':
-		default:
-			if classes[path[i]]&hostByte == 0 {
-				return false
-			}
+		if classes[path[i]]&plainByte == 0 {
+			return false
 		}
 	}
 	return true

@@ -35,8 +35,9 @@ type response struct {
 	status   int    // 0: no final head was written
 	framed   bool   // the head is complete
 	chunked  bool
-	declared int64 // how long the content is as the handler says; unknown, where it does not
-	written  int64 // bytes of content
+	declared int64  // how long the content is as the handler says; unknown, where it does not
+	length   string // the line that says so; "" where it is to be made
+	written  int64  // bytes of content
 	fields   seen
 	isHead   bool
 	old      bool // HTTP/1.0
@@ -141,7 +142,13 @@ func (w *response) begin() {
 
 // beginLine writes a line, unless it is none, frames, or is one of a trailer.
 func (w *response) beginLine(line field.Line) {
-	if line == "" || line.Known() != field.Other && !w.see(line.Known(), line.Value()) {
+	if line == "" {
+		return
+	}
+	if known := line.Known(); known != field.Other && !w.see(known, line.Value()) {
+		if known == field.ContentLength && w.declared >= 0 {
+			w.length, _ = line.Wire()
+		}
 		return
 	}
 	if wire, ok := line.Wire(); ok {
@@ -270,6 +277,9 @@ func (w *response) appendFraming(f []byte, done bool) []byte {
 	default:
 		w.chunked = true
 		return append(f, "Transfer-Encoding: chunked\r\n"...)
+	}
+	if w.length != "" {
+		return append(f, w.length...)
 	}
 	f = append(f, "Content-Length: "...)
 	return append(strconv.AppendInt(f, w.declared, 10), "\r\n"...)

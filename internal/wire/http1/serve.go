@@ -185,23 +185,21 @@ func (c *Conn) handOver(t *turn) after {
 	return isTaken
 }
 
-// headBegins notes that a head is waited for, or that it has begun.
+// headBegins notes that a head is waited for, until when the sweep says, or that it has begun.
 func (c *Conn) headBegins(t *turn) {
-	now := c.server.now()
-	switch {
-	case len(t.in.b) > 0:
-		t.begun = now
-		due := int64(0)
-		if c.server.options.HeadTime > 0 {
-			due = now + int64(c.server.options.HeadTime)
-		}
-		if !c.served.Load() && c.firstHead > 0 && (due == 0 || c.firstHead < due) {
-			due = c.firstHead
-		}
-		c.expect(inLines, due)
-	default:
-		c.expect(idle, now+int64(c.server.options.KeepAlive))
+	if len(t.in.b) == 0 {
+		c.expect(idle, 0)
+		return
 	}
+	t.begun = c.server.now()
+	due := int64(0)
+	if c.server.options.HeadTime > 0 {
+		due = t.begun + int64(c.server.options.HeadTime)
+	}
+	if !c.served.Load() && c.firstHead > 0 && (due == 0 || c.firstHead < due) {
+		due = c.firstHead
+	}
+	c.expect(inLines, due)
 }
 
 // receiveMore reads more of a head, before which a blank line may have come.

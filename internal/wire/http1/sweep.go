@@ -33,7 +33,9 @@ const (
 const waitsBits = 3
 
 // expect says what is waited for from now on, and until when on the server's clock; 0 is for ever.
-func (c *Conn) expect(phase waits, due int64) { c.state.Store(due<<waitsBits | int64(phase)) }
+func (c *Conn) expect(phase waits, due int64) { c.state.Store(stateOf(phase, due)) }
+
+func stateOf(phase waits, due int64) int64 { return due<<waitsBits | int64(phase) }
 
 // awaits is what was said by expect.
 func (c *Conn) awaits() (phase waits, due int64) { return parts(c.state.Load()) }
@@ -143,6 +145,8 @@ func (c *Conn) look(now int64) int64 {
 			c.interrupt(state) // it may be parked now, or set aside
 		}
 		c.seen = state
+	case phase == idle && due == 0: // since the last look: who asks again at once need not look at the clock
+		c.state.CompareAndSwap(state, stateOf(idle, now+int64(c.server.options.KeepAlive)))
 	case phase == idle:
 		if late || now >= due-int64(c.server.options.KeepAlive)+int64(RestAfter) {
 			c.interrupt(state)

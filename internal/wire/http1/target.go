@@ -45,6 +45,15 @@ func (h *Head) parseAbsolute() Reason {
 // checkPath checks an absolute path with its query, byte by byte. What the path
 // means, and whether it is ambiguous, is not the grammar's business.
 func checkPath(target []byte) Reason {
+	n := 0
+	for n < len(target) && classes[target[n]]&firstByte != 0 {
+		n++
+	}
+	return checkRest(target[n:])
+}
+
+// checkRest is checkPath from the first byte on that is of few paths.
+func checkRest(target []byte) Reason {
 	class := pathByte
 	for i, c := range target {
 		if c == '?' {
