@@ -40,6 +40,9 @@ type Limit struct {
 // Under makes c a child of parent.
 func (c *Context) Under(parent context.Context) { c.parent = parent }
 
+// Parent gives what c is a child of.
+func (c *Context) Parent() context.Context { return c.parent }
+
 // Within has c end at a time as well, as the context that context.WithDeadlineCause makes. There
 // is no timer while nobody waits: whoever looks at Err finds out by the clock, and context.Cause
 // tells why only when that was asked. It must be called before anybody else has c, and l not be

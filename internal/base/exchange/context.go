@@ -9,16 +9,14 @@ import (
 
 type contextKey struct{}
 
-// RequestContext is a context that an engine may give a request: Begin puts the exchange into it, where it has to copy a
-// request with any other one. So may whoever makes a request, by Bear. It is for one request, and never used again.
+// RequestContext is a context that an engine may give a request. It has room for the exchange of that (see New), and Begin
+// puts one into it, where it has to copy a request with any other context. It is for one request, and never used again.
 type RequestContext struct {
 	cancel.Context
 
-	x *Exchange // nil before Begin or Bear
+	x    *Exchange // nil before Begin
+	room Exchange
 }
-
-// Bear puts x into c. It must be called once, before anybody else has c.
-func (c *RequestContext) Bear(x *Exchange) { c.x = x }
 
 // Value is the parent's, but for the exchange (context.Context).
 func (c *RequestContext) Value(key any) any {
@@ -28,6 +26,15 @@ func (c *RequestContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
+// New gives an empty exchange for r, which Begin must be called with next. It lies where r's context is, of which whoever keeps one
+// keeps the other anyway.
+func New(r *http.Request) *Exchange {
+	if c, ok := r.Context().(*RequestContext); ok && c.x == nil {
+		return &c.room
+	}
+	return new(Exchange)
+}
+
 // begin gives r with x in its context.
 func begin(r *http.Request, x *Exchange) *http.Request {
 	if c, ok := r.Context().(*RequestContext); ok && c.x == nil {
@@ -35,6 +42,25 @@ func begin(r *http.Request, x *Exchange) *http.Request {
 		return r
 	}
 	return With(r, x)
+}
+
+// InnerContext is a context that may be given to a request which is made within an exchange, and bears one of
+// its own. It is for one request, and never used again.
+type InnerContext struct {
+	cancel.Context
+
+	x *Exchange // nil before Bear
+}
+
+// Bear puts x into c. It must be called once, before anybody else has c.
+func (c *InnerContext) Bear(x *Exchange) { c.x = x }
+
+// Value is the parent's, but for the exchange (context.Context).
+func (c *InnerContext) Value(key any) any {
+	if c.x != nil && key == any(contextKey{}) {
+		return c.x
+	}
+	return c.Context.Value(key)
 }
 
 // SetContext gives r itself another context, which a copy of it would cost memory for. Nobody else may have r yet.
@@ -53,6 +79,17 @@ func Context(ctx context.Context, x *Exchange) context.Context {
 
 // From gives the exchange that ctx belongs to, or nil outside of one.
 func From(ctx context.Context) *Exchange {
+	if c, ok := ctx.(*cancel.Context); ok { // of a request to a backend
+		ctx = c.Parent()
+	}
+	if c, ok := ctx.(*RequestContext); ok && c.x != nil {
+		return c.x
+	}
+	return fromBelow(ctx)
+}
+
+// fromBelow is From of a context that is not the request's own.
+func fromBelow(ctx context.Context) *Exchange {
 	x, _ := ctx.Value(contextKey{}).(*Exchange)
 	return x
 }

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
-	"slices"
 	"strconv"
 	"time"
 
@@ -26,9 +25,6 @@ type Exchange struct {
 	// Path is the one normalised path, still percent-encoded where it has to
 	// be: what is matched, authorized and forwarded (see httpx.NormalizePath).
 	Path string
-	// EncodedSlash tells that Path holds what some servers read as a slash or as
-	// the end of a segment (see httpx.Path), which a route must opt in to.
-	EncodedSlash bool
 	// Query is the raw query without '?'.
 	Query string
 
@@ -50,13 +46,9 @@ type Exchange struct {
 	// Trace is the exchange's part of a distributed trace, nil where none is made. It
 	// may be used by several goroutines.
 	Trace Trace
-	// Verbose lets problems tell the client what is else for operators only.
-	Verbose bool
 	// Event tells that the request's body is what a function is to be given, as it is, and by which
 	// key; "" for a request that is to be made an event.
 	Event string
-	// Routine tells that nobody wants to read of it unless it failed, as of a heartbeat.
-	Routine bool
 	// Fault is the problem that the client was answered with, nil otherwise.
 	Fault *fault.Fault
 
@@ -65,6 +57,14 @@ type Exchange struct {
 
 	// Entrance serves requests within this one, nil where nothing can.
 	Entrance Entrance
+
+	// EncodedSlash tells that Path holds what some servers read as a slash or as
+	// the end of a segment (see httpx.Path), which a route must opt in to.
+	EncodedSlash bool
+	// Verbose lets problems tell the client what is else for operators only.
+	Verbose bool
+	// Routine tells that nobody wants to read of it unless it failed, as of a heartbeat.
+	Routine bool
 	// Inner tells that the request was made within another one, by an Entrance.
 	Inner bool
 
@@ -72,8 +72,8 @@ type Exchange struct {
 	// It is nil where the client or its protocol cannot take one.
 	Informational Informer
 
-	onHead []func(status int, head Head)
-	onDone []func(Outcome)
+	onHead *headHook // the first one to run
+	onDone *doneHook // the same
 
 	writer Writer     // that Begin gives
 	first  [1]Attempt // room for Attempts: most exchanges have one
@@ -151,28 +151,45 @@ type Outcome struct {
 	Took    time.Duration
 }
 
+// headHook and doneHook are queued, each before the next one.
+type headHook struct {
+	op   func(status int, head Head)
+	next *headHook
+}
+
+type doneHook struct {
+	f    func(Outcome)
+	next *doneHook
+}
+
 // OnHead queues op for the moment the final response head is written; ops run
 // in the order they were queued and see the status. After that moment it does nothing.
-func (x *Exchange) OnHead(op func(status int, head Head)) { x.onHead = append(x.onHead, op) }
+func (x *Exchange) OnHead(op func(status int, head Head)) {
+	last := &x.onHead
+	for *last != nil {
+		last = &(*last).next
+	}
+	*last = &headHook{op: op}
+}
 
 // OnDone queues f for the end of the exchange; the last one queued runs first.
-func (x *Exchange) OnDone(f func(Outcome)) { x.onDone = append(x.onDone, f) }
+func (x *Exchange) OnDone(f func(Outcome)) { x.onDone = &doneHook{f, x.onDone} }
 
 // applyHead runs the queued head operations once.
 func (x *Exchange) applyHead(status int, head Head) {
-	ops := x.onHead
+	hook := x.onHead
 	x.onHead = nil
-	for _, op := range ops {
-		op(status, head)
+	for ; hook != nil; hook = hook.next {
+		hook.op(status, head)
 	}
 }
 
 // End runs the done hooks once.
 func (x *Exchange) End(o Outcome) {
-	hooks := x.onDone
+	hook := x.onDone
 	x.onDone = nil
-	for _, hook := range slices.Backward(hooks) {
-		hook(o)
+	for ; hook != nil; hook = hook.next {
+		hook.f(o)
 	}
 }
 

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/base/cancel"
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/base/field"
@@ -375,7 +376,7 @@ func TestUpgradeKeepsTheOrderOfLines(t *testing.T) {
 
 // A context that bears an exchange is no room for another one, as of a request that is made with it and enters the house anew.
 func TestAContextBearsItsExchange(t *testing.T) {
-	var c exchange.RequestContext
+	var c exchange.InnerContext
 	c.Under(t.Context())
 	x, inner := new(exchange.Exchange), new(exchange.Exchange)
 	c.Bear(x)
@@ -386,5 +387,52 @@ func TestAContextBearsItsExchange(t *testing.T) {
 	_, begun := exchange.Begin(httptest.NewRecorder(), r, inner)
 	if exchange.Of(begun) != inner || exchange.Of(r) != x {
 		t.Error("the one within has taken its place")
+	}
+}
+
+// The exchange of a request lies in its context, where that has room, and is found from below it too.
+func TestAnExchangeLiesWhereTheContextOfItsRequestIs(t *testing.T) {
+	base, w := httptest.NewRequest(http.MethodGet, "/", nil), httptest.NewRecorder()
+	begun := func() (*http.Request, *exchange.Exchange) {
+		ctx := new(exchange.RequestContext)
+		ctx.Under(t.Context())
+		r := base.WithContext(ctx)
+		x := exchange.New(r)
+		if _, got := exchange.Begin(w, r, x); got != r {
+			t.Error("the request was copied")
+		}
+		return r, x
+	}
+	r, x := begun()
+	below := new(cancel.Context)
+	below.Under(r.Context())
+	further, end := context.WithCancel(below)
+	defer end()
+	for _, ctx := range []context.Context{r.Context(), below, further} {
+		if exchange.From(ctx) != x {
+			t.Errorf("%T does not lead to it", ctx)
+		}
+	}
+	if second := exchange.New(r); second == x || second.ID != "" {
+		t.Error("a request within is given the one that is in use")
+	}
+	if n := testing.AllocsPerRun(100, func() { _, _ = begun() }); n > 2 { // the context, and the copy of the request that is made here
+		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestHooksRunInTheirOrder(t *testing.T) {
+	var ran []string
+	x := new(exchange.Exchange)
+	w, _ := exchange.Begin(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil), x)
+	for _, name := range []string{"1", "2", "3"} {
+		x.OnHead(func(int, exchange.Head) { ran = append(ran, "head "+name) })
+		x.OnDone(func(exchange.Outcome) { ran = append(ran, "done "+name) })
+	}
+	w.Finish(nil)
+	x.OnHead(func(int, exchange.Head) { ran = append(ran, "late") })
+	x.End(exchange.Outcome{})
+	if want := []string{"head 1", "head 2", "head 3", "done 3", "done 2", "done 1"}; !slices.Equal(ran, want) {
+		t.Errorf("%q, not %q", ran, want)
 	}
 }

@@ -8,22 +8,33 @@ import "slices"
 type Params struct {
 	n      int
 	inline [inlineParams]Param
-	more   []Param
+	more   *[]Param // nil: there were never more
 }
 
 // Param is one captured value.
 type Param struct{ Name, Value string }
 
-const inlineParams = 4
+const (
+	inlineParams = 2
+	moreParams   = 4 // that there is room for where there are more
+)
 
 // Add appends a value.
 func (p *Params) Add(name, value string) {
 	if p.n < inlineParams {
 		p.inline[p.n] = Param{name, value}
 	} else {
-		p.more = append(p.more, Param{name, value})
+		p.addMore(Param{name, value})
 	}
 	p.n++
+}
+
+func (p *Params) addMore(one Param) {
+	if p.more == nil {
+		list := make([]Param, 0, moreParams)
+		p.more = &list
+	}
+	*p.more = append(*p.more, one)
 }
 
 // Len is the number of values.
@@ -34,7 +45,7 @@ func (p *Params) At(i int) Param {
 	if i < inlineParams {
 		return p.inline[i]
 	}
-	return p.more[i-inlineParams]
+	return (*p.more)[i-inlineParams]
 }
 
 // Get gives the value of that name and whether there is one.
@@ -49,10 +60,8 @@ func (p *Params) Get(name string) (string, bool) {
 
 // Truncate forgets all but the first n values; a matcher backtracks with it.
 func (p *Params) Truncate(n int) {
-	if n > inlineParams {
-		p.more = p.more[:n-inlineParams]
-	} else {
-		p.more = p.more[:0]
+	if p.more != nil {
+		*p.more = (*p.more)[:max(0, n-inlineParams)]
 	}
 	p.n = n
 }
@@ -60,6 +69,9 @@ func (p *Params) Truncate(n int) {
 // clone gives a copy that shares nothing.
 func (p *Params) clone() Params {
 	c := *p
-	c.more = slices.Clone(p.more)
+	if p.more != nil {
+		more := slices.Clone(*p.more)
+		c.more = &more
+	}
 	return c
 }

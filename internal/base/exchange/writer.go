@@ -62,7 +62,7 @@ func (w *Writer) WriteHeader(status int) {
 		return
 	}
 	w.status = status
-	if len(w.x.onHead) > 0 {
+	if w.x.onHead != nil {
 		w.x.applyHead(status, w.Head())
 	}
 	if w.r.ProtoMajor == 1 && w.x.Server != nil && w.x.Server.Leaving() { // HTTP/2 has its own way
@@ -132,7 +132,9 @@ func (w *Writer) Finish(abort error) Outcome {
 		w.written += w.tunnel.written.Load()
 	}
 	o := Outcome{Status: w.status, Written: w.written, Err: w.err, Took: time.Since(w.x.Start)}
-	w.x.End(o)
+	if w.x.onDone != nil {
+		w.x.End(o)
+	}
 	return o
 }
 

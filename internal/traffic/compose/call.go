@@ -26,7 +26,7 @@ import (
 // has it while it is under way, and then it is the run's again.
 type call struct {
 	run      *run
-	within   exchange.RequestContext // its life and time
+	within   exchange.InnerContext // its life and time
 	limit    cancel.Limit
 	step     *step
 	at       int // the step's place

@@ -14,8 +14,10 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/http2"
 )
 
-// origin is what the requests of one connection share.
+// origin is what the requests of one connection share, and the context that theirs are below.
 type origin struct {
+	context.Context //nolint:containedctx // it is one
+
 	server *Server
 	peer   netip.AddrPort
 	terms  string
@@ -29,8 +31,28 @@ type origin struct {
 
 type originKey struct{}
 
+// Value gives the origin too (context.Context).
+func (o *origin) Value(key any) any {
+	if key == any(originKey{}) {
+		return o
+	}
+	return o.Context.Value(key)
+}
+
+// originOf gives the origin of the connection that ctx belongs to, nil where there is none.
+func originOf(ctx context.Context) *origin {
+	if c, ok := ctx.(*exchange.RequestContext); ok {
+		ctx = c.Parent() // which it is, with our own engine
+	}
+	if o, ok := ctx.(*origin); ok {
+		return o
+	}
+	o, _ := ctx.Value(originKey{}).(*origin)
+	return o
+}
+
 func (s *Server) withOrigin(ctx context.Context, c net.Conn) context.Context {
-	o := &origin{server: s, peer: addrPort(c.RemoteAddr())}
+	o := &origin{Context: ctx, server: s, peer: addrPort(c.RemoteAddr())}
 	if accepted := acceptedBelow(c); accepted != nil {
 		o.terms = accepted.terms
 	}
@@ -43,7 +65,7 @@ func (s *Server) withOrigin(ctx context.Context, c net.Conn) context.Context {
 	case http1.TLSSieve:
 		o.wire = on
 	}
-	return context.WithValue(ctx, originKey{}, o)
+	return o
 }
 
 // acceptedBelow finds what was accepted below a connection that net/http serves.
@@ -78,7 +100,7 @@ func Bind(hello *tls.ClientHelloInfo, terms string) {
 // TermsFrom gives the terms that the connection of a request's context is bound
 // to, "" where there are none.
 func TermsFrom(ctx context.Context) string {
-	if o, ok := ctx.Value(originKey{}).(*origin); ok {
+	if o := originOf(ctx); o != nil {
 		return o.terms
 	}
 	return ""
@@ -97,7 +119,7 @@ func addrPort(addr net.Addr) netip.AddrPort {
 // belongs to, 4-in-6 addresses unmapped and not valid on a Unix socket, and what serves
 // it, nil where there is none.
 func ConnectionFrom(ctx context.Context) (peer netip.AddrPort, server exchange.Server) {
-	if o, ok := ctx.Value(originKey{}).(*origin); ok {
+	if o := originOf(ctx); o != nil {
 		return o.peer, o.server
 	}
 	return netip.AddrPort{}, nil
@@ -107,7 +129,7 @@ func ConnectionFrom(ctx context.Context) (peer netip.AddrPort, server exchange.S
 // where it is. When the content of a request breaks its framing, its Read fails
 // with this fault, and the request's context ends with it.
 func FaultFrom(ctx context.Context) *fault.Fault {
-	if o, ok := ctx.Value(originKey{}).(*origin); ok && o.wire != nil {
+	if o := originOf(ctx); o != nil && o.wire != nil {
 		return o.wire.Fault()
 	}
 	return nil
@@ -159,8 +181,8 @@ func (s handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // serveStream serves a request of an HTTP/2 connection.
 func (s *Server) serveStream(w http.ResponseWriter, r *http.Request) {
-	o, ok := r.Context().Value(originKey{}).(*origin)
-	if !ok || o.meter == nil {
+	o := originOf(r.Context())
+	if o == nil || o.meter == nil {
 		s.answer(w, r)
 		return
 	}

@@ -29,11 +29,11 @@ func (s *Server) serveOwn(accepted *conn, conn net.Conn, deadline time.Time) {
 
 // withOwn gives the requests of a connection their origin.
 func (s *Server) withOwn(ctx context.Context, c *http1.Conn) context.Context {
-	o := &origin{server: s, peer: addrPort(c.RemoteAddr()), wire: c}
+	o := &origin{Context: ctx, server: s, peer: addrPort(c.RemoteAddr()), wire: c}
 	if accepted := acceptedBelow(c.NetConn()); accepted != nil {
 		o.terms = accepted.terms
 	}
-	return context.WithValue(ctx, originKey{}, o)
+	return o
 }
 
 // goOn has net/http's server go on with a connection that turned out to speak HTTP/2.
