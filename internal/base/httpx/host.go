@@ -59,23 +59,19 @@ func normalizeHost(authority string) (string, error) {
 // every request: one look at each byte. Whatever is not usual is looked at more closely.
 func usualName(authority string) (end int, usual bool) {
 	label := 0
-	for end < len(authority) {
-		if c := authority[end]; !inLabel[c] {
-			if c == ':' {
-				break
-			}
-			if c != '.' || end == label || end-label > maxLabel {
+	for i := 0; i < len(authority); i++ {
+		if !inLabel[authority[i]] { // all is within this, for what is in labels to be gone over with the fewest steps
+			if i == label || i-label > maxLabel {
 				return 0, false
 			}
-			label = end + 1
+			if authority[i] != '.' {
+				return i, authority[i] == ':' && i <= maxName && validPort(authority[i+1:])
+			}
+			label = i + 1
 		}
-		end++
 	}
-	port := ""
-	if end < len(authority) {
-		port = authority[end+1:]
-	}
-	return end, label < end && end-label <= maxLabel && end <= maxName && validPort(port)
+	n := len(authority)
+	return n, label < n && n-label <= maxLabel && n <= maxName
 }
 
 // inLabel holds for what labels are made of, but for capitals.

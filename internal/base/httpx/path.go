@@ -47,12 +47,13 @@ func NormalizePath(raw string) (Path, error) {
 
 // NormalizeTarget is NormalizePath for the path of a request target, with the query that follows it, without its '?'.
 func NormalizeTarget(target string) (path Path, query string, err error) {
-	switch end := normalUntil(target); {
-	case end == 0:
-	case end == len(target):
-		return Path{Text: target}, "", nil
-	case target[end] == '?':
-		return Path{Text: target[:end]}, target[end+1:], nil
+	if end := normalUntil(target); end > 0 {
+		if end == len(target) {
+			return Path{Text: target}, "", nil
+		}
+		if target[end] == '?' {
+			return Path{Text: target[:end]}, target[end+1:], nil
+		}
 	}
 	raw, query, _ := strings.Cut(target, "?")
 	path, err = normalizePath(raw)
@@ -60,23 +61,19 @@ func NormalizeTarget(target string) (path Path, query string, err error) {
 }
 
 // normalUntil gives how far the beginning of a target is a path that is seen at a glance to be in its one form, as nearly
-// every one is as a whole: without encodings, parameters, and segments that begin with a dot. It ends behind a
-// character of a segment or a single slash, so that what comes next is another thing or none.
+// every one is as a whole: without encodings, parameters, and segments that are empty or begin with a dot.
 func normalUntil(target string) int {
 	if target == "" || target[0] != '/' {
 		return 0
 	}
-	for i := 1; ; i++ {
-		if i < len(target) && (target[i] == '/' || target[i] == '.') { // behind a slash
-			return i
-		}
-		for i < len(target) && classes[target[i]] == plain {
-			i++
-		}
-		if i == len(target) || target[i] != '/' {
-			return i
+	for i := 0; i < len(target); i++ {
+		if classes[target[i]] != plain { // as in usualName
+			if target[i] != '/' || i+1 < len(target) && (target[i+1] == '/' || target[i+1] == '.') {
+				return i
+			}
 		}
 	}
+	return len(target)
 }
 
 // normalizePath is NormalizePath of any path.

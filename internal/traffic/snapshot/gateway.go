@@ -46,7 +46,7 @@ func NewGateway(o Options) *Gateway { return &Gateway{options: o} }
 // Swap makes s the snapshot of every request from now on and returns the one
 // before, nil at first. Requests under way keep the one they began with; see Unused.
 func (g *Gateway) Swap(s *Snapshot) *Snapshot {
-	s.use = &use{}
+	s.use = &use{gateway: g, log: s.AccessLog, tracer: s.Tracer}
 	before := g.current.Swap(s)
 	if before != nil {
 		before.use.retire()
@@ -74,12 +74,12 @@ func (g *Gateway) Handler(socket string) *Handler { return &Handler{gateway: g, 
 // Refuse answers a request that was refused before it could be read as one:
 // malformed, too large or too slow.
 func (g *Gateway) Refuse(w http.ResponseWriter, r *http.Request, f *fault.Fault) {
-	v := &visit{gateway: g}
+	v := visit{Exchange: exchange.New(r), use: &use{gateway: g}} // it is no request of any snapshot
 	v.ID, v.Start = newID(), time.Now()
 	v.Client.Peer, v.Server = g.options.Connection(r.Context())
 	v.Client.IP = v.Client.Peer.Addr()
 	if s := g.Current(); s != nil {
-		v.log = s.AccessLog
+		v.use.log = s.AccessLog
 	}
 	v.begin(w, r)
 	v.writer.Fail(f)
@@ -89,28 +89,33 @@ func (g *Gateway) Refuse(w http.ResponseWriter, r *http.Request, f *fault.Fault)
 func (g *Gateway) serve(h *Handler, w http.ResponseWriter, r *http.Request) {
 	s := h.enter()
 	if s == nil {
-		exchange.Refuse(w, r, fault.ShuttingDown.New("The gateway has no configuration yet.", fault.RetryAfter(time.Second)))
+		unready(w, r)
 		return
 	}
-	v := g.visit(s)
+	n := g.under.requests.Add(1)
+	v := visit{Exchange: exchange.New(r), use: s.use}
 	defer v.leave()
 	var peer netip.AddrPort
 	peer, v.Server = g.options.Connection(r.Context())
 	v.Entrance = h
-	s.open(&v.Exchange, r, peer)
+	s.open(v.Exchange, r, peer)
 	v.begin(w, r)
-	g.pass(h, s, v, nil)
+	g.pass(h, s, &v, n, nil)
+}
+
+func unready(w http.ResponseWriter, r *http.Request) {
+	exchange.Refuse(w, r, fault.ShuttingDown.New("The gateway has no configuration yet.", fault.RetryAfter(time.Second)))
 }
 
 // pass takes a request whose exchange has begun to its route, of those of a group
-// where within is not nil. Its stack is kept while the request is answered, so
-// that what ends before that is another method's.
-func (g *Gateway) pass(h *Handler, s *Snapshot, v *visit, within *exchange.Within) {
+// where within is not nil. n are under way with it. Its stack is kept while the request is
+// answered, so that what ends before that is another method's.
+func (g *Gateway) pass(h *Handler, s *Snapshot, v *visit, n int64, within *exchange.Within) {
 	defer v.finish()
-	if v.tracer != nil {
-		v.tracer.Begin(v.request, &v.Exchange)
+	if v.use.tracer != nil {
+		v.use.tracer.Begin(v.request, v.Exchange)
 	}
-	target := g.lead(h, s, v, within)
+	target := g.lead(h, s, v, n, within)
 	if target == nil {
 		return
 	}
@@ -119,18 +124,18 @@ func (g *Gateway) pass(h *Handler, s *Snapshot, v *visit, within *exchange.Withi
 	target.Handler.ServeHTTP(v.writer, v.request)
 }
 
-// lead gives the route of a request. Where there is none for it, it is answered.
-func (g *Gateway) lead(h *Handler, s *Snapshot, v *visit, within *exchange.Within) *Route {
-	r := v.request
-	if f := g.full(s, v.number); f != nil && (s.Vital == "" || s.Socket(h.socket) != s.Vital) {
-		v.writer.Fail(f)
+// lead gives the route of a request, the nth of those under way. Where there is none for it, it is answered.
+func (g *Gateway) lead(h *Handler, s *Snapshot, v *visit, n int64, within *exchange.Within) *Route {
+	r, socket := v.request, s.Socket(h.socket)
+	if g.full(s, n) && (s.Vital == "" || socket != s.Vital) {
+		v.writer.Fail(g.fullness(s, n))
 		return nil
 	}
 	if r.Method == http.MethodOptions && r.RequestURI == "*" {
 		v.writer.WriteHeader(http.StatusNoContent) // about the server as a whole (RFC 9110 section 9.3.7): it is here
 		return nil
 	}
-	target, f := s.find(s.Socket(h.socket), r, &v.Exchange, g, within)
+	target, f := s.find(socket, r, v.Exchange, g, within)
 	if f != nil {
 		v.writer.Fail(f)
 		return nil
@@ -150,31 +155,23 @@ func (g *Gateway) bound(r *http.Request) bound {
 	return b
 }
 
-func (g *Gateway) full(s *Snapshot, inFlight int64) *fault.Fault {
-	switch {
-	case s.InFlight > 0 && inFlight > int64(s.InFlight):
+// full tells whether there is no place for the nth request under way.
+func (g *Gateway) full(s *Snapshot, n int64) bool {
+	return s.InFlight > 0 && n > int64(s.InFlight) || g.options.Exhausted != nil && g.options.Exhausted()
+}
+
+// fullness tells what there is too little of.
+func (g *Gateway) fullness(s *Snapshot, n int64) *fault.Fault {
+	if s.InFlight > 0 && n > int64(s.InFlight) {
 		return fault.Overloaded.New("Try again in a moment.", fault.RetryAfter(time.Second), fault.Internal("limits.requests is %d", s.InFlight))
-	case g.options.Exhausted != nil && g.options.Exhausted():
-		return fault.MemoryPressure.New("Try again in a moment.", fault.RetryAfter(time.Second))
 	}
-	return nil
+	return fault.MemoryPressure.New("Try again in a moment.", fault.RetryAfter(time.Second))
 }
 
 // find is the way from a request to its route, the same for serving and for
 // explain. It completes the exchange. by knows the connection that r came on; it is nil
 // for one that would fit. Where within is not nil there are only the routes of its group.
 func (s *Snapshot) find(socket string, r *http.Request, x *exchange.Exchange, by *Gateway, within *exchange.Within) (*Route, *fault.Fault) {
-	target, f := s.lead(socket, r, x, by)
-	if f == nil && within != nil && target.Group != within.Group {
-		f = fault.RouteNotFound.New("", fault.Internal("%s is of another group than the batch", x.Route))
-		x.Route, x.Origin = "", nil // it is not there for this request
-		return nil, f
-	}
-	return target, f
-}
-
-// lead is the way to a route of any group.
-func (s *Snapshot) lead(socket string, r *http.Request, x *exchange.Exchange, by *Gateway) (*Route, *fault.Fault) {
 	if f := s.normalize(r, x); f != nil {
 		return nil, f
 	}
@@ -198,13 +195,23 @@ func (s *Snapshot) lead(socket string, r *http.Request, x *exchange.Exchange, by
 		return nil, l.miss(r, x, s.Verbose)
 	}
 	x.Route, x.Origin = target.Name, &target.Origin
-	if f := target.admits(x); f != nil {
-		return nil, f
+	if x.EncodedSlash && !target.EncodedSlash {
+		return nil, ambiguous()
 	}
 	if f := l.overridden(r, x, target); f != nil {
 		return nil, f
 	}
+	if within != nil && target.Group != within.Group {
+		return nil, foreign(x)
+	}
 	return target, nil
+}
+
+// foreign tells that the route of x is of another group than the batch, so that it is not there for this request.
+func foreign(x *exchange.Exchange) *fault.Fault {
+	f := fault.RouteNotFound.New("", fault.Internal("%s is of another group than the batch", x.Route))
+	x.Route, x.Origin = "", nil
+	return f
 }
 
 // normalize fills in host, path and query, once for everyone after it.
@@ -277,10 +284,7 @@ func (l *Listener) miss(r *http.Request, x *exchange.Exchange, verbose bool) *fa
 	return fault.RouteNotFound.New(strings.TrimSpace("No route matches " + r.Method + " " + x.Path + ". " + l.Table.Nearest(&q).Closest()))
 }
 
-// admits applies what a route must opt in to.
-func (t *Route) admits(x *exchange.Exchange) *fault.Fault {
-	if x.EncodedSlash && !t.EncodedSlash {
-		return fault.AmbiguousPath.New("An encoded slash (%2F) or backslash (%5C), or a semicolon, is not accepted on this path.")
-	}
-	return nil
+// ambiguous is for what a route must opt in to.
+func ambiguous() *fault.Fault {
+	return fault.AmbiguousPath.New("An encoded slash (%2F) or backslash (%5C), or a semicolon, is not accepted on this path.")
 }

@@ -26,12 +26,13 @@ func (h *Handler) Enter(w http.ResponseWriter, r *http.Request, within exchange.
 		exchange.Refuse(w, r, fault.ShuttingDown.New("The gateway has no configuration any more."))
 		return
 	}
-	v := h.gateway.visit(s)
+	n := h.gateway.under.requests.Add(1)
+	v := visit{Exchange: exchange.New(r), use: s.use}
 	defer v.leave()
-	s.within(&v.Exchange, r, within)
+	s.within(v.Exchange, r, within)
 	v.Entrance = h
 	v.begin(w, r)
-	h.gateway.pass(h, s, v, &within)
+	h.gateway.pass(h, s, &v, n, &within)
 }
 
 // Snapshot is what requests are served by now, nil before the first Swap.

@@ -206,7 +206,13 @@ func (s *Snapshot) listener(socket, host string) *Listener {
 	var best *Listener
 	most := 0
 	for _, l := range s.Listeners {
-		if l.Socket != socket {
+		switch {
+		case l.Socket != socket:
+			continue
+		case l.Hostname == "": // fits, and nothing fits less well
+			if best == nil {
+				best, most = l, 1
+			}
 			continue
 		}
 		if fit := httpx.HostnameFit(l.Hostname, host); fit > most {

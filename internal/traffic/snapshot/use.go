@@ -3,11 +3,18 @@ package snapshot
 import (
 	"sync"
 	"sync/atomic"
+
+	"github.com/weir-gateway/weir/internal/base/telemetry/accesslog"
+	"github.com/weir-gateway/weir/internal/base/telemetry/tracing"
 )
 
 // use counts the requests that hold a snapshot, so that what only it uses can
-// be ended when the last of them has gone. The zero value is ready.
+// be ended when the last of them has gone. Without what they need at their end it is ready too.
 type use struct {
+	gateway *Gateway
+	log     *accesslog.Log
+	tracer  *tracing.Tracer
+
 	requests atomic.Int64
 	retired  atomic.Bool
 	made     sync.Once

@@ -8,55 +8,45 @@ import (
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/base/telemetry"
-	"github.com/weir-gateway/weir/internal/base/telemetry/accesslog"
-	"github.com/weir-gateway/weir/internal/base/telemetry/tracing"
 )
 
 // visit is an exchange with who counts and logs it when it has ended, and no done hook, so
-// that this costs no memory.
+// that this costs no memory. It lies on the stack of who serves the request.
 type visit struct {
-	exchange.Exchange
+	*exchange.Exchange
 
-	gateway *Gateway
-	use     *use  // of its snapshot, which itself is not held
-	number  int64 // of the requests that were under way with it
+	use     *use // of its snapshot, which itself is not held: a long stream would hold it long
 	writer  *exchange.Writer
 	request *http.Request
 	meter   *telemetry.Route
 	counted *telemetry.Route // in which it is counted as under way
-	log     *accesslog.Log
-	tracer  *tracing.Tracer
-}
-
-// visit begins that of a request by s, which the caller was counted in for. It must leave.
-func (g *Gateway) visit(s *Snapshot) *visit {
-	return &visit{gateway: g, use: s.use, number: g.under.requests.Add(1), log: s.AccessLog, tracer: s.Tracer}
 }
 
 // leave counts the request out.
 func (v *visit) leave() {
-	v.gateway.under.leave()
+	v.use.gateway.under.leave()
 	v.use.leave()
 }
 
 // begin has the exchange begin, which no route is known for yet.
 func (v *visit) begin(w http.ResponseWriter, r *http.Request) {
-	v.meter = v.gateway.options.Unmatched
-	v.writer, v.request = exchange.Begin(w, r, &v.Exchange)
+	v.meter = v.use.gateway.options.Unmatched
+	v.writer, v.request = exchange.Begin(w, r, v.Exchange)
 }
 
 // end ends the exchange; abort is as in exchange.Writer.Finish.
 func (v *visit) end(abort error) {
 	outcome := v.writer.Finish(abort)
-	v.meter.Count(v.request.Method, &v.Exchange, outcome)
-	if v.tracer != nil {
-		v.tracer.End(v.request, &v.Exchange, outcome)
+	v.meter.Count(v.request.Method, v.Exchange, outcome)
+	use := v.use
+	if use.tracer != nil {
+		use.tracer.End(v.request, v.Exchange, outcome)
 	}
-	if v.log != nil {
-		v.log.Write(v.request, v.writer.Head(), &v.Exchange, outcome)
+	if use.log != nil {
+		use.log.Write(v.request, v.writer.Head(), v.Exchange, outcome)
 	}
-	if visited := v.gateway.options.Visited; visited != nil {
-		visited(v.request, &v.Exchange, outcome)
+	if visited := use.gateway.options.Visited; visited != nil {
+		visited(v.request, v.Exchange, outcome)
 	}
 }
 
@@ -77,7 +67,7 @@ func (v *visit) broken(cause any) {
 		v.end(http.ErrAbortHandler)
 		panic(http.ErrAbortHandler)
 	}
-	v.gateway.options.Log.Error("panic in a handler", "request_id", v.ID, "route", v.Route, "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
+	v.use.gateway.options.Log.Error("panic in a handler", "request_id", v.ID, "route", v.Route, "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
 	err := fault.Unexpected.New("", fault.Internal("panic: %v", cause))
 	defer v.end(err)
 	v.writer.Fail(err) // panics with http.ErrAbortHandler where the head is out
