@@ -59,7 +59,7 @@ func normalizeHost(authority string) (string, error) {
 // every request: one look at each byte. Whatever is not usual is looked at more closely.
 func usualName(authority string) (end int, usual bool) {
 	label := 0
-	for i := 0; i < len(authority); i++ {
+	for i := range len(authority) {
 		if !inLabel[authority[i]] { // all is within this, for what is in labels to be gone over with the fewest steps
 			if i == label || i-label > maxLabel {
 				return 0, false

@@ -66,7 +66,7 @@ func normalUntil(target string) int {
 	if target == "" || target[0] != '/' {
 		return 0
 	}
-	for i := 0; i < len(target); i++ {
+	for i := range len(target) {
 		if classes[target[i]] != plain { // as in usualName
 			if target[i] != '/' || i+1 < len(target) && (target[i+1] == '/' || target[i+1] == '.') {
 				return i
