@@ -61,7 +61,9 @@ func (r *Route) Count(method string, x *exchange.Exchange, o exchange.Outcome) {
 		r.took.observe(o.Took)
 	}
 	r.sent.Add(uint64(o.Written))
-	r.received.Add(uint64(x.Received))
+	if x.Received != 0 {
+		r.received.Add(uint64(x.Received))
+	}
 	if x.Fault != nil {
 		if place, ok := faultPlaces[x.Fault.Code]; ok {
 			r.faults[place].Add(1)

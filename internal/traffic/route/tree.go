@@ -187,24 +187,32 @@ func (s *search) walk(n *node, rest string, more bool) bool {
 	if !more {
 		return s.offer(n.ends) || s.offer(n.rests)
 	}
-	segment, after, another := rest, "", false
-	if i := strings.IndexByte(rest, '/'); i >= 0 { //nolint:modernize // strings.Cut takes twice as long
-		segment, after, another = rest[:i], rest[i+1:], true
+	segment, end := rest, strings.IndexByte(rest, '/')
+	if end >= 0 {
+		segment = rest[:end]
 	}
-	if c := n.literal(segment); c != nil && s.walk(c, after, another) {
+	if c := n.literal(segment); c != nil && s.below(c, rest, end) {
 		return true
 	}
 	if segment != "" {
 		for i := range n.mixed {
-			if n.mixed[i].fits(segment) && s.walk(n.mixed[i].to, after, another) {
+			if n.mixed[i].fits(segment) && s.below(n.mixed[i].to, rest, end) {
 				return true
 			}
 		}
-		if n.param != nil && s.walk(n.param, after, another) {
+		if n.param != nil && s.below(n.param, rest, end) {
 			return true
 		}
 	}
 	return s.offer(n.rests)
+}
+
+// below goes on at n with what comes after end in rest, the place of its first slash; negative there is none.
+func (s *search) below(n *node, rest string, end int) bool {
+	if end < 0 {
+		return s.walk(n, "", false)
+	}
+	return s.walk(n, rest[end+1:], true)
 }
 
 func (s *search) offer(rules []*rule) bool {

@@ -193,8 +193,10 @@ type StepNote struct {
 
 // Socket gives the name of the socket that a handler was made for.
 func (s *Snapshot) Socket(handler string) string {
-	if name, ok := s.Sockets[handler]; ok {
-		return name
+	if len(s.Sockets) > 0 {
+		if name, ok := s.Sockets[handler]; ok {
+			return name
+		}
 	}
 	return handler
 }
