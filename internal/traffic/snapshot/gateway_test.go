@@ -287,3 +287,45 @@ type nullWriter struct{ h http.Header }
 func (w nullWriter) Header() http.Header         { return w.h }
 func (w nullWriter) Write(p []byte) (int, error) { return len(p), nil }
 func (w nullWriter) WriteHeader(int)             {}
+
+func TestIDsAreOf32DigitsAndEachIsAnother(t *testing.T) {
+	var got string
+	h := gateway(t, snapshot.Options{}, func(_ http.ResponseWriter, r *http.Request) { got = exchange.Of(r).ID })
+	ids, digits := map[string]bool{}, map[rune]bool{}
+	for range 200 {
+		do(h, "GET", "/things/1")
+		for _, digit := range got {
+			digits[digit] = true
+		}
+		ids[got] = true
+		if len(got) != 32 || strings.Trim(got, "0123456789abcdef") != "" {
+			t.Fatalf("the id is %q", got)
+		}
+	}
+	if len(ids) != 200 || len(digits) != 16 {
+		t.Errorf("%d ids of %d digits", len(ids), len(digits))
+	}
+}
+
+// What serving takes of memory beside what the engine does: the text of the id, and two looks over the names of its fields.
+const allocationsOfServing = 3
+
+func TestServingARequestAllocatesNoMoreThanStated(t *testing.T) {
+	metrics := telemetry.New("test")
+	meter, release := metrics.Route("x")
+	defer release()
+	h := gateway(t, snapshot.Options{}, func(http.ResponseWriter, *http.Request) {}, func(_ *snapshot.Snapshot, r *snapshot.Route) { r.Meter = meter })
+	r := httptest.NewRequest(http.MethodGet, "/things/1?a=b", nil)
+	r.Header = http.Header{exchange.Lines: {"Accept", "*/*"}}
+	w := nullWriter{http.Header{exchange.Lines: nil}}
+	begun := func() *http.Request { // as our own engine makes it
+		ctx := new(exchange.RequestContext)
+		ctx.Under(t.Context())
+		return r.WithContext(ctx)
+	}
+	all := testing.AllocsPerRun(1000, func() { h.ServeHTTP(w, begun()) })
+	engines := testing.AllocsPerRun(1000, func() { _ = begun() })
+	if got := all - engines; got > allocationsOfServing {
+		t.Errorf("%v allocations, want %d", got, allocationsOfServing)
+	}
+}
