@@ -77,7 +77,7 @@ func outcomeNames() [outcomes]string {
 
 // Tried counts an attempt by its outcome. again tells that it was not the first of
 // its request.
-func (b *Backend) Tried(a exchange.Attempt, again bool) {
+func (b *Backend) Tried(a *exchange.Attempt, again bool) {
 	if b == nil {
 		return
 	}
@@ -91,11 +91,11 @@ func (b *Backend) Tried(a exchange.Attempt, again bool) {
 // Refused counts an attempt that met nobody, because of err: it has no duration.
 func (b *Backend) Refused(err error) {
 	if b != nil {
-		b.attempts[outcomeOf(exchange.Attempt{Err: err})].Add(1)
+		b.attempts[outcomeOf(&exchange.Attempt{Err: err})].Add(1)
 	}
 }
 
-func outcomeOf(a exchange.Attempt) int {
+func outcomeOf(a *exchange.Attempt) int {
 	switch {
 	case a.Err == nil && a.Status < 500:
 		return answered

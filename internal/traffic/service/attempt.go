@@ -27,8 +27,8 @@ type attempt struct {
 	body    *replay       // its content; nil: none that could fail
 	out     http.Request  // that is sent to the endpoint
 	url     url.URL       // of out
-	start   time.Time
-	whole   atomic.Int64  // how long it took until the request was wholly sent, 0: it was not
+	start   int64         // of the pool's clock
+	whole   atomic.Int64  // how long it took until the request was wholly sent, and one more; 0: it was not
 	limit   time.Duration // for the head; 0: none
 	bound   bound         // with limit
 	phase   atomic.Uint32
@@ -66,36 +66,36 @@ func (a *attempt) bind(ctx context.Context) context.Context {
 // sent begins the wait for the head; only the first call counts.
 func (a *attempt) sent() {
 	if a.whole.Load() == 0 {
-		a.whole.CompareAndSwap(0, max(1, int64(time.Since(a.start))))
+		a.whole.CompareAndSwap(0, a.took(a.service.pool.Now())+1)
 	}
 	if a.limit > 0 && a.phase.Load() == sending {
-		a.bound.begin(time.Now())
+		a.bound.begin()
 	}
 }
 
-// sentAtOnce is sent for a request that is whole when the attempt begins.
+// sentAtOnce is sent for a request that is whole when the attempt begins, before anybody else has the attempt.
 func (a *attempt) sentAtOnce() {
 	a.whole.Store(1)
-	if a.limit > 0 {
-		a.bound.begin(a.start)
-	}
+	a.phase.Store(waiting)
 }
 
+// took is how much time has passed since the attempt began.
+func (a *attempt) took(now int64) int64 { return max(0, now-a.start) }
+
 // sentAfter is how long it took until the request was wholly sent, -1 where it was not.
-func (a *attempt) sentAfter() time.Duration {
-	if d := a.whole.Load(); d > 0 {
-		return time.Duration(d)
-	}
-	return -1
-}
+func (a *attempt) sentAfter() time.Duration { return time.Duration(a.whole.Load() - 1) }
 
 // headSeen ends the wait for the head; it tells false where that was over already.
 func (a *attempt) headSeen() bool {
 	inTime := a.phase.Swap(answered) != timedOut
-	if a.limit > 0 {
-		a.bound.stop()
-	}
+	a.bound.stop()
 	return inTime
+}
+
+// abandon counts an attempt out that has panicked, which nobody else does.
+func (a *attempt) abandon() {
+	a.headSeen()
+	a.Ended(nil)
 }
 
 // failed gives the error of an attempt without a response.
@@ -113,28 +113,24 @@ func (a *attempt) failed(err error, address string) error {
 
 // answer takes what the head told, or err where there is none, and gives what it was. An error
 // ends the attempt.
-func (a *attempt) answer(res *http.Response, err error, took time.Duration) balance.Outcome {
-	if sent := a.sentAfter(); sent > 0 && sent < took {
+func (a *attempt) answer(res *http.Response, err error, now int64) balance.Outcome {
+	took := a.took(now)
+	if sent := int64(a.sentAfter()); sent > 0 && sent < took {
 		took -= sent // the time that a client takes for its body is not the endpoint's
 	}
 	a.head = a.judge(res, err)
-	a.observe(a.head.outcome, took)
+	a.service.pool.Observe(&a.state.load, now, time.Duration(took), a.head.outcome)
 	if o := &a.service.selection.Load().Outlier; a.head.final(o) {
 		a.settled.Store(true)
-		a.learn(a.head, o)
+		a.learn(&a.head, o)
 	}
 	if err != nil {
 		if a.head.outcome == balance.Failed && unreachable(err) {
-			a.state.load.Unreachable(a.service.pool.Now())
+			a.state.load.Unreachable(now)
 		}
 		a.done()
 	}
 	return a.head.outcome
-}
-
-func (a *attempt) observe(o balance.Outcome, took time.Duration) {
-	pool := a.service.pool
-	pool.Observe(&a.state.load, pool.Now(), took, o)
 }
 
 // takesOver has the attempt tell what comes of the request, where that is not known yet. Who
@@ -152,7 +148,7 @@ func (a *attempt) takesOver(c *call) {
 // lasts takes an answer that goes on for a good one.
 func (a *attempt) lasts() {
 	if !a.settled.Swap(true) {
-		a.settle(finding{outcome: balance.Ended, status: http.StatusOK})
+		a.settle(&finding{outcome: balance.Ended, status: http.StatusOK})
 	}
 }
 
@@ -163,17 +159,27 @@ func (a *attempt) Ended(how error) {
 		a.lasting.Stop()
 	}
 	if !a.settled.Swap(true) {
-		f := a.judgeEnd(how)
-		if a.call != nil || f.err != nil {
-			a.observe(f.outcome, 0)
+		if a.call == nil && (how == nil || isEnd(how)) {
+			a.settle(&a.head) // as the head said
+		} else {
+			a.settleEnd(how)
 		}
-		a.settle(f)
 	}
 	a.done()
 }
 
+// settleEnd settles what the end of an answer says.
+func (a *attempt) settleEnd(how error) {
+	f := a.judgeEnd(how)
+	if a.call != nil || f.err != nil {
+		pool := a.service.pool
+		pool.Observe(&a.state.load, pool.Now(), 0, f.outcome)
+	}
+	a.settle(&f)
+}
+
 // settle tells what came of the attempt, once.
-func (a *attempt) settle(f finding) {
+func (a *attempt) settle(f *finding) {
 	a.learn(f, &a.service.selection.Load().Outlier)
 	if a.counted {
 		a.service.conclude(a.trial, f.outcome)

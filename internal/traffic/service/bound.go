@@ -2,6 +2,7 @@ package service
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/cancel"
@@ -15,44 +16,67 @@ type bound struct {
 
 	attempt *attempt
 
-	mu    sync.Mutex // guards what follows
-	begun time.Time  // the wait; zero: it has not
-	timer *time.Timer
+	mu    sync.Mutex // held while the timer is made or changed
+	timer atomic.Pointer[time.Timer]
 }
 
-// begin begins the wait for the head at a time, which is now; only the first call counts.
-func (b *bound) begin(now time.Time) {
+// begun is when the wait began, in a phase in which it has.
+func (b *bound) begun() int64 { return b.attempt.start + int64(b.attempt.sentAfter()) }
+
+// left is how much of the wait is left.
+func (b *bound) left() time.Duration {
+	return b.attempt.limit - time.Duration(b.attempt.service.pool.Now()-b.begun())
+}
+
+// begin begins the wait for the head, as the request was sent now; only the first call counts.
+func (b *bound) begin() {
+	if b.attempt.phase.CompareAndSwap(sending, waiting) && b.timer.Load() != nil {
+		b.set()
+	}
+}
+
+// set sets the timer.
+func (b *bound) set() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !b.attempt.phase.CompareAndSwap(sending, waiting) {
-		return
-	}
-	b.begun = now
-	if b.timer != nil {
-		b.timer.Reset(b.attempt.limit)
+	if b.attempt.phase.Load() == waiting {
+		b.timer.Load().Reset(b.left())
 	}
 }
 
 // Done is closed when the attempt has ended (context.Context).
 func (b *bound) Done() <-chan struct{} {
-	b.mu.Lock()
-	if b.timer == nil && b.attempt.phase.Load() <= waiting {
-		in := never
-		if !b.begun.IsZero() {
-			in = b.attempt.limit - time.Since(b.begun)
-		}
-		b.timer = time.AfterFunc(in, b.expire)
+	if b.timer.Load() == nil {
+		b.await()
 	}
-	b.mu.Unlock()
 	return b.Context.Done()
+}
+
+// await makes the timer. Who begins or ends the wait meanwhile has changed the phase before it looks for a timer.
+func (b *bound) await() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	in := never
+	phase := b.attempt.phase.Load()
+	switch {
+	case b.timer.Load() != nil || phase > waiting:
+		return
+	case phase == waiting:
+		in = b.left()
+	}
+	timer := time.AfterFunc(in, b.expire)
+	b.timer.Store(timer)
+	switch now := b.attempt.phase.Load(); {
+	case now > waiting:
+		timer.Stop()
+	case now != phase:
+		timer.Reset(b.left())
+	}
 }
 
 // Err tells whether the attempt has ended (context.Context).
 func (b *bound) Err() error {
-	b.mu.Lock()
-	late := !b.begun.IsZero() && b.attempt.phase.Load() == waiting && time.Since(b.begun) >= b.attempt.limit
-	b.mu.Unlock()
-	if late {
+	if b.attempt.phase.Load() == waiting && b.left() <= 0 {
 		b.expire()
 	}
 	return b.Context.Err()
@@ -64,11 +88,16 @@ func (b *bound) expire() {
 	}
 }
 
-// stop ends the wait.
+// stop ends the wait, which the phase says already.
 func (b *bound) stop() {
+	if b.timer.Load() != nil {
+		b.quieten()
+	}
+}
+
+// quieten stops the timer.
+func (b *bound) quieten() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.timer != nil {
-		b.timer.Stop()
-	}
+	b.timer.Load().Stop()
 }

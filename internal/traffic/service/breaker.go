@@ -204,6 +204,7 @@ func (c *call) queue() (*endpoint, error) {
 		case <-c.req.Context().Done():
 			return nil, context.Cause(c.req.Context())
 		}
+		c.now = s.pool.Now()
 	}
 }
 

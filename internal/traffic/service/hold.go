@@ -7,10 +7,11 @@ import (
 
 // next chooses whom to ask, and waits for somebody where there is nobody, or for room where
 // nobody has any.
-func (c *call) next() (*endpoint, error) {
-	now := c.service.set.Load()
-	if e := c.takeUnproved(now); e != nil {
-		return e, nil
+func (c *call) next(now *set) (*endpoint, error) {
+	if len(now.unproved) > 0 {
+		if e := c.takeUnproved(now); e != nil {
+			return e, nil
+		}
 	}
 	if c.service.pool.Waiting() > 0 && c.service.balance.Load().Breaker != nil { // the others were first
 		return c.queue()
@@ -22,6 +23,12 @@ func (c *call) next() (*endpoint, error) {
 		return c.queue()
 	}
 	return c.await(now)
+}
+
+// nextNow is next after some time.
+func (c *call) nextNow() (*endpoint, error) {
+	c.now = c.service.pool.Now()
+	return c.next(c.service.set.Load())
 }
 
 // await waits until there is somebody to ask, for as long as may be.
@@ -58,6 +65,7 @@ func (c *call) await(now *set) (*endpoint, error) {
 		case <-ctx.Done():
 			return nil, context.Cause(ctx)
 		}
+		c.now = s.pool.Now()
 	}
 }
 

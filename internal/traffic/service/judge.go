@@ -33,8 +33,13 @@ const (
 
 func (l lesson) bad() bool { return l >= failed }
 
+// good tells whether a finding speaks for its endpoint.
+func (f *finding) good(o *config.Outlier) bool {
+	return f.err == nil && f.status != 0 && !slices.Contains(o.Statuses, f.status)
+}
+
 // lesson tells what a finding says of its endpoint, and why where it failed.
-func (f finding) lesson(o *config.Outlier) (lesson, string) {
+func (f *finding) lesson(o *config.Outlier) (lesson, string) {
 	switch {
 	case f.err != nil:
 		return f.broke()
@@ -49,7 +54,7 @@ func (f finding) lesson(o *config.Outlier) (lesson, string) {
 }
 
 // broke is the lesson of an error.
-func (f finding) broke() (lesson, string) {
+func (f *finding) broke() (lesson, string) {
 	if f.outcome != balance.Failed {
 		return nothing, ""
 	}
@@ -68,7 +73,7 @@ func (f finding) broke() (lesson, string) {
 }
 
 // final tells whether nothing that follows a head can change what it said.
-func (f finding) final(o *config.Outlier) bool {
+func (f *finding) final(o *config.Outlier) bool {
 	return f.err != nil || f.outcome == balance.Failed || f.status == http.StatusSwitchingProtocols || slices.Contains(o.Statuses, f.status)
 }
 
@@ -78,16 +83,15 @@ func (a *attempt) judge(res *http.Response, err error) finding {
 		return finding{outcome: a.judgeError(err), err: err}
 	}
 	f := finding{outcome: balance.Answered, status: res.StatusCode}
-	switch head := exchange.ResponseHead(res); {
-	case slices.Contains(failing(), f.status):
+	switch {
+	case f.status >= http.StatusInternalServerError && slices.Contains(failing(), f.status):
 		f.outcome = balance.Failed
 	case f.status >= http.StatusInternalServerError && !slices.Contains(asked(), f.status):
 		f.outcome = balance.Doubtful
-	case !exchange.IsGRPC(res.ProtoMajor, head): // a call says in its trailer how it ended; one of gRPC-Web does so in its content
-	case head.Get("Grpc-Status") != "":
-		return judgeCall(head)
-	default:
-		a.call, f.outcome = res, balance.Began
+	case res.ProtoMajor == 2 && exchange.IsGRPC(2, exchange.ResponseHead(res)):
+		if f = a.judgeAnswered(res); f.outcome != balance.Began {
+			return f
+		}
 	}
 	if f.outcome < balance.Doubtful && (a.sentAfter() < 0 || isLate(res)) {
 		f.outcome = balance.Untold // it answers before it has read all: how long it takes for that is not known
@@ -95,9 +99,19 @@ func (a *attempt) judge(res *http.Response, err error) finding {
 	return f
 }
 
+// judgeAnswered tells what the head of a gRPC call says, which mostly says in its trailer how it ended. One of gRPC-Web does
+// so in its content.
+func (a *attempt) judgeAnswered(res *http.Response) finding {
+	if head := exchange.ResponseHead(res); head.Get("Grpc-Status") != "" {
+		return judgeCall(head)
+	}
+	a.call = res
+	return finding{outcome: balance.Began, status: res.StatusCode}
+}
+
 // judgeEnd tells what the end of an answer says, of which the head told no end. how is that of end.
 func (a *attempt) judgeEnd(how error) finding {
-	whole := how == io.EOF //nolint:errorlint // it is given bare, and a connection that breaks off may wrap one
+	whole := isEnd(how)
 	switch {
 	case how != nil && !whole && !a.left():
 		return finding{outcome: balance.Failed, err: how}
@@ -108,6 +122,9 @@ func (a *attempt) judgeEnd(how error) finding {
 	}
 	return judgeCall(exchange.ResponseTrailer(a.call))
 }
+
+// isEnd tells of io.EOF: it is given bare, and a connection that breaks off may wrap one.
+func isEnd(err error) bool { return err == io.EOF } //nolint:errorlint // see above
 
 // left tells whether the client's side has ended the attempt.
 func (a *attempt) left() bool {

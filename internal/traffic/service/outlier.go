@@ -36,19 +36,26 @@ type ejection struct {
 const patience = 10 * time.Second
 
 // learn takes what came of an attempt into account.
-func (a *attempt) learn(f finding, o *config.Outlier) {
-	if !a.proves && !o.Ejects() {
-		return
-	}
-	is, why := f.lesson(o)
-	if a.proves {
+func (a *attempt) learn(f *finding, o *config.Outlier) {
+	switch {
+	case a.proves:
+		is, why := f.lesson(o)
 		a.service.proved(a.state, is, why)
-		return
+	case !o.Ejects():
+	case !f.good(o):
+		a.learnBad(f, o)
+	case a.state.phase.Load() == serves:
+		a.state.outcomes.good(a.service.pool, o)
 	}
+}
+
+// learnBad is learn of what does not speak for the endpoint.
+func (a *attempt) learnBad(f *finding, o *config.Outlier) {
+	is, why := f.lesson(o)
 	if is == nothing || a.state.phase.Load() != serves {
 		return
 	}
-	if reason := a.state.outcomes.note(is.bad(), a.service.pool.Now(), o); reason != "" {
+	if reason := a.state.outcomes.bad(a.service.pool.Now(), o); reason != "" {
 		a.service.eject(a.state, reason+": "+why, is == lost)
 	}
 }
@@ -59,17 +66,21 @@ type outcomes struct {
 	tally balance.Tally
 }
 
-// note counts an outcome at a time of the pool's clock, and gives a reason to eject the
-// endpoint, "" where there is none.
-func (n *outcomes) note(bad bool, now int64, o *config.Outlier) string {
+// good counts a good outcome.
+func (n *outcomes) good(p *balance.Pool, o *config.Outlier) {
 	if o.Rate > 0 {
-		n.tally.Add(now, o.Window, 1, one(bad))
+		n.tally.Add(p.Now(), o.Window, 1, 0)
 	}
-	if !bad {
-		if n.row.Load() != 0 {
-			n.row.Store(0)
-		}
-		return ""
+	if n.row.Load() != 0 {
+		n.row.Store(0)
+	}
+}
+
+// bad counts a bad outcome at a time of the pool's clock, and gives a reason to eject the
+// endpoint, "" where there is none.
+func (n *outcomes) bad(now int64, o *config.Outlier) string {
+	if o.Rate > 0 {
+		n.tally.Add(now, o.Window, 1, 1)
 	}
 	if row := n.row.Add(1); o.Failures > 0 && row >= int64(o.Failures) {
 		return fmt.Sprintf("%d failures in a row", row)
@@ -201,7 +212,7 @@ func (s *Service) proved(e *state, said lesson, why string) {
 // The request must be one that can be sent to another endpoint if it fails, unless none
 // of that kind comes.
 func (c *call) takeUnproved(s *set) *endpoint {
-	if len(s.unproved) == 0 || len(c.tried) > 0 {
+	if len(c.tried) > 0 {
 		return nil
 	}
 	now := int64(time.Since(c.service.start))

@@ -25,8 +25,11 @@ type call struct {
 
 	req      *http.Request
 	exchange *exchange.Exchange // nil outside of one
-	body     *replay            // nil where the request has none, or can give it again
-	trailers []string           // their names, with body
+	// now is the pool's clock, of which each reading costs as much as a choice among endpoints: read when something begins
+	// or ends that takes time, and passed on for what happens at the same moment.
+	now      int64
+	body     *replay  // nil where the request has none, or can give it again
+	trailers []string // their names, with body
 	// tried are addresses: an endpoint that was gone and is back in the next list is
 	// still the one that has just failed.
 	tried  []string
@@ -48,13 +51,17 @@ type call struct {
 // RoundTrip sends req to an endpoint, and to another one where that failed and it
 // is safe. The request's body is closed in every case.
 func (v *view) RoundTrip(req *http.Request) (*http.Response, error) {
-	c := call{view: v, req: req, exchange: exchange.From(req.Context())}
+	s := v.service
+	c := call{view: v, req: req, exchange: exchange.From(req.Context()), now: s.pool.Now()}
 	if c.exchange != nil {
-		c.exchange.Backend = v.service.name
+		c.exchange.Backend = s.name
 	}
 	if req.Body != nil && req.Body != http.NoBody && req.GetBody == nil {
-		c.trailers = exchange.RequestTrailer(req).Names() // nobody reads the body yet, with whose end they are given values
-		c.body = newReplay(req.Body, v.replayLimit(), !v.retry.unsent && repeatable(req))
+		c.hold()
+	}
+	s.budget.request(c.now)
+	if c.body == nil && !s.balance.Load().Breaker.Opens() {
+		return c.run()
 	}
 	res, err := c.guarded()
 	if err != nil && c.body != nil {
@@ -63,14 +70,21 @@ func (v *view) RoundTrip(req *http.Request) (*http.Response, error) {
 	return res, err
 }
 
-// guarded makes the attempts that the breaker lets through.
+// NamesBackend says that the exchange is told of the service (variant.Named).
+func (*view) NamesBackend() {}
+
+// hold has the request's body held for further attempts.
+func (c *call) hold() {
+	c.trailers = exchange.RequestTrailer(c.req).Names() // nobody reads the body yet, with whose end they are given values
+	c.body = newReplay(c.req.Body, c.replayLimit(), !c.retry.unsent && repeatable(c.req))
+}
+
+// guarded makes the attempts that the breaker lets through, where there is one.
 func (c *call) guarded() (*http.Response, error) {
-	now := c.service.pool.Now()
-	c.service.budget.request(now)
 	if !c.service.balance.Load().Breaker.Opens() {
 		return c.run()
 	}
-	if err := c.admit(now); err != nil {
+	if err := c.admit(c.now); err != nil {
 		return nil, err
 	}
 	defer c.conclude() // also where an attempt panics
@@ -108,15 +122,18 @@ func (c *call) run() (*http.Response, error) {
 			return res, nil
 		}
 		c.tried, failed = append(c.tried, e.Address), err
+		c.now = c.service.pool.Now()
 	}
 }
 
 // again tells whether there is another attempt after one that came to res or err.
 func (c *call) again(res *http.Response, err error) bool {
 	switch {
+	case err == nil && !c.retry.looksFailed(res):
+		return false
 	case c.retry.attempts == 0 || c.body != nil && !c.body.replayable():
 		return false
-	case err != nil && !c.retry.afterError(c.req, err), err == nil && !c.retry.afterAnswer(c.req, res):
+	case err != nil && !c.retry.afterError(c.req, err), err == nil && !c.retry.afterAnswer(c.req):
 		return false
 	}
 	if c.free = c.passed < mostPassed && err != nil && passesOver(err); c.free {
@@ -139,9 +156,9 @@ func (c *call) pays() bool {
 // or less where there is somebody else meanwhile.
 func (c *call) after(failed error) (*endpoint, error) {
 	before := c.service.set.Load()
-	e, err := c.next()
-	if err != nil {
-		return nil, err
+	e, err := c.next(before)
+	if err != nil || len(c.tried) == 0 {
+		return e, err
 	}
 	n := count(c.tried, e.Address)
 	if n == 0 {
@@ -161,12 +178,12 @@ func (c *call) pause(now *set, n int) (*endpoint, error) {
 	for {
 		select {
 		case <-timer.C:
-			return c.next()
+			return c.nextNow()
 		case <-c.req.Context().Done():
 			return nil, context.Cause(c.req.Context())
 		case <-now.replaced:
 			if now = c.service.set.Load(); now.hasOther(c.tried) {
-				return c.next()
+				return c.nextNow()
 			}
 		}
 	}
@@ -198,23 +215,24 @@ func (c *call) try(e *endpoint) (*attempt, *http.Response, *attemptBody, error) 
 	a := c.begin(e)
 	returned := false
 	defer func() {
-		if !returned { // it panics, and nobody else would count it out
-			a.headSeen()
-			a.Ended(nil)
+		if !returned {
+			a.abandon()
 		}
 	}()
 	out, body := c.outbound(a, e)
-	ended := c.trace(out, e)
+	var ended func(exchange.Attempt)
+	if c.exchange != nil && c.exchange.Trace != nil {
+		ended = c.trace(out, e)
+	}
 	res, err := c.service.transport.RoundTrip(out)
+	c.now = c.service.pool.Now()
 	if err != nil {
 		err = a.failed(err, e.Address)
 	} else if !a.headSeen() {
-		_ = res.Body.Close() // it came too late, and its context is cancelled
-		res, err = nil, &exchange.SendError{Endpoint: e.Address, Sent: exchange.SentAll, Timeout: true, Err: errHeadTimeout}
+		res, err = nil, tooLate(res, e.Address)
 	}
-	took := time.Since(a.start)
-	c.record(e, res, err, took, ended)
-	c.outcome = a.answer(res, err, took)
+	c.record(a, e, res, err, ended)
+	c.outcome = a.answer(res, err, c.now)
 	returned = true
 	if err != nil {
 		if body != nil {
@@ -226,20 +244,26 @@ func (c *call) try(e *endpoint) (*attempt, *http.Response, *attemptBody, error) 
 	return a, res, body, nil
 }
 
+// tooLate gives up an answer that came too late, as its context is cancelled.
+func tooLate(res *http.Response, address string) error {
+	_ = res.Body.Close()
+	return &exchange.SendError{Endpoint: address, Sent: exchange.SentAll, Timeout: true, Err: errHeadTimeout}
+}
+
 // begin makes the attempt at e.
 func (c *call) begin(e *endpoint) *attempt {
-	a := &attempt{service: c.service, state: e.state, req: c.req, body: c.body, start: time.Now(), limit: c.head, proves: c.proves == e}
+	a := &attempt{service: c.service, state: e.state, req: c.req, body: c.body, start: c.now, limit: c.head, proves: c.proves == e}
 	c.proves, c.outcome = nil, balance.Untold
 	return a
 }
 
-// record writes an attempt down.
-func (c *call) record(e *endpoint, res *http.Response, err error, took time.Duration, ended func(exchange.Attempt)) {
-	tried := exchange.Attempt{Endpoint: e.Address, Err: err, Took: took}
+// record writes an attempt down, which has ended now.
+func (c *call) record(a *attempt, e *endpoint, res *http.Response, err error, ended func(exchange.Attempt)) {
+	tried := exchange.Attempt{Endpoint: e.Address, Err: err, Took: time.Duration(c.now - a.start)}
 	if res != nil {
 		tried.Status = res.StatusCode
 	}
-	c.service.meter.Tried(tried, len(c.tried) > 0)
+	c.service.meter.Tried(&tried, len(c.tried) > 0)
 	if ended != nil {
 		ended(tried)
 	}
@@ -248,12 +272,9 @@ func (c *call) record(e *endpoint, res *http.Response, err error, took time.Dura
 	}
 }
 
-// trace begins the span of one attempt, nil where there is no trace. Its request then
+// trace begins the span of one attempt, where there is a trace. Its request then
 // has a head of its own: the one before may still be on its way to an endpoint.
 func (c *call) trace(out *http.Request, e *endpoint) (ended func(exchange.Attempt)) {
-	if c.exchange == nil || c.exchange.Trace == nil {
-		return nil
-	}
 	return c.exchange.Trace.Call(exchange.Call{
 		Method: out.Method, Backend: c.service.name, Address: e.Address, URL: "http://" + e.Address + out.URL.EscapedPath(),
 		Again: len(c.tried), Head: exchange.OwnHead(out),

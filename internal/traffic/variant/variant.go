@@ -22,13 +22,20 @@ type Variant struct {
 	When    func(*http.Request) (bool, error)
 	Weight  int
 	Backend http.RoundTripper
+
+	named bool // Backend is a Named
 }
+
+// Named is a backend that tells the exchange what it is called (Exchange.Backend) whenever it is asked, so that nobody has
+// to do so before.
+type Named interface{ NamesBackend() }
 
 // Choice is an http.RoundTripper over variants. It is immutable and safe for concurrent use.
 type Choice struct {
 	conditional []Variant
 	weighted    []Variant
-	total       int // of the weights
+	only        *Variant // the one that is chosen in any case; nil: it depends
+	total       int      // of the weights
 	sticky      func(*http.Request) (string, error)
 }
 
@@ -37,6 +44,7 @@ type Choice struct {
 func New(variants []Variant, sticky func(*http.Request) (string, error)) *Choice {
 	c := &Choice{sticky: sticky}
 	for _, v := range variants {
+		_, v.named = v.Backend.(Named)
 		switch {
 		case v.When != nil:
 			c.conditional = append(c.conditional, v)
@@ -45,16 +53,24 @@ func New(variants []Variant, sticky func(*http.Request) (string, error)) *Choice
 			c.total += v.Weight
 		}
 	}
+	if len(c.conditional) == 0 && len(c.weighted) == 1 {
+		c.only = &c.weighted[0]
+	}
 	return c
 }
 
 // RoundTrip hands the request to the chosen backend.
 func (c *Choice) RoundTrip(r *http.Request) (*http.Response, error) {
-	v, err := c.Pick(r)
-	if err != nil {
-		return nil, closing(r, err)
+	v := c.only
+	if v == nil {
+		var err error
+		if v, err = c.Pick(r); err != nil {
+			return nil, closing(r, err)
+		}
 	}
-	exchange.Of(r).Backend = v.Name
+	if !v.named {
+		exchange.Of(r).Backend = v.Name
+	}
 	return v.Backend.RoundTrip(r)
 }
 

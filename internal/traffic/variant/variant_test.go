@@ -120,6 +120,31 @@ func TestNoVariantLeftIsAClearFault(t *testing.T) {
 	}
 }
 
+// anonymous is a backend that does not tell the exchange what it is called.
+type anonymous struct{}
+
+func (anonymous) RoundTrip(r *http.Request) (*http.Response, error) {
+	return &http.Response{Status: exchange.Of(r).Backend, Body: http.NoBody}, nil
+}
+
+// named is one that does, when it likes.
+type named struct{ anonymous }
+
+func (named) NamesBackend() {}
+
+func TestTheExchangeIsToldWhichVariantUnlessThatDoesSoItself(t *testing.T) {
+	for _, c := range []struct {
+		backend http.RoundTripper
+		want    string
+	}{{anonymous{}, "one"}, {named{}, ""}} {
+		res, err := variant.New([]variant.Variant{{Name: "one", Weight: 1, Backend: c.backend}}, nil).RoundTrip(request(t))
+		if err != nil || res.Status != c.want {
+			t.Errorf("%T: the backend is called %v, %v, want %q", c.backend, res, err, c.want)
+		}
+		_ = res.Body.Close()
+	}
+}
+
 type closeCounter struct {
 	io.Reader
 	closed int
