@@ -14,7 +14,7 @@ import (
 // asks for Done, as everything must that waits, contexts below it included; who only looks at
 // Err now and then pays nothing.
 //
-// Under must be called first, and once. It is safe for concurrent use, and never used again.
+// Under must be called first, and once. It is safe for concurrent use, and used again only as Leave says.
 type Context struct {
 	parent context.Context //nolint:containedctx // it is one
 	limit  *Limit          // nil: none of its own
@@ -43,6 +43,22 @@ func (c *Context) Under(parent context.Context) { c.parent = parent }
 // Parent gives what c is a child of.
 func (c *Context) Parent() context.Context { return c.parent }
 
+// Leave has a context that has ended let go of its parent, and tells whether it may be used Again: not where anybody has
+// waited for its end. The caller knows that nobody has it any more; who has it nevertheless finds that it has ended.
+func (c *Context) Leave() bool {
+	if c.usual.Load() != nil || !c.over.Load() {
+		return false
+	}
+	c.parent, c.limit = context.Background(), nil
+	return true
+}
+
+// Again makes c, which has left its parent, a child of another one.
+func (c *Context) Again(parent context.Context) {
+	c.parent = parent
+	c.over.Store(false)
+}
+
 // Within has c end at a time as well, as the context that context.WithDeadlineCause makes. There
 // is no timer while nobody waits: whoever looks at Err finds out by the clock, and context.Cause
 // tells why only when that was asked. It must be called before anybody else has c, and l not be
@@ -52,9 +68,20 @@ func (c *Context) Within(l *Limit) { c.limit = l }
 // Cancel ends c; cause is what context.Cause gives then, nil for context.Canceled. Of several
 // ends the first one counts, but for one without a cause of which nobody was told.
 func (c *Context) Cancel(cause error) {
+	if cause != nil {
+		c.cancelFor(cause)
+		return
+	}
+	c.over.Store(true) // before it is looked who waits: who begins to wait looks for it afterwards
+	if u := c.usual.Load(); u != nil {
+		u.end(nil)
+	}
+}
+
+func (c *Context) cancelFor(cause error) {
 	c.mu.Lock()
 	u := c.usual.Load()
-	if u == nil && cause != nil && !c.over.Load() {
+	if u == nil && !c.over.Load() {
 		u = c.await()
 	}
 	c.over.Store(true)

@@ -137,6 +137,37 @@ func TestTheEarlierLimitIsTheDeadline(t *testing.T) {
 	}
 }
 
+// One that has ended may be used again where nobody has waited for its end. Until then it tells that it has ended, and nothing
+// of its parent.
+func TestItIsUsedAgainWhereNobodyHasWaited(t *testing.T) {
+	type key struct{}
+	c := under(context.WithValue(t.Context(), key{}, "before"))
+	if c.Leave() {
+		t.Error("it has not ended")
+	}
+	c.Cancel(nil)
+	if !c.Leave() {
+		t.Fatal("nobody has waited")
+	}
+	if !errors.Is(c.Err(), context.Canceled) || !errors.Is(context.Cause(c), context.Canceled) || c.Value(key{}) != nil {
+		t.Errorf("it has left: %v, %v", c.Err(), c.Value(key{}))
+	}
+	parent, end := context.WithCancelCause(context.WithValue(t.Context(), key{}, "after"))
+	c.Again(parent)
+	if c.Err() != nil || c.Value(key{}) != "after" {
+		t.Errorf("used again it begins with %v, %v", c.Err(), c.Value(key{}))
+	}
+	end(errCause)
+	<-c.Done()
+	if !errors.Is(context.Cause(c), errCause) {
+		t.Errorf("its cause is %v", context.Cause(c))
+	}
+	c.Cancel(nil)
+	if c.Leave() {
+		t.Error("somebody has waited")
+	}
+}
+
 func TestWhoAsksWhileItEndsIsTold(t *testing.T) {
 	for range 200 {
 		c := under(t.Context())
