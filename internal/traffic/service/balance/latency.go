@@ -51,7 +51,7 @@ const halfLife = uint64(decay) * 693 / 1000 >> tick
 // it stands in the innermost loop.
 func fade(from, to uint32) float32 {
 	apart := to - from
-	if apart > math.MaxInt32 { // another core's clock was a little ahead
+	if apart == 0 || apart > math.MaxInt32 { // the same tick, or another core's clock was a little ahead
 		return 1
 	}
 	steps := uint64(apart) * 32 / halfLife
@@ -73,48 +73,58 @@ func (l *latency) at(now int64, usual float32) float32 {
 	return max(usual+(v-usual)*fade(at, ticks(now)), least)
 }
 
-// saw takes an answer in: at once where it is longer than what was believed (the peak of
+// saw takes an answer in at a tick: at once where it is longer than what was believed (the peak of
 // peak-EWMA), else bit by bit.
-func (l *latency) saw(now int64, took, usual float32) {
-	l.change(now, func(believed, left float32) float32 {
-		if took >= usual+(believed-usual)*left {
-			return took
-		}
-		return believed*left + took*(1-left)
-	}, took)
-}
-
-// failed takes a failure in.
-func (l *latency) failed(now int64, took float32) {
-	took = max(took, float32(failed))
-	l.change(now, func(believed, left float32) float32 { return max(took, grows*believed*left) }, took)
-}
-
-// lasted takes in what went on for at least as long.
-func (l *latency) lasted(now int64, took, usual float32) {
-	if took > l.at(now, usual) {
-		l.saw(now, took, usual)
-	}
-}
-
-// change replaces what is believed. next is told of that, and how much of it is left by now.
-func (l *latency) change(now int64, next func(believed, left float32) float32, first float32) {
-	at := ticks(now)
+func (l *latency) saw(at uint32, took, usual float32) {
 	for {
-		word, v := l.word.Load(), first
+		word, v := l.word.Load(), took
 		if word != 0 {
 			believed, seen := unpack(word)
-			v = next(believed, fade(seen, at))
+			if left := fade(seen, at); took < usual+(believed-usual)*left {
+				v = believed*left + took*(1-left)
+			}
 		}
-		if l.word.CompareAndSwap(word, pack(min(max(v, least), float32(longest)), at)) {
+		if l.replace(word, v, at) {
 			return
 		}
 	}
 }
 
+// failed takes a failure in.
+func (l *latency) failed(at uint32, took float32) {
+	for {
+		word, v := l.word.Load(), max(took, float32(failed))
+		if word != 0 {
+			believed, seen := unpack(word)
+			v = max(v, grows*believed*fade(seen, at))
+		}
+		if l.replace(word, v, at) {
+			return
+		}
+	}
+}
+
+// lasted takes in what went on for at least as long.
+func (l *latency) lasted(now int64, took, usual float32) {
+	if took > l.at(now, usual) {
+		l.saw(ticks(now), took, usual)
+	}
+}
+
+// replace puts v in the place of what was believed, unless somebody else was faster.
+func (l *latency) replace(word uint64, v float32, at uint32) bool {
+	switch {
+	case v < least:
+		v = least
+	case v > float32(longest):
+		v = float32(longest)
+	}
+	return l.word.CompareAndSwap(word, pack(v, at))
+}
+
 // average takes an answer of anybody in, at most one a tick: all cores would else meet here.
-func (l *latency) average(now int64, took float32) {
-	word, at := l.word.Load(), ticks(now)
+func (l *latency) average(at uint32, took float32) {
+	word := l.word.Load()
 	v, seen := unpack(word)
 	if word != 0 {
 		if seen == at {

@@ -47,7 +47,14 @@ func (s *Set) Take(a Ask) int {
 	if !s.pool.take(s.most) {
 		return s.nobody()
 	}
-	i := s.take(a)
+	if s.bound == 0 && len(a.Tried) == 0 { // everybody may be asked just so, as nearly always
+		if i, bound := s.pick(&a); i >= 0 {
+			if e := s.all[i].State; e.open(a.Now) && e.take(bound) {
+				return i
+			}
+		}
+	}
+	i := s.choose(&a)
 	if i < 0 {
 		s.pool.active.Add(-1)
 	}
@@ -62,17 +69,8 @@ func (s *Set) nobody() int {
 	return Nobody
 }
 
-func (s *Set) take(a Ask) int {
-	if s.bound == 0 && len(a.Tried) == 0 {
-		if i, bound := s.pick(a); i >= 0 && s.all[i].State.open(a.Now) && s.all[i].State.take(bound) {
-			return i
-		}
-	}
-	return s.choose(a)
-}
-
 // choose takes somebody where not everybody may be asked just so.
-func (s *Set) choose(a Ask) int {
+func (s *Set) choose(a *Ask) int {
 	a.picky, a.wary = true, true
 	for {
 		i, bound := s.pick(a)
@@ -92,11 +90,23 @@ func (s *Set) choose(a Ask) int {
 	}
 }
 
-func (s *Set) pick(a Ask) (int, int64) {
-	if a.Sticks >= 0 && a.Sticks < len(s.all) && s.may(&a, a.Sticks) {
+// pick is Picker.Pick, but for who sticks. The usual ways are named, since of what goes through an interface a copy has to be
+// made each time.
+func (s *Set) pick(a *Ask) (int, int64) {
+	if a.Sticks >= 0 && a.Sticks < len(s.all) && s.may(a, a.Sticks) {
 		return a.Sticks, 0
 	}
-	return s.picker.Pick(a)
+	if len(s.all) == 1 && s.may(a, 0) {
+		return 0, 0 // as each of the ways does
+	}
+	switch p := s.picker.(type) {
+	case peakEWMA:
+		return cheapest(p.field, a, byLatency{})
+	case leastRequests:
+		return cheapest(p.field, a, byRequests{})
+	default:
+		return p.Pick(*a)
+	}
 }
 
 // tighter gives the lower one of two bounds, of which 0 is none.

@@ -126,27 +126,64 @@ const doubtsToFail = 3
 
 // Observe notes what came of an attempt at an endpoint, and how long that took.
 func (p *Pool) Observe(s *State, now int64, took time.Duration, o Outcome) {
-	t, usual := float32(min(max(took, 0), longest)), p.usual.seen()
+	switch o {
+	case Answered:
+		p.Answered(s, now, took)
+	case Began:
+		p.began(s, now, took)
+	case Ended:
+		s.undoubted()
+	default:
+		p.failed(s, now, took, o)
+	}
+}
+
+// Answered notes an answer that took so long.
+func (p *Pool) Answered(s *State, now int64, took time.Duration) {
+	p.began(s, now, took)
+	s.undoubted()
+}
+
+func (p *Pool) began(s *State, now int64, took time.Duration) {
+	t, at := counted(took), ticks(now)
+	s.latency.saw(at, t, p.usual.seen())
+	s.measure(took)
+	p.usual.average(at, t)
+	s.reached()
+}
+
+// undoubted notes that an answer was a good one.
+func (s *State) undoubted() {
+	if s.doubts.Load() != 0 {
+		s.doubts.Store(0)
+	}
+}
+
+// counted is a duration as it is reckoned with.
+func counted(took time.Duration) float32 { return float32(min(max(took, 0), longest)) }
+
+// reached notes that the endpoint takes connections.
+func (s *State) reached() {
+	if s.unreachable.Load() != 0 {
+		s.unreachable.Store(0)
+	}
+}
+
+// failed notes what is no good answer.
+func (p *Pool) failed(s *State, now int64, took time.Duration, o Outcome) {
 	if o == Doubtful && s.doubts.Add(1) >= doubtsToFail {
 		o = Failed
 	}
 	switch o {
-	case Answered, Began:
-		s.latency.saw(now, t, usual)
-		s.measure(took)
-		p.usual.average(now, t)
-	case Lasted, Doubtful: // a quick refusal is no quick answer
-		s.latency.lasted(now, t, usual)
+	case Doubtful: // a quick refusal is no quick answer
+		s.latency.lasted(now, counted(took), p.usual.seen())
+		s.reached()
+	case Lasted:
+		s.latency.lasted(now, counted(took), p.usual.seen())
 	case Failed:
-		s.latency.failed(now, t)
+		s.latency.failed(ticks(now), counted(took))
 		s.failed.Store(now)
-	case Untold, Ended:
-	}
-	if (o == Answered || o == Began || o == Doubtful) && s.unreachable.Load() != 0 {
-		s.unreachable.Store(0)
-	}
-	if (o == Answered || o == Ended) && s.doubts.Load() != 0 {
-		s.doubts.Store(0)
+	default: // it tells nothing of how long answers take
 	}
 }
 
