@@ -66,6 +66,13 @@ func (e *SendError) Fault(options ...fault.Option) *fault.Fault {
 // Ending is told once how the body of a response has ended; see package transport.
 type Ending interface{ Ended(how error) }
 
+// Returning is an Ending whose memory is used again. Released is called after its end, where nobody has the request or
+// that one's context any more, nor the response.
+type Returning interface {
+	Ending
+	Released()
+}
+
 // EndingFunc is a function that is told.
 type EndingFunc func(how error)
 

@@ -75,14 +75,18 @@ func outcomeNames() [outcomes]string {
 	}
 }
 
-// Tried counts an attempt by its outcome. again tells that it was not the first of
-// its request.
-func (b *Backend) Tried(a *exchange.Attempt, again bool) {
+// Tried counts an attempt by its outcome: the status of its answer, or an error; took is how long that took. again tells that
+// it was not the first of its request.
+func (b *Backend) Tried(status int, err error, took time.Duration, again bool) {
 	if b == nil {
 		return
 	}
-	b.attempts[outcomeOf(a)].Add(1)
-	b.took.observe(a.Took)
+	outcome := answered
+	if err != nil || status >= 500 {
+		outcome = outcomeOf(status, err)
+	}
+	b.attempts[outcome].Add(1)
+	b.took.observe(took)
 	if again {
 		b.retries.Add(1)
 	}
@@ -91,21 +95,21 @@ func (b *Backend) Tried(a *exchange.Attempt, again bool) {
 // Refused counts an attempt that met nobody, because of err: it has no duration.
 func (b *Backend) Refused(err error) {
 	if b != nil {
-		b.attempts[outcomeOf(&exchange.Attempt{Err: err})].Add(1)
+		b.attempts[outcomeOf(0, err)].Add(1)
 	}
 }
 
-func outcomeOf(a *exchange.Attempt) int {
+func outcomeOf(status int, err error) int {
 	switch {
-	case a.Err == nil && a.Status < 500:
+	case err == nil && status < 500:
 		return answered
-	case a.Err == nil:
+	case err == nil:
 		return serverError
 	}
-	if f, ok := errors.AsType[*fault.Fault](a.Err); ok {
+	if f, ok := errors.AsType[*fault.Fault](err); ok {
 		return outcomeOfFault(f)
 	}
-	if send, ok := errors.AsType[*exchange.SendError](a.Err); ok {
+	if send, ok := errors.AsType[*exchange.SendError](err); ok {
 		switch {
 		case send.Timeout:
 			return timedOut

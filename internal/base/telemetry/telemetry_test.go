@@ -167,7 +167,7 @@ func TestOutcomesOfAttempts(t *testing.T) {
 		{Err: fault.FunctionError.New("")}, {Err: fault.FunctionBusy.New("")}, {Err: fault.BackendUnreachable.New("")},
 		{Err: fault.ClientGone.New("")}, {Err: context.Canceled},
 	} {
-		b.Tried(&a, i > 12)
+		b.Tried(a.Status, a.Err, 0, i > 12)
 	}
 	b.Refused(fault.FunctionQueueTime.New(""))
 	s := scrape(t, m)
@@ -422,7 +422,7 @@ func TestNilMetersCountNothing(t *testing.T) {
 	r.Counter("x", "y").Inc()
 	release()
 	b, release := m.Backend("x")
-	b.Tried(&exchange.Attempt{}, false)
+	b.Tried(0, nil, 0, false)
 	b.Watch(nil)()
 	release()
 	f, release := m.Function("x")
@@ -447,7 +447,7 @@ func TestNamesFollowTheConventions(t *testing.T) {
 	r, _ := m.Route("x")
 	r.Count("GET", &exchange.Exchange{Fault: fault.NoEndpoint.New("")}, exchange.Outcome{Status: 503})
 	b, _ := m.Backend("x")
-	b.Tried(&exchange.Attempt{}, false)
+	b.Tried(0, nil, 0, false)
 	b.Watch(func() telemetry.Endpoints {
 		return telemetry.Endpoints{States: map[string]int{"available": 1}, Heard: &telemetry.Heard{}}
 	})
@@ -490,13 +490,13 @@ func TestCountingNeedsNoMemory(t *testing.T) {
 	r, _ := m.Route("x")
 	b, _ := m.Backend("x")
 	x := &exchange.Exchange{Fault: fault.NoEndpoint.New("")}
-	failed := exchange.Attempt{Err: &exchange.SendError{Err: errors.New("x")}}
+	failed := &exchange.SendError{Err: errors.New("x")}
 	count := func() {
 		r.Begin()
 		r.Count("GET", x, exchange.Outcome{Status: 200, Written: 10, Took: time.Millisecond})
 		r.End()
-		b.Tried(&exchange.Attempt{Status: 200, Took: time.Millisecond}, false)
-		b.Tried(&failed, true)
+		b.Tried(200, nil, time.Millisecond, false)
+		b.Tried(0, failed, time.Millisecond, true)
 	}
 	count() // the first request of a method makes room for its statuses
 	if n := testing.AllocsPerRun(100, count); n > 0 {

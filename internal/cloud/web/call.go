@@ -182,7 +182,7 @@ func (c *call) try(ctx context.Context, at *Site) (res *http.Response, o outcome
 		c.Life.Lent(false)
 	}
 	exchange.Of(c.r).Tried(attempt)
-	c.Attempts.Tried(&attempt, c.round.Tries() > 1)
+	c.Attempts.Tried(attempt.Status, attempt.Err, attempt.Took, c.round.Tries() > 1)
 	ended(attempt)
 	return res, o, ok
 }

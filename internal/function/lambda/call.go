@@ -150,7 +150,7 @@ func (c *call) send(ctx context.Context, s *site) (*http.Response, *cloud.Failur
 		}
 	}
 	exchange.Of(c.r).Tried(attempt)
-	c.attempts.Tried(&attempt, c.round.Tries() > 1)
+	c.attempts.Tried(attempt.Status, attempt.Err, attempt.Took, c.round.Tries() > 1)
 	ended(attempt)
 	return res, f
 }

@@ -236,7 +236,7 @@ func (b *backend) tried(r *http.Request, l *lease, begin time.Time, res *http.Re
 		attempt.Status = res.StatusCode
 	}
 	exchange.Of(r).Tried(attempt)
-	b.attempts.Tried(&attempt, again)
+	b.attempts.Tried(attempt.Status, attempt.Err, attempt.Took, again)
 }
 
 func (b *backend) timeout() time.Duration { return b.bounded.Load().invoke }

@@ -7,10 +7,13 @@ import (
 	"math"
 	"net/http"
 	"net/url"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/poison"
 	"github.com/weir-gateway/weir/internal/traffic/service/balance"
 )
 
@@ -19,13 +22,13 @@ var errHeadTimeout = errors.New("no response head in time")
 
 // attempt is the bookkeeping of one try: it counts as in flight until the response's body
 // has ended, and what came of it is known then at last. It knows no endpoint, for that would
-// keep the whole list of before for as long as a stream lasts.
+// keep the whole list of before for as long as a stream lasts. One with a limit may be used again: see Released.
 type attempt struct {
 	service *Service
 	state   *state        // of its endpoint
 	req     *http.Request // of the client, whose end is not the endpoint's
 	body    *replay       // its content; nil: none that could fail
-	out     http.Request  // that is sent to the endpoint
+	out     http.Request  // that is sent to the endpoint, in the context bound where there is a limit
 	url     url.URL       // of out
 	start   int64         // of the pool's clock
 	whole   atomic.Int64  // how long it took until the request was wholly sent, and one more; 0: it was not
@@ -42,25 +45,70 @@ type attempt struct {
 	lasting *time.Timer    // with proves or trial: when it has lasted long enough; nil: none
 }
 
-// The phases of an attempt with a limit. Whoever leaves waiting first, decides.
+// The phases of an attempt. Whoever leaves waiting first, decides.
 const (
 	sending uint32 = iota
 	waiting
 	answered
 	timedOut
+	ended // the attempt was counted out
 )
 
 // never is a time that no timer reaches.
 const never = time.Duration(math.MaxInt64)
 
-// bind gives the context that ends with the attempt.
-func (a *attempt) bind(ctx context.Context) context.Context {
-	if a.limit == 0 {
-		return ctx
-	}
+// attempts are those with a limit that may be used again.
+var attempts = sync.Pool{New: func() any { return newAttempt() }} // reused memory
+
+// newAttempt makes an attempt with a limit.
+func newAttempt() *attempt {
+	a := new(attempt)
 	a.bound.attempt = a
-	a.bound.Under(ctx)
-	return &a.bound
+	a.out = *(&http.Request{URL: &a.url}).WithContext(&a.bound)
+	return a
+}
+
+// newAttemptIn makes an attempt without a limit.
+func newAttemptIn(ctx context.Context) *attempt {
+	a := new(attempt)
+	a.out = *(&http.Request{URL: &a.url}).WithContext(ctx)
+	return a
+}
+
+// Released implements exchange.Returning: nobody has the attempt any more, nor what it has sent, where the response was read
+// to its end and nobody has waited for the end of either.
+func (a *attempt) Released() {
+	if a.phase.Load() != ended || a.limit == 0 || a.body != nil || a.lasting != nil || a.bound.timer.Load() != nil || !a.bound.Leave() {
+		return
+	}
+	if poison.On {
+		poison.URL(&a.url)
+		poison.Request(&a.out)
+		return
+	}
+	// What belongs to a request is let go of. The rest is written when the next one begins.
+	a.service, a.state, a.req = nil, nil, nil
+	a.head, a.call = finding{}, nil
+	a.settled.Store(false)
+	a.proves, a.counted, a.trial = false, false, noTrial
+	out := &a.out
+	out.Method, out.Host, out.Proto = "", "", ""
+	out.Header, out.Trailer, out.TransferEncoding = nil, nil, nil
+	out.Body, out.GetBody = nil, nil
+	a.url = url.URL{}
+	a.limit = 0 // it is released once
+	attempts.Put(a)
+}
+
+// carry makes out what is sent for req: what clients send of a request, and nothing that a server has told of it. Of a copy
+// most would be left unused, and it would be made twice.
+func carry(out, req *http.Request) {
+	out.Method, out.Host = req.Method, req.Host
+	out.Proto, out.ProtoMajor, out.ProtoMinor = req.Proto, req.ProtoMajor, req.ProtoMinor
+	out.Header, out.Trailer = req.Header, req.Trailer
+	out.Body, out.GetBody = req.Body, req.GetBody
+	out.ContentLength, out.TransferEncoding = req.ContentLength, req.TransferEncoding
+	out.Close = req.Close
 }
 
 // sent begins the wait for the head; only the first call counts.
@@ -77,6 +125,12 @@ func (a *attempt) sent() {
 func (a *attempt) sentAtOnce() {
 	a.whole.Store(1)
 	a.phase.Store(waiting)
+}
+
+// sentLater says that sent is called, before anybody else has the attempt.
+func (a *attempt) sentLater() {
+	a.whole.Store(0)
+	a.phase.Store(sending)
 }
 
 // took is how much time has passed since the attempt began.
@@ -111,12 +165,27 @@ func (a *attempt) failed(err error, address string) error {
 	return &timeout
 }
 
+// answered takes a plain answer, whose request was wholly sent.
+func (a *attempt) answered(status int, now int64) balance.Outcome {
+	took := a.took(now)
+	if sent := int64(a.sentAfter()); sent < took {
+		took -= sent // the time that a client takes for its body is not the endpoint's
+	}
+	a.head.outcome, a.head.status = balance.Answered, status
+	a.service.pool.Answered(&a.state.load, now, time.Duration(took))
+	if o := &a.service.selection.Load().Outlier; slices.Contains(o.Statuses, status) || status == http.StatusSwitchingProtocols {
+		a.settled.Store(true)
+		a.learn(&a.head, o)
+	}
+	return balance.Answered
+}
+
 // answer takes what the head told, or err where there is none, and gives what it was. An error
 // ends the attempt.
 func (a *attempt) answer(res *http.Response, err error, now int64) balance.Outcome {
 	took := a.took(now)
 	if sent := int64(a.sentAfter()); sent > 0 && sent < took {
-		took -= sent // the time that a client takes for its body is not the endpoint's
+		took -= sent
 	}
 	a.head = a.judge(res, err)
 	a.service.pool.Observe(&a.state.load, now, time.Duration(took), a.head.outcome)
@@ -180,7 +249,11 @@ func (a *attempt) settleEnd(how error) {
 
 // settle tells what came of the attempt, once.
 func (a *attempt) settle(f *finding) {
-	a.learn(f, &a.service.selection.Load().Outlier)
+	if o := &a.service.selection.Load().Outlier; a.proves || !f.good(o) {
+		a.learn(f, o)
+	} else if o.Ejects() && a.state.phase.Load() == serves {
+		a.state.outcomes.good(a.service.pool, o)
+	}
 	if a.counted {
 		a.service.conclude(a.trial, f.outcome)
 	}
@@ -191,6 +264,7 @@ func (a *attempt) done() {
 	a.service.pool.Done(&a.state.load)
 	if a.limit > 0 {
 		a.bound.Cancel(nil)
+		a.phase.Store(ended)
 	}
 }
 

@@ -138,9 +138,9 @@ func (b *breaker) resting(now int64) (left time.Duration, ok bool) {
 }
 
 // admit lets a request of c in, or gives what it is answered with.
-func (c *call) admit(now int64) error {
+func (c *call) admit() error {
 	s := c.service
-	is, ok, after := s.breaker.admits(now)
+	is, ok, after := s.breaker.admits(c.now)
 	if !ok {
 		err := fault.BreakerOpen.New("", fault.Internal("too many requests to service %s failed", s.name), fault.RetryAfter(after))
 		s.meter.Refused(err)
@@ -150,12 +150,10 @@ func (c *call) admit(now int64) error {
 	return nil
 }
 
-// conclude tells the breaker what came of the request, unless its attempt does so in the end.
+// conclude tells the breaker, which has counted the request, what came of it.
 func (c *call) conclude() {
-	if c.counted {
-		c.counted = false
-		c.service.conclude(c.trial, c.outcome)
-	}
+	c.counted = false
+	c.service.conclude(c.trial, c.outcome)
 }
 
 // conclude takes what came of a request, by its last attempt.

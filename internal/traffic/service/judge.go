@@ -77,6 +77,12 @@ func (f *finding) final(o *config.Outlier) bool {
 	return f.err != nil || f.outcome == balance.Failed || f.status == http.StatusSwitchingProtocols || slices.Contains(o.Statuses, f.status)
 }
 
+// isPlain tells of a head that it is a good answer whatever else it says, as nearly every one is: no failure, no call of
+// gRPC, and not Late.
+func isPlain(res *http.Response) bool {
+	return res.StatusCode < http.StatusInternalServerError && res.StatusCode != lateStatus && res.ProtoMajor != 2
+}
+
 // judge tells what a head says, or err where there is none.
 func (a *attempt) judge(res *http.Response, err error) finding {
 	if err != nil {

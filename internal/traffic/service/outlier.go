@@ -37,22 +37,19 @@ const patience = 10 * time.Second
 
 // learn takes what came of an attempt into account.
 func (a *attempt) learn(f *finding, o *config.Outlier) {
-	switch {
-	case a.proves:
-		is, why := f.lesson(o)
-		a.service.proved(a.state, is, why)
-	case !o.Ejects():
-	case !f.good(o):
-		a.learnBad(f, o)
-	case a.state.phase.Load() == serves:
-		a.state.outcomes.good(a.service.pool, o)
+	if !a.proves && !o.Ejects() {
+		return
 	}
-}
-
-// learnBad is learn of what does not speak for the endpoint.
-func (a *attempt) learnBad(f *finding, o *config.Outlier) {
 	is, why := f.lesson(o)
+	if a.proves {
+		a.service.proved(a.state, is, why)
+		return
+	}
 	if is == nothing || a.state.phase.Load() != serves {
+		return
+	}
+	if is == served {
+		a.state.outcomes.good(a.service.pool, o)
 		return
 	}
 	if reason := a.state.outcomes.bad(a.service.pool.Now(), o); reason != "" {

@@ -78,7 +78,10 @@ func names(list, who string) bool {
 // or Pool.Done.
 func (c *call) pick(s *set) (e *endpoint, full bool) {
 	b := c.service.balance.Load()
-	a := balance.Ask{Now: c.now, Random: rand.Uint64(), Sticks: -1, Tried: c.tried} //nolint:gosec // chance decides, not a secret
+	a := balance.Ask{Now: c.now, Sticks: -1, Tried: c.tried}
+	if len(s.picker.asked) > 1 {
+		a.Random = rand.Uint64() //nolint:gosec // chance decides, not a secret
+	}
 	if b.Key != nil {
 		a.Key, a.Keyed = c.key(b)
 	}

@@ -60,23 +60,20 @@ func passesOver(err error) bool {
 	return unreachable(err) || ok && send.Reused && send.Sent == exchange.SentNothing
 }
 
-// looksFailed tells whether a response counts as a failure.
-func (p *policy) looksFailed(res *http.Response) bool {
-	return slices.Contains(p.statuses, res.StatusCode) || isLate(res)
+// listed tells whether a status is one of those that are tried again.
+func (p *policy) listed(status int) bool { return slices.Contains(p.statuses, status) }
+
+// afterAnswer tells whether a response counts as a failure that may be tried again.
+func (p policy) afterAnswer(req *http.Request, res *http.Response) bool {
+	return (p.listed(res.StatusCode) || isLate(res)) && !p.unsent && repeatable(req) && req.Context().Err() == nil
 }
 
-// afterAnswer tells whether a response that counts as a failure leaves room for another attempt.
-func (p policy) afterAnswer(req *http.Request) bool {
-	return !p.unsent && repeatable(req) && req.Context().Err() == nil
-}
+// lateStatus is the one of answers that are Late.
+const lateStatus = http.StatusRequestTimeout
 
 // isLate tells of an answer that it was meant for a connection on which no request came, and
 // has met one (package transport).
 func isLate(res *http.Response) bool {
-	return res.StatusCode == http.StatusRequestTimeout && saysLate(res)
-}
-
-func saysLate(res *http.Response) bool {
 	b, ok := res.Body.(interface{ Late() bool })
-	return ok && b.Late()
+	return ok && res.StatusCode == lateStatus && b.Late()
 }

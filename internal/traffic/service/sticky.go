@@ -24,10 +24,10 @@ func (c *call) sticks(p picker, cookie *Cookie) int {
 	return -1
 }
 
-// stick tells the client which endpoint has answered, where that is not the one that it
+// stick tells the client which endpoint has answered, which is not the one that it
 // came for.
 func (c *call) stick() {
-	if c.leads == "" || c.exchange == nil {
+	if c.exchange == nil {
 		return
 	}
 	cookie := c.service.balance.Load().Cookie
@@ -41,7 +41,7 @@ func (c *call) stick() {
 // hide keeps the cookie from an endpoint, whose matter it is not: it could take it for one
 // of its own, or keep what leads to it. out is of one attempt.
 func (cookie *Cookie) hide(out *http.Request) {
-	if cookie != nil && forward.HasCookie(exchange.RequestHead(out), cookie.Name) {
+	if forward.HasCookie(exchange.RequestHead(out), cookie.Name) {
 		forward.DropCookie(exchange.OwnHead(out), cookie.Name)
 	}
 }

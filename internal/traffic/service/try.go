@@ -43,9 +43,12 @@ type call struct {
 	keyed, hasKey bool
 	leads         string // the name of the endpoint that the client is to be told; "": it knows
 
+	attempt *attempt        // the last one
+	open    bool            // it is under way
+	content *attemptBody    // of it, with body
+	outcome balance.Outcome // of it, as far as that is known
 	counted bool            // by the breaker, which waits to be told of the outcome
 	trial   trial           // with counted
-	outcome balance.Outcome // of the last attempt, as far as it is known
 }
 
 // RoundTrip sends req to an endpoint, and to another one where that failed and it
@@ -60,14 +63,24 @@ func (v *view) RoundTrip(req *http.Request) (*http.Response, error) {
 		c.hold()
 	}
 	s.budget.request(c.now)
-	if c.body == nil && !s.balance.Load().Breaker.Opens() {
-		return c.run()
+	if s.balance.Load().Breaker.Opens() {
+		if err := c.admit(); err != nil {
+			return nil, c.closing(err)
+		}
 	}
-	res, err := c.guarded()
-	if err != nil && c.body != nil {
+	res, err := c.run()
+	if err != nil {
+		return nil, c.closing(err)
+	}
+	return res, nil
+}
+
+// closing closes the request's body, where no attempt has done so.
+func (c *call) closing(err error) error {
+	if c.body != nil {
 		c.body.close()
 	}
-	return res, err
+	return err
 }
 
 // NamesBackend says that the exchange is told of the service (variant.Named).
@@ -79,18 +92,6 @@ func (c *call) hold() {
 	c.body = newReplay(c.req.Body, c.replayLimit(), !c.retry.unsent && repeatable(c.req))
 }
 
-// guarded makes the attempts that the breaker lets through, where there is one.
-func (c *call) guarded() (*http.Response, error) {
-	if !c.service.balance.Load().Breaker.Opens() {
-		return c.run()
-	}
-	if err := c.admit(c.now); err != nil {
-		return nil, err
-	}
-	defer c.conclude() // also where an attempt panics
-	return c.run()
-}
-
 func (v *view) replayLimit() int {
 	if v.retry.attempts == 0 {
 		return 0
@@ -100,40 +101,67 @@ func (v *view) replayLimit() int {
 
 // run makes attempts until one is good enough or none may follow.
 func (c *call) run() (*http.Response, error) {
+	defer c.leave()  // also where an attempt panics
 	var failed error // the try before
 	for {
 		e, err := c.after(failed)
 		if err != nil {
 			return nil, err
 		}
-		a, res, body, err := c.try(e)
-		switch again := c.again(res, err); {
-		case again && err == nil:
+		res, err := c.try(e)
+		if !c.again(res, err) {
+			return c.last(res, err)
+		}
+		if err == nil {
 			exchange.Discard(res)
-		case again:
-		case err != nil:
-			return nil, c.explain(err)
-		default:
-			if body != nil {
-				body.keep()
-			}
-			c.stick()
-			a.takesOver(c)
-			return res, nil
 		}
 		c.tried, failed = append(c.tried, e.Address), err
 		c.now = c.service.pool.Now()
 	}
 }
 
+// last gives what the last attempt has come to.
+func (c *call) last(res *http.Response, err error) (*http.Response, error) {
+	if err != nil {
+		return nil, c.explain(err)
+	}
+	if c.content != nil {
+		c.content.keep()
+	}
+	if c.leads != "" {
+		c.stick()
+	}
+	if c.counted || c.attempt.proves {
+		c.attempt.takesOver(c)
+	}
+	return res, nil
+}
+
+// leave ends an attempt that has panicked, and tells the breaker what came of the request, unless its attempt does so in the
+// end.
+func (c *call) leave() {
+	if c.open || c.counted {
+		c.leaves()
+	}
+}
+
+func (c *call) leaves() {
+	if c.open {
+		c.attempt.abandon()
+	}
+	if c.counted {
+		c.conclude()
+	}
+}
+
 // again tells whether there is another attempt after one that came to res or err.
 func (c *call) again(res *http.Response, err error) bool {
 	switch {
-	case err == nil && !c.retry.looksFailed(res):
+	case err == nil && res.StatusCode != lateStatus && !c.retry.listed(res.StatusCode):
 		return false
 	case c.retry.attempts == 0 || c.body != nil && !c.body.replayable():
 		return false
-	case err != nil && !c.retry.afterError(c.req, err), err == nil && !c.retry.afterAnswer(c.req):
+	case err != nil && !c.retry.afterError(c.req, err), err == nil && !c.retry.afterAnswer(c.req, res):
 		return false
 	}
 	if c.free = c.passed < mostPassed && err != nil && passesOver(err); c.free {
@@ -211,37 +239,42 @@ func count(tried []string, address string) int {
 }
 
 // try sends the request to e once, where pick has counted it in, and writes down what happened.
-func (c *call) try(e *endpoint) (*attempt, *http.Response, *attemptBody, error) {
+func (c *call) try(e *endpoint) (*http.Response, error) {
 	a := c.begin(e)
-	returned := false
-	defer func() {
-		if !returned {
-			a.abandon()
-		}
-	}()
-	out, body := c.outbound(a, e)
 	var ended func(exchange.Attempt)
 	if c.exchange != nil && c.exchange.Trace != nil {
-		ended = c.trace(out, e)
+		ended = c.trace(&a.out, e)
 	}
-	res, err := c.service.transport.RoundTrip(out)
+	res, err := c.service.transport.RoundTrip(&a.out)
 	c.now = c.service.pool.Now()
-	if err != nil {
-		err = a.failed(err, e.Address)
-	} else if !a.headSeen() {
-		res, err = nil, tooLate(res, e.Address)
+	if err != nil || !a.headSeen() {
+		return nil, c.failed(e, res, err, ended)
 	}
-	c.record(a, e, res, err, ended)
-	c.outcome = a.answer(res, err, c.now)
-	returned = true
-	if err != nil {
-		if body != nil {
-			body.closed.Store(true)
-		}
-		return a, nil, body, err
+	c.record(e, res.StatusCode, nil, ended)
+	if isPlain(res) && a.sentAfter() >= 0 {
+		c.outcome = a.answered(res.StatusCode, c.now)
+	} else {
+		c.outcome = a.answer(res, nil, c.now)
 	}
+	c.open = false
 	a.follow(res)
-	return a, res, body, nil
+	return res, nil
+}
+
+// failed ends an attempt that has come to err, or to res after its time.
+func (c *call) failed(e *endpoint, res *http.Response, err error, ended func(exchange.Attempt)) error {
+	if err != nil {
+		err = c.attempt.failed(err, e.Address)
+	} else {
+		err = tooLate(res, e.Address)
+	}
+	c.record(e, 0, err, ended)
+	c.outcome = c.attempt.answer(nil, err, c.now)
+	c.open = false
+	if c.content != nil {
+		c.content.closed.Store(true)
+	}
+	return err
 }
 
 // tooLate gives up an answer that came too late, as its context is cancelled.
@@ -250,25 +283,56 @@ func tooLate(res *http.Response, address string) error {
 	return &exchange.SendError{Endpoint: address, Sent: exchange.SentAll, Timeout: true, Err: errHeadTimeout}
 }
 
-// begin makes the attempt at e.
+// begin makes the attempt at e, with its request.
 func (c *call) begin(e *endpoint) *attempt {
-	a := &attempt{service: c.service, state: e.state, req: c.req, body: c.body, start: c.now, limit: c.head, proves: c.proves == e}
+	var a *attempt
+	if c.head > 0 {
+		a, _ = attempts.Get().(*attempt)
+		a.bound.Again(c.req.Context())
+	} else {
+		a = newAttemptIn(c.req.Context())
+	}
+	a.service, a.state, a.req, a.body = c.service, e.state, c.req, c.body
+	a.start, a.limit, a.proves = c.now, c.head, c.proves == e
 	c.proves, c.outcome = nil, balance.Untold
+	c.attempt, c.open = a, true
+	carry(&a.out, c.req)
+	a.url = *c.req.URL
+	a.url.Host = e.host
+	if cookie := c.service.balance.Load().Cookie; cookie != nil {
+		cookie.hide(&a.out)
+	}
+	switch {
+	case c.body != nil:
+		c.carryBody(a)
+		return a
+	case len(c.tried) > 0 && c.req.GetBody != nil:
+		a.out.Body, _ = c.req.GetBody() // from memory, which does not fail
+	}
+	a.sentAtOnce()
 	return a
 }
 
+// carryBody gives an attempt a body of its own.
+func (c *call) carryBody(a *attempt) {
+	a.sentLater()
+	c.content = &attemptBody{replay: c.body, sent: a.sent}
+	if len(c.trailers) > 0 {
+		c.content.trailers = ownTrailers(&a.out, c.req, c.trailers)
+	}
+	a.out.Body = c.content
+}
+
 // record writes an attempt down, which has ended now.
-func (c *call) record(a *attempt, e *endpoint, res *http.Response, err error, ended func(exchange.Attempt)) {
-	tried := exchange.Attempt{Endpoint: e.Address, Err: err, Took: time.Duration(c.now - a.start)}
-	if res != nil {
-		tried.Status = res.StatusCode
+func (c *call) record(e *endpoint, status int, err error, ended func(exchange.Attempt)) {
+	took := time.Duration(c.now - c.attempt.start)
+	c.service.meter.Tried(status, err, took, len(c.tried) > 0)
+	if c.exchange == nil {
+		return
 	}
-	c.service.meter.Tried(&tried, len(c.tried) > 0)
+	c.exchange.Tried(exchange.Attempt{Endpoint: e.Address, Status: status, Err: err, Took: took})
 	if ended != nil {
-		ended(tried)
-	}
-	if c.exchange != nil {
-		c.exchange.Tried(tried)
+		ended(c.exchange.Attempts[len(c.exchange.Attempts)-1])
 	}
 }
 
@@ -279,29 +343,6 @@ func (c *call) trace(out *http.Request, e *endpoint) (ended func(exchange.Attemp
 		Method: out.Method, Backend: c.service.name, Address: e.Address, URL: "http://" + e.Address + out.URL.EscapedPath(),
 		Again: len(c.tried), Head: exchange.OwnHead(out),
 	})
-}
-
-// outbound makes the request of one attempt.
-func (c *call) outbound(a *attempt, e *endpoint) (*http.Request, *attemptBody) {
-	a.out = *c.req.WithContext(a.bind(c.req.Context()))
-	out := &a.out
-	a.url = *c.req.URL
-	a.url.Host = e.host
-	out.URL = &a.url
-	c.service.balance.Load().Cookie.hide(out)
-	if c.body == nil {
-		if len(c.tried) > 0 && out.GetBody != nil {
-			out.Body, _ = out.GetBody() // from memory, which does not fail
-		}
-		a.sentAtOnce()
-		return out, nil
-	}
-	body := &attemptBody{replay: c.body, sent: a.sent}
-	if len(c.trailers) > 0 {
-		body.trailers = ownTrailers(out, c.req, c.trailers)
-	}
-	out.Body = body
-	return out, body
 }
 
 // ownTrailers gives an attempt trailers of its own, and a function that fills them in when req has its own: those are

@@ -41,8 +41,18 @@ func (r *round) Release() (request bool) {
 		if !poison.On {
 			r.client.answers.Put(a)
 		}
+		r.tellReleased()
 	}
 	return r.feed == nil
+}
+
+// tellReleased tells who has followed the response that nobody has the request or its context any more: nothing is being
+// sent; nobody has dialled for it, who may still look up a name; and the patrol looks at contexts with client.mu locked, as
+// it was since r had its link: to keep that, or to forget it.
+func (r *round) tellReleased() {
+	if e, ok := r.onEnd.(exchange.Returning); ok && r.feed == nil && r.reused && r.ended.Load() {
+		e.Released()
+	}
 }
 
 // receive reads heads until the final one. Those of 1xx responses are passed on.

@@ -51,7 +51,8 @@ func (c *Client) patrol() {
 	}
 }
 
-// look ends the round on l if its context has ended, and tells whether there is one.
+// look ends the round on l if its context has ended, and tells whether there is one. The caller has locked client.mu: see
+// tellReleased.
 func (l *link) look() bool {
 	r := l.round.Load()
 	if r == nil || r == l.client.cutOff {

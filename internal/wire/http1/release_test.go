@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"testing"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
@@ -51,5 +52,56 @@ func TestAReleasedResponseDoesNoHarm(t *testing.T) {
 			t.Fatal("it was released twice")
 		}
 		exchange.Release(res)
+	}
+}
+
+// returning counts what it is told of an answer.
+type returning struct{ ended, released int }
+
+func (r *returning) Ended(error) { r.ended++ }
+func (r *returning) Released()   { r.released++ }
+
+// Who follows an answer is told that nobody has its request any more, once, after its end, and only where that is sure.
+func TestWhoFollowsAnAnswerIsToldOfItsRelease(t *testing.T) {
+	c := ownClient(func() (net.Conn, error) { return newParrot(t, usualAnswer), nil })
+	defer c.CloseIdle()
+	ask := func(req *http.Request, read bool) *returning {
+		res, err := c.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		told := new(returning)
+		body, _ := res.Body.(interface {
+			OnEnd(e exchange.Ending)
+			Release() bool
+		})
+		body.OnEnd(told)
+		if read {
+			_, _ = io.Copy(io.Discard, res.Body)
+		}
+		_ = res.Body.Close()
+		body.Release()
+		if body.Release() || told.ended != 1 {
+			t.Errorf("it has ended %d times, and was released twice", told.ended)
+		}
+		return told
+	}
+	fed := proxied(t, "a", true)
+	fed.Method, fed.Body, fed.ContentLength = http.MethodPost, io.NopCloser(strings.NewReader("content")), 7
+	for _, c := range []struct {
+		what string
+		req  *http.Request
+		read bool
+		want int
+	}{
+		{"a connection was made, and who has done that may have the context yet", proxied(t, "a", true), true, 0},
+		{"the connection was kept", proxied(t, "a", true), true, 1},
+		{"it was not read to its end", proxied(t, "a", true), false, 0},
+		{"a connection was made anew", proxied(t, "a", true), true, 0},
+		{"its content is sent by somebody else", fed, true, 0},
+	} {
+		if told := ask(c.req, c.read); told.released != c.want {
+			t.Errorf("%s: told %d times", c.what, told.released)
+		}
 	}
 }

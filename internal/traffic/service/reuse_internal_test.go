@@ -1,0 +1,262 @@
+package service
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/poison"
+	"github.com/weir-gateway/weir/internal/config"
+	"github.com/weir-gateway/weir/internal/discovery"
+)
+
+// empty is the body of an answer, whose client tells its end and its release as wire/http1's does.
+type empty struct {
+	ending exchange.Returning
+	ended  bool
+}
+
+func (b *empty) OnEnd(e exchange.Ending) { b.ending, _ = e.(exchange.Returning) }
+
+func (b *empty) Read([]byte) (int, error) { return 0, b.end(io.EOF) }
+func (b *empty) Close() error             { _ = b.end(nil); return nil }
+
+func (b *empty) end(how error) error {
+	if !b.ended {
+		b.ended = true
+		b.ending.Ended(how)
+	}
+	return io.EOF
+}
+
+func (b *empty) Release() bool {
+	b.ending.Released()
+	return true
+}
+
+// roadOf is a transport that answers with whatever made gives.
+type roadOf func(*http.Request) (*http.Response, error)
+
+func (r roadOf) RoundTrip(req *http.Request) (*http.Response, error) { return r(req) }
+
+// reuser is a service whose attempts may be used again, and which keeps what it has sent.
+func reuser(tb testing.TB, sent func(*http.Request)) *Service {
+	tb.Helper()
+	s := New(Options{
+		Name: "users", Timeouts: config.Timeouts{Head: time.Minute}, Retry: config.Retry{Attempts: 1, Statuses: []int{503}},
+		Selection: Selection{Outlier: *config.DefaultOutlier()}, Log: slog.New(slog.DiscardHandler),
+		Transport: roadOf(func(req *http.Request) (*http.Response, error) {
+			sent(req)
+			return &http.Response{StatusCode: http.StatusOK, Body: new(empty), Request: req}, nil
+		}),
+	})
+	tb.Cleanup(s.Close)
+	s.Set([]discovery.Endpoint{{Address: "a:1", Weight: 1}})
+	return s
+}
+
+// asking asks s and ends the answer; released tells whether nobody has it any more.
+func asking(tb testing.TB, s *Service, req *http.Request, released bool) *attempt {
+	tb.Helper()
+	res, err := s.RoundTrip(req)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	b, _ := res.Body.(*empty)
+	a, _ := b.ending.(*attempt)
+	if _, err := b.Read(nil); err != io.EOF { //nolint:errorlint // it is given bare
+		tb.Fatal(err)
+	}
+	if released {
+		exchange.Release(res)
+	}
+	return a
+}
+
+func plainRequest(tb testing.TB) *http.Request {
+	tb.Helper()
+	req, err := http.NewRequestWithContext(tb.Context(), http.MethodGet, "http://weir/", http.NoBody)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return req
+}
+
+// laden is a request of which every field is set that can be.
+func laden(tb testing.TB) *http.Request {
+	tb.Helper()
+	req := plainRequest(tb)
+	req.Method, req.Host, req.RemoteAddr, req.RequestURI, req.Pattern = "PUT", "weir", "192.0.2.1:1", "/x", "/{x}"
+	req.Proto, req.ProtoMajor, req.ProtoMinor = "HTTP/1.0", 1, 0
+	req.URL = &url.URL{Scheme: "http", Opaque: "o", User: url.User("u"), Host: "weir", Path: "/ x", RawPath: "/%20x", RawQuery: "q", Fragment: "f", ForceQuery: true}
+	req.Header, req.Trailer = http.Header{"X-Before": {"1"}}, http.Header{"X-Before": {"2"}}
+	req.Body, req.GetBody = http.NoBody, func() (io.ReadCloser, error) { return http.NoBody, nil }
+	req.ContentLength, req.TransferEncoding, req.Close = 7, []string{"chunked"}, true
+	req.Form, req.PostForm = url.Values{"a": nil}, url.Values{"a": nil}
+	return req
+}
+
+// again asks until an attempt is used a second time, and gives what was sent then.
+func again(t *testing.T, first, second func() *http.Request) (sent http.Request, used *attempt) {
+	t.Helper()
+	var got *http.Request
+	s := reuser(t, func(req *http.Request) { got = req })
+	const tries = 1000 // pools forget some things while races are looked for
+	for range tries {
+		one := asking(t, s, first(), true)
+		two := asking(t, s, second(), false)
+		if one == two {
+			return *got, two //nolint:govet // nobody uses a copy of a request at the same time
+		}
+	}
+	t.Fatal("no attempt was used again")
+	return http.Request{}, nil
+}
+
+// Of the request before nothing is left in what is sent by an attempt that is used again, nor in the attempt.
+func TestAnAttemptThatIsUsedAgainShowsNothingOfTheOneBefore(t *testing.T) {
+	if poison.On {
+		t.Skip("none is used again")
+	}
+	var fresh *http.Request
+	asking(t, reuser(t, func(req *http.Request) { fresh = req }), plainRequest(t), false)
+	sent, a := again(t, func() *http.Request { return laden(t) }, func() *http.Request { return plainRequest(t) })
+	got, want := reflect.ValueOf(sent), reflect.ValueOf(*fresh)
+	for i := range got.NumField() {
+		switch field := got.Type().Field(i); {
+		case !field.IsExported() || field.Name == "GetBody":
+		case !reflect.DeepEqual(got.Field(i).Interface(), want.Field(i).Interface()):
+			t.Errorf("%s is %v, not %v", field.Name, got.Field(i), want.Field(i))
+		}
+	}
+	if sent.GetBody != nil {
+		t.Error("GetBody is that of the request before")
+	}
+	if !errors.Is(sent.Context().Err(), context.Canceled) || sent.Context() != context.Context(&a.bound) {
+		t.Errorf("its context is %v", sent.Context())
+	}
+}
+
+// What is kept for the next request belongs to nobody: no service that has ended, no content, no text of a head.
+func TestAnAttemptThatWaitsForItsNextUseHoldsNothing(t *testing.T) {
+	if poison.On {
+		t.Skip("it is scrambled")
+	}
+	s := reuser(t, func(*http.Request) {})
+	a := asking(t, s, laden(t), false)
+	a.proves, a.counted, a.trial = true, true, 7
+	a.Released()
+	if a.service != nil || a.state != nil || a.req != nil || a.body != nil || a.call != nil || a.lasting != nil || a.settled.Load() ||
+		a.proves || a.counted || a.trial != noTrial || a.head != (finding{}) || a.url != (url.URL{}) {
+		t.Errorf("%+v", a)
+	}
+	held := []string{"Proto", "ProtoMajor", "ProtoMinor", "ContentLength", "Close", "URL"} // numbers, and what is the attempt's
+	for v, i := reflect.ValueOf(&a.out).Elem(), 0; i < v.NumField(); i++ {
+		if field := v.Type().Field(i); field.IsExported() && !slices.Contains(held, field.Name) && !v.Field(i).IsZero() {
+			t.Errorf("%s is %v", field.Name, v.Field(i))
+		}
+	}
+	if a.bound.Err() == nil || a.bound.Value("key") != nil || context.Cause(&a.bound) == nil {
+		t.Error("its context has not ended")
+	}
+}
+
+// Who sends a request sets these, or net/http gives them a meaning for servers alone. A field that comes with a later version of
+// Go has to be carried or named here.
+func TestAllThatClientsSendOfARequestIsCarried(t *testing.T) {
+	forServers := []string{"Form", "PostForm", "MultipartForm", "RemoteAddr", "RequestURI", "TLS", "Cancel", "Response", "Pattern"}
+	var out http.Request
+	carry(&out, laden(t))
+	v := reflect.ValueOf(out)
+	for i := range v.NumField() {
+		field := v.Type().Field(i)
+		if !field.IsExported() || field.Name == "URL" || field.Name == "ProtoMinor" {
+			continue
+		}
+		if carried := !v.Field(i).IsZero(); carried == slices.Contains(forServers, field.Name) {
+			t.Errorf("%s: carried %t", field.Name, carried)
+		}
+	}
+}
+
+// An attempt is left to the collector where somebody may have it yet.
+func TestAnAttemptIsNotUsedAgainThatSomebodyMayHave(t *testing.T) {
+	held := func(do func(a *attempt)) *attempt {
+		s := reuser(t, func(*http.Request) {})
+		a := asking(t, s, plainRequest(t), false)
+		do(a)
+		a.Released()
+		return a
+	}
+	for name, a := range map[string]*attempt{
+		"it has not ended":                 held(func(a *attempt) { a.phase.Store(answered) }),
+		"its content may be read yet":      held(func(a *attempt) { a.body = newReplay(http.NoBody, 0, false) }),
+		"a timer may fire that it has":     held(func(a *attempt) { a.lasting = time.NewTimer(time.Hour) }),
+		"somebody waits for its end":       held(func(a *attempt) { a.bound.Context.Done() }),
+		"it has no context of its own":     held(func(a *attempt) { a.limit = 0 }),
+		"a timer may fire of its time-out": held(func(a *attempt) { a.bound.timer.Store(time.NewTimer(time.Hour)) }),
+		"it was released by somebody else": held(func(a *attempt) { a.Released() }),
+	} {
+		if poison.On {
+			continue
+		}
+		if kept := a.service != nil; kept == (name == "it was released by somebody else") {
+			t.Errorf("%s: it is kept %t", name, kept)
+		}
+	}
+}
+
+// The poisoned build overwrites what others may have kept.
+func TestWhatAnAttemptHasSentIsPoisoned(t *testing.T) {
+	var sent *http.Request
+	var to *url.URL
+	s := reuser(t, func(req *http.Request) { sent, to = req, req.URL })
+	asking(t, s, plainRequest(t), true)
+	if poison.On && (sent.Method == http.MethodGet || to.Host == "a:1" || sent.Context().Err() == nil) {
+		t.Errorf("%s %s", sent.Method, to)
+	}
+}
+
+// What comes late of an attempt, as its release, does not count against the one that uses its memory.
+func TestEachAttemptIsCountedOutOnce(t *testing.T) {
+	s := reuser(t, func(*http.Request) {})
+	for range 100 {
+		a := asking(t, s, plainRequest(t), true)
+		a.Released()
+	}
+	if n := s.pool.InFlight(); n != 0 {
+		t.Errorf("%d are under way", n)
+	}
+	all, bad := s.set.Load().endpoints[0].state.outcomes.tally.Sums(s.pool.Now(), config.DefaultOutlier().Window)
+	if all != 100 || bad != 0 {
+		t.Errorf("%d of %d have failed", bad, all)
+	}
+}
+
+// A request through a service takes no memory of its own where its answer is released.
+func TestAReleasedRequestNeedsNoMemory(t *testing.T) {
+	s, body := reuser(t, nil), new(empty)
+	res := &http.Response{StatusCode: http.StatusOK, ProtoMajor: 1, Body: body}
+	s.transport = roadOf(func(*http.Request) (*http.Response, error) { body.ended = false; return res, nil })
+	x := &exchange.Exchange{}
+	req := exchange.With(plainRequest(t), x)
+	if n := testing.AllocsPerRun(1000, func() {
+		x.Attempts = nil
+		res, err := s.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+		exchange.Release(res)
+	}); n > 0 && exact {
+		t.Errorf("%v allocations", n)
+	}
+}
