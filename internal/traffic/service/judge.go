@@ -31,8 +31,6 @@ const (
 	lost // it failed, and that its connection could not be made or broke is something that a check would see
 )
 
-func (l lesson) bad() bool { return l >= failed }
-
 // good tells whether a finding speaks for its endpoint.
 func (f *finding) good(o *config.Outlier) bool {
 	return f.err == nil && f.status != 0 && !slices.Contains(o.Statuses, f.status)

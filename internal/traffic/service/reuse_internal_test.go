@@ -114,7 +114,7 @@ func again(t *testing.T, first, second func() *http.Request) (sent http.Request,
 		one := asking(t, s, first(), true)
 		two := asking(t, s, second(), false)
 		if one == two {
-			return *got, two //nolint:govet // nobody uses a copy of a request at the same time
+			return *got, two
 		}
 	}
 	t.Fatal("no attempt was used again")

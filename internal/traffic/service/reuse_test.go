@@ -3,7 +3,6 @@ package service_test
 import (
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -34,7 +33,7 @@ func TestRequestsThatUseTheSameMemoryAreAnsweredEachForItself(t *testing.T) {
 	defer connections.CloseIdle()
 	s := service.New(service.Options{Name: "users", Transport: connections, Timeouts: config.Timeouts{Head: time.Minute}})
 	defer s.Close()
-	s.Set([]discovery.Endpoint{{Address: backend.Listener.Addr().(*net.TCPAddr).String(), Weight: 1}}) //nolint:forcetypeassert // it is TCP
+	s.Set([]discovery.Endpoint{{Address: backend.Listener.Addr().String(), Weight: 1}})
 	var clients sync.WaitGroup
 	var mu sync.Mutex
 	seen, all := map[*http.Request]bool{}, 0
@@ -71,6 +70,7 @@ func TestRequestsThatUseTheSameMemoryAreAnsweredEachForItself(t *testing.T) {
 
 // askWith sends the i-th request of a client; every third one has content, and every fourth a host of its own.
 func askWith(t *testing.T, s *service.Service, client, i int) (res *http.Response, want string) {
+	t.Helper()
 	method, content, host, path, of := http.MethodGet, "", "weir", fmt.Sprintf("/%d/%d?q=%d", client, i, i), fmt.Sprint(client, "-", i)
 	var body io.Reader = http.NoBody
 	if i%3 == 0 {
