@@ -88,7 +88,7 @@ func askWith(t *testing.T, s *service.Service, client, i int) (res *http.Respons
 	if i%6 == 0 {
 		req.GetBody = nil // it comes as it is read
 	}
-	req.Host, req.Header = host, http.Header{exchange.Lines: {"X-Of", of}}
+	req.Host, req.Header = host, exchange.Ordered("X-Of", of)
 	if res, err = s.RoundTrip(exchange.With(req, &exchange.Exchange{})); err != nil {
 		t.Error(err)
 		return nil, ""
