@@ -142,6 +142,24 @@ func (l *Loan) GiveBack() {
 	}
 }
 
+// Carry makes out what is sent for req: what clients send of a request, and nothing that a server has told of it. Context and
+// URL are out's own. Of a copy most would be left unused, and it would be made twice.
+func Carry(out, req *http.Request) {
+	out.Method, out.Host = req.Method, req.Host
+	out.Proto, out.ProtoMajor, out.ProtoMinor = req.Proto, req.ProtoMajor, req.ProtoMinor
+	out.Header, out.Trailer = req.Header, req.Trailer
+	out.Body, out.GetBody = req.Body, req.GetBody
+	out.ContentLength, out.TransferEncoding = req.ContentLength, req.TransferEncoding
+	out.Close = req.Close
+}
+
+// Drop lets go of what Carry has given to out, but for numbers.
+func Drop(out *http.Request) {
+	out.Method, out.Host, out.Proto = "", "", ""
+	out.Header, out.Trailer, out.TransferEncoding = nil, nil, nil
+	out.Body, out.GetBody = nil, nil
+}
+
 // Release says that nobody uses res any more, neither its head nor its body, which was read to its
 // end. It tells whether nobody has its request either: so it is where the response came from a
 // client that says so, and by nobody who has put another body in its place.

@@ -91,24 +91,10 @@ func (a *attempt) Released() {
 	a.head, a.call = finding{}, nil
 	a.settled.Store(false)
 	a.proves, a.counted, a.trial = false, false, noTrial
-	out := &a.out
-	out.Method, out.Host, out.Proto = "", "", ""
-	out.Header, out.Trailer, out.TransferEncoding = nil, nil, nil
-	out.Body, out.GetBody = nil, nil
+	exchange.Drop(&a.out)
 	a.url = url.URL{}
 	a.limit = 0 // it is released once
 	attempts.Put(a)
-}
-
-// carry makes out what is sent for req: what clients send of a request, and nothing that a server has told of it. Of a copy
-// most would be left unused, and it would be made twice.
-func carry(out, req *http.Request) {
-	out.Method, out.Host = req.Method, req.Host
-	out.Proto, out.ProtoMajor, out.ProtoMinor = req.Proto, req.ProtoMajor, req.ProtoMinor
-	out.Header, out.Trailer = req.Header, req.Trailer
-	out.Body, out.GetBody = req.Body, req.GetBody
-	out.ContentLength, out.TransferEncoding = req.ContentLength, req.TransferEncoding
-	out.Close = req.Close
 }
 
 // sent begins the wait for the head; only the first call counts.

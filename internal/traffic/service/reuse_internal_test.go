@@ -174,7 +174,7 @@ func TestAnAttemptThatWaitsForItsNextUseHoldsNothing(t *testing.T) {
 func TestAllThatClientsSendOfARequestIsCarried(t *testing.T) {
 	forServers := []string{"Form", "PostForm", "MultipartForm", "RemoteAddr", "RequestURI", "TLS", "Cancel", "Response", "Pattern"}
 	var out http.Request
-	carry(&out, laden(t))
+	exchange.Carry(&out, laden(t))
 	v := reflect.ValueOf(out)
 	for i := range v.NumField() {
 		field := v.Type().Field(i)

@@ -296,7 +296,7 @@ func (c *call) begin(e *endpoint) *attempt {
 	a.start, a.limit, a.proves = c.now, c.head, c.proves == e
 	c.proves, c.outcome = nil, balance.Untold
 	c.attempt, c.open = a, true
-	carry(&a.out, c.req)
+	exchange.Carry(&a.out, c.req)
 	a.url = *c.req.URL
 	a.url.Host = e.host
 	if cookie := c.service.balance.Load().Cookie; cookie != nil {
