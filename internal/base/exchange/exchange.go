@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/base/field"
 )
 
 // Exchange is what Weir knows of one request beyond the request itself. It is
@@ -72,11 +73,32 @@ type Exchange struct {
 	// It is nil where the client or its protocol cannot take one.
 	Informational Informer
 
-	onHead *headHook // the first one to run
-	onDone *doneHook // the same
+	idLine field.Line // that says ID, where that was set with it
+	onHead *headHook  // the first one to run
+	onDone *doneHook  // the same
 
 	writer Writer     // that Begin gives
 	first  [1]Attempt // room for Attempts: most exchanges have one
+}
+
+// idName is the field that says the id of a request.
+var idName = field.Named("X-Request-Id")
+
+// SetID makes an id that of x: its text, which is plain, and the field that says so are made together, as most requests need both.
+func (x *Exchange) SetID(id []byte) {
+	x.idLine = idName.Plain(id)
+	x.ID = x.idLine.Value()
+}
+
+// IDLine is the field that says the id; "" where there is none.
+func (x *Exchange) IDLine() field.Line {
+	switch {
+	case x.ID == "":
+		return ""
+	case x.idLine.Of(idName, x.ID):
+		return x.idLine
+	}
+	return idName.Line(x.ID)
 }
 
 // Server is what serves a client's connection. It is safe for concurrent use.

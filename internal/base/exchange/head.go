@@ -130,16 +130,26 @@ func AddFields(head Head, fields ...Said) {
 	}
 }
 
-// AddText adds a field whose value is b, a copy of which costs nothing where the same text was there last time.
+// AddLine adds a line.
+func AddLine(head Head, line field.Line) {
+	switch to, ordered := head.(*Lines); {
+	case line == "":
+	case ordered:
+		to.list = append(to.list, line)
+	default:
+		head.Add(line.Name(), line.Value())
+	}
+}
+
+// AddText adds a field whose value is b, which is plain (see field.Name.Plain), a copy of which costs nothing where the same text was there last time.
 func AddText(head Head, name field.Name, b []byte) {
-	to, ordered := head.(*Lines)
-	switch {
+	switch to, ordered := head.(*Lines); {
 	case !ordered:
 		head.Add(name.String(), string(b))
 	case to.last().Of(name, string(b)):
 		to.list = append(to.list, to.last())
 	default:
-		to.list = append(to.list, name.Line(string(b)))
+		to.list = append(to.list, name.Plain(b))
 	}
 }
 

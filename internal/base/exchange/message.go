@@ -209,7 +209,15 @@ func (w *Writer) Header() http.Header {
 }
 
 // Head gives the response head to come.
-func (w *Writer) Head() Head { return headOf(w.w) }
+func (w *Writer) Head() Head {
+	if w.lines != nil && !w.lines.plain {
+		return w.lines
+	}
+	return headOf(w.w)
+}
+
+// linesOf gives the lines of a response to come, nil where it has a map.
+func linesOf(w http.ResponseWriter) *Lines { return LinesOf(w.Header()) }
 
 func headOf(w http.ResponseWriter) Head { return MapHead(w.Header()) }
 
@@ -227,8 +235,7 @@ func (w *Writer) AddTrailer(name, value string) {
 // leaveUntyped keeps net/http from guessing a Content-Type by the first bytes: a
 // gateway passes on what the backend said, and that was nothing.
 func leaveUntyped(w http.ResponseWriter) {
-	h := w.Header()
-	if LinesOf(h) == nil && len(h["Content-Type"]) == 0 {
+	if h := w.Header(); len(h["Content-Type"]) == 0 {
 		h["Content-Type"] = nil
 	}
 }

@@ -34,7 +34,8 @@ type Writer struct {
 	w       http.ResponseWriter
 	r       *http.Request
 	x       *Exchange
-	status  int // 0 until the final head is written
+	lines   *Lines // that w's map stands for, unless somebody makes it plain; nil: it never did
+	status  int    // 0 until the final head is written
 	written int64
 	err     error
 	tunnel  *tunnel // nil: there was no upgrade
@@ -44,8 +45,8 @@ type Writer struct {
 // road uses. The caller must call Finish when the handler has returned.
 func Begin(w http.ResponseWriter, r *http.Request, x *Exchange) (*Writer, *http.Request) {
 	r = begin(r, x)
-	x.writer = Writer{w: w, r: r, x: x}
 	ew := &x.writer
+	*ew = Writer{w: w, r: r, x: x, lines: linesOf(w)}
 	if r.ProtoAtLeast(1, 1) {
 		x.Informational = ew
 	}
@@ -68,7 +69,9 @@ func (w *Writer) WriteHeader(status int) {
 	if w.r.ProtoMajor == 1 && w.x.Server != nil && w.x.Server.Leaving() { // HTTP/2 has its own way
 		w.Head().Set("Connection", "close")
 	}
-	leaveUntyped(w.w)
+	if w.lines == nil || w.lines.plain {
+		leaveUntyped(w.w)
+	}
 	w.w.WriteHeader(status)
 }
 

@@ -90,6 +90,12 @@ func AppendAny(text []byte, name, value string) []byte {
 	return append(append(text, value...), end...)
 }
 
+// Plain is Line of a text that was found to be plain: it may stand, and neither begins nor ends with a blank. It costs one allocation.
+func (n Name) Plain(value []byte) Line {
+	var room [128]byte
+	return Line(append(append(append(room[:0], n.begin...), value...), end...))
+}
+
 // firstOf is what a line of any name and value begins with.
 func firstOf(name, value string) Known {
 	first := Know(name)

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/field"
 	"github.com/weir-gateway/weir/internal/base/forward"
 )
 
@@ -108,7 +109,7 @@ func TestFieldsThatAGuardSetsSurviveTheWayOut(t *testing.T) {
 	in.Set("X-User", "alice") // a guard
 	in.Set("X-Forwarded-User", "alice")
 	h, out := head()
-	forward.Request(out, in, client, "id", "1.1")
+	forward.Request(out, in, client, field.Make("X-Request-Id", "id"), "1.1")
 	if h.Get("X-User") != "alice" || h.Get("X-Forwarded-User") != "alice" {
 		t.Errorf("%v", h)
 	}
@@ -211,7 +212,7 @@ func BenchmarkRequest(b *testing.B) {
 	in := browserHead()
 	client := forward.Receive(netip.MustParseAddrPort("192.0.2.1:1"), true, "shop.dev", in, nil)
 	for b.Loop() {
-		forward.Request(exchange.MapHead(make(http.Header, 20)), in, client, "id", "1.1")
+		forward.Request(exchange.MapHead(make(http.Header, 20)), in, client, field.Make("X-Request-Id", "id"), "1.1")
 	}
 }
 

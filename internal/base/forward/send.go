@@ -52,11 +52,11 @@ func receivedBy(member string) string {
 //   - Forwarded: one more element, only where a trusted peer spoke Forwarded and no
 //     X-Forwarded-For, so that the two can never tell different things.
 //   - Via: the protocol version of the client's request, which RFC 9110 demands of a gateway.
-//   - X-Request-Id: id, where it is not empty.
+//   - X-Request-Id: the line id, where there is one.
 //
 // proto is the client's protocol version as Via writes it ("1.1", "2"). dst must
 // be empty. Values are shared with src.
-func Request(dst, src exchange.Head, client exchange.Client, id, proto string) {
+func Request(dst, src exchange.Head, client exchange.Client, id field.Line, proto string) {
 	var came field.Set
 	exchange.CopyHead(dst, src, func(_ string, is field.Known) bool {
 		came.Add(is)
@@ -75,13 +75,11 @@ func Request(dst, src exchange.Head, client exchange.Client, id, proto string) {
 	if client.Host != "" {
 		said = append(said, exchange.Said{Name: names.host, Value: client.Host})
 	}
-	if id != "" {
-		said = append(said, exchange.Said{Name: names.id, Value: id})
-	}
 	if client.Trusted && client.Peer.IsValid() {
 		said = appendChain(said, src, client)
 	}
 	exchange.AddFields(dst, said...)
+	exchange.AddLine(dst, id)
 	if !client.Trusted && client.Peer.IsValid() {
 		var room [addressBytes]byte
 		exchange.AddText(dst, names.client, client.Peer.Addr().AppendTo(room[:0]))
@@ -89,9 +87,9 @@ func Request(dst, src exchange.Head, client exchange.Client, id, proto string) {
 }
 
 // names are those of the fields that Request sets.
-var names = struct{ via, proto, port, host, id, client, forwarded field.Name }{
+var names = struct{ via, proto, port, host, client, forwarded field.Name }{
 	field.Named("Via"), field.Named("X-Forwarded-Proto"), field.Named("X-Forwarded-Port"), field.Named("X-Forwarded-Host"),
-	field.Named("X-Request-Id"), field.Named("X-Forwarded-For"), field.Named("Forwarded"),
+	field.Named("X-Forwarded-For"), field.Named("Forwarded"),
 }
 
 // addressBytes is room for an address in text, but for those with very long zones.
@@ -106,7 +104,7 @@ func viaOf(proto string) string {
 }
 
 // ownFields is the most that Request sets itself.
-const ownFields = 7
+const ownFields = 6
 
 // copied tells whether a field of a stripped request goes on as it is.
 func copied(is field.Known) bool {
@@ -139,9 +137,13 @@ func element(peer netip.Addr) string {
 
 // port is the port that the client called: of its authority, or its scheme's own.
 func port(client exchange.Client) string {
-	if colon := strings.LastIndexByte(client.Host, ':'); colon > strings.LastIndexByte(client.Host, ']') {
-		if p := client.Host[colon+1:]; p != "" {
-			return p
+	for i := len(client.Host) - 1; i >= 0; i-- {
+		c := client.Host[i]
+		if c == ':' && i < len(client.Host)-1 {
+			return client.Host[i+1:]
+		}
+		if c < '0' || c > '9' {
+			break // there is none: a name or an address ends here
 		}
 	}
 	if client.Scheme == schemeHTTPS {

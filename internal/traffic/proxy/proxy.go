@@ -23,6 +23,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 
 	"github.com/weir-gateway/weir/internal/base/cancel"
@@ -30,6 +31,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/base/field"
 	"github.com/weir-gateway/weir/internal/base/forward"
+	"github.com/weir-gateway/weir/internal/base/poison"
 	"github.com/weir-gateway/weir/internal/config"
 )
 
@@ -79,19 +81,34 @@ type passage struct {
 	body     *body  // nil where there is none
 	watch    watch
 
+	released   bool        // nobody has the request to the backend any more, nor its context
 	responding atomic.Bool // the response's head is out
 	awaited    atomic.Bool // when a time was up, it was the client's body that was waited for
 }
 
+var passages = sync.Pool{New: func() any { return new(passage) }} // reused memory
+
+// end ends the request to the backend. Where nobody can have kept anything of t, that is used again: no timer of its own was
+// made, and nobody has waited for the end of its context.
+func (t *passage) end() {
+	t.ctx.Cancel(nil)
+	if !t.released || t.ctx.IsAwaited() || t.watch.isTimed() {
+		return
+	}
+	*t = passage{}
+	if !poison.On {
+		passages.Put(t)
+	}
+}
+
 // ServeHTTP answers r with what the backend answers.
 func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	t := &passage{
-		proxy: p, w: w, writer: exchange.WriterOf(w), r: r, in: exchange.RequestHead(r), exchange: exchange.Of(r),
-	}
+	t, _ := passages.Get().(*passage)
+	defer t.end()
+	t.proxy, t.w, t.writer, t.r, t.in, t.exchange = p, w, exchange.WriterOf(w), r, exchange.RequestHead(r), exchange.Of(r)
 	t.came = exchange.KnownIn(t.in)
 	ctx := &t.ctx
 	ctx.Under(r.Context())
-	defer ctx.Cancel(nil)
 	if f := t.refuse(); f != nil {
 		t.writer.Fail(f)
 		return

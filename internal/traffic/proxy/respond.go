@@ -72,7 +72,7 @@ func (t *passage) release(res *http.Response) {
 	_ = res.Body.Close() // nobody is told any more
 	if exchange.Release(res) && t.body == nil {
 		t.out.GiveBack()
-		t.out = nil
+		t.out, t.released = nil, true
 	}
 }
 

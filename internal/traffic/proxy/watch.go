@@ -49,6 +49,9 @@ func (w *watch) start(t config.Timeouts, e expirer) {
 	}
 }
 
+// isTimed tells whether there is a timer, or was.
+func (w *watch) isTimed() bool { return w.timer != nil || w.total != nil }
+
 // begin says that a body is under way from now on.
 func (w *watch) begin() {
 	if w.idle == 0 {

@@ -75,7 +75,8 @@ func (g *Gateway) Handler(socket string) *Handler { return &Handler{gateway: g, 
 // malformed, too large or too slow.
 func (g *Gateway) Refuse(w http.ResponseWriter, r *http.Request, f *fault.Fault) {
 	v := visit{Exchange: exchange.New(r), use: &use{gateway: g}} // it is no request of any snapshot
-	v.ID, v.Start = newID(), time.Now()
+	setID(v.Exchange)
+	v.Start = time.Now()
 	v.Client.Peer, v.Server = g.options.Connection(r.Context())
 	v.Client.IP = v.Client.Peer.Addr()
 	if s := g.Current(); s != nil {

@@ -27,7 +27,7 @@ func (s *Snapshot) open(x *exchange.Exchange, r *http.Request, peer netip.AddrPo
 		x.ID = acceptID(head.Get("X-Request-Id"))
 	}
 	if x.ID == "" {
-		x.ID = newID()
+		setID(x)
 	}
 }
 
@@ -39,16 +39,16 @@ func (s *Snapshot) within(x *exchange.Exchange, r *http.Request, w exchange.With
 	x.Client, x.Server, x.Inner = w.Of.Client, w.Of.Server, true
 }
 
-// newID makes 128 random bits in hexadecimal, which fits a W3C trace id too.
+// setID gives x an id of 128 random bits in hexadecimal, which fits a W3C trace id too.
 // It needs to be unique, not secret.
-func newID() string {
+func setID(x *exchange.Exchange) {
 	a, b := rand.Uint64(), rand.Uint64() //nolint:gosec // no secret
 	var text [32]byte
 	binary.LittleEndian.PutUint64(text[0:], digits(a))
 	binary.LittleEndian.PutUint64(text[8:], digits(a>>4))
 	binary.LittleEndian.PutUint64(text[16:], digits(b))
 	binary.LittleEndian.PutUint64(text[24:], digits(b>>4))
-	return string(text[:])
+	x.SetID(text[:])
 }
 
 // digits gives the hexadecimal digits of the lower half of each byte of v, all eight at once.

@@ -26,7 +26,8 @@ const usualLines = 16
 func newAnswer() *answer { return &answer{head: exchange.NewLines(usualLines)} }
 
 // Release says that nobody uses the response any more, neither its head nor its body, and tells
-// whether nobody has its request either: nothing of it is being sent any more, and the response was read to its end.
+// whether nobody has its request either, nor the context of that: nothing of it is being sent any more, the response was read to its end, and no
+// connection was made for it, as resolvers ask a context for its values after they have answered.
 func (r *round) Release() (request bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -43,7 +44,7 @@ func (r *round) Release() (request bool) {
 		}
 		r.tellReleased()
 	}
-	return r.feed == nil
+	return r.feed == nil && r.reused
 }
 
 // tellReleased tells who has followed the response that nobody has the request or its context any more: nothing is being

@@ -28,6 +28,10 @@ func TestAReleasedResponseDoesNoHarm(t *testing.T) {
 	if exchange.Release(first) {
 		t.Error("a response was released that was not read")
 	}
+	if _, err := io.Copy(io.Discard, first.Body); err != nil || exchange.Release(first) {
+		t.Errorf("who has made the connection may have the context still, and that is not told (%v)", err)
+	}
+	first = ask()
 	body, head := first.Body, exchange.ResponseHead(first)
 	lines := exchange.LinesOf(first.Header).List()
 	if _, err := io.Copy(io.Discard, body); err != nil {
