@@ -104,41 +104,38 @@ func SetFields(head Head, fields ...Field) {
 	}
 }
 
-// Said is a field of a name that was made ready.
-type Said struct {
-	Name  field.Name
-	Value string
-}
-
-// AddFields adds fields to a head that has none of their names, nor twice the same one of them. It costs no more allocations than SetFields.
-func AddFields(head Head, fields ...Said) {
+// AddLines adds lines to a head that has none of their names, nor twice the same one of them; "" is none. It costs no more allocations than SetFields.
+func AddLines(head Head, lines ...field.Line) {
 	switch to := head.(type) {
 	case *Lines:
-		for i := range fields {
-			to.add(fields[i].Name, fields[i].Value)
-		}
+		to.list = append(to.list, lines...)
 	case mapHead:
-		values := make([]string, len(fields))
-		for i, f := range fields {
-			values[i] = f.Value
-			to[textproto.CanonicalMIMEHeaderKey(f.Name.String())] = values[i : i+1 : i+1]
+		values := make([]string, len(lines))
+		for i, line := range lines {
+			if line != "" {
+				values[i] = line.Value()
+				to[textproto.CanonicalMIMEHeaderKey(line.Name())] = values[i : i+1 : i+1]
+			}
 		}
 	default:
-		for _, f := range fields {
-			head.Add(f.Name.String(), f.Value)
+		for _, line := range lines {
+			if line != "" {
+				head.Add(line.Name(), line.Value())
+			}
 		}
 	}
 }
 
-// AddLine adds a line.
-func AddLine(head Head, line field.Line) {
-	switch to, ordered := head.(*Lines); {
-	case line == "":
-	case ordered:
-		to.list = append(to.list, line)
-	default:
-		head.Add(line.Name(), line.Value())
+// LineAgain makes a line for AddLines to add as the nth: the one that stood in that place last time, where that was the same.
+func LineAgain(head Head, n int, name field.Name, value string) field.Line {
+	if l, ordered := head.(*Lines); ordered {
+		if at := len(l.list) + n; at < cap(l.list) {
+			if last := l.list[:at+1][at]; last.Of(name, value) {
+				return last
+			}
+		}
 	}
+	return name.Line(value)
 }
 
 // AddText adds a field whose value is b, which is plain (see field.Name.Plain), a copy of which costs nothing where the same text was there last time.
@@ -170,21 +167,6 @@ func KnownIn(head Head) (names field.Set) {
 	return names
 }
 
-// HasField tells whether pick picks a field of head, by its name and which that is.
-func HasField(head Head, pick func(name string, is field.Known) bool) bool {
-	switch of := head.(type) {
-	case *Lines:
-		for _, line := range of.list {
-			if line != "" && pick(line.Name(), line.Known()) {
-				return true
-			}
-		}
-		return false
-	default:
-		return slices.ContainsFunc(head.Names(), func(name string) bool { return pick(name, field.Know(name)) })
-	}
-}
-
 // DelFields deletes every field of head whose name drop picks.
 func DelFields(head Head, drop func(name string) bool) {
 	DelKnown(head, func(name string, _ field.Known) bool { return drop(name) })
@@ -208,4 +190,40 @@ func DelKnown(head Head, drop func(name string, is field.Known) bool) {
 			}
 		}
 	}
+}
+
+// Names are names of fields: those of a set, and those of another one where they are spelled with '_' or '.' in the place of '-'.
+type Names struct{ All, Aliases field.Set }
+
+func (n *Names) have(k field.Known) bool { return n.All.Has(k) || k.IsAlias() && n.Aliases.Has(k) }
+
+// DelNames deletes the fields of head that have these names.
+func DelNames(head Head, names *Names) {
+	l, ordered := head.(*Lines)
+	if !ordered {
+		DelKnown(head, func(_ string, is field.Known) bool { return names.have(is) })
+		return
+	}
+	for i, line := range l.list {
+		if line != "" && names.have(line.Known()) {
+			l.list[i] = ""
+		}
+	}
+}
+
+// CopyWithout adds to dst every field of src that has none of these names.
+func CopyWithout(dst, src Head, names *Names) {
+	from, ordered := src.(*Lines)
+	to, both := dst.(*Lines)
+	if !ordered || !both {
+		CopyHead(dst, src, func(_ string, is field.Known) bool { return !names.have(is) })
+		return
+	}
+	list := to.list
+	for _, line := range from.list {
+		if line != "" && !names.have(line.Known()) {
+			list = append(list, line)
+		}
+	}
+	to.list = list
 }

@@ -140,15 +140,6 @@ func (l *Lines) Add(name, value string) {
 	l.list = append(l.list, field.Make(name, value))
 }
 
-// add appends a line of a name that was made ready.
-func (l *Lines) add(name field.Name, value string) {
-	last := l.last()
-	if !last.Of(name, value) {
-		last = name.Line(value)
-	}
-	l.list = append(l.list, last)
-}
-
 // last is the line that stood last time where the next one will stand; "" where there is none.
 func (l *Lines) last() field.Line {
 	if n := len(l.list); n < cap(l.list) {

@@ -98,7 +98,7 @@ func NewRequestOf(ctx context.Context, r *http.Request, fields int) *http.Reques
 	}).WithContext(ctx)
 }
 
-// Loan is a request to a backend whose memory is used again.
+// Loan is a request to a backend whose memory is used again. The zero value is ready for Make; it must not be copied.
 type Loan struct {
 	Request http.Request
 	URL     url.URL // for Request.URL
@@ -112,13 +112,22 @@ var loans = sync.Pool{New: func() any { return new(Loan) }} // reused memory
 // Lend is NewRequest for who knows when nobody has the request any more. Whoever does not, leaves
 // the loan to the garbage collector. in is the head of r.
 func Lend(ctx context.Context, r *http.Request, in Head) *Loan {
-	if _, ordered := in.(*Lines); !ordered {
-		return &Loan{Request: *NewRequest(ctx, r), plain: true}
-	}
 	l, _ := loans.Get().(*Loan)
-	l.Request = http.Request{Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Header: l.head.Renew(), Body: http.NoBody}
-	SetContext(ctx, &l.Request)
+	l.Make(ctx, r, in)
 	return l
+}
+
+// blank is what every request to a backend has.
+var blank = http.Request{Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Body: http.NoBody}
+
+// Make is Lend for who has the memory.
+func (l *Loan) Make(ctx context.Context, r *http.Request, in Head) {
+	if _, ordered := in.(*Lines); !ordered {
+		l.Request, l.plain = *NewRequest(ctx, r), true
+		return
+	}
+	l.Request = *blank.WithContext(ctx)
+	l.Request.Header = l.head.Renew()
 }
 
 // Head is that of the request.
@@ -129,17 +138,22 @@ func (l *Loan) Head() Head {
 	return &l.head
 }
 
-// GiveBack ends a loan. It may be called where Release has said that nobody has the request.
+// GiveBack ends a loan of Lend. It may be called where Release has said that nobody has the request.
 func (l *Loan) GiveBack() {
+	if l.End() {
+		loans.Put(l)
+	}
+}
+
+// End ends a loan, and tells whether its memory may be used again. It may be called where Release has said that nobody has the request.
+func (l *Loan) End() (again bool) {
 	if l.plain || l.head.IsPlain() {
-		return
+		return false
 	}
 	l.head.Forget()
 	poison.URL(&l.URL)
 	poison.Request(&l.Request)
-	if !poison.On {
-		loans.Put(l)
-	}
+	return !poison.On
 }
 
 // Carry makes out what is sent for req: what clients send of a request, and nothing that a server has told of it. Context and

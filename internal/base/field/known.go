@@ -75,6 +75,14 @@ func (k Known) IsAlias() bool { return k&alias != 0 }
 // Set is a set of names that Weir heeds, and of Other.
 type Set uint64
 
+// SetOf is the set of these names.
+func SetOf(names ...Known) (s Set) {
+	for _, k := range names {
+		s.Add(k)
+	}
+	return s
+}
+
 // Add adds a name.
 func (s *Set) Add(k Known) { *s |= 1 << k.Name() }
 

@@ -1,6 +1,7 @@
 package forward
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
@@ -63,8 +64,15 @@ var rules = [field.Count]rule{
 // ruleOf gives the rule of a field.
 func ruleOf(is field.Known) rule { return rules[is.Name()] }
 
-// isHop tells whether a field belongs to the connection.
-func isHop(_ string, is field.Known) bool { return ruleOf(is) == hop }
+// namesOf are the names of some rules.
+func namesOf(some ...rule) (names field.Set) {
+	for k := field.Other; k < field.Count; k++ {
+		if slices.Contains(some, rules[k]) {
+			names.Add(k)
+		}
+	}
+	return names
+}
 
 // Managed tells whether Weir reads, writes or drops the field of that name itself, in
 // whatever spelling: it can carry nothing else.

@@ -24,8 +24,12 @@ func Receive(peer netip.AddrPort, tls bool, host string, head exchange.Head, tru
 }
 
 func strip(head exchange.Head, trusted bool) {
-	if !exchange.HasField(head, isHop) { // of most who say nothing of their connection
-		exchange.DelKnown(head, func(name string, is field.Known) bool { return !stays(name, is, nil, trusted) })
+	if exchange.KnownIn(head)&hops == 0 { // as of most, who say nothing of their connection
+		if trusted {
+			exchange.DelNames(head, &otherSpellings)
+		} else {
+			exchange.DelNames(head, &hearsay)
+		}
 		return
 	}
 	protocol, trailers := UpgradeOf(head), AcceptsTrailers(head)
@@ -33,6 +37,15 @@ func strip(head exchange.Head, trusted bool) {
 	exchange.DelKnown(head, func(name string, is field.Known) bool { return !stays(name, is, named, trusted) })
 	setHops(head, protocol, trailers)
 }
+
+// hops are the names that belong to a connection.
+var hops = namesOf(hop)
+
+// What is taken away of a head without those: other spellings of what is managed, and from who is not trusted all that proxies tell.
+var (
+	otherSpellings = exchange.Names{Aliases: namesOf(framing, pathway, told, own)}
+	hearsay        = exchange.Names{All: namesOf(told, own), Aliases: namesOf(framing, pathway)}
+)
 
 // stays tells whether a field of a received head means what it says. named are
 // the values of Connection, which name fields that end here; what proxies tell and

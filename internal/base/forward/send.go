@@ -57,34 +57,31 @@ func receivedBy(member string) string {
 // proto is the client's protocol version as Via writes it ("1.1", "2"). dst must
 // be empty. Values are shared with src.
 func Request(dst, src exchange.Head, client exchange.Client, id field.Line, proto string) {
-	var came field.Set
-	exchange.CopyHead(dst, src, func(_ string, is field.Known) bool {
-		came.Add(is)
-		return copied(is)
-	})
+	exchange.CopyWithout(dst, src, &notPassed)
+	came := exchange.KnownIn(src)
 	if came.Has(field.TE) && AcceptsTrailers(src) {
 		dst.Set("Te", "trailers")
 	}
-	said := append(make([]exchange.Said, 0, ownFields),
-		exchange.Said{Name: names.via, Value: viaOf(proto)},
-		exchange.Said{Name: names.proto, Value: client.Scheme},
-		exchange.Said{Name: names.port, Value: port(client)})
-	if came.Has(field.Via) {
-		said[0].Value = strings.Join(append(src.Values("Via"), said[0].Value), ", ")
-	}
+	own := append(make([]field.Line, 0, ownLines), viaOf(src, came, proto), schemeOf(client))
+	own = append(own, portOf(dst, len(own), client))
 	if client.Host != "" {
-		said = append(said, exchange.Said{Name: names.host, Value: client.Host})
+		own = append(own, exchange.LineAgain(dst, len(own), names.host, client.Host))
+	}
+	if id != "" {
+		own = append(own, id)
 	}
 	if client.Trusted && client.Peer.IsValid() {
-		said = appendChain(said, src, client)
+		own = appendChain(own, src, client)
 	}
-	exchange.AddFields(dst, said...)
-	exchange.AddLine(dst, id)
+	exchange.AddLines(dst, own...)
 	if !client.Trusted && client.Peer.IsValid() {
 		var room [addressBytes]byte
 		exchange.AddText(dst, names.client, client.Peer.Addr().AppendTo(room[:0]))
 	}
 }
+
+// notPassed are the names of a stripped request that do not go on as they are.
+var notPassed = exchange.Names{All: namesOf(hop, framing, own, pathway), Aliases: namesOf(told)}
 
 // names are those of the fields that Request sets.
 var names = struct{ via, proto, port, host, client, forwarded field.Name }{
@@ -92,37 +89,50 @@ var names = struct{ via, proto, port, host, client, forwarded field.Name }{
 	field.Named("X-Forwarded-For"), field.Named("Forwarded"),
 }
 
-// addressBytes is room for an address in text, but for those with very long zones.
-const addressBytes = 64
+// The lines of most requests.
+var (
+	via11     = names.via.Line("1.1 " + pseudonym)
+	overHTTP  = names.proto.Line(schemeHTTP)
+	overHTTPS = names.proto.Line(schemeHTTPS)
+	port80    = names.port.Line("80")
+	port443   = names.port.Line("443")
+)
 
-// viaOf is Weir's own member of Via.
-func viaOf(proto string) string {
-	if proto == "1.1" { // of most requests, which pay nothing for it
-		return "1.1 " + pseudonym
+const (
+	addressBytes = 64 // room for an address in text, but for those with very long zones
+	ownLines     = 7  // the most that Request sets itself
+)
+
+// viaOf is Via with Weir's own member.
+func viaOf(src exchange.Head, came field.Set, proto string) field.Line {
+	if proto == "1.1" && !came.Has(field.Via) {
+		return via11
 	}
-	return proto + " " + pseudonym
+	return names.via.Line(strings.Join(append(src.Values("Via"), proto+" "+pseudonym), ", "))
 }
 
-// ownFields is the most that Request sets itself.
-const ownFields = 6
-
-// copied tells whether a field of a stripped request goes on as it is.
-func copied(is field.Known) bool {
-	rule := ruleOf(is)
-	return rule == pass || rule == told && !is.IsAlias()
+func schemeOf(client exchange.Client) field.Line {
+	switch client.Scheme {
+	case schemeHTTP:
+		return overHTTP
+	case schemeHTTPS:
+		return overHTTPS
+	default:
+		return names.proto.Line(client.Scheme)
+	}
 }
 
 // appendChain says who the client was that a trusted peer has told of, in the words that the peer used.
-func appendChain(said []exchange.Said, src exchange.Head, client exchange.Client) []exchange.Said {
+func appendChain(own []field.Line, src exchange.Head, client exchange.Client) []field.Line {
 	peer := client.Peer.Addr().String()
 	chain, lines := src.Values("X-Forwarded-For"), src.Values("Forwarded")
 	if len(chain) == 0 && len(lines) > 0 {
-		said = append(said, exchange.Said{Name: names.forwarded, Value: strings.Join(lines, ", ") + ", " + element(client.Peer.Addr())})
+		own = append(own, names.forwarded.Line(strings.Join(lines, ", ")+", "+element(client.Peer.Addr())))
 	}
 	if len(chain) == 0 && client.IP != client.Peer.Addr() {
 		chain = []string{client.IP.String()} // known from Forwarded
 	}
-	return append(said, exchange.Said{Name: names.client, Value: strings.Join(append(slices.Clip(chain), peer), ", ")})
+	return append(own, names.client.Line(strings.Join(append(slices.Clip(chain), peer), ", ")))
 }
 
 // element is Weir's own forwarded-element: who called it. Scheme and host are told
@@ -135,21 +145,21 @@ func element(peer netip.Addr) string {
 	return string(appendValue([]byte("for="), node))
 }
 
-// port is the port that the client called: of its authority, or its scheme's own.
-func port(client exchange.Client) string {
+// portOf says, as the nth line that is added, the port that the client called: of its authority, or its scheme's own.
+func portOf(dst exchange.Head, n int, client exchange.Client) field.Line {
 	for i := len(client.Host) - 1; i >= 0; i-- {
 		c := client.Host[i]
 		if c == ':' && i < len(client.Host)-1 {
-			return client.Host[i+1:]
+			return exchange.LineAgain(dst, n, names.port, client.Host[i+1:])
 		}
 		if c < '0' || c > '9' {
 			break // there is none: a name or an address ends here
 		}
 	}
 	if client.Scheme == schemeHTTPS {
-		return "443"
+		return port443
 	}
-	return "80"
+	return port80
 }
 
 // Response copies from a backend's response head the fields that belong to the
@@ -157,22 +167,20 @@ func port(client exchange.Client) string {
 // for a response to HEAD has no other word for it.
 func Response(dst, src exchange.Head) (came field.Set) {
 	came = exchange.KnownIn(src)
-	var named []string
-	if came.Has(field.Connection) {
-		named = src.Values("Connection")
+	if !came.Has(field.Connection) {
+		exchange.CopyWithout(dst, src, &notReturned)
+		return came
 	}
+	named := src.Values("Connection")
 	exchange.CopyHead(dst, src, func(name string, is field.Known) bool {
-		switch ruleOf(is) {
-		case hop:
-			return false
-		case pass:
-			return len(named) == 0 || !hasToken(named, name)
-		default:
-			return true
-		}
+		rule := ruleOf(is)
+		return rule != hop && (rule != pass || !hasToken(named, name))
 	})
 	return came
 }
+
+// notReturned are the names of a response that belong to its connection.
+var notReturned = exchange.Names{All: hops}
 
 // SetUpgrade asks for, or confirms, a switch to protocol on the next connection.
 func SetUpgrade(head exchange.Head, protocol string) { setHops(head, protocol, false) }

@@ -17,7 +17,10 @@ import (
 // outbound builds the request to the backend out of the parts that the exchange
 // has agreed on.
 func (t *passage) outbound(ctx context.Context) {
-	t.out = exchange.Lend(ctx, t.r, t.in)
+	if t.out == nil {
+		t.out = new(exchange.Loan)
+	}
+	t.out.Make(ctx, t.r, t.in)
 	t.out.URL = target(t.exchange.Path, t.exchange.Query)
 	out := &t.out.Request
 	out.Method, out.URL, out.Host = t.r.Method, &t.out.URL, t.host()

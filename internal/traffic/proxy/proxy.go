@@ -31,7 +31,6 @@ import (
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/base/field"
 	"github.com/weir-gateway/weir/internal/base/forward"
-	"github.com/weir-gateway/weir/internal/base/poison"
 	"github.com/weir-gateway/weir/internal/config"
 )
 
@@ -67,6 +66,14 @@ type proxy struct{ Options }
 
 // passage is one exchange on its way through the proxy.
 type passage struct {
+	state
+
+	// out is the request to the backend, or the memory of one before. A fresh passage has none until the content that is waited for has come.
+	out *exchange.Loan
+}
+
+// state is what a passage is but for the request that it makes, whose memory outlasts it.
+type state struct {
 	*proxy
 
 	w        http.ResponseWriter // the outermost writer, which the response is written to
@@ -75,13 +82,12 @@ type passage struct {
 	in       exchange.Head  // of r
 	came     field.Set      // which names there are in it
 	ctx      cancel.Context // of the request to the backend
-	out      *exchange.Loan // that request; nil until the content that is waited for has come
 	exchange *exchange.Exchange
 	upgrade  string // the protocol that the backend was asked to switch to
 	body     *body  // nil where there is none
 	watch    watch
 
-	released   bool        // nobody has the request to the backend any more, nor its context
+	released   bool        // nobody has the request to the backend any more, nor its context, and its memory may be used again
 	responding atomic.Bool // the response's head is out
 	awaited    atomic.Bool // when a time was up, it was the client's body that was waited for
 }
@@ -95,10 +101,8 @@ func (t *passage) end() {
 	if !t.released || t.ctx.IsAwaited() || t.watch.isTimed() {
 		return
 	}
-	*t = passage{}
-	if !poison.On {
-		passages.Put(t)
-	}
+	t.state = state{}
+	passages.Put(t)
 }
 
 // ServeHTTP answers r with what the backend answers.

@@ -71,8 +71,7 @@ func (t *passage) respond(ctx context.Context, res *http.Response) {
 func (t *passage) release(res *http.Response) {
 	_ = res.Body.Close() // nobody is told any more
 	if exchange.Release(res) && t.body == nil {
-		t.out.GiveBack()
-		t.out, t.released = nil, true
+		t.released = t.out.End()
 	}
 }
 

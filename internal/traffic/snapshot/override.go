@@ -20,7 +20,7 @@ var overrides = [...]string{"X-Http-Method-Override", "X-Http-Method", "X-Method
 // may say so too, and is not looked at (decision 0045).
 func (l *Listener) overridden(r *http.Request, x *exchange.Exchange, found *Route) *fault.Fault {
 	head := exchange.RequestHead(r)
-	if exchange.HasField(head, mayOverride) {
+	if exchange.KnownIn(head)&overriding != 0 {
 		if f := l.overriddenByField(head, r, x, found); f != nil {
 			return f
 		}
@@ -36,15 +36,8 @@ func (l *Listener) overridden(r *http.Request, x *exchange.Exchange, found *Rout
 	return nil
 }
 
-// mayOverride tells whether a name is that of an override.
-func mayOverride(_ string, is field.Known) bool {
-	switch is.Name() {
-	case field.XHTTPMethod, field.XHTTPMethodOverride, field.XMethodOverride:
-		return true
-	default:
-		return false
-	}
-}
+// overriding are the names of those.
+var overriding = field.SetOf(field.XHTTPMethod, field.XHTTPMethodOverride, field.XMethodOverride)
 
 func (l *Listener) overriddenByField(head exchange.Head, r *http.Request, x *exchange.Exchange, found *Route) *fault.Fault {
 	for _, name := range overrides {

@@ -178,7 +178,7 @@ func (r *round) appendFields(out []byte) (_ []byte, ok bool) {
 		return appendMap(out, r.req.Header)
 	}
 	for _, line := range lines.List() {
-		if line == "" || line.Known() != field.Other && isSaidOtherwise(line.Known(), line.Value()) {
+		if line == "" || saidOtherwise.Has(line.Known()) && isSaidOtherwise(line.Known(), line.Value()) {
 			continue
 		}
 		if wire, ok := line.Wire(); ok {
@@ -204,6 +204,9 @@ func appendMap(out []byte, head http.Header) (_ []byte, ok bool) {
 	}
 	return out, true
 }
+
+// saidOtherwise are the names that isSaidOtherwise heeds.
+var saidOtherwise = field.SetOf(field.Host, field.Trailer, field.ContentLength, field.TransferEncoding, field.UserAgent)
 
 // isSaidOtherwise tells of fields that are none of a request's head: what they say is told by its framing, or by its host.
 func isSaidOtherwise(known field.Known, value string) bool {

@@ -145,7 +145,7 @@ func (w *response) beginLine(line field.Line) {
 	if line == "" {
 		return
 	}
-	if known := line.Known(); known != field.Other && !w.see(known, line.Value()) {
+	if known := line.Known(); seenNames.Has(known) && !w.see(known, line.Value()) {
 		if known == field.ContentLength && w.declared >= 0 {
 			w.length, _ = line.Wire()
 		}
@@ -174,6 +174,9 @@ func (w *response) beginFields() {
 		w.fields.kind = named
 	}
 }
+
+// seenNames are the names that see heeds.
+var seenNames = field.SetOf(field.Date, field.Trailer, field.Connection, field.ContentType, field.ContentLength, field.ContentEncoding, field.TransferEncoding)
 
 // see notes what a field says, and tells whether it goes out as it is. Another spelling says nothing.
 func (w *response) see(known field.Known, value string) bool {
