@@ -66,7 +66,7 @@ func ruleOf(is field.Known) rule { return rules[is.Name()] }
 
 // namesOf are the names of some rules.
 func namesOf(some ...rule) (names field.Set) {
-	for k := field.Other; k < field.Count; k++ {
+	for k := range field.Count {
 		if slices.Contains(some, rules[k]) {
 			names.Add(k)
 		}
