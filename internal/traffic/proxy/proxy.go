@@ -68,20 +68,20 @@ type proxy struct{ Options }
 type passage struct {
 	state
 
-	// out is the request to the backend, or the memory of one before. A fresh passage has none until the content that is waited for has come.
+	ctx cancel.Context // of the request to the backend
+	// out is that request, or the memory of one before. A fresh passage has none until the content that is waited for has come.
 	out *exchange.Loan
 }
 
-// state is what a passage is but for the request that it makes, whose memory outlasts it.
+// state is what a passage is but for the request that it makes, which is used again by rules of its own.
 type state struct {
 	*proxy
 
 	w        http.ResponseWriter // the outermost writer, which the response is written to
 	writer   *exchange.Writer    // the exchange's own below it
 	r        *http.Request
-	in       exchange.Head  // of r
-	came     field.Set      // which names there are in it
-	ctx      cancel.Context // of the request to the backend
+	in       exchange.Head // of r
+	came     field.Set     // which names there are in it
 	exchange *exchange.Exchange
 	upgrade  string // the protocol that the backend was asked to switch to
 	body     *body  // nil where there is none
@@ -98,7 +98,7 @@ var passages = sync.Pool{New: func() any { return new(passage) }} // reused memo
 // made, and nobody has waited for the end of its context.
 func (t *passage) end() {
 	t.ctx.Cancel(nil)
-	if !t.released || t.ctx.IsAwaited() || t.watch.isTimed() {
+	if !t.released || t.watch.isTimed() || !t.ctx.Leave() {
 		return
 	}
 	t.state = state{}
@@ -112,7 +112,7 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	t.proxy, t.w, t.writer, t.r, t.in, t.exchange = p, w, exchange.WriterOf(w), r, exchange.RequestHead(r), exchange.Of(r)
 	t.came = exchange.KnownIn(t.in)
 	ctx := &t.ctx
-	ctx.Under(r.Context())
+	ctx.Again(r.Context())
 	if f := t.refuse(); f != nil {
 		t.writer.Fail(f)
 		return
