@@ -1,4 +1,4 @@
-//go:build !race && !poison
+//go:build !race
 
 package proxy_test
 
