@@ -73,25 +73,40 @@ func (g *gather) add(k field.Known, name, value []byte) {
 	g.count++
 }
 
-// all gives the lines of a head that is whole. What is new has a text in common where all of it is, as on a new connection; where it is
-// a part, each line has its own, lest one that stays keeps the others.
+// mostAlone is how many new lines of a head have a text each.
+const mostAlone = 3
+
+// all gives the lines of a head that is whole. Where a few of them are new, each has a text of its own; else all have one in common, those
+// from before too, lest one that stays keeps a text that others have left.
 func (g *gather) all() []field.Line {
 	lines := g.lines[:g.count]
+	if len(g.made) > mostAlone {
+		g.together(lines)
+		return lines
+	}
 	at := 0
-	if len(g.made) == g.count {
-		text := string(g.fresh)
-		for i, m := range g.made {
-			lines[i] = field.Line(text[at:m.end])
-			at = m.end
-		}
-	} else {
-		for _, m := range g.made {
-			lines[m.line] = field.Line(g.fresh[at:m.end])
-			at = m.end
-		}
+	for _, m := range g.made {
+		lines[m.line] = field.Line(g.fresh[at:m.end])
+		at = m.end
 	}
 	g.made = g.made[:0]
 	return lines
+}
+
+// together makes all lines out of one text.
+func (g *gather) together(lines []field.Line) {
+	for i, line := range lines {
+		if line != "" {
+			g.fresh = append(g.fresh, line...)
+			g.made = append(g.made, made{i, len(g.fresh)})
+		}
+	}
+	text, at := string(g.fresh), 0
+	for _, m := range g.made {
+		lines[m.line] = field.Line(text[at:m.end])
+		at = m.end
+	}
+	g.made = g.made[:0]
 }
 
 // mostGathered is how large a head may be whose lines are remembered.

@@ -2,9 +2,12 @@ package http1
 
 import (
 	"bytes"
+	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"unsafe"
 
 	"github.com/weir-gateway/weir/internal/base/field"
 )
@@ -95,6 +98,42 @@ func TestWhatIsTheSameIsNotMadeAgain(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() { h.parse(first, wideLimits, &g); g.all() }); n > 0 {
 		t.Errorf("a head that was there before costs %v allocations", n)
 	}
+}
+
+// However many heads there were that differ: the lines that are kept are of no more texts than a head has lines.
+func TestLinesThatStayKeepNoOtherTexts(t *testing.T) {
+	var g gather
+	const lines = 20
+	for stays := range lines { // each head changes all lines but the first few
+		head := []byte("GET / HTTP/1.1\r\nHost: a\r\n")
+		for i := range lines - 1 {
+			head = append(head, fmt.Sprintf("X-%d: %s%d\r\n", i, strings.Repeat("v", 100), max(0, stays-i))...)
+		}
+		var h Head
+		if end, reason := h.parse(append(head, "\r\n"...), wideLimits, &g); end == 0 || reason != OK {
+			t.Fatal(end, reason)
+		}
+		alone := len(g.made)
+		all := g.all()
+		if alone < lines/2 {
+			continue
+		}
+		for i := 1; i < len(all); i++ { // they lie side by side, in whatever order
+			if !slices.ContainsFunc(all, func(before field.Line) bool {
+				return unsafe.Add(unsafe.Pointer(unsafe.StringData(string(before))), len(before)) == unsafe.Pointer(unsafe.StringData(string(all[i])))
+			}) && unsafe.StringData(string(all[i])) != first(all) {
+				t.Fatalf("of %d lines, %d of them new, the one at %d is of another text", len(all), alone, i)
+			}
+		}
+	}
+}
+
+// first is the text that begins first.
+func first(lines []field.Line) *byte {
+	least := slices.MinFunc(lines, func(a, b field.Line) int {
+		return cmp.Compare(uintptr(unsafe.Pointer(unsafe.StringData(string(a)))), uintptr(unsafe.Pointer(unsafe.StringData(string(b)))))
+	})
+	return unsafe.StringData(string(least))
 }
 
 // What a large head was is not remembered for as long as a connection lasts.
