@@ -233,7 +233,7 @@ func Detach(r *http.Request) *http.Request {
 	x.Params = x.Params.clone()
 	ctx := context.WithValue(context.WithoutCancel(r.Context()), contextKey{}, &x)
 	detached := r.Clone(ctx)
-	unshare(detached)
+	unshare(detached, r)
 	detached.Body = http.NoBody
 	detached.ContentLength = 0
 	return detached

@@ -150,18 +150,20 @@ func AddText(head Head, name field.Name, b []byte) {
 	}
 }
 
-// KnownIn tells which names there are in a head.
+// KnownIn tells which names there are in a head, spelled with '-' where they have one.
 func KnownIn(head Head) (names field.Set) {
 	switch of := head.(type) {
 	case *Lines:
 		for _, line := range of.list {
-			if line != "" {
+			if line != "" && !line.Known().IsAlias() {
 				names.Add(line.Known())
 			}
 		}
 	default:
 		for _, name := range head.Names() {
-			names.Add(field.Know(name))
+			if is := field.Know(name); !is.IsAlias() {
+				names.Add(is)
+			}
 		}
 	}
 	return names

@@ -10,6 +10,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/field"
+	"github.com/weir-gateway/weir/internal/base/poison"
 )
 
 func TestCopyHeadSharesNothingThatAnAddWouldShow(t *testing.T) {
@@ -218,5 +219,91 @@ func TestLinesThatAreUsedAgain(t *testing.T) {
 		if want := text(exchange.MapHead(ordered(pairs...))); text(l) != want {
 			t.Errorf("got\n%swant\n%s", text(l), want)
 		}
+	}
+}
+
+// A map that stands for lines is copied by nobody: what others keep of it is not the next request's.
+func TestACopyOfTheMapStandsForNothing(t *testing.T) {
+	l := exchange.NewLines(1)
+	l.Add("Authorization", "alice")
+	kept := l.Map().Clone()
+	l.Renew()
+	l.Add("Authorization", "bob")
+	if got := exchange.MapHead(kept).Get("Authorization"); exchange.LinesOf(kept) != nil || got != "" {
+		t.Errorf("it says %q", got)
+	}
+	if got := exchange.MapHead(l.Map()).Get("Authorization"); got != "bob" {
+		t.Errorf("and the map itself %q", got)
+	}
+}
+
+// What others have made of a map, or put into it, is theirs, and not the next request's.
+func TestWhatOthersDoToTheMapEndsWithTheRequest(t *testing.T) {
+	for name, spoil := range map[string]func(r *http.Request){
+		"made plain":        exchange.Plain,
+		"something beside":  func(r *http.Request) { r.Header.Set("X-User", "alice") },
+		"plain, and beside": func(r *http.Request) { exchange.Plain(r); r.Header.Set("X-User", "alice") },
+	} {
+		l := exchange.NewLines(1)
+		r := &http.Request{Header: l.Map()}
+		l.Add("A", "1")
+		spoil(r)
+		kept, before := r.Header, len(r.Header)
+		next := &http.Request{Header: l.Renew()}
+		l.Add("B", "2")
+		exchange.Plain(next)
+		if len(next.Header) != 1 || next.Header.Get("B") != "2" || len(kept) != before || kept.Get("B") != "" {
+			t.Errorf("%s: the next one has %v, and the one before %v", name, next.Header, kept)
+		}
+	}
+}
+
+// Several fields that are set are those of the last value each, whatever stood in their places before.
+func TestFieldsThatAreSetAgain(t *testing.T) {
+	fields := []exchange.Field{{Name: "A", Value: "1"}, {Name: "B", Value: "2"}, {Name: "A", Value: "3"}}
+	l := exchange.NewLines(4)
+	for _, remembered := range []bool{false, true} {
+		l.Renew()
+		if remembered {
+			for _, f := range fields {
+				l.Add(f.Name, f.Value)
+			}
+			l.Renew()
+		}
+		exchange.SetFields(l, fields...)
+		if got := text(l); got != "A: 3\nB: 2\n" {
+			t.Errorf("remembered: %t: got\n%s", remembered, got)
+		}
+	}
+}
+
+// What is remembered of a head is bounded: not many lines, not long ones, none that the last message did not have.
+func TestLittleIsRemembered(t *testing.T) {
+	l := exchange.NewLines(4)
+	remembered := func() (n int) {
+		l.Forget()
+		for _, line := range l.List()[:cap(l.List())] {
+			if line != "" && !poison.On {
+				n++
+			}
+		}
+		return n
+	}
+	add := func(n int, value string) {
+		for range n {
+			l.Add("A", value)
+		}
+	}
+	if add(20, "1"); remembered() != 20 && !poison.On {
+		t.Error("nothing is remembered")
+	}
+	if add(3, "1"); remembered() > 3 {
+		t.Error("lines are that the last message did not have")
+	}
+	if add(3, strings.Repeat("v", 4000)); remembered() > 0 {
+		t.Error("long lines are")
+	}
+	if add(200, "1"); remembered() > 0 || cap(l.List()) > 128 {
+		t.Error("very many are")
 	}
 }

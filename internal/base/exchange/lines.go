@@ -12,16 +12,18 @@ import (
 )
 
 // Lines is a head whose engine keeps it as it came: field lines in their order and spelling. It is the Head over the map that
-// stands for it (Map), which holds nothing else until Plain makes it a map like every other; see doc.go for what an engine
-// keeps to. A line that is
-// added is not made again where the room that is used again has the same one in its place: most of what a gateway says it
-// says with every message.
+// stands for it (Map), which holds nothing else until Plain makes it a map like every other. A copy of that map stands for
+// nothing. See doc.go for what an engine keeps to.
+//
+// Where Lines are used again, a line that is added is not made where the same one stood in its place before: most of what a
+// gateway says it says with every message.
 type Lines struct {
 	list  []field.Line // "": a line that was deleted, for neither places nor lines ever change
 	self  http.Header  // the map
 	cell  [2]string    // what it holds
 	plain bool         // it is a map like every other now
-	room  [8]field.Line
+
+	remembers int // so many lines were there before, or fewer
 }
 
 // key is under what the map of Lines holds them: the stamp, and a text that begins where the Lines do, which is their address. It
@@ -33,7 +35,7 @@ var stamp = string([]byte("lines")) // not a constant, whose memory others may h
 // NewLines makes an empty head with room for so many fields.
 func NewLines(fields int) *Lines {
 	l := new(Lines)
-	if l.list = l.room[:0]; fields > cap(l.list) {
+	if fields > 0 {
 		l.list = make([]field.Line, 0, fields)
 	}
 	return l
@@ -63,26 +65,49 @@ func LinesOf(h http.Header) *Lines {
 	if len(cell) != len(Lines{}.cell) || unsafe.StringData(cell[0]) != unsafe.StringData(stamp) { //nolint:gosec // only compared
 		return nil
 	}
-	return (*Lines)(unsafe.Pointer(unsafe.StringData(cell[1]))) //nolint:gosec // what stands beside the stamp was made by Map
+	l := (*Lines)(unsafe.Pointer(unsafe.StringData(cell[1]))) //nolint:gosec // what stands beside the stamp was made by Map
+	if unsafe.SliceData(cell) != &l.cell[0] {                 //nolint:gosec // only compared
+		return nil // it is a copy of such a map: lines have one
+	}
+	return l
 }
 
-// Renew empties l for another message, and gives its map. What has made that a plain one may have it still.
+// Renew empties l for another message, and gives its map: a fresh one where somebody has made it plain, who may have it still, or has
+// put something beside the lines.
 func (l *Lines) Renew() http.Header {
 	l.Forget()
-	if l.plain {
+	if l.plain || len(l.self) > 1 {
 		l.self, l.plain = nil, false
 	}
 	return l.Map()
 }
 
-// mostKept is how many lines a head that is used again keeps room for.
-const mostKept = 128
+// A head that is used again keeps room for so many lines, and remembers them while they are of so many bytes.
+const (
+	mostKept       = 128
+	mostRemembered = 4 << 10
+)
 
-// Forget empties l, of which nobody has anything any more but texts. It remembers what it held until it is overwritten.
+// Forget empties l, of which nobody has anything any more but texts. It remembers what it held until that is overwritten.
 func (l *Lines) Forget() {
-	if cap(l.list) > mostKept {
+	n, size := len(l.list), 0
+	switch {
+	case n == 0:
+		return // as where it was called before
+	case cap(l.list) > mostKept:
 		l.list = nil
+		return
 	}
+	for _, line := range l.list {
+		size += len(line)
+	}
+	if size > mostRemembered {
+		clear(l.list)
+	}
+	if n < l.remembers { // what stands behind is of a message before
+		clear(l.list[n:min(l.remembers, cap(l.list))])
+	}
+	l.remembers = n
 	poison.Lines(l.list)
 	l.list = l.list[:0]
 }
@@ -253,16 +278,17 @@ func (l *Lines) find(name string, i int) int {
 	return -1
 }
 
-// unshare gives a cloned request heads of its own.
-func unshare(r *http.Request) { r.Header, r.Trailer = unshared(r.Header), unshared(r.Trailer) }
-
-// unshared gives a copy of what a map stands for that was cloned, which stands for the same as the one before; others it gives back.
-func unshared(h http.Header) http.Header {
-	if l := LinesOf(h); l != nil {
-		return (&Lines{list: slices.Clone(l.list)}).Map()
+// unshare gives a clone of r heads of its own: that of a map which stands for lines has none.
+func unshare(clone, r *http.Request) {
+	if l := LinesOf(r.Header); l != nil {
+		clone.Header = l.copied()
 	}
-	return h
+	if l := LinesOf(r.Trailer); l != nil {
+		clone.Trailer = l.copied()
+	}
 }
+
+func (l *Lines) copied() http.Header { return (&Lines{list: slices.Clone(l.list)}).Map() }
 
 // plain makes h a map like every other, in its place.
 func plain(h http.Header) {

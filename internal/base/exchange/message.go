@@ -140,12 +140,12 @@ func (l *Loan) Head() Head {
 
 // GiveBack ends a loan of Lend. It may be called where Release has said that nobody has the request.
 func (l *Loan) GiveBack() {
-	if l.End() {
+	if l.End() && !poison.On {
 		loans.Put(l)
 	}
 }
 
-// End ends a loan, and tells whether its memory may be used again. It may be called where Release has said that nobody has the request.
+// End ends a loan, and tells whether its memory may be used again, which it is not where poison.On. It may be called where Release has said that nobody has the request.
 func (l *Loan) End() (again bool) {
 	if l.plain || l.head.IsPlain() {
 		return false
@@ -153,7 +153,7 @@ func (l *Loan) End() (again bool) {
 	l.head.Forget()
 	poison.URL(&l.URL)
 	poison.Request(&l.Request)
-	return !poison.On
+	return true
 }
 
 // Carry makes out what is sent for req: what clients send of a request, and nothing that a server has told of it. Context and

@@ -90,10 +90,17 @@ func FuzzReceive(f *testing.F) {
 	f.Add("X_Forwarded_For", "a", "X-Mine, close", true)
 	f.Add("Transfer-Encoding", "chunked", "", false)
 	f.Add("connection", "upgrade", "upgrade", false)
+	for _, alias := range []string{"Content_Length", "v.ia", "X_Real_Ip", "Proxy_Connection", "X-Forwarded_For", "Te"} {
+		f.Add(alias, "5", "", false)
+		f.Add(alias, "5", "", true)
+	}
 	peer := netip.MustParseAddrPort("192.0.2.1:1")
 	all := []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0")}
 	f.Fuzz(func(t *testing.T, name, value, connection string, trust bool) {
-		h := http.Header{name: {value}, "Connection": {connection}}
+		h := http.Header{name: {value}}
+		if connection != "" {
+			h["Connection"] = []string{connection}
+		}
 		var trusted []netip.Prefix
 		if trust {
 			trusted = all

@@ -43,8 +43,8 @@ var hops = namesOf(hop)
 
 // What is taken away of a head without those: other spellings of what is managed, and from who is not trusted all that proxies tell.
 var (
-	otherSpellings = exchange.Names{Aliases: namesOf(framing, pathway, told, own)}
-	hearsay        = exchange.Names{All: namesOf(told, own), Aliases: namesOf(framing, pathway)}
+	otherSpellings = exchange.Names{Aliases: namesOf(hop, framing, pathway, told, own)}
+	hearsay        = exchange.Names{All: namesOf(told, own), Aliases: namesOf(hop, framing, pathway)}
 )
 
 // stays tells whether a field of a received head means what it says. named are

@@ -113,7 +113,7 @@ func (r *run) answer(status int, fields []exchange.Field, body *bytes.Buffer) *h
 	}
 	setAll(to, fields)
 	if body != nil {
-		fill(res, r.r.Method, body.Len(), &madeBody{buf: body})
+		fill(res, r.r.Method, body.Len(), &madeBody{buf: body, kept: r.undoes})
 	} else {
 		fill(res, r.r.Method, 0, http.NoBody)
 	}
@@ -137,6 +137,8 @@ func fill(res *http.Response, method string, length int, body io.ReadCloser) {
 type madeBody struct {
 	mu  sync.Mutex    // for who closes a body while it is read
 	buf *bytes.Buffer // nil when it is closed
+	// kept says that a call may have outlasted the request, with the values of its context.
+	kept bool
 }
 
 func (b *madeBody) Read(p []byte) (int, error) {
@@ -158,9 +160,9 @@ func (b *madeBody) Close() error {
 	return nil
 }
 
-// Release says that nobody has the request either that the composition has answered (exchange.Release): every call has ended,
-// and none was given it.
-func (*madeBody) Release() (request bool) { return true }
+// Release says whether nobody has the request either that the composition has answered (exchange.Release): every call has ended,
+// and none was given it. Those of what can be taken back do not end with its context, so that it may be asked for its values still.
+func (b *madeBody) Release() (request bool) { return !b.kept }
 
 // passedFields are the fields of a step's response that go to the client with it: they
 // say what the body is, and what the status asks of the client.

@@ -31,6 +31,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/base/field"
 	"github.com/weir-gateway/weir/internal/base/forward"
+	"github.com/weir-gateway/weir/internal/base/poison"
 	"github.com/weir-gateway/weir/internal/config"
 )
 
@@ -102,7 +103,9 @@ func (t *passage) end() {
 		return
 	}
 	t.state = state{}
-	passages.Put(t)
+	if !poison.On {
+		passages.Put(t)
+	}
 }
 
 // ServeHTTP answers r with what the backend answers.

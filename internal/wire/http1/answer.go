@@ -141,6 +141,7 @@ func (r *round) take(h *ResponseHead, b []byte) {
 	res.Request, res.TLS = r.req, r.link.tls
 	r.rest = r.client.options.Idle
 	said := r.takeFields(h)
+	r.link.gather.lighten(len(b))
 	res.Close = said.close || h.Minor == 0 && !said.keeps
 	r.framing, r.left = h.Framing(r.req.Method), h.Length
 	res.ContentLength = lengthOf(h, r.req.Method, r.framing)
@@ -178,7 +179,6 @@ func lengthOf(h *ResponseHead, method string, framing Framing) int64 {
 // says to the client itself.
 func (r *round) takeFields(h *ResponseHead) (said marks) {
 	a, lines := r.answer, r.link.gather.all()
-	r.link.gather.lighten()
 	if r.ordered {
 		a.res.Header = a.head.Renew()
 		for _, line := range lines {

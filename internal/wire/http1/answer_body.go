@@ -50,32 +50,32 @@ func (r *round) Whole() bool {
 	return r.err != nil || r.framing == ByLength && int64(len(r.room.in.b)) >= r.left
 }
 
-// WriteTo implements io.WriterTo: what has been received as a whole is written from where it lies.
+// WriteTo implements io.WriterTo: what has been received as a whole is written from where it lies, when the link is
+// free for others already.
 func (r *round) WriteTo(w io.Writer) (int64, error) {
-	n, held, err := r.writeHeld(w)
-	switch {
-	case !held:
+	in, held := r.takeHeld()
+	if !held {
 		return io.Copy(w, reader(r.Read))
-	case err == nil:
-		r.end(io.EOF)
 	}
-	return int64(n), err
+	r.end(io.EOF)
+	n, err := w.Write(in.b)
+	in.giveBack()
+	return int64(n), err //nolint:wrapcheck // the writer's own
 }
 
-// writeHeld tells whether all that is to be read is there, and writes it then.
-func (r *round) writeHeld(w io.Writer) (n int, held bool, err error) {
+// takeHeld gives all that is to be read where that is there, and ends the round.
+func (r *round) takeHeld() (in inlet, held bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed.Load() || r.err != nil || r.framing != ByLength || int64(len(r.room.in.b)) < r.left {
-		return 0, false, nil
+		return inlet{}, false
 	}
-	if n, err = w.Write(r.room.in.b[:r.left]); err != nil {
-		return n, true, err //nolint:wrapcheck // the writer's own
-	}
-	r.room.in.skip(n)
+	more := int64(len(r.room.in.b)) > r.left
+	in, r.room.in = r.room.in, inlet{}
+	in.room, in.b = in.whole(), in.b[:r.left]
 	r.left, r.err = 0, io.EOF
-	r.release(r.keeps)
-	return n, true, nil
+	r.release(r.keeps && !more)
+	return in, true
 }
 
 func (r *round) end(how error) {

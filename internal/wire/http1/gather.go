@@ -6,7 +6,7 @@ import "github.com/weir-gateway/weir/internal/base/field"
 // the head before is neither parsed nor checked nor made again, since what is found out about a line is found out from the line
 // alone. The zero value is ready; it is for one head after the other. A nil one gathers nothing.
 type gather struct {
-	lines []field.Line // of the head, and behind count of longer ones before; "" is yet to be made
+	lines []field.Line // of the head, and behind count of the one before; "" is yet to be made
 	count int          // of the head
 	fresh []byte       // what the lines are made of that are new
 	made  []made       // which these are
@@ -112,9 +112,14 @@ func (g *gather) together(lines []field.Line) {
 // mostGathered is how large a head may be whose lines are remembered.
 const mostGathered = 4 << 10
 
-// lighten forgets what is too large to be remembered.
-func (g *gather) lighten() {
-	if cap(g.fresh) > mostGathered || cap(g.lines) > keptLines {
+// lighten forgets what is too large to be remembered, of a head of so many bytes, and what is of longer heads before.
+func (g *gather) lighten(size int) {
+	if size > mostGathered || cap(g.lines) > keptLines {
 		*g = gather{}
+		return
+	}
+	if len(g.lines) > g.count {
+		clear(g.lines[g.count:])
+		g.lines = g.lines[:g.count]
 	}
 }

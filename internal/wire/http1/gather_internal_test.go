@@ -145,7 +145,38 @@ func TestLargeHeadsAreForgotten(t *testing.T) {
 		t.Fatal(reason)
 	}
 	g.all()
-	if g.lighten(); cap(g.fresh) > 0 || len(g.lines) > 0 {
+	if g.lighten(len(head)); cap(g.fresh) > 0 || len(g.lines) > 0 {
 		t.Errorf("%d bytes are kept", cap(g.fresh))
+	}
+}
+
+// However a client's heads follow each other, what is kept of them is about as much as one may have.
+func TestWhatIsGatheredIsBounded(t *testing.T) {
+	var g gather
+	heldBytes := func() (n int) {
+		for _, line := range g.lines[:cap(g.lines)] {
+			n += len(line)
+		}
+		return n
+	}
+	value := strings.Repeat("v", mostGathered-300)
+	for long := 15; long >= 0; long-- { // one line after the other is long, and each head is shorter than the one before
+		head := []byte("GET / HTTP/1.1\r\nHost: a\r\n")
+		for i := range long + 1 {
+			head = append(head, "X: "...)
+			if i == long {
+				head = append(head, value...)
+			}
+			head = append(head, "\r\n"...)
+		}
+		head = append(head, "\r\n"...)
+		var h Head
+		if _, reason := h.parse(head, wideLimits, &g); reason != OK {
+			t.Fatal(reason)
+		}
+		g.all()
+		if g.lighten(len(head)); heldBytes() > 2*mostGathered {
+			t.Fatalf("%d bytes are held", heldBytes())
+		}
 	}
 }

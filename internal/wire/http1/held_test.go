@@ -54,26 +54,70 @@ func TestABodyWritesItself(t *testing.T) {
 	}
 }
 
-// Whoever takes a body and fails, or panics, has it closed as any other.
+// Whoever takes a body and fails, or panics, keeps nobody from its connection: all of it had come.
 func TestABodyThatIsNotTaken(t *testing.T) {
 	for _, panics := range []bool{false, true} {
-		parrot := newParrot(t, usualAnswer)
-		c := ownClient(func() (net.Conn, error) { return parrot, nil })
-		res, err := c.RoundTrip(proxied(t, "a", true))
-		if err != nil {
-			t.Fatal(err)
-		}
-		func() {
-			defer func() { _ = recover() }()
-			if n, err := res.Body.(io.WriterTo).WriteTo(&halting{panics: panics}); n != 512 || !errors.Is(err, errHalted) {
-				t.Errorf("%d, %v", n, err)
+		dialled := 0
+		c := ownClient(func() (net.Conn, error) { dialled++; return newParrot(t, usualAnswer), nil })
+		for range 3 {
+			res, err := c.RoundTrip(proxied(t, "a", true))
+			if err != nil {
+				t.Fatal(err)
 			}
-		}()
-		_ = res.Body.Close()
-		select {
-		case <-parrot.closed: // for what is left of it belongs to nobody
-		default:
-			t.Error("the connection is kept")
+			func() {
+				defer func() { _ = recover() }()
+				if n, err := res.Body.(io.WriterTo).WriteTo(&halting{panics: panics}); n != 512 || !errors.Is(err, errHalted) {
+					t.Errorf("%d, %v", n, err)
+				}
+			}()
+			if n, err := res.Body.Read(make([]byte, 1)); n > 0 || !errors.Is(err, io.EOF) {
+				t.Errorf("%d, %v afterwards", n, err)
+			}
+			_ = res.Body.Close()
+		}
+		if dialled != 1 {
+			t.Errorf("%d connections were made", dialled)
+		}
+		c.CloseIdle()
+	}
+}
+
+// The link is free when its body is written: a client that takes nothing keeps nobody waiting for it.
+func TestABodyIsWrittenWhenItsConnectionIsFree(t *testing.T) {
+	dialled := 0
+	c := ownClient(func() (net.Conn, error) { dialled++; return newParrot(t, usualAnswer), nil })
+	defer c.CloseIdle()
+	res, err := c.RoundTrip(proxied(t, "a", true))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got bytes.Buffer
+	meanwhile := writing(func(p []byte) (int, error) {
+		ask1KiB(t, c, proxied(t, "a", true), make([]byte, 4096))
+		return got.Write(p)
+	})
+	if _, err := res.Body.(io.WriterTo).WriteTo(meanwhile); err != nil || got.String() != strings.Repeat("x", 1024) || dialled != 1 {
+		t.Errorf("%v, %d bytes, %d connections", err, got.Len(), dialled)
+	}
+}
+
+type writing func(p []byte) (int, error)
+
+func (w writing) Write(p []byte) (int, error) { return w(p) }
+
+// An endpoint that keeps no connection is not asked again on one.
+func TestAConnectionThatMayNotRestIsClosed(t *testing.T) {
+	for timeout, want := range map[string]int{"0": 3, "60": 1} {
+		dialled := 0
+		c := ownClient(func() (net.Conn, error) {
+			dialled++
+			return newParrot(t, strings.Replace(usualAnswer, "\r\n\r\n", "\r\nKeep-Alive: timeout="+timeout+"\r\n\r\n", 1)), nil
+		})
+		for range 3 {
+			ask1KiB(t, c, proxied(t, "a", true), make([]byte, 4096))
+		}
+		if dialled != want {
+			t.Errorf("timeout=%s: %d connections, want %d", timeout, dialled, want)
 		}
 		c.CloseIdle()
 	}

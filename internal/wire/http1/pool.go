@@ -28,7 +28,7 @@ func (c *Client) take(host string) *link {
 }
 
 // keep puts a connection back that no request uses any more. It may rest for d at most, from when the patrol sees it: most are taken again
-// before, and need no look at the clock.
+// before, and need no look at the clock. One that may not rest at all is closed.
 func (c *Client) keep(l *link, d time.Duration) {
 	l.until, l.rest = 0, d
 	c.mu.Lock()
@@ -37,7 +37,7 @@ func (c *Client) keep(l *link, d time.Duration) {
 		s = &shelf{}
 		c.idle[l.host] = s
 	}
-	full := len(s.links) >= c.options.IdlePerHost
+	full := d <= 0 || len(s.links) >= c.options.IdlePerHost
 	if !full {
 		s.links = append(s.links, l)
 	}

@@ -11,12 +11,12 @@ import (
 	"github.com/weir-gateway/weir/internal/base/field"
 )
 
-// read makes a request of a head that was checked: line is its request line, and the fields are those that were gathered last. Nothing of b
-// is used any more then.
-func (t *turn) read(c *Conn, line []byte) {
+// read makes a request of a head that was checked, whose fields are those that were gathered last. Nothing of it is used any more
+// then.
+func (t *turn) read(c *Conn, head []byte) {
 	h := &t.framed
 	t.between()
-	method, rest := cutAt(line, ' ')
+	method, rest := cutAt(head, ' ')
 	target, _ := cutAt(rest, ' ')
 	r := t.request
 	r.Method, r.RequestURI = methodOf(method), t.targetOf(target)
@@ -27,7 +27,7 @@ func (t *turn) read(c *Conn, line []byte) {
 	r.RemoteAddr, r.TLS = c.remote(), c.tls
 	r.URL = t.parseURL(c, r.RequestURI)
 	m := t.takeFields(r, c.server.options.Lines)
-	t.gather.lighten()
+	t.gather.lighten(len(head))
 	r.Close = m.close || h.minor == 0 && !m.keeps
 	t.attach(c, m)
 	if c.server.options.Lines {
@@ -42,7 +42,7 @@ func (t *turn) read(c *Conn, line []byte) {
 		w.out = t.emptyOut()
 	} else {
 		t.giveOut() // the writer takes one when there is something to write
-		t.gather = gather{}
+		t.gather = nil
 	}
 	w.declared, w.isHead, w.old, w.keeps = unknown, r.Method == http.MethodHead, h.minor == 0, m.keeps
 	w.ends = r.Close || c.server.retired.Load()

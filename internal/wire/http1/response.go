@@ -36,7 +36,7 @@ type response struct {
 	framed   bool   // the head is complete
 	chunked  bool
 	declared int64  // how long the content is as the handler says; unknown, where it does not
-	length   string // the line that says so; "" where it is to be made
+	length   string // the line that says so, which was parsed; "" where it is to be made
 	written  int64  // bytes of content
 	fields   seen
 	isHead   bool
@@ -145,10 +145,13 @@ func (w *response) beginLine(line field.Line) {
 	if line == "" {
 		return
 	}
-	if known := line.Known(); seenNames.Has(known) && !w.see(known, line.Value()) {
-		if known == field.ContentLength && w.declared >= 0 {
+	switch known := line.Known(); {
+	case known == field.ContentLength:
+		if w.declare(line.Value()) { // then it is sent as it is
 			w.length, _ = line.Wire()
 		}
+		return
+	case seenNames.Has(known) && !w.see(known, line.Value()):
 		return
 	}
 	if wire, ok := line.Wire(); ok {
@@ -176,7 +179,7 @@ func (w *response) beginFields() {
 }
 
 // seenNames are the names that see heeds.
-var seenNames = field.SetOf(field.Date, field.Trailer, field.Connection, field.ContentType, field.ContentLength, field.ContentEncoding, field.TransferEncoding)
+var seenNames = field.SetOf(field.Date, field.Trailer, field.Connection, field.ContentType, field.ContentEncoding, field.TransferEncoding)
 
 // see notes what a field says, and tells whether it goes out as it is. Another spelling says nothing.
 func (w *response) see(known field.Known, value string) bool {
@@ -208,14 +211,15 @@ func (w *response) see(known field.Known, value string) bool {
 	return true
 }
 
-// declare notes how long the handler says that the content is.
-func (w *response) declare(value string) {
+// declare notes how long the handler says that the content is, where that is a length.
+func (w *response) declare(value string) bool {
 	n, reason := parseLength([]byte(value))
 	if reason != OK {
 		w.conn.server.options.Log.Debug("a handler has said a length that is none", "length", value)
-		return
+		return false
 	}
 	w.declared = n
+	return true
 }
 
 // guesses tells whether a Content-Type is to be found by the first bytes, as net/http
@@ -594,7 +598,7 @@ func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	if len(early) > 0 {
 		_, _ = in.Peek(len(early)) // so that Buffered tells of it
 	}
-	t.in, t.out, w.out = inlet{}, nil, nil // the connection may last for hours
+	t.in, t.out, w.out, t.gather = inlet{}, nil, nil, nil // the connection may last for hours
 	return c.net, bufio.NewReadWriter(in, bufio.NewWriter(c.net)), nil
 }
 

@@ -150,11 +150,11 @@ func (t *turn) findHead(s *search, limits Limits) (end int, reason Reason) {
 	var h Head
 	if !s.late {
 		s.late = len(b) > 1 // the first byte on a connection that has rested comes alone
-		end, reason = h.parse(b[:min(len(b), limits.HeadBytes)], limits, &t.gather)
+		end, reason = h.parse(b[:min(len(b), limits.HeadBytes)], limits, t.gathers())
 	}
 	if end == 0 && reason == OK {
 		if end, reason = s.end(b, limits); end > 0 && reason == OK {
-			reason = h.parseAll(b[:end], limits, &t.gather)
+			reason = h.parseAll(b[:end], limits, t.gathers())
 		}
 	}
 	t.framed = framed{minor: h.Minor, framing: h.Framing, rewrites: h.Rewrites(), length: h.Length}
@@ -255,9 +255,9 @@ func (c *Conn) readHead(t *turn, end int) {
 	b := t.in.b[:end]
 	if t.framed.rewrites {
 		var h Head
-		h.parse(b, c.server.options.Limits, &t.gather) // once more: few heads are changed, and a turn has no room for all of it
+		h.parse(b, c.server.options.Limits, t.gathers()) // once more: few heads are changed, and a turn has no room for all of it
 		b = h.Rewrite(b)
-		h.parse(b, c.server.options.Limits, &t.gather)
+		h.parse(b, c.server.options.Limits, t.gathers())
 	}
 	c.served.Store(true)
 	t.in.skip(end)
@@ -269,7 +269,7 @@ func (c *Conn) refuse(t *turn, f *fault.Fault) after {
 	c.fault.Store(f)
 	t.in.b = t.in.b[:0]
 	t.framed = framed{minor: 1}
-	t.gather.begin()
+	t.gathers().begin()
 	for name, value := range Fields(refusal[bytes.IndexByte(refusal, '\n')+1:]) {
 		t.gather.add(field.Know(name), name, value)
 	}

@@ -586,6 +586,24 @@ func TestLinesPassAsTheyAre(t *testing.T) {
 	}
 }
 
+// A length is said as it was understood: of several the last one that is any, and nothing else goes out in its name.
+func TestALengthIsSentAsItIsMeant(t *testing.T) {
+	for _, odd := range []string{"0000000000000000200", "3\r\nX-Injected: 1", "", " 3", "3 ", "+3", "9999999999999999999"} {
+		h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			out := exchange.MapHead(w.Header())
+			out.Add("Content-Length", odd)
+			out.Add("content-length", "5")
+			out.Add("Content-Length", odd)
+			out.Add("Content_Length", "6")
+			_, _ = io.WriteString(w, "hello")
+		})
+		got := byOwn(t, h, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", true)
+		if strings.Count(strings.ToLower(got), "content-length: ") != 1 || !strings.Contains(got, "\r\ncontent-length: 5\r\n") || strings.Contains(got, "Injected") {
+			t.Errorf("%q: got %q", odd, got)
+		}
+	}
+}
+
 // TestTrailersOfLines holds both ways what exchange says of trailers.
 func TestTrailersOfLines(t *testing.T) {
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -25,7 +25,7 @@ type turn struct {
 
 	// What is used again.
 	url    url.URL
-	gather gather
+	gather *gather         // of the lines of heads; nil: they are for none
 	head   *exchange.Lines // of requests
 	reply  response
 	heads  *exchange.Lines // of responses
@@ -49,7 +49,7 @@ const (
 )
 
 func newTurn() *turn {
-	return &turn{request: new(http.Request), head: exchange.NewLines(usualLines / 2), heads: exchange.NewLines(usualLines / 2)}
+	return &turn{request: new(http.Request), head: exchange.NewLines(0), heads: exchange.NewLines(0)}
 }
 
 // lendAgain takes a turn back that a connection needs no longer.
@@ -147,6 +147,14 @@ func (t *turn) emptyOut() []byte {
 		t.out = takeOut()
 	}
 	return t.out[:0]
+}
+
+// gathers gives what gathers lines, which is made where there is none.
+func (t *turn) gathers() *gather {
+	if t.gather == nil {
+		t.gather = new(gather)
+	}
+	return t.gather
 }
 
 // newReply gives the writer of a response. One that was kept stays given where that is to be found out.
