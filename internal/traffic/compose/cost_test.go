@@ -23,8 +23,8 @@ func TestACompositionAllocatesWithinItsBudget(t *testing.T) {
 		made http.RoundTripper
 		most float64
 	}{
-		"merged":                               {w.route(t, merged), 47},
-		"two levels, with values of the first": {threeSteps(t), 56},
+		"merged":                               {w.route(t, merged), 48},
+		"two levels, with values of the first": {threeSteps(t), 57},
 	} {
 		r := request(http.MethodGet, "/home/7", "")
 		r.Header = exchange.Ordered("Accept", "*/*") // as our own engine has them
