@@ -1,7 +1,6 @@
-//go:build race || poison
+//go:build race
 
 package compose_test
 
-// instrumented is how many allocations of a request may be due to how this is built: the race detector has pools
-// forget things, and what is given back is scrambled.
+// instrumented is how many allocations of a request may be the race detector's, which has pools forget things.
 const instrumented = 15
