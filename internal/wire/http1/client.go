@@ -7,7 +7,6 @@ import (
 	"net"
 	"net/http"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
@@ -47,14 +46,15 @@ type Client struct {
 	start   time.Time
 	rooms   sync.Pool // of *room
 	answers sync.Pool // of *answer
-	cutOff  *round    // stands for one whose connection the sweep has closed
-	ticking atomic.Bool
+	cutOff  *round    // stands for one whose connection the patrol has closed
 
-	mu    sync.Mutex // guards what follows
-	links map[*link]struct{}
-	idle  map[string]*shelf
-	timer *time.Timer
-	asked time.Duration // when the unused connections were, on the client's clock
+	mu      sync.Mutex // guards what follows
+	links   map[*link]struct{}
+	shelves map[string]*shelf
+	latest  *shelf // the one that was asked for last; nil: it is gone
+	timer   *time.Timer
+	ticking bool          // the patrol comes soon
+	asked   time.Duration // when the unused connections were, on the client's clock
 }
 
 // ClientKeeps tells whether a Client keeps connections: it asks a socket before it uses that
@@ -64,7 +64,7 @@ const ClientKeeps = asksSockets
 // NewClient makes a Client; it opens nothing. It has no end of its own: CloseIdle closes
 // what is unused, and what is in use is closed when it has been unused for long enough.
 func NewClient(o ClientOptions) *Client {
-	c := &Client{options: o, start: time.Now(), cutOff: new(round), links: map[*link]struct{}{}, idle: map[string]*shelf{}}
+	c := &Client{options: o, start: time.Now(), cutOff: new(round), links: map[*link]struct{}{}, shelves: map[string]*shelf{}}
 	if c.options.Endpoint == nil {
 		c.options.Endpoint = func(host string) string { return host }
 	}
@@ -75,13 +75,16 @@ func NewClient(o ClientOptions) *Client {
 
 // RoundTrip sends req and gives the response when its head is there.
 func (c *Client) RoundTrip(req *http.Request) (*http.Response, error) {
-	l := c.take(req.URL.Host)
 	for again := false; ; again = true {
-		r, err := c.begin(req, l)
-		if err != nil {
-			return nil, err
+		r := &round{client: c, req: req, ctx: req.Context()}
+		if again || !c.take(r, req.URL.Host) {
+			if err := c.dial(r); err != nil {
+				closeContent(req)
+				return nil, err
+			}
 		}
-		if err = r.run(); err == nil {
+		err := r.run()
+		if err == nil {
 			return &r.answer.res, nil
 		}
 		if again || !r.mayRepeat() {
@@ -90,68 +93,37 @@ func (c *Client) RoundTrip(req *http.Request) (*http.Response, error) {
 		if x := exchange.From(req.Context()); x != nil {
 			x.Tried(exchange.Attempt{Endpoint: c.options.Endpoint(req.URL.Host), Err: r.sendError(errReconnected)})
 		}
-		l = nil // the next one is fresh
 	}
 }
 
 // errReconnected is told of the first of two attempts.
 var errReconnected = errors.New("the kept connection was closed; the request is sent once more")
 
-// begin makes a round on l, or on a fresh connection where that is nil.
-func (c *Client) begin(req *http.Request, l *link) (*round, error) {
-	if l == nil {
-		var err error
-		if l, err = c.dial(req); err != nil {
-			closeContent(req)
-			return nil, err
-		}
-	}
-	r := &round{client: c, req: req, ctx: req.Context()}
-	r.on(l)
-	return r, nil
-}
-
-// on puts r on a link.
-func (r *round) on(l *link) {
-	r.link, r.reused = l, l.used
-	l.used = true
-	if l.tls != nil {
-		r.before = l.wroteBelow()
-	}
-	l.round.Store(r)
-	r.client.tick()
-}
-
 // another puts r, of which nothing was sent, on another link: its own was left by its other side while it was not used.
 func (r *round) another() error {
-	r.link.free()
 	r.link.close()
-	l := r.client.take(r.link.host)
-	if l == nil {
-		var err error
-		if l, err = r.client.dial(r.req); err != nil {
-			r.reused = false
-			return err
-		}
+	if r.client.take(r, r.link.host) {
+		return nil
 	}
-	r.on(l)
-	return nil
+	r.reused = false
+	return r.client.dial(r)
 }
 
-// dial makes a connection. An end of the request's own is no fault of the endpoint's.
-func (c *Client) dial(req *http.Request) (*link, error) {
-	host := req.URL.Host
-	conn, err := c.options.Dial(req.Context(), host)
+// dial makes a connection for r. An end of the request's own is no fault of the endpoint's.
+func (c *Client) dial(r *round) error {
+	host := r.req.URL.Host
+	conn, err := c.options.Dial(r.ctx, host)
 	if err == nil {
-		return c.newLink(host, conn), nil
+		c.add(newLink(c, host, conn), r)
+		return nil
 	}
-	if req.Context().Err() != nil {
-		err = context.Cause(req.Context())
+	if r.ctx.Err() != nil {
+		err = context.Cause(r.ctx)
 	}
 	if send, ok := errors.AsType[*exchange.SendError](err); ok {
-		return nil, send
+		return send
 	}
-	return nil, &exchange.SendError{Endpoint: c.options.Endpoint(host), Err: err}
+	return &exchange.SendError{Endpoint: c.options.Endpoint(host), Err: err}
 }
 
 // mayRepeat tells whether a round that has failed is one that every client may begin again
@@ -177,10 +149,10 @@ func closeContent(req *http.Request) {
 func (c *Client) CloseIdle() {
 	c.mu.Lock()
 	var unused []*link
-	for _, s := range c.idle {
+	for _, s := range c.shelves {
 		unused = append(unused, s.links...)
+		s.links = nil
 	}
-	clear(c.idle)
 	c.mu.Unlock()
 	for _, l := range unused {
 		l.close()

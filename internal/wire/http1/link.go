@@ -3,7 +3,6 @@ package http1
 import (
 	"crypto/tls"
 	"net"
-	"sync/atomic"
 	"time"
 )
 
@@ -16,29 +15,40 @@ type link struct {
 	tls    *tls.ConnectionState // nil: none
 	peek   Peek                 // whether anything has come, below TLS
 	talk   talk
-	gather gather        // of the heads of responses
-	status string        // of the last one, as text
-	used   bool          // it has had a request
-	ended  bool          // its end was read, or that it broke
-	rest   time.Duration // how long it may be unused
-	until  time.Duration // and until when that is, on the client's clock; 0: the patrol has not seen it yet
+	gather gather // of the heads of responses
+	status string // of the last one, as text
+	ended  bool   // its end was read, or that it broke
 
-	// round is what is under way: nil is nothing, client.cutOff what the patrol has ended.
-	// Whoever takes it away owns the link.
-	round atomic.Pointer[round]
+	// client.mu guards the rest.
+	shelf *shelf        // for its host; nil: it is none of the client's any more
+	round *round        // that is under way; nil is none, client.cutOff one that the patrol has ended
+	room  *room         // for the next round, while it is unused; nil: that borrows one
+	rest  time.Duration // how long it may be unused
+	until time.Duration // and until when that is, on the client's clock; 0: the patrol has not seen it yet
 }
 
-func (c *Client) newLink(host string, conn net.Conn) *link {
+func newLink(c *Client, host string, conn net.Conn) *link {
 	l := &link{client: c, host: host, net: conn, below: conn}
 	if secured, ok := conn.(*tls.Conn); ok {
 		state := secured.ConnectionState()
 		l.tls, l.below = &state, secured.NetConn()
 	}
 	l.peek, l.talk = NewPeek(conn), newTalk(conn)
+	return l
+}
+
+// add takes l into the client's books, and puts r on it.
+func (c *Client) add(l *link, r *round) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.links[l] = struct{}{}
-	return l
+	s := c.shelfOf(l.host)
+	if s == nil {
+		s = &shelf{host: l.host}
+		c.shelves[s.host] = s
+	}
+	s.all++
+	l.shelf, c.links[l] = s, struct{}{}
+	c.begin(r, l)
 }
 
 // Read notes when there is nothing more to come.
@@ -91,14 +101,22 @@ func (l *link) isQuiet() bool {
 	return n == 0 && timedOut(err) && l.net.SetReadDeadline(time.Time{}) == nil
 }
 
-// free ends the round that l had. It tells false where the patrol did so before.
-func (l *link) free() bool { return l.round.Swap(nil) != l.client.cutOff }
-
-// forget takes l out of the client's books; it is somebody else's.
+// forget ends the round on l, and takes that out of the client's books; it is somebody else's.
 func (l *link) forget() {
-	l.client.mu.Lock()
-	defer l.client.mu.Unlock()
-	delete(l.client.links, l)
+	c := l.client
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	l.round = nil
+	s := l.shelf
+	if s == nil {
+		return
+	}
+	l.shelf = nil
+	delete(c.links, l)
+	if s.all--; s.all == 0 {
+		delete(c.shelves, s.host)
+		c.latest = nil
+	}
 }
 
 func (l *link) close() {

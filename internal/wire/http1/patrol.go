@@ -7,14 +7,10 @@ import "time"
 // none of them pays for a goroutine or a callback of its own, and it closes what has been
 // unused for too long.
 
-// tick sees to it that the patrol comes soon. The caller has said already what is under way.
+// tick sees to it that the patrol comes soon, and again while a round is under way. The caller has locked mu.
 func (c *Client) tick() {
-	if c.ticking.Load() {
-		return
-	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if !c.ticking.Swap(true) {
+	if !c.ticking {
+		c.ticking = true
 		c.wake(tick)
 	}
 }
@@ -31,16 +27,15 @@ func (c *Client) wake(d time.Duration) {
 // patrol looks at all connections, and says when it comes again.
 func (c *Client) patrol() {
 	c.mu.Lock()
-	c.ticking.Store(false) // before it is looked: a request that begins now is seen, or asks for another tick
 	busy := false
 	for l := range c.links {
 		busy = l.look() || busy
 	}
 	now := c.now()
 	old, next := c.rested(now)
+	c.ticking = busy
 	switch {
 	case busy:
-		c.ticking.Store(true)
 		c.wake(tick)
 	case next > 0:
 		c.wake(max(next-now, leastNap))
@@ -54,13 +49,13 @@ func (c *Client) patrol() {
 // look ends the round on l if its context has ended, and tells whether there is one. The caller has locked client.mu: see
 // tellReleased.
 func (l *link) look() bool {
-	r := l.round.Load()
-	if r == nil || r == l.client.cutOff {
+	switch r := l.round; {
+	case r == nil || r == l.client.cutOff:
 		return false
+	case r.ctx.Err() == nil:
+		return true
 	}
-	if r.ctx.Err() != nil && l.round.CompareAndSwap(r, l.client.cutOff) {
-		_ = l.below.Close() // who reads or writes learns of it
-		return false
-	}
-	return true
+	l.round = l.client.cutOff
+	_ = l.below.Close() // who reads or writes learns of it
+	return false
 }

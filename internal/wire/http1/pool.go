@@ -5,48 +5,89 @@ import (
 	"time"
 )
 
-// shelf holds the unused connections for one host. The one that was used last is used
-// first, so that those which are not needed any more grow old.
-type shelf struct{ links []*link }
+// shelf holds the unused connections for one host. It is there while there is any connection to that host. The one that
+// was used last is used first, so that those which are not needed any more grow old.
+type shelf struct {
+	host  string
+	links []*link
+	all   int // connections to the host, those in use too
+}
 
-// take takes the connection that was used last, whatever has become of it; nil where there is none. Those that have
-// rested for too long are the patrol's to close.
-func (c *Client) take(host string) *link {
+// shelfOf gives the shelf for a host, nil where there is none. The one asked for last is mostly asked for again. The caller
+// has locked mu.
+func (c *Client) shelfOf(host string) *shelf {
+	if s := c.latest; s != nil && s.host == host {
+		return s
+	}
+	s := c.shelves[host]
+	if s != nil {
+		c.latest = s
+	}
+	return s
+}
+
+// take puts r on the connection that was used last, whatever has become of that, and tells whether there is one. Those that
+// have rested for too long are the patrol's to close.
+func (c *Client) take(r *round, host string) bool {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	s := c.idle[host]
+	l := c.pick(host)
+	if l != nil {
+		c.begin(r, l)
+	}
+	c.mu.Unlock()
+	r.reused = l != nil
+	return r.reused
+}
+
+// pick takes the connection for a host off its shelf that was used last. The caller has locked mu.
+func (c *Client) pick(host string) *link {
+	s := c.shelfOf(host)
 	if s == nil {
 		return nil
 	}
 	for i, l := range slices.Backward(s.links) {
 		if l.until == 0 || c.now() < l.until {
-			s.links = slices.Delete(s.links, i, i+1)
+			copy(s.links[i:], s.links[i+1:])
+			s.links[len(s.links)-1] = nil
+			s.links = s.links[:len(s.links)-1]
 			return l
 		}
 	}
 	return nil
 }
 
-// keep puts a connection back that no request uses any more. It may rest for d at most, from when the patrol sees it: most are taken again
-// before, and need no look at the clock. One that may not rest at all is closed.
-func (c *Client) keep(l *link, d time.Duration) {
-	l.until, l.rest = 0, d
-	c.mu.Lock()
-	s := c.idle[l.host]
-	if s == nil {
-		s = &shelf{}
-		c.idle[l.host] = s
+// begin has r under way on l. The caller has locked mu.
+func (c *Client) begin(r *round, l *link) {
+	r.link, l.round = l, r
+	if r.room == nil {
+		r.room, l.room = l.room, nil
 	}
-	full := d <= 0 || len(s.links) >= c.options.IdlePerHost
-	if !full {
+	if l.tls != nil {
+		r.before = l.wroteBelow()
+	}
+	c.tick()
+}
+
+// end ends the round on l, and tells whether the patrol has not done so before. The caller has locked mu.
+func (l *link) end() bool {
+	own := l.round != l.client.cutOff
+	l.round = nil
+	return own
+}
+
+// keep ends the round on l and puts l back, with the memory that was lent to it, which the next round there will need. It may rest
+// for d at most, from when the patrol sees it: most are taken again before, and need no look at the clock. Where it may not rest
+// it tells false: the caller closes it.
+func (c *Client) keep(l *link, in *room, d time.Duration) bool {
+	c.mu.Lock()
+	s := l.shelf
+	keeps := l.end() && d > 0 && len(s.links) < c.options.IdlePerHost
+	if keeps {
+		l.until, l.rest, l.room = 0, d, in
 		s.links = append(s.links, l)
 	}
 	c.mu.Unlock()
-	if full {
-		l.close()
-		return
-	}
-	c.tick() // the patrol may have come when the link was neither in use nor here
+	return keeps
 }
 
 // askAfter is how often unused connections are asked whether their other side has left, so that
@@ -60,11 +101,9 @@ func (c *Client) rested(now time.Duration) (old []*link, next time.Duration) {
 	if asks {
 		c.asked = now
 	}
-	for host, s := range c.idle {
+	for _, s := range c.shelves {
 		s.links = slices.DeleteFunc(s.links, func(l *link) bool {
-			if l.until == 0 {
-				l.until = now + l.rest
-			}
+			l.rests(now)
 			switch {
 			case l.until <= now || asks && !l.peek.IsQuiet():
 				old = append(old, l)
@@ -74,12 +113,21 @@ func (c *Client) rested(now time.Duration) (old []*link, next time.Duration) {
 			}
 			return false
 		})
-		if len(s.links) == 0 {
-			delete(c.idle, host)
-		}
 	}
 	if next > 0 {
 		next = min(next, c.asked+askAfter)
 	}
 	return old, next
+}
+
+// rests begins the rest of a link that is unused when the patrol comes: it needs no memory meanwhile.
+func (l *link) rests(now time.Duration) {
+	if l.until > 0 {
+		return
+	}
+	l.until = now + l.rest
+	if l.room != nil {
+		l.client.rooms.Put(l.room)
+		l.room = nil
+	}
 }

@@ -6,7 +6,8 @@ import (
 	"github.com/weir-gateway/weir/internal/base/poison"
 )
 
-// room is what a round needs of memory: lent from its begin until its response has come whole.
+// room is what a round needs of memory: lent from its begin until its response has come whole. It stays with the link then for as
+// long as one round follows the other there.
 type room struct {
 	in  inlet
 	out []byte
@@ -43,16 +44,17 @@ func giveOut(out []byte) {
 	spareOuts.Put((*[outBytes]byte)(out[:outBytes]))
 }
 
-// borrow gives a room.
-func (c *Client) borrow() *room {
-	r, _ := c.rooms.Get().(*room)
-	if r.in.b == nil {
-		r.in.b = takeIn()
+// furnish gives r a room, where it got none with its link.
+func (r *round) furnish() {
+	if r.room == nil {
+		r.room, _ = r.client.rooms.Get().(*room)
 	}
-	if r.out == nil {
-		r.out = takeOut()
+	if r.room.in.b == nil {
+		r.room.in.b = takeIn()
 	}
-	return r
+	if r.room.out == nil {
+		r.room.out = takeOut()
+	}
 }
 
 // lighten gives back what a round does not need any more that reads content straight from its link: it may be
@@ -67,8 +69,8 @@ func (r *room) lighten(chunked bool) {
 	}
 }
 
-// lendAgain takes a room back.
-func (c *Client) lendAgain(r *room) {
+// empty makes a room ready for another round.
+func (r *room) empty() {
 	in := r.in.whole()
 	if cap(in) > mostRoom {
 		in = nil
@@ -79,5 +81,4 @@ func (c *Client) lendAgain(r *room) {
 	r.in, r.out = inlet{b: in[:0]}, r.out[:0]
 	poison.Bytes(r.in.b[:cap(r.in.b)])
 	poison.Bytes(r.out[:cap(r.out)])
-	c.rooms.Put(r)
 }

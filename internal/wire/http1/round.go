@@ -45,7 +45,7 @@ type round struct {
 
 // run sends the request and reads the response's head. What fails gives everything back.
 func (r *round) run() error {
-	r.room = r.client.borrow()
+	r.furnish()
 	err := r.send()
 	if err == nil {
 		err = r.receive()
@@ -67,14 +67,14 @@ func (r *round) giveUp(err error) {
 
 // release gives back what the round has used. The link is kept if it may be.
 func (r *round) release(keeps bool) {
-	l := r.link
-	keeps = keeps && len(r.room.in.b) == 0 && !l.ended && (r.feed == nil || r.feed.isDone())
-	r.client.lendAgain(r.room)
+	l, used := r.link, r.room
+	keeps = keeps && len(used.in.b) == 0 && !l.ended && l.peek.Asks() && (r.feed == nil || r.feed.isDone())
 	r.room = nil
-	if keeps = l.free() && keeps && l.peek.Asks(); keeps {
-		r.client.keep(l, r.rest)
+	used.empty()
+	if keeps && r.client.keep(l, used, r.rest) {
 		return
 	}
+	r.client.rooms.Put(used)
 	l.close()
 	if r.feed != nil {
 		closeContent(r.req) // whoever still reads it

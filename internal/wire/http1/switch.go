@@ -14,10 +14,10 @@ import (
 func (r *round) openTunnel() io.ReadWriteCloser {
 	l := r.link
 	t := &tunnel{round: r, net: l.net, early: bytes.Clone(r.room.in.b)}
-	r.client.lendAgain(r.room)
+	r.room.empty()
+	r.client.rooms.Put(r.room)
 	r.room = nil
-	l.free() // what the patrol has closed, tells its reader
-	l.forget()
+	l.forget() // what the patrol has closed, tells its reader
 	return t
 }
 
