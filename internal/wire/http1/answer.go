@@ -10,51 +10,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/field"
-	"github.com/weir-gateway/weir/internal/base/poison"
 )
-
-// answer is what a response is made of, but for its body. It is used again where its reader says
-// that nobody has it any more, and else is not.
-type answer struct {
-	res  http.Response
-	head *exchange.Lines
-}
-
-// usualLines is how many lines the head of a response seldom has more of.
-const usualLines = 16
-
-func newAnswer() *answer { return &answer{head: exchange.NewLines(usualLines)} }
-
-// Release says that nobody uses the response any more, neither its head nor its body, and tells
-// whether nobody has its request either, nor the context of that: nothing of it is being sent any more, the response was read to its end, and no
-// connection was made for it, as resolvers ask a context for its values after they have answered.
-func (r *round) Release() (request bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	a := r.answer
-	if a == nil || !onlyEOF(r.err) {
-		return false
-	}
-	r.answer = nil
-	if !a.head.IsPlain() {
-		a.head.Forget()
-		poison.Response(&a.res)
-		if !poison.On {
-			r.client.answers.Put(a)
-		}
-		r.tellReleased()
-	}
-	return r.feed == nil && r.reused
-}
-
-// tellReleased tells who has followed the response that nobody has the request or its context any more: nothing is being
-// sent; nobody has dialled for it, who may still look up a name; and the patrol looks at contexts with client.mu locked, as
-// it was since r had its link: to keep that, or to forget it.
-func (r *round) tellReleased() {
-	if e, ok := r.onEnd.(exchange.Returning); ok && r.feed == nil && r.reused && r.ended.Load() {
-		e.Released()
-	}
-}
 
 // receive reads heads until the final one. Those of 1xx responses are passed on.
 func (r *round) receive() error {
@@ -131,8 +87,7 @@ func (r *round) inform(status int) {
 // take makes the response out of its head. Nothing of b is used any more then.
 func (r *round) take(h *ResponseHead, b []byte) {
 	line, _ := cutAt(b, '\r')
-	r.answer, _ = r.client.answers.Get().(*answer)
-	res := &r.answer.res
+	res := &r.res
 	res.Proto, res.ProtoMajor, res.ProtoMinor = version11, 1, int(h.Minor)
 	if h.Minor == 0 {
 		res.Proto = version10
@@ -158,10 +113,12 @@ func (r *round) take(h *ResponseHead, b []byte) {
 		res.Body = r.openTunnel()
 		return
 	case r.framing == NoContent:
-		r.err = io.EOF
+		r.err, r.held = io.EOF, true
 		r.release(r.keeps)
+	default:
+		r.held = r.framing == ByLength && int64(len(r.room.in.b)) >= r.left
 	}
-	res.Body = r
+	res.Body = r.lend()
 }
 
 // lengthOf is the length that a response tells of its content, or of that which a GET would
@@ -178,20 +135,20 @@ func lengthOf(h *ResponseHead, method string, framing Framing) int64 {
 // takeFields gives the response its head, as lines where the request has those, and what it
 // says to the client itself.
 func (r *round) takeFields(h *ResponseHead) (said marks) {
-	a, lines := r.answer, r.link.gather.all()
+	lines := r.link.gather.all()
 	if r.ordered {
-		a.res.Header = a.head.Renew()
+		r.res.Header = r.head.Renew()
 		for _, line := range lines {
 			if line.Known() == field.Other || r.see(&said, line, h) {
-				a.head.Append(line)
+				r.head.Append(line)
 			}
 		}
 		return said
 	}
-	a.res.Header = make(http.Header, len(lines))
+	r.res.Header = make(http.Header, len(lines))
 	for _, line := range lines {
 		if r.see(&said, line, h) {
-			addTo(a.res.Header, line)
+			addTo(r.res.Header, line)
 		}
 	}
 	return said

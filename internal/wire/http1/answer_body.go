@@ -3,13 +3,114 @@ package http1
 import (
 	"io"
 	"net/http"
+	"sync/atomic"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/poison"
 )
 
-// Read reads a piece of the response's content (http.Response.Body). What fails is a
-// *exchange.SendError that says that the head was seen.
-func (r *round) Read(p []byte) (int, error) {
+// answerBody is the body of a response (http.Response.Body). Of each there is one use: whoever keeps it when the response was
+// released finds that it is at its end, and not the response that has its memory then.
+type answerBody struct{ round atomic.Pointer[round] } // nil: it was released
+
+// bodiesAtOnce is how many a round makes together, as one at a time costs as much.
+const bodiesAtOnce = 32
+
+// lend gives the body of a response.
+func (r *round) lend() *answerBody {
+	if len(r.bodies) == 0 {
+		r.bodies = make([]answerBody, bodiesAtOnce)
+	}
+	b := &r.bodies[0]
+	r.bodies = r.bodies[1:]
+	b.round.Store(r)
+	return b
+}
+
+// Release says that nobody uses the response any more, neither its head nor its body, and tells
+// whether nobody has its request either, nor the context of that: nothing of it is being sent any more, the response was read to its end, and no
+// connection was made for it, as resolvers ask a context for its values after they have answered.
+func (b *answerBody) Release() (request bool) {
+	r := b.round.Load()
+	if r == nil || !onlyEOF(r.err) || !r.ended.Load() {
+		return false
+	}
+	b.round.Store(nil)
+	request = r.feed == nil && r.reused
+	if r.head.IsPlain() {
+		return request
+	}
+	r.head.Forget()
+	poison.Response(&r.res)
+	r.tellReleased()
+	if !poison.On && (r.feed == nil || r.feed.isOver()) {
+		r.course = course{}
+		r.client.rounds.Put(r)
+	}
+	return request
+}
+
+// tellReleased tells who has followed the response that nobody has the request or its context any more: nothing is being
+// sent; nobody has dialled for it, who may still look up a name; and the patrol looks at contexts with client.mu locked, as
+// it was since r had its link: to keep that, or to forget it.
+func (r *round) tellReleased() {
+	if e, ok := r.onEnd.(exchange.Returning); ok && r.feed == nil && r.reused {
+		e.Released()
+	}
+}
+
+// Read reads a piece of the response's content. What fails is a *exchange.SendError that says that the head was seen.
+func (b *answerBody) Read(p []byte) (int, error) {
+	if r := b.round.Load(); r != nil {
+		return r.readOn(p)
+	}
+	return 0, io.EOF
+}
+
+// Close gives up what is left of the response, and its link with it.
+func (b *answerBody) Close() error {
+	if r := b.round.Load(); r != nil && !r.ended.Load() {
+		r.giveUpRest()
+	}
+	return nil
+}
+
+// OnEnd sets who is told when the body has ended, one way or another: how is io.EOF where it
+// came to its end, nil where it was closed before, and else why it broke off.
+func (b *answerBody) OnEnd(e exchange.Ending) { b.round.Load().onEnd = e }
+
+// Late tells of an answer that it is 408 and the end of a kept connection: it may have been on
+// its way already, for no request came, when this one was sent (RFC 9110 section 15.5.9).
+func (b *answerBody) Late() bool {
+	r := b.round.Load()
+	return r != nil && r.late
+}
+
+// Whole tells whether all of the content has come with the head, so that no Read waits for any.
+func (b *answerBody) Whole() bool {
+	r := b.round.Load()
+	return r == nil || r.held
+}
+
+// WriteTo implements io.WriterTo: what has been received as a whole is written from where it lies, when the link is
+// free for others already.
+func (b *answerBody) WriteTo(w io.Writer) (int64, error) {
+	r := b.round.Load()
+	if r == nil {
+		return 0, nil
+	}
+	in, held := r.takeHeld()
+	if !held {
+		return io.Copy(w, reader(r.readOn))
+	}
+	r.end(io.EOF)
+	n, err := w.Write(in.b)
+	in.giveBack()
+	return int64(n), err //nolint:wrapcheck // the writer's own
+}
+
+// readOn is Read.
+func (r *round) readOn(p []byte) (int, error) {
 	r.mu.Lock()
 	n, err := r.read(p)
 	r.mu.Unlock()
@@ -19,8 +120,8 @@ func (r *round) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Close gives up what is left of the response, and its link with it.
-func (r *round) Close() error {
+// giveUpRest is Close.
+func (r *round) giveUpRest() {
 	r.closed.Store(true)
 	if !r.mu.TryLock() {
 		_ = r.link.below.Close() // whoever reads learns of it
@@ -32,42 +133,13 @@ func (r *round) Close() error {
 	}
 	r.mu.Unlock()
 	r.end(nil)
-	return nil
-}
-
-// OnEnd sets who is told when the body has ended, one way or another: how is io.EOF where it
-// came to its end, nil where it was closed before, and else why it broke off.
-func (r *round) OnEnd(e exchange.Ending) { r.onEnd = e }
-
-// Late tells of an answer that it is 408 and the end of a kept connection: it may have been on
-// its way already, for no request came, when this one was sent (RFC 9110 section 15.5.9).
-func (r *round) Late() bool { return r.late }
-
-// Whole tells whether all of the content has been received, so that no Read waits for any. It is for who reads.
-func (r *round) Whole() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.err != nil || r.framing == ByLength && int64(len(r.room.in.b)) >= r.left
-}
-
-// WriteTo implements io.WriterTo: what has been received as a whole is written from where it lies, when the link is
-// free for others already.
-func (r *round) WriteTo(w io.Writer) (int64, error) {
-	in, held := r.takeHeld()
-	if !held {
-		return io.Copy(w, reader(r.Read))
-	}
-	r.end(io.EOF)
-	n, err := w.Write(in.b)
-	in.giveBack()
-	return int64(n), err //nolint:wrapcheck // the writer's own
 }
 
 // takeHeld gives all that is to be read where that is there, and ends the round.
 func (r *round) takeHeld() (in inlet, held bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.closed.Load() || r.err != nil || r.framing != ByLength || int64(len(r.room.in.b)) < r.left {
+	if !r.held || r.closed.Load() || r.err != nil {
 		return inlet{}, false
 	}
 	more := int64(len(r.room.in.b)) > r.left
@@ -228,7 +300,7 @@ func (r *round) readTrailer(something bool) error {
 
 // takeTrailer puts what came in the place of what was announced.
 func (r *round) takeTrailer(section string) {
-	res := &r.answer.res
+	res := &r.res
 	if res.Trailer == nil {
 		if section == "\r\n" {
 			return

@@ -45,7 +45,7 @@ type Client struct {
 	options ClientOptions
 	start   time.Time
 	rooms   sync.Pool // of *room
-	answers sync.Pool // of *answer
+	rounds  sync.Pool // of *round
 	cutOff  *round    // stands for one whose connection the patrol has closed
 
 	mu      sync.Mutex // guards what follows
@@ -69,14 +69,14 @@ func NewClient(o ClientOptions) *Client {
 		c.options.Endpoint = func(host string) string { return host }
 	}
 	c.rooms.New = func() any { return new(room) }
-	c.answers.New = func() any { return newAnswer() }
+	c.rounds.New = func() any { return newRound(c) }
 	return c
 }
 
 // RoundTrip sends req and gives the response when its head is there.
 func (c *Client) RoundTrip(req *http.Request) (*http.Response, error) {
 	for again := false; ; again = true {
-		r := &round{client: c, req: req, ctx: req.Context()}
+		r := c.begin(req)
 		if again || !c.take(r, req.URL.Host) {
 			if err := c.dial(r); err != nil {
 				closeContent(req)
@@ -85,7 +85,7 @@ func (c *Client) RoundTrip(req *http.Request) (*http.Response, error) {
 		}
 		err := r.run()
 		if err == nil {
-			return &r.answer.res, nil
+			return &r.res, nil
 		}
 		if again || !r.mayRepeat() {
 			return nil, r.explain(err)

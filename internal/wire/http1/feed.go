@@ -88,6 +88,16 @@ func (f *feed) isDone() bool {
 	return f.whole.Load()
 }
 
+// isOver tells whether the goroutine has ended.
+func (f *feed) isOver() bool {
+	select {
+	case <-f.done:
+		return true
+	default:
+		return false
+	}
+}
+
 // sever ends a Read of the content that waits for the client, because the link was lost.
 func (f *feed) sever(err error) {
 	f.tell(false)

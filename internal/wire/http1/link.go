@@ -48,7 +48,7 @@ func (c *Client) add(l *link, r *round) {
 	}
 	s.all++
 	l.shelf, c.links[l] = s, struct{}{}
-	c.begin(r, l)
+	c.put(r, l)
 }
 
 // Read notes when there is nothing more to come.

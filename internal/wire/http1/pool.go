@@ -32,7 +32,7 @@ func (c *Client) take(r *round, host string) bool {
 	c.mu.Lock()
 	l := c.pick(host)
 	if l != nil {
-		c.begin(r, l)
+		c.put(r, l)
 	}
 	c.mu.Unlock()
 	r.reused = l != nil
@@ -56,8 +56,8 @@ func (c *Client) pick(host string) *link {
 	return nil
 }
 
-// begin has r under way on l. The caller has locked mu.
-func (c *Client) begin(r *round, l *link) {
+// put has r under way on l. The caller has locked mu.
+func (c *Client) put(r *round, l *link) {
 	r.link, l.round = l, r
 	if r.room == nil {
 		r.room, l.room = l.room, nil

@@ -12,16 +12,23 @@ import (
 	"github.com/weir-gateway/weir/internal/base/fault"
 )
 
-// round is one request and its response. It is the response's body too, and is never used
-// again, so whoever keeps that can do no harm.
+// round is one request and its response. Its memory is used again where its reader says that nobody has the response any
+// more (see answerBody.Release), and else is not.
 type round struct {
 	client *Client
-	link   *link
-	room   *room // nil when the response has come whole
-	req    *http.Request
-	ctx    context.Context //nolint:containedctx // of the request; the patrol looks at it
-	answer *answer         // nil before its head was there, and after its release
-	feed   *feed           // sends the content; nil: it went with the head
+	res    http.Response
+	head   exchange.Lines // of res, where it has lines
+	bodies []answerBody   // for what it is used for next
+	course
+}
+
+// course is what belongs to one use of a round.
+type course struct {
+	link *link
+	room *room // nil when the response has come whole
+	req  *http.Request
+	ctx  context.Context //nolint:containedctx // of the request; the patrol looks at it
+	feed *feed           // sends the content; nil: it went with the head
 
 	ordered  bool // its heads are lines (exchange.Lines)
 	reused   bool // the link had a request before
@@ -29,6 +36,8 @@ type round struct {
 	wrote    int64
 	before   int64 // what the link had written below TLS
 	whole    bool  // it was sent with its head, and all of that was
+
+	held bool // all of the content has come with the response's head
 
 	mu      sync.Mutex // held while the body is read; guards what follows
 	framing Framing
@@ -41,6 +50,18 @@ type round struct {
 	onEnd   exchange.Ending
 	closed  atomic.Bool
 	ended   atomic.Bool // onEnd was told
+}
+
+// usualLines is how many lines the head of a response seldom has more of.
+const usualLines = 16
+
+func newRound(c *Client) *round { return &round{client: c, head: *exchange.NewLines(usualLines)} }
+
+// begin gives a round for a request.
+func (c *Client) begin(req *http.Request) *round {
+	r, _ := c.rounds.Get().(*round)
+	r.req, r.ctx = req, req.Context()
+	return r
 }
 
 // run sends the request and reads the response's head. What fails gives everything back.

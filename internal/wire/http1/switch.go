@@ -63,4 +63,4 @@ func (t *tunnel) BreakOff() error {
 }
 
 // OnEnd sets who is told when the tunnel was closed.
-func (t *tunnel) OnEnd(e exchange.Ending) { t.round.OnEnd(e) }
+func (t *tunnel) OnEnd(e exchange.Ending) { t.round.onEnd = e }
