@@ -47,7 +47,7 @@ func IsWord(b []byte) bool {
 				return false
 			}
 		}
-		b = b[last:]
+		return allFrom('!', binary.LittleEndian.Uint64(b[last:]))
 	}
 	for _, c := range b {
 		if c <= ' ' || c == 0x7f {

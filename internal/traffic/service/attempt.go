@@ -38,7 +38,8 @@ type attempt struct {
 
 	head    finding        // what the head told
 	call    *http.Response // a gRPC call that goes on, whose trailer tells what came of it; nil: there is none
-	settled atomic.Bool    // what came of it was told
+	told    bool           // what came of it was, when its head had come
+	settled atomic.Bool    // or later
 	proves  bool           // whether its endpoint serves again
 	counted bool           // by the breaker
 	trial   trial          // with counted
@@ -89,8 +90,10 @@ func (a *attempt) Released() {
 	// What belongs to a request is let go of. The rest is written when the next one begins.
 	a.service, a.state, a.req = nil, nil, nil
 	a.head, a.call = finding{}, nil
-	a.settled.Store(false)
-	a.proves, a.counted, a.trial = false, false, noTrial
+	if a.settled.Load() {
+		a.settled.Store(false)
+	}
+	a.told, a.proves, a.counted, a.trial = false, false, false, noTrial
 	exchange.Drop(&a.out)
 	a.url = url.URL{}
 	a.limit = 0 // it is released once
@@ -109,7 +112,9 @@ func (a *attempt) sent() {
 
 // sentAtOnce is sent for a request that is whole when the attempt begins, before anybody else has the attempt.
 func (a *attempt) sentAtOnce() {
-	a.whole.Store(1)
+	if a.whole.Load() != 1 { // as the one before has mostly left it
+		a.whole.Store(1)
+	}
 	a.phase.Store(waiting)
 }
 
@@ -151,17 +156,17 @@ func (a *attempt) failed(err error, address string) error {
 	return &timeout
 }
 
-// answered takes a plain answer, whose request was wholly sent.
-func (a *attempt) answered(status int, now int64) balance.Outcome {
+// answered takes a plain answer, whose request was wholly sent. Where it has come as a whole its end can tell nothing more.
+func (a *attempt) answered(status int, now int64, whole bool) balance.Outcome {
 	took := a.took(now)
 	if sent := int64(a.sentAfter()); sent < took {
 		took -= sent // the time that a client takes for its body is not the endpoint's
 	}
 	a.head.outcome, a.head.status = balance.Answered, status
 	a.service.pool.Answered(&a.state.load, now, time.Duration(took))
-	if o := &a.service.selection.Load().Outlier; slices.Contains(o.Statuses, status) || status == http.StatusSwitchingProtocols {
-		a.settled.Store(true)
-		a.learn(&a.head, o)
+	if whole || status == http.StatusSwitchingProtocols || slices.Contains(a.service.selection.Load().Outlier.Statuses, status) {
+		a.told = true
+		a.settle(&a.head, now)
 	}
 	return balance.Answered
 }
@@ -176,8 +181,8 @@ func (a *attempt) answer(res *http.Response, err error, now int64) balance.Outco
 	a.head = a.judge(res, err)
 	a.service.pool.Observe(&a.state.load, now, time.Duration(took), a.head.outcome)
 	if o := &a.service.selection.Load().Outlier; a.head.final(o) {
-		a.settled.Store(true)
-		a.learn(&a.head, o)
+		a.told = true
+		a.learn(&a.head, o, now)
 	}
 	if err != nil {
 		if a.head.outcome == balance.Failed && unreachable(err) {
@@ -191,7 +196,7 @@ func (a *attempt) answer(res *http.Response, err error, now int64) balance.Outco
 // takesOver has the attempt tell what comes of the request, where that is not known yet. Who
 // is on trial and does not end is believed after a while: a stream may last for hours.
 func (a *attempt) takesOver(c *call) {
-	if a.settled.Load() {
+	if a.told {
 		return
 	}
 	a.counted, a.trial, c.counted = c.counted, c.trial, false
@@ -203,7 +208,7 @@ func (a *attempt) takesOver(c *call) {
 // lasts takes an answer that goes on for a good one.
 func (a *attempt) lasts() {
 	if !a.settled.Swap(true) {
-		a.settle(&finding{outcome: balance.Ended, status: http.StatusOK})
+		a.settle(&finding{outcome: balance.Ended, status: http.StatusOK}, a.service.pool.Now())
 	}
 }
 
@@ -213,32 +218,27 @@ func (a *attempt) Ended(how error) {
 	if a.lasting != nil {
 		a.lasting.Stop()
 	}
-	if !a.settled.Swap(true) {
-		if a.call == nil && (how == nil || isEnd(how)) {
-			a.settle(&a.head) // as the head said
-		} else {
-			a.settleEnd(how)
-		}
+	if !a.told && !a.settled.Swap(true) {
+		a.settleEnd(how)
 	}
 	a.done()
 }
 
 // settleEnd settles what the end of an answer says.
 func (a *attempt) settleEnd(how error) {
-	f := a.judgeEnd(how)
+	f, now := a.judgeEnd(how), a.service.pool.Now()
 	if a.call != nil || f.err != nil {
-		pool := a.service.pool
-		pool.Observe(&a.state.load, pool.Now(), 0, f.outcome)
+		a.service.pool.Observe(&a.state.load, now, 0, f.outcome)
 	}
-	a.settle(&f)
+	a.settle(&f, now)
 }
 
 // settle tells what came of the attempt, once.
-func (a *attempt) settle(f *finding) {
+func (a *attempt) settle(f *finding, now int64) {
 	if o := &a.service.selection.Load().Outlier; a.proves || !f.good(o) {
-		a.learn(f, o)
+		a.learn(f, o, now)
 	} else if o.Ejects() && a.state.phase.Load() == serves {
-		a.state.outcomes.good(a.service.pool, o)
+		a.state.outcomes.good(now, o)
 	}
 	if a.counted {
 		a.service.conclude(a.trial, f.outcome)
@@ -254,17 +254,30 @@ func (a *attempt) done() {
 	}
 }
 
-// follow has the attempt end with the response's body.
-func (a *attempt) follow(res *http.Response) {
-	if b, ok := res.Body.(interface{ OnEnd(e exchange.Ending) }); ok {
+// telling is a body that tells its end.
+type telling interface{ OnEnd(e exchange.Ending) }
+
+// held is one that tells as well whether all of it has come with its head.
+type held interface {
+	telling
+
+	Whole() bool
+}
+
+// follow has the attempt end with the response's body, and tells whether all of that has come.
+func (a *attempt) follow(res *http.Response) (whole bool) {
+	if b, ok := res.Body.(held); ok {
 		b.OnEnd(a)
-		return
+		return b.Whole()
 	}
-	if res.StatusCode == http.StatusSwitchingProtocols {
+	if b, ok := res.Body.(telling); ok {
+		b.OnEnd(a)
+	} else if res.StatusCode == http.StatusSwitchingProtocols {
 		a.done() // a wrapper would hide what an upgrade needs of its body
-		return
+	} else {
+		res.Body = &endingBody{ReadCloser: res.Body, end: a.Ended}
 	}
-	res.Body = &endingBody{ReadCloser: res.Body, end: a.Ended}
+	return false
 }
 
 // endingBody tells when a body of a transport ends that cannot tell it itself.

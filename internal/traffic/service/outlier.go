@@ -36,7 +36,7 @@ type ejection struct {
 const patience = 10 * time.Second
 
 // learn takes what came of an attempt into account.
-func (a *attempt) learn(f *finding, o *config.Outlier) {
+func (a *attempt) learn(f *finding, o *config.Outlier, now int64) {
 	if !a.proves && !o.Ejects() {
 		return
 	}
@@ -49,10 +49,10 @@ func (a *attempt) learn(f *finding, o *config.Outlier) {
 		return
 	}
 	if is == served {
-		a.state.outcomes.good(a.service.pool, o)
+		a.state.outcomes.good(now, o)
 		return
 	}
-	if reason := a.state.outcomes.bad(a.service.pool.Now(), o); reason != "" {
+	if reason := a.state.outcomes.bad(now, o); reason != "" {
 		a.service.eject(a.state, reason+": "+why, is == lost)
 	}
 }
@@ -63,17 +63,17 @@ type outcomes struct {
 	tally balance.Tally
 }
 
-// good counts a good outcome.
-func (n *outcomes) good(p *balance.Pool, o *config.Outlier) {
+// good counts a good outcome at a time of the pool's clock.
+func (n *outcomes) good(now int64, o *config.Outlier) {
 	if o.Rate > 0 {
-		n.tally.Add(p.Now(), o.Window, 1, 0)
+		n.tally.Add(now, o.Window, 1, 0)
 	}
 	if n.row.Load() != 0 {
 		n.row.Store(0)
 	}
 }
 
-// bad counts a bad outcome at a time of the pool's clock, and gives a reason to eject the
+// bad counts a bad outcome, and gives a reason to eject the
 // endpoint, "" where there is none.
 func (n *outcomes) bad(now int64, o *config.Outlier) string {
 	if o.Rate > 0 {

@@ -251,13 +251,13 @@ func (c *call) try(e *endpoint) (*http.Response, error) {
 		return nil, c.failed(e, res, err, ended)
 	}
 	c.record(e, res.StatusCode, nil, ended)
+	whole := a.follow(res)
 	if isPlain(res) && a.sentAfter() >= 0 {
-		c.outcome = a.answered(res.StatusCode, c.now)
+		c.outcome = a.answered(res.StatusCode, c.now, whole)
 	} else {
 		c.outcome = a.answer(res, nil, c.now)
 	}
 	c.open = false
-	a.follow(res)
 	return res, nil
 }
 

@@ -20,11 +20,11 @@ const mostInline = 16 << 10
 // send sends the head, with content that is there as a whole and small, and sees to it that
 // any other is sent.
 func (r *round) send() error {
-	out, err := r.appendHead(r.room.out[:0])
+	length := contentLength(r.req)
+	out, err := r.appendHead(r.room.out[:0], length)
 	if err != nil {
 		return err
 	}
-	length := contentLength(r.req)
 	inline := length == 0 || length > 0 && length <= mostInline && r.req.GetBody != nil && !expects(r.req)
 	if inline && length > 0 {
 		if out, err = appendContent(out, r.req.Body, int(length)); err != nil {
@@ -40,7 +40,7 @@ func (r *round) send() error {
 		return err
 	case sent && !inline:
 		r.startFeed(length)
-	default:
+	case length != 0:
 		closeContent(r.req)
 	}
 	return nil
@@ -78,8 +78,9 @@ func (r *round) approach(out []byte, whole bool) (quiet bool, err error) {
 	r.wrote, r.answered, in.b = int64(wrote), came > 0, in.b[:came]
 	if err != nil {
 		l.ended = true
+		err = unexpected(err)
 	}
-	return quiet, unexpected(err)
+	return quiet, err
 }
 
 // write sends what is left of out. Where only a part of it goes, the endpoint may have answered before it ended.
@@ -120,9 +121,9 @@ func expects(req *http.Request) bool {
 
 var errNoRequest = errors.New("the request cannot be written")
 
-// appendHead appends the head of the request. What would be read as something else there is
+// appendHead appends the head of the request, whose content is so long. What would be read as something else there is
 // an error: nothing is sent then.
-func (r *round) appendHead(out []byte) ([]byte, error) {
+func (r *round) appendHead(out []byte, length int64) ([]byte, error) {
 	req := r.req
 	method := req.Method
 	if method == "" {
@@ -149,7 +150,7 @@ func (r *round) appendHead(out []byte) ([]byte, error) {
 	if !ok {
 		return nil, fmt.Errorf("%w: a field", errNoRequest)
 	}
-	return append(appendRequestFraming(out, req), "\r\n"...), nil
+	return append(appendRequestFraming(out, req, length), "\r\n"...), nil
 }
 
 // appendTarget is URL.RequestURI without its allocations.
@@ -229,11 +230,11 @@ func appendAsked(out []byte, name, value string) ([]byte, bool) {
 }
 
 // appendRequestFraming says how the content ends.
-func appendRequestFraming(out []byte, req *http.Request) []byte {
-	switch n := contentLength(req); {
-	case n > 0:
-		out = append(strconv.AppendInt(append(out, "Content-Length: "...), n, 10), "\r\n"...)
-	case n == unknown:
+func appendRequestFraming(out []byte, req *http.Request, length int64) []byte {
+	switch {
+	case length > 0:
+		out = append(strconv.AppendInt(append(out, "Content-Length: "...), length, 10), "\r\n"...)
+	case length == unknown:
 		out = append(out, "Transfer-Encoding: chunked\r\n"...)
 		for _, name := range exchange.RequestTrailer(req).Names() {
 			out = appendField(out, "Trailer", name)

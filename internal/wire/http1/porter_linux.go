@@ -88,11 +88,11 @@ func (p *porter) run(tell func(fds []int32)) {
 
 // takeNow reads what has come on a socket, which may be nothing, and tells whether there may be more.
 func takeNow(socket syscall.RawConn, p []byte) (n int, goesOn bool) {
-	var err error
-	if socket.Control(func(fd uintptr) { n, err = ignoringSignals(readNow, int(fd), p) }) != nil {
+	var errno syscall.Errno
+	if socket.Control(func(fd uintptr) { n, errno = ignoringSignals(readNow, int(fd), p) }) != nil {
 		return 0, false
 	}
-	return n, n > 0 || err == unix.EAGAIN //nolint:errorlint // the system's own
+	return n, n > 0 || errno == unix.EAGAIN
 }
 
 func (p *porter) close() { _ = p.file.Close() } // who waits for it learns of that

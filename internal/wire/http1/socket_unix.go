@@ -49,8 +49,8 @@ func (s *Socket) Read(p []byte) (int, error) {
 		return 0, err //nolint:wrapcheck // as the connection's
 	}
 	switch {
-	case e.err != nil:
-		return 0, s.failed("read", os.NewSyscallError("read", e.err))
+	case e.errno != 0:
+		return 0, s.failed("read", os.NewSyscallError("read", e.errno))
 	case e.n == 0:
 		return 0, io.EOF
 	default:
@@ -79,9 +79,9 @@ func (s *Socket) failed(op string, err error) error {
 
 // errand is one call, with what it is about: no connection has one while it waits for nothing.
 type errand struct {
-	p   []byte
-	n   int
-	err error
+	p     []byte
+	n     int
+	errno syscall.Errno
 
 	read, write func(fd uintptr) bool // its methods, each of which would cost an allocation
 }
@@ -94,19 +94,19 @@ var errands = sync.Pool{New: func() any {
 
 func newErrand(p []byte) *errand {
 	e, _ := errands.Get().(*errand)
-	e.p, e.n, e.err = p, 0, nil
+	e.p, e.n, e.errno = p, 0, 0
 	return e
 }
 
 func (e *errand) done() {
-	e.p, e.err = nil, nil
+	e.p = nil
 	errands.Put(e)
 }
 
 // tryRead tells false where it is to be called again when something has come.
 func (e *errand) tryRead(fd uintptr) bool {
-	e.n, e.err = ignoringSignals(readNow, int(fd), e.p)
-	return e.err != syscall.EAGAIN //nolint:errorlint // the system's own
+	e.n, e.errno = ignoringSignals(readNow, int(fd), e.p)
+	return e.errno != syscall.EAGAIN
 }
 
 func (e *errand) tryWrite(fd uintptr) bool {

@@ -11,14 +11,11 @@ import (
 // processor away from who stays in one for long, as under load a Write does that delivers to the other side itself, and
 // another thread would have to be woken for it. A process that was idle just now would have its monitor woken first.
 
-func readNow(fd int, p []byte) (int, error)  { return callNow(syscall.SYS_READ, fd, p) }
-func writeNow(fd int, p []byte) (int, error) { return callNow(syscall.SYS_WRITE, fd, p) }
+func readNow(fd int, p []byte) (int, syscall.Errno)  { return callNow(syscall.SYS_READ, fd, p) }
+func writeNow(fd int, p []byte) (int, syscall.Errno) { return callNow(syscall.SYS_WRITE, fd, p) }
 
 // callNow calls the system; p must not be empty.
-func callNow(call uintptr, fd int, p []byte) (int, error) {
+func callNow(call uintptr, fd int, p []byte) (int, syscall.Errno) {
 	n, _, errno := syscall.RawSyscall(call, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p))) //nolint:gosec // as syscall.Read does it
-	if errno != 0 {
-		return 0, errno
-	}
-	return int(n), nil
+	return int(n), errno
 }

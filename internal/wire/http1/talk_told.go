@@ -6,5 +6,14 @@ import "syscall"
 
 // What the runtime is told of the calls is what the race detector sees.
 
-func readNow(fd int, p []byte) (int, error)  { return syscall.Read(fd, p) }
-func writeNow(fd int, p []byte) (int, error) { return syscall.Write(fd, p) }
+func readNow(fd int, p []byte) (int, syscall.Errno) {
+	n, err := syscall.Read(fd, p)
+	errno, _ := err.(syscall.Errno) //nolint:errorlint // it gives no others
+	return n, errno
+}
+
+func writeNow(fd int, p []byte) (int, syscall.Errno) {
+	n, err := syscall.Write(fd, p)
+	errno, _ := err.(syscall.Errno) //nolint:errorlint // it gives no others
+	return n, errno
+}

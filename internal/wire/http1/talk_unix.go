@@ -21,7 +21,7 @@ type talk struct {
 	sent        bool // or as much of it as went at once
 	noisy       bool
 	wrote, came int
-	err         error
+	errno       syscall.Errno // of receiving
 }
 
 // newTalk makes one for a connection.
@@ -36,13 +36,13 @@ func (t *talk) run(out, in []byte) (quiet bool, wrote, came int, err error) {
 	if t.step == nil {
 		t.step = t.next // made once, for each costs an allocation
 	}
-	t.out, t.in, t.sent, t.noisy, t.wrote, t.came, t.err = out, in, false, false, 0, 0, nil
+	t.out, t.in, t.sent, t.noisy, t.wrote, t.came, t.errno = out, in, false, false, 0, 0, 0
 	err = t.socket.raw.Read(t.step)
 	t.out, t.in = nil, nil
 	switch {
 	case err != nil || t.noisy || t.wrote < len(out):
-	case t.err != nil:
-		err = t.socket.failed("read", os.NewSyscallError("read", t.err))
+	case t.errno != 0:
+		err = t.socket.failed("read", os.NewSyscallError("read", t.errno))
 	case t.came == 0:
 		err = io.EOF
 	}
@@ -51,11 +51,11 @@ func (t *talk) run(out, in []byte) (quiet bool, wrote, came int, err error) {
 
 // next does what can be done now, and tells whether that was all. Else it is called again when something has come.
 func (t *talk) next(fd uintptr) bool {
-	n, err := ignoringSignals(readNow, int(fd), t.in)
-	waits := err == syscall.EAGAIN //nolint:errorlint // the system's own
+	n, errno := ignoringSignals(readNow, int(fd), t.in)
+	waits := errno == syscall.EAGAIN
 	switch {
 	case t.sent:
-		t.came, t.err = n, err
+		t.came, t.errno = n, errno
 		return !waits
 	case !waits:
 		t.noisy = true
@@ -67,11 +67,11 @@ func (t *talk) next(fd uintptr) bool {
 }
 
 // ignoringSignals calls the system until no signal comes in between. It gives 0 where that gives no number.
-func ignoringSignals(call func(fd int, p []byte) (int, error), fd int, p []byte) (int, error) {
+func ignoringSignals(call func(fd int, p []byte) (int, syscall.Errno), fd int, p []byte) (int, syscall.Errno) {
 	for {
-		n, err := call(fd, p)
-		if err != syscall.EINTR { //nolint:errorlint // the system's own
-			return max(0, n), err
+		n, errno := call(fd, p)
+		if errno != syscall.EINTR {
+			return max(0, n), errno
 		}
 	}
 }
