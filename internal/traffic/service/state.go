@@ -27,9 +27,9 @@ const (
 // by all lists that hold the endpoint.
 type state struct {
 	load     balance.State // what the choice goes by
-	outcomes outcomes      // of its requests
 	phase    atomic.Uint32
 	opened   atomic.Int64 // when it became half-open, in nanoseconds of the service's clock
+	outcomes outcomes     // of its requests
 
 	// Service.setting guards the rest.
 	turn   uint64            // of the latest set that it is in

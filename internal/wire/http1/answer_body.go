@@ -77,7 +77,11 @@ func (b *answerBody) Close() error {
 
 // OnEnd sets who is told when the body has ended, one way or another: how is io.EOF where it
 // came to its end, nil where it was closed before, and else why it broke off.
-func (b *answerBody) OnEnd(e exchange.Ending) { b.round.Load().onEnd = e }
+func (b *answerBody) OnEnd(e exchange.Ending) {
+	if r := b.round.Load(); r != nil {
+		r.onEnd = e
+	}
+}
 
 // Late tells of an answer that it is 408 and the end of a kept connection: it may have been on
 // its way already, for no request came, when this one was sent (RFC 9110 section 15.5.9).
@@ -105,7 +109,7 @@ func (b *answerBody) WriteTo(w io.Writer) (int64, error) {
 	}
 	r.end(io.EOF)
 	n, err := w.Write(in.b)
-	in.giveBack()
+	r.spares(in)
 	return int64(n), err //nolint:wrapcheck // the writer's own
 }
 
@@ -138,16 +142,15 @@ func (r *round) giveUpRest() {
 // takeHeld gives all that is to be read where that is there, and ends the round.
 func (r *round) takeHeld() (in inlet, held bool) {
 	r.mu.Lock()
-	defer r.mu.Unlock()
-	if !r.held || r.closed.Load() || r.err != nil {
-		return inlet{}, false
+	if held = r.held && r.err == nil && !r.closed.Load(); held {
+		more := int64(len(r.room.in.b)) > r.left
+		in, r.room.in = r.room.in, inlet{}
+		in.room, in.b = in.whole(), in.b[:r.left]
+		r.left, r.err = 0, io.EOF
+		r.release(r.keeps && !more)
 	}
-	more := int64(len(r.room.in.b)) > r.left
-	in, r.room.in = r.room.in, inlet{}
-	in.room, in.b = in.whole(), in.b[:r.left]
-	r.left, r.err = 0, io.EOF
-	r.release(r.keeps && !more)
-	return in, true
+	r.mu.Unlock()
+	return in, held
 }
 
 func (r *round) end(how error) {

@@ -50,10 +50,21 @@ func (r *round) furnish() {
 		r.room, _ = r.client.rooms.Get().(*room)
 	}
 	if r.room.in.b == nil {
+		r.room.in.b, r.spare = r.spare, nil
+	}
+	if r.room.in.b == nil {
 		r.room.in.b = takeIn()
 	}
 	if r.room.out == nil {
 		r.room.out = takeOut()
+	}
+}
+
+// spares keeps what in was in, which nobody reads any more.
+func (r *round) spares(in inlet) {
+	if whole := in.whole(); cap(whole) == inBytes {
+		poison.Bytes(whole[:inBytes])
+		r.spare = whole[:0]
 	}
 }
 

@@ -19,6 +19,7 @@ type round struct {
 	res    http.Response
 	head   exchange.Lines // of res, where it has lines
 	bodies []answerBody   // for what it is used for next
+	spare  []byte         // as is this, of an inlet; nil: one is taken
 	course
 }
 
