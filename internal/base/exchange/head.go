@@ -169,6 +169,20 @@ func KnownIn(head Head) (names field.Set) {
 	return names
 }
 
+// EachSays tells whether says is true of the value of each field of that name, which has to be spelled with '-' where it has one.
+func EachSays(head Head, is field.Known, says func(value string) bool) bool {
+	l, ordered := head.(*Lines)
+	if !ordered {
+		return !slices.ContainsFunc(head.Values(is.String()), func(value string) bool { return !says(value) })
+	}
+	for _, line := range l.list {
+		if line != "" && line.Known() == is && !says(line.Value()) {
+			return false
+		}
+	}
+	return true
+}
+
 // DelFields deletes every field of head whose name drop picks.
 func DelFields(head Head, drop func(name string) bool) {
 	DelKnown(head, func(name string, _ field.Known) bool { return drop(name) })

@@ -72,6 +72,9 @@ func (k Known) Name() Known { return k & which }
 // IsAlias tells whether it is spelled with '_' or '.' in the place of a '-'. It is never so of Other.
 func (k Known) IsAlias() bool { return k&alias != 0 }
 
+// String is the name, in lower case.
+func (k Known) String() string { return canonical[k.Name()] }
+
 // Set is a set of names that Weir heeds, and of Other.
 type Set uint64
 

@@ -24,7 +24,7 @@ func Receive(peer netip.AddrPort, tls bool, host string, head exchange.Head, tru
 }
 
 func strip(head exchange.Head, trusted bool) {
-	if exchange.KnownIn(head)&hops == 0 { // as of most, who say nothing of their connection
+	if came := exchange.KnownIn(head) & hops; came == 0 || came == onlyConnection && namesNothing(head) { // as of most
 		if trusted {
 			exchange.DelNames(head, &otherSpellings)
 		} else {
@@ -41,10 +41,19 @@ func strip(head exchange.Head, trusted bool) {
 // hops are the names that belong to a connection.
 var hops = namesOf(hop)
 
-// What is taken away of a head without those: other spellings of what is managed, and from who is not trusted all that proxies tell.
+// onlyConnection is one of them.
+var onlyConnection = field.SetOf(field.Connection)
+
+// namesNothing tells whether Connection names no field of a head, as it says no more than whether the connection is kept.
+func namesNothing(head exchange.Head) bool {
+	return exchange.EachSays(head, field.Connection, func(value string) bool { return field.OptionOf(value) != field.OtherOptions })
+}
+
+// What is taken away of a head in which nothing is named: what belongs to the connection, other spellings of what is managed, and from who is
+// not trusted all that proxies tell.
 var (
-	otherSpellings = exchange.Names{Aliases: namesOf(hop, framing, pathway, told, own)}
-	hearsay        = exchange.Names{All: namesOf(told, own), Aliases: namesOf(hop, framing, pathway)}
+	otherSpellings = exchange.Names{All: hops, Aliases: namesOf(framing, pathway, told, own)}
+	hearsay        = exchange.Names{All: namesOf(hop, told, own), Aliases: namesOf(framing, pathway)}
 )
 
 // stays tells whether a field of a received head means what it says. named are

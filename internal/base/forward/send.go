@@ -167,7 +167,7 @@ func portOf(dst exchange.Head, n int, client exchange.Client) field.Line {
 // for a response to HEAD has no other word for it.
 func Response(dst, src exchange.Head) (came field.Set) {
 	came = exchange.KnownIn(src)
-	if !came.Has(field.Connection) {
+	if !came.Has(field.Connection) || namesNothing(src) {
 		exchange.CopyWithout(dst, src, &notReturned)
 		return came
 	}

@@ -152,6 +152,9 @@ func (h *Head) transferEncoding(value []byte) Reason {
 // checkConnection refuses options that are no tokens, and those that would make
 // the next hop drop what frames or routes the message.
 func checkConnection(value []byte) Reason {
+	if field.OptionOf(value) != field.OtherOptions {
+		return OK
+	}
 	for element := range bytes.SplitSeq(value, []byte(",")) {
 		option := trimOWS(element)
 		if len(option) == 0 {

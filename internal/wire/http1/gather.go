@@ -1,24 +1,109 @@
 package http1
 
-import "github.com/weir-gateway/weir/internal/base/field"
+import (
+	"bytes"
+
+	"github.com/weir-gateway/weir/internal/base/field"
+)
 
 // gather makes the lines of heads. The heads of a connection say mostly the same: a line that is what stood in its place in
 // the head before is neither parsed nor checked nor made again, since what is found out about a line is found out from the line
-// alone. The zero value is ready; it is for one head after the other. A nil one gathers nothing.
+// alone. Where all of them are, it is looked at none of them. The zero value is ready; it is for one head after the other. A nil one gathers nothing.
 type gather struct {
 	lines []field.Line // of the head, and behind count of the one before; "" is yet to be made
 	count int          // of the head
 	fresh []byte       // what the lines are made of that are new
 	made  []made       // which these are
+
+	section []byte   // what lines were made of, with the empty line behind; empty: that is not remembered
+	heeded  []heeded // which of its fields are heeded
 }
 
 // made is a line that is new.
 type made struct{ line, end int }
 
+// heeded is a field that is heeded, and where its value stands in a section.
+type heeded struct {
+	known      field.Known
+	begin, end uint16
+}
+
+// fields takes the lines that b begins with up to the empty one, at most so many, and has heed judge those that Weir heeds. It gives what
+// follows; nil where the end has not come.
+func (g *gather) fields(b []byte, split splitter, most int, heed func(field.Known, []byte) Reason) (rest []byte, reason Reason) {
+	if g.begins(b) && g.count <= most {
+		return g.sameFields(b, heed)
+	}
+	rest = b
+	for count := 0; ; {
+		known, length := g.again(rest)
+		var value []byte
+		if length > 0 {
+			if known != field.Other {
+				value = g.valueAgain(rest)
+			}
+			rest = rest[length:]
+		} else {
+			var is what
+			is, known, value, rest, reason = g.next(rest, split)
+			switch {
+			case reason != OK || is == aPart:
+				return nil, reason
+			case is == itsEnd:
+				g.remember(b[:len(b)-len(rest)])
+				return rest, OK
+			}
+		}
+		if count++; count > most {
+			return nil, TooManyFields
+		}
+		if known != field.Other {
+			if reason = heed(known, value); reason != OK {
+				return nil, reason
+			}
+			g.heed(known, b, value)
+		}
+	}
+}
+
+// begins begins with a head, and tells whether its fields are those of the head before, whose lines have all been made.
+func (g *gather) begins(b []byte) bool {
+	if g == nil {
+		return false
+	}
+	if len(g.section) > 0 && len(g.made) == 0 && bytes.HasPrefix(b, g.section) {
+		return true
+	}
+	g.begin()
+	return false
+}
+
 // begin begins with a head.
 func (g *gather) begin() {
-	if g != nil {
-		g.count, g.fresh, g.made = 0, g.fresh[:0], g.made[:0]
+	g.count, g.fresh, g.made, g.section, g.heeded = 0, g.fresh[:0], g.made[:0], g.section[:0], g.heeded[:0]
+}
+
+// sameFields is fields of those of the head before.
+func (g *gather) sameFields(b []byte, heed func(field.Known, []byte) Reason) (rest []byte, reason Reason) {
+	for _, h := range g.heeded {
+		if reason := heed(h.known, b[h.begin:h.end]); reason != OK {
+			return nil, reason
+		}
+	}
+	return b[len(g.section):], OK
+}
+
+// remember remembers what the lines are made of.
+func (g *gather) remember(section []byte) {
+	if g != nil && len(section) <= mostGathered {
+		g.section = append(g.section, section...)
+	}
+}
+
+// heed remembers where a value stands that is heeded, in b, where that may be remembered.
+func (g *gather) heed(known field.Known, b, value []byte) {
+	if begin := cap(b) - cap(value); g != nil && begin+len(value) <= mostGathered {
+		g.heeded = append(g.heeded, heeded{known, uint16(begin), uint16(begin + len(value))})
 	}
 }
 
@@ -31,15 +116,28 @@ const (
 	aPart // of a line, the rest of which has not come
 )
 
-// next takes the line that b begins with, and gives what follows. Where it is a field that is not what stood here before, split checks it.
-func (g *gather) next(b []byte, split splitter) (is what, known field.Known, value, rest []byte, reason Reason) {
-	if g != nil && g.count < len(g.lines) {
-		line := g.lines[g.count]
-		if length, same := line.Begins(b); same {
-			g.count++
-			return aField, line.Known(), b[len(line.Name())+len(": ") : length-len("\r\n")], b[length:], OK
-		}
+// again takes the line that b begins with where it is the one that stood here before, and gives how long that is; 0 where it is not.
+func (g *gather) again(b []byte) (known field.Known, length int) {
+	if g == nil || g.count == len(g.lines) {
+		return 0, 0
 	}
+	line := g.lines[g.count]
+	length, same := line.Begins(b)
+	if !same {
+		return 0, 0
+	}
+	g.count++
+	return line.Known(), length
+}
+
+// valueAgain is the value of the line that again has taken, in b, which begins with it.
+func (g *gather) valueAgain(b []byte) []byte {
+	line := g.lines[g.count-1]
+	return b[len(line.Name())+len(": "):][:len(line.Value())]
+}
+
+// next takes the line that b begins with, which again has not taken, and gives what follows. Where it is a field, split checks it.
+func (g *gather) next(b []byte, split splitter) (is what, known field.Known, value, rest []byte, reason Reason) {
 	line, rest, whole, reason := cutLine(b)
 	switch {
 	case reason != OK || !whole:
@@ -118,7 +216,7 @@ func (g *gather) lighten(size int) {
 		*g = gather{}
 		return
 	}
-	if len(g.lines) > g.count {
+	if len(g.lines) > g.count { // which is of longer heads before
 		clear(g.lines[g.count:])
 		g.lines = g.lines[:g.count]
 	}

@@ -1,10 +1,6 @@
 package http1
 
-import (
-	"bytes"
-
-	"github.com/weir-gateway/weir/internal/base/field"
-)
+import "bytes"
 
 // Limits bound one message head. All must be positive.
 type Limits struct {
@@ -36,7 +32,6 @@ type Head struct {
 	Framing   Framing
 	Length    int64 // of the content where Framing is ByLength
 
-	fields    int
 	lengths   int
 	codings   int
 	hosts     int
@@ -80,24 +75,11 @@ func (h *Head) parse(b []byte, limits Limits, g *gather) (end int, reason Reason
 	if reason := h.parseRequestLine(line, limits); reason != OK {
 		return 0, reason
 	}
-	for g.begin(); ; {
-		is, known, value, after, reason := g.next(rest, splitField)
-		switch {
-		case reason != OK || is == aPart:
-			return 0, reason
-		case is == itsEnd:
-			return len(b) - len(after), h.decide()
-		}
-		if h.fields++; h.fields > limits.HeadFields {
-			return 0, TooManyFields
-		}
-		if known != field.Other {
-			if reason := h.take(known, value); reason != OK {
-				return 0, reason
-			}
-		}
-		rest = after
+	rest, reason = g.fields(rest, splitField, limits.HeadFields, h.take)
+	if reason != OK || rest == nil {
+		return 0, reason
 	}
+	return len(b) - len(rest), h.decide()
 }
 
 // cutLine gives the first line of b without its CR LF, and what follows, where b has a whole one.

@@ -127,6 +127,15 @@ func (m *marks) see(r *http.Request, line field.Line, chunked bool) (stays bool)
 
 // connects notes what a Connection field says.
 func (m *marks) connects(value string) {
+	switch field.OptionOf(value) {
+	case field.Close:
+		m.close = true
+		return
+	case field.KeepOpen:
+		m.keeps = true
+		return
+	default:
+	}
 	m.close = m.close || hasOption(value, "close")
 	m.keeps = m.keeps || hasOption(value, "keep-alive")
 }

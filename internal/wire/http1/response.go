@@ -190,7 +190,8 @@ func (w *response) see(known field.Known, value string) bool {
 		w.fields.chunks = true
 		return hasContent(w.status)
 	case field.Connection:
-		if hasOption(value, "close") {
+		var says marks
+		if says.connects(value); says.close {
 			w.ends, w.fields.closes = true, true
 			return false
 		}

@@ -8,8 +8,6 @@ type ResponseHead struct {
 	Minor   uint8 // 0 for HTTP/1.0, 1 for HTTP/1.1
 	Length  int64 // of the content, as Content-Length has it; -1 where there is none
 	Chunked bool
-
-	fields int
 }
 
 // Parse checks a whole head, from the status line up to and including the empty line.
@@ -37,24 +35,11 @@ func (h *ResponseHead) parse(b []byte, limits Limits, g *gather) (end int, reaso
 	if reason = h.parseStatusLine(line); reason != OK {
 		return 0, reason
 	}
-	for g.begin(); ; {
-		is, known, value, after, reason := g.next(rest, splitResponseField)
-		switch {
-		case reason != OK || is == aPart:
-			return 0, reason
-		case is == itsEnd:
-			return len(b) - len(after), h.decide()
-		}
-		if h.fields++; h.fields > limits.HeadFields {
-			return 0, TooManyFields
-		}
-		if known != field.Other {
-			if reason := h.take(known, value); reason != OK {
-				return 0, reason
-			}
-		}
-		rest = after
+	rest, reason = g.fields(rest, splitResponseField, limits.HeadFields, h.take)
+	if reason != OK || rest == nil {
+		return 0, reason
 	}
+	return len(b) - len(rest), h.decide()
 }
 
 // parseStatusLine reads HTTP/1.x, a status and a reason, which many leave out with the blank
