@@ -16,8 +16,7 @@ import (
 func (t *turn) read(c *Conn, head []byte) {
 	h := &t.framed
 	t.between()
-	method, rest := cutAt(head, ' ')
-	target, _ := cutAt(rest, ' ')
+	method, target := head[:h.method], head[h.method+1:][:h.target]
 	r := t.request
 	r.Method, r.RequestURI = methodOf(method), t.targetOf(target)
 	r.Proto, r.ProtoMajor, r.ProtoMinor = version11, 1, int(h.minor)

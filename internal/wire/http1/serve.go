@@ -157,8 +157,13 @@ func (t *turn) findHead(s *search, limits Limits) (end int, reason Reason) {
 			reason = h.parseAll(b[:end], limits, t.gathers())
 		}
 	}
-	t.framed = framed{minor: h.Minor, framing: h.Framing, rewrites: h.Rewrites(), length: h.Length}
+	t.framed = framedOf(&h)
 	return end, reason
+}
+
+// framedOf keeps of a head what it is read by.
+func framedOf(h *Head) framed {
+	return framed{method: len(h.Method), target: len(h.Target), minor: h.Minor, framing: h.Framing, rewrites: h.Rewrites(), length: h.Length}
 }
 
 // mayBePreface tells whether b, the first bytes of the connection, are the HTTP/2
@@ -258,6 +263,7 @@ func (c *Conn) readHead(t *turn, end int) {
 		h.parse(b, c.server.options.Limits, t.gathers()) // once more: few heads are changed, and a turn has no room for all of it
 		b = h.Rewrite(b)
 		h.parse(b, c.server.options.Limits, t.gathers())
+		t.framed = framedOf(&h)
 	}
 	c.served.Store(true)
 	t.in.skip(end)
@@ -268,7 +274,7 @@ func (c *Conn) readHead(t *turn, end int) {
 func (c *Conn) refuse(t *turn, f *fault.Fault) after {
 	c.fault.Store(f)
 	t.in.b = t.in.b[:0]
-	t.framed = framed{minor: 1}
+	t.framed = framed{method: len("GET"), target: len("*"), minor: 1}
 	t.gathers().begin()
 	for name, value := range Fields(refusal[bytes.IndexByte(refusal, '\n')+1:]) {
 		t.gather.add(field.Know(name), name, value)

@@ -33,6 +33,8 @@ type turn struct {
 
 // framed is what is kept of a request's head that was parsed.
 type framed struct {
+	method   int   // how long it is
+	target   int   // the same
 	minor    uint8 // 0 for HTTP/1.0, 1 for HTTP/1.1
 	framing  Framing
 	rewrites bool
