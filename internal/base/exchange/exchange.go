@@ -53,7 +53,9 @@ type Exchange struct {
 	// Fault is the problem that the client was answered with, nil otherwise.
 	Fault *fault.Fault
 
-	// Server is what serves the client's connection, nil where nobody said.
+	// Connection is the client's, nil where nobody said.
+	Connection *Connection
+	// Server is what serves it, the same.
 	Server Server
 
 	// Entrance serves requests within this one, nil where nothing can.

@@ -126,30 +126,6 @@ func AddLines(head Head, lines ...field.Line) {
 	}
 }
 
-// LineAgain makes a line for AddLines to add as the nth: the one that stood in that place last time, where that was the same.
-func LineAgain(head Head, n int, name field.Name, value string) field.Line {
-	if l, ordered := head.(*Lines); ordered {
-		if at := len(l.list) + n; at < cap(l.list) {
-			if last := l.list[:at+1][at]; last.Of(name, value) {
-				return last
-			}
-		}
-	}
-	return name.Line(value)
-}
-
-// AddText adds a field whose value is b, which is plain (see field.Name.Plain), a copy of which costs nothing where the same text was there last time.
-func AddText(head Head, name field.Name, b []byte) {
-	switch to, ordered := head.(*Lines); {
-	case !ordered:
-		head.Add(name.String(), string(b))
-	case to.last().Of(name, string(b)):
-		to.list = append(to.list, to.last())
-	default:
-		to.list = append(to.list, name.Plain(b))
-	}
-}
-
 // KnownIn tells which names there are in a head, spelled with '-' where they have one.
 func KnownIn(head Head) (names field.Set) {
 	switch of := head.(type) {

@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
-	"github.com/weir-gateway/weir/internal/base/field"
 	"github.com/weir-gateway/weir/internal/base/forward"
 )
 
@@ -105,11 +104,11 @@ func TestReceiveStripsOnceAndForAll(t *testing.T) {
 
 func TestFieldsThatAGuardSetsSurviveTheWayOut(t *testing.T) {
 	_, in := head("Connection: X-User", "X-User: spoofed")
-	client := forward.Receive(netip.MustParseAddrPort("192.0.2.1:1"), false, "own", in, nil)
+	x := &exchange.Exchange{ID: "id", Client: forward.Receive(netip.MustParseAddrPort("192.0.2.1:1"), false, "own", in, nil)}
 	in.Set("X-User", "alice") // a guard
 	in.Set("X-Forwarded-User", "alice")
 	h, out := head()
-	forward.Request(out, in, client, field.Make("X-Request-Id", "id"), "1.1")
+	forward.Request(out, in, x, "1.1")
 	if h.Get("X-User") != "alice" || h.Get("X-Forwarded-User") != "alice" {
 		t.Errorf("%v", h)
 	}
@@ -207,12 +206,39 @@ func BenchmarkReceive(b *testing.B) {
 	}
 }
 
+// What a backend is told of a client is what that request says, whatever the ones before on its connection have said.
+func TestEachRequestIsToldOfItsOwnClient(t *testing.T) {
+	on := new(exchange.Connection)
+	peer := netip.MustParseAddrPort("192.0.2.1:4000")
+	for _, c := range []struct {
+		client      exchange.Client
+		proto, want string
+	}{
+		{exchange.Client{Peer: peer, Scheme: "http", Host: "a:81"}, "1.1", "1.1 weir|http|81|a:81|192.0.2.1"},
+		{exchange.Client{Peer: peer, Scheme: "http", Host: "a:81"}, "1.1", "1.1 weir|http|81|a:81|192.0.2.1"},
+		{exchange.Client{Peer: peer, Scheme: "http", Host: "b"}, "1.1", "1.1 weir|http|80|b|192.0.2.1"},
+		{exchange.Client{Peer: peer, Scheme: "https", Host: "b"}, "1.1", "1.1 weir|https|443|b|192.0.2.1"},
+		{exchange.Client{Peer: peer, Scheme: "https", Host: "b"}, "2", "2 weir|https|443|b|192.0.2.1"},
+		{exchange.Client{Peer: peer, IP: netip.MustParseAddr("198.51.100.7"), Scheme: "https", Host: "b", Trusted: true}, "2", "2 weir|https|443|b|198.51.100.7, 192.0.2.1"},
+		{exchange.Client{Scheme: "https"}, "2", "2 weir|https|443||"},
+	} {
+		_, src := head("Accept: */*")
+		h, out := head()
+		x := &exchange.Exchange{Client: c.client, Connection: on}
+		forward.Request(out, src, x, c.proto)
+		got := strings.Join([]string{h.Get("Via"), h.Get("X-Forwarded-Proto"), h.Get("X-Forwarded-Port"), h.Get("X-Forwarded-Host"), h.Get("X-Forwarded-For")}, "|")
+		if got != c.want {
+			t.Errorf("%+v over %s: %s, want %s", c.client, c.proto, got, c.want)
+		}
+	}
+}
+
 func BenchmarkRequest(b *testing.B) {
 	b.ReportAllocs()
 	in := browserHead()
-	client := forward.Receive(netip.MustParseAddrPort("192.0.2.1:1"), true, "shop.dev", in, nil)
+	x := &exchange.Exchange{ID: "id", Client: forward.Receive(netip.MustParseAddrPort("192.0.2.1:1"), true, "shop.dev", in, nil)}
 	for b.Loop() {
-		forward.Request(exchange.MapHead(make(http.Header, 20)), in, client, field.Make("X-Request-Id", "id"), "1.1")
+		forward.Request(exchange.MapHead(make(http.Header, 20)), in, x, "1.1")
 	}
 }
 

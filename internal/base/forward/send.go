@@ -52,32 +52,40 @@ func receivedBy(member string) string {
 //   - Forwarded: one more element, only where a trusted peer spoke Forwarded and no
 //     X-Forwarded-For, so that the two can never tell different things.
 //   - Via: the protocol version of the client's request, which RFC 9110 demands of a gateway.
-//   - X-Request-Id: the line id, where there is one.
+//   - X-Request-Id: the id of the exchange x.
 //
 // proto is the client's protocol version as Via writes it ("1.1", "2"). dst must
 // be empty. Values are shared with src.
-func Request(dst, src exchange.Head, client exchange.Client, id field.Line, proto string) {
+func Request(dst, src exchange.Head, x *exchange.Exchange, proto string) {
 	exchange.CopyWithout(dst, src, &notPassed)
 	came := exchange.KnownIn(src)
 	if came.Has(field.TE) && AcceptsTrailers(src) {
 		dst.Set("Te", "trailers")
 	}
-	own := append(make([]field.Line, 0, ownLines), viaOf(src, came, proto), schemeOf(client))
-	own = append(own, portOf(dst, len(own), client))
+	said := x.Connection.Said(&x.Client, proto, say)
+	if came.Has(field.Via) {
+		exchange.AddLines(dst, names.via.Line(strings.Join(append(src.Values("Via"), proto+" "+pseudonym), ", ")))
+		said = said[1:] // that it is alone
+	}
+	exchange.AddLines(dst, said...)
+	if id := x.IDLine(); id != "" {
+		exchange.AddLines(dst, id)
+	}
+	if x.Client.Trusted && x.Client.Peer.IsValid() {
+		exchange.AddLines(dst, chain(src, &x.Client)...)
+	}
+}
+
+// say makes the lines that are the same for all requests of a client. The first one is Via.
+func say(client *exchange.Client, proto string) []field.Line {
+	said := []field.Line{names.via.Line(proto + " " + pseudonym), names.proto.Line(client.Scheme), names.port.Line(portOf(client))}
 	if client.Host != "" {
-		own = append(own, exchange.LineAgain(dst, len(own), names.host, client.Host))
+		said = append(said, names.host.Line(client.Host))
 	}
-	if id != "" {
-		own = append(own, id)
-	}
-	if client.Trusted && client.Peer.IsValid() {
-		own = appendChain(own, src, client)
-	}
-	exchange.AddLines(dst, own...)
 	if !client.Trusted && client.Peer.IsValid() {
-		var room [addressBytes]byte
-		exchange.AddText(dst, names.client, client.Peer.Addr().AppendTo(room[:0]))
+		said = append(said, names.client.Line(client.Peer.Addr().String()))
 	}
+	return said
 }
 
 // notPassed are the names of a stripped request that do not go on as they are.
@@ -89,50 +97,17 @@ var names = struct{ via, proto, port, host, client, forwarded field.Name }{
 	field.Named("X-Forwarded-For"), field.Named("Forwarded"),
 }
 
-// The lines of most requests.
-var (
-	via11     = names.via.Line("1.1 " + pseudonym)
-	overHTTP  = names.proto.Line(schemeHTTP)
-	overHTTPS = names.proto.Line(schemeHTTPS)
-	port80    = names.port.Line("80")
-	port443   = names.port.Line("443")
-)
-
-const (
-	addressBytes = 64 // room for an address in text, but for those with very long zones
-	ownLines     = 7  // the most that Request sets itself
-)
-
-// viaOf is Via with Weir's own member.
-func viaOf(src exchange.Head, came field.Set, proto string) field.Line {
-	if proto == "1.1" && !came.Has(field.Via) {
-		return via11
-	}
-	return names.via.Line(strings.Join(append(src.Values("Via"), proto+" "+pseudonym), ", "))
-}
-
-func schemeOf(client exchange.Client) field.Line {
-	switch client.Scheme {
-	case schemeHTTP:
-		return overHTTP
-	case schemeHTTPS:
-		return overHTTPS
-	default:
-		return names.proto.Line(client.Scheme)
-	}
-}
-
-// appendChain says who the client was that a trusted peer has told of, in the words that the peer used.
-func appendChain(own []field.Line, src exchange.Head, client exchange.Client) []field.Line {
+// chain says who the client was that a trusted peer has told of, in the words that the peer used.
+func chain(src exchange.Head, client *exchange.Client) (own []field.Line) {
 	peer := client.Peer.Addr().String()
-	chain, lines := src.Values("X-Forwarded-For"), src.Values("Forwarded")
-	if len(chain) == 0 && len(lines) > 0 {
+	told, lines := src.Values("X-Forwarded-For"), src.Values("Forwarded")
+	if len(told) == 0 && len(lines) > 0 {
 		own = append(own, names.forwarded.Line(strings.Join(lines, ", ")+", "+element(client.Peer.Addr())))
 	}
-	if len(chain) == 0 && client.IP != client.Peer.Addr() {
-		chain = []string{client.IP.String()} // known from Forwarded
+	if len(told) == 0 && client.IP != client.Peer.Addr() {
+		told = []string{client.IP.String()} // known from Forwarded
 	}
-	return append(own, names.client.Line(strings.Join(append(slices.Clip(chain), peer), ", ")))
+	return append(own, names.client.Line(strings.Join(append(slices.Clip(told), peer), ", ")))
 }
 
 // element is Weir's own forwarded-element: who called it. Scheme and host are told
@@ -145,21 +120,21 @@ func element(peer netip.Addr) string {
 	return string(appendValue([]byte("for="), node))
 }
 
-// portOf says, as the nth line that is added, the port that the client called: of its authority, or its scheme's own.
-func portOf(dst exchange.Head, n int, client exchange.Client) field.Line {
+// portOf is the port that the client called: of its authority, or its scheme's own.
+func portOf(client *exchange.Client) string {
 	for i := len(client.Host) - 1; i >= 0; i-- {
 		c := client.Host[i]
 		if c == ':' && i < len(client.Host)-1 {
-			return exchange.LineAgain(dst, n, names.port, client.Host[i+1:])
+			return client.Host[i+1:]
 		}
 		if c < '0' || c > '9' {
 			break // there is none: a name or an address ends here
 		}
 	}
 	if client.Scheme == schemeHTTPS {
-		return port443
+		return "443"
 	}
-	return port80
+	return "80"
 }
 
 // Response copies from a backend's response head the fields that belong to the

@@ -367,8 +367,8 @@ func served(b *testing.B, text string) http.Handler {
 		b.Fatal(problems)
 	}
 	gateway := snapshot.NewGateway(snapshot.Options{
-		Log: log, Connection: func(context.Context) (netip.AddrPort, exchange.Server) {
-			return netip.MustParseAddrPort("192.0.2.1:4000"), nil
+		Log: log, Connection: func(context.Context) *exchange.Connection {
+			return &exchange.Connection{Peer: netip.MustParseAddrPort("192.0.2.1:4000")}
 		},
 	})
 	gateway.Swap(pending.Snapshot)

@@ -57,7 +57,7 @@ func newWorld(t *testing.T) *world {
 	}
 	w.compiler = w.newCompiler()
 	w.gateway = snapshot.NewGateway(snapshot.Options{
-		Log: slog.New(slog.DiscardHandler), Connection: func(context.Context) (netip.AddrPort, exchange.Server) { return peer(), nil },
+		Log: slog.New(slog.DiscardHandler), Connection: func(context.Context) *exchange.Connection { return &exchange.Connection{Peer: peer()} },
 	})
 	t.Cleanup(func() { w.compiler.Close(context.Background()) })
 	return w

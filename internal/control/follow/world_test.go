@@ -83,8 +83,8 @@ func (w *world) start(age time.Duration) (follow.Report, error) {
 	log := slog.New(slog.NewTextHandler(&w.log, nil))
 	parts := compile.Parts{Filters: filters.Definitions(), Providers: discoveries.Definitions()}
 	w.gateway = snapshot.NewGateway(snapshot.Options{
-		Log: log, Connection: func(context.Context) (netip.AddrPort, exchange.Server) {
-			return netip.MustParseAddrPort("192.0.2.1:4000"), nil
+		Log: log, Connection: func(context.Context) *exchange.Connection {
+			return &exchange.Connection{Peer: netip.MustParseAddrPort("192.0.2.1:4000")}
 		},
 	})
 	reconciler := reconcile.New(reconcile.Options{

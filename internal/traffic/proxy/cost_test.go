@@ -52,6 +52,7 @@ func TestPassingARequestOnAllocatesNoMoreThanStated(t *testing.T) {
 	r.Header = exchange.Ordered("Accept", "*/*", "User-Agent", "curl/8")
 	w := &taker{exchange.Ordered()}
 	client := exchange.Client{Peer: netip.MustParseAddrPort("192.0.2.1:1"), IP: netip.MustParseAddr("192.0.2.1"), Scheme: "http", Host: "shop.dev"}
+	on := new(exchange.Connection)
 	begun := func() *http.Request { // as an engine makes it
 		ctx := new(exchange.RequestContext)
 		ctx.Under(t.Context())
@@ -59,7 +60,7 @@ func TestPassingARequestOnAllocatesNoMoreThanStated(t *testing.T) {
 	}
 	all := testing.AllocsPerRun(1000, func() {
 		exchange.LinesOf(w.head).Forget()
-		x := &exchange.Exchange{Path: "/orders/7", Client: client}
+		x := &exchange.Exchange{Path: "/orders/7", Client: client, Connection: on}
 		x.SetID([]byte("id"))
 		ew, r := exchange.Begin(w, begun(), x)
 		p.ServeHTTP(ew, r)

@@ -212,8 +212,8 @@ Via: 1.1 weir
 X-Forwarded-Proto: http
 X-Forwarded-Port: 80
 X-Forwarded-Host: shop.dev
-X-Request-Id: id-1
 X-Forwarded-For: 192.0.2.1
+X-Request-Id: id-1
 X-Set: s
 X-Many: 3
 

@@ -25,7 +25,7 @@ func (t *passage) outbound(ctx context.Context) {
 	out := &t.out.Request
 	out.Method, out.URL, out.Host = t.r.Method, &t.out.URL, t.host()
 	head := t.out.Head()
-	forward.Request(head, t.in, t.exchange.Client, t.exchange.IDLine(), version(t.r))
+	forward.Request(head, t.in, t.exchange, version(t.r))
 	if t.body == nil {
 		if t.came.Has(field.Upgrade) && t.r.ProtoMajor == 1 {
 			t.askUpgrade(head)

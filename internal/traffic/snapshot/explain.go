@@ -175,7 +175,7 @@ type ExplainedProblem struct {
 // is one, only the parts of a batch are read.
 func (s *Snapshot) Explain(socket string, r *http.Request, peer netip.AddrPort, identity *exchange.Identity) Explanation {
 	x := &exchange.Exchange{Identity: identity}
-	s.open(x, r, peer)
+	s.open(x, r, &exchange.Connection{Peer: peer})
 	return s.explain(socket, exchange.With(r, x), nil, nil)
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -21,8 +20,8 @@ type Options struct {
 	Log *slog.Logger
 	// Exhausted tells that memory is short, so that new requests get 503; nil: never.
 	Exhausted func() bool
-	// Connection gives the other end of the connection that ctx belongs to, and what serves it, nil where that is not known.
-	Connection func(ctx context.Context) (peer netip.AddrPort, server exchange.Server)
+	// Connection gives the connection that ctx belongs to, an unknown one where there is none.
+	Connection func(ctx context.Context) *exchange.Connection
 	// Terms gives the terms (see secure.Terms) that the connection of ctx was made
 	// under; nil: none, so that nobody reaches a listener that asks something of clients.
 	Terms func(ctx context.Context) string
@@ -77,7 +76,8 @@ func (g *Gateway) Refuse(w http.ResponseWriter, r *http.Request, f *fault.Fault)
 	v := visit{Exchange: exchange.New(r), use: &use{gateway: g}} // it is no request of any snapshot
 	setID(v.Exchange)
 	v.Start = time.Now()
-	v.Client.Peer, v.Server = g.options.Connection(r.Context())
+	on := g.options.Connection(r.Context())
+	v.Client.Peer, v.Server = on.Peer, on.Server
 	v.Client.IP = v.Client.Peer.Addr()
 	if s := g.Current(); s != nil {
 		v.use.log = s.AccessLog
@@ -96,10 +96,8 @@ func (g *Gateway) serve(h *Handler, w http.ResponseWriter, r *http.Request) {
 	n := g.under.requests.Add(1)
 	v := visit{Exchange: exchange.New(r), use: s.use}
 	defer v.leave()
-	var peer netip.AddrPort
-	peer, v.Server = g.options.Connection(r.Context())
 	v.Entrance = h
-	s.open(v.Exchange, r, peer)
+	s.open(v.Exchange, r, g.options.Connection(r.Context()))
 	v.begin(w, r)
 	g.pass(h, s, &v, n, nil)
 }

@@ -37,9 +37,8 @@ func gateway(t *testing.T, o snapshot.Options, handler http.HandlerFunc, change 
 		o.Log = slog.New(slog.DiscardHandler)
 	}
 	if o.Connection == nil {
-		o.Connection = func(context.Context) (netip.AddrPort, exchange.Server) {
-			return netip.MustParseAddrPort("192.0.2.1:4000"), nil
-		}
+		on := &exchange.Connection{Peer: netip.MustParseAddrPort("192.0.2.1:4000")}
+		o.Connection = func(context.Context) *exchange.Connection { return on }
 	}
 	g := snapshot.NewGateway(o)
 	g.Swap(s)

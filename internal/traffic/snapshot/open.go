@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"math/rand/v2"
 	"net/http"
-	"net/netip"
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
@@ -15,10 +14,11 @@ import (
 const maxID = 128
 
 // open begins x, the exchange of r: who is it, and under which id.
-func (s *Snapshot) open(x *exchange.Exchange, r *http.Request, peer netip.AddrPort) {
+func (s *Snapshot) open(x *exchange.Exchange, r *http.Request, on *exchange.Connection) {
 	x.Start, x.Verbose = time.Now(), s.Verbose
+	x.Connection, x.Server = on, on.Server
 	head := exchange.RequestHead(r)
-	x.Client = forward.Receive(peer, r.TLS != nil, r.Host, head, s.Trusted)
+	x.Client = forward.Receive(on.Peer, r.TLS != nil, r.Host, head, s.Trusted)
 	if len(s.Managed) > 0 {
 		forward.DropManaged(head, s.Managed)
 		forward.DropManaged(exchange.RequestTrailer(r), s.Managed)
@@ -36,7 +36,7 @@ func (s *Snapshot) open(x *exchange.Exchange, r *http.Request, peer netip.AddrPo
 func (s *Snapshot) within(x *exchange.Exchange, r *http.Request, w exchange.Within) {
 	forward.DropManaged(exchange.RequestHead(r), s.Managed)
 	x.ID, x.Start, x.Verbose = w.ID, time.Now(), s.Verbose
-	x.Client, x.Server, x.Inner = w.Of.Client, w.Of.Server, true
+	x.Client, x.Connection, x.Server, x.Inner = w.Of.Client, w.Of.Connection, w.Of.Server, true
 }
 
 // setID gives x an id of 128 random bits in hexadecimal, which fits a W3C trace id too.

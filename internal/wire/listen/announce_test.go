@@ -20,7 +20,7 @@ import (
 
 // sayPeer answers with the client as the gateway will know it.
 func sayPeer(w http.ResponseWriter, r *http.Request) {
-	peer, _ := listen.ConnectionFrom(r.Context())
+	peer := listen.ConnectionFrom(r.Context()).Peer
 	_, _ = io.WriteString(w, peer.String())
 }
 

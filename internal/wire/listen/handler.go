@@ -18,12 +18,12 @@ import (
 type origin struct {
 	context.Context //nolint:containedctx // it is one
 
-	server *Server
-	peer   netip.AddrPort
-	terms  string
-	wire   interface{ Fault() *fault.Fault } // the Sieve, nil on HTTP/2 over TLS
-	tls    *tls.ConnectionState              // of HTTP/2 over TLS
-	meter  *http2.Meter                      // nil where HTTP/2 is not spoken
+	connection exchange.Connection
+
+	terms string
+	wire  interface{ Fault() *fault.Fault } // the Sieve, nil on HTTP/2 over TLS
+	tls   *tls.ConnectionState              // of HTTP/2 over TLS
+	meter *http2.Meter                      // nil where HTTP/2 is not spoken
 
 	once    sync.Once
 	streams *streams // made when the first request over HTTP/2 comes
@@ -52,7 +52,7 @@ func originOf(ctx context.Context) *origin {
 }
 
 func (s *Server) withOrigin(ctx context.Context, c net.Conn) context.Context {
-	o := &origin{Context: ctx, server: s, peer: addrPort(c.RemoteAddr())}
+	o := &origin{Context: ctx, connection: exchange.Connection{Peer: addrPort(c.RemoteAddr()), Server: s}}
 	if accepted := acceptedBelow(c); accepted != nil {
 		o.terms = accepted.terms
 	}
@@ -115,14 +115,12 @@ func addrPort(addr net.Addr) netip.AddrPort {
 	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 }
 
-// ConnectionFrom gives the other end of the connection that a request's context
-// belongs to, 4-in-6 addresses unmapped and not valid on a Unix socket, and what serves
-// it, nil where there is none.
-func ConnectionFrom(ctx context.Context) (peer netip.AddrPort, server exchange.Server) {
+// ConnectionFrom gives the connection that a request's context belongs to, an unknown one where there is none.
+func ConnectionFrom(ctx context.Context) *exchange.Connection {
 	if o := originOf(ctx); o != nil {
-		return o.peer, o.server
+		return &o.connection
 	}
-	return netip.AddrPort{}, nil
+	return new(exchange.Connection)
 }
 
 // FaultFrom tells why the client's connection is not read any further, nil

@@ -5,6 +5,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/wire/http1"
 )
 
@@ -29,7 +30,7 @@ func (s *Server) serveOwn(accepted *conn, conn net.Conn, deadline time.Time) {
 
 // withOwn gives the requests of a connection their origin.
 func (s *Server) withOwn(ctx context.Context, c *http1.Conn) context.Context {
-	o := &origin{Context: ctx, server: s, peer: addrPort(c.RemoteAddr()), wire: c}
+	o := &origin{Context: ctx, connection: exchange.Connection{Peer: addrPort(c.RemoteAddr()), Server: s}, wire: c}
 	if accepted := acceptedBelow(c.NetConn()); accepted != nil {
 		o.terms = accepted.terms
 	}

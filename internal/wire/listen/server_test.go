@@ -446,7 +446,7 @@ func TestTLSServesBothVersionsByALPN(t *testing.T) {
 	certificate, pool := selfSigned(t)
 	address := start(t, listen.Options{
 		Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			peer, _ := listen.ConnectionFrom(r.Context())
+			peer := listen.ConnectionFrom(r.Context()).Peer
 			fmt.Fprintf(w, "%d %v %v", r.ProtoMajor, r.TLS != nil && r.TLS.HandshakeComplete, peer.IsValid())
 		}),
 		TLS: &tls.Config{Certificates: []tls.Certificate{certificate}, MinVersion: tls.VersionTLS12},
@@ -537,7 +537,7 @@ func TestShutdownLetsRequestsFinishAndClosesTheConnection(t *testing.T) {
 	o := listen.Options{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		close(arrived)
 		<-release
-		if _, by := listen.ConnectionFrom(r.Context()); by.Leaving() { // as an exchange.Writer does for a request that began before
+		if listen.ConnectionFrom(r.Context()).Server.Leaving() { // as an exchange.Writer does for a request that began before
 			w.Header().Set("Connection", "close")
 		}
 		echo(w, r)

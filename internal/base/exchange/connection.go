@@ -1,0 +1,44 @@
+package exchange
+
+import (
+	"net/netip"
+	"sync/atomic"
+
+	"github.com/weir-gateway/weir/internal/base/field"
+)
+
+// Connection is what the exchanges of one connection have in common. The zero value is one of which nothing is known. It must not be
+// copied; what is exported is not changed once there is an exchange.
+type Connection struct {
+	Peer   netip.AddrPort // the other end, 4-in-6 unmapped; invalid on a Unix socket
+	Server Server         // what serves it; nil where nobody said
+
+	said atomic.Pointer[said]
+}
+
+// said is what backends are told of a client. It is not changed.
+type said struct {
+	peer                netip.AddrPort
+	scheme, host, proto string
+	trusted             bool
+	lines               []field.Line
+}
+
+func (s *said) of(c *Client, proto string) bool {
+	return s.peer == c.Peer && s.scheme == c.Scheme && s.host == c.Host && s.proto == proto && s.trusted == c.Trusted
+}
+
+// Said gives the lines that say makes for a client who speaks that version of the protocol. They must not depend on the client's IP, which is
+// another one for each request that a trusted proxy sends, but on the rest: most requests of a connection have those of the request before. It may
+// be called concurrently; c may be nil.
+func (c *Connection) Said(client *Client, proto string, say func(client *Client, proto string) []field.Line) []field.Line {
+	if c == nil {
+		return say(client, proto)
+	}
+	last := c.said.Load()
+	if last == nil || !last.of(client, proto) {
+		last = &said{client.Peer, client.Scheme, client.Host, proto, client.Trusted, say(client, proto)}
+		c.said.Store(last)
+	}
+	return last.lines
+}
