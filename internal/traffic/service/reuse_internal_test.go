@@ -241,6 +241,37 @@ func TestEachAttemptIsCountedOutOnce(t *testing.T) {
 	}
 }
 
+// come is the body of an answer that has come with its head.
+type come struct{ empty }
+
+func (*come) Whole() bool { return true }
+
+// An answer that has come as a whole is judged with its head, for its end can tell nothing more; any other one at its end. Each is
+// judged once, and is under way until its end.
+func TestAnAnswerThatHasComeIsJudgedWithItsHead(t *testing.T) {
+	for comes, body := range map[bool]io.ReadCloser{true: new(come), false: new(empty)} {
+		s := reuser(t, nil)
+		s.transport = roadOf(func(*http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: http.StatusOK, ProtoMajor: 1, Body: body}, nil
+		})
+		judged := func() (all int64) {
+			all, _ = s.set.Load().endpoints[0].state.outcomes.tally.Sums(s.pool.Now(), config.DefaultOutlier().Window)
+			return all
+		}
+		res, err := s.RoundTrip(plainRequest(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := judged(); n != one(comes) || s.pool.InFlight() != 1 {
+			t.Errorf("it has come: %t; %d were judged with the head, %d are under way", comes, n, s.pool.InFlight())
+		}
+		_ = res.Body.Close()
+		if n := judged(); n != 1 || s.pool.InFlight() != 0 {
+			t.Errorf("it has come: %t; %d were judged in the end, %d are under way", comes, n, s.pool.InFlight())
+		}
+	}
+}
+
 // A request through a service takes no memory of its own where its answer is released.
 func TestAReleasedRequestNeedsNoMemory(t *testing.T) {
 	s, body := reuser(t, nil), new(empty)

@@ -52,6 +52,16 @@ func TestAReleasedResponseDoesNoHarm(t *testing.T) {
 			t.Fatalf("the body before gives %d bytes, %v", n, err)
 		}
 		_ = body.Close()
+		kept, _ := body.(interface {
+			io.WriterTo
+			Whole() bool
+			Late() bool
+			OnEnd(e exchange.Ending)
+		})
+		kept.OnEnd(exchange.EndingFunc(func(error) { t.Error("who has kept a body is told of another's end") }))
+		if n, err := kept.WriteTo(io.Discard); n > 0 || err != nil || !kept.Whole() || kept.Late() {
+			t.Fatalf("the body before writes %d bytes, %v", n, err)
+		}
 		if b, err := io.ReadAll(res.Body); err != nil || len(b) != 1024 || exchange.ResponseHead(res).Get("Server") != "nginx" {
 			t.Fatalf("%d bytes, %v, %v", len(b), err, res.Header)
 		}
