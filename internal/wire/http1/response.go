@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -229,44 +230,50 @@ func (w *response) guesses() bool {
 	return !w.conn.server.options.Lines && !w.fields.kind && !w.fields.encoded
 }
 
-// frame completes the head: how the content ends, and whether the connection does. done
-// says that the content is all there.
+// frame completes the head, in front of the content that was written already, of which most heads have none. done says that it is all.
 func (w *response) frame(done bool) {
 	w.framed = true
-	var room [192]byte
-	f := room[:0]
 	content := w.out[w.content:]
+	if len(content) == 0 {
+		w.out = w.appendEnd(w.out, content, done)
+		return
+	}
+	end := w.appendEnd(make([]byte, 0, usualEnd), content, done)
+	switch {
+	case w.isHead:
+		w.out = append(w.out[:w.content], end...)
+	case w.chunked:
+		end = append(strconv.AppendInt(end, int64(len(content)), 16), "\r\n"...)
+		w.out = append(slices.Insert(w.out, w.content, end...), "\r\n"...)
+	default:
+		w.out = slices.Insert(w.out, w.content, end...)
+	}
+}
+
+// usualEnd is room for what appendEnd appends.
+const usualEnd = 192
+
+// appendEnd appends the last of the head: how the content ends, and whether the connection does.
+func (w *response) appendEnd(out, content []byte, done bool) []byte {
 	if hasContent(w.status) {
 		if len(content) > 0 && w.guesses() {
-			f = appendField(f, "Content-Type", http.DetectContentType(content))
+			out = appendField(out, "Content-Type", http.DetectContentType(content))
 		}
-		f = w.appendFraming(f, done)
-	}
-	if w.isHead {
-		w.out, content = w.out[:w.content], nil
+		out = w.appendFraming(out, done)
 	}
 	if !w.fields.date {
-		f = w.conn.server.appendDate(f)
+		out = w.conn.server.appendDate(out)
 	}
 	if body := w.turn.body; body != nil && body.willNotCome() {
 		w.ends = true
 	}
 	switch {
 	case w.ends && (!w.old || w.fields.closes):
-		f = append(f, "Connection: close\r\n"...)
+		out = append(out, "Connection: close\r\n"...)
 	case w.old && w.keeps && !w.ends && !w.fields.connection:
-		f = append(f, "Connection: keep-alive\r\n"...)
+		out = append(out, "Connection: keep-alive\r\n"...)
 	}
-	f = append(f, "\r\n"...)
-	if w.chunked && len(content) > 0 {
-		f = append(strconv.AppendInt(f, int64(len(content)), 16), "\r\n"...)
-	}
-	w.out = append(w.out, f...)
-	copy(w.out[w.content+len(f):], w.out[w.content:len(w.out)-len(f)])
-	copy(w.out[w.content:], f)
-	if w.chunked && len(content) > 0 {
-		w.out = append(w.out, "\r\n"...)
-	}
+	return append(out, "\r\n"...)
 }
 
 func (w *response) appendFraming(f []byte, done bool) []byte {
