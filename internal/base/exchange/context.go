@@ -14,8 +14,16 @@ type contextKey struct{}
 type RequestContext struct {
 	cancel.Context
 
-	x    *Exchange // nil before Begin
-	room Exchange
+	x           *Exchange // nil before Begin
+	head, reply *double   // of the request, and of the response to come; nil: nobody has told them
+	room        Exchange
+}
+
+// Heads tells c which Lines the heads of its request and of the response to come are, so that nobody has to look for them. It must be called
+// before anybody else has c.
+func (c *RequestContext) Heads(request, reply *Lines) {
+	_, _ = request.Map(), reply.Map()
+	c.head, c.reply = request.double, reply.double
 }
 
 // Value is the parent's, but for the exchange (context.Context).

@@ -258,6 +258,45 @@ func TestWhatOthersDoToTheMapEndsWithTheRequest(t *testing.T) {
 	}
 }
 
+// The lines of an engine are found by their map, whatever was done to it; who keeps a request with its context finds nothing of the next one.
+func TestAnEnginesLinesAreFoundByTheirMapAlone(t *testing.T) {
+	for name, c := range map[string]struct {
+		spoil func(r *http.Request)
+		want  string // what A says
+		lines bool   // by the engine's own lines
+	}{
+		"made plain":        {exchange.Plain, "1", false},
+		"another map":       {func(r *http.Request) { r.Header = http.Header{"A": {"9"}} }, "9", false},
+		"none":              {func(r *http.Request) { r.Header = nil }, "", false},
+		"a copy":            {func(r *http.Request) { r.Header = r.Header.Clone() }, "", false},
+		"a head of its own": {func(r *http.Request) { exchange.OwnHead(r) }, "1", false},
+		"emptied":           {func(r *http.Request) { clear(r.Header) }, "", false},
+		"emptied of more":   {func(r *http.Request) { r.Header.Set("B", "9"); clear(r.Header) }, "", false},
+		"something beside":  {func(r *http.Request) { r.Header.Set("B", "9") }, "1", true},
+	} {
+		in := exchange.NewLines(1)
+		in.Add("A", "1")
+		ctx := new(exchange.RequestContext)
+		ctx.Under(t.Context())
+		ctx.Heads(in, exchange.NewLines(0))
+		r := (&http.Request{Header: in.Map()}).WithContext(ctx)
+		if exchange.RequestHead(r) != exchange.Head(in) {
+			t.Fatal("they are not found")
+		}
+		c.spoil(r)
+		head := exchange.RequestHead(r)
+		if l, _ := head.(*exchange.Lines); head.Get("A") != c.want || (l == in) != c.lines {
+			t.Errorf("%s: A is %q", name, head.Get("A"))
+		}
+		in.Renew()
+		in.Add("A", "of the next one")
+		r.Header.Del("B")
+		if got := exchange.RequestHead(r).Get("A"); got == "of the next one" {
+			t.Errorf("%s: afterwards A is %q", name, got)
+		}
+	}
+}
+
 // Several fields that are set are those of the last value each, whatever stood in their places before.
 func TestFieldsThatAreSetAgain(t *testing.T) {
 	fields := []exchange.Field{{Name: "A", Value: "1"}, {Name: "B", Value: "2"}, {Name: "A", Value: "3"}}

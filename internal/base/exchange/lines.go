@@ -18,12 +18,17 @@ import (
 // Where Lines are used again, a line that is added is not made where the same one stood in its place before: most of what a
 // gateway says it says with every message.
 type Lines struct {
-	list  []field.Line // "": a line that was deleted, for neither places nor lines ever change
-	self  http.Header  // the map
-	cell  [2]string    // what it holds
-	plain bool         // it is a map like every other now
+	list      []field.Line // "": a line that was deleted, for neither places nor lines ever change
+	remembers int          // so many lines were there before, or fewer
+	double    *double      // nil: there is none yet
+	first     double       // room for it: most Lines have one
+}
 
-	remembers int // so many lines were there before, or fewer
+// double is a map that stands for Lines, or has done so.
+type double struct {
+	self http.Header
+	cell [2]string // what it holds
+	gone bool      // it stands for nothing any more
 }
 
 // key is under what the map of Lines holds them: the stamp, and a text that begins where the Lines do, which is their address. It
@@ -52,32 +57,48 @@ func Ordered(fields ...string) http.Header {
 
 // Map gives the map that stands for l.
 func (l *Lines) Map() http.Header {
-	if l.self == nil {
-		l.cell = [...]string{stamp, unsafe.String((*byte)(unsafe.Pointer(l)), 1)} //nolint:gosec // see LinesOf
-		l.self = http.Header{key: l.cell[:]}
+	if l.double == nil {
+		d := &l.first
+		if d.self != nil { // that one is somebody else's
+			d = new(double)
+		}
+		d.cell = [...]string{stamp, unsafe.String((*byte)(unsafe.Pointer(l)), 1)} //nolint:gosec // see LinesOf
+		d.self = http.Header{key: d.cell[:]}
+		l.double = d
 	}
-	return l.self
+	return l.double.self
 }
 
 // LinesOf gives the lines that a map stands for, nil where it is one like every other.
 func LinesOf(h http.Header) *Lines {
 	cell := h[key]
-	if len(cell) != len(Lines{}.cell) || unsafe.StringData(cell[0]) != unsafe.StringData(stamp) { //nolint:gosec // only compared
+	if len(cell) != len(double{}.cell) || unsafe.StringData(cell[0]) != unsafe.StringData(stamp) { //nolint:gosec // only compared
 		return nil
 	}
 	l := (*Lines)(unsafe.Pointer(unsafe.StringData(cell[1]))) //nolint:gosec // what stands beside the stamp was made by Map
-	if unsafe.SliceData(cell) != &l.cell[0] {                 //nolint:gosec // only compared
+	if unsafe.SliceData(cell) != &l.double.cell[0] {          //nolint:gosec // only compared
 		return nil // it is a copy of such a map: lines have one
 	}
 	return l
 }
 
-// Renew empties l for another message, and gives its map: a fresh one where somebody has made it plain, who may have it still, or has
-// put something beside the lines.
+// is tells whether h is d, which may be nil, and stands for lines: nobody else ends that without changing how many entries there are.
+func (d *double) is(h http.Header) bool {
+	return d != nil && address(d.self) == address(h) && len(h) == 1 && !d.gone
+}
+
+// lines are those that a double stands for.
+func (d *double) lines() *Lines { return (*Lines)(unsafe.Pointer(unsafe.StringData(d.cell[1]))) } //nolint:gosec // as Map has made it
+
+// address is where a map lies, which is only compared.
+func address(h http.Header) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&h)) } //nolint:gosec // a map is a pointer
+
+// Renew empties l for another message, and gives its map: a fresh one where somebody has made it plain, who may have it still, has
+// put something beside the lines, or has emptied it.
 func (l *Lines) Renew() http.Header {
 	l.Forget()
-	if l.plain || len(l.self) > 1 {
-		l.self, l.plain = nil, false
+	if d := l.double; d != nil && (d.gone || len(d.self) != 1) {
+		d.gone, l.double = true, nil
 	}
 	return l.Map()
 }
@@ -113,7 +134,7 @@ func (l *Lines) Forget() {
 }
 
 // IsPlain tells whether its map was made one like every other, which somebody may have kept.
-func (l *Lines) IsPlain() bool { return l.plain }
+func (l *Lines) IsPlain() bool { return l.double != nil && l.double.gone }
 
 // Put makes list the lines of l, which has them from then on.
 func (l *Lines) Put(list []field.Line) { l.list = list }
@@ -296,7 +317,7 @@ func plain(h http.Header) {
 	if l == nil {
 		return
 	}
-	l.plain = true
+	l.double.gone = true
 	delete(h, key)
 	for name, value := range l.All() {
 		name = textproto.CanonicalMIMEHeaderKey(name)

@@ -30,6 +30,9 @@ func MapHead(h http.Header) Head {
 
 // RequestHead gives the head of r.
 func RequestHead(r *http.Request) Head {
+	if c, ok := r.Context().(*RequestContext); ok && c.head.is(r.Header) {
+		return c.head.lines()
+	}
 	if r.Header == nil {
 		r.Header = http.Header{}
 	}
@@ -174,6 +177,24 @@ func Drop(out *http.Request) {
 	out.Body, out.GetBody = nil, nil
 }
 
+// Lent is the body of a response that a client makes of memory which is used again.
+type Lent interface {
+	io.WriterTo
+
+	// Whole tells whether all of it has come, so that nobody waits for it.
+	Whole() bool
+	// Head gives the lines that the response's head is, if it is of lines; nil where nobody knows any more.
+	Head() *Lines
+}
+
+// LentHead is ResponseHead of a response whose body is b.
+func LentHead(res *http.Response, b Lent) Head {
+	if l := b.Head(); l != nil && l.double.is(res.Header) {
+		return l
+	}
+	return ResponseHead(res)
+}
+
 // Release says that nobody uses res any more, neither its head nor its body, which was read to its
 // end. It tells whether nobody has its request either: so it is where the response came from a
 // client that says so, and by nobody who has put another body in its place.
@@ -224,16 +245,22 @@ func (w *Writer) Header() http.Header {
 
 // Head gives the response head to come.
 func (w *Writer) Head() Head {
-	if w.lines != nil && !w.lines.plain {
+	if w.lines != nil && !w.lines.IsPlain() {
 		return w.lines
 	}
 	return headOf(w.w)
 }
 
-// linesOf gives the lines of a response to come, nil where it has a map.
-func linesOf(w http.ResponseWriter) *Lines { return LinesOf(w.Header()) }
-
 func headOf(w http.ResponseWriter) Head { return MapHead(w.Header()) }
+
+// linesOf gives the lines of the response to r that is to come, nil where it has a map.
+func linesOf(w http.ResponseWriter, r *http.Request) *Lines {
+	h := w.Header()
+	if c, ok := r.Context().(*RequestContext); ok && c.reply.is(h) {
+		return c.reply.lines()
+	}
+	return LinesOf(h)
+}
 
 // AddTrailer appends a line to the trailer section. It comes after the last byte of the
 // body. Where the field was announced in Trailer, every client learns of it in time.

@@ -46,7 +46,7 @@ type Writer struct {
 func Begin(w http.ResponseWriter, r *http.Request, x *Exchange) (*Writer, *http.Request) {
 	r = begin(r, x)
 	ew := &x.writer
-	*ew = Writer{w: w, r: r, x: x, lines: linesOf(w)}
+	*ew = Writer{w: w, r: r, x: x, lines: linesOf(w, r)}
 	if r.ProtoAtLeast(1, 1) {
 		x.Informational = ew
 	}
@@ -69,7 +69,7 @@ func (w *Writer) WriteHeader(status int) {
 	if w.r.ProtoMajor == 1 && w.x.Server != nil && w.x.Server.Leaving() { // HTTP/2 has its own way
 		w.Head().Set("Connection", "close")
 	}
-	if w.lines == nil || w.lines.plain {
+	if w.lines == nil || w.lines.IsPlain() {
 		leaveUntyped(w.w)
 	}
 	w.w.WriteHeader(status)

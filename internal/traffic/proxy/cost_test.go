@@ -20,11 +20,17 @@ import (
 const allocationsOfPassing = 2
 
 // kept is an answer that has come whole, as a backend's Body has it over our own engine.
-type kept struct{ bytes.Reader }
+type kept struct {
+	bytes.Reader
+
+	head *exchange.Lines
+}
 
 func (*kept) Close() error  { return nil }
 func (*kept) Whole() bool   { return true }
 func (*kept) Release() bool { return true }
+
+func (k *kept) Head() *exchange.Lines { return k.head }
 
 // taker takes a response whose head is of lines.
 type taker struct{ head http.Header }
@@ -36,7 +42,7 @@ func (w *taker) WriteHeader(int)             {}
 func TestPassingARequestOnAllocatesNoMoreThanStated(t *testing.T) {
 	content := []byte("an answer")
 	res := &http.Response{StatusCode: http.StatusOK, ContentLength: int64(len(content)), Header: exchange.Ordered("Content-Type", "text/plain")}
-	body := new(kept)
+	body := &kept{head: exchange.LinesOf(res.Header)}
 	p := proxy.New(proxy.Options{
 		Timeouts: config.Timeouts{Idle: time.Minute},
 		Backend: roundTrip(func(req *http.Request) (*http.Response, error) {

@@ -41,20 +41,21 @@ func (t *passage) respond(ctx context.Context, res *http.Response) {
 		t.fail(fault.BackendInvalid.New("", fault.Internal("status %d", res.StatusCode)))
 		return
 	}
+	lent, _ := res.Body.(exchange.Lent)
 	head := t.writer.Head()
-	came := forward.Response(head, exchange.ResponseHead(res))
+	came := forward.Response(head, headOf(res, lent))
 	if res.ContentLength > 0 && !came.Has(field.ContentLength) && head.Get("Content-Length") == "" {
 		head.Set("Content-Length", strconv.FormatInt(res.ContentLength, 10))
 	}
 	t.announceTrailers(head, res)
 	t.part(head)
-	body := heldBy(res.Body)
-	if body == nil {
+	held := lent != nil && lent.Whole()
+	if !held {
 		t.watch.begin()
 	}
 	t.responding.Store(true)
 	t.w.WriteHeader(res.StatusCode)
-	err := t.passAll(res, body)
+	err := t.passAll(res, lent, held)
 	if _, gone := errors.AsType[goneError](err); gone {
 		return // the writer keeps why, and there is nobody to tell
 	}
@@ -75,20 +76,12 @@ func (t *passage) release(res *http.Response) {
 	}
 }
 
-// held is a body that has come, or will.
-type held interface {
-	io.WriterTo
-
-	// Whole tells whether all of it has come, so that nobody waits for it.
-	Whole() bool
-}
-
-// heldBy gives a body that has come as a whole, nil for any other.
-func heldBy(body io.Reader) held {
-	if b, ok := body.(held); ok && b.Whole() {
-		return b
+// headOf is that of a response whose body may be a lent one.
+func headOf(res *http.Response, lent exchange.Lent) exchange.Head {
+	if lent == nil {
+		return exchange.ResponseHead(res)
 	}
-	return nil
+	return exchange.LentHead(res, lent)
 }
 
 // part tells an HTTP/1.x client that is answered before its request is whole that the
@@ -105,9 +98,9 @@ type goneError struct{ error }
 
 func (e goneError) Unwrap() error { return e.error }
 
-// passAll passes a body on, which is held where body is not nil.
-func (t *passage) passAll(res *http.Response, body held) error {
-	if body == nil || res.ContentLength < 0 {
+// passAll passes a body on, which has come as a whole where it is held.
+func (t *passage) passAll(res *http.Response, body exchange.Lent, held bool) error {
+	if !held || res.ContentLength < 0 {
 		return t.pass(res)
 	}
 	if _, err := body.WriteTo(t.w); err != nil {

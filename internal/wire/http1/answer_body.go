@@ -96,6 +96,14 @@ func (b *answerBody) Whole() bool {
 	return r == nil || r.held
 }
 
+// Head gives the lines of the response's head where that is of lines, nil where it was released.
+func (b *answerBody) Head() *exchange.Lines {
+	if r := b.round.Load(); r != nil {
+		return &r.head
+	}
+	return nil
+}
+
 // WriteTo implements io.WriterTo: what has been received as a whole is written from where it lies, when the link is
 // free for others already.
 func (b *answerBody) WriteTo(w io.Writer) (int64, error) {

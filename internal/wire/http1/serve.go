@@ -302,6 +302,7 @@ func (c *Conn) handle(t *turn) after {
 	w := t.response
 	r := t.request
 	if c.server.options.Lines {
+		ctx.Heads(t.head, t.heads)
 		exchange.SetContext(ctx, r)
 	} else {
 		r = r.WithContext(ctx) // which the handler may keep
