@@ -5,12 +5,13 @@ import (
 	"net/http"
 
 	"github.com/weir-gateway/weir/internal/base/cancel"
+	"github.com/weir-gateway/weir/internal/base/poison"
 )
 
 type contextKey struct{}
 
 // RequestContext is a context that an engine may give a request. It has room for the exchange of that (see New), and Begin
-// puts one into it, where it has to copy a request with any other context. It is for one request, and never used again.
+// puts one into it, where it has to copy a request with any other context. It is for one request at a time, and for another one only as Leave says.
 type RequestContext struct {
 	cancel.Context
 
@@ -25,6 +26,29 @@ func (c *RequestContext) Heads(request, reply *Lines) {
 	_, _ = request.Map(), reply.Map()
 	c.head, c.reply = request.double, reply.double
 }
+
+// Leave has c, which has ended, let go of all that is its request's, and tells whether it may be used Again, with the request itself: not where
+// anybody may have either, nor where poison.On.
+func (c *RequestContext) Leave() bool {
+	if c.x != &c.room || !c.room.alone || !c.room.forgone || !c.Context.Leave() {
+		return false
+	}
+	c.x, c.head, c.reply = nil, nil, nil
+	c.room = Exchange{}
+	if poison.On {
+		stale := [1]string{}
+		poison.Lines(stale[:])
+		c.room = Exchange{ID: stale[0], Host: stale[0], Path: stale[0], Query: stale[0], Route: stale[0]}
+	}
+	return !poison.On
+}
+
+// Alone says that nothing has x or its request but who serves it and who passes it on to a backend: no hook, no filter, and nobody who is told of requests.
+// These keep nothing of it, but for what Forgo is about.
+func (x *Exchange) Alone() { x.alone = true }
+
+// Forgo says that whoever passes the request of x on has given up all that was made of it, and so has everybody that it was given to.
+func (x *Exchange) Forgo() { x.forgone = true }
 
 // Value is the parent's, but for the exchange (context.Context).
 func (c *RequestContext) Value(key any) any {

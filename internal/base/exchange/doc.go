@@ -42,5 +42,5 @@
 //   - takes the fields that begin with http.TrailerPrefix after the body, as
 //     net/http does, for trailers.
 //
-// It may give its requests a RequestContext, which saves a copy of each, and has room for its exchange.
+// It may give its requests a RequestContext, which saves a copy of each, and has room for its exchange. That may be the next request's where Leave says so.
 package exchange

@@ -71,6 +71,8 @@ type Exchange struct {
 	// Inner tells that the request was made within another one, by an Entrance.
 	Inner bool
 
+	alone, forgone bool // see Alone and Forgo
+
 	// Informational passes a 1xx response on to the client at once.
 	// It is nil where the client or its protocol cannot take one.
 	Informational Informer
@@ -229,7 +231,9 @@ func (x *Exchange) Tried(a Attempt) {
 // head and exchange, no cancellation from the client, no hooks, and no body
 // (the caller sets one that it owns).
 func Detach(r *http.Request) *http.Request {
-	x := *Of(r)
+	of := Of(r)
+	of.alone = false // what is detached is below its context
+	x := *of
 	x.onHead, x.onDone, x.Informational = nil, nil, nil
 	x.Attempts = nil
 	x.Params = x.Params.clone()

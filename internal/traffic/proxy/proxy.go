@@ -102,6 +102,7 @@ func (t *passage) end() {
 	if !t.released || t.watch.isTimed() || !t.ctx.Leave() {
 		return
 	}
+	t.exchange.Forgo()
 	t.state = state{}
 	if !poison.On {
 		passages.Put(t)

@@ -29,9 +29,14 @@ func TestAPassageIsUsedAgainWhereNobodyCanHaveIt(t *testing.T) {
 		"a timer of all":              {func(p *passage) { p.watch.total = time.AfterFunc(time.Hour, func() {}) }, false},
 		"who reads the client's body": {func(p *passage) { p.body = new(body) }, false},
 	} {
+		ctx := new(exchange.RequestContext)
+		ctx.Under(t.Context())
 		p := &passage{out: new(exchange.Loan)}
-		p.r = &http.Request{Method: name, Header: exchange.Ordered()}
-		p.ctx.Again(t.Context())
+		p.r = (&http.Request{Method: name, Header: exchange.Ordered()}).WithContext(ctx)
+		p.exchange = exchange.New(p.r)
+		p.exchange.Alone()
+		exchange.Begin(exchange.Nowhere(), p.r, p.exchange)
+		p.ctx.Again(ctx)
 		p.out.Make(&p.ctx, p.r, exchange.RequestHead(p.r))
 		c.keep(p)
 		p.release(&http.Response{Body: givenUp{io.NopCloser(strings.NewReader(""))}})
@@ -42,6 +47,9 @@ func TestAPassageIsUsedAgainWhereNobodyCanHaveIt(t *testing.T) {
 		}
 		if p.ctx.Err() == nil {
 			t.Errorf("%s: its context goes on", name)
+		}
+		if ctx.Cancel(nil); ctx.Leave() != (c.again && !poison.On) {
+			t.Errorf("%s: the request's own context is used again: %t", name, !c.again)
 		}
 		if kept := p.out.Request.Context(); poison.On && c.again && kept == context.Context(&p.ctx) {
 			t.Errorf("%s: its request is still there", name)

@@ -118,6 +118,9 @@ func (g *Gateway) pass(h *Handler, s *Snapshot, v *visit, n int64, within *excha
 	if target == nil {
 		return
 	}
+	if v.isAlone(target) {
+		v.Alone()
+	}
 	v.meter, v.counted = target.Meter, target.Meter
 	v.counted.Begin()
 	target.Handler.ServeHTTP(v.writer, v.request)

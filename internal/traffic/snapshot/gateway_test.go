@@ -12,8 +12,10 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/base/poison"
 	"github.com/weir-gateway/weir/internal/base/telemetry"
 	"github.com/weir-gateway/weir/internal/base/telemetry/accesslog"
+	"github.com/weir-gateway/weir/internal/base/telemetry/tracing"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/traffic/route"
 	"github.com/weir-gateway/weir/internal/traffic/snapshot"
@@ -326,5 +328,36 @@ func TestServingARequestAllocatesNoMoreThanStated(t *testing.T) {
 	engines := testing.AllocsPerRun(1000, func() { _ = begun() })
 	if got := all - engines; got > allocationsOfServing {
 		t.Errorf("%v allocations, want %d", got, allocationsOfServing)
+	}
+}
+
+// The context of a request is for the next one only where nobody was told of it who might keep it.
+func TestAContextIsUsedAgainWhereNobodyCanHaveIt(t *testing.T) {
+	filtered := func(_ *snapshot.Snapshot, r *snapshot.Route) { r.Filters = []snapshot.FilterNote{{Name: "cors"}} }
+	tracer, err := tracing.New(tracing.Options{To: "http://127.0.0.1:1", Getenv: func(string) string { return "" }}, new(tracing.Counts), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended, end := context.WithCancel(t.Context())
+	end()
+	defer tracer.Close(ended) // nobody is there to be told
+	traced := func(s *snapshot.Snapshot, _ *snapshot.Route) { s.Tracer = tracer }
+	for name, c := range map[string]struct {
+		options snapshot.Options
+		change  []func(*snapshot.Snapshot, *snapshot.Route)
+		again   bool
+	}{
+		"nobody":          {again: true},
+		"a filter":        {change: []func(*snapshot.Snapshot, *snapshot.Route){filtered}},
+		"a tracer":        {change: []func(*snapshot.Snapshot, *snapshot.Route){traced}},
+		"who is told all": {options: snapshot.Options{Visited: func(*http.Request, *exchange.Exchange, exchange.Outcome) {}}},
+	} {
+		h := gateway(t, c.options, func(_ http.ResponseWriter, r *http.Request) { exchange.Of(r).Forgo() }, c.change...)
+		ctx := new(exchange.RequestContext)
+		ctx.Under(t.Context())
+		h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/things/1", nil).WithContext(ctx))
+		if ctx.Cancel(nil); ctx.Leave() != (c.again && !poison.On) {
+			t.Errorf("%s: it is used again: %t", name, !c.again)
+		}
 	}
 }

@@ -34,6 +34,11 @@ func (v *visit) begin(w http.ResponseWriter, r *http.Request) {
 	v.writer, v.request = exchange.Begin(w, r, v.Exchange)
 }
 
+// isAlone tells whether nobody is told of the exchange who might keep anything of it, and no filter of its route is.
+func (v *visit) isAlone(target *Route) bool {
+	return len(target.Filters) == 0 && v.use.tracer == nil && v.use.gateway.options.Visited == nil
+}
+
 // end ends the exchange; abort is as in exchange.Writer.Finish.
 func (v *visit) end(abort error) {
 	outcome := v.writer.Finish(abort)

@@ -288,8 +288,11 @@ func (c *Conn) refuse(t *turn, f *fault.Fault) after {
 
 // handle calls the handler, and completes its response.
 func (c *Conn) handle(t *turn) after {
-	ctx := new(exchange.RequestContext) // which the handler may keep
-	ctx.Under(c.context())
+	ctx := t.ctx
+	if ctx == nil {
+		ctx = new(exchange.RequestContext) // which the handler may keep
+	}
+	ctx.Again(c.context())
 	defer ctx.Cancel(nil)
 	c.mu.Lock()
 	c.current = ctx
@@ -303,7 +306,10 @@ func (c *Conn) handle(t *turn) after {
 	r := t.request
 	if c.server.options.Lines {
 		ctx.Heads(t.head, t.heads)
-		exchange.SetContext(ctx, r)
+		if t.ctx != ctx {
+			t.ctx = ctx
+			exchange.SetContext(ctx, r)
+		}
 	} else {
 		r = r.WithContext(ctx) // which the handler may keep
 	}

@@ -22,6 +22,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/await"
 	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/poison"
 	"github.com/weir-gateway/weir/internal/wire/http1"
 	"github.com/weir-gateway/weir/internal/wire/http1/http1test"
 )
@@ -661,5 +662,57 @@ func TestAnAnswerComesBeforeTheEndOfWhatIsNotTaken(t *testing.T) {
 			t.Errorf("status %d", res.StatusCode)
 		}
 		road.CloseIdleConnections()
+	}
+}
+
+// A request has the context of the one before it on its connection where that was forgone and nobody has waited for its end; nothing else of that one is in it.
+func TestAContextThatWasForgoneIsTheNextRequests(t *testing.T) {
+	forgo := func(x *exchange.Exchange) { x.Alone(); x.Forgo() }
+	for name, c := range map[string]struct {
+		do    func(x *exchange.Exchange, r *http.Request)
+		again bool
+	}{
+		"forgone":           {func(x *exchange.Exchange, _ *http.Request) { forgo(x) }, !poison.On},
+		"by one of several": {func(x *exchange.Exchange, _ *http.Request) { x.Forgo() }, false},
+		"by nobody":         {func(x *exchange.Exchange, _ *http.Request) { x.Alone() }, false},
+		"waited for":        {func(x *exchange.Exchange, r *http.Request) { forgo(x); r.Context().Done() }, false},
+		"waited for below": {func(x *exchange.Exchange, r *http.Request) {
+			forgo(x)
+			_, end := context.WithCancel(r.Context())
+			end()
+		}, false},
+		"detached": {func(x *exchange.Exchange, r *http.Request) { x.Alone(); exchange.Detach(r); x.Forgo() }, false},
+	} {
+		var before *exchange.RequestContext
+		var kept *exchange.Exchange
+		h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			x := exchange.New(r)
+			if x.ID != "" || exchange.From(r.Context()) != nil || r.Context().Err() != nil {
+				t.Errorf("%s: a request begins with %+v, %v", name, x, r.Context().Err())
+			}
+			ctx, _ := r.Context().(*exchange.RequestContext)
+			if again := ctx == before; before != nil && again != c.again {
+				t.Errorf("%s: it has the same context: %t", name, again)
+			}
+			if poison.On && kept != nil && c.again && kept.ID == "an id" {
+				t.Errorf("%s: who has kept the exchange finds %q", name, kept.ID)
+			}
+			if r.Method == http.MethodGet && (r.ContentLength != 0 || r.TransferEncoding != nil || r.Trailer != nil || r.Host != "" || r.Body != http.NoBody) {
+				t.Errorf("%s: it is %+v", name, r)
+			}
+			before, kept = ctx, x
+			ew, r := exchange.Begin(w, r, x)
+			x.ID = "an id"
+			if _, err := io.Copy(io.Discard, r.Body); err != nil {
+				t.Error(err)
+			}
+			c.do(x, r)
+			ew.Finish(nil)
+		})
+		got := byOwn(t, h, "POST /first HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n1\r\na\r\n0\r\nX-Sum: 1\r\n\r\n"+
+			"GET /second HTTP/1.0\r\nConnection: keep-alive\r\n\r\nPOST /third HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 1\r\n\r\na", true)
+		if strings.Count(got, " 200 OK") != 3 {
+			t.Errorf("%s: got %q", name, got)
+		}
 	}
 }

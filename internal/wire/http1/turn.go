@@ -28,7 +28,8 @@ type turn struct {
 	gather *gather         // of the lines of heads; nil: they are for none
 	head   *exchange.Lines // of requests
 	reply  response
-	heads  *exchange.Lines // of responses
+	heads  *exchange.Lines          // of responses
+	ctx    *exchange.RequestContext // that the request has; nil: none yet
 }
 
 // framed is what is kept of a request's head that was parsed.
@@ -57,6 +58,7 @@ func newTurn() *turn {
 // lendAgain takes a turn back that a connection needs no longer.
 func (s *Server) lendAgain(t *turn) {
 	t.between()
+	*t.request, t.ctx = http.Request{}, nil // it may be long until the next one
 	t.giveOut()
 	t.in.giveBack()
 	s.turns.Put(t)
@@ -64,7 +66,13 @@ func (s *Server) lendAgain(t *turn) {
 
 // between ends the use of what belongs to one request. Nobody may use any of it afterwards.
 func (t *turn) between() {
-	*t.request = http.Request{}
+	if t.ctx != nil && t.ctx.Leave() { // then nobody has changed the request, and the next one writes all but this
+		r := t.request
+		r.Host, r.ContentLength, r.TransferEncoding, r.Trailer = "", 0, nil, nil
+	} else {
+		*t.request = http.Request{}
+		t.ctx = nil
+	}
 	t.body, t.response = nil, nil
 	t.head.Forget()
 	t.heads.Forget()
