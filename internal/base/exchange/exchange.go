@@ -85,26 +85,6 @@ type Exchange struct {
 	first  [1]Attempt // room for Attempts: most exchanges have one
 }
 
-// idName is the field that says the id of a request.
-var idName = field.Named("X-Request-Id")
-
-// SetID makes an id that of x: its text, which is plain, and the field that says so are made together, as most requests need both.
-func (x *Exchange) SetID(id []byte) {
-	x.idLine = idName.Plain(id)
-	x.ID = x.idLine.Value()
-}
-
-// IDLine is the field that says the id; "" where there is none.
-func (x *Exchange) IDLine() field.Line {
-	switch {
-	case x.ID == "":
-		return ""
-	case x.idLine.Of(idName, x.ID):
-		return x.idLine
-	}
-	return idName.Line(x.ID)
-}
-
 // Server is what serves a client's connection. It is safe for concurrent use.
 type Server interface {
 	// Leaving tells that responses over HTTP/1.x say that their connection ends.

@@ -22,6 +22,9 @@ import (
 
 // MapHead gives the Head of a header map, the Lines of one that stands for any; changes go to the map.
 func MapHead(h http.Header) Head {
+	if len(h) == 0 { // as most trailers are
+		return mapHead(h)
+	}
 	if l := LinesOf(h); l != nil {
 		return l
 	}

@@ -184,7 +184,11 @@ func (t *passage) passOne(from io.Reader, piece []byte) (n int, err error) {
 // announceTrailers names the trailers to come, where the client takes any: over
 // HTTP/1.1 it says so with `TE: trailers`.
 func (t *passage) announceTrailers(head exchange.Head, res *http.Response) {
-	names := allowedTrailers(exchange.ResponseTrailer(res))
+	section := exchange.ResponseTrailer(res)
+	if section.Len() == 0 {
+		return
+	}
+	names := allowedTrailers(section)
 	if len(names) == 0 || !t.takesTrailers() {
 		return
 	}

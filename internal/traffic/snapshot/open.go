@@ -1,7 +1,6 @@
 package snapshot
 
 import (
-	"encoding/binary"
 	"math/rand/v2"
 	"net/http"
 	"time"
@@ -39,25 +38,8 @@ func (s *Snapshot) within(x *exchange.Exchange, r *http.Request, w exchange.With
 	x.Client, x.Connection, x.Server, x.Inner = w.Of.Client, w.Of.Connection, w.Of.Server, true
 }
 
-// setID gives x an id of 128 random bits in hexadecimal, which fits a W3C trace id too.
-// It needs to be unique, not secret.
-func setID(x *exchange.Exchange) {
-	a, b := rand.Uint64(), rand.Uint64() //nolint:gosec // no secret
-	var text [32]byte
-	binary.LittleEndian.PutUint64(text[0:], digits(a))
-	binary.LittleEndian.PutUint64(text[8:], digits(a>>4))
-	binary.LittleEndian.PutUint64(text[16:], digits(b))
-	binary.LittleEndian.PutUint64(text[24:], digits(b>>4))
-	x.SetID(text[:])
-}
-
-// digits gives the hexadecimal digits of the lower half of each byte of v, all eight at once.
-func digits(v uint64) uint64 {
-	const each = 0x0101010101010101
-	v &= each * 0x0f
-	letters := (v + each*(16-10)) >> 4 & each // where the half is 10 or more
-	return v + each*'0' + letters*('a'-10-'0')
-}
+// setID gives x an id of random bits. It needs to be unique, not secret.
+func setID(x *exchange.Exchange) { x.NewID(rand.Uint64(), rand.Uint64()) } //nolint:gosec // see above
 
 // acceptID gives id back if it is short printable ASCII without blanks and
 // quotes, so that it can do no harm in a log or a header; "" otherwise.

@@ -1,0 +1,52 @@
+package exchange
+
+import (
+	"encoding/binary"
+	"strings"
+
+	"github.com/weir-gateway/weir/internal/base/field"
+)
+
+// idName is the field that says the id of a request.
+var idName = field.Named("X-Request-Id")
+
+// idDigits is how many digits an id has that NewID makes.
+const idDigits = 32
+
+// ready is the line of such an id but for its digits, which stand before the last two bytes.
+var (
+	ready      [64]byte
+	readyBytes = copy(ready[:], idName.Line(strings.Repeat("0", idDigits)))
+	readyAt    = readyBytes - len("\r\n") - idDigits
+)
+
+// NewID makes an id of 128 bits in hexadecimal, which fits a W3C trace id too, that of x: its text and the field that says so are made together, as most requests need both.
+func (x *Exchange) NewID(a, b uint64) {
+	text := ready
+	to := text[readyAt:][:idDigits]
+	binary.LittleEndian.PutUint64(to[0:], digits(a))
+	binary.LittleEndian.PutUint64(to[8:], digits(a>>4))
+	binary.LittleEndian.PutUint64(to[16:], digits(b))
+	binary.LittleEndian.PutUint64(to[24:], digits(b>>4))
+	x.idLine = field.Line(text[:readyBytes])
+	x.ID = x.idLine.Value()
+}
+
+// digits gives the hexadecimal digits of the lower half of each byte of v, all eight at once.
+func digits(v uint64) uint64 {
+	const each = 0x0101010101010101
+	v &= each * 0x0f
+	letters := (v + each*(16-10)) >> 4 & each // where the half is 10 or more
+	return v + each*'0' + letters*('a'-10-'0')
+}
+
+// IDLine is the field that says the id; "" where there is none.
+func (x *Exchange) IDLine() field.Line {
+	switch {
+	case x.ID == "":
+		return ""
+	case x.idLine != "" && x.idLine.Value() == x.ID:
+		return x.idLine
+	}
+	return idName.Line(x.ID)
+}
