@@ -90,12 +90,6 @@ func AppendAny(text []byte, name, value string) []byte {
 	return append(append(text, value...), end...)
 }
 
-// Plain is Line of a text that was found to be plain: it may stand, and neither begins nor ends with a blank. It costs one allocation.
-func (n Name) Plain(value []byte) Line {
-	var room [128]byte
-	return Line(append(append(append(room[:0], n.begin...), value...), end...))
-}
-
 // firstOf is what a line of any name and value begins with.
 func firstOf(name, value string) Known {
 	first := Know(name)
@@ -148,10 +142,4 @@ func (l Line) Is(name string) bool {
 // Says tells whether the line is of that very name and value.
 func (l Line) Says(name, value string) bool {
 	return len(l) == before+len(name)+len(separator)+len(value)+len(end) && l.nameEnd() == before+len(name) && l.Name() == name && l.Value() == value
-}
-
-// Of tells whether n would make the line of that value.
-func (l Line) Of(n Name, value string) bool {
-	at := len(n.begin)
-	return len(l) == at+len(value)+len(end) && l[1:at] == Line(n.begin[1:]) && string(l[at:at+len(value)]) == value
 }
