@@ -21,24 +21,39 @@ type said struct {
 	peer                netip.AddrPort
 	scheme, host, proto string
 	trusted             bool
-	lines               []field.Line
+
+	lines [mostSaid]field.Line
+	count int
 }
+
+// mostSaid is the most that backends are told of every client alike.
+const mostSaid = 5
 
 func (s *said) of(c *Client, proto string) bool {
 	return s.peer == c.Peer && s.scheme == c.Scheme && s.host == c.Host && s.proto == proto && s.trusted == c.Trusted
 }
 
-// Said gives the lines that say makes for a client who speaks that version of the protocol. They must not depend on the client's IP, which is
-// another one for each request that a trusted proxy sends, but on the rest: most requests of a connection have those of the request before. It may
-// be called concurrently; c may be nil.
-func (c *Connection) Said(client *Client, proto string, say func(client *Client, proto string) []field.Line) []field.Line {
+// Said gives the lines that say appends for a client who speaks that version of the protocol; last are those that it appended for one on this
+// connection before. They must not depend on the client's IP, which is another one for each request that a trusted proxy sends, but on the
+// rest: most requests of a connection have those of the request before. It may be called concurrently; c may be nil.
+func (c *Connection) Said(client *Client, proto string, say func(to, last []field.Line, client *Client, proto string) []field.Line) []field.Line {
 	if c == nil {
-		return say(client, proto)
+		return say(nil, nil, client, proto)
 	}
 	last := c.said.Load()
 	if last == nil || !last.of(client, proto) {
-		last = &said{client.Peer, client.Scheme, client.Host, proto, client.Trusted, say(client, proto)}
+		last = last.next(client, proto, say)
 		c.said.Store(last)
 	}
-	return last.lines
+	return last.lines[:last.count]
+}
+
+func (s *said) next(client *Client, proto string, say func(to, last []field.Line, client *Client, proto string) []field.Line) *said {
+	var before []field.Line
+	if s != nil && s.peer == client.Peer {
+		before = s.lines[:s.count]
+	}
+	n := &said{peer: client.Peer, scheme: client.Scheme, host: client.Host, proto: proto, trusted: client.Trusted}
+	n.count = len(say(n.lines[:0], before, client, proto))
+	return n
 }

@@ -206,29 +206,130 @@ func BenchmarkReceive(b *testing.B) {
 	}
 }
 
+// kinds are a head of these fields as either engine has it.
+func kinds(lines ...string) map[string]exchange.Head {
+	var fields []string
+	for _, line := range lines {
+		name, value, _ := strings.Cut(line, ": ")
+		fields = append(fields, name, value)
+	}
+	_, m := head(lines...)
+	return map[string]exchange.Head{"lines": exchange.MapHead(exchange.Ordered(fields...)), "a map": m}
+}
+
+// said are the fields of a head, in the order of their names.
+func said(h exchange.Head) (all []string) {
+	for name, value := range h.All() {
+		all = append(all, name+": "+value)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// What Connection names goes no further, in either direction, and neither does Connection itself.
+func TestWhatConnectionNamesEndsHere(t *testing.T) {
+	for _, c := range []struct {
+		connection []string
+		stay       string
+	}{
+		{[]string{"keep-alive"}, "X-A X-B"},
+		{[]string{"close"}, "X-A X-B"},
+		{[]string{"CLOSE"}, "X-A X-B"},
+		{[]string{"X-A"}, "X-B"},
+		{[]string{"close, x-a"}, "X-B"},
+		{[]string{"keep-alive", "X-B"}, "X-A"},
+		{[]string{"X-B,X-A", "close"}, ""},
+	} {
+		var lines, want []string
+		for _, value := range c.connection {
+			lines = append(lines, "Connection: "+value)
+		}
+		lines = append(lines, "X-A: 1", "X-B: 2", "Connection_: X-B", "Keep_Alive: 3")
+		for name := range strings.FieldsSeq(c.stay) {
+			want = append(want, name+": "+map[string]string{"X-A": "1", "X-B": "2"}[name])
+		}
+		for _, trusted := range [][]netip.Prefix{nil, {netip.MustParsePrefix("192.0.2.0/24")}} {
+			for kind, received := range kinds(lines...) {
+				forward.Receive(netip.MustParseAddrPort("192.0.2.1:1"), false, "own", received, trusted)
+				if got := without(said(received), "Connection_"); !slices.Equal(got, want) {
+					t.Errorf("of a request with %q, as %s: %q is left, want %q", c.connection, kind, got, want)
+				}
+			}
+		}
+		for kind, returned := range kinds(lines...) {
+			_, out := head()
+			forward.Response(out, returned)
+			if got := without(said(out), "Connection_", "Keep_Alive"); !slices.Equal(got, want) {
+				t.Errorf("of a response with %q, as %s: %q is left, want %q", c.connection, kind, got, want)
+			}
+		}
+	}
+}
+
+// without are fields but for those of these names.
+func without(fields []string, names ...string) []string {
+	return slices.DeleteFunc(fields, func(f string) bool {
+		name, _, _ := strings.Cut(f, ": ")
+		return slices.Contains(names, name)
+	})
+}
+
 // What a backend is told of a client is what that request says, whatever the ones before on its connection have said.
 func TestEachRequestIsToldOfItsOwnClient(t *testing.T) {
+	peer, ip := netip.MustParseAddrPort("192.0.2.1:4000"), netip.MustParseAddr("198.51.100.7")
 	on := new(exchange.Connection)
-	peer := netip.MustParseAddrPort("192.0.2.1:4000")
 	for _, c := range []struct {
-		client      exchange.Client
-		proto, want string
+		client exchange.Client
+		proto  string
+		want   string
 	}{
 		{exchange.Client{Peer: peer, Scheme: "http", Host: "a:81"}, "1.1", "1.1 weir|http|81|a:81|192.0.2.1"},
 		{exchange.Client{Peer: peer, Scheme: "http", Host: "a:81"}, "1.1", "1.1 weir|http|81|a:81|192.0.2.1"},
 		{exchange.Client{Peer: peer, Scheme: "http", Host: "b"}, "1.1", "1.1 weir|http|80|b|192.0.2.1"},
 		{exchange.Client{Peer: peer, Scheme: "https", Host: "b"}, "1.1", "1.1 weir|https|443|b|192.0.2.1"},
 		{exchange.Client{Peer: peer, Scheme: "https", Host: "b"}, "2", "2 weir|https|443|b|192.0.2.1"},
-		{exchange.Client{Peer: peer, IP: netip.MustParseAddr("198.51.100.7"), Scheme: "https", Host: "b", Trusted: true}, "2", "2 weir|https|443|b|198.51.100.7, 192.0.2.1"},
+		{exchange.Client{Peer: peer, IP: ip, Scheme: "https", Host: "b", Trusted: true}, "2", "2 weir|https|443|b|198.51.100.7, 192.0.2.1"},
+		{exchange.Client{Peer: peer, IP: ip.Next(), Scheme: "https", Host: "b", Trusted: true}, "2", "2 weir|https|443|b|198.51.100.8, 192.0.2.1"},
+		{exchange.Client{Peer: peer, Scheme: "https", Host: "b"}, "2", "2 weir|https|443|b|192.0.2.1"},
+		{exchange.Client{Peer: netip.MustParseAddrPort("192.0.2.2:4000"), Scheme: "https", Host: "b"}, "2", "2 weir|https|443|b|192.0.2.2"},
+		{exchange.Client{Scheme: "https", Host: "b"}, "2", "2 weir|https|443|b|"},
 		{exchange.Client{Scheme: "https"}, "2", "2 weir|https|443||"},
 	} {
-		_, src := head("Accept: */*")
-		h, out := head()
-		x := &exchange.Exchange{Client: c.client, Connection: on}
-		forward.Request(out, src, x, c.proto)
-		got := strings.Join([]string{h.Get("Via"), h.Get("X-Forwarded-Proto"), h.Get("X-Forwarded-Port"), h.Get("X-Forwarded-Host"), h.Get("X-Forwarded-For")}, "|")
-		if got != c.want {
-			t.Errorf("%+v over %s: %s, want %s", c.client, c.proto, got, c.want)
+		for kind, src := range kinds("Accept: */*") {
+			out := exchange.MapHead(exchange.Ordered())
+			if kind != "lines" {
+				_, out = head()
+			}
+			forward.Request(out, src, &exchange.Exchange{Client: c.client, Connection: on}, c.proto)
+			var got []string
+			for _, name := range []string{"Via", "X-Forwarded-Proto", "X-Forwarded-Port", "X-Forwarded-Host", "X-Forwarded-For"} {
+				got = append(got, strings.Join(out.Values(name), " and "))
+			}
+			if got := strings.Join(got, "|"); got != c.want {
+				t.Errorf("%+v over %s, as %s: %s, want %s", c.client, c.proto, kind, got, c.want)
+			}
+		}
+	}
+}
+
+// A connection of one client costs no memory for what is told of it, and one that asks hosts by turns no more than these.
+func TestWhatIsToldOfAClientCostsWhatChanges(t *testing.T) {
+	src, out := exchange.MapHead(exchange.Ordered("Accept", "*/*")), exchange.NewLines(20)
+	client := exchange.Client{Peer: netip.MustParseAddrPort("192.0.2.1:4000"), Scheme: "http", Host: "a"}
+	x := &exchange.Exchange{Client: client, Connection: new(exchange.Connection)}
+	for _, c := range []struct {
+		hosts []string
+		want  float64
+	}{{[]string{"a"}, 0}, {[]string{"a", "b"}, 2}} {
+		n := 0
+		got := testing.AllocsPerRun(200, func() {
+			x.Client.Host = c.hosts[n%len(c.hosts)]
+			n++
+			out.Forget()
+			forward.Request(out, src, x, "1.1")
+		})
+		if got > c.want {
+			t.Errorf("hosts %q: %v allocations for each request, want %v", c.hosts, got, c.want)
 		}
 	}
 }

@@ -54,6 +54,7 @@ func receivedBy(member string) string {
 //   - Via: the protocol version of the client's request, which RFC 9110 demands of a gateway.
 //   - X-Request-Id: the id of the exchange x.
 //
+// X-Forwarded-For comes last where a trusted peer has told of others, and else before the id.
 // proto is the client's protocol version as Via writes it ("1.1", "2"). dst must
 // be empty. Values are shared with src.
 func Request(dst, src exchange.Head, x *exchange.Exchange, proto string) {
@@ -76,16 +77,19 @@ func Request(dst, src exchange.Head, x *exchange.Exchange, proto string) {
 	}
 }
 
-// say makes the lines that are the same for all requests of a client. The first one is Via.
-func say(client *exchange.Client, proto string) []field.Line {
-	said := []field.Line{names.via.Line(proto + " " + pseudonym), names.proto.Line(client.Scheme), names.port.Line(portOf(client))}
+// say appends the lines that are the same for all requests of a client. The first one is Via. last are those of another one with that peer.
+func say(to, last []field.Line, client *exchange.Client, proto string) []field.Line {
+	to = append(to, viaOf(proto), schemeOf(client), portOf(client))
 	if client.Host != "" {
-		said = append(said, names.host.Line(client.Host))
+		to = append(to, names.host.Line(client.Host))
 	}
-	if !client.Trusted && client.Peer.IsValid() {
-		said = append(said, names.client.Line(client.Peer.Addr().String()))
+	if client.Trusted || !client.Peer.IsValid() {
+		return to
 	}
-	return said
+	if n := len(last); n > 0 && last[n-1].Known() == field.XForwardedFor {
+		return append(to, last[n-1])
+	}
+	return append(to, names.client.Line(client.Peer.Addr().String()))
 }
 
 // notPassed are the names of a stripped request that do not go on as they are.
@@ -120,21 +124,48 @@ func element(peer netip.Addr) string {
 	return string(appendValue([]byte("for="), node))
 }
 
-// portOf is the port that the client called: of its authority, or its scheme's own.
-func portOf(client *exchange.Client) string {
+// The lines of most requests.
+var (
+	via11     = names.via.Line("1.1 " + pseudonym)
+	overHTTP  = names.proto.Line(schemeHTTP)
+	overHTTPS = names.proto.Line(schemeHTTPS)
+	port80    = names.port.Line("80")
+	port443   = names.port.Line("443")
+)
+
+func viaOf(proto string) field.Line {
+	if proto == "1.1" {
+		return via11
+	}
+	return names.via.Line(proto + " " + pseudonym)
+}
+
+func schemeOf(client *exchange.Client) field.Line {
+	switch client.Scheme {
+	case schemeHTTP:
+		return overHTTP
+	case schemeHTTPS:
+		return overHTTPS
+	default:
+		return names.proto.Line(client.Scheme)
+	}
+}
+
+// portOf says the port that the client called: of its authority, or its scheme's own.
+func portOf(client *exchange.Client) field.Line {
 	for i := len(client.Host) - 1; i >= 0; i-- {
 		c := client.Host[i]
 		if c == ':' && i < len(client.Host)-1 {
-			return client.Host[i+1:]
+			return names.port.Line(client.Host[i+1:])
 		}
 		if c < '0' || c > '9' {
 			break // there is none: a name or an address ends here
 		}
 	}
 	if client.Scheme == schemeHTTPS {
-		return "443"
+		return port443
 	}
-	return "80"
+	return port80
 }
 
 // Response copies from a backend's response head the fields that belong to the
