@@ -77,7 +77,7 @@ func (g *Gateway) Refuse(w http.ResponseWriter, r *http.Request, f *fault.Fault)
 	setID(v.Exchange)
 	v.Start = time.Now()
 	on := g.options.Connection(r.Context())
-	v.Client.Peer, v.Server = on.Peer, on.Server
+	v.Connection, v.Server, v.Client.Peer = on, on.Server, on.Peer
 	v.Client.IP = v.Client.Peer.Addr()
 	if s := g.Current(); s != nil {
 		v.use.log = s.AccessLog

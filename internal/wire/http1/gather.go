@@ -31,7 +31,7 @@ type heeded struct {
 // fields takes the lines that b begins with up to the empty one, at most so many, and has heed judge those that Weir heeds. It gives what
 // follows; nil where the end has not come.
 func (g *gather) fields(b []byte, split splitter, most int, heed func(field.Known, []byte) Reason) (rest []byte, reason Reason) {
-	if g.begins(b) && g.count <= most {
+	if g.beginsAgain(b) {
 		return g.sameFields(b, heed)
 	}
 	rest = b
@@ -66,12 +66,12 @@ func (g *gather) fields(b []byte, split splitter, most int, heed func(field.Know
 	}
 }
 
-// begins begins with a head, and tells whether its fields are those of the head before, whose lines have all been made.
-func (g *gather) begins(b []byte) bool {
+// beginsAgain begins with a head, and tells whether its fields are those of the head before.
+func (g *gather) beginsAgain(b []byte) bool {
 	if g == nil {
 		return false
 	}
-	if len(g.section) > 0 && len(g.made) == 0 && bytes.HasPrefix(b, g.section) {
+	if len(g.section) > 0 && bytes.HasPrefix(b, g.section) {
 		return true
 	}
 	g.begin()
@@ -100,7 +100,8 @@ func (g *gather) remember(section []byte) {
 	}
 }
 
-// heed remembers where a value stands that is heeded, in b, where that may be remembered.
+// heed remembers where a value stands that is heeded, in b, where that may be remembered. It is told by what is behind it: nobody who cuts b
+// takes from its capacity.
 func (g *gather) heed(known field.Known, b, value []byte) {
 	if begin := cap(b) - cap(value); g != nil && begin+len(value) <= mostGathered {
 		g.heeded = append(g.heeded, heeded{known, uint16(begin), uint16(begin + len(value))})

@@ -115,7 +115,9 @@ func (l *link) forget() {
 	delete(c.links, l)
 	if s.all--; s.all == 0 {
 		delete(c.shelves, s.host)
-		c.latest = nil
+		if c.latest == s {
+			c.latest = nil
+		}
 	}
 }
 

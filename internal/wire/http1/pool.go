@@ -125,7 +125,7 @@ func (l *link) rests(now time.Duration) {
 	if l.until > 0 {
 		return
 	}
-	l.until = now + l.rest
+	l.until, l.gather = now+l.rest, gather{}
 	if l.room != nil {
 		l.client.rooms.Put(l.room)
 		l.room = nil

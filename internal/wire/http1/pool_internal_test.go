@@ -75,7 +75,7 @@ func TestAHostIsForgottenWithItsLastConnection(t *testing.T) {
 	c.patrol()
 	c.mu.Lock()
 	for l := range c.links {
-		if l.room != nil || l.until == 0 {
+		if l.room != nil || l.gather.lines != nil || l.until == 0 {
 			t.Error("the patrol has seen a connection that is unused, and it has memory still")
 		}
 	}
