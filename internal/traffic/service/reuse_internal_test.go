@@ -152,10 +152,10 @@ func TestAnAttemptThatWaitsForItsNextUseHoldsNothing(t *testing.T) {
 	}
 	s := reuser(t, func(*http.Request) {})
 	a := asking(t, s, laden(t), false)
-	a.proves, a.counted, a.trial = true, true, 7
+	a.told, a.proves, a.counted, a.trial = true, true, true, 7
 	a.Released()
 	if a.service != nil || a.state != nil || a.req != nil || a.body != nil || a.call != nil || a.lasting != nil || a.settled.Load() ||
-		a.proves || a.counted || a.trial != noTrial || a.head != (finding{}) || a.url != (url.URL{}) {
+		a.told || a.proves || a.counted || a.trial != noTrial || a.head != (finding{}) || a.url != (url.URL{}) {
 		t.Errorf("%+v", a)
 	}
 	held := []string{"Proto", "ProtoMajor", "ProtoMinor", "ContentLength", "Close", "URL"} // numbers, and what is the attempt's

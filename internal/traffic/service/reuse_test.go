@@ -5,6 +5,9 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"path"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -15,6 +18,7 @@ import (
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/discovery"
 	"github.com/weir-gateway/weir/internal/traffic/service"
+	"github.com/weir-gateway/weir/internal/traffic/service/balance"
 	"github.com/weir-gateway/weir/internal/wire/transport"
 )
 
@@ -94,4 +98,115 @@ func askWith(t *testing.T, s *service.Service, client, i int) (res *http.Respons
 		return nil, ""
 	}
 	return res, strings.Join([]string{method, host, path, of, content}, " ")
+}
+
+// An attempt whose memory had an answer that came whole with its head, and was judged with that, waits for the end of its own
+// answer, whether its request is the trial of a breaker or any other one.
+func TestAnAnswerThatBreaksOffCountsWhateverTheMemoryOfItsAttemptHadBefore(t *testing.T) {
+	if *engine != string(config.OwnEngine) || poison.On {
+		t.Skip("no attempt is used again")
+	}
+	backends := []string{breaking(t), breaking(t)} // for the last one is never ejected
+	connections, err := transport.New(transport.Options{Engine: config.OwnEngine})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer connections.CloseIdle()
+	for name, before := range map[string]int{"a request": http.StatusOK, "a trial": http.StatusServiceUnavailable} {
+		t.Run(name, func(t *testing.T) {
+			const tries = 1000 // pools forget some things while races are looked for
+			for range tries {
+				if breaksOff(t, connections, backends, before) {
+					return
+				}
+			}
+			t.Error("no attempt was used again")
+		})
+	}
+}
+
+// breaking gives the address of a backend that answers with the status of the path, and breaks its answer off where that is 206.
+func breaking(t *testing.T) (address string) {
+	t.Helper()
+	backend := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		status, _ := strconv.Atoi(path.Base(r.URL.Path))
+		if status != http.StatusPartialContent {
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, "whole")
+			return
+		}
+		w.Header().Set("Content-Length", "100")
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, "the beginning")
+		_ = http.NewResponseController(w).Flush()
+		panic(http.ErrAbortHandler)
+	}))
+	t.Cleanup(backend.Close)
+	return backend.Listener.Addr().String()
+}
+
+// breaksOff sends requests that are answered whole, the last one with a status, which opens the breaker where it is a failure,
+// and one whose answer breaks off. It tells whether that had the attempt of the one before.
+func breaksOff(t *testing.T, connections http.RoundTripper, backends []string, before int) (again bool) {
+	t.Helper()
+	s := service.New(service.Options{
+		Name: "users", Transport: connections, Timeouts: config.Timeouts{Head: time.Minute}, Log: quiet(),
+		Selection: service.Selection{Outlier: config.Outlier{Failures: 1, Eject: time.Hour, Longest: time.Hour, Share: 100}},
+		Balance: service.Balance{
+			Settings: balance.Settings{Way: balance.RoundRobin},
+			Breaker:  &config.Breaker{Failures: 1, Window: time.Minute, Least: 1, Pause: time.Millisecond},
+		},
+	})
+	defer s.Close()
+	s.Set(endpoints(backends...))
+	var used *http.Request
+	for _, status := range []int{http.StatusOK, http.StatusOK, before} { // an attempt that has dialled is not used again
+		res := askFor(t, s, status)
+		whole, ok := res.Body.(interface{ Whole() bool })
+		if content, err := io.ReadAll(res.Body); err != nil || string(content) != "whole" || !ok {
+			t.Fatalf("%q, %v, of a %T", content, err, res.Body)
+		}
+		used = nil
+		if whole.Whole() {
+			used = res.Request
+		}
+		_ = res.Body.Close()
+		exchange.Release(res)
+	}
+	res := askFor(t, s, http.StatusPartialContent)
+	again = res.Request == used
+	if _, err := io.ReadAll(res.Body); err == nil {
+		t.Fatal("the answer did not break off")
+	}
+	_ = res.Body.Close()
+	now, ejected := s.Status(), 0
+	for _, e := range now.Endpoints {
+		if e.State == service.Ejected && strings.Contains(e.Why, "the answer broke off") {
+			ejected++
+		}
+	}
+	if ejected != 1 || !now.Resting {
+		t.Fatalf("the memory was used before: %t; %d endpoints are ejected, the breaker is open: %t", again, ejected, now.Resting)
+	}
+	exchange.Discard(askFor(t, s, http.StatusOK)) // the next one may try
+	return again
+}
+
+// askFor asks for an answer with a status, as soon as the breaker of s lets one try.
+func askFor(t *testing.T, s *service.Service, status int) *http.Response {
+	t.Helper()
+	for began := time.Now(); time.Since(began) < 10*time.Second; runtime.Gosched() {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, fmt.Sprint("http://weir/", status), http.NoBody)
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch res, err := s.RoundTrip(req); {
+		case err == nil:
+			return res
+		case code(err) != "breaker-open":
+			t.Fatal(err)
+		}
+	}
+	t.Fatal("the breaker lets none try")
+	return nil
 }
