@@ -7,6 +7,8 @@ import (
 	"net"
 	"strings"
 	"testing"
+
+	"github.com/weir-gateway/weir/internal/base/await"
 )
 
 // halting takes a part of what it is given, and then fails or panics.
@@ -98,6 +100,48 @@ func TestABodyIsWrittenWhenItsConnectionIsFree(t *testing.T) {
 	})
 	if _, err := res.Body.(io.WriterTo).WriteTo(meanwhile); err != nil || got.String() != strings.Repeat("x", 1024) || dialled != 1 {
 		t.Errorf("%v, %d bytes, %d connections", err, got.Len(), dialled)
+	}
+}
+
+// What came behind the content that was asked for is nobody's answer: a connection that it came on has no other request.
+func TestAConnectionThatBroughtMoreThanTheBodyThatWroteItselfIsClosed(t *testing.T) {
+	for name, before := range map[string]int{"a fresh connection": 0, "a kept one": 1} {
+		t.Run(name, func(t *testing.T) {
+			e := newEndpoint(t, await.Patience)
+			answer := e.ask(t.Context(), t, "GET", nil)
+			conn, in := e.accepts(t)
+			hears(t, in)
+			for range before {
+				says(t, conn, fine)
+				(<-answer).writes(t)
+				answer = e.ask(t.Context(), t, "GET", nil)
+				hears(t, in)
+			}
+			says(t, conn, fine+"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
+			(<-answer).writes(t)
+			ends(t, in)
+			answer = e.ask(t.Context(), t, "GET", nil)
+			conn, in = e.accepts(t)
+			hears(t, in)
+			says(t, conn, strings.Replace(fine, "ok", "OK", 1)) // its own
+			if got := (<-answer).reads(t); got != "OK" || e.dials.Load() != 2 {
+				t.Errorf("the answer is %q, over %d connections", got, e.dials.Load())
+			}
+		})
+	}
+}
+
+// writes has the content of an answer write itself, which is "ok" and has come with the head.
+func (a answered) writes(t *testing.T) {
+	t.Helper()
+	if a.err != nil {
+		t.Fatal(a.err)
+	}
+	defer func() { _ = a.res.Body.Close() }()
+	var got bytes.Buffer
+	whole := a.res.Body.(interface{ Whole() bool }).Whole()
+	if _, err := a.res.Body.(io.WriterTo).WriteTo(&got); err != nil || got.String() != "ok" || !whole {
+		t.Fatalf("it has written %q, %v; it had come whole: %t", got.String(), err, whole)
 	}
 }
 

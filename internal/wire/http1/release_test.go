@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/weir-gateway/weir/internal/base/await"
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/field"
 	"github.com/weir-gateway/weir/internal/base/poison"
@@ -123,5 +124,110 @@ func TestWhoFollowsAnAnswerIsToldOfItsRelease(t *testing.T) {
 		if told := ask(c.req, c.read); told.released != c.want {
 			t.Errorf("%s: told %d times", c.what, told.released)
 		}
+	}
+}
+
+// slow is content whose Read waits until it is told to end, whoever closes it, and which tells of both.
+type slow struct {
+	name       string
+	begun, end chan struct{}
+	closes     chan<- string
+}
+
+func (s slow) Read([]byte) (int, error) {
+	s.begun <- struct{}{}
+	<-s.end
+	return 0, io.EOF
+}
+
+func (s slow) Close() error { s.closes <- s.name; return nil }
+
+// A response that was released while the content of its request is sent yet leaves its memory to whoever sends that: nothing of
+// it is the next request's.
+func TestAReleasedResponseWhoseContentIsSentYetIsNotUsedAgain(t *testing.T) {
+	e, closes := newEndpoint(t, await.Patience), make(chan string, 10)
+	post := func(name string) (slow, <-chan answered) {
+		content := slow{name, make(chan struct{}, 1), make(chan struct{}), closes}
+		req := proxied(t, e.address, true)
+		req.Method, req.Body, req.ContentLength = http.MethodPost, content, -1
+		answers := make(chan answered, 1)
+		go func() {
+			res, err := e.client.RoundTrip(req)
+			answers <- answered{res, err}
+		}()
+		return content, answers
+	}
+	first, answer := post("first")
+	conn, in := e.accepts(t)
+	if _, err := http.ReadRequest(in); err != nil {
+		t.Fatal(err)
+	}
+	await.From(t, "the content is read", first.begun)
+	says(t, conn, strings.Replace(fine, "\r\n", "\r\nConnection: close\r\n", 1))
+	early := <-answer
+	if text := early.reads(t); text != "ok" || exchange.Release(early.res) {
+		t.Errorf("the answer is %q, and nobody is said to have the request whose content is read", text)
+	}
+	if name := await.From(t, "the content is given up", closes); name != "first" {
+		t.Errorf("the content that was given up is the %s one", name)
+	}
+	second, answer := post("second")
+	conn, in = e.accepts(t)
+	req, err := http.ReadRequest(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	await.From(t, "the next content is read", second.begun)
+	close(first.end)
+	if name := await.From(t, "who sends content closes it", closes); name != "first" {
+		t.Errorf("who has sent the first content has closed the %s one", name)
+	}
+	close(second.end)
+	if content, err := io.ReadAll(req.Body); len(content) > 0 || err != nil {
+		t.Errorf("the second content is %q, %v", content, err)
+	}
+	says(t, conn, strings.Replace(fine, "ok", "OK", 1))
+	if text := (<-answer).reads(t); text != "OK" {
+		t.Errorf("the second answer is %q", text)
+	}
+}
+
+// A response without content is over as soon as it is there, but not released before whoever has it was told so by a Read or a Close.
+func TestAResponseWithoutContentIsReleasedWhenItWasReadOrClosed(t *testing.T) {
+	for name, end := range map[string]func(body io.ReadCloser) error{
+		"read":    func(body io.ReadCloser) error { _, err := io.Copy(io.Discard, body); return err },
+		"closed":  io.ReadCloser.Close,
+		"written": func(body io.ReadCloser) error { _, err := body.(io.WriterTo).WriteTo(io.Discard); return err },
+	} {
+		t.Run(name, func(t *testing.T) {
+			e := newEndpoint(t, await.Patience)
+			answer := e.ask(t.Context(), t, "GET", nil)
+			conn, in := e.accepts(t)
+			hears(t, in)
+			says(t, conn, fine)
+			(<-answer).reads(t) // from now on nobody dials
+			answers := make(chan answered, 1)
+			go func() {
+				res, err := e.client.RoundTrip(proxied(t, e.address, true))
+				answers <- answered{res, err}
+			}()
+			hears(t, in)
+			says(t, conn, "HTTP/1.1 204 No Content\r\nServer: nginx\r\n\r\n")
+			got := <-answers
+			if got.err != nil {
+				t.Fatal(got.err)
+			}
+			told, body := new(returning), got.res.Body
+			body.(interface{ OnEnd(e exchange.Ending) }).OnEnd(told)
+			if exchange.Release(got.res) || told.released > 0 || exchange.ResponseHead(got.res).Get("Server") != "nginx" {
+				t.Errorf("it was released before it was %s; %+v was told", name, *told)
+			}
+			if err := end(body); err != nil {
+				t.Fatal(err)
+			}
+			if !exchange.Release(got.res) || *told != (returning{1, 1}) {
+				t.Errorf("it was not released; %+v was told", *told)
+			}
+		})
 	}
 }
