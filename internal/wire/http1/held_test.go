@@ -7,8 +7,7 @@ import (
 	"net"
 	"strings"
 	"testing"
-
-	"github.com/weir-gateway/weir/internal/base/await"
+	"time"
 )
 
 // halting takes a part of what it is given, and then fails or panics.
@@ -107,7 +106,7 @@ func TestABodyIsWrittenWhenItsConnectionIsFree(t *testing.T) {
 func TestAConnectionThatBroughtMoreThanTheBodyThatWroteItselfIsClosed(t *testing.T) {
 	for name, before := range map[string]int{"a fresh connection": 0, "a kept one": 1} {
 		t.Run(name, func(t *testing.T) {
-			e := newEndpoint(t, await.Patience)
+			e := newEndpoint(t, time.Hour)
 			answer := e.ask(t.Context(), t, "GET", nil)
 			conn, in := e.accepts(t)
 			hears(t, in)

@@ -127,27 +127,26 @@ func TestWhoFollowsAnAnswerIsToldOfItsRelease(t *testing.T) {
 	}
 }
 
-// slow is content whose Read waits until it is told to end, whoever closes it, and which tells of both.
+// slow is content whose Reads give nothing, and that only when they are told to, whoever closes it. It tells of them.
 type slow struct {
-	name       string
-	begun, end chan struct{}
-	closes     chan<- string
+	name  string
+	reads chan<- string
+	gives chan error
 }
 
 func (s slow) Read([]byte) (int, error) {
-	s.begun <- struct{}{}
-	<-s.end
-	return 0, io.EOF
+	s.reads <- s.name
+	return 0, <-s.gives
 }
 
-func (s slow) Close() error { s.closes <- s.name; return nil }
+func (s slow) Close() error { return nil }
 
 // A response that was released while the content of its request is sent yet leaves its memory to whoever sends that: nothing of
 // it is the next request's.
 func TestAReleasedResponseWhoseContentIsSentYetIsNotUsedAgain(t *testing.T) {
-	e, closes := newEndpoint(t, await.Patience), make(chan string, 10)
+	e, reads := newEndpoint(t, await.Patience), make(chan string, 10)
 	post := func(name string) (slow, <-chan answered) {
-		content := slow{name, make(chan struct{}, 1), make(chan struct{}), closes}
+		content := slow{name, reads, make(chan error, 2)}
 		req := proxied(t, e.address, true)
 		req.Method, req.Body, req.ContentLength = http.MethodPost, content, -1
 		answers := make(chan answered, 1)
@@ -162,14 +161,13 @@ func TestAReleasedResponseWhoseContentIsSentYetIsNotUsedAgain(t *testing.T) {
 	if _, err := http.ReadRequest(in); err != nil {
 		t.Fatal(err)
 	}
-	await.From(t, "the content is read", first.begun)
+	if name := await.From(t, "the content is read", reads); name != "first" {
+		t.Errorf("the %s content is read", name)
+	}
 	says(t, conn, strings.Replace(fine, "\r\n", "\r\nConnection: close\r\n", 1))
 	early := <-answer
 	if text := early.reads(t); text != "ok" || exchange.Release(early.res) {
 		t.Errorf("the answer is %q, and nobody is said to have the request whose content is read", text)
-	}
-	if name := await.From(t, "the content is given up", closes); name != "first" {
-		t.Errorf("the content that was given up is the %s one", name)
 	}
 	second, answer := post("second")
 	conn, in = e.accepts(t)
@@ -177,12 +175,15 @@ func TestAReleasedResponseWhoseContentIsSentYetIsNotUsedAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	await.From(t, "the next content is read", second.begun)
-	close(first.end)
-	if name := await.From(t, "who sends content closes it", closes); name != "first" {
-		t.Errorf("who has sent the first content has closed the %s one", name)
+	if name := await.From(t, "the next content is read", reads); name != "second" {
+		t.Errorf("the %s content is read", name)
 	}
-	close(second.end)
+	first.gives <- nil
+	if name := await.From(t, "the content is read on", reads); name != "first" {
+		t.Errorf("who reads the first content reads the %s one", name)
+	}
+	first.gives <- io.EOF
+	second.gives <- io.EOF
 	if content, err := io.ReadAll(req.Body); len(content) > 0 || err != nil {
 		t.Errorf("the second content is %q, %v", content, err)
 	}
