@@ -1,13 +1,17 @@
 package http1_test
 
 import (
+	"bufio"
 	"bytes"
 	"errors"
 	"io"
 	"net"
+	"net/http"
 	"strings"
+	"sync"
 	"testing"
-	"time"
+
+	"github.com/weir-gateway/weir/internal/base/await"
 )
 
 // halting takes a part of what it is given, and then fails or panics.
@@ -106,7 +110,7 @@ func TestABodyIsWrittenWhenItsConnectionIsFree(t *testing.T) {
 func TestAConnectionThatBroughtMoreThanTheBodyThatWroteItselfIsClosed(t *testing.T) {
 	for name, before := range map[string]int{"a fresh connection": 0, "a kept one": 1} {
 		t.Run(name, func(t *testing.T) {
-			e := newEndpoint(t, time.Hour)
+			e := newEndpoint(t, await.Patience)
 			answer := e.ask(t.Context(), t, "GET", nil)
 			conn, in := e.accepts(t)
 			hears(t, in)
@@ -118,11 +122,25 @@ func TestAConnectionThatBroughtMoreThanTheBodyThatWroteItselfIsClosed(t *testing
 			}
 			says(t, conn, fine+"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil")
 			(<-answer).writes(t)
-			ends(t, in)
+			var serving sync.WaitGroup
+			over := make(chan struct{})
+			defer func() { close(over); _ = conn.Close(); serving.Wait() }()
+			serving.Go(func() {
+				if _, err := http.ReadRequest(in); err == nil {
+					_, _ = io.WriteString(conn, fine)
+				}
+			})
 			answer = e.ask(t.Context(), t, "GET", nil)
-			conn, in = e.accepts(t)
-			hears(t, in)
-			says(t, conn, strings.Replace(fine, "ok", "OK", 1)) // its own
+			serving.Go(func() {
+				select {
+				case another := <-e.conns:
+					defer another.Close()
+					if _, err := http.ReadRequest(bufio.NewReader(another)); err == nil {
+						_, _ = io.WriteString(another, strings.Replace(fine, "ok", "OK", 1))
+					}
+				case <-over:
+				}
+			})
 			if got := (<-answer).reads(t); got != "OK" || e.dials.Load() != 2 {
 				t.Errorf("the answer is %q, over %d connections", got, e.dials.Load())
 			}
