@@ -125,6 +125,6 @@ func fieldsOf(t *turn) map[string]any {
 
 // headOf is the map that a field is, nil where it is something else.
 func headOf(value reflect.Value) http.Header {
-	head, _ := value.Interface().(http.Header)
+	head, _ := reflect.TypeAssert[http.Header](value)
 	return head
 }
