@@ -30,7 +30,7 @@ func (r *round) lend() *answerBody {
 // Release says that nobody uses the response any more, neither its head nor its body, and tells
 // whether nobody has its request either, nor the context of that: nothing of it is being sent any more, the response was read to its end, and no
 // connection was made for it, as resolvers ask a context for its values after they have answered.
-// It must be called when a Close, or the Read that came to the end, has returned, never beside one: that may have the round yet.
+// It must be called when a Close, or the Read or WriteTo that came to the end, has returned, never beside one: that may have the round yet.
 func (b *answerBody) Release() (request bool) {
 	r := b.round.Load()
 	if r == nil || !onlyEOF(r.err) || !r.ended.Load() {
