@@ -211,9 +211,8 @@ func (x *Exchange) Tried(a Attempt) {
 // head and exchange, no cancellation from the client, no hooks, and no body
 // (the caller sets one that it owns).
 func Detach(r *http.Request) *http.Request {
-	of := Of(r)
-	of.alone = false // what is detached is below its context
-	x := *of
+	x := *Of(r)
+	_ = r.Context().Done() // what is detached is below this context, and one whose end was asked for is never used again
 	x.onHead, x.onDone, x.Informational = nil, nil, nil
 	x.Attempts = nil
 	x.Params = x.Params.clone()
