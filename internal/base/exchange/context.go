@@ -34,12 +34,8 @@ func (c *RequestContext) Leave() bool {
 		return false
 	}
 	c.x, c.head, c.reply = nil, nil, nil
-	c.room = Exchange{}
-	if poison.On {
-		stale := [1]string{}
-		poison.Lines(stale[:])
-		c.room = Exchange{ID: stale[0], Host: stale[0], Path: stale[0], Query: stale[0], Route: stale[0]}
-	}
+	stale := poison.Text()
+	c.room = Exchange{ID: stale, Host: stale, Path: stale, Query: stale, Route: stale}
 	return !poison.On
 }
 

@@ -10,6 +10,9 @@ import (
 // On tells that memory that is used again is scrambled.
 const On = false
 
+// Text is empty.
+func Text() string { return "" }
+
 // Bytes does nothing.
 func Bytes([]byte) {}
 

@@ -16,6 +16,9 @@ const On = true
 // stale is found by who has kept a text.
 const stale = "this was kept when it was somebody else's already"
 
+// Text is what stands in the place of a text that was somebody's.
+func Text() string { return stale }
+
 // Bytes scrambles b.
 func Bytes(b []byte) {
 	for i := range b {

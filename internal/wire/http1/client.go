@@ -40,7 +40,10 @@ type ClientOptions struct {
 //
 // A response's body also has the methods OnEnd(exchange.Ending), which must be called before
 // the body is used, and Late() bool; see package transport. That of a 101 response is an
-// io.ReadWriteCloser with CloseWrite() error. A Client is safe for concurrent use.
+// io.ReadWriteCloser with CloseWrite() error. Any other is an exchange.Lent, and may be given to
+// exchange.Release when it was read to its end or closed: the *http.Response, its head and all that
+// was read of them but texts are another request's then. Who does not release has them for as long as
+// he likes. A Client is safe for concurrent use.
 type Client struct {
 	options ClientOptions
 	start   time.Time
