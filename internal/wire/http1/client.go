@@ -78,6 +78,7 @@ func NewClient(o ClientOptions) *Client {
 
 // RoundTrip sends req and gives the response when its head is there.
 func (c *Client) RoundTrip(req *http.Request) (*http.Response, error) {
+	joinCohort()
 	for again := false; ; again = true {
 		r := c.begin(req)
 		if again || !c.take(r, req.URL.Host) {

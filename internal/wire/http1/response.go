@@ -535,6 +535,7 @@ func (w *response) finish() error {
 	case hasContent(w.status) && !w.isHead && w.declared >= 0 && w.declared != w.written:
 		w.ends = true // the client sees that content is missing
 	}
+	joinCohort()
 	err := w.send()
 	w.give()
 	return err

@@ -68,6 +68,7 @@ func (c *Conn) serve(t *turn) {
 			after = ends
 		}
 		if after == goesOn {
+			joinCohort()
 			continue
 		}
 		c.part(t, after)

@@ -1,0 +1,79 @@
+package http1
+
+import (
+	"runtime"
+	"runtime/metrics"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/weir-gateway/weir/internal/base/poison"
+)
+
+// A request runs through more code than the processor's first cache has room for, and the system's own code between: where
+// each goes from its begin to its end by itself, most of that is fetched anew for each. So where many are ready at the same time
+// they go step by step instead: who has come to the end of one waits until the others have come there too, and the code of a step,
+// and of the system's call that it ends with, is fetched once for them all (cohort scheduling: Larus and Parkes, "Using
+// Cohort Scheduling to Enhance Server Performance", USENIX 2002). To wait is to go behind everybody who is ready, in the runtime's
+// queue, which costs less than what it saves, but where there is nobody to wait for, or they do more than that themselves.
+
+// cohort is what tells whether to wait; there is one in a process, as there is one such queue.
+type cohort struct {
+	forms atomic.Bool // requests wait for each other
+
+	mu    sync.Mutex // guards what follows
+	asked time.Time  // when the queue was looked at last
+	ready float64    // how many goroutines were in it of late
+}
+
+// cohorts is that of this process.
+var cohorts cohort
+
+// joinCohort lets those who are ready come to where the caller is, if that pays. No lock may be held.
+func joinCohort() {
+	if cohorts.forms.Load() || poison.On { // then the tests do, whatever pays
+		runtime.Gosched()
+	}
+}
+
+// look finds out whether it pays to wait, not more often than there is a tick.
+func (c *cohort) look() {
+	if !c.mu.TryLock() {
+		return
+	}
+	defer c.mu.Unlock()
+	begun := time.Now()
+	if begun.Sub(c.asked) < tick/2 {
+		return
+	}
+	c.asked = begun
+	ready := readyGoroutines()
+	runtime.Gosched()
+	c.judge(ready, time.Since(begun), runtime.GOMAXPROCS(0))
+}
+
+// What a goroutine may do until it waits, on average, so that waiting for it pays, and how much of what was seen before
+// the last look says about how many there are.
+const (
+	longestStep = 50 * time.Microsecond
+	memory      = 0.75
+)
+
+// judge heeds that so many goroutines were ready, and that it took so long until each had its turn. Where some of them
+// work for long, as one does that shakes hands for TLS, who has little to do would wait for them again and again.
+func (c *cohort) judge(ready int, took time.Duration, processors int) {
+	c.ready = memory*c.ready + (1-memory)*float64(ready)
+	least := 2 * float64(processors)
+	if c.forms.Load() {
+		least /= 2 // what is so by a hair does not change with each look
+	}
+	steps := took * time.Duration(processors) / longestStep // that would have fitted in
+	c.forms.Store(c.ready >= least && int(steps) <= max(1, ready))
+}
+
+// readyGoroutines is how many goroutines wait for a processor.
+func readyGoroutines() int {
+	sample := []metrics.Sample{{Name: "/sched/goroutines/runnable:goroutines"}}
+	metrics.Read(sample)
+	return int(sample[0].Value.Uint64()) //nolint:gosec // there are not that many
+}
