@@ -12,7 +12,7 @@ import (
 
 // A request runs through more code than the processor's first cache has room for, and the system's own code between: where
 // each goes from its begin to its end by itself, most of that is fetched anew for each. So where many are ready at the same time
-// they go step by step instead: who has come to the end of one waits until the others have come there too, and the code of a step,
+// they go stage by stage instead: who has come to the end of one waits until the others have come there too, and the code of a stage,
 // and of the system's call that it ends with, is fetched once for them all (cohort scheduling: Larus and Parkes, "Using
 // Cohort Scheduling to Enhance Server Performance", USENIX 2002). To wait is to go behind everybody who is ready, in the runtime's
 // queue, which costs less than what it saves, but where there is nobody to wait for, or they do more than that themselves.
@@ -55,7 +55,7 @@ func (c *cohort) look() {
 // What a goroutine may do until it waits, on average, so that waiting for it pays, and how much of what was seen before
 // the last look says about how many there are.
 const (
-	longestStep = 50 * time.Microsecond
+	longestStage = 50 * time.Microsecond
 	memory      = 0.75
 )
 
@@ -67,8 +67,8 @@ func (c *cohort) judge(ready int, took time.Duration, processors int) {
 	if c.forms.Load() {
 		least /= 2 // what is so by a hair does not change with each look
 	}
-	steps := took * time.Duration(processors) / longestStep // that would have fitted in
-	c.forms.Store(c.ready >= least && int(steps) <= max(1, ready))
+	stages := took * time.Duration(processors) / longestStage // that would have fitted in
+	c.forms.Store(c.ready >= least && int(stages) <= max(1, ready))
 }
 
 // readyGoroutines is how many goroutines wait for a processor.

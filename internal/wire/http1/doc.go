@@ -24,6 +24,7 @@
 //   - turn.go: what is used again; poison.go: how that is found out.
 //   - park.go, porter*.go: who waits while nothing is asked.
 //   - sweep.go, gone*.go: who has waited for too long, or has left.
+//   - cohort.go: requests that are ready at the same time, which wait for each other, and when.
 //
 // The Client asks endpoints, as an http.RoundTripper:
 //
