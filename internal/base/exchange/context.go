@@ -16,15 +16,14 @@ type RequestContext struct {
 	cancel.Context
 
 	x           *Exchange // nil before Begin
-	head, reply *double   // of the request, and of the response to come; nil: nobody has told them
+	head, reply *Lines    // of the request, and of the response to come; nil: nobody has told them
 	room        Exchange
 }
 
 // Heads tells c which Lines the heads of its request and of the response to come are, so that nobody has to look for them. It must be called
 // before anybody else has c.
 func (c *RequestContext) Heads(request, reply *Lines) {
-	_, _ = request.Map(), reply.Map()
-	c.head, c.reply = request.double, reply.double
+	c.head, c.reply = request, reply
 }
 
 // Leave has c, which has ended, let go of all that is its request's, and tells whether it may be used Again, with the request itself: not where

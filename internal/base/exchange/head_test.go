@@ -258,6 +258,21 @@ func TestWhatOthersDoToTheMapEndsWithTheRequest(t *testing.T) {
 	}
 }
 
+// Who has kept a map that the next request did not get may write into it what he likes.
+func TestWhatIsDoneToAMapOfBeforeIsNotDoneToTheNextOne(t *testing.T) {
+	l := exchange.NewLines(1)
+	kept := l.Map()
+	kept.Set("X-User", "alice")
+	next := l.Renew()
+	l.Add("A", "1")
+	for _, values := range kept {
+		clear(values)
+	}
+	if exchange.LinesOf(next) != l || exchange.LinesOf(kept) != nil || exchange.MapHead(next).Get("A") != "1" {
+		t.Errorf("the next one has %q, and the one before %v", exchange.MapHead(next).Get("A"), kept)
+	}
+}
+
 // The lines of an engine are found by their map, whatever was done to it; who keeps a request with its context finds nothing of the next one.
 func TestAnEnginesLinesAreFoundByTheirMapAlone(t *testing.T) {
 	for name, c := range map[string]struct {

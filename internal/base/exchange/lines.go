@@ -20,15 +20,9 @@ import (
 type Lines struct {
 	list      []field.Line // "": a line that was deleted, for neither places nor lines ever change
 	remembers int          // so many lines were there before, or fewer
-	double    *double      // nil: there is none yet
-	first     double       // room for it: most Lines have one
-}
-
-// double is a map that stands for Lines, or has done so.
-type double struct {
-	self http.Header
-	cell [2]string // what it holds
-	gone bool      // it stands for nothing any more
+	self      http.Header  // the map that stands for it; nil: there is none yet
+	plain     bool         // that was made one like every other, which somebody may have kept
+	cell      [2]string    // what the first one holds
 }
 
 // key is under what the map of Lines holds them: the stamp, and a text that begins where the Lines do, which is their address. It
@@ -57,38 +51,34 @@ func Ordered(fields ...string) http.Header {
 
 // Map gives the map that stands for l.
 func (l *Lines) Map() http.Header {
-	if l.double == nil {
-		d := &l.first
-		if d.self != nil { // that one is somebody else's
-			d = new(double)
+	if l.self == nil {
+		cell := &l.cell
+		if cell[0] != "" { // that one is somebody else's
+			cell = new([2]string)
 		}
-		d.cell = [...]string{stamp, unsafe.String((*byte)(unsafe.Pointer(l)), 1)} //nolint:gosec // see LinesOf
-		d.self = http.Header{key: d.cell[:]}
-		l.double = d
+		*cell = [...]string{stamp, unsafe.String((*byte)(unsafe.Pointer(l)), 1)} //nolint:gosec // see LinesOf
+		l.self = http.Header{key: cell[:]}
 	}
-	return l.double.self
+	return l.self
 }
 
 // LinesOf gives the lines that a map stands for, nil where it is one like every other.
 func LinesOf(h http.Header) *Lines {
 	cell := h[key]
-	if len(cell) != len(double{}.cell) || unsafe.StringData(cell[0]) != unsafe.StringData(stamp) { //nolint:gosec // only compared
+	if len(cell) != len(Lines{}.cell) || unsafe.StringData(cell[0]) != unsafe.StringData(stamp) { //nolint:gosec // only compared
 		return nil
 	}
 	l := (*Lines)(unsafe.Pointer(unsafe.StringData(cell[1]))) //nolint:gosec // what stands beside the stamp was made by Map
-	if unsafe.SliceData(cell) != &l.double.cell[0] {          //nolint:gosec // only compared
-		return nil // it is a copy of such a map: lines have one
+	if address(l.self) != address(h) {
+		return nil // it is a copy of such a map, or one that was l's before: lines have one
 	}
 	return l
 }
 
-// is tells whether h is d, which may be nil, and stands for lines: nobody else ends that without changing how many entries there are.
-func (d *double) is(h http.Header) bool {
-	return d != nil && address(d.self) == address(h) && len(h) == 1 && !d.gone
+// are tells whether h stands for l, which may be nil: nobody else ends that without changing how many entries there are.
+func (l *Lines) are(h http.Header) bool {
+	return l != nil && address(l.self) == address(h) && len(h) == 1 && !l.plain
 }
-
-// lines are those that a double stands for.
-func (d *double) lines() *Lines { return (*Lines)(unsafe.Pointer(unsafe.StringData(d.cell[1]))) } //nolint:gosec // as Map has made it
 
 // address is where a map lies, which is only compared.
 func address(h http.Header) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&h)) } //nolint:gosec // a map is a pointer
@@ -97,8 +87,8 @@ func address(h http.Header) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Po
 // put something beside the lines, or has emptied it.
 func (l *Lines) Renew() http.Header {
 	l.Forget()
-	if d := l.double; d != nil && (d.gone || len(d.self) != 1) {
-		d.gone, l.double = true, nil
+	if l.plain || len(l.self) != 1 {
+		l.self, l.plain = nil, false
 	}
 	return l.Map()
 }
@@ -134,7 +124,7 @@ func (l *Lines) Forget() {
 }
 
 // IsPlain tells whether its map was made one like every other, which somebody may have kept.
-func (l *Lines) IsPlain() bool { return l.double != nil && l.double.gone }
+func (l *Lines) IsPlain() bool { return l.plain }
 
 // Put makes list the lines of l, which has them from then on.
 func (l *Lines) Put(list []field.Line) { l.list = list }
@@ -317,7 +307,7 @@ func plain(h http.Header) {
 	if l == nil {
 		return
 	}
-	l.double.gone = true
+	l.plain = true
 	delete(h, key)
 	for name, value := range l.All() {
 		name = textproto.CanonicalMIMEHeaderKey(name)

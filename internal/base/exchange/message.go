@@ -33,8 +33,8 @@ func MapHead(h http.Header) Head {
 
 // RequestHead gives the head of r.
 func RequestHead(r *http.Request) Head {
-	if c, ok := r.Context().(*RequestContext); ok && c.head.is(r.Header) {
-		return c.head.lines()
+	if c, ok := r.Context().(*RequestContext); ok && c.head.are(r.Header) {
+		return c.head
 	}
 	if r.Header == nil {
 		r.Header = http.Header{}
@@ -192,7 +192,7 @@ type Lent interface {
 
 // LentHead is ResponseHead of a response whose body is b.
 func LentHead(res *http.Response, b Lent) Head {
-	if l := b.Head(); l != nil && l.double.is(res.Header) {
+	if l := b.Head(); l.are(res.Header) {
 		return l
 	}
 	return ResponseHead(res)
@@ -259,8 +259,8 @@ func headOf(w http.ResponseWriter) Head { return MapHead(w.Header()) }
 // linesOf gives the lines of the response to r that is to come, nil where it has a map.
 func linesOf(w http.ResponseWriter, r *http.Request) *Lines {
 	h := w.Header()
-	if c, ok := r.Context().(*RequestContext); ok && c.reply.is(h) {
-		return c.reply.lines()
+	if c, ok := r.Context().(*RequestContext); ok && c.reply.are(h) {
+		return c.reply
 	}
 	return LinesOf(h)
 }

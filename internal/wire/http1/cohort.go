@@ -56,7 +56,7 @@ func (c *cohort) look() {
 // the last look says about how many there are.
 const (
 	longestStage = 50 * time.Microsecond
-	memory      = 0.75
+	memory       = 0.75
 )
 
 // judge heeds that so many goroutines were ready, and that it took so long until each had its turn. Where some of them

@@ -67,9 +67,15 @@ func (l *link) receive(p []byte) (int, error) {
 	return l.net.Read(p)
 }
 
-// statusOf is string for what a status line says behind the version, the last of which there is still.
+// usualStatus is what nearly every status line says behind the version.
+const usualStatus = "200 OK"
+
+// statusOf is string for what a status line says behind the version. There is the usual one already, and the last other one still.
 func (l *link) statusOf(text []byte) string {
-	if string(text) != l.status {
+	switch {
+	case string(text) == usualStatus:
+		return usualStatus
+	case string(text) != l.status:
 		l.status = string(text)
 	}
 	return l.status
