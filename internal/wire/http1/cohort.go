@@ -75,5 +75,5 @@ func (c *cohort) judge(ready int, took time.Duration, processors int) {
 func readyGoroutines() int {
 	sample := []metrics.Sample{{Name: "/sched/goroutines/runnable:goroutines"}}
 	metrics.Read(sample)
-	return int(sample[0].Value.Uint64()) //nolint:gosec // there are not that many
+	return int(sample[0].Value.Uint64())
 }
