@@ -3,6 +3,7 @@ package exchange
 import (
 	"context"
 	"net/http"
+	"time"
 
 	"github.com/weir-gateway/weir/internal/base/cancel"
 	"github.com/weir-gateway/weir/internal/base/poison"
@@ -90,6 +91,89 @@ func (c *InnerContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
+// OutContext is the context of a request to a backend. Whoever sends that may borrow it where nobody else has it, so that it is sent in
+// a context of his own and no copy of it is made. Only the context of the type embedded is that of its maker all the time.
+type OutContext struct {
+	cancel.Context
+
+	request  *http.Request   // that may be borrowed; nil: none
+	borrower context.Context //nolint:containedctx // stands in for c; nil: nobody has borrowed the request
+}
+
+// Entrust lets r, whose context is c, be borrowed once where nobody but who passes x on and who sends r has it. It must be called before r is sent.
+func (c *OutContext) Entrust(r *http.Request, x *Exchange) {
+	if x.alone {
+		c.request = r
+	}
+}
+
+// Borrow has the context of r be ctx, which must be below MakerContext(r), and tells false where r may not be borrowed. The first
+// attempt to send r may do so; what it leaves behind is not known where there is another one, which must ask for the end of MakerContext(r) therefore.
+func Borrow(ctx context.Context, r *http.Request) bool {
+	c, ok := r.Context().(*OutContext)
+	if !ok || c.request != r {
+		return false
+	}
+	c.request, c.borrower = nil, ctx
+	return true
+}
+
+// Return ends what Borrow has begun, when nobody has r any more to whom it was sent.
+func Return(r *http.Request) {
+	if c, ok := r.Context().(*OutContext); ok {
+		c.borrower = nil
+	}
+}
+
+// MakerContext is the context that r was made with, which its own is where nobody has borrowed it.
+func MakerContext(r *http.Request) context.Context {
+	if c, ok := r.Context().(*OutContext); ok {
+		return &c.Context
+	}
+	return r.Context()
+}
+
+// Leave is that of what is embedded.
+func (c *OutContext) Leave() bool {
+	if !c.Context.Leave() {
+		return false
+	}
+	c.request, c.borrower = nil, nil
+	return true
+}
+
+// Done is the borrower's or the maker's, as are the others (context.Context).
+func (c *OutContext) Done() <-chan struct{} {
+	if c.borrower != nil {
+		return c.borrower.Done()
+	}
+	return c.Context.Done()
+}
+
+// Err tells whether c has ended, and how (context.Context).
+func (c *OutContext) Err() error {
+	if c.borrower != nil {
+		return c.borrower.Err()
+	}
+	return c.Context.Err()
+}
+
+// Deadline is when c ends by itself (context.Context).
+func (c *OutContext) Deadline() (time.Time, bool) {
+	if c.borrower != nil {
+		return c.borrower.Deadline()
+	}
+	return c.Context.Deadline()
+}
+
+// Value gives what c bears (context.Context).
+func (c *OutContext) Value(key any) any {
+	if c.borrower != nil {
+		return c.borrower.Value(key)
+	}
+	return c.Context.Value(key)
+}
+
 // SetContext gives r itself another context, which a copy of it would cost memory for. Nobody else may have r yet.
 // It is not inlined, since it has a copy on its stack, which whoever calls it would keep while a request is answered.
 //
@@ -106,7 +190,10 @@ func Context(ctx context.Context, x *Exchange) context.Context {
 
 // From gives the exchange that ctx belongs to, or nil outside of one.
 func From(ctx context.Context) *Exchange {
-	if c, ok := ctx.(*cancel.Context); ok { // of a request to a backend
+	switch c := ctx.(type) { // of a request to a backend
+	case *cancel.Context:
+		ctx = c.Parent()
+	case *OutContext:
 		ctx = c.Parent()
 	}
 	if c, ok := ctx.(*RequestContext); ok && c.x != nil {

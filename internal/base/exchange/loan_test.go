@@ -2,7 +2,10 @@ package exchange_test
 
 import (
 	"context"
+	"io"
 	"net/http"
+	"reflect"
+	"strings"
 	"testing"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
@@ -32,6 +35,23 @@ func TestALoanBeginsEmpty(t *testing.T) {
 		if url.Path == "/kept" || head.Len() != 0 || poison.On && kept[0] == field.Make("X-Kept", "yes") {
 			t.Fatalf("the one before is still %q at %q", kept, url.Path)
 		}
+	}
+}
+
+// A loan for the same context, as that of a proxy is, is no other one than a loan for another.
+func TestALoanOfTheSameContextBeginsEmpty(t *testing.T) {
+	r, l := &http.Request{Header: exchange.Ordered("Accept", "*/*")}, new(exchange.Loan)
+	l.Make(t.Context(), r, exchange.RequestHead(r))
+	fresh := l.Request
+	l.Request.Method, l.Request.URL, l.Request.Host, l.Request.Close = http.MethodPut, &l.URL, "kept", true
+	l.Request.Proto, l.Request.ProtoMajor, l.Request.ProtoMinor = "HTTP/1.0", 0, 0
+	l.Request.Body, l.Request.ContentLength = io.NopCloser(strings.NewReader("kept")), 4
+	l.Request.GetBody = func() (io.ReadCloser, error) { return http.NoBody, nil }
+	l.Request.TransferEncoding, l.Request.Trailer = []string{"chunked"}, http.Header{"X-Kept": nil}
+	exchange.RequestHead(&l.Request).Add("X-Kept", "yes")
+	l.End()
+	if l.Make(t.Context(), r, exchange.RequestHead(r)); !reflect.DeepEqual(&l.Request, &fresh) || exchange.RequestHead(&l.Request).Len() != 0 {
+		t.Errorf("it begins as %+v, not as %+v", &l.Request, &fresh)
 	}
 }
 

@@ -132,7 +132,12 @@ func (l *Loan) Make(ctx context.Context, r *http.Request, in Head) {
 		l.Request, l.plain = *NewRequest(ctx, r), true
 		return
 	}
-	l.Request = *blank.WithContext(ctx)
+	if l.Request.Context() == ctx { // as that of the request before was: what it was, Carry says
+		Carry(&l.Request, &blank)
+		l.Request.URL = nil
+	} else {
+		l.Request = *blank.WithContext(ctx)
+	}
 	l.Request.Header = l.head.Renew()
 }
 
@@ -147,6 +152,7 @@ func (l *Loan) Head() Head {
 // GiveBack ends a loan of Lend. It may be called where Release has said that nobody has the request.
 func (l *Loan) GiveBack() {
 	if l.End() && !poison.On {
+		l.Request = http.Request{} // the next one has another context
 		loans.Put(l)
 	}
 }
@@ -157,8 +163,7 @@ func (l *Loan) End() (again bool) {
 		return false
 	}
 	l.head.Forget()
-	poison.URL(&l.URL)
-	poison.Request(&l.Request)
+	Drop(&l.Request, &l.URL)
 	return true
 }
 
@@ -173,8 +178,14 @@ func Carry(out, req *http.Request) {
 	out.Close = req.Close
 }
 
-// Drop lets go of what Carry has given to out, but for numbers.
-func Drop(out *http.Request) {
+// Drop lets go of what Carry has given to out, but for numbers, and of its URL u. Where poison.On all of both is overwritten.
+func Drop(out *http.Request, u *url.URL) {
+	if poison.On {
+		poison.URL(u)
+		poison.Request(out)
+		return
+	}
+	*u = url.URL{}
 	out.Method, out.Host, out.Proto = "", "", ""
 	out.Header, out.Trailer, out.TransferEncoding = nil, nil, nil
 	out.Body, out.GetBody = nil, nil

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"bytes"
-	"context"
 	"io"
 	"net/http"
 	"net/url"
@@ -16,13 +15,14 @@ import (
 
 // outbound builds the request to the backend out of the parts that the exchange
 // has agreed on.
-func (t *passage) outbound(ctx context.Context) {
+func (t *passage) outbound() {
 	if t.out == nil {
 		t.out = new(exchange.Loan)
 	}
-	t.out.Make(ctx, t.r, t.in)
-	t.out.URL = target(t.exchange.Path, t.exchange.Query)
+	t.out.Make(&t.ctx, t.r, t.in)
+	setTarget(&t.out.URL, t.exchange.Path, t.exchange.Query)
 	out := &t.out.Request
+	t.ctx.Entrust(out, t.exchange)
 	out.Method, out.URL, out.Host = t.r.Method, &t.out.URL, t.host()
 	head := t.out.Head()
 	forward.Request(head, t.in, t.exchange, version(t.r))
@@ -55,15 +55,14 @@ func (t *passage) host() string {
 	return t.r.Host
 }
 
-// target is the normalised path as a URL that net/http writes byte for byte.
-func target(path, query string) url.URL {
-	u := url.URL{Path: path, RawPath: path, RawQuery: query}
+// setTarget makes u the normalised path, which net/http writes byte for byte.
+func setTarget(u *url.URL, path, query string) {
+	*u = url.URL{Path: path, RawPath: path, RawQuery: query}
 	if strings.IndexByte(path, '%') >= 0 {
 		if decoded, err := url.PathUnescape(path); err == nil {
 			u.Path = decoded
 		}
 	}
-	return u
 }
 
 // version is the client's protocol version as Via writes it.

@@ -26,7 +26,6 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"github.com/weir-gateway/weir/internal/base/cancel"
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/base/field"
@@ -69,7 +68,7 @@ type proxy struct{ Options }
 type passage struct {
 	state
 
-	ctx cancel.Context // of the request to the backend
+	ctx exchange.OutContext // of the request to the backend
 	// out is that request, or the memory of one before. A fresh passage has none until the content that is waited for has come.
 	out *exchange.Loan
 }
@@ -115,7 +114,7 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer t.end()
 	t.proxy, t.w, t.writer, t.r, t.in, t.exchange = p, w, exchange.WriterOf(w), r, exchange.RequestHead(r), exchange.Of(r)
 	t.came = exchange.KnownIn(t.in)
-	ctx := &t.ctx
+	ctx := &t.ctx.Context // whoever borrows the request
 	ctx.Again(r.Context())
 	if f := t.refuse(); f != nil {
 		t.writer.Fail(f)
@@ -127,7 +126,7 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		t.fail(t.explain(ctx, err))
 		return
 	}
-	t.outbound(ctx)
+	t.outbound()
 	res, err := p.Backend.RoundTrip(&t.out.Request)
 	if err != nil {
 		t.fail(t.explain(ctx, err))

@@ -26,15 +26,16 @@ var errHeadTimeout = errors.New("no response head in time")
 type attempt struct {
 	service *Service
 	state   *state        // of its endpoint
-	req     *http.Request // of the client, whose end is not the endpoint's
-	body    *replay       // its content; nil: none that could fail
-	out     http.Request  // that is sent to the endpoint, in the context bound where there is a limit
-	url     url.URL       // of out
+	body    *replay       // the client's content; nil: none that could fail
+	out     *http.Request // that is sent to the endpoint, in the context bound where there is a limit
 	start   int64         // of the pool's clock
 	whole   atomic.Int64  // how long it took until the request was wholly sent, and one more; 0: it was not
 	limit   time.Duration // for the head; 0: none
-	bound   bound         // with limit
+	bound   bound         // with limit; below the context of the client, whose end is not the endpoint's
 	phase   atomic.Uint32
+
+	borrowed bool // out is the call's own request
+	own      *own // out is in it otherwise
 
 	head    finding        // what the head told
 	call    *http.Response // a gRPC call that goes on, whose trailer tells what came of it; nil: there is none
@@ -59,21 +60,59 @@ const (
 const never = time.Duration(math.MaxInt64)
 
 // attempts are those with a limit that may be used again.
-var attempts = sync.Pool{New: func() any { return newAttempt() }} // reused memory
-
-// newAttempt makes an attempt with a limit.
-func newAttempt() *attempt {
+var attempts = sync.Pool{New: func() any { // reused memory
 	a := new(attempt)
 	a.bound.attempt = a
-	a.out = *(&http.Request{URL: &a.url}).WithContext(&a.bound)
+	return a
+}}
+
+// newAttempt begins an attempt for a call with that context.
+func newAttempt(ctx context.Context, limit time.Duration) *attempt {
+	if limit == 0 {
+		made := new(struct {
+			attempt
+			own
+		})
+		made.attempt.own = &made.own
+		made.bound.Under(ctx)
+		return &made.attempt
+	}
+	a, _ := attempts.Get().(*attempt)
+	a.limit = limit
+	a.bound.Again(ctx)
 	return a
 }
 
-// newAttemptIn makes an attempt without a limit.
-func newAttemptIn(ctx context.Context) *attempt {
-	a := new(attempt)
-	a.out = *(&http.Request{URL: &a.url}).WithContext(ctx)
-	return a
+// own is a request of an attempt.
+type own struct {
+	out http.Request
+	url url.URL
+}
+
+// ownRequest makes what is sent for req out of the attempt's own memory.
+func (a *attempt) ownRequest(ctx context.Context, req *http.Request) *http.Request {
+	if a.limit > 0 {
+		ctx = &a.bound
+	}
+	if a.own == nil {
+		a.own = new(own)
+	}
+	if a.own.out.Context() != ctx { // which that of an attempt with a limit has from its first use on
+		a.own.out = *(&http.Request{URL: &a.own.url}).WithContext(ctx)
+	}
+	exchange.Carry(&a.own.out, req)
+	a.own.url = *req.URL
+	return &a.own.out
+}
+
+// letGo lets go of the request that was sent.
+func (a *attempt) letGo() {
+	if a.borrowed {
+		exchange.Return(a.out)
+	} else {
+		exchange.Drop(&a.own.out, &a.own.url)
+	}
+	a.out, a.borrowed = nil, false
 }
 
 // Released implements exchange.Returning: nobody has the attempt any more, nor what it has sent, where the response was read
@@ -82,20 +121,17 @@ func (a *attempt) Released() {
 	if a.phase.Load() != ended || a.limit == 0 || a.body != nil || a.lasting != nil || a.bound.timer.Load() != nil || !a.bound.Leave() {
 		return
 	}
+	a.letGo()
 	if poison.On {
-		poison.URL(&a.url)
-		poison.Request(&a.out)
 		return
 	}
 	// What belongs to a request is let go of. The rest is written when the next one begins.
-	a.service, a.state, a.req = nil, nil, nil
+	a.service, a.state = nil, nil
 	a.head, a.call = finding{}, nil
 	if a.settled.Load() {
 		a.settled.Store(false)
 	}
 	a.told, a.proves, a.counted, a.trial = false, false, false, noTrial
-	exchange.Drop(&a.out)
-	a.url = url.URL{}
 	a.limit = 0 // it is released once
 	attempts.Put(a)
 }

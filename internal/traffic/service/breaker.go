@@ -199,8 +199,8 @@ func (c *call) queue() (*endpoint, error) {
 		case <-place.Ready():
 		case <-timer.C:
 			return nil, c.busy("no place became free within " + bounds.Wait.String())
-		case <-c.req.Context().Done():
-			return nil, context.Cause(c.req.Context())
+		case <-c.ctx.Done():
+			return nil, context.Cause(c.ctx)
 		}
 		c.now = s.pool.Now()
 	}

@@ -44,7 +44,7 @@ func (c *call) await(now *set) (*endpoint, error) {
 	}
 	timer := time.NewTimer(hold.Time)
 	defer timer.Stop()
-	ctx := c.req.Context()
+	ctx := c.ctx
 	for waits := true; ; {
 		switch e, full := c.pick(now); {
 		case e != nil:

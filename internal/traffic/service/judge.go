@@ -132,7 +132,7 @@ func isEnd(err error) bool { return err == io.EOF } //nolint:errorlint // see ab
 
 // left tells whether the client's side has ended the attempt.
 func (a *attempt) left() bool {
-	return a.req.Context().Err() != nil || a.body != nil && a.body.failed() != nil
+	return a.bound.Parent().Err() != nil || a.body != nil && a.body.failed() != nil
 }
 
 // failing are the statuses of who could not serve just now, whatever was asked.
@@ -151,9 +151,9 @@ func (a *attempt) judgeError(err error) balance.Outcome {
 		return balance.Untold // the client's side ended it
 	case a.body.wasSevered():
 		return balance.Failed
-	case a.req.Context().Err() != nil && a.sentAfter() < 0:
+	case a.bound.Parent().Err() != nil && a.sentAfter() < 0:
 		return balance.Untold
-	case a.req.Context().Err() != nil:
+	case a.bound.Parent().Err() != nil:
 		return balance.Lasted
 	}
 	if f, ok := errors.AsType[*fault.Fault](err); ok {

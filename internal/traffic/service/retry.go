@@ -1,6 +1,7 @@
 package service
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"slices"
@@ -29,9 +30,9 @@ func repeatable(req *http.Request) bool {
 
 // afterError tells whether err leaves room for another attempt. Where it is sure that
 // no backend acted on the request, every method has one.
-func (p policy) afterError(req *http.Request, err error) bool {
+func (p policy) afterError(ctx context.Context, req *http.Request, err error) bool {
 	var send *exchange.SendError
-	if !errors.As(err, &send) || req.Context().Err() != nil {
+	if !errors.As(err, &send) || ctx.Err() != nil {
 		return false
 	}
 	if isFault(err) {
@@ -64,8 +65,8 @@ func passesOver(err error) bool {
 func (p *policy) listed(status int) bool { return slices.Contains(p.statuses, status) }
 
 // afterAnswer tells whether a response counts as a failure that may be tried again.
-func (p policy) afterAnswer(req *http.Request, res *http.Response) bool {
-	return (p.listed(res.StatusCode) || isLate(res)) && !p.unsent && repeatable(req) && req.Context().Err() == nil
+func (p policy) afterAnswer(ctx context.Context, req *http.Request, res *http.Response) bool {
+	return (p.listed(res.StatusCode) || isLate(res)) && !p.unsent && repeatable(req) && ctx.Err() == nil
 }
 
 // lateStatus is the one of answers that are Late.

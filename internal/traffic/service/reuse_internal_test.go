@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -154,12 +155,12 @@ func TestAnAttemptThatWaitsForItsNextUseHoldsNothing(t *testing.T) {
 	a := asking(t, s, laden(t), false)
 	a.told, a.proves, a.counted, a.trial = true, true, true, 7
 	a.Released()
-	if a.service != nil || a.state != nil || a.req != nil || a.body != nil || a.call != nil || a.lasting != nil || a.settled.Load() ||
-		a.told || a.proves || a.counted || a.trial != noTrial || a.head != (finding{}) || a.url != (url.URL{}) {
+	if a.service != nil || a.state != nil || a.out != nil || a.body != nil || a.call != nil || a.lasting != nil || a.settled.Load() ||
+		a.told || a.proves || a.counted || a.trial != noTrial || a.head != (finding{}) || a.own.url != (url.URL{}) {
 		t.Errorf("%+v", a)
 	}
 	held := []string{"Proto", "ProtoMajor", "ProtoMinor", "ContentLength", "Close", "URL"} // numbers, and what is the attempt's
-	for v, i := reflect.ValueOf(&a.out).Elem(), 0; i < v.NumField(); i++ {
+	for v, i := reflect.ValueOf(&a.own.out).Elem(), 0; i < v.NumField(); i++ {
 		if field := v.Type().Field(i); field.IsExported() && !slices.Contains(held, field.Name) && !v.Field(i).IsZero() {
 			t.Errorf("%s is %v", field.Name, v.Field(i))
 		}
@@ -222,6 +223,105 @@ func TestWhatAnAttemptHasSentIsPoisoned(t *testing.T) {
 	asking(t, s, plainRequest(t), true)
 	if poison.On && (sent.Method == http.MethodGet || to.Host == "a:1" || sent.Context().Err() == nil) {
 		t.Errorf("%s %s", sent.Method, to)
+	}
+}
+
+// lentBy gives a request as the proxy lends it, which nobody has but the service, and its context.
+func lentBy(tb testing.TB, req *http.Request) (*http.Request, *exchange.OutContext) {
+	tb.Helper()
+	x := new(exchange.Exchange)
+	x.Alone()
+	ctx := new(exchange.OutContext)
+	ctx.Under(exchange.Context(tb.Context(), x))
+	req = req.WithContext(ctx)
+	ctx.Entrust(req, x)
+	return req, ctx
+}
+
+// The request that the service was lent is sent itself by the first attempt, in whose context it is until that is released. Then it is in
+// its own again.
+func TestTheFirstAttemptSendsTheRequestThatWasLent(t *testing.T) {
+	var sent *http.Request
+	s := reuser(t, func(req *http.Request) { sent = req })
+	for range 10 {
+		req, ctx := lentBy(t, plainRequest(t))
+		a := asking(t, s, req, false)
+		if sent != req || req.URL.Host != "a:1" || exchange.From(req.Context()) == nil {
+			t.Fatalf("%p was sent to %q for %p", sent, req.URL.Host, req)
+		}
+		if req.Context().Err() == nil || ctx.Context.Err() != nil {
+			t.Errorf("its context: %v, that of its maker: %v", req.Context().Err(), ctx.Context.Err())
+		}
+		a.Released()
+		if req.Context().Err() != nil || req.Method != http.MethodGet {
+			t.Errorf("its context goes on with %v, it is a %s", req.Context().Err(), req.Method)
+		}
+		if ctx.Cancel(nil); !ctx.Leave() {
+			t.Error("its maker cannot use it again")
+		}
+	}
+}
+
+// What has to be another one for each attempt is sent in a copy, and the request stays what it was.
+func TestARequestIsCopiedThatCannotBeSentItself(t *testing.T) {
+	for name, c := range map[string]struct {
+		with    func(*http.Request)
+		cookie  *Cookie
+		unbound bool
+	}{
+		"without a host, of which the endpoint's would be made": {with: func(req *http.Request) { req.Host = "" }},
+		"with content that comes":                               {with: func(req *http.Request) { req.Body = io.NopCloser(strings.NewReader("x")) }},
+		"with a cookie to hide":                                 {cookie: &Cookie{Name: "c"}},
+		"without a limit":                                       {unbound: true},
+	} {
+		var sent *http.Request
+		s := reuser(t, func(req *http.Request) { sent = req })
+		if c.cookie != nil {
+			b := *s.balance.Load()
+			b.Cookie = c.cookie
+			s.balance.Store(&b)
+		}
+		if c.unbound {
+			s.own.head = 0
+		}
+		req := plainRequest(t)
+		if c.with != nil {
+			c.with(req)
+		}
+		req, ctx := lentBy(t, req)
+		asking(t, s, req, false)
+		if sent == req || sent.URL == req.URL || sent.URL.Host != "a:1" || req.URL.Host != "weir" {
+			t.Errorf("%s: %p was sent to %q for %p", name, sent, sent.URL.Host, req)
+		}
+		if ctx.Err() != nil {
+			t.Errorf("%s: its context has ended: %v", name, ctx.Err())
+		}
+	}
+}
+
+// Nobody has said that whoever had the attempt before the last one has given it up: it has ended for him, and its memory, and that of
+// the request, belong to nobody else afterwards.
+func TestALentRequestThatIsTriedAgainIsNotUsedAgain(t *testing.T) {
+	var sent []*http.Request
+	s := reuser(t, func(req *http.Request) { sent = append(sent, req) })
+	answers := s.transport
+	s.transport = roadOf(func(req *http.Request) (*http.Response, error) {
+		res, err := answers.RoundTrip(req)
+		if len(sent) == 1 {
+			return nil, &exchange.SendError{Endpoint: "a:1", Err: io.ErrUnexpectedEOF}
+		}
+		return res, err
+	})
+	req, ctx := lentBy(t, plainRequest(t))
+	asking(t, s, req, true)
+	if len(sent) != 2 || sent[0] != req || sent[1] == req || sent[1].URL == req.URL {
+		t.Fatalf("%v were sent", sent)
+	}
+	if sent[0].Context().Err() == nil || ctx.Context.Err() != nil {
+		t.Errorf("the first one: %v, its maker's: %v", sent[0].Context().Err(), ctx.Context.Err())
+	}
+	if ctx.Cancel(nil); ctx.Leave() {
+		t.Error("its context is used again")
 	}
 }
 

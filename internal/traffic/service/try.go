@@ -24,6 +24,7 @@ type call struct {
 	*view
 
 	req      *http.Request
+	ctx      context.Context    //nolint:containedctx // of req, whoever has borrowed that
 	exchange *exchange.Exchange // nil outside of one
 	// now is the pool's clock, of which each reading costs as much as a choice among endpoints: read when something begins
 	// or ends that takes time, and passed on for what happens at the same moment.
@@ -54,25 +55,36 @@ type call struct {
 // RoundTrip sends req to an endpoint, and to another one where that failed and it
 // is safe. The request's body is closed in every case.
 func (v *view) RoundTrip(req *http.Request) (*http.Response, error) {
-	s := v.service
-	c := call{view: v, req: req, exchange: exchange.From(req.Context()), now: s.pool.Now()}
-	if c.exchange != nil {
-		c.exchange.Backend = s.name
-	}
-	if req.Body != nil && req.Body != http.NoBody && req.GetBody == nil {
-		c.hold()
-	}
-	s.budget.request(c.now)
-	if s.balance.Load().Breaker.Opens() {
-		if err := c.admit(); err != nil {
-			return nil, c.closing(err)
-		}
+	var c call
+	c.of(v, req)
+	if err := c.enters(); err != nil {
+		return nil, c.closing(err)
 	}
 	res, err := c.run()
 	if err != nil {
 		return nil, c.closing(err)
 	}
 	return res, nil
+}
+
+// of begins a call.
+func (c *call) of(v *view, req *http.Request) {
+	c.view, c.req, c.ctx, c.now = v, req, exchange.MakerContext(req), v.service.pool.Now()
+	if c.exchange = exchange.From(c.ctx); c.exchange != nil {
+		c.exchange.Backend = v.service.name
+	}
+	if req.Body != nil && req.Body != http.NoBody && req.GetBody == nil {
+		c.hold()
+	}
+}
+
+// enters counts a request in, unless the breaker of the service has none pass.
+func (c *call) enters() error {
+	c.service.budget.request(c.now)
+	if c.service.balance.Load().Breaker.Opens() {
+		return c.admit()
+	}
+	return nil
 }
 
 // closing closes the request's body, where no attempt has done so.
@@ -109,15 +121,24 @@ func (c *call) run() (*http.Response, error) {
 			return nil, err
 		}
 		res, err := c.try(e)
-		if !c.again(res, err) {
+		if err == nil && !c.repeats(res.StatusCode) || !c.again(res, err) {
 			return c.last(res, err)
 		}
-		if err == nil {
-			exchange.Discard(res)
-		}
-		c.tried, failed = append(c.tried, e.Address), err
-		c.now = c.service.pool.Now()
+		c.giveUp(e, res)
+		failed = err
 	}
+}
+
+// repeats tells whether an answer of that status may be one that is not taken.
+func (c *call) repeats(status int) bool { return status == lateStatus || c.retry.listed(status) }
+
+// giveUp ends an attempt that another one follows, whose answer nobody takes if there was one.
+func (c *call) giveUp(e *endpoint, res *http.Response) {
+	if res != nil {
+		exchange.Discard(res)
+	}
+	c.tried = append(c.tried, e.Address)
+	c.now = c.service.pool.Now()
 }
 
 // last gives what the last attempt has come to.
@@ -154,14 +175,12 @@ func (c *call) leaves() {
 	}
 }
 
-// again tells whether there is another attempt after one that came to res or err.
+// again tells whether there is another attempt after one that came to res, whose status repeats, or err.
 func (c *call) again(res *http.Response, err error) bool {
 	switch {
-	case err == nil && res.StatusCode != lateStatus && !c.retry.listed(res.StatusCode):
-		return false
 	case c.retry.attempts == 0 || c.body != nil && !c.body.replayable():
 		return false
-	case err != nil && !c.retry.afterError(c.req, err), err == nil && !c.retry.afterAnswer(c.req, res):
+	case err != nil && !c.retry.afterError(c.ctx, c.req, err), err == nil && !c.retry.afterAnswer(c.ctx, c.req, res):
 		return false
 	}
 	if c.free = c.passed < mostPassed && err != nil && passesOver(err); c.free {
@@ -207,8 +226,8 @@ func (c *call) pause(now *set, n int) (*endpoint, error) {
 		select {
 		case <-timer.C:
 			return c.nextNow()
-		case <-c.req.Context().Done():
-			return nil, context.Cause(c.req.Context())
+		case <-c.ctx.Done():
+			return nil, context.Cause(c.ctx)
 		case <-now.replaced:
 			if now = c.service.set.Load(); now.hasOther(c.tried) {
 				return c.nextNow()
@@ -243,9 +262,9 @@ func (c *call) try(e *endpoint) (*http.Response, error) {
 	a := c.begin(e)
 	var ended func(exchange.Attempt)
 	if c.exchange != nil && c.exchange.Trace != nil {
-		ended = c.trace(&a.out, e)
+		ended = c.trace(a.out, e)
 	}
-	res, err := c.service.transport.RoundTrip(&a.out)
+	res, err := c.service.transport.RoundTrip(a.out)
 	c.now = c.service.pool.Now()
 	if err != nil || !a.headSeen() {
 		return nil, c.failed(e, res, err, ended)
@@ -285,32 +304,46 @@ func tooLate(res *http.Response, address string) error {
 
 // begin makes the attempt at e, with its request.
 func (c *call) begin(e *endpoint) *attempt {
-	var a *attempt
-	if c.head > 0 {
-		a, _ = attempts.Get().(*attempt)
-		a.bound.Again(c.req.Context())
-	} else {
-		a = newAttemptIn(c.req.Context())
-	}
-	a.service, a.state, a.req, a.body = c.service, e.state, c.req, c.body
-	a.start, a.limit, a.proves = c.now, c.head, c.proves == e
+	a := newAttempt(c.ctx, c.head)
+	a.service, a.state, a.body = c.service, e.state, c.body
+	a.start, a.proves = c.now, c.proves == e
 	c.proves, c.outcome = nil, balance.Untold
 	c.attempt, c.open = a, true
-	exchange.Carry(&a.out, c.req)
-	a.url = *c.req.URL
-	a.url.Host = e.host
-	if cookie := c.service.balance.Load().Cookie; cookie != nil {
-		cookie.hide(&a.out)
+	if a.borrowed = c.borrows(); !a.borrowed {
+		c.copyTo(a)
 	}
-	switch {
-	case c.body != nil:
+	a.out.URL.Host = e.host
+	if c.body != nil {
 		c.carryBody(a)
 		return a
-	case len(c.tried) > 0 && c.req.GetBody != nil:
-		a.out.Body, _ = c.req.GetBody() // from memory, which does not fail
 	}
 	a.sentAtOnce()
 	return a
+}
+
+// borrows has the call's own request sent by the first attempt, where nothing of it but the host of its URL would be another's, and nobody
+// looks at it meanwhile.
+func (c *call) borrows() bool {
+	a := c.attempt
+	if len(c.tried) > 0 || c.body != nil || a.limit == 0 || c.req.Host == "" || c.service.balance.Load().Cookie != nil || !exchange.Borrow(&a.bound, c.req) {
+		return false
+	}
+	a.out = c.req
+	return true
+}
+
+// copyTo gives an attempt a request of its own.
+func (c *call) copyTo(a *attempt) {
+	if len(c.tried) > 0 {
+		_ = c.ctx.Done() // whoever has an attempt of before yet finds no other request in its context
+	}
+	a.out = a.ownRequest(c.ctx, c.req)
+	if cookie := c.service.balance.Load().Cookie; cookie != nil {
+		cookie.hide(a.out)
+	}
+	if c.body == nil && len(c.tried) > 0 && c.req.GetBody != nil {
+		a.out.Body, _ = c.req.GetBody() // from memory, which does not fail
+	}
 }
 
 // carryBody gives an attempt a body of its own.
@@ -318,7 +351,7 @@ func (c *call) carryBody(a *attempt) {
 	a.sentLater()
 	c.content = &attemptBody{replay: c.body, sent: a.sent}
 	if len(c.trailers) > 0 {
-		c.content.trailers = ownTrailers(&a.out, c.req, c.trailers)
+		c.content.trailers = ownTrailers(a.out, c.req, c.trailers)
 	}
 	a.out.Body = c.content
 }
@@ -361,8 +394,8 @@ func ownTrailers(out, req *http.Request, names []string) (fill func()) {
 // explain turns the error of the last attempt into what the client is told. The
 // client's own end, and that of whoever waits for it, is passed on as it is.
 func (c *call) explain(err error) error {
-	if c.req.Context().Err() != nil && !c.body.wasSevered() {
-		return context.Cause(c.req.Context())
+	if c.ctx.Err() != nil && !c.body.wasSevered() {
+		return context.Cause(c.ctx)
 	}
 	if c.body != nil {
 		if failure := c.body.failed(); failure != nil {

@@ -216,6 +216,11 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 		t.address(req)
 		return t.own.RoundTrip(req)
 	}
+	return t.roundTripWithin(req)
+}
+
+// roundTripWithin is RoundTrip through net/http's Transport.
+func (t *Transport) roundTripWithin(req *http.Request) (*http.Response, error) {
 	exchange.Plain(req) // net/http looks into the maps
 	head := exchange.RequestHead(req)
 	if t.multi && forward.UpgradeOf(head) != "" {
