@@ -36,7 +36,7 @@ func joinCohort() {
 	}
 }
 
-// look finds out whether it pays to wait, not more often than there is a tick.
+// look finds out whether it pays to wait. Every sweep and patrol has it do so, once a tick each; the queue is asked by the first of them.
 func (c *cohort) look() {
 	if !c.mu.TryLock() {
 		return

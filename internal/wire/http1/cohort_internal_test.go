@@ -1,6 +1,10 @@
 package http1
 
 import (
+	"context"
+	"io"
+	"net"
+	"net/http"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -58,36 +62,83 @@ func TestWhetherRequestsWaitDoesNotChangeWithEachLook(t *testing.T) {
 	}
 }
 
-// The queue is that of the runtime: goroutines that give way to each other stand in it.
-func TestGoroutinesThatAreReadyAreSeen(t *testing.T) {
+// crowd has many goroutines give way to each other, for as long as the test takes: they stand in the runtime's queue.
+func crowd(t *testing.T) {
+	t.Helper()
 	var ended atomic.Bool
-	var busy sync.WaitGroup
-	defer busy.Wait()
-	defer ended.Store(true)
+	var all sync.WaitGroup
+	t.Cleanup(all.Wait)
+	t.Cleanup(func() { ended.Store(true) })
 	for range 16 * runtime.GOMAXPROCS(0) {
-		busy.Go(func() {
+		all.Go(func() {
 			for !ended.Load() {
 				runtime.Gosched()
 			}
 		})
 	}
-	var c cohort
-	deadline := time.Now().Add(10 * time.Second)
-	for !c.forms.Load() {
+}
+
+// formed waits until requests wait for each other.
+func formed(t *testing.T) {
+	t.Helper()
+	for deadline := time.Now().Add(20 * time.Second); !cohorts.forms.Load(); {
 		if time.Now().After(deadline) {
-			t.Fatalf("of %d goroutines there are %.1f ready", 16*runtime.GOMAXPROCS(0), c.ready)
+			t.Fatal("nobody has seen how many goroutines are ready")
 		}
-		c.asked = time.Time{}
-		c.look()
+		runtime.Gosched()
 	}
+	cohorts.forms.Store(false)
+}
+
+func TestAServerThatHasSomethingToDoSeesHowManyAreReady(t *testing.T) {
+	over := make(chan struct{})
+	s := NewServer(ServerOptions{Options: Options{Limits: wideLimits}, Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-over })})
+	client, server := net.Pipe()
+	defer client.Close()
+	s.Serve(server, time.Time{})
+	defer s.Close()
+	defer close(over)
+	if _, err := io.WriteString(client, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	crowd(t)
+	formed(t)
+}
+
+func TestAClientThatWaitsForSomethingSeesHowManyAreReady(t *testing.T) {
+	here, there := net.Pipe()
+	go func() { _, _ = io.Copy(io.Discard, there) }()
+	c := NewClient(ClientOptions{
+		Dial:   func(context.Context, string) (net.Conn, error) { return here, nil },
+		Limits: Limits{HeadBytes: 1 << 10, HeadFields: 10},
+	})
+	ctx, leave := context.WithCancel(t.Context())
+	left := make(chan error)
+	go func() {
+		req, _ := http.NewRequestWithContext(ctx, http.MethodGet, "http://a/", http.NoBody)
+		_, err := c.RoundTrip(req) //nolint:bodyclose // there is none
+		left <- err
+	}()
+	crowd(t)
+	formed(t)
+	leave()
+	if err := <-left; err == nil {
+		t.Error("there was an answer")
+	}
+	c.CloseIdle()
+	_ = there.Close()
 }
 
 func TestTheQueueIsNotLookedAtMoreOftenThanNeedBe(t *testing.T) {
-	var c cohort
+	soon := time.Now().Add(time.Hour) // however long this takes
+	c := cohort{asked: soon}
 	c.look()
-	at := c.asked
+	if !c.asked.Equal(soon) {
+		t.Error("it was looked at, though somebody has done so just now")
+	}
+	c.asked = time.Now().Add(-tick)
 	c.look()
-	if at.IsZero() || c.asked != at {
-		t.Errorf("looked at %v, and then at %v", at, c.asked)
+	if since := time.Since(c.asked); since > tick {
+		t.Errorf("nobody has looked for %v", since)
 	}
 }

@@ -26,6 +26,7 @@ func (c *Client) wake(d time.Duration) {
 
 // patrol looks at all connections, and says when it comes again.
 func (c *Client) patrol() {
+	cohorts.look()
 	c.mu.Lock()
 	busy := false
 	for l := range c.links {
