@@ -112,10 +112,8 @@ func (t *passage) end() {
 func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	t, _ := passages.Get().(*passage)
 	defer t.end()
-	t.proxy, t.w, t.writer, t.r, t.in, t.exchange = p, w, exchange.WriterOf(w), r, exchange.RequestHead(r), exchange.Of(r)
-	t.came = exchange.KnownIn(t.in)
+	t.begin(p, w, r)
 	ctx := &t.ctx.Context // whoever borrows the request
-	ctx.Again(r.Context())
 	if f := t.refuse(); f != nil {
 		t.writer.Fail(f)
 		return
@@ -137,6 +135,13 @@ func (p *proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	t.respond(ctx, res)
+}
+
+// begin takes r in.
+func (t *passage) begin(p *proxy, w http.ResponseWriter, r *http.Request) {
+	t.proxy, t.w, t.writer, t.r, t.in, t.exchange = p, w, exchange.WriterOf(w), r, exchange.RequestHead(r), exchange.Of(r)
+	t.came = exchange.KnownIn(t.in)
+	t.ctx.Again(r.Context())
 }
 
 // fail answers with a problem, where a backend gave no answer that can be passed on.

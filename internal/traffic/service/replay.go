@@ -26,6 +26,7 @@ type replay struct {
 	// handsOff has a goroutine of its own read what may be held, so that an attempt can be given up while the
 	// client says nothing, and the next one takes what comes.
 	handsOff bool
+	trailers []string // the names of those that come after it
 
 	mu       sync.Mutex
 	source   io.ReadCloser

@@ -28,25 +28,27 @@ type call struct {
 	exchange *exchange.Exchange // nil outside of one
 	// now is the pool's clock, of which each reading costs as much as a choice among endpoints: read when something begins
 	// or ends that takes time, and passed on for what happens at the same moment.
-	now      int64
-	body     *replay  // nil where the request has none, or can give it again
-	trailers []string // their names, with body
+	now  int64
+	body *replay // nil where the request has none, or can give it again
 	// tried are addresses: an endpoint that was gone and is back in the next list is
 	// still the one that has just failed.
-	tried  []string
-	passed int  // how many of these were passed over; see passesOver
-	paid   int  // further tries that count
-	free   bool // the last one was, so that the next try counts only where it is at one that was tried
+	tried []string
 	// proves is an ejected one that the next attempt may prove; nil: none.
 	proves *endpoint
 
-	hash          uint64 // of the key, once keyed
-	keyed, hasKey bool
-	leads         string // the name of the endpoint that the client is to be told; "": it knows
+	hash  uint64 // of the key, once keyed
+	leads string // the name of the endpoint that the client is to be told; "": it knows
 
-	attempt *attempt        // the last one
-	open    bool            // it is under way
-	content *attemptBody    // of it, with body
+	attempt *attempt     // the last one
+	content *attemptBody // of it, with body
+
+	passed int32 // how many of those that were tried were passed over; see passesOver
+	paid   int32 // further tries that count
+	free   bool  // the last one was, so that the next try counts only where it is at one that was tried
+
+	keyed, hasKey bool
+
+	open    bool            // the last attempt is under way
 	outcome balance.Outcome // of it, as far as that is known
 	counted bool            // by the breaker, which waits to be told of the outcome
 	trial   trial           // with counted
@@ -100,8 +102,8 @@ func (*view) NamesBackend() {}
 
 // hold has the request's body held for further attempts.
 func (c *call) hold() {
-	c.trailers = exchange.RequestTrailer(c.req).Names() // nobody reads the body yet, with whose end they are given values
 	c.body = newReplay(c.req.Body, c.replayLimit(), !c.retry.unsent && repeatable(c.req))
+	c.body.trailers = exchange.RequestTrailer(c.req).Names() // nobody reads the body yet, with whose end they are given values
 }
 
 func (v *view) replayLimit() int {
@@ -192,7 +194,7 @@ func (c *call) again(res *http.Response, err error) bool {
 
 // pays takes a further try out of those of the request and of its service, and tells whether that is allowed.
 func (c *call) pays() bool {
-	if c.paid >= c.retry.attempts || !c.service.spends() {
+	if int(c.paid) >= c.retry.attempts || !c.service.spends() {
 		return false
 	}
 	c.paid++
@@ -350,8 +352,8 @@ func (c *call) copyTo(a *attempt) {
 func (c *call) carryBody(a *attempt) {
 	a.sentLater()
 	c.content = &attemptBody{replay: c.body, sent: a.sent}
-	if len(c.trailers) > 0 {
-		c.content.trailers = ownTrailers(a.out, c.req, c.trailers)
+	if names := c.body.trailers; len(names) > 0 {
+		c.content.trailers = ownTrailers(a.out, c.req, names)
 	}
 	a.out.Body = c.content
 }

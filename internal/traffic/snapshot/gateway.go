@@ -87,34 +87,19 @@ func (g *Gateway) Refuse(w http.ResponseWriter, r *http.Request, f *fault.Fault)
 	v.end(nil)
 }
 
-func (g *Gateway) serve(h *Handler, w http.ResponseWriter, r *http.Request) {
-	s := h.enter()
-	if s == nil {
-		unready(w, r)
-		return
-	}
-	n := g.under.requests.Add(1)
-	v := visit{Exchange: exchange.New(r), use: s.use}
-	defer v.leave()
-	v.Entrance = h
-	s.open(v.Exchange, r, g.options.Connection(r.Context()))
-	v.begin(w, r)
-	g.pass(h, s, &v, n, nil)
-}
-
 func unready(w http.ResponseWriter, r *http.Request) {
 	exchange.Refuse(w, r, fault.ShuttingDown.New("The gateway has no configuration yet.", fault.RetryAfter(time.Second)))
 }
 
 // pass takes a request whose exchange has begun to its route, of those of a group
-// where within is not nil. n are under way with it. Its stack is kept while the request is
+// where within is not nil. Its stack is kept while the request is
 // answered, so that what ends before that is another method's.
-func (g *Gateway) pass(h *Handler, s *Snapshot, v *visit, n int64, within *exchange.Within) {
+func (g *Gateway) pass(h *Handler, s *Snapshot, v *visit, within *exchange.Within) {
 	defer v.finish()
 	if v.use.tracer != nil {
 		v.use.tracer.Begin(v.request, v.Exchange)
 	}
-	target := g.lead(h, s, v, n, within)
+	target := g.lead(h, s, v, within)
 	if target == nil {
 		return
 	}
@@ -126,11 +111,11 @@ func (g *Gateway) pass(h *Handler, s *Snapshot, v *visit, n int64, within *excha
 	target.Handler.ServeHTTP(v.writer, v.request)
 }
 
-// lead gives the route of a request, the nth of those under way. Where there is none for it, it is answered.
-func (g *Gateway) lead(h *Handler, s *Snapshot, v *visit, n int64, within *exchange.Within) *Route {
+// lead gives the route of a request. Where there is none for it, it is answered.
+func (g *Gateway) lead(h *Handler, s *Snapshot, v *visit, within *exchange.Within) *Route {
 	r, socket := v.request, s.Socket(h.socket)
-	if g.full(s, n) && (s.Vital == "" || socket != s.Vital) {
-		v.writer.Fail(g.fullness(s, n))
+	if g.full(s, v.nth) && (s.Vital == "" || socket != s.Vital) {
+		v.writer.Fail(g.fullness(s, v.nth))
 		return nil
 	}
 	if r.Method == http.MethodOptions && r.RequestURI == "*" {

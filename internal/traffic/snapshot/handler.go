@@ -17,7 +17,19 @@ type Handler struct {
 }
 
 // ServeHTTP serves a request by the snapshot of this moment.
-func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) { h.gateway.serve(h, w, r) }
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s := h.enter()
+	if s == nil {
+		unready(w, r)
+		return
+	}
+	v := visit{Exchange: exchange.New(r), use: s.use, nth: h.gateway.under.requests.Add(1)}
+	defer v.leave()
+	v.Entrance = h
+	s.open(v.Exchange, r, h.gateway.options.Connection(r.Context()))
+	v.begin(w, r)
+	h.gateway.pass(h, s, &v, nil)
+}
 
 // Enter implements exchange.Entrance.
 func (h *Handler) Enter(w http.ResponseWriter, r *http.Request, within exchange.Within) {
@@ -26,13 +38,12 @@ func (h *Handler) Enter(w http.ResponseWriter, r *http.Request, within exchange.
 		exchange.Refuse(w, r, fault.ShuttingDown.New("The gateway has no configuration any more."))
 		return
 	}
-	n := h.gateway.under.requests.Add(1)
-	v := visit{Exchange: exchange.New(r), use: s.use}
+	v := visit{Exchange: exchange.New(r), use: s.use, nth: h.gateway.under.requests.Add(1)}
 	defer v.leave()
 	s.within(v.Exchange, r, within)
 	v.Entrance = h
 	v.begin(w, r)
-	h.gateway.pass(h, s, &v, n, &within)
+	h.gateway.pass(h, s, &v, &within)
 }
 
 // Snapshot is what requests are served by now, nil before the first Swap.

@@ -15,7 +15,8 @@ import (
 type visit struct {
 	*exchange.Exchange
 
-	use     *use // of its snapshot, which itself is not held: a long stream would hold it long
+	use     *use  // of its snapshot, which itself is not held: a long stream would hold it long
+	nth     int64 // of all that are under way
 	writer  *exchange.Writer
 	request *http.Request
 	meter   *telemetry.Route

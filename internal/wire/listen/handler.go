@@ -172,10 +172,12 @@ func (s handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if s.Leaving() {
-		exchange.MapHead(w.Header()).Set("Connection", "close")
+		sayClose(w)
 	}
 	s.answer(w, r)
 }
+
+func sayClose(w http.ResponseWriter) { exchange.MapHead(w.Header()).Set("Connection", "close") }
 
 // serveStream serves a request of an HTTP/2 connection.
 func (s *Server) serveStream(w http.ResponseWriter, r *http.Request) {
