@@ -79,25 +79,37 @@ func NewClient(o ClientOptions) *Client {
 // RoundTrip sends req and gives the response when its head is there.
 func (c *Client) RoundTrip(req *http.Request) (*http.Response, error) {
 	joinCohort()
-	for again := false; ; again = true {
-		r := c.begin(req)
-		if again || !c.take(r, req.URL.Host) {
-			if err := c.dial(r); err != nil {
-				closeContent(req)
-				return nil, err
-			}
-		}
-		err := r.run()
-		if err == nil {
-			return &r.res, nil
-		}
-		if again || !r.mayRepeat() {
-			return nil, r.explain(err)
-		}
-		if x := exchange.From(req.Context()); x != nil {
-			x.Tried(exchange.Attempt{Endpoint: c.options.Endpoint(req.URL.Host), Err: r.sendError(errReconnected)})
-		}
+	r := c.begin(req)
+	if !c.take(r, req.URL.Host) {
+		return c.askAnew(r)
 	}
+	if err := r.run(); err != nil {
+		return c.askAgain(r, err)
+	}
+	return &r.res, nil
+}
+
+// askAnew has r ask on a connection that is made for it.
+func (c *Client) askAnew(r *round) (*http.Response, error) {
+	if err := c.dial(r); err != nil {
+		closeContent(r.req)
+		return nil, err
+	}
+	if err := r.run(); err != nil {
+		return nil, r.explain(err)
+	}
+	return &r.res, nil
+}
+
+// askAgain asks once more what r, which has failed, has asked on a kept connection, where it may.
+func (c *Client) askAgain(r *round, err error) (*http.Response, error) {
+	if !r.mayRepeat() {
+		return nil, r.explain(err)
+	}
+	if x := exchange.From(r.ctx); x != nil {
+		x.Tried(exchange.Attempt{Endpoint: c.options.Endpoint(r.req.URL.Host), Err: r.sendError(errReconnected)})
+	}
+	return c.askAnew(c.begin(r.req))
 }
 
 // errReconnected is told of the first of two attempts.
