@@ -19,6 +19,28 @@ const (
 // buffered is content of which something can be read without waiting.
 type buffered interface{ Buffered() int }
 
+// isHere tells whether all of it can be read without waiting.
+func (b *body) isHere() bool {
+	length := b.r.ContentLength
+	return length > 0 && length <= mostAhead && b.expects() == "" && b.buffered() == length
+}
+
+// buffered is how much of it can be read without waiting, as far as that can be found out.
+func (b *body) buffered() int64 {
+	if source, ok := b.source.(buffered); ok {
+		return min(int64(source.Buffered()), b.r.ContentLength)
+	}
+	return 0
+}
+
+// roomFor gives room for so many bytes.
+func (b *body) roomFor(n int64) []byte {
+	if int64(cap(b.room)) < n {
+		b.room = make([]byte, 0, n)
+	}
+	return b.room[:0:n]
+}
+
 // readAhead waits for content whose length is known, as far as it may be held. A client
 // that sends slowly holds no backend and no connection to one meanwhile, and content
 // that is whole can be sent again (GetBody of the request to the backend). Content without a
@@ -30,10 +52,8 @@ func (b *body) readAhead() error {
 		return nil
 	}
 	held := b.least[:0:min(length, leastAhead)]
-	if source, ok := b.source.(buffered); ok {
-		if here := min(int64(source.Buffered()), length, mostAhead); here > leastAhead {
-			held = make([]byte, 0, here)
-		}
+	if here := min(b.buffered(), mostAhead); here > leastAhead {
+		held = b.roomFor(here)
 	}
 	for {
 		if len(held) == cap(held) && int64(len(held)) < length {

@@ -16,17 +16,31 @@ import (
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/base/field"
 	"github.com/weir-gateway/weir/internal/base/forward"
+	"github.com/weir-gateway/weir/internal/base/poison"
 )
 
 // body is the client's body on its way to the backend. What is waited for is read by the handler, and the
-// rest by whoever calls the backend; finish makes sure that nobody does any more.
+// rest by whoever calls the backend; finish makes sure that nobody does any more. What was held as a whole is given to the
+// backend from memory, and that memory may be used again.
 type body struct {
+	taking
+
+	room    []byte                        // for what is read ahead; nil: none yet
+	held    bytes.Reader                  // of all of it
+	content io.ReadCloser                 // reads held
+	again   func() (io.ReadCloser, error) // reads it once more
+}
+
+// taking is what a body is but for that memory.
+type taking struct {
 	*passage
 
 	source    io.Reader
 	ahead     []byte           // was read from the source, and is to be read from here
 	least     [leastAhead]byte // where that begins
-	held      bytes.Reader     // of all of it
+	all       []byte           // of it, where it is held
+	isHeld    bool             // the backend was given all of it, from memory
+	isWatched bool             // it may have to be waited for
 	limited   bool
 	left      int64         // bytes that may still come, where limited
 	announced []string      // trailers
@@ -51,14 +65,46 @@ func (t *passage) takeBody() error {
 	if t.r.ContentLength == 0 || t.r.Body == nil || t.r.Body == http.NoBody {
 		return nil
 	}
-	t.body = &body{passage: t, left: t.BodyBytes, limited: t.BodyBytes > 0, source: t.r.Body}
-	t.body.announced = allowedTrailers(exchange.RequestTrailer(t.r))
-	t.watch.begin()
-	if t.r.ProtoMajor == 1 {
-		_ = t.control().EnableFullDuplex() // a writer that cannot is one that need not
+	b := t.spare
+	if t.spare = nil; b == nil {
+		b = newBody()
 	}
-	return t.body.readAhead()
+	b.taking = taking{passage: t, left: t.BodyBytes, limited: t.BodyBytes > 0, source: t.r.Body}
+	b.announced = allowedTrailers(exchange.RequestTrailer(t.r))
+	t.body = b
+	if !b.isHere() {
+		b.isWatched = true
+		t.watch.begin()
+		if t.r.ProtoMajor == 1 {
+			_ = t.control().EnableFullDuplex() // a writer that cannot is one that need not
+		}
+	}
+	return b.readAhead()
 }
+
+func newBody() *body {
+	b := new(body)
+	b.content = io.NopCloser(&b.held) // which net/http sends in one piece with the head
+	b.again = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b.all)), nil }
+	return b
+}
+
+// isForgotten tells, of the body of a request that nobody has any more, whether nobody has that either: an attempt before, which was given
+// up, may have gone by a way that reads on.
+func (b *body) isForgotten() bool { return b.isHeld && len(b.exchange.Attempts) <= 1 }
+
+// forget lets go of what belongs to one exchange, of which nobody has anything any more.
+func (b *body) forget() {
+	poison.Bytes(b.all)
+	if cap(b.room) > mostKept {
+		b.room = nil
+	}
+	b.held.Reset(nil)
+	b.taking = taking{}
+}
+
+// mostKept is how much room for what is read ahead is used again.
+const mostKept = 16 << 10
 
 // allowedTrailers gives the names of a trailer section that may be passed on.
 func allowedTrailers(section exchange.Head) []string {
@@ -106,9 +152,16 @@ func (b *body) read(p []byte) (int, error) {
 		b.failure.Store(&failure)
 	}
 	if b.err = err; err != nil {
-		b.ended.Do(b.watch.done)
+		b.unwatch()
 	}
 	return n, err
+}
+
+// unwatch says that nothing of it is waited for any more.
+func (b *body) unwatch() {
+	if b.isWatched {
+		b.ended.Do(b.watch.done)
+	}
 }
 
 // passTrailers fills in what was announced, when the body has ended.
@@ -138,7 +191,7 @@ func (b *body) failed() error {
 // its own body when the handler has returned.
 func (b *body) Close() error {
 	b.closed.Store(true)
-	b.ended.Do(b.watch.done)
+	b.unwatch()
 	if b.reading.Load() {
 		b.cut.Store(true)
 		b.wake()

@@ -1,8 +1,6 @@
 package proxy
 
 import (
-	"bytes"
-	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -89,10 +87,9 @@ func (t *passage) attachBody(out *http.Request) {
 	if !b.whole.Load() {
 		return
 	}
-	held := b.ahead
+	b.all, b.isHeld = b.ahead, true
 	b.ahead = nil
-	out.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(held)), nil }
-	b.held.Reset(held)
-	out.Body = io.NopCloser(&b.held) // which net/http sends in one piece with the head
+	b.held.Reset(b.all)
+	out.GetBody, out.Body = b.again, b.content
 	b.passTrailers()
 }

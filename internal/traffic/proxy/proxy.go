@@ -68,9 +68,12 @@ type proxy struct{ Options }
 type passage struct {
 	state
 
-	ctx exchange.OutContext // of the request to the backend
+	watch watch
+	ctx   exchange.OutContext // of the request to the backend
 	// out is that request, or the memory of one before. A fresh passage has none until the content that is waited for has come.
 	out *exchange.Loan
+	// spare is memory for content that has come whole; nil: there is none yet.
+	spare *body
 }
 
 // state is what a passage is but for the request that it makes, which is used again by rules of its own.
@@ -85,7 +88,6 @@ type state struct {
 	exchange *exchange.Exchange
 	upgrade  string // the protocol that the backend was asked to switch to
 	body     *body  // nil where there is none
-	watch    watch
 
 	released   bool        // nobody has the request to the backend any more, nor its context, and its memory may be used again
 	responding atomic.Bool // the response's head is out
@@ -94,14 +96,18 @@ type state struct {
 
 var passages = sync.Pool{New: func() any { return new(passage) }} // reused memory
 
-// end ends the request to the backend. Where nobody can have kept anything of t, that is used again: no timer of its own was
-// made, and nobody has waited for the end of its context.
+// end ends the request to the backend. Where nobody can have kept anything of t, that is used again: none of its timers has
+// fired, and nobody has waited for the end of its context.
 func (t *passage) end() {
 	t.ctx.Cancel(nil)
-	if !t.released || t.watch.isTimed() || !t.ctx.Leave() {
+	if !t.released || !t.ctx.Leave() || !t.watch.again() {
 		return
 	}
 	t.exchange.Forgo()
+	if t.body != nil {
+		t.body.forget()
+		t.spare = t.body
+	}
 	t.state = state{}
 	if !poison.On {
 		passages.Put(t)

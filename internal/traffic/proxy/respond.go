@@ -71,7 +71,7 @@ func (t *passage) respond(ctx context.Context, res *http.Response) {
 // release gives a response up, read to its end or not, and with it the request where nobody else has that.
 func (t *passage) release(res *http.Response) {
 	_ = res.Body.Close() // nobody is told any more
-	if exchange.Release(res) && t.body == nil {
+	if exchange.Release(res) && (t.body == nil || t.body.isForgotten()) {
 		t.released = t.out.End()
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/poison"
+	"github.com/weir-gateway/weir/internal/config"
 )
 
 // givenUp is a response's body that nobody has any more, nor the request.
@@ -17,7 +18,32 @@ type givenUp struct{ io.ReadCloser }
 
 func (givenUp) Release() bool { return true }
 
-// A passage whose context, timer or request somebody may have still is left to the collector.
+// fired is a timer that has.
+func fired() *time.Timer {
+	over := make(chan struct{})
+	t := time.AfterFunc(0, func() { close(over) })
+	<-over
+	return t
+}
+
+// fireWatch lets the timer of p's content fire.
+func fireWatch(p *passage) {
+	over := make(chan struct{})
+	p.watch.expirer = expiring(func(error) { close(over) })
+	p.watch.idle = 1
+	p.watch.begin()
+	<-over
+}
+
+// heldBody is one that so many attempts were given from memory.
+func heldBody(p *passage, attempts int) *body {
+	b := newBody()
+	b.taking = taking{passage: p, isHeld: true}
+	p.exchange.Attempts = make([]exchange.Attempt, attempts)
+	return b
+}
+
+// A passage whose context, request or content somebody may have still, or whose timer has fired, is left to the collector.
 func TestAPassageIsUsedAgainWhereNobodyCanHaveIt(t *testing.T) {
 	for name, c := range map[string]struct {
 		keep  func(*passage)
@@ -25,9 +51,13 @@ func TestAPassageIsUsedAgainWhereNobodyCanHaveIt(t *testing.T) {
 	}{
 		"nobody":                      {func(*passage) {}, true},
 		"who waits for its end":       {func(p *passage) { p.ctx.Done() }, false},
-		"a timer of its content":      {func(p *passage) { p.watch.idle = time.Hour; p.watch.begin() }, false},
-		"a timer of all":              {func(p *passage) { p.watch.total = time.AfterFunc(time.Hour, func() {}) }, false},
-		"who reads the client's body": {func(p *passage) { p.body = new(body) }, false},
+		"a timer of its content":      {func(p *passage) { p.watch.idle = time.Hour; p.watch.begin() }, true},
+		"a timer that has fired":      {fireWatch, false},
+		"a timer of all":              {func(p *passage) { p.watch.total = time.AfterFunc(time.Hour, func() {}) }, true},
+		"one of all that has fired":   {func(p *passage) { p.watch.total = fired() }, false},
+		"who reads the client's body": {func(p *passage) { p.body = newBody() }, false},
+		"who has had its content":     {func(p *passage) { p.body = heldBody(p, 1) }, true},
+		"an attempt given up before":  {func(p *passage) { p.body = heldBody(p, 2) }, false},
 	} {
 		ctx := new(exchange.RequestContext)
 		ctx.Under(t.Context())
@@ -37,6 +67,7 @@ func TestAPassageIsUsedAgainWhereNobodyCanHaveIt(t *testing.T) {
 		p.exchange.Alone()
 		exchange.Begin(exchange.Nowhere(), p.r, p.exchange)
 		p.ctx.Again(ctx)
+		p.watch.start(config.Timeouts{}, p)
 		p.out.Make(&p.ctx, p.r, exchange.RequestHead(p.r))
 		c.keep(p)
 		p.release(&http.Response{Body: givenUp{io.NopCloser(strings.NewReader(""))}})

@@ -28,9 +28,10 @@ type watch struct {
 
 	mu      sync.Mutex // held while expire runs, so that stop waits for it
 	stopped bool
-	timer   *time.Timer // nil: no body was under way yet
-
-	total *time.Timer // nil: no bound
+	begun   bool        // a body was under way
+	timer   *time.Timer // for bodies, of one exchange after the other; nil: none was under way yet
+	total   *time.Timer // nil: no bound
+	fired   bool        // one of them has fired, or may be about to
 }
 
 // expirer is told that a time is up.
@@ -49,8 +50,15 @@ func (w *watch) start(t config.Timeouts, e expirer) {
 	}
 }
 
-// isTimed tells whether there is a timer, or was.
-func (w *watch) isTimed() bool { return w.timer != nil || w.total != nil }
+// again makes w, which was stopped, ready for another exchange, and tells whether it may have one: not where a timer has fired, whose function may
+// run yet.
+func (w *watch) again() bool {
+	if w.fired {
+		return false
+	}
+	*w = watch{timer: w.timer}
+	return true
+}
 
 // begin says that a body is under way from now on.
 func (w *watch) begin() {
@@ -59,14 +67,15 @@ func (w *watch) begin() {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.timer == nil {
-		w.started = time.Now()
-		w.timer = time.AfterFunc(w.idle, w.check)
-		w.bodies.Add(1)
-		return
+	if w.begun {
+		w.last.Store(int64(time.Since(w.started)))
+	} else {
+		w.begun, w.started = true, time.Now()
 	}
-	w.last.Store(int64(time.Since(w.started)))
-	if w.bodies.Add(1) == 1 {
+	switch first := w.bodies.Add(1) == 1; {
+	case w.timer == nil:
+		w.timer = time.AfterFunc(w.idle, w.check)
+	case first:
 		w.timer.Reset(w.idle)
 	}
 }
@@ -112,13 +121,8 @@ func (w *watch) end(cause error) {
 
 // stop ends the watch; its expirer's expire neither runs afterwards nor is still running.
 func (w *watch) stop() {
-	if w.total != nil {
-		w.total.Stop()
-	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.timer != nil {
-		w.timer.Stop()
-	}
 	w.stopped = true
+	w.fired = w.total != nil && !w.total.Stop() || w.begun && !w.timer.Stop()
 }

@@ -51,7 +51,17 @@ func (b *body) Buffered() int {
 	return int(min(b.left, int64(len(b.turn.in.b))))
 }
 
-// isHere tells, of one that nobody reads yet, whether all of it was received with the head.
+// takeRest receives, of one that nobody reads yet, the rest of what has come in part with the head, where that fits behind it and has come too: small content
+// that is a little longer than what is read at once.
+func (b *body) takeRest() {
+	in := &b.turn.in
+	now, can := b.conn.net.(atOnce)
+	if can && !b.isHere() && !b.chunked && !b.expected && b.left <= int64(len(in.b)+in.free()) {
+		in.fillAtOnce(now)
+	}
+}
+
+// isHere tells, of one that nobody reads yet, whether all of it was received.
 func (b *body) isHere() bool { return !b.chunked && b.left <= int64(len(b.turn.in.b)) }
 
 // Close ends the use of the body. What is unread is the server's matter.

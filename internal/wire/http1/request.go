@@ -87,6 +87,7 @@ func (t *turn) attach(c *Conn, m marks) {
 		r.Trailer = announced(m.trailer, c.server.options.Lines)
 	}
 	t.body = &body{conn: c, turn: t, chunked: h.framing == ByChunks, left: h.length, trailer: r.Trailer, expected: m.expects && h.minor > 0}
+	t.body.takeRest()
 	r.Body = t.body
 }
 

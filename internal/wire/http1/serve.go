@@ -268,7 +268,7 @@ func (c *Conn) readHead(t *turn, end int) {
 	}
 	c.served.Store(true)
 	t.in.skip(end)
-	t.read(c, b) // which nothing is written to yet
+	t.read(c, b) // which nothing is written to before all of it was read
 }
 
 // refuse has the handler answer what cannot be read, after which nothing is read.

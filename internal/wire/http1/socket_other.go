@@ -13,6 +13,9 @@ func NewSocket(net.Conn) Socket { return Socket{} }
 // Exists tells whether there is one.
 func (*Socket) Exists() bool { return false }
 
+// ReadNow reads nothing.
+func (*Socket) ReadNow([]byte) int { return 0 }
+
 // Read is never called.
 func (*Socket) Read([]byte) (int, error) { return 0, net.ErrClosed }
 

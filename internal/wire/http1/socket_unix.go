@@ -58,6 +58,20 @@ func (s *Socket) Read(p []byte) (int, error) {
 	}
 }
 
+// ReadNow reads what has come, as far as it fits, and gives 0 where that is nothing, or there is no socket. A Read of the connection waits, or tells why
+// nothing comes.
+func (s *Socket) ReadNow(p []byte) int {
+	if s.raw == nil || len(p) == 0 {
+		return 0
+	}
+	e := newErrand(p)
+	defer e.done()
+	if s.raw.Read(e.readNow) != nil {
+		return 0 // who waits learns of it
+	}
+	return e.n
+}
+
 // WriteNow writes as much of p as goes at once, for who has to know which bytes are waited for. Where that is not all, a
 // Write of the connection waits for the rest, or tells why none of it goes.
 func (s *Socket) WriteNow(p []byte) int {
@@ -83,12 +97,12 @@ type errand struct {
 	n     int
 	errno syscall.Errno
 
-	read, write func(fd uintptr) bool // its methods, each of which would cost an allocation
+	read, readNow, write func(fd uintptr) bool // its methods, each of which would cost an allocation
 }
 
 var errands = sync.Pool{New: func() any {
 	e := new(errand)
-	e.read, e.write = e.tryRead, e.tryWrite
+	e.read, e.readNow, e.write = e.tryRead, e.tryReadNow, e.tryWrite
 	return e
 }}
 
@@ -107,6 +121,11 @@ func (e *errand) done() {
 func (e *errand) tryRead(fd uintptr) bool {
 	e.n, e.errno = ignoringSignals(readNow, int(fd), e.p)
 	return e.errno != syscall.EAGAIN
+}
+
+func (e *errand) tryReadNow(fd uintptr) bool {
+	e.n, _ = ignoringSignals(readNow, int(fd), e.p)
+	return true
 }
 
 func (e *errand) tryWrite(fd uintptr) bool {

@@ -125,6 +125,28 @@ func (i *inlet) add(p ...byte) {
 
 // fill reads more, behind what there is, and makes room for it.
 func (i *inlet) fill(from io.Reader) (int, error) {
+	i.makeRoom()
+	n, err := from.Read(i.b[len(i.b):cap(i.b)])
+	i.b = i.b[:len(i.b)+n]
+	i.drained = len(i.b) < cap(i.b)
+	return n, err //nolint:wrapcheck // as Read
+}
+
+// fillAtOnce is fill of what need not be waited for.
+func (i *inlet) fillAtOnce(from atOnce) {
+	i.makeRoom()
+	n := from.ReadAtOnce(i.b[len(i.b):cap(i.b)])
+	i.b = i.b[:len(i.b)+n]
+	i.drained = len(i.b) < cap(i.b)
+}
+
+// atOnce is a connection that gives what has come, and 0 where that is nothing; a Read tells why.
+type atOnce interface{ ReadAtOnce(p []byte) int }
+
+// free is how many bytes fit in that there is room for already.
+func (i *inlet) free() int { return cap(i.whole()) - len(i.b) }
+
+func (i *inlet) makeRoom() {
 	if cap(i.b) == 0 {
 		i.b = takeIn()
 	}
@@ -137,10 +159,6 @@ func (i *inlet) fill(from io.Reader) (int, error) {
 		}
 		i.room = nil
 	}
-	n, err := from.Read(i.b[len(i.b):cap(i.b)])
-	i.b = i.b[:len(i.b)+n]
-	i.drained = len(i.b) < cap(i.b)
-	return n, err //nolint:wrapcheck // as Read
 }
 
 // giveOut gives the room of a response back, which has not begun and may be long in coming.

@@ -276,6 +276,14 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+// ReadAtOnce gives what need not be waited for, and 0 where there is nothing: a Read tells why.
+func (c *conn) ReadAtOnce(p []byte) int {
+	if c.ahead != nil && len(c.ahead.early) > 0 || c.computing != nil {
+		return 0
+	}
+	return c.socket.ReadNow(p)
+}
+
 // Close closes the connection and takes it out of the set.
 func (c *conn) Close() error {
 	c.set.remove(c)

@@ -1,0 +1,49 @@
+//go:build unix
+
+package listen_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/weir-gateway/weir/internal/wire/listen"
+)
+
+// Nobody has to wait for content that has come already, though it is a little longer than what is read at once.
+func TestContentThatHasComeWithItsHeadIsThereBeforeTheHandlerReads(t *testing.T) {
+	if *engine != "own" {
+		t.Skip("net/http's server tells nobody what has come")
+	}
+	type content interface{ Buffered() int }
+	address := start(t, listen.Options{Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		here := 0
+		if c, ok := r.Body.(content); ok {
+			here = c.Buffered()
+		}
+		text, err := io.ReadAll(r.Body)
+		_, _ = fmt.Fprintf(w, "%d %t %v", here, string(text) == strings.Repeat("a", len(text)), err)
+	})})
+	for _, test := range []struct{ sent, announced, here int }{
+		{4096, 4096, 4096},
+		{4000, 4096, 4000}, // the rest is sent once the handler waits for it
+		{9000, 9000, -1},   // is more than there is room for
+	} {
+		conn := dial(t, address)
+		request := fmt.Sprintf("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n", test.announced)
+		send(t, conn, request+strings.Repeat("a", test.sent))
+		send(t, conn, strings.Repeat("a", test.announced-test.sent))
+		r := bufio.NewReader(conn)
+		for range 2 {
+			var here int
+			got := receive(t, r).body
+			if _, err := fmt.Sscanf(got, "%d true <nil>", &here); err != nil || here < test.here || test.here < 0 && here >= test.announced {
+				t.Errorf("of %d bytes that were sent of %d: %q", test.sent, test.announced, got)
+			}
+			send(t, conn, request+strings.Repeat("a", test.announced)) // the next one finds the same
+		}
+	}
+}
