@@ -203,19 +203,27 @@ func DelNames(head Head, names *Names) {
 	}
 }
 
-// CopyWithout adds to dst every field of src that has none of these names.
-func CopyWithout(dst, src Head, names *Names) {
+// CopyWithout adds to dst every field of src that has none of these names, and tells which names there are in src, as KnownIn does.
+func CopyWithout(dst, src Head, names *Names) (came field.Set) {
 	from, ordered := src.(*Lines)
 	to, both := dst.(*Lines)
 	if !ordered || !both {
 		CopyHead(dst, src, func(_ string, is field.Known) bool { return !names.have(is) })
-		return
+		return KnownIn(src)
 	}
 	list := to.list
 	for _, line := range from.list {
-		if line != "" && !names.have(line.Known()) {
+		if line == "" {
+			continue
+		}
+		known := line.Known()
+		if !known.IsAlias() {
+			came.Add(known)
+		}
+		if !names.have(known) {
 			list = append(list, line)
 		}
 	}
 	to.list = list
+	return came
 }

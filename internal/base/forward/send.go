@@ -58,8 +58,7 @@ func receivedBy(member string) string {
 // proto is the client's protocol version as Via writes it ("1.1", "2"). dst must
 // be empty. Values are shared with src.
 func Request(dst, src exchange.Head, x *exchange.Exchange, proto string) {
-	exchange.CopyWithout(dst, src, &notPassed)
-	came := exchange.KnownIn(src)
+	came := exchange.CopyWithout(dst, src, &notPassed)
 	if came.Has(field.TE) && AcceptsTrailers(src) {
 		dst.Set("Te", "trailers")
 	}
@@ -172,17 +171,15 @@ func portOf(client *exchange.Client) field.Line {
 // response rather than to the backend's connection, and tells which there were. Content-Length goes along,
 // for a response to HEAD has no other word for it.
 func Response(dst, src exchange.Head) (came field.Set) {
-	came = exchange.KnownIn(src)
-	if !came.Has(field.Connection) || namesNothing(src) {
-		exchange.CopyWithout(dst, src, &notReturned)
-		return came
+	if namesNothing(src) {
+		return exchange.CopyWithout(dst, src, &notReturned)
 	}
 	named := src.Values("Connection")
 	exchange.CopyHead(dst, src, func(name string, is field.Known) bool {
 		rule := ruleOf(is)
 		return rule != hop && (rule != pass || !hasToken(named, name))
 	})
-	return came
+	return exchange.KnownIn(src)
 }
 
 // notReturned are the names of a response that belong to its connection.

@@ -8,6 +8,10 @@ import (
 	"github.com/weir-gateway/weir/internal/base/field"
 )
 
+// ofRequests is how their heads are read: take judges those fields.
+var ofRequests = manner{splitField, field.SetOf(field.Host, field.Proxy, field.HTTP2Settings, field.Expect, field.Upgrade, field.Connection,
+	field.ContentLength, field.TransferEncoding)}
+
 // take keeps what a field says of framing and host, and judges that. Another spelling says nothing.
 func (h *Head) take(known field.Known, value []byte) Reason {
 	switch known {

@@ -10,17 +10,20 @@ import (
 // the head before is neither parsed nor checked nor made again, since what is found out about a line is found out from the line
 // alone. Where all of them are, it is looked at none of them. The zero value is ready; it is for one head after the other. A nil one gathers nothing.
 type gather struct {
-	lines []field.Line // of the head, and behind count of the one before; "" is yet to be made
-	count int          // of the head
-	fresh []byte       // what the lines are made of that are new
-	made  []made       // which these are
-
-	section []byte   // what lines were made of, with the empty line behind; empty: that is not remembered
-	heeded  []heeded // which of its fields are heeded
+	section []byte             // what lines were made of, with the empty line behind; empty: that is not remembered
+	lines   []field.Line       // of the head, and behind count of the one before; "" is yet to be made
+	count   int                // of the head
+	heeded  [mostHeeded]heeded // which fields of the section are heeded
+	heeds   uint8              // so many are, or more than there is room for: then it is not remembered
+	made    []made             // which lines are new
+	fresh   []byte             // what these are made of
 }
 
 // made is a line that is new.
 type made struct{ line, end int }
+
+// mostHeeded is how many fields of a head mostly are heeded: Host, Connection, and what frames.
+const mostHeeded = 3
 
 // heeded is a field that is heeded, and where its value stands in a section.
 type heeded struct {
@@ -28,24 +31,24 @@ type heeded struct {
 	begin, end uint16
 }
 
-// fields takes the lines that b begins with up to the empty one, at most so many, and has heed judge those that Weir heeds. It gives what
-// follows; nil where the end has not come.
-func (g *gather) fields(b []byte, split splitter, most int, heed func(field.Known, []byte) Reason) (rest []byte, reason Reason) {
+// fields takes the lines that b begins with up to the empty one, at most so many, and has judge judge those that are heeded in a head of
+// that manner. It gives what follows; nil where the end has not come.
+func (g *gather) fields(b []byte, m *manner, most int, judge func(field.Known, []byte) Reason) (rest []byte, reason Reason) {
 	if g.beginsAgain(b) {
-		return g.sameFields(b, heed)
+		return g.sameFields(b, judge)
 	}
 	rest = b
 	for count := 0; ; {
 		known, length := g.again(rest)
 		var value []byte
 		if length > 0 {
-			if known != field.Other {
+			if m.heeds.Has(known) {
 				value = g.valueAgain(rest)
 			}
 			rest = rest[length:]
 		} else {
 			var is what
-			is, known, value, rest, reason = g.next(rest, split)
+			is, known, value, rest, reason = g.next(rest, m.split)
 			switch {
 			case reason != OK || is == aPart:
 				return nil, reason
@@ -57,8 +60,8 @@ func (g *gather) fields(b []byte, split splitter, most int, heed func(field.Know
 		if count++; count > most {
 			return nil, TooManyFields
 		}
-		if known != field.Other {
-			if reason = heed(known, value); reason != OK {
+		if m.heeds.Has(known) {
+			if reason = judge(known, value); reason != OK {
 				return nil, reason
 			}
 			g.heed(known, b, value)
@@ -80,13 +83,13 @@ func (g *gather) beginsAgain(b []byte) bool {
 
 // begin begins with a head.
 func (g *gather) begin() {
-	g.count, g.fresh, g.made, g.section, g.heeded = 0, g.fresh[:0], g.made[:0], g.section[:0], g.heeded[:0]
+	g.count, g.fresh, g.made, g.section, g.heeds = 0, g.fresh[:0], g.made[:0], g.section[:0], 0
 }
 
 // sameFields is fields of those of the head before.
-func (g *gather) sameFields(b []byte, heed func(field.Known, []byte) Reason) (rest []byte, reason Reason) {
-	for _, h := range g.heeded {
-		if reason := heed(h.known, b[h.begin:h.end]); reason != OK {
+func (g *gather) sameFields(b []byte, judge func(field.Known, []byte) Reason) (rest []byte, reason Reason) {
+	for _, h := range g.heeded[:g.heeds] {
+		if reason := judge(h.known, b[h.begin:h.end]); reason != OK {
 			return nil, reason
 		}
 	}
@@ -95,7 +98,7 @@ func (g *gather) sameFields(b []byte, heed func(field.Known, []byte) Reason) (re
 
 // remember remembers what the lines are made of.
 func (g *gather) remember(section []byte) {
-	if g != nil && len(section) <= mostGathered {
+	if g != nil && len(section) <= mostGathered && g.heeds <= mostHeeded {
 		g.section = append(g.section, section...)
 	}
 }
@@ -103,9 +106,14 @@ func (g *gather) remember(section []byte) {
 // heed remembers where a value stands that is heeded, in b, where that may be remembered. It is told by what is behind it: nobody who cuts b
 // takes from its capacity.
 func (g *gather) heed(known field.Known, b, value []byte) {
-	if begin := cap(b) - cap(value); g != nil && begin+len(value) <= mostGathered {
-		g.heeded = append(g.heeded, heeded{known, uint16(begin), uint16(begin + len(value))})
+	begin := cap(b) - cap(value)
+	if g == nil || begin+len(value) > mostGathered || g.heeds > mostHeeded {
+		return
 	}
+	if g.heeds < mostHeeded {
+		g.heeded[g.heeds] = heeded{known, uint16(begin), uint16(begin + len(value))}
+	}
+	g.heeds++
 }
 
 // what is what a head goes on with.
@@ -155,6 +163,12 @@ func (g *gather) next(b []byte, split splitter) (is what, known field.Known, val
 		g.add(known, name, value)
 	}
 	return aField, known, value, rest, OK
+}
+
+// manner is how heads of a kind are read: what checks their lines, and which fields are judged beyond that.
+type manner struct {
+	split splitter
+	heeds field.Set
 }
 
 // splitter checks a field line, without its CR LF, and gives its name and value.

@@ -24,6 +24,7 @@ func FuzzGather(f *testing.F) {
 	} {
 		f.Add([]byte(get), []byte(after))
 	}
+	f.Add([]byte(manyHeeded), []byte(get))
 	f.Add([]byte("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nServer: b\r\n\r\n"), []byte("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n"))
 	f.Fuzz(func(t *testing.T, before, head []byte) {
 		var requests, responses gather
@@ -47,6 +48,50 @@ func FuzzGather(f *testing.F) {
 			compareLines(t, message[:end], reason, &alone, &responses, n == 3)
 		}
 	})
+}
+
+// manyHeeded is a head of which more is heeded than is remembered.
+const manyHeeded = "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nExpect: 100-continue\r\nUpgrade: h2c\r\nContent-Length: 7\r\n\r\n"
+
+// However much of a head is heeded, it is heeded in the next one too.
+func TestWhatIsHeededIsHeededAgain(t *testing.T) {
+	for heeded, head := range map[int]string{
+		6: manyHeeded + manyHeeded, // which is the one head and the beginning of another
+		4: strings.Replace(manyHeeded, "Expect: 100-continue\r\n", "", 1),
+		3: "POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 7\r\nAccept: */*\r\n\r\n",
+	} {
+		var g gather
+		for n := range 3 {
+			var h Head
+			end, reason := h.parse([]byte(head), wideLimits, &g)
+			if reason != OK || end == 0 || string(h.Host) != "a" || h.Length != 7 || h.Framing != ByLength || h.Rewrites() != strings.Contains(head, "h2c") {
+				t.Fatalf("%d heeded, head %d: %v, %+v", heeded, n, reason, h)
+			}
+			if remembers := len(g.section) > 0; remembers != (heeded <= mostHeeded) {
+				t.Errorf("%d heeded: it is remembered: %t", heeded, remembers)
+			}
+			g.all()
+		}
+	}
+	few, limits := new(gather), Limits{HeadBytes: 1 << 20, HeadFields: 300, TargetBytes: 1 << 10}
+	for n, of := range []string{"Host: a\r\n", "Host: bb\r\nHTTP2-Settings: s\r\n", strings.Repeat("Connection: close\r\n", 256) + "Host: c\r\n", "Host: d\r\n"} {
+		for range 2 {
+			var h Head
+			if _, reason := h.parse([]byte("GET / HTTP/1.1\r\n"+of+"\r\n"), limits, few); reason != OK || h.hosts != 1 || h.Rewrites() != (n == 1) {
+				t.Fatalf("%.40q: %v, %+v", of, reason, h)
+			}
+			few.all()
+		}
+	}
+	answer := []byte("HTTP/1.1 200 OK\r\nServer: b\r\nDate: d\r\nContent-Type: t\r\nConnection: keep-alive\r\nContent-Length: 2\r\n\r\n")
+	var g gather
+	for range 2 {
+		var h ResponseHead
+		if _, reason := h.parse(answer, wideLimits, &g); reason != OK || h.Length != 2 || len(g.section) == 0 || g.heeds != 1 {
+			t.Fatalf("of an answer nothing is heeded but what frames: %v, %+v, %d", reason, h, g.heeds)
+		}
+		g.all()
+	}
 }
 
 func sameHead(a, b *Head) bool {

@@ -75,7 +75,7 @@ func (h *Head) parse(b []byte, limits Limits, g *gather) (end int, reason Reason
 	if reason := h.parseRequestLine(line, limits); reason != OK {
 		return 0, reason
 	}
-	rest, reason = g.fields(rest, splitField, limits.HeadFields, h.take)
+	rest, reason = g.fields(rest, &ofRequests, limits.HeadFields, h.take)
 	if reason != OK || rest == nil {
 		return 0, reason
 	}

@@ -35,7 +35,7 @@ func (h *ResponseHead) parse(b []byte, limits Limits, g *gather) (end int, reaso
 	if reason = h.parseStatusLine(line); reason != OK {
 		return 0, reason
 	}
-	rest, reason = g.fields(rest, splitResponseField, limits.HeadFields, h.take)
+	rest, reason = g.fields(rest, &ofResponses, limits.HeadFields, h.take)
 	if reason != OK || rest == nil {
 		return 0, reason
 	}
@@ -72,6 +72,9 @@ func (h *ResponseHead) parseStatusLine(line []byte) Reason {
 	}
 	return OK
 }
+
+// ofResponses is how their heads are read: take judges those fields.
+var ofResponses = manner{splitResponseField, field.SetOf(field.ContentLength, field.TransferEncoding)}
 
 // take keeps what a field says of framing.
 func (h *ResponseHead) take(known field.Known, value []byte) Reason {
