@@ -16,11 +16,12 @@ import (
 )
 
 // The pieces in which a response is passed on are of one of three sizes: while a backend
-// says little at a time, as with events, what waits for it is small.
+// says little at a time, as with events, what waits for it is small. What need not be waited for may be giant.
 const (
 	smallPiece = 4 << 10
 	largePiece = 32 << 10
 	hugePiece  = 64 << 10
+	giantPiece = 120 << 10 // with what goes before it, it is not more than is held for a client
 	// long is more than the system takes for a client that reads nothing. What such a client has not taken of a
 	// piece is held for it, so that pieces of a longer response are huge only when so much has passed.
 	long = 1 << 20
@@ -32,6 +33,7 @@ var (
 	smallPieces = sync.Pool{New: func() any { return new([smallPiece]byte) }}
 	largePieces = sync.Pool{New: func() any { return new([largePiece]byte) }}
 	hugePieces  = sync.Pool{New: func() any { return new([hugePiece]byte) }}
+	giantPieces = sync.Pool{New: func() any { return new([giantPiece]byte) }}
 )
 
 // respond passes the backend's response on to the client, piece by piece.
@@ -129,6 +131,13 @@ func (t *passage) pass(res *http.Response) error {
 		case err != nil:
 			return err
 		}
+		if passed == int64(n) && left > 0 {
+			more, err := t.passAtOnce(res.Body)
+			if err != nil {
+				return err
+			}
+			n, left, passed = n+more, left-int64(more), passed+int64(more)
+		}
 		if n > 0 && left != 0 {
 			if err := t.control().Flush(); err != nil {
 				return goneError{err}
@@ -136,6 +145,28 @@ func (t *passage) pass(res *http.Response) error {
 			t.watch.touch()
 		}
 	}
+}
+
+// atOnce is a body that gives what has come of it, without waiting.
+type atOnce interface{ ReadAtOnce(p []byte) int }
+
+// passAtOnce passes on what has come behind the first piece, in one go with that, which is small.
+func (t *passage) passAtOnce(body io.Reader) (int, error) {
+	from, can := body.(atOnce)
+	if !can {
+		return 0, nil
+	}
+	piece, _ := giantPieces.Get().(*[giantPiece]byte)
+	defer giantPieces.Put(piece)
+	n := from.ReadAtOnce(piece[:])
+	if n == 0 {
+		return 0, nil
+	}
+	t.watch.touch()
+	if _, err := t.w.Write(piece[:n]); err != nil {
+		return n, goneError{err}
+	}
+	return n, nil
 }
 
 // sizeOfPiece is how much is read at once after a piece of so many bytes, where so many were passed and are known to be left.

@@ -122,6 +122,26 @@ func (b *answerBody) WriteTo(w io.Writer) (int64, error) {
 	return int64(n), err //nolint:wrapcheck // the writer's own
 }
 
+// ReadAtOnce gives what has come of content of a known length, where none of it is held already, and 0 where that is nothing, or cannot be found out: a Read
+// waits, or tells why nothing comes. It never tells of the end.
+func (b *answerBody) ReadAtOnce(p []byte) int {
+	if r := b.round.Load(); r != nil {
+		return r.readAtOnce(p)
+	}
+	return 0
+}
+
+func (r *round) readAtOnce(p []byte) int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.closed.Load() || r.err != nil || r.framing != ByLength || len(r.room.in.b) > 0 || !r.link.talk.isPossible() {
+		return 0
+	}
+	n := r.link.talk.socket.ReadNow(p[:min(int64(len(p)), r.left)])
+	r.left -= int64(n)
+	return n
+}
+
 // readOn is Read.
 func (r *round) readOn(p []byte) (int, error) {
 	r.mu.Lock()

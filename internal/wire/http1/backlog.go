@@ -13,19 +13,22 @@ type backlog struct {
 	size int // of its room; an index of backlogs
 }
 
-// The rooms of backlogs have 4 to 64 KiB, in steps of 4.
-const backlogStep = 4 << 10
+// The rooms of backlogs have 4 to 128 KiB, in steps of 4.
+const (
+	backlogStep = 4 << 10
+	mostBacklog = 128 << 10
+)
 
-var backlogs [pieceBytes / backlogStep]sync.Pool // of *backlog
+var backlogs [mostBacklog / backlogStep]sync.Pool // of *backlog
 
-// holdBack makes a backlog of p, which has at most pieceBytes, not nothing, and may be used again afterwards.
-func holdBack(p []byte) *backlog {
-	size := (len(p) - 1) / backlogStep
+// holdBack makes a backlog of p and more, which have at most mostBacklog, not nothing, and may be used again afterwards.
+func holdBack(p, more []byte) *backlog {
+	size := (len(p) + len(more) - 1) / backlogStep
 	l, _ := backlogs[size].Get().(*backlog)
 	if l == nil {
 		l = &backlog{b: make([]byte, 0, (size+1)*backlogStep), size: size}
 	}
-	l.b = append(l.b[:0], p...)
+	l.b = append(append(l.b[:0], p...), more...)
 	return l
 }
 

@@ -561,3 +561,47 @@ func (g *gathering) Write(p []byte) (int, error) {
 	g.held = append(g.held, p...)
 	return len(p), nil
 }
+
+// What has come of content need not be waited for; its end is told by a Read.
+func TestContentThatHasComeIsReadAtOnce(t *testing.T) {
+	e := newEndpoint(t, await.Patience)
+	answer := e.ask(t.Context(), t, "GET", nil)
+	conn, in := e.accepts(t)
+	hears(t, in)
+	says(t, conn, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nabc")
+	got := <-answer
+	if got.err != nil {
+		t.Fatal(got.err)
+	}
+	body := got.res.Body
+	once, ok := body.(interface{ ReadAtOnce(p []byte) int })
+	if !ok {
+		t.Fatalf("a %T cannot be read at once", body)
+	}
+	p := make([]byte, 99)
+	if n := once.ReadAtOnce(p); n != 0 {
+		t.Errorf("%d bytes came before those that have come with the head", n)
+	}
+	if n, err := io.ReadFull(body, p[:3]); err != nil {
+		t.Fatalf("%d bytes, %v", n, err)
+	}
+	if n := once.ReadAtOnce(p[3:]); n != 0 {
+		t.Errorf("%d bytes came that nobody has sent", n)
+	}
+	says(t, conn, "defghi")
+	for have := 3; have < 9; {
+		have += once.ReadAtOnce(p[have:])
+	}
+	if n, err := body.Read(p[9:]); n != 0 || !errors.Is(err, io.EOF) || string(p[:9]) != "abcdefghi" {
+		t.Errorf("%q, then %d bytes, and %v", p[:9], n, err)
+	}
+	if n := once.ReadAtOnce(p); n != 0 {
+		t.Errorf("%d bytes came behind the end", n)
+	}
+	answer = e.ask(t.Context(), t, "GET", nil)
+	hears(t, in)
+	says(t, conn, fine)
+	if (<-answer).reads(t); e.dials.Load() != 1 {
+		t.Errorf("%d connections", e.dials.Load())
+	}
+}

@@ -391,9 +391,14 @@ func (w *response) writeLarge(p []byte) error {
 			return err
 		}
 	}
+	if !w.chunked && len(w.out)+len(p) <= mostBacklog && w.canWriteAtOnce() {
+		err := w.sendSome(w.out, p)
+		w.out = w.out[:0]
+		return err
+	}
 	for len(p) > 0 {
 		if len(w.out) == 0 && !w.chunked {
-			return w.sendSome(p)
+			return w.sendSome(p, nil)
 		}
 		n, err := w.sendPiece(p)
 		if err != nil {
@@ -411,21 +416,32 @@ func (w *response) sendPiece(p []byte) (int, error) {
 	piece := room[:copy(room[:], w.out)]
 	w.out = w.out[:0]
 	n := min(len(p), cap(piece)-len(piece)-chunkRoom)
-	return n, w.sendSome(w.appendPiece(piece, p[:n], ""))
+	return n, w.sendSome(w.appendPiece(piece, p[:n], ""), nil)
 }
 
-// sendSome sends what the client takes of p at once, where that can be found out, and keeps a copy of the rest for whatever
+// writesAtOnce is a connection that tells what it sends at once of one piece, and another one behind it.
+type writesAtOnce interface{ WriteAtOnce(p, more []byte) int }
+
+func (w *response) canWriteAtOnce() bool {
+	_, can := w.conn.net.(writesAtOnce)
+	return can
+}
+
+// sendSome sends what the client takes at once of p, and more behind it, where that can be found out, and keeps a copy of the rest for whatever
 // is sent next: nobody waits with a large piece in his hands.
-func (w *response) sendSome(p []byte) error {
-	some, ok := w.conn.net.(interface{ WriteAtOnce(p []byte) int })
-	if !ok || len(p) > pieceBytes {
-		return w.sendAll(p)
+func (w *response) sendSome(p, more []byte) error {
+	some, can := w.conn.net.(writesAtOnce)
+	if !can || len(p)+len(more) > mostBacklog {
+		return w.sendAll(p) // there is nothing more then
 	}
 	if err := w.catchUp(); err != nil {
 		return err
 	}
-	if n := some.WriteAtOnce(p); n < len(p) {
-		w.backlog = holdBack(p[n:])
+	switch n := some.WriteAtOnce(p, more); {
+	case n < len(p):
+		w.backlog = holdBack(p[n:], more)
+	case n < len(p)+len(more):
+		w.backlog = holdBack(nil, more[n-len(p):])
 	}
 	return nil
 }

@@ -20,4 +20,4 @@ func (*Socket) ReadNow([]byte) int { return 0 }
 func (*Socket) Read([]byte) (int, error) { return 0, net.ErrClosed }
 
 // WriteNow writes nothing.
-func (*Socket) WriteNow([]byte) int { return 0 }
+func (*Socket) WriteNow(_, _ []byte) int { return 0 }

@@ -71,23 +71,52 @@ func withoutPorts(err error) string {
 func TestASocketWritesWhatGoesAtOnce(t *testing.T) {
 	near, far := link(t)
 	s := http1.NewSocket(near)
-	if n := s.WriteNow([]byte("hi")); n != 2 {
+	for _, pieces := range [][2]string{{"hi", ""}, {"", "hi"}, {"h", "i"}, {"", ""}} {
+		text := pieces[0] + pieces[1]
+		if n := s.WriteNow([]byte(pieces[0]), []byte(pieces[1])); n != len(text) {
+			t.Errorf("%d bytes of %q went", n, pieces)
+		}
+		p := make([]byte, len(text))
+		if _, err := io.ReadFull(far, p); err != nil || string(p) != text {
+			t.Errorf("of %q there came %q, %v", pieces, p, err)
+		}
+	}
+	if n := s.WriteNow(make([]byte, 1<<20), make([]byte, 64<<20)); n <= 0 || n >= 65<<20 { // nobody reads
 		t.Errorf("%d bytes went", n)
 	}
-	var p [2]byte
-	if _, err := io.ReadFull(far, p[:]); err != nil || string(p[:]) != "hi" {
-		t.Errorf("%q came, %v", p, err)
-	}
-	piece := make([]byte, 1<<20)
-	went := len(piece)
-	for went == len(piece) { // nobody reads
-		went = s.WriteNow(piece)
+	if n := s.WriteNow([]byte("h"), []byte("i")); n != 0 {
+		t.Errorf("%d bytes went where there is no room", n)
 	}
 	if err := near.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if n := s.WriteNow(piece); n != 0 {
+	if n := s.WriteNow([]byte("h"), []byte("i")); n != 0 {
 		t.Errorf("%d bytes went to a closed one", n)
+	}
+}
+
+func TestASocketReadsWhatHasCome(t *testing.T) {
+	near, far := link(t)
+	s := http1.NewSocket(near)
+	p := make([]byte, 9)
+	if n := s.ReadNow(p); n != 0 {
+		t.Errorf("%d bytes came from nowhere", n)
+	}
+	if _, err := far.Write([]byte("hi")); err != nil {
+		t.Fatal(err)
+	}
+	if n := s.ReadNow(nil); n != 0 {
+		t.Errorf("%d bytes came to no room", n)
+	}
+	if n := s.ReadNow(p[:1]) + s.ReadNow(p[1:]); n != 2 || string(p[:n]) != "hi" {
+		t.Errorf("%q came", p[:n])
+	}
+	_ = far.Close()
+	if n, err := s.Read(p); n != 0 || !errors.Is(err, io.EOF) {
+		t.Errorf("%d bytes came behind all, and %v", n, err)
+	}
+	if n := s.ReadNow(p); n != 0 {
+		t.Errorf("%d bytes came behind the end", n)
 	}
 }
 
@@ -96,7 +125,7 @@ func TestASocketAllocatesNothing(t *testing.T) {
 	here, there := http1.NewSocket(near), http1.NewSocket(far)
 	piece := make([]byte, 9)
 	if n := testing.AllocsPerRun(100, func() {
-		here.WriteNow(piece)
+		here.WriteNow(piece[:4], piece[4:])
 		if _, err := there.Read(piece); err != nil {
 			t.Fatal(err)
 		}
@@ -108,7 +137,7 @@ func TestASocketAllocatesNothing(t *testing.T) {
 func TestOnlyAnExistingSocketIsOne(t *testing.T) {
 	near, _ := net.Pipe()
 	s := http1.NewSocket(near)
-	if s.Exists() || s.WriteNow([]byte("hi")) != 0 {
+	if s.Exists() || s.WriteNow([]byte("hi"), nil) != 0 || s.ReadNow(make([]byte, 1)) != 0 {
 		t.Error("a pipe has none")
 	}
 }

@@ -72,13 +72,20 @@ func (s *Socket) ReadNow(p []byte) int {
 	return e.n
 }
 
-// WriteNow writes as much of p as goes at once, for who has to know which bytes are waited for. Where that is not all, a
+// WriteNow writes as much of p, and then of more, as goes at once, for who has to know which bytes are waited for. Where that is not all, a
 // Write of the connection waits for the rest, or tells why none of it goes.
-func (s *Socket) WriteNow(p []byte) int {
-	if s.raw == nil || len(p) == 0 {
+func (s *Socket) WriteNow(p, more []byte) int {
+	switch {
+	case s.raw == nil:
+		return 0
+	case len(p) == 0:
+		p, more = more, nil
+	}
+	if len(p) == 0 {
 		return 0
 	}
 	e := newErrand(p)
+	e.more = more
 	defer e.done()
 	if s.raw.Write(e.write) != nil {
 		return 0 // who waits learns of it
@@ -94,6 +101,8 @@ func (s *Socket) failed(op string, err error) error {
 // errand is one call, with what it is about: no connection has one while it waits for nothing.
 type errand struct {
 	p     []byte
+	more  []byte // what is written behind it
+	both  pair   // the same, as the system takes it
 	n     int
 	errno syscall.Errno
 
@@ -113,7 +122,7 @@ func newErrand(p []byte) *errand {
 }
 
 func (e *errand) done() {
-	e.p = nil
+	e.p, e.more = nil, nil
 	errands.Put(e)
 }
 
@@ -129,6 +138,10 @@ func (e *errand) tryReadNow(fd uintptr) bool {
 }
 
 func (e *errand) tryWrite(fd uintptr) bool {
-	e.n, _ = ignoringSignals(writeNow, int(fd), e.p)
+	if len(e.more) > 0 {
+		e.n = e.both.writeNow(int(fd), e.p, e.more)
+	} else {
+		e.n, _ = ignoringSignals(writeNow, int(fd), e.p)
+	}
 	return true
 }

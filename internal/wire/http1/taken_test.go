@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -74,19 +75,25 @@ func TestAResponseThatNobodyTakesHoldsNoPieceOfItsOwn(t *testing.T) {
 	}
 }
 
-// hesitant is a server's end of a connection whose client takes a part of each piece at once.
-type hesitant struct{ net.Conn }
+// hesitant is a server's end of a connection whose client takes a part of what it is given at once.
+type hesitant struct {
+	net.Conn
 
-func (h hesitant) WriteAtOnce(p []byte) int {
-	n, _ := h.Write(p[:len(p)/3]) // whoever writes the rest learns of it
+	part int // one in so many bytes
+}
+
+func (h hesitant) WriteAtOnce(p, more []byte) int {
+	all := slices.Concat(p, more)
+	n, _ := h.Write(all[:len(all)/h.part]) // whoever writes the rest learns of it
 	return n
 }
 
 func TestAPieceMayBeUsedAgainThatAClientHasNotTaken(t *testing.T) {
 	sizes := []int{1, 5_000, 7_000, 64 << 10, 100, 65_000, 3, 20_000, 200_000, 10}
 	for name, length := range map[string]string{"in chunks": "", "of a known length": "362650"} {
-		for _, flushes := range []bool{true, false} {
-			t.Run(fmt.Sprintf("%s, flushed: %t", name, flushes), func(t *testing.T) {
+		for i, part := range []int{3, 3, 1, 1, 50, 50} {
+			flushes := i%2 == 0
+			t.Run(fmt.Sprintf("%s, one byte in %d at once, flushed: %t", name, part, flushes), func(t *testing.T) {
 				var want bytes.Buffer
 				for i, size := range sizes {
 					want.Write(bytes.Repeat([]byte{byte('a' + i)}, size))
@@ -109,7 +116,7 @@ func TestAPieceMayBeUsedAgainThatAClientHasNotTaken(t *testing.T) {
 				})})
 				client, conn := net.Pipe()
 				defer client.Close()
-				s.Serve(hesitant{conn}, time.Time{})
+				s.Serve(hesitant{conn, part}, time.Time{})
 				if _, err := io.WriteString(client, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"); err != nil {
 					t.Fatal(err)
 				}
@@ -159,4 +166,36 @@ func TestAResponseThatNobodyTakesHoldsOnlyWhatIsLeftOfAPiece(t *testing.T) {
 // gorged is a server's end of a connection whose client takes all but 10 KiB of the first piece, and no more.
 type gorged struct{ sated }
 
-func (g *gorged) WriteAtOnce(p []byte) int { return max(0, len(p)-10<<10) }
+func (g *gorged) WriteAtOnce(p, more []byte) int { return max(0, len(p)+len(more)-10<<10) }
+
+// A large piece costs no copy, nor a call of its own.
+func TestALargePieceGoesTogetherWithItsHead(t *testing.T) {
+	s := newServer(t, http1.ServerOptions{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Length", "104000")
+		_, _ = w.Write(make([]byte, 4_000))
+		_, _ = w.Write(make([]byte, 100_000))
+	})})
+	client, conn := net.Pipe()
+	defer client.Close()
+	calls := make(chan [2]int, 9)
+	s.Serve(counting{conn, calls}, time.Time{})
+	if _, err := io.WriteString(client, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"); err != nil {
+		t.Fatal(err)
+	}
+	got := await.From(t, "the response is written", calls)
+	if head := got[0] - 4_000; head <= 0 || head > 300 || got[1] != 100_000 {
+		t.Errorf("written were %d bytes, and %d", got[0], got[1])
+	}
+}
+
+// counting is a server's end of a connection that tells how much it is given to write at once.
+type counting struct {
+	net.Conn
+
+	calls chan<- [2]int
+}
+
+func (c counting) WriteAtOnce(p, more []byte) int {
+	c.calls <- [2]int{len(p), len(more)}
+	return len(p) + len(more)
+}

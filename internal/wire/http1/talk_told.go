@@ -17,3 +17,16 @@ func writeNow(fd int, p []byte) (int, syscall.Errno) {
 	errno, _ := err.(syscall.Errno) //nolint:errorlint // it gives no others
 	return n, errno
 }
+
+// pair writes two pieces.
+type pair struct{}
+
+// writeNow writes as much of a, and then of b, as goes at once; neither may be empty.
+func (pair) writeNow(fd int, a, b []byte) int {
+	n, _ := ignoringSignals(writeNow, fd, a)
+	if n == len(a) {
+		m, _ := ignoringSignals(writeNow, fd, b)
+		n += m
+	}
+	return n
+}

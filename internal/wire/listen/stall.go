@@ -103,7 +103,7 @@ func (c *conn) Write(p []byte) (int, error) {
 	if !c.stall.bounds() {
 		return c.Conn.Write(p)
 	}
-	done := c.WriteAtOnce(p)
+	done := c.WriteAtOnce(p, nil)
 	if done == len(p) {
 		return done, nil
 	}
@@ -124,10 +124,10 @@ func (c *conn) Write(p []byte) (int, error) {
 	}
 }
 
-// WriteAtOnce sends what need not be waited for, and so not be timed, and tells how much of p that was. A Write of the
-// rest tells why it was not more.
-func (c *conn) WriteAtOnce(p []byte) int {
-	done := c.socket.WriteNow(p)
+// WriteAtOnce sends what need not be waited for, and so not be timed, and tells how much of p, and of more behind it, that was. A Write of the
+// rest tells why it was not all.
+func (c *conn) WriteAtOnce(p, more []byte) int {
+	done := c.socket.WriteNow(p, more)
 	if done > 0 {
 		c.stall.waited(0, done)
 	}
