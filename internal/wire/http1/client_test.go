@@ -589,7 +589,7 @@ func TestContentThatHasComeIsReadAtOnce(t *testing.T) {
 		t.Errorf("%d bytes came that nobody has sent", n)
 	}
 	says(t, conn, "defghi")
-	for have := 3; have < 9; {
+	for have, until := 3, time.Now().Add(await.Patience); have < 9 && time.Now().Before(until); {
 		have += once.ReadAtOnce(p[have:])
 	}
 	if n, err := body.Read(p[9:]); n != 0 || !errors.Is(err, io.EOF) || string(p[:9]) != "abcdefghi" {
