@@ -20,7 +20,8 @@
 //     not be kept after the handler returned. What goes on longer (a mirror, an
 //     abandoned step) works on what Detach returns. A backend's response and its request
 //     are used again as soon as their reader has given them up (see Release): whoever
-//     stands between and keeps either puts another body in the response.
+//     stands between and keeps either puts another body in the response. Of a request that was lent, whoever sends it may
+//     borrow the context (see OutContext): its maker's own is MakerContext.
 //  7. Deviations from http.RoundTripper's own rules. A backend here may change the
 //     request it is given, its URL and head included, and closes the request's
 //     body in every case, also on error; it may return a response whose body is

@@ -22,17 +22,22 @@ var (
 type watch struct {
 	idle    time.Duration
 	expirer expirer
-	started time.Time    // when the first body was, written before bodies
-	last    atomic.Int64 // when a piece moved, as nanoseconds since started
+	last    atomic.Int64 // when a piece moved, by the clock
 	bodies  atomic.Int32 // how many are under way
 
-	mu      sync.Mutex // held while expire runs, so that stop waits for it
 	stopped bool
 	begun   bool        // a body was under way
+	fired   bool        // a timer has fired, or may be about to
+	mu      sync.Mutex  // held while expire runs, so that stop waits for it
 	timer   *time.Timer // for bodies, of one exchange after the other; nil: none was under way yet
 	total   *time.Timer // nil: no bound
-	fired   bool        // one of them has fired, or may be about to
 }
+
+// origin is what moments are counted from, so that one is a number.
+var origin = time.Now()
+
+// clock gives the nanoseconds since then.
+func clock() int64 { return int64(time.Since(origin)) }
 
 // expirer is told that a time is up.
 type expirer interface{ expire(cause error) }
@@ -67,11 +72,8 @@ func (w *watch) begin() {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.begun {
-		w.last.Store(int64(time.Since(w.started)))
-	} else {
-		w.begun, w.started = true, time.Now()
-	}
+	w.begun = true
+	w.last.Store(clock())
 	switch first := w.bodies.Add(1) == 1; {
 	case w.timer == nil:
 		w.timer = time.AfterFunc(w.idle, w.check)
@@ -90,7 +92,7 @@ func (w *watch) done() {
 // touch says that a piece has moved.
 func (w *watch) touch() {
 	if w.bodies.Load() > 0 {
-		w.last.Store(int64(time.Since(w.started)))
+		w.last.Store(clock())
 	}
 }
 
@@ -98,7 +100,7 @@ func (w *watch) check() {
 	if w.bodies.Load() <= 0 {
 		return // begin starts it again
 	}
-	quiet := time.Since(w.started) - time.Duration(w.last.Load())
+	quiet := time.Duration(clock() - w.last.Load())
 	if quiet >= w.idle {
 		w.end(errIdle)
 		return

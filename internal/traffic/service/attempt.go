@@ -32,19 +32,19 @@ type attempt struct {
 	whole   atomic.Int64  // how long it took until the request was wholly sent, and one more; 0: it was not
 	limit   time.Duration // for the head; 0: none
 	bound   bound         // with limit; below the context of the client, whose end is not the endpoint's
-	phase   atomic.Uint32
+	own     *own          // out is in it, unless it was borrowed
+	head    finding       // what the head told
 
-	borrowed bool // out is the call's own request
-	own      *own // out is in it otherwise
+	phase    atomic.Uint32
+	settled  atomic.Bool // what came of it was told in the end
+	told     bool        // or when its head had come
+	borrowed bool        // out is the call's own request
+	proves   bool        // whether its endpoint serves again
+	counted  bool        // by the breaker
 
-	head    finding        // what the head told
-	call    *http.Response // a gRPC call that goes on, whose trailer tells what came of it; nil: there is none
-	told    bool           // what came of it was, when its head had come
-	settled atomic.Bool    // or later
-	proves  bool           // whether its endpoint serves again
-	counted bool           // by the breaker
 	trial   trial          // with counted
 	lasting *time.Timer    // with proves or trial: when it has lasted long enough; nil: none
+	call    *http.Response // a gRPC call that goes on, whose trailer tells what came of it; nil: there is none
 }
 
 // The phases of an attempt. Whoever leaves waiting first, decides.
