@@ -94,6 +94,8 @@ func holdPage(t *testing.T, page string) {
 // else it does meanwhile included; on a busy machine that is some more.
 var most = map[string]map[string]float64{
 	"get":      {"own": 5, "std": 125},
+	"post":     {"own": 8, "std": 150},
+	"100k":     {"own": 8, "std": 130},
 	"fields":   {"own": 5, "std": 160},
 	"fresh":    {"own": 8, "std": 165},
 	"filter":   {"own": 10, "std": 135},
