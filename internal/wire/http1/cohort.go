@@ -24,6 +24,7 @@ type cohort struct {
 	mu    sync.Mutex // guards what follows
 	asked time.Time  // when the queue was looked at last
 	ready float64    // how many goroutines were in it of late
+	long  bool       // who stood in it last had to wait for long
 }
 
 // cohorts is that of this process.
@@ -68,7 +69,9 @@ func (c *cohort) judge(ready int, took time.Duration, processors int) {
 		least /= 2 // what is so by a hair does not change with each look
 	}
 	stages := took * time.Duration(processors) / longestStage // that would have fitted in
-	c.forms.Store(c.ready >= least && int(stages) <= max(1, ready))
+	long := int(stages) > max(1, ready)
+	c.forms.Store(c.ready >= least && !(long && c.long)) // once, it may be that another process had the processor
+	c.long = long
 }
 
 // readyGoroutines is how many goroutines wait for a processor.

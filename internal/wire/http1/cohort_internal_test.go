@@ -48,6 +48,14 @@ func TestWhetherRequestsWaitDoesNotChangeWithEachLook(t *testing.T) {
 	if !c.forms.Load() {
 		t.Error("one look at a moment when nobody was ready has ended it")
 	}
+	c.judge(40, 30*time.Millisecond, 2)
+	if !c.forms.Load() {
+		t.Error("one long wait has ended it, as where another process has the processor for a while")
+	}
+	c.judge(40, 30*time.Millisecond, 2)
+	if c.forms.Load() {
+		t.Error("two long waits have not ended it")
+	}
 	for range 20 {
 		c.judge(3, 10*time.Microsecond, 2)
 	}
