@@ -199,7 +199,8 @@ func (x *Exchange) End(o Outcome) {
 	}
 }
 
-// Tried records an attempt.
+// Tried records an attempt. Everybody who sends a request must, before he sends it once more: who has had no more than one attempt knows that
+// nobody else reads its content (see package proxy).
 func (x *Exchange) Tried(a Attempt) {
 	if x.Attempts == nil {
 		x.Attempts = x.first[:0]

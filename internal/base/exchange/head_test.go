@@ -361,3 +361,18 @@ func TestLittleIsRemembered(t *testing.T) {
 		t.Error("very many are")
 	}
 }
+
+func TestACopyTellsWhichNamesThereAre(t *testing.T) {
+	names := &exchange.Names{All: field.SetOf(field.Connection)}
+	for _, src := range []http.Header{
+		exchange.Ordered("Content-Length", "1", "X", "y", "Connection", "close"),
+		exchange.Ordered("Content_Length", "1", "Via", "1.1 a"),
+		exchange.Ordered(),
+		{"Content-Length": {"1"}, "Connection": {"close"}},
+	} {
+		from := exchange.MapHead(src)
+		if got, want := exchange.CopyWithout(exchange.NewLines(0), from, names), exchange.KnownIn(from); got != want {
+			t.Errorf("of %v: %v, want %v", src, got, want)
+		}
+	}
+}

@@ -76,7 +76,7 @@ type passage struct {
 	spare *body
 }
 
-// state is what a passage is but for the request that it makes, which is used again by rules of its own.
+// state is what a passage is but for what is used again by rules of its own: the request that it makes, timers, and memory for content.
 type state struct {
 	*proxy
 

@@ -16,7 +16,7 @@ import (
 )
 
 // The pieces in which a response is passed on are of one of three sizes: while a backend
-// says little at a time, as with events, what waits for it is small. What need not be waited for may be giant.
+// says little at a time, as with events, what waits for it is small. All that is left may go in a giant one, where none of it need be waited for.
 const (
 	smallPiece = 4 << 10
 	largePiece = 32 << 10
@@ -131,7 +131,7 @@ func (t *passage) pass(res *http.Response) error {
 		case err != nil:
 			return err
 		}
-		if passed == int64(n) && left > 0 {
+		if passed == int64(n) && t.goesOnAtOnce(left) {
 			more, err := t.passAtOnce(res.Body)
 			if err != nil {
 				return err
@@ -149,6 +149,12 @@ func (t *passage) pass(res *http.Response) error {
 
 // atOnce is a body that gives what has come of it, without waiting.
 type atOnce interface{ ReadAtOnce(p []byte) int }
+
+// goesOnAtOnce tells whether as much may go together with the first piece, as far as it has come: all that is left, to a client for which what it does not take is
+// held in a room of that size. Over TLS and HTTP/2 somebody would wait with all of it in his hands.
+func (t *passage) goesOnAtOnce(left int64) bool {
+	return left > 0 && left <= giantPiece && t.r.ProtoMajor == 1 && t.r.TLS == nil
+}
 
 // passAtOnce passes on what has come behind the first piece, in one go with that, which is small.
 func (t *passage) passAtOnce(body io.Reader) (int, error) {

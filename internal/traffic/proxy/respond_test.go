@@ -1,6 +1,13 @@
 package proxy
 
-import "testing"
+import (
+	"bytes"
+	"crypto/tls"
+	"io"
+	"net/http"
+	"slices"
+	"testing"
+)
 
 func TestSizesOfPieces(t *testing.T) {
 	for name, test := range map[string]struct {
@@ -20,6 +27,61 @@ func TestSizesOfPieces(t *testing.T) {
 	} {
 		if got := sizeOfPiece(test.before, test.passed, test.left); got != test.want {
 			t.Errorf("%s: %d bytes, want %d", name, got, test.want)
+		}
+	}
+}
+
+// comes is content of which so much has come that need not be waited for.
+type comes struct {
+	io.ReadCloser
+
+	here int
+	read []int // the sizes of pieces that were read at once
+}
+
+func (c *comes) ReadAtOnce(p []byte) int {
+	n, _ := io.ReadFull(c.ReadCloser, p[:min(len(p), c.here)])
+	c.here -= n
+	c.read = append(c.read, n)
+	return n
+}
+
+// writes tells how a response is written; -1 is a flush.
+type writes struct {
+	http.ResponseWriter
+
+	pieces []int
+}
+
+func (w *writes) Write(p []byte) (int, error) {
+	w.pieces = append(w.pieces, len(p))
+	return len(p), nil
+}
+func (w *writes) Flush() { w.pieces = append(w.pieces, -1) }
+
+func TestWhatHasComeBehindTheFirstPieceGoesTogetherWithIt(t *testing.T) {
+	for name, test := range map[string]struct {
+		length, here int
+		major        int
+		tls          *tls.ConnectionState
+		want         []int
+	}{
+		"all":                        {100_000, 200_000, 1, nil, []int{smallPiece, 100_000 - smallPiece}},
+		"some":                       {100_000, 50_000, 1, nil, []int{smallPiece, 50_000, -1, 100_000 - 50_000 - smallPiece}},
+		"nothing":                    {100_000, 0, 1, nil, []int{smallPiece, -1, hugePiece, -1, 100_000 - hugePiece - smallPiece}},
+		"of more than would be held": {200_000, 200_000, 1, nil, []int{smallPiece, -1, hugePiece, -1, hugePiece, -1, 200_000 - 2*hugePiece - smallPiece}},
+		"over HTTP/2":                {100_000, 200_000, 2, nil, []int{smallPiece, -1, hugePiece, -1, 100_000 - hugePiece - smallPiece}},
+		"over TLS":                   {100_000, 200_000, 1, &tls.ConnectionState{}, []int{smallPiece, -1, hugePiece, -1, 100_000 - hugePiece - smallPiece}},
+	} {
+		w := &writes{}
+		body := &comes{ReadCloser: io.NopCloser(bytes.NewReader(make([]byte, test.length))), here: test.here}
+		p := &passage{}
+		p.w, p.r = w, &http.Request{ProtoMajor: test.major, TLS: test.tls}
+		if err := p.pass(&http.Response{ContentLength: int64(test.length), Body: body}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if !slices.Equal(w.pieces, test.want) {
+			t.Errorf("%s: written is %v, want %v; read at once was %v", name, w.pieces, test.want, body.read)
 		}
 	}
 }

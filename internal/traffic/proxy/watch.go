@@ -25,10 +25,10 @@ type watch struct {
 	last    atomic.Int64 // when a piece moved, by the clock
 	bodies  atomic.Int32 // how many are under way
 
+	mu      sync.Mutex // guards what follows; held while expire runs, so that stop waits for it
 	stopped bool
 	begun   bool        // a body was under way
-	fired   bool        // a timer has fired, or may be about to
-	mu      sync.Mutex  // held while expire runs, so that stop waits for it
+	fired   bool        // a timer has fired, whose function may run yet
 	timer   *time.Timer // for bodies, of one exchange after the other; nil: none was under way yet
 	total   *time.Timer // nil: no bound
 }
@@ -72,14 +72,14 @@ func (w *watch) begin() {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.begun = true
 	w.last.Store(clock())
 	switch first := w.bodies.Add(1) == 1; {
 	case w.timer == nil:
 		w.timer = time.AfterFunc(w.idle, w.check)
 	case first:
-		w.timer.Reset(w.idle)
+		w.fired = !w.timer.Reset(w.idle) && w.begun || w.fired
 	}
+	w.begun = true
 }
 
 // done says that a body has ended: only what is still under way is waited for.
@@ -126,5 +126,10 @@ func (w *watch) stop() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.stopped = true
-	w.fired = w.total != nil && !w.total.Stop() || w.begun && !w.timer.Stop()
+	if w.total != nil && !w.total.Stop() {
+		w.fired = true
+	}
+	if w.begun && !w.timer.Stop() {
+		w.fired = true
+	}
 }

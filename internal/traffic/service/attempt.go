@@ -97,7 +97,7 @@ func (a *attempt) ownRequest(ctx context.Context, req *http.Request) *http.Reque
 	if a.own == nil {
 		a.own = new(own)
 	}
-	if a.own.out.Context() != ctx { // which that of an attempt with a limit has from its first use on
+	if a.own.out.URL == nil || a.own.out.Context() != ctx { // which that of an attempt with a limit has from its first use on
 		a.own.out = *(&http.Request{URL: &a.own.url}).WithContext(ctx)
 	}
 	exchange.Carry(&a.own.out, req)

@@ -312,6 +312,7 @@ func TestALentRequestThatIsTriedAgainIsNotUsedAgain(t *testing.T) {
 		}
 		return res, err
 	})
+	s.Set([]discovery.Endpoint{{Address: "a:1", Weight: 1}, {Address: "b:1", Weight: 1}}) // so that the second one need not wait
 	req, ctx := lentBy(t, plainRequest(t))
 	asking(t, s, req, true)
 	if len(sent) != 2 || sent[0] != req || sent[1] == req || sent[1].URL == req.URL {

@@ -123,7 +123,7 @@ func (b *answerBody) WriteTo(w io.Writer) (int64, error) {
 }
 
 // ReadAtOnce gives what has come of content of a known length, where none of it is held already, and 0 where that is nothing, or cannot be found out: a Read
-// waits, or tells why nothing comes. It never tells of the end.
+// waits, or tells that nothing comes. It never tells of the end.
 func (b *answerBody) ReadAtOnce(p []byte) int {
 	if r := b.round.Load(); r != nil {
 		return r.readAtOnce(p)

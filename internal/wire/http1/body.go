@@ -56,7 +56,7 @@ func (b *body) Buffered() int {
 func (b *body) takeRest() {
 	in := &b.turn.in
 	now, can := b.conn.net.(atOnce)
-	if can && !b.isHere() && !b.chunked && !b.expected && b.left <= int64(len(in.b)+in.free()) {
+	if can && !b.isHere() && !b.chunked && !b.expected && b.left <= inBytes && in.holds(int(b.left)-len(in.b)) {
 		in.fillAtOnce(now)
 	}
 }

@@ -600,8 +600,34 @@ func TestContentThatHasComeIsReadAtOnce(t *testing.T) {
 	}
 	answer = e.ask(t.Context(), t, "GET", nil)
 	hears(t, in)
-	says(t, conn, fine)
-	if (<-answer).reads(t); e.dials.Load() != 1 {
-		t.Errorf("%d connections", e.dials.Load())
+	says(t, conn, "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n")
+	got = <-answer
+	if got.err != nil || e.dials.Load() != 1 {
+		t.Fatalf("%v, over %d connections", got.err, e.dials.Load())
+	}
+	says(t, conn, "abcdefEXTRA")
+	once, _ = got.res.Body.(interface{ ReadAtOnce(p []byte) int })
+	have := 0
+	for until := time.Now().Add(await.Patience); have < 6 && time.Now().Before(until); {
+		have += once.ReadAtOnce(p[have:])
+	}
+	if n, err := got.res.Body.Read(p[have:]); n != 0 || !errors.Is(err, io.EOF) || string(p[:have]) != "abcdef" {
+		t.Errorf("%q, then %d bytes, and %v", p[:have], n, err)
+	}
+	answer = e.ask(t.Context(), t, "GET", nil)
+	conn, in = e.accepts(t) // another one
+	hears(t, in)
+	says(t, conn, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+	got = <-answer
+	if got.err != nil {
+		t.Fatal(got.err)
+	}
+	says(t, conn, "2\r\nok\r\n0\r\n\r\n")
+	once, _ = got.res.Body.(interface{ ReadAtOnce(p []byte) int })
+	if n := once.ReadAtOnce(p); n != 0 {
+		t.Errorf("%d bytes of chunks are given as content", n)
+	}
+	if text := got.reads(t); text != "ok" {
+		t.Errorf("the content is %q", text)
 	}
 }

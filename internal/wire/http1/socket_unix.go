@@ -58,8 +58,8 @@ func (s *Socket) Read(p []byte) (int, error) {
 	}
 }
 
-// ReadNow reads what has come, as far as it fits, and gives 0 where that is nothing, or there is no socket. A Read of the connection waits, or tells why
-// nothing comes.
+// ReadNow reads what has come, as far as it fits, and gives 0 where that is nothing, or there is no socket. A Read of the connection waits, or tells that
+// nothing comes: not always why, for the system tells of a reset once, and of an end afterwards.
 func (s *Socket) ReadNow(p []byte) int {
 	if s.raw == nil || len(p) == 0 {
 		return 0

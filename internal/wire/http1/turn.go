@@ -140,24 +140,29 @@ func (i *inlet) fillAtOnce(from atOnce) {
 	i.drained = len(i.b) < cap(i.b)
 }
 
-// atOnce is a connection that gives what has come, and 0 where that is nothing; a Read tells why.
+// atOnce is a connection that gives what has come, and 0 where that is nothing.
 type atOnce interface{ ReadAtOnce(p []byte) int }
 
-// free is how many bytes fit in that there is room for already.
-func (i *inlet) free() int { return cap(i.whole()) - len(i.b) }
+// holds tells whether n more bytes have room in what there is, and moves what has come where they need it.
+func (i *inlet) holds(n int) bool {
+	whole := i.whole()
+	switch {
+	case n <= cap(i.b)-len(i.b):
+		return true
+	case n > cap(whole)-len(i.b):
+		return false
+	}
+	whole = whole[:cap(whole)]
+	i.b, i.room = whole[:copy(whole, i.b)], nil
+	return true
+}
 
 func (i *inlet) makeRoom() {
 	if cap(i.b) == 0 {
 		i.b = takeIn()
 	}
-	if len(i.b) == cap(i.b) {
-		if whole := i.whole(); cap(whole) > cap(i.b) {
-			whole = whole[:cap(whole)]
-			i.b = whole[:copy(whole, i.b)]
-		} else {
-			i.b = slices.Grow(i.b, max(inBytes, len(i.b)))
-		}
-		i.room = nil
+	if !i.holds(1) {
+		i.b, i.room = slices.Grow(i.b, max(inBytes, len(i.b))), nil
 	}
 }
 

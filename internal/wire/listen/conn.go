@@ -276,7 +276,7 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// ReadAtOnce gives what need not be waited for, and 0 where there is nothing: a Read tells why.
+// ReadAtOnce gives what need not be waited for, and 0 where there is nothing.
 func (c *conn) ReadAtOnce(p []byte) int {
 	if c.ahead != nil && len(c.ahead.early) > 0 || c.computing != nil {
 		return 0

@@ -13,6 +13,22 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/listen"
 )
 
+// What came behind a PROXY header goes before what comes on the connection.
+func TestContentBehindAnAnnouncementStaysInItsOrder(t *testing.T) {
+	address := start(t, listen.Options{Handler: http.HandlerFunc(echo), Announced: loopback})
+	h := announcement("198.51.100.7:1")
+	head := string(h.AppendV2(nil)) + "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4090\r\n\r\n"
+	for _, first := range []int{0, 1, 100, 2000, 4000, 4050, 4055, 4060, 4070, 4080, 4089, 4090} {
+		conn := dial(t, address)
+		content := strings.Repeat("a", first) + strings.Repeat("b", 4090-first)
+		send(t, conn, head+content[:first])
+		send(t, conn, content[first:])
+		if got := receive(t, bufio.NewReader(conn)).body; !strings.Contains(got, content) {
+			t.Errorf("of %d bytes and then the rest there came %d: %.20q", first, len(got), got)
+		}
+	}
+}
+
 // Nobody has to wait for content that has come already, though it is a little longer than what is read at once.
 func TestContentThatHasComeWithItsHeadIsThereBeforeTheHandlerReads(t *testing.T) {
 	if *engine != "own" {
