@@ -70,7 +70,7 @@ func (c *cohort) judge(ready int, took time.Duration, processors int) {
 	}
 	stages := took * time.Duration(processors) / longestStage // that would have fitted in
 	long := int(stages) > max(1, ready)
-	c.forms.Store(c.ready >= least && !(long && c.long)) // once, it may be that another process had the processor
+	c.forms.Store(c.ready >= least && (!long || !c.long)) // once, it may be that another process had the processor
 	c.long = long
 }
 
