@@ -66,9 +66,9 @@ var attempts = sync.Pool{New: func() any { // reused memory
 	return a
 }}
 
-// newAttempt begins an attempt for a call with that context.
+// newAttempt begins an attempt for a call with that context. What is not more than 0 is no limit.
 func newAttempt(ctx context.Context, limit time.Duration) *attempt {
-	if limit == 0 {
+	if limit <= 0 {
 		made := new(struct {
 			attempt
 			own

@@ -262,6 +262,18 @@ func TestTheFirstAttemptSendsTheRequestThatWasLent(t *testing.T) {
 	}
 }
 
+// A limit that is switched off may be negative.
+func TestAnAttemptWithoutALimitDoesNotEnd(t *testing.T) {
+	for _, limit := range []time.Duration{0, -1} {
+		a := newAttempt(t.Context(), limit)
+		a.service = reuser(t, func(*http.Request) {})
+		a.sentAtOnce()
+		if err := a.ownRequest(t.Context(), plainRequest(t)).Context().Err(); err != nil || a.limit != 0 {
+			t.Errorf("limited to %d: %v after %v", limit, err, a.limit)
+		}
+	}
+}
+
 // What has to be another one for each attempt is sent in a copy, and the request stays what it was.
 func TestARequestIsCopiedThatCannotBeSentItself(t *testing.T) {
 	for name, c := range map[string]struct {
