@@ -7,7 +7,7 @@ package exchange
 // the request that it is for. It ends before the handler of x returns.
 func (x *Exchange) Branch(b *Exchange) {
 	*b = *x
-	b.onHead, b.onDone, b.Informational = nil, nil, nil
+	b.onHead, b.onDone, b.Informational = headHook{}, nil, nil
 	b.Attempts, b.Fault = nil, nil
 	b.Params = Params{}
 }

@@ -78,7 +78,7 @@ type Exchange struct {
 	Informational Informer
 
 	idLine field.Line // that says ID, where that was set with it
-	onHead *headHook  // the first one to run
+	onHead headHook   // the first one to run; most exchanges have one at most
 	onDone *doneHook  // the same
 
 	writer Writer     // that Begin gives
@@ -159,8 +159,9 @@ type Outcome struct {
 
 // headHook and doneHook are queued, each before the next one.
 type headHook struct {
-	op   func(status int, head Head)
-	next *headHook
+	op     func(status int, head Head) // nil: there is none
+	next   *headHook
+	faults bool // it is only for problems
 }
 
 type doneHook struct {
@@ -170,12 +171,22 @@ type doneHook struct {
 
 // OnHead queues op for the moment the final response head is written; ops run
 // in the order they were queued and see the status. After that moment it does nothing.
-func (x *Exchange) OnHead(op func(status int, head Head)) {
-	last := &x.onHead
-	for *last != nil {
-		last = &(*last).next
+func (x *Exchange) OnHead(op func(status int, head Head)) { x.queue(headHook{op: op}) }
+
+// OnFault is OnHead for where the exchange is answered with a problem.
+func (x *Exchange) OnFault(op func(status int, head Head)) { x.queue(headHook{op: op, faults: true}) }
+
+func (x *Exchange) queue(hook headHook) {
+	if x.onHead.op == nil {
+		x.onHead = hook
+		return
 	}
-	*last = &headHook{op: op}
+	last := &x.onHead
+	for last.next != nil {
+		last = last.next
+	}
+	another := hook // which alone takes memory of its own
+	last.next = &another
 }
 
 // OnDone queues f for the end of the exchange; the last one queued runs first.
@@ -183,10 +194,12 @@ func (x *Exchange) OnDone(f func(Outcome)) { x.onDone = &doneHook{f, x.onDone} }
 
 // applyHead runs the queued head operations once.
 func (x *Exchange) applyHead(status int, head Head) {
-	hook := x.onHead
-	x.onHead = nil
-	for ; hook != nil; hook = hook.next {
-		hook.op(status, head)
+	first := x.onHead
+	x.onHead = headHook{}
+	for hook := &first; hook != nil; hook = hook.next {
+		if hook.op != nil && (!hook.faults || x.Fault != nil) {
+			hook.op(status, head)
+		}
 	}
 }
 
@@ -214,7 +227,7 @@ func (x *Exchange) Tried(a Attempt) {
 func Detach(r *http.Request) *http.Request {
 	x := *Of(r)
 	_ = r.Context().Done() // what is detached is below this context, and one whose end was asked for is never used again
-	x.onHead, x.onDone, x.Informational = nil, nil, nil
+	x.onHead, x.onDone, x.Informational = headHook{}, nil, nil
 	x.Attempts = nil
 	x.Params = x.Params.clone()
 	ctx := context.WithValue(context.WithoutCancel(r.Context()), contextKey{}, &x)

@@ -421,6 +421,42 @@ func TestAnExchangeLiesWhereTheContextOfItsRequestIs(t *testing.T) {
 	}
 }
 
+// What is for problems alone runs among all others, and for nothing else.
+func TestHooksForProblemsRunWhereThereIsOne(t *testing.T) {
+	for want, answer := range map[string]func(*exchange.Writer){
+		"1 2 3 4": func(w *exchange.Writer) { w.Fail(fault.NoEndpoint.New("")) },
+		"2 4":     func(w *exchange.Writer) { w.WriteHeader(http.StatusServiceUnavailable) },
+	} {
+		var ran []string
+		x := new(exchange.Exchange)
+		w, _ := exchange.Begin(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil), x)
+		op := func(name string) func(int, exchange.Head) {
+			return func(int, exchange.Head) { ran = append(ran, name) }
+		}
+		x.OnFault(op("1"))
+		x.OnHead(op("2"))
+		x.OnFault(op("3"))
+		x.OnHead(op("4"))
+		if answer(w); strings.Join(ran, " ") != want {
+			t.Errorf("%q, not %q", ran, want)
+		}
+	}
+}
+
+func TestTheFirstHookTakesNoMemory(t *testing.T) {
+	w, r, op := httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil), func(int, exchange.Head) {}
+	x := new(exchange.Exchange)
+	if n := testing.AllocsPerRun(100, func() {
+		*x = exchange.Exchange{}
+		x.OnFault(op)
+	}); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+	if ew, _ := exchange.Begin(w, r, x); ew.Finish(nil).Err != nil {
+		t.Error("it failed")
+	}
+}
+
 func TestHooksRunInTheirOrder(t *testing.T) {
 	var ran []string
 	x := new(exchange.Exchange)

@@ -126,6 +126,28 @@ func AddLines(head Head, lines ...field.Line) {
 	}
 }
 
+// SetLine is Set of what a line says that was made for many heads, which costs a head of lines no memory. "" is none.
+func SetLine(head Head, line field.Line) {
+	switch l, ordered := head.(*Lines); {
+	case line == "":
+	case ordered:
+		l.setLine(line)
+	default:
+		head.Set(line.Name(), line.Value())
+	}
+}
+
+// AddLine is Add of such a line.
+func AddLine(head Head, line field.Line) {
+	switch l, ordered := head.(*Lines); {
+	case line == "":
+	case ordered:
+		l.list = append(l.list, line)
+	default:
+		head.Add(line.Name(), line.Value())
+	}
+}
+
 // KnownIn tells which names there are in a head, spelled with '-' where they have one.
 func KnownIn(head Head) (names field.Set) {
 	switch of := head.(type) {

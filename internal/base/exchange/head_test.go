@@ -47,6 +47,34 @@ func heads() map[string]exchange.Head {
 	return map[string]exchange.Head{"fields": exchange.MapHead(http.Header{}), "lines": exchange.MapHead(ordered())}
 }
 
+// A line that was made for many heads is each one's own: what is changed there is not changed here.
+func TestLinesOfAllAreSetAndAddedAsFieldsAre(t *testing.T) {
+	one, two := field.Make("X-A", "1"), field.Make("X-A", "2")
+	for kind, head := range heads() {
+		steps := []struct {
+			do   func()
+			want []string
+		}{
+			{func() { exchange.AddLine(head, one) }, []string{"1"}},
+			{func() { exchange.AddLine(head, two) }, []string{"1", "2"}},
+			{func() { exchange.SetLine(head, ""); exchange.AddLine(head, "") }, []string{"1", "2"}},
+			{func() { head.Add("X-B", "b"); exchange.SetLine(head, two) }, []string{"2"}},
+			{func() { head.Del("x-a") }, nil},
+			{func() { exchange.SetLine(head, one); head.Add("x-a", "more") }, []string{"1", "more"}},
+			{func() { head.Set("x-a", "other") }, []string{"other"}},
+			{func() { exchange.SetLine(head, one) }, []string{"1"}},
+		}
+		for i, s := range steps {
+			if s.do(); !slices.Equal(head.Values("X-A"), s.want) {
+				t.Errorf("%s, step %d: %q, not %q", kind, i, head.Values("X-A"), s.want)
+			}
+		}
+		if head.Get("X-B") != "b" && head.Len() > 0 {
+			t.Errorf("%s: another field is gone", kind)
+		}
+	}
+}
+
 func TestEveryHeadSetsAndDeletesSeveralFieldsAlike(t *testing.T) {
 	for kind, head := range heads() {
 		t.Run(kind, func(t *testing.T) {

@@ -162,9 +162,19 @@ func (l *Lines) Set(name, value string) {
 	if !l.list[i].Says(name, value) {
 		l.list[i] = field.Make(name, value)
 	}
-	for i = l.find(name, i+1); i >= 0; i = l.find(name, i+1) {
-		l.list[i] = ""
+	l.delFrom(name, i+1)
+}
+
+// setLine is Set of a line that is there.
+func (l *Lines) setLine(line field.Line) {
+	name := line.Name()
+	i := l.find(name, 0)
+	if i < 0 {
+		l.list = append(l.list, line)
+		return
 	}
+	l.list[i] = line
+	l.delFrom(name, i+1)
 }
 
 // Add appends a line.
@@ -237,8 +247,11 @@ func (l *Lines) setNew(fields []Field) {
 }
 
 // Del deletes lines.
-func (l *Lines) Del(name string) {
-	for i := l.find(name, 0); i >= 0; i = l.find(name, i+1) {
+func (l *Lines) Del(name string) { l.delFrom(name, 0) }
+
+// delFrom deletes lines from the ith on.
+func (l *Lines) delFrom(name string, i int) {
+	for i = l.find(name, i); i >= 0; i = l.find(name, i+1) {
 		l.list[i] = ""
 	}
 }

@@ -63,7 +63,7 @@ func (w *Writer) WriteHeader(status int) {
 		return
 	}
 	w.status = status
-	if w.x.onHead != nil {
+	if w.x.onHead.op != nil {
 		w.x.applyHead(status, w.Head())
 	}
 	if w.r.ProtoMajor == 1 && w.x.Server != nil && w.x.Server.Leaving() { // HTTP/2 has its own way

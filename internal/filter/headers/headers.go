@@ -6,13 +6,14 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/expr"
 	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/base/field"
 	"github.com/weir-gateway/weir/internal/base/httpx"
-	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/filter"
 )
 
@@ -70,8 +71,8 @@ func note(c *Config) string {
 type operation struct {
 	name  string
 	verb  verb
-	text  string
-	value *expr.Program // in text's place where it is not nil
+	line  field.Line    // that is set or added, which is made once for all messages
+	value *expr.Program // in line's place where it is not nil
 }
 
 type verb uint8
@@ -94,10 +95,10 @@ func compile(env filter.Env, c Change, scope expr.Scope) ([]operation, error) {
 		fields Fields
 	}{{"set", set, c.Set}, {"add", add, c.Add}} {
 		seen := map[string]bool{}
-		for _, field := range group.fields {
-			op := operation{name: http.CanonicalHeaderKey(field.Name), verb: group.verb, text: field.Text}
-			if err := op.prepare(env, field, scope); err != nil {
-				return nil, fmt.Errorf("%s.%s: %w", group.key, field.Name, err)
+		for _, f := range group.fields {
+			op := operation{name: http.CanonicalHeaderKey(f.Name), verb: group.verb}
+			if err := op.prepare(env, f, scope); err != nil {
+				return nil, fmt.Errorf("%s.%s: %w", group.key, f.Name, err)
 			}
 			if op.verb == set && seen[op.name] {
 				op.verb = add // a list of values under one name replaces what is there once
@@ -109,22 +110,24 @@ func compile(env filter.Env, c Change, scope expr.Scope) ([]operation, error) {
 	return ops, nil
 }
 
-// prepare compiles an expression, or resolves a secret once for all requests.
-func (op *operation) prepare(env filter.Env, f Field, scope expr.Scope) error {
-	var err error
-	switch {
-	case f.Expr != nil:
+// prepare compiles an expression, or makes the line of a text, and of a secret that is resolved once for all requests.
+func (op *operation) prepare(env filter.Env, f Field, scope expr.Scope) (err error) {
+	if f.Expr != nil {
 		op.value, err = expr.Compile(f.Expr.Source, expr.String, scope)
-	case f.Secret != nil:
-		var value secret.Value
-		if value, err = f.Secret.Read(env.Secret); err != nil {
-			break
+		return err
+	}
+	text := f.Text
+	if f.Secret != nil {
+		value, err := f.Secret.Read(env.Secret)
+		if err != nil {
+			return err
 		}
-		if op.text = strings.Trim(value.Reveal(), " \t"); !httpx.IsFieldValue(op.text) {
-			err = errors.New("the secret holds a line break or another control character, which no field can have")
+		if text = strings.Trim(value.Reveal(), " \t"); !httpx.IsFieldValue(text) {
+			return errors.New("the secret holds a line break or another control character, which no field can have")
 		}
 	}
-	return err
+	op.line = field.Make(op.name, text)
+	return nil
 }
 
 // changer is a Config ready to run.
@@ -137,8 +140,7 @@ type changer struct {
 // cannot be computed fails the exchange: the backend may rely on the field.
 func (f *changer) adapt(next http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(r *http.Request) (*http.Response, error) {
-		in := expr.Input{Request: r}
-		if err := apply(f.request, exchange.RequestHead(r), &in); err != nil {
+		if err := apply(f.request, exchange.RequestHead(r), r, nil); err != nil {
 			closeBody(r.Body)
 			return nil, err
 		}
@@ -146,8 +148,7 @@ func (f *changer) adapt(next http.RoundTripper) http.RoundTripper {
 		if err != nil || len(f.response) == 0 {
 			return res, err
 		}
-		in.Response = res
-		if err := apply(f.response, exchange.ResponseHead(res), &in); err != nil {
+		if err := apply(f.response, exchange.ResponseHead(res), r, res); err != nil {
 			closeBody(res.Body)
 			return nil, err
 		}
@@ -155,24 +156,34 @@ func (f *changer) adapt(next http.RoundTripper) http.RoundTripper {
 	})
 }
 
-// guard queues the response fields for the gateway's own errors. A value that
-// cannot be computed is left out there, for there is no other error to answer with.
+// guard queues the response fields for the gateway's own errors: a backend's response has been through the adapter.
 func (f *changer) guard(next http.Handler) http.Handler {
+	same := f.onFault(nil)
+	computes := slices.ContainsFunc(f.response, func(op operation) bool { return op.value != nil })
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		x := exchange.Of(r)
-		x.OnHead(func(status int, head exchange.Head) {
-			if x.Fault == nil {
-				return // a backend's response, which the adapter has seen
-			}
-			in := expr.Input{Request: r, Response: copied(r, status, head)}
-			for _, op := range f.response {
-				if err := op.apply(head, &in); err != nil {
-					f.log.Warn("response field left out", "field", op.name, "error", err)
-				}
-			}
-		})
+		op := same
+		if computes {
+			op = f.onFault(r)
+		}
+		exchange.Of(r).OnFault(op)
 		next.ServeHTTP(w, r)
 	})
+}
+
+// onFault is what happens to the head of an error of the gateway's own; r is nil where nothing is computed. A value that
+// cannot be computed is left out there, for there is no other error to answer with.
+func (f *changer) onFault(r *http.Request) func(status int, head exchange.Head) {
+	return func(status int, head exchange.Head) {
+		var res *http.Response
+		if r != nil {
+			res = copied(r, status, head)
+		}
+		for i := range f.response {
+			if err := f.response[i].apply(head, r, res); err != nil {
+				f.log.Warn("response field left out", "field", f.response[i].name, "error", err)
+			}
+		}
+	}
 }
 
 // copied is a response with its head as it is now, for expressions that look at it
@@ -183,9 +194,9 @@ func copied(r *http.Request, status int, head exchange.Head) *http.Response {
 	return res
 }
 
-func apply(ops []operation, head exchange.Head, in *expr.Input) error {
+func apply(ops []operation, head exchange.Head, r *http.Request, res *http.Response) error {
 	for i := range ops {
-		if err := ops[i].apply(head, in); err != nil {
+		if err := ops[i].apply(head, r, res); err != nil {
 			if told, ok := errors.AsType[*fault.Fault](err); ok {
 				return told // what the client did wrong, as an ambiguous query
 			}
@@ -197,20 +208,29 @@ func apply(ops []operation, head exchange.Head, in *expr.Input) error {
 
 var errValue = errors.New("the value holds a line break or another control character")
 
-func (op *operation) apply(head exchange.Head, in *expr.Input) error {
-	if op.verb == remove {
+func (op *operation) apply(head exchange.Head, r *http.Request, res *http.Response) error {
+	switch {
+	case op.verb == remove:
 		head.Del(op.name)
-		return nil
+	case op.value != nil:
+		return op.applyComputed(head, r, res)
+	case op.verb == set:
+		exchange.SetLine(head, op.line)
+	default:
+		exchange.AddLine(head, op.line)
 	}
-	value := op.text
-	if op.value != nil {
-		computed, err := op.value.String(in)
-		if err != nil {
-			return fmt.Errorf("compute the value: %w", err)
-		}
-		if value = strings.Trim(computed, " \t"); !httpx.IsFieldValue(value) {
-			return errValue
-		}
+	return nil
+}
+
+// applyComputed sets or adds what the expression gives for r and res.
+func (op *operation) applyComputed(head exchange.Head, r *http.Request, res *http.Response) error {
+	computed, err := op.value.String(&expr.Input{Request: r, Response: res})
+	if err != nil {
+		return fmt.Errorf("compute the value: %w", err)
+	}
+	value := strings.Trim(computed, " \t")
+	if !httpx.IsFieldValue(value) {
+		return errValue
 	}
 	if op.verb == set {
 		head.Set(op.name, value)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/base/field"
 	"github.com/weir-gateway/weir/internal/base/secret"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/config/doc"
@@ -367,6 +368,28 @@ func TestConfigIsPrintedAsItIsRead(t *testing.T) {
 	}
 	if len(again.Request.Set) != 3 || again.Request.Set[0].Expr.Source != "auth.sub" || again.Request.Set[2].Text != "b" || again.Request.Remove[0].Text != "X-C" {
 		t.Errorf("%s", doc.Encode(*c))
+	}
+}
+
+// Texts are made lines once for all messages, and what is for errors is queued without memory of its own.
+func TestFixedFieldsTakeNoMemoryOfARequest(t *testing.T) {
+	p := policy(t, "request: { set: { X-A: a }, add: { X-B: b }, remove: X-C }\nresponse: { set: { X-D: d }, remove: X-E }")
+	res := &http.Response{StatusCode: http.StatusOK, Header: exchange.Ordered(), Body: http.NoBody}
+	adapted := p.Adapt(answer{res})
+	guarded := p.Guard(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = adapted.RoundTrip(r) }))
+	x := new(exchange.Exchange)
+	r := exchange.With(httptest.NewRequest(http.MethodGet, "/", nil), x)
+	r.Header = exchange.Ordered()
+	in, out, deleted := exchange.LinesOf(r.Header), exchange.LinesOf(res.Header), field.Make("X-C", "c")
+	n := testing.AllocsPerRun(100, func() {
+		*x = exchange.Exchange{}
+		in.Forget()
+		out.Forget()
+		exchange.AddLine(in, deleted)
+		guarded.ServeHTTP(nil, r)
+	})
+	if n != 0 || in.Get("X-A") != "a" || in.Get("X-B") != "b" || in.Get("X-C") != "" || out.Get("X-D") != "d" {
+		t.Errorf("%v allocations; %v, %v", n, in.List(), out.List())
 	}
 }
 
