@@ -6,7 +6,8 @@
 // A filter that guards (may this request pass, and with which response fields?)
 // is a func(http.Handler) http.Handler. One that adapts payloads is a
 // func(http.RoundTripper) http.RoundTripper, where a response is a value. Both
-// keep the rules of package exchange. A guard that cannot decide denies.
+// keep the rules of package exchange. A guard that cannot decide denies. One that
+// keeps nothing of what passes it says so (Policy.KeepsNothing), for that makes requests cheaper.
 package filter
 
 import (
@@ -115,6 +116,12 @@ type Policy struct {
 	// Transparent tells that Adapt changes neither requests nor responses, so that
 	// explain may leave it out.
 	Transparent bool
+	// KeepsNothing tells that the code of Guard and Adapt was read, all that they call included, and keeps nothing of an exchange but texts when it
+	// has returned: neither the exchange nor its request, response, their heads or contexts are in a goroutine, a cache, a timer, a queue or a body of its own. Guard
+	// changes nothing of its request but the head. Adapt passes on the very request that it was given, once at most, and has done
+	// with it where that fails, for its context may have ended with the attempt. Where all filters of a route say so, what its request is made of is the next one's (see exchange.Exchange.Alone).
+	// False is right for who does not know.
+	KeepsNothing bool
 	// Rehearse is set where Adapt does more than change what passes through it, and does to a request
 	// that nobody sends what Adapt would, as far as that asks nobody. It says what is added that only
 	// sending tells, as a signature; nothing secret. Errors are what the client would be told.

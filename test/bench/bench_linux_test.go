@@ -98,7 +98,7 @@ var most = map[string]map[string]float64{
 	"100k":     {"own": 8, "std": 130},
 	"fields":   {"own": 5, "std": 160},
 	"fresh":    {"own": 8, "std": 165},
-	"filter":   {"own": 10, "std": 135},
+	"filter":   {"own": 5, "std": 135},
 	"observed": {"own": 5, "std": 125},
 }
 

@@ -39,8 +39,8 @@ func (c *RequestContext) Leave() bool {
 	return !poison.On
 }
 
-// Alone says that nothing has x or its request but who serves it and who passes it on to a backend: no hook, no filter, and nobody who is told of requests.
-// These keep nothing of it, but for what Forgo is about.
+// Alone says that nothing has x or its request but who serves it, who passes it on to a backend, and filters that say of themselves that they keep nothing
+// (filter.Policy): nobody who is told of requests, and no other filter. These keep nothing of it, but for what Forgo is about.
 func (x *Exchange) Alone() { x.alone = true }
 
 // Forgo says that whoever passes the request of x on has given up all that was made of it, and so has everybody that it was given to.
@@ -100,7 +100,7 @@ type OutContext struct {
 	borrower context.Context //nolint:containedctx // stands in for c; nil: nobody has borrowed the request
 }
 
-// Entrust lets r, whose context is c, be borrowed once where nobody but who passes x on and who sends r has it. It must be called before r is sent.
+// Entrust lets r, whose context is c, be borrowed once where nobody but who passes x on, who sends r, and filters between them that keep nothing has it. It must be called before r is sent.
 func (c *OutContext) Entrust(r *http.Request, x *Exchange) {
 	if x.alone {
 		c.request = r

@@ -28,12 +28,13 @@ type built struct {
 	parts      func(*http.Request) ([]filter.Part, error)
 	partsBytes int64
 	pure       bool // explain may run their adapters: they do nothing but change request and response
+	alone      bool // none of them keeps anything of an exchange; see filter.Policy
 }
 
 // filters builds a list of filters in the fixed order, whatever order they were
 // written in. on names the place for explain, authority is the host of the one backend there.
 func (o *road) filters(list []config.Filter, on, authority string) built {
-	out := built{pure: true}
+	out := built{pure: true, alone: true}
 	for _, p := range o.inOrder(list) {
 		policy, err := p.definition.Build(o.env(p, authority), p.use.Config)
 		if err != nil {
@@ -58,6 +59,7 @@ func (o *road) filters(list []config.Filter, on, authority string) built {
 		out.policies = append(out.policies, policy)
 		out.at = append(out.at, p.at)
 		out.notes = append(out.notes, snapshot.FilterNote{Name: p.use.Name, Note: policy.Note, On: on, Origin: p.use.Origin, Ask: policy.Ask})
+		out.alone = out.alone && policy.KeepsNothing
 		out.cors = out.cors || p.stage == filter.StageCORS
 		out.pure = out.pure && !policy.Bodies && (policy.Adapt == nil || policy.Transparent || policy.Rehearse != nil || pure(p.stage))
 	}

@@ -130,6 +130,7 @@ func (o *road) lay() {
 	r := o.route
 	onRoute := o.filters(r.Filters, "route", o.onlyAuthority())
 	o.target.Filters, o.target.CORS, o.body = onRoute.notes, onRoute.cors, onRoute.body
+	o.target.Alone = onRoute.alone
 	o.placed(onRoute, -1)
 	for i, p := range onRoute.policies {
 		if note := onRoute.notes[i]; p.ForOneBackend && len(r.Backends) > 1 {
@@ -344,6 +345,7 @@ func (o *road) variant(i int, use *config.Backend, onRoute built) variant.Varian
 	}
 	o.placed(own, i)
 	o.target.Filters = append(o.target.Filters, own.notes...)
+	o.target.Alone = o.target.Alone && own.alone
 	o.target.Backends = append(o.target.Backends, note)
 	return v
 }

@@ -87,6 +87,10 @@ func authKinds() []config.Kind {
 // way stands in for what the compiler builds of an element of auth.
 func way(name string) (auth.Way, error) { return auth.Way{Name: name}, nil }
 
+// saysSo are the filters whose code was read, down to all that it calls, and keeps nothing of what passes it (filter.Policy.KeepsNothing).
+// Who changes one of them has to see that this stays so.
+var saysSo = []string{"allow", "body", "cors", "csrf", "headers", "ip", "limit", "rewrite", "secure_headers"}
+
 // build builds all filters of a config; one of them has to be the one that is shown.
 func build(t *testing.T, shown string, c *config.Config) {
 	t.Helper()
@@ -104,8 +108,12 @@ func build(t *testing.T, shown string, c *config.Config) {
 				continue
 			}
 			reads(t, all.Definitions()[i], f.Config)
-			if p, err := all.Definitions()[i].Build(filter.Env{Secret: secret.Placeholder, Keep: keepNothing, Auth: way, Backend: backend, Authority: "a.lambda-url.eu-west-1.on.aws", Hosts: noHosts}, f.Config); err != nil || p.Guard == nil && p.Adapt == nil {
+			p, err := all.Definitions()[i].Build(filter.Env{Secret: secret.Placeholder, Keep: keepNothing, Auth: way, Backend: backend, Authority: "a.lambda-url.eu-west-1.on.aws", Hosts: noHosts}, f.Config)
+			if err != nil || p.Guard == nil && p.Adapt == nil {
 				t.Errorf("%s: %v", f.Name, err)
+			}
+			if p.KeepsNothing != slices.Contains(saysSo, f.Name) {
+				t.Errorf("%s says that it keeps nothing: %t", f.Name, p.KeepsNothing)
 			}
 		}
 	}

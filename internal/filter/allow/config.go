@@ -107,7 +107,7 @@ func build(env filter.Env, c *Config) (filter.Policy, error) {
 		}
 		p.rules = append(p.rules, rule{name: name, program: program, asksCaller: program.Reads().Auth, dryRun: r.DryRun})
 	}
-	return filter.Policy{Guard: p.guard, Ask: p.ask, Note: c.note()}, nil
+	return filter.Policy{Guard: p.guard, Ask: p.ask, KeepsNothing: true, Note: c.note()}, nil
 }
 
 // Located says that a rule without a name is called by its place while it serves.

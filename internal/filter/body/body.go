@@ -84,7 +84,7 @@ func Definition() filter.Definition {
 				note = "at most " + doc.Size(most).String()
 			}
 			b := bound{most}
-			return filter.Policy{Guard: b.guard, Ask: b.ask, BodyBytes: &most, Note: note}, nil
+			return filter.Policy{Guard: b.guard, Ask: b.ask, KeepsNothing: true, BodyBytes: &most, Note: note}, nil
 		})
 }
 

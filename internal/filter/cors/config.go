@@ -68,7 +68,7 @@ func Definition() filter.Definition {
 				return filter.Policy{}, err
 			}
 			p.turnedAway = env.Meter.Counter("weir_cors_preflights_refused_total", "Preflights of pages whose origin may not use the route.")
-			return filter.Policy{Guard: p.guard, Ask: p.ask, Note: c.note()}, nil
+			return filter.Policy{Guard: p.guard, Ask: p.ask, KeepsNothing: true, Note: c.note()}, nil
 		})
 }
 

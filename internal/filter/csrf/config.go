@@ -95,5 +95,5 @@ func build(env filter.Env, c *Config) (filter.Policy, error) {
 		note += " and " + strconv.Itoa(n) + " more"
 	}
 	p := &policy{trusted: trusted, dryRun: c.DryRun, decisions: env.Decisions("csrf", slog.LevelDebug)}
-	return filter.Policy{Guard: p.guard, Ask: p.ask, Note: note}, nil
+	return filter.Policy{Guard: p.guard, Ask: p.ask, KeepsNothing: true, Note: note}, nil
 }

@@ -46,7 +46,7 @@ func build(env filter.Env, c *Config) (filter.Policy, error) {
 		return filter.Policy{}, fmt.Errorf("response.%w", err)
 	}
 	f := &changer{request: request, response: response, log: env.Log}
-	policy := filter.Policy{Adapt: f.adapt, Note: note(c)}
+	policy := filter.Policy{Adapt: f.adapt, KeepsNothing: true, Note: note(c)}
 	if len(response) > 0 {
 		policy.Guard = f.guard
 	}

@@ -63,7 +63,7 @@ func Definition() filter.Definition {
 				return filter.Policy{}, err
 			}
 			p := newPolicy(c, env.Decisions("ip", slog.LevelDebug))
-			return filter.Policy{Guard: p.guard, Ask: p.ask, Note: c.note()}, nil
+			return filter.Policy{Guard: p.guard, Ask: p.ask, KeepsNothing: true, Note: c.note()}, nil
 		})
 }
 

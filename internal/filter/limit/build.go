@@ -74,7 +74,7 @@ func build(env filter.Env, c *Config) (filter.Policy, error) {
 		}
 	}
 	p.policies = string(policies)
-	return filter.Policy{Guard: p.guard, Ask: p.ask, Note: p.note()}, nil
+	return filter.Policy{Guard: p.guard, Ask: p.ask, KeepsNothing: true, Note: p.note()}, nil
 }
 
 // nothing ends a counter: its memory goes with the last who knows it.

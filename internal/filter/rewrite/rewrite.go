@@ -76,7 +76,7 @@ func Definition() filter.Definition {
 			if err != nil {
 				return filter.Policy{}, err
 			}
-			return filter.Policy{Adapt: rw.adapt, Note: rw.note}, nil
+			return filter.Policy{Adapt: rw.adapt, KeepsNothing: true, Note: rw.note}, nil
 		})
 }
 

@@ -165,6 +165,6 @@ func Definition() filter.Definition {
 					p.hidden = append(p.hidden, http.CanonicalHeaderKey(name))
 				}
 			}
-			return filter.Policy{Guard: p.guard, Note: fmt.Sprintf("%d fields", len(fields))}, nil
+			return filter.Policy{Guard: p.guard, KeepsNothing: true, Note: fmt.Sprintf("%d fields", len(fields))}, nil
 		})
 }

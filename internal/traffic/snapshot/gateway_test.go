@@ -333,7 +333,7 @@ func TestServingARequestAllocatesNoMoreThanStated(t *testing.T) {
 
 // The context of a request is for the next one only where nobody was told of it who might keep it.
 func TestAContextIsUsedAgainWhereNobodyCanHaveIt(t *testing.T) {
-	filtered := func(_ *snapshot.Snapshot, r *snapshot.Route) { r.Filters = []snapshot.FilterNote{{Name: "cors"}} }
+	alone := func(_ *snapshot.Snapshot, r *snapshot.Route) { r.Alone = true }
 	tracer, err := tracing.New(tracing.Options{To: "http://127.0.0.1:1", Getenv: func(string) string { return "" }}, new(tracing.Counts), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
@@ -347,10 +347,10 @@ func TestAContextIsUsedAgainWhereNobodyCanHaveIt(t *testing.T) {
 		change  []func(*snapshot.Snapshot, *snapshot.Route)
 		again   bool
 	}{
-		"nobody":          {again: true},
-		"a filter":        {change: []func(*snapshot.Snapshot, *snapshot.Route){filtered}},
-		"a tracer":        {change: []func(*snapshot.Snapshot, *snapshot.Route){traced}},
-		"who is told all": {options: snapshot.Options{Visited: func(*http.Request, *exchange.Exchange, exchange.Outcome) {}}},
+		"nobody":          {change: []func(*snapshot.Snapshot, *snapshot.Route){alone}, again: true},
+		"a filter":        {},
+		"a tracer":        {change: []func(*snapshot.Snapshot, *snapshot.Route){alone, traced}},
+		"who is told all": {options: snapshot.Options{Visited: func(*http.Request, *exchange.Exchange, exchange.Outcome) {}}, change: []func(*snapshot.Snapshot, *snapshot.Route){alone}},
 	} {
 		h := gateway(t, c.options, func(_ http.ResponseWriter, r *http.Request) { exchange.Of(r).Forgo() }, c.change...)
 		ctx := new(exchange.RequestContext)

@@ -111,6 +111,7 @@ type Route struct {
 	Meter        *telemetry.Route
 	EncodedSlash bool // see config.Route
 	CORS         bool // has a guard that answers preflights
+	Alone        bool // no filter on it keeps anything of an exchange; see exchange.Exchange.Alone
 
 	// Later is how the route sends what it takes to send later, nil where it answers itself;
 	// Jobs answers then who asks what became of it.

@@ -35,9 +35,9 @@ func (v *visit) begin(w http.ResponseWriter, r *http.Request) {
 	v.writer, v.request = exchange.Begin(w, r, v.Exchange)
 }
 
-// isAlone tells whether nobody is told of the exchange who might keep anything of it, and no filter of its route is.
+// isAlone tells whether nobody is told of the exchange who might keep anything of it, filters of its route included.
 func (v *visit) isAlone(target *Route) bool {
-	return len(target.Filters) == 0 && v.use.tracer == nil && v.use.gateway.options.Visited == nil
+	return target.Alone && v.use.tracer == nil && v.use.gateway.options.Visited == nil
 }
 
 // end ends the exchange; abort is as in exchange.Writer.Finish.
