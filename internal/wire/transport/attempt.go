@@ -42,6 +42,7 @@ type attempt struct {
 	use    uint64 // the number of the request on the connection, over HTTP/1.1
 
 	content *content // nil: it is there as a whole, or there is none
+	course  *course  // nil over HTTP/1.1, and where there is no content
 
 	// These by the connection's own.
 	wroteHead, wroteAll, answered atomic.Bool
@@ -65,7 +66,15 @@ func (a *attempt) request(req *http.Request) *http.Request {
 	if a.hints != nil {
 		trace.Got1xxResponse = a.hints.Pass
 	}
-	out := req.WithContext(httptrace.WithClientTrace(ctx, trace))
+	ctx = httptrace.WithClientTrace(ctx, trace)
+	if a.multi && a.content != nil {
+		a.course, a.cancel = courseOf(ctx, a.cancel)
+		ctx = a.course
+	}
+	out := req.WithContext(ctx)
+	if a.content != nil {
+		out.Body = a.content
+	}
 	out.GetBody = nil // whether content is sent again is for others to say
 	return out
 }

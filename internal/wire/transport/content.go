@@ -108,12 +108,15 @@ func (c *content) follow(conn *countedConn) {
 	}
 }
 
-// Close ends the attempt over HTTP/2 too, where content was waited for and no response has begun: net/http waits no
-// longer then, and gives the error that the stream has failed with.
+// Close has net/http wait no longer over HTTP/2, where content was waited for and no response has begun: it gives the error that
+// the stream has failed with.
 func (c *content) Close() error {
 	err := c.ReadCloser.Close()
-	if c.attempt.multi && c.reading.Load() && !c.attempt.answered.Load() {
-		c.attempt.cancel(nil)
+	if a := c.attempt; a.multi && !c.needless() {
+		go a.course.wakeUntil(c.needless) // net/http may wait for Close before it does for the Read
 	}
 	return err
 }
+
+// needless tells whether net/http does not wait for a Read, or not in vain.
+func (c *content) needless() bool { return !c.reading.Load() || c.attempt.answered.Load() }

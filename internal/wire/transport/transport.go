@@ -233,11 +233,10 @@ func (t *Transport) roundTripWithin(req *http.Request) (*http.Response, error) {
 	req.URL.Scheme = t.scheme
 	a := t.newAttempt(req)
 	t.address(req)
-	out := a.request(req)
-	if out.Body != nil && out.Body != http.NoBody && (t.multi || isSeverable(out.Body)) {
-		a.content = &content{ReadCloser: out.Body, attempt: a}
-		out.Body = a.content
+	if req.Body != nil && req.Body != http.NoBody && (t.multi || isSeverable(req.Body)) {
+		a.content = &content{ReadCloser: req.Body, attempt: a}
 	}
+	out := a.request(req)
 	res, err := t.inner.RoundTrip(out)
 	if a.content != nil && a.conn != nil {
 		a.conn.tells.CompareAndSwap(a.content, nil)

@@ -423,13 +423,16 @@ func h2Server(t *testing.T, script func(f *http2.Framer, stream uint32, requests
 	})
 }
 
+// refusals are the ways in which a backend says that it has not acted on a stream.
+var refusals = map[string]func(f *http2.Framer, stream uint32, _ int){
+	"REFUSED_STREAM": func(f *http2.Framer, stream uint32, _ int) { _ = f.WriteRSTStream(stream, http2.ErrCodeRefusedStream) },
+	"GOAWAY below the stream": func(f *http2.Framer, _ uint32, _ int) {
+		_ = f.WriteGoAway(0, http2.ErrCodeNo, nil)
+	},
+}
+
 func TestRefusedStreamsAreUnprocessed(t *testing.T) {
-	for name, refuse := range map[string]func(f *http2.Framer, stream uint32, _ int){
-		"REFUSED_STREAM": func(f *http2.Framer, stream uint32, _ int) { _ = f.WriteRSTStream(stream, http2.ErrCodeRefusedStream) },
-		"GOAWAY below the stream": func(f *http2.Framer, _ uint32, _ int) {
-			_ = f.WriteGoAway(0, http2.ErrCodeNo, nil)
-		},
-	} {
+	for name, refuse := range refusals {
 		t.Run(name, func(t *testing.T) {
 			var seen atomic.Int32
 			address := h2Server(t, func(f *http2.Framer, stream uint32, n int) {
@@ -449,6 +452,58 @@ func TestRefusedStreamsAreUnprocessed(t *testing.T) {
 				t.Errorf("the stream was opened %d times", n)
 			}
 		})
+	}
+}
+
+// stubborn is content that a Close does not end, as that of a client which may be asked for it by another attempt.
+type stubborn struct{ io.Reader }
+
+func (stubborn) Close() error { return nil }
+
+// severing dials connections that end with the test, whether or not a stream of theirs still waits for its content.
+func severing(t *testing.T) func(ctx context.Context, network, address string) (net.Conn, error) {
+	t.Helper()
+	return func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, err := new(net.Dialer).DialContext(ctx, network, address)
+		if err == nil {
+			t.Cleanup(func() { _ = c.Close() })
+		}
+		return c, err
+	}
+}
+
+func TestARefusedStreamIsUnprocessedWhateverItsContentWaitsFor(t *testing.T) {
+	for name, refuse := range refusals {
+		t.Run(name, func(t *testing.T) {
+			tr := newTransport(t, transport.Options{Protocol: transport.H2C, Dial: severing(t)})
+			in, out := io.Pipe()
+			go func() { _, _ = io.WriteString(out, "begin") }()
+			defer func() { _ = out.Close() }()
+			_, err := tr.RoundTrip(request(t, "POST", h2Server(t, refuse), stubborn{in}))
+			var send *exchange.SendError
+			if !errors.As(err, &send) || !send.GoAway || !send.Unprocessed() {
+				t.Errorf("%v", err)
+			}
+		})
+	}
+}
+
+// The client may go while its content is waited for, and the backend says nothing.
+func TestAnAttemptWhoseContentIsWaitedForEndsWithItsCaller(t *testing.T) {
+	seen := make(chan struct{}, 1)
+	address := h2Server(t, func(*http2.Framer, uint32, int) { seen <- struct{}{} })
+	in, out := io.Pipe()
+	defer func() { _ = out.Close() }()
+	req := request(t, "POST", address, stubborn{in})
+	ctx, leave := context.WithCancel(req.Context())
+	go func() {
+		<-seen
+		_, _ = io.WriteString(out, "begin")
+		leave()
+	}()
+	_, err := newTransport(t, transport.Options{Protocol: transport.H2C, Dial: severing(t)}).RoundTrip(req.WithContext(ctx))
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("%v", err)
 	}
 }
 

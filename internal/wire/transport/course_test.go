@@ -1,0 +1,109 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"runtime"
+	"testing"
+
+	"github.com/weir-gateway/weir/internal/base/await"
+)
+
+// silent is content of which nothing comes before it is let go, whether or not it is closed.
+type silent struct{ asked, letGo chan struct{} }
+
+func newSilent(tb testing.TB) *silent {
+	tb.Helper()
+	s := &silent{asked: make(chan struct{}, 1), letGo: make(chan struct{})}
+	tb.Cleanup(func() { close(s.letGo) })
+	return s
+}
+
+func (s *silent) Read([]byte) (int, error) {
+	s.asked <- struct{}{}
+	<-s.letGo
+	return 0, io.EOF
+}
+
+func (*silent) Close() error { return nil }
+
+// awaited gives the context that net/http gets for a request with content of which a Read waits.
+func awaited(t *testing.T, ctx context.Context) (context.Context, *attempt) {
+	t.Helper()
+	s := newSilent(t)
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://127.0.0.1:1/", s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &attempt{multi: true}
+	a.content = &content{ReadCloser: s, attempt: a}
+	out := a.request(req)
+	go func() { _, _ = a.content.Read(make([]byte, 1)) }()
+	await.From(t, "a Read", s.asked)
+	return out.Context(), a
+}
+
+// net/http closes the content of a stream that has failed, whether or not the goroutine that began it has come to look what
+// becomes of it: on a machine with much to do it may be late. It then takes at random what has come about, the stream's error
+// or the context's end. After that it waits for the end of the Read or of the context.
+func TestWhyAStreamHasFailedIsToldHoweverLateItIsLookedAt(t *testing.T) {
+	ctx, a := awaited(t, t.Context())
+	failed := make(chan struct{})
+	close(failed)
+	_ = a.content.Close()
+	for range 1000 {
+		select {
+		case <-failed:
+		case <-ctx.Done():
+			t.Fatalf("the attempt has ended before anybody saw that its stream had failed: %v", ctx.Err())
+		}
+		runtime.Gosched()
+	}
+	await.From(t, "the end of the wait for the Read", ctx.Done())
+	a.cancel(nil)
+	await.From(t, "the end of the attempt", ctx.Done())
+}
+
+func TestAnAttemptEndsWithItsCaller(t *testing.T) {
+	gone := errors.New("the client has gone")
+	caller, leave := context.WithCancelCause(t.Context())
+	ctx, a := awaited(t, caller)
+	defer a.cancel(nil)
+	below, stop := context.WithCancel(ctx)
+	defer stop()
+	leave(gone)
+	await.From(t, "the end of the attempt", ctx.Done())
+	await.From(t, "the end of a context below", below.Done())
+	if !errors.Is(ctx.Err(), context.Canceled) || !errors.Is(context.Cause(ctx), gone) || !errors.Is(context.Cause(below), gone) {
+		t.Errorf("%v, %v, %v", ctx.Err(), context.Cause(ctx), context.Cause(below))
+	}
+	_ = a.content.Close() // net/http does; nobody waits for the Read
+}
+
+func TestAnAttemptOfACallerWhoHasGoneHasEnded(t *testing.T) {
+	caller, leave := context.WithCancel(t.Context())
+	leave()
+	ctx, a := awaited(t, caller)
+	defer a.cancel(nil)
+	select {
+	case <-ctx.Done():
+	default:
+		t.Error("it goes on")
+	}
+}
+
+// A context below is one of net/http's own, which looks at no stream.
+func TestWhoWaitsForAReadIsWokenAlone(t *testing.T) {
+	ctx, a := awaited(t, t.Context())
+	below, stop := context.WithCancel(ctx)
+	defer stop()
+	_ = a.content.Close()
+	await.From(t, "the end of the wait for the Read", ctx.Done())
+	if below.Err() != nil || ctx.Err() != nil {
+		t.Errorf("%v, %v", below.Err(), ctx.Err())
+	}
+	a.cancel(nil)
+	await.From(t, "the end of a context below", below.Done())
+}
