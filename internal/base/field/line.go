@@ -129,10 +129,13 @@ func (l Line) Begins(b []byte) (length int, ok bool) {
 // lowers is the bit by which a small letter differs from its capital.
 const lowers = 'a' - 'A'
 
-// Is tells whether the line is of that name, in any case. Most who spell a name spell it canonically, and names of the
-// same length seldom begin alike. "" is no line's.
-func (l Line) Is(name string) bool {
-	if l == "" || l.nameEnd() != before+len(name) || name == "" || (l[before]^name[0])|lowers != lowers {
+// Is tells whether the line is of that name, in any case. "" is no line's. Most names differ in their lengths, which whoever looks for
+// one finds out without a call.
+func (l Line) Is(name string) bool { return l != "" && l[1] == byte(len(name)) && l.isSpelled(name) }
+
+// isSpelled is Is. Most who spell a name spell it canonically, and names of the same length seldom begin alike.
+func (l Line) isSpelled(name string) bool {
+	if l.nameEnd() != before+len(name) || name == "" || (l[before]^name[0])|lowers != lowers {
 		return false
 	}
 	own := l.Name()
