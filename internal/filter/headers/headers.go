@@ -136,38 +136,56 @@ type changer struct {
 	log               *slog.Logger
 }
 
-// adapt changes the request, and the response that comes back. A value that
-// cannot be computed fails the exchange: the backend may rely on the field.
-func (f *changer) adapt(next http.RoundTripper) http.RoundTripper {
-	return roundTripper(func(r *http.Request) (*http.Response, error) {
-		if err := apply(f.request, exchange.RequestHead(r), r, nil); err != nil {
-			closeBody(r.Body)
-			return nil, err
-		}
-		res, err := next.RoundTrip(r)
-		if err != nil || len(f.response) == 0 {
-			return res, err
-		}
-		if err := apply(f.response, exchange.ResponseHead(res), r, res); err != nil {
-			closeBody(res.Body)
-			return nil, err
-		}
-		return res, nil
-	})
+// adapt puts an adapter around a backend.
+func (f *changer) adapt(next http.RoundTripper) http.RoundTripper { return &adapter{f, next} }
+
+// adapter and guardian are types of their own, as functions that are made such would be deeper on the stack of each request.
+type adapter struct {
+	*changer
+
+	next http.RoundTripper
 }
 
-// guard queues the response fields for the gateway's own errors: a backend's response has been through the adapter.
+// RoundTrip changes the request, and the response that comes back. A value that
+// cannot be computed fails the exchange: the backend may rely on the field.
+func (a *adapter) RoundTrip(r *http.Request) (*http.Response, error) {
+	if err := apply(a.request, exchange.RequestHead(r), r, nil); err != nil {
+		closeBody(r.Body)
+		return nil, err
+	}
+	res, err := a.next.RoundTrip(r)
+	if err != nil || len(a.response) == 0 {
+		return res, err
+	}
+	if err := apply(a.response, exchange.ResponseHead(res), r, res); err != nil {
+		closeBody(res.Body)
+		return nil, err
+	}
+	return res, nil
+}
+
+// guard puts a guardian before a handler.
 func (f *changer) guard(next http.Handler) http.Handler {
-	same := f.onFault(nil)
 	computes := slices.ContainsFunc(f.response, func(op operation) bool { return op.value != nil })
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		op := same
-		if computes {
-			op = f.onFault(r)
-		}
-		exchange.Of(r).OnFault(op)
-		next.ServeHTTP(w, r)
-	})
+	return &guardian{f, next, f.onFault(nil), computes}
+}
+
+type guardian struct {
+	*changer
+
+	next     http.Handler
+	same     func(status int, head exchange.Head) // where nothing is computed
+	computes bool
+}
+
+// ServeHTTP queues the response fields for the gateway's own errors: a backend's response has been through the adapter.
+func (g *guardian) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	op := g.same
+	if g.computes {
+		op = g.onFault(r)
+	}
+	exchange.Of(r).OnFault(op)
+	g.next.ServeHTTP(w, r)
 }
 
 // onFault is what happens to the head of an error of the gateway's own; r is nil where nothing is computed. A value that
@@ -239,12 +257,6 @@ func (op *operation) applyComputed(head exchange.Head, r *http.Request, res *htt
 	}
 	return nil
 }
-
-// roundTripper makes a function an http.RoundTripper.
-type roundTripper func(*http.Request) (*http.Response, error)
-
-// RoundTrip implements http.RoundTripper.
-func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 // closeBody closes a body that goes no further.
 func closeBody(body io.Closer) {
