@@ -4,10 +4,12 @@ import (
 	"errors"
 	"io"
 	"maps"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -368,6 +370,50 @@ func TestConfigIsPrintedAsItIsRead(t *testing.T) {
 	}
 	if len(again.Request.Set) != 3 || again.Request.Set[0].Expr.Source != "auth.sub" || again.Request.Set[2].Text != "b" || again.Request.Remove[0].Text != "X-C" {
 		t.Errorf("%s", doc.Encode(*c))
+	}
+}
+
+// Heads of lines, which lines are set in that were made with the config, come to the same as maps do.
+func TestLinesChangeAsFieldsDo(t *testing.T) {
+	t.Parallel()
+	names := []string{"X-Aa", "X-Ab", "x-ab", "Y-Aa", "Long-Name", "X"} // some look alike
+	random := rand.New(rand.NewPCG(1, 2))
+	some := func(most int) (list []string) {
+		for range random.IntN(most) {
+			list = append(list, names[random.IntN(len(names))])
+		}
+		return list
+	}
+	for range 2000 {
+		var c headers.Config
+		for i, name := range some(4) {
+			c.Request.Set = append(c.Request.Set, headers.Field{Name: name, Text: strconv.Itoa(i)})
+		}
+		for i, name := range some(3) {
+			c.Request.Add = append(c.Request.Add, headers.Field{Name: name, Text: "more" + strconv.Itoa(i)})
+		}
+		for _, name := range append(some(3), "Z") {
+			c.Request.Remove = append(c.Request.Remove, headers.Name{Text: name})
+		}
+		p, err := headers.Definition().Build(filter.Env{}, &c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		fields, lines := request(), request()
+		fields.Header, lines.Header = http.Header{}, exchange.Ordered()
+		for i, name := range some(4) {
+			exchange.RequestHead(fields).Add(name, "came"+strconv.Itoa(i))
+			exchange.RequestHead(lines).Add(name, "came"+strconv.Itoa(i))
+		}
+		was := slices.Clone(exchange.LinesOf(lines.Header).List())
+		for _, r := range []*http.Request{fields, lines} {
+			if _, err := p.Adapt(&backend{}).RoundTrip(r); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if exchange.Plain(lines); !maps.EqualFunc(fields.Header, lines.Header, slices.Equal) {
+			t.Fatalf("%+v makes of %q\n%v, and as lines\n%v", c.Request, was, fields.Header, lines.Header)
+		}
 	}
 }
 
