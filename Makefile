@@ -39,6 +39,9 @@ test: deps tidy-check cross lint unit engine modules bench-short ## everything t
 deps: ## install what the tests need beside Go (nginx, dnsmasq, Node.js, Python), where apt-get can
 	@test/deps.sh
 
+# Only what ships, and what is measured, is built by cmd/weir/default.pgo: it has each package compiled once more.
+cross unit engine modules: export GOFLAGS += -pgo=off
+
 .PHONY: unit
 unit: ## the main module's tests, with the race detector
 	CGO_ENABLED=1 $(GO) test -race -timeout 20m ./...
@@ -90,6 +93,12 @@ bench: deps ## Weir with both engines beside nginx, HAProxy and Caddy, in turns:
 	@{ command -v haproxy || [ -x /usr/sbin/haproxy ]; } >/dev/null && command -v strace >/dev/null || \
 	  DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends haproxy strace >/dev/null || echo "HAProxy and strace are not to be had by apt-get here"
 	cd test/bench && $(GO) run . $(BENCH)
+
+.PHONY: profile
+profile: deps ## what the hot path spends its time with, in the cases of make bench, to cmd/weir/default.pgo, which every build of Weir is made by; two minutes (Linux with nothing else to do)
+	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	  (cd test/bench && $(GO) run . -peers own -cases get,fields,fresh,post,100k,tls,filter,observed,routes1k -rounds 3 -time 4s -tries 1 -page "" -profile "$$folder") && \
+	  $(GO) tool pprof -proto -output cmd/weir/default.pgo "$$folder"/*.pb.gz
 
 .PHONY: bench-go
 bench-go: ## all benchmarks of Go packages, with allocations

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -48,7 +49,9 @@ func (b *bench) measure(k kind, s *server) (got sample, err error) {
 		return sample{}, err
 	}
 	for range b.tries {
+		written := b.profiling(k, s)
 		next, err := b.once(k, s, l, b.time)
+		err = errors.Join(err, written())
 		if err != nil {
 			return sample{}, err
 		}
@@ -150,6 +153,34 @@ func (b *bench) reloading(s *server) (stop func() (int, error)) {
 		err := <-done
 		return reloads, err
 	}
+}
+
+// profiling has a Weir write down what it spends a sample's time with, where that is asked for. What it gives waits for that.
+func (b *bench) profiling(k kind, s *server) (written func() error) {
+	if b.profile == "" || s.engine == "" {
+		return func() error { return nil }
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.saveProfile(b.profile, k.name, b.time) }()
+	return func() error { return <-done }
+}
+
+// saveProfile writes a profile of the next d, in whole seconds, to a file of its own in folder.
+func (s *server) saveProfile(folder, name string, d time.Duration) error {
+	res, err := http.Get(fmt.Sprintf("http://127.0.0.1:%d/debug/pprof/profile?seconds=%d", s.Admin, max(1, int(d.Seconds()))))
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	if res.StatusCode != http.StatusOK {
+		return fmt.Errorf("a profile of %s: %s", s.title, res.Status)
+	}
+	file, err := os.CreateTemp(folder, s.name+"-"+name+"-*.pb.gz")
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(file, res.Body)
+	return errors.Join(err, file.Close())
 }
 
 // allocated is how many pieces of memory a Weir has taken since it began, and how many of them

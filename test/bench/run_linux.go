@@ -31,6 +31,7 @@ type options struct {
 	idle    int
 	settle  time.Duration
 	tries   int
+	profile string
 }
 
 // bench is one run.
@@ -78,6 +79,7 @@ func run(arguments []string, out io.Writer) int {
 	flags.IntVar(&o.idle, "idle", 10000, "how many idle connections each peer keeps")
 	flags.DurationVar(&o.settle, "settle", 30*time.Second, "for how long they are left alone before memory is looked at")
 	flags.IntVar(&o.tries, "tries", 3, "how often a sample is taken beside which others took more than 0.15 processors")
+	flags.StringVar(&o.profile, "profile", "", "the `folder` that gets what Weir spends its time with in each sample, for go tool pprof; figures are worth less then")
 	if err := flags.Parse(arguments); err != nil || flags.NArg() > 0 {
 		return 2
 	}
