@@ -1,6 +1,7 @@
 package http1
 
 import (
+	"math"
 	"runtime"
 	"runtime/metrics"
 	"sync"
@@ -19,16 +20,20 @@ import (
 
 // cohort is what tells whether to wait; there is one in a process, as there is one such queue.
 type cohort struct {
-	forms atomic.Bool // requests wait for each other
+	forms atomic.Bool  // requests wait for each other
+	due   atomic.Int64 // when the queue is looked at next, on its own clock
+	start time.Time    // of that
 
-	mu    sync.Mutex // guards what follows
-	asked time.Time  // when the queue was looked at last
-	ready float64    // how many goroutines were in it of late
-	long  bool       // who stood in it last had to wait for long
+	mu    sync.Mutex    // guards what follows
+	asked time.Duration // when the queue was looked at last
+	ready float64       // how many goroutines were in it of late
+	long  bool          // who stood in it last had to wait for long
 }
 
+func newCohort() *cohort { return &cohort{start: time.Now()} }
+
 // cohorts is that of this process.
-var cohorts cohort
+var cohorts = newCohort()
 
 // joinCohort lets those who are ready come to where the caller is, if that pays. No lock may be held.
 func joinCohort() {
@@ -37,33 +42,39 @@ func joinCohort() {
 	}
 }
 
-// look finds out whether it pays to wait. Every sweep and patrol has it do so, once a tick each; the queue is asked by the first of them.
+// A look costs little more than a microsecond, and they are so far from each other. Every sweep and patrol has one made, and every
+// connection after some requests, so that it is soon found out when many come.
+const (
+	lookEvery  = 10 * time.Millisecond
+	looksAfter = 8 // requests, a power of two
+)
+
+// look finds out whether it pays to wait, unless that was done just now or is being done.
 func (c *cohort) look() {
-	if !c.mu.TryLock() {
+	begun := time.Since(c.start)
+	if int64(begun) < c.due.Load() || !c.mu.TryLock() {
 		return
 	}
 	defer c.mu.Unlock()
-	begun := time.Now()
-	if begun.Sub(c.asked) < tick/2 {
-		return
-	}
-	c.asked = begun
 	ready := readyGoroutines()
 	runtime.Gosched()
-	c.judge(ready, time.Since(begun), runtime.GOMAXPROCS(0))
+	c.judge(ready, time.Since(c.start)-begun, runtime.GOMAXPROCS(0), begun-c.asked)
+	c.asked = begun
+	c.due.Store(int64(begun + lookEvery))
 }
 
-// What a goroutine may do until it waits, on average, so that waiting for it pays, and how much of what was seen before
-// the last look says about how many there are.
+// What a goroutine may do until it waits, on average, so that waiting for it pays, and how much of what was seen says
+// a tick later how many there are.
 const (
 	longestStage = 50 * time.Microsecond
 	memory       = 0.75
 )
 
-// judge heeds that so many goroutines were ready, and that it took so long until each had its turn. Where some of them
+// judge heeds that so many goroutines were ready, that long after it was done before, and that it took so long until each had its turn. Where some of them
 // work for long, as one does that shakes hands for TLS, who has little to do would wait for them again and again.
-func (c *cohort) judge(ready int, took time.Duration, processors int) {
-	c.ready = memory*c.ready + (1-memory)*float64(ready)
+func (c *cohort) judge(ready int, took time.Duration, processors int, since time.Duration) {
+	stays := math.Pow(memory, min(1, since.Seconds()/tick.Seconds())) // one look does not say all, however long nobody looked
+	c.ready = stays*c.ready + (1-stays)*float64(ready)
 	least := 2 * float64(processors)
 	if c.forms.Load() {
 		least /= 2 // what is so by a hair does not change with each look

@@ -1,14 +1,17 @@
 package http1
 
 import (
+	"bufio"
 	"context"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -30,7 +33,7 @@ func TestRequestsWaitForEachOtherWhereManyAreReadyAndNoneWorksForLong(t *testing
 		t.Run(test.name, func(t *testing.T) {
 			var c cohort
 			for range 20 { // what was before is forgotten
-				c.judge(test.ready, test.took, test.processors)
+				c.judge(test.ready, test.took, test.processors, tick)
 			}
 			if c.forms.Load() != test.waits {
 				t.Errorf("they wait: %t", !test.waits)
@@ -42,28 +45,28 @@ func TestRequestsWaitForEachOtherWhereManyAreReadyAndNoneWorksForLong(t *testing
 func TestWhetherRequestsWaitDoesNotChangeWithEachLook(t *testing.T) {
 	var c cohort
 	for range 20 {
-		c.judge(40, 400*time.Microsecond, 2)
+		c.judge(40, 400*time.Microsecond, 2, tick)
 	}
-	c.judge(0, time.Microsecond, 2)
+	c.judge(0, time.Microsecond, 2, tick)
 	if !c.forms.Load() {
 		t.Error("one look at a moment when nobody was ready has ended it")
 	}
-	c.judge(40, 30*time.Millisecond, 2)
+	c.judge(40, 30*time.Millisecond, 2, tick)
 	if !c.forms.Load() {
 		t.Error("one long wait has ended it, as where another process has the processor for a while")
 	}
-	c.judge(40, 30*time.Millisecond, 2)
+	c.judge(40, 30*time.Millisecond, 2, tick)
 	if c.forms.Load() {
 		t.Error("two long waits have not ended it")
 	}
 	for range 20 {
-		c.judge(3, 10*time.Microsecond, 2)
+		c.judge(3, 10*time.Microsecond, 2, tick)
 	}
 	if !c.forms.Load() {
 		t.Error("a few are enough to go on")
 	}
 	for range 20 {
-		c.judge(1, 10*time.Microsecond, 2)
+		c.judge(1, 10*time.Microsecond, 2, tick)
 	}
 	if c.forms.Load() {
 		t.Error("it goes on for one")
@@ -137,16 +140,66 @@ func TestAClientThatWaitsForSomethingSeesHowManyAreReady(t *testing.T) {
 	_ = there.Close()
 }
 
+// Where many come, that is to be seen before the sweep comes: here no time passes.
+func TestAConnectionLooksAfterSomeRequests(t *testing.T) {
+	before := cohorts
+	defer func() { cohorts = before }()
+	synctest.Test(t, func(t *testing.T) {
+		cohorts = newCohort()
+		s := NewServer(ServerOptions{Options: Options{Limits: wideLimits}, Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})})
+		client, server := net.Pipe()
+		s.Serve(server, time.Time{})
+		answers := bufio.NewReader(client)
+		for n := range looksAfter {
+			if cohorts.due.Load() != 0 {
+				t.Errorf("it has looked after %d requests", n)
+			}
+			if _, err := io.WriteString(client, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := http.ReadResponse(answers, nil); err != nil { //nolint:bodyclose // there is none
+				t.Fatal(err)
+			}
+		}
+		synctest.Wait()
+		if cohorts.due.Load() == 0 {
+			t.Error("it has not looked")
+		}
+		_ = client.Close()
+		s.Close()
+	})
+}
+
 func TestTheQueueIsNotLookedAtMoreOftenThanNeedBe(t *testing.T) {
-	soon := time.Now().Add(time.Hour) // however long this takes
-	c := cohort{asked: soon}
-	c.look()
-	if !c.asked.Equal(soon) {
-		t.Error("it was looked at, though somebody has done so just now")
+	synctest.Test(t, func(t *testing.T) {
+		c := newCohort()
+		time.Sleep(time.Second)
+		c.look()
+		for _, step := range []struct {
+			pause time.Duration
+			looks bool
+		}{{lookEvery - 1, false}, {1, true}, {lookEvery, true}} {
+			time.Sleep(step.pause)
+			before := c.asked
+			c.look()
+			if looks := c.asked != before; looks != step.looks {
+				t.Errorf("at %v it looks: %t", time.Since(c.start), looks)
+			}
+		}
+	})
+}
+
+func TestWhatWasSeenCountsLessTheLongerAgoItIs(t *testing.T) {
+	var often, seldom cohort
+	for range 10 {
+		often.judge(40, time.Millisecond, 2, tick/10)
 	}
-	c.asked = time.Now().Add(-tick)
-	c.look()
-	if since := time.Since(c.asked); since > tick {
-		t.Errorf("nobody has looked for %v", since)
+	seldom.judge(40, time.Millisecond, 2, tick)
+	if difference := often.ready - seldom.ready; math.Abs(difference) > 1e-9 {
+		t.Errorf("ten looks within a tick say %g, and one says %g", often.ready, seldom.ready)
+	}
+	seldom.judge(0, 0, 2, time.Hour)
+	if seldom.ready < 0.7*often.ready {
+		t.Errorf("one look after an hour says all: %g", seldom.ready)
 	}
 }

@@ -59,7 +59,7 @@ var past = time.Unix(1, 0)
 
 // serve answers requests until the connection ends or rests.
 func (c *Conn) serve(t *turn) {
-	for {
+	for answered := 1; ; answered++ {
 		end, after := c.receive(t)
 		if after == goesOn {
 			after = c.answer(t, end)
@@ -68,6 +68,9 @@ func (c *Conn) serve(t *turn) {
 			after = ends
 		}
 		if after == goesOn {
+			if answered%looksAfter == 0 {
+				cohorts.look()
+			}
 			joinCohort()
 			continue
 		}
