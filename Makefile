@@ -54,7 +54,7 @@ engine: ## the tests of sockets, endpoints and proxy, the scenarios and attacks:
 	WEIR_ENGINE=std $(GO) test -count=1 -timeout 10m ./test/scenario ./test/attack
 	$(GO) test -count=1 -run TestSlowClientsCostLittle ./test/abuse
 	$(GO) test -tags poison ./internal/wire/http1 ./internal/base/exchange
-	$(GO) test -tags poison $(ENGINE_TESTS) ./internal/traffic/compose ./internal/filter/...
+	$(GO) test -tags poison $(ENGINE_TESTS) ./internal/traffic/compose ./internal/traffic/snapshot ./internal/control/compile ./internal/filter/...
 	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; $(GO) build -tags poison -o "$$folder/weir" ./cmd/weir && \
 	  WEIR_BINARY="$$folder/weir" $(GO) test -count=1 -timeout 10m ./test/scenario ./test/attack
 

@@ -116,11 +116,15 @@ type Policy struct {
 	// Transparent tells that Adapt changes neither requests nor responses, so that
 	// explain may leave it out.
 	Transparent bool
-	// KeepsNothing tells that the code of Guard and Adapt was read, all that they call included, and keeps nothing of an exchange but texts when it
-	// has returned: neither the exchange nor its request, response, their heads or contexts are in a goroutine, a cache, a timer, a queue or a body of its own. Guard
-	// changes nothing of its request but the head. Adapt passes on the very request that it was given, once at most, and has done
-	// with it where that fails, for its context may have ended with the attempt. Where all filters of a route say so, what its request is made of is the next one's (see exchange.Exchange.Alone).
-	// False is right for who does not know.
+	// KeepsNothing tells that the code of Guard and Adapt was read, with all that they call:
+	//   - When it has returned, nothing has the exchange, its request, response, heads or contexts,
+	//     texts excepted: no goroutine, cache, timer, queue, or body of its own.
+	//   - Guard changes nothing of its request but the head.
+	//   - Adapt passes on the very request that it was given, and once at most. Afterwards that may have the
+	//     context of an attempt, which has ended: who waits then asks exchange.MakerContext.
+	//
+	// Where all filters of a route say so, what its request is made of is the next one's
+	// (see exchange.Exchange.Alone). False is right for who does not know.
 	KeepsNothing bool
 	// Rehearse is set where Adapt does more than change what passes through it, and does to a request
 	// that nobody sends what Adapt would, as far as that asks nobody. It says what is added that only

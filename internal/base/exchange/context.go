@@ -109,7 +109,8 @@ func (c *OutContext) Entrust(r *http.Request, x *Exchange) {
 
 // Borrow has the context of r be ctx, which must be below MakerContext(r), and tells false where r may not be borrowed. The first
 // attempt to send r may do so; what it leaves behind is not known where there is another one, which must ask for the end of MakerContext(r) therefore.
-// The context of r is the borrower's until Return, and so has ended where the attempt has failed: who goes on with r then must ask for MakerContext(r).
+// The context of r is the borrower's until Return, and so has ended where the attempt has failed, also where another one has succeeded then: who goes on with r afterwards must ask
+// for MakerContext(r).
 func Borrow(ctx context.Context, r *http.Request) bool {
 	c, ok := r.Context().(*OutContext)
 	if !ok || c.request != r {

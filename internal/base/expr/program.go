@@ -9,6 +9,8 @@ import (
 	"cel.dev/cel-go/cel"
 	"cel.dev/cel-go/common/types"
 	"cel.dev/cel-go/common/types/ref"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
 )
 
 // Program is a compiled expression, safe for concurrent use.
@@ -128,7 +130,7 @@ func (p *Program) eval(r *run) (ref.Val, error) {
 func (p *Program) evalMetered(r *run) (ref.Val, error) {
 	ctx := context.Background()
 	if r.in.Request != nil {
-		ctx = r.in.Request.Context()
+		ctx = exchange.MakerContext(r.in.Request) // its own may be that of an attempt, which has ended where the next one has got the response
 	}
 	ctx, cancel := context.WithTimeout(ctx, maxTime)
 	defer cancel()

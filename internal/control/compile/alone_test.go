@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/weir-gateway/weir/internal/base/exchange"
@@ -120,6 +121,24 @@ func TestARequestWhoseContextAnExpressionWaitsOnIsNotAlone(t *testing.T) {
 	w.holdAlone("a field of the request", false)
 	w.route(to, "headers: { response: { set: { X-A: "+long+" } } }")
 	w.holdAlone("a field of the response", false)
+}
+
+// The first attempt may have borrowed the request, whose context is that attempt's then and has ended with it.
+func TestWhatIsComputedForAResponseDoesNotEndWithAnAttemptThatFailed(t *testing.T) {
+	var asked atomic.Int32
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if asked.Add(1) == 1 {
+			panic(http.ErrAbortHandler)
+		}
+	}))
+	t.Cleanup(s.Close)
+	w := newWorld(t)
+	// So many rounds that it is looked whether anybody still waits.
+	w.route(s.URL, `headers: { response: { set: { X-A: "=request.headers['x-b'].split(',').all(x, request.headers['x-b'].split(',').all(y, x + y != 'zz')) ? 'y' : 'n'" } } }`)
+	status, head, _ := w.served(http.MethodGet, "X-B", strings.Repeat("b,", 130))
+	if status != http.StatusOK || head.Get("X-A") != "y" || asked.Load() != 2 {
+		t.Errorf("%d after %d attempts, X-A: %s", status, asked.Load(), head.Get("X-A"))
+	}
 }
 
 // The memory is the same, and nothing of one request is seen by the next one.

@@ -27,7 +27,7 @@ type cohort struct {
 	mu    sync.Mutex    // guards what follows
 	asked time.Duration // when the queue was looked at last
 	ready float64       // how many goroutines were in it of late
-	long  bool          // who stood in it last had to wait for long
+	long  float64       // in what share of the looks who stood in it had to wait for long
 }
 
 func newCohort() *cohort { return &cohort{start: time.Now()} }
@@ -51,38 +51,48 @@ const (
 
 // look finds out whether it pays to wait, unless that was done just now or is being done.
 func (c *cohort) look() {
-	begun := time.Since(c.start)
-	if int64(begun) < c.due.Load() || !c.mu.TryLock() {
+	if !c.isDue(c.now()) || !c.mu.TryLock() {
 		return
 	}
 	defer c.mu.Unlock()
+	begun := c.now()
+	if !c.isDue(begun) { // any more
+		return
+	}
 	ready := readyGoroutines()
 	runtime.Gosched()
-	c.judge(ready, time.Since(c.start)-begun, runtime.GOMAXPROCS(0), begun-c.asked)
+	c.judge(ready, c.now()-begun, runtime.GOMAXPROCS(0), begun-c.asked)
 	c.asked = begun
 	c.due.Store(int64(begun + lookEvery))
 }
 
-// What a goroutine may do until it waits, on average, so that waiting for it pays, and how much of what was seen says
-// a tick later how many there are.
+func (c *cohort) now() time.Duration { return time.Since(c.start) }
+
+func (c *cohort) isDue(at time.Duration) bool { return int64(at) >= c.due.Load() }
+
+// What a goroutine may do until it waits, on average, so that waiting for it pays; in what share of the looks more is done at the most, for
+// once it may be that another process had the processor; and how much of what was seen still counts a tick later.
 const (
 	longestStage = 50 * time.Microsecond
+	mostLong     = 0.4
 	memory       = 0.75
 )
 
-// judge heeds that so many goroutines were ready, that long after it was done before, and that it took so long until each had its turn. Where some of them
-// work for long, as one does that shakes hands for TLS, who has little to do would wait for them again and again.
+// judge heeds that so many goroutines were ready, so long after it was done before, and that it took so long until each had
+// its turn. Where some of them work for long, as one does that shakes hands for TLS, who has little to do would wait for them
+// again and again.
 func (c *cohort) judge(ready int, took time.Duration, processors int, since time.Duration) {
 	stays := math.Pow(memory, min(1, since.Seconds()/tick.Seconds())) // one look does not say all, however long nobody looked
 	c.ready = stays*c.ready + (1-stays)*float64(ready)
+	c.long *= stays
+	if stages := took * time.Duration(processors) / longestStage; int(stages) > max(1, ready) { // that would have fitted in
+		c.long += 1 - stays
+	}
 	least := 2 * float64(processors)
 	if c.forms.Load() {
 		least /= 2 // what is so by a hair does not change with each look
 	}
-	stages := took * time.Duration(processors) / longestStage // that would have fitted in
-	long := int(stages) > max(1, ready)
-	c.forms.Store(c.ready >= least && (!long || !c.long)) // once, it may be that another process had the processor
-	c.long = long
+	c.forms.Store(c.ready >= least && c.long < mostLong)
 }
 
 // readyGoroutines is how many goroutines wait for a processor.

@@ -142,16 +142,14 @@ func TestAClientThatWaitsForSomethingSeesHowManyAreReady(t *testing.T) {
 
 // Where many come, that is to be seen before the sweep comes: here no time passes.
 func TestAConnectionLooksAfterSomeRequests(t *testing.T) {
-	before := cohorts
-	defer func() { cohorts = before }()
 	synctest.Test(t, func(t *testing.T) {
-		cohorts = newCohort()
 		s := NewServer(ServerOptions{Options: Options{Limits: wideLimits}, Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})})
+		s.cohort = newCohort()
 		client, server := net.Pipe()
 		s.Serve(server, time.Time{})
 		answers := bufio.NewReader(client)
 		for n := range looksAfter {
-			if cohorts.due.Load() != 0 {
+			if s.cohort.due.Load() != 0 {
 				t.Errorf("it has looked after %d requests", n)
 			}
 			if _, err := io.WriteString(client, "GET / HTTP/1.1\r\nHost: a\r\n\r\n"); err != nil {
@@ -162,7 +160,7 @@ func TestAConnectionLooksAfterSomeRequests(t *testing.T) {
 			}
 		}
 		synctest.Wait()
-		if cohorts.due.Load() == 0 {
+		if s.cohort.due.Load() == 0 {
 			t.Error("it has not looked")
 		}
 		_ = client.Close()

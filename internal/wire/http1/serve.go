@@ -69,7 +69,7 @@ func (c *Conn) serve(t *turn) {
 		}
 		if after == goesOn {
 			if answered%looksAfter == 0 {
-				cohorts.look()
+				c.server.cohort.look()
 			}
 			joinCohort()
 			continue

@@ -51,6 +51,7 @@ type Server struct {
 	turns   sync.Pool // of *turn
 	date    atomic.Pointer[date]
 	retired atomic.Bool
+	cohort  *cohort        // that is looked at
 	idle    sync.WaitGroup // goroutines of connections that ask nothing, and the porter's
 
 	mu     sync.Mutex // guards what follows
@@ -67,7 +68,7 @@ func NewServer(o ServerOptions) *Server {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	s := &Server{options: o, start: time.Now(), conns: map[*Conn]struct{}{}}
+	s := &Server{options: o, start: time.Now(), conns: map[*Conn]struct{}{}, cohort: cohorts}
 	s.turns.New = func() any { return newTurn() }
 	return s
 }

@@ -100,7 +100,7 @@ func (s *Server) stir() {
 
 // sweep looks at all connections, and says when it comes again.
 func (s *Server) sweep() {
-	cohorts.look()
+	s.cohort.look()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.armed = 0

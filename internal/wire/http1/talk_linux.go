@@ -10,17 +10,18 @@ import (
 // A socket that does not block returns at once, so that the runtime need not be told of the call: it would take the
 // processor away from who stays in one for long, as under load a Write does that delivers to the other side itself, and
 // another thread would have to be woken for it. A process that was idle just now would have its monitor woken first.
-
 //
 // What is there for sockets alone, recv and send, passes by what the system does for files of every kind: a sixth of a call that
-// finds nothing, and some of its code that need not be fetched.
+// finds nothing, and some of its code that need not be fetched. That nobody reads any more is no signal, as it is none for Go's own calls.
 
-func readNow(fd int, p []byte) (int, syscall.Errno)  { return callNow(syscall.SYS_RECVFROM, fd, p) }
-func writeNow(fd int, p []byte) (int, syscall.Errno) { return callNow(syscall.SYS_SENDTO, fd, p) }
+func readNow(fd int, p []byte) (int, syscall.Errno) { return callNow(syscall.SYS_RECVFROM, fd, p, 0) }
+func writeNow(fd int, p []byte) (int, syscall.Errno) {
+	return callNow(syscall.SYS_SENDTO, fd, p, syscall.MSG_NOSIGNAL)
+}
 
 // callNow calls the system; p must not be empty.
-func callNow(call uintptr, fd int, p []byte) (int, syscall.Errno) {
-	n, _, errno := syscall.RawSyscall6(call, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)), syscall.MSG_NOSIGNAL, 0, 0) //nolint:gosec // as syscall.Read does it
+func callNow(call uintptr, fd int, p []byte, flags uintptr) (int, syscall.Errno) {
+	n, _, errno := syscall.RawSyscall6(call, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)), flags, 0, 0) //nolint:gosec // as syscall.Read does it
 	return int(n), errno
 }
 

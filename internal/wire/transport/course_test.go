@@ -107,3 +107,34 @@ func TestWhoWaitsForAReadIsWokenAlone(t *testing.T) {
 	a.cancel(nil)
 	await.From(t, "the end of a context below", below.Done())
 }
+
+func TestWhoWaitsAlreadyIsToldOfTheEnd(t *testing.T) {
+	ctx, a := awaited(t, t.Context())
+	end := ctx.Done()
+	a.cancel(nil)
+	await.From(t, "the end of the attempt", end)
+}
+
+func TestNobodyIsWokenAnyMoreWhenTheAttemptHasEnded(t *testing.T) {
+	ctx, cancel := context.WithCancelCause(t.Context())
+	c, end := courseOf(ctx, cancel)
+	given := make(chan struct{})
+	go func() {
+		c.wakeUntil(func() bool { return false })
+		close(given)
+	}()
+	end(nil)
+	await.From(t, "that it is given up", given)
+}
+
+func TestNobodyNeedsToBeWokenWhereThereIsAResponse(t *testing.T) {
+	_, a := awaited(t, t.Context())
+	defer a.cancel(nil)
+	if a.content.needless() {
+		t.Error("nobody is woken who waits for the Read")
+	}
+	a.answered.Store(true)
+	if !a.content.needless() {
+		t.Error("it is tried until the Read has ended")
+	}
+}
