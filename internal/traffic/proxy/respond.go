@@ -18,7 +18,7 @@ import (
 // The pieces in which a response is passed on are of one of three sizes: while a backend
 // says little at a time, as with events, what waits for it is small. All that is left may go in a giant one, where none of it need be waited for.
 const (
-	smallPiece = 4 << 10
+	smallPiece = 4864 // all that comes with a head, at the most (see package http1), so that nothing of it is left when more is asked for
 	largePiece = 32 << 10
 	hugePiece  = 64 << 10
 	giantPiece = 120 << 10 // with what goes before it, it is not more than is held for a client
