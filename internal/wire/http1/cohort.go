@@ -46,7 +46,7 @@ func joinCohort() {
 // connection after some requests, so that it is soon found out when many come.
 const (
 	lookEvery  = 10 * time.Millisecond
-	looksAfter = 8 // requests, a power of two
+	looksAfter = 8 // requests
 )
 
 // look finds out whether it pays to wait, unless that was done just now or is being done.

@@ -171,13 +171,13 @@ func TestAConnectionLooksAfterSomeRequests(t *testing.T) {
 func TestTheQueueIsNotLookedAtMoreOftenThanNeedBe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCohort()
-		time.Sleep(time.Second) //nolint:forbidigo // of the bubble
+		time.Sleep(time.Second) //nolint:forbidigo // the bubble's time, none of ours
 		c.look()
 		for _, step := range []struct {
 			pause time.Duration
 			looks bool
 		}{{lookEvery - 1, false}, {1, true}, {lookEvery, true}} {
-			time.Sleep(step.pause) //nolint:forbidigo // of the bubble
+			time.Sleep(step.pause) //nolint:forbidigo // the bubble's time, none of ours
 			before := c.asked
 			c.look()
 			if looks := c.asked != before; looks != step.looks {
