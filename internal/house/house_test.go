@@ -25,7 +25,7 @@ const module = "github.com/weir-gateway/weir"
 // DO NOT CHANGE THIS TABLE TO MAKE A BUILD PASS. If a line of code does not fit,
 // it most likely stands in the wrong room; ARCHITECTURE.md says what each is for.
 var floors = [][]string{
-	{"internal/base/fault", "internal/base/backoff", "internal/base/cancel", "internal/base/keep", "internal/base/statefile", "internal/base/await", "internal/base/notify", "internal/base/places", "internal/base/process", "internal/base/room", "internal/base/poison", "internal/base/field"},
+	{"internal/base/fault", "internal/base/backoff", "internal/base/cancel", "internal/base/keep", "internal/base/statefile", "internal/base/await", "internal/base/freeport", "internal/base/notify", "internal/base/places", "internal/base/process", "internal/base/room", "internal/base/poison", "internal/base/field"},
 	{"internal/base/httpx", "internal/base/jsonx", "internal/base/shelf", "internal/base/queue", "internal/base/edits"},
 	{"internal/base/exchange", "internal/base/secret", "internal/base/pattern"},
 	{"internal/base/forward", "internal/base/sigv4", "internal/base/loopback", "internal/base/sockets", "internal/base/template", "internal/base/expr", "internal/base/telemetry", "internal/base/egress", "internal/base/registry"},
@@ -53,7 +53,7 @@ var floors = [][]string{
 var contracts = []string{"internal/auth", "internal/filter", "internal/discovery", "internal/function"}
 
 // forTests are packages for tests: nothing that is linked into the program imports them.
-var forTests = []string{"internal/base/await", "internal/wire/http1/http1test", "internal/wire/secure/securetest", "internal/base/egress/egresstest", "internal/traffic/registryapi/registryapitest", "internal/discovery/discoverytest"}
+var forTests = []string{"internal/base/await", "internal/base/freeport", "internal/wire/http1/http1test", "internal/wire/secure/securetest", "internal/base/egress/egresstest", "internal/traffic/registryapi/registryapitest", "internal/discovery/discoverytest"}
 
 // yamlFree must not know how configs are written.
 var yamlFree = []string{"internal/base", "internal/wire", "internal/traffic"}

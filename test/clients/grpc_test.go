@@ -27,6 +27,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/weir-gateway/weir/internal/base/await"
+	"github.com/weir-gateway/weir/internal/base/freeport"
 	"github.com/weir-gateway/weir/internal/wire/secure/securetest"
 	"github.com/weir-gateway/weir/test/weirtest"
 )
@@ -170,14 +171,9 @@ func interopCases(t *testing.T, conn *grpc.ClientConn) {
 }
 
 func TestGRPCErrorsOfTheGatewayAreStatuses(t *testing.T) {
-	dead, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_ = dead.Close() // nobody listens there any more
-	conn := dialGRPC(t, startWeir(t, "POST /grpc.health.v1.Health/**: { to: grpc://"+dead.Addr().String()+" }"))
+	conn := dialGRPC(t, startWeir(t, "POST /grpc.health.v1.Health/**: { to: grpc://"+freeport.Address(t)+" }"))
 
-	_, err = testgrpc.NewTestServiceClient(conn).EmptyCall(t.Context(), &testgrpc.Empty{})
+	_, err := testgrpc.NewTestServiceClient(conn).EmptyCall(t.Context(), &testgrpc.Empty{})
 	if status.Code(err) != codes.Unimplemented {
 		t.Errorf("no route: %v, want Unimplemented", err)
 	}

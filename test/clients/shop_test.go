@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -16,6 +15,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/weir-gateway/weir/internal/base/freeport"
 	"github.com/weir-gateway/weir/test/weirtest"
 )
 
@@ -36,7 +36,7 @@ func startShop(t *testing.T) *weirtest.Gateway {
 	if n := strings.Count(string(config), catalog); n != 6 {
 		t.Fatalf("the example names %s %d times, want a listener, a backend and four steps", catalog, n)
 	}
-	free := freeAddress(t)
+	free := freeport.Address(t)
 	config = []byte(strings.ReplaceAll(string(config), catalog, free))
 	if err := os.WriteFile(file, config, 0o600); err != nil {
 		t.Fatal(err)
@@ -49,17 +49,6 @@ func startShop(t *testing.T) *weirtest.Gateway {
 		}
 	})
 	return shop
-}
-
-// freeAddress gives an address that nobody listened on a moment ago.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 func TestShop(t *testing.T) {

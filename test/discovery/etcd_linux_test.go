@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/await"
+	"github.com/weir-gateway/weir/internal/base/freeport"
 	"github.com/weir-gateway/weir/test/weirtest"
 )
 
@@ -36,7 +37,7 @@ func startStore(t *testing.T) *store {
 	if _, err := exec.LookPath("etcd"); err != nil {
 		t.Skip("no etcd here; `make deps` installs one")
 	}
-	s := &store{t: t, address: freeAddress(t), peer: freeAddress(t), folder: t.TempDir()}
+	s := &store{t: t, address: freeport.Address(t), peer: freeport.Address(t), folder: t.TempDir()}
 	s.start()
 	t.Cleanup(s.kill)
 	return s

@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"github.com/weir-gateway/weir/internal/base/await"
+	"github.com/weir-gateway/weir/internal/base/freeport"
 	"github.com/weir-gateway/weir/test/weirtest"
 )
 
@@ -213,7 +214,7 @@ func process(t *testing.T, address string) *exec.Cmd {
 }
 
 func TestNoIdempotentRequestIsLostWhenBackendsAreKilled(t *testing.T) {
-	addresses := []string{freeAddress(t), freeAddress(t), freeAddress(t)}
+	addresses := []string{freeport.Address(t), freeport.Address(t), freeport.Address(t)}
 	backends := make([]*exec.Cmd, len(addresses))
 	for i, a := range addresses {
 		backends[i] = process(t, a)
@@ -267,14 +268,6 @@ func TestNoIdempotentRequestIsLostWhenBackendsAreKilled(t *testing.T) {
 	close(stop)
 	load.Wait()
 	t.Logf("%d requests were answered while 6 processes were killed, %d lost", answered.Load(), lost.Load())
-}
-
-// freeAddress is one that nothing listens at.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	s := httptest.NewServer(http.NotFoundHandler())
-	defer s.Close()
-	return s.Listener.Addr().String()
 }
 
 func TestARequestWaitsWhileTheOnlyEndpointIsReplaced(t *testing.T) {

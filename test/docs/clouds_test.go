@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/weir-gateway/weir/internal/base/await"
+	"github.com/weir-gateway/weir/internal/base/freeport"
 )
 
 const functionsKey = "a-key-of-32-characters-at-least."
@@ -25,7 +26,7 @@ func startClouds(t *testing.T) *shop {
 	} {
 		t.Setenv(name, value)
 	}
-	google, azure := freeAddress(t), freeAddress(t)
+	google, azure := freeport.Address(t), freeport.Address(t)
 	s := startExample(t, "clouds", "127.0.0.1:9001", google, "127.0.0.1:9002", azure, "127.0.0.1:9003", metadata)
 	s.hosts["localhost:9001"], s.hosts["localhost:9002"] = google, azure
 	s.awaitFunctions(t, "/here/tea", "/google/tea", "/azure/tea")

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/weir-gateway/weir/internal/base/freeport"
 	"github.com/weir-gateway/weir/test/weirtest"
 )
 
@@ -130,7 +130,7 @@ type shop struct {
 // startShop serves examples/shop on ports of the system's choice.
 func startShop(t *testing.T) *shop {
 	t.Helper()
-	catalog := freeAddress(t)
+	catalog := freeport.Address(t)
 	s := startExample(t, "shop", "127.0.0.1:9000", catalog)
 	s.hosts["localhost:9000"] = catalog
 	s.awaitFunctions(t, "/orders/1", "/offers/tea", "/stock")
@@ -195,7 +195,7 @@ func TestTheLambdaExampleAnswersAsItsPageSays(t *testing.T) {
 	for name, value := range map[string]string{"AWS_ACCESS_KEY_ID": "here", "AWS_SECRET_ACCESS_KEY": "here", "AWS_EC2_METADATA_DISABLED": "true"} {
 		t.Setenv(name, value)
 	}
-	s := startExample(t, "lambda", "127.0.0.1:9001", freeAddress(t), "../shop", filepath.ToSlash(absolute(t, filepath.Join(root, "examples", "shop"))))
+	s := startExample(t, "lambda", "127.0.0.1:9001", freeport.Address(t), "../shop", filepath.ToSlash(absolute(t, filepath.Join(root, "examples", "shop"))))
 	s.awaitFunctions(t, "/here/1", "/there/1")
 	for _, p := range pages(t) {
 		if p.name != "examples/lambda/README.md" {
@@ -217,17 +217,6 @@ func absolute(t *testing.T, path string) string {
 		t.Fatal(err)
 	}
 	return path
-}
-
-// freeAddress gives a loopback address that nobody listens on.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // it is closed at once
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }() // its address is all that is wanted
-	return l.Addr().String()
 }
 
 // sockets asks the admin API where the gateway really listens.

@@ -20,6 +20,7 @@ import (
 	"github.com/coder/websocket"
 
 	"github.com/weir-gateway/weir/internal/base/await"
+	"github.com/weir-gateway/weir/internal/base/freeport"
 	"github.com/weir-gateway/weir/test/weirtest"
 )
 
@@ -41,12 +42,7 @@ func offline(t *testing.T) (lambda, sockets string, log *await.Text) {
 	}
 	ports := make([]string, 3)
 	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		ports[i] = strconv.Itoa(l.Addr().(*net.TCPAddr).Port)
-		_ = l.Close()
+		_, ports[i], _ = net.SplitHostPort(freeport.Address(t))
 	}
 	command := exec.Command("node", "node_modules/osls/bin/serverless.js", "offline", "start", "--host", "127.0.0.1", //nolint:noctx // ended below
 		"--httpPort", ports[0], "--websocketPort", ports[1], "--lambdaPort", ports[2])

@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -21,6 +20,7 @@ import (
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/await"
+	"github.com/weir-gateway/weir/internal/base/freeport"
 	"github.com/weir-gateway/weir/test/weirtest"
 )
 
@@ -38,20 +38,10 @@ func startStore(t *testing.T) *store {
 	if _, err := exec.LookPath("etcd"); err != nil {
 		t.Skip("no etcd here; `make deps` installs one")
 	}
-	s := &store{t: t, address: unusedAddress(t), peer: unusedAddress(t), folder: filepath.Join(t.TempDir(), "etcd")}
+	s := &store{t: t, address: freeport.Address(t), peer: freeport.Address(t), folder: filepath.Join(t.TempDir(), "etcd")}
 	s.start()
 	t.Cleanup(s.kill)
 	return s
-}
-
-func unusedAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // nothing can take long
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
 }
 
 func (s *store) start() {

@@ -8,15 +8,16 @@ import (
 	"testing"
 
 	"github.com/weir-gateway/weir/internal/base/await"
+	"github.com/weir-gateway/weir/internal/base/freeport"
 )
 
 // A client whose connection was made before an address is given up is answered:
 // it may be sure that nobody looked at its request only where it was refused.
 func TestConnectionsThatWereMadeBeforeTheEndAreServed(t *testing.T) {
 	w := newWorld(t)
-	kept := freeAddress(t)
+	kept := freeport.Address(t)
 	for range 2 {
-		gone := freeAddress(t)
+		gone := freeport.Address(t)
 		w.apply("listen: [" + kept + ", " + gone + "]\n" + route + "respond:ok\n")
 		var clients sync.WaitGroup
 		var answers atomic.Int64

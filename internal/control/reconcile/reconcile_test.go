@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/await"
+	"github.com/weir-gateway/weir/internal/base/freeport"
 	"github.com/weir-gateway/weir/internal/control/reconcile"
 )
 
@@ -35,7 +36,7 @@ func TestBusyPortRefusesTheChangeAndTheOldOneServesOn(t *testing.T) {
 	defer busy.Close()
 	w.apply(says("127.0.0.1:0", "old"))
 	url := "http://" + w.address()
-	free := freeAddress(t)
+	free := freeport.Address(t)
 	cfg := w.load("listen: [127.0.0.1:0, " + free + ", " + busy.Addr().String() + "]\n" + route + "respond:new\n")
 	report, err := w.reconciler.Apply(cfg, "new")
 	if err == nil || errors.Is(err, reconcile.ErrRefused) || report.Applied || !strings.Contains(report.Problems[0].What, busy.Addr().String()) {
@@ -98,7 +99,7 @@ func TestRemovedSocketLetsItsRequestsFinish(t *testing.T) {
 	address := w.address()
 	answer := begin(client, "http://"+address)
 	<-entered
-	w.apply(says(freeAddress(t), "new"))
+	w.apply(says(freeport.Address(t), "new"))
 	if c, err := net.Dial("tcp", address); err == nil {
 		_ = c.Close()
 		t.Error("the removed socket takes new connections")
@@ -122,7 +123,7 @@ func TestRemovedSocketServesWhatIsOnItsWay(t *testing.T) {
 	if got := ask(conn, "shop.dev", "/"); got != "old" {
 		t.Fatal(got)
 	}
-	w.apply(says(freeAddress(t), "new"))
+	w.apply(says(freeport.Address(t), "new"))
 	if got := ask(conn, "shop.dev", "/"); got != "old" {
 		t.Errorf("got %s", got)
 	}
@@ -134,7 +135,7 @@ func TestRemovedSocketServesWhatIsOnItsWay(t *testing.T) {
 func TestSocketBecomesTLSAndPlainAgainOnTheSameAddress(t *testing.T) {
 	w := newWorld(t)
 	client := newConnections(t)
-	address := freeAddress(t)
+	address := freeport.Address(t)
 	certificate(t, w.folder)
 	secure := "listen:\n  - address: " + address + "\n    tls: { cert: " + w.folder + "/shop.crt, key: " + w.folder + "/shop.key }\n" + route + "respond:secure\n"
 	for range 3 {
@@ -151,7 +152,7 @@ func TestSocketBecomesTLSAndPlainAgainOnTheSameAddress(t *testing.T) {
 func TestSocketKeepsItsAddressAndConnectionsUnderAnotherName(t *testing.T) {
 	w := newWorld(t)
 	client := newClient(t)
-	address := freeAddress(t)
+	address := freeport.Address(t)
 	for _, name := range []string{"one", "two", "one"} {
 		cfg := w.load(says(address, name))
 		cfg.Sockets[0].Name, cfg.Listeners[0].Socket = name, name
@@ -182,7 +183,7 @@ func TestLimitsOfTheWireFollowTheConfig(t *testing.T) {
 
 func TestAnAddressThatCoversOneOfOursIsExplained(t *testing.T) {
 	w := newWorld(t)
-	address := freeAddress(t)
+	address := freeport.Address(t)
 	w.apply(says(address, "old"))
 	_, port, _ := net.SplitHostPort(address)
 	_, err := w.reconciler.Apply(w.load(says(":"+port, "new")), "")

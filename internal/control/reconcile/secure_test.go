@@ -14,6 +14,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/weir-gateway/weir/internal/base/freeport"
 	"github.com/weir-gateway/weir/internal/control/reconcile"
 	"github.com/weir-gateway/weir/internal/wire/secure/securetest"
 )
@@ -39,7 +40,7 @@ routes:
 
 func newShop(t *testing.T) *shop {
 	t.Helper()
-	s := &shop{world: newWorld(t), servers: securetest.NewAuthority(t, "servers"), clients: securetest.NewAuthority(t, "clients"), address: freeAddress(t)}
+	s := &shop{world: newWorld(t), servers: securetest.NewAuthority(t, "servers"), clients: securetest.NewAuthority(t, "clients"), address: freeport.Address(t)}
 	securetest.Write(t, s.folder, "shop", s.servers.Issue([]string{"shop.dev", "127.0.0.1", "::1"}))
 	securetest.Write(t, s.folder, "wild", s.servers.Issue([]string{"*.shop.dev"}))
 	securetest.WriteFile(t, filepath.Join(s.folder, "clients.crt"), s.clients.PEM())

@@ -106,17 +106,6 @@ func (w *world) address() string {
 	return ""
 }
 
-// freeAddress is one that nobody listens on, for it was just given up.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
 // newClient keeps connections alive and trusts everybody.
 func newClient(t *testing.T) *http.Client {
 	t.Helper()

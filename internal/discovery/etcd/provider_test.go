@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/await"
+	"github.com/weir-gateway/weir/internal/base/freeport"
 	"github.com/weir-gateway/weir/internal/discovery"
 	"github.com/weir-gateway/weir/internal/discovery/discoverytest"
 	"github.com/weir-gateway/weir/internal/wire/secure/securetest"
@@ -238,7 +239,7 @@ func TestTheLastEndpointStaysForAWhile(t *testing.T) {
 func TestAnotherMemberIsAskedWhereOneIsGone(t *testing.T) {
 	list := startMembers(t, 3)
 	list[0].put("services/users/a", "10.0.0.1:80")
-	r := run(t, at(t, freePort(t), list[0].client, list[1].client, list[2].client), "users")
+	r := run(t, at(t, freeport.Address(t), list[0].client, list[1].client, list[2].client), "users")
 	r.Have("10.0.0.1:80")
 	list[0].kill() // the one that is asked
 	list[1].awaitHealth()
@@ -299,7 +300,7 @@ func TestTLSBothWays(t *testing.T) {
 	securetest.Write(t, folder, "weir", authority.Issue([]string{"weir"}))
 	file := func(name string) string { return filepath.Join(folder, name) }
 	m := &member{
-		TB: t, name: "m0", scheme: "https", client: freePort(t), peer: freePort(t), data: filepath.Join(folder, "data"), http: nil,
+		TB: t, name: "m0", scheme: "https", client: freeport.Address(t), peer: freeport.Address(t), data: filepath.Join(folder, "data"), http: nil,
 		options: []string{"--cert-file", file("server.crt"), "--key-file", file("server.key"), "--client-cert-auth", "--trusted-ca-file", file("ca.crt")},
 	}
 	m.cluster = "m0=http://" + m.peer

@@ -20,6 +20,7 @@ import (
 	"testing"
 
 	"github.com/weir-gateway/weir/internal/base/await"
+	"github.com/weir-gateway/weir/internal/base/freeport"
 )
 
 // member is an etcd that runs: the real one, as the system's packages have it.
@@ -40,17 +41,6 @@ type member struct {
 	log     await.Text
 }
 
-// freePort gives an address that nobody has.
-func freePort(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // nothing can take long
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
-}
-
 // startMembers starts a cluster of so many.
 func startMembers(t testing.TB, n int, options ...string) []*member {
 	t.Helper()
@@ -60,7 +50,7 @@ func startMembers(t testing.TB, n int, options ...string) []*member {
 	var list []*member
 	var names []string
 	for i := range n {
-		m := &member{TB: t, name: fmt.Sprintf("m%d", i), scheme: "http", client: freePort(t), peer: freePort(t), data: filepath.Join(t.TempDir(), "data"), options: options, http: http.DefaultClient}
+		m := &member{TB: t, name: fmt.Sprintf("m%d", i), scheme: "http", client: freeport.Address(t), peer: freeport.Address(t), data: filepath.Join(t.TempDir(), "data"), options: options, http: http.DefaultClient}
 		list = append(list, m)
 		names = append(names, m.name+"=http://"+m.peer)
 	}

@@ -13,19 +13,9 @@ import (
 	"testing"
 
 	"github.com/weir-gateway/weir/internal/base/await"
+	"github.com/weir-gateway/weir/internal/base/freeport"
 	"github.com/weir-gateway/weir/internal/wire/transport"
 )
-
-// dead gives an address that nobody listens on.
-func dead(tb testing.TB) string {
-	tb.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String()
-}
 
 // resetting is a backend that reads a whole request and then cuts the connection.
 func resetting(tb testing.TB, requests *atomic.Int32) string {
@@ -47,7 +37,7 @@ func echo(w http.ResponseWriter, r *http.Request) {
 func TestADeadEndpointCostsNoMethodItsRequest(t *testing.T) {
 	both(t, func(t *testing.T, front, back string) {
 		t.Helper()
-		g := start(t, setup{protocol: back, retry: 1, addresses: []string{dead(t)}}, http.HandlerFunc(echo))
+		g := start(t, setup{protocol: back, retry: 1, addresses: []string{freeport.Address(t)}}, http.HandlerFunc(echo))
 		c := client(t, front)
 		for i := range 20 {
 			res := do(t, c, request(t, []string{"POST", "PATCH"}[i%2], g.URL+"/", io.MultiReader(strings.NewReader("payload"))))

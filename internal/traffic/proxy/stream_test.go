@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/weir-gateway/weir/internal/base/await"
+	"github.com/weir-gateway/weir/internal/base/freeport"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/wire/transport"
 )
@@ -245,7 +246,7 @@ func TestGRPCIsPassedOn(t *testing.T) {
 }
 
 func TestAGRPCClientIsToldInItsOwnWords(t *testing.T) {
-	g := start(t, setup{protocol: transport.GRPC, addresses: []string{dead(t)}}, nil)
+	g := start(t, setup{protocol: transport.GRPC, addresses: []string{freeport.Address(t)}}, nil)
 	req := request(t, "POST", g.URL+"/users.Users/Get", strings.NewReader(""))
 	req.Header.Set("Content-Type", "application/grpc")
 	res := do(t, client(t, transport.H2C), req)

@@ -24,6 +24,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/await"
 	"github.com/weir-gateway/weir/internal/base/exchange"
 	"github.com/weir-gateway/weir/internal/base/fault"
+	"github.com/weir-gateway/weir/internal/base/freeport"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/wire/transport"
 )
@@ -81,16 +82,6 @@ func listen(tb testing.TB, handle func(net.Conn)) string {
 		_ = l.Close()
 		conns.Wait()
 	})
-	return l.Addr().String()
-}
-
-func dead(tb testing.TB) string {
-	tb.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		tb.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
 	return l.Addr().String()
 }
 
@@ -224,8 +215,8 @@ func TestErrorsSayHowMuchWasSent(t *testing.T) {
 		ctx     time.Duration
 		want    exchange.SendError
 	}{
-		"nobody listens": {dead, transport.Options{}, nil, 0, exchange.SendError{Dial: true, Sent: exchange.SentNothing}},
-		"the dial takes too long": {dead, transport.Options{Connect: 10 * time.Millisecond, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		"nobody listens": {freeport.Address, transport.Options{}, nil, 0, exchange.SendError{Dial: true, Sent: exchange.SentNothing}},
+		"the dial takes too long": {freeport.Address, transport.Options{Connect: 10 * time.Millisecond, Dial: func(ctx context.Context, _, _ string) (net.Conn, error) {
 			<-ctx.Done()
 			return nil, ctx.Err()
 		}}, nil, 0, exchange.SendError{Dial: true, Sent: exchange.SentNothing, Timeout: true}},

@@ -1,0 +1,31 @@
+// Package freeport is for tests: addresses that nobody listens on, for processes that
+// must be told where to listen and for backends that are not there.
+package freeport
+
+import (
+	"math/rand/v2"
+	"net"
+	"strconv"
+	"testing"
+)
+
+// Systems give the ports above 32,767 (Linux) or 49,151 (RFC 6335, section 6) to whoever
+// listens on port 0 or dials. A port of theirs that was free a moment ago is soon somebody
+// else's, where packages are tested side by side.
+const lowest, highest = 10_000, 32_767
+
+// Address gives one on the loopback interface that nobody listens on, and which the
+// system gives to nobody else. Two callers get the same one only by chance: 1 in 22,768.
+func Address(tb testing.TB) string {
+	tb.Helper()
+	for range 100 {
+		port := lowest + rand.IntN(highest-lowest+1)                                   //nolint:gosec // nobody is to be kept from guessing it
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))) //nolint:noctx // at once
+		if err == nil {
+			_ = l.Close() // only its address is wanted
+			return l.Addr().String()
+		}
+	}
+	tb.Fatalf("no port from %d to %d is free", lowest, highest)
+	return ""
+}
