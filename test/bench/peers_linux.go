@@ -7,13 +7,16 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"text/template"
 	"time"
@@ -184,13 +187,19 @@ func (p *peer) start(at site, processors []int) (*server, error) {
 	return s, nil
 }
 
+// tried is where the next free port is looked for, from somewhere on, so that none is given twice.
+var tried = rand.Uint32() //nolint:gosec // nobody is to be kept from guessing it
+
+// freePort gives a port that nobody listens on. It is below those that the system gives to whoever dials, as all do
+// here without end.
 func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
+	for range 100 {
+		port := 10_000 + int(atomic.AddUint32(&tried, 1)%22_768)
+		if l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
+			return port, l.Close()
+		}
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil //nolint:forcetypeassert // it is TCP
+	return 0, errors.New("no port is free")
 }
 
 // path is one that this site answers from the origin.
