@@ -11,7 +11,10 @@ import (
 
 // answerBody is the body of a response (http.Response.Body). Of each there is one use: whoever keeps it when the response was
 // released finds that it is at its end, and not the response that has its memory then.
-type answerBody struct{ round atomic.Pointer[round] } // nil: it was released
+type answerBody struct {
+	round    *round // which it belongs to from its making on
+	released atomic.Bool
+}
 
 // bodiesAtOnce is how many a round makes together, as one at a time costs as much.
 const bodiesAtOnce = 32
@@ -20,11 +23,21 @@ const bodiesAtOnce = 32
 func (r *round) lend() *answerBody {
 	if len(r.bodies) == 0 {
 		r.bodies = make([]answerBody, bodiesAtOnce)
+		for i := range r.bodies {
+			r.bodies[i].round = r
+		}
 	}
 	b := &r.bodies[0]
 	r.bodies = r.bodies[1:]
-	b.round.Store(r)
 	return b
+}
+
+// use gives the round that it is the body of, nil where it was released.
+func (b *answerBody) use() *round {
+	if b.released.Load() {
+		return nil
+	}
+	return b.round
 }
 
 // Release says that nobody uses the response any more, neither its head nor its body, and tells
@@ -32,11 +45,11 @@ func (r *round) lend() *answerBody {
 // connection was made for it, as resolvers ask a context for its values after they have answered.
 // It must be called when a Close, or the Read or WriteTo that came to the end, has returned, never beside one: that may have the round yet.
 func (b *answerBody) Release() (request bool) {
-	r := b.round.Load()
+	r := b.use()
 	if r == nil || !onlyEOF(r.err) || !r.ended.Load() {
 		return false
 	}
-	b.round.Store(nil)
+	b.released.Store(true)
 	request = r.feed == nil && r.reused
 	if r.head.IsPlain() {
 		return request
@@ -62,7 +75,7 @@ func (r *round) tellReleased() {
 
 // Read reads a piece of the response's content. What fails is a *exchange.SendError that says that the head was seen.
 func (b *answerBody) Read(p []byte) (int, error) {
-	if r := b.round.Load(); r != nil {
+	if r := b.use(); r != nil {
 		return r.readOn(p)
 	}
 	return 0, io.EOF
@@ -70,7 +83,7 @@ func (b *answerBody) Read(p []byte) (int, error) {
 
 // Close gives up what is left of the response, and its link with it.
 func (b *answerBody) Close() error {
-	if r := b.round.Load(); r != nil && !r.ended.Load() {
+	if r := b.use(); r != nil && !r.ended.Load() {
 		r.giveUpRest()
 	}
 	return nil
@@ -79,7 +92,7 @@ func (b *answerBody) Close() error {
 // OnEnd sets who is told when the body has ended, one way or another: how is io.EOF where it
 // came to its end, nil where it was closed before, and else why it broke off.
 func (b *answerBody) OnEnd(e exchange.Ending) {
-	if r := b.round.Load(); r != nil {
+	if r := b.use(); r != nil {
 		r.onEnd = e
 	}
 }
@@ -87,19 +100,19 @@ func (b *answerBody) OnEnd(e exchange.Ending) {
 // Late tells of an answer that it is 408 and the end of a kept connection: it may have been on
 // its way already, for no request came, when this one was sent (RFC 9110 section 15.5.9).
 func (b *answerBody) Late() bool {
-	r := b.round.Load()
+	r := b.use()
 	return r != nil && r.late
 }
 
 // Whole tells whether all of the content has come with the head, so that no Read waits for any.
 func (b *answerBody) Whole() bool {
-	r := b.round.Load()
+	r := b.use()
 	return r == nil || r.held
 }
 
 // Head gives the lines of the response's head where that is of lines, nil where it was released.
 func (b *answerBody) Head() *exchange.Lines {
-	if r := b.round.Load(); r != nil {
+	if r := b.use(); r != nil {
 		return &r.head
 	}
 	return nil
@@ -108,7 +121,7 @@ func (b *answerBody) Head() *exchange.Lines {
 // WriteTo implements io.WriterTo: what has been received as a whole is written from where it lies, when the link is
 // free for others already.
 func (b *answerBody) WriteTo(w io.Writer) (int64, error) {
-	r := b.round.Load()
+	r := b.use()
 	if r == nil {
 		return 0, nil
 	}
@@ -125,7 +138,7 @@ func (b *answerBody) WriteTo(w io.Writer) (int64, error) {
 // ReadAtOnce gives what has come of content of a known length, where none of it is held already, and 0 where that is nothing, or cannot be found out: a Read
 // waits, or tells that nothing comes. It never tells of the end.
 func (b *answerBody) ReadAtOnce(p []byte) int {
-	if r := b.round.Load(); r != nil {
+	if r := b.use(); r != nil {
 		return r.readAtOnce(p)
 	}
 	return 0

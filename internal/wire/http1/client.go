@@ -78,7 +78,6 @@ func NewClient(o ClientOptions) *Client {
 
 // RoundTrip sends req and gives the response when its head is there.
 func (c *Client) RoundTrip(req *http.Request) (*http.Response, error) {
-	joinCohort()
 	r := c.begin(req)
 	if !c.take(r, req.URL.Host) {
 		return c.askAnew(r)
