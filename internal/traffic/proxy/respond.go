@@ -18,7 +18,7 @@ import (
 // The pieces in which a response is passed on are of one of three sizes: while a backend
 // says little at a time, as with events, what waits for it is small. All that is left may go in a giant one, where none of it need be waited for.
 const (
-	smallPiece = 4864 // all that comes with a head, at the most (see package http1), so that nothing of it is left when more is asked for
+	smallPiece = exchange.FirstPiece // nothing that came with the head is left then, when more is asked for
 	largePiece = 32 << 10
 	hugePiece  = 64 << 10
 	giantPiece = 120 << 10 // with what goes before it, it is not more than is held for a client
@@ -103,7 +103,7 @@ func (e goneError) Unwrap() error { return e.error }
 // passAll passes a body on, which has come as a whole where it is held.
 func (t *passage) passAll(res *http.Response, body exchange.Lent, held bool) error {
 	if !held || res.ContentLength < 0 {
-		return t.pass(res)
+		return t.pass(res, body)
 	}
 	if _, err := body.WriteTo(t.w); err != nil {
 		return goneError{err}
@@ -112,9 +112,9 @@ func (t *passage) passAll(res *http.Response, body exchange.Lent, held bool) err
 }
 
 // pass copies the body. Each piece goes out as soon as it came, but for the last one
-// of a known length, which leaves with the end of the response. An error is the
-// backend's, unless it is a goneError.
-func (t *passage) pass(res *http.Response) error {
+// of a known length, which leaves with the end of the response. lent is that body
+// where it is one, else nil. An error is the backend's, unless it is a goneError.
+func (t *passage) pass(res *http.Response, lent exchange.Lent) error {
 	left, passed := res.ContentLength, int64(0)
 	if left < 0 {
 		if err := t.control().Flush(); err != nil {
@@ -131,8 +131,8 @@ func (t *passage) pass(res *http.Response) error {
 		case err != nil:
 			return err
 		}
-		if passed == int64(n) && t.goesOnAtOnce(left) {
-			more, err := t.passAtOnce(res.Body)
+		if lent != nil && passed == int64(n) && t.goesOnAtOnce(left) {
+			more, err := t.passAtOnce(lent)
 			if err != nil {
 				return err
 			}
@@ -147,9 +147,6 @@ func (t *passage) pass(res *http.Response) error {
 	}
 }
 
-// atOnce is a body that gives what has come of it, without waiting.
-type atOnce interface{ ReadAtOnce(p []byte) int }
-
 // goesOnAtOnce tells whether as much may go together with the first piece, as far as it has come: all that is left, to a client for which what it does not take is
 // held in a room of that size. Over TLS and HTTP/2 somebody would wait with all of it in his hands.
 func (t *passage) goesOnAtOnce(left int64) bool {
@@ -157,14 +154,10 @@ func (t *passage) goesOnAtOnce(left int64) bool {
 }
 
 // passAtOnce passes on what has come behind the first piece, in one go with that, which is small.
-func (t *passage) passAtOnce(body io.Reader) (int, error) {
-	from, can := body.(atOnce)
-	if !can {
-		return 0, nil
-	}
+func (t *passage) passAtOnce(body exchange.Lent) (int, error) {
 	piece, _ := giantPieces.Get().(*[giantPiece]byte)
 	defer giantPieces.Put(piece)
-	n := from.ReadAtOnce(piece[:])
+	n := body.ReadAtOnce(piece[:])
 	if n == 0 {
 		return 0, nil
 	}

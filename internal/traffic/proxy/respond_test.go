@@ -7,6 +7,8 @@ import (
 	"net/http"
 	"slices"
 	"testing"
+
+	"github.com/weir-gateway/weir/internal/base/exchange"
 )
 
 func TestSizesOfPieces(t *testing.T) {
@@ -33,6 +35,7 @@ func TestSizesOfPieces(t *testing.T) {
 
 // comes is content of which so much has come that need not be waited for.
 type comes struct {
+	exchange.Lent // what else it does is not asked for
 	io.ReadCloser
 
 	here int
@@ -77,7 +80,7 @@ func TestWhatHasComeBehindTheFirstPieceGoesTogetherWithIt(t *testing.T) {
 		body := &comes{ReadCloser: io.NopCloser(bytes.NewReader(make([]byte, test.length))), here: test.here}
 		p := &passage{}
 		p.w, p.r = w, &http.Request{ProtoMajor: test.major, TLS: test.tls}
-		if err := p.pass(&http.Response{ContentLength: int64(test.length), Body: body}); err != nil {
+		if err := p.pass(&http.Response{ContentLength: int64(test.length), Body: body}, body); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		if !slices.Equal(w.pieces, test.want) {

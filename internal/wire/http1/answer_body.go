@@ -135,8 +135,7 @@ func (b *answerBody) WriteTo(w io.Writer) (int64, error) {
 	return int64(n), err //nolint:wrapcheck // the writer's own
 }
 
-// ReadAtOnce gives what has come of content of a known length, where none of it is held already, and 0 where that is nothing, or cannot be found out: a Read
-// waits, or tells that nothing comes. It never tells of the end.
+// ReadAtOnce implements exchange.Lent.
 func (b *answerBody) ReadAtOnce(p []byte) int {
 	if r := b.use(); r != nil {
 		return r.readAtOnce(p)

@@ -4,14 +4,17 @@ import (
 	"bufio"
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/weir-gateway/weir/internal/base/await"
+	"github.com/weir-gateway/weir/internal/base/exchange"
 )
 
 // halting takes a part of what it is given, and then fails or panics.
@@ -181,5 +184,38 @@ func TestAConnectionThatMayNotRestIsClosed(t *testing.T) {
 			t.Errorf("timeout=%s: %d connections, want %d", timeout, dialled, want)
 		}
 		c.CloseIdle()
+	}
+}
+
+// TestNothingIsLeftOfWhatCameWithTheHeadBehindTheFirstPiece: what has come behind it would not be given at once.
+func TestNothingIsLeftOfWhatCameWithTheHeadBehindTheFirstPiece(t *testing.T) {
+	const length = 100 << 10
+	e := newEndpoint(t, time.Minute)
+	answers := e.ask(t.Context(), t, http.MethodGet, nil)
+	conn, in := e.accepts(t)
+	if _, err := http.ReadRequest(in); err != nil {
+		t.Fatal(err)
+	}
+	content := bytes.Repeat([]byte("0123456789abcdef"), length/16)
+	go func() {
+		_, _ = fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", length, content)
+	}()
+	answer := await.From(t, "an answer", answers)
+	if answer.err != nil {
+		t.Fatal(answer.err)
+	}
+	defer func() { _ = answer.res.Body.Close() }()
+	body := answer.res.Body.(exchange.Lent)
+	got := make([]byte, length)
+	n, err := answer.res.Body.Read(got[:exchange.FirstPiece])
+	if err != nil {
+		t.Fatal(err)
+	}
+	await.That(t, "all was read at once", func() bool {
+		n += body.ReadAtOnce(got[n:])
+		return n == length
+	})
+	if !bytes.Equal(got, content) {
+		t.Error("it is another content")
 	}
 }
