@@ -44,6 +44,11 @@ func RequestHead(r *http.Request) Head {
 
 // ResponseHead gives the head of res.
 func ResponseHead(res *http.Response) Head {
+	if b, ok := res.Body.(Lent); ok { // which knows it without a look into the map
+		if l := b.Head(); l.are(res.Header) {
+			return l
+		}
+	}
 	if res.Header == nil {
 		res.Header = http.Header{}
 	}
@@ -207,14 +212,6 @@ type Lent interface {
 // FirstPiece is how many bytes of a Lent body have come with its head, at the most: a Read with room for so many leaves none of them.
 // It is as much as a connection is read with (see package http1).
 const FirstPiece = 4864
-
-// LentHead is ResponseHead of a response whose body is b.
-func LentHead(res *http.Response, b Lent) Head {
-	if l := b.Head(); l.are(res.Header) {
-		return l
-	}
-	return ResponseHead(res)
-}
 
 // Release says that nobody uses res any more, neither its head nor its body, which was read to its
 // end. It tells whether nobody has its request either: so it is where the response came from a

@@ -45,7 +45,7 @@ func (t *passage) respond(ctx context.Context, res *http.Response) {
 	}
 	lent, _ := res.Body.(exchange.Lent)
 	head := t.writer.Head()
-	came := forward.Response(head, headOf(res, lent))
+	came := forward.Response(head, exchange.ResponseHead(res))
 	if res.ContentLength > 0 && !came.Has(field.ContentLength) && head.Get("Content-Length") == "" {
 		head.Set("Content-Length", strconv.FormatInt(res.ContentLength, 10))
 	}
@@ -76,14 +76,6 @@ func (t *passage) release(res *http.Response) {
 	if exchange.Release(res) && (t.body == nil || t.body.isForgotten()) {
 		t.released = t.out.End()
 	}
-}
-
-// headOf is that of a response whose body may be a lent one.
-func headOf(res *http.Response, lent exchange.Lent) exchange.Head {
-	if lent == nil {
-		return exchange.ResponseHead(res)
-	}
-	return exchange.LentHead(res, lent)
 }
 
 // part tells an HTTP/1.x client that is answered before its request is whole that the
