@@ -75,3 +75,36 @@ func TestALoanOfAPlainMapIsNotUsedAgain(t *testing.T) {
 		t.Errorf("the field of a map is %q afterwards", got)
 	}
 }
+
+// lent is a body whose client made a head of lines.
+type lent struct {
+	exchange.Lent
+	io.ReadCloser
+
+	lines *exchange.Lines
+}
+
+func (l lent) Head() *exchange.Lines { return l.lines }
+
+// TestAResponseHasTheHeadThatItsMapStandsFor: also where the body comes from a client that made another one, which a filter has replaced.
+func TestAResponseHasTheHeadThatItsMapStandsFor(t *testing.T) {
+	own := exchange.LinesOf(exchange.Ordered("X-From", "client"))
+	gone := exchange.LinesOf(exchange.Ordered("X-From", "client"))
+	exchange.MapHead(gone.Map()).Set("X-From", "nobody")
+	for name, test := range map[string]struct {
+		header http.Header
+		lines  *exchange.Lines
+		want   string
+	}{
+		"the client's":        {own.Map(), own, "client"},
+		"a map of a filter's": {http.Header{"X-From": {"filter"}}, own, "filter"},
+		"lines of a filter's": {exchange.Ordered("X-From", "filter"), own, "filter"},
+		"none any more":       {exchange.Ordered("X-From", "filter"), nil, "filter"},
+		"no map":              {nil, gone, ""},
+	} {
+		res := &http.Response{Header: test.header, Body: lent{lines: test.lines}}
+		if got := exchange.ResponseHead(res).Get("X-From"); got != test.want {
+			t.Errorf("%s: %q, want %q", name, got, test.want)
+		}
+	}
+}

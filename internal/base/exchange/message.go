@@ -202,16 +202,12 @@ type Lent interface {
 
 	// Whole tells whether all of it has come, so that nobody waits for it.
 	Whole() bool
-	// ReadAtOnce gives what has come of content of a known length, where nothing is held of it that came with the head, and 0 where
-	// that is nothing, or cannot be found out: a Read waits, or tells that nothing comes. It never tells of the end.
+	// ReadAtOnce gives what has come of content of a known length, and 0 where that is nothing, or cannot be found out: a Read waits, or
+	// tells that nothing comes. It never tells of the end.
 	ReadAtOnce(p []byte) int
 	// Head gives the lines that the response's head is, if it is of lines; nil where nobody knows any more.
 	Head() *Lines
 }
-
-// FirstPiece is how many bytes of a Lent body have come with its head, at the most: a Read with room for so many leaves none of them.
-// It is as much as a connection is read with (see package http1).
-const FirstPiece = 4864
 
 // Release says that nobody uses res any more, neither its head nor its body, which was read to its
 // end. It tells whether nobody has its request either: so it is where the response came from a

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// Systems give the ports above 32,767 (Linux) or 49,151 (RFC 6335, section 6) to whoever
-// listens on port 0 or dials. A port of theirs that was free a moment ago is soon somebody
+// Systems give the ports above 32,767 (Linux, unless it is told otherwise) or 49,151 (RFC 6335,
+// section 6) to whoever listens on port 0 or dials. A port of theirs that was free a moment ago is soon somebody
 // else's, where packages are tested side by side.
 const lowest, highest = 10_000, 32_767
 
@@ -20,7 +20,7 @@ const lowest, highest = 10_000, 32_767
 var tried = rand.Uint32() //nolint:gosec // nobody is to be kept from guessing it
 
 // Address gives one on the loopback interface that nobody listens on, and which the
-// system gives to nobody else.
+// system, as it is set up usually, gives to nobody else.
 func Address(tb testing.TB) string {
 	tb.Helper()
 	for range 100 {

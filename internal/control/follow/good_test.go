@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/weir-gateway/weir/internal/base/freeport"
 	"github.com/weir-gateway/weir/internal/control/reconcile"
 )
 
@@ -132,7 +133,7 @@ func TestAnInvalidSingleFileKeepsEverything(t *testing.T) {
 }
 
 func TestABusyNewPortRefusesTheChangeWhole(t *testing.T) {
-	busy, err := net.Listen("tcp", "127.0.0.1:0")
+	busy, err := net.Listen("tcp", freeport.Address(t)) // which nobody else takes when it is free again
 	if err != nil {
 		t.Fatal(err)
 	}

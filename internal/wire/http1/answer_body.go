@@ -12,7 +12,7 @@ import (
 // answerBody is the body of a response (http.Response.Body). Of each there is one use: whoever keeps it when the response was
 // released finds that it is at its end, and not the response that has its memory then.
 type answerBody struct {
-	round    *round // which it belongs to from its making on
+	round    *round // which it belongs to from its making on, and which whoever keeps it keeps too
 	released atomic.Bool
 }
 
@@ -146,10 +146,15 @@ func (b *answerBody) ReadAtOnce(p []byte) int {
 func (r *round) readAtOnce(p []byte) int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.closed.Load() || r.err != nil || r.framing != ByLength || len(r.room.in.b) > 0 || !r.link.talk.isPossible() {
+	if r.closed.Load() || r.err != nil || r.framing != ByLength {
 		return 0
 	}
-	n := r.link.talk.socket.ReadNow(p[:min(int64(len(p)), r.left)])
+	p = p[:min(int64(len(p)), r.left)]
+	in := &r.room.in
+	n := copy(p, in.b) // what came with the head
+	if in.skip(n); n < len(p) && r.link.talk.isPossible() {
+		n += r.link.talk.socket.ReadNow(p[n:])
+	}
 	r.left -= int64(n)
 	return n
 }

@@ -187,35 +187,36 @@ func TestAConnectionThatMayNotRestIsClosed(t *testing.T) {
 	}
 }
 
-// TestNothingIsLeftOfWhatCameWithTheHeadBehindTheFirstPiece: what has come behind it would not be given at once.
-func TestNothingIsLeftOfWhatCameWithTheHeadBehindTheFirstPiece(t *testing.T) {
-	const length = 100 << 10
-	e := newEndpoint(t, time.Minute)
-	answers := e.ask(t.Context(), t, http.MethodGet, nil)
-	conn, in := e.accepts(t)
-	if _, err := http.ReadRequest(in); err != nil {
-		t.Fatal(err)
-	}
+// TestBehindTheFirstPieceAllThatHasComeIsReadAtOnce: also what came with the head and had no room in that, however long the head is.
+func TestBehindTheFirstPieceAllThatHasComeIsReadAtOnce(t *testing.T) {
+	const length, first = 100 << 10, 1 << 10
 	content := bytes.Repeat([]byte("0123456789abcdef"), length/16)
-	go func() {
-		_, _ = fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", length, content)
-	}()
-	answer := await.From(t, "an answer", answers)
-	if answer.err != nil {
-		t.Fatal(answer.err)
-	}
-	defer func() { _ = answer.res.Body.Close() }()
-	body := answer.res.Body.(exchange.Lent)
-	got := make([]byte, length)
-	n, err := answer.res.Body.Read(got[:exchange.FirstPiece])
-	if err != nil {
-		t.Fatal(err)
-	}
-	await.That(t, "all was read at once", func() bool {
-		n += body.ReadAtOnce(got[n:])
-		return n == length
-	})
-	if !bytes.Equal(got, content) {
-		t.Error("it is another content")
+	for _, filler := range []int{0, 4700, 4870, 6000, 9000} { // bytes of the head; its room grows with it
+		e := newEndpoint(t, time.Minute)
+		answers := e.ask(t.Context(), t, http.MethodGet, nil)
+		conn, in := e.accepts(t)
+		if _, err := http.ReadRequest(in); err != nil {
+			t.Fatal(err)
+		}
+		go func() {
+			_, _ = fmt.Fprintf(conn, "HTTP/1.1 200 OK\r\nX-Filler: %s\r\nContent-Length: %d\r\n\r\n%s", strings.Repeat("x", filler), length, content)
+		}()
+		answer := await.From(t, "an answer", answers)
+		if answer.err != nil {
+			t.Fatal(answer.err)
+		}
+		t.Cleanup(func() { _ = answer.res.Body.Close() })
+		got := make([]byte, length)
+		n, err := answer.res.Body.Read(got[:first])
+		if err != nil {
+			t.Fatal(err)
+		}
+		await.That(t, "all was read at once", func() bool {
+			n += answer.res.Body.(exchange.Lent).ReadAtOnce(got[n:])
+			return n == length
+		})
+		if end, err := answer.res.Body.Read(make([]byte, 1)); end != 0 || !errors.Is(err, io.EOF) || !bytes.Equal(got, content) {
+			t.Errorf("behind a head of %d bytes it is another content, or has no end: %d, %v", filler, end, err)
+		}
 	}
 }

@@ -46,7 +46,7 @@ type framed struct {
 // multiples of a page, but as large as what Go's allocator hands out in such a place: of those that begin with a page the first lines, where heads
 // are, would all compete for the same few places in the processor's caches, with 64 requests under way four times 64 of them.
 const (
-	inBytes    = exchange.FirstPiece
+	inBytes    = 4864
 	outBytes   = 6528 // a head and a piece of 4 KiB
 	pieceBytes = 64 << 10
 	keptLines  = 128
