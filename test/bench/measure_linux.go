@@ -23,6 +23,7 @@ import (
 // sample is what one peer did in one case in one round.
 type sample struct {
 	cpu            time.Duration // for each request
+	user           float64       // share of it that was spent in user space
 	answers        int
 	lost           int
 	perSecond      float64
@@ -72,7 +73,7 @@ func (b *bench) once(k kind, s *server, l load, d time.Duration) (sample, error)
 	if k.reloads {
 		stop = b.reloading(s)
 	}
-	cpu, ours, all, begun := s.cpu(), b.ours(), machine(), time.Now()
+	ticks, cpu, ours, all, begun := s.ticks(), s.cpu(), b.ours(), machine(), time.Now()
 	t, err := l.run(d, k.rate)
 	cpu, ours, all = s.cpu()-cpu, b.ours()-ours, machine()-all
 	took := time.Since(begun)
@@ -84,7 +85,7 @@ func (b *bench) once(k kind, s *server, l load, d time.Duration) (sample, error)
 		return sample{}, err
 	}
 	got := t.sample()
-	got.cpu, got.reloads = cpu/time.Duration(t.answers), reloads
+	got.cpu, got.user, got.reloads = cpu/time.Duration(t.answers), s.ticks().since(ticks), reloads
 	got.busy = cpu.Seconds() / took.Seconds()
 	got.other = max(0, (all-ours-cpu).Seconds()/took.Seconds())
 	if after, _ := s.allocated(); after > 0 {

@@ -123,7 +123,11 @@ func (p *process) ended() error {
 type member struct {
 	pid      int
 	children time.Duration // processor time of those that it has waited for
+	ticks    modes         // its own processor time and theirs
 }
+
+// modes are ticks of processor time, in user space and in the kernel.
+type modes struct{ user, kernel int }
 
 func (p *process) members() (found []member) {
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat") // the pattern is well formed
@@ -138,10 +142,12 @@ func (p *process) members() (found []member) {
 		}
 		m := member{}
 		m.pid, _ = strconv.Atoi(filepath.Base(filepath.Dir(name)))
-		for _, field := range fields[13:15] {
-			n, _ := strconv.Atoi(field)
-			m.children += time.Duration(n) * tick
+		var took [4]int // of the process in user space and in the kernel, and of its children
+		for i, field := range fields[11:15] {
+			took[i], _ = strconv.Atoi(field)
 		}
+		m.children = time.Duration(took[2]+took[3]) * tick
+		m.ticks = modes{user: took[0] + took[2], kernel: took[1] + took[3]}
 		found = append(found, m)
 	}
 	return found
@@ -154,6 +160,20 @@ func (p *process) cpu() (sum time.Duration) {
 		sum += cpuOf(m.pid) + m.children
 	}
 	return sum
+}
+
+// ticks is the same, coarsely, with where it was spent.
+func (p *process) ticks() (sum modes) {
+	for _, m := range p.members() {
+		sum.user, sum.kernel = sum.user+m.ticks.user, sum.kernel+m.ticks.kernel
+	}
+	return sum
+}
+
+// since is the share of what came after before that was spent in user space.
+func (m modes) since(before modes) float64 {
+	user, kernel := m.user-before.user, m.kernel-before.kernel
+	return float64(user) / float64(max(1, user+kernel))
 }
 
 // cpuOf reads the clock of a process, which counts nanoseconds where /proc has ticks.

@@ -57,7 +57,7 @@ func (b *bench) report() error {
 
 // figures are all tables.
 func (b *bench) figures() string {
-	parts := []string{b.machine(), b.cpuTable(), b.paceTable(), b.latencyTable(), b.reloadTable(), b.memoryTable(), b.callTable(), b.allocationTable()}
+	parts := []string{b.machine(), b.cpuTable(), b.programTable(), b.paceTable(), b.latencyTable(), b.reloadTable(), b.memoryTable(), b.callTable(), b.allocationTable()}
 	return strings.Join(slices.DeleteFunc(parts, func(part string) bool { return part == "" }), "\n")
 }
 
@@ -151,6 +151,15 @@ func table(title, about string, heads []string, rows [][]string) string {
 // cpuTable is the table of ratios.
 func (b *bench) cpuTable() string {
 	return b.caseTable("Processor time", "Microseconds of the whole process for each request, the median of all rounds, and the ratio to nginx: the median of the ratios within rounds, with the interval that holds it with more than 90 %.", b.cell)
+}
+
+// programTable is what of it no system does for a proxy.
+func (b *bench) programTable() string {
+	return b.caseTable("In the program", "Microseconds for each request of those above that are the program's own, and which share that is; in the others the system works for its sockets.", func(kind, peer string) string {
+		own := middle(b.values(kind, peer, func(s sample) float64 { return cpu(s) * s.user }))
+		share := middle(b.values(kind, peer, func(s sample) float64 { return s.user }))
+		return fmt.Sprintf("%.1f · %.0f %%", own, 100*share)
+	})
 }
 
 // paceTable is how much they did, which says how the times above came about.
