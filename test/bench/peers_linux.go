@@ -187,19 +187,21 @@ func (p *peer) start(at site, processors []int) (*server, error) {
 	return s, nil
 }
 
+// Ports that the system gives to nobody who dials, as all do here without end.
+const lowestPort, highestPort = 10_000, 32_767
+
 // tried is where the next free port is looked for, from somewhere on, so that none is given twice.
 var tried = rand.Uint32() //nolint:gosec // nobody is to be kept from guessing it
 
-// freePort gives a port that nobody listens on. It is below those that the system gives to whoever dials, as all do
-// here without end.
+// freePort gives a port that nobody listens on.
 func freePort() (int, error) {
 	for range 100 {
-		port := 10_000 + int(atomic.AddUint32(&tried, 1)%22_768)
+		port := lowestPort + int(atomic.AddUint32(&tried, 1)%(highestPort-lowestPort+1))
 		if l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))); err == nil {
 			return port, l.Close()
 		}
 	}
-	return 0, errors.New("no port is free")
+	return 0, fmt.Errorf("no port from %d to %d is free", lowestPort, highestPort)
 }
 
 // path is one that this site answers from the origin.

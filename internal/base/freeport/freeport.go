@@ -10,9 +10,9 @@ import (
 	"testing"
 )
 
-// Systems give the ports above 32,767 (Linux, unless it is told otherwise) or 49,151 (RFC 6335,
-// section 6) to whoever listens on port 0 or dials. A port of theirs that was free a moment ago is soon somebody
-// else's, where packages are tested side by side.
+// Systems give the ports above 32,767 (Linux, unless it is told otherwise) or 49,151 (RFC 6335, section 6) to whoever
+// listens on port 0 or dials. A port of theirs that was free a moment ago is soon somebody else's, where packages are
+// tested side by side.
 const lowest, highest = 10_000, 32_767
 
 // tried is where the next one is looked for, from somewhere on: a process gives each once, and two processes the

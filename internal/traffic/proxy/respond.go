@@ -15,10 +15,10 @@ import (
 	"github.com/weir-gateway/weir/internal/base/forward"
 )
 
-// The pieces in which a response is passed on are of one of three sizes: while a backend
+// The pieces in which a response is passed on are of one of four sizes: while a backend
 // says little at a time, as with events, what waits for it is small. All that is left may go in a giant one, where none of it need be waited for.
 const (
-	smallPiece = 4864 // as much as comes with a head, and no multiple of a page (see package http1)
+	smallPiece = 4864 // as a head is read with, and no multiple of a page (see package http1)
 	largePiece = 32 << 10
 	hugePiece  = 64 << 10
 	giantPiece = 120 << 10 // with what goes before it, it is not more than is held for a client
