@@ -17,6 +17,8 @@ import (
 	"github.com/weir-gateway/weir/internal/base/await"
 	"github.com/weir-gateway/weir/internal/base/fault"
 	"github.com/weir-gateway/weir/internal/function"
+	"github.com/weir-gateway/weir/internal/function/local/pool"
+	"github.com/weir-gateway/weir/internal/function/local/program"
 )
 
 // endlessGo is a go command whose compiler never ends. It notes both, and how it was asked to end.
@@ -32,13 +34,20 @@ wait
 // buildsForever makes the go command one that never ends, and gives where that notes what it does.
 func buildsForever(t *testing.T) (notes string) {
 	t.Helper()
-	notes = t.TempDir()
-	must(t, os.WriteFile(filepath.Join(notes, "go"), []byte(endlessGo), 0o700))
+	notes = goCommand(t, endlessGo)
 	t.Setenv("NOTES", notes)
-	t.Setenv("PATH", notes+string(filepath.ListSeparator)+os.Getenv("PATH"))
+	return notes
+}
+
+// goCommand makes a script the go command, in an environment in which nothing has been built, and gives the folder where that lies.
+func goCommand(t *testing.T, script string) (folder string) {
+	t.Helper()
+	folder = t.TempDir()
+	must(t, os.WriteFile(filepath.Join(folder, "go"), []byte(script), 0o700))
+	t.Setenv("PATH", folder+string(filepath.ListSeparator)+os.Getenv("PATH"))
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
 	t.Setenv("HOME", t.TempDir())
-	return notes
+	return folder
 }
 
 // underWay are the go command and its compiler, once they run.
@@ -87,18 +96,41 @@ func TestABuildEndsWithItsFunction(t *testing.T) {
 	}
 }
 
-func TestWhoWaitsForABuildIsToldSo(t *testing.T) {
+func TestWhoHasWaitedTooLongForABuildIsToldSo(t *testing.T) {
 	notes, definition := buildsForever(t), guarded(t)
-	b := startBuild(t, definition, t.TempDir())
+	b, _ := startBuild(t, definition, t.TempDir()).(*backend)
 	underWay(t, notes)
 	cfg, _ := definition.New().(*Config)
-	cfg.Queue.Wait = time.Millisecond
-	b.Tune(cfg)
-	_, err := b.(*backend).pool.Acquire(t.Context())
+	bounds := cfg.bounds(program.HTTP)
+	bounds.Wait, bounds.Preparation = time.Millisecond, 2*time.Millisecond
+	b.pool.Tune(bounds)
+	_, err := b.pool.Acquire(t.Context())
 	if f := fault.From(err); f.Code != fault.FunctionQueueTime.Code || !strings.Contains(f.Internal, "1 not started yet, for it is being built") {
 		t.Errorf("it is told %q", f.Internal)
 	}
 	must(t, b.Close(t.Context()))
+}
+
+// slowGo is a go command that takes its time, and gives what was built before.
+const slowGo = `#!/bin/sh
+while [ $# -gt 1 ] && [ "$1" != -o ]; do shift; done
+[ "$1" = -o ] || exit 1 # nothing else can be asked of it
+sleep 0.3 && cp "$BUILT" "$2"
+`
+
+func TestARequestWaitsForABuildLongerThanForAnInstance(t *testing.T) {
+	built := testFunction(t, "web")
+	definition := guarded(t)
+	goCommand(t, slowGo)
+	t.Setenv("BUILT", built)
+	b, _ := startBuild(t, definition, t.TempDir()).(*backend)
+	defer func() { must(t, b.Close(t.Context())) }()
+	cfg, _ := definition.New().(*Config)
+	cfg.Queue.Wait = 10 * time.Millisecond
+	b.Tune(cfg)
+	lease, err := b.pool.Acquire(t.Context())
+	must(t, err)
+	lease.Release(pool.Served)
 }
 
 func TestAKilledGatewayLeavesNoBuildBehind(t *testing.T) {

@@ -78,7 +78,7 @@ type Scale struct {
 // Queue bounds what waits for an instance.
 type Queue struct {
 	Size int           `doc:"size" example:"1000" help:"Requests that may wait; one more is answered with 429. Those for whom an instance is just being started do not count."`
-	Wait time.Duration `doc:"wait" example:"10s" help:"How long a request may wait, for the start of an instance, too; then it is answered with 503."`
+	Wait time.Duration `doc:"wait" example:"10s" help:"How long a request may wait, for the start of an instance, too; then it is answered with 503. While the program is being built it does not run."`
 }
 
 // The defaults that are not zero.
@@ -254,11 +254,16 @@ func (c *Config) initOr(others ...time.Duration) time.Duration {
 	return cmp.Or(others...)
 }
 
+// longestPreparation is for how long a request waits for its function to be built or compiled, beside
+// the time that it waits for an instance: for one that nothing has been built for yet on a slow machine,
+// behind the others of its config.
+const longestPreparation = 5 * time.Minute
+
 // bounds are the pool's part of the config.
 func (c *Config) bounds(contract program.Contract) pool.Bounds {
 	b := pool.Bounds{
 		Min: c.Scale.Min, Max: c.Scale.Max, Starts: c.Scale.Starts, Idle: c.Scale.Idle, Concurrency: c.Scale.Concurrency,
-		Queue: c.Queue.Size, Wait: c.Queue.Wait, Grace: c.Timeout,
+		Queue: c.Queue.Size, Wait: c.Queue.Wait, Preparation: longestPreparation, Grace: c.Timeout,
 	}
 	switch {
 	case contract == program.Wasm:

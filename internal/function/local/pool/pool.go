@@ -50,6 +50,7 @@ type Bounds struct {
 	Idle        time.Duration // how long an unused instance lives
 	Queue       int           // requests that may wait beyond those for whom an instance is coming
 	Wait        time.Duration // how long each of them may
+	Preparation time.Duration // how much longer they may while that is prepared which no instance can be started without
 	Grace       time.Duration // how long a poisoned instance may go on with its other requests
 }
 
@@ -164,21 +165,55 @@ func (p *Pool[I]) Acquire(ctx context.Context) (*Lease[I], error) {
 	return p.await(ctx, w, now)
 }
 
-// await waits until w was served, its time is over or its client has gone.
+// await waits until w was served, its time is over or its client has gone. The time does not run while that is prepared which no
+// instance can be started without: whoever changed a function is answered by it, and not that it is being built.
 func (p *Pool[I]) await(ctx context.Context, w *waiter[I], since time.Time) (*Lease[I], error) {
-	deadline := time.NewTimer(time.Until(w.deadline))
-	defer deadline.Stop()
+	over := time.NewTimer(time.Until(w.deadline))
+	defer over.Stop()
 	defer func() { p.meter.Waited(time.Since(since)) }()
-	var reason error
-	select {
-	case r := <-w.got:
-		return r.lease, r.err
-	case <-ctx.Done():
-		reason = context.Cause(ctx)
-	case <-deadline.C:
-		reason = fault.FunctionQueueTime.New("", fault.RetryAfter(time.Second),
-			fault.Internal("waited %v; %s", w.deadline.Sub(since).Round(time.Millisecond), p.shortage()))
+	for prepared := false; ; { // whether something was being prepared when the time was over last
+		select {
+		case r := <-w.got:
+			return r.lease, r.err
+		case <-ctx.Done():
+			return p.leave(ctx, w, context.Cause(ctx))
+		case <-over.C:
+		}
+		prepares := p.preparing() != ""
+		more := time.Duration(0)
+		if prepares || prepared {
+			more = p.extend(w, since, prepares)
+		}
+		if more == 0 {
+			return p.leave(ctx, w, fault.FunctionQueueTime.New("", fault.RetryAfter(time.Second),
+				fault.Internal("waited %v; %s", time.Since(since).Round(time.Millisecond), p.shortage())))
+		}
+		over.Reset(more)
+		prepared = prepares
 	}
+}
+
+// leastLook is the least time after which it is looked once more whether something is being prepared.
+const leastLook = time.Second
+
+// extend gives w, who waits since then, more time: while something is being prepared until it is looked again, and afterwards all
+// that one has who comes now. It tells how much that is, 0 where w has waited for too long.
+func (p *Pool[I]) extend(w *waiter[I], since time.Time, prepares bool) time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	more := p.bounds.Wait
+	if prepares {
+		more = min(max(more, leastLook), time.Until(since.Add(p.bounds.Wait+p.bounds.Preparation)))
+	}
+	if more <= 0 {
+		return 0
+	}
+	p.queue.postpone(w, time.Now().Add(more))
+	return more
+}
+
+// leave ends the waiting of w for that reason, unless it is served at the same moment.
+func (p *Pool[I]) leave(ctx context.Context, w *waiter[I], reason error) (*Lease[I], error) {
 	p.mu.Lock()
 	waiting := p.queue.remove(w)
 	if waiting {
@@ -188,7 +223,7 @@ func (p *Pool[I]) await(ctx context.Context, w *waiter[I], since time.Time) (*Le
 	if waiting {
 		return nil, reason
 	}
-	r := <-w.got // it was served at the same moment
+	r := <-w.got
 	if r.err == nil && ctx.Err() != nil {
 		r.lease.Release(Unused)
 		return nil, reason

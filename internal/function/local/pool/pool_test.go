@@ -582,6 +582,78 @@ func TestWhoWaitsIsToldWhatIsPrepared(t *testing.T) {
 	})
 }
 
+// prepared is a pool whose instances can be started once something was prepared, which takes so long.
+func prepared(t *testing.T, takes time.Duration, b pool.Bounds) *pool.Pool[*fake] {
+	t.Helper()
+	begun := time.Now()
+	preparing := func() string {
+		if time.Since(begun) < takes {
+			return "it is being built"
+		}
+		return ""
+	}
+	return pool.New((&factory{delay: takes + time.Second}).start, preparing, &meter{}, b, slog.New(slog.DiscardHandler))
+}
+
+func TestTheTimeOfWhoWaitsDoesNotRunWhileAnythingIsPrepared(t *testing.T) {
+	for name, test := range map[string]struct {
+		takes, wait, preparation time.Duration
+		want                     time.Duration // how long it waits
+		served                   bool
+	}{
+		"nothing is prepared":                 {0, 500 * time.Millisecond, time.Minute, 500 * time.Millisecond, false},
+		"an instance comes right afterwards":  {25 * time.Second, 10 * time.Second, time.Minute, 26 * time.Second, true},
+		"it was looked when it was ready":     {20 * time.Second, 10 * time.Second, time.Minute, 21 * time.Second, true},
+		"and after that the whole time":       {900 * time.Millisecond, 800 * time.Millisecond, time.Minute, 1900 * time.Millisecond, true},
+		"but no longer":                       {100 * time.Millisecond, 200 * time.Millisecond, time.Minute, 200 * time.Millisecond, false},
+		"it takes too long":                   {time.Hour, 10 * time.Second, time.Minute, 70 * time.Second, false},
+		"too long for who waits for a moment": {time.Hour, time.Millisecond, time.Minute, time.Minute + time.Millisecond, false},
+		"no time for that":                    {time.Hour, 10 * time.Second, 0, 10 * time.Second, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := bounds()
+				b.Wait, b.Preparation = test.wait, test.preparation
+				p := prepared(t, test.takes, b)
+				begun := time.Now()
+				lease, err := p.Acquire(t.Context())
+				if took := time.Since(begun); took != test.want {
+					t.Errorf("it waited %v, want %v", took, test.want)
+				}
+				if test.served {
+					if err != nil {
+						t.Fatal(err)
+					}
+					lease.Release(pool.Served)
+				} else {
+					wantKind(t, err, fault.FunctionQueueTime)
+				}
+				ctx, giveUp := context.WithCancel(t.Context())
+				giveUp()
+				p.Close(ctx)
+			})
+		})
+	}
+}
+
+func TestWhoWaitsForWhatIsPreparedMayLeave(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := bounds()
+		b.Preparation = time.Minute
+		p := prepared(t, time.Hour, b)
+		ctx, leave := context.WithTimeout(t.Context(), 25*time.Second)
+		defer leave()
+		begun := time.Now()
+		if _, err := p.Acquire(ctx); !errors.Is(err, context.DeadlineExceeded) || time.Since(begun) != 25*time.Second {
+			t.Errorf("after %v: %v", time.Since(begun), err)
+		}
+		wantStatus(t, p, 1, 0, 0)
+		ctx, giveUp := context.WithCancel(t.Context())
+		giveUp()
+		p.Close(ctx)
+	})
+}
+
 // nothing has to be prepared.
 func nothing() string { return "" }
 
