@@ -196,13 +196,13 @@ func (s *server) allocated() (pieces, looking float64) {
 			return 0
 		}
 		defer res.Body.Close()
-		for lines := bufio.NewScanner(res.Body); lines.Scan(); {
+		n := 0.
+		for lines := bufio.NewScanner(res.Body); lines.Scan(); { // to the end: what is left of the answer would be made beside the sample
 			if text, ok := strings.CutPrefix(lines.Text(), "go_memstats_mallocs_total "); ok {
-				n, _ := strconv.ParseFloat(text, 64)
-				return n
+				n, _ = strconv.ParseFloat(text, 64)
 			}
 		}
-		return 0
+		return n
 	}
 	first := ask()
 	second := ask()
