@@ -6,6 +6,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -96,7 +97,7 @@ func (r *round) write(out []byte) error {
 // appendContent appends length bytes of content that is in memory.
 func appendContent(out []byte, content io.Reader, length int) ([]byte, error) {
 	at := len(out)
-	out = append(out, make([]byte, length)...)
+	out = slices.Grow(out, length)[:at+length] // and not an append of nothing, which would be written first
 	if n, err := io.ReadFull(content, out[at:]); err != nil {
 		return nil, fmt.Errorf("content of %d bytes instead of %d: %w", n, length, err)
 	}
