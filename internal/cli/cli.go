@@ -7,8 +7,10 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/weir-gateway/weir/internal/control/source"
 )
@@ -97,6 +99,8 @@ The first minute:
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          knownCommand,
+
+		PersistentPreRunE: noEmptyFlags,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.SetIn(s.In)
@@ -136,14 +140,14 @@ func args(least, most int, usage string) cobra.PositionalArgs {
 	}
 }
 
-// orOff is what there is to write for the admin API.
-const orOff = "an address or off"
-
-// notEmpty refuses a flag that was given without a text, which the program could not tell from one
-// that was not given; write says what there is to write.
-func notEmpty(c *cobra.Command, name, write string) error {
-	if f := c.Flags().Lookup(name); !f.Changed || f.Value.String() != "" {
-		return nil
-	}
-	return usageError{fmt.Errorf("--%s \"\": write %s, or leave it out", name, write)}
+// noEmptyFlags refuses a flag that was given without a text, as --admin "$ADMIN" is where there is no such variable: to the program it is one that
+// was not given. Only data may be as short as that.
+func noEmptyFlags(c *cobra.Command, _ []string) (err error) {
+	c.Flags().Visit(func(f *pflag.Flag) {
+		if f.Value.Type() == "string" && f.Value.String() == "" && f.Name != "data" && err == nil {
+			what, _ := pflag.UnquoteUsage(f)
+			err = usageError{fmt.Errorf("--%s \"\" says nothing: write --%[1]s %s, or leave it out", f.Name, strings.ToUpper(what))}
+		}
+	})
+	return err
 }

@@ -168,6 +168,10 @@ func TestCommands(t *testing.T) {
 		{golden: "run-empty-engine", args: "run weir.yaml --engine="},
 		{golden: "run-empty-admin", args: "run weir.yaml --admin="},
 		{golden: "dev-empty-admin", args: "dev functions --admin="},
+		{golden: "explain-empty-caller", args: "explain weir.yaml GET /hello --as="},
+		{golden: "jobs-empty-state", args: "jobs list --state="},
+		{golden: "status-empty-token", args: "status --token="},
+		{golden: "register-empty-zone", args: "register orders --port 9000 --zone= -- sleep 1"},
 	} {
 		t.Run(c.golden, func(t *testing.T) {
 			compare(t, filepath.Join(golden, c.golden+".txt"), weir(c.color, strings.Fields(c.args)...).String())

@@ -53,9 +53,6 @@ Only this machine can connect, nothing is kept, and Ctrl-C ends everything.`,
 			if len(given) == 1 {
 				in.Path = given[0]
 			}
-			if err := notEmpty(c, "admin", orOff); err != nil {
-				return err
-			}
 			if show {
 				return s.printFound(in)
 			}

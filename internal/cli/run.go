@@ -40,9 +40,6 @@ SIGUSR2 starts the program that lies at this path now; it takes over the sockets
 		Args: args(1, 1, "one file, folder or URL"),
 		RunE: func(c *cobra.Command, given []string) error {
 			in.Path = given[0]
-			if err := errors.Join(notEmpty(c, "admin", orOff), notEmpty(c, "engine", "std or own")); err != nil {
-				return err
-			}
 			var threshold slog.LevelVar
 			if err := threshold.UnmarshalText([]byte(level)); err != nil {
 				return usageError{fmt.Errorf("--log %q: write debug, info, warn or error", level)}
