@@ -14,6 +14,7 @@ import (
 
 	"github.com/weir-gateway/weir/internal/base/await"
 	"github.com/weir-gateway/weir/internal/base/exchange"
+	"github.com/weir-gateway/weir/internal/base/freeport"
 	"github.com/weir-gateway/weir/internal/config"
 	"github.com/weir-gateway/weir/internal/wire/transport"
 )
@@ -115,7 +116,7 @@ func TestTCP(t *testing.T) {
 		t.Error(err)
 	}
 	_ = l.Close()
-	if err := once(t, l.Addr().String(), transport.HTTP, c); err == nil || !strings.Contains(text(err), "connect") {
+	if err := once(t, freeport.Address(t), transport.HTTP, c); err == nil || !strings.Contains(text(err), "connect") {
 		t.Errorf("got %v", err)
 	}
 }

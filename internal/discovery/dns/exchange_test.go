@@ -4,13 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
 	protocol "github.com/miekg/dns"
+
+	"github.com/weir-gateway/weir/internal/base/freeport"
 )
 
 func (r reply) String() string {
@@ -96,13 +97,7 @@ func TestWhatTellsNothing(t *testing.T) {
 			t.Errorf("tcp %t: got %v", tcp, err)
 		}
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	nobody := l.Addr().String()
-	_ = l.Close()
-	if _, err := exchange(t.Context(), nobody, q, true); err == nil {
+	if _, err := exchange(t.Context(), freeport.Address(t), q, true); err == nil {
 		t.Error("nobody answered")
 	}
 }

@@ -25,11 +25,10 @@ import (
 // It implements what http.ResponseController looks for, and io.ReaderFrom. Content is read
 // and written at the same time wherever a handler likes to.
 type response struct {
-	conn    *Conn
-	turn    *turn
-	request *http.Request
-	header  http.Header
-	lines   *exchange.Lines // that header stands for, unless somebody makes that plain; nil: it never did
+	conn   *Conn
+	turn   *turn
+	header http.Header
+	lines  *exchange.Lines // that header stands for, unless somebody makes that plain; nil: it never did
 
 	out      []byte // what is to be sent; nil: nothing was yet, and there is no room for it
 	content  int    // where in it content begins, while the head is not complete

@@ -347,7 +347,6 @@ func (c *Conn) call(w *response, r *http.Request) (aborted bool) {
 			c.server.options.Log.Error("panic in a handler", "peer", c.net.RemoteAddr(), "panic", cause, "stack", string(debug.Stack()))
 		}
 	}()
-	w.request = r
 	c.server.options.Handler.ServeHTTP(w, r)
 	return false
 }
