@@ -99,10 +99,9 @@ The first minute:
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          knownCommand,
-
-		PersistentPreRunE: noEmptyFlags,
 		RunE:          func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
+	root.PersistentPreRunE = noEmptyFlags
 	root.SetIn(s.In)
 	root.SetOut(s.Out)
 	root.SetErr(s.Err)
