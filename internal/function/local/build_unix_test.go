@@ -87,7 +87,7 @@ func isZombie(pid int) bool {
 
 func TestABuildEndsWithItsFunction(t *testing.T) {
 	notes, definition := buildsForever(t), guarded(t)
-	b := startBuild(t, definition, t.TempDir())
+	b := startBuild(t, definition, program.HTTP)
 	pids := underWay(t, notes)
 	must(t, b.Close(t.Context()))
 	ends(t, "nothing of the build is left", pids)
@@ -98,7 +98,7 @@ func TestABuildEndsWithItsFunction(t *testing.T) {
 
 func TestWhoHasWaitedTooLongForABuildIsToldSo(t *testing.T) {
 	notes, definition := buildsForever(t), guarded(t)
-	b, _ := startBuild(t, definition, t.TempDir()).(*backend)
+	b, _ := startBuild(t, definition, program.HTTP).(*backend)
 	underWay(t, notes)
 	cfg, _ := definition.New().(*Config)
 	bounds := cfg.bounds(program.HTTP)
@@ -123,14 +123,51 @@ func TestARequestWaitsForABuildLongerThanForAnInstance(t *testing.T) {
 	definition := guarded(t)
 	goCommand(t, slowGo)
 	t.Setenv("BUILT", built)
-	b, _ := startBuild(t, definition, t.TempDir()).(*backend)
+	b, _ := startBuild(t, definition, program.HTTP).(*backend)
 	defer func() { must(t, b.Close(t.Context())) }()
 	cfg, _ := definition.New().(*Config)
 	cfg.Queue.Wait = 10 * time.Millisecond
 	b.Tune(cfg)
+	await.That(t, "the build has begun", func() bool { return b.preparing() != "" })
 	lease, err := b.pool.Acquire(t.Context())
 	must(t, err)
 	lease.Release(pool.Served)
+}
+
+// brokenGo is a go command that cannot build anything, which it says once it may. It notes each time.
+const brokenGo = `#!/bin/sh
+echo built >> "$NOTES/builds"
+until [ -e "$NOTES/goes-on" ]; do sleep 0.02; done
+echo "main.go:1: syntax error"
+exit 1
+`
+
+func TestAllWhoWaitForABuildAreToldOnceThatItHasFailed(t *testing.T) {
+	definition := guarded(t)
+	notes := goCommand(t, brokenGo)
+	t.Setenv("NOTES", notes)
+	b, _ := startBuild(t, definition, program.Lambda).(*backend)
+	defer func() { must(t, b.Close(t.Context())) }()
+	const waiting = 6 // for as many instances
+	told := make(chan error, waiting)
+	for range waiting {
+		go func() {
+			_, err := b.pool.Acquire(t.Context())
+			told <- err
+		}()
+	}
+	await.That(t, "everybody waits", func() bool {
+		return b.pool.Status().Queued == waiting && b.changes.serving.Load().builds.Load() == waiting+1 // who prepares it anyway
+	})
+	must(t, os.WriteFile(filepath.Join(notes, "goes-on"), nil, 0o600))
+	for range waiting {
+		if f := fault.From(<-told); f.Code != fault.FunctionInit.Code || !strings.Contains(f.Error(), "syntax error") {
+			t.Errorf("it is told %v", f)
+		}
+	}
+	if builds, _ := os.ReadFile(filepath.Join(notes, "builds")); string(builds) != "built\n" {
+		t.Errorf("it was built %d times", strings.Count(string(builds), "built"))
+	}
 }
 
 func TestAKilledGatewayLeavesNoBuildBehind(t *testing.T) {
@@ -148,9 +185,9 @@ func TestAKilledGatewayLeavesNoBuildBehind(t *testing.T) {
 	ends(t, "nothing of the build is left", pids)
 }
 
-func startBuild(t *testing.T, definition function.Definition, dir string) function.Backend {
+func startBuild(t *testing.T, definition function.Definition, contract program.Contract) function.Backend {
 	t.Helper()
-	b, err := buildOf(definition, dir)
+	b, err := buildOf(definition, t.TempDir(), contract)
 	must(t, err)
 	return b
 }

@@ -78,7 +78,7 @@ type Scale struct {
 // Queue bounds what waits for an instance.
 type Queue struct {
 	Size int           `doc:"size" example:"1000" help:"Requests that may wait; one more is answered with 429. Those for whom an instance is just being started do not count."`
-	Wait time.Duration `doc:"wait" example:"10s" help:"How long a request may wait, for the start of an instance, too; then it is answered with 503. While the program is being built it does not run."`
+	Wait time.Duration `doc:"wait" example:"10s" help:"How long a request may wait, for the start of an instance, too; then it is answered with 503. It does not run while the program is built or compiled, for up to five minutes."`
 }
 
 // The defaults that are not zero.
@@ -223,14 +223,14 @@ func same(a, b *Config) bool {
 		maps.EqualFunc(a.Env, b.Env, func(x, y Value) bool { return reflect.DeepEqual(x.Template, y.Template) })
 }
 
-// longestBuild is how long a single call waits for a program that has to be built.
-const longestBuild = 10 * time.Minute
+// longestOnce is how long a single call waits for its instance at the least, for nobody else waits with it.
+const longestOnce = 10 * time.Minute
 
 // once is c for a single call.
 func once(c *Config) Config {
 	one := *c
 	one.Scale.Min, one.Scale.Max = 0, 1
-	one.Queue.Wait = max(c.Queue.Wait, longestBuild)
+	one.Queue.Wait = max(c.Queue.Wait, longestOnce)
 	return one
 }
 

@@ -56,7 +56,7 @@ func builder(dir string) {
 		panic(err)
 	}
 	definition := define([]string{"/usr/bin/env", "GORACE=atexit_sleep_ms=0", self, process.GuardArgument})
-	if _, err := buildOf(definition, dir); err != nil {
+	if _, err := buildOf(definition, dir, program.HTTP); err != nil {
 		panic(err)
 	}
 	<-time.After(time.Minute)
@@ -64,7 +64,7 @@ func builder(dir string) {
 }
 
 // buildOf begins a function whose program is built.
-func buildOf(definition function.Definition, dir string) (function.Backend, error) {
+func buildOf(definition function.Definition, dir string, contract program.Contract) (function.Backend, error) {
 	err := errors.Join(
 		os.WriteFile(filepath.Join(dir, "main.go"), []byte("package main\n\nfunc main() {}\n"), 0o600),
 		os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module example.com/f\n\ngo 1.26\n"), 0o600),
@@ -73,7 +73,7 @@ func buildOf(definition function.Definition, dir string) (function.Backend, erro
 		return nil, err
 	}
 	cfg, _ := definition.New().(*Config)
-	cfg.Run = dir
+	cfg.Run, cfg.Contract = dir, contract
 	return definition.Build(function.Env{Log: slog.New(slog.DiscardHandler), Secret: secret.Resolve, Dir: dir}, "built", cfg)
 }
 

@@ -20,7 +20,11 @@ type version struct {
 	command atomic.Pointer[program.Command] // how it is started, nil until it was prepared
 	source  atomic.Pointer[program.State]   // what it was made of, nil until that was looked at
 	builds  atomic.Int32                    // how many wait for it to be built
+	broken  atomic.Pointer[brokenBuild]     // the last try to build it that has failed, nil where none has
 }
+
+// brokenBuild is a build that has failed.
+type brokenBuild struct{ cause error }
 
 func newVersion(b *backend) *version { return &version{backend: b} }
 
@@ -118,7 +122,8 @@ func (v *version) arguments(runtime []string, variables ...map[string]string) []
 }
 
 // startable gives the command of an instance, and prepares it if that has not
-// been done.
+// been done. A build is for all who wait for it, and so is its failure: each building it once more would
+// fail one after the other, and only then requests be told.
 func (v *version) startable(ctx context.Context) (program.Command, error) {
 	if known := v.command.Load(); known != nil && !known.Gone() {
 		return *known, nil
@@ -126,6 +131,7 @@ func (v *version) startable(ctx context.Context) (program.Command, error) {
 	if v.program.NeedsBuild() {
 		v.builds.Add(1)
 		defer v.builds.Add(-1)
+		before := v.broken.Load()
 		select {
 		case v.machine.building <- struct{}{}:
 			defer func() { <-v.machine.building }()
@@ -135,9 +141,15 @@ func (v *version) startable(ctx context.Context) (program.Command, error) {
 		if known := v.command.Load(); known != nil && !known.Gone() { // by somebody else, meanwhile
 			return *known, nil
 		}
+		if broken := v.broken.Load(); broken != before {
+			return program.Command{}, broken.cause
+		}
 	}
 	command, err := v.program.Prepare(ctx, v.machine.host, program.Cache, v.log)
 	if err != nil {
+		if ctx.Err() == nil { // who was only given up is none
+			v.broken.Store(&brokenBuild{err})
+		}
 		return program.Command{}, err //nolint:wrapcheck // says what it was for
 	}
 	v.command.Store(&command)

@@ -168,48 +168,64 @@ func (p *Pool[I]) Acquire(ctx context.Context) (*Lease[I], error) {
 // await waits until w was served, its time is over or its client has gone. The time does not run while that is prepared which no
 // instance can be started without: whoever changed a function is answered by it, and not that it is being built.
 func (p *Pool[I]) await(ctx context.Context, w *waiter[I], since time.Time) (*Lease[I], error) {
-	over := time.NewTimer(time.Until(w.deadline))
-	defer over.Stop()
 	defer func() { p.meter.Waited(time.Since(since)) }()
-	for prepared := false; ; { // whether something was being prepared when the time was over last
+	c := clock{over: w.deadline, looked: since, prepares: p.preparing() != "", left: p.forgives()}
+	look := time.NewTimer(c.next())
+	defer look.Stop()
+	for {
 		select {
 		case r := <-w.got:
 			return r.lease, r.err
 		case <-ctx.Done():
 			return p.leave(ctx, w, context.Cause(ctx))
-		case <-over.C:
+		case <-look.C:
 		}
-		prepares := p.preparing() != ""
-		more := time.Duration(0)
-		if prepares || prepared {
-			more = p.extend(w, since, prepares)
-		}
-		if more == 0 {
+		c.left = min(c.left, p.forgives())
+		if c.look(time.Now(), p.preparing() != "") {
 			return p.leave(ctx, w, fault.FunctionQueueTime.New("", fault.RetryAfter(time.Second),
 				fault.Internal("waited %v; %s", time.Since(since).Round(time.Millisecond), p.shortage())))
 		}
-		over.Reset(more)
-		prepared = prepares
+		look.Reset(c.next())
 	}
 }
 
-// leastLook is the least time after which it is looked once more whether something is being prepared.
-const leastLook = time.Second
-
-// extend gives w, who waits since then, more time: while something is being prepared until it is looked again, and afterwards all
-// that one has who comes now. It tells how much that is, 0 where w has waited for too long.
-func (p *Pool[I]) extend(w *waiter[I], since time.Time, prepares bool) time.Duration {
+// forgives is how long a preparation may take which nobody's time runs for. A pool that ends has no patience with any.
+func (p *Pool[I]) forgives() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	more := p.bounds.Wait
-	if prepares {
-		more = min(max(more, leastLook), time.Until(since.Add(p.bounds.Wait+p.bounds.Preparation)))
-	}
-	if more <= 0 {
+	if p.closed {
 		return 0
 	}
-	p.queue.postpone(w, time.Now().Add(more))
-	return more
+	return p.bounds.Preparation
+}
+
+// clock is how long one still waits. It stands while something is prepared.
+type clock struct {
+	over     time.Time     // when he has waited for long enough, as far as is known
+	looked   time.Time     // when it was looked last
+	prepares bool          // whether something was being prepared then
+	left     time.Duration // how long it may stand yet
+}
+
+// lookEvery is how often it is looked whether something is still being prepared.
+const lookEvery = time.Second
+
+// next is how long after the last look the next one is due.
+func (c *clock) next() time.Duration {
+	if c.prepares && c.left > 0 {
+		return lookEvery
+	}
+	return c.over.Sub(c.looked)
+}
+
+// look tells whether the time is over. What has begun or ended to be prepared since the last look is taken for all the time since then.
+func (c *clock) look(now time.Time, prepares bool) (over bool) {
+	if c.prepares || prepares {
+		stood := min(now.Sub(c.looked), c.left)
+		c.over, c.left = c.over.Add(stood), c.left-stood
+	}
+	c.looked, c.prepares = now, prepares
+	return !now.Before(c.over)
 }
 
 // leave ends the waiting of w for that reason, unless it is served at the same moment.

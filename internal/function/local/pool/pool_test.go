@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -582,65 +583,133 @@ func TestWhoWaitsIsToldWhatIsPrepared(t *testing.T) {
 	})
 }
 
-// prepared is a pool whose instances can be started once something was prepared, which takes so long.
-func prepared(t *testing.T, takes time.Duration, b pool.Bounds) *pool.Pool[*fake] {
+// prepared is a pool whose first instance is there a second after something was prepared, from a time on until another one.
+func prepared(t *testing.T, from, until time.Duration, b pool.Bounds) *pool.Pool[*fake] {
 	t.Helper()
 	begun := time.Now()
 	preparing := func() string {
-		if time.Since(begun) < takes {
+		if now := time.Since(begun); now >= from && now < until {
 			return "it is being built"
 		}
 		return ""
 	}
-	return pool.New((&factory{delay: takes + time.Second}).start, preparing, &meter{}, b, slog.New(slog.DiscardHandler))
+	return pool.New((&factory{delay: until + time.Second}).start, preparing, &meter{}, b, slog.New(slog.DiscardHandler))
 }
 
 func TestTheTimeOfWhoWaitsDoesNotRunWhileAnythingIsPrepared(t *testing.T) {
+	const ms = time.Millisecond
 	for name, test := range map[string]struct {
-		takes, wait, preparation time.Duration
+		until, wait, preparation time.Duration
 		want                     time.Duration // how long it waits
 		served                   bool
 	}{
-		"nothing is prepared":                 {0, 500 * time.Millisecond, time.Minute, 500 * time.Millisecond, false},
-		"an instance comes right afterwards":  {25 * time.Second, 10 * time.Second, time.Minute, 26 * time.Second, true},
-		"it was looked when it was ready":     {20 * time.Second, 10 * time.Second, time.Minute, 21 * time.Second, true},
-		"and after that the whole time":       {900 * time.Millisecond, 800 * time.Millisecond, time.Minute, 1900 * time.Millisecond, true},
-		"but no longer":                       {100 * time.Millisecond, 200 * time.Millisecond, time.Minute, 200 * time.Millisecond, false},
-		"it takes too long":                   {time.Hour, 10 * time.Second, time.Minute, 70 * time.Second, false},
-		"too long for who waits for a moment": {time.Hour, time.Millisecond, time.Minute, time.Minute + time.Millisecond, false},
-		"no time for that":                    {time.Hour, 10 * time.Second, 0, 10 * time.Second, false},
+		"nothing is prepared":                   {0, 500 * ms, time.Minute, 500 * ms, false},
+		"an instance comes right afterwards":    {25 * time.Second, 10 * time.Second, time.Minute, 26 * time.Second, true},
+		"within the time for an instance":       {9500 * ms, 10 * time.Second, time.Minute, 10500 * ms, true},
+		"it is looked when it is ready":         {20 * time.Second, 10 * time.Second, time.Minute, 21 * time.Second, true},
+		"the time afterwards is as long as any": {900 * ms, 1000 * ms, time.Minute, 1900 * ms, true},
+		"but not longer":                        {900 * ms, 500 * ms, time.Minute, 1500 * ms, false},
+		"it takes too long":                     {time.Hour, 10 * time.Second, time.Minute, 70 * time.Second, false},
+		"too long for who waits for a moment":   {time.Hour, ms, time.Minute, time.Minute + ms, false},
+		"and takes no whole number of looks":    {time.Hour, 10 * time.Second, 2500 * ms, 12500 * ms, false},
+		"there is no time for that":             {time.Hour, 10 * time.Second, 0, 10 * time.Second, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := bounds()
 				b.Wait, b.Preparation = test.wait, test.preparation
-				p := prepared(t, test.takes, b)
+				p := prepared(t, 0, test.until, b)
+				defer end(t, p)
 				begun := time.Now()
 				lease, err := p.Acquire(t.Context())
 				if took := time.Since(begun); took != test.want {
 					t.Errorf("it waited %v, want %v", took, test.want)
 				}
-				if test.served {
-					if err != nil {
-						t.Fatal(err)
-					}
-					lease.Release(pool.Served)
-				} else {
-					wantKind(t, err, fault.FunctionQueueTime)
+				if test.served != (err == nil) {
+					t.Errorf("error is %v", err)
 				}
-				ctx, giveUp := context.WithCancel(t.Context())
-				giveUp()
-				p.Close(ctx)
+				if err != nil {
+					wantKind(t, err, fault.FunctionQueueTime)
+				} else {
+					lease.Release(pool.Served)
+				}
 			})
 		})
 	}
+}
+
+func TestAPreparationThatBeginsWhileOneWaitsCountsToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := bounds()
+		b.Preparation = time.Minute
+		p := prepared(t, 3*time.Second, 20*time.Second, b)
+		defer end(t, p)
+		acquire(t, p).Release(pool.Served)
+	})
+}
+
+// end ends a pool at once.
+func end(t *testing.T, p *pool.Pool[*fake]) {
+	t.Helper()
+	ctx, giveUp := context.WithCancel(t.Context())
+	giveUp()
+	p.Close(ctx)
+}
+
+func TestWhoCameFirstIsServedFirstAfterAPreparation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := bounds()
+		b.Max, b.Queue, b.Preparation = 1, 100, time.Minute
+		p := prepared(t, 0, 25*time.Second, b)
+		defer end(t, p)
+		var mu sync.Mutex
+		var served []int
+		var clients sync.WaitGroup
+		for i := range 30 { // one a second, also when it is over
+			clients.Go(func() {
+				<-time.After(time.Duration(i) * time.Second)
+				lease, err := p.Acquire(t.Context())
+				if err != nil {
+					t.Errorf("who came after %d s: %v", i, err)
+					return
+				}
+				mu.Lock()
+				served = append(served, i)
+				mu.Unlock()
+				<-time.After(100 * time.Millisecond)
+				lease.Release(pool.Served)
+			})
+		}
+		clients.Wait()
+		if !slices.IsSorted(served) || len(served) != 30 {
+			t.Errorf("they were served in the order %v", served)
+		}
+	})
+}
+
+func TestAPoolThatEndsWaitsForNoPreparation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := bounds()
+		b.Preparation = time.Hour
+		p := prepared(t, 0, 2*time.Hour, b)
+		begun := time.Now()
+		waiting := ask(t.Context(), p)
+		<-time.After(5500 * time.Millisecond) // between two looks
+		ctx, giveUp := context.WithTimeout(t.Context(), time.Hour)
+		defer giveUp()
+		p.Close(ctx)
+		wantKind(t, (<-waiting).err, fault.FunctionQueueTime)
+		if took := time.Since(begun); took != 5*time.Second+b.Wait {
+			t.Errorf("it waited %v", took)
+		}
+	})
 }
 
 func TestWhoWaitsForWhatIsPreparedMayLeave(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := bounds()
 		b.Preparation = time.Minute
-		p := prepared(t, time.Hour, b)
+		p := prepared(t, 0, time.Hour, b)
 		ctx, leave := context.WithTimeout(t.Context(), 25*time.Second)
 		defer leave()
 		begun := time.Now()
@@ -648,9 +717,7 @@ func TestWhoWaitsForWhatIsPreparedMayLeave(t *testing.T) {
 			t.Errorf("after %v: %v", time.Since(begun), err)
 		}
 		wantStatus(t, p, 1, 0, 0)
-		ctx, giveUp := context.WithCancel(t.Context())
-		giveUp()
-		p.Close(ctx)
+		end(t, p)
 	})
 }
 

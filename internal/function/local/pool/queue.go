@@ -55,18 +55,6 @@ func (q *queue[I]) remove(w *waiter[I]) bool {
 	return true
 }
 
-// postpone gives w another deadline if it still waits.
-func (q *queue[I]) postpone(w *waiter[I], deadline time.Time) {
-	if w.place == gone {
-		return
-	}
-	w.deadline = deadline
-	if deadline.After(q.latest) {
-		q.latest = deadline
-	}
-	heap.Fix(&q.waiters, w.place)
-}
-
 // fail answers all waiters with err.
 func (q *queue[I]) fail(err error) {
 	for q.len() > 0 {
