@@ -238,7 +238,7 @@ func TestAReadOnlyMachineServesWithoutAStateFolder(t *testing.T) {
 	}
 	t.Setenv("STATE_DIRECTORY", "")
 	t.Setenv("XDG_STATE_HOME", blocked) // a file, in which root cannot make a folder either
-	g := weirtest.Start(t, path, "--state", "")
+	g := weirtest.Start(t, path, weirtest.UsualState)
 	if got := statusWith(t, "http://"+g.Address+"/", p.token(time.Hour, p.private)); got != http.StatusNoContent {
 		t.Errorf("it answers %d", got)
 	}

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -89,12 +90,21 @@ type Gateway struct {
 	killed   bool
 }
 
+// UsualState is an argument of Start that lets the gateway keep its state where it does without a flag; else it keeps none.
+const UsualState = "usual state"
+
 // Start runs `weir run config` with further arguments and waits until it
 // serves. It is stopped by SIGTERM (Interrupt on Windows: killed) at the end of
 // the test, and then must have exited with 0.
 func Start(tb testing.TB, config string, arguments ...string) *Gateway {
 	tb.Helper()
-	command := append([]string{"run", config, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--state", "off"}, arguments...)
+	command := []string{"run", config, "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"}
+	if usual := slices.Index(arguments, UsualState); usual >= 0 {
+		arguments = slices.Delete(slices.Clone(arguments), usual, usual+1)
+	} else {
+		command = append(command, "--state", "off")
+	}
+	command = append(command, arguments...)
 	if engine := Engine(); engine != "" {
 		command = append(command, "--engine", engine)
 	}
