@@ -144,8 +144,8 @@ func args(least, most int, usage string) cobra.PositionalArgs {
 func noEmptyFlags(c *cobra.Command, _ []string) (err error) {
 	c.Flags().Visit(func(f *pflag.Flag) {
 		if f.Value.Type() == "string" && f.Value.String() == "" && f.Name != "data" && err == nil {
-			what, _ := pflag.UnquoteUsage(f)
-			err = usageError{fmt.Errorf("--%s \"\" says nothing: write --%[1]s %s, or leave it out", f.Name, strings.ToUpper(what))}
+			what, usage := pflag.UnquoteUsage(f)
+			err = usageError{fmt.Errorf("--%s \"\" says nothing: leave it out, or write --%[1]s %s (%s)", f.Name, strings.ToUpper(what), usage)}
 		}
 	})
 	return err

