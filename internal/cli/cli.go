@@ -93,7 +93,7 @@ The first minute:
   weir run http://localhost:9000     a proxy in one line
   weir dev                           run the functions of this folder, live
   weir init                          write weir.yaml, a commented file to start from
-  weir run weir.yaml                 serve it on :8080, admin on 127.0.0.1:8081
+  weir run weir.yaml                 serve it on 127.0.0.1:8080, admin on 127.0.0.1:8081
   weir explain weir.yaml GET /hello  why a request gets the answer it gets`,
 		Version:       version,
 		SilenceErrors: true,

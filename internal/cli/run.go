@@ -29,6 +29,9 @@ func runCommand(version string, s Streams) *cobra.Command {
 		Short: "Serve a config file, a folder of them, or be a proxy for a URL.",
 		Long: `Serve a config file, a folder of them, or be a proxy for a URL.
 
+A proxy for a URL serves this machine only, on port 8080, unless --listen says
+otherwise, and tells its clients why a request failed.
+
 When its files change, or certificates and secrets that they name, the config is
 read again, and by SIGHUP. One that cannot serve leaves everything as it was, and
 at a start the one that served last is served in its place.
@@ -36,7 +39,8 @@ SIGINT and SIGTERM let requests under way finish; a second one ends at once.
 SIGUSR2 starts the program that lies at this path now; it takes over the sockets.`,
 		Example: `  weir run weir.yaml
   weir run examples/shop --listen :9090 --admin off
-  weir run http://localhost:9000`,
+  weir run http://localhost:9000
+  weir run http://localhost:9000 --listen :80`,
 		Args: args(1, 1, "one file, folder or URL"),
 		RunE: func(c *cobra.Command, given []string) error {
 			in.Path = given[0]

@@ -177,8 +177,9 @@ func addressed(path string) string {
 	return "http://" + path
 }
 
-// Proxy is the config of a plain proxy for one URL: everything goes there, a
-// path in the URL comes before the request's own.
+// Proxy is the config of a plain proxy for one URL: every request goes there, and a
+// path in the URL is put before the request's own. It serves this machine only,
+// because its clients are told why a backend failed.
 func Proxy(target string) (string, error) {
 	u, err := url.Parse(target)
 	switch {
@@ -191,7 +192,7 @@ func Proxy(target string) (string, error) {
 	if base := strings.TrimRight(u.EscapedPath(), "/"); base != "" {
 		to += base + "/**"
 	}
-	return "listen: :8080\nproblems: verbose\nroutes:\n  ANY /**:\n    to: " + to + "\n", nil
+	return "listen: 127.0.0.1:8080\nproblems: verbose\nroutes:\n  ANY /**:\n    to: " + to + "\n", nil
 }
 
 // Digest names a config by its sources: equal texts under equal names have equal

@@ -69,7 +69,7 @@ func TestAURLIsAConfigOfItsOwn(t *testing.T) {
 			if text, _ := source.Proxy(target); !strings.Contains(text, want.ref+want.path+"\n") {
 				t.Errorf("got %s", text)
 			}
-			if c.Problems != config.VerboseProblems || c.Sockets[0].Address != ":8080" {
+			if c.Problems != config.VerboseProblems || c.Sockets[0].Address != "127.0.0.1:8080" {
 				t.Errorf("problems %q on %v", c.Problems, c.Sockets)
 			}
 		})
