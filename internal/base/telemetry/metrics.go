@@ -11,7 +11,6 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
-	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
 // DefaultSeries is how many routes, and how many backends, have series of their own.
@@ -29,6 +28,7 @@ const (
 // nil *Metrics gives nil meters.
 type Metrics struct {
 	registry  *prometheus.Registry
+	sleep     func(time.Duration) // time.Sleep, but in tests
 	configs   configs
 	queue     queues
 	checks    Checks
@@ -46,6 +46,7 @@ type Metrics struct {
 // New makes metrics that count nothing yet. version is the program's own.
 func New(version string) *Metrics {
 	m := &Metrics{registry: prometheus.NewRegistry(), none: newRoute(NoRoute)}
+	m.sleep = time.Sleep //nolint:forbidigo // a scrape rests for others, and waits for nothing
 	m.routes.make, m.routes.most = newRoute, DefaultSeries
 	m.backends.make, m.backends.most = func(name string) *Backend { return &Backend{name: name} }, DefaultSeries
 	m.funcs.make, m.funcs.most = func(name string) *Function { return &Function{name: name} }, DefaultSeries
@@ -75,15 +76,9 @@ func buildInfo(version string) prometheus.Collector {
 	return g
 }
 
-// Handler answers scrapes, in OpenMetrics or the text form, compressed where it is asked for.
-func (m *Metrics) Handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{
-		Registry: m.registry, MaxRequestsInFlight: mostScrapes, EnableOpenMetrics: true,
-	})
-}
-
-// mostScrapes bounds the scrapes at once.
-const mostScrapes = 4
+// Handler answers scrapes, in OpenMetrics or the text form, compressed with gzip if the scraper accepts it. A scrape of many series rests
+// again and again, so that requests do not wait for it.
+func (m *Metrics) Handler() http.Handler { return scrapes(m.registry, m.sleep) }
 
 // Gatherer gives what Handler shows, for tests.
 func (m *Metrics) Gatherer() prometheus.Gatherer { return m.registry }
@@ -233,25 +228,13 @@ func (*gathering) Describe(chan<- *prometheus.Desc) {}
 // Collect implements prometheus.Collector.
 func (g *gathering) Collect(out chan<- prometheus.Metric) {
 	g.metrics.none.collect(&g.routes, out)
-	for _, r := range g.metrics.routes.all() {
-		r.collect(&g.routes, out)
-	}
-	room := DefaultSeries
-	for _, b := range g.metrics.backends.all() {
-		b.collect(&g.backends, &room, out)
-	}
-	for _, f := range g.metrics.funcs.all() {
-		f.collect(&g.functions, out)
-	}
-	for _, s := range g.metrics.sockets.all() {
-		s.collect(&g.sockets, out)
-	}
-	for _, k := range g.metrics.keySets.all() {
-		k.collect(&g.keySets, out)
-	}
-	for _, s := range g.metrics.steps.all() {
-		s.collect(g.steps, out)
-	}
+	sleep, room := g.metrics.sleep, DefaultSeries
+	collectEach(g.metrics.routes.all(), sleep, func(r *Route) { r.collect(&g.routes, out) })
+	collectEach(g.metrics.backends.all(), sleep, func(b *Backend) { b.collect(&g.backends, &room, out) })
+	collectEach(g.metrics.funcs.all(), sleep, func(f *Function) { f.collect(&g.functions, out) })
+	collectEach(g.metrics.sockets.all(), sleep, func(s *Socket) { s.collect(&g.sockets, out) })
+	collectEach(g.metrics.keySets.all(), sleep, func(k *KeySet) { k.collect(&g.keySets, out) })
+	collectEach(g.metrics.steps.all(), sleep, func(s *StepCache) { s.collect(g.steps, out) })
 	g.metrics.configs.collect(&g.configs, out)
 	g.metrics.queue.collect(&g.queue, out)
 	g.metrics.checks.collect(&g.checks, out)
