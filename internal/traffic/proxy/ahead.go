@@ -5,27 +5,29 @@ import (
 	"io"
 )
 
-// mostAhead is how much of a request's content is waited for before a backend is
-// called. It is a promise: docs name it.
+// mostAhead is how much of a request's content the proxy waits for before it calls a
+// backend. The docs state this value.
 const mostAhead = 64 << 10
 
-// The room for what is read ahead is part of the body at first, where not more is there already, and then grows eightfold
-// where it was filled: who announces much and sends little costs little.
+// The memory for reading ahead is at first part of the body, unless more content is already
+// there. When it is full, it grows eightfold: a client that announces much and sends little
+// costs little.
 const (
 	leastAhead = 64
 	aheadGrows = 8
 )
 
-// buffered is content of which something can be read without waiting.
+// buffered is content of which some can be read without waiting.
 type buffered interface{ Buffered() int }
 
-// isHere tells whether all of it can be read without waiting.
+// isHere reports whether all of the content can be read without waiting.
 func (b *body) isHere() bool {
 	length := b.r.ContentLength
 	return length > 0 && length <= mostAhead && b.expects() == "" && b.buffered() == length
 }
 
-// buffered is how much of it can be read without waiting, as far as that can be found out.
+// buffered returns how much of the content can be read without waiting, as far as this can
+// be known.
 func (b *body) buffered() int64 {
 	if source, ok := b.source.(buffered); ok {
 		return min(int64(source.Buffered()), b.r.ContentLength)
@@ -33,7 +35,7 @@ func (b *body) buffered() int64 {
 	return 0
 }
 
-// roomFor gives room for so many bytes.
+// roomFor returns an empty slice with room for n bytes.
 func (b *body) roomFor(n int64) []byte {
 	if int64(cap(b.room)) < n {
 		b.room = make([]byte, 0, n)
@@ -41,11 +43,11 @@ func (b *body) roomFor(n int64) []byte {
 	return b.room[:0:n]
 }
 
-// readAhead waits for content whose length is known, as far as it may be held. A client
-// that sends slowly holds no backend and no connection to one meanwhile, and content
-// that is whole can be sent again (GetBody of the request to the backend). Content without a
-// length may be one side of a conversation, and where the client awaits a 100 the backend decides
-// whether there will be any: those stream.
+// readAhead waits for content of known length, up to the amount that may be held. So a
+// client that sends slowly holds neither a backend nor a connection to one, and content
+// that has come in full can be sent again (GetBody of the request to the backend). Content
+// without a length may be one side of a conversation, and if the client waits for a 100,
+// the backend decides whether there will be any content: these stream.
 func (b *body) readAhead() error {
 	length := b.r.ContentLength
 	if length <= 0 || b.expects() != "" {
@@ -64,7 +66,7 @@ func (b *body) readAhead() error {
 			held = append(make([]byte, 0, min(length, int64(len(held))*aheadGrows, mostAhead)), held...)
 		}
 		room := held[len(held):cap(held)]
-		if len(room) == 0 { // for the end, which HTTP/2 tells apart
+		if len(room) == 0 { // to read the end, which HTTP/2 reports separately
 			room = make([]byte, 1)
 		}
 		n, err := b.Read(room)
@@ -79,7 +81,7 @@ func (b *body) readAhead() error {
 	}
 }
 
-// fromAhead gives what was read ahead. The caller has locked mu.
+// fromAhead copies content that was read ahead into p. The caller has locked mu.
 func (b *body) fromAhead(p []byte) int {
 	n := copy(p, b.ahead)
 	if b.ahead = b.ahead[n:]; len(b.ahead) == 0 {

@@ -19,48 +19,50 @@ import (
 	"github.com/weir-gateway/weir/internal/base/poison"
 )
 
-// body is the client's body on its way to the backend. What is waited for is read by the handler, and the
-// rest by whoever calls the backend; finish makes sure that nobody does any more. What was held as a whole is given to the
-// backend from memory, and that memory may be used again.
+// body is the client's body on its way to the backend. The handler reads the part that
+// the proxy waits for; the goroutine that calls the backend reads the rest. finish makes
+// sure that nothing reads it any more. A body that was held in full is given to the
+// backend from memory, and that memory may be reused.
 type body struct {
 	taking
 
-	room    []byte                        // for what is read ahead; nil: none yet
-	held    bytes.Reader                  // of all of it
+	room    []byte                        // for content that is read ahead; nil: none yet
+	held    bytes.Reader                  // over all of it
 	content io.ReadCloser                 // reads held
 	again   func() (io.ReadCloser, error) // reads it once more
 }
 
-// taking is what a body is but for that memory.
+// taking is the part of a body that is reset for each exchange.
 type taking struct {
 	*passage
 
 	source    io.Reader
-	ahead     []byte           // was read from the source, and is to be read from here
-	least     [leastAhead]byte // where that begins
-	all       []byte           // of it, where it is held
+	ahead     []byte           // was read from source and is still to be read
+	least     [leastAhead]byte // the first memory for ahead
+	all       []byte           // all of the body, if it is held
 	isHeld    bool             // the backend was given all of it, from memory
-	isWatched bool             // it may have to be waited for
+	isWatched bool             // the proxy may have to wait for it
 	limited   bool
-	left      int64         // bytes that may still come, where limited
+	left      int64         // bytes that may still come, if limited
 	announced []string      // trailers
-	outbound  *http.Request // which they are passed on to; nil: there is none yet
+	outbound  *http.Request // the request to which the trailers are passed on; nil: there is none yet
 
-	mu       sync.Mutex // held while the source is read
-	err      error      // how the source ended
+	mu       sync.Mutex // held while source is read
+	err      error      // the error with which source ended
 	received int64      // bytes
 	closed   atomic.Bool
 	reading  atomic.Bool
 	cut      atomic.Bool           // Close has ended a Read
-	whole    atomic.Bool           // the source was read to its end
-	ended    sync.Once             // tells the watch
-	waking   sync.Mutex            // held while a read is ended
-	finished bool                  // nobody may end one any more; guarded by waking
-	failure  atomic.Pointer[error] // why the client's side failed; nil while it has not
+	whole    atomic.Bool           // source was read to its end
+	ended    sync.Once             // calls watch.done
+	waking   sync.Mutex            // held while a read is interrupted
+	finished bool                  // reads must not be interrupted any more; guarded by waking
+	failure  atomic.Pointer[error] // why the client's side failed; nil if it has not
 }
 
-// takeBody begins to take the client's body, where it has one. The request to the backend is made after that:
-// while a slow client is waited for it would be so much more to hold.
+// takeBody begins to read the client's body, if there is one. The request to the backend
+// is made only afterwards, so that less memory is held while the proxy waits for a slow
+// client.
 func (t *passage) takeBody() error {
 	if t.r.ContentLength == 0 || t.r.Body == nil || t.r.Body == http.NoBody {
 		return nil
@@ -76,7 +78,7 @@ func (t *passage) takeBody() error {
 		b.isWatched = true
 		t.watch.begin()
 		if t.r.ProtoMajor == 1 {
-			_ = t.control().EnableFullDuplex() // a writer that cannot is one that need not
+			_ = t.control().EnableFullDuplex() // a writer that cannot do so does not need it
 		}
 	}
 	return b.readAhead()
@@ -84,16 +86,17 @@ func (t *passage) takeBody() error {
 
 func newBody() *body {
 	b := new(body)
-	b.content = io.NopCloser(&b.held) // which net/http sends in one piece with the head
+	b.content = io.NopCloser(&b.held) // net/http sends it in one piece with the head
 	b.again = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(b.all)), nil }
 	return b
 }
 
-// isForgotten tells, of the body of a request that nobody has any more, whether nobody has that either: an attempt before, which was given
-// up, may have gone by a way that reads on.
+// isForgotten reports, for a body whose request nothing holds any more, whether nothing
+// holds the body either. After a further attempt that is not certain: the connection of an
+// earlier attempt, which was given up, may still read the body.
 func (b *body) isForgotten() bool { return b.isHeld && len(b.exchange.Attempts) <= 1 }
 
-// forget lets go of what belongs to one exchange, of which nobody has anything any more.
+// forget drops everything that belongs to one exchange; nobody holds any of it any more.
 func (b *body) forget() {
 	poison.Bytes(b.all)
 	if cap(b.room) > mostKept {
@@ -103,26 +106,26 @@ func (b *body) forget() {
 	b.taking = taking{}
 }
 
-// mostKept is how much room for what is read ahead is used again.
+// mostKept is the largest read-ahead memory that is kept for reuse.
 const mostKept = 16 << 10
 
-// allowedTrailers gives the names of a trailer section that may be passed on.
+// allowedTrailers returns the names in a trailer section that may be passed on.
 func allowedTrailers(section exchange.Head) []string {
 	return slices.DeleteFunc(section.Names(), func(name string) bool { return !forward.TrailerAllowed(name) })
 }
 
-// Read reads a piece from the client. A limit that is passed is a fault, and
-// reading past the end gives the same end again.
+// Read reads a piece from the client. If it exceeds the limit, the error is a fault.
+// Reading past the end returns the same end again.
 func (b *body) Read(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.reading.Store(true) // before closed is looked at: finish does it the other way round
+	b.reading.Store(true) // set before closed is read; finish uses the reverse order
 	n, err := b.read(p)
 	b.reading.Store(false)
 	return n, err
 }
 
-// read is Read of who has locked mu.
+// read is Read for a caller that has locked mu.
 func (b *body) read(p []byte) (int, error) {
 	if b.closed.Load() {
 		return 0, http.ErrBodyReadAfterClose
@@ -145,10 +148,10 @@ func (b *body) read(p []byte) (int, error) {
 	case errors.Is(err, io.EOF):
 		b.whole.Store(true)
 		b.passTrailers()
-	case err != nil && b.closed.Load(): // which has ended it
+	case err != nil && b.closed.Load(): // Close or finish ended the read
 		err = http.ErrBodyReadAfterClose
 	case err != nil:
-		failure := err // a variable of its own, for that goes to the heap
+		failure := err // a separate variable, because it escapes to the heap
 		b.failure.Store(&failure)
 	}
 	if b.err = err; err != nil {
@@ -157,14 +160,14 @@ func (b *body) read(p []byte) (int, error) {
 	return n, err
 }
 
-// unwatch says that nothing of it is waited for any more.
+// unwatch records that the proxy does not wait for the body any more.
 func (b *body) unwatch() {
 	if b.isWatched {
 		b.ended.Do(b.watch.done)
 	}
 }
 
-// passTrailers fills in what was announced, when the body has ended.
+// passTrailers fills in the announced trailers when the body has ended.
 func (b *body) passTrailers() {
 	if len(b.announced) == 0 || b.outbound == nil {
 		return
@@ -178,7 +181,7 @@ func (b *body) passTrailers() {
 	})
 }
 
-// failed gives the error of the client's side, nil where it has none.
+// failed returns the error of the client's side, nil if there is none.
 func (b *body) failed() error {
 	if err := b.failure.Load(); err != nil {
 		return *err
@@ -186,9 +189,10 @@ func (b *body) failed() error {
 	return nil
 }
 
-// Close is called by the backend when it wants no more, also while it waits in a Read, which then
-// ends: over HTTP/2 net/http tells nobody that a connection is lost before that. The server closes
-// its own body when the handler has returned.
+// Close is called by the backend when it wants no more of the body. If a Read is waiting
+// at that time, Close ends it: over HTTP/2, net/http does not report that a connection is
+// lost before that Read has returned. The server closes its own body when the handler has
+// returned.
 func (b *body) Close() error {
 	b.closed.Store(true)
 	b.unwatch()
@@ -199,8 +203,8 @@ func (b *body) Close() error {
 	return nil
 }
 
-// finish waits until nobody reads the client's body any more. A read that still
-// waits for the client is woken by a deadline in the past.
+// finish waits until nothing reads the client's body any more. It wakes a read that still
+// waits for the client, with a deadline in the past.
 func (b *body) finish() {
 	b.closed.Store(true)
 	b.wake()
@@ -216,10 +220,10 @@ func (b *body) finish() {
 	b.exchange.Received = b.received
 }
 
-// exhaust reads what has come of the body, and sees to it that nothing more comes.
-// net/http's server looks for the end of a body once more when the handler has
-// returned. Found there, in full duplex, it would start to read the next request
-// in a second goroutine.
+// exhaust reads what has already come of the body, and makes sure that nothing more comes.
+// net/http's server looks for the end of a body once more when the handler has returned.
+// If it found the end there, in full duplex, it would start to read the next request in a
+// second goroutine.
 func (b *body) exhaust() {
 	_ = b.control().SetReadDeadline(past) // a writer that has no deadlines has no connection
 	if _, err := io.Copy(io.Discard, b.source); err == nil {
@@ -227,8 +231,8 @@ func (b *body) exhaust() {
 	}
 }
 
-// wake ends a read that waits for the client. The backend may want that when the handler has
-// returned, which nobody may use the writer after.
+// wake ends a read that waits for the client. The backend may call it after the handler has
+// returned, when the writer must not be used any more.
 func (b *body) wake() {
 	b.waking.Lock()
 	defer b.waking.Unlock()
@@ -237,7 +241,7 @@ func (b *body) wake() {
 	}
 }
 
-// past is a deadline that is over.
+// past is a deadline in the past.
 var past = time.Unix(1, 0)
 
 func tooLarge(limit int64) *fault.Fault {

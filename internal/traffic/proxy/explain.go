@@ -10,8 +10,8 @@ import (
 	"github.com/weir-gateway/weir/internal/base/fault"
 )
 
-// explain tells which problem err is. A time that was up and the client's own end
-// come first, for whatever else failed then only failed in consequence.
+// explain returns the problem that err is. A timeout and the client's own end come first,
+// because anything else that failed then is only a consequence.
 func (t *passage) explain(ctx context.Context, err error) error {
 	var f *fault.Fault
 	var send *exchange.SendError
@@ -33,11 +33,11 @@ func (t *passage) explain(ctx context.Context, err error) error {
 	}
 }
 
-// cut tells whether the backend has ended a wait for the client's body. Over HTTP/1.1 net/http's server takes that for
-// the client's end.
+// cut reports whether the backend has ended a wait for the client's body. Over HTTP/1.1
+// net/http's server takes that for the client's end.
 func (t *passage) cut() bool { return t.body != nil && t.body.cut.Load() }
 
-// timeUp tells which time was up, and what failed of it where that says more.
+// timeUp says which timeout fired, and what failed because of it where that says more.
 func timeUp(cause, err error) []fault.Option {
 	if errors.Is(err, cause) {
 		return []fault.Option{fault.Cause(err)}
@@ -45,7 +45,7 @@ func timeUp(cause, err error) []fault.Option {
 	return []fault.Option{fault.Internal("%v", cause), fault.Cause(err)}
 }
 
-// explainBody tells which problem it is that the client's body could not be read.
+// explainBody returns the problem for an error in reading the client's body.
 func (t *passage) explainBody(err error) error {
 	var f *fault.Fault
 	var network net.Error

@@ -9,29 +9,30 @@ import (
 	"github.com/weir-gateway/weir/internal/base/exchange"
 )
 
-// farewellWait is how long a client may take to answer a close frame. What comes
-// of it is a tidy end for the backend, which is nothing to wait for longer.
+// farewellWait is how long a client may take to answer a close frame. The answer only gives
+// the backend a tidy end, which is not worth a longer wait.
 const farewellWait = 5 * time.Second
 
-// goingAway is a close frame of a server with the status 1001 and 25 bytes of
+// goingAway is a server's close frame with the status 1001 and 25 bytes of
 // reason (RFC 6455 sections 5.5.1 and 7.4.1).
 const goingAway = "\x88\x1b\x03\xe9the gateway is going away"
 
-// farewell is the client's side of a WebSocket that can be told that the gateway
-// is going away, at the end of a message. From then on nothing of the backend's
-// is passed on: a close frame is the last one. The client's own goes to the backend.
+// farewell is the client's side of a WebSocket. It can tell the client, at the end of a
+// message, that the gateway is going away. From then on it passes on nothing from the
+// backend, because a close frame must be the last frame. What the client sends still goes
+// to the backend.
 type farewell struct {
 	duplex
 
 	mu     sync.Mutex
 	frames frames
-	due    bool // it is to be said
+	due    bool // the close frame has to be sent
 	said   bool
 }
 
-// saysFarewell gives the client's side of a tunnel to protocol. Where that has a
-// word for it, the client is told when its server ends; cut is called when it has
-// had its time to answer. The caller calls stop when the tunnel is over.
+// saysFarewell returns the client's side of a tunnel for protocol. If the protocol has a
+// message for it, the client is told when its server ends; saysFarewell calls cut when the
+// client's time to answer is over. The caller must call stop when the tunnel is over.
 func saysFarewell(client duplex, protocol string, server exchange.Server, cut func()) (side duplex, stop func()) {
 	if server == nil || !strings.EqualFold(protocol, "websocket") {
 		return client, func() {}
@@ -57,22 +58,23 @@ func saysFarewell(client duplex, protocol string, server exchange.Server, cut fu
 	}
 }
 
-// leave says it, or lets the writer say it at the end of the message.
+// leave sends the close frame, or lets Write send it at the end of the message.
 func (f *farewell) leave() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.due = true
-	_ = f.sayWhereDue() // whoever writes next is told of it
+	_ = f.sayWhereDue() // the next Write reports the error
 }
 
-// over tells whether it was said.
+// over reports whether the close frame was sent.
 func (f *farewell) over() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.said
 }
 
-// sayWhereDue is called with the lock held.
+// sayWhereDue sends the close frame if it is due and may be sent now. The caller holds the
+// lock.
 func (f *farewell) sayWhereDue() error {
 	if !f.due || f.said || !f.frames.between() {
 		return nil
@@ -82,7 +84,7 @@ func (f *farewell) sayWhereDue() error {
 	return err
 }
 
-// Write passes on what the backend says.
+// Write passes on what the backend sends.
 func (f *farewell) Write(p []byte) (int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -2,15 +2,15 @@ package proxy
 
 import "encoding/binary"
 
-// frames follows one direction of a WebSocket (RFC 6455 section 5.2) to know
-// where messages end. It judges nothing: what passes is for the two ends to agree on.
+// frames follows one direction of a WebSocket (RFC 6455 section 5.2) to know where messages
+// end. It validates nothing: that is for the two ends.
 type frames struct {
-	head   [14]byte // of the frame that begins, as far as it came
-	got    int      // bytes of it
-	left   uint64   // bytes of its payload that are still to come
-	within bool     // further frames of the message are to come
+	head   [14]byte // head of the current frame, as far as it has come
+	got    int      // bytes of head that have come
+	left   uint64   // payload bytes that are still to come
+	within bool     // further frames of the message follow
 	closed bool     // a close frame has passed
-	lost   bool     // it is no WebSocket, or a broken one
+	lost   bool     // it is not a WebSocket, or a broken one
 }
 
 // The bits of the first two bytes.
@@ -23,13 +23,13 @@ const (
 	length7   = 0x7f
 )
 
-// between tells whether a frame may be put in here: one message has ended and no
-// other has begun, and none is the last one.
+// between reports whether a frame may be inserted here: a message has ended, no other has
+// begun, and no close frame has passed.
 func (f *frames) between() bool {
 	return f.got == 0 && f.left == 0 && !f.within && !f.closed && !f.lost
 }
 
-// next passes b until the end of a frame, and tells how much of b that is.
+// next reads b up to the end of a frame, and returns how many bytes that is.
 func (f *frames) next(b []byte) int {
 	at := 0
 	for at < len(b) && !f.lost {
@@ -38,7 +38,7 @@ func (f *frames) next(b []byte) int {
 			f.got += n
 			at += n
 			if f.got < f.headBytes() {
-				continue // the first bytes say how many there are
+				continue // the first bytes say how long the head is
 			}
 			f.begin()
 		}
@@ -52,7 +52,7 @@ func (f *frames) next(b []byte) int {
 	return len(b)
 }
 
-// headBytes is how long the head is, as far as that is known.
+// headBytes returns the length of the head, as far as it is known.
 func (f *frames) headBytes() int {
 	if f.got < 2 {
 		return 2
@@ -70,13 +70,13 @@ func (f *frames) headBytes() int {
 	return n
 }
 
-// begin reads a head that is whole.
+// begin parses a complete head.
 func (f *frames) begin() {
 	switch size := f.head[1] & length7; size {
 	case 126:
 		f.left = uint64(binary.BigEndian.Uint16(f.head[2:]))
 	case 127:
-		if f.left = binary.BigEndian.Uint64(f.head[2:]); f.left>>63 != 0 { // which no length has
+		if f.left = binary.BigEndian.Uint64(f.head[2:]); f.left>>63 != 0 { // no length has this bit
 			f.left, f.lost = 0, true
 		}
 	default:

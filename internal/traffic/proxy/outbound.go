@@ -11,8 +11,8 @@ import (
 	"github.com/weir-gateway/weir/internal/base/forward"
 )
 
-// outbound builds the request to the backend out of the parts that the exchange
-// has agreed on.
+// outbound builds the request to the backend from the parts on which the exchange
+// has settled.
 func (t *passage) outbound() {
 	if t.out == nil {
 		t.out = new(exchange.Loan)
@@ -33,13 +33,13 @@ func (t *passage) outbound() {
 	t.attachBody(out)
 	if t.expects() != "" {
 		head.Set("Expect", "100-continue")
-		// The body's first read writes the 100 from another goroutine; an early hint
-		// at the same moment would be worth less than the lock.
+		// The body's first read writes the 100 from another goroutine; an early hint at the
+		// same moment is worth less than the lock that it would need.
 		t.exchange.Informational = nil
 	}
 }
 
-// askUpgrade asks for the protocol that the client asks for.
+// askUpgrade asks the backend for the protocol that the client asks for.
 func (t *passage) askUpgrade(head exchange.Head) {
 	if t.upgrade = forward.UpgradeOf(t.in); t.upgrade != "" {
 		forward.SetUpgrade(head, t.upgrade)
@@ -53,7 +53,7 @@ func (t *passage) host() string {
 	return t.r.Host
 }
 
-// setTarget makes u the normalised path, which net/http writes byte for byte.
+// setTarget sets u to the normalised path, which net/http writes byte for byte.
 func setTarget(u *url.URL, path, query string) {
 	*u = url.URL{Path: path, RawPath: path, RawQuery: query}
 	if strings.IndexByte(path, '%') >= 0 {
@@ -63,7 +63,7 @@ func setTarget(u *url.URL, path, query string) {
 	}
 }
 
-// version is the client's protocol version as Via writes it.
+// version returns the client's protocol version in the form that Via uses.
 func version(r *http.Request) string {
 	switch {
 	case r.ProtoMajor == 1 && r.ProtoMinor == 1:
@@ -75,7 +75,8 @@ func version(r *http.Request) string {
 	}
 }
 
-// attachBody streams the client's body, or sends what was read ahead of it, and its trailers where it announced any.
+// attachBody attaches the client's body to out, as a stream or as what was read ahead,
+// and announces the trailers that the client announced.
 func (t *passage) attachBody(out *http.Request) {
 	b := t.body
 	out.Body, out.ContentLength = b, t.r.ContentLength

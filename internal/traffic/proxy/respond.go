@@ -15,17 +15,20 @@ import (
 	"github.com/weir-gateway/weir/internal/base/forward"
 )
 
-// The pieces in which a response is passed on are of one of four sizes: while a backend
-// says little at a time, as with events, what waits for it is small. All that is left may go in a giant one, where none of it need be waited for.
+// A response is passed on in pieces of one of four sizes. While a backend sends little at a
+// time, as with events, the buffer that waits for it is small. All that is left may go into
+// a giant piece if none of it has to be waited for.
 const (
-	smallPiece = 4864 // as a head is read with, and no multiple of a page (see package http1)
+	smallPiece = 4864 // the size with which a head is read, not a multiple of a page (see package http1)
 	largePiece = 32 << 10
 	hugePiece  = 64 << 10
-	giantPiece = 120 << 10 // with what goes before it, it is not more than is held for a client
-	// long is more than the system takes for a client that reads nothing. What such a client has not taken of a
-	// piece is held for it, so that pieces of a longer response are huge only when so much has passed.
+	giantPiece = 120 << 10 // together with what precedes it, it fits into what is held for a client
+	// long is more than the system buffers for a client that reads nothing. The part of a piece
+	// that such a client has not read is held for it. So the pieces of a longer response are huge
+	// only after this much has passed.
 	long = 1 << 20
-	// much is how much of a small piece lets the next one be a large one: the first is what came with the head.
+	// much is how much of a small piece has to be filled for the next piece to be a large one.
+	// The first piece is what came with the head.
 	much = smallPiece / 2
 )
 
@@ -59,7 +62,7 @@ func (t *passage) respond(ctx context.Context, res *http.Response) {
 	t.w.WriteHeader(res.StatusCode)
 	err := t.passAll(res, lent, held)
 	if _, gone := errors.AsType[goneError](err); gone {
-		return // the writer keeps why, and there is nobody to tell
+		return // the writer keeps the reason, and there is nobody to tell
 	}
 	if err != nil {
 		err = t.explain(ctx, err)
@@ -70,29 +73,30 @@ func (t *passage) respond(ctx context.Context, res *http.Response) {
 	t.passTrailers(res)
 }
 
-// release gives a response up, read to its end or not, and with it the request where nobody else has that.
+// release closes a response, whether it was read to its end or not. If nobody else holds
+// the request, it releases that too.
 func (t *passage) release(res *http.Response) {
-	_ = res.Body.Close() // nobody is told any more
+	_ = res.Body.Close() // there is nobody to tell
 	if exchange.Release(res) && (t.body == nil || t.body.isForgotten()) {
 		t.released = t.out.End()
 	}
 }
 
-// part tells an HTTP/1.x client that is answered before its request is whole that the
-// connection ends with the answer: whatever it sends on must not be taken for its
-// next request.
+// part tells an HTTP/1.x client that gets its answer before its request is complete that
+// the connection ends with the answer. What the client sends afterwards must not be taken
+// for its next request.
 func (t *passage) part(head exchange.Head) {
 	if t.body != nil && !t.body.whole.Load() && t.r.ProtoMajor == 1 {
 		head.Set("Connection", "close")
 	}
 }
 
-// goneError says that the client takes no more.
+// goneError reports that the client accepts no more.
 type goneError struct{ error }
 
 func (e goneError) Unwrap() error { return e.error }
 
-// passAll passes a body on, which has come as a whole where it is held.
+// passAll passes a body on. If held, the body has come in full.
 func (t *passage) passAll(res *http.Response, body exchange.Lent, held bool) error {
 	if !held || res.ContentLength < 0 {
 		return t.pass(res, body)
@@ -103,9 +107,10 @@ func (t *passage) passAll(res *http.Response, body exchange.Lent, held bool) err
 	return nil
 }
 
-// pass copies the body. Each piece goes out as soon as it came, but for the last one
-// of a known length, which leaves with the end of the response. lent is that body
-// where it is one, else nil. An error is the backend's, unless it is a goneError.
+// pass copies the body. It sends each piece as soon as the piece has come, except the last
+// piece of a body of known length, which is sent with the end of the response. lent is the
+// body if it is an exchange.Lent, else nil. An error is the backend's, unless it is a
+// goneError.
 func (t *passage) pass(res *http.Response, lent exchange.Lent) error {
 	left, passed := res.ContentLength, int64(0)
 	if left < 0 {
@@ -139,13 +144,15 @@ func (t *passage) pass(res *http.Response, lent exchange.Lent) error {
 	}
 }
 
-// goesOnAtOnce tells whether as much may go together with the first piece, as far as it has come: all that is left, to a client for which what it does not take is
-// held in a room of that size. Over TLS and HTTP/2 somebody would wait with all of it in his hands.
+// goesOnAtOnce reports whether all that is left, as far as it has come, may be sent together
+// with the first piece. It may if the client's connection has a buffer of that size for what
+// the client does not read. Over TLS and HTTP/2 a goroutine would wait while it holds all of it.
 func (t *passage) goesOnAtOnce(left int64) bool {
 	return left > 0 && left <= giantPiece && t.r.ProtoMajor == 1 && t.r.TLS == nil
 }
 
-// passAtOnce passes on what has come behind the first piece, in one go with that, which is small.
+// passAtOnce passes on what has come after the first piece, in one write with that piece,
+// which is small.
 func (t *passage) passAtOnce(body exchange.Lent) (int, error) {
 	piece, _ := giantPieces.Get().(*[giantPiece]byte)
 	defer giantPieces.Put(piece)
@@ -160,7 +167,8 @@ func (t *passage) passAtOnce(body exchange.Lent) (int, error) {
 	return n, nil
 }
 
-// sizeOfPiece is how much is read at once after a piece of so many bytes, where so many were passed and are known to be left.
+// sizeOfPiece returns how much to read at once after a piece of before bytes, when passed
+// bytes were passed on and left bytes are known to be left.
 func sizeOfPiece(before int, passed, left int64) int {
 	switch {
 	case before < much:
@@ -172,7 +180,7 @@ func sizeOfPiece(before int, passed, left int64) int {
 	}
 }
 
-// passPiece passes a piece of a size on.
+// passPiece passes on a piece of the given size.
 func (t *passage) passPiece(from io.Reader, size int) (n int, err error) {
 	switch size {
 	case hugePiece:
@@ -190,7 +198,8 @@ func (t *passage) passPiece(from io.Reader, size int) (n int, err error) {
 	}
 }
 
-// passOne passes on what one Read into piece gives. The error of the Read comes after that.
+// passOne passes on the result of one Read into piece. It returns the error of that Read
+// after writing.
 func (t *passage) passOne(from io.Reader, piece []byte) (n int, err error) {
 	n, err = from.Read(piece)
 	t.watch.touch()
@@ -203,8 +212,8 @@ func (t *passage) passOne(from io.Reader, piece []byte) (n int, err error) {
 	return n, err
 }
 
-// announceTrailers names the trailers to come, where the client takes any: over
-// HTTP/1.1 it says so with `TE: trailers`.
+// announceTrailers names the trailers to come, if the client accepts trailers. Over
+// HTTP/1.1 a client says so with `TE: trailers`.
 func (t *passage) announceTrailers(head exchange.Head, res *http.Response) {
 	section := exchange.ResponseTrailer(res)
 	if section.Len() == 0 {
@@ -224,7 +233,7 @@ func (t *passage) takesTrailers() bool {
 	return t.r.ProtoMajor > 1 || t.r.ProtoAtLeast(1, 1) && forward.AcceptsTrailers(t.in)
 }
 
-// passTrailers passes the trailers on after the body, announced or not.
+// passTrailers passes the trailers on after the body, whether announced or not.
 func (t *passage) passTrailers(res *http.Response) {
 	section := exchange.ResponseTrailer(res)
 	if section.Len() == 0 || !t.takesTrailers() {

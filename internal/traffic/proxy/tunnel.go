@@ -16,12 +16,12 @@ import (
 	"github.com/weir-gateway/weir/internal/config"
 )
 
-// tunnelBytes is the size of a tunnel's buffers. Tunnels live long and mostly wait,
-// so that theirs are smaller than those of responses.
+// tunnelBytes is the size of a tunnel's buffers. Tunnels live long and mostly wait, so
+// their buffers are smaller than those of responses.
 const tunnelBytes = 8 << 10
 
-// halfClosedIdle is how long a tunnel may be quiet once one side has ended its
-// direction. A side that vanished is then not waited for without end.
+// halfClosedIdle is how long a tunnel may be quiet once one side has ended its direction,
+// so that the proxy does not wait forever for a side that vanished.
 const halfClosedIdle = time.Minute
 
 var tunnelBuffers = sync.Pool{New: func() any { return new([tunnelBytes]byte) }}
@@ -32,9 +32,9 @@ type duplex interface {
 	CloseWrite() error
 }
 
-// tunnel joins client and backend after the backend has switched to the protocol that
-// was asked for. Only that makes a tunnel: any other answer is a response like
-// every other, and the client's connection keeps speaking HTTP.
+// tunnel joins client and backend after the backend has switched to the requested protocol.
+// Only that makes a tunnel: any other answer is an ordinary response, and the client's
+// connection keeps speaking HTTP.
 func (t *passage) tunnel(ctx context.Context, res *http.Response) {
 	defer func() { _ = res.Body.Close() }() // the tunnel is over
 	agreed := forward.UpgradeOf(exchange.ResponseHead(res))
@@ -56,20 +56,21 @@ func (t *passage) tunnel(ctx context.Context, res *http.Response) {
 	join(ctx, client, backend, agreed, t.exchange.Server)
 }
 
-// breaksOff is a duplex that can end as a connection does that was lost.
+// breaksOff is a duplex that can end in the way a lost connection ends.
 type breaksOff interface{ BreakOff() error }
 
-// join copies both ways until both directions have ended, one has failed or ctx is done.
-// Both ends are closed then. Where one was lost, so is the other: what was cut must not look
-// whole to who sees it only by the end of the connection. A client is told where server ends meanwhile and the
-// protocol has a word for it.
+// join copies in both directions until both have ended, one has failed or ctx is done, and
+// then closes both ends. If one end was lost, join breaks off the other too: a peer that
+// recognises the end of the data only by the end of the connection must not take truncated
+// data for complete. If server ends meanwhile and the protocol has a message for it, the
+// client is told.
 func join(ctx context.Context, client, backend duplex, protocol string, server exchange.Server) {
 	closeBoth := func() {
-		_ = client.Close() // what comes of it is seen by who reads or writes
+		_ = client.Close() // a reader or writer sees what comes of it
 		_ = backend.Close()
 	}
 	side, forget := saysFarewell(client, protocol, server, closeBoth)
-	defer forget() // once nobody writes any more
+	defer forget() // once nothing is written any more
 	defer closeBoth()
 	defer context.AfterFunc(ctx, closeBoth)()
 	quiet := new(watch)
@@ -78,7 +79,7 @@ func join(ctx context.Context, client, backend duplex, protocol string, server e
 	direction := func(to, from duplex, far any) {
 		err := pipe(to, from, quiet)
 		if end, ok := far.(breaksOff); ok && isLoss(err) {
-			_ = end.BreakOff() // what comes of it is seen by who reads or writes
+			_ = end.BreakOff() // a reader or writer sees what comes of it
 		}
 		if err != nil {
 			closeBoth()
@@ -91,9 +92,9 @@ func join(ctx context.Context, client, backend duplex, protocol string, server e
 	other.Wait()
 }
 
-// pipe copies one direction and ends it at its far end when the near one has ended.
-// An error tells why the tunnel cannot go on. Where the far end takes no more it can:
-// what that end has said last, and perhaps why, is still to be read.
+// pipe copies one direction, and ends it at the far end when the near end has ended it. An
+// error is the reason why the tunnel cannot continue. If the far end accepts no more, the
+// tunnel continues: the last data of the far end, and perhaps its reason, is still to be read.
 func pipe(to, from duplex, quiet *watch) error {
 	buf, _ := tunnelBuffers.Get().(*[tunnelBytes]byte)
 	defer tunnelBuffers.Put(buf)
@@ -114,13 +115,14 @@ func pipe(to, from duplex, quiet *watch) error {
 	}
 }
 
-// lostError is what a Read of one end of a tunnel has failed with.
+// lostError is the error of a Read from one end of a tunnel.
 type lostError struct{ error }
 
 func (e lostError) Unwrap() error { return e.error }
 
-// isLoss tells of an error of pipe that a connection was lost. It was not where we have closed it, nor where its other
-// side has left TLS without a word, as many do.
+// isLoss reports whether an error of pipe means that a connection was lost. It does not if
+// the proxy has closed the connection, nor if the peer has left TLS without a close_notify,
+// as many do.
 func isLoss(err error) bool {
 	_, lost := errors.AsType[lostError](err)
 	return lost && !errors.Is(err, net.ErrClosed) && !errors.Is(err, io.ErrUnexpectedEOF)

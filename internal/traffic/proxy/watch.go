@@ -9,45 +9,46 @@ import (
 	"github.com/weir-gateway/weir/internal/config"
 )
 
-// The causes with which an exchange's context ends when its time is up.
+// The causes with which an exchange's context ends when a timeout fires.
 var (
 	errIdle  = errors.New("no piece of a body came within timeout.idle")
 	errTotal = errors.New("the exchange took longer than timeout.total")
 )
 
-// watch bounds an exchange in time. The idle clock runs while a body is under way
-// in either direction, and is touched whenever a piece has moved. Its timer is made by the first
-// body that may have to be waited for, and is not reset with each piece, which would cost: when
-// it fires it looks when the last piece was, and sleeps again. The zero bounds are none.
+// watch bounds the duration of an exchange. The idle clock runs while a body is under way in
+// either direction, and restarts whenever a piece has moved. The first body for which the
+// proxy may have to wait creates its timer. The timer is not reset with each piece, which
+// would be expensive: when it fires, it checks when the last piece moved, and sleeps again.
+// A bound of zero is no bound.
 type watch struct {
 	idle    time.Duration
 	expirer expirer
-	last    atomic.Int64 // when a piece moved, by the clock
-	bodies  atomic.Int32 // how many are under way
+	last    atomic.Int64 // when the last piece moved, by clock
+	bodies  atomic.Int32 // number of bodies under way
 
-	mu      sync.Mutex // guards what follows; held while expire runs, so that stop waits for it
+	mu      sync.Mutex // guards the fields below; held while expire runs, so that stop waits for it
 	stopped bool
 	begun   bool        // a body was under way
-	fired   bool        // a timer has fired, whose function may run yet
-	timer   *time.Timer // for bodies, of one exchange after the other; nil: none was under way yet
+	fired   bool        // a timer has fired, and its function may still run
+	timer   *time.Timer // for bodies, reused for one exchange after another; nil: none was under way yet
 	total   *time.Timer // nil: no bound
 }
 
-// origin is what moments are counted from, so that one is a number.
+// origin is the time from which clock counts, so that a time is a number.
 var origin = time.Now()
 
-// clock gives the nanoseconds since then.
+// clock returns the nanoseconds since origin.
 func clock() int64 { return int64(time.Since(origin)) }
 
-// expirer is told that a time is up.
+// expirer is told that a timeout has fired.
 type expirer interface{ expire(cause error) }
 
-// expiring is a function that is.
+// expiring is a function as an expirer.
 type expiring func(cause error)
 
 func (f expiring) expire(cause error) { f(cause) }
 
-// start starts the clock of the whole exchange. When a time is up it tells e.
+// start starts the clock of the whole exchange. When a timeout fires, it calls e.expire.
 func (w *watch) start(t config.Timeouts, e expirer) {
 	w.idle, w.expirer = max(0, t.Idle), e
 	if t.Total > 0 {
@@ -55,8 +56,8 @@ func (w *watch) start(t config.Timeouts, e expirer) {
 	}
 }
 
-// again makes w, which was stopped, ready for another exchange, and tells whether it may have one: not where a timer has fired, whose function may
-// run yet.
+// again prepares a stopped w for another exchange, and reports whether w may be reused. It
+// may not if a timer has fired, because the timer's function may still run.
 func (w *watch) again() bool {
 	if w.fired {
 		return false
@@ -65,7 +66,7 @@ func (w *watch) again() bool {
 	return true
 }
 
-// begin says that a body is under way from now on.
+// begin records that a body is under way from now on.
 func (w *watch) begin() {
 	if w.idle == 0 {
 		return
@@ -82,14 +83,14 @@ func (w *watch) begin() {
 	w.begun = true
 }
 
-// done says that a body has ended: only what is still under way is waited for.
+// done records that a body has ended; only bodies that are still under way are waited for.
 func (w *watch) done() {
 	if w.idle > 0 {
 		w.bodies.Add(-1)
 	}
 }
 
-// touch says that a piece has moved.
+// touch records that a piece has moved.
 func (w *watch) touch() {
 	if w.bodies.Load() > 0 {
 		w.last.Store(clock())
@@ -98,7 +99,7 @@ func (w *watch) touch() {
 
 func (w *watch) check() {
 	if w.bodies.Load() <= 0 {
-		return // begin starts it again
+		return // begin starts the timer again
 	}
 	quiet := time.Duration(clock() - w.last.Load())
 	if quiet >= w.idle {
@@ -121,7 +122,8 @@ func (w *watch) end(cause error) {
 	}
 }
 
-// stop ends the watch; its expirer's expire neither runs afterwards nor is still running.
+// stop ends the watch. When it returns, the expirer's expire is not running and will not
+// run any more.
 func (w *watch) stop() {
 	w.mu.Lock()
 	defer w.mu.Unlock()

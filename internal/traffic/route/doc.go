@@ -1,7 +1,7 @@
 // Package route finds the route of a request. A Table is an immutable index
-// over the matches of all routes of a listener; it yields the candidates of a
-// request in one total order until the conditions of one hold. Where things
-// were written, in a file or among files, never counts.
+// over the matches of all routes of a listener. It yields the candidates of a
+// request in one total order, until the conditions of one hold. Where routes
+// are written, in a file or among files, never matters.
 //
 // The order compares, and the first difference decides:
 //
@@ -14,17 +14,18 @@
 //     answers HEAD comes after one for HEAD itself);
 //  4. the number of header conditions, then of query conditions, then of
 //     cookies, more before fewer;
-//  5. an expression before none;
+//  5. a rule with an expression before one without;
 //  6. the rank that the source gives (Kubernetes: age, then name);
-//  7. the text of the conditions, then the name: no meaning, but always the same.
+//  7. the text of the conditions, then the name: these have no meaning, but
+//     make the order deterministic.
 //
-// For exact and prefix paths that is the order of the Gateway API (HTTPRouteRule,
-// matches): of two prefixes of one path the one with more characters has more
+// For exact and prefix paths this is the order of the Gateway API (HTTPRouteRule,
+// matches): of two prefixes of one path, the one with more characters has more
 // literal segments. Two matches that no request can tell apart, and that have no
 // rank, are a problem of the config.
 //
-// Looking up costs one step per segment, whatever the number of routes, and
-// allocates nothing. Candidates that fail make it go on; as the index is a tree
-// it visits no node twice, so that no path can make it slower than the number
-// of routes that fit this path's beginning.
+// A lookup costs one step per segment, whatever the number of routes, and
+// allocates nothing. Candidates that fail make it continue. The index is a tree
+// and a lookup visits no node twice, so no path can make a lookup slower than the
+// number of routes that fit the beginning of that path.
 package route

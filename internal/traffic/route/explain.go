@@ -10,15 +10,15 @@ import (
 	"github.com/weir-gateway/weir/internal/config"
 )
 
-// Outcome is what became of a candidate.
+// Outcome is the result of a candidate.
 type Outcome string
 
 // The outcomes.
 const (
 	Won  Outcome = "won"  // answers the request
 	Lost Outcome = "lost" // host and path fit, something else does not
-	Late Outcome = "late" // would fit too, but another one comes first
-	Near Outcome = "near" // host or path do not fit, but almost
+	Late Outcome = "late" // would fit too, but another candidate comes first
+	Near Outcome = "near" // host or path almost fit
 )
 
 // Candidate is a rule that could have answered.
@@ -28,26 +28,26 @@ type Candidate struct {
 	Host    string        `json:"host,omitempty"` // the pattern; "" any
 	Pattern string        `json:"pattern"`        // method and path, as "GET /orders/{id}"
 	Verdict Outcome       `json:"verdict"`
-	Reason  string        `json:"reason,omitempty"` // why it did not win: `method is GET, route has POST`; "" where it did
+	Reason  string        `json:"reason,omitempty"` // why it did not win: `method is GET, route has POST`; "" if it won
 }
 
-// Trace is how a request finds its rule.
+// Trace records how a request finds its rule.
 type Trace struct {
 	Method string `json:"-"`
 	Host   string `json:"-"`
 	Path   string `json:"-"`
 	// Candidates are the rules whose host and path fit, in order of precedence.
 	Candidates []Candidate `json:"candidates,omitempty"`
-	// Near is what came closest where no candidate won, the closest first.
+	// Near are the rules that came closest if no candidate won, the closest first.
 	Near []Candidate `json:"near,omitempty"`
-	// Visits is the number of steps that the look-up took.
+	// Visits is the number of steps that the lookup took.
 	Visits int `json:"visits"`
-	// Compared is the number of rules that were looked at for near misses.
+	// Compared is the number of rules that were compared to find near misses.
 	Compared int `json:"-"`
 }
 
-// Nearest tells what came closest to q, for the answer to a request that Match found
-// nothing for: the first candidate, or near misses among the rules whose paths are
+// Nearest returns what came closest to q, for the answer to a request for which Match
+// found nothing: the first candidate, or near misses among the rules whose paths are
 // spelled like q's. Its work does not grow with the table.
 func (t *Table[T]) Nearest(q *Query) Trace {
 	p, giveBack := borrowParams(q)
@@ -70,8 +70,9 @@ func (t *Table[T]) Nearest(q *Query) Trace {
 	return trace
 }
 
-// Explain tells what Match does with q, by the same walk, and goes on where
-// Match would stop. It is not for requests: near misses look at every rule.
+// Explain shows what Match does with q. It takes the same walk, and continues where
+// Match would stop. It is not meant for serving requests, because it compares every
+// rule to find near misses.
 func (t *Table[T]) Explain(q *Query) Trace {
 	p, giveBack := borrowParams(q)
 	defer giveBack()
@@ -109,7 +110,7 @@ func (r *rule) candidate(verdict Outcome, reason string) Candidate {
 	return c
 }
 
-// reason puts a lost verdict into words.
+// reason describes why the rule lost.
 func (r *rule) reason(v verdict, q *Query) string {
 	switch v.cause {
 	case wrongMethod:
@@ -126,7 +127,8 @@ func (r *rule) reason(v verdict, q *Query) string {
 	return ""
 }
 
-// reason says what the field is and what it should be. A missing one is "".
+// reason says what value the field has and what value it should have. The value of a
+// missing field is "".
 func (f *field) reason(r *http.Request) string {
 	name := f.name
 	if f.kind == header {
@@ -145,12 +147,12 @@ func (f *field) reason(r *http.Request) string {
 	return fmt.Sprintf("%s %s is %q not %q", f.kind, name, got, f.value)
 }
 
-// secret holds for fields whose values belong in no log.
+// secret reports whether the field's values must not appear in logs.
 func (f *field) secret() bool {
 	return f.kind == cookie || f.kind == header && (f.name == "Authorization" || f.name == "Proxy-Authorization" || f.name == "Cookie")
 }
 
-// Winner gives the candidate that won, if one did.
+// Winner returns the candidate that won, if one did.
 func (t Trace) Winner() (Candidate, bool) {
 	for _, c := range t.Candidates {
 		if c.Verdict == Won {
@@ -160,9 +162,9 @@ func (t Trace) Winner() (Candidate, bool) {
 	return Candidate{}, false
 }
 
-// Closest says in a sentence which rule came closest where none won: "The
+// Closest says in a sentence which rule came closest if none won: "The
 // closest is GET /orders/{id}: path differs at segment 1: "order" vs "orders"."
-// It is "" where one won or none is near.
+// It returns "" if a rule won or none is near.
 func (t Trace) Closest() string {
 	if _, ok := t.Winner(); ok {
 		return ""
@@ -175,13 +177,13 @@ func (t Trace) Closest() string {
 	return ""
 }
 
-// place is the rule as a config file has it: "GET shop.dev/orders".
+// place returns the rule as a config file has it: "GET shop.dev/orders".
 func (c Candidate) place() string {
 	method, path, _ := strings.Cut(c.Pattern, " ")
 	return method + " " + c.Host + path
 }
 
-// String lays the trace out for people: one line for each candidate.
+// String formats the trace for people, with one line for each candidate.
 func (t Trace) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s%s\n", t.Method, t.Host, t.Path)
@@ -198,8 +200,8 @@ func (t Trace) String() string {
 	return b.String()
 }
 
-// borrowParams gives empty parameters, the exchange's own where there is one,
-// so that expressions see what the rule under the eye captured.
+// borrowParams returns empty parameters: those of the exchange, if there is one,
+// so that expressions see what the rule being checked has captured.
 func borrowParams(q *Query) (p *exchange.Params, giveBack func()) {
 	if q.Request != nil {
 		if x := exchange.From(q.Request.Context()); x != nil {

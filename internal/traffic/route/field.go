@@ -22,13 +22,13 @@ const (
 
 func (k fieldKind) String() string { return [...]string{"header", "query", "cookie"}[k] }
 
-// field is a compiled config.FieldMatch. What is missing fulfils none, also not
-// one that asks for an empty value.
+// field is a compiled config.FieldMatch. A missing field satisfies no condition,
+// not even one that asks for an empty value.
 type field struct {
 	kind  fieldKind
-	name  string // a header's in canonical form
+	name  string // header names in canonical form
 	value string
-	regex *regexp.Regexp // nil: equals value
+	regex *regexp.Regexp // nil: the value must equal value
 }
 
 func compileFields(matches []config.FieldMatch, kind fieldKind) ([]field, error) {
@@ -50,7 +50,7 @@ func compileFields(matches []config.FieldMatch, kind fieldKind) ([]field, error)
 	return fields, nil
 }
 
-// key is equal for conditions that hold for the same requests.
+// key returns equal texts for conditions that hold for the same requests.
 func (f *field) key() string {
 	return fmt.Sprintf("%s %q %q %t", f.kind, f.name, f.value, f.regex != nil)
 }
@@ -67,7 +67,7 @@ func (f *field) holds(r *http.Request) bool {
 }
 
 // headerHolds compares the combined value of a field's lines (RFC 9110 section
-// 5.3), without combining them where it can.
+// 5.3). It avoids combining them where it can.
 func (f *field) headerHolds(lines []string) bool {
 	switch {
 	case len(lines) == 0:
@@ -88,7 +88,7 @@ func (f *field) fits(value string) bool {
 	return f.value == value
 }
 
-// equalsJoined compares lines joined by ", " with want.
+// equalsJoined reports whether lines, joined by ", ", equal want.
 func equalsJoined(lines []string, want string) bool {
 	for i, line := range lines {
 		if i > 0 {
@@ -105,13 +105,13 @@ func equalsJoined(lines []string, want string) bool {
 	return want == ""
 }
 
-// find gives the value of the field in r, of a query parameter and of a cookie
-// the first one.
+// find returns the value of the field in r. For a query parameter or a cookie it
+// returns the first value.
 func (f *field) find(r *http.Request) (string, bool) {
 	switch {
 	case f.kind == query:
 		return httpx.QueryLookup(r.URL.RawQuery, f.name)
-	case f.kind == header && f.name == "Host": // servers move it out of the head
+	case f.kind == header && f.name == "Host": // servers move it out of the header
 		return r.Host, r.Host != ""
 	case f.kind == header:
 		lines := exchange.RequestHead(r).Values(f.name)

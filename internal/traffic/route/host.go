@@ -8,14 +8,14 @@ import (
 
 // index holds a tree of paths for each host pattern.
 type index struct {
-	rules  []*rule // all, in the order they were given
+	rules  []*rule // all rules, in the order they were given
 	exact  map[string]*node
-	suffix map[string]*suffixNode // by what follows the pattern, with its dot
-	any    *node                  // nil where every rule has a host
-	dots   int                    // of the longest suffix
+	suffix map[string]*suffixNode // key: the text after the pattern's wildcard or label, with its dot
+	any    *node                  // nil if every rule has a host
+	dots   int                    // number of dots in the longest suffix
 }
 
-// suffixNode holds what ends in one suffix.
+// suffixNode holds the patterns that end in one suffix.
 type suffixNode struct {
 	label    *node // {tenant}.shop.dev, nil if there is none
 	wildcard *node // *.shop.dev, nil if there is none
@@ -30,7 +30,7 @@ func (ix *index) add(r *rule) {
 	ix.root(r.host).add(r, r.segments)
 }
 
-// root gives the tree of a host pattern, a new one where there is none.
+// root returns the tree of a host pattern and creates it if there is none.
 func (ix *index) root(h *pattern.Host) *node {
 	switch {
 	case h == nil:
@@ -76,8 +76,8 @@ func (ix *index) finish(hidden func(first, second *rule)) {
 	}
 }
 
-// hosts walks the trees whose host pattern fits, the more specific first; path
-// is without its leading slash.
+// hosts walks the trees whose host pattern fits, the more specific ones first.
+// path has no leading slash.
 func (s *search) hosts(ix *index, host, path string) bool {
 	if len(ix.exact) > 0 {
 		if n := ix.exact[host]; n != nil && s.walk(n, path, true) {
@@ -90,8 +90,8 @@ func (s *search) hosts(ix *index, host, path string) bool {
 	return ix.any != nil && s.walk(ix.any, path, true)
 }
 
-// suffixes tries what begins at each dot of the host, so the longest first.
-// Something stands before that dot.
+// suffixes tries the suffixes that begin at each dot of the host, the longest
+// first. The dot is never the host's first character.
 func (s *search) suffixes(ix *index, host, path string) bool {
 	left := strings.Count(host, ".")
 	for first := true; len(host) > 1; first = false {
@@ -108,7 +108,7 @@ func (s *search) suffixes(ix *index, host, path string) bool {
 	return false
 }
 
-// suffix tries one suffix; label tells that one label stands before it.
+// suffix tries one suffix; label reports that exactly one label precedes it.
 func (s *search) suffix(n *suffixNode, path string, label bool) bool {
 	if n == nil {
 		return false

@@ -11,37 +11,37 @@ import (
 )
 
 const (
-	maxNear     = 3  // near misses that are told
-	maxDistance = 8  // edits beyond which nothing is near
-	farAway     = 99 // edits of what is not similar at all
-	// maxCompared bounds the text that is compared, so that a hostile path costs
-	// no more than a long one.
+	maxNear     = 3  // near misses that are reported
+	maxDistance = 8  // a rule with more edits is not near
+	farAway     = 99 // edits of texts that are not similar at all
+	// maxCompared bounds the length of the texts to compare, so that a hostile path
+	// costs no more than any other long one.
 	maxCompared = 64
 )
 
-// difference is what the first difference of a near miss is about.
+// difference is the kind of the first difference of a near miss.
 type difference uint8
 
 const (
 	otherHost     difference = iota
-	otherSegment             // a segment is spelled otherwise
+	otherSegment             // a segment is spelled differently
 	tooShort                 // the path ends before the route
-	tooLong                  // the path goes on after the route
-	unwantedSlash            // the path has one segment more, and that is empty
-	missingSlash             // the other way round
+	tooLong                  // the path continues after the route
+	unwantedSlash            // the path has one more segment, which is empty
+	missingSlash             // the route has one more segment, which is empty
 )
 
-// miss is a rule that host or path rule out. It is cheap to make; words turns
-// it into a reason.
+// miss is a rule that does not fit by its host or path. It is cheap to make; words
+// turns it into a reason.
 type miss struct {
 	rule     *rule
-	distance int // edits, roughly; 0 is a fit
+	distance int // approximate number of edits; 0 is a fit
 	what     difference
-	segment  int    // of the pattern, where the first difference is
-	got      string // what the path has there
+	segment  int    // index in the pattern, of the first difference
+	got      string // the text that the path has there
 }
 
-// add counts a further difference; the first one keeps the word.
+// add counts a further difference; only the first one is described.
 func (m *miss) add(distance int, what difference, segment int, got string) {
 	if m.distance == 0 {
 		m.what, m.segment, m.got = what, segment, got
@@ -75,24 +75,24 @@ func segmentText(s pattern.Segment) string {
 	return strings.TrimPrefix(pattern.Path{Segments: []pattern.Segment{s}}.String(), "/")
 }
 
-// manyRules is more than are compared for each request that misses.
+// manyRules is the largest number of rules that are all compared for a request that misses.
 const manyRules = 2 * aroundPath
 
-// How far around finds rules on each side of a place.
+// How far around reaches on each side of a position, in rules.
 const (
 	aroundPath      = 128
 	aroundParameter = 16
 	aroundDepth     = 8 // segments
 )
 
-// byPath gives the rules in the order of their paths' spelling.
+// byPath returns the rules sorted by the spelling of their paths.
 func (ix *index) byPath() []*rule {
 	return slices.SortedStableFunc(slices.Values(ix.rules), func(a, b *rule) int { return strings.Compare(a.pattern, b.pattern) })
 }
 
-// around picks the rules whose paths are spelled like path: those beside it in the
-// alphabet, and those that have a parameter where it has a segment. Who mistypes a
-// path mostly gets its beginning right.
+// around picks the rules whose paths are spelled like path: those next to it in
+// alphabetical order, and those that have a parameter where path has a segment. A
+// client that mistypes a path mostly gets its beginning right.
 func around(byPath []*rule, path string) []*rule {
 	picked := make(map[int]bool, 2*aroundPath)
 	pick := func(place string, reach int) {
@@ -164,7 +164,7 @@ func (r *rule) miss(q *Query) miss {
 	return m
 }
 
-// addShort notes that the path ends before segment i.
+// addShort records that the path ends before segment i.
 func (m *miss) addShort(i int) {
 	if last := m.rule.segments[i]; last.Kind == pattern.Literal && last.Prefix == "" {
 		m.add(1, missingSlash, i, "")
@@ -173,7 +173,7 @@ func (m *miss) addShort(i int) {
 	m.add(2*(len(m.rule.segments)-i), tooShort, i, "")
 }
 
-// hostDistance is 0 where the host fits. A forgotten "www." or another
+// hostDistance returns 0 if the host fits. A forgotten "www." or another
 // subdomain is near, however long it is.
 func (r *rule) hostDistance(host string) int {
 	if r.host == nil || r.host.Covers(pattern.Host{Kind: pattern.HostExact, Name: host}) {
@@ -186,13 +186,13 @@ func (r *rule) hostDistance(host string) int {
 	return max(1, similarity(host, name))
 }
 
-// isBelow tells whether host is a subdomain of name.
+// isBelow reports whether host is a subdomain of name.
 func isBelow(host, name string) bool {
 	parent, ok := strings.CutSuffix(host, name)
 	return ok && name != "" && strings.HasSuffix(parent, ".")
 }
 
-// segmentDistance is 0 where text fits s.
+// segmentDistance returns 0 if text fits s.
 func segmentDistance(s *pattern.Segment, text string) int {
 	switch s.Kind {
 	case pattern.Literal:
@@ -210,8 +210,8 @@ func segmentDistance(s *pattern.Segment, text string) int {
 	return 0
 }
 
-// similarity is the number of edits from a to b, one where they differ in case
-// only, and farAway where it is more than half of what there is.
+// similarity returns the number of edits from a to b, 1 if they differ only in
+// case, and farAway if the edits are more than half of the longer length.
 func similarity(a, b string) int {
 	switch longest := max(len(a), len(b)); {
 	case a == b:
@@ -228,7 +228,7 @@ func similarity(a, b string) int {
 	}
 }
 
-// edits is the Levenshtein distance of a and b, in bytes; b has at most maxCompared.
+// edits returns the Levenshtein distance of a and b in bytes; b has at most maxCompared bytes.
 func edits(a, b string) int {
 	var row [maxCompared + 1]int
 	for j := range row {

@@ -25,27 +25,27 @@ type rule struct {
 
 	headByGet   bool
 	when        func(*http.Request) bool
-	conditional bool // there are conditions beside the method
+	conditional bool // there are conditions other than the method
 }
 
-// Reading is what the patterns and conditions of a rule were read to. It is immutable.
+// Reading is the parsed form of the patterns and conditions of a rule. It is immutable.
 type Reading struct {
 	host     *pattern.Host // nil: any
 	segments []pattern.Segment
-	pattern  string // the path as it was written
-	literals int    // how many segments there are before the first one that is captured
-	literal  int    // how much of a path they are, its first slash left out, each with the slash behind it
+	pattern  string // the path as written
+	literals int    // number of segments before the first captured one
+	literal  int    // their length in a path, without its first slash, each with its trailing slash
 
 	method   string // "" any
 	headers  []field
 	query    []field
 	cookies  []field
-	whenText string // "" where there is no when, or one without a text
+	whenText string // "" if there is no when, or one without a text
 
-	key string // equal keys: no request tells the conditions apart
+	key string // if two keys are equal, no request tells the conditions apart
 }
 
-// String writes the rule as the key of a route in a file.
+// String returns the rule in the form of a route's key in a file.
 func (r *rule) String() string {
 	if r.host == nil {
 		return r.methodName() + " " + r.pattern
@@ -60,7 +60,7 @@ func (r *rule) methodName() string {
 	return r.method
 }
 
-// methodRank places a rule by its method.
+// methodRank returns the rank of a rule's method; lower comes first.
 func (r *rule) methodRank() int {
 	switch r.method {
 	case http.MethodHead:
@@ -72,7 +72,7 @@ func (r *rule) methodRank() int {
 	}
 }
 
-// Read reads the patterns and conditions of a rule.
+// Read parses the patterns and conditions of a rule.
 func Read(host string, m *config.Match) (*Reading, error) {
 	r := &Reading{method: m.Method}
 	if m.When != nil {
@@ -99,7 +99,7 @@ func Read(host string, m *config.Match) (*Reading, error) {
 	return r, nil
 }
 
-// compile makes a rule of what its patterns and conditions were read to.
+// compile makes a rule from its Reading, and calls Read if there is none.
 func compile[T any](from *Rule[T], index int) (*rule, error) {
 	read := from.Reading
 	if read == nil {
@@ -112,7 +112,7 @@ func compile[T any](from *Rule[T], index int) (*rule, error) {
 		Reading: *read, index: index, name: from.Name, origin: from.Origin, rank: from.Rank, headByGet: from.HeadByGet, when: from.When,
 	}
 	r.conditional = len(r.headers)+len(r.query)+len(r.cookies) > 0 || r.when != nil
-	if r.when != nil && r.whenText == "" { // nobody knows what it is, so it equals no other
+	if r.when != nil && r.whenText == "" { // its text is unknown, so it equals no other
 		r.key += fmt.Sprintf(" #%d", index)
 	}
 	return r, nil
@@ -138,7 +138,7 @@ func (r *Reading) readPath(m config.PathMatch) error {
 	return err
 }
 
-// literals takes a literal path apart, in the form that requests' paths have.
+// literals splits a literal path into segments, in the normalised form that the paths of requests have.
 func literals(path string) ([]pattern.Segment, error) {
 	normal, err := httpx.NormalizePath(path)
 	if err != nil {
@@ -164,7 +164,7 @@ func (r *Reading) readFields(m *config.Match) (err error) {
 	return nil
 }
 
-// conditionKey writes the conditions in one spelling, whatever their order was.
+// conditionKey returns the conditions in one spelling, independent of their order.
 func (r *Reading) conditionKey() string {
 	var keys []string
 	for _, f := range slices.Concat(r.headers, r.query, r.cookies) {
@@ -182,7 +182,7 @@ func problemOf[T any](r *Rule[T], err error) doc.Problem {
 	return p
 }
 
-// cause is why a candidate lost, if it did.
+// cause says why a candidate lost, if it did.
 type cause uint8
 
 const (
@@ -192,7 +192,7 @@ const (
 	wrongExpression
 )
 
-// verdict is the outcome of checking a rule. It is cheap to make; explain turns
+// verdict is the outcome of checking a rule. It is cheap to make; reason turns
 // it into words.
 type verdict struct {
 	cause cause
@@ -201,8 +201,8 @@ type verdict struct {
 
 func (v verdict) lost() bool { return v.cause != holds }
 
-// check holds q, whose host and path fit, against the rest of the rule, and
-// adds what was captured to p; where the rule lost, p may hold some of it.
+// check checks the rest of the rule against q, whose host and path fit, and adds
+// what was captured to p. If the rule lost, p may hold part of it.
 func (r *rule) check(q *Query, p *exchange.Params) verdict {
 	if !r.accepts(q.Method) {
 		return verdict{cause: wrongMethod}
@@ -215,7 +215,7 @@ func (r *rule) accepts(method string) bool {
 		r.headByGet && method == http.MethodHead && r.method == http.MethodGet
 }
 
-// conditions is check without the method.
+// conditions is like check but ignores the method.
 func (r *rule) conditions(q *Query, p *exchange.Params) verdict {
 	for _, fields := range [...][]field{r.headers, r.query, r.cookies} {
 		for i := range fields {
@@ -231,7 +231,7 @@ func (r *rule) conditions(q *Query, p *exchange.Params) verdict {
 	return verdict{}
 }
 
-// capture adds the parameters of a rule whose host and path fit q.
+// capture adds the parameters of a rule whose host and path fit q to p.
 func (r *rule) capture(q *Query, p *exchange.Params) {
 	if r.host != nil && r.host.Kind == pattern.HostLabel {
 		label, _, _ := strings.Cut(q.Host, ".")

@@ -20,18 +20,19 @@ type Rule[T any] struct {
 	Host  string // "" any, "shop.dev", "*.shop.dev" or "{tenant}.shop.dev"
 	Match config.Match
 	// When is Match.When compiled, nil if there is none. It may read the
-	// parameters of this match from the request's exchange, where Match's p are
-	// that exchange's. It must not panic; an expression's error is false.
+	// parameters of this match from the request's exchange, provided that Match is
+	// called with the Params of that exchange. It must not panic; an expression's
+	// error is false.
 	When      func(*http.Request) bool
 	HeadByGet bool   // a GET rule answers HEAD too
 	Rank      string // breaks the last tie, lower first; see config.SourcePolicy
-	// WhenReadsQuery tells that When looks at the query.
+	// WhenReadsQuery reports whether When reads the query.
 	WhenReadsQuery bool
 	Origin         config.Origin // for problems and explain
 	Name           string        // the route's
-	Value          T             // what Match gives
-	// Reading is what Read has given for Host and Match; nil: they are read now. A
-	// rule that stands in one table after the other need not be read each time.
+	Value          T             // what Match returns
+	// Reading is the result of Read for Host and Match; if it is nil, Build calls Read. A
+	// rule that is built into one table after another need not be read each time.
 	Reading *Reading
 }
 
@@ -43,21 +44,21 @@ type Table[T any] struct {
 	byPath     func() []*rule // sorted when the first request misses
 }
 
-// ReadsQuery tells whether any rule has a condition on a query parameter, so
-// that a query which servers read differently must be refused before Match
+// ReadsQuery reports whether any rule has a condition on a query parameter. If so,
+// the caller must refuse a query that servers read differently before it calls Match
 // (httpx.CheckQuery): the backend has to see the parameters that decided.
 func (t *Table[T]) ReadsQuery() bool { return t.readsQuery }
 
-// Query is what is looked up. Host and Path are normalised already (package
-// httpx); Method need not be the request's own, as for a CORS preflight.
-// Request serves the conditions on fields and expressions.
+// Query is the subject of a lookup. Host and Path are already normalised (package
+// httpx). Method may differ from the request's own, as for a CORS preflight.
+// Request supplies the values for conditions on fields and for expressions.
 type Query struct {
 	Method, Host, Path string
 	Request            *http.Request
 }
 
-// Build makes a table of rules. Its problems are rules that could not be read
-// or that another one hides completely; they are not in the table.
+// Build makes a table of rules. Its problems are the rules that it could not read
+// and the rules that another rule hides completely; these are not in the table.
 func Build[T any](rules []Rule[T]) (*Table[T], []doc.Problem) {
 	t := &Table[T]{index: newIndex(), values: make([]T, len(rules))}
 	var problems doc.Problems
@@ -76,7 +77,7 @@ func Build[T any](rules []Rule[T]) (*Table[T], []doc.Problem) {
 	return t, problems.Sorted()
 }
 
-// duplicate tells that no request could ever reach second.
+// duplicate returns the problem that no request could ever reach second.
 func duplicate(first, second *rule) doc.Problem {
 	return doc.Problem{
 		Pos:  second.origin.Pos,
@@ -86,11 +87,11 @@ func duplicate(first, second *rule) doc.Problem {
 	}
 }
 
-// Match finds the first rule in the order of precedence that q fulfils, and
-// adds what its patterns captured to p: host first, then path; a rest is still
-// encoded and without its leading slash, everything else is decoded. p is
-// unchanged where nothing matches. It allocates nothing but for encoded values
-// and more parameters than exchange.Params holds inline.
+// Match finds the first rule in the order of precedence that q satisfies, and
+// adds what its patterns captured to p: host first, then path. A rest is still
+// encoded and without its leading slash; every other value is decoded. If nothing
+// matches, p is unchanged. Match allocates only for encoded values and for more
+// parameters than exchange.Params holds inline.
 func (t *Table[T]) Match(q *Query, p *exchange.Params) (T, bool) {
 	s := search{query: q, params: p}
 	if !s.run(&t.index, q) {
@@ -100,9 +101,9 @@ func (t *Table[T]) Match(q *Query, p *exchange.Params) (T, bool) {
 	return t.values[s.won.index], true
 }
 
-// Methods gives the methods with which q would have matched, sorted, HEAD
-// included where a GET rule answers it. It is meant for the Allow of a 405,
-// after Match found nothing.
+// Methods returns the methods with which q would have matched, sorted, including
+// HEAD where a GET rule answers it. It is meant for the Allow header of a 405,
+// after Match has found nothing.
 func (t *Table[T]) Methods(q *Query) []string {
 	p, giveBack := borrowParams(q)
 	defer giveBack()
@@ -122,7 +123,7 @@ func (t *Table[T]) Methods(q *Query) []string {
 	return slices.Compact(methods)
 }
 
-// precede is the order of rules that share host and path.
+// precede orders rules that have the same host and path.
 func precede(a, b *rule) int {
 	return cmp.Or(
 		cmp.Compare(a.methodRank(), b.methodRank()),

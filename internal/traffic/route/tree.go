@@ -9,15 +9,15 @@ import (
 	"github.com/weir-gateway/weir/internal/base/pattern"
 )
 
-// node is a place in the tree of path patterns of one host: what the segments
-// from the root to here have in common.
+// node is a position in the tree of path patterns of one host. It stands for the
+// segments from the root to here, which its patterns have in common.
 type node struct {
-	few   []literalEdge    // up to fewLiterals of them, in no order
-	many  map[string]*node // instead of few, beyond that
+	few   []literalEdge    // up to fewLiterals of them, unordered
+	many  map[string]*node // replaces few when there are more
 	mixed []mixedEdge      // the more specific first
 	param *node
-	ends  []*rule // of patterns that end here, in order of precedence
-	rests []*rule // of patterns whose rest begins here, in order of precedence
+	ends  []*rule // rules whose pattern ends here, in order of precedence
+	rests []*rule // rules whose rest begins here, in order of precedence
 }
 
 type literalEdge struct {
@@ -30,8 +30,8 @@ type mixedEdge struct {
 	to             *node
 }
 
-// fewLiterals is where comparing one after the other stops being faster, and
-// smaller, than a map.
+// fewLiterals is the number of edges above which a map is faster and smaller
+// than comparing one after the other.
 const fewLiterals = 8
 
 func (n *node) literal(text string) *node {
@@ -46,7 +46,7 @@ func (n *node) literal(text string) *node {
 	return nil
 }
 
-// add puts r under the segments that are left of its pattern.
+// add puts r under the remaining segments of its pattern.
 func (n *node) add(r *rule, segments []pattern.Segment) {
 	switch {
 	case len(segments) == 0:
@@ -58,7 +58,7 @@ func (n *node) add(r *rule, segments []pattern.Segment) {
 	}
 }
 
-// child gives the node behind s, a new one where there is none.
+// child returns the node behind s and creates it if there is none.
 func (n *node) child(s pattern.Segment) *node {
 	switch s.Kind {
 	case pattern.Literal:
@@ -114,8 +114,8 @@ func compareMixed(a, b mixedEdge) int {
 	)
 }
 
-// fits compares a segment with prefix{}suffix. The parameter is not empty and
-// does not end within a percent-encoding.
+// fits reports whether segment has the form prefix{}suffix. The parameter must not
+// be empty and must not end within a percent-encoding.
 func (e *mixedEdge) fits(segment string) bool {
 	end := len(segment) - len(e.suffix)
 	if end <= len(e.prefix) || !strings.HasPrefix(segment, e.prefix) || segment[end:] != e.suffix {
@@ -126,8 +126,8 @@ func (e *mixedEdge) fits(segment string) bool {
 	return percent < 0 || percent+3 <= len(value)
 }
 
-// finish sorts everything below n, for walking; hidden is called with each pair
-// of which no request can reach the second.
+// finish sorts everything below n for walking. It calls hidden with each pair of
+// rules of which no request can reach the second.
 func (n *node) finish(hidden func(first, second *rule)) {
 	slices.SortFunc(n.mixed, compareMixed)
 	n.ends = sortRules(n.ends, hidden)
@@ -146,8 +146,7 @@ func (n *node) finish(hidden func(first, second *rule)) {
 	}
 }
 
-// sortRules puts the rules of one place in order, without those that are
-// written twice.
+// sortRules sorts the rules of one node and removes duplicates.
 func sortRules(rules []*rule, hidden func(first, second *rule)) []*rule {
 	unranked := make(map[string]*rule, len(rules))
 	kept := rules[:0]
@@ -165,23 +164,24 @@ func sortRules(rules []*rule, hidden func(first, second *rule)) []*rule {
 	return kept
 }
 
-// search is one walk through an index. It offers the rules whose host and path
-// fit, in the order of precedence, to try until that returns true. Without one it looks
-// for the first that query fulfils, and adds what that captures to params.
+// search is one walk through an index. It calls try with the rules whose host and
+// path fit, in the order of precedence, until try returns true. If try is nil, it
+// looks for the first rule that query satisfies, and adds what that rule captures
+// to params.
 type search struct {
 	try    func(*rule) bool
 	query  *Query
 	params *exchange.Params
 	won    *rule
-	visits int // nodes looked at
+	visits int // nodes visited
 }
 
-// run tells whether try returned true.
+// run reports whether the search ended early: try returned true, or a rule won.
 func (s *search) run(ix *index, q *Query) bool {
 	return q.Path != "" && q.Path[0] == '/' && s.hosts(ix, q.Host, q.Path[1:])
 }
 
-// walk goes on at n with the segments that are left; more is false where none are.
+// walk continues at n with the remaining segments; more is false if none are left.
 func (s *search) walk(n *node, rest string, more bool) bool {
 	s.visits++
 	if !more {
@@ -207,7 +207,8 @@ func (s *search) walk(n *node, rest string, more bool) bool {
 	return s.offer(n.rests)
 }
 
-// below goes on at n with what comes after end in rest, the place of its first slash; negative there is none.
+// below continues at n with the part of rest after its first slash, which is at end.
+// If end is negative, there is no slash.
 func (s *search) below(n *node, rest string, end int) bool {
 	if end < 0 {
 		return s.walk(n, "", false)
@@ -228,7 +229,7 @@ func (s *search) offer(rules []*rule) bool {
 	return false
 }
 
-// holds tells whether query fulfils the conditions of r, and adds what r captures then.
+// holds reports whether query satisfies the conditions of r. If so, it adds what r captures.
 func (s *search) holds(r *rule) bool {
 	if !r.conditional {
 		r.capture(s.query, s.params)
