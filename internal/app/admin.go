@@ -17,9 +17,8 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/listen"
 )
 
-// adminServer is the admin API's own plain server: it must answer when the
-// gateway's limits are reached, and until the gateway has stopped. It stays as
-// it was started, whatever later configs say.
+// adminServer is the admin API's own plain server: it must answer when the gateway's limits are reached, and until the
+// gateway has stopped. Later configs do not change it.
 type adminServer struct {
 	http     *http.Server
 	config   config.Admin
@@ -28,7 +27,7 @@ type adminServer struct {
 	done     chan struct{}
 }
 
-// adminKey is what the admin API's socket is called on its way to another process.
+// adminKey names the admin API's socket when it is handed to another process.
 const adminKey = "admin"
 
 func (a *App) serveAdmin(c config.Admin) error {
@@ -51,7 +50,7 @@ func (a *App) serveAdmin(c config.Admin) error {
 	}
 	expand := func(c *config.Config) []byte { return config.Expand(c, Parts().Vocabulary()) }
 	s := &adminServer{config: c, listener: l, address: l.Addr().String(), done: make(chan struct{})}
-	if at, err := netip.ParseAddrPort(s.address); err == nil { // else a Unix socket
+	if at, err := netip.ParseAddrPort(s.address); err == nil { // otherwise it is a Unix socket
 		a.adminAt.Store(&at)
 	}
 	s.http = &http.Server{
@@ -72,7 +71,7 @@ func (a *App) serveAdmin(c config.Admin) error {
 	return nil
 }
 
-// is tells whether it serves what c asks for.
+// is reports whether the server runs with the address and token of c.
 func (s *adminServer) is(c config.Admin) bool {
 	sameToken := (c.Token == nil) == (s.config.Token == nil) &&
 		(c.Token == nil || reflect.DeepEqual(c.Token.Parts, s.config.Token.Parts))
@@ -91,7 +90,7 @@ func (s *adminServer) stop() {
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 	defer cancel()
 	if s.http.Shutdown(ctx) != nil {
-		_ = s.http.Close() // whatever is left is cut
+		_ = s.http.Close() // cuts off what is left
 	}
 	<-s.done
 }

@@ -1,14 +1,14 @@
-// Package app makes every part of a running gateway by hand, in the order in
-// which they start, and stops them in the reverse order.
+// Package app creates every part of a running gateway by hand, in the order in which they start, and stops them in the
+// reverse order.
 //
 //   - app.go: the order.
 //   - listen.go: servers on sockets.
 //   - admin.go: the server of the admin API.
-//   - memory.go: the guard of the process's memory; garbage.go: how often it is collected; quiet.go: what is given back.
+//   - memory.go: the guard of the process's memory; garbage.go: how often garbage is collected; quiet.go: when memory is given back.
 //   - stop.go: the end.
-//   - upgrade.go: the end that another process takes over from.
-//   - notify.go: what a service manager is told.
-//   - telemetry.go: what is counted that belongs to no route.
+//   - upgrade.go: the end when another process takes over.
+//   - notify.go: messages to a service manager.
+//   - telemetry.go: metrics that belong to no route.
 package app
 
 import (
@@ -52,67 +52,63 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/listen"
 )
 
-// Parts are all kinds that this program is built with.
+// Parts returns all kinds that this program is built with.
 func Parts() compile.Parts {
 	return compile.Parts{
 		Filters: filters.Definitions(), Providers: discoveries.Definitions(), Functions: functions.Definitions(), Auths: auths.Definitions(), Clouds: clouds.Kinds(),
 	}
 }
 
-// Options are what a run is told from outside.
+// Options configure a run from outside.
 type Options struct {
 	Input   source.Input
 	Log     *slog.Logger
 	Level   *slog.LevelVar
 	Version string
-	// Stdout and Stderr are where access logs may go; nil: nowhere. LogFormat is the
-	// format of Log, which an access log on Stderr has too unless it is told otherwise.
+	// Stdout and Stderr are where access logs may go; nil: nowhere. LogFormat is the format of Log. An access log on
+	// Stderr has the same format unless the config says otherwise.
 	Stdout, Stderr io.Writer
 	LogFormat      string
 	// Parts replaces the built-in kinds in tests.
 	Parts compile.Parts
 	// Drain replaces the time that requests under way get at the end; 0: the config's.
 	Drain time.Duration
-	// Serving is called once, before the first socket serves; it may be nil. From then on
-	// the end of the run is one that somebody may notice.
+	// Serving is called once, before the first socket serves; it may be nil. From then on, ending the run may affect
+	// clients.
 	Serving func()
-	// Started is called once everything serves, Stopping when the end begins;
-	// they may be nil.
+	// Started is called once everything serves, Stopping when the end begins; they may be nil.
 	Started, Stopping func(*App)
-	// Changed is called with what became of each change of the input, and the log is
-	// told nothing of it; it may be nil. Visited is told each request that has ended
-	// (see snapshot.Options).
+	// Changed is called with the result of each change of the input, which is then not logged; it may be nil. Visited
+	// is called with each request that has ended (see snapshot.Options).
 	Changed func(*App, follow.Report, error)
 	Visited func(*http.Request, *exchange.Exchange, exchange.Outcome)
 	// Inherited are sockets that this process was started with; nil for none.
 	Inherited *listen.Inherited
-	// Upgrade makes the run start Program with each value, with Arguments, and end
-	// once that serves in its place; it may be nil.
+	// Upgrade makes the run start Program with Arguments for each value it receives, and end once the new process
+	// serves in its place; it may be nil.
 	Upgrade   <-chan struct{}
 	Program   string
 	Arguments []string
-	// Reload makes the run read its input again with each value; it may be nil.
+	// Reload makes the run read its input again for each value it receives; it may be nil.
 	Reload <-chan struct{}
-	// Watch makes it do so whenever the files of the input change, or those that
-	// they name.
+	// Watch makes the run read its input again whenever the files of the input change, or the files that they name.
 	Watch bool
 	// History keeps the configs that served; nil: in memory.
 	History *history.History
-	// Shelf keeps what is heard from outside; nil: nothing is kept. The App closes it.
+	// Shelf keeps what was heard from sources outside; nil: nothing is kept. The App closes it.
 	Shelf *shelf.Shelf
-	// StateLock is what holds the folder of History and Shelf; a process that takes over
-	// holds it too. nil: there is none.
+	// StateLock holds the folder of History and Shelf; a process that takes over holds it too. nil: there is none.
 	StateLock *statefile.Lock
-	// Queue keeps the jobs of routes that send later; nil: there can be none. The App closes it.
+	// Queue keeps the jobs of routes that send requests later; nil: there can be none. The App closes it.
 	Queue *queue.Queue
-	// Registry is the process's own, which a config may open; nil: one in memory. The App closes it.
+	// Registry is the process's own registry, which a config may open; nil: one in memory. The App closes it.
 	Registry *registry.Registry
-	// MaxAge bounds how long ago the last good config may have served, and kept endpoints
-	// have been confirmed; 0: a day.
+	// MaxAge is the maximum age of the last good config, since it last served, and of kept endpoints, since they were
+	// confirmed; 0: a day.
 	MaxAge time.Duration
 }
 
-// RefusedError is a config that cannot serve.
+// RefusedError reports a config that cannot serve.
 type RefusedError struct {
 	Problems []doc.Problem
 	Sources  []config.Source
@@ -124,7 +120,7 @@ func (e *RefusedError) Error() string {
 
 // App is a running gateway.
 type App struct {
-	// Warnings and Sources are those of the config that it was started with.
+	// Warnings and Sources belong to the config that the App was started with.
 	Warnings []doc.Problem
 	Sources  []config.Source
 
@@ -138,16 +134,16 @@ type App struct {
 	follower   *follow.Follower
 	memory     memory
 	garbage    garbage
-	room       int // for client connections, where that was told to be less than the limit
+	room       int // for client connections, if less than the limit was logged
 	admin      *adminServer
-	adminAt    atomic.Pointer[netip.AddrPort] // where the admin API listens; nil: on no port
-	leaving    atomic.Bool                    // it has begun to stop
-	serving    sync.Once                      // Options.Serving
+	adminAt    atomic.Pointer[netip.AddrPort] // address of the admin API; nil: on no port
+	leaving    atomic.Bool                    // set when stopping begins
+	serving    sync.Once                      // calls Options.Serving
 	watcher    *source.Watcher                // nil where nothing is watched
 }
 
-// Run serves until ctx ends, then lets requests under way finish and returns
-// nil. A *RefusedError is about the config; any other error about the machine.
+// Run serves until ctx ends, then lets requests under way finish and returns nil. A *RefusedError is about the config;
+// any other error about the machine.
 func Run(ctx context.Context, o Options) error {
 	a, err := Start(o)
 	if err != nil {
@@ -169,11 +165,11 @@ func Run(ctx context.Context, o Options) error {
 	return nil
 }
 
-// touch is how often it is noted on disk that the config still serves.
+// touch is how often the state on disk is updated to say that the config still serves.
 const touch = time.Hour
 
-// follow reloads until ctx ends, or until another process serves in place of this
-// one, which it gives then.
+// follow handles reloads and upgrades until ctx ends and returns nil, or until another process serves in place of this
+// one and returns that process.
 func (a *App) follow(ctx context.Context) *listen.Successor {
 	var changed <-chan struct{}
 	if a.watcher != nil {
@@ -210,15 +206,15 @@ func (a *App) follow(ctx context.Context) *listen.Successor {
 	}
 }
 
-// read reads the input again, and tells what became of it.
+// read reads the input again and reports the result.
 func (a *App) read() {
-	report, err := a.follower.Read() // it has logged what became of it
+	report, err := a.follower.Read() // it has logged the result
 	if a.options.Changed != nil {
 		a.options.Changed(a, report, err)
 	}
 }
 
-// Start makes a gateway that serves the input.
+// Start returns a gateway that serves the input.
 func Start(o Options) (*App, error) {
 	a := New(o)
 	if o.Watch && o.Input.Lasting() {
@@ -239,10 +235,10 @@ func Start(o Options) (*App, error) {
 	return a, nil
 }
 
-// New makes a gateway that serves nothing until a config is applied (see Reconciler).
+// New returns a gateway that serves nothing until a config is applied (see Reconciler).
 func New(o Options) *App {
 	if o.Registry == nil {
-		o.Registry, _ = registry.New(registry.Options{Log: o.Log}) // without a folder there is nothing to fail
+		o.Registry, _ = registry.New(registry.Options{Log: o.Log}) // without a folder it cannot fail
 	}
 	a := &App{options: o, metrics: telemetry.New(o.Version)}
 	a.gateway = snapshot.NewGateway(snapshot.Options{
@@ -273,14 +269,14 @@ func New(o Options) *App {
 	return a
 }
 
-// watch watches what was read.
+// watch watches the files that were read.
 func (a *App) watch(sources []config.Source, named source.Content) {
 	if a.watcher != nil {
 		a.watcher.Follow(sources, named)
 	}
 }
 
-// applied follows a new config in what no snapshot holds.
+// applied updates, for a new config, everything that no snapshot holds.
 func (a *App) applied(cfg *config.Config) {
 	a.options.Queue.Serve(filter.RouteLane, a.gateway.Lanes())
 	a.options.Queue.Serve(lambdaapi.LaneKind, a.gateway.Events())
@@ -304,10 +300,10 @@ func (a *App) Reconciler() *reconcile.Reconciler { return a.reconciler }
 // Follower decides which config serves.
 func (a *App) Follower() *follow.Follower { return a.follower }
 
-// Addresses gives where each socket listens, by name.
+// Addresses returns the address on which each socket listens, by name.
 func (a *App) Addresses() map[string]string { return a.reconciler.Addresses() }
 
-// Functions are those that serve, nil where nothing does.
+// Functions returns the functions that serve, nil if no config serves.
 func (a *App) Functions() []snapshot.FunctionNote {
 	if current := a.gateway.Current(); current != nil {
 		return current.Functions
@@ -315,10 +311,10 @@ func (a *App) Functions() []snapshot.FunctionNote {
 	return nil
 }
 
-// InFlight is the number of requests under way.
+// InFlight returns the number of requests under way.
 func (a *App) InFlight() int64 { return a.gateway.InFlight() }
 
-// AdminAddress is where the admin API listens, "" where it is off.
+// AdminAddress returns the address of the admin API, "" if it is off.
 func (a *App) AdminAddress() string {
 	if a.admin == nil {
 		return ""

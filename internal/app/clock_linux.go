@@ -6,8 +6,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// monotonic is when something was told, as Type=notify-reload asks for it
-// (systemd.service(5)).
+// monotonic returns the time of a message, as Type=notify-reload requires it (systemd.service(5)).
 func monotonic() []string {
 	var now unix.Timespec
 	if unix.ClockGettime(unix.CLOCK_MONOTONIC, &now) != nil {

@@ -2,5 +2,5 @@
 
 package app
 
-// monotonic is for systemd, which is on Linux.
+// monotonic returns nothing: systemd, which needs the time, runs only on Linux.
 func monotonic() []string { return nil }

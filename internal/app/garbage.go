@@ -8,26 +8,26 @@ import (
 	"sync"
 )
 
-// The collector comes when as much garbage has gathered as is alive. In a gateway little is, so
-// that it would come for every few megabytes, many times a second. leastGarbage is how much
-// gathers at least (decision 0081).
+// By default the collector runs when as much garbage has gathered as there is live memory. A gateway has little live
+// memory, so it would run for every few megabytes, many times a second. leastGarbage is the least garbage that gathers
+// before it runs (decision 0081).
 const (
 	leastGarbage = 8 << 20
 	usualPercent = 100
 	mostPercent  = 400
 )
 
-// garbage says how much of it may gather. It changes the whole process, once begun and until it is
-// ended, and has no goroutine: the runtime tells it of each collection. The zero value is ready.
+// garbage sets how much garbage may gather. It changes the whole process, from begin until end. It has no goroutine:
+// the runtime calls it after each collection. The zero value is ready to use.
 type garbage struct {
 	mu      sync.Mutex
 	begun   bool
-	alive   func() uint64 // nil: what the runtime says
-	percent int           // that the runtime was told last
-	before  int           // what it had been told by others
+	alive   func() uint64 // nil: asks the runtime
+	percent int           // the last value that was set
+	before  int           // the value before begin
 }
 
-// begin does nothing where GOGC in the environment says how much, or it was begun already.
+// begin does nothing if GOGC is set in the environment, or if it was called before.
 func (g *garbage) begin() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -42,13 +42,14 @@ func (g *garbage) begin() {
 	g.await()
 }
 
-// await has follow called after the next collection, which finds that nobody has the beacon.
+// await arranges for follow to be called after the next collection, which finds that nothing references the beacon.
 func (g *garbage) await() { runtime.AddCleanup(new(beacon), func(g *garbage) { g.follow() }, g) }
 
-// beacon is too large to share its place in memory with anything that lives on.
+// beacon is too large for the runtime to allocate it in one block with an object that lives on.
 type beacon [32]byte
 
-// follow adapts to what is alive now. Small changes are let be, for each stops the process for a moment.
+// follow adapts to the memory that is live now. It ignores small changes, because each call to SetGCPercent stops the
+// process for a moment.
 func (g *garbage) follow() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -62,7 +63,7 @@ func (g *garbage) follow() {
 	g.await()
 }
 
-// end gives the process back as it was.
+// end restores the setting from before begin.
 func (g *garbage) end() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -72,7 +73,7 @@ func (g *garbage) end() {
 	}
 }
 
-// percentFor is how much garbage may gather, in percent of what is alive.
+// percentFor returns how much garbage may gather, in percent of live memory.
 func percentFor(live uint64) int {
 	if live >= leastGarbage {
 		return usualPercent
@@ -80,7 +81,7 @@ func percentFor(live uint64) int {
 	return int(min(leastGarbage*usualPercent/max(live, 1), mostPercent))
 }
 
-// alive is what the last collection found reachable, in bytes.
+// alive returns how many bytes the last collection found reachable.
 func alive() uint64 {
 	sample := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 	metrics.Read(sample)

@@ -13,7 +13,7 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/listen"
 )
 
-// open gives a socket that this process was started with, or binds it.
+// open returns a socket that this process was started with, or binds it.
 func (a *App) open(w listen.Want) (net.Listener, error) {
 	if l := a.options.Inherited.Take(w); l != nil {
 		return l, nil
@@ -25,11 +25,11 @@ func (a *App) open(w listen.Want) (net.Listener, error) {
 	return l, nil
 }
 
-// listening tells where this process listens now. It may be called at any time.
+// listening returns the addresses on which this process listens now. It may be called at any time.
 func (a *App) listening() []netip.AddrPort {
 	var list []netip.AddrPort
 	for _, address := range a.reconciler.Addresses() {
-		if at, err := netip.ParseAddrPort(address); err == nil { // else a Unix socket
+		if at, err := netip.ParseAddrPort(address); err == nil { // otherwise it is a Unix socket
 			list = append(list, at)
 		}
 	}
@@ -39,11 +39,11 @@ func (a *App) listening() []netip.AddrPort {
 	return list
 }
 
-// idleGrace is how long idle connections are kept at the end, for a request may be
-// on its way on them. With config.Shutdown's Delay it is that much longer.
+// idleGrace is how long idle connections are kept at the end, because a request may be on its way on them. It comes on
+// top of the Delay of config.Shutdown.
 const idleGrace = 500 * time.Millisecond
 
-// serve runs a server on a socket; its Shutdown ends it.
+// serve runs a server on a socket; Shutdown ends it.
 func (a *App) serve(l net.Listener, site reconcile.Site) reconcile.Server {
 	if a.options.Serving != nil {
 		a.serving.Do(a.options.Serving)
@@ -64,11 +64,11 @@ func (a *App) serve(l net.Listener, site reconcile.Site) reconcile.Server {
 	return s
 }
 
-// server is a server with the goroutine that runs it.
+// server is a listen.Server with the goroutine that runs it.
 type server struct {
 	*listen.Server
 	done    chan struct{}
-	release func() // of its meter
+	release func() // releases its meter
 }
 
 // Shutdown returns when the goroutine has ended too.

@@ -7,11 +7,11 @@ import (
 	"time"
 )
 
-// notifyTime bounds a message to the service manager, whose socket may be full.
+// notifyTime is the timeout of a message to the service manager, whose socket may be full.
 const notifyTime = time.Second
 
-// notify tells the service manager about this process (sd_notify(3)): lines of
-// NAME=VALUE. Where there is none, nothing happens.
+// notify sends the service manager lines of NAME=VALUE about this process (sd_notify(3)). Without a service manager it
+// does nothing.
 func (a *App) notify(lines ...string) {
 	address := os.Getenv("NOTIFY_SOCKET")
 	if address == "" {
@@ -35,7 +35,7 @@ func send(address, text string) error {
 	return err
 }
 
-// served tells everybody who waits for it that this process serves.
+// served tells the process before this one, if there is one, and the service manager that this process serves.
 func (a *App) served() {
 	if rest := a.options.Inherited.Rest(); len(rest) > 0 {
 		a.options.Log.Warn("sockets that the process was started with are closed, for no listener has their address or name", "sockets", rest)
@@ -46,7 +46,7 @@ func (a *App) served() {
 	a.notify("READY=1")
 }
 
-// reload reads the input again because somebody asked for it, who is told.
+// reload reads the input again on request, and tells the service manager about it.
 func (a *App) reload() {
 	a.notify(append([]string{"RELOADING=1"}, monotonic()...)...)
 	a.read()

@@ -7,41 +7,40 @@ import (
 	"time"
 )
 
-// lookEvery is how often it is looked whether the process has become quiet.
+// lookEvery is how often quiet.look is called.
 const lookEvery = 10 * time.Second
 
 const (
-	quietShare = 32       // a quiet process allocates less than this part of its memory between two looks
-	worthwhile = 16 << 20 // bytes: so much was allocated before it is worth the collector's time
+	quietShare = 32       // a quiet process allocates less than 1/quietShare of its memory between two looks
+	worthwhile = 16 << 20 // bytes that must have been allocated before collecting is worth its cost
 )
 
-// quiet gives memory back to the system when a busy time is over. The runtime lets the heap
-// grow to twice of what lived when it last looked, keeps that, and looks again after two
-// minutes only where nobody allocates: what a crowd has left would be held until then, and
-// the larger half of it until the next crowd comes. It is for one goroutine.
+// quiet gives memory back to the system when a busy time is over. The runtime lets the heap grow to twice of what was
+// live at the last collection and keeps that. If nothing is allocated, it collects again only after two minutes. Until
+// then the memory that a crowd has left would be held, and the larger half of it until the next crowd comes. One
+// goroutine uses it.
 type quiet struct {
 	read  func() allocation
 	give  func()
-	seen  uint64 // bytes that had been allocated when it was last looked
-	given uint64 // when memory was last given back
+	seen  uint64 // bytes allocated in total at the last look
+	given uint64 // the same when memory was last given back
 }
 
-// allocation is what the process uses of memory, in bytes.
+// allocation is the memory that the process uses, in bytes.
 type allocation struct {
-	ever uint64 // that was allocated since the start
-	held uint64 // that the runtime has of the system
+	ever uint64 // allocated since the start
+	held uint64 // held by the runtime
 }
 
 func newQuiet() *quiet { return &quiet{read: readAllocation(), give: giveBack} }
 
-// giveBack collects twice, for pools are emptied by the second collection.
+// giveBack collects twice, because only the second collection empties pools.
 func giveBack() {
 	runtime.GC()
 	debug.FreeOSMemory()
 }
 
-// look is called every now and then. It gives back where the process was busy since it last did,
-// and is not any more.
+// look is called regularly. It gives memory back if the process was busy since it last did so, and is quiet now.
 func (q *quiet) look() {
 	a := q.read()
 	since := a.ever - q.seen
@@ -53,7 +52,7 @@ func (q *quiet) look() {
 	q.given = q.seen
 }
 
-// readAllocation gives a function that asks the runtime, without stopping it.
+// readAllocation returns a function that asks the runtime without stopping it.
 func readAllocation() func() allocation {
 	const ever, total, released = 0, 1, 2
 	samples := []metrics.Sample{

@@ -8,7 +8,7 @@ import (
 	"github.com/weir-gateway/weir/internal/config"
 )
 
-// shutdown is how the gateway ends: by the config that serves, and Options.
+// shutdown returns how the gateway ends, by the config that serves and by Options.
 func (a *App) shutdown() config.Shutdown {
 	s := config.DefaultShutdown()
 	if cfg := a.reconciler.Config(); cfg != nil {
@@ -18,17 +18,16 @@ func (a *App) shutdown() config.Shutdown {
 	return s
 }
 
-// Drain is how long requests under way may take when the gateway stops, and Delay
-// how long it takes further ones before that.
+// Drain returns how long requests under way may take when the gateway stops. Before that, it accepts new ones for
+// Delay.
 func (a *App) Drain() time.Duration { return a.shutdown().Drain }
 
-// Delay is how long requests are still taken once readiness has failed.
+// Delay returns how long requests are still accepted once readiness has failed.
 func (a *App) Delay() time.Duration { return a.shutdown().Delay }
 
-// Stop ends everything. First nothing but readiness and what responses say of
-// their connections, so that load balancers and clients go elsewhere; then the
-// sockets, what is behind them, and the admin API last, so that operators can
-// watch the end.
+// Stop ends everything. First only readiness fails and responses say that their connections end, so that load balancers
+// and clients go elsewhere. Then the sockets end, then what is behind them. The admin API ends last, so that operators
+// can watch the end.
 func (a *App) Stop() {
 	a.stopWatching()
 	a.follower.Touch()
@@ -55,10 +54,10 @@ func (a *App) end(drain time.Duration) {
 	}
 }
 
-// lastWrite bounds how long a disk that hangs is waited for at the end.
+// lastWrite is how long the end waits for a disk that hangs.
 const lastWrite = 2 * time.Second
 
-// unshelve writes what is still to be kept, while it is known.
+// unshelve writes what the shelf still has to write, while its content is known.
 func (a *App) unshelve() {
 	ctx, cancel := context.WithTimeout(context.Background(), lastWrite)
 	defer cancel()

@@ -10,7 +10,7 @@ import (
 	"github.com/weir-gateway/weir/internal/traffic/snapshot"
 )
 
-// count adds what has one value for the whole process.
+// count registers the metrics that have one value for the whole process.
 func (a *App) count() {
 	a.metrics.WatchConfig(a.standing)
 	a.metrics.WatchQueue(a.queued)
@@ -29,7 +29,7 @@ func (a *App) count() {
 	}
 }
 
-// standing is how things stand with the config.
+// standing returns the state of the config.
 func (a *App) standing() telemetry.Config {
 	s := a.follower.Status()
 	now := telemetry.Config{
@@ -47,7 +47,7 @@ func (a *App) standing() telemetry.Config {
 	return now
 }
 
-// queued is how things stand with what is sent later.
+// queued returns the state of the queue of jobs.
 func (a *App) queued() telemetry.Queue {
 	lanes, totals := a.options.Queue.Status()
 	now := telemetry.Queue{Jobs: totals.Jobs, MostJobs: totals.MostJobs, Bytes: totals.Bytes, MostBytes: totals.MostBytes, File: totals.File, Unreadable: totals.Unreadable}
@@ -67,7 +67,7 @@ func (a *App) queued() telemetry.Queue {
 	return now
 }
 
-// registered is how things stand with the services that have registered themselves.
+// registered returns the state of the registry.
 func (a *App) registered() (telemetry.Registry, bool) {
 	s, ok := a.registryStatus()
 	return telemetry.Registry{
@@ -78,7 +78,7 @@ func (a *App) registered() (telemetry.Registry, bool) {
 	}, ok
 }
 
-// registryStatus is how this process's registry stands; ok is false where the config has none.
+// registryStatus returns the status of this process's registry; ok is false if the config has none.
 func (a *App) registryStatus() (s registry.Status, ok bool) {
 	if cfg := a.reconciler.Config(); cfg == nil || cfg.Registry == nil {
 		return registry.Status{}, false

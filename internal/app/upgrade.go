@@ -9,20 +9,19 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/listen"
 )
 
-// upgradeTime bounds how long another process may take until it serves.
+// upgradeTime is how long another process may take until it serves.
 const upgradeTime = 2 * time.Minute
 
 var errTooSlow = errors.New("it did not serve in time")
 
-// upgrade is the attempt of another process to take over. It belongs to the
-// goroutine that calls its methods.
+// upgrade is the attempt of another process to take over. It belongs to the goroutine that calls its methods.
 type upgrade struct {
 	next  *listen.Successor // nil while there is none
-	done  chan error        // told once when next serves or has ended
+	done  chan error        // receives once, when next serves or has ended
 	timer *time.Timer
 }
 
-// begin starts the other process, unless one is starting already.
+// begin starts the other process, unless one is already starting.
 func (u *upgrade) begin(a *App) {
 	if u.next != nil {
 		a.options.Log.Warn("an upgrade is under way already", "pid", u.next.PID())
@@ -36,7 +35,7 @@ func (u *upgrade) begin(a *App) {
 	a.options.Log.Info("a new process is started to take over", "program", a.options.Program, "pid", next.PID())
 	u.next, u.done = next, make(chan error, 1)
 	u.timer = time.AfterFunc(upgradeTime, next.Abandon)
-	go func() { u.done <- next.Await() }() // it ends with the process, or when that serves
+	go func() { u.done <- next.Await() }() // it returns when the process ends or serves
 }
 
 // send starts the other process with all sockets.
@@ -55,7 +54,7 @@ func (a *App) send() (*listen.Successor, error) {
 	return parcel.Send(a.options.Program, a.options.Arguments)
 }
 
-// finish gives the process that serves now, nil where it failed: err is why.
+// finish returns the process that serves now, or nil if it failed with err.
 func (u *upgrade) finish(a *App, err error) *listen.Successor {
 	next := u.next
 	if !u.timer.Stop() && err != nil {
@@ -79,19 +78,19 @@ func (u *upgrade) end(a *App) {
 	a.options.Log.Info("the process that should have taken over is ended too", "reason", <-u.done)
 }
 
-// handOver ends this process, whose sockets are the other's now. The admin API
-// ends first, for questions are the other's too.
+// handOver ends this process, whose sockets now belong to the other one. The admin API ends first, because the other
+// process answers its requests too.
 func (a *App) handOver(next *listen.Successor) {
 	a.stopWatching()
 	a.leaving.Store(true)
-	a.options.Queue.Release()    // for the other one waits for it, and its clients with it
-	a.options.Registry.Release() // so does who registers
+	a.options.Queue.Release()    // the other process waits for it, and its clients do too
+	a.options.Registry.Release() // so do clients that register
 	a.options.Log.Info("the new process serves; this one ends", "pid", next.PID())
 	a.notify("MAINPID=" + strconv.Itoa(next.PID()))
 	if a.admin != nil {
 		a.admin.leave()
 	}
-	a.unshelve() // what is kept is the other's too
+	a.unshelve() // the other process uses what is kept too
 	ctx, cancel := context.WithTimeout(context.Background(), a.Drain())
 	defer cancel()
 	a.reconciler.HandOver(ctx)

@@ -16,12 +16,12 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/secure"
 )
 
-// Server is what serves a socket.
+// Server serves a socket.
 type Server interface {
 	// Leave makes every response say that its connection ends.
 	Leave()
-	// Shutdown takes no new connections, lets requests under way finish until
-	// ctx ends, and then closes what is left; idle connections when idle ends.
+	// Shutdown accepts no new connections and lets requests under way finish until ctx ends. Then it closes what is
+	// left; it closes idle connections when idle ends.
 	Shutdown(ctx, idle context.Context) error
 }
 
@@ -30,14 +30,14 @@ type Site struct {
 	Socket  string // its name
 	Handler http.Handler
 	TLS     *tls.Config // nil: plain
-	// Announced are the peers that tell by the PROXY protocol whose connection it
-	// is, as every one must; nil: none does.
+	// Announced are the peers that announce the real client with the PROXY protocol, as every connection then must;
+	// nil: no peer does.
 	Announced *listen.Announced
 	Limits    config.Limits
 	Engine    config.Engine
 }
 
-// binding is an address that is bound, with the server that has it now.
+// binding is a bound address, with the server that has it now.
 type binding struct {
 	key    string // see addressKey
 	name   string // of the socket, in the config that serves
@@ -52,14 +52,14 @@ type binding struct {
 // mode is what a server is made for; another mode needs another server.
 type mode struct {
 	secure    bool
-	announced string        // by whom, "" for nobody
+	announced string        // by which peers, "" for none
 	limits    config.Limits // those of the wire
 	engine    config.Engine
 }
 
 func modeOf(secure bool, announced *listen.Announced, cfg *config.Config) mode {
 	limits := cfg.Limits
-	limits.InFlight, limits.BodyBytes, limits.MemoryBytes = 0, 0, 0 // held elsewhere
+	limits.InFlight, limits.BodyBytes, limits.MemoryBytes = 0, 0, 0 // enforced elsewhere
 	m := mode{secure: secure, limits: limits, engine: cfg.Engine.OrUsual()}
 	if announced != nil {
 		m.announced = fmt.Sprint("by ", announced.By)
@@ -67,8 +67,7 @@ func modeOf(secure bool, announced *listen.Announced, cfg *config.Config) mode {
 	return m
 }
 
-// announcedOn tells who may announce connections on a socket, nil where they come
-// by themselves.
+// announcedOn returns the peers that may announce connections on a socket, nil if none may.
 func announcedOn(cfg *config.Config, socket string) *listen.Announced {
 	i := slices.IndexFunc(cfg.Listeners, func(l config.Listener) bool { return l.Socket == socket })
 	if i < 0 || cfg.Listeners[i].Announced == nil {
@@ -80,8 +79,8 @@ func announcedOn(cfg *config.Config, socket string) *listen.Announced {
 	return &listen.Announced{By: cfg.TrustedProxies}
 }
 
-// addressKey tells sockets apart, whatever configs call them: by their address,
-// and where the system chooses the port, by their name too.
+// addressKey identifies a socket, whatever name configs give it: by its address, and also by its name if the system
+// chooses the port.
 func addressKey(s config.Socket) string {
 	if _, port, err := net.SplitHostPort(s.Address); err == nil && port == "0" {
 		return s.Address + " " + s.Name
@@ -89,8 +88,8 @@ func addressKey(s config.Socket) string {
 	return s.Address
 }
 
-// open binds the addresses that cfg has and we have not; nothing is accepted on
-// them yet. Where one fails, those before it are closed again.
+// open binds the addresses of cfg that are not bound yet; nothing is accepted on them yet. If one fails, those opened
+// before it are closed again.
 func (r *Reconciler) open(cfg *config.Config) (map[string]*socket, error) {
 	opened := map[string]*socket{}
 	for _, s := range served(cfg) {
@@ -98,14 +97,14 @@ func (r *Reconciler) open(cfg *config.Config) (map[string]*socket, error) {
 		if r.bound[key] != nil || opened[key] != nil {
 			continue
 		}
-		r.leaving.Wait() // it may be one of those, or covered by one
+		r.leaving.Wait() // the address may be one that is being released, or be covered by one
 		l, err := r.options.Open(listen.Want{Key: key, Address: s.Address, Listeners: listenersOn(cfg, s)})
 		if err == nil {
 			opened[key], err = newSocket(l)
 		}
 		if err != nil {
 			for _, o := range opened {
-				_ = o.close() // it has served nobody
+				_ = o.close() // it has served no client
 			}
 			return nil, r.explainBusy(s, err)
 		}
@@ -113,7 +112,7 @@ func (r *Reconciler) open(cfg *config.Config) (map[string]*socket, error) {
 	return opened, nil
 }
 
-// listenersOn are the names of a socket's listeners, and its own.
+// listenersOn returns the names of a socket's listeners, and its own name.
 func listenersOn(cfg *config.Config, s config.Socket) []string {
 	names := []string{s.Name}
 	for _, l := range cfg.Listeners {
@@ -124,9 +123,9 @@ func listenersOn(cfg *config.Config, s config.Socket) []string {
 	return names
 }
 
-// explainBusy adds what only we know: that it is ourselves who hold the port.
+// explainBusy adds to the error that this process itself holds the port, if it does; the system does not say so.
 func (r *Reconciler) explainBusy(s config.Socket, err error) error {
-	_, port, _ := net.SplitHostPort(s.Address) // "" for Unix sockets, which no address below has
+	_, port, _ := net.SplitHostPort(s.Address) // "" for Unix sockets, which matches no address below
 	for _, b := range r.bound {
 		if _, held, _ := net.SplitHostPort(b.socket.listener.Addr().String()); held == port && port != "" {
 			return fmt.Errorf("socket %s: this gateway itself listens on %s, which covers port %s; "+
@@ -136,8 +135,8 @@ func (r *Reconciler) explainBusy(s config.Socket, err error) error {
 	return fmt.Errorf("socket %s: %w", s.Name, err)
 }
 
-// served are the sockets that have an HTTP listener. What else objects may ask for
-// (TCP, UDP, TLS passthrough) is not answered with HTTP by mistake.
+// served returns the sockets that have an HTTP listener. Other protocols that objects may ask for (TCP, UDP, TLS
+// passthrough) must not be answered with HTTP by mistake.
 func served(cfg *config.Config) []config.Socket {
 	return slices.DeleteFunc(slices.Clone(cfg.Sockets), func(s config.Socket) bool {
 		return !slices.ContainsFunc(cfg.Listeners, func(l config.Listener) bool {
@@ -146,7 +145,7 @@ func served(cfg *config.Config) []config.Socket {
 	})
 }
 
-// socketNames are the names of sockets by their keys, where these differ.
+// socketNames maps the keys of sockets to their names, where these differ.
 func socketNames(cfg *config.Config) map[string]string {
 	names := map[string]string{}
 	for _, s := range served(cfg) {
@@ -157,8 +156,8 @@ func socketNames(cfg *config.Config) map[string]string {
 	return names
 }
 
-// keep makes the servers of sockets that cfg has not go on with the snapshot that
-// serves now, until release is called.
+// keep makes the servers of sockets that cfg does not have continue with the snapshot that serves now, until release is
+// called.
 func (r *Reconciler) keep(cfg *config.Config) (release func()) {
 	wanted := map[string]bool{}
 	for _, s := range served(cfg) {
@@ -177,9 +176,8 @@ func (r *Reconciler) keep(cfg *config.Config) (release func()) {
 	}
 }
 
-// serve gives every socket of cfg a server of the right mode. It gives the servers
-// that are gone, whose connections are still open, and the sockets that are not
-// wanted any more. The snapshot serves already.
+// serve gives every socket of cfg a server of the right mode. It returns the replaced servers, whose connections are
+// still open, and the sockets that are no longer wanted. The snapshot already serves.
 func (r *Reconciler) serve(cfg *config.Config, s *snapshot.Snapshot, opened map[string]*socket) (gone []Server, unwanted []*binding) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -207,7 +205,7 @@ func (r *Reconciler) serve(cfg *config.Config, s *snapshot.Snapshot, opened map[
 		if !wanted[key] {
 			unwanted = append(unwanted, b)
 			delete(r.bound, key)
-			_ = b.loan.quieten() // where it is closed already, nobody connects
+			_ = b.loan.quieten() // if it is closed already, no client can connect
 		}
 	}
 	return gone, unwanted
@@ -217,7 +215,7 @@ func (r *Reconciler) site(b *binding, announced *listen.Announced, cfg *config.C
 	return Site{Socket: b.name, Handler: b.handler, TLS: r.tls(b), Announced: announced, Limits: cfg.Limits, Engine: cfg.Engine.OrUsual()}
 }
 
-// retire takes the socket away from its server, which accepts nothing any more.
+// retire takes the socket away from its server, which then accepts nothing more.
 func (r *Reconciler) retire(b *binding) Server {
 	if err := b.loan.Close(); err != nil {
 		r.options.Log.Warn("a socket could not be handed on", "socket", b.name, "error", err)
@@ -225,8 +223,8 @@ func (r *Reconciler) retire(b *binding) Server {
 	return b.server
 }
 
-// giveUp gives up addresses, each once its server has taken what waited there. It
-// gives the servers.
+// giveUp releases addresses, each once its server has accepted the connections that waited there. It returns the
+// servers.
 func (r *Reconciler) giveUp(bindings []*binding) (gone []Server) {
 	var all sync.WaitGroup
 	for _, b := range bindings {
@@ -246,7 +244,7 @@ func (r *Reconciler) giveUp(bindings []*binding) (gone []Server) {
 	return gone
 }
 
-// leaveTo closes our side of sockets that another process listens on.
+// leaveTo closes this process's side of sockets that another process listens on.
 func (r *Reconciler) leaveTo(bindings []*binding) (gone []Server) {
 	for _, b := range bindings {
 		gone = append(gone, r.retire(b))
@@ -260,7 +258,7 @@ func (r *Reconciler) leaveTo(bindings []*binding) (gone []Server) {
 	return gone
 }
 
-// tls gives every handshake the policy of the snapshot that serves then.
+// tls gives every handshake the policy of the snapshot that serves at that moment.
 func (r *Reconciler) tls(b *binding) *tls.Config {
 	if !b.mode.secure {
 		return nil
@@ -270,7 +268,7 @@ func (r *Reconciler) tls(b *binding) *tls.Config {
 		MinVersion: config.DefaultMinVersion,
 		GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 			name := secure.ServerName(hello)
-			policy := handler.Snapshot().Policy(key, name) // there was one before there was a server
+			policy := handler.Snapshot().Policy(key, name) // there was a snapshot before there was a server
 			if policy == nil {
 				log.Debug("a TLS handshake is refused: no listener has the name", "socket", key, "name", name)
 				return secure.Refusal(), nil

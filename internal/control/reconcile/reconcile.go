@@ -1,5 +1,4 @@
-// Package reconcile is the only writer of the snapshot: it takes one valid
-// config after the other from listening to serving, in the order
+// Package reconcile is the only writer of the snapshot. It applies one valid config at a time, in the order
 //
 //	compile -> run the tests -> bind what is new -> swap -> serve -> drain what is gone -> report
 //
@@ -30,40 +29,38 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/listen"
 )
 
-// Options are what a Reconciler is made of.
+// Options configure a Reconciler.
 type Options struct {
 	Compiler *compile.Compiler
 	Gateway  *snapshot.Gateway
-	// Open binds an address, or finds it bound. The listener has a SetDeadline, as
+	// Open binds an address, or returns a listener that is already bound to it. The listener has a SetDeadline, like
 	// those of package net.
 	Open func(listen.Want) (net.Listener, error)
 	// Serve serves a site on l, which it closes, until Shutdown.
 	Serve func(l net.Listener, s Site) Server
-	// Applied is told each config that serves from now on; it may be nil.
+	// Applied is called with each config that serves from now on; it may be nil.
 	Applied func(*config.Config)
-	// Ending is called when everything ends, beside the requests under way and before what is
-	// behind them; it returns by the end of ctx. It may be nil.
+	// Ending is called when everything ends, concurrently with the requests under way, and before the parts behind them
+	// end. It returns by the end of ctx. It may be nil.
 	Ending func(ctx context.Context)
 	Log    *slog.Logger
-	// Drain replaces the time of config.Shutdown for what was replaced and may still
-	// be used; 0: that one.
+	// Drain replaces the drain time of config.Shutdown for replaced parts that may still be used; 0: the config's.
 	Drain time.Duration
-	// IdleGrace is how long idle connections are kept when the gateway ends, for a
-	// request may be on its way on them.
+	// IdleGrace is how long idle connections are kept when the gateway ends, because a request may be on its way on
+	// them.
 	IdleGrace time.Duration
 }
 
-// ErrRefused is the error of Apply where it is the config that cannot serve, as
-// its problems say, and not the machine.
+// ErrRefused is the error of Apply if the config cannot serve, as its problems say, and the machine is not the cause.
 var ErrRefused = errors.New("the configuration was refused")
 
-// Report tells what became of a config.
+// Report is the result of applying a config.
 type Report struct {
 	Digest   string
 	Time     time.Time
 	Applied  bool
-	Changes  []config.Change // from the config before, where it was applied or could be
-	Problems []doc.Problem   // errors where it was refused, else warnings
+	Changes  []config.Change // from the previous config, if this one was or could be applied
+	Problems []doc.Problem   // errors if it was refused, else warnings
 }
 
 // Reconciler applies configs one at a time. Its methods may be called concurrently.
@@ -73,28 +70,28 @@ type Reconciler struct {
 	applying sync.Mutex // one Apply or Close at a time
 	closed   bool
 	draining sync.WaitGroup
-	leaving  sync.WaitGroup     // addresses that are being given up
-	hurry    context.CancelFunc // ends what drains
+	leaving  sync.WaitGroup     // addresses that are being released
+	hurry    context.CancelFunc // cancels life
 	life     context.Context    //nolint:containedctx // of what drains, from New to the end of Close
-	unkeep   context.CancelFunc // ends keeping
+	unkeep   context.CancelFunc // cancels keeping
 	keeping  context.Context    //nolint:containedctx // of idle connections of servers that were replaced, from New to Close
 
-	mu     sync.Mutex          // for what can be asked meanwhile
+	mu     sync.Mutex          // for the fields that can be read meanwhile
 	bound  map[string]*binding // by addressKey; written under both locks
 	config *config.Config
 	last   Report // of the latest attempt
 	serves Report // of the config that serves
 }
 
-// New makes a Reconciler that serves nothing yet.
+// New returns a Reconciler that serves nothing yet.
 func New(o Options) *Reconciler {
 	life, hurry := context.WithCancel(context.Background())
 	keeping, unkeep := context.WithCancel(life)
 	return &Reconciler{options: o, bound: map[string]*binding{}, life: life, hurry: hurry, keeping: keeping, unkeep: unkeep}
 }
 
-// Apply makes cfg, which was validated, the one that serves. The error is nil
-// where it was applied; otherwise the report's problems say why it was not.
+// Apply makes cfg, which was validated, the config that serves. The error is nil if it was applied; otherwise the
+// report's problems say why it was not.
 func (r *Reconciler) Apply(cfg *config.Config, digest string) (Report, error) {
 	r.applying.Lock()
 	defer r.applying.Unlock()
@@ -114,9 +111,8 @@ func (r *Reconciler) Apply(cfg *config.Config, digest string) (Report, error) {
 	return report, err
 }
 
-// Try does with cfg everything that Apply does before anything changes, but for
-// binding new sockets, and ends what was made for it. The error is ErrRefused where
-// it cannot serve.
+// Try does everything with cfg that Apply does before anything changes, except for binding new sockets, and then
+// discards the result. The error is ErrRefused if cfg cannot serve.
 func (r *Reconciler) Try(cfg *config.Config, digest string) (Report, error) {
 	r.applying.Lock()
 	defer r.applying.Unlock()
@@ -131,8 +127,8 @@ func (r *Reconciler) Try(cfg *config.Config, digest string) (Report, error) {
 	return report, nil
 }
 
-// Refuse notes a config that had problems before it could be applied, so that
-// Last tells of it. What serves goes on.
+// Refuse records a config that had problems before it could be applied, so that Last reports it. The config that serves
+// is not affected.
 func (r *Reconciler) Refuse(digest string, problems []doc.Problem) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -165,7 +161,7 @@ func (r *Reconciler) apply(cfg *config.Config, digest string) ([]doc.Problem, er
 	return problems, nil
 }
 
-// prepare makes a snapshot of cfg that does not serve yet.
+// prepare compiles cfg into a snapshot that does not serve yet.
 func (r *Reconciler) prepare(cfg *config.Config, digest string) (*compile.Pending, []doc.Problem, error) {
 	if r.closed {
 		return nil, nil, errors.New("the gateway is shutting down")
@@ -187,7 +183,7 @@ func (r *Reconciler) abort(pending *compile.Pending, cfg *config.Config) {
 	pending.Abort(ctx)
 }
 
-// drainTime is how long what cfg replaces may still be used.
+// drainTime returns how long the parts that cfg replaces may still be used.
 func (r *Reconciler) drainTime(cfg *config.Config) time.Duration {
 	if cfg == nil {
 		cfg = &config.Config{}
@@ -195,22 +191,21 @@ func (r *Reconciler) drainTime(cfg *config.Config) time.Duration {
 	return cmp.Or(r.options.Drain, cfg.Shutdown.Drain, config.DefaultShutdown().Drain)
 }
 
-// lastIdle is what is left of a drain time when idle connections are closed.
+// lastIdle is how long before the end of a drain time idle connections are closed.
 const lastIdle = time.Second
 
-// replaced is what a new snapshot does not use.
+// replaced holds what a new snapshot does not use.
 type replaced struct {
-	unused  <-chan struct{}       // closed when nothing of the snapshot before is held; nil where there was none
-	servers []Server              // of sockets that have others now
-	sockets []*binding            // that are given up, with their servers
-	served  func()                // to be called when those have ended
-	release func(context.Context) // ends the parts of the snapshot before
+	unused  <-chan struct{}       // closed when no request holds the previous snapshot; nil if there was none
+	servers []Server              // of sockets that have other servers now
+	sockets []*binding            // sockets that are released, with their servers
+	served  func()                // to be called when the servers of sockets have ended
+	release func(context.Context) // ends the parts of the previous snapshot
 }
 
-// drain ends in the background what was replaced: servers once their requests are
-// answered, and the parts of the snapshot before once no request holds it. There is
-// no hurry, so that connections are kept until each was told on a response that it
-// ends.
+// drain ends in the background what was replaced: servers once their requests are answered, and the parts of the
+// previous snapshot once no request holds it. There is no hurry, so connections are kept until each has been told on a
+// response that it ends.
 func (r *Reconciler) drain(d time.Duration, was replaced) {
 	r.leaving.Add(1)
 	r.draining.Go(func() {
@@ -235,8 +230,7 @@ func (r *Reconciler) drain(d time.Duration, was replaced) {
 	})
 }
 
-// shutdown ends servers within ctx. Idle connections are kept for a time, and not
-// longer than keep.
+// shutdown ends servers within ctx. Idle connections are kept for idleTime, but not longer than keep.
 func (r *Reconciler) shutdown(ctx, keep context.Context, idleTime time.Duration, servers []Server) {
 	idle, cancel := context.WithTimeout(keep, idleTime)
 	defer cancel()
@@ -251,7 +245,7 @@ func (r *Reconciler) shutdown(ctx, keep context.Context, idleTime time.Duration,
 	wait.Wait()
 }
 
-// Addresses gives where each socket really listens, by name.
+// Addresses returns the address on which each socket really listens, by name.
 func (r *Reconciler) Addresses() map[string]string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -262,7 +256,7 @@ func (r *Reconciler) Addresses() map[string]string {
 	return addresses
 }
 
-// Secure tells which sockets speak TLS, by name.
+// Secure reports which sockets speak TLS, by name.
 func (r *Reconciler) Secure() map[string]bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -273,57 +267,55 @@ func (r *Reconciler) Secure() map[string]bool {
 	return secure
 }
 
-// Config is the config that serves, nil before the first; it must not be changed.
+// Config returns the config that serves, nil before the first; it must not be changed.
 func (r *Reconciler) Config() *config.Config {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.config
 }
 
-// Files gives the files that the latest config named, each with the digest of what
-// it held before it was read, all zeros where it could not be; see secret.FileDigest.
+// Files returns the files that the latest config named, each with the digest of its content before it was read, or all
+// zeros if it could not be read; see secret.FileDigest.
 func (r *Reconciler) Files() map[string][sha256.Size]byte { return r.options.Compiler.Files() }
 
-// Last is the report of the latest Apply or Refuse.
+// Last returns the report of the latest Apply or Refuse.
 func (r *Reconciler) Last() Report {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.last
 }
 
-// Serves is the report of the config that serves.
+// Serves returns the report of the config that serves.
 func (r *Reconciler) Serves() Report {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.serves
 }
 
-// Leave makes every response say that its connection ends, so that clients go
-// elsewhere; everything is served on.
+// Leave makes every response say that its connection ends, so that clients go elsewhere. Everything is still served.
 func (r *Reconciler) Leave() {
 	r.applying.Lock()
 	defer r.applying.Unlock()
-	r.closed = true // another config would bring servers that do not know
+	r.closed = true // another config would bring servers that do not say so
 	for _, b := range r.bound {
 		b.server.Leave()
 	}
 }
 
-// Close stops serving: sockets first, then everything behind them. Requests
-// under way may finish until ctx ends. After it nothing can be applied.
+// Close stops serving: sockets first, then everything behind them. Requests under way may finish until ctx ends. After
+// Close nothing can be applied.
 func (r *Reconciler) Close(ctx context.Context) {
 	r.end(ctx, r.options.IdleGrace, r.giveUp)
 }
 
-// HandOver is Close for sockets that another process has too: what waits on them
-// is left to it. As nobody waits for the end of this one, idle connections are kept
-// for as long as ctx allows.
+// HandOver is Close for sockets that another process has too: connections that wait on them are left to that process.
+// Because nothing waits for the end of this process, idle connections are kept for as long as ctx allows.
 func (r *Reconciler) HandOver(ctx context.Context) {
 	end, _ := ctx.Deadline()
 	r.end(ctx, time.Until(end)-lastIdle, r.leaveTo)
 }
 
-// end stops serving; free gives the sockets of bindings away, and their servers back.
+// end stops serving. free releases the sockets of bindings and returns their servers.
 func (r *Reconciler) end(ctx context.Context, idle time.Duration, free func([]*binding) []Server) {
 	r.applying.Lock()
 	defer r.applying.Unlock()
@@ -336,7 +328,7 @@ func (r *Reconciler) end(ctx context.Context, idle time.Duration, free func([]*b
 	}
 	gone := free(r.unbind())
 	r.shutdown(ctx, ctx, idle, gone)
-	select { // a WebSocket's function may be told of its end once its connection has gone
+	select { // a WebSocket's function may be called about its end after its connection has gone
 	case <-r.options.Gateway.Quiet():
 	case <-ctx.Done():
 	}
@@ -346,7 +338,7 @@ func (r *Reconciler) end(ctx context.Context, idle time.Duration, free func([]*b
 	r.hurry()
 }
 
-// Pack puts every socket into a parcel for the process that takes over.
+// Pack adds every socket to the parcel for the process that takes over.
 func (r *Reconciler) Pack(p *listen.Parcel) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -358,7 +350,7 @@ func (r *Reconciler) Pack(p *listen.Parcel) error {
 	return nil
 }
 
-// unbind forgets every socket.
+// unbind removes and returns every binding.
 func (r *Reconciler) unbind() []*binding {
 	r.mu.Lock()
 	defer r.mu.Unlock()

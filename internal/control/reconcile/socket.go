@@ -12,9 +12,8 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/listen"
 )
 
-// socket is a bound address. It is lent to one server after the other, so that
-// a new server takes over without the address being given up: connections that
-// arrive in between wait in the socket's queue.
+// socket is a bound address. It is lent to one server after the other, so that a new server takes over without the
+// address being released: connections that arrive in between wait in the socket's queue.
 type socket struct {
 	listener net.Listener
 	deadline func(time.Time) error // the listener's, which wakes its Accept
@@ -30,27 +29,27 @@ func newSocket(l net.Listener) (*socket, error) {
 	return &socket{listener: l, deadline: d.SetDeadline}, nil
 }
 
-// lend gives the socket to a server, as a listener whose Close gives it back.
-// The loan before must have ended before its Accept is called.
+// lend lends the socket to a server, as a listener whose Close gives it back. The previous loan must have ended before
+// Accept is called on the new one.
 func (s *socket) lend() *loan { return &loan{socket: s, empty: make(chan struct{})} }
 
-// close gives up the address.
+// close releases the address.
 func (s *socket) close() error { return s.listener.Close() }
 
-// loan is a socket in the hands of one server. It implements net.Listener.
+// loan is a socket while one server has it. It implements net.Listener.
 type loan struct {
 	socket *socket
 	ended  atomic.Bool
 	ending sync.Mutex // orders SetDeadline with the end
 
-	last    atomic.Bool // takes what waits, and then ends
-	quiet   atomic.Bool // written before last: nothing more comes
+	last    atomic.Bool // accepts the waiting connections, and then ends
+	quiet   atomic.Bool // written before last: no new connections arrive
 	empty   chan struct{}
-	emptied sync.Once // closes empty, when nothing waits any more
+	emptied sync.Once // closes empty, when no connection is waiting any more
 }
 
-// Accept gives the next connection, net.ErrClosed after the end. One that came
-// while the loan ended is still this server's, for its client may have asked already.
+// Accept returns the next connection, and net.ErrClosed after the end. A connection that arrived while the loan ended
+// still belongs to this server, because its client may have sent a request already.
 func (l *loan) Accept() (net.Conn, error) {
 	l.socket.turn.Lock()
 	defer l.socket.turn.Unlock()
@@ -70,9 +69,8 @@ func (l *loan) Accept() (net.Conn, error) {
 	}
 }
 
-// rest gives what waits when the time of the last Accept is over, net.ErrClosed
-// after it. The time alone tells nothing: on a busy machine it is over before the
-// server has accepted anything.
+// rest returns the waiting connections once the deadline of the last Accept has passed, and net.ErrClosed after them.
+// The deadline alone says nothing: on a busy machine it passes before the server has accepted anything.
 func (l *loan) rest() (net.Conn, error) {
 	if l.quiet.Load() {
 		if c, err := listen.Waiting(l.socket.listener); c != nil || err != nil {
@@ -83,7 +81,7 @@ func (l *loan) rest() (net.Conn, error) {
 	return nil, net.ErrClosed
 }
 
-// Addr is the address that is bound.
+// Addr returns the address that is bound.
 func (l *loan) Addr() net.Addr { return l.socket.listener.Addr() }
 
 // SetDeadline bounds Accept.
@@ -96,25 +94,25 @@ func (l *loan) SetDeadline(t time.Time) error {
 	return l.socket.deadline(t)
 }
 
-// Close gives the socket back and returns when no Accept is under way any
-// more. The address stays bound, and what waits in its queue is for the next.
+// Close gives the socket back and returns when no Accept is under way any more. The address stays bound, and the next
+// server accepts the connections that wait in its queue.
 func (l *loan) Close() error {
 	l.ending.Lock()
 	defer l.ending.Unlock()
 	return l.end()
 }
 
-// How long the server of an address that is given up takes connections.
+// How long the server of a released address accepts connections.
 const (
-	// lastAccept is for those that are being made: to a client that has heard of it,
-	// one is there before the last packet of its handshake has come.
+	// lastAccept is for connections that are being established: a client may consider its connection open before the
+	// last packet of the handshake has arrived here.
 	lastAccept = 200 * time.Millisecond
-	// lastAccepts bounds how long it may take with those that wait then.
+	// lastAccepts is how much longer it may take to accept the connections that wait then.
 	lastAccepts = 5 * time.Second
 )
 
-// finish is Close for an address that is given up: what waits in its queue is
-// still taken, for the kernel would reset it.
+// finish is Close for an address that is released: connections in its queue are still accepted, as the kernel would
+// otherwise reset them.
 func (l *loan) finish() error {
 	if err := l.quieten(); err != nil {
 		return err
@@ -128,7 +126,7 @@ func (l *loan) finish() error {
 	return l.Close()
 }
 
-// quieten begins to finish: from now on no client connects anew.
+// quieten begins to finish: from now on no client can open a new connection.
 func (l *loan) quieten() error {
 	l.ending.Lock()
 	defer l.ending.Unlock()
@@ -143,7 +141,7 @@ func (l *loan) quieten() error {
 	return nil
 }
 
-// end is called with ending locked.
+// end ends the loan. The caller holds ending.
 func (l *loan) end() error {
 	if l.ended.Swap(true) {
 		return nil
