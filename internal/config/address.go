@@ -13,8 +13,8 @@ import (
 	"github.com/weir-gateway/weir/internal/base/pattern"
 )
 
-// checkAddress says what is wrong with "host" or "host:port"; with needPort the
-// port must be there. IPv6 addresses stand in brackets.
+// checkAddress returns what is wrong with "host" or "host:port"; with needPort, the port is required. IPv6 addresses
+// stand in brackets.
 func checkAddress(address string, needPort bool) error {
 	if err := checkBrackets(address); err != nil {
 		return err
@@ -55,7 +55,7 @@ func checkAddress(address string, needPort bool) error {
 	return nil
 }
 
-// checkBrackets says what is wrong with an address that begins with a bracket.
+// checkBrackets returns what is wrong with an address that begins with a bracket.
 func checkBrackets(address string) error {
 	inside, bracketed := strings.CutPrefix(address, "[")
 	if !bracketed {
@@ -71,9 +71,8 @@ func checkBrackets(address string) error {
 	return nil
 }
 
-// endsInNumber tells whether the last label is a number, which no top-level domain is: such a
-// host was meant to be an address, and others read it as one (the WHATWG's URL Standard,
-// "ends in a number checker").
+// endsInNumber reports whether the last label is a number, which is true of no top-level domain. The writer of such a
+// host meant an address, and other programs read it as one (the WHATWG's URL Standard, "ends in a number checker").
 func endsInNumber(host string) bool {
 	host = strings.TrimSuffix(host, ".")
 	last := host[strings.LastIndexByte(host, '.')+1:]
@@ -87,8 +86,7 @@ func endsInNumber(host string) bool {
 // unixScheme begins the address of a Unix socket.
 const unixScheme = "unix"
 
-// checkEndpoint says what is wrong with the address of an endpoint: "host:port"
-// or "unix:/path".
+// checkEndpoint returns what is wrong with the address of an endpoint: "host:port" or "unix:/path".
 func checkEndpoint(address string) error {
 	if path, ok := strings.CutPrefix(address, unixScheme+":"); ok {
 		return CheckUnixPath(path)
@@ -96,12 +94,11 @@ func checkEndpoint(address string) error {
 	return checkAddress(address, true)
 }
 
-// longestUnixPath is what every system has room for (the smallest sun_path has
-// 104 bytes, one of which ends it).
+// longestUnixPath is the longest path that fits on every system (the smallest sun_path has 104 bytes, one of which is
+// the terminating zero).
 const longestUnixPath = 103
 
-// CheckUnixPath says what is wrong with the path of a Unix socket that is
-// connected to.
+// CheckUnixPath returns what is wrong with the path of a Unix socket to connect to.
 func CheckUnixPath(path string) error {
 	switch {
 	case strings.HasPrefix(path, "//"):
@@ -120,8 +117,8 @@ func CheckUnixPath(path string) error {
 	return nil
 }
 
-// checkBind says what is wrong with an address to listen on: ":8080",
-// "127.0.0.1:8080", "[::1]:8080", "localhost:8080" or "unix:/run/weir.sock".
+// checkBind returns what is wrong with an address to listen on: ":8080", "127.0.0.1:8080", "[::1]:8080",
+// "localhost:8080" or "unix:/run/weir.sock".
 func checkBind(address string) error {
 	if path, ok := strings.CutPrefix(address, unixScheme+":"); ok {
 		if path == "" {
@@ -151,14 +148,14 @@ func checkBind(address string) error {
 	return nil
 }
 
-// sameBind tells whether two addresses cannot both be listened on. Port 0 is a
-// free one, another each time.
+// sameBind reports whether it is impossible to listen on both addresses. Port 0 is a free port, a different one each
+// time.
 func sameBind(a, b string) bool {
 	_, port, err := net.SplitHostPort(a)
 	return a == b && (err != nil || strings.HasPrefix(a, "unix:") || port != "0")
 }
 
-// isLocal tells whether only this machine reaches a bound address.
+// isLocal reports whether only this machine can reach a bound address.
 func isLocal(address string) bool {
 	if strings.HasPrefix(address, "unix:") {
 		return true

@@ -9,9 +9,8 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// AddTests gives the text of a file with further tests behind those that it has, in
-// the standard layout; everything else stays as it was written. The error says why
-// there is no place for them.
+// AddTests returns the text of a file with tests appended to its own, in the standard layout; everything else stays as
+// it was written. The error says why they cannot be added.
 func AddTests(file Source, tests []Test) ([]byte, error) {
 	if len(tests) == 0 {
 		return file.Data, nil
@@ -48,7 +47,7 @@ func AddTests(file Source, tests []Test) ([]byte, error) {
 	return checkAdded(file, root, out.Bytes(), len(tests))
 }
 
-// checkAdded holds that nothing but the tests has come to a file.
+// checkAdded checks that nothing but the tests has been added to a file.
 func checkAdded(file Source, before *doc.Node, text []byte, added int) ([]byte, error) {
 	var ps doc.Problems
 	text = doc.Format(file.Path, text, &ps)
@@ -67,8 +66,7 @@ func itemsOf(n *doc.Node) int {
 	return len(n.Items)
 }
 
-// placeForTests finds the line before which tests are added, how far they are
-// indented, and what stands before the first of them.
+// placeForTests finds the line before which tests are added, their indentation, and the text before the first of them.
 func placeForTests(root *doc.Node, lines []string) (at, indent int, head string, err error) {
 	for i, e := range root.Entries {
 		if e.Key != "tests" {
@@ -85,7 +83,7 @@ func placeForTests(root *doc.Node, lines []string) (at, indent int, head string,
 		at = len(lines)
 		if i+1 < len(root.Entries) {
 			at = root.Entries[i+1].KeyPos.Line - 1
-			for at > 0 && isLoose(lines[at-1]) { // comments belong to what follows them
+			for at > 0 && isLoose(lines[at-1]) { // comments belong to the lines after them
 				at--
 			}
 		}
@@ -99,13 +97,12 @@ func placeForTests(root *doc.Node, lines []string) (at, indent int, head string,
 	return len(lines), step, head, nil
 }
 
-// isLoose tells a line that belongs to no value: an empty one, or a comment that is
-// not indented.
+// isLoose reports whether a line belongs to no value: an empty line, or a comment that is not indented.
 func isLoose(line string) bool {
 	return strings.TrimSpace(line) == "" || strings.HasPrefix(line, "#")
 }
 
-// shortTest is a test as people write it.
+// shortTest returns a test in the form in which people write it.
 func shortTest(t Test) *doc.Node {
 	f := newFields()
 	q := t.Request

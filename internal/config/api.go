@@ -7,17 +7,17 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// apiNames are the APIs that have a listener of their own, as people are told of them.
+// apiNames are the APIs that have a listener of their own, with the names that messages use for them.
 var apiNames = map[string]string{LambdaAPIName: "the API of AWS Lambda", RegistryName: "the registry"}
 
-// pendingAPI is a listener of an API, which is added behind all others.
+// pendingAPI is the listener of an API. It is added after all others.
 type pendingAPI struct {
 	listener Listener
 	address  string
 }
 
-// decodeAPI reads the form of an API, which is its address alone, or whole, with all of its keys; at and address are
-// fields of whole. who is the key below which it stands who may call: where it is there, somebody must be.
+// decodeAPI reads the form of an API, either its address alone or the map whole with all of its keys. at and address
+// point to fields of whole. who is the key for the permitted callers; if it is present, it must not be empty.
 func decodeAPI(n *doc.Node, at *doc.Pos, address *string, whole any, who string, nobody doc.Problem, ps *doc.Problems) {
 	if n.Kind == doc.Scalar {
 		*at = n.Pos
@@ -31,8 +31,8 @@ func decodeAPI(n *doc.Node, at *doc.Pos, address *string, whole any, who string,
 	}
 }
 
-// api lowers what the forms of APIs have in common to a listener of its own, which no route attaches to; false: there
-// can be none.
+// api lowers what all APIs have in common to a listener of its own, which no route attaches to. It returns false if
+// there can be no such listener.
 func (l *loader) api(name, address string, tls *tlsForm, at doc.Pos) bool {
 	var own doc.Problems
 	secure := tls.tls(&own)
@@ -48,7 +48,7 @@ func (l *loader) api(name, address string, tls *tlsForm, at doc.Pos) bool {
 	return true
 }
 
-// api prints an API: its address, what more puts there, and how it is secured.
+// api prints an API: its address, the entries that more adds, and its TLS.
 func (e expander) api(c *Config, name string, origin Origin, more func(f *fields)) *doc.Node {
 	f := newFields()
 	l := c.listenerOfAPI(name)
@@ -69,7 +69,7 @@ func (l *loader) addAPIs() {
 	}
 }
 
-// listenerOfAPI is where an API is served, nil where it is not.
+// listenerOfAPI returns the listener of an API, or nil if the API is not served.
 func (c *Config) listenerOfAPI(name string) *Listener {
 	if i := slices.IndexFunc(c.Listeners, func(l Listener) bool { return l.API == name }); i >= 0 {
 		return &c.Listeners[i]
@@ -77,7 +77,7 @@ func (c *Config) listenerOfAPI(name string) *Listener {
 	return nil
 }
 
-// alone holds that the listener of an API has its address for itself.
+// alone checks that no other listener shares the address of an API's listener.
 func (c *validator) alone(l *Listener, why string) {
 	for _, other := range c.c.Listeners {
 		if other.Name != l.Name && other.Socket == l.Socket && (other.API == "" || other.API < l.API) {
@@ -86,7 +86,7 @@ func (c *validator) alone(l *Listener, why string) {
 	}
 }
 
-// addressOf is where a listener listens.
+// addressOf returns the address of a listener.
 func (c *Config) addressOf(l Listener) string {
 	if i := slices.IndexFunc(c.Sockets, func(s Socket) bool { return s.Name == l.Socket }); i >= 0 {
 		return c.Sockets[i].Address

@@ -10,10 +10,10 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// Anonymous is the word of a rule that lets callers without any credential pass.
+// Anonymous is the word in a rule that lets callers without any credential pass.
 const Anonymous = "anonymous"
 
-// Auth is one way of recognising callers; Config is its kind's own struct.
+// Auth is one way of recognising callers; Config has the type of its kind.
 type Auth struct {
 	Name   string
 	Group  string
@@ -22,13 +22,12 @@ type Auth struct {
 	Origin Origin
 }
 
-// AuthRule says who may call: whoever one of several alternatives recognises, each
-// of which needs all of its ways. A filter's config that holds one names elements of
-// Config.Auths; Validate holds that they are there and within reach.
+// AuthRule says who may call: every caller that one of several alternatives recognises. An alternative needs all of its
+// ways. If a filter's config holds a rule, the rule names elements of Config.Auths; Validate checks that they exist and
+// are within reach.
 type AuthRule struct {
 	AnyOf [][]AuthName
-	// Anonymous lets callers pass who show no credential at all. One that does not
-	// count is refused nevertheless.
+	// Anonymous lets callers without any credential pass. A credential that is not valid is refused nevertheless.
 	Anonymous bool
 }
 
@@ -82,7 +81,7 @@ func (r *AuthRule) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	}
 }
 
-// plainRule reports what a rule does not have.
+// plainRule reports operators that rules do not have.
 func plainRule(n *doc.Node, ps *doc.Problems) bool {
 	for _, wrong := range []struct{ text, what, why, fix string }{
 		{"(", "auth has parentheses", "& binds more closely than |, and that is all there is", "write each alternative out, as `staff & mtls | partner & mtls`"},
@@ -99,7 +98,7 @@ func plainRule(n *doc.Node, ps *doc.Problems) bool {
 	return true
 }
 
-// alternative reads what stands between two `|`, which begins at offset.
+// alternative reads the text between two `|`, which begins at offset.
 func (r *AuthRule) alternative(n *doc.Node, text string, offset int, ps *doc.Problems) {
 	if strings.TrimSpace(text) == Anonymous {
 		r.Anonymous = true
@@ -132,18 +131,18 @@ func (r *AuthRule) alternative(n *doc.Node, text string, offset int, ps *doc.Pro
 	r.AnyOf = append(r.AnyOf, ways)
 }
 
-// letsAnonymousPass tells whether a filter lets callers pass of whom nothing is known.
+// letsAnonymousPass reports whether a filter lets unknown callers pass.
 func letsAnonymousPass(f Filter) bool {
 	return slices.ContainsFunc(found[AuthRule](f.Config), func(r AuthRule) bool { return r.Anonymous })
 }
 
-// rehearses tells whether a filter that says who is calling is only tried out.
+// rehearses reports whether a filter that recognises callers is a dry run.
 func rehearses(f Filter) bool {
 	r, ok := f.Config.(Rehearsed)
 	return ok && r.Rehearses()
 }
 
-// rehearsals warns of what opens a route, and tells whether something does.
+// rehearsals warns of a dry run, which opens a route, and reports whether there is one.
 func (c *validator) rehearsals(r *Route) bool {
 	i := slices.IndexFunc(r.Filters, rehearses)
 	if i < 0 {
@@ -156,8 +155,7 @@ func (c *validator) rehearsals(r *Route) bool {
 	return true
 }
 
-// notHere refuses a rehearsal where it would open every route that inherits it, those of
-// tomorrow too.
+// notHere refuses a dry run in defaults, where it would open every route that inherits it, including future ones.
 func notHere(f Filter, ps *doc.Problems) {
 	if rehearses(f) {
 		ps.Add(doc.Problem{
@@ -167,8 +165,8 @@ func notHere(f Filter, ps *doc.Problems) {
 	}
 }
 
-// Remote is a URL that the gateway itself calls, as for the keys of an issuer.
-// Groups need a grant for it, as for a backend.
+// Remote is a URL that the gateway itself calls, for example for an issuer's keys. Groups need a grant for it, as for a
+// backend.
 type Remote struct {
 	URL string // absolute, http or https, without user and fragment
 	Pos doc.Pos
@@ -203,12 +201,12 @@ func (r Remote) EncodeDoc() *doc.Node {
 // DocSchema implements doc.SchemaWriter.
 func (Remote) DocSchema() *doc.Schema { return text("a URL") }
 
-// authKinds are those of the full design.
+// authKinds are the kinds of the full design.
 func authKinds() []string {
 	return []string{"jwt", "keys", "basic", "mtls", "introspect", "oidc", "call"}
 }
 
-// auth lowers one way of recognising callers: the kind is told by the key that it has.
+// auth lowers one way of recognising callers; its key decides the kind.
 func (l *loader) auth(e element, group string, ps *doc.Problems) {
 	kind, config, ok := kinded{"auth", l.v.Auths, authKinds()}.read(e, ps)
 	if ok {
@@ -216,7 +214,7 @@ func (l *loader) auth(e element, group string, ps *doc.Problems) {
 	}
 }
 
-// auths holds the rules of names and kinds of the ways of recognising callers.
+// auths checks the names and kinds of the ways of recognising callers.
 func (c *validator) auths() {
 	for i := range c.c.Auths {
 		a := &c.c.Auths[i]
@@ -235,14 +233,14 @@ func (c *validator) auths() {
 		if _, ok := find(c.v.Auths, a.Kind); !ok {
 			c.add(a.Origin.at(), fmt.Sprintf("the auth %q is of the unknown kind %q", a.Name, a.Kind), "", suggest(a.Kind, kindNames(c.v.Auths), ""))
 		}
-		checkExpressions(a.Config, captured{open: true}, &c.ps) // on any route, whatever that captures
+		checkExpressions(a.Config, captured{open: true}, &c.ps) // on any route, whatever it captures
 		c.certificates(a)
 		c.remoteGrants(a)
 		c.secretGrants(c.groups[a.Group], a.Config, a.Origin)
 	}
 }
 
-// remoteGrants holds what a group makes the gateway call.
+// remoteGrants checks the URLs that a group makes the gateway call.
 func (c *validator) remoteGrants(a *Auth) {
 	g := c.groups[a.Group]
 	if g == nil {
@@ -251,7 +249,7 @@ func (c *validator) remoteGrants(a *Auth) {
 	for _, r := range found[Remote](a.Config) {
 		u, err := url.Parse(r.URL)
 		if err != nil || u.Host == "" {
-			continue // none, or told already
+			continue // there is none, or the problem has been reported
 		}
 		c.reach(r.at(a), a.Group, u.Host)
 		if origin := u.Scheme + "://" + u.Host; !allows(g.Allow, origin, r.URL) {
@@ -260,7 +258,7 @@ func (c *validator) remoteGrants(a *Auth) {
 	}
 }
 
-// at is where r was written, as well as that is known.
+// at returns where r was written, as precisely as is known.
 func (r Remote) at(a *Auth) Origin {
 	if r.Pos.Line > 0 {
 		return Origin{Pos: r.Pos, Object: a.Origin.Object}
@@ -268,8 +266,7 @@ func (r Remote) at(a *Auth) Origin {
 	return a.Origin
 }
 
-// authNames holds that every way that a filter of group names exists, and belongs
-// to nobody else.
+// authNames checks that every way named by a filter of group exists, and belongs to no other group.
 func (c *validator) authNames(config any, group string, from Origin) {
 	for _, rule := range found[AuthRule](config) {
 		for _, ways := range rule.AnyOf {
@@ -284,7 +281,7 @@ func (c *validator) authNames(config any, group string, from Origin) {
 	}
 }
 
-// wordsForNone are what people write who mean none.
+// wordsForNone are words that people write when they mean none.
 func wordsForNone() []string { return []string{none, "off", "no", "false", "public", "open"} }
 
 func (c *validator) authName(name, group string, at doc.Pos) {
@@ -302,7 +299,7 @@ func (c *validator) authName(name, group string, at doc.Pos) {
 	}
 }
 
-// certificates warns of a way by which nobody passes, for no listener asks for what it goes by.
+// certificates warns of a way that recognises no caller because no listener asks for certificates.
 func (c *validator) certificates(a *Auth) {
 	asks := func(l Listener) bool { return l.TLS != nil && l.TLS.Client != NoClientAuth }
 	if _, goesBy := a.Config.(Certified); !goesBy || c.partial || slices.ContainsFunc(c.c.Listeners, asks) {

@@ -12,54 +12,54 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// Balance is how a service chooses among its endpoints.
+// Balance says how a service chooses among its endpoints.
 type Balance struct {
 	By    string // "peak-ewma", "least-requests", "round-robin", "random", "hash"
-	Key   *Expr  // with "hash": what leads to the same endpoint; who has none is balanced
-	Bound int    // with "hash": percent of its share that an endpoint may have in flight; 0: any
-	// Cookie keeps a client at its endpoint; nil: nothing does.
+	Key   *Expr  // with "hash": the key of an endpoint; requests without a key are balanced
+	Bound int    // with "hash": percent of its share that an endpoint may have in flight; 0: no bound
+	// Cookie keeps a client at its endpoint; nil: no cookie.
 	Cookie *Cookie
-	// AnyZone has endpoints of the gateway's own zone not preferred.
+	// AnyZone switches off the preference for endpoints in the gateway's own zone.
 	AnyZone   bool
-	SlowStart time.Duration // from a new endpoint's first request to its full share; 0: it has that at once
+	SlowStart time.Duration // from a new endpoint's first request to its full share; 0: full share at once
 }
 
-// Cookie is what Weir gives a client to know its endpoint by.
+// Cookie is the cookie by which Weir recognises a client's endpoint.
 type Cookie struct {
-	Name     string        // "": made of the service's name
+	Name     string        // "": derived from the service's name
 	TTL      time.Duration // 0: for the browser's session
 	Path     string
 	SameSite string  // "lax", "strict", "none"
-	Insecure bool    // it is sent over plain HTTP too
-	Secret   *Secret // that the names of endpoints are keyed by; nil: they only cannot be read
+	Insecure bool    // it is also sent over plain HTTP
+	Secret   *Secret // keys the digest that names an endpoint; nil: a digest without a key
 }
 
-// Budget bounds further tries, for a backend that cannot keep up is not helped by more requests.
+// Budget bounds further tries, because more requests do not help a backend that cannot keep up.
 type Budget struct {
 	Share int // percent of a service's requests; NoBudget: no bound
 	Least int // tries a second that are always allowed
 }
 
-// NoBudget is a share that bounds nothing (`none` in a file).
+// NoBudget is a share without bound (`none` in a file).
 const NoBudget = -1
 
-// Breaker bounds what a service is asked.
+// Breaker bounds the requests to a service.
 type Breaker struct {
-	Failures int           // percent of failed requests from which nothing is asked for a while; 0: never
-	Window   time.Duration // that they are counted in
-	Least    int           // requests in it below which nothing is judged
-	Pause    time.Duration // until one request tries again; doubled each time that fails
+	Failures int           // percent of failed requests at which no more are sent for a while; 0: never
+	Window   time.Duration // period over which they are counted
+	Least    int           // requests in the window needed before the breaker can open
+	Pause    time.Duration // until one request tries again; each failed try doubles it
 
 	Requests    int // most at once; 0: any number
-	PerEndpoint int // and at one endpoint
-	Pending     int // how many wait where that is reached; the others are refused
+	PerEndpoint int // the same for a single endpoint
+	Pending     int // how many wait at that limit; the others are refused
 	Wait        time.Duration
 }
 
-// Opens tells whether failed requests lead to nothing being asked. b may be nil.
+// Opens reports whether failed requests can open the breaker. b may be nil.
 func (b *Breaker) Opens() bool { return b != nil && b.Failures > 0 }
 
-// balanceForm is `balance`: how, or all of it.
+// balanceForm is `balance`: the method alone, or a map.
 type balanceForm struct {
 	By        string      `doc:"by" help:"peak-ewma, least-requests, round-robin, random or hash; hash where it is given" example:"least-requests"`
 	Hash      *Expr       `doc:"hash" help:"what leads to the same endpoint each time" example:"=path.user"`
@@ -84,10 +84,10 @@ func (b *balanceForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	b.check(n, ps)
 }
 
-// The most of what a balance has.
+// The upper bounds of a balance.
 const (
 	mostSlowStart = time.Hour
-	mostCookie    = 400 * 24 * time.Hour // browsers keep none for longer (RFC 6265bis section 5.5)
+	mostCookie    = 400 * 24 * time.Hour // browsers keep cookies no longer (RFC 6265bis section 5.5)
 )
 
 func (b *balanceForm) check(n *doc.Node, ps *doc.Problems) {
@@ -139,7 +139,7 @@ func (b *balanceForm) balance() *Balance {
 	return made
 }
 
-// warmForm is a duration that may be none: 0.
+// warmForm is a duration, or none, which is 0.
 type warmForm time.Duration
 
 func (w *warmForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
@@ -148,7 +148,7 @@ func (w *warmForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	}, ps))
 }
 
-// excessForm is how many percent of a share are allowed; none: 0.
+// excessForm is a percentage of a share, or none, which is 0.
 type excessForm int
 
 const mostExcess = 1000
@@ -166,7 +166,7 @@ func (e *excessForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	*e = excessForm(value)
 }
 
-// cookieForm is `cookie`: true, a name, or all of it.
+// cookieForm is `cookie`: true, a name, or a map.
 type cookieForm struct {
 	Name     string        `doc:"name" help:"its name; made of the service's unless said" example:"__Host-shop"`
 	TTL      time.Duration `doc:"ttl" help:"how long a browser keeps it; for its session unless said" example:"1h"`
@@ -196,7 +196,7 @@ func (c *cookieForm) check(n *doc.Node, ps *doc.Problems) {
 			ps.Add(doc.Problem{Pos: at, What: what, Why: why, Fix: fix})
 		}
 	}
-	if c.Name != "" && !httpguts.ValidHeaderFieldName(c.Name) { // both are tokens
+	if c.Name != "" && !httpguts.ValidHeaderFieldName(c.Name) { // cookie names and field names are both tokens
 		add("name", fmt.Sprintf("%q is no name of a cookie", c.Name), "it is made of letters, digits and !#$%&'*+-.^_`|~", "for example `cookie: shop-endpoint`")
 	}
 	if !slices.Contains([]string{"lax", "strict", "none"}, c.SameSite) {
@@ -226,7 +226,7 @@ func (c *cookieForm) cookie() *Cookie {
 	return &Cookie{Name: c.Name, TTL: c.TTL, Path: c.Path, SameSite: c.SameSite, Insecure: !c.Secure, Secret: c.Secret}
 }
 
-// budgetForm is `budget` of a service's `retry`: its share, or both.
+// budgetForm is `budget` of a service's `retry`: the share alone, or a map.
 type budgetForm struct {
 	Share shareOrNone `doc:"share" help:"further tries, of a service's requests; or none for no bound" example:"20%"`
 	Least int         `doc:"least" help:"tries a second that are always allowed" example:"10"`
@@ -250,7 +250,7 @@ func (b *budgetForm) budget() *Budget {
 	return &Budget{Share: int(b.Share), Least: b.Least}
 }
 
-// shareOrNone is whole percents, or none: NoBudget.
+// shareOrNone is a whole percentage, or none, which is NoBudget.
 type shareOrNone int
 
 func (s *shareOrNone) DecodeDoc(n *doc.Node, ps *doc.Problems) {
@@ -263,7 +263,7 @@ func (s *shareOrNone) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	*s = shareOrNone(share)
 }
 
-// breakerForm is `breaker`: the share of failures, or all of it.
+// breakerForm is `breaker`: the share of failures alone, or a map.
 type breakerForm struct {
 	Failures    *percentForm  `doc:"failures" help:"failed requests from which nothing is asked for a while" example:"50%"`
 	Window      time.Duration `doc:"window" help:"in which they are counted" example:"10s"`
@@ -275,7 +275,7 @@ type breakerForm struct {
 	Wait        time.Duration `doc:"wait" help:"how long they wait" example:"1s"`
 }
 
-// The bounds of what a breaker has.
+// The bounds of a breaker.
 const (
 	leastWindow  = time.Second
 	mostWindow   = time.Hour
@@ -333,12 +333,12 @@ func (b *breakerForm) breaker() *Breaker {
 		made.Failures = int(*b.Failures)
 	}
 	if made.Failures == 0 && made.Requests == 0 && made.PerEndpoint == 0 {
-		return nil // none
+		return nil // the breaker limits nothing
 	}
 	return made
 }
 
-// balanceNode is how a service is balanced, in its long form.
+// balanceNode returns the long form of a service's balance.
 func balanceNode(b *Balance) *doc.Node {
 	if b == nil {
 		return nil
@@ -377,7 +377,7 @@ func balanceNode(b *Balance) *doc.Node {
 	return &f.Node
 }
 
-// percentOrNone writes percents, and unbound as none.
+// percentOrNone writes a percentage, or none if value is unbound.
 func percentOrNone(value, unbound int) *doc.Node {
 	if value == unbound {
 		return doc.EncodeNode(none)

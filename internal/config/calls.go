@@ -10,11 +10,11 @@ import (
 // Call is a backend that a filter calls itself.
 type Call struct{ Ref Ref }
 
-// Calling is implemented by the config of a filter that calls backends. They are written, and
-// held to the same rules, as those of routes.
+// Calling is implemented by the config of a filter that calls backends. These are written like a route's backends and
+// follow the same rules.
 type Calling interface{ Calls() []*Call }
 
-// DecodeDoc reads a reference; whether it is one is told when its route is read.
+// DecodeDoc reads the text of a reference; it is checked when its route is read.
 func (c *Call) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	if !wantText(n, "the backend", "http://users:8080", ps) {
 		return
@@ -53,7 +53,7 @@ func (l *loader) calls(r *Route, ps *doc.Problems) {
 	}
 }
 
-// called holds the rules of the backends that a filter calls.
+// called checks the backends that a filter calls.
 func (c *validator) called(config any) {
 	if calling, ok := config.(Calling); ok {
 		for _, call := range calling.Calls() {

@@ -14,11 +14,11 @@ import (
 // Element is one named part of a config, as `weir diff` compares them.
 type Element struct {
 	Kind string `json:"kind"`           // its key at the top level: "routes", "listen", "limits"
-	Name string `json:"name,omitempty"` // "" for what there is once
+	Name string `json:"name,omitempty"` // "" for an element that exists once
 	Text string `json:"text"`           // its long form, without places
 }
 
-// Elements takes c apart, in the order of its long form.
+// Elements splits c into its elements, in the order of its long form.
 func Elements(c *Config) []Element {
 	var list []Element
 	for _, e := range (expander{}).config(c).Entries {
@@ -38,10 +38,10 @@ func Elements(c *Config) []Element {
 	return list
 }
 
-// ofElements tells a list of elements from one of values.
+// ofElements reports whether a list holds elements rather than values.
 func ofElements(list *doc.Node) bool { return len(list.Items) > 0 && list.Items[0].Kind == doc.Map }
 
-// nameOfItem is what people call an element; a test is called by what it asks.
+// nameOfItem returns the name that people use for an element; for a test, that is its request.
 func nameOfItem(item *doc.Node) string {
 	if name := item.Get("name"); name != nil {
 		return name.Value
@@ -75,7 +75,7 @@ const (
 	Changed = "changed"
 )
 
-// Change is what became of one element from one config to the next.
+// Change says what happened to one element between two configs.
 type Change struct {
 	Kind string `json:"kind"`
 	Name string `json:"name,omitempty"`
@@ -86,9 +86,9 @@ func (c Change) String() string {
 	return strings.TrimSpace(c.What + " " + c.Kind + " " + c.Name)
 }
 
-// Changes tells what differs between two configs, by the fields of Config and the
-// names of what is in them, each sorted. before may be nil: everything is added.
-// It compares values and prints nothing, so that it can be asked at each reload.
+// Changes returns the differences between two configs, sorted by the fields of Config and the names of their elements.
+// before may be nil: everything is then added. Changes compares values and prints nothing, so it can run at each
+// reload.
 func Changes(before, after *Config) []Change {
 	if before == nil {
 		before = &Config{}
@@ -109,7 +109,7 @@ func Changes(before, after *Config) []Change {
 	return changes
 }
 
-// kindOf is what people call a field of Config.
+// kindOf returns the name that people use for a field of Config.
 func kindOf(field string) string {
 	switch field {
 	case "TrustedProxies":
@@ -120,7 +120,7 @@ func kindOf(field string) string {
 	return strings.ToLower(field)
 }
 
-// nameField finds the name of the elements of a list, nil where they have none.
+// nameField finds the name field of a list's elements; nil if they have none.
 func nameField(list reflect.Type) []int {
 	if list.Kind() != reflect.Slice || list.Elem().Kind() != reflect.Struct {
 		return nil
@@ -159,8 +159,7 @@ func namedChanges(kind string, before, after reflect.Value) []Change {
 	return changes
 }
 
-// Summary is a short account of changes: "routes +1 -2 ~3, limits ~1", "nothing"
-// where there are none.
+// Summary describes changes in short: "routes +1 -2 ~3, limits ~1"; "nothing" if there are none.
 func Summary(changes []Change) string {
 	type count struct{ added, removed, changed int }
 	counts := map[string]*count{}
@@ -195,8 +194,8 @@ func Summary(changes []Change) string {
 	return cmp.Or(strings.Join(parts, ", "), "nothing")
 }
 
-// Compare tells what differs between two configs that were taken apart, in the
-// order of after, with what was removed behind.
+// Compare returns the differences between two lists of elements, in the order of after, followed by the removed
+// elements.
 func Compare(before, after []Element) []Change {
 	type key struct{ kind, name string }
 	old := make(map[key]string, len(before))

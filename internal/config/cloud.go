@@ -7,29 +7,29 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// Cloud is what is said of a platform that runs functions, for all that is called there; Config
-// is its kind's own struct.
+// Cloud holds the settings of a platform that runs functions, for all calls to that platform; Config has the type of
+// its kind.
 type Cloud struct {
 	Kind   string // "aws"
 	Config any
 	Origin Origin
 }
 
-// Clouded is implemented by the config of a function or a filter that calls a platform. It
-// is told once what `clouds` says of platforms, before it is checked: of gives the settings of a
-// kind, nil where nothing is said. The error is what is wrong with them for it.
+// Clouded is implemented by the config of a function or filter that calls a platform. Before the config is checked, it
+// receives the settings under `clouds` once: of returns the settings of a kind, nil if there are none. The error says
+// what is wrong with them for this config.
 type Clouded interface {
 	InCloud(of func(kind string) any) error
 }
 
-// clouds lowers `clouds`: the kinds of platforms, each with its settings.
+// clouds lowers `clouds`: the kinds of platforms with their settings.
 func (l *loader) clouds(f *file) {
 	l.byKind("clouds", f.Clouds, l.v.Clouds, "for example `aws: { room: 512MiB }` below it", func(kind string, settings any, at Origin) {
 		l.cfg.Clouds = append(l.cfg.Clouds, Cloud{Kind: kind, Config: settings, Origin: at})
 	})
 }
 
-// Settle tells the config of a function or a filter what is said of its platform.
+// Settle hands the settings of its platform to the config of a function or filter.
 func (c *Config) Settle(own any) error {
 	called, ok := own.(Clouded)
 	if !ok {
@@ -43,7 +43,7 @@ func (c *Config) Settle(own any) error {
 	})
 }
 
-// settle does it for all of a config, once everything has been read.
+// settle does so for a whole config, after everything has been read.
 func (l *loader) settle() {
 	for i := range l.cfg.Functions {
 		f := &l.cfg.Functions[i]
@@ -68,7 +68,7 @@ func (l *loader) settle() {
 	}
 }
 
-// clouds prints what is said of platforms, by their kinds.
+// clouds prints the settings of platforms, by kind.
 func (e expander) clouds(all []Cloud) *doc.Node {
 	f := newFields()
 	for _, c := range all {

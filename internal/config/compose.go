@@ -13,7 +13,7 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// compositionForm is a composition with a name of its own.
+// compositionForm is a named composition.
 type compositionForm struct {
 	Steps   *doc.Node `doc:"steps,required" help:"the calls by their names" example:"{profile: 'http://users:8080/me'}"`
 	Return  *doc.Node `doc:"return" help:"the answer: JSON with expressions, or a map of status, headers and body; every step's body by its name unless told"`
@@ -21,7 +21,7 @@ type compositionForm struct {
 	MaxBody doc.Size  `doc:"max_body" help:"the most that the bodies of all steps have together" example:"8MiB"`
 }
 
-// stepForm is one step as it is written.
+// stepForm is a step in its written form.
 type stepForm struct {
 	To       *doc.Node    `doc:"to,required" help:"the backend, with the path to send where it is a URL" example:"http://users:8080/users/{user}"`
 	Path     *doc.Node    `doc:"path" help:"the path to send, with captures {name} and values {=expression}; / unless told" example:"/users/{=steps.order.body.user}"`
@@ -40,11 +40,11 @@ type stepForm struct {
 	MaxBody  doc.Size     `doc:"max_body" help:"the largest body of a response; 1MiB unless told" example:"64KiB"`
 	Cache    *cacheForm   `doc:"cache" help:"keeps what a GET, HEAD or OPTIONS gave, in memory" example:"30s"`
 	Undo     *undoForm    `doc:"undo" help:"the call that takes the step back where the composition fails after it" example:"http://orders:8080/orders/{=steps.order.body.id}"`
-	// Transform is an adapter as on a route, whose config is no part of this package.
+	// Transform is an adapter as on a route. Its config is not part of this package.
 	Transform *doc.Node `doc:"transform" help:"what becomes of the call's request and response, as on a route" example:"{response: {read: xml}}"`
 }
 
-// plainStep is the form without its short one.
+// plainStep is stepForm without its short form.
 type plainStep stepForm
 
 func (s *stepForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
@@ -58,7 +58,7 @@ func (s *stepForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	doc.Decode(n, (*plainStep)(s), ps)
 }
 
-// statusesForm is a map of statuses, `404` or `4xx`, to what they mean.
+// statusesForm maps statuses, `404` or `4xx`, to their meanings.
 type statusesForm []StatusRule
 
 func (f *statusesForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
@@ -109,7 +109,7 @@ func (statusesForm) DocSchema() *doc.Schema {
 	return mapOf(&doc.Schema{Enum: words(statusActions())})
 }
 
-// EncodeDoc writes the rules as they are read.
+// EncodeDoc writes the rules in the form that is read.
 func (f statusesForm) EncodeDoc() *doc.Node {
 	if len(f) == 0 {
 		return nil
@@ -130,12 +130,12 @@ type returnForm struct {
 
 func returnKeys() []string { return []string{"status", "headers", "body"} }
 
-// isLongReturn tells the long form from JSON.
+// isLongReturn reports whether n is the long form rather than JSON.
 func isLongReturn(n *doc.Node) bool {
 	return n.Kind == doc.Map && len(n.Entries) > 0 && !slices.ContainsFunc(n.Entries, func(e doc.Entry) bool { return !slices.Contains(returnKeys(), e.Key) })
 }
 
-// composition lowers one of `compositions`.
+// composition lowers one element of `compositions`.
 func (l *loader) composition(e element, group string, ps *doc.Problems) {
 	var own doc.Problems
 	var form compositionForm
@@ -151,8 +151,8 @@ func (l *loader) composition(e element, group string, ps *doc.Problems) {
 	l.composed(c, unread || own.Failed())
 }
 
-// composed takes over a composition, and for the checks that it allows one in which
-// something could not be read.
+// composed adds a composition to the config. A rough one, in which something could not be read, is kept only for the
+// checks that still make sense.
 func (l *loader) composed(c Composition, rough bool) {
 	if rough {
 		l.roughCompositions = append(l.roughCompositions, c)
@@ -161,8 +161,8 @@ func (l *loader) composed(c Composition, rough bool) {
 	l.cfg.Compositions = append(l.cfg.Compositions, c)
 }
 
-// inlineName is the name of the composition that stands on a route. It holds a
-// blank, as no name does that can be written without `compose:`.
+// inlineName is the name of the composition that is written on a route. It contains a space. A name that can be written
+// without `compose:` never does.
 func inlineName(route string) string {
 	if strings.Contains(route, " ") {
 		return route
@@ -170,7 +170,7 @@ func inlineName(route string) string {
 	return "route " + route
 }
 
-// inline lowers the composition that stands on route r, and makes it its backend.
+// inline lowers the composition written on route r and makes it the route's backend.
 func (l *loader) inline(r *Route, form *routeForm, fields []inherited, ps *doc.Problems) {
 	if form.Compose == nil {
 		if form.Return != nil || form.Timing {
@@ -196,8 +196,7 @@ func (l *loader) inline(r *Route, form *routeForm, fields []inherited, ps *doc.P
 // wholeShare is the weight of the only backend of a route.
 const wholeShare = 100
 
-// compose lowers steps and return. unread tells that some of it is no YAML, which
-// the parser has told.
+// compose lowers steps and return. unread says that part of them is not valid YAML, which the parser has reported.
 func (l *loader) compose(c *Composition, steps, result *doc.Node, ps *doc.Problems) (unread bool) {
 	if c.BodyBytes == 0 {
 		c.BodyBytes = DefaultCompositionBody
@@ -213,7 +212,7 @@ func (l *loader) compose(c *Composition, steps, result *doc.Node, ps *doc.Proble
 	return unread || result.Kind == 0
 }
 
-// steps lowers those that could be read.
+// steps lowers the steps that could be read.
 func (l *loader) steps(c *Composition, n *doc.Node, ps *doc.Problems) (unread bool) {
 	if n.Kind == 0 {
 		return true
@@ -233,7 +232,7 @@ func (l *loader) steps(c *Composition, n *doc.Node, ps *doc.Problems) (unread bo
 		}
 	}
 	for _, e := range elements(n) {
-		if e.node.Kind == 0 { // its name is there
+		if e.node.Kind == 0 { // only its name could be read
 			unread = true
 			c.Steps = append(c.Steps, Step{Name: e.name, Origin: Origin{Pos: e.pos}, Method: methodFor(nil)})
 			continue
@@ -289,13 +288,13 @@ func methodFor(body *Tree) string {
 	return "GET"
 }
 
-// stepTarget reads whom a step calls and with what path.
+// stepTarget reads which backend a step calls, and with what path.
 func (l *loader) stepTarget(s *Step, form *stepForm, group string, ps *doc.Problems) {
 	s.Path = PathTemplate{Text: "/", Pos: s.Origin.Pos}
 	if form.Path != nil && wantText(form.Path, "the path", "/users/{user}", ps) {
 		s.Path = PathTemplate{Text: form.Path.Value, Pos: textPos(form.Path, 0)}
 	}
-	if form.To == nil { // as in an undo, whose backend is its step's
+	if form.To == nil { // as in an undo, which uses its step's backend
 		s.checkPath(ps)
 		return
 	}
@@ -322,7 +321,7 @@ func (s *Step) checkPath(ps *doc.Problems) {
 	}
 }
 
-// pathProblem tells a mistake in a step's path where it stands.
+// pathProblem reports a mistake in a step's path at its place.
 func pathProblem(p PathTemplate, err error) doc.Problem {
 	problem := doc.Problem{Pos: p.Pos, What: err.Error()}
 	if wrong, ok := errors.AsType[*template.Error](err); ok {
@@ -335,7 +334,7 @@ func pathProblem(p PathTemplate, err error) doc.Problem {
 	return problem
 }
 
-// readReturn reads the answer of a composition.
+// readReturn reads the response of a composition.
 func readReturn(n *doc.Node, ps *doc.Problems) Return {
 	r := Return{Pos: n.Pos}
 	if !isLongReturn(n) {
@@ -367,7 +366,7 @@ func readReturn(n *doc.Node, ps *doc.Problems) Return {
 	return r
 }
 
-// allBodies is the answer where none is written: each step's body under its name.
+// allBodies is the response if no return is written: the body of each step under its name.
 func allBodies(steps []Step, pos doc.Pos) Return {
 	body := Tree{Kind: TreeObject, Pos: pos}
 	for _, s := range steps {

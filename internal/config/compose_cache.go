@@ -10,7 +10,7 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// cacheForm is for how long a step's results are kept, alone or with what else is said of that.
+// cacheForm is how long a step's results are kept: the time alone, or a map.
 type cacheForm struct {
 	TTL    time.Duration `doc:"ttl,required" help:"how long a result is kept at most; a response may say less" example:"30s"`
 	Shared bool          `doc:"shared" help:"who is calling makes no difference" example:"true"`
@@ -19,7 +19,7 @@ type cacheForm struct {
 	At     doc.Pos       `doc:"-,pos"`
 }
 
-// plainCache is the form without its short one.
+// plainCache is cacheForm without its short form.
 type plainCache cacheForm
 
 func (c *cacheForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
@@ -33,7 +33,7 @@ func (c *cacheForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 // DocSchema implements doc.SchemaWriter.
 func (cacheForm) DocSchema() *doc.Schema { return doc.SchemaOr[plainCache](text("how long, as 30s")) }
 
-// cache lowers the form, nil for none.
+// cache lowers the form; nil if c is nil.
 func (c *cacheForm) cache() *StepCache {
 	if c == nil {
 		return nil
@@ -41,7 +41,7 @@ func (c *cacheForm) cache() *StepCache {
 	return &StepCache{TTL: c.TTL, Shared: c.Shared, Bytes: cmp.Or(int64(c.Memory), DefaultCacheBytes), Renew: c.Renew, Pos: c.At}
 }
 
-// cache holds the rules of what is kept of a step.
+// cache checks the cache of a step.
 func (g *graph) cache(s *Step) {
 	c := s.Cache
 	if c == nil {
@@ -55,7 +55,7 @@ func (g *graph) cache(s *Step) {
 			g.add(e.Pos, fmt.Sprintf("the transform of the step %q reads who is calling, and what it gives is kept for others", s.Name), "results are kept by what the step sends, unless shared by who is calling, and the transform comes after", "let the step send it, as a header or in the query, and read that")
 		}
 	}
-	if c.TTL < 0 || c.TTL > maxCacheTTL || c.TTL == 0 && !g.rough { // or it is not there
+	if c.TTL < 0 || c.TTL > maxCacheTTL || c.TTL == 0 && !g.rough { // or it is missing
 		g.add(c.Pos, fmt.Sprintf("the step %q keeps its results for %s", s.Name, durationNode(c.TTL).Value), "", "write a time of up to 24h")
 	}
 	if c.Bytes < minCacheBytes || c.Bytes > maxCacheBytes {
@@ -63,7 +63,7 @@ func (g *graph) cache(s *Step) {
 	}
 }
 
-// expressions are those of what is kept.
+// expressions returns the expressions of a cache.
 func (c *StepCache) expressions(s *Step, scope expr.Scope) []Expression {
 	if c == nil {
 		return nil
@@ -71,7 +71,7 @@ func (c *StepCache) expressions(s *Step, scope expr.Scope) []Expression {
 	return []Expression{{Expr: c.Renew, Field: s.Name + ".cache.renew", Want: expr.Bool, Scope: scope}}
 }
 
-// cache prints what is kept of a step.
+// cache prints the cache of a step.
 func (expander) cache(c *StepCache) *doc.Node {
 	if c == nil {
 		return nil

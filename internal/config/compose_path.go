@@ -20,9 +20,8 @@ import (
 //	/users/{id=item.id}       the same, with a name
 //	/files/**  /files/{p...}  what a route's rest matched
 //
-// Each value is one segment or a part of one, whatever is in it; nothing that an
-// expression gives can change the segments around it. The names are what a
-// function gets as its path parameters, and a composition as path.NAME.
+// Each value is one segment or part of one, whatever it contains; a computed value cannot change the segments around
+// it. The names become the path parameters of a function, and path.NAME in a composition.
 type PathTemplate struct {
 	Text string
 	Pos  doc.Pos // of its first character
@@ -30,27 +29,26 @@ type PathTemplate struct {
 
 // PathValue is a computed part of a path.
 type PathValue struct {
-	Name  string // as the template.Path calls it
+	Name  string // the name in template.Path
 	Named bool   // it was written with a name
 	Expr  *Expr
 }
 
-// ParsedPath is a PathTemplate made ready.
+// ParsedPath is a parsed PathTemplate.
 type ParsedPath struct {
 	Template template.Path
-	Text     string // with names in the place of expressions
+	Text     string // with names in place of the expressions
 	Values   []PathValue
 }
 
-// Captured are the names that the template inserts and does not compute;
-// template.Rest for `**`.
+// Captured returns the names that the template inserts without computing them; template.Rest for `**`.
 func (p ParsedPath) Captured() []string {
 	return slices.DeleteFunc(p.Template.Names(), func(name string) bool {
 		return slices.ContainsFunc(p.Values, func(v PathValue) bool { return v.Name == name })
 	})
 }
 
-// names are those that whoever is called finds under path.
+// names returns the names that the called backend finds under path.
 func (p ParsedPath) names() []string {
 	list := p.Captured()
 	for _, v := range p.Values {
@@ -61,8 +59,7 @@ func (p ParsedPath) names() []string {
 	return list
 }
 
-// Parse takes the template apart. The error is a *template.Error, whose offset is
-// one of Text.
+// Parse parses the template. The error is a *template.Error whose offset is an offset in Text.
 func (p PathTemplate) Parse() (ParsedPath, error) {
 	var parsed ParsedPath
 	var plain strings.Builder
@@ -106,7 +103,7 @@ func (p PathTemplate) Parse() (ParsedPath, error) {
 	return parsed, twiceNamed(parsed)
 }
 
-// Ready makes the template ready, with what compile makes of its expressions.
+// Ready prepares the template for use; compile compiles its expressions.
 func (p PathTemplate) Ready(compile func(*Expr) (*expr.Program, error)) (ReadyPath, error) {
 	parsed, err := p.Parse()
 	if err != nil {
@@ -123,7 +120,7 @@ func (p PathTemplate) Ready(compile func(*Expr) (*expr.Program, error)) (ReadyPa
 	return made, nil
 }
 
-// DecodeDoc reads a path and checks it where it stands.
+// DecodeDoc reads a path and checks it at its place.
 func (p *PathTemplate) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	if !wantText(n, "the path", "/users/{user}", ps) {
 		return
@@ -134,7 +131,7 @@ func (p *PathTemplate) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	}
 }
 
-// EncodeDoc writes the path as it is read.
+// EncodeDoc writes the path in the form that is read.
 func (p PathTemplate) EncodeDoc() *doc.Node { return scalarAt(p.Text, p.Pos) }
 
 // DocSchema implements doc.SchemaWriter.
@@ -142,7 +139,7 @@ func (PathTemplate) DocSchema() *doc.Schema {
 	return doc.TextSchema("a path; {name} is what was captured, {=expression} what is computed")
 }
 
-// Expressions are those of the path: what it computes, and what it inserts as one that reads that.
+// Expressions returns the expressions of the path. A captured name counts as an expression that reads it.
 func (p PathTemplate) Expressions() []*Expr {
 	parsed, err := p.Parse()
 	if err != nil {
@@ -160,7 +157,7 @@ func (p PathTemplate) Expressions() []*Expr {
 	return list
 }
 
-// twiceNamed holds that a computed value has a name of its own.
+// twiceNamed checks that each computed value has a name of its own.
 func twiceNamed(p ParsedPath) error {
 	names := p.Template.Names()
 	for i, name := range names {
@@ -171,7 +168,7 @@ func twiceNamed(p ParsedPath) error {
 	return nil
 }
 
-// freeName is a name for the n-th value that nothing else in the text has.
+// freeName returns a name for the n-th value that occurs nowhere else in the text.
 func (p PathTemplate) freeName(n int) string {
 	name := "_" + strconv.Itoa(n)
 	for strings.Contains(p.Text, "{"+name) {
@@ -180,8 +177,8 @@ func (p PathTemplate) freeName(n int) string {
 	return name
 }
 
-// value reads the `{=expression}` or `{name=expression}` at Text[at:] and its length,
-// which is 0 where none stands there.
+// value reads the `{=expression}` or `{name=expression}` at Text[at:] and returns its length, which is 0 if there is
+// none.
 func (p PathTemplate) value(at int) (PathValue, int, error) {
 	if p.Text[at] != '{' {
 		return PathValue{}, 0, nil
@@ -205,8 +202,8 @@ func (p PathTemplate) value(at int) (PathValue, int, error) {
 	return PathValue{Name: name, Expr: &Expr{Source: trimmed, Pos: pos}}, start + length + 1 - at, nil
 }
 
-// expressionEnd is the offset of the brace that ends the expression before it, -1
-// where none does. Braces within the expression come in pairs, or stand in texts.
+// expressionEnd returns the offset of the brace that ends the expression before it, or -1. Braces within an expression
+// come in pairs or are inside string literals.
 func expressionEnd(text string) int {
 	depth := 0
 	for i := 0; i < len(text); i++ {

@@ -4,20 +4,19 @@ import "slices"
 
 // Plan is the graph of a composition.
 type Plan struct {
-	// Needs are the steps that each step waits for, ascending; a name that is no
-	// step is not in it.
+	// Needs holds, for each step, the steps that it waits for, in ascending order. A name that is not a step is left
+	// out.
 	Needs [][]int
-	// Levels are the steps by the longest chain of steps before them: those of one
-	// level wait for nothing of each other. A step does not wait for its whole
-	// level; it starts as soon as those that it needs are done.
+	// Levels groups the steps by the length of the longest chain of steps before them. Steps of one level do not wait
+	// for each other. A step does not wait for the whole level before it; it starts as soon as the steps that it needs
+	// are done.
 	Levels [][]int
-	// Cycle are steps each of which waits for the next, and the last for the
-	// first; nil where there are none. Levels then lack them and all behind them.
+	// Cycle holds steps that each wait for the next, and the last for the first; nil if there are none. Levels then
+	// omits them and all steps that depend on them.
 	Cycle []int
 }
 
-// PlanOf draws the graph of steps: reads are, by step, the names of the steps that
-// its expressions read.
+// PlanOf builds the graph of steps: reads holds, for each step, the names of the steps that its expressions read.
 func PlanOf(names []string, reads [][]string) Plan {
 	p := Plan{Needs: make([][]int, len(names))}
 	for i, list := range reads {
@@ -45,7 +44,7 @@ func PlanOf(names []string, reads [][]string) Plan {
 	return p
 }
 
-// levels gives the level of each step, -1 where it waits for a cycle.
+// levels returns the level of each step, -1 if it waits for a cycle.
 func (p *Plan) levels() []int {
 	levels := make([]int, len(p.Needs))
 	for i := range levels {
@@ -73,7 +72,7 @@ func (p *Plan) levels() []int {
 	return levels
 }
 
-// cycle walks from a step that waits for a cycle until it meets one it has met.
+// cycle follows the steps from one that waits for a cycle until it reaches a step for the second time.
 func (p *Plan) cycle(from int, levels []int) []int {
 	var way []int
 	for at := from; ; {

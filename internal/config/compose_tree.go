@@ -8,8 +8,8 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// DecodeDoc reads any value as JSON: a text that begins with '=' is an expression,
-// and unquoted numbers and truth values mean themselves.
+// DecodeDoc reads any value as JSON. A text that begins with '=' is an expression. Unquoted numbers and truth values
+// stand for themselves.
 func (t *Tree) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	t.Pos = n.Pos
 	switch n.Kind {
@@ -49,16 +49,16 @@ func (t *Tree) scalar(n *doc.Node, ps *doc.Problems) {
 	warnOfText(n, ps)
 }
 
-// isJSONWord holds for the numbers and truth values of JSON.
+// isJSONWord reports whether text is a number or truth value of JSON.
 func isJSONWord(text string) bool {
 	v, err := jsonx.Parse([]byte(text), jsonx.Options{MaxBytes: maxLiteral})
 	return err == nil && (v.Kind() == jsonx.Number || v.Kind() == jsonx.Bool) && v.Raw() == text
 }
 
-// maxLiteral is more than a number has digits that anybody writes.
+// maxLiteral is longer than any number that people write.
 const maxLiteral = 1 << 10
 
-// EncodeDoc writes the tree as it is read.
+// EncodeDoc writes the tree in the form that is read.
 func (t Tree) EncodeDoc() *doc.Node {
 	n := &doc.Node{Kind: doc.Scalar, Pos: t.Pos}
 	switch t.Kind {
@@ -83,7 +83,7 @@ func (t Tree) EncodeDoc() *doc.Node {
 	return n
 }
 
-// DocSchema implements doc.SchemaWriter: anything but null, which is written `=null`.
+// DocSchema implements doc.SchemaWriter. The schema allows anything but null, which is written `=null`.
 func (Tree) DocSchema() *doc.Schema {
 	return &doc.Schema{
 		Type:        doc.Types{"string", "number", "boolean", "array", "object"},
@@ -91,7 +91,7 @@ func (Tree) DocSchema() *doc.Schema {
 	}
 }
 
-// Document makes t ready, with what compile makes of its expressions; nil for a nil tree.
+// Document prepares t for use; compile compiles its expressions. It is nil for a nil tree.
 func (t *Tree) Document(compile func(*Expr) (expr.Computed, error)) (*expr.Document, error) {
 	if t == nil {
 		return nil, nil
@@ -122,7 +122,7 @@ func (t *Tree) write(d *expr.Document, compile func(*Expr) (expr.Computed, error
 	}
 }
 
-// several writes n parts with commas between brackets.
+// several writes n parts between brackets, separated by commas.
 func several(d *expr.Document, open string, n int, closing string, part func(i int) error) error {
 	d.Literal(open)
 	for i := range n {
@@ -137,7 +137,7 @@ func several(d *expr.Document, open string, n int, closing string, part func(i i
 	return nil
 }
 
-// Expressions gives every expression of the tree; a nil tree has none.
+// Expressions returns every expression of the tree; a nil tree has none.
 func (t *Tree) Expressions() []*Expr {
 	if t == nil {
 		return nil
@@ -155,7 +155,7 @@ func (t *Tree) Expressions() []*Expr {
 	return list
 }
 
-// null is what `required: false` stands for.
+// nullTree is the tree that `required: false` stands for.
 func nullTree(pos doc.Pos) *Tree {
 	return &Tree{Kind: TreeExpr, Expr: &Expr{Source: "null", Pos: pos}, Pos: pos}
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// undoForm is the call that takes a step back, or its backend alone.
+// undoForm is the call that undoes a step: its backend alone, or a map.
 type undoForm struct {
 	To      *doc.Node    `doc:"to" help:"the backend, with the path to send where it is a URL; the step's unless told" example:"http://orders:8080/orders/{=steps.order.body.id}"`
 	Path    *doc.Node    `doc:"path" help:"the path to send; the step's unless told" example:"/orders/{=steps.order.body.id}"`
@@ -25,7 +25,7 @@ type undoForm struct {
 	At      doc.Pos      `doc:"-,pos"`
 }
 
-// plainUndo is the form without its short one.
+// plainUndo is undoForm without its short form.
 type plainUndo undoForm
 
 func (u *undoForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
@@ -39,7 +39,7 @@ func (u *undoForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 // DocSchema implements doc.SchemaWriter.
 func (undoForm) DocSchema() *doc.Schema { return doc.SchemaOr[plainUndo](text("a backend")) }
 
-// undo lowers the call that takes step s back.
+// undo lowers the call that undoes step s.
 func (l *loader) undo(form *undoForm, s *Step, group string, ps *doc.Problems) *Step {
 	u := &Step{
 		Name: s.Name, Origin: Origin{Pos: form.At}, Method: form.Method, Query: form.Query, Headers: form.Headers, Body: form.Body,
@@ -66,7 +66,7 @@ func (l *loader) undo(form *undoForm, s *Step, group string, ps *doc.Problems) *
 	return u
 }
 
-// Tries are the further tries of a call that takes a step back.
+// Tries returns the further tries of a call that undoes a step.
 func (s *Step) Tries() Retry {
 	r := Retry{Attempts: DefaultUndoAttempts}
 	if s.Retry != nil {
@@ -78,8 +78,8 @@ func (s *Step) Tries() Retry {
 	return r
 }
 
-// UndoStatus is what a status means of a call that takes a step back, where no rule says it: what
-// is not there any more needs no taking back.
+// UndoStatus says what a status means in the answer to an undo call if no rule covers it. Something that no longer
+// exists needs no undoing.
 func UndoStatus(status int) StatusAction {
 	if status/100 == 2 || status == http.StatusNotFound || status == http.StatusGone {
 		return StatusOK
@@ -87,7 +87,7 @@ func UndoStatus(status int) StatusAction {
 	return StatusFail
 }
 
-// undo holds the rules of the call that takes a step back.
+// undo checks the call that undoes a step.
 func (g *graph) undo(i int) {
 	s := &g.composition.Steps[i]
 	u := s.Undo
@@ -106,7 +106,7 @@ func (g *graph) undo(i int) {
 	}
 	for _, e := range s.undoExpressions() {
 		if u.Path == s.Path && e.Field == s.Name+".undo.path" {
-			continue // the step's own, of which was told
+			continue // the step's own path, whose problem has been reported
 		}
 		reads, ok := g.expressionOf(e, s)
 		if !ok {
@@ -134,7 +134,7 @@ func (g *graph) undo(i int) {
 	g.undoShape(u)
 }
 
-// undoShape holds what a call that takes a step back has in common with steps.
+// undoShape checks what an undo call has in common with steps.
 func (g *graph) undoShape(u *Step) {
 	if !isMethod(u.Method) || u.Method == http.MethodConnect || u.Method == http.MethodTrace {
 		g.add(u.Origin.at(), fmt.Sprintf("the undo of the step %q has the method %q", u.Name, u.Method), "", suggest(u.Method, methods(), "write DELETE, POST, PUT or PATCH"))
@@ -145,14 +145,14 @@ func (g *graph) undoShape(u *Step) {
 	}
 }
 
-// undoRead is a step that an undo reads.
+// undoRead is a read of another step by an undo.
 type undoRead struct {
-	by   int // the step that the undo takes back
+	by   int // the step that the undo belongs to
 	name string
 	e    Expression
 }
 
-// undoesAfter holds that an undo reads only what is surely there when it may be called.
+// undoesAfter checks that an undo reads only steps that have certainly run when it is called.
 func (g *graph) undoesAfter(plan Plan) {
 	names := g.names()
 	for _, r := range g.undoReads {
@@ -165,7 +165,7 @@ func (g *graph) undoesAfter(plan Plan) {
 	}
 }
 
-// waits tells whether step a starts only after step b is done.
+// waits reports whether step a starts only after step b is done.
 func (p *Plan) waits(a, b int) bool {
 	for _, n := range p.Needs[a] {
 		if n == b || p.waits(n, b) {
@@ -175,7 +175,7 @@ func (p *Plan) waits(a, b int) bool {
 	return false
 }
 
-// undoExpressions are all expressions of a step's undo with what they must give.
+// undoExpressions returns all expressions of a step's undo, with the types that they must have.
 func (s *Step) undoExpressions() []Expression {
 	if s.Undo == nil {
 		return nil
@@ -188,7 +188,7 @@ func (s *Step) undoExpressions() []Expression {
 	return slices.DeleteFunc(list, unwritten)
 }
 
-// UndoReadsItself tells whether the undo of the step needs what the step gave.
+// UndoReadsItself reports whether the undo of the step needs the step's result.
 func (s *Step) UndoReadsItself() bool {
 	return slices.ContainsFunc(s.undoExpressions(), func(e Expression) bool {
 		program, err := expr.Compile(e.Source, e.Want, e.Scope)
@@ -196,7 +196,7 @@ func (s *Step) UndoReadsItself() bool {
 	})
 }
 
-// undo prints the call that takes a step back.
+// undo prints the call that undoes a step.
 func (e expander) undo(u *Step) *doc.Node {
 	if u == nil {
 		return nil

@@ -5,26 +5,24 @@ import (
 	"time"
 )
 
-// DefaultAdmin is where the operators' API listens unless told otherwise.
+// DefaultAdmin is the default address of the operators' API.
 const DefaultAdmin = "127.0.0.1:8081"
 
-// DefaultBound is how much of its share an endpoint may have in flight that is chosen by a hash.
+// DefaultBound is how much of its share an endpoint chosen by hash may have in flight, in percent.
 const DefaultBound = 150
 
-// DefaultBalance is how a service chooses among its endpoints unless told otherwise.
+// DefaultBalance is the default choice among the endpoints of a service.
 func DefaultBalance() *Balance { return &Balance{By: "peak-ewma", SlowStart: 10 * time.Second} }
 
-// DefaultBudget are the further tries that a service has unless told otherwise: those of
-// Finagle and Linkerd.
+// DefaultBudget is the default budget for further tries of a service, as in Finagle and Linkerd.
 func DefaultBudget() *Budget { return &Budget{Share: 20, Least: 10} }
 
-// DefaultBreaker is what a breaker has that says no more than when it breaks.
+// DefaultBreaker holds the defaults of a breaker that only says when it opens.
 func DefaultBreaker() *Breaker {
 	return &Breaker{Window: 10 * time.Second, Least: 20, Pause: 5 * time.Second, Pending: 100, Wait: time.Second}
 }
 
-// DefaultLimits are the limits of a config that names none. MemoryBytes is 0:
-// it is taken from the cgroup.
+// DefaultLimits are the limits of a config that sets none. MemoryBytes is 0: it is taken from the cgroup.
 func DefaultLimits() Limits {
 	return Limits{
 		HeadBytes: 64 << 10, HeadFields: 100, URLBytes: 16 << 10, BodyBytes: 10_000_000,
@@ -33,25 +31,23 @@ func DefaultLimits() Limits {
 	}
 }
 
-// DefaultShutdown is how a gateway ends whose config does not say. Kubernetes
-// kills after 30 seconds in all, so that who sets a Delay there raises its
-// terminationGracePeriodSeconds or lowers Drain.
+// DefaultShutdown is the shutdown of a config that sets none. Kubernetes kills a pod after 30 seconds in all, so with a
+// Delay there, terminationGracePeriodSeconds must be higher or Drain lower.
 func DefaultShutdown() Shutdown { return Shutdown{Drain: 30 * time.Second} }
 
-// DefaultTimeouts are those of a service that names none: long streams and
-// downloads go on for as long as they move.
+// DefaultTimeouts are those of a service that sets none. Long streams and downloads continue for as long as they make
+// progress.
 func DefaultTimeouts() Timeouts {
 	return Timeouts{Connect: 5 * time.Second, Head: 60 * time.Second, Idle: 5 * time.Minute, Total: NoTimeout}
 }
 
-// DefaultRetry is that of a route and service that name none: two further tries
-// where a connection failed. No response counts as a failure, and so a response
-// that does not come in time does not either: who waited DefaultTimeouts().Head
-// once should not wait three times for the same work.
+// DefaultRetry is the default of routes and services: two further tries after a failed connection. No response counts
+// as a failure, and neither does a response that does not arrive in time: a client that has waited for
+// DefaultTimeouts().Head once should not wait three times for the same work.
 func DefaultRetry() *Retry { return &Retry{Attempts: 2} }
 
-// Or fills every time-out that t leaves open from further; a route's are
-// completed by its service's, and those by DefaultTimeouts.
+// Or fills every timeout that t leaves open from further. A route's timeouts are completed by its service's, and those
+// by DefaultTimeouts.
 func (t Timeouts) Or(further Timeouts) Timeouts {
 	for _, f := range []struct {
 		into *time.Duration
@@ -64,16 +60,16 @@ func (t Timeouts) Or(further Timeouts) Timeouts {
 	return t
 }
 
-// retryStatuses are the responses that `retry: 2` counts as failures: those of a
-// gateway or server that could not serve just now (RFC 9110 section 15.6).
+// retryStatuses are the responses that count as failures with `retry: 2`. They come from a gateway or server that is
+// unable to serve at the moment (RFC 9110 section 15.6).
 func retryStatuses() []int { return []int{502, 503, 504} }
 
-// balances are the known ways to choose an endpoint.
+// balances are the known methods of choosing an endpoint.
 func balances() []string {
 	return []string{"peak-ewma", "least-requests", "round-robin", "random", byHash}
 }
 
-// protocols are what may be spoken with endpoints.
+// protocols are the protocols for connections to endpoints.
 func protocols() []string { return []string{"http", "h2c", "h2", "grpc"} }
 
 // announcements are the versions of the PROXY protocol.
@@ -81,7 +77,7 @@ func announcements() []string { return []string{"v1", "v2"} }
 
 func listenerProtocols() []Protocol { return []Protocol{HTTP, HTTPS, TLS, TCP, UDP} }
 
-// serves tells whether routes may attach to a listener of protocol p.
+// serves reports whether routes may attach to a listener of protocol p.
 func (p Protocol) serves() bool { return p == HTTP || p == HTTPS }
 
 func words[S ~string](list []S) []string {

@@ -9,22 +9,22 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// Discovery is how one kind of source of endpoints is reached, by all services that are found
-// there; Config is its kind's own struct.
+// Discovery says how to reach one kind of source of endpoints, for all services found there; Config has the type of its
+// kind.
 type Discovery struct {
 	Kind   string // "etcd"
 	Config any
 	Origin Origin
 }
 
-// discovery lowers `discovery`: the kinds of sources, each with its settings.
+// discovery lowers `discovery`: the kinds of sources with their settings.
 func (l *loader) discovery(f *file) {
 	l.byKind("discovery", f.Discovery, l.v.Discoveries, "for example `etcd: http://127.0.0.1:2379` below it", func(kind string, settings any, at Origin) {
 		l.cfg.Discoveries = append(l.cfg.Discoveries, Discovery{Kind: kind, Config: settings, Origin: at})
 	})
 }
 
-// byKind reads a map of kinds to their settings, which stands under key.
+// byKind reads the map from kinds to their settings that stands under key.
 func (l *loader) byKind(key string, n *doc.Node, kinds []Kind, fix string, said func(kind string, settings any, at Origin)) {
 	if n == nil {
 		return
@@ -47,7 +47,7 @@ func (l *loader) byKind(key string, n *doc.Node, kinds []Kind, fix string, said 
 	}
 }
 
-// DiscoveryOf gives what is said of a kind of source, nil where nothing is.
+// DiscoveryOf returns the settings of a kind of source, nil if there are none.
 func (c *Config) DiscoveryOf(kind string) *Discovery {
 	if i := slices.IndexFunc(c.Discoveries, func(d Discovery) bool { return d.Kind == kind }); i >= 0 {
 		return &c.Discoveries[i]
@@ -55,7 +55,7 @@ func (c *Config) DiscoveryOf(kind string) *Discovery {
 	return nil
 }
 
-// discoveries prints how sources are reached, by their kinds.
+// discoveries prints how sources are reached, by kind.
 func (e expander) discoveries(all []Discovery) *doc.Node {
 	f := newFields()
 	for _, d := range all {
@@ -69,7 +69,7 @@ func (e expander) discoveries(all []Discovery) *doc.Node {
 	return &f.Node
 }
 
-// byKind is the schema of a map of kinds to their settings.
+// byKind is the schema of a map from kinds to their settings.
 func (w *schemaWriter) byKind(kinds []Kind) *doc.Schema {
 	s := &doc.Schema{Type: doc.Types{"object"}, AdditionalProperties: false}
 	for _, k := range kinds {

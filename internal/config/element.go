@@ -8,23 +8,22 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// element is one named thing of a map (`name: ...`) or of a list of the long
-// form (`- name: ...`).
+// element is one named entry of a map (`name: ...`) or of a list in the long form (`- name: ...`).
 type element struct {
 	name  string
 	pos   doc.Pos   // of the name
 	group string    // as the long form names it
-	team  *doc.Node // where it does
+	team  *doc.Node // where the group is named
 	node  *doc.Node
 	long  bool
 }
 
-// memberForm is what an element of the long form says of whose it is.
+// memberForm holds the group that an element of the long form names.
 type memberForm struct {
 	Group string `doc:"group" help:"the group that it belongs to" example:"shop"`
 }
 
-// elements yields the elements of n by name, and nothing for what is no map or list.
+// elements yields the elements of n by name; none if n is neither map nor list.
 func elements(n *doc.Node) iter.Seq2[string, element] {
 	return func(yield func(string, element) bool) {
 		if n == nil {
@@ -61,8 +60,8 @@ func longElement(item *doc.Node) (element, bool) {
 	return e, true
 }
 
-// each lowers the elements of n, which stands under key, each with problems of
-// its own; f is told the group that the element belongs to.
+// each lowers the elements of n, which stands under key. Every element has its own problems. f gets the group that the
+// element belongs to.
 func (l *loader) each(n *doc.Node, key string, group string, f func(e element, group string, ps *doc.Problems)) {
 	if n == nil || n.Kind == 0 {
 		return
@@ -101,7 +100,7 @@ func elementExample(key string) string {
 	}
 }
 
-// groupOf gives the group of an element of a section of group.
+// groupOf returns the group of an element in a section of group.
 func (l *loader) groupOf(e element, group string, ps *doc.Problems) string {
 	switch {
 	case e.group == "" || e.group == group:

@@ -13,12 +13,10 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// Expand prints c in the long form, with a comment where each element was
-// written and where inherited and default values came from. Load reads it back
-// to the same config, except for secrets that are no references: their text is
-// never printed, a comment says so, and Load refuses what stands in its place. Elements
-// that were made from objects print what they would be in a file. v knows the
-// defaults of filters, functions and ways of auth.
+// Expand prints c in the long form. Comments say where each element was written, and where inherited and default values
+// come from. Load reads the output back to the same config, with one exception: the text of secrets that are not
+// references is never printed. A comment says so, and Load refuses what stands in its place. Elements made from objects
+// are printed as they would be written in a file. v knows the defaults of filters, functions and ways of auth.
 func Expand(c *Config, v Vocabulary) []byte {
 	e := expander{v}
 	return doc.Encode(e.config(c))
@@ -34,7 +32,7 @@ type fields struct{ doc.Node }
 
 func newFields() *fields { return &fields{doc.Node{Kind: doc.Map}} }
 
-// put adds a value behind which comment is printed; nil values are left out.
+// put adds a value followed by comment; nil values are left out.
 func (f *fields) put(key string, value *doc.Node, comment string) {
 	if value == nil {
 		return
@@ -53,7 +51,7 @@ func (f *fields) text(key, value, comment string) {
 	}
 }
 
-// texts adds a list of texts; nil leaves it out.
+// texts adds a list of texts; nil is left out.
 func (f *fields) texts(key string, values []string, comment string) {
 	if values != nil {
 		f.put(key, doc.EncodeNode(values), comment)
@@ -72,7 +70,7 @@ func (f *fields) expr(key string, e *Expr) {
 	}
 }
 
-// list makes a list of what each gives for the elements of items; none is nil.
+// list returns a list of what each returns for the items, or nil for no items.
 func list[E any](items []E, each func(E) *doc.Node) *doc.Node {
 	if len(items) == 0 {
 		return nil
@@ -84,8 +82,7 @@ func list[E any](items []E, each func(E) *doc.Node) *doc.Node {
 	return n
 }
 
-// own is what an element of a kind was told, with a mark on what is as it is where
-// nothing is told.
+// own returns the config of an element of a kind, with a mark on values that equal the defaults.
 func own(config any, kinds []Kind, name string) *doc.Node {
 	n := doc.EncodeNode(config)
 	if n == nil {
@@ -97,7 +94,7 @@ func own(config any, kinds []Kind, name string) *doc.Node {
 	return n
 }
 
-// markUsual marks the texts in n that are the same in usual, and lists of such.
+// markUsual marks texts, and lists of texts, that are the same in n and usual.
 func markUsual(n, usual *doc.Node) {
 	switch {
 	case usual == nil:
@@ -114,7 +111,7 @@ func sameText(a, b *doc.Node) bool {
 	return a.Kind != doc.Map && a.Kind == b.Kind && a.Value == b.Value && slices.EqualFunc(a.Items, b.Items, sameText)
 }
 
-// comment is how an origin is shown.
+// comment is the form in which an origin is printed.
 func (o Origin) comment() string {
 	switch at := o.String(); {
 	case o.Via == "":
@@ -223,7 +220,7 @@ func (expander) admin(a Admin) *doc.Node {
 	return &f.Node
 }
 
-// limits shows which ones are as they were built in.
+// limits prints the limits and marks those that have their built-in values.
 func (expander) limits(c *Config) *doc.Node {
 	n := doc.EncodeNode(new(formOfLimits(c.Limits)))
 	usual := doc.EncodeNode(new(formOfLimits(DefaultLimits())))
@@ -267,7 +264,7 @@ func (expander) group(g Group) *doc.Node {
 	return &f.Node
 }
 
-// reachTexts are bounds as they are written, nil where nothing is.
+// reachTexts returns bounds as they are written, nil if there are none.
 func reachTexts(b egress.Bounds) []string {
 	var texts []string
 	for _, p := range b.Reach {
@@ -327,7 +324,7 @@ func (e expander) service(s Service) *doc.Node {
 	return &f.Node
 }
 
-// serviceTimeouts names the defaults of what a service leaves open.
+// serviceTimeouts names the defaults of the timeouts that a service leaves open.
 func serviceTimeouts(t Timeouts) string {
 	return openTimeouts(t, "not said here, so "+builtIn+": ")
 }
@@ -356,7 +353,7 @@ func durationNode(d time.Duration) *doc.Node {
 	return doc.EncodeNode(d)
 }
 
-// timeoutNode is a map of the time-outs that t has.
+// timeoutNode is a map of the timeouts that t has.
 func timeoutNode(t Timeouts, comment string) *doc.Node {
 	f := newFields()
 	for _, d := range []struct {

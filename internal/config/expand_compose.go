@@ -13,7 +13,7 @@ func (e expander) composition(m Composition) *doc.Node {
 	return &f.Node
 }
 
-// size adds a number of bytes, and whether it is the one that is built in.
+// size adds a number of bytes, with a comment if it is the built-in one.
 func (f *fields) size(key string, bytes, usual int64) {
 	f.put(key, doc.EncodeNode(doc.Size(bytes)), builtInIf(bytes == usual))
 }

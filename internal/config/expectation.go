@@ -53,7 +53,7 @@ func (f *requestForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	f.Method, f.Host, f.Path = method, target[:slash], target[slash:]
 }
 
-// test lowers one test of a section of group.
+// test lowers one test in a section of group.
 func (l *loader) test(t testForm, group string) {
 	if t.Group != "" && t.Group != group {
 		if group != "" || l.teams[t.Group] == nil {
@@ -68,7 +68,7 @@ func (l *loader) test(t testForm, group string) {
 	})
 }
 
-// nameTests completes the routes that tests of a group name by their keys.
+// nameTests completes the route names in tests of a group, which name routes by their keys.
 func (l *loader) nameTests() {
 	names := map[string]bool{}
 	for _, r := range slices.Concat(l.cfg.Routes, l.rough) {

@@ -14,10 +14,8 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// Field is one field with its value: Text, or what Expr gives or Secret holds
-// where one of these is not nil. In files a value that begins with '=' is an
-// expression, and one with references is a secret; values that come from objects
-// are always Text.
+// Field is a field with its value: Text, or Expr or Secret if one of these is not nil. In files, a value that begins
+// with '=' is an expression, and one with references is a secret. Values from objects are always Text.
 type Field struct {
 	Name   string
 	Text   string
@@ -26,8 +24,7 @@ type Field struct {
 	Pos    doc.Pos // of the value
 }
 
-// Fields is a list of fields in their order, written as a map. A name may have a list
-// of values.
+// Fields is an ordered list of fields, written as a map. A name may have a list of values.
 type Fields []Field
 
 // DecodeDoc reads a map of names to values.
@@ -64,7 +61,7 @@ func decodeField(name string, n *doc.Node, ps *doc.Problems) Field {
 	case n.Kind == doc.Scalar && strings.Contains(n.Value, "${"):
 		field.Secret = new(Secret)
 		field.Secret.DecodeDoc(n, ps)
-		if parts := field.Secret.Parts; len(parts) == 1 && !isReference(parts[0]) { // nothing but $${
+		if parts := field.Secret.Parts; len(parts) == 1 && !isReference(parts[0]) { // only an escaped ${
 			field.Text, field.Secret = parts[0].Text, nil
 		}
 	default:
@@ -93,13 +90,13 @@ func warnOfText(n *doc.Node, ps *doc.Problems) {
 	})
 }
 
-// maxMeant is longer than what is worth a warning.
+// maxMeant is the longest text that is worth a warning.
 const maxMeant = 1 << 10
 
-// readsName is how an expression begins that reads something of the request or a step.
+// readsName matches the start of an expression that reads the request or a step.
 var readsName = regexp.MustCompile(`^(steps|request|response|path|query|client|auth|item)[.\[]`)
 
-// isReference tells references from literal text.
+// isReference reports whether p is a reference rather than literal text.
 func isReference(p secret.Part) bool { return p.Source != "" }
 
 // DocSchema implements doc.SchemaWriter.
@@ -111,7 +108,7 @@ func (*Fields) DocSchema() *doc.Schema {
 	}
 }
 
-// EncodeDoc writes the fields as they are read.
+// EncodeDoc writes the fields in the form that is read.
 func (f *Fields) EncodeDoc() *doc.Node {
 	if len(*f) == 0 {
 		return nil
@@ -132,7 +129,7 @@ func (f *Fields) EncodeDoc() *doc.Node {
 	return out
 }
 
-// encode writes the value as it is read: a secret by its references.
+// encode writes the value in the form that is read: a secret as its references.
 func (f Field) encode() *doc.Node {
 	if f.Expr != nil {
 		return f.Expr.EncodeDoc()
@@ -145,7 +142,7 @@ func (f Field) encode() *doc.Node {
 	for _, p := range parts {
 		if isReference(p) {
 			text.WriteString("${" + p.Source + ":" + p.Text + "}")
-		} else { // what stands beside a reference is no more secret than other values of fields
+		} else { // text beside a reference is no more secret than the values of other fields
 			text.WriteString(strings.ReplaceAll(p.Text, "${", "$${"))
 		}
 	}
@@ -154,9 +151,9 @@ func (f Field) encode() *doc.Node {
 
 const hopByHop = "it belongs to one connection, not to the message"
 
-// untouchable are the fields that frame a message or belong to one connection
-// (RFC 9110 sections 7.6.1 and 8.6, RFC 9112 section 6), each with why not.
-// They are the engine's; a wrong one would let two servers read a message differently.
+// untouchable are the fields that frame a message or belong to one connection (RFC 9110 sections 7.6.1 and 8.6, RFC
+// 9112 section 6), each with the reason. The engine sets them; a wrong one would let two servers read a message
+// differently.
 var untouchable = map[string]string{
 	"Content-Length":      "it says where the body ends, and the gateway writes it",
 	"Transfer-Encoding":   "it says where the body ends, and the gateway writes it",
@@ -171,7 +168,7 @@ var untouchable = map[string]string{
 	"Expect":              "the gateway answers it itself",
 }
 
-// CheckFieldName tells whether a field of that name may not be written, and why.
+// CheckFieldName reports whether a field of that name may not be written, and why.
 func CheckFieldName(name string, pos doc.Pos) (doc.Problem, bool) {
 	if !httpx.IsToken(name) {
 		return doc.Problem{
@@ -185,8 +182,8 @@ func CheckFieldName(name string, pos doc.Pos) (doc.Problem, bool) {
 	return doc.Problem{}, false
 }
 
-// Check tells what is wrong with the name or with a value that is no expression:
-// those are for whoever knows their scope.
+// Check returns what is wrong with the name, or with a value that is not an expression. Expressions are checked by code
+// that knows their scope.
 func (f Field) Check() (doc.Problem, bool) {
 	if p, bad := CheckFieldName(f.Name, f.Pos); bad {
 		return p, true
@@ -200,7 +197,7 @@ func (f Field) Check() (doc.Problem, bool) {
 				return f.controlProblem(), true
 			}
 		}
-		return doc.Problem{}, false // what the references hold is known when they are resolved
+		return doc.Problem{}, false // the content of references is known only when they are resolved
 	case strings.Trim(f.Text, " \t") != f.Text:
 		return doc.Problem{
 			Pos: f.Pos, What: "the value of " + f.Name + " begins or ends with a blank",
@@ -219,8 +216,8 @@ func (f Field) controlProblem() doc.Problem {
 	}
 }
 
-// Ready makes f ready, with what compile makes of its expressions and reveal of its secrets; valid
-// says which texts a secret may hold. Errors name the field.
+// Ready prepares f for use: compile compiles its expressions, reveal resolves its secrets, and valid says which texts a
+// secret may hold. Errors name the field.
 func (f Fields) Ready(compile func(*Expr) (*expr.Program, error), reveal func(secret.Template) (secret.Value, error), valid func(string) bool) ([]expr.Field, error) {
 	made := make([]expr.Field, 0, len(f))
 	for _, field := range f {

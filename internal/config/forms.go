@@ -12,15 +12,15 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// The word that switches an inherited field or a bound off.
+// The word that switches off an inherited field or a bound.
 const none = "none"
 
-// isNone tells whether n is the bare word none.
+// isNone reports whether n is the bare word none.
 func isNone(n *doc.Node) bool {
 	return n != nil && n.Kind == doc.Scalar && n.Value == none && !n.Quoted
 }
 
-// textPos is the place of the byte offset in n's text.
+// textPos is the place of byte offset in n's text.
 func textPos(n *doc.Node, offset int) doc.Pos {
 	pos := n.Pos
 	text := n.Value[:min(max(offset, 0), len(n.Value))]
@@ -34,17 +34,17 @@ func textPos(n *doc.Node, offset int) doc.Pos {
 	return pos
 }
 
-// scalarAt makes a text node for what was written at pos.
+// scalarAt returns a text node for a text written at pos.
 func scalarAt(text string, pos doc.Pos) *doc.Node {
 	return &doc.Node{Kind: doc.Scalar, Pos: pos, Value: text, Quoted: true}
 }
 
-// mapAt makes a map node of entries for what was written at pos.
+// mapAt returns a map node of entries for a map written at pos.
 func mapAt(pos doc.Pos, entries ...doc.Entry) *doc.Node {
 	return &doc.Node{Kind: doc.Map, Pos: pos, Entries: entries}
 }
 
-// wantText reports where n is not a text that says something.
+// wantText reports a problem if n is not a text, or is an empty one.
 func wantText(n *doc.Node, what, example string, ps *doc.Problems) bool {
 	if n.Kind == doc.Scalar && strings.TrimSpace(n.Value) != "" {
 		return true
@@ -59,8 +59,7 @@ func wantText(n *doc.Node, what, example string, ps *doc.Problems) bool {
 	return false
 }
 
-// DecodeDoc reads an expression. The leading '=' may be left out, for where an
-// Expr stands nothing else can.
+// DecodeDoc reads an expression. The leading '=' is optional, because nothing else can stand where an Expr does.
 func (e *Expr) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	if !wantText(n, "the expression", "=request.headers['x-beta'] == '1'", ps) {
 		return
@@ -73,7 +72,7 @@ func (e *Expr) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	*e = Expr{Source: source, Pos: textPos(n, strings.Index(n.Value, source))}
 }
 
-// EncodeDoc writes the expression as it is read.
+// EncodeDoc writes the expression in the form that is read.
 func (e Expr) EncodeDoc() *doc.Node {
 	return &doc.Node{Kind: doc.Scalar, Pos: e.Pos, Value: "=" + e.Source}
 }
@@ -96,7 +95,7 @@ func (s *Secret) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	*s = Secret{Template: template, Pos: n.Pos}
 }
 
-// SecretError is why a secret could not be read, or used, and where it stands.
+// SecretError is why a secret could not be read or used, with its place.
 type SecretError struct {
 	Pos doc.Pos
 	Err error
@@ -106,7 +105,7 @@ func (e *SecretError) Error() string { return e.Err.Error() }
 
 func (e *SecretError) Unwrap() error { return e.Err }
 
-// Read gives what s refers to; its error is a *SecretError.
+// Read returns the value that s refers to; its error is a *SecretError.
 func (s Secret) Read(resolve func(secret.Template) (secret.Value, error)) (secret.Value, error) {
 	value, err := resolve(s.Template)
 	if err != nil {
@@ -115,15 +114,14 @@ func (s Secret) Read(resolve func(secret.Template) (secret.Value, error)) (secre
 	return value, nil
 }
 
-// folderOf is what relative paths of a config are relative to: the folder of the
-// file that they stand in.
+// folderOf is the folder of the file that pos is in. Relative paths in a config are relative to it.
 func folderOf(pos doc.Pos) string { return filepath.Dir(pos.File) }
 
-// hidden stands where the text of a secret is not printed.
+// hidden replaces the text of a secret that is not printed.
 var hidden = secret.Template{Parts: []secret.Part{{Text: "any"}}}.String()
 
-// leftOut reports a secret that was printed without its text, for nobody has that
-// word for a secret, and many would if it were taken for one.
+// leftOut reports a secret that was printed without its text. Nobody uses that placeholder as a secret, but many would
+// have it as their secret if it were accepted.
 func leftOut(n *doc.Node, ps *doc.Problems) bool {
 	if !strings.Contains(n.Value, hidden) {
 		return false
@@ -135,7 +133,7 @@ func leftOut(n *doc.Node, ps *doc.Problems) bool {
 	return true
 }
 
-// EncodeDoc writes references as they are read, and literal text never.
+// EncodeDoc writes references in the form that is read, and never writes literal text.
 func (s Secret) EncodeDoc() *doc.Node {
 	n := &doc.Node{Kind: doc.Scalar, Pos: s.Pos, Value: s.String()}
 	if strings.Contains(n.Value, hidden) {
@@ -144,7 +142,7 @@ func (s Secret) EncodeDoc() *doc.Node {
 	return n
 }
 
-// timeoutsForm is `timeout`: the total, or each of them.
+// timeoutsForm is `timeout`: the total alone, or a map.
 type timeoutsForm struct {
 	Connect bound `doc:"connect" help:"to get a connection, TLS included"`
 	Head    bound `doc:"head" help:"from the request sent to the response's head"`
@@ -164,7 +162,7 @@ func (t timeoutsForm) timeouts() Timeouts {
 	return Timeouts{Connect: time.Duration(t.Connect), Head: time.Duration(t.Head), Idle: time.Duration(t.Idle), Total: time.Duration(t.Total)}
 }
 
-// retryForm is `retry`: the number of further tries, or the whole.
+// retryForm is `retry`: the number of further tries alone, or a map.
 type retryForm struct {
 	Attempts int         `doc:"attempts" help:"further tries after the first one; 2 unless said" example:"1"`
 	Statuses []int       `doc:"statuses" help:"responses that count as failures: 502, 503 and 504 unless told otherwise"`
@@ -193,7 +191,7 @@ func (r *retryForm) retry() *Retry {
 	return &Retry{Attempts: r.Attempts, Statuses: r.Statuses, Budget: r.Budget.budget()}
 }
 
-// percentForm is a share: whole percents.
+// percentForm is a share as a whole percentage.
 type percentForm int
 
 func (p *percentForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {

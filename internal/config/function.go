@@ -6,10 +6,10 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// functionKinds are those of the full design.
+// functionKinds are the kinds of the full design.
 func functionKinds() []string { return []string{"run", "lambda", "azure", "gcf"} }
 
-// function lowers one function: the kind is told by the key that it has.
+// function lowers one function; its key decides the kind.
 func (l *loader) function(e element, group string, ps *doc.Problems) {
 	kind, config, ok := kinded{"function", l.v.Functions, functionKinds()}.read(e, ps)
 	if ok {
@@ -17,9 +17,9 @@ func (l *loader) function(e element, group string, ps *doc.Problems) {
 	}
 }
 
-// At is where what an error is about stands, of one that begins with a key of the config and a colon, as
-// "scale.max: ", or with several keys and commas between them, of which the first counts: the value
-// of the key, or else what is nearest above it. Of any other error it is the function itself.
+// At returns the place that an error is about. An error may begin with a key of the config and a colon, as "scale.max:
+// ", or with several keys separated by commas, of which the first counts. Its place is the value of that key, or the
+// nearest value above it. Any other error has the place of the function itself.
 func (f *Function) At(err error) doc.Pos {
 	keys, _, _ := strings.Cut(err.Error(), ":")
 	for key, _, _ := strings.Cut(keys, ","); key != ""; key = key[:max(0, strings.LastIndexByte(key, '.'))] {
@@ -30,7 +30,7 @@ func (f *Function) At(err error) doc.Pos {
 	return f.Origin.at()
 }
 
-// Places are where the values of an element stand, by the dotted paths of their keys.
+// Places holds the places of an element's values, by the dotted paths of their keys.
 type Places map[string]doc.Pos
 
 func placesIn(n *doc.Node) Places {

@@ -10,7 +10,7 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// adminForm is `admin`: an address, or address and token.
+// adminForm is `admin`: an address alone, or a map of address and token.
 type adminForm struct {
 	Address string  `doc:"address" help:"where it listens, or off" example:"127.0.0.1:8081"`
 	Token   *Secret `doc:"token" help:"asked for by everything that changes state" example:"${env:WEIR_ADMIN_TOKEN}"`
@@ -41,7 +41,7 @@ func (t *trustForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	doc.Decode(n, (*plainTrust)(t), ps)
 }
 
-// prefixes are those that could be read.
+// prefixes returns the ranges that could be read.
 func prefixes(forms []Prefix) []netip.Prefix {
 	var list []netip.Prefix
 	for _, p := range forms {
@@ -105,7 +105,7 @@ func (f *shutdownForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	}
 }
 
-// lowerGlobals takes what concerns everybody from the files that belong to no group.
+// lowerGlobals lowers the settings that concern every group, from the files that belong to no group.
 func (l *loader) lowerGlobals() {
 	seen := map[string]doc.Pos{}
 	for _, f := range l.files {
@@ -131,7 +131,7 @@ func (l *loader) lowerGlobals() {
 	l.addAPIs()
 }
 
-// once reports a key that may stand in one file only.
+// once reports a key that may stand in only one file and stands in two.
 func (l *loader) once(e doc.Entry, seen map[string]doc.Pos) {
 	if !slices.Contains([]string{"listen", "admin", "lambda_api", "registry", "telemetry", "limits", "shutdown", "trust", "resolver", "zone", "discovery", "clouds", "defaults", "problems", "engine"}, e.Key) {
 		return
@@ -144,7 +144,7 @@ func (l *loader) once(e doc.Entry, seen map[string]doc.Pos) {
 	seen[e.Key] = e.KeyPos
 }
 
-// problems reads how much clients are told.
+// problems reads how much clients learn about problems.
 func (l *loader) problems(f *file) {
 	switch v := Verbosity(f.Problems); v {
 	case "":
@@ -155,7 +155,7 @@ func (l *loader) problems(f *file) {
 	}
 }
 
-// engine reads what speaks HTTP/1.x.
+// engine reads which engine speaks HTTP/1.x.
 func (l *loader) engine(f *file) {
 	switch v := Engine(f.Engine); v {
 	case "":
@@ -178,7 +178,7 @@ func (l *loader) resolver(f *file) {
 func (l *loader) global(f *file) {
 	l.problems(f)
 	l.engine(f)
-	l.unheard = l.unheard || f.Listen == nil && f.node.Get("listen") != nil // a null
+	l.unheard = l.unheard || f.Listen == nil && f.node.Get("listen") != nil // it is null
 	if f.Listen != nil {
 		var own doc.Problems
 		l.listen(f.Listen, &own)

@@ -16,7 +16,7 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// groupRules indexes groups and checks what they are granted.
+// groupRules indexes the groups and checks their grants.
 func (c *validator) groupRules() {
 	for i := range c.c.Groups {
 		g := &c.c.Groups[i]
@@ -38,16 +38,16 @@ func (c *validator) groupRules() {
 	}
 }
 
-// allows tells whether one of patterns covers one of names; nil patterns bound nothing.
+// allows reports whether one of patterns covers one of names; nil patterns set no bound.
 func allows(patterns []string, names ...string) bool {
 	return patterns == nil || slices.ContainsFunc(patterns, func(p string) bool {
 		return slices.ContainsFunc(names, func(n string) bool { return covers(p, n) })
 	})
 }
 
-// covers tells whether a grant covers what is reached. In a grant that is a URL no * of the host
-// stands for a part of the path, or everybody's host would be covered before a path that ends
-// as the grant does; one at its end stands for every path, too.
+// covers reports whether a grant covers name. In a grant that is a URL, a * in the host never matches part of the path;
+// otherwise the grant would cover every host whose path ends as the grant does. A * at the end of the host also stands
+// for every path.
 func covers(grant, name string) bool {
 	scheme, rest, isURL := strings.Cut(grant, "://")
 	named, at, alike := strings.Cut(name, "://")
@@ -66,7 +66,7 @@ func (c *validator) denied(at doc.Pos, g *Group, what, grant string) {
 	c.add(at, fmt.Sprintf("the group %q may not reach %s", g.Name, what), fmt.Sprintf("what it may is declared at %s", g.Origin), fmt.Sprintf("ask for it to be added to %s there", grant))
 }
 
-// refGrant holds what the group that a reference is named from may reach.
+// refGrant checks that the group that names a reference may reach it.
 func (c *validator) refGrant(ref Ref) {
 	g := c.groups[ref.Group]
 	if g == nil {
@@ -85,7 +85,7 @@ func (c *validator) refGrant(ref Ref) {
 		}
 	}
 	app := ref
-	app.Rest, _ = ref.Function() // whoever may call an app may call each of its functions
+	app.Rest, _ = ref.Function() // a grant for an app covers each of its functions
 	if scheme, _ := c.v.scheme(ref.Scheme); scheme.Inline != nil && !c.isFunction(ref) {
 		c.inlineGrants(g, scheme, ref)
 		return
@@ -95,12 +95,12 @@ func (c *validator) refGrant(ref Ref) {
 	}
 }
 
-// inlineGrants holds what a function reaches that a reference means by itself, as if it
-// were declared: however it is written, it is called with what the gateway is allowed.
+// inlineGrants checks a function that a reference names without a declaration as if it were declared. In either form,
+// the gateway calls it with its own permissions.
 func (c *validator) inlineGrants(g *Group, scheme Scheme, ref Ref) {
 	own, err := scheme.Inline(ref)
 	if err != nil {
-		return // which is told where it is looked for
+		return // reported where the reference is checked
 	}
 	reached := []string{ref.String()}
 	if far, ok := own.(Reaching); ok {
@@ -114,7 +114,7 @@ func (c *validator) inlineGrants(g *Group, scheme Scheme, ref Ref) {
 	}
 }
 
-// reachURL is reach for what has the form of a URL, which may have a kind of function before it.
+// reachURL is reach for texts in the form of a URL, which may follow a kind of function.
 func (c *validator) reachURL(at Origin, group, what string) {
 	if _, rest, ok := strings.Cut(what, "://"); ok {
 		authority, _, _ := strings.Cut(rest, "/")
@@ -122,9 +122,8 @@ func (c *validator) reachURL(at Origin, group, what string) {
 	}
 }
 
-// reach holds that a backend which is written as an address is within the bounds of who
-// has written it. Where its name leads is seen when it is called. An object's is
-// warned of, for it costs nobody but its own requests.
+// reach checks that a backend written as an address is within the bounds of its writer. An address that a name resolves
+// to is checked when it is called. For an object the problem is a warning, because only the object's own requests fail.
 func (c *validator) reach(at Origin, group, address string) {
 	bounds := c.c.Bounds(group, at)
 	err := bounds.Host(hostOf(address))
@@ -134,7 +133,7 @@ func (c *validator) reach(at Origin, group, address string) {
 	}
 	refused, ok := errors.AsType[*egress.RefusedError](err)
 	g := c.groups[group]
-	if !ok || isSocket && g != nil && !allows(g.Allow, address) { // which is told, and mends this too
+	if !ok || isSocket && g != nil && !allows(g.Allow, address) { // its own problem is reported, and its fix mends this too
 		return
 	}
 	if g != nil && at.Object == "" {
@@ -148,7 +147,7 @@ func (c *validator) reach(at Origin, group, address string) {
 	})
 }
 
-// hostOf is the host of `host`, `host:port` and what both may be called by.
+// hostOf returns the host of `host` or `host:port`.
 func hostOf(address string) string {
 	if host, _, err := net.SplitHostPort(address); err == nil {
 		return host
@@ -156,7 +155,7 @@ func hostOf(address string) string {
 	return address
 }
 
-// reachOf is what a group would have to be given.
+// reachOf returns what a group would need in its reach.
 func reachOf(e *egress.RefusedError) string {
 	if e.Kind == egress.Loopback && !strings.Contains(e.Address, ":") {
 		return "127.0.0.0/8"
@@ -164,10 +163,10 @@ func reachOf(e *egress.RefusedError) string {
 	return e.Address
 }
 
-// Bounds are where the backends of a group, or of an object, may be; nil bounds nothing.
+// Bounds returns where the backends of a group or of an object may be; nil sets no bounds.
 func (c *Config) Bounds(group string, from Origin) *egress.Bounds {
 	if from.Object != "" {
-		own := c.ObjectReach // whoever keeps it keeps no config
+		own := c.ObjectReach // a copy, so that keeping it does not keep the config
 		return &own
 	}
 	if group == "" {
@@ -178,11 +177,11 @@ func (c *Config) Bounds(group string, from Origin) *egress.Bounds {
 			return c.Groups[i].bounds()
 		}
 	}
-	return &egress.Bounds{} // of a group that nobody has declared, which was told
+	return &egress.Bounds{} // an undeclared group, which has been reported
 }
 
-// bounds are what the group may reach. A pattern of Unix sockets in allow says it, too: the
-// word is needed once.
+// bounds returns what the group may reach. Patterns of Unix sockets in allow count too, so that they need not be
+// written twice.
 func (g *Group) bounds() *egress.Bounds {
 	b := egress.Bounds{Reach: g.Reach.Reach, Sockets: slices.Clone(g.Reach.Sockets)}
 	for _, p := range g.Allow {
@@ -214,8 +213,8 @@ func (c *validator) routeGrants(r *Route) {
 	}
 }
 
-// filterGrants holds what a filter uses of secrets, and of what the gateway itself is allowed,
-// before a backend of that host.
+// filterGrants checks the secrets that a filter uses, and what it calls with the gateway's own permissions, for a
+// backend with that host.
 func (c *validator) filterGrants(g *Group, f Filter, host string) {
 	c.secretGrants(g, f.Config, f.Origin)
 	switch far := f.Config.(type) {
@@ -226,7 +225,7 @@ func (c *validator) filterGrants(g *Group, f Filter, host string) {
 	}
 }
 
-// authority is the host of a backend that is a URL, or a service that is found by one.
+// authority returns the host of a backend that is a URL, or of a service whose source is one.
 func (c *validator) authority(ref Ref) string {
 	if s := c.services[ref.Rest]; ref.Scheme == "" && s != nil {
 		ref = s.Source
@@ -286,7 +285,7 @@ func (c *validator) serviceGrants(s *Service) {
 		}
 	}
 	if s.Resolver != nil {
-		for _, server := range s.Resolver.Servers { // who answers for names could lead those that are allowed elsewhere
+		for _, server := range s.Resolver.Servers { // a name server could redirect allowed names elsewhere
 			c.reach(s.Resolver.Origin, s.Group, server)
 			if !allows(g.Allow, "dns:"+server) {
 				c.denied(s.Resolver.Origin.at(), g, fmt.Sprintf("the server of names %q", "dns:"+server), "allow")
@@ -298,7 +297,7 @@ func (c *validator) serviceGrants(s *Service) {
 	c.healthGrants(g, s)
 }
 
-// healthGrants holds that a check calls nobody whom the group's requests may not.
+// healthGrants checks that health checks reach no address that the group's requests may not.
 func (c *validator) healthGrants(g *Group, s *Service) {
 	if s.Health == nil {
 		return
@@ -334,8 +333,8 @@ func (c *validator) functionGrants(f *Function) {
 	c.secretGrants(g, f.Config, f.Origin)
 }
 
-// reachGrants holds what a function or a filter of a group reaches elsewhere, with what the gateway is
-// allowed there. A group that is allowed nothing by name is allowed none of it.
+// reachGrants checks what a function or filter of a group calls elsewhere with the gateway's permissions. A group
+// without grants by name is allowed none of it.
 func (c *validator) reachGrants(g *Group, who string, at Origin, reached []string) {
 	for _, what := range reached {
 		if !allows(slices.Concat([]string{}, g.Allow), what) {
@@ -345,7 +344,7 @@ func (c *validator) reachGrants(g *Group, who string, at Origin, reached []strin
 	}
 }
 
-// secretGrants holds which secrets may stand anywhere in config.
+// secretGrants checks all secrets in config.
 func (c *validator) secretGrants(g *Group, config any, at Origin) {
 	if g == nil || g.Secrets == nil || config == nil {
 		return
@@ -361,7 +360,7 @@ func (c *validator) secretGrants(g *Group, config any, at Origin) {
 	}
 }
 
-// secretsIn finds the references to secrets in config, whatever its type.
+// secretsIn returns the references to secrets in config, whatever its type.
 func secretsIn(config any) []secret.Part {
 	var found []secret.Part
 	walk(reflect.ValueOf(config), 0, func(v reflect.Value) bool {

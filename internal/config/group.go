@@ -8,14 +8,14 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// team is a declared group with what stands in its declaration.
+// team is a declared group with the content of its declaration.
 type team struct {
 	name string
 	pos  doc.Pos
 	groupForm
 }
 
-// groupForm is a group as it is written.
+// groupForm is a group in its written form.
 type groupForm struct {
 	Listeners []string     `doc:"listeners,oneormany" help:"the only listeners that its routes may attach to"`
 	Hosts     []string     `doc:"hosts,oneormany" help:"the only hosts that its routes may match; routes without one get them all" example:"shop.dev"`
@@ -26,7 +26,7 @@ type groupForm struct {
 	Section   elementsForm `doc:",inline"`
 }
 
-// declareGroups reads the groups of all files, and holds files to theirs.
+// declareGroups reads the groups of all files, and checks the files that belong to a group.
 func (l *loader) declareGroups() {
 	l.teams = map[string]*team{}
 	for _, f := range l.files {
@@ -63,7 +63,7 @@ func (l *loader) declare(e element, ps *doc.Problems) *team {
 	return t
 }
 
-// reachForm is a range of addresses, or a pattern of Unix sockets.
+// reachForm is a range of addresses or a pattern of Unix sockets.
 type reachForm struct {
 	addresses Prefix
 	socket    string
@@ -80,7 +80,7 @@ func (r *reachForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	r.addresses.DecodeDoc(n, ps)
 }
 
-// EncodeDoc writes it as it is read.
+// EncodeDoc writes it in the form that is read.
 func (r reachForm) EncodeDoc() *doc.Node {
 	if r.socket != "" {
 		return doc.EncodeNode(unixScheme + ":" + r.socket)
@@ -93,7 +93,7 @@ func (reachForm) DocSchema() *doc.Schema {
 	return text("a range of addresses, as 127.0.0.0/8, or Unix sockets, as unix:/run/shop/*")
 }
 
-// boundsOf are the bounds that a list says.
+// boundsOf returns the bounds that a list describes.
 func boundsOf(forms []reachForm) egress.Bounds {
 	var b egress.Bounds
 	for _, f := range forms {
@@ -119,7 +119,7 @@ func badName(pos doc.Pos, what, name string) doc.Problem {
 	return p
 }
 
-// checkMembership holds the rules of a file that says `group:`.
+// checkMembership checks a file that says `group:`.
 func (l *loader) checkMembership(f *file) {
 	if f.Group == "" {
 		return

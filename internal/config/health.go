@@ -14,30 +14,30 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// The ways of asking an endpoint whether it serves.
+// The ways of checking whether an endpoint serves.
 const (
-	CheckHTTP = "http" // a GET, answered by one of Health.Statuses
-	CheckTCP  = "tcp"  // a connection that can be made, TLS included
+	CheckHTTP = "http" // a GET that is answered with one of Health.Statuses
+	CheckTCP  = "tcp"  // a connection that can be made, including TLS
 	CheckGRPC = "grpc" // grpc.health.v1
 )
 
 func checks() []string { return []string{CheckHTTP, CheckTCP, CheckGRPC} }
 
-// Health is how the endpoints of a service are asked whether they serve.
+// Health says how Weir checks whether the endpoints of a service serve.
 type Health struct {
 	Check   string // CheckHTTP, CheckTCP or CheckGRPC
 	Path    string // of CheckHTTP, with its query
 	Service string // of CheckGRPC; "": the server as a whole
-	Host    string // that is asked for; "": the endpoint's address
-	Port    int    // 0: where the requests go
-	Plain   bool   // without the service's TLS, which goes with a Port
-	// Headers are sent with the question.
+	Host    string // sent as Host; "": the endpoint's address
+	Port    int    // 0: the port that requests go to
+	Plain   bool   // without the service's TLS; needs a Port
+	// Headers are sent with the check.
 	Headers  map[string]Secret
 	Statuses []StatusRange // of CheckHTTP
 	Every    time.Duration
-	Within   time.Duration // an answer must come
-	Rise     int           // good answers in a row after which what was unhealthy is healthy
-	Fall     int           // bad answers in a row after which an endpoint is unhealthy
+	Within   time.Duration // time for an answer
+	Rise     int           // good answers in a row that make an unhealthy endpoint healthy
+	Fall     int           // bad answers in a row that make an endpoint unhealthy
 	Origin   Origin
 }
 
@@ -51,45 +51,44 @@ func (r StatusRange) String() string {
 	return fmt.Sprintf("%d-%d", r.From, r.To)
 }
 
-// Expects tells whether an answer of that status is a good one.
+// Expects reports whether status is a good answer.
 func (h *Health) Expects(status int) bool {
 	return slices.ContainsFunc(h.Statuses, func(r StatusRange) bool { return r.From <= status && status <= r.To })
 }
 
-// Key says everything about the question and what follows from the answers, but for what
-// its headers hold: checks of the same key, and the same headers, are one.
+// Key describes the check and how its answers count, but not the content of its headers. Checks with the same key and
+// the same headers are one check.
 func (h *Health) Key() string {
 	return fmt.Sprintf("%s %q %q %q %d %t %v %s %s %d %d", h.Check, h.Path, h.Service, h.Host, h.Port, h.Plain, h.Statuses, h.Every, h.Within, h.Rise, h.Fall)
 }
 
-// DefaultHealth is what a check has that a config does not say, as the usual gateways and
-// orchestrators have it: a redirect is an answer of something that serves.
+// DefaultHealth holds the defaults of a check, which are those of common gateways and orchestrators. A redirect is a
+// good answer, because something serves.
 func DefaultHealth() Health {
 	return Health{
 		Check: CheckHTTP, Statuses: []StatusRange{{200, 399}}, Every: 5 * time.Second, Within: 2 * time.Second, Rise: 2, Fall: 3,
 	}
 }
 
-// Outlier is when an endpoint is left alone for what became of its requests. The zero
-// value never leaves one alone.
+// Outlier says when an endpoint is ejected because its requests failed. The zero value never ejects one.
 type Outlier struct {
 	Failures int // in a row; 0: they do not count
-	// Rate is the share of failures, in percent of at least Requests of the last Window, from
-	// which an endpoint is ejected; 0: it does not count.
+	// Rate is the share of failures, in percent of at least Requests requests within the last Window, that ejects an
+	// endpoint; 0: it does not count.
 	Rate     int
 	Requests int
 	Window   time.Duration
-	Statuses []int         // answers that are failures, beside broken connections and time-outs
-	Eject    time.Duration // the first time; each further one doubles it
+	Statuses []int         // answers that are failures, in addition to broken connections and timeouts
+	Eject    time.Duration // the first time; each further ejection doubles it
 	Longest  time.Duration
-	Share    int // percent of the endpoints that may be ejected at once, and at least one never is
+	Share    int // percent of the endpoints that may be ejected at once; at least one never is
 }
 
-// Ejects tells whether anything leads to an endpoint being left alone.
+// Ejects reports whether o can eject endpoints.
 func (o *Outlier) Ejects() bool { return o.Failures > 0 || o.Rate > 0 }
 
-// DefaultOutlier is that of a service that says nothing. A 500 is not in it: it is often
-// the request's fault, and then every endpoint's.
+// DefaultOutlier is the outlier of a service that sets none. It does not count a 500, which is often the request's
+// fault and would then be every endpoint's.
 func DefaultOutlier() *Outlier {
 	return &Outlier{
 		Failures: 5, Rate: 50, Requests: 20, Window: 10 * time.Second, Statuses: []int{502, 503, 504},
@@ -97,20 +96,19 @@ func DefaultOutlier() *Outlier {
 	}
 }
 
-// Hold is how requests wait for an endpoint while a service has none.
+// Hold says how requests wait for an endpoint while a service has none.
 type Hold struct {
-	Time     time.Duration // NoTimeout: they do not
+	Time     time.Duration // NoTimeout: they do not wait
 	Requests int           // at once; further ones do not wait
 }
 
-// DefaultHold is that of a service that says nothing.
+// DefaultHold is the hold of a service that sets none.
 func DefaultHold() *Hold { return &Hold{Time: 2 * time.Second, Requests: 1000} }
 
-// DefaultPanic is the share of healthy endpoints, in percent, below which health is not
-// believed.
+// DefaultPanic is the percentage of healthy endpoints below which health is not believed.
 const DefaultPanic = 50
 
-// healthForm is `health`: a path, tcp, grpc, or the whole.
+// healthForm is `health`: a path, tcp, grpc, or a map.
 type healthForm struct {
 	Check    string            `doc:"check" help:"how it is asked: http, tcp or grpc" example:"grpc"`
 	Path     string            `doc:"path" help:"what is asked for by GET" example:"/healthz"`
@@ -148,7 +146,7 @@ func (h *healthForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	}
 }
 
-// check tells what is wrong with the whole form.
+// check reports what is wrong with the form as a whole.
 func (h *healthForm) check(n *doc.Node, ps *doc.Problems) {
 	if h.Check == "" && h.Path == "" && h.Service != "" {
 		h.Check = CheckGRPC
@@ -183,7 +181,7 @@ func (h *healthForm) check(n *doc.Node, ps *doc.Problems) {
 	h.checkNumbers(n, ps)
 }
 
-// asks are the keys of what is asked, of a kind of check.
+// asks returns the keys that describe the question of a kind of check.
 func asks(kind string) []string {
 	switch kind {
 	case CheckHTTP:
@@ -194,7 +192,7 @@ func asks(kind string) []string {
 	return nil
 }
 
-// meaning is what a kind of check does.
+// meaning says what a kind of check does.
 func meaning(kind string) string {
 	switch kind {
 	case CheckHTTP:
@@ -205,7 +203,7 @@ func meaning(kind string) string {
 	return "it makes a connection, and sends nothing"
 }
 
-// checkOf is the kind of check that a key of what is asked belongs to.
+// checkOf returns the kind of check that a key belongs to.
 func checkOf(key string) string {
 	if key == "service" {
 		return CheckGRPC
@@ -213,7 +211,7 @@ func checkOf(key string) string {
 	return CheckHTTP
 }
 
-// checkQuestion holds that what is asked can be sent as it is written.
+// checkQuestion checks that the question can be sent as it is written.
 func (h *healthForm) checkQuestion(n *doc.Node, ps *doc.Problems) {
 	if _, err := url.ParseRequestURI(h.Path); strings.HasPrefix(h.Path, "/") && (err != nil || strings.Contains(h.Path, "#")) {
 		ps.Add(doc.Problem{Pos: place(n, "path"), What: fmt.Sprintf("%q is no path that can be asked for", h.Path), Fix: "write a path such as /healthz, with %23 for a #"})
@@ -241,12 +239,12 @@ func (h *healthForm) checkQuestion(n *doc.Node, ps *doc.Problems) {
 	}
 }
 
-// ownFields are those that whoever sends a request says itself (RFC 9110 section 7.6.1).
+// ownFields are the fields that the sender of a request sets itself (RFC 9110 section 7.6.1).
 func ownFields() []string {
 	return []string{"connection", "content-length", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
 }
 
-// The least and the most of what numbers a check has.
+// The bounds of a check's numbers.
 const (
 	maxPort      = 65535
 	leastEvery   = 100 * time.Millisecond
@@ -285,7 +283,7 @@ func (h *healthForm) health() *Health {
 	return &made
 }
 
-// statusForm is one status, or a range of them.
+// statusForm is one status or a range of them.
 type statusForm StatusRange
 
 func (s *statusForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
@@ -308,7 +306,7 @@ const (
 	mostOutlier  = 24 * time.Hour
 )
 
-// outlierForm is `outlier`: the failures in a row, or the whole.
+// outlierForm is `outlier`: the failures in a row alone, or a map.
 type outlierForm struct {
 	Failures *int          `doc:"failures" help:"failures in a row that eject an endpoint; 5 unless said, 0 for none" example:"5"`
 	Rate     *percentForm  `doc:"rate" help:"the share of failures that ejects it; 50% unless said, 0% for none" example:"30%"`
@@ -379,13 +377,13 @@ func (o *outlierForm) outlier() *Outlier {
 	return made
 }
 
-// holdForm is `hold`: the time, or the whole.
+// holdForm is `hold`: the time alone, or a map.
 type holdForm struct {
 	Time     wait `doc:"time" help:"how long a request waits for an endpoint; 2s unless said, or none" example:"5s"`
 	Requests int  `doc:"requests" help:"how many may wait at once; 1000 unless said" example:"100"`
 }
 
-// mostHold is how long a request may wait: its client waits as well.
+// mostHold is the longest that a request may wait, because its client waits too.
 const mostHold = 5 * time.Minute
 
 func (h *holdForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
@@ -409,7 +407,7 @@ func (h *holdForm) hold() *Hold {
 	return made
 }
 
-// wait is a time to wait that may be none.
+// wait is a time to wait, or none.
 type wait time.Duration
 
 func (w *wait) DecodeDoc(n *doc.Node, ps *doc.Problems) {
@@ -435,7 +433,7 @@ func (p *panicForm) share() *int {
 	return &share
 }
 
-// healthNode is the long form of h, nil where there is none.
+// healthNode returns the long form of h, nil if h is nil.
 func healthNode(h *Health) *doc.Node {
 	if h == nil {
 		return nil
@@ -500,7 +498,7 @@ func panicNode(share int) *doc.Node {
 	return percentNode(share)
 }
 
-// PanicOr gives the share of p, or DefaultPanic.
+// PanicOr returns the share that p points to, or DefaultPanic.
 func PanicOr(p *int) int {
 	if p == nil {
 		return DefaultPanic

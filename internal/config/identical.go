@@ -8,8 +8,8 @@ import (
 	"github.com/weir-gateway/weir/internal/base/pattern"
 )
 
-// identical reports matches that no request can tell apart, where no rank of
-// their sources decides.
+// identical reports matches that accept exactly the same requests, unless the ranks of their sources decide between
+// them.
 func (c *validator) identical() {
 	first := map[string]*Route{}
 	for i := range c.c.Routes {
@@ -26,7 +26,7 @@ func (c *validator) identical() {
 					first[key] = r
 				case other == r:
 					c.add(r.Matches[j].Origin.at(), fmt.Sprintf("the route %q has the same match twice", r.Name), "", "remove one")
-				case other.Name != r.Name: // two of one name were told already
+				case other.Name != r.Name: // two routes of one name have been reported already
 					c.same(r, other)
 				}
 			}
@@ -41,7 +41,7 @@ func (c *validator) same(r, other *Route) {
 		"make one of them differ in host, path, method or match, or remove it")
 }
 
-// places are the listeners and hosts at which r is found.
+// places returns the listeners and hosts at which r serves.
 func (c *validator) places(r *Route) []string {
 	listeners := r.Listeners
 	if len(listeners) == 0 {
@@ -70,7 +70,7 @@ func (c *validator) places(r *Route) []string {
 	return places
 }
 
-// shape is what a match looks at, names of parameters and order aside.
+// shape returns what a match looks at, without names of parameters and without order.
 func (m *Match) shape() string {
 	parts := []string{m.Method, m.Path.shape(), fieldsShape(m.Headers, true), fieldsShape(m.Query, false), fieldsShape(m.Cookies, false)}
 	if m.When != nil {
@@ -79,7 +79,7 @@ func (m *Match) shape() string {
 	return strings.Join(parts, "\x00")
 }
 
-// shape brings the three ways to write a path into one.
+// shape brings the three ways of writing a path into one form.
 func (p PathMatch) shape() string {
 	switch {
 	case p.Pattern != "":

@@ -12,7 +12,7 @@ type level struct {
 	node *doc.Node
 }
 
-// levels are where the routes of a group inherit from, outermost first.
+// levels returns the levels that the routes of a group inherit from, outermost first.
 func (l *loader) levels(group string, own *level) []level {
 	var all []level
 	if l.defaults != nil {
@@ -27,17 +27,16 @@ func (l *loader) levels(group string, own *level) []level {
 	return all
 }
 
-// inheritable are the fields beside filters that may be inherited.
+// inheritable are the fields that may be inherited, in addition to filters.
 func inheritable() []string { return []string{"timeout", "retry"} }
 
-// inherited is one field of a route with the level that it came from.
+// inherited is one field of a route with the level that it comes from.
 type inherited struct {
 	doc.Entry
 	via string // "" for the route's own
 }
 
-// slot is what a field replaces when it is inherited: strip and rewrite are two
-// ways of saying one thing.
+// slot is the key under which fields replace each other when they are inherited: strip and rewrite do the same job.
 func slot(key string) string {
 	if key == "strip" {
 		return "rewrite"
@@ -45,9 +44,8 @@ func slot(key string) string {
 	return key
 }
 
-// inherit completes the entries of a route by those of levels. A field of an
-// inner level replaces that of an outer one whole, and `none` switches it off;
-// nothing is merged.
+// inherit completes the entries of a route with those of levels. A field at an inner level replaces the whole field of
+// an outer level, and `none` switches it off; nothing is merged.
 func inherit(own []doc.Entry, levels []level) []inherited {
 	var fields []inherited
 	taken := map[string]bool{}
@@ -70,14 +68,13 @@ func inherit(own []doc.Entry, levels []level) []inherited {
 	return fields
 }
 
-// switchedOff tells whether e only keeps an inherited field away. A time-out and
-// a retry of none are values of their own: they count against the service's too.
+// switchedOff reports whether e only keeps an inherited field away. A timeout or retry of none is a value of its own:
+// it also overrides the service's.
 func switchedOff(e doc.Entry) bool {
 	return isNone(e.Value) && !slices.Contains(inheritable(), e.Key)
 }
 
-// checkLevel decodes what stands in a level on its own, so that a mistake is
-// told at its place also where no route inherits it.
+// checkLevel decodes a level by itself, so that a mistake is reported at its place even if no route inherits it.
 func (l *loader) checkLevel(lv level) {
 	var own doc.Problems
 	defer l.ps.Join(&own)
@@ -100,7 +97,7 @@ func (l *loader) checkLevel(lv level) {
 	}
 }
 
-// entriesOf makes a map of the fields that want holds for.
+// entriesOf returns a map of the fields for which want is true.
 func entriesOf(n *doc.Node, fields []inherited, want func(key string) bool) *doc.Node {
 	made := &doc.Node{Kind: doc.Map, Pos: n.Pos}
 	for _, f := range fields {

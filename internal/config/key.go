@@ -12,7 +12,7 @@ import (
 // anyMethod is the word for every method in a route's key.
 const anyMethod = "ANY"
 
-// methods are the well-known ones (RFC 9110 section 9, RFC 5789); others are let through.
+// methods are the well-known methods (RFC 9110 section 9, RFC 5789). Others are allowed.
 func methods() []string {
 	return []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"}
 }
@@ -108,7 +108,7 @@ func checkMethod(m string, pos doc.Pos, ps *doc.Problems) bool {
 	return false
 }
 
-// isMethod holds for words of capitals and hyphens, which all registered methods are.
+// isMethod reports whether m consists of capitals and hyphens, as all registered methods do.
 func isMethod(m string) bool {
 	return m != "" && strings.Trim(m, "ABCDEFGHIJKLMNOPQRSTUVWXYZ-") == ""
 }

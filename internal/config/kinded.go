@@ -8,14 +8,14 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// kinded reads elements whose kind is told by the key that they have: functions and auth.
+// kinded reads elements whose key decides their kind: functions and auth.
 type kinded struct {
 	what  string // "function"
 	kinds []Kind
 	later []string // kinds of the full design
 }
 
-// read gives the kind of e with its config, filled in.
+// read returns the kind of e and its decoded config.
 func (k kinded) read(e element, ps *doc.Problems) (kind string, config any, ok bool) {
 	names := kindNames(k.kinds)
 	if e.node.Kind != doc.Map {
@@ -41,7 +41,7 @@ func (k kinded) read(e element, ps *doc.Problems) (kind string, config any, ok b
 	return known.Name, config, doc.Decode(e.node, config, ps)
 }
 
-// problem says why the kind of e is not known; told are the kinds that it names.
+// problem says why e has no single known kind; told are the kinds that it names.
 func (k kinded) problem(e element, told []string) doc.Problem {
 	names := kindNames(k.kinds)
 	if len(told) > 1 {

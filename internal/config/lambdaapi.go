@@ -10,21 +10,19 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// LambdaAPIName is the name of the listener that serves the API of AWS Lambda, and of
-// the key that declares it.
+// LambdaAPIName is the name of the listener that serves the API of AWS Lambda, and the key that declares it.
 const LambdaAPIName = "lambda_api"
 
 // LambdaAPI is the API of AWS Lambda for the config's own functions.
 type LambdaAPI struct {
-	Region  string      // that signatures must be for; "" any
-	Account string      // that stands in ARNs
-	Aliases []string    // names under which each function can be invoked, beside $LATEST
-	Keys    []AccessKey // nil: clients on this machine may ask, without any
+	Region  string      // the region that signatures must be for; "" any
+	Account string      // the account in ARNs
+	Aliases []string    // names under which each function can be invoked, in addition to $LATEST
+	Keys    []AccessKey // nil: clients on this machine need none
 	Origin  Origin
 }
 
-// Place gives the region and the account that functions are told they run in. a may be
-// nil.
+// Place returns the region and the account that functions see as their own. a may be nil.
 func (a *LambdaAPI) Place() (region, account string) {
 	if a == nil {
 		return DefaultRegion, DefaultAccount
@@ -32,18 +30,18 @@ func (a *LambdaAPI) Place() (region, account string) {
 	return cmp.Or(a.Region, DefaultRegion), cmp.Or(a.Account, DefaultAccount)
 }
 
-// AccessKey is what a client signs its requests with.
+// AccessKey is a key that a client signs its requests with.
 type AccessKey struct {
 	ID     string
 	Secret Secret
-	Token  *Secret // of a temporary key; nil: it is none
+	Token  *Secret // of a temporary key; nil: the key is not temporary
 	Origin Origin
 }
 
-// DefaultAccount stands in ARNs of functions that run here.
+// DefaultAccount is the account in ARNs of functions that run here.
 const DefaultAccount = "000000000000"
 
-// DefaultRegion is that of functions that run here, where none is named.
+// DefaultRegion is the region of functions that run here if none is named.
 const DefaultRegion = "us-east-1"
 
 // lambdaAPIForm is `lambda_api`: an address, or a map.
@@ -57,7 +55,7 @@ type lambdaAPIForm struct {
 	At      doc.Pos                   `doc:"-,pos"`
 }
 
-// accessKeyForm is a secret, or secret and session token.
+// accessKeyForm is a secret alone, or a map of secret and session token.
 type accessKeyForm struct {
 	Secret *Secret `doc:"secret,required" help:"the secret access key" example:"${env:LAMBDA_SECRET}"`
 	Token  *Secret `doc:"token" help:"the session token that must come with a temporary key" example:"${env:LAMBDA_TOKEN}"`
@@ -103,7 +101,7 @@ func (l *loader) lambdaAPI(f *file) {
 	l.cfg.LambdaAPI = api
 }
 
-// lambdaAPI holds the rules of the API of AWS Lambda.
+// lambdaAPI checks the API of AWS Lambda.
 func (c *validator) lambdaAPI() {
 	api := c.c.LambdaAPI
 	if api == nil {
@@ -135,14 +133,14 @@ func (c *validator) lambdaAPI() {
 	}
 }
 
-// isAlias tells whether AWS would take a name for that of an alias.
+// isAlias reports whether AWS would accept s as the name of an alias.
 func isAlias(s string) bool {
 	const most, digits = 128, "0123456789"
 	const letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 	return s != "" && len(s) <= most && strings.Trim(s, digits) != "" && strings.Trim(s, letters+digits+"-_") == ""
 }
 
-// lambdaListener holds that the API is for nobody by accident.
+// lambdaListener checks that the API is not open by accident.
 func (c *validator) lambdaListener(api *LambdaAPI, l *Listener) {
 	at := api.Origin.at()
 	c.alone(l, "whoever may call a route could reach every function")

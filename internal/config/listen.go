@@ -7,7 +7,7 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// listenerForm is one listener: an address, or a map.
+// listenerForm is one listener: an address alone, or a map.
 type listenerForm struct {
 	Address   string        `doc:"address,required" help:"what is bound: :8080, 127.0.0.1:8080 or unix:/run/weir.sock" example:":8080"`
 	Hostname  string        `doc:"hostname" help:"the only host that it serves" example:"*.shop.dev"`
@@ -16,7 +16,7 @@ type listenerForm struct {
 	Announced announcedForm `doc:"proxy_protocol" help:"every connection begins with a PROXY header, of a proxy that is trusted" example:"true"`
 }
 
-// announcedForm is a truth value, or who is trusted.
+// announcedForm is a truth value, or a map of the trusted peers.
 type announcedForm struct {
 	on    bool
 	Trust []Prefix `doc:"trust,oneormany" help:"the proxies; those of the top level's trust unless said" example:"[10.0.0.0/8]"`
@@ -94,8 +94,7 @@ func (l *loader) listener(name string, pos doc.Pos, n *doc.Node, ps *doc.Problem
 	})
 }
 
-// socket gives the name of the socket that is bound to address; UDP has ports
-// of its own.
+// socket returns the name of the socket that is bound to address. UDP has ports of its own.
 func (l *loader) socket(address string, protocol Protocol, pos doc.Pos) string {
 	name := address
 	if protocol == UDP {

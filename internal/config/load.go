@@ -6,20 +6,18 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// Result is what Load made of its sources.
+// Result is the outcome of Load.
 type Result struct {
-	// Config is validated and complete, or nil where there is an error.
+	// Config is validated and complete, or nil if there is an error.
 	Config *Config
-	// Problems are all errors and warnings, by file, line and column.
+	// Problems are all errors and warnings, sorted by file, line and column.
 	Problems []doc.Problem
-	// Bad holds the paths of the sources that have a part in an error. A reload
-	// puts the last good version of these in their place and loads again, so
-	// that one team's mistake never freezes another team.
+	// Bad holds the paths of the sources that contribute to an error. A reload replaces them with their last good
+	// versions and loads again, so that one team's mistake never blocks another team.
 	Bad map[string]bool
 }
 
-// Load reads sources as one config. Each is refused whole where there is a
-// mistake in it; all mistakes are told in one run.
+// Load reads sources as one config. A source with a mistake is refused whole; one run reports all mistakes.
 func Load(sources []Source, v Vocabulary) *Result {
 	l := &loader{v: v, cfg: &Config{Limits: DefaultLimits(), Shutdown: DefaultShutdown(), Admin: Admin{Address: DefaultAdmin}, Telemetry: DefaultTelemetry(), Problems: BriefProblems, Engine: OwnEngine}, bad: map[string]bool{}}
 	l.read(sources)
@@ -60,26 +58,26 @@ type loader struct {
 	unread bool // a source could not be read at all, so names may be missing
 	// unheard says that a listener could not be read.
 	unheard bool
-	// rough are routes in which something could not be read.
+	// rough are routes that could not be read completely.
 	rough             []Route
 	roughCompositions []Composition
 	bad               map[string]bool
-	// defaults are those of all routes; teams holds the declared groups.
+	// defaults holds the defaults of all routes; teams holds the declared groups.
 	defaults *level
 	apis     []pendingAPI
 	teams    map[string]*team
 }
 
-// file is one source, its groups' sections not taken apart yet.
+// file is one source. The sections of its groups are not lowered yet.
 type file struct {
 	path string
 	node *doc.Node
-	// teams are the groups that it declares.
+	// teams are the groups that the file declares.
 	teams []*team
 	fileForm
 }
 
-// fileForm is a file as it is written.
+// fileForm is a file in its written form.
 type fileForm struct {
 	Version   string         `doc:"version" help:"the version of this form: 1" example:"1"`
 	Group     string         `doc:"group" help:"the group that everything in this file belongs to" example:"shop"`
@@ -102,7 +100,7 @@ type fileForm struct {
 	Section   elementsForm   `doc:",inline"`
 }
 
-// elementsForm is what a file or one of its groups may hold.
+// elementsForm holds the elements that a file or one of its groups may have.
 type elementsForm struct {
 	Routes       *doc.Node  `doc:"routes" help:"method, host and path pattern to a backend"`
 	Services     *doc.Node  `doc:"services" help:"backends made of living endpoints"`
@@ -120,7 +118,7 @@ type section struct {
 	elementsForm
 }
 
-// sections are all parts of all files.
+// sections returns all sections of all files.
 func (l *loader) sections() []section {
 	var all []section
 	for _, f := range l.files {
@@ -151,7 +149,7 @@ func (l *loader) lower(s section) {
 	}
 }
 
-// read parses every source and takes its top level apart.
+// read parses every source and splits its top level.
 func (l *loader) read(sources []Source) {
 	for _, s := range sources {
 		var own doc.Problems
@@ -188,8 +186,8 @@ func (l *loader) withoutReserved(n *doc.Node, ps *doc.Problems) *doc.Node {
 	return kept
 }
 
-// names are those of all services, functions and compositions that are written anywhere, also
-// where their own element is broken, so that one mistake is not told twice.
+// names returns the names of all services, functions and compositions that are written anywhere, including broken ones,
+// so that one mistake is not reported twice.
 func (l *loader) names() map[string]bool {
 	names := map[string]bool{}
 	for _, s := range l.sections() {
@@ -199,13 +197,13 @@ func (l *loader) names() map[string]bool {
 			}
 		}
 	}
-	for i := range l.roughCompositions { // those of routes too
+	for i := range l.roughCompositions { // also those of routes
 		names[l.roughCompositions[i].Name] = true
 	}
 	return names
 }
 
-// wayNames are those of auth, in the same way.
+// wayNames does the same for auth.
 func (l *loader) wayNames() map[string]bool {
 	names := map[string]bool{}
 	for _, s := range l.sections() {

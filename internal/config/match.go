@@ -7,7 +7,7 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// matchForm is `match` of a route: what must hold beside its key.
+// matchForm is `match` of a route: the conditions in addition to its key.
 type matchForm struct {
 	Headers fieldsForm `doc:"headers" help:"header fields and their values" example:"{x-beta: '1'}"`
 	Query   fieldsForm `doc:"query" help:"query parameters and their values"`

@@ -7,9 +7,8 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// orNone reads a value of more than nothing, or the word none, for which it gives
-// unbound. nothing says what is wrong with nothing at all: one reader takes it for
-// none of it, another for no bound.
+// orNone reads a value greater than zero, or the word none, for which it returns unbound. nothing is the problem
+// reported for zero: some readers take zero for none at all, others for no bound.
 func orNone[T cmp.Ordered](n *doc.Node, unbound T, nothing doc.Problem, ps *doc.Problems) T {
 	if isNone(n) {
 		return unbound
@@ -22,7 +21,7 @@ func orNone[T cmp.Ordered](n *doc.Node, unbound T, nothing doc.Problem, ps *doc.
 	return value
 }
 
-// bound is a duration that may be `none`.
+// bound is a duration, or `none`.
 type bound time.Duration
 
 func (b *bound) DecodeDoc(n *doc.Node, ps *doc.Problems) {
@@ -31,7 +30,7 @@ func (b *bound) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	}, ps))
 }
 
-// volume is a size that may be `none`.
+// volume is a size, or `none`.
 type volume int64
 
 func (v *volume) DecodeDoc(n *doc.Node, ps *doc.Problems) {
@@ -48,7 +47,7 @@ func (v volume) EncodeDoc() *doc.Node {
 	return doc.EncodeNode(doc.Size(v))
 }
 
-// rate is a size a second that may be `none`.
+// rate is a size per second, or `none`.
 type rate int64
 
 func (r *rate) DecodeDoc(n *doc.Node, ps *doc.Problems) {
@@ -65,7 +64,7 @@ func (r rate) EncodeDoc() *doc.Node {
 	return doc.EncodeNode(doc.Size(r))
 }
 
-// quota is a number that may be `none`.
+// quota is a number, or `none`.
 type quota int
 
 func (q *quota) DecodeDoc(n *doc.Node, ps *doc.Problems) {

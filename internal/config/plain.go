@@ -6,8 +6,7 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// PlainSecret finds a secret that stands in c as text, where a reference should be,
-// and tells where.
+// PlainSecret finds a secret in c that is written as plain text instead of a reference, and returns its place.
 func PlainSecret(c *Config) (at doc.Pos, found bool) {
 	walk(reflect.ValueOf(c), 0, func(v reflect.Value) bool {
 		if found || v.Type() == reflect.TypeFor[Origin]() || v.Kind() == reflect.Func {
@@ -26,7 +25,7 @@ func PlainSecret(c *Config) (at doc.Pos, found bool) {
 	return at, found
 }
 
-// isPlain tells whether the parts of a secret are text and no reference.
+// isPlain reports whether the parts of a secret are text without references.
 func isPlain(parts reflect.Value) bool {
 	for i := range parts.Len() {
 		if p := parts.Index(i); p.FieldByName("Source").String() != "" {

@@ -8,9 +8,9 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// Prefix is a range of addresses as it is written: a CIDR, or one address. One
-// of IPv4 addresses in IPv6 (::ffff:10.0.0.0/104) is that of the IPv4 addresses,
-// for clients' addresses are unmapped before they are compared.
+// Prefix is a range of addresses as it is written: a CIDR or a single address. A range of IPv4 addresses in IPv6
+// (::ffff:10.0.0.0/104) becomes the range of the IPv4 addresses, because clients' addresses are unmapped before they
+// are compared.
 type Prefix struct{ netip.Prefix }
 
 // DecodeDoc reads a range.
@@ -28,7 +28,7 @@ func (p *Prefix) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 		ps.Add(doc.Problem{Pos: n.Pos, What: strconv.Quote(n.Value) + " is no range of addresses", Why: "ranges are written by address, never by name", Fix: "write a CIDR such as 10.0.0.0/8 or one address"})
 		return
 	}
-	const mapped = 96 // bits of the IPv6 prefix that IPv4 addresses have
+	const mapped = 96 // bits of the IPv6 prefix of mapped IPv4 addresses
 	switch masked := prefix.Masked(); {
 	case masked != prefix:
 		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("%s has bits beyond its length", n.Value), Fix: fmt.Sprintf("write %s for the range, or %s for the one address", masked, prefix.Addr())})

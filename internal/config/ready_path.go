@@ -14,24 +14,23 @@ var (
 	errSlashInPath = fault.AmbiguousPath.New("A value for the path holds a slash or backslash, which servers that decode it read as another path.")
 )
 
-// ReadyPath is a PathTemplate made ready to be filled in.
+// ReadyPath is a PathTemplate that is ready to be filled in.
 type ReadyPath struct {
 	Template template.Path
-	Text     string // with names in the place of expressions
+	Text     string // with names in place of the expressions
 	Values   []ReadyPathValue
-	Captured []string // names of what is inserted and not computed
+	Captured []string // names that are inserted and not computed
 }
 
 // ReadyPathValue is a computed part of a path.
 type ReadyPathValue struct {
-	Name    string // as the template calls it
+	Name    string // the name in the template
 	Named   bool   // it was written with a name
 	Program *expr.Program
 }
 
-// Make fills the path in, with what from has captured and what is computed. What it inserts by a name is
-// put into params, unless that is nil. Each value is one segment or a part of one: a value that
-// cannot be is a *fault.Fault.
+// Make fills in the path with the values that from has captured and with computed values. It adds the values of names
+// to params, unless params is nil. Each value is one segment or part of one; a value that cannot be is a *fault.Fault.
 func (p *ReadyPath) Make(in *expr.Input, from, params *exchange.Params) (string, error) {
 	if len(p.Values)+len(p.Captured) == 0 {
 		return p.Template.Make(nil)
@@ -42,7 +41,7 @@ func (p *ReadyPath) Make(in *expr.Input, from, params *exchange.Params) (string,
 				return p.Values[i].make(in, params)
 			}
 		}
-		text, _ := from.Get(name) // the config was held against what is captured
+		text, _ := from.Get(name) // the config was checked against what is captured
 		if params != nil {
 			if _, twice := params.Get(name); !twice {
 				params.Add(name, text)

@@ -9,12 +9,12 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// target is what a person wrote as a backend.
+// target is a backend as a person wrote it.
 type target struct {
 	ref Ref
-	// path is the template of the URL's path, nil for none.
+	// path is the template of the URL's path; nil: none.
 	path *doc.Node
-	// answer is the filter that answers instead (`respond:204`); Key "" for none.
+	// answer is the filter that answers instead (`respond:204`); Key "": none.
 	answer doc.Entry
 }
 
@@ -49,8 +49,7 @@ func readTarget(n *doc.Node, group string, v Vocabulary, ps *doc.Problems) (targ
 	return t, true
 }
 
-// passingOn is readTarget for where the request's own path is sent unless the URL
-// has one.
+// passingOn is readTarget for places where the request's own path is sent unless the URL has one.
 func passingOn(n *doc.Node, group string, v Vocabulary, ps *doc.Problems) (target, bool) {
 	t, ok := readTarget(n, group, v, ps)
 	if t.path != nil && t.path.Value == "/" {
@@ -72,7 +71,7 @@ func readName(n *doc.Node, ref Ref, ps *doc.Problems) (target, bool) {
 	return target{ref: ref}, true
 }
 
-// meantBackend guesses what a text without a scheme should have been.
+// meantBackend guesses what was meant by a text without a scheme.
 func meantBackend(text string) string {
 	scheme, rest, slashes := strings.Cut(text, "//")
 	switch {
@@ -130,20 +129,20 @@ func knownScheme(n *doc.Node, scheme, rest string, v Vocabulary, ps *doc.Problem
 	return false
 }
 
-// isPort holds for "8080" and "8080/path".
+// isPort reports whether s is like "8080" or "8080/path".
 func isPort(s string) bool {
 	s, _, _ = strings.Cut(s, "/")
 	_, err := strconv.ParseUint(s, 10, 16)
 	return err == nil
 }
 
-// refProblem says what is wrong with a reference with a scheme, whatever its source.
+// refProblem returns what is wrong with a reference that has a scheme, whatever its source.
 func refProblem(ref Ref, v Vocabulary) *doc.Problem {
 	scheme, _ := v.scheme(ref.Scheme)
 	authority, isURL := strings.CutPrefix(ref.Rest, "//")
 	isURL = isURL && ref.Scheme != unixScheme
 	switch {
-	case ref.Scheme == composeScheme: // whose names are those of routes too
+	case ref.Scheme == composeScheme: // its names include those of routes
 	case strings.ContainsAny(ref.Rest, "{}"):
 		return &doc.Problem{What: fmt.Sprintf("the backend %q has a parameter in its host", ref), Why: "a client could then choose where it is sent", Fix: "write the host out; parameters may stand in the path, and each host may be a variant with its own when"}
 	case strings.Contains(scheme.Example, "://") && !isURL:
@@ -181,7 +180,7 @@ func authorityProblem(ref Ref, authority string) *doc.Problem {
 	return nil
 }
 
-// IsElementName holds for names of services, functions, groups and streams.
+// IsElementName reports whether s may name a service, function, group or stream.
 func IsElementName(s string) bool {
 	if s == "" || s == none || len(s) > 253 {
 		return false

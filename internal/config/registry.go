@@ -12,39 +12,38 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// RegistryName is the name of the listener that serves the registry, and of the key that
-// declares it.
+// RegistryName is the name of the listener that serves the registry, and the key that declares it.
 const RegistryName = "registry"
 
-// Registry is where services register themselves.
+// Registry is the registry in which services register themselves.
 type Registry struct {
-	Tokens  []RegistryToken // nil: clients on this machine may register, without any
+	Tokens  []RegistryToken // nil: clients on this machine may register without one
 	Reading Reading
-	// Allow are addresses of instances that are refused otherwise: of this machine, of its
-	// links, the metadata of clouds.
+	// Allow holds addresses of instances that are otherwise refused: addresses of this machine, link-local addresses
+	// and the metadata addresses of clouds.
 	Allow  []netip.Prefix
 	Limits registry.Limits
 	Origin Origin
 }
 
-// RegistryToken is what an instance shows that registers.
+// RegistryToken is the token that an instance shows to register.
 type RegistryToken struct {
 	Name   string
 	Secret Secret // the token, or its digest
-	// Services are patterns of the services that it may write; `*` stands for any text. nil: all.
+	// Services are patterns of the services that the token may write; `*` stands for any text. nil: all services.
 	Services []string
-	// Addresses are those that it may register beside that of its own connection.
+	// Addresses are the addresses that the token may register, in addition to that of its own connection.
 	Addresses []netip.Prefix
 	Origin    Origin
 }
 
-// Reading is who may read a registry.
+// Reading says who may read a registry.
 type Reading string
 
-// Who may.
+// The permitted readers.
 const (
-	AnyoneReads Reading = "anyone" // that reaches it
-	TokensRead  Reading = "tokens" // who shows a token, whatever that may write
+	AnyoneReads Reading = "anyone" // anyone who reaches the registry
+	TokensRead  Reading = "tokens" // holders of any token, whatever it may write
 )
 
 // registryForm is `registry`: an address, or a map.
@@ -58,7 +57,7 @@ type registryForm struct {
 	At      doc.Pos                       `doc:"-,pos"`
 }
 
-// registryTokenForm is a token, or a token with what it may do.
+// registryTokenForm is a token alone, or a map with what it may do.
 type registryTokenForm struct {
 	Token     *Secret  `doc:"token,required" help:"the token, by reference, or its digest sha256:..." example:"${env:DEPLOY_TOKEN}"`
 	Services  []string `doc:"services,oneormany" help:"patterns of the services that it may register; all unless said" example:"[users, shop-*]"`
@@ -129,7 +128,7 @@ func (l *loader) registry(f *file) {
 	l.cfg.Registry = r
 }
 
-// registry holds the rules of the registry.
+// registry checks the registry.
 func (c *validator) registry() {
 	r := c.c.Registry
 	if r == nil {
@@ -178,7 +177,7 @@ func (c *validator) registry() {
 	}
 }
 
-// tokenNode prints a token as it is read. Its digest is no secret.
+// tokenNode prints a token in the form that is read. A digest is not secret.
 func tokenNode(s Secret) *doc.Node {
 	if len(s.Parts) == 1 && s.Parts[0].Source == "" && strings.HasPrefix(s.Parts[0].Text, "sha256:") {
 		return &doc.Node{Kind: doc.Scalar, Pos: s.Pos, Value: s.Parts[0].Text}

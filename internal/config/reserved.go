@@ -8,10 +8,9 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// reserved are words of the full design that this version cannot serve. They
-// are refused by name, for a guard that is ignored is an open door. A filter or
-// scheme that the Vocabulary knows wins over its line here, so a line may stay
-// until somebody tidies up.
+// reserved are words of the full design that this version cannot serve. They are refused by name, because a guard that
+// is ignored leaves the route open. If the Vocabulary knows a filter or scheme, its line here has no effect, so a line
+// may stay until somebody tidies up.
 //
 //nolint:gochecknoglobals // a table
 var reserved = struct{ route, file, scheme []string }{
@@ -32,7 +31,7 @@ func notYet(pos doc.Pos, word string) doc.Problem {
 	}
 }
 
-// unknownKey is the problem of a key that nobody knows.
+// unknownKey is the problem of an unknown key.
 func unknownKey(e doc.Entry, known []string) doc.Problem {
 	known = slices.Sorted(slices.Values(known))
 	p := doc.Problem{Pos: e.KeyPos, What: fmt.Sprintf("unknown key %q", e.Key), Why: "known here: " + strings.Join(known, ", ")}
@@ -42,7 +41,7 @@ func unknownKey(e doc.Entry, known []string) doc.Problem {
 	return p
 }
 
-// suggest adds the nearest of known to a problem's fix, or otherwise the text instead.
+// suggest returns a fix that names the nearest of known, or else the text instead.
 func suggest(word string, known []string, instead string) string {
 	if near, ok := doc.Suggest(word, known); ok {
 		return fmt.Sprintf("did you mean %q?", near)
@@ -50,10 +49,10 @@ func suggest(word string, known []string, instead string) string {
 	return instead
 }
 
-// filter finds the kind of filter that is called name.
+// filter finds the kind of filter with that name.
 func (v Vocabulary) filter(name string) (Kind, bool) { return find(v.Filters, name) }
 
-// function finds the kind of function that is called name.
+// function finds the kind of function with that name.
 func (v Vocabulary) function(name string) (Kind, bool) { return find(v.Functions, name) }
 
 func find(kinds []Kind, name string) (Kind, bool) {
@@ -72,7 +71,7 @@ func (v Vocabulary) scheme(name string) (Scheme, bool) {
 	return v.Schemes[i], true
 }
 
-// isInlined tells whether a scheme names functions that need no declaration.
+// isInlined reports whether a scheme names functions that need no declaration.
 func (v Vocabulary) isInlined(name string) bool {
 	s, _ := v.scheme(name)
 	return s.Inline != nil
@@ -96,14 +95,14 @@ func kindNames(kinds []Kind) []string {
 	return names
 }
 
-// answering are the filters that answer by themselves, so that no backend is needed.
+// answering are the filters that answer by themselves, so that the route needs no backend.
 func answering() []string { return append(answerSchemes(), "batch") }
 
-// answerSchemes are those of them that can be written as a backend, as respond:404.
+// answerSchemes are the answering filters that can be written as a backend, as respond:404.
 func answerSchemes() []string { return []string{"redirect", "respond"} }
 
-// split parts the entries of n: those of known go into a map of their own for
-// doc.Decode, filters are given back in their order, everything else is a problem.
+// split separates the entries of n. Those of known go into a map for doc.Decode, filters are returned in their order,
+// and everything else is a problem.
 func (v Vocabulary) split(n *doc.Node, known []string, filters func(Kind) bool, ps *doc.Problems) (*doc.Node, []doc.Entry) {
 	own := &doc.Node{Kind: doc.Map, Pos: n.Pos}
 	var found []doc.Entry

@@ -12,11 +12,10 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// Resolver is how the names of endpoints are looked up. What is zero is as this machine
-// does it, or the default.
+// Resolver says how the names of endpoints are looked up. A zero field means what this machine does, or the default.
 type Resolver struct {
-	Servers []string // host:port with IP addresses; none: those of this machine
-	Search  []string // domains that are tried for short names
+	Servers []string // host:port with IP addresses; none: this machine's
+	Search  []string // domains to try for short names
 	Family  string   // IPv4, IPv6, or "" for both
 	Timeout time.Duration
 	MinTTL  time.Duration // DefaultMinTTL
@@ -30,7 +29,7 @@ const (
 	IPv6 = "ipv6"
 )
 
-// How long what was found out of a name is kept at least and at most, whatever its TTL.
+// The shortest and longest time for which an answer is kept, whatever its TTL.
 const (
 	DefaultMinTTL = time.Second
 	DefaultMaxTTL = 5 * time.Minute
@@ -46,7 +45,7 @@ const (
 	portOfNameServers = "53"
 )
 
-// Key is the same for resolvers that say the same, nil among them.
+// Key is the same for resolvers with the same settings; r may be nil.
 func (r *Resolver) Key() string {
 	if r == nil {
 		return ""
@@ -54,7 +53,7 @@ func (r *Resolver) Key() string {
 	return fmt.Sprintf("%q %q %s %s %s %s", r.Servers, r.Search, r.Family, r.Timeout, r.MinTTL, r.MaxTTL)
 }
 
-// resolverForm is `resolver`: servers, or all of it.
+// resolverForm is `resolver`: servers alone, or a map.
 type resolverForm struct {
 	Servers []string      `doc:"servers,oneormany" help:"servers that are asked, by their addresses; this machine's unless said" example:"[10.0.0.2, \"10.0.0.3:5353\"]"`
 	Search  []string      `doc:"search,oneormany" help:"domains that short names are looked for in" example:"[shop.internal]"`
@@ -73,7 +72,7 @@ func (f *resolverForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	doc.Decode(n, (*plainResolver)(f), ps)
 }
 
-// resolver checks a form and gives what it says, nil for none.
+// resolver checks the form and returns its settings, nil if there are none.
 func (f *resolverForm) resolver(ps *doc.Problems) *Resolver {
 	if f == nil {
 		return nil
@@ -93,7 +92,7 @@ func (f *resolverForm) resolver(ps *doc.Problems) *Resolver {
 		}
 	}
 	f.bounds(ps)
-	// What is not said makes room for what is.
+	// A default that is not written adapts to a value that is.
 	r.MinTTL = cmp.Or(f.MinTTL, min(DefaultMinTTL, cmp.Or(f.MaxTTL, DefaultMaxTTL)))
 	r.MaxTTL = cmp.Or(f.MaxTTL, max(DefaultMaxTTL, r.MinTTL))
 	return r
@@ -123,7 +122,7 @@ func (f *resolverForm) bounds(ps *doc.Problems) {
 	}
 }
 
-// nameServer reads an IP address with or without a port, and adds the port.
+// nameServer reads an IP address with or without a port, and adds a missing port.
 func nameServer(text string) (string, bool) {
 	if at, err := netip.ParseAddrPort(text); err == nil && at.Port() > 0 {
 		return at.String(), true

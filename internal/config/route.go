@@ -9,7 +9,7 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// routeForm are the fields of a route that are no filters, in the short form.
+// routeForm holds the fields of a route in the short form, without filters.
 type routeForm struct {
 	Name         string        `doc:"name" help:"what logs and metrics call the route; its key unless told"`
 	To           *doc.Node     `doc:"to" help:"the backend, or variants of it" example:"http://users:8080"`
@@ -25,7 +25,7 @@ type routeForm struct {
 	EncodedSlash bool          `doc:"encoded_slash" help:"lets encoded slashes and backslashes in the path through"`
 }
 
-// longRouteForm are those of the long form.
+// longRouteForm holds those of the long form.
 type longRouteForm struct {
 	Matches      []longMatchForm   `doc:"matches" help:"any of them must hold"`
 	Filters      *doc.Node         `doc:"filters" help:"a list of filters, each a map of its own"`
@@ -42,10 +42,10 @@ func routeKeys() []string {
 	return []string{"name", "to", "compose", "return", "timing", "strip", "match", "hosts", "listeners", "timeout", "retry", "encoded_slash"}
 }
 
-// isCore tells whether key is a field of routeForm that lowers by itself.
+// isCore reports whether key is a field of routeForm that is lowered by itself.
 func isCore(key string) bool { return key != "strip" && slices.Contains(routeKeys(), key) }
 
-// route lowers one route of either form.
+// route lowers one route, in the short or the long form.
 func (l *loader) route(e element, group string, levels []level, ps *doc.Problems) {
 	own := &doc.Problems{}
 	r := Route{Name: e.name, Group: group, Origin: Origin{Pos: e.pos}, Policy: SourcePolicy{WrongMethod: 405, HeadByGet: true}}
@@ -72,7 +72,7 @@ func (l *loader) shortRoute(r *Route, e element, levels []level, ps *doc.Problem
 	fields := inherit(slices.Concat(core.Entries, filters), l.known(levels))
 	var form routeForm
 	doc.Decode(entriesOf(node, fields, isCore), &form, ps)
-	form.Compose = cmp.Or(form.Compose, core.Get("compose")) // also where it is no YAML
+	form.Compose = cmp.Or(form.Compose, core.Get("compose")) // also if it is not valid YAML
 	r.Name = nameOf(form.Name, r)
 	r.Hosts = form.Hosts
 	if key.host != "" {
@@ -97,7 +97,7 @@ func (l *loader) shortRoute(r *Route, e element, levels []level, ps *doc.Problem
 	}
 }
 
-// nameOf gives a route's name: its own or its key, with its group before the key.
+// nameOf returns a route's name: its own, or its key with the group in front.
 func nameOf(own string, r *Route) string {
 	switch {
 	case own != "":
@@ -109,7 +109,7 @@ func nameOf(own string, r *Route) string {
 	}
 }
 
-// matches makes one match for each method of the key.
+// matches returns one match for each method of the key.
 func (k routeKey) matches(more *matchForm) []Match {
 	var list []Match
 	for _, method := range k.everyMethod() {
@@ -127,7 +127,7 @@ func (k routeKey) everyMethod() []string {
 	return k.methods
 }
 
-// common sets what both forms have.
+// common sets the fields that both forms have.
 func (r *Route) common(listeners []string, timeout *timeoutsForm, retry *retryForm, slash bool, fields []inherited) {
 	r.Listeners, r.EncodedSlash, r.Retry = listeners, slash, retry.retry()
 	if timeout != nil {
@@ -147,7 +147,7 @@ func (r *Route) inherits(key string, from Origin) {
 	r.Via[key] = from
 }
 
-// ofGroup gives a route that names no hosts or listeners those of its group.
+// ofGroup gives a route without hosts or listeners those of its group.
 func (l *loader) ofGroup(r *Route) {
 	t := l.teams[r.Group]
 	if t == nil {
@@ -164,7 +164,7 @@ func (l *loader) ofGroup(r *Route) {
 	}
 }
 
-// known leaves out of levels what checkLevel refused.
+// known removes from levels what checkLevel refused.
 func (l *loader) known(levels []level) []level {
 	kept := make([]level, 0, len(levels))
 	for _, lv := range levels {
@@ -214,7 +214,7 @@ func (l *loader) longRoute(r *Route, e element, levels []level, ps *doc.Problems
 	}
 }
 
-// unlist reads the long form of filters: a list of maps of one key each.
+// unlist reads the long form of filters: a list of maps with one key each.
 func unlist(n *doc.Node, ps *doc.Problems) []doc.Entry {
 	if n == nil || n.Kind == 0 {
 		return nil
@@ -233,10 +233,10 @@ func unlist(n *doc.Node, ps *doc.Problems) []doc.Entry {
 	return entries
 }
 
-// filtersOf gives the fields that are filters, strip and rewrite as one.
+// filtersOf returns the fields that are filters, with strip and rewrite as one.
 func filtersOf(fields []inherited) []inherited {
 	var list []inherited
-	at := -1 // of the rewrite
+	at := -1 // index of the rewrite
 	for _, f := range fields {
 		switch {
 		case isCore(f.Key):
@@ -264,7 +264,7 @@ func longRewrite(f inherited) *doc.Node {
 	return mapAt(f.Value.Pos, doc.Entry{Key: key, KeyPos: f.KeyPos, Value: f.Value})
 }
 
-// filters lowers filters and puts them into the fixed order.
+// filters lowers filters and sorts them into the fixed order.
 func (l *loader) filters(fields []inherited, c captures, ps *doc.Problems) []Filter {
 	var list []Filter
 	for _, f := range fields {
@@ -276,7 +276,7 @@ func (l *loader) filters(fields []inherited, c captures, ps *doc.Problems) []Fil
 	return list
 }
 
-// sort puts filters into the fixed order; equals keep theirs.
+// sort puts filters into the fixed order; equal ones keep theirs.
 func (v Vocabulary) sort(list []Filter) {
 	type placed struct {
 		Filter
@@ -294,7 +294,7 @@ func (v Vocabulary) sort(list []Filter) {
 	}
 }
 
-// filter lowers one field of a route, which may stand for several filters.
+// filter lowers one field of a route, which may become several filters.
 func (l *loader) filter(f inherited, c captures, ps *doc.Problems) ([]Filter, bool) {
 	kind, ok := l.v.filter(f.Key)
 	if !ok {
@@ -326,7 +326,7 @@ func (l *loader) filter(f inherited, c captures, ps *doc.Problems) ([]Filter, bo
 	return list, true
 }
 
-// checkRewrite holds what a rewrite's config says against the route.
+// checkRewrite checks a rewrite's config against the route.
 func checkRewrite(n *doc.Node, c captures, ps *doc.Problems) {
 	path, strip := said(n, "path"), said(n, "strip")
 	if path != nil && strip != nil {
@@ -341,7 +341,7 @@ func checkRewrite(n *doc.Node, c captures, ps *doc.Problems) {
 	}
 }
 
-// checkRedirect holds what a redirect's templates say against the route.
+// checkRedirect checks a redirect's templates against the route.
 func checkRedirect(n *doc.Node, c captures, ps *doc.Problems) {
 	for _, template := range []*doc.Node{n, said(n, "to"), said(n, "path")} {
 		if template != nil && template.Kind == doc.Scalar {
@@ -350,7 +350,7 @@ func checkRedirect(n *doc.Node, c captures, ps *doc.Problems) {
 	}
 }
 
-// said gives what stands under key, nil where it is nothing.
+// said returns the value under key, nil if it is missing or empty.
 func said(n *doc.Node, key string) *doc.Node {
 	if value := n.Get(key); value != nil && (value.Kind != doc.Scalar || value.Value != "") {
 		return value

@@ -7,30 +7,29 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// Same tells whether two parts of configs, of one type, say the same, wherever
-// they were written: it compares everything but places. What holds a function is
-// never the same as another.
+// Same reports whether two parts of configs, of one type, have the same content, wherever they were written: it
+// compares everything but places. A part that holds a function is never the same as another.
 func Same(a, b any) bool { return bySaying.same(a, b) }
 
-// ServesSame tells whether two parts of configs, of one type, serve in the same
-// way: it is Same, but that it compares the places in what is Located.
+// ServesSame reports whether two parts of configs, of one type, serve in the same way. It works like Same, but it also
+// compares the places in parts that are Located.
 func ServesSame(a, b any) bool { return byServing.same(a, b) }
 
-// Located is implemented by parts that tell where they were written while they
-// serve, so that a place is something that they say.
+// Located is implemented by parts that show, while they serve, where they were written. Places are then part of their
+// content.
 type Located interface{ Located() }
 
-// Located says that explain shows where the steps of a composition were written.
+// Located is implemented because explain shows where the steps of a composition were written.
 func (*Composition) Located() {}
 
-// equality is a way to compare parts of configs, with what it has found out of types.
+// equality is a way of comparing parts of configs. It remembers the comparers of types.
 type equality struct {
-	heedsLocated bool     // whether places count in what is Located
-	placesCount  bool     // whether they count everywhere
+	heedsLocated bool     // whether places count in parts that are Located
+	placesCount  bool     // whether places count everywhere
 	comparers    sync.Map // reflect.Type to comparer
 }
 
-// The tables of how types are compared.
+// The ways of comparing, each with its comparers.
 var (
 	bySaying  = &equality{}
 	byServing = &equality{heedsLocated: true}
@@ -52,7 +51,7 @@ func (q *equality) comparer(t reflect.Type) comparer {
 	if made, ok := q.comparers.Load(t); ok {
 		return made.(comparer) //nolint:forcetypeassert // nothing else is stored
 	}
-	// A type that holds itself finds this one while its own is being made.
+	// A type that contains itself finds this comparer while its own is being made.
 	var own comparer
 	var making sync.Once
 	q.comparers.Store(t, comparer(func(a, b reflect.Value) bool {
@@ -64,7 +63,7 @@ func (q *equality) comparer(t reflect.Type) comparer {
 	return made
 }
 
-// isPlace tells the types that only say where something was written.
+// isPlace reports whether a type only says where something was written.
 func isPlace(t reflect.Type) bool {
 	return t == reflect.TypeFor[doc.Pos]() || t == reflect.TypeFor[Origin]() || t == reflect.TypeFor[map[string]Origin]()
 }
@@ -105,7 +104,7 @@ func pointerComparer(element comparer) comparer {
 	}
 }
 
-// sameDynamic compares what two interfaces hold.
+// sameDynamic compares the values in two interfaces.
 func (q *equality) sameDynamic(a, b reflect.Value) bool {
 	if a.IsNil() || b.IsNil() {
 		return a.IsNil() && b.IsNil()

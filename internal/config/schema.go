@@ -8,7 +8,7 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// Schema describes a config file with everything that v knows, for editors.
+// Schema describes a config file, with everything that v knows, for editors.
 func Schema(v Vocabulary) *doc.Schema {
 	w := schemaWriter{v: v}
 	root := w.of(reflect.TypeFor[fileForm]())
@@ -50,8 +50,8 @@ func Schema(v Vocabulary) *doc.Schema {
 	return root
 }
 
-// isOwn tells whether a definition is of this package: filters, functions, auth and sources
-// have fields of their own under any name.
+// isOwn reports whether a definition belongs to this package. Filters, functions, auth and sources have fields of their
+// own under any name.
 func isOwn(name string) bool {
 	kinds := strings.TrimPrefix(strings.ToLower(name), "long")
 	return !strings.Contains(name, ".") && kinds != "function" && kinds != "auth" && kinds != "discovery" && kinds != "clouds" || strings.HasPrefix(name, "config.")
@@ -69,7 +69,7 @@ func (w *schemaWriter) define(name string, s *doc.Schema) {
 	}
 }
 
-// of describes t, whose own definitions become those of the whole.
+// of describes t. The definitions in t are added to those of the whole schema.
 func (w *schemaWriter) of(t reflect.Type) *doc.Schema {
 	s := doc.SchemaOf(t)
 	for _, p := range s.Defs {
@@ -99,13 +99,13 @@ func off() *doc.Schema {
 	return &doc.Schema{Enum: []string{none}, Description: "switches an inherited one off"}
 }
 
-// with adds the filters that want holds for, and more, to a form.
+// with adds the filters for which want is true, and more, to a form.
 func (w *schemaWriter) with(s *doc.Schema, want func(Kind) bool, more ...doc.Property) *doc.Schema {
 	s.Properties = slices.Concat(s.Properties, more, w.kinds(want))
 	return s
 }
 
-// kinds are the filters by their names.
+// kinds returns the filters by name.
 func (w *schemaWriter) kinds(want func(Kind) bool) doc.Properties {
 	var list doc.Properties
 	for _, k := range w.v.Filters {
@@ -119,7 +119,7 @@ func (w *schemaWriter) kinds(want func(Kind) bool) doc.Properties {
 	return list
 }
 
-// withName adds the name and group that elements of a list have.
+// withName adds the name and group that elements in a list have.
 func withName(s *doc.Schema) *doc.Schema {
 	named := *s
 	named.Required = append([]string{"name"}, s.Required...)
@@ -130,12 +130,12 @@ func withName(s *doc.Schema) *doc.Schema {
 	return &named
 }
 
-// step is the form of a step, with what the one filter is that may stand there.
+// step is the form of a step, with the schema of transform, the one filter that a step may have.
 func (w *schemaWriter) step() *doc.Schema {
 	s := w.of(reflect.TypeFor[plainStep]())
 	for i := range s.Properties {
 		if s.Properties[i].Name == "transform" {
-			s.Properties[i].Schema = &doc.Schema{Type: doc.Types{"object"}} // where the program has no such filter
+			s.Properties[i].Schema = &doc.Schema{Type: doc.Types{"object"}} // if the program has no such filter
 			if known := w.kinds(func(k Kind) bool { return k.Name == "transform" }); len(known) > 0 {
 				s.Properties[i].Schema = known[0].Schema
 			}
@@ -144,7 +144,7 @@ func (w *schemaWriter) step() *doc.Schema {
 	return s
 }
 
-// defaults are what routes inherit.
+// defaults describes what routes inherit.
 func (w *schemaWriter) defaults() *doc.Schema {
 	s := w.of(reflect.TypeFor[routeForm]())
 	s.Properties = slices.DeleteFunc(s.Properties, func(p doc.Property) bool {
@@ -153,7 +153,7 @@ func (w *schemaWriter) defaults() *doc.Schema {
 	return w.with(s, everyKind)
 }
 
-// kinded are kinds of functions or auth, each told by its key.
+// kinded describes kinds of functions or auth, each chosen by its key.
 func (w *schemaWriter) kinded(kinds []Kind, long bool) *doc.Schema {
 	var options []*doc.Schema
 	for _, k := range kinds {
@@ -170,8 +170,8 @@ func (w *schemaWriter) kinded(kinds []Kind, long bool) *doc.Schema {
 	return either(options...)
 }
 
-// place puts the definitions where a form only holds a node, which Load takes
-// apart by hand. owner is the name of the definition that s is.
+// place inserts the definitions where a form holds only a node, which Load takes apart by hand. owner is the name of
+// the definition s.
 func (w *schemaWriter) place(owner string, s *doc.Schema) {
 	if s == nil {
 		return
@@ -190,7 +190,7 @@ func (w *schemaWriter) place(owner string, s *doc.Schema) {
 	}
 }
 
-// part is what the node under key of a definition may be, nil for none.
+// part describes the node under key of a definition; nil: not known.
 func part(owner, key string) *doc.Schema {
 	named := func(short, long string) *doc.Schema { return either(mapOf(refer(short)), listOf(refer(long))) }
 	stream := owner == "stream" || owner == "longStream"
@@ -242,12 +242,12 @@ func part(owner, key string) *doc.Schema {
 	}
 }
 
-// to is one backend, or variants.
+// to describes one backend, or variants.
 func to() *doc.Schema {
 	return either(text("a backend"), refer("variant"), listOf(either(text("a backend"), refer("variant"))))
 }
 
-// isOpen tells whether s says nothing of what may stand there.
+// isOpen reports whether s says nothing about what may stand there.
 func isOpen(s *doc.Schema) bool {
 	return s.Type == nil && s.Ref == "" && s.AnyOf == nil && s.Enum == nil && s.Properties == nil
 }

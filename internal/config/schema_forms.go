@@ -7,7 +7,7 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// The forms without their short form, for the long one and for the schema.
+// The forms without their short form, for decoding the long form and for the schema.
 type (
 	plainListener  listenerForm
 	plainAnnounced announcedForm

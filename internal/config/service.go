@@ -7,7 +7,7 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// serviceForm is a service: where it is found, a list of its addresses, or all of it.
+// serviceForm is a service: its source alone, a list of its addresses, or a map.
 type serviceForm struct {
 	Source    *doc.Node      `doc:"source" help:"where its endpoints are found" example:"k8s:shop/catalog:http"`
 	Endpoints []endpointForm `doc:"endpoints,oneormany" help:"its addresses, where they are fixed" example:"[10.0.0.1:8080]"`
@@ -36,7 +36,7 @@ func (s *serviceForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	}
 }
 
-// endpointForm is an address, or address, weight and zone.
+// endpointForm is an address alone, or a map of address, weight and zone.
 type endpointForm struct {
 	Address string  `doc:"address,required" help:"host:port, or unix:/path" example:"10.0.0.1:8080"`
 	Weight  int     `doc:"weight" help:"its part of the requests; 1 unless said"`
@@ -53,7 +53,7 @@ func (e *endpointForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	doc.Decode(n, (*plainEndpoint)(e), ps)
 }
 
-// from is where an endpoint comes from: with a service from an object it comes from that.
+// from returns the origin of an endpoint. If the service comes from an object, so does the endpoint.
 func (e Endpoint) from(s *Service) Origin {
 	if s.Origin.Object != "" {
 		return s.Origin
@@ -61,7 +61,7 @@ func (e Endpoint) from(s *Service) Origin {
 	return e.Origin
 }
 
-// clientTLSForm is how endpoints are called over TLS.
+// clientTLSForm says how Weir calls endpoints over TLS.
 type clientTLSForm struct {
 	Name string      `doc:"name" help:"the name asked for and checked; the endpoint's host unless said" example:"users.internal"`
 	CA   *FileSecret `doc:"ca" help:"authorities in PEM: a file, or a secret; the system's unless said" example:"/etc/weir/ca.crt"`
@@ -109,7 +109,7 @@ func (l *loader) service(e element, group string, ps *doc.Problems) {
 	}
 }
 
-// source reads where a service's endpoints are found.
+// source reads where to find a service's endpoints.
 func (l *loader) source(n *doc.Node, name, group string, ps *doc.Problems) Ref {
 	t, ok := passingOn(n, group, l.v, ps)
 	switch {
@@ -127,11 +127,11 @@ func (l *loader) source(n *doc.Node, name, group string, ps *doc.Problems) Ref {
 	return t.ref
 }
 
-// functionScheme is how a function of the file is named with a scheme.
+// functionScheme is the scheme of references to functions of the config.
 const functionScheme = "fn"
 
-// lambdaScheme is how one of AWS Lambda is named, be it of the file or not.
+// lambdaScheme is the scheme of functions of AWS Lambda, declared in the config or not.
 const lambdaScheme = "lambda"
 
-// azureScheme is how an app of Azure Functions is named, or one function of it.
+// azureScheme is the scheme of apps of Azure Functions, and of single functions of them.
 const azureScheme = "azure"

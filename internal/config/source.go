@@ -15,17 +15,16 @@ import (
 
 // Source is one file of a config, or a body sent to the admin API.
 type Source struct {
-	Path string // as positions name it
+	Path string // the name used in positions
 	Data []byte
-	// Unread is why a file of a folder could not be read. It is one of the mistakes
-	// that Load tells, so that it concerns nobody but this file.
+	// Unread is why a file of a folder could not be read. Load reports it as a mistake of this file, so that it affects
+	// no other.
 	Unread error
 }
 
-// Read reads a config file, or every *.yaml and *.yml of a directory in the
-// order of their names. Subdirectories and hidden files are passed over; the
-// links of a mounted ConfigMap (names that point through ..data) are followed.
-// The error is about the file, or the directory as a whole.
+// Read reads a config file, or every *.yaml and *.yml of a directory in the order of their names. It skips
+// subdirectories and hidden files, and follows the links of a mounted ConfigMap (names that point through ..data). The
+// error is about the file, or the directory as a whole.
 func Read(path string) ([]Source, error) {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -60,24 +59,24 @@ func Read(path string) ([]Source, error) {
 	return sources, nil
 }
 
-// IsName tells whether a file of a directory is read, by its name.
+// IsName reports whether a file of a directory is read, by its name.
 func IsName(name string) bool {
 	return !strings.HasPrefix(name, ".") && slices.Contains([]string{".yaml", ".yml"}, filepath.Ext(name))
 }
 
-// isDir follows links. What cannot be looked at is left for readFile to complain of.
+// isDir follows links. If stat fails, readFile reports the problem.
 func isDir(name string) bool {
 	info, err := os.Stat(name)
 	return err == nil && info.IsDir()
 }
 
-// maxSource bounds one file; doc has its own limits on what is in it.
+// maxSource bounds one file; doc has its own limits on its content.
 const maxSource = 16 << 20
 
-// errNoFile is about what is in a folder; a pipe that is named itself is meant.
+// errNoFile is for files in a folder. A pipe that is named as the config is read.
 var errNoFile = errors.New("it is a pipe, a socket or a device, and to read it may take for ever")
 
-// readRegular looks before it opens: to open a pipe waits for its other end.
+// readRegular checks the file before it opens it, because opening a pipe waits for its other end.
 func readRegular(name string) (Source, error) {
 	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
 		return Source{}, errNoFile
@@ -93,7 +92,7 @@ func readFile(name string) (Source, error) {
 		return Source{}, fmt.Errorf("read config: %w", err)
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxSource+1)) // what says that it is small, a device, may never end
+	data, err := io.ReadAll(io.LimitReader(f, maxSource+1)) // a device that claims to be small may never end
 	if err == nil && len(data) > maxSource {
 		err = fmt.Errorf("%s: %w", name, errTooLarge)
 	}
@@ -103,13 +102,13 @@ func readFile(name string) (Source, error) {
 	return Source{Path: name, Data: data}, nil
 }
 
-// problem is why there is nothing to parse, nil where there is.
+// problem is why there is nothing to parse; nil: there is something.
 func (s Source) problem() *doc.Problem {
 	switch {
 	case s.Unread != nil:
 		why := s.Unread.Error()
 		if path, ok := errors.AsType[*fs.PathError](s.Unread); ok {
-			why = path.Err.Error() // its name stands before it anyway
+			why = path.Err.Error() // the message already begins with its name
 		}
 		return &doc.Problem{Pos: doc.Pos{File: s.Path}, What: "the file cannot be read", Why: why}
 	case len(s.Data) == 0:

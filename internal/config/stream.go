@@ -36,8 +36,7 @@ func (l *loader) stream(e element, group string, ps *doc.Problems) {
 	}
 }
 
-// streamListener makes the listener of `listen: tcp://:5432`; streams that write
-// the same share it.
+// streamListener makes the listener of `listen: tcp://:5432`; streams with the same text share it.
 func (l *loader) streamListener(n *doc.Node, ps *doc.Problems) (string, bool) {
 	if !wantText(n, "listen", "listen: tcp://:5432", ps) {
 		return "", false

@@ -14,42 +14,40 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// Telemetry is what operators are told of what happens.
+// Telemetry says what operators learn about the gateway's work.
 type Telemetry struct {
 	Metrics   MetricsAccess
 	AccessLog AccessLog
 	Traces    Traces
 }
 
-// MetricsAccess is who may read the metrics beside those who may read everything of
-// the admin API.
+// MetricsAccess says who may read the metrics, in addition to those who may read everything in the admin API.
 type MetricsAccess struct {
-	Open  bool    // everybody who reaches the admin API
-	Token *Secret // who knows it may read the metrics, and nothing else
+	Open  bool    // everybody who can reach the admin API
+	Token *Secret // permits reading the metrics, and nothing else
 	Origin
 }
 
-// Where access logs go that are no files.
+// Destinations of access logs that are not files.
 const (
 	ToStderr = "stderr"
 	ToStdout = "stdout"
 	Off      = "off"
 )
 
-// AccessLog is one line for each request.
+// AccessLog describes the access log, which has one line for each request.
 type AccessLog struct {
 	To      string   // ToStderr, ToStdout, Off, or the path of a file
-	Format  string   // of accesslog.Formats; "": text, or what the program's own log is written in
+	Format  string   // of accesslog.Formats; "": text, or the format of the program's own log
 	Fields  []string // of accesslog.FieldNames; nil: its DefaultFields
 	Headers []string // of the request
-	// ResponseHeaders are those of the response.
+	// ResponseHeaders are headers of the response.
 	ResponseHeaders []string
 	Sample          float64 // the share of requests, 0 to 1
 	Origin
 }
 
-// OrDefault is a, or where it is the zero value (objects have no such section) the
-// default.
+// OrDefault returns a, or the default if a is the zero value. Objects have no such section.
 func (a AccessLog) OrDefault() AccessLog {
 	if a.To == "" {
 		return DefaultTelemetry().AccessLog
@@ -57,10 +55,10 @@ func (a AccessLog) OrDefault() AccessLog {
 	return a
 }
 
-// Traces are spans that are sent to a collector. What the zero value leaves open is
-// the environment's to say (OTEL_...).
+// Traces describes the spans that are sent to a collector. The environment (OTEL_...) decides what the zero value
+// leaves open.
 type Traces struct {
-	To      string // the collector's URL; "": the environment's, Off: nothing
+	To      string // the collector's URL; "": that of the environment, Off: none
 	Headers map[string]Secret
 	Service string
 	Sample  *float64 // the share of traces that begin here, 0 to 1
@@ -68,7 +66,7 @@ type Traces struct {
 	Origin
 }
 
-// DefaultTelemetry is that of a config that says nothing of it.
+// DefaultTelemetry is the telemetry of a config that sets none.
 func DefaultTelemetry() Telemetry {
 	return Telemetry{AccessLog: AccessLog{To: ToStderr, Sample: 1}}
 }
@@ -98,7 +96,7 @@ func (m *metricsForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	}
 }
 
-// accessLogForm is `access_log`: where it goes, or a map.
+// accessLogForm is `access_log`: the destination alone, or a map.
 type accessLogForm struct {
 	To              string    `doc:"to" help:"stderr, stdout, off, or the path of a file" example:"/var/log/weir/access.log"`
 	Format          string    `doc:"format" help:"text, json, common or combined" example:"json"`
@@ -124,7 +122,7 @@ func (a *accessLogForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	}
 }
 
-// check holds what a format and the names of fields must be.
+// check checks the format and the names of fields.
 func (a *accessLogForm) check(n *doc.Node, ps *doc.Problems) {
 	known := accesslog.Formats()
 	if a.Format != "" && !slices.Contains(known, a.Format) {
@@ -159,7 +157,7 @@ func (a *accessLogForm) check(n *doc.Node, ps *doc.Problems) {
 	}
 }
 
-// tracesForm is `traces`: where to, or a map.
+// tracesForm is `traces`: the destination alone, or a map.
 type tracesForm struct {
 	To      string            `doc:"to" help:"the URL of a collector that takes OTLP over HTTP; its path gets /v1/traces" example:"http://localhost:4318"`
 	Headers map[string]Secret `doc:"headers" help:"header fields that the collector asks for" example:"{ Authorization: \"Bearer ${env:OTLP_TOKEN}\" }"`
@@ -206,7 +204,7 @@ func (t *tracesForm) traces() Traces {
 	return made
 }
 
-// eachText calls f with the texts of a list, or with the only one.
+// eachText calls f with the texts of a list, or with a single text.
 func eachText(n *doc.Node, f func(text string, pos doc.Pos)) {
 	switch {
 	case n == nil:
@@ -240,12 +238,12 @@ func (r *ratioForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 }
 
 func (r ratioForm) EncodeDoc() *doc.Node {
-	const digits = 6 // of a percent: four, and what division loses
+	const digits = 6 // of a percentage: four, and the loss from the division
 	text := strconv.FormatFloat(float64(r)*wholeInPercent, 'g', digits, 64)
 	return &doc.Node{Kind: doc.Scalar, Value: text + "%"}
 }
 
-// telemetry takes over what a file says. Paths are relative to it.
+// telemetry takes the settings from a file. Paths are relative to the file.
 func (l *loader) telemetry(f *telemetryForm) {
 	if f == nil {
 		return
@@ -272,7 +270,7 @@ func destination(to string, at doc.Pos) string {
 	return filepath.Join(folderOf(at), to)
 }
 
-// telemetry prints what is told to whom.
+// telemetry prints the telemetry settings.
 func (e expander) telemetry(t Telemetry) *doc.Node {
 	f := newFields()
 	if m := t.Metrics; m.Open || m.Token != nil {
@@ -288,7 +286,7 @@ func (e expander) telemetry(t Telemetry) *doc.Node {
 	return &f.Node
 }
 
-// traces is nil where the config says nothing of them.
+// traces prints the settings of traces; nil if there are none.
 func (expander) traces(t Traces) *doc.Node {
 	if t.Origin == (Origin{}) {
 		return nil

@@ -14,13 +14,13 @@ type captures struct {
 	names   []string // one segment or label each
 	rest    bool     // the path ends in ** or {name...}
 	name    string   // of the rest, "" for **
-	unknown bool     // matches that capture nothing by name (exact, prefix) are among them
+	unknown bool     // some matches capture nothing by name (exact, prefix)
 	path    string   // the first pattern
-	sent    bool     // the route itself says the path to send
-	named   bool     // the route itself says the host to send
+	sent    bool     // the route itself says which path to send
+	named   bool     // the route itself says which host to send
 }
 
-// below tells whether every path begins with the literal segments of prefix.
+// below reports whether every path begins with the literal segments of prefix.
 func (c captures) below(prefix string) bool {
 	own, err := pattern.ParsePath(c.path)
 	if c.unknown || err != nil {
@@ -33,8 +33,8 @@ func (c captures) below(prefix string) bool {
 	return slices.Equal(want.Segments, own.Segments[:len(want.Segments)])
 }
 
-// capturesOf reads what a route's hosts and matches capture; patterns that
-// cannot be parsed are reported elsewhere and capture everything.
+// capturesOf returns what a route's hosts and matches capture. Patterns that cannot be parsed are reported elsewhere
+// and count as capturing everything.
 func capturesOf(hosts []string, matches []Match) captures {
 	var c captures
 	for i, m := range matches {
@@ -117,7 +117,7 @@ func (i insertion) String() string {
 	}
 }
 
-// checkInsertions reports what template n wants and the route does not capture.
+// checkInsertions reports what template n needs and the route does not capture.
 func checkInsertions(n *doc.Node, c captures, ps *doc.Problems) (ok bool) {
 	ok = true
 	for _, want := range insertions(n.Value) {
@@ -151,7 +151,7 @@ func (c captures) instead(want insertion) string {
 
 func (c captures) restText() string { return insertion{name: c.name, rest: true}.String() }
 
-// checkPath holds the rules of a rewrite's path.
+// checkPath checks a rewrite's path.
 func checkPath(n *doc.Node, c captures, ps *doc.Problems) {
 	if !checkInsertions(n, c, ps) || !c.rest || c.unknown {
 		return

@@ -6,21 +6,21 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// TextTemplate is a text with values in it: "Order {=response.body.id} is on its way". One that begins
-// with '=' is an expression as a whole.
+// TextTemplate is a text with values in it: "Order {=response.body.id} is on its way". A text that begins with '=' is
+// one expression.
 type TextTemplate struct {
 	Text  string
 	Pos   doc.Pos // of its first character
 	Parts []TextPart
 }
 
-// TextPart is a text, or what an expression gives where one is not nil.
+// TextPart is a text, or the value of an expression if Expr is not nil.
 type TextPart struct {
 	Text string
 	Expr *Expr
 }
 
-// DecodeDoc reads a text and takes it apart.
+// DecodeDoc reads a text and splits it into its parts.
 func (t *TextTemplate) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	if n.Kind != doc.Scalar {
 		ps.Add(doc.Problem{Pos: n.Pos, What: n.Kind.String() + " stands where a text is expected", Fix: "for example `text: Order {=response.body.id}`"})
@@ -65,7 +65,7 @@ func (t *TextTemplate) literal(text string) {
 	}
 }
 
-// EncodeDoc writes the text as it is read.
+// EncodeDoc writes the text in the form that is read.
 func (t TextTemplate) EncodeDoc() *doc.Node { return scalarAt(t.Text, t.Pos) }
 
 // DocSchema implements doc.SchemaWriter.
@@ -73,7 +73,7 @@ func (TextTemplate) DocSchema() *doc.Schema {
 	return doc.TextSchema("a text; {=expression} is what is computed")
 }
 
-// Expressions are those of the text.
+// Expressions returns the expressions of the text.
 func (t *TextTemplate) Expressions() []*Expr {
 	if t == nil {
 		return nil

@@ -10,8 +10,7 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// tlsForm is the word passthrough, one certificate with what is asked of clients
-// beside it, or a list of certificates.
+// tlsForm is the word passthrough, a map of one certificate and the settings for clients, or a list of certificates.
 type tlsForm struct {
 	passthrough bool
 	serverTLSForm
@@ -52,7 +51,7 @@ func (t *tlsForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	t.clients(ps)
 }
 
-// onePair takes the certificate that stands in `tls` itself for a list of one.
+// onePair treats a certificate that stands in `tls` itself as a list of one.
 func (f *serverTLSForm) onePair(n *doc.Node, ps *doc.Problems) {
 	if n.Get("cert") == nil && n.Get("key") == nil {
 		return
@@ -68,7 +67,7 @@ func (f *serverTLSForm) onePair(n *doc.Node, ps *doc.Problems) {
 			both.Entries = append(both.Entries, e)
 		}
 	}
-	var own doc.Problems // what is wrong within the two was told; what is missing was not
+	var own doc.Problems // mistakes within the two have been reported; a missing one has not
 	doc.Decode(both, &pair, &own)
 	if len(both.Entries) == 1 {
 		ps.Join(&own)
@@ -76,7 +75,7 @@ func (f *serverTLSForm) onePair(n *doc.Node, ps *doc.Problems) {
 	f.Certificates = []certificateForm{pair}
 }
 
-// clients reads what is asked of clients.
+// clients reads whether clients must show a certificate.
 func (f *serverTLSForm) clients(ps *doc.Problems) {
 	switch f.Client {
 	case "":
@@ -112,10 +111,10 @@ func (t *tlsForm) tls(ps *doc.Problems) *ServerTLS {
 	return s
 }
 
-// DefaultMinVersion is the oldest TLS that is spoken unless told otherwise.
+// DefaultMinVersion is the oldest TLS version that is accepted by default.
 const DefaultMinVersion = tls.VersionTLS12
 
-// minVersion reads a version of TLS.
+// minVersion reads a TLS version.
 func minVersion(text string, at doc.Pos, ps *doc.Problems) uint16 {
 	switch text {
 	case "":
@@ -137,7 +136,7 @@ func versionText(v uint16) string {
 	return strings.TrimPrefix(tls.VersionName(v), "TLS ")
 }
 
-// cipherForm is cipher suites by their IANA names.
+// cipherForm holds cipher suites, written by their IANA names.
 type cipherForm []uint16
 
 func (f *cipherForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
@@ -151,8 +150,8 @@ func (f *cipherForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	}
 }
 
-// suites are the cipher suites of TLS 1.2 that may be chosen: those that HTTP/2
-// does not forbid (RFC 9113 appendix A), so that no choice can break it.
+// suites are the TLS 1.2 cipher suites to choose from. HTTP/2 forbids none of them (RFC 9113 appendix A), so no choice
+// can break HTTP/2.
 func suites() []*tls.CipherSuite {
 	return slices.DeleteFunc(tls.CipherSuites(), func(s *tls.CipherSuite) bool {
 		return !slices.Contains(s.SupportedVersions, tls.VersionTLS12) || strings.Contains(s.Name, "_CBC_")
@@ -167,7 +166,7 @@ func cipherNames() []string {
 	return names
 }
 
-// cipherSuite finds a suite by its name, or says why it is none to choose.
+// cipherSuite finds a suite by its name, or says why it cannot be chosen.
 func cipherSuite(name string) (id uint16, why string) {
 	named := func(s *tls.CipherSuite) bool { return s.Name == name }
 	if i := slices.IndexFunc(suites(), named); i >= 0 {
@@ -182,7 +181,7 @@ func cipherSuite(name string) (id uint16, why string) {
 	return 0, "it is not known"
 }
 
-// curveForm is groups of the key exchange by their IANA names.
+// curveForm holds groups of the key exchange, written by their IANA names.
 type curveForm []tls.CurveID
 
 func (f *curveForm) DecodeDoc(n *doc.Node, ps *doc.Problems) {
@@ -221,7 +220,7 @@ func curveText(id tls.CurveID) string {
 	return curves()[i].name
 }
 
-// namesIn are the texts of a list, or the one in its place.
+// namesIn returns the texts of a list, or a single text.
 func namesIn(n *doc.Node, key string, ps *doc.Problems) []*doc.Node {
 	items := []*doc.Node{n}
 	if n.Kind == doc.List {
@@ -236,8 +235,7 @@ func namesIn(n *doc.Node, key string, ps *doc.Problems) []*doc.Node {
 	return texts
 }
 
-// FileSecret is a secret whose plain text is a file's path, for a certificate is
-// hardly ever written into a config.
+// FileSecret is a secret whose plain text is a file's path, because a certificate is hardly ever written into a config.
 type FileSecret Secret
 
 // DecodeDoc reads a path or a secret.

@@ -10,39 +10,38 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// Validate tells what is wrong with c, whatever it was made from. It looks at
-// nothing but c and v: no file, no secret and no name server. Load has called it;
-// whoever changes a loaded config, as by replacing the addresses of sockets or of
-// the admin API, calls it again, with the Origin of what was replaced saying so.
+// Validate returns what is wrong with c, whatever its source. It looks at nothing but c and v: no file, no secret and
+// no name server. Load calls it. Code that changes a loaded config, for example to replace the addresses of sockets or
+// of the admin API, calls it again and sets the Origin of the replaced parts to say so.
 func Validate(c *Config, v Vocabulary) []doc.Problem {
 	checked := newValidator(c, v)
 	checked.run()
 	return checked.ps.Sorted()
 }
 
-// validator holds the rules of the canonical form.
+// validator checks the rules of the canonical form.
 type validator struct {
 	c  *Config
 	v  Vocabulary
 	ps doc.Problems
-	// known are names of services and functions that exist but could not be
-	// read; partial says that there may be more of them.
+	// known are names of services and functions that exist but could not be read; partial says that there may be more
+	// of them.
 	known   map[string]bool
 	partial bool
-	// wayNames are those of auth that exist but could not be read.
+	// wayNames are names of auth that exist but could not be read.
 	wayNames map[string]bool
 	// unheard says that there may be more listeners.
 	unheard bool
-	// rough are routes in which something could not be read, and was told.
+	// rough are routes that could not be read completely, which has been reported.
 	rough             []Route
 	roughCompositions []Composition
-	// involved are the files that have a part in a problem that is told at another.
+	// involved are the files that contribute to a problem reported in another file.
 	involved map[string]bool
 
 	listeners map[string]*Listener
 	services  map[string]*Service
 	functions map[string]*Function
-	// compositions are all of them, those of routes too, by their whole names.
+	// compositions are all compositions, including those of routes, by their whole names.
 	compositions map[string]*Composition
 	read         map[*Composition][]reading // see readings
 	groups       map[string]*Group
@@ -86,7 +85,7 @@ func (c *validator) run() {
 	}
 }
 
-// at is where problems of an element are told.
+// at is where problems of an element are reported.
 func (o Origin) at() doc.Pos {
 	if o.Object != "" {
 		return doc.Pos{File: o.Object}
@@ -98,13 +97,13 @@ func (c *validator) add(at doc.Pos, what, why, fix string) {
 	c.ps.Add(doc.Problem{Pos: at, What: what, Why: why, Fix: fix})
 }
 
-// twice reports a second element of a name; both their files are involved.
+// twice reports a second element of the same name; both files are involved.
 func (c *validator) twice(what, name string, second, first Origin) {
 	c.involved[first.at().File] = true
 	c.add(second.at(), fmt.Sprintf("a second %s %q", what, name), "the first is at "+first.String(), "give one of them another name")
 }
 
-// index makes the tables of names and holds their rules.
+// index builds the tables of names and checks the names.
 func (c *validator) index() {
 	for i := range c.c.Services {
 		s := &c.c.Services[i]
@@ -132,8 +131,8 @@ func (c *validator) index() {
 	}
 }
 
-// freeName holds the rules of the name of a service, function or composition; they
-// share one space, for all are named under `to`. Names from objects are not for writing.
+// freeName checks the name of a service, function or composition. They share one set of names, because all are named
+// under `to`. Names from objects may have any form, because nobody writes them in a config.
 func (c *validator) freeName(what, name string, at Origin) bool {
 	if s, taken := c.services[name]; taken {
 		c.twice(what, name, at, s.Origin)
@@ -153,12 +152,12 @@ func (c *validator) freeName(what, name string, at Origin) bool {
 	return true
 }
 
-// names are all services, functions and compositions that can be named.
+// names returns all services, functions and compositions that can be named.
 func (c *validator) names() []string {
 	return slices.Concat(slices.Collect(maps.Keys(c.services)), slices.Collect(maps.Keys(c.functions)), c.compositionNames(), slices.Collect(maps.Keys(c.known)))
 }
 
-// pattern tells a mistake in a path or host pattern, whose text begins at pos.
+// pattern reports a mistake in a path or host pattern whose text begins at pos.
 func (c *validator) pattern(at doc.Pos, exact bool, err error) {
 	p := doc.Problem{Pos: at, What: err.Error()}
 	if wrong, ok := errors.AsType[*pattern.Error](err); ok {

@@ -10,7 +10,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/pattern"
 )
 
-// backends holds the rules among the backends of a route.
+// backends checks the backends of a route together.
 func (c *validator) backends(r *Route, in captured) {
 	if len(r.Backends) == 0 {
 		if !slices.ContainsFunc(r.Filters, answers) && r.Origin.Object == "" {
@@ -56,7 +56,7 @@ func (c *validator) backend(b *Backend, in captured) {
 	}
 }
 
-// backendParts holds the rules of what a backend is made of, each for itself.
+// backendParts checks each part of a backend by itself.
 func (c *validator) backendParts(b *Backend, in captured) {
 	c.expression(b.When, "when", expr.Bool, in)
 	for i := range b.Filters {
@@ -70,10 +70,10 @@ func (c *validator) backendParts(b *Backend, in captured) {
 	}
 }
 
-// unset tells whether nothing is referred to.
+// unset reports whether r refers to nothing.
 func (r Ref) unset() bool { return r.Scheme == "" && r.Rest == "" }
 
-// reference holds the rules of one reference: it exists, and may be named.
+// reference checks that a reference exists and may be named.
 func (c *validator) reference(ref Ref) {
 	at := ref.Origin.at()
 	switch ref.Scheme {
@@ -117,7 +117,7 @@ func (c *validator) reference(ref Ref) {
 	c.refGrant(ref)
 }
 
-// inline holds that a function that is named by itself says all that is needed.
+// inline checks that a function without a declaration is named completely.
 func (c *validator) inline(ref Ref) bool {
 	scheme, _ := c.v.scheme(ref.Scheme)
 	name, _ := ref.Function()
@@ -134,7 +134,7 @@ func (c *validator) inline(ref Ref) bool {
 	return err == nil
 }
 
-// isFunction tells whether ref names a function of the config by the scheme of its kind.
+// isFunction reports whether ref names a function of the config by the scheme of its kind.
 func (c *validator) isFunction(ref Ref) bool {
 	name, _ := ref.Function()
 	f := c.functions[name]
@@ -183,12 +183,12 @@ func (c *validator) service(s *Service) {
 	c.serviceGrants(s)
 }
 
-// onUnix tells whether one of the endpoints is a Unix socket.
+// onUnix reports whether one of the endpoints is a Unix socket.
 func (s *Service) onUnix() bool {
 	return s.Source.Scheme == unixScheme || slices.ContainsFunc(s.Endpoints, func(e Endpoint) bool { return strings.HasPrefix(e.Address, unixScheme+":") })
 }
 
-// secure tells whether s is called over TLS.
+// secure reports whether s is called over TLS.
 func (s *Service) secure() bool {
 	return s.TLS != nil || s.Source.Scheme == "https" || s.Source.Scheme == "grpcs"
 }
@@ -257,7 +257,7 @@ func (c *validator) listenerNames() []string {
 	return names
 }
 
-// isRough tells whether a route of that name exists, but could not be read whole.
+// isRough reports whether a route of that name exists but could not be read completely.
 func (c *validator) isRough(route string) bool {
 	return slices.ContainsFunc(c.rough, func(r Route) bool { return r.Name == route })
 }

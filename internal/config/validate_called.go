@@ -11,8 +11,8 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// nesting holds that no composition calls itself, however far around, and that each
-// is given what it reads by the steps that call it.
+// nesting checks that no composition calls itself, directly or through others, and that the steps that call a
+// composition give it what it reads.
 func (c *validator) nesting() {
 	done := map[*Composition]bool{}
 	for i := range c.c.Compositions {
@@ -62,7 +62,7 @@ func (c *validator) recursion(m *Composition, way []*Composition, done map[*Comp
 	}
 }
 
-// routeComposes holds that a route gives the compositions behind it what they read.
+// routeComposes checks that a route gives the compositions behind it what they read.
 func (c *validator) routeComposes(r *Route) {
 	if r.Broken != "" {
 		return
@@ -84,8 +84,8 @@ func (c *validator) routeComposes(r *Route) {
 	}
 }
 
-// anonymous tells of the first expression that asks who is calling, in a composition
-// that a route without auth calls, or in one that that one calls.
+// anonymous reports the first expression that reads the caller in a composition that a route without auth calls,
+// directly or through another composition.
 func (c *validator) anonymous(m *Composition, r *Route, b *Backend, seen []*Composition) bool {
 	if slices.Contains(seen, m) {
 		return false
@@ -114,8 +114,8 @@ type reading struct {
 	reads expr.Reads
 }
 
-// readings are those of m's steps and return that compile; the others were told. They
-// are found once, for a composition may have many callers.
+// readings returns the expressions of m's steps and return that compile; the others have been reported. They are found
+// once, because a composition may have many callers.
 func (c *validator) readings(m *Composition) []reading {
 	if list, ok := c.read[m]; ok {
 		return list
@@ -130,7 +130,7 @@ func (c *validator) readings(m *Composition) []reading {
 	return list
 }
 
-// expressions are all of a composition: those of its steps, and of its return.
+// expressions returns all expressions of a composition: those of its steps and of its return.
 func (m *Composition) expressions() []Expression {
 	var list []Expression
 	for i := range m.Steps {
@@ -140,7 +140,7 @@ func (m *Composition) expressions() []Expression {
 	return append(list, m.Return.Expressions()...)
 }
 
-// hasBody tells whether a request of one of matches may have a body.
+// hasBody reports whether a request that matches may have a body.
 func hasBody(matches []Match) bool {
 	return slices.ContainsFunc(matches, func(m Match) bool { return m.Method == "" || !httpx.IsSafe(m.Method) })
 }
@@ -149,25 +149,25 @@ func hasBody(matches []Match) bool {
 type caller struct {
 	what     string // in words
 	at       doc.Pos
-	own      bool // the composition stands on the route itself, so mistakes are told where they are
+	own      bool // the composition stands on the route, so mistakes are reported there
 	body     bool // it may send a body
 	bodyFix  string
-	lacks    string // what it does not with a name that is not there
+	lacks    string // what it fails to do with a missing name
 	captured captured
-	every    *captures // what each match of the route captures; nil: captured.names
+	every    *captures // what every match of the route captures; nil: captured.names
 	fix      func(want insertion) string
 }
 
-// given holds that a composition's caller gives what it reads of its request.
+// given checks that a composition's caller provides what the composition reads of its request.
 func (c *validator) given(m *Composition, by caller) {
-	told := map[string]bool{} // one missing name is one mistake
+	told := map[string]bool{} // a missing name is reported once
 	for _, s := range m.Calls() {
 		c.givenPath(s, by, told)
 	}
 	for _, e := range c.readings(m) {
 		if e.reads.RequestBody && !by.body {
 			c.add(by.place(e.find("request.body")), fmt.Sprintf("%s reads the body of the request, and %s has none", by.who(m, e.Field), by.what), "", by.bodyFix)
-			by.body = true // once is enough
+			by.body = true // report it once
 		}
 		for _, name := range e.reads.Params {
 			if !by.captured.open && !slices.Contains(by.captured.names, name) && !told[name] {
@@ -178,7 +178,7 @@ func (c *validator) given(m *Composition, by caller) {
 	}
 }
 
-// givenPath holds that the path of a step can be filled.
+// givenPath checks that the path of a step can be filled in.
 func (c *validator) givenPath(s *Step, by caller, told map[string]bool) {
 	path, err := s.Path.Parse()
 	if err != nil || by.captured.open {
@@ -201,8 +201,7 @@ func (c *validator) givenPath(s *Step, by caller, told map[string]bool) {
 	}
 }
 
-// place is where a mistake is told: in the composition where that is the caller's
-// own, else at the caller.
+// place is where a mistake is reported: in the composition if it is the caller's own, else at the caller.
 func (b caller) place(at doc.Pos) doc.Pos {
 	if b.own {
 		return at

@@ -12,7 +12,7 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// indexCompositions puts compositions into the table of names.
+// indexCompositions adds compositions to the table of names.
 func (c *validator) indexCompositions() {
 	for i := range c.c.Compositions {
 		m := &c.c.Compositions[i]
@@ -33,7 +33,7 @@ func (c *validator) compositionNames() []string {
 	return slices.DeleteFunc(slices.Collect(maps.Keys(c.compositions)), func(name string) bool { return strings.Contains(name, " ") })
 }
 
-// composed gives the composition that ref names, nil where it names something else.
+// composed returns the composition that ref names, nil if it names something else.
 func (c *validator) composed(ref Ref) *Composition {
 	if ref.Scheme == "" || ref.Scheme == composeScheme {
 		return c.compositions[ref.Rest]
@@ -41,14 +41,14 @@ func (c *validator) composed(ref Ref) *Composition {
 	return nil
 }
 
-// composing holds the rules of compositions.
+// composing checks the compositions.
 func (c *validator) composing() {
 	for i := range c.c.Compositions {
 		c.composition(&c.c.Compositions[i])
 	}
 	for i := range c.roughCompositions {
 		if len(c.roughCompositions[i].Steps) == 0 {
-			continue // what would be missed may be there
+			continue // its steps may be the ones that would seem missing
 		}
 		g := newGraph(c, &c.roughCompositions[i])
 		g.rough = true
@@ -60,7 +60,7 @@ func (c *validator) composing() {
 	}
 }
 
-// composition holds the rules of one composition.
+// composition checks one composition.
 func (c *validator) composition(m *Composition) {
 	if len(m.Steps) == 0 {
 		c.add(m.Origin.at(), fmt.Sprintf("the composition %q has no steps", m.Name), "so it could never answer anything", "add a step")
@@ -78,7 +78,7 @@ func newGraph(c *validator, m *Composition) *graph {
 	return &graph{validator: c, composition: m, reads: make([][]string, len(m.Steps)), read: map[string]bool{}}
 }
 
-// check holds the rules of all steps, and those of the graph where it can be drawn.
+// check checks all steps, and the graph if it can be drawn.
 func (g *graph) check() {
 	for i := range g.composition.Steps {
 		g.step(i)
@@ -101,8 +101,8 @@ type graph struct {
 
 	composition *Composition
 	reads       [][]string      // names of steps, by the step that reads them
-	read        map[string]bool // those that something reads
-	rough       bool            // something could not be read, so what is not there proves nothing
+	read        map[string]bool // steps that something reads
+	rough       bool            // something could not be read, so a missing part proves nothing
 	undoReads   []undoRead
 }
 
@@ -114,7 +114,7 @@ func (g *graph) names() []string {
 	return names
 }
 
-// duplicates holds that each step has a name of its own that expressions can say.
+// duplicates checks that each step has a name of its own, by which expressions can read it.
 func (g *graph) duplicates() bool {
 	names := g.names()
 	twice := false
@@ -127,7 +127,7 @@ func (g *graph) duplicates() bool {
 	return twice
 }
 
-// Expressions are all expressions of a step with what they must give, but for those of its undo.
+// Expressions returns all expressions of a step, without those of its undo, with the types that they must have.
 func (s *Step) Expressions() []Expression {
 	const scope = expr.Request | expr.Steps
 	call := scope
@@ -146,7 +146,7 @@ func (s *Step) Expressions() []Expression {
 	return slices.DeleteFunc(list, unwritten)
 }
 
-// callExpressions are those of what a call sends, which is called name in messages.
+// callExpressions returns the expressions in what a call sends. Messages use name for the call.
 func (s *Step) callExpressions(name string, scope expr.Scope) []Expression {
 	var list []Expression
 	if path, err := s.Path.Parse(); err == nil {
@@ -163,7 +163,7 @@ func (s *Step) callExpressions(name string, scope expr.Scope) []Expression {
 	return list
 }
 
-// filterExpressions are those of the step's adapters.
+// filterExpressions returns the expressions of the step's adapters.
 func (s *Step) filterExpressions() []Expression {
 	var list []Expression
 	for _, f := range s.Filters {
@@ -174,10 +174,10 @@ func (s *Step) filterExpressions() []Expression {
 	return list
 }
 
-// unwritten holds for what has no expression.
+// unwritten reports whether e has no expression.
 func unwritten(e Expression) bool { return e.Expr == nil || *e.Expr == Expr{} }
 
-// Expressions are all expressions of a return with what they must give.
+// Expressions returns all expressions of a return, with the types that they must have.
 func (r *Return) Expressions() []Expression {
 	const scope = expr.Request | expr.Steps
 	list := []Expression{{Expr: r.StatusExpr, Field: "return.status", Want: expr.Int, Scope: scope}}
@@ -190,14 +190,14 @@ func (r *Return) Expressions() []Expression {
 	return slices.DeleteFunc(list, unwritten)
 }
 
-// step holds the rules of one step and notes what it reads.
+// step checks one step and notes what it reads.
 func (g *graph) step(i int) {
 	s := &g.composition.Steps[i]
 	readsItem := false
 	for _, e := range s.Expressions() {
 		reads, ok := g.expression(e)
 		if !ok {
-			readsItem = true // perhaps
+			readsItem = true // it may
 			continue
 		}
 		g.reads[i] = append(g.reads[i], reads.Steps...)
@@ -209,7 +209,7 @@ func (g *graph) step(i int) {
 		}
 	}
 	for i := range s.Filters {
-		g.filter(&s.Filters[i], captured{open: true}) // it reads the step's request, whose path may hold names of its own
+		g.filter(&s.Filters[i], captured{open: true}) // it reads the step's request, whose path may have names of its own
 	}
 	g.shape(s, readsItem)
 	if !s.Ref.unset() {
@@ -219,11 +219,11 @@ func (g *graph) step(i int) {
 	g.undo(i)
 }
 
-// expression compiles e, and holds that the steps that it reads are there.
+// expression compiles e and checks that the steps that it reads exist.
 func (g *graph) expression(e Expression) (expr.Reads, bool) { return g.expressionOf(e, nil) }
 
-// expressionOf is expression for one that belongs to the undo of a step, which reads of that
-// step what one call gave; nil: it belongs to none.
+// expressionOf works like expression. If e belongs to the undo of the step undone, it reads the result of a single call
+// of that step; nil: e belongs to no undo.
 func (g *graph) expressionOf(e Expression, undone *Step) (expr.Reads, bool) {
 	program, err := expr.Compile(e.Source, e.Want, e.Scope)
 	if err != nil {
@@ -264,7 +264,7 @@ func withoutItem(e Expression, p doc.Problem) doc.Problem {
 	return p
 }
 
-// result holds the rules of return.
+// result checks return.
 func (g *graph) result() {
 	r := &g.composition.Return
 	for _, e := range r.Expressions() {
@@ -285,7 +285,7 @@ func (g *graph) result() {
 	}
 }
 
-// bodiless holds for statuses whose responses never have content (RFC 9110 section 6.4.1).
+// bodiless reports whether responses with status never have content (RFC 9110 section 6.4.1).
 func bodiless(status int) bool {
 	return status == http.StatusNoContent || status == http.StatusResetContent || status == http.StatusNotModified
 }
@@ -296,7 +296,7 @@ func (g *graph) field(f Field) {
 	}
 }
 
-// shape holds the rules of a step that need nothing but the step.
+// shape checks the rules of a step that depend only on the step.
 func (g *graph) shape(s *Step, readsItem bool) {
 	at := s.Origin.at()
 	if !isStepName(s.Name) {
@@ -321,7 +321,7 @@ func (g *graph) shape(s *Step, readsItem bool) {
 	}
 }
 
-// method holds what may be asked, with a body and more than once.
+// method checks the method, and whether it may have a body and be retried.
 func (g *graph) method(s *Step) {
 	at, safe := s.Origin.at(), httpx.IsSafe(s.Method)
 	switch near, alike := doc.Suggest(s.Method, methods()); {
@@ -339,7 +339,7 @@ func (g *graph) method(s *Step) {
 	}
 }
 
-// repetition holds the rules of a step that is called for each element of a list.
+// repetition checks a step that is called for each element of a list.
 func (g *graph) repetition(s *Step, readsItem bool) {
 	at := s.Origin.at()
 	switch {
@@ -355,11 +355,10 @@ func (g *graph) repetition(s *Step, readsItem bool) {
 	}
 }
 
-// Safe tells whether the step only asks for something.
+// Safe reports whether the step only reads.
 func (s *Step) Safe() bool { return httpx.IsSafe(s.Method) }
 
-// isStepName holds for names that stand behind `steps.` or in steps['...'], and in
-// a Server-Timing field.
+// isStepName reports whether name can follow `steps.` or stand in steps['...'], and in a Server-Timing field.
 func isStepName(name string) bool {
 	for i := range len(name) {
 		c := name[i]
@@ -371,7 +370,7 @@ func isStepName(name string) bool {
 	return name != "" && len(name) <= 63
 }
 
-// target holds the rules of whom a step calls.
+// target checks which backend a step calls.
 func (g *graph) target(s *Step) {
 	at := s.Ref.Origin.at()
 	switch s.Ref.Scheme {
@@ -387,7 +386,7 @@ func (g *graph) target(s *Step) {
 	}
 }
 
-// plan draws the graph and holds its rules.
+// plan builds the graph and checks it.
 func (g *graph) plan() {
 	steps := g.composition.Steps
 	plan := PlanOf(g.names(), g.reads)
@@ -418,8 +417,8 @@ func (g *graph) plan() {
 	}
 }
 
-// compositionGrants holds what the steps of a group's composition may hold; whom
-// they call is held with their references.
+// compositionGrants checks what the steps of a group's composition may contain. The backends that they call are checked
+// with their references.
 func (c *validator) compositionGrants(m *Composition) {
 	g := c.groups[m.Group]
 	if g == nil {

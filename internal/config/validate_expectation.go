@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// test holds the rules of one of `tests`.
+// test checks one of `tests`.
 func (c *validator) test(t *Test) {
 	at := t.Origin.at()
 	if t.Route == "" && t.Backend == "" && t.Status == 0 {
@@ -29,7 +29,7 @@ func (c *validator) test(t *Test) {
 	c.testRequest(t)
 }
 
-// testRequest holds the rules of what a test asks.
+// testRequest checks the request of a test.
 func (c *validator) testRequest(t *Test) {
 	at := t.Origin.at()
 	for _, h := range t.Request.Headers {

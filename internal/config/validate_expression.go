@@ -14,24 +14,22 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// captured is what expressions of a route may find: names under path, and
-// somebody under auth.
+// captured is what expressions of a route can read: names under path, and a caller under auth.
 type captured struct {
 	route string
 	names []string
-	// open says that there may be more: a pattern could not be read, or nothing
-	// is known of the route.
+	// open says that there may be more names: a pattern could not be read, or nothing is known of the route.
 	open bool
-	// nobody says that no filter of the route tells who is calling.
+	// nobody says that no filter of the route recognises callers.
 	nobody bool
-	// tried says that who is calling is asked in a dry run, so that everybody passes.
+	// tried says that auth is a dry run, so that everybody passes.
 	tried bool
-	// anonymous says that callers may pass of whom nothing is known.
+	// anonymous says that unknown callers may pass.
 	anonymous bool
 }
 
-// capturedBy gives what some host or match captures. What only some of them
-// capture counts, for an expression may look whether it is there.
+// capturedBy returns what at least one host or match captures. A name that only some of them capture counts, because an
+// expression can test whether it is there.
 func capturedBy(route string, hosts []string, matches ...Match) captured {
 	c := captured{route: route}
 	for _, h := range hosts {
@@ -52,13 +50,13 @@ func capturedBy(route string, hosts []string, matches ...Match) captured {
 	return c
 }
 
-// expression holds the rules of an expression beside a route's filters.
+// expression checks an expression of a route outside its filters.
 func (c *validator) expression(e *Expr, field string, want expr.Type, in captured) {
 	Expression{Expr: e, Field: field, Want: want}.check(in, &c.ps)
 }
 
-// check compiles e and tells its mistakes at their place in the file. No body is
-// read for an expression that does not say so: it is decided before one has come.
+// check compiles e and reports its mistakes at their place in the file. An expression may read a body only if it says
+// so; others are evaluated before a body has arrived.
 func (e Expression) check(in captured, ps *doc.Problems) {
 	if e.Expr == nil || *e.Expr == (Expr{}) { // none, or one that could not be read
 		return
@@ -101,7 +99,7 @@ func (e Expression) check(in captured, ps *doc.Problems) {
 	e.captures(reads.Params, in, ps)
 }
 
-// wrong tells why e does not compile.
+// wrong returns why e does not compile.
 func (e Expression) wrong(err error) doc.Problem {
 	p := doc.Problem{Pos: e.Pos, What: e.Field + ": " + err.Error()}
 	if wrong, ok := errors.AsType[*expr.Error](err); ok {
@@ -116,7 +114,7 @@ func (e Expression) wrong(err error) doc.Problem {
 	return p
 }
 
-// captures holds that the route captures what e reads of its path.
+// captures checks that the route captures what e reads of its path.
 func (e Expression) captures(params []string, in captured, ps *doc.Problems) {
 	if in.open {
 		return
@@ -133,7 +131,7 @@ func (e Expression) captures(params []string, in captured, ps *doc.Problems) {
 	}
 }
 
-// listed is what a route captures, in words.
+// listed describes in words what a route captures.
 func listed(names []string) string {
 	if len(names) == 0 {
 		return "nothing"
@@ -151,7 +149,7 @@ func (e *Expr) find(text string) doc.Pos {
 	return pos
 }
 
-// checkExpressions holds the rules of the expressions in a filter's config.
+// checkExpressions checks the expressions in a filter's config.
 func checkExpressions(config any, in captured, ps *doc.Problems) {
 	if holder, ok := config.(Expressive); ok {
 		for _, e := range holder.Expressions() {
@@ -160,11 +158,11 @@ func checkExpressions(config any, in captured, ps *doc.Problems) {
 	}
 }
 
-// maxDepth bounds the walk through a config; no config nests like that.
+// maxDepth bounds the walk through a config; no config is nested that deep.
 const maxDepth = 32
 
-// walk visits v and all that it holds, whatever its type; what visit gives false
-// for is not looked into.
+// walk visits v and everything in it, whatever its type. It does not descend into a value for which visit returns
+// false.
 func walk(v reflect.Value, depth int, visit func(reflect.Value) bool) {
 	if depth > maxDepth || !v.IsValid() || !visit(v) {
 		return
@@ -189,7 +187,7 @@ func walk(v reflect.Value, depth int, visit func(reflect.Value) bool) {
 	}
 }
 
-// found gives every T in config, whatever config's type.
+// found returns every T in config, whatever config's type.
 func found[T any](config any) []T {
 	var list []T
 	walk(reflect.ValueOf(config), 0, func(v reflect.Value) bool {

@@ -11,7 +11,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/pattern"
 )
 
-// listening holds the rules of sockets and listeners.
+// listening checks the sockets and listeners.
 func (c *validator) listening() {
 	sockets := map[string]*Socket{}
 	for i := range c.c.Sockets {
@@ -45,8 +45,8 @@ func (c *validator) listening() {
 	}
 }
 
-// oneAddress holds that no two sockets want the same address, as they may when
-// addresses were replaced. TCP and UDP have ports of their own.
+// oneAddress checks that no two sockets use the same address, which can happen when addresses are replaced. TCP and UDP
+// have ports of their own.
 func (c *validator) oneAddress() {
 	for i, s := range c.c.Sockets {
 		for _, first := range c.c.Sockets[:i] {
@@ -57,7 +57,7 @@ func (c *validator) oneAddress() {
 	}
 }
 
-// datagrams tells whether a socket is one of UDP.
+// datagrams reports whether a socket is a UDP socket.
 func (c *Config) datagrams(socket string) bool {
 	return slices.ContainsFunc(c.Listeners, func(l Listener) bool { return l.Socket == socket && l.Protocol == UDP })
 }
@@ -93,7 +93,7 @@ func (c *validator) listener(l *Listener) {
 	}
 }
 
-// announced holds who may announce connections.
+// announced checks which peers may announce connections.
 func (c *validator) announced(l *Listener) {
 	address := ""
 	for _, s := range c.c.Sockets {
@@ -110,14 +110,14 @@ func (c *validator) announced(l *Listener) {
 	}
 }
 
-// sharing holds the rules among listeners on one socket.
+// sharing checks the listeners that share a socket.
 func (c *validator) sharing() {
 	first := map[string]*Listener{}
 	hosts := map[string]*Listener{}
 	for _, name := range slices.Sorted(maps.Keys(c.listeners)) {
 		l := c.listeners[name]
 		if l.API != "" {
-			continue // it shares with nobody, which alone holds
+			continue // alone checks that it shares with no other listener
 		}
 		other, shared := first[l.Socket]
 		if !shared {
@@ -144,8 +144,7 @@ func (c *validator) clash(l, other *Listener, why, fix string) {
 	c.add(l.Origin.at(), fmt.Sprintf("the listeners %q and %q share the socket %q", l.Name, other.Name, l.Socket), why+"; the other is at "+other.Origin.String(), fix)
 }
 
-// family is what listeners on one socket must have in common: HTTPS and TLS are
-// told apart by the server's name.
+// family is what listeners on one socket must have in common. The server name distinguishes HTTPS from TLS.
 func (l *Listener) family() Protocol {
 	if l.Protocol == TLS {
 		return HTTPS
@@ -153,7 +152,7 @@ func (l *Listener) family() Protocol {
 	return l.Protocol
 }
 
-// globals holds the rules of limits, trusted proxies and the admin API.
+// globals checks the limits, the trusted proxies and the admin API.
 func (c *validator) globals() {
 	form := formOfLimits(c.c.Limits)
 	for _, bound := range []struct {

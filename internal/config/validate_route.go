@@ -21,7 +21,7 @@ const (
 
 func (c *validator) route(r *Route) {
 	if r.Broken != "" {
-		return // its source has told, and it answers 500
+		return // its source has reported it, and the route answers 500
 	}
 	c.attached(r.Name, r.Listeners, r.Origin, r.Hosts)
 	params := c.hosts(r)
@@ -47,8 +47,8 @@ func (c *validator) route(r *Route) {
 	c.routeGrants(r)
 }
 
-// roughRoute tells of a route that could not be read whole what is wrong with the
-// parts that could, as far as it does not depend on the others.
+// roughRoute checks the parts that could be read of a route that could not be read completely, as far as they do not
+// depend on the others.
 func (c *validator) roughRoute(r *Route) {
 	named := slices.DeleteFunc(slices.Clone(r.Listeners), func(name string) bool { return name == "" })
 	if len(named) > 0 {
@@ -70,7 +70,7 @@ func (c *validator) roughRoute(r *Route) {
 	}
 }
 
-// attached holds the rules of where a route is attached.
+// attached checks which listeners a route is attached to.
 func (c *validator) attached(name string, listeners []string, from Origin, hosts []string) {
 	var found []*Listener
 	for _, n := range listeners {
@@ -97,7 +97,7 @@ func (c *validator) attached(name string, listeners []string, from Origin, hosts
 	}
 }
 
-// serving are the listeners that routes attach to unless they name some.
+// serving returns the listeners that routes attach to if they name none.
 func (c *validator) serving() []*Listener {
 	var list []*Listener
 	for _, name := range slices.Sorted(maps.Keys(c.listeners)) {
@@ -108,7 +108,7 @@ func (c *validator) serving() []*Listener {
 	return list
 }
 
-// reaches tells whether some host of h may come in by l.
+// reaches reports whether a host of h can arrive at l.
 func (l *Listener) reaches(h pattern.Host) bool {
 	own, err := pattern.ParseHost(l.Hostname)
 	return l.Hostname == "" || err != nil || own.Covers(h) || h.Covers(own)
@@ -122,7 +122,7 @@ func knownWords(list []string) string {
 	return "there are " + strings.Join(list, ", ")
 }
 
-// hosts checks the hosts of r and gives the names that they capture.
+// hosts checks the hosts of r and returns the names that they capture.
 func (c *validator) hosts(r *Route) []string {
 	var names []string
 	seen := map[string]bool{}
@@ -155,7 +155,7 @@ func (c *validator) match(m *Match, r *Route, hostParams []string) {
 	c.expression(m.When, "when", expr.Bool, capturedBy(r.Name, r.Hosts, *m))
 }
 
-// path checks the path of m; only a pattern of a file has its place in the text.
+// path checks the path of m; only a pattern in a file has a place in the text.
 func (c *validator) path(m *Match, r *Route, hostParams []string) {
 	at := m.Origin.at()
 	p := m.Path
@@ -187,8 +187,8 @@ func (c *validator) path(m *Match, r *Route, hostParams []string) {
 	}
 }
 
-// habits warns of what other routers mean by a segment, and refuses separators
-// that only routes with encoded_slash let through.
+// habits warns of segments that mean something else in other routers, and refuses separators that only routes with
+// encoded_slash accept.
 func (c *validator) habits(p pattern.Path, r *Route, at doc.Pos) {
 	for _, s := range p.Segments {
 		if name, ok := strings.CutPrefix(s.Prefix, ":"); ok && s.Kind == pattern.Literal && pattern.IsName(name) {
@@ -228,7 +228,7 @@ func (c *validator) fields(what string, fields []FieldMatch, at doc.Pos, token b
 	}
 }
 
-// isToken holds for RFC 9110 section 5.6.2.
+// isToken reports whether s is a token (RFC 9110 section 5.6.2).
 func isToken(s string) bool {
 	for i := range len(s) {
 		c := s[i]
@@ -254,7 +254,7 @@ func (c *validator) filter(f *Filter, in captured) {
 	}
 }
 
-// identifies tells whether f says who is calling.
+// identifies reports whether f recognises callers.
 func (c *validator) identifies(f Filter) bool {
 	kind, _ := c.v.filter(f.Name)
 	return kind.Identifies
@@ -271,7 +271,7 @@ func (c *validator) timeouts(t Timeouts, at Origin) {
 	}
 }
 
-// retry holds the rules of further tries, of a service or of what asks one.
+// retry checks the further tries of a service, or of a caller of one.
 func (c *validator) retry(r *Retry, at Origin, ofService bool) {
 	if r == nil {
 		return

@@ -18,14 +18,14 @@ type variantForm struct {
 
 func variantKeys() []string { return []string{"when", "share", "sticky", "use", "strip"} }
 
-// variant is one lowered backend with what decides among them.
+// variant is one lowered backend with what decides when it is chosen.
 type variant struct {
 	variantForm
 	backend Backend
 	pos     doc.Pos
 }
 
-// plain tells whether it gets what no other one wants.
+// plain reports whether v gets the requests that no other variant takes.
 func (v variant) plain() bool { return v.When == nil && v.Share == nil }
 
 // to lowers `to` of route r.
@@ -46,7 +46,7 @@ func (l *loader) to(r *Route, to *doc.Node, c captures, ps *doc.Problems) {
 			variants = append(variants, v)
 		}
 	}
-	if ps.Failed() { // the rules among them need all, those of each do not
+	if ps.Failed() { // the rules among variants need all of them; each variant's own rules do not
 		for _, v := range variants {
 			r.Backends = append(r.Backends, v.backend)
 			if r.Sticky == nil {
@@ -124,7 +124,7 @@ func (l *loader) use(r *Route, made *variant, fields []inherited, c captures, ps
 	return true
 }
 
-// setsPath tells whether f says the path to send; a rewrite may set only the host.
+// setsPath reports whether f says which path to send; a rewrite may set only the host.
 func setsPath(f inherited) bool {
 	return slot(f.Key) == "rewrite" && (f.Value.Kind == doc.Scalar || said(f.Value, "path") != nil || said(f.Value, "strip") != nil)
 }
@@ -133,15 +133,15 @@ func setsHost(f inherited) bool {
 	return f.Key == "rewrite" && f.Value.Kind == doc.Map && said(f.Value, "host") != nil
 }
 
-// ownHost has an https: URL called by its own name, as its certificate is checked
-// for that name: such a backend is most often somebody else's and knows no other.
+// ownHost returns the rewrite that calls an https: URL by its own host name, because its certificate is checked for
+// that name. Such a backend usually belongs to somebody else and knows no other name.
 func ownHost(ref Ref) inherited {
 	pos := ref.Origin.Pos
 	host := scalarAt(strings.TrimPrefix(ref.Rest, "//"), pos)
 	return inherited{Entry: doc.Entry{Key: "rewrite", KeyPos: pos, Value: mapAt(pos, doc.Entry{Key: "host", KeyPos: pos, Value: host})}}
 }
 
-// weigh turns shares into weights and holds the rules among variants.
+// weigh turns shares into weights and checks the variants together.
 func weigh(r *Route, variants []variant, to *doc.Node, ps *doc.Problems) {
 	sum, plain := 0, -1
 	for i, v := range variants {
@@ -183,7 +183,7 @@ func weigh(r *Route, variants []variant, to *doc.Node, ps *doc.Problems) {
 	}
 }
 
-// stick takes over the one sticky key that the shares of a route have.
+// stick takes the one sticky key of a route's shares.
 func stick(r *Route, v variant, ps *doc.Problems) {
 	switch {
 	case v.Sticky == nil:
