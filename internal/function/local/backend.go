@@ -39,12 +39,12 @@ func newMachine(guard []string) *machine {
 
 // contract is one way to talk to functions.
 type contract interface {
-	// launch begins an instance; it is not ready yet. It may take as long as what
-	// is run has to be built, and gives up when ctx ends.
+	// launch begins an instance, which is not ready yet. It may take as long as the build of the program, and gives up
+	// when ctx ends.
 	launch(ctx context.Context, v *version) (*instance, error)
-	// roundTrip answers a request by b.ask.
+	// roundTrip answers a request through b.ask.
 	roundTrip(b *backend, r *http.Request) (*http.Response, error)
-	// close frees what instances have shared; none is left.
+	// close frees what instances have shared. It is called when no instance is left.
 	close()
 }
 
@@ -60,26 +60,26 @@ type backend struct {
 	root     string // what the config's run names
 	args     []string
 	handler  string
-	memory   doc.Size          // that it is told to have
+	memory   doc.Size          // the amount that the function is told
 	allowed  doc.Size          // that an instance may use, 0 for no bound
 	env      map[string]string // as configured, secrets resolved
 	pool     *pool.Pool[*instance]
 	bounded  atomic.Pointer[times]
 
-	recent atomic.Pointer[instance] // that was started last, nil before the first
+	recent atomic.Pointer[instance] // the instance that was started last, nil before the first
 
 	changes changes
 }
 
-// heapShare is how much of its memory Node.js may use for its heap, in percent:
-// it knows no limit but this, and buffers and code need room beside.
+// heapShare is how much of its memory Node.js may use for its heap, in percent. The heap has no other limit, and
+// buffers and code need memory besides it.
 const heapShare = 75
 
-// times are the bounds of single steps; they may change while the function runs.
+// times are the time limits of single steps. They may change while the function runs.
 type times struct{ invoke, init time.Duration }
 
-// build makes the backend of a function. A Go program is built beside, so that
-// no other function waits for it; requests wait in the queue meanwhile.
+// build makes the backend of a function. A Go program is built in the background, so that no other function waits for
+// it. Requests wait in the queue meanwhile.
 func (m *machine) build(env function.Env, name string, c *Config) (function.Backend, error) {
 	if err := c.validate(); err != nil {
 		return nil, err
@@ -133,21 +133,21 @@ func newContract(m *machine, env function.Env, name string, c *Config, found pro
 	}
 }
 
-// RoundTrip answers r by one instance.
+// RoundTrip answers r with one instance.
 func (b *backend) RoundTrip(r *http.Request) (*http.Response, error) {
 	return b.answer(r, b.contract.roundTrip)
 }
 
-// answer lets ask answer r, as the contract of backends has it.
+// answer answers r with ask, and closes its body on an error, as the contract of backends requires.
 func (b *backend) answer(r *http.Request, ask func(*backend, *http.Request) (*http.Response, error)) (*http.Response, error) {
 	res, err := b.counted(r, func() (*http.Response, error) { return ask(b, r) })
 	if err != nil && r.Body != nil {
-		_ = r.Body.Close() // the contract of backends; the error that matters is err
+		_ = r.Body.Close() // the contract of backends; err is the error that matters
 	}
 	return res, err
 }
 
-// counted traces and counts what is done in the name of r.
+// counted traces and counts what is done on behalf of r.
 func (b *backend) counted(r *http.Request, do func() (*http.Response, error)) (*http.Response, error) {
 	ended := b.trace(r)
 	res, err := do()
@@ -158,12 +158,11 @@ func (b *backend) counted(r *http.Request, do func() (*http.Response, error)) (*
 	return res, err
 }
 
-// xRay is the field in which AWS tells a function of its trace.
+// xRay is the header field in which AWS passes a function its trace.
 const xRay = "X-Amzn-Trace-Id"
 
-// trace begins the span of an invocation, its wait for an instance included, where
-// the request belongs to a trace. The function is told of it in both ways that
-// functions know.
+// trace begins the span of an invocation, including its wait for an instance, if the request belongs to a trace. The
+// function receives the trace in both header fields that functions use.
 func (b *backend) trace(r *http.Request) (ended func(*http.Response, error)) {
 	x := exchange.Of(r)
 	if x.Trace == nil {
@@ -185,25 +184,23 @@ func (b *backend) trace(r *http.Request) (ended func(*http.Response, error)) {
 	}
 }
 
-// unseenError says that the instance was gone before it saw the request, which
-// another one may get then.
+// unseenError says that the instance was gone before it saw the request, which may then go to another instance.
 type unseenError struct {
 	error
 
-	sent bool // it may have been seen after all, and be what has ended the instance
+	sent bool // it may have been seen after all, and have ended the instance
 }
 
 func (e *unseenError) Unwrap() error { return e.error }
 
 const (
-	// mostTries bounds how often a request meets an instance that has just ended.
+	// mostTries is how often at most a request is given to an instance, if instances end just then.
 	mostTries = 3
-	// mostSent bounds it where the request was sent: one that ends its instance
-	// must not end them all.
+	// mostSent is the same bound for a request that was sent: one that ends its instance must not end them all.
 	mostSent = 2
 )
 
-// ask acquires an instance for r and lets try use it, and release it in the end.
+// ask acquires an instance for r and lets try use it. try must release it.
 func (b *backend) ask(r *http.Request, try func(*lease) (*http.Response, error)) (*http.Response, error) {
 	for n := 1; ; n++ {
 		place, err := b.pool.Acquire(r.Context())
@@ -211,7 +208,7 @@ func (b *backend) ask(r *http.Request, try func(*lease) (*http.Response, error))
 			b.attempts.Refused(err)
 			return nil, err //nolint:wrapcheck // a fault or the client's own end
 		}
-		id := exchange.Of(r).ID // a copy: the exchange ends before the instance
+		id := exchange.Of(r).ID // a copy: the exchange ends before the instance does
 		place.Instance().request.Store(&id)
 		begin := time.Now()
 		res, err := try(place)
@@ -226,7 +223,7 @@ func (b *backend) ask(r *http.Request, try func(*lease) (*http.Response, error))
 	}
 }
 
-// tried records which instance was asked.
+// tried records the instance that was called.
 func (b *backend) tried(r *http.Request, l *lease, begin time.Time, res *http.Response, err error, again bool) {
 	attempt := exchange.Attempt{Endpoint: l.Instance().name, Err: err, Took: time.Since(begin)}
 	if l.First() {
@@ -245,7 +242,7 @@ func timedOut(l *lease, after time.Duration) error {
 	return fault.FunctionTimeout.New("", fault.Internal("%s did not answer within %v and is killed", l.Instance().name, after))
 }
 
-// Tune takes over scale, queue and times of another config.
+// Tune applies scale, queue and times of another config.
 func (b *backend) Tune(cfg any) {
 	c, ok := cfg.(*Config)
 	if !ok {
@@ -256,7 +253,7 @@ func (b *backend) Tune(cfg any) {
 	b.look(c.Watch)
 }
 
-// Status tells how the function is doing.
+// Status reports how the function is doing.
 func (b *backend) Status() function.Status {
 	now := b.pool.Status()
 	s := function.Status{
@@ -277,7 +274,7 @@ func (b *backend) Status() function.Status {
 	return s
 }
 
-// extensions are the names of the programs that an instance has beside it.
+// extensions returns the names of the programs that run beside an instance.
 func (b *backend) extensions() (names []string) {
 	if b.program.Contract == program.Lambda {
 		for _, file := range program.Extensions(b.program.Folder) {

@@ -12,24 +12,24 @@ import (
 	"github.com/weir-gateway/weir/internal/function/local/program"
 )
 
-// changes is how a function follows the files of its program. One goroutine looks
-// after it, from the function's begin to its end.
+// changes is how a function follows the files of its program. One goroutine does this, from the function's beginning to
+// its end.
 type changes struct {
 	ctx     context.Context //nolint:containedctx // the life of the goroutine, ended by stop
 	stop    context.CancelFunc
 	ended   sync.WaitGroup
-	asked   chan struct{} // has a value when it is to look though nothing was told
+	asked   chan struct{} // has a value when the goroutine is to look although no change was reported
 	watch   atomic.Bool   // whether it is to look by itself
 	serving atomic.Pointer[version]
-	// elsewhere is what the program is built from beside its own folder.
+	// elsewhere is what the program is built from outside of its own folder.
 	elsewhere atomic.Pointer[[]string]
-	// refused is why the newest version does not serve, nil where it does.
+	// refused is why the newest version does not serve, nil if it does.
 	refused atomic.Pointer[refusedVersion]
 }
 
-// refusedVersion is one that could not be started, or not even be built.
+// refusedVersion is a version that could not be started, or not even built.
 type refusedVersion struct {
-	id    string // "" where there is none, for it could not be built
+	id    string // "" if it has none because it could not be built
 	cause error
 }
 
@@ -41,7 +41,7 @@ func (r *refusedVersion) String() string {
 	return name + " cannot be started, and the one before serves on: " + r.cause.Error()
 }
 
-// tell gives the version that serves, and why a newer one does not.
+// tell returns the version that serves, and why a newer one does not.
 func (c *changes) tell() (serving, newer string) {
 	if v := c.serving.Load(); v != nil {
 		serving = v.id()
@@ -60,7 +60,7 @@ func (v *version) id() string {
 	return ""
 }
 
-// follow begins to prepare the first version and to follow its files.
+// follow starts preparing the first version and following its files.
 func (b *backend) follow(first *version, watch bool) {
 	c := &b.changes
 	c.ctx, c.stop = context.WithCancel(context.Background())
@@ -70,7 +70,7 @@ func (b *backend) follow(first *version, watch bool) {
 	c.ended.Go(func() { b.followOn(first) })
 }
 
-// look has the files looked at now, and from now on by themselves or not.
+// look triggers a look at the files now, and sets whether later ones happen by themselves.
 func (b *backend) look(watch bool) {
 	b.changes.watch.Store(watch)
 	select {
@@ -79,7 +79,7 @@ func (b *backend) look(watch bool) {
 	}
 }
 
-// unfollow ends the following; a version that is being built or started is given up.
+// unfollow stops following the files. A version that is being built or started is given up.
 func (b *backend) unfollow() {
 	b.changes.stop()
 	b.changes.ended.Wait()
@@ -106,12 +106,12 @@ func (b *backend) followOn(first *version) {
 		}
 		return watch.Changed()
 	}
-	again := func() { // it is known now what the program is built from beside its folder
+	again := func() { // after prepare or renew, which find out what the program is built from outside of its folder
 		if watch != nil {
 			watch.Again()
 		}
 	}
-	told := rewatch() // before it is read, so that no change is missed
+	told := rewatch() // before the program is read, so that no change is missed
 	b.prepare(first)
 	again()
 	for {
@@ -128,8 +128,8 @@ func (b *backend) followOn(first *version) {
 	}
 }
 
-// renewUntil renews the function, and gives that up when there is something newer
-// still, which it tells: a version may take as long as init to be found out.
+// renewUntil renews the function, and gives up if something newer appears, which it reports. Trying a version may take
+// as long as init.
 func (b *backend) renewUntil(told <-chan struct{}) (newer bool) {
 	ctx, giveUp := context.WithCancel(b.changes.ctx)
 	defer giveUp()
@@ -148,7 +148,7 @@ func (b *backend) renewUntil(told <-chan struct{}) (newer bool) {
 	}
 }
 
-// files are those of the program, for whoever watches them.
+// files returns the files of the program, for the watch.
 func (b *backend) files() (paths []string, state string) {
 	paths, files := b.program.Sources(b.root)
 	if more := b.changes.elsewhere.Load(); more != nil {
@@ -157,8 +157,8 @@ func (b *backend) files() (paths []string, state string) {
 	return paths, edits.State(files)
 }
 
-// prepare builds the first version, or finds its interpreter, before a request
-// comes. The next start after a failure tries again.
+// prepare builds the first version, or finds its interpreter, before a request comes. After a failure, the next start
+// tries again.
 func (b *backend) prepare(v *version) {
 	if err := v.identify(b.changes.ctx); err != nil && b.changes.ctx.Err() == nil {
 		b.log.Error("the function cannot be started", "error", err)
@@ -166,7 +166,7 @@ func (b *backend) prepare(v *version) {
 	}
 }
 
-// identify builds the version where it must be, and learns which one it is.
+// identify builds the version if needed, and determines its id.
 func (v *version) identify(ctx context.Context) error {
 	command, err := v.startable(ctx)
 	if err != nil {
@@ -191,7 +191,7 @@ func (v *version) identify(ctx context.Context) error {
 	return nil
 }
 
-// learn finds out what else there is to be watched.
+// learn finds out what else has to be watched.
 func (v *version) learn(ctx context.Context) {
 	more, err := v.program.Elsewhere(ctx, v.machine.host)
 	if err != nil {
@@ -203,8 +203,7 @@ func (v *version) learn(ctx context.Context) {
 	}
 }
 
-// renew looks at the program, and lets a version that it has not seen take over once
-// that can be started.
+// renew looks at the program. If it finds a new version, that takes over once it can be started.
 func (b *backend) renew(ctx context.Context) {
 	c := &b.changes
 	serving, next := c.serving.Load(), newVersion(b)
@@ -222,13 +221,13 @@ func (b *backend) renew(ctx context.Context) {
 		err = fault.FunctionInit.New("", fault.Cause(err))
 		taken = b.pool.Supersede(next.start, err)
 	}
-	if ctx.Err() != nil && !taken { // there is a newer one, or the function ends
+	if ctx.Err() != nil && !taken { // there is a newer version, or the function ends
 		return
 	}
 	b.renewed(next, taken, err)
 }
 
-// touch keeps what the version is started from in the cache.
+// touch keeps in the cache what the version is started from.
 func (v *version) touch() {
 	if command := v.command.Load(); command != nil && v.program.NeedsBuild() {
 		program.Touch(command.Path)
@@ -238,7 +237,7 @@ func (v *version) touch() {
 	}
 }
 
-// confirm notes that what serves is what is there.
+// confirm records that the serving version is the newest one.
 func (b *backend) confirm() {
 	if b.changes.refused.Swap(nil) != nil {
 		b.pool.Hold(false)
@@ -246,7 +245,7 @@ func (b *backend) confirm() {
 	}
 }
 
-// renewed notes what became of a new version.
+// renewed records the outcome of a new version.
 func (b *backend) renewed(next *version, taken bool, err error) {
 	c := &b.changes
 	before := c.serving.Load().id()
@@ -270,13 +269,13 @@ func (b *backend) renewed(next *version, taken bool, err error) {
 	}
 }
 
-// rootOf is what the config's `run` names, as an absolute path.
+// rootOf returns what the config's `run` names, as an absolute path.
 func rootOf(dir, run string) string {
 	if filepath.IsAbs(run) {
 		return run
 	}
 	path, err := filepath.Abs(filepath.Join(dir, run))
-	if err != nil { // the working folder is lost, and Find has said so
+	if err != nil { // the working folder is lost, and Find has reported it
 		return fmt.Sprint(filepath.Join(dir, run))
 	}
 	return path

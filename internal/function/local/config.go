@@ -21,7 +21,7 @@ import (
 	"github.com/weir-gateway/weir/internal/function/local/program"
 )
 
-// Config is a function that runs on this machine.
+// Config is the config of a function that runs on this machine.
 type Config struct {
 	Pos      doc.Pos          `doc:"-,pos"`
 	Run      string           `doc:"run,required" example:"./functions/orders" help:"The program: an executable file, a folder with an executable file called bootstrap, a folder with a Go main package, which is built with the go command, a file or folder of JavaScript or Python, the folder of an Azure Functions app that is a custom handler, or a WebAssembly module. Relative to the config's folder."`
@@ -38,7 +38,7 @@ type Config struct {
 	Init     *time.Duration   `doc:"init" example:"10s" help:"How long an instance may take from its start until it takes requests: by default 10s, and 60s for an Azure app."`
 }
 
-// Value is that of a variable: a secret like others, but it may be empty.
+// Value is the value of a variable: a secret like others, but it may be empty.
 type Value struct{ config.Secret }
 
 // DecodeDoc reads a text with references to secrets.
@@ -53,7 +53,7 @@ func (v *Value) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	}
 }
 
-// EncodeDoc writes references, and what has nothing to hide.
+// EncodeDoc writes references, and values that have nothing to hide.
 func (v Value) EncodeDoc() *doc.Node {
 	plain := doc.Node{Kind: doc.Scalar, Pos: v.Pos, Quoted: true}
 	switch {
@@ -75,7 +75,7 @@ type Scale struct {
 	Concurrency int           `doc:"concurrency,omitzero" example:"80" help:"Requests that one instance takes at once: of an http function 80 by default, of a lambda function one. It is told to a lambda function as AWS_LAMBDA_MAX_CONCURRENCY, and gets as many as it asks for."`
 }
 
-// Queue bounds what waits for an instance.
+// Queue bounds the requests that wait for an instance.
 type Queue struct {
 	Size int           `doc:"size" example:"1000" help:"Requests that may wait; one more is answered with 429. Those for whom an instance is just being started do not count."`
 	Wait time.Duration `doc:"wait" example:"10s" help:"How long a request may wait, for the start of an instance, too; then it is answered with 503. It does not run while the program is built or compiled, for up to five minutes."`
@@ -105,7 +105,7 @@ func defaults() Config {
 	}
 }
 
-// The bounds of what makes sense.
+// The bounds of sensible values.
 const (
 	mostInstances   = 1000
 	mostConcurrency = 1000 // Cloud Run's
@@ -115,7 +115,7 @@ const (
 	leastMemory     = 1 * doc.MiB
 )
 
-// validate tells all that is wrong with the config itself.
+// validate reports everything that is wrong with the config itself.
 func (c *Config) validate() error {
 	var problems []error
 	require := func(ok bool, format string, args ...any) {
@@ -164,7 +164,7 @@ func checkVariable(name string, value Value) error {
 	return nil
 }
 
-// find tells what the config's `run` means. dir is what it is relative to.
+// find returns what the config's `run` means, relative to dir.
 func (c *Config) find(dir, name string) (program.Program, error) {
 	path := c.Run
 	if !filepath.IsAbs(path) {
@@ -186,7 +186,7 @@ func (c *Config) find(dir, name string) (program.Program, error) {
 	return found, err //nolint:wrapcheck // it names the key
 }
 
-// checkHandler says what is wrong with the handler's name, where it is ours to load.
+// checkHandler says what is wrong with the handler's name, if Weir loads the handler.
 func (c *Config) checkHandler(found program.Program) error {
 	switch {
 	case found.Contract == program.Azure && c.Handler != "":
@@ -203,7 +203,7 @@ func (c *Config) checkHandler(found program.Program) error {
 	return nil
 }
 
-// told is the memory that a function is told to have, and that it costs.
+// told is the memory that the function is told to have, and that metrics count for it.
 func (c *Config) told() doc.Size { return cmp.Or(c.Memory, defaultMemory) }
 
 // allowed is the memory that an instance may use, 0 for no bound.
@@ -214,19 +214,18 @@ func (c *Config) allowed(contract program.Contract) doc.Size {
 	return c.Memory
 }
 
-// same tells whether a running function may be kept when its config changes
-// from a to b: the program and its environment are its identity, bounds and
-// times are not.
+// same reports whether a running function may be kept when its config changes from a to b. The program and its
+// environment are its identity; bounds and times are not.
 func same(a, b *Config) bool {
 	return a.Run == b.Run && a.Contract == b.Contract && a.Handler == b.Handler && a.Format == b.Format && a.Memory == b.Memory &&
 		a.Scale.Concurrency == b.Scale.Concurrency && slices.Equal(a.Args, b.Args) &&
 		maps.EqualFunc(a.Env, b.Env, func(x, y Value) bool { return reflect.DeepEqual(x.Template, y.Template) })
 }
 
-// longestOnce is how long a single call waits for its instance at the least, for nobody else waits with it.
+// longestOnce is how long a single call waits for its instance at least, as no other call waits with it.
 const longestOnce = 10 * time.Minute
 
-// once is c for a single call.
+// once returns c for a single call.
 func once(c *Config) Config {
 	one := *c
 	one.Scale.Min, one.Scale.Max = 0, 1
@@ -234,8 +233,7 @@ func once(c *Config) Config {
 	return one
 }
 
-// times are how long single steps may take. An app's own time-out counts where it
-// is the shorter one.
+// times returns how long single steps may take. An app's own timeout applies if it is shorter.
 func (c *Config) times(p program.Program) *times {
 	t := &times{invoke: c.Timeout, init: c.initOr(defaultInit)}
 	if p.App == nil {
@@ -246,7 +244,7 @@ func (c *Config) times(p program.Program) *times {
 	return t
 }
 
-// initOr is what the config says, or else the first of the others that is not 0.
+// initOr returns what the config says, or else the first of the others that is not 0.
 func (c *Config) initOr(others ...time.Duration) time.Duration {
 	if c.Init != nil {
 		return *c.Init
@@ -254,12 +252,12 @@ func (c *Config) initOr(others ...time.Duration) time.Duration {
 	return cmp.Or(others...)
 }
 
-// longestPreparation is for how long a request waits for its function to be built or compiled, beside
-// the time that it waits for an instance: for one that nothing has been built for yet on a slow machine,
-// behind the others of its config.
+// longestPreparation is how long a request waits for its function to be built or compiled, in addition to its wait for
+// an instance. It is long enough for a function that was never built before, on a slow machine, behind the other
+// functions of its config.
 const longestPreparation = 5 * time.Minute
 
-// bounds are the pool's part of the config.
+// bounds returns the pool's part of the config.
 func (c *Config) bounds(contract program.Contract) pool.Bounds {
 	b := pool.Bounds{
 		Min: c.Scale.Min, Max: c.Scale.Max, Starts: c.Scale.Starts, Idle: c.Scale.Idle, Concurrency: c.Scale.Concurrency,

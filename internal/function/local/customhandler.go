@@ -28,7 +28,7 @@ type customHandler struct {
 	app *azure.App
 }
 
-// The variables that tell an instance its port; both names count.
+// The variables that tell an instance its port. Both names are set.
 const (
 	customHandlerPort = "FUNCTIONS_CUSTOMHANDLER_PORT"
 	httpWorkerPort    = "FUNCTIONS_HTTPWORKER_PORT" // the name before 2020
@@ -39,8 +39,8 @@ func newCustomHandler(m *machine, c *Config, p program.Program) *customHandler {
 	return &customHandler{web: web{concurrency: c.bounds(p.Contract).Concurrency, ports: &m.ports, tells: told, silent: true}, app: p.App}
 }
 
-// launch gives an instance the variables of the Functions host, and those of
-// local.settings.json; what the config says wins over both.
+// launch gives an instance the variables of the Functions host, and those of local.settings.json. The config's values
+// override both.
 func (h *customHandler) launch(ctx context.Context, v *version) (*instance, error) {
 	id := function.NewID()
 	shared := map[string]string{
@@ -54,7 +54,7 @@ func (h *customHandler) launch(ctx context.Context, v *version) (*instance, erro
 	return v.launchProcess(ctx, shared, h.link)
 }
 
-// announce tells once what of the app is not as on Azure.
+// announce logs once what differs from Azure for this app.
 func (h *customHandler) announce(log *slog.Logger) {
 	for _, name := range h.app.IgnoredNames() {
 		log.Warn("a function of the app is not served", "name", name, "reason", "it "+h.app.Ignored[name])
@@ -64,7 +64,7 @@ func (h *customHandler) announce(log *slog.Logger) {
 	}
 }
 
-// roundTrip lets the app's own routes decide which function it is.
+// roundTrip lets the app's own routes choose the function.
 func (h *customHandler) roundTrip(b *backend, r *http.Request) (*http.Response, error) {
 	path := r.URL.EscapedPath()
 	f, params, allow := h.app.Match(r.Method, path)
@@ -82,7 +82,7 @@ func wrongMethod(allow []string) error {
 	return fault.MethodNotAllowed.New("Allowed here: "+list+".", fault.WithField("Allow", list))
 }
 
-// callNamed calls the function that the gateway's route has named.
+// callNamed calls the function that the gateway's route names.
 func (h *customHandler) callNamed(b *backend, r *http.Request, name string) (*http.Response, error) {
 	f, err := h.app.Find(name)
 	if err != nil { // the app has changed since the route was made
@@ -98,7 +98,7 @@ func (h *customHandler) callNamed(b *backend, r *http.Request, name string) (*ht
 	return h.call(b, r, f, path, params)
 }
 
-// call asks an instance for what f answers.
+// call lets an instance answer r as the function f.
 func (h *customHandler) call(b *backend, r *http.Request, f *azure.Function, path string, params []azure.Param) (*http.Response, error) {
 	id := function.NewID()
 	if f.Passed {
@@ -120,7 +120,7 @@ func (h *customHandler) call(b *backend, r *http.Request, f *azure.Function, pat
 	return b.ask(r, func(place *lease) (*http.Response, error) { return h.invoke(b, r, place, f, id, payload) })
 }
 
-// readdress gives r the path at which the handler expects it.
+// readdress sets r's path to the one at which the handler expects it.
 func readdress(r *http.Request, path string) error {
 	target := *r.URL
 	decoded, err := url.PathUnescape(path)
@@ -132,8 +132,8 @@ func readdress(r *http.Request, path string) error {
 	return nil
 }
 
-// The fields by which the Functions host introduces itself. The first is the
-// host's that proxies, the second that of the one that forwards.
+// The header fields by which the Functions host identifies itself. The first is set by a host that proxies, the second
+// by one that forwards.
 const (
 	proxiedField   = "X-Ms-Invocation-Id"
 	forwardedField = "X-Azure-Functions-InvocationId"
@@ -148,8 +148,8 @@ func introduce(head exchange.Head, id string) {
 	head.Set(versionField, hostVersion)
 }
 
-// dropPrincipal takes away the fields by which Azure tells handlers who is calling
-// (App Service authentication), so that no client says it of itself.
+// dropPrincipal removes the header fields by which Azure tells handlers who is calling (App Service authentication), so
+// that a client cannot set them.
 func dropPrincipal(head exchange.Head) {
 	exchange.DelFields(head, func(name string) bool {
 		name = strings.ToLower(name)
@@ -157,8 +157,7 @@ func dropPrincipal(head exchange.Head) {
 	})
 }
 
-// invoke posts the payload to an instance, and reads the whole answer while the
-// time runs.
+// invoke posts the payload to an instance, and reads the whole answer within the timeout.
 func (h *customHandler) invoke(b *backend, r *http.Request, place *lease, f *azure.Function, id string, payload []byte) (*http.Response, error) {
 	post := exchange.NewRequest(r.Context(), r)
 	post.Method, post.URL, post.Host = http.MethodPost, &url.URL{Path: "/" + f.Name}, r.Host
@@ -193,7 +192,7 @@ func (h *customHandler) invoke(b *backend, r *http.Request, place *lease, f *azu
 	return result.Response, nil
 }
 
-// tell puts an invocation's log, and what it sent elsewhere, into the gateway's.
+// tell logs an invocation's log lines, and what it sent to other outputs.
 func (h *customHandler) tell(b *backend, place *lease, r *http.Request, f *azure.Function, result azure.Result) {
 	const most = 16 << 10 // as for a line of output
 	log := b.log.With("instance", place.Instance().name, "request", exchange.Of(r).ID)
@@ -208,7 +207,7 @@ func (h *customHandler) tell(b *backend, place *lease, r *http.Request, f *azure
 	}
 }
 
-// begin is the beginning of text, of at most so many bytes and whole characters.
+// begin returns the beginning of text: at most that many bytes, in whole characters.
 func begin(text string, most int) string {
 	if len(text) <= most {
 		return text

@@ -1,6 +1,5 @@
-// Package local runs functions on this machine: as many processes of each as
-// its requests need, between none and a bound, each started from an empty
-// environment and talked to by one of these contracts.
+// Package local runs functions on this machine: as many processes of each as its requests need, from none up to a
+// bound. Each process starts from an empty environment, and Weir talks to it by one of these contracts:
 //
 //   - lambda: the process fetches API Gateway v2.0 events from an AWS Lambda
 //     Runtime API of its own (package runtimeapi) and posts its answers there.
@@ -9,7 +8,6 @@
 //     answers for all functions of the app (package azure).
 //   - wasm: no process, but a sandbox within this program (package wasm).
 //
-// What a folder or file means is found out by package program, which process
-// serves which request by package pool, and that no process outlives its use,
-// nor a killed gateway, by package process.
+// Package program finds out what a folder or file means. Package pool decides which process serves which request.
+// Package process makes sure that no process outlives its use or a killed gateway.
 package local

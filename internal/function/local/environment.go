@@ -7,21 +7,20 @@ import (
 	"slices"
 )
 
-// The variables that tell an instance where it is talked to.
+// The variables that tell an instance the address at which it talks to the gateway.
 const (
 	portVariable       = "PORT"
 	runtimeAPIVariable = "AWS_LAMBDA_RUNTIME_API"
 )
 
-// environment is the whole environment of an instance: nothing of the
-// gateway's own, but what every program needs, what the contract says, what its
-// runtime adds, and what the config says, each winning over those before. own
-// are the variables of this one instance and win over all.
+// environment returns the whole environment of an instance. It has nothing of the gateway's own. It consists of what
+// every program needs, what the contract sets, what its runtime adds, and what the config sets, where later ones
+// override earlier ones. own are the variables of this one instance and override all others.
 func environment(temp string, contract, runtime, configured, own map[string]string) []string {
 	all := map[string]string{
 		"PATH": defaultPath, "HOME": temp, "TMPDIR": temp, "LANG": "C.UTF-8", "TZ": "UTC",
 	}
-	if onWindows { // where sockets and temporary files do not work without
+	if onWindows { // where sockets and temporary files do not work without these
 		all["SystemRoot"], all["TEMP"], all["TMP"], all["USERPROFILE"] = os.Getenv("SystemRoot"), temp, temp, temp
 		all["PATH"] = os.Getenv("SystemRoot") + `\System32`
 	}

@@ -17,10 +17,9 @@ import (
 	"github.com/weir-gateway/weir/internal/function/local/runtimeapi"
 )
 
-// crew is the body of an instance with external extensions, as AWS calls them: programs in
-// the function's folder extensions, each a process beside the runtime's. They are started
-// first and must have registered before the runtime is; they end after it. Where one of
-// them ends before its time, the instance does.
+// crew is the body of an instance with external extensions, as AWS calls them: programs in the function's folder
+// extensions, each a process beside the runtime's. They are started first and must have registered before the runtime
+// is started. They end after it. If one of them ends too early, the instance ends too.
 //
 // https://docs.aws.amazon.com/lambda/latest/dg/runtimes-extensions-api.html
 type crew struct {
@@ -32,24 +31,23 @@ type crew struct {
 	watching   sync.WaitGroup
 }
 
-// extension is one of a crew.
+// extension is one program of a crew.
 type extension struct {
 	*process.Process
 
 	name string
 }
 
-// dismissTime is how long extensions have for their end: AWS's two seconds.
+// dismissTime is how long extensions have to end: AWS's two seconds.
 const dismissTime = 2 * time.Second
 
-// The failures of extensions, in AWS's words.
+// The failures of extensions, by AWS's names.
 const (
 	launchError = "Extension.LaunchError"
 	crashError  = "Extension.Crash"
 )
 
-// launchCrew begins an instance with the extensions in files. It is not ready yet, but
-// they have registered.
+// launchCrew begins an instance with the extensions in files. They have registered, but the instance is not ready yet.
 func (l *lambda) launchCrew(ctx context.Context, v *version, files []string) (*instance, error) {
 	command, err := v.startable(ctx)
 	if err != nil {
@@ -77,7 +75,7 @@ func (l *lambda) launchCrew(ctx context.Context, v *version, files []string) (*i
 	return i, nil
 }
 
-// launch starts all processes. What it has started when it fails is to be dismissed.
+// launch starts all processes. If it fails, the caller must dismiss those that it has started.
 func (c *crew) launch(ctx context.Context, i *instance, v *version, command program.Command, shared map[string]string, files []string) error {
 	var names []string
 	for _, file := range files {
@@ -128,7 +126,7 @@ func (c *crew) launchExtension(ctx context.Context, i *instance, v *version, sha
 	return nil
 }
 
-// watch ends the instance when an extension ends before its time.
+// watch ends the instance if an extension ends too early.
 func (c *crew) watch(one *extension, log *slog.Logger) {
 	<-one.Done()
 	if !c.dismissed.Load() {
@@ -138,13 +136,13 @@ func (c *crew) watch(one *extension, log *slog.Logger) {
 	c.link.api.Left(one.name)
 }
 
-// hearExtension passes a line on that an extension has put out.
+// hearExtension passes on a line of an extension's output.
 func (i *instance) hearExtension(link *runtimeLink, name string, l process.Line) {
 	link.feed.ExtensionLine(l.Text)
 	i.record(l, slog.String("extension", name))
 }
 
-// Exit says how the runtime has ended, or that it was ended for an extension.
+// Exit says how the runtime has ended, or that it was ended because of an extension.
 func (c *crew) Exit() string {
 	exit := c.Process.Exit()
 	if failed := c.link.broken(); failed != nil {
@@ -170,11 +168,11 @@ func (c *crew) dismiss(ctx context.Context, why runtimeapi.Reason) {
 		one.Kill()
 	}
 	c.watching.Wait()
-	c.link.api.Close(errExtension) // it was told why before
+	c.link.api.Close(errExtension) // it was already told the reason
 }
 
-// forExtensions are the variables of a function without those that AWS keeps from its
-// extensions, as they are the runtime's.
+// forExtensions returns the variables of a function without those that AWS keeps from its extensions because they are
+// for the runtime.
 func forExtensions(shared map[string]string) map[string]string {
 	own := maps.Clone(shared)
 	for _, name := range []string{"_HANDLER", "LAMBDA_TASK_ROOT", "LAMBDA_RUNTIME_DIR", "AWS_EXECUTION_ENV", "AWS_LAMBDA_LOG_GROUP_NAME", "AWS_LAMBDA_LOG_STREAM_NAME"} {

@@ -15,8 +15,7 @@ import (
 	"github.com/weir-gateway/weir/internal/function/local/runtimeapi"
 )
 
-// body is what lives of an instance: a process, or a sandbox within this
-// program. It is safe for concurrent use.
+// body is the living part of an instance: a process, or a sandbox within this program. It is safe for concurrent use.
 type body interface {
 	// Done is closed when nothing of it is left and its output was read.
 	Done() <-chan struct{}
@@ -28,30 +27,30 @@ type body interface {
 	Stop(ctx context.Context)
 }
 
-// link is how one instance is talked to; each contract has its own.
+// link is the way to talk to one instance. Each contract has its own.
 type link interface {
-	// variables go to the instance's environment.
+	// variables are added to the instance's environment.
 	variables() map[string]string
 	// await returns when the instance takes requests, or with an error when ctx ends.
 	await(ctx context.Context) error
-	// places is how many requests the instance takes at once, 0 for as many as the
-	// config says. It is asked once the instance is ready.
+	// places is how many requests the instance takes at once, 0 for as many as the config says. It is called once the
+	// instance is ready.
 	places() int
-	// complaint is what the instance itself said about a failed start, nil for nothing.
+	// complaint is what the instance itself reported about a failed start, nil for nothing.
 	complaint() *function.Failure
-	// close ends the link because the instance has ended with this fault.
+	// close ends the link because the instance has ended with the given fault.
 	close(cause error)
 }
 
-// listener is a link that passes on what its instance does.
+// listener is a link that follows what its instance does.
 type listener interface {
 	// observe is called once the instance has a body.
 	observe(i *instance)
-	// hear takes a line that it has put out, which it may not keep.
+	// hear receives a line of the instance's output. It must not keep it.
 	hear(line []byte)
 }
 
-// lease is the right to ask an instance once.
+// lease is the right to give an instance one request.
 type lease = pool.Lease[*instance]
 
 // instance is one running copy of a function and the link to it.
@@ -63,21 +62,20 @@ type instance struct {
 	output  process.Tail
 	rate    outputRate
 	request atomic.Pointer[string]  // the id of the request that was given to it last
-	tail    atomic.Pointer[logTail] // of the invocation that was given to it last; nil where nobody wants it
+	tail    atomic.Pointer[logTail] // of the invocation that was given to it last; nil if it is not wanted
 	since   time.Time
-	start   time.Duration // how long it took until it was ready; to be read once it is
+	start   time.Duration // how long it took to become ready; to be read once it is ready
 	done    chan struct{}
 	failure error // why it ended; to be read after done
 	early   bool  // it ended by itself before it was ready; to be read after ready
 }
 
-// newInstance makes an instance that has no body yet, so that what the body puts
-// out has somewhere to go from its first moment.
+// newInstance makes an instance that has no body yet, so that it can receive the body's output from the first moment.
 func newInstance(link link, log *slog.Logger) *instance {
 	return &instance{link: link, log: log, since: time.Now(), done: make(chan struct{})}
 }
 
-// live gives the instance its body and name; it is not ready yet.
+// live gives the instance its body and its name. The instance is not ready yet.
 func (i *instance) live(body body, name string) {
 	i.body, i.name = body, name
 	if l, ok := i.link.(listener); ok {
@@ -86,7 +84,7 @@ func (i *instance) live(body body, name string) {
 	go i.watch()
 }
 
-// watch tells everybody when the body has ended.
+// watch waits for the end of the body and announces it.
 func (i *instance) watch() {
 	defer close(i.done)
 	<-i.body.Done()
@@ -99,19 +97,19 @@ func (i *instance) watch() {
 	i.link.close(i.failure)
 }
 
-// Done is closed when the body has ended.
+// Done returns a channel that is closed when the body has ended.
 func (i *instance) Done() <-chan struct{} { return i.done }
 
-// ended tells whether the body has ended, which is known before all of it is tidied up.
+// ended reports whether the body has ended. This is known before everything is cleaned up.
 func (i *instance) ended() bool {
 	body, ok := i.body.(interface{ Ended() bool })
 	return ok && body.Ended()
 }
 
-// Failure says how the body ended.
+// Failure returns how the body ended.
 func (i *instance) Failure() error { return i.failure }
 
-// memory is the most that the instance has used so far, in bytes, 0 where nobody knows.
+// memory is the most that the instance has used so far, in bytes, 0 if unknown.
 func (i *instance) memory() int64 {
 	if body, ok := i.body.(interface{ Memory() int64 }); ok {
 		return body.Memory()
@@ -119,25 +117,24 @@ func (i *instance) memory() int64 {
 	return 0
 }
 
-// Places is how many requests it takes at once, 0 for as many as it is given.
+// Places is how many requests the instance takes at once, 0 for as many as it is given.
 func (i *instance) Places() int { return i.link.places() }
 
-// farewell is a link by which an instance is told that it is about to be asked to end.
+// farewell is a link that tells an instance that it is about to be asked to end.
 type farewell interface{ ending(ctx context.Context) }
 
-// breakable is a link by which something beside the body may say why that is of no use
-// any more, nil while nothing has.
+// breakable is a link that knows why something beside the body has made the instance useless; nil while nothing has.
 type breakable interface{ broken() *function.Failure }
 
-// company is a body that has others beside it, which end after it.
+// company is a body with other programs beside it, which end after it.
 type company interface {
-	// dismiss asks them to end, until ctx ends, and returns once nothing of them is left.
+	// dismiss asks them to end, waits until ctx ends at most, and returns once nothing of them is left.
 	dismiss(ctx context.Context, why runtimeapi.Reason)
-	// before is the part of ctx that the body itself may use.
+	// before returns the part of ctx that the body itself may use.
 	before(ctx context.Context) (context.Context, context.CancelFunc)
 }
 
-// Stop ends the body with all that it has started, and what is beside it.
+// Stop ends the body with everything that it has started, and then the programs beside it.
 func (i *instance) Stop(ctx context.Context, hangs bool) {
 	why := i.reason(hangs)
 	asked, cancel := context.WithCancel(ctx)
@@ -160,7 +157,7 @@ func (i *instance) Stop(ctx context.Context, hangs bool) {
 	}
 }
 
-// reason is why it is ended.
+// reason returns why the instance is ended.
 func (i *instance) reason(hangs bool) runtimeapi.Reason {
 	select {
 	case <-i.done:
@@ -173,8 +170,8 @@ func (i *instance) reason(hangs bool) runtimeapi.Reason {
 	return runtimeapi.Spindown
 }
 
-// ready waits until the instance takes requests. If it does not, it is killed
-// and the error is a FunctionInit fault that tells all that is known.
+// ready waits until the instance takes requests. If it does not, ready kills it and returns a FunctionInit fault with
+// all that is known.
 func (i *instance) ready(ctx context.Context, patience time.Duration) error {
 	waiting, cancel := context.WithTimeoutCause(ctx, patience, fmt.Errorf("it was not ready after %v", patience))
 	defer cancel()
@@ -204,25 +201,24 @@ func (i *instance) ready(ctx context.Context, patience time.Duration) error {
 	return fault.FunctionInit.New("", fault.Cause(fmt.Errorf("%s: %w%s", i.name, err, i.lastWords())))
 }
 
-// ported is a link over a port that others may take.
+// ported is a link over a port that another program may take.
 type ported interface{ taken() bool }
 
-// lostPort tells whether the instance has ended before it was ready because somebody else
-// has its port: nobody can keep one free until the instance listens.
+// lostPort reports whether the instance ended before it was ready because another program has its port. A port cannot
+// be kept free until the instance listens.
 func (i *instance) lostPort() bool {
 	l, ok := i.link.(ported)
 	return ok && i.early && (inUse(i.output.String()) || l.taken())
 }
 
-// inUse tells whether a program says that its address is taken, in the words of the system
-// or of Node.js.
+// inUse reports whether a program's output says that its address is taken, in the words of the system or of Node.js.
 func inUse(output string) bool {
 	output = strings.ToLower(output)
 	return strings.Contains(output, "address already in use") || strings.Contains(output, "eaddrinuse") ||
 		strings.Contains(output, "only one usage of each socket address") // Windows
 }
 
-// hint says what may be meant by a module without a handler.
+// hint returns a guess at what was meant by a module without a handler.
 func hint(said *function.Failure) string {
 	if said.Type == "Runtime.HandlerNotFound" {
 		return "; a server that listens on PORT is run by contract: http in the config"
@@ -230,7 +226,7 @@ func hint(said *function.Failure) string {
 	return ""
 }
 
-// lastWords are the last lines of output as the end of a sentence about an end.
+// lastWords returns the last lines of output, as the end of a sentence about how the instance ended.
 func (i *instance) lastWords() string {
 	if text := i.output.String(); text != "" {
 		return "; its last output:\n" + text
@@ -238,7 +234,7 @@ func (i *instance) lastWords() string {
 	return "; it has put out nothing"
 }
 
-// line passes one line of output on to the log.
+// line passes one line of output to the log.
 func (i *instance) line(l process.Line) {
 	if to, ok := i.link.(listener); ok {
 		to.hear(l.Text)
@@ -246,7 +242,7 @@ func (i *instance) line(l process.Line) {
 	i.record(l)
 }
 
-// record logs a line, with more to say of it.
+// record logs a line, with additional attributes.
 func (i *instance) record(l process.Line, more ...slog.Attr) {
 	i.output.Add(l.Text)
 	i.tail.Load().add(l.Text)
@@ -263,7 +259,7 @@ func (i *instance) record(l process.Line, more ...slog.Attr) {
 	i.log.LogAttrs(context.Background(), slog.LevelInfo, string(l.Text), append(attrs, more...)...)
 }
 
-// admits tells whether a line goes to the log, or is one too many.
+// admits reports whether a line goes to the log, or exceeds the rate.
 func (i *instance) admits(line []byte) bool {
 	ok, dropped := i.rate.admit(len(line), time.Now())
 	i.tellDropped(dropped)
@@ -276,7 +272,7 @@ func (i *instance) tellDropped(lines int) {
 	}
 }
 
-// say passes a message on that the function has put into the log itself.
+// say passes on a message that the function itself has written to the log.
 func (i *instance) say(level slog.Level, serial string, text []byte) {
 	i.output.Add(text)
 	if !i.admits(text) {

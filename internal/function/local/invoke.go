@@ -32,13 +32,13 @@ func (b *backend) Invoke(r *http.Request, i function.Invocation) (function.Answe
 			if err != nil {
 				return nil, err
 			}
-			return exchange.NewResponse(r, http.StatusOK), nil // for who counts attempts
+			return exchange.NewResponse(r, http.StatusOK), nil // for those that count attempts
 		})
 	})
 	return answer, err
 }
 
-// Facts are what the config and the program say.
+// Facts returns what the config and the program say.
 func (b *backend) Facts() function.Facts {
 	return function.Facts{
 		Contract: string(b.program.Contract), Payloads: b.program.Contract == program.Lambda,

@@ -26,7 +26,7 @@ import (
 	"github.com/weir-gateway/weir/internal/function/local/telemetryapi"
 )
 
-// latest is the version that every function here has, as AWS calls it.
+// latest is the version that every function here has, in AWS's terms.
 const latest = "$LATEST"
 
 // lambda is the contract of AWS Lambda: each instance fetches events and posts
@@ -39,7 +39,7 @@ type lambda struct {
 }
 
 func newLambda(env function.Env, name string, c *Config, p program.Program) *lambda {
-	region := cmp.Or(env.Region, config.DefaultRegion) // one that SDKs know; the config's env may name another
+	region := cmp.Or(env.Region, config.DefaultRegion) // one that SDKs know; the config's env may set another
 	handler := c.Handler
 	if handler == "" {
 		handler = p.Handler
@@ -65,7 +65,7 @@ func newLambda(env function.Env, name string, c *Config, p program.Program) *lam
 	return l
 }
 
-// initializationVariable tells a runtime how the instance has come about.
+// initializationVariable tells a runtime how the instance was initialised.
 const initializationVariable = "AWS_LAMBDA_INITIALIZATION_TYPE"
 
 // concurrencyVariable tells a runtime how many invocations it may ask for at
@@ -117,9 +117,8 @@ func (l *runtimeLink) variables() map[string]string {
 	return map[string]string{runtimeAPIVariable: l.api.Address()}
 }
 
-// spread is how long an instance that has asked for one invocation may take until
-// it has asked for all that it may have at once. One that asks for fewer loses
-// this time at its start.
+// spread is how long an instance that has asked for one invocation may take until it has asked for all that it may have
+// at once. An instance that asks for fewer loses this time at its start.
 const spread = 2 * time.Second
 
 func (l *runtimeLink) await(ctx context.Context) error {
@@ -162,16 +161,16 @@ func (l *runtimeLink) close(cause error) {
 	l.api.Close(cause)
 }
 
-// question is what an instance is asked.
+// question is one invocation of an instance.
 type question struct {
 	id            string // "" for a new one
 	payload       []byte
 	clientContext string
 	qualifier     string   // by which the function was named, "" for none
-	log           *logTail // what the instance puts out meanwhile is added to it; nil for nobody
+	log           *logTail // collects the instance's output during the invocation; nil if it is not wanted
 }
 
-// arnOf is the ARN that a function is told it was invoked by.
+// arnOf returns the ARN by which a function is told that it was invoked.
 func (l *lambda) arnOf(qualifier string) string {
 	if qualifier == "" {
 		return l.arn
@@ -179,8 +178,7 @@ func (l *lambda) arnOf(qualifier string) string {
 	return l.arn + ":" + qualifier
 }
 
-// roundTrip reads the whole request before it asks for an instance, so that a
-// slow client holds none.
+// roundTrip reads the whole request before it asks for an instance, so that a slow client does not occupy one.
 func (l *lambda) roundTrip(b *backend, r *http.Request) (*http.Response, error) {
 	event, err := l.event(r)
 	if err != nil {
@@ -195,7 +193,7 @@ func (l *lambda) roundTrip(b *backend, r *http.Request) (*http.Response, error) 
 	})
 }
 
-// event makes the event of r, whose body it closes.
+// event makes the event of r. It closes r's body.
 func (l *lambda) event(r *http.Request) ([]byte, error) {
 	body, err := readBody(r)
 	if err != nil {
@@ -217,7 +215,7 @@ func (l *lambda) event(r *http.Request) ([]byte, error) {
 func readBody(r *http.Request) ([]byte, error) {
 	body, err := exchange.ReadBody(r, runtimeapi.MaxPayload)
 	if r.Body != nil {
-		_ = r.Body.Close() // it was read, or the error that matters is another
+		_ = r.Body.Close() // it was read, or another error matters
 	}
 	switch {
 	case errors.Is(err, exchange.ErrTooLong):
@@ -234,14 +232,14 @@ func tooLarge() error {
 	return fault.FunctionTooLarge.New(fmt.Sprintf("This function takes requests of at most %d bytes, counted as they are sent to it (binary bodies as base64).", runtimeapi.MaxPayload))
 }
 
-// invoke gives a payload to an instance and waits for the answer. The lease is
-// released when the instance asks for its next event, which is after the answer.
+// invoke gives a payload to an instance and waits for the answer. The lease is released when the instance asks for its
+// next event, which is after the answer.
 func (l *lambda) invoke(r *http.Request, b *backend, place *lease, q *question) (runtimeapi.Result, error) {
 	ctx := r.Context()
 	api := place.Instance().link.(*runtimeLink).api //nolint:forcetypeassert // this contract makes no other links
 	timeout := b.timeout()
 	id, trace := cmp.Or(q.id, function.NewID()), exchange.RequestHead(r).Get(xRay)
-	if exchange.Of(r).Trace == nil { // a client's own means nothing
+	if exchange.Of(r).Trace == nil { // a header from the client itself is ignored
 		trace = newTrace()
 	}
 	invocation := runtimeapi.NewInvocation(id, l.arnOf(q.qualifier), trace, q.payload, time.Now().Add(timeout))
@@ -269,7 +267,7 @@ func (l *lambda) invoke(r *http.Request, b *backend, place *lease, q *question) 
 	case result := <-invocation.Result():
 		return result, result.Err
 	case <-ctx.Done():
-		invocation.Abandon() // the function goes on, and the lease with it
+		invocation.Abandon() // the function goes on and keeps the lease
 		return runtimeapi.Result{}, context.Cause(ctx)
 	}
 }
@@ -284,7 +282,7 @@ func newTrace() string {
 	return string(append(trace, ";Sampled=0"...))
 }
 
-// response makes the response to r of an answer.
+// response makes the response to r from an answer.
 func (l *lambda) response(r *http.Request, result runtimeapi.Result) (*http.Response, error) {
 	if result.Stream == nil {
 		res, err := l.format.Decode(r, result.Payload)
@@ -295,12 +293,12 @@ func (l *lambda) response(r *http.Request, result runtimeapi.Result) (*http.Resp
 	}
 	res, err := apigw.DecodeStream(r, result.Stream)
 	if err != nil {
-		_ = result.Stream.Close() // it only says that nobody reads on
+		_ = result.Stream.Close() // it only signals that the rest will not be read
 	}
 	return res, badResponse(err)
 }
 
-// badResponse makes err a fault, unless it is one already: a stream that broke off.
+// badResponse makes err a fault, unless it is one already, such as a stream that broke off.
 func badResponse(err error) error {
 	if err == nil {
 		return nil

@@ -13,11 +13,11 @@ import (
 	"github.com/weir-gateway/weir/internal/function/local/program"
 )
 
-// Definition is the kind of functions that run on this machine.
+// Definition returns the kind of functions that run on this machine.
 func Definition() function.Definition { return define(guardCommand()) }
 
-// define makes the definition with the command of a guard, nil for none. All
-// functions of a definition share one host of processes.
+// define makes the definition with the command of a guard, nil for no guard. All functions of a definition share one
+// host of processes.
 func define(guard []string) function.Definition {
 	shared := newMachine(guard)
 	return function.Define(function.Parts[Config]{
@@ -47,7 +47,7 @@ func checkRef(ref config.Ref) error {
 	return nil
 }
 
-// checkPartOf tells whether what the config names has a function of that name.
+// checkPartOf checks whether what the config names has a function of that name.
 func checkPartOf(env function.Env, c *Config, name string) error {
 	found, err := c.find(env.Dir, "function")
 	if err != nil {
@@ -56,7 +56,7 @@ func checkPartOf(env function.Env, c *Config, name string) error {
 	return checkPart(found, name)
 }
 
-// check looks at the config and at what it names, and starts and builds nothing.
+// check checks the config and what it names. It starts and builds nothing.
 func check(env function.Env, c *Config) error {
 	if err := c.validate(); err != nil {
 		return err
@@ -65,9 +65,8 @@ func check(env function.Env, c *Config) error {
 	return err
 }
 
-// warn tells of an interpreter that is not on this machine, and of extensions that cannot be
-// started. Where the config gives the function a PATH of its own, that may be a secret, and
-// is not looked at.
+// warn reports an interpreter that is not on this machine, and extensions that cannot be started. A PATH that the
+// config gives the function may be a secret, so it is not checked.
 func warn(env function.Env, c *Config) (list []function.Warning) {
 	found, err := c.find(env.Dir, "function")
 	if err != nil {
@@ -89,7 +88,7 @@ func warn(env function.Env, c *Config) (list []function.Warning) {
 	return list
 }
 
-// Runnable tells why a file or folder cannot be run as a function, nil where it can.
+// Runnable returns why a file or folder cannot be run as a function, or nil if it can.
 func Runnable(path string) error {
 	c := defaults()
 	c.Run = path
@@ -97,8 +96,8 @@ func Runnable(path string) error {
 	return err
 }
 
-// guardCommand starts this program as the guard. A test's program is not asked
-// to, for it would run its tests instead.
+// guardCommand returns the command that starts this program as the guard. A test's program has no guard, because it
+// would run its tests instead.
 func guardCommand() []string {
 	self, err := os.Executable()
 	info, ok := debug.ReadBuildInfo()

@@ -9,15 +9,14 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// logTail is the end of what an instance puts out during one invocation, between
-// the lines that AWS Lambda puts around it. It is safe for concurrent use; nil takes
-// everything and keeps nothing.
+// logTail is the end of an instance's output during one invocation, between the lines that AWS Lambda puts around it.
+// It is safe for concurrent use. A nil logTail accepts everything and keeps nothing.
 type logTail struct {
 	version string
 	memory  doc.Size
 
 	mu    sync.Mutex
-	drain func() // waits until what the instance has put out was read; nil where that is no question
+	drain func() // waits until the instance's output so far has been read; nil if that is not needed
 	id    string // of the invocation
 	since time.Time
 	text  []byte
@@ -26,7 +25,7 @@ type logTail struct {
 // mostTail is how much of it a caller gets: AWS's 4 KB.
 const mostTail = 4 << 10
 
-// begin begins the log of an invocation that is given to i now.
+// begin begins the log of an invocation that is now given to i.
 func (t *logTail) begin(i *instance, id string) {
 	i.tail.Store(t)
 	if t == nil {
@@ -41,7 +40,7 @@ func (t *logTail) begin(i *instance, id string) {
 	t.line(fmt.Appendf(nil, "START RequestId: %s Version: %s", id, t.version))
 }
 
-// add adds a line that the instance has put out.
+// add adds a line of the instance's output.
 func (t *logTail) add(line []byte) {
 	if t == nil {
 		return
@@ -58,7 +57,7 @@ func (t *logTail) line(line []byte) {
 	}
 }
 
-// end gives the tail of an invocation that has ended just now, nil where it has not begun.
+// end returns the tail of an invocation that has just ended, nil if it has not begun.
 func (t *logTail) end() []byte {
 	t.mu.Lock()
 	drain, took := t.drain, float64(time.Since(t.since).Microseconds())/1000

@@ -7,12 +7,12 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// meter is told by the pool what happens, and adds what the pool does not know.
+// meter receives the pool's events, and adds what the pool does not know.
 type meter struct {
 	*telemetry.Function
 
-	memory doc.Size // of one instance, as it is configured
+	memory doc.Size // of one instance, as configured
 }
 
-// Worked notes for how long an instance was busy.
+// Worked records how long an instance was busy.
 func (m *meter) Worked(d time.Duration) { m.Function.Worked(d, int64(m.memory)) }

@@ -5,27 +5,26 @@ import (
 	"time"
 )
 
-// outputRate bounds how much of an instance's output goes to the log, so that one that floods it
-// neither fills a disk nor takes the machine from all others. The zero value is ready; it is safe
-// for concurrent use.
+// outputRate bounds how much of an instance's output goes to the log, so that an instance that floods it neither fills
+// a disk nor takes the machine from all others. The zero value is ready. It is safe for concurrent use.
 type outputRate struct {
 	mu       sync.Mutex
 	since    time.Time // when used was true; zero before the first line
 	used     int       // bytes of the burst that are not free yet
-	dropping bool      // until there is room for many lines, so that not every other one is dropped
-	dropped  int       // lines, since that was told
+	dropping bool      // until there is room for many lines, so that lines are not dropped alternately
+	dropped  int       // lines, since the last report
 }
 
 const (
 	outputPerSecond = 1 << 20 // bytes
 	outputBurst     = 8 << 20
-	// outputResumes is how much must be free before lines are let through again.
+	// outputResumes is how much must be free before lines are admitted again.
 	outputResumes = outputPerSecond / 2
-	// lineCosts is what a line costs beside its text: what the log writes around it.
+	// lineCosts is what a line costs in addition to its text: what the log writes around it.
 	lineCosts = 256
 )
 
-// admit tells whether a line of that size goes to the log, and if so how many before it did not.
+// admit reports whether a line of the given size goes to the log, and if so, how many lines before it were dropped.
 func (o *outputRate) admit(size int, now time.Time) (ok bool, dropped int) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -46,7 +45,7 @@ func (o *outputRate) admit(size int, now time.Time) (ok bool, dropped int) {
 	return true, dropped
 }
 
-// rest is how many lines were dropped that nobody was told of.
+// rest returns how many dropped lines have not been reported yet.
 func (o *outputRate) rest() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()

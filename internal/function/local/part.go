@@ -8,13 +8,13 @@ import (
 	"github.com/weir-gateway/weir/internal/function/local/program"
 )
 
-// part is one function of a backend that is an app of several.
+// part is one function of an app's backend.
 type part struct {
 	backend *backend
 	name    string
 }
 
-// Part gives the function of that name, for routes that name it.
+// Part returns the function of that name, for routes that name it.
 func (b *backend) Part(name string) (http.RoundTripper, error) {
 	if err := checkPart(b.program, name); err != nil {
 		return nil, err
@@ -22,7 +22,7 @@ func (b *backend) Part(name string) (http.RoundTripper, error) {
 	return &part{b, name}, nil
 }
 
-// checkPart tells whether a program has a function of that name.
+// checkPart checks whether a program has a function of that name.
 func checkPart(p program.Program, name string) error {
 	if p.App == nil {
 		return fmt.Errorf("it is one function (contract %s), and only an Azure Functions app has functions to choose from", p.Contract)
@@ -31,11 +31,11 @@ func checkPart(p program.Program, name string) error {
 	return err //nolint:wrapcheck // it names the function
 }
 
-// RoundTrip answers r by that function.
+// RoundTrip answers r with that function.
 func (p *part) RoundTrip(r *http.Request) (*http.Response, error) {
 	return p.backend.answer(r, func(b *backend, r *http.Request) (*http.Response, error) {
 		handler, ok := b.contract.(*customHandler)
-		if !ok { // Part has looked
+		if !ok { // Part has checked this
 			return nil, fault.Unexpected.New("", fault.Internal("%s is no app", b.name))
 		}
 		return handler.callNamed(b, r, p.name)

@@ -9,17 +9,15 @@ import (
 
 const loopback = "127.0.0.1"
 
-// ports gives each instance a port of its own. The system may give one anew as
-// long as nobody listens on it, and then the requests of one function would
-// reach an instance of another. It is safe for concurrent use.
+// ports gives each instance a port of its own. The system may hand out a port again as long as nothing listens on it,
+// and then the requests of one function would reach an instance of another. It is safe for concurrent use.
 type ports struct {
 	mu    sync.Mutex
 	given map[string]bool // by address
 }
 
-// take gives an address on the loopback interface that is free and that nobody
-// else was given. Nobody can keep it free until the instance listens; if a
-// stranger takes it, the instance fails to start and another one is started on another
+// take returns a free address on the loopback interface that no other instance was given. It cannot be kept free until
+// the instance listens. If another program takes it, the instance fails to start and another one is started on another
 // port (see version.begin).
 func (p *ports) take() (string, error) {
 	p.mu.Lock()

@@ -29,25 +29,25 @@ type sandboxed struct {
 
 	mu      sync.Mutex
 	modules map[*version]*module
-	latest  *version // that was asked for
+	latest  *version // the version that was requested last
 }
 
 func newSandboxed(name string, memory int64) *sandboxed {
 	return &sandboxed{name: name, memory: memory, compile: wasm.Compile, modules: map[*version]*module{}}
 }
 
-// module is what is compiled of one version. It is compiled once for all who want it, and
-// given up when none of them is left.
+// module is the compiled code of one version. It is compiled once for all its users, and given up when none of them is
+// left.
 type module struct {
 	giveUp  context.CancelFunc
-	done    chan struct{} // closed when program or err are there
+	done    chan struct{} // closed when program or err is set
 	program *wasm.Program
 	err     error
 
-	users int // its sandboxes, and who waits for it; the contract's lock guards it
+	users int // its sandboxes, and the calls that wait for it; guarded by the contract's lock
 }
 
-// compiling tells whether it is not known yet what becomes of it.
+// compiling reports whether the compilation has not finished yet.
 func (m *module) compiling() bool {
 	select {
 	case <-m.done:
@@ -57,7 +57,7 @@ func (m *module) compiling() bool {
 	}
 }
 
-// compiling tells whether the module of v is.
+// compiling reports whether the module of v is being compiled.
 func (s *sandboxed) compiling(v *version) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -65,7 +65,7 @@ func (s *sandboxed) compiling(v *version) bool {
 	return m != nil && m.compiling()
 }
 
-// launch compiles the module, if that has not been done, and begins a sandbox.
+// launch compiles the module, unless that has been done, and begins a sandbox.
 func (s *sandboxed) launch(ctx context.Context, v *version) (*instance, error) {
 	compiled, err := s.take(ctx, v)
 	if err != nil {
@@ -88,7 +88,7 @@ func (s *sandboxed) launch(ctx context.Context, v *version) (*instance, error) {
 	return i, nil
 }
 
-// take gives the compiled module of v for one more sandbox.
+// take returns the compiled module of v for one more sandbox.
 func (s *sandboxed) take(ctx context.Context, v *version) (*module, error) {
 	command, err := v.startable(ctx)
 	if err != nil {
@@ -113,11 +113,11 @@ func (s *sandboxed) prepare(ctx context.Context, v *version, file string) error 
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	found.users-- // it is kept all the same: a sandbox of it comes next
+	found.users-- // it is kept nevertheless: a sandbox of it comes next
 	return nil
 }
 
-// compiled gives the module of v, compiled, with the caller among its users.
+// compiled returns the compiled module of v and counts the caller among its users.
 func (s *sandboxed) compiled(ctx context.Context, v *version, file string) (*module, error) {
 	m := s.use(v, file)
 	select {
@@ -133,13 +133,13 @@ func (s *sandboxed) compiled(ctx context.Context, v *version, file string) (*mod
 	return m, nil
 }
 
-// use adds a user of the module of v, which begins to be compiled with the first one.
+// use adds a user of the module of v. The first user starts its compilation.
 func (s *sandboxed) use(v *version, file string) *module {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m := s.modules[v]
 	if m == nil {
-		ctx, giveUp := context.WithCancel(context.Background()) // its users' contexts are their own
+		ctx, giveUp := context.WithCancel(context.Background()) // not one of its users' contexts
 		m = &module{giveUp: giveUp, done: make(chan struct{})}
 		s.modules[v] = m
 		go func() {
@@ -152,7 +152,7 @@ func (s *sandboxed) use(v *version, file string) *module {
 	return m
 }
 
-// compiledOne notes that the module of v is compiled, or cannot be.
+// compiledOne records that the module of v is compiled, or cannot be.
 func (s *sandboxed) compiledOne(v *version, m *module) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -160,7 +160,7 @@ func (s *sandboxed) compiledOne(v *version, m *module) {
 	switch {
 	case s.modules[v] != m: // it was given up
 		m.free()
-	case m.err != nil: // the next one who wants it tries again
+	case m.err != nil: // the next user tries again
 		delete(s.modules, v)
 	}
 }
@@ -175,27 +175,26 @@ func (s *sandboxed) compileOf(ctx context.Context, v *version, file string) (*wa
 	return s.compile(ctx, c)
 }
 
-// free frees what was compiled.
+// free frees the compiled code.
 func (m *module) free() {
 	if m.program != nil {
 		m.program.Close()
 	}
 }
 
-// leave tells that a user of a module of v has gone.
+// leave removes a user of a module of v.
 func (s *sandboxed) leave(v *version, m *module) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	m.users--
-	if m.users == 0 && m.compiling() { // nobody waits for it any more, nor for it to end
+	if m.users == 0 && m.compiling() { // no user waits for it any more
 		m.giveUp()
 		delete(s.modules, v)
 	}
 	s.tidy()
 }
 
-// tidy frees what was compiled of versions that have been replaced and are not used
-// any more.
+// tidy frees the compiled code of versions that have been replaced and are no longer used.
 func (s *sandboxed) tidy() {
 	for v, m := range s.modules {
 		if v != s.latest && m.users == 0 {
@@ -212,7 +211,7 @@ func (s *sandboxed) close() {
 	s.tidy()
 }
 
-// sandboxLink is a link to a sandbox, which is called as it is.
+// sandboxLink is a link to a sandbox, which is called directly.
 type sandboxLink struct {
 	sandbox *wasm.Sandbox
 	ended   func()
@@ -228,8 +227,7 @@ func (*sandboxLink) complaint() *function.Failure { return nil }
 
 func (l *sandboxLink) close(error) { l.ended() }
 
-// roundTrip reads the whole request before it asks for an instance, so that a
-// slow client holds none.
+// roundTrip reads the whole request before it asks for an instance, so that a slow client does not occupy one.
 func (s *sandboxed) roundTrip(b *backend, r *http.Request) (*http.Response, error) {
 	body, err := readBody(r)
 	if err != nil {

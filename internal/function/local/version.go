@@ -13,14 +13,14 @@ import (
 	"github.com/weir-gateway/weir/internal/function/local/program"
 )
 
-// version is one state of a function's program: what instances are started from.
+// version is one state of a function's program, from which instances are started.
 type version struct {
 	*backend
 
 	command atomic.Pointer[program.Command] // how it is started, nil until it was prepared
-	source  atomic.Pointer[program.State]   // what it was made of, nil until that was looked at
+	source  atomic.Pointer[program.State]   // what it was made of, nil until that was read
 	builds  atomic.Int32                    // how many wait for it to be built
-	broken  atomic.Pointer[brokenBuild]     // the last try to build it that has failed, nil where none has
+	broken  atomic.Pointer[brokenBuild]     // the last build that failed, nil if none has
 }
 
 // brokenBuild is a build that has failed.
@@ -28,20 +28,20 @@ type brokenBuild struct{ cause error }
 
 func newVersion(b *backend) *version { return &version{backend: b} }
 
-// start makes an instance that takes requests; the pool calls it.
+// start makes an instance that takes requests. The pool calls it.
 func (v *version) start(ctx context.Context) (*instance, error) {
 	begin := time.Now()
 	i, err := v.begin(ctx)
 	switch {
 	case err == nil:
 		v.life.Started(time.Since(begin))
-	case ctx.Err() == nil && v == v.changes.serving.Load(): // one that was not given up, nor was only tried
+	case ctx.Err() == nil && v == v.changes.serving.Load(): // a start that was not given up and was not only a trial
 		v.life.Failed()
 	}
 	return i, err
 }
 
-// mostPorts bounds how many instances in a row may lose their ports to strangers.
+// mostPorts bounds how many instances in a row may lose their ports to other programs.
 const mostPorts = 3
 
 func (v *version) begin(ctx context.Context) (*instance, error) {
@@ -66,8 +66,8 @@ func (v *version) begin(ctx context.Context) (*instance, error) {
 	return i, nil
 }
 
-// launchProcess begins an instance that is a process. connect makes its link once
-// it can be started; shared are the variables that every instance is told.
+// launchProcess begins an instance that is a process. connect makes its link once the process can be started; shared
+// are the variables that every instance gets.
 func (v *version) launchProcess(ctx context.Context, shared map[string]string, connect func() (link, error)) (*instance, error) {
 	command, err := v.startable(ctx)
 	if err != nil {
@@ -104,8 +104,8 @@ func (v *version) startProcess(ctx context.Context, i *instance, command program
 
 func (v *version) workingFolder() string { return cmp.Or(v.program.Dir, v.program.Folder) }
 
-// arguments are the runtime's, then the program's own, with the variables of its
-// environment in them, and then those of the config.
+// arguments are the runtime's, then the program's own, with variables of its environment filled in, and then those of
+// the config.
 func (v *version) arguments(runtime []string, variables ...map[string]string) []string {
 	list := slices.Clone(runtime)
 	for _, one := range v.program.Args {
@@ -121,9 +121,9 @@ func (v *version) arguments(runtime []string, variables ...map[string]string) []
 	return append(list, v.args...)
 }
 
-// startable gives the command of an instance, and prepares it if that has not
-// been done. A build is for all who wait for it, and so is its failure: each building it once more would
-// fail one after the other, and only then requests be told.
+// startable returns the command of an instance, and prepares it if that has not been done. All who wait for a build
+// share it and its failure: if each tried the build again, the builds would fail one after the other, and requests
+// would learn of it only then.
 func (v *version) startable(ctx context.Context) (program.Command, error) {
 	if known := v.command.Load(); known != nil && !known.Gone() {
 		return *known, nil
@@ -138,7 +138,7 @@ func (v *version) startable(ctx context.Context) (program.Command, error) {
 		case <-ctx.Done():
 			return program.Command{}, context.Cause(ctx)
 		}
-		if known := v.command.Load(); known != nil && !known.Gone() { // by somebody else, meanwhile
+		if known := v.command.Load(); known != nil && !known.Gone() { // another call has built it meanwhile
 			return *known, nil
 		}
 		if broken := v.broken.Load(); broken != before {
@@ -147,7 +147,7 @@ func (v *version) startable(ctx context.Context) (program.Command, error) {
 	}
 	command, err := v.program.Prepare(ctx, v.machine.host, program.Cache, v.log)
 	if err != nil {
-		if ctx.Err() == nil { // who was only given up is none
+		if ctx.Err() == nil { // a build that was given up is not a failed one
 			v.broken.Store(&brokenBuild{err})
 		}
 		return program.Command{}, err //nolint:wrapcheck // says what it was for
@@ -156,11 +156,11 @@ func (v *version) startable(ctx context.Context) (program.Command, error) {
 	return command, nil
 }
 
-// preparing tells what instances of the version that serves have to wait for, all together.
+// preparing says what all instances of the serving version have to wait for.
 func (b *backend) preparing() string {
 	v := b.changes.serving.Load()
 	if v == nil {
-		return "" // it has just been made
+		return "" // the backend has just been made
 	}
 	if modules, ok := b.contract.(*sandboxed); ok && modules.compiling(v) {
 		return "its module is being compiled"
@@ -171,8 +171,8 @@ func (b *backend) preparing() string {
 	return ""
 }
 
-// path gives what is started for file: that itself, or the copy of it that was made
-// when it was what this version is, where it has changed since.
+// path returns what to start for file: file itself, or, if it has changed since, the copy that was made when file was
+// this version.
 func (v *version) path(file string) string {
 	if source := v.source.Load(); source != nil && source.Kept != "" && file == v.program.File && source.Changed() {
 		return source.Kept

@@ -24,9 +24,9 @@ import (
 type web struct {
 	handler     string
 	concurrency int
-	ports       *ports   // of the machine
+	ports       *ports   // shared by the machine
 	tells       []string // the variables that tell an instance its port
-	silent      bool     // an instance is ready when it listens: it expects no request but its own
+	silent      bool     // an instance is ready when it listens, because it expects only requests for its functions
 }
 
 func (*web) close() {}
@@ -56,13 +56,12 @@ type webLink struct {
 	transport *http.Transport
 }
 
-// newTransport makes the client of one instance. It is the only place that
-// knows net/http's client.
+// newTransport makes the client of one instance. It is the only code here that knows net/http's client.
 func newTransport(address string, connections int) *http.Transport {
 	const (
 		maxHead = 1 << 20
-		// idle is shorter than the 5 s after which Node.js closes an idle
-		// connection, so that no request meets one that is just being closed.
+		// idle is shorter than the 5 s after which Node.js closes an idle connection, so that no request meets a
+		// connection that is just being closed.
 		idle        = 3 * time.Second
 		continue100 = time.Second
 	)
@@ -93,7 +92,7 @@ func (l *webLink) close(error) {
 	l.ports.release(l.address)
 }
 
-// taken tells whether somebody listens on the port.
+// taken reports whether something listens on the port.
 func (l *webLink) taken() bool {
 	probe, err := new(net.ListenConfig).Listen(context.Background(), "tcp", l.address)
 	if err == nil {
@@ -102,9 +101,8 @@ func (l *webLink) taken() bool {
 	return err != nil
 }
 
-// await asks until there is an answer, whichever it is. OPTIONS * is the
-// request that means the server as a whole and no resource (RFC 9110 section
-// 9.3.7), so that functions take no notice of it.
+// await sends requests until there is an answer of any kind. OPTIONS * is the request that is about the server as a
+// whole and not a resource (RFC 9110 section 9.3.7), so that functions ignore it.
 func (l *webLink) await(ctx context.Context) error {
 	const shortest, longest = time.Millisecond, 50 * time.Millisecond
 	var last error
@@ -146,11 +144,11 @@ func (l *webLink) unanswered(err error) error {
 	return fmt.Errorf("no answer on %s; does it listen on the port that the variable %s names? %w", l.address, l.tells[0], err)
 }
 
-// roundTrip passes r on as it is.
+// roundTrip passes r on unchanged.
 func (w *web) roundTrip(b *backend, r *http.Request) (*http.Response, error) {
 	body := r.Body
 	if body != nil && body != http.NoBody {
-		r.Body = io.NopCloser(body) // the client would close it where another try is possible
+		r.Body = io.NopCloser(body) // the client would close it although another try may be possible
 	}
 	res, err := b.ask(r, func(place *lease) (*http.Response, error) { return w.forward(b.timeout(), r, place) })
 	r.Body = body
@@ -158,20 +156,18 @@ func (w *web) roundTrip(b *backend, r *http.Request) (*http.Response, error) {
 		return nil, err // and RoundTrip closes the body
 	}
 	if body != nil {
-		res.Body = releasing(res.Body, func() { _ = body.Close() }) // whatever was not read of it is not wanted
+		res.Body = releasing(res.Body, func() { _ = body.Close() }) // the unread rest of it is not needed
 	}
 	return res, nil
 }
 
-// forward lets one instance answer r. The lease is released when the
-// response's body was closed; the time-out ends with the response's head, so
-// that streams may go on.
+// forward lets one instance answer r. The lease is released when the response's body is closed. The timeout ends with
+// the response's head, so that streams may go on.
 func (w *web) forward(timeout time.Duration, r *http.Request, place *lease) (*http.Response, error) {
 	return w.converse(timeout, r, place, func(*http.Response) error { return nil })
 }
 
-// converse is forward for an answer that is complete only after finish, until when
-// the time runs.
+// converse is forward for an answer that is complete only after finish. The timeout runs until then.
 func (w *web) converse(timeout time.Duration, r *http.Request, place *lease, finish func(*http.Response) error) (*http.Response, error) {
 	ctx, cancel := context.WithCancel(r.Context())
 	timer := time.AfterFunc(timeout, cancel)
@@ -186,7 +182,7 @@ func (w *web) converse(timeout time.Duration, r *http.Request, place *lease, fin
 	hints.End()
 	if err == nil {
 		if err = finish(res); err != nil {
-			_ = res.Body.Close() // nobody reads on
+			_ = res.Body.Close() // the rest will not be read
 		}
 	}
 	switch late := !timer.Stop(); {
@@ -211,8 +207,8 @@ func (w *web) converse(timeout time.Duration, r *http.Request, place *lease, fin
 // maxHints bounds the 1xx responses to one request, in bytes.
 const maxHints = 64 << 10
 
-// outgoing makes the request to the instance: the same one, to its address.
-// Once its head has been written it sets sent.
+// outgoing makes the request to the instance: r itself, with the instance's address. It sets sent once the request's
+// head has been written.
 func outgoing(ctx context.Context, r *http.Request, address string, hints *exchange.Hints, sent *atomic.Bool) *http.Request {
 	trace := &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }}
 	if hints != nil {
@@ -222,26 +218,25 @@ func outgoing(ctx context.Context, r *http.Request, address string, hints *excha
 	target := *r.URL
 	target.Scheme, target.Host = "http", address
 	out.URL, out.RequestURI = &target, ""
-	exchange.Plain(out) // net/http looks into the maps
+	exchange.Plain(out) // net/http reads the maps
 	if head := exchange.RequestHead(out); head.Get("User-Agent") == "" {
 		head.Set("User-Agent", "") // so that the client does not add its own
 	}
 	return out
 }
 
-// crashNotice is how long a lost connection may precede the news that the process has ended.
+// crashNotice is how long the loss of a connection may precede the notice that the process has ended.
 const crashNotice = 500 * time.Millisecond
 
-// failed says what an error of the connection means for the client and for the
-// instance. Where the request was sent, a refused connection is net/http's own
-// second try of one that may be repeated: the instance was killed at that
-// moment, or has ended because of it.
+// failed says what an error of the connection means for the client and for the instance. If the request was sent, a
+// refused connection comes from net/http, which has retried a repeatable request by itself: the instance was killed at
+// that moment, or ended because of the request.
 func failed(r *http.Request, place *lease, err error, sent bool) (pool.Verdict, error) {
 	if r.Context().Err() != nil {
 		return pool.Served, context.Cause(r.Context())
 	}
 	var op *net.OpError
-	gone := errors.As(err, &op) && op.Op == "dial" // it does not listen any more
+	gone := errors.As(err, &op) && op.Op == "dial" // it no longer listens
 	notice := time.NewTimer(crashNotice)
 	defer notice.Stop()
 	select {
@@ -261,14 +256,13 @@ func failed(r *http.Request, place *lease, err error, sent bool) (pool.Verdict, 
 	return pool.Served, err
 }
 
-// duplex is the body of a response 101: the connection itself, whose two
-// directions end one by one.
+// duplex is the body of a 101 response: the connection itself, whose two directions end separately.
 type duplex interface {
 	io.ReadWriteCloser
 	CloseWrite() error
 }
 
-// releasing calls release once, when body is closed. A duplex stays one.
+// releasing returns a body that calls release once, when it is closed. A duplex stays a duplex.
 func releasing(body io.ReadCloser, release func()) io.ReadCloser {
 	closing := &leasedBody{ReadCloser: body, release: sync.OnceFunc(release)}
 	if both, ok := body.(duplex); ok {
@@ -294,5 +288,5 @@ type leasedTunnel struct {
 
 func (t *leasedTunnel) Write(p []byte) (int, error) { return t.sending.Write(p) } //nolint:wrapcheck // the connection's own
 
-// CloseWrite ends the sending direction; the function reads EOF.
+// CloseWrite ends the sending direction. The function reads EOF.
 func (t *leasedTunnel) CloseWrite() error { return t.sending.CloseWrite() } //nolint:wrapcheck // the connection's own

@@ -19,17 +19,16 @@ const HostFile = "host.json"
 // App is a custom handler with its functions. It is immutable.
 type App struct {
 	Folder string // absolute
-	// Executable is what host.json names: a file, relative to Folder, or a command.
-	// It and Arguments may have references, see Expand.
+	// Executable is what host.json names: a file, relative to Folder, or a command. It and Arguments may contain
+	// references, see Expand.
 	Executable string
 	Arguments  []string
 	Dir        string // the working folder, absolute
-	// Timeout and Init are host.json's functionTimeout and initializationTimeout,
-	// 0 where it says none.
+	// Timeout and Init are host.json's functionTimeout and initializationTimeout, 0 if it has none.
 	Timeout, Init time.Duration
 	Settings      map[string]string // the Values of local.settings.json
-	Functions     []*Function       // the most precise route first
-	// Ignored says of each function of the folder that is not served why, by name.
+	Functions     []*Function       // the most specific route first
+	// Ignored has the functions of the folder that are not served: the reason by name.
 	Ignored map[string]string
 }
 
@@ -37,18 +36,17 @@ type App struct {
 type Function struct {
 	Name    string
 	Methods []string // upper case; nil: all
-	Level   string   // authLevel: anonymous, function, admin. Nobody asks for a key here
-	Trigger string   // the name of the binding that the request comes by: "req"
-	// Response is the name of the binding that the response goes by, "$return" for
-	// the return value, "" for none.
+	Level   string   // authLevel: anonymous, function, admin. No key is required here
+	Trigger string   // the name of the binding that the request arrives by: "req"
+	// Response is the name of the response's binding, "$return" for the return value, "" for none.
 	Response string
 	Outputs  []Output // the other output bindings
-	// Passed tells that the handler is given the request itself, not a payload.
+	// Passed says that the handler is given the request itself, not a payload.
 	Passed bool
 	route  route
 }
 
-// Output is a binding that leads somewhere else than to the client.
+// Output is a binding whose value does not go to the client.
 type Output struct{ Name, Type string }
 
 // Read reads the app in folder, an absolute path.
@@ -82,7 +80,7 @@ func (a *App) ignoredList() string {
 	return list.String()
 }
 
-// hostFile is host.json, as far as it concerns a custom handler.
+// hostFile is the part of host.json that concerns a custom handler.
 type hostFile struct {
 	Version              string
 	FunctionTimeout      string
@@ -114,7 +112,7 @@ type customHandler struct {
 // profileOfMCP is the configuration profile for a server that answers all paths.
 const profileOfMCP = "mcp-custom-handler"
 
-// configure takes over what host.json says of the handler itself.
+// configure applies what host.json says about the handler itself.
 func (a *App) configure(host *hostFile) error {
 	switch {
 	case host.Version != "2.0":
@@ -154,7 +152,7 @@ func (a *App) configure(host *hostFile) error {
 	return nil
 }
 
-// within gives a path that may be relative to folder.
+// within returns a path that may be relative to folder.
 func within(folder, path string) string {
 	path = filepath.FromSlash(path)
 	if filepath.IsAbs(path) {
@@ -163,7 +161,7 @@ func within(folder, path string) string {
 	return filepath.Join(folder, path)
 }
 
-// applyProfile fills in what the configuration profile says; what is written wins.
+// applyProfile fills in the values of the configuration profile. Values in the file take precedence.
 func (h *hostFile) applyProfile() error {
 	switch strings.ToLower(h.ConfigurationProfile) {
 	case "", "default":
@@ -189,13 +187,13 @@ func (h *hostFile) prefix() string {
 	return "api"
 }
 
-// passes tells whether functions that need no payload are given the request itself.
+// passes reports whether functions that need no payload are given the request itself.
 func (h *hostFile) passes() bool {
 	c := h.CustomHandler
 	return c.EnableForwardingHTTPRequest || c.EnableProxyingHTTPRequest || c.HTTP.EnableProxying
 }
 
-// readSpan reads a .NET TimeSpan, [d.]hh:mm:ss. 0 stands for none: "" and "-1".
+// readSpan reads a .NET TimeSpan, [d.]hh:mm:ss. 0 means none: "" and "-1".
 func readSpan(text string) (time.Duration, error) {
 	if text == "" || text == "-1" || text == "-00:00:01" {
 		return 0, nil
@@ -219,8 +217,7 @@ func readSpan(text string) (time.Duration, error) {
 	return span, nil
 }
 
-// readSettings reads local.settings.json, which Azure's own tools take the
-// variables of a local app from.
+// readSettings reads local.settings.json, from which Azure's own tools take the variables of a local app.
 func (a *App) readSettings() error {
 	var file struct {
 		IsEncrypted bool
@@ -248,8 +245,8 @@ func (a *App) readSettings() error {
 	return nil
 }
 
-// Expand gives text with the variables in it: %NAME% is replaced where lookup
-// knows NAME, and left where it does not, as the host does.
+// Expand returns text with the variables in it: %NAME% is replaced if lookup knows NAME, and kept otherwise, as in the
+// host.
 func Expand(text string, lookup func(string) (string, bool)) string {
 	return reference.ReplaceAllStringFunc(text, func(found string) string {
 		if value, ok := lookup(found[1 : len(found)-1]); ok {
@@ -261,7 +258,7 @@ func Expand(text string, lookup func(string) (string, bool)) string {
 
 var reference = regexp.MustCompile(`%[^%=]+%`)
 
-// Find gives the function of that name, or says why there is none.
+// Find returns the function of that name, or says why there is none.
 func (a *App) Find(name string) (*Function, error) {
 	for _, f := range a.Functions {
 		if strings.EqualFold(f.Name, name) {
@@ -281,7 +278,7 @@ func (a *App) Find(name string) (*Function, error) {
 	return nil, fmt.Errorf("the app has no function %q; it has %s", name, strings.Join(names, ", "))
 }
 
-// IgnoredNames are the keys of Ignored in order.
+// IgnoredNames returns the keys of Ignored in order.
 func (a *App) IgnoredNames() []string {
 	names := make([]string, 0, len(a.Ignored))
 	for name := range a.Ignored {
@@ -291,7 +288,7 @@ func (a *App) IgnoredNames() []string {
 	return names
 }
 
-// Guarded are the names of the functions whose key Azure would ask for.
+// Guarded returns the names of the functions for which Azure would require a key.
 func (a *App) Guarded() []string {
 	var names []string
 	for _, f := range a.Functions {
@@ -306,7 +303,7 @@ func (a *App) Guarded() []string {
 // mostConfig bounds each of the files of an app.
 const mostConfig = 1 << 20
 
-// readJSON reads a file of JSON that may have comments, as the host does.
+// readJSON reads a JSON file that may have comments, as the host does.
 func readJSON(path string, into any) error {
 	info, err := os.Stat(path)
 	if err != nil {

@@ -10,10 +10,10 @@ import (
 	"unicode/utf8"
 )
 
-// constraint tells whether a parameter may have a value.
+// constraint reports whether a parameter may have a value.
 type constraint func(value string) bool
 
-// parseConstraints reads "int:min(1)": names, some with arguments, each after a colon.
+// parseConstraints reads "int:min(1)": names separated by colons, some with arguments.
 func parseConstraints(text string) ([]constraint, error) {
 	var list []constraint
 	for text != "" {
@@ -49,7 +49,7 @@ var (
 	guidForm  = regexp.MustCompile(`^(?i:[0-9a-f]{32}|\{?[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\}?)$`)
 )
 
-// newConstraint knows those of ASP.NET Core that need no culture but the invariant one.
+// newConstraint supports the constraints of ASP.NET Core that need no culture but the invariant one.
 func newConstraint(text string) (constraint, error) {
 	name, arguments, hasArguments := strings.Cut(strings.TrimSuffix(text, ")"), "(")
 	if !hasArguments {
@@ -111,7 +111,7 @@ func isTime(v string) bool {
 	return false
 }
 
-// numberConstraint gives the constraint of that name with those arguments, nil for none.
+// numberConstraint returns the constraint of that name with those arguments, nil for none.
 func numberConstraint(name string, n []int64) constraint {
 	value := func(v string) (int64, bool) { i, err := strconv.ParseInt(v, 10, 64); return i, err == nil }
 	length := func(v string) (int64, bool) { return int64(utf8.RuneCountInString(v)), true }

@@ -12,10 +12,10 @@ import (
 	"strings"
 )
 
-// The words of function.json that mean something here.
+// The values in function.json that have a meaning here.
 const (
 	levelAnonymous = "anonymous"
-	levelFunction  = "function" // what a trigger has that names none
+	levelFunction  = "function" // for a trigger that names none
 
 	bindingTrigger = "httpTrigger"
 	bindingHTTP    = "http"
@@ -24,7 +24,7 @@ const (
 
 // functionFile is a function.json.
 type functionFile struct {
-	Disabled json.RawMessage // a truth value, or the name of a setting that holds one
+	Disabled json.RawMessage // a boolean, or the name of a setting that holds one
 	Bindings []binding
 }
 
@@ -35,11 +35,11 @@ type binding struct {
 	AuthLevel             string
 }
 
-// nameForm is what a function may be called.
+// nameForm is the form of a function's name.
 var nameForm = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9_-]{0,127}$`)
 
-// readFunctions reads the function.json of each folder below the app's, and the
-// routes of host.json, which need none.
+// readFunctions reads the function.json of each folder below the app's, and the routes of host.json, which need no
+// function.json.
 func (a *App) readFunctions(host *hostFile) error {
 	entries, err := os.ReadDir(a.Folder)
 	if err != nil {
@@ -73,7 +73,7 @@ func (a *App) readFunctions(host *hostFile) error {
 	return a.addRoutes(host)
 }
 
-// leftOut says why a function is not served whatever it is, "" where it is.
+// leftOut returns why a function is not served, whatever its bindings, "" if it is served.
 func (a *App) leftOut(name string, file *functionFile, host *hostFile) string {
 	switch {
 	case !nameForm.MatchString(name) || strings.EqualFold(name, "host"):
@@ -97,8 +97,7 @@ func (a *App) disabled(name string, written json.RawMessage) bool {
 	return strings.EqualFold(value, "true") || value == "1"
 }
 
-// newFunction makes the function of a function.json; why says what else it is,
-// where HTTP does not call it.
+// newFunction makes the function of a function.json. If HTTP does not call the function, why says what it is instead.
 func newFunction(name string, file *functionFile, host *hostFile) (f *Function, why string, err error) {
 	f = &Function{Name: name, Level: levelFunction}
 	for _, b := range file.Bindings {
@@ -136,7 +135,7 @@ func (f *Function) trigger(b binding, prefix string) error {
 	return f.reach(prefix, b.Route, b.AuthLevel)
 }
 
-// reach sets where the function is reached, and by whom on Azure.
+// reach sets where the function is reached, and who may call it on Azure.
 func (f *Function) reach(prefix, template, level string) (err error) {
 	if level != "" {
 		f.Level = strings.ToLower(level)
@@ -153,8 +152,7 @@ func (f *Function) reach(prefix, template, level string) (err error) {
 	return nil
 }
 
-// addRoutes makes a function of each route of host.json, which leads to the
-// handler as a whole.
+// addRoutes makes a function from each route of host.json, which leads to the handler as a whole.
 func (a *App) addRoutes(host *hostFile) error {
 	routes := host.CustomHandler.HTTP.Routes
 	if len(routes) > 0 && !host.passes() {

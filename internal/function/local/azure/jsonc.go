@@ -7,8 +7,8 @@ import (
 	"fmt"
 )
 
-// withoutComments gives JSON without a byte order mark, and with blanks in place
-// of comments, so that positions stay what they are.
+// withoutComments returns JSON without a byte order mark, and with blanks in place of comments, so that positions stay
+// the same.
 func withoutComments(text []byte) []byte {
 	out := bytes.Clone(text)
 	if mark := []byte("\xef\xbb\xbf"); bytes.HasPrefix(out, mark) {
@@ -27,7 +27,7 @@ func withoutComments(text []byte) []byte {
 	return out
 }
 
-// endOfString gives the place of the quote that ends the string that begins at i.
+// endOfString returns the position of the quote that ends the string that begins at i.
 func endOfString(text []byte, i int) int {
 	for i++; i < len(text) && text[i] != '"'; i++ {
 		if text[i] == '\\' {
@@ -37,7 +37,7 @@ func endOfString(text []byte, i int) int {
 	return i
 }
 
-// blank overwrites a comment, and its end where that is no line's, and gives its last place.
+// blank overwrites a comment, including its end unless that is a line's end, and returns its last position.
 func blank(text []byte, from int, end string) int {
 	to := len(text)
 	if n := bytes.Index(text[from+2:], []byte(end)); n >= 0 {
@@ -54,7 +54,7 @@ func blank(text []byte, from int, end string) int {
 	return to - 1
 }
 
-// placed says in which line an error of encoding/json is.
+// placed adds the line to an error of encoding/json.
 func placed(text []byte, err error) error {
 	var offset int64
 	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {

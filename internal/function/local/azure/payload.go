@@ -15,26 +15,25 @@ import (
 	"github.com/weir-gateway/weir/internal/base/exchange"
 )
 
-// payload is what a handler is posted that does not get the request itself.
+// payload is posted to a handler that does not get the request itself.
 type payload struct {
 	Data     map[string]any
 	Metadata map[string]any
 }
 
-// request is the value of an httpTrigger. What there is nothing of is left out, as
-// the host does.
+// request is the value of an httpTrigger. Empty values are left out, as the host does.
 type request struct {
 	URL        string `json:"Url"`
 	Method     string
 	Query      map[string]string // values of one name joined by commas
 	Headers    map[string][]string
-	Params     map[string]any // null where an optional one is missing
+	Params     map[string]any // null if an optional one is missing
 	Identities []identity
 	Body       *string `json:",omitempty"`
 }
 
-// identity is how .NET writes a ClaimsIdentity. There is one of nobody: whom the
-// gateway recognised, it tells in the fields that every backend gets.
+// identity is how .NET writes a ClaimsIdentity. There is one anonymous identity. A caller that the gateway recognised
+// is in the header fields that every backend gets.
 type identity struct {
 	AuthenticationType *string
 	IsAuthenticated    bool
@@ -61,8 +60,8 @@ type sys struct {
 	RandGUID   string `json:"RandGuid"`
 }
 
-// Payload makes what f is posted for r, whose exchange says how the client had
-// reached it. body is the whole body; path is escaped, and params are what f's route took from it.
+// Payload makes the payload that f is posted for r. r's exchange says how the client reached the gateway. body is the
+// whole body, path is escaped, and params are what f's route took from it.
 func (f *Function) Payload(r *http.Request, path string, params []Param, body []byte, random string) ([]byte, error) {
 	in := request{Method: r.Method, Query: query(r.URL.RawQuery), Headers: headers(r), Params: make(map[string]any, len(params)), Identities: nobody()}
 	in.URL = origin(r) + path
@@ -94,10 +93,10 @@ func (f *Function) Payload(r *http.Request, path string, params []Param, body []
 	return out.Bytes(), nil
 }
 
-// payloadHeadBytes is about what a payload takes without its body.
+// payloadHeadBytes is roughly the size of a payload without its body.
 const payloadHeadBytes = 4 << 10
 
-// origin is scheme and authority as the client used them.
+// origin returns scheme and authority as the client used them.
 func origin(r *http.Request) string {
 	client := &exchange.Of(r).Client
 	scheme, host := client.Scheme, client.Host
@@ -111,7 +110,7 @@ func origin(r *http.Request) string {
 }
 
 func query(raw string) map[string]string {
-	values, _ := url.ParseQuery(raw) // what is no query is left out
+	values, _ := url.ParseQuery(raw) // parts that are not a query are left out
 	joined := make(map[string]string, len(values))
 	for name, list := range values {
 		joined[name] = strings.Join(list, ",")
@@ -138,11 +137,10 @@ func firstOf(fields map[string][]string) map[string]string {
 	return joined
 }
 
-// asText gives a body as the host does: bytes and forms with files as base64, all
-// else as the text that it should be. What is no UTF-8 becomes base64, too, for
-// JSON could not hold it.
+// asText returns a body as the host does: bytes and multipart forms as base64, everything else as text. What is not
+// UTF-8 becomes base64 too, because JSON could not hold it.
 func asText(body []byte, contentType string) string {
-	media, _, _ := mime.ParseMediaType(contentType) // "" is text
+	media, _, _ := mime.ParseMediaType(contentType) // "" counts as text
 	if media == "application/octet-stream" || strings.HasPrefix(media, "multipart/") || !utf8.Valid(body) {
 		return base64.StdEncoding.EncodeToString(body)
 	}

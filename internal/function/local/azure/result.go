@@ -15,12 +15,11 @@ import (
 	"github.com/weir-gateway/weir/internal/function/form/reply"
 )
 
-// Result is what a handler said of one invocation.
+// Result is a handler's result of one invocation.
 type Result struct {
 	Response *http.Response
 	Logs     []string
-	// Sent are the values for outputs that lead elsewhere than to the client, as
-	// JSON, by the binding's name.
+	// Sent are the values for outputs that do not go to the client, as JSON, by the binding's name.
 	Sent map[string]json.RawMessage
 }
 
@@ -31,8 +30,7 @@ type result struct {
 	ReturnValue json.RawMessage
 }
 
-// response is the value of an http output. A field that is there but null counts
-// as there, which is why they are raw.
+// response is the value of an http output. A field that is present but null counts as present, so the fields are raw.
 type response struct {
 	StatusCode json.RawMessage
 	Status     json.RawMessage
@@ -40,8 +38,8 @@ type response struct {
 	Body       json.RawMessage
 }
 
-// Result reads what f's handler answered to r. An error says what of it does not
-// fit; Logs are given then, too, where they could be read.
+// Result reads the answer of f's handler to r. An error says what in it does not fit. Logs are then returned too, if
+// they could be read.
 func (f *Function) Result(r *http.Request, answer []byte) (Result, error) {
 	var said result
 	if err := json.Unmarshal(bytes.TrimPrefix(answer, []byte("\xef\xbb\xbf")), &said); err != nil {
@@ -60,7 +58,7 @@ func (f *Function) Result(r *http.Request, answer []byte) (Result, error) {
 	var err error
 	switch f.Response {
 	case "":
-		out.Response, err = reply.New(r, http.StatusNoContent) // as the host, where no binding answers
+		out.Response, err = reply.New(r, http.StatusNoContent) // as the host does, if no binding answers
 	case returnValue:
 		out.Response, err = ofReturn(r, said.ReturnValue)
 	default:
@@ -73,8 +71,7 @@ func (f *Function) Result(r *http.Request, answer []byte) (Result, error) {
 
 func absent(value json.RawMessage) bool { return len(value) == 0 || string(value) == "null" }
 
-// ofOutput makes the response of an http output, which is an object, or one
-// written as a text.
+// ofOutput makes the response of an http output, which is an object, or a text that contains one.
 func ofOutput(r *http.Request, value json.RawMessage) (*http.Response, error) {
 	var said response
 	if absent(value) {
@@ -89,8 +86,8 @@ func ofOutput(r *http.Request, value json.RawMessage) (*http.Response, error) {
 	return said.to(r)
 }
 
-// ofReturn makes the response of a return value. Only an object with a body, or a
-// text that reads as one, describes a response; all else is the body itself.
+// ofReturn makes the response of a return value. Only an object with a body, or a text that contains one, describes a
+// response. Everything else is the body itself.
 func ofReturn(r *http.Request, value json.RawMessage) (*http.Response, error) {
 	described := value
 	if text, ok := textOf(value); ok {
@@ -128,13 +125,13 @@ func (s *response) to(r *http.Request) (*http.Response, error) {
 	}
 	body := s.body()
 	if len(body) > 0 && head.Get("Content-Type") == "" && !reply.Bodyless(status) {
-		head.Set("Content-Type", "text/plain; charset=utf-8") // what the host sends, for objects, too
+		head.Set("Content-Type", "text/plain; charset=utf-8") // what the host sends, also for objects
 	}
 	reply.SetBody(res, body)
 	return res, nil
 }
 
-// status is statusCode, or else status, each a number or a text of one.
+// status is statusCode, or else status, each a number or a text that contains one.
 func (s *response) status() (int, error) {
 	written := s.StatusCode
 	if absent(written) {
@@ -150,7 +147,7 @@ func (s *response) status() (int, error) {
 	return status, nil
 }
 
-// body is a text itself, and all else as JSON.
+// body returns a text itself, and everything else as JSON.
 func (s *response) body() []byte {
 	if absent(s.Body) {
 		return nil
@@ -159,11 +156,11 @@ func (s *response) body() []byte {
 		return []byte(text)
 	}
 	var compact bytes.Buffer
-	_ = json.Compact(&compact, s.Body) // it is JSON, for it was read as such
+	_ = json.Compact(&compact, s.Body) // it was read as JSON, so it is valid
 	return compact.Bytes()
 }
 
-// addField adds the lines of one field: one for a text or number, one each for a list.
+// addField adds the lines of one header field: one line for a text or a number, one per element of a list.
 func addField(head exchange.Head, name string, raw json.RawMessage) error {
 	var list []json.RawMessage
 	if json.Unmarshal(raw, &list) != nil || list == nil {

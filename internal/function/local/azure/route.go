@@ -11,19 +11,18 @@ import (
 	"github.com/weir-gateway/weir/internal/base/httpx"
 )
 
-// route is a template as ASP.NET Core has them: literals, {name}, {name?},
-// {name=default} and {*rest}, each with constraints. Literals match whatever
-// their case, parameters take a whole segment.
+// route is a template as in ASP.NET Core: literals, {name}, {name?}, {name=default} and {*rest}, each with constraints.
+// Literals match in any case. Parameters take a whole segment.
 type route struct {
 	template string
 	segments []segment
 }
 
 type segment struct {
-	literal  string // where name is ""
+	literal  string // if name is ""
 	name     string
 	optional bool
-	rest     bool // takes all segments that are left, and none, too
+	rest     bool // takes all remaining segments, possibly none
 	standard string
 	hasStd   bool
 	checks   []constraint
@@ -61,8 +60,7 @@ func parseRoute(prefix, template string) (route, error) {
 	return r, nil
 }
 
-// splitTemplate splits at slashes that do not stand within braces or parentheses,
-// where regular expressions may have them.
+// splitTemplate splits at slashes outside of braces and parentheses. Regular expressions may have slashes within these.
 func splitTemplate(text string) []string {
 	var parts []string
 	depth, from := 0, 0
@@ -109,8 +107,7 @@ func parseSegment(text string) (segment, error) {
 	return s, err
 }
 
-// cutStandard cuts {name=default}; an equals sign within a constraint's
-// parentheses is not one.
+// cutStandard cuts {name=default}. It ignores an equals sign within a constraint's parentheses.
 func cutStandard(text string) (before, standard string, ok bool) {
 	depth := 0
 	for i := range len(text) {
@@ -128,14 +125,14 @@ func cutStandard(text string) (before, standard string, ok bool) {
 	return text, "", false
 }
 
-// Param is what a route has taken from a path: the value is decoded, and Missing
-// where an optional parameter was not there.
+// Param is a value that a route has taken from a path. The value is decoded; Missing is set if an optional parameter
+// was absent.
 type Param struct {
 	Name, Value string
 	Missing     bool
 }
 
-// match tells whether the path, split and decoded, fits.
+// match reports whether the path, split and decoded, fits.
 func (r route) match(parts []string) ([]Param, bool) {
 	params := make([]Param, 0, len(r.segments))
 	for _, s := range r.segments {
@@ -171,7 +168,7 @@ func (s segment) accepts(value string) bool {
 	return !slices.ContainsFunc(s.checks, func(c constraint) bool { return !c(value) })
 }
 
-// split gives the segments of an escaped path, decoded.
+// split returns the segments of an escaped path, decoded.
 func split(path string) []string {
 	path = strings.Trim(path, "/")
 	if path == "" {
@@ -184,7 +181,7 @@ func split(path string) []string {
 	return parts
 }
 
-// rank orders the kinds of segments from the most precise on.
+// rank orders the kinds of segments, the most specific first.
 func (s segment) rank() int {
 	switch {
 	case s.name == "":
@@ -200,8 +197,7 @@ func (s segment) rank() int {
 	}
 }
 
-// compare puts the more precise route first: segment by segment, and where one
-// ends the longer.
+// compare puts the more specific route first: segment by segment, and if one route ends earlier, the longer one.
 func (r route) compare(o route) int {
 	for i := range min(len(r.segments), len(o.segments)) {
 		if d := r.segments[i].rank() - o.segments[i].rank(); d != 0 {
@@ -211,8 +207,8 @@ func (r route) compare(o route) int {
 	return len(o.segments) - len(r.segments)
 }
 
-// Match finds the function that a method and an escaped path lead to. Where one
-// has the path but not the method, f is nil and allow has its methods.
+// Match finds the function to which a method and an escaped path lead. If functions have the path but not the method, f
+// is nil and allow lists their methods.
 func (a *App) Match(method, path string) (f *Function, params []Param, allow []string) {
 	parts := split(path)
 	for _, f := range a.Functions {
@@ -228,15 +224,14 @@ func (a *App) Match(method, path string) (f *Function, params []Param, allow []s
 	return nil, nil, allow
 }
 
-// Takes tells whether the function is called by that method.
+// Takes reports whether the function accepts that method.
 func (f *Function) Takes(method string) bool {
 	return len(f.Methods) == 0 || slices.Contains(f.Methods, method)
 }
 
-// Place gives the parameters of a request that was led to this function by the
-// gateway's own route, and the escaped path that Azure's host would have got it
-// at: its own where that fits, or else one that is made of the function's route
-// and what the gateway's captured. It fails where a parameter is missing there.
+// Place returns the parameters of a request that the gateway's own route led to this function, and the escaped path at
+// which Azure's host would have received it. That is the request's own path if it fits, or else one made from the
+// function's route and what the gateway's route captured. It fails if a parameter for that is missing.
 func (f *Function) Place(path string, captured *exchange.Params) (string, []Param, error) {
 	if params, ok := f.route.match(split(path)); ok {
 		return path, params, nil
@@ -268,7 +263,7 @@ func (f *Function) Place(path string, captured *exchange.Params) (string, []Para
 	return made.String(), params, nil
 }
 
-// escape writes a value as one segment, or as several where it is the rest of a path.
+// escape writes a value as one segment, or as several if it is the rest of a path.
 func escape(value string, rest bool) string {
 	if !rest {
 		return url.PathEscape(value)

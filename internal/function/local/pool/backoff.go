@@ -7,8 +7,8 @@ import (
 	"github.com/weir-gateway/weir/internal/base/fault"
 )
 
-// backoff keeps a function that cannot be started from being started again and
-// again. It belongs to the version that serves, and begins anew with the next one.
+// backoff keeps a function that cannot be started from being started over and over. It belongs to the serving version,
+// and begins anew with the next one.
 type backoff struct {
 	failures int // in a row, without any request served
 	until    time.Time
@@ -18,19 +18,19 @@ type backoff struct {
 const (
 	firstPause   = 200 * time.Millisecond
 	longestPause = 30 * time.Second
-	// freeCrashes are how many instances may end by themselves in a row before
-	// it counts as more than the fault of single requests.
+	// freeCrashes is how many instances may end by themselves in a row before it counts as more than the fault of
+	// single requests.
 	freeCrashes = 3
 )
 
-// failed notes that an instance could not be started.
+// failed records that an instance could not be started.
 func (b *backoff) failed(now time.Time, reason error) {
 	b.failures++
 	b.reason = reason
 	b.pause(now, b.failures)
 }
 
-// crashed notes that an instance ended by itself before it had served anything.
+// crashed records that an instance ended by itself before it had served anything.
 func (b *backoff) crashed(now time.Time, reason error) {
 	b.failures++
 	b.reason = reason
@@ -43,14 +43,14 @@ func (b *backoff) pause(now time.Time, nth int) {
 	b.until = now.Add(doubling.Doubling{First: firstPause, Most: longestPause}.After(nth))
 }
 
-// succeeded forgets what was.
+// succeeded resets the backoff.
 func (b *backoff) succeeded() { *b = backoff{} }
 
 func (b *backoff) active(now time.Time) bool { return now.Before(b.until) }
 
-// fault is what requests get for an answer meanwhile.
+// fault is the answer to requests during the pause.
 func (b *backoff) fault(now time.Time) *fault.Fault {
-	f := *fault.From(b.reason) // a copy, for faults are shared and immutable
+	f := *fault.From(b.reason) // a copy, because faults are shared and immutable
 	if f.Code != fault.FunctionInit.Code {
 		f = *fault.FunctionInit.New("", fault.Cause(b.reason))
 	}

@@ -2,26 +2,25 @@ package pool
 
 import "time"
 
-// steps are the parts of the window in which demand is remembered.
+// steps is the number of parts of the window in which demand is remembered.
 const steps = 6
 
-// demand remembers how many instances were needed at once within a window, which
-// is as long as an unused instance lives. So what it says is needed has not ended
-// unless something was wrong with it, and nothing that has ended unused is started
-// again.
+// demand remembers how many instances were needed at once within a window, which is as long as an unused instance
+// lives. So an instance that demand says is needed has not ended, unless something was wrong with it, and no instance
+// that ended unused is started again.
 type demand struct {
 	window time.Duration
 	begin  time.Time
 	peaks  [steps]int // of the latest steps, by their number modulo steps
 	latest int64      // the number of the latest step
-	ends   int        // instances that may still end unused in the latest step
+	ends   int        // instances that may still end as unused in the latest step
 }
 
 func newDemand(window time.Duration, now time.Time) demand {
 	return demand{window: window, begin: now}
 }
 
-// turn goes on to the step of now; alive is how many instances there are at its begin.
+// turn advances to the step of now; alive is how many instances there are at its beginning.
 func (d *demand) turn(now time.Time, alive int) {
 	step := int64(now.Sub(d.begin) / d.step())
 	if step == d.latest {
@@ -35,13 +34,13 @@ func (d *demand) turn(now time.Time, alive int) {
 
 func (d *demand) step() time.Duration { return max(d.window/steps, time.Millisecond) }
 
-// note says that n instances are needed now.
+// note records that n instances are needed now.
 func (d *demand) note(n int) {
 	at := d.latest % steps
 	d.peaks[at] = max(d.peaks[at], n)
 }
 
-// peak is how many were needed at once.
+// peak is the largest number of instances that were needed at once.
 func (d *demand) peak() int {
 	most := 0
 	for _, n := range d.peaks {
@@ -50,7 +49,7 @@ func (d *demand) peak() int {
 	return most
 }
 
-// next is when another step begins.
+// next returns how long it is until the next step begins.
 func (d *demand) next(now time.Time) time.Duration {
 	return d.begin.Add(time.Duration(d.latest+1) * d.step()).Sub(now)
 }

@@ -2,7 +2,7 @@ package pool
 
 import "time"
 
-// Verdict is what became of a request, and so of its instance.
+// Verdict is the outcome of a request, and therefore of its instance.
 type Verdict uint8
 
 // The verdicts.
@@ -22,13 +22,13 @@ type Lease[I Instance] struct {
 	released bool // guarded by the pool's lock
 }
 
-// Instance is what was lent.
+// Instance returns the instance that was lent.
 func (l *Lease[I]) Instance() I { return l.member.instance }
 
-// First tells that the instance was asked nothing before.
+// First reports whether this is the instance's first request.
 func (l *Lease[I]) First() bool { return l.first }
 
-// lend gives m's place to a request; m has room.
+// lend gives one of m's places to a request; m has room.
 func (p *Pool[I]) lend(m *member[I], now time.Time) *Lease[I] {
 	if m.inFlight == 0 {
 		m.busySince = now
@@ -48,8 +48,8 @@ func (p *Pool[I]) lend(m *member[I], now time.Time) *Lease[I] {
 	return &Lease[I]{pool: p, member: m, begin: now, first: first}
 }
 
-// Finishing says that the instance has given its answer and will be free in a
-// moment, so that a new request may rather wait for it than start another.
+// Finishing says that the instance has given its answer and will be free in a moment, so that a new request should wait
+// for it instead of starting another.
 func (l *Lease[I]) Finishing() {
 	p, m := l.pool, l.member
 	p.mu.Lock()
@@ -96,7 +96,7 @@ func (l *Lease[I]) Release(v Verdict) {
 	p.settle()
 }
 
-// afterRequest moves a member on that has one request less.
+// afterRequest updates a member that has one request less.
 func (p *Pool[I]) afterRequest(m *member[I], now time.Time) {
 	switch {
 	case m.state != busy:
@@ -112,7 +112,7 @@ func (p *Pool[I]) afterRequest(m *member[I], now time.Time) {
 				return
 			}
 		}
-		if m.inFlight == m.places-1 { // it was full
+		if m.inFlight == m.places-1 { // it had no room before
 			p.room = append(p.room, m)
 		}
 	}

@@ -6,21 +6,21 @@ import (
 	"time"
 )
 
-// member is one instance with its place in the pool. Its fields are guarded by
-// the pool's lock, but for instance, which is set once before it becomes idle.
+// member is one instance with its place in the pool. Its fields are guarded by the pool's lock, except for instance,
+// which is set once before the member becomes idle.
 type member[I Instance] struct {
-	version   int // the pool's when it was started
+	version   int // the pool's version when it was started
 	instance  I
 	state     state
 	places    int // requests that it takes at once
 	inFlight  int
 	asked     bool      // it was given a request before
 	served    int       // requests that ended well
-	poisoned  bool      // it may hang: it is killed and never asked
-	graceEnds time.Time // of one that is poisoned: when its other requests are cut
+	poisoned  bool      // it may hang: it is killed and never asked again
+	graceEnds time.Time // if poisoned: when its other requests are cut
 	finishing bool
 	idleSince time.Time
-	busySince time.Time          // when it got the first of the requests that are in flight
+	busySince time.Time          // when it got the first of the requests in flight
 	wake      chan struct{}      // tells the owner to look at state and bounds
 	abandon   context.CancelFunc // gives up the start
 }
@@ -57,7 +57,7 @@ func (p *Pool[I]) own(ctx context.Context, m *member[I], start Start[I]) {
 	p.keep(m)
 }
 
-// keep is the rest of the life of one that was started.
+// keep is the rest of the life of an instance that was started.
 func (p *Pool[I]) keep(m *member[I]) {
 	p.watch(m)
 	stop, cancel := context.WithTimeout(p.ctx, stopTime)
@@ -113,7 +113,7 @@ func (p *Pool[I]) watch(m *member[I]) {
 		case <-m.wake:
 		case <-timer.C:
 		}
-		select { // its end comes first, whatever else there is to do
+		select { // its end takes precedence over everything else
 		case <-m.instance.Done():
 			p.crashed(m)
 			return
@@ -127,7 +127,7 @@ func (p *Pool[I]) watch(m *member[I]) {
 	}
 }
 
-// review tells whether the member's life is over, and if not, when to look again.
+// review reports whether the member's life is over, and if not, when to look again.
 func (p *Pool[I]) review(m *member[I]) (again time.Duration, over bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -146,9 +146,8 @@ func (p *Pool[I]) review(m *member[I]) (again time.Duration, over bool) {
 	return max(p.bounds.Idle, time.Millisecond), false
 }
 
-// unused reviews one that is idle. In each step of the demand at most half of all
-// instances end for that reason, so that a burst that is over for a moment does not
-// find none.
+// unused reviews an idle member. In each step of the demand at most half of all instances end for being unused, so that
+// a burst that pauses for a moment still finds some.
 func (p *Pool[I]) unused(m *member[I], now time.Time) (again time.Duration, over bool) {
 	least := p.bounds.Min
 	if p.held {
@@ -171,7 +170,7 @@ func (p *Pool[I]) unused(m *member[I], now time.Time) (again time.Duration, over
 	return 0, true
 }
 
-// drain takes the member out of service; its owner ends it.
+// drain takes the member out of service. Its owner ends it.
 func (p *Pool[I]) drain(m *member[I]) {
 	p.leaveRoom(m)
 	p.unfinish(m)
@@ -188,7 +187,7 @@ func (p *Pool[I]) isPoisoned(m *member[I]) bool {
 	return m.poisoned
 }
 
-// crashed notes that the instance has ended by itself.
+// crashed records that the instance has ended by itself.
 func (p *Pool[I]) crashed(m *member[I]) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -204,7 +203,7 @@ func (p *Pool[I]) crashed(m *member[I]) {
 	}
 }
 
-// bury forgets a member of which nothing is left.
+// bury forgets a member that has ended completely.
 func (p *Pool[I]) bury(m *member[I]) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -14,79 +14,75 @@ import (
 type Instance interface {
 	// Done is closed once its process has ended, for whatever reason.
 	Done() <-chan struct{}
-	// Failure says why it ended; it is asked after Done.
+	// Failure says why it ended. It is called after Done.
 	Failure() error
-	// Places is how many requests it takes at once, at most; 0 for as many as the
-	// bounds say. It is asked once.
+	// Places is the number of requests that the instance takes at once, at most; 0 means as many as the bounds allow.
+	// It is called once.
 	Places() int
-	// Stop ends it: politely until ctx ends, then for sure; one that hangs is not asked.
-	// It returns once nothing of it is left.
+	// Stop ends the instance: politely until ctx ends, then by force. An instance that hangs is not asked to end. Stop
+	// returns once nothing of the instance is left.
 	Stop(ctx context.Context, hangs bool)
 }
 
-// Start makes an instance and returns when it takes requests; it gives up when its
-// context ends.
+// Start makes an instance and returns when it takes requests. It gives up when its context ends.
 type Start[I Instance] func(ctx context.Context) (I, error)
 
-// Meter is told what happens. Its methods are called under the pool's lock: they
-// must not wait.
+// Meter is told what happens. Its methods are called under the pool's lock and must not wait.
 type Meter interface {
 	// Crashed counts an instance that has ended by itself.
 	Crashed()
-	// Lent counts a request that was given an instance; cold is the instance's first.
+	// Lent counts a request that was given an instance; cold is true for the instance's first request.
 	Lent(cold bool)
-	// Waited notes for how long a request waited, whether it was given an instance or not.
+	// Waited records how long a request waited, whether it was given an instance or not.
 	Waited(d time.Duration)
-	// Worked notes for how long an instance had at least one request without a pause.
+	// Worked records how long an instance was busy without a pause.
 	Worked(d time.Duration)
 }
 
-// Bounds are what may be changed while the pool runs.
+// Bounds are the limits that may be changed while the pool runs.
 type Bounds struct {
 	Min         int           // instances that are kept warm
 	Max         int           // instances that may be alive at once, at least 1
 	Starts      int           // instances that may be starting at once, at least 1
 	Concurrency int           // requests that one instance takes at once, at least 1
 	Idle        time.Duration // how long an unused instance lives
-	Queue       int           // requests that may wait beyond those for whom an instance is coming
-	Wait        time.Duration // how long each of them may
-	Preparation time.Duration // how much longer they may while that is prepared which no instance can be started without
+	Queue       int           // requests that may wait, not counting those that have an instance coming
+	Wait        time.Duration // how long each of them may wait
+	Preparation time.Duration // how much longer they may wait during a preparation without which no instance can start
 	Grace       time.Duration // how long a poisoned instance may go on with its other requests
 }
 
-// Pool is the instances of one function, whose version may be replaced while it
-// runs. It is safe for concurrent use.
+// Pool holds the instances of one function, whose version may be replaced while it runs. It is safe for concurrent use.
 type Pool[I Instance] struct {
 	meter Meter
 	log   *slog.Logger
-	// preparing is what is done once before the version that serves can be started, "" where
-	// nothing is.
+	// preparing says what is being prepared once before the serving version can be started, or "" if nothing is.
 	preparing func() string
 	ctx       context.Context //nolint:containedctx // the life of the pool; ended by Close
 	cancel    context.CancelFunc
 
 	mu        sync.Mutex
 	start     Start[I] // of the version that serves
-	version   int      // counts them
+	version   int      // incremented with each new version
 	bounds    Bounds
 	members   map[*member[I]]struct{} // all that are not dead
-	room      []*member[I]            // a stack of those that can take a request
+	room      []*member[I]            // a stack of members that can take a request
 	count     [states]int
 	queue     queue[I]
 	finishing int     // busy members that have answered and will be free in a moment
 	backoff   backoff // of the version that serves
 	demand    demand
 	pace      pace
-	held      bool        // a newer version could not be started: what serves must not end unused
-	refill    *time.Timer // runs fill again when a pause is over; nil where none waits
-	hurry     *time.Timer // gives up on finishing members; nil where none is relied on
+	held      bool        // a newer version could not be started: the serving one must not end unused
+	refill    *time.Timer // runs fill again when a pause is over; nil if none is pending
+	hurry     *time.Timer // stops relying on finishing members; nil if none is relied on
 	closed    bool
 	forced    bool
 	empty     chan struct{} // closed when the pool is closed and no member is left
 }
 
-// New makes a pool and starts its warm instances. preparing tells what is done at the time before any
-// instance of the version that serves can be started, as "it is being built", "" for nothing; it must not wait.
+// New makes a pool and starts its warm instances. preparing says what is currently being done before any instance of
+// the serving version can be started, such as "it is being built", or "" for nothing. It must not wait.
 func New[I Instance](start Start[I], preparing func() string, meter Meter, bounds Bounds, log *slog.Logger) *Pool[I] {
 	ctx, cancel := context.WithCancel(context.Background()) //nolint:gosec // Close calls it
 	p := &Pool[I]{
@@ -99,8 +95,7 @@ func New[I Instance](start Start[I], preparing func() string, meter Meter, bound
 	return p
 }
 
-// Tune changes the bounds in place. Instances beyond a lower Max end when they
-// become idle.
+// Tune changes the bounds in place. Instances beyond a lower Max end when they become idle.
 func (p *Pool[I]) Tune(bounds Bounds) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -116,18 +111,18 @@ func (p *Pool[I]) Tune(bounds Bounds) {
 	}
 }
 
-// Status is how a pool is doing.
+// Status describes how a pool is doing.
 type Status struct {
 	Instances int   // of any state
 	Busy      int   // answering
 	Starting  int   // not ready yet
-	Draining  int   // get no new request, and end
+	Draining  int   // get no new request and end
 	Queued    int   // requests that wait
-	Wanted    int   // instances that are kept or made ready, because recent requests needed so many at once
-	Problem   error // why no instance can be had, nil where all is well
+	Wanted    int   // instances that are kept or made ready because recent requests needed that many at once
+	Problem   error // why no instance is available, nil if all is well
 }
 
-// Status tells how the pool is doing.
+// Status reports how the pool is doing.
 func (p *Pool[I]) Status() Status {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -141,8 +136,8 @@ func (p *Pool[I]) Status() Status {
 	return s
 }
 
-// Acquire gives an instance with room for one request, waiting for one if it
-// must. Its errors are *fault.Fault or ctx's own. The lease must be released.
+// Acquire returns an instance with room for one request, waiting for one if it must. Its errors are *fault.Fault or
+// ctx's own. The lease must be released.
 func (p *Pool[I]) Acquire(ctx context.Context) (*Lease[I], error) {
 	p.mu.Lock()
 	now := time.Now()
@@ -165,8 +160,9 @@ func (p *Pool[I]) Acquire(ctx context.Context) (*Lease[I], error) {
 	return p.await(ctx, w, now)
 }
 
-// await waits until w was served, its time is over or its client has gone. The time does not run while that is prepared which no
-// instance can be started without: whoever changed a function is answered by it, and not that it is being built.
+// await waits until w is served, its time is over or its client has gone. The time does not run during a preparation
+// without which no instance can start: a client that has just changed a function gets its answer, not an error because
+// it is being built.
 func (p *Pool[I]) await(ctx context.Context, w *waiter[I], since time.Time) (*Lease[I], error) {
 	defer func() { p.meter.Waited(time.Since(since)) }()
 	c := clock{over: w.deadline, looked: since, prepares: p.preparing() != "", left: p.forgives()}
@@ -189,7 +185,7 @@ func (p *Pool[I]) await(ctx context.Context, w *waiter[I], since time.Time) (*Le
 	}
 }
 
-// forgives is how long a preparation may take which nobody's time runs for. A pool that ends has no patience with any.
+// forgives returns how long a preparation may stop the clock of waiting requests. A pool that is closing allows none.
 func (p *Pool[I]) forgives() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -199,18 +195,18 @@ func (p *Pool[I]) forgives() time.Duration {
 	return p.bounds.Preparation
 }
 
-// clock is how long one still waits. It stands while something is prepared.
+// clock tracks how long a request may still wait. It stands still while something is prepared.
 type clock struct {
-	over     time.Time     // when he has waited for long enough, as far as is known
-	looked   time.Time     // when it was looked last
+	over     time.Time     // when the request has waited long enough, as far as is known
+	looked   time.Time     // when the clock was last checked
 	prepares bool          // whether something was being prepared then
-	left     time.Duration // how long it may stand yet
+	left     time.Duration // how much longer it may stand still
 }
 
-// lookEvery is how often it is looked whether something is still being prepared.
+// lookEvery is how often the pool checks whether something is still being prepared.
 const lookEvery = time.Second
 
-// next is how long after the last look the next one is due.
+// next returns how long after the last check the next one is due.
 func (c *clock) next() time.Duration {
 	if c.prepares && c.left > 0 {
 		return lookEvery
@@ -218,7 +214,8 @@ func (c *clock) next() time.Duration {
 	return c.over.Sub(c.looked)
 }
 
-// look tells whether the time is over. What has begun or ended to be prepared since the last look is taken for all the time since then.
+// look reports whether the time is over. A preparation that has begun or ended since the last check counts for all the
+// time since then.
 func (c *clock) look(now time.Time, prepares bool) (over bool) {
 	if c.prepares || prepares {
 		stood := min(now.Sub(c.looked), c.left)
@@ -228,12 +225,12 @@ func (c *clock) look(now time.Time, prepares bool) (over bool) {
 	return !now.Before(c.over)
 }
 
-// leave ends the waiting of w for that reason, unless it is served at the same moment.
+// leave ends the waiting of w for the given reason, unless w is served at the same moment.
 func (p *Pool[I]) leave(ctx context.Context, w *waiter[I], reason error) (*Lease[I], error) {
 	p.mu.Lock()
 	waiting := p.queue.remove(w)
 	if waiting {
-		p.settle() // a closing pool may have waited for this one
+		p.settle() // a closing pool may have waited for this request
 	}
 	p.mu.Unlock()
 	if waiting {
@@ -247,7 +244,7 @@ func (p *Pool[I]) leave(ctx context.Context, w *waiter[I], reason error) (*Lease
 	return r.lease, r.err
 }
 
-// shortage says what the instances were doing that nobody became free.
+// shortage says what the instances were doing while none became free.
 func (p *Pool[I]) shortage() string {
 	coming := "still starting"
 	if what := p.preparing(); what != "" {
@@ -258,7 +255,7 @@ func (p *Pool[I]) shortage() string {
 	return fmt.Sprintf("instances: %d busy, %d %s, at most %d", p.count[busy], p.count[starting], coming, p.bounds.Max)
 }
 
-// refusal tells why a request may not even wait, nil where it may.
+// refusal returns why a request may not even wait, or nil if it may.
 func (p *Pool[I]) refusal(now, deadline time.Time) *fault.Fault {
 	switch {
 	case p.closed:
@@ -284,8 +281,8 @@ func (p *Pool[I]) refusal(now, deadline time.Time) *fault.Fault {
 		least.Round(time.Millisecond), left.Round(time.Millisecond), before, p.pace.mean.Round(time.Microsecond)))
 }
 
-// wanted is how many instances there should be though nobody waits: the minimum,
-// and as many as were busy at once within the last bounds.Idle.
+// wanted is how many instances there should be even if no request waits: the minimum, and as many as were busy at once
+// within the last bounds.Idle.
 func (p *Pool[I]) wanted(now time.Time) int {
 	if p.closed {
 		return 0
@@ -295,7 +292,7 @@ func (p *Pool[I]) wanted(now time.Time) int {
 	return max(p.bounds.Min, min(recent, p.bounds.Max))
 }
 
-// fill starts the instances that the waiters ask for, and those that are wanted.
+// fill starts the instances that the waiters need, and those that are wanted.
 func (p *Pool[I]) fill(now time.Time) {
 	if p.forced {
 		return
@@ -316,13 +313,13 @@ func (p *Pool[I]) fill(now time.Time) {
 	}
 }
 
-// missing is how many instances are to be started now.
+// missing is how many instances to start now.
 func (p *Pool[I]) missing(now time.Time) int {
 	unserved := p.queue.len() - p.finishing
 	want := (unserved+p.bounds.Concurrency-1)/p.bounds.Concurrency - p.count[starting]
 	switch {
 	case p.closed:
-	case p.backoff.failures > 0: // nothing is made ready that may fail again
+	case p.backoff.failures > 0: // no instance is made ready in advance if it may fail again
 		want = max(want, p.bounds.Min-p.alive())
 	default:
 		want = max(want, p.wanted(now)-p.alive())
@@ -342,8 +339,8 @@ func (p *Pool[I]) fillAfter(pause time.Duration) {
 	})
 }
 
-// finishTime is how long an instance that has answered is expected to need
-// until it is free; it spares a second instance for one client that asks again at once.
+// finishTime is how long an instance that has answered is expected to need until it is free. Waiting for it avoids a
+// second instance for one client that sends its next request at once.
 const finishTime = 5 * time.Millisecond
 
 func (p *Pool[I]) relyOnFinishing() {
@@ -361,7 +358,7 @@ func (p *Pool[I]) relyOnFinishing() {
 	})
 }
 
-// settle brings the pool to order after something became free or ended.
+// settle restores order in the pool after something became free or ended.
 func (p *Pool[I]) settle() {
 	now := time.Now()
 	for len(p.room) > 0 && p.queue.len() > 0 {
@@ -372,7 +369,7 @@ func (p *Pool[I]) settle() {
 	if !p.closed || p.queue.len() > 0 {
 		return
 	}
-	for m := range p.members { // closed, and nobody waits
+	for m := range p.members { // closed, and no request waits
 		if m.state == idle || m.state == starting {
 			p.drain(m)
 		}
@@ -391,8 +388,8 @@ func (p *Pool[I]) checkEmpty() {
 	}
 }
 
-// Close takes no new requests, serves those that wait or run until ctx ends,
-// and then ends everything. It returns when nothing is left.
+// Close takes no new requests, serves those that wait or run until ctx ends, and then ends everything. It returns when
+// nothing is left.
 func (p *Pool[I]) Close(ctx context.Context) {
 	p.mu.Lock()
 	p.closed = true
@@ -414,7 +411,7 @@ func (p *Pool[I]) Close(ctx context.Context) {
 	}
 }
 
-// force ends all instances with the requests that they answer.
+// force ends all instances together with the requests that they are answering.
 func (p *Pool[I]) force() {
 	p.cancel()
 	p.mu.Lock()

@@ -6,20 +6,20 @@ import (
 	"time"
 )
 
-// queue is the requests that wait for an instance. Whose time is over first is
-// served first; of those with the same time, who came first.
+// queue holds the requests that wait for an instance. The request with the earliest deadline is served first; among
+// equal deadlines, the one that came first.
 type queue[I Instance] struct {
 	waiters waiters[I]
-	came    uint64    // how many ever did
-	latest  time.Time // the deadline after which nobody's is; of an empty queue it means nothing
+	came    uint64    // how many requests ever came
+	latest  time.Time // no waiter has a later deadline; meaningless if the queue is empty
 }
 
-// waiter is one of them. got receives exactly one result once the waiter was
-// taken out of the queue by somebody else than itself.
+// waiter is one waiting request. got receives exactly one result once the waiter was taken out of the queue by anything
+// but itself.
 type waiter[I Instance] struct {
 	deadline time.Time
 	turn     uint64
-	place    int // in the heap; gone when it waits no more
+	place    int // in the heap; gone when it no longer waits
 	got      chan result[I]
 }
 
@@ -46,7 +46,7 @@ func (q *queue[I]) pop() *waiter[I] {
 	return heap.Pop(&q.waiters).(*waiter[I]) //nolint:forcetypeassert // push stores nothing else
 }
 
-// remove takes w out and tells whether it was still there.
+// remove takes w out and reports whether it was still in the queue.
 func (q *queue[I]) remove(w *waiter[I]) bool {
 	if w.place == gone {
 		return false
@@ -62,15 +62,15 @@ func (q *queue[I]) fail(err error) {
 	}
 }
 
-// before tells how many are sure to be served before one with that deadline.
+// before returns how many waiters are certain to be served before one with that deadline.
 func (q *queue[I]) before(deadline time.Time) int {
 	if q.len() == 0 || deadline.Before(q.latest) {
-		return 0 // some may be; a heap does not know how many
+		return 0 // some may be; a heap cannot tell how many
 	}
 	return q.len()
 }
 
-// waiters is a heap.
+// waiters is a heap, ordered by deadline and then by turn.
 type waiters[I Instance] []*waiter[I]
 
 func (w waiters[I]) Len() int { return len(w) }
@@ -87,14 +87,14 @@ func (w waiters[I]) Swap(a, b int) {
 	w[a].place, w[b].place = a, b
 }
 
-// Push is container/heap's.
+// Push implements heap.Interface.
 func (w *waiters[I]) Push(one any) {
 	added := one.(*waiter[I]) //nolint:forcetypeassert // push stores nothing else
 	added.place = len(*w)
 	*w = append(*w, added)
 }
 
-// Pop is container/heap's.
+// Pop implements heap.Interface.
 func (w *waiters[I]) Pop() any {
 	last := len(*w) - 1
 	one := (*w)[last]
@@ -107,13 +107,13 @@ func (w *waiters[I]) Pop() any {
 // pace is how long requests hold their place in an instance, on average.
 type pace struct {
 	mean  time.Duration
-	known int // requests that it was learnt from, up to enough
+	known int // requests that the mean was computed from, up to enough
 }
 
 const (
-	// enough requests make an average.
+	// enough is how many requests make an average.
 	enough = 16
-	// newest is the part that the latest request has in it.
+	// newest is the divisor for the latest request's share of the mean.
 	newest = 16
 )
 
@@ -126,9 +126,9 @@ func (p *pace) took(d time.Duration) {
 	p.mean += (d - p.mean) / newest
 }
 
-// wait is how long one waits at the least who has so many before him, for places
-// that become free at this pace. It is all but sure: the sum of k durations that are
-// spread as widely as they mostly are (exponentially) is shorter in one case of forty.
+// wait is the least time that a request waits behind that many others, for places that become free at this pace. It is
+// almost certain: the sum of k durations that are spread as widely as is typical (exponentially) is shorter in one case
+// out of forty.
 func (p *pace) wait(before, places int) time.Duration {
 	if p.known < enough {
 		return 0

@@ -2,15 +2,15 @@ package pool
 
 import "fmt"
 
-// state is where an instance is in its life.
+// state is the stage of an instance's life.
 type state uint8
 
 const (
 	starting state = iota // its process is being started and made ready
-	idle                  // ready, and answers nothing
+	idle                  // ready, and answers no request
 	busy                  // answers at least one request; may have room for more
 	draining              // gets no new request; ends when its last one has ended
-	dead                  // nothing is left of it
+	dead                  // nothing of it is left
 	states
 )
 
@@ -18,7 +18,7 @@ func (s state) String() string {
 	return [...]string{"starting", "idle", "busy", "draining", "dead"}[s]
 }
 
-// follows says which states may come after each.
+// follows says which states may come after each state.
 var follows = [states][states]bool{
 	starting: {idle: true, draining: true, dead: true},
 	idle:     {busy: true, draining: true, dead: true},

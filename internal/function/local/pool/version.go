@@ -9,24 +9,21 @@ import (
 
 var errClosed = errors.New("the function's pool is closed")
 
-// Replace lets another version of the function take over, whose instances start
-// makes. It starts as many of them as recent requests needed at once, at least one,
-// beside those that serve; once they are ready they get all requests, those that
-// wait too, and the instances before them end with their last request.
+// Replace lets another version of the function take over, whose instances are made by start. It starts as many of them
+// as recent requests needed at once, at least one, next to those that serve. Once they are ready they get all requests,
+// including those that wait, and the old instances end after their last request.
 //
-// Where the first of them cannot be started, all remains as it is, and taken is
-// false. Only where the version that serves cannot be started either does the new
-// one take its place with its error.
+// If the first of them cannot be started, everything remains as it is, and taken is false. Only if the serving version
+// cannot be started either does the new one take its place, with its error.
 //
-// It returns when the new version serves, or does not. It must not be called while
-// another call goes on.
+// Replace returns when the new version serves, or has failed. It must not be called while another call is running.
 func (p *Pool[I]) Replace(ctx context.Context, start Start[I]) (taken bool, err error) {
 	p.mu.Lock()
 	count := max(1, p.wanted(time.Now()))
 	p.mu.Unlock()
 	first, err := start(ctx)
 	if err != nil {
-		return ctx.Err() == nil && p.Supersede(start, err), err // one that was given up says nothing
+		return ctx.Err() == nil && p.Supersede(start, err), err // a start that was given up says nothing
 	}
 	fresh := append(p.more(ctx, start, count-1), first)
 	if !p.adopt(start, fresh) {
@@ -36,24 +33,23 @@ func (p *Pool[I]) Replace(ctx context.Context, start Start[I]) (taken bool, err 
 	return true, nil
 }
 
-// Hold keeps at least one instance from ending unused: there is a newer version that
-// cannot be started, and what serves may not be there to be started again.
+// Hold keeps at least one instance from ending unused: there is a newer version that cannot be started, and the files
+// of the serving version may be gone, so that it could not be started again.
 func (p *Pool[I]) Hold(on bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.held = on
 }
 
-// Failed notes that the version that serves cannot be started, as whoever tried
-// outside of the pool has found.
+// Failed records that the serving version cannot be started, as the caller has found outside of the pool.
 func (p *Pool[I]) Failed(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.backoff.failed(time.Now(), err)
 }
 
-// Supersede lets a version take over that cannot be started, because of err, if the
-// one that serves cannot be started either: the newest error is the one to tell.
+// Supersede lets a version take over that cannot be started, because of err, if the serving one cannot be started
+// either: the newest error is the one to report.
 func (p *Pool[I]) Supersede(start Start[I], err error) (taken bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -67,8 +63,8 @@ func (p *Pool[I]) Supersede(start Start[I], err error) (taken bool) {
 	return true
 }
 
-// more starts instances, and gives those that could be; the others are not missed
-// before a request needs them.
+// more starts instances and returns those that could be started. The others are not needed before a request asks for
+// them.
 func (p *Pool[I]) more(ctx context.Context, start Start[I], count int) []I {
 	p.mu.Lock()
 	starts := make(chan struct{}, p.bounds.Starts)
@@ -93,7 +89,7 @@ func (p *Pool[I]) more(ctx context.Context, start Start[I], count int) []I {
 	return made
 }
 
-// adopt makes instances of another version those that serve.
+// adopt makes instances of another version the serving ones.
 func (p *Pool[I]) adopt(start Start[I], fresh []I) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -112,7 +108,7 @@ func (p *Pool[I]) adopt(start Start[I], fresh []I) bool {
 	return true
 }
 
-// take makes start the one that makes instances, and lets those before end.
+// take makes start the function that starts instances, and lets the previous instances end.
 func (p *Pool[I]) take(start Start[I]) {
 	p.start, p.backoff, p.held = start, backoff{}, false
 	p.version++

@@ -10,7 +10,7 @@ import (
 	"github.com/weir-gateway/weir/internal/function/local/azure"
 )
 
-// isApp tells whether a folder is to be read as an Azure Functions app.
+// isApp reports whether a folder is to be read as an Azure Functions app.
 func isApp(folder string, contract Contract) bool {
 	if contract != Guess {
 		return contract == Azure
@@ -19,9 +19,8 @@ func isApp(folder string, contract Contract) bool {
 	return err == nil && !info.IsDir()
 }
 
-// ofApp finds what the custom handler of an app is: the file that host.json names;
-// where there is none and the folder is a Go program, what is built of that; or
-// else a command.
+// ofApp finds the custom handler of an app: the file that host.json names; if there is no such file and the folder is a
+// Go program, what is built from that; otherwise a command.
 func ofApp(name, folder string, contract Contract) (Program, error) {
 	app, err := azure.Read(folder)
 	if err != nil {
@@ -58,8 +57,8 @@ func ofApp(name, folder string, contract Contract) (Program, error) {
 	return p.explicitly(contract), nil
 }
 
-// runs takes over a command. Interpreters that functions may be run by without
-// an app are found as for those.
+// runs sets a command as the program. An interpreter that can also run functions outside of apps is found in the same
+// way as for those.
 func (p *Program) runs(name string) {
 	p.File = name
 	for runtime, product := range products {

@@ -17,7 +17,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/process"
 )
 
-// BuildError is a build that the go command refused.
+// BuildError is a build that the go command rejected.
 type BuildError struct {
 	Folder string
 	Output string // what the compiler said, shortened
@@ -30,11 +30,10 @@ func (e *BuildError) Error() string {
 
 func (e *BuildError) Unwrap() error { return e.Err }
 
-// Cache is where built programs are kept: the user's cache folder, below
-// weir/functions.
+// Cache returns the folder where built programs are kept: weir/functions below the user's cache folder.
 func Cache() (string, error) {
 	base, err := os.UserCacheDir()
-	if err != nil { // and no shared folder instead: others could put their program into it
+	if err != nil { // a shared folder is no replacement: others could put their program into it
 		return "", fmt.Errorf("cache of built functions: %w; set one of them, or build the program beforehand and name the file", err)
 	}
 	dir := filepath.Join(base, "weir", "functions")
@@ -44,12 +43,11 @@ func Cache() (string, error) {
 	return dir, nil
 }
 
-// Build builds the program with the go command, as a process of host, and gives the path of a file
-// that never changes: it is named by its content, so that an older version
-// goes on starting its own file. A program that is a file already is given as it is.
+// Build builds the program with the go command, as a process of host, and returns the path of a file that never
+// changes. The file is named by its content, so that an older version keeps starting its own file. If the program is
+// already a file, its path is returned unchanged.
 //
-// The go command itself decides whether anything has changed; that takes about
-// a tenth of a second where nothing has.
+// The go command itself decides whether anything has changed. That takes about a tenth of a second if nothing has.
 func (p Program) Build(ctx context.Context, host *process.Host, cache string, log *slog.Logger) (string, error) {
 	if p.File != "" {
 		return p.File, nil
@@ -69,18 +67,17 @@ func (p Program) Build(ctx context.Context, host *process.Host, cache string, lo
 	return file, nil
 }
 
-// buildIn builds in a folder of its own, for other gateways may be building the
-// same program. It begins with the latest version, which the go command leaves
-// as it is where nothing has changed.
+// buildIn builds in a folder of its own, because other gateways may be building the same program. It begins with the
+// latest version, which the go command leaves unchanged if nothing has changed.
 func (p Program) buildIn(ctx context.Context, host *process.Host, folder string) (string, error) {
 	own, err := os.MkdirTemp(folder, "new-*")
 	if err != nil {
 		return "", fmt.Errorf("cache of built functions: %w", err)
 	}
-	defer func() { _ = os.RemoveAll(own) }() // what is left of it, prune removes
+	defer func() { _ = os.RemoveAll(own) }() // prune removes what is left
 	latest, made := filepath.Join(folder, "latest"+p.suffix()), filepath.Join(own, "program"+p.suffix())
 	if in, err := os.Open(latest); err == nil {
-		_ = copyTo(made, in) // without it the program is only linked anew
+		_ = copyTo(made, in) // without it the program is only linked again
 		_ = in.Close()       // it was only read
 	}
 	if err := p.compile(ctx, host, made); err != nil {
@@ -90,7 +87,7 @@ func (p Program) buildIn(ctx context.Context, host *process.Host, folder string)
 	if err != nil {
 		return "", fmt.Errorf("cache of built functions: %w", err)
 	}
-	_ = os.Rename(made, latest) // only for the next build's sake
+	_ = os.Rename(made, latest) // only to speed up the next build
 	return file, nil
 }
 
@@ -111,7 +108,7 @@ func (p Program) compile(ctx context.Context, host *process.Host, to string) err
 	return nil
 }
 
-// keep copies the program that was made to FOLDER/DIGEST/NAME, unless it is there.
+// keep copies the built program to FOLDER/DIGEST/NAME, unless it is there.
 func keep(folder, made, name string) (string, error) {
 	in, err := os.Open(made)
 	if err != nil {
@@ -133,7 +130,7 @@ func keep(folder, made, name string) (string, error) {
 	return file, copyTo(file, in)
 }
 
-// copyTo writes beside the file and renames, so that nobody starts half of it.
+// copyTo writes a temporary file next to file and renames it, so that a partial file is never started.
 func copyTo(file string, in io.Reader) error {
 	out, err := os.CreateTemp(filepath.Dir(file), "new-*")
 	if err != nil {
@@ -150,10 +147,10 @@ func copyTo(file string, in io.Reader) error {
 	return nil
 }
 
-// oldAge is when a version that is not built any more is removed.
+// oldAge is the age at which a version that is no longer built is removed.
 const oldAge = 7 * 24 * time.Hour
 
-// prune removes old versions; what it cannot remove, the next build tries again.
+// prune removes old versions. If it cannot remove one, the next build tries again.
 func prune(folder, current string) {
 	versions, _ := filepath.Glob(filepath.Join(escapeGlob(folder), "*")) // the pattern is well formed
 	for _, version := range versions {
@@ -178,7 +175,7 @@ func exeSuffix() string {
 	return ""
 }
 
-// safeName makes a function's name a file's name, for process lists.
+// safeName turns a function's name into a file name, for process lists.
 func safeName(name string) string {
 	return strings.Map(func(r rune) rune {
 		switch {

@@ -15,16 +15,15 @@ import (
 // Command is how an instance of a program is started.
 type Command struct {
 	Path string   // absolute
-	Args []string // before those of the config
+	Args []string // come before those of the config
 	// Env is what the runtime adds to the contract's variables.
 	Env map[string]string
-	// own are the files that it needs and that are not the user's: they may be
-	// tidied away from the cache, or be replaced by an upgrade.
+	// own are the files that the command needs and that are not the user's: they may be removed from the cache, or be
+	// replaced by an upgrade.
 	own []string
 }
 
-// Gone tells whether a file has vanished that the command needs and that
-// Prepare would make or find again.
+// Gone reports whether a file is missing that the command needs and that Prepare would make or find again.
 func (c Command) Gone() bool {
 	for _, file := range c.own {
 		if _, err := os.Stat(file); os.IsNotExist(err) {
@@ -34,11 +33,9 @@ func (c Command) Gone() bool {
 	return false
 }
 
-// Prepare does what is to be done before the program can be started, and gives
-// the command. A Go program is built with the go command; modules get our
-// bootstrap, and their interpreter is looked for. See Build. What is kept is kept
-// in the folder that cache gives, which is Cache but for tests. What is run for it is a process of host,
-// which is open.
+// Prepare does what is needed before the program can be started, and returns the command. A Go program is built with
+// the go command (see Build). Modules get our bootstrap, and their interpreter is located. Files are kept in the folder
+// that cache returns, which is Cache except in tests. Programs that Prepare runs are processes of host, which is open.
 func (p Program) Prepare(ctx context.Context, host *process.Host, cache func() (string, error), log *slog.Logger) (Command, error) {
 	if p.Runtime == Native && filepath.IsAbs(p.File) {
 		return Command{Path: p.File}, nil
@@ -64,14 +61,13 @@ func (p Program) Prepare(ctx context.Context, host *process.Host, cache func() (
 	return Command{Path: file, own: []string{file}}, nil
 }
 
-// NeedsBuild tells whether Prepare uses the go command, and so all of the
-// machine for a while.
+// NeedsBuild reports whether Prepare uses the go command, and so the whole machine for a while.
 func (p Program) NeedsBuild() bool { return p.Runtime == Native && p.File == "" }
 
 //go:embed bootstrap
 var bootstraps embed.FS
 
-// interpreted makes the command of a module or a server that is no machine code.
+// interpreted makes the command of a module or a server that is not machine code.
 func (p Program) interpreted(ctx context.Context, cache string) (Command, error) {
 	found, err := p.interpreter(ctx)
 	if err != nil {
@@ -94,8 +90,7 @@ func (p Program) interpreted(ctx context.Context, cache string) (Command, error)
 	return c, nil
 }
 
-// variables are those that AWS's runtimes set, with the function's own folder
-// in the place of AWS's.
+// variables returns those that AWS's runtimes set, with the function's own folder in place of AWS's.
 func (p Program) variables(found interpreter, cache string) map[string]string {
 	if p.Runtime == Node {
 		env := map[string]string{
@@ -108,7 +103,7 @@ func (p Program) variables(found interpreter, cache string) map[string]string {
 	}
 	env := map[string]string{
 		"PYTHONPATH": p.Folder,
-		// Nothing is written beside the user's files, where a change means that the function has changed.
+		// Nothing is written next to the user's files, where any change counts as a change of the function.
 		"PYTHONPYCACHEPREFIX": filepath.Join(cache, "pycache"),
 	}
 	if p.Contract == Lambda {
@@ -117,8 +112,8 @@ func (p Program) variables(found interpreter, cache string) map[string]string {
 	return env
 }
 
-// keepBootstrap writes the bootstrap of a runtime to the cache, in a folder named
-// by its content, unless it is there.
+// keepBootstrap writes the bootstrap of a runtime to the cache, in a folder named by its content, unless it is already
+// there.
 func keepBootstrap(cache string, runtime Runtime) (string, error) {
 	name := map[Runtime]string{Node: "bootstrap.cjs", Python: "bootstrap.py"}[runtime]
 	text, err := bootstraps.ReadFile("bootstrap/" + name)

@@ -13,15 +13,14 @@ import (
 	"github.com/weir-gateway/weir/internal/base/process"
 )
 
-// Elsewhere gives what a program is built from beside the code in its own folder:
-// the folders of packages that lie on this machine and are no released version of
-// anything, what they embed, and the files of their modules. Folders end with a
-// separator. Of a program that is not built it is nothing.
+// Elsewhere returns what a program is built from outside of its own folder: the folders of packages that are on this
+// machine and are not a released version of a module, the files that they embed, and the files of their modules.
+// Folders end with a separator. For a program that is not built it returns nothing.
 func (p Program) Elsewhere(ctx context.Context, host *process.Host) ([]string, error) {
 	if !p.NeedsBuild() {
 		return nil, nil
 	}
-	var list strings.Builder // by one goroutine: what is said on standard error is left
+	var list strings.Builder // written by one goroutine, as lines of standard error are skipped
 	line := func(l process.Line) {
 		if l.Stream == process.Stdout {
 			list.Write(l.Text)
@@ -34,7 +33,7 @@ func (p Program) Elsewhere(ctx context.Context, host *process.Host) ([]string, e
 	return elsewhere(p.Folder, strings.NewReader(list.String()))
 }
 
-// FilesOf gives the files behind what Elsewhere gave: of a folder, those that are built.
+// FilesOf returns the files behind the paths that Elsewhere returned: for a folder, the files that are built.
 func FilesOf(paths []string) []string {
 	var files []string
 	for _, path := range paths {
@@ -43,7 +42,7 @@ func FilesOf(paths []string) []string {
 			continue
 		}
 		entries, err := os.ReadDir(path)
-		if err != nil { // then it is another state, for its files are missing
+		if err != nil { // the missing files then make another state
 			continue
 		}
 		for _, entry := range entries {
@@ -55,7 +54,7 @@ func FilesOf(paths []string) []string {
 	return files
 }
 
-// listed is what of a package of `go list` is needed here.
+// listed is the part of a package in `go list` output that is needed here.
 type listed struct {
 	Dir        string
 	Standard   bool
@@ -68,7 +67,7 @@ type listed struct {
 	}
 }
 
-// local tells whether the package may be edited, and the go.mod of its module.
+// local reports whether the package may be edited, and returns the go.mod of its module.
 func (l *listed) local() (mod string, ok bool) {
 	switch m := l.Module; {
 	case l.Standard || m == nil || l.Dir == "":

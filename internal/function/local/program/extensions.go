@@ -7,19 +7,18 @@ import (
 	"strings"
 )
 
-// extensionsFolder is where AWS looks for programs that stand beside a function, there
-// below /opt.
+// extensionsFolder is the folder in which AWS looks for programs that run beside a function; there it is below /opt.
 const extensionsFolder = "extensions"
 
-// Extensions gives the programs in the folder extensions below a function's, in the order
-// of their names. Files that cannot be executed are none.
+// Extensions returns the programs in the folder extensions below a function's folder, in the order of their names. It
+// skips files that cannot be executed.
 func Extensions(folder string) []string {
 	can, _ := extensions(folder)
 	return can
 }
 
-// LameExtensions gives the files there that look like programs, having no extension in
-// their names, and cannot be executed.
+// LameExtensions returns the files in that folder that look like programs, because their names have no extension, but
+// cannot be executed.
 func LameExtensions(folder string) []string {
 	_, cannot := extensions(folder)
 	return cannot

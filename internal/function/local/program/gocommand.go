@@ -11,18 +11,18 @@ import (
 	"github.com/weir-gateway/weir/internal/base/process"
 )
 
-// buildFarewell is how long the go command and its compilers may take to end once they were asked to.
+// buildFarewell is how long the go command and its compilers may take to end after they were asked to.
 const buildFarewell = time.Second
 
-// exitError is how the go command ended that refused something.
+// exitError is how a failed go command ended.
 type exitError struct{ how string }
 
 func (e *exitError) Error() string { return e.how }
 
-// goCommand runs the go command in the program's folder and gives what it says to line, which two
-// goroutines call. It is a process of host, so that neither it nor a compiler outlives this program,
-// and its temporary files are gone with it. It has the gateway's own environment, and more: it
-// needs the module cache and proxy, and the function never sees it.
+// goCommand runs the go command in the program's folder and passes its output to line, which two goroutines call. The
+// command is a process of host, so that neither it nor a compiler outlives this program, and its temporary files are
+// removed with it. It has the gateway's own environment, and more: it needs the module cache and proxy, and the
+// function never sees that environment.
 func (p Program) goCommand(ctx context.Context, host *process.Host, more []string, line func(process.Line), arguments ...string) error {
 	path, err := exec.LookPath("go")
 	if err != nil {
@@ -64,7 +64,7 @@ type firstOf struct {
 
 	mu   sync.Mutex
 	kept []byte
-	more bool // than that was said
+	more bool // output than was kept
 }
 
 func (f *firstOf) add(line []byte) {

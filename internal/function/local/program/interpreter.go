@@ -18,12 +18,12 @@ type interpreter struct {
 	major, minor int
 }
 
-// product is what users know of a runtime.
+// product is what users know about a runtime.
 type product struct {
 	name         string   // of the software
-	commands     []string // what it may be called
-	question     []string // arguments that make it print its own file and its version, a line each
-	major, minor int      // the oldest that has what our bootstrap needs
+	commands     []string // names of its command
+	question     []string // arguments that make it print its own file and its version, one per line
+	major, minor int      // the oldest version that has what our bootstrap needs
 }
 
 var products = map[Runtime]product{
@@ -37,7 +37,7 @@ var products = map[Runtime]product{
 	},
 }
 
-// MissingError says that there is no interpreter for a program.
+// MissingError says that the interpreter of a program is missing.
 type MissingError struct {
 	Runtime Runtime
 	Own     bool // it was looked for on the function's own PATH, not the gateway's
@@ -53,15 +53,14 @@ func (e *MissingError) What() string {
 	return fmt.Sprintf("needs %s, and there is no %s on %s", p.name, p.commands[0], where)
 }
 
-// Fix says what helps.
+// Fix says how to solve it.
 func (e *MissingError) Fix() string {
 	return fmt.Sprintf("install %s, or start the gateway with a PATH that has it", products[e.Runtime].name)
 }
 
 func (e *MissingError) Error() string { return "it " + e.What() + "; " + e.Fix() }
 
-// Look tells whether the program's interpreter seems to be there, and runs
-// nothing. Its error is a *MissingError.
+// Look checks whether the program's interpreter seems to be there. It runs nothing. Its error is a *MissingError.
 func (p Program) Look() error {
 	if p.Runtime == Native {
 		return nil
@@ -70,8 +69,7 @@ func (p Program) Look() error {
 	return err
 }
 
-// command gives the file that is called to run the program; it may be a shim of
-// a version manager.
+// command returns the file that is called to run the program. It may be a shim of a version manager.
 func (p Program) command() (string, error) {
 	if file := p.environmentOfItsOwn(); file != "" {
 		return file, nil
@@ -84,14 +82,14 @@ func (p Program) command() (string, error) {
 	return "", &MissingError{p.Runtime, p.Search != ""}
 }
 
-// lookUp finds a command where the program looks for them, "" where there is none.
+// lookUp finds a command on the program's search path, or returns "" if there is none.
 func (p Program) lookUp(name string) string {
 	search := p.Search
 	if search == "" {
 		search = os.Getenv("PATH")
 	}
 	for _, folder := range filepath.SplitList(search) {
-		if !filepath.IsAbs(folder) { // what lies in the working folder is nobody's interpreter
+		if !filepath.IsAbs(folder) { // files in the working folder are not used as interpreters
 			continue
 		}
 		if file, err := exec.LookPath(filepath.Join(folder, name)); err == nil {
@@ -101,8 +99,8 @@ func (p Program) lookUp(name string) string {
 	return ""
 }
 
-// environmentOfItsOwn gives the interpreter of a virtual environment that lies
-// in the program's folder, "" for none (https://docs.python.org/3/library/venv.html).
+// environmentOfItsOwn returns the interpreter of a virtual environment in the program's folder, "" for none
+// (https://docs.python.org/3/library/venv.html).
 func (p Program) environmentOfItsOwn() string {
 	if p.Runtime != Python {
 		return ""
@@ -120,9 +118,8 @@ func (p Program) environmentOfItsOwn() string {
 // askTime bounds how long an interpreter may take to say where it is.
 const askTime = 20 * time.Second
 
-// interpreter finds the interpreter itself behind the command, by asking it: a
-// version manager's shim works by the gateway's environment, which instances do
-// not get, and would slow down each start.
+// interpreter finds the interpreter itself behind the command, by asking it. A version manager's shim depends on the
+// gateway's environment, which instances do not get, and would slow down each start.
 func (p Program) interpreter(ctx context.Context) (interpreter, error) {
 	command, err := p.command()
 	if err != nil {
@@ -132,7 +129,7 @@ func (p Program) interpreter(ctx context.Context) (interpreter, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTime)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, command, product.question...)
-	cmd.Dir = p.Folder // version managers look there for the version that is wanted
+	cmd.Dir = p.Folder // version managers look there for the requested version
 	cmd.WaitDelay = time.Second
 	out, err := cmd.Output()
 	if err != nil {
@@ -153,7 +150,7 @@ func (p Program) interpreter(ctx context.Context) (interpreter, error) {
 	return found, nil
 }
 
-// parseInterpreter reads what the question of a product makes it print.
+// parseInterpreter reads the output of a product's question.
 func parseInterpreter(text string) (interpreter, error) {
 	file, version, _ := strings.Cut(strings.TrimSpace(text), "\n")
 	i := interpreter{path: strings.TrimSpace(file)}

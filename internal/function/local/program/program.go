@@ -1,5 +1,5 @@
-// Package program finds out what a function's `run` means: which program is
-// run, by which contract, and whether it has to be built first.
+// Package program finds out what a function's `run` means: which program runs, by which contract, and whether it has to
+// be built first.
 package program
 
 import (
@@ -22,7 +22,7 @@ import (
 // Contract is how a function is talked to.
 type Contract string
 
-// The contracts. Guess is to find out which.
+// The contracts. Guess means to find out which.
 const (
 	Guess  Contract = ""
 	Lambda Contract = "lambda" // AWS Lambda's Runtime API
@@ -35,56 +35,53 @@ const (
 type Program struct {
 	Name     string
 	Contract Contract
-	// Reason says why it is that contract, for explain.
+	// Reason says why it has that contract, for explain.
 	Reason string
-	// Folder is the working folder: the one that was named, or the file's.
+	// Folder is the working folder: the folder that was named, or the file's.
 	Folder string
-	// File is what is run: the program, the name of a command, or for a Runtime its
-	// entry; "" where Folder is a Go program that is built first, or modules with a
-	// handler.
+	// File is what runs: the program, the name of a command, or the entry file for a Runtime. It is "" if Folder is a
+	// Go program that is built first, or holds modules with a handler.
 	File string
-	// Runtime runs it, where it is no program by itself.
+	// Runtime runs the program, if it cannot run by itself.
 	Runtime Runtime
-	// Handler is AWS's default for modules of a Runtime; "" where there is none,
-	// and the config must say which.
+	// Handler is AWS's default for modules of a Runtime; "" if there is none, and the config must set it.
 	Handler string
-	// Search is a list like PATH in which the Runtime is looked for; "" for the
-	// gateway's own.
+	// Search is a list like PATH in which the Runtime is looked up; "" means the gateway's own.
 	Search string
-	// Heap bounds a heap that knows no other limit (Node.js's), in MiB; 0 leaves it.
+	// Heap bounds a heap that knows no other limit (Node.js's), in MiB; 0 sets no bound.
 	Heap int64
 	// Args are the program's own first arguments. %NAME% in them stands for a
 	// variable of the instance's environment.
 	Args []string
-	// Dir is the working folder where that is not Folder, else "".
+	// Dir is the working folder if that is not Folder, else "".
 	Dir string
-	// App is what an Azure app says of itself, nil for all else.
+	// App is an Azure app's own description, nil for other programs.
 	App *azure.App
 }
 
-// bootstrap is how AWS calls the program of a custom runtime.
+// bootstrap is AWS's name for the program of a custom runtime.
 const bootstrap = "bootstrap"
 
 const onWindows = runtime.GOOS == "windows"
 
-// lambdaModule is the import that tells a Lambda function written in Go.
+// lambdaModule is the import that identifies a Lambda function written in Go.
 const lambdaModule = "github.com/aws/aws-lambda-go"
 
-// Find looks at path, a folder or a file, and changes nothing. The rule:
+// Find looks at path, a folder or a file, and changes nothing. The rules:
 //
 //   - a folder with a host.json is an Azure Functions app, and what its custom
 //     handler names is run;
-//   - a file that is a WebAssembly module is one;
+//   - a file that is a WebAssembly module is run as one;
 //   - any other file is run as it is; it is a Lambda function if it is called
 //     bootstrap, and otherwise serves HTTP;
-//   - so is the file bootstrap of a folder;
+//   - the same holds for a file bootstrap in a folder;
 //   - a folder with a Go program is built; it is a Lambda function if one of
 //     its files imports aws-lambda-go, and otherwise serves HTTP;
-//   - a file of JavaScript or Python that is no script of its own, and a folder
-//     of such files, is a Lambda function: a module with a handler. By the
+//   - a file of JavaScript or Python that is not a script of its own, and a folder
+//     of such files, is a Lambda function: a module with a handler. With the
 //     contract HTTP it is a server, and run as it is.
 //
-// A contract that is not Guess wins over all of them.
+// A contract other than Guess overrides all of them.
 func Find(name, path string, contract Contract) (Program, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -169,8 +166,7 @@ func ofFolder(name, folder string, contract Contract) (Program, error) {
 	return p.explicitly(contract), nil
 }
 
-// inModule tells whether the folder or one above it has a go.mod, without which
-// the go command builds nothing there.
+// inModule reports whether the folder or one above it has a go.mod, without which the go command builds nothing there.
 func inModule(folder string) bool {
 	for {
 		if _, err := os.Stat(filepath.Join(folder, "go.mod")); err == nil {
@@ -191,7 +187,7 @@ func (p Program) explicitly(contract Contract) Program {
 	return p
 }
 
-// escapeGlob makes a folder's name mean itself in a pattern.
+// escapeGlob escapes a folder's name so that it matches itself in a pattern.
 func escapeGlob(folder string) string {
 	if onWindows { // where a backslash does not escape
 		return folder

@@ -15,7 +15,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/edits"
 )
 
-// Runtime is what runs programs that are no machine code.
+// Runtime runs programs that are not machine code.
 type Runtime string
 
 // The runtimes.
@@ -25,8 +25,7 @@ const (
 	Python Runtime = "python" // CPython 3
 )
 
-// suffixes tell the runtime of a file, in the order in which its own loader and
-// AWS's look for modules.
+// suffixes identify the runtime of a file, in the order in which its own loader and AWS's look for modules.
 var suffixes = map[Runtime][]string{
 	Node:   {".js", ".mjs", ".cjs"},
 	Python: {".py"},
@@ -49,8 +48,8 @@ func typeScriptError(what string) error {
 	return fmt.Errorf("run: %s is TypeScript, which is not run; compile it (npx esbuild index.ts --bundle --platform=node --format=esm --outfile=dist/index.mjs) and name what comes of it", what)
 }
 
-// isScript tells a program that names its interpreter from a module that is
-// only imported: it may be executed, and begins with #!.
+// isScript distinguishes a program that names its interpreter from a module that is only imported: a script is
+// executable and begins with #!.
 func isScript(file string, info fs.FileInfo) bool {
 	if onWindows || info.Mode().Perm()&0o111 == 0 {
 		return false
@@ -65,7 +64,7 @@ func isScript(file string, info fs.FileInfo) bool {
 	return err == nil && bytes.Equal(mark[:], []byte("#!"))
 }
 
-// ofModule is a single file that was named.
+// ofModule returns the program of a single file that was named.
 func ofModule(name, file string, runtime Runtime, contract Contract) (Program, error) {
 	p := Program{Name: name, Folder: filepath.Dir(file), Runtime: runtime, Contract: Lambda}
 	if contract == HTTP {
@@ -80,11 +79,10 @@ func ofModule(name, file string, runtime Runtime, contract Contract) (Program, e
 	return p.explicitly(contract), nil
 }
 
-// exports are what AWS calls a handler where nobody says more.
+// exports are AWS's default names of a handler.
 var exports = map[Runtime]string{Node: "handler", Python: "lambda_handler"}
 
-// The modules that AWS looks into where nobody says more, and what servers are
-// called.
+// The modules that AWS looks for by default, and the names of servers.
 const (
 	nodeModule   = "index"
 	pythonModule = "lambda_function"
@@ -93,7 +91,7 @@ const (
 
 var pythonServers = []string{"__main__.py", "main.py", "app.py"}
 
-// ofModules is a folder of modules.
+// ofModules returns the program of a folder of modules.
 func ofModules(name, folder string, contract Contract) (Program, error) {
 	entries, err := os.ReadDir(folder)
 	if err != nil {
@@ -149,7 +147,7 @@ func moduleFile(files []string, module string, runtime Runtime) string {
 	return ""
 }
 
-// nodeEntry finds index.js and the like, or what package.json calls main.
+// nodeEntry finds index.js and the like, or the main of package.json.
 func nodeEntry(folder string, files []string) (entry, reason string, err error) {
 	if file := moduleFile(files, nodeModule, Node); file != "" {
 		return file, "the folder has " + file, nil
@@ -165,8 +163,8 @@ func nodeEntry(folder string, files []string) (entry, reason string, err error) 
 	return entry, "the folder has " + manifestFile, nil
 }
 
-// mainOf gives the entry that a package.json names, as a clean path below its
-// folder; "" where it names none that could be run.
+// mainOf returns the entry that a package.json names, as a clean path below its folder; "" if it names none that could
+// be run.
 func mainOf(manifest []byte) (string, error) {
 	var m struct {
 		Main string `json:"main"`
@@ -196,8 +194,8 @@ func pythonEntry(files []string, contract Contract) (entry, reason string) {
 	return moduleFile(files, pythonModule, Python), "the folder has files of Python"
 }
 
-// CheckHandler says what is wrong with the name of a handler, as FILE.EXPORT or
-// FOLDER/FILE.EXPORT; Python also takes dots between folders.
+// CheckHandler says what is wrong with the name of a handler. The name is FILE.EXPORT or FOLDER/FILE.EXPORT; Python
+// also takes dots between folders.
 func CheckHandler(handler string) error {
 	module, export, ok := cutHandler(handler)
 	switch {

@@ -15,29 +15,28 @@ import (
 	"github.com/weir-gateway/weir/internal/base/edits"
 )
 
-// State is what a program was at one moment.
+// State is the content of a program at one moment.
 type State struct {
-	// ID is a digest of its content: two of the same ID are the same version.
+	// ID is a digest of its content: states with the same ID are the same version.
 	ID string
-	// Kept is a copy of the program as it was, "" where there is none.
+	// Kept is a copy of the program as it was, "" if there is none.
 	Kept string
 
 	files []string
 	stamp string
 }
 
-// Changed tells whether its files have been written or replaced since.
+// Changed reports whether its files have been written or replaced since.
 func (s *State) Changed() bool { return edits.State(s.files) != s.stamp }
 
-// idLength is how many digits of a digest name a version: enough for those of one
-// function, and short enough to be read.
+// idLength is how many digits of a digest name a version: enough to distinguish those of one function, and few enough
+// to read.
 const idLength = 12
 
-// StateOf looks at what command starts. root is what the config names: of a folder,
-// all code in it is part of the program. A program that is a file is copied to the
-// cache, so that it can be started when another one has taken its place; where there
-// is no cache, the error says so, and the state is whole but for the copy. It ends with
-// ctx, however much there is to be read.
+// StateOf reads what command starts. root is what the config names: if it is a folder, all code in it is part of the
+// program. A program that is a file is copied to the cache, so that it can still be started after another file has
+// replaced it. If there is no cache, the error says so, and the state is complete except for the copy. StateOf ends
+// with ctx, however much there is to read.
 func (p Program) StateOf(ctx context.Context, root string, command Command) (State, error) {
 	if p.NeedsBuild() { // the cache names it by its content
 		return State{ID: shorten(filepath.Base(filepath.Dir(command.Path)))}, nil
@@ -50,13 +49,13 @@ func (p Program) StateOf(ctx context.Context, root string, command Command) (Sta
 	}
 	s.ID = id
 	kept, err := p.keepFile(s.ID)
-	if !s.Changed() { // while it was read and copied
+	if !s.Changed() { // otherwise it changed while it was read and copied
 		s.Kept = kept
 	}
 	return s, err
 }
 
-// digestOf is sha256sum's of one file's content, and of several that of their names
+// digestOf returns, for one file, what sha256sum prints for its content, and for several files a digest of their names
 // and contents.
 func digestOf(ctx context.Context, files []string) (string, error) {
 	h := sha256.New()
@@ -75,10 +74,10 @@ func digestOf(ctx context.Context, files []string) (string, error) {
 	return shorten(hex.EncodeToString(h.Sum(nil))), nil
 }
 
-// Sources gives the paths that lead to the program's code, and its files.
+// Sources returns the paths that lead to the program's code, and its files.
 func (p Program) Sources(root string) (paths, files []string) {
 	if p.Runtime != Native {
-		root = p.Folder // a module imports others that lie beside it
+		root = p.Folder // a module imports others next to it
 	}
 	info, err := os.Stat(root)
 	if err != nil || !info.IsDir() {
@@ -95,7 +94,7 @@ func (p Program) Sources(root string) (paths, files []string) {
 	return paths, files
 }
 
-// isGo tells whether a file's name is one of what the go command builds.
+// isGo reports whether the go command builds files of that name.
 func isGo(name string) bool {
 	if !isSource(name) || strings.HasSuffix(name, "_test.go") {
 		return false
@@ -159,11 +158,10 @@ func (p Program) keepFile(id string) (string, error) {
 	return file, nil
 }
 
-// Touch has a version in the cache count as new, so that it is not removed while it
-// is in use and others come.
+// Touch makes a version in the cache count as new, so that it is not removed while it is in use and others are added.
 func Touch(file string) {
 	now := time.Now()
-	_ = os.Chtimes(filepath.Dir(file), now, now) // what is removed is built again
+	_ = os.Chtimes(filepath.Dir(file), now, now) // if it is removed, it is built again
 }
 
 func shorten(digest string) string { return digest[:min(idLength, len(digest))] }

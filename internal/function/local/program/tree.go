@@ -8,9 +8,8 @@ import (
 	"github.com/weir-gateway/weir/internal/base/edits"
 )
 
-// isSource tells whether a file's name is that of code: what a function writes into
-// its own folder, what an editor leaves there, and what an interpreter keeps
-// there is not.
+// isSource reports whether a file's name is a name of code. Files that a function writes into its own folder, that an
+// editor leaves there, and that an interpreter keeps there are not code.
 func isSource(name string) bool {
 	if strings.HasPrefix(name, ".") || strings.HasSuffix(name, "~") || strings.HasPrefix(name, "#") {
 		return false
@@ -22,13 +21,13 @@ func isSource(name string) bool {
 	return false
 }
 
-// MayMatter tells whether a name is one of code, or may be that of a folder.
+// MayMatter reports whether a name is a name of code, or may be that of a folder.
 func MayMatter(name string) bool {
 	return isSource(name) || filepath.Ext(name) == "" && !skipped(name)
 }
 
-// skipped tells whether a folder holds nothing that is edited. What is installed
-// there (node_modules) changes with the file that says what is to be.
+// skipped reports whether a folder holds nothing that is edited. When installed files in it (node_modules) change, the
+// file that says what to install changes too.
 func skipped(name string) bool {
 	return strings.HasPrefix(name, ".") || name == "node_modules" || name == "__pycache__" || name == "testdata"
 }
@@ -36,9 +35,8 @@ func skipped(name string) bool {
 // most bounds how many files of one tree are looked at, in the order of their names.
 const most = 5000
 
-// tree gives the folders of a tree, as they lie behind root, which may be a link and
-// comes first as it is; and its regular files of interest, sorted. What cannot be read is as if
-// it were not there.
+// tree returns the folders of a tree, as they are behind root, and its regular files of interest, sorted. root may be a
+// link; it comes first among the folders, unresolved. What cannot be read is treated as missing.
 func tree(root string, of func(name string) bool) (folders, files []string) {
 	folders = append(folders, root)
 	if behind, err := filepath.EvalSymlinks(root); err == nil {

@@ -12,7 +12,7 @@ import (
 	"github.com/weir-gateway/weir/internal/function/local/wasm"
 )
 
-// ofWasm is the program of a module's file.
+// ofWasm returns the program of a module's file.
 func ofWasm(name, file string, contract Contract) (Program, error) {
 	if err := wasm.Check(file); err != nil {
 		return Program{}, fmt.Errorf("run: %w", err)
@@ -21,8 +21,8 @@ func ofWasm(name, file string, contract Contract) (Program, error) {
 	return p.explicitly(contract), nil
 }
 
-// Compiled is the folder for what is compiled of a module, which is named by the
-// module's content, and removed when nobody has asked for it in a week.
+// Compiled returns the folder for the compiled code of a module. It is named by the module's content, and removed when
+// it was not requested for a week.
 func Compiled(cache, module string) (string, error) {
 	in, err := os.Open(module)
 	if err != nil {
@@ -40,7 +40,7 @@ func Compiled(cache, module string) (string, error) {
 	return folder, nil
 }
 
-// target is what the go command is told to build for.
+// target is what the go command builds for.
 func (p Program) target() []string {
 	if p.Contract == Wasm {
 		return []string{"GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0"}
@@ -48,8 +48,8 @@ func (p Program) target() []string {
 	return []string{"GOOS=" + runtime.GOOS, "GOARCH=" + runtime.GOARCH}
 }
 
-// flags are those of the go command beyond the usual ones: a module that exports a
-// handler is built as one that is kept.
+// flags are additional flags of the go command: a module that exports a handler is built as a reactor, which is kept
+// between requests.
 func (p Program) flags() []string {
 	if p.Contract != Wasm {
 		return nil
@@ -64,7 +64,7 @@ func (p Program) flags() []string {
 	return nil
 }
 
-// suffix is that of what is built.
+// suffix is the suffix of the built file.
 func (p Program) suffix() string {
 	if p.Contract == Wasm {
 		return ".wasm"
@@ -72,7 +72,7 @@ func (p Program) suffix() string {
 	return exeSuffix()
 }
 
-// source names what is built, and what for.
+// source identifies what is built, and for which target.
 func (p Program) source() string {
 	if p.Contract == Wasm {
 		return p.Folder + "\x00wasm"

@@ -15,13 +15,13 @@ type call struct {
 	content
 
 	method   string
-	endpoint *endpoint // nil where there is none
-	id       string    // of the invocation that it is about
+	endpoint *endpoint // nil if there is none
+	id       string    // of the invocation that it concerns
 	here     bool      // its host is this server
 	fields   fields
 }
 
-// fields are the fields of a head that mean something here.
+// fields are the header fields that are used here.
 type fields struct {
 	contentType    string
 	errorType      string
@@ -31,7 +31,7 @@ type fields struct {
 	extensionError string // its type
 }
 
-// parse reads a whole head. Nothing that it gives points into that.
+// parse reads a whole head. Its result does not refer to raw.
 func (c *conn) parse(raw []byte) (*call, error) {
 	var head http1.Head
 	if head.Parse(raw, limits) != http1.OK {
@@ -59,12 +59,12 @@ func (c *conn) parse(raw []byte) (*call, error) {
 	return made, nil
 }
 
-// is tells whether a field has that name, which is in lower case.
+// is reports whether a header field has the given name, which is in lower case.
 func is(name []byte, want string) bool {
 	return len(name) == len(want) && strings.EqualFold(string(name), want)
 }
 
-// hasToken tells whether a list has that element, which is in lower case.
+// hasToken reports whether a list has the given element, which is in lower case.
 func hasToken(list []byte, want string) bool {
 	for element := range bytes.SplitSeq(list, []byte(",")) {
 		if is(bytes.TrimSpace(element), want) {
@@ -95,7 +95,7 @@ func (f *fields) note(name, value []byte) {
 	}
 }
 
-// known is string(value), and makes none of what is said most.
+// known is string(value), without an allocation for the most frequent value.
 func known(value []byte) string {
 	const usual = "application/json"
 	if string(value) == usual {
@@ -113,7 +113,7 @@ func methodOf(name []byte) string {
 	return ""
 }
 
-// endpoint is what is called by a path.
+// endpoint is what a path addresses.
 type endpoint struct {
 	method string
 	answer func(*Server, *call)
@@ -125,7 +125,8 @@ const (
 	extensionBase  = "/2020-01-01/extension"
 )
 
-// endpoints are those of fixed paths. The others are of an invocation, by their last segment.
+// endpoints are those with fixed paths. invocationEndpoints concern an invocation, and are identified by their last
+// segment.
 var (
 	endpoints = map[string]*endpoint{
 		invocationBase + "next":        {http.MethodGet, (*Server).next},
@@ -145,7 +146,7 @@ var (
 	}
 )
 
-// find gives the endpoint that a target means, nil for none, and the id in it.
+// find returns the endpoint of a target, nil for none, and the id in it.
 func (s *Server) find(target []byte) (*endpoint, string) {
 	path, _, _ := bytes.Cut(target, []byte("?"))
 	if fixed := endpoints[string(path)]; fixed != nil {

@@ -14,20 +14,19 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/http1"
 )
 
-// conn is one connection of the instance. Its own goroutine reads, always: while a
-// question waits for its answer, that is how a connection is noticed that was given up.
-// Answers are written by whoever has them.
+// conn is one connection of the instance. Its own goroutine always reads: while a call waits for its answer, this is
+// how a connection that was given up is noticed. Answers are written by the goroutine that has them.
 type conn struct {
 	server *Server
 	net    net.Conn
-	in     []byte // what was received and is not used yet: a part of room
+	in     []byte // received and not used yet: a part of room
 	room   []byte
 
 	mu       sync.Mutex    // held while an answer is written
-	out      []byte        // the room of answers
-	waits    bool          // a call was put off, and somebody else will answer it
-	answered chan struct{} // closed when that has happened; nil where nobody waits for it
-	last     bool          // the answer that is due ends the connection
+	out      []byte        // the buffer for answers
+	waits    bool          // a call was put off, and another goroutine will answer it
+	answered chan struct{} // closed when that has happened; nil if no goroutine waits for it
+	last     bool          // the pending answer ends the connection
 }
 
 const (
@@ -35,11 +34,10 @@ const (
 	// maxHeadBytes leaves room for X-Ray's cause of an error, up to 1 MB.
 	maxHeadBytes = 2 << 20
 	headTime     = 10 * time.Second
-	// mostKept bounds what a connection keeps of room that one large answer has needed,
-	// and an answer that is put together in one piece.
+	// mostKept bounds the buffer that a connection keeps after one large answer, and the size of an answer that is
+	// assembled in one piece.
 	mostKept = 64 << 10
-	// mostDrained bounds what is read of content that nobody wanted, so that the
-	// connection can be used again.
+	// mostDrained bounds how much unwanted content is read so that the connection can be used again.
 	mostDrained = 256 << 10
 )
 
@@ -50,14 +48,14 @@ var (
 	errEnded     = errors.New("the Runtime API has ended")
 )
 
-// serve answers the calls that come by one connection until that ends.
+// serve answers the calls on a connection until the connection ends.
 func (c *conn) serve() {
 	defer func() {
 		if bug := recover(); bug != nil {
 			c.server.log.Error("the Runtime API failed", "error", bug, "stack", string(debug.Stack()))
 		}
 		c.server.forget(c)
-		_ = c.net.Close() // whatever is unsent has no reader any more
+		_ = c.net.Close() // anything unsent has no reader any more
 	}()
 	for {
 		call, err := c.next()
@@ -75,7 +73,7 @@ func (c *conn) serve() {
 	}
 }
 
-// sayMalformed ends the connection with an answer, unless that would stand for another one.
+// sayMalformed ends the connection with an answer, unless that could be taken for the answer to another call.
 func (c *conn) sayMalformed() {
 	c.mu.Lock()
 	due := c.waits
@@ -87,9 +85,9 @@ func (c *conn) sayMalformed() {
 	}
 }
 
-// proceed tells whether another call can follow this one, whose answer may be due yet.
+// proceed reports whether another call can follow this one, whose answer may still be pending.
 func (c *conn) proceed(call *call) bool {
-	if c.server.hasEnded() { // somebody may be reading the content
+	if c.server.hasEnded() { // another goroutine may be reading the content
 		return false
 	}
 	if call.drain() {
@@ -101,14 +99,14 @@ func (c *conn) proceed(call *call) bool {
 	return false
 }
 
-// next receives the head of the next call, and returns once nobody answers the one before.
+// next receives the head of the next call, and returns once the previous call is answered.
 func (c *conn) next() (*call, error) {
 	seen, slow := 0, false
 	for {
 		c.in = bytes.TrimLeft(c.in, "\r\n")
 		if n := bytes.Index(c.in[min(seen, len(c.in)):], headEnd); n >= 0 {
 			if slow {
-				_ = c.net.SetReadDeadline(time.Time{}) // a closed connection tells its reader
+				_ = c.net.SetReadDeadline(time.Time{}) // a closed connection informs its reader
 			}
 			n += seen + len(headEnd)
 			head := c.in[:n:n]
@@ -124,7 +122,7 @@ func (c *conn) next() (*call, error) {
 		}
 		if len(c.in) > 0 && !slow {
 			slow = true
-			_ = c.net.SetReadDeadline(time.Now().Add(headTime)) // a closed connection tells its reader
+			_ = c.net.SetReadDeadline(time.Now().Add(headTime)) // a closed connection informs its reader
 		}
 		if err := c.receive(); err != nil {
 			return nil, err
@@ -134,7 +132,7 @@ func (c *conn) next() (*call, error) {
 
 var headEnd = []byte("\r\n\r\n")
 
-// receive reads once and adds to what is there. Slices of c.in are void after it.
+// receive reads once and appends to what is there. It invalidates slices of c.in.
 func (c *conn) receive() error {
 	if len(c.in) == 0 {
 		if cap(c.room) > mostKept || c.room == nil {
@@ -151,13 +149,12 @@ func (c *conn) receive() error {
 	n, err := c.net.Read(c.in[len(c.in):cap(c.in)])
 	c.in = c.in[:len(c.in)+n]
 	if n > 0 {
-		return nil // an error comes again
+		return nil // an error is returned again by the next read
 	}
 	return err
 }
 
-// await waits until the call before was answered, which only a client that sends
-// requests ahead makes necessary.
+// await waits until the previous call was answered. This is only needed for a client that sends requests ahead.
 func (c *conn) await() error {
 	c.mu.Lock()
 	if !c.waits {
@@ -175,15 +172,15 @@ func (c *conn) await() error {
 	}
 }
 
-// putOff says that the call which is being answered will be later, by somebody else.
+// putOff says that the current call will be answered later, by another goroutine.
 func (c *conn) putOff() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.waits = true
 }
 
-// write sends a whole answer; each of fields is a line. Errors are not told: an instance
-// that is lost is noticed by its end.
+// write sends a whole answer; each of fields is a line. It reports no errors: the loss of an instance is noticed by its
+// end.
 func (c *conn) write(status int, body []byte, fields ...string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -194,15 +191,15 @@ func (c *conn) write(status int, body []byte, fields ...string) {
 	c.send(out, body)
 }
 
-// deliver sends an invocation to who has asked for it.
+// deliver sends an invocation to the connection that has asked for it.
 func (c *conn) deliver(i *Invocation) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.send(i.appendFields(appendHead(c.out[:0], http.StatusOK)), i.Event)
 }
 
-// send completes an answer whose first lines are there, in the room of answers, and
-// sends it. The caller has locked mu.
+// send completes an answer whose first lines are already in the buffer for answers, and sends it. The caller has locked
+// mu.
 func (c *conn) send(out, body []byte) {
 	out = append(strconv.AppendInt(append(out, "Content-Length: "...), int64(len(body)), 10), "\r\n"...)
 	if c.last {
@@ -222,7 +219,7 @@ func (c *conn) send(out, body []byte) {
 	}
 }
 
-// arrived notes that the answer was sent which had been put off.
+// arrived records that the answer that had been put off was sent.
 func (c *conn) arrived() {
 	c.waits = false
 	if c.answered != nil {
@@ -230,7 +227,7 @@ func (c *conn) arrived() {
 		c.answered = nil
 	}
 	if c.last {
-		_ = c.net.Close() // its reader sees that
+		_ = c.net.Close() // its reader notices that
 	}
 }
 
@@ -242,20 +239,20 @@ func appendHead(out []byte, status int) []byte {
 	return append(out, "\r\nContent-Type: application/json\r\n"...)
 }
 
-// json answers by a value that encodes.
+// json answers with a value that can be encoded.
 func (c *conn) json(status int, value any, fields ...string) {
 	body, _ := json.Marshal(value) // texts and numbers always encode
 	c.write(status, body, fields...)
 }
 
-// refuse answers what is not accepted.
+// refuse answers a call that is not accepted.
 func (c *conn) refuse(status int, kind, message string) {
 	c.json(status, functionError{kind, message})
 }
 
-// accept answers what was taken.
+// accept answers a call that was accepted.
 func (c *conn) accept() {
-	c.write(http.StatusAccepted, accepted) // exactly this: runtimes take every other status for fatal
+	c.write(http.StatusAccepted, accepted) // exactly this: runtimes treat every other status as fatal
 }
 
 var accepted = []byte(`{"status":"OK"}`)

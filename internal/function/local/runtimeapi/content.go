@@ -10,25 +10,25 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/http1"
 )
 
-// content is what follows the head of a call. One goroutine reads it at a time.
+// content is the content that follows the head of a call. One goroutine reads it at a time.
 type content struct {
 	from    *conn
 	framing http1.Framing
-	left    int64 // bytes, where it has a length
+	left    int64 // bytes, if it has a length
 	chunks  http1.Chunks
-	asks    bool   // the sender waits for a word before it sends (RFC 9110 section 10.1.1)
-	trailer []byte // the section behind chunks, once it was read
-	err     error  // io.EOF once it was read
+	asks    bool   // the sender waits for a 100 response before it sends (RFC 9110 section 10.1.1)
+	trailer []byte // the section after the chunks, once it was read
+	err     error  // io.EOF once all was read
 }
 
-// Read is io.Reader's.
+// Read implements io.Reader.
 func (b *content) Read(p []byte) (int, error) {
 	piece, err := b.piece(int64(len(p)))
 	return copy(p, piece), err
 }
 
-// piece gives the next part of the content, at least one byte and at most most, or
-// why there is none. It is valid until the next call.
+// piece returns the next part of the content, at least one byte and at most most, or why there is none. It is valid
+// until the next call.
 func (b *content) piece(most int64) ([]byte, error) {
 	for b.err == nil {
 		if len(b.from.in) == 0 && !b.over() {
@@ -43,7 +43,7 @@ func (b *content) piece(most int64) ([]byte, error) {
 	return nil, b.err
 }
 
-// over tells whether nothing has to be received to know that this is the end.
+// over reports whether the content is known to have ended without receiving more.
 func (b *content) over() bool {
 	return b.framing == http1.NoContent || b.framing == http1.ByLength && b.left == 0
 }
@@ -58,7 +58,7 @@ func (b *content) more() error {
 	return noEOF(b.from.receive())
 }
 
-// noEOF makes the end of a connection amid content an error.
+// noEOF makes the end of a connection in the middle of content an error.
 func noEOF(err error) error {
 	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
@@ -66,7 +66,7 @@ func noEOF(err error) error {
 	return err
 }
 
-// cut takes a part of the content from what has come, and notes the end.
+// cut takes a part of the content from what was received, and records the end.
 func (b *content) cut(most int64) []byte {
 	in := b.from.in
 	switch b.framing {
@@ -97,7 +97,7 @@ func (b *content) cut(most int64) []byte {
 // maxTrailer leaves room for an error in base64.
 const maxTrailer = 2 * maxErrorBytes
 
-// readTrailer reads the lines behind the last chunk. It gives io.EOF.
+// readTrailer reads the lines after the last chunk. It returns io.EOF.
 func (b *content) readTrailer() error {
 	for {
 		in := b.from.in
@@ -125,7 +125,7 @@ func (b *content) readTrailer() error {
 	}
 }
 
-// inTrailer gives the value of a field of the trailer section, "" for none.
+// inTrailer returns the value of a field of the trailer section, "" for none.
 func (b *content) inTrailer(name string) string {
 	for field, value := range http1.Fields(b.trailer) {
 		if strings.EqualFold(string(field), name) {
@@ -135,8 +135,8 @@ func (b *content) inTrailer(name string) string {
 	return ""
 }
 
-// readAll reads the content, at most one byte more than limit. A known length spares
-// growing.
+// readAll reads the content, at most one byte more than limit. If the length is known, the buffer does not have to
+// grow.
 func (b *content) readAll(limit int64) ([]byte, error) {
 	size := min(int64(len(b.from.in)), limit)
 	if b.framing == http1.ByLength {
@@ -156,7 +156,7 @@ func (b *content) readAll(limit int64) ([]byte, error) {
 	return all, nil
 }
 
-// readBounded reads the content, of which there must not be more than limit.
+// readBounded reads the content, which must not be longer than limit.
 func (b *content) readBounded(limit int64) ([]byte, error) {
 	raw, err := b.readAll(limit)
 	if err == nil && int64(len(raw)) > limit {
@@ -165,10 +165,10 @@ func (b *content) readBounded(limit int64) ([]byte, error) {
 	return raw, err
 }
 
-// drain reads what nobody wanted, and tells whether that was the rest.
+// drain reads unwanted content, and reports whether that was all of the rest.
 func (b *content) drain() bool {
 	if b.asks && !b.over() {
-		return false // it may come or not
+		return false // it may or may not come
 	}
 	for left := int64(mostDrained); left > 0; {
 		piece, err := b.piece(left)

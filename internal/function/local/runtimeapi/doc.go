@@ -1,10 +1,9 @@
-// Package runtimeapi serves the AWS Lambda Runtime API (version 2018-06-01) to
-// one instance of a function: a loopback listener of its own, from which the
-// instance fetches its invocations one after the other and to which it posts
-// their answers.
+// Package runtimeapi serves the AWS Lambda Runtime API (version 2018-06-01) to one instance of a function. Each
+// instance has a loopback listener of its own. It fetches its invocations there one after the other, and posts their
+// answers there.
 //
-// An invocation is over when the instance asks for the next one, not when it
-// has answered; its first question means that it is initialised.
+// An invocation is over when the instance asks for the next one, not when it has answered. With its first request for
+// an invocation the instance says that it is initialised.
 //
-// Beside it stands the Extensions API, for agents that run within an instance.
+// The package also serves the Extensions API, for agents that run within an instance.
 package runtimeapi

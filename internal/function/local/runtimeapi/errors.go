@@ -10,13 +10,13 @@ import (
 	"github.com/weir-gateway/weir/internal/function"
 )
 
-// The fields of a trailer by which a function tells an error after the fact.
+// The trailer fields by which a function reports an error after its answer has begun.
 const (
 	errorTypeField = "Lambda-Runtime-Function-Error-Type"
 	errorBodyField = "Lambda-Runtime-Function-Error-Body"
 )
 
-// maxErrorBytes bounds what is read of a function's error.
+// maxErrorBytes bounds how much of a function's error is read.
 const maxErrorBytes = 64 << 10
 
 // functionError is what runtimes post; they agree on these two fields.
@@ -25,10 +25,10 @@ type functionError struct {
 	Message string `json:"errorMessage"`
 }
 
-// failed is the error of an invocation that ended in f.
+// failed returns the error of an invocation that ended in f.
 func failed(f *function.Failure) error { return fault.FunctionError.New("", fault.Cause(f)) }
 
-// readError reads the error that is posted. The field tells its type where the body does not.
+// readError reads the error in the call's body. If the body does not tell its type, the header field does.
 func (c *call) readError() *function.Failure {
 	raw, _ := c.readAll(maxErrorBytes - 1) // a part of it is better than nothing
 	return parseError(c.fields.errorType, raw)
@@ -44,7 +44,7 @@ func parseError(kind string, raw []byte) *function.Failure {
 	return f
 }
 
-// trailerError gives the error that follows a body which began well, or nil.
+// trailerError returns the error that follows a body that began well, or nil.
 func (b *content) trailerError() error {
 	kind := b.inTrailer(errorTypeField)
 	if kind == "" {
@@ -57,7 +57,7 @@ func (b *content) trailerError() error {
 	return failed(parseError(kind, raw))
 }
 
-// failureType is the type of the error that an answer is, "" for none.
+// failureType returns the type of the error that an answer is, "" for none.
 func failureType(err error) string {
 	if err == nil {
 		return ""

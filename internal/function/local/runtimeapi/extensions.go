@@ -16,17 +16,16 @@ import (
 	"github.com/weir-gateway/weir/internal/function/local/telemetryapi"
 )
 
-// The Extensions API (version 2020-01-01) is what agents use that run within an
-// instance. Whoever reaches the Runtime API may register: what AWS calls external
-// extensions are programs of their own, which somebody else starts and whose names the
-// server is told (Expect); all others are internal ones, part of the runtime's process.
+// The Extensions API (version 2020-01-01) is for agents that run within an instance. Any program that reaches the
+// Runtime API may register. Programs of their own are external extensions in AWS's terms: the caller starts them and
+// tells the server their names (Expect). All others are internal ones, part of the runtime's process.
 //
-// An instance is ready when each that has registered has asked for its first event, and
-// free when each that was told of the invocation has asked for the next one. Where it
-// takes several invocations at once it does not wait to be free, as AWS's managed
-// instances, whose extensions hear of no invocation at all.
+// An instance is ready when each registered extension has asked for its first event, and free when each extension that
+// was told of the invocation has asked for the next event. If it takes several invocations at once, it does not wait
+// for extensions to be free. AWS's managed instances do not wait either: their extensions are told of no invocations at
+// all.
 //
-// What they subscribe to is package telemetryapi's.
+// Package telemetryapi serves what extensions subscribe to.
 //
 // https://docs.aws.amazon.com/lambda/latest/dg/runtimes-extensions-api.html
 
@@ -36,19 +35,18 @@ const (
 	shutdownEvent = "SHUTDOWN"
 )
 
-// The bounds of what a function can make the gateway keep. AWS has ten extensions
-// at most; one that does not fetch its events loses the oldest.
+// The bounds of what a function can make the gateway keep. AWS allows ten extensions at most. An extension that does
+// not fetch its events loses the oldest.
 const (
 	mostExtensions   = 10
 	mostEvents       = 64
 	maxRegisterBytes = 64 << 10
 )
 
-// flushTime is how much of the time of their end subscribers get for what is left to
-// be told.
+// flushTime is the part of an extension's shutdown time in which subscribers get the remaining records.
 const flushTime = 100 * time.Millisecond
 
-// extensionEvent is what an extension fetches.
+// extensionEvent is an event that an extension fetches.
 type extensionEvent struct {
 	Type     string   `json:"eventType"`
 	Deadline int64    `json:"deadlineMs"`
@@ -63,34 +61,34 @@ type tracing struct {
 	Value string `json:"value"`
 }
 
-// extension is one that has registered. Its fields are guarded by the list's lock.
+// extension is a registered extension. Its fields are guarded by the list's lock.
 type extension struct {
 	name     string
 	external bool
-	events   []string // that it wants
+	events   []string // that it has registered for
 	pending  []extensionEvent
-	asking   []*conn       // by which it waits for the next event
+	asking   []*conn       // on which it waits for the next event
 	ready    bool          // it has asked for an event
-	busy     bool          // it has fetched an INVOKE, and not asked since
+	busy     bool          // it has fetched an INVOKE, and has not asked since
 	told     bool          // it has fetched its SHUTDOWN
-	left     chan struct{} // closed when it asks after that: it has done what it had to
+	left     chan struct{} // closed when it asks after that: it has finished its work
 }
 
-// isFree tells whether it has nothing to do with an invocation.
+// isFree reports whether it has nothing left to do with an invocation.
 func (e *extension) isFree() bool {
 	return !e.busy && !slices.ContainsFunc(e.pending, func(event extensionEvent) bool { return event.Type == invokeEvent })
 }
 
-// extensions are those of one instance. The zero value is ready.
+// extensions are the extensions of one instance. The zero value is ready.
 type extensions struct {
 	mu       sync.Mutex
 	byID     map[string]*extension
-	expected []string      // names of external ones
-	changed  chan struct{} // closed when one registers or asks for the first time; nil where nobody waits for it
-	freed    func()        // is called once all are free; nil where nobody waits for it
+	expected []string      // names of external extensions
+	changed  chan struct{} // closed when one registers or asks for the first time; nil if nothing waits for it
+	freed    func()        // called once all are free; nil if nothing waits for it
 }
 
-// change wakes who waits for one to register or to ask. The caller has locked mu.
+// change wakes those that wait for an extension to register or to ask. The caller has locked mu.
 func (e *extensions) change() {
 	if e.changed != nil {
 		close(e.changed)
@@ -98,8 +96,8 @@ func (e *extensions) change() {
 	}
 }
 
-// await returns when lacks gives nothing any more, or with an error that names what it
-// gives when ctx or the server ends. It is called with mu locked.
+// await returns when lacks returns "", or, when ctx or the server ends, with an error that names what is lacking. lacks
+// is called with mu locked.
 func (s *Server) await(ctx context.Context, lacks func() string) error {
 	e := &s.extensions
 	for {
@@ -123,15 +121,15 @@ func (s *Server) await(ctx context.Context, lacks func() string) error {
 	}
 }
 
-// Expect tells the names of external extensions, before any of them is started.
+// Expect sets the names of external extensions, before any of them is started.
 func (s *Server) Expect(names []string) {
 	s.extensions.mu.Lock()
 	defer s.extensions.mu.Unlock()
 	s.extensions.expected = names
 }
 
-// AwaitRegistered returns when all that are expected have registered, or with an error
-// that names one that has not when ctx ends.
+// AwaitRegistered returns when all expected extensions have registered, or, when ctx ends, with an error that names one
+// that has not.
 func (s *Server) AwaitRegistered(ctx context.Context) error {
 	return s.await(ctx, func() string {
 		for _, name := range s.extensions.expected {
@@ -143,8 +141,8 @@ func (s *Server) AwaitRegistered(ctx context.Context) error {
 	})
 }
 
-// AwaitExtensions returns when all that have registered have asked for an event, or with
-// an error that names one that has not when ctx ends.
+// AwaitExtensions returns when all registered extensions have asked for an event, or, when ctx ends, with an error that
+// names one that has not.
 func (s *Server) AwaitExtensions(ctx context.Context) error {
 	return s.await(ctx, func() string {
 		for _, one := range s.extensions.byID {
@@ -156,7 +154,7 @@ func (s *Server) AwaitExtensions(ctx context.Context) error {
 	})
 }
 
-// has tells whether one of that name has registered. The caller has locked mu.
+// has reports whether an extension of that name has registered. The caller has locked mu.
 func (e *extensions) has(name string) bool {
 	for _, one := range e.byID {
 		if one.name == name {
@@ -166,7 +164,7 @@ func (e *extensions) has(name string) bool {
 	return false
 }
 
-// add registers an extension and gives its identifier.
+// add registers an extension and returns its identifier.
 func (e *extensions) add(name string, events []string) (string, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -185,15 +183,15 @@ func (e *extensions) add(name string, events []string) (string, error) {
 	return id, nil
 }
 
-// any tells whether there are extensions at all.
+// any reports whether there are any extensions.
 func (e *extensions) any() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return len(e.byID) > 0
 }
 
-// whenFree calls free once all are free, and tells whether it will: where they are
-// already, it does not.
+// whenFree arranges for free to be called once all extensions are free, and reports whether it will be: if they are
+// already free, it is not called.
 func (e *extensions) whenFree(free func()) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -213,12 +211,12 @@ func (e *extensions) allFree() bool {
 	return true
 }
 
-// anybody is of all kinds; outside and inside are the external and the internal ones.
+// anybody selects all kinds; outside and inside select the external and the internal extensions.
 func anybody(*extension) bool     { return true }
 func outside(one *extension) bool { return one.external }
 func inside(one *extension) bool  { return !one.external }
 
-// tell gives an event to all of a kind that want it, and those.
+// tell gives an event to all extensions of a kind that want it, and returns those extensions.
 func (e *extensions) tell(event extensionEvent, whom func(*extension) bool) []*extension {
 	told, answers := e.note(event, whom)
 	for _, a := range answers {
@@ -227,14 +225,13 @@ func (e *extensions) tell(event extensionEvent, whom func(*extension) bool) []*e
 	return told
 }
 
-// eventAnswer is an event for a question that waits.
+// eventAnswer is an event for a call that waits.
 type eventAnswer struct {
 	to    *conn
 	event extensionEvent
 }
 
-// note adds an event to what is pending. It gives those that want it, and what is to be
-// answered now.
+// note adds an event to what is pending. It returns the extensions that want it, and the answers to send now.
 func (e *extensions) note(event extensionEvent, whom func(*extension) bool) (told []*extension, answers []eventAnswer) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -262,7 +259,7 @@ func (e *extensions) find(id string) (*extension, bool) {
 	return one, ok
 }
 
-// first tells whether one asks for an event for the first time.
+// first reports whether an extension asks for an event for the first time.
 func (e *extensions) first(one *extension) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -272,8 +269,8 @@ func (e *extensions) first(one *extension) bool {
 	return first
 }
 
-// free notes that one is done with what it has fetched, and gives what is to be called
-// because of it, nil for nothing.
+// free records that an extension has finished what it has fetched, and returns the function to call because of it, nil
+// for none.
 func (e *extensions) free(one *extension) (freed func()) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -284,7 +281,7 @@ func (e *extensions) free(one *extension) (freed func()) {
 	return freed
 }
 
-// ask gives the oldest event of one, or has c wait for the next.
+// ask returns an extension's oldest event, or makes c wait for the next one.
 func (e *extensions) ask(one *extension, c *conn) (extensionEvent, bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -299,7 +296,7 @@ func (e *extensions) ask(one *extension, c *conn) (extensionEvent, bool) {
 	return one.take(), true
 }
 
-// take gives the oldest event, which there is.
+// take returns the oldest event. There must be one.
 func (e *extension) take() extensionEvent {
 	event := e.pending[0]
 	e.pending = slices.Delete(e.pending, 0, 1)
@@ -308,7 +305,7 @@ func (e *extension) take() extensionEvent {
 	return event
 }
 
-// forget drops the questions of a connection that has ended.
+// forget drops the waiting calls of a connection that has ended.
 func (e *extensions) forget(c *conn) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -317,12 +314,11 @@ func (e *extensions) forget(c *conn) {
 	}
 }
 
-// Farewell tells the internal extensions that want to know it that the instance is about to
-// end, and returns when each of them asks for what comes after that, or ctx ends. What is
-// told to them they get before.
+// Farewell tells the internal extensions that have registered for it that the instance is about to end. It returns when
+// each of them asks for what comes after that, or ctx ends. They get pending telemetry before.
 func (s *Server) Farewell(ctx context.Context) { s.shutdown(ctx, Spindown, inside) }
 
-// Dismiss does so with the external ones, when the runtime has ended.
+// Dismiss does the same for the external extensions, when the runtime has ended.
 func (s *Server) Dismiss(ctx context.Context, why Reason) { s.shutdown(ctx, why, outside) }
 
 // Reason is why an instance ends.
@@ -354,7 +350,7 @@ func (s *Server) shutdown(ctx context.Context, why Reason, whom func(*extension)
 	}
 }
 
-// Left says that an external extension has ended: nobody waits for it any more.
+// Left says that an external extension has ended, so that nothing waits for it any more.
 func (s *Server) Left(name string) {
 	e := &s.extensions
 	e.mu.Lock()
@@ -366,7 +362,7 @@ func (s *Server) Left(name string) {
 	}
 }
 
-// leave notes that it has done what it had to; the list is locked.
+// leave records that it has finished its work. The list is locked.
 func (e *extension) leave() {
 	select {
 	case <-e.left:
@@ -375,7 +371,7 @@ func (e *extension) leave() {
 	}
 }
 
-// register takes an extension that names itself and the events that it wants.
+// register registers an extension, which sends its name and the events that it wants.
 func (s *Server) register(c *call) {
 	name := c.fields.extensionName
 	raw, err := c.readBounded(maxRegisterBytes)
@@ -398,7 +394,7 @@ func (s *Server) register(c *call) {
 	c.json(http.StatusOK, s.about, "Lambda-Extension-Identifier: "+id)
 }
 
-// parseRegistration reads which events an extension wants; there may be none.
+// parseRegistration reads which events an extension wants. There may be none.
 func parseRegistration(raw []byte) ([]string, error) {
 	var wanted struct {
 		Events []string `json:"events"`
@@ -417,7 +413,7 @@ func parseRegistration(raw []byte) ([]string, error) {
 	return wanted.Events, nil
 }
 
-// nextEvent gives the next event of an extension, once there is one.
+// nextEvent returns an extension's next event, once there is one.
 func (s *Server) nextEvent(c *call) {
 	one := s.known(c)
 	if one == nil {
@@ -434,7 +430,7 @@ func (s *Server) nextEvent(c *call) {
 	}
 }
 
-// known gives the extension that c comes from. It has answered c where it gives nil.
+// known returns the extension that sent c. If it returns nil, it has answered c.
 func (s *Server) known(c *call) *extension {
 	one, ok := s.extensions.find(c.fields.extensionID)
 	if !ok {
@@ -444,8 +440,8 @@ func (s *Server) known(c *call) *extension {
 	return one
 }
 
-// extensionFailed takes an extension's error, of which kind is the type where it says none.
-// The instance is of no use any more.
+// extensionFailed handles an extension's error; kind is its type if the extension sends none. The instance is no longer
+// usable.
 func extensionFailed(kind string) func(*Server, *call) {
 	return func(s *Server, c *call) {
 		if s.known(c) == nil {
@@ -459,11 +455,11 @@ func extensionFailed(kind string) func(*Server, *call) {
 	}
 }
 
-// Break says that an extension has failed, and with it the instance: what is under way
-// ends with that, and so does the start of one that is not ready. Only the first time counts.
+// Break says that an extension has failed, and the instance with it. Invocations in progress end with that failure, and
+// so does the start of an instance that is not ready. Only the first call counts.
 func (s *Server) Break(failure *function.Failure) { s.fail(failure)() }
 
-// fail notes the failure of an extension, and gives what ends the instance for it.
+// fail records the failure of an extension, and returns the function that ends the instance because of it.
 func (s *Server) fail(failure *function.Failure) (end func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -480,8 +476,7 @@ func (s *Server) fail(failure *function.Failure) (end func()) {
 	return s.end
 }
 
-// OnBreak says how the instance is ended when one of its extensions fails: by end, which
-// does not wait.
+// OnBreak sets how the instance is ended when one of its extensions fails: by end, which does not wait.
 func (s *Server) OnBreak(end func()) {
 	s.mu.Lock()
 	s.end = end
@@ -492,15 +487,15 @@ func (s *Server) OnBreak(end func()) {
 	}
 }
 
-// Broken is why an extension has failed, nil where none has.
+// Broken returns the failure of an extension, nil if none has failed.
 func (s *Server) Broken() *function.Failure {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.broken
 }
 
-// subscribe takes a wish to be told what happens to the instance, at any time: AWS
-// takes it until the first invocation, for which it waits until extensions are ready.
+// subscribe handles a request to be told what happens to the instance. It accepts one at any time. AWS accepts one
+// until the first invocation, for which it waits until extensions are ready.
 func subscribe(api telemetryapi.API) func(*Server, *call) {
 	return func(s *Server, c *call) {
 		one := s.known(c)

@@ -11,35 +11,34 @@ import (
 	"github.com/weir-gateway/weir/internal/function/local/telemetryapi"
 )
 
-// Invocation is one question to a function, used once. Make it with NewInvocation.
+// Invocation is one call of a function, used once. Make it with NewInvocation.
 type Invocation struct {
 	ID       string // unique; goes into URLs, so it is made of URL-safe characters
 	ARN      string // the function's name as AWS writes it
 	Trace    string // X-Ray's trace header
 	Client   string // the client context, a JSON object; "" for none
-	Event    []byte // what the function gets
+	Event    []byte // what the function receives
 	Deadline time.Time
-	// Answered is called when the whole answer has arrived, and Settled when the
-	// instance is ready for another invocation, each at most once and by the
-	// server's goroutines. Settled is not called after Abort or Close.
+	// Answered is called when the whole answer has arrived, and Settled when the instance is ready for another
+	// invocation. Each is called at most once, by the server's goroutines. Settled is not called after Abort or Close.
 	Answered, Settled func()
 
-	told *telemetryapi.Invocation // to whoever wants to know of it; nil for nobody
+	told *telemetryapi.Invocation // for subscribers; nil if there are none
 
 	mu        sync.Mutex
-	claimed   bool  // somebody has the duty to send the result
-	aborted   bool  // there will be no settling
-	cause     error // why it was cut short; nil where it was not
-	abandoned bool  // nobody waits for the result
+	claimed   bool  // a goroutine has the duty to send the result
+	aborted   bool  // Settled will not be called
+	cause     error // why it was cut short; nil if it was not
+	abandoned bool  // nothing waits for the result
 	result    chan Result
 }
 
-// NewInvocation makes an invocation; its functions are to be set before it is used.
+// NewInvocation makes an invocation. Its functions must be set before it is used.
 func NewInvocation(id, arn, trace string, event []byte, deadline time.Time) *Invocation {
 	return &Invocation{ID: id, ARN: arn, Trace: trace, Event: event, Deadline: deadline, result: make(chan Result, 1)}
 }
 
-// appendFields appends the lines that tell an instance about the event.
+// appendFields appends the header lines that describe the event to an instance.
 func (i *Invocation) appendFields(out []byte) []byte {
 	out = appendField(out, "Lambda-Runtime-Aws-Request-Id", i.ID)
 	out = append(strconv.AppendInt(append(out, "Lambda-Runtime-Deadline-Ms: "...), i.Deadline.UnixMilli(), 10), "\r\n"...)
@@ -51,8 +50,7 @@ func (i *Invocation) appendFields(out []byte) []byte {
 	return out
 }
 
-// appendField appends one line, whatever the value is: JSON may have line ends between
-// its parts.
+// appendField appends one line, whatever the value is: JSON may have line breaks between its parts.
 func appendField(out []byte, name, value string) []byte {
 	out = append(append(out, name...), ": "...)
 	begin := len(out)
@@ -65,8 +63,7 @@ func appendField(out []byte, name, value string) []byte {
 	return append(out, "\r\n"...)
 }
 
-// Result is a function's answer: a whole Payload or a Stream, or Err, a
-// *fault.Fault. Who takes it closes Stream.
+// Result is a function's answer: a whole Payload or a Stream, or Err, a *fault.Fault. The receiver closes Stream.
 type Result struct {
 	Payload     []byte
 	Stream      io.ReadCloser
@@ -74,10 +71,10 @@ type Result struct {
 	Err         error
 }
 
-// Result gives the answer, once.
+// Result returns the channel that yields the answer once.
 func (i *Invocation) Result() <-chan Result { return i.result }
 
-// Abandon says that nobody waits for the result any more. The function goes on.
+// Abandon says that the result is no longer awaited. The function goes on.
 func (i *Invocation) Abandon() {
 	i.mu.Lock()
 	i.abandoned = true
@@ -91,13 +88,12 @@ func (i *Invocation) Abandon() {
 
 func (r Result) discard() {
 	if r.Stream != nil {
-		_ = r.Stream.Close() // it only says that nobody reads on
+		_ = r.Stream.Close() // it only signals that the rest will not be read
 	}
 }
 
-// Abort cuts the invocation short with err, a *fault.Fault: a result that is
-// not there yet becomes err, and a stream that is being read ends with it. The
-// instance must be ended, for it still works on its answer.
+// Abort cuts the invocation short with err, a *fault.Fault: a missing result becomes err, and a stream that is being
+// read ends with it. The instance must be ended, because it still works on its answer.
 func (i *Invocation) Abort(err error) {
 	i.mu.Lock()
 	i.aborted = true
@@ -112,7 +108,7 @@ func (i *Invocation) Abort(err error) {
 	}
 }
 
-// claim takes the duty to send the result; only one can have it.
+// claim takes the duty to send the result. Only one goroutine can have it.
 func (i *Invocation) claim() bool {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -161,7 +157,7 @@ func (i *Invocation) settle() {
 	}
 }
 
-// cut is why the invocation ended without an answer.
+// cut returns why the invocation ended without an answer.
 func (i *Invocation) cut() telemetryapi.Cut {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -175,8 +171,7 @@ func (i *Invocation) cut() telemetryapi.Cut {
 	}
 }
 
-// broken gives why the answer ended early: the cause that is known, or that
-// the connection was lost.
+// broken returns why the answer ended early: the known cause, or that the connection was lost.
 func (i *Invocation) broken(err error) error {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -186,16 +181,16 @@ func (i *Invocation) broken(err error) error {
 	return fault.FunctionCrashed.New("", fault.Internal("the connection was lost during the answer"), fault.Cause(err))
 }
 
-// stream is an answer that is passed on while it arrives: the content of the
-// function's POST, read by the client's side while the connection's own goroutine waits.
+// stream is an answer that is passed on while it arrives: the content of the function's POST. The client's side reads
+// it while the connection's own goroutine waits.
 type stream struct {
 	invocation *Invocation
 	once       sync.Once
 	finished   chan struct{} // closed when the content was read or given up
 
-	mu     sync.Mutex // held while somebody reads
+	mu     sync.Mutex // held during a read
 	call   *call
-	err    error // what every later Read gives
+	err    error // what every later Read returns
 	passed int64 // bytes
 }
 
@@ -242,7 +237,7 @@ func (s *stream) Close() error {
 
 func (s *stream) finish() { s.once.Do(func() { close(s.finished) }) }
 
-// rest reads what nobody has read, and tells whether all of it came.
+// rest reads what was not read yet, and reports whether all of it came.
 func (s *stream) rest() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

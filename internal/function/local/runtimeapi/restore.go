@@ -6,14 +6,14 @@ import (
 	"time"
 )
 
-// What belongs to SnapStart. No snapshot is made of an instance here: one that asks to
-// be restored is told that it was, at once, so that what a function registers for before
-// and after is called where AWS_LAMBDA_INITIALIZATION_TYPE is snap-start.
+// SnapStart. No snapshot is made of an instance here. An instance that asks to be restored is told at once that it was.
+// So the hooks that a function registers for before and after are called if AWS_LAMBDA_INITIALIZATION_TYPE is
+// snap-start.
 //
 // https://docs.aws.amazon.com/lambda/latest/dg/snapstart-runtime-hooks.html
 
-// restore answers the question that an instance asks when it is initialised, and that
-// AWS answers once for each that is made of its snapshot.
+// restore answers the call that an instance makes when it is initialised. AWS answers it once for each instance that is
+// made from its snapshot.
 func (s *Server) restore(c *call) {
 	s.mu.Lock()
 	late := s.isReady || !s.restored.IsZero()
@@ -30,8 +30,8 @@ func (s *Server) restore(c *call) {
 	c.write(http.StatusOK, nil, "Content-Type: application/json")
 }
 
-// restoreFailure takes the reason why the instance is of no use after it was restored; it
-// ends by itself.
+// restoreFailure receives the reason why the instance cannot be used after it was restored. The instance ends by
+// itself.
 func (s *Server) restoreFailure(c *call) {
 	said := c.readError()
 	s.mu.Lock()

@@ -31,10 +31,9 @@ const streamType = "application/vnd.awslambda.http-integration-response"
 
 // Server is the Runtime API of one instance. It is safe for concurrent use.
 //
-// It speaks HTTP by itself, for two exchanges with it are a part of each invocation: an
-// event is written to the connection that asks for it by whoever has the event, and an
-// answer is read by the goroutine that waits for what the connection brings, so that
-// there is no other goroutine to be woken in between.
+// It implements HTTP itself, because two exchanges with it are a part of each invocation. An event is written to the
+// connection that asks for it by the goroutine that has the event. An answer is read by the goroutine that already
+// reads the connection. So no other goroutine has to be woken in between.
 type Server struct {
 	address  string
 	log      *slog.Logger
@@ -44,8 +43,8 @@ type Server struct {
 	full     chan struct{}  // closed when it has asked for as many invocations at once as it may
 	gone     chan struct{}  // closed by Abort
 	ended    chan struct{}  // closed by Close
-	over     sync.Once      // does what Close does
-	most     int            // how many it may have at once
+	over     sync.Once      // runs the work of Close
+	most     int            // how many invocations it may have at once
 	about    About
 	feed     *telemetryapi.Feed
 
@@ -53,40 +52,39 @@ type Server struct {
 
 	mu        sync.Mutex
 	conns     map[*conn]struct{}
-	given     []*Invocation // the instance works on them, or has answered and not come back yet; oldest first
-	asking    []*conn       // questions for an invocation that wait, oldest first
-	coming    int           // questions that will in a moment
-	waiting   []*waiter     // invocations that wait for a question, oldest first
-	places    int           // how many invocations it has shown to take at once
-	restored  time.Time     // when it was taken for restored from a snapshot; zero for never
-	finishing *Invocation   // the instance has asked for another one, and an extension works on it yet; nil for none
+	given     []*Invocation // the instance works on them, or has answered and not asked again yet; oldest first
+	asking    []*conn       // waiting requests for an invocation, oldest first
+	coming    int           // such requests that will wait in a moment
+	waiting   []*waiter     // invocations that wait for such a request, oldest first
+	places    int           // how many invocations it has shown that it takes at once
+	restored  time.Time     // when it was declared restored from a snapshot; zero for never
+	finishing *Invocation   // the instance has asked for another one, and an extension still works on it; nil for none
 	isReady   bool
-	isEnded   bool              // the instance is of no use any more
+	isEnded   bool              // the instance is no longer usable
 	cause     error             // why
-	initError *function.Failure // what it said about its failed start
-	broken    *function.Failure // what an extension has failed of
+	initError *function.Failure // what it reported about its failed start
+	broken    *function.Failure // why an extension has failed
 	end       func()            // ends the instance; nil until it has begun
 }
 
-// waiter is an invocation that waits for a question. asked gets the connection that
-// brings it, once the invocation counts as given.
+// waiter is an invocation that waits for the instance to ask for one. asked receives the connection that asks, once the
+// invocation counts as given.
 type waiter struct {
 	invocation *Invocation
 	asked      chan *conn
 }
 
-// About is what an instance is told of its function.
+// About is what an instance is told about its function.
 type About struct {
 	Name    string `json:"functionName"`
 	Version string `json:"functionVersion"`
 	Handler string `json:"handler"`
 }
 
-// Listen starts a Runtime API on a free port of the loopback interface. The
-// instance may have up to most invocations at once, if it asks for them. What happens
-// to it is told to feed, which the server closes with itself.
+// Listen starts a Runtime API on a free port of the loopback interface. The instance may have up to most invocations at
+// once, if it asks for them. feed is told what happens to it. The server closes feed when it is closed itself.
 func Listen(log *slog.Logger, about About, most int, feed *telemetryapi.Feed) (*Server, error) {
-	const none = -1 // a peer on this machine cannot vanish without a word
+	const none = -1 // a peer on this machine cannot vanish unnoticed
 	listener, err := (&net.ListenConfig{KeepAlive: none}).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, fmt.Errorf("runtime API: %w", err)
@@ -100,7 +98,7 @@ func Listen(log *slog.Logger, about About, most int, feed *telemetryapi.Feed) (*
 	return s, nil
 }
 
-// acceptAll serves each connection that comes, until Close.
+// acceptAll serves all incoming connections, until Close.
 func (s *Server) acceptAll() {
 	for pauses := backoff.New(time.Millisecond, time.Second); ; {
 		accepted, err := s.listener.Accept()
@@ -122,14 +120,14 @@ func (s *Server) adopt(accepted net.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.hasEnded() {
-		_ = accepted.Close() // nothing was said
+		_ = accepted.Close() // nothing was sent
 		return
 	}
 	s.conns[c] = struct{}{}
 	s.served.Go(c.serve)
 }
 
-// forget drops a connection that has ended, with its questions.
+// forget drops a connection that has ended, with its waiting calls.
 func (s *Server) forget(c *conn) {
 	s.extensions.forget(c)
 	s.mu.Lock()
@@ -138,34 +136,33 @@ func (s *Server) forget(c *conn) {
 	s.asking = slices.DeleteFunc(s.asking, func(other *conn) bool { return other == c })
 }
 
-// Address is what AWS_LAMBDA_RUNTIME_API must say: host and port.
+// Address is the value for AWS_LAMBDA_RUNTIME_API: host and port.
 func (s *Server) Address() string { return s.address }
 
 // Ready is closed when the instance has asked for its first invocation.
 func (s *Server) Ready() <-chan struct{} { return s.ready }
 
-// Full is closed when the instance has asked for as many invocations at once as
-// it may have, in the terms of AWS_LAMBDA_MAX_CONCURRENCY.
+// Full is closed when the instance has asked for as many invocations at once as it may have
+// (AWS_LAMBDA_MAX_CONCURRENCY).
 func (s *Server) Full() <-chan struct{} { return s.full }
 
-// Places is how many invocations the instance has shown to take at once: as many
-// as it has had and asked for at one moment.
+// Places is how many invocations the instance has shown that it takes at once: as many as it has had and asked for at
+// one moment.
 func (s *Server) Places() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.places
 }
 
-// InitError is what the instance said about its failed start, nil for nothing.
+// InitError is what the instance reported about its failed start, nil for nothing.
 func (s *Server) InitError() *function.Failure {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.initError
 }
 
-// Invoke hands an invocation to the instance when that asks for one. Its error
-// is ctx's, Abort's, or why the server was closed; the instance has not seen
-// the invocation then.
+// Invoke gives an invocation to the instance when the instance asks for one. Its error is ctx's, Abort's, or why the
+// server was closed; in these cases the instance has not seen the invocation.
 func (s *Server) Invoke(ctx context.Context, i *Invocation) error {
 	s.mu.Lock()
 	if s.isEnded {
@@ -186,7 +183,7 @@ func (s *Server) Invoke(ctx context.Context, i *Invocation) error {
 	return s.lineUp(ctx, w)
 }
 
-// lineUp waits for the question that w is given to.
+// lineUp waits for the call to which w is given.
 func (s *Server) lineUp(ctx context.Context, w *waiter) error {
 	var reason error
 	select {
@@ -200,14 +197,14 @@ func (s *Server) lineUp(ctx context.Context, w *waiter) error {
 	case <-s.gone:
 		reason = s.cause
 	}
-	if s.leave(w) || w.invocation.isAborted() { // the instance of an aborted one is ended
+	if s.leave(w) || w.invocation.isAborted() { // an aborted invocation's instance is ended
 		return reason
 	}
 	s.deliver(<-w.asked, w.invocation) // it was asked for at the same moment
 	return nil
 }
 
-// leave takes w out of those that wait, and tells whether it was there.
+// leave takes w out of those that wait, and reports whether it was there.
 func (s *Server) leave(w *waiter) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -218,8 +215,8 @@ func (s *Server) leave(w *waiter) bool {
 	return at >= 0
 }
 
-// Abort says that the runtime has ended; cause, a *fault.Fault, becomes the result of an
-// invocation that was not answered. Extensions are served until Close.
+// Abort says that the runtime has ended. cause, a *fault.Fault, becomes the result of each invocation that was not
+// answered. Extensions are served until Close.
 func (s *Server) Abort(cause error) {
 	s.mu.Lock()
 	if s.isEnded {
@@ -238,7 +235,7 @@ func (s *Server) Abort(cause error) {
 		i.Abort(cause)
 		i.told.End(i.cut())
 	}
-	s.feed.Initialised("Runtime.ExitError") // nothing new where it was ready
+	s.feed.Initialised("Runtime.ExitError") // has no effect if it was ready
 }
 
 // Close ends the server because the instance has ended, with the cause of Abort.
@@ -246,7 +243,7 @@ func (s *Server) Close(cause error) {
 	s.Abort(cause)
 	s.over.Do(func() {
 		close(s.ended)
-		_ = s.listener.Close() // of a process that is gone, as its connections
+		_ = s.listener.Close() // its process is gone, and so are its connections
 		s.mu.Lock()
 		conns := slices.Collect(maps.Keys(s.conns))
 		s.mu.Unlock()
@@ -267,10 +264,10 @@ func (s *Server) hasEnded() bool {
 	}
 }
 
-// answer answers a call, or has somebody else do it.
+// answer answers a call, or has another goroutine answer it.
 func (s *Server) answer(c *call) {
 	switch {
-	case !c.here: // a web page that was led here by its name
+	case !c.here: // a web page whose host name leads here
 		c.refuse(http.StatusForbidden, "InvalidHost", "this is the Runtime API of a local function")
 	case c.endpoint == nil:
 		c.refuse(http.StatusNotFound, "InvalidPath", "the Runtime API has no such path")
@@ -281,8 +278,7 @@ func (s *Server) answer(c *call) {
 	}
 }
 
-// next ends an invocation of the instance that was answered, the oldest one, and
-// has the connection wait for another one.
+// next ends the oldest answered invocation of the instance, and has the connection wait for another one.
 func (s *Server) next(c *call) {
 	last, ok := s.ask()
 	if !ok {
@@ -297,9 +293,9 @@ func (s *Server) next(c *call) {
 	}
 }
 
-// finish ends an invocation that the runtime is done with, as soon as the extensions are, too.
+// finish ends an invocation that the runtime is done with, as soon as the extensions are done too.
 func (s *Server) finish(i *Invocation) {
-	if i.told != nil { // before an extension is done that waits to be told so
+	if i.told != nil { // an extension may wait for this before it is done
 		s.feed.Drain()
 		i.told.Done(i.cut())
 	}
@@ -314,7 +310,7 @@ func (s *Server) finish(i *Invocation) {
 	s.settle(i)
 }
 
-// settle gives the instance free.
+// settle frees the instance.
 func (s *Server) settle(i *Invocation) {
 	s.mu.Lock()
 	if s.finishing == i {
@@ -325,8 +321,8 @@ func (s *Server) settle(i *Invocation) {
 	i.settle()
 }
 
-// ask notes that the instance asks for an invocation. last is the one that ends
-// by it; ok is false where the instance has as many as it may.
+// ask records that the instance asks for an invocation. last is the invocation that ends by this; ok is false if the
+// instance already has as many as it may.
 func (s *Server) ask() (last *Invocation, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -354,8 +350,8 @@ func (s *Server) ask() (last *Invocation, ok bool) {
 	return last, true
 }
 
-// line gives the invocation that waits for a question for the longest, if one does;
-// else it has the question of c wait in line.
+// line returns the invocation that has waited longest for the instance to ask, if there is one. Otherwise it puts c in
+// line.
 func (s *Server) line(c *conn) *waiter {
 	c.putOff()
 	s.mu.Lock()
@@ -371,7 +367,7 @@ func (s *Server) line(c *conn) *waiter {
 	return w
 }
 
-// give notes that the instance gets i. The caller has locked mu.
+// give records that the instance gets i. The caller has locked mu.
 func (s *Server) give(i *Invocation) {
 	i.told = s.feed.Begin(i.ID, i.Trace)
 	s.given = append(s.given, i)
@@ -388,15 +384,15 @@ func (s *Server) deliver(c *conn, i *Invocation) {
 		c.deliver(i)
 		return
 	}
-	s.mu.Lock() // the instance may be slow to read it, and the client may leave meanwhile
+	s.mu.Lock() // the instance may read it slowly, and the client may leave meanwhile
 	defer s.mu.Unlock()
 	if !s.isEnded {
 		s.served.Go(func() { c.deliver(i) })
 	}
 }
 
-// claim finds the invocation that c is about and takes the duty to answer it.
-// It has answered c itself where it gives nil.
+// claim finds the invocation that c is about and takes the duty to answer it. If it returns nil, it has answered c
+// itself.
 func (s *Server) claim(c *call) *Invocation {
 	i := s.byID(c.id)
 	switch {
@@ -410,7 +406,7 @@ func (s *Server) claim(c *call) *Invocation {
 	return i
 }
 
-// byID gives the invocation that the instance has by this id, or nil.
+// byID returns the instance's invocation with this id, or nil.
 func (s *Server) byID(id string) *Invocation {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -422,7 +418,7 @@ func (s *Server) byID(id string) *Invocation {
 	return nil
 }
 
-// response takes an answer, whole or as a stream.
+// response handles an answer, whole or as a stream.
 func (s *Server) response(c *call) {
 	i := s.claim(c)
 	switch {
@@ -470,7 +466,7 @@ func (s *Server) passOn(c *call, i *Invocation) {
 	}
 }
 
-// failure takes the function's error instead of an answer.
+// failure handles the function's error, sent instead of an answer.
 func (s *Server) failure(c *call) {
 	if i := s.claim(c); i != nil {
 		said := c.readError()
@@ -480,7 +476,7 @@ func (s *Server) failure(c *call) {
 	}
 }
 
-// initFailure takes the reason why the instance cannot start; it ends by itself.
+// initFailure handles the reason why the instance cannot start. The instance ends by itself.
 func (s *Server) initFailure(c *call) {
 	said := c.readError()
 	s.mu.Lock()

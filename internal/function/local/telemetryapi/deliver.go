@@ -12,7 +12,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/exchange"
 )
 
-// sender delivers batches; one goroutine uses it.
+// sender delivers batches. One goroutine uses it.
 type sender interface {
 	send(ctx context.Context, batch [][]byte) error
 	close()
@@ -22,7 +22,7 @@ func newSender(to destination) sender {
 	if to.url == "" {
 		return &lineSender{address: to.address}
 	}
-	transport := &http.Transport{ // no proxy, and wherever the name in the URL leads, this machine is called
+	transport := &http.Transport{ // no proxy, and whatever name the URL has, it connects to this machine
 		DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
 			return new(net.Dialer).DialContext(ctx, network, to.address)
 		},
@@ -31,7 +31,7 @@ func newSender(to destination) sender {
 	return &httpSender{to: to, transport: transport}
 }
 
-// httpSender posts a batch as a JSON list. A status other than of success is an error.
+// httpSender posts a batch as a JSON list. A status that is not a success is an error.
 type httpSender struct {
 	to        destination
 	transport *http.Transport
@@ -62,8 +62,7 @@ func (s *httpSender) send(ctx context.Context, batch [][]byte) error {
 
 func (s *httpSender) close() { s.transport.CloseIdleConnections() }
 
-// lineSender writes a line for each record to one connection. Nobody says whether they
-// were read.
+// lineSender writes a line for each record to one connection. It cannot tell whether they were read.
 type lineSender struct {
 	address string
 	conn    net.Conn
@@ -76,18 +75,18 @@ func (s *lineSender) send(ctx context.Context, batch [][]byte) (err error) {
 		}
 	}
 	deadline, _ := ctx.Deadline()
-	_ = s.conn.SetWriteDeadline(deadline) // a connection without deadlines would not be TCP
+	_ = s.conn.SetWriteDeadline(deadline) // a TCP connection supports deadlines
 	stop := context.AfterFunc(ctx, func() { _ = s.conn.SetWriteDeadline(time.Unix(1, 0)) })
 	defer stop()
 	if _, err = s.conn.Write(append(bytes.Join(batch, []byte{'\n'}), '\n')); err != nil {
-		s.close() // half a line may have been written: what follows it has a connection of its own
+		s.close() // half a line may have been written: what follows needs a new connection
 	}
 	return err //nolint:wrapcheck // it names what failed
 }
 
 func (s *lineSender) close() {
 	if s.conn != nil {
-		_ = s.conn.Close() // it is not written to again
+		_ = s.conn.Close() // nothing more is written to it
 		s.conn = nil
 	}
 }

@@ -13,33 +13,32 @@ import (
 	"time"
 )
 
-// About is what records say of the function.
+// About is what records say about the function.
 type About struct {
 	Name, Version string
 	Memory        int64 // bytes that an instance may use
-	// Init is how the instance is initialised, in AWS's words: "on-demand", "snap-start".
+	// Init is how the instance is initialised, in AWS's terms: "on-demand", "snap-start".
 	Init string
-	// JSON says that the function's lines are JSON, so that they are told as such in
-	// the schemas that know it.
+	// JSON says that the function's lines are JSON, so that the schemas that support it contain them as such.
 	JSON bool
 }
 
-// Feed is what happens to one instance, for whoever subscribes to it. It is safe for
-// concurrent use, and whoever makes one closes it.
+// Feed reports what happens to one instance to all subscribers. It is safe for concurrent use. Its creator must close
+// it.
 type Feed struct {
 	about    About
 	log      *slog.Logger
 	farewell time.Duration // of each subscriber
 	begun    time.Time
 	source   atomic.Pointer[source]
-	wanted   atomic.Bool // somebody wants to know, now or later
+	wanted   atomic.Bool // there are subscribers, or may be later
 
 	mu          sync.Mutex
-	early       []event // until the first invocation, for whoever subscribes late
+	early       []event // until the first invocation, for late subscribers
 	earlyBytes  int
-	opening     bool // that one has not come yet
+	opening     bool // that invocation has not come yet
 	initialised time.Time
-	first       bool // no invocation was reported yet
+	first       bool // no invocation has been reported yet
 	subscribers map[string]*subscriber
 	closed      bool
 }
@@ -50,8 +49,7 @@ const (
 	mostEarlyBytes = 64 << 10
 )
 
-// New begins the feed of an instance that is about to be started. log is told where
-// somebody loses something.
+// New begins the feed of an instance that is about to be started. Losses of subscribers are reported to log.
 func New(about About, log *slog.Logger) *Feed {
 	f := &Feed{about: about, log: log, farewell: lastBatch, begun: time.Now(), opening: true, first: true, subscribers: map[string]*subscriber{}}
 	f.wanted.Store(true)
@@ -69,25 +67,25 @@ func New(about About, log *slog.Logger) *Feed {
 	return f
 }
 
-// source is the instance that the feed is of.
+// source is the instance that the feed is about.
 type source struct {
 	memory func() int64
 	drain  func()
 }
 
-// Observe says how the most memory that the instance has used is found, in bytes, and
-// what returns once what it has put out by now was given to Line.
+// Observe sets how to find the most memory that the instance has used, in bytes, and a function that returns once all
+// its output so far was given to Line.
 func (f *Feed) Observe(memory func() int64, drain func()) { f.source.Store(&source{memory, drain}) }
 
-// Drain waits for the lines that the instance has put out by now.
+// Drain waits for the lines that the instance has written so far.
 func (f *Feed) Drain() {
 	if from := f.source.Load(); from != nil && f.wanted.Load() {
 		from.drain()
 	}
 }
 
-// Subscribe lets an extension be told what it asks for, from the beginning on, in place
-// of what it has asked for before. The error tells it what is wrong.
+// Subscribe subscribes an extension to what raw asks for, from the beginning on. It replaces an earlier subscription of
+// the extension. The error tells the extension what is wrong.
 func (f *Feed) Subscribe(extension string, api API, raw []byte) error {
 	w, err := parse(api, raw)
 	if err != nil {
@@ -132,7 +130,7 @@ func (f *Feed) platform(kind string, record func(schema) any) {
 	f.tell(&event{time.Now(), platformStream, kind, record})
 }
 
-// tell gives an event to all, and keeps it for those who come later; f is locked.
+// tell gives an event to all subscribers, and keeps it for later ones. f is locked.
 func (f *Feed) tell(e *event) {
 	if f.closed {
 		return
@@ -148,10 +146,10 @@ func (f *Feed) tell(e *event) {
 	}
 }
 
-// Line tells a line that the function has put out; text may be overwritten afterwards.
+// Line reports a line that the function has written. text may be overwritten afterwards.
 func (f *Feed) Line(text []byte) { f.line(functionStream, text) }
 
-// ExtensionLine tells one that an extension has put out.
+// ExtensionLine reports a line that an extension has written.
 func (f *Feed) ExtensionLine(text []byte) { f.line(extensionStream, text) }
 
 func (f *Feed) line(stream string, text []byte) {
@@ -173,7 +171,7 @@ func (f *Feed) line(stream string, text []byte) {
 	f.tell(&event{time.Now(), stream, stream, record})
 }
 
-// Extension tells that an extension is ready for the events that it has registered for.
+// Extension reports that an extension is ready for the events that it has registered for.
 func (f *Feed) Extension(name string, events []string) {
 	if f.wanted.Load() {
 		if events == nil {
@@ -183,8 +181,8 @@ func (f *Feed) Extension(name string, events []string) {
 	}
 }
 
-// Restored tells that the instance has been taken for restored from a snapshot that was
-// not made: failure is "" where that went well, and else the type of its error.
+// Restored reports that the instance has been declared restored from a snapshot that was never made. failure is "" if
+// that went well, and else the type of its error.
 func (f *Feed) Restored(failure string, took time.Duration) {
 	done := initDone{Status: status(failure), ErrorType: failure}
 	f.platform("platform.restoreRuntimeDone", inTelemetry(done))
@@ -192,13 +190,13 @@ func (f *Feed) Restored(failure string, took time.Duration) {
 	f.platform("platform.restoreReport", inTelemetry(done))
 }
 
-// Restoring tells that the instance is about to be taken for restored.
+// Restoring reports that the instance is about to be declared restored.
 func (f *Feed) Restoring() {
 	f.platform("platform.restoreStart", inTelemetry(initStart{Type: f.about.Init, Phase: "restore", Function: f.about.Name, Version: f.about.Version}))
 }
 
-// Initialised tells that the instance is ready, or of what type the error was that
-// keeps it from being so. Only the first time counts.
+// Initialised reports that the instance is ready, or the type of the error that prevents it. Only the first call
+// counts.
 func (f *Feed) Initialised(failure string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -219,8 +217,8 @@ func status(failure string) string {
 	return "success"
 }
 
-// Begin tells that an invocation was given to the instance. It is nil where nobody wants
-// to know, and everything can be said to a nil Invocation.
+// Begin reports that an invocation was given to the instance. It returns nil if there are no subscribers. A nil
+// Invocation accepts all calls.
 func (f *Feed) Begin(id, trace string) *Invocation {
 	if !f.wanted.Load() {
 		return nil
@@ -246,7 +244,7 @@ func (f *Feed) Begin(id, trace string) *Invocation {
 	return i
 }
 
-// Flush returns when everybody has got what there is by now, or ctx ends.
+// Flush returns when all subscribers have received the events so far, or ctx ends.
 func (f *Feed) Flush(ctx context.Context) {
 	f.mu.Lock()
 	all := make([]*subscriber, 0, len(f.subscribers))
@@ -261,7 +259,7 @@ func (f *Feed) Flush(ctx context.Context) {
 	flushing.Wait()
 }
 
-// Close delivers what is left where that is possible at once, and ends all goroutines.
+// Close delivers what is left if that is possible at once, and ends all goroutines.
 func (f *Feed) Close() {
 	f.mu.Lock()
 	f.closed = true
@@ -276,7 +274,7 @@ func (f *Feed) Close() {
 	closing.Wait()
 }
 
-// Invocation is one of which somebody wants to know. Nil takes everything.
+// Invocation is an invocation that has subscribers. A nil Invocation ignores all calls.
 type Invocation struct {
 	feed    *Feed
 	id      string
@@ -284,13 +282,13 @@ type Invocation struct {
 	begun   time.Time
 
 	mu                sync.Mutex
-	answering, answer time.Time // its first and its last byte
+	answering, answer time.Time // when the first and the last byte of its answer came
 	produced          int64
 	failure           string
-	done, ended       bool // it was told that the runtime is, that all is
+	done, ended       bool // the end of the runtime's work, and of all work, was reported
 }
 
-// Responding notes that the answer begins.
+// Responding records that the answer begins.
 func (i *Invocation) Responding() {
 	if i == nil {
 		return
@@ -300,8 +298,8 @@ func (i *Invocation) Responding() {
 	i.answering = time.Now()
 }
 
-// Responded notes that the answer of so many bytes is there, and of what type the error
-// is that it is, "" for none.
+// Responded records that the answer is complete and its size in bytes. failure is the type of the error that it is, ""
+// for none.
 func (i *Invocation) Responded(bytes int64, failure string) {
 	if i == nil {
 		return
@@ -319,12 +317,12 @@ type Cut int
 
 // The reasons.
 const (
-	None    Cut = iota // it did not: the instance is done with it
+	None    Cut = iota // it did not: the instance has finished it
 	Timeout            // it took too long
 	Failure            // the instance has ended
 )
 
-// Done tells that the runtime is done with the invocation; extensions may not be.
+// Done reports that the runtime has finished the invocation. Extensions may not have.
 func (i *Invocation) Done(cut Cut) {
 	if i == nil {
 		return
@@ -348,7 +346,7 @@ func (i *Invocation) Done(cut Cut) {
 	})
 }
 
-// End tells that the invocation is over, after Done; what is said afterwards is not heard.
+// End reports that the invocation is over, after Done. Later calls are ignored.
 func (i *Invocation) End(cut Cut) {
 	if i == nil {
 		return
@@ -364,7 +362,7 @@ func (i *Invocation) End(cut Cut) {
 	i.feed.over(&done, time.Since(i.begun))
 }
 
-// outcome is what became of the invocation by now; i is locked.
+// outcome returns the current outcome of the invocation. i is locked.
 func (i *Invocation) outcome(cut Cut) runtimeDone {
 	now := time.Now()
 	done := runtimeDone{ID: i.id, Tracing: i.tracing, Metrics: &times{Duration: inMilliseconds(now.Sub(i.begun))}}
@@ -385,7 +383,7 @@ func (i *Invocation) outcome(cut Cut) runtimeDone {
 	return done
 }
 
-// over tells what there is to tell of an invocation that has ended, but that the runtime is done.
+// over reports everything about an invocation that has ended, except that the runtime has finished it.
 func (f *Feed) over(done *runtimeDone, took time.Duration) {
 	const mebibyte = 1 << 20
 	used := usage{Duration: done.Metrics.Duration, Billed: int64(math.Ceil(float64(took) / float64(time.Millisecond))), Memory: f.about.Memory / mebibyte}
@@ -413,7 +411,7 @@ func (f *Feed) over(done *runtimeDone, took time.Duration) {
 	})
 }
 
-// fault is what the Logs API says of an invocation that was cut short.
+// fault returns what the Logs API says about an invocation that was cut short.
 func fault(done *runtimeDone) string {
 	if done.Status == "timeout" {
 		return fmt.Sprintf("RequestId: %s Task timed out after %.2f seconds", done.ID, float64(done.Metrics.Duration)/1000)

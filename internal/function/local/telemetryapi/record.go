@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// schema is how records are written, from the oldest on.
+// schema is a version of the records' format, in order from the oldest.
 type schema int
 
 const (
@@ -18,7 +18,7 @@ const (
 	telemetry202501
 )
 
-// api is the API that has a schema.
+// api returns the API that has the schema.
 func (s schema) api() API {
 	if s <= logs2021 {
 		return Logs
@@ -26,15 +26,14 @@ func (s schema) api() API {
 	return Telemetry
 }
 
-// The streams to which one may subscribe.
+// The streams to which an extension may subscribe.
 const (
 	platformStream  = "platform"
 	functionStream  = "function"
 	extensionStream = "extension"
 )
 
-// event is something that has happened. record gives how a schema tells it, and nil
-// where that one knows no such event.
+// event is something that has happened. record returns how a schema reports it, nil if the schema has no such event.
 type event struct {
 	at     time.Time
 	stream string
@@ -42,7 +41,7 @@ type event struct {
 	record func(schema) any
 }
 
-// encode gives the event as a line of JSON without an end, nil where there is nothing to tell.
+// encode returns the event as a line of JSON without a line end, nil if there is nothing to report.
 func (e *event) encode(s schema) []byte {
 	record := e.record(s)
 	if record == nil {
@@ -56,18 +55,18 @@ func (e *event) encode(s schema) []byte {
 		Type   string `json:"type"`
 		Record any    `json:"record"`
 	}{e.at.UTC().Format("2006-01-02T15:04:05.000Z"), e.kind, record}) != nil {
-		return nil // a line that began like JSON and is none was found before
+		return nil // the line only looked like JSON
 	}
 	return bytes.TrimSuffix(out.Bytes(), []byte{'\n'})
 }
 
-// always tells the same in every schema.
+// always makes the same record for every schema.
 func always(record any) func(schema) any { return func(schema) any { return record } }
 
-// inTelemetry tells record to those who use the Telemetry API.
+// inTelemetry makes a record for subscribers of the Telemetry API only.
 func inTelemetry(record any) func(schema) any { return only(Telemetry, record) }
 
-// inLogs tells record to those who use the Logs API.
+// inLogs makes a record for subscribers of the Logs API only.
 func inLogs(record any) func(schema) any { return only(Logs, record) }
 
 func only(api API, record any) func(schema) any {
@@ -79,7 +78,7 @@ func only(api API, record any) func(schema) any {
 	}
 }
 
-// Those who read a record find only what its schema names: what is empty is left out.
+// The records. They have only what a schema names: empty values are left out.
 type (
 	initStart struct {
 		Type      string `json:"initializationType"`
@@ -156,7 +155,7 @@ type (
 	}
 )
 
-// milliseconds are written with three digits of a fraction at most.
+// milliseconds are written with at most three digits after the decimal point.
 type milliseconds float64
 
 func inMilliseconds(d time.Duration) milliseconds {

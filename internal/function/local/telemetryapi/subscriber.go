@@ -10,16 +10,16 @@ import (
 	"github.com/weir-gateway/weir/internal/base/backoff"
 )
 
-// subscriber buffers what one extension is told, and owns the goroutine that delivers
-// it. It holds at most two batches of what the extension has asked for, one that is
-// being delivered and as much again; what comes on top is dropped, counted and told.
+// subscriber buffers the events for one extension, and owns the goroutine that delivers them. While a batch is being
+// delivered, it holds at most two further batches of the size that the extension has asked for. Anything beyond that is
+// dropped, counted and reported.
 type subscriber struct {
 	*wish
 
 	name     string
 	log      *slog.Logger
 	send     sender
-	farewell time.Duration // how long it has for its last batch
+	farewell time.Duration // time for its last batch
 
 	mu      sync.Mutex
 	pending [][]byte
@@ -27,15 +27,15 @@ type subscriber struct {
 	missing dropped
 	warned  bool
 
-	begun   chan struct{}      // something is pending since nothing was
-	full    chan struct{}      // a batch is
+	begun   chan struct{}      // something is pending again
+	full    chan struct{}      // a full batch is pending
 	flushes chan chan struct{} // each is closed when all that was pending is delivered or dropped
 	stop    chan struct{}
-	cut     context.CancelFunc // ends a delivery under way
+	cut     context.CancelFunc // ends a delivery in progress
 	done    chan struct{}
 }
 
-// How a delivery that fails is tried again: what AWS says is "with back-off".
+// How a failed delivery is retried: AWS only says "with back-off".
 const (
 	attemptTime  = 5 * time.Second
 	firstBackoff = 50 * time.Millisecond
@@ -45,8 +45,8 @@ const (
 	lastBatch = 250 * time.Millisecond
 )
 
-// slack is how many batches may be pending while one is being delivered: AWS tells
-// subscribers to expect twice what they have asked for.
+// slack is how many batches may be pending while one is being delivered: AWS tells subscribers to expect twice what
+// they have asked for.
 const slack = 2
 
 func newSubscriber(name string, w *wish, farewell time.Duration, log *slog.Logger) *subscriber {
@@ -60,7 +60,7 @@ func newSubscriber(name string, w *wish, farewell time.Duration, log *slog.Logge
 	return s
 }
 
-// add takes an event that the subscriber wants; it does not wait.
+// add takes an event if the subscriber wants it. It does not wait.
 func (s *subscriber) add(e *event) {
 	if !slices.Contains(s.types, e.stream) {
 		return
@@ -92,7 +92,7 @@ func nudge(c chan struct{}) {
 	}
 }
 
-// drop counts records that are lost; s is locked.
+// drop counts lost records. s is locked.
 func (s *subscriber) drop(reason string, records, bytes int) {
 	s.missing.Reason = reason
 	s.missing.Records += records
@@ -103,8 +103,8 @@ func (s *subscriber) drop(reason string, records, bytes int) {
 	}
 }
 
-// take gives what is pending, and what is missing after it: that is told as the last
-// record of the batch to whoever has subscribed to such.
+// take returns what is pending, and what is missing after it. The missing records are reported in the last record of
+// the batch, if the extension has subscribed to such records.
 func (s *subscriber) take() (batch [][]byte, missing dropped) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -116,7 +116,7 @@ func (s *subscriber) take() (batch [][]byte, missing dropped) {
 	return batch, missing
 }
 
-// serve delivers what is pending until stop and then once more.
+// serve delivers what is pending until stop, and then once more.
 func (s *subscriber) serve(ctx context.Context) {
 	defer close(s.done)
 	defer s.send.close()
@@ -142,7 +142,7 @@ func (s *subscriber) serve(ctx context.Context) {
 	}
 }
 
-// fill waits until a batch is due. It gives whom to tell of its delivery, nil for nobody.
+// fill waits until a batch is due. It returns the channel to close after its delivery, nil for none.
 func (s *subscriber) fill() (flushed chan struct{}) {
 	timer := time.NewTimer(s.wait)
 	defer timer.Stop()
@@ -164,8 +164,7 @@ func (s *subscriber) stopping() bool {
 	}
 }
 
-// deliver sends a batch, again and again where it fails, but once only where it is the
-// last. Its error is that of the last attempt.
+// deliver sends a batch, with retries. The last batch is tried only once. The error is that of the last attempt.
 func (s *subscriber) deliver(ctx context.Context, batch [][]byte, last bool) error {
 	if len(batch) == 0 {
 		return nil
@@ -198,7 +197,7 @@ func (s *subscriber) lost(batch [][]byte, missing dropped, err error) {
 	s.drop("the subscriber could not be reached: "+err.Error(), missing.Records+len(batch), missing.Bytes+sizeOf(batch))
 }
 
-// flush returns when all that is pending by now was delivered or dropped, or ctx ends.
+// flush returns when everything pending was delivered or dropped, or ctx ends.
 func (s *subscriber) flush(ctx context.Context) {
 	flushed := make(chan struct{})
 	select {

@@ -16,7 +16,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/loopback"
 )
 
-// API is one of the two by which one subscribes.
+// API is one of the two APIs for subscriptions.
 type API int
 
 // The APIs.
@@ -25,26 +25,26 @@ const (
 	Logs
 )
 
-// schemas are the versions of records by API. "" is the default where there is one.
+// schemas are the versions of records by API. "" is the default, if there is one.
 var schemas = map[API]map[string]schema{
 	Telemetry: {"2022-07-01": telemetry202207, "2022-12-13": telemetry202212, "2025-01-29": telemetry202501},
 	Logs:      {"": logs2020, "2020-08-15": logs2020, "2021-03-18": logs2021},
 }
 
-// wish is what a subscriber has asked for, once it was found to be in order.
+// wish is a subscriber's request after it was checked.
 type wish struct {
 	schema schema
 	types  []string
-	items  int // after which a batch is full
+	items  int // the size of a full batch
 	bytes  int
-	wait   time.Duration // after which it is sent anyway
+	wait   time.Duration // after which a batch is sent even if it is not full
 	to     destination
 }
 
 // destination is where batches go: a loopback address.
 type destination struct {
 	address string // host and port to connect to
-	url     string // of HTTP; "" for TCP
+	url     string // for HTTP; "" for TCP
 	method  string
 }
 
@@ -130,7 +130,7 @@ func parseDestination(protocol, uri, method string, port int) (destination, erro
 	}
 	host := u.Hostname()
 	if sandbox := []string{"sandbox", "sandbox.localdomain", "localhost"}; slices.Contains(sandbox, strings.ToLower(host)) {
-		host = "127.0.0.1" // what AWS calls the machine of an instance is this one
+		host = "127.0.0.1" // AWS's name for the instance's machine means this machine
 	}
 	if !loopback.Name(host) {
 		return destination{}, fmt.Errorf("destination.URI: %q is not on this machine; name sandbox.localdomain or a loopback address", uri)

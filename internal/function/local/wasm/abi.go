@@ -16,23 +16,22 @@ import (
 	"github.com/weir-gateway/weir/internal/function/form/reply"
 )
 
-// The kinds of heads and bodies of the ABI (http-wasm.io, HTTP Handler ABI).
+// The kinds of header fields and bodies in the ABI (http-wasm.io, HTTP Handler ABI).
 const (
 	kindRequest  = 0
 	kindResponse = 1
 )
 
-// features are those that a function has in any case: all bodies are buffered.
-// Trailers it has none.
+// features are those that a function always has: all bodies are buffered. It has no trailers.
 const features = 1<<0 | 1<<1
 
 // mostAnswer bounds a response's body, which is held until the guest is done.
 const mostAnswer = 6 << 20
 
-// function is one of the host's. Panics of it are traps of the guest.
+// function is one of the host's functions. If it panics, the guest traps.
 type function func(h *handler, stack []uint64)
 
-// provideHTTP gives guests what they import to look at a request and to answer it.
+// provideHTTP gives guests the functions that they import to read a request and to answer it.
 func provideHTTP(ctx context.Context, runtime wazero.Runtime) error {
 	builder := runtime.NewHostModuleBuilder(moduleHTTP)
 	const i32, i64 = api.ValueTypeI32, api.ValueTypeI64
@@ -46,7 +45,7 @@ func provideHTTP(ctx context.Context, runtime wazero.Runtime) error {
 			if !ok {
 				panic(fmt.Errorf("%s.%s is for handlers only", moduleHTTP, name))
 			}
-			h.memory = guest.Memory() // also while the guest starts
+			h.memory = guest.Memory() // also used while the guest starts
 			if c := h.call; c != nil {
 				c.mu.Lock()
 				defer c.mu.Unlock()
@@ -83,7 +82,7 @@ func provideHTTP(ctx context.Context, runtime wazero.Runtime) error {
 	return nil
 }
 
-// open gives the call under way.
+// open returns the call in progress.
 func (h *handler) open() *call {
 	if h.call == nil {
 		panic(errors.New("there is no request while the guest starts"))
@@ -91,7 +90,7 @@ func (h *handler) open() *call {
 	return h.call
 }
 
-// text makes a function that writes a text to (buf, buf_limit) and gives its length.
+// text makes a function that writes a text to (buf, buf_limit) and returns its length.
 func text(get func(h *handler) string) function {
 	return func(h *handler, stack []uint64) {
 		value := get(h)
@@ -99,7 +98,7 @@ func text(get func(h *handler) string) function {
 	}
 }
 
-// put writes value where it fits, and gives its length in any case.
+// put writes value if it fits, and always returns its length.
 func (h *handler) put(value string, at, limit uint64) int {
 	if len(value) <= int(uint32(limit)) && len(value) > 0 && !h.memory.WriteString(uint32(at), value) {
 		panic(outside(at, uint64(len(value))))
@@ -111,10 +110,10 @@ func outside(at, length uint64) error {
 	return fmt.Errorf("%d bytes at %d are not within the guest's memory", uint32(length), uint32(at))
 }
 
-// word is an i32 of the stack, whose upper half may hold anything.
+// word returns an i32 of the stack. Its upper half may hold anything.
 func word(stack []uint64, i int) uint32 { return uint32(stack[i]) }
 
-// bytes gives the guest's memory itself at stack[i], stack[i+1], valid until the guest goes on.
+// bytes returns the guest's memory itself at stack[i], stack[i+1]. It is valid until the guest continues.
 func (h *handler) bytes(stack []uint64, i int) []byte {
 	view, ok := h.memory.Read(word(stack, i), word(stack, i+1))
 	if !ok {
@@ -125,7 +124,7 @@ func (h *handler) bytes(stack []uint64, i int) []byte {
 
 func (h *handler) text(stack []uint64, i int) string { return string(h.bytes(stack, i)) }
 
-// config is the first of the function's arguments, as guests have one text of configuration.
+// config is the first of the function's arguments, as guests have one configuration text.
 func (h *handler) config() string {
 	if args := h.sandbox.program.config.Args; len(args) > 0 {
 		return args[0]
@@ -133,8 +132,8 @@ func (h *handler) config() string {
 	return ""
 }
 
-// log gives a message to the log. The levels of the ABI are debug -1, info 0, warn
-// 1 and error 2, which is those of slog by four.
+// log writes a message to the log. The levels of the ABI are debug -1, info 0, warn 1 and error 2. Times four, they are
+// slog's.
 func (h *handler) log(stack []uint64) {
 	const steps, none = 4, 3
 	level := int(int32(stack[0]))
@@ -142,7 +141,7 @@ func (h *handler) log(stack []uint64) {
 		return
 	}
 	message, ok := h.memory.Read(word(stack, 1), word(stack, 2))
-	if ok { // the ABI asks for no trap
+	if ok { // the ABI requires no trap
 		h.sandbox.out.Log(max(level, -1)*steps, message[:min(len(message), mostLine)])
 	}
 }
@@ -160,7 +159,7 @@ func source(r *http.Request) string {
 	if !client.IP.IsValid() { // on a Unix socket
 		return ""
 	}
-	port := "0" // of a client behind a proxy, which nobody knows
+	port := "0" // of a client behind a proxy, where it is unknown
 	if client.Peer.IsValid() && client.Peer.Addr() == client.IP {
 		port = strconv.Itoa(int(client.Peer.Port()))
 	}
@@ -189,7 +188,7 @@ func (c *call) status(code int) {
 	c.res.StatusCode, c.res.Status = code, strconv.Itoa(code)+" "+http.StatusText(code)
 }
 
-// fields gives the head of a kind. Trailers there are none, and to set one traps.
+// fields returns the header fields of a kind. There are no trailers, and setting one traps.
 func (h *handler) fields(kind uint32) exchange.Head {
 	c := h.open()
 	switch kind {
@@ -201,7 +200,7 @@ func (h *handler) fields(kind uint32) exchange.Head {
 	panic(fmt.Errorf("there are no fields of kind %d: a function has no trailers", kind))
 }
 
-// names writes the names of all fields, in lower case.
+// names writes the names of all header fields, in lower case.
 func (h *handler) names(stack []uint64) {
 	kind := word(stack, 0)
 	if kind > kindResponse {
@@ -218,7 +217,7 @@ func (h *handler) names(stack []uint64) {
 	stack[0] = h.putAll(list, stack[1], stack[2])
 }
 
-// values writes the values of one field.
+// values writes the values of one header field.
 func (h *handler) values(stack []uint64) {
 	kind := word(stack, 0)
 	if kind > kindResponse {
@@ -233,8 +232,7 @@ func (h *handler) values(stack []uint64) {
 	stack[0] = h.putAll(list, stack[3], stack[4])
 }
 
-// putAll writes texts, each with a NUL behind, where all of them fit, and gives
-// their count and length.
+// putAll writes texts, each followed by a NUL, if all of them fit, and returns their count and length.
 func (h *handler) putAll(list []string, at, limit uint64) uint64 {
 	length := 0
 	for _, value := range list {
@@ -254,7 +252,7 @@ func (h *handler) putAll(list []string, at, limit uint64) uint64 {
 	return uint64(len(list))<<32 | uint64(uint32(length))
 }
 
-// setField sets or adds a field: kind, name, value.
+// setField sets or adds a header field: kind, name, value.
 func (h *handler) setField(stack []uint64, replace bool) {
 	head, name, value := h.fields(word(stack, 0)), h.text(stack, 1), h.text(stack, 3)
 	ours, err := reply.Check(name, value)
@@ -269,11 +267,11 @@ func (h *handler) setField(stack []uint64, replace bool) {
 	}
 }
 
-// eof tells in the upper half of read_body's result that nothing is left.
+// eof in the upper half of read_body's result says that nothing is left.
 const eof = 1 << 32
 
-// readBody gives what is left of the request's body, piece by piece. There is no
-// response's body to read, for nobody has answered before.
+// readBody returns the rest of the request's body, piece by piece. There is no response body to read, because no other
+// handler has answered before.
 func (h *handler) readBody(stack []uint64) {
 	c := h.open()
 	view := h.bytes(stack, 1)
@@ -292,7 +290,7 @@ func (h *handler) readBody(stack []uint64) {
 	}
 }
 
-// writeBody adds to the response's body, or puts another in place of the request's.
+// writeBody adds to the response's body, or replaces the request's body.
 func (h *handler) writeBody(stack []uint64) {
 	c := h.open()
 	view := h.bytes(stack, 1)

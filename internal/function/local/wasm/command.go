@@ -44,12 +44,12 @@ func (s *Sandbox) run(c *call) {
 	}
 }
 
-// CrashError is a command that ended by a trap or with another status than 0.
+// CrashError says that a command ended by a trap or with a status other than 0.
 type CrashError struct{ Why string }
 
 func (e *CrashError) Error() string { return e.Why }
 
-// command runs the module; nil is its success.
+// command runs the module. It returns nil on success.
 func (s *Sandbox) command(ctx context.Context, settings wazero.ModuleConfig) error {
 	module, err := s.start(ctx, settings, exportStart)
 	if module != nil {
@@ -61,7 +61,7 @@ func (s *Sandbox) command(ctx context.Context, settings wazero.ModuleConfig) err
 	return err
 }
 
-// parse makes the response of what a command has written.
+// parse makes the response from a command's output.
 func (c *call) parse(output []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -97,9 +97,9 @@ func (b *bounded) Write(p []byte) (int, error) {
 // mostHead bounds the head of a command's response.
 const mostHead = 64 << 10
 
-// Parse makes the response to r of a CGI response (RFC 3875 section 6): lines of
-// fields, an empty one, and the body. Status is the status, 200 without one, or 302
-// where there is a Location. Lines may end in LF alone.
+// Parse makes the response to r from a CGI response (RFC 3875 section 6): lines of header fields, an empty line, and
+// the body. Status is the status; without it the status is 200, or 302 if there is a Location. Lines may end in LF
+// alone.
 func Parse(r *http.Request, output []byte) (*http.Response, []byte, error) {
 	head := exchange.NewHead(r)
 	status, location := 0, false
@@ -168,9 +168,8 @@ func readStatus(text string) (int, error) {
 	return status, nil
 }
 
-// variables are those of CGI for r (RFC 3875 section 4.1), and REQUEST_URI, which
-// all servers have. A field Proxy is left out: HTTP_PROXY means something else to
-// many programs (httpoxy.org).
+// variables returns CGI's variables for r (RFC 3875 section 4.1), and REQUEST_URI, which all servers set. A header
+// field Proxy is left out, because HTTP_PROXY means something else to many programs (httpoxy.org).
 func variables(r *http.Request, length int) map[string]string {
 	x := exchange.Of(r)
 	v := map[string]string{

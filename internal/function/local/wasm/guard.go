@@ -1,14 +1,11 @@
 package wasm
 
-// The engine lets a guest be killed where a loop begins. A function that calls
-// itself without a loop, as a naive fib does, could then go on for longer than
-// anybody lives. So a loop that runs once is put at the beginning of enough
-// functions that each circle of calls has one. Circles that close only by indirect
-// calls are not seen.
+// The engine can kill a guest only where a loop begins. A function that calls itself without a loop, such as a naive
+// fib, could therefore run practically forever. So a loop that runs once is put at the beginning of enough functions
+// that each cycle of calls has one. Cycles that close only by indirect calls are not detected.
 
-// guardRecursion gives the content of the code section with those loops. code is
-// left as it is where it has instructions that are not known here: the engine
-// decides about them.
+// guardRecursion returns the content of the code section with those loops added. It returns code unchanged if code has
+// unknown instructions, and leaves these to the engine.
 func guardRecursion(code []byte, imported uint32) []byte {
 	in := reader{rest: code}
 	bodies := make([]body, 0, 64)
@@ -42,9 +39,9 @@ const emptyLoop = "\x03\x40\x0b"
 // body is the code of one function.
 type body struct {
 	text   []byte
-	begin  int      // where its instructions begin, behind its locals
-	calls  []uint32 // the functions of the module that it calls, by their place
-	loops  bool     // each call of it comes to a loop before it calls another
+	begin  int      // where its instructions begin, after its locals
+	calls  []uint32 // the functions of the module that it calls, by index
+	loops  bool     // each call of it reaches a loop before it calls another
 	marked bool
 	state  visit
 }
@@ -57,8 +54,8 @@ const (
 	seen
 )
 
-// markCircles marks functions so that each circle of calls has one that is marked
-// or loops, and tells whether there is one that is.
+// markCircles marks functions so that each cycle of calls has one that is marked or loops, and reports whether it has
+// marked any.
 func markCircles(bodies []body) (found bool) {
 	var follow func(i uint32)
 	follow = func(i uint32) {
@@ -71,7 +68,7 @@ func markCircles(bodies []body) (found bool) {
 			switch bodies[callee].state {
 			case unseen:
 				follow(callee)
-			case under: // the circle closes here
+			case under: // the cycle closes here
 				bodies[callee].marked, found = true, true
 			case seen:
 			}
@@ -86,7 +83,7 @@ func markCircles(bodies []body) (found bool) {
 	return found
 }
 
-// readBodyOf reads what a function calls.
+// readBodyOf reads which functions a function calls.
 func readBodyOf(text []byte, imported uint32) (body, bool) {
 	b := body{text: text}
 	in := reader{rest: text}
@@ -98,7 +95,7 @@ func readBodyOf(text []byte, imported uint32) (body, bool) {
 		}
 	}
 	b.begin = len(text) - len(in.rest)
-	straight := true // nothing was called or left yet
+	straight := true // no call or branch so far
 	for len(in.rest) > 0 {
 		op := in.byte()
 		switch op {
@@ -120,7 +117,7 @@ func readBodyOf(text []byte, imported uint32) (body, bool) {
 	return b, true
 }
 
-// The instructions that are told apart (WebAssembly Core 2.0, section 5.4).
+// The instructions that need their own handling (WebAssembly Core 2.0, section 5.4).
 const (
 	opBlock              = 0x02
 	opLoop               = 0x03
@@ -145,7 +142,7 @@ const (
 	opVector             = 0xfd
 )
 
-// skipImmediates reads past what follows an instruction, and tells whether it is known.
+// skipImmediates skips the immediates of an instruction, and reports whether the instruction is known.
 func (r *reader) skipImmediates(op byte) bool {
 	switch {
 	case op == opBlock, op == opLoop, op == opIf, op == opConstI32, op == opConstI64, op == opRefNull:
@@ -213,7 +210,7 @@ func (r *reader) skipVector(op uint32) bool {
 	return true
 }
 
-// skipLEB reads past an integer of up to 64 bits.
+// skipLEB skips an integer of up to 64 bits.
 func (r *reader) skipLEB() {
 	const longest = 10
 	for range longest {

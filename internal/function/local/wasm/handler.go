@@ -11,7 +11,7 @@ import (
 	"github.com/weir-gateway/weir/internal/function/form/reply"
 )
 
-// handler is a guest that is kept.
+// handler is a guest that is kept between requests.
 type handler struct {
 	sandbox *Sandbox
 	ctx     context.Context //nolint:containedctx // the sandbox's, with the handler in it for functions of the host
@@ -19,13 +19,13 @@ type handler struct {
 	handle  api.Function
 	memory  api.Memory
 	result  [1]uint64
-	call    *call // under way; nil for none
+	call    *call // in progress; nil for none
 	stdout  lines
 	stderr  lines
 }
 
-// instantiate starts a handler: its _initialize, or else its _start where it has
-// one, as guests of some compilers do that return from it and live on.
+// instantiate starts a handler. It calls _initialize, or else _start if the guest exports it: with some compilers,
+// guests return from _start and stay usable.
 func (s *Sandbox) instantiate() (*handler, error) {
 	h := &handler{sandbox: s}
 	h.stdout.emit = func(text []byte, cut int) { s.out.Line(false, text, cut) }
@@ -56,10 +56,10 @@ func (h *handler) close() {
 	_ = h.module.Close(context.Background()) // it only frees memory
 }
 
-// next is what handle_request gives in its lower half to pass the request on.
+// next is what handle_request returns in its lower half to pass the request on.
 const next = 1
 
-// serve lets the guest answer c. An error is the guest's end.
+// serve lets the guest answer c. An error means that the guest has ended.
 func (h *handler) serve(c *call) error {
 	c.mu.Lock()
 	c.res = exchange.NewResponse(c.r, http.StatusOK)
@@ -78,7 +78,7 @@ func (h *handler) serve(c *call) error {
 	return err //nolint:wrapcheck // it is explained
 }
 
-// answer gives the response that the guest has made.
+// answer returns the response that the guest has made.
 func (c *call) answer() (*http.Response, error) {
 	if c.err != nil {
 		return nil, c.err

@@ -2,15 +2,15 @@ package wasm
 
 import "bytes"
 
-// lines gives what is written to it to emit, line by line. It never holds more
-// than mostLine bytes: the rest of a longer line is counted and dropped.
+// lines passes what is written to it to emit, line by line. It never holds more than mostLine bytes: the rest of a
+// longer line is counted and dropped.
 type lines struct {
 	emit func(text []byte, cut int)
 	held []byte
 	cut  int
 }
 
-// mostLine is as for processes (package process).
+// mostLine is the same as for processes (package process).
 const mostLine = 16 << 10
 
 func (l *lines) Write(p []byte) (int, error) {

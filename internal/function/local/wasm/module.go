@@ -9,8 +9,8 @@ import (
 	"os"
 )
 
-// magic begins every WebAssembly binary; then come the version and the layer, each
-// two bytes (Component Model, "Binary.md", preamble).
+// magic begins every WebAssembly binary. The version and the layer follow, two bytes each (Component Model,
+// "Binary.md", preamble).
 const magic = "\x00asm"
 
 const (
@@ -18,7 +18,7 @@ const (
 	coreLayer = 0
 )
 
-// Is tells whether the file at path begins like a WebAssembly binary.
+// Is reports whether the file at path begins like a WebAssembly binary.
 func Is(path string) bool {
 	file, err := os.Open(path)
 	if err != nil {
@@ -30,11 +30,11 @@ func Is(path string) bool {
 	return err == nil && string(head) == magic
 }
 
-// ErrComponent is what a component is refused with.
+// ErrComponent is the error for a component.
 var ErrComponent = errors.New("it is a component (WASI 0.2 or later), and core modules for WASI preview 1 are what is run here; " +
 	"build it for that: GOOS=wasip1 GOARCH=wasm in Go, --target wasm32-wasip1 in Rust, -target=wasip1 in TinyGo, without componentize or wasm-tools component new")
 
-// Check tells what is wrong with the beginning of the file at path, without compiling it.
+// Check checks the beginning of the file at path, without compiling it.
 func Check(path string) error {
 	file, err := os.Open(path)
 	if err != nil {
@@ -42,7 +42,7 @@ func Check(path string) error {
 	}
 	defer func() { _ = file.Close() }() // it was only read
 	head := make([]byte, preamble)
-	n, _ := io.ReadFull(file, head) // fewer bytes are told by checkPreamble
+	n, _ := io.ReadFull(file, head) // checkPreamble reports too few bytes
 	if err := checkPreamble(head[:n]); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
@@ -82,7 +82,7 @@ func read(path string) ([]byte, error) {
 	return module, checkPreamble(module)
 }
 
-// The sections that bound looks into (WebAssembly Core 2.0, section 5.5.2).
+// The sections that bound reads (WebAssembly Core 2.0, section 5.5.2).
 const (
 	sectionImport = 2
 	sectionTable  = 4
@@ -91,14 +91,13 @@ const (
 )
 
 const (
-	mostEntries = 1 << 20 // of a table; each takes 8 bytes
+	mostEntries = 1 << 20 // per table; each takes 8 bytes
 	mostTables  = 16
 )
 
-// bound gives the module with bounds in it that the engine would not hold by
-// itself: a table without one could grow until the whole program is out of
-// memory. A memory that may grow beyond pages may then grow to pages. Where
-// functions call themselves, they can be killed.
+// bound returns the module with bounds added that the engine would not enforce by itself. A table without a maximum
+// could grow until the whole program is out of memory. A memory that may grow beyond pages may then grow only to pages.
+// Functions that call themselves can then be killed.
 func bound(module []byte, pages uint32) ([]byte, error) {
 	out := bytes.NewBuffer(make([]byte, 0, len(module)+preamble))
 	out.Write(module[:preamble])
@@ -169,9 +168,8 @@ func boundMemories(content []byte, pages uint32) ([]byte, error) {
 	return out, in.end()
 }
 
-// limits reads limits and gives them with a maximum of at most most. A memory that
-// has none is left without: the engine holds it, and what was compiled can be used
-// again when the config says another size.
+// limits reads limits and returns them with a maximum of at most most. A memory without a maximum stays without one:
+// the engine enforces the limit, and the compiled code can be reused when the config sets another size.
 func (r *reader) limits(most uint32, what string) ([]byte, error) {
 	flag, least := r.byte(), r.u32()
 	upper := most
@@ -192,7 +190,7 @@ func (r *reader) limits(most uint32, what string) ([]byte, error) {
 	return appendU32(appendU32([]byte{1}, least), upper), nil
 }
 
-// reader reads a binary; what is not there is zero, and failed then.
+// reader reads a binary. Missing bytes are read as zero and set failed.
 type reader struct {
 	rest   []byte
 	failed bool

@@ -18,25 +18,25 @@ import (
 
 // Config says what to run.
 type Config struct {
-	Name   string // of the function, which is what a command is told its own is
+	Name   string // of the function; a command gets it as its own name
 	Path   string // of the module
 	Args   []string
 	Env    map[string]string
 	Memory int64  // bytes, at most 4 GiB
-	Cache  string // a folder for what was compiled; "" for none
+	Cache  string // a folder for compiled code; "" for none
 	Log    *slog.Logger
 }
 
-// Form is how a module is called.
+// Form is the way a module is called.
 type Form string
 
 // The forms.
 const (
-	Command Form = "command" // run for each request
+	Command Form = "command" // runs for each request
 	Handler Form = "handler" // kept, and called for each request
 )
 
-// The names of exports and of modules that are imported.
+// The names of exports and of imported modules.
 const (
 	exportStart      = "_start"
 	exportInitialize = "_initialize"
@@ -53,17 +53,16 @@ type Program struct {
 	runtime  wazero.Runtime
 	cache    wazero.CompilationCache // nil for none
 	compiled wazero.CompiledModule
-	settings wazero.ModuleConfig // what all sandboxes have
+	settings wazero.ModuleConfig // shared by all sandboxes
 }
 
 const page = 64 << 10
 
-// mostWorkers bounds how many goroutines compile one module: what is served meanwhile
-// needs the machine, too.
+// mostWorkers bounds how many goroutines compile one module. Requests that are served meanwhile need the machine too.
 const mostWorkers = 4
 
-// Compile reads and compiles a module. It takes seconds for a large one that is
-// not in the cache, and gives up after the function it is at when ctx ends.
+// Compile reads and compiles a module. It takes seconds for a large one that is not in the cache. When ctx ends, it
+// gives up after the function that it is compiling.
 func Compile(ctx context.Context, c Config) (*Program, error) {
 	pages := uint32(min(max(c.Memory/page, 1), 1<<16))
 	module, err := read(c.Path)
@@ -96,7 +95,7 @@ func (p *Program) compile(ctx context.Context, module []byte) error {
 	if err := provideHTTP(ctx, p.runtime); err != nil {
 		return err
 	}
-	// wazero looks at ctx only where there are several to compile.
+	// wazero checks ctx only if there are several workers.
 	workers := min(max(2, runtime.GOMAXPROCS(0)), mostWorkers)
 	compiled, err := p.runtime.CompileModule(experimental.WithCompilationWorkers(ctx, workers), module)
 	if err != nil {
@@ -118,7 +117,7 @@ func (p *Program) compile(ctx context.Context, module []byte) error {
 	return nil
 }
 
-// formOf tells by its exports what a module is.
+// formOf determines the form of a module by its exports.
 func formOf(compiled wazero.CompiledModule) (Form, error) {
 	exports := compiled.ExportedFunctions()
 	if handle, ok := exports[exportHandle]; ok {
@@ -137,7 +136,7 @@ func formOf(compiled wazero.CompiledModule) (Form, error) {
 	return "", fmt.Errorf("it exports neither %s, to be called as a handler (http-wasm.io), nor %s, to be run as a command; its exports are %v", exportHandle, exportStart, slices.Sorted(maps.Keys(exports)))
 }
 
-// checkImports tells of what a module wants and nobody has.
+// checkImports reports an import that is not provided.
 func (p *Program) checkImports() error {
 	for _, f := range p.compiled.ImportedFunctions() {
 		module, name, _ := f.Import()
@@ -152,7 +151,7 @@ func (p *Program) checkImports() error {
 	return nil
 }
 
-// Close frees what was compiled. No sandbox may be left.
+// Close frees the compiled code. No sandbox may be left.
 func (p *Program) Close() {
 	ctx := context.Background()
 	_ = p.runtime.Close(ctx) // it only frees memory

@@ -15,8 +15,8 @@ import (
 	"github.com/tetratelabs/wazero/sys"
 )
 
-// Sandbox is one instance of a program. It answers one request at a time; all
-// else is safe for concurrent use. One goroutine owns it from Start to its end.
+// Sandbox is one instance of a program. It answers one request at a time; everything else is safe for concurrent use.
+// One goroutine owns it from start to end.
 type Sandbox struct {
 	program *Program
 	out     Output
@@ -26,37 +26,37 @@ type Sandbox struct {
 	stop    chan struct{}
 	stopped sync.Once
 	started chan error
-	timer   *time.Timer  // of the call under way
+	timer   *time.Timer  // of the call in progress
 	memory  atomic.Int64 // the guest's, after its last call
 
 	done chan struct{}
 	exit string // why it ended; to be read after done
 }
 
-// Output takes what a guest puts out beside its responses. Line is called for each
-// line of stdout (of a handler) and stderr, Log for what it logs by the ABI, at a
-// level of log/slog. Neither may keep text. They are called from one goroutine.
+// Output receives a guest's output other than its responses. Line is called for each line of stdout (of a handler) and
+// stderr. Log is called for each message that the guest logs through the ABI, with a level of log/slog. Neither may
+// keep text. They are called from one goroutine.
 type Output struct {
 	Line func(stderr bool, text []byte, cut int)
 	Log  func(level int, text []byte)
 }
 
-// The ends of a call.
+// The errors of a call.
 var (
-	// ErrLate is of one that took longer than it may. Its sandbox is being killed.
+	// ErrLate means that the call took longer than its timeout. Its sandbox is being killed.
 	ErrLate = errors.New("the sandbox did not answer in time")
-	// ErrEnded is of one whose sandbox has ended; Exit says why.
+	// ErrEnded means that the call's sandbox has ended. Exit says why.
 	ErrEnded = errors.New("the sandbox has ended")
 )
 
-// InvalidError is an answer that does not fit the form of the module.
+// InvalidError is an answer that does not fit the module's form.
 type InvalidError struct{ Why error }
 
 func (e *InvalidError) Error() string { return e.Why.Error() }
 
 func (e *InvalidError) Unwrap() error { return e.Why }
 
-// New makes a sandbox and the goroutine that owns it, which begins to start it.
+// New makes a sandbox and the goroutine that owns it, which then starts it.
 func (p *Program) New(out Output) *Sandbox {
 	s := &Sandbox{
 		program: p, out: out, calls: make(chan *call), stop: make(chan struct{}),
@@ -68,7 +68,7 @@ func (p *Program) New(out Output) *Sandbox {
 	return s
 }
 
-// Await returns when the sandbox takes requests, or with why it never will.
+// Await returns when the sandbox takes requests, or with the reason why it never will.
 func (s *Sandbox) Await(ctx context.Context) error {
 	select {
 	case err := <-s.started:
@@ -78,26 +78,25 @@ func (s *Sandbox) Await(ctx context.Context) error {
 	}
 }
 
-// Memory is how much a handler's memory had grown to after its last call, in bytes.
+// Memory is the size of a handler's memory after its last call, in bytes.
 func (s *Sandbox) Memory() int64 { return s.memory.Load() }
 
 // Done is closed when nothing of the sandbox is left.
 func (s *Sandbox) Done() <-chan struct{} { return s.done }
 
-// Exit says how it ended. It waits for Done.
+// Exit says how the sandbox ended. It waits for Done.
 func (s *Sandbox) Exit() string {
 	<-s.done
 	return s.exit
 }
 
-// Kill ends it, in the middle of a call, too; it does not wait.
+// Kill ends the sandbox, even in the middle of a call. It does not wait.
 func (s *Sandbox) Kill() {
 	s.kill()
 	s.stopped.Do(func() { close(s.stop) })
 }
 
-// Stop ends it after the call under way, or kills it when ctx ends, and returns
-// once nothing is left.
+// Stop ends the sandbox after the call in progress, or kills it when ctx ends. It returns once nothing is left.
 func (s *Sandbox) Stop(ctx context.Context) {
 	s.stopped.Do(func() { close(s.stop) })
 	select {
@@ -108,7 +107,7 @@ func (s *Sandbox) Stop(ctx context.Context) {
 	}
 }
 
-// own is the life of the sandbox.
+// own is the life of the sandbox, from its start to its end.
 func (s *Sandbox) own() {
 	defer close(s.done)
 	defer s.kill()
@@ -148,26 +147,25 @@ func (s *Sandbox) own() {
 
 // call is one request on its way through a guest.
 type call struct {
-	mu        sync.Mutex // held while r and res are looked at
-	abandoned bool       // r and res belong to somebody else again
+	mu        sync.Mutex // held while r and res are used
+	abandoned bool       // r and res belong to another goroutine again
 	r         *http.Request
-	body      []byte // what of the request's body has not been read yet
-	replaced  bool   // the guest has written another
+	body      []byte // the unread rest of the request's body
+	replaced  bool   // the guest has written another body
 	res       *http.Response
 	out       []byte // the response's body
-	err       error  // where there is no response
+	err       error  // set if there is no response
 	ctx       context.Context
 	cancel    context.CancelFunc // ends this call of a command; nil for a handler
 	done      chan struct{}
 }
 
-// Call gives r, whose whole body is body, to the guest and waits for the answer: at
-// most for timeout, and where the form is Command until r's context ends. Errors
-// are ErrLate, ErrEnded, *CrashError (of a command, whose sandbox goes on),
+// Call gives r, whose whole body is body, to the guest and waits for the answer: at most for timeout, and if the form
+// is Command, until r's context ends. Errors are ErrLate, ErrEnded, *CrashError (of a command, whose sandbox goes on),
 // *InvalidError or the context's.
 func (s *Sandbox) Call(r *http.Request, body []byte, timeout time.Duration) (*http.Response, error) {
 	c := &call{r: r, body: body, done: make(chan struct{})}
-	var left <-chan struct{} // nobody waits any more; a handler goes on all the same
+	var left <-chan struct{} // the client no longer waits; a handler goes on nevertheless
 	if s.program.Form == Command {
 		c.ctx, c.cancel = context.WithCancel(s.ctx)
 		defer c.cancel()
@@ -204,10 +202,10 @@ func (c *call) abandon() {
 // errAbandoned ends a guest whose request is over.
 var errAbandoned = errors.New("the request is over")
 
-// traceLines bounds what is told of a trap: the error, and the innermost frames.
+// traceLines bounds how much of a trap is reported: the error, and the innermost frames.
 const traceLines = 24
 
-// explain says in words for operators why a guest has ended.
+// explain says why a guest has ended, in words for operators.
 func explain(err error) string {
 	if exit, ok := errors.AsType[*sys.ExitError](err); ok {
 		switch code := exit.ExitCode(); code {
@@ -224,8 +222,8 @@ func explain(err error) string {
 	return strings.Join(all, "\n")
 }
 
-// start makes an instance of the module and runs the functions of that name that it
-// exports. The instance is nil where it has ended by that.
+// start makes an instance of the module and runs the functions in first that it exports. The instance is nil if this
+// has ended it.
 func (s *Sandbox) start(ctx context.Context, settings wazero.ModuleConfig, first ...string) (api.Module, error) {
 	module, err := s.program.runtime.InstantiateModule(ctx, s.program.compiled, settings.WithNanosleep(func(ns int64) { sleep(ctx, ns) }))
 	if err != nil {
@@ -245,7 +243,7 @@ func (s *Sandbox) start(ctx context.Context, settings wazero.ModuleConfig, first
 	return module, nil
 }
 
-// sleep is the guest's, which ends when it is killed.
+// sleep is the guest's sleep. It ends when the guest is killed.
 func sleep(ctx context.Context, nanoseconds int64) {
 	timer := time.NewTimer(time.Duration(nanoseconds))
 	defer timer.Stop()

@@ -1,6 +1,6 @@
-// Command agent is an external extension as AWS documents one, by its HTTP API: it
-// registers by the name of its file, fetches its events and ends with its instance. What
-// it is told it writes to a journal. AGENT says in which way it is a bad one.
+// Command agent is an external extension that follows AWS's documentation of the HTTP API: it registers with the name
+// of its file, fetches its events and ends with its instance. It writes what it is told to a journal. AGENT selects a
+// way to misbehave.
 package main
 
 import (

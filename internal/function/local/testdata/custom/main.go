@@ -1,5 +1,5 @@
-// Command custom is an Azure Functions custom handler for tests: what it answers
-// depends on the function's name, as the app's function.json files have it.
+// Command custom is an Azure Functions custom handler for tests. Its answer depends on the function's name, as in the
+// app's function.json files.
 package main
 
 import (

@@ -1,6 +1,5 @@
-// Command extension is an external extension as AWS documents one: it registers,
-// listens, subscribes to what its environment says, and fetches its events until the
-// last one. What it is told it writes to a file, a line each.
+// Command extension is an external extension as AWS documents it: it registers, listens, subscribes to what its
+// environment says, and fetches its events until the last one. It writes what it is told to a file, one item per line.
 package main
 
 import (

@@ -21,7 +21,7 @@ type event struct {
 	Body    string `json:"body"`
 }
 
-// version is another one in each version of this program that a test makes.
+// version differs in each version of this program that a test makes.
 var version = "1"
 
 func main() {
@@ -93,7 +93,7 @@ func handle(id string, e event, raw []byte) {
 	switch e.RawPath {
 	case "/event":
 		answer(map[string]any{"statusCode": 200, "headers": map[string]string{"content-type": "application/json"}, "body": string(raw), "cookies": []string{"a=1", "b=2; Path=/"}})
-	case "/told": // the fields that came with the event
+	case "/told": // the header fields that came with the event
 		answer(json.RawMessage(raw))
 	case "/version":
 		answer(map[string]any{"version": version, "pid": os.Getpid()})
@@ -106,10 +106,10 @@ func handle(id string, e event, raw []byte) {
 		os.Exit(3)
 	case "/hang":
 		select {}
-	case "/linger": // answers, and then does not come back
+	case "/linger": // answers, and then does not ask for another event
 		answer("done")
 		select {}
-	case "/until": // the file that the body names exists
+	case "/until": // waits until the file that the body names exists
 		for {
 			if _, err := os.Stat(e.Body); err == nil {
 				break

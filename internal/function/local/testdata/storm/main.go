@@ -1,6 +1,5 @@
-// Command storm is a function that misbehaves as it is asked to, and by chance when
-// it starts; by which contract, the variable tells that it is given. It witnesses how
-// many requests it has at once: whoever sees a second one answers with "two at once".
+// Command storm is a function that misbehaves on request, and by chance when it starts. The variables that it gets tell
+// its contract. It checks how many requests it has at once: if it sees a second one, it answers "two at once".
 package main
 
 import (
@@ -34,7 +33,7 @@ func main() {
 	}))
 }
 
-// start is slow or fails as its seed and the number of the instance have it.
+// start is slow or fails, depending on its seed and the number of the instance.
 func start() {
 	h := fnv.New32a()
 	_, number, _ := strings.Cut(os.Getenv("WEIR_FUNCTION_INSTANCE"), ".")
@@ -48,7 +47,7 @@ func start() {
 	}
 }
 
-// answer does what the path says, alone.
+// answer does what the path says, and only one request at a time.
 func answer(path, body string) (status int, text string) {
 	if atOnce.Add(1) > 1 {
 		return 200, "two at once"
@@ -67,8 +66,8 @@ func answer(path, body string) (status int, text string) {
 	return max(status, 200), body
 }
 
-// poll asks for events from two sides at once, as no function may that has not asked
-// for several: it is on the Runtime API to hand out only one.
+// poll asks for events from two sides at once, which a function may not do unless it has asked for several. The Runtime
+// API must hand out only one.
 func poll(base string) {
 	var sides sync.WaitGroup
 	for range 2 {
@@ -88,7 +87,7 @@ func one(base string) {
 	}
 	defer func() { _ = res.Body.Close() }()
 	raw, err := io.ReadAll(res.Body)
-	if err != nil || res.StatusCode != http.StatusOK { // the other side has one that it has not answered
+	if err != nil || res.StatusCode != http.StatusOK { // the other side has an event that it has not answered
 		time.Sleep(time.Millisecond)
 		return
 	}

@@ -1,5 +1,5 @@
-// Command command is a guest for tests that is run for each request, as CGI runs
-// programs. Build it with GOOS=wasip1 GOARCH=wasm go build.
+// Command command is a guest for tests that runs anew for each request, as CGI runs programs. Build it with GOOS=wasip1
+// GOARCH=wasm go build.
 package main
 
 import (

@@ -1,7 +1,7 @@
 //go:build wasip1
 
-// Command handler is a guest for tests that is kept, by the HTTP handler ABI of
-// http-wasm.io. Build it with GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared.
+// Command handler is a guest for tests that is kept between requests, by the HTTP handler ABI of http-wasm.io. Build it
+// with GOOS=wasip1 GOARCH=wasm go build -buildmode=c-shared.
 package main
 
 import (
