@@ -11,8 +11,8 @@ import (
 	"strings"
 )
 
-// SplitAddress takes the address of an endpoint apart, host:port: the host is a name or an
-// address, without the brackets of IPv6. The error is told to whoever has written it.
+// SplitAddress splits the address of an endpoint, host:port. The host is a name or an IP address, without the brackets
+// of IPv6. The error is shown to the author of the address.
 func SplitAddress(text string) (host string, port uint16, err error) {
 	host, digits, err := net.SplitHostPort(text)
 	if err != nil {
@@ -32,14 +32,14 @@ func SplitAddress(text string) (host string, port uint16, err error) {
 	return host, uint16(n), CheckName(host)
 }
 
-// The bounds of RFC 1035 section 2.3.4, as they are when written.
+// The limits of RFC 1035 section 2.3.4, for names in text form.
 const (
 	LongestName  = 253
 	longestLabel = 63
 )
 
-// CheckName says what is wrong with a name. Underscores are let through, for Docker has
-// them and SRV records need them.
+// CheckName says what is wrong with a name. Underscores are allowed, because Docker uses them and SRV records need
+// them.
 func CheckName(name string) error {
 	plain := strings.TrimSuffix(name, ".")
 	if plain == "" || len(plain) > LongestName {
@@ -64,10 +64,9 @@ func isLabel(label string) bool {
 	return true
 }
 
-// Distinct gives a set in one order, whatever order its source has, with each address once:
-// where a source has several entries for one address, as when an instance has come back under
-// another id and the old entry is not gone yet, the one that takes requests stands for it. It
-// takes list over.
+// Distinct returns a set in a stable order, whatever order its source has, with each address once. If a source has
+// several entries for one address, as when an instance has come back under another id and the old entry is not gone
+// yet, the one in the best condition is kept. It modifies list.
 func Distinct(list []Endpoint) []Endpoint {
 	slices.SortFunc(list, func(a, b Endpoint) int {
 		return cmp.Or(cmp.Compare(a.Address, b.Address), cmp.Compare(a.Condition, b.Condition), cmp.Compare(a.ID, b.ID))

@@ -5,23 +5,22 @@ import (
 	"time"
 )
 
-// Emptied decides when it is believed that a source knows of no endpoints any more. Stores lose
-// everything at once when it is they that are ill: leases that nobody could renew end together, a
-// cluster is restored from a backup of yesterday, an agent starts before it has heard of anybody.
-// Whoever asks endpoints that are really gone loses nothing by it, for without any there would
-// be no answer either. The zero value has seen nothing yet, and is for one goroutine.
+// Emptied decides when to believe that a source no longer knows any endpoints. Stores lose everything at once when they
+// themselves fail: leases that could not be renewed end together, a cluster is restored from yesterday's backup, an
+// agent starts before it has received any instances. Asking endpoints that are really gone costs nothing, because
+// without any endpoint there would be no answer either. The zero value has seen nothing yet, and is for one goroutine.
 type Emptied struct {
 	Doubt time.Duration // 0: EmptiedDoubt
 	since time.Time
 }
 
-// EmptiedDoubt is how long a source must go on saying that there are none.
+// EmptiedDoubt is how long a source must keep reporting that there are none.
 const EmptiedDoubt = 30 * time.Second
 
 // Filled notes that there are endpoints.
 func (e *Emptied) Filled() { e.since = time.Time{} }
 
-// Doubted notes that there are none, and gives how much longer that is doubted; 0: it is so.
+// Doubted notes that there are none, and returns how much longer that is doubted; 0: it is believed.
 func (e *Emptied) Doubted(now time.Time) time.Duration {
 	if e.since.IsZero() {
 		e.since = now
@@ -29,7 +28,7 @@ func (e *Emptied) Doubted(now time.Time) time.Duration {
 	return max(0, cmp.Or(e.Doubt, EmptiedDoubt)-now.Sub(e.since))
 }
 
-// Left is how much longer it is doubted, where it is, else 0.
+// Left returns how much longer it is doubted that there are none, else 0.
 func (e *Emptied) Left(now time.Time) time.Duration {
 	if e.since.IsZero() {
 		return 0

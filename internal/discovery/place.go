@@ -12,13 +12,13 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// Place is where a server of a source answers, with TLS or without.
+// Place is the address of a server of a source, with TLS or without.
 type Place struct {
 	Address string // host:port, or unix:/path
 	Secure  bool
 }
 
-// Unix begins the address of a socket of this machine.
+// Unix is the prefix of the address of a Unix socket on this machine.
 const Unix = "unix:"
 
 func (p Place) String() string {
@@ -31,20 +31,19 @@ func (p Place) String() string {
 	return "http://" + p.Address
 }
 
-// EncodeDoc writes the place as it is read.
+// EncodeDoc writes the place in the form that is read.
 func (p Place) EncodeDoc() *doc.Node { return &doc.Node{Kind: doc.Scalar, Value: p.String()} }
 
-// PlaceForm is how the places of a kind of source are written: as URLs, and where Sockets is set as
-// unix:/path too.
+// PlaceForm is how the places of a kind of source are written: as URLs, and if Sockets is set also as unix:/path.
 type PlaceForm struct {
-	What    string // of which a text is told to be none: "server of etcd"
+	What    string // names the kind of place in problems: "server of etcd"
 	Help    string // for the schema
 	Example string
-	Port    string // where a URL has none
-	TLSPort string // the same of https
+	Port    string // the port if a URL has none
+	TLSPort string // the same for https
 	Schemes []string
 	Sockets bool
-	// Instead is what is written in place of a user in a URL, "" where there is nothing.
+	// Instead is what to write in place of a user in a URL, "" if there is nothing.
 	Instead string
 }
 
@@ -61,7 +60,7 @@ func (f PlaceForm) Decode(n *doc.Node, ps *doc.Problems) Place {
 	return p
 }
 
-// Schema is that of a place.
+// Schema returns the schema of a place.
 func (f PlaceForm) Schema() *doc.Schema {
 	return &doc.Schema{Type: doc.Types{"string"}, Description: f.Help}
 }
@@ -103,7 +102,7 @@ func (f PlaceForm) read(text string) (Place, error) {
 	return p, err
 }
 
-// CheckFor tells, at n, of certificates for a place that is asked without TLS.
+// CheckFor adds a problem at n if there are certificates for a place that is called without TLS.
 func (t TLS) CheckFor(p Place, n *doc.Node, ps *doc.Problems) {
 	if !p.Secure && (t.CA != nil || t.Cert != nil) {
 		ps.Add(doc.Problem{Pos: n.Pos, What: fmt.Sprintf("%s is asked without TLS, and there are certificates for it", p), Fix: "write https:// before it"})

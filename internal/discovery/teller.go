@@ -6,21 +6,22 @@ import (
 	"time"
 )
 
-// Teller passes on what a provider finds of one reference: a set where it is another one than before, and how
-// looking goes. It is for one goroutine.
+// Teller passes on what a provider finds for one reference: a set if it differs from the previous one, and how looking
+// at the source goes. It is for one goroutine.
 type Teller struct {
 	Env     Env
 	Set     func([]Endpoint)
-	Emptied Emptied // whether it is believed that there are none
-	// Heard is when the source told of what is passed on before the next Looked; zero: how soon that counts is told to nobody.
+	Emptied Emptied // whether it is believed that there are no endpoints
+	// Heard is when the source reported what is passed on before the next Looked; zero: the delay of the change is not
+	// measured.
 	Heard time.Time
 
-	told   bool // something was
+	told   bool // a set was passed on
 	latest []Endpoint
 }
 
-// Found tells of all endpoints that there are, in one order. What names them where there are none; that is doubted for a
-// while, and Found is to be called again when the time that it gives is over; 0: there is no need. It does not keep list.
+// Found reports all endpoints that there are, in a stable order. what describes them if there are none; that is doubted
+// for a while, and Found is to be called again after the returned time; 0: there is no need. It does not keep list.
 func (t *Teller) Found(list []Endpoint, what string) (doubted time.Duration) {
 	if len(list) > 0 {
 		t.Emptied.Filled()
@@ -35,7 +36,7 @@ func (t *Teller) Found(list []Endpoint, what string) (doubted time.Duration) {
 	return doubted
 }
 
-// Pass gives a set away, without any doubt, where it is another one than before. It does not keep list.
+// Pass passes on a set, without any doubt, if it differs from the previous one. It does not keep list.
 func (t *Teller) Pass(list []Endpoint) {
 	if t.told && slices.Equal(t.latest, list) {
 		return
@@ -50,10 +51,10 @@ func (t *Teller) Pass(list []Endpoint) {
 // Told tells whether a set was passed on.
 func (t *Teller) Told() bool { return t.told }
 
-// Forget has the next set be passed on whatever it is: somebody else has told of one meanwhile.
+// Forget makes the next set be passed on whatever it is, because another provider has reported one meanwhile.
 func (t *Teller) Forget() { t.told = false }
 
-// Looked tells of one look at the source, where somebody asks.
+// Looked reports one look at the source, if the caller is interested.
 func (t *Teller) Looked(err error) {
 	t.Heard = time.Time{}
 	if t.Env.Looked != nil {

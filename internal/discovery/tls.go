@@ -9,8 +9,8 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/transport"
 )
 
-// TLS is how the servers of a source are checked, and what is shown to them: a part of a source's
-// settings.
+// TLS is how the certificates of a source's servers are checked, and which client certificate they get: a part of a
+// source's settings.
 type TLS struct {
 	Name string             `doc:"name,omitzero" help:"the name that servers are asked and checked for; the host of each unless said" example:"etcd.internal"`
 	CA   *config.FileSecret `doc:"ca,omitzero" help:"authorities in PEM: a file, or a secret; the system's unless said" example:"/etc/weir/etcd-ca.crt"`
@@ -18,8 +18,8 @@ type TLS struct {
 	Key  *config.FileSecret `doc:"key,omitzero" help:"its private key in PEM: a file, or a secret" example:"/etc/weir/etcd.key"`
 }
 
-// Client reads what it names and makes the client's side of TLS. Where a config is only checked
-// nothing is read, and it is that of a client without certificate.
+// Client reads the files and secrets that it names and returns the client's side of TLS. If a config is only checked
+// nothing is read, and the result is for a client without certificate.
 func (t TLS) Client(env SourceEnv) (*tls.Config, error) {
 	id := transport.Identity{ServerName: t.Name}
 	switch {

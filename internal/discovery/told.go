@@ -7,26 +7,26 @@ import (
 	"unicode/utf8"
 )
 
-// The bounds of what a source may tell of an endpoint.
+// The limits for what a source may report of an endpoint.
 const (
 	// MostWeight bounds weights, which are relative.
 	MostWeight = 1_000_000
 	// LongestText bounds ids, zones, nodes and hints, in bytes.
 	LongestText = 512
-	// longestLine bounds what is passed on of what a source says for people, in bytes.
+	// longestLine bounds, in bytes, how much of a human-readable message of a source is passed on.
 	longestLine = 400
 )
 
-// ToldError is what is wrong with what a source tells of an endpoint.
+// ToldError is what is wrong with what a source reports of an endpoint.
 type ToldError struct {
-	Field string // as files call it: id, zone, node, hints, weight
+	Field string // as it is called in files: id, zone, node, hints, weight
 	What  string
 }
 
 func (e *ToldError) Error() string { return "its " + e.Field + " " + e.What }
 
-// Check tells what is wrong with an endpoint beside its address, nil where nothing is: whoever may write
-// to a source writes on terminals and into metrics otherwise. The error is a *ToldError.
+// Check tells what is wrong with an endpoint apart from its address, nil if nothing is. Without it, anyone who may
+// write to a source could write to terminals and into metrics. The error is a *ToldError.
 func (e *Endpoint) Check() error {
 	for _, one := range []struct{ field, text string }{{"id", e.ID}, {"zone", e.Zone}, {"node", e.Node}, {"hints", e.Hints}, {"node hints", e.NodeHints}} {
 		switch {
@@ -48,8 +48,8 @@ func printable(text string) bool {
 
 func unprintable(r rune) bool { return !unicode.IsPrint(r) }
 
-// Line is what a server says for people, as it may be shown: one line of it, not too long, and of what cannot be
-// printed nothing.
+// Line makes a human-readable message of a server safe to show: a single line, not too long, with unprintable
+// characters replaced.
 func Line(says string) string {
 	line, _, _ := strings.Cut(strings.TrimSpace(says), "\n")
 	line = strings.Map(func(r rune) rune {
@@ -61,7 +61,7 @@ func Line(says string) string {
 	return strings.TrimSpace(line)
 }
 
-// CheckText tells what is wrong with a text that stands in logs and on terminals, which may have blanks.
+// CheckText tells what is wrong with a text that appears in logs and on terminals; spaces are allowed.
 func CheckText(text string) error {
 	if !printable(text) {
 		return fmt.Errorf("%q holds what cannot be printed", text)
@@ -69,8 +69,8 @@ func CheckText(text string) error {
 	return nil
 }
 
-// CheckReference tells what is wrong with what stands behind the scheme of a reference, where it is the name
-// that a source has for a service: blanks and what cannot be printed are in none.
+// CheckReference tells what is wrong with the part of a reference after the scheme, where that is the source's name for
+// a service: it may contain neither spaces nor unprintable characters.
 func CheckReference(rest string) error {
 	if !printable(rest) || strings.ContainsFunc(rest, unicode.IsSpace) {
 		return fmt.Errorf("%q holds a blank, or what cannot be printed", rest)

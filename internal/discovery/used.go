@@ -5,8 +5,8 @@ import (
 	"sync"
 )
 
-// Used runs something for as long as anybody uses it: the watch that the services of a source
-// share. The zero value is ready; Run is set before the first use.
+// Used runs something for as long as it has users, such as the watch that the services of a source share. The zero
+// value is ready; Run is set before the first use.
 type Used struct {
 	// Run runs until ctx ends. It is called by one goroutine at a time, and may not call Use.
 	Run func(ctx context.Context)
@@ -17,8 +17,8 @@ type Used struct {
 	ended chan struct{}
 }
 
-// Use has it run until release is called, by the last who uses it, which returns once it has ended.
-// release is called once.
+// Use keeps it running until release is called. The release of the last user returns once Run has ended. release is
+// called once.
 func (u *Used) Use() (release func()) {
 	u.mu.Lock()
 	defer u.mu.Unlock()

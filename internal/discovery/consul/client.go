@@ -17,7 +17,7 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/transport"
 )
 
-// client asks one Consul. It is used by several goroutines.
+// client queries one Consul. It is used by several goroutines.
 type client struct {
 	via         *transport.Transport
 	host        string
@@ -25,31 +25,31 @@ type client struct {
 	consistency string
 }
 
-// largestAnswer bounds what is read of an answer: about 30,000 instances.
+// largestAnswer limits the size of an answer: about 30,000 instances.
 const largestAnswer = 32 << 20
 
-// answerTime is how long Consul may take beyond the time that it was told to wait.
+// answerTime is how long Consul may take beyond the requested wait time.
 const answerTime = 10 * time.Second
 
-// answer is what came of a question.
+// answer is the result of a query.
 type answer struct {
 	entries []entry
-	index   uint64 // of the state that this is, for the next question
+	index   uint64 // of this state, for the next query
 }
 
-// refusedError says that Consul answered with a status that is no success.
+// refusedError says that Consul answered with an unsuccessful status.
 type refusedError struct {
 	status int
 	text   string
-	after  time.Duration // Retry-After, 0 where it says nothing
+	after  time.Duration // Retry-After, 0 if absent
 }
 
 func (e *refusedError) Error() string {
 	return strings.TrimSpace(fmt.Sprintf("it answers %d %s", e.status, e.text))
 }
 
-// ask asks for the instances of a service, and waits for a state that is newer than index for up
-// to wait; 0: for none. Consul adds up to a sixteenth of wait, so that not all ask at once.
+// ask asks for the instances of a service, and waits up to wait for a state newer than index; with index 0 it does not
+// wait. Consul adds up to a sixteenth of wait, so that not all clients ask at once.
 func (c *client) ask(ctx context.Context, r reference, index uint64, wait time.Duration) (answer, error) {
 	most := wait + wait/16 + answerTime
 	ctx, cancel := context.WithTimeoutCause(ctx, most, fmt.Errorf("no answer within %v", most))
@@ -87,7 +87,7 @@ func (c *client) get(ctx context.Context, path string, values url.Values) (answe
 	if err != nil {
 		return answer{}, err //nolint:wrapcheck // it names the address
 	}
-	defer func() { _ = res.Body.Close() }() // it was read, or is given up
+	defer func() { _ = res.Body.Close() }() // it was read, or is abandoned
 	head := exchange.ResponseHead(res)
 	if res.StatusCode != http.StatusOK {
 		return answer{}, refusal(res, head)
@@ -98,7 +98,7 @@ func (c *client) get(ctx context.Context, path string, values url.Values) (answe
 	return readAnswer(res.Body, head)
 }
 
-// refusal reads what Consul says instead of an answer. Nothing of it is longer than a line.
+// refusal reads Consul's error response, at most a line of it.
 func refusal(res *http.Response, head exchange.Head) error {
 	text, _ := io.ReadAll(io.LimitReader(res.Body, 200)) // the status says enough
 	seconds, err := strconv.ParseUint(head.Get("Retry-After"), 10, 16)
@@ -108,10 +108,10 @@ func refusal(res *http.Response, head exchange.Head) error {
 	return &refusedError{res.StatusCode, discovery.Line(string(text)), time.Duration(seconds) * time.Second}
 }
 
-// oldest is how long a server that answers with what it knows itself may have been without its leader.
+// oldest is for how long a server that answers from its own state may have been without its leader.
 const oldest = 10 * time.Second
 
-// fresh tells why an answer is too old to be believed.
+// fresh returns an error if an answer is too old to be believed.
 func fresh(head exchange.Head) error {
 	if head.Get("X-Consul-Knownleader") == "false" {
 		return errors.New("the server that answers knows no leader, and may be of yesterday")
@@ -123,7 +123,7 @@ func fresh(head exchange.Head) error {
 	return nil
 }
 
-// readAnswer reads a list of instances with the index of the state that it is.
+// readAnswer reads a list of instances with its index.
 func readAnswer(body io.Reader, head exchange.Head) (answer, error) {
 	index, err := strconv.ParseUint(head.Get("X-Consul-Index"), 10, 64)
 	if err != nil {

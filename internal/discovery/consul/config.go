@@ -21,7 +21,7 @@ type Config struct {
 	discovery.TLS `doc:",inline"`
 }
 
-// The words of Consistency and Warning.
+// The values of Consistency and Warning.
 const (
 	stale      = "stale"
 	consistent = "consistent"
@@ -30,7 +30,7 @@ const (
 	notReady   = "not_ready"
 )
 
-// defaultPort is that of Consul's HTTP API.
+// defaultPort is the port of Consul's HTTP API.
 const defaultPort = "8500"
 
 func defaults() Config {

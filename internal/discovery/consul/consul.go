@@ -1,13 +1,12 @@
-// Package consul is the provider of endpoints that are registered in Consul (`consul:users`): the
-// instances of a service with their health, as an agent or a server tells of them by blocking
-// queries.
+// Package consul is the provider of endpoints that are registered in Consul (`consul:users`): the instances of a
+// service with their health, which an agent or a server reports through blocking queries.
 //
 //   - config.go: how Consul is reached.
 //   - reference.go: how a service is named, with its tags and datacenter.
-//   - client.go: one question, and what came of it.
-//   - source.go: what the providers of one Consul share: its connections, of which it lets each client have few.
+//   - client.go: one query and its result.
+//   - source.go: what the providers of one Consul share: its connections, of which it allows each client only a few.
 //   - provider.go: one service, from its answers to its set.
-//   - entry.go: what is said of an instance.
+//   - entry.go: the data of an instance.
 package consul
 
 import (

@@ -10,7 +10,7 @@ import (
 	"github.com/weir-gateway/weir/internal/discovery"
 )
 
-// entry is an instance as /v1/health/service tells of it: those fields of it that count here.
+// entry is an instance in the answer of /v1/health/service, with the fields that are used here.
 type entry struct {
 	Node struct {
 		Node    string
@@ -40,13 +40,13 @@ const (
 	statusCritical = "critical"
 )
 
-// The checks by which an instance or its node is in maintenance.
+// The checks that put an instance or its node into maintenance.
 const (
 	nodeMaintenance    = "_node_maintenance"
 	serviceMaintenance = "_service_maintenance:"
 )
 
-// status is the worst of an instance's checks; an instance without any passes.
+// status returns the worst state of an instance's checks; an instance without checks passes.
 func (e *entry) status() string {
 	worst := statusPassing
 	for _, c := range e.Checks {
@@ -56,18 +56,19 @@ func (e *entry) status() string {
 		case c.Status == statusPassing || c.Status == statusWarning && worst == statusCritical:
 		case c.Status == statusWarning:
 			worst = statusWarning
-		default: // critical, and what nobody knows
+		default: // critical, and unknown states
 			worst = statusCritical
 		}
 	}
 	return worst
 }
 
-// endpoint makes an endpoint of an instance. warning is what it is where a check warns; zone the key of its metadata.
+// endpoint makes an endpoint of an instance. warning is its condition if a check warns; zone is the metadata key of its
+// zone.
 func (e *entry) endpoint(warning discovery.Condition, zone string) (discovery.Endpoint, error) {
 	s := &e.Service
 	made := discovery.Endpoint{
-		// An id may come back: what was registered anew is another instance.
+		// An id may come back: an instance that is registered again is another one.
 		ID: s.ID + "@" + strconv.FormatUint(s.CreateIndex, 10), Node: e.Node.Node, Weight: 1,
 		Address: net.JoinHostPort(cmp.Or(s.Address, e.Node.Address), strconv.Itoa(s.Port)),
 		Zone:    cmp.Or(s.Meta[zone], e.Node.Meta[zone]),

@@ -18,7 +18,7 @@ type provider struct {
 	reference reference
 }
 
-// Run asks one question after the other.
+// Run sends one query after the other.
 func (p *provider) Run(ctx context.Context, set func([]discovery.Endpoint)) error {
 	p.users.Add(1)
 	defer p.users.Add(-1)
@@ -34,30 +34,30 @@ func (p *provider) Run(ctx context.Context, set func([]discovery.Endpoint)) erro
 	}
 }
 
-// asking is the work of a provider while it runs.
+// asking is the state of a provider while it runs.
 type asking struct {
 	*provider
 
-	index    uint64 // of the state that is known; 0: of none
-	failures int    // one after the other
-	hasty    int    // answers one after the other that came at once
+	index    uint64 // of the known state; 0: none is known
+	failures int    // in a row
+	hasty    int    // answers in a row that came at once
 	teller   discovery.Teller
 	left     map[string]string // instances that are no endpoints, and why
 }
 
-// Pauses between questions.
+// Pauses between queries.
 const (
 	shortestPause = 250 * time.Millisecond
 	longestPause  = 10 * time.Second
 	longestHaste  = 2 * time.Second // after an answer that came at once
 	mostAfter     = time.Minute     // that Consul may ask for
-	// An answer that comes sooner than that is one that was not waited for. A few of them are
-	// the many changes of a roll-out; more are a server that does not let anybody wait.
+	// An answer that comes sooner than this did not block. A few of them are the many changes of a rollout; more mean a
+	// server that does not block queries.
 	soon       = 100 * time.Millisecond
 	mostlyFine = 10
 )
 
-// once asks, tells what came of it, and gives the pause before the next question.
+// once sends a query, passes on the result, and returns the pause before the next query.
 func (a *asking) once(ctx context.Context) time.Duration {
 	if !a.take(ctx) {
 		return 0
@@ -73,7 +73,7 @@ func (a *asking) once(ctx context.Context) time.Duration {
 	case ctx.Err() != nil:
 		return 0
 	case err != nil:
-		a.index = 0 // what has changed meanwhile is asked for without waiting
+		a.index = 0 // the next query does not wait, to get changes made meanwhile
 		a.failures++
 		a.teller.Looked(fmt.Errorf("%s: %w", a.where, err))
 		return a.pauseAfter(err)
@@ -91,8 +91,8 @@ func (a *asking) once(ctx context.Context) time.Duration {
 	return backoff.Spread(backoff.Doubling{First: 2 * shortestPause, Most: longestHaste}.After(a.hasty - mostlyFine))
 }
 
-// advance takes the index of an answer. One that goes back, as of a server that was restored or
-// is behind another, begins anew; 0 would not let anybody wait.
+// advance takes the index of an answer. If the index goes back, as with a server that was restored or lags behind
+// another one, it starts again from 0, and the next query does not wait.
 func (a *asking) advance(index uint64) {
 	if index < a.index {
 		index = 0
@@ -100,8 +100,7 @@ func (a *asking) advance(index uint64) {
 	a.index = index
 }
 
-// pauseAfter is how long nothing is asked after a failure. All gateways have failed at once, so
-// chance spreads them.
+// pauseAfter returns the pause after a failure. It is randomised, because all gateways have failed at the same time.
 func (a *asking) pauseAfter(err error) time.Duration {
 	pause := backoff.Spread(backoff.Doubling{First: shortestPause, Most: longestPause}.After(a.failures))
 	if refused, ok := errors.AsType[*refusedError](err); ok {
@@ -110,7 +109,7 @@ func (a *asking) pauseAfter(err error) time.Duration {
 	return pause
 }
 
-// endpoints makes endpoints of instances. One that is none is told, once, and left out.
+// endpoints makes endpoints of instances. An instance that cannot be one is logged once and left out.
 func (a *asking) endpoints(entries []entry) []discovery.Endpoint {
 	var list []discovery.Endpoint
 	left := map[string]string{}

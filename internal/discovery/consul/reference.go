@@ -10,10 +10,10 @@ import (
 	"github.com/weir-gateway/weir/internal/discovery"
 )
 
-// reference is what a service is asked for by.
+// reference is how a service is queried.
 type reference struct {
 	name       string
-	tags       []string // of which an instance has each
+	tags       []string // an instance has all of them
 	datacenter string   // "": the agent's own
 }
 
@@ -49,7 +49,7 @@ func readReference(rest string) (reference, error) {
 	return r, cmp.Or(discovery.CheckText(strings.Join(r.tags, "")), discovery.CheckReference(r.datacenter)) //nolint:wrapcheck // as they are told
 }
 
-// path is what is asked for, without the parameters of a blocking query.
+// path returns the path of the query, without the parameters of a blocking query.
 func (r reference) path() string { return "/v1/health/service/" + url.PathEscape(r.name) }
 
 func (r reference) values() url.Values {

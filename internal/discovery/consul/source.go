@@ -11,7 +11,7 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/transport"
 )
 
-// source is a Consul that is asked for services. It owns no goroutine.
+// source is a Consul that is queried for services. It owns no goroutine.
 type source struct {
 	*client
 
@@ -22,16 +22,16 @@ type source struct {
 	zone       string
 	doubt      time.Duration // how long it is doubted that there are no instances
 
-	users  atomic.Int64  // providers that run
-	places chan struct{} // holds a token for each question that waits
+	users  atomic.Int64  // running providers
+	places chan struct{} // holds a token for each waiting query
 }
 
-// A question that waits has a connection of its own, and an agent lets a client have 200 of them
-// (limits.http_max_conns_per_client). Where there are more services than places they take turns.
+// Each blocking query has a connection of its own, and an agent allows 200 per client
+// (limits.http_max_conns_per_client). If there are more services than places they take turns.
 const (
 	places       = 128
-	shortestWait = 10 * time.Millisecond // 0 would be Consul's five minutes
-	longestWait  = time.Minute           // for one question; so long is it not noticed that Consul is silent
+	shortestWait = 10 * time.Millisecond // 0 would mean Consul's default of five minutes
+	longestWait  = time.Minute           // for one query; for this long an unresponsive Consul goes unnoticed
 	turns        = 10 * time.Second
 )
 
@@ -76,10 +76,10 @@ func (s *source) Provider(env discovery.Env, service config.Service) (discovery.
 	return &provider{source: s, env: env, reference: r}, nil
 }
 
-// Close lets go of the connections, which nobody uses any more.
+// Close closes the connections, which are no longer used.
 func (s *source) Close() { s.via.CloseIdle() }
 
-// wait is how long one question may wait, so that everybody has a turn in time.
+// wait returns how long one query may wait, so that every service gets its turn in time.
 func (s *source) wait() time.Duration {
 	users := s.users.Load()
 	if users <= places {
@@ -88,7 +88,7 @@ func (s *source) wait() time.Duration {
 	return max(turns*places/time.Duration(users), shortestWait)
 }
 
-// take waits for a place, and tells whether there is one.
+// take waits for a place, and tells whether it got one.
 func (s *source) take(ctx context.Context) bool {
 	select {
 	case s.places <- struct{}{}:

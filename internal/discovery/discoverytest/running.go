@@ -16,7 +16,7 @@ import (
 	"github.com/weir-gateway/weir/internal/discovery"
 )
 
-// Open opens a source by settings that were read without problems, until the test ends.
+// Open opens a source with settings that must have been read without problems, until the test ends.
 func Open[C any](t testing.TB, open func(discovery.SourceEnv, *C) (discovery.Source, error), settings C, problems *doc.Problems) discovery.Source {
 	t.Helper()
 	if problems.Failed() {
@@ -30,14 +30,14 @@ func Open[C any](t testing.TB, open func(discovery.SourceEnv, *C) (discovery.Sou
 	return s
 }
 
-// Running is a provider that runs until its test ends, with what it has told. It is safe for concurrent use.
+// Running is a provider that runs until its test ends, with what it has reported. It is safe for concurrent use.
 type Running struct {
 	testing.TB
 
 	log   await.Text
 	mu    sync.Mutex
 	sets  [][]discovery.Endpoint
-	looks []error // what came of each
+	looks []error // the result of each
 }
 
 // Run runs the provider of what ref names in a source.
@@ -75,17 +75,17 @@ func (r *Running) set(list []discovery.Endpoint) {
 	r.sets = append(r.sets, list)
 }
 
-// Logged is what was logged so far.
+// Logged returns what was logged so far.
 func (r *Running) Logged() string { return r.log.String() }
 
-// Sets are those that were told so far.
+// Sets returns the sets that were reported so far.
 func (r *Running) Sets() [][]discovery.Endpoint {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Clone(r.sets)
 }
 
-// Last is the set that was told last, nil where there is none yet.
+// Last returns the latest set, nil if there is none yet.
 func (r *Running) Last() []discovery.Endpoint {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -95,14 +95,14 @@ func (r *Running) Last() []discovery.Endpoint {
 	return r.sets[len(r.sets)-1]
 }
 
-// Have waits until the last set is of these endpoints, as Text writes them.
+// Have waits until the latest set has these endpoints, as Text writes them.
 func (r *Running) Have(endpoints ...string) {
 	r.Helper()
 	want := strings.Join(endpoints, " ")
 	await.That(r, "the set "+want, func() bool { return len(r.Sets()) > 0 && Text(r.Last()) == want })
 }
 
-// Only holds that these are all sets that were told.
+// Only checks that no other sets were reported.
 func (r *Running) Only(sets ...string) {
 	r.Helper()
 	var got []string
@@ -114,7 +114,7 @@ func (r *Running) Only(sets ...string) {
 	}
 }
 
-// Trouble waits until the last look has failed with an error that has text in it, and gives that.
+// Trouble waits until the last look has failed with an error that contains text, and returns that error.
 func (r *Running) Trouble(text string) error {
 	r.Helper()
 	return r.look("word of trouble: "+text, func(err error) bool { return err != nil && strings.Contains(err.Error(), text) })
@@ -126,7 +126,7 @@ func (r *Running) Fine() {
 	_ = r.look("a look that is fine", func(err error) bool { return err == nil })
 }
 
-// look waits until what came of the last look is so, and gives it.
+// look waits until the result of the last look satisfies is, and returns it.
 func (r *Running) look(what string, is func(error) bool) (last error) {
 	r.Helper()
 	await.That(r, what, func() bool {

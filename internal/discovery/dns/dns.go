@@ -1,17 +1,16 @@
-// Package dns is the provider of endpoints that have names: in a URL
-// (`http://users:8080`), in the list of a service, or behind an SRV record
-// (`srv:_http._tcp.users.internal`). A name is all the addresses that it has, and is
-// looked up anew when its TTL says so. What needs no looking, an address, is passed on as it is.
+// Package dns is the provider of endpoints that have names: in a URL (`http://users:8080`), in the list of a service,
+// or in an SRV record (`srv:_http._tcp.users.internal`). A name stands for all its addresses, and is looked up again
+// when its TTL is over. An address needs no lookup and is used as it is.
 //
 //   - reference.go: how endpoints are written.
 //   - provider.go: one reference, from its names to its set.
 //   - watch.go: one name, and what is believed of it.
 //   - endpoint.go: addresses become endpoints: weights, and the two families.
-//   - resolver.go: questions, each asked once for all who want to know.
+//   - resolver.go: DNS questions, each asked once for all that need the answer.
 //   - lookup.go: a name becomes questions: /etc/hosts, search domains, families, aliases.
-//   - exchange.go: one question to one server; nothing else knows the messages of DNS.
-//   - system.go: machines on which programs do not ask servers themselves.
-//   - machine.go, resolvconf.go, hosts.go: what this machine says of names.
+//   - exchange.go: one question to one server; nothing else knows the DNS message format.
+//   - system.go: systems on which programs do not query DNS servers themselves.
+//   - machine.go, resolvconf.go, hosts.go: this machine's resolver configuration.
 package dns
 
 import (
@@ -21,19 +20,19 @@ import (
 	"github.com/weir-gateway/weir/internal/discovery"
 )
 
-// form is what a scheme stands for.
+// form is the meaning of a scheme.
 type form struct {
 	scheme   string
 	protocol string // of config.Service.Protocol
 	tls      bool
-	port     uint16 // where the URL names none
+	port     uint16 // if the URL names none
 	summary  string
 }
 
-// srvScheme is that of SRV records.
+// srvScheme is the scheme of SRV records.
 const srvScheme = "srv"
 
-// grpc is a scheme and a word of config.Service.Protocol.
+// grpc is a scheme and also a value of config.Service.Protocol.
 const grpc = "grpc"
 
 // forms are the schemes of URLs.
@@ -56,8 +55,7 @@ func formOf(scheme string) (form, bool) {
 	return form{}, false
 }
 
-// Definition is the provider as the compiler and the vocabulary know it. What its
-// providers look up they share.
+// Definition is the provider as the compiler and the vocabulary know it. Its providers share their lookups.
 func Definition() discovery.Definition {
 	h := newHub()
 	d := discovery.Definition{Fixed: isFixed, New: h.provider}
@@ -96,8 +94,7 @@ func (h *hub) provider(env discovery.Env, service config.Service) (discovery.Pro
 	return p, nil
 }
 
-// parse takes a service apart whose Source is a URL or an SRV record, or, where its scheme
-// is "", its Endpoints.
+// parse parses a service whose Source is a URL or an SRV record, or its Endpoints if the scheme is "".
 func parse(service config.Service) (*provider, error) {
 	p := &provider{}
 	f, isURL := formOf(service.Source.Scheme)
@@ -119,7 +116,7 @@ func parse(service config.Service) (*provider, error) {
 	return p, err
 }
 
-// certify says what certificates are asked and checked for.
+// certify sets the name that certificates are requested and checked for.
 func (p *provider) certify() {
 	p.certified = certifiedFor(p.srv)
 	for i := range p.targets {

@@ -18,8 +18,8 @@ type placed struct {
 	addrs []netip.Addr
 }
 
-// endpointsOf makes a set, always in the same order. usable tells whether an address
-// could be reached from here.
+// endpointsOf makes a set, always in the same order. usable tells whether an address could be reached from this
+// machine.
 func endpointsOf(list []placed, usable func(netip.Addr) bool) []discovery.Endpoint {
 	roads := make([][]way, len(list))
 	for i, p := range list {
@@ -43,13 +43,12 @@ func endpointsOf(list []placed, usable func(netip.Addr) bool) []discovery.Endpoi
 	return all
 }
 
-// way is how an endpoint is reached: by an address, and by one of the other family where
-// there is one.
+// way is how an endpoint is reached: by an address, and by a fallback of the other family if there is one.
 type way struct{ first, other netip.Addr }
 
-// ways puts the addresses of a name together. A name with both families has each of its
-// endpoints twice, most likely, so one family is the endpoints, the one that programs
-// on this machine would take, and the other is how they are reached where that fails.
+// ways combines the addresses of a name. A name with both families most likely lists each of its endpoints twice. So
+// one family is the endpoints, the one that programs on this machine would use, and the other is how they are reached
+// if that fails.
 func ways(addrs []netip.Addr, usable func(netip.Addr) bool) []way {
 	addrs = slices.Clone(addrs)
 	slices.SortFunc(addrs, netip.Addr.Compare)
@@ -71,7 +70,7 @@ func ways(addrs []netip.Addr, usable func(netip.Addr) bool) []way {
 	return list
 }
 
-// split parts IPv6 and IPv4.
+// split separates IPv6 and IPv4.
 func split(addrs []netip.Addr) (six, four []netip.Addr) {
 	for _, a := range addrs {
 		if a.Is4() {
@@ -83,12 +82,12 @@ func split(addrs []netip.Addr) (six, four []netip.Addr) {
 	return six, four
 }
 
-// preferred gives the family that comes first, and the other one without what cannot be
-// reached from here.
+// preferred returns the family that comes first, and the other one without the addresses that cannot be reached from
+// this machine.
 func preferred(six, four []netip.Addr, usable func(netip.Addr) bool) (first, other []netip.Addr) {
 	sixHere, fourHere := reachable(six, usable), reachable(four, usable)
 	switch {
-	case len(sixHere) == 0 && len(fourHere) == 0: // which may be another way soon
+	case len(sixHere) == 0 && len(fourHere) == 0: // which may change soon
 		return six, four
 	case len(sixHere) == 0 || len(fourHere) > 0 && precedence(sixHere[0]) < precedence(fourHere[0]):
 		return fourHere, sixHere
@@ -101,8 +100,8 @@ func reachable(list []netip.Addr, usable func(netip.Addr) bool) []netip.Addr {
 	return slices.DeleteFunc(slices.Clone(list), func(a netip.Addr) bool { return !usable(a) })
 }
 
-// precedence is that of RFC 6724 section 2.1, but that IPv4 comes first on this machine:
-// servers that listen on 127.0.0.1 alone are more than those on ::1.
+// precedence is the one of RFC 6724 section 2.1, except that IPv4 comes first on this machine: more servers listen only
+// on 127.0.0.1 than only on ::1.
 func precedence(a netip.Addr) int {
 	switch {
 	case a.Is4():
@@ -122,13 +121,12 @@ func precedence(a netip.Addr) int {
 
 func within(a netip.Addr, prefix string) bool { return netip.MustParsePrefix(prefix).Contains(a) }
 
-// mostWeight keeps sums of weights far from what an int holds.
+// mostWeight keeps sums of weights far from the limits of an int.
 const mostWeight = 1_000_000
 
-// sharedWeights are the weights of each target's endpoints: a target's own weight is that
-// of all of its endpoints together.
+// sharedWeights returns the weights of each target's endpoints: a target's own weight is shared by all its endpoints.
 func sharedWeights(list []placed, roads [][]way) []int {
-	common := 1 // what all numbers of endpoints divide
+	common := 1 // the common multiple of all numbers of endpoints
 	for _, r := range roads {
 		n := max(1, len(r))
 		common = min(common/gcd(common, n)*n, mostWeight)
@@ -158,8 +156,8 @@ func gcd(a, b int) int {
 	return a
 }
 
-// targetsOf makes targets of SRV records, those of one priority after the other in the
-// order in which they are to be used. name is that certificates are for.
+// targetsOf makes targets of SRV records, grouped by priority in the order in which they are to be used. name is the
+// name that certificates are for.
 func targetsOf(records []record, name string) [][]target {
 	records = slices.Clone(records)
 	slices.SortFunc(records, func(a, b record) int {
@@ -182,11 +180,11 @@ func targetsOf(records []record, name string) [][]target {
 	return groups
 }
 
-// rarely is how much less than one of weight 1 a target of weight 0 gets beside others:
-// "a very small chance" (RFC 2782).
+// rarely is by what factor a target of weight 0 gets less than one of weight 1 beside it: "a very small chance" (RFC
+// 2782).
 const rarely = 100
 
-// weigh turns weights of SRV into ours, where 0 is nothing at all.
+// weigh converts SRV weights to ours, where 0 gets no requests.
 func weigh(group []target) {
 	some := slices.ContainsFunc(group, func(t target) bool { return t.weight > 0 })
 	none := slices.ContainsFunc(group, func(t target) bool { return t.weight == 0 })

@@ -12,10 +12,10 @@ import (
 	protocol "github.com/miekg/dns"
 )
 
-// kind is the type of the records that are asked for.
+// kind is a record type.
 type kind uint16
 
-// The kinds, by their numbers.
+// The record types, by their numbers.
 const (
 	kindA     = kind(protocol.TypeA)
 	kindAAAA  = kind(protocol.TypeAAAA)
@@ -25,56 +25,53 @@ const (
 
 func (k kind) String() string { return protocol.TypeToString[uint16(k)] }
 
-// question is one that a server is asked.
+// question is a DNS question.
 type question struct {
-	name string // absolute, in small letters, with the dot at its end
+	name string // absolute, in lower case, with the trailing dot
 	kind kind
 }
 
 // record is an SRV record (RFC 2782).
 type record struct {
-	target                 string // as the name of a question
+	target                 string // in the form of question.name
 	port, priority, weight uint16
 }
 
-// reply is what a server knows: the records at the end of the name's aliases (CNAME),
-// or that there are none.
+// reply is a server's answer: the records at the end of the name's aliases (CNAME), or that there are none.
 type reply struct {
 	addrs   []netip.Addr
 	records []record
 	// extra are the addresses that came along for the targets of records.
 	extra map[string][]netip.Addr
-	// alias is the name at which the server's knowledge ends; "" where it knows all.
+	// alias is the name at which the answer ends without records; "" if it is complete.
 	alias string
-	// ttl is how long all of it may be kept; of what is absent, as its zone says
-	// (RFC 2308 section 5).
+	// ttl is how long all of it may be kept; for absent records it comes from the zone (RFC 2308 section 5).
 	ttl time.Duration
 }
 
 // absent tells that there are no such records.
 func (r reply) absent() bool { return len(r.addrs)+len(r.records) == 0 && r.alias == "" }
 
-// refusalError is an answer that tells nothing of the name: the server could not or
-// would not find out.
+// refusalError is an answer that says nothing about the name: the server could not or would not find out.
 type refusalError struct{ what string }
 
 func (e *refusalError) Error() string { return e.what }
 
 const (
-	// datagram is how much may come at once (DNS Flag Day 2020): more would be fragmented.
-	// Servers that send more are heard nevertheless, up to largestDatagram.
+	// datagram is the announced size (DNS Flag Day 2020): larger answers would be fragmented. Larger answers from
+	// servers are accepted nevertheless, up to largestDatagram.
 	datagram        = 1232
 	largestDatagram = 4096
-	// longestChain bounds aliases that lead on within one answer.
+	// longestChain bounds chains of aliases within one answer.
 	longestChain = 16
 )
 
-// errRound is a name that leads to itself.
+// errRound is a name whose aliases form a loop.
 var errRound = errors.New("its aliases lead round in a circle")
 
-// exchange asks a server, host:port. An answer that does not fit into a datagram is
-// asked for again over TCP (RFC 7766 section 5), and without EDNS0 where the server does not know
-// it (RFC 6891 section 7). The error is a *refusalError where there was an answer.
+// exchange asks a server, host:port. If the answer does not fit into a datagram it is fetched over TCP (RFC 7766
+// section 5), and without EDNS0 if the server does not know EDNS0 (RFC 6891 section 7). The error is a *refusalError if
+// there was an answer.
 func exchange(ctx context.Context, server string, q question, tcp bool) (reply, error) {
 	m := new(protocol.Msg)
 	m.SetQuestion(q.name, uint16(q.kind))
@@ -98,14 +95,14 @@ func exchange(ctx context.Context, server string, q question, tcp bool) (reply, 
 	return read(got, q)
 }
 
-// roundTrip sends one message and waits for its answer until ctx ends. What is no answer
-// to it, as everybody may send to a port, is not heard.
+// roundTrip sends one message and waits for its answer until ctx ends. Other packets are ignored, because anyone may
+// send to a port.
 func roundTrip(ctx context.Context, network, server string, m *protocol.Msg) (*protocol.Msg, error) {
 	conn, err := new(net.Dialer).DialContext(ctx, network, server)
 	if err != nil {
 		return nil, cause(ctx, err)
 	}
-	defer func() { _ = conn.Close() }() // everything was said
+	defer func() { _ = conn.Close() }() // the exchange is over
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	c := &protocol.Conn{Conn: conn, UDPSize: largestDatagram}
@@ -127,8 +124,8 @@ func roundTrip(ctx context.Context, network, server string, m *protocol.Msg) (*p
 	}
 }
 
-// cause is the reason of an end that ctx brought about, else err. A connection notices that
-// its time is over by a clock of its own, which may be the first.
+// cause returns the cause if ctx has ended, else err. A connection notices its deadline with a clock of its own, which
+// may be first.
 func cause(ctx context.Context, err error) error {
 	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
 		<-ctx.Done()
@@ -139,7 +136,7 @@ func cause(ctx context.Context, err error) error {
 	return err
 }
 
-// answers tells whether got is the answer to m. Some errors come without the question.
+// answers tells whether got is the answer to m. Some error responses lack the question.
 func answers(got, m *protocol.Msg) bool {
 	if !got.Response || got.Id != m.Id {
 		return false
@@ -151,7 +148,7 @@ func answers(got, m *protocol.Msg) bool {
 	return len(got.Question) == 1 && asked.Qtype == wanted.Qtype && asked.Qclass == wanted.Qclass && strings.EqualFold(asked.Name, wanted.Name)
 }
 
-// read takes the answer apart.
+// read extracts the reply from an answer.
 func read(m *protocol.Msg, q question) (reply, error) {
 	if m.Rcode != protocol.RcodeSuccess && m.Rcode != protocol.RcodeNameError {
 		return reply{}, &refusalError{"the answer is " + rcodeName(m.Rcode)}
@@ -178,7 +175,7 @@ func read(m *protocol.Msg, q question) (reply, error) {
 	return reply{}, &refusalError{errRound.Error()}
 }
 
-// collect takes the records of owner, or gives what it is an alias of.
+// collect takes the records of owner, or returns the name that it is an alias of.
 func (r *reply) collect(answer []protocol.RR, owner string, want kind) (alias string) {
 	counts := func(h protocol.RR_Header, k kind) bool {
 		own := nameOf(h.Name) == owner && (k == want || k == kindCNAME)
@@ -210,7 +207,7 @@ func (r *reply) collect(answer []protocol.RR, owner string, want kind) (alias st
 	return alias
 }
 
-// along takes the addresses that came along for the targets of SRV records.
+// along takes the additional addresses for the targets of SRV records.
 func (r *reply) along(extra []protocol.RR) {
 	if len(r.records) == 0 {
 		return
@@ -231,8 +228,7 @@ func (r *reply) along(extra []protocol.RR) {
 	}
 }
 
-// appendAddr leaves out what is nobody's address. 0.0.0.0 among them would lead to
-// this machine itself.
+// appendAddr leaves out invalid addresses. 0.0.0.0 would lead to this machine itself.
 func appendAddr(list []netip.Addr, ip net.IP) []netip.Addr {
 	a, ok := netip.AddrFromSlice(ip)
 	if a = a.Unmap(); !ok || a.IsUnspecified() || a.IsMulticast() {

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// hosts are the addresses that hosts(5) gives to names in small letters.
+// hosts are the addresses that hosts(5) gives to names in lower case.
 type hosts map[string][]netip.Addr
 
 func readHosts(text []byte) hosts {

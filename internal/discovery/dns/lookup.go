@@ -13,33 +13,33 @@ import (
 )
 
 const (
-	// longestWay bounds aliases that lead on from one answer to the next question.
+	// longestWay bounds aliases that lead from one answer to the next question.
 	longestWay = 8
-	// patience is how long the second family is waited for when the first one is there.
+	// patience is how long the answer for the second family is awaited once the first one has arrived.
 	patience = time.Second
-	// longestUnseen is how long a family that nobody could be asked for is left at that.
+	// longestUnseen is after how long a name is looked up again if one family could not be resolved.
 	longestUnseen = 30 * time.Second
-	// hostsAge is how long what /etc/hosts says is taken for so.
+	// hostsAge is how long an answer from /etc/hosts is used.
 	hostsAge = 5 * time.Second
 )
 
-// sight is what a look for a name came to.
+// sight is the result of looking up a name.
 type sight struct {
-	name    string // the absolute name that was found; "" where no server was asked
+	name    string // the absolute name that was found; "" if no server was asked
 	addrs   []netip.Addr
 	records []record
 	extra   map[string][]netip.Addr
 	until   time.Time
-	// absent tells that there is no such name, or nothing of what was wanted there. doubt is
-	// how long caches may repeat that when it is no longer true.
+	// absent tells that there is no such name, or that it has no records of the wanted kind. doubt is how long caches
+	// may repeat that when it is no longer true.
 	absent bool
 	doubt  time.Duration
-	// unseen are the kinds of addresses that nobody could be asked for.
+	// unseen are the kinds of addresses that could not be resolved.
 	unseen []kind
 }
 
-// addresses looks for the addresses of a name, as programs on this machine do. last is the
-// absolute name that was found before, "" for none. An error means that nobody could tell.
+// addresses looks up the addresses of a name, as programs on this machine do. last is the absolute name that was found
+// before, "" for none. An error means that the answer is not known.
 func (r *resolver) addresses(ctx context.Context, name, last string) (sight, error) {
 	s := r.settings()
 	if addrs := s.written(name); len(addrs) > 0 {
@@ -51,7 +51,7 @@ func (r *resolver) addresses(ctx context.Context, name, last string) (sight, err
 	return search(s.candidates(name), last, func(candidate string) (sight, error) { return r.families(ctx, s, candidate) })
 }
 
-// services looks for the SRV records of a name; last is as in addresses.
+// services looks up the SRV records of a name; last is as in addresses.
 func (r *resolver) services(ctx context.Context, name, last string) (sight, error) {
 	s := r.settings()
 	if s.system {
@@ -66,9 +66,8 @@ func (r *resolver) services(ctx context.Context, name, last string) (sight, erro
 	})
 }
 
-// search looks for the first candidate that is there. One of which nobody can tell is
-// passed over, as other programs do, unless it is the one that was found last: its
-// requests are not for another's endpoints to get.
+// search looks for the first candidate that exists. A candidate whose lookup fails is skipped, as other programs do,
+// unless it is the one that was found last: its requests must not go to the endpoints of another name.
 func search(candidates []string, last string, look func(string) (sight, error)) (sight, error) {
 	var failed error
 	none := sight{absent: true}
@@ -93,8 +92,8 @@ func search(candidates []string, last string, look func(string) (sight, error)) 
 	return none, nil
 }
 
-// candidates are the absolute names that a name may stand for, in the order in which
-// they are looked for (resolv.conf(5): search, ndots).
+// candidates are the absolute names that a name may stand for, in the order in which they are looked up
+// (resolv.conf(5): search, ndots).
 func (s settings) candidates(name string) []string {
 	name = strings.ToLower(name)
 	if strings.HasSuffix(name, ".") {
@@ -112,8 +111,8 @@ func (s settings) candidates(name string) []string {
 	return append(list, name+".")
 }
 
-// written gives the addresses that need no asking: those of /etc/hosts, and those of
-// localhost, which never leaves this machine (RFC 6761 section 6.3).
+// written returns the addresses that need no query: those in /etc/hosts, and those of localhost, which never leaves
+// this machine (RFC 6761 section 6.3).
 func (s settings) written(name string) []netip.Addr {
 	name = strings.ToLower(strings.TrimSuffix(name, "."))
 	addrs := s.hosts[name]
@@ -123,8 +122,8 @@ func (s settings) written(name string) []netip.Addr {
 	return s.wanted(addrs)
 }
 
-// taken is what is used of the addresses that came along with records: what would have been
-// the answer to a question for them.
+// taken returns those of the additional addresses of SRV records that are used: the ones that a query for them would
+// have returned.
 func (s settings) taken(extra map[string][]netip.Addr) map[string][]netip.Addr {
 	use := map[string][]netip.Addr{}
 	for name, addrs := range extra {
@@ -138,7 +137,7 @@ func (s settings) taken(extra map[string][]netip.Addr) map[string][]netip.Addr {
 	return use
 }
 
-// wanted leaves out the families that nobody wants.
+// wanted leaves out address families that are not wanted.
 func (s settings) wanted(addrs []netip.Addr) []netip.Addr {
 	return slices.DeleteFunc(slices.Clone(addrs), func(a netip.Addr) bool { return !slices.Contains(s.families, familyOf(a)) })
 }
@@ -150,15 +149,14 @@ func familyOf(a netip.Addr) kind {
 	return kindAAAA
 }
 
-// familyAnswer is what is known of one family of a name's addresses.
+// familyAnswer is the answer for one family of a name's addresses.
 type familyAnswer struct {
 	kind kind
 	known
 	err error
 }
 
-// families asks for both families at once, or one after the other where the machine
-// wants that.
+// families asks for both families at once, or one after the other if the machine is configured so.
 func (r *resolver) families(ctx context.Context, s settings, name string) (sight, error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -192,7 +190,7 @@ func (r *resolver) families(ctx context.Context, s settings, name string) (sight
 	return got.whole()
 }
 
-// both puts the families together.
+// both combines the families.
 type both struct {
 	sight  sight
 	failed error
@@ -230,7 +228,7 @@ func (b *both) whole() (sight, error) {
 	return b.sight, nil
 }
 
-// records asks for records, and on where an answer ends at an alias.
+// records asks for records, and follows an alias at which an answer ends.
 func (r *resolver) records(ctx context.Context, q question) (known, error) {
 	var until time.Time
 	for range longestWay {

@@ -27,8 +27,8 @@ type watched[T any] struct {
 // longestFile is how much of a file is read.
 const longestFile = 16 << 20
 
-// get gives what the file says; one that cannot be read says what it said last, at
-// first nothing.
+// get returns the content of the file. If it cannot be read, get returns the last content, or the zero value if there
+// was none.
 func (w *watched[T]) get() T {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -58,8 +58,8 @@ func head(path string) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(f, longestFile))
 }
 
-// hub is what all providers share: what the machine says, and a resolver for each way
-// of asking.
+// hub is what all providers share: the machine's configuration, and one resolver for each distinct set of resolver
+// settings.
 type hub struct {
 	conf   *watched[settings]
 	hosts  *watched[hosts]
@@ -85,8 +85,7 @@ func newHub() *hub {
 	}
 }
 
-// take gives the resolver of one way of asking, which lives until all who took it have
-// called release.
+// take returns the resolver for some settings, which lives until all users have called release.
 func (h *hub) take(own *config.Resolver) (r *resolver, release func()) {
 	key := own.Key()
 	h.mu.Lock()
@@ -106,8 +105,8 @@ func (h *hub) take(own *config.Resolver) (r *resolver, release func()) {
 	}
 }
 
-// settings puts what a config says over what the machine says. Who names servers asks them
-// nothing but what was written: no search domains of the machine's.
+// settings merges the config's settings over the machine's. If the config names servers they are asked only for the
+// name as written, without the machine's search domains.
 func (h *hub) settings(own *config.Resolver) settings {
 	s := h.conf.get()
 	s.hosts, s.system = h.hosts.get(), h.system

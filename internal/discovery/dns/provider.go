@@ -15,14 +15,14 @@ import (
 type provider struct {
 	hub *hub
 	env discovery.Env
-	own *config.Resolver // nil: as the machine does
+	own *config.Resolver // nil: the machine's settings
 
 	targets   []target
 	srv       string // the name of an SRV record, instead of targets
-	certified string // what the certificates of its targets are for; "" where none are asked for
+	certified string // the name that certificates of its targets are for; "" if there are none
 }
 
-// Run looks again whenever something may have changed.
+// Run looks the names up again whenever something may have changed.
 func (p *provider) Run(ctx context.Context, set func([]discovery.Endpoint)) error {
 	if p.fixed() {
 		set(endpointsOf(unplaced(p.targets), p.hub.usable))
@@ -53,7 +53,7 @@ func (p *provider) fixed() bool {
 	return p.srv == "" && !slices.ContainsFunc(p.targets, func(t target) bool { return t.host != "" })
 }
 
-// unplaced are targets that are addresses.
+// unplaced returns the placed of targets that are addresses.
 func unplaced(list []target) []placed {
 	all := make([]placed, len(list))
 	for i, t := range list {
@@ -62,7 +62,7 @@ func unplaced(list []target) []placed {
 	return all
 }
 
-// looking is the work of one provider while it runs.
+// looking is the state of one provider while it runs.
 type looking struct {
 	*provider
 
@@ -70,12 +70,12 @@ type looking struct {
 	records  watch             // of the SRV record
 	watches  map[string]*watch // of the names of targets
 	told     []discovery.Endpoint
-	telling  bool // something was told
-	whole    bool // and it was a full set
-	tooMany  bool // and that was not all that there is
+	telling  bool // a set was passed on
+	whole    bool // and it was complete
+	tooMany  bool // and endpoints were left out of it
 }
 
-// round looks for what is due, tells what came of it, and when there is something to do again.
+// round looks up what is due, passes on the result, and returns when there is something to do again.
 func (l *looking) round(ctx context.Context, set func([]discovery.Endpoint)) (next time.Time) {
 	seen := view{sure: true}
 	groups := [][]target{l.targets}
@@ -99,10 +99,10 @@ func (l *looking) round(ctx context.Context, set func([]discovery.Endpoint)) (ne
 	return seen.next
 }
 
-// view is what one round has seen.
+// view is the result of one round.
 type view struct {
 	list    []discovery.Endpoint
-	sure    bool // nothing is missing that nobody could tell of
+	sure    bool // no part is missing because its lookup failed
 	trouble error
 	next    time.Time
 }
@@ -128,8 +128,8 @@ func (l *looking) look(ctx context.Context, w *watch, find func(ctx context.Cont
 	}
 }
 
-// place gives the targets of a group that have addresses, all of which are looked for at
-// once. along are those that came with the records.
+// place returns the targets of a group that have addresses; all of them are looked up at once. along are the addresses
+// that came with the records.
 func (l *looking) place(ctx context.Context, group []target, along map[string][]netip.Addr, seen *view) []placed {
 	due := map[string]*watch{}
 	for _, t := range group {
@@ -176,8 +176,8 @@ func (l *looking) forget(groups [][]target) {
 	}
 }
 
-// tell passes a set on where it is another one, or is known to be full now. One that is
-// empty because nobody could tell is none.
+// tell passes on a set if it differs from the previous one, or is now known to be complete. A set that is empty because
+// lookups failed is not passed on.
 func (l *looking) tell(seen *view, set func([]discovery.Endpoint)) {
 	list := seen.list[:min(len(seen.list), mostEndpoints)]
 	tooMany := len(list) < len(seen.list)

@@ -11,21 +11,20 @@ import (
 	"github.com/weir-gateway/weir/internal/discovery"
 )
 
-// target is what endpoints are made of: a name with a port, or an address that needs no
-// looking up.
+// target is what endpoints are made of: a name with a port, or an address that needs no lookup.
 type target struct {
-	host    string // a name; "" where address says all
+	host    string // a name; "" if address is complete
 	port    uint16
-	address string // host:port or unix:/path, of what has no name
-	name    string // that a certificate is for, where it is asked
+	address string // host:port or unix:/path, if there is no name
+	name    string // the name that a certificate is for, if there is TLS
 	weight  int
 	zone    string
 }
 
-// unix begins the address of a socket of this machine.
+// unix is the prefix of the address of a Unix socket on this machine.
 const unix = "unix:"
 
-// readURL reads `//host`, `//host:port` or `//[::1]:port`; port is the scheme's.
+// readURL reads `//host`, `//host:port` or `//[::1]:port`; port is the scheme's default.
 func readURL(rest string, port uint16) (target, error) {
 	authority, ok := strings.CutPrefix(rest, "//")
 	switch {
@@ -42,7 +41,7 @@ func readURL(rest string, port uint16) (target, error) {
 	return readAddress(authority)
 }
 
-// hasPort tells whether there is a colon after the host, IPv6 in brackets aside.
+// hasPort tells whether there is a colon after the host, ignoring IPv6 addresses in brackets.
 func hasPort(authority string) bool {
 	return strings.LastIndexByte(authority, ':') > strings.LastIndexByte(authority, ']')
 }
@@ -90,9 +89,8 @@ func readSRV(rest string) (string, error) {
 	return rest, discovery.CheckName(rest)
 }
 
-// certifiedFor is the name that certificates are asked and checked for: without the dot
-// that makes it absolute, and without the labels of a service, for the domain that was
-// asked counts and not where its records lead (RFC 6125 section 6.2.1).
+// certifiedFor returns the name that certificates are requested and checked for. It has no trailing dot and no labels
+// of a service, because the queried domain counts and not the name that its records lead to (RFC 6125 section 6.2.1).
 func certifiedFor(name string) string {
 	name = strings.TrimSuffix(name, ".")
 	for strings.HasPrefix(name, "_") {

@@ -13,8 +13,7 @@ import (
 	"github.com/weir-gateway/weir/internal/discovery"
 )
 
-// The bounds and defaults of resolv.conf(5). A server is given less time than there (5 s),
-// for requests may be waiting.
+// The limits and defaults of resolv.conf(5). A server gets less time than there (5 s), because requests may be waiting.
 const (
 	mostServers     = 3
 	mostNdots       = 15
@@ -22,15 +21,15 @@ const (
 	mostAttempts    = 5
 	defaultTimeout  = 2 * time.Second
 	defaultAttempts = 2
-	// mostDomains are searched: each costs a question.
+	// mostDomains limits the search domains: each costs a question.
 	mostDomains = 32
 )
 
-// settings say whom names are asked of, and how.
+// settings are which servers to ask, and how.
 type settings struct {
 	servers  []string // host:port
 	search   []string // domains, absolute
-	ndots    int      // so many dots make a name that is looked for as it is first
+	ndots    int      // with this many dots a name is first looked up as it is
 	timeout  time.Duration
 	attempts int
 	rotate   bool // servers take turns
@@ -38,12 +37,11 @@ type settings struct {
 	singly   bool // one question at a time
 	families []kind
 	hosts    hosts
-	system   bool // ask the machine, not servers
+	system   bool // ask the system resolver, not servers
 }
 
-// readResolvConf reads what resolv.conf(5) says; what it does not know it passes over, as
-// everybody does. host is the name of the machine, whose domain is searched where none is
-// named.
+// readResolvConf reads resolv.conf(5) and ignores unknown options, as all resolvers do. host is the machine's name,
+// whose domain is searched if no search domain is configured.
 func readResolvConf(text []byte, host string) settings {
 	s := settings{ndots: 1, timeout: defaultTimeout, attempts: defaultAttempts, families: []kind{kindA, kindAAAA}}
 	_, domain, _ := strings.Cut(host, ".")
@@ -106,8 +104,7 @@ func bounded(text string, least, most, otherwise int) int {
 	return min(max(n, least), most)
 }
 
-// serverAt gives the address of a server; it is an IP address, for a name would have to
-// be looked up.
+// serverAt returns the address of a server. It must be an IP address, because a name would have to be looked up.
 func serverAt(text string) (string, bool) {
 	addr, err := netip.ParseAddr(text)
 	if err != nil {

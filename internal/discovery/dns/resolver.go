@@ -11,48 +11,48 @@ import (
 )
 
 const (
-	// mostQuestions are asked at once in each lane, for all names together. All lanes are fewer
-	// than what a small forwarder takes before it refuses (dnsmasq: 150).
+	// mostQuestions limits the concurrent questions of each lane, for all names together. All lanes together stay below
+	// the limit at which a small forwarder refuses (dnsmasq: 150).
 	mostQuestions = 48
-	// memory is how long it is known how a question fared after that no longer counts as an answer.
+	// memory is for how long the lane of a question is remembered after its answer is no longer valid.
 	memory = 10 * time.Minute
-	// restOfServer is how long a server that did not answer is asked after the others.
+	// restOfServer is for how long a server that did not answer is asked after the others.
 	restOfServer = 30 * time.Second
-	// longestAbsence is how long it is not asked again for what is absent: who starts a
-	// backend late wants to see it soon.
+	// longestAbsence is the longest time before an absent name is asked for again: an operator who starts a backend
+	// late wants it to be found soon.
 	longestAbsence = 5 * time.Second
 )
 
-// known is a reply that is kept for some time.
+// known is a reply that is cached for some time.
 type known struct {
 	reply
 
 	until time.Time
 }
 
-// lane is where a question waits for its turn, by how it fared before: those that nobody
-// answers last long, and would else have all the turns of those that are answered at once.
+// lane is the queue in which a question waits, chosen by how it fared before. Questions that no server answers take
+// long, and would otherwise use all the slots of questions that are answered at once.
 type lane int
 
-// The lanes. Silence leads one further, an answer to the first.
+// The lanes. Silence moves a question one lane further, an answer moves it to the first.
 const (
 	laneAnswered lane = iota
-	laneUnsure        // never asked, or silent for the first time, as when a packet was lost
+	laneUnsure        // never asked, or silent once, as when a packet was lost
 	laneSilent
 	lanes
 )
 
-// past is how a question fared.
+// past is how a question fared before.
 type past struct {
 	lane  lane
 	until time.Time
 }
 
-// resolver asks servers. It is safe for concurrent use: who asks what is being asked
-// waits for the same answer, and an answer that is still good is not asked for again.
+// resolver asks servers. It is safe for concurrent use: callers with the same question share one query, and an answer
+// that is still valid is not queried again.
 type resolver struct {
 	rules    rules
-	settings func() settings // as they are now
+	settings func() settings // the current settings
 	exchange exchanger
 	slots    [lanes]chan struct{}
 
@@ -61,12 +61,12 @@ type resolver struct {
 	fared   map[question]past
 	running map[question]*asking
 	heard   map[string]time.Time // when servers answered last
-	rests   map[string]time.Time // servers that did not answer, and until when they come last
-	turn    int                  // whose turn it is, where servers take turns
+	rests   map[string]time.Time // servers that did not answer, and until when they are asked last
+	turn    int                  // whose turn it is, if servers take turns
 	users   int                  // of the hub
 }
 
-// exchanger is what exchange is.
+// exchanger is the type of exchange.
 type exchanger func(ctx context.Context, server string, q question, tcp bool) (reply, error)
 
 func newResolver(r rules, now func() settings, by exchanger) *resolver {
@@ -81,7 +81,7 @@ func newResolver(r rules, now func() settings, by exchanger) *resolver {
 	return made
 }
 
-// asking is a question on its way, for all who wait for it.
+// asking is a question under way, for all callers that wait for it.
 type asking struct {
 	done    chan struct{}
 	cancel  context.CancelFunc
@@ -91,7 +91,7 @@ type asking struct {
 	err error
 }
 
-// ask gives the reply to q. An error means that nobody could tell.
+// ask returns the reply to q. An error means that the answer is not known.
 func (r *resolver) ask(ctx context.Context, q question) (known, error) {
 	r.mu.Lock()
 	if k, ok := r.known[q]; ok && time.Now().Before(k.until) {
@@ -135,7 +135,7 @@ func (r *resolver) start(q question) *asking {
 	return a
 }
 
-// leave ends the question when nobody waits for it any more, and then waits for its end.
+// leave ends the question if no other caller waits for it, and then waits for its end.
 func (r *resolver) leave(q question, a *asking) {
 	r.mu.Lock()
 	a.waiting--
@@ -166,15 +166,15 @@ func (r *resolver) laneOf(q question) lane {
 	return laneUnsure
 }
 
-// fare is called with mu held. until is when q is likely asked again.
+// fare is called with mu held. until is when q will probably be asked again.
 func (r *resolver) fare(q question, l lane, until time.Time) {
 	now := time.Now()
 	maps.DeleteFunc(r.fared, func(_ question, old past) bool { return !now.Before(old.until) })
 	r.fared[q] = past{l, until.Add(memory)}
 }
 
-// query asks one server after the other, as often as the settings say. What nobody answered
-// before is asked once: it is looked for again anyway.
+// query asks one server after the other, as often as the settings say. A question that no server answered before is
+// asked only once, because it is repeated anyway.
 func (r *resolver) query(ctx context.Context, q question) (reply, error) {
 	s := r.settings()
 	r.mu.Lock()
@@ -191,8 +191,8 @@ func (r *resolver) query(ctx context.Context, q question) (reply, error) {
 	}
 }
 
-// inTurn asks all servers when it is the turn of q. silent tells that one of them did not
-// answer; the others would say the same again.
+// inTurn asks all servers when it is q's turn. silent tells that one of them did not answer; asking the others again
+// would give the same result.
 func (r *resolver) inTurn(ctx context.Context, s settings, q question) (got reply, silent bool, err error) {
 	r.mu.Lock()
 	slots := r.slots[r.laneOf(q)]
@@ -214,7 +214,7 @@ func (r *resolver) inTurn(ctx context.Context, s settings, q question) (got repl
 	return got, silent, err
 }
 
-// round asks one server after the other, until one can tell.
+// round asks one server after the other, until one gives an answer.
 func (r *resolver) round(ctx context.Context, s settings, q question) (got reply, silent bool, failed error) {
 	for _, server := range r.order(s) {
 		got, err := r.once(ctx, s, server, q)
@@ -231,10 +231,10 @@ func (r *resolver) round(ctx context.Context, s settings, q question) (got reply
 	return reply{}, silent, failed
 }
 
-// errSilent is a server that did not answer in time.
+// errSilent means that a server did not answer in time.
 var errSilent = errors.New("no answer in time")
 
-// once asks one server. One that answered another question meanwhile is not at fault.
+// once asks one server. If it has answered another question meanwhile, it is not considered unresponsive.
 func (r *resolver) once(ctx context.Context, s settings, server string, q question) (reply, error) {
 	start := time.Now()
 	limited, cancel := context.WithTimeoutCause(ctx, s.timeout, errSilent)
@@ -253,7 +253,7 @@ func (r *resolver) once(ctx context.Context, s settings, server string, q questi
 	return got, err
 }
 
-// order gives the servers as they are to be asked: those that did not answer just now come last.
+// order returns the servers in the order in which to ask them: those that did not answer recently come last.
 func (r *resolver) order(s settings) []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -8,10 +8,10 @@ import (
 	"time"
 )
 
-// systemAge is how long it is not looked again on machines that tell no TTL.
+// systemAge is the time between lookups on systems that report no TTL.
 const systemAge = 15 * time.Second
 
-// systemAddresses asks the machine, on which programs do not ask servers themselves.
+// systemAddresses asks the system resolver, on systems where programs do not query servers themselves.
 func systemAddresses(ctx context.Context, s settings, name string) (sight, error) {
 	var got both
 	for _, k := range s.families {
@@ -44,7 +44,7 @@ func systemServices(ctx context.Context, name string) (sight, error) {
 	return got, nil
 }
 
-// seen is nil where the machine says that there is no such name.
+// seen returns nil if the system says that there is no such name.
 func seen(err error) error {
 	if absent, ok := errors.AsType[*net.DNSError](err); ok && absent.IsNotFound {
 		return nil
@@ -52,8 +52,8 @@ func seen(err error) error {
 	return err
 }
 
-// usable tells whether this machine has an address from which another one could be
-// reached (RFC 6724 section 5, rule 1). Nothing is sent.
+// usable tells whether this machine has an address from which a could be reached (RFC 6724 section 5, rule 1). Nothing
+// is sent.
 func usable(a netip.Addr) bool {
 	conn, err := net.DialUDP("udp", nil, net.UDPAddrFromAddrPort(netip.AddrPortFrom(a, 9)))
 	if err != nil {

@@ -10,37 +10,36 @@ import (
 	"github.com/weir-gateway/weir/internal/discovery"
 )
 
-// That a name is absent is believed when it was said so often, over so long a time, and when
-// what caches may repeat is over. Servers that restart, and zones that are loaded
-// anew, say it of names that are well there.
+// An absence is believed when it was reported this often, over this long a time, and when caches may no longer repeat
+// it. Servers that restart, and zones that are being reloaded, report it of names that exist.
 const (
 	enoughAbsences = 3
 	shortestDoubt  = 10 * time.Second
 	longestDoubt   = time.Minute
 )
 
-// While nobody can tell, or there is nothing, it is looked again after a pause that grows.
+// While lookups fail, or there is nothing, the name is looked up again after growing pauses.
 const (
 	firstPause    = time.Second
-	longestPause  = 10 * time.Second // while nobody can tell
-	absencePauses = 5 * time.Second  // while it is absent
+	longestPause  = 10 * time.Second // while lookups fail
+	absencePauses = 5 * time.Second  // while the name is absent
 )
 
-// watch is one name, with what is believed of it.
+// watch is one name, with what is believed about it.
 type watch struct {
 	name string
 
-	known bool  // there is something to believe
-	last  sight // what is believed; absent: surely nothing
+	known bool  // something is believed
+	last  sight // what is believed; absent: certainly nothing
 	due   time.Time
-	// trouble is why the last look found nothing.
+	// trouble is why the last lookup found nothing.
 	trouble error
 
 	failures, absences int
 	certain            time.Time // until then an absence is not believed
 }
 
-// told takes what a look came to.
+// told records the result of a lookup.
 func (w *watch) told(now time.Time, got sight, err error) {
 	switch {
 	case err != nil:
@@ -68,8 +67,7 @@ func (w *watch) isAbsent(now time.Time, got sight) {
 	w.due = now.Add(pauseAfter(w.absences, absencePauses))
 }
 
-// completed adds to what was found the addresses of a family that nobody could be asked
-// for: those it had before.
+// completed adds the previous addresses of a family that could not be resolved.
 func (w *watch) completed(got sight) sight {
 	for _, a := range w.last.addrs {
 		if slices.Contains(got.unseen, familyOf(a)) {
@@ -79,13 +77,13 @@ func (w *watch) completed(got sight) sight {
 	return got
 }
 
-// pauseAfter is the pause after n looks in vain.
+// pauseAfter returns the pause after n unsuccessful lookups.
 func pauseAfter(n int, most time.Duration) time.Duration {
 	pause := backoff.Doubling{First: firstPause, Most: most}.After(n)
 	return pause + spread(pause)
 }
 
-// spread is up to a tenth more, so that names do not all come due at once.
+// spread returns up to a tenth of d, so that names do not all come due at once.
 func spread(d time.Duration) time.Duration {
 	if d < 10 {
 		return 0

@@ -17,23 +17,23 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/transport"
 )
 
-// client asks one daemon. It is used by several goroutines.
+// client calls one daemon. It is used by several goroutines.
 type client struct {
 	via *transport.Transport
 	at  string
-	// version is that of the API, "" while it is not known; one goroutine writes it before others ask.
+	// version is the API version, "" while it is not known; one goroutine sets it before others send requests.
 	version string
 }
 
-// The bounds of questions.
+// The limits of requests.
 const (
 	answerTime    = 10 * time.Second
 	largestAnswer = 32 << 20
 	largestEvent  = 1 << 20
 )
 
-// newest is the newest minor version of API 1 that this was written for. A daemon that is older
-// is asked by its own; one that is newer still answers this one.
+// newest is the newest minor version of API 1 that this code was written for. An older daemon is called with its own
+// version; a newer one still supports this version.
 const newest = 56
 
 // summary is a container in a list.
@@ -42,7 +42,7 @@ type summary struct {
 	Labels map[string]string
 }
 
-// event is what the daemon tells of.
+// event is an event of the daemon.
 type event struct {
 	Type   string
 	Action string
@@ -52,7 +52,7 @@ type event struct {
 	}
 }
 
-// container gives the id of the container that an event is about.
+// container returns the id of the container that an event is about.
 func (e event) container() string {
 	if e.Type == "network" {
 		return e.Actor.Attributes["container"]
@@ -62,7 +62,7 @@ func (e event) container() string {
 
 var errGone = errors.New("there is no such container")
 
-// negotiate finds out which version both sides know.
+// negotiate finds out which API version both sides support.
 func (c *client) negotiate(ctx context.Context) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, answerTime, fmt.Errorf("no answer within %v", answerTime))
 	defer cancel()
@@ -80,7 +80,7 @@ func (c *client) negotiate(ctx context.Context) error {
 	return nil
 }
 
-// list gives the containers that are not stopped.
+// list returns the containers that are not stopped.
 func (c *client) list(ctx context.Context) ([]summary, error) {
 	var found []summary
 	err := c.get(ctx, "/containers/json", url.Values{}, &found)
@@ -90,7 +90,7 @@ func (c *client) list(ctx context.Context) ([]summary, error) {
 	return found, err
 }
 
-// inspect gives one container, or errGone.
+// inspect returns one container, or errGone.
 func (c *client) inspect(ctx context.Context, id string) (*container, error) {
 	found := &container{}
 	err := c.get(ctx, "/containers/"+url.PathEscape(id)+"/json", url.Values{}, found)
@@ -100,7 +100,7 @@ func (c *client) inspect(ctx context.Context, id string) (*container, error) {
 	return found, err
 }
 
-// events begins to hear of what happens to containers and their networks.
+// events begins to receive the events of containers and their networks.
 func (c *client) events(ctx context.Context) (*json.Decoder, io.Closer, error) {
 	filters := `{"type":["container","network"]}`
 	res, err := c.send(ctx, c.version+"/events", url.Values{"filters": {filters}})
@@ -123,7 +123,7 @@ func (p *perEvent) Read(b []byte) (int, error) {
 	n, err := p.r.Read(b[:min(len(b), p.left)])
 	p.left -= n
 	for _, c := range b[:n] {
-		if c == '\n' { // which stands between events, and in no text of one
+		if c == '\n' { // which separates events and does not occur within them
 			p.left = largestEvent
 		}
 	}
@@ -137,14 +137,14 @@ func (c *client) get(ctx context.Context, path string, query url.Values, into an
 	if err != nil {
 		return because(ctx, err)
 	}
-	defer func() { _ = res.Body.Close() }() // it was read, or is given up
+	defer func() { _ = res.Body.Close() }() // it was read, or is abandoned
 	if err := json.NewDecoder(io.LimitReader(res.Body, largestAnswer)).Decode(into); err != nil {
 		return because(ctx, fmt.Errorf("the answer is not understood: %w", err))
 	}
 	return nil
 }
 
-// because gives why ctx has ended, where it has, else err.
+// because returns ctx's cause if ctx has ended, else err.
 func because(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx) //nolint:wrapcheck // it is a sentence of ours
@@ -152,7 +152,7 @@ func because(ctx context.Context, err error) error {
 	return err
 }
 
-// send asks, and gives a response of success.
+// send sends a request, and returns a successful response.
 func (c *client) send(ctx context.Context, path string, query url.Values) (*http.Response, error) {
 	target := "http://docker" + path
 	if len(query) > 0 {
@@ -162,7 +162,7 @@ func (c *client) send(ctx context.Context, path string, query url.Values) (*http
 	if err != nil {
 		return nil, err //nolint:wrapcheck // it names what it was
 	}
-	req.URL.Host = c.at // the daemon wants a host, and any will do
+	req.URL.Host = c.at // the daemon requires a host, and accepts any
 	exchange.SetFields(exchange.RequestHead(req), exchange.Field{Name: "Accept", Value: "application/json"}, exchange.Field{Name: "User-Agent", Value: "weir"})
 	res, err := c.via.RoundTrip(req)
 	if err != nil {
@@ -171,7 +171,7 @@ func (c *client) send(ctx context.Context, path string, query url.Values) (*http
 	if res.StatusCode == http.StatusOK {
 		return res, nil
 	}
-	defer func() { _ = res.Body.Close() }() // what it says was read
+	defer func() { _ = res.Body.Close() }() // its message was read
 	if res.StatusCode == http.StatusNotFound && strings.Contains(path, "/containers/") {
 		return nil, errGone
 	}

@@ -18,13 +18,13 @@ type Config struct {
 	discovery.TLS `doc:",inline"`
 }
 
-// The words of Ports.
+// The values of Ports.
 const (
 	atContainer = "container"
 	atHost      = "host"
 )
 
-// On other systems containers run in a machine of their own, of whose networks this one knows nothing.
+// On other systems containers run in a virtual machine, whose networks the host cannot reach.
 func defaults() Config {
 	c := Config{Host: host{discovery.Place{Address: "unix:/var/run/docker.sock"}}, Ports: atContainer}
 	if runtime.GOOS != "linux" {
@@ -58,10 +58,10 @@ func (*Config) DocSchema() *doc.Schema {
 	return &doc.Schema{AnyOf: []*doc.Schema{(*host)(nil).DocSchema(), doc.SchemaOf(reflect.TypeFor[long]())}}
 }
 
-// host is where the daemon answers.
+// host is the daemon's address.
 type host struct{ discovery.Place }
 
-// form is that of DOCKER_HOST too.
+// form is also the form of DOCKER_HOST.
 func form() discovery.PlaceForm {
 	return discovery.PlaceForm{
 		What: "place of a daemon", Help: "where the daemon answers: unix:/path, or a URL", Example: "unix:/var/run/docker.sock",
@@ -69,7 +69,7 @@ func form() discovery.PlaceForm {
 	}
 }
 
-// machine is the address of the machine that the daemon is on, where published ports are.
+// machine returns the address of the machine that the daemon runs on, where published ports are reached.
 func (h host) machine() string {
 	if name, _, err := discovery.SplitAddress(h.Address); err == nil {
 		return name

@@ -26,7 +26,7 @@ const (
 	composeProject = "com.docker.compose.project"
 )
 
-// container is what /containers/ID/json tells of one, as far as it counts here.
+// container is the part of /containers/ID/json that is used here.
 type container struct {
 	ID    string `json:"Id"` //nolint:tagliatelle // the daemon's
 	Name  string
@@ -46,16 +46,16 @@ type container struct {
 		Networks map[string]*struct{ IPAddress, GlobalIPv6Address string }
 	}
 
-	stopping bool // it was told to end
+	stopping bool // it was told to stop
 }
 
-// published is where a port of a container is reached at the daemon's machine.
+// published is a published port of a container on the daemon's machine.
 type published struct {
 	HostIP   string `json:"HostIp"` //nolint:tagliatelle // the daemon's
 	HostPort string
 }
 
-// at is its address; one that is published everywhere is called at the machine's own.
+// at returns its address; a port that is published on all addresses is called at machine.
 func (p published) at(machine string) string {
 	if ip, err := netip.ParseAddr(p.HostIP); err == nil && !ip.IsUnspecified() {
 		return net.JoinHostPort(ip.String(), p.HostPort)
@@ -63,8 +63,8 @@ func (p published) at(machine string) string {
 	return net.JoinHostPort(machine, p.HostPort)
 }
 
-// names are those of the services that labels make a container one of: that of its own label, else
-// what Compose calls it, alone and with its project.
+// names returns the names of the services that labels assign a container to: that of its own label, else the name in
+// Compose, alone and with its project.
 func names(labels map[string]string) []string {
 	if own := labels[labelService]; own != "" {
 		return []string{own}
@@ -73,12 +73,12 @@ func names(labels map[string]string) []string {
 	return []string{service, labels[composeProject] + "/" + service}
 }
 
-// concerns tells whether a container may be one of any service.
+// concerns tells whether a container may belong to any service.
 func concerns(labels map[string]string) bool {
 	return labels[labelService] != "" || labels[composeService] != ""
 }
 
-// runs tells whether there is something that can be called, now or later.
+// runs tells whether the container can be called, now or later.
 func (c *container) runs() bool {
 	return slices.Contains([]string{"running", "paused", "restarting"}, c.State.Status)
 }
@@ -95,19 +95,19 @@ func (c *container) condition() discovery.Condition {
 	return discovery.Ready
 }
 
-// stops tells whether a signal is one that ends the container.
+// stops tells whether a signal is one that stops the container.
 func (c *container) stops(signal string) bool {
 	number := map[string]string{"": "15", "SIGTERM": "15", "SIGINT": "2", "SIGQUIT": "3", "SIGKILL": "9", "SIGHUP": "1", "SIGUSR1": "10", "SIGWINCH": "28"}
 	own := c.Config.StopSignal
 	return signal == "9" || signal == cmp.Or(number[own], own)
 }
 
-// whereabouts are what the gateway knows of how containers can be called.
+// whereabouts are what the gateway knows about how containers can be called.
 type whereabouts struct {
 	machine string          // the daemon's
 	ports   string          // atContainer or atHost
 	network string          // that the config prefers
-	own     map[string]bool // networks that the gateway itself is in, where it is a container; else nil
+	own     map[string]bool // networks that the gateway itself is in, if it is a container; else nil
 }
 
 // endpoint makes an endpoint of a container.
@@ -136,7 +136,7 @@ func (c *container) endpoint(w whereabouts) (discovery.Endpoint, error) {
 	return e, err //nolint:wrapcheck // as it is told
 }
 
-// port is the container's own: that of its label, else the only one of TCP that it exposes.
+// port returns the container's port: that of its label, else the only TCP port that it exposes.
 func (c *container) port() (uint16, error) {
 	if text := c.Config.Labels[labelPort]; text != "" {
 		n, err := strconv.ParseUint(text, 10, 16)
@@ -162,7 +162,7 @@ func (c *container) port() (uint16, error) {
 	return 0, fmt.Errorf("it exposes the ports %v; say which one with the label %s", list, labelPort)
 }
 
-// address is where a port of the container is called.
+// address returns where a port of the container is called.
 func (c *container) address(w whereabouts, port uint16) (string, error) {
 	spelled := strconv.Itoa(int(port))
 	if c.HostConfig.NetworkMode == "host" {
@@ -186,7 +186,7 @@ func (c *container) address(w whereabouts, port uint16) (string, error) {
 	return "", errors.New("it has no address in any network, and its port is not published")
 }
 
-// ip is the container's address in the network that it is called by, "" where it has none.
+// ip returns the container's address in the network that it is called in, "" if it has none.
 func (c *container) ip(w whereabouts) (string, error) {
 	networks := c.NetworkSettings.Networks
 	addressIn := func(name string) string {
@@ -218,7 +218,7 @@ func (c *container) ip(w whereabouts) (string, error) {
 	return "", fmt.Errorf("it is in the networks %v; say which one with the label %s, or for all with network below discovery", reached, labelNetwork)
 }
 
-// inProject is the full name of a network that the label may call by the name of the Compose file.
+// inProject returns the full name of a network that the label may call by its name in the Compose file.
 func (c *container) inProject(name string) string {
 	if full := c.Config.Labels[composeProject] + "_" + name; c.NetworkSettings.Networks[name] == nil && c.NetworkSettings.Networks[full] != nil {
 		return full

@@ -1,10 +1,9 @@
-// Package docker is the provider of endpoints that are containers of a Docker daemon
-// (`docker:users`): those whose label `weir.service` says so, or that Compose has made for a
-// service of that name.
+// Package docker is the provider of endpoints that are containers of a Docker daemon (`docker:users`): those with a
+// matching label `weir.service`, or those that Compose has created for a service of that name.
 //
 //   - config.go: how the daemon is reached.
 //   - client.go: the daemon's API: a list, one container, the events.
-//   - source.go: what is known of all containers, which all providers share.
+//   - source.go: the state of all containers, which all providers share.
 //   - container.go: a container becomes an endpoint.
 //   - provider.go: one service, from the containers to its set.
 package docker
@@ -30,7 +29,7 @@ func Definition() discovery.Definition {
 	return discovery.Define(scheme, "the Docker daemon whose containers are found", schemes, defaults, open)
 }
 
-// checkName says what is wrong with `users`, or `shop/users` where shop is a project of Compose.
+// checkName says what is wrong with `users`, or with `shop/users` where shop is a Compose project.
 func checkName(name string) error {
 	project, service, hasProject := strings.Cut(name, "/")
 	switch {

@@ -34,17 +34,17 @@ func (p *provider) Run(ctx context.Context, set func([]discovery.Endpoint)) erro
 	}
 }
 
-// following is the work of a provider while it runs.
+// following is the state of a provider while it runs.
 type following struct {
 	*provider
 
 	teller discovery.Teller
-	seen   []*container      // what was heard last, without trouble
+	seen   []*container      // the last state without an error
 	left   map[string]string // containers that are no endpoints, and why
-	settle *time.Timer       // fires when what was doubted must be looked at again
+	settle *time.Timer       // fires when a doubt must be checked again
 }
 
-// hear passes the set on where it is another one, and says how looking goes.
+// hear passes on the set if it has changed, and reports how looking at the source goes.
 func (f *following) hear(current state) {
 	switch {
 	case current.err != nil:
@@ -53,7 +53,7 @@ func (f *following) hear(current state) {
 		return
 	case !current.known:
 		return
-	case len(f.seen) > 0 && slices.Equal(f.seen, current.services[f.service]): // others have changed
+	case len(f.seen) > 0 && slices.Equal(f.seen, current.services[f.service]): // only other services have changed
 		return
 	}
 	f.seen = current.services[f.service]
@@ -62,7 +62,7 @@ func (f *following) hear(current state) {
 	}
 }
 
-// endpoints makes endpoints of containers. One that is none is told, once, and left out.
+// endpoints makes endpoints of containers. A container that cannot be one is logged once and left out.
 func (f *following) endpoints(current state) []discovery.Endpoint {
 	var list []discovery.Endpoint
 	left := map[string]string{}

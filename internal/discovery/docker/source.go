@@ -18,38 +18,38 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/transport"
 )
 
-// source is a daemon: all its containers that may be endpoints, kept up to date while any provider runs.
+// source is a daemon with all its containers that may be endpoints. It is kept up to date while any provider runs.
 type source struct {
 	*client
 
 	log      *slog.Logger
 	where    string
-	hostname string // of the gateway; a container's is the beginning of its id
+	hostname string // of the gateway; in a container it is the beginning of the container's id
 	ways     whereabouts
 	doubt    time.Duration // how long it is doubted that there are no containers
-	again    time.Duration // after which all containers are listed anew, whatever was told
+	again    time.Duration // after which all containers are listed again, whatever events came
 
 	used discovery.Used // runs run
 
 	mu      sync.Mutex
 	state   state
-	changed chan struct{} // closed when there is another state
+	changed chan struct{} // closed when the state changes
 }
 
-// state is what is known at one moment. It is not changed once it is handed out.
+// state is what is known at one moment. It is immutable once it is handed out.
 type state struct {
 	known    bool
-	err      error                   // why nothing is seen now
+	err      error                   // why the daemon cannot be reached now
 	services map[string][]*container // by their names
 	ways     whereabouts
 }
 
 const (
 	connectTime = 3 * time.Second
-	// relist is how often all containers are listed though nothing was told: an event may be
-	// lost, and a connection to another machine may be dead.
+	// relist is how often all containers are listed even without events: an event may be lost, and a connection to
+	// another machine may be dead.
 	relist = time.Minute
-	// stopTime is how long a container that was told to end is believed to do so.
+	// stopTime is how long a container that was told to stop is assumed to be stopping.
 	stopTime = 2 * time.Minute
 )
 
@@ -59,7 +59,7 @@ func open(env discovery.SourceEnv, c *Config) (discovery.Source, error) {
 		doubt: discovery.EmptiedDoubt, again: relist, changed: make(chan struct{}),
 	}
 	s.used.Run = s.run
-	s.hostname, _ = os.Hostname() // without one it is no container's
+	s.hostname, _ = os.Hostname() // without one it is not a container
 	options := transport.Options{Connect: connectTime}
 	secure, err := c.Client(env)
 	if err != nil {
@@ -80,10 +80,10 @@ func (s *source) Provider(env discovery.Env, service config.Service) (discovery.
 	return &provider{source: s, env: env, service: service.Source.Rest}, nil
 }
 
-// Close has nothing left to end: what ran ended with the last provider.
+// Close has nothing left to end: the goroutines ended with the last provider.
 func (s *source) Close() { s.via.CloseIdle() }
 
-// now gives what is known, and a channel that is closed when that has changed.
+// now returns what is known, and a channel that is closed when that changes.
 func (s *source) now() (state, <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -104,7 +104,7 @@ const (
 	longestPause  = 10 * time.Second
 )
 
-// run watches the daemon until ctx ends, and whenever that fails, again.
+// run watches the daemon until ctx ends, and starts again whenever that fails.
 func (s *source) run(ctx context.Context) {
 	pauses := backoff.New(shortestPause, longestPause)
 	for {
@@ -121,8 +121,8 @@ func (s *source) run(ctx context.Context) {
 	}
 }
 
-// watch hears of events, and then lists all containers, so that nothing falls in between; from
-// there on it looks at what events are about.
+// watch subscribes to events first and then lists all containers, so that it misses nothing in between; after that it
+// inspects the containers that events are about.
 func (s *source) watch(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -150,7 +150,7 @@ func (s *source) watch(ctx context.Context) error {
 		}
 	})
 	defer reading.Wait()
-	defer func() { cancel(); _ = body.Close() }() // nobody hears it any more
+	defer func() { cancel(); _ = body.Close() }() // it is no longer read
 	w := &watching{source: s, stopping: map[string]time.Time{}}
 	if err := w.all(ctx); err != nil {
 		return err
@@ -174,16 +174,16 @@ func (s *source) watch(ctx context.Context) error {
 	}
 }
 
-// watching is the work of a source while its daemon is seen.
+// watching is the state of a source while its daemon is reachable.
 type watching struct {
 	*source
 
 	containers map[string]*container
 	own        map[string]bool
-	stopping   map[string]time.Time // containers that were told to end, and when
+	stopping   map[string]time.Time // containers that were told to stop, and when
 }
 
-// all lists and looks at all containers.
+// all lists and inspects all containers.
 func (w *watching) all(ctx context.Context) error {
 	list, err := w.list(ctx)
 	if err != nil {
@@ -211,7 +211,7 @@ func (w *watching) all(ctx context.Context) error {
 	return nil
 }
 
-// self notes the networks of the gateway's own container.
+// self records the networks of the gateway's own container.
 func (w *watching) self(ctx context.Context, id string) error {
 	found, err := w.inspect(ctx, id)
 	switch {
@@ -229,7 +229,7 @@ func (w *watching) self(ctx context.Context, id string) error {
 	return nil
 }
 
-// look looks at one container.
+// look inspects one container.
 func (w *watching) look(ctx context.Context, id string) error {
 	found, err := w.inspect(ctx, id)
 	switch {
@@ -245,7 +245,7 @@ func (w *watching) look(ctx context.Context, id string) error {
 	return nil
 }
 
-// hear looks at what an event is about.
+// hear handles an event.
 func (w *watching) hear(ctx context.Context, e event) error {
 	id := e.container()
 	known := w.containers[id]
@@ -265,12 +265,13 @@ func (w *watching) hear(ctx context.Context, e event) error {
 	return nil
 }
 
-// passing tells whether an event changes nothing that counts here, as those of health checks' own commands, which are many.
+// passing tells whether an event changes nothing that matters here, such as the frequent events of health-check
+// commands.
 func passing(action string) bool {
 	return strings.HasPrefix(action, "exec_") || action == "top" || action == "attach" || action == "resize"
 }
 
-// tell hands out what is known.
+// tell publishes what is known.
 func (w *watching) tell() {
 	next := state{known: true, services: make(map[string][]*container, len(w.containers)), ways: w.ways}
 	for _, c := range w.containers {

@@ -18,7 +18,7 @@ type Config struct {
 	discovery.TLS `doc:",inline"`
 }
 
-// defaultPort is that of etcd's clients.
+// defaultPort is the client port of etcd.
 const defaultPort = "2379"
 
 func defaults() Config {
@@ -58,7 +58,7 @@ func (*Config) DocSchema() *doc.Schema {
 	return &doc.Schema{AnyOf: []*doc.Schema{one, several, doc.SchemaOf(reflect.TypeFor[long]())}}
 }
 
-// server is a member of the cluster, as it advertises itself to clients.
+// server is a member of the cluster, at the address that it advertises to clients.
 type server struct{ discovery.Place }
 
 func form() discovery.PlaceForm {

@@ -11,12 +11,11 @@ import (
 	"github.com/weir-gateway/weir/internal/discovery"
 )
 
-// value is what stands in a key where it is JSON: an instance, or what etcd's own package
-// naming/endpoints writes, by which grpc-go finds its servers. Fields that are not known here
-// are whoever's who put them there.
+// value is the value of a key if it is JSON: an instance, or what etcd's own package naming/endpoints writes, by which
+// grpc-go finds its servers. Unknown fields belong to others and are ignored.
 type value struct {
 	Address string   `json:"address"`
-	Port    int      `json:"port"` // where the address has none
+	Port    int      `json:"port"` // if the address has none
 	Weight  *float64 `json:"weight"`
 	Zone    string   `json:"zone"`
 	Node    string   `json:"node"`
@@ -25,14 +24,14 @@ type value struct {
 
 	Op   *int   `json:"Op"`
 	Addr string `json:"Addr"`
-	// Metadata is anything; where it is an object, the fields of an instance count in it.
+	// Metadata is anything; if it is an object, the fields of an instance in it are used.
 	Metadata json.RawMessage `json:"Metadata"`
 }
 
-// errDeleted says that a key says of its instance that it is gone (naming.Delete).
+// errDeleted says that the key marks its instance as deleted (naming.Delete).
 var errDeleted = errors.New("it is marked as deleted")
 
-// endpointOf reads what a key says of its instance.
+// endpointOf reads the instance in a key.
 func endpointOf(p pair, instance string) (discovery.Endpoint, error) {
 	text := strings.TrimSpace(string(p.value))
 	e := discovery.Endpoint{ID: identity(p, instance), Weight: 1}
@@ -49,7 +48,7 @@ func endpointOf(p pair, instance string) (discovery.Endpoint, error) {
 			return e, errDeleted
 		}
 		var more value
-		_ = json.Unmarshal(v.Metadata, &more) // whatever it is, it need not be known here
+		_ = json.Unmarshal(v.Metadata, &more) // it may be anything, and need not be known here
 		more.Address, more.Port = v.Addr, 0
 		v = more
 	}
@@ -57,7 +56,7 @@ func endpointOf(p pair, instance string) (discovery.Endpoint, error) {
 	return e, err
 }
 
-// into takes over what is said.
+// into copies the fields into e.
 func (v *value) into(e *discovery.Endpoint) error {
 	e.Address, e.Zone, e.Node = v.Address, v.Zone, v.Node
 	if v.ID != "" {
@@ -87,8 +86,7 @@ func (v *value) into(e *discovery.Endpoint) error {
 	return e.Check() //nolint:wrapcheck // as it is told
 }
 
-// checkAddress takes a host and port only: whoever may write to etcd does not choose sockets of this
-// machine.
+// checkAddress accepts only a host and port: anyone who may write to etcd must not choose sockets of this machine.
 func checkAddress(address string) error {
 	if _, _, err := discovery.SplitAddress(address); err != nil {
 		return fmt.Errorf("the address %q is %w", address, err)
@@ -96,8 +94,8 @@ func checkAddress(address string) error {
 	return nil
 }
 
-// identity tells instances apart that have one key one after the other: each comes with a lease of
-// its own, or creates the key anew.
+// identity tells apart instances that use one key one after the other: each has a lease of its own, or creates the key
+// again.
 func identity(p pair, instance string) string {
 	if p.lease != 0 {
 		return instance + "@" + strconv.FormatInt(p.lease, 16)

@@ -1,18 +1,17 @@
-// Package etcd is the provider of endpoints that register themselves in etcd: each instance of a
-// service is a key below the service's name (`etcd:users` are the keys below `services/users/`),
-// which its lease takes along when it ends.
+// Package etcd is the provider of endpoints that register themselves in etcd: each instance of a service is a key below
+// the service's name (`etcd:users` means the keys below `services/users/`), which is deleted when its lease ends.
 //
-// A gateway has one connection to one member, whatever services it has: reads, and one stream of
-// all watches. etcd is spoken to by gRPC, which the gateway's own transport carries; the few messages
-// that are needed are written here, for etcd's own client would make the binary a quarter larger.
+// A gateway has one connection to one member, whatever services it has: for reads, and for one stream of all watches.
+// etcd speaks gRPC, which the gateway's own transport carries; the few messages that are needed are encoded here,
+// because etcd's own client would make the binary a quarter larger.
 //
 //   - config.go: how a cluster is reached.
 //   - source.go: one session after the other, for all providers.
 //   - session.go: the time with one server.
 //   - rpc.go, message.go: gRPC, and the messages of etcd.
 //   - provider.go: one service, from its keys to its set.
-//   - view.go: what is known of its keys, and what is believed.
-//   - entry.go: what stands in a key.
+//   - view.go: the known state of its keys, and what is believed of it.
+//   - entry.go: the value of a key.
 package etcd
 
 import (

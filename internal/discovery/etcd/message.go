@@ -6,17 +6,16 @@ import (
 	"google.golang.org/protobuf/encoding/protowire"
 )
 
-// The messages are those of etcd's etcdserverpb/rpc.proto and mvccpb/kv.proto, with the fields that
-// are needed here. Numbers are those of their fields; what is not known is passed over, as
-// protocol buffers have it.
+// The messages are those of etcd's etcdserverpb/rpc.proto and mvccpb/kv.proto, with the fields that are needed here.
+// Numbers in the code are field numbers; unknown fields are ignored, as is usual for protocol buffers.
 
-// header says what answered, and at which moment of the store.
+// header says which cluster answered, and at which revision of the store.
 type header struct {
 	cluster  uint64
 	revision int64
 }
 
-// pair is a key with its value. value is nil, create and lease are 0 where the key was deleted.
+// pair is a key with its value. If the key was deleted, value is nil, and create and lease are 0.
 type pair struct {
 	key    string
 	value  []byte
@@ -32,7 +31,7 @@ type event struct {
 	deleted bool
 }
 
-// prefixEnd is the end of the range of all keys that begin with prefix (RangeRequest.range_end).
+// prefixEnd returns the end of the range of all keys that begin with prefix (RangeRequest.range_end).
 func prefixEnd(prefix string) []byte {
 	end := []byte(prefix)
 	for i := len(end) - 1; i >= 0; i-- {
@@ -41,7 +40,7 @@ func prefixEnd(prefix string) []byte {
 			return end[:i+1]
 		}
 	}
-	return []byte{0} // all keys that come after it
+	return []byte{0} // all keys after it
 }
 
 func appendRange(b []byte, prefix string) []byte {
@@ -57,8 +56,8 @@ func authenticateRequest(user, password string) []byte {
 	return appendText(appendText(nil, 1, user), 2, password)
 }
 
-// watchRequest asks for all changes of a prefix from a revision on, with word of the progress
-// where there are none for long.
+// watchRequest asks for all changes of a prefix from a revision on, with progress notifications when there are none for
+// long.
 func watchRequest(id int64, prefix string, from int64) []byte {
 	create := appendRange(nil, prefix)
 	create = appendNumber(create, 3, from)
@@ -78,7 +77,7 @@ func appendNumber(b []byte, field protowire.Number, n int64) []byte {
 	return protowire.AppendVarint(protowire.AppendTag(b, field, protowire.VarintType), uint64(n))
 }
 
-// rangeResponse is what is known of a prefix.
+// rangeResponse is the content of a prefix.
 type rangeResponse struct {
 	header header
 	pairs  []pair
@@ -113,13 +112,13 @@ func readToken(b []byte) (token string, err error) {
 	return token, err
 }
 
-// watchResponse is what is told of one watch.
+// watchResponse is a message of one watch.
 type watchResponse struct {
 	header    header
 	id        int64
 	created   bool
 	canceled  bool
-	compacted int64 // the oldest revision that there is, where the watch wanted older ones; else 0
+	compacted int64 // the oldest available revision, if the watch asked for older ones; else 0
 	reason    string
 	events    []event
 }
@@ -203,7 +202,7 @@ func readPair(b []byte) (pair, error) {
 
 var errMessage = errors.New("it sent what is no message of etcd")
 
-// eachField calls f for each field of a message: with its number, where it is one, else with what is in it.
+// eachField calls f for each field of a message: with its number n if it is one, else with its content.
 func eachField(b []byte, f func(field protowire.Number, n uint64, inner []byte) error) error {
 	for len(b) > 0 {
 		field, kind, size := protowire.ConsumeTag(b)

@@ -48,17 +48,17 @@ func (p *provider) Run(ctx context.Context, set func([]discovery.Endpoint)) erro
 	}
 }
 
-// following is the work of a provider while it runs.
+// following is the state of a provider while it runs.
 type following struct {
 	*provider
 
 	teller discovery.Teller
 	view   view
-	begun  bool        // the last watch has begun, so that there is no need to read all keys for the next
-	settle *time.Timer // fires when what was doubted must be looked at again
+	begun  bool        // the last watch has begun, so that the next one need not read all keys
+	settle *time.Timer // fires when a doubt must be checked again
 }
 
-// deniedPause is how long a user that may not read the keys of a service is not asked again.
+// deniedPause is the pause after etcd has denied the user access to the keys of a service.
 const deniedPause = 15 * time.Second
 
 // errAgain says that all keys have to be read again.
@@ -72,7 +72,7 @@ func (f *following) through(ctx context.Context, s *session) error {
 			return s.failure()
 		}
 		wait := shortestPause
-		if !errors.Is(err, errAgain) { // it is of this service alone
+		if !errors.Is(err, errAgain) { // it concerns only this service
 			f.teller.Looked(err)
 			wait = deniedPause
 		}
@@ -86,7 +86,7 @@ func (f *following) through(ctx context.Context, s *session) error {
 	}
 }
 
-// once reads all keys where that is needed, and watches from there.
+// once reads all keys if needed, and watches from there.
 func (f *following) once(ctx context.Context, s *session, whole bool) error {
 	if whole {
 		found, err := s.read(ctx, f.prefix)
@@ -119,7 +119,7 @@ func (f *following) once(ctx context.Context, s *session, whole bool) error {
 	}
 }
 
-// hear takes over what a watch has told.
+// hear processes the responses of a watch.
 func (f *following) hear(s *session, list []watchResponse) error {
 	for _, r := range list {
 		switch {
@@ -128,10 +128,10 @@ func (f *following) hear(s *session, list []watchResponse) error {
 			return errAgain
 		case r.canceled && r.reason == denied:
 			return fmt.Errorf("%s: %s", s.server, discovery.Line(r.reason))
-		case r.canceled: // as when a token has ended: another session has another one
+		case r.canceled: // for example when a token has expired: another session has another one
 			s.fail(fmt.Errorf("it has ended a watch: %s", discovery.Line(r.reason)))
 			return s.failure()
-		case f.view.broken(r.header): // which a member that lags behind may only seem to be
+		case f.view.broken(r.header): // a member that lags behind may also look like this
 			return errAgain
 		case r.created:
 			f.begun = true
@@ -142,10 +142,10 @@ func (f *following) hear(s *session, list []watchResponse) error {
 	return nil
 }
 
-// denied is why a watch is cancelled that the user may not have (rpctypes.ErrPermissionDenied).
+// denied is the reason of a watch that is cancelled because the user has no permission (rpctypes.ErrPermissionDenied).
 const denied = "rpc error: code = PermissionDenied desc = etcdserver: permission denied"
 
-// tell passes the set on where it is another one, and says how looking goes.
+// tell passes on the set if it has changed, and reports how looking at the source goes.
 func (f *following) tell() {
 	list, again := f.view.set(time.Now())
 	if wait := max(again, f.teller.Found(list, "key below "+f.prefix)); wait > 0 {

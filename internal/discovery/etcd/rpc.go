@@ -23,14 +23,14 @@ const (
 	methodAuthenticate = "/etcdserverpb.Auth/Authenticate"
 )
 
-// The codes of gRPC that mean something here.
+// The gRPC status codes that are used here.
 const (
 	codePermissionDenied = 7
 	codeInternal         = 13
 	codeUnauthenticated  = 16
 )
 
-// statusError is how gRPC says that a call has failed.
+// statusError is the status of a failed gRPC call.
 type statusError struct {
 	code    int
 	message string
@@ -43,10 +43,10 @@ func (e *statusError) Error() string {
 	return e.message
 }
 
-// largestMessage bounds what is read at once: about 300,000 instances of one service.
+// largestMessage limits a message: about 300,000 instances of one service.
 const largestMessage = 64 << 20
 
-// frame is a message as gRPC sends it: not compressed, with its length.
+// frame returns a message as gRPC sends it: uncompressed, preceded by its length.
 func frame(message []byte) []byte {
 	b := make([]byte, 5, 5+len(message))
 	binary.BigEndian.PutUint32(b[1:], uint32(len(message)))
@@ -62,7 +62,7 @@ func readFrame(r io.Reader) ([]byte, error) {
 	size := binary.BigEndian.Uint32(head[1:])
 	switch {
 	case head[0] != 0:
-		return nil, errMessage // nobody has said that it may compress them
+		return nil, errMessage // compression was not negotiated
 	case size > largestMessage:
 		return nil, fmt.Errorf("it sent a message of %d bytes, and %d are read", size, largestMessage)
 	}
@@ -80,8 +80,8 @@ func noEOF(err error) error {
 	return err
 }
 
-// start sends a request with the messages of body, and gives the response once its head is there.
-// The token is that of authenticate, "" where there is none.
+// start sends a request with the messages of body, and returns the response once its head has arrived. The token is
+// that of authenticate, "" if there is none.
 func start(ctx context.Context, via *transport.Transport, server, method, token string, body io.Reader) (*http.Response, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, (&url.URL{Scheme: "http", Host: server, Path: method}).String(), body)
 	if err != nil {
@@ -89,7 +89,7 @@ func start(ctx context.Context, via *transport.Transport, server, method, token 
 	}
 	fields := []exchange.Field{
 		{Name: "Content-Type", Value: "application/grpc"}, {Name: "Te", Value: "trailers"}, {Name: "User-Agent", Value: "weir"},
-		// A member that has lost the majority ends the call, instead of saying nothing (clientv3.WithRequireLeader).
+		// A member that has lost the majority ends the call instead of staying silent (clientv3.WithRequireLeader).
 		{Name: "Hasleader", Value: "true"},
 	}
 	if token != "" {
@@ -104,14 +104,14 @@ func start(ctx context.Context, via *transport.Transport, server, method, token 
 		_ = res.Body.Close() // nobody reads it
 		return nil, fmt.Errorf("the answer is %d, and no gRPC", res.StatusCode)
 	}
-	if err := statusOf(exchange.ResponseHead(res)); err != nil { // all there is of a call that fails at once
-		_ = res.Body.Close() // nothing is in it
+	if err := statusOf(exchange.ResponseHead(res)); err != nil { // a call that fails at once has only this
+		_ = res.Body.Close() // it is empty
 		return nil, err
 	}
 	return res, nil
 }
 
-// statusOf reads how a call has ended; nil where it went well, or nothing is said.
+// statusOf reads the status of a call; nil if it succeeded or there is no status.
 func statusOf(head exchange.Head) error {
 	text := head.Get("Grpc-Status")
 	if text == "" || text == "0" {

@@ -13,36 +13,36 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/transport"
 )
 
-// The bounds of a session.
+// The limits of a session.
 const (
-	answerTime  = 5 * time.Second // for a member to answer one question, or to begin a watch
+	answerTime  = 5 * time.Second // for a member to answer one request, or to begin a watch
 	callsAtOnce = 32
 )
 
-// session is the time with one server, until something fails: one connection, on which there are
-// reads and one stream of all watches. It is used by several goroutines.
+// session is the use of one server until something fails: one connection, with reads and one stream of all watches. It
+// is used by several goroutines.
 type session struct {
 	via    *transport.Transport
 	server server
 	token  string
 	ctx    context.Context //nolint:containedctx // that of all its calls
 	cancel context.CancelFunc
-	calls  chan struct{} // holds a token for each that may not be yet, or waits for its answer
+	calls  chan struct{} // holds a token for each call under way, and for each that is not allowed yet
 	done   chan struct{} // closed when it has failed
 	ended  sync.WaitGroup
 
 	mu      sync.Mutex
 	err     error // why it has failed
-	good    bool  // something was answered
+	good    bool  // the server has answered something
 	out     *outbox
 	last    int64 // the id of the newest watch
 	watches map[int64]*watch
 }
 
-// newSession makes a session, which asks nothing yet but for a token where there is a user.
+// newSession makes a session. It sends nothing yet, except to get a token if there is a user.
 func newSession(ctx context.Context, via *transport.Transport, at server, user, password string) (*session, error) {
 	s := &session{via: via, server: at, calls: make(chan struct{}, callsAtOnce), done: make(chan struct{}), watches: map[int64]*watch{}}
-	for range callsAtOnce - 1 { // until there is a connection, for else each call would make its own
+	for range callsAtOnce - 1 { // until there is a connection; otherwise each call would make its own
 		s.calls <- struct{}{}
 	}
 	s.ctx, s.cancel = context.WithCancel(ctx)
@@ -87,7 +87,7 @@ func (s *session) failure() error {
 	return s.err
 }
 
-// answered notes that the server does its work.
+// answered records that the server works.
 func (s *session) answered() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -116,7 +116,7 @@ func (s *session) call(ctx context.Context, method string, message []byte) ([]by
 	return answer, err
 }
 
-// read reads all keys of a prefix. A failure that is not only of this prefix ends the session.
+// read reads all keys of a prefix. A failure that does not concern only this prefix ends the session.
 func (s *session) read(ctx context.Context, prefix string) (rangeResponse, error) {
 	select {
 	case s.calls <- struct{}{}:
@@ -147,7 +147,7 @@ func (s *session) read(ctx context.Context, prefix string) (rangeResponse, error
 	return found, s.failure()
 }
 
-// isDenied tells whether a user may not do something, as another one might.
+// isDenied tells whether the user lacks a permission, which another user might have.
 func isDenied(err error) bool {
 	status, ok := errors.AsType[*statusError](err)
 	return ok && status.code == codePermissionDenied
@@ -169,7 +169,7 @@ func (s *session) watch(prefix string, from int64) *watch {
 	defer s.mu.Unlock()
 	s.last++
 	w := &watch{session: s, id: s.last, ready: make(chan struct{}, 1)}
-	if s.err != nil { // whoever waits for it is told
+	if s.err != nil { // its reader sees that the session is done
 		return w
 	}
 	s.watches[w.id] = w
@@ -193,7 +193,7 @@ func (w *watch) end() {
 	s.out.send(cancelRequest(w.id))
 }
 
-// take gives the responses that have come.
+// take returns the responses that have arrived.
 func (w *watch) take() []watchResponse {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -208,11 +208,11 @@ func (w *watch) add(r watchResponse) {
 	w.list = append(w.list, r)
 	select {
 	case w.ready <- struct{}{}:
-	default: // the last one is not heard yet
+	default: // the last signal is still pending
 	}
 }
 
-// stream runs the stream of watches. The head of its response comes with the first word of a watch.
+// stream runs the stream of watches. The head of its response arrives with the first message of a watch.
 func (s *session) stream() {
 	select {
 	case s.calls <- struct{}{}:
@@ -257,12 +257,12 @@ func (s *session) tell(r watchResponse) {
 	switch {
 	case w != nil:
 		w.add(r)
-	case r.canceled && r.id < 0: // of a watch that it does not name
+	case r.canceled && r.id < 0: // for a watch that it does not name
 		s.fail(fmt.Errorf("it has refused a watch: %s", discovery.Line(r.reason)))
 	}
 }
 
-// outbox is the body of a request to which messages are added as they come.
+// outbox is a request body to which messages are added over time.
 type outbox struct {
 	mu    sync.Mutex
 	more  sync.Cond
@@ -305,7 +305,7 @@ func (o *outbox) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// Close implements io.Closer; the transport calls it when it needs no more of it.
+// Close implements io.Closer; the transport calls it when it no longer needs the body.
 func (o *outbox) Close() error {
 	o.end()
 	return nil

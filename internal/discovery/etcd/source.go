@@ -13,8 +13,7 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/transport"
 )
 
-// source is a cluster: its members, and the session with one of them that all providers share while
-// any of them runs.
+// source is a cluster: its members, and the session with one of them that all providers share while any of them runs.
 type source struct {
 	log            *slog.Logger
 	servers        []server
@@ -26,7 +25,7 @@ type source struct {
 	used discovery.Used // runs run
 
 	mu      sync.Mutex
-	session *session      // nil where there is none now
+	session *session      // nil if there is none now
 	err     error         // why there is none
 	changed chan struct{} // closed when the two above have changed
 }
@@ -60,7 +59,7 @@ func open(env discovery.SourceEnv, c *Config) (discovery.Source, error) {
 	return s, err //nolint:wrapcheck // it says what is wrong
 }
 
-// Provider makes the provider of a service whose instances stand below its name.
+// Provider makes the provider of a service whose instances are the keys below its name.
 func (s *source) Provider(env discovery.Env, service config.Service) (discovery.Provider, error) {
 	if err := checkName(service.Source.Rest); err != nil {
 		return nil, err
@@ -68,11 +67,11 @@ func (s *source) Provider(env discovery.Env, service config.Service) (discovery.
 	return &provider{source: s, env: env, prefix: s.prefix + service.Source.Rest + "/"}, nil
 }
 
-// Close has nothing left to end: what ran ended with the last provider.
+// Close has nothing left to end: the goroutines ended with the last provider.
 func (*source) Close() {}
 
-// now gives the session, or why there is none, which is nil too while the first is made; and
-// a channel that is closed when that has changed.
+// now returns the session, or the reason why there is none, which is also nil while the first one is being made; and a
+// channel that is closed when that changes.
 func (s *source) now() (current *session, changed <-chan struct{}, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -87,7 +86,7 @@ func (s *source) become(made *session, err error) {
 	s.changed = make(chan struct{})
 }
 
-// Pauses between sessions. One that was good for long is followed by the next almost at once.
+// Pauses between sessions. A session that worked for long is followed by the next almost at once.
 const (
 	shortestPause = 250 * time.Millisecond
 	longestPause  = 10 * time.Second
@@ -115,7 +114,7 @@ func (s *source) run(ctx context.Context) {
 	}
 }
 
-// serve lives through one session.
+// serve runs one session.
 func (s *source) serve(ctx context.Context, at server) (good bool, err error) {
 	via := s.plain
 	if at.Secure {
@@ -132,12 +131,12 @@ func (s *source) serve(ctx context.Context, at server) (good bool, err error) {
 	case <-ctx.Done():
 	}
 	made.close()
-	via.CloseIdle() // a connection that has failed is not tried again
+	via.CloseIdle() // a failed connection is not reused
 	return made.wasGood(), made.failure()
 }
 
-// pauseAfter is the pause after so many failures, of which the first of each server
-// is none. All gateways of a cluster have lost it at once, so chance spreads them.
+// pauseAfter returns the pause after so many failures; after the first failure of each server there is almost none.
+// Pauses are randomised, because all gateways of a cluster have lost it at the same time.
 func pauseAfter(failures, servers int) time.Duration {
 	if failures < servers {
 		return rand.N(shortestPause / 2) //nolint:gosec // chance decides, not a secret

@@ -10,18 +10,18 @@ import (
 	"github.com/weir-gateway/weir/internal/discovery"
 )
 
-// view is what is known of the keys of one service. It is for one goroutine.
+// view is the known state of the keys of one service. It is for one goroutine.
 type view struct {
 	prefix string
 	log    *slog.Logger
-	doubt  time.Duration // how long the store of before counts
+	doubt  time.Duration // how long the previous store counts
 
 	known    bool
-	cluster  uint64 // and revision of the store: what was seen last
+	cluster  uint64 // and revision of the store: what was last seen
 	revision int64
 	entries  map[string]entry // by their keys
-	// forgotten are those that only the store of before knows, where another one, or an older
-	// state of it, has come in its place; until then they count.
+	// forgotten are the entries that only the previous store knows, if another store, or an older state of it, has
+	// taken its place; they count until the time until.
 	forgotten map[string]entry
 	until     time.Time
 }
@@ -33,12 +33,12 @@ type entry struct {
 	err      error // why it is none
 }
 
-// broken tells whether what answers is not the store that was seen before, or an older state of it.
+// broken tells whether the answer comes from another store than before, or from an older state of it.
 func (v *view) broken(h header) bool {
 	return v.known && (h.cluster != v.cluster || h.revision < v.revision)
 }
 
-// read takes over all that the store knows.
+// read takes over everything that the store knows.
 func (v *view) read(now time.Time, found rangeResponse) {
 	before := v.entries
 	v.entries = map[string]entry{}
@@ -53,7 +53,7 @@ func (v *view) read(now time.Time, found rangeResponse) {
 	v.known, v.cluster, v.revision = true, found.header.cluster, found.header.revision
 }
 
-// apply takes over what a watch tells.
+// apply takes over the events of a watch.
 func (v *view) apply(r watchResponse) {
 	for _, e := range r.events {
 		v.revision = max(v.revision, e.mod)
@@ -63,12 +63,12 @@ func (v *view) apply(r watchResponse) {
 		}
 		v.put(e.pair, v.entries)
 	}
-	if len(r.events) == 0 { // word of the progress
+	if len(r.events) == 0 { // a progress notification
 		v.revision = max(v.revision, r.header.revision)
 	}
 }
 
-// put reads a key. One that is not understood is told, once, and left out.
+// put reads a key. A key that is not understood is logged once and left out.
 func (v *view) put(p pair, before map[string]entry) {
 	instance, ok := strings.CutPrefix(p.key, v.prefix)
 	if !ok || instance == "" {
@@ -82,7 +82,7 @@ func (v *view) put(p pair, before map[string]entry) {
 	v.entries[p.key] = e
 }
 
-// set is what counts at now, and for how long nothing must be looked at again; 0: for good.
+// set returns the endpoints that count at now, and after how long to look again; 0: not necessary.
 func (v *view) set(now time.Time) (list []discovery.Endpoint, again time.Duration) {
 	for _, e := range v.entries {
 		if e.err == nil {
@@ -102,7 +102,7 @@ func (v *view) set(now time.Time) (list []discovery.Endpoint, again time.Duratio
 	return discovery.Distinct(list), again
 }
 
-// shorten is the beginning of a text that a stranger may have written.
+// shorten returns the beginning of a text that a stranger may have written.
 func shorten(s string) string {
 	if len(s) > 120 {
 		s = s[:120] + "..."

@@ -1,9 +1,8 @@
-// Package file is the provider of endpoints that stand in a file (`file:/etc/weir/users.yaml`),
-// which some other program writes: a list of addresses, or targets as Prometheus' file_sd
-// has them. A change of the file is a change of the endpoints.
+// Package file is the provider of endpoints in a file (`file:/etc/weir/users.yaml`) that another program writes: a list
+// of addresses, or targets in the format of Prometheus' file_sd. A change of the file changes the endpoints.
 //
-//   - file.go: how files are named, and one file, from its word to its set.
-//   - form.go: what stands in a file.
+//   - file.go: how files are named, and one file, from its change to its set.
+//   - form.go: the format of a file.
 package file
 
 import (
@@ -23,11 +22,11 @@ import (
 	"github.com/weir-gateway/weir/internal/discovery"
 )
 
-// scheme begins a reference to a file.
+// scheme is the scheme of a reference to a file.
 const scheme = "file"
 
-// Definition is the provider as the compiler and the vocabulary know it. Its providers share
-// one watch of the system's, of which there are few.
+// Definition is the provider as the compiler and the vocabulary know it. Its providers share one watch of the system,
+// because the system has few.
 func Definition() discovery.Definition {
 	return define(edits.Options{What: "endpoints", Log: slog.Default()})
 }
@@ -55,9 +54,8 @@ func define(o edits.Options) discovery.Definition {
 	}
 }
 
-// split takes a reference apart: the path of a file, and the name of the part of it that is
-// meant, "" for all. A path that goes down and up again is refused, for what a group may
-// use is told by how references begin.
+// split splits a reference into the path of a file and the name of the wanted part of it, "" for all. A path with `..`
+// in the middle is refused, because the grants of a group match the beginning of references.
 func split(rest string) (name, part string, err error) {
 	name, part, hasPart := strings.Cut(rest, "#")
 	plain := strings.TrimPrefix(filepath.ToSlash(name), "./")
@@ -82,11 +80,11 @@ type provider struct {
 	part  string // "": the whole file
 }
 
-// again is how often a file is read though nothing was told of it: who keeps the last set
-// over a restart wants to hear from time to time that it is still so.
+// again is how often a file is read even without a change: the keeper of the last set over a restart needs a
+// confirmation from time to time.
 const again = 10 * time.Minute
 
-// Run reads the file whenever it has changed and come to rest.
+// Run reads the file whenever it has changed and settled.
 func (p *provider) Run(ctx context.Context, set func([]discovery.Endpoint)) error {
 	watch := p.files.Watch(func() ([]string, string) { return []string{p.path}, edits.State([]string{p.path}) })
 	defer watch.Close()
@@ -109,10 +107,10 @@ func (p *provider) Run(ctx context.Context, set func([]discovery.Endpoint)) erro
 	}
 }
 
-// largest bounds a file: two hundred bytes for each of 40,000 endpoints.
+// largest limits the size of a file: two hundred bytes for each of 40,000 endpoints.
 const largest = 8 << 20
 
-// read reads the file as it is now. A pipe or a device is none: it may keep its reader for good.
+// read reads the file as it is now. Pipes and devices are refused, because reading them may block for ever.
 func (p *provider) read() ([]discovery.Endpoint, error) {
 	if _, err := os.Stat(p.path); err != nil {
 		return nil, err //nolint:wrapcheck // it names the file

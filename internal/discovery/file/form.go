@@ -13,8 +13,8 @@ import (
 	"github.com/weir-gateway/weir/internal/discovery"
 )
 
-// entry is what stands in a list of endpoints: an address, an endpoint with what is known
-// of it, or a group of targets as Prometheus' file_sd has it.
+// entry is an element of a list of endpoints: an address, an endpoint with further fields, or a group of targets as in
+// Prometheus' file_sd.
 type entry struct {
 	Address string `doc:"address" help:"host:port, or unix:/path" example:"10.0.0.1:8080"`
 	details `doc:",inline"`
@@ -23,8 +23,8 @@ type entry struct {
 	Labels  map[string]string `doc:"labels" help:"what is said of the targets: weight, zone, node, id and state count, others are passed over"`
 }
 
-// details are what may be known of an endpoint beside its address. Programs write these files,
-// and labels of Prometheus: there, what is empty is not known.
+// details are the further fields of an endpoint. Programs write these files, and labels of Prometheus: in both, an
+// empty value means unknown.
 type details struct {
 	Weight int    `doc:"weight" help:"its part of the requests; 1 unless said, 0 gets none" example:"2"`
 	Zone   string `doc:"zone,empty" help:"where it is" example:"eu-1a"`
@@ -46,12 +46,12 @@ func (d details) condition() (discovery.Condition, error) {
 	return discovery.NotReady, fmt.Errorf("%q is no state", d.State)
 }
 
-// parse reads a file, or of one that is a map the list of that name.
+// parse reads a file, or, if it is a map, the list with the name part.
 func parse(file, part string, data []byte) ([]discovery.Endpoint, error) {
-	if len(bytes.TrimSpace(data)) == 0 { // as while an editor writes it
+	if len(bytes.TrimSpace(data)) == 0 { // for example while an editor writes it
 		return nil, fmt.Errorf("%s is empty; write [] where there are no endpoints", file)
 	}
-	if filepath.Ext(file) == ".json" { // where a tab is as good as a blank
+	if filepath.Ext(file) == ".json" { // where a tab is as good as a space
 		data = bytes.ReplaceAll(data, []byte("\t"), []byte(" "))
 	}
 	var ps doc.Problems
@@ -71,8 +71,8 @@ func parse(file, part string, data []byte) ([]discovery.Endpoint, error) {
 	return discovery.Distinct(list), nil
 }
 
-// partOf finds the list that is meant, nil where there is none. One whose name is not among
-// others is empty: whoever writes the file knows of no such endpoints.
+// partOf finds the wanted list, nil if there is none. A missing name is an empty list: the file's author knows of no
+// such endpoints.
 func partOf(n *doc.Node, part string, ps *doc.Problems) *doc.Node {
 	switch {
 	case part == "" && n.Kind == doc.Map:
@@ -115,7 +115,7 @@ func read(n *doc.Node, ps *doc.Problems) []discovery.Endpoint {
 	return list
 }
 
-// labels takes over what counts of a group's labels.
+// labels takes over those of a group's labels that have a meaning.
 func (e *entry) labels(n *doc.Node, ps *doc.Problems) {
 	said := &doc.Node{Kind: doc.Map, Pos: n.Pos}
 	if labels := n.Get("labels"); labels != nil {
@@ -123,7 +123,7 @@ func (e *entry) labels(n *doc.Node, ps *doc.Problems) {
 			switch label.Key {
 			case "weight", "zone", "node", "id", "state":
 				value := *label.Value
-				value.Quoted = false // there labels are always texts
+				value.Quoted = false // labels are always strings there
 				said.Entries = append(said.Entries, doc.Entry{Key: label.Key, KeyPos: label.KeyPos, Value: &value})
 			}
 		}
@@ -155,7 +155,7 @@ func (e *entry) endpoints(n *doc.Node, ps *doc.Problems) []discovery.Endpoint {
 	return list
 }
 
-// place is where a field of an element stands.
+// place returns the position of a field of an element.
 func (e *entry) place(n *doc.Node, field string) doc.Pos {
 	for _, in := range []*doc.Node{n, n.Get("labels")} {
 		if in != nil && in.Get(field) != nil {
@@ -176,8 +176,7 @@ func check(address string) error {
 	return err
 }
 
-// problems is the error of a file that is not understood: the first thing that is wrong, and how
-// much more.
+// problems returns the error of an invalid file: the first problem, and how many more there are.
 func problems(list []doc.Problem) error {
 	list = slices.DeleteFunc(list, func(p doc.Problem) bool { return p.Severity != doc.Error })
 	if more := len(list) - 1; more > 0 {

@@ -6,11 +6,10 @@ import (
 	"net/http"
 )
 
-// largestList bounds what is read of one list. That of 20,000 endpoints has 10 MB.
+// largestList limits the size of one list. The list of 20,000 endpoints has 10 MB.
 const largestList = 256 << 20
 
-// bounded has an answer that is no watch end with an error where it is larger than most, for
-// client-go reads it whole.
+// bounded makes an answer that is not a watch fail if it is larger than most, because client-go reads it whole.
 type bounded struct {
 	http.RoundTripper
 
@@ -28,7 +27,7 @@ func (b bounded) RoundTrip(req *http.Request) (*http.Response, error) {
 // WrappedRoundTripper lets client-go find the transport whose idle connections it closes.
 func (b bounded) WrappedRoundTripper() http.RoundTripper { return b.RoundTripper }
 
-// boundedBody fails where there is more than left.
+// boundedBody fails after left bytes.
 type boundedBody struct {
 	io.ReadCloser
 

@@ -14,8 +14,8 @@ import (
 	"github.com/weir-gateway/weir/internal/discovery"
 )
 
-// catalog is what is known of the Services of one watch: what becomes endpoints, and no more of the
-// objects. It is not locked.
+// catalog is the known state of the Services of one watch: only the parts of the objects that endpoints are made of. It
+// is not locked.
 type catalog struct {
 	services map[key]*service
 	slices   map[key]map[string]*slice // by the names of the slices
@@ -26,7 +26,7 @@ func newCatalog() *catalog {
 	return &catalog{services: map[key]*service{}, slices: map[key]map[string]*slice{}, owners: map[key]key{}}
 }
 
-// put takes over an object, or lets go of it, and gives the Services of which that may be news.
+// put stores an object, or removes it, and returns the Services that this may affect.
 func (c *catalog) put(object any, gone bool) ([]key, error) {
 	switch o := object.(type) {
 	case *discoveryv1.EndpointSlice:
@@ -47,7 +47,7 @@ func (c *catalog) put(object any, gone bool) ([]key, error) {
 	}
 }
 
-// putSlice replaces a slice, which may have been another Service's until now; nil removes it.
+// putSlice replaces a slice, which may have belonged to another Service until now; nil removes it.
 func (c *catalog) putSlice(o *discoveryv1.EndpointSlice, s *slice) []key {
 	name, service := key{o.Namespace, o.Name}, key{o.Namespace, o.Labels[discoveryv1.LabelServiceName]}
 	news := []key{service}
@@ -74,18 +74,18 @@ func (c *catalog) remove(service key, name string) {
 	}
 }
 
-// service is what a Service says.
+// service is the data of a Service.
 type service struct {
-	ports    []servicePort // those of TCP
-	alias    string        // the name that stands for it elsewhere (ExternalName); "": none
+	ports    []servicePort // only TCP ports
+	alias    string        // the external name that it is an alias of (ExternalName); "": none
 	headless bool          // it has no address of its own
-	six      bool          // its first family is IPv6
+	six      bool          // its first address family is IPv6
 }
 
 type servicePort struct {
 	name   unique.Handle[string]
 	number uint16
-	target uint16 // of the pods; 0 where it is a name
+	target uint16 // of the pods; 0 if it is a name
 }
 
 func serviceOf(s *corev1.Service) *service {
@@ -104,7 +104,7 @@ func serviceOf(s *corev1.Service) *service {
 	return made
 }
 
-// portNumber is 0 for what is none.
+// portNumber returns 0 for an invalid port.
 func portNumber(n int32) uint16 {
 	if n < 1 || n > 65535 {
 		return 0
@@ -112,7 +112,7 @@ func portNumber(n int32) uint16 {
 	return uint16(n)
 }
 
-// slice is what an EndpointSlice says.
+// slice is the data of an EndpointSlice.
 type slice struct {
 	version uint64 // grows with each change of any object
 	ports   []slicePort
@@ -121,10 +121,10 @@ type slice struct {
 
 type slicePort struct {
 	name   unique.Handle[string]
-	number uint16 // 0 is all of them, which a slice may say
+	number uint16 // 0 means all ports, which a slice may say
 }
 
-// member is an endpoint without its port. What many have in common they share.
+// member is an endpoint without its port. Values that many members have in common are shared.
 type member struct {
 	address    netip.Addr
 	id         string // of the pod
@@ -133,7 +133,7 @@ type member struct {
 	condition  discovery.Condition
 }
 
-// sliceOf gives nil for slices of names (addressType FQDN), which have no meaning that anybody agrees on.
+// sliceOf returns nil for slices of names (addressType FQDN), which have no agreed meaning.
 func sliceOf(s *discoveryv1.EndpointSlice) *slice {
 	if s.AddressType != discoveryv1.AddressTypeIPv4 && s.AddressType != discoveryv1.AddressTypeIPv6 {
 		return nil
@@ -153,7 +153,7 @@ func sliceOf(s *discoveryv1.EndpointSlice) *slice {
 	return made
 }
 
-// memberOf takes the first address, which is the only one of which Kubernetes defines a meaning.
+// memberOf takes the first address, the only one whose meaning Kubernetes defines.
 func memberOf(e *discoveryv1.Endpoint) (member, bool) {
 	if len(e.Addresses) == 0 {
 		return member{}, false
@@ -172,7 +172,7 @@ func memberOf(e *discoveryv1.Endpoint) (member, bool) {
 	return m, true
 }
 
-// said is the value of a field that may be left out.
+// said returns the value of an optional field.
 func said[T any](field *T) T {
 	if field == nil {
 		var none T
@@ -181,8 +181,8 @@ func said[T any](field *T) T {
 	return *field
 }
 
-// conditionOf is what conditions mean as KEP-1669 has it: `ready` counts for itself, and where nobody says it,
-// yes; an endpoint that is not ready and ends may answer as yet, which `serving` says.
+// conditionOf interprets conditions as in KEP-1669: `ready` counts by itself, and means yes if it is not set. An
+// endpoint that is not ready and is terminating may still answer, which `serving` says.
 func conditionOf(c discoveryv1.EndpointConditions) discovery.Condition {
 	ready := c.Ready == nil || *c.Ready
 	serving := c.Serving == nil && ready || said(c.Serving)
@@ -196,7 +196,7 @@ func conditionOf(c discoveryv1.EndpointConditions) discovery.Condition {
 	}
 }
 
-// hints are the zones and nodes that an endpoint is meant for, by comma.
+// hints are the zones and nodes that an endpoint is meant for, comma-separated.
 type hints struct{ zones, nodes string }
 
 func hintsOf(h *discoveryv1.EndpointHints) hints {

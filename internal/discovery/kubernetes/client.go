@@ -20,7 +20,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/httpx"
 )
 
-// Where Kubernetes tells a pod of itself.
+// Where a pod finds information about itself.
 const (
 	hostVariable  = "KUBERNETES_SERVICE_HOST"
 	accountFolder = "/var/run/secrets/kubernetes.io/serviceaccount/"
@@ -28,10 +28,10 @@ const (
 	namespaceFile = accountFolder + "namespace"
 )
 
-// inPod tells whether this process is one of a pod.
+// inPod tells whether this process runs in a pod.
 func inPod() bool { return os.Getenv(hostVariable) != "" }
 
-// errNoAccount is a pod whose service account is kept from it.
+// errNoAccount means that the token of the service account is not mounted in the pod.
 var errNoAccount = errors.New("the pod has no token of its service account; set `automountServiceAccountToken: true` on it, or say `kubeconfig` under `discovery: { kubernetes: ... }`")
 
 // client reaches the API server.
@@ -43,14 +43,14 @@ type client struct {
 
 func (c *client) close() { net.CloseIdleConnectionsFor(c.connections.Transport) }
 
-// connect makes a client, which calls nobody yet.
+// connect makes a client, which makes no connection yet.
 func (c *Config) connect() (*client, error) {
 	settings, namespace, err := c.access()
 	if err != nil {
 		return nil, err
 	}
 	settings.UserAgent = "weir"
-	// What repeats itself backs off by itself. This is for the start, when all is asked for.
+	// Repeated requests have their own back-off. This is for the start, when everything is requested at once.
 	settings.QPS, settings.Burst = 100, 200
 	settings.WarningHandlerWithContext = rest.NoWarnings{}
 	settings.AcceptContentTypes = runtime.ContentTypeProtobuf + "," + runtime.ContentTypeJSON
@@ -61,7 +61,7 @@ func (c *Config) connect() (*client, error) {
 	if err != nil {
 		return nil, err
 	}
-	own := *shared // which may be net/http's own
+	own := *shared // which may be net/http's default client
 	own.CheckRedirect = httpx.Unfollowed
 	at := &client{connections: &own, namespace: namespace}
 	for version, to := range map[schema.GroupVersion]**rest.RESTClient{corev1.SchemeGroupVersion: &at.services, discoveryv1.SchemeGroupVersion: &at.slices} {
@@ -77,7 +77,7 @@ func (c *Config) connect() (*client, error) {
 	return at, nil
 }
 
-// access gives where the API server is and who asks it, and the namespace that names without one are in.
+// access returns how to reach the API server and with which credentials, and the namespace of names without one.
 func (c *Config) access() (*rest.Config, string, error) {
 	if c.Kubeconfig != "" {
 		return c.fromFile()
@@ -106,7 +106,7 @@ func (c *Config) fromFile() (*rest.Config, string, error) {
 	return settings, namespace, err
 }
 
-// ownNamespace is that of the pod.
+// ownNamespace returns the namespace of the pod.
 func ownNamespace() string {
 	if text, err := os.ReadFile(namespaceFile); err == nil {
 		if name := strings.TrimSpace(string(text)); isLabel(name) {
@@ -116,7 +116,7 @@ func ownNamespace() string {
 	return metav1.NamespaceDefault
 }
 
-// objects are the kinds that are read, and none beside them.
+// objects returns the kinds that are read, and no others.
 func objects() *runtime.Scheme {
 	known := runtime.NewScheme()
 	known.AddKnownTypes(corev1.SchemeGroupVersion, &corev1.Service{}, &corev1.ServiceList{})

@@ -12,8 +12,8 @@ import (
 	"github.com/weir-gateway/weir/internal/discovery"
 )
 
-// aliasError is a Service that stands for a name elsewhere (`type: ExternalName`). It has no endpoints that
-// Kubernetes knows of; where the name leads is a matter of DNS.
+// aliasError is a Service that is an alias of an external name (`type: ExternalName`). Kubernetes knows no endpoints of
+// it; DNS says where the name leads.
 type aliasError struct {
 	service key
 	name    string
@@ -23,8 +23,8 @@ func (e *aliasError) Error() string {
 	return fmt.Sprintf("the Service %s is another name for %s (ExternalName); write http://%s:PORT instead, which is looked up by DNS", e.service, e.name, e.name)
 }
 
-// endpoints gives the endpoints of a Service at one of its ports, always in the same order. The error is
-// discovery.ErrAbsent where there is no such Service.
+// endpoints returns the endpoints of a Service at one of its ports, always in the same order. The error is
+// discovery.ErrAbsent if there is no such Service.
 func (c *catalog) endpoints(ref reference, name string) ([]discovery.Endpoint, error) {
 	s := c.services[ref.key]
 	switch {
@@ -45,7 +45,7 @@ func (c *catalog) endpoints(ref reference, name string) ([]discovery.Endpoint, e
 	return list, nil
 }
 
-// port tells which port of a slice is meant; 0 is none of its.
+// port returns the number of the wanted port in a slice; 0 if it has none.
 type port func(*slice) uint16
 
 func (s *service) port(ref reference) (port, error) {
@@ -69,8 +69,8 @@ func (s *service) port(ref reference) (port, error) {
 	return s.ports[i].of, nil
 }
 
-// of finds the port of the same name. Its number may be another one in each slice, where pods
-// of several versions give theirs a name.
+// of finds the port of the same name. Its number may differ between slices, if pods of several versions give the name
+// to different ports.
 func (p servicePort) of(s *slice) uint16 {
 	for _, own := range s.ports {
 		if own.name == p.name {
@@ -103,9 +103,8 @@ type seen struct {
 	port    uint16
 }
 
-// newest gives each address once. It is in two slices while it moves from one to the other: then what the
-// younger slice says counts. Of two pods that had the address one after the other it is
-// the one that takes more requests.
+// newest returns each address once. An address is in two slices while it moves from one to the other: then the newer
+// slice counts. If two pods had the address one after the other, the one in the better condition counts.
 func newest(in map[string]*slice, port port) []seen {
 	found := map[netip.Addr]seen{}
 	for _, name := range slices.Sorted(maps.Keys(in)) {
@@ -131,10 +130,10 @@ func (s seen) outranks(other seen) bool {
 	return s.version > other.version
 }
 
-// way is an endpoint with, on a cluster of two families, its address of the other one.
+// way is an endpoint with, on a dual-stack cluster, its address of the other family.
 type way struct{ first, other seen }
 
-// paired puts the two addresses of a pod together; the Service's first family comes first.
+// paired combines the two addresses of a pod; the Service's first family comes first.
 func paired(found []seen, six bool) []way {
 	list := make([]way, 0, len(found))
 	others := map[string]seen{}
@@ -150,7 +149,7 @@ func paired(found []seen, six bool) []way {
 		list[i].other = others[id]
 		delete(others, id)
 	}
-	for _, s := range found { // those of the second family alone
+	for _, s := range found { // those that have only the second family
 		if _, left := others[s.id]; left {
 			list = append(list, way{first: s})
 			delete(others, s.id)
@@ -159,7 +158,8 @@ func paired(found []seen, six bool) []way {
 	return list
 }
 
-// endpoint is what the gateway calls. What the younger slice says of a pod counts for both of its addresses.
+// endpoint returns the endpoint for the gateway. What the newer slice says about a pod counts for both of its
+// addresses.
 func (w way) endpoint(name string) discovery.Endpoint {
 	says := w.first
 	e := discovery.Endpoint{Address: w.first.at(), Name: name, Weight: 1}

@@ -1,18 +1,17 @@
-// Package kubernetes is the provider of the endpoints of Kubernetes' Services
-// (`k8s:shop/users:http`), as EndpointSlices tell of them: pods, not the address of the Service,
-// behind which kube-proxy would pick.
+// Package kubernetes is the provider of the endpoints of Kubernetes Services (`k8s:shop/users:http`) from their
+// EndpointSlices: pods, and not the address of the Service, where kube-proxy would pick one.
 //
 //   - reference.go: how a Service is named, as a reference and in a URL.
 //   - client.go: how the API server is reached.
 //   - source.go: the watches that all services share, one for each namespace.
-//   - watch.go: one namespace, from the list and the watch of client-go to what is known of it.
-//   - catalog.go: what is known, in the least memory.
+//   - watch.go: one namespace, from client-go's list and watch to the known state.
+//   - catalog.go: the known state, in as little memory as possible.
 //   - endpoint.go: Services and slices become endpoints.
-//   - provider.go: one reference, from what is known to its set.
+//   - provider.go: one reference, from the known state to its set.
 //   - name.go: names in URLs that are Services.
 //
-// Of client-go it has the connection and the reflector, and neither the typed clients nor the caches
-// of informers: decision 0059.
+// It uses the connection and the reflector of client-go, but neither the typed clients nor the caches of informers:
+// decision 0059.
 package kubernetes
 
 import (
@@ -23,19 +22,19 @@ import (
 	"github.com/weir-gateway/weir/internal/discovery"
 )
 
-// kind is the key of the settings; scheme is that of references.
+// kind is the key of the settings; scheme is the scheme of references.
 const (
 	kind   = "kubernetes"
 	scheme = "k8s"
 )
 
-// The ways of Config.Watch.
+// The values of Config.Watch.
 const (
 	byNamespace = "namespace"
 	wholly      = "cluster"
 )
 
-// Config is what stands below `discovery: { kubernetes: ... }`.
+// Config is the settings below `discovery: { kubernetes: ... }`.
 type Config struct {
 	Kubeconfig string   `doc:"kubeconfig" help:"the file that says how the API server is reached; the pod's own service account unless said" example:"/etc/weir/kubeconfig"`
 	Context    string   `doc:"context" help:"which of the file's contexts; its current one unless said" example:"production"`
@@ -60,7 +59,7 @@ func Definition() discovery.Definition {
 
 func defaults() Config { return Config{Watch: byNamespace, Names: true} }
 
-// check says what is wrong with settings by themselves.
+// check says what is wrong with the settings on their own.
 func (c *Config) check() error {
 	switch {
 	case c.Watch != byNamespace && c.Watch != wholly:

@@ -8,8 +8,8 @@ import (
 	"k8s.io/client-go/tools/cache"
 )
 
-// mirror is the store that a reflector keeps up to date. It puts into the catalog what becomes
-// endpoints and lets go of the objects.
+// mirror is the store that a reflector keeps up to date. It copies what endpoints need into the catalog and does not
+// keep the objects.
 type mirror struct {
 	watch *watch
 	of    int
@@ -34,7 +34,7 @@ func (m *mirror) Delete(object any) error { return m.put(object, true) }
 // Resync implements cache.ReflectorStore.
 func (m *mirror) Resync() error { return nil }
 
-// Bookmark implements cache.ReflectorBookmarkStore: nothing is new, and the watch stands.
+// Bookmark implements cache.ReflectorBookmarkStore: nothing is new, and the watch is working.
 func (m *mirror) Bookmark(string) error {
 	heard := time.Now()
 	m.watch.mu.Lock()
@@ -43,7 +43,7 @@ func (m *mirror) Bookmark(string) error {
 	return nil
 }
 
-// Transformer implements cache.TransformingStore: while a list comes in, its objects lie there whole.
+// Transformer implements cache.TransformingStore: while a list is received, its objects are in memory whole.
 func (m *mirror) Transformer() cache.TransformFunc {
 	return func(object any) (any, error) {
 		switch o := object.(type) {
@@ -56,7 +56,7 @@ func (m *mirror) Transformer() cache.TransformFunc {
 	}
 }
 
-// put takes over one object.
+// put stores one object.
 func (m *mirror) put(object any, gone bool) error {
 	heard, w := time.Now(), m.watch
 	w.mu.Lock()
@@ -68,7 +68,7 @@ func (m *mirror) put(object any, gone bool) error {
 	return err
 }
 
-// Replace implements cache.ReflectorStore: the list is all there is of what was asked for.
+// Replace implements cache.ReflectorStore: the list is everything that was asked for.
 func (m *mirror) Replace(list []any, _ string) error {
 	heard, fresh := time.Now(), newCatalog()
 	for _, object := range list {

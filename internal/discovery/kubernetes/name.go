@@ -11,7 +11,7 @@ import (
 	"github.com/weir-gateway/weir/internal/discovery"
 )
 
-// urls are the schemes of URLs whose host may be a Service, with the port of a URL that has none.
+// urls tells whether URLs of a scheme may name a Service by their host, with the port of a URL that has none.
 func urls(scheme string) (port uint16, tls, ok bool) {
 	switch scheme {
 	case "http", "h2c", "grpc":
@@ -23,9 +23,8 @@ func urls(scheme string) (port uint16, tls, ok bool) {
 	}
 }
 
-// claims tells whether a service that is written as a URL may be a Service of the cluster that this
-// process is in, or that the settings name. One whose names are looked up in a way of
-// its own is not.
+// claims tells whether a service that is written as a URL may be a Service of the cluster that this process runs in, or
+// that the settings name. A service with a resolver of its own is not.
 func claims(settings any, said bool, own config.Service) bool {
 	c, ok := settings.(*Config)
 	if !ok || !c.Names || !said && !inPod() || own.Resolver != nil {
@@ -35,7 +34,7 @@ func claims(settings any, said bool, own config.Service) bool {
 	return ok
 }
 
-// named is the Service that a URL may mean.
+// named returns the Service that a URL may mean.
 func (c *Config) named(own config.Service, namespace string) (reference, bool) {
 	port, _, ok := urls(own.Source.Scheme)
 	if !ok {
@@ -56,7 +55,7 @@ func (s *source) Claim(env discovery.Env, own config.Service, asWritten discover
 	return n
 }
 
-// named is a URL whose host is a Service, or is none: then its own provider finds its endpoints.
+// named is a URL whose host may be a Service. If it is none, its own provider finds its endpoints.
 type named struct {
 	provider
 
@@ -65,7 +64,7 @@ type named struct {
 	warned    bool
 }
 
-// firstLook is how long DNS waits for the API server's word.
+// firstLook is how long DNS waits for the answer of the API server.
 const firstLook = time.Second
 
 // Run implements discovery.Provider.
@@ -108,7 +107,7 @@ func (n *named) Run(ctx context.Context, set func([]discovery.Endpoint)) error {
 	}
 }
 
-// warn says once what it means that the API server cannot be asked for good.
+// warn says once what it means that the API server can never be asked.
 func (n *named) warn(err error) {
 	if err == nil || n.warned {
 		return
@@ -121,7 +120,7 @@ func (n *named) warn(err error) {
 	}
 }
 
-// alternative is another provider, which runs for as long as it is needed.
+// alternative is another provider, which runs while it is needed.
 type alternative struct {
 	provider discovery.Provider
 	set      func([]discovery.Endpoint)
@@ -139,7 +138,7 @@ func (a *alternative) begin(ctx context.Context) {
 	go func() { a.ended <- a.provider.Run(own, a.set) }()
 }
 
-// end waits until the provider tells nothing any more.
+// end stops the provider and waits until it reports nothing any more.
 func (a *alternative) end() {
 	if a.stop == nil {
 		return
@@ -149,7 +148,7 @@ func (a *alternative) end() {
 	a.forget()
 }
 
-// forget is for a provider that has ended.
+// forget is called after the provider has ended.
 func (a *alternative) forget() {
 	a.stop()
 	a.stop, a.ended = nil, nil

@@ -11,11 +11,11 @@ type provider struct {
 	source *source
 	env    discovery.Env
 	ref    reference
-	name   string // that certificates are for; "" where none is asked for
+	name   string // the name that certificates are for; "" without TLS
 }
 
-// Run implements discovery.Provider. The API server is believed at once: where it says that there is no
-// such Service, there are no endpoints.
+// Run implements discovery.Provider. The API server is believed at once: if it says that there is no such Service,
+// there are no endpoints.
 func (p *provider) Run(ctx context.Context, set func([]discovery.Endpoint)) error {
 	w, wake, cancel := p.source.subscribe(p.ref.key)
 	defer cancel()

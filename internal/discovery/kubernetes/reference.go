@@ -13,17 +13,17 @@ type key struct{ namespace, name string }
 
 func (k key) String() string { return k.namespace + "/" + k.name }
 
-// host is the name that the Service has within its cluster, whatever the cluster's domain is.
+// host returns the name of the Service within its cluster, whatever the cluster's domain is.
 func (k key) host() string { return k.name + "." + k.namespace + ".svc" }
 
 // reference is a Service with one of its ports.
 type reference struct {
 	key
 
-	// port is the name or the number of one of the Service's ports; "" is the only one.
+	// port is the name or the number of one of the Service's ports; "" means the only one.
 	port string
-	// pods tells that the number of the port is that of the pods where the Service has no
-	// address, as it is for who looks it up by DNS.
+	// pods tells that the port number is that of the pods if the Service has no address, as it is for clients that look
+	// the Service up in DNS.
 	pods bool
 }
 
@@ -47,7 +47,7 @@ func readRef(rest string) (reference, error) {
 	return reference{key: key{namespace, name}, port: port}, nil
 }
 
-// isLabel tells whether Kubernetes would take a name (RFC 1123 section 2.1).
+// isLabel tells whether a name is valid in Kubernetes (RFC 1123 section 2.1).
 func isLabel(s string) bool {
 	if s == "" || len(s) > 63 || s[0] == '-' || s[len(s)-1] == '-' {
 		return false
@@ -60,7 +60,7 @@ func isLabel(s string) bool {
 	return true
 }
 
-// isPort tells whether a port of a Service could have the name, or the number.
+// isPort tells whether s could be the name or the number of a port of a Service.
 func isPort(s string) bool {
 	if n, err := strconv.ParseUint(s, 10, 16); err == nil {
 		return n > 0
@@ -68,10 +68,10 @@ func isPort(s string) bool {
 	return isLabel(s)
 }
 
-// readHost reads the host and the port of a URL's reference, `//users.shop.svc:8080`. Where it
-// can be the name of a Service that a pod of the namespace own would look up by DNS, it
-// gives that; known are namespaces of which names of the form SERVICE.NAMESPACE are
-// believed, which names of the world have too.
+// readHost reads the host and the port of the reference of a URL, `//users.shop.svc:8080`. If the host can be the name
+// of a Service that a pod of the namespace own would look up in DNS, readHost returns that Service. known tells the
+// namespaces for which names of the form SERVICE.NAMESPACE are accepted, because names on the Internet have that form
+// too.
 func readHost(rest string, port uint16, own string, known func(string) bool) (reference, bool) {
 	authority := strings.TrimPrefix(rest, "//")
 	host, number, err := net.SplitHostPort(authority)

@@ -12,11 +12,11 @@ import (
 	"github.com/weir-gateway/weir/internal/discovery"
 )
 
-// source is an API server, with a watch for each namespace of which a Service is asked for, or
-// one of all.
+// source is an API server, with a watch for each namespace of which a Service is wanted, or one watch of the whole
+// cluster.
 type source struct {
 	config    *Config
-	client    *client // nil: it is not to be reached, and why says why
+	client    *client // nil: it cannot be reached, for the reason why
 	why       error
 	namespace string // of names without one
 	log       *slog.Logger
@@ -25,8 +25,8 @@ type source struct {
 	watches map[string]*watch // by namespace; "" is the cluster
 }
 
-// open makes the source. That there is no way to the API server is told by what is found there:
-// where a URL has been taken for a Service, DNS does.
+// open makes the source. If there is no way to reach the API server, its providers report that; for a URL that might be
+// a Service, DNS is used instead.
 func open(env discovery.SourceEnv, c *Config) (discovery.Source, error) {
 	if err := c.check(); err != nil {
 		return nil, err
@@ -60,7 +60,7 @@ func (s *source) Provider(env discovery.Env, own config.Service) (discovery.Prov
 	return &provider{source: s, env: env, ref: ref, name: certified(ref, own, false)}, nil
 }
 
-// certified is the name for which a certificate is asked, where one is.
+// certified returns the name that a certificate is requested for, "" without TLS.
 func certified(ref reference, own config.Service, tls bool) string {
 	if !tls && own.TLS == nil {
 		return ""
@@ -79,7 +79,7 @@ func (s *source) Close() {
 	}
 }
 
-// subscribe has whatever is found out of a Service told to who reads wake, until cancel is called.
+// subscribe sends to wake whenever something is learned about a Service, until cancel is called.
 func (s *source) subscribe(k key) (w *watch, wake <-chan time.Time, cancel func()) {
 	namespace := k.namespace
 	if s.config.Watch == wholly {
@@ -99,7 +99,7 @@ func (s *source) subscribe(k key) (w *watch, wake <-chan time.Time, cancel func(
 	return w, own, func() { s.leave(w, k, own) }
 }
 
-// leave ends a watch when nobody is left who wants to know.
+// leave ends a watch when it has no users left.
 func (s *source) leave(w *watch, k key, own chan time.Time) {
 	w.dismiss(k, own)
 	s.mu.Lock()

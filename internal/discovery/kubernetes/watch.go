@@ -25,9 +25,8 @@ import (
 	"github.com/weir-gateway/weir/internal/discovery"
 )
 
-// watch keeps what is known of the Services of a namespace, or of the cluster, as new as it
-// can be. It asks for the slices of those Services that somebody wants, as long as
-// they are few, and for all of them else.
+// watch keeps the known state of the Services of a namespace, or of the cluster, as current as possible. It asks for
+// the slices of the wanted Services as long as these are few, and otherwise for all slices.
 type watch struct {
 	client    *client
 	namespace string // "" is all
@@ -36,14 +35,14 @@ type watch struct {
 
 	stop    context.CancelFunc
 	done    chan struct{}
-	changed chan struct{} // holds one word where what is wanted has changed
+	changed chan struct{} // holds a value if what is wanted has changed
 
 	mu      sync.Mutex
 	catalog *catalog
-	wanted  map[key][]chan<- time.Time // which are told when something was heard
-	// Of the Services and of their slices:
-	seen    [2]selection // what is known wholly
-	trouble [2]error     // why it is not as new as it could be
+	wanted  map[key][]chan<- time.Time // which get the time when something was received
+	// For the Services and for their slices:
+	seen    [2]selection // what is known completely
+	trouble [2]error     // why it may be out of date
 }
 
 // What a watch asks for.
@@ -65,7 +64,7 @@ type selection struct {
 	names string // of Services, sorted, with commas between and around them
 }
 
-// mostSelected is how many Services are asked for by their names: 16 of 63 letters are a URL of 1 KB.
+// mostSelected is how many Services are asked for by name: 16 names of 63 letters make a URL of 1 KB.
 const mostSelected = 16
 
 func (s selection) list() []string {
@@ -76,8 +75,8 @@ func (s selection) has(name string) bool {
 	return s.all || strings.Contains(s.names, ","+name+",")
 }
 
-// selected is what is to be asked for; the zero value where nobody wants anything. A watch of the cluster
-// asks for all of it, for names are not those of one namespace.
+// selected returns what is to be asked for; the zero value if nothing is wanted. A watch of the cluster asks for all of
+// it, because the names come from several namespaces.
 func (w *watch) selected() selection {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -95,19 +94,19 @@ func (w *watch) selected() selection {
 	return selection{names: "," + strings.Join(names, ",") + ","}
 }
 
-// options are how the API server is asked for a selection.
+// options sets how the API server is asked for a selection.
 func (s selection) options(of int, o *metav1.ListOptions) {
 	names := s.list()
 	switch {
 	case s.all:
 	case of == ofSlices:
 		o.LabelSelector = discoveryv1.LabelServiceName + " in (" + strings.Join(names, ",") + ")"
-	case len(names) == 1: // no field selector tells of several
+	case len(names) == 1: // a field selector cannot name several
 		o.FieldSelector = "metadata.name=" + names[0]
 	}
 }
 
-// got is what the answer holds.
+// got returns what the answer contains.
 func (s selection) got(of int) selection {
 	if of == ofServices && len(s.list()) > 1 {
 		return selection{all: true}
@@ -119,7 +118,7 @@ func (s selection) got(of int) selection {
 func (w *watch) start() {
 	ctx, stop := context.WithCancel(context.Background())
 	w.stop = stop
-	// What client-go would log of each error, of which it is told below, is not said twice.
+	// client-go would log each error too; it is reported below, and not twice.
 	ctx = klog.NewContext(ctx, logr.Discard())
 	go w.run(ctx)
 }
@@ -129,10 +128,10 @@ func (w *watch) end() {
 	<-w.done
 }
 
-// together is how long the first want waits for others, which at a start all come at once.
+// together is how long the first request waits for others, because at a start they all come at once.
 const together = 5 * time.Millisecond
 
-// run asks for what is wanted, anew whenever that changes, until ctx ends.
+// run asks for what is wanted, again whenever that changes, until ctx ends.
 func (w *watch) run(ctx context.Context) {
 	defer close(w.done)
 	for ctx.Err() == nil {
@@ -175,13 +174,13 @@ func (w *watch) reflect(ctx context.Context, of int, asked selection) {
 	}).RunWithContext(ctx)
 }
 
-// longestPause bounds how long after its return an API server is asked again.
+// longestPause is the longest time after which an API server that is back is asked again.
 const longestPause = 10 * time.Second
 
-// listTime bounds a list, here and at the server.
+// listTime limits the time of a list, here and at the server.
 const listTime = time.Minute
 
-// asker lists and watches, and tells how that goes.
+// asker lists and watches, and reports how that goes.
 func (w *watch) asker(from *rest.RESTClient, resource string, of int, asked selection) *cache.ListWatch {
 	request := func(o *metav1.ListOptions) *rest.Request {
 		asked.options(of, o)
@@ -196,7 +195,7 @@ func (w *watch) asker(from *rest.RESTClient, resource string, of int, asked sele
 		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (apiwatch.Interface, error) {
 			o.Watch = true
 			got, err := request(&o).Watch(ctx)
-			if !errors.IsInvalid(err) { // it knows no lists as streams (before 1.32), and is asked for a list
+			if !errors.IsInvalid(err) { // it does not support lists as streams (before 1.32), and is asked for a list
 				w.tell(ctx, of, resource, err)
 			}
 			return got, err
@@ -204,8 +203,8 @@ func (w *watch) asker(from *rest.RESTClient, resource string, of int, asked sele
 	}
 }
 
-// tell notes how asking goes. What is asked for again at once is no trouble: a version that is too old, or
-// that the server does not have yet.
+// tell records how requests go. An error that is retried at once is no trouble: a version that is too old, or that the
+// server does not have yet.
 func (w *watch) tell(ctx context.Context, of int, resource string, err error) {
 	if ctx.Err() != nil || errors.IsResourceExpired(err) || errors.IsGone(err) {
 		return
@@ -218,7 +217,7 @@ func (w *watch) tell(ctx context.Context, of int, resource string, err error) {
 	}
 }
 
-// forbiddenError is an API server that does not let Weir look.
+// forbiddenError means that the API server does not let Weir read.
 type forbiddenError struct{ cause error }
 
 func (e *forbiddenError) Error() string {
@@ -227,7 +226,7 @@ func (e *forbiddenError) Error() string {
 
 func (e *forbiddenError) Unwrap() error { return e.cause }
 
-// explained says what was asked in vain; nil for nil.
+// explained adds to an error what was requested; nil for nil.
 func explained(err error, namespace, resource string) error {
 	if err == nil {
 		return nil
@@ -243,8 +242,7 @@ func explained(err error, namespace, resource string) error {
 	return told
 }
 
-// endingClock is the time, but that nothing waits for it when ctx has ended: one of
-// the reflector's pauses would.
+// endingClock is the real clock, except that no pause lasts longer than ctx; one of the reflector's pauses would.
 type endingClock struct {
 	clock.RealClock
 
@@ -262,13 +260,13 @@ func (c endingClock) After(d time.Duration) <-chan time.Time {
 	return over
 }
 
-// want has wake told whatever is new of a Service.
+// want makes wake receive whatever is new about a Service.
 func (w *watch) want(k key, wake chan<- time.Time) {
 	w.mu.Lock()
 	w.wanted[k] = append(w.wanted[k], wake)
 	w.mu.Unlock()
 	w.again()
-	poke(wake, time.Now()) // it may be known
+	poke(wake, time.Now()) // it may be known already
 }
 
 func (w *watch) dismiss(k key, wake chan<- time.Time) {
@@ -281,7 +279,7 @@ func (w *watch) dismiss(k key, wake chan<- time.Time) {
 	w.again()
 }
 
-// again has it looked anew what is to be asked for.
+// again makes the watch check again what is to be asked for.
 func (w *watch) again() {
 	select {
 	case w.changed <- struct{}{}:
@@ -289,7 +287,7 @@ func (w *watch) again() {
 	}
 }
 
-// poke tells when something was heard. Who has not looked since something before was heard is told of that.
+// poke sends the time when something was received. A receiver that has not read an earlier time keeps that one.
 func poke(c chan<- time.Time, heard time.Time) {
 	select {
 	case c <- heard:
@@ -297,7 +295,7 @@ func poke(c chan<- time.Time, heard time.Time) {
 	}
 }
 
-// wake tells those who want to know of a Service. w is locked.
+// wake notifies the subscribers of a Service. w is locked.
 func (w *watch) wake(k key, heard time.Time) {
 	for _, c := range w.wanted[k] {
 		poke(c, heard)
@@ -310,15 +308,15 @@ func (w *watch) wakeAll(heard time.Time) {
 	}
 }
 
-// found is what is known of one Service.
+// found is the known state of one Service.
 type found struct {
-	known   bool // whether there is such a Service, and its endpoints
+	known   bool // it is known whether there is such a Service, and its endpoints
 	list    []discovery.Endpoint
-	err     error // why there are no endpoints, of what is known
+	err     error // why there are no endpoints, according to the known state
 	trouble error // why it may have changed meanwhile
 }
 
-// look gives what is known of a Service; name is the one that certificates are for.
+// look returns the known state of a Service; name is the one that certificates are for.
 func (w *watch) look(ref reference, name string) found {
 	w.mu.Lock()
 	defer w.mu.Unlock()

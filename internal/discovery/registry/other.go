@@ -18,9 +18,9 @@ import (
 	"github.com/weir-gateway/weir/internal/discovery/registry/remote"
 )
 
-// other is the registry of another process. One watch serves all services, and goes on from
-// the last revision when it breaks. A registry that was started anew knows its instances
-// little by little: until it says that it is settled nobody is taken for gone.
+// other is the registry of another process. One watch serves all services, and continues from the last revision when it
+// breaks. A registry that was restarted hears from its instances little by little: until it reports that it is settled
+// no instance is considered gone.
 type other struct {
 	client *remote.Client
 	name   string
@@ -31,20 +31,20 @@ type other struct {
 	mu       sync.Mutex
 	users    map[*otherProvider]struct{}
 	services map[string]map[string]known // by service and id
-	next     map[string]map[string]known // being told anew; nil: nothing is
-	seen     string                      // the revision that services are of
-	synced   bool                        // services are all there are
+	next     map[string]map[string]known // the new full state while it comes in; nil: none does
+	seen     string                      // the revision of services
+	synced   bool                        // services is complete
 	settled  bool
 	left     map[string]string // instances that are no endpoints, as service/id, and why
-	before   map[string]string // the same of before all is told anew
-	trouble  error             // why the registry cannot be seen; nil: it can
+	before   map[string]string // the same before the current full state
+	trouble  error             // why the registry cannot be reached; nil: it can
 }
 
-// known is an instance as it was told.
+// known is an instance as it was reported.
 type known struct {
 	discovery.Endpoint
 
-	held bool // the registry does not know it any more, or not yet again
+	held bool // the registry no longer knows it, or not yet again
 }
 
 func newOther(client *remote.Client, name string, bounds *egress.Bounds, log *slog.Logger) *other {
@@ -62,7 +62,7 @@ func (o *other) Provider(env discovery.Env, service config.Service) (discovery.P
 // Close implements discovery.Source.
 func (o *other) Close() { o.client.Close() }
 
-// join begins to serve p, and to watch for the first one; leave ends that.
+// join begins to serve p, and starts the watch for the first provider; leave ends that.
 func (o *other) join(p *otherProvider) (leave func()) {
 	o.mu.Lock()
 	o.users[p] = struct{}{}
@@ -77,15 +77,14 @@ func (o *other) join(p *otherProvider) (leave func()) {
 	}
 }
 
-// The pauses between two attempts to watch: so long at first, doubled up to the most.
+// The pauses between two attempts to watch: the first one, doubled up to the longest.
 const (
 	firstPause = 100 * time.Millisecond
 	mostPause  = 5 * time.Second
 )
 
-// watch follows the registry until ctx ends. One that has forgotten where the last watch was is asked at
-// once for everything; whatever else ends a watch has a pause follow, which a watch that has lasted
-// makes short again.
+// watch follows the registry until ctx ends. If the registry no longer knows the last revision, it is asked at once for
+// everything. After any other end of a watch there is a pause, which becomes short again after a watch that has lasted.
 func (o *other) watch(ctx context.Context) {
 	pauses := backoff.New(firstPause, mostPause)
 	for ctx.Err() == nil {
@@ -107,7 +106,7 @@ func (o *other) watch(ctx context.Context) {
 	}
 }
 
-// forget lets the next watch begin anew. What is known stays until it was told.
+// forget makes the next watch begin with the full state. What is known stays until that has arrived.
 func (o *other) forget() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -121,7 +120,7 @@ func (o *other) cannotSee(err error) {
 	o.nudgeAll()
 }
 
-// event takes in what the watch tells.
+// event processes an event of the watch.
 func (o *other) event(e remote.Event) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -149,7 +148,7 @@ func (o *other) event(e remote.Event) {
 	}
 }
 
-// current is what events are about.
+// current returns the state that events change.
 func (o *other) current() map[string]map[string]known {
 	if o.next != nil {
 		return o.next
@@ -171,7 +170,7 @@ func (o *other) put(e base.Entry) {
 	o.nudge(e.Service)
 }
 
-// leaveOut has an instance be none, and tells why, once for each reason.
+// leaveOut removes an instance, and logs why, once for each reason.
 func (o *other) leaveOut(service, id, what string, err error) {
 	name := service + "/" + id // names of services have no slash
 	told := o.left[name] == err.Error() || o.before[name] == err.Error()
@@ -183,7 +182,7 @@ func (o *other) leaveOut(service, id, what string, err error) {
 	o.nudge(service)
 }
 
-// stand notes that everything up to now was told.
+// stand records that everything up to now has been received.
 func (o *other) stand(e remote.Event) {
 	changed := o.trouble != nil || !o.synced || o.settled != e.Settled || o.next != nil
 	if o.next != nil {
@@ -202,7 +201,7 @@ func (o *other) stand(e remote.Event) {
 	}
 }
 
-// hold keeps instances that a registry which was started anew does not know yet.
+// hold keeps instances that a restarted registry does not know yet.
 func (o *other) hold() {
 	for service, list := range o.services {
 		for id, k := range list {
@@ -218,7 +217,7 @@ func (o *other) hold() {
 	}
 }
 
-// release lets go of those who had the time to come back, and did not.
+// release removes the instances that had time to come back and did not.
 func (o *other) release() {
 	for service, list := range o.services {
 		for id, k := range list {
@@ -232,7 +231,7 @@ func (o *other) release() {
 	}
 }
 
-// nudge lets those who serve a service look again. While all is told anew nobody needs to.
+// nudge wakes the providers of a service. While a full state comes in there is no need.
 func (o *other) nudge(service string) {
 	if o.next != nil {
 		return

@@ -18,7 +18,7 @@ func (o own) Provider(env discovery.Env, service config.Service) (discovery.Prov
 	return &ownProvider{o.registry, env, name}, err
 }
 
-// Close implements discovery.Source. The registry is the process's.
+// Close implements discovery.Source. The registry belongs to the process.
 func (own) Close() {}
 
 type ownProvider struct {
@@ -27,7 +27,7 @@ type ownProvider struct {
 	service  string
 }
 
-// confirms is how often it is told that the last set is still so.
+// confirms is how often the last set is confirmed.
 const confirms = 10 * time.Minute
 
 // Run follows the registry. There is no connection that could break.

@@ -1,9 +1,9 @@
-// Package registry is the provider of instances that have registered themselves
-// (`registry:users`): in this process's own registry, or in that of another Weir.
+// Package registry is the provider of instances that have registered themselves (`registry:users`), in this process's
+// own registry or in that of another Weir.
 //
 //   - registry.go: how services are named, and which registry is asked.
-//   - own.go: this process's own.
-//   - other.go: another one's, over one watch for all services.
+//   - own.go: this process's own registry.
+//   - other.go: the registry of another process, over one watch for all services.
 package registry
 
 import (
@@ -62,7 +62,7 @@ func Definition() discovery.Definition {
 	return discovery.Define("registry", "the registry of this process, or of another one", schemes, func() Config { return Config{} }, open)
 }
 
-// serviceOf gives the name that a reference means.
+// serviceOf returns the name in a reference.
 func serviceOf(ref config.Ref) (string, error) {
 	if name, slashed := strings.CutPrefix(ref.Rest, "//"); slashed {
 		return "", fmt.Errorf("a service of the registry has a name and no address; write registry:%s", name)
@@ -91,8 +91,8 @@ func open(env discovery.SourceEnv, c *Config) (discovery.Source, error) {
 	return newOther(client, c.Address, c.bounds(), env.Log), nil
 }
 
-// bounds are where instances of another registry may be. What it calls its own machine is not
-// this one, unless it is on this one.
+// bounds returns where instances of another registry may be. Loopback addresses in it mean that registry's machine and
+// not this one, unless it runs on this one.
 func (c *Config) bounds() *egress.Bounds {
 	b := &egress.Bounds{}
 	for _, p := range c.Allow {
@@ -105,7 +105,7 @@ func (c *Config) bounds() *egress.Bounds {
 	return b
 }
 
-// absent is where there is no registry at all.
+// absent is the source if there is no registry at all.
 type absent struct{}
 
 // Provider implements discovery.Source.
@@ -116,8 +116,8 @@ func (absent) Provider(discovery.Env, config.Service) (discovery.Provider, error
 // Close implements discovery.Source.
 func (absent) Close() {}
 
-// endpoint is an instance as services know it. One that is suspect is asked like others:
-// who asks finds out whether it is there.
+// endpoint makes an endpoint of an instance. A suspect instance is asked like others: requests find out whether it
+// still serves.
 func endpoint(e base.Entry) discovery.Endpoint {
 	to := discovery.Endpoint{ID: e.ID, Address: e.Address.String(), Weight: e.Weight, Zone: e.Zone}
 	switch e.Condition {

@@ -1,5 +1,4 @@
-// Package static is the provider of what is where it is and needs no looking for: a Unix socket
-// (`unix:/run/app.sock`).
+// Package static is the provider of endpoints that need no lookup: a Unix socket (`unix:/run/app.sock`).
 package static
 
 import (
@@ -10,7 +9,7 @@ import (
 	"github.com/weir-gateway/weir/internal/discovery"
 )
 
-// unix is the scheme of a socket of this machine, and begins its address.
+// unix is the scheme of a Unix socket on this machine, and begins its address.
 const unix = "unix"
 
 // Definition is the provider as the compiler and the vocabulary know it.
@@ -39,7 +38,7 @@ func New(_ discovery.Env, service config.Service) (discovery.Provider, error) {
 // provider is the address of the only endpoint there will ever be.
 type provider string
 
-// Run tells the set once and waits for the end.
+// Run passes on the set once and waits for the end.
 func (p provider) Run(ctx context.Context, set func([]discovery.Endpoint)) error {
 	set([]discovery.Endpoint{{Address: string(p), Weight: 1}})
 	<-ctx.Done()

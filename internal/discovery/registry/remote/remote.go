@@ -1,5 +1,5 @@
-// Package remote speaks to a registry elsewhere, over the API of package registryapi: who
-// looks for endpoints does, and who registers. It is the client of a source, as each provider has one.
+// Package remote is a client of a registry in another process, over the API of package registryapi. It is used both to
+// find endpoints and to register instances.
 package remote
 
 import (
@@ -28,18 +28,18 @@ import (
 type Options struct {
 	URL   string       // http://10.0.0.9:9090
 	Token secret.Value // empty: none
-	// Agent says who asks, for the registry's log.
+	// Agent names the client in the registry's log.
 	Agent string
 }
 
-// The times of a client. A watch has no end, but is silent for no longer than silence.
+// The times of a client. A watch has no end, but is never silent for longer than silence.
 const (
 	connectTime = 3 * time.Second
 	answerTime  = 10 * time.Second
 	silence     = 40 * time.Second
 )
 
-// Client is safe for concurrent use. Close is to be called.
+// Client is safe for concurrent use. It must be closed.
 type Client struct {
 	base      string
 	token     secret.Value
@@ -49,7 +49,7 @@ type Client struct {
 	silence   time.Duration
 }
 
-// New makes a client, which connects to nobody yet. The error says what is wrong with the URL.
+// New makes a client, which does not connect yet. The error says what is wrong with the URL.
 func New(o Options) (*Client, error) {
 	if err := CheckURL(o.URL); err != nil {
 		return nil, err
@@ -81,19 +81,19 @@ func CheckURL(text string) error {
 	return nil
 }
 
-// isPort tells whether text may stand for a port, as nothing may.
+// isPort tells whether text may be a port; it may be empty.
 func isPort(text string) bool {
 	n, err := strconv.ParseUint(text, 10, 16)
 	return text == "" || err == nil && n > 0
 }
 
-// Close ends the connections that nobody uses.
+// Close closes the idle connections.
 func (c *Client) Close() { c.transport.CloseIdleConnections() }
 
-// RefusedError is an answer of a registry that is no success.
+// RefusedError is an unsuccessful answer of a registry.
 type RefusedError struct {
 	Status int
-	Code   string // of the problem, "" where there is none
+	Code   string // of the problem, "" if there is none
 	Text   string // for people
 }
 
@@ -104,12 +104,12 @@ func (e *RefusedError) Error() string {
 	return fmt.Sprintf("the registry answers %d: %s", e.Status, e.Text)
 }
 
-// Lasting tells whether trying again is of no use until something else is changed.
+// Lasting tells whether trying again is useless until something else changes.
 func (e *RefusedError) Lasting() bool {
 	return e.Status >= 400 && e.Status < 500 && e.Status != http.StatusRequestTimeout && e.Status != http.StatusTooManyRequests
 }
 
-// Is lets errors.Is find what the registry means.
+// Is lets errors.Is recognise the registry's errors.
 func (e *RefusedError) Is(target error) bool {
 	return e.Code == fault.InstanceUnknown.Code && target == registry.ErrUnknown || e.Code == fault.RegistryCompacted.Code && target == registry.ErrCompacted
 }
@@ -123,12 +123,12 @@ func (c *Client) Put(ctx context.Context, service, id string, body []byte) error
 	return c.do(ctx, http.MethodPut, instance(service, id), body)
 }
 
-// Heartbeat says that an instance lives. errors.Is knows registry.ErrUnknown.
+// Heartbeat sends a heartbeat of an instance. errors.Is recognises registry.ErrUnknown.
 func (c *Client) Heartbeat(ctx context.Context, service, id string) error {
 	return c.do(ctx, http.MethodPost, instance(service, id)+"/heartbeat", nil)
 }
 
-// Remove takes an instance out. That it is not there is a success.
+// Remove removes an instance. If it is not registered, that is a success.
 func (c *Client) Remove(ctx context.Context, service, id string) error {
 	err := c.do(ctx, http.MethodDelete, instance(service, id), nil)
 	if errors.Is(err, registry.ErrUnknown) {
@@ -153,12 +153,12 @@ func (c *Client) request(ctx context.Context, method, path string, body []byte) 
 	return r, nil
 }
 
-// mostAnswer bounds what is read of an answer, in bytes.
+// mostAnswer limits, in bytes, how much of an answer is read.
 const mostAnswer = 64 << 10
 
-// do asks, and once more where there was no answer, as on a connection that had been closed
-// meanwhile. That is harmless: all of it may be said twice. (net/http does so by itself only for methods
-// that it takes for safe.)
+// do sends a request, and once more if there was no answer, for example because the connection had been closed
+// meanwhile. That is harmless: all these requests may be sent twice. (net/http does so by itself only for methods that
+// it considers safe.)
 func (c *Client) do(ctx context.Context, method, path string, body []byte) error {
 	ctx, cancel := context.WithTimeout(ctx, answerTime)
 	defer cancel()
@@ -186,7 +186,7 @@ func (c *Client) once(ctx context.Context, method, path string, body []byte) err
 	return refused(res.StatusCode, text)
 }
 
-// plain is an error without the URL, which the caller knows.
+// plain returns the error without the URL, which the caller knows.
 func plain(err error) error {
 	if u, ok := errors.AsType[*url.Error](err); ok {
 		return u.Err
@@ -194,7 +194,7 @@ func plain(err error) error {
 	return err
 }
 
-// refused gives the error of an answer, nil for a success.
+// refused returns the error of an answer, nil for a success.
 func refused(status int, text []byte) error {
 	if status >= 200 && status < 300 {
 		return nil

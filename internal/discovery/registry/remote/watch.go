@@ -17,25 +17,24 @@ import (
 
 // Event is one line of a watch.
 type Event struct {
-	Name     string // reset, put, delete, synced, heartbeat, or what a newer registry says
-	Revision string // that the watch can go on from; "": none
+	Name     string // reset, put, delete, synced, heartbeat, or an event of a newer registry
+	Revision string // from which the watch can continue; "": none
 	Entry    registry.Entry
-	// Service and ID are those of what is gone, and of an instance that cannot be read.
+	// Service and ID are those of a removed instance, or of one that cannot be read.
 	Service, ID string
-	// Unread is why the instance that is put cannot be read, and is no Entry; nil: it is one. A newer registry may
-	// have others than this program knows.
+	// Unread is why the instance of a put cannot be read and is not in Entry; nil: it is. A newer registry may send
+	// instances that this program does not understand.
 	Unread  error
 	Settled bool
 }
 
-// longestLine bounds a line of a watch, in bytes.
+// longestLine limits a line of a watch, in bytes.
 const longestLine = registry.LongestEntry + 1<<10
 
 var errSilent = errors.New("the registry was silent for too long")
 
-// Watch follows all instances from a revision, "" for everything there is, and tells each
-// event until the connection ends or ctx does. It never returns nil; errors.Is knows
-// registry.ErrCompacted.
+// Watch follows all instances from a revision, "" for the full state, and calls tell for each event until the
+// connection or ctx ends. It never returns nil; errors.Is recognises registry.ErrCompacted.
 func (c *Client) Watch(ctx context.Context, from string, tell func(Event)) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
