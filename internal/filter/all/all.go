@@ -27,7 +27,7 @@ import (
 	"github.com/weir-gateway/weir/internal/filter/websocket"
 )
 
-// Definitions gives every filter, outermost stage first and by name within one.
+// Definitions returns every filter, outermost stage first and by name within a stage.
 func Definitions() []filter.Definition {
 	list := []filter.Definition{
 		allow.Definition(), async.Definition(), auth.Definition(), batch.Definition(), body.Definition(), coalesce.Definition(), cors.Definition(), csrf.Definition(), headers.Definition(), ip.Definition(),
@@ -39,7 +39,7 @@ func Definitions() []filter.Definition {
 	return list
 }
 
-// Kinds gives the same as the config's vocabulary knows them.
+// Kinds returns the same filters as kinds of the config's vocabulary.
 func Kinds() []config.Kind {
 	definitions := Definitions()
 	kinds := make([]config.Kind, len(definitions))

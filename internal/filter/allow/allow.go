@@ -16,8 +16,7 @@ type policy struct {
 	decisions filter.Decisions
 }
 
-// rule is one condition. Its name is what the log shows: never the source, which
-// may compare with a secret.
+// rule is one condition. The log shows its name, never its source, which may compare with a secret.
 type rule struct {
 	name       string
 	program    *expr.Program
@@ -25,7 +24,7 @@ type rule struct {
 	dryRun     bool
 }
 
-// guard lets through what every rule allows.
+// guard lets a request pass if every rule allows it.
 func (p *policy) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := exchange.Of(r)
@@ -71,15 +70,15 @@ func (p *policy) ask(r *http.Request) filter.Verdict {
 	return v
 }
 
-// refuses gives the answer to a request that the rule does not allow, nil where it
-// does. What cannot be computed is not allowed.
+// refuses returns the answer to a request that the rule does not allow, nil if the rule allows it. A rule that cannot
+// be computed does not allow the request.
 func (r *rule) refuses(request *http.Request, x *exchange.Exchange) *fault.Fault {
 	ok, err := r.program.Bool(&expr.Input{Request: request})
 	if ok && err == nil {
 		return nil
 	}
 	if told, is := errors.AsType[*fault.Fault](err); is {
-		return told // what the client did wrong, as an ambiguous query
+		return told // the client's mistake, such as an ambiguous query
 	}
 	options := []fault.Option{fault.Internal("%s is false", r.name)}
 	if err != nil {

@@ -1,4 +1,4 @@
-// Package allow is the filter that lets a request pass where a condition holds.
+// Package allow is the filter that lets a request pass if a condition holds.
 package allow
 
 import (
@@ -12,16 +12,16 @@ import (
 	"github.com/weir-gateway/weir/internal/filter"
 )
 
-// Config is what people write under `allow`: conditions, all of which must hold.
+// Config is the value of `allow`: conditions, all of which must hold.
 type Config []Rule
 
 // Rule is one condition.
 type Rule struct {
-	// Rule must be true for the request to pass; an error is as good as false.
+	// Rule must be true for the request to pass; an error counts as false.
 	Rule *config.Expr `doc:"rule,required" help:"what must hold" example:"=auth.has('orders:write')"`
-	// Name stands for the rule in the log; its place in the file unless told.
+	// Name identifies the rule in the log; by default its place in the file.
 	Name string `doc:"name,omitzero" help:"what the log calls it" example:"writers"`
-	// DryRun lets the request pass whatever the rule says, and logs what it says.
+	// DryRun lets the request pass whatever the rule says, and logs the rule's result.
 	DryRun bool `doc:"dry_run,omitzero" help:"only log what the rule would have refused"`
 }
 
@@ -110,13 +110,13 @@ func build(env filter.Env, c *Config) (filter.Policy, error) {
 	return filter.Policy{Guard: p.guard, Ask: p.ask, KeepsNothing: true, Note: c.note()}, nil
 }
 
-// Located says that a rule without a name is called by its place while it serves.
+// Located says that a rule without a name is identified by its place while it serves.
 func (*Config) Located() {}
 
 // longest bounds how much of a condition explain shows.
 const longest = 60
 
-// note says the condition, or how many there are.
+// note returns the condition, or how many there are.
 func (c *Config) note() string {
 	if len(*c) > 1 {
 		return fmt.Sprintf("%d conditions", len(*c))
@@ -124,7 +124,7 @@ func (c *Config) note() string {
 	return shortened((*c)[0].Rule.Source)
 }
 
-// shortened is a condition in one line.
+// shortened returns a condition as one line.
 func shortened(source string) string {
 	source = strings.Join(strings.Fields(source), " ")
 	if runes := []rune(source); len(runes) > longest {

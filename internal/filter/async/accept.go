@@ -17,7 +17,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/queue"
 )
 
-// The fields that clients and backends know of.
+// The header fields shared with clients and backends.
 const (
 	keyField      = "Idempotency-Key" // draft-ietf-httpapi-idempotency-key-header
 	sdkField      = "Amz-Sdk-Invocation-Id"
@@ -25,16 +25,16 @@ const (
 	callbackField = "X-Callback-Url" // as OpenFaaS calls it
 )
 
-// backendName is what logs call the backend of a request that was taken.
+// backendName is the name in logs for the backend of an accepted request.
 const backendName = "async"
 
-// The times after which clients are told to come back.
+// The times after which clients are told to retry.
 const (
 	lookAgain = time.Second
 	roomAgain = 10 * time.Second
 )
 
-// RoundTrip takes r, or lets it go on to its backend where it does not ask to be taken.
+// RoundTrip accepts r, or passes it on to its backend if it does not ask to be accepted.
 func (a *async) RoundTrip(r *http.Request) (*http.Response, error) {
 	if !a.takes(r) {
 		return a.next.RoundTrip(r)
@@ -76,7 +76,7 @@ func (a *async) accept(r *http.Request, head exchange.Head) (*http.Response, err
 	return a.accepted(r, job), nil
 }
 
-// traced makes the span of the job's being put, and has r's head lead the attempts to it.
+// traced begins the span for storing the job, and sets it in r's head as the parent of the attempts.
 func traced(x *exchange.Exchange, r *http.Request, head exchange.Head) func(exchange.Attempt) {
 	if x.Trace == nil {
 		return func(exchange.Attempt) {}
@@ -94,7 +94,7 @@ func (a *async) read(r *http.Request) ([]byte, error) {
 	return body, err //nolint:wrapcheck // the proxy knows what it means
 }
 
-// put makes a job of a request.
+// put makes a request a job.
 func (a *async) put(r *http.Request, x *exchange.Exchange, head exchange.Head, body []byte, callback string) (queue.Job, error) {
 	stored, err := pack(storedOf(r, x, head, callback), body)
 	if err != nil {
@@ -125,7 +125,7 @@ func (a *async) put(r *http.Request, x *exchange.Exchange, head exchange.Head, b
 	}
 }
 
-// ownerOf is who may ask for the job: the caller, or "" for whoever knows its id.
+// ownerOf returns the caller that may ask for the job, or "" if anyone who knows its id may.
 func ownerOf(x *exchange.Exchange) string {
 	if x.Identity == nil {
 		return ""
@@ -133,10 +133,10 @@ func ownerOf(x *exchange.Exchange) string {
 	return x.Identity.ID()
 }
 
-// longestKey bounds a key, which is told to the backend too.
+// longestKey bounds a key, because it is sent to the backend, too.
 const longestKey = 255
 
-// keyOf is what makes a request that is sent again the same one, "" where nothing does.
+// keyOf returns the key that identifies a repeated request, "" if it has none.
 func keyOf(head exchange.Head) string {
 	for _, name := range []string{keyField, sdkField} {
 		if key := head.Get(name); key != "" && len(key) <= longestKey {
@@ -146,8 +146,8 @@ func keyOf(head exchange.Head) string {
 	return ""
 }
 
-// unnamed tells callers apart whom the gateway does not know: nobody gets the job of another
-// one by a key that both have chosen.
+// unnamed distinguishes callers that the gateway does not identify: no caller gets another caller's job because both
+// have chosen the same key.
 func unnamed(x *exchange.Exchange, head exchange.Head) string {
 	if x.Identity != nil {
 		return ""
@@ -155,7 +155,7 @@ func unnamed(x *exchange.Exchange, head exchange.Head) string {
 	return digest(head.Get("Authorization"), strings.Join(head.Values("Cookie"), "; "))
 }
 
-// digest is one text for several, in a form that no others can have.
+// digest returns a hash of several texts. Each is hashed with its length, so that different lists have different input.
 func digest(texts ...string) string {
 	sum := sha256.New()
 	for _, t := range texts {
@@ -177,7 +177,7 @@ func prefersAsync(lines []string) bool {
 	return false
 }
 
-// accepted is the answer to who has a job now.
+// accepted is the response for a new job.
 func (a *async) accepted(r *http.Request, job queue.Job) *http.Response {
 	href := a.path + job.ID
 	fields := []exchange.Field{

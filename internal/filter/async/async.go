@@ -41,7 +41,7 @@ func build(env filter.Env, c *Config) (filter.Policy, error) {
 	return filter.Policy{Adapt: a.adapt, Later: a.later, Note: c.note()}, nil
 }
 
-// queueOf gives the queue, nil where the config is only checked.
+// queueOf returns the queue, nil if the config is only checked.
 func queueOf(env filter.Env) (*queue.Queue, error) {
 	if env.Queue == nil {
 		return nil, nil
@@ -53,7 +53,7 @@ func queueOf(env filter.Env) (*queue.Queue, error) {
 	return q, nil
 }
 
-// note says in a few words what it does.
+// note describes the config in a few words.
 func (c *Config) note() string {
 	which := "all"
 	if c.Asked {
@@ -68,12 +68,12 @@ type async struct {
 	queue  *queue.Queue
 	place  queue.Place
 	later  *filter.Later
-	next   http.RoundTripper // what answers in the end
-	path   string            // below which the jobs of the route are
+	next   http.RoundTripper // the actual backend
+	path   string            // prefix of the route's job addresses
 	log    *slog.Logger
 	taken  *telemetry.Counter
 	hooks  *hooks            // nil: there are no callbacks
-	mourns http.RoundTripper // nil: nobody is told of dead letters
+	mourns http.RoundTripper // nil: dead letters are sent nowhere
 }
 
 // adapt is called once, while the route is made.
@@ -83,19 +83,19 @@ func (a *async) adapt(next http.RoundTripper) http.RoundTripper {
 }
 
 const (
-	// jobsPath begins the paths of all jobs.
+	// jobsPath is the prefix of all jobs' paths.
 	jobsPath = "/.weir/jobs/"
 	jobParam = "job"
 )
 
-// pathOf is the path below which the jobs of a route are: none that another route has, and
-// the same for as long as the route is called the same.
+// pathOf returns the prefix of the paths of a route's jobs. It is unique to the route, and stays the same as long as
+// the route keeps its name.
 func pathOf(route string) string {
 	sum := sha256.Sum256([]byte(route))
 	return jobsPath + hex.EncodeToString(sum[:6]) + "/"
 }
 
-// follows makes what tells others of the ends of jobs.
+// follows sets up what notifies others of the ends of jobs.
 func (a *async) follows(env filter.Env) error {
 	var err error
 	if a.config.Callback != nil {

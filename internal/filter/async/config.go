@@ -1,13 +1,13 @@
-// Package async is the filter that takes a request, answers 202, and sends it later: what it
-// has taken lies on disk, and is tried until the backend has answered.
+// Package async is the filter that accepts a request, answers 202, and sends it later: an accepted request is stored on
+// disk, and is tried until the backend has answered.
 //
-//   - config.go: what people write.
+//   - config.go: the config.
 //   - async.go: the filter.
 //   - accept.go: a request becomes a job.
-//   - stored.go: what a job holds of its request, and of the answer.
+//   - stored.go: what a job stores of its request, and of the response.
 //   - send.go: an attempt.
-//   - status.go: who asks how a job stands.
-//   - follow.go: whom it is told to at its end: callbacks and dead letters.
+//   - status.go: requests for the status of a job.
+//   - follow.go: notifications of its end: callbacks and dead letters.
 package async
 
 import (
@@ -18,9 +18,9 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// Config is what people write under `async`.
+// Config is the value of `async`.
 type Config struct {
-	// Asked takes only requests that ask for it by `Prefer: respond-async` (RFC 7240).
+	// Asked accepts only requests that ask for it by `Prefer: respond-async` (RFC 7240).
 	Asked       bool          `doc:"asked,omitzero" help:"takes only requests with Prefer: respond-async, and lets others wait for their answer"`
 	Retry       Retry         `doc:"retry" help:"how often, and when, what failed is tried again" example:"2"`
 	Age         time.Duration `doc:"age" help:"for how long a request is tried" example:"6h"`
@@ -31,27 +31,27 @@ type Config struct {
 	Result      doc.Size      `doc:"result" help:"how much of an answer's body is kept" example:"1MB"`
 	Keep        time.Duration `doc:"keep" help:"for how long an answer is kept" example:"24h"`
 	KeepDead    time.Duration `doc:"keep_dead" help:"for how long a dead letter is kept" example:"168h"`
-	// Callback lets clients name a URL that is told the end of their job; nil: none is told.
+	// Callback lets clients name a URL that is notified when their job ends; nil: none is.
 	Callback *Callback `doc:"callback,omitzero" help:"where X-Callback-Url may lead"`
-	// Dead is told of each dead letter; nil: nobody is.
+	// Dead gets each dead letter; nil: they are sent nowhere.
 	Dead *config.Call `doc:"dead,omitzero" help:"a backend that each dead letter is sent to" example:"fn:mourner"`
 	At   doc.Pos      `doc:"-,pos"`
 }
 
-// Retry says how often, and when, what failed is tried again.
+// Retry says how often, and when, a failed attempt is repeated.
 type Retry struct {
 	Times int           `doc:"times" help:"further tries after the first one" example:"2"`
 	First time.Duration `doc:"first" help:"the pause before the first of these; it doubles" example:"30s"`
 	Most  time.Duration `doc:"most" help:"the longest pause" example:"10m"`
 }
 
-// Callback says where clients may have the end of a job sent to.
+// Callback says where clients may have the end of a job reported.
 type Callback struct {
 	Allow  []Origin       `doc:"allow,oneormany,required" help:"the origins of URLs that may be named" example:"https://hooks.example.com"`
 	Secret *config.Secret `doc:"secret,omitzero" help:"what callbacks are signed with (Standard Webhooks)" example:"${env:HOOK_SECRET}"`
 }
 
-// The bounds of what people may write.
+// The bounds of the config.
 const (
 	mostTries       = 100
 	mostConcurrency = 1000
@@ -59,7 +59,7 @@ const (
 	mostBody        = 16 << 20
 )
 
-// usual are the defaults. Those of tries, age and body are AWS's for what is invoked as Event.
+// usual returns the defaults. Tries, age and body are AWS's for asynchronous (Event) invocations.
 func usual() Config {
 	return Config{
 		Retry: Retry{Times: 2, First: 30 * time.Second, Most: 10 * time.Minute}, Age: 6 * time.Hour, Timeout: 15 * time.Minute,
@@ -102,7 +102,7 @@ func (*Config) DocSchema() *doc.Schema {
 	return doc.SchemaOr[long](&doc.Schema{Enum: []string{"true", "asked"}})
 }
 
-// check holds the bounds.
+// check enforces the bounds.
 func (c *Config) check(ps *doc.Problems) {
 	for _, b := range []struct {
 		key         string
@@ -150,8 +150,7 @@ func (*Retry) DocSchema() *doc.Schema {
 	return doc.SchemaOr[long](&doc.Schema{AnyOf: []*doc.Schema{{Type: doc.Types{"integer"}}, {Enum: []string{"none"}}}})
 }
 
-// Origin is scheme, host and port of URLs that may be called back, as the URL standard
-// compares them.
+// Origin is scheme, host and port of URLs that may be called back, in the form in which the URL standard compares them.
 type Origin string
 
 // DecodeDoc reads an origin.

@@ -26,8 +26,8 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/transport"
 )
 
-// ended gives what follows from the end of a job: its callback, and its dead letter's way. These
-// are jobs of the same route, stored with the end itself.
+// ended returns the jobs that follow from the end of a job: its callback, and sending its dead letter. They belong to
+// the same route, and are stored together with the end itself.
 func (a *async) ended(job queue.Job, body, raw []byte) []queue.Draft {
 	if job.Purpose != "" {
 		return nil
@@ -47,7 +47,7 @@ func (a *async) ended(job queue.Job, body, raw []byte) []queue.Draft {
 	return slices.DeleteFunc(list, func(d queue.Draft) bool { return d.Body == nil })
 }
 
-// notice is what others are told of the end of a job.
+// notice returns what others are told about the end of a job.
 func (a *async) notice(job queue.Job, raw []byte) told {
 	job.HasResult = false // it is not stored yet
 	t, _ := a.told(job)   // nothing is read
@@ -68,7 +68,7 @@ func (a *async) follow(job queue.Job, purpose string, what any) queue.Draft {
 	}
 }
 
-// letter is a dead letter as a backend gets it.
+// letter is a dead letter as it is sent to a backend.
 type letter struct {
 	told
 
@@ -84,7 +84,7 @@ type sent struct {
 	Body    []byte              `json:"body"` // base64
 }
 
-// credentials are the fields that no dead letter has.
+// credentials holds for header fields that are left out of dead letters.
 func credentials(name string) bool {
 	return slices.ContainsFunc([]string{"Authorization", "Cookie", "X-Api-Key", "X-Amz-Security-Token", "X-Functions-Key"}, func(c string) bool { return strings.EqualFold(c, name) })
 }
@@ -120,13 +120,13 @@ func request(at queue.Attempt, to *url.URL) *http.Request {
 	return r
 }
 
-// call is a callback that is to be made.
+// call is a callback to be made.
 type call struct {
 	URL    string `json:"url"`
 	Notice told   `json:"notice"`
 }
 
-// hooks make callbacks. Only what the config allows is called, by its own address.
+// hooks makes callbacks. Only URLs that the config allows are called, at their own address.
 type hooks struct {
 	allow      []Origin
 	secret     []byte // nil: nothing is signed
@@ -135,7 +135,7 @@ type hooks struct {
 
 const connectTime = 5 * time.Second
 
-// identity is what makes c another one.
+// identity changes whenever the hooks for c must be made anew.
 func (c *Callback) identity(env filter.Env) string {
 	var key string
 	if c.Secret != nil {
@@ -168,7 +168,7 @@ func newHooks(env filter.Env, c *Callback) (*hooks, error) {
 	return h, err
 }
 
-// bounds are where callbacks may lead, of those where the route's own calls may.
+// bounds returns where callbacks may lead, within the bounds of the route's own calls.
 func (c *Callback) bounds(of *egress.Bounds) (*egress.Bounds, error) {
 	bounds := &egress.Bounds{}
 	for _, o := range c.Allow {
@@ -186,8 +186,8 @@ func (h *hooks) close(context.Context) {
 	h.tls.CloseIdle()
 }
 
-// reachOf are the addresses that an origin means of itself: whoever writes out an address of
-// this machine or a link means it. A name must not lead there.
+// reachOf returns the special addresses that an origin allows: an origin that writes out an address of this machine or
+// a link means it. A name must not lead there.
 func reachOf(o Origin, bounds *egress.Bounds) ([]netip.Prefix, error) {
 	u, err := url.Parse(string(o))
 	if err != nil {
@@ -208,8 +208,7 @@ func reachOf(o Origin, bounds *egress.Bounds) ([]netip.Prefix, error) {
 
 var errOrigin = errors.New("it is no origin")
 
-// originOf is the origin of a URL: scheme, host in lower case, and the port where it is not
-// the scheme's own.
+// originOf returns the origin of a URL: scheme, host in lower case, and the port unless it is the scheme's default.
 func originOf(text string) (string, error) {
 	u, err := url.Parse(text)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.Opaque != "" {
@@ -228,8 +227,8 @@ func originOf(text string) (string, error) {
 	return u.Scheme + "://" + host, nil
 }
 
-// callback gives the URL that a client wants to be told at, "" where it wants nothing. One that
-// cannot be called is the client's mistake.
+// callback returns the callback URL that a client has named, "" if it named none. A URL that may not be called is the
+// client's mistake.
 func (a *async) callback(head exchange.Head) (string, error) {
 	given := head.Get(callbackField)
 	if given == "" {
@@ -257,13 +256,13 @@ func (h *hooks) mayCall(to string) error {
 	return nil
 }
 
-// callBack tells whom a client has named of the end of its job.
+// callBack notifies the URL that a client has named of the end of its job.
 func (a *async) callBack(ctx context.Context, at queue.Attempt) queue.Outcome {
 	var c call
 	if err := json.Unmarshal(at.Body, &c); err != nil {
 		return queue.Outcome{Verdict: queue.Hopeless, Reason: "what is stored of it cannot be read"}
 	}
-	if a.hooks == nil || a.hooks.mayCall(c.URL) != nil { // the config has changed meanwhile
+	if a.hooks == nil || a.hooks.mayCall(c.URL) != nil { // the config has changed since
 		return queue.Outcome{Verdict: queue.Hopeless, Reason: "the config does not allow it any more"}
 	}
 	body, err := json.Marshal(c.Notice)
@@ -290,8 +289,8 @@ func (h *hooks) call(ctx context.Context, at queue.Attempt, to string, body []by
 	return post(ctx, at, by, r, body)
 }
 
-// sign adds the fields of Standard Webhooks 1.0: what is said, and when, is by somebody who
-// knows the secret.
+// sign adds the fields of Standard Webhooks 1.0. They prove that content and time come from a sender that knows the
+// secret.
 func (h *hooks) sign(head exchange.Head, id string, now time.Time, body []byte) {
 	stamp := strconv.FormatInt(now.Unix(), 10)
 	head.Set("Webhook-Id", id)
@@ -304,10 +303,10 @@ func (h *hooks) sign(head exchange.Head, id string, now time.Time, body []byte) 
 	head.Set("Webhook-Signature", "v1,"+base64.StdEncoding.EncodeToString(sum.Sum(nil)))
 }
 
-// secretPrefix stands before a secret in base64.
+// secretPrefix is the prefix of a base64 secret.
 const secretPrefix = "whsec_"
 
-// signingKey reads a secret as Standard Webhooks writes it, or as the text that it is.
+// signingKey reads a secret in the form of Standard Webhooks, or as plain text.
 func signingKey(text string) ([]byte, error) {
 	encoded, ok := strings.CutPrefix(text, secretPrefix)
 	if !ok {

@@ -19,13 +19,13 @@ import (
 	"github.com/weir-gateway/weir/internal/filter"
 )
 
-// What is to be done with a job; "": its request is sent.
+// The purposes of a job; "": its request is sent.
 const (
 	toCallBack = "callback"
 	toMourn    = "dead letter"
 )
 
-// run makes an attempt of a job of the route.
+// run makes an attempt for a job of the route.
 func (a *async) run(ctx context.Context, at queue.Attempt, spans filter.Spans) queue.Outcome {
 	ctx, cancel := context.WithTimeout(ctx, a.config.Timeout)
 	defer cancel()
@@ -57,7 +57,7 @@ func (a *async) run(ctx context.Context, at queue.Attempt, spans filter.Spans) q
 	return o
 }
 
-// send sends the request, and says what became of it to the queue and to done hooks.
+// send sends the request, and returns the outcome for the queue and for done hooks.
 func (a *async) send(r *http.Request, x *exchange.Exchange) (queue.Outcome, exchange.Outcome) {
 	if a.later.Tell != nil && x.Identity != nil {
 		if f := a.later.Tell(r); f != nil {
@@ -66,7 +66,7 @@ func (a *async) send(r *http.Request, x *exchange.Exchange) (queue.Outcome, exch
 	}
 	res, err := a.next.RoundTrip(r)
 	if err == nil && res.StatusCode == http.StatusSwitchingProtocols {
-		_ = res.Body.Close() // nobody is there to talk to
+		_ = res.Body.Close() // there is no client to talk to
 		err = fault.BackendInvalid.New("", fault.Internal("status 101 to a request that asked for no upgrade"))
 	}
 	if err != nil {
@@ -76,9 +76,9 @@ func (a *async) send(r *http.Request, x *exchange.Exchange) (queue.Outcome, exch
 	return o, exchange.Outcome{Status: res.StatusCode, Written: n, Err: err, Took: time.Since(x.Start)}
 }
 
-// ofResponse keeps the response, and says what it means.
+// ofResponse stores the response, and returns what it means for the job.
 func (a *async) ofResponse(r *http.Request, res *http.Response) (o queue.Outcome, n int64, err error) {
-	defer func() { _ = res.Body.Close() }() // it was read, or what is left of it is given up
+	defer func() { _ = res.Body.Close() }() // it was read, or the rest is dropped
 	most := int64(a.config.Result)
 	body, err := io.ReadAll(io.LimitReader(res.Body, most+1))
 	n = int64(len(body))
@@ -100,7 +100,7 @@ func (a *async) ofResponse(r *http.Request, res *http.Response) (o queue.Outcome
 	return o, n, nil
 }
 
-// ofStatus is what a status means for a job.
+// ofStatus returns what a status means for a job.
 func ofStatus(status int, after time.Duration) queue.Outcome {
 	reason := "status " + strconv.Itoa(status)
 	switch {
@@ -115,8 +115,8 @@ func ofStatus(status int, after time.Duration) queue.Outcome {
 	}
 }
 
-// ofError is what it means that there was no whole response. Where surely nothing was sent
-// the backend was not there, which is no fault of the job's.
+// ofError returns what a missing or incomplete response means for a job. If certainly nothing was sent, the backend was
+// not available, which does not count against the job.
 func ofError(ctx context.Context, err error) queue.Outcome {
 	if cause := context.Cause(ctx); cause != nil {
 		reason := cause.Error()
@@ -138,7 +138,7 @@ func ofError(ctx context.Context, err error) queue.Outcome {
 	return queue.Outcome{Verdict: queue.Again, Reason: "the backend's answer broke off"}
 }
 
-// ofFault is what a fault means. Its code is told, for whoever may ask for the job may know that.
+// ofFault returns what a fault means for a job. Its code is included: anyone who may ask for the job may know it.
 func ofFault(f *fault.Fault) queue.Outcome {
 	o := ofStatus(f.Status, f.RetryAfter)
 	o.Reason = f.Code
@@ -148,10 +148,10 @@ func ofFault(f *fault.Fault) queue.Outcome {
 	return o
 }
 
-// longestPause bounds what a backend may ask for.
+// longestPause bounds the pause that a backend may ask for.
 const longestPause = time.Hour
 
-// retryAfter reads seconds or a date (RFC 9110 section 10.2.3); 0: there is none.
+// retryAfter reads seconds or a date (RFC 9110 section 10.2.3); 0 if there is none.
 func retryAfter(text string, now time.Time) time.Duration {
 	if text == "" {
 		return 0
@@ -166,7 +166,7 @@ func retryAfter(text string, now time.Time) time.Duration {
 	return min(max(at.Sub(now), 0), longestPause)
 }
 
-// tell writes an attempt to the log.
+// tell logs an attempt.
 func (a *async) tell(x *exchange.Exchange, at queue.Attempt, o queue.Outcome, outcome exchange.Outcome) {
 	attributes := []any{"job", at.Job.ID, "route", at.Job.Lane, "attempt", at.Job.Attempts, "took", outcome.Took, "request_id", x.ID}
 	if outcome.Status > 0 {
@@ -191,7 +191,7 @@ func (a *async) tell(x *exchange.Exchange, at queue.Attempt, o queue.Outcome, ou
 	a.log.Info("attempt", attributes...)
 }
 
-// post sends JSON to whom is told of a job's end.
+// post sends JSON to a receiver of a job's end.
 func post(ctx context.Context, at queue.Attempt, to http.RoundTripper, r *http.Request, body []byte) queue.Outcome {
 	x := &exchange.Exchange{ID: at.Job.ID, Job: at.Job.ID, Start: time.Now(), Host: r.URL.Hostname(), Path: r.URL.EscapedPath(), Client: exchange.Client{Scheme: r.URL.Scheme}}
 	r = r.WithContext(exchange.Context(ctx, x))
@@ -203,14 +203,14 @@ func post(ctx context.Context, at queue.Attempt, to http.RoundTripper, r *http.R
 		o.Reason = cmp.Or(o.Reason, "it could not be sent")
 		return o
 	}
-	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, mostTold)) // what it says is nothing to us
+	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, mostTold)) // its content does not matter
 	_ = res.Body.Close()
 	o := ofStatus(res.StatusCode, retryAfter(exchange.ResponseHead(res).Get("Retry-After"), time.Now()))
 	if res.StatusCode >= 300 && res.StatusCode < 500 && o.Verdict != queue.NotNow {
-		o = queue.Outcome{Verdict: queue.Again, Reason: fmt.Sprintf("status %d", res.StatusCode)} // no redirect is followed
+		o = queue.Outcome{Verdict: queue.Again, Reason: fmt.Sprintf("status %d", res.StatusCode)} // redirects are not followed
 	}
 	return o
 }
 
-// mostTold is how much of what is answered to a callback is read.
+// mostTold is how much of the response to a callback is read.
 const mostTold = 64 << 10

@@ -14,10 +14,10 @@ import (
 	"github.com/weir-gateway/weir/internal/base/queue"
 )
 
-// status answers who asks for a job of the route, behind the route's guards.
+// status answers requests for a job of the route, behind the route's guards.
 type status struct{ *async }
 
-// RoundTrip implements http.RoundTripper: GET tells how the job stands, DELETE takes it back.
+// RoundTrip implements http.RoundTripper: GET returns the job's status, DELETE cancels it.
 func (s status) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.Body != nil {
 		_ = r.Body.Close() // nothing is read from it
@@ -41,15 +41,15 @@ func (s status) RoundTrip(r *http.Request) (*http.Response, error) {
 	fields := []exchange.Field{{Name: "Cache-Control", Value: "no-store"}}
 	if !job.State.Ended() {
 		fields = append(fields, exchange.Field{Name: "Retry-After", Value: strconv.Itoa(int(lookAgain.Seconds()))})
-		if r.Method == http.MethodDelete { // it is under way, and was told
+		if r.Method == http.MethodDelete { // it is running, and was told to stop
 			code = http.StatusAccepted
 		}
 	}
 	return respond(r, code, told, fields...), nil
 }
 
-// mine gives the job of that id, if it is the caller's. That there is one of somebody else
-// is nobody's business.
+// mine returns the job with that id, if it belongs to the caller. It does not reveal whether a job of another caller
+// exists.
 func (a *async) mine(ctx context.Context, x *exchange.Exchange, id string) (queue.Job, error) {
 	job, err := a.queue.Get(ctx, id)
 	if err != nil {
@@ -61,7 +61,7 @@ func (a *async) mine(ctx context.Context, x *exchange.Exchange, id string) (queu
 	return job, nil
 }
 
-// asFault is what is answered where a job cannot be told of.
+// asFault returns the answer if a job's status cannot be returned.
 func asFault(err error) error {
 	switch {
 	case errors.Is(err, queue.ErrUnknown):
@@ -75,7 +75,7 @@ func asFault(err error) error {
 	}
 }
 
-// told is how a job stands, as its owner is told.
+// told is the status of a job, as its owner sees it.
 type told struct {
 	ID       string      `json:"id"`
 	Status   queue.State `json:"status"`
@@ -84,8 +84,7 @@ type told struct {
 	Attempts int         `json:"attempts"`
 	Started  time.Time   `json:"started,omitzero"`
 	Ended    time.Time   `json:"ended,omitzero"`
-	// Next is when it is tried next, Expires when it is not tried any more, and Until when
-	// the job is forgotten.
+	// Next is the time of the next attempt, Expires when attempts end, and Until when the job is forgotten.
 	Next    time.Time `json:"next,omitzero"`
 	Expires time.Time `json:"expires,omitzero"`
 	Until   time.Time `json:"until,omitzero"`
@@ -93,11 +92,11 @@ type told struct {
 	Result  *result   `json:"result,omitempty"`
 }
 
-// result is an answer of the backend: the last one, where there were several.
+// result is the backend's response: the last one, if there were several.
 type result struct {
 	Status  int                 `json:"status"`
 	Headers map[string][]string `json:"headers"`
-	// Body is text, or base64 where it is none.
+	// Body is text, or base64 if it is not UTF-8.
 	Body      string `json:"body"`
 	Base64    bool   `json:"base64,omitempty"`
 	Truncated bool   `json:"truncated,omitempty"`
@@ -125,7 +124,7 @@ func (a *async) told(job queue.Job) (told, error) {
 	return t, err
 }
 
-// resultOf reads what is kept of an answer.
+// resultOf reads a stored response.
 func resultOf(raw []byte) (*result, error) {
 	var kept answer
 	body, err := unpack(raw, &kept)
@@ -146,14 +145,14 @@ func resultOf(raw []byte) (*result, error) {
 	return r, nil
 }
 
-// recall gives an exchange about a job what the route's pattern had captured of its request,
-// before any guard: what they ask of the path they find there.
+// recall gives an exchange about a job the path parameters of its original request, before any guard runs, so that the
+// guards find them in the path.
 func (a *async) recall(r *http.Request) {
 	x := exchange.Of(r)
 	id, _ := x.Params.Get(jobParam)
 	job, err := a.queue.Get(r.Context(), id)
 	if err != nil || job.Place != a.place || job.Purpose != "" {
-		return // the guards find nothing, and who passes them is told
+		return // the guards find nothing, and a caller that passes them gets the error
 	}
 	body, err := a.queue.Body(id)
 	if err != nil {

@@ -19,14 +19,14 @@ import (
 	"github.com/weir-gateway/weir/internal/base/jsonx"
 )
 
-// version is that of what is stored; another one is not read.
+// version is the version of the stored form; others are not read.
 const version = 1
 
-// stored is what is kept of a request, with what was found out about it.
+// stored is what is stored of a request, with what the gateway found out about it.
 type stored struct {
 	Version  int    `json:"v"`
 	Method   string `json:"method"`
-	Target   string `json:"target"` // path and query, as they were to be sent
+	Target   string `json:"target"` // path and query to send
 	Host     string `json:"host"`
 	Head     lines  `json:"head"`
 	Callback string `json:"callback,omitempty"`
@@ -42,7 +42,7 @@ type stored struct {
 	Identity     *identity   `json:"identity,omitempty"`
 }
 
-// lines are names and values by turns.
+// lines are names and values, alternating.
 type lines []string
 
 // client is exchange.Client.
@@ -63,7 +63,7 @@ type identity struct {
 	Claims  json.RawMessage `json:"claims,omitempty"`
 }
 
-// storedOf is what is kept of r.
+// storedOf returns what is stored of r.
 func storedOf(r *http.Request, x *exchange.Exchange, head exchange.Head, callback string) *stored {
 	s := &stored{
 		Version: version, Method: r.Method, Target: r.URL.RequestURI(), Host: r.Host, Callback: callback,
@@ -88,7 +88,7 @@ func storedOf(r *http.Request, x *exchange.Exchange, head exchange.Head, callbac
 	return s
 }
 
-// request makes the request anew, in an exchange of its own.
+// request makes the request again, in an exchange of its own.
 func (s *stored) request(ctx context.Context, body []byte) (*http.Request, *exchange.Exchange, error) {
 	target, err := url.ParseRequestURI(s.Target)
 	if err != nil {
@@ -129,15 +129,15 @@ func (i *identity) identity() (*exchange.Identity, error) {
 	if err != nil {
 		return nil, err
 	}
-	all, _ := claims.Any().(map[string]any) // null where there were none
+	all, _ := claims.Any().(map[string]any) // null if there were none
 	if past(all["exp"], time.Now()) {
-		delete(all, "exp") // it was good when the request was taken, and a token of the gateway's own is made now
+		delete(all, "exp") // it was valid when the request was accepted, and the gateway's own token is made now
 	}
 	who.Claims = exchange.ClaimsOf(all)
 	return who, nil
 }
 
-// past tells whether a time in seconds (RFC 7519 section 2, NumericDate) is over.
+// past tells whether a time in seconds (RFC 7519 section 2, NumericDate) has passed.
 func past(seconds any, now time.Time) bool {
 	switch at := seconds.(type) {
 	case int64:
@@ -149,7 +149,7 @@ func past(seconds any, now time.Time) bool {
 	return false
 }
 
-// pack is JSON with bytes behind it: the length of the JSON in four bytes, the JSON, the bytes.
+// pack encodes JSON followed by bytes: the length of the JSON in four bytes, the JSON, the bytes.
 func pack(about any, body []byte) ([]byte, error) {
 	raw, err := json.Marshal(about)
 	if err != nil {
@@ -164,7 +164,7 @@ const lengthBytes = 4
 
 var errCut = errors.New("what is stored is not whole")
 
-// unpack reads what pack has made.
+// unpack reads the result of pack.
 func unpack(packed []byte, about any) (body []byte, err error) {
 	if len(packed) < lengthBytes {
 		return nil, errCut
@@ -191,9 +191,9 @@ func unpackRequest(packed []byte) (*stored, []byte, error) {
 	return &s, body, err
 }
 
-// answer is what is kept of a response.
+// answer is what is stored of a response.
 type answer struct {
 	Status int   `json:"status"`
 	Head   lines `json:"head,omitempty"`
-	Cut    bool  `json:"cut,omitempty"` // the body was longer
+	Cut    bool  `json:"cut,omitempty"` // the body was longer than what is stored
 }

@@ -1,7 +1,6 @@
-// Package auth is the filter that asks who is calling. The ways of recognising a
-// caller are elements of the config's `auth` and are built by package internal/auth;
-// here is what follows from what they say: who passes, what everybody else is answered, and
-// what the backend is told.
+// Package auth is the filter that asks who is calling. The ways of recognising a caller are elements of the config's
+// `auth` and are built by package internal/auth. This package decides what follows from their results: which requests
+// pass, how all others are answered, and what the backend is told.
 package auth
 
 import (
@@ -23,17 +22,17 @@ import (
 	"github.com/weir-gateway/weir/internal/filter"
 )
 
-// Config is what people write under `auth` on a route.
+// Config is the value of `auth` on a route.
 type Config struct {
 	Who config.AuthRule `doc:"who,required" help:"names of auth: a | b is any of them, a & b all; | anonymous lets callers without a credential pass" example:"customer | partner"`
-	// DryRun lets everybody pass: whom the rule would have refused is nobody, and is logged.
+	// DryRun lets every request pass: a caller that the rule would have refused passes unidentified and is logged.
 	DryRun bool `doc:"dry_run,omitzero" help:"let everybody pass, and log whom it would have refused; that one passes as nobody"`
 }
 
 // Rehearses implements config.Rehearsed.
 func (c *Config) Rehearses() bool { return c.DryRun }
 
-// DecodeDoc reads the rule alone, or a map.
+// DecodeDoc reads a rule, or a map.
 func (c *Config) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	if n.Kind == doc.Map {
 		type long Config
@@ -98,11 +97,11 @@ func describe(w auth.Way) string {
 	return w.Name + " (" + w.Note + ")"
 }
 
-// alternative needs all of its ways.
+// alternative requires all of its ways.
 type alternative []auth.Way
 
-// possible tells whether a request can show all that a needs: of a field with a
-// scheme there is one line.
+// possible tells whether a request can show all credentials that a needs: a header field with a scheme has only one
+// line.
 func (a alternative) possible() error {
 	for i, w := range a {
 		field, scheme := onlyField(w.Places)
@@ -118,8 +117,8 @@ func (a alternative) possible() error {
 	return nil
 }
 
-// onlyField is the one field that a credential may stand in, with its scheme; "" where
-// it may stand elsewhere too.
+// onlyField returns the only header field that may hold a credential, with its scheme; "" if the credential may also be
+// elsewhere.
 func onlyField(places []auth.Place) (name, scheme string) {
 	if len(places) != 1 || places[0].Kind != auth.InHeader {
 		return "", ""
@@ -132,22 +131,21 @@ type guard struct {
 	alternatives []alternative
 	anonymous    bool
 	dryRun       bool
-	decisions    filter.Decisions // of a dry run; what is refused otherwise is in the access log
-	places       []auth.Place     // of all ways: where no unchecked credential may go on from
-	// challenges are the lines of WWW-Authenticate, by the code of what was refused.
+	decisions    filter.Decisions // of a dry run; other refusals are in the access log
+	places       []auth.Place     // of all ways: no unchecked credential may be passed on from there
+	// challenges are the lines of WWW-Authenticate, by error code.
 	challenges map[string][]exchange.Field
 }
 
-// noCode stands for the code where no credential was shown: RFC 6750 section 3.1
-// has none for that.
+// noCode stands for the error code if no credential was shown: RFC 6750 section 3.1 defines none for that.
 const noCode = ""
 
 const (
 	challengeField = "WWW-Authenticate" // RFC 9110 section 11.6.1
-	usualRealm     = "api"              // where none was said
+	usualRealm     = "api"              // if none is configured
 )
 
-// challenges says each scheme and realm once, in the order of the rule.
+// challenges returns each scheme and realm once, in the order of the rule.
 func challenges(alternatives []alternative, code string) []exchange.Field {
 	var list []exchange.Field
 	for _, a := range alternatives {
@@ -184,9 +182,9 @@ func (g *guard) guard(next http.Handler) http.Handler {
 	})
 }
 
-// rehearsal is the guard of a dry run. Who is recognised is somebody, as ever. Who would be refused
-// passes as nobody, and never as who they said they were: what they have shown is taken out, for a
-// backend would take it for checked. The response is left as it is.
+// rehearsal is the guard of a dry run. Callers that are recognised are identified as usual. A request that would be
+// refused passes with no identity, and never with the one it claims: its credentials are removed, because a backend
+// would assume that they were checked. The response is not changed.
 func (g *guard) rehearsal(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		d := filter.Decision{DryRun: true}
@@ -199,7 +197,7 @@ func (g *guard) rehearsal(next http.Handler) http.Handler {
 	})
 }
 
-// unknow makes r one of nobody, whatever was found out before it was refused.
+// unknow removes the caller's identity from r, whatever was found out before r was refused.
 func (g *guard) unknow(r *http.Request) {
 	exchange.Of(r).Identity = nil
 	auth.Strip(r, g.places, nil)
@@ -210,8 +208,8 @@ func (g *guard) unknow(r *http.Request) {
 	}
 }
 
-// invite tells an anonymous caller whom something behind the guard answers with 401
-// how to say who it is, unless that does it itself.
+// invite tells an anonymous caller how to identify itself if something behind the guard answers with 401, unless that
+// answer does so itself.
 func (g *guard) invite(status int, head exchange.Head) {
 	if status == http.StatusUnauthorized && len(head.Values(challengeField)) == 0 {
 		exchange.SetFields(head, g.challenges[noCode]...)
@@ -220,8 +218,8 @@ func (g *guard) invite(status int, head exchange.Head) {
 
 var errUnchecked = errors.New("credentials are not checked here; assume a caller")
 
-// ask takes an assumed caller for recognised. Credentials are not looked at: what they
-// are checked with may not be here.
+// ask treats an assumed caller as recognised. Credentials are not checked: what is needed to check them may not be
+// available here.
 func (g *guard) ask(r *http.Request) filter.Verdict {
 	v := g.verdict(r)
 	if v.Fault != nil && g.dryRun {
@@ -243,7 +241,7 @@ func (g *guard) verdict(r *http.Request) filter.Verdict {
 	}
 }
 
-// shown tells whether r has something where a credential would stand.
+// shown tells whether r has anything in a place for credentials.
 func (g *guard) shown(r *http.Request) bool {
 	return slices.ContainsFunc(g.places, func(p auth.Place) bool {
 		_, err := auth.Find(r, []auth.Place{p})
@@ -251,8 +249,7 @@ func (g *guard) shown(r *http.Request) bool {
 	})
 }
 
-// admit sets who is calling and makes the request fit for the backend, or says why
-// it may not pass.
+// admit sets the caller's identity and prepares the request for the backend, or returns why it may not pass.
 func (g *guard) admit(r *http.Request) *fault.Fault {
 	x := exchange.Of(r)
 	identity, by, err := g.recognise(r)
@@ -278,7 +275,7 @@ func (g *guard) admit(r *http.Request) *fault.Fault {
 	return nil
 }
 
-// tell tells the backend of a caller who was recognised before, as admit does.
+// tell tells the backend about a caller that was recognised before, as admit does.
 func (g *guard) tell(r *http.Request) *fault.Fault {
 	who := exchange.Of(r).Identity
 	for _, a := range g.alternatives {
@@ -295,9 +292,9 @@ func (g *guard) tell(r *http.Request) *fault.Fault {
 	return fault.Forbidden.New("", fault.Internal("callers are not recognised by auth %q here any more", who.Method))
 }
 
-// recognise asks the alternatives one after the other. Who is recognised by the first way of
-// one is who is calling. Of several reasons against a caller the one that says
-// most is given: that nobody can tell, then that a credential does not count.
+// recognise tries the alternatives in order. The caller's identity is the one found by the first way of an alternative.
+// If several alternatives fail, the most telling reason is returned: first that credentials cannot be checked, then
+// that a credential is invalid.
 func (g *guard) recognise(r *http.Request) (*exchange.Identity, alternative, error) {
 	worst := auth.ErrAbsent
 	for _, a := range g.alternatives {
@@ -320,7 +317,7 @@ func (a alternative) recognise(r *http.Request) (*exchange.Identity, error) {
 			absent++
 		case err != nil:
 			return nil, because(w.Name, err)
-		case identity == nil: // against the contract; nobody passes by it
+		case identity == nil: // against the contract; such a request must not pass
 			return nil, fault.Unexpected.New("", fault.Internal("auth %s recognised nobody and said nothing", w.Name))
 		case first == nil:
 			first = identity
@@ -335,7 +332,7 @@ func (a alternative) recognise(r *http.Request) (*exchange.Identity, error) {
 	return first, nil
 }
 
-// because says by which way a credential was refused.
+// because adds to an error the way that refused the credential.
 func because(name string, err error) error {
 	if refused, ok := errors.AsType[*auth.RefusedError](err); ok {
 		return &auth.RefusedError{Code: refused.Code, Reason: name + ": " + refused.Reason}
@@ -362,8 +359,8 @@ func gravity(err error) int {
 	}
 }
 
-// refuse is the answer to who was not recognised. A client learns which schemes there
-// are and the code of RFC 6750 section 3.1; the reason is for operators.
+// refuse is the answer to a caller that was not recognised. A client learns the available schemes and the error code of
+// RFC 6750 section 3.1; the reason is for operators.
 func (g *guard) refuse(err error) *fault.Fault {
 	refused, ok := errors.AsType[*auth.RefusedError](err)
 	if !ok && !errors.Is(err, auth.ErrAbsent) {

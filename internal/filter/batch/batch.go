@@ -22,27 +22,27 @@ import (
 // batch answers the batches of a route. It is safe for concurrent use.
 type batch struct {
 	config *Config
-	group  string // whose routes its parts may have
+	group  string // its parts may only use this group's routes
 	log    *slog.Logger
 }
 
-// said is what the client has said of a batch, before the guards of its own route
-// have taken anything out: those of the parts' routes look at it again.
+// said is the batch as the client sent it, before the guards of its own route have removed anything: the guards of the
+// parts' routes check it again.
 type said struct {
-	request *http.Request // only what no guard changes
+	request *http.Request // used only for what guards do not change
 	fields  []exchange.Field
 }
 
 type saidKey struct{}
 
-// guard notes what the client has said.
+// guard records the request as the client sent it.
 func (b *batch) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), saidKey{}, b.hear(r))))
 	})
 }
 
-// hear gives what r says.
+// hear returns what the parts of r take over from it.
 func (b *batch) hear(r *http.Request) *said {
 	s := &said{request: r}
 	for name, value := range exchange.RequestHead(r).All() {
@@ -53,15 +53,15 @@ func (b *batch) hear(r *http.Request) *said {
 	return s
 }
 
-// inherited tells whether parts have the batch's field of that name.
+// inherited tells whether parts get the batch's field of that name.
 func (b *batch) inherited(name string) bool {
 	return always(name) || along(name) || slices.ContainsFunc(b.config.Inherit, func(n string) bool { return strings.EqualFold(n, name) })
 }
 
-// RoundTrip implements http.RoundTripper: it runs the batch that r is.
+// RoundTrip implements http.RoundTripper: it runs the batch in r.
 func (b *batch) RoundTrip(r *http.Request) (*http.Response, error) {
 	if r.Body != nil {
-		defer func() { _ = r.Body.Close() }() // it was read, or is not wanted
+		defer func() { _ = r.Body.Close() }() // it was read, or is not needed
 	}
 	s, _ := r.Context().Value(saidKey{}).(*said)
 	x := exchange.Of(r)
@@ -90,7 +90,7 @@ func (b *batch) requests(r *http.Request) ([]request, error) {
 		return nil, fault.MethodNotAllowed.New("A batch is sent by POST.", fault.WithField("Allow", http.MethodPost))
 	}
 	media, _, _ := strings.Cut(exchange.RequestHead(r).Get("Content-Type"), ";")
-	if !strings.EqualFold(strings.TrimSpace(media), jsonType) { // which a page of another site cannot send unasked
+	if !strings.EqualFold(strings.TrimSpace(media), jsonType) { // pages of other sites cannot send this without a preflight
 		return nil, fault.UnsupportedMedia.New("Send application/json.", fault.WithField("Accept", jsonType))
 	}
 	text, err := exchange.ReadDecoded(r, int64(b.config.Body))
@@ -107,7 +107,7 @@ func (b *batch) requests(r *http.Request) ([]request, error) {
 	return requests, nil
 }
 
-// run is one batch on its way.
+// run is one batch in progress.
 type run struct {
 	*batch
 
@@ -115,11 +115,10 @@ type run struct {
 	outer *exchange.Exchange // only read
 	r     *http.Request
 	parts []part
-	left  atomic.Int64 // bytes that bodies of responses may still have
+	left  atomic.Int64 // bytes left for the bodies of responses
 }
 
-// all runs every part, those that wait for nothing in the order in which they stand.
-// When it returns none is under way.
+// all runs every part. Parts that wait for nothing start in their order. When all returns, none is running.
 func (n *run) all(requests []request) {
 	finished := make(chan int)
 	for i := range requests {
@@ -146,8 +145,8 @@ func (n *run) all(requests []request) {
 	}
 }
 
-// may tells whether a part may begin: all that it depends on has succeeded. Where one of
-// those has failed so has the part.
+// may tells whether a part may begin, which is when all parts that it depends on have succeeded. If one of those has
+// failed, the part fails, too.
 func (n *run) may(i int) bool {
 	p := &n.parts[i]
 	if p.done {
@@ -166,10 +165,10 @@ func (n *run) may(i int) bool {
 	return true
 }
 
-// id is that of a part's own request, by which logs find it.
+// id is the id of a part's own request, which logs contain.
 func (n *run) id(i int) string { return n.outer.ID + "." + strconv.Itoa(i+1) }
 
-// response puts the parts together.
+// response assembles the responses of the parts.
 func (n *run) response() (*http.Response, error) {
 	body := []byte(`{"responses":[`)
 	for i := range n.parts {
@@ -177,7 +176,7 @@ func (n *run) response() (*http.Response, error) {
 			body = append(body, ',')
 		}
 		body = n.parts[i].append(body)
-		n.parts[i] = part{} // so that it is not held twice
+		n.parts[i] = part{} // so that it is not held in memory twice
 	}
 	body = append(body, "]}"...)
 	res := exchange.NewResponse(n.r, http.StatusOK,

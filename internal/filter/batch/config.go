@@ -1,11 +1,10 @@
-// Package batch is the filter that answers one request with several of the gateway's
-// own routes.
+// Package batch is the filter that answers one request by running several of the gateway's own routes.
 //
-//   - config.go: what people write.
-//   - read.go: what clients write.
+//   - config.go: the config.
+//   - read.go: the batches that clients send.
 //   - batch.go: which part runs when.
 //   - part.go: one part, from request to response.
-//   - rehearse.go: the parts of a batch that nobody sends.
+//   - rehearse.go: the parts of a batch that is only explained, not run.
 package batch
 
 import (
@@ -20,15 +19,15 @@ import (
 	"github.com/weir-gateway/weir/internal/filter"
 )
 
-// Config is what people write under `batch`.
+// Config is the value of `batch`.
 type Config struct {
-	// Requests is how many parts a batch may have, Parallel how many of them are under way at once.
+	// Requests is how many parts a batch may have, Parallel how many of them run at once.
 	Requests int `doc:"requests" help:"how many parts a batch may have" example:"50"`
 	Parallel int `doc:"parallel" help:"how many parts of a batch are under way at once" example:"4"`
-	// Body is the largest batch, Response the largest sum of the bodies of its responses.
+	// Body is the largest batch, Response the largest total size of its responses' bodies.
 	Body     doc.Size `doc:"body" help:"the largest body of a batch" example:"256KiB"`
 	Response doc.Size `doc:"response" help:"the most that the bodies of all responses have together" example:"16MiB"`
-	// Inherit are fields of the batch that its parts have too, unless they say their own.
+	// Inherit are the fields of the batch that its parts get, unless they set their own.
 	Inherit []string `doc:"inherit,oneormany" help:"fields of the batch that its parts have too, where they have none of their own" example:"[Authorization, Cookie, X-Tenant]"`
 }
 
@@ -95,23 +94,23 @@ func (c *Config) validate() error {
 func plain(n int64) string { return fmt.Sprint(n) }
 func size(n int64) string  { return doc.Size(n).String() }
 
-// always tells of which fields a part has the batch's, and none of its own: by them
-// a guard knows what kind of page has sent it.
+// always holds for fields that parts take from the batch and cannot set themselves: they tell guards what kind of page
+// has sent it.
 func always(name string) bool {
 	return strings.EqualFold(name, "Origin") || strings.EqualFold(name, "Referer") || len(name) > len(fetchFamily) && strings.EqualFold(name[:len(fetchFamily)], fetchFamily)
 }
 
-// fetchFamily begins the names of fields that browsers alone write (Fetch Metadata).
+// fetchFamily is the prefix of field names that only browsers set (Fetch Metadata).
 const fetchFamily = "Sec-"
 
-// along tells of which fields a part has the batch's where it has none of its own,
-// whatever the config says: they tell nobody who is calling, and by Via a loop ends.
+// along holds for fields that parts take from the batch unless they set their own, whatever the config says: they do
+// not identify the caller, and Via ends loops.
 func along(name string) bool {
 	return slices.ContainsFunc([]string{"User-Agent", "Accept-Language", "Traceparent", "Tracestate", "Via"}, func(n string) bool { return strings.EqualFold(n, name) })
 }
 
-// ofBatch tells of which fields there are none for a part: those of the connection, those
-// that frame a message, and those that only proxies say.
+// ofBatch holds for fields that no part can have: those of the connection, those that frame a message, and those that
+// only proxies set.
 func ofBatch(name string) bool { return forward.Managed(name) }
 
 // Definition is this kind of filter.

@@ -17,17 +17,17 @@ import (
 	"github.com/weir-gateway/weir/internal/base/jsonx"
 )
 
-// part is a part with what came of it. One goroutine has it at a time.
+// part is a part with its result. Only one goroutine uses it at a time.
 type part struct {
 	*request
 
 	done    bool
 	status  int
-	head    []exchange.Field // each name once, in their order
+	head    []exchange.Field // each name once, sorted
 	content []byte           // JSON; empty: none
 }
 
-// part runs one part as if the client had sent it by itself.
+// part runs one part as if the client had sent it as a separate request.
 func (n *run) part(i int) {
 	p := &n.parts[i]
 	r := n.said.inner(n.r, p.request)
@@ -44,7 +44,7 @@ func (n *run) part(i int) {
 	end(exchange.Attempt{Status: p.status})
 }
 
-// inner makes the request of a part of the batch that outer is.
+// inner makes the request of a part of the batch in outer.
 func (s *said) inner(outer *http.Request, p *request) *http.Request {
 	r := exchange.NewRequest(outer.Context(), outer)
 	r.Method, r.URL, r.RequestURI = p.method, p.url, p.target
@@ -64,7 +64,7 @@ func (s *said) inner(outer *http.Request, p *request) *http.Request {
 	return r
 }
 
-// trace begins a span of the batch's trace that r belongs to.
+// trace begins a span in the batch's trace, for r.
 func (n *run) trace(r *http.Request) (end func(exchange.Attempt)) {
 	if n.outer.Trace == nil {
 		return func(exchange.Attempt) {}
@@ -84,33 +84,33 @@ func (p *part) fail(f *fault.Fault, id string) {
 	slices.SortFunc(p.head, byName)
 }
 
-// told tells which fields of a response its part has. A cookie is none: a script that
-// reads the batch would read what only the browser should.
+// told tells whether a part's response includes a field. Cookies are excluded: a script that reads the batch could read
+// what only the browser should.
 func told(name string) bool {
 	return !forward.Managed(name) && !strings.EqualFold(name, "Set-Cookie")
 }
 
-// recorder is where the response of a part is kept.
+// recorder records the response of a part.
 type recorder struct {
 	run *run
 
 	status  int
 	head    []exchange.Field
 	body    bytes.Buffer
-	full    bool // there was more than there is room for
-	ended   any  // what the handler has panicked with, nil where it has returned
+	full    bool // the body was larger than the room for it
+	ended   any  // what the handler panicked with, nil if it returned
 	content []byte
 }
 
 var errFull = errors.New("the bodies of all parts together are larger than the batch may have")
 
-// record has serve answer. What it panics with ends the part alone.
+// record calls serve. A panic in it ends only this part.
 func (c *recorder) record(serve func(http.ResponseWriter)) {
 	defer func() { c.ended = recover() }()
 	serve(exchange.Printing(c, c.begin))
 }
 
-// begin takes the head of a response; those of 1xx responses are for nobody.
+// begin records the head of a response; those of 1xx responses are dropped.
 func (c *recorder) begin(status int, head exchange.Head) {
 	if status < http.StatusOK {
 		return
@@ -129,10 +129,10 @@ func (c *recorder) begin(status int, head exchange.Head) {
 	}
 }
 
-// byName makes the same response the same text, whatever kept its fields.
+// byName sorts fields, so that equal responses give equal text, however their fields were stored.
 func byName(a, b exchange.Field) int { return strings.Compare(a.Name, b.Name) }
 
-// Write takes a piece of the body, within the room that all parts share.
+// Write records a piece of the body, within the room that all parts share.
 func (c *recorder) Write(p []byte) (int, error) {
 	if c.run.left.Add(-int64(len(p))) < 0 {
 		c.full = true
@@ -141,8 +141,8 @@ func (c *recorder) Write(p []byte) (int, error) {
 	return c.body.Write(p) //nolint:wrapcheck // it never fails
 }
 
-// problem tells why what was recorded is no response, nil where it is one, whose body it
-// then gives the form that it has in a batch.
+// problem returns why the recording is not a valid response. If it is valid, problem returns nil, after converting the
+// body to its form in a batch.
 func (c *recorder) problem(method string) *fault.Fault {
 	switch {
 	case c.ended != nil && c.ended != http.ErrAbortHandler: //nolint:errorlint // the very value, as net/http compares it

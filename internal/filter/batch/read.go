@@ -16,19 +16,19 @@ import (
 	"github.com/weir-gateway/weir/internal/base/jsonx"
 )
 
-// request is a part as it was asked for.
+// request is a part as the client requested it.
 type request struct {
 	id      string
 	method  string
-	target  string // path and query, as a request line has them
+	target  string // path and query, as in a request line
 	url     *url.URL
 	fields  []exchange.Field
 	body    []byte // nil: none
-	depends []int  // parts before it that must have succeeded
+	depends []int  // earlier parts that must have succeeded
 }
 
-// read reads a batch: the form of OData 4.01's JSON batches (section 19), as far as
-// the README says. Nothing of it runs before all of it was understood.
+// read reads a batch in the format of OData 4.01's JSON batches (section 19), as far as the README says. Nothing runs
+// before the whole batch is understood.
 func (b *batch) read(text []byte) ([]request, *fault.Fault) {
 	all, err := jsonx.Parse(text, jsonx.Options{MaxBytes: int(b.config.Body), Unique: true})
 	if err != nil {
@@ -63,19 +63,19 @@ func malformed(format string, a ...any) *fault.Fault {
 	return fault.MalformedBody.New(fmt.Sprintf(format, a...))
 }
 
-// mostMistakes is how many mistakes of a batch its client is told.
+// mostMistakes is how many mistakes in a batch are reported.
 const mostMistakes = 20
 
-// reader reads the parts of a batch. One with a mistake is read on, so that all of them are told at once,
-// until there are more than are told: nothing is kept of further ones, of which a body may be full.
+// reader reads the parts of a batch. It continues after a mistake, so that all mistakes are reported at once. It stops
+// when there are more than are reported, because a body may be full of mistakes.
 type reader struct {
-	made     []request // also those with mistakes, for others may depend on them
+	made     []request // including those with mistakes, because others may depend on them
 	mistakes []string
 }
 
 func (r *reader) hasEnough() bool { return len(r.mistakes) > mostMistakes }
 
-// fault tells what is wrong with the batch; there must be something.
+// fault reports the mistakes in the batch; there must be at least one.
 func (r *reader) fault() *fault.Fault {
 	told := r.mistakes[:min(len(r.mistakes), mostMistakes)]
 	switch {
@@ -96,7 +96,7 @@ type partReader struct {
 	at int
 }
 
-// failf notes a mistake, which is at v.
+// failf records a mistake at v.
 func (p *partReader) failf(v jsonx.Value, format string, a ...any) {
 	if p.hasEnough() {
 		return
@@ -131,8 +131,8 @@ func (p *partReader) read(v jsonx.Value) {
 	}
 }
 
-// text gives a member of a part that must be a string, and where it stands, which is where the part does if it is missing.
-// It tells false where it is something else.
+// text returns a member of a part that must be a string, and its position, which is that of the part if the member is
+// missing. ok is false if it is not a string.
 func (p *partReader) text(v jsonx.Value, name string) (text string, at jsonx.Value, ok bool) {
 	member, there := v.Get(name)
 	switch {
@@ -145,10 +145,10 @@ func (p *partReader) text(v jsonx.Value, name string) (text string, at jsonx.Val
 	return member.Text(), member, true
 }
 
-// longestID is room for a UUID and more.
+// longestID has room for a UUID and more.
 const longestID = 64
 
-// shown is a name of the client's as it is repeated: not at any length.
+// shown shortens a name from the client for use in a message.
 func shown(name string) string { return name[:min(len(name), longestID)] }
 
 func (p *partReader) readID(v jsonx.Value) {
@@ -228,8 +228,7 @@ func (p *partReader) readDepends(v jsonx.Value) {
 	}
 }
 
-// readBody makes the content of a part: JSON as it stands, a text as its characters, all
-// else from Base64.
+// readBody sets the body of a part: JSON as it is, text as its characters, and everything else from Base64.
 func (p *partReader) readBody(v jsonx.Value) {
 	switch kind := kindOf(p.field("Content-Type")); {
 	case p.method == http.MethodGet || p.method == http.MethodHead:
@@ -251,7 +250,7 @@ func (p *partReader) readBody(v jsonx.Value) {
 	}
 }
 
-// field is the value of a field of the part, "" where it has none.
+// field returns the value of a field of the part, "" if it has none.
 func (p *partReader) field(name string) string {
 	for _, f := range p.fields {
 		if strings.EqualFold(f.Name, name) {
@@ -263,7 +262,7 @@ func (p *partReader) field(name string) string {
 
 const jsonType = "application/json"
 
-// kind is how content stands in a batch.
+// kind is the form of a body in a batch.
 type kind uint8
 
 const (
@@ -272,7 +271,7 @@ const (
 	asJSON
 )
 
-// kindOf reads a Content-Type; JSON where there is none.
+// kindOf returns the form for a Content-Type; JSON if there is none.
 func kindOf(contentType string) kind {
 	media, _, _ := strings.Cut(strings.ToLower(contentType), ";")
 	media = strings.TrimSpace(media)

@@ -6,7 +6,7 @@ import (
 	"github.com/weir-gateway/weir/internal/filter"
 )
 
-// rehearsed gives the parts of the batch that r is (filter.Policy).
+// rehearsed returns the parts of the batch in r (filter.Policy).
 func (b *batch) rehearsed(r *http.Request) ([]filter.Part, error) {
 	requests, err := b.requests(r)
 	if err != nil {

@@ -13,20 +13,18 @@ import (
 	"github.com/weir-gateway/weir/internal/filter"
 )
 
-// Config is what people write under `body`.
+// Config is the value of `body`.
 type Config struct {
-	// Max is the largest body of a request, in place of the config's limits.body,
-	// be that larger or smaller.
+	// Max is the largest body of a request. It replaces the config's limits.body, whether it is larger or smaller.
 	Max Size `doc:"max,required" help:"the largest request body, or unlimited" example:"1MB"`
 }
 
-// Size is a number of bytes, or none at all: 0 is no bound.
+// Size is a number of bytes; 0 is no limit.
 type Size int64
 
 const unlimited = "unlimited"
 
-// DecodeDoc reads a size, or `unlimited`. A size of nothing is refused: one reader
-// takes it for no body, another for no bound.
+// DecodeDoc reads a size, or `unlimited`. A size of 0 is refused because it could mean either no body or no limit.
 func (s *Size) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	if n.Kind == doc.Scalar && n.Value == unlimited {
 		*s = 0
@@ -88,8 +86,8 @@ func Definition() filter.Definition {
 		})
 }
 
-// bound is a Config ready to run. It refuses what says beforehand that it is too
-// large; the proxy holds all others to it while they come.
+// bound is a Config ready to run. It refuses requests whose announced length is too large; the proxy enforces the limit
+// on all other bodies as they arrive.
 type bound struct{ most int64 } // 0: none
 
 func (b bound) guard(next http.Handler) http.Handler {

@@ -15,7 +15,7 @@ import (
 	"github.com/weir-gateway/weir/internal/filter"
 )
 
-// coalescer holds the calls of one place on a route. It is safe for concurrent use.
+// coalescer holds the calls for one place on a route. It is safe for concurrent use.
 type coalescer struct {
 	config *Config
 	fields []string
@@ -23,7 +23,7 @@ type coalescer struct {
 	log    *slog.Logger
 	shared *telemetry.Counter
 	alone  *telemetry.Counter
-	held   atomic.Int64 // bytes of bodies that are being read for others
+	held   atomic.Int64 // bytes of bodies being read for waiting requests
 
 	mu      sync.Mutex
 	flights map[string]*flight
@@ -41,7 +41,7 @@ func (c *coalescer) adapt(next http.RoundTripper) http.RoundTripper {
 	return &coalescing{coalescer: c, next: next}
 }
 
-// coalescing is a backend that is asked once at a time by identical requests.
+// coalescing is a backend that identical requests ask only once at a time.
 type coalescing struct {
 	*coalescer
 
@@ -70,7 +70,7 @@ func (c *coalescing) RoundTrip(r *http.Request) (*http.Response, error) {
 	return f.first(r)
 }
 
-// find gives the call that r may join, or a new one; nil where r goes on its own.
+// find returns the call that r may join, or a new one; nil if r goes on its own.
 func (c *coalescer) find(key []byte, r *http.Request) (f *flight, joined bool) {
 	if len(key) > mostKey {
 		return nil, false
@@ -85,14 +85,14 @@ func (c *coalescer) find(key []byte, r *http.Request) (f *flight, joined bool) {
 	}
 	f = &flight{of: c, key: string(key), wanted: 1, open: true, headed: make(chan struct{}), settled: make(chan struct{})}
 	f.asked = exchange.Detach(r)
-	f.request = exchange.Detach(f.asked) // adapters within change it
+	f.request = exchange.Detach(f.asked) // inner adapters change it
 	ctx, cancel := context.WithCancel(f.request.Context())
 	f.request, f.cancel = f.request.WithContext(ctx), cancel
 	c.flights[f.key] = f
 	return f, false
 }
 
-// forget lets nobody join f any more.
+// forget prevents further requests from joining f.
 func (c *coalescer) forget(f *flight) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -101,9 +101,9 @@ func (c *coalescer) forget(f *flight) {
 	}
 }
 
-// wait gives r the response of a call that another request has begun, or lets it go on
-// its own where it may not have that one or has waited long enough. A call that failed is not made
-// again for those who wait: what they would add is load on a backend that has trouble.
+// wait gives r the response of a call that another request has begun. r goes on its own if it may not have that
+// response or has waited long enough. A failed call is not repeated for the waiting requests: that would only add load
+// to a backend that is in trouble.
 func (c *coalescing) wait(f *flight, r *http.Request) (*http.Response, error) {
 	leave := sync.OnceFunc(f.leave)
 	patience := time.NewTimer(c.config.Wait)
@@ -118,7 +118,7 @@ func (c *coalescing) wait(f *flight, r *http.Request) (*http.Response, error) {
 			return nil, context.Cause(r.Context())
 		}
 		if f.err != nil || !f.rules.allow(f.asked, r) {
-			break // it need not be whole for that
+			break // for that, the response need not be complete
 		}
 	}
 	err := f.err

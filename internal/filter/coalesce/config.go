@@ -1,12 +1,12 @@
-// Package coalesce is the filter that asks the backend once for identical requests
-// that are under way at the same time.
+// Package coalesce is the filter that asks the backend only once for identical requests that are under way at the same
+// time.
 //
-//   - config.go: what people write.
+//   - config.go: the config.
 //   - key.go: which requests are identical.
-//   - coalesce.go: who asks, and who waits.
-//   - flight.go: one call to the backend, with those who wait for it.
-//   - record.go: its body, while it comes.
-//   - share.go: which responses others may have.
+//   - coalesce.go: which requests ask, and which wait.
+//   - flight.go: one call to the backend, with the requests that wait for it.
+//   - record.go: its body, while it arrives.
+//   - share.go: which responses may be shared.
 package coalesce
 
 import (
@@ -21,22 +21,19 @@ import (
 	"github.com/weir-gateway/weir/internal/filter"
 )
 
-// Config is what people write under `coalesce`.
+// Config is the value of `coalesce`.
 type Config struct {
-	// Vary names fields of the request that make it another one, beside those that
-	// always do.
+	// Vary names header fields that tell requests apart, in addition to those that always do.
 	Vary []string `doc:"vary,oneormany,omitzero" help:"fields of the request that make it another one, beside the usual" example:"[X-Tenant]"`
-	// Shared lets a caller have what was made for another one.
+	// Shared allows a caller to get a response made for another caller.
 	Shared bool `doc:"shared,omitzero" help:"who is calling makes no difference" example:"true"`
-	// Body is the largest response that others get, too.
+	// Body is the largest response that is shared.
 	Body doc.Size `doc:"body" help:"the largest body of a response that is shared" example:"1MiB"`
-	// Wait is how long a request waits for the response to another one before it goes
-	// on its own.
+	// Wait is how long a request waits for another request's response before it is sent on its own.
 	Wait time.Duration `doc:"wait" help:"how long a request waits for another's response before it goes on its own" example:"5s"`
 }
 
-// The defaults, and the bounds of what makes sense. A route never holds more than
-// mostHeld of all responses together.
+// The defaults, and the bounds of what makes sense. A route never holds more than mostHeld for all responses together.
 const (
 	defaultBody = 1 * doc.MiB
 	mostBody    = 16 * doc.MiB

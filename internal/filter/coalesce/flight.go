@@ -12,36 +12,36 @@ import (
 	"github.com/weir-gateway/weir/internal/base/fault"
 )
 
-// flight is one call to the backend. It belongs to nobody's request: it ends when
-// its response is complete, or when nobody is left who wants it.
+// flight is one call to the backend. It is independent of the request that started it: it ends when its response is
+// complete, or when no request wants it any more.
 type flight struct {
 	of      *coalescer
 	key     string
-	asked   *http.Request // what it was made for, as that came
-	request *http.Request // what the backend gets; both belong to no client's request
+	asked   *http.Request // the request that started the call, as it arrived
+	request *http.Request // what the backend gets; both are detached from the client's request
 	cancel  context.CancelFunc
 
 	mu      sync.Mutex
-	wanted  int   // how many still want the response
-	waiters int   // how many have joined the one who has asked
-	open    bool  // others may join
-	kept    int64 // bytes that coalescer.held counts
-	left    bool  // the one who has asked has gone before taking the response
-	ready   bool  // res, err and record are there
+	wanted  int   // how many requests still want the response
+	waiters int   // how many requests have joined the first one
+	open    bool  // more requests may join
+	kept    int64 // bytes counted in coalescer.held
+	left    bool  // the first request has gone before taking the response
+	ready   bool  // res, err and record are set
 
 	headed chan struct{} // closed when there is a head or an error
 	res    *http.Response
 	err    error
 	rules  rules
-	record *record // of the body; nil where it goes to the one who has asked alone
+	record *record // of the body; nil if only the first request gets it
 
-	settled chan struct{} // closed when body or failed are there, or it is known that nobody else gets anything
+	settled chan struct{} // closed when body or failed are set, or it is known that no other request gets anything
 	body    []byte
 	whole   bool  // body is complete
-	failed  error // why it never will be
+	failed  error // why body will never be complete
 }
 
-// join adds one who waits, and tells whether there was room.
+// join adds a waiting request, and tells whether there was room for it.
 func (f *flight) join() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -53,7 +53,7 @@ func (f *flight) join() bool {
 	return true
 }
 
-// leave is for one who wants it no more; the last one ends it.
+// leave removes a request that no longer wants the response; the last one ends the call.
 func (f *flight) leave() {
 	f.mu.Lock()
 	f.wanted--
@@ -68,13 +68,13 @@ func (f *flight) leave() {
 	}
 }
 
-// release lets go of what is kept; f is locked.
+// release gives back the room for the body; f must be locked.
 func (f *flight) release() {
 	f.of.held.Add(-f.kept)
 	f.kept = 0
 }
 
-// run asks the backend, and reads the body where others wait for it.
+// run asks the backend, and reads the body if other requests wait for it.
 func (f *flight) run(next http.RoundTripper) {
 	defer close(f.settled)
 	f.res, f.err = f.ask(next)
@@ -110,8 +110,8 @@ func (f *flight) run(next http.RoundTripper) {
 	}
 }
 
-// desert is for the one who has asked and goes before taking the response. What nobody
-// else would close then is closed: by whoever of it and run comes last.
+// desert is called if the first request goes before taking the response. The response must then be closed by desert or
+// run, whichever comes last.
 func (f *flight) desert() {
 	f.mu.Lock()
 	f.left = true
@@ -123,19 +123,18 @@ func (f *flight) desert() {
 	f.leave()
 }
 
-// discard closes the response in the place of the one who has asked. A record is read on
-// while others wait for it.
+// discard closes the response in place of the first request. A record is read to its end while others wait for it.
 func (f *flight) discard() {
 	switch {
 	case f.err != nil:
 	case f.record != nil:
-		_ = (&playback{record: f.record}).Close() // nobody reads it
+		_ = (&playback{record: f.record}).Close() // it is not read
 	default:
 		_ = f.res.Body.Close() // as above
 	}
 }
 
-// lost is why the response will never be whole, nil where it is or others do not get it.
+// lost returns why the response will never be complete, nil if it is complete or r does not get it.
 func (f *flight) lost(r *http.Request) error {
 	select {
 	case <-f.settled:
@@ -156,8 +155,7 @@ func (f *flight) answer(r *http.Request, body io.ReadCloser) *http.Response {
 	return own
 }
 
-// ask calls the backend. A panic there is an error of this one call: it is on no
-// handler's goroutine.
+// ask calls the backend. A panic there is an error of this call only: it does not run on a handler's goroutine.
 func (f *flight) ask(next http.RoundTripper) (res *http.Response, err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
@@ -172,7 +170,7 @@ func (f *flight) panicked(cause any) error {
 	return fault.Unexpected.New("", fault.Internal("panic: %v", cause))
 }
 
-// guarded is a body for which a panic is an error of this one call, too.
+// guarded is a body whose panics are also errors of this call only.
 type guarded struct {
 	io.ReadCloser
 
@@ -189,7 +187,7 @@ func (g *guarded) Read(b []byte) (n int, err error) {
 	return g.ReadCloser.Read(b) //nolint:wrapcheck // the body's own
 }
 
-// told adds to the exchange of r what the call has found out.
+// told adds to the exchange of r what the call has recorded.
 func (f *flight) told(r *http.Request, attempts bool) {
 	x, own := exchange.Of(r), exchange.Of(f.request)
 	x.Backend = own.Backend
@@ -198,7 +196,7 @@ func (f *flight) told(r *http.Request, attempts bool) {
 	}
 }
 
-// first gives the response to the one who has asked, which streams.
+// first returns the response for the first request, as a stream.
 func (f *flight) first(r *http.Request) (*http.Response, error) {
 	select {
 	case <-f.headed:
@@ -212,16 +210,16 @@ func (f *flight) first(r *http.Request) (*http.Response, error) {
 		return nil, f.err
 	}
 	over := sync.OnceFunc(f.leave)
-	stop := context.AfterFunc(r.Context(), over) // the call itself does not know of this context
+	stop := context.AfterFunc(r.Context(), over) // the call itself is detached from this context
 	end := func() { stop(); over() }
 	if f.record != nil {
 		return f.answer(r, &closing{&playback{record: f.record, ctx: r.Context()}, end}), nil
 	}
-	f.res.Request, f.res.Body = r, &closing{f.res.Body, end} // nobody else has it
+	f.res.Request, f.res.Body = r, &closing{f.res.Body, end} // no other request has it
 	return f.res, nil
 }
 
-// closing tells of its end.
+// closing calls over when it is closed.
 type closing struct {
 	io.ReadCloser
 

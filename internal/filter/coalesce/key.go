@@ -9,19 +9,19 @@ import (
 	"github.com/weir-gateway/weir/internal/base/exchange"
 )
 
-// usual are the fields that choose among representations and conditions of a resource:
-// requests that differ in one of them are never identical.
+// usual are the header fields that select a representation of a resource or make a request conditional: requests that
+// differ in one of them are never identical.
 var usual = []string{
 	"Accept", "Accept-Encoding", "Accept-Language", "Range", "If-Range", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since",
 }
 
-// credentials are the fields that say who is calling, beside the exchange's identity.
+// credentials are the header fields that identify the caller, in addition to the exchange's identity.
 var credentials = []string{"Authorization", "Cookie", "Proxy-Authorization"}
 
-// mostKey bounds a key: a request with more to tell it apart goes on its own.
+// mostKey bounds a key: a request with a longer key goes on its own.
 const mostKey = 16 << 10
 
-// fields are those of which a key is made.
+// fields are the header fields that are part of a key.
 func (c *Config) fields() []string {
 	list := slices.Concat(usual, c.Vary)
 	if !c.Shared {
@@ -30,7 +30,7 @@ func (c *Config) fields() []string {
 	return list
 }
 
-// eligible tells whether r may have the response to another request at all.
+// eligible tells whether r may get the response to another request at all.
 func eligible(r *http.Request) bool {
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		return false
@@ -38,8 +38,8 @@ func eligible(r *http.Request) bool {
 	return r.ContentLength == 0 && (r.Body == nil || r.Body == http.NoBody) && exchange.RequestHead(r).Get("Upgrade") == ""
 }
 
-// appendKey appends what tells r from others. Each part has its length before it, so
-// that no two lists of parts look alike, whatever clients write into them.
+// appendKey appends everything that tells r apart from other requests. Each part is preceded by its length, so that
+// different parts never give the same key, whatever clients send.
 func (c *coalescer) appendKey(b []byte, r *http.Request) []byte {
 	x, head := exchange.Of(r), exchange.RequestHead(r)
 	for _, part := range [...]string{r.Method, x.Client.Scheme, x.Client.Host, r.Host, r.URL.EscapedPath(), r.URL.RawQuery} {
@@ -73,7 +73,7 @@ func appendPart(b []byte, part string) []byte {
 	return append(binary.AppendUvarint(b, uint64(len(part))), part...)
 }
 
-// caller is who a request is from, as far as that is known.
+// caller is the sender of a request, as far as it is known.
 type caller struct {
 	identity string
 	fields   [3]string // of credentials

@@ -8,16 +8,16 @@ import (
 	"sync/atomic"
 )
 
-// record is a body that is kept while it comes, for those who wait for the whole of
-// it, and played back meanwhile to the one who has asked.
+// record is a body that is kept while it arrives, for requests that wait for all of it. Meanwhile it is played back to
+// the first request.
 type record struct {
 	source io.ReadCloser
 
 	mu   sync.Mutex
-	data []byte        // grows; what is there never changes
+	data []byte        // grows; existing bytes never change
 	end  error         // io.EOF, or why there is no more; nil while more may come
-	over bool          // it is too much to keep: whoever plays it back reads on from the source
-	gone bool          // nobody plays it back any more
+	over bool          // it is too large to keep: the playback continues from the source
+	gone bool          // it is not played back any more
 	more chan struct{} // closed, and replaced, when any of these changes
 }
 
@@ -25,7 +25,7 @@ func newRecord(source io.ReadCloser) *record {
 	return &record{source: source, more: make(chan struct{})}
 }
 
-// change changes the record and wakes who waits for that.
+// change changes the record and wakes the goroutine that waits for changes.
 func (k *record) change(do func()) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -34,11 +34,11 @@ func (k *record) change(do func()) {
 	k.more = make(chan struct{})
 }
 
-// pieceBytes is what is read at once.
+// pieceBytes is how much is read at once.
 const pieceBytes = 16 << 10
 
-// take reads the source to its end, or until that is more than most or than held has
-// room for. held counts what it keeps, which the caller gives back.
+// take reads the source to its end, or until the body is larger than most or held has no room left. held counts the
+// bytes that are kept; the caller gives them back.
 func (k *record) take(most int64, held *atomic.Int64) (kept int64) {
 	piece := make([]byte, pieceBytes)
 	for {
@@ -58,8 +58,7 @@ func (k *record) take(most int64, held *atomic.Int64) (kept int64) {
 	}
 }
 
-// kept gives the body after take: whole, or why it never will be, or neither where it was
-// too much.
+// kept returns the body after take, or why it will never be complete, or neither if it was too large.
 func (k *record) kept() (body []byte, whole bool, failed error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -72,12 +71,12 @@ func (k *record) kept() (body []byte, whole bool, failed error) {
 	return nil, false, k.end
 }
 
-// giveUp leaves the source to the one who plays it back.
+// giveUp leaves the source to the playback.
 func (k *record) giveUp(last []byte, end error) {
 	k.change(func() {
 		k.data, k.over, k.end = append(k.data, last...), true, end
 		if k.gone || end != nil {
-			_ = k.source.Close() // nobody else will
+			_ = k.source.Close() // the playback will not close it
 		}
 	})
 }
@@ -113,7 +112,7 @@ func (p *playback) Read(b []byte) (int, error) {
 	}
 }
 
-// Close implements io.Closer. What others wait for is read on.
+// Close implements io.Closer. The record is read on if others wait for it.
 func (p *playback) Close() error {
 	k := p.record
 	k.mu.Lock()

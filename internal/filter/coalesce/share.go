@@ -9,18 +9,18 @@ import (
 	"github.com/weir-gateway/weir/internal/base/exchange"
 )
 
-// rules are what a response says of who may have it beside the one who has asked.
+// rules are what a response says about who else may have it.
 type rules struct {
-	none    bool     // nobody
-	private bool     // only the same caller, where it is known who that is
-	vary    []string // only who has asked with the same values of these fields
+	none    bool     // no one
+	private bool     // only the same caller, if it is known
+	vary    []string // only requests with the same values of these fields
 }
 
-// endless are types of responses that are read while they are made, and may never end.
+// endless are types of responses that are read while they are produced, and may never end.
 var endless = []string{"text/event-stream", "multipart/x-mixed-replace", "application/grpc"}
 
-// rulesOf reads them from a head (RFC 9111 sections 3.5, 4.1 and 5.2.2; RFC 6265 section
-// 3: a cookie is for one user agent).
+// rulesOf reads the rules from a head (RFC 9111 sections 3.5, 4.1 and 5.2.2; RFC 6265 section 3: a cookie is for one
+// user agent).
 func rulesOf(res *http.Response) rules {
 	head := exchange.ResponseHead(res)
 	var s rules
@@ -38,7 +38,7 @@ func rulesOf(res *http.Response) rules {
 	return s
 }
 
-// list gives the members of a field that is a list.
+// list returns the members of a list field.
 func list(values []string) []string {
 	var members []string
 	for _, value := range values {
@@ -51,7 +51,7 @@ func list(values []string) []string {
 	return members
 }
 
-// allow tells whether what was answered to asked may be the answer to r, which has the same key.
+// allow tells whether r, which has the same key as asked, may have the response to asked.
 func (s *rules) allow(asked, r *http.Request) bool {
 	if s.none {
 		return false

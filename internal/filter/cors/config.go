@@ -14,27 +14,25 @@ import (
 	"github.com/weir-gateway/weir/internal/filter"
 )
 
-// Config is what people write under `cors`.
+// Config is the value of `cors`.
 type Config struct {
-	// Origins may read: "https://shop.dev", "https://*.shop.dev" (one label or
-	// more in place of the star), "https://*", or "*" for every origin there is.
+	// Origins may read: "https://shop.dev", "https://*.shop.dev" (one label or more in place of the star), "https://*",
+	// or "*" for every origin.
 	Origins []string `doc:"origins,required,oneormany" help:"origins whose pages may read the responses: https://shop.dev, https://*.shop.dev, or * for all" example:"https://shop.dev"`
-	// Methods that a page may use beyond GET, HEAD and POST. Empty: the one that
-	// it asks for, since a preflight only comes here where a route takes that
-	// method. "*" is all.
+	// Methods that a page may use beyond GET, HEAD and POST. Empty: the requested method, because a preflight is only
+	// matched to a route that takes that method. "*" is all.
 	Methods []string `doc:"methods,oneormany,omitzero" help:"methods that pages may use; those of the route unless told otherwise"`
 	// Headers that a page may send; "*" is all but Authorization.
 	Headers []string `doc:"headers,oneormany,omitzero" help:"request fields that pages may send; * for all" example:"Authorization"`
 	// Expose lists the response fields that a page may read; "*" is all.
 	Expose []string `doc:"expose,oneormany,omitzero" help:"response fields that pages may read; * for all"`
-	// Credentials lets cookies and client certificates go along.
+	// Credentials lets pages send cookies and client certificates.
 	Credentials bool `doc:"credentials,omitzero" help:"whether cookies go along; not with an origin of *"`
-	// MaxAge is how long a preflight may be remembered; 0 leaves it to the client (5s).
+	// MaxAge is how long a preflight response may be cached; 0 leaves it to the client (5s).
 	MaxAge time.Duration `doc:"max_age,omitzero" help:"how long a browser may remember a preflight" example:"10m"`
 
-	// EchoAny allows credentials together with "*" by echoing whatever origin
-	// asks, as the Gateway API demands. Files cannot say so: any site on the
-	// web could then act as the user that visits it.
+	// EchoAny allows credentials together with "*" by echoing any origin, as the Gateway API demands. Files cannot set
+	// it: any site on the web could then act as the user that visits it.
 	EchoAny bool
 }
 
@@ -72,7 +70,7 @@ func Definition() filter.Definition {
 		})
 }
 
-// note is what explain says: "2 origins, credentials".
+// note is the text for explain: "2 origins, credentials".
 func (c *Config) note() string {
 	s := "any origin"
 	switch n := len(c.Origins); {
@@ -122,8 +120,7 @@ func (c *Config) build() (*policy, error) {
 	return p, nil
 }
 
-// names checks a list of tokens and joins it for a field, as it was written;
-// "*" stands alone.
+// names checks a list of tokens and joins it for a header field, as it was written; "*" must stand alone.
 func names(what string, list []string) (string, error) {
 	for _, name := range list {
 		switch {

@@ -28,13 +28,13 @@ type policy struct {
 	any         bool // "*"
 	origins     []pattern
 	credentials bool
-	methods     string // joined; "" echoes, "*" is all
+	methods     string // joined; "" echoes the request, "*" is all
 	headers     string
 	expose      string
 	maxAge      string // in seconds, "" for none
 	turnedAway  *telemetry.Counter
 
-	// What is done to the heads of answers that depend on no origin.
+	// Changes to the heads of responses that do not depend on an origin.
 	refused, anyone func(int, exchange.Head)
 }
 
@@ -52,7 +52,7 @@ func (p *policy) allow(text string) error {
 	return nil
 }
 
-// open tells whether every site is allowed, or every site of a scheme.
+// open tells whether every site is allowed, or every site with some scheme.
 func (p *policy) open() bool {
 	return p.any || slices.ContainsFunc(p.origins, func(o pattern) bool { return o.star && o.after == "" })
 }
@@ -75,8 +75,8 @@ func (p *policy) allowed(origin string) bool {
 	return false
 }
 
-// guard answers preflights and queues the fields of all other responses, so that
-// a page can read the gateway's errors, too.
+// guard answers preflights and queues the fields for all other responses, so that a page can also read the gateway's
+// errors.
 func (p *policy) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x, head := exchange.Of(r), exchange.RequestHead(r)
@@ -105,12 +105,12 @@ func (p *policy) ask(r *http.Request) filter.Verdict {
 	return v
 }
 
-// isPreflight tells whether a browser asks before it sends.
+// isPreflight tells whether r is a browser's CORS preflight.
 func isPreflight(r *http.Request, origin string) bool {
 	return r.Method == http.MethodOptions && origin != "" && exchange.RequestHead(r).Get(requestMethod) != ""
 }
 
-// originOf gives the request's one origin. Several are no browser's doing.
+// originOf returns the request's only origin. Browsers never send several.
 func originOf(head exchange.Head) string {
 	if values := head.Values("Origin"); len(values) == 1 {
 		return values[0]
@@ -118,10 +118,10 @@ func originOf(head exchange.Head) string {
 	return ""
 }
 
-// operation is what happens to the head of a response.
+// operation returns the change of a response's head.
 func (p *policy) operation(origin string, granted bool) func(int, exchange.Head) {
 	switch {
-	case p.any && !p.credentials: // the same for everyone, also for who sent no origin: caches may keep it
+	case p.any && !p.credentials: // the same for every client, even one that sent no origin: caches may keep it
 		return p.anyone
 	case !granted:
 		return p.refused
@@ -130,8 +130,8 @@ func (p *policy) operation(origin string, granted bool) func(int, exchange.Head)
 	}
 }
 
-// mark replaces the CORS fields of a response by this policy's own: those of a
-// backend would contradict it. With origin "" the response is for no other site.
+// mark replaces the CORS fields of a response by this policy's own, because those of a backend would contradict it.
+// With origin "", the response is for no other site.
 func (p *policy) mark(head exchange.Head, origin string) {
 	for _, name := range [...]string{allowOrigin, allowCredentials, allowMethods, allowHeaders, exposeHeaders, maxAge} {
 		head.Del(name)
@@ -148,7 +148,7 @@ func (p *policy) mark(head exchange.Head, origin string) {
 	}
 	switch {
 	case p.expose == "":
-	case p.expose == "*" && p.credentials: // a * is then only a name
+	case p.expose == "*" && p.credentials: // then "*" would only be a name
 		if list := readable(head); list != "" {
 			head.Set(exposeHeaders, list)
 		}
@@ -157,10 +157,10 @@ func (p *policy) mark(head exchange.Head, origin string) {
 	}
 }
 
-// varies tells whether the answer depends on who asks.
+// varies tells whether the response depends on the origin.
 func (p *policy) varies() bool { return !p.any || p.credentials }
 
-// readable lists the names of fields that a page could not read anyway.
+// readable lists the fields that a page can read only if they are exposed.
 func readable(head exchange.Head) string {
 	var list []string
 	for _, name := range head.Names() {
@@ -175,8 +175,8 @@ func readable(head exchange.Head) string {
 	return strings.Join(slices.Compact(list), ", ")
 }
 
-// preflight answers what a browser asks before it sends (Fetch section 4.8). A
-// page that may not gets the same 204 without the fields that would let it.
+// preflight answers a preflight (Fetch section 4.8). A page that is not allowed gets the same 204 without the fields
+// that would permit the request.
 func (p *policy) preflight(w http.ResponseWriter, x *exchange.Exchange, head exchange.Head, origin string, granted bool) {
 	if !granted {
 		p.turnedAway.Inc()
@@ -221,7 +221,7 @@ func (p *policy) grant(out exchange.Head, method, headers string) {
 	}
 }
 
-// isList holds for a list of tokens with commas between them, which is all that is echoed.
+// isList holds for a comma-separated list of tokens; only such lists are echoed.
 func isList(s string) bool {
 	for token := range strings.SplitSeq(s, ",") {
 		if !httpx.IsToken(strings.Trim(token, " \t")) {
@@ -231,7 +231,7 @@ func isList(s string) bool {
 	return true
 }
 
-// vary adds a name to Vary (RFC 9110 section 12.5.5) where it is not there yet.
+// vary adds a name to Vary (RFC 9110 section 12.5.5) unless it is there already.
 func vary(head exchange.Head, name string) {
 	for _, line := range head.Values("Vary") {
 		for have := range strings.SplitSeq(line, ",") {

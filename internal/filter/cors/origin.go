@@ -11,8 +11,8 @@ type pattern struct {
 	star          bool
 }
 
-// parseOrigin reads scheme://host[:port] with perhaps a star as the host or its
-// leftmost labels. A default port is left away, as browsers do.
+// parseOrigin reads scheme://host[:port], optionally with a star as the host or its leftmost labels. A default port is
+// removed, as browsers do.
 func parseOrigin(text string) (pattern, error) {
 	scheme, authority, ok := strings.Cut(strings.ToLower(text), "://")
 	switch {
@@ -40,7 +40,7 @@ func parseOrigin(text string) (pattern, error) {
 	return pattern{before, after, star}, nil
 }
 
-// matches compares with an Origin field, which is lower case when it comes from a browser.
+// matches compares with an Origin field, which browsers send in lower case.
 func (p pattern) matches(origin string) bool {
 	if !p.star {
 		return origin == p.before
@@ -81,7 +81,7 @@ func isAuthority(s string) bool {
 	return isHost(host)
 }
 
-// isHost holds for labels of letters, digits, '-' and '_' with single dots between.
+// isHost holds for labels of letters, digits, '-' and '_' with single dots between them.
 func isHost(s string) bool {
 	dot := true
 	for i := range len(s) {

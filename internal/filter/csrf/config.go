@@ -1,5 +1,5 @@
-// Package csrf is the filter that refuses what a page of another site would do in
-// its visitor's name (cross-site request forgery).
+// Package csrf is the filter that refuses requests that a page of another site makes in its visitor's name (cross-site
+// request forgery).
 package csrf
 
 import (
@@ -14,11 +14,11 @@ import (
 	"github.com/weir-gateway/weir/internal/filter"
 )
 
-// Config is what people write under `csrf`.
+// Config is the value of `csrf`.
 type Config struct {
-	// Trust are the other origins whose pages may send.
+	// Trust are the other origins whose pages may send requests.
 	Trust []string `doc:"trust,oneormany,omitzero" help:"other origins whose pages may send" example:"[https://app.shop.dev]"`
-	// DryRun lets everything pass and logs what would have been refused.
+	// DryRun lets every request pass and logs those that would have been refused.
 	DryRun bool `doc:"dry_run,omitzero" help:"only log what would have been refused"`
 }
 
@@ -42,7 +42,7 @@ func (c *Config) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	}
 }
 
-// EncodeDoc writes the short form where that says it all.
+// EncodeDoc writes the short form if it is sufficient.
 func (c *Config) EncodeDoc() *doc.Node {
 	if len(c.Trust) == 0 && !c.DryRun {
 		return &doc.Node{Kind: doc.Scalar, Value: sameOrigin}
@@ -58,7 +58,7 @@ func (*Config) DocSchema() *doc.Schema {
 	return doc.SchemaOr[long](origin, doc.ListSchema(origin))
 }
 
-// origins are those that are trusted, as browsers write them.
+// origins are the trusted origins, as browsers write them.
 func (c *Config) origins() (map[string]bool, error) {
 	list := map[string]bool{}
 	for _, text := range c.Trust {

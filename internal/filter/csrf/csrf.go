@@ -17,10 +17,9 @@ type policy struct {
 	decisions filter.Decisions
 }
 
-// guard refuses what a page of another site sends. It looks only at what browsers
-// add by themselves, which no page can change: Sec-Fetch-Site (W3C Fetch Metadata)
-// and, for browsers from before 2023, Origin. Other clients send neither, carry no
-// visitor's cookies and pass.
+// guard refuses requests that a page of another site sends. It looks only at fields that browsers add themselves and no
+// page can change: Sec-Fetch-Site (W3C Fetch Metadata) and, for browsers from before 2023, Origin. Other clients send
+// neither, have no visitor's cookies and pass.
 func (p *policy) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if ok, why := p.passes(r); !ok {
@@ -50,9 +49,8 @@ func refusal(why string) *fault.Fault {
 	return fault.Forbidden.New("The request comes from a page of another site.", fault.Internal("csrf: %s", why))
 }
 
-// passes decides, and says by what. Methods that change nothing (RFC 9110 section
-// 9.2.1) pass, but for upgrades: a WebSocket of another site's page would speak
-// with the visitor's cookies.
+// passes decides, and returns the reason. Methods that change nothing (RFC 9110 section 9.2.1) pass, except for
+// upgrades: a WebSocket from another site's page would use the visitor's cookies.
 func (p *policy) passes(r *http.Request) (ok bool, why string) {
 	head := exchange.RequestHead(r)
 	if httpx.IsSafe(r.Method) && head.Get("Upgrade") == "" {
@@ -78,8 +76,8 @@ func (p *policy) passes(r *http.Request) (ok bool, why string) {
 	}
 }
 
-// isOf tells whether an origin is of the host that the client asked. The scheme is
-// left out of it: behind a proxy that ends TLS it is not always known.
+// isOf tells whether an origin has the host that the client requested. The scheme is not compared, because behind a
+// proxy that terminates TLS it is not always known.
 func isOf(origin, host string) bool {
 	_, authority, ok := strings.Cut(origin, "://")
 	return ok && authority != "" && strings.EqualFold(authority, host)

@@ -10,7 +10,7 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// DecodeDoc reads the config and checks it where it stands.
+// DecodeDoc reads the config and checks it at its position.
 func (c *Config) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	type long Config
 	if !doc.Decode(n, (*long)(c), ps) {
@@ -30,7 +30,7 @@ func (*Config) DocSchema() *doc.Schema {
 	return doc.SchemaOf(reflect.TypeFor[long]())
 }
 
-// problems tells all that is wrong with c.
+// problems returns everything that is wrong with c.
 func (c *Config) problems() []doc.Problem {
 	list := append(c.Request.problems(), c.Response.problems()...)
 	if p, ok := hostProblem(c.Request); ok {
@@ -59,7 +59,7 @@ func (c *Config) Expressions() []config.Expression {
 	return list
 }
 
-// hostProblem finds the Host field among those of a request.
+// hostProblem reports the Host field, if a request change has it.
 func hostProblem(c Change) (doc.Problem, bool) {
 	const why = "it chooses the backend's site, and is no common field"
 	for _, fields := range []Fields{c.Set, c.Add} {
@@ -94,7 +94,7 @@ func (c Change) problems() []doc.Problem {
 	return list
 }
 
-// text is a problem without its place, for configs that have none.
+// text is a problem without its position, for configs that have none.
 func text(p doc.Problem) string {
 	p.Pos = doc.Pos{}
 	return p.String()

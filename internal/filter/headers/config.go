@@ -1,5 +1,4 @@
-// Package headers is the filter that sets, adds and removes fields of requests
-// and responses.
+// Package headers is the filter that sets, adds and removes header fields of requests and responses.
 package headers
 
 import (
@@ -7,20 +6,20 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// Config is what people write under `headers`.
+// Config is the value of `headers`.
 type Config struct {
 	Request  Change `doc:"request,omitzero" help:"fields of the request, before it goes to the backend"`
 	Response Change `doc:"response,omitzero" help:"fields of the response, the gateway's own errors included"`
 }
 
-// Change is what happens to the fields of one head: first remove, then set, then add.
+// Change is the change of one head: first remove, then set, then add.
 type Change struct {
 	Set    Fields `doc:"set,omitzero" help:"fields that get exactly this value"`
 	Add    Fields `doc:"add,omitzero" help:"values that are added to what is there"`
 	Remove []Name `doc:"remove,oneormany,omitzero" help:"fields that are taken away" example:"Server"`
 }
 
-// Name is that of a field that is removed, with its place.
+// Name is the name of a field to remove, with its position.
 type Name struct {
 	Text string
 	Pos  doc.Pos
@@ -40,8 +39,8 @@ func (m *Name) EncodeDoc() *doc.Node {
 	return &doc.Node{Kind: doc.Scalar, Pos: m.Pos, Value: m.Text}
 }
 
-// Field is the config's own: steps of compositions have such fields too.
+// Field is the config's own type, because steps of compositions have such fields too.
 type Field = config.Field
 
-// Fields are the config's own.
+// Fields is the config's own type.
 type Fields = config.Fields

@@ -19,11 +19,10 @@ import (
 
 // Definition is this kind of filter.
 //
-// It is both an adapter and a guard. The adapter changes the request and the
-// backend's response, which is the same work on a route and on one
-// backend. The guard, which only a route has, gives the response fields
-// to the gateway's own errors too, which no adapter sees: a client should find
-// Strict-Transport-Security on a 502 as well. No response passes both.
+// It is both an adapter and a guard. The adapter changes the request and the backend's response, and works in the same
+// way on a route and on one backend. The guard, which only a route has, also sets the response fields on the gateway's
+// own errors, which no adapter sees: a 502 should have Strict-Transport-Security as well. No response passes through
+// both.
 func Definition() filter.Definition {
 	return filter.Define("headers", "sets, adds and removes fields of requests and responses", filter.StageHeaders,
 		func() Config { return Config{} }, build)
@@ -67,12 +66,12 @@ func note(c *Config) string {
 	return strings.Join(parts, ", ")
 }
 
-// operation is what happens to one field.
+// operation is the change of one field.
 type operation struct {
 	name  string
 	verb  verb
-	line  field.Line    // that is set or added, which is made once for all messages
-	value *expr.Program // in line's place where it is not nil
+	line  field.Line    // to set or add; it is made once for all messages
+	value *expr.Program // replaces line if not nil
 }
 
 type verb uint8
@@ -101,7 +100,7 @@ func compile(env filter.Env, c Change, scope expr.Scope) ([]operation, error) {
 				return nil, fmt.Errorf("%s.%s: %w", group.key, f.Name, err)
 			}
 			if op.verb == set && seen[op.name] {
-				op.verb = add // a list of values under one name replaces what is there once
+				op.verb = add // with several values for one name, only the first replaces the existing ones
 			}
 			seen[op.name] = true
 			ops = append(ops, op)
@@ -110,7 +109,7 @@ func compile(env filter.Env, c Change, scope expr.Scope) ([]operation, error) {
 	return ops, nil
 }
 
-// prepare compiles an expression, or makes the line of a text, and of a secret that is resolved once for all requests.
+// prepare compiles an expression, or makes the line of a text or a secret. A secret is resolved once for all requests.
 func (op *operation) prepare(env filter.Env, f Field, scope expr.Scope) (err error) {
 	if f.Expr != nil {
 		op.value, err = expr.Compile(f.Expr.Source, expr.String, scope)
@@ -139,15 +138,15 @@ type changer struct {
 // adapt puts an adapter around a backend.
 func (f *changer) adapt(next http.RoundTripper) http.RoundTripper { return &adapter{f, next} }
 
-// adapter and guardian are types of their own, as functions that are made such would be deeper on the stack of each request.
+// adapter and guardian are types of their own because closures would be deeper on the stack of each request.
 type adapter struct {
 	*changer
 
 	next http.RoundTripper
 }
 
-// RoundTrip changes the request, and the response that comes back. A value that
-// cannot be computed fails the exchange: the backend may rely on the field.
+// RoundTrip changes the request and its response. A value that cannot be computed fails the exchange, because the
+// backend may rely on the field.
 func (a *adapter) RoundTrip(r *http.Request) (*http.Response, error) {
 	if err := apply(a.request, exchange.RequestHead(r), r, nil); err != nil {
 		closeBody(r.Body)
@@ -164,7 +163,7 @@ func (a *adapter) RoundTrip(r *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// guard puts a guardian before a handler.
+// guard puts a guardian in front of a handler.
 func (f *changer) guard(next http.Handler) http.Handler {
 	computes := slices.ContainsFunc(f.response, func(op operation) bool { return op.value != nil })
 	return &guardian{f, next, f.onFault(nil), computes}
@@ -174,11 +173,11 @@ type guardian struct {
 	*changer
 
 	next     http.Handler
-	same     func(status int, head exchange.Head) // where nothing is computed
+	same     func(status int, head exchange.Head) // if nothing is computed
 	computes bool
 }
 
-// ServeHTTP queues the response fields for the gateway's own errors: a backend's response has been through the adapter.
+// ServeHTTP queues the response fields only for the gateway's own errors: the adapter changes the backend's responses.
 func (g *guardian) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	op := g.same
 	if g.computes {
@@ -188,8 +187,8 @@ func (g *guardian) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	g.next.ServeHTTP(w, r)
 }
 
-// onFault is what happens to the head of an error of the gateway's own; r is nil where nothing is computed. A value that
-// cannot be computed is left out there, for there is no other error to answer with.
+// onFault returns the change of the head of the gateway's own errors; r is nil if nothing is computed. A value that
+// cannot be computed is left out there, because there is no other error to answer with.
 func (f *changer) onFault(r *http.Request) func(status int, head exchange.Head) {
 	return func(status int, head exchange.Head) {
 		var res *http.Response
@@ -204,8 +203,7 @@ func (f *changer) onFault(r *http.Request) func(status int, head exchange.Head) 
 	}
 }
 
-// copied is a response with its head as it is now, for expressions that look at it
-// while it changes.
+// copied returns a response with a copy of the current head, for expressions that read the head while it changes.
 func copied(r *http.Request, status int, head exchange.Head) *http.Response {
 	res := exchange.NewResponse(r, status)
 	exchange.CopyAll(exchange.ResponseHead(res), head)
@@ -216,7 +214,7 @@ func apply(ops []operation, head exchange.Head, r *http.Request, res *http.Respo
 	for i := range ops {
 		if err := ops[i].apply(head, r, res); err != nil {
 			if told, ok := errors.AsType[*fault.Fault](err); ok {
-				return told // what the client did wrong, as an ambiguous query
+				return told // the client's mistake, such as an ambiguous query
 			}
 			return fault.Unexpected.New("", fault.Internal("header %s", ops[i].name), fault.Cause(err))
 		}
@@ -240,7 +238,7 @@ func (op *operation) apply(head exchange.Head, r *http.Request, res *http.Respon
 	return nil
 }
 
-// applyComputed sets or adds what the expression gives for r and res.
+// applyComputed sets or adds the expression's result for r and res.
 func (op *operation) applyComputed(head exchange.Head, r *http.Request, res *http.Response) error {
 	computed, err := op.value.String(&expr.Input{Request: r, Response: res})
 	if err != nil {
@@ -261,6 +259,6 @@ func (op *operation) applyComputed(head exchange.Head, r *http.Request, res *htt
 // closeBody closes a body that goes no further.
 func closeBody(body io.Closer) {
 	if body != nil {
-		_ = body.Close() // what was not read cannot be lost
+		_ = body.Close() // there is nothing to lose in an unread body
 	}
 }

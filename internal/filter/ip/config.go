@@ -11,13 +11,13 @@ import (
 	"github.com/weir-gateway/weir/internal/filter"
 )
 
-// Config is what people write under `ip`.
+// Config is the value of `ip`.
 type Config struct {
-	// Allow are the ranges that may pass; where there are none, all may.
+	// Allow are the ranges that may pass; without any, all may.
 	Allow []config.Prefix `doc:"allow,oneormany,omitzero" help:"ranges of clients that may pass; all unless told" example:"[10.0.0.0/8]"`
-	// Deny are the ranges that may not, also where Allow has them.
+	// Deny are the ranges that are refused, even where Allow includes them.
 	Deny []config.Prefix `doc:"deny,oneormany,omitzero" help:"ranges of clients that may not pass, whatever allow says" example:"[10.9.0.0/16]"`
-	// DryRun lets everybody pass, and logs whom it would have refused.
+	// DryRun lets every request pass, and logs those that the rule would have refused.
 	DryRun bool `doc:"dry_run,omitzero" help:"let pass, and log what it would have refused"`
 }
 
@@ -36,7 +36,7 @@ func (c *Config) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	}
 }
 
-// check tells what is wrong with c; said is whether there is a list of who may pass.
+// check tells what is wrong with c; said is whether there is an allow list.
 func (c *Config) check(said bool) error {
 	switch {
 	case said && len(c.Allow) == 0:
@@ -67,7 +67,7 @@ func Definition() filter.Definition {
 		})
 }
 
-// note is what explain says: "only 10.0.0.0/8, not 2 ranges".
+// note is the text for explain: "only 10.0.0.0/8, not 2 ranges".
 func (c *Config) note() string {
 	some := func(list []config.Prefix) string {
 		if len(list) == 1 {

@@ -15,16 +15,16 @@ import (
 // policy is a Config ready to run.
 type policy struct {
 	config *Config
-	// allow is nil where everybody may pass whom deny does not have.
+	// allow is nil if every address that is not in deny may pass.
 	allow, deny set
-	decisions   filter.Decisions // at level debug, for the access log has what is refused, too
+	decisions   filter.Decisions // at level debug, because the access log has refusals, too
 }
 
 func newPolicy(c *Config, decisions filter.Decisions) *policy {
 	return &policy{config: c, allow: newSet(c.Allow), deny: newSet(c.Deny), decisions: decisions}
 }
 
-// guard lets through whom the rules allow.
+// guard lets a request pass if the rules allow its client.
 func (p *policy) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if ip := exchange.Of(r).Client.IP; !p.passes(ip) {
@@ -51,8 +51,7 @@ func (p *policy) ask(r *http.Request) filter.Verdict {
 	return filter.Verdict{Why: p.why(ip)}
 }
 
-// passes decides. A client without an address, on a Unix socket, is in no range
-// and passes no rule.
+// passes decides. A client without an address, on a Unix socket, is in no range and never passes.
 func (p *policy) passes(ip netip.Addr) bool {
 	if !ip.IsValid() {
 		return false
@@ -65,7 +64,7 @@ func (p *policy) refusal(ip netip.Addr) *fault.Fault {
 	return fault.Forbidden.New("", fault.Internal("ip: %s", p.why(ip)))
 }
 
-// why names the range that decided; it is for the few who ask.
+// why names the range that decided. It is called only for explain and for the log.
 func (p *policy) why(ip netip.Addr) string {
 	if !ip.IsValid() {
 		return "the client has no address, for it came over a Unix socket"
@@ -83,7 +82,7 @@ func (p *policy) why(ip netip.Addr) string {
 	return fmt.Sprintf("%s is in no range that may pass", ip)
 }
 
-// narrowest gives the longest prefix of list that has ip.
+// narrowest returns the longest prefix in list that contains ip.
 func narrowest(list []config.Prefix, ip netip.Addr) (netip.Prefix, bool) {
 	var best netip.Prefix
 	for _, p := range list {
@@ -94,15 +93,14 @@ func narrowest(list []config.Prefix, ip netip.Addr) (netip.Prefix, bool) {
 	return best, best.IsValid()
 }
 
-// plain is an address as ranges have it: ::ffff:192.0.2.1 is 192.0.2.1, and a
-// zone means nothing to them.
+// plain returns an address in the form that ranges have: ::ffff:192.0.2.1 becomes 192.0.2.1, and a zone is removed
+// because it means nothing to ranges.
 func plain(ip netip.Addr) netip.Addr { return ip.Unmap().WithZone("") }
 
-// set is a set of addresses as ranges that neither meet nor overlap, in their
-// order, so that a look-up takes the same few steps for ten ranges and ten thousand.
+// set is a set of addresses as sorted, disjoint ranges, so that a look-up is a binary search.
 type set []span
 
-// span is a range, both ends included and of one family.
+// span is a range, including both ends, which are of the same IP version.
 type span struct{ first, last netip.Addr }
 
 func newSet(list []config.Prefix) set {

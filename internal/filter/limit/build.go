@@ -18,9 +18,8 @@ type policy struct {
 	limits    []limit
 	store     Store
 	log       *slog.Logger
-	decisions filter.Decisions // at level debug, for the access log has what is refused, too
-	// policies is RateLimit-Policy where it is the same for every request; with
-	// plans it depends on who asks.
+	decisions filter.Decisions // at level debug, because the access log has refusals, too
+	// policies is RateLimit-Policy if it is the same for every request; with plans it depends on the request.
 	policies string
 	planned  bool
 }
@@ -33,7 +32,7 @@ type limit struct {
 	quota     *quota // nil where there are plans
 	plan      *expr.Program
 	plans     map[string]*quota
-	otherwise *quota // of who has no known plan; nil refuses him
+	otherwise *quota // for requests whose plan is not known; nil refuses them
 	cost      *expr.Program
 	fixedCost int64
 	counter   *Counter // nil where the config is only checked
@@ -77,11 +76,11 @@ func build(env filter.Env, c *Config) (filter.Policy, error) {
 	return filter.Policy{Guard: p.guard, Ask: p.ask, KeepsNothing: true, Note: p.note()}, nil
 }
 
-// nothing ends a counter: its memory goes with the last who knows it.
+// nothing ends a counter: its memory is freed with its last user.
 func nothing(context.Context) {}
 
-// namesOf gives every limit the name that clients are told: its own, or what it
-// bounds, with a number where that would be told twice.
+// namesOf gives every limit the name that clients are told: its own, or what it bounds, with a number if several limits
+// would have the same name.
 func namesOf(list []Limit) []string {
 	names := make([]string, len(list))
 	taken := map[string]int{}
@@ -150,7 +149,7 @@ func (l *limit) compilePlans(from *Limit) error {
 	return nil
 }
 
-// keep finds the counts of the limit, or begins them.
+// keep finds the existing counts of the limit, or creates them.
 func (l *limit) keep(env filter.Env, id string, keys int) error {
 	var err error
 	if l.most > 0 {
@@ -163,8 +162,8 @@ func (l *limit) keep(env filter.Env, id string, keys int) error {
 	return err
 }
 
-// identity says which counts a limit has. It holds nothing that may change while
-// they go on: no rate, burst or cost.
+// identity says which counts a limit has. It contains nothing that may change while the counts live on: no rate, burst
+// or cost.
 func identity(env filter.Env, c *Config, i int) string {
 	l := &(*c)[i]
 	kind := "rate"

@@ -1,10 +1,9 @@
-// Package limit is the filter that bounds how many requests pass: in a time, and
-// at once.
+// Package limit is the filter that bounds how many requests pass: per unit of time and at once.
 //
-//   - config.go, rate.go: what people write.
+//   - config.go, rate.go: the config.
 //   - limit.go: the guard, request by request.
 //   - key.go: what requests are counted by.
-//   - store.go: whether what was counted leaves room; table.go: where it is kept.
+//   - store.go: whether the counts leave room; table.go: where they are kept.
 //   - inflight.go: how many are under way.
 //   - fields.go: what clients are told.
 package limit
@@ -22,28 +21,28 @@ import (
 	"github.com/weir-gateway/weir/internal/filter"
 )
 
-// Config is what people write under `limit`: limits that must all have room.
+// Config is the value of `limit`: limits that must all have room.
 type Config []Limit
 
-// Limit is one of them: exactly one of Rate, Plans and Concurrent is set.
+// Limit is one limit: exactly one of Rate, Plans and Concurrent is set.
 type Limit struct {
 	Rate  *Rate `doc:"rate,omitzero" help:"how many requests in a time" example:"50/s"`
 	Burst int64 `doc:"burst,omitzero" help:"how many of them may come at once; all unless told" example:"100"`
-	// Plans are rates by name; Plan says which one counts for a request.
+	// Plans are rates by name; Plan selects the one that applies to a request.
 	Plans     map[string]Plan `doc:"plans,omitzero" help:"rates by the name of a plan" example:"{ gold: 100/s, free: 5/s }"`
 	Plan      *config.Expr    `doc:"plan,omitzero" help:"the name of the plan that counts" example:"=auth.claims.plan"`
 	Otherwise string          `doc:"otherwise,omitzero" help:"the plan of who has none that is known; such requests are refused unless told" example:"free"`
 	// Concurrent is how many requests may be under way at once.
 	Concurrent int64 `doc:"concurrent,omitzero" help:"how many requests may be under way at once" example:"10"`
-	// Per is what requests are counted by, each value for itself; nil counts all together.
+	// Per is what requests are counted by, separately for each value; nil counts all together.
 	Per *config.Expr `doc:"per,omitzero" help:"what requests are counted by; all together unless told" example:"=client.ip"`
 	// Cost is how much a request counts; nil is 1.
 	Cost *config.Expr `doc:"cost,omitzero" help:"how much a request counts; 1 unless told" example:"=request.method == 'POST' ? 5 : 1"`
-	// Name is what clients are told it is called.
+	// Name is the name that clients are told.
 	Name string `doc:"name,omitzero" help:"what clients and the log are told it is called" example:"per-user"`
-	// Shared counts together with every limit that says the same here.
+	// Shared counts together with every limit that has the same value here.
 	Shared string `doc:"shared,omitzero" help:"counts together with the limits of other routes that say the same name here" example:"search"`
-	// Keys is how many values of Per are kept apart; see table.
+	// Keys is how many values of Per are tracked separately; see table.
 	Keys   int     `doc:"keys,omitzero" help:"about how many keys are kept apart, sixteen bytes each; 1048576 unless told" example:"100000"`
 	DryRun bool    `doc:"dry_run,omitzero" help:"only log what would have been refused"`
 	Quiet  bool    `doc:"quiet,omitzero" help:"tell clients nothing of it in RateLimit fields"`
@@ -123,7 +122,7 @@ func (l *Limit) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	ps.Join(&own)
 }
 
-// checkZeros refuses numbers of 0 that are written: they are not the absence of a limit.
+// checkZeros refuses an explicit 0: it does not mean that there is no limit.
 func (l *Limit) checkZeros(n *doc.Node, ps *doc.Problems) {
 	for _, number := range []struct {
 		key  string
@@ -187,7 +186,7 @@ func (l *Limit) joinBurst(ps *doc.Problems) {
 	l.Burst = 0
 }
 
-// check holds the rules of one limit.
+// check enforces the rules for one limit.
 func (l *Limit) check(ps *doc.Problems) {
 	add := func(what, why, fix string) { ps.Add(doc.Problem{Pos: l.At, What: what, Why: why, Fix: fix}) }
 	kinds := 0
@@ -247,10 +246,10 @@ func (l *Limit) checkPlans(add func(what, why, fix string)) {
 	}
 }
 
-// names are those of the plans.
+// names are the sorted names of the plans.
 func (l *Limit) names() []string { return slices.Sorted(maps.Keys(l.Plans)) }
 
-// fixedCost is a cost that is a number, 1 where there is none and 0 where it is computed.
+// fixedCost is a cost that is a number, 1 if there is none and 0 if it is computed.
 func (l *Limit) fixedCost() int64 {
 	if l.Cost == nil {
 		return 1
@@ -262,7 +261,7 @@ func (l *Limit) fixedCost() int64 {
 	return n
 }
 
-// checkNames holds that no two limits of a list have one name or count together.
+// checkNames requires that no two limits of a list have the same name or count together.
 func (c *Config) checkNames(ps *doc.Problems) {
 	names, shared := map[string]bool{}, map[string]bool{}
 	for _, l := range *c {
@@ -276,7 +275,7 @@ func (c *Config) checkNames(ps *doc.Problems) {
 	}
 }
 
-// isName holds for names that stand in a field without quoting, short and plain.
+// isName holds for short, plain names that need no quoting in a header field.
 func isName(s string) bool {
 	const longest = 64
 	plain := func(r rune) bool {
@@ -302,7 +301,7 @@ func (c *Config) Expressions() []config.Expression {
 	return list
 }
 
-// asksCaller tells whether the limit cannot be held before it is known who is calling.
+// asksCaller tells whether the limit cannot be decided before the caller is known.
 func (l *Limit) asksCaller() bool {
 	for _, e := range []*config.Expr{l.Per, l.Plan, l.Cost} {
 		if e == nil || !strings.Contains(e.Source, "auth") {
@@ -315,7 +314,7 @@ func (l *Limit) asksCaller() bool {
 	return false
 }
 
-// place is behind auth where some limit asks who is calling.
+// place is behind auth if some limit asks who is calling.
 func (c *Config) place() filter.Stage {
 	if slices.ContainsFunc(*c, func(l Limit) bool { return l.asksCaller() }) {
 		return filter.StageLimitByIdentity
@@ -323,8 +322,7 @@ func (c *Config) place() filter.Stage {
 	return filter.StageLimit
 }
 
-// split parts the limits that can be held before auth, which they then protect,
-// from the others.
+// split separates the limits that can be decided before auth, which they then protect, from the others.
 func (c *Config) split() []*Config {
 	var before, behind Config
 	for _, l := range *c {

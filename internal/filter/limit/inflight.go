@@ -5,9 +5,9 @@ import (
 	"sync"
 )
 
-// inFlight counts the requests under way by key, for limits of how many may be at
-// once. A key is remembered while it has some, so that the memory is bounded by
-// what the gateway lets in at all. It is safe for concurrent use.
+// inFlight counts the requests under way by key, for limits on how many there may be at once. A key is remembered only
+// while it has requests, so memory is bounded by the number of requests that the gateway accepts at all. It is safe for
+// concurrent use.
 type inFlight struct {
 	seed   maphash.Seed
 	shards [shards]flights
@@ -18,7 +18,7 @@ type flights struct {
 	mu     sync.Mutex
 	counts map[uint64]int64
 
-	_ [48]byte // to the end of the cache line
+	_ [48]byte // padding to the end of the cache line
 }
 
 func newInFlight() *inFlight {
@@ -29,20 +29,20 @@ func newInFlight() *inFlight {
 	return f
 }
 
-// of gives the shard of a key, and its hash.
+// of returns the shard of a key, and its hash.
 func (f *inFlight) of(key []byte) (*flights, uint64) {
 	hash := maphash.Bytes(f.seed, key)
 	return &f.shards[shardOf(hash)], hash
 }
 
-// lease is one request that is counted. It must be ended once.
+// lease is one counted request. It must be ended exactly once.
 type lease struct {
 	flights *flights
 	hash    uint64
 }
 
-// enter counts one more request of key where fewer than most are under way, or in
-// any case where it is advisory. It gives how many were before it.
+// enter counts one more request of key if fewer than most are under way, or in any case if the limit is advisory. It
+// returns how many there were before.
 func (f *inFlight) enter(key []byte, most int64, advisory bool) (before int64, l lease, ok bool) {
 	s, hash := f.of(key)
 	s.mu.Lock()

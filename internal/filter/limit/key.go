@@ -9,8 +9,8 @@ import (
 	"github.com/weir-gateway/weir/internal/config"
 )
 
-// byClient is the key that is read without an expression: it is the most common
-// one, and an address of IPv6 says less than one of IPv4.
+// byClient is the key that is read without an expression: it is the most common one, and an IPv6 address identifies a
+// client less exactly than an IPv4 address.
 const byClient = "client.ip"
 
 // key is what requests are counted by.
@@ -30,8 +30,8 @@ func compileKey(e *config.Expr) (key, error) {
 	return key{program: program}, err
 }
 
-// errNoKey is why a request is refused that has nothing to be counted by: in one
-// bucket with all others of its kind, some of them could lock out the rest.
+// errNoKey is the reason for refusing a request without a key. If all such requests shared one bucket, some of them
+// could lock out the rest.
 var errNoKey = errors.New("the key is empty")
 
 // appendTo adds the key of r to a buffer.
@@ -52,7 +52,7 @@ func (k key) appendTo(b []byte, r *http.Request, x *exchange.Exchange) ([]byte, 
 	return append(b, text...), nil
 }
 
-// appendClient adds the client's address, as far as it tells clients apart.
+// appendClient adds the part of the client's address that tells clients apart.
 func appendClient(b []byte, x *exchange.Exchange) ([]byte, error) {
 	ip := x.Client.Subscriber()
 	switch {

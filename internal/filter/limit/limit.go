@@ -13,7 +13,7 @@ import (
 	"github.com/weir-gateway/weir/internal/filter"
 )
 
-// batch is what one request asks of the limits. It is pooled.
+// batch is what one request asks of all limits. It is pooled.
 type batch struct {
 	asked  []asked // in the order of the limits
 	takes  []Take
@@ -21,7 +21,7 @@ type batch struct {
 	fields []byte
 }
 
-// asked is one limit that was asked for room.
+// asked is one limit that is asked for room.
 type asked struct {
 	limit   *limit
 	quota   *quota
@@ -33,21 +33,21 @@ type asked struct {
 //nolint:gochecknoglobals // a pool is no state
 var batches = sync.Pool{New: func() any { return new(batch) }}
 
-// mostKept is how many bytes of keys a batch keeps room for.
+// mostKept is the largest key buffer, in bytes, that a batch keeps.
 const mostKept = 4 << 10
 
-// end gives the batch back.
+// end returns the batch to the pool.
 func (b *batch) end() {
-	clear(b.asked) // what they point to may go
+	clear(b.asked) // so that what they point to can be collected
 	clear(b.takes)
 	if cap(b.keys) > mostKept {
-		return // one key of an unusual size is no reason to keep as much for all
+		return // one key of an unusual size is no reason to keep such a buffer
 	}
 	b.asked, b.takes, b.keys, b.fields = b.asked[:0], b.takes[:0], b.keys[:0], b.fields[:0]
 	batches.Put(b)
 }
 
-// guard lets a request pass where every limit has room for it.
+// guard lets a request pass if every limit has room for it.
 func (p *policy) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if f := p.admit(r, exchange.Of(r)); f != nil {
@@ -58,8 +58,8 @@ func (p *policy) guard(next http.Handler) http.Handler {
 	})
 }
 
-// admit counts a request, or gives the fault that refuses it. What is under way is
-// counted first, for that can be taken back.
+// admit counts a request, or returns the fault that refuses it. Requests under way are counted first, because that can
+// be undone.
 func (p *policy) admit(r *http.Request, x *exchange.Exchange) *fault.Fault {
 	b, _ := batches.Get().(*batch)
 	defer b.end()
@@ -78,8 +78,8 @@ func (p *policy) admit(r *http.Request, x *exchange.Exchange) *fault.Fault {
 	return f
 }
 
-// endWith counts the request out when its exchange ends, however that is: after an
-// upgrade, a panic or a client that left.
+// endWith removes the request from the counts when its exchange ends in any way: after an upgrade, a panic or a client
+// that left.
 func endWith(x *exchange.Exchange, leases []lease) {
 	x.OnDone(func(exchange.Outcome) { endAll(leases) })
 }
@@ -90,8 +90,7 @@ func endAll(leases []lease) {
 	}
 }
 
-// enter finds out what each limit is asked for, and counts r among the requests
-// under way.
+// enter finds out what each limit is asked for, and adds r to the requests under way.
 func (p *policy) enter(b *batch, r *http.Request, x *exchange.Exchange, leases *[]lease) *fault.Fault {
 	for i := range p.limits {
 		l := &p.limits[i]
@@ -150,8 +149,8 @@ func (l *limit) prepare(b *batch, r *http.Request, x *exchange.Exchange) error {
 	return nil
 }
 
-// quotaOf gives what counts for r. The plan's name goes into the key, so that the
-// debt of one plan is not that of another.
+// quotaOf returns the quota that applies to r. The plan's name becomes part of the key, so that usage under one plan
+// does not count against another.
 func (l *limit) quotaOf(b *batch, r *http.Request) (*quota, error) {
 	if l.plans == nil {
 		return l.quota, nil
@@ -194,8 +193,7 @@ func (p *policy) take(b *batch, r *http.Request) *fault.Fault {
 	return b.refusal()
 }
 
-// refusal is the answer of the rate that has no room for the longest time, nil
-// where all have.
+// refusal is the answer of the rate that will take longest to have room, nil if all have room.
 func (b *batch) refusal() *fault.Fault {
 	var longest *asked
 	wait := func(a *asked) time.Duration { return b.takes[a.take].Wait }
@@ -226,7 +224,7 @@ func (a *asked) empty(t *Take) *fault.Fault {
 	return a.limit.refuse(detail, options)
 }
 
-// full is the answer where as many requests are under way as may be.
+// full is the answer when the maximum number of requests is under way.
 func (l *limit) full() *fault.Fault {
 	return l.refuse(fmt.Sprintf("At most %d requests may be under way at once.", l.most),
 		[]fault.Option{fault.RetryAfter(time.Second), fault.Internal("limit %s: %s", l.name, l.text)})
@@ -239,30 +237,30 @@ func (l *limit) refuse(detail string, options []fault.Option) *fault.Fault {
 	return fault.RateLimited.New(detail, options...)
 }
 
-// uncounted is the answer where it cannot be said what a request is counted by.
+// uncounted is the answer when a request's plan, key or cost cannot be determined.
 func (l *limit) uncounted(err error) *fault.Fault {
 	return fault.Forbidden.New("The request has nothing that it could be counted by.",
 		fault.Internal("limit %s: %s", l.name, l.text), fault.Cause(err))
 }
 
-// undecided is the answer where the store does not say.
+// undecided is the answer when the store fails.
 func undecided(err error) *fault.Fault {
 	return fault.Unexpected.New("", fault.Internal("the limits cannot be decided"), fault.Cause(err))
 }
 
-// record logs that a limit refuses, or would.
+// record logs that a limit refuses a request, or would in a dry run.
 func (p *policy) record(r *http.Request, l *limit, why func() string) {
 	p.decisions.Record(r, filter.Decision{Rule: l.name, Refuses: true, DryRun: l.dryRun, Reason: why})
 }
 
-// watch tells the log when keys are forgotten that still count, once a minute.
+// watch logs, once a minute, that keys were forgotten that still counted.
 func (p *policy) watch(c *Counter) {
 	if n, ok := c.toTell(time.Now()); ok {
 		p.log.Warn("a limit has more keys than it keeps apart: those nearest to full were forgotten", "counter", c.ID, "forgotten", n)
 	}
 }
 
-// ask tells what guard would do, and counts nothing.
+// ask tells what guard would do, without counting.
 func (p *policy) ask(r *http.Request) filter.Verdict {
 	b, _ := batches.Get().(*batch)
 	defer b.end()

@@ -10,26 +10,25 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// The bounds of rates. An interval between two requests is counted in
-// nanoseconds, so that beyond a million in a second it would no longer be exact;
-// a bucket that takes longer than a year to fill is a typing error.
+// The bounds of rates. The interval between two requests is counted in nanoseconds, so it would no longer be exact
+// beyond a million requests a second. A bucket that takes longer than a year to fill is a typing error.
 const (
 	mostPerSecond = 1_000_000
 	longestWindow = 366 * 24 * time.Hour
 )
 
-// Rate is how many requests may pass in a time. They may come evenly or all at
-// once: Burst of them are there at first, and each comes back after Interval.
+// Rate is how many requests may pass in a time. They may come evenly or all at once: Burst of them are available at
+// first, and each is available again after an interval.
 type Rate struct {
 	Count  int64         // at least 1
 	Window time.Duration // whole seconds
-	Burst  int64         // at least 1; Count unless it was told
+	Burst  int64         // at least 1; Count by default
 }
 
 // interval is the time after which one more request may pass.
 func (r Rate) interval() int64 { return int64(r.Window) / r.Count }
 
-// full is the time that an empty bucket takes to be full.
+// full is the time that an empty bucket takes to fill.
 func (r Rate) full() int64 { return r.Burst * r.interval() }
 
 // String writes the rate as it is read: "50/s", "100/15m burst 20".
@@ -51,13 +50,13 @@ func (r Rate) quota() string {
 	return s + unit
 }
 
-// units are those of a window, the largest first.
+// units are the units of a window, the largest first.
 var units = []struct {
 	name string
 	time time.Duration
 }{{"d", 24 * time.Hour}, {"h", time.Hour}, {"m", time.Minute}, {"s", time.Second}}
 
-// unitOf gives the largest unit that divides a window, and how many of it there are.
+// unitOf returns the largest unit that divides a window, and how many of it there are.
 func unitOf(window time.Duration) (name string, n int64) {
 	for _, u := range units {
 		if window%u.time == 0 {
@@ -86,7 +85,7 @@ func parseRate(text string) (Rate, error) {
 	return rate, err
 }
 
-// part is a piece of a text and where in it it begins.
+// part is a piece of a text with its offset in it.
 type part struct {
 	text string
 	at   int
@@ -119,7 +118,7 @@ func parseText(text string) (rate Rate, key part, err error) {
 	return rate, key, check(rate, word.at)
 }
 
-// check holds the bounds of a rate, whose text begins at the offset.
+// check enforces the bounds of a rate whose text begins at the offset.
 func check(r Rate, at int) error {
 	switch {
 	case r.Count > mostPerSecond*int64(r.Window/time.Second):
@@ -160,7 +159,7 @@ func parseQuota(word part) (Rate, error) {
 	return Rate{}, unknownUnit(part{window[digits:], at + digits})
 }
 
-// unknownUnit tells what was most likely meant.
+// unknownUnit suggests the unit that was most likely meant.
 func unknownUnit(unit part) error {
 	e := &syntaxError{Offset: unit.at, What: fmt.Sprintf("%q is no unit of time here", unit.text), Fix: "those are s, m, h and d"}
 	switch strings.ToLower(unit.text) {
@@ -235,7 +234,7 @@ func (Rate) DocSchema() *doc.Schema {
 	}
 }
 
-// problem places a mistake in the text of n.
+// problem gives a mistake its position in the text of n.
 func problem(n *doc.Node, err error) doc.Problem {
 	p := doc.Problem{Pos: n.Pos, What: err.Error()}
 	if syntax, ok := errors.AsType[*syntaxError](err); ok {

@@ -5,14 +5,12 @@ import (
 	"time"
 )
 
-// Store decides whether what was counted leaves room for a request. It is safe for
-// concurrent use.
+// Store decides whether the counts leave room for a request. It is safe for concurrent use.
 type Store interface {
-	// Take asks for all of takes at once and writes into each what came of it. Where
-	// none of those that bind is refused, those that have room are charged, else
-	// nothing is. A store that cannot do this in one step charges those before the
-	// one that refused. With charge false nothing is charged in any case.
-	// An error means that nothing could be decided.
+	// Take decides all takes at once and writes the result into each of them. If no binding take is refused, those that
+	// have room are charged; otherwise none is. A store that cannot do this in one step charges the takes before the
+	// one that was refused. If charge is false, nothing is charged in any case. An error means that nothing could be
+	// decided.
 	Take(takes []Take, charge bool) error
 }
 
@@ -22,14 +20,14 @@ type Take struct {
 	Key     []byte // the store keeps no reference to it
 	Rate    Rate
 	Cost    int64 // not negative
-	// Advisory marks a limit that refuses nothing: it is charged for itself.
+	// Advisory marks a limit that refuses nothing: its own room alone decides whether it is charged.
 	Advisory bool
 
-	// What came of it:
+	// The results:
 	Room bool          // there was room for Cost
-	Left int64         // how much more is there now, at most Rate.Burst
-	Wait time.Duration // until there is room for Cost; 0 where there was, Never where there never is
-	Full time.Duration // until all of Rate.Burst is there
+	Left int64         // how much more there is room for now, at most Rate.Burst
+	Wait time.Duration // until there is room for Cost; 0 if there was, Never if there never is
+	Full time.Duration // until all of Rate.Burst is available
 
 	hash  uint64
 	shard *shard
@@ -37,20 +35,18 @@ type Take struct {
 	known bool
 }
 
-// Never is a Wait without an end: the cost is more than the burst.
+// Never is an infinite Wait: the cost is more than the burst.
 const Never time.Duration = -1
 
-// Counter is what a limit has counted, by key. It lives on across reloads, and
-// several limits may share it.
+// Counter is what a limit has counted, by key. It survives reloads, and several limits may share it.
 type Counter struct {
-	ID    string // says which; another process that counts with this one knows it by it
+	ID    string // identifies it, also to another process that counts with this one
 	table *table
 
-	told, toldAt atomic.Int64 // how many forgotten keys the log was told of, and when
+	told, toldAt atomic.Int64 // how many forgotten keys were logged, and when
 }
 
-// toTell gives how many keys were forgotten since the log was told of some, at most
-// once a minute.
+// toTell returns how many keys were forgotten since they were last logged, at most once a minute.
 func (c *Counter) toTell(now time.Time) (int64, bool) {
 	const every = int64(time.Minute)
 	n := c.table.forgotten.Load()
@@ -64,25 +60,24 @@ func (c *Counter) toTell(now time.Time) (int64, bool) {
 	return n - c.told.Swap(n), true
 }
 
-// newCounter makes one that has counted nothing.
+// newCounter makes a counter that has counted nothing.
 func newCounter(id string, keys int) *Counter {
 	return &Counter{ID: id, table: newTable(tables.Add(1), keys)}
 }
 
-// tables numbers the tables of this process, so that several are locked in one order.
+// tables numbers the tables of this process, to define the order in which they are locked.
 var tables atomic.Uint64
 
 // local is the store of this process.
 type local struct{ now func() int64 }
 
-// newLocal makes a store over the process's steady clock.
+// newLocal makes a store that uses the process's monotonic clock.
 func newLocal() *local {
 	begin := time.Now()
-	return &local{now: func() int64 { return int64(time.Since(begin)) + 1 }} // 0 is what an empty slot has
+	return &local{now: func() int64 { return int64(time.Since(begin)) + 1 }} // 0 is the value of an empty slot
 }
 
-// Take implements Store, in one step for all of takes. No two of them may have the
-// same counter.
+// Take implements Store, in one step for all takes. No two of them may have the same counter.
 func (l *local) Take(takes []Take, charge bool) error {
 	for i := range takes {
 		t := &takes[i]
@@ -90,7 +85,7 @@ func (l *local) Take(takes []Take, charge bool) error {
 		t.shard = t.Counter.table.shardOf(t.hash)
 	}
 	lock(takes)
-	now := l.now() // after the locks: a clock that was read before could be behind what was written since
+	now := l.now() // read after locking: an earlier reading could be older than what was written since
 	room := true
 	for i := range takes {
 		takes[i].look(now)
@@ -108,8 +103,8 @@ func (l *local) Take(takes []Take, charge bool) error {
 	return nil
 }
 
-// lock locks the shards of takes in the order of their tables, which is the same
-// for everybody, so that no two wait for each other.
+// lock locks the shards of takes in the order of their tables. The order is the same for all callers, so no two wait
+// for each other.
 func lock(takes []Take) {
 	for done := uint64(0); ; {
 		var next *Take
@@ -127,15 +122,14 @@ func lock(takes []Take) {
 	}
 }
 
-// look decides by the generic cell rate algorithm (ITU-T I.371, as virtual
-// scheduling): a bucket that is full again at a time is short of one request for
-// each interval until then.
+// look decides by the generic cell rate algorithm (ITU-T I.371, as virtual scheduling): a bucket lacks one request for
+// each interval until the time when it is full again.
 func (t *Take) look(now int64) {
 	t.place, t.known = t.shard.find(t.hash, now)
 	interval, full := t.Rate.interval(), t.Rate.full()
 	short := int64(0)
 	if t.known {
-		short = min(t.place.full-now, full) // less than before where the rate was changed
+		short = min(t.place.full-now, full) // less than before if the rate was changed
 	}
 	t.Left, t.Full, t.Wait = (full-short)/interval, time.Duration(short), 0
 	switch {
@@ -147,7 +141,7 @@ func (t *Take) look(now int64) {
 	}
 }
 
-// charge writes that the cost was taken.
+// charge records that the cost was taken.
 func (t *Take) charge(now int64) {
 	interval, full := t.Rate.interval(), t.Rate.full()
 	short := int64(t.Full) + t.Cost*interval

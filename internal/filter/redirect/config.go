@@ -1,4 +1,4 @@
-// Package redirect is the filter that sends clients elsewhere.
+// Package redirect is the filter that redirects clients to another URL.
 package redirect
 
 import (
@@ -14,8 +14,8 @@ import (
 	"github.com/weir-gateway/weir/internal/filter"
 )
 
-// Config is what people write under `redirect`: To, or the parts that change.
-// A part that is left out stays as the client sent it; so does the query.
+// Config is the value of `redirect`: To, or the parts that change. A part that is left out stays as the client sent it;
+// so does the query.
 type Config struct {
 	// To is the whole target: "https://shop.dev/new/{id}", or a path on the same host.
 	To     string `doc:"to,omitzero" help:"where to: a URL or a path; {name} is what the route captured, ** the rest" example:"https://shop.dev/new/{id}"`
@@ -26,9 +26,8 @@ type Config struct {
 	Strip  string `doc:"strip,omitzero" help:"the segments at the path's beginning that are left away" example:"/shop"`
 	Status int    `doc:"status,omitzero" help:"301, 302, 303, 307 or 308; 302 unless told otherwise" example:"308"`
 
-	// What only objects of the Gateway API say: a prefix's replacement ("" takes
-	// it away), the port that is meant where neither scheme nor port are
-	// given, and a Location with a host where nothing but the path changes.
+	// Settings that only objects of the Gateway API have: the replacement of a prefix ("" removes it), the port to use
+	// if neither scheme nor port is given, and a Location with a host even if only the path changes.
 	ReplacePrefix *string
 	MatchPrefix   string
 	ListenerPort  int
@@ -60,8 +59,7 @@ func (*Config) DocSchema() *doc.Schema {
 	return doc.SchemaOr[long](doc.TextSchema("a URL or a path"))
 }
 
-// EncodeDoc writes the long form; what only objects say becomes what a file
-// would say for it.
+// EncodeDoc writes the long form; settings that only objects have are written as their equivalent in a file.
 func (c *Config) EncodeDoc() *doc.Node {
 	type long Config
 	out := long(*c)
@@ -135,7 +133,7 @@ func (c *Config) note(t *target) string {
 	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), " ")
 }
 
-// split takes To apart into the other fields.
+// split splits To into the other fields.
 func (c *Config) split() error {
 	if c.Scheme != "" || c.Host != "" || c.Port != 0 || c.Path != "" || c.Strip != "" || c.ReplacePrefix != nil {
 		return fmt.Errorf("to says the whole target; leave scheme, host, port, path and strip out beside it")
@@ -180,7 +178,7 @@ func (c *Config) split() error {
 	return nil
 }
 
-// query takes a query off Path: one that is written replaces the client's.
+// query removes the query from Path and returns it; a query that is written there replaces the client's.
 func (c *Config) query() *string {
 	if c.To == "" {
 		return nil
@@ -193,7 +191,7 @@ func (c *Config) query() *string {
 	return &query
 }
 
-// check holds the rules of all parts but the path.
+// check enforces the rules for all parts except the path.
 func (t *target) check() error {
 	switch {
 	case !slices.Contains([]int{301, 302, 303, 307, 308}, t.status):
@@ -245,7 +243,7 @@ func (c *Config) buildPath(t *target) error {
 	return nil
 }
 
-// cutPort cuts the port off host:port, [v6]:port or either without one.
+// cutPort splits off the port of host:port or [v6]:port; the port may be missing in both.
 func cutPort(authority string) (host, port string, ok bool) {
 	i := strings.LastIndexByte(authority, ':')
 	if i < 0 || strings.IndexByte(authority[i:], ']') >= 0 || authority[0] != '[' && strings.IndexByte(authority, ':') != i {
@@ -254,7 +252,7 @@ func cutPort(authority string) (host, port string, ok bool) {
 	return authority[:i], authority[i+1:], true
 }
 
-// bracket writes a host as it stands in a URL: IPv6 in brackets.
+// bracket writes a host in the form used in a URL: IPv6 in brackets.
 func bracket(host string) string {
 	if strings.Contains(host, ":") && !strings.HasPrefix(host, "[") {
 		return "[" + host + "]"

@@ -43,11 +43,11 @@ func (t *target) replace(prefix, replacement string) error {
 	return nil
 }
 
-// adapt answers in the backend's place; next is never called.
+// adapt answers in place of the backend; next is never called.
 func (t *target) adapt(http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(r *http.Request) (*http.Response, error) {
 		if r.Body != nil {
-			_ = r.Body.Close() // nobody reads it
+			_ = r.Body.Close() // it is not needed
 		}
 		location, err := t.location(exchange.Of(r))
 		if err != nil {
@@ -58,9 +58,8 @@ func (t *target) adapt(http.RoundTripper) http.RoundTripper {
 	})
 }
 
-// location is the Location field for an exchange. It never begins with two
-// slashes, and names the client's own host only where another part of the
-// origin changes: a relative one cannot lead anybody astray.
+// location returns the Location field for an exchange. It never begins with two slashes, and names the client's own
+// host only if another part of the origin changes: a relative Location cannot lead to a wrong host.
 func (t *target) location(x *exchange.Exchange) (string, error) {
 	path := x.Path
 	if t.path != nil {
@@ -84,8 +83,7 @@ func (t *target) location(x *exchange.Exchange) (string, error) {
 	return string(b), nil
 }
 
-// appendOrigin writes scheme://host[:port], or nothing where the client named
-// no host and none is configured.
+// appendOrigin writes scheme://host[:port], or nothing if the client named no host and none is configured.
 func (t *target) appendOrigin(b []byte, x *exchange.Exchange) []byte {
 	scheme, host := t.scheme, t.host
 	if scheme == "" {
@@ -104,9 +102,8 @@ func (t *target) appendOrigin(b []byte, x *exchange.Exchange) []byte {
 	return b
 }
 
-// portOf gives the port to name, "" for none: the configured one; where a scheme
-// is configured that scheme's own; else the listener's, or the client's on
-// its own host. The scheme's own port is never named.
+// portOf returns the port to name, "" for none: the configured one; the default port if a scheme is configured; else
+// the listener's, or the client's if the host is its own. The scheme's default port is never named.
 func (t *target) portOf(x *exchange.Exchange, scheme string) string {
 	var port string
 	switch {

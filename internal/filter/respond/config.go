@@ -1,4 +1,4 @@
-// Package respond is the filter that answers by itself, without a backend.
+// Package respond is the filter that answers requests itself, without a backend.
 package respond
 
 import (
@@ -18,14 +18,14 @@ import (
 	"github.com/weir-gateway/weir/internal/filter"
 )
 
-// Config is what people write under `respond`.
+// Config is the value of `respond`.
 type Config struct {
 	Status  int               `doc:"status,omitzero" help:"200 unless told otherwise, 204 without a body" example:"404"`
 	Body    *Body             `doc:"body,omitzero" help:"a text, or a map or list that is sent as JSON"`
 	Headers map[string]string `doc:"headers,omitzero" help:"fields of the response"`
 }
 
-// Body is what is sent: Text as it is, or what Expr gives where it is not nil.
+// Body is the body to send: the result of Expr, or Text as it is if Expr is nil.
 type Body struct {
 	Text string
 	Type string // its Content-Type
@@ -105,7 +105,7 @@ func (b *Body) EncodeDoc() *doc.Node {
 	return &doc.Node{Kind: doc.Scalar, Value: b.Text, Quoted: true}
 }
 
-// node is JSON as it is written in YAML.
+// node is the YAML form of a JSON value.
 func node(v jsonx.Value) *doc.Node {
 	switch v.Kind() {
 	case jsonx.List:
@@ -127,8 +127,8 @@ func node(v jsonx.Value) *doc.Node {
 	}
 }
 
-// tree is a node as JSON: plain scalars that are JSON numbers or words mean
-// these, all others are texts.
+// tree is the JSON form of a node: plain scalars that look like JSON numbers or words become these, all others become
+// strings.
 func tree(n *doc.Node) any {
 	switch n.Kind {
 	case doc.List:
@@ -172,7 +172,7 @@ func Definition() filter.Definition {
 // build checks c and prepares its answer.
 func (c *Config) build() (*answer, error) {
 	a := &answer{status: c.Status}
-	if c.Body != nil && !c.computes() { // what an expression gives is known when it came
+	if c.Body != nil && !c.computes() { // the result of an expression is only known at run time
 		a.body = c.Body.Text
 	}
 	if a.status == 0 {
@@ -190,8 +190,8 @@ func (c *Config) build() (*answer, error) {
 	return a, c.fields(a)
 }
 
-// fields lists the fields of every response: those of the config, and the type of a
-// body that is known.
+// fields sets the header fields of every response: those of the config, and the Content-Type of a body that is known in
+// advance.
 func (c *Config) fields(a *answer) error {
 	fields := make(map[string]string, len(c.Headers)+1)
 	if a.body != "" {

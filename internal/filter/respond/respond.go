@@ -17,10 +17,10 @@ import (
 // answer is a Config ready to run.
 type answer struct {
 	status  int
-	fields  []exchange.Field // but for Content-Length
+	fields  []exchange.Field // without Content-Length
 	typed   bool             // Content-Type is among them
 	body    string
-	program *expr.Program // gives the body where it is not nil
+	program *expr.Program // computes the body, unless nil
 }
 
 func (a *answer) note() string {
@@ -31,11 +31,11 @@ func (a *answer) note() string {
 	return s
 }
 
-// adapt answers in the backend's place; next is never called.
+// adapt answers in place of the backend; next is never called.
 func (a *answer) adapt(http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(r *http.Request) (*http.Response, error) {
 		if r.Body != nil {
-			_ = r.Body.Close() // nobody reads it
+			_ = r.Body.Close() // it is not needed
 		}
 		if a.program == nil {
 			return a.response(r, a.body), nil
@@ -52,16 +52,15 @@ func (a *answer) adapt(http.RoundTripper) http.RoundTripper {
 	})
 }
 
-// failed is what is answered where the body cannot be computed.
+// failed is the answer if the body cannot be computed.
 func failed(err error) *fault.Fault {
 	if told, ok := errors.AsType[*fault.Fault](err); ok {
-		return told // what the client did wrong, as an ambiguous query
+		return told // the client's mistake, such as an ambiguous query
 	}
 	return fault.Unexpected.New("", fault.Internal("the body of respond"), fault.Cause(err))
 }
 
-// compute evaluates the body and gives its type: a text is sent as it is, anything
-// else as JSON.
+// compute evaluates the body and returns it with its Content-Type: a string is sent as it is, anything else as JSON.
 func (a *answer) compute(r *http.Request) (body, kind string, err error) {
 	value, err := a.program.Value(&expr.Input{Request: r})
 	if err != nil {
@@ -77,8 +76,8 @@ func (a *answer) compute(r *http.Request) (body, kind string, err error) {
 	return string(encoded), jsonType, nil
 }
 
-// response makes a response whose body is in memory. One to HEAD has the length
-// that GET's would have, and no body (RFC 9110 section 9.3.2).
+// response makes a response whose body is in memory. A response to HEAD has the Content-Length that GET would have, and
+// no body (RFC 9110 section 9.3.2).
 func (a *answer) response(r *http.Request, body string) *http.Response {
 	res := exchange.NewResponse(r, a.status, a.fields...)
 	res.ContentLength = int64(len(body))

@@ -1,5 +1,4 @@
-// Package rewrite is the filter that changes path and host of a request on its
-// way to the backend.
+// Package rewrite is the filter that changes path and host of a request on its way to the backend.
 package rewrite
 
 import (
@@ -15,18 +14,17 @@ import (
 	"github.com/weir-gateway/weir/internal/filter"
 )
 
-// Config is what people write under `rewrite`. At most one of Path, Strip and
-// ReplacePrefix is set.
+// Config is the value of `rewrite`. At most one of Path, Strip and ReplacePrefix is set.
 type Config struct {
 	// Path is a template: "/internal/{id}", "/internal/**".
 	Path string `doc:"path,omitzero" help:"the path to send; {name} is what the route captured, ** the rest" example:"/internal/{id}"`
-	// Strip is a prefix of whole segments that is left away.
+	// Strip is a prefix of whole segments that is removed.
 	Strip string `doc:"strip,omitzero" help:"the segments at the path's beginning that are not sent" example:"/shop"`
 	// Host is sent as the Host field (":authority").
 	Host string `doc:"host,omitzero" help:"the host to send, with its port where it needs one" example:"users.internal"`
 
-	// ReplacePrefix replaces MatchPrefix, as the Gateway API's
-	// ReplacePrefixMatch does ("" takes it away). Files have Strip and Path instead.
+	// ReplacePrefix replaces MatchPrefix, as the Gateway API's ReplacePrefixMatch does ("" removes it). Files have
+	// Strip and Path instead.
 	ReplacePrefix *string
 	MatchPrefix   string
 }
@@ -52,8 +50,7 @@ func (*Config) DocSchema() *doc.Schema {
 	return doc.SchemaOr[long](doc.TextSchema("the path to send"))
 }
 
-// EncodeDoc writes the long form; what only objects say becomes what a file
-// would say for it.
+// EncodeDoc writes the long form; settings that only objects have are written as their equivalent in a file.
 func (c *Config) EncodeDoc() *doc.Node {
 	type long Config
 	out := long(*c)
@@ -82,7 +79,7 @@ func Definition() filter.Definition {
 
 // rewriter is a Config ready to run.
 type rewriter struct {
-	path func(*http.Request) (string, error) // nil: the path stays
+	path func(*http.Request) (string, error) // nil: the path is unchanged
 	host string
 	note string
 }

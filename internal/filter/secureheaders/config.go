@@ -1,5 +1,4 @@
-// Package secureheaders is the filter that tells browsers to be careful with what
-// a route answers.
+// Package secureheaders is the filter that adds security header fields for browsers to a route's responses.
 package secureheaders
 
 import (
@@ -16,14 +15,12 @@ import (
 	"github.com/weir-gateway/weir/internal/filter"
 )
 
-// Config is what people write under `secure_headers`. A text of "none" leaves its
-// field to the backend.
+// Config is the value of `secure_headers`. A text of "none" leaves its field to the backend.
 type Config struct {
-	// HSTS is how long browsers may come over https only (RFC 6797); it is said
-	// over https only.
+	// HSTS is how long browsers must use HTTPS (RFC 6797); the field is sent only over HTTPS.
 	HSTS       Period `doc:"hsts,omitzero" help:"how long browsers come over https only, or none" example:"8760h"`
 	Subdomains bool   `doc:"subdomains,omitzero" help:"whether that holds for all names below the host"`
-	// Frame says who may show the page inside another one.
+	// Frame says which sites may embed the page.
 	Frame       string   `doc:"frame,omitzero" help:"who may show the page in a frame: deny, same-origin, or none for anybody" example:"deny"`
 	Referrer    string   `doc:"referrer,omitzero" help:"Referrer-Policy, or none" example:"no-referrer"`
 	Content     string   `doc:"content,omitzero" help:"Content-Security-Policy" example:"\"default-src 'self'\""`
@@ -59,7 +56,7 @@ func (p Period) EncodeDoc() *doc.Node {
 // DocSchema implements doc.SchemaWriter.
 func (Period) DocSchema() *doc.Schema { return doc.TextSchema("a duration such as 8760h, or none") }
 
-// usual is a Config that breaks no site that was written with care.
+// usual is a Config that breaks no carefully written site.
 func usual() Config {
 	return Config{
 		HSTS: Period(365 * 24 * time.Hour), Frame: "same-origin", Referrer: "strict-origin-when-cross-origin",
@@ -67,7 +64,7 @@ func usual() Config {
 	}
 }
 
-// DecodeDoc reads `true`, which is everything usual, or a map.
+// DecodeDoc reads `true`, which sets all defaults, or a map.
 func (c *Config) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	type long Config
 	if !doc.DecodeSwitch(n, (*long)(c), "secure_headers", "write `secure_headers: true`, or `none` to switch an inherited one off", ps) {
@@ -78,7 +75,7 @@ func (c *Config) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	}
 }
 
-// EncodeDoc writes the map, every key of it: what is left out would be the usual.
+// EncodeDoc writes the map with all its keys, because a missing key would mean the default.
 func (c *Config) EncodeDoc() *doc.Node {
 	type long Config
 	n := doc.EncodeNode((*long)(c))
@@ -94,13 +91,13 @@ func (*Config) DocSchema() *doc.Schema {
 	return &doc.Schema{AnyOf: []*doc.Schema{{Type: doc.Types{"boolean"}}, doc.SchemaOf(reflect.TypeFor[long]())}}
 }
 
-// field is one that is set where a response has none.
+// field is a header field that is set if a response does not have it.
 type field struct {
 	name, value string
-	secure      bool // over https only
+	secure      bool // only over HTTPS
 }
 
-// fields are those that c sets.
+// fields are the fields that c sets.
 func (c *Config) fields() ([]field, error) {
 	list := []field{{name: "X-Content-Type-Options", value: "nosniff"}}
 	if c.HSTS < 0 || c.HSTS > 0 && c.HSTS < Period(time.Second) {
@@ -137,7 +134,7 @@ func (c *Config) fields() ([]field, error) {
 	return list, c.checkHidden()
 }
 
-// checkHidden holds that nothing is hidden that a response needs.
+// checkHidden requires that no field is hidden that a response needs.
 func (c *Config) checkHidden() error {
 	for _, name := range c.Hide {
 		switch canonical := http.CanonicalHeaderKey(name); {

@@ -12,8 +12,8 @@ type policy struct {
 	hidden []string // canonical names
 }
 
-// guard queues the fields for every response, the gateway's own errors included. What
-// a backend says for itself stays: it knows its pages better.
+// guard queues the fields for every response, including the gateway's own errors. Fields that a backend sets itself are
+// kept: it knows its pages better.
 func (p *policy) guard(next http.Handler) http.Handler {
 	plain, secure := p.operation(false), p.operation(true)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -27,8 +27,8 @@ func (p *policy) guard(next http.Handler) http.Handler {
 	})
 }
 
-// operation is what happens to a response's head, over https or not: a browser
-// must not be told over plain HTTP to come over https (RFC 6797 section 7.2).
+// operation returns the change of a response's head, with HTTPS or without: a browser must not be told over plain HTTP
+// to use HTTPS (RFC 6797 section 7.2).
 func (p *policy) operation(secure bool) func(int, exchange.Head) {
 	return func(_ int, head exchange.Head) {
 		for _, name := range p.hidden {

@@ -1,9 +1,9 @@
-// Package sign is the filter that signs requests to a backend in the gateway's own name, as
-// AWS's function URLs and API Gateway ask for.
+// Package sign is the filter that signs requests to a backend in the gateway's own name, as AWS's function URLs and API
+// Gateway require.
 //
-//   - config.go: what people write.
-//   - host.go: which service and region a host of AWS is of.
-//   - sign.go: the signature of a request, and what AWS says of it.
+//   - config.go: the config.
+//   - host.go: the service and region of an AWS host.
+//   - sign.go: the signature of a request, and AWS's answer to it.
 package sign
 
 import (
@@ -21,7 +21,7 @@ import (
 	"github.com/weir-gateway/weir/internal/filter"
 )
 
-// Config is what people write under `sign`.
+// Config is the value of `sign`.
 type Config struct {
 	As      Scheme     `doc:"as,required" help:"by whose rules: aws, which is Signature Version 4" example:"aws"`
 	Service string     `doc:"service,omitzero" help:"what AWS calls the service; told by its host unless said" example:"execute-api"`
@@ -32,16 +32,16 @@ type Config struct {
 	Profile string     `doc:"profile,omitzero" help:"the profile of AWS's shared config whose credentials are used" example:"production"`
 	Body    doc.Size   `doc:"body" help:"the largest body; it is read whole before it is sent, for its hash is signed" example:"10MiB"`
 
-	settled // what clouds.aws says
+	settled // the settings of clouds.aws
 }
 
-// Scheme is a way to sign.
+// Scheme is a signing scheme.
 type Scheme string
 
 // AWS is Signature Version 4.
 const AWS Scheme = "aws"
 
-// UnmarshalText reads a way to sign.
+// UnmarshalText reads a signing scheme.
 func (s *Scheme) UnmarshalText(text []byte) error {
 	if *s = Scheme(text); *s != AWS {
 		return fmt.Errorf("%q is no way to sign; aws is", text)
@@ -49,13 +49,13 @@ func (s *Scheme) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// settled is what holds beside what the filter's own config says.
+// settled has the settings that apply in addition to the filter's own config.
 type settled struct {
 	in   aws.Account
 	room int64
 }
 
-// The bounds of bodies. AWS takes 6 MiB for function URLs and 10 MiB for API Gateway.
+// The bounds of bodies. AWS accepts 6 MiB for function URLs and 10 MiB for API Gateway.
 const (
 	defaultBody = 6 * doc.MiB
 	mostBody    = 64 * doc.MiB
@@ -123,16 +123,15 @@ func (c *Config) InCloud(of func(kind string) any) error {
 	return nil
 }
 
-// ReachesAt are what it uses of what the gateway is allowed before a backend of that host, in
-// the forms in which a group is allowed it (config.ReachingAt): with a signature for one
-// service goes all that the gateway may do there, wherever the request is sent. What tells
-// no service is refused by build.
+// ReachesAt returns the permissions of the gateway that the filter uses in front of a backend with that host, in the
+// form in which a group is granted them (config.ReachingAt): a signature for one service gives access to everything
+// that the gateway may do there, wherever the request is sent. build refuses a host that does not tell the service.
 func (c *Config) ReachesAt(host string) []string {
 	var list []string
 	if service, region := c.place(cmp.Or(c.Host, host)); service != "" && region != "" {
 		list = append(list, "sign:"+string(c.As)+":"+service+"@"+region)
 	}
-	if c.Host != "" { // whoever gets the request can send it on there
+	if c.Host != "" { // the receiver of the request can forward it there
 		list = append(list, "https://"+c.Host)
 	}
 	if c.Role != nil {
@@ -147,14 +146,14 @@ func (c *Config) ReachesAt(host string) []string {
 	return list
 }
 
-// place is of which service and region requests to a host are signed, "" for what nothing tells.
+// place returns the service and region for which requests to a host are signed, "" if unknown.
 func (c *Config) place(host string) (service, region string) {
 	service, region = placeOf(host)
 	return cmp.Or(c.Service, service), cmp.Or(string(c.Region), region)
 }
 
-// caller is in whose name it signs; like a function, a filter with a profile of its own
-// assumes no role that it does not name.
+// caller returns the identity that signs. As with a function, a filter with a profile of its own assumes no role that
+// it does not name.
 func (c *Config) caller(region string) aws.Caller {
 	role := c.Role
 	if role == nil && c.Profile == "" {
@@ -163,7 +162,7 @@ func (c *Config) caller(region string) aws.Caller {
 	return aws.CallerOf(cmp.Or(c.Profile, c.in.Profile), region, role)
 }
 
-// Definition is this kind of filter. All that sign in the same name share their credentials.
+// Definition is this kind of filter. All filters that sign with the same identity share its credentials.
 func Definition() filter.Definition {
 	return filter.Define("sign", "signs requests to the backend in the gateway's own name", filter.StageSign, defaults, build)
 }
@@ -196,7 +195,7 @@ func build(env filter.Env, c *Config) (filter.Policy, error) {
 	return filter.Policy{Adapt: s.adapt, Rehearse: s.rehearse, Note: note, ForOneBackend: true}, nil
 }
 
-// credentials are those of a caller, kept for all who sign in the same name.
+// credentials returns the credentials of a caller, shared by all filters that sign with the same identity.
 func credentials(env filter.Env, who aws.Caller) (*aws.Credentials, error) {
 	identity := fmt.Sprintf("credentials %q %q %q %q %q", who.Profile, who.Region, who.Role, who.ExternalID, who.Session)
 	return keep.In(env.Keep, identity, func() (*aws.Credentials, func(context.Context), error) { //nolint:wrapcheck // it says what is wrong

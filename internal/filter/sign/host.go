@@ -7,7 +7,7 @@ import (
 	"github.com/weir-gateway/weir/internal/cloud/aws"
 )
 
-// placeOf gives service and region of a host of AWS, "" for what it does not tell:
+// placeOf returns the service and region of an AWS host, "" for what the host does not tell:
 //
 //	ID.lambda-url.REGION.on.aws                     a function URL
 //	ID.execute-api.REGION.amazonaws.com             API Gateway
@@ -34,8 +34,8 @@ func placeOf(host string) (service, region string) {
 	return "", ""
 }
 
-// signedAs is what signatures call the service whose hosts have that name: mostly the same, but for
-// these (the services' lists of endpoints, and their models in AWS's SDKs).
+// signedAs returns the service name used in signatures for a name in hosts. Most are equal; the exceptions come from
+// the services' lists of endpoints and their models in AWS's SDKs.
 func signedAs(name string) string {
 	switch name {
 	case "lambda-url":
@@ -59,7 +59,7 @@ func signedAs(name string) string {
 	}
 }
 
-// ownDomain tells whether a domain is one of AWS's, whose names say a region before it.
+// ownDomain tells whether a domain is one of AWS's in which the label before it is a region.
 func ownDomain(labels []string) bool {
 	switch strings.Join(labels, ".") {
 	case "on.aws", "amazonaws.com", "amazonaws.com.cn", "vpce.amazonaws.com", "vpce.amazonaws.com.cn", "amazonaws.eu", "api.aws":

@@ -22,7 +22,7 @@ import (
 // signer is a Config ready to run.
 type signer struct {
 	config      *Config
-	host        string // that is sent, "" for that of the request
+	host        string // the host to send, "" for that of the request
 	service     string
 	region      string
 	signer      *aws.Signer
@@ -38,7 +38,7 @@ func (s *signer) adapt(next http.RoundTripper) http.RoundTripper {
 	return roundTripper(func(r *http.Request) (*http.Response, error) {
 		s.aim(r)
 		held := s.room.Part(exchange.Of(r).Client.Subscriber(), r.Host)
-		defer held.Shrink(0) // the body is sent when the head of its answer is there
+		defer held.Shrink(0) // the body has been sent when the head of the response arrives
 		digest, err := s.read(r, &held)
 		if err != nil {
 			closeBody(r)
@@ -48,21 +48,21 @@ func (s *signer) adapt(next http.RoundTripper) http.RoundTripper {
 	})
 }
 
-// aim has r say the host that is signed.
+// aim sets the host of r to the one that is signed.
 func (s *signer) aim(r *http.Request) {
 	if s.host != "" {
 		r.Host = s.host
 	}
 }
 
-// rehearse does to r what is known without credentials.
+// rehearse applies to r the changes that need no credentials.
 func (s *signer) rehearse(r *http.Request) (adds []string, err error) {
 	s.aim(r)
 	aws.Spell(r)
 	return []string{"a signature for " + s.service + " in " + s.region}, nil
 }
 
-// send signs and sends, once more with other credentials where AWS does not accept those.
+// send signs and sends. If AWS does not accept the credentials, it sends once more with others.
 func (s *signer) send(next http.RoundTripper, r *http.Request, digest string) (*http.Response, error) {
 	for first := true; ; first = false {
 		used, err := s.credentials.Get(r.Context())
@@ -89,12 +89,12 @@ func (s *signer) send(next http.RoundTripper, r *http.Request, digest string) (*
 	}
 }
 
-// refused are the statuses with which AWS turns away who has signed.
+// refused holds for the statuses with which AWS refuses the identity that signed.
 func refused(status int) bool {
 	return status == http.StatusForbidden || status == http.StatusUnauthorized || status == http.StatusBadRequest
 }
 
-// again makes r ready to be sent with other credentials, where there are some.
+// again prepares r to be sent with other credentials, if there are any.
 func (s *signer) again(r *http.Request, used cloud.Held[sdk.Credentials]) bool {
 	if !s.credentials.Refused(r.Context(), used) {
 		return false
@@ -110,18 +110,18 @@ func (s *signer) again(r *http.Request, used cloud.Held[sdk.Credentials]) bool {
 	return err == nil
 }
 
-// mostTold is how much of AWS's own words is told to operators.
+// mostTold is how much of AWS's own message is shown to operators.
 const mostTold = 1 << 10
 
-// told is what is said where AWS does not accept the gateway, which is no mistake of the client's.
+// told is the error if AWS does not accept the gateway, which is not the client's fault.
 func (s *signer) told(res *http.Response, name string) error {
 	said, _ := io.ReadAll(io.LimitReader(res.Body, mostTold))
-	_ = res.Body.Close() // it was read as far as it matters
+	_ = res.Body.Close() // as much as needed was read
 	return fault.FunctionRefused.New("", fault.Internal("AWS, for %s in %s, answers %d %s: %s", s.service, s.region, res.StatusCode, name, said))
 }
 
-// read reads the body, whose hash is signed, and which holds room. What the service takes
-// unsigned passes by.
+// read reads the body, because its hash is signed, and takes room for it. If the service accepts unsigned bodies, it
+// leaves the body alone.
 func (s *signer) read(r *http.Request, held *room.Part) (digest string, err error) {
 	switch {
 	case r.Body == nil || r.Body == http.NoBody:
@@ -140,7 +140,7 @@ func (s *signer) read(r *http.Request, held *room.Part) (digest string, err erro
 	case errors.Is(err, room.ErrFull):
 		return "", fault.Overloaded.New("", fault.RetryAfter(time.Second), fault.Internal("bodies of other signed requests hold all the room that there is for them, and held it for %v", roomWait))
 	case isFault || r.Context().Err() != nil:
-		return "", err // the proxy's own, or the client's end
+		return "", err // the proxy's own error, or the client is gone
 	default:
 		return "", fault.MalformedRequest.New("The request's body could not be read.", fault.Cause(err))
 	}
@@ -165,6 +165,6 @@ func (f roundTripper) RoundTrip(r *http.Request) (*http.Response, error) { retur
 // closeBody closes the body of a request that goes no further.
 func closeBody(r *http.Request) {
 	if r.Body != nil {
-		_ = r.Body.Close() // it was read, or is not to be
+		_ = r.Body.Close() // it was read, or is not needed
 	}
 }

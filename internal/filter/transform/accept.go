@@ -10,8 +10,8 @@ import (
 	"github.com/weir-gateway/weir/internal/filter/transform/media"
 )
 
-// negotiate chooses the format of the response by what the client says that it takes, before
-// anything is sent: who could not read the answer should change nothing.
+// negotiate chooses the format of the response by the client's Accept, before anything is sent: a request whose client
+// could not read the response must change nothing.
 func (p *passage) negotiate(r *http.Request) error {
 	s := &p.response
 	p.write = &s.to[0]
@@ -37,8 +37,8 @@ func (p *passage) negotiate(r *http.Request) error {
 	return nil
 }
 
-// quality is how much a client likes a media type, in thousandths, by the most precise range
-// that it is in (RFC 9110 section 12.5.1).
+// quality is the client's weight for a media type, in thousandths, taken from the most precise range that contains it
+// (RFC 9110 section 12.5.1).
 func quality(ranges, mediaType string) int {
 	group, _, _ := strings.Cut(mediaType, "/")
 	best, precise := 0, 0
@@ -60,7 +60,7 @@ func quality(ranges, mediaType string) int {
 	return best
 }
 
-// weight reads q among the parameters of a range; what is no weight is none.
+// weight reads q among the parameters of a range; an invalid q counts as 0.
 func weight(params string) int {
 	for param := range strings.SplitSeq(params, ";") {
 		name, value, _ := strings.Cut(strings.TrimSpace(param), "=")

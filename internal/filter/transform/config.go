@@ -16,13 +16,13 @@ import (
 	"github.com/weir-gateway/weir/internal/filter/transform/media"
 )
 
-// Config is what people write under `transform`.
+// Config is the value of `transform`.
 type Config struct {
 	Request  *Request  `doc:"request,omitzero" help:"what becomes of the request on its way to the backend"`
 	Response *Response `doc:"response,omitzero" help:"what becomes of the backend's response"`
 }
 
-// Request is what becomes of a request.
+// Request says how a request is changed.
 type Request struct {
 	Method  *config.Tree         `doc:"method,omitzero" help:"the method to send; one that is computed and empty stays as it came" example:"POST"`
 	Path    *config.PathTemplate `doc:"path,omitzero" help:"the path to send; {name} is what the route captured, {=expression} what is computed" example:"/orders/{=request.body.id}"`
@@ -32,7 +32,7 @@ type Request struct {
 	Message `doc:",inline"`
 }
 
-// Response is what becomes of a response.
+// Response says how a response is changed.
 type Response struct {
 	When    *config.Expr    `doc:"when,omitzero" help:"leaves responses as they are for which it is false" example:"=response.status < 300"`
 	Status  *config.Tree    `doc:"status,omitzero" help:"the status to answer with" example:"=response.body.ok ? 200 : 422"`
@@ -41,7 +41,7 @@ type Response struct {
 	Message `doc:",inline"`
 }
 
-// Message is what becomes of a body: it is made anew by Body, or changed in places.
+// Message says how a body is changed: Body or Text replace it, the other fields change parts of it.
 type Message struct {
 	Read    Formats              `doc:"read,omitzero" help:"the format of the body as it comes, or several by Content-Type; json unless told" example:"xml"`
 	Write   Formats              `doc:"write,omitzero" help:"the format of the body as it is sent on, in a response also several by Accept; json unless told" example:"soap"`
@@ -63,7 +63,7 @@ const (
 // Renames are paths with new names, in their order.
 type Renames []Renaming
 
-// Renaming is one of them.
+// Renaming is one path with its new name.
 type Renaming struct {
 	Path Path
 	Name string
@@ -82,7 +82,7 @@ func (r *Renames) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	}
 }
 
-// EncodeDoc writes them as they are read.
+// EncodeDoc writes the renames as they are read.
 func (r Renames) EncodeDoc() *doc.Node {
 	out := &doc.Node{Kind: doc.Map}
 	for _, one := range r {
@@ -99,7 +99,7 @@ func (Renames) DocSchema() *doc.Schema {
 // Values are paths with values, in their order.
 type Values []Value
 
-// Value is one of them.
+// Value is one path with its value.
 type Value struct {
 	Path Path
 	Tree config.Tree
@@ -118,7 +118,7 @@ func (v *Values) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	}
 }
 
-// EncodeDoc writes them as they are read.
+// EncodeDoc writes the values as they are read.
 func (v Values) EncodeDoc() *doc.Node {
 	out := &doc.Node{Kind: doc.Map}
 	for _, one := range v {
@@ -132,7 +132,7 @@ func (Values) DocSchema() *doc.Schema {
 	return &doc.Schema{Type: doc.Types{"object"}, AdditionalProperties: config.Tree{}.DocSchema()}
 }
 
-// entriesByPath gives the entries of a map with their keys as paths.
+// entriesByPath returns the entries of a map with their keys as paths.
 func entriesByPath(n *doc.Node, what, example string, ps *doc.Problems) func(yield func(doc.Entry, Path) bool) {
 	return func(yield func(doc.Entry, Path) bool) {
 		if n.Kind != doc.Map {
@@ -149,7 +149,7 @@ func entriesByPath(n *doc.Node, what, example string, ps *doc.Problems) func(yie
 	}
 }
 
-// DecodeDoc reads the config and checks it where it stands.
+// DecodeDoc reads the config and checks it at its position.
 func (c *Config) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	type long Config
 	if !doc.Decode(n, (*long)(c), ps) {
@@ -169,7 +169,7 @@ func (*Config) DocSchema() *doc.Schema {
 	return doc.SchemaOf(reflect.TypeFor[long]())
 }
 
-// problems tells what is wrong with c, which stands at n, beyond what each key says for itself.
+// problems tells what is wrong with c, which is at n, beyond what each key checks by itself.
 func (c *Config) problems(n *doc.Node) []doc.Problem {
 	var list []doc.Problem
 	if r := c.Request; r != nil {
@@ -213,7 +213,7 @@ func fieldProblems(fields config.Fields) []doc.Problem {
 	return list
 }
 
-// fixedStatus is a status that is no expression; 0 for none.
+// fixedStatus is a status that is not an expression; 0 for none.
 func fixedStatus(t *config.Tree) (int, error) {
 	if t == nil || t.Kind == config.TreeExpr {
 		return 0, nil
@@ -225,7 +225,7 @@ func fixedStatus(t *config.Tree) (int, error) {
 	return status, nil
 }
 
-// fixedMethod is a method that is no expression; "" for none.
+// fixedMethod is a method that is not an expression; "" for none.
 func fixedMethod(t *config.Tree) (string, error) {
 	if t == nil || t.Kind == config.TreeExpr {
 		return "", nil
@@ -237,17 +237,17 @@ func fixedMethod(t *config.Tree) (string, error) {
 	return v.Text(), nil
 }
 
-// isMethod holds for methods of requests that an adapter can send: a tunnel is none.
+// isMethod holds for methods that an adapter can send: CONNECT, which opens a tunnel, is not one.
 func isMethod(s string) bool { return httpx.IsToken(s) && s != http.MethodConnect }
 
 func finalStatus(n int64) bool { return n >= 200 && n <= 599 }
 
-// touches tells whether the body is another one afterwards.
+// touches tells whether the body is different afterwards.
 func (m *Message) touches() bool {
 	return m.anew() || m.patches() || len(m.Read)+len(m.Write) > 0
 }
 
-// anew tells whether nothing of the body that came goes on by itself.
+// anew tells whether the original body is replaced as a whole.
 func (m *Message) anew() bool { return m.Body != nil || m.Text != nil }
 
 func (m *Message) patches() bool {
@@ -340,7 +340,7 @@ func (m *Message) expressions(scope expr.Scope) []config.Expression {
 	return list
 }
 
-// The scopes of both sides. What is decided of a response may read both bodies.
+// The scopes of both sides. Expressions for a response may read both bodies.
 const (
 	requestScope  = expr.Request
 	responseScope = expr.Request | expr.Response

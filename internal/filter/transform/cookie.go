@@ -17,20 +17,20 @@ import (
 	"github.com/weir-gateway/weir/internal/config/doc"
 )
 
-// Cookies are what becomes of the cookies of a message. Names are those with which they come.
+// Cookies says how the cookies of a message are changed. Names are the names as they arrive.
 type Cookies struct {
 	Remove []string          `doc:"remove,oneormany,omitzero" help:"names of cookies that are taken away" example:"tracking"`
 	Rename map[string]string `doc:"rename,omitzero" help:"names of cookies with their new names" example:"{sid: session}"`
 	Set    config.Fields     `doc:"set,omitzero" help:"names of cookies with their values; one whose value is computed and empty is taken away" example:"{user: =auth.sub}"`
 }
 
-// ResponseCookies are what becomes of those that a backend gives to clients.
+// ResponseCookies says how the cookies that a backend sets are changed.
 type ResponseCookies struct {
 	Cookies    `doc:",inline"`
 	Attributes map[string]CookieAttributes `doc:"attributes,omitzero" help:"names of cookies, or * for all others, with what becomes of their attributes" example:"{\"*\": {secure: true}}"`
 }
 
-// CookieAttributes are those that are changed. What is nil or empty stays as it is.
+// CookieAttributes are the attributes to change. A nil or empty field leaves the attribute as it is.
 type CookieAttributes struct {
 	Path     string        `doc:"path,omitzero" help:"where browsers send it" example:"/"`
 	Domain   string        `doc:"domain,omitzero" help:"the domain with whose hosts it is shared, or none for the host alone" example:"none"`
@@ -43,11 +43,11 @@ type CookieAttributes struct {
 const (
 	everyCookie = "*"
 	noDomain    = "none"
-	// mostTTL is as long as browsers keep a cookie (RFC 6265bis section 5.5).
+	// mostTTL is the longest time for which browsers keep a cookie (RFC 6265bis section 5.5).
 	mostTTL = 400 * 24 * time.Hour
 )
 
-// cookiesOf is where the cookies of a side of a transform were written; a node without a place where they were not.
+// cookiesOf returns the node of a side's cookies in a transform, or a node without a position if there is none.
 func cookiesOf(transform *doc.Node, side string) *doc.Node {
 	n := entryOf(entryOf(transform, side).Value, "cookies").Value
 	if n == nil {
@@ -56,7 +56,7 @@ func cookiesOf(transform *doc.Node, side string) *doc.Node {
 	return n
 }
 
-// entryOf is an entry of a map, empty where there is none, or no map.
+// entryOf returns an entry of a map, or an empty one if n has no such entry or is not a map.
 func entryOf(n *doc.Node, key string) doc.Entry {
 	if n != nil {
 		for _, e := range n.Entries {
@@ -68,7 +68,7 @@ func entryOf(n *doc.Node, key string) doc.Entry {
 	return doc.Entry{}
 }
 
-// placeOf is where the i-th of a list stands, which may be written as one alone.
+// placeOf returns the position of the i-th element of a list; a single element may be written without the list.
 func placeOf(n *doc.Node, i int) doc.Pos {
 	switch {
 	case n == nil:
@@ -80,7 +80,7 @@ func placeOf(n *doc.Node, i int) doc.Pos {
 	}
 }
 
-// problems tells what is wrong with cookies of a message, which stand at n; attributes are nil in a request.
+// problems tells what is wrong with the cookies of a message, which are at n; attributes are nil in a request.
 func (c *Cookies) problems(n *doc.Node, side string, attributes map[string]CookieAttributes) []doc.Problem {
 	var list []doc.Problem
 	name := func(name string, pos doc.Pos) {
@@ -115,7 +115,7 @@ func (c *Cookies) problems(n *doc.Node, side string, attributes map[string]Cooki
 	return list
 }
 
-// problems tells what is wrong with the attributes of a cookie, which stand at e.
+// problems tells what is wrong with the attributes of a cookie, which are at e.
 func (a CookieAttributes) problems(of string, e doc.Entry) []doc.Problem {
 	var list []doc.Problem
 	add := func(key, what, why, fix string) {
@@ -146,14 +146,14 @@ func (a CookieAttributes) problems(of string, e doc.Entry) []doc.Problem {
 	return list
 }
 
-// isCookieValue holds for what a value or an attribute can be: neither its end nor that of the field is in it.
+// isCookieValue holds for valid cookie values and attributes: they contain no ';' and no control character.
 func isCookieValue(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == ';' || r == 0x7f })
 }
 
 func (c *Cookies) empty() bool { return len(c.Remove)+len(c.Rename)+len(c.Set) == 0 }
 
-// cookies are Cookies made ready.
+// cookies is a Cookies ready to run.
 type cookies struct {
 	*Cookies
 
@@ -161,14 +161,14 @@ type cookies struct {
 	attributes map[string]CookieAttributes
 }
 
-// cookieSetting is a value that a cookie gets, or that it is taken away.
+// cookieSetting is a new value for a cookie, or its removal.
 type cookieSetting struct {
 	name, value string
 	there       bool
 	used        bool
 }
 
-// settings computes the values of cookies that are set, by the message as it came.
+// settings computes the values of cookies that are set, from the message as it arrived.
 func (c *cookies) settings(in *expr.Input) ([]cookieSetting, error) {
 	if len(c.set) == 0 {
 		return nil, nil
@@ -188,13 +188,13 @@ func (c *cookies) settings(in *expr.Input) ([]cookieSetting, error) {
 	return list, nil
 }
 
-// cutCookie gives name and value of a pair, the name without blanks around it, as many servers read it.
+// cutCookie returns name and value of a pair, with blanks around the name removed, as many servers read it.
 func cutCookie(pair string) (name, value string, valued bool) {
 	name, value, valued = strings.Cut(pair, "=")
 	return strings.Trim(name, " \t"), value, valued
 }
 
-// renamed gives the name with which a cookie goes on, and false for one that is taken away.
+// renamed returns the new name of a cookie, and false if it is removed.
 func (c *cookies) renamed(name string) (string, bool) {
 	if slices.Contains(c.Remove, name) {
 		return "", false
@@ -205,8 +205,8 @@ func (c *cookies) renamed(name string) (string, bool) {
 	return name, true
 }
 
-// change changes the cookies of a request (RFC 6265 section 4.2). A renamed one takes the
-// place of those that have its new name.
+// change changes the cookies of a request (RFC 6265 section 4.2). A renamed cookie replaces those that already have its
+// new name.
 func (c *cookies) change(head exchange.Head, settings []cookieSetting) {
 	var came, kept []string
 	for _, field := range head.Values("Cookie") {
@@ -248,8 +248,8 @@ func (c *cookies) change(head exchange.Head, settings []cookieSetting) {
 	head.Set("Cookie", strings.Join(kept, "; "))
 }
 
-// changeGiven changes the cookies of a response (RFC 6265 section 4.1). What no backend gave and
-// is set has the attributes of a careful one, secure where the client has come by HTTPS.
+// changeGiven changes the cookies of a response (RFC 6265 section 4.1). A cookie that is set and was not set by the
+// backend gets careful attributes, and Secure if the client came by HTTPS.
 func (c *cookies) changeGiven(head exchange.Head, settings []cookieSetting, secure bool) {
 	came := slices.Clone(head.Values("Set-Cookie"))
 	head.Del("Set-Cookie")
@@ -276,7 +276,7 @@ func (c *cookies) changeGiven(head exchange.Head, settings []cookieSetting, secu
 	}
 }
 
-// changed gives the attributes with which a cookie goes on, each behind a ';'.
+// changed returns the new attributes of a cookie, each after a ';'.
 func (c *cookies) changed(name, attributes string) string {
 	change, ok := c.attributes[name]
 	if !ok {
@@ -292,7 +292,7 @@ func (c *cookies) changed(name, attributes string) string {
 	return b.String()
 }
 
-// replaces tells whether an attribute is another one afterwards.
+// replaces tells whether a changes the attribute.
 func (a *CookieAttributes) replaces(attribute string) bool {
 	name, _, _ := strings.Cut(attribute, "=")
 	switch strings.ToLower(strings.TrimRight(name, " \t")) {

@@ -11,16 +11,15 @@ var errValue = errors.New("the value holds a line break or another control chara
 
 var errCookie = errors.New("the value holds a ';' or a control character, which no cookie can have")
 
-// formError is a response that came whole, and is not as it is read.
+// formError is the error of a response that is complete, but does not match what is read.
 type formError struct{ error }
 
 func (e *formError) Unwrap() error { return e.error }
 
-// unmade is the problem of a request that cannot be made of what came: the client's where its body is
-// read, else the config's.
+// unmade is the problem of a request that cannot be built: the client's fault if its body is read, else the config's.
 func (s *request) unmade(what string, err error) error {
 	if told, ok := errors.AsType[*fault.Fault](err); ok {
-		return told // what the client did wrong, as an ambiguous query
+		return told // the client's mistake, such as an ambiguous query
 	}
 	options := []fault.Option{fault.Internal("transform: %s of the request", what), fault.Cause(err)}
 	if s.reads {
@@ -29,7 +28,7 @@ func (s *request) unmade(what string, err error) error {
 	return fault.Unexpected.New("", options...)
 }
 
-// unmade is the problem of a response that cannot be made of what came.
+// unmade is the problem of a response that cannot be built.
 func (s *response) unmade(what string, err error) error {
 	if told, ok := errors.AsType[*fault.Fault](err); ok {
 		return told
@@ -41,7 +40,7 @@ func (s *response) unmade(what string, err error) error {
 	return fault.Unexpected.New("", options...)
 }
 
-// unreadable is the problem of a response that is not as it is read.
+// unreadable is the problem of a response that does not match what is read.
 func unreadable(err error) error {
 	if told, ok := errors.AsType[*fault.Fault](err); ok {
 		return told

@@ -13,7 +13,7 @@ import (
 // Formats are the formats that a body may have, the preferred one first.
 type Formats []Format
 
-// Format is one: a name, or a map of one name to what is said about it.
+// Format is one format: a name, or a map from that name to its options.
 type Format struct {
 	Name      string
 	Pos       doc.Pos
@@ -23,14 +23,14 @@ type Format struct {
 	Multipart *Multipart `doc:"multipart,omitzero" help:"multipart/form-data"`
 }
 
-// XML is what is said about xml.
+// XML has the options of xml.
 type XML struct {
 	Root     string `doc:"root,omitzero" help:"the outermost element, which the JSON does not have" example:"order"`
 	Lists    []Path `doc:"lists,oneormany,omitzero" help:"paths of what is always a list, be it one or none" example:"order.items.item"`
 	Prefixes bool   `doc:"prefixes,omitzero" help:"keeps the prefixes of names and the declarations of namespaces"`
 }
 
-// SOAP is what is said about soap.
+// SOAP has the options of soap.
 type SOAP struct {
 	Action   string `doc:"action,omitzero" help:"the SOAPAction of what is written" example:"urn:orders#GetOrder"`
 	Version  string `doc:"version,omitzero" help:"1.1 or 1.2 for what is written; 1.1 unless told" example:"1.2"`
@@ -38,12 +38,12 @@ type SOAP struct {
 	Prefixes bool   `doc:"prefixes,omitzero" help:"keeps the prefixes of names and the declarations of namespaces"`
 }
 
-// Form is what is said about form.
+// Form has the options of form.
 type Form struct {
 	Lists []Path `doc:"lists,oneormany,omitzero" help:"names of what is always a list, be it one or none" example:"tag"`
 }
 
-// Multipart is what is said about multipart.
+// Multipart has the options of multipart.
 type Multipart Form
 
 // DecodeDoc reads a format, or a list of them.
@@ -72,7 +72,7 @@ func (Formats) DocSchema() *doc.Schema {
 	return &doc.Schema{AnyOf: []*doc.Schema{one, doc.ListSchema(one)}}
 }
 
-// DecodeDoc reads a name, or a map of one.
+// DecodeDoc reads a name, or a map with one name.
 func (f *Format) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	f.Pos = n.Pos
 	switch {
@@ -111,7 +111,7 @@ func (f Format) EncodeDoc() *doc.Node {
 	return &doc.Node{Kind: doc.Scalar, Pos: f.Pos, Value: f.Name}
 }
 
-// lists are the paths of what is always a list.
+// lists are the paths of members that are always lists.
 func (f *Format) lists() []Path {
 	switch {
 	case f.XML != nil:
@@ -127,7 +127,7 @@ func (f *Format) lists() []Path {
 	}
 }
 
-// problems tells what is wrong with what is said about the format.
+// problems tells what is wrong with the options of the format.
 func (f *Format) problems(written bool) []doc.Problem {
 	var list []doc.Problem
 	if s := f.SOAP; s != nil {
@@ -194,7 +194,7 @@ type codec struct {
 	soap12 bool
 }
 
-// codecs makes the formats ready, json where there are none.
+// codecs makes the formats ready, json by default.
 func (f Formats) codecs() []codec {
 	if len(f) == 0 {
 		f = Formats{{Name: media.NameJSON}}
@@ -206,7 +206,7 @@ func (f Formats) codecs() []codec {
 	return list
 }
 
-// names are those of the formats, for notes.
+// names are the names of the formats, for notes.
 func names(list []codec) string {
 	texts := make([]string, len(list))
 	for i, c := range list {

@@ -8,13 +8,12 @@ import (
 	"github.com/weir-gateway/weir/internal/base/jsonx"
 )
 
-// verb is what happens to the members that a path leads to. Of two for one member the
-// later verb counts.
+// verb is what happens to the members that a path leads to. If two apply to one member, the later verb counts.
 type verb uint8
 
 const (
-	fill   verb = iota // gives it a value where it has none, or null
-	rename             // gives it another name
+	fill   verb = iota // sets the value if it is missing or null
+	rename             // changes the name
 	remove
 	set
 )
@@ -23,19 +22,19 @@ const (
 type operation struct {
 	verb  verb
 	path  *Path
-	name  string         // of rename
-	value *expr.Document // of fill and set
+	name  string         // for rename
+	value *expr.Document // for fill and set
 }
 
-// patch changes members of a JSON value and copies all others as they came.
+// patch changes members of a JSON value and copies everything else as it is.
 type patch struct {
 	operations []operation
 	in         *expr.Input
-	most       int                       // bytes of what is made
-	made       map[*expr.Document][]byte // what is given to many members is computed once
+	most       int                       // the largest size of the result, in bytes
+	made       map[*expr.Document][]byte // a value that is given to many members is computed once
 }
 
-// value is the JSON that an operation gives to members.
+// value returns the JSON that an operation gives to members.
 func (p *patch) value(d *expr.Document) ([]byte, error) {
 	if text, ok := p.made[d]; ok {
 		return text, nil
@@ -51,14 +50,14 @@ func (p *patch) value(d *expr.Document) ([]byte, error) {
 	return text, nil
 }
 
-// pending is an operation on its way down a value: the segment at comes next.
+// pending is an operation on its way down a value: the segment at index at is next.
 type pending struct {
 	*operation
 
 	at int
 }
 
-// all are the operations at the outermost value.
+// all returns the operations, pending at the outermost value.
 func (p *patch) all() []pending {
 	list := make([]pending, len(p.operations))
 	for i := range p.operations {
@@ -67,7 +66,7 @@ func (p *patch) all() []pending {
 	return list
 }
 
-// append writes v with what is pending done to it.
+// append appends v, changed by the pending operations.
 func (p *patch) append(dst []byte, v jsonx.Value, todo []pending) ([]byte, error) {
 	if len(todo) == 0 {
 		return append(dst, v.Raw()...), nil
@@ -101,22 +100,22 @@ func (p *patch) append(dst []byte, v jsonx.Value, todo []pending) ([]byte, error
 	return append(dst, v.Raw()...), nil
 }
 
-// makes tells whether an operation makes the objects on its way that are not there.
+// makes tells whether an operation creates the missing objects along its path.
 func (t pending) makes() bool {
 	return (t.verb == set || t.verb == fill) && !t.path.segments[t.at].every
 }
 
-// member is one of an object as it will be.
+// member is a member of an object as it will be written.
 type member struct {
 	name  string
 	value jsonx.Value
 	below []pending
-	made  *expr.Document // the value, where it is not nil
+	made  *expr.Document // the new value, unless nil
 	verb  verb
-	own   bool // it was there under this name
+	own   bool // the member had this name before
 }
 
-// object writes an object; the zero Value is one that is not there yet.
+// object writes an object; the zero Value is one that does not exist yet.
 func (p *patch) object(dst []byte, v jsonx.Value, todo []pending) ([]byte, error) {
 	members := make([]member, 0, v.Len()+len(todo))
 	for name, value := range v.Members() {
@@ -150,7 +149,7 @@ func (p *patch) object(dst []byte, v jsonx.Value, todo []pending) ([]byte, error
 	return append(dst, '}'), nil
 }
 
-// changed is what becomes of a member, and false where it is removed.
+// changed returns what a member becomes, and false if it is removed.
 func changed(name string, value jsonx.Value, todo []pending) (member, bool) {
 	m := member{name: name, value: value, own: true}
 	ends := false
@@ -183,7 +182,7 @@ func (m *member) apply(o *operation) {
 	}
 }
 
-// added adds the members that are set and not there.
+// added adds the members that are set and missing.
 func (p *patch) added(members []member, v jsonx.Value, todo []pending) []member {
 	first := len(members)
 	for _, t := range todo {
@@ -210,11 +209,11 @@ func (p *patch) added(members []member, v jsonx.Value, todo []pending) []member 
 	return members
 }
 
-// settled leaves one member of each name: what was set before what was renamed, and that
-// before what had the name already. What is only filled in gives way to all of them.
+// settled keeps one member of each name. A member that was set takes precedence over a renamed one, and that over one
+// that already had the name. A member that is only filled in gives way to all of them.
 func settled(members []member) []member {
 	if !slices.ContainsFunc(members, func(m member) bool { return !m.own && m.verb == rename }) {
-		return members // names were unique, and what is added was not there
+		return members // names were unique, and added members were missing before
 	}
 	rank := func(m member) int {
 		switch {

@@ -11,19 +11,19 @@ import (
 // Path leads from a body's outermost value to a member:
 //
 //	customer.name      a member of a member
-//	items.price        that of each item, for a list stands for its elements
+//	items.price        that member of each item: a path goes through a list to all its elements
 //	prices.*           every member of an object
-//	**.password        wherever one of this name stands
-//	['a.b'].c          a name in quotes, whatever is in it
+//	**.password        every member of this name, at any depth
+//	['a.b'].c          a quoted name, with any characters
 type Path struct {
 	Text string
 	Pos  doc.Pos
 
 	segments []segment
-	anywhere bool // it began with **
+	anywhere bool // it begins with **
 }
 
-// segment is a name, or every one.
+// segment is a name, or matches every name.
 type segment struct {
 	name  string
 	every bool
@@ -37,7 +37,7 @@ func (p *Path) DecodeDoc(n *doc.Node, ps *doc.Problems) {
 	}
 }
 
-// read takes the text apart.
+// read parses the text.
 func (p *Path) read(ps *doc.Problems) {
 	if err := p.parse(); err != nil {
 		ps.Add(doc.Problem{Pos: p.Pos, What: fmt.Sprintf("%q is no path: %v", p.Text, err), Fix: "write names with dots between them, as customer.name; a name with a dot in it stands in brackets and quotes, as ['a.b']"})
@@ -52,7 +52,7 @@ func (p *Path) EncodeDoc() *doc.Node {
 // DocSchema implements doc.SchemaWriter.
 func (*Path) DocSchema() *doc.Schema { return doc.TextSchema("names with dots between them") }
 
-// parse fills in what the text says.
+// parse sets the segments from the text.
 func (p *Path) parse() error {
 	rest := p.Text
 	if after, ok := strings.CutPrefix(rest, "**."); ok {
@@ -82,10 +82,10 @@ func (p *Path) parse() error {
 	}
 }
 
-// mostSegments is more than a body's names that anybody writes.
+// mostSegments is more than any real path has.
 const mostSegments = 32
 
-// parseSegment reads the first segment of text, and gives what comes behind it.
+// parseSegment reads the first segment of text, and returns the rest.
 func parseSegment(text string) (one segment, rest string, err error) {
 	if strings.HasPrefix(text, "['") || strings.HasPrefix(text, `["`) {
 		name, after, ok := strings.Cut(text[2:], text[1:2]+"]")
@@ -110,7 +110,7 @@ func parseSegment(text string) (one segment, rest string, err error) {
 	return segment{name: name}, text[end:], nil
 }
 
-// plain tells whether the path is names alone.
+// plain tells whether the path consists only of names.
 func (p *Path) plain() bool {
 	for _, s := range p.segments {
 		if s.every {
@@ -120,7 +120,7 @@ func (p *Path) plain() bool {
 	return !p.anywhere
 }
 
-// names are those of a plain path.
+// names returns the names of a plain path.
 func (p *Path) names() []string {
 	list := make([]string, len(p.segments))
 	for i, s := range p.segments {

@@ -19,13 +19,13 @@ import (
 	"github.com/weir-gateway/weir/internal/filter/transform/media"
 )
 
-// request is what becomes of a request, ready to run.
+// request is a Request ready to run.
 type request struct {
 	side
 
-	method   string // "": as it came, where computes is nil
+	method   string // "": unchanged, if computes is nil
 	computes *expr.Program
-	path     *config.ReadyPath // nil: as it came
+	path     *config.ReadyPath // nil: unchanged
 	query    []expr.Field
 }
 
@@ -55,8 +55,7 @@ func (b *builder) request(c *Request) (made request, err error) {
 	return made, err
 }
 
-// change changes a request on its way to the backend. Nothing of it is sent where any
-// part of it cannot be made.
+// change changes a request on its way to the backend. If any part of it cannot be built, nothing is sent.
 func (s *request) change(p *passage, r *http.Request) error {
 	from, text, came, err := s.read(p, r)
 	if err != nil {
@@ -89,7 +88,7 @@ func (s *request) change(p *passage, r *http.Request) error {
 	return nil
 }
 
-// read takes the body in, where something asks for it.
+// read reads the body, if anything needs it.
 func (s *request) read(p *passage, r *http.Request) (from *codec, text []byte, came jsonx.Value, err error) {
 	if !s.reads {
 		return nil, nil, jsonx.Value{}, nil
@@ -117,14 +116,14 @@ func (s *request) read(p *passage, r *http.Request) (from *codec, text []byte, c
 	return from, text, came, nil
 }
 
-// send gives the request its body. What was read is whole, so that it may be sent again.
+// send sets the request's body. It is complete, so it can be sent again.
 func (s *request) send(r *http.Request, body []byte, contentType string, to *codec) {
 	if r.Body != nil {
-		_ = r.Body.Close() // it was read, or nobody asks for it
+		_ = r.Body.Close() // it was read, or is not needed
 	}
 	head := exchange.RequestHead(r)
 	r.ContentLength = int64(len(body))
-	head.Del("Expect") // it was answered by the read
+	head.Del("Expect") // reading the body has answered it
 	head.Del("Content-Length")
 	head.Del("Trailer")
 	exchange.DelFields(exchange.RequestTrailer(r), everyField)
@@ -149,8 +148,8 @@ func (s *request) send(r *http.Request, body []byte, contentType string, to *cod
 	head.Set("Content-Type", contentType)
 }
 
-// soapAction says what a message asks for: in a field in SOAP 1.1 (section 6.1.1), which is there
-// also where it is empty, and in the type in SOAP 1.2 (RFC 3902).
+// soapAction sets the action of a message: in SOAP 1.1 in a header field (section 6.1.1), which is set even if it is
+// empty, and in SOAP 1.2 in the Content-Type (RFC 3902).
 func soapAction(head exchange.Head, to *codec, contentType string) string {
 	if !to.soap12 {
 		head.Set("SOAPAction", `"`+to.action+`"`)
@@ -188,14 +187,14 @@ func (s *request) changeTarget(p *passage, r *http.Request) error {
 	return nil
 }
 
-// changeQuery puts parameters in the place of those of their names, behind the others, whose
-// text stays as it came.
+// changeQuery replaces the parameters that have the given names. The new ones follow the others, whose text does not
+// change.
 func (s *request) changeQuery(p *passage, r *http.Request) error {
 	if len(s.query) == 0 {
 		return nil
 	}
 	if err := httpx.CheckQuery(r.URL.RawQuery); err != nil {
-		return err // which others the backend would read is not known
+		return err // it is not known which other parameters the backend would read
 	}
 	var pairs []string
 	for pair := range strings.SplitSeq(r.URL.RawQuery, "&") {

@@ -13,12 +13,12 @@ import (
 	"github.com/weir-gateway/weir/internal/filter/transform/media"
 )
 
-// response is what becomes of a response, ready to run.
+// response is a Response ready to run.
 type response struct {
 	side
 
 	when    *expr.Program // nil: always
-	status  int           // 0: as it came, where program is nil
+	status  int           // 0: unchanged, if program is nil
 	program *expr.Program
 }
 
@@ -43,8 +43,8 @@ func (b *builder) response(c *Response) (made response, err error) {
 	return made, err
 }
 
-// askForWhole asks the backend for what can be read: the whole, as it is now, in one of the formats and in
-// no coding. A HEAD becomes a GET, for what its answer would say is only known from the body.
+// askForWhole asks the backend for a response that can be read: complete and current, in one of the formats and without
+// a content coding. A HEAD becomes a GET, because what its response would say is known only from the body.
 func (p *passage) askForWhole(r *http.Request) {
 	s := &p.response
 	p.head = p.in.Request.Method == http.MethodHead
@@ -63,13 +63,13 @@ func (p *passage) askForWhole(r *http.Request) {
 	}
 }
 
-// homeward changes the response. Where its body cannot be read the client gets a problem
-// in its place, or of what is an error already the status alone: never the body as it came.
+// homeward changes the response. If its body cannot be read, the client gets a problem instead. If the response is
+// already an error, the client gets only its status: never the original body.
 func (p *passage) homeward(res *http.Response) (*http.Response, error) {
 	s := &p.response
 	p.in.Response = res
 	if res.StatusCode < http.StatusOK {
-		return res, nil // another protocol from here on
+		return res, nil // from here on another protocol is spoken
 	}
 	if s.when != nil {
 		holds, err := s.when.Bool(&p.in)
@@ -93,7 +93,7 @@ func (p *passage) homeward(res *http.Response) (*http.Response, error) {
 	return p.answer(res, from, text, came)
 }
 
-// readResponse takes the body in, where something asks for it.
+// readResponse reads the body, if anything needs it.
 func (p *passage) readResponse(res *http.Response) (from *codec, text []byte, came jsonx.Value, err error) {
 	s := &p.response
 	if !s.reads || res.Body == nil || res.Body == http.NoBody || bodiless(res.StatusCode) || res.ContentLength == 0 {
@@ -137,7 +137,7 @@ func (s *response) readPlain(head exchange.Head, res *http.Response) ([]byte, er
 	return exchange.ReadWhole(body, length, s.maxBody) //nolint:wrapcheck // as above
 }
 
-// answer makes the response to the client.
+// answer builds the response to the client.
 func (p *passage) answer(res *http.Response, from *codec, text []byte, came jsonx.Value) (*http.Response, error) {
 	s := &p.response
 	status, err := p.status(res.StatusCode)
@@ -157,7 +157,7 @@ func (p *passage) answer(res *http.Response, from *codec, text []byte, came json
 	if err != nil {
 		return nil, s.unmade("a field", err)
 	}
-	_ = res.Body.Close() // it was read, or nobody asks for it
+	_ = res.Body.Close() // it was read, or is not needed
 	head := exchange.ResponseHead(res)
 	if s.writes || s.reads && exchange.Coded(head) {
 		forgetBytes(head)
@@ -179,7 +179,7 @@ func (p *passage) answer(res *http.Response, from *codec, text []byte, came json
 	return res, nil
 }
 
-// changeHead changes a response of which no body is read.
+// changeHead changes a response whose body is not read.
 func (p *passage) changeHead(res *http.Response) (*http.Response, error) {
 	s := &p.response
 	status, err := p.status(res.StatusCode)
@@ -195,7 +195,7 @@ func (p *passage) changeHead(res *http.Response) (*http.Response, error) {
 		if status == res.StatusCode {
 			return res, nil
 		}
-		_ = res.Body.Close() // nobody gets it
+		_ = res.Body.Close() // it is not sent on
 		forgetBytes(exchange.ResponseHead(res))
 		p.set(res, status, nil)
 		return res, nil
@@ -212,7 +212,7 @@ func (p *passage) setHead(head exchange.Head, change headChange) {
 	setFields(head, change.fields)
 }
 
-// status is what the client is answered with.
+// status returns the status for the client.
 func (p *passage) status(came int) (int, error) {
 	s := &p.response
 	if s.program == nil {
@@ -231,9 +231,9 @@ func (p *passage) status(came int) (int, error) {
 	return int(n), nil
 }
 
-// emptied is a response whose body is not told.
+// emptied removes the body of a response.
 func (p *passage) emptied(res *http.Response) *http.Response {
-	_ = res.Body.Close() // nobody gets it
+	_ = res.Body.Close() // it is not sent on
 	head := exchange.ResponseHead(res)
 	forgetBytes(head)
 	head.Del("Content-Type")
@@ -242,7 +242,7 @@ func (p *passage) emptied(res *http.Response) *http.Response {
 	return res
 }
 
-// set gives a response its status and its body, which is in memory. One to HEAD has the length that GET's
+// set sets a response's status and its body, which is in memory. A response to HEAD has the Content-Length that GET
 // would have, and no body (RFC 9110 section 9.3.2).
 func (p *passage) set(res *http.Response, status int, body []byte) {
 	setStatus(res, status)
@@ -259,8 +259,8 @@ func setStatus(res *http.Response, status int) {
 	res.StatusCode, res.Status = status, strconv.Itoa(status)+" "+http.StatusText(status)
 }
 
-// finish passes a response on as it is; its body does not go with one to HEAD, which may
-// have been asked for by GET.
+// finish passes a response on unchanged, except that a response to HEAD, which may have been asked for by GET, loses
+// its body.
 func (p *passage) finish(res *http.Response) *http.Response {
 	if p.head && p.response.reads {
 		exchange.Discard(res)

@@ -16,21 +16,21 @@ import (
 	"github.com/weir-gateway/weir/internal/filter/transform/media"
 )
 
-// side is what a request and a response have in common.
+// side is what request and response have in common.
 type side struct {
 	headers []expr.Field
-	cookies *cookies // nil: they stay as they are
-	reads   bool     // something asks for the body as it came
-	writes  bool     // the body is another one afterwards
+	cookies *cookies // nil: they are not changed
+	reads   bool     // something needs the original body
+	writes  bool     // the body is different afterwards
 	from    []codec
 	to      []codec
-	body    *expr.Document // makes it anew
-	text    text           // does; where both are nil it is patched
+	body    *expr.Document // replaces it
+	text    text           // replaces it; if both are nil, it is patched
 	patch   []operation
 	maxBody int64
 }
 
-// side makes what a message says of its body, and the fields and cookies beside it, ready.
+// side makes the parts of a message ready that concern its body, and its header fields and cookies.
 func (b *builder) side(m *Message, headers config.Fields, c *ResponseCookies, scope expr.Scope) (made side, err error) {
 	made = side{writes: m.touches(), from: m.Read.codecs(), to: m.Write.codecs(), maxBody: m.maxBody()}
 	made.reads = made.writes && !m.anew()
@@ -75,7 +75,7 @@ func (b *builder) side(m *Message, headers config.Fields, c *ResponseCookies, sc
 	return made, nil
 }
 
-// note says what is read and written; "" where no body is touched.
+// note says what is read and written; "" if the body is not touched.
 func (s *side) note() string {
 	switch {
 	case !s.reads && !s.writes:
@@ -90,7 +90,7 @@ func (s *side) note() string {
 	return text + " of at most " + doc.Size(s.maxBody).String()
 }
 
-// reader gives the format in which a body with that head is read, nil where it is none of the side's.
+// reader returns the format for a body with that head, nil if it has none of the side's formats.
 func (s *side) reader(head exchange.Head) *codec {
 	for i := range s.from {
 		if media.Reads(s.from[i].name, head.Get("Content-Type")) {
@@ -100,13 +100,13 @@ func (s *side) reader(head exchange.Head) *codec {
 	return nil
 }
 
-// decode gives what expressions read of a body that is not empty.
+// decode returns the value of a body for expressions. The body must not be empty.
 func (s *side) decode(from *codec, text []byte, head exchange.Head) (jsonx.Value, error) {
 	return media.Parse(from, text, head.Get("Content-Type"), int(s.maxBody))
 }
 
-// encode makes the body to send of what has come, the zero Value where that was empty: then
-// there is nothing to patch, and nil to send. The type is "" where the one that it had says it still.
+// encode makes the body to send from came, which is the zero Value if the original body was empty: then there is
+// nothing to patch, and the result is nil. contentType is "" if the existing one still applies.
 func (s *side) encode(came jsonx.Value, from, to *codec, in *expr.Input) (body []byte, contentType string, err error) {
 	if s.text != nil {
 		body, err = s.text.append(nil, in)
@@ -142,18 +142,19 @@ func (s *side) encode(came jsonx.Value, from, to *codec, in *expr.Input) (body [
 	return body, contentType, err
 }
 
-// textType is that of a text, unless its fields say otherwise.
+// textType is the Content-Type of a text, unless its fields say otherwise.
 const textType = "text/plain; charset=utf-8"
 
 const (
-	// roomForValues is for what a patch adds to a body: a small one has many members that each get a value.
+	// roomForValues is room for what a patch adds to a body: even a small body may have many members that each get a
+	// value.
 	roomForValues = 8 << 20
-	// What is made is bounded by what expressions and patches may give; this is more.
+	// What is made is bounded by the limits of expressions and patches; these limits are higher.
 	mostMade  = 1 << 29
 	mostDepth = 512
 )
 
-// headChange is what becomes of a head beside its body.
+// headChange is the change of a head, apart from its body.
 type headChange struct {
 	fields  []headField
 	cookies []cookieSetting
@@ -161,10 +162,10 @@ type headChange struct {
 
 type headField struct {
 	name, value string
-	there       bool // else it is taken away
+	there       bool // false: it is removed
 }
 
-// headChange computes it by the message as it came.
+// headChange computes the change from the message as it arrived.
 func (s *side) headChange(in *expr.Input) (made headChange, err error) {
 	if len(s.headers) > 0 {
 		made.fields = make([]headField, len(s.headers))
@@ -186,7 +187,7 @@ func (s *side) headChange(in *expr.Input) (made headChange, err error) {
 	return made, err
 }
 
-// setFields sets fields in a head. One that is computed and empty is taken away.
+// setFields sets fields in a head. A field that is computed and empty is removed.
 func setFields(head exchange.Head, fields []headField) {
 	for i, f := range fields {
 		switch {
@@ -200,8 +201,8 @@ func setFields(head exchange.Head, fields []headField) {
 	}
 }
 
-// ofTheBytes are the fields that say something of a body's bytes, which are others now
-// (RFC 9110 section 8, RFC 9530, RFC 1864). Content-Length is written anew.
+// ofTheBytes are the fields that describe a body's bytes, which have changed (RFC 9110 section 8, RFC 9530, RFC 1864).
+// Content-Length is written anew.
 func ofTheBytes() []string {
 	return []string{"Content-Encoding", "Content-Length", "Content-Range", "Content-Digest", "Repr-Digest", "Digest", "Content-Md5", "Etag", "Accept-Ranges", "Trailer"}
 }
@@ -212,10 +213,10 @@ func forgetBytes(head exchange.Head) {
 	}
 }
 
-// everyField picks all fields of a trailer section, which are of the bytes before it.
+// everyField selects all fields of a trailer section, because they describe the bytes before it.
 func everyField(string) bool { return true }
 
-// again is a body that is in memory.
+// again returns a reader for a body that is in memory.
 func again(text []byte) io.ReadCloser {
 	if len(text) == 0 {
 		return http.NoBody
@@ -226,6 +227,6 @@ func again(text []byte) io.ReadCloser {
 // closeBody closes a body that goes no further.
 func closeBody(body io.Closer) {
 	if body != nil {
-		_ = body.Close() // what was not read cannot be lost
+		_ = body.Close() // there is nothing to lose in an unread body
 	}
 }

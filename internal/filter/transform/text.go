@@ -9,7 +9,7 @@ import (
 	"github.com/weir-gateway/weir/internal/config"
 )
 
-// text is a body that is a text with values in it.
+// text is a body that is a text with computed values in it.
 type text []textPart
 
 type textPart struct {
@@ -39,8 +39,7 @@ func (b *builder) text(t *config.TextTemplate, scope expr.Scope) (text, error) {
 	return made, nil
 }
 
-// append writes the text. A text is put in as it is, nothing for null, and every other value as
-// its JSON.
+// append appends the text. String values are inserted as they are, null as nothing, and every other value as its JSON.
 func (t text) append(dst []byte, in *expr.Input) ([]byte, error) {
 	for i := range t {
 		dst = append(dst, t[i].literal...)

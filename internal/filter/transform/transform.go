@@ -1,11 +1,11 @@
-// Package transform is the filter that changes requests and responses with their bodies.
+// Package transform is the filter that changes requests and responses, including their bodies.
 //
-//   - config.go, format.go, path.go: what people write.
-//   - transform.go: it is made ready, and the road of a request through it.
-//   - side.go: what a request and a response have in common: a body that is read, changed and written.
-//   - request.go, response.go: what they have not.
-//   - patch.go: members of JSON are changed in places.
-//   - accept.go: the format that a client likes best.
+//   - config.go, format.go, path.go: the config.
+//   - transform.go: how it is made ready, and how a request passes through it.
+//   - side.go: what request and response have in common: a body that is read, changed and written.
+//   - request.go, response.go: what is specific to each.
+//   - patch.go: changes of single members of JSON.
+//   - accept.go: the format that a client prefers.
 //   - fail.go: which problem a failure is.
 //   - media: the formats.
 package transform
@@ -47,13 +47,13 @@ func build(env filter.Env, c *Config) (filter.Policy, error) {
 	return filter.Policy{Adapt: made.adapt, Bodies: made.request.reads, Note: made.note()}, nil
 }
 
-// builder makes the parts ready and notes what they read.
+// builder makes the parts ready and records what they read.
 type builder struct {
 	env                         filter.Env
 	readsRequest, readsResponse bool
 }
 
-// compile gives a function that compiles expressions of that type and scope.
+// compile returns a function that compiles expressions of that type and scope.
 func (b *builder) compile(want expr.Type, scope expr.Scope) func(*config.Expr) (*expr.Program, error) {
 	return func(e *config.Expr) (*expr.Program, error) {
 		p, err := expr.Compile(e.Source, want, scope)
@@ -72,15 +72,15 @@ type transformer struct {
 	response response
 }
 
-// passage is one request on its way through.
+// passage is one request on its way through the filter.
 type passage struct {
 	*transformer
 
 	in expr.Input
-	// requestBody and responseBody are what expressions read, nil for an empty one.
+	// requestBody and responseBody are the values that expressions read, nil for an empty body.
 	requestBody, responseBody any
-	write                     *codec // of the response
-	head                      bool   // the client has asked for a head alone
+	write                     *codec // for the response
+	head                      bool   // the client sent a HEAD request
 }
 
 func (t *transformer) adapt(next http.RoundTripper) http.RoundTripper {
@@ -90,7 +90,7 @@ func (t *transformer) adapt(next http.RoundTripper) http.RoundTripper {
 func (t *transformer) roundTrip(next http.RoundTripper, r *http.Request) (*http.Response, error) {
 	p := &passage{transformer: t}
 	p.in = expr.Input{
-		Request:      r.WithContext(r.Context()), // as it came: expressions that run later see that
+		Request:      r.WithContext(r.Context()), // as it arrived, also for expressions that run later
 		RequestBody:  func() (any, error) { return p.requestBody, nil },
 		ResponseBody: func() (any, error) { return p.responseBody, nil },
 	}

@@ -1,12 +1,12 @@
-// Package websocket is the filter that ends WebSockets here and tells functions of them, in the
-// events of API Gateway's WebSocket APIs: $connect, a message, $disconnect.
+// Package websocket is the filter that terminates WebSockets here and notifies functions with the events of API
+// Gateway's WebSocket APIs: $connect, a message, $disconnect.
 //
-//   - config.go: what people write.
-//   - select.go: which route a message is of.
-//   - websocket.go: a connection that is asked for.
-//   - session.go: one that is open.
-//   - pace.go: how fast is read what the client says.
-//   - out.go: what is sent to the client; pipe.go: its end in this process.
+//   - config.go: the config.
+//   - select.go: the route key of a message.
+//   - websocket.go: a requested connection.
+//   - session.go: an open connection.
+//   - pace.go: how fast messages are read from the client.
+//   - out.go: what is sent to the client; pipe.go: the proxy's end of the connection.
 package websocket
 
 import (
@@ -28,13 +28,13 @@ import (
 	"github.com/weir-gateway/weir/internal/function/form/apigw"
 )
 
-// Config is what people write under `websocket`.
+// Config is the value of `websocket`.
 type Config struct {
 	// Select is the route selection expression.
 	Select Selection `doc:"select,omitzero" help:"where in a message, which is JSON, the key of its route stands; all are $default where nothing is said" example:"$request.body.action"`
-	// Routes are the backends of keys; the route's own gets all others.
+	// Routes are the backends by key; the route's own backend gets all other keys.
 	Routes map[string]*config.Call `doc:"routes,omitzero" help:"backends by the keys of their messages, and by $connect, $disconnect and $default; all others go to the route's own; none is not called" example:"{ join: fn:join, $disconnect: none }"`
-	// Reply are the keys whose answers are sent to the client.
+	// Reply are the keys whose responses are sent to the client.
 	Reply       []string      `doc:"reply,oneormany,omitzero" help:"keys whose functions' answers are sent to the client, or all" example:"all"`
 	Stage       Stage         `doc:"stage" help:"what functions are told is the stage" example:"prod"`
 	Domain      Domain        `doc:"domain,omitzero" help:"what functions are told is the domain, to which many send back; unless said it is the request's host where the route or its listener names that, else the address that the client has connected to" example:"127.0.0.1:9001"`
@@ -48,13 +48,13 @@ type Config struct {
 	Unsent      doc.Size      `doc:"unsent" help:"how much is kept for a client that takes it slowly" example:"256KiB"`
 }
 
-// Stage is a stage of API Gateway.
+// Stage is a stage in the sense of API Gateway.
 type Stage string
 
-// stageForm is API Gateway's, and what functions are told where no stage is said.
+// stageForm is API Gateway's form of a stage, or the value that functions get if no stage is configured.
 var stageForm = regexp.MustCompile(`^(\$default|[A-Za-z0-9_-]{1,128})$`)
 
-// UnmarshalText reads one.
+// UnmarshalText reads a stage.
 func (s *Stage) UnmarshalText(text []byte) error {
 	if !stageForm.Match(text) {
 		return fmt.Errorf("%q is no stage; a stage is up to 128 letters, digits, - and _, or $default", text)
@@ -63,10 +63,10 @@ func (s *Stage) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Domain is a host with perhaps a port.
+// Domain is a host with an optional port.
 type Domain string
 
-// UnmarshalText reads one.
+// UnmarshalText reads a domain.
 func (d *Domain) UnmarshalText(text []byte) error {
 	if name, err := httpx.NormalizeHost(string(text)); err != nil || name == "" {
 		return fmt.Errorf("%q is no domain; a domain is a name or an address, with perhaps a port", text)
@@ -75,7 +75,7 @@ func (d *Domain) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// The defaults are API Gateway's quotas, as far as it has some.
+// The defaults are API Gateway's quotas, where it has some.
 func defaults() Config {
 	return Config{
 		Stage: "$default", Idle: 10 * time.Minute, Life: 2 * time.Hour, Timeout: 29 * time.Second, Frame: 32 * doc.KiB, Message: 128 * doc.KiB,
@@ -86,15 +86,15 @@ func defaults() Config {
 // The bounds of what makes sense.
 const (
 	mostLife        = 7 * 24 * time.Hour
-	mostTimeout     = 15 * time.Minute // that a function may run
+	mostTimeout     = 15 * time.Minute // the longest time that a function may run
 	mostMessage     = 4 * doc.MiB
 	mostConnections = 1_000_000
 	mostAtOnce      = 1000
 	mostUnsent      = 16 * doc.MiB
-	mostRoutes      = 300 // of an API of API Gateway
+	mostRoutes      = 300 // of an API in API Gateway
 )
 
-// noBackend says that a key is not told to anybody; all means every key.
+// noBackend means that a key calls no backend; all means every key.
 const (
 	noBackend = "none"
 	all       = "all"
@@ -163,7 +163,7 @@ func (c *Config) validate() error {
 	return nil
 }
 
-// checkReply tells of keys that nothing answers.
+// checkReply reports keys that no backend answers.
 func (c *Config) checkReply() error {
 	for _, key := range c.Reply {
 		call, named := c.Routes[key]
@@ -225,7 +225,7 @@ func build(env filter.Env, c *Config) (filter.Policy, error) {
 	return filter.Policy{Adapt: s.adapt, Way: s, Note: note}, nil
 }
 
-// replies tells whether the answer to a key is sent to the client.
+// replies tells whether the response to a key is sent to the client.
 func (c *Config) replies(key string) bool {
 	return slices.Contains(c.Reply, all) || slices.Contains(c.Reply, key)
 }

@@ -12,20 +12,20 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/websocket"
 )
 
-// out is what is sent to a client: one goroutine writes it, so that nobody who sends waits for a
-// client that is slow. It is safe for concurrent use.
+// out holds what is sent to a client. One goroutine writes it, so that no sender waits for a slow client. It is safe
+// for concurrent use.
 type out struct {
 	to    *io.PipeWriter
-	frame int    // the largest
+	frame int    // the largest size
 	most  int64  // bytes that may wait
-	lost  func() // is called where the client takes nothing for too long
+	lost  func() // called if the client reads nothing for too long
 
 	mu      sync.Mutex
 	more    *sync.Cond
-	waiting [][]byte  // messages in frames, and a close frame
-	held    room.Part // what these take
-	pong    []byte    // the frame that answers the latest ping, nil where it is answered
-	last    bool      // a close frame was put there; nothing follows
+	waiting [][]byte  // messages as frames, and a close frame
+	held    room.Part // room for waiting
+	pong    []byte    // the answer to the latest ping, nil if it is sent
+	last    bool      // a close frame was queued; nothing follows
 }
 
 func newOut(to *io.PipeWriter, held room.Part, frame, most int, lost func()) *out {
@@ -34,7 +34,7 @@ func newOut(to *io.PipeWriter, held room.Part, frame, most int, lost func()) *ou
 	return o
 }
 
-// message has a message sent: text where it is UTF-8.
+// message queues a message: as text if it is UTF-8.
 func (o *out) message(payload []byte) error {
 	op := websocket.Binary
 	if utf8.Valid(payload) {
@@ -45,7 +45,7 @@ func (o *out) message(payload []byte) error {
 	return o.put(frames)
 }
 
-// buffer grows.
+// buffer is a writer to a growing slice.
 type buffer []byte
 
 func (b *buffer) Write(p []byte) (int, error) {
@@ -53,12 +53,12 @@ func (b *buffer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// overhead is what frames that wait take beside their bytes, so that many empty ones are not free.
+// overhead is counted for each waiting message in addition to its bytes, so that many empty ones are not free.
 const overhead = 64
 
 func size(frames []byte) int64 { return int64(overhead + len(frames)) }
 
-// put has the frames of a message written.
+// put queues the frames of a message.
 func (o *out) put(frames []byte) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -74,14 +74,14 @@ func (o *out) put(frames []byte) error {
 	return nil
 }
 
-// add is called with the lock held, and with room for the frames.
+// add queues frames. It is called with the lock held, and with room for the frames.
 func (o *out) add(frames []byte) {
 	o.waiting = append(o.waiting, frames)
 	o.more.Signal()
 }
 
-// answer has a ping answered. Of several that were not answered yet only the latest is (RFC 6455
-// section 5.5.3), so that a client that takes nothing cannot fill this process with pongs.
+// answer queues the answer to a ping. If several pings are unanswered, only the latest is answered (RFC 6455 section
+// 5.5.3), so that a client that reads nothing cannot fill this process with pongs.
 func (o *out) answer(ping []byte) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -92,7 +92,7 @@ func (o *out) answer(ping []byte) {
 	o.more.Signal()
 }
 
-// end puts a close frame after all that waits, however much that is; nothing follows it.
+// end queues a close frame after everything that waits, whatever its size; nothing follows it.
 func (o *out) end(status int, reason string) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -105,7 +105,7 @@ func (o *out) end(status int, reason string) {
 	o.add(frames)
 }
 
-// next waits for what is to be written: a pong, frames or both; neither at the end.
+// next waits for something to write: a pong, frames or both; neither at the end.
 func (o *out) next() (pong, frames []byte) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -119,7 +119,7 @@ func (o *out) next() (pong, frames []byte) {
 	return pong, frames
 }
 
-// run writes until what is last was written, or nobody reads.
+// run writes until the last frames are written, or the proxy no longer reads.
 func (o *out) run() {
 	for {
 		pong, frames := o.next()
@@ -150,7 +150,7 @@ func (o *out) write(frames []byte) error {
 	return nil
 }
 
-// written gives back what frames took, and all that waits where nobody reads.
+// written gives back the room of frames, and of everything that waits if the proxy no longer reads.
 func (o *out) written(frames []byte, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -162,20 +162,20 @@ func (o *out) written(frames []byte, err error) {
 	}
 }
 
-// stall is how long a client may take nothing at all of what is sent to it; progress is how
-// much of it tells that it has.
+// stall is how long a client may read nothing of what is sent to it; progress is how many bytes it must read in that
+// time.
 const (
 	stall    = 30 * time.Second
 	progress = 4 << 10
 )
 
-// cut ends the connection without any more words.
+// cut ends the connection without a close frame.
 func (o *out) cut() {
 	_ = o.to.CloseWithError(io.ErrClosedPipe) // never fails
 	o.lost()
 }
 
-// drop forgets what nobody takes any more. It is called with the lock held.
+// drop discards what is no longer read. It is called with the lock held.
 func (o *out) drop() {
 	o.held.Shrink(0)
 	o.waiting, o.pong, o.last = nil, nil, true

@@ -7,13 +7,13 @@ import (
 	"github.com/weir-gateway/weir/internal/base/jsonx"
 )
 
-// Selection is a route selection expression of API Gateway, of the one form that messages have:
-// $request.body.NAME, with further names where objects are within objects; in ${ } or not.
+// Selection is a route selection expression of API Gateway, in the only form that messages have: $request.body.NAME,
+// with further names for nested objects; with or without ${ }.
 type Selection string
 
 const ofBody = "$request.body."
 
-// UnmarshalText reads one.
+// UnmarshalText reads a selection.
 func (s *Selection) UnmarshalText(text []byte) error {
 	plain := string(text)
 	if inner, ok := strings.CutPrefix(plain, "${"); ok && strings.HasSuffix(inner, "}") {
@@ -27,10 +27,10 @@ func (s *Selection) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// mostDepth bounds what is looked into.
+// mostDepth is the deepest nesting of a message.
 const mostDepth = 64
 
-// key is what a message is of, "" where it does not say: it is no JSON, or has no text there.
+// key returns the key of a message, "" if it has none: it is not JSON, or has no text there.
 func (s Selection) key(message []byte) string {
 	if s == "" {
 		return ""
@@ -55,7 +55,7 @@ func (s Selection) key(message []byte) string {
 	}
 }
 
-// member gives the last member of that name.
+// member returns the last member of that name.
 func member(of jsonx.Value, name string) jsonx.Value {
 	var found jsonx.Value
 	for n, v := range of.Members() {

@@ -18,41 +18,41 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/websocket"
 )
 
-// session is an open connection. It implements sockets.Peer. What binds its client, as limits do, is as
-// the config said under which it began; functions are told of it as the one says that serves.
+// session is an open connection. It implements sockets.Peer. Settings that bind its client, such as limits, are those
+// of the config under which it began; functions are notified by the config that serves now.
 type session struct {
 	caller
 
-	in     *io.PipeReader     // what the client says
-	gone   context.CancelFunc // tells that nobody reads on
+	in     *io.PipeReader     // from the client
+	gone   context.CancelFunc // reports that the client is no longer read
 	out    *out
 	pace   *pace
-	active atomic.Int64 // when there was something last, in nanoseconds of the Unix time
+	active atomic.Int64 // time of the latest activity, in nanoseconds of Unix time
 	idle   *time.Timer
 	life   *time.Timer
-	stays  func() bool // the end of its server is no matter of it any more
+	stays  func() bool // detaches the session from its server's end
 
-	mu     sync.Mutex // for these:
-	now    *held      // who tells functions; nil once they were told of the end
-	parted bool       // its route is gone: nobody comes in the place of these
+	mu     sync.Mutex // for the next two:
+	now    *held      // the server that notifies functions; nil after the end was notified
+	parted bool       // its route is gone: now is not replaced any more
 
-	once   sync.Once // of its end
-	status int       // with which it has ended, as functions are told
+	once   sync.Once // for its end
+	status int       // close status, as functions are told
 	reason string
 }
 
 // closeWait is how long a client may take to answer a close frame.
 const closeWait = 5 * time.Second
 
-// held is a server, with its functions, for as long as somebody tells them of something.
+// held is a server with its functions, kept while it is used for a notification.
 type held struct {
 	*server
 
 	users   int    // under the session's lock
-	release func() // is called when there are none any more
+	release func() // called when there are no users any more
 }
 
-// hold gives who is to be told now, to be left when it was.
+// hold returns the current server; the caller must leave it when done.
 func (s *session) hold() *held {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -66,27 +66,27 @@ func (s *session) leave(h *held) {
 	h.left()
 }
 
-// left is called with the lock held.
+// left removes a user. It is called with the lock held.
 func (h *held) left() {
 	if h.users--; h.users == 0 {
 		h.release()
 	}
 }
 
-// Follow implements sockets.Peer. A message that is with a function stays there.
+// Follow implements sockets.Peer. A message that a function is processing stays there.
 func (s *session) Follow(ways sockets.Ways) {
 	if !s.follow(ways) {
 		s.close(websocket.StatusGoingAway, "Going away")
 	}
 }
 
-// follow tells whether the session has a route. It asks for the way with the lock held, so that of two
-// that follow at once the later one has the newer way.
+// follow tells whether the session still has a route. It asks for the way with the lock held, so that if two calls
+// overlap, the later one has the newer way.
 func (s *session) follow(ways sockets.Ways) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.now == nil || s.parted {
-		return true // its end is on its way
+		return true // it is already ending
 	}
 	way, release := ways(exchange.Of(s.socket.Request).Route)
 	to, ok := way.(*server)
@@ -99,7 +99,7 @@ func (s *session) follow(ways sockets.Ways) bool {
 	return true
 }
 
-// part lets go of the functions, once they were told of the end.
+// part releases the functions after they were notified of the end.
 func (s *session) part() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -107,7 +107,7 @@ func (s *session) part() {
 	s.now = nil
 }
 
-// open begins the session, and gives the proxy's end of it.
+// open begins the session, and returns the proxy's end of it.
 func (c caller) open() io.ReadWriteCloser {
 	fromClient, toSession := io.Pipe()
 	fromSession, toClient := io.Pipe()
@@ -125,7 +125,7 @@ func (c caller) open() io.ReadWriteCloser {
 	s.idle.Reset(c.config.Idle)
 	s.life = time.AfterFunc(c.config.Life, func() { s.close(websocket.StatusGoingAway, "Going away") })
 	s.stays = func() bool { return true }
-	if server := exchange.Of(c.socket.Request).Server; server != nil { // the proxy says it to the client, between messages
+	if server := exchange.Of(c.socket.Request).Server; server != nil { // the proxy tells the client, between messages
 		s.stays = context.AfterFunc(server.Ending(), func() { s.note(websocket.StatusGoingAway, "Going away") })
 	}
 	c.hub.Add(c.socket.ID, s)
@@ -134,7 +134,8 @@ func (c caller) open() io.ReadWriteCloser {
 	return &pipe{in: toSession, out: fromSession, gone: s.gone, ended: ended}
 }
 
-// run reads what the client says until the connection ends, and tells of that. life ends where it is lost.
+// run reads from the client until the connection ends, and notifies functions of the end. life ends if the connection
+// is lost.
 func (s *session) run(life context.Context, ended chan struct{}) {
 	defer close(ended)
 	defer s.gone()
@@ -155,7 +156,7 @@ func (s *session) run(life context.Context, ended chan struct{}) {
 	s.server.open.n.Add(-1)
 }
 
-// listen hands messages to functions until the connection ends.
+// listen passes messages to functions until the connection ends.
 func (s *session) listen(life context.Context) error {
 	r := websocket.NewReader(s.in, websocket.Limits{Frame: int64(s.config.Frame), Message: int64(s.config.Message)}, websocket.Watch{
 		Control: s.control, Alive: s.touch,
@@ -179,7 +180,7 @@ func (s *session) control(op websocket.Op, payload []byte) {
 
 func (s *session) touch() { s.active.Store(time.Now().UnixNano()) }
 
-// whenIdle closes a connection on which nothing has happened.
+// whenIdle closes a connection on which nothing has happened for too long.
 func (s *session) whenIdle() {
 	left := s.config.Idle - time.Since(time.Unix(0, s.active.Load()))
 	if left > 0 {
@@ -189,25 +190,25 @@ func (s *session) whenIdle() {
 	s.close(websocket.StatusGoingAway, "Going away")
 }
 
-// close says that the connection ends, and cuts it where the client does not answer.
+// close announces the end of the connection, and cuts it if the client does not answer.
 func (s *session) close(status int, reason string) {
 	s.note(status, reason)
 	s.out.end(status, reason)
 	time.AfterFunc(closeWait, s.hangUp)
 }
 
-// hangUp hears the client no more.
+// hangUp stops reading from the client.
 func (s *session) hangUp() {
 	_ = s.in.CloseWithError(io.ErrUnexpectedEOF) // never fails
 	s.gone()
 }
 
-// note notes how the connection has ended, where that is not noted yet.
+// note records how the connection has ended, unless that is recorded already.
 func (s *session) note(status int, reason string) {
 	s.once.Do(func() { s.status, s.reason = status, reason })
 }
 
-// ended notes how the connection has ended, and answers a close frame. Answers that come later find that the client is gone.
+// ended records how the connection has ended, and answers a close frame. Later responses find that the client is gone.
 func (s *session) ended(err error) {
 	if closed, ok := errors.AsType[*websocket.ClosedError](err); ok {
 		s.note(closed.Status, closed.Reason)
@@ -219,11 +220,11 @@ func (s *session) ended(err error) {
 		s.out.end(broken.Status, broken.Reason)
 		return
 	}
-	s.once.Do(func() {}) // as it was at first: the connection was lost
+	s.once.Do(func() {}) // the initial values stay: the connection was lost
 	s.out.end(websocket.StatusNone, "")
 }
 
-// message tells a function of a message.
+// message notifies a function of a message.
 func (s *session) message(text bool, payload []byte) {
 	now := s.hold()
 	defer s.leave(now)
@@ -238,7 +239,7 @@ func (s *session) message(text bool, payload []byte) {
 		err = s.reply(now, key, res)
 	}
 	switch {
-	case err == nil, errors.Is(err, sockets.ErrGone): // the client has left before its answer
+	case err == nil, errors.Is(err, sockets.ErrGone): // the client left before the response
 	case errors.Is(err, sockets.ErrSlow):
 		s.warn("an answer to a WebSocket was dropped", key, id, err)
 	default:
@@ -247,10 +248,10 @@ func (s *session) message(text bool, payload []byte) {
 	}
 }
 
-// reply sends the client what a function has answered, where it is told that.
+// reply sends a function's response to the client, if the config says so.
 func (s *session) reply(by *held, key string, res *http.Response) error {
 	if !by.config.replies(key) {
-		_ = res.Body.Close() // nobody reads it
+		_ = res.Body.Close() // it is not needed
 		return nil
 	}
 	body, err := by.read(res)
@@ -260,7 +261,7 @@ func (s *session) reply(by *held, key string, res *http.Response) error {
 	return s.Send(body)
 }
 
-// key is the key of a message: $default where the message has none that a backend is named for.
+// key returns the key of a message: $default if no backend is configured for the message's own key.
 func (s *server) key(message []byte) string {
 	key := s.config.Select.key(message)
 	if _, said := s.backends[key]; said && key != apigw.ConnectKey && key != apigw.DisconnectKey && key != "" {
@@ -269,17 +270,17 @@ func (s *server) key(message []byte) string {
 	return apigw.DefaultKey
 }
 
-// complain tells the client that a message was not taken, as API Gateway does.
+// complain tells the client that a message was not accepted, as API Gateway does.
 func (s *session) complain(what, id string) {
 	text, _ := json.Marshal(struct { // texts always encode
 		Message      string `json:"message"`
 		ConnectionID string `json:"connectionId"`
 		RequestID    string `json:"requestId"`
 	}{what, s.socket.ID, id})
-	_ = s.out.message(text) // who takes nothing is told nothing
+	_ = s.out.message(text) // a client that does not read is not told
 }
 
-// failed is what operators are told of a function.
+// failed is the log message for a failed function.
 const failed = "a function of a WebSocket has failed"
 
 func (s *session) warn(what, key, id string, err error) {
@@ -287,7 +288,7 @@ func (s *session) warn(what, key, id string, err error) {
 		slog.String("connection", s.socket.ID), slog.String("key", key), slog.String("request_id", id), slog.String("error", fault.From(err).Operator()))
 }
 
-// tellEnd tells a function that the connection has ended.
+// tellEnd notifies a function that the connection has ended.
 func (s *session) tellEnd() {
 	now := s.hold()
 	defer s.leave(now)
@@ -297,11 +298,11 @@ func (s *session) tellEnd() {
 	case err != nil:
 		s.warn(failed, apigw.DisconnectKey, id, err)
 	case res != nil:
-		_ = res.Body.Close() // nobody is there to be told
+		_ = res.Body.Close() // the client is gone
 	}
 }
 
-// Send has a message sent.
+// Send queues a message for the client.
 func (s *session) Send(message []byte) error {
 	if int64(len(message)) > int64(s.config.Message) {
 		return sockets.ErrTooLarge
@@ -313,7 +314,7 @@ func (s *session) Send(message []byte) error {
 // End closes the connection.
 func (s *session) End() { s.close(websocket.StatusNormal, "Connection Closed Normally") }
 
-// Facts tell of the connection.
+// Facts returns information about the connection.
 func (s *session) Facts() sockets.Facts {
 	x := exchange.Of(s.socket.Request)
 	f := sockets.Facts{Connected: s.socket.Connected, Active: time.Unix(0, s.active.Load()), UserAgent: exchange.RequestHead(s.socket.Request).Get("User-Agent")}

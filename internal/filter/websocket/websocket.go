@@ -30,10 +30,10 @@ type server struct {
 	config   *Config
 	hub      *sockets.Hub // nil where a config is only checked
 	log      *slog.Logger
-	backends map[string]http.RoundTripper // by key; nil: nobody is told
+	backends map[string]http.RoundTripper // by key; nil: no backend is called
 	open     *count
-	hosts    []string          // the names that the config has for what is asked for here
-	next     http.RoundTripper // the route's own backend, from adapt on
+	hosts    []string          // the host names that the config has for this route
+	next     http.RoundTripper // the route's own backend, set by adapt
 }
 
 // count is how many connections a route has.
@@ -82,13 +82,13 @@ func (s *server) socket(r *http.Request) apigw.Socket {
 	return apigw.Socket{ID: sockets.NewID(), Stage: string(s.config.Stage), Domain: s.domain(r), Connected: time.Now(), Request: exchange.Detach(r)}
 }
 
-// domain is what functions are told to be here, and may send what is signed to: a name that the config
-// has, and a port only where the client has really come to it; else the address that it has come to.
+// domain returns the domain that functions are told, to which they may send signed requests. It is a name from the
+// config, with a port only if the client has really connected to it; else the address that it has connected to.
 func (s *server) domain(r *http.Request) string {
 	if s.config.Domain != "" {
 		return string(s.config.Domain)
 	}
-	own := "localhost" // a Unix socket's
+	own := "localhost" // for a Unix socket
 	port := ""
 	if local, ok := r.Context().Value(http.LocalAddrContextKey).(*net.TCPAddr); ok {
 		at := local.AddrPort()
@@ -108,14 +108,14 @@ func (s *server) domain(r *http.Request) string {
 	}
 }
 
-// caller tells functions of one connection.
+// caller notifies functions of one connection.
 type caller struct {
 	*server
 
 	socket apigw.Socket
 }
 
-// begin asks whether there may be a connection, and opens it.
+// begin asks whether the connection is accepted, and opens it.
 func (c caller) begin(r *http.Request, key string) (*http.Response, error) {
 	answer, err := c.tell(r.Context(), apigw.ConnectKey, c.socket.Begun(sockets.NewID(), time.Now()))
 	if err != nil {
@@ -124,7 +124,7 @@ func (c caller) begin(r *http.Request, key string) (*http.Response, error) {
 	accepted := exchange.NewResponse(r, http.StatusSwitchingProtocols, exchange.Field{Name: "Sec-Websocket-Accept", Value: websocket.Accept(key)})
 	if answer != nil {
 		head := exchange.ResponseHead(answer)
-		_ = answer.Body.Close() // nothing of it is told
+		_ = answer.Body.Close() // its body is not used
 		if answer.StatusCode < http.StatusOK || answer.StatusCode >= http.StatusMultipleChoices {
 			return exchange.NewResponse(r, answer.StatusCode, exchange.Field{Name: "Content-Length", Value: "0"}), nil
 		}
@@ -137,7 +137,7 @@ func (c caller) begin(r *http.Request, key string) (*http.Response, error) {
 	return accepted, nil
 }
 
-// backend gives who is told of a key, nil for nobody.
+// backend returns the backend for a key, nil for none.
 func (s *server) backend(key string) http.RoundTripper {
 	if own, said := s.backends[key]; said {
 		return own
@@ -145,8 +145,8 @@ func (s *server) backend(key string) http.RoundTripper {
 	return s.next
 }
 
-// tell tells a function of an event and gives what it answers, nil where nobody is told.
-// ctx ends the telling, but for what it was detached of.
+// tell notifies a function of an event and returns its response, nil if no backend is called. The call ends with ctx,
+// or after the configured timeout.
 func (c caller) tell(ctx context.Context, key string, e apigw.SocketEvent) (*http.Response, error) {
 	backend := c.backend(key)
 	if backend == nil {
@@ -174,7 +174,7 @@ func (c caller) tell(ctx context.Context, key string, e apigw.SocketEvent) (*htt
 	return res, nil
 }
 
-// ending ends the telling with its answer.
+// ending ends the call when its response is closed.
 type ending struct {
 	io.ReadCloser
 
@@ -186,7 +186,7 @@ func (e *ending) Close() error {
 	return e.ReadCloser.Close() //nolint:wrapcheck // it is only passed on
 }
 
-// read reads an answer that is sent to the client, as far as a message may be long.
+// read reads a response that is sent to the client, up to the length of a message.
 func (s *server) read(res *http.Response) ([]byte, error) {
 	defer func() { _ = res.Body.Close() }() // it was read
 	body, err := io.ReadAll(io.LimitReader(res.Body, int64(s.config.Message)+1))

@@ -18,8 +18,8 @@ const formType = "application/x-www-form-urlencoded"
 //	name=tea&tag=a&tag=b
 //	{"name":"tea","tag":["a","b"]}
 //
-// A name that comes several times is a list, and always one where Lists says so. Members are
-// written in their order, those that are null not at all.
+// A name that occurs several times becomes a list, and so does every name in Lists. Members are written in their order;
+// null members are left out.
 type Form struct{ Lists Paths }
 
 // Decode implements Format.
@@ -46,7 +46,7 @@ func (f *Form) Decode(body []byte, _ string) ([]byte, error) {
 	return values.object(), nil
 }
 
-// fields are the fields of a form in the order of their names' first appearance.
+// fields are the fields of a form, in the order in which their names first appear.
 type fields struct {
 	lists  Paths
 	names  []string
@@ -54,7 +54,7 @@ type fields struct {
 	count  int
 }
 
-// add adds a value, unless there are more than most then.
+// add adds a value. It fails if there are then more than most.
 func (f *fields) add(name string, value []byte, most int) error {
 	if f.count++; f.count > most {
 		return fmt.Errorf("there are more than %d fields", most)
@@ -69,7 +69,7 @@ func (f *fields) add(name string, value []byte, most int) error {
 	return nil
 }
 
-// object is all of them as JSON.
+// object returns all fields as JSON.
 func (f *fields) object() []byte {
 	dst := []byte{'{'}
 	for _, name := range f.names {
@@ -115,8 +115,8 @@ func (f *Form) Append(dst []byte, v jsonx.Value) ([]byte, string, error) {
 	return dst, formType, err
 }
 
-// eachField calls do for each value of the members of v, which must be an object: for each element of
-// one that is a list, not at all for null.
+// eachField calls do for each value of the members of v, which must be an object: for each element of a list, and not
+// at all for null.
 func eachField(v jsonx.Value, do func(name string, value jsonx.Value) error) error {
 	if v.Kind() != jsonx.Object {
 		return fmt.Errorf("a form is made of an object, this is %s", v.Kind())

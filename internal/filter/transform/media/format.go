@@ -11,11 +11,11 @@ import (
 
 // Format is a way to write a body. It is immutable and safe for concurrent use.
 type Format interface {
-	// Decode gives the JSON of a body; contentType is what the body's head says. The error
-	// is for whoever has sent the body: it holds nothing but what is wrong with it.
+	// Decode returns the JSON of a body; contentType is the body's Content-Type. The error may be shown to the sender
+	// of the body: it contains nothing but what is wrong with the body.
 	Decode(body []byte, contentType string) ([]byte, error)
-	// Append writes v to dst and gives the Content-Type. The error tells what of v has no
-	// form; dst is a part then.
+	// Append appends v to dst and returns the Content-Type. The error says what in v cannot be represented in the
+	// format; dst is then incomplete.
 	Append(dst []byte, v jsonx.Value) (body []byte, contentType string, err error)
 }
 
@@ -30,7 +30,7 @@ const (
 	NameBytes     = "bytes"
 )
 
-// Names lists them.
+// Names lists the names of the formats.
 func Names() []string {
 	return []string{NameJSON, NameXML, NameSOAP, NameForm, NameMultipart, NameText, NameBytes}
 }
@@ -55,8 +55,7 @@ func Types(name string) []string {
 	}
 }
 
-// Reads tells whether a body with that Content-Type is of the format; one that says nothing may be
-// of each.
+// Reads tells whether a body with that Content-Type can have the format; without a Content-Type, it can have any.
 func Reads(name, contentType string) bool {
 	media := mediaType(contentType)
 	switch {
@@ -85,7 +84,7 @@ func mediaType(contentType string) string {
 	return strings.ToLower(strings.TrimSpace(media))
 }
 
-// inUTF8 tells whether a Content-Type names no other charset.
+// inUTF8 tells whether a Content-Type names no charset other than UTF-8 or its subset US-ASCII.
 func inUTF8(contentType string) bool {
 	_, params, _ := strings.Cut(contentType, ";")
 	for param := range strings.SplitSeq(params, ";") {
@@ -97,17 +96,17 @@ func inUTF8(contentType string) bool {
 	return true
 }
 
-// Parse decodes a body of a format, as a value that expressions can read. maxBytes bounds its JSON too.
+// Parse decodes a body of a format into a value that expressions can read. maxBytes also bounds its JSON.
 func Parse(f Format, body []byte, contentType string, maxBytes int) (jsonx.Value, error) {
 	text, err := f.Decode(body, contentType)
 	if err != nil {
 		return jsonx.Value{}, err
 	}
-	// As JSON a body may be longer than it was, but not without bound.
+	// The JSON of a body may be longer than the body, but not without bound.
 	return parseJSON(text, max(maxBytes, grows*len(body)))
 }
 
-// parseJSON reads JSON in which no name stands twice.
+// parseJSON reads JSON and refuses duplicate names.
 func parseJSON(text []byte, maxBytes int) (jsonx.Value, error) {
 	v, err := jsonx.Parse(text, jsonx.Options{MaxBytes: maxBytes, Unique: true})
 	if syntax, ok := errors.AsType[*jsonx.SyntaxError](err); ok {
@@ -116,21 +115,21 @@ func parseJSON(text []byte, maxBytes int) (jsonx.Value, error) {
 	return v, err
 }
 
-// grows is how many times as long as a body its JSON is at most: of a byte the escape has six.
+// grows is how many times longer than a body its JSON may be: the escape of one byte has six.
 const grows = 8
 
-// room is how long what is written of v may be. A list makes its name stand before each element, so that
-// a small body could become an endless one.
+// room returns how long the written form of v may be. A list repeats its name before each element, so a small body
+// could grow without bound.
 func room(v jsonx.Value) int { return roomForAll + grows*len(v.Raw()) }
 
 const roomForAll = 8 << 20
 
 func errTooLong(most int) error { return fmt.Errorf("it would be longer than %d bytes", most) }
 
-// Paths are paths from a value to members: names, outermost first. A list on the way stands for its elements.
+// Paths are paths from a value to members: names, outermost first. A path goes through a list to all its elements.
 type Paths [][]string
 
-// Below gives the paths that go on below a member, and whether one ends there.
+// Below returns the rest of the paths that go through a member, and whether one ends there.
 func (p Paths) Below(name string) (below Paths, ends bool) {
 	for _, path := range p {
 		switch {
@@ -144,7 +143,7 @@ func (p Paths) Below(name string) (below Paths, ends bool) {
 	return below, ends
 }
 
-// Ends are the members where a path ends.
+// Ends are the paths with only one name.
 func (p Paths) Ends() []string {
 	var names []string
 	for _, path := range p {

@@ -17,13 +17,13 @@ import (
 
 const multipartType = "multipart/form-data"
 
-// Multipart reads and writes multipart/form-data (RFC 7578) as an object, with lists as Form has them. A part
-// is a string, or a file where it has a file name:
+// Multipart reads and writes multipart/form-data (RFC 7578) as an object, with lists as in Form. A part is a string, or
+// a file if it has a file name:
 //
 //	{"title":"tea","photo":{"filename":"tea.png","type":"image/png","data":"iVBORw0KGgo="}}
 //
-// What a file holds is base64. Other objects are written as parts of JSON, and parts that
-// say they are JSON are read as such.
+// The content of a file is base64. Other objects are written as JSON parts, and parts with a JSON Content-Type are read
+// as JSON.
 type Multipart struct{ Lists Paths }
 
 // Decode implements Format.
@@ -52,7 +52,7 @@ func (m *Multipart) Decode(body []byte, contentType string) ([]byte, error) {
 	}
 }
 
-// readPart gives the JSON of a part.
+// readPart returns the JSON of a part.
 func readPart(part *multipart.Part) ([]byte, error) {
 	if coding := part.Header.Get("Content-Transfer-Encoding"); coding != "" && !strings.EqualFold(coding, "binary") && !strings.EqualFold(coding, "8bit") && !strings.EqualFold(coding, "7bit") {
 		return nil, errors.New("it has a transfer encoding, which forms have no more") // RFC 7578 section 4.7
@@ -151,14 +151,14 @@ func writePart(w *multipart.Writer, name string, value jsonx.Value) error {
 	return err
 }
 
-// quoted escapes a name as RFC 7578 and WHATWG's HTML have it.
+// quoted escapes a name as RFC 7578 and WHATWG's HTML specify.
 func quoted(name string) string {
 	return strings.NewReplacer(`"`, "%22", "\r", "%0D", "\n", "%0A").Replace(name)
 }
 
 func isControl(c rune) bool { return c < ' ' || c == 0x7f }
 
-// memberText is the text of an object's member, "" where it has none.
+// memberText is the text of an object's member, "" if it has none.
 func memberText(v jsonx.Value, name string) string {
 	member, _ := v.Get(name)
 	return member.Text()

@@ -11,7 +11,7 @@ import (
 
 const jsonType = "application/json"
 
-// JSON is read as it is, but for objects that have a name twice.
+// JSON is the identity format. Objects with duplicate names are refused.
 type JSON struct{}
 
 // Decode implements Format.
@@ -22,7 +22,7 @@ func (*JSON) Append(dst []byte, v jsonx.Value) ([]byte, string, error) {
 	return append(dst, v.Raw()...), jsonType, nil
 }
 
-// Text is one string.
+// Text is a body that is one string.
 type Text struct{}
 
 // Decode implements Format.
@@ -39,7 +39,7 @@ func (*Text) Append(dst []byte, v jsonx.Value) ([]byte, string, error) {
 	return append(dst, text...), "text/plain; charset=utf-8", err
 }
 
-// Bytes are any body, of which the JSON is a string in base64.
+// Bytes is any body; its JSON is a base64 string.
 type Bytes struct{}
 
 // Decode implements Format.
@@ -54,7 +54,7 @@ func (*Bytes) Append(dst []byte, v jsonx.Value) ([]byte, string, error) {
 	return append(dst, content...), "application/octet-stream", err
 }
 
-// decoded is what a string in base64 holds, with padding or without it.
+// decoded returns the content of a base64 string, with or without padding.
 func decoded(v jsonx.Value) ([]byte, error) {
 	if v.Kind() != jsonx.String {
 		return nil, fmt.Errorf("base64 is a string, this is %s", v.Kind())

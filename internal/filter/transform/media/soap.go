@@ -13,23 +13,22 @@ const (
 	soap12 = "http://www.w3.org/2003/05/soap-envelope"
 )
 
-// SOAP is XML within an envelope: its JSON is what stands in the Body, an object with a member for each element
-// there. Headers are skipped. Both versions are read, and the one that Version
-// names is written, "1.1" where it is "".
+// SOAP is XML within an envelope. Its JSON is the content of the Body, an object with a member for each element there.
+// Headers are skipped. Both versions are read. Version names the one that is written; "" is "1.1".
 type SOAP struct {
 	XML
 
 	Version string
 }
 
-// FaultError is a Fault that stands in the place of an answer.
+// FaultError is a Fault in place of an answer.
 type FaultError struct{ Code, Reason string }
 
 func (e *FaultError) Error() string {
 	return fmt.Sprintf("a SOAP fault, %s: %s", shortened(e.Code), e.Reason)
 }
 
-// Decode implements Format. The error is a *FaultError where the Body holds a Fault.
+// Decode implements Format. The error is a *FaultError if the Body contains a Fault.
 func (s *SOAP) Decode(body []byte, _ string) ([]byte, error) {
 	root, err := readXML(body, s.Prefixes)
 	if err != nil {
@@ -48,7 +47,7 @@ func (s *SOAP) Decode(body []byte, _ string) ([]byte, error) {
 	return appendChildren(append([]byte(nil), '{'), content[0].children, s.Lists, '}')
 }
 
-// children11or12 are the children of that name in the element's own namespace.
+// children11or12 returns the children of that name in the element's own namespace.
 func (e *element) children11or12(local string) []*element {
 	var list []*element
 	for _, c := range e.children {
@@ -59,7 +58,7 @@ func (e *element) children11or12(local string) []*element {
 	return list
 }
 
-// child is the first child of that name, in whichever namespace; an empty one where there is none.
+// child returns the first child of that name, in any namespace, or an empty element if there is none.
 func (e *element) child(local string) *element {
 	for _, c := range e.children {
 		if c.local == local {

@@ -12,7 +12,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/jsonx"
 )
 
-// The namespaces that have a meaning of their own here.
+// The namespaces that have a special meaning here.
 const (
 	xmlNamespace      = "http://www.w3.org/XML/1998/namespace"
 	instanceNamespace = "http://www.w3.org/2001/XMLSchema-instance"
@@ -23,27 +23,25 @@ const (
 //	<order id="7"><item>tea</item><item>pot</item></order>
 //	{"order":{"@id":"7","item":["tea","pot"]}}
 //
-// An element with nothing but text is that text, "" where it is empty, and null with
-// xsi:nil. Attributes are members that begin with '@', text beside attributes or
-// elements is #text, in one piece. Elements of one name are a list where there are
-// several, and always where Lists says so. Every value is a string, as XML has it.
+// An element that contains only text becomes that text: "" if it is empty, and null with xsi:nil. Attributes become
+// members that begin with '@'; text beside attributes or elements becomes #text, in one piece. Elements of the same
+// name become a list if there are several, and always if Lists says so. Every value is a string, as in XML.
 //
-// Writing is the same the other way round: members in their order, a null and an
-// empty list are left out. Comments and processing instructions are skipped.
+// Writing is the reverse: members keep their order, and null and empty lists are left out. Comments and processing
+// instructions are skipped.
 type XML struct {
-	// Root is the name of the outermost element: it is left out of the JSON, and put around it.
+	// Root is the name of the outermost element: reading removes it from the JSON, and writing adds it.
 	Root string
-	// Lists are the paths from the JSON's outermost value to what is always a list, be
-	// there one, several or none.
+	// Lists are the paths, from the JSON's outermost value, of members that are always lists, with one element, several
+	// or none.
 	Lists Paths
-	// Prefixes keeps the prefixes of names and the declarations of namespaces. Without
-	// it names are their local parts.
+	// Prefixes keeps the prefixes of names and the namespace declarations. Without it, names are their local parts.
 	Prefixes bool
 }
 
 // element is an element as it was read.
 type element struct {
-	name       string // as it stands in the JSON
+	name       string // as in the JSON
 	space      string // the URI of its namespace
 	local      string
 	attributes []attribute
@@ -52,7 +50,7 @@ type element struct {
 	null       bool
 }
 
-// attribute is one that the JSON has.
+// attribute is an attribute that is included in the JSON.
 type attribute struct{ name, value string }
 
 // Decode implements Format.
@@ -80,18 +78,18 @@ type xmlReader struct {
 	count    int
 }
 
-// opened is an element whose end has not come.
+// opened is an element whose end tag has not been read yet.
 type opened struct {
 	*element
 
-	raw   xml.Name // with its prefix, for its end
+	raw   xml.Name // with its prefix, to match the end tag
 	scope int      // how many declarations there were before it
 }
 
 type declaration struct{ prefix, uri string }
 
-// readXML reads a document. The decoder knows no entities but XML's own five; it is asked
-// for raw tokens, for with its translation a prefix that nobody has declared looks like a namespace.
+// readXML reads a document. The decoder knows no entities except XML's own five. It is asked for raw tokens: in
+// translated ones, an undeclared prefix looks like a namespace.
 func readXML(body []byte, prefixes bool) (*element, error) {
 	r := xmlReader{decoder: xml.NewDecoder(bytes.NewReader(bytes.TrimPrefix(body, []byte("\ufeff")))), prefixes: prefixes}
 	r.decoder.CharsetReader = func(charset string, _ io.Reader) (io.Reader, error) {
@@ -115,14 +113,14 @@ func readXML(body []byte, prefixes bool) (*element, error) {
 	return r.root, nil
 }
 
-// charsetError is a document in another charset than UTF-8.
+// charsetError is the error of a document in a charset other than UTF-8.
 type charsetError struct{ charset string }
 
 func (e *charsetError) Error() string {
 	return "the charset " + shortened(e.charset) + " is not read, send UTF-8"
 }
 
-// worded leaves the decoder's own words for what is known better out: its line, for the offset is told.
+// worded removes the line number from the decoder's error, because the byte offset is reported instead.
 func worded(err error) error {
 	if charset, ok := errors.AsType[*charsetError](err); ok {
 		return charset
@@ -183,7 +181,7 @@ func (r *xmlReader) start(t xml.StartElement) error {
 	return nil
 }
 
-// spelled is how the JSON calls a name.
+// spelled is the name as written in the JSON.
 func (r *xmlReader) spelled(name xml.Name) string {
 	if r.prefixes && name.Space != "" {
 		return name.Space + ":" + name.Local
@@ -191,7 +189,7 @@ func (r *xmlReader) spelled(name xml.Name) string {
 	return name.Local
 }
 
-// isDeclaration tells the prefix that an attribute declares.
+// isDeclaration tells whether an attribute declares a namespace, and returns its prefix.
 func isDeclaration(name xml.Name) (prefix string, ok bool) {
 	if name.Space == "xmlns" {
 		return name.Local, true
@@ -199,7 +197,7 @@ func isDeclaration(name xml.Name) (prefix string, ok bool) {
 	return "", name.Space == "" && name.Local == "xmlns"
 }
 
-// declare notes the namespaces that an element declares (Namespaces in XML 1.0, section 3).
+// declare records the namespaces that an element declares (Namespaces in XML 1.0, section 3).
 func (r *xmlReader) declare(attributes []xml.Attr) error {
 	for _, a := range attributes {
 		prefix, ok := isDeclaration(a.Name)
@@ -218,10 +216,10 @@ func (r *xmlReader) declare(attributes []xml.Attr) error {
 	return nil
 }
 
-// uri is the namespace of a name with its prefix, here.
+// uri returns the namespace of a name by its prefix, at this place of the document.
 func (r *xmlReader) uri(name xml.Name) (string, error) {
 	prefix := name.Space
-	if strings.Contains(name.Local, ":") || prefix != "" && !isNCName(name.Local) { // the decoder looks at the whole alone
+	if strings.Contains(name.Local, ":") || prefix != "" && !isNCName(name.Local) { // the decoder checks only the name as a whole
 		return "", fmt.Errorf("%s is no name with a prefix", shortened(name.Local))
 	}
 	for _, d := range slices.Backward(r.scope) {
@@ -238,7 +236,7 @@ func (r *xmlReader) uri(name xml.Name) (string, error) {
 	return "", fmt.Errorf("the prefix %s is not declared", shortened(prefix))
 }
 
-// attributes takes over those of an element that the JSON has.
+// attributes adds to e the attributes that are included in the JSON.
 func (r *xmlReader) attributes(e *element, list []xml.Attr) error {
 	if len(list) == 0 {
 		return nil
@@ -313,7 +311,7 @@ func (e *element) append(dst []byte, lists Paths) ([]byte, error) {
 	return append(dst, '}'), nil
 }
 
-// appendMember writes a name, behind a comma where it is not the first.
+// appendMember writes a name, after a comma unless it is the first.
 func appendMember(dst []byte, name string) []byte {
 	if dst[len(dst)-1] != '{' {
 		dst = append(dst, ',')
@@ -321,8 +319,8 @@ func appendMember(dst []byte, name string) []byte {
 	return append(jsonx.AppendString(dst, name), ':')
 }
 
-// appendChildren writes elements as members, those of one name together where the first one
-// stands, then the lists of none, then closing where it is not 0.
+// appendChildren writes elements as members, those of the same name together where the first one is, then the missing
+// members that are always lists, then closing if it is not 0.
 func appendChildren(dst []byte, children []*element, lists Paths, closing byte) ([]byte, error) {
 	groups, err := grouped(children)
 	if err != nil {
@@ -358,8 +356,8 @@ func appendChildren(dst []byte, children []*element, lists Paths, closing byte) 
 	return dst, nil
 }
 
-// grouped puts elements of one name together. Two that only look alike, for their namespaces
-// were left out, are refused: one would be taken for the other.
+// grouped puts elements of the same name together. Elements whose names are equal only because their namespaces were
+// dropped are refused: one would be mistaken for the other.
 func grouped(children []*element) ([][]*element, error) {
 	var groups [][]*element
 	at := make(map[string]int, len(children))
@@ -378,7 +376,7 @@ func grouped(children []*element) ([][]*element, error) {
 	return groups, nil
 }
 
-// shortened is a name of the body's own in a message.
+// shortened bounds the length of a name from the body, for use in a message.
 func shortened(name string) string {
 	const most = 40
 	if len(name) > most {

@@ -33,7 +33,7 @@ func (x *XML) Append(dst []byte, v jsonx.Value) ([]byte, string, error) {
 	return w.dst, xmlType, err
 }
 
-// single gives the one member of the outermost object.
+// single returns the only member of the outermost object.
 func single(v jsonx.Value) (string, jsonx.Value, error) {
 	for name, inner := range v.Members() {
 		if v.Len() != 1 || inner.Kind() == jsonx.List || inner.Kind() == jsonx.Null {
@@ -47,9 +47,9 @@ func single(v jsonx.Value) (string, jsonx.Value, error) {
 // xmlWriter writes one document.
 type xmlWriter struct {
 	dst      []byte
-	prefixes []string // those declared here
+	prefixes []string // those in scope
 	depth    int
-	most     int // bytes of dst
+	most     int // the largest length of dst
 }
 
 // element writes a value as elements of that name: none for null, several for a list.
@@ -116,7 +116,7 @@ func (w *xmlWriter) one(name string, v jsonx.Value) error {
 	return nil
 }
 
-// attributes writes those of an object. The declarations among them hold for all of them.
+// attributes writes the attributes of an object. The declarations among them apply to all of them.
 func (w *xmlWriter) attributes(v jsonx.Value) error {
 	for member := range v.Members() {
 		if prefix, ok := strings.CutPrefix(member, "@xmlns:"); ok {
@@ -146,7 +146,7 @@ func (w *xmlWriter) attributes(v jsonx.Value) error {
 	return nil
 }
 
-// declared holds that the prefix of a name stands for something.
+// declared requires that the prefix of a name is declared.
 func (w *xmlWriter) declared(name string) error {
 	prefix, _, ok := strings.Cut(name, ":")
 	if !ok || prefix == "xmlns" || prefix == "xml" || slices.Contains(w.prefixes, prefix) {
@@ -155,7 +155,7 @@ func (w *xmlWriter) declared(name string) error {
 	return fmt.Errorf("the prefix %s is not declared; write %q beside what uses it", shortened(prefix), "@xmlns:"+prefix)
 }
 
-// text writes a value that is no object and no list.
+// text writes a value that is neither an object nor a list.
 func (w *xmlWriter) text(v jsonx.Value, attribute bool) error {
 	switch v.Kind() {
 	case jsonx.Null:
@@ -170,8 +170,8 @@ func (w *xmlWriter) text(v jsonx.Value, attribute bool) error {
 	}
 }
 
-// escaped writes what XML can hold (XML 1.0 section 2.2). Blanks that a reader would change are
-// written by their numbers.
+// escaped writes the characters that XML can contain (XML 1.0 section 2.2). Whitespace that a reader would change is
+// written as numeric references.
 func (w *xmlWriter) escaped(s string, attribute bool) error {
 	for _, c := range s {
 		switch {
@@ -198,7 +198,7 @@ func (w *xmlWriter) escaped(s string, attribute bool) error {
 	return nil
 }
 
-// isQName holds for names with a prefix or without one (Namespaces in XML 1.0, section 4).
+// isQName holds for names with or without a prefix (Namespaces in XML 1.0, section 4).
 func isQName(s string) bool {
 	prefix, local, ok := strings.Cut(s, ":")
 	return isNCName(prefix) && (!ok || isNCName(local))
@@ -219,7 +219,7 @@ func isNCName(s string) bool {
 	return s != ""
 }
 
-// isReadAsName asks the reader, for it knows which letters beyond ASCII names have.
+// isReadAsName asks the XML reader, because it knows which non-ASCII letters names may have.
 func isReadAsName(s string) bool {
 	if strings.ContainsAny(s, "<>/=&?! \t\r\n\"'") {
 		return false
