@@ -10,8 +10,8 @@ import (
 // ErrTooLong says that a body has more bytes than it may have.
 var ErrTooLong = errors.New("the body is too long")
 
-// believed is how much room a body is given before any of it has come: more is not
-// taken at its head's word, which costs its sender nothing.
+// believed is how much memory is reserved for a body before any of it has come. A larger length in the head is not
+// trusted, because it costs the sender nothing to claim.
 const believed = 64 << 10
 
 // ReadBody is ReadWhole of the body of r.
@@ -19,9 +19,9 @@ func ReadBody(r *http.Request, most int64) ([]byte, error) {
 	return ReadWhole(r.Body, r.ContentLength, most)
 }
 
-// ReadWhole reads a body to its end, nil where there is none, and does not close it; length is
-// what its head says, negative where that is nothing. One of more than most bytes is ErrTooLong, at
-// once where its head says so; other errors are the body's own. What was read until then comes with an error.
+// ReadWhole reads a body to its end, and does not close it. The result is nil if there is none. length is what its head
+// says, negative if it says nothing. A body of more than most bytes is ErrTooLong, at once if its head says so; other
+// errors are the body's own. With an error, ReadWhole returns what was read until then.
 func ReadWhole(body io.Reader, length, most int64) ([]byte, error) {
 	if body == nil || body == http.NoBody {
 		return nil, nil

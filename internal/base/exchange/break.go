@@ -5,9 +5,9 @@ import (
 	"net"
 )
 
-// BreakOff closes a connection so that its other end cannot take that for an end that was meant: over TCP it is reset
-// (RFC 9293 section 3.10.5), and TLS does not say good-bye. What was not sent yet is lost. What stands above a
-// connection tells of it by NetConn.
+// BreakOff closes a connection so that the other end cannot take it for an intended end: TCP is reset (RFC 9293 section
+// 3.10.5), and TLS sends no closing alert. What was not sent yet is lost. A layer above a connection reveals it with
+// NetConn.
 func BreakOff(conn net.Conn) error {
 	closes := conn
 	for at := conn; at != nil; {

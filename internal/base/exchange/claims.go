@@ -6,21 +6,20 @@ import (
 	"github.com/weir-gateway/weir/internal/base/jsonx"
 )
 
-// Claims are what is said of a caller, by name. Those of a token are decoded when somebody first
-// asks for them, for with most requests nobody does. They are immutable and safe for concurrent
-// use; nil has none.
+// Claims are what is said about a caller, by name. Claims of a token are decoded on first use, because most requests
+// never use them. They are immutable and safe for concurrent use; nil has none.
 type Claims struct {
 	object jsonx.Value // until they are decoded
 	decode sync.Once
 	all    map[string]any
 }
 
-// ClaimsOf gives claims that are decoded: values as jsonx.Value.Any has them. They belong to the result.
+// ClaimsOf returns claims that are already decoded: values as jsonx.Value.Any returns them. They belong to the result.
 func ClaimsOf(all map[string]any) *Claims { return &Claims{all: all} }
 
-// IdentityIn gives an identity whose claims are the members of a JSON object, and nothing else yet.
+// IdentityIn returns an identity whose claims are the members of a JSON object, and that has nothing else yet.
 func IdentityIn(object jsonx.Value) *Identity {
-	both := &struct { // one object: there are many where callers come once
+	both := &struct { // one allocation: there are many identities if each caller comes once
 		Identity
 
 		claims Claims
@@ -29,7 +28,7 @@ func IdentityIn(object jsonx.Value) *Identity {
 	return &both.Identity
 }
 
-// All gives the claims, integers exact. Nobody changes them.
+// All returns the claims, integers exact. They must not be changed.
 func (c *Claims) All() map[string]any {
 	if c == nil {
 		return nil
@@ -38,7 +37,7 @@ func (c *Claims) All() map[string]any {
 		if object, ok := c.object.Any().(map[string]any); ok {
 			c.all = object
 		}
-		c.object = jsonx.Value{} // its text is of no use any more
+		c.object = jsonx.Value{} // its text is no longer needed
 	})
 	return c.all
 }

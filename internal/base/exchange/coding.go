@@ -12,11 +12,11 @@ import (
 	"github.com/weir-gateway/weir/internal/base/fault"
 )
 
-// ErrCoding says that a body comes in a content coding that is not read.
+// ErrCoding says that a body has a content coding that is not supported.
 var ErrCoding = errors.New("the content coding is not read")
 
-// CodingError is a body that is not in the coding that its head says, by its sender's mistake: the
-// body itself came whole.
+// CodingError says that a body is not in the coding that its head says, by its sender's mistake: the body itself
+// arrived completely.
 type CodingError struct{ Err error }
 
 func (e *CodingError) Error() string {
@@ -25,13 +25,13 @@ func (e *CodingError) Error() string {
 
 func (e *CodingError) Unwrap() error { return e.Err }
 
-// Codings are those that Decoded reads, as Accept-Encoding has them.
+// Codings are the codings that Decoded reads, in the form of Accept-Encoding.
 const Codings = "gzip, identity"
 
-// Decoded gives a body as it is without its content coding (RFC 9110 section 8.4), and its length,
-// negative where that is not known. One in gzip may have most bytes in that coding, more are
-// ErrTooLong; how many it has without it is for its reader to bound. Other codings are ErrCoding.
-// What Decoded gives is read by one goroutine, and need not be read to its end. It does not close body.
+// Decoded returns a body without its content coding (RFC 9110 section 8.4), and its length, negative if that is
+// unknown. In gzip, a body of more than most bytes in that coding is ErrTooLong. Its reader must bound how many bytes
+// it has when decoded. Other codings are ErrCoding. One goroutine reads the result, and need not read it to its end.
+// Decoded does not close body.
 func Decoded(head Head, body io.Reader, length, most int64) (plain io.Reader, plainLength int64, err error) {
 	if body == nil || body == http.NoBody {
 		return body, length, nil
@@ -49,8 +49,8 @@ func Decoded(head Head, body io.Reader, length, most int64) (plain io.Reader, pl
 	}
 }
 
-// ReadDecoded is ReadBody of what the body of r is without its content coding, of at most so many
-// bytes in that and without it. What is the client's mistake in it is a fault.
+// ReadDecoded is ReadBody of the body of r without its content coding, of at most that many bytes both in the coding
+// and without it. A mistake of the client in it is returned as a fault.
 func ReadDecoded(r *http.Request, most int64) ([]byte, error) {
 	body, length, err := Decoded(RequestHead(r), r.Body, r.ContentLength, most)
 	switch {
@@ -66,7 +66,7 @@ func ReadDecoded(r *http.Request, most int64) ([]byte, error) {
 	return text, err
 }
 
-// Coded tells whether a body with that head has a content coding.
+// Coded reports whether a body with that head has a content coding.
 func Coded(head Head) bool {
 	coding := codingOf(head)
 	return coding != "" && coding != "identity"
@@ -92,7 +92,7 @@ func (g *gunzip) Read(p []byte) (int, error) {
 	if g.Reader == nil {
 		reader, _ := gunzips.Get().(*gzip.Reader)
 		g.Reader = reader
-		if g.err = g.Reset(&g.coded); errors.Is(g.err, io.EOF) && g.coded.read == 0 { // an empty body is that
+		if g.err = g.Reset(&g.coded); errors.Is(g.err, io.EOF) && g.coded.read == 0 { // an empty body stays empty
 			return 0, g.end(io.EOF)
 		}
 	}
@@ -106,7 +106,7 @@ func (g *gunzip) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// end says why the body ends, and gives back what has read it.
+// end returns why the body ends, and gives back its reader.
 func (g *gunzip) end(err error) error {
 	gunzips.Put(g.Reader)
 	g.Reader = nil
@@ -121,16 +121,16 @@ func (g *gunzip) end(err error) error {
 	return g.err
 }
 
-// gunzips are readers of gzip that nobody has.
+// gunzips are gzip readers that are not in use.
 var gunzips = sync.Pool{New: func() any { return new(gzip.Reader) }}
 
-// coded is a body in its coding, of which so much is read at most: many empty members make no byte
-// of what they hold.
+// coded is a body in its coding, of which only a limited number of bytes is read: a body of many empty gzip members
+// decodes to no bytes at all.
 type coded struct {
 	body io.Reader
 	left int64
 	read int64
-	err  error // the body's own, or that it is too long
+	err  error // the body's own, or ErrTooLong
 }
 
 // Read implements io.Reader.

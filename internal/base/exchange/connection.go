@@ -7,16 +7,16 @@ import (
 	"github.com/weir-gateway/weir/internal/base/field"
 )
 
-// Connection is what the exchanges of one connection have in common. The zero value is one of which nothing is known. It must not be
-// copied; what is exported is not changed once there is an exchange.
+// Connection is what the exchanges of one connection have in common. The zero value is a connection of which nothing is
+// known. It must not be copied. Its exported fields are not changed once there is an exchange.
 type Connection struct {
 	Peer   netip.AddrPort // the other end, 4-in-6 unmapped; invalid on a Unix socket
-	Server Server         // what serves it; nil where nobody said
+	Server Server         // what serves it; nil if unknown
 
 	said atomic.Pointer[said]
 }
 
-// said is what backends are told of a client. It is not changed.
+// said is what backends are told about a client. It is not changed.
 type said struct {
 	peer                netip.AddrPort
 	scheme, host, proto string
@@ -26,16 +26,17 @@ type said struct {
 	count int
 }
 
-// mostSaid is the most that backends are told of every client alike.
+// mostSaid is the most lines that backends are told for every client.
 const mostSaid = 5
 
 func (s *said) of(c *Client, proto string) bool {
 	return s.peer == c.Peer && s.scheme == c.Scheme && s.host == c.Host && s.proto == proto && s.trusted == c.Trusted
 }
 
-// Said gives the lines that say appends for a client who speaks that version of the protocol; last are those that it appended for one on this
-// connection before. They must not depend on the client's IP, which is another one for each request that a trusted proxy sends, but on the
-// rest: most requests of a connection have those of the request before. It may be called concurrently; c may be nil.
+// Said returns the lines that say appends for a client that speaks that version of the protocol; last are those that it
+// appended for an earlier request on this connection. They must not depend on the client's IP, which differs for each
+// request of a trusted proxy, but only on the rest: most requests of a connection have the same lines as the previous
+// one. Said may be called concurrently; c may be nil.
 func (c *Connection) Said(client *Client, proto string, say func(to, last []field.Line, client *Client, proto string) []field.Line) []field.Line {
 	if c == nil {
 		return say(nil, nil, client, proto)

@@ -11,24 +11,25 @@ import (
 
 type contextKey struct{}
 
-// RequestContext is a context that an engine may give a request. It has room for the exchange of that (see New), and Begin
-// puts one into it, where it has to copy a request with any other context. It is for one request at a time, and for another one only as Leave says.
+// RequestContext is a context that an engine may give a request. It has room for the request's exchange (see New), and
+// Begin puts one into it; with any other context, Begin has to copy the request. It is for one request at a time, and
+// is reused for another one only if Leave allows it.
 type RequestContext struct {
 	cancel.Context
 
 	x           *Exchange // nil before Begin
-	head, reply *Lines    // of the request, and of the response to come; nil: nobody has told them
+	head, reply *Lines    // of the request, and of the response to come; nil: not known
 	room        Exchange
 }
 
-// Heads tells c which Lines the heads of its request and of the response to come are, so that nobody has to look for them. It must be called
-// before anybody else has c.
+// Heads tells c which Lines are the heads of its request and of the response to come, so that they need not be looked
+// up. It must be called before anyone else has c.
 func (c *RequestContext) Heads(request, reply *Lines) {
 	c.head, c.reply = request, reply
 }
 
-// Leave has c, which has ended, let go of all that is its request's, and tells whether it may be used Again, with the request itself: not where
-// anybody may have either, nor where poison.On.
+// Leave makes c, which has ended, drop everything that belongs to its request, and reports whether c may be used Again,
+// along with the request itself. It may not if anyone could still have either of them, or if poison.On.
 func (c *RequestContext) Leave() bool {
 	if c.x != &c.room || !c.room.alone || !c.room.forgone || !c.Context.Leave() {
 		return false
@@ -39,14 +40,16 @@ func (c *RequestContext) Leave() bool {
 	return !poison.On
 }
 
-// Alone says that nothing has x or its request but who serves it, who passes it on to a backend, and filters that say of themselves that they keep nothing
-// (filter.Policy): nobody who is told of requests, and no other filter. These keep nothing of it, but for what Forgo is about.
+// Alone says that x and its request are held only by the code that serves it, the code that passes it on to a backend,
+// and filters that declare that they keep nothing (filter.Policy): no observer of requests, and no other filter. These
+// keep nothing of it, except as described at Forgo.
 func (x *Exchange) Alone() { x.alone = true }
 
-// Forgo says that whoever passes the request of x on has given up all that was made of it, and so has everybody that it was given to.
+// Forgo says that the code that passes the request of x on has given up everything that was made of it, and so has
+// everyone it was given to.
 func (x *Exchange) Forgo() { x.forgone = true }
 
-// Value is the parent's, but for the exchange (context.Context).
+// Value returns the parent's values, except for the exchange (context.Context).
 func (c *RequestContext) Value(key any) any {
 	if c.x != nil && key == any(contextKey{}) {
 		return c.x
@@ -54,8 +57,8 @@ func (c *RequestContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// New gives an empty exchange for r, which Begin must be called with next. It lies where r's context is, of which whoever keeps one
-// keeps the other anyway.
+// New returns an empty exchange for r, which Begin must be called with next. It lies in r's context if that has room
+// for it: code that keeps one keeps the other anyway.
 func New(r *http.Request) *Exchange {
 	if c, ok := r.Context().(*RequestContext); ok && c.x == nil {
 		return &c.room
@@ -63,7 +66,7 @@ func New(r *http.Request) *Exchange {
 	return new(Exchange)
 }
 
-// begin gives r with x in its context.
+// begin returns r with x in its context.
 func begin(r *http.Request, x *Exchange) *http.Request {
 	if c, ok := r.Context().(*RequestContext); ok && c.x == nil {
 		c.x = x
@@ -72,18 +75,18 @@ func begin(r *http.Request, x *Exchange) *http.Request {
 	return With(r, x)
 }
 
-// InnerContext is a context that may be given to a request which is made within an exchange, and bears one of
-// its own. It is for one request, and never used again.
+// InnerContext is a context for a request that is made within an exchange and has an exchange of its own. It is for one
+// request, and never reused.
 type InnerContext struct {
 	cancel.Context
 
 	x *Exchange // nil before Bear
 }
 
-// Bear puts x into c. It must be called once, before anybody else has c.
+// Bear puts x into c. It must be called once, before anyone else has c.
 func (c *InnerContext) Bear(x *Exchange) { c.x = x }
 
-// Value is the parent's, but for the exchange (context.Context).
+// Value returns the parent's values, except for the exchange (context.Context).
 func (c *InnerContext) Value(key any) any {
 	if c.x != nil && key == any(contextKey{}) {
 		return c.x
@@ -91,8 +94,9 @@ func (c *InnerContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// OutContext is the context of a request to a backend. Whoever sends that may borrow it where nobody else has it, so that it is sent in
-// a context of his own and no copy of it is made. Only the context of the type embedded is that of its maker all the time.
+// OutContext is the context of a request to a backend. The code that sends the request may borrow it if no one else has
+// it, so that it is sent in a context of the sender's own without a copy of the request. Only the embedded Context is
+// always the maker's.
 type OutContext struct {
 	cancel.Context
 
@@ -100,17 +104,18 @@ type OutContext struct {
 	borrower context.Context //nolint:containedctx // stands in for c; nil: nobody has borrowed the request
 }
 
-// Entrust lets r, whose context is c, be borrowed once where nobody but who passes x on, who sends r, and filters between them that keep nothing has it. It must be called before r is sent.
+// Entrust lets r, whose context is c, be borrowed once, if r is held only by the code that passes x on, the code that
+// sends r, and filters between them that keep nothing. It must be called before r is sent.
 func (c *OutContext) Entrust(r *http.Request, x *Exchange) {
 	if x.alone {
 		c.request = r
 	}
 }
 
-// Borrow has the context of r be ctx, which must be below MakerContext(r), and tells false where r may not be borrowed. The first
-// attempt to send r may do so; what it leaves behind is not known where there is another one, which must ask for the end of MakerContext(r) therefore.
-// The context of r is the borrower's until Return, and so has ended where the attempt has failed, also where another one has succeeded then: who goes on with r afterwards must ask
-// for MakerContext(r).
+// Borrow makes ctx, which must be below MakerContext(r), the context of r, and returns false if r may not be borrowed.
+// The first attempt to send r may borrow it. A further attempt does not know what state the first one has left, so it
+// must watch MakerContext(r) for the end. The context of r is the borrower's until Return. It has therefore ended if
+// the attempt has failed, even if another one has succeeded since: code that goes on with r must use MakerContext(r).
 func Borrow(ctx context.Context, r *http.Request) bool {
 	c, ok := r.Context().(*OutContext)
 	if !ok || c.request != r {
@@ -120,14 +125,14 @@ func Borrow(ctx context.Context, r *http.Request) bool {
 	return true
 }
 
-// Return ends what Borrow has begun, when nobody has r any more to whom it was sent.
+// Return ends what Borrow has begun, once no one that r was sent to has it any more.
 func Return(r *http.Request) {
 	if c, ok := r.Context().(*OutContext); ok {
 		c.borrower = nil
 	}
 }
 
-// MakerContext is the context that r was made with, which its own is where nobody has borrowed it.
+// MakerContext returns the context that r was made with, which is r's own unless r is borrowed.
 func MakerContext(r *http.Request) context.Context {
 	if c, ok := r.Context().(*OutContext); ok {
 		return &c.Context
@@ -135,7 +140,7 @@ func MakerContext(r *http.Request) context.Context {
 	return r.Context()
 }
 
-// Leave is that of what is embedded.
+// Leave is the embedded Context's.
 func (c *OutContext) Leave() bool {
 	if !c.Context.Leave() {
 		return false
@@ -144,7 +149,7 @@ func (c *OutContext) Leave() bool {
 	return true
 }
 
-// Done is the borrower's or the maker's, as are the others (context.Context).
+// Done is the borrower's or the maker's, as are the methods below (context.Context).
 func (c *OutContext) Done() <-chan struct{} {
 	if c.borrower != nil {
 		return c.borrower.Done()
@@ -152,7 +157,7 @@ func (c *OutContext) Done() <-chan struct{} {
 	return c.Context.Done()
 }
 
-// Err tells whether c has ended, and how (context.Context).
+// Err returns nil, or why c has ended (context.Context).
 func (c *OutContext) Err() error {
 	if c.borrower != nil {
 		return c.borrower.Err()
@@ -160,7 +165,7 @@ func (c *OutContext) Err() error {
 	return c.Context.Err()
 }
 
-// Deadline is when c ends by itself (context.Context).
+// Deadline returns when c ends by itself (context.Context).
 func (c *OutContext) Deadline() (time.Time, bool) {
 	if c.borrower != nil {
 		return c.borrower.Deadline()
@@ -168,7 +173,7 @@ func (c *OutContext) Deadline() (time.Time, bool) {
 	return c.Context.Deadline()
 }
 
-// Value gives what c bears (context.Context).
+// Value returns what c carries (context.Context).
 func (c *OutContext) Value(key any) any {
 	if c.borrower != nil {
 		return c.borrower.Value(key)
@@ -176,21 +181,21 @@ func (c *OutContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// SetContext gives r itself another context, which a copy of it would cost memory for. Nobody else may have r yet.
-// It is not inlined, since it has a copy on its stack, which whoever calls it would keep while a request is answered.
+// SetContext gives r itself another context, without the memory that a copy of r costs. Nobody else may have r yet.
+// It is not inlined, because it has a copy on its stack, which a caller would keep while a request is answered.
 //
 //go:noinline
 func SetContext(ctx context.Context, r *http.Request) { *r = *r.WithContext(ctx) }
 
-// With returns r with x in its context; Begin does it for you.
+// With returns r with x in its context; Begin does this for you.
 func With(r *http.Request, x *Exchange) *http.Request { return r.WithContext(Context(r.Context(), x)) }
 
-// Context gives ctx with x in it, for a request that is made with it.
+// Context returns ctx with x in it, for a request that is made with it.
 func Context(ctx context.Context, x *Exchange) context.Context {
 	return context.WithValue(ctx, contextKey{}, x)
 }
 
-// From gives the exchange that ctx belongs to, or nil outside of one.
+// From returns the exchange that ctx belongs to, or nil outside of one.
 func From(ctx context.Context) *Exchange {
 	switch c := ctx.(type) { // of a request to a backend
 	case *cancel.Context:
@@ -210,8 +215,7 @@ func fromBelow(ctx context.Context) *Exchange {
 	return x
 }
 
-// Of gives the exchange of r. It panics where there is none: code that calls
-// it is only ever reached through Begin.
+// Of returns the exchange of r. It panics if there is none: code that calls it is only ever reached through Begin.
 func Of(r *http.Request) *Exchange {
 	x := From(r.Context())
 	if x == nil {

@@ -12,9 +12,8 @@ import (
 	"github.com/weir-gateway/weir/internal/base/field"
 )
 
-// Exchange is what Weir knows of one request beyond the request itself. It is
-// made by Begin when the head was read, and lives until End. One goroutine
-// uses it at a time.
+// Exchange is what Weir knows of one request beyond the request itself. It is made by Begin when the head was read, and
+// lives until End. One goroutine uses it at a time.
 type Exchange struct {
 	ID       string // the request id: the trusted client's own, or a new one
 	Start    time.Time
@@ -33,77 +32,76 @@ type Exchange struct {
 	Origin fmt.Stringer // where that route was written: file:line or object; nil before the match
 	Params Params       // what the route's pattern captured, decoded
 
-	// Identity is who is calling, nil while nobody was authenticated.
+	// Identity is the authenticated caller, nil while there is none.
 	Identity *Identity
 
 	// Backend and Attempts are written by the backend side for log and explain.
 	Backend  string
 	Attempts []Attempt
-	// Job is the id of the job that the request has become, or is about; "" for none.
+	// Job is the id of the job that the request has become, or concerns; "" for none.
 	Job string
 	// Received is how many bytes of the request's body were read, and of an upgraded
 	// connection from the client; complete when the done hooks run.
 	Received int64
-	// Trace is the exchange's part of a distributed trace, nil where none is made. It
-	// may be used by several goroutines.
+	// Trace is the exchange's part of a distributed trace, nil if none is made. Several goroutines may use it.
 	Trace Trace
-	// Event tells that the request's body is what a function is to be given, as it is, and by which
-	// key; "" for a request that is to be made an event.
+	// Event says that the request's body is to be given to a function unchanged, and by which key; "" for a request
+	// that is to be made an event.
 	Event string
 	// Fault is the problem that the client was answered with, nil otherwise.
 	Fault *fault.Fault
 
-	// Connection is the client's, nil where nobody said.
+	// Connection is the client's, nil if unknown.
 	Connection *Connection
-	// Server is what serves it, the same.
+	// Server is what serves the connection, nil if unknown.
 	Server Server
 
-	// Entrance serves requests within this one, nil where nothing can.
+	// Entrance serves requests within this one, nil if nothing can.
 	Entrance Entrance
 
-	// EncodedSlash tells that Path holds what some servers read as a slash or as
-	// the end of a segment (see httpx.Path), which a route must opt in to.
+	// EncodedSlash says that Path holds what some servers read as a slash or as the end of a segment (see httpx.Path),
+	// which a route must opt in to.
 	EncodedSlash bool
-	// Verbose lets problems tell the client what is else for operators only.
+	// Verbose lets problems tell the client what is otherwise for operators only.
 	Verbose bool
-	// Routine tells that nobody wants to read of it unless it failed, as of a heartbeat.
+	// Routine says that the request is of no interest unless it failed, such as a heartbeat.
 	Routine bool
-	// Inner tells that the request was made within another one, by an Entrance.
+	// Inner says that the request was made within another one, by an Entrance.
 	Inner bool
 
 	alone, forgone bool // see Alone and Forgo
 
-	// Informational passes a 1xx response on to the client at once.
-	// It is nil where the client or its protocol cannot take one.
+	// Informational passes a 1xx response on to the client at once. It is nil if the client or its protocol cannot take
+	// one.
 	Informational Informer
 
-	idLine field.Line // that says ID, where that was set with it
+	idLine field.Line // the line that says ID, if set together with it
 	onHead headHook   // the first one to run; most exchanges have one at most
 	onDone *doneHook  // the same
 
-	writer Writer     // that Begin gives
+	writer Writer     // returned by Begin
 	first  [1]Attempt // room for Attempts: most exchanges have one
 }
 
 // Server is what serves a client's connection. It is safe for concurrent use.
 type Server interface {
-	// Leaving tells that responses over HTTP/1.x say that their connection ends.
+	// Leaving reports whether responses over HTTP/1.x say that their connection ends.
 	Leaving() bool
-	// Ending is done when the server begins to end: requests under way may finish,
-	// and what would go on for ever should come to an end.
+	// Ending returns a context that is done when the server begins to end: requests under way may finish, and what
+	// would go on for ever should come to an end.
 	Ending() context.Context
 }
 
 // Informer passes a 1xx response (not 101) on.
 type Informer interface{ Inform(status int, head Head) }
 
-// InformerFunc is a function that does.
+// InformerFunc is a function that is an Informer.
 type InformerFunc func(status int, head Head)
 
 // Inform implements Informer.
 func (f InformerFunc) Inform(status int, head Head) { f(status, head) }
 
-// Client is who sent the request, after trusted proxies were believed.
+// Client is the sender of the request, after taking the word of trusted proxies.
 type Client struct {
 	Peer    netip.AddrPort // the other end of the connection, 4-in-6 unmapped; invalid on a Unix socket
 	IP      netip.Addr     // the client's own address; Peer's, unless a trusted proxy says otherwise
@@ -112,17 +110,17 @@ type Client struct {
 	Trusted bool           // Peer is a trusted proxy, so its forwarding fields counted
 }
 
-// subscriberBits of an address of IPv6 are what every subscriber has for himself (RFC 6177).
+// subscriberBits is how many leading bits of an IPv6 address a subscriber has for itself (RFC 6177).
 const subscriberBits = 64
 
-// Subscriber is who is counted as one client: the address, of IPv6 its first 64 bits, for to count
-// by whole ones would be to count nothing. It is invalid on a Unix socket.
+// Subscriber returns what is counted as one client: the address, or the first 64 bits of an IPv6 address. Counting
+// whole IPv6 addresses would limit nothing. The result is invalid on a Unix socket.
 func (c Client) Subscriber() netip.Addr {
 	ip := c.IP.Unmap()
 	if !ip.Is6() {
 		return ip
 	}
-	of, _ := ip.Prefix(subscriberBits) // it has as many
+	of, _ := ip.Prefix(subscriberBits) // an IPv6 address has as many
 	return of.Addr()
 }
 
@@ -135,33 +133,33 @@ type Identity struct {
 	Claims  *Claims
 }
 
-// ID is issuer and subject together, in a form that no other pair can have.
+// ID returns issuer and subject together, in a form that no other pair can have.
 func (i *Identity) ID() string { return strconv.Itoa(len(i.Issuer)) + ":" + i.Issuer + "#" + i.Subject }
 
 // Attempt is one try of a backend to get an answer.
 type Attempt struct {
-	Step     string // of a composition; "" where the backend is the exchange's own
+	Step     string // of a composition; "" if the backend is the exchange's own
 	Endpoint string // address or instance
-	Status   int    // 0 where there was no response head
-	Err      error  // nil where there was one
+	Status   int    // 0 if there was no response head
+	Err      error  // nil if there was one
 	Took     time.Duration
-	// Cold is how long the instance took to start whose first request this was, 0 for any other.
+	// Cold is how long the instance took to start, if this was its first request, and 0 otherwise.
 	Cold time.Duration
 }
 
-// Outcome is what done hooks are told.
+// Outcome is what done hooks are called with.
 type Outcome struct {
-	Status  int   // the final status; 499 where the client left before the head
+	Status  int   // the final status; 499 if the client left before the head
 	Written int64 // bytes of the response body
-	Err     error // why the response ended early, nil where it ended well
+	Err     error // why the response ended early, nil if it ended well
 	Took    time.Duration
 }
 
-// headHook and doneHook are queued, each before the next one.
+// headHook and doneHook are linked lists of queued hooks.
 type headHook struct {
 	op     func(status int, head Head) // nil: there is none
 	next   *headHook
-	faults bool // it is only for problems
+	faults bool // it is for problems only
 }
 
 type doneHook struct {
@@ -173,7 +171,7 @@ type doneHook struct {
 // in the order they were queued and see the status. After that moment it does nothing.
 func (x *Exchange) OnHead(op func(status int, head Head)) { x.queue(headHook{op: op}) }
 
-// OnFault is OnHead for where the exchange is answered with a problem.
+// OnFault is OnHead for an exchange that is answered with a problem.
 func (x *Exchange) OnFault(op func(status int, head Head)) { x.queue(headHook{op: op, faults: true}) }
 
 func (x *Exchange) queue(hook headHook) {
@@ -185,7 +183,7 @@ func (x *Exchange) queue(hook headHook) {
 	for last.next != nil {
 		last = last.next
 	}
-	another := hook // which alone takes memory of its own
+	another := hook // only this one is allocated
 	last.next = &another
 }
 
@@ -212,8 +210,8 @@ func (x *Exchange) End(o Outcome) {
 	}
 }
 
-// Tried records an attempt. Everybody who sends a request must, before he sends it once more: who has had no more than one attempt knows that
-// nobody else reads its content (see package proxy).
+// Tried records an attempt. All code that sends a request must call it before it sends the request once more: code that
+// has made no more than one attempt knows that nothing else reads the content (see package proxy).
 func (x *Exchange) Tried(a Attempt) {
 	if x.Attempts == nil {
 		x.Attempts = x.first[:0]
@@ -226,7 +224,7 @@ func (x *Exchange) Tried(a Attempt) {
 // (the caller sets one that it owns).
 func Detach(r *http.Request) *http.Request {
 	x := *Of(r)
-	_ = r.Context().Done() // what is detached is below this context, and one whose end was asked for is never used again
+	_ = r.Context().Done() // a context whose Done was called is never reused, and the detached request keeps this one
 	x.onHead, x.onDone, x.Informational = headHook{}, nil, nil
 	x.Attempts = nil
 	x.Params = x.Params.clone()

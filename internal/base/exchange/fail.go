@@ -5,9 +5,8 @@ import "net/http"
 // Fail answers a request with err as Writer.Fail does; guards refuse with it.
 func Fail(w http.ResponseWriter, err error) { WriterOf(w).Fail(err) }
 
-// WriterOf finds the exchange's writer below the writers of third-party handlers,
-// which offer Unwrap() http.ResponseWriter. It panics where there is none: code
-// that calls it is only ever reached through Begin.
+// WriterOf finds the exchange's writer below the writers of third-party handlers, which offer Unwrap()
+// http.ResponseWriter. It panics if there is none: code that calls it is only ever reached through Begin.
 func WriterOf(w http.ResponseWriter) *Writer {
 	for {
 		switch v := w.(type) {

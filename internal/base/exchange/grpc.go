@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// IsGRPC tells whether a request or response with this head, over HTTP/major, is that of a gRPC call
-// (gRPC over HTTP/2, "Requests"): its content type is application/grpc, which `+proto` or parameters
-// may follow. gRPC-Web's is another one.
+// IsGRPC reports whether a request or response with this head, over HTTP/major, belongs to a gRPC call (gRPC over
+// HTTP/2, "Requests"): its content type is application/grpc, which `+proto` or parameters may follow. gRPC-Web has
+// another one.
 func IsGRPC(major int, head Head) bool {
 	if major != 2 {
 		return false
@@ -18,15 +18,15 @@ func IsGRPC(major int, head Head) bool {
 	return ok && (rest == "" || rest[0] == '+' || rest[0] == ';')
 }
 
-// grpcUnits are the units of a call's time (gRPC over HTTP/2, "Timeout").
+// grpcUnits are the units of a call's timeout (gRPC over HTTP/2, "Timeout").
 var grpcUnits = map[byte]time.Duration{
 	'H': time.Hour, 'M': time.Minute, 'S': time.Second, 'm': time.Millisecond, 'u': time.Microsecond, 'n': time.Nanosecond,
 }
 
-// late tells whether a gRPC call that has taken so long has had all the time that its client
-// gave it. A backend that ends it then says only that it has ended it.
+// late reports whether a gRPC call that took that long has used all the time that its client gave it. A backend that
+// ends the call then only says that it has ended it.
 func late(r *http.Request, took time.Duration) bool {
-	const digits = 8 // more may not be written
+	const digits = 8 // more are not allowed
 	text := RequestHead(r).Get("Grpc-Timeout")
 	if text == "" || len(text) > digits+1 {
 		return false

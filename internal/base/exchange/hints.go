@@ -7,14 +7,12 @@ import (
 	"sync"
 )
 
-// ErrHintsTooLong is why an attempt ends whose 1xx responses are larger together
-// than a response head may be.
+// ErrHintsTooLong ends an attempt whose 1xx responses are together larger than a response head may be.
 var ErrHintsTooLong = errors.New("the backend's 1xx responses are larger than a head may be")
 
-// Hints passes the 1xx responses of one attempt on to the client, for backends
-// over net/http, whose hook runs on the connection's own goroutine, also when
-// RoundTrip has returned already. It bounds them together: net/http bounds each
-// one, but not their number. A nil *Hints passes nothing. Safe for concurrent use.
+// Hints passes the 1xx responses of one attempt on to the client, for backends over net/http, whose hook runs on the
+// connection's own goroutine, even after RoundTrip has returned. It bounds them together: net/http bounds each one, but
+// not their number. A nil *Hints passes nothing. It is safe for concurrent use.
 type Hints struct {
 	inform Informer
 
@@ -23,8 +21,8 @@ type Hints struct {
 	ended bool
 }
 
-// Hints makes the relay of one attempt, with a limit in bytes for all of them; nil
-// where the client can take none.
+// Hints makes the relay of one attempt, with a limit in bytes for all of its 1xx responses; nil if the client can take
+// none.
 func (x *Exchange) Hints(limit int64) *Hints {
 	if x == nil || x.Informational == nil {
 		return nil
@@ -32,8 +30,8 @@ func (x *Exchange) Hints(limit int64) *Hints {
 	return &Hints{inform: x.Informational, left: limit}
 }
 
-// Pass hands one on; it is the hook httptrace.ClientTrace.Got1xxResponse. 100 is not the backend's to say: the client gets it when its
-// body is first read. The error ends the attempt.
+// Pass passes one on; it is the hook httptrace.ClientTrace.Got1xxResponse. 100 is not for the backend to send: the
+// client gets it when its body is first read. The error ends the attempt.
 func (h *Hints) Pass(status int, header textproto.MIMEHeader) error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -56,8 +54,8 @@ func (h *Hints) End() {
 	}
 }
 
-// TooLong tells that Pass has given ErrHintsTooLong, for an HTTP/2 stream's error
-// does not lead back to its cause.
+// TooLong reports whether Pass has returned ErrHintsTooLong, because the error of an HTTP/2 stream does not lead back
+// to its cause.
 func (h *Hints) TooLong() bool {
 	if h == nil {
 		return false
@@ -67,7 +65,7 @@ func (h *Hints) TooLong() bool {
 	return h.left < 0
 }
 
-// headSize is about how long a response head was on the wire.
+// headSize returns about how long a response head was on the wire.
 func headSize(header textproto.MIMEHeader) int64 {
 	const statusLine, separators = 32, len(": \r\n")
 	n := statusLine

@@ -7,20 +7,21 @@ import (
 	"github.com/weir-gateway/weir/internal/base/field"
 )
 
-// idName is the field that says the id of a request.
+// idName is the field that carries the id of a request.
 var idName = field.Named("X-Request-Id")
 
-// idDigits is how many digits an id has that NewID makes.
+// idDigits is how many digits an id made by NewID has.
 const idDigits = 32
 
-// ready is the line of such an id but for its digits, which stand before the last two bytes.
+// ready is the line of such an id without its digits, which stand before the last two bytes.
 var (
 	ready      [64]byte
 	readyBytes = copy(ready[:], idName.Line(strings.Repeat("0", idDigits)))
 	readyAt    = readyBytes - len("\r\n") - idDigits
 )
 
-// NewID makes an id of 128 bits in hexadecimal, which fits a W3C trace id too, that of x: its text and the field that says so are made together, as most requests need both.
+// NewID makes the id of x: 128 bits in hexadecimal, which also fit a W3C trace id. The text and the field that carries
+// it are made together, as most requests need both.
 func (x *Exchange) NewID(a, b uint64) {
 	text := ready
 	to := text[readyAt:][:idDigits]
@@ -32,7 +33,7 @@ func (x *Exchange) NewID(a, b uint64) {
 	x.ID = x.idLine.Value()
 }
 
-// digits gives the hexadecimal digits of the lower half of each byte of v, all eight at once.
+// digits returns the hexadecimal digits of the lower half of each byte of v, all eight at once.
 func digits(v uint64) uint64 {
 	const each = 0x0101010101010101
 	v &= each * 0x0f
@@ -40,7 +41,7 @@ func digits(v uint64) uint64 {
 	return v + each*'0' + letters*('a'-10-'0')
 }
 
-// IDLine is the field that says the id; "" where there is none.
+// IDLine returns the field that carries the id; "" if there is none.
 func (x *Exchange) IDLine() field.Line {
 	switch {
 	case x.ID == "":

@@ -11,27 +11,28 @@ import (
 	"github.com/weir-gateway/weir/internal/base/poison"
 )
 
-// Lines is a head whose engine keeps it as it came: field lines in their order and spelling. It is the Head over the map that
-// stands for it (Map), which holds nothing else until Plain makes it a map like every other. A copy of that map stands for
-// nothing. See doc.go for what an engine keeps to.
+// Lines is a head that its engine keeps as it came: field lines in their order and spelling. It is the Head over the
+// map that stands for it (Map). That map holds nothing else until Plain makes it an ordinary map. A copy of that map
+// stands for nothing. See doc.go for the rules that an engine keeps.
 //
-// Where Lines are used again, a line that is added is not made where the same one stood in its place before: most of what a
-// gateway says it says with every message.
+// When Lines are reused, a line that is added is not allocated if the same line stood in its place before: most of what
+// a gateway says it says with every message.
 type Lines struct {
-	list      []field.Line // "": a line that was deleted, for neither places nor lines ever change
-	remembers int          // so many lines were there before, or fewer
-	self      http.Header  // the map that stands for it; nil: there is none yet
-	plain     bool         // that was made one like every other, which somebody may have kept
-	cell      [2]string    // what the first one holds
+	list      []field.Line // "": a deleted line, because neither places nor lines ever change
+	remembers int          // how many lines there were before, at most
+	self      http.Header  // the map that stands for it; nil: none yet
+	plain     bool         // the map was made an ordinary one, which may have been kept
+	cell      [2]string    // what the first map holds
 }
 
-// key is under what the map of Lines holds them: the stamp, and a text that begins where the Lines do, which is their address. It
-// keeps them from being collected and is never read. No field can have this name, and no text of others lies where the stamp does.
+// key is the key under which the map of Lines holds them: the stamp, and a string that begins where the Lines do, which
+// is their address. The string keeps the Lines from being collected and is never read. No field can have this name, and
+// no other string lies where the stamp does.
 const key = ":lines"
 
-var stamp = string([]byte("lines")) // not a constant, whose memory others may have too
+var stamp = string([]byte("lines")) // not a constant, whose memory may be shared
 
-// NewLines makes an empty head with room for so many fields.
+// NewLines makes an empty head with room for that many fields.
 func NewLines(fields int) *Lines {
 	l := new(Lines)
 	if fields > 0 {
@@ -40,7 +41,8 @@ func NewLines(fields int) *Lines {
 	return l
 }
 
-// Ordered makes the map of a head that has those lines, names and values by turns, as an engine would that keeps heads as they came.
+// Ordered makes the map of a head that has those lines, with alternating names and values, as an engine would that
+// keeps heads as they came.
 func Ordered(fields ...string) http.Header {
 	l := NewLines(len(fields) / 2)
 	for i := 0; i < len(fields); i += 2 {
@@ -49,11 +51,11 @@ func Ordered(fields ...string) http.Header {
 	return l.Map()
 }
 
-// Map gives the map that stands for l.
+// Map returns the map that stands for l.
 func (l *Lines) Map() http.Header {
 	if l.self == nil {
 		cell := &l.cell
-		if cell[0] != "" { // that one is somebody else's
+		if cell[0] != "" { // the cell is in use by another map
 			cell = new([2]string)
 		}
 		*cell = [...]string{stamp, unsafe.String((*byte)(unsafe.Pointer(l)), 1)} //nolint:gosec // see LinesOf
@@ -62,7 +64,7 @@ func (l *Lines) Map() http.Header {
 	return l.self
 }
 
-// LinesOf gives the lines that a map stands for, nil where it is one like every other.
+// LinesOf returns the lines that a map stands for, nil if it is an ordinary map.
 func LinesOf(h http.Header) *Lines {
 	cell := h[key]
 	if len(cell) != len(Lines{}.cell) || unsafe.StringData(cell[0]) != unsafe.StringData(stamp) { //nolint:gosec // only compared
@@ -70,21 +72,21 @@ func LinesOf(h http.Header) *Lines {
 	}
 	l := (*Lines)(unsafe.Pointer(unsafe.StringData(cell[1]))) //nolint:gosec // what stands beside the stamp was made by Map
 	if address(l.self) != address(h) {
-		return nil // it is a copy of such a map, or one that was l's before: lines have one
+		return nil // it is a copy of such a map, or was l's before: lines have only one
 	}
 	return l
 }
 
-// are tells whether h stands for l, which may be nil: nobody else ends that without changing how many entries there are.
+// are reports whether h stands for l, which may be nil: nothing ends that without changing how many entries h has.
 func (l *Lines) are(h http.Header) bool {
 	return l != nil && address(l.self) == address(h) && len(h) == 1 && !l.plain
 }
 
-// address is where a map lies, which is only compared.
+// address returns where a map lies, for comparison only.
 func address(h http.Header) unsafe.Pointer { return *(*unsafe.Pointer)(unsafe.Pointer(&h)) } //nolint:gosec // a map is a pointer
 
-// Renew empties l for another message, and gives its map: a fresh one where somebody has made it plain, who may have it still, has
-// put something beside the lines, or has emptied it.
+// Renew empties l for another message, and returns its map. The map is a new one if the old one was made plain, and so
+// may have been kept, if it holds something beside the lines, or if it was emptied.
 func (l *Lines) Renew() http.Header {
 	l.Forget()
 	if l.plain || len(l.self) != 1 {
@@ -93,18 +95,20 @@ func (l *Lines) Renew() http.Header {
 	return l.Map()
 }
 
-// A head that is used again keeps room for so many lines, and remembers them while they are of so many bytes.
+// A head that is reused keeps room for mostKept lines, and remembers its lines while they have mostRemembered bytes at
+// most.
 const (
 	mostKept       = 128
 	mostRemembered = 4 << 10
 )
 
-// Forget empties l, of which nobody has anything any more but texts. It remembers what it held until that is overwritten.
+// Forget empties l, of which nobody has anything any more except strings. It remembers what it held until that is
+// overwritten.
 func (l *Lines) Forget() {
 	n, size := len(l.list), 0
 	switch {
 	case n == 0:
-		return // as where it was called before
+		return // Forget may have been called before
 	case cap(l.list) > mostKept:
 		l.list = nil
 		return
@@ -115,7 +119,7 @@ func (l *Lines) Forget() {
 	if size > mostRemembered {
 		clear(l.list)
 	}
-	if n < l.remembers { // what stands behind is of a message before
+	if n < l.remembers { // what follows is of an earlier message
 		clear(l.list[n:min(l.remembers, cap(l.list))])
 	}
 	l.remembers = n
@@ -123,19 +127,19 @@ func (l *Lines) Forget() {
 	l.list = l.list[:0]
 }
 
-// IsPlain tells whether its map was made one like every other, which somebody may have kept.
+// IsPlain reports whether the map of l was made an ordinary one, which may have been kept.
 func (l *Lines) IsPlain() bool { return l.plain }
 
-// Put makes list the lines of l, which has them from then on.
+// Put makes list the lines of l, which owns it from then on.
 func (l *Lines) Put(list []field.Line) { l.list = list }
 
-// List gives all lines, with "" in the places of deleted ones. It is l's, and changes with it.
+// List returns all lines, with "" in the places of deleted ones. The slice is l's, and changes with it.
 func (l *Lines) List() []field.Line { return l.list }
 
 // Append appends a line.
 func (l *Lines) Append(line field.Line) { l.list = append(l.list, line) }
 
-// Get implements Head, as do the others.
+// Get implements Head, as do the methods below.
 func (l *Lines) Get(name string) string {
 	if i := l.find(name, 0); i >= 0 {
 		return l.list[i].Value()
@@ -143,7 +147,7 @@ func (l *Lines) Get(name string) string {
 	return ""
 }
 
-// Values are of a slice of its own.
+// Values returns a slice of its own.
 func (l *Lines) Values(name string) []string {
 	var values []string
 	for i := l.find(name, 0); i >= 0; i = l.find(name, i+1) {
@@ -165,7 +169,7 @@ func (l *Lines) Set(name, value string) {
 	l.delFrom(name, i+1)
 }
 
-// setLine is Set of a line that is there.
+// setLine is Set for a line that exists already.
 func (l *Lines) setLine(line field.Line) {
 	name := line.Name()
 	i := l.find(name, 0)
@@ -186,7 +190,7 @@ func (l *Lines) Add(name, value string) {
 	l.list = append(l.list, field.Make(name, value))
 }
 
-// last is the line that stood last time where the next one will stand; "" where there is none.
+// last returns the line that stood last time where the next one will stand; "" if there is none.
 func (l *Lines) last() field.Line {
 	if n := len(l.list); n < cap(l.list) {
 		return l.list[:n+1][n]
@@ -194,7 +198,8 @@ func (l *Lines) last() field.Line {
 	return ""
 }
 
-// set is Set of several fields. Those of an empty head are made together, but for the first ones that were there last time.
+// set is Set for several fields. The lines of an empty head are made together, except for the first ones that were
+// there last time.
 func (l *Lines) set(fields []Field) {
 	if len(l.list) == 0 {
 		fields = fields[l.setAgain(fields):]
@@ -210,7 +215,7 @@ func (l *Lines) set(fields []Field) {
 	}
 }
 
-// setAgain sets the first of fields that stood there last time, and tells how many.
+// setAgain sets the first of fields that stood there last time, and returns how many.
 func (l *Lines) setAgain(fields []Field) (n int) {
 	for ; n < len(fields); n++ {
 		last := l.last()
@@ -222,7 +227,7 @@ func (l *Lines) setAgain(fields []Field) (n int) {
 	return n
 }
 
-// stands tells whether the nth of fields has a name that was set before, and not just now.
+// stands reports whether the nth of fields has a name that was set before, but not by the field just before it.
 func (l *Lines) stands(fields []Field, n int) bool {
 	return (n == 0 || fields[n-1].Name != fields[n].Name) && l.find(fields[n].Name, 0) >= 0
 }
@@ -256,7 +261,7 @@ func (l *Lines) delFrom(name string, i int) {
 	}
 }
 
-// Len is the number of lines, with those that were deleted.
+// Len returns the number of lines, including deleted ones.
 func (l *Lines) Len() int { return len(l.list) }
 
 // All yields the lines.
@@ -273,7 +278,7 @@ func (l *Lines) All() iter.Seq2[string, string] {
 	}
 }
 
-// Names are in the order of the first lines.
+// Names returns the names in the order of their first lines.
 func (l *Lines) Names() []string {
 	var names []string
 	for i, line := range l.list {
@@ -292,7 +297,7 @@ func (l *Lines) take(from *Lines, keep func(name string, is field.Known) bool) {
 	}
 }
 
-// find gives the place of the next line of that name, from i on, or -1.
+// find returns the place of the next line of that name, from i on, or -1.
 func (l *Lines) find(name string, i int) int {
 	for ; i < len(l.list); i++ {
 		if l.list[i].Is(name) {
@@ -302,7 +307,7 @@ func (l *Lines) find(name string, i int) int {
 	return -1
 }
 
-// unshare gives a clone of r heads of its own: that of a map which stands for lines has none.
+// unshare gives a clone of r heads of its own: a clone of a map that stands for lines stands for none.
 func unshare(clone, r *http.Request) {
 	if l := LinesOf(r.Header); l != nil {
 		clone.Header = l.copied()
@@ -314,7 +319,7 @@ func unshare(clone, r *http.Request) {
 
 func (l *Lines) copied() http.Header { return (&Lines{list: slices.Clone(l.list)}).Map() }
 
-// plain makes h a map like every other, in its place.
+// plain makes h an ordinary map, in place.
 func plain(h http.Header) {
 	l := LinesOf(h)
 	if l == nil {

@@ -18,8 +18,8 @@ func (h mapHead) Values(name string) []string { return http.Header(h).Values(nam
 func (h mapHead) Set(name, value string)      { http.Header(h).Set(name, value) }
 func (h mapHead) Add(name, value string)      { http.Header(h).Add(name, value) }
 
-// Del removes both the canonical spelling and the exact one, for a map may
-// have been filled by code that did not canonicalise.
+// Del removes both the canonical spelling and the exact one, because a map may have been filled by code that did not
+// canonicalise.
 func (h mapHead) Del(name string) {
 	delete(h, name)
 	delete(h, textproto.CanonicalMIMEHeaderKey(name))
@@ -42,7 +42,7 @@ func (h mapHead) All() iter.Seq2[string, string] {
 	}
 }
 
-// Names are in the order of the alphabet.
+// Names returns the names in alphabetical order.
 func (h mapHead) Names() []string {
 	if len(h) == 0 {
 		return nil
@@ -55,8 +55,7 @@ func (h mapHead) Names() []string {
 	return names
 }
 
-// take shares the slices of values with their capacity cut off, so that an Add
-// on one side never shows on the other.
+// take shares the slices of values with their capacity cut off, so that an Add on one side never shows on the other.
 func (h mapHead) take(from mapHead, keep func(name string, is field.Known) bool) {
 	for name, values := range from {
 		if len(values) == 0 || !keep(name, field.Know(name)) {
@@ -69,7 +68,7 @@ func (h mapHead) take(from mapHead, keep func(name string, is field.Known) bool)
 	}
 }
 
-// set gives all fields their values out of one slice.
+// set takes the values of all fields from one slice.
 func (h mapHead) set(fields []Field) {
 	values := make([]string, len(fields))
 	begin := 0 // of the field's values

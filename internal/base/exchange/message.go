@@ -16,11 +16,10 @@ import (
 	"github.com/weir-gateway/weir/internal/base/poison"
 )
 
-// This is where messages and their heads meet: no other code of Weir's own looks
-// into r.Header, res.Header, their Trailer or a writer's Header (internal/house
-// lists the borders that have to).
+// This is where messages and their heads meet: no other code of Weir's own looks into r.Header, res.Header, their
+// Trailer or a writer's Header (internal/house lists the borders that have to).
 
-// MapHead gives the Head of a header map, the Lines of one that stands for any; changes go to the map.
+// MapHead returns the Head of a header map, which is its Lines if it stands for any; changes go to the map.
 func MapHead(h http.Header) Head {
 	if len(h) == 0 { // as most trailers are
 		return mapHead(h)
@@ -31,7 +30,7 @@ func MapHead(h http.Header) Head {
 	return mapHead(h)
 }
 
-// RequestHead gives the head of r.
+// RequestHead returns the head of r.
 func RequestHead(r *http.Request) Head {
 	if c, ok := r.Context().(*RequestContext); ok && c.head.are(r.Header) {
 		return c.head
@@ -42,9 +41,9 @@ func RequestHead(r *http.Request) Head {
 	return MapHead(r.Header)
 }
 
-// ResponseHead gives the head of res.
+// ResponseHead returns the head of res.
 func ResponseHead(res *http.Response) Head {
-	if b, ok := res.Body.(Lent); ok { // which knows it without a look into the map
+	if b, ok := res.Body.(Lent); ok { // which knows it without a map lookup
 		if l := b.Head(); l.are(res.Header) {
 			return l
 		}
@@ -55,16 +54,15 @@ func ResponseHead(res *http.Response) Head {
 	return MapHead(res.Header)
 }
 
-// RequestTrailer gives the trailer section of r: the announced names, and once the
-// body was read to its end, what came. To send one, begin with AnnounceTrailers.
+// RequestTrailer returns the trailer section of r: the announced names, and once the body was read to its end, what
+// came. To send one, begin with AnnounceTrailers.
 func RequestTrailer(r *http.Request) Head { return MapHead(r.Trailer) }
 
-// ResponseTrailer gives the trailer section of res, as RequestTrailer does.
+// ResponseTrailer returns the trailer section of res, as RequestTrailer does.
 func ResponseTrailer(res *http.Response) Head { return MapHead(res.Trailer) }
 
-// AnnounceTrailers tells the backend of r which fields will come after the body. They are
-// given their values in RequestTrailer when the body ends; those that have none then
-// are deleted.
+// AnnounceTrailers tells the backend of r which fields will come after the body. They get their values in
+// RequestTrailer when the body ends; those that have none then are deleted.
 func AnnounceTrailers(r *http.Request, names []string) {
 	r.Trailer = newHeader(r.Header, len(names))
 	l := LinesOf(r.Trailer)
@@ -99,7 +97,7 @@ func NewRequest(ctx context.Context, r *http.Request) *http.Request {
 	return NewRequestOf(ctx, r, MapHead(r.Header).Len()+usualFields)
 }
 
-// NewRequestOf is NewRequest with room for so many fields, where it has not those of r.
+// NewRequestOf is NewRequest with room for that many fields, for a request that does not take those of r.
 func NewRequestOf(ctx context.Context, r *http.Request, fields int) *http.Request {
 	if r == nil {
 		r = &http.Request{}
@@ -109,19 +107,19 @@ func NewRequestOf(ctx context.Context, r *http.Request, fields int) *http.Reques
 	}).WithContext(ctx)
 }
 
-// Loan is a request to a backend whose memory is used again. The zero value is ready for Make; it must not be copied.
+// Loan is a request to a backend whose memory is reused. The zero value is ready for Make; it must not be copied.
 type Loan struct {
 	Request http.Request
 	URL     url.URL // for Request.URL
 
 	head  Lines
-	plain bool // it has a map of its own in the place of head, and is not used again
+	plain bool // it has a map of its own in place of head, and is not reused
 }
 
 var loans = sync.Pool{New: func() any { return new(Loan) }} // reused memory
 
-// Lend is NewRequest for who knows when nobody has the request any more. Whoever does not, leaves
-// the loan to the garbage collector. in is the head of r.
+// Lend is NewRequest for callers that know when nobody has the request any more. Other callers leave the loan to the
+// garbage collector. in is the head of r.
 func Lend(ctx context.Context, r *http.Request, in Head) *Loan {
 	l, _ := loans.Get().(*Loan)
 	l.Make(ctx, r, in)
@@ -131,13 +129,13 @@ func Lend(ctx context.Context, r *http.Request, in Head) *Loan {
 // blank is what every request to a backend has.
 var blank = http.Request{Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, Body: http.NoBody}
 
-// Make is Lend for who has the memory.
+// Make is Lend for a caller that has the memory.
 func (l *Loan) Make(ctx context.Context, r *http.Request, in Head) {
 	if _, ordered := in.(*Lines); !ordered {
 		l.Request, l.plain = *NewRequest(ctx, r), true
 		return
 	}
-	if l.Request.Context() == ctx { // as that of the request before was: what it was, Carry says
+	if l.Request.Context() == ctx { // as that of the previous request was; Carry overwrites that request
 		Carry(&l.Request, &blank)
 		l.Request.URL = nil
 	} else {
@@ -146,7 +144,7 @@ func (l *Loan) Make(ctx context.Context, r *http.Request, in Head) {
 	l.Request.Header = l.head.Renew()
 }
 
-// Head is that of the request.
+// Head returns the head of the request.
 func (l *Loan) Head() Head {
 	if l.plain {
 		return RequestHead(&l.Request)
@@ -154,15 +152,16 @@ func (l *Loan) Head() Head {
 	return &l.head
 }
 
-// GiveBack ends a loan of Lend. It may be called where Release has said that nobody has the request.
+// GiveBack ends a loan of Lend. It may be called if Release has said that nobody has the request.
 func (l *Loan) GiveBack() {
 	if l.End() && !poison.On {
-		l.Request = http.Request{} // the next one has another context
+		l.Request = http.Request{} // the next request has another context
 		loans.Put(l)
 	}
 }
 
-// End ends a loan, and tells whether its memory may be used again, which it is not where poison.On. It may be called where Release has said that nobody has the request.
+// End ends a loan, and reports whether its memory may be reused, which the caller must not do if poison.On. It may be
+// called if Release has said that nobody has the request.
 func (l *Loan) End() (again bool) {
 	if l.plain || l.head.IsPlain() {
 		return false
@@ -172,8 +171,9 @@ func (l *Loan) End() (again bool) {
 	return true
 }
 
-// Carry makes out what is sent for req: what clients send of a request, and nothing that a server has told of it. Context and
-// URL are out's own. Of a copy most would be left unused, and it would be made twice.
+// Carry makes out the request that is sent for req: it takes what clients send of a request, and nothing that a server
+// has recorded about it. Context and URL are out's own. Copying the whole request would leave most of the copy unused
+// and copy it twice.
 func Carry(out, req *http.Request) {
 	out.Method, out.Host = req.Method, req.Host
 	out.Proto, out.ProtoMajor, out.ProtoMinor = req.Proto, req.ProtoMajor, req.ProtoMinor
@@ -183,7 +183,7 @@ func Carry(out, req *http.Request) {
 	out.Close = req.Close
 }
 
-// Drop lets go of what Carry has given to out, but for numbers, and of its URL u. Where poison.On all of both is overwritten.
+// Drop clears what Carry has given to out, except for numbers, and its URL u. If poison.On, it overwrites all of both.
 func Drop(out *http.Request, u *url.URL) {
 	if poison.On {
 		poison.URL(u)
@@ -196,29 +196,29 @@ func Drop(out *http.Request, u *url.URL) {
 	out.Body, out.GetBody = nil, nil
 }
 
-// Lent is the body of a response that a client makes of memory which is used again.
+// Lent is the body of a response that a client makes from memory that is reused.
 type Lent interface {
 	io.WriterTo
 
-	// Whole tells whether all of it has come, so that nobody waits for it.
+	// Whole reports whether all of the body has come, so that no one waits for it.
 	Whole() bool
-	// ReadAtOnce gives what has come of content of a known length, and 0 where that is nothing, or cannot be found out: a Read waits, or
-	// tells that nothing comes. It never tells of the end.
+	// ReadAtOnce returns what has come of content of a known length, and 0 if nothing has, or that cannot be found out:
+	// a Read then waits, or says that nothing comes. It never reports the end.
 	ReadAtOnce(p []byte) int
-	// Head gives the lines that the response's head is, if it is of lines; nil where nobody knows any more.
+	// Head returns the lines of the response's head, if it has lines; nil once they are no longer known.
 	Head() *Lines
 }
 
-// Release says that nobody uses res any more, neither its head nor its body, which was read to its
-// end. It tells whether nobody has its request either: so it is where the response came from a
-// client that says so, and by nobody who has put another body in its place.
+// Release says that nobody uses res any more, neither its head nor its body, which was read to its end. It reports
+// whether nobody has its request either. This is so if the response came from a client that says so, and no one has put
+// another body in its place.
 func Release(res *http.Response) (request bool) {
 	b, ok := res.Body.(interface{ Release() (request bool) })
 	return ok && b.Release()
 }
 
-// NewResponse makes a response to r that has those fields (see SetFields) and no
-// body; its head is of the same kind as r's.
+// NewResponse makes a response to r that has those fields (see SetFields) and no body; its head is of the same kind as
+// r's.
 func NewResponse(r *http.Request, status int, fields ...Field) *http.Response {
 	res := &http.Response{
 		StatusCode: status, Status: strconv.Itoa(status) + " " + http.StatusText(status),
@@ -240,24 +240,23 @@ func newHeader(like http.Header, fields int) http.Header {
 	return make(http.Header, fields)
 }
 
-// Plain makes the head and the trailers of r maps that hold the fields themselves,
-// for code that looks there: net/http's own, and that of others. Order and spelling
-// are lost, and a Head that was got before is of no use any more. What has plain
-// maps already is not touched.
+// Plain makes the head and the trailers of r maps that hold the fields themselves, for code that looks there:
+// net/http's own and third-party code. Order and spelling are lost, and a Head that was obtained before is no longer
+// valid. Maps that are already plain are not touched.
 func Plain(r *http.Request) {
 	plain(r.Header)
 	plain(r.Trailer)
 }
 
-// Header gives the map of the response to come, as http.ResponseWriter asks. It is
-// for the code of others: Weir's own uses Head.
+// Header returns the map of the response to come, as http.ResponseWriter requires. It is for third-party code: Weir's
+// own uses Head.
 func (w *Writer) Header() http.Header {
 	h := w.w.Header()
 	plain(h)
 	return h
 }
 
-// Head gives the response head to come.
+// Head returns the head of the response to come.
 func (w *Writer) Head() Head {
 	if w.lines != nil && !w.lines.IsPlain() {
 		return w.lines
@@ -267,7 +266,7 @@ func (w *Writer) Head() Head {
 
 func headOf(w http.ResponseWriter) Head { return MapHead(w.Header()) }
 
-// linesOf gives the lines of the response to r that is to come, nil where it has a map.
+// linesOf returns the lines of the response to r that is to come, nil if it has a map.
 func linesOf(w http.ResponseWriter, r *http.Request) *Lines {
 	h := w.Header()
 	if c, ok := r.Context().(*RequestContext); ok && c.reply.are(h) {
@@ -276,19 +275,19 @@ func linesOf(w http.ResponseWriter, r *http.Request) *Lines {
 	return LinesOf(h)
 }
 
-// AddTrailer appends a line to the trailer section. It comes after the last byte of the
-// body. Where the field was announced in Trailer, every client learns of it in time.
+// AddTrailer appends a line to the trailer section, after the last byte of the body. If the field was announced in
+// Trailer, every client learns of it in time.
 func (w *Writer) AddTrailer(name, value string) {
 	h := w.w.Header()
 	if LinesOf(h) == nil {
 		name = textproto.CanonicalMIMEHeaderKey(name)
-		delete(h, name) // net/http would say a field of the head once more, where it was announced
+		delete(h, name) // net/http would repeat an announced field of the head
 	}
 	MapHead(h).Add(http.TrailerPrefix+name, value)
 }
 
-// leaveUntyped keeps net/http from guessing a Content-Type by the first bytes: a
-// gateway passes on what the backend said, and that was nothing.
+// leaveUntyped keeps net/http from guessing a Content-Type from the first bytes: a gateway passes on what the backend
+// said, and that was nothing.
 func leaveUntyped(w http.ResponseWriter) {
 	if h := w.Header(); len(h["Content-Type"]) == 0 {
 		h["Content-Type"] = nil
@@ -309,17 +308,15 @@ func writeHints(w http.ResponseWriter, status int, head Head) {
 	saved := h.Clone()
 	clear(h)
 	CopyAll(mapHead(h), head)
-	// Where this field is there, net/http leaves it out of a 1xx response, and its
-	// HTTP/2 server works on a copy. Else that server may still be reading the map
-	// when a reset of the stream has let WriteHeader return.
+	// With this field, net/http leaves it out of a 1xx response, and its HTTP/2 server works on a copy. Without it,
+	// that server may still be reading the map when a reset of the stream has let WriteHeader return.
 	h.Set("Content-Length", "0")
 	w.WriteHeader(status)
 	clear(h)
 	maps.Copy(h, saved)
 }
 
-// writeFields writes the fields in their order; those of a map, which has none,
-// by name.
+// writeFields writes the fields in their order, or by name if they are in a map, which has no order.
 func writeFields(out *bufio.Writer, head Head) {
 	if m, ok := head.(mapHead); ok {
 		_ = http.Header(m).Write(out) // a bufio.Writer keeps its first error
@@ -342,8 +339,8 @@ func (w nowhere) Header() http.Header         { return http.Header(w) }
 func (w nowhere) Write(p []byte) (int, error) { return len(p), nil }
 func (w nowhere) WriteHeader(int)             {}
 
-// Printing makes a response writer for where there is no connection: head is told each
-// head, of 1xx responses too, and the body goes to out as it comes.
+// Printing makes a response writer for use without a connection: head is called with each head, including those of 1xx
+// responses, and the body goes to out as it comes.
 func Printing(out io.Writer, head func(status int, fields Head)) http.ResponseWriter {
 	return &printing{out: out, head: head, header: http.Header{}}
 }
@@ -371,5 +368,5 @@ func (w *printing) Write(p []byte) (int, error) {
 	return w.out.Write(p)
 }
 
-// Flush implements http.Flusher: everything is out already.
+// Flush implements http.Flusher: everything is already written.
 func (w *printing) Flush() {}

@@ -2,9 +2,8 @@ package exchange
 
 import "slices"
 
-// Params are the named values that a route's host and path patterns captured,
-// percent-decoded, in the order of the pattern. The zero value is empty.
-// Up to inlineParams of them need no allocation.
+// Params are the named values that a route's host and path patterns captured, percent-decoded, in the order of the
+// pattern. The zero value is empty. Up to inlineParams of them need no allocation.
 type Params struct {
 	n      int
 	inline [inlineParams]Param
@@ -16,7 +15,7 @@ type Param struct{ Name, Value string }
 
 const (
 	inlineParams = 2
-	moreParams   = 4 // that there is room for where there are more
+	moreParams   = 4 // initial capacity if there are more
 )
 
 // Add appends a value.
@@ -37,10 +36,10 @@ func (p *Params) addMore(one Param) {
 	*p.more = append(*p.more, one)
 }
 
-// Len is the number of values.
+// Len returns the number of values.
 func (p *Params) Len() int { return p.n }
 
-// At gives the i-th value, 0 <= i < Len().
+// At returns the i-th value, 0 <= i < Len().
 func (p *Params) At(i int) Param {
 	if i < inlineParams {
 		return p.inline[i]
@@ -48,7 +47,7 @@ func (p *Params) At(i int) Param {
 	return (*p.more)[i-inlineParams]
 }
 
-// Get gives the value of that name and whether there is one.
+// Get returns the value of that name and whether there is one.
 func (p *Params) Get(name string) (string, bool) {
 	for i := range p.n {
 		if v := p.At(i); v.Name == name {
@@ -66,7 +65,7 @@ func (p *Params) Truncate(n int) {
 	p.n = n
 }
 
-// clone gives a copy that shares nothing.
+// clone returns a copy that shares nothing.
 func (p *Params) clone() Params {
 	c := *p
 	if p.more != nil {

@@ -13,7 +13,7 @@ type Sent uint8
 const (
 	SentNothing  Sent = iota // no connection was made, or nothing was written to it
 	SentPartly               // some bytes went out; the backend may have acted on them
-	SentAll                  // head and body went out whole
+	SentAll                  // head and body were sent completely
 	SentHeadSeen             // and the response's head came back; the body failed
 )
 
@@ -21,16 +21,16 @@ func (s Sent) String() string {
 	return [...]string{"nothing was sent", "partly sent", "sent whole", "response head seen"}[s]
 }
 
-// SendError is why one attempt over a connection failed, and how much the other
-// side may have seen. Retries, budgets and explain read it and nothing else.
+// SendError says why one attempt over a connection failed, and how much the other side may have seen. Retries, budgets
+// and explain read it and nothing else.
 type SendError struct {
 	Endpoint string // the address that was tried
 	Sent     Sent
 	Dial     bool // the connection could not be made
-	Refused  bool // or was not wanted: the address is out of the backend's bounds
-	Reused   bool // the connection had served before: it may just have been closed by idleness
+	Refused  bool // it was not allowed: the address is out of the backend's bounds
+	Reused   bool // the connection had served before: it may just have been closed as idle
 	GoAway   bool // an HTTP/2 GOAWAY says that the stream was not processed
-	Timeout  bool // one of the backend's time-outs ran out, not the client's patience
+	Timeout  bool // one of the backend's timeouts ended, not the client's patience
 	Err      error
 }
 
@@ -40,16 +40,16 @@ func (e *SendError) Error() string {
 
 func (e *SendError) Unwrap() error { return e.Err }
 
-// Unprocessed tells whether it is sure that no backend acted on the request,
-// so that even an unsafe method may go to another endpoint.
+// Unprocessed reports whether it is certain that no backend acted on the request, so that even an unsafe method may go
+// to another endpoint.
 func (e *SendError) Unprocessed() bool { return e.Sent == SentNothing || e.GoAway }
 
-// Unreachable tells whether no connection could be made, and that was known at once: nobody
-// has heard of the request, and it has cost next to nothing. What was waited for in vain, or
-// is out of the backend's bounds, is no such thing.
+// Unreachable reports whether no connection could be made, and that was known at once: no endpoint has heard of the
+// request, and it has cost next to nothing. This does not include timeouts and addresses that are out of the backend's
+// bounds.
 func (e *SendError) Unreachable() bool { return e.Dial && !e.Timeout && !e.Refused }
 
-// Fault is what the client is told of e; options are added to it.
+// Fault returns what the client is told about e; options are added to it.
 func (e *SendError) Fault(options ...fault.Option) *fault.Fault {
 	kind := fault.BackendReset
 	switch {
@@ -63,17 +63,17 @@ func (e *SendError) Fault(options ...fault.Option) *fault.Fault {
 	return kind.New("", append(options, fault.Cause(e))...)
 }
 
-// Ending is told once how the body of a response has ended; see package transport.
+// Ending is called once with how the body of a response has ended; see package transport.
 type Ending interface{ Ended(how error) }
 
-// Returning is an Ending whose memory is used again. Released is called after its end, where nobody has the request or
-// that one's context any more, nor the response.
+// Returning is an Ending whose memory is reused. Released is called after its end, if nobody has the request or the
+// request's context any more, nor the response.
 type Returning interface {
 	Ending
 	Released()
 }
 
-// EndingFunc is a function that is told.
+// EndingFunc is a function that is an Ending.
 type EndingFunc func(how error)
 
 // Ended implements Ending.

@@ -22,27 +22,26 @@ type Tunnel interface {
 
 // Upgrader is a response writer that can switch protocols.
 type Upgrader interface {
-	// Upgrade writes a 101 response with head and gives the client's side as a
-	// Tunnel, which the caller closes. Queued head operations are applied.
+	// Upgrade writes a 101 response with head and returns the client's side as a Tunnel, which the caller closes.
+	// Queued head operations are applied.
 	Upgrade(head Head) (Tunnel, error)
 }
 
-// Writer is the one response writer of an exchange: it applies the queued head
-// operations, counts, and turns late errors into an aborted stream. It is made
-// by Begin, and nothing else in Weir wraps a writer.
+// Writer is the one response writer of an exchange: it applies the queued head operations, counts, and turns late
+// errors into an aborted stream. It is made by Begin, and nothing else in Weir wraps a writer.
 type Writer struct {
 	w       http.ResponseWriter
 	r       *http.Request
 	x       *Exchange
-	lines   *Lines // that w's map stands for, unless somebody makes it plain; nil: it never did
+	lines   *Lines // that w's map stands for, unless it was made plain; nil: it never stood for lines
 	status  int    // 0 until the final head is written
 	written int64
 	err     error
 	tunnel  *tunnel // nil: there was no upgrade
 }
 
-// Begin puts x into the context of r and gives the writer that the rest of the
-// road uses. The caller must call Finish when the handler has returned.
+// Begin puts x into the context of r and returns the writer that the rest of the way uses. The caller must call Finish
+// when the handler has returned.
 func Begin(w http.ResponseWriter, r *http.Request, x *Exchange) (*Writer, *http.Request) {
 	r = begin(r, x)
 	ew := &x.writer
@@ -100,12 +99,11 @@ func (w *Writer) ReadFrom(src io.Reader) (int64, error) {
 // Unwrap lets http.ResponseController find Flush and the deadlines.
 func (w *Writer) Unwrap() http.ResponseWriter { return w.w }
 
-// Status is the final status written so far, 0 before.
+// Status returns the final status written so far, 0 before.
 func (w *Writer) Status() int { return w.status }
 
-// Fail answers with err as a problem, or, when the head is already out, aborts
-// the client's stream so that a cut body can never look whole (RST_STREAM, or a
-// connection closed without the last chunk).
+// Fail answers with err as a problem, or, if the head was already sent, aborts the client's stream so that a truncated
+// body can never look complete (RST_STREAM, or a connection closed without the last chunk).
 func (w *Writer) Fail(err error) {
 	f := fault.From(err)
 	if w.x.Fault == nil {
@@ -120,9 +118,8 @@ func (w *Writer) Fail(err error) {
 	answer(w, w.Head(), w.r, f, fault.Context{RequestID: w.x.ID, Verbose: w.x.Verbose, Late: late(w.r, time.Since(w.x.Start))})
 }
 
-// Finish ends the exchange: done hooks run with what happened, which is given to
-// the caller too. abort is the reason where the handler was stopped by a panic, nil
-// otherwise.
+// Finish ends the exchange: done hooks run with the outcome, which is also returned. abort is the reason if the handler
+// was stopped by a panic, nil otherwise.
 func (w *Writer) Finish(abort error) Outcome {
 	if w.status == 0 && w.tunnel == nil && abort == nil {
 		w.WriteHeader(http.StatusOK)
@@ -141,7 +138,7 @@ func (w *Writer) Finish(abort error) Outcome {
 	return o
 }
 
-// Inform implements Informer: it writes a 1xx response where the final head is not out.
+// Inform implements Informer: it writes a 1xx response if the final head has not been written.
 func (w *Writer) Inform(status int, head Head) {
 	if w.status != 0 || status < 100 || status > 199 || status == http.StatusSwitchingProtocols {
 		return
@@ -149,8 +146,8 @@ func (w *Writer) Inform(status int, head Head) {
 	writeHints(w.w, status, head)
 }
 
-// Raw is what a connection implements that inspects the bytes it passes on: it
-// stops doing so, for another protocol begins.
+// Raw is implemented by a connection that inspects the bytes it passes on: it stops doing so, because another protocol
+// begins.
 type Raw interface{ Raw() }
 
 // Upgrade implements Upgrader on HTTP/1.1 by taking over the connection.
@@ -187,8 +184,8 @@ type tunnel struct {
 	received, written atomic.Int64
 }
 
-// Read goes past the server's reader as soon as that is empty: net/http's would take
-// the client's half-close for its end and cancel the request's context.
+// Read bypasses the server's reader as soon as that is empty: net/http's would take the client's half-close for its end
+// and cancel the request's context.
 func (t *tunnel) Read(p []byte) (int, error) {
 	n, err := t.read(p)
 	t.received.Add(int64(n))
@@ -212,7 +209,7 @@ func (t *tunnel) read(p []byte) (int, error) {
 	return t.Conn.Read(p)
 }
 
-// BreakOff ends both directions as a connection that was lost.
+// BreakOff ends both directions, like a connection that was lost.
 func (t *tunnel) BreakOff() error { return BreakOff(t.Conn) }
 
 func (t *tunnel) CloseWrite() error {

@@ -35,8 +35,8 @@ func (r *round) receive() error {
 	}
 }
 
-// receiveHead receives until a whole head lies at the beginning of what came, parses it and gives its
-// length. Nearly every head comes in one piece, and is looked at once; of others the end is searched first.
+// receiveHead receives until the received bytes begin with a complete head, parses it and returns its length. Nearly
+// every head comes in one piece, and is looked at once; for others the end is searched for first.
 func (r *round) receiveHead(h *ResponseHead, limits Limits) (int, error) {
 	var s search
 	in := &r.room.in
@@ -66,8 +66,8 @@ func (r *round) receiveHead(h *ResponseHead, limits Limits) (int, error) {
 	}
 }
 
-// inform passes a 1xx response on to the client. 100 is not the endpoint's to say: the client
-// gets it when its content is first read.
+// inform passes a 1xx response on to the client. 100 is not for the endpoint to send: the client gets it when its
+// content is first read.
 func (r *round) inform(status int) {
 	if status == http.StatusContinue {
 		r.feed.tell(true)
@@ -84,7 +84,7 @@ func (r *round) inform(status int) {
 	x.Informational.Inform(status, head)
 }
 
-// take makes the response out of its head. Nothing of b is used any more then.
+// take makes the response from its head. Nothing of b is used afterwards.
 func (r *round) take(h *ResponseHead, b []byte) {
 	line, _ := cutAt(b, '\r')
 	res := &r.res
@@ -121,8 +121,8 @@ func (r *round) take(h *ResponseHead, b []byte) {
 	res.Body = r.lend()
 }
 
-// lengthOf is the length that a response tells of its content, or of that which a GET would
-// have got; -1 is not known.
+// lengthOf returns the length that a response declares for its content, or for the content that a GET would have got;
+// -1 is unknown.
 func lengthOf(h *ResponseHead, method string, framing Framing) int64 {
 	switch {
 	case framing == NoContent && method != http.MethodHead:
@@ -132,8 +132,8 @@ func lengthOf(h *ResponseHead, method string, framing Framing) int64 {
 	}
 }
 
-// takeFields gives the response its head, as lines where the request has those, and what it
-// says to the client itself.
+// takeFields gives the response its head, as lines if the request has lines, and returns what the head tells the client
+// itself.
 func (r *round) takeFields(h *ResponseHead) (said marks) {
 	lines := r.link.gather.all()
 	if r.ordered {
@@ -154,7 +154,7 @@ func (r *round) takeFields(h *ResponseHead) (said marks) {
 	return said
 }
 
-// see notes what a field says, and tells whether it stays a field of the head.
+// see records what a field says, and reports whether it stays in the head.
 func (r *round) see(said *marks, line field.Line, h *ResponseHead) (stays bool) {
 	switch line.Known() {
 	case field.Trailer:
@@ -175,7 +175,7 @@ func (r *round) see(said *marks, line field.Line, h *ResponseHead) (stays bool) 
 	return true
 }
 
-// emptyTrailer makes a trailer section that is empty yet.
+// emptyTrailer makes an empty trailer section.
 func emptyTrailer(ordered bool) http.Header {
 	if ordered {
 		return exchange.NewLines(0).Map()
@@ -183,8 +183,7 @@ func emptyTrailer(ordered bool) http.Header {
 	return http.Header{}
 }
 
-// announced makes the trailer section of a message whose Trailer fields name some, nil where
-// they name none.
+// announced makes the trailer section of a message from the names in its Trailer fields, nil if they name none.
 func announced(names string, ordered bool) http.Header {
 	if names == "" {
 		return nil
@@ -207,13 +206,12 @@ func announced(names string, ordered bool) http.Header {
 	return section
 }
 
-// margin is how long before the endpoint closes a connection it is closed here: a request that
-// is sent then must have arrived before.
+// margin is how much earlier than the endpoint the client closes an unused connection, so that a request sent on it
+// arrives before the endpoint closes it.
 const margin = time.Second
 
-// KeepAlive gives how long a connection may be unused by a field Keep-Alive of a response
-// (RFC 2068 section 19.7.1.1, as the usual servers send it: `timeout=5, max=100`), and
-// whether it says so.
+// KeepAlive returns how long a connection may be unused according to the Keep-Alive field of a response (RFC 2068
+// section 19.7.1.1, as the usual servers send it: `timeout=5, max=100`), and whether the field says so.
 func KeepAlive(value string) (time.Duration, bool) {
 	for part := range strings.SplitSeq(value, ",") {
 		name, value, _ := strings.Cut(strings.TrimSpace(part), "=")

@@ -9,17 +9,17 @@ import (
 	"github.com/weir-gateway/weir/internal/base/poison"
 )
 
-// answerBody is the body of a response (http.Response.Body). Of each there is one use: whoever keeps it when the response was
-// released finds that it is at its end, and not the response that has its memory then.
+// answerBody is the body of a response (http.Response.Body). Each one belongs to one response: code that keeps it after
+// that was released finds it at its end, and does not see the response that uses the same memory then.
 type answerBody struct {
-	round    *round // which it belongs to from its making on, and which whoever keeps it keeps too
+	round    *round // the round it was made for; keeping the body keeps the round
 	released atomic.Bool
 }
 
-// bodiesAtOnce is how many a round makes together, as one at a time costs as much.
+// bodiesAtOnce is how many a round allocates together, because allocating one costs as much.
 const bodiesAtOnce = 32
 
-// lend gives the body of a response.
+// lend returns the body of a response.
 func (r *round) lend() *answerBody {
 	if len(r.bodies) == 0 {
 		r.bodies = make([]answerBody, bodiesAtOnce)
@@ -32,7 +32,7 @@ func (r *round) lend() *answerBody {
 	return b
 }
 
-// use gives the round that it is the body of, nil where it was released.
+// use returns the round that b is the body of, nil if it was released.
 func (b *answerBody) use() *round {
 	if b.released.Load() {
 		return nil
@@ -40,10 +40,11 @@ func (b *answerBody) use() *round {
 	return b.round
 }
 
-// Release says that nobody uses the response any more, neither its head nor its body, and tells
-// whether nobody has its request either, nor the context of that: nothing of it is being sent any more, the response was read to its end, and no
-// connection was made for it, as resolvers ask a context for its values after they have answered.
-// It must be called when a Close, or the Read or WriteTo that came to the end, has returned, never beside one: that may have the round yet.
+// Release says that nobody uses the response any more, neither its head nor its body. It reports whether nobody has its
+// request or the request's context either. This is so if nothing of the request is being sent any more, the response
+// was read to its end, and no connection was made for it, because resolvers ask a context for its values after they
+// have answered. Release must be called after a Close, or the Read or WriteTo that came to the end, has returned, never
+// concurrently with one: that call may still use the round.
 func (b *answerBody) Release() (request bool) {
 	r := b.use()
 	if r == nil || !onlyEOF(r.err) || !r.ended.Load() {
@@ -64,16 +65,17 @@ func (b *answerBody) Release() (request bool) {
 	return request
 }
 
-// tellReleased tells who has followed the response that nobody has the request or its context any more: nothing is being
-// sent; nobody has dialled for it, who may still look up a name; and the patrol looks at contexts with client.mu locked, as
-// it was since r had its link: to keep that, or to forget it.
+// tellReleased tells the Ending that has followed the response, if that is a Returning, that nobody has the request or
+// its context any more. This is so if nothing is being sent and nothing has dialled for the request, because a dial may
+// still look up a name. The patrol is no obstacle: it looks at contexts with client.mu locked, and r was taken off its
+// link with client.mu locked, when the link was kept or forgotten.
 func (r *round) tellReleased() {
 	if e, ok := r.onEnd.(exchange.Returning); ok && r.feed == nil && r.reused {
 		e.Released()
 	}
 }
 
-// Read reads a piece of the response's content. What fails is a *exchange.SendError that says that the head was seen.
+// Read reads a piece of the response's content. An error is a *exchange.SendError that says that the head was seen.
 func (b *answerBody) Read(p []byte) (int, error) {
 	if r := b.use(); r != nil {
 		return r.readOn(p)
@@ -81,7 +83,7 @@ func (b *answerBody) Read(p []byte) (int, error) {
 	return 0, io.EOF
 }
 
-// Close gives up what is left of the response, and its link with it.
+// Close gives up the rest of the response, and the link with it.
 func (b *answerBody) Close() error {
 	if r := b.use(); r != nil && !r.ended.Load() {
 		r.giveUpRest()
@@ -89,28 +91,28 @@ func (b *answerBody) Close() error {
 	return nil
 }
 
-// OnEnd sets who is told when the body has ended, one way or another: how is io.EOF where it
-// came to its end, nil where it was closed before, and else why it broke off.
+// OnEnd sets what is called when the body has ended, one way or another: how is io.EOF if it came to its end, nil if it
+// was closed before, and otherwise why it broke off.
 func (b *answerBody) OnEnd(e exchange.Ending) {
 	if r := b.use(); r != nil {
 		r.onEnd = e
 	}
 }
 
-// Late tells of an answer that it is 408 and the end of a kept connection: it may have been on
-// its way already, for no request came, when this one was sent (RFC 9110 section 15.5.9).
+// Late reports whether the response is a 408 that ends a kept connection. The endpoint may have sent it because no
+// request had come, before this one arrived (RFC 9110 section 15.5.9).
 func (b *answerBody) Late() bool {
 	r := b.use()
 	return r != nil && r.late
 }
 
-// Whole tells whether all of the content has come with the head, so that no Read waits for any.
+// Whole reports whether all of the content has arrived with the head, so that no Read waits for any.
 func (b *answerBody) Whole() bool {
 	r := b.use()
 	return r == nil || r.held
 }
 
-// Head gives the lines of the response's head where that is of lines, nil where it was released.
+// Head returns the lines of the response's head if that has lines, nil if the response was released.
 func (b *answerBody) Head() *exchange.Lines {
 	if r := b.use(); r != nil {
 		return &r.head
@@ -118,8 +120,8 @@ func (b *answerBody) Head() *exchange.Lines {
 	return nil
 }
 
-// WriteTo implements io.WriterTo: what has been received as a whole is written from where it lies, when the link is
-// free for others already.
+// WriteTo implements io.WriterTo. Content that has arrived completely is written from where it lies, after the link was
+// freed for other requests.
 func (b *answerBody) WriteTo(w io.Writer) (int64, error) {
 	r := b.use()
 	if r == nil {
@@ -159,22 +161,22 @@ func (r *round) readAtOnce(p []byte) int {
 	return n
 }
 
-// readOn is Read.
+// readOn implements Read.
 func (r *round) readOn(p []byte) (int, error) {
 	r.mu.Lock()
 	n, err := r.read(p)
 	r.mu.Unlock()
-	if err != nil && !r.closed.Load() { // else it fails because of that
+	if err != nil && !r.closed.Load() { // otherwise it fails because of Close
 		r.end(err)
 	}
 	return n, err
 }
 
-// giveUpRest is Close.
+// giveUpRest implements Close.
 func (r *round) giveUpRest() {
 	r.closed.Store(true)
 	if !r.mu.TryLock() {
-		_ = r.link.below.Close() // whoever reads learns of it
+		_ = r.link.below.Close() // a Read under way then fails
 		r.mu.Lock()
 	}
 	if r.err == nil {
@@ -185,7 +187,7 @@ func (r *round) giveUpRest() {
 	r.end(nil)
 }
 
-// takeHeld gives all that is to be read where that is there, and ends the round.
+// takeHeld returns all that is left to be read if it is there, and ends the round.
 func (r *round) takeHeld() (in inlet, held bool) {
 	r.mu.Lock()
 	if held = r.held && r.err == nil && !r.closed.Load(); held {
@@ -234,7 +236,7 @@ func (r *round) read(p []byte) (n int, err error) {
 	return n, r.err
 }
 
-// brokeOff is err where the head of the response was seen.
+// brokeOff returns err as a *exchange.SendError that says that the head of the response was seen.
 func (r *round) brokeOff(err error) error {
 	e := r.sendError(r.cause(err))
 	e.Sent = exchange.SentHeadSeen
@@ -254,7 +256,7 @@ func (r *round) readLength(p []byte) (int, error) {
 	return n, unexpected(err)
 }
 
-// receiveContent reads what was received before, or else from the link.
+// receiveContent returns what was received before, or else reads from the link.
 func (r *round) receiveContent(p []byte) (int, error) {
 	in := &r.room.in
 	if len(in.b) > 0 {
@@ -266,8 +268,7 @@ func (r *round) receiveContent(p []byte) (int, error) {
 	return r.link.Read(p)
 }
 
-// readChunks reads from chunks as much as has come and has room in p, and waits only for the
-// first of it.
+// readChunks reads from chunks as much as has arrived and fits into p, and waits only for the first of it.
 func (r *round) readChunks(p []byte) (n int, err error) {
 	in := &r.room.in
 	for {
@@ -300,7 +301,7 @@ func (r *round) readChunks(p []byte) (n int, err error) {
 	}
 }
 
-// readData reads data of a chunk, straight to p where none was received before.
+// readData reads data of a chunk, straight into p if none was received before.
 func (r *round) readData(p []byte) (int, error) {
 	if int64(len(p)) > r.chunks.left {
 		p = p[:r.chunks.left]
@@ -319,8 +320,8 @@ func (r *round) fill() error {
 	return unexpected(err)
 }
 
-// readTrailer gives io.EOF when the trailer section has come and is valid. It waits for it
-// unless something was read already.
+// readTrailer returns io.EOF when the trailer section has arrived and is valid. It waits for the section unless
+// something was read already.
 func (r *round) readTrailer(something bool) error {
 	in := &r.room.in
 	for {
@@ -347,7 +348,7 @@ func (r *round) readTrailer(something bool) error {
 	}
 }
 
-// takeTrailer puts what came in the place of what was announced.
+// takeTrailer replaces what was announced with what came.
 func (r *round) takeTrailer(section string) {
 	res := &r.res
 	if res.Trailer == nil {

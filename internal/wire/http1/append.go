@@ -30,13 +30,13 @@ func appendStatus(out []byte, old bool, status int) []byte {
 	return append(out, "\r\n"...)
 }
 
-// appendField appends a field line. One whose name is none is left out, and what would
-// end a line early becomes a blank, as net/http has it.
+// appendField appends a field line. One with an invalid name is left out, and bytes that would end a line early become
+// blanks, as in net/http.
 func appendField(out []byte, name, value string) []byte {
 	if !field.IsName(name) {
 		return out
 	}
-	if n := len(value); n > 0 && (value[0] <= ' ' || value[n-1] <= ' ') { // seldom, and Trim looks at all that it might be first
+	if n := len(value); n > 0 && (value[0] <= ' ' || value[n-1] <= ' ') { // rare, and Trim is slow to begin
 		value = strings.Trim(value, " \t\r\n")
 	}
 	out = appendLine(out, name, value)
@@ -46,7 +46,7 @@ func appendField(out []byte, name, value string) []byte {
 	return out
 }
 
-// blankOut puts blanks in the place of what may not stand in a value.
+// blankOut replaces what may not stand in a value with blanks.
 func blankOut(value []byte) {
 	for i, c := range value {
 		if !field.MayStand(c) {
@@ -55,7 +55,7 @@ func blankOut(value []byte) {
 	}
 }
 
-// appendLine appends a field line of a name and a value that are such.
+// appendLine appends a field line of a valid name and value.
 func appendLine(out []byte, name, value string) []byte {
 	out = append(append(out, name...), ':', ' ')
 	return append(append(out, value...), '\r', '\n')

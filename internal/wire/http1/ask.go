@@ -14,12 +14,12 @@ import (
 	"github.com/weir-gateway/weir/internal/base/field"
 )
 
-// mostInline is the most content that goes with the head, by the goroutine of the request:
-// the system takes as much on an idle connection whether or not the endpoint reads.
+// mostInline is the most content that the goroutine of the request sends with the head: the system takes as much on an
+// idle connection whether or not the endpoint reads.
 const mostInline = 16 << 10
 
-// send sends the head, with content that is there as a whole and small, and sees to it that
-// any other is sent.
+// send sends the head, with the content if that is small and available as a whole, and starts sending any other
+// content.
 func (r *round) send() error {
 	length := contentLength(r.req)
 	out, err := r.appendHead(r.room.out[:0], length)
@@ -47,8 +47,8 @@ func (r *round) send() error {
 	return nil
 }
 
-// put sends out, on a link that is either fresh or quiet. Where out is the whole request, the first of the answer may
-// have come when it returns.
+// put sends out, on a link that is either fresh or quiet. If out is the whole request, the beginning of the answer may
+// have arrived when put returns.
 func (r *round) put(out []byte, whole bool) error {
 	for r.reused {
 		quiet, err := r.approach(out, whole)
@@ -68,8 +68,8 @@ func (r *round) put(out []byte, whole bool) error {
 	return r.write(out)
 }
 
-// approach tells whether a kept link is quiet. Where out is the whole request and the link can talk, out was sent then, and
-// the first of the answer has come.
+// approach reports whether a kept link is quiet. If it is, and out is the whole request and the link can talk, approach
+// has also sent out and received the beginning of the answer.
 func (r *round) approach(out []byte, whole bool) (quiet bool, err error) {
 	l, in := r.link, &r.room.in
 	if !whole || !l.talk.isPossible() {
@@ -85,7 +85,8 @@ func (r *round) approach(out []byte, whole bool) (quiet bool, err error) {
 	return quiet, err
 }
 
-// write sends what is left of out. Where only a part of it goes, the endpoint may have answered before it ended.
+// write sends what is left of out. It returns no error if a part of out was sent, because the endpoint may have
+// answered before the connection ended.
 func (r *round) write(out []byte) error {
 	n, err := r.link.net.Write(out[r.wrote:])
 	if r.wrote += int64(n); r.wrote > 0 {
@@ -97,14 +98,14 @@ func (r *round) write(out []byte) error {
 // appendContent appends length bytes of content that is in memory.
 func appendContent(out []byte, content io.Reader, length int) ([]byte, error) {
 	at := len(out)
-	out = slices.Grow(out, length)[:at+length] // and not an append of nothing, which would be written first
+	out = slices.Grow(out, length)[:at+length] // unlike an append of zeros, this writes nothing first
 	if n, err := io.ReadFull(content, out[at:]); err != nil {
 		return nil, fmt.Errorf("content of %d bytes instead of %d: %w", n, length, err)
 	}
 	return out, nil
 }
 
-// contentLength is how long the content of a request is; -1 is not known.
+// contentLength returns how long the content of a request is; -1 is unknown.
 func contentLength(req *http.Request) int64 {
 	switch {
 	case !hasBody(req):
@@ -116,15 +117,15 @@ func contentLength(req *http.Request) int64 {
 	}
 }
 
-// expects tells whether a request waits to be asked for its content.
+// expects reports whether a request waits to be asked for its content.
 func expects(req *http.Request) bool {
 	return strings.EqualFold(exchange.RequestHead(req).Get("Expect"), "100-continue")
 }
 
 var errNoRequest = errors.New("the request cannot be written")
 
-// appendHead appends the head of the request, whose content is so long. What would be read as something else there is
-// an error: nothing is sent then.
+// appendHead appends the head of the request, whose content has that length. If the method, URL, host or a field would
+// be read as something else, it returns an error and nothing is sent.
 func (r *round) appendHead(out []byte, length int64) ([]byte, error) {
 	req := r.req
 	method := req.Method
@@ -161,7 +162,7 @@ func appendTarget(out []byte, u *url.URL) []byte {
 		return append(out, u.RequestURI()...)
 	}
 	path := u.RawPath
-	if path == "" || path != u.Path || !plainPath(path) { // else it is as it is meant to be written
+	if path == "" || path != u.Path || !plainPath(path) { // otherwise it is written as it is
 		path = u.EscapedPath()
 	}
 	if path == "" {
@@ -174,7 +175,7 @@ func appendTarget(out []byte, u *url.URL) []byte {
 	return out
 }
 
-// appendFields appends the fields of a head, but for those that are said otherwise.
+// appendFields appends the fields of a head, except those that isSaidOtherwise reports.
 func (r *round) appendFields(out []byte) (_ []byte, ok bool) {
 	lines := exchange.LinesOf(r.req.Header)
 	if r.ordered = lines != nil; !r.ordered {
@@ -193,7 +194,7 @@ func (r *round) appendFields(out []byte) (_ []byte, ok bool) {
 	return out, true
 }
 
-// appendMap is appendFields of a map like every other.
+// appendMap is appendFields for an ordinary map.
 func appendMap(out []byte, head http.Header) (_ []byte, ok bool) {
 	for name, values := range head {
 		for _, value := range values {
@@ -208,22 +209,23 @@ func appendMap(out []byte, head http.Header) (_ []byte, ok bool) {
 	return out, true
 }
 
-// saidOtherwise are the names that isSaidOtherwise heeds.
+// saidOtherwise are the names that isSaidOtherwise acts on.
 var saidOtherwise = field.SetOf(field.Host, field.Trailer, field.ContentLength, field.TransferEncoding, field.UserAgent)
 
-// isSaidOtherwise tells of fields that are none of a request's head: what they say is told by its framing, or by its host.
+// isSaidOtherwise reports whether a field is not written as it stands: framing and host are written separately, and an
+// empty User-Agent is not written.
 func isSaidOtherwise(known field.Known, value string) bool {
 	switch known {
 	case field.Host, field.Trailer, field.ContentLength, field.TransferEncoding:
 		return true
 	case field.UserAgent:
-		return value == "" // how net/http is told to say none
+		return value == "" // net/http's way to send none
 	default:
 		return false
 	}
 }
 
-// appendAsked appends a field of a request, and tells whether it is one.
+// appendAsked appends a field of a request, and reports whether it is valid.
 func appendAsked(out []byte, name, value string) ([]byte, bool) {
 	if !field.IsName(name) || !field.IsValue([]byte(value)) {
 		return nil, false
@@ -231,7 +233,7 @@ func appendAsked(out []byte, name, value string) ([]byte, bool) {
 	return appendLine(out, name, trimBlanks(value)), true
 }
 
-// appendRequestFraming says how the content ends.
+// appendRequestFraming appends the fields that say how the content ends.
 func appendRequestFraming(out []byte, req *http.Request, length int64) []byte {
 	switch {
 	case length > 0:
@@ -250,8 +252,8 @@ func appendRequestFraming(out []byte, req *http.Request, length int64) []byte {
 	return out
 }
 
-// usuallyHasContent tells of a method that servers want to know a length with (RFC 9110
-// section 8.6).
+// usuallyHasContent reports whether servers want to know the length of a request with this method (RFC 9110 section
+// 8.6).
 func usuallyHasContent(method string) bool {
 	return method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch
 }

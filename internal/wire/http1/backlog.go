@@ -6,14 +6,14 @@ import (
 	"github.com/weir-gateway/weir/internal/base/poison"
 )
 
-// backlog is what a client did not take at once. It lies in a room of about its own size, so that the
-// piece that it was a part of, which many responses use in turn, is held by none that is waited for.
+// backlog is what a client did not take at once. It is held in a buffer of about its own size, so that a response that
+// waits does not hold the piece that the bytes were a part of, which many responses use in turn.
 type backlog struct {
 	b    []byte
-	size int // of its room; an index of backlogs
+	size int // of its buffer; an index of backlogs
 }
 
-// The rooms of backlogs have 4 to 128 KiB, in steps of 4.
+// The buffers of backlogs have 4 to 128 KiB, in steps of 4.
 const (
 	backlogStep = 4 << 10
 	mostBacklog = 128 << 10
@@ -21,7 +21,8 @@ const (
 
 var backlogs [mostBacklog / backlogStep]sync.Pool // of *backlog
 
-// holdBack makes a backlog of p and more, which have at most mostBacklog, not nothing, and may be used again afterwards.
+// holdBack copies p and more into a backlog. Together they have at least one byte, and mostBacklog at most. They may be
+// reused afterwards.
 func holdBack(p, more []byte) *backlog {
 	size := (len(p) + len(more) - 1) / backlogStep
 	l, _ := backlogs[size].Get().(*backlog)

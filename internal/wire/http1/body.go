@@ -12,8 +12,8 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/pace"
 )
 
-// body is the content of a request. It is never used again: a transport may read from it
-// when the handler has returned, and gets an error then.
+// body is the content of a request. It is never reused: a transport may read from it after the handler has returned,
+// and then gets an error.
 type body struct {
 	conn     *Conn
 	turn     *turn
@@ -26,12 +26,12 @@ type body struct {
 	trailer http.Header // what was announced; nil: nothing
 	pace    pace.Pace
 	err     error       // how it ended
-	asked   bool        // the client needs no word any more
+	asked   bool        // the client need not be asked any more
 	over    atomic.Bool // nobody may read it any more
 }
 
-// Read reads a piece of the content. What breaks its framing is a *fault.Fault, as is a
-// client that sends too slowly.
+// Read reads a piece of the content. If the content breaks its framing, or the client sends too slowly, the error is a
+// *fault.Fault.
 func (b *body) Read(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -41,7 +41,8 @@ func (b *body) Read(p []byte) (int, error) {
 	return b.read(p)
 }
 
-// Buffered is how many bytes of the content can be read without waiting for the client, of one that nobody else reads yet.
+// Buffered returns how many bytes of the content can be read without waiting for the client. Nobody else may be reading
+// the body yet.
 func (b *body) Buffered() int {
 	if b.chunked || b.over.Load() {
 		return 0
@@ -51,8 +52,8 @@ func (b *body) Buffered() int {
 	return int(min(b.left, int64(len(b.turn.in.b))))
 }
 
-// takeRest receives, of one that nobody reads yet, the rest of what has come in part with the head, where that fits behind it and has come too: small content
-// that is a little longer than what is read at once.
+// takeRest receives the rest of content of which a part has come with the head, if the rest fits behind that part and
+// has arrived too: small content that is a little longer than what is read at once. Nobody may be reading the body yet.
 func (b *body) takeRest() {
 	in := &b.turn.in
 	now, can := b.conn.net.(atOnce)
@@ -61,10 +62,10 @@ func (b *body) takeRest() {
 	}
 }
 
-// isHere tells, of one that nobody reads yet, whether all of it was received.
+// isHere reports whether all of the content was received. Nobody may be reading the body yet.
 func (b *body) isHere() bool { return !b.chunked && b.left <= int64(len(b.turn.in.b)) }
 
-// Close ends the use of the body. What is unread is the server's matter.
+// Close ends the use of the body. The server deals with what is unread.
 func (b *body) Close() error {
 	b.over.Store(true)
 	return nil
@@ -100,8 +101,7 @@ func (b *body) read(p []byte) (n int, err error) {
 	return n, err
 }
 
-// mayGoOn tells whether err is that of a deadline that the handler has set itself, which
-// it may set anew.
+// mayGoOn reports whether err comes from a deadline that the handler has set itself, which it may set anew.
 func (b *body) mayGoOn(err error) bool { return timedOut(err) }
 
 // readLength reads content whose length is known, and never a byte of what follows.
@@ -117,7 +117,7 @@ func (b *body) readLength(p []byte) (int, error) {
 	return n, unexpected(err)
 }
 
-// receive reads what was received before, or else from the client.
+// receive returns what was received before, or else reads from the client.
 func (b *body) receive(p []byte) (int, error) {
 	in := &b.turn.in
 	if len(in.b) > 0 {
@@ -125,7 +125,7 @@ func (b *body) receive(p []byte) (int, error) {
 		in.skip(n)
 		return n, nil
 	}
-	in.giveBack() // for it is empty, and what is waited for may be long in coming
+	in.giveBack() // it is empty, and the wait may be long
 	return b.await(p)
 }
 
@@ -138,8 +138,8 @@ func (b *body) fill() error {
 	return unexpected(err)
 }
 
-// await reads from the client into p, or into the inlet where that is nil, and sees to it that it
-// keeps its rate. Only the time that is spent waiting for it counts.
+// await reads from the client into p, or into the inlet if p is nil, and enforces the rate that the client must keep.
+// Only the time that is spent waiting for the client counts.
 func (b *body) await(p []byte) (int, error) {
 	c := b.conn
 	rate := c.server.options.BodyRate
@@ -159,8 +159,8 @@ func (b *body) await(p []byte) (int, error) {
 	return n, err
 }
 
-// readOn reads until something comes, or the connection fails, or the sweep finds that it is late. The
-// sweep may also have ended the wait for a head that was over; unbound, it has no other reason.
+// readOn reads until something arrives, the connection fails, or the sweep finds the client late. The sweep may also
+// have ended an earlier wait for a head, which was over by then; if unbound, it has no other reason.
 func (b *body) readOn(p []byte, unbound bool) (n int, late bool, err error) {
 	for {
 		n, err = b.take(p)
@@ -184,14 +184,14 @@ func (b *body) take(p []byte) (int, error) {
 	return b.conn.net.Read(p)
 }
 
-// broken notes why nothing is read any more.
+// broken records and returns why nothing is read any more.
 func (c *Conn) broken(reason Reason) error {
 	f := reason.Fault()
 	c.fault.Store(f)
 	return f
 }
 
-// readChunk reads from chunks. Data goes straight to p where none was received before.
+// readChunk reads from chunks. Data is read straight into p if none was received before.
 func (b *body) readChunk(p []byte) (int, error) {
 	in := &b.turn.in
 	for {
@@ -224,7 +224,7 @@ func (b *body) readData(p []byte) (int, error) {
 	return n, unexpected(err)
 }
 
-// readTrailer receives the trailer section, and gives io.EOF when it is valid.
+// readTrailer receives the trailer section, and returns io.EOF when it is valid.
 func (b *body) readTrailer() error {
 	in := &b.turn.in
 	for {
@@ -249,8 +249,8 @@ func (b *body) readTrailer() error {
 	}
 }
 
-// takeTrailer puts what came in the place of what was announced. What was not announced
-// reaches nobody, for the request may have been copied without a place for it.
+// takeTrailer replaces what was announced with what came. If nothing was announced, the section is dropped, because the
+// request may have been copied without a place for it.
 func (b *body) takeTrailer(section string) {
 	if b.trailer == nil {
 		return
@@ -258,8 +258,7 @@ func (b *body) takeTrailer(section string) {
 	fillTrailer(b.trailer, section)
 }
 
-// fillTrailer puts the fields of a section into a trailer. Where that is lines, they take the
-// place of what was announced.
+// fillTrailer puts the fields of a section into a trailer. If the trailer is lines, they replace what was announced.
 func fillTrailer(trailer http.Header, section string) {
 	if lines := exchange.LinesOf(trailer); lines != nil {
 		lines.Put(nil)
@@ -270,7 +269,7 @@ func fillTrailer(trailer http.Header, section string) {
 	}
 }
 
-// unexpected is err where more content was to come.
+// unexpected returns err when more content was to come: io.ErrUnexpectedEOF in place of io.EOF.
 func unexpected(err error) error {
 	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
@@ -278,30 +277,29 @@ func unexpected(err error) error {
 	return err
 }
 
-// willNotCome tells that the client waits to be asked for content that nobody wants, or has
-// more of it than anybody will read.
+// willNotCome reports whether the client waits to be asked for content that nobody wants, or has more of it than the
+// server will read.
 func (b *body) willNotCome() bool {
 	if !b.mu.TryLock() {
-		return false // somebody reads it
+		return false // it is being read
 	}
 	defer b.mu.Unlock()
 	return b.err == nil && (b.expected && !b.asked || !b.chunked && b.left > drainBytes)
 }
 
-// left is how much of the content of a request nobody has read.
+// left says how much of the content of a request is unread.
 type left uint8
 
 const (
 	none    left = iota
-	some         // that may be read for the sake of the connection
-	tooMuch      // or will not come
+	some         // so little that it may be read to keep the connection
+	tooMuch      // or it will not come
 )
 
-// drainBytes is how much is read of what a handler has left, so that the connection can
-// be used again.
+// drainBytes is how much is read of what a handler has left, so that the connection can be reused.
 const drainBytes = 256 << 10
 
-// endBody takes the body from whoever reads it.
+// endBody takes the body from any goroutine that reads it, and returns how much is unread.
 func (c *Conn) endBody(t *turn) left {
 	b := t.body
 	if b == nil {
@@ -309,7 +307,7 @@ func (c *Conn) endBody(t *turn) left {
 	}
 	b.over.Store(true)
 	if !b.mu.TryLock() {
-		_ = c.setReadDeadline(past) // whoever reads it waits for a client that has its answer
+		_ = c.setReadDeadline(past) // its reader waits for a client that has its answer
 		b.mu.Lock()
 	}
 	defer b.mu.Unlock()

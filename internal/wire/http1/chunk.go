@@ -34,17 +34,16 @@ const (
 	maxSizeDigits = 15  // so that every size fits in an int64
 	maxExtensions = 256 // bytes in one chunk line; nobody uses them
 
-	// A body of chunks with one byte each and extensions is read a hundred times as
-	// long as it is. This is as much as net/http takes, which gives no reason then.
+	// If each chunk has one byte and extensions, a hundred times as many bytes must be read as the content has. This
+	// limit is as high as net/http's, which gives no reason when it is exceeded.
 	maxAllExtensions = 16 << 10
 )
 
-// Done tells whether the line of the last chunk was read.
+// Done reports whether the line of the last chunk was read.
 func (c *Chunks) Done() bool { return c.state == chunksDone }
 
-// Scan reads b as far as it belongs to the chunks and gives how many of its
-// bytes are valid. With a Reason the byte after those breaks the rule, without
-// one and with n < len(b) the chunks are done.
+// Scan reads b as far as it belongs to the chunks and returns how many of its bytes are valid. With a Reason, the byte
+// after those breaks the rule. Without one, and with n < len(b), the chunks are done.
 func (c *Chunks) Scan(b []byte) (n int, reason Reason) {
 	for n < len(b) && c.state != chunksDone {
 		if c.state == data {
@@ -63,8 +62,8 @@ func (c *Chunks) Scan(b []byte) (n int, reason Reason) {
 	return n, OK
 }
 
-// Next reads b like Scan, but no further than through the first piece of data in it, and
-// gives that piece beside; it is a part of b.
+// Next reads b like Scan, but stops after the first piece of data in it, and also returns that piece; it is a part of
+// b.
 func (c *Chunks) Next(b []byte) (piece []byte, n int, reason Reason) {
 	for n < len(b) && c.state != chunksDone {
 		if c.state == data {
@@ -81,7 +80,7 @@ func (c *Chunks) Next(b []byte) (piece []byte, n int, reason Reason) {
 	return nil, n, OK
 }
 
-// toData reads b like Scan, but no further than to where data begins.
+// toData reads b like Scan, but stops where data begins.
 func (c *Chunks) toData(b []byte) (n int, reason Reason) {
 	for n < len(b) && c.state != data && c.state != chunksDone {
 		if reason := c.step(b[n]); reason != OK {
@@ -164,9 +163,8 @@ func (c *Chunks) endLine(b byte) Reason {
 	return OK
 }
 
-// extension reads *( ";" name [ "=" ( token / quoted-string ) ] ) CR. Blanks
-// around ';' and '=' are "bad white space" that RFC 9112 lets a sender never
-// write, and are refused.
+// extension reads *( ";" name [ "=" ( token / quoted-string ) ] ) CR. Blanks around ';' and '=' are "bad white space",
+// which RFC 9112 forbids senders to write, and are refused.
 func (c *Chunks) extension(b byte) Reason {
 	isName := classes[b]&tchar != 0
 	switch {

@@ -11,7 +11,7 @@ const (
 	hexDigit
 	quotedByte // RFC 9110 section 5.6.4 qdtext without obs-text
 	plainByte  // what net/url writes in a path as it is
-	firstByte  // pathByte, but for '%': what a path is mostly made of
+	firstByte  // pathByte, except '%': what a path is mostly made of
 )
 
 const (
@@ -20,7 +20,7 @@ const (
 	subDelims = "!$&'()*+,;="
 )
 
-// classes gives the classes of each byte.
+// classes holds the classes of each byte.
 var classes = classify()
 
 func classify() (table [256]uint16) {
@@ -49,7 +49,7 @@ func classify() (table [256]uint16) {
 	return table
 }
 
-// all tells whether every byte of b is of the class.
+// all reports whether every byte of b is of the class.
 func all(b []byte, class uint16) bool {
 	for _, c := range b {
 		if classes[c]&class == 0 {
@@ -59,10 +59,10 @@ func all(b []byte, class uint16) bool {
 	return true
 }
 
-// isToken tells whether b is an RFC 9110 token, which is never empty.
+// isToken reports whether b is an RFC 9110 token, which is never empty.
 func isToken(b []byte) bool { return len(b) > 0 && all(b, tchar) }
 
-// lower gives the lower case of an ASCII letter, and every other byte as it is.
+// lower returns the lower case of an ASCII letter, and every other byte as it is.
 func lower(c byte) byte {
 	if 'A' <= c && c <= 'Z' {
 		return c + ('a' - 'A')
@@ -70,7 +70,7 @@ func lower(c byte) byte {
 	return c
 }
 
-// equalFold tells whether b is the lower-case ASCII text want, in any case.
+// equalFold reports whether b is the lower-case ASCII text want, in any case.
 func equalFold(b []byte, want string) bool {
 	if len(b) != len(want) {
 		return false
@@ -83,7 +83,7 @@ func equalFold(b []byte, want string) bool {
 	return true
 }
 
-// equalFoldBytes tells whether a and b are the same but for the case of ASCII letters.
+// equalFoldBytes reports whether a and b are the same except for the case of ASCII letters.
 func equalFoldBytes(a, b []byte) bool {
 	if len(a) != len(b) {
 		return false

@@ -13,59 +13,57 @@ import (
 	"github.com/weir-gateway/weir/internal/base/httpx"
 )
 
-// ClientOptions are what a Client is made of. All but Endpoint must be set.
+// ClientOptions configure a Client. All but Endpoint must be set.
 type ClientOptions struct {
-	// Dial makes a connection to the host of a request's URL, whatever that is called. What
-	// it fails with is passed on, as a *exchange.SendError if it is one.
+	// Dial makes a connection to the host of a request's URL, which the Client does not interpret. Its error is passed
+	// on: as it is if it is a *exchange.SendError, and wrapped in one otherwise.
 	Dial func(ctx context.Context, host string) (net.Conn, error)
-	// Endpoint is what errors call who is behind a host; nil: by the host.
+	// Endpoint returns what errors call the endpoint behind a host; nil: the host itself.
 	Endpoint func(host string) string
-	Idle     time.Duration // how long an unused connection is kept, unless the endpoint says less
+	Idle     time.Duration // how long an unused connection is kept, unless the endpoint asks for less
 	// IdlePerHost is how many unused connections are kept for a host.
 	IdlePerHost int
-	// Limits bound the head of a response, with the 1xx responses before it.
+	// Limits bound the head of a response, including the 1xx responses before it.
 	Limits Limits
-	// ContinueWait is how long a request that expects 100 Continue waits for it.
+	// ContinueWait is how long a request that expects 100 Continue waits for that response.
 	ContinueWait time.Duration
 }
 
-// Client sends requests over HTTP/1.1, as an http.RoundTripper whose req.URL.Host is what
-// Dial is told. It keeps package exchange's rules for backends: errors are
-// *exchange.SendError or *fault.Fault, and the request's body is closed in every case.
-// The head of a response is of the same kind as that of its request (exchange.Lines).
+// Client sends requests over HTTP/1.1. It is an http.RoundTripper that passes req.URL.Host to Dial. It keeps package
+// exchange's rules for backends: errors are *exchange.SendError or *fault.Fault, and the request's body is always
+// closed. The head of a response is of the same kind as that of its request (exchange.Lines).
 //
-// A request is sent and its response read by the goroutine that calls RoundTrip and then
-// reads the body. Only content that may take a while has one of its own. Where the content
-// has the method Sever(), a Read of it ends when that is called: its connection is lost.
+// The goroutine that calls RoundTrip and then reads the body sends the request and reads the response. Only content
+// that may take a while has a goroutine of its own. If the content has the method Sever(), the Client calls it when the
+// connection is lost; it must end a Read of the content.
 //
-// A response's body also has the methods OnEnd(exchange.Ending), which must be called before
-// the body is used, and Late() bool; see package transport. That of a 101 response is an
-// io.ReadWriteCloser with CloseWrite() error. Any other is an exchange.Lent, and may be given to
-// exchange.Release when it was read to its end or closed: the *http.Response, its head and all that
-// was read of them but texts are another request's then. Who does not release has them for as long as
-// he likes. A Client is safe for concurrent use.
+// A response's body also has the methods OnEnd(exchange.Ending), which must be called before the body is used, and
+// Late() bool; see package transport. The body of a 101 response is an io.ReadWriteCloser with CloseWrite() error. Any
+// other body is an exchange.Lent, and may be passed to exchange.Release once it was read to its end or closed. Another
+// request then reuses the *http.Response, its head and everything read from them, except strings. A caller that does
+// not release them may keep them as long as it likes. A Client is safe for concurrent use.
 type Client struct {
 	options ClientOptions
 	start   time.Time
 	rooms   sync.Pool // of *room
 	rounds  sync.Pool // of *round
-	cutOff  *round    // stands for one whose connection the patrol has closed
+	cutOff  *round    // stands for a round whose connection the patrol has closed
 
 	mu      sync.Mutex // guards what follows
 	links   map[*link]struct{}
 	shelves map[string]*shelf
-	latest  *shelf // the one that was asked for last; nil: it is gone
+	latest  *shelf // the shelf that was asked for last; nil: it is gone
 	timer   *time.Timer
-	ticking bool          // the patrol comes soon
-	asked   time.Duration // when the unused connections were, on the client's clock
+	ticking bool          // the patrol runs soon
+	asked   time.Duration // when unused connections were last checked, on the client's clock
 }
 
-// ClientKeeps tells whether a Client keeps connections: it asks a socket before it uses that
-// again, which not every system can be asked.
+// ClientKeeps tells whether a Client keeps connections. It asks a socket whether it is still usable before each reuse,
+// which not every system supports.
 const ClientKeeps = asksSockets
 
-// NewClient makes a Client; it opens nothing. It has no end of its own: CloseIdle closes
-// what is unused, and what is in use is closed when it has been unused for long enough.
+// NewClient makes a Client; it opens nothing. A Client needs no closing: CloseIdle closes unused connections, and
+// connections in use are closed once they have been unused for long enough.
 func NewClient(o ClientOptions) *Client {
 	c := &Client{options: o, start: time.Now(), cutOff: new(round), links: map[*link]struct{}{}, shelves: map[string]*shelf{}}
 	if c.options.Endpoint == nil {
@@ -76,7 +74,7 @@ func NewClient(o ClientOptions) *Client {
 	return c
 }
 
-// RoundTrip sends req and gives the response when its head is there.
+// RoundTrip sends req and returns the response when its head has arrived.
 func (c *Client) RoundTrip(req *http.Request) (*http.Response, error) {
 	r := c.begin(req)
 	if !c.take(r, req.URL.Host) {
@@ -88,7 +86,7 @@ func (c *Client) RoundTrip(req *http.Request) (*http.Response, error) {
 	return &r.res, nil
 }
 
-// askAnew has r ask on a connection that is made for it.
+// askAnew sends the request of r on a new connection.
 func (c *Client) askAnew(r *round) (*http.Response, error) {
 	if err := c.dial(r); err != nil {
 		closeContent(r.req)
@@ -100,7 +98,7 @@ func (c *Client) askAnew(r *round) (*http.Response, error) {
 	return &r.res, nil
 }
 
-// askAgain asks once more what r, which has failed, has asked on a kept connection, where it may.
+// askAgain sends the request of r, which has failed on a kept connection, once more if it may be repeated.
 func (c *Client) askAgain(r *round, err error) (*http.Response, error) {
 	if !r.mayRepeat() {
 		return nil, r.explain(err)
@@ -111,10 +109,11 @@ func (c *Client) askAgain(r *round, err error) (*http.Response, error) {
 	return c.askAnew(c.begin(r.req))
 }
 
-// errReconnected is told of the first of two attempts.
+// errReconnected is the error that is reported for the first of two attempts.
 var errReconnected = errors.New("the kept connection was closed; the request is sent once more")
 
-// another puts r, of which nothing was sent, on another link: its own was left by its other side while it was not used.
+// another moves r, of which nothing was sent, to another link: while its own was unused, the endpoint closed it or sent
+// something on it.
 func (r *round) another() error {
 	r.link.close()
 	if r.client.take(r, r.link.host) {
@@ -124,7 +123,8 @@ func (r *round) another() error {
 	return r.client.dial(r)
 }
 
-// dial makes a connection for r. An end of the request's own is no fault of the endpoint's.
+// dial makes a connection for r. If the request's own context has ended, the error is that context's cause, because the
+// endpoint is not at fault.
 func (c *Client) dial(r *round) error {
 	host := r.req.URL.Host
 	conn, err := c.options.Dial(r.ctx, host)
@@ -141,9 +141,9 @@ func (c *Client) dial(r *round) error {
 	return &exchange.SendError{Endpoint: c.options.Endpoint(host), Err: err}
 }
 
-// mayRepeat tells whether a round that has failed is one that every client may begin again
-// on another connection: a kept one was closed before any byte of an answer, and either it
-// took nothing or the method is safe (RFC 9110 section 9.2.2). Content is not sent twice here.
+// mayRepeat reports whether a round that has failed may be repeated on another connection, as every client may: a kept
+// connection was closed before any byte of an answer, and the endpoint got nothing, the method is safe (RFC 9110
+// section 9.2.2), or the request has an Idempotency-Key. Content is not sent twice here.
 func (r *round) mayRepeat() bool {
 	if !r.reused || r.answered || r.ctx.Err() != nil || hasBody(r.req) {
 		return false
@@ -151,12 +151,12 @@ func (r *round) mayRepeat() bool {
 	return r.sent() == exchange.SentNothing || httpx.IsSafe(r.req.Method) || exchange.RequestHead(r.req).Get("Idempotency-Key") != ""
 }
 
-// hasBody tells whether a request has content, or may have.
+// hasBody reports whether a request has content, or may have.
 func hasBody(req *http.Request) bool { return req.Body != nil && req.Body != http.NoBody }
 
 func closeContent(req *http.Request) {
 	if req.Body != nil {
-		_ = req.Body.Close() // it is given up, or was read
+		_ = req.Body.Close() // the content is given up, or was read
 	}
 }
 
@@ -174,8 +174,8 @@ func (c *Client) CloseIdle() {
 	}
 }
 
-// now is the client's clock: time since it was made.
+// now returns the time on the client's clock: time since the client was made.
 func (c *Client) now() time.Duration { return time.Since(c.start) }
 
-// onlyEOF tells of an error that is io.EOF itself, as io.Reader gives it.
+// onlyEOF reports whether err is io.EOF itself, as an io.Reader returns it.
 func onlyEOF(err error) bool { return err == io.EOF } //nolint:errorlint // io.Reader gives it bare

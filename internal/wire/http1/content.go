@@ -22,7 +22,7 @@ func (s *Sieve) endContent() {
 	s.dropGuard()
 }
 
-// readPaced reads content, what is held first.
+// readPaced reads content, starting with what is held.
 func (s *Sieve) readPaced(p []byte) (int, error) {
 	if s.options.BodyRate <= 0 || len(s.held) > 0 {
 		return s.readRaw(p)
@@ -30,10 +30,9 @@ func (s *Sieve) readPaced(p []byte) (int, error) {
 	return s.await(p)
 }
 
-// await reads from the client and sees to it that it keeps BodyRate. Only the time
-// that is spent waiting for it counts. The deadline that is set may be earlier than
-// the one that holds: to set it for each piece would cost more than to look again
-// when it fires.
+// await reads from the client and enforces BodyRate. Only the time that is spent waiting for the client counts. The
+// deadline that is set may be earlier than the one that holds: setting it for each piece would cost more than looking
+// again when it fires.
 func (s *Sieve) await(p []byte) (int, error) {
 	if s.options.BodyRate <= 0 {
 		return s.Conn.Read(p)
@@ -83,7 +82,7 @@ func (s *Sieve) readChunks(p []byte) (int, error) {
 	return valid, nil
 }
 
-// breakOff passes the valid bytes before a fault, and the fault with the next Read.
+// breakOff passes the valid bytes before a fault; the next Read returns the fault.
 func (s *Sieve) breakOff(valid int, reason Reason) (int, error) {
 	err := s.fail(reason)
 	if valid > 0 {
@@ -104,9 +103,8 @@ func (s *Sieve) unread(b []byte) {
 	}
 }
 
-// readTrailer receives the trailer section until it is whole, and passes it when
-// it is valid. Held back until then is also the LF of the last chunk, so that
-// the server has not seen the end of the chunks when the trailer breaks a rule.
+// readTrailer receives the trailer section until it is whole, and passes it if it is valid. Until then the LF of the
+// last chunk is held back too, so that the server has not seen the end of the chunks if the trailer breaks a rule.
 func (s *Sieve) readTrailer(p []byte) (int, error) {
 	for {
 		section := s.held[1:]

@@ -28,7 +28,7 @@ func (s *Sieve) SetDeadline(t time.Time) error {
 	return errors.Join(s.SetReadDeadline(t), s.SetWriteDeadline(t))
 }
 
-// startClock begins the time of a head, which never ends later than the time of the first one.
+// startClock starts the time limit of a head, which never ends later than that of the first head.
 func (s *Sieve) startClock() {
 	if s.options.HeadTime <= 0 {
 		return
@@ -37,22 +37,22 @@ func (s *Sieve) startClock() {
 	defer s.mu.Unlock()
 	if end := time.Now().Add(s.options.HeadTime); s.guard.IsZero() || end.Before(s.guard) {
 		s.guard = end
-		_ = s.applyDeadline() // a closed connection tells its reader
+		_ = s.applyDeadline() // if the connection is closed, its reader finds out
 	}
 }
 
-// dropGuard leaves only the server's own deadline.
+// dropGuard removes the Sieve's own deadline, so that only the server's is left.
 func (s *Sieve) dropGuard() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.guard.IsZero() {
 		s.guard, s.both = time.Time{}, false
-		_ = s.applyDeadline() // a closed connection tells its reader
+		_ = s.applyDeadline() // if the connection is closed, its reader finds out
 	}
 }
 
-// guardContent bounds the wait for content, beside the server's own deadline. One
-// that is set already and comes earlier than due is left.
+// guardContent bounds the wait for content, in addition to the server's own deadline. A deadline that is already set
+// and not later than due is left as it is.
 func (s *Sieve) guardContent(now, due time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -60,21 +60,21 @@ func (s *Sieve) guardContent(now, due time.Time) {
 		return
 	}
 	s.guard, s.both = due, true
-	_ = s.applyDeadline() // a closed connection tells its reader
+	_ = s.applyDeadline() // if the connection is closed, its reader finds out
 }
 
-// Hurry gives a head that is awaited, the first one included, until the time by
-// at most. It may be called by any goroutine.
+// Hurry makes by the latest time for an awaited head, including the first one, to be complete. It may be called by any
+// goroutine.
 func (s *Sieve) Hurry(by time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.guard.IsZero() && !s.both && by.Before(s.guard) {
-		s.guard, s.told = by, true // it is not the client that is slow
-		_ = s.applyDeadline()      // a closed connection tells its reader
+		s.guard, s.told = by, true // the client is not the cause
+		_ = s.applyDeadline()      // if the connection is closed, its reader finds out
 	}
 }
 
-// clockRanOut tells whether err is the time-out of the Sieve's own deadline.
+// clockRanOut reports whether err is a timeout of the Sieve's own deadline.
 func (s *Sieve) clockRanOut(err error, now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -96,7 +96,7 @@ func (s *Sieve) tell(reason Reason) {
 	}
 }
 
-// applyDeadline sets the deadline that holds now. The caller has locked mu.
+// applyDeadline sets the deadline that holds now. The caller must hold mu.
 func (s *Sieve) applyDeadline() error {
 	t := s.guard
 	if s.abort || s.guard.IsZero() || s.both && !s.outer.IsZero() && s.outer.Before(s.guard) {

@@ -1,37 +1,31 @@
-// Package http1 is the strict grammar of HTTP/1.x messages (RFC 9110, RFC 9112),
-// the Sieve, a connection that lets nothing else through, and a Server and a
-// Client that read and write them themselves.
+// Package http1 implements HTTP/1.x (RFC 9110, RFC 9112): a strict grammar of its messages, the Sieve, a connection
+// that lets nothing else through, and a Server and a Client that read and write such messages themselves.
 //
-// The grammar works on bytes, allocates nothing, and refuses instead of
-// repairing: a message that two parsers could read in two ways has no reading
-// here at all. Each rule is a Reason, and the table in reason.go is the list of
-// them.
+// The grammar works on bytes, allocates nothing, and refuses instead of repairing: a message that two parsers could
+// read in two ways is rejected. Each rule is a Reason, and the table in reason.go lists them.
 //
-// The Sieve stands between an accepted connection and the HTTP/1.x server, for
-// the standard one forgives more than a gateway may: bare line feeds,
-// Content-Length beside Transfer-Encoding, targets without a leading slash. It
-// holds each head until it is whole and was checked, then follows the body by
-// the one framing that the head declares, so that the server never sees a byte
-// that this package and it could understand differently.
+// The Sieve stands between an accepted connection and the HTTP/1.x server of net/http, because that server accepts more
+// than a gateway may: bare line feeds, Content-Length beside Transfer-Encoding, targets without a leading slash. It
+// holds each head until it is complete and checked. It then follows the body by the one framing that the head declares.
+// The server therefore never sees a byte that it could interpret differently from this package.
 //
-// The Server serves the same requests without net/http's, from the socket to the
-// handler:
+// The Server serves the same requests without net/http's server, from the socket to the handler:
 //
-//   - server.go: the server and what ends it.
+//   - server.go: the server, and how it ends.
 //   - serve.go: a connection, from one head to the next.
-//   - request.go, body.go: what a handler gets.
-//   - response.go, append.go: what it answers.
-//   - turn.go: what is used again; poison.go: how that is found out.
-//   - park.go, porter*.go: who waits while nothing is asked.
-//   - sweep.go, gone*.go: who has waited for too long, or has left.
-//   - cohort.go: requests that are ready at the same time, which wait for each other, and when.
+//   - request.go, body.go: what a handler receives.
+//   - response.go, append.go: what a handler sends.
+//   - turn.go: the memory that is reused; package poison finds code that keeps it.
+//   - park.go, porter*.go: how idle connections wait.
+//   - sweep.go, gone*.go: connections that have waited too long, and clients that have left.
+//   - cohort.go: when requests that are ready at the same time wait for each other.
 //
-// The Client asks endpoints, as an http.RoundTripper:
+// The Client sends requests to endpoints, as an http.RoundTripper:
 //
-//   - client.go: the client, and what it sends a second time.
-//   - pool.go, link.go, peek*.go: kept connections, and whether they live.
+//   - client.go: the client, and which requests it sends a second time.
+//   - pool.go, link.go, peek*.go: kept connections, and whether they are still alive.
 //   - round.go: one request and its response.
-//   - ask.go, feed.go: what is sent; what is sent beside.
-//   - status.go, answer.go, answer_body.go, switch.go: what comes back.
-//   - patrol.go: who has given up, and what is unused; room.go: what is used again.
+//   - ask.go, feed.go: sending the head, and sending content in a goroutine of its own.
+//   - status.go, answer.go, answer_body.go, switch.go: the response.
+//   - patrol.go: requests whose contexts have ended, and unused connections; room.go: the memory that is reused.
 package http1

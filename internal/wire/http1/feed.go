@@ -14,13 +14,13 @@ import (
 	"github.com/weir-gateway/weir/internal/base/poison"
 )
 
-// feed sends the content of a request in a goroutine of its own, which ends with the content,
-// its own failure or the link. It may go on while the response is read already.
+// feed sends the content of a request in a goroutine of its own, which ends when the content ends, the content fails,
+// or the link fails. It may go on while the response is already being read.
 type feed struct {
 	round   *round
 	link    *link
 	length  int64     // unknown: in chunks
-	word    chan bool // whether the endpoint wants the content; nil: nobody waits to be told
+	word    chan bool // whether the endpoint wants the content; nil: the feed does not wait for it
 	told    bool
 	done    chan struct{}
 	reading atomic.Bool
@@ -41,7 +41,7 @@ var (
 	largeFeeds = sync.Pool{New: func() any { return new([largeFeed + 2*chunkRoom]byte) }}
 )
 
-// startFeed begins to send the content.
+// startFeed starts sending the content.
 func (r *round) startFeed(length int64) {
 	f := &feed{round: r, link: r.link, length: length, done: make(chan struct{})}
 	if expects(r.req) {
@@ -51,7 +51,7 @@ func (r *round) startFeed(length int64) {
 	go f.run()
 }
 
-// tell says whether the endpoint wants the content; only the first word counts.
+// tell says whether the endpoint wants the content; only the first call counts.
 func (f *feed) tell(wanted bool) {
 	if f != nil && f.word != nil && !f.told {
 		f.told = true
@@ -59,7 +59,7 @@ func (f *feed) tell(wanted bool) {
 	}
 }
 
-// failed gives the error of the content itself, nil where it has none.
+// failed returns the error of the content itself, nil if it has none.
 func (f *feed) failed() error {
 	if err := f.failure.Load(); err != nil {
 		return *err
@@ -67,11 +67,11 @@ func (f *feed) failed() error {
 	return nil
 }
 
-// feedWait is how long a response that has come whole waits for the word that the content was
-// sent whole: without it the connection cannot be kept.
+// feedWait is how long a complete response waits for the content of its request to be sent: unless all of it was sent,
+// the connection cannot be kept.
 const feedWait = 50 * time.Millisecond
 
-// isDone tells whether all of the content was sent, and the goroutine leaves the link alone.
+// isDone reports whether all of the content was sent, and the goroutine no longer uses the link.
 func (f *feed) isDone() bool {
 	f.tell(false)
 	select {
@@ -88,7 +88,7 @@ func (f *feed) isDone() bool {
 	return f.whole.Load()
 }
 
-// isOver tells whether the goroutine has ended.
+// isOver reports whether the goroutine has ended.
 func (f *feed) isOver() bool {
 	select {
 	case <-f.done:
@@ -114,8 +114,8 @@ func (f *feed) sever(err error) {
 	}
 }
 
-// run sends the content. Where that fails itself, so does the link; where the link does, its
-// reader learns of that, perhaps after an answer.
+// run sends the content. If the content itself fails, run closes the link. If the link fails, its reader finds out,
+// perhaps after an answer.
 func (f *feed) run() {
 	defer close(f.done)
 	defer closeContent(f.round.req)
@@ -129,7 +129,7 @@ func (f *feed) run() {
 	}
 	if failure, ok := errors.AsType[contentError](err); ok {
 		f.failure.Store(&failure.error)
-		_ = f.link.below.Close() // a request cannot be given up in another way
+		_ = f.link.below.Close() // there is no other way to give up a request
 	}
 }
 
@@ -148,7 +148,7 @@ func (f *feed) isWanted() bool {
 	}
 }
 
-// contentError is one of the content, and not of the connection.
+// contentError is an error of the content, not of the connection.
 type contentError struct{ error }
 
 func (e contentError) Unwrap() error { return e.error }
@@ -185,11 +185,11 @@ func (f *feed) sendPiece(large bool, left int64) (int, error) {
 	return f.sendOne(piece[:], left)
 }
 
-// sendOne sends what one Read gives, as a chunk where that is how it is framed. The error of
-// the Read comes after what it gave.
+// sendOne sends what one Read returns, as a chunk if the content is chunked. An error of the Read is returned after its
+// data was sent.
 func (f *feed) sendOne(room []byte, left int64) (int, error) {
 	data := room[chunkRoom : len(room)-chunkRoom]
-	f.reading.Store(true) // before lost is looked at: sever does it the other way round
+	f.reading.Store(true) // before lost is read: sever does it the other way round
 	if f.lost.Load() {
 		return 0, net.ErrClosed
 	}
@@ -214,7 +214,7 @@ func (f *feed) sendOne(room []byte, left int64) (int, error) {
 	return n, err
 }
 
-// asChunk makes a chunk of the n bytes that lie in the middle of room, chunkRoom from its begin.
+// asChunk makes a chunk of the n bytes that lie in the middle of room, chunkRoom from its start.
 func asChunk(room []byte, n int) []byte {
 	var size [chunkRoom]byte
 	line := append(strconv.AppendInt(size[:0], int64(n), 16), "\r\n"...)
@@ -223,7 +223,7 @@ func asChunk(room []byte, n int) []byte {
 	return append(room[begin:chunkRoom+n], "\r\n"...)
 }
 
-// sendTrailer sends the end of chunks, with the fields that were announced.
+// sendTrailer sends the end of the chunks, with the fields that were announced.
 func (f *feed) sendTrailer() error {
 	out := append(make([]byte, 0, 64), "0\r\n"...)
 	for name, value := range exchange.RequestTrailer(f.round.req).All() {

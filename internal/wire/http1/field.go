@@ -8,11 +8,11 @@ import (
 	"github.com/weir-gateway/weir/internal/base/field"
 )
 
-// ofRequests is how their heads are read: take judges those fields.
+// ofRequests is how the heads of requests are read: Head.take judges these fields.
 var ofRequests = manner{splitField, field.SetOf(field.Host, field.Proxy, field.HTTP2Settings, field.Expect, field.Upgrade, field.Connection,
 	field.ContentLength, field.TransferEncoding)}
 
-// take keeps what a field says of framing and host, and judges that. Another spelling says nothing.
+// take keeps what a field says about framing and host, and judges it. Other spellings of a name have no effect.
 func (h *Head) take(known field.Known, value []byte) Reason {
 	switch known {
 	case field.Host:
@@ -38,7 +38,7 @@ func (h *Head) take(known field.Known, value []byte) Reason {
 	return OK
 }
 
-// splitField gives name and value of a field line (RFC 9112 section 5) of a request.
+// splitField returns name and value of a field line (RFC 9112 section 5) of a request.
 func splitField(line []byte) (name, value []byte, reason Reason) {
 	name, value, odd, reason := cutField(line)
 	if reason == OK && odd && isAlias(name) {
@@ -47,14 +47,13 @@ func splitField(line []byte) (name, value []byte, reason Reason) {
 	return name, value, reason
 }
 
-// splitResponseField is splitField of a response.
+// splitResponseField is splitField for a response.
 func splitResponseField(line []byte) (name, value []byte, reason Reason) {
 	name, value, _, reason = cutField(line)
 	return name, value, reason
 }
 
-// cutField gives name and value of any field line, and whether the name has punctuation
-// other than '-' in it.
+// cutField returns name and value of any field line, and whether the name contains punctuation other than '-'.
 func cutField(line []byte) (name, value []byte, odd bool, reason Reason) {
 	if line[0] == ' ' || line[0] == '\t' {
 		return nil, nil, false, LeadingBlank
@@ -84,7 +83,7 @@ func cutField(line []byte) (name, value []byte, odd bool, reason Reason) {
 	return name, value, of&nameOther != 0, OK
 }
 
-// badName is what a byte says that is of no name.
+// badName returns the Reason for a byte that may not stand in a name.
 func badName(c byte) Reason {
 	if c == ' ' || c == '\t' {
 		return BlankBeforeColon
@@ -153,8 +152,8 @@ func (h *Head) transferEncoding(value []byte) Reason {
 	return OK
 }
 
-// checkConnection refuses options that are no tokens, and those that would make
-// the next hop drop what frames or routes the message.
+// checkConnection refuses options that are not tokens, and those that would make the next hop drop what frames or
+// routes the message.
 func checkConnection(value []byte) Reason {
 	if field.OptionOf(value) != field.OtherOptions {
 		return OK
@@ -174,8 +173,8 @@ func checkConnection(value []byte) Reason {
 	return OK
 }
 
-// offersH2C tells whether an Upgrade field offers HTTP/2 without TLS, which a
-// gateway must not relay (RFC 9113 section 3.1 took it out of the protocol).
+// offersH2C reports whether an Upgrade field offers HTTP/2 without TLS, which a gateway must not relay (RFC 9113
+// section 3.1 took it out of the protocol).
 func offersH2C(value []byte) bool {
 	for element := range bytes.SplitSeq(value, []byte(",")) {
 		if equalFold(trimOWS(element), "h2c") {
@@ -201,8 +200,8 @@ var managed = map[string]bool{
 // maxManaged is the longest name of the managed fields that is looked up.
 const maxManaged = 32
 
-// isAlias tells whether name, with every punctuation mark read as '-', is a
-// managed field or of the X-Forwarded family.
+// isAlias reports whether name, with every punctuation mark read as '-', is a managed field or of the X-Forwarded
+// family.
 func isAlias(name []byte) bool {
 	var folded [maxManaged]byte
 	n := 0
@@ -220,9 +219,8 @@ func isAlias(name []byte) bool {
 	return bytes.HasPrefix(text, []byte("x-forwarded")) || len(name) <= maxManaged && managed[string(text)]
 }
 
-// IsAlias tells whether name is another spelling of a field that the gateway
-// manages: the same but for punctuation in place of '-'. For HTTP/2 and HTTP/3,
-// whose heads do not pass a Sieve.
+// IsAlias reports whether name is another spelling of a field that the gateway manages: the same except for punctuation
+// in place of '-'. It is for HTTP/2 and HTTP/3, whose heads do not pass a Sieve.
 func IsAlias(name string) bool {
 	return strings.ContainsAny(name, "!#$%&'*+.^_`|~") && isAlias([]byte(name))
 }

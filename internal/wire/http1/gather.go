@@ -6,33 +6,34 @@ import (
 	"github.com/weir-gateway/weir/internal/base/field"
 )
 
-// gather makes the lines of heads. The heads of a connection say mostly the same: a line that is what stood in its place in
-// the head before is neither parsed nor checked nor made again, since what is found out about a line is found out from the line
-// alone. Where all of them are, it is looked at none of them. The zero value is ready; it is for one head after the other. A nil one gathers nothing.
+// gather makes the lines of heads. The heads of a connection mostly say the same. A line that equals the one in the
+// same place of the previous head is neither parsed nor checked nor made again, because everything that is found out
+// about a line follows from the line alone. If all lines are equal, none of them is looked at. The zero value is ready
+// for use; it serves one head after another. A nil gather gathers nothing.
 type gather struct {
-	section []byte             // what lines were made of, with the empty line behind; empty: that is not remembered
-	lines   []field.Line       // of the head, and behind count of the one before; "" is yet to be made
-	count   int                // of the head
-	heeded  [mostHeeded]heeded // which fields of the section are heeded
-	heeds   uint8              // so many are, or more than there is room for: then it is not remembered
-	made    []made             // which lines are new
-	fresh   []byte             // what these are made of
+	section []byte             // what lines were made of, including the empty line; empty: not remembered
+	lines   []field.Line       // of the head, and from count on of the previous one; "": not made yet
+	count   int                // lines of the head so far
+	heeded  [mostHeeded]heeded // the fields of the section that are heeded
+	heeds   uint8              // how many are heeded; more than there is room for: the section is not remembered
+	made    []made             // the lines that are new
+	fresh   []byte             // what the new lines are made of
 }
 
 // made is a line that is new.
 type made struct{ line, end int }
 
-// mostHeeded is how many fields of a head mostly are heeded: Host, Connection, and what frames.
+// mostHeeded is how many heeded fields a head has at most, usually: Host, Connection, and one for framing.
 const mostHeeded = 3
 
-// heeded is a field that is heeded, and where its value stands in a section.
+// heeded is a field whose value is judged in each head, and where the value stands in a section.
 type heeded struct {
 	known      field.Known
 	begin, end uint16
 }
 
-// fields takes the lines that b begins with up to the empty one, at most so many, and has judge judge those that are heeded in a head of
-// that manner. It gives what follows; nil where the end has not come.
+// fields takes the lines at the beginning of b up to the empty one, whose number must not exceed most, and has judge
+// judge those that m heeds. It returns what follows; nil if the end has not come.
 func (g *gather) fields(b []byte, m *manner, most int, judge func(field.Known, []byte) Reason) (rest []byte, reason Reason) {
 	if g.beginsAgain(b) {
 		return g.sameFields(b, judge)
@@ -69,7 +70,7 @@ func (g *gather) fields(b []byte, m *manner, most int, judge func(field.Known, [
 	}
 }
 
-// beginsAgain begins with a head, and tells whether its fields are those of the head before.
+// beginsAgain begins a head, and reports whether its fields are those of the previous head.
 func (g *gather) beginsAgain(b []byte) bool {
 	if g == nil {
 		return false
@@ -81,12 +82,12 @@ func (g *gather) beginsAgain(b []byte) bool {
 	return false
 }
 
-// begin begins with a head.
+// begin begins a head.
 func (g *gather) begin() {
 	g.count, g.fresh, g.made, g.section, g.heeds = 0, g.fresh[:0], g.made[:0], g.section[:0], 0
 }
 
-// sameFields is fields of those of the head before.
+// sameFields is fields for a head whose fields are those of the previous one.
 func (g *gather) sameFields(b []byte, judge func(field.Known, []byte) Reason) (rest []byte, reason Reason) {
 	for _, h := range g.heeded[:g.heeds] {
 		if reason := judge(h.known, b[h.begin:h.end]); reason != OK {
@@ -96,15 +97,15 @@ func (g *gather) sameFields(b []byte, judge func(field.Known, []byte) Reason) (r
 	return b[len(g.section):], OK
 }
 
-// remember remembers what the lines are made of.
+// remember keeps the bytes that the lines were made of.
 func (g *gather) remember(section []byte) {
 	if g != nil && len(section) <= mostGathered && g.heeds <= mostHeeded {
 		g.section = append(g.section, section...)
 	}
 }
 
-// heed remembers where a value stands that is heeded, in b, where that may be remembered. It is told by what is behind it: nobody who cuts b
-// takes from its capacity.
+// heed remembers where in b the value of a heeded field stands, if there is room to remember it. The position follows
+// from the capacity behind the value: code that cuts b never limits its capacity.
 func (g *gather) heed(known field.Known, b, value []byte) {
 	begin := cap(b) - cap(value)
 	if g == nil || begin+len(value) > mostGathered || g.heeds > mostHeeded {
@@ -116,16 +117,17 @@ func (g *gather) heed(known field.Known, b, value []byte) {
 	g.heeds++
 }
 
-// what is what a head goes on with.
+// what is what a head continues with.
 type what uint8
 
 const (
 	aField what = iota
 	itsEnd
-	aPart // of a line, the rest of which has not come
+	aPart // a line whose rest has not come
 )
 
-// again takes the line that b begins with where it is the one that stood here before, and gives how long that is; 0 where it is not.
+// again takes the line at the beginning of b if it equals the one in this place of the previous head, and returns its
+// length; 0 if it does not.
 func (g *gather) again(b []byte) (known field.Known, length int) {
 	if g == nil || g.count == len(g.lines) {
 		return 0, 0
@@ -139,13 +141,14 @@ func (g *gather) again(b []byte) (known field.Known, length int) {
 	return line.Known(), length
 }
 
-// valueAgain is the value of the line that again has taken, in b, which begins with it.
+// valueAgain returns the value of the line that again has taken, from b, which begins with that line.
 func (g *gather) valueAgain(b []byte) []byte {
 	line := g.lines[g.count-1]
 	return b[len(line.Name())+len(": "):][:len(line.Value())]
 }
 
-// next takes the line that b begins with, which again has not taken, and gives what follows. Where it is a field, split checks it.
+// next takes the line at the beginning of b that again has not taken, and returns what follows. If the line is a field,
+// split checks it.
 func (g *gather) next(b []byte, split splitter) (is what, known field.Known, value, rest []byte, reason Reason) {
 	line, rest, whole, reason := cutLine(b)
 	switch {
@@ -165,16 +168,16 @@ func (g *gather) next(b []byte, split splitter) (is what, known field.Known, val
 	return aField, known, value, rest, OK
 }
 
-// manner is how heads of a kind are read: what checks their lines, and which fields are judged beyond that.
+// manner is how heads of one kind are read: what checks their lines, and which fields are judged in addition.
 type manner struct {
 	split splitter
 	heeds field.Set
 }
 
-// splitter checks a field line, without its CR LF, and gives its name and value.
+// splitter checks a field line, without its CR LF, and returns its name and value.
 type splitter func(line []byte) (name, value []byte, reason Reason)
 
-// add adds a line that was checked, and begins and ends without blanks.
+// add adds a line that was checked and neither begins nor ends with blanks.
 func (g *gather) add(k field.Known, name, value []byte) {
 	g.fresh = field.Append(g.fresh, k, name, value)
 	g.made = append(g.made, made{g.count, len(g.fresh)})
@@ -186,11 +189,12 @@ func (g *gather) add(k field.Known, name, value []byte) {
 	g.count++
 }
 
-// mostAlone is how many new lines of a head have a text each.
+// mostAlone is how many new lines of a head get a string each, at most.
 const mostAlone = 3
 
-// all gives the lines of a head that is whole. Where a few of them are new, each has a text of its own; else all have one in common, those
-// from before too, lest one that stays keeps a text that others have left.
+// all returns the lines of a complete head. If a few of them are new, each new one gets a string of its own. Otherwise
+// all lines share one string, including those of the previous head, so that a remaining line does not keep alive a
+// string that the others have left.
 func (g *gather) all() []field.Line {
 	lines := g.lines[:g.count]
 	if len(g.made) > mostAlone {
@@ -206,7 +210,7 @@ func (g *gather) all() []field.Line {
 	return lines
 }
 
-// together makes all lines out of one text.
+// together makes all lines out of one string.
 func (g *gather) together(lines []field.Line) {
 	for i, line := range lines {
 		if line != "" {
@@ -222,16 +226,17 @@ func (g *gather) together(lines []field.Line) {
 	g.made = g.made[:0]
 }
 
-// mostGathered is how large a head may be whose lines are remembered.
+// mostGathered is how large a head may be for its lines to be remembered.
 const mostGathered = 4 << 10
 
-// lighten forgets what is too large to be remembered, of a head of so many bytes, and what is of longer heads before.
+// lighten forgets the lines if a head of size bytes is too large to be remembered, and otherwise the lines that are
+// left from longer heads before.
 func (g *gather) lighten(size int) {
 	if size > mostGathered || cap(g.lines) > keptLines {
 		*g = gather{}
 		return
 	}
-	if len(g.lines) > g.count { // which is of longer heads before
+	if len(g.lines) > g.count { // left from a longer head
 		clear(g.lines[g.count:])
 		g.lines = g.lines[:g.count]
 	}

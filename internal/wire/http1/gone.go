@@ -5,7 +5,7 @@ import (
 	"syscall"
 )
 
-// socketOf gives the socket below a connection, nil where it cannot be asked.
+// socketOf returns the socket below a connection, nil if it cannot be asked.
 func socketOf(conn net.Conn) syscall.RawConn {
 	for {
 		if socket, ok := conn.(syscall.Conn); ok && asksSockets {
@@ -23,8 +23,8 @@ func socketOf(conn net.Conn) syscall.RawConn {
 	}
 }
 
-// check looks whether the client has left while its request is answered, in that state.
-// Where the socket cannot be asked a goroutine reads from it.
+// check checks whether the client has left while its request is answered, in that state. If the socket cannot be asked,
+// a goroutine reads from the connection.
 func (c *Conn) check(state int64) {
 	if c.socket != nil {
 		if hasLeft(c.socket, c.tls != nil) {
@@ -41,8 +41,8 @@ func (c *Conn) check(state int64) {
 	go c.watch(c.watched)
 }
 
-// watch reads a byte while a request is answered, and ends its context where there is none
-// to come. unwatch waits for its end.
+// watch reads a byte while a request is answered, and cancels the request's context if none can come. unwatch waits for
+// it to end.
 func (c *Conn) watch(ended chan<- struct{}) {
 	defer close(ended)
 	n, err := c.net.Read(c.one[:])
@@ -54,7 +54,7 @@ func (c *Conn) watch(ended chan<- struct{}) {
 	}
 }
 
-// unwatch ends the watch, and receives what it has read. The caller is about to read.
+// unwatch ends the watch, and takes over the byte that it has read. The caller is about to read.
 func (c *Conn) unwatch(t *turn) {
 	c.expect(nothing, 0)
 	if c.socket != nil {
@@ -63,7 +63,7 @@ func (c *Conn) unwatch(t *turn) {
 	c.mu.Lock()
 	ended := c.watched
 	if ended != nil {
-		_ = c.net.SetReadDeadline(past) // a closed connection tells its reader
+		_ = c.net.SetReadDeadline(past) // if the connection is closed, its reader finds out
 		c.bounded = true
 	}
 	c.mu.Unlock()

@@ -2,6 +2,6 @@
 
 package http1
 
-// isHalfClosed cannot be asked here: a client that has said its end over TLS is told from
-// one that is still there when its answer cannot be written.
+// isHalfClosed returns false, because this system cannot tell. A client that has announced its end over TLS is only
+// noticed when its answer cannot be written.
 func isHalfClosed(int) bool { return false }

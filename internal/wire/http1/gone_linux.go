@@ -2,8 +2,7 @@ package http1
 
 import "golang.org/x/sys/unix"
 
-// isHalfClosed tells whether the other end has closed its sending side, whatever is left
-// to be read of what it sent.
+// isHalfClosed reports whether the other end has closed its sending side, even if some of what it sent is still unread.
 func isHalfClosed(fd int) bool {
 	asked := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
 	n, err := unix.Poll(asked, 0)

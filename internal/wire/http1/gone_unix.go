@@ -10,12 +10,12 @@ import (
 
 const asksSockets = true
 
-// largestAlert is more than an alert of TLS takes, which is what a client says last, and
-// less than any request does.
+// largestAlert is more than a TLS alert takes, which is the last thing that a client sends, and less than any request
+// does.
 const largestAlert = 40
 
-// isEnding tells whether the other end has closed its sending side, whatever is left to be read, as far as
-// the system tells that.
+// isEnding reports whether the other end has closed its sending side, even if something is still unread, as far as the
+// system tells.
 func isEnding(socket syscall.RawConn) bool {
 	ends := true
 	if socket == nil || socket.Control(func(fd uintptr) { ends = isHalfClosed(int(fd)) }) != nil {
@@ -24,8 +24,8 @@ func isEnding(socket syscall.RawConn) bool {
 	return ends
 }
 
-// hasLeft tells whether the other end has closed its sending side, and nothing that it
-// sent is left to read, an alert of TLS apart.
+// hasLeft reports whether the other end has closed its sending side, and nothing that it sent is left to read except a
+// TLS alert.
 func hasLeft(socket syscall.RawConn, secured bool) bool {
 	left := false
 	err := socket.Control(func(fd uintptr) {

@@ -17,20 +17,20 @@ const (
 	NoContent Framing = iota // there is none, or its length is 0
 	ByLength                 // Content-Length, larger than 0
 	ByChunks                 // Transfer-Encoding: chunked
-	ByClose                  // of responses alone: the end of the connection
+	ByClose                  // only in responses: the end of the connection
 )
 
-// Head is one checked request head. Its slices point into the bytes that were
-// parsed and live as long as those are not changed.
+// Head is one checked request head. Its slices point into the bytes that were parsed, and are valid as long as those do
+// not change.
 type Head struct {
 	Method    []byte
 	Target    []byte // as it was sent
 	Authority []byte // host and port of an absolute-form target, nil otherwise
 	Path      []byte // the target in origin-form; empty for "http://host", which means "/"
-	Host      []byte // value of the Host field, nil where HTTP/1.0 has none
+	Host      []byte // value of the Host field, nil if HTTP/1.0 has none
 	Minor     uint8  // 0 for HTTP/1.0, 1 for HTTP/1.1
 	Framing   Framing
-	Length    int64 // of the content where Framing is ByLength
+	Length    int64 // of the content, if Framing is ByLength
 
 	lengths   int
 	codings   int
@@ -42,7 +42,7 @@ type Head struct {
 // empty line, and decides the framing of what follows. It allocates nothing.
 func (h *Head) Parse(b []byte, limits Limits) Reason { return h.parseAll(b, limits, nil) }
 
-// parseAll is Parse, with the lines in g then.
+// parseAll is Parse, and leaves the lines in g.
 func (h *Head) parseAll(b []byte, limits Limits, g *gather) Reason {
 	if len(b) > limits.HeadBytes {
 		*h = Head{}
@@ -52,7 +52,7 @@ func (h *Head) parseAll(b []byte, limits Limits, g *gather) Reason {
 	return onlyWhole(b, end, reason)
 }
 
-// onlyWhole is what is wrong with b, of which a head was parsed that has to be all of it.
+// onlyWhole returns what is wrong with b, of which a head was parsed that has to be all of it.
 func onlyWhole(b []byte, end int, reason Reason) Reason {
 	switch {
 	case reason != OK:
@@ -65,7 +65,8 @@ func onlyWhole(b []byte, end int, reason Reason) Reason {
 	return OK
 }
 
-// parse is Parse of a head that b begins with, and gives its length; 0 where it is not whole. Its lines are in g then.
+// parse is Parse for a head that b begins with. It returns the head's length, 0 if it is incomplete, and leaves the
+// lines in g.
 func (h *Head) parse(b []byte, limits Limits, g *gather) (end int, reason Reason) {
 	*h = Head{}
 	line, rest, found, reason := cutLine(b)
@@ -82,7 +83,7 @@ func (h *Head) parse(b []byte, limits Limits, g *gather) (end int, reason Reason
 	return len(b) - len(rest), h.decide()
 }
 
-// cutLine gives the first line of b without its CR LF, and what follows, where b has a whole one.
+// cutLine returns the first line of b without its CR LF, and what follows, if b has a complete one.
 func cutLine(b []byte) (line, rest []byte, found bool, reason Reason) {
 	i := bytes.IndexByte(b, '\n')
 	switch {
@@ -128,7 +129,7 @@ func (h *Head) parseRequestLine(line []byte, limits Limits) Reason {
 	return h.parseTarget()
 }
 
-// badVersion tells a version that is not spoken here from one that is no version at all.
+// badVersion distinguishes a version that is not supported here from one that is no version at all.
 func badVersion(version []byte) Reason {
 	if len(version) == len(version11) && bytes.HasPrefix(version, []byte("HTTP/")) && version[6] == '.' &&
 		'0' <= version[5] && version[5] <= '9' && '0' <= version[7] && version[7] <= '9' {

@@ -5,9 +5,8 @@ import (
 	"time"
 )
 
-// How long and how much is read from a client that was refused, so that it sees
-// the answer: data that is unread at a close makes the system reset the
-// connection, and the answer may be lost (RFC 9112 section 9.6).
+// How long and how much is read from a client that was refused, so that it sees the answer: data that is unread at a
+// close makes the system reset the connection, and the answer may be lost (RFC 9112 section 9.6).
 const (
 	lingerTime  = 500 * time.Millisecond
 	lingerBytes = 256 << 10
@@ -15,10 +14,9 @@ const (
 	lingerTick  = 20 * time.Millisecond
 )
 
-// Linger ends the sending side of conn and reads on until the client closes its
-// own, for half a second and a quarter of a megabyte at most. A client that sends more is
-// left waiting for the rest of that time: what it cannot send any more it would be told
-// before it has read the answer. The caller closes conn.
+// Linger ends the sending side of conn and reads on until the client closes its own, for half a second and a quarter of
+// a megabyte at most. A client that sends more is left waiting for the rest of that time: otherwise it would learn that
+// it cannot send any more before it has read the answer. The caller closes conn.
 func Linger(conn net.Conn) {
 	until := time.Now().Add(lingerTime)
 	if half, ok := conn.(interface{ CloseWrite() error }); ok && half.CloseWrite() == nil {
@@ -26,7 +24,8 @@ func Linger(conn net.Conn) {
 	}
 }
 
-// throwAway reads from a connection, so many bytes at most, until the client has ended its side, or until then.
+// throwAway reads from a connection, at most left bytes, until the client has ended its side or the time until has
+// come.
 func throwAway(conn net.Conn, left int, until time.Time) {
 	if conn.SetReadDeadline(until) != nil {
 		return
@@ -35,7 +34,7 @@ func throwAway(conn net.Conn, left int, until time.Time) {
 	for left > 0 {
 		n, err := conn.Read(piece)
 		if err != nil {
-			return // that it has ended is all that matters
+			return // only the end matters, not why
 		}
 		left -= n
 	}
@@ -46,10 +45,10 @@ func throwAway(conn net.Conn, left int, until time.Time) {
 	}
 }
 
-// linger is Linger and the close after it, for which c waits without a goroutine of its own where that can be: it may be
-// one of thousands that were refused.
+// linger is Linger and the close after it. If possible, c waits for that without a goroutine of its own: it may be one
+// of thousands that were refused.
 func (c *Conn) linger() {
-	c.served.Store(true) // there is no head that could hurry
+	c.served.Store(true) // Hurry does not apply: no head is awaited
 	half, ok := c.net.(interface{ CloseWrite() error })
 	if c.tls != nil || !c.parks() || !ok || half.CloseWrite() != nil {
 		go func() { // on a fresh stack, for it may be one of many
@@ -63,20 +62,20 @@ func (c *Conn) linger() {
 	c.swallow()
 }
 
-// swallow throws away what has come on a connection that lingers, and lets it wait for more.
+// swallow throws away what has arrived on a connection that lingers, and lets the connection wait for more.
 func (c *Conn) swallow() {
 	open := c.swallowNow()
 	if open && c.swallows > 0 && c.server.park(c) {
 		return
 	}
-	if open { // nobody is parked any more, or more has come than is read
+	if open { // it cannot be parked, or has sent more than is read
 		_, due := c.awaits()
 		throwAway(c.net, c.swallows, c.server.start.Add(time.Duration(due)))
 	}
 	c.close()
 }
 
-// swallowNow throws away what has come, and tells whether more may.
+// swallowNow throws away what has arrived, and reports whether more may come.
 func (c *Conn) swallowNow() bool {
 	piece := takeIn()
 	defer giveIn(piece)

@@ -11,20 +11,20 @@ type link struct {
 	client *Client
 	host   string
 	net    net.Conn
-	below  net.Conn             // net, or what is below its TLS
+	below  net.Conn             // net, or the connection below its TLS
 	tls    *tls.ConnectionState // nil: none
-	peek   Peek                 // whether anything has come, below TLS
+	peek   Peek                 // tells whether anything has arrived, below TLS
 	talk   talk
 	gather gather // of the heads of responses
-	status string // of the last one, as text
-	ended  bool   // its end was read, or that it broke
+	status string // of the last response, as text
+	ended  bool   // a read has met its end or failed
 
 	// client.mu guards the rest.
-	shelf *shelf        // for its host; nil: it is none of the client's any more
-	round *round        // that is under way; nil is none, client.cutOff one that the patrol has ended
-	room  *room         // for the next round, while it is unused; nil: that borrows one
-	rest  time.Duration // how long it may be unused
-	until time.Duration // and until when that is, on the client's clock; 0: the patrol has not seen it yet
+	shelf *shelf        // for its host; nil: the client has let go of the link
+	round *round        // that is under way; nil: none; client.cutOff: one that the patrol has ended
+	room  *room         // for the next round, while the link is unused; nil: the round borrows one
+	rest  time.Duration // how long the link may be unused
+	until time.Duration // and until when, on the client's clock; 0: the patrol has not seen it unused yet
 }
 
 func newLink(c *Client, host string, conn net.Conn) *link {
@@ -37,7 +37,7 @@ func newLink(c *Client, host string, conn net.Conn) *link {
 	return l
 }
 
-// add takes l into the client's books, and puts r on it.
+// add registers l with the client, and puts r on it.
 func (c *Client) add(l *link, r *round) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -51,7 +51,7 @@ func (c *Client) add(l *link, r *round) {
 	c.put(r, l)
 }
 
-// Read notes when there is nothing more to come.
+// Read reads from the connection, and records when nothing more will come.
 func (l *link) Read(p []byte) (int, error) {
 	n, err := l.receive(p)
 	if err != nil {
@@ -67,10 +67,11 @@ func (l *link) receive(p []byte) (int, error) {
 	return l.net.Read(p)
 }
 
-// usualStatus is what nearly every status line says behind the version.
+// usualStatus is what nearly every status line says after the version.
 const usualStatus = "200 OK"
 
-// statusOf is string for what a status line says behind the version. There is the usual one already, and the last other one still.
+// statusOf converts what a status line says after the version to a string. It allocates nothing for the usual status,
+// or if the text is the same as the last unusual one.
 func (l *link) statusOf(text []byte) string {
 	switch {
 	case string(text) == usualStatus:
@@ -81,8 +82,8 @@ func (l *link) statusOf(text []byte) string {
 	return l.status
 }
 
-// wroteBelow is how much went to the system, where that is not as much as was given to write: a
-// record of TLS that fails tells nothing of its part.
+// wroteBelow returns how many bytes the connection below TLS has written, 0 if that does not count them. When the write
+// of a TLS record fails, its error does not tell how much of the record was written.
 func (l *link) wroteBelow() int64 {
 	if counts, ok := l.below.(interface{ Wrote() int64 }); ok {
 		return counts.Wrote()
@@ -90,8 +91,7 @@ func (l *link) wroteBelow() int64 {
 	return 0
 }
 
-// isQuiet tells whether l may have another request: its end has not come, nor bytes that
-// nobody has asked for.
+// isQuiet reports whether l may have another request: neither its end has come, nor bytes that nobody has asked for.
 func (l *link) isQuiet() bool {
 	if !l.peek.IsQuiet() {
 		return false
@@ -99,7 +99,7 @@ func (l *link) isQuiet() bool {
 	if l.tls == nil {
 		return true
 	}
-	var one [1]byte // what came with an earlier record lies within crypto/tls
+	var one [1]byte // what came with an earlier record is held by crypto/tls
 	if l.net.SetReadDeadline(past) != nil {
 		return false
 	}
@@ -107,7 +107,7 @@ func (l *link) isQuiet() bool {
 	return n == 0 && timedOut(err) && l.net.SetReadDeadline(time.Time{}) == nil
 }
 
-// forget ends the round on l, and takes that out of the client's books; it is somebody else's.
+// forget ends the round on l and removes l from the client, which no longer owns it.
 func (l *link) forget() {
 	c := l.client
 	c.mu.Lock()

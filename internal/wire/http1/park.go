@@ -2,28 +2,27 @@ package http1
 
 import "bytes"
 
-// A connection that asks nothing is with the porter where there is one: no goroutine is
-// its own then, and it consists of what a socket and its bounds are. Where there is none,
-// and until nothing that has come can be left above the socket, a small goroutine waits.
-// One whose head is slow in coming waits there too, with what has come of it.
+// An idle connection is with the porter, on systems that have one. It then has no goroutine, and consists only of its
+// socket and its bounds. Without a porter, or until it is certain that no received bytes are left above the socket, a
+// small goroutine waits. A connection whose head comes slowly waits in the same way, with what has arrived of it.
 
-// partial is what has come of a head whose rest is waited for without a turn.
+// partial is the part of a head that has arrived, while the rest is awaited without a turn.
 type partial struct {
 	b     []byte
 	blank bool  // an empty line came before it
-	begun int64 // when the first of it was there, on the server's clock
-	due   int64 // when all of it must be; 0: never
+	begun int64 // when its first byte was there, on the server's clock
+	due   int64 // when all of it must be there; 0: never
 }
 
-// setAside keeps what has come of a head, and lets the rest be waited for as if it were the first of it.
+// setAside keeps what has arrived of a head, and has the rest awaited as if it were the beginning.
 func (c *Conn) setAside(t *turn, blank bool) {
 	_, due := c.awaits()
 	c.partial.Store(&partial{b: bytes.Clone(t.in.b), blank: blank, begun: t.begun, due: due})
 	c.expect(resting, due)
 }
 
-// takeUp goes on with a head that was set aside, of which more has come, or begins with one. It tells whether an empty
-// line came before it, and whether there was one.
+// takeUp resumes a head that was set aside, of which more has arrived, or begins one. It reports whether an empty line
+// came before the head, and whether it was resumed.
 func (c *Conn) takeUp(t *turn) (blank, resumed bool) {
 	p := c.partial.Swap(nil)
 	if p == nil {
@@ -35,7 +34,7 @@ func (c *Conn) takeUp(t *turn) (blank, resumed bool) {
 	return p.blank, true
 }
 
-// turn lends c a turn, in which is what has come of a head.
+// turn lends c a turn that holds what has arrived of a head.
 func (c *Conn) turn() *turn {
 	t, _ := c.server.turns.Get().(*turn)
 	if p := c.partial.Load(); p != nil {
@@ -44,15 +43,14 @@ func (c *Conn) turn() *turn {
 	return t
 }
 
-// rest lets c wait for a head. A read of it has just found nothing.
+// rest lets c wait for a head. A read of c must just have found nothing.
 func (s *Server) rest(c *Conn) {
 	if !s.park(c) {
 		s.wait(c)
 	}
 }
 
-// wait lets c wait for a head on a fresh stack: the one that handlers have grown would
-// stay as large as it is.
+// wait lets c wait for a head on a fresh stack: one that handlers have grown would stay as large as it is.
 func (s *Server) wait(c *Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -61,15 +59,14 @@ func (s *Server) wait(c *Conn) {
 	}
 }
 
-// attend waits for the first byte of a head, without a buffer, and has what follows
-// served.
+// attend waits for the first byte of a head, without a buffer, and has what follows served.
 func (c *Conn) attend() {
-	c.ctx, c.peer = nil, "" // most that rest ask nothing any more
+	c.ctx, c.peer = nil, "" // most resting connections send no further request
 	for !c.server.retired.Load() {
 		n, err := c.net.Read(c.one[:])
 		switch {
 		case n > 0:
-			go c.begin() // Close does not wait for what handlers do
+			go c.begin() // Close does not wait for handlers
 			return
 		case !c.lasts(err):
 			return
@@ -80,7 +77,7 @@ func (c *Conn) attend() {
 	c.close()
 }
 
-// begin serves a connection on which something has come.
+// begin serves a connection on which a byte has arrived.
 func (c *Conn) begin() {
 	c.server.stir()
 	t := c.turn()
@@ -88,8 +85,7 @@ func (c *Conn) begin() {
 	c.serve(t)
 }
 
-// park leaves c to the porter, and tells false where that cannot be. A read of it has just
-// found nothing.
+// park leaves c to the porter, and returns false if that is not possible. A read of c must just have found nothing.
 func (s *Server) park(c *Conn) bool {
 	if !c.parks() {
 		return false
@@ -111,11 +107,10 @@ func (s *Server) park(c *Conn) bool {
 	return true
 }
 
-// parks tells whether a porter could wait for c.
+// parks reports whether a porter could wait for c.
 func (c *Conn) parks() bool { return parks && c.socket != nil }
 
-// hasPorter tells whether there is a porter, who is called for the first connection that
-// rests. The caller has locked mu.
+// hasPorter reports whether there is a porter. The first connection that rests starts it. The caller must hold mu.
 func (s *Server) hasPorter() bool {
 	if s.porter == nil {
 		p, err := newPorter()
@@ -128,8 +123,8 @@ func (s *Server) hasPorter() bool {
 	return true
 }
 
-// unpark takes c back from the porter; it rests, and somebody has to wait for it. The
-// caller has locked mu.
+// unpark takes c back from the porter. c then rests, and the caller must have a goroutine wait for it. The caller must
+// hold mu.
 func (s *Server) unpark(c *Conn) {
 	if s.parked[c.fd] == c {
 		delete(s.parked, c.fd)
@@ -137,13 +132,13 @@ func (s *Server) unpark(c *Conn) {
 	c.seen = 0
 	_, due := c.awaits()
 	if c.lingers {
-		c.expect(nothing, due) // no head
+		c.expect(nothing, due) // it waits for no head
 		return
 	}
 	c.expect(resting, due)
 }
 
-// wake is told by the porter on which sockets something has come, or their end.
+// wake is called by the porter with the sockets on which bytes or their end have arrived.
 func (s *Server) wake(fds []int32) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -151,7 +146,7 @@ func (s *Server) wake(fds []int32) {
 		return
 	}
 	for _, fd := range fds {
-		if c := s.parked[fd]; c != nil { // else it has been taken back already
+		if c := s.parked[fd]; c != nil { // otherwise it was taken back already
 			s.unpark(c)
 			s.idle.Add(1)
 			go c.rise()
@@ -160,18 +155,18 @@ func (s *Server) wake(fds []int32) {
 	s.arm(s.now() + int64(tick))
 }
 
-// rise serves what has come on a connection that was parked, if it is a part of a head.
+// rise serves what has arrived on a connection that was parked, if that is part of a head.
 func (c *Conn) rise() {
 	s := c.server
 	if c.lingers {
-		s.idle.Done() // what Close closes does not linger
+		s.idle.Done() // Close need not wait: what it closes does not linger
 		c.swallow()
 		return
 	}
 	t := c.turn()
 	n, err := t.in.fill(c.net)
 	if n > 0 {
-		s.idle.Done() // Close does not wait for what handlers do
+		s.idle.Done() // Close does not wait for handlers
 		c.serve(t)
 		return
 	}
@@ -182,7 +177,7 @@ func (c *Conn) rise() {
 	}
 }
 
-// lasts tells whether c rests on though a read of it has failed. Otherwise it is closed.
+// lasts reports whether c continues to rest although a read of it has failed. If not, c is closed.
 func (c *Conn) lasts(err error) bool {
 	phase, woken := c.woken(err)
 	if woken {
@@ -194,7 +189,7 @@ func (c *Conn) lasts(err error) bool {
 			c.slow(HeadIncomplete)
 		}
 		if p != nil && len(p.b) > 0 {
-			go c.giveUp() // Close does not wait for what handlers do
+			go c.giveUp() // Close does not wait for handlers
 			return false
 		}
 	}
@@ -202,7 +197,7 @@ func (c *Conn) lasts(err error) bool {
 	return false
 }
 
-// giveUp has the handler tell the client that too little of its head has come.
+// giveUp has the handler tell the client that its head has not arrived in time.
 func (c *Conn) giveUp() {
 	t, _ := c.server.turns.Get().(*turn)
 	if p := c.partial.Swap(nil); p != nil {

@@ -2,12 +2,11 @@ package http1
 
 import "time"
 
-// One timer of the Client stands for all of its waits: ten times a second while there are
-// requests under way it closes the connections of those whose contexts have ended, so that
-// none of them pays for a goroutine or a callback of its own, and it closes what has been
-// unused for too long.
+// One timer of the Client serves all of its waits. Ten times a second while requests are under way, it closes the
+// connections of those whose contexts have ended, so that no request pays for a goroutine or a callback of its own. It
+// also closes connections that have been unused for too long.
 
-// tick sees to it that the patrol comes soon, and again while a round is under way. The caller has locked mu.
+// tick makes the patrol run within a tick, and again while a round is under way. The caller must hold mu.
 func (c *Client) tick() {
 	if !c.ticking {
 		c.ticking = true
@@ -15,7 +14,7 @@ func (c *Client) tick() {
 	}
 }
 
-// wake lets the patrol come after d. The caller has locked mu.
+// wake makes the patrol run after d. The caller must hold mu.
 func (c *Client) wake(d time.Duration) {
 	if c.timer == nil {
 		c.timer = time.AfterFunc(d, c.patrol)
@@ -24,7 +23,7 @@ func (c *Client) wake(d time.Duration) {
 	}
 }
 
-// patrol looks at all connections, and says when it comes again.
+// patrol looks at all connections and schedules its next run.
 func (c *Client) patrol() {
 	cohorts.look()
 	c.mu.Lock()
@@ -47,8 +46,8 @@ func (c *Client) patrol() {
 	}
 }
 
-// look ends the round on l if its context has ended, and tells whether there is one. The caller has locked client.mu: see
-// tellReleased.
+// look ends the round on l if its context has ended, and reports whether one is still under way. The caller must hold
+// client.mu: see tellReleased.
 func (l *link) look() bool {
 	switch r := l.round; {
 	case r == nil || r == l.client.cutOff:
@@ -57,6 +56,6 @@ func (l *link) look() bool {
 		return true
 	}
 	l.round = l.client.cutOff
-	_ = l.below.Close() // who reads or writes learns of it
+	_ = l.below.Close() // its reader or writer gets an error
 	return false
 }

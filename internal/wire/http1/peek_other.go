@@ -4,15 +4,15 @@ package http1
 
 import "net"
 
-// Peek would ask a connection whether anything has come, which cannot be done here: our own client
+// Peek is a stub: on this system a connection cannot be asked whether anything has arrived. Our own client therefore
 // uses no connection twice.
 type Peek struct{}
 
-// NewPeek makes one.
+// NewPeek makes a Peek.
 func NewPeek(net.Conn) Peek { return Peek{} }
 
-// Asks tells that the connection cannot be asked.
+// Asks returns false: the connection cannot be asked.
 func (*Peek) Asks() bool { return false }
 
-// IsQuiet tells nothing.
+// IsQuiet returns false.
 func (*Peek) IsQuiet() bool { return false }

@@ -9,8 +9,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Peek asks a connection, without reading from it, whether anything has come that nobody has read. It is for one
-// goroutine, and not copied once it has asked.
+// Peek asks a connection, without reading from it, whether anything has arrived that is still unread. It is for one
+// goroutine, and must not be copied once it has asked.
 type Peek struct {
 	socket syscall.RawConn // nil: it cannot be asked
 	ask    func(fd uintptr)
@@ -18,19 +18,19 @@ type Peek struct {
 	quiet  bool
 }
 
-// NewPeek makes one for a connection, below its TLS.
+// NewPeek makes a Peek for a connection, below its TLS.
 func NewPeek(c net.Conn) Peek { return Peek{socket: socketOf(c)} }
 
-// Asks tells whether the connection can be asked.
+// Asks reports whether the connection can be asked.
 func (p *Peek) Asks() bool { return p.socket != nil }
 
-// IsQuiet tells whether neither bytes nor an end have come. What cannot be asked is not.
+// IsQuiet reports whether neither bytes nor an end have arrived. It returns false if the connection cannot be asked.
 func (p *Peek) IsQuiet() bool {
 	if p.socket == nil {
 		return false
 	}
 	if p.ask == nil {
-		p.ask = p.poll // made once, for each costs an allocation
+		p.ask = p.poll // made once, as each costs an allocation
 	}
 	p.quiet = false
 	return p.socket.Control(p.ask) == nil && p.quiet

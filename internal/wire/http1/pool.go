@@ -5,16 +5,16 @@ import (
 	"time"
 )
 
-// shelf holds the unused connections for one host. It is there while there is any connection to that host. The one that
-// was used last is used first, so that those which are not needed any more grow old.
+// shelf holds the unused connections for one host. It exists while there is any connection to that host. The connection
+// that was used last is used first, so that connections which are no longer needed grow old.
 type shelf struct {
 	host  string
 	links []*link
-	all   int // connections to the host, those in use too
+	all   int // connections to the host, including those in use
 }
 
-// shelfOf gives the shelf for a host, nil where there is none. The one asked for last is mostly asked for again. The caller
-// has locked mu.
+// shelfOf returns the shelf for a host, nil if there is none. The shelf asked for last is mostly asked for again. The
+// caller must hold mu.
 func (c *Client) shelfOf(host string) *shelf {
 	if s := c.latest; s != nil && s.host == host {
 		return s
@@ -26,8 +26,8 @@ func (c *Client) shelfOf(host string) *shelf {
 	return s
 }
 
-// take puts r on the connection that was used last, whatever has become of that, and tells whether there is one. Those that
-// have rested for too long are the patrol's to close.
+// take puts r on the connection that was used last, without checking that it is still alive, and reports whether there
+// is one. The patrol closes connections that have rested for too long.
 func (c *Client) take(r *round, host string) bool {
 	c.mu.Lock()
 	l := c.pick(host)
@@ -39,7 +39,7 @@ func (c *Client) take(r *round, host string) bool {
 	return r.reused
 }
 
-// pick takes the connection for a host off its shelf that was used last. The caller has locked mu.
+// pick takes the connection for a host that was used last off its shelf. The caller must hold mu.
 func (c *Client) pick(host string) *link {
 	s := c.shelfOf(host)
 	if s == nil {
@@ -56,7 +56,7 @@ func (c *Client) pick(host string) *link {
 	return nil
 }
 
-// put has r under way on l. The caller has locked mu.
+// put starts r on l. The caller must hold mu.
 func (c *Client) put(r *round, l *link) {
 	r.link, l.round = l, r
 	if r.room == nil {
@@ -68,16 +68,16 @@ func (c *Client) put(r *round, l *link) {
 	c.tick()
 }
 
-// end ends the round on l, and tells whether the patrol has not done so before. The caller has locked mu.
+// end ends the round on l, and reports whether the patrol had not done so before. The caller must hold mu.
 func (l *link) end() bool {
 	own := l.round != l.client.cutOff
 	l.round = nil
 	return own
 }
 
-// keep ends the round on l and puts l back, with the memory that was lent to it, which the next round there will need. It may rest
-// for d at most, from when the patrol sees it: most are taken again before, and need no look at the clock. Where it may not rest
-// it tells false: the caller closes it.
+// keep ends the round on l and puts l back, with the memory that was lent to it, which the next round there will need.
+// It may rest for d at most, counted from when the patrol sees it: most links are taken again before that, and need no
+// look at the clock. If l may not rest, keep returns false and the caller closes it.
 func (c *Client) keep(l *link, in *room, d time.Duration) bool {
 	c.mu.Lock()
 	s := l.shelf
@@ -90,12 +90,12 @@ func (c *Client) keep(l *link, in *room, d time.Duration) bool {
 	return keeps
 }
 
-// askAfter is how often unused connections are asked whether their other side has left, so that
-// what it has closed is not held for as long as it might have been used.
+// askAfter is how often unused connections are asked whether their other side has left, so that a connection which the
+// other side has closed is not held for as long as it might have been used.
 const askAfter = 500 * time.Millisecond
 
-// rested takes the connections off their shelves that have been there for too long or have
-// ended, and tells when to look again; 0 is never. The caller has locked mu.
+// rested takes off their shelves the connections that have been there for too long or have ended. It returns them, and
+// when to look again; 0 is never. The caller must hold mu.
 func (c *Client) rested(now time.Duration) (old []*link, next time.Duration) {
 	asks := now >= c.asked+askAfter
 	if asks {
@@ -120,7 +120,8 @@ func (c *Client) rested(now time.Duration) (old []*link, next time.Duration) {
 	return old, next
 }
 
-// rests begins the rest of a link that is unused when the patrol comes: it needs no memory meanwhile.
+// rests starts the rest of a link that is unused when the patrol comes, and gives back its memory, which it does not
+// need meanwhile.
 func (l *link) rests(now time.Duration) {
 	if l.until > 0 {
 		return

@@ -10,16 +10,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// parks tells whether there can be a porter.
+// parks tells whether this system can have a porter.
 const parks = true
 
-// mostHeard is of how many sockets the porter hears in one call.
+// mostHeard is how many sockets one epoll_wait call reports at most.
 const mostHeard = 128
 
-// porter waits for many sockets in one goroutine: by an epoll instance (epoll(7)), for which
-// the runtime's own poller waits as for any file. It tells of each socket once.
+// porter waits for many sockets in one goroutine, with an epoll instance (epoll(7)) that the runtime's own poller
+// watches like any file. It reports each socket once.
 type porter struct {
-	file  *os.File // of the instance; whoever reads from it waits until something has come on a socket
+	file  *os.File // the epoll instance; a read waits until something has arrived on a socket
 	epoll syscall.RawConn
 }
 
@@ -28,10 +28,10 @@ func newPorter() (*porter, error) {
 	if err != nil {
 		return nil, fmt.Errorf("epoll: %w", err)
 	}
-	err = unix.SetNonblock(fd, true) // that is how the runtime knows that it can wait for it
+	err = unix.SetNonblock(fd, true) // this tells the runtime that it can poll the file
 	file := os.NewFile(uintptr(fd), "epoll")
 	if err == nil {
-		err = file.SetReadDeadline(time.Time{}) // it fails where the runtime cannot
+		err = file.SetReadDeadline(time.Time{}) // fails if the runtime cannot poll it
 	}
 	var epoll syscall.RawConn
 	if err == nil {
@@ -44,15 +44,15 @@ func newPorter() (*porter, error) {
 	return &porter{file, epoll}, nil
 }
 
-// watch has run tell, once, when there is something to read on a socket, or its end. It
-// gives what run calls it by. The system forgets a socket when it is closed.
+// watch makes run report a socket, once, when there is something to read or its end has come. It returns the descriptor
+// that run passes to tell. The system forgets a socket when it is closed.
 func (p *porter) watch(socket syscall.RawConn) (fd int32, err error) {
 	failed := socket.Control(func(s uintptr) {
 		fd = int32(s)
 		event := unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLRDHUP | unix.EPOLLONESHOT, Fd: fd}
 		controlled := p.epoll.Control(func(e uintptr) {
 			err = unix.EpollCtl(int(e), unix.EPOLL_CTL_MOD, int(s), &event)
-			if errors.Is(err, unix.ENOENT) { // it is the first time
+			if errors.Is(err, unix.ENOENT) { // the socket is watched for the first time
 				err = unix.EpollCtl(int(e), unix.EPOLL_CTL_ADD, int(s), &event)
 			}
 		})
@@ -66,14 +66,14 @@ func (p *porter) watch(socket syscall.RawConn) (fd int32, err error) {
 	return fd, err
 }
 
-// run tells of sockets until the porter is closed.
+// run reports sockets to tell until the porter is closed.
 func (p *porter) run(tell func(fds []int32)) {
 	var events [mostHeard]unix.EpollEvent
 	fds := make([]int32, 0, mostHeard)
 	for {
 		n := 0
 		if p.epoll.Read(func(e uintptr) bool {
-			n, _ = unix.EpollWait(int(e), events[:], 0) // where it is interrupted it is asked again
+			n, _ = unix.EpollWait(int(e), events[:], 0) // if interrupted, it is called again
 			return n > 0
 		}) != nil {
 			return
@@ -86,7 +86,7 @@ func (p *porter) run(tell func(fds []int32)) {
 	}
 }
 
-// takeNow reads what has come on a socket, which may be nothing, and tells whether there may be more.
+// takeNow reads what has arrived on a socket, which may be nothing, and reports whether more may come.
 func takeNow(socket syscall.RawConn, p []byte) (n int, goesOn bool) {
 	var errno syscall.Errno
 	if socket.Control(func(fd uintptr) { n, errno = ignoringSignals(readNow, int(fd), p) }) != nil {
@@ -95,4 +95,4 @@ func takeNow(socket syscall.RawConn, p []byte) (n int, goesOn bool) {
 	return n, n > 0 || errno == unix.EAGAIN
 }
 
-func (p *porter) close() { _ = p.file.Close() } // who waits for it learns of that
+func (p *porter) close() { _ = p.file.Close() } // run then returns

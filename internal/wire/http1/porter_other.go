@@ -7,10 +7,10 @@ import (
 	"syscall"
 )
 
-// parks tells whether there can be a porter.
+// parks tells whether this system can have a porter.
 const parks = false
 
-// porter is for systems whose calls we use ourselves.
+// porter is a stub: only Linux has one.
 type porter struct{}
 
 func newPorter() (*porter, error) { return nil, errors.ErrUnsupported }

@@ -64,8 +64,8 @@ const (
 	reasonCount
 )
 
-// rule says what a Reason is answered with: the kind of problem and the detail
-// for the client, which names no byte that it sent.
+// rule says how a Reason is answered: the kind of problem and the detail for the client, which quotes no byte that it
+// sent.
 type rule struct {
 	kind   fault.Kind
 	detail string
@@ -125,7 +125,7 @@ var rules = [reasonCount]rule{
 	BadStatus:     {fault.BackendInvalid, "The status is less than 100."},                                                       // RFC 9110 15
 }
 
-// Fault is what a message that breaks this rule is answered with, nil for OK.
+// Fault returns what a message that breaks this rule is answered with, nil for OK.
 func (r Reason) Fault() *fault.Fault {
 	if r == OK {
 		return nil
@@ -133,7 +133,7 @@ func (r Reason) Fault() *fault.Fault {
 	return rules[r].kind.New(rules[r].detail)
 }
 
-// String is the rule in words.
+// String returns the rule in words.
 func (r Reason) String() string {
 	switch {
 	case r == OK:

@@ -83,9 +83,9 @@ func (s *Sieve) skipBlank(b []byte) []byte {
 	return b
 }
 
-// findEnd looks for the end of the head that b begins with and gives its
-// length, 0 while it is not whole. What can be refused before that, is: a
-// client that speaks another protocol would otherwise wait for an answer.
+// findEnd looks for the end of the head that b begins with and returns the head's length, 0 while it is not whole. A
+// head that can be refused before it is whole is refused: a client that speaks another protocol would otherwise wait
+// for an answer.
 func (s *Sieve) findEnd(b []byte) (int, Reason) {
 	if s.search.scan == 0 && len(b) > 0 {
 		if string(b) == "\r" || s.mayBePreface(b) {
@@ -104,8 +104,8 @@ func (s *Sieve) findEnd(b []byte) (int, Reason) {
 // preface is what an HTTP/2 connection begins with (RFC 9113 section 3.4).
 const preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
-// mayBePreface tells whether b, the first bytes of the connection, may yet
-// become the HTTP/2 preface, and ends the inspection when it is there.
+// mayBePreface reports whether b, the first bytes of the connection, may yet become the HTTP/2 preface, and ends the
+// inspection when the preface is there.
 func (s *Sieve) mayBePreface(b []byte) bool {
 	if !s.options.H2C || !s.first || s.blank {
 		return false
@@ -120,7 +120,7 @@ func (s *Sieve) mayBePreface(b []byte) bool {
 	return false
 }
 
-// checkFirst judges by the first bytes what can never become a request.
+// checkFirst refuses, by its first bytes, what can never become a request.
 func checkFirst(b []byte) Reason {
 	const handshake = 0x16 // the content type of a TLS ClientHello
 	switch {
@@ -139,8 +139,8 @@ func checkFirst(b []byte) Reason {
 	}
 }
 
-// judge checks a whole head and prepares for what follows it. The head that it
-// gives is the one to pass on, and begins where b begins.
+// judge checks a whole head and prepares for what follows it. It returns the head to pass on, which begins where b
+// begins.
 func (s *Sieve) judge(b []byte) ([]byte, Reason) {
 	if s.phase == raw {
 		return b, OK
@@ -167,11 +167,11 @@ func (s *Sieve) judge(b []byte) ([]byte, Reason) {
 	return b, OK
 }
 
-// leastRoom is what is read into, at first: most heads fit, and who sends a head slowly
-// holds little.
+// leastRoom is the initial size of the buffer that is read into: most heads fit, and a client that sends a head slowly
+// holds little memory.
 const leastRoom = 512
 
-// receive reads more into held, which it lets grow.
+// receive reads more into held, which grows as needed.
 func (s *Sieve) receive() error {
 	if cap(s.held)-len(s.held) < leastRoom/2 {
 		s.held = slices.Grow(s.held, max(leastRoom, len(s.held)))
@@ -189,7 +189,7 @@ func (s *Sieve) receive() error {
 	return nil
 }
 
-// readMore reads from the client. A trailer section is paced as the content before it.
+// readMore reads from the client. A trailer section is paced like the content before it.
 func (s *Sieve) readMore(p []byte) (int, error) {
 	if s.phase == inTrailer {
 		return s.await(p)

@@ -11,8 +11,8 @@ import (
 	"github.com/weir-gateway/weir/internal/base/field"
 )
 
-// read makes a request of a head that was checked, whose fields are those that were gathered last. Nothing of it is used any more
-// then.
+// read makes a request from a checked head, whose fields are those that were gathered last. Nothing of head is used
+// afterwards.
 func (t *turn) read(c *Conn, head []byte) {
 	h := &t.framed
 	t.between()
@@ -48,13 +48,13 @@ func (t *turn) read(c *Conn, head []byte) {
 	w.mayContinue = t.body != nil && t.body.expected
 }
 
-// cutAt is bytes.Cut at the first c, which there is.
+// cutAt is bytes.Cut at the first c, which must be there.
 func cutAt(text []byte, c byte) (before, after []byte) {
 	i := bytes.IndexByte(text, c)
 	return text[:i], text[i+1:]
 }
 
-// methodOf is string for methods, the usual ones of which there are already.
+// methodOf converts a method to a string, without an allocation for the usual ones.
 func methodOf(method []byte) string {
 	for _, usual := range [...]string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodHead, http.MethodDelete, http.MethodPatch, http.MethodOptions} {
 		if string(method) == usual {
@@ -64,7 +64,7 @@ func methodOf(method []byte) string {
 	return string(method)
 }
 
-// targetOf is string for targets, the last of which there is still.
+// targetOf converts a target to a string, without an allocation if it is the same as the last one.
 func (t *turn) targetOf(target []byte) string {
 	if string(target) != t.target {
 		t.target = string(target)
@@ -72,7 +72,7 @@ func (t *turn) targetOf(target []byte) string {
 	return t.target
 }
 
-// attach gives the request its body, where it has any.
+// attach gives the request its body, if it has one.
 func (t *turn) attach(c *Conn, m marks) {
 	r, h := t.request, &t.framed
 	r.Body = http.NoBody
@@ -91,16 +91,16 @@ func (t *turn) attach(c *Conn, m marks) {
 	r.Body = t.body
 }
 
-// chunkedOnly is never changed by who knows net/http: it is the same for all requests.
+// chunkedOnly is shared by all requests: code that knows net/http never changes it.
 var chunkedOnly = []string{"chunked"}
 
-// marks are what the fields of a message say to who reads it.
+// marks are what the fields of a message tell its reader.
 type marks struct {
 	close, keeps, expects bool
 	trailer               string
 }
 
-// see notes what a field says, and tells whether it stays a field of the head.
+// see records what a field says, and reports whether it stays in the head.
 func (m *marks) see(r *http.Request, line field.Line, chunked bool) (stays bool) {
 	switch line.Known() {
 	case field.Host:
@@ -125,7 +125,7 @@ func (m *marks) see(r *http.Request, line field.Line, chunked bool) (stays bool)
 	return true
 }
 
-// connects notes what a Connection field says.
+// connects records what a Connection field says.
 func (m *marks) connects(value string) {
 	switch field.OptionOf(value) {
 	case field.Close:
@@ -140,7 +140,7 @@ func (m *marks) connects(value string) {
 	m.keeps = m.keeps || hasOption(value, "keep-alive")
 }
 
-// hasOption tells whether a Connection field has an option.
+// hasOption reports whether a Connection field has an option.
 func hasOption(value, option string) bool {
 	for element := range strings.SplitSeq(value, ",") {
 		if strings.EqualFold(textproto.TrimString(element), option) {
@@ -150,7 +150,7 @@ func hasOption(value, option string) bool {
 	return false
 }
 
-// takeFields gives the request the head that was gathered: its lines, or a map of its own.
+// takeFields gives the request the gathered head, as lines or as a map of its own.
 func (t *turn) takeFields(r *http.Request, ordered bool) (m marks) {
 	chunked := t.framed.framing == ByChunks
 	if ordered {
@@ -172,13 +172,13 @@ func (t *turn) takeFields(r *http.Request, ordered bool) (m marks) {
 	return m
 }
 
-// addTo adds a line to a map like every other.
+// addTo adds a line to an ordinary map.
 func addTo(head http.Header, line field.Line) {
 	name := textproto.CanonicalMIMEHeaderKey(line.Name())
 	head[name] = append(head[name], line.Value())
 }
 
-// fieldLines is Fields for text.
+// fieldLines is Fields for a string.
 func fieldLines(text string) iter.Seq2[string, string] {
 	return func(yield func(name, value string) bool) {
 		for {
@@ -196,7 +196,7 @@ func fieldLines(text string) iter.Seq2[string, string] {
 	}
 }
 
-// trimBlanks is strings.Trim of blanks and tabs for values that mostly have one at the front.
+// trimBlanks trims blanks and tabs like strings.Trim, for values that mostly have one in front.
 func trimBlanks(s string) string {
 	for s != "" && (s[0] == ' ' || s[0] == '\t') {
 		s = s[1:]
@@ -207,8 +207,7 @@ func trimBlanks(s string) string {
 	return s
 }
 
-// parseURL gives the URL of a target in origin-form, or of "*". A path without an escape
-// is what it stands for.
+// parseURL returns the URL of a target in origin-form, or of "*". A path without escapes is used as it is.
 func (t *turn) parseURL(c *Conn, target string) *url.URL {
 	u := &t.url
 	if !c.server.options.Lines {
@@ -228,7 +227,7 @@ func (t *turn) parseURL(c *Conn, target string) *url.URL {
 	return u
 }
 
-// plainPath tells whether net/url would write a path as it is.
+// plainPath reports whether net/url would write a path unchanged.
 func plainPath(path string) bool {
 	if path == "*" {
 		return true

@@ -18,70 +18,70 @@ import (
 	"github.com/weir-gateway/weir/internal/base/field"
 )
 
-// response is the writer of one response. What it sends lies in out until that is full,
-// the handler flushes or has returned: a small response leaves in one piece. Where the
-// handler has not said how long the content is, this is found out then.
+// response is the writer of one response. It collects what it sends in out until that is full, the handler flushes or
+// has returned, so that a small response is sent in one piece. If the handler has not said how long the content is,
+// this is determined then.
 //
-// It implements what http.ResponseController looks for, and io.ReaderFrom. Content is read
-// and written at the same time wherever a handler likes to.
+// It implements what http.ResponseController looks for, and io.ReaderFrom. A handler may read and write content at the
+// same time.
 type response struct {
 	conn   *Conn
 	turn   *turn
 	header http.Header
-	lines  *exchange.Lines // that header stands for, unless somebody makes that plain; nil: it never did
+	lines  *exchange.Lines // that header stands for, unless it was made plain; nil: it never stood for lines
 
-	out      []byte // what is to be sent; nil: nothing was yet, and there is no room for it
-	content  int    // where in it content begins, while the head is not complete
+	out      []byte // what is to be sent; nil: nothing was written, and no buffer taken
+	content  int    // where in out content begins, while the head is not complete
 	status   int    // 0: no final head was written
 	framed   bool   // the head is complete
 	chunked  bool
-	declared int64  // how long the content is as the handler says; unknown, where it does not
-	length   string // the line that says so, which was parsed; "" where it is to be made
+	declared int64  // length of the content that the handler has declared, or unknown
+	length   string // the line that says so, already parsed; "": to be made
 	written  int64  // bytes of content
 	fields   seen
 	isHead   bool
 	old      bool // HTTP/1.0
-	keeps    bool // whose client asked for the connection to be kept
+	keeps    bool // the client asked for the connection to be kept
 	ends     bool // the connection ends with this response
 	hijacked bool
-	given    bool     // nothing is written any more
-	backlog  *backlog // what goes before out; nil: nothing
+	given    bool     // nothing may be written any more
+	backlog  *backlog // is sent before out; nil: nothing
 	err      error
 
 	mu          sync.Mutex // guards what follows
 	mayContinue bool
 }
 
-// sniffBytes is what http.DetectContentType looks at.
+// sniffBytes is how many bytes http.DetectContentType looks at.
 const sniffBytes = 512
 
-// chunkRoom is what a chunk takes beside its data: its size, and two line ends.
+// chunkRoom is what a chunk takes in addition to its data: its size, and two line ends.
 const chunkRoom = 16
 
-// unknown is a length that nobody has told.
+// unknown is a length that nobody has declared.
 const unknown = -1
 
-// seen is what the fields of a response say to the server.
+// seen is what the fields of a response tell the server.
 type seen struct {
 	date, kind, encoded, connection bool
 	closes                          bool // Connection: close
-	chunks                          bool // what only chunks have: a coding, trailers that are announced
+	chunks                          bool // something that only chunked content has: a coding, or announced trailers
 }
 
-// Header is the head of the response to come.
+// Header returns the head of the response.
 func (w *response) Header() http.Header { return w.header }
 
-// proceed asks the client for its content, where it waits for that.
+// proceed asks the client for its content, if it waits for that.
 func (w *response) proceed() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.mayContinue {
 		w.mayContinue = false
-		_, _ = io.WriteString(w.conn.net, "HTTP/1.1 100 Continue\r\n\r\n") // whoever reads learns of it
+		_, _ = io.WriteString(w.conn.net, "HTTP/1.1 100 Continue\r\n\r\n") // reading the content then fails too
 	}
 }
 
-// WriteHeader writes a head: an informational one is sent at once, and there may be more.
+// WriteHeader writes a head. An informational one is sent at once, and more may follow.
 func (w *response) WriteHeader(status int) {
 	switch {
 	case status < 100 || status > 999:
@@ -119,15 +119,15 @@ func (w *response) inform(status int) {
 		}
 	}
 	w.out = append(w.out, "\r\n"...)
-	_ = w.send() // the next Write tells
+	_ = w.send() // the next Write returns the error
 }
 
-// hasContent tells whether a response of that status may have content.
+// hasContent reports whether a response of that status may have content.
 func hasContent(status int) bool {
 	return status >= http.StatusOK && status != http.StatusNoContent && status != http.StatusNotModified
 }
 
-// begin writes the fields that the handler has set, but for those that frame.
+// begin writes the status line and the fields that the handler has set, except those for framing.
 func (w *response) begin() {
 	w.out = appendStatus(w.out, w.old, w.status)
 	if w.lines != nil && !w.lines.IsPlain() {
@@ -140,7 +140,7 @@ func (w *response) begin() {
 	w.content = len(w.out)
 }
 
-// beginLine writes a line, unless it is none, frames, or is one of a trailer.
+// beginLine writes a line, unless it is empty, for framing, or part of a trailer.
 func (w *response) beginLine(line field.Line) {
 	if line == "" {
 		return
@@ -163,7 +163,7 @@ func (w *response) beginLine(line field.Line) {
 	}
 }
 
-// beginFields is begin for a map like every other.
+// beginFields is begin for an ordinary map.
 func (w *response) beginFields() {
 	for name, values := range w.header {
 		for _, value := range values {
@@ -173,15 +173,15 @@ func (w *response) beginFields() {
 		}
 	}
 	if !w.fields.kind {
-		_, named := w.header["Content-Type"] // without a value: net/http's way not to guess
+		_, named := w.header["Content-Type"] // without a value: net/http's way to prevent guessing
 		w.fields.kind = named
 	}
 }
 
-// seenNames are the names that see heeds.
+// seenNames are the names that see acts on.
 var seenNames = field.SetOf(field.Date, field.Trailer, field.Connection, field.ContentType, field.ContentEncoding, field.TransferEncoding)
 
-// see notes what a field says, and tells whether it goes out as it is. Another spelling says nothing.
+// see records what a field says, and reports whether it is sent as it is. Other spellings of a name have no effect.
 func (w *response) see(known field.Known, value string) bool {
 	switch known {
 	case field.Date:
@@ -212,7 +212,7 @@ func (w *response) see(known field.Known, value string) bool {
 	return true
 }
 
-// declare notes how long the handler says that the content is, where that is a length.
+// declare records the length of the content that the handler declares, and reports whether it is valid.
 func (w *response) declare(value string) bool {
 	n, reason := parseLength([]byte(value))
 	if reason != OK {
@@ -223,13 +223,14 @@ func (w *response) declare(value string) bool {
 	return true
 }
 
-// guesses tells whether a Content-Type is to be found by the first bytes, as net/http
-// does for handlers that know net/http.
+// guesses reports whether the Content-Type is found from the first bytes, as net/http does for handlers that know
+// net/http.
 func (w *response) guesses() bool {
 	return !w.conn.server.options.Lines && !w.fields.kind && !w.fields.encoded
 }
 
-// frame completes the head, in front of the content that was written already, of which most heads have none. done says that it is all.
+// frame completes the head, in front of content that was written already; mostly there is none. done says that this is
+// all of the content.
 func (w *response) frame(done bool) {
 	w.framed = true
 	content := w.out[w.content:]
@@ -252,7 +253,7 @@ func (w *response) frame(done bool) {
 // usualEnd is room for what appendEnd appends.
 const usualEnd = 192
 
-// appendEnd appends the last of the head: how the content ends, and whether the connection does.
+// appendEnd appends the end of the head: how the content ends, and whether the connection does.
 func (w *response) appendEnd(out, content []byte, done bool) []byte {
 	if hasContent(w.status) {
 		if len(content) > 0 && w.guesses() {
@@ -299,7 +300,7 @@ func (w *response) appendFraming(f []byte, done bool) []byte {
 	return append(strconv.AppendInt(f, w.declared, 10), "\r\n"...)
 }
 
-// hasTrailers tells whether the handler has set any, announced or not.
+// hasTrailers reports whether the handler has set any trailers, announced or not.
 func (w *response) hasTrailers() bool {
 	for name := range exchange.MapHead(w.header).All() {
 		if strings.HasPrefix(name, http.TrailerPrefix) {
@@ -348,7 +349,7 @@ func (w *response) write(p []byte, s string) (int, error) {
 	return n, nil
 }
 
-// mayWrite tells why n more bytes of content may not be written, nil where they may.
+// mayWrite returns why n more bytes of content may not be written, nil if they may.
 func (w *response) mayWrite(n int) error {
 	if w.hijacked {
 		return http.ErrHijacked
@@ -369,7 +370,7 @@ func (w *response) mayWrite(n int) error {
 	return w.err
 }
 
-// appendPiece appends content, as a chunk where it is chunked.
+// appendPiece appends content, as a chunk if the response is chunked.
 func (w *response) appendPiece(out, p []byte, s string) []byte {
 	if w.chunked {
 		out = append(strconv.AppendInt(out, int64(len(p)+len(s)), 16), "\r\n"...)
@@ -383,7 +384,7 @@ func (w *response) appendPiece(out, p []byte, s string) []byte {
 
 var largeRooms = sync.Pool{New: func() any { return new([pieceBytes]byte) }}
 
-// writeLarge sends what does not fit, together with what waits, in as few pieces as may be.
+// writeLarge sends content that does not fit into out, together with what is in out, in as few pieces as possible.
 func (w *response) writeLarge(p []byte) error {
 	if len(w.out) > outBytes { // a head with very long fields
 		if err := w.send(); err != nil {
@@ -408,7 +409,7 @@ func (w *response) writeLarge(p []byte) error {
 	return nil
 }
 
-// sendPiece sends what waits with as much of p as fits, and tells how much that was.
+// sendPiece sends what is in out with as much of p as fits, and returns how much of p that was.
 func (w *response) sendPiece(p []byte) (int, error) {
 	room, _ := largeRooms.Get().(*[pieceBytes]byte)
 	defer largeRooms.Put(room)
@@ -418,7 +419,8 @@ func (w *response) sendPiece(p []byte) (int, error) {
 	return n, w.sendSome(w.appendPiece(piece, p[:n], ""), nil)
 }
 
-// writesAtOnce is a connection that tells what it sends at once of one piece, and another one behind it.
+// writesAtOnce is a connection that can send as much of p, and then of more, as goes without waiting, and return how
+// much that was.
 type writesAtOnce interface{ WriteAtOnce(p, more []byte) int }
 
 func (w *response) canWriteAtOnce() bool {
@@ -426,12 +428,13 @@ func (w *response) canWriteAtOnce() bool {
 	return can
 }
 
-// sendSome sends what the client takes at once of p, and more behind it, where that can be found out, and keeps a copy of the rest for whatever
-// is sent next: nobody waits with a large piece in his hands.
+// sendSome sends as much of p, and of more behind it, as the client takes at once, if the connection can tell how much
+// that is. It keeps a copy of the rest for whatever is sent next, so that no goroutine waits while it holds a large
+// piece.
 func (w *response) sendSome(p, more []byte) error {
 	some, can := w.conn.net.(writesAtOnce)
 	if !can || len(p)+len(more) > mostBacklog {
-		return w.sendAll(p) // there is nothing more then
+		return w.sendAll(p) // more is empty then
 	}
 	if err := w.catchUp(); err != nil {
 		return err
@@ -445,7 +448,7 @@ func (w *response) sendSome(p, more []byte) error {
 	return nil
 }
 
-// send sends what waits.
+// send sends what is in out.
 func (w *response) send() error {
 	if len(w.out) == 0 {
 		return w.catchUp()
@@ -483,7 +486,7 @@ func (w *response) put(p []byte) error {
 	return w.err
 }
 
-// ReadFrom sends a file by the system's own way where its length is known.
+// ReadFrom sends a file with the connection's own ReadFrom, by which the system copies it, if the length is known.
 func (w *response) ReadFrom(src io.Reader) (int64, error) {
 	fast, ok := w.conn.net.(io.ReaderFrom)
 	size := fileBytes(src)
@@ -508,7 +511,7 @@ func (w *response) ReadFrom(src io.Reader) (int64, error) {
 	return n, err //nolint:wrapcheck // as net.TCPConn's
 }
 
-// fileBytes is how much of a file is to be read, where src is a part of one.
+// fileBytes returns how much of a file is to be read, if src is a part of one, and 0 otherwise.
 func fileBytes(src io.Reader) int64 {
 	limited, ok := src.(*io.LimitedReader)
 	if !ok {
@@ -534,7 +537,7 @@ func (w *response) FlushError() error {
 	return w.send()
 }
 
-// finish completes the response. The error is why the client did not get it.
+// finish completes the response. The error says why the client did not get it.
 func (w *response) finish() error {
 	if w.status == 0 {
 		w.WriteHeader(http.StatusOK)
@@ -556,8 +559,8 @@ func (w *response) finish() error {
 	return err
 }
 
-// appendTrailers writes the fields that come after the content: those that were announced
-// in Trailer, and those that begin with http.TrailerPrefix.
+// appendTrailers writes the fields that come after the content: those that were announced in Trailer, and those that
+// begin with http.TrailerPrefix.
 func (w *response) appendTrailers() {
 	head := exchange.MapHead(w.header)
 	if !w.conn.server.options.Lines && w.fields.chunks {
@@ -582,7 +585,7 @@ func (w *response) appendTrailer(name string, values []string) {
 	}
 }
 
-// give gives the writer back: a handler that has kept it writes nothing any more.
+// give ends the use of the writer: a handler that has kept it can write nothing any more.
 func (w *response) give() {
 	w.given = true
 	w.mu.Lock()
@@ -620,16 +623,16 @@ func (w *response) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	early := bytes.Clone(t.in.b)
 	in := bufio.NewReaderSize(io.MultiReader(bytes.NewReader(early), c.net), max(inBytes, len(early)))
 	if len(early) > 0 {
-		_, _ = in.Peek(len(early)) // so that Buffered tells of it
+		_, _ = in.Peek(len(early)) // so that Buffered counts it
 	}
 	t.in, t.out, w.out, t.gather = inlet{}, nil, nil, nil // the connection may last for hours
 	return c.net, bufio.NewReadWriter(in, bufio.NewWriter(c.net)), nil
 }
 
-// SetReadDeadline bounds reading the content of the request. It ends with the response.
+// SetReadDeadline bounds reading the content of the request. The deadline ends with the response.
 func (w *response) SetReadDeadline(t time.Time) error { return w.conn.setReadDeadline(t) }
 
-// SetWriteDeadline bounds writing. It ends with the response.
+// SetWriteDeadline bounds writing. The deadline ends with the response.
 func (w *response) SetWriteDeadline(t time.Time) error { return w.conn.setWriteDeadline(t) }
 
 // EnableFullDuplex does nothing: content is never read before the handler asks for it.

@@ -8,21 +8,18 @@ import (
 	"time"
 )
 
-// RestAfter is how long a server waits for a head before the Sieve is taken from it.
-// It is long for a client that has just been answered and asks again, so that those
-// never pay for what being taken away and handed back costs, and short beside the
-// time that idle connections are kept.
+// RestAfter is how long a server waits for a head before the Sieve is taken from it. It is long for a client that has
+// just been answered and asks again, so that such a client never pays for the Sieve being taken away and handed back.
+// It is short compared with the time that idle connections are kept.
 const RestAfter = 50 * time.Millisecond
 
-// errResting is what a server reads that has waited for long enough. It closes the Sieve then.
+// errResting is what a server's Read fails with when it has waited for long enough. The server then closes the Sieve.
 var errResting = errors.New("the connection rests")
 
-// Await receives until the server has something to read: a whole head, what stands
-// for a refused one, or the beginning of another protocol. A server that waited for
-// it would hold buffers of its own meanwhile and the stack of its handlers; Await
-// holds what has come. It belongs before a server is handed the connection, and stands
-// in the place of Read. An error means that nothing comes; the caller closes the
-// connection.
+// Await receives until the server has something to read: a whole head, the request that stands for a refused one, or
+// the beginning of another protocol. A server that waited for it would meanwhile hold buffers of its own and the stack
+// of its handlers; Await holds only what has arrived. It is called before a server is handed the connection, in place
+// of Read. An error means that nothing comes; the caller closes the connection.
 func (s *Sieve) Await() error {
 	if s.phase != inHead {
 		return nil
@@ -45,7 +42,7 @@ func (s *Sieve) Await() error {
 	return nil
 }
 
-// Handed is what a server is handed: s, or over TLS something that tells it so.
+// Handed returns what a server is handed: s, or, over TLS, a TLSSieve, which has the state of the TLS connection.
 func (s *Sieve) Handed() net.Conn {
 	if secured, ok := s.Conn.(*tls.Conn); ok {
 		return TLSSieve{s, secured.ConnectionState()}
@@ -53,14 +50,14 @@ func (s *Sieve) Handed() net.Conn {
 	return s
 }
 
-// Over puts s over conn, which lies below what it was over. Nobody may be writing.
+// Over puts s on conn, a connection that lies below the one that s was on. Nobody may be writing.
 func (s *Sieve) Over(conn net.Conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.Conn = conn
 }
 
-// idle notes that the server waits for another head from now on.
+// idle records that the server waits for another head from now on.
 func (s *Sieve) idle() {
 	if s.options.Rest == nil {
 		return
@@ -70,25 +67,25 @@ func (s *Sieve) idle() {
 	s.idling = true
 }
 
-// beginRest leaves the deadlines of idleness and of heads. It is not for Await to do,
-// whose stack is as small as they come.
+// beginRest removes the deadline of RestAfter, and leaves those of idleness and of heads. Await does not do this
+// itself, to keep its stack as small as possible.
 func (s *Sieve) beginRest() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.restBy = time.Time{}
-	_ = s.applyDeadline() // a closed connection tells its reader
+	_ = s.applyDeadline() // if the connection is closed, its reader finds out
 }
 
-// endRest drops the deadline of idleness, as the server does that waits for itself.
+// endRest removes the deadline of idleness, as a server does that waits itself.
 func (s *Sieve) endRest() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.outer, s.abort = time.Time{}, false
-	_ = s.applyDeadline() // a closed connection tells its reader
+	_ = s.applyDeadline() // if the connection is closed, its reader finds out
 }
 
-// mayRest tells whether err is what a Read of the server's failed with because a head
-// was awaited for long enough. Close then lets the connection rest.
+// mayRest reports whether err made a Read of the server fail because a head was awaited for long enough. Close then
+// lets the connection rest.
 func (s *Sieve) mayRest(err error) bool {
 	if s.options.Rest == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
 		return false
@@ -103,5 +100,5 @@ func (s *Sieve) mayRest(err error) bool {
 	return true
 }
 
-// over tells whether a deadline is over; the zero time is none.
+// over reports whether a deadline has passed; the zero time is none.
 func over(deadline, now time.Time) bool { return !deadline.IsZero() && !now.Before(deadline) }

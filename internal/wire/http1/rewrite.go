@@ -2,14 +2,13 @@ package http1
 
 import "bytes"
 
-// Rewrites tells whether Rewrite would change the head.
+// Rewrites reports whether Rewrite would change the head.
 func (h *Head) Rewrites() bool { return h.Authority != nil || h.discarded > 0 }
 
-// Rewrite brings the head that h was parsed from into the one form that is
-// passed on: an absolute-form target becomes origin-form (its host is known to
-// be that of the Host field), and fields that must not be relayed are removed
-// (Proxy, HTTP2-Settings, an Upgrade that offers h2c). It works in place, gives
-// the shorter head, and leaves the slices of h meaningless.
+// Rewrite brings the head that h was parsed from into the one form that is passed on: an absolute-form target becomes
+// origin-form (its host is known to be that of the Host field), and fields that must not be relayed are removed (Proxy,
+// HTTP2-Settings, an Upgrade that offers h2c). It works in place, returns the shorter head, and makes the slices of h
+// invalid.
 func (h *Head) Rewrite(b []byte) []byte {
 	discard := h.discarded > 0
 	if h.Authority != nil {

@@ -6,17 +6,17 @@ import (
 	"github.com/weir-gateway/weir/internal/base/poison"
 )
 
-// room is what a round needs of memory: lent from its begin until its response has come whole. It stays with the link then for as
-// long as one round follows the other there.
+// room is the memory that a round needs, lent to it from its beginning until its response has arrived completely. The
+// room then stays with the link for as long as one round follows another there.
 type room struct {
 	in  inlet
 	out []byte
 }
 
-// A room that has grown beyond this is not used again.
+// A room that has grown beyond this is not reused.
 const mostRoom = 4 * inBytes
 
-// Empty buffers, of the Client's rooms and of the Server's turns, which give them back where something slow is waited for.
+// Empty buffers for the Client's rooms and the Server's turns, which give them back while they wait for something slow.
 var (
 	spareIns  = sync.Pool{New: func() any { return new([inBytes]byte) }}
 	spareOuts = sync.Pool{New: func() any { return new([outBytes]byte) }}
@@ -32,19 +32,19 @@ func takeOut() []byte {
 	return out[:0]
 }
 
-// giveIn gives back what takeIn gave, or what is as large.
+// giveIn gives back a buffer that takeIn returned, or one that is as large.
 func giveIn(in []byte) {
 	poison.Bytes(in[:inBytes])
 	spareIns.Put((*[inBytes]byte)(in[:inBytes]))
 }
 
-// giveOut gives back what takeOut gave, or what is as large.
+// giveOut gives back a buffer that takeOut returned, or one that is as large.
 func giveOut(out []byte) {
 	poison.Bytes(out[:outBytes])
 	spareOuts.Put((*[outBytes]byte)(out[:outBytes]))
 }
 
-// furnish gives r a room, where it got none with its link.
+// furnish gives r a room, if it got none with its link.
 func (r *round) furnish() {
 	if r.room == nil {
 		r.room, _ = r.client.rooms.Get().(*room)
@@ -60,7 +60,7 @@ func (r *round) furnish() {
 	}
 }
 
-// spares keeps what in was in, which nobody reads any more.
+// spares keeps the buffer of in, which nobody reads any more, for the next use of r.
 func (r *round) spares(in inlet) {
 	if whole := in.whole(); cap(whole) == inBytes {
 		poison.Bytes(whole[:inBytes])
@@ -68,8 +68,8 @@ func (r *round) spares(in inlet) {
 	}
 }
 
-// lighten gives back what a round does not need any more that reads content straight from its link: it may be
-// under way for as long as a client takes for a large response.
+// lighten gives back what a round no longer needs that reads content straight from its link: it may be under way for as
+// long as a client takes for a large response.
 func (r *room) lighten(chunked bool) {
 	if cap(r.out) == outBytes {
 		giveOut(r.out)

@@ -12,60 +12,60 @@ import (
 	"github.com/weir-gateway/weir/internal/base/fault"
 )
 
-// round is one request and its response. Its memory is used again where its reader says that nobody has the response any
-// more (see answerBody.Release), and else is not.
+// round is one request and its response. Its memory is reused if the reader of the response says that nobody uses the
+// response any more (see answerBody.Release), and not otherwise.
 type round struct {
 	client *Client
 	res    http.Response
-	head   exchange.Lines // of res, where it has lines
-	bodies []answerBody   // for what it is used for next
-	spare  []byte         // as is this, of an inlet; nil: one is taken
+	head   exchange.Lines // of res, if that has lines
+	bodies []answerBody   // for its next uses
+	spare  []byte         // buffer of an inlet, for the next use; nil: one comes from the pool
 	course
 }
 
-// course is what belongs to one use of a round.
+// course is the part of a round that belongs to one use of it.
 type course struct {
 	link *link
-	room *room // nil when the response has come whole
+	room *room // nil once the whole response has arrived
 	req  *http.Request
 	ctx  context.Context //nolint:containedctx // of the request; the patrol looks at it
 	feed *feed           // sends the content; nil: it went with the head
 
 	ordered  bool // its heads are lines (exchange.Lines)
-	reused   bool // the link had a request before
-	answered bool // something has come
+	reused   bool // the link has had a request before
+	answered bool // bytes of an answer have arrived
 	wrote    int64
-	before   int64 // what the link had written below TLS
-	whole    bool  // it was sent with its head, and all of that was
+	before   int64 // what the link had written below TLS before this round
+	whole    bool  // the content went with the head, and all of it was sent
 
-	held bool // all of the content has come with the response's head
+	held bool // all of the content has arrived with the response's head
 
 	mu      sync.Mutex // held while the body is read; guards what follows
 	framing Framing
-	left    int64 // bytes of content still to come, where framing is ByLength
+	left    int64 // bytes of content still to come, if framing is ByLength
 	chunks  Chunks
-	rest    time.Duration // that the link may be unused afterwards
+	rest    time.Duration // how long the link may be unused afterwards
 	keeps   bool          // the link may have another request
 	late    bool          // see Late
 	err     error         // how the body has ended
 	onEnd   exchange.Ending
 	closed  atomic.Bool
-	ended   atomic.Bool // onEnd was told
+	ended   atomic.Bool // onEnd was called
 }
 
-// usualLines is how many lines the head of a response seldom has more of.
+// usualLines is a number of lines that the head of a response seldom exceeds.
 const usualLines = 16
 
 func newRound(c *Client) *round { return &round{client: c, head: *exchange.NewLines(usualLines)} }
 
-// begin gives a round for a request.
+// begin returns a round for a request.
 func (c *Client) begin(req *http.Request) *round {
 	r, _ := c.rounds.Get().(*round)
 	r.req, r.ctx = req, req.Context()
 	return r
 }
 
-// run sends the request and reads the response's head. What fails gives everything back.
+// run sends the request and reads the response's head. If that fails, it gives everything back.
 func (r *round) run() error {
 	r.furnish()
 	err := r.send()
@@ -78,7 +78,7 @@ func (r *round) run() error {
 	return err
 }
 
-// giveUp ends a round that has got no response.
+// giveUp ends a round that got no response.
 func (r *round) giveUp(err error) {
 	if r.feed != nil {
 		r.feed.sever(err)
@@ -87,7 +87,7 @@ func (r *round) giveUp(err error) {
 	closeContent(r.req)
 }
 
-// release gives back what the round has used. The link is kept if it may be.
+// release gives back what the round has used. The link is kept if keeps is set and its state allows it.
 func (r *round) release(keeps bool) {
 	l, used := r.link, r.room
 	keeps = keeps && len(used.in.b) == 0 && !l.ended && l.peek.Asks() && (r.feed == nil || r.feed.isDone())
@@ -99,11 +99,11 @@ func (r *round) release(keeps bool) {
 	r.client.rooms.Put(used)
 	l.close()
 	if r.feed != nil {
-		closeContent(r.req) // whoever still reads it
+		closeContent(r.req) // even if it is still being read
 	}
 }
 
-// sent tells how much the endpoint may have seen.
+// sent returns how much the endpoint may have seen.
 func (r *round) sent() exchange.Sent {
 	switch {
 	case r.whole || r.feed != nil && r.feed.whole.Load():
@@ -115,12 +115,12 @@ func (r *round) sent() exchange.Sent {
 	}
 }
 
-// sendError is err with what is known of the attempt.
+// sendError returns err with what is known of the attempt.
 func (r *round) sendError(err error) *exchange.SendError {
 	return &exchange.SendError{Endpoint: r.client.options.Endpoint(r.link.host), Sent: r.sent(), Reused: r.reused, Err: err}
 }
 
-// explain gives the error of a round that got no response.
+// explain returns the error of a round that got no response.
 func (r *round) explain(err error) error {
 	if dialled, ok := errors.AsType[*exchange.SendError](err); ok {
 		return dialled
@@ -132,7 +132,7 @@ func (r *round) explain(err error) error {
 	return e
 }
 
-// cause is why the link fails with err: where the client's side has ended the round, that.
+// cause returns why the link fails with err: if the client's side has ended the round, the reason for that.
 func (r *round) cause(err error) error {
 	switch {
 	case r.ctx.Err() != nil:
@@ -144,7 +144,7 @@ func (r *round) cause(err error) error {
 	}
 }
 
-// invalidError is the rule that a response breaks.
+// invalidError says which rule a response breaks.
 type invalidError struct{ reason Reason }
 
 func (e invalidError) Error() string {

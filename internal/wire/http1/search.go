@@ -6,13 +6,13 @@ import "bytes"
 // be refused before it is whole: a client that speaks another protocol would otherwise
 // wait for an answer. The zero value stands at the beginning of a head.
 type search struct {
-	scan int  // what is before was searched
+	scan int  // what is before it was searched
 	line int  // where the line that is being searched begins
 	late bool // the head has not come whole with its first piece
 }
 
-// end gives the length of the request head that b begins with, 0 while it is not whole. b
-// begins with what it began with the time before.
+// end returns the length of the request head that b begins with, 0 while it is not whole. b begins with what it began
+// with in the previous call.
 func (s *search) end(b []byte, limits Limits) (int, Reason) {
 	for {
 		first := s.line == 0
@@ -50,8 +50,8 @@ func (s *search) endOfResponse(b []byte) (int, Reason) {
 	}
 }
 
-// next gives the next line, without its CR LF; found is false while none is whole. An empty
-// one, which ends a head, is given each time.
+// next returns the next line, without its CR LF; found is false while none is whole. An empty line, which ends a head,
+// is returned by every call.
 func (s *search) next(b []byte) (line []byte, found bool, reason Reason) {
 	i := bytes.IndexByte(b[s.scan:], '\n')
 	if i < 0 {
@@ -69,7 +69,7 @@ func (s *search) next(b []byte) (line []byte, found bool, reason Reason) {
 	return line, true, OK
 }
 
-// tooLarge tells whether that many bytes of an unfinished head are more than a head may have.
+// tooLarge returns a Reason if that many bytes of an unfinished head are more than a head may have.
 func (s *search) tooLarge(held int, limits Limits) Reason {
 	const methodAndVersion = 64 // more than any method, two spaces and the version need
 	switch {

@@ -20,41 +20,40 @@ import (
 	"github.com/weir-gateway/weir/internal/base/field"
 )
 
-// Conn is a client's connection that a Server serves. It is all that there is of one
-// that asks nothing: buffers, request and response are a turn's, which is lent to it while
-// something comes or goes.
+// Conn is a client's connection that a Server serves. An idle connection consists of nothing else: buffers, request and
+// response belong to a turn, which is lent to the connection while something comes or goes.
 type Conn struct {
 	server    *Server
 	net       net.Conn
-	socket    syscall.RawConn      // below net; nil where it cannot be asked whether the client has left
+	socket    syscall.RawConn      // below net; nil: it cannot be asked whether the client has left
 	tls       *tls.ConnectionState // nil: none
 	ctx       context.Context      //nolint:containedctx // of all requests; made for the first one
-	peer      string               // its address; made for the first request
-	firstHead int64                // when the first head must be whole, on the server's clock; 0: never
-	seen      int64                // the state that the sweep has seen last, of rest or in a head; guarded by server.mu
-	fd        int32                // its socket's, while it is parked; guarded by server.mu
-	lingers   bool                 // nothing is read of it any more but to be thrown away
-	swallows  int                  // how much of that
-	one       [1]byte              // the first byte of a head that is awaited, or what came while a request was answered
+	peer      string               // the client's address; made for the first request
+	firstHead int64                // when the first head must be complete, on the server's clock; 0: never
+	seen      int64                // the resting or inLines state that the sweep saw last; guarded by server.mu
+	fd        int32                // of its socket, while it is parked; guarded by server.mu
+	lingers   bool                 // what is still read is thrown away
+	swallows  int                  // how many more bytes are thrown away
+	one       [1]byte              // the first byte of an awaited head, or what came while a request was answered
 
-	state  atomic.Int64 // what is waited for, and until when; see sweep.go
-	hurry  atomic.Int64 // when heads that are awaited must be whole, in place of firstHead; 0: no sooner
-	served atomic.Bool  // a request was read
-	// What has come of the head whose rest is waited for, while that is not in a turn; nil: nothing.
+	state  atomic.Int64 // what it waits for, and until when; see sweep.go
+	hurry  atomic.Int64 // an earlier deadline for awaited heads, see Hurry; 0: none
+	served atomic.Bool  // a request has been read
+	// What has arrived of a head whose rest is awaited without a turn; nil: nothing.
 	partial atomic.Pointer[partial]
-	told    atomic.Bool // Slow was told, or is not to be
+	told    atomic.Bool // Slow was called, or must not be
 	fault   atomic.Pointer[fault.Fault]
 
 	mu          sync.Mutex               // guards what follows
-	interrupted int64                    // the state that the sweep has ended, 0 for none
+	interrupted int64                    // the state that the sweep has ended; 0: none
 	outer       time.Time                // the read deadline that the handler asked for
 	bounded     bool                     // the handler has set a deadline
 	came        bool                     // the watch has read a byte
-	current     *exchange.RequestContext // of the request that is being answered, nil where there is none
-	watched     chan struct{}            // closed when the watch has ended; nil: there is none
+	current     *exchange.RequestContext // of the request that is being answered; nil: none
+	watched     chan struct{}            // closed when the watch has ended; nil: no watch
 }
 
-// past is a deadline that is over.
+// past is a deadline that has passed.
 var past = time.Unix(1, 0)
 
 // serve answers requests until the connection ends or rests.
@@ -79,7 +78,7 @@ func (c *Conn) serve(t *turn) {
 	}
 }
 
-// part ends the use of a turn, and lets become of c what is to.
+// part ends c's use of a turn, and does with c what after says.
 func (c *Conn) part(t *turn, after after) {
 	if after != isTaken {
 		c.server.lendAgain(t)
@@ -95,18 +94,18 @@ func (c *Conn) part(t *turn, after after) {
 	}
 }
 
-// after is what becomes of a connection.
+// after says what happens to a connection next.
 type after uint8
 
 const (
 	goesOn  after = iota
 	ends          // it is closed
-	lingers       // it is closed when the client has had a moment to read
-	rests         // it waits on another stack
-	isTaken       // it is a handler's, or net/http's, and so is what was read
+	lingers       // it is closed after the client has had a moment to read
+	rests         // it waits without a turn: parked, or on another stack
+	isTaken       // it belongs to a handler or net/http, with what was read
 )
 
-// receive receives until a whole head lies at the beginning of t.in, and gives its length.
+// receive receives until t.in begins with a complete head, and returns the head's length.
 func (c *Conn) receive(t *turn) (int, after) {
 	blank, resumed := c.takeUp(t)
 	s := search{late: resumed}
@@ -146,9 +145,10 @@ func (c *Conn) receive(t *turn) (int, after) {
 	}
 }
 
-// findHead gives the length of the head that t.in begins with, 0 while it is not whole, and parses it. Nearly every head comes in
-// one piece, and is looked at once; of others the end is searched first, so that a client that sends single bytes has each looked at once.
-// Of a head with several faults another one may be told where it comes in pieces.
+// findHead parses the head that t.in begins with and returns its length; 0 while it is incomplete. Nearly every head
+// comes in one piece, and is looked at once. For other heads the end is searched for first, so that each byte is looked
+// at once even if a client sends single bytes. A head with several faults may be refused for another of them if it
+// comes in pieces.
 func (t *turn) findHead(s *search, limits Limits) (end int, reason Reason) {
 	b := t.in.b
 	var h Head
@@ -165,13 +165,12 @@ func (t *turn) findHead(s *search, limits Limits) (end int, reason Reason) {
 	return end, reason
 }
 
-// framedOf keeps of a head what it is read by.
+// framedOf returns what must be kept of a head to read the request.
 func framedOf(h *Head) framed {
 	return framed{method: len(h.Method), target: len(h.Target), minor: h.Minor, framing: h.Framing, rewrites: h.Rewrites(), length: h.Length}
 }
 
-// mayBePreface tells whether b, the first bytes of the connection, are the HTTP/2
-// preface or may yet become it.
+// mayBePreface reports whether b, the first bytes of the connection, are the HTTP/2 preface or may yet become it.
 func (c *Conn) mayBePreface(b []byte, blank bool) bool {
 	if !c.server.options.H2C || c.server.options.Preface == nil || c.served.Load() || blank || len(b) == 0 {
 		return false
@@ -180,7 +179,7 @@ func (c *Conn) mayBePreface(b []byte, blank bool) bool {
 	return string(b[:n]) == preface[:n]
 }
 
-// handOver gives a connection that speaks HTTP/2 away.
+// handOver passes a connection that speaks HTTP/2 to Preface.
 func (c *Conn) handOver(t *turn) after {
 	early := slices.Clone(t.in.b)
 	c.server.lendAgain(t)
@@ -194,7 +193,7 @@ func (c *Conn) handOver(t *turn) after {
 	return isTaken
 }
 
-// headBegins notes that a head is waited for, until when the sweep says, or that it has begun.
+// headBegins records that a head is awaited, for which the sweep sets the deadline, or that a head has begun.
 func (c *Conn) headBegins(t *turn) {
 	if len(t.in.b) == 0 {
 		c.expect(idle, 0)
@@ -211,9 +210,9 @@ func (c *Conn) headBegins(t *turn) {
 	c.expect(inLines, due)
 }
 
-// receiveMore reads more of a head, before which a blank line may have come.
+// receiveMore reads more of a head. blank says whether an empty line came before it.
 func (c *Conn) receiveMore(t *turn, blank bool) after {
-	if len(t.in.b) > 0 && t.in.drained && c.tls == nil && c.parks() { // TLS may have more than it gives at a time
+	if len(t.in.b) > 0 && t.in.drained && c.tls == nil && c.parks() { // TLS may hold more than one read returned
 		c.setAside(t, blank)
 		return rests
 	}
@@ -253,28 +252,28 @@ func (c *Conn) receiveMore(t *turn, blank bool) after {
 	}
 }
 
-// answer has the request answered whose head is the first end bytes of t.in.
+// answer has the handler answer the request whose head is the first end bytes of t.in.
 func (c *Conn) answer(t *turn, end int) after {
 	c.readHead(t, end)
 	return c.handle(t)
 }
 
-// readHead makes a request of it.
+// readHead makes a request from the first end bytes of t.in.
 func (c *Conn) readHead(t *turn, end int) {
 	b := t.in.b[:end]
 	if t.framed.rewrites {
 		var h Head
-		h.parse(b, c.server.options.Limits, t.gathers()) // once more: few heads are changed, and a turn has no room for all of it
+		h.parse(b, c.server.options.Limits, t.gathers()) // again, as a turn keeps no Head
 		b = h.Rewrite(b)
 		h.parse(b, c.server.options.Limits, t.gathers())
 		t.framed = framedOf(&h)
 	}
 	c.served.Store(true)
 	t.in.skip(end)
-	t.read(c, b) // which nothing is written to before all of it was read
+	t.read(c, b) // nothing is written to b before all of it was read
 }
 
-// refuse has the handler answer what cannot be read, after which nothing is read.
+// refuse has the handler answer what cannot be read. No request is read after that.
 func (c *Conn) refuse(t *turn, f *fault.Fault) after {
 	c.fault.Store(f)
 	t.in.b = t.in.b[:0]
@@ -290,7 +289,7 @@ func (c *Conn) refuse(t *turn, f *fault.Fault) after {
 	return lingers
 }
 
-// handle calls the handler, and completes its response.
+// handle calls the handler and completes its response.
 func (c *Conn) handle(t *turn) after {
 	ctx := t.ctx
 	if ctx == nil {
@@ -302,7 +301,7 @@ func (c *Conn) handle(t *turn) after {
 	c.current = ctx
 	c.mu.Unlock()
 	if t.body == nil {
-		c.readWhole(t.begun) // which costs no look at the clock: most heads come whole
+		c.readWhole(t.begun) // t.begun saves a look at the clock: most heads come whole
 	} else {
 		c.expect(nothing, 0)
 	}
@@ -321,7 +320,7 @@ func (c *Conn) handle(t *turn) after {
 	return c.complete(t, w, aborted)
 }
 
-// context is that of all requests.
+// context returns the context of all requests on c.
 func (c *Conn) context() context.Context {
 	if c.ctx == nil {
 		c.ctx = context.WithValue(context.Background(), http.LocalAddrContextKey, c.net.LocalAddr())
@@ -332,10 +331,11 @@ func (c *Conn) context() context.Context {
 	return c.ctx
 }
 
-// readWhole notes that the request has come whole, not long after that time: from now on the client may leave.
+// readWhole records that the request has arrived completely, not long after at. From now on the sweep checks whether
+// the client has left.
 func (c *Conn) readWhole(at int64) { c.expect(answering, at+int64(patience)) }
 
-// call calls the handler and tells whether it has ended in a panic.
+// call calls the handler and reports whether it panicked.
 func (c *Conn) call(w *response, r *http.Request) (aborted bool) {
 	defer func() {
 		cause := recover()
@@ -351,8 +351,7 @@ func (c *Conn) call(w *response, r *http.Request) (aborted bool) {
 	return false
 }
 
-// complete sends what is left of a response, and brings the connection to where another
-// request may begin.
+// complete sends the rest of a response and prepares the connection for another request.
 func (c *Conn) complete(t *turn, w *response, aborted bool) after {
 	if w.hijacked {
 		return isTaken
@@ -382,14 +381,14 @@ func (c *Conn) complete(t *turn, w *response, aborted bool) after {
 	}
 }
 
-// unbound takes back the deadlines that a handler has set.
+// unbound removes the deadlines that a handler has set.
 func (c *Conn) unbound() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.current = nil
 	if c.bounded {
 		c.bounded, c.outer, c.interrupted = false, time.Time{}, 0
-		_ = c.net.SetDeadline(time.Time{}) // a closed connection tells its reader
+		_ = c.net.SetDeadline(time.Time{}) // if the connection is closed, its reader finds out
 	}
 }
 
@@ -408,7 +407,7 @@ func (c *Conn) setWriteDeadline(t time.Time) error {
 	return c.net.SetWriteDeadline(t)
 }
 
-// leave ends the context of the request that is being answered.
+// leave cancels the context of the request that is being answered.
 func (c *Conn) leave() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -417,7 +416,7 @@ func (c *Conn) leave() {
 	}
 }
 
-// remote is the client's address as requests have it.
+// remote returns the client's address as requests carry it.
 func (c *Conn) remote() string {
 	if c.peer == "" {
 		c.peer = c.net.RemoteAddr().String()
@@ -428,8 +427,8 @@ func (c *Conn) remote() string {
 func (c *Conn) close() {
 	c.expect(nothing, 0)
 	c.server.forget(c)
-	_ = c.net.Close() // nothing was promised on it
+	_ = c.net.Close() // nothing is under way on it
 }
 
-// timedOut tells whether a read or write has met its deadline.
+// timedOut reports whether a read or write has exceeded its deadline.
 func timedOut(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }

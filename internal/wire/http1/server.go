@@ -13,53 +13,51 @@ import (
 	"github.com/weir-gateway/weir/internal/base/fault"
 )
 
-// ServerOptions are what a Server is made of. Handler, Limits and KeepAlive must be set.
+// ServerOptions configure a Server. Handler, Limits and KeepAlive must be set.
 type ServerOptions struct {
 	Options
 
 	Handler http.Handler
-	// KeepAlive is how long a connection is kept that asks nothing.
+	// KeepAlive is how long an idle connection is kept.
 	KeepAlive time.Duration
-	// Lines tells that Handler reads and changes heads through exchange.Head alone, and
-	// keeps nothing of a request or a writer when it has returned. It is given lines as
-	// they came (see exchange.Lines), in requests that are used again. Without it each
-	// request has maps of its own, which may be kept, as net/http's have.
+	// Lines says that Handler reads and changes heads through exchange.Head alone, and keeps nothing of a request or a
+	// writer after it returns. Handler then gets heads as lines, as they arrived (see exchange.Lines), in requests that
+	// are reused. Without Lines, each request has maps of its own, which the handler may keep, as with net/http.
 	Lines bool
-	// Context gives the context that the requests of a connection have; nil: that of the
-	// background. The one that is given has http.LocalAddrContextKey.
+	// Context derives the context of a connection's requests from ctx, which is the background context with
+	// http.LocalAddrContextKey; nil: the requests have ctx itself.
 	Context func(ctx context.Context, c *Conn) context.Context
-	// Preface is given each connection that begins with the HTTP/2 preface, where H2C is
-	// set, with what was read of it, and when the first head must be whole, as Serve was told.
+	// Preface is called with each connection that begins with the HTTP/2 preface, if H2C is set, with what was read of
+	// it, and with the firstHead that Serve was given.
 	Preface func(conn net.Conn, early []byte, firstHead time.Time)
-	// Hijacked is told of each connection that a handler takes over; nil: nobody is told.
+	// Hijacked is called with each connection that a handler takes over; nil: nothing is called.
 	Hijacked func(conn net.Conn)
-	// Log is told of panics, and at level debug of handlers that break rules; nil: slog.Default().
+	// Log receives panics and, at level debug, violations of rules by handlers; nil: slog.Default().
 	Log *slog.Logger
 }
 
-// Server serves HTTP/1.0 and HTTP/1.1 on connections that it is given. Each connection
-// has one goroutine, which receives, calls the handler and sends; while it asks nothing,
-// or is slow in asking, it has none, or a small one without buffers (see park.go). One timer bounds how long all
-// of them wait (see sweep.go).
+// Server serves HTTP/1.0 and HTTP/1.1 on connections that it is given. Each connection has one goroutine, which
+// receives, calls the handler and sends. While a connection is idle, or its client sends a head slowly, it has no
+// goroutine, or a small one without buffers (see park.go). One timer bounds how long all connections wait (see
+// sweep.go).
 //
-// What it understands is what the grammar of this package does, and nothing else. A
-// request that is refused reaches the handler as one that no client can send: see
-// IsRefusal, and Conn.Fault for the reason.
+// It accepts what the grammar of this package accepts, and nothing else. In place of a request that it refuses, the
+// handler gets one that no client can send: see IsRefusal, and Conn.Fault for the reason.
 type Server struct {
 	options ServerOptions
 	start   time.Time
 	turns   sync.Pool // of *turn
 	date    atomic.Pointer[date]
 	retired atomic.Bool
-	cohort  *cohort        // that is looked at
-	idle    sync.WaitGroup // goroutines of connections that ask nothing, and the porter's
+	cohort  *cohort        // kept up to date by this server
+	idle    sync.WaitGroup // goroutines of idle connections, and the porter's
 
 	mu     sync.Mutex // guards what follows
 	conns  map[*Conn]struct{}
 	porter *porter         // nil: no connection was parked yet
-	parked map[int32]*Conn // by the descriptors of their sockets
-	timer  *time.Timer     // of the sweep
-	armed  int64           // when it fires, on the server's clock; 0: it does not
+	parked map[int32]*Conn // keyed by the descriptors of their sockets
+	timer  *time.Timer     // runs the sweep
+	armed  int64           // when the timer fires, on the server's clock; 0: it does not
 	ended  bool
 }
 
@@ -73,9 +71,8 @@ func NewServer(o ServerOptions) *Server {
 	return s
 }
 
-// Serve serves conn until it ends, in a goroutine of the Server's. firstHead is when the
-// first head must be whole; the zero time is never. Where conn is a *tls.Conn, its
-// handshake is complete.
+// Serve starts a goroutine of the Server that serves conn until it ends. firstHead is when the first head must be
+// complete; the zero time means never. If conn is a *tls.Conn, its handshake must be complete.
 func (s *Server) Serve(conn net.Conn, firstHead time.Time) *Conn {
 	c := &Conn{server: s, net: conn}
 	if !firstHead.IsZero() {
@@ -95,8 +92,8 @@ func (s *Server) Serve(conn net.Conn, firstHead time.Time) *Conn {
 	return c
 }
 
-// Retire closes the connections that wait for a head, and from now on each one that has
-// been answered.
+// Retire closes the connections that wait for a head, and from now on every other connection once its request has been
+// answered.
 func (s *Server) Retire() {
 	s.retired.Store(true)
 	s.mu.Lock()
@@ -104,20 +101,19 @@ func (s *Server) Retire() {
 	for c := range s.conns {
 		switch phase, _ := c.awaits(); phase {
 		case parked:
-			if !c.lingers { // which does not take long
+			if !c.lingers { // a lingering connection ends soon
 				s.unpark(c)
 				s.idle.Go(c.attend)
 			}
 		case resting, idle, inLines:
-			_ = c.net.Close() // nobody asks anything on it
+			_ = c.net.Close() // no request is under way on it
 		case nothing, inBody, answering, wentOn:
 		}
 	}
 }
 
-// Close closes every connection but those that were taken over, ends the contexts of
-// requests under way, and returns when no connection waits any more. Handlers that do not
-// heed their contexts go on.
+// Close closes every connection except those that were taken over, ends the contexts of requests under way, and returns
+// when no connection waits any more. Handlers that ignore their contexts go on.
 func (s *Server) Close() {
 	s.retired.Store(true)
 	s.mu.Lock()
@@ -135,7 +131,7 @@ func (s *Server) Close() {
 	}
 	s.mu.Unlock()
 	for _, c := range left {
-		_ = c.net.Close() // it is being thrown away
+		_ = c.net.Close() // it is abandoned
 		c.leave()
 	}
 	s.idle.Wait()
@@ -161,24 +157,24 @@ func (s *Server) forget(c *Conn) {
 	delete(s.conns, c)
 }
 
-// now is the server's clock: nanoseconds since it was made.
+// now returns the time on the server's clock: nanoseconds since the server was made.
 func (s *Server) now() int64 { return int64(time.Since(s.start)) }
 
-// since is how long ago a time of the server's clock was.
+// since returns how long ago a time on the server's clock was.
 func (s *Server) since(at int64) time.Duration { return time.Duration(s.now() - at) }
 
-// slow tells of a client that was too slow, once.
+// slow reports that the client was too slow, once per connection.
 func (c *Conn) slow(reason Reason) {
 	if tell := c.server.options.Slow; tell != nil && !c.told.Swap(true) {
 		tell(c.net.RemoteAddr(), reason, !c.served.Load())
 	}
 }
 
-// Fault is why the connection is not read any further, nil while it is.
+// Fault returns why the connection is not read any further; nil while it is.
 func (c *Conn) Fault() *fault.Fault { return c.fault.Load() }
 
-// RemoteAddr is the client's address.
+// RemoteAddr returns the client's address.
 func (c *Conn) RemoteAddr() net.Addr { return c.net.RemoteAddr() }
 
-// NetConn is the connection that Serve was given.
+// NetConn returns the connection that Serve was given.
 func (c *Conn) NetConn() net.Conn { return c.net }

@@ -15,49 +15,43 @@ import (
 // Options are what all Sieves of a listener share.
 type Options struct {
 	Limits
-	// HeadTime bounds a head from its first byte to its end; 0 does not.
+	// HeadTime bounds a head from its first byte to its end; 0 is no bound.
 	HeadTime time.Duration
-	// BodyRate is how many bytes of content a client must send a second while the
-	// server waits for them; 0 is none. See package pace for when it is too slow.
+	// BodyRate is how many bytes of content a client must send per second while the server waits for them; 0 is no
+	// minimum. See package pace for when a client is too slow.
 	BodyRate int64
-	// Slow is told of each client that was too slow: HeadIncomplete, also where
-	// nothing came, or ContentTooSlow, and whether it had sent no request before;
-	// nil: nobody is told.
+	// Slow is called for each client that was too slow, with HeadIncomplete, even if nothing came, or ContentTooSlow,
+	// and with whether the client had sent no request before; nil: nothing is called.
 	Slow func(peer net.Addr, r Reason, first bool)
-	// Rest, where it is not nil, is given each Sieve on which a server has waited for a
-	// head for RestAfter. The server was told that the connection has ended, and has
-	// closed it; it is open. Whoever takes it calls Await, and then hands it to a server
-	// again, or closes it.
+	// Rest, if it is not nil, is given each Sieve on which a server has waited for a head for RestAfter. The server was
+	// told that the connection has ended, and has closed it, but the connection is open. The function calls Await and
+	// then hands the Sieve to a server again, or closes it.
 	Rest func(s *Sieve)
 	// H2C lets a connection that begins with the HTTP/2 preface through unread (prior knowledge).
 	H2C bool
 }
 
-// Sieve is a server's side of a connection that passes on strictly valid
-// HTTP/1.x requests only. It belongs between an accepted connection and
-// net/http's server, which must call Next when it is ready for another request
-// (StateIdle) and Raw when the connection was hijacked.
+// Sieve is a server's side of a connection that passes on strictly valid HTTP/1.x requests only. It belongs between an
+// accepted connection and net/http's server, which must call Next when it is ready for another request (StateIdle) and
+// Raw when the connection was hijacked.
 //
-// Of a message that is refused before its content, nothing is passed. Instead
-// the server reads one request that no client can send (see IsRefusal) and then
-// the end of the stream, so that responses to earlier requests go out in order
-// and the handler answers with Fault. Content that breaks its framing makes
-// Read fail with a *fault.Fault; nothing is read after that.
+// Of a message that is refused before its content, nothing is passed. Instead the server reads one request that no
+// client can send (see IsRefusal) and then the end of the stream, so that responses to earlier requests go out in order
+// and the handler answers with Fault. Content that breaks its framing makes Read fail with a *fault.Fault; nothing is
+// read after that.
 //
-// While a request is being answered the Sieve never judges what follows it: a
-// Read only waits for the client to leave, and gives (0, nil) when the client
-// sent something. That is what net/http's background read needs, and it keeps
-// the bytes after an upgrade request whole.
+// While a request is being answered the Sieve never judges what follows it: a Read only waits for the client to leave,
+// and returns (0, nil) when the client sent something. That is what net/http's background read needs, and it keeps the
+// bytes after an upgrade request whole.
 //
-// As with any net.Conn, one goroutine reads at a time; deadlines, Write and
-// Close may come from others.
+// As with any net.Conn, one goroutine reads at a time; deadlines, Write and Close may come from others.
 type Sieve struct {
 	net.Conn
 
 	options *Options
 	phase   phase
 	first   bool   // no request was passed yet
-	blank   bool   // the one tolerated empty line was there
+	blank   bool   // the one tolerated empty line has come
 	search  search // for the end of the head that is held
 	out     []byte // what was approved and is passed next
 	held    []byte // what was received and is not approved yet
@@ -66,20 +60,20 @@ type Sieve struct {
 	pace    pace.Pace // of the content
 	broken  error     // what the next Read fails with
 	fault   atomic.Pointer[fault.Fault]
-	midway  atomic.Bool // content was begun and is not whole, whatever became of the phase
-	resting atomic.Bool // what closes the Sieve next is the server that has waited for long enough
-	one     [1]byte     // the first of a head that is awaited: until then there is no buffer
+	midway  atomic.Bool // content has begun and is not whole, whatever the phase is now
+	resting atomic.Bool // the next Close is that of a server that has waited for long enough
+	one     [1]byte     // the first byte of an awaited head: until then there is no buffer
 
 	mu    sync.Mutex // guards what follows
 	outer time.Time  // the read deadline that the server asked for
 	abort bool       // it was in the past when it was set: it ends a Read at once
-	guard time.Time  // the Sieve's own deadline, the zero time where none runs
+	guard time.Time  // the Sieve's own deadline; the zero time: none runs
 	both  bool       // the earlier deadline holds, not only the guard
 
-	idling bool      // the deadline that the server asks for next is that of idleness
-	restBy time.Time // when it has waited for long enough, the zero time where it waits for no head
+	idling bool      // the next deadline that the server asks for is that of idleness
+	restBy time.Time // when it has waited for long enough; the zero time: it waits for no head
 
-	told bool // Slow was told, or is not to be
+	told bool // Slow was called, or must not be
 }
 
 type phase uint8
@@ -94,41 +88,41 @@ const (
 	failed                 // nothing more is read
 )
 
-// NewSieve puts a Sieve on conn. firstHead is when the first head must be whole;
-// the zero time is never. options must not change while the Sieve is in use.
+// NewSieve puts a Sieve on conn. firstHead is when the first head must be whole; the zero time means never. options
+// must not change while the Sieve is in use.
 func NewSieve(conn net.Conn, options *Options, firstHead time.Time) *Sieve {
 	s := &Sieve{Conn: conn, options: options, first: true, guard: firstHead}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	_ = s.applyDeadline() // a closed connection tells its reader
+	_ = s.applyDeadline() // if the connection is closed, its reader finds out
 	return s
 }
 
-// TLSSieve is a Sieve on a TLS connection: net/http's server finds the state of
-// the connection here and sets Request.TLS by it.
+// TLSSieve is a Sieve on a TLS connection: net/http's server finds the state of the connection here and sets
+// Request.TLS from it.
 type TLSSieve struct {
 	*Sieve
 	state tls.ConnectionState
 }
 
-// NetConn is the connection below.
+// NetConn returns the connection below.
 func (s *Sieve) NetConn() net.Conn { return s.Conn }
 
-// ConnectionState is that of the TLS connection below.
+// ConnectionState returns the state of the TLS connection below.
 func (s TLSSieve) ConnectionState() tls.ConnectionState { return s.state }
 
-// refusal is the request that the server reads in place of a refused one. No
-// client can send it, for GET with an asterisk is refused.
+// refusal is the request that the server reads in place of a refused one. No client can send it, because GET with an
+// asterisk is refused.
 var refusal = []byte("GET * HTTP/1.1\r\nHost: refused.invalid\r\nConnection: close\r\n\r\n")
 
-// IsRefusal tells whether a request with this method and target, read through a
-// Sieve, stands for one that the Sieve refused.
+// IsRefusal reports whether a request with this method and target, read through a Sieve, stands for one that the Sieve
+// refused.
 func IsRefusal(method, target string) bool { return method == "GET" && target == "*" }
 
-// Fault is why the Sieve refuses to read on, nil while it does not.
+// Fault returns why the Sieve refuses to read on, nil while it does not.
 func (s *Sieve) Fault() *fault.Fault { return s.fault.Load() }
 
-// Next tells that the server has answered a request and is ready for another.
+// Next says that the server has answered a request and is ready for another.
 func (s *Sieve) Next() {
 	switch s.phase {
 	case between:
@@ -151,7 +145,7 @@ func (s *Sieve) Raw() {
 	}
 }
 
-// Read gives the next approved bytes; see Sieve for its errors.
+// Read returns the next approved bytes; see Sieve for its errors.
 func (s *Sieve) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
@@ -181,8 +175,8 @@ func (s *Sieve) Read(p []byte) (int, error) {
 	}
 }
 
-// pass gives what was approved. Nothing is kept of it afterwards, so that an
-// idle connection holds no buffer.
+// pass returns approved bytes. Once all were passed, nothing of them is kept, so that an idle connection holds no
+// buffer.
 func (s *Sieve) pass(p []byte) int {
 	n := copy(p, s.out)
 	if s.out = s.out[n:]; len(s.out) == 0 {
@@ -204,7 +198,7 @@ func (s *Sieve) wait(p []byte) (int, error) {
 	return 0, err
 }
 
-// readRaw gives what was held, then what comes.
+// readRaw returns what was held, then what comes.
 func (s *Sieve) readRaw(p []byte) (int, error) {
 	if len(s.held) == 0 {
 		return s.Conn.Read(p)

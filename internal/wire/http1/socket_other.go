@@ -4,13 +4,13 @@ package http1
 
 import "net"
 
-// Socket would pass a connection by, which is not done here.
+// Socket is a stub: on this system a connection is never bypassed.
 type Socket struct{}
 
-// NewSocket gives none.
+// NewSocket returns a Socket that does not exist.
 func NewSocket(net.Conn) Socket { return Socket{} }
 
-// Exists tells whether there is one.
+// Exists returns false.
 func (*Socket) Exists() bool { return false }
 
 // ReadNow reads nothing.

@@ -11,18 +11,18 @@ import (
 	"syscall"
 )
 
-// Socket reads and writes where a connection does, but tells the runtime nothing of its calls; see talk_linux.go. It is safe
-// for concurrent use, as its connection is.
+// Socket reads and writes where a connection does, but does not tell the runtime of its calls; see talk_linux.go. It is
+// safe for concurrent use, as its connection is.
 type Socket struct {
 	conn net.Conn
-	raw  syscall.RawConn // nil: it is none
+	raw  syscall.RawConn // nil: there is none
 }
 
-// NewSocket gives that of a connection, which must be a socket itself.
+// NewSocket returns the Socket of a connection, which must be a socket itself.
 func NewSocket(c net.Conn) Socket { return Socket{conn: c, raw: socketItself(c)} }
 
-// socketItself gives the socket that a connection is; nil where it stands above one, which must not be passed by, or cannot
-// be had.
+// socketItself returns the socket that a connection is. It returns nil if the connection stands above a socket, which
+// must not be bypassed, or if the socket cannot be obtained.
 func socketItself(c net.Conn) syscall.RawConn {
 	switch c.(type) {
 	case *net.TCPConn, *net.UnixConn:
@@ -32,10 +32,10 @@ func socketItself(c net.Conn) syscall.RawConn {
 	}
 }
 
-// Exists tells whether there is one.
+// Exists reports whether there is a socket.
 func (s *Socket) Exists() bool { return s.raw != nil }
 
-// Read reads as the connection does, whose deadlines hold. There must be a socket.
+// Read reads as the connection does; the connection's deadlines apply. There must be a socket.
 func (s *Socket) Read(p []byte) (int, error) {
 	if len(p) == 0 {
 		return 0, nil
@@ -58,8 +58,9 @@ func (s *Socket) Read(p []byte) (int, error) {
 	}
 }
 
-// ReadNow reads what has come, as far as it fits, and gives 0 where that is nothing, or there is no socket. A Read of the connection waits, or tells that
-// nothing comes: not always why, for the system tells of a reset once, and of an end afterwards.
+// ReadNow reads what has arrived, as far as it fits, and returns 0 if nothing has, or there is no socket. A Read of the
+// connection then waits, or reports that nothing comes, but not always why: the system reports a reset once, and after
+// that an end.
 func (s *Socket) ReadNow(p []byte) int {
 	if s.raw == nil || len(p) == 0 {
 		return 0
@@ -67,13 +68,13 @@ func (s *Socket) ReadNow(p []byte) int {
 	e := newErrand(p)
 	defer e.done()
 	if s.raw.Read(e.readNow) != nil {
-		return 0 // who waits learns of it
+		return 0 // a call that waits gets the error
 	}
 	return e.n
 }
 
-// WriteNow writes as much of p, and then of more, as goes at once, for who has to know which bytes are waited for. Where that is not all, a
-// Write of the connection waits for the rest, or tells why none of it goes.
+// WriteNow writes as much of p, and then of more, as goes at once, for callers that must know which bytes are left. If
+// some are, a Write of the connection waits until they go, or says why none of them does.
 func (s *Socket) WriteNow(p, more []byte) int {
 	switch {
 	case s.raw == nil:
@@ -88,25 +89,25 @@ func (s *Socket) WriteNow(p, more []byte) int {
 	e.more = more
 	defer e.done()
 	if s.raw.Write(e.write) != nil {
-		return 0 // who waits learns of it
+		return 0 // a call that waits gets the error
 	}
 	return e.n
 }
 
-// failed is what the connection would tell of it.
+// failed returns err as the connection would report it.
 func (s *Socket) failed(op string, err error) error {
 	return &net.OpError{Op: op, Net: s.conn.LocalAddr().Network(), Source: s.conn.LocalAddr(), Addr: s.conn.RemoteAddr(), Err: err}
 }
 
-// errand is one call, with what it is about: no connection has one while it waits for nothing.
+// errand is one call and its parameters. A connection that waits for nothing has none.
 type errand struct {
 	p     []byte
-	more  []byte // what is written behind it
-	both  pair   // the same, as the system takes it
+	more  []byte // what is written after p
+	both  pair   // p and more, as the system takes them
 	n     int
 	errno syscall.Errno
 
-	read, readNow, write func(fd uintptr) bool // its methods, each of which would cost an allocation
+	read, readNow, write func(fd uintptr) bool // its methods, made once as each costs an allocation
 }
 
 var errands = sync.Pool{New: func() any {
@@ -126,7 +127,7 @@ func (e *errand) done() {
 	errands.Put(e)
 }
 
-// tryRead tells false where it is to be called again when something has come.
+// tryRead returns false if it is to be called again when something has arrived.
 func (e *errand) tryRead(fd uintptr) bool {
 	e.n, e.errno = ignoringSignals(readNow, int(fd), e.p)
 	return e.errno != syscall.EAGAIN

@@ -2,20 +2,19 @@ package http1
 
 import "github.com/weir-gateway/weir/internal/base/field"
 
-// ResponseHead is what one checked head of a response says of itself.
+// ResponseHead is what a checked head of a response says about the response.
 type ResponseHead struct {
 	Status  int
 	Minor   uint8 // 0 for HTTP/1.0, 1 for HTTP/1.1
-	Length  int64 // of the content, as Content-Length has it; -1 where there is none
+	Length  int64 // of the content, from Content-Length; -1 if there is none
 	Chunked bool
 }
 
-// Parse checks a whole head, from the status line up to and including the empty line.
-// limits.TargetBytes bounds nothing. It allocates nothing.
+// Parse checks a whole head, from the status line up to and including the empty line. It ignores limits.TargetBytes and
+// allocates nothing.
 //
-// It is stricter than RFC 9112 asks of a client where two readers could find different
-// ends: a length beside a coding, another coding than chunked, folded lines. Lengths that
-// are repeated and the same are one length.
+// It is stricter than RFC 9112 requires of a client where two readers could find different ends: a length beside a
+// coding, another coding than chunked, folded lines. Repeated lengths that are the same count as one length.
 func (h *ResponseHead) Parse(b []byte, limits Limits) Reason {
 	if len(b) > limits.HeadBytes {
 		*h = ResponseHead{Length: unknown}
@@ -25,7 +24,8 @@ func (h *ResponseHead) Parse(b []byte, limits Limits) Reason {
 	return onlyWhole(b, end, reason)
 }
 
-// parse is Parse of a head that b begins with, and gives its length; 0 where it is not whole. Its lines are in g then.
+// parse is Parse for a head that b begins with. It returns the head's length, 0 if it is incomplete, and leaves the
+// lines in g.
 func (h *ResponseHead) parse(b []byte, limits Limits, g *gather) (end int, reason Reason) {
 	*h = ResponseHead{Length: unknown}
 	line, rest, found, reason := cutLine(b)
@@ -42,8 +42,7 @@ func (h *ResponseHead) parse(b []byte, limits Limits, g *gather) (end int, reaso
 	return len(b) - len(rest), h.decide()
 }
 
-// parseStatusLine reads HTTP/1.x, a status and a reason, which many leave out with the blank
-// before it.
+// parseStatusLine reads HTTP/1.x, a status and a reason, which many servers leave out along with the blank before it.
 func (h *ResponseHead) parseStatusLine(line []byte) Reason {
 	const version, status = len(version11), len(version11) + len(" 200")
 	if len(line) < status || line[version] != ' ' || len(line) > status && line[status] != ' ' {
@@ -73,10 +72,10 @@ func (h *ResponseHead) parseStatusLine(line []byte) Reason {
 	return OK
 }
 
-// ofResponses is how their heads are read: take judges those fields.
+// ofResponses is how the heads of responses are read: ResponseHead.take judges these fields.
 var ofResponses = manner{splitResponseField, field.SetOf(field.ContentLength, field.TransferEncoding)}
 
-// take keeps what a field says of framing.
+// take keeps what a field says about framing.
 func (h *ResponseHead) take(known field.Known, value []byte) Reason {
 	switch known {
 	case field.ContentLength:
@@ -122,8 +121,7 @@ func (h *ResponseHead) decide() Reason {
 	return OK
 }
 
-// Framing is how the content ends of a response to a request with that method (RFC 9112
-// section 6.3).
+// Framing returns how the content of a response to a request with that method ends (RFC 9112 section 6.3).
 func (h *ResponseHead) Framing(method string) Framing {
 	switch {
 	case method == "HEAD" || !hasContent(h.Status) || h.Length == 0:

@@ -2,17 +2,16 @@ package http1
 
 import "time"
 
-// All bounds on waiting are held by one timer of the Server. A goroutine that waits says
-// for what, and until when, in one atomic word of its connection; that is all it pays. The
-// sweep looks at each of them, ten times a second while any does more than rest, and else
-// when the first of them is due. What has waited for too long it wakes, by a deadline that
-// is over; who is woken compares what it waits for with what the sweep has ended, for it
-// may just have gone on.
+// One timer of the Server enforces all bounds on waiting. A goroutine that waits records for what, and until when, in
+// one atomic word of its connection; that is all it costs. The sweep looks at all connections ten times a second while
+// any of them does more than rest, and otherwise when the first of them is due. It wakes a goroutine that has waited
+// too long by setting a read deadline in the past. The goroutine then compares what it waits for with the wait that the
+// sweep has ended, because it may just have gone on.
 const (
 	tick     = 100 * time.Millisecond
 	leastNap = 10 * time.Millisecond
-	// patience is how long a request is answered before it is looked whether the client
-	// is still there. With tick it bounds how long a backend works for nobody.
+	// patience is how long a request is being answered before the server checks whether the client is still there.
+	// Together with tick it bounds how long a backend works for a client that has left.
 	patience = 100 * time.Millisecond
 )
 
@@ -20,31 +19,31 @@ const (
 type waits int64
 
 const (
-	nothing   waits = iota // that is bounded here
+	nothing   waits = iota // nothing that has a bound here
 	resting                // the first byte of a head, or of its rest, in a goroutine of its own
-	parked                 // the same, and the porter waits for it
-	idle                   // the first byte of a head
+	parked                 // the same, in the porter
+	idle                   // the first byte of a head, with a turn
 	inLines                // the rest of a head
 	inBody                 // content
-	answering              // its handler; the request has come whole
-	wentOn                 // what the sweep has ended was over
+	answering              // its handler; the whole request has arrived
+	wentOn                 // the wait that the sweep ended was already over
 )
 
 const waitsBits = 3
 
-// expect says what is waited for from now on, and until when on the server's clock; 0 is for ever.
+// expect records what c waits for from now on, and until when on the server's clock; 0 is for ever.
 func (c *Conn) expect(phase waits, due int64) { c.state.Store(stateOf(phase, due)) }
 
 func stateOf(phase waits, due int64) int64 { return due<<waitsBits | int64(phase) }
 
-// awaits is what was said by expect.
+// awaits returns what expect recorded.
 func (c *Conn) awaits() (phase waits, due int64) { return parts(c.state.Load()) }
 
 func parts(state int64) (phase waits, due int64) {
 	return waits(state & (1<<waitsBits - 1)), state >> waitsBits
 }
 
-// due is when c has waited for too long; 0 is never.
+// due returns when c has waited for too long; 0 is never.
 func (c *Conn) due() int64 {
 	phase, due := c.awaits()
 	if by := c.hurry.Load(); by > 0 && c.hurries(phase) && (due == 0 || by < due) {
@@ -53,31 +52,31 @@ func (c *Conn) due() int64 {
 	return due
 }
 
-// hurries tells whether a phase is one that Hurry is about.
+// hurries reports whether a phase is one that Hurry applies to.
 func (c *Conn) hurries(phase waits) bool {
 	return phase == inLines || (phase == resting || phase == parked) && (!c.served.Load() || c.partial.Load() != nil)
 }
 
-// isLate tells whether c has waited for too long.
+// isLate reports whether c has waited for too long.
 func (c *Conn) isLate() bool {
 	due := c.due()
 	return due > 0 && due <= c.server.now()
 }
 
-// Hurry gives a head that is under way, and the first one, until the time by at most. It
-// may be called by any goroutine.
+// Hurry makes by the latest time for a head that is under way, and for the first one, to be complete. It may be called
+// by any goroutine.
 func (c *Conn) Hurry(by time.Time) {
 	at := max(1, int64(by.Sub(c.server.start)))
 	c.hurry.Store(at)
 	if phase, _ := c.awaits(); c.hurries(phase) {
-		c.told.Store(true) // it is not the client that is slow
+		c.told.Store(true) // the client is not the cause
 	}
 	c.server.mu.Lock()
 	defer c.server.mu.Unlock()
 	c.server.arm(at)
 }
 
-// arm lets the sweep run at a time, 0 being never, or sooner. The caller has locked mu.
+// arm makes the sweep run at a time or sooner; 0 is never. The caller must hold mu.
 func (s *Server) arm(at int64) {
 	if at == 0 || s.ended || s.armed > 0 && s.armed <= at {
 		return
@@ -91,14 +90,14 @@ func (s *Server) arm(at int64) {
 	}
 }
 
-// stir sees to it that the sweep runs while a connection does more than rest.
+// stir makes the sweep run within a tick, because a connection now does more than rest.
 func (s *Server) stir() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.arm(s.now() + int64(tick))
 }
 
-// sweep looks at all connections, and says when it comes again.
+// sweep looks at all connections and schedules its next run.
 func (s *Server) sweep() {
 	s.cohort.look()
 	s.mu.Lock()
@@ -119,8 +118,8 @@ func (s *Server) sweep() {
 	}
 }
 
-// look ends what has waited for too long, and says when to look again; 0 is never. The
-// caller has locked server.mu.
+// look ends a wait of c that has lasted too long, and returns when to look again; 0 is never. The caller must hold
+// server.mu.
 func (c *Conn) look(now int64) int64 {
 	state := c.state.Load()
 	phase, _ := parts(state)
@@ -138,15 +137,15 @@ func (c *Conn) look(now int64) int64 {
 			return soon
 		}
 		c.interrupt(c.state.Load())
-		c.server.idle.Go(c.attend) // who learns that it is late
+		c.server.idle.Go(c.attend) // which finds out that it is late
 	case phase == resting && !late && !c.parks():
 		return due
 	case phase == resting, phase == inLines:
 		if late || c.seen == state {
-			c.interrupt(state) // it may be parked now, or set aside
+			c.interrupt(state) // it can now be parked, or its head set aside
 		}
 		c.seen = state
-	case phase == idle && due == 0: // since the last look: who asks again at once need not look at the clock
+	case phase == idle && due == 0: // since the last look; a client that asks again at once needs no look at the clock
 		c.state.CompareAndSwap(state, stateOf(idle, now+int64(c.server.options.KeepAlive)))
 	case phase == idle:
 		if late || now >= due-int64(c.server.options.KeepAlive)+int64(RestAfter) {
@@ -162,18 +161,18 @@ func (c *Conn) look(now int64) int64 {
 	return soon
 }
 
-// interrupt wakes the goroutine that waits in that state.
+// interrupt wakes the goroutine of c if it still waits in that state.
 func (c *Conn) interrupt(state int64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.state.Load() == state {
 		c.interrupted = state
-		_ = c.net.SetReadDeadline(past) // a closed connection tells its reader
+		_ = c.net.SetReadDeadline(past) // if the connection is closed, its reader finds out
 	}
 }
 
-// woken tells whether a read has failed because of the sweep, and in which phase: wentOn
-// where that has meant an earlier one, and the read is to be tried again.
+// woken reports whether a read has failed because of the sweep, and in which phase. The phase is wentOn if the sweep
+// has ended an earlier wait; the read must then be retried.
 func (c *Conn) woken(err error) (phase waits, woken bool) {
 	if !timedOut(err) {
 		return 0, false
@@ -185,7 +184,7 @@ func (c *Conn) woken(err error) (phase waits, woken bool) {
 	}
 	ended := c.interrupted
 	c.interrupted = 0
-	_ = c.net.SetReadDeadline(c.outer) // a closed connection tells its reader
+	_ = c.net.SetReadDeadline(c.outer) // if the connection is closed, its reader finds out
 	if ended != c.state.Load() {
 		return wentOn, true
 	}

@@ -9,20 +9,20 @@ import (
 	"github.com/weir-gateway/weir/internal/base/exchange"
 )
 
-// openTunnel gives the connection to whoever has asked for another protocol (RFC 9110 section
-// 7.8). It is nobody else's any more, and the request's context has no power over it.
+// openTunnel returns the connection to the caller that has asked for another protocol (RFC 9110 section 7.8). The
+// client no longer owns it, and the request's context no longer affects it.
 func (r *round) openTunnel() io.ReadWriteCloser {
 	l := r.link
 	t := &tunnel{round: r, net: l.net, early: bytes.Clone(r.room.in.b)}
 	r.room.empty()
 	r.client.rooms.Put(r.room)
 	r.room = nil
-	l.forget() // what the patrol has closed, tells its reader
+	l.forget() // if the patrol has closed it, its reader finds out
 	return t
 }
 
-// tunnel is the body of a 101 response: the connection itself. It ends when it is closed, for
-// the other direction may go on after a read has ended.
+// tunnel is the body of a 101 response: the connection itself. It ends when it is closed, because the other direction
+// may go on after a read has ended.
 type tunnel struct {
 	round *round
 	net   net.Conn
@@ -48,19 +48,19 @@ func (t *tunnel) CloseWrite() error {
 	return errors.ErrUnsupported
 }
 
-// Close ends both.
+// Close ends both directions.
 func (t *tunnel) Close() error {
 	err := t.net.Close()
 	t.round.end(nil)
 	return err
 }
 
-// BreakOff ends both, as a connection that was lost.
+// BreakOff ends both directions, like a connection that was lost.
 func (t *tunnel) BreakOff() error {
 	err := exchange.BreakOff(t.net)
 	t.round.end(nil)
 	return err
 }
 
-// OnEnd sets who is told when the tunnel was closed.
+// OnEnd sets what is called when the tunnel was closed.
 func (t *tunnel) OnEnd(e exchange.Ending) { t.round.onEnd = e }

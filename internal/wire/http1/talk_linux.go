@@ -7,12 +7,14 @@ import (
 	"unsafe"
 )
 
-// A socket that does not block returns at once, so that the runtime need not be told of the call: it would take the
-// processor away from who stays in one for long, as under load a Write does that delivers to the other side itself, and
-// another thread would have to be woken for it. A process that was idle just now would have its monitor woken first.
+// A call on a socket that does not block returns at once, so the runtime need not be told of it. If it were, it would
+// take the processor away from a goroutine that stays in a call for long, such as, under load, a Write that delivers to
+// the other side itself, and would have to wake another thread. In a process that was just idle, it would first have to
+// wake its monitor.
 //
-// What is there for sockets alone, recv and send, passes by what the system does for files of every kind: a sixth of a call that
-// finds nothing, and some of its code that need not be fetched. That nobody reads any more is no signal, as it is none for Go's own calls.
+// recv and send, which exist only for sockets, bypass what the system does for files of every kind: a sixth of the cost
+// of a call that finds nothing, and some code that need not be fetched. If nobody reads any more there is no signal, as
+// with Go's own calls.
 
 func readNow(fd int, p []byte) (int, syscall.Errno) { return callNow(syscall.SYS_RECVFROM, fd, p, 0) }
 func writeNow(fd int, p []byte) (int, syscall.Errno) {
@@ -25,7 +27,7 @@ func callNow(call uintptr, fd int, p []byte, flags uintptr) (int, syscall.Errno)
 	return int(n), errno
 }
 
-// pair is room for what two pieces are told to the system in.
+// pair is memory for passing two pieces to the system in one call.
 type pair struct {
 	message syscall.Msghdr
 	pieces  [2]syscall.Iovec

@@ -4,7 +4,7 @@ package http1
 
 import "net"
 
-// talk would send and receive within one use of a socket, which is not done here.
+// talk is a stub: on this system nothing is sent and received within one use of a socket.
 type talk struct{ socket Socket }
 
 func newTalk(net.Conn) talk { return talk{} }

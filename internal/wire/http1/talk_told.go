@@ -4,7 +4,8 @@ package http1
 
 import "syscall"
 
-// What the runtime is told of the calls is what the race detector sees; and where recv and send are no calls of their own they are not worth more.
+// The runtime is told of these calls, because the race detector sees only such calls. Where recv and send are not
+// system calls of their own, they gain nothing.
 
 func readNow(fd int, p []byte) (int, syscall.Errno) {
 	n, err := syscall.Read(fd, p)

@@ -9,32 +9,33 @@ import (
 	"syscall"
 )
 
-// talk sends something on a socket on which nothing has come, and receives what comes then, within one use of it. A net.Conn
-// tries to read before it waits, which after a Write finds nothing; and it has to be asked before whether it is quiet.
-// A talk does the three between two looks of the runtime's poller, so that none of them is in vain.
+// talk sends on a socket on which nothing has arrived, and receives what comes then, within one use of the socket. A
+// net.Conn tries to read before it waits, which finds nothing after a Write, and before the Write it must be asked
+// whether it is quiet. A talk does all three between two looks of the runtime's poller, so that none of them is wasted.
 type talk struct {
 	socket Socket
 	step   func(fd uintptr) bool
 
-	// Of the one that is under way.
+	// The run that is under way.
 	out, in     []byte
-	sent        bool // or as much of it as went at once
+	sent        bool // out was sent, or as much of it as went at once
 	noisy       bool
 	wrote, came int
-	errno       syscall.Errno // of receiving
+	errno       syscall.Errno // from receiving
 }
 
-// newTalk makes one for a connection.
+// newTalk makes a talk for a connection.
 func newTalk(c net.Conn) talk { return talk{socket: NewSocket(c)} }
 
-// isPossible tells whether there can be one.
+// isPossible reports whether there is a socket to talk on.
 func (t *talk) isPossible() bool { return t.socket.Exists() }
 
-// run sends out and receives some of the answer to in. Nothing is sent where the connection is not quiet. Where wrote is
-// less than the whole, the rest is for the caller to send, and nothing was received; the error is about receiving.
+// run sends out and receives the beginning of the answer into in. Nothing is sent if the connection is not quiet. If
+// wrote is less than the length of out, the caller must send the rest, and nothing was received. The error is about
+// receiving.
 func (t *talk) run(out, in []byte) (quiet bool, wrote, came int, err error) {
 	if t.step == nil {
-		t.step = t.next // made once, for each costs an allocation
+		t.step = t.next // made once, as each costs an allocation
 	}
 	t.out, t.in, t.sent, t.noisy, t.wrote, t.came, t.errno = out, in, false, false, 0, 0, 0
 	err = t.socket.raw.Read(t.step)
@@ -49,7 +50,8 @@ func (t *talk) run(out, in []byte) (quiet bool, wrote, came int, err error) {
 	return !t.noisy, t.wrote, t.came, err
 }
 
-// next does what can be done now, and tells whether that was all. Else it is called again when something has come.
+// next does what can be done now, and reports whether that was all. If not, it is called again when something has
+// arrived.
 func (t *talk) next(fd uintptr) bool {
 	n, errno := ignoringSignals(readNow, int(fd), t.in)
 	waits := errno == syscall.EAGAIN
@@ -66,7 +68,7 @@ func (t *talk) next(fd uintptr) bool {
 	return t.wrote < len(t.out)
 }
 
-// ignoringSignals calls the system until no signal comes in between. It gives 0 where that gives no number.
+// ignoringSignals repeats the call for as long as signals interrupt it. It returns 0 if the call returns no count.
 func ignoringSignals(call func(fd int, p []byte) (int, syscall.Errno), fd int, p []byte) (int, syscall.Errno) {
 	for {
 		n, errno := call(fd, p)

@@ -52,7 +52,7 @@ func checkPath(target []byte) Reason {
 	return checkRest(target[n:])
 }
 
-// checkRest is checkPath from the first byte on that is of few paths.
+// checkRest is checkPath from the first byte on that few paths contain.
 func checkRest(target []byte) Reason {
 	class := pathByte
 	for i, c := range target {
@@ -81,9 +81,8 @@ const (
 	maxPort = 65535
 )
 
-// validHost tells whether b is a host with an optional port. It is narrower
-// than RFC 3986: a name holds unreserved characters only (no escapes, no
-// commas), a bracketed address is IPv6 without a zone, and a port has digits.
+// validHost reports whether b is a host with an optional port. It is narrower than RFC 3986: a name holds unreserved
+// characters only (no escapes, no commas), a bracketed address is IPv6 without a zone, and a port has digits.
 func validHost(b []byte) bool {
 	if len(b) == 0 || len(b) > maxHost+len(":65535") {
 		return false

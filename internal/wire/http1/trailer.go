@@ -2,12 +2,11 @@ package http1
 
 import "bytes"
 
-// maxTrailer bounds a trailer section: what net/http accepts in its buffer.
+// maxTrailer bounds a trailer section: as much as net/http accepts in its buffer.
 const maxTrailer = 4 << 10
 
-// trailerEnd gives the length of the trailer section that b begins with, its
-// empty line included, or 0 while it is not whole. A line that ends with LF
-// alone is refused as soon as it is seen.
+// trailerEnd returns the length of the trailer section that b begins with, including its empty line, or 0 while it is
+// not whole. A line that ends with LF alone is refused as soon as it is seen.
 func trailerEnd(b []byte) (n int, reason Reason) {
 	for {
 		i := bytes.IndexByte(b[n:], '\n')
@@ -24,9 +23,9 @@ func trailerEnd(b []byte) (n int, reason Reason) {
 	}
 }
 
-// CheckTrailer checks a whole trailer section, its empty line included: field
-// lines as in a head, but none that frames, routes, authenticates or describes
-// the message (RFC 9110 section 6.5.1), for some backends merge trailers into the head.
+// CheckTrailer checks a whole trailer section, including its empty line. Field lines are as in a head, but none may
+// frame, route, authenticate or describe the message (RFC 9110 section 6.5.1), because some backends merge trailers
+// into the head.
 func CheckTrailer(b []byte, limits Limits) Reason {
 	return checkSection(b, limits, func(line []byte) Reason {
 		name, _, reason := splitField(line)
@@ -37,8 +36,8 @@ func CheckTrailer(b []byte, limits Limits) Reason {
 	})
 }
 
-// checkResponseTrailer checks the trailer section of a response: its lines. What a client may be
-// told there is for others to say.
+// checkResponseTrailer checks the lines of the trailer section of a response. Which fields a client may be told is
+// decided elsewhere.
 func checkResponseTrailer(b []byte, limits Limits) Reason {
 	return checkSection(b, limits, func(line []byte) Reason {
 		_, _, _, reason := cutField(line)
@@ -67,8 +66,8 @@ func checkSection(b []byte, limits Limits, check func(line []byte) Reason) Reaso
 	}
 }
 
-// headOnly are the fields that change how a message is framed, routed,
-// authorized or read, and so never stand in a trailer.
+// headOnly are the fields that change how a message is framed, routed, authorized or read, and so may never stand in a
+// trailer.
 var headOnly = map[string]bool{
 	"authorization": true, "cache-control": true, "connection": true, "content-encoding": true,
 	"content-length": true, "content-range": true, "content-type": true, "cookie": true, "expect": true,

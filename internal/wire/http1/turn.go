@@ -10,41 +10,42 @@ import (
 	"github.com/weir-gateway/weir/internal/base/poison"
 )
 
-// turn is what a connection needs while something comes and goes on it: what requests
-// and responses are made of. It is lent to one connection at a time, and its parts are
-// used again with each request where the handler reads heads as lines.
+// turn is the memory that a connection needs while something comes or goes on it: requests and responses are made in
+// it. It is lent to one connection at a time. Its parts are reused with each request if the handler reads heads as
+// lines.
 type turn struct {
 	in       inlet
-	out      []byte // room of responses, empty between them; nil: it is taken with the next
+	out      []byte // buffer of responses, empty between them; nil: the next one takes it
 	request  *http.Request
 	body     *body // nil: the request has no content
 	response *response
 	target   string // of the request
-	begun    int64  // when the first of the head was there, on the server's clock
+	begun    int64  // when the first byte of the head was there, on the server's clock
 	framed   framed
 
-	// What is used again.
+	// The fields below are reused.
 	url    url.URL
-	gather *gather         // of the lines of heads; nil: they are for none
+	gather *gather         // gathers the lines of heads; nil: made when needed
 	head   *exchange.Lines // of requests
 	reply  response
 	heads  *exchange.Lines          // of responses
-	ctx    *exchange.RequestContext // that the request has; nil: none yet
+	ctx    *exchange.RequestContext // of the request; nil: none yet
 }
 
-// framed is what is kept of a request's head that was parsed.
+// framed is what is kept of a parsed request head.
 type framed struct {
-	method   int   // how long it is
-	target   int   // the same
+	method   int   // its length
+	target   int   // its length
 	minor    uint8 // 0 for HTTP/1.0, 1 for HTTP/1.1
 	framing  Framing
 	rewrites bool
-	length   int64 // of the content where framing is ByLength
+	length   int64 // of the content, if framing is ByLength
 }
 
-// The sizes of buffers. A small one of each kind goes with a turn; the large one is borrowed for a piece. The small ones are no
-// multiples of a page, but as large as what Go's allocator hands out in such a place: of those that begin with a page the first lines, where heads
-// are, would all compete for the same few places in the processor's caches, with 64 requests under way four times 64 of them.
+// The sizes of buffers. A small one of each kind goes with a turn; the large one is borrowed for a piece. The small
+// sizes are not multiples of a page, but size classes of Go's allocator. If buffers began at page boundaries, their
+// first cache lines, where heads are, would all compete for the same few places in the processor's caches: with 64
+// requests under way, four times 64 of them.
 const (
 	inBytes    = 4864
 	outBytes   = 6528 // a head and a piece of 4 KiB
@@ -56,18 +57,18 @@ func newTurn() *turn {
 	return &turn{request: new(http.Request), head: exchange.NewLines(0), heads: exchange.NewLines(0)}
 }
 
-// lendAgain takes a turn back that a connection needs no longer.
+// lendAgain takes back a turn that a connection no longer needs.
 func (s *Server) lendAgain(t *turn) {
 	t.between()
-	*t.request, t.ctx = http.Request{}, nil // it may be long until the next one
+	*t.request, t.ctx = http.Request{}, nil // it may be long until the next request
 	t.giveOut()
 	t.in.giveBack()
 	s.turns.Put(t)
 }
 
-// between ends the use of what belongs to one request. Nobody may use any of it afterwards.
+// between ends the use of everything that belongs to one request. Nobody may use any of it afterwards.
 func (t *turn) between() {
-	if t.ctx != nil && t.ctx.Leave() { // then nobody has changed the request, and the next one writes all but this
+	if t.ctx != nil && t.ctx.Leave() { // nobody has changed the request, and the next one sets all but this
 		r := t.request
 		r.Host, r.ContentLength, r.TransferEncoding, r.Trailer = "", 0, nil, nil
 	} else {
@@ -82,12 +83,12 @@ func (t *turn) between() {
 	t.reply = response{}
 }
 
-// inlet is what has come and was not read yet: b, which begins somewhere in its room.
+// inlet holds received bytes that were not read yet: b, which lies somewhere in room.
 type inlet struct {
 	b    []byte
-	room []byte // the whole of it, where b does not begin at its begin
+	room []byte // the whole buffer, if b does not begin at its start
 
-	drained bool // the last fill has got all that there was
+	drained bool // the last fill got everything that had arrived
 }
 
 // skip forgets the first n bytes.
@@ -108,7 +109,7 @@ func (i *inlet) whole() []byte {
 	return i.room
 }
 
-// giveBack gives the room back, with what is in it. One that has grown is not used again.
+// giveBack gives the buffer back, with what is in it. One that has grown is not reused.
 func (i *inlet) giveBack() {
 	if whole := i.whole(); cap(whole) == inBytes {
 		giveIn(whole)
@@ -116,7 +117,7 @@ func (i *inlet) giveBack() {
 	*i = inlet{}
 }
 
-// add puts p behind what there is.
+// add appends p to the unread bytes.
 func (i *inlet) add(p ...byte) {
 	if cap(i.b) == 0 {
 		i.b = takeIn()
@@ -124,7 +125,7 @@ func (i *inlet) add(p ...byte) {
 	i.b, i.drained = append(i.b, p...), false
 }
 
-// fill reads more, behind what there is, and makes room for it.
+// fill reads more after the unread bytes, and makes room for it.
 func (i *inlet) fill(from io.Reader) (int, error) {
 	i.makeRoom()
 	n, err := from.Read(i.b[len(i.b):cap(i.b)])
@@ -133,7 +134,7 @@ func (i *inlet) fill(from io.Reader) (int, error) {
 	return n, err //nolint:wrapcheck // as Read
 }
 
-// fillAtOnce is fill of what need not be waited for.
+// fillAtOnce is fill for bytes that need not be waited for.
 func (i *inlet) fillAtOnce(from atOnce) {
 	i.makeRoom()
 	n := from.ReadAtOnce(i.b[len(i.b):cap(i.b)])
@@ -141,10 +142,10 @@ func (i *inlet) fillAtOnce(from atOnce) {
 	i.drained = len(i.b) < cap(i.b)
 }
 
-// atOnce is a connection that gives what has come, and 0 where that is nothing.
+// atOnce is a connection that returns what has arrived, and 0 if that is nothing.
 type atOnce interface{ ReadAtOnce(p []byte) int }
 
-// holds tells whether n more bytes have room in what there is, and moves what has come where they need it.
+// holds reports whether n more bytes fit into the buffer, and moves the unread bytes to its start if they need that.
 func (i *inlet) holds(n int) bool {
 	whole := i.whole()
 	switch {
@@ -167,7 +168,7 @@ func (i *inlet) makeRoom() {
 	}
 }
 
-// giveOut gives the room of a response back, which has not begun and may be long in coming.
+// giveOut gives back the buffer of a response that has not begun and may be long in coming.
 func (t *turn) giveOut() {
 	if cap(t.out) == outBytes {
 		giveOut(t.out)
@@ -175,7 +176,7 @@ func (t *turn) giveOut() {
 	}
 }
 
-// emptyOut is the room of a response that begins.
+// emptyOut returns the empty buffer of a response that begins.
 func (t *turn) emptyOut() []byte {
 	if t.out == nil {
 		t.out = takeOut()
@@ -183,7 +184,7 @@ func (t *turn) emptyOut() []byte {
 	return t.out[:0]
 }
 
-// gathers gives what gathers lines, which is made where there is none.
+// gathers returns the turn's gather, and makes one if there is none.
 func (t *turn) gathers() *gather {
 	if t.gather == nil {
 		t.gather = new(gather)
@@ -191,7 +192,8 @@ func (t *turn) gathers() *gather {
 	return t.gather
 }
 
-// newReply gives the writer of a response. One that was kept stays given where that is to be found out.
+// newReply returns the writer of a response. With poison.On it is a new one each time, so that a writer that a handler
+// has kept stays given back.
 func (t *turn) newReply() *response {
 	if poison.On {
 		return new(response)

@@ -2,9 +2,8 @@ package http1
 
 import "net/http"
 
-// Vet applies the rules of a Sieve to a request that came over HTTP/2 or HTTP/3,
-// as far as those have not applied them: method, target, host, names, length
-// and expectation. It removes the fields that a Sieve removes.
+// Vet applies the rules of a Sieve to a request that came over HTTP/2 or HTTP/3, as far as those protocols have not
+// applied them: method, target, host, names, length and expectation. It removes the fields that a Sieve removes.
 func Vet(r *http.Request, limits Limits) Reason {
 	if reason := vetTarget(r, limits); reason != OK {
 		return reason
@@ -61,7 +60,7 @@ func vetHost(r *http.Request) Reason {
 	if !validHost([]byte(r.Host)) {
 		return BadHost
 	}
-	for _, host := range r.Header["Host"] { // beside :authority
+	for _, host := range r.Header["Host"] { // in addition to :authority
 		if !equalFoldBytes([]byte(host), []byte(r.Host)) {
 			return HostMismatch
 		}

@@ -17,8 +17,8 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/http2"
 )
 
-// accept takes connections until the listener is closed. Neither a shortage of
-// file descriptors nor a broken connection ends it.
+// accept accepts connections until the listener is closed. Neither a shortage of file descriptors nor a broken
+// connection ends it.
 func (s *Server) accept() error {
 	spare := openSpare()
 	defer func() { spare.release() }()
@@ -73,7 +73,7 @@ func (s *Server) admit(raw net.Conn) {
 	})
 }
 
-// begin starts what is spoken on a connection whose client is known.
+// begin starts the protocol on a connection whose client is known.
 func (s *Server) begin(accepted *conn, deadline time.Time) {
 	if !s.connections.welcome(accepted) {
 		s.connections.endings.tell(endedPerClient, accepted.RemoteAddr())
@@ -98,7 +98,7 @@ func (s *Server) serveStd(accepted *conn, deadline time.Time) {
 	s.rest(sieve)
 }
 
-// handshake ends TLS and hands the connection on as what ALPN agreed on.
+// handshake completes the TLS handshake and passes the connection on according to what ALPN agreed on.
 func (s *Server) handshake(accepted *conn, deadline time.Time) {
 	secured := tls.Server(accepted, s.tls)
 	err := s.connections.setDeadline(accepted, deadline)
@@ -117,13 +117,13 @@ func (s *Server) handshake(accepted *conn, deadline time.Time) {
 			s.connections.endings.tell(http2.FirstRequest.String(), accepted.RemoteAddr())
 		}
 		refusePlain(err)
-		_ = accepted.Close() // nothing was promised on it
+		_ = accepted.Close() // no request was taken on it
 		return
 	}
 	if state := secured.ConnectionState(); state.NegotiatedProtocol == "h2" {
 		if !mayBeHTTP2(&state) {
 			s.log.Debug("a connection with a cipher that HTTP/2 forbids was closed", "peer", accepted.RemoteAddr(), "cipher", tls.CipherSuiteName(state.CipherSuite))
-			_ = secured.Close() // nothing was promised on it
+			_ = secured.Close() // no request was taken on it
 			return
 		}
 		accepted.meter = http2.NewMeter(secured, &s.meter, true, deadline)
@@ -149,8 +149,8 @@ func (s *Server) metered(accepted *conn, deadline time.Time) net.Conn {
 	return accepted.meter
 }
 
-// secureHTTP2 is HTTP/2 over TLS, with a Meter above it. net/http's server must not
-// know of the TLS below, or it would want to end that itself.
+// secureHTTP2 is HTTP/2 over TLS, with a Meter above it. net/http's server must not know of the TLS below, or it would
+// try to terminate TLS itself.
 type secureHTTP2 struct {
 	*http2.Meter
 
@@ -198,7 +198,7 @@ func (h *handover) put(c net.Conn) {
 	}
 }
 
-// Accept gives the next connection that is ready.
+// Accept returns the next connection that is ready.
 func (h *handover) Accept() (net.Conn, error) {
 	select {
 	case c := <-h.conns:
@@ -214,5 +214,5 @@ func (h *handover) Close() error {
 	return nil
 }
 
-// Addr is that of the socket.
+// Addr returns the address of the socket.
 func (h *handover) Addr() net.Addr { return h.addr }

@@ -14,15 +14,14 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/proxyproto"
 )
 
-// Announced says that every connection begins with a header of the PROXY
-// protocol, which tells whose it is.
+// Announced says that every connection begins with a header of the PROXY protocol, which names the client.
 type Announced struct {
-	// By are the only peers that may connect: a header of anybody else's could say
-	// anything. On a Unix socket the mode of its file decides instead.
+	// By lists the only peers that may connect: a header from any other peer could say anything. On a Unix socket the
+	// mode of its file decides instead.
 	By []netip.Prefix
 }
 
-// lets tells whether a header of this peer counts.
+// lets reports whether a header from this peer is accepted.
 func (a *Announced) lets(peer net.Addr) bool {
 	if peer.Network() == "unix" {
 		return true
@@ -33,8 +32,8 @@ func (a *Announced) lets(peer net.Addr) bool {
 
 var errNotTrusted = errors.New("it is not among those that may announce clients (proxy_protocol.trust)")
 
-// receiveHeader takes the header off a connection. From then on the connection
-// is from whom it says.
+// receiveHeader reads and removes the header of a connection. From then on the connection counts as one from the client
+// that the header names.
 func (a *Announced) receiveHeader(c *conn, deadline time.Time) error {
 	if !a.lets(c.RemoteAddr()) {
 		return errNotTrusted
@@ -62,8 +61,7 @@ func (a *Announced) receiveHeader(c *conn, deadline time.Time) error {
 
 const headerPiece = 256 // more than a header without fields has
 
-// announced makes c the connection that its header tells of. early is what was
-// read behind it.
+// announced makes c a connection between the addresses that its header names. early is what was read after the header.
 func (c *conn) announced(h proxyproto.Header, early []byte) {
 	c.ahead = &ahead{}
 	if len(early) > 0 {
@@ -75,7 +73,7 @@ func (c *conn) announced(h proxyproto.Header, early []byte) {
 	}
 }
 
-// seldom lets something be said once a minute.
+// seldom lets something be logged once a minute.
 type seldom struct{ last atomic.Int64 }
 
 func (s *seldom) now() bool {
@@ -84,8 +82,8 @@ func (s *seldom) now() bool {
 	return now-last >= int64(time.Minute) && s.last.CompareAndSwap(last, now)
 }
 
-// refuseUnannounced closes a connection without a header that counts. It is for
-// the operator to see, for behind it may be a proxy that was forgotten.
+// refuseUnannounced closes a connection that has no valid header from a trusted peer. The operator is told, because the
+// peer may be a proxy that was left out of the config.
 func (s *Server) refuseUnannounced(c *conn, err error) {
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		s.connections.endings.tell(http2.FirstRequest.String(), c.RemoteAddr())

@@ -10,13 +10,12 @@ import (
 	"strings"
 )
 
-// unlimited is above what the kernel writes for no limit in cgroup v1 (the
-// largest multiple of a page) and below nothing that a machine has.
+// unlimited is below what the kernel writes for no limit in cgroup v1 (the largest multiple of a page), and above what
+// any machine has.
 const unlimited = 1 << 60
 
-// readCgroupLimit gives the smallest memory limit of the cgroups that this
-// process is in, of version 1 and 2 and up to the root, in bytes; 0 where there
-// is none. root is the file system, from "/" (cgroups(7), proc_pid_mountinfo(5)).
+// readCgroupLimit returns the smallest memory limit of the cgroups that this process is in, of versions 1 and 2 and up
+// to the root, in bytes; 0 if there is none. root is the file system, from "/" (cgroups(7), proc_pid_mountinfo(5)).
 func readCgroupLimit(root fs.FS) int64 {
 	limit := int64(0)
 	for _, group := range memoryCgroups(root) {
@@ -29,7 +28,7 @@ func readCgroupLimit(root fs.FS) int64 {
 type cgroup struct {
 	mount string   // where it is mounted, without the leading slash
 	path  string   // of this process, below mount
-	files []string // that hold limits
+	files []string // the files that hold limits
 }
 
 // memoryCgroups finds the hierarchies of this process with a memory controller.
@@ -63,7 +62,7 @@ func memoryCgroups(root fs.FS) []cgroup {
 	return groups
 }
 
-// cgroupPaths gives the path of this process by controller; that of version 2 is under "".
+// cgroupPaths returns the path of this process by controller; the path of version 2 is under "".
 func cgroupPaths(root fs.FS) map[string]string {
 	paths := make(map[string]string)
 	content, err := fs.ReadFile(root, "proc/self/cgroup")
@@ -82,7 +81,7 @@ func cgroupPaths(root fs.FS) map[string]string {
 	return paths
 }
 
-// limit gives the smallest limit from the process's own group up to the mount.
+// limit returns the smallest limit from the process's own group up to the mount.
 func (g cgroup) limit(root fs.FS) int64 {
 	limit := int64(0)
 	for own := path.Clean("/" + g.path); ; own = path.Dir(own) {
@@ -107,7 +106,7 @@ func readLimit(root fs.FS, name string) int64 {
 	return n
 }
 
-// lines yields the fields of each line of a file; nothing where it cannot be read.
+// lines yields the fields of each line of a file; nothing if the file cannot be read.
 func lines(root fs.FS, name string) func(yield func([]string) bool) {
 	return func(yield func([]string) bool) {
 		file, err := root.Open(name)

@@ -2,5 +2,5 @@ package listen
 
 import "os"
 
-// cgroupLimit gives the memory limit of this process's cgroups in bytes, 0 for none.
+// cgroupLimit returns the memory limit of this process's cgroups in bytes, 0 for none.
 func cgroupLimit() int64 { return readCgroupLimit(os.DirFS("/")) }

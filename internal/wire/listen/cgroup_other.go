@@ -2,5 +2,5 @@
 
 package listen
 
-// cgroupLimit gives 0: there are no cgroups on this system.
+// cgroupLimit returns 0: there are no cgroups on this system.
 func cgroupLimit() int64 { return 0 }

@@ -5,11 +5,10 @@ import (
 	"net/netip"
 )
 
-// subnet is how many bits of an IPv6 address stand for one client: who has one
-// address there has them all.
+// subnet is how many bits of an IPv6 address identify one client: a client that has one address there has them all.
 const subnet = 64
 
-// clientOf gives what connections are counted by; it is not valid on a Unix socket.
+// clientOf returns the prefix by which connections of one client are counted. It is not valid on a Unix socket.
 func clientOf(peer net.Addr) netip.Prefix {
 	ip := addrPort(peer).Addr()
 	if !ip.IsValid() {

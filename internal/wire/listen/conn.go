@@ -12,21 +12,21 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/http2"
 )
 
-// connections are the open ones of a server. It is safe for concurrent use.
+// connections are the open connections of a server. They are safe for concurrent use.
 type connections struct {
 	limit     int
 	perClient int   // 0: no bound
-	rate      int64 // bytes a second that a client must take; 0: no bound
+	rate      int64 // bytes per second that a client must take; 0: no bound
 	endings   *endings
 	meter     *telemetry.Socket
-	resting   sync.WaitGroup // those that rest
+	resting   sync.WaitGroup // connections that rest
 
 	mu    sync.Mutex
 	open  map[*conn]struct{}
-	ofOne map[netip.Prefix]int // how many are open by client, where that is bounded
-	by    time.Time            // see hurry; the zero time before
-	awake bool                 // no connection rests any more
-	empty chan struct{}        // closed when the last one has gone; nil while nobody waits
+	ofOne map[netip.Prefix]int // how many are open by client, if that is bounded
+	by    time.Time            // see hurry; the zero time before it is called
+	awake bool                 // no connection may rest any more
+	empty chan struct{}        // closed when the last connection has gone; nil while nothing waits for that
 }
 
 // conn is one accepted connection, in the set until it is closed.
@@ -34,25 +34,25 @@ type conn struct {
 	net.Conn
 
 	set       *connections
-	socket    http1.Socket  // that it is; none elsewhere
+	socket    http1.Socket  // the socket that it is; none on other systems
 	terms     string        // see Bind; written before begun
 	begun     bool          // its handshake is complete
-	rests     bool          // it is with no server; guarded by set.mu
+	rests     bool          // no server has it; guarded by set.mu
 	hurried   hurried       // nil on HTTP/2 over TLS
-	meter     *http2.Meter  // nil where HTTP/2 cannot be spoken; written before begun
-	client    *netip.Prefix // that it is counted by; nil where it is not
-	computing slots         // while a handshake reads from it; nil otherwise
+	meter     *http2.Meter  // nil if HTTP/2 cannot be spoken; written before begun
+	client    *netip.Prefix // the client it is counted for; nil if it is not counted
+	computing slots         // set while a handshake reads from it; nil otherwise
 	ahead     *ahead        // nil for most
 	stall     stall
 }
 
-// ahead is what was read off a connection before anybody served it.
+// ahead is what was read from a connection before a server got it.
 type ahead struct {
-	remote, local net.Addr // as a proxy announced them, instead of its own where not nil; see Announced
-	early         []byte   // what came behind that
+	remote, local net.Addr // as announced by a proxy; if not nil, used in place of its own; see Announced
+	early         []byte   // what came after the announcement
 }
 
-// hurried is what can be told to receive a head that is awaited sooner.
+// hurried is a connection that can be given less time to receive an awaited head.
 type hurried interface{ Hurry(by time.Time) }
 
 func newConnections(limit int, limits config.Limits, count *telemetry.Socket) connections {
@@ -62,7 +62,7 @@ func newConnections(limit int, limits config.Limits, count *telemetry.Socket) co
 	}
 }
 
-// add takes raw into the set; it tells false when the set is full.
+// add adds raw to the set; it returns false if the set is full.
 func (s *connections) add(raw net.Conn) (*conn, bool) {
 	c := &conn{Conn: raw, set: s, socket: http1.NewSocket(raw), stall: stall{rate: s.rate}}
 	s.mu.Lock()
@@ -75,7 +75,7 @@ func (s *connections) add(raw net.Conn) (*conn, bool) {
 	return c, true
 }
 
-// welcome counts c, whose client is known now; it tells false when that one has too many.
+// welcome counts c, whose client is now known; it returns false if that client has too many connections.
 func (s *connections) welcome(c *conn) bool {
 	if s.perClient <= 0 {
 		return true
@@ -94,7 +94,7 @@ func (s *connections) welcome(c *conn) bool {
 	return true
 }
 
-// begin notes that requests may come on c now.
+// begin records that requests may now come on c.
 func (s *connections) begin(c *conn, on hurried) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -104,8 +104,8 @@ func (s *connections) begin(c *conn, on hurried) {
 	}
 }
 
-// rest notes that c is with no server while a head is awaited, and runs wait, which
-// does so, in a goroutine. It tells false where that may not be any more.
+// rest records that no server has c while a head is awaited, and runs wait, which waits for the head, in a goroutine.
+// It returns false if connections may not rest any more.
 func (s *connections) rest(c *conn, wait func()) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -117,7 +117,7 @@ func (s *connections) rest(c *conn, wait func()) bool {
 	return true
 }
 
-// rise notes that c is handed to a server, and whether it speaks HTTP/2.
+// rise records that c is handed to a server, and whether it speaks HTTP/2.
 func (s *connections) rise(c *conn, http2 bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -127,7 +127,7 @@ func (s *connections) rise(c *conn, http2 bool) {
 	}
 }
 
-// wake closes the connections that rest, and lets none do so any more.
+// wake closes the connections that rest, and lets no connection rest any more.
 func (s *connections) wake() {
 	s.mu.Lock()
 	s.awake = true
@@ -139,11 +139,11 @@ func (s *connections) wake() {
 	}
 	s.mu.Unlock()
 	for _, c := range resting {
-		_ = c.Close() // nobody asks anything on it
+		_ = c.Close() // no request is under way on it
 	}
 }
 
-// announce tells the clients of HTTP/2 that their connections will end.
+// announce tells HTTP/2 clients that their connections will end.
 func (s *connections) announce() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -154,8 +154,7 @@ func (s *connections) announce() {
 	}
 }
 
-// hurry gives the connections on which the first head is awaited, and those that
-// are still to come, until the time by.
+// hurry sets by as the deadline of the first head, for connections that await it and for those still to come.
 func (s *connections) hurry(by time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -163,14 +162,14 @@ func (s *connections) hurry(by time.Time) {
 	for c := range s.open {
 		switch {
 		case !c.begun:
-			_ = c.SetDeadline(by) // a closed connection tells its reader
+			_ = c.SetDeadline(by) // if the connection is closed, its reader finds out
 		case c.hurried != nil:
 			c.hurried.Hurry(by)
 		}
 	}
 }
 
-// hurried gives the earlier of deadline and what hurry was told.
+// hurried returns the earlier of deadline and the time that hurry was given.
 func (s *connections) hurried(deadline time.Time) time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -184,7 +183,7 @@ func (s *connections) sooner(deadline time.Time) time.Time {
 	return deadline
 }
 
-// setDeadline bounds what comes before c begins.
+// setDeadline bounds what happens before c begins.
 func (s *connections) setDeadline(c *conn, deadline time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -216,7 +215,7 @@ func (s *connections) count() int {
 	return len(s.open)
 }
 
-// gone gives a channel that is closed once no connection is open.
+// gone returns a channel that is closed once no connection is open.
 func (s *connections) gone() <-chan struct{} {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -231,7 +230,7 @@ func (s *connections) gone() <-chan struct{} {
 	return s.empty
 }
 
-// closeAll closes every open connection, whatever it is doing, and tells how many there were.
+// closeAll closes every open connection, whatever it is doing, and returns how many there were.
 func (s *connections) closeAll() int {
 	s.mu.Lock()
 	open := make([]*conn, 0, len(s.open))
@@ -240,15 +239,15 @@ func (s *connections) closeAll() int {
 	}
 	s.mu.Unlock()
 	for _, c := range open {
-		_ = c.Close() // it is being thrown away
+		_ = c.Close() // it is abandoned
 	}
 	return len(open)
 }
 
-// NetConn is what was accepted.
+// NetConn returns the accepted connection.
 func (c *conn) NetConn() net.Conn { return c.Conn }
 
-// RemoteAddr is the client's address, as a proxy announced it where one did.
+// RemoteAddr returns the client's address, as announced by a proxy if one did.
 func (c *conn) RemoteAddr() net.Addr {
 	if c.ahead != nil && c.ahead.remote != nil {
 		return c.ahead.remote
@@ -256,7 +255,7 @@ func (c *conn) RemoteAddr() net.Addr {
 	return c.Conn.RemoteAddr()
 }
 
-// LocalAddr is the address that the client connected to.
+// LocalAddr returns the address that the client connected to.
 func (c *conn) LocalAddr() net.Addr {
 	if c.ahead != nil && c.ahead.local != nil {
 		return c.ahead.local
@@ -264,7 +263,7 @@ func (c *conn) LocalAddr() net.Addr {
 	return c.Conn.LocalAddr()
 }
 
-// Read gives what came behind a header first.
+// Read first returns what came after a PROXY header.
 func (c *conn) Read(p []byte) (int, error) {
 	if c.ahead == nil || len(c.ahead.early) == 0 {
 		return c.receive(p)
@@ -276,7 +275,7 @@ func (c *conn) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// ReadAtOnce gives what need not be waited for, and 0 where there is nothing.
+// ReadAtOnce returns what has already arrived, and 0 if nothing has.
 func (c *conn) ReadAtOnce(p []byte) int {
 	if c.ahead != nil && len(c.ahead.early) > 0 || c.computing != nil {
 		return 0
@@ -290,7 +289,7 @@ func (c *conn) Close() error {
 	return c.Conn.Close()
 }
 
-// CloseWrite ends the sending side only, where the transport can.
+// CloseWrite ends the sending side only, if the transport can.
 func (c *conn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()

@@ -12,8 +12,8 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/http2"
 )
 
-// Endings are all reasons that Options.Ended may be told: names of limits that were
-// reached, and h2_ with the kind of HTTP/2 frames that led nowhere.
+// Endings returns all reasons that Options.Ended may be called with: names of limits that were reached, and h2_ with
+// the kind of HTTP/2 frames that led nowhere.
 func Endings() []string {
 	all := []string{endedBodyRate, endedConnections, endedPerClient}
 	for r := range http2.Reasons() {
@@ -29,8 +29,8 @@ const (
 	endedPerClient   = "per_client"
 )
 
-// endings tells of clients that were cut off: each one to whoever counts, and now
-// and then one to the log.
+// endings reports clients that were cut off: each one to the function that counts them, and now and then one to the
+// log.
 type endings struct {
 	told func(reason string) // nil: nobody
 	log  *slog.Logger
@@ -39,20 +39,20 @@ type endings struct {
 	last map[string]notice
 }
 
-// notice is what the log was told of one reason.
+// notice is the state of the log for one reason.
 type notice struct {
-	next  time.Time // not before
-	since int       // how many there were that it was not told of
+	next  time.Time // the earliest time of the next line
+	since int       // how many were not logged since the last line
 }
 
-// logEvery is how often the log is told of the same reason.
+// logEvery is how often the same reason is logged.
 const logEvery = 10 * time.Second
 
 func newEndings(told func(string), log *slog.Logger) *endings {
 	return &endings{told: told, log: log, last: map[string]notice{}}
 }
 
-// tell notes that a client was cut off.
+// tell reports that a client was cut off.
 func (e *endings) tell(reason string, peer net.Addr) {
 	if e.told != nil {
 		e.told(reason)
@@ -62,8 +62,7 @@ func (e *endings) tell(reason string, peer net.Addr) {
 	}
 }
 
-// turn tells whether it is time for a line about reason, and how many it stands for
-// beside its own.
+// turn reports whether it is time for a line about reason, and how many others the line stands for.
 func (e *endings) turn(reason string) (since int, now bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -77,7 +76,7 @@ func (e *endings) turn(reason string) (since int, now bool) {
 	return n.since, true
 }
 
-// levelOf is DEBUG for what happens all day: clients that connect ahead of need.
+// levelOf returns DEBUG for what happens all day: clients that connect before they need to.
 func levelOf(reason string) slog.Level {
 	if reason == http2.FirstRequest.String() || reason == http2.HeadTime.String() {
 		return slog.LevelDebug
@@ -85,7 +84,7 @@ func levelOf(reason string) slog.Level {
 	return slog.LevelWarn
 }
 
-// slow tells of what a Sieve found too slow.
+// slow reports a client that a Sieve found too slow.
 func (e *endings) slow(peer net.Addr, r http1.Reason, first bool) {
 	switch {
 	case r == http1.ContentTooSlow:
@@ -97,5 +96,5 @@ func (e *endings) slow(peer net.Addr, r http1.Reason, first bool) {
 	}
 }
 
-// frames tells of what a Meter has ended.
+// frames reports a client that a Meter has cut off.
 func (e *endings) frames(peer net.Addr, r http2.Reason) { e.tell(r.String(), peer) }

@@ -11,7 +11,7 @@ func isAddressInUse(err error) bool { return errors.Is(err, syscall.EADDRINUSE) 
 
 func isRefused(err error) bool { return errors.Is(err, syscall.ECONNREFUSED) }
 
-// isExhausted tells an accept that failed for want of something that comes back.
+// isExhausted reports whether an accept failed for lack of a resource that will be available again.
 func isExhausted(err error) bool {
 	for _, errno := range []syscall.Errno{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM} {
 		if errors.Is(err, errno) {
@@ -21,8 +21,8 @@ func isExhausted(err error) bool {
 	return false
 }
 
-// isPassing tells an accept that failed by the fault of one connection only:
-// Linux reports what happened to it on the network before it was accepted (accept(2)).
+// isPassing reports whether an accept failed because of one connection only: Linux reports what happened to the
+// connection on the network before it was accepted (accept(2)).
 func isPassing(err error) bool {
 	for _, errno := range []syscall.Errno{
 		syscall.ECONNABORTED, syscall.EINTR, syscall.EPROTO, syscall.ENETDOWN, syscall.ENOPROTOOPT,

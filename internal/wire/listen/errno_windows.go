@@ -10,12 +10,12 @@ func isAddressInUse(err error) bool { return errors.Is(err, windows.WSAEADDRINUS
 
 func isRefused(err error) bool { return errors.Is(err, windows.WSAECONNREFUSED) }
 
-// isExhausted tells an accept that failed for want of something that comes back.
+// isExhausted reports whether an accept failed for lack of a resource that will be available again.
 func isExhausted(err error) bool {
 	return errors.Is(err, windows.WSAEMFILE) || errors.Is(err, windows.WSAENOBUFS)
 }
 
-// isPassing tells an accept that failed by the fault of one connection only.
+// isPassing reports whether an accept failed because of one connection only.
 func isPassing(err error) bool {
 	return errors.Is(err, windows.WSAECONNRESET) || errors.Is(err, windows.WSAECONNABORTED)
 }

@@ -1,4 +1,4 @@
 package listen
 
-// openFiles is not known: sockets are bounded by memory only.
+// openFiles returns 0, unknown: sockets are bounded by memory only.
 func openFiles() int { return 0 }

@@ -14,7 +14,7 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/http2"
 )
 
-// origin is what the requests of one connection share, and the context that theirs are below.
+// origin is what the requests of one connection share, and the parent of their contexts.
 type origin struct {
 	context.Context //nolint:containedctx // it is one
 
@@ -23,7 +23,7 @@ type origin struct {
 	terms string
 	wire  interface{ Fault() *fault.Fault } // the Sieve, nil on HTTP/2 over TLS
 	tls   *tls.ConnectionState              // of HTTP/2 over TLS
-	meter *http2.Meter                      // nil where HTTP/2 is not spoken
+	meter *http2.Meter                      // nil if HTTP/2 is not spoken
 
 	once    sync.Once
 	streams *streams // made when the first request over HTTP/2 comes
@@ -31,7 +31,7 @@ type origin struct {
 
 type originKey struct{}
 
-// Value gives the origin too (context.Context).
+// Value returns the origin too (context.Context).
 func (o *origin) Value(key any) any {
 	if key == any(originKey{}) {
 		return o
@@ -39,10 +39,10 @@ func (o *origin) Value(key any) any {
 	return o.Context.Value(key)
 }
 
-// originOf gives the origin of the connection that ctx belongs to, nil where there is none.
+// originOf returns the origin of the connection that ctx belongs to, nil if there is none.
 func originOf(ctx context.Context) *origin {
 	if c, ok := ctx.(*exchange.RequestContext); ok {
-		ctx = c.Parent() // which it is, with our own engine
+		ctx = c.Parent() // the origin, with our own engine
 	}
 	if o, ok := ctx.(*origin); ok {
 		return o
@@ -68,7 +68,7 @@ func (s *Server) withOrigin(ctx context.Context, c net.Conn) context.Context {
 	return o
 }
 
-// acceptedBelow finds what was accepted below a connection that net/http serves.
+// acceptedBelow finds the accepted connection below one that net/http serves.
 func acceptedBelow(c net.Conn) *conn {
 	for {
 		switch on := c.(type) {
@@ -90,15 +90,14 @@ func acceptedBelow(c net.Conn) *conn {
 	}
 }
 
-// Bind notes the terms under which the connection of a handshake is made; see TermsFrom.
+// Bind records the terms under which the connection of a handshake is made; see TermsFrom.
 func Bind(hello *tls.ClientHelloInfo, terms string) {
 	if accepted, ok := hello.Conn.(*conn); ok {
 		accepted.terms = terms
 	}
 }
 
-// TermsFrom gives the terms that the connection of a request's context is bound
-// to, "" where there are none.
+// TermsFrom returns the terms that the connection of a request's context is bound to, "" if there are none.
 func TermsFrom(ctx context.Context) string {
 	if o := originOf(ctx); o != nil {
 		return o.terms
@@ -115,7 +114,7 @@ func addrPort(addr net.Addr) netip.AddrPort {
 	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
 }
 
-// ConnectionFrom gives the connection that a request's context belongs to, an unknown one where there is none.
+// ConnectionFrom returns the connection that a request's context belongs to, an unknown one if there is none.
 func ConnectionFrom(ctx context.Context) *exchange.Connection {
 	if o := originOf(ctx); o != nil {
 		return &o.connection
@@ -123,9 +122,8 @@ func ConnectionFrom(ctx context.Context) *exchange.Connection {
 	return new(exchange.Connection)
 }
 
-// FaultFrom tells why the client's connection is not read any further, nil
-// where it is. When the content of a request breaks its framing, its Read fails
-// with this fault, and the request's context ends with it.
+// FaultFrom returns why the client's connection is not read any further, nil while it is. When the content of a request
+// breaks its framing, reading it fails with this fault, and the request's context ends with it.
 func FaultFrom(ctx context.Context) *fault.Fault {
 	if o := originOf(ctx); o != nil && o.wire != nil {
 		return o.wire.Fault()
@@ -152,17 +150,16 @@ func follow(c net.Conn, state http.ConnState) {
 	}
 }
 
-// endStall lets the client of a connection that was taken over take its time.
+// endStall removes the bound on slow clients from a connection that was taken over.
 func endStall(c net.Conn) {
 	if accepted := acceptedBelow(c); accepted != nil {
 		accepted.stall.end(accepted.Conn)
 	}
 }
 
-// handler answers what the wire refused, and hands on the rest. Once the server
-// leaves, every response says that its connection ends; one that was begun before
-// is told by the exchange.Writer. Over HTTP/2 the field would make net/http's
-// server say a GOAWAY after which it forgets what is on its way.
+// handler answers what the wire refused, and passes on the rest. Once the server leaves, every response says that its
+// connection ends; the exchange.Writer adds this to responses whose requests came before. Over HTTP/2 the header field
+// would make net/http's server send a GOAWAY after which it forgets what is on its way.
 type handler struct{ *Server }
 
 // ServeHTTP serves a request of any version.
@@ -187,7 +184,7 @@ func (s *Server) serveStream(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if s.Leaving() {
-		o.meter.Announce() // where the connection is newer than that
+		o.meter.Announce() // if the connection was made after Leave
 	}
 	o.once.Do(func() {
 		o.streams = &streams{meter: o.meter, rate: s.limits.BodyRate, endings: s.connections.endings, peer: o.meter.RemoteAddr()}
@@ -211,7 +208,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request) {
 	s.handler.ServeHTTP(w, r)
 }
 
-// refused gives the rule of the wire that r breaks, nil for none.
+// refused returns the rule of the wire that r breaks, nil for none.
 func (s *Server) refused(r *http.Request) *fault.Fault {
 	if r.ProtoMajor >= 2 {
 		return http1.Vet(r, s.sieve.Limits).Fault()

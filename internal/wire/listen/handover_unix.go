@@ -15,18 +15,18 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Parcel is listening sockets on their way to another process, which takes them by
-// Inherit. It belongs to one goroutine.
+// Parcel is a set of listening sockets on their way to another process, which takes them with Inherit. It belongs to
+// one goroutine.
 //
-// File descriptors are copied by hand: an os.File would make the socket a blocking
-// one, here and there, for both processes share its flags.
+// File descriptors are copied by hand: an os.File would make the socket a blocking one in both processes, because they
+// share its flags.
 type Parcel struct {
 	names []string
 	fds   []int
 	token *os.File
 }
 
-// Add puts a copy of l in, by the key that the other process asks with.
+// Add puts a copy of l into the parcel, under the key that the other process asks with.
 func (p *Parcel) Add(key string, l net.Listener) error {
 	conn, ok := l.(syscall.Conn)
 	if !ok {
@@ -49,14 +49,14 @@ func (p *Parcel) Add(key string, l net.Listener) error {
 	return nil
 }
 
-// Token has the other process be started with f too, which it gets by Inherited.Token:
-// what is held by an open file is then held by both. It stays the caller's.
+// Token also passes f to the other process, which gets it from Inherited.Token: both processes then hold what an open
+// file holds. f stays the caller's.
 func (p *Parcel) Token(f *os.File) { p.token = f }
 
 // Close closes the copies.
 func (p *Parcel) Close() {
 	for _, fd := range p.fds {
-		_ = unix.Close(fd) // there is nothing in it to lose
+		_ = unix.Close(fd) // it has nothing to lose
 	}
 	p.fds, p.names = nil, nil
 }
@@ -81,7 +81,7 @@ func (p *Parcel) Send(program string, arguments []string) (*Successor, error) {
 	}
 	files = append(files, theirs.Fd())
 	env := append(os.Environ(), handoverNames+"="+strings.Join(append(p.names, ""), ","))
-	if p.token != nil { // which an older program leaves open and does not know of
+	if p.token != nil { // an older program does not know it and leaves it open
 		files = append(files, p.token.Fd())
 		env = append(env, handoverToken+"=1")
 	}
@@ -96,12 +96,11 @@ func (p *Parcel) Send(program string, arguments []string) (*Successor, error) {
 	return &Successor{process, ready}, nil
 }
 
-// PID is the process's id.
+// PID returns the process's id.
 func (s *Successor) PID() int { return s.process.Pid }
 
-// Await waits until the process serves, and gives nil. When it ends before, or
-// Abandon is called, it gives an error, and the process is gone. One goroutine
-// calls it, once.
+// Await waits until the process serves, and returns nil. If the process ends before that, or Abandon is called, Await
+// returns an error, and the process is gone. One goroutine calls it, once.
 func (s *Successor) Await() error {
 	word, err := io.ReadAll(io.LimitReader(s.ready, int64(len(readyWord))))
 	_ = s.ready.Close() // nothing more is said on it
@@ -116,11 +115,10 @@ func (s *Successor) Await() error {
 	return fmt.Errorf("the new process ended before it served: %s", state)
 }
 
-// Abandon ends the process; Await then gives an error. Any goroutine may call it.
+// Abandon ends the process; Await then returns an error. Any goroutine may call it.
 func (s *Successor) Abandon() {
 	_ = s.process.Kill() // an error: it has ended
-	// Children of the process hold their end of the pipe and may live on: ours does
-	// not wait for them.
+	// Children of the process hold their end of the pipe and may live on: our end does not wait for them.
 	_ = s.ready.SetReadDeadline(past) // an error: Await has read all there was
 }
 

@@ -8,7 +8,7 @@ import (
 
 var errNoHandover = errors.New("sockets cannot be handed over on Windows")
 
-// Parcel is nothing on Windows.
+// Parcel is empty on Windows.
 type Parcel struct{}
 
 // Add fails.
@@ -26,7 +26,7 @@ func (*Parcel) Send(string, []string) (*Successor, error) { return nil, errNoHan
 // Successor is never made.
 type Successor struct{}
 
-// PID is 0.
+// PID returns 0.
 func (*Successor) PID() int { return 0 }
 
 // Await fails.

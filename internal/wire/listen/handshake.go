@@ -5,10 +5,9 @@ import (
 	"runtime"
 )
 
-// slots bound how many handshakes compute at the same time. Without them a flood
-// of clients that begin TLS would leave the processors nothing else to do: each
-// costs a millisecond, and Go's scheduler takes all goroutines in turn. A handshake
-// that waits for its client holds none.
+// slots bound how many handshakes compute at the same time. Without them, a flood of clients that start TLS would leave
+// the processors no time for anything else: each handshake costs a millisecond, and Go's scheduler runs all goroutines
+// in turn. A handshake that waits for its client holds no slot.
 type slots chan struct{}
 
 func newSlots() slots { return make(slots, runtime.GOMAXPROCS(0)) }
@@ -16,8 +15,8 @@ func newSlots() slots { return make(slots, runtime.GOMAXPROCS(0)) }
 func (s slots) take()    { s <- struct{}{} }
 func (s slots) release() { <-s }
 
-// receive reads from the client. During a TLS handshake the reader computes whenever
-// it does not read.
+// receive reads from the client. During a TLS handshake, the reader computes whenever it does not read, and so gives up
+// its slot while it reads.
 func (c *conn) receive(p []byte) (int, error) {
 	if c.computing == nil {
 		return c.await(p)
@@ -46,9 +45,8 @@ func (c *conn) compute(s slots, handshake func() error) error {
 	return handshake()
 }
 
-// mayBeHTTP2 tells whether a connection that agreed on h2 has a cipher that HTTP/2
-// may be spoken with: RFC 9113 section 9.2.2 leaves those of TLS 1.2 that have
-// forward secrecy and authenticate what they encrypt.
+// mayBeHTTP2 reports whether a connection that agreed on h2 has a cipher that HTTP/2 may be spoken with: of TLS 1.2,
+// RFC 9113 section 9.2.2 allows those that have forward secrecy and authenticate what they encrypt.
 func mayBeHTTP2(state *tls.ConnectionState) bool {
 	if state.Version >= tls.VersionTLS13 {
 		return true

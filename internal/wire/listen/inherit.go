@@ -14,24 +14,23 @@ import (
 	"time"
 )
 
-// Inherited are listening sockets that this process was started with, by the
-// process before it (see Parcel) or by a service manager (sd_listen_fds(3)). They
-// belong to one goroutine.
+// Inherited are listening sockets that this process was started with, by the process before it (see Parcel) or by a
+// service manager (sd_listen_fds(3)). They belong to one goroutine.
 type Inherited struct {
 	sockets []inherited
-	files   []*net.UnixListener // taken ones whose files are ours from Ready on
-	ready   *os.File            // tells the process before; nil where there is none
+	files   []*net.UnixListener // taken sockets whose files are ours from Ready on
+	ready   *os.File            // tells the process before; nil if there is none
 	token   *os.File            // see Token
 }
 
 type inherited struct {
-	name     string // what the giver calls it
+	name     string // what the sender calls it
 	own      bool   // it is from the process before
 	listener net.Listener
 }
 
-// managed is a socket that a service manager has too, and gives to the process after
-// this one: it must stay as it is, and so must its file.
+// managed is a socket that a service manager also holds, and gives to the process after this one: it must stay as it
+// is, and so must its file.
 type managed struct{ fileListener }
 
 // fileListener is what listeners of package net have in common.
@@ -41,7 +40,7 @@ type fileListener interface {
 	SetDeadline(t time.Time) error
 }
 
-// managedMark stands behind the escaped name of one in a Parcel.
+// managedMark follows the escaped name of a managed socket in a Parcel.
 const managedMark = "*"
 
 // Want is a socket that a config asks for.
@@ -52,13 +51,13 @@ type Want struct {
 }
 
 const (
-	firstInherited = 3 // behind standard input, output and error
+	firstInherited = 3 // after standard input, output and error
 	handoverNames  = "WEIR_HANDOVER"
 	handoverToken  = "WEIR_HANDOVER_TOKEN"
 )
 
-// Held are sockets that this program has opened itself, before it knew what for. Who
-// closes those that nobody takes is whoever has opened them.
+// Held returns sockets that this program opened itself, before it knew what for. The caller that opened them closes
+// those that are not taken.
 func Held(sockets ...net.Listener) *Inherited {
 	i := &Inherited{}
 	for _, l := range sockets {
@@ -67,8 +66,8 @@ func Held(sockets ...net.Listener) *Inherited {
 	return i
 }
 
-// Inherit takes what this process was started with, once, at its start. The
-// environment does not tell of it any more afterwards.
+// Inherit takes what this process was started with, once, at its start. It removes the variables that describe it from
+// the environment.
 func Inherit() (*Inherited, error) {
 	i := &Inherited{}
 	names, own := os.LookupEnv(handoverNames)
@@ -92,7 +91,7 @@ func Inherit() (*Inherited, error) {
 		}
 		given = append(given, gift{name, true, marked})
 	}
-	given = given[:len(given)-1] // the last one is for the end, so that there may be none
+	given = given[:len(given)-1] // every name is followed by a comma, so the last one is empty
 	i.ready = os.NewFile(uintptr(firstInherited+len(given)), "ready")
 	keepFromChildren(i.ready)
 	if hasToken {
@@ -103,8 +102,7 @@ func Inherit() (*Inherited, error) {
 	return i, err
 }
 
-// Token gives what the process before has put into its Parcel, nil for nothing. The caller
-// closes it.
+// Token returns what the process before has put into its Parcel, nil for nothing. The caller closes it.
 func (i *Inherited) Token() *os.File {
 	if i == nil {
 		return nil
@@ -114,16 +112,16 @@ func (i *Inherited) Token() *os.File {
 	return token
 }
 
-// gift is a socket as its giver names it.
+// gift is a socket under its sender's name.
 type gift struct {
 	name         string
 	own, managed bool
 }
 
-// managedGifts are what a service manager gave this process, in order; nil for nothing.
+// managedGifts returns what a service manager gave this process, in order; nil for nothing.
 func managedGifts() []gift {
 	if os.Getenv("LISTEN_PID") != strconv.Itoa(os.Getpid()) {
-		return nil // they are somebody else's
+		return nil // they are meant for another process
 	}
 	n, err := strconv.Atoi(os.Getenv("LISTEN_FDS"))
 	if err != nil || n < 1 {
@@ -140,7 +138,7 @@ func managedGifts() []gift {
 	return given
 }
 
-// take makes listeners of the file descriptors of what was given.
+// take makes listeners from the file descriptors of what was given.
 func (i *Inherited) take(given []gift) error {
 	var errs []error
 	for at, g := range given {
@@ -163,9 +161,8 @@ func (i *Inherited) take(given []gift) error {
 	return errors.Join(errs...)
 }
 
-// Take gives the inherited socket that w means, nil for none: that of its key,
-// else one that a service manager calls by the name of one of its listeners, else
-// one that is bound to its address.
+// Take returns the inherited socket that w means, nil for none. This is the one with its key, otherwise one that a
+// service manager calls by the name of one of its listeners, otherwise one that is bound to its address.
 func (i *Inherited) Take(w Want) net.Listener {
 	if i == nil {
 		return nil
@@ -187,7 +184,7 @@ func (i *Inherited) Take(w Want) net.Listener {
 	return nil
 }
 
-// sameAddress tells whether a socket is bound to what a config writes as address.
+// sameAddress reports whether a socket is bound to what a config writes as address.
 func sameAddress(bound net.Addr, address string) bool {
 	if path, ok := strings.CutPrefix(address, "unix:"); ok {
 		return bound.Network() == "unix" && bound.String() == path
@@ -207,10 +204,10 @@ func sameAddress(bound net.Addr, address string) bool {
 	return everywhere && at.IsUnspecified()
 }
 
-// Succeeds tells whether this process was started to take over from another one.
+// Succeeds reports whether this process was started to take over from another one.
 func (i *Inherited) Succeeds() bool { return i != nil && i.ready != nil }
 
-// Rest closes what nobody took, and gives the names that the giver calls it by.
+// Rest closes the sockets that were not taken, and returns their senders' names for them.
 func (i *Inherited) Rest() []string {
 	if i == nil {
 		return nil
@@ -218,17 +215,17 @@ func (i *Inherited) Rest() []string {
 	var names []string
 	for _, s := range i.sockets {
 		if unix, ok := s.listener.(*net.UnixListener); ok && s.own {
-			unix.SetUnlinkOnClose(true) // nobody has it any more
+			unix.SetUnlinkOnClose(true) // no process has it any more
 		}
 		names = append(names, fmt.Sprintf("%s (%s)", s.name, s.listener.Addr()))
-		_ = s.listener.Close() // nobody was served by it
+		_ = s.listener.Close() // it has served no client
 	}
 	i.sockets = nil
 	return names
 }
 
-// Ready tells the process before that this one serves, so that it ends. Until then
-// that one may have to go on, and the files of its Unix sockets are not removed.
+// Ready tells the process before that this one serves, so that the other ends. Until then that process may have to go
+// on, and the files of its Unix sockets are not removed.
 func (i *Inherited) Ready() error {
 	if i == nil || i.ready == nil {
 		return nil

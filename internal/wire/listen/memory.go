@@ -10,9 +10,8 @@ import (
 	"time"
 )
 
-// Memory tells when the process is so short of memory that a new request would
-// endanger those that are being served. It is safe for concurrent use and owns
-// no goroutine.
+// Memory detects when the process is so short of memory that a new request would endanger those that are being served.
+// It is safe for concurrent use and owns no goroutine.
 type Memory struct {
 	limit, soft int64
 	usage       func() usage
@@ -25,7 +24,7 @@ type Memory struct {
 // usage is what the process uses, in bytes.
 type usage struct {
 	live  int64 // heap that the last collection found reachable
-	total int64 // all that the runtime holds of the system's memory
+	total int64 // all of the system's memory that the runtime holds
 }
 
 const (
@@ -35,11 +34,10 @@ const (
 	excessPercent = 50 // of the room between soft and limit: above this it has lost
 )
 
-// NewMemory sets the soft memory limit of the Go runtime to nine tenths of the
-// smaller of limit (bytes; 0: none) and what the cgroup allows, so that the
-// garbage collector works harder before the kernel kills the process. Where the
-// environment has GOMEMLIMIT, that stays the soft limit. It changes the whole
-// process and is called once, when it starts.
+// NewMemory sets the soft memory limit of the Go runtime to nine tenths of the smaller of limit (bytes; 0: none) and
+// what the cgroup allows, so that the garbage collector works harder before the kernel kills the process. If the
+// environment has GOMEMLIMIT, that stays the soft limit. NewMemory changes the whole process and is called once, when
+// it starts.
 func NewMemory(limit int64) *Memory {
 	return newMemory(smaller(limit, cgroupLimit()), os.Getenv("GOMEMLIMIT") != "", debug.SetMemoryLimit, runtimeUsage(), time.Now)
 }
@@ -58,7 +56,7 @@ func newMemory(limit int64, hasSoft bool, setLimit func(int64) int64, read func(
 	return m
 }
 
-// smaller gives the smaller of two limits, of which 0 is none.
+// smaller returns the smaller of two limits, of which 0 is none.
 func smaller(a, b int64) int64 {
 	if a <= 0 || b > 0 && b < a {
 		return max(b, 0)
@@ -66,9 +64,9 @@ func smaller(a, b int64) int64 {
 	return a
 }
 
-// Exhausted tells whether a new request should be refused: what lives leaves the
-// collector no room, or it cannot keep up. It looks ten times a second at most,
-// whoever asks; otherwise it costs reading the clock.
+// Exhausted reports whether a new request should be refused: the live heap leaves the collector no room, or the
+// collector cannot keep up. It checks ten times a second at most, however often it is called; otherwise it costs
+// reading the clock.
 func (m *Memory) Exhausted() bool {
 	if m.soft == 0 {
 		return false
@@ -81,7 +79,7 @@ func (m *Memory) Exhausted() bool {
 	return m.exhausted.Load()
 }
 
-// runtimeUsage gives a function that asks the runtime, without stopping it.
+// runtimeUsage returns a function that asks the runtime, without stopping it.
 func runtimeUsage() func() usage {
 	const live, total, released = 0, 1, 2
 	samples := []metrics.Sample{
@@ -89,7 +87,7 @@ func runtimeUsage() func() usage {
 		total:    {Name: "/memory/classes/total:bytes"},
 		released: {Name: "/memory/classes/heap/released:bytes"},
 	}
-	var mu sync.Mutex // two askers may be a sample apart
+	var mu sync.Mutex // two callers may be a sample apart
 	return func() usage {
 		mu.Lock()
 		defer mu.Unlock()

@@ -12,12 +12,11 @@ import (
 	"time"
 )
 
-// socketMode lets the group of the socket's directory connect, and nobody else.
+// socketMode lets the owner and the group of the socket's directory connect, and nobody else.
 const socketMode = 0o660
 
-// Open binds address: "host:port", ":port" (every address of the machine) or
-// "unix:/path". A socket file that nobody answers on is left over from a
-// process that died, and is replaced. The caller closes the listener.
+// Open binds address: "host:port", ":port" (every address of the machine) or "unix:/path". A socket file on which no
+// process answers is left over from a process that died, and is replaced. The caller closes the listener.
 func Open(ctx context.Context, address string) (net.Listener, error) {
 	if path, ok := strings.CutPrefix(address, "unix:"); ok {
 		return openUnix(ctx, path)
@@ -51,7 +50,7 @@ func explain(address string, err error) error {
 	}
 }
 
-// reason is err without the address that net repeats in it.
+// reason returns err without the address that net repeats in it.
 func reason(err error) error {
 	if op, ok := errors.AsType[*net.OpError](err); ok {
 		return op.Err
@@ -79,8 +78,8 @@ func openUnix(ctx context.Context, path string) (net.Listener, error) {
 
 const probeTime = time.Second
 
-// removeStale removes the socket file of a process that is gone. It never
-// removes a file that is no socket, nor one that somebody answers on.
+// removeStale removes the socket file of a process that is gone. It never removes a file that is not a socket, nor one
+// on which a process answers.
 func removeStale(ctx context.Context, path string) error {
 	info, err := os.Lstat(path)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -95,7 +94,7 @@ func removeStale(ctx context.Context, path string) error {
 	dialer := net.Dialer{Timeout: probeTime}
 	conn, err := dialer.DialContext(ctx, "unix", path)
 	if err == nil {
-		_ = conn.Close() // only its answer was of interest
+		_ = conn.Close() // only whether it answers matters
 		return errors.New("another process answers on this socket; stop it or choose another path")
 	}
 	if !isRefused(err) {

@@ -9,7 +9,7 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/http1"
 )
 
-// newOwn makes the server of HTTP/1.x that is our own. net/http's serves HTTP/2 beside it.
+// newOwn makes our own server of HTTP/1.x. net/http's serves HTTP/2 next to it.
 func (s *Server) newOwn(lines bool) *http1.Server {
 	return http1.NewServer(http1.ServerOptions{
 		Options:   s.sieve,
@@ -23,7 +23,7 @@ func (s *Server) newOwn(lines bool) *http1.Server {
 	})
 }
 
-// serveOwn has our own server serve HTTP/1.x on conn, which is accepted or stands above it.
+// serveOwn has our own server serve HTTP/1.x on conn, which is accepted or a layer above it.
 func (s *Server) serveOwn(accepted *conn, conn net.Conn, deadline time.Time) {
 	s.connections.begin(accepted, s.own.Serve(conn, deadline))
 }
@@ -37,12 +37,12 @@ func (s *Server) withOwn(ctx context.Context, c *http1.Conn) context.Context {
 	return o
 }
 
-// goOn has net/http's server go on with a connection that turned out to speak HTTP/2.
+// goOn has net/http's server take over a connection that turned out to speak HTTP/2.
 func (s *Server) goOn(on net.Conn, early []byte, firstHead time.Time) {
 	accepted := acceptedBelow(on)
 	if accepted.ahead == nil {
 		accepted.ahead = &ahead{}
 	}
-	accepted.ahead.early = early // all that came behind a PROXY header is in it
+	accepted.ahead.early = early // it includes all that came after a PROXY header
 	s.serveStd(accepted, firstHead)
 }

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// noSYN is a socket filter that lets everything through but what begins a
-// connection. It sees a packet from its TCP header on (RFC 9293 section 3.1).
+// noSYN is a socket filter that lets everything through except packets that begin a connection. It sees a packet from
+// its TCP header on (RFC 9293 section 3.1).
 var noSYN = []unix.SockFilter{
 	{Code: unix.BPF_LD | unix.BPF_B | unix.BPF_ABS, K: 13},                  // the flags
 	{Code: unix.BPF_JMP | unix.BPF_JSET | unix.BPF_K, Jt: 0, Jf: 1, K: 0x2}, // SYN
@@ -19,11 +19,10 @@ var noSYN = []unix.SockFilter{
 	{Code: unix.BPF_RET | unix.BPF_K, K: 0xffff},
 }
 
-// Quiet makes a listener take no further connections, before it is closed: what
-// is in its queue then could be reset by the kernel. Clients that try meanwhile try
-// again (TCP) or are refused, and find it closed. What waits in its queue is given by
-// Waiting. The error is errors.ErrUnsupported for what others listen on too, and must
-// go on to; nothing has happened then.
+// Quiet makes a listener take no further connections, before it is closed: what is in its queue when it is closed could
+// be reset by the kernel. Clients that connect meanwhile try again (TCP) or are refused, and find it closed. Waiting
+// returns what waits in its queue. The error is errors.ErrUnsupported for a listener that others listen on too, and
+// must go on listening on; nothing has happened then.
 func Quiet(l net.Listener) error {
 	switch l := l.(type) {
 	case *net.TCPListener:
@@ -38,8 +37,8 @@ func Quiet(l net.Listener) error {
 	}
 }
 
-// Waiting takes a connection that waits in the queue of a listener that is Quiet,
-// whatever its deadline; nil where none does.
+// Waiting takes a connection that waits in the queue of a listener that is Quiet, whatever its deadline; nil if there
+// is none.
 func Waiting(l net.Listener) (net.Conn, error) {
 	var accepted int
 	err := control(l, func(fd int) (err error) {
@@ -47,7 +46,7 @@ func Waiting(l net.Listener) (net.Conn, error) {
 		return err
 	})
 	switch {
-	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINVAL): // the latter of a Unix socket that was shut down
+	case errors.Is(err, unix.EAGAIN), errors.Is(err, unix.EINVAL): // the latter for a Unix socket that was shut down
 		return nil, nil
 	case err != nil:
 		return nil, err
@@ -61,7 +60,7 @@ func Waiting(l net.Listener) (net.Conn, error) {
 	return c, nil
 }
 
-// control does something with the file descriptor of l.
+// control calls do with the file descriptor of l.
 func control(l net.Listener, do func(fd int) error) error {
 	conn, ok := l.(syscall.Conn)
 	if !ok {

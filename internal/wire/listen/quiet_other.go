@@ -10,5 +10,5 @@ import (
 // Quiet is not possible here.
 func Quiet(net.Listener) error { return errors.ErrUnsupported }
 
-// Waiting gives nil, for no listener is Quiet here.
+// Waiting returns nil, because no listener is Quiet here.
 func Waiting(net.Listener) (net.Conn, error) { return nil, nil }

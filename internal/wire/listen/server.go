@@ -20,31 +20,30 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/http2"
 )
 
-// Options are what a Server is made of. Listener and Handler must be set.
+// Options configure a Server. Listener and Handler must be set.
 type Options struct {
 	Listener net.Listener // closed by the Server
 	Handler  http.Handler
 	Limits   config.Limits // a value of 0 means its default here
 	H2C      bool          // HTTP/2 without TLS, by prior knowledge
-	// Engine is what reads requests of HTTP/1.x and writes responses; "" is
-	// config.StdEngine. Those of
-	// HTTP/2 are net/http's in any case.
+	// Engine is what reads requests of HTTP/1.x and writes responses; "" is config.StdEngine. Requests of HTTP/2 are
+	// always read by net/http.
 	Engine config.Engine
-	// Lines tells that Handler reads heads through exchange.Head alone and keeps nothing
-	// of a request, so that an engine of our own may give it lines as they came.
+	// Lines says that Handler reads heads through exchange.Head alone and keeps nothing of a request, so that an engine
+	// of our own may give it lines as they came.
 	Lines bool
-	// TLS, where it is not nil, ends TLS on every connection. Without NextProtos
-	// it offers h2 and http/1.1; so must what its GetConfigForClient gives.
+	// TLS, if not nil, terminates TLS on every connection. Without NextProtos it offers h2 and http/1.1; what its
+	// GetConfigForClient returns must do the same.
 	TLS *tls.Config
-	// Announced, where it is not nil, takes the PROXY protocol on every connection.
+	// Announced, if not nil, expects the PROXY protocol on every connection.
 	Announced *Announced
 	Log       *slog.Logger // nil: slog.Default()
 	// Count counts connections; nil: they are not counted.
 	Count *telemetry.Socket
 	// Refuse answers a request that broke a rule of the wire; nil: exchange.Refuse.
 	Refuse func(w http.ResponseWriter, r *http.Request, f *fault.Fault)
-	// Ended is told each time that a client is cut off for what it did, with one of
-	// Endings; nil: nobody is told. It is called by several goroutines.
+	// Ended is called each time that a client is cut off for what it did, with one of Endings; nil: it is not called.
+	// Several goroutines call it.
 	Ended func(reason string)
 }
 
@@ -95,15 +94,15 @@ type Server struct {
 	count       *telemetry.Socket
 	computing   slots
 	sheds       sheds
-	full        string         // what a client is told when there is no room
+	full        string         // the answer to a client when there is no room
 	starting    sync.WaitGroup // handshakes and connections that are being refused
-	admitted    chan struct{}  // closed when the last connection was handed on
+	admitted    chan struct{}  // closed when the last connection was passed on
 	leaving     atomic.Bool
 	ending      context.Context //nolint:containedctx // done when Shutdown begins
 	end         context.CancelFunc
 }
 
-// New makes a Server. It does not accept before Serve is called.
+// New makes a Server. It accepts no connections before Serve is called.
 func New(o Options) *Server {
 	limits := withDefaults(o.Limits)
 	s := &Server{
@@ -157,7 +156,7 @@ func (s *Server) newHTTPServer() *http.Server {
 	protocols.SetUnencryptedHTTP2(s.tls != nil || s.sieve.H2C) // what TLS there is was ended by us
 	return &http.Server{                                       //nolint:gosec // G112: the Sieve bounds the time of heads, by connection and by request
 		Handler:                      handler{s},
-		DisableGeneralOptionsHandler: true, // OPTIONS * is a matter of routing
+		DisableGeneralOptionsHandler: true, // OPTIONS * is for routes to answer
 		IdleTimeout:                  s.limits.KeepAlive,
 		MaxHeaderBytes:               s.limits.HeadBytes,
 		ConnState:                    follow,
@@ -176,19 +175,19 @@ func (s *Server) newHTTPServer() *http.Server {
 	}
 }
 
-// Addr is the address that is bound.
+// Addr returns the bound address.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
-// Connections is the number of open client connections, upgraded ones included.
+// Connections returns the number of open client connections, including upgraded ones.
 func (s *Server) Connections() int { return s.connections.count() }
 
-// Serve accepts connections until Shutdown is called, and then gives nil. An
-// error means that the socket itself failed; what is connected is still served.
+// Serve accepts connections until Shutdown is called, and then returns nil. An error means that the socket itself
+// failed; connections that are open are still served.
 func (s *Server) Serve() error {
 	served := make(chan error, 1)
 	go func() { served <- s.http.Serve(s.ready) }()
 	err := s.accept()
-	s.starting.Wait() // the first head's time bounds it
+	s.starting.Wait() // bounded by the time for the first head
 	close(s.admitted)
 	if err != nil {
 		return err
@@ -201,27 +200,24 @@ func (s *Server) Serve() error {
 
 func (s *Server) isClosing() bool { return s.ending.Err() != nil }
 
-// Leave makes every response from now on say that its connection ends
-// (Connection: close), and tells the clients of HTTP/2 at once (GOAWAY), so that
-// they go elsewhere. New connections are still accepted.
+// Leave makes every response from now on say that its connection ends (Connection: close), and tells HTTP/2 clients at
+// once (GOAWAY), so that they go elsewhere. New connections are still accepted.
 func (s *Server) Leave() {
 	s.leaving.Store(true)
 	s.connections.announce()
 }
 
-// Leaving tells whether responses say that their connection ends.
+// Leaving reports whether responses say that their connection ends.
 func (s *Server) Leaving() bool { return s.leaving.Load() }
 
-// Ending is done when Shutdown begins.
+// Ending returns a context that is done when Shutdown begins.
 func (s *Server) Ending() context.Context { return s.ending }
 
-// Shutdown stops accepting, tells clients that the connection ends, and lets
-// requests and upgraded connections finish until ctx ends. Then it closes what is
-// left, and says how many those were.
+// Shutdown stops accepting, tells clients that the connection ends, and lets requests and upgraded connections finish
+// until ctx ends. It then closes the connections that are left; the error says how many they were.
 //
-// What was accepted is served: a client that connected a moment before may have
-// asked already. So may one on a connection that is idle; those are kept until
-// idle ends, and each is served once more.
+// Accepted connections are served: a client that connected a moment before may already have sent a request. So may a
+// client on an idle connection; those connections are kept until idle ends, and each is served once more.
 func (s *Server) Shutdown(ctx, idle context.Context) error {
 	s.Leave()
 	s.connections.hurry(lastHeads(idle))
@@ -255,11 +251,10 @@ func (s *Server) Shutdown(ctx, idle context.Context) error {
 	return err
 }
 
-// lastHead is for a head that is on its way when Shutdown is called.
+// lastHead is the time for a head that is on its way when Shutdown is called.
 const lastHead = time.Second
 
-// lastHeads is when the heads that are awaited must have come, where idle
-// connections are kept until idle ends.
+// lastHeads returns when the awaited heads must have come, if idle connections are kept until idle ends.
 func lastHeads(idle context.Context) time.Time {
 	by := time.Now().Add(lastHead)
 	if end, ok := idle.Deadline(); ok && idle.Err() == nil && end.After(by) {

@@ -13,8 +13,8 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/http1"
 )
 
-// fullAnswer is the whole answer to a client that found the server full. It is
-// made once, for it is the same for all: nothing of their requests is read.
+// fullAnswer returns the whole answer to a client that finds the server full. It is made once and is the same for all,
+// because nothing of their requests is read.
 func fullAnswer() string {
 	kind := fault.Overloaded
 	body := fmt.Sprintf(`{"type":%q,"title":%q,"status":%d,"detail":%q,"code":%q}`,
@@ -26,7 +26,7 @@ func fullAnswer() string {
 
 const (
 	shedTime = 100 * time.Millisecond
-	maxSheds = 64 // answered at the same time; the rest is only closed
+	maxSheds = 64 // answered at the same time; the rest are only closed
 
 	acceptTime = 10 * time.Millisecond // for a client that is already waiting
 )
@@ -36,10 +36,9 @@ type sheds chan struct{}
 
 func newSheds() sheds { return make(sheds, maxSheds) }
 
-// turnAway refuses a connection before anything was read from it, and stays
-// long enough that the client sees why.
+// turnAway refuses a connection before anything was read from it, and stays long enough for the client to see why.
 func (s *Server) turnAway(raw net.Conn) {
-	defer func() { _ = raw.Close() }() // nothing was promised on it
+	defer func() { _ = raw.Close() }() // no request was taken on it
 	select {
 	case s.sheds <- struct{}{}:
 		defer func() { <-s.sheds }()
@@ -51,7 +50,7 @@ func (s *Server) turnAway(raw net.Conn) {
 	}
 }
 
-// sayFull writes the refusal where it can be said without a handshake.
+// sayFull writes the refusal if that is possible without a handshake.
 func (s *Server) sayFull(raw net.Conn) bool {
 	if s.tls != nil || raw.SetDeadline(time.Now().Add(shedTime)) != nil {
 		return false
@@ -60,8 +59,8 @@ func (s *Server) sayFull(raw net.Conn) bool {
 	return err == nil
 }
 
-// shedWaiting gives up the spare file descriptor to send waiting clients away,
-// so that they look elsewhere instead of waiting for their own time-outs.
+// shedWaiting gives up the spare file descriptor to send waiting clients away, so that they look elsewhere instead of
+// waiting for their own timeouts.
 func (s *Server) shedWaiting(spare *spareFile) {
 	deadliner, ok := s.listener.(interface{ SetDeadline(t time.Time) error })
 	if !ok || !spare.release() {
@@ -71,7 +70,7 @@ func (s *Server) shedWaiting(spare *spareFile) {
 	if deadliner.SetDeadline(time.Now().Add(acceptTime)) != nil {
 		return
 	}
-	defer func() { _ = deadliner.SetDeadline(time.Time{}) }() // a closed listener tells Accept
+	defer func() { _ = deadliner.SetDeadline(time.Time{}) }() // if the listener is closed, Accept finds out
 	for range maxSheds {
 		raw, err := s.listener.Accept()
 		if err != nil {
@@ -83,7 +82,7 @@ func (s *Server) shedWaiting(spare *spareFile) {
 	}
 }
 
-// spareFile is a file descriptor that is kept for the moment when there are no others.
+// spareFile is a file descriptor that is kept for the moment when no others are left.
 type spareFile struct{ file *os.File }
 
 func openSpare() *spareFile {
@@ -99,7 +98,7 @@ func (s *spareFile) reopen() {
 	}
 }
 
-// release gives the descriptor up and tells whether there was one.
+// release gives up the descriptor and reports whether there was one.
 func (s *spareFile) release() bool {
 	if s.file == nil {
 		s.reopen()

@@ -13,24 +13,23 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/pace"
 )
 
-// stall bounds how slowly a client may take what is sent to it. It counts only the
-// time that a Write waits, so that a stream may be silent for as long as it likes. What
-// the system takes at once, as nearly all of it is, costs no look at the clock.
+// stall bounds how slowly a client may take what is sent to it. It counts only the time that a Write waits, so that a
+// stream may be silent for as long as it likes. What the system takes at once, as it does with nearly everything, costs
+// no look at the clock.
 //
-// Setting a deadline costs more than all else here. So it is set rarely, and when
-// it fires early, it is set again.
+// Setting a deadline costs more than anything else here. So it is set rarely, and when it fires early, it is set again.
 type stall struct {
-	rate int64       // bytes a second; 0: no bound
+	rate int64       // bytes per second; 0: no bound
 	over atomic.Bool // the bound ended with HTTP
 
 	mu    sync.Mutex // guards what follows
 	pace  pace.Pace
 	outer time.Time // the write deadline that the server asked for
-	armed time.Time // the one that is set
+	armed time.Time // the deadline that is set
 }
 
-// begin sees to it that a Write which begins now ends in time, if it moves nothing.
-// A deadline that comes earlier is good enough where its firing is looked at.
+// begin sets a deadline by which a Write that begins now ends if it moves nothing. A deadline that comes earlier is
+// good enough if the caller checks what it means when it fires; if it does not, exact is true.
 func (s *stall) begin(c net.Conn, now time.Time, exact bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -40,8 +39,7 @@ func (s *stall) begin(c net.Conn, now time.Time, exact bool) {
 	}
 }
 
-// waited notes how long a Write has waited for n bytes, and tells whether the client
-// may have more time.
+// waited records how long a Write has waited for n bytes, and reports whether the client may have more time.
 func (s *stall) waited(d time.Duration, n int) (patient bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -49,7 +47,7 @@ func (s *stall) waited(d time.Duration, n int) (patient bool) {
 	return s.pace.Left() > 0
 }
 
-// end lets the client take its time from now on: it is no response that it takes.
+// end removes the bound from now on, because what the client takes is no longer a response.
 func (s *stall) end(c net.Conn) {
 	s.over.Store(true)
 	s.mu.Lock()
@@ -59,13 +57,13 @@ func (s *stall) end(c net.Conn) {
 	}
 }
 
-// bounds tells whether there is a bound.
+// bounds reports whether there is a bound.
 func (s *stall) bounds() bool { return s.rate > 0 && !s.over.Load() }
 
-// arm sets a deadline of our own. The caller has locked mu.
+// arm sets a deadline of our own. The caller must hold mu.
 func (s *stall) arm(c net.Conn, t time.Time) {
 	s.armed = t
-	_ = s.apply(c) // a closed connection tells its writer
+	_ = s.apply(c) // if the connection is closed, its writer finds out
 }
 
 // ask sets the deadline that the server asks for.
@@ -73,16 +71,16 @@ func (s *stall) ask(c net.Conn, t time.Time) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if t.IsZero() && s.outer.IsZero() {
-		return nil // what is armed may stay
+		return nil // the armed deadline may stay
 	}
 	s.outer = t
 	if !s.armed.After(time.Now()) {
-		s.armed = time.Time{} // of a Write that is over
+		s.armed = time.Time{} // it belongs to a Write that is over
 	}
 	return s.apply(c)
 }
 
-// apply sets the deadline that holds now. The caller has locked mu.
+// apply sets the deadline that holds now. The caller must hold mu.
 func (s *stall) apply(c net.Conn) error {
 	if s.armed.IsZero() || !s.outer.IsZero() && s.outer.Before(s.armed) {
 		return c.SetWriteDeadline(s.outer)
@@ -90,15 +88,14 @@ func (s *stall) apply(c net.Conn) error {
 	return c.SetWriteDeadline(s.armed)
 }
 
-// asked tells whether the deadline that the server asked for is over.
+// asked reports whether the deadline that the server asked for has passed.
 func (s *stall) asked(now time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return !s.outer.IsZero() && !now.Before(s.outer)
 }
 
-// Write sends p. A client that takes it too slowly makes it fail with
-// os.ErrDeadlineExceeded.
+// Write sends p. It fails with os.ErrDeadlineExceeded if the client takes it too slowly.
 func (c *conn) Write(p []byte) (int, error) {
 	if !c.stall.bounds() {
 		return c.Conn.Write(p)
@@ -124,8 +121,8 @@ func (c *conn) Write(p []byte) (int, error) {
 	}
 }
 
-// WriteAtOnce sends what need not be waited for, and so not be timed, and tells how much of p, and of more behind it, that was. A Write of the
-// rest tells why it was not all.
+// WriteAtOnce sends as much of p, and then of more, as goes without waiting, and so without timing, and returns how
+// much that was. If it was not all, a Write of the rest says why.
 func (c *conn) WriteAtOnce(p, more []byte) int {
 	done := c.socket.WriteNow(p, more)
 	if done > 0 {
@@ -134,16 +131,16 @@ func (c *conn) WriteAtOnce(p, more []byte) int {
 	return done
 }
 
-// giveUp lets Close throw away what the client does not take: the system would keep
-// it, and the connection, for minutes.
+// giveUp makes Close throw away what the client does not take: the system would keep that, and the connection, for
+// minutes.
 func (c *conn) giveUp() {
 	c.set.endings.tell(endedBodyRate, c.RemoteAddr())
 	if tcp, ok := c.Conn.(*net.TCPConn); ok {
-		_ = tcp.SetLinger(0) // a closed connection has thrown it away
+		_ = tcp.SetLinger(0) // if the connection is closed, that has happened already
 	}
 }
 
-// SetWriteDeadline sets the server's own deadline, beside that of a slow client.
+// SetWriteDeadline sets the server's own deadline, in addition to that for slow clients.
 func (c *conn) SetWriteDeadline(t time.Time) error {
 	if c.stall.rate <= 0 {
 		return c.Conn.SetWriteDeadline(t)
@@ -172,7 +169,7 @@ func (c *conn) ReadFrom(r io.Reader) (int64, error) {
 	}
 }
 
-// sendFile sends a file in pieces, each of which has its time.
+// sendFile sends a file in pieces, each with its own deadline.
 func (c *conn) sendFile(fast io.ReaderFrom, r io.Reader) (sent int64, err error) {
 	all, ok := r.(*io.LimitedReader)
 	if !ok {

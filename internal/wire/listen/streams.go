@@ -16,20 +16,19 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/pace"
 )
 
-// streams are the requests that one HTTP/2 connection is serving. They bound how
-// long its client lets them wait, as a Sieve and a conn do over HTTP/1.x.
+// streams are the requests that one HTTP/2 connection is serving. They bound how long the client lets them wait, as a
+// Sieve and a conn do over HTTP/1.x.
 //
-// The rate is that of the connection: its streams share one line, and a client may
-// well serve one after the other. It is not counted while a stream waits for others
-// of its connection, or for us.
+// The rate is that of the connection: its streams share one line, and a client may well serve one after the other. No
+// time counts while a stream waits for others of its connection, or for us.
 type streams struct {
 	meter   *http2.Meter
-	rate    int64 // bytes a second; 0: no bound
+	rate    int64 // bytes per second; 0: no bound
 	endings *endings
 	peer    net.Addr
 
 	mu    sync.Mutex // guards what follows
-	first *stream    // of those that are watched, linked
+	first *stream    // first of the linked list of watched streams
 	lines [ways]line
 	timer *time.Timer
 	awake bool // the timer runs
@@ -44,25 +43,25 @@ const (
 	ways
 )
 
-// line is one direction of a connection.
+// line is one direction of content on a connection.
 type line struct {
 	pace    pace.Pace
 	waiting int       // how many streams wait
-	since   time.Time // until when waiting was counted
-	moved   int64     // how many bytes had moved then
+	since   time.Time // the time until which waiting was counted
+	moved   int64     // how many bytes had moved by then
 }
 
-// stream is one request with its response, whose writer it is.
+// stream is one request with its response. It is the writer of the response.
 type stream struct {
 	http.ResponseWriter
 
 	of         *streams
 	began      time.Time
-	wrote      bool // a piece of the response
+	wrote      bool // a piece of the response was written
 	watched    bool
 	next, prev *stream
 	waits      [ways]bool  // guarded by of.mu
-	tooSlow    atomic.Bool // its content was given up
+	tooSlow    atomic.Bool // its content was given up as too slow
 }
 
 // content is the body of a request on a stream.
@@ -72,8 +71,7 @@ type content struct {
 	stream *stream
 }
 
-// begin takes a request in; end must follow. What it gives takes the place of w,
-// and the body of r is another.
+// begin adds a request; end must follow. What it returns takes the place of w, and r gets another body.
 func (s *streams) begin(w http.ResponseWriter, r *http.Request) *stream {
 	s.meter.Began()
 	t := &stream{ResponseWriter: w, of: s, began: time.Now(), watched: s.rate > 0 && !converses(r)}
@@ -93,24 +91,21 @@ func (s *streams) begin(w http.ResponseWriter, r *http.Request) *stream {
 	return t
 }
 
-// converses tells a request whose content is one side of a conversation: either
-// side may be silent or deaf for as long as it likes. Frameworks whose streams go
-// both ways say so.
+// converses reports whether the content of a request is one side of a conversation: either side may stay silent, or not
+// read, for as long as it likes. Frameworks whose streams go both ways declare this.
 func converses(r *http.Request) bool {
 	kind := r.Header.Get("Content-Type")
 	return strings.HasPrefix(kind, "application/grpc") || strings.HasPrefix(kind, "application/connect+")
 }
 
-// atOnce is how soon a request must be taken back to have been work for nothing.
-// Whoever waits that long each time makes no more work than a client that waits for
-// its responses.
+// atOnce is how soon a client must cancel a request for the work on it to count as wasted. A client that waits this
+// long each time causes no more work than one that waits for its responses.
 const atOnce = 200 * time.Millisecond
 
-// secondLook is how long a request waits before anything is done for it, where its
-// client takes most of them back.
+// secondLook is how long a request waits before anything is done for it, if its client cancels most of its requests.
 const secondLook = 5 * time.Millisecond
 
-// stays waits for secondLook and tells whether the request is still wanted.
+// stays waits for secondLook and reports whether the request is still wanted.
 func stays(ctx context.Context) bool {
 	wait := time.NewTimer(secondLook)
 	defer wait.Stop()
@@ -122,7 +117,7 @@ func stays(ctx context.Context) bool {
 	}
 }
 
-// end takes a request out; its writer and body are not touched any more.
+// end removes a request; its writer and body are not touched any more.
 func (s *streams) end(t *stream, r *http.Request) {
 	if r.Context().Err() == nil || time.Since(t.began) >= atOnce {
 		s.meter.Served()
@@ -142,7 +137,7 @@ func (s *streams) end(t *stream, r *http.Request) {
 	}
 }
 
-// wake lets look run in d. The caller has locked mu.
+// wake makes look run in d. The caller must hold mu.
 func (s *streams) wake(d time.Duration) {
 	switch {
 	case s.awake:
@@ -154,7 +149,7 @@ func (s *streams) wake(d time.Duration) {
 	s.awake = true
 }
 
-// look gives up what was waited for too long, and comes back while there is anything.
+// look gives up the streams that have been waited for too long, and runs again while there is any stream.
 func (s *streams) look() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -179,8 +174,7 @@ func (s *streams) look() {
 	s.wake(next)
 }
 
-// reckon counts the time that was waited, and what came meanwhile or before. The
-// caller has locked mu.
+// reckon counts the time that was waited, and what came meanwhile or before. The caller must hold mu.
 func (s *streams) reckon(w way, now time.Time) {
 	l := &s.lines[w]
 	waited := now.Sub(l.since)
@@ -192,10 +186,9 @@ func (s *streams) reckon(w way, now time.Time) {
 	l.since, l.moved = now, moved
 }
 
-// moved gives how many bytes of content have moved on the connection, and whether
-// the client cannot help it that there were no more: it may send nothing, for others
-// have not read what it sent; or takes what others have to send, and a Write on the
-// connection has a bound of its own.
+// moved returns how many bytes of content have moved on the connection, and whether it is not the client's fault that
+// there were no more. The client may be unable to send, because other streams have not read what it sent. Or it takes
+// what other streams send, and a Write on the connection has a bound of its own.
 func (s *streams) moved(w way) (n int64, excused bool) {
 	if w == up {
 		return s.meter.Received(), !s.meter.MaySend()
@@ -203,10 +196,10 @@ func (s *streams) moved(w way) (n int64, excused bool) {
 	return s.meter.Sent(), s.meter.Sending()
 }
 
-// past is a deadline that is over.
+// past is a deadline that has passed.
 var past = time.Unix(1, 0)
 
-// giveUp wakes all that wait in one direction. The caller has locked mu.
+// giveUp wakes everything that waits in one direction. The caller must hold mu.
 func (s *streams) giveUp(w way) {
 	s.endings.tell(endedBodyRate, s.peer)
 	for t := s.first; t != nil; t = t.next {
@@ -243,7 +236,7 @@ func (s *streams) got(t *stream, w way) {
 	}
 }
 
-// Unwrap lets http.ResponseController find what else the writer can.
+// Unwrap lets http.ResponseController find what else the writer can do.
 func (t *stream) Unwrap() http.ResponseWriter { return t.ResponseWriter }
 
 // Write sends a piece of the response.

@@ -28,26 +28,26 @@ var (
 
 // attempt follows one request through net/http by its trace hooks.
 type attempt struct {
-	host     string // of the URL: the endpoint's address, or what Host made of it
+	host     string // of the URL: the endpoint's address, or what Host returned for it
 	multi    bool
-	once     bool // what is lost on its way may not be sent again
+	once     bool // a request that was lost on its way may not be sent again
 	exchange *exchange.Exchange
 	cancel   context.CancelCauseFunc // nil over HTTP/1.1
 
-	// These are written by the goroutine that calls RoundTrip.
+	// The fields below are written by the goroutine that calls RoundTrip.
 	conn   *countedConn
 	before int64 // conn.wrote when the request got it
 	tries  int
 	reused bool
-	use    uint64 // the number of the request on the connection, over HTTP/1.1
+	use    uint64 // number of the request on the connection, over HTTP/1.1
 
-	content *content // nil: it is there as a whole, or there is none
-	course  *course  // nil over HTTP/1.1, and where there is no content
+	content *content // nil: all of it is in memory, or there is none
+	course  *course  // nil over HTTP/1.1, and if there is no content
 
-	// These by the connection's own.
+	// The fields below are written by the connection's goroutines.
 	wroteHead, wroteAll, answered atomic.Bool
 
-	hints *exchange.Hints // nil where the client takes none
+	hints *exchange.Hints // nil if the client takes none
 }
 
 func (t *Transport) newAttempt(req *http.Request) *attempt {
@@ -55,7 +55,7 @@ func (t *Transport) newAttempt(req *http.Request) *attempt {
 	return &attempt{host: req.URL.Host, multi: t.multi, once: !httpx.IsIdempotent(req.Method), exchange: x, hints: x.Hints(t.inner.MaxResponseHeaderBytes)}
 }
 
-// request gives req with the hooks in its context.
+// request returns req with the hooks in its context.
 func (a *attempt) request(req *http.Request) *http.Request {
 	trace := &httptrace.ClientTrace{GotConn: a.gotConn, WroteRequest: a.wroteRequest, GotFirstResponseByte: a.gotFirstByte}
 	ctx := req.Context()
@@ -75,7 +75,7 @@ func (a *attempt) request(req *http.Request) *http.Request {
 	if a.content != nil {
 		out.Body = a.content
 	}
-	out.GetBody = nil // whether content is sent again is for others to say
+	out.GetBody = nil // whether content is sent again is decided elsewhere
 	return out
 }
 
@@ -109,15 +109,15 @@ func (a *attempt) wroteRequest(info httptrace.WroteRequestInfo) {
 
 func (a *attempt) gotFirstByte() { a.answered.Store(true) }
 
-// failed gives the error of an attempt that got no response head. Where a
-// response had begun and nothing broke, it was no HTTP.
+// failed returns the error of an attempt that got no response head. If a response had begun and nothing broke, the
+// response was not HTTP.
 func (a *attempt) failed(err error) error {
 	if a.cancel != nil {
 		a.cancel(nil)
 	}
 	if a.content != nil {
 		if lost := a.content.lost.Load(); lost != nil {
-			err = *lost // and not that of a Read that ended for it
+			err = *lost // and not the error of the Read that this ended
 		}
 	}
 	e := a.sendError(err)
@@ -127,12 +127,10 @@ func (a *attempt) failed(err error) error {
 	return e
 }
 
-// ended tells whether the connection did before the head did: a line that is cut looks like
-// one that is no HTTP.
+// ended reports whether the connection ended before the head did: a truncated line looks like one that is not HTTP.
 func (a *attempt) ended() bool { return a.conn != nil && a.conn.ended.Load() }
 
-// broken tells whether err is about the connection or the context rather than
-// about what was read.
+// broken reports whether err is about the connection or the context rather than about what was read.
 func broken(err error) bool {
 	var network net.Error
 	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.As(err, &network) ||
@@ -151,7 +149,7 @@ func (a *attempt) sendError(err error) *exchange.SendError {
 	return e
 }
 
-// tellDial says of an error what kept a connection from being made, where that is why.
+// tellDial records in e why a connection could not be made, if that is the reason for e.
 func tellDial(e *exchange.SendError) {
 	var dial dialError
 	var timeout net.Error
@@ -160,8 +158,8 @@ func tellDial(e *exchange.SendError) {
 	e.Timeout = e.Dial && errors.As(e.Err, &timeout) && timeout.Timeout()
 }
 
-// isOutOfBounds tells whether nothing but the backend's bounds kept a connection from
-// being made. Where an endpoint has two ways, one that only failed may do so for once.
+// isOutOfBounds reports whether only the backend's bounds kept a connection from being made. If an endpoint has two
+// ways, a way that failed for another reason may have failed only this time.
 func isOutOfBounds(err error) bool {
 	type joined interface {
 		error
@@ -174,8 +172,8 @@ func isOutOfBounds(err error) bool {
 	return refused
 }
 
-// sent tells how much the endpoint may have seen. A connection over HTTP/1.1 is
-// the request's own, so that its count of bytes decides; over HTTP/2 the hooks do.
+// sent returns how much the endpoint may have seen. A connection over HTTP/1.1 belongs to the request alone, so its
+// byte count decides; over HTTP/2 the hooks do.
 func (a *attempt) sent() exchange.Sent {
 	switch {
 	case a.conn == nil:
@@ -191,9 +189,8 @@ func (a *attempt) sent() exchange.Sent {
 	}
 }
 
-// unprocessed recognises the errors with which HTTP/2 promises that a stream was
-// not acted on: a GOAWAY that does not cover it and REFUSED_STREAM (RFC 9113
-// section 8.7). net/http has no types for them to ask for.
+// unprocessed recognises the errors with which HTTP/2 promises that a stream was not acted on: a GOAWAY that does not
+// cover it and REFUSED_STREAM (RFC 9113 section 8.7). net/http has no types for them.
 func unprocessed(err error) bool {
 	text := err.Error()
 	for _, promise := range []string{

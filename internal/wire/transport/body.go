@@ -14,19 +14,19 @@ type body struct {
 	io.ReadCloser
 
 	attempt *attempt
-	rest    time.Duration // that the connection may be unused afterwards; negative: as the pool likes
+	rest    time.Duration // how long the connection may be unused afterwards; negative: as long as the pool keeps it
 	onEnd   exchange.Ending
 	late    bool // see Late
 	closed  atomic.Bool
 	ended   atomic.Bool
 }
 
-// OnEnd sets who is told when the body has ended, one way or another: how is io.EOF where it
-// came to its end, nil where it was closed before, and else why it broke off.
+// OnEnd sets what is called when the body has ended, one way or another: how is io.EOF if it came to its end, nil if it
+// was closed before, and otherwise why it broke off.
 func (b *body) OnEnd(e exchange.Ending) { b.onEnd = e }
 
-// Late tells of an answer that it is 408 and the end of a kept connection: it may have been on
-// its way already, for no request came, when this one was sent (RFC 9110 section 15.5.9).
+// Late reports whether the response is a 408 that ends a kept connection. The endpoint may have sent it because no
+// request had come, before this one arrived (RFC 9110 section 15.5.9).
 func (b *body) Late() bool { return b.late }
 
 func (b *body) Read(p []byte) (int, error) {
@@ -39,7 +39,7 @@ func (b *body) Read(p []byte) (int, error) {
 		return n, io.EOF
 	}
 	err = b.failed(err)
-	if !b.closed.Load() { // else it fails because of that
+	if !b.closed.Load() { // otherwise it fails because of Close
 		b.end(err)
 	}
 	return n, err
@@ -73,14 +73,14 @@ func (b *body) end(how error) {
 	}
 }
 
-// tunnel is the body of a 101 response: the connection itself. It ends when it
-// is closed, for the other direction may go on after a read has ended.
+// tunnel is the body of a 101 response: the connection itself. It ends when it is closed, because the other direction
+// may go on after a read has ended.
 type tunnel struct {
 	body   *body
 	duplex io.ReadWriteCloser
 }
 
-// OnEnd sets who is told when the tunnel was closed.
+// OnEnd sets what is called when the tunnel was closed.
 func (t *tunnel) OnEnd(e exchange.Ending) { t.body.OnEnd(e) }
 
 func (t *tunnel) Read(p []byte) (int, error)  { return t.duplex.Read(p) }

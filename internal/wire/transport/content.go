@@ -18,10 +18,10 @@ var (
 	largePieces = sync.Pool{New: func() any { return new([largePiece]byte) }}
 )
 
-// ReadFrom sends what r gives until its end (io.ReaderFrom). net/http's Transport
-// would take 32 KB for each request that has content.
+// ReadFrom sends what r returns until its end (io.ReaderFrom). net/http's Transport would take 32 KB for each request
+// that has content.
 func (c *countedConn) ReadFrom(r io.Reader) (sent int64, err error) {
-	much := false // comes at a time
+	much := false // whether much comes at a time
 	for {
 		n, err := c.sendPiece(r, much)
 		sent += int64(n)
@@ -46,8 +46,7 @@ func (c *countedConn) sendPiece(r io.Reader, large bool) (sent int, err error) {
 	return c.sendOne(r, piece[:])
 }
 
-// sendOne sends what one Read into piece gives. The error of the Read comes after
-// what it gave.
+// sendOne sends what one Read into piece returns. An error of the Read is returned after its data was sent.
 func (c *countedConn) sendOne(r io.Reader, piece []byte) (sent int, err error) {
 	n, readErr := r.Read(piece)
 	if n > 0 {
@@ -58,17 +57,17 @@ func (c *countedConn) sendOne(r io.Reader, piece []byte) (sent int, err error) {
 	return sent, readErr
 }
 
-// content is what is sent, where that comes in pieces. When the connection or stream is lost, net/http waits for
-// the end of a Read before it says so. Where the client waits for an answer, that Read may last for ever.
+// content is the content of a request that comes in pieces. When the connection or stream is lost, net/http waits for
+// the end of a Read before it returns the error. If the client waits for an answer, that Read may last for ever.
 type content struct {
 	io.ReadCloser
 
 	attempt *attempt
 	reading atomic.Bool
-	lost    atomic.Pointer[error] // why the connection was, over HTTP/1.1; nil: it is not
+	lost    atomic.Pointer[error] // why the connection was lost, over HTTP/1.1; nil: it was not
 }
 
-// severable is a body that can end a Read, whatever that waits for, as its connection is lost.
+// severable is a body that can end a Read, whatever that waits for, because its connection is lost.
 type severable interface{ Sever() }
 
 func isSeverable(body io.Reader) bool {
@@ -77,7 +76,7 @@ func isSeverable(body io.Reader) bool {
 }
 
 func (c *content) Read(p []byte) (int, error) {
-	c.reading.Store(true) // before lost is looked at: severed does it the other way round
+	c.reading.Store(true) // before lost is read: severed does it the other way round
 	defer c.reading.Store(false)
 	if err := c.lost.Load(); err != nil {
 		return 0, *err
@@ -85,8 +84,8 @@ func (c *content) Read(p []byte) (int, error) {
 	return c.ReadCloser.Read(p)
 }
 
-// severed is told that the connection is lost. Where a response has begun, that may be for its end. What waits
-// while nothing was sent goes on: net/http looks whether there is any content, and not for long.
+// severed is called when the connection is lost. If a response has begun, the cause may be the end of the response. A
+// Read that waits while nothing was sent goes on: net/http checks whether there is any content, and not for long.
 func (c *content) severed(conn *countedConn, err error) {
 	if c.attempt.answered.Load() {
 		return
@@ -100,7 +99,7 @@ func (c *content) severed(conn *countedConn, err error) {
 	}
 }
 
-// follow has the content told when conn is lost, until there is a response.
+// follow makes conn call severed when it is lost, until there is a response.
 func (c *content) follow(conn *countedConn) {
 	conn.tells.Store(c)
 	if conn.ended.Load() {
@@ -108,15 +107,15 @@ func (c *content) follow(conn *countedConn) {
 	}
 }
 
-// Close has net/http wait no longer over HTTP/2, where content was waited for and no response has begun: it gives the error that
-// the stream has failed with.
+// Close makes net/http stop waiting over HTTP/2, if it waits for content and no response has begun: net/http then
+// returns the error that the stream has failed with.
 func (c *content) Close() error {
 	err := c.ReadCloser.Close()
 	if a := c.attempt; a.multi && !c.needless() {
-		go a.course.wakeUntil(c.needless) // net/http may wait for Close before it does for the Read
+		go a.course.wakeUntil(c.needless) // net/http may wait for Close before it waits for the Read
 	}
 	return err
 }
 
-// needless tells whether net/http does not wait for a Read, or not in vain.
+// needless reports whether net/http does not wait for a Read, or does not wait for it in vain.
 func (c *content) needless() bool { return !c.reading.Load() || c.attempt.answered.Load() }

@@ -6,20 +6,21 @@ import (
 	"time"
 )
 
-// How long course.wakeUntil waits between two looks: net/http begins to wait at once, unless it is late.
+// How long course.wakeUntil waits between two attempts: net/http starts waiting at once, unless it is late.
 const (
 	firstLook = 50 * time.Microsecond
 	lastLook  = 10 * time.Millisecond
 )
 
-// course is the context of an attempt that sends content over HTTP/2. Besides ending as every context does, it can wake
-// who waits for its end at that moment, and nobody else.
+// course is the context of an attempt that sends content over HTTP/2. In addition to ending as every context does, it
+// can wake the goroutine that is waiting for its end at that moment, and no other.
 //
-// That is for a stream that fails while a Read of the content waits. net/http looks which comes first, what becomes of the
-// stream or the context's end, and where the stream has failed it waits for the Read, or again for the context's end, before
-// it says why. The end would do to end that. But where the goroutine that looks is late, it finds that both have
-// come about and takes one at random, and the context's end says nothing: neither what has happened, nor that the backend
-// promises not to have acted on the request. Who is woken alone has had its look.
+// This is for a stream that fails while a Read of the content waits. net/http waits for the failure of the stream or
+// the end of the context, whichever comes first. If the stream has failed, it waits for the Read, or again for the end
+// of the context, before it returns the error. Ending the context would end that second wait. But if net/http's
+// goroutine is late to the first wait, it finds that both have happened and takes one at random. The end of the context
+// then hides both what has happened and that the backend promises not to have acted on the request. A goroutine that is
+// woken alone has passed the first wait.
 type course struct {
 	context.Context //nolint:containedctx // it is one
 
@@ -28,18 +29,18 @@ type course struct {
 	over bool
 }
 
-// courseOf gives a course that ends with ctx, and what ends both; cancel ends ctx.
+// courseOf returns a course that ends with ctx, and a function that ends both; cancel ends ctx.
 func courseOf(ctx context.Context, cancel context.CancelCauseFunc) (*course, context.CancelCauseFunc) {
 	c := &course{Context: ctx, done: make(chan struct{})}
 	stop := context.AfterFunc(ctx, c.end)
 	return c, func(cause error) {
-		stop() // no goroutine is needed for what is done here
+		stop() // what is done here needs no goroutine
 		cancel(cause)
 		c.end()
 	}
 }
 
-// Done is closed when c has ended (context.Context).
+// Done returns a channel that is closed when c has ended (context.Context).
 func (c *course) Done() <-chan struct{} {
 	if c.Err() != nil { // and end may not have been called yet
 		c.end()
@@ -47,8 +48,8 @@ func (c *course) Done() <-chan struct{} {
 	return c.done
 }
 
-// AfterFunc is what package context asks for on behalf of the contexts below, whose goroutines would else wait for the end, and
-// be woken.
+// AfterFunc is called by package context on behalf of child contexts. Without it, their goroutines would wait for the
+// end, and be woken by wake.
 func (c *course) AfterFunc(f func()) (stop func() bool) { return context.AfterFunc(c.Context, f) }
 
 func (c *course) end() {
@@ -60,8 +61,8 @@ func (c *course) end() {
 	}
 }
 
-// wake wakes one who waits for the end, and tells whether somebody did or c has ended. What nobody takes at once is
-// not left for who comes later.
+// wake wakes a goroutine that waits for the end, and reports whether there was one or c has ended. A wake-up that no
+// goroutine takes at once is not kept for later ones.
 func (c *course) wake() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -76,7 +77,7 @@ func (c *course) wake() bool {
 	}
 }
 
-// wakeUntil wakes who waits for the end, as soon as anybody does. It gives up when needless says so.
+// wakeUntil wakes a goroutine that waits for the end, as soon as there is one. It gives up when needless returns true.
 func (c *course) wakeUntil(needless func() bool) {
 	for wait := firstLook; !needless() && !c.wake(); wait = min(2*wait, lastLook) {
 		<-time.After(wait)

@@ -20,7 +20,7 @@ type dialer struct {
 	announce Announcement
 }
 
-// dialError marks that a connection could not be made, so that nothing was sent.
+// dialError marks errors that kept a connection from being made, so that nothing was sent.
 type dialError struct{ error }
 
 func (e dialError) Unwrap() error { return e.error }
@@ -33,7 +33,7 @@ func (d *dialer) plain(ctx context.Context, network, address string) (net.Conn, 
 	return newCountedConn(conn), nil
 }
 
-// bare dials and counts nothing.
+// bare dials, and does not count bytes.
 func (d *dialer) bare(ctx context.Context, network, address string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.connect)
 	defer cancel()
@@ -44,7 +44,7 @@ func (d *dialer) bare(ctx context.Context, network, address string) (net.Conn, e
 	return conn, nil
 }
 
-// secure dials and shakes hands within one bound.
+// secure dials and completes the TLS handshake within one time limit.
 func (d *dialer) secure(ctx context.Context, network, address string) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, d.connect)
 	defer cancel()
@@ -57,7 +57,7 @@ func (d *dialer) secure(ctx context.Context, network, address string) (net.Conn,
 	if config.ServerName == "" {
 		host, err := at.serverName()
 		if err != nil {
-			_ = conn.Close() // nothing was said on it
+			_ = conn.Close() // nothing was sent on it
 			return nil, dialError{err}
 		}
 		config = config.Clone()
@@ -65,13 +65,13 @@ func (d *dialer) secure(ctx context.Context, network, address string) (net.Conn,
 	}
 	secured := tls.Client(newCountedConn(conn), config)
 	if err := secured.HandshakeContext(ctx); err != nil {
-		_ = conn.Close() // the handshake's error is the one to tell
+		_ = conn.Close() // the handshake's error is the one to return
 		return nil, dialError{err}
 	}
 	return secured, nil
 }
 
-// open dials, and announces the client where that is wanted.
+// open dials, and announces the client if that is configured.
 func (d *dialer) open(ctx context.Context, network string, at place) (net.Conn, error) {
 	conn, err := d.either(ctx, network, at)
 	if err != nil || d.announce == NotAnnounced {
@@ -86,24 +86,24 @@ func (d *dialer) open(ctx context.Context, network string, at place) (net.Conn, 
 		err = conn.SetWriteDeadline(time.Time{})
 	}
 	if err != nil {
-		_ = conn.Close() // the error before is the one to tell
+		_ = conn.Close() // the error before is the one to return
 		return nil, err
 	}
 	return conn, nil
 }
 
-// fallbackDelay is how long an endpoint's first address has for itself (RFC 8305
-// section 5: the Connection Attempt Delay).
+// fallbackDelay is how long an endpoint's first address is dialled alone (RFC 8305 section 5: the Connection Attempt
+// Delay).
 const fallbackDelay = 250 * time.Millisecond
 
-// dialled is what came of one address of an endpoint.
+// dialled is the result of dialling one address of an endpoint.
 type dialled struct {
 	conn net.Conn
 	err  error
 }
 
-// either dials an endpoint, and by its other way where the first one fails or is not
-// there soon. It returns when both dials have ended.
+// either dials an endpoint, and also by its other way if the first one fails or takes too long. It returns when both
+// dials have ended.
 func (d *dialer) either(ctx context.Context, network string, at place) (net.Conn, error) {
 	if at.fallback == "" {
 		return d.to(ctx, network, at.endpoint)
@@ -144,11 +144,11 @@ func (d *dialer) either(ctx context.Context, network string, at place) (net.Conn
 	}
 }
 
-// forget waits for dials whose context is over, and closes what came too late.
+// forget waits for dials whose context has ended, and closes connections that came too late.
 func forget(results <-chan dialled, running int) {
 	for range running {
 		if late := <-results; late.conn != nil {
-			_ = late.conn.Close() // nothing was said on it
+			_ = late.conn.Close() // nothing was sent on it
 		}
 	}
 }
@@ -158,16 +158,16 @@ func (d *dialer) to(ctx context.Context, network, endpoint string) (net.Conn, er
 	return d.dial(ctx, network, address)
 }
 
-// countedConn counts the bytes that were written, so that a failed request can
-// tell whether any of it went out, and knows when there is nothing more to read.
+// countedConn counts the bytes that were written, so that a failed request can tell whether any of it went out. It also
+// knows when there is nothing more to read.
 type countedConn struct {
 	net.Conn
 
 	wrote atomic.Int64
-	ended atomic.Bool             // its end was read, or that it broke
-	looks atomic.Bool             // the next Write begins a request that may not be sent twice, on a connection that was unused
-	tells atomic.Pointer[content] // of the request that waits for its response; over HTTP/2 nil
-	peek  http1.Peek              // for who writes
+	ended atomic.Bool             // a read has met its end or failed
+	looks atomic.Bool             // the next Write begins a request that may not be sent twice, on a kept connection
+	tells atomic.Pointer[content] // content of the request that waits for its response; nil over HTTP/2
+	peek  http1.Peek              // for the goroutine that writes
 	rest  rest
 }
 
@@ -184,14 +184,14 @@ func (c *countedConn) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// errLeft is a connection that was kept unused and whose other side has closed it.
+// errLeft is the error of a connection that was kept unused and that its other side has closed.
 var errLeft = errors.New("the kept connection was closed by its other side")
 
-// Write sends nothing on a connection that its other side has left, as far as that has come here: whoever reads it may
-// not have been told yet.
+// Write sends nothing on a connection that its other side is known here to have closed: the goroutine that reads from
+// it may not have been told yet.
 func (c *countedConn) Write(p []byte) (int, error) {
 	if c.looks.Load() && c.looks.Swap(false) && (c.ended.Load() || c.peek.Asks() && !c.peek.IsQuiet()) {
-		_ = c.Close() // nor does TLS say its good-bye there, which would count as sent
+		_ = c.Close() // so that TLS sends no closing alert, which would count as sent
 		return 0, errLeft
 	}
 	n, err := c.Conn.Write(p)
@@ -199,13 +199,13 @@ func (c *countedConn) Write(p []byte) (int, error) {
 	return n, err
 }
 
-// Wrote is how many bytes were written (see http1.Client).
+// Wrote returns how many bytes were written (see http1.Client).
 func (c *countedConn) Wrote() int64 { return c.wrote.Load() }
 
-// NetConn is the connection below.
+// NetConn returns the connection below.
 func (c *countedConn) NetConn() net.Conn { return c.Conn }
 
-// CloseWrite ends the sending direction, where the connection can.
+// CloseWrite ends the sending direction, if the connection can.
 func (c *countedConn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
@@ -213,7 +213,7 @@ func (c *countedConn) CloseWrite() error {
 	return c.Close()
 }
 
-// counted finds the countedConn below a connection that a trace tells of.
+// counted finds the countedConn below a connection that a trace reports.
 func counted(info httptrace.GotConnInfo) *countedConn {
 	conn := info.Conn
 	if secured, ok := conn.(*tls.Conn); ok {

@@ -11,7 +11,7 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/secure"
 )
 
-// Identity is what an endpoint's certificate must prove, and who calls it.
+// Identity is what an endpoint's certificate must prove, and which certificate the caller shows.
 type Identity struct {
 	ServerName string   // for SNI and, without SANs, for the check; "" the endpoint's host
 	CA         []byte   // PEM; nil: the system's authorities
@@ -31,8 +31,8 @@ func (id Identity) TLS() (*tls.Config, error) {
 		ClientSessionCache: tls.NewLRUClientSessionCache(sessions), // of this identity alone
 	}
 	if id.Certificate != nil {
-		// crypto/tls would keep it back where the endpoint names other authorities.
-		// Who set it up knows better, and is then told of it by the endpoint.
+		// crypto/tls would not send it if the endpoint names other authorities. The operator who configured it knows
+		// better, and is then told by the endpoint.
 		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return id.Certificate, nil }
 	}
 	if id.CA != nil {
@@ -77,7 +77,7 @@ func verifySANs(roots *x509.CertPool, names []string) func(tls.ConnectionState) 
 	}
 }
 
-// hasURI looks for names of workloads, as spiffe://shop.dev/users.
+// hasURI looks for names of workloads, such as spiffe://shop.dev/users.
 func hasURI(leaf *x509.Certificate, name string) bool {
 	return slices.ContainsFunc(leaf.URIs, func(u *url.URL) bool { return u.String() == name })
 }

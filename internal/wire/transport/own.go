@@ -12,7 +12,7 @@ import (
 // mostFields is how many lines the head of a response may have.
 const mostFields = 1000
 
-// newOwn makes the client of our own engine, which dials as net/http's Transport does here.
+// newOwn makes the client of our own engine. It dials as net/http's Transport does in this package.
 func newOwn(d *dialer, o Options) *http1.Client {
 	open, port := d.bare, ":80"
 	if o.TLS != nil {
@@ -40,5 +40,5 @@ func newOwn(d *dialer, o Options) *http1.Client {
 	})
 }
 
-// nameOf is what errors call the endpoint behind a host of a URL.
+// nameOf returns what errors call the endpoint behind a host of a URL.
 func nameOf(host string) string { return placeOf(host).endpoint }

@@ -15,35 +15,34 @@ import (
 // unixPrefix begins the address of an endpoint that listens on a Unix socket.
 const unixPrefix = "unix:"
 
-// place is where a connection leads, and whose it is said to be there. net/http
-// keeps connections apart by the host of a URL. Where an address says too little
-// for that, or cannot stand in a URL, the place is written as a host of its own.
+// place is where a connection leads, and which client is announced there. net/http keeps connections apart by the host
+// of a URL. If an address says too little for that, or cannot stand in a URL, the place is encoded as a host of its
+// own.
 type place struct {
 	endpoint string // host:port, or unix:/path
-	fallback string // the same by another way, "" for none
-	name     string // that its certificate is for; "" the endpoint's host
-	id       string // of the instance that is there; "" nobody tells them apart
+	fallback string // the same endpoint by another way, "" for none
+	name     string // the name that its certificate is for; "" the endpoint's host
+	id       string // of the instance that is there; "": instances are not told apart
 	client   proxyproto.Header
 }
 
-// These end such hosts, and no name that exists (RFC 2606 section 2): placeSuffix those
-// that RoundTrip writes, hostSuffix those of Host.
+// These suffixes end such hosts, and no name that exists (RFC 2606 section 2): placeSuffix ends those that RoundTrip
+// writes, hostSuffix those of Host.
 const (
 	placeSuffix = ".place.invalid:1"
 	hostSuffix  = ".host.invalid:1"
 )
 
-// placeParts divides what a place is made of. It cannot stand in an address.
+// placeParts separates the parts of a place. It cannot stand in an address.
 const placeParts = "\x00"
 
 var placeCode = base32.HexEncoding.WithPadding(base32.NoPadding)
 
-// Host is what stands for an endpoint in the URL of a request: its address, where that says
-// everything. fallback is dialled where address cannot be reached, or not soon; ""
-// for none. name is what the endpoint's certificate is asked and checked for where
-// Options.TLS does not say it; "" is the address's host. id tells instances apart that
-// have the address one after the other; "" nobody does. Connections are kept for all four
-// together, so that none of an instance that leaves is used for the one that follows it.
+// Host returns what stands for an endpoint in the URL of a request: its address, if that says everything. fallback is
+// dialled if address cannot be reached, or not soon; "" for none. name is what the endpoint's certificate is asked and
+// checked for if Options.TLS does not say; "" is the address's host. id tells apart instances that have the address one
+// after the other; "" if they are not told apart. Connections are kept for all four together, so that no connection to
+// an instance that leaves is used for the one that follows it.
 func Host(address, fallback, name, id string) string {
 	if fallback == "" && name == "" && id == "" && !strings.HasSuffix(address, hostSuffix) {
 		return address
@@ -51,13 +50,13 @@ func Host(address, fallback, name, id string) string {
 	return place{endpoint: address, fallback: fallback, name: name, id: id}.host(hostSuffix)
 }
 
-// host is what stands for the place in a URL.
+// host returns what stands for the place in a URL.
 func (p place) host(suffix string) string {
 	raw := append(p.client.AppendV2(nil), p.endpoint+placeParts+p.fallback+placeParts+p.name+placeParts+p.id...)
 	return strings.ToLower(placeCode.EncodeToString(raw)) + suffix
 }
 
-// placeOf reads what a connection is to be made to.
+// placeOf decodes where a connection is to lead.
 func placeOf(address string) place {
 	code, ok := strings.CutSuffix(address, placeSuffix)
 	if !ok {
@@ -81,7 +80,7 @@ func placeOf(address string) place {
 	return place{parts[0], parts[1], parts[2], parts[3], client}
 }
 
-// endpointOf is the address in a host of a URL, or the one that Host has put there.
+// endpointOf returns the place of an address in a host of a URL, or of the one that Host has put there.
 func endpointOf(host string) place {
 	if strings.HasSuffix(host, hostSuffix) {
 		return placeOf(host)
@@ -89,7 +88,7 @@ func endpointOf(host string) place {
 	return place{endpoint: host}
 }
 
-// networkOf splits an endpoint into what a dialler is told.
+// networkOf splits an endpoint into the network and address for a dialler.
 func networkOf(network, endpoint string) (net, address string) {
 	if path, ok := strings.CutPrefix(endpoint, unixPrefix); ok {
 		return "unix", path
@@ -97,7 +96,7 @@ func networkOf(network, endpoint string) (net, address string) {
 	return network, endpoint
 }
 
-// serverName is the host that a certificate must be for where nobody says otherwise.
+// serverName returns the host that a certificate must be for if nothing else is configured.
 func (p place) serverName() (string, error) {
 	if p.name != "" {
 		return p.name, nil
@@ -106,7 +105,7 @@ func (p place) serverName() (string, error) {
 	return host, err //nolint:wrapcheck // the caller says what it was for
 }
 
-// authority is the Host of a request that has none.
+// authority returns the Host for a request that has none.
 func (p place) authority() string {
 	switch {
 	case strings.HasPrefix(p.endpoint, unixPrefix):
@@ -118,21 +117,20 @@ func (p place) authority() string {
 	}
 }
 
-// announced is what the endpoint is told of the client of a request: nothing
-// where nobody sent it.
+// announced returns what the endpoint is told about the client of a request: nothing if no client sent it.
 func announced(ctx context.Context) proxyproto.Header {
 	x := exchange.From(ctx)
 	if x == nil || !x.Client.IP.IsValid() {
 		return proxyproto.Header{}
 	}
-	port := uint16(0) // of a client behind a trusted proxy it is not known
+	port := uint16(0) // unknown for a client behind a trusted proxy
 	if x.Client.IP == x.Client.Peer.Addr() {
 		port = x.Client.Peer.Port()
 	}
 	return proxyproto.Header{Source: netip.AddrPortFrom(x.Client.IP, port), Destination: connectedTo(ctx, x.Client.IP)}
 }
 
-// connectedTo is where the client connected to, as far as that is known.
+// connectedTo returns where the client connected to, as far as that is known.
 func connectedTo(ctx context.Context, client netip.Addr) netip.AddrPort {
 	if local, ok := ctx.Value(http.LocalAddrContextKey).(*net.TCPAddr); ok {
 		at := local.AddrPort()

@@ -9,16 +9,16 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/http1"
 )
 
-// rest is how long a connection over HTTP/1.1 may be unused, where the endpoint has said that it
-// closes it sooner than the pool would. The zero value rests as long as the pool likes.
+// rest bounds how long a connection over HTTP/1.1 may be unused, if the endpoint has said that it closes the connection
+// sooner than the pool would. With the zero value it may be unused as long as the pool keeps it.
 type rest struct {
 	mu    sync.Mutex
-	uses  uint64 // requests that have had the connection
-	after uint64 // which of them the timer began after
+	uses  uint64 // requests that have used the connection
+	after uint64 // number of the request after which the timer was started
 	timer *time.Timer
 }
 
-// taken is told that a request has the connection, and gives its number.
+// taken records that a request has taken the connection, and returns the request's number.
 func (r *rest) taken() uint64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -29,9 +29,9 @@ func (r *rest) taken() uint64 {
 	return r.uses
 }
 
-// begin is told that a request has ended. The connection is closed after d, unless another
-// request takes it before, as it may have by now; one that takes it in that very moment finds it
-// closed, has sent nothing, and is tried again.
+// begin records that a request has ended. The connection is closed after d, unless another request takes it before
+// that, as may have happened by now. A request that takes it at that very moment finds it closed, has sent nothing, and
+// is tried again.
 func (r *rest) begin(use uint64, d time.Duration, conn io.Closer) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -52,8 +52,8 @@ func (r *rest) begin(use uint64, d time.Duration, conn io.Closer) {
 	})
 }
 
-// restOf gives how long a connection may be unused by the field Keep-Alive of a response,
-// and whether the response says so.
+// restOf returns how long a connection may be unused according to the Keep-Alive field of a response, and whether the
+// response says so.
 func restOf(head http.Header) (time.Duration, bool) {
 	for _, line := range head["Keep-Alive"] {
 		if d, ok := http1.KeepAlive(line); ok {

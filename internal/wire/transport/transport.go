@@ -1,17 +1,13 @@
-// Package transport sends requests to endpoints: an http.RoundTripper per
-// protocol and TLS identity, which keeps connections, says how much of a failed
-// request was sent (exchange.SendError), passes 1xx responses on and hands out
+// Package transport sends requests to endpoints: an http.RoundTripper per protocol and TLS identity, which keeps
+// connections, says how much of a failed request was sent (exchange.SendError), passes 1xx responses on and hands out
 // upgraded connections with half-close.
 //
-// Over HTTP/1.1 with the engine own the inside is an http1.Client. Else it is net/http's
-// Transport, stripped of everything that a gateway must
-// not do: no proxy from the environment, no redirects, no compression of its own,
-// no Go User-Agent. One habit of it cannot be switched off: a request without a
-// body whose method is safe (or that bears an Idempotency-Key) is sent once more,
-// to the same endpoint, when a kept connection turns out to be closed before any
-// byte of a response. That is what RFC 9110 section 9.2.2 lets every client do; it
-// is told as an attempt of its own (exchange.Exchange.Attempts), and over HTTP/2,
-// where net/http would go on for a minute, it is held to one.
+// Over HTTP/1.1 with the engine own, it uses an http1.Client. Otherwise it uses net/http's Transport, stripped of
+// everything that a gateway must not do: no proxy from the environment, no redirects, no compression of its own, no Go
+// User-Agent. One of its habits cannot be switched off: a request without a body whose method is safe (or that has an
+// Idempotency-Key) is sent once more, to the same endpoint, when a kept connection turns out to be closed before any
+// byte of a response. RFC 9110 section 9.2.2 allows every client to do that. It is reported as an attempt of its own
+// (exchange.Exchange.Attempts), and over HTTP/2, where net/http would go on for a minute, it is limited to one.
 package transport
 
 import (
@@ -37,7 +33,7 @@ const (
 	HTTP = "http" // HTTP/1.1
 	H2   = "h2"   // HTTP/2 over TLS
 	H2C  = "h2c"  // HTTP/2 in the clear, by prior knowledge
-	GRPC = "grpc" // H2 where there is a TLS config, else H2C
+	GRPC = "grpc" // H2 with a TLS config, otherwise H2C
 )
 
 // Defaults of Options.
@@ -51,13 +47,13 @@ const (
 // Times that hold for every transport.
 const (
 	tcpKeepAlive  = 15 * time.Second
-	h2Ping        = 15 * time.Second // a silent HTTP/2 connection is asked whether it lives
+	h2Ping        = 15 * time.Second // after this a silent HTTP/2 connection is asked whether it is alive
 	h2PingTimeout = 5 * time.Second
 	continueWait  = time.Second // for a backend's 100 Continue, after which the body is sent anyway
 )
 
-// Announcement says how endpoints are told by the PROXY protocol whose request it
-// is. Connections then belong to one client each, as long as they are kept.
+// Announcement says how endpoints are told by the PROXY protocol which client sent a request. Each connection then
+// belongs to one client for as long as it is kept.
 type Announcement string
 
 // The versions of the PROXY protocol.
@@ -79,37 +75,35 @@ func (a Announcement) header(client proxyproto.Header) []byte {
 type Options struct {
 	Protocol string      // HTTP (the default), H2, H2C or GRPC
 	TLS      *tls.Config // nil: plain; H2 needs one. ServerName "" means the endpoint's host
-	// Connect bounds getting a connection, TLS handshake included.
+	// Connect bounds the time to get a connection, including the TLS handshake.
 	Connect time.Duration
-	// Idle is how long an unused connection is kept. The default is shorter than the
-	// keep-alive time of the usual servers (Node: 5 s), so that it is hardly ever
-	// the backend that closes first, under a request that is on its way.
+	// Idle is how long an unused connection is kept. The default is shorter than the keep-alive time of the usual
+	// servers (Node: 5 s), so that the backend hardly ever closes first, while a request is on its way.
 	Idle            time.Duration
 	IdlePerEndpoint int   // unused connections kept per endpoint
 	HeadBytes       int64 // the largest response head, 1xx responses included
 	Announce        Announcement
-	// Bounds are where endpoints may be, held for the address that a name was resolved to;
-	// nil bounds nothing. Connections are kept by who asks for them, so whoever is bound
-	// otherwise needs a Transport of its own.
+	// Bounds are where endpoints may be, checked against the address that a name was resolved to; nil bounds nothing.
+	// Connections are kept per Transport, so requests with other bounds need a Transport of their own.
 	Bounds *egress.Bounds
-	// Dial replaces the TCP dialler, and holds what bounds there are; nil: a net.Dialer.
+	// Dial replaces the TCP dialler, and must itself enforce any bounds; nil: a net.Dialer.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-	// Engine is what speaks HTTP/1.1; "" is config.StdEngine. HTTP/2 is net/http's with any.
+	// Engine is what speaks HTTP/1.1; "" is config.StdEngine. HTTP/2 is net/http's with any engine.
 	Engine config.Engine
 }
 
-// Transport is an http.RoundTripper whose req.URL.Host is an endpoint's address,
-// host:port or unix:/path, or what Host has made of it. It keeps package exchange's rules for backends: errors are
-// *exchange.SendError or *fault.Fault, and the request's body is closed in every case. Where that has the method
-// Sever(), a Read of it ends when that is called: the connection is lost, and net/http waits for the Read.
+// Transport is an http.RoundTripper whose req.URL.Host is an endpoint's address, host:port or unix:/path, or what Host
+// has made of it. It keeps package exchange's rules for backends: errors are *exchange.SendError or *fault.Fault, and
+// the request's body is always closed. If the body has the method Sever(), the Transport calls it when the connection
+// is lost and net/http waits for a Read of the body; it must end that Read.
 //
-// A response's body also has the method OnEnd(exchange.Ending), which must be called
-// before the body is used: who is given is told once, when the body was read to its end (how
-// is io.EOF), broke off (how is why) or was closed before (nil). By Late() bool it tells
-// whether the answer may be one to a connection that was unused for long. The body of a 101 response is an io.ReadWriteCloser with
-// CloseWrite() error. It is safe for concurrent use.
+// A response's body also has the method OnEnd(exchange.Ending), which must be called before the body is used. The
+// Ending is called once, when the body was read to its end (how is io.EOF), broke off (how is why) or was closed before
+// (nil). Its method Late() bool reports whether the response may be an answer to a connection that was unused for too
+// long. The body of a 101 response is an io.ReadWriteCloser with CloseWrite() error. A Transport is safe for concurrent
+// use.
 type Transport struct {
-	own    *http1.Client // nil: inner is asked
+	own    *http1.Client // nil: inner is used
 	inner  http.Transport
 	scheme string
 	multi  bool // several requests share a connection
@@ -195,8 +189,8 @@ func (t *Transport) CloseIdle() {
 	}
 }
 
-// Connect makes a connection to host, which is as RoundTrip's req.URL.Host, with TLS where
-// there is any, and closes it. It is none of those that are kept.
+// Connect makes a connection to host, which has the form of RoundTrip's req.URL.Host, with TLS if that is configured,
+// and closes it. It does not use or keep any pooled connection.
 func (t *Transport) Connect(ctx context.Context, host string) error {
 	dial := t.inner.DialContext
 	if t.scheme == "https" {
@@ -206,7 +200,7 @@ func (t *Transport) Connect(ctx context.Context, host string) error {
 	if err != nil {
 		return err
 	}
-	_ = conn.Close() // nothing was said on it
+	_ = conn.Close() // nothing was sent on it
 	return nil
 }
 
@@ -221,14 +215,14 @@ func (t *Transport) RoundTrip(req *http.Request) (*http.Response, error) {
 
 // roundTripWithin is RoundTrip through net/http's Transport.
 func (t *Transport) roundTripWithin(req *http.Request) (*http.Response, error) {
-	exchange.Plain(req) // net/http looks into the maps
+	exchange.Plain(req) // net/http reads the maps
 	head := exchange.RequestHead(req)
 	if t.multi && forward.UpgradeOf(head) != "" {
 		closeBody(req)
 		return nil, fault.UpgradeRefused.New("The backend speaks HTTP/2, which has no upgrade.")
 	}
 	if len(head.Values("User-Agent")) == 0 {
-		head.Set("User-Agent", "") // or net/http sends its own
+		head.Set("User-Agent", "") // otherwise net/http sends its own
 	}
 	req.URL.Scheme = t.scheme
 	a := t.newAttempt(req)
@@ -248,23 +242,22 @@ func (t *Transport) roundTripWithin(req *http.Request) (*http.Response, error) {
 	return res, nil
 }
 
-// address makes the host of the URL the name of the connections that req may have, and sees
-// to it that there is a Host.
+// address sets the host of the URL to the name of the connections that req may use, and ensures that there is a Host.
 func (t *Transport) address(req *http.Request) {
-	if req.Host == "" { // the URL's may be a place
+	if req.Host == "" { // the URL's host may be a place
 		req.Host = endpointOf(req.URL.Host).authority()
 	}
 	if t.announce != NotAnnounced {
 		at := endpointOf(req.URL.Host)
 		at.client = announced(req.Context())
 		req.URL.Host = at.host(placeSuffix)
-	} else if strings.HasPrefix(req.URL.Host, unixPrefix) || strings.HasSuffix(req.URL.Host, placeSuffix) { // nobody else writes a place
+	} else if strings.HasPrefix(req.URL.Host, unixPrefix) || strings.HasSuffix(req.URL.Host, placeSuffix) { // only we write places
 		req.URL.Host = place{endpoint: req.URL.Host}.host(placeSuffix)
 	}
 }
 
 func closeBody(req *http.Request) {
 	if req.Body != nil {
-		_ = req.Body.Close() // it is given up, whatever it says
+		_ = req.Body.Close() // it is given up, whatever the error
 	}
 }
