@@ -18,12 +18,11 @@ import (
 	"github.com/weir-gateway/weir/internal/config"
 )
 
-// cache keeps what a step gave, and lets calls that send the same wait for the one
-// of them that is under way. It is safe for concurrent use.
+// cache keeps the results of a step. Calls that send the same wait for the one of them that is under way. It is safe
+// for concurrent use.
 //
-// No goroutine is its own: one of those who call makes the call, in its own time and
-// for its own client, and where that ends it for reasons of its own the next one
-// does.
+// It has no goroutine of its own: one of the callers makes the call, within its own time and for its own client. If
+// that caller ends the call for reasons of its own, the next caller makes it.
 type cache struct {
 	ttl    time.Duration
 	shared bool
@@ -34,7 +33,7 @@ type cache struct {
 	mu      sync.Mutex
 	held    int64
 	entries map[string]*list.Element // of *entry
-	used    list.List                // the latest first
+	used    list.List                // most recently used first
 	flights map[string]*flight
 }
 
@@ -46,7 +45,7 @@ type entry struct {
 	bytes  int64
 }
 
-// flight is a call that others wait for. What is in it is written before done is closed.
+// flight is a call that others wait for. Its fields are written before done is closed.
 type flight struct {
 	done chan struct{}
 	end  ending
@@ -54,7 +53,7 @@ type flight struct {
 	err  error
 }
 
-// gift is what a call gives to those who have made the same one.
+// gift is what a call passes on to callers that have made the same call.
 type gift struct {
 	result expr.StepResult
 	passes bool
@@ -62,13 +61,13 @@ type gift struct {
 	raw    []byte
 }
 
-// ending is what a flight means to those who wait for it.
+// ending is what the end of a flight means to the callers that wait for it.
 type ending uint8
 
 const (
-	unfinished ending = iota // who made it has ended it; another one does it again
-	forAll                   // they have what it gave
-	forOne                   // nobody else may have that, so each asks for itself
+	unfinished ending = iota // the caller that made it has ended it; another one makes it again
+	forAll                   // all of them get its result
+	forOne                   // no other caller may have the result, so each makes the call itself
 )
 
 func (b *builder) cache(c *config.StepCache, name string) (*cache, error) {
@@ -81,7 +80,7 @@ func (b *builder) cache(c *config.StepCache, name string) (*cache, error) {
 	return made, err
 }
 
-// note says in a few words what is kept, for explain.
+// cacheNote describes in a few words what is kept, for explain.
 func cacheNote(c *config.StepCache) string {
 	whose := "each caller by itself"
 	if c.Shared {
@@ -90,7 +89,7 @@ func cacheNote(c *config.StepCache) string {
 	return "kept for " + c.TTL.String() + " for " + whose
 }
 
-// prepare gives c its key, and tells whether what is kept under it is not wanted.
+// prepare gives c its key, and determines whether c needs a new result even if one is kept.
 func (k *cache) prepare(c *call) error {
 	c.key = k.key(c)
 	if k.renew == nil {
@@ -101,9 +100,8 @@ func (k *cache) prepare(c *call) error {
 	return err
 }
 
-// key is all that the backend can tell two calls apart by: what the step sends and,
-// unless it makes no difference, for whom. Each part has its length before it, so
-// that no two lists of parts look alike.
+// key holds everything by which the backend can tell two calls apart: what the step sends and, unless the cache is
+// shared, for whom. Each part is preceded by its length, so that two different lists of parts never give the same key.
 func (k *cache) key(c *call) string {
 	b := make([]byte, 0, usualKey)
 	if x := &c.exchange; !k.shared {
@@ -121,7 +119,7 @@ func (k *cache) key(c *call) string {
 
 const usualKey = 128
 
-// appendParts appends parts that are never mistaken for others, or for their end.
+// appendParts appends parts in a form that is unambiguous, including the end of a list.
 func appendParts(b []byte, parts ...string) []byte {
 	for _, part := range parts {
 		b = append(binary.AppendUvarint(b, uint64(len(part))+1), part...)
@@ -129,7 +127,7 @@ func appendParts(b []byte, parts ...string) []byte {
 	return b
 }
 
-// give gives c what is kept, if anything is.
+// give gives c what is kept, and reports whether there is anything.
 func (k *cache) give(c *call) bool {
 	if c.renews {
 		return false
@@ -139,7 +137,7 @@ func (k *cache) give(c *call) bool {
 	return k.find(c)
 }
 
-// find looks for what is kept for c.
+// find looks for what is kept for c. mu is locked.
 func (k *cache) find(c *call) bool {
 	at := k.entries[c.key]
 	if at == nil {
@@ -163,7 +161,7 @@ func (k *cache) drop(at *list.Element) {
 	k.held -= e.bytes
 }
 
-// keep keeps a result for a while; those that were not used for longest make room.
+// keep keeps a result for a while; the least recently used results make room.
 func (k *cache) keep(e *entry) {
 	if e.bytes > k.most {
 		return
@@ -180,7 +178,7 @@ func (k *cache) keep(e *entry) {
 	k.held += e.bytes
 }
 
-// once makes the call c, or waits for another one that sends the same.
+// once makes the call c, or waits for another call that sends the same.
 func (k *cache) once(ctx context.Context, c *call) error {
 	if c.renews {
 		k.meter.Asked(telemetry.CacheRenewed)
@@ -213,12 +211,12 @@ func (k *cache) once(ctx context.Context, c *call) error {
 				return f.err
 			}
 			return c.charge()
-		default: // another one makes it
+		default: // another caller makes it
 		}
 	}
 }
 
-// missed is what c counts as, for which nothing was kept.
+// missed returns what c counts as if nothing was kept for it.
 func missed(c *call) telemetry.CacheResult {
 	if c.expired {
 		return telemetry.CacheExpired
@@ -226,8 +224,8 @@ func missed(c *call) telemetry.CacheResult {
 	return telemetry.CacheMiss
 }
 
-// charge takes what was given from the room of all bodies together, as if it had come
-// from the backend: whether an answer fits does not depend on what is kept.
+// charge counts what was given against the room for all bodies together, as if it had come from the backend: whether an
+// answer fits must not depend on what is kept.
 func (c *call) charge() error {
 	n := len(c.result.Text)
 	if body, ok := c.result.Body.(jsonx.Value); ok {
@@ -239,8 +237,8 @@ func (c *call) charge() error {
 	return nil
 }
 
-// join gives the flight of those who call as c does, first where c is to make it; nil
-// where c has got what is kept.
+// join returns the flight of the callers that make the same call as c. first says that c has to make it. f is nil if c
+// has got what is kept.
 func (k *cache) join(c *call) (f *flight, first bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -270,10 +268,10 @@ func (k *cache) lead(ctx context.Context, f *flight, c *call) (err error) {
 	return err
 }
 
-// land keeps what a call gave, and gives it to who waits for f, which may be nil.
+// land keeps the result of a call, and passes it to the callers that wait for f, which may be nil.
 func (k *cache) land(f *flight, c *call, err error) {
 	if errors.Is(err, errTogether) {
-		return // others have room of their own
+		return // other callers have room of their own
 	}
 	ttl, forOthers := k.ttl, true
 	switch {
@@ -303,7 +301,7 @@ func (k *cache) land(f *flight, c *call, err error) {
 	}
 }
 
-// weigh is about how much memory an entry takes.
+// weigh estimates how much memory an entry takes.
 func weigh(key string, result *expr.StepResult) int64 {
 	const itself = 256
 	n := itself + len(key) + len(result.Text)
@@ -319,9 +317,9 @@ func weigh(key string, result *expr.StepResult) int64 {
 	return int64(n)
 }
 
-// freshness tells how long a response may be kept at most, and whether anybody else may
-// have it at all. The config says for how long; a response can only make it less (RFC
-// 9111 sections 3.5 and 5.2.2; RFC 6265 section 3: a cookie is for one user agent).
+// freshness returns how long a response may be kept at most, and whether another caller may have it at all. The config
+// says how long; a response can only shorten that (RFC 9111 sections 3.5 and 5.2.2; RFC 6265 section 3: a cookie is for
+// one user agent).
 func (k *cache) freshness(head exchange.Head) (ttl time.Duration, forOthers bool) {
 	ttl = k.ttl
 	if k.shared && len(head.Values("Set-Cookie")) > 0 {
@@ -354,7 +352,7 @@ func (k *cache) freshness(head exchange.Head) (ttl time.Duration, forOthers bool
 	return min(ttl, maxAge-seconds(head.Get("Age"))), true
 }
 
-// seconds reads a number of them; what is none is 0.
+// seconds parses a number of seconds; anything else is 0.
 func seconds(text string) time.Duration {
 	n, err := strconv.ParseUint(strings.Trim(text, `" `), 10, 31)
 	if err != nil {

@@ -22,33 +22,33 @@ import (
 	"github.com/weir-gateway/weir/internal/config"
 )
 
-// call is one request of a step and what came of it. Who holds the run makes it, perform
-// has it while it is under way, and then it is the run's again.
+// call is one request of a step and its result. The goroutine that holds the run makes it; perform owns it while it is
+// under way; after that it belongs to the run again.
 type call struct {
 	run      *run
-	within   exchange.InnerContext // its life and time
+	within   exchange.InnerContext // its lifetime and time limit
 	limit    cancel.Limit
 	step     *step
-	at       int // the step's place
-	element  int // noElement without each
+	at       int // the step's index
+	element  int // noElement for a step without each
 	exchange exchange.Exchange
 
 	path, query string
 	headers     []exchange.Field
 	body        []byte // nil: none
-	key         string // of its step's cache
+	key         string // in its step's cache
 
 	result expr.StepResult
 	keep   func()        // lets it outlast the run; nil: it never does
-	end    func()        // ends its life; nil: that is the run's
-	stream *stream       // its body where that is the answer
-	room   *bytes.Buffer // in which its body lies; nil: elsewhere
+	end    func()        // ends its life; nil: it ends with the run
+	stream *stream       // its body, if that is the answer
+	room   *bytes.Buffer // holds its body; nil: the body is elsewhere
 	head   exchange.Head // of a response that passes
-	raw    []byte        // its body
+	raw    []byte        // the body of a response that passes
 	err    error
 
-	renews, expired bool // what is kept is not wanted, or too old
-	given           bool // by the cache, or another call that sent the same
+	renews, expired bool // what is kept is not wanted, or is too old
+	given           bool // by the cache, or by another call that sent the same
 	passes          bool // the response is the client's answer
 }
 
@@ -59,7 +59,7 @@ func (c *call) perform() {
 			c.run.log.Error("panic in a step", "composition", c.run.name, "step", c.step.name, "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
 			c.err = &panicError{cause}
 		}
-		if c.stream == nil { // else it goes on
+		if c.stream == nil { // a stream goes on
 			c.over()
 		}
 	}()
@@ -77,7 +77,7 @@ func (c *call) perform() {
 	}
 }
 
-// whom names who has answered.
+// whom names what has answered.
 func (c *call) whom() string {
 	if c.given {
 		return "cache"
@@ -85,7 +85,7 @@ func (c *call) whom() string {
 	return c.step.backend.Host
 }
 
-// ask makes the call, where nobody has made it before.
+// ask makes the call, unless the cache or another call gives the result.
 func (c *call) ask(ctx context.Context) error {
 	if c.step.cache != nil {
 		return c.step.cache.once(ctx, c)
@@ -93,8 +93,8 @@ func (c *call) ask(ctx context.Context) error {
 	return c.tries(ctx)
 }
 
-// recorded tells whether the attempts of the backend say all there is to say: not
-// every backend makes any, and none knows what was wrong with a body.
+// recorded reports whether the attempts that the backend has recorded say everything. Not every backend makes attempts,
+// and none knows what was wrong with a body.
 func (c *call) recorded() bool {
 	list := c.exchange.Attempts
 	if len(list) == 0 {
@@ -107,7 +107,7 @@ func (c *call) recorded() bool {
 	return status
 }
 
-// tries makes attempts until one is good enough or none may follow.
+// tries makes attempts until one is good enough or no further one may follow.
 func (c *call) tries(ctx context.Context) error {
 	for n := 0; ; n++ {
 		again, err := c.try(ctx, n < c.step.retry.Attempts)
@@ -120,7 +120,7 @@ func (c *call) tries(ctx context.Context) error {
 	}
 }
 
-// try makes one attempt. Where more may follow it tells whether one should.
+// try makes one attempt. If more may follow, it reports whether one should.
 func (c *call) try(ctx context.Context, more bool) (again bool, err error) {
 	out := c.request(ctx)
 	res, err := c.step.backend.RoundTrip(&out.Request)
@@ -154,7 +154,7 @@ func (c *call) try(ctx context.Context, more bool) (again bool, err error) {
 	}
 }
 
-// request makes what is sent, out of nothing but the step's own parts.
+// request builds the request to send, only from the step's own parts.
 func (c *call) request(ctx context.Context) *exchange.Loan {
 	loan := exchange.Lend(ctx, c.run.r, exchange.RequestHead(c.run.r))
 	loan.URL = url.URL{RawQuery: c.query}
@@ -165,16 +165,17 @@ func (c *call) request(ctx context.Context) *exchange.Loan {
 	if c.body != nil {
 		body := func() io.ReadCloser { return io.NopCloser(bytes.NewReader(c.body)) }
 		out.Body, out.ContentLength = body(), int64(len(c.body))
-		out.GetBody = func() (io.ReadCloser, error) { return body(), nil } // for the service's own tries
+		out.GetBody = func() (io.ReadCloser, error) { return body(), nil } // for a service's own retries
 	}
 	return loan
 }
 
-// giveUp ends the use of a response that was read, or that nobody wants, and of its request where nobody else has that.
+// giveUp ends the use of a response that was read or is not wanted. It also returns the memory of its request if
+// nothing else holds that.
 func (c *call) giveUp(res *http.Response, request *exchange.Loan) {
-	_ = res.Body.Close() // nobody is told any more
+	_ = res.Body.Close() // nothing more depends on the error
 	if c.passes || c.step.readsHead || c.step.cache != nil {
-		return // its head is used still
+		return // its head is still used
 	}
 	c.result.Head = nil
 	if exchange.Release(res) && c.body == nil {
@@ -182,7 +183,7 @@ func (c *call) giveUp(res *http.Response, request *exchange.Loan) {
 	}
 }
 
-// take reads as much of a response as somebody asks for.
+// take reads as much of a response as the composition needs.
 func (c *call) take(res *http.Response) error {
 	if !c.step.decodes && !c.step.keepsText || c.step.method == http.MethodHead {
 		exchange.Discard(res)
@@ -203,14 +204,14 @@ func (c *call) take(res *http.Response) error {
 		}
 		c.result.Text = buf.String()
 	}
-	if c.step.decodes && buf.Len() > 0 { // no content is null
+	if c.step.decodes && buf.Len() > 0 { // an empty body is null
 		return c.decode(buf)
 	}
 	return nil
 }
 
-// decode makes what is in buf the body of the result. It stays there where it is only put
-// into other bodies, which are made before the run ends.
+// decode makes the content of buf the body of the result. The body stays in buf if it is only put into other bodies,
+// which are made before the run ends.
 func (c *call) decode(buf *bytes.Buffer) (err error) {
 	options := jsonx.Options{MaxBytes: int(c.step.bodyBytes), Whole: !c.step.looksInto}
 	if c.step.looksInto || c.step.cache != nil || c.element != noElement {
@@ -225,7 +226,7 @@ func (c *call) decode(buf *bytes.Buffer) (err error) {
 	return nil
 }
 
-// read gives a whole body.
+// read reads a whole body.
 func (c *call) read(res *http.Response) ([]byte, error) {
 	var buf bytes.Buffer
 	if err := c.readInto(&buf, res); err != nil {
@@ -258,7 +259,7 @@ func (c *call) tooLarge() error {
 
 var errTogether = errors.New("the bodies of all steps together have more than the composition's max_body")
 
-// bounded is a response's body within its own bound and that of all together.
+// bounded is a response's body within its own bound and the bound of all bodies together.
 type bounded struct {
 	io.Reader
 
@@ -277,10 +278,10 @@ func (b *bounded) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// buffers hold bodies until they are decoded, or are gone.
+// buffers hold bodies until they are decoded or no longer needed.
 var buffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
-// keptBytes is the largest buffer that waits for its next use.
+// keptBytes is the largest buffer that is kept for another use.
 const keptBytes = 256 << 10
 
 func takeBuffer() *bytes.Buffer {

@@ -1,27 +1,24 @@
-// Package compose is a backend made of calls to other backends: an
-// http.RoundTripper that is a graph of RoundTrippers.
+// Package compose is a backend made of calls to other backends: an http.RoundTripper that is a graph of RoundTrippers.
 //
-// Everything is decided when it is made: the graph (config.PlanOf over what the
-// expressions read), the expressions, the texts around them. A request only runs
-// it. Whoever has made a call takes its end, under the lock of the request: evaluates
-// what is evaluated then, starts each step when those that it reads are done, and goes
-// on with a call of these. Only where there are more than one do goroutines begin, and
-// they have ended before RoundTrip returns.
+// Everything that can be decided when the composition is made is decided then: the graph (config.PlanOf over what the
+// expressions read), the expressions, and the texts around them. A request only runs it. The goroutine that has made a
+// call handles its end, under the lock of the request: it evaluates what can be evaluated then, starts each step whose
+// inputs are complete, and goes on with one of the calls that this begins. Further goroutines begin only if there is
+// more than one such call, and they have ended before RoundTrip returns.
 //
-// A step's request is made from nothing: what of the client's head reaches it is
-// written in its config; beside that there are the request's id, its trace context
-// and its Via, by which a composition that calls itself comes to an end. Bodies are
-// held in memory within bounds, as JSON whose untouched parts keep their own bytes.
+// A step's request is built from nothing: only what its config names reaches it from the client's head. Beside that it
+// carries the request's id, its trace context and its Via, which ends the loop of a composition that calls itself.
+// Bodies are held in memory within bounds, as JSON in which unchanged parts keep their original bytes.
 //
-//   - compose.go: what it is made of, and RoundTrip.
+//   - compose.go: what a composition is made of.
 //   - step.go, value.go: a step and its texts, made ready.
 //   - run.go: one request: which step is next, and what a failure means.
 //   - call.go: one call.
-//   - cache.go: what was got before is not asked for again.
-//   - stream.go: a body that is the answer by itself is not held.
+//   - cache.go: results that are kept, so that the call is not made again.
+//   - stream.go: a body that is the whole answer, which is not held.
 //   - trace.go: what a trace is told of steps.
-//   - undo.go: what was done is taken back where the whole has failed.
-//   - request.go, response.go: the client's body, the answer.
+//   - undo.go: taking back what was done if the composition fails.
+//   - request.go, response.go: RoundTrip with the client's body, and the answer.
 //   - fail.go: which problem a failure is.
 package compose
 
@@ -41,26 +38,27 @@ import (
 
 // Options make a Composition.
 type Options struct {
-	// Backend gives whom a call is for: a step, or what takes one back (config.Composition.Calls).
+	// Backend returns the backend of a call: of a step, or of the call that takes a step back
+	// (config.Composition.Calls).
 	Backend func(call *config.Step) (Backend, error)
 	Secret  func(secret.Template) (secret.Value, error)
 	Log     *slog.Logger
-	// Cache gives the meter of a step's cache; nil: nothing is counted.
+	// Cache returns the meter of a step's cache; nil: nothing is counted.
 	Cache func(step string) *telemetry.StepCache
 }
 
-// Backend is whom a step calls.
+// Backend is what a step calls.
 type Backend struct {
 	http.RoundTripper
 
-	// Host is the Host that the step asks for, unless its headers say otherwise.
+	// Host is the Host that the step sends, unless its headers say otherwise.
 	Host string
-	// Total is its own bound on a call, for steps that have none; 0: it has none.
+	// Total is the backend's own bound on a call, for steps that have none; 0: it has none.
 	Total time.Duration
-	// Through says in a few words what stands between the step and it, for explain.
+	// Through describes in a few words what stands between the step and the backend, for explain.
 	Through []string
-	// Retries tells that it makes the step's further tries itself, as a service
-	// does, which knows other endpoints.
+	// Retries says that the backend makes the step's further tries itself, as a service does, which knows other
+	// endpoints.
 	Retries bool
 }
 
@@ -73,7 +71,7 @@ type Composition struct {
 	timing bool
 	// bodyBytes bounds the bodies of one request together, sent and received.
 	bodyBytes int64
-	// readsRequest tells that some expression reads the client's body.
+	// readsRequest says that some expression reads the client's body.
 	readsRequest bool
 	undoes       bool // some step can be taken back
 	plan         []Planned
@@ -96,7 +94,7 @@ func New(c *config.Composition, o Options) (*Composition, error) {
 			return nil, fmt.Errorf("step %s: %w", c.Steps[i].Name, err)
 		}
 	}
-	b.at = -1 // what follows waits for nothing
+	b.at = -1 // what follows waits for no step
 	for i := range c.Steps {
 		if err := b.undo(&made.steps[i], &c.Steps[i]); err != nil {
 			return nil, fmt.Errorf("undo of step %s: %w", c.Steps[i].Name, err)
@@ -121,7 +119,7 @@ func (c *Composition) draw(from *config.Composition, b *builder) error {
 	}
 	plan := config.PlanOf(names, b.reads)
 	if plan.Cycle != nil {
-		return fmt.Errorf("step %s waits for itself", names[plan.Cycle[0]]) // refused when the config was read
+		return fmt.Errorf("step %s waits for itself", names[plan.Cycle[0]]) // refused already when the config was read
 	}
 	for i := range c.steps {
 		s := &c.steps[i]
@@ -146,17 +144,16 @@ func (c *Composition) draw(from *config.Composition, b *builder) error {
 	return nil
 }
 
-// builder makes the parts of a composition ready and notes what they read.
+// builder makes the parts of a composition ready, and notes what they read.
 type builder struct {
 	secret  func(secret.Template) (secret.Value, error)
 	backend func(*config.Step) (Backend, error)
 	meter   func(step string) *telemetry.StepCache
-	at      int        // the step that is made, -1 for what is no step
+	at      int        // index of the step being made; -1: not a step
 	reads   [][]string // names of steps, by the step that reads them
-	// bodies, texts and heads are the steps of which somebody reads the body, the
-	// text, the status or headers.
+	// bodies, texts and heads name the steps of which an expression reads the body, the text, or the status or headers.
 	bodies, texts, heads []string
-	wholes               []string // those whose body somebody takes as it is
+	wholes               []string // steps whose body is taken as it is
 	readsRequest         bool
 }
 
@@ -168,7 +165,7 @@ func (b *builder) readsWhole(name string) {
 	}
 }
 
-// program compiles e and notes what it reads; nil for none.
+// program compiles e, and notes what it reads; it returns nil if e is nil.
 func (b *builder) program(e *config.Expr, want expr.Type, scope expr.Scope) (*expr.Program, error) {
 	if e == nil {
 		return nil, nil
@@ -190,20 +187,19 @@ func (b *builder) program(e *config.Expr, want expr.Type, scope expr.Scope) (*ex
 
 // Planned is a step as explain shows it.
 type Planned struct {
-	Level int // from 0: by the longest chain of steps before it
+	Level int // from 0; determined by the longest chain of steps before it
 	Name  string
 	Call  string   // method, backend and path as they were written
 	After []string // the steps whose results it reads
-	Notes []string // how it departs from a plain call
+	Notes []string // how it differs from a plain call
 	// Origin is where it was written.
 	Origin config.Origin
 }
 
-// Plan are the steps by their levels, and within one in their order. The caller
-// must not change it.
+// Plan returns the steps by level, and within a level in their order. The caller must not change it.
 func (c *Composition) Plan() []Planned { return c.plan }
 
-// target is what a call asks of whom, as it was written.
+// target describes a call's method, path and backend, as they were written.
 func target(s *config.Step) string {
 	if strings.HasPrefix(s.Ref.Rest, "//") {
 		return s.Method + " " + s.Ref.String() + s.Path.Text

@@ -27,13 +27,12 @@ type panicError struct{ cause any }
 
 func (e *panicError) Error() string { return fmt.Sprintf("panic: %v", e.cause) }
 
-// ownError is one that the composition itself has made, whatever kind it is of.
+// ownError is an error that the composition itself has caused, whatever its kind.
 type ownError struct{ error }
 
 func (e *ownError) Unwrap() error { return e.error }
 
-// ofClient tells whether it was the client who made a step impossible: by a path,
-// query, value or body that cannot be used.
+// ofClient reports whether the client made a step impossible, by a path, query, value or body that cannot be used.
 func ofClient(err error) bool {
 	var own *ownError
 	f, ok := errors.AsType[*fault.Fault](err)
@@ -41,12 +40,11 @@ func ofClient(err error) bool {
 		slices.Contains([]string{fault.AmbiguousPath.Code, fault.MalformedRequest.Code, fault.BadParameter.Code}, f.Code)
 }
 
-// failure is what the client is told of a step that has failed: the backend's own
-// problem where it is one of a backend, and never one that blames the client for
-// what the composition has sent.
+// failure returns what the client is told about a step that has failed. A backend's own problem is passed on, but never
+// a problem that blames the client for what the composition has sent.
 func (r *run) failure(s *step, err error) error {
 	if r.ctx.Err() != nil {
-		return context.Cause(&r.ctx) // the client's end, or its time
+		return context.Cause(&r.ctx) // the client has ended it, or its time is over
 	}
 	if ofClient(err) {
 		return err
@@ -70,8 +68,8 @@ func (r *run) failure(s *step, err error) error {
 	}
 }
 
-// tellable tells whether a problem of a step's backend is one for the client: that
-// of a backend, and none about a request that the client has not made.
+// tellable reports whether a problem of a step's backend may be told to the client: a problem of the backend, not one
+// about a request that the client has not made.
 func tellable(f *fault.Fault) bool {
 	return f.Status >= http.StatusInternalServerError || f.Status == http.StatusTooManyRequests
 }

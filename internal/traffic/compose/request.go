@@ -15,13 +15,12 @@ import (
 // MaxRequestBytes is the largest body of a client that expressions can read.
 const MaxRequestBytes = 1 << 20
 
-// RoundTrip answers r with what the steps gave. The client's body is read whole, where
-// anything reads it, before the first step starts: a request that does not come
-// to its end changes nothing anywhere.
+// RoundTrip answers r with the results of the steps. If anything reads the client's body, it is read whole before the
+// first step starts, so that a request that does not arrive completely changes nothing anywhere.
 func (c *Composition) RoundTrip(r *http.Request) (*http.Response, error) {
 	body, err := c.requestBody(r)
 	if r.Body != nil {
-		_ = r.Body.Close() // it was read, or nobody asks for it
+		_ = r.Body.Close() // it was read, or nothing reads it
 	}
 	if err != nil {
 		return nil, err
@@ -36,7 +35,7 @@ func (c *Composition) RoundTrip(r *http.Request) (*http.Response, error) {
 	return res, err
 }
 
-// outcome is the answer of a run in which no call is under way.
+// outcome returns the answer of a run in which no call is under way.
 func (r *run) outcome() (*http.Response, error) {
 	switch {
 	case r.err != nil:
@@ -49,7 +48,7 @@ func (r *run) outcome() (*http.Response, error) {
 	return r.response()
 }
 
-// requestBody reads and decodes the client's body, nil where it is empty.
+// requestBody reads and decodes the client's body; it returns nil if the body is empty.
 func (c *Composition) requestBody(r *http.Request) (any, error) {
 	if !c.readsRequest || r.Body == nil || r.Body == http.NoBody {
 		return nil, nil
@@ -66,7 +65,7 @@ func (c *Composition) requestBody(r *http.Request) (any, error) {
 	case len(text) == 0:
 		return nil, nil
 	}
-	// A step must not read another member than the one that a second step sends on.
+	// With duplicate members, one step could read another value than the one that a second step sends on.
 	value, err := jsonx.Parse(text, jsonx.Options{MaxBytes: MaxRequestBytes, Unique: true})
 	if err != nil {
 		syntax, _ := errors.AsType[*jsonx.SyntaxError](err)
@@ -79,7 +78,7 @@ func tooLarge() *fault.Fault {
 	return fault.BodyTooLarge.New(fmt.Sprintf("The body may have at most %d bytes.", MaxRequestBytes))
 }
 
-// unreadable tells of a body what its head says against it.
+// unreadable returns a fault if the head says that the body cannot be read.
 func unreadable(r *http.Request) *fault.Fault {
 	head := exchange.RequestHead(r)
 	media, _, _ := strings.Cut(strings.ToLower(head.Get("Content-Type")), ";")

@@ -20,8 +20,8 @@ const jsonType = "application/json"
 
 // result is a config.Return made ready.
 type result struct {
-	status  int           // where there is no program
-	program *expr.Program // nil: status
+	status  int           // used if there is no program
+	program *expr.Program // nil: status is used
 	headers []expr.Field
 	body    *expr.Document // nil: none
 }
@@ -40,8 +40,8 @@ func (b *builder) result(made *result, r *config.Return) (err error) {
 	return err
 }
 
-// response makes the answer. What of it cannot be computed is a failure like that of
-// a step, for it is what the steps gave that does not fit.
+// response makes the answer. If a part of it cannot be computed, that is a failure like that of a step, because the
+// results of the steps do not fit.
 func (r *run) response() (*http.Response, error) {
 	r.in.Item = nil
 	status, err := r.status()
@@ -68,11 +68,11 @@ func (r *run) response() (*http.Response, error) {
 		giveBack(body)
 		return nil, r.unfit(err)
 	}
-	_, _ = body.Write(text) // which lies there already, unless it is longer than was thought
+	_, _ = body.Write(text) // it lies there already, unless it is longer than estimated
 	return r.answer(status, fields, body), nil
 }
 
-// usualBytes is room for a small answer.
+// usualBytes is enough for a small answer.
 const usualBytes = 512
 
 func (r *run) status() (int, error) {
@@ -86,7 +86,7 @@ func (r *run) status() (int, error) {
 	return int(n), err
 }
 
-// unfit is what the client is told where the answer cannot be made.
+// unfit returns what the client is told if the answer cannot be made.
 func (r *run) unfit(err error) error {
 	if ofClient(err) {
 		return err
@@ -94,13 +94,13 @@ func (r *run) unfit(err error) error {
 	return fault.CompositionFailed.New("", fault.Internal("return of %s", r.name), fault.Cause(err))
 }
 
-// bodiless holds for statuses whose responses never have content (RFC 9110 section 6.4.1).
+// bodiless reports whether responses with this status never have content (RFC 9110 section 6.4.1).
 func bodiless(status int) bool {
 	return status == http.StatusNoContent || status == http.StatusResetContent || status == http.StatusNotModified
 }
 
-// answer makes a response of JSON. One to HEAD has the length that GET's would have,
-// and no body (RFC 9110 section 9.3.2).
+// answer makes a response with JSON. An answer to HEAD has the length that GET's would have, and no body (RFC 9110
+// section 9.3.2).
 func (r *run) answer(status int, fields []exchange.Field, body *bytes.Buffer) *http.Response {
 	var own []exchange.Field
 	if body != nil || r.stream != nil && !bodiless(status) {
@@ -120,7 +120,7 @@ func (r *run) answer(status int, fields []exchange.Field, body *bytes.Buffer) *h
 	return res
 }
 
-// fill gives a response its body of that length, or closes it where none is sent.
+// fill gives a response its body of that length, or closes the body if none is sent.
 func fill(res *http.Response, method string, length int, body io.ReadCloser) {
 	res.ContentLength = int64(length)
 	if !bodiless(res.StatusCode) {
@@ -133,11 +133,11 @@ func fill(res *http.Response, method string, length int, body io.ReadCloser) {
 	}
 }
 
-// madeBody is a body in a buffer that is used again when it is closed.
+// madeBody is a body in a buffer that is reused once the body is closed.
 type madeBody struct {
-	mu  sync.Mutex    // for who closes a body while it is read
-	buf *bytes.Buffer // nil when it is closed
-	// kept says that a call may have outlasted the request, with the values of its context.
+	mu  sync.Mutex    // a body may be closed while it is read
+	buf *bytes.Buffer // nil once it is closed
+	// kept says that a call may have outlasted the request, and still hold the values of its context.
 	kept bool
 }
 
@@ -160,12 +160,13 @@ func (b *madeBody) Close() error {
 	return nil
 }
 
-// Release says whether nobody has the request either that the composition has answered (exchange.Release): every call has ended,
-// and none was given it. Those of what can be taken back do not end with its context, so that it may be asked for its values still.
+// Release reports whether nothing holds the request either that the composition has answered (exchange.Release): every
+// call has ended, and none was given the request. Calls of steps that can be undone do not end with the request's
+// context, so they may still read its values.
 func (b *madeBody) Release() (request bool) { return !b.kept }
 
-// passedFields are the fields of a step's response that go to the client with it: they
-// say what the body is, and what the status asks of the client.
+// passedFields are the header fields of a step's response that go to the client with it. They say what the body is, and
+// what the status asks of the client.
 func passedFields() []string {
 	return []string{"Content-Type", "Content-Language", "Location", "Retry-After", "Www-Authenticate", "Allow"}
 }
@@ -188,8 +189,8 @@ func (r *run) pass() *http.Response {
 	return res
 }
 
-// timings is a Server-Timing field (W3C Server Timing): how long each step took, in
-// milliseconds. Skipped steps are left out.
+// timings returns a Server-Timing field (W3C Server Timing): how long each step took, in milliseconds. Skipped steps
+// are left out.
 func (r *run) timings() string {
 	var b []byte
 	for i := range r.steps {

@@ -20,62 +20,62 @@ import (
 	"github.com/weir-gateway/weir/internal/config"
 )
 
-// run is one request on its way through the graph. Whoever holds mu uses it; calls that
-// are under way only read what is above that, and take from left.
+// run is one request on its way through the graph. A goroutine uses it while holding mu. Calls that are under way read
+// only the fields above mu, and subtract from left.
 type run struct {
 	*Composition
 
 	r        *http.Request
 	exchange *exchange.Exchange
-	handed   []exchange.Field // of the request, to every step: its trace, and its way, by which a loop ends
+	handed   []exchange.Field // fields of the request that every step gets: its trace, and its Via, by which a loop ends
 	hand     [mostHanded]exchange.Field
-	body     any             // the client's, decoded
-	ctx      cancel.Context  // the life of all calls, which ends with the run
+	body     any             // the client's body, decoded
+	ctx      cancel.Context  // the lifetime of all calls, which ends with the run
 	lasting  context.Context //nolint:containedctx // of those that are let finish, so that it is known what to undo; nil where nothing is undone
-	left     atomic.Int64    // bytes that bodies may still have: of responses, of what stands for them, of requests under way
+	left     atomic.Int64    // bytes that bodies may still have: of responses, of their stand-ins, of requests under way
 
 	mu     sync.Mutex
 	in     expr.Input
 	states []state
-	ready  []int         // steps that wait for nothing any more
-	begun  []*call       // calls that are to be made
+	ready  []int         // steps that no longer wait for another step
+	begun  []*call       // calls that are yet to be made
 	open   int           // calls that have not ended
-	idle   chan struct{} // closed when there are none; nil: nobody waits for that
+	idle   chan struct{} // closed when open reaches 0; nil: nothing waits for that
 
-	// Whichever of these is set ends the run.
+	// Setting either of these ends the run.
 	err    error
-	passed *call // whose response is the answer
+	passed *call // the call whose response is the answer
 
-	stream *stream // that is the answer's body
+	stream *stream // the answer's body, if it is streamed
 
 	acts    []act // what may have to be taken back, in the order in which it was done
-	undoing *act  // what is taken back just now
+	undoing *act  // the act that is being taken back
 }
 
-// state is what has become of a step.
+// state is the progress of a step.
 type state struct {
-	waits   int // for so many steps
+	waits   int // the number of steps that it waits for
 	done    bool
 	result  expr.StepResult
 	started time.Time
 	took    time.Duration
 	skipped bool
-	given   bool          // at least in part, by the cache
-	missed  error         // the last failure for which its else stands; nil: none
-	span    *span         // in the trace, until it is settled; nil: there is none
+	given   bool          // by the cache, at least in part
+	missed  error         // the last failure for which its else stands in; nil: none
+	span    *span         // in the trace, until the step is settled; nil: there is none
 	fan     *fan          // with each
-	room    *bytes.Buffer // in which the body of result lies; nil: elsewhere
+	room    *bytes.Buffer // holds the body of result; nil: the body is elsewhere
 }
 
-// fan is a step that is called for the elements of a list.
+// fan is a step that is called for each element of a list.
 type fan struct {
 	items []any
-	// bodies are those that wait for one of an element before them; all others are
-	// in list already, so that none is held twice.
+	// bodies are those that wait for the body of an earlier element. All others are in list already, so that no body is
+	// held twice.
 	bodies map[int]any
-	joined int // elements in list
+	joined int // number of elements in list
 	list   jsonx.ListBuilder
-	next   int // the element that is called next
+	next   int // the element to call next
 	open   int // calls under way
 }
 
@@ -88,7 +88,7 @@ func (f *fan) got(element int, body any) {
 			return
 		}
 		delete(f.bodies, f.joined)
-		value, _ := body.(jsonx.Value) // nothing is a null
+		value, _ := body.(jsonx.Value) // no body becomes null
 		f.list.Add(value)
 	}
 }
@@ -124,10 +124,10 @@ func (c *Composition) begin(r *http.Request, body any) *run {
 	return n
 }
 
-// mostHanded is the most that begin puts into handed.
+// mostHanded is the most fields that begin puts into handed.
 const mostHanded = 3
 
-// stepResult is what expressions find under steps.
+// stepResult returns what expressions find under steps.
 func (r *run) stepResult(name string) (expr.StepResult, bool) {
 	if r.undoing != nil && r.steps[r.undoing.at].name == name {
 		return r.undoing.result, true
@@ -148,7 +148,7 @@ func (r *run) all() {
 	r.untraceAll()
 }
 
-// work makes a call, and then others that may follow it, until there is none that nobody makes.
+// work makes a call, and then further calls as next returns them, until there is none left for it.
 func (r *run) work(c *call) {
 	for c != nil {
 		c.perform()
@@ -156,9 +156,9 @@ func (r *run) work(c *call) {
 	}
 }
 
-// next takes the end of a call, nil when the run begins, and starts what waits for nothing
-// any more. Of the calls that are to be made for that the caller is given one, so that most
-// compositions have one goroutine less than calls at once; the others have one each.
+// next handles the end of a call (nil when the run begins), and starts the steps that no longer wait. Of the calls to
+// be made for them, the caller gets the first, so that most compositions need one goroutine less than they make calls
+// at once. Each of the others gets a goroutine.
 func (r *run) next(ended *call) (mine *call) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -177,8 +177,8 @@ func (r *run) next(ended *call) (mine *call) {
 	return mine
 }
 
-// take takes the end of a call, and begins those that follow it. A panic is that of an expression: it
-// ends the run, whose calls nobody else would wait for.
+// take handles the end of a call, and begins those that follow it. A panic here comes from an expression. It ends the
+// run; without that, nothing would end the calls that all waits for.
 func (r *run) take(ended *call) {
 	defer func() {
 		if cause := recover(); cause != nil {
@@ -206,10 +206,10 @@ func (r *run) rest() {
 	<-r.idle
 }
 
-// over tells whether the answer is decided, whatever else comes.
+// over reports whether the answer is decided, whatever else comes.
 func (r *run) over() bool { return r.err != nil || r.passed != nil }
 
-// fail ends the run: what is under way is cancelled.
+// fail ends the run: the calls under way are cancelled.
 func (r *run) fail(err error) {
 	if !r.over() {
 		r.err = err
@@ -217,7 +217,7 @@ func (r *run) fail(err error) {
 	}
 }
 
-// fails ends the run by the failure of a step, unless that is only how the run's end looks to it.
+// fails ends the run with the failure of a step, unless the step failed only because the run has ended.
 func (r *run) fails(i int, err error) {
 	outcome := exchange.StepFailed
 	if r.ctx.Err() != nil {
@@ -227,7 +227,7 @@ func (r *run) fails(i int, err error) {
 	r.fail(r.failure(&r.steps[i], err))
 }
 
-// advance starts what waits for nothing.
+// advance starts the steps that no longer wait.
 func (r *run) advance() {
 	for len(r.ready) > 0 && !r.over() {
 		i := r.ready[0]
@@ -270,7 +270,7 @@ func (r *run) start(i int) {
 	r.fanOut(i)
 }
 
-// elements are those of a list, as an expression gives it.
+// elements returns the elements of a list in the form in which an expression gives it.
 func elements(list any) ([]any, error) {
 	var items []any
 	switch list := list.(type) {
@@ -303,7 +303,7 @@ func tooMany(n int) error {
 // noElement is the element of a step without each.
 const noElement = -1
 
-// launch makes one call; the step is settled when it ends.
+// launch makes one call; the step is settled when the call ends.
 func (r *run) launch(i, element int) {
 	s := &r.steps[i]
 	r.at(i, element)
@@ -338,7 +338,7 @@ func (r *run) launch(i, element int) {
 	r.begun = append(r.begun, c)
 }
 
-// given takes a call that need not be made.
+// given handles a call that need not be made, because the cache gave its result.
 func (r *run) given(c *call) {
 	if err := c.charge(); err != nil {
 		r.fails(c.at, err)
@@ -349,7 +349,7 @@ func (r *run) given(c *call) {
 	r.got(c.at, c.element, c.result)
 }
 
-// at lets expressions find the element as item.
+// at sets the element that expressions find as item.
 func (r *run) at(i, element int) {
 	r.in.Item = nil
 	if element != noElement {
@@ -357,7 +357,7 @@ func (r *run) at(i, element int) {
 	}
 }
 
-// fanOut makes the calls of a step with each that may be made now.
+// fanOut makes those calls of a step with each that may be made now.
 func (r *run) fanOut(i int) {
 	f := r.states[i].fan
 	for f.open < r.steps[i].parallel && f.next < len(f.items) && !r.over() {
@@ -374,7 +374,7 @@ func (r *run) fanOut(i int) {
 	r.settle(i, expr.StepResult{Body: body})
 }
 
-// ended takes the end of a call.
+// ended handles the end of a call.
 func (r *run) ended(c *call) {
 	r.left.Add(int64(len(c.body)))
 	if c.element != noElement {
@@ -384,7 +384,7 @@ func (r *run) ended(c *call) {
 	switch {
 	case r.over():
 		if c.stream != nil {
-			_ = c.stream.Close() // nobody wants it any more
+			_ = c.stream.Close() // it is no longer wanted
 		}
 		return
 	case c.err != nil:
@@ -406,7 +406,7 @@ func (r *run) ended(c *call) {
 	}
 }
 
-// got takes what a call gave, or what stands for it.
+// got takes the result of a call, or what stands in for it.
 func (r *run) got(i, element int, result expr.StepResult) {
 	if element == noElement {
 		r.settle(i, result)
@@ -415,7 +415,7 @@ func (r *run) got(i, element int, result expr.StepResult) {
 	r.states[i].fan.got(element, result.Body)
 }
 
-// missed takes a call that has failed.
+// missed handles a call that has failed.
 func (r *run) missed(i, element int, err error) {
 	s := &r.steps[i]
 	if s.otherwise == nil || r.ctx.Err() != nil || ofClient(err) || errors.Is(err, errTogether) {
@@ -429,7 +429,7 @@ func (r *run) missed(i, element int, err error) {
 	}
 }
 
-// otherwise gives the else of a step, false where it has ended the run.
+// otherwise evaluates the else of a step; it returns false if that has ended the run.
 func (r *run) otherwise(i int) (any, bool) {
 	body, err := r.steps[i].otherwise.Value(&r.in)
 	if err == nil && r.left.Add(-int64(len(body.Raw()))) < 0 {
@@ -441,12 +441,12 @@ func (r *run) otherwise(i int) (any, bool) {
 	return body, err == nil
 }
 
-// unsent writes down a failure for which no backend was asked.
+// unsent records a failure for which no backend was asked.
 func (r *run) unsent(i int, err error) {
 	r.exchange.Tried(exchange.Attempt{Step: r.steps[i].name, Err: err})
 }
 
-// failed takes a step that has failed before any call.
+// failed handles a step that has failed before any call.
 func (r *run) failed(i int, err error) {
 	s := &r.steps[i]
 	r.unsent(i, err)
@@ -462,14 +462,14 @@ func (r *run) failed(i int, err error) {
 	r.settle(i, expr.StepResult{Body: []any{}})
 }
 
-// standIn writes down that a failure is not told to the client.
+// standIn notes that a failure is not told to the client.
 func (r *run) standIn(i int, err error) {
 	r.states[i].missed = err
 	r.log.DebugContext(&r.ctx, "a step failed, and its else stands for it",
 		"composition", r.name, "step", r.steps[i].name, "request_id", r.exchange.ID, "error", err)
 }
 
-// skip settles a step whose when does not hold.
+// skip settles a step whose when is false.
 func (r *run) skip(i int) {
 	s := &r.steps[i]
 	r.states[i].skipped = true
@@ -487,7 +487,7 @@ func (r *run) skip(i int) {
 	r.settle(i, expr.StepResult{Body: body})
 }
 
-// settle makes the result of a step known to those that wait for it.
+// settle makes the result of a step available to the steps that wait for it.
 func (r *run) settle(i int, result expr.StepResult) {
 	st := &r.states[i]
 	st.done, st.result, st.took = true, result, time.Since(st.started)

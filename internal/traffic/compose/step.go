@@ -13,10 +13,10 @@ import (
 	"github.com/weir-gateway/weir/internal/config"
 )
 
-// step is a step made ready.
+// step is a config.Step made ready.
 type step struct {
 	name    string
-	route   string // method and path, as a function is told them
+	route   string // method and path, in the form that functions are told
 	backend Backend
 
 	method  string
@@ -28,23 +28,23 @@ type step struct {
 	when, each *expr.Program // nil: always, once
 	parallel   int
 	timeout    time.Duration // 0: none
-	retry      config.Retry  // those that the backend does not make itself
+	retry      config.Retry  // without the tries that the backend makes itself
 	rules      []config.StatusRule
-	unwritten  func(status int) config.StatusAction // what one means of which no rule says it
-	otherwise  *expr.Document                       // nil: its failure is that of the whole
+	unwritten  func(status int) config.StatusAction // what a status means if no rule covers it
+	otherwise  *expr.Document                       // nil: a failure of the step is a failure of the composition
 	bodyBytes  int64
 
-	cache *cache // nil: nothing is kept of it
+	cache *cache // nil: no results are kept
 
 	decodes, looksInto, keepsText, readsHead bool // what is read of its response
 	needs                                    int  // the number of steps that it waits for
 	dependents                               []int
 
-	undo        *step // takes it back; nil: nothing does
-	undoNeedsIt bool  // that reads what the step gave
+	undo        *step // takes the step back; nil: nothing does
+	undoNeedsIt bool  // undo reads the step's result
 }
 
-// The scopes of a step's expressions: of those about the step, and of a call.
+// The scopes of a step's expressions: stepScope for those about the step, callScope for those of a call.
 const (
 	stepScope = expr.Request | expr.Steps
 	callScope = stepScope | expr.Item
@@ -90,7 +90,7 @@ func (b *builder) step(made *step, s *config.Step) error {
 	return err
 }
 
-// meaning tells what a status is for the step.
+// meaning returns what a status means for the step.
 func (s *step) meaning(status int) config.StatusAction {
 	for _, r := range s.rules {
 		if r.From <= status && status <= r.To {
@@ -100,7 +100,7 @@ func (s *step) meaning(status int) config.StatusAction {
 	return s.unwritten(status)
 }
 
-// usualMeaning is what a status means of a step of which no rule says it.
+// usualMeaning returns what a status means for a step if no rule covers it.
 func usualMeaning(status int) config.StatusAction {
 	if status >= http.StatusOK && status < http.StatusMultipleChoices {
 		return config.StatusOK
@@ -108,8 +108,8 @@ func usualMeaning(status int) config.StatusAction {
 	return config.StatusFail
 }
 
-// prepare makes the call for the element that in holds. Everything that is computed
-// is computed here, by the goroutine that owns the request.
+// prepare makes the call for the element that in holds. Everything that is computed is computed here, by the goroutine
+// that owns the request.
 func (s *step) prepare(r *run) (*call, error) {
 	c := &call{run: r, step: s, element: noElement}
 	r.exchange.Branch(&c.exchange)
@@ -137,8 +137,8 @@ func (s *step) prepare(r *run) (*call, error) {
 	return c, err
 }
 
-// wrongPath tells a path that the client has made impossible from one in which
-// something else is, for which the client can do nothing.
+// wrongPath tells a path that the client has made impossible from a path with a value from elsewhere, about which the
+// client can do nothing.
 func (s *step) wrongPath(err error) error {
 	if s.path.clients {
 		return err
@@ -146,7 +146,7 @@ func (s *step) wrongPath(err error) error {
 	return &ownError{err}
 }
 
-// fill writes the step's head: its fields, and what every request has unless they say
+// fill writes the step's head: its own header fields, and those that every request has unless the step's own say
 // otherwise.
 func (c *call) fill(out *http.Request) {
 	to := exchange.RequestHead(out)
@@ -166,10 +166,10 @@ func (c *call) fill(out *http.Request) {
 	}
 }
 
-// usualFields is the most that fill sets itself.
+// usualFields is the most fields that fill sets itself.
 const usualFields = 6
 
-// setAll sets fields in a head; several of one name stand there together, in their order.
+// setAll sets fields in a head; several fields of one name are all kept, in their order.
 func setAll(to exchange.Head, fields []exchange.Field) {
 	for i, f := range fields {
 		if slices.ContainsFunc(fields[:i], func(before exchange.Field) bool { return strings.EqualFold(before.Name, f.Name) }) {

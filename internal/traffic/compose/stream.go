@@ -14,14 +14,13 @@ import (
 	"github.com/weir-gateway/weir/internal/config"
 )
 
-// peekBytes is how much of a body whose length is not known is waited for: what is smaller
-// is held like every other body, and is known to be JSON before anything is sent.
+// peekBytes is how much of a body of unknown length is read first. A smaller body is held like every other body, and is
+// known to be JSON before anything is sent.
 const peekBytes = 16 << 10
 
-// streamed gives the step whose body is the answer and nothing else reads, so that it need
-// not be held: -1 for none. A step with an else is held, for it must be known whether that
-// stands, and so is one with a bound of its own, and everything where there may be
-// something to undo.
+// streamed returns the step whose body is the answer and is read by nothing else, so that it need not be held; -1:
+// there is none. A step with an else is held, because it must be known whether the else stands in. A step with a body
+// bound of its own is held, and so is everything if there may be something to undo.
 func (c *Composition) streamed(b *builder, answer *config.Tree) int {
 	if c.undoes || answer == nil || answer.Kind != config.TreeExpr {
 		return -1
@@ -44,13 +43,13 @@ func (c *Composition) streamed(b *builder, answer *config.Tree) int {
 	return at
 }
 
-// stream is a body that is passed on as it comes. It ends with its call, whoever closes it.
+// stream is a body that is passed on as it comes. Closing it ends its call.
 type stream struct {
 	io.Reader
 
 	body   io.Closer
 	length int64  // -1: unknown
-	end    func() // its call; nil: that ends by itself
+	end    func() // ends its call; nil: the call ends by itself
 }
 
 // Close implements io.Closer.
@@ -70,7 +69,7 @@ func (c *call) outlive(r *run) {
 	c.keep, c.end = func() { keep() }, func() { end(nil) }
 }
 
-// over ends the call's life and time.
+// over ends the call's life and its time limit.
 func (c *call) over() {
 	c.within.Cancel(nil)
 	if c.end != nil {
@@ -78,7 +77,7 @@ func (c *call) over() {
 	}
 }
 
-// asStream makes the response a stream where it is one to pass on.
+// asStream makes the response a stream if it can be passed on as one.
 func (c *call) asStream(res *http.Response) error {
 	if c.keep == nil {
 		return nil
@@ -107,13 +106,13 @@ func (c *call) asStream(res *http.Response) error {
 	return nil
 }
 
-// takeOver makes the body of a call that of the answer, and lets it outlast the run.
+// takeOver makes the body of a call the body of the answer, and lets it outlast the run.
 func (r *run) takeOver(c *call) {
 	c.keep()
 	r.stream = c.stream
 }
 
-// drop ends a stream that has not become an answer, and gives back what bodies lie in.
+// drop ends a stream that has not become an answer, and returns the buffers that hold bodies.
 func (r *run) drop() {
 	for i := range r.states {
 		if room := r.states[i].room; room != nil {
@@ -122,11 +121,11 @@ func (r *run) drop() {
 		}
 	}
 	if r.stream != nil {
-		_ = r.stream.Close() // nobody wants it
+		_ = r.stream.Close() // it is not wanted
 	}
 }
 
-// passOn gives the answer the body that streams.
+// passOn gives the answer the streamed body.
 func (r *run) passOn(res *http.Response) {
 	head := exchange.ResponseHead(res)
 	switch {

@@ -4,14 +4,14 @@ import (
 	"github.com/weir-gateway/weir/internal/base/exchange"
 )
 
-// span is a step's part of a trace, while the step is under way. Its calls are told to Trace.
+// span is a step's part of a trace while the step is under way. Its calls are reported to Trace.
 type span struct {
 	exchange.Trace
 
 	end func(exchange.Settled)
 }
 
-// traced begins the span of a step, where there is a trace.
+// traced begins the span of a step, if there is a trace.
 func (r *run) traced(i int) {
 	if trace := r.exchange.Trace; trace != nil {
 		below, end := trace.Step(r.steps[i].name, r.name)
@@ -19,14 +19,14 @@ func (r *run) traced(i int) {
 	}
 }
 
-// tells has a call belong to the span of its step.
+// tells makes a call part of the span of its step.
 func (s *span) tells(c *call) {
 	if s != nil {
 		c.exchange.Trace = s.Trace
 	}
 }
 
-// untrace ends the span of a step that has one still.
+// untrace ends the span of a step that still has one.
 func (st *state) untrace(outcome string, err error) {
 	if st.span == nil {
 		return
@@ -53,7 +53,7 @@ func (r *run) untraceAll() {
 	}
 }
 
-// outcome is what a trace tells of a step that is settled.
+// outcome returns what a trace is told about a step that is settled.
 func (st *state) outcome() string {
 	switch {
 	case st.skipped:

@@ -13,11 +13,11 @@ import (
 	"github.com/weir-gateway/weir/internal/config"
 )
 
-// undoTime bounds all that is taken back of one request, for which its client waits.
+// undoTime bounds all calls together that take steps of one request back, for which its client waits.
 const undoTime = time.Minute
 
-// undo makes what takes a step back ready. It is a step of its own, which waits for nothing: it is
-// called when everything that it reads has come to its end.
+// undo makes the call ready that takes a step back. It is a step of its own, which waits for no other step: when it is
+// called, everything that it reads is complete.
 func (b *builder) undo(made *step, s *config.Step) error {
 	if s.Undo == nil {
 		return nil
@@ -26,7 +26,7 @@ func (b *builder) undo(made *step, s *config.Step) error {
 	if err := b.step(made.undo, s.Undo); err != nil {
 		return err
 	}
-	made.undo.retry = s.Undo.Tries() // unlike a step's own, for it may be repeated whatever its method
+	made.undo.retry = s.Undo.Tries() // unlike a step's own retry: it may be repeated whatever its method
 	made.undo.unwritten = config.UndoStatus
 	return nil
 }
@@ -35,10 +35,10 @@ func (b *builder) undo(made *step, s *config.Step) error {
 type act struct {
 	at, element int
 	result      expr.StepResult
-	unknown     error // why nobody knows whether it was carried out; nil: it was
+	unknown     error // why it is unknown whether it was carried out; nil: it was
 }
 
-// acted notes a call that has ended, if there is something to take back.
+// acted records a call that has ended, if there is something to take back.
 func (r *run) acted(c *call) {
 	err := c.err
 	if err == nil && c.passes && c.result.Status >= http.StatusBadRequest {
@@ -50,8 +50,8 @@ func (r *run) acted(c *call) {
 	r.acts = append(r.acts, act{c.at, c.element, c.result, err})
 }
 
-// surelyNot tells whether a call that has failed has surely changed nothing: it was not sent, or
-// it was refused. A failure of the server may have come after the change.
+// surelyNot reports whether a call that has failed has certainly changed nothing: it was not sent, or it was refused. A
+// failure of the server may have come after the change.
 func surelyNot(err error) bool {
 	if status, ok := errors.AsType[*statusError](err); ok {
 		return status.status < http.StatusInternalServerError
@@ -60,9 +60,8 @@ func surelyNot(err error) bool {
 	return ok && send.Unprocessed() || ofClient(err)
 }
 
-// undo takes back what was done, the latest first, one after the other, also where the client is
-// gone. It makes no failure better or worse: what cannot be taken back is logged, for
-// somebody has to look after it.
+// undo takes back what was done, one call after the other, the latest first, even if the client is gone. It does not
+// change the answer. What cannot be taken back is logged, because a person has to look after it.
 func (r *run) undo() {
 	if len(r.acts) == 0 {
 		return
@@ -80,7 +79,7 @@ var (
 	errUnknown  = errors.New("it may have been carried out, and what it gave is not known")
 )
 
-// takeBack makes one call that takes a back.
+// takeBack makes the call that takes a back.
 func (r *run) takeBack(ctx context.Context, a *act) error {
 	s := &r.steps[a.at]
 	switch {
@@ -102,7 +101,7 @@ func (r *run) takeBack(ctx context.Context, a *act) error {
 	return c.err
 }
 
-// report logs what came of an undo.
+// report logs the result of an undo.
 func (r *run) report(a *act, err error) {
 	s := &r.steps[a.at]
 	fields := []any{"composition", r.name, "step", s.name, "request_id", r.exchange.ID}

@@ -16,7 +16,7 @@ import (
 
 var errValue = errors.New("the value holds a line break or another control character, which no field can have")
 
-// tree makes t ready; nil for none.
+// tree makes t ready; it returns nil if t is nil.
 func (b *builder) tree(t *config.Tree, scope expr.Scope) (*expr.Document, error) {
 	return t.Document(func(e *config.Expr) (expr.Computed, error) {
 		if name, ok := wholeBody(e.Source); ok {
@@ -27,7 +27,8 @@ func (b *builder) tree(t *config.Tree, scope expr.Scope) (*expr.Document, error)
 	})
 }
 
-// whole is the body of a step as it is, by the step's name. It is done, for what reads it waits for it.
+// whole is the body of a step as it is, by the step's name. The step is complete, because whatever reads it waits for
+// it.
 type whole string
 
 // Source implements expr.Computed.
@@ -51,7 +52,7 @@ func (w whole) Size(in *expr.Input) int {
 	return 0
 }
 
-// wholeBody gives the name of the step whose body, and nothing else, an expression is.
+// wholeBody returns the name of the step whose body is all that an expression consists of.
 func wholeBody(source string) (name string, ok bool) {
 	name, ok = strings.CutSuffix(strings.TrimSpace(source), ".body")
 	if !ok {
@@ -69,7 +70,7 @@ func wholeBody(source string) (name string, ok bool) {
 	return "", false
 }
 
-// isName holds for letters, digits and what more has.
+// isName reports whether s consists of letters, digits and the characters in more.
 func isName(s, more string) bool {
 	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune(more, r)
@@ -81,7 +82,7 @@ func (b *builder) fields(list config.Fields, scope expr.Scope, valid func(string
 	return list.Ready(func(e *config.Expr) (*expr.Program, error) { return b.program(e, expr.String, scope) }, b.secret, valid)
 }
 
-// head gives the lines that a list makes.
+// head returns the header fields that a list makes.
 func head(list []expr.Field, in *expr.Input) ([]exchange.Field, error) {
 	if len(list) == 0 {
 		return nil, nil
@@ -102,7 +103,7 @@ func head(list []expr.Field, in *expr.Input) ([]exchange.Field, error) {
 	return lines, nil
 }
 
-// wrong tells of a value that no field can have.
+// wrong returns the error for a value that no header field can have.
 func wrong(f *expr.Field) error {
 	if clients(f.Program) {
 		return fault.BadParameter.New("A value of the request holds a control character, which cannot be sent on.", fault.Internal("%s", f.Name))
@@ -110,7 +111,7 @@ func wrong(f *expr.Field) error {
 	return fmt.Errorf("%s: %w", f.Name, errValue)
 }
 
-// query gives the query that a list makes, without '?'.
+// query returns the query that a list makes, without '?'.
 func query(list []expr.Field, in *expr.Input) (string, error) {
 	var b strings.Builder
 	for i := range list {
@@ -133,12 +134,12 @@ func query(list []expr.Field, in *expr.Input) (string, error) {
 type path struct {
 	config.ReadyPath
 
-	// clients tells that everything in it is the client's: what is wrong with it is, too.
+	// clients says that everything in the path is the client's, so that a fault in it is the client's too.
 	clients bool
 }
 
-// clients tells whether what p gives is the client's own: it reads what the client has
-// written, and nothing that an issuer or another step has said. p may be nil.
+// clients reports whether the result of p is the client's own: it reads what the client has written, and nothing that
+// an issuer or another step has said. p may be nil.
 func clients(p *expr.Program) bool {
 	if p == nil {
 		return false

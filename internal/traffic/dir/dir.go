@@ -1,13 +1,10 @@
-// Package dir is the backend `dir:`, static files of one directory, as an
-// http.RoundTripper.
+// Package dir is the backend `dir:`, static files of one directory, as an http.RoundTripper.
 //
-// It serves what lies in the directory and nothing else: names go through
-// os.Root, so that neither dots nor symbolic links lead out of it. Names that
-// begin with a dot do not exist for it, but for /.well-known (RFC 8615). A
-// directory is its index.html or nothing; there are no listings. Conditional
-// requests and single ranges are answered as RFC 9110 says, and a file is
-// streamed, never held in memory. What counts is the directory that lies at the
-// path when a request comes, not the one that lay there at the start.
+// It serves only what lies in the directory: names go through os.Root, so that neither dots nor symbolic links lead out
+// of it. Names that begin with a dot do not exist for it, except /.well-known (RFC 8615). For a directory it serves its
+// index.html or nothing; there are no listings. Conditional requests and single ranges are answered as RFC 9110 says. A
+// file is streamed, never held in memory. It serves the directory that is at the path when a request comes, not the one
+// that was there at the start.
 package dir
 
 import (
@@ -30,7 +27,7 @@ import (
 const (
 	index     = "index.html"
 	wellKnown = ".well-known"
-	restParam = "**" // what package route captures of a path under a prefix
+	restParam = "**" // name under which package route captures the path below a prefix
 )
 
 // Dir serves one directory. It is safe for concurrent use.
@@ -43,8 +40,8 @@ type Dir struct {
 	closed bool
 }
 
-// New opens the directory that is served. The caller must Close it when no
-// request can come any more; responses under way keep their files.
+// New opens the directory to serve. The caller must Close it when no more requests can come; responses under way keep
+// their files.
 func New(root string) (*Dir, error) {
 	d := &Dir{path: root}
 	switch err := d.open(); {
@@ -69,10 +66,9 @@ func (d *Dir) open() error {
 	return nil
 }
 
-// follow opens the directory anew where another one lies at its path now: a
-// site is published by a rename or by a link that leads elsewhere, and tools
-// remove their output and make it anew. As long as the one before is open, no
-// other can be taken for it.
+// follow opens the directory again if another one is at its path now. A site may be published by a rename or by
+// changing a link, and tools may remove their output and write it anew. As long as the previous directory is open, no
+// other one can be mistaken for it.
 func (d *Dir) follow() error {
 	now, err := os.Stat(d.path)
 	if err != nil {
@@ -100,7 +96,7 @@ func (d *Dir) is(now fs.FileInfo) bool {
 	return os.SameFile(d.info, now)
 }
 
-// Close gives up the directory.
+// Close closes the directory.
 func (d *Dir) Close() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -147,7 +143,7 @@ func (d *Dir) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // file answers with the regular file of that name. The lock is held.
 func (d *Dir) file(r *http.Request, name string) (*http.Response, error) {
-	info, err := d.root.Stat(name) // before the open, which would wait for ever on a pipe
+	info, err := d.root.Stat(name) // before the open, which would block forever on a pipe
 	if err != nil {
 		return nil, problem(name, err)
 	}
@@ -164,8 +160,8 @@ func (d *Dir) file(r *http.Request, name string) (*http.Response, error) {
 	return serve(r, f, info), nil
 }
 
-// problem tells a missing file from a failing system. Everything that may be
-// about the name, a link out of the directory above all, is a missing file.
+// problem tells a missing file from a failing system. Any error that may be about the name, above all a link that leads
+// out of the directory, counts as a missing file.
 func problem(name string, err error) *fault.Fault {
 	for _, failure := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EIO, fs.ErrClosed} {
 		if errors.Is(err, failure) {
@@ -175,7 +171,7 @@ func problem(name string, err error) *fault.Fault {
 	return fault.FileNotFound.New("", fault.Internal("%s", name), fault.Cause(reason(err)))
 }
 
-// reason is err without the name of the system call, which tells nobody more.
+// reason returns err without the name of the system call, which tells a reader nothing more.
 func reason(err error) error {
 	if path, ok := errors.AsType[*fs.PathError](err); ok {
 		return path.Err
@@ -183,8 +179,8 @@ func reason(err error) error {
 	return err
 }
 
-// localName turns the path of a URL into a name below the root in the system's
-// own form, "." for the root itself; ok is false for names that are not served.
+// localName turns the path of a URL into a name below the root in the system's own form, "." for the root itself; ok is
+// false for names that are not served.
 func localName(urlPath string) (name string, ok bool) {
 	trimmed := strings.Trim(urlPath, "/")
 	if trimmed == "" {
@@ -199,8 +195,8 @@ func localName(urlPath string) (name string, ok bool) {
 	return name, err == nil
 }
 
-// served holds for names that are neither hidden nor, on Windows, another
-// spelling of one that might be: a short name, or one whose end is ignored.
+// served reports whether a name is neither hidden nor, on Windows, a possible other spelling of a hidden name: a short
+// name, or a name whose end is ignored.
 func served(part string) bool {
 	if part == "" || part[0] == '.' {
 		return false
@@ -211,15 +207,14 @@ func served(part string) bool {
 	return !strings.HasSuffix(part, ".") && !strings.HasSuffix(part, " ") && !strings.Contains(part, "~")
 }
 
-// slashed gives the path to which a client that asked for a directory is sent, so
-// that relative links in its index work; "" where it need not be. It is the
-// client's own path, not the one that a rewrite made of it.
+// slashed returns the path to which a client that asked for a directory is redirected, so that relative links in its
+// index work; "" if no redirect is needed. It is the client's own path, not the result of a rewrite.
 func slashed(r *http.Request) string {
 	current, query := r.URL.EscapedPath(), r.URL.RawQuery
 	below := !strings.HasSuffix(r.URL.Path, "/")
 	if x := exchange.From(r.Context()); x != nil {
-		// A rewrite to "/" says nothing about the client's path, but a route for
-		// everything under a prefix has the path with a slash too.
+		// A rewrite to "/" says nothing about the client's path. But a route for everything under a prefix also serves
+		// the path with a slash.
 		_, prefixed := x.Params.Get(restParam)
 		current, query, below = x.Path, x.Query, below || prefixed
 	}

@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// mediaTypes holds what the web is made of, so that it does not depend on a
-// machine's own tables: Windows' registry is known to call scripts plain text.
+// mediaTypes holds the usual types of the web, so that they do not depend on a machine's own tables: Windows' registry
+// is known to call scripts plain text.
 var mediaTypes = map[string]string{
 	".avif":        "image/avif",
 	".css":         "text/css; charset=utf-8",
@@ -46,8 +46,8 @@ var mediaTypes = map[string]string{
 	".zip":         "application/zip",
 }
 
-// mediaType goes by the name's extension alone: to guess from the content would
-// let whoever may write a file choose what it is run as.
+// mediaType goes by the name's extension alone. Guessing from the content would let anyone who may write a file
+// choose what it is executed as.
 func mediaType(name string) string {
 	extension := strings.ToLower(filepath.Ext(name))
 	if known, ok := mediaTypes[extension]; ok {

@@ -28,17 +28,17 @@ func serve(r *http.Request, f *os.File, info fs.FileInfo) *http.Response {
 		_ = f.Close() // it was only read
 		return w.empty(r)
 	}
-	length, _ := strconv.ParseInt(w.head.Get("Content-Length"), 10, 64) // ServeContent always sets it beside content
+	length, _ := strconv.ParseInt(w.head.Get("Content-Length"), 10, 64) // ServeContent always sets it when there is content
 	return response(r, w.status, w.head, &body{content: w.content, left: length, file: f}, length)
 }
 
-// entityTag is a strong validator: file systems keep times finely enough.
+// entityTag returns a strong validator: file systems keep times finely enough.
 func entityTag(info fs.FileInfo) string {
 	return `"` + strconv.FormatInt(info.ModTime().UnixNano(), 36) + "-" + strconv.FormatInt(info.Size(), 36) + `"`
 }
 
-// recorder is the writer that ServeContent decides on: it takes down head and
-// status and, instead of copying the content, keeps where it is to be read from.
+// recorder is the writer that ServeContent writes to. It records head and status and, instead of copying the content,
+// keeps the reader of the content.
 type recorder struct {
 	head    http.Header
 	status  int
@@ -56,13 +56,13 @@ func (w *recorder) WriteHeader(status int) {
 // Write drops the texts of ServeContent's errors.
 func (w *recorder) Write(p []byte) (int, error) { return len(p), nil }
 
-// ReadFrom is how io.CopyN hands over the content; nothing of it is read yet.
+// ReadFrom is how io.CopyN hands over the content; nothing is read yet.
 func (w *recorder) ReadFrom(content io.Reader) (int64, error) {
 	w.content = content
 	return 0, nil
 }
 
-// empty is the response without content: to HEAD, 304, 412 and 416.
+// empty returns the response without content: to HEAD, 304, 412 and 416.
 func (w *recorder) empty(r *http.Request) *http.Response {
 	if w.status >= http.StatusBadRequest {
 		w.head.Del("Content-Type")
@@ -89,8 +89,8 @@ func response(r *http.Request, status int, head http.Header, content io.ReadClos
 	}
 }
 
-// body streams a file, or a range of it. A file that was cut meanwhile is an
-// error, for its length has been promised.
+// body streams a file, or a range of it. A file that was truncated meanwhile is an error, because its length has been
+// promised.
 type body struct {
 	content io.Reader
 	left    int64
@@ -106,7 +106,7 @@ func (b *body) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// WriteTo lets the kernel copy the file where w can make it.
+// WriteTo lets the kernel copy the file if w supports that.
 func (b *body) WriteTo(w io.Writer) (int64, error) {
 	n, err := io.Copy(w, b.content)
 	b.left -= n

@@ -1,22 +1,21 @@
-// Package lambdaapi serves the API of AWS Lambda for functions that this gateway
-// runs, so that AWS's SDKs, its command line and whatever is built on them work
-// against it as they are.
+// Package lambdaapi serves the API of AWS Lambda for functions that this gateway runs. AWS's SDKs, its command line and
+// tools built on them work against it unchanged.
 //
-// Who may ask: with keys, whoever signs with one of them (package sigv4). Without,
-// whoever is on this machine, and no web page. Errors are AWS's, by status,
-// x-amzn-ErrorType and body, for its clients decide by them what to do.
+// With keys, a client may call it if it signs with one of them (package sigv4). Without keys, any client on this
+// machine may, but no web page. Errors are AWS's, in status, x-amzn-ErrorType and body, because AWS's clients decide by
+// them what to do.
 //
 //   - api.go: the operations, and what all of them begin with.
-//   - guard.go: who may ask.
-//   - held.go: what is kept in memory, in sum.
-//   - name.go: what a function is called by.
-//   - invoke.go: an invocation whose answer is awaited whole.
-//   - events.go: one whose answer nobody waits for.
-//   - memory.go: those events where there is no queue.
+//   - guard.go: which clients may call it.
+//   - held.go: what is kept in memory, in total.
+//   - name.go: the names of a function.
+//   - invoke.go: an invocation that waits for the whole answer.
+//   - events.go: an invocation whose answer the client does not wait for.
+//   - memory.go: such events when there is no queue.
 //   - stream.go: an invocation whose answer is streamed.
-//   - describe.go: the functions that there are.
-//   - connections.go: the WebSockets that functions are told of.
-//   - failure.go: what a function's failure is told as, and the API's own errors.
+//   - describe.go: the list of functions and their descriptions.
+//   - connections.go: the operations by which functions reach WebSockets.
+//   - failure.go: how a function's failure is reported, and the API's own errors.
 package lambdaapi
 
 import (
@@ -34,30 +33,28 @@ import (
 
 // Options make an API.
 type Options struct {
-	// Functions are those that it serves.
+	// Functions lists the functions that it serves.
 	Functions []Function
-	// Region and Account stand in the ARNs that it gives. Those of ARNs that it is given
-	// are not looked at.
+	// Region and Account stand in the ARNs that it returns. In ARNs that it receives they are not checked.
 	Region, Account string
-	// Aliases are the qualifiers that mean the one version, beside $LATEST.
+	// Aliases are the qualifiers that, beside $LATEST, mean the only version.
 	Aliases []string
-	// Verifier checks signatures; nil: there are no keys, and only this machine may ask.
+	// Verifier checks signatures; nil: there are no keys, and only clients on this machine may call.
 	Verifier *sigv4.Verifier
-	// ConnectionsVerifier does so for the operations of WebSockets, with the same keys.
+	// ConnectionsVerifier checks signatures for the operations of WebSockets, with the same keys.
 	ConnectionsVerifier *sigv4.Verifier
-	// Sockets are the WebSockets that these operations reach; nil: none.
+	// Sockets holds the WebSockets that these operations reach; nil: none.
 	Sockets *sockets.Hub
 	// Queue keeps events until they are processed; nil: they are kept in memory.
 	Queue *queue.Queue
-	// Held is what this API and those before and after it keep in memory; nil where nothing
-	// is asked of it.
+	// Held is what this API, its predecessors and its successors keep in memory; nil in an API that is never called.
 	Held *Held
 	Log  *slog.Logger
 }
 
 // Function is one function of the API.
 type Function struct {
-	Name    string // as clients call it, and routes
+	Name    string // as clients and routes call it
 	Backend function.Backend
 }
 
@@ -85,8 +82,8 @@ type Operation struct {
 	Handler  http.Handler
 }
 
-// Operations are all there are, the last one for whatever is none. Their handlers
-// are reached through exchange.Begin.
+// Operations returns all operations; the last one answers requests for unknown operations. Their handlers are reached
+// through exchange.Begin.
 func (a *API) Operations() []Operation {
 	return slices.Concat(a.connectionOperations(), a.functionOperations())
 }
@@ -106,27 +103,27 @@ func (a *API) functionOperations() []Operation {
 	}
 }
 
-// nameParameter is what routes call a function's name.
+// nameParameter is the name of the path parameter that holds a function's name.
 const nameParameter = "FunctionName"
 
-// call is one request, whose caller may ask and whose body was read.
+// call is one request. Its operation runs once the caller is admitted and the body is read.
 type call struct {
 	w    *exchange.Writer
 	r    *http.Request
 	x    *exchange.Exchange
 	body []byte
-	// qualifier is the one by which a function was found, "" for none.
+	// qualifier is the qualifier by which a function was found; "": none.
 	qualifier string
 	held      *Held
 	size      int // of the body, as far as it is held
 }
 
-// operation is the handler of an operation with bodies up to limit.
+// operation returns the handler of an operation with bodies up to limit.
 func (a *API) operation(limit int64, do func(*call) error) http.Handler {
 	return a.operationFor(a.options.Verifier, limit, do)
 }
 
-// operationFor is one whose signatures are judged by verifier.
+// operationFor returns the handler of an operation whose signatures are checked by verifier.
 func (a *API) operationFor(verifier *sigv4.Verifier, limit int64, do func(*call) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := &call{w: exchange.WriterOf(w), r: r, x: exchange.Of(r), held: a.options.Held}
@@ -145,14 +142,14 @@ func (a *API) operationFor(verifier *sigv4.Verifier, limit int64, do func(*call)
 
 func (c *call) set(name, value string) { c.w.Head().Set(name, value) }
 
-// answer writes a whole answer; nil is no body.
+// answer writes a whole answer; a nil body is no body.
 func (c *call) answer(status int, contentType string, body []byte) {
 	if body != nil {
 		c.set("Content-Type", contentType)
 	}
 	c.setLength(len(body), status)
 	c.w.WriteHeader(status)
-	_, _ = c.w.Write(body) // the client may be gone, and there is nobody else to tell
+	_, _ = c.w.Write(body) // the client may be gone, and nothing else needs to know
 }
 
 func unknown(c *call) error {
@@ -160,8 +157,8 @@ func unknown(c *call) error {
 		c.r.Method, c.x.Path)
 }
 
-// invocationID makes an id of the form that AWS's have of the exchange's, which
-// logs and problems have too, or a new one where that has another form.
+// invocationID returns the exchange's id, which logs and problems show too, in the form of AWS's ids. An id of any
+// other form is returned as it is.
 func invocationID(id string) string {
 	const plain = 32
 	if len(id) != plain || strings.Trim(id, "0123456789abcdef") != "" {

@@ -9,20 +9,20 @@ import (
 	"github.com/weir-gateway/weir/internal/base/sockets"
 )
 
-// The operations by which functions reach WebSockets (API Gateway Management API). They are
-// signed for another service than those of AWS Lambda.
+// The operations by which functions reach WebSockets (API Gateway Management API). Their signatures are for another AWS
+// service than Lambda.
 const (
 	connections         = "/@connections/{" + connectionParameter + "}"
-	encodedConnections  = "/%40connections/{" + connectionParameter + "}" // as some who sign write it
+	encodedConnections  = "/%40connections/{" + connectionParameter + "}" // some signing clients write it so
 	connectionParameter = "ConnectionId"
 	stageParameter      = "stage"
-	// maxMessage is the largest message of a WebSocket that is sent: as large as any of a
-	// client's may be, whose own bound is its route's.
+	// maxMessage is the largest message that is sent on a WebSocket. It equals the largest that a client's message may
+	// be; a route can set a lower bound for its clients.
 	maxMessage = 4 << 20
 )
 
-// connectionOperations are PostToConnection, GetConnection and DeleteConnection, with the stage in
-// their paths or not.
+// connectionOperations returns PostToConnection, GetConnection and DeleteConnection, each with and without the stage in
+// its path.
 func (a *API) connectionOperations() []Operation {
 	const inStage = "/{" + stageParameter + "}"
 	patterns := []string{connections, inStage + connections, encodedConnections, inStage + encodedConnections}
@@ -42,7 +42,7 @@ func (a *API) connectionOperations() []Operation {
 	}
 }
 
-// connection gives the one that the path names, nil where there is none any more.
+// connection returns the connection that the path names, or nil if it no longer exists.
 func (a *API) connection(c *call) sockets.Peer {
 	if a.options.Sockets == nil {
 		return nil
@@ -67,7 +67,7 @@ func post(c *call, p sockets.Peer) error {
 	}
 }
 
-// describe tells of a connection.
+// describe answers with a description of a connection.
 func describe(c *call, p sockets.Peer) error {
 	f := p.Facts()
 	const form = "2006-01-02T15:04:05.000Z"
@@ -75,7 +75,7 @@ func describe(c *call, p sockets.Peer) error {
 		SourceIP  string `json:"sourceIp"`
 		UserAgent string `json:"userAgent"`
 	}
-	text, _ := json.Marshal(struct { // texts always encode
+	text, _ := json.Marshal(struct { // strings always encode
 		ConnectedAt  string   `json:"connectedAt"`
 		Identity     identity `json:"identity"`
 		LastActiveAt string   `json:"lastActiveAt"`

@@ -12,7 +12,7 @@ import (
 	"github.com/weir-gateway/weir/internal/function"
 )
 
-// description is AWS's FunctionConfiguration, as far as there is something to say.
+// description is AWS's FunctionConfiguration, with the fields for which there is a value.
 type description struct {
 	Name          string   `json:"FunctionName"`
 	ARN           string   `json:"FunctionArn"`
@@ -25,8 +25,8 @@ type description struct {
 	Architectures []string `json:"Architectures"`
 }
 
-// describe gives what is known of a function, by the qualifier that it was asked for;
-// ok is false where it takes no payloads.
+// describe returns what is known of a function, by the qualifier in the request; ok is false if the function takes no
+// payloads.
 func (a *API) describe(f Function, qualifier string) (d description, ok bool) {
 	invoker, ok := f.Backend.(function.Invoker)
 	if !ok {
@@ -53,7 +53,7 @@ func (c *call) json(v any) error {
 	return nil
 }
 
-// get is GetFunction.
+// get implements GetFunction.
 func (a *API) get(c *call) error {
 	d, err := a.described(c)
 	if err != nil {
@@ -64,7 +64,7 @@ func (a *API) get(c *call) error {
 	}{d})
 }
 
-// configuration is GetFunctionConfiguration.
+// configuration implements GetFunctionConfiguration.
 func (a *API) configuration(c *call) error {
 	d, err := a.described(c)
 	if err != nil {
@@ -82,10 +82,10 @@ func (a *API) described(c *call) (description, error) {
 	return d, nil
 }
 
-// mostListed is how many functions one page of a list has: AWS's.
+// mostListed is how many functions one page of a list has, as in AWS.
 const mostListed = 50
 
-// list is ListFunctions.
+// list implements ListFunctions.
 func (a *API) list(c *call) error {
 	most := mostListed
 	if text, ok := httpx.QueryLookup(c.x.Query, "MaxItems"); ok {

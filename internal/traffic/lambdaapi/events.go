@@ -20,7 +20,7 @@ import (
 // LaneKind is the kind of the queue's lanes that invoke functions.
 const LaneKind = "lambda"
 
-// How an event is tried: as AWS does.
+// How an event is tried, as in AWS.
 const (
 	eventTries    = 2 // further ones
 	firstPause    = time.Minute
@@ -32,19 +32,19 @@ const (
 	maxEventReply = 64 << 10
 )
 
-// retryField is AWS's SDKs' own: the same for every try of one call.
+// retryField is a header field of AWS's SDKs. Its value is the same for every try of one call.
 const retryField = "Amz-Sdk-Invocation-Id"
 
 // stored is an event as the queue keeps it.
 type stored struct {
 	ID      string `json:"id"`
 	Context string `json:"context,omitempty"`
-	// Qualifier is the one by which the function was named.
+	// Qualifier is the qualifier by which the function was named.
 	Qualifier string `json:"qualifier,omitempty"`
 	Payload   []byte `json:"payload"`
 }
 
-// accept takes an invocation whose answer nobody waits for.
+// accept takes an invocation whose answer the client does not wait for.
 func (a *API) accept(c *call, f Function, i function.Invocation) error {
 	if len(c.body) > maxEvent {
 		return requestTooLarge.about("%d byte payload is too large for the Event invocation type (limit %d bytes)", len(c.body), maxEvent)
@@ -70,8 +70,8 @@ func full() *apiError {
 	return e
 }
 
-// put stores an event. An SDK that tries a call again, because it has not heard of the
-// answer, does not make another event of it.
+// put stores an event. If an SDK tries a call again because it did not get the answer, that does not make a second
+// event.
 func (a *API) put(c *call, f Function, i function.Invocation) error {
 	body, err := json.Marshal(stored{i.ID, i.ClientContext, i.Qualifier, i.Payload})
 	if err != nil {
@@ -99,20 +99,20 @@ func (a *API) put(c *call, f Function, i function.Invocation) error {
 	return nil
 }
 
-// eventually invokes when the client has been answered already.
+// eventually invokes a function after the client has been answered.
 func eventually(r *http.Request, invoker function.Invoker, i function.Invocation) ([]byte, error) {
 	answer, err := invoker.Invoke(r, i)
 	if err == nil && answer.Stream != nil {
 		answer.Payload, err = io.ReadAll(io.LimitReader(answer.Stream, maxEventReply))
 		if err == nil {
-			_, err = io.Copy(io.Discard, answer.Stream) // to learn of its end
+			_, err = io.Copy(io.Discard, answer.Stream) // to learn how it ends
 		}
 		_ = answer.Stream.Close() // it was read
 	}
 	return answer.Payload, err
 }
 
-// Lanes send the events that the queue keeps, by the names of their functions.
+// Lanes returns the lanes that send the events that the queue keeps, by the names of their functions.
 func (a *API) Lanes() map[string]queue.Lane {
 	lanes := make(map[string]queue.Lane, len(a.functions))
 	for name, f := range a.functions {
@@ -130,7 +130,7 @@ func (a *API) Lanes() map[string]queue.Lane {
 	return lanes
 }
 
-// attempt invokes once for an event that was kept.
+// attempt invokes a function once for an event from the queue.
 func (a *API) attempt(ctx context.Context, name string, invoker function.Invoker, attempt queue.Attempt) queue.Outcome {
 	var e stored
 	if err := json.Unmarshal(attempt.Body, &e); err != nil {
@@ -147,8 +147,7 @@ func (a *API) attempt(ctx context.Context, name string, invoker function.Invoker
 	return o
 }
 
-// outcome says what became of an event: what the function has not seen does not count
-// against it.
+// outcome returns the outcome of an event. A failure before the function has seen the event does not count as a try.
 func outcome(err error) queue.Outcome {
 	if err == nil {
 		return queue.Outcome{Verdict: queue.Succeeded}

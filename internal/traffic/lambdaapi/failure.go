@@ -21,8 +21,8 @@ import (
 type kind struct {
 	Type    string // x-amzn-ErrorType
 	Status  int
-	Message string // what AWS's model calls the message: "Message" or "message"
-	Who     string // whose mistake it is; "" where AWS does not say
+	Message string // the name of the message member in AWS's model: "Message" or "message"
+	Who     string // whose mistake it is; "" if AWS does not say
 }
 
 // The errors that this API answers with.
@@ -44,14 +44,14 @@ var (
 
 const user, service = "User", "Service"
 
-// apiError is one occurrence.
+// apiError is one occurrence of an error.
 type apiError struct {
 	kind
 
 	text   string
 	reason string // of a throttle
 	after  time.Duration
-	cause  *fault.Fault // nil where there is none
+	cause  *fault.Fault // nil if there is none
 }
 
 func (k kind) about(format string, args ...any) *apiError {
@@ -62,7 +62,7 @@ func (e *apiError) Error() string { return e.Type + ": " + e.text }
 
 // fail answers a call with err.
 func (a *API) fail(c *call, err error) {
-	if f, ok := errors.AsType[*fault.Fault](err); ok && f.Code == fault.MalformedRequest.Code { // what ends the connection, too
+	if f, ok := errors.AsType[*fault.Fault](err); ok && f.Code == fault.MalformedRequest.Code { // which ends the connection too
 		exchange.Fail(c.w, f)
 		return
 	}
@@ -90,7 +90,7 @@ func (a *API) fail(c *call, err error) {
 	c.answer(e.Status, "application/json", text)
 }
 
-// codeOf is the problem that stands for a status in logs.
+// codeOf returns the code of the problem that represents a status in logs.
 func codeOf(status int) string {
 	for _, k := range []fault.Kind{fault.BadParameter, fault.Forbidden, fault.RouteNotFound, fault.BodyTooLarge, fault.RateLimited} {
 		if k.Status == status {
@@ -100,7 +100,7 @@ func codeOf(status int) string {
 	return fault.Unexpected.Code
 }
 
-// errorOf makes an error of this API of whatever went wrong.
+// errorOf turns any error into an error of this API.
 func (a *API) errorOf(c *call, err error) *apiError {
 	if e, ok := errors.AsType[*apiError](err); ok {
 		return e
@@ -131,8 +131,8 @@ func (a *API) errorOf(c *call, err error) *apiError {
 	return e
 }
 
-// failure tells whether err is one of the function itself, which is an answer and no
-// error of this API, and gives it as AWS does.
+// failure returns the failure of the function itself, in AWS's form, if err is one. Such a failure is an answer, not an
+// error of this API. Otherwise it returns nil.
 func failure(c *call, err error, timeout time.Duration) *function.Failure {
 	var f *fault.Fault
 	if !errors.As(err, &f) {
@@ -157,7 +157,7 @@ func failure(c *call, err error, timeout time.Duration) *function.Failure {
 	c.x.Fault = f
 	if told != nil {
 		own = *told
-		if strings.HasPrefix(told.Type, "Extension.") { // as AWS writes what no runtime has told
+		if strings.HasPrefix(told.Type, "Extension.") { // AWS's form for a failure that no runtime has reported
 			own.Message = "RequestId: " + c.x.ID + " Error: " + told.Message
 		}
 	} else if c.x.Verbose {
@@ -169,7 +169,7 @@ func failure(c *call, err error, timeout time.Duration) *function.Failure {
 	return &own
 }
 
-// answerTooLarge is what a stream is that does not fit into a whole answer.
+// answerTooLarge is the error for a stream that does not fit into a whole answer.
 func answerTooLarge() error {
 	return fault.FunctionBadResponse.New("", fault.Cause(&function.Failure{
 		Type: "Function.ResponseSizeTooLarge", Message: fmt.Sprintf("Response payload size exceeded maximum allowed payload size (%d bytes).", maxAnswer),

@@ -14,14 +14,13 @@ import (
 	"github.com/weir-gateway/weir/internal/base/sigv4"
 )
 
-// maxPayload is the largest synchronous payload, maxEvent the largest asynchronous one:
-// AWS's quotas.
+// maxPayload is the largest synchronous payload, maxEvent the largest asynchronous one. Both are AWS's quotas.
 const (
 	maxPayload = 6 << 20
 	maxEvent   = 1 << 20
 )
 
-// admit lets through who may ask, and reads the body.
+// admit checks whether the client may call, and reads the body.
 func (a *API) admit(c *call, verifier *sigv4.Verifier, limit int64) error {
 	if verifier == nil {
 		if err := a.near(c); err != nil {
@@ -46,7 +45,7 @@ func (a *API) admit(c *call, verifier *sigv4.Verifier, limit int64) error {
 	return nil
 }
 
-// near holds that who asks is on this machine, where there are no keys.
+// near checks, for an API without keys, that the client is on this machine.
 func (a *API) near(c *call) error {
 	switch {
 	case loopback.OfPage(c.r):
@@ -73,7 +72,7 @@ func (c *call) read(limit int64) error {
 		return requestTooLarge.about("Request must be smaller than %d bytes for this operation", limit)
 	case errors.Is(err, errNoRoom):
 		return full()
-	case errors.As(err, &malformed): // it is no HTTP
+	case errors.As(err, &malformed): // it is not valid HTTP
 		return malformed
 	case err != nil && (c.r.Context().Err() != nil || errors.Is(err, io.ErrUnexpectedEOF)):
 		return fault.ClientGone.New("", fault.Cause(errors.Join(err, context.Cause(c.r.Context()))))
@@ -85,8 +84,7 @@ func (c *call) read(limit int64) error {
 
 var errNoRoom = errors.New("the bodies of all calls are as much as may be held")
 
-// heldBody is a body that is about to be held: what was read of it counts until the
-// call ends.
+// heldBody is a body that is about to be held in memory. The bytes read from it count until the call ends.
 type heldBody struct {
 	io.ReadCloser
 

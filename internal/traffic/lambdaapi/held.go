@@ -7,16 +7,15 @@ import (
 	"github.com/weir-gateway/weir/internal/function"
 )
 
-// Held is what is kept in memory, and bounds it: bodies of calls until they are
-// answered, and, where there is no queue, events until they are processed (memory.go). It
-// outlives the API of one snapshot. It is safe for concurrent use.
+// Held counts and bounds what is kept in memory: bodies of calls until they are answered and, if there is no queue,
+// events until they are processed (memory.go). It outlives the API of one snapshot. It is safe for concurrent use.
 type Held struct {
 	life     context.Context //nolint:containedctx // of events that wait, ended by stop
 	attempts context.Context //nolint:containedctx // of events that are being processed, ended by cut
 	stop     context.CancelFunc
 	cut      context.CancelFunc
 
-	processing sync.WaitGroup // the events
+	processing sync.WaitGroup // the goroutines of events, waiting or being processed
 
 	mu         sync.Mutex
 	bodies     int // bytes
@@ -26,7 +25,7 @@ type Held struct {
 	places     map[string]chan struct{}    // likewise
 }
 
-// NewHeld makes one that holds nothing; Close ends it.
+// NewHeld returns a Held that holds nothing; Close ends it.
 func NewHeld() *Held {
 	h := &Held{places: map[string]chan struct{}{}}
 	h.life, h.stop = context.WithCancel(context.Background())
@@ -41,8 +40,8 @@ const (
 	mostEventBytes = 64 << 20
 )
 
-// add takes n more bytes of a body of which size are held; ok is false where there is no
-// room for them.
+// add counts n more bytes of a body of which size bytes are held; ok is false if there is no room for them. They count
+// in either case, until leave.
 func (h *Held) add(size *int, n int) (ok bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -51,14 +50,14 @@ func (h *Held) add(size *int, n int) (ok bool) {
 	return h.bodies <= mostBodies
 }
 
-// leave lets a body of that size go.
+// leave releases a body of that size.
 func (h *Held) leave(size int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.bodies -= size
 }
 
-// enter takes an event of that size; ok is false where there is no room for it.
+// enter counts an event of that size; ok is false if there is no room for it.
 func (h *Held) enter(size int) (ok bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -70,7 +69,7 @@ func (h *Held) enter(size int) (ok bool) {
 	return true
 }
 
-// done lets an event of that size go.
+// done releases an event of that size.
 func (h *Held) done(size int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

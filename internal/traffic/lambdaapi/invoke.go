@@ -12,7 +12,7 @@ import (
 	"github.com/weir-gateway/weir/internal/function"
 )
 
-// The fields that tell how to invoke, and with what result.
+// The header fields that say how to invoke, and how it went, with their values.
 const (
 	typeField       = "X-Amz-Invocation-Type"
 	logField        = "X-Amz-Log-Type"
@@ -25,13 +25,13 @@ const (
 	requestResponse = "RequestResponse"
 	event           = "Event"
 	dryRun          = "DryRun"
-	// maxClientContext is AWS's bound of the decoded context.
+	// maxClientContext is AWS's bound on the decoded context.
 	maxClientContext = 3583
-	// maxAnswer is the largest whole answer, with AWS's own tolerance.
+	// maxAnswer is the largest whole answer, with the tolerance that AWS itself allows.
 	maxAnswer = maxPayload + 100
 )
 
-// invoke is Invoke.
+// invoke implements Invoke.
 func (a *API) invoke(c *call) error {
 	f, invoker, err := a.invoker(c)
 	if err != nil {
@@ -56,7 +56,7 @@ func (a *API) invoke(c *call) error {
 	return a.answered(c, invoker, i)
 }
 
-// invocationType reads how a function is invoked, RequestResponse unless told.
+// invocationType reads how a function is to be invoked; the default is RequestResponse.
 func (c *call) invocationType(allowed ...string) (string, error) {
 	how := exchange.RequestHead(c.r).Get(typeField)
 	if how == "" {
@@ -68,7 +68,7 @@ func (c *call) invocationType(allowed ...string) (string, error) {
 	return "", validation.about("1 validation error detected: Value '%.64s' at 'invocationType' failed to satisfy constraint: Member must satisfy enum value set: %v", how, allowed)
 }
 
-// invocation reads what the function is asked.
+// invocation reads the invocation from the request.
 func (c *call) invocation() (function.Invocation, error) {
 	head := exchange.RequestHead(c.r)
 	i := function.Invocation{ID: c.x.ID, Payload: c.body, Qualifier: c.qualifier}
@@ -103,14 +103,14 @@ func isObject(raw []byte) bool {
 	return json.Unmarshal(raw, &object) == nil && object != nil
 }
 
-// inName makes the request in whose name a function is asked.
+// inName makes the request on whose behalf a function is invoked.
 func (c *call) inName() *http.Request {
 	r := exchange.NewRequest(c.r.Context(), c.r)
 	r.Method, r.URL, r.Host = c.r.Method, c.r.URL, c.r.Host
 	return r
 }
 
-// answered invokes and waits for the whole answer.
+// answered invokes a function, and waits for the whole answer.
 func (a *API) answered(c *call, invoker function.Invoker, i function.Invocation) error {
 	answer, err := invoker.Invoke(c.inName(), i)
 	if err == nil && answer.Stream != nil {
@@ -133,9 +133,9 @@ func (a *API) answered(c *call, invoker function.Invoker, i function.Invocation)
 	return nil
 }
 
-// whole reads a stream for a client that wants none.
+// whole reads a stream for a client that has not asked for one.
 func whole(stream io.ReadCloser) ([]byte, error) {
-	defer func() { _ = stream.Close() }() // it only says that nobody reads on
+	defer func() { _ = stream.Close() }() // it only says that no one reads on
 	payload, err := io.ReadAll(io.LimitReader(stream, maxAnswer+1))
 	if err == nil && len(payload) > maxAnswer {
 		return nil, answerTooLarge()
@@ -143,7 +143,7 @@ func whole(stream io.ReadCloser) ([]byte, error) {
 	return payload, err //nolint:wrapcheck // the function's own
 }
 
-// setLength says how long the body is, but where there can be none.
+// setLength sets Content-Length, unless the status allows no body.
 func (c *call) setLength(n, status int) {
 	if status != http.StatusNoContent {
 		c.set("Content-Length", strconv.Itoa(n))

@@ -24,14 +24,15 @@ type held struct {
 	log      *slog.Logger
 }
 
-// The pauses of an event whose function had no time, where that does not say how long.
+// The bounds of the pause before a function that had no time for an event is tried again, if the function does not say
+// how long to wait.
 const (
 	shortestRest = time.Second
 	longestRest  = time.Minute
 )
 
-// Serve has the events that wait in memory be processed by the functions of this API, in place
-// of those of the API before. It is called once this one serves.
+// Serve makes the functions of this API process the events that wait in memory, in place of those of the API before. It
+// is called once this API serves.
 func (a *API) Serve() {
 	invokers := make(map[string]function.Invoker, len(a.functions))
 	for name, f := range a.functions {
@@ -46,8 +47,7 @@ func (a *API) Serve() {
 	maps.DeleteFunc(h.places, func(name string, _ chan struct{}) bool { return invokers[name] == nil })
 }
 
-// take takes an event, which is processed on a goroutine of its own; ok is false where
-// there is no room for it.
+// take takes an event, which is processed on a goroutine of its own; ok is false if there is no room for it.
 func (h *Held) take(e held) (ok bool) {
 	if !h.enter(len(e.i.Payload)) {
 		return false
@@ -62,8 +62,8 @@ func (h *Held) take(e held) (ok bool) {
 	return true
 }
 
-// process invokes for an event, and does so again while the function has no time for it.
-// It keeps its place meanwhile: those behind it would find no time either.
+// process invokes the function for an event, and tries again as long as the function has no time for it. It keeps its
+// place meanwhile, because the events behind it would not get through either.
 func (h *Held) process(e held) error {
 	old := time.Now().Add(eventAge)
 	places := h.placesOf(e.function)
@@ -94,7 +94,7 @@ func (h *Held) process(e held) error {
 
 var errEnding = errors.New("the gateway ended before its turn")
 
-// placesOf holds a token for each event of a function that is being processed.
+// placesOf returns the channel that holds a token for each event of a function that is being processed.
 func (h *Held) placesOf(name string) chan struct{} {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -106,8 +106,8 @@ func (h *Held) placesOf(name string) chan struct{} {
 	return places
 }
 
-// try invokes once, and tells what came of it; err is nil where that is all well. A panic is a
-// failure of this event alone: it is on no handler's goroutine.
+// try invokes the function once, and returns the outcome; err is nil if all went well. A panic is a failure of this
+// event alone, because it is not on a handler's goroutine.
 func (h *Held) try(e held) (o queue.Outcome, err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
@@ -128,8 +128,8 @@ func (h *Held) try(e held) (o queue.Outcome, err error) {
 	return outcome(err), err
 }
 
-// Close ends it: events that wait are told in the log, and those that are being processed may
-// end until ctx does. No call that it holds anything of is under way any more.
+// Close ends h. Events that wait are reported in the log; those that are being processed may finish until ctx ends.
+// It is called once no call of which h holds anything is under way any more.
 func (h *Held) Close(ctx context.Context) {
 	h.stop()
 	defer context.AfterFunc(ctx, h.cut)()

@@ -9,11 +9,10 @@ import (
 	"github.com/weir-gateway/weir/internal/function"
 )
 
-// reference is a function's name as AWS's clients write it, taken apart.
+// reference is a function's name as AWS's clients write it, split into its parts.
 type reference struct{ name, qualifier string }
 
-// latest is the qualifier of the newest version, which is the only one here. Aliases
-// are other names of it.
+// latest is the qualifier of the newest version, which is the only version here. Aliases are other names for it.
 const latest = "$LATEST"
 
 const (
@@ -56,7 +55,7 @@ func parseName(text string) (ref reference, ok bool) {
 	return ref, true
 }
 
-// isName tells whether s is of letters, digits, '-', '_' and more.
+// isName reports whether s is not empty and consists of letters, digits, '-', '_' and the characters in more.
 func isName(s, more string) bool {
 	for i := range len(s) {
 		c := s[i]
@@ -77,7 +76,7 @@ func isAccount(s string) bool {
 	return len(s) == digits && strings.Trim(s, "0123456789") == ""
 }
 
-// function finds the function that a call is about.
+// function finds the function that a call names.
 func (a *API) function(c *call) (Function, error) {
 	text, _ := c.x.Params.Get(nameParameter)
 	ref, ok := parseName(text)
@@ -102,7 +101,7 @@ func (a *API) function(c *call) (Function, error) {
 	return f, nil
 }
 
-// invoker finds the function that a call is about, where it takes payloads.
+// invoker finds the function that a call names, which must take payloads.
 func (a *API) invoker(c *call) (Function, function.Invoker, error) {
 	f, err := a.function(c)
 	if err != nil {
@@ -115,7 +114,7 @@ func (a *API) invoker(c *call) (Function, function.Invoker, error) {
 	return f, invoker, nil
 }
 
-// arn is the name of a function as AWS writes it; qualifier may be "".
+// arn returns the name of a function as AWS writes it; qualifier may be "".
 func (a *API) arn(name, qualifier string) string {
 	arn := "arn:aws:lambda:" + a.options.Region + ":" + a.options.Account + ":function:" + name
 	if qualifier != "" {

@@ -16,13 +16,13 @@ import (
 
 const (
 	streamType = "application/vnd.amazon.eventstream"
-	// remappedField tells what the function's own type was, as that of the response is the stream's.
+	// remappedField holds the content type of the function's answer, because that of the response is the stream's.
 	remappedField = "X-Amzn-Remapped-Content-Type"
-	// piece is the largest part of an answer that goes into one message.
+	// piece is the largest part of an answer in one message.
 	piece = 32 << 10
 )
 
-// invokeStreaming is InvokeWithResponseStream.
+// invokeStreaming implements InvokeWithResponseStream.
 func (a *API) invokeStreaming(c *call) error {
 	_, invoker, err := a.invoker(c)
 	if err != nil {
@@ -73,14 +73,14 @@ func (a *API) invokeStreaming(c *call) error {
 
 // eventStream writes messages of AWS's event stream encoding:
 //
-//	u32 length, u32 length of the headers, u32 CRC-32 of these, headers, payload, u32 CRC-32 of all before
+//	u32 length, u32 length of the headers, u32 CRC-32 of both, headers, payload, u32 CRC-32 of everything before
 //
-// a header being u8 length, name, u8 7 (a text), u16 length, value. All numbers are
-// big-endian. Each message is sent at once.
+// A header is u8 length, name, u8 7 (a string), u16 length, value. All numbers are big-endian. Each message is sent at
+// once.
 type eventStream struct {
 	w       *exchange.Writer
 	control *http.ResponseController
-	chunk   []byte // of one message, used again
+	chunk   []byte // of one message, reused
 	start   int    // of the payload in a PayloadChunk
 }
 
@@ -97,7 +97,7 @@ const (
 	textHeader   = 7
 )
 
-// appendHead appends a message's beginning, without its lengths and their sum.
+// appendHead appends a message's beginning, with the lengths and their checksum left empty.
 func appendHead(b []byte, event, contentType string) []byte {
 	b = append(b, make([]byte, preludeBytes)...)
 	for _, h := range [][2]string{{":event-type", event}, {":content-type", contentType}, {":message-type", "event"}} {
@@ -108,17 +108,16 @@ func appendHead(b []byte, event, contentType string) []byte {
 	return b
 }
 
-// seal completes a message whose payload begins at start; b has room for the last sum
-// behind the payload.
+// seal completes a message whose payload begins at start; b has room for the last checksum after the payload.
 func seal(b []byte, start int) {
 	binary.BigEndian.PutUint32(b, uint32(len(b)))
 	binary.BigEndian.PutUint32(b[4:], uint32(start-preludeBytes))
 	binary.BigEndian.PutUint32(b[8:], crc32.ChecksumIEEE(b[:8]))     // of the two lengths
-	end := len(b) - crcBytes                                         // the sum is of all before it
-	binary.BigEndian.PutUint32(b[end:], crc32.ChecksumIEEE(b[:end])) // itself
+	end := len(b) - crcBytes                                         // the last checksum covers everything before it
+	binary.BigEndian.PutUint32(b[end:], crc32.ChecksumIEEE(b[:end])) // the last checksum
 }
 
-// send sends a message that is complete but for its sums.
+// send sends a message that is complete except for its lengths and checksums.
 func (s *eventStream) send(b []byte, start int) error {
 	seal(b, start)
 	if _, err := s.w.Write(b); err != nil {
@@ -130,17 +129,17 @@ func (s *eventStream) send(b []byte, start int) error {
 	return nil
 }
 
-// writeError tells that it was the client who did not take an answer.
+// writeError says that an error comes from the client, which did not take an answer.
 type writeError struct{ error }
 
 func (e *writeError) Unwrap() error { return e.error }
 
-// copy sends an answer, each part of a stream as it comes. It closes the stream.
+// copy sends an answer; parts of a stream are sent as they come. It closes the stream.
 func (s *eventStream) copy(answer function.Answer) error {
 	if answer.Stream == nil {
 		return s.whole(answer.Payload)
 	}
-	defer func() { _ = answer.Stream.Close() }() // it only says that nobody reads on
+	defer func() { _ = answer.Stream.Close() }() // it only says that no one reads on
 	for {
 		n, err := answer.Stream.Read(s.chunk[s.start : s.start+piece])
 		if n > 0 {
@@ -168,7 +167,7 @@ func (s *eventStream) whole(payload []byte) error {
 	return nil
 }
 
-// complete sends the last message, in which a failure stands.
+// complete sends the last message, which holds the failure if there is one.
 func (s *eventStream) complete(answer function.Answer, failed *function.Failure) error {
 	var end struct {
 		Code    string `json:"ErrorCode,omitempty"`

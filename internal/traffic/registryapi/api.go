@@ -1,11 +1,11 @@
-// Package registryapi serves the registry over HTTP: instances register and say that they
-// live, and others read and follow what there is.
+// Package registryapi serves the registry over HTTP. Instances register and send heartbeats; other clients read and
+// watch the registered instances.
 //
 //   - api.go: the operations, and what all of them begin with.
-//   - guard.go: who may ask, and which addresses an instance may have.
+//   - guard.go: which clients may call it, and which addresses an instance may have.
 //   - write.go: registering, heartbeats, deregistering.
-//   - read.go: what there is.
-//   - watch.go: what changes, as lines of JSON or as server-sent events.
+//   - read.go: reading what is registered.
+//   - watch.go: changes, as lines of JSON or as server-sent events.
 //
 // Errors are problems (RFC 9457).
 package registryapi
@@ -29,26 +29,27 @@ import (
 // Options make an API.
 type Options struct {
 	Registry *registry.Registry
-	// Tokens are those who may write, by the digests of their tokens; none: only this machine may.
+	// Tokens are the clients that may write, by the digests of their tokens; empty: only clients on this machine may
+	// write.
 	Tokens map[auth.Digest]*Token
-	// Guarded tells that only they may read too.
+	// Guarded says that reading needs a token too.
 	Guarded bool
-	// Allow are addresses that instances may have although they are refused otherwise.
+	// Allow lists addresses that instances may have although they would otherwise be refused.
 	Allow []netip.Prefix
-	// Own tells where this process listens; nil: nowhere.
+	// Own returns the addresses at which this process listens; nil: none.
 	Own func() []netip.AddrPort
-	// Beat is how often a watch says that it stands while nothing changes; 0: DefaultBeat.
+	// Beat is how often a watch sends a heartbeat while nothing changes; 0: DefaultBeat.
 	Beat time.Duration
 }
 
-// DefaultBeat is a promise: docs name it.
+// DefaultBeat is a promise to clients: the docs state it.
 const DefaultBeat = 15 * time.Second
 
-// Token is who may write.
+// Token is a client that may write.
 type Token struct {
 	Name     string
-	Services []string // patterns; nil: all
-	// Addresses are those that it may register beside its own.
+	Services []string // patterns; nil: all services
+	// Addresses lists the addresses that the client may register beside its own.
 	Addresses []netip.Prefix
 }
 
@@ -70,7 +71,8 @@ func New(o Options) *API {
 	return a
 }
 
-// Supersede ends the watches: another API serves, by other rules, and who follows comes again.
+// Supersede ends the watches. Another API with other rules serves from now on, and the clients that watch connect
+// again.
 func (a *API) Supersede() { a.end() }
 
 // Operation is one of the API's operations, as a route.
@@ -79,7 +81,7 @@ type Operation struct {
 	Handler               http.Handler
 }
 
-// Operations are all there are. Their handlers are reached through exchange.Begin.
+// Operations returns all operations. Their handlers are reached through exchange.Begin.
 func (a *API) Operations() []Operation {
 	const (
 		services = "/v1/registry/services"
@@ -114,7 +116,7 @@ func (a *API) operation(do func(*call) error) http.Handler {
 	})
 }
 
-// told gives the problem of an error of the registry.
+// told returns the problem for an error of the registry.
 func told(err error) error {
 	invalid, isInvalid := errors.AsType[*registry.InvalidError](err)
 	limit, isLimit := errors.AsType[*registry.LimitError](err)
@@ -140,7 +142,7 @@ func (c *call) param(name string) string {
 	return value
 }
 
-// named gives the service and the instance that the path names.
+// named returns the service and the instance that the path names.
 func (c *call) named() (service, id string, err error) {
 	service, id = c.param("service"), c.param("id")
 	if err := registry.CheckName("service", service); err != nil {
@@ -156,18 +158,18 @@ func (c *call) json(status int, body []byte) {
 	head.Set("Content-Length", strconv.Itoa(len(body)))
 	head.Set("Cache-Control", "no-store")
 	c.w.WriteHeader(status)
-	_, _ = c.w.Write(body) // the client may be gone, and there is nobody else to tell
+	_, _ = c.w.Write(body) // the client may be gone, and nothing else needs to know
 }
 
 func (c *call) nothing() { c.w.WriteHeader(http.StatusNoContent) }
 
-// body reads what is sent, at most limit bytes of it.
+// body reads the request's body, at most limit bytes of it.
 func (c *call) body(limit int64) ([]byte, error) {
 	body, err := exchange.ReadBody(c.r, limit)
 	c.x.Received += int64(len(body))
 	malformed, isFault := errors.AsType[*fault.Fault](err)
 	switch {
-	case isFault: // it is no HTTP
+	case isFault: // it is not valid HTTP
 		return nil, malformed
 	case errors.Is(err, exchange.ErrTooLong):
 		return nil, tooLarge(limit)

@@ -15,7 +15,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/pattern"
 )
 
-// writer lets through who may write a service. The token is nil where there are none, and the
+// writer checks whether the client may write a service. The returned token is nil if no tokens are configured and the
 // client is on this machine.
 func (a *API) writer(c *call, service string) (*Token, error) {
 	if len(a.options.Tokens) == 0 {
@@ -31,19 +31,19 @@ func (a *API) writer(c *call, service string) (*Token, error) {
 	return t, nil
 }
 
-// reader lets through who may read.
+// reader checks whether the client may read.
 func (a *API) reader(c *call) error {
 	if a.options.Guarded {
 		_, err := a.token(c)
 		return err
 	}
-	if loopback.OfPage(c.r) { // the browser of whoever looks at a page is nearer than the page's owner
+	if loopback.OfPage(c.r) { // a page's script runs in its visitor's browser, which may be close to the registry
 		return fault.Forbidden.New("The registry answers no web pages.")
 	}
 	return nil
 }
 
-// token finds the token that is shown.
+// token finds the token that the request shows.
 func (a *API) token(c *call) (*Token, error) {
 	scheme, shown, _ := strings.Cut(exchange.RequestHead(c.r).Get("Authorization"), " ")
 	challenge := fault.WithField("WWW-Authenticate", `Bearer realm="registry"`)
@@ -62,7 +62,7 @@ func (t *Token) mayWrite(service string) bool {
 	return t.Services == nil || slices.ContainsFunc(t.Services, func(p string) bool { return pattern.Glob(p, service) })
 }
 
-// near holds that who asks is on this machine, where there are no tokens.
+// near checks, for a registry without tokens, that the client is on this machine.
 func near(c *call) error {
 	switch {
 	case loopback.OfPage(c.r):
@@ -75,8 +75,8 @@ func near(c *call) error {
 	return nil
 }
 
-// address holds that an instance may be where it says. Its own address is that of its
-// connection; for a client on this machine, any of this machine's.
+// address checks that an instance may have the address that it gives. A client's own address is that of its connection;
+// for a client on this machine, any address of this machine.
 func (a *API) address(c *call, t *Token, to netip.AddrPort) error {
 	ip, client := to.Addr().Unmap(), c.x.Client.IP
 	own, here := ip == client, !client.IsValid() || client.IsLoopback()
@@ -88,7 +88,7 @@ func (a *API) address(c *call, t *Token, to netip.AddrPort) error {
 			fault.Internal("%s, from %s", ip, client))
 	}
 	kind := egress.KindOf(ip)
-	near := here && own && kind == egress.Loopback // of this machine, for this machine
+	near := here && own && kind == egress.Loopback // on this machine, for this machine
 	if err := a.bounds.Address(ip); err != nil && !near {
 		return fault.InstanceAddress.New("It is "+kind.String()+".", fault.Cause(err))
 	}
@@ -102,7 +102,7 @@ func contains(list []netip.Prefix, ip netip.Addr) bool {
 	return slices.ContainsFunc(list, func(p netip.Prefix) bool { return p.Contains(ip) })
 }
 
-// ours tells whether ip is of this machine. It asks the system, whose addresses may change.
+// ours reports whether ip belongs to this machine. It asks the system each time, because the addresses may change.
 func ours(ip netip.Addr) bool {
 	if ip.IsLoopback() {
 		return true
@@ -114,7 +114,7 @@ func ours(ip netip.Addr) bool {
 	})
 }
 
-// itself tells whether the gateway listens at an address.
+// itself reports whether the gateway listens at an address.
 func (a *API) itself(to netip.AddrPort) bool {
 	if a.options.Own == nil {
 		return false

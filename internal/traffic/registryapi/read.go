@@ -9,7 +9,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/registry"
 )
 
-// get is GET of an instance.
+// get handles GET of an instance.
 func (a *API) get(c *call) error {
 	if err := a.reader(c); err != nil {
 		return err
@@ -26,7 +26,7 @@ func (a *API) get(c *call) error {
 	return nil
 }
 
-// service is GET of a service. One that nobody has registered has no instances.
+// service handles GET of a service. A service of which nothing is registered has no instances.
 func (a *API) service(c *call) error {
 	if err := a.reader(c); err != nil {
 		return err
@@ -43,7 +43,7 @@ func (a *API) service(c *call) error {
 	return nil
 }
 
-// services is GET of all services.
+// services handles GET of all services.
 func (a *API) services(c *call) error {
 	if err := a.reader(c); err != nil {
 		return err
@@ -82,7 +82,7 @@ func instances(b []byte, entries []registry.Entry) []byte {
 	return append(b, ']')
 }
 
-// status is GET of the registry.
+// status handles GET of the registry.
 func (a *API) status(c *call) error {
 	if err := a.reader(c); err != nil {
 		return err

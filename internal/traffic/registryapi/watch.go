@@ -13,17 +13,17 @@ import (
 	"github.com/weir-gateway/weir/internal/base/registry"
 )
 
-// The events of a watch. One that is told all there is gets reset, a put for each instance, and
-// synced; from then on put and delete. They are promises: docs name them.
+// The events of a watch. A client that is sent everything gets reset, a put for each instance, and synced; after that
+// put and delete. They are promises to clients: the docs state them.
 const (
-	Reset     = "reset"     // what was told before counts no more: everything follows
-	Put       = "put"       // an instance is there, or is another one
+	Reset     = "reset"     // forget what was sent before: everything follows
+	Put       = "put"       // an instance is there, or has changed
 	Delete    = "delete"    // an instance is gone
-	Synced    = "synced"    // everything up to this revision was told
+	Synced    = "synced"    // everything up to this revision was sent
 	Heartbeat = "heartbeat" // nothing has changed
 )
 
-// watch is GET of the changes, until the client leaves.
+// watch handles GET of the changes, until the client leaves.
 func (a *API) watch(c *call) error {
 	if err := a.reader(c); err != nil {
 		return err
@@ -36,7 +36,7 @@ func (a *API) watch(c *call) error {
 	}
 	from, _ := httpx.QueryLookup(c.x.Query, "from")
 	head := exchange.RequestHead(c.r)
-	if last := head.Get("Last-Event-ID"); last != "" { // of a browser's EventSource that comes again
+	if last := head.Get("Last-Event-ID"); last != "" { // a browser's EventSource that connects again
 		from = last
 	}
 	w, err := a.options.Registry.Watch(service, from)
@@ -56,7 +56,7 @@ func (a *API) watch(c *call) error {
 		select {
 		case <-c.r.Context().Done():
 			return nil
-		case <-ending.Done(): // the next process, or another gateway, is to be asked
+		case <-ending.Done(): // the client must ask the next process, or another gateway
 			return nil
 		case <-a.over.Done():
 			return nil
@@ -78,7 +78,7 @@ type stream struct {
 	control *http.ResponseController
 	events  bool
 	out     []byte
-	settled bool // the client knows
+	settled bool // as the client knows it
 	failed  error
 }
 
@@ -90,7 +90,7 @@ func (s *stream) begin() {
 		head.Set("Content-Type", "application/x-ndjson")
 	}
 	head.Set("Cache-Control", "no-store")
-	head.Set("X-Accel-Buffering", "no") // of proxies of nginx's kind
+	head.Set("X-Accel-Buffering", "no") // for proxies like nginx
 	s.w.WriteHeader(http.StatusOK)
 }
 
@@ -104,7 +104,7 @@ func (s *stream) batch(b registry.Batch) {
 	}
 	for i := range b.Changes {
 		c := &b.Changes[i]
-		if b.Whole { // a part of everything is nothing to go on from
+		if b.Whole { // a client cannot resume from a part of everything
 			c.Revision = ""
 		}
 		if c.Entry.Instance == nil {
@@ -119,7 +119,7 @@ func (s *stream) batch(b registry.Batch) {
 	s.stand(Synced, b)
 }
 
-// beat writes that the watch stands, after what has changed meanwhile.
+// beat writes a heartbeat, or what has changed meanwhile.
 func (s *stream) beat(b registry.Batch) {
 	if len(b.Changes) > 0 || b.Whole || b.Settled != s.settled {
 		s.batch(b)
@@ -128,16 +128,16 @@ func (s *stream) beat(b registry.Batch) {
 	s.stand(Heartbeat, b)
 }
 
-// stand writes how far the client is.
+// stand writes up to which revision the client has everything.
 func (s *stream) stand(name string, b registry.Batch) {
 	s.settled = b.Settled
 	s.event(name, b.Revision, func(out []byte) []byte { return strconv.AppendBool(append(out, `,"settled":`...), b.Settled) })
 }
 
-// most is how much is gathered before it is written.
+// most is how many bytes are gathered before they are written.
 const most = 64 << 10
 
-// event writes one event. A revision is one that the client may go on from; "": none.
+// event writes one event. revision is one from which the client may resume; "": none.
 func (s *stream) event(name, revision string, more func([]byte) []byte) {
 	b := s.out
 	if s.events {

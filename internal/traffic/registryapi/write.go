@@ -6,7 +6,7 @@ import (
 	"github.com/weir-gateway/weir/internal/base/registry"
 )
 
-// register is PUT of an instance.
+// register handles PUT of an instance.
 func (a *API) register(c *call) error {
 	service, id, err := c.named()
 	if err != nil {
@@ -42,13 +42,13 @@ func (a *API) register(c *call) error {
 	return nil
 }
 
-// heartbeat is POST of what need say nothing.
+// heartbeat handles POST of a heartbeat, whose body may be empty.
 func (a *API) heartbeat(c *call) error {
 	c.x.Routine = true
 	return a.about(c, a.options.Registry.Heartbeat)
 }
 
-// deregister is DELETE of an instance.
+// deregister handles DELETE of an instance.
 func (a *API) deregister(c *call) error { return a.about(c, a.options.Registry.Remove) }
 
 // about does something to the instance that the path names.
@@ -60,7 +60,7 @@ func (a *API) about(c *call, do func(service, id string) error) error {
 	if _, err := a.writer(c, service); err != nil {
 		return err
 	}
-	if _, err := c.body(registry.LongestBody); err != nil { // so that the connection can be used again
+	if _, err := c.body(registry.LongestBody); err != nil { // so that the connection can be reused
 		return err
 	}
 	if err := do(service, id); err != nil {

@@ -17,37 +17,37 @@ import (
 	"github.com/weir-gateway/weir/internal/traffic/service/balance"
 )
 
-// errHeadTimeout is the cause with which an attempt is cancelled.
+// errHeadTimeout is the cause with which an attempt is cancelled when its head does not come in time.
 var errHeadTimeout = errors.New("no response head in time")
 
-// attempt is the bookkeeping of one try: it counts as in flight until the response's body
-// has ended, and what came of it is known then at last. It knows no endpoint, for that would
-// keep the whole list of before for as long as a stream lasts. One with a limit may be used again: see Released.
+// attempt is the bookkeeping of one try. It counts as in flight until the response's body has ended, and its outcome is
+// final only then. It holds no pointer to an endpoint, because that would keep the whole replaced list in memory for as
+// long as a stream lasts. The memory of an attempt with a limit may be reused: see Released.
 type attempt struct {
 	service *Service
 	state   *state        // of its endpoint
-	body    *replay       // the client's content; nil: none that could fail
-	out     *http.Request // that is sent to the endpoint, in the context bound where there is a limit
+	body    *replay       // the client's request body; nil: none that could fail
+	out     *http.Request // sent to the endpoint; its context is bound if there is a limit
 	start   int64         // of the pool's clock
-	whole   atomic.Int64  // how long it took until the request was wholly sent, and one more; 0: it was not
+	whole   atomic.Int64  // time until the request was fully sent, plus 1; 0: not yet sent
 	limit   time.Duration // for the head; 0: none
-	bound   bound         // with limit; below the context of the client, whose end is not the endpoint's
-	own     *own          // out is in it, unless it was borrowed
-	head    finding       // what the head told
+	bound   bound         // used with limit; a child of the client's context, whose end is not the endpoint's doing
+	own     *own          // holds out, unless out was borrowed
+	head    finding       // what the head showed
 
 	phase    atomic.Uint32
-	settled  atomic.Bool // what came of it was told in the end
-	told     bool        // or when its head had come
+	settled  atomic.Bool // the final outcome was reported
+	told     bool        // or it was reported already when the head came
 	borrowed bool        // out is the call's own request
-	proves   bool        // whether its endpoint serves again
+	proves   bool        // it proves whether its ejected endpoint serves again
 	counted  bool        // by the breaker
 
 	trial   trial          // with counted
-	lasting *time.Timer    // with proves or trial: when it has lasted long enough; nil: none
-	call    *http.Response // a gRPC call that goes on, whose trailer tells what came of it; nil: there is none
+	lasting *time.Timer    // with proves or trial: fires once the answer has lasted long enough; nil: none
+	call    *http.Response // a gRPC call still under way, whose trailer gives the outcome; nil: none
 }
 
-// The phases of an attempt. Whoever leaves waiting first, decides.
+// The phases of an attempt. Whichever goroutine moves it out of waiting first decides the outcome.
 const (
 	sending uint32 = iota
 	waiting
@@ -59,14 +59,14 @@ const (
 // never is a time that no timer reaches.
 const never = time.Duration(math.MaxInt64)
 
-// attempts are those with a limit that may be used again.
+// attempts holds attempts with a limit, whose memory may be reused.
 var attempts = sync.Pool{New: func() any { // reused memory
 	a := new(attempt)
 	a.bound.attempt = a
 	return a
 }}
 
-// newAttempt begins an attempt for a call with that context. What is not more than 0 is no limit.
+// newAttempt begins an attempt for a call with the given context. A limit of 0 or less is no limit.
 func newAttempt(ctx context.Context, limit time.Duration) *attempt {
 	if limit <= 0 {
 		made := new(struct {
@@ -83,13 +83,13 @@ func newAttempt(ctx context.Context, limit time.Duration) *attempt {
 	return a
 }
 
-// own is a request of an attempt.
+// own is the request of an attempt that has not borrowed the call's request.
 type own struct {
 	out http.Request
 	url url.URL
 }
 
-// ownRequest makes what is sent for req out of the attempt's own memory.
+// ownRequest builds the request to send for req in the attempt's own memory.
 func (a *attempt) ownRequest(ctx context.Context, req *http.Request) *http.Request {
 	if a.limit > 0 {
 		ctx = &a.bound
@@ -97,7 +97,7 @@ func (a *attempt) ownRequest(ctx context.Context, req *http.Request) *http.Reque
 	if a.own == nil {
 		a.own = new(own)
 	}
-	if a.own.out.URL == nil || a.own.out.Context() != ctx { // which that of an attempt with a limit has from its first use on
+	if a.own.out.URL == nil || a.own.out.Context() != ctx { // an attempt with a limit has this context from its first use on
 		a.own.out = *(&http.Request{URL: &a.own.url}).WithContext(ctx)
 	}
 	exchange.Carry(&a.own.out, req)
@@ -105,7 +105,7 @@ func (a *attempt) ownRequest(ctx context.Context, req *http.Request) *http.Reque
 	return &a.own.out
 }
 
-// letGo lets go of the request that was sent.
+// letGo releases the request that was sent.
 func (a *attempt) letGo() {
 	if a.borrowed {
 		exchange.Return(a.out)
@@ -115,8 +115,9 @@ func (a *attempt) letGo() {
 	a.out, a.borrowed = nil, false
 }
 
-// Released implements exchange.Returning: nobody has the attempt any more, nor what it has sent, where the response was read
-// to its end and nobody has waited for the end of either.
+// Released implements exchange.Returning: the response was read to its end, and nothing holds the attempt any more, nor
+// the request that it sent. The memory is reused only if the attempt had a limit and no body of the client, no timer was
+// made for it, and nothing has waited for the end of its context.
 func (a *attempt) Released() {
 	if a.phase.Load() != ended || a.limit == 0 || a.body != nil || a.lasting != nil || a.bound.timer.Load() != nil || !a.bound.Leave() {
 		return
@@ -125,14 +126,14 @@ func (a *attempt) Released() {
 	if poison.On {
 		return
 	}
-	// What belongs to a request is let go of. The rest is written when the next one begins.
+	// Clear what belongs to a request. The other fields are written when the next attempt begins.
 	a.service, a.state = nil, nil
 	a.head, a.call = finding{}, nil
 	if a.settled.Load() {
 		a.settled.Store(false)
 	}
 	a.told, a.proves, a.counted, a.trial = false, false, false, noTrial
-	a.limit = 0 // it is released once
+	a.limit = 0 // it is released only once
 	attempts.Put(a)
 }
 
@@ -146,40 +147,41 @@ func (a *attempt) sent() {
 	}
 }
 
-// sentAtOnce is sent for a request that is whole when the attempt begins, before anybody else has the attempt.
+// sentAtOnce is the counterpart of sent for a request that is complete when the attempt begins. It is called before
+// anything else has access to the attempt.
 func (a *attempt) sentAtOnce() {
-	if a.whole.Load() != 1 { // as the one before has mostly left it
+	if a.whole.Load() != 1 { // the previous use of this memory has mostly left 1 here
 		a.whole.Store(1)
 	}
 	a.phase.Store(waiting)
 }
 
-// sentLater says that sent is called, before anybody else has the attempt.
+// sentLater notes that sent will be called. It is called before anything else has access to the attempt.
 func (a *attempt) sentLater() {
 	a.whole.Store(0)
 	a.phase.Store(sending)
 }
 
-// took is how much time has passed since the attempt began.
+// took returns how much time has passed since the attempt began.
 func (a *attempt) took(now int64) int64 { return max(0, now-a.start) }
 
-// sentAfter is how long it took until the request was wholly sent, -1 where it was not.
+// sentAfter returns how long it took until the request was fully sent, or -1 if it was not.
 func (a *attempt) sentAfter() time.Duration { return time.Duration(a.whole.Load() - 1) }
 
-// headSeen ends the wait for the head; it tells false where that was over already.
+// headSeen ends the wait for the head; it returns false if the wait was already over.
 func (a *attempt) headSeen() bool {
 	inTime := a.phase.Swap(answered) != timedOut
 	a.bound.stop()
 	return inTime
 }
 
-// abandon counts an attempt out that has panicked, which nobody else does.
+// abandon counts out an attempt that has panicked, which nothing else does.
 func (a *attempt) abandon() {
 	a.headSeen()
 	a.Ended(nil)
 }
 
-// failed gives the error of an attempt without a response.
+// failed returns the error of an attempt without a response.
 func (a *attempt) failed(err error, address string) error {
 	if a.headSeen() {
 		return err
@@ -192,11 +194,12 @@ func (a *attempt) failed(err error, address string) error {
 	return &timeout
 }
 
-// answered takes a plain answer, whose request was wholly sent. Where it has come as a whole its end can tell nothing more.
+// answered handles a plain answer whose request was fully sent. If the answer has come as a whole, its end can add
+// nothing.
 func (a *attempt) answered(status int, now int64, whole bool) balance.Outcome {
 	took := a.took(now)
 	if sent := int64(a.sentAfter()); sent < took {
-		took -= sent // the time that a client takes for its body is not the endpoint's
+		took -= sent // the time that a client takes to send its body is not the endpoint's
 	}
 	a.head.outcome, a.head.status = balance.Answered, status
 	a.service.pool.Answered(&a.state.load, now, time.Duration(took))
@@ -207,8 +210,7 @@ func (a *attempt) answered(status int, now int64, whole bool) balance.Outcome {
 	return balance.Answered
 }
 
-// answer takes what the head told, or err where there is none, and gives what it was. An error
-// ends the attempt.
+// answer handles the head of the response, or err if there is none, and returns the outcome. An error ends the attempt.
 func (a *attempt) answer(res *http.Response, err error, now int64) balance.Outcome {
 	took := a.took(now)
 	if sent := int64(a.sentAfter()); sent > 0 && sent < took {
@@ -229,8 +231,8 @@ func (a *attempt) answer(res *http.Response, err error, now int64) balance.Outco
 	return a.head.outcome
 }
 
-// takesOver has the attempt tell what comes of the request, where that is not known yet. Who
-// is on trial and does not end is believed after a while: a stream may last for hours.
+// takesOver makes the attempt report the outcome of the request if that is not known yet. An attempt on trial that does
+// not end is believed after a while, because a stream may last for hours.
 func (a *attempt) takesOver(c *call) {
 	if a.told {
 		return
@@ -241,15 +243,15 @@ func (a *attempt) takesOver(c *call) {
 	}
 }
 
-// lasts takes an answer that goes on for a good one.
+// lasts treats an answer that goes on for long enough as a good one.
 func (a *attempt) lasts() {
 	if !a.settled.Swap(true) {
 		a.settle(&finding{outcome: balance.Ended, status: http.StatusOK}, a.service.pool.Now())
 	}
 }
 
-// Ended implements exchange.Ending. how is io.EOF where the response came to its end, nil where nobody
-// wanted the rest of it, and else why it broke off.
+// Ended implements exchange.Ending. how is io.EOF if the response came to its end, nil if nobody wanted the rest of it,
+// and otherwise the reason why it broke off.
 func (a *attempt) Ended(how error) {
 	if a.lasting != nil {
 		a.lasting.Stop()
@@ -260,7 +262,7 @@ func (a *attempt) Ended(how error) {
 	a.done()
 }
 
-// settleEnd settles what the end of an answer says.
+// settleEnd settles the attempt by the end of its answer.
 func (a *attempt) settleEnd(how error) {
 	f, now := a.judgeEnd(how), a.service.pool.Now()
 	if a.call != nil || f.err != nil {
@@ -269,7 +271,7 @@ func (a *attempt) settleEnd(how error) {
 	a.settle(&f, now)
 }
 
-// settle tells what came of the attempt, once.
+// settle reports the outcome of the attempt, once.
 func (a *attempt) settle(f *finding, now int64) {
 	if o := &a.service.selection.Load().Outlier; a.proves || !f.good(o) {
 		a.learn(f, o, now)
@@ -281,7 +283,7 @@ func (a *attempt) settle(f *finding, now int64) {
 	}
 }
 
-// done counts the attempt out.
+// done counts the attempt out: it is no longer in flight.
 func (a *attempt) done() {
 	a.service.pool.Done(&a.state.load)
 	if a.limit > 0 {
@@ -290,17 +292,17 @@ func (a *attempt) done() {
 	}
 }
 
-// telling is a body that tells its end.
+// telling is a body that reports its end.
 type telling interface{ OnEnd(e exchange.Ending) }
 
-// held is one that tells as well whether all of it has come with its head.
+// held is a telling body that also reports whether all of it came with its head.
 type held interface {
 	telling
 
 	Whole() bool
 }
 
-// follow has the attempt end with the response's body, and tells whether all of that has come.
+// follow makes the attempt end with the response's body, and reports whether all of the body has come.
 func (a *attempt) follow(res *http.Response) (whole bool) {
 	if b, ok := res.Body.(held); ok {
 		b.OnEnd(a)
@@ -309,14 +311,14 @@ func (a *attempt) follow(res *http.Response) (whole bool) {
 	if b, ok := res.Body.(telling); ok {
 		b.OnEnd(a)
 	} else if res.StatusCode == http.StatusSwitchingProtocols {
-		a.done() // a wrapper would hide what an upgrade needs of its body
+		a.done() // a wrapper would hide what an upgrade needs of the body
 	} else {
 		res.Body = &endingBody{ReadCloser: res.Body, end: a.Ended}
 	}
 	return false
 }
 
-// endingBody tells when a body of a transport ends that cannot tell it itself.
+// endingBody reports the end of a body whose transport cannot report it itself.
 type endingBody struct {
 	io.ReadCloser
 

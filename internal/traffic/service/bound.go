@@ -8,9 +8,8 @@ import (
 	"github.com/weir-gateway/weir/internal/base/cancel"
 )
 
-// bound is the context of an attempt whose head must come in time. Only where somebody waits
-// for its end is there a timer; who looks at Err now and then, as wire/http1's client does, finds
-// out by the clock.
+// bound is the context of an attempt whose head must come in time. There is a timer only if something waits for the
+// context's end. A caller that polls Err, as wire/http1's client does, learns of the timeout from the clock.
 type bound struct {
 	cancel.Context
 
@@ -20,15 +19,15 @@ type bound struct {
 	timer atomic.Pointer[time.Timer]
 }
 
-// begun is when the wait began, in a phase in which it has.
+// begun returns when the wait began; it is called only in a phase in which the wait has begun.
 func (b *bound) begun() int64 { return b.attempt.start + int64(b.attempt.sentAfter()) }
 
-// left is how much of the wait is left.
+// left returns how much of the wait is left.
 func (b *bound) left() time.Duration {
 	return b.attempt.limit - time.Duration(b.attempt.service.pool.Now()-b.begun())
 }
 
-// begin begins the wait for the head, as the request was sent now; only the first call counts.
+// begin begins the wait for the head, because the request was sent now; only the first call counts.
 func (b *bound) begin() {
 	if b.attempt.phase.CompareAndSwap(sending, waiting) && b.timer.Load() != nil {
 		b.set()
@@ -52,7 +51,8 @@ func (b *bound) Done() <-chan struct{} {
 	return b.Context.Done()
 }
 
-// await makes the timer. Who begins or ends the wait meanwhile has changed the phase before it looks for a timer.
+// await makes the timer. A goroutine that begins or ends the wait meanwhile changes the phase before it looks for a
+// timer.
 func (b *bound) await() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -74,7 +74,7 @@ func (b *bound) await() {
 	}
 }
 
-// Err tells whether the attempt has ended (context.Context).
+// Err reports whether the attempt has ended (context.Context).
 func (b *bound) Err() error {
 	if b.attempt.phase.Load() == waiting && b.left() <= 0 {
 		b.expire()
@@ -88,7 +88,7 @@ func (b *bound) expire() {
 	}
 }
 
-// stop ends the wait, which the phase says already.
+// stop stops the timer of a wait that has ended, as the phase says already.
 func (b *bound) stop() {
 	if b.timer.Load() != nil {
 		b.quieten()

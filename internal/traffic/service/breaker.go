@@ -11,17 +11,17 @@ import (
 	"github.com/weir-gateway/weir/internal/traffic/service/balance"
 )
 
-// breaker stops asking a service of which too many requests fail, whoever of its endpoints
-// is asked: a single one that fails is left alone by its own ejection, which helps nobody
-// where all fail. After a pause one request tries; while that fails the pauses grow.
+// breaker stops requests to a service while too many of them fail, whichever endpoints they are sent to. Ejection
+// leaves alone a single endpoint that fails; it does not help when all endpoints fail. After a pause one request tries;
+// as long as such trials fail, the pauses grow.
 type breaker struct {
 	tally balance.Tally // requests, and failed ones among them
-	until atomic.Int64  // of the pool's clock: no request until then; 0: it is closed
+	until atomic.Int64  // of the pool's clock: no request passes until then; 0: closed
 
-	mu     sync.Mutex // held while it opens or closes; the rest is its, and until is set with it
-	trial  trial      // the request that tries
-	trials trial      // how many there were
-	failed int        // trials, one after the other
+	mu     sync.Mutex // held while it opens or closes; guards the fields below, and until is set with it
+	trial  trial      // the trial under way
+	trials trial      // how many trials there were
+	failed int        // trials that failed in a row
 }
 
 // trial numbers the requests that try whether a breaker may close.
@@ -34,8 +34,8 @@ const (
 	mostDoublings = 10
 )
 
-// tune begins to count anew where something has changed. A trial that is under way then tells
-// nothing any more.
+// tune applies changed settings. It restarts the counts if the breaker is or was off, or if the window has changed. If
+// the breaker is off now, a trial that is still under way no longer has an effect.
 func (b *breaker) tune(before, after *config.Breaker) {
 	if !after.Opens() {
 		b.mu.Lock()
@@ -53,8 +53,8 @@ func (b *breaker) close() {
 	b.until.Store(0)
 }
 
-// admits tells whether a request may be sent, and its trial where it is one. after is when to
-// come back where it may not. Who is admitted gives a verdict.
+// admits reports whether a request may be sent, and its trial number if it is a trial. If it may not be sent, after is
+// when to come back. Every admitted request must give a verdict.
 func (b *breaker) admits(now int64) (is trial, ok bool, after time.Duration) {
 	switch until := b.until.Load(); {
 	case until == 0:
@@ -75,8 +75,8 @@ func (b *breaker) admits(now int64) (is trial, ok bool, after time.Duration) {
 	return b.trial, true, 0
 }
 
-// verdict takes what came of a request: whether it failed, or nothing where nobody can
-// tell. It tells whether the breaker opened or closed by that.
+// verdict takes the outcome of a request, and reports whether the breaker opened or closed because of it. An outcome
+// that says nothing about the service does not count.
 func (b *breaker) verdict(now int64, is trial, o balance.Outcome, c *config.Breaker) (opened, closed bool) {
 	switch bad := o == balance.Failed; {
 	case is != noTrial:
@@ -102,10 +102,10 @@ func (b *breaker) verdict(now int64, is trial, o balance.Outcome, c *config.Brea
 	return true, false
 }
 
-// tells tells whether an outcome says anything of the service.
+// tells reports whether an outcome says anything about the service.
 func tells(o balance.Outcome) bool { return o != balance.Untold && o != balance.Lasted }
 
-// tried takes what came of a trial, and gives its place to the next one.
+// tried takes the outcome of a trial, and frees its place for the next trial.
 func (b *breaker) tried(now int64, is trial, o balance.Outcome, c *config.Breaker) (opened, closed bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -115,7 +115,7 @@ func (b *breaker) tried(now int64, is trial, o balance.Outcome, c *config.Breake
 	b.trial = noTrial
 	switch {
 	case !c.Opens() || !tells(o):
-		return false, false // the next one tries
+		return false, false // the next request tries
 	case o == balance.Failed:
 		b.failed++
 		b.open(now, c)
@@ -131,13 +131,13 @@ func (b *breaker) open(now int64, c *config.Breaker) {
 	b.until.Store(now + int64(min(c.Pause<<min(b.failed, mostDoublings), longestPause)))
 }
 
-// resting tells for how long nothing is asked; ok is false where the breaker is closed.
+// resting returns how much longer nothing is asked; ok is false if the breaker is closed.
 func (b *breaker) resting(now int64) (left time.Duration, ok bool) {
 	until := b.until.Load()
 	return max(0, time.Duration(until-now)), until != 0
 }
 
-// admit lets a request of c in, or gives what it is answered with.
+// admit lets the request of c in, or returns the error to answer it with.
 func (c *call) admit() error {
 	s := c.service
 	is, ok, after := s.breaker.admits(c.now)
@@ -150,13 +150,13 @@ func (c *call) admit() error {
 	return nil
 }
 
-// conclude tells the breaker, which has counted the request, what came of it.
+// conclude reports the outcome of the request to the breaker, which has counted it.
 func (c *call) conclude() {
 	c.counted = false
 	c.service.conclude(c.trial, c.outcome)
 }
 
-// conclude takes what came of a request, by its last attempt.
+// conclude takes the outcome of a request, which is that of its last attempt.
 func (s *Service) conclude(is trial, o balance.Outcome) {
 	opened, closed := s.breaker.verdict(s.pool.Now(), is, o, s.balance.Load().Breaker)
 	switch {
@@ -168,12 +168,11 @@ func (s *Service) conclude(is trial, o balance.Outcome) {
 	}
 }
 
-// queue waits for room at an endpoint, where all that may be asked have as many requests as
-// they may have.
+// queue waits for room at an endpoint while all endpoints that may be asked have as many requests as they may have.
 func (c *call) queue() (*endpoint, error) {
 	s := c.service
 	bounds := s.balance.Load().Breaker
-	if bounds == nil { // the bound went with a change of the config just now
+	if bounds == nil { // a config change has just removed the bound
 		now := s.set.Load()
 		if e, _ := c.pick(now); e != nil {
 			return e, nil
@@ -190,7 +189,7 @@ func (c *call) queue() (*endpoint, error) {
 	for {
 		if e, full := c.pick(s.set.Load()); !full {
 			if e == nil {
-				place.Leave() // else nobody behind it would be let ask
+				place.Leave() // otherwise no request behind it would be allowed to ask
 				return c.await(s.set.Load())
 			}
 			return e, nil

@@ -8,20 +8,20 @@ import (
 	"github.com/weir-gateway/weir/internal/traffic/service/balance"
 )
 
-// budget bounds the further tries of all requests to a service together: a share of these,
-// and a few that are always allowed. A backend that cannot keep up would else get twice and
-// thrice as much to do (Beyer et al., Site Reliability Engineering, chapter 21).
+// budget bounds the further tries of all requests to a service together: to a share of the requests, plus a few that
+// are always allowed. Without it, a backend that cannot keep up would get two or three times as much to do (Beyer et
+// al., Site Reliability Engineering, chapter 21).
 type budget struct {
 	tally balance.Tally // requests, and further tries among them
 }
 
-// budgetWindow is the time that a budget looks back.
+// budgetWindow is how far back a budget looks.
 const budgetWindow = 10 * time.Second
 
-// request counts a request in.
+// request counts a request.
 func (b *budget) request(now int64) { b.tally.Add(now, budgetWindow, 1, 0) }
 
-// allows tells whether one more try may be made, and counts it in.
+// allows reports whether one more try may be made, and counts it if so.
 func (b *budget) allows(now int64, bound *config.Budget) bool {
 	if bound.Share != config.NoBudget {
 		requests, tries := b.tally.Sums(now, budgetWindow)
@@ -33,7 +33,7 @@ func (b *budget) allows(now int64, bound *config.Budget) bool {
 	return true
 }
 
-// spends takes one more try out of the budget, and tells whether that is allowed.
+// spends takes one more try out of the budget, and reports whether that is allowed.
 func (s *Service) spends() bool {
 	now := s.pool.Now()
 	if s.budget.allows(now, s.balance.Load().Budget) {
@@ -46,7 +46,7 @@ func (s *Service) spends() bool {
 	return false
 }
 
-// seldom tells whether it is a minute since it last did.
+// seldom reports whether at least a minute has passed since it last returned true.
 func seldom(last *atomic.Int64, now int64) bool {
 	before := last.Load()
 	return (before == 0 || now-before >= int64(time.Minute)) && last.CompareAndSwap(before, now)

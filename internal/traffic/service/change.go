@@ -10,9 +10,9 @@ import (
 	"github.com/weir-gateway/weir/internal/health"
 )
 
-// Set replaces all endpoints, the callback of a discovery.Provider. Requests in
-// flight on an endpoint that is gone are not disturbed. An endpoint with the same
-// ID and address as before keeps what is known of it. Set does not keep list.
+// Set replaces all endpoints; it is the callback of a discovery.Provider. Requests in flight on an endpoint that is
+// gone are not disturbed. An endpoint with the same ID and address as before keeps what is known of it. Set does not
+// keep list.
 func (s *Service) Set(list []discovery.Endpoint) {
 	s.setting.Lock()
 	defer s.setting.Unlock()
@@ -27,12 +27,11 @@ func (s *Service) Set(list []discovery.Endpoint) {
 	}
 	s.waited = false
 	s.rebuild(after)
-	s.leave(before) // requests go by the new ones already, for a log may be slow
+	s.leave(before) // last, because logging may be slow; requests already use the new set
 	s.log.Debug("endpoints changed", "before", len(before), "after", len(after))
 }
 
-// Tune changes how endpoints are chosen. What is known of them stays, and so do requests in
-// flight. It keeps b.
+// Tune changes how endpoints are chosen. What is known of them stays, and requests in flight go on. It keeps b.
 func (s *Service) Tune(b Balance) {
 	s.setting.Lock()
 	defer s.setting.Unlock()
@@ -41,7 +40,7 @@ func (s *Service) Tune(b Balance) {
 	}
 }
 
-// tune takes b over, and tells whether the set must be worked out anew. setting is locked.
+// tune stores b, and reports whether the set must be recomputed. setting is locked.
 func (s *Service) tune(b *Balance) (anew bool) {
 	if b.Budget == nil {
 		b.Budget = config.DefaultBudget()
@@ -54,8 +53,8 @@ func (s *Service) tune(b *Balance) (anew bool) {
 	return before.Settings != b.Settings || before.Zone != b.Zone || before.Node != b.Node
 }
 
-// Select changes the rules by which endpoints may be asked. One that is checked otherwise
-// stands as it did until these checks have said something.
+// Select changes the rules by which endpoints may be asked. An endpoint that is now checked in another way keeps its
+// standing until the new checks have said something.
 func (s *Service) Select(rules Selection) {
 	s.setting.Lock()
 	defer s.setting.Unlock()
@@ -80,7 +79,7 @@ func (s *Service) Select(rules Selection) {
 	s.rebuild(endpoints)
 }
 
-// Close ends what the service runs for itself. Requests under way go on.
+// Close ends what the service runs in the background. Requests under way go on.
 func (s *Service) Close() {
 	s.setting.Lock()
 	defer s.setting.Unlock()
@@ -90,7 +89,7 @@ func (s *Service) Close() {
 	s.leave(s.set.Load().endpoints)
 }
 
-// leave lets go of those endpoints that are not of this turn. s.setting is locked.
+// leave releases those endpoints that are not part of this turn. s.setting is locked.
 func (s *Service) leave(before []endpoint) {
 	for i := range before {
 		e := &before[i]
@@ -106,7 +105,7 @@ func (s *Service) leave(before []endpoint) {
 	}
 }
 
-// track has e checked, where its source says that it takes requests. s.setting is locked.
+// track has e checked if its source says that it takes requests. s.setting is locked.
 func (s *Service) track(e *endpoint) {
 	rules, state := s.selection.Load(), e.state
 	switch {
@@ -132,8 +131,7 @@ func (e *state) release() {
 	e.outcomes.clear()
 }
 
-// heard is told by the checks of e, when they have found something else than before or that it is
-// good indeed.
+// heard is called by the checks of e when their verdict has changed, or when they are sure that e is good.
 func (s *Service) heard(e *state) {
 	s.setting.Lock()
 	defer s.setting.Unlock()
@@ -146,14 +144,14 @@ func (s *Service) heard(e *state) {
 	s.rebuildSoon()
 }
 
-// changes says when it is worked out anew who may be asked. When thousands of endpoints
-// change at once, that is not done for each.
+// changes controls when to recompute which endpoints may be asked. When thousands of endpoints change at once, that is
+// not done for each.
 type changes struct {
-	free  time.Time   // until then the next time waits
-	timer *time.Timer // that waits; nil: none does
+	free  time.Time   // until then the next recomputation waits
+	timer *time.Timer // of the recomputation that waits; nil: none does
 }
 
-// share is how many times as long as it took to work it out nothing is worked out.
+// share is how long nothing is recomputed after a recomputation, as a multiple of the time that it took.
 const share = 10
 
 func (c *changes) stop() {
@@ -163,8 +161,8 @@ func (c *changes) stop() {
 	}
 }
 
-// rebuildSoon works out who may be asked: at once, or when that was done just now in a
-// moment. s.setting is locked.
+// rebuildSoon recomputes which endpoints may be asked: at once, or after a moment if that was done just now. s.setting
+// is locked.
 func (s *Service) rebuildSoon() {
 	if s.changes.timer != nil {
 		return
@@ -183,7 +181,7 @@ func (s *Service) rebuildSoon() {
 	})
 }
 
-// rebuild works out who may be asked, and tells whoever waits. s.setting is locked.
+// rebuild recomputes which endpoints may be asked, and wakes the requests that wait. s.setting is locked.
 func (s *Service) rebuild(endpoints []endpoint) {
 	begin := time.Now()
 	s.changes.stop()

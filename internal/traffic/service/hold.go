@@ -5,15 +5,14 @@ import (
 	"time"
 )
 
-// next chooses whom to ask, and waits for somebody where there is nobody, or for room where
-// nobody has any.
+// next chooses the endpoint to ask. It waits for an endpoint if none may be asked, or for room if none has any.
 func (c *call) next(now *set) (*endpoint, error) {
 	if len(now.unproved) > 0 {
 		if e := c.takeUnproved(now); e != nil {
 			return e, nil
 		}
 	}
-	if c.service.pool.Waiting() > 0 && c.service.balance.Load().Breaker != nil { // the others were first
+	if c.service.pool.Waiting() > 0 && c.service.balance.Load().Breaker != nil { // the requests that wait were first
 		return c.queue()
 	}
 	switch e, full := c.pick(now); {
@@ -25,13 +24,13 @@ func (c *call) next(now *set) (*endpoint, error) {
 	return c.await(now)
 }
 
-// nextNow is next after some time.
+// nextNow is next after some time has passed: it reads the clock and the set again.
 func (c *call) nextNow() (*endpoint, error) {
 	c.now = c.service.pool.Now()
 	return c.next(c.service.set.Load())
 }
 
-// await waits until there is somebody to ask, for as long as may be.
+// await waits for an endpoint that may be asked, for as long as the request may be held.
 func (c *call) await(now *set) (*endpoint, error) {
 	s := c.service
 	hold := s.selection.Load().Hold
@@ -69,8 +68,8 @@ func (c *call) await(now *set) (*endpoint, error) {
 	}
 }
 
-// lapse notes that a request has waited for as long as it may. Where there are endpoints of
-// which nothing is known, they are asked from now on.
+// lapse notes that a request has waited for as long as it may. Endpoints of which nothing is known are asked from now
+// on.
 func (s *Service) lapse() *set {
 	s.setting.Lock()
 	defer s.setting.Unlock()

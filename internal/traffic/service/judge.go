@@ -13,30 +13,30 @@ import (
 	"github.com/weir-gateway/weir/internal/traffic/service/balance"
 )
 
-// finding is what came of an attempt, as far as it is known.
+// finding is the outcome of an attempt, as far as it is known.
 type finding struct {
 	outcome balance.Outcome // what the choice of endpoints and the breaker go by
-	status  int             // of the answer, or the one that its gRPC status stands for; 0: nobody knows
-	grpc    string          // the name of a gRPC status that stands for an error; "": it is none
+	status  int             // of the answer, or the one that its gRPC status stands for; 0: unknown
+	grpc    string          // the name of a gRPC status that stands for an error; "": no such status
 	err     error           // why there is no answer, or why it broke off
 }
 
-// lesson is what an attempt tells of its endpoint.
+// lesson is what an attempt says about its endpoint.
 type lesson uint8
 
 const (
-	nothing lesson = iota // it was not the endpoint's doing, or nobody can tell
+	nothing lesson = iota // it was not the endpoint's doing, or that is unknown
 	served
 	failed
-	lost // it failed, and that its connection could not be made or broke is something that a check would see
+	lost // it failed because its connection could not be made or broke, which a check would notice too
 )
 
-// good tells whether a finding speaks for its endpoint.
+// good reports whether a finding speaks for its endpoint.
 func (f *finding) good(o *config.Outlier) bool {
 	return f.err == nil && f.status != 0 && !slices.Contains(o.Statuses, f.status)
 }
 
-// lesson tells what a finding says of its endpoint, and why where it failed.
+// lesson returns what a finding says about its endpoint, and why if it failed.
 func (f *finding) lesson(o *config.Outlier) (lesson, string) {
 	switch {
 	case f.err != nil:
@@ -51,7 +51,7 @@ func (f *finding) lesson(o *config.Outlier) (lesson, string) {
 	return failed, fmt.Sprintf("status %d", f.status)
 }
 
-// broke is the lesson of an error.
+// broke returns the lesson of an error.
 func (f *finding) broke() (lesson, string) {
 	if f.outcome != balance.Failed {
 		return nothing, ""
@@ -70,18 +70,18 @@ func (f *finding) broke() (lesson, string) {
 	return lost, send.Err.Error()
 }
 
-// final tells whether nothing that follows a head can change what it said.
+// final reports whether nothing that follows a head can change what the head said.
 func (f *finding) final(o *config.Outlier) bool {
 	return f.err != nil || f.outcome == balance.Failed || f.status == http.StatusSwitchingProtocols || slices.Contains(o.Statuses, f.status)
 }
 
-// isPlain tells of a head that it is a good answer whatever else it says, as nearly every one is: no failure, no call of
-// gRPC, and not Late.
+// isPlain reports whether a head is a good answer whatever else it says, as nearly every head is: no failure, no gRPC
+// call, and not Late.
 func isPlain(res *http.Response) bool {
 	return res.StatusCode < http.StatusInternalServerError && res.StatusCode != lateStatus && res.ProtoMajor != 2
 }
 
-// judge tells what a head says, or err where there is none.
+// judge returns what a head says, or err if there is no head.
 func (a *attempt) judge(res *http.Response, err error) finding {
 	if err != nil {
 		return finding{outcome: a.judgeError(err), err: err}
@@ -98,13 +98,13 @@ func (a *attempt) judge(res *http.Response, err error) finding {
 		}
 	}
 	if f.outcome < balance.Doubtful && (a.sentAfter() < 0 || isLate(res)) {
-		f.outcome = balance.Untold // it answers before it has read all: how long it takes for that is not known
+		f.outcome = balance.Untold // it answers before it has read the whole request: how long that takes is unknown
 	}
 	return f
 }
 
-// judgeAnswered tells what the head of a gRPC call says, which mostly says in its trailer how it ended. One of gRPC-Web does
-// so in its content.
+// judgeAnswered returns what the head of a gRPC call says. Most calls say only in their trailer how they ended. A
+// gRPC-Web call says so in its content.
 func (a *attempt) judgeAnswered(res *http.Response) finding {
 	if head := exchange.ResponseHead(res); head.Get("Grpc-Status") != "" {
 		return judgeCall(head)
@@ -113,7 +113,7 @@ func (a *attempt) judgeAnswered(res *http.Response) finding {
 	return finding{outcome: balance.Began, status: res.StatusCode}
 }
 
-// judgeEnd tells what the end of an answer says, of which the head told no end. how is that of end.
+// judgeEnd returns what the end of an answer says if the head did not settle the outcome. how is the argument of Ended.
 func (a *attempt) judgeEnd(how error) finding {
 	whole := isEnd(how)
 	switch {
@@ -122,25 +122,26 @@ func (a *attempt) judgeEnd(how error) finding {
 	case a.call == nil:
 		return a.head
 	case !whole:
-		return finding{} // nobody waited for what it says in the end
+		return finding{} // nobody waited for what its end says
 	}
 	return judgeCall(exchange.ResponseTrailer(a.call))
 }
 
-// isEnd tells of io.EOF: it is given bare, and a connection that breaks off may wrap one.
+// isEnd reports whether err is io.EOF. That is compared without unwrapping: a body's end gives it bare, and the error
+// of a connection that breaks off may wrap one.
 func isEnd(err error) bool { return err == io.EOF } //nolint:errorlint // see above
 
-// left tells whether the client's side has ended the attempt.
+// left reports whether the client's side has ended the attempt.
 func (a *attempt) left() bool {
 	return a.bound.Parent().Err() != nil || a.body != nil && a.body.failed() != nil
 }
 
-// failing are the statuses of who could not serve just now, whatever was asked.
+// failing returns the statuses that say that the backend could not serve just now, whatever was asked for.
 func failing() []int {
 	return []int{http.StatusBadGateway, http.StatusServiceUnavailable, http.StatusGatewayTimeout}
 }
 
-// asked are the statuses of 5xx that tell of what was asked for, and of no endpoint.
+// asked returns the 5xx statuses that say something about what was asked for, and nothing about an endpoint.
 func asked() []int {
 	return []int{http.StatusNotImplemented, http.StatusHTTPVersionNotSupported}
 }
@@ -164,14 +165,14 @@ func (a *attempt) judgeError(err error) balance.Outcome {
 	}
 	send, ok := errors.AsType[*exchange.SendError](err)
 	if !ok || send.GoAway || send.Reused && send.Sent == exchange.SentNothing {
-		return balance.Untold // it ends a connection in good order, or has closed an idle one, as it may
+		return balance.Untold // the server ended a connection in good order, or closed an idle one, as it may
 	}
 	return balance.Failed
 }
 
-// judgeCall reads the status of a gRPC call (grpc/doc/statuscodes.md) in a head or trailer.
-// Those that tell of an endpoint stand for the HTTP status that google/rpc/code.proto has for
-// them. DEADLINE_EXCEEDED is not among them: the time is the client's.
+// judgeCall reads the status of a gRPC call (grpc/doc/statuscodes.md) in a head or trailer. The statuses that say
+// something about an endpoint stand for the HTTP status that google/rpc/code.proto has for them. DEADLINE_EXCEEDED is
+// not among them: the time limit is the client's.
 func judgeCall(in exchange.Head) finding {
 	switch in.Get("Grpc-Status") {
 	case "14":

@@ -9,33 +9,32 @@ import (
 	"github.com/weir-gateway/weir/internal/traffic/service/balance"
 )
 
-// The phases of an endpoint's ejection, state.phase. Requests change halfOpen to proving
-// and nothing else; all other changes are made with Service.setting locked.
+// The phases of an endpoint's ejection, state.phase. Requests change halfOpen to proving and make no other change; all
+// other changes are made with Service.setting locked.
 const (
 	serves   uint32 = iota
 	ejected         // until a timer
 	halfOpen        // one request may prove it
-	proving         // and is under way
+	proving         // and that request is under way
 )
 
-// ejection is how an endpoint is left alone.
+// ejection is the state of an endpoint's ejections.
 type ejection struct {
-	times int // one soon after the other
+	times int // how many ejections followed soon after one another
 	began time.Time
 	until time.Time
-	ended time.Time // when it was taken back last
+	ended time.Time // when it was last taken back
 	why   string
 	timer *time.Timer // nil: none runs
-	// checked tells that good checks end it, for what failed is what they try too.
+	// checked says that good checks end the ejection, because the checks try what has failed.
 	checked bool
 }
 
-// patience is how long a half-open endpoint waits for a request that could be sent again
-// if it fails. Then any request does. And it is how long an answer goes on until it proves
-// something without its end.
+// patience is how long a half-open endpoint waits for a request that could be sent again if it fails. After that any
+// request may prove it. It is also how long an answer must go on until it counts as good before its end.
 const patience = 10 * time.Second
 
-// learn takes what came of an attempt into account.
+// learn takes the outcome of an attempt into account.
 func (a *attempt) learn(f *finding, o *config.Outlier, now int64) {
 	if !a.proves && !o.Ejects() {
 		return
@@ -57,9 +56,9 @@ func (a *attempt) learn(f *finding, o *config.Outlier, now int64) {
 	}
 }
 
-// outcomes count what became of an endpoint's requests. The zero value has seen none.
+// outcomes counts how an endpoint's requests ended. The zero value has counted none.
 type outcomes struct {
-	row   atomic.Int64 // failures one after the other
+	row   atomic.Int64 // failures in a row
 	tally balance.Tally
 }
 
@@ -73,8 +72,7 @@ func (n *outcomes) good(now int64, o *config.Outlier) {
 	}
 }
 
-// bad counts a bad outcome, and gives a reason to eject the
-// endpoint, "" where there is none.
+// bad counts a bad outcome. It returns a reason to eject the endpoint, or "" if there is none.
 func (n *outcomes) bad(now int64, o *config.Outlier) string {
 	if o.Rate > 0 {
 		n.tally.Add(now, o.Window, 1, 1)
@@ -104,8 +102,8 @@ func (n *outcomes) clear() {
 	n.tally.Clear()
 }
 
-// eject leaves an endpoint alone, unless too many are. One whose connections were lost is asked
-// by its check at once, and no longer left alone once that is good.
+// eject ejects an endpoint, unless too many are ejected already. An endpoint that lost connections is checked at once,
+// and taken back once that check is good.
 func (s *Service) eject(e *state, why string, connections bool) {
 	s.setting.Lock()
 	defer s.setting.Unlock()
@@ -120,8 +118,8 @@ func (s *Service) eject(e *state, why string, connections bool) {
 	s.rebuildSoon()
 }
 
-// mayEject holds that one endpoint is left at least, and most of them where that is more.
-// Whoever is not asked anyway counts for nothing. s.setting is locked.
+// mayEject reports whether e may be ejected: at least one endpoint must be left, and at most the configured share of
+// them may be ejected, but always one. Endpoints that are not asked anyway do not count. s.setting is locked.
 func (s *Service) mayEject(e *state) bool {
 	all, out, is := 0, 0, false
 	endpoints := s.set.Load().endpoints
@@ -140,8 +138,8 @@ func (s *Service) mayEject(e *state) bool {
 	return is && out < most && all-out > 1
 }
 
-// leaveAlone ejects e, each time for longer than the time before unless that is long ago.
-// s.setting is locked.
+// leaveAlone ejects e, each time for longer than the time before, unless the last ejection is long ago. s.setting is
+// locked.
 func (s *Service) leaveAlone(e *state, why string) {
 	o, now, j := s.selection.Load().Outlier, time.Now(), &e.ejection
 	if j.times > 0 && !j.ended.IsZero() && now.Sub(j.ended) >= o.Longest {
@@ -166,7 +164,7 @@ func (s *Service) halfOpen(e *state) {
 	}
 }
 
-// open ends the time for which an endpoint is left alone, and tells whether there was one. s.setting is locked.
+// open ends the time for which an endpoint is ejected, and reports whether it was ejected. s.setting is locked.
 func (s *Service) open(e *state) bool {
 	if e.gone || s.closed || e.phase.Load() != ejected {
 		return false
@@ -184,17 +182,17 @@ func (j *ejection) stop() {
 	}
 }
 
-// proved takes what came of the request that was to prove an endpoint.
+// proved takes the outcome of the request that was to prove an endpoint.
 func (s *Service) proved(e *state, said lesson, why string) {
 	s.setting.Lock()
 	defer s.setting.Unlock()
-	if e.gone || s.closed || e.phase.Load() != proving { // it was taken back meanwhile, by other rules
+	if e.gone || s.closed || e.phase.Load() != proving { // it was taken back meanwhile, because the rules changed
 		return
 	}
 	switch said {
 	case nothing:
 		e.phase.Store(halfOpen)
-		return // the next one, then
+		return // the next request tries
 	case served:
 		e.ejection.ended = time.Now()
 		e.outcomes.clear()
@@ -205,9 +203,8 @@ func (s *Service) proved(e *state, said lesson, why string) {
 	s.rebuildSoon()
 }
 
-// takeUnproved gives an ejected endpoint that this request may prove, nil where there is none.
-// The request must be one that can be sent to another endpoint if it fails, unless none
-// of that kind comes.
+// takeUnproved returns an ejected endpoint that this request may prove, or nil. The request must be one that can be
+// sent to another endpoint if it fails, unless no such request has come for a while (patience).
 func (c *call) takeUnproved(s *set) *endpoint {
 	if len(c.tried) > 0 {
 		return nil

@@ -25,18 +25,19 @@ func newPicker(p *balance.Pool, b *Balance, asked []*endpoint) picker {
 	return picker{asked, near, balance.New(p, b.Settings, list)}
 }
 
-// nearness is by what an endpoint is near to the gateway. What the source says of whom it should serve counts more than
-// where it is.
+// nearness is the criterion by which an endpoint counts as near to the gateway. What the source says about whom an
+// endpoint should serve counts more than where the endpoint is.
 type nearness uint8
 
 const (
 	byZone      nearness = iota // it is in the gateway's zone
-	byHints                     // or meant for that
-	byNodeHints                 // or for its machine
+	byHints                     // it is meant for the gateway's zone
+	byNodeHints                 // it is meant for the gateway's machine
 )
 
-// nearness tells what counts for these, as it does for kube-proxy: hints where each endpoint has them, for while they come or
-// go those who have them would else get everything; and those of machines only where one is meant for the gateway's.
+// nearness returns what counts for these endpoints, by the same rules as kube-proxy. Hints count only if every endpoint
+// has them: while hints come or go, the endpoints that have them would otherwise get everything. Hints of machines
+// count only if an endpoint is meant for the gateway's machine.
 func (b *Balance) nearness(asked []*endpoint) nearness {
 	without := func(hint func(*endpoint) string) bool {
 		return slices.ContainsFunc(asked, func(e *endpoint) bool { return hint(e) == "" })
@@ -51,7 +52,7 @@ func (b *Balance) nearness(asked []*endpoint) nearness {
 	return byZone
 }
 
-// local tells whether an endpoint is near.
+// local reports whether an endpoint is near.
 func (b *Balance) local(e *endpoint, near nearness) bool {
 	switch near {
 	case byNodeHints:
@@ -63,7 +64,7 @@ func (b *Balance) local(e *endpoint, near nearness) bool {
 	}
 }
 
-// names tells whether a list, by comma, names somebody; "" is nobody.
+// names reports whether a comma-separated list contains who; "" is in no list.
 func names(list, who string) bool {
 	for one := range strings.SplitSeq(list, ",") {
 		if who != "" && one == who {
@@ -73,9 +74,8 @@ func names(list, who string) bool {
 	return false
 }
 
-// pick chooses an endpoint, nil where nobody may be asked; full tells that somebody may as
-// soon as there is room. The request counts as in flight there from now on, until attempt.end
-// or Pool.Done.
+// pick chooses an endpoint, or returns nil if none may be asked; full reports that one may be asked as soon as there is
+// room. From now on the request counts as in flight there, until attempt.done or Pool.Done.
 func (c *call) pick(s *set) (e *endpoint, full bool) {
 	b := c.service.balance.Load()
 	a := balance.Ask{Now: c.now, Sticks: -1, Tried: c.tried}
@@ -100,8 +100,8 @@ func (c *call) pick(s *set) (e *endpoint, full bool) {
 	return s.picker.asked[i], false
 }
 
-// key is what the endpoint is chosen by, where that is done by a key: the same for all
-// attempts. A request that has none is balanced.
+// key returns the key by which the endpoint is chosen, for ways that choose by a key. It is the same for all attempts.
+// A request without a key is balanced instead.
 func (c *call) key(b *Balance) (key uint64, ok bool) {
 	if !c.keyed {
 		text, err := b.Key(c.req)

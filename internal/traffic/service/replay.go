@@ -15,24 +15,23 @@ var (
 	errNotHeldAll = errors.New("the request's body is no longer held from its beginning")
 )
 
-// replay holds the beginning of a request's body, so that each attempt can read it
-// from the start. Bytes are held as they pass; nothing is read ahead.
+// replay holds the beginning of a request's body, so that each attempt can read it from the start. Bytes are held as
+// they pass; nothing is read ahead.
 //
-// A failed attempt may leave a goroutine behind that still waits in a Read. What it
-// gets is held like everything else, so that the next attempt loses nothing; until
-// then that one has what is held.
+// A failed attempt may leave a goroutine behind that still waits in a Read. What that Read returns is held like
+// everything else, so that the next attempt loses nothing; meanwhile the next attempt reads what is held.
 type replay struct {
 	limit int
-	// handsOff has a goroutine of its own read what may be held, so that an attempt can be given up while the
-	// client says nothing, and the next one takes what comes.
+	// handsOff makes a separate goroutine read what may be held. An attempt can then be given up while the client sends
+	// nothing, and the next attempt gets what comes.
 	handsOff bool
-	trailers []string // the names of those that come after it
+	trailers []string // the names of the trailers that follow the body
 
 	mu       sync.Mutex
 	source   io.ReadCloser
-	reading  bool      // somebody reads the source
-	direct   bool      // and it is the goroutine of an attempt
-	read     sync.Cond // of mu: somebody has
+	reading  bool      // a goroutine reads the source
+	direct   bool      // and that goroutine is an attempt's own
+	read     sync.Cond // of mu: signals that a Read of the source has ended
 	held     []byte
 	consumed int // bytes that the source has given
 	end      error
@@ -43,21 +42,20 @@ type replay struct {
 	closing sync.Once
 }
 
-// newReplay holds up to limit bytes of source; 0: only the first attempt may read. repeats tells that there may be
-// another attempt even after some of it was sent.
+// newReplay holds up to limit bytes of source; 0: only the first attempt may read. repeats says that there may be
+// another attempt even after some of the body was sent.
 func newReplay(source io.ReadCloser, limit int, repeats bool) *replay {
 	r := &replay{source: source, limit: limit, handsOff: repeats && limit > 0}
 	r.read.L = &r.mu
 	return r
 }
 
-// replayable tells whether another attempt could read the body from its start.
+// replayable reports whether another attempt could read the body from its start.
 func (r *replay) replayable() bool {
 	return !r.spilled.Load() && !r.severed.Load() && r.failed() == nil
 }
 
-// failed gives the error of the source itself: the client's side failed, not the
-// backend's.
+// failed returns the error of the source itself: the client's side failed, not the backend's.
 func (r *replay) failed() error {
 	if err := r.failure.Load(); err != nil {
 		return *err
@@ -65,11 +63,11 @@ func (r *replay) failed() error {
 	return nil
 }
 
-// wasSevered tells whether sever has closed the source, which a server may take for its client's end. r may be nil.
+// wasSevered reports whether sever has closed the source, which a server may take for the client leaving. r may be nil.
 func (r *replay) wasSevered() bool { return r != nil && r.severed.Load() }
 
 func (r *replay) close() {
-	r.closing.Do(func() { _ = r.source.Close() }) // the request is over, whatever it says
+	r.closing.Do(func() { _ = r.source.Close() }) // the request is over; an error changes nothing
 }
 
 // readAt reads for an attempt that has had the first `at` bytes.
@@ -99,7 +97,7 @@ func (r *replay) readAt(p []byte, at int, given *atomic.Bool) (int, error) {
 	}
 }
 
-// readOn reads the source. mu is locked, but for the time that this takes.
+// readOn reads the source. mu is locked, except during that read.
 func (r *replay) readOn(p []byte, given *atomic.Bool) (int, error) {
 	r.reading, r.direct = true, true
 	r.mu.Unlock()
@@ -111,7 +109,7 @@ func (r *replay) readOn(p []byte, given *atomic.Bool) (int, error) {
 	return n, err
 }
 
-// readAhead reads up to n bytes of the source, which can be held. It ends with the source.
+// readAhead reads up to n bytes of the source, all of which can be held. It returns when the source's Read does.
 func (r *replay) readAhead(n int) {
 	p := make([]byte, n)
 	n, err := r.source.Read(p)
@@ -121,7 +119,7 @@ func (r *replay) readAhead(n int) {
 	r.ends(err)
 }
 
-// ends is told that a Read of the source has ended, and how. mu is locked.
+// ends notes that a Read of the source has ended, and with which error. mu is locked.
 func (r *replay) ends(err error) {
 	r.reading = false
 	r.read.Broadcast()
@@ -131,8 +129,8 @@ func (r *replay) ends(err error) {
 	}
 }
 
-// sever ends the Read of an attempt that is given up. Where it reads the source itself, nothing but
-// the source's end does that, and there is no other attempt.
+// sever ends the Read of an attempt that is given up. If the attempt reads the source itself, only closing the source
+// ends that Read, and then there can be no further attempt.
 func (r *replay) sever() {
 	r.mu.Lock()
 	direct := r.direct
@@ -146,8 +144,8 @@ func (r *replay) sever() {
 	}
 }
 
-// hold takes in what the source gave. What was given to an attempt that is over already is held
-// in any case, for the next one has not had it.
+// hold takes in what the source returned. What was read by an attempt that is already over is held in any case, because
+// the next attempt has not had it.
 func (r *replay) hold(p []byte, over bool) {
 	r.consumed += len(p)
 	switch {
@@ -160,13 +158,13 @@ func (r *replay) hold(p []byte, over bool) {
 	}
 }
 
-// attemptBody is the body of one attempt. Close does not close the source before
-// the attempt is the final one, for the next may need it.
+// attemptBody is the body of one attempt. Close closes the source only if the attempt is the final one, because the
+// next one may need it.
 type attemptBody struct {
 	replay *replay
 	at     int
-	sent   func() // called when the body was read to its end or closed; nil: nobody asks
-	// trailers gives the attempt those of the request, which have come with the end; nil: there are none.
+	sent   func() // called when the body was read to its end or closed; may be nil
+	// trailers gives the attempt the trailers of the request, which have come with the body's end; nil: there are none.
 	trailers func()
 
 	closed, final atomic.Bool
@@ -201,7 +199,7 @@ func (b *attemptBody) Close() error {
 	return nil
 }
 
-// Sever ends a Read, as its connection is lost before there was a response.
+// Sever ends a Read when the attempt's connection is lost before there was a response.
 func (b *attemptBody) Sever() {
 	b.closed.Store(true)
 	b.replay.sever()

@@ -1,20 +1,18 @@
-// Package service is a backend of living endpoints: an http.RoundTripper that
-// picks an endpoint for each try, tries again on another one where that is safe, and
-// tells what happened as faults.
+// Package service is a backend of living endpoints: an http.RoundTripper that picks an endpoint for each attempt, tries
+// again on another endpoint where that is safe, and reports failures as faults.
 //
-//   - set.go: the endpoints, an immutable list behind one atomic pointer; what is known of
-//     an endpoint (state.go) is kept by identity from one list to the next.
-//   - tier.go: who may be asked, by what sources and checks say and what became of requests;
-//     change.go: when that is worked out anew, and who is told.
-//   - outlier.go: when an endpoint is left alone for its failures, and how it is taken back.
-//   - hold.go: how a request waits while there is nobody to ask.
-//   - pick.go: which endpoint of those; the ways to choose are package balance's.
-//   - try.go: a request and its attempts; attempt.go: one of these: its time-out, its end, its
-//     place among the in-flight ones; judge.go: what came of it.
-//   - breaker.go: when the service as a whole is asked nothing; budget.go: how many further
-//     tries it gets.
+//   - set.go: the endpoints, an immutable list behind one atomic pointer. What is known of an endpoint (state.go) is
+//     kept by identity from one list to the next.
+//   - tier.go: which endpoints may be asked, given what sources and checks say and how requests ended; change.go: when
+//     that is recomputed, and who is told.
+//   - outlier.go: when an endpoint is ejected for its failures, and how it is taken back.
+//   - hold.go: how a request waits while no endpoint may be asked.
+//   - pick.go: which of the endpoints that may be asked gets the request; the ways to choose are in package balance.
+//   - try.go: a request and its attempts; attempt.go: one attempt: its timeout, its end, its place among the requests
+//     in flight; judge.go: its outcome.
+//   - breaker.go: when the service as a whole is asked nothing; budget.go: how many further tries it gets.
 //   - retry.go: whether another attempt may be made.
-//   - replay.go: the request's body, held as far as a retry may need it again.
+//   - replay.go: the request's body, of which as much is held as a retry may need again.
 package service
 
 import (
@@ -31,26 +29,25 @@ import (
 	"github.com/weir-gateway/weir/internal/traffic/service/balance"
 )
 
-// retryAfterEmpty is when a client should come back to a service without endpoints.
+// retryAfterEmpty is the Retry-After sent to a client of a service without endpoints.
 const retryAfterEmpty = time.Second
 
 // Options make a Service.
 type Options struct {
 	Name string // for the exchange's Backend, logs and faults
-	// Transport sends a request to the endpoint that its URL names, by what
-	// transport.Host gives for it. Where a response's body has the method
-	// OnEnd(exchange.Ending) of package transport, the service uses it rather than
-	// wrap the body; the body of a 101 response must have it to be counted.
+	// Transport sends a request to the endpoint that its URL names in the form returned by transport.Host. If a
+	// response body has the method OnEnd(exchange.Ending) of package transport, the service calls it instead of
+	// wrapping the body. The body of a 101 response must have that method to be counted as in flight.
 	Transport http.RoundTripper
-	// Retry and Timeouts are what the service's own RoundTrip keeps to; a View has
-	// its own. Of the times only Head is the service's: from the whole request sent
-	// to the response's head, for each attempt; 0: no bound.
+	// Retry and Timeouts apply to the service's own RoundTrip; each View has its own. Of the timeouts the service uses
+	// only Head: for each attempt, the time from the end of sending the request to the head of the response; 0: no
+	// bound.
 	Retry    config.Retry
 	Timeouts config.Timeouts
 	Balance  Balance // see Tune
-	// Selection is by which rules endpoints may be asked; see Select.
+	// Selection holds the rules by which endpoints may be asked; see Select.
 	Selection Selection
-	Meter     *telemetry.Backend // counts attempts; nil: they are not counted
+	Meter     *telemetry.Backend // counts attempts; nil: attempts are not counted
 	Log       *slog.Logger       // nil: slog.Default
 }
 
@@ -58,9 +55,9 @@ type Options struct {
 type Balance struct {
 	balance.Settings
 
-	Zone string // the gateway's own, whose endpoints are preferred; "": none are
-	Node string // the gateway's machine, as sources call it; "": nobody knows
-	// Key gives what an endpoint is chosen by, with balance.Hash; an error or "": it has none.
+	Zone string // the gateway's own, whose endpoints are preferred; "": no preference
+	Node string // the gateway's machine, by the name that sources use for it; "": unknown
+	// Key returns the key by which balance.Hash chooses an endpoint; with an error or "" the request has no key.
 	Key     func(*http.Request) (string, error)
 	Cookie  *Cookie         // with Settings.Sticky
 	Budget  *config.Budget  // nil: config.DefaultBudget
@@ -78,17 +75,17 @@ type Service struct {
 	set       atomic.Pointer[set]
 	balance   atomic.Pointer[Balance]
 	selection atomic.Pointer[Selection]
-	waiting   atomic.Int64 // requests that nobody can be asked for
+	waiting   atomic.Int64 // requests that wait because no endpoint may be asked
 	budget    budget
-	spent     atomic.Int64 // when the log last said that the budget is
+	spent     atomic.Int64 // when the log last said that the budget is spent
 	breaker   breaker
 	own       view
-	warned    atomic.Int64 // when warnRefused last did, in nanoseconds of the Unix time
+	warned    atomic.Int64 // when warnRefused last logged, in nanoseconds of the Unix time
 
-	setting sync.Mutex // one change at a time; the rest is its
+	setting sync.Mutex // serialises changes, and guards the fields below
 	turn    uint64     // the number of the set
 	changes changes
-	waited  bool // requests have waited for somebody better as long as they may
+	waited  bool // requests have waited for a better endpoint for as long as they may
 	closed  bool
 }
 
@@ -106,11 +103,11 @@ func New(o Options) *Service {
 	return s
 }
 
-// Name is the name that the service was made with.
+// Name returns the name that the service was made with.
 func (s *Service) Name() string { return s.name }
 
-// warnRefused logs that an address was not called, once a minute: whoever leads a name
-// there could else fill the log.
+// warnRefused logs that an address was not called, at most once a minute. Otherwise whoever points a name at such an
+// address could fill the log.
 func (s *Service) warnRefused(err *exchange.SendError) {
 	now, last := time.Now().UnixNano(), s.warned.Load()
 	if now-last >= int64(time.Minute) && s.warned.CompareAndSwap(last, now) {
@@ -127,12 +124,12 @@ type ViewOptions struct {
 	Timeouts config.Timeouts // Head only
 }
 
-// View gives the same endpoints and counters with the settings of a route.
+// View returns a RoundTripper with the same endpoints and counters, and with the settings of a route.
 func (s *Service) View(o ViewOptions) http.RoundTripper {
 	return &view{service: s, retry: newPolicy(o.Retry), head: o.Timeouts.Head}
 }
 
-// noEndpoint is never a 404: the route exists, only nobody answers for it now.
+// noEndpoint is never a 404: the route exists, but no endpoint can answer for it now.
 func (s *Service) noEndpoint() error {
 	return fault.NoEndpoint.New("", fault.Internal("service %s has no endpoint", s.name), fault.RetryAfter(retryAfterEmpty))
 }

@@ -5,30 +5,30 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/transport"
 )
 
-// endpoint is one member of a set. It is immutable but for its state.
+// endpoint is one member of a set. It is immutable except for its state.
 type endpoint struct {
 	discovery.Endpoint
 
-	host  string // what stands for it in the URL of a request to the transport
+	host  string // represents it in the URL of a request to the transport
 	state *state
 }
 
-// identity tells endpoints apart: an address may be given to another instance.
+// identity tells endpoints apart: the same address may be given to another instance.
 type identity struct{ id, address string }
 
-// set is an immutable list of endpoints, with what the pick needs worked out. Who may be
-// asked is worked out when the list changes or how an endpoint stands, never for a request.
+// set is an immutable list of endpoints, with what choosing among them needs. Which endpoints may be asked is worked
+// out when the list or the standing of an endpoint changes, never for a request.
 type set struct {
 	endpoints []endpoint    // all, in the provider's order
-	picker    picker        // of those that may be asked
-	mode      Mode          // why these
+	picker    picker        // of the endpoints that may be asked
+	mode      Mode          // why those may be asked
 	unproved  []*endpoint   // half-open ones; see takeUnproved
 	replaced  chan struct{} // closed when there is another set
 }
 
-// arrange makes the endpoints of list, and takes over from before what is the same: states, and what was worked out.
-// A second endpoint of the same identity is left out. The states of all of them say turn then; those of
-// before that do not are gone.
+// arrange makes the endpoints of list, and takes over from before what is the same: states, and what was worked out. A
+// second endpoint with the same identity is left out. In the states of all endpoints of list, turn is set to the given
+// turn; endpoints of before with another turn are gone.
 func arrange(list []discovery.Endpoint, before []endpoint, turn uint64) []endpoint {
 	known := memory{all: before}
 	made := make([]endpoint, 0, len(list))
@@ -49,19 +49,19 @@ func arrange(list []discovery.Endpoint, before []endpoint, turn uint64) []endpoi
 	return made
 }
 
-// memory finds endpoints of a list by identity, fast where it is asked for them in their order.
+// memory finds endpoints of a list by identity, quickly if they are looked up in the list's order.
 type memory struct {
 	all    []endpoint
-	next   int // the place that is looked at first
+	next   int // the index that is looked at first
 	missed int
-	places map[identity]int    // of all, once a few were not where they were looked for
-	fresh  map[identity]*state // those that are in no place
+	places map[identity]int    // indexes in all; made once a few endpoints were not where expected
+	fresh  map[identity]*state // states of endpoints that are not in all
 }
 
-// scans is how many times the whole list is looked through before it is worth a map.
+// scans is how many times the whole list is searched before a map is made.
 const scans = 8
 
-// of gives the endpoint, nil where there is none in the list, and its state, a new one then.
+// of returns the endpoint, or nil if it is not in the list, and its state, which is then a new one.
 func (m *memory) of(key identity) (*endpoint, *state) {
 	if m.next >= len(m.all) || !m.all[m.next].is(key) {
 		place, ok := m.find(key)
@@ -94,7 +94,7 @@ func (m *memory) find(key identity) (place int, ok bool) {
 	return place, ok
 }
 
-// begin gives the state of an endpoint that was not there before.
+// begin returns the state of an endpoint that was not there before.
 func (m *memory) begin(key identity) *state {
 	if m.fresh == nil {
 		m.fresh = map[identity]*state{}
@@ -107,7 +107,7 @@ func (m *memory) begin(key identity) *state {
 
 func (e *endpoint) is(key identity) bool { return e.Address == key.address && e.ID == key.id }
 
-// newSet works out who may be asked of these. s.setting is locked.
+// newSet works out which of these endpoints may be asked. s.setting is locked.
 func (s *Service) newSet(endpoints []endpoint) *set {
 	rules := s.selection.Load()
 	made := &set{endpoints: endpoints, replaced: make(chan struct{})}

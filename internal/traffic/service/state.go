@@ -9,24 +9,22 @@ import (
 	"github.com/weir-gateway/weir/internal/traffic/service/balance"
 )
 
-// State is how an endpoint stands, by what its source says, what its checks come to and what
-// became of its requests.
+// State is how an endpoint stands, given what its source says, what its checks found and how its requests ended.
 type State string
 
-// The states of an endpoint that is there. One that is gone has none.
+// The states of an endpoint that is there. An endpoint that is gone has none.
 const (
 	Healthy   State = "healthy"   // nothing speaks against it
 	Starting  State = "starting"  // it is new, and its checks have said too little yet
-	Unhealthy State = "unhealthy" // its checks say so
+	Unhealthy State = "unhealthy" // its checks say that it does not serve
 	Ejected   State = "ejected"   // its requests failed, and it is left alone for a while
-	Draining  State = "draining"  // its source says that it ends
-	NotReady  State = "not-ready" // its source says that it takes nothing
+	Draining  State = "draining"  // its source says that it shuts down
+	NotReady  State = "not-ready" // its source says that it takes no requests
 )
 
-// state is what is known of an endpoint beyond its place in a list. It is shared
-// by all lists that hold the endpoint.
+// state is what is known of an endpoint beyond its place in a list. It is shared by all lists that hold the endpoint.
 type state struct {
-	load     balance.State // what the choice goes by
+	load     balance.State // what the choice of an endpoint goes by
 	phase    atomic.Uint32
 	opened   atomic.Int64 // when it became half-open, in nanoseconds of the service's clock
 	outcomes outcomes     // of its requests
@@ -34,13 +32,13 @@ type state struct {
 	// Service.setting guards the rest.
 	turn   uint64            // of the latest set that it is in
 	checks *health.Following // nil: it is not checked
-	// assumed tells that it served before it was checked, or was checked otherwise, so that
-	// it does so until its checks have said something.
+	// assumed says that the endpoint served before it was checked, or was checked in another way. It then counts as
+	// serving until its checks have said something.
 	assumed  bool
 	ejection ejection
 	gone     bool
-	told     State     // what was logged last
-	since    time.Time // of that
+	told     State     // the state that was logged last
+	since    time.Time // when told was logged
 }
 
 // standing works out how an endpoint stands. Service.setting is locked.
@@ -67,12 +65,12 @@ func (e *endpoint) standing() State {
 	return Healthy
 }
 
-// fresh tells of an unhealthy endpoint whether it has never served, and so may be starting yet.
+// fresh reports whether an unhealthy endpoint has never served, and so may still be starting.
 func (e *endpoint) fresh() bool {
 	return e.state.checks != nil && !e.state.checks.Verdict().Served && !e.state.assumed
 }
 
-// why is the reason of a state, "" where there is none to tell.
+// why returns the reason of a state, or "" if there is none to tell.
 func (e *endpoint) why(s State) string {
 	if s == Ejected {
 		return e.state.ejection.why

@@ -13,8 +13,8 @@ type Status struct {
 	Name      string
 	Asks      Mode
 	Asked     int              // endpoints that may be asked
-	Waiting   int64            // requests that wait for somebody to ask
-	Queued    int64            // requests that wait for room, for all have as many as they may have
+	Waiting   int64            // requests that wait for an endpoint that may be asked
+	Queued    int64            // requests that wait for room, because all endpoints have as many as they may have
 	Resting   bool             // its breaker is open
 	Endpoints []EndpointStatus // in the provider's order
 }
@@ -24,19 +24,19 @@ type EndpointStatus struct {
 	discovery.Endpoint
 
 	State   State
-	Why     string    // what speaks, or spoke last, against it; "" nothing
+	Why     string    // what speaks against it, or did last; "": nothing
 	Since   time.Time // of the state
 	Asked   bool      // it may be asked
-	Checked time.Time // when its last check was answered; zero: it is not checked, or not yet
+	Checked time.Time // when its last check was answered; zero: it is not checked, or was not yet
 	Ejected time.Time // until when it is left alone; zero: it is not
-	Proving bool      // it was left alone, and one request may show that it serves again
+	Proving bool      // it was ejected, and one request may show that it serves again
 
 	balance.Standing
 
-	Local bool // it is preferred, for it is of the gateway's own zone, or meant for that or for its machine
+	Local bool // it is preferred: it is in the gateway's zone, or meant for that zone or for the gateway's machine
 }
 
-// Status tells how the service is now.
+// Status returns the current status of the service.
 func (s *Service) Status() Status {
 	s.setting.Lock()
 	defer s.setting.Unlock()
@@ -57,8 +57,8 @@ func (s *Service) Status() Status {
 	return status
 }
 
-// Together makes one status of those of services that have the same endpoints and call them
-// in other ways. Of an endpoint that stands differently for them the worst is told.
+// Together merges the statuses of services that have the same endpoints and call them in different ways. If an endpoint
+// stands differently in them, the worst state is reported.
 func Together(all []Status) Status {
 	made := all[0]
 	made.Endpoints = slices.Clone(made.Endpoints)
@@ -73,7 +73,7 @@ func Together(all []Status) Status {
 		}
 		for _, e := range other.Endpoints {
 			i, ok := places[identity{e.ID, e.Address}]
-			if !ok { // one of them has heard of it already
+			if !ok { // one of the services has heard of it already
 				made.Endpoints = append(made.Endpoints, e)
 				continue
 			}

@@ -5,21 +5,21 @@ import (
 	"github.com/weir-gateway/weir/internal/health"
 )
 
-// Selection is by which rules endpoints may be asked. The zero value asks all that are ready.
+// Selection holds the rules by which endpoints may be asked. The zero value asks all that are ready.
 type Selection struct {
-	// Check is how they are asked whether they serve, by Caller among Checkers; nil: they are not.
+	// Check is how endpoints are checked, by Caller among Checkers; nil: they are not checked.
 	Check    *health.Check
 	Checkers *health.Checkers
 	Caller   health.Caller
-	// CallerKey identifies Caller: the same key, the same answers.
+	// CallerKey identifies Caller: callers with the same key get the same answers.
 	CallerKey string
 
 	Outlier config.Outlier // when an endpoint is left alone for its failures
-	Hold    config.Hold    // how requests wait while there is nobody to ask
-	Panic   int            // percent of healthy ones below which health is not believed; 0: never
+	Hold    config.Hold    // how requests wait while no endpoint may be asked
+	Panic   int            // percentage of healthy endpoints below which health is not believed; 0: never
 }
 
-// checkKey tells ways to be checked apart, "" for none.
+// checkKey identifies the way in which endpoints are checked; "" if they are not.
 func (s *Selection) checkKey() string {
 	if s.Check == nil {
 		return ""
@@ -27,22 +27,22 @@ func (s *Selection) checkKey() string {
 	return s.CallerKey + " " + s.Check.String()
 }
 
-// Mode is whom a service asks now.
+// Mode is which endpoints a service asks now.
 type Mode string
 
 // The modes, in the order in which a service falls back.
 const (
 	AsksHealthy  Mode = "healthy"
-	AsksPanicked Mode = "panic" // too few are healthy for that to be believed: the unhealthy and the ejected too
+	AsksPanicked Mode = "panic" // too few are healthy for that to be believed: unhealthy and ejected ones are asked too
 	AsksDraining Mode = "draining"
-	AsksUntried  Mode = "untried" // those of whom nothing is known yet, for requests have waited for that
-	AsksNobody   Mode = "nobody"  // requests wait, and get 503 then
+	AsksUntried  Mode = "untried" // those of which nothing is known yet, because requests have waited long enough
+	AsksNobody   Mode = "nobody"  // requests wait, and then get 503
 )
 
-// counts are how many endpoints of a weight stand how.
+// counts is the number of endpoints in each standing, without those of weight 0.
 type counts struct{ healthy, fallen, fresh, untried, draining int }
 
-// of counts where e stands, and gives that place.
+// of returns the counter for the standing of e, or nil if there is none.
 func (n *counts) of(e *endpoint) *int {
 	switch e.standing() {
 	case Healthy:
@@ -63,9 +63,9 @@ func (n *counts) of(e *endpoint) *int {
 	}
 }
 
-// mode is whom to ask of these. waited tells that requests have waited for somebody better.
-// Who never served yet counts for nothing while others do, for new endpoints that start
-// slowly are no reason to doubt that the old ones are well.
+// mode returns which of these endpoints to ask. waited says that requests have waited for a better one. Endpoints that
+// have never served do not count while others serve: new endpoints that start slowly are no reason to doubt that the
+// old ones are well.
 func (n counts) mode(panicBelow int, waited bool) Mode {
 	judged := n.healthy + n.fallen
 	switch {
@@ -86,7 +86,7 @@ func (n counts) mode(panicBelow int, waited bool) Mode {
 	}
 }
 
-// asked tells whether an endpoint that was counted at place is asked in a mode.
+// asked reports whether an endpoint that was counted at place is asked in a mode.
 func (n *counts) asked(m Mode, place *int) bool {
 	switch {
 	case place == nil:

@@ -26,36 +26,36 @@ type call struct {
 	req      *http.Request
 	ctx      context.Context    //nolint:containedctx // of req, whoever has borrowed that
 	exchange *exchange.Exchange // nil outside of one
-	// now is the pool's clock, of which each reading costs as much as a choice among endpoints: read when something begins
-	// or ends that takes time, and passed on for what happens at the same moment.
+	// now is the pool's clock. Reading it costs as much as choosing an endpoint, so it is read when something that
+	// takes time begins or ends, and passed on to everything that happens at the same moment.
 	now  int64
-	body *replay // nil where the request has none, or can give it again
-	// tried are addresses: an endpoint that was gone and is back in the next list is
-	// still the one that has just failed.
+	body *replay // nil if the request has none, or can give it again
+	// tried holds addresses: an endpoint that was gone and is back in the next list is still the one that has just
+	// failed.
 	tried []string
-	// proves is an ejected one that the next attempt may prove; nil: none.
+	// proves is an ejected endpoint that the next attempt may prove; nil: none.
 	proves *endpoint
 
 	hash  uint64 // of the key, once keyed
-	leads string // the name of the endpoint that the client is to be told; "": it knows
+	leads string // the endpoint name that the client is to be told; "": the client knows it
 
 	attempt *attempt     // the last one
 	content *attemptBody // of it, with body
 
-	passed int32 // how many of those that were tried were passed over; see passesOver
+	passed int32 // how many of the tried endpoints were passed over; see passesOver
 	paid   int32 // further tries that count
-	free   bool  // the last one was, so that the next try counts only where it is at one that was tried
+	free   bool  // the last further try did not count; the next counts only at an endpoint that was tried
 
 	keyed, hasKey bool
 
 	open    bool            // the last attempt is under way
-	outcome balance.Outcome // of it, as far as that is known
-	counted bool            // by the breaker, which waits to be told of the outcome
+	outcome balance.Outcome // of the last attempt, as far as it is known
+	counted bool            // by the breaker, which must be told the outcome
 	trial   trial           // with counted
 }
 
-// RoundTrip sends req to an endpoint, and to another one where that failed and it
-// is safe. The request's body is closed in every case.
+// RoundTrip sends req to an endpoint, and to another endpoint if that failed and it is safe to do so. The request's
+// body is closed in every case.
 func (v *view) RoundTrip(req *http.Request) (*http.Response, error) {
 	var c call
 	c.of(v, req)
@@ -80,7 +80,7 @@ func (c *call) of(v *view, req *http.Request) {
 	}
 }
 
-// enters counts a request in, unless the breaker of the service has none pass.
+// enters counts a request, and admits it unless the breaker of the service is open.
 func (c *call) enters() error {
 	c.service.budget.request(c.now)
 	if c.service.balance.Load().Breaker.Opens() {
@@ -89,7 +89,7 @@ func (c *call) enters() error {
 	return nil
 }
 
-// closing closes the request's body, where no attempt has done so.
+// closing closes the request's body if no attempt has done so.
 func (c *call) closing(err error) error {
 	if c.body != nil {
 		c.body.close()
@@ -97,13 +97,13 @@ func (c *call) closing(err error) error {
 	return err
 }
 
-// NamesBackend says that the exchange is told of the service (variant.Named).
+// NamesBackend marks that the exchange is told the name of the service (variant.Named).
 func (*view) NamesBackend() {}
 
-// hold has the request's body held for further attempts.
+// hold makes the request's body replayable for further attempts.
 func (c *call) hold() {
 	c.body = newReplay(c.req.Body, c.replayLimit(), !c.retry.unsent && repeatable(c.req))
-	c.body.trailers = exchange.RequestTrailer(c.req).Names() // nobody reads the body yet, with whose end they are given values
+	c.body.trailers = exchange.RequestTrailer(c.req).Names() // the body is unread; at its end they get values
 }
 
 func (v *view) replayLimit() int {
@@ -113,10 +113,10 @@ func (v *view) replayLimit() int {
 	return replayBytes
 }
 
-// run makes attempts until one is good enough or none may follow.
+// run makes attempts until one is good enough or no further one may follow.
 func (c *call) run() (*http.Response, error) {
 	defer c.leave()  // also where an attempt panics
-	var failed error // the try before
+	var failed error // the error of the previous try
 	for {
 		e, err := c.after(failed)
 		if err != nil {
@@ -131,10 +131,10 @@ func (c *call) run() (*http.Response, error) {
 	}
 }
 
-// repeats tells whether an answer of that status may be one that is not taken.
+// repeats reports whether an answer with that status may be rejected in favour of another attempt.
 func (c *call) repeats(status int) bool { return status == lateStatus || c.retry.listed(status) }
 
-// giveUp ends an attempt that another one follows, whose answer nobody takes if there was one.
+// giveUp ends an attempt that is followed by another one. Its answer, if any, is discarded.
 func (c *call) giveUp(e *endpoint, res *http.Response) {
 	if res != nil {
 		exchange.Discard(res)
@@ -143,7 +143,7 @@ func (c *call) giveUp(e *endpoint, res *http.Response) {
 	c.now = c.service.pool.Now()
 }
 
-// last gives what the last attempt has come to.
+// last returns the result of the last attempt.
 func (c *call) last(res *http.Response, err error) (*http.Response, error) {
 	if err != nil {
 		return nil, c.explain(err)
@@ -160,8 +160,8 @@ func (c *call) last(res *http.Response, err error) (*http.Response, error) {
 	return res, nil
 }
 
-// leave ends an attempt that has panicked, and tells the breaker what came of the request, unless its attempt does so in the
-// end.
+// leave ends an attempt that has panicked. It tells the breaker the outcome of the request, unless the attempt does so
+// at its end.
 func (c *call) leave() {
 	if c.open || c.counted {
 		c.leaves()
@@ -177,7 +177,7 @@ func (c *call) leaves() {
 	}
 }
 
-// again tells whether there is another attempt after one that came to res, whose status repeats, or err.
+// again reports whether there is another attempt after one that ended with res, whose status repeats, or with err.
 func (c *call) again(res *http.Response, err error) bool {
 	switch {
 	case c.retry.attempts == 0 || c.body != nil && !c.body.replayable():
@@ -192,7 +192,7 @@ func (c *call) again(res *http.Response, err error) bool {
 	return c.pays()
 }
 
-// pays takes a further try out of those of the request and of its service, and tells whether that is allowed.
+// pays takes a further try out of the limits of the request and of its service, and reports whether it is allowed.
 func (c *call) pays() bool {
 	if int(c.paid) >= c.retry.attempts || !c.service.spends() {
 		return false
@@ -201,8 +201,8 @@ func (c *call) pays() bool {
 	return true
 }
 
-// after chooses whom to ask, where failed is the error of the try before. Whoever was tried gets some time first,
-// or less where there is somebody else meanwhile.
+// after chooses the endpoint to ask; failed is the error of the try before. An endpoint that was already tried is given
+// some time first, or less if another endpoint becomes available meanwhile.
 func (c *call) after(failed error) (*endpoint, error) {
 	before := c.service.set.Load()
 	e, err := c.next(before)
@@ -214,13 +214,14 @@ func (c *call) after(failed error) (*endpoint, error) {
 		return e, nil
 	}
 	c.service.pool.Done(&e.state.load)
-	if refused(failed) || c.free && !c.pays() { // no pause mends the one, and nobody is left for the other
+	if refused(failed) || c.free && !c.pays() { // a pause does not help a refused address; a free try has no endpoint left
 		return nil, c.explain(failed)
 	}
 	return c.pause(before, n)
 }
 
-// pause waits before an endpoint is asked once more that has failed n times, or until there is one that was not tried.
+// pause waits before an endpoint that has failed n times is asked again, or until there is an endpoint that was not
+// tried.
 func (c *call) pause(now *set, n int) (*endpoint, error) {
 	timer := time.NewTimer(exchange.PauseAfter(n))
 	defer timer.Stop()
@@ -238,12 +239,12 @@ func (c *call) pause(now *set, n int) (*endpoint, error) {
 	}
 }
 
-// hasOther tells whether somebody may be asked who was not tried.
+// hasOther reports whether an endpoint that was not tried may be asked.
 func (s *set) hasOther(tried []string) bool {
 	return slices.ContainsFunc(s.picker.asked, func(e *endpoint) bool { return !slices.Contains(tried, e.Address) })
 }
 
-// refused tells whether err is an address out of the backend's bounds.
+// refused reports whether err means that an address is outside the backend's bounds.
 func refused(err error) bool {
 	send, ok := errors.AsType[*exchange.SendError](err)
 	return ok && send.Refused
@@ -259,7 +260,7 @@ func count(tried []string, address string) int {
 	return n
 }
 
-// try sends the request to e once, where pick has counted it in, and writes down what happened.
+// try sends the request once to e, at which pick has counted it, and records what happened.
 func (c *call) try(e *endpoint) (*http.Response, error) {
 	a := c.begin(e)
 	var ended func(exchange.Attempt)
@@ -282,7 +283,7 @@ func (c *call) try(e *endpoint) (*http.Response, error) {
 	return res, nil
 }
 
-// failed ends an attempt that has come to err, or to res after its time.
+// failed ends an attempt that failed with err, or whose response res came too late.
 func (c *call) failed(e *endpoint, res *http.Response, err error, ended func(exchange.Attempt)) error {
 	if err != nil {
 		err = c.attempt.failed(err, e.Address)
@@ -298,7 +299,7 @@ func (c *call) failed(e *endpoint, res *http.Response, err error, ended func(exc
 	return err
 }
 
-// tooLate gives up an answer that came too late, as its context is cancelled.
+// tooLate gives up an answer that came too late; its context is cancelled.
 func tooLate(res *http.Response, address string) error {
 	_ = res.Body.Close()
 	return &exchange.SendError{Endpoint: address, Sent: exchange.SentAll, Timeout: true, Err: errHeadTimeout}
@@ -323,8 +324,8 @@ func (c *call) begin(e *endpoint) *attempt {
 	return a
 }
 
-// borrows has the call's own request sent by the first attempt, where nothing of it but the host of its URL would be another's, and nobody
-// looks at it meanwhile.
+// borrows makes the first attempt send the call's own request, and reports whether it does: nothing in the request would
+// have to differ but the host of its URL, and nothing else reads it meanwhile.
 func (c *call) borrows() bool {
 	a := c.attempt
 	if len(c.tried) > 0 || c.body != nil || a.limit == 0 || c.req.Host == "" || c.service.balance.Load().Cookie != nil || !exchange.Borrow(&a.bound, c.req) {
@@ -337,7 +338,7 @@ func (c *call) borrows() bool {
 // copyTo gives an attempt a request of its own.
 func (c *call) copyTo(a *attempt) {
 	if len(c.tried) > 0 {
-		_ = c.ctx.Done() // whoever has an attempt of before yet finds no other request in its context
+		_ = c.ctx.Done() // so that a goroutine left over from an earlier attempt finds no other request in its context
 	}
 	a.out = a.ownRequest(c.ctx, c.req)
 	if cookie := c.service.balance.Load().Cookie; cookie != nil {
@@ -358,7 +359,7 @@ func (c *call) carryBody(a *attempt) {
 	a.out.Body = c.content
 }
 
-// record writes an attempt down, which has ended now.
+// record records an attempt that has just ended.
 func (c *call) record(e *endpoint, status int, err error, ended func(exchange.Attempt)) {
 	took := time.Duration(c.now - c.attempt.start)
 	c.service.meter.Tried(status, err, took, len(c.tried) > 0)
@@ -371,8 +372,8 @@ func (c *call) record(e *endpoint, status int, err error, ended func(exchange.At
 	}
 }
 
-// trace begins the span of one attempt, where there is a trace. Its request then
-// has a head of its own: the one before may still be on its way to an endpoint.
+// trace begins the span of one attempt, if there is a trace. The attempt's request then has a head of its own, because
+// the request of the attempt before may still be on its way to an endpoint.
 func (c *call) trace(out *http.Request, e *endpoint) (ended func(exchange.Attempt)) {
 	return c.exchange.Trace.Call(exchange.Call{
 		Method: out.Method, Backend: c.service.name, Address: e.Address, URL: "http://" + e.Address + out.URL.EscapedPath(),
@@ -380,8 +381,9 @@ func (c *call) trace(out *http.Request, e *endpoint) (ended func(exchange.Attemp
 	})
 }
 
-// ownTrailers gives an attempt trailers of its own, and a function that fills them in when req has its own: those are
-// written by whoever reads the end of the body, perhaps for an attempt that is over.
+// ownTrailers gives an attempt trailers of its own, and returns a function that fills them in once req has its
+// trailers. The trailers of req are written by the goroutine that reads the end of the body, perhaps on behalf of an
+// attempt that is over.
 func ownTrailers(out, req *http.Request, names []string) (fill func()) {
 	exchange.AnnounceTrailers(out, names)
 	return func() {
@@ -393,8 +395,8 @@ func ownTrailers(out, req *http.Request, names []string) (fill func()) {
 	}
 }
 
-// explain turns the error of the last attempt into what the client is told. The
-// client's own end, and that of whoever waits for it, is passed on as it is.
+// explain turns the error of the last attempt into what the client is told. If the client's own context has ended, or
+// that of a caller waiting for it, its cause is passed on unchanged.
 func (c *call) explain(err error) error {
 	if c.ctx.Err() != nil && !c.body.wasSevered() {
 		return context.Cause(c.ctx)

@@ -15,28 +15,28 @@ import (
 	"github.com/weir-gateway/weir/internal/traffic/service"
 )
 
-// Explanation is why a request gets the answer it gets: the decisions in the
-// order they are made, up to the call of the backend, which is not made.
+// Explanation is why a request gets the answer it gets: the decisions in the order they are made, up to the call of the
+// backend, which is not made.
 type Explanation struct {
 	Method    string  `json:"method"`
 	Host      string  `json:"host"`   // as routing sees it
-	Path      string  `json:"path"`   // normalised, "" where it cannot be
-	Target    string  `json:"target"` // path and query as they were written
+	Path      string  `json:"path"`   // normalised; "" if it cannot be
+	Target    string  `json:"target"` // path and query as received
 	Query     string  `json:"query,omitempty"`
 	Client    string  `json:"client"`
 	Identity  *Caller `json:"identity,omitempty"` // nil: nobody was authenticated
 	Socket    string  `json:"socket"`
-	Listener  *Place  `json:"listener,omitempty"`  // nil where none wants the host
+	Listener  *Place  `json:"listener,omitempty"`  // nil if no listener serves the host
 	Preflight string  `json:"preflight,omitempty"` // the method that a CORS preflight asks for
-	// Preflighted tells that the route's cors filter answers it.
+	// Preflighted says that the route's cors filter answers it.
 	Preflighted bool              `json:"preflighted,omitempty"`
-	Route       *Place            `json:"route,omitempty"` // nil where none matches
+	Route       *Place            `json:"route,omitempty"` // nil if none matches
 	Params      []exchange.Param  `json:"params,omitempty"`
 	Trace       route.Trace       `json:"trace"` // every candidate and why it lost or won
 	Filters     []FilterStep      `json:"filters,omitempty"`
 	Backends    []BackendStep     `json:"backends,omitempty"`
-	Problem     *ExplainedProblem `json:"problem,omitempty"` // what the client would get without any backend
-	// Parts are the requests of a batch, whose body is known.
+	Problem     *ExplainedProblem `json:"problem,omitempty"` // what the client would get without any backend being asked
+	// Parts lists the requests of a batch whose body is known.
 	Parts []ExplainedPart `json:"parts,omitempty"`
 }
 
@@ -67,15 +67,15 @@ type FilterStep struct {
 	On     string `json:"on"` // "route" or the backend that it belongs to
 	Note   string `json:"note,omitempty"`
 	Origin string `json:"origin"`
-	// Verdict is what it decides about this request, "" where it decides nothing.
+	// Verdict is what the filter decides about this request; "" if it decides nothing.
 	Verdict Verdict `json:"verdict,omitempty"`
-	Why     string  `json:"why,omitempty"` // which rule decided, and what it went by
+	Why     string  `json:"why,omitempty"` // which rule decided, and on what basis
 }
 
 // Verdict is what a guard does with a request.
 type Verdict string
 
-// The verdicts. Unreached are the guards behind one that ended the request.
+// The verdicts. Guards behind one that ended the request are Unreached.
 const (
 	Passes    Verdict = "passes"
 	Refuses   Verdict = "refuses"
@@ -88,25 +88,25 @@ type BackendStep struct {
 	Name      string   `json:"name"`
 	When      string   `json:"when,omitempty"`
 	Weight    int      `json:"weight,omitempty"`
-	Chosen    bool     `json:"chosen"`              // this request surely goes here
+	Chosen    bool     `json:"chosen"`              // this request certainly goes here
 	Endpoints []string `json:"endpoints,omitempty"` // that would be asked
-	// Asks is whom a service asks, and Left are its endpoints that may not be asked; Resting tells that its breaker is open.
-	// They are known of a gateway that runs.
+	// Asks is which endpoints a service asks, Left lists its endpoints that may not be asked, and Resting says that its
+	// breaker is open. They are known only in a running gateway.
 	Asks    service.Mode   `json:"asks,omitempty"`
 	Left    []LeftEndpoint `json:"endpoints_left,omitempty"`
 	Resting bool           `json:"breaker_open,omitempty"`
 	// Balance is how one of the endpoints is chosen.
 	Balance string `json:"balance,omitempty"`
-	// Kept is when the endpoints were confirmed last, where that was before the start.
+	// Kept is when the endpoints were last confirmed, if that was before the start.
 	Kept time.Time `json:"endpoints_kept_of,omitzero"`
-	// State is how a function is doing, in lines, the end of its log among them where it has failed.
+	// State describes how a function is doing, in lines, with the end of its log if it has failed.
 	State  []string `json:"state,omitempty"`
 	Origin string   `json:"origin"`
-	// Steps are those of a composition, by their levels.
+	// Steps lists the steps of a composition, by level.
 	Steps []ComposedStep `json:"steps,omitempty"`
-	// Request is what the backend would get, nil where it would get nothing.
+	// Request is what the backend would get; nil if it would get nothing.
 	Request *Outbound `json:"request,omitempty"`
-	// Answer is what the client gets where a filter answers instead of the backend.
+	// Answer is what the client gets if a filter answers instead of the backend.
 	Answer *Answer `json:"answer,omitempty"`
 }
 
@@ -117,7 +117,7 @@ type LeftEndpoint struct {
 	Why     string        `json:"why,omitempty"`
 }
 
-// stands tells of a service whom it would ask, whom not and why.
+// stands fills in which endpoints a service would ask, and which not and why.
 func (b *BackendStep) stands(now service.Status) {
 	b.Asks, b.Resting = now.Asks, now.Resting
 	for _, e := range now.Endpoints {
@@ -135,7 +135,7 @@ func (b *BackendStep) stands(now service.Status) {
 
 // ComposedStep is a step of a composition.
 type ComposedStep struct {
-	Level  int      `json:"level"` // from 1; steps of one level wait for nothing of each other
+	Level  int      `json:"level"` // from 1; steps of one level do not wait for one another
 	Name   string   `json:"name"`
 	Call   string   `json:"call"`            // method, backend and path as they were written
 	After  []string `json:"after,omitempty"` // the steps that it waits for
@@ -148,14 +148,14 @@ type Outbound struct {
 	Method string `json:"method"`
 	Host   string `json:"host"`
 	Target string `json:"target"` // path and query
-	// Adds is what else it bears, in words: a token, a signature.
+	// Adds describes what else it carries: a token, a signature.
 	Adds []string `json:"adds,omitempty"`
 }
 
 // Answer is a response that needed no backend.
 type Answer struct {
 	Status   int    `json:"status"`
-	Code     string `json:"code,omitempty"` // of the problem, where it is one
+	Code     string `json:"code,omitempty"` // of the problem, if it is one
 	Detail   string `json:"detail,omitempty"`
 	Location string `json:"location,omitempty"`
 }
@@ -166,21 +166,20 @@ type ExplainedProblem struct {
 	Code     string `json:"code"`
 	Detail   string `json:"detail,omitempty"`
 	Operator string `json:"operator,omitempty"`
-	// Problems are what is wrong, where that is more than one thing.
+	// Problems lists the individual problems, if there is more than one.
 	Problems []string `json:"problems,omitempty"`
 }
 
-// Explain tells what the snapshot does with r, as if it came from peer over
-// socket and were authenticated as identity (nil: nobody). Of the body of r, where there
-// is one, only the parts of a batch are read.
+// Explain returns what the snapshot does with r, as if r came from peer over socket and were authenticated as identity
+// (nil: nobody). Of the body of r, if it has one, only the parts of a batch are read.
 func (s *Snapshot) Explain(socket string, r *http.Request, peer netip.AddrPort, identity *exchange.Identity) Explanation {
 	x := &exchange.Exchange{Identity: identity}
 	s.open(x, r, &exchange.Connection{Peer: peer})
 	return s.explain(socket, exchange.With(r, x), nil, nil)
 }
 
-// explain is Explain for a request of which it is known who makes it, within which other one, and
-// what has ended it before it began, nil for nothing.
+// explain is Explain for a request whose caller is known. within is the request that it is made in, if any, and ended
+// the fault that ended it before it began; nil: none.
 func (s *Snapshot) explain(socket string, r *http.Request, within *exchange.Within, ended *fault.Fault) Explanation {
 	x := exchange.Of(r)
 	target, f := s.find(socket, r, x, nil, within)
@@ -198,7 +197,7 @@ func (s *Snapshot) explain(socket string, r *http.Request, within *exchange.With
 		e.Listener = &Place{l.Name, l.Origin.String()}
 		e.Trace = l.Table.Explain(&route.Query{Method: matchedMethod(r, target), Host: x.Host, Path: x.Path, Request: r})
 	}
-	if x.Route != "" { // also where it does not admit the request
+	if x.Route != "" { // also if the route does not admit the request
 		e.Route = &Place{x.Route, x.Origin.String()}
 	}
 	if target != nil {
@@ -213,7 +212,7 @@ func (s *Snapshot) explain(socket string, r *http.Request, within *exchange.With
 	return e
 }
 
-// isBatch tells whether r would be answered with what its parts are, as far as these are known.
+// isBatch reports whether r would be answered with the answers of its parts, as far as these are known.
 func (t *Route) isBatch(r *http.Request, e *Explanation) bool {
 	if t.Parts == nil || e.Preflighted || slices.ContainsFunc(e.Filters, func(s FilterStep) bool { return s.Verdict == Answers }) {
 		return false
@@ -221,8 +220,8 @@ func (t *Route) isBatch(r *http.Request, e *Explanation) bool {
 	return r.Body != nil && r.Body != http.NoBody || exchange.Of(r).Inner
 }
 
-// parts explains the parts of a batch, each as if whoever the batch is assumed to be had sent it. One
-// that waits for another which will surely fail is not served.
+// parts explains the parts of a batch, each as if the assumed caller of the batch had sent it. A part that waits for
+// one which will certainly fail is not served.
 func (s *Snapshot) parts(socket string, target *Route, r *http.Request) ([]ExplainedPart, *fault.Fault) {
 	parts, err := target.Parts(r)
 	if err != nil {
@@ -232,7 +231,7 @@ func (s *Snapshot) parts(socket string, target *Route, r *http.Request) ([]Expla
 	within := exchange.Within{Of: x, ID: x.ID, Group: target.Group}
 	list := make([]ExplainedPart, len(parts))
 	failed := map[string]bool{}
-	for i, p := range parts { // each stands behind those that it waits for
+	for i, p := range parts { // each part comes after those that it waits for
 		of := exchange.Exchange{Identity: x.Identity}
 		s.within(&of, p.Request, within)
 		var ended *fault.Fault
@@ -245,19 +244,19 @@ func (s *Snapshot) parts(socket string, target *Route, r *http.Request) ([]Expla
 	return list, nil
 }
 
-// fails tells whether the answer is a failure whatever backends say, because none is asked.
+// fails reports whether the answer is a failure whatever backends say, because none is asked.
 func (e *Explanation) fails() bool {
 	if e.Problem != nil {
 		return true
 	}
 	asked := slices.DeleteFunc(slices.Clone(e.Backends), func(b BackendStep) bool { return !b.Chosen })
-	if len(asked) == 0 { // it is left to chance
+	if len(asked) == 0 { // the choice is left to chance
 		asked = e.Backends
 	}
 	return len(asked) > 0 && !slices.ContainsFunc(asked, func(b BackendStep) bool { return b.Answer == nil || b.Answer.Status < http.StatusBadRequest })
 }
 
-// written is path and query as they came.
+// written returns path and query as received.
 func written(r *http.Request) string {
 	path, query := r.URL.EscapedPath(), r.URL.RawQuery
 	if r.RequestURI != "" && r.RequestURI[0] == '/' { // see normalTarget
@@ -269,7 +268,7 @@ func written(r *http.Request) string {
 	return path
 }
 
-// matchedMethod is the method the table was asked for.
+// matchedMethod returns the method with which the table was queried.
 func matchedMethod(r *http.Request, target *Route) string {
 	if asked := preflightMethod(r); asked != "" && target != nil && target.CORS {
 		return asked
@@ -277,8 +276,8 @@ func matchedMethod(r *http.Request, target *Route) string {
 	return r.Method
 }
 
-// explain adds what the route would do, and gives the fault that its guards or
-// choosing a backend would end in; ended is what has ended the request before, nil for nothing.
+// explain adds what the route would do, and returns the fault in which its guards or the choice of a backend would end.
+// ended is the fault that ended the request before; nil: none.
 func (t *Route) explain(r *http.Request, e *Explanation, ended *fault.Fault) *fault.Fault {
 	refused := t.ask(r, e, ended)
 	chosen, f := t.chosen(r)
@@ -314,8 +313,8 @@ func (t *Route) explain(r *http.Request, e *Explanation, ended *fault.Fault) *fa
 	return f
 }
 
-// ask lists the filters with what the guards among them decide, in their order,
-// and gives the fault that the request ends in, which is refused where that is one already.
+// ask lists the filters with the decisions of the guards among them, in order, and returns the fault in which the
+// request ends. That is refused, if refused is already a fault.
 func (t *Route) ask(r *http.Request, e *Explanation, refused *fault.Fault) *fault.Fault {
 	ended := refused != nil
 	for _, n := range t.Filters {
@@ -339,7 +338,7 @@ func (t *Route) ask(r *http.Request, e *Explanation, refused *fault.Fault) *faul
 	return refused
 }
 
-// chosen names the variant of this request where it does not depend on chance.
+// chosen returns the name of the variant for this request if it does not depend on chance.
 func (t *Route) chosen(r *http.Request) (string, *fault.Fault) {
 	if t.Choice == nil || !t.Choice.Certain(r) {
 		return "", nil

@@ -15,20 +15,20 @@ import (
 	"github.com/weir-gateway/weir/internal/traffic/route"
 )
 
-// Options are what a Gateway is made of beside its snapshots.
+// Options are the parts of a Gateway other than its snapshots.
 type Options struct {
 	Log *slog.Logger
-	// Exhausted tells that memory is short, so that new requests get 503; nil: never.
+	// Exhausted reports whether memory is short, so that new requests get 503; nil: never.
 	Exhausted func() bool
-	// Connection gives the connection that ctx belongs to, an unknown one where there is none.
+	// Connection returns the connection that ctx belongs to, or an unknown one if there is none.
 	Connection func(ctx context.Context) *exchange.Connection
-	// Terms gives the terms (see secure.Terms) that the connection of ctx was made
-	// under; nil: none, so that nobody reaches a listener that asks something of clients.
+	// Terms returns the terms (see secure.Terms) under which the connection of ctx was made; nil: no terms, so that no
+	// client reaches a listener that asks something of clients.
 	Terms func(ctx context.Context) string
 	// Unmatched counts the requests that no route matched; nil: they are not counted.
 	Unmatched *telemetry.Route
-	// Visited is told each request that has ended, on its own goroutine, and keeps
-	// nothing of it; it may be nil.
+	// Visited is called for each request that has ended, on the request's goroutine, and keeps nothing of it; it may be
+	// nil.
 	Visited func(*http.Request, *exchange.Exchange, exchange.Outcome)
 }
 
@@ -36,14 +36,14 @@ type Options struct {
 type Gateway struct {
 	options Options
 	current atomic.Pointer[Snapshot]
-	under   use // by all requests that are under way, of whatever snapshot
+	under   use // counts all requests under way, of whatever snapshot
 }
 
 // NewGateway makes a gateway that answers 503 until the first Swap.
 func NewGateway(o Options) *Gateway { return &Gateway{options: o} }
 
-// Swap makes s the snapshot of every request from now on and returns the one
-// before, nil at first. Requests under way keep the one they began with; see Unused.
+// Swap makes s the snapshot of every request from now on, and returns the one before, which is nil the first time.
+// Requests under way keep the snapshot they began with; see Unused.
 func (g *Gateway) Swap(s *Snapshot) *Snapshot {
 	s.use = &use{gateway: g, log: s.AccessLog, tracer: s.Tracer}
 	before := g.current.Swap(s)
@@ -53,27 +53,27 @@ func (g *Gateway) Swap(s *Snapshot) *Snapshot {
 	return before
 }
 
-// Current gives the snapshot that serves now, nil before the first.
+// Current returns the snapshot that serves now, or nil before the first Swap.
 func (g *Gateway) Current() *Snapshot { return g.current.Load() }
 
-// InFlight is the number of requests under way.
+// InFlight returns the number of requests under way.
 func (g *Gateway) InFlight() int64 { return g.under.requests.Load() }
 
-// Quiet gives a channel that is closed once no request is under way, those whose connections have
-// gone already included. Call it when none can begin any more.
+// Quiet returns a channel that is closed once no request is under way. Requests whose connections are already gone
+// count too. Call it when no request can begin any more.
 func (g *Gateway) Quiet() <-chan struct{} {
 	g.under.retire()
 	return g.under.channel()
 }
 
-// Handler makes what serves the requests that arrive on one socket: the name of
-// one, or what Snapshot.Sockets translates to a name.
+// Handler returns the handler for the requests that arrive on one socket. The argument is the name of a socket, or what
+// Snapshot.Sockets translates to a name.
 func (g *Gateway) Handler(socket string) *Handler { return &Handler{gateway: g, socket: socket} }
 
-// Refuse answers a request that was refused before it could be read as one:
-// malformed, too large or too slow.
+// Refuse answers a request that was refused before it could be read as a request: it was malformed, too large or too
+// slow.
 func (g *Gateway) Refuse(w http.ResponseWriter, r *http.Request, f *fault.Fault) {
-	v := visit{Exchange: exchange.New(r), use: &use{gateway: g}} // it is no request of any snapshot
+	v := visit{Exchange: exchange.New(r), use: &use{gateway: g}} // it belongs to no snapshot
 	setID(v.Exchange)
 	v.Start = time.Now()
 	on := g.options.Connection(r.Context())
@@ -91,9 +91,8 @@ func unready(w http.ResponseWriter, r *http.Request) {
 	exchange.Refuse(w, r, fault.ShuttingDown.New("The gateway has no configuration yet.", fault.RetryAfter(time.Second)))
 }
 
-// pass takes a request whose exchange has begun to its route, of those of a group
-// where within is not nil. Its stack is kept while the request is
-// answered, so that what ends before that is another method's.
+// pass takes a request whose exchange has begun to its route. If within is not nil, only routes of its group count. The
+// stack of this method is kept while the request is answered, so work that ends before that is in other methods.
 func (g *Gateway) pass(h *Handler, s *Snapshot, v *visit, within *exchange.Within) {
 	defer v.finish()
 	if v.use.tracer != nil {
@@ -111,7 +110,7 @@ func (g *Gateway) pass(h *Handler, s *Snapshot, v *visit, within *exchange.Withi
 	target.Handler.ServeHTTP(v.writer, v.request)
 }
 
-// lead gives the route of a request. Where there is none for it, it is answered.
+// lead returns the route of a request. If there is none, it answers the request and returns nil.
 func (g *Gateway) lead(h *Handler, s *Snapshot, v *visit, within *exchange.Within) *Route {
 	r, socket := v.request, s.Socket(h.socket)
 	if g.full(s, v.nth) && (s.Vital == "" || socket != s.Vital) {
@@ -130,7 +129,7 @@ func (g *Gateway) lead(h *Handler, s *Snapshot, v *visit, within *exchange.Withi
 	return target
 }
 
-// bound tells what the connection of r is bound to.
+// bound returns what the connection of r is bound to.
 func (g *Gateway) bound(r *http.Request) bound {
 	if r.TLS == nil {
 		return bound{}
@@ -142,12 +141,12 @@ func (g *Gateway) bound(r *http.Request) bound {
 	return b
 }
 
-// full tells whether there is no place for the nth request under way.
+// full reports whether there is no place for the nth request under way.
 func (g *Gateway) full(s *Snapshot, n int64) bool {
 	return s.InFlight > 0 && n > int64(s.InFlight) || g.options.Exhausted != nil && g.options.Exhausted()
 }
 
-// fullness tells what there is too little of.
+// fullness returns the fault that says which resource is exhausted.
 func (g *Gateway) fullness(s *Snapshot, n int64) *fault.Fault {
 	if s.InFlight > 0 && n > int64(s.InFlight) {
 		return fault.Overloaded.New("Try again in a moment.", fault.RetryAfter(time.Second), fault.Internal("limits.requests is %d", s.InFlight))
@@ -155,9 +154,9 @@ func (g *Gateway) fullness(s *Snapshot, n int64) *fault.Fault {
 	return fault.MemoryPressure.New("Try again in a moment.", fault.RetryAfter(time.Second))
 }
 
-// find is the way from a request to its route, the same for serving and for
-// explain. It completes the exchange. by knows the connection that r came on; it is nil
-// for one that would fit. Where within is not nil there are only the routes of its group.
+// find leads from a request to its route; serving and explain both use it. It completes the exchange. by knows the
+// connection that r came on; if it is nil, the connection is taken to fit. If within is not nil, only the routes of its
+// group exist.
 func (s *Snapshot) find(socket string, r *http.Request, x *exchange.Exchange, by *Gateway, within *exchange.Within) (*Route, *fault.Fault) {
 	if f := s.normalize(r, x); f != nil {
 		return nil, f
@@ -194,14 +193,15 @@ func (s *Snapshot) find(socket string, r *http.Request, x *exchange.Exchange, by
 	return target, nil
 }
 
-// foreign tells that the route of x is of another group than the batch, so that it is not there for this request.
+// foreign returns the fault for a route of x that belongs to another group than the batch: for this request the route
+// does not exist.
 func foreign(x *exchange.Exchange) *fault.Fault {
 	f := fault.RouteNotFound.New("", fault.Internal("%s is of another group than the batch", x.Route))
 	x.Route, x.Origin = "", nil
 	return f
 }
 
-// normalize fills in host, path and query, once for everyone after it.
+// normalize fills in host, path and query, once for all later readers.
 func (s *Snapshot) normalize(r *http.Request, x *exchange.Exchange) *fault.Fault {
 	host, err := httpx.NormalizeHost(r.Host)
 	if err != nil {
@@ -216,8 +216,8 @@ func (s *Snapshot) normalize(r *http.Request, x *exchange.Exchange) *fault.Fault
 	return nil
 }
 
-// normalTarget gives path and query. Servers keep them as they came in RequestURI; requests made by hand (explain, tests)
-// have only a URL.
+// normalTarget returns path and query. Servers keep them as received in RequestURI; requests built by hand (explain,
+// tests) have only a URL.
 func normalTarget(r *http.Request) (httpx.Path, string, error) {
 	if r.RequestURI != "" && r.RequestURI[0] == '/' {
 		return httpx.NormalizeTarget(r.RequestURI)
@@ -226,8 +226,8 @@ func normalTarget(r *http.Request) (httpx.Path, string, error) {
 	return path, r.URL.RawQuery, err
 }
 
-// match finds the route. A CORS preflight belongs to the route of the method
-// that it asks for, where that route answers preflights at all.
+// match finds the route. A CORS preflight belongs to the route of the method that it asks for, if that route answers
+// preflights.
 func (l *Listener) match(r *http.Request, x *exchange.Exchange) (*Route, bool) {
 	q := route.Query{Method: r.Method, Host: x.Host, Path: x.Path, Request: r}
 	if r.Method != http.MethodOptions {
@@ -244,8 +244,8 @@ func (l *Listener) match(r *http.Request, x *exchange.Exchange) (*Route, bool) {
 	return l.Table.Match(&q, &x.Params)
 }
 
-// preflightMethod is the method a CORS preflight asks for (Fetch standard,
-// "CORS-preflight fetch"), "" for any other request.
+// preflightMethod returns the method that a CORS preflight asks for (Fetch standard, "CORS-preflight fetch"), or "" for
+// any other request.
 func preflightMethod(r *http.Request) string {
 	if r.Method != http.MethodOptions {
 		return ""
@@ -257,21 +257,21 @@ func preflightMethod(r *http.Request) string {
 	return head.Get("Access-Control-Request-Method")
 }
 
-// miss tells a wrong method (405 where the sources of the path's routes want
-// it) from a path that nobody has.
+// miss returns 405 for a wrong method if the sources of the path's routes want that, and otherwise a fault that says
+// that no route matches.
 func (l *Listener) miss(r *http.Request, x *exchange.Exchange, verbose bool) *fault.Fault {
 	q := route.Query{Method: r.Method, Host: x.Host, Path: x.Path, Request: r}
 	if methods := l.Table.Methods(&q); len(methods) > 0 && l.WrongMethod == http.StatusMethodNotAllowed {
 		allow := strings.Join(methods, ", ")
 		return fault.MethodNotAllowed.New("Allowed here: "+allow+".", fault.WithField("Allow", allow))
 	}
-	if !verbose { // what stands behind the gateway is no stranger's business (decision 0004)
+	if !verbose { // what stands behind the gateway is not for strangers to know (decision 0004)
 		return fault.RouteNotFound.New("")
 	}
 	return fault.RouteNotFound.New(strings.TrimSpace("No route matches " + r.Method + " " + x.Path + ". " + l.Table.Nearest(&q).Closest()))
 }
 
-// ambiguous is for what a route must opt in to.
+// ambiguous is the fault for a path that a route must opt in to.
 func ambiguous() *fault.Fault {
 	return fault.AmbiguousPath.New("An encoded slash (%2F) or backslash (%5C), or a semicolon, is not accepted on this path.")
 }

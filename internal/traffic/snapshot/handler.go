@@ -13,10 +13,10 @@ import (
 type Handler struct {
 	gateway *Gateway
 	socket  string
-	kept    atomic.Pointer[Snapshot] // instead of the current one
+	kept    atomic.Pointer[Snapshot] // served instead of the current one
 }
 
-// ServeHTTP serves a request by the snapshot of this moment.
+// ServeHTTP serves a request with the snapshot that is current at this moment.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s := h.enter()
 	if s == nil {
@@ -46,7 +46,7 @@ func (h *Handler) Enter(w http.ResponseWriter, r *http.Request, within exchange.
 	h.gateway.pass(h, s, &v, &within)
 }
 
-// Snapshot is what requests are served by now, nil before the first Swap.
+// Snapshot returns the snapshot that serves requests now, or nil before the first Swap.
 func (h *Handler) Snapshot() *Snapshot {
 	if kept := h.kept.Load(); kept != nil {
 		return kept
@@ -54,9 +54,9 @@ func (h *Handler) Snapshot() *Snapshot {
 	return h.gateway.Current()
 }
 
-// Keep makes the handler go on with the current snapshot when another one takes
-// its place. It is for a socket that the next one does not have: what is on its
-// way there is served as it was meant. Call release when no request can begin any more.
+// Keep makes the handler stay with the current snapshot when another one takes its place. It is for a socket that the
+// next snapshot does not have: requests on their way to it are served as intended. Call release when no request can
+// begin any more.
 func (h *Handler) Keep() (release func()) {
 	s := h.gateway.enter()
 	if s == nil {
@@ -66,10 +66,10 @@ func (h *Handler) Keep() (release func()) {
 	return s.use.leave
 }
 
-// enter gives the snapshot for a request and counts the caller in, which must leave it.
+// enter returns the snapshot for a request, and counts the caller in; the caller must leave it.
 func (h *Handler) enter() *Snapshot {
 	if kept := h.kept.Load(); kept != nil {
-		kept.use.requests.Add(1) // it cannot end, for Keep is counted in too
+		kept.use.requests.Add(1) // it cannot end meanwhile, because Keep is counted in too
 		return kept
 	}
 	return h.gateway.enter()

@@ -10,8 +10,8 @@ import (
 // attempt sends a job once.
 type attempt func(ctx context.Context, a queue.Attempt) queue.Outcome
 
-// Lanes are how the jobs of the current snapshot's routes are sent, by the names of the routes.
-// Each attempt is made by the snapshot that serves when it begins, which it holds as a request does.
+// Lanes returns how the jobs of the current snapshot's routes are sent, by the names of the routes. Each attempt is
+// made by the snapshot that serves when the attempt begins; the attempt holds that snapshot as a request does.
 func (g *Gateway) Lanes() map[string]queue.Lane {
 	s := g.enter()
 	if s == nil {
@@ -31,8 +31,8 @@ func (g *Gateway) Lanes() map[string]queue.Lane {
 	return lanes
 }
 
-// Events are how the events of the current snapshot's functions are processed, by the names of
-// the functions, in the same way.
+// Events returns how the events of the current snapshot's functions are processed, by the names of the functions, in
+// the same way.
 func (g *Gateway) Events() map[string]queue.Lane {
 	s := g.enter()
 	if s == nil {
@@ -46,8 +46,8 @@ func (g *Gateway) Events() map[string]queue.Lane {
 	return lanes
 }
 
-// Way is how the current snapshot tells functions of the WebSockets of the route of that name, nil
-// where it does not. It is held, as by a request, until release.
+// Way returns how the current snapshot tells functions about the WebSockets of the named route, or nil if it does not.
+// The snapshot is held, as by a request, until release.
 func (g *Gateway) Way(route string) (w sockets.Way, release func()) {
 	s := g.enter()
 	if s == nil {
@@ -62,8 +62,8 @@ func (g *Gateway) Way(route string) (w sockets.Way, release func()) {
 	return w, use.leave
 }
 
-// lane is l with attempts of the snapshot that serves when they begin: by gives a snapshot's,
-// nil where it has none of that name.
+// lane returns l with attempts made by the snapshot that serves when they begin. by returns the attempt of a snapshot,
+// or nil if it has none of that name.
 func (g *Gateway) lane(l queue.Lane, by func(*Snapshot) attempt) queue.Lane {
 	l.Run = func(ctx context.Context, a queue.Attempt) queue.Outcome {
 		s := g.enter()
@@ -73,7 +73,7 @@ func (g *Gateway) lane(l queue.Lane, by func(*Snapshot) attempt) queue.Lane {
 		use := s.use // not s itself, which a long attempt would hold
 		defer use.leave()
 		run := by(s)
-		if run == nil { // it is gone since the attempt was begun
+		if run == nil { // it was removed after the attempt began
 			return queue.Outcome{Verdict: queue.NotNow, Reason: "it is gone from the config"}
 		}
 		return run(ctx, a)

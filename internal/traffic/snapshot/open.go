@@ -9,10 +9,10 @@ import (
 	"github.com/weir-gateway/weir/internal/base/forward"
 )
 
-// maxID bounds a request id that is taken over from a trusted proxy.
+// maxID is the longest request id that is taken over from a trusted proxy.
 const maxID = 128
 
-// open begins x, the exchange of r: who is it, and under which id.
+// open begins x, the exchange of r: it determines the client and the request id.
 func (s *Snapshot) open(x *exchange.Exchange, r *http.Request, on *exchange.Connection) {
 	x.Start, x.Verbose = time.Now(), s.Verbose
 	x.Connection, x.Server = on, on.Server
@@ -30,8 +30,8 @@ func (s *Snapshot) open(x *exchange.Exchange, r *http.Request, on *exchange.Conn
 	}
 }
 
-// within begins x, the exchange of r, which is made within another one and comes from
-// its client. What only proxies and the gateway may say is not heard of it.
+// within begins x, the exchange of r, which is made within another exchange and comes from the same client. Header
+// fields that only the gateway may set are dropped, and fields that only proxies may set are ignored.
 func (s *Snapshot) within(x *exchange.Exchange, r *http.Request, w exchange.Within) {
 	forward.DropManaged(exchange.RequestHead(r), s.Managed)
 	x.ID, x.Start, x.Verbose = w.ID, time.Now(), s.Verbose
@@ -41,8 +41,8 @@ func (s *Snapshot) within(x *exchange.Exchange, r *http.Request, w exchange.With
 // setID gives x an id of random bits. It needs to be unique, not secret.
 func setID(x *exchange.Exchange) { x.NewID(rand.Uint64(), rand.Uint64()) } //nolint:gosec // see above
 
-// acceptID gives id back if it is short printable ASCII without blanks and
-// quotes, so that it can do no harm in a log or a header; "" otherwise.
+// acceptID returns id if it is short printable ASCII without blanks, quotes, backslashes, commas and semicolons, so
+// that it can do no harm in a log or a header; otherwise "".
 func acceptID(id string) string {
 	if len(id) > maxID {
 		return ""

@@ -12,12 +12,12 @@ import (
 	"github.com/weir-gateway/weir/internal/traffic/route"
 )
 
-// overrides are the fields by which frameworks take a request for one of another method.
+// overrides are the header fields that make frameworks treat a request as one with another method.
 var overrides = [...]string{"X-Http-Method-Override", "X-Http-Method", "X-Method-Override"}
 
-// overridden refuses a request that its backend may take for one of another method, where
-// that is for another route, with other guards: what was decided on is what is read. A form's body
-// may say so too, and is not looked at (decision 0045).
+// overridden refuses a request that its backend may treat as one with another method if that method belongs to another
+// route, with other guards. The method that the guards decided on must be the one that the backend reads. The body of a
+// form may name a method too, but is not looked at (decision 0045).
 func (l *Listener) overridden(r *http.Request, x *exchange.Exchange, found *Route) *fault.Fault {
 	head := exchange.RequestHead(r)
 	if exchange.KnownIn(head)&overriding != 0 {
@@ -25,7 +25,7 @@ func (l *Listener) overridden(r *http.Request, x *exchange.Exchange, found *Rout
 			return f
 		}
 	}
-	if r.Method != http.MethodPost || x.Query == "" { // in the query no framework heeds it with any other
+	if r.Method != http.MethodPost || x.Query == "" { // with any other method, no framework reads it from the query
 		return nil
 	}
 	for name, value := range httpx.QueryPairs(x.Query) {
@@ -36,7 +36,7 @@ func (l *Listener) overridden(r *http.Request, x *exchange.Exchange, found *Rout
 	return nil
 }
 
-// overriding are the names of those.
+// overriding is the set of the names in overrides.
 var overriding = field.SetOf(field.XHTTPMethod, field.XHTTPMethodOverride, field.XMethodOverride)
 
 func (l *Listener) overriddenByField(head exchange.Head, r *http.Request, x *exchange.Exchange, found *Route) *fault.Fault {
@@ -50,20 +50,20 @@ func (l *Listener) overriddenByField(head exchange.Head, r *http.Request, x *exc
 	return nil
 }
 
-// namesMethod tells whether a framework reads the parameter of that name, which is decoded, as _method.
-// PHP heeds no blanks before a name and nothing behind a NUL, and puts '_' for some characters.
+// namesMethod reports whether a framework reads the parameter with that decoded name as _method. PHP ignores blanks
+// before a name and everything after a NUL, and turns some characters into '_'.
 func namesMethod(name string) bool {
 	name, _, _ = strings.Cut(strings.TrimLeft(name, " "), "\x00")
 	return slices.Contains([]string{"_method", ".method", "[method"}, name)
 }
 
-// leadsTo tells whether r would come to found with another method too.
+// leadsTo reports whether r would come to found with the other method too.
 func (l *Listener) leadsTo(found *Route, method string, r *http.Request, x *exchange.Exchange) bool {
 	if method == r.Method {
 		return true
 	}
 	q := route.Query{Method: strings.ToUpper(method), Host: x.Host, Path: x.Path, Request: r}
-	var params exchange.Params // of the other match, which nobody reads
+	var params exchange.Params // of the other match; not used
 	other, ok := l.Table.Match(&q, &params)
 	return ok && other == found && httpx.IsToken(method)
 }

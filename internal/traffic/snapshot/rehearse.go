@@ -6,8 +6,8 @@ import (
 	"github.com/weir-gateway/weir/internal/base/exchange"
 )
 
-// rehearse sends a copy of r down the backend's road to an end that notes what
-// arrives. Where nothing does, it gives what the client would be answered.
+// rehearse sends a copy of r down the chain to the backend, with an end that records what arrives. If nothing arrives,
+// it returns what the client would be answered.
 func (n *BackendNote) rehearse(r *http.Request) (*Outbound, *Answer) {
 	var got *Outbound
 	var added []string

@@ -1,7 +1,6 @@
-// Package snapshot is the gateway while it runs: an immutable Snapshot of
-// everything that serves, the Gateway that swaps it by one atomic pointer and
-// hands each request to its route, and Explain, which tells what would happen
-// by the same code.
+// Package snapshot is the gateway while it runs: an immutable Snapshot of everything that serves, the Gateway that
+// swaps it through one atomic pointer and hands each request to its route, and Explain, which uses the same code to
+// show what would happen to a request.
 package snapshot
 
 import (
@@ -26,62 +25,62 @@ import (
 	"github.com/weir-gateway/weir/internal/wire/secure"
 )
 
-// NoBackend is the name of a route's only backend where a filter answers instead.
+// NoBackend is the name of a route's only backend if a filter answers instead.
 const NoBackend = "none"
 
-// Snapshot is everything that serves. It is immutable but for the count of the
-// requests that use it, and must not be copied. A request holds it only until its
-// route is found: what lives long holds its route, and the count.
+// Snapshot is everything that serves. It is immutable except for the count of the requests that use it, and must not be
+// copied. A request holds the snapshot only until its route is found: something that lives long holds its route and the
+// count instead.
 type Snapshot struct {
 	Digest  string // of the config that it was compiled from
 	Trusted []netip.Prefix
-	// Managed are folded names of fields that only the gateway may set (see
-	// forward.Folds): on every route, clients' own are dropped.
+	// Managed holds the folded names of header fields that only the gateway may set (see forward.Folds). On every
+	// route, such fields sent by clients are dropped.
 	Managed []string
-	// PublicKeys are the JWKs that the gateway's own tokens are checked with.
+	// PublicKeys holds the JWKs that the gateway's own tokens are checked with.
 	PublicKeys []json.RawMessage
-	// Verbose tells clients more of a problem than its code: near misses of a
-	// 404 and the text for operators. For development.
+	// Verbose tells clients more about a problem than its code: the near misses of a 404 and the text for operators.
+	// For development.
 	Verbose bool
-	// InFlight bounds the requests at once; more get 503. 0 is no bound.
+	// InFlight bounds the requests at once; further ones get 503. 0: no bound.
 	InFlight  int
 	Listeners []*Listener
-	// Vital is the name of a socket whose requests are not held back when much is going on, as
-	// heartbeats are: they cost little, and what they keep going is needed most then. "": none.
+	// Vital is the name of a socket whose requests, such as heartbeats, are not held back under high load: they cost
+	// little, and what they keep alive is needed most then. "": none.
 	Vital string
-	// BatchBytes is the most that the body of a batch may have on any route; 0: there are no batches.
+	// BatchBytes is the largest body that a batch may have on any route; 0: there are no batches.
 	BatchBytes int64
-	// Functions are those of the config, in its order; none where it is only explained.
+	// Functions lists the functions of the config, in its order; empty in a snapshot that is only explained.
 	Functions []FunctionNote
-	// Services are those that are called, in the order of their names; as Functions.
+	// Services lists the services that are called, in the order of their names; empty in a snapshot that is only
+	// explained.
 	Services []ServiceNote
-	// AccessLog is told each request that has ended; nil: nobody is.
+	// AccessLog gets each request that has ended; nil: there is no access log.
 	AccessLog *accesslog.Log
 	// Tracer makes the spans of requests; nil: there are none.
 	Tracer *tracing.Tracer
 	// Scrape is who may read the metrics.
 	Scrape Scrape
-	// Heard are what sources outside tell, in the order of their names; each is asked how
-	// things stand now.
+	// Heard holds what is heard from outside sources, in the order of their names; each function returns the current
+	// state.
 	Heard []func() telemetry.Heard
-	// Lanes send what the routes of these names have taken to send later.
+	// Lanes send the requests that routes have accepted to send later, by the names of the routes.
 	Lanes map[string]*filter.Later
-	// Ways tell functions of the WebSockets of the routes of these names.
+	// Ways tell functions about the WebSockets of routes, by the names of the routes.
 	Ways map[string]sockets.Way
-	// Events invoke the functions of these names for what the Lambda API has taken to do later.
+	// Events invoke functions for the events that the Lambda API has accepted to process later, by the names of the
+	// functions.
 	Events map[string]queue.Lane
-	// Sockets are the names of sockets by what Gateway.Handler was called with,
-	// where that is not the name itself.
+	// Sockets maps the argument of Gateway.Handler to the name of a socket, if that is not the name itself.
 	Sockets map[string]string
 
-	use *use // from Gateway.Swap on
+	use *use // set by Gateway.Swap
 }
 
-// Scrape is who may read the metrics, beside those who may read everything of the
-// admin API.
+// Scrape is who may read the metrics, beside those who may read everything in the admin API.
 type Scrape struct {
-	Open  bool         // everybody
-	Token secret.Value // who knows it; empty: nobody
+	Open  bool         // everybody may
+	Token secret.Value // whoever knows it may; empty: nobody
 }
 
 // Listener is a logical listener with the routes that are attached to it.
@@ -90,13 +89,11 @@ type Listener struct {
 	Socket   string // the name of the socket it shares
 	Hostname string // "" any, "shop.dev", "*.shop.dev"
 	TLS      bool
-	// Policy is how TLS ends here; nil where there is none, and in a snapshot that
-	// is only explained.
+	// Policy is how TLS ends here; nil without TLS, and in a snapshot that is only explained.
 	Policy *secure.Policy
 	Origin config.Origin
 	Table  *route.Table[*Route]
-	// WrongMethod is what a path gets that exists with other methods only: 405
-	// (files) or 404 (Gateway API).
+	// WrongMethod is the answer for a path that exists with other methods only: 405 (files) or 404 (Gateway API).
 	WrongMethod int
 }
 
@@ -110,22 +107,22 @@ type Route struct {
 	// Meter counts the requests; nil: they are not counted.
 	Meter        *telemetry.Route
 	EncodedSlash bool // see config.Route
-	CORS         bool // has a guard that answers preflights
-	Alone        bool // no filter on it keeps anything of an exchange; see exchange.Exchange.Alone
+	CORS         bool // it has a guard that answers preflights
+	Alone        bool // no filter on it keeps any part of an exchange; see exchange.Exchange.Alone
 
-	// Later is how the route sends what it takes to send later, nil where it answers itself;
-	// Jobs answers then who asks what became of it.
+	// Later is how the route sends the requests that it accepts to send later; nil if it answers itself. Jobs then
+	// answers queries about what became of them.
 	Later *filter.Later
 	Jobs  *Route
-	// Way is how the route tells functions of WebSockets, nil where none end here.
+	// Way is how the route tells functions about WebSockets; nil if none end here.
 	Way sockets.Way
 
-	// Parts gives the requests that one to this route is made of, nil where it is answered otherwise; see filter.Policy.
-	// It reads at most PartsBytes.
+	// Parts returns the requests that a batch to this route consists of; nil if the route takes no batches; see
+	// filter.Policy. It reads at most PartsBytes.
 	Parts      func(r *http.Request) ([]filter.Part, error)
 	PartsBytes int64
 
-	// What explain tells of the chain; Choice picks without calling.
+	// What explain reports about the chain; Choice picks without calling.
 	Filters  []FilterNote // in order, outermost first
 	Backends []BackendNote
 	Choice   *variant.Choice
@@ -133,16 +130,16 @@ type Route struct {
 
 // FunctionNote is a function that runs.
 type FunctionNote struct {
-	Name   string // behind its group's and a slash, where it has one
+	Name   string // after its group's name and a slash, if it has a group
 	Status func() function.Status
 }
 
 // ServiceNote is a service that runs, or a URL that routes name.
 type ServiceNote struct {
-	Name   string // behind its group's and a slash, where it has one
-	Source string // where its endpoints are found; "" the config names them
+	Name   string // after its group's name and a slash, if it has a group
+	Source string // where its endpoints are found; "": the config names them
 	Status func() service.Status
-	// Heard tells how things stand with the endpoints, nil where the config names them.
+	// Heard returns how current the endpoints are; nil if the config names them.
 	Heard func() *telemetry.Heard
 }
 
@@ -152,7 +149,7 @@ type FilterNote struct {
 	Note   string
 	On     string // "route" or the backend that it belongs to
 	Origin config.Origin
-	// Ask is the filter's (see filter.Policy), nil where it lets everything pass.
+	// Ask is the filter's Ask (see filter.Policy); nil if it lets everything pass.
 	Ask func(r *http.Request) filter.Verdict
 }
 
@@ -160,39 +157,38 @@ type FilterNote struct {
 type BackendNote struct {
 	Name   string // the reference as it was written
 	Weight int
-	When   string // the condition's source, "" where there is none
+	When   string // the condition's source; "" if there is none
 	Origin config.Origin
-	// Endpoints tells who would be asked, now; nil where the backend has none, or Status tells it.
+	// Endpoints returns the endpoints that would be asked now; nil if the backend has none, or Status reports them.
 	Endpoints func() []string
-	// Status tells how a service stands that runs; nil where it is none.
+	// Status returns how a running service stands; nil if the backend is not a running service.
 	Status func() service.Status
-	// Balance is how one of them is chosen, in words; "" where there is nothing to choose.
+	// Balance describes how an endpoint is chosen; "" if there is nothing to choose.
 	Balance string
-	// Kept is when they were confirmed last, where that was before the start, else zero;
-	// nil where nothing is kept of them.
+	// Kept returns when the endpoints were last confirmed if that was before the start, and zero otherwise; nil if
+	// nothing is kept of them.
 	Kept func() time.Time
-	// State tells in lines how a function is doing, now; nil where it is none that runs.
+	// State returns lines that describe how a function is doing now; nil if the backend is not a running function.
 	State func() []string
-	// Rehearse gives the road from the proxy to this backend with another end, for
-	// explain to see what the backend would get. It is nil where an adapter on the
-	// road does more than change what passes. adds is told what is added on it that does not
-	// show in what comes to the end.
+	// Rehearse builds the chain from the proxy to this backend with another end, so that explain can see what the
+	// backend would get. It is nil if an adapter in the chain does more than change what passes. adds is called with a
+	// description of what the chain adds that is not visible in the request that arrives at the end.
 	Rehearse func(end http.RoundTripper, adds func(...string)) http.Handler
-	// Steps are those of a composition, nil where it is none.
+	// Steps lists the steps of a composition; nil if the backend is not a composition.
 	Steps []StepNote
 }
 
 // StepNote is a step of a composition as explain shows it.
 type StepNote struct {
-	Level  int // from 0; steps of one level wait for nothing of each other
+	Level  int // from 0; steps of one level do not wait for one another
 	Name   string
 	Call   string   // method, backend and path as they were written
 	After  []string // the steps that it waits for
-	Notes  []string // how it departs from a plain call
+	Notes  []string // how it differs from a plain call
 	Origin config.Origin
 }
 
-// Socket gives the name of the socket that a handler was made for.
+// Socket returns the name of the socket that a handler was made for.
 func (s *Snapshot) Socket(handler string) string {
 	if len(s.Sockets) > 0 {
 		if name, ok := s.Sockets[handler]; ok {
@@ -202,9 +198,8 @@ func (s *Snapshot) Socket(handler string) string {
 	return handler
 }
 
-// listener chooses the logical listener of a socket by host: the most specific
-// hostname wins, and nothing is fallen back to from there (Gateway API,
-// listener isolation). It returns nil where no listener wants the host.
+// listener chooses the logical listener of a socket by host. The most specific hostname wins, and there is no fallback
+// from it to a less specific one (Gateway API, listener isolation). It returns nil if no listener serves the host.
 func (s *Snapshot) listener(socket, host string) *Listener {
 	var best *Listener
 	most := 0
@@ -212,7 +207,7 @@ func (s *Snapshot) listener(socket, host string) *Listener {
 		switch {
 		case l.Socket != socket:
 			continue
-		case l.Hostname == "": // fits, and nothing fits less well
+		case l.Hostname == "": // it matches any host, and is the least specific
 			if best == nil {
 				best, most = l, 1
 			}

@@ -8,8 +8,8 @@ import (
 	"github.com/weir-gateway/weir/internal/base/telemetry/tracing"
 )
 
-// use counts the requests that hold a snapshot, so that what only it uses can
-// be ended when the last of them has gone. Without what they need at their end it is ready too.
+// use counts the requests that hold a snapshot, so that what only the snapshot uses can be ended when the last request
+// has gone. It also holds the log and the tracer that requests need at their end; both may be nil.
 type use struct {
 	gateway *Gateway
 	log     *accesslog.Log
@@ -22,9 +22,8 @@ type use struct {
 	gone     chan struct{}
 }
 
-// Unused gives a channel that is closed once the snapshot, which has served, no
-// longer serves and no request that began with it is under way. Who waits for it
-// needs to hold nothing else.
+// Unused returns a channel that is closed once the snapshot, which has served, no longer serves and no request that
+// began with it is under way. A goroutine that waits for it needs to hold nothing else of the snapshot.
 func (s *Snapshot) Unused() <-chan struct{} { return s.use.channel() }
 
 func (u *use) channel() chan struct{} {
@@ -32,8 +31,8 @@ func (u *use) channel() chan struct{} {
 	return u.gone
 }
 
-// retire notes that no request begins with the snapshot any more. One that
-// looked it up a moment ago finds out in Gateway.enter and looks again.
+// retire notes that no request begins with the snapshot any more. A request that looked it up a moment ago notices in
+// Gateway.enter, and looks again.
 func (u *use) retire() {
 	u.retired.Store(true)
 	if u.requests.Load() == 0 {
@@ -49,8 +48,8 @@ func (u *use) leave() {
 
 func (u *use) end() { u.closed.Do(func() { close(u.channel()) }) }
 
-// enter gives the snapshot that serves now and counts the caller in, which must
-// leave it. It is nil before the first.
+// enter returns the snapshot that serves now, and counts the caller in; the caller must leave it. It returns nil before
+// the first Swap.
 func (g *Gateway) enter() *Snapshot {
 	for {
 		s := g.current.Load()
@@ -61,6 +60,6 @@ func (g *Gateway) enter() *Snapshot {
 		if g.current.Load() == s {
 			return s
 		}
-		s.use.leave() // swapped in between: what s uses may have ended already
+		s.use.leave() // swapped meanwhile: what s uses may have ended already
 	}
 }

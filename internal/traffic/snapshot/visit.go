@@ -10,13 +10,13 @@ import (
 	"github.com/weir-gateway/weir/internal/base/telemetry"
 )
 
-// visit is an exchange with who counts and logs it when it has ended, and no done hook, so
-// that this costs no memory. It lies on the stack of who serves the request.
+// visit is an exchange together with what counts and logs it when it has ended. It uses no done hook, so that this
+// costs no allocation. It lies on the stack of the goroutine that serves the request.
 type visit struct {
 	*exchange.Exchange
 
-	use     *use  // of its snapshot, which itself is not held: a long stream would hold it long
-	nth     int64 // of all that are under way
+	use     *use  // of its snapshot; a long stream must not hold the snapshot itself
+	nth     int64 // its number among the requests under way
 	writer  *exchange.Writer
 	request *http.Request
 	meter   *telemetry.Route
@@ -29,13 +29,13 @@ func (v *visit) leave() {
 	v.use.leave()
 }
 
-// begin has the exchange begin, which no route is known for yet.
+// begin begins the exchange. Its route is not known yet.
 func (v *visit) begin(w http.ResponseWriter, r *http.Request) {
 	v.meter = v.use.gateway.options.Unmatched
 	v.writer, v.request = exchange.Begin(w, r, v.Exchange)
 }
 
-// isAlone tells whether nobody is told of the exchange who might keep anything of it, filters of its route included.
+// isAlone reports whether nothing that sees the exchange, filters of its route included, might keep any part of it.
 func (v *visit) isAlone(target *Route) bool {
 	return target.Alone && v.use.tracer == nil && v.use.gateway.options.Visited == nil
 }
@@ -66,8 +66,8 @@ func (v *visit) finish() {
 	v.end(nil)
 }
 
-// broken ends the exchange after a panic: a handler's own abort goes on
-// to the server, and a bug is a 500 with its stack in the log.
+// broken ends the exchange after a panic: a handler's own abort goes on to the server, and a bug is answered with 500
+// and its stack is logged.
 func (v *visit) broken(cause any) {
 	if cause == http.ErrAbortHandler { //nolint:errorlint // the very value, as net/http compares it
 		v.end(http.ErrAbortHandler)
@@ -76,5 +76,5 @@ func (v *visit) broken(cause any) {
 	v.use.gateway.options.Log.Error("panic in a handler", "request_id", v.ID, "route", v.Route, "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
 	err := fault.Unexpected.New("", fault.Internal("panic: %v", cause))
 	defer v.end(err)
-	v.writer.Fail(err) // panics with http.ErrAbortHandler where the head is out
+	v.writer.Fail(err) // panics with http.ErrAbortHandler if the head was already sent
 }

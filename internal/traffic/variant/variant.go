@@ -1,6 +1,6 @@
-// Package variant chooses among the backends of one route: the first whose
-// condition holds, else one by its weight, kept for a client where the route
-// has a sticky key. Guards stand before it, so no variant can be reached past one.
+// Package variant chooses among the backends of one route: the first whose condition holds, otherwise one by weight. If
+// the route has a sticky key, a client keeps its variant. Guards stand before the choice, so no variant can be reached
+// past a guard.
 package variant
 
 import (
@@ -16,9 +16,9 @@ import (
 // Variant is one of the backends.
 type Variant struct {
 	Name string // for log and explain
-	// When chooses it before any weight counts; nil: by Weight. Its error is
-	// the route's answer, for a variant may be the safer one: a fault in it as it
-	// is, anything else as a broken route.
+	// When chooses the variant before any weight counts; nil: Weight does. If it returns an error, that is the route's
+	// answer and no other variant is tried, because this variant may be the safer one. A fault is the answer as it is;
+	// any other error is answered as a broken route.
 	When    func(*http.Request) (bool, error)
 	Weight  int
 	Backend http.RoundTripper
@@ -26,21 +26,21 @@ type Variant struct {
 	named bool // Backend is a Named
 }
 
-// Named is a backend that tells the exchange what it is called (Exchange.Backend) whenever it is asked, so that nobody has
-// to do so before.
+// Named is a backend that sets its name in the exchange (Exchange.Backend) whenever it is called, so that its caller
+// need not do so before.
 type Named interface{ NamesBackend() }
 
 // Choice is an http.RoundTripper over variants. It is immutable and safe for concurrent use.
 type Choice struct {
 	conditional []Variant
 	weighted    []Variant
-	only        *Variant // the one that is chosen in any case; nil: it depends
+	only        *Variant // the one that is always chosen; nil: it depends
 	total       int      // of the weights
 	sticky      func(*http.Request) (string, error)
 }
 
-// New makes a Choice. sticky gives the key that keeps a client on its share,
-// nil for none; an empty key or an error means by chance.
+// New makes a Choice. sticky returns the key that keeps a client on its share; nil: there is no such key. With an empty
+// key or an error, the choice is random.
 func New(variants []Variant, sticky func(*http.Request) (string, error)) *Choice {
 	c := &Choice{sticky: sticky}
 	for _, v := range variants {
@@ -74,7 +74,7 @@ func (c *Choice) RoundTrip(r *http.Request) (*http.Response, error) {
 	return v.Backend.RoundTrip(r)
 }
 
-// Pick is the choice without the call; explain asks it too.
+// Pick makes the choice without the call; explain uses it too.
 func (c *Choice) Pick(r *http.Request) (*Variant, error) {
 	for i := range c.conditional {
 		v := &c.conditional[i]
@@ -95,16 +95,16 @@ func (c *Choice) Pick(r *http.Request) (*Variant, error) {
 	return c.at(c.point(r)), nil
 }
 
-// failed is what a request is answered with whose condition could not be decided.
+// failed returns the answer to a request for which the condition could not be decided.
 func (v *Variant) failed(err error) *fault.Fault {
 	if told, ok := errors.AsType[*fault.Fault](err); ok {
-		return told // what the client did wrong, as an ambiguous query
+		return told // the client's mistake, such as an ambiguous query
 	}
 	return fault.RouteBroken.New("", fault.Internal("the condition of variant %s failed", v.Name), fault.Cause(err))
 }
 
-// Certain tells whether Pick gives the same variant each time for this request:
-// a condition holds, there is only one share, or a sticky key decides.
+// Certain reports whether Pick returns the same variant each time for this request: a condition holds, there is only
+// one share, or a sticky key decides.
 func (c *Choice) Certain(r *http.Request) bool {
 	for i := range c.conditional {
 		if holds, err := c.conditional[i].When(r); holds || err != nil {
@@ -118,7 +118,7 @@ func (c *Choice) Certain(r *http.Request) bool {
 	return sticky
 }
 
-// point is a place in [0, total): the client's own, or a random one.
+// point returns a place in [0, total): the client's own, or a random one.
 func (c *Choice) point(r *http.Request) int {
 	if place, ok := c.stickyPoint(r); ok {
 		return place
@@ -138,9 +138,8 @@ func (c *Choice) stickyPoint(r *http.Request) (int, bool) {
 	return int(place), true
 }
 
-// hash is FNV-1a with a final mix (as MurmurHash3's fmix64) that spreads short
-// keys over all bits. It has no seed, so that every replica of the gateway and
-// every reload keeps a client on the same share.
+// hash is FNV-1a with a final mix (as in MurmurHash3's fmix64) that spreads short keys over all bits. It has no seed,
+// so that every replica of the gateway and every reload keeps a client on the same share.
 func hash(key string) uint64 {
 	h := uint64(14695981039346656037)
 	for i := range len(key) {
@@ -161,10 +160,10 @@ func (c *Choice) at(point int) *Variant {
 	return &c.weighted[len(c.weighted)-1]
 }
 
-// Status answers every request with a fault: what an invalid reference is.
+// Status answers every request with a fault. It stands in for an invalid reference.
 type Status struct{ Fault *fault.Fault }
 
-// RoundTrip gives the fault.
+// RoundTrip returns the fault.
 func (s Status) RoundTrip(r *http.Request) (*http.Response, error) { return nil, closing(r, s.Fault) }
 
 // closing keeps the rule that a backend closes the request's body in every case.

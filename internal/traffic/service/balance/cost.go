@@ -1,20 +1,18 @@
 package balance
 
-// scanned is how many endpoints are all looked at. Looking at all is best where few
-// gateways ask few endpoints; where many are asked, two are as good, and many gateways
-// do not all run to the same one.
+// scanned is the largest number of endpoints that are all compared. Comparing all is best where few gateways ask few
+// endpoints. With many endpoints, comparing two is as good, and keeps many gateways from all choosing the same one.
 const scanned = 32
 
-// cost tells what it costs to ask an endpoint that has so many requests more than now.
+// cost is a way to compute what it costs to ask an endpoint that has `more` requests more than now.
 type cost interface {
 	of(f *field, now int64, i int, more int64) float64
 }
 
-// cheapest takes the endpoint whose turn it is by weight, unless another one is cheaper,
-// although it is charged with the request that it would get and the first one is not. So
-// an idle service shares exactly by weight, a canary of 1 % gets its 1 % under load too,
-// and small differences move nothing while nobody waits. An endpoint of another zone must
-// be cheaper by spill.
+// cheapest takes the endpoint whose turn it is by weight, unless another one is cheaper even though it is charged with
+// the request that it would get and the first one is not. So an idle service shares requests exactly by weight, a
+// canary of 1 % gets its 1 % under load too, and small differences change nothing while no request waits. An endpoint
+// in another zone must be cheaper by the factor spill.
 func cheapest[C cost](f *field, a *Ask, c C) (int, int64) {
 	first := f.draw(a)
 	if first < 0 || f.every.n < 2 {
@@ -34,8 +32,8 @@ func cheapest[C cost](f *field, a *Ask, c C) (int, int64) {
 	return best, 0
 }
 
-// cheaper gives i where it costs less than best, which costs bound; as much is enough
-// against the first one.
+// cheaper returns i and its cost if it costs less than best, which costs bound. Against the first endpoint an equal
+// cost is enough.
 func cheaper[C cost](f *field, a *Ask, c C, i, first, best int, bound float64) (int, float64) {
 	if !f.may(a, i) {
 		return best, bound
@@ -50,7 +48,7 @@ func cheaper[C cost](f *field, a *Ask, c C, i, first, best int, bound float64) (
 	return best, bound
 }
 
-// challenged looks at one more, and at one of the other zones: the power of two choices
+// challenged compares the first endpoint with one more draw, and with one from all zones: the power of two choices
 // (Mitzenmacher 2001).
 func challenged[C cost](f *field, a *Ask, c C, first int, bound float64) int {
 	best := first

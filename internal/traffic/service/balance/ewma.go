@@ -1,9 +1,9 @@
 package balance
 
-// peakEWMA asks who is likely to answer first: latency as it was seen last (at once where
-// it grew, slowly where it fell), times the requests that would be in front. A failure counts
-// as a long latency, for who fails at once would else look like the fastest of all, and get
-// everything. As in Finagle and Linkerd, but for the failures.
+// peakEWMA asks the endpoint that is likely to answer first: the recent latency (which follows an increase at once and
+// a decrease slowly), times the number of requests that would be in front. A failure counts as a long latency, because
+// an endpoint that fails at once would otherwise look like the fastest, and get everything. This is the algorithm of
+// Finagle and Linkerd, except for the failures.
 type peakEWMA struct{ *field }
 
 // Pick implements Picker.

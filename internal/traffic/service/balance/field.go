@@ -6,24 +6,24 @@ import (
 	"time"
 )
 
-// field is the endpoints of one list with what draws need. It is immutable.
+// field is the endpoints of one list, with what draws need. It is immutable.
 type field struct {
 	pool  *Pool
 	all   []Endpoint
 	every lots
-	near  lots      // those of the own zone; empty where no zone is preferred
-	part  []float64 // the mean weight, in parts of each endpoint's
-	bound int64     // of requests at once at one endpoint; 0: none
+	near  lots      // endpoints in the own zone; empty if no zone is preferred
+	part  []float64 // for each endpoint, the mean weight divided by its weight
+	bound int64     // most requests at once at one endpoint; 0: none
 
-	window int64 // of slow starts
-	warm   int64 // when the last one ends; 0: there is none
+	window int64 // length of slow starts
+	warm   int64 // when the last slow start ends; 0: there is none
 }
 
 func newField(p *Pool, s Settings, all []Endpoint) *field {
 	f := &field{pool: p, all: all, bound: s.InFlight, window: int64(s.SlowStart)}
 	f.every = newLots(all, func(Endpoint) bool { return true })
 	if f.near = newLots(all, func(e Endpoint) bool { return e.Local }); f.near.n == f.every.n {
-		f.near = lots{} // they are all
+		f.near = lots{} // all endpoints are local
 	}
 	sum := 0
 	for _, e := range all {
@@ -38,10 +38,10 @@ func newField(p *Pool, s Settings, all []Endpoint) *field {
 	return f
 }
 
-// draws is how often chance may meet somebody who is not to be asked.
+// draws is how many draws may hit an endpoint that is not to be asked.
 const draws = 4
 
-// draw gives one by weight: of the own zone where there are such. -1: nobody may be asked.
+// draw returns an endpoint drawn by weight, from the own zone if it has any; -1: no endpoint may be asked.
 func (f *field) draw(a *Ask) int {
 	from := &f.every
 	if f.near.n > 0 {
@@ -58,7 +58,7 @@ func (f *field) draw(a *Ask) int {
 	return f.first(a, from.draw(a.next()))
 }
 
-// first gives the first one after place that may be asked, of the own zone where there are such.
+// first returns the first endpoint from place on that may be asked, from the own zone if it has any.
 func (f *field) first(a *Ask, place int) int {
 	far := -1
 	for k := range f.all {
@@ -73,13 +73,13 @@ func (f *field) first(a *Ask, place int) int {
 	return far
 }
 
-// may tells whether an endpoint may be asked. It is asked of many for each request, and is inlined.
+// may reports whether an endpoint may be asked. It is called for many endpoints per request, and must be inlined.
 func (f *field) may(a *Ask, i int) bool {
 	e := &f.all[i]
 	return e.Weight > 0 && (!a.picky || f.wants(a, e))
 }
 
-// wants tells whether an endpoint has room, and is none of those that are asked only where there is no other one.
+// wants reports whether an endpoint has room, and is not one that is asked only if there is no other.
 //
 //go:noinline
 func (f *field) wants(a *Ask, e *Endpoint) bool {
@@ -90,16 +90,16 @@ func (f *field) wants(a *Ask, e *Endpoint) bool {
 	return !slices.Contains(a.Tried, e.Address)
 }
 
-// spill is how much better an endpoint of another zone must be than one of the own. With 2,
-// the own zone's have at most twice as many requests in flight as the others', and one more.
+// spill is how much better an endpoint in another zone must be than one in the own zone. With 2, endpoints in the own
+// zone have at most twice as many requests in flight as the others, plus one.
 const spill = 2
 
-// far tells whether an endpoint is of another zone than is preferred.
+// far reports whether a zone is preferred and the endpoint is in another one.
 func (f *field) far(i int) bool { return f.near.n > 0 && !f.all[i].Local }
 
-// spilled gives place, or an endpoint of another zone where place has too much to do: for
-// ways that do not look at that themselves. It is asked live, by what is in flight: how many
-// endpoints a zone has says nothing of how many requests come from it.
+// spilled returns place, or an endpoint in another zone if place has too much to do. It is for ways that do not compare
+// load themselves. It looks at the current requests in flight: how many endpoints a zone has says nothing about how
+// many requests come from it.
 func (f *field) spilled(a *Ask, place int) int {
 	if f.near.n == 0 || place < 0 || f.all[place].State.active.Load() == 0 {
 		return place
@@ -111,17 +111,18 @@ func (f *field) spilled(a *Ask, place int) int {
 	return place
 }
 
-// requests gives how many requests an endpoint has in flight with so many more, in those of
-// an endpoint of mean weight.
+// requests returns how many requests an endpoint would have in flight with `more` added, scaled to an endpoint of mean
+// weight.
 func (f *field) requests(now int64, i int, more int64) float64 {
 	return float64(f.all[i].State.active.Load()+more) * f.part[i] / f.started(now, i)
 }
 
-// lots are draws by weight in constant time: the alias method (Walker 1977; Vose 1991).
+// lots draws by weight in constant time: the alias method (Walker 1977; Vose 1991).
 type lots struct {
 	n      int
 	places []int32 // nil: the place is the column
-	// keep is the chance, of 2^32, that a column is itself, and not other; nil: all weights are equal.
+	// keep is the chance, out of 2^32, that a draw of a column gives the column itself, and not other; nil: all weights
+	// are equal.
 	keep  []uint32
 	other []int32
 }
@@ -148,7 +149,7 @@ func newLots(all []Endpoint, among func(Endpoint) bool) lots {
 	return l
 }
 
-// alias fills the columns: each that is lower than the mean gets its rest from a higher one.
+// alias fills the columns: each column lower than the mean is filled up from a higher one.
 func (l *lots) alias(all []Endpoint, places []int32, sum int) {
 	l.keep, l.other = make([]uint32, l.n), make([]int32, l.n)
 	height := make([]float64, l.n)
@@ -173,7 +174,7 @@ func (l *lots) alias(all []Endpoint, places []int32, sum int) {
 	}
 }
 
-// draw gives a place by a random number.
+// draw returns the place for a random number.
 func (l *lots) draw(random uint64) int {
 	hi, lo := bits.Mul64(random, uint64(l.n))
 	c := int(hi)
@@ -183,7 +184,7 @@ func (l *lots) draw(random uint64) int {
 	return l.place(c)
 }
 
-// place gives the place of a column.
+// place returns the place of a column.
 func (l *lots) place(c int) int {
 	if l.places != nil {
 		return int(l.places[c])
@@ -191,10 +192,10 @@ func (l *lots) place(c int) int {
 	return c
 }
 
-// slowest is the share of its weight that an endpoint begins with: less would have it warm up by nobody.
+// slowest is the share of its weight that an endpoint starts with. With less, it would get no requests to warm up with.
 const slowest = 0.1
 
-// started gives how far an endpoint has started, 1 wholly.
+// started returns the share of its weight that an endpoint has reached in its slow start; 1 is all of it.
 func (f *field) started(now int64, i int) float64 { return f.startedAt(f.all[i].State, now) }
 
 func (f *field) startedAt(s *State, now int64) float64 {
@@ -208,14 +209,14 @@ func (f *field) startedAt(s *State, now int64) float64 {
 	return max(slowest, float64(now-since)/float64(f.window))
 }
 
-// warmed lets an endpoint that is slowly started be drawn only as often as it has started.
+// warmed accepts a draw of an endpoint in slow start only as often as the share that it has reached.
 func (f *field) warmed(a *Ask, i int) bool {
 	started := f.started(a.Now, i)
 	return started == 1 || unit(a.next()) < started
 }
 
-// startSlowly begins the slow starts of who is new in the list, and tells until when they
-// last. Where everybody is new, as at the start, nobody is there to have the rest.
+// startSlowly begins the slow starts of endpoints that are new in the list, and returns until when they last. If all
+// endpoints are new, as at startup, there is no slow start, because no other endpoint could take the rest.
 func startSlowly(p *Pool, all []Endpoint, window time.Duration, now int64) (until int64) {
 	before := p.round
 	p.round++

@@ -7,22 +7,22 @@ import (
 	"slices"
 )
 
-// hashed leads a key to the same endpoint for as long as that is there, and moves no more
-// keys than it must where the list changes. It is multi-probe consistent hashing (Appleton,
-// O'Reilly 2015): an endpoint is a few points of a circle, a key looks from several places
-// of it for the nearest point. That shares evenly without a thousand points an endpoint.
+// hashed leads a key to the same endpoint for as long as that endpoint exists, and moves no more keys than it must when
+// the list changes. It is multi-probe consistent hashing (Appleton, O'Reilly 2015): an endpoint is a few points on a
+// circle, and a key looks from several places on the circle for the nearest point. That shares evenly without a
+// thousand points per endpoint.
 //
-// With a bound (Mirrokni, Thorup, Zadimoghaddam 2016) nobody gets more than so many times its
-// share of what is in flight: a key whose endpoint has that goes on to its next one.
+// With a bound (Mirrokni, Thorup, Zadimoghaddam 2016) no endpoint gets more than that many times its share of the
+// requests in flight: a key whose endpoint is at the bound goes on to its next endpoint.
 type hashed struct {
 	*field
 
 	bound  float64 // 0: none
 	sum    float64 // of the weights
-	points []point // by their places
-	from   []int32 // the first point of each part of the circle, these being as many as a power of two
-	shift  int     // of a place to its part
-	other  Picker  // for who has no key
+	points []point // sorted by place
+	from   []int32 // the first point of each part of the circle; the number of parts is a power of two
+	shift  int     // right shift that turns a place into its part
+	other  Picker  // for requests without a key
 }
 
 type point struct {
@@ -33,18 +33,18 @@ type point struct {
 // probes is from how many places a key looks: the busiest endpoint has about 1.05 of its share.
 const probes = 21
 
-// pointsEach is how many points stand for the least weight: with one, an endpoint close behind
-// another one would have few keys.
+// pointsEach is how many points stand for the least weight. With one, an endpoint close behind another one would have
+// few keys.
 const pointsEach = 8
 
-// few is how many requests an endpoint may always have in flight: while nobody has much to do, keys
-// would else be led astray for nothing.
+// few is how many requests an endpoint may always have in flight. Otherwise keys would be moved away needlessly while
+// there is little load.
 const few = 8
 
-// tries is how many endpoints a key has before it goes around the circle.
+// tries is how many endpoints a key tries before it goes around the circle.
 const tries = 8
 
-// mostPoints bounds the circle where weights are large and have no common divisor.
+// mostPoints bounds the number of points where weights are large and have no common divisor.
 const mostPoints = 1 << 16
 
 func newHash(f *field, bound float64) Picker {
@@ -116,15 +116,15 @@ func (h hashed) Pick(a Ask) (int, int64) {
 	return -1, 0
 }
 
-// nearest gives the point that is the nearest one after any of the key's places, as if those
-// passed over were not there: their keys go where they would go without them.
+// nearest returns the point that comes soonest after any of the key's places, as if the endpoints in passed did not
+// exist: their keys go where they would go without them.
 func (h *hashed) nearest(key uint64, passed []int32) int {
 	best, least := 0, uint64(math.MaxUint64)
 	for range probes {
 		at := mix(key)
 		key += golden
 		i := h.after(at)
-		for slices.Contains(passed, h.points[i].owner) { // there are more owners than are passed over
+		for slices.Contains(passed, h.points[i].owner) { // there are more owners than passed holds
 			i = h.following(i)
 		}
 		if away := h.points[i].at - at; away < least {
@@ -134,7 +134,7 @@ func (h *hashed) nearest(key uint64, passed []int32) int {
 	return best
 }
 
-// following gives the next point of the circle.
+// following returns the next point of the circle.
 func (h *hashed) following(i int) int {
 	if i++; i == len(h.points) {
 		return 0
@@ -142,7 +142,7 @@ func (h *hashed) following(i int) int {
 	return i
 }
 
-// after gives the first point at or after a place.
+// after returns the first point at or after a place.
 func (h *hashed) after(at uint64) int {
 	i := int(h.from[at>>h.shift])
 	for i < len(h.points) && h.points[i].at < at {
@@ -154,11 +154,11 @@ func (h *hashed) after(at uint64) int {
 	return i
 }
 
-// most is how many requests a weight of 1 may have in flight, of all with the one that is asked
-// for; 0: any number.
+// most returns how many requests an endpoint may have in flight per unit of weight, given all requests in flight
+// including this one; 0: any number.
 func (h *hashed) most() float64 { return h.bound * float64(h.pool.active.Load()) / h.sum }
 
-// boundOf is how many requests an endpoint may have in flight; 0: any number.
+// boundOf returns how many requests an endpoint may have in flight; 0: any number.
 func (h *hashed) boundOf(i int, most float64) int64 {
 	if h.bound == 0 {
 		return 0
@@ -166,32 +166,32 @@ func (h *hashed) boundOf(i int, most float64) int64 {
 	return max(few, int64(math.Ceil(most*float64(h.all[i].Weight))))
 }
 
-// takes tells whether an endpoint may be asked, and has not its share already.
+// takes reports whether an endpoint may be asked and is below its bound.
 func (h *hashed) takes(a *Ask, i int, most float64) bool {
 	return h.may(a, i) && (h.bound == 0 || h.all[i].State.active.Load() < h.boundOf(i, most))
 }
 
-// keyWarmed lets an endpoint that is slowly started have its keys one after the other: it is
-// the key that decides, so that each moves once.
+// keyWarmed lets an endpoint in slow start get its keys one after the other. The key decides when, so that each key
+// moves once.
 func (h *hashed) keyWarmed(a *Ask, i int) bool {
 	started := h.started(a.Now, i)
 	return started == 1 || unit(mix(a.Key+golden)) < started
 }
 
-const golden = 0x9e3779b97f4a7c15 // 2^64 by the golden ratio, made odd
+const golden = 0x9e3779b97f4a7c15 // 2^64 divided by the golden ratio, made odd
 
-// mix spreads a number over all bits (the end of splitmix64).
+// mix spreads a number over all bits (the final step of splitmix64).
 func mix(x uint64) uint64 {
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
 	x = (x ^ x>>27) * 0x94d049bb133111eb
 	return x ^ x>>31
 }
 
-// unit makes a number from 0 to below 1 of a random one.
+// unit turns a random number into one in [0, 1).
 func unit(random uint64) float64 { return float64(random>>11) / (1 << 53) }
 
-// HashOf makes an Ask.Key of a text: FNV-1a, mixed. It has no seed, so that every replica of
-// the gateway leads a key to the same endpoint.
+// HashOf turns a text into an Ask.Key: FNV-1a, mixed. It has no seed, so that every replica of the gateway leads a key
+// to the same endpoint.
 func HashOf(key string) uint64 {
 	h := uint64(14695981039346656037)
 	for i := range len(key) {

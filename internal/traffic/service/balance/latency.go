@@ -7,25 +7,25 @@ import (
 )
 
 const (
-	// decay is after how long what was seen of an endpoint counts for 1/e. It is Finagle's.
+	// decay is the time after which an observation counts for 1/e. The value is Finagle's.
 	decay = 10 * time.Second
-	// failed is what a failure counts for at least. It need only be much longer than an
-	// answer takes; where answers take long themselves, three times what the endpoint was
-	// believed to take, which after a few failures is more than any other takes.
+	// failed is the least that a failure counts for. It need only be much longer than an answer takes. If answers take
+	// long themselves, a failure counts for `grows` times what the endpoint was believed to take, which after a few
+	// failures exceeds any other endpoint.
 	failed = 500 * time.Millisecond
 	grows  = 3
-	// longest is the most that anything counts for, so that nobody is forgotten for ever.
+	// longest is the most that anything counts for, so that no endpoint is avoided for ever.
 	longest = time.Minute
-	// least is what nothing takes less than: below that the machine's own unrest is measured,
-	// and requests in flight tell more.
+	// least is the lower bound of every latency. Below it, the measurements are noise of the machine, and requests in
+	// flight say more.
 	least = float32(time.Millisecond)
 )
 
 // tick is the unit in which latency keeps time, about a millisecond: 32 bits of it are 52 days.
-const tick = 20 // bits of a nanosecond count
+const tick = 20 // a nanosecond count is shifted right by this many bits
 
-// latency is a duration that was seen and when, in one word, so that both are read and
-// changed together: nanoseconds as a float32 above ticks. 0: nothing was seen.
+// latency is a duration and when it was observed, in one word, so that both are read and changed together: nanoseconds
+// as a float32 in the upper half, ticks in the lower. 0: nothing was observed.
 type latency struct{ word atomic.Uint64 }
 
 func pack(v float32, at uint32) uint64 { return uint64(math.Float32bits(v))<<32 | uint64(at) }
@@ -36,7 +36,7 @@ func unpack(word uint64) (v float32, at uint32) {
 
 func ticks(now int64) uint32 { return uint32(now >> tick) }
 
-// fades are the powers of two below 1, by 32nds.
+// fades holds 2^(-i/32) at each index i.
 var fades = func() (list [32]float32) {
 	for i := range list {
 		list[i] = float32(math.Exp2(-float64(i) / 32))
@@ -44,14 +44,14 @@ var fades = func() (list [32]float32) {
 	return list
 }()
 
-// halfLife is that of decay, in ticks.
+// halfLife is the half-life that corresponds to decay, in ticks.
 const halfLife = uint64(decay) * 693 / 1000 >> tick
 
-// fade gives what is left of 1 from one moment to another: exp(-time/decay), by table, for
-// it stands in the innermost loop.
+// fade returns what is left of 1 from one moment to another: exp(-time/decay). It uses a table because it runs in the
+// innermost loop.
 func fade(from, to uint32) float32 {
 	apart := to - from
-	if apart == 0 || apart > math.MaxInt32 { // the same tick, or another core's clock was a little ahead
+	if apart == 0 || apart > math.MaxInt32 { // the same tick, or the clock of another core was slightly ahead
 		return 1
 	}
 	steps := uint64(apart) * 32 / halfLife
@@ -61,9 +61,8 @@ func fade(from, to uint32) float32 {
 	return fades[steps%32] / float32(uint64(1)<<(steps/32))
 }
 
-// at gives the latency to reckon with now: what was seen, going over into what is usual the
-// longer nobody looks. An endpoint that was slow is asked again, and one that was not asked
-// gets no better by that.
+// at returns the latency to use now: what was observed, moving towards what is usual the longer the endpoint is not
+// asked. So an endpoint that was slow is asked again, and no endpoint looks faster merely because it was not asked.
 func (l *latency) at(now int64, usual float32) float32 {
 	word := l.word.Load()
 	if word == 0 {
@@ -73,8 +72,8 @@ func (l *latency) at(now int64, usual float32) float32 {
 	return max(usual+(v-usual)*fade(at, ticks(now)), least)
 }
 
-// saw takes an answer in at a tick: at once where it is longer than what was believed (the peak of
-// peak-EWMA), else bit by bit.
+// saw takes in an answer at a tick: at once if it took longer than was believed (the peak in peak-EWMA), otherwise
+// gradually.
 func (l *latency) saw(at uint32, took, usual float32) {
 	for {
 		word, v := l.word.Load(), took
@@ -90,7 +89,7 @@ func (l *latency) saw(at uint32, took, usual float32) {
 	}
 }
 
-// failed takes a failure in.
+// failed takes in a failure.
 func (l *latency) failed(at uint32, took float32) {
 	for {
 		word, v := l.word.Load(), max(took, float32(failed))
@@ -104,14 +103,14 @@ func (l *latency) failed(at uint32, took float32) {
 	}
 }
 
-// lasted takes in what went on for at least as long.
+// lasted takes in a request that went on for at least `took`.
 func (l *latency) lasted(now int64, took, usual float32) {
 	if took > l.at(now, usual) {
 		l.saw(ticks(now), took, usual)
 	}
 }
 
-// replace puts v in the place of what was believed, unless somebody else was faster.
+// replace stores v in place of what was believed, unless another goroutine was faster.
 func (l *latency) replace(word uint64, v float32, at uint32) bool {
 	switch {
 	case v < least:
@@ -122,7 +121,7 @@ func (l *latency) replace(word uint64, v float32, at uint32) bool {
 	return l.word.CompareAndSwap(word, pack(v, at))
 }
 
-// average takes an answer of anybody in, at most one a tick: all cores would else meet here.
+// average takes in an answer of any endpoint, at most one per tick: otherwise all cores would contend for this word.
 func (l *latency) average(at uint32, took float32) {
 	word := l.word.Load()
 	v, seen := unpack(word)
@@ -133,10 +132,10 @@ func (l *latency) average(at uint32, took float32) {
 		left := fade(seen, at)
 		took = v*left + took*(1-left)
 	}
-	l.word.CompareAndSwap(word, pack(max(took, least), at)) // where another was first, one answer is not missed
+	l.word.CompareAndSwap(word, pack(max(took, least), at)) // if another was first, one answer may be lost
 }
 
-// seen gives the last value that was taken in, 0 for none.
+// seen returns the last stored value, or 0 if there is none.
 func (l *latency) seen() float32 {
 	v, _ := unpack(l.word.Load())
 	return v

@@ -6,21 +6,21 @@ import (
 	"sync/atomic"
 )
 
-// line is who waits for a place, the first one first. Nobody touches its lock while nobody
-// waits.
+// line is the queue of requests that wait for a place, in order of arrival. Its lock is not taken for a request that
+// ends while none waits.
 type line struct {
 	n    atomic.Int64
 	mu   sync.Mutex
 	wait []*Waiter
 }
 
-// Waiter is one who waits.
+// Waiter is a request that waits in the line.
 type Waiter struct {
 	line  *line
 	ready chan struct{}
 }
 
-// Join gives a place in the line, unless most wait already: nil.
+// Join returns a place in the line, or nil if `most` requests wait already.
 func (p *Pool) Join(most int) *Waiter {
 	l := &p.line
 	l.mu.Lock()
@@ -34,10 +34,10 @@ func (p *Pool) Join(most int) *Waiter {
 	return w
 }
 
-// Ready tells each time that it is worth asking: w is the first one, and there may be room.
+// Ready receives each time that it is worth asking: w is the first in the line, and there may be room.
 func (w *Waiter) Ready() <-chan struct{} { return w.ready }
 
-// Leave gives the place up, and lets the next one ask.
+// Leave gives up the place, and lets the next waiter ask.
 func (w *Waiter) Leave() {
 	l := w.line
 	l.mu.Lock()
@@ -47,7 +47,7 @@ func (w *Waiter) Leave() {
 	l.call()
 }
 
-// call lets the first one ask.
+// call lets the first waiter ask.
 func (l *line) call() {
 	if l.n.Load() == 0 {
 		return
@@ -62,8 +62,8 @@ func (l *line) call() {
 	}
 }
 
-// Call lets the first one who waits ask again, as there may be room by another list.
+// Call lets the first waiter ask again, because there may be room with another list.
 func (p *Pool) Call() { p.line.call() }
 
-// Waiting is how many wait.
+// Waiting returns how many requests wait.
 func (p *Pool) Waiting() int64 { return p.line.n.Load() }

@@ -1,6 +1,6 @@
 package balance
 
-// leastRequests asks who has the fewest requests in flight, relative to its weight.
+// leastRequests asks the endpoint with the fewest requests in flight, relative to its weight.
 type leastRequests struct{ *field }
 
 // Pick implements Picker.

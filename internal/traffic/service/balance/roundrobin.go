@@ -2,8 +2,8 @@ package balance
 
 import "slices"
 
-// roundRobin asks one after the other, each as often as its weight says, and evenly: one of
-// weight 5 among 7 does not come five times in a row.
+// roundRobin asks one endpoint after the other, each as often as its weight says, and evenly: an endpoint of weight 5
+// among 7 does not come five times in a row.
 type roundRobin struct {
 	*field
 
@@ -29,12 +29,11 @@ func (p roundRobin) Pick(a Ask) (int, int64) {
 	return p.first(&a, place), 0
 }
 
-// turns is whose turn it is. Nothing but the number of the turn is counted, so that nobody
-// waits for a lock.
+// turns says whose turn it is. Only the number of the turn is counted, so that no request waits for a lock.
 type turns struct {
 	lots
 
-	// upTo are the weights' sums, of 2^64; nil: all weights are equal.
+	// upTo holds the cumulative weights, as parts of 2^64; nil: all weights are equal.
 	upTo []uint64
 }
 
@@ -55,9 +54,9 @@ func newTurns(l lots, all []Endpoint) turns {
 	return t
 }
 
-// at gives the place whose turn it is. Multiples of the golden ratio cut the circle more
-// evenly than those of any other number (Weyl; Knuth 6.4): an endpoint's turns are apart by
-// two or three distances that are alike.
+// at returns the place whose turn it is. Multiples of the golden ratio divide the circle more evenly than those of any
+// other number (Weyl; Knuth 6.4): the distances between an endpoint's turns take two or three values that are close
+// together.
 func (t *turns) at(turn uint64) int {
 	if t.upTo == nil {
 		return t.place(int(turn % uint64(t.n)))

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// Set is a list of endpoints with a way to choose among them. It is immutable but for the
-// states, and safe for concurrent use.
+// Set is a list of endpoints with a way to choose among them. It is immutable except for the states, and safe for
+// concurrent use.
 type Set struct {
 	*field
 
@@ -16,11 +16,11 @@ type Set struct {
 	secret string
 	most   int64            // requests at once; 0: any number
 	names  map[string]int32 // nil: clients do not stick
-	timed  bool             // latency is what the choice goes by, or may
+	timed  bool             // the choice goes by latency, or may
 }
 
-// New makes a set of those that may be asked now; it keeps all. For one pool it is called
-// by one goroutine at a time: the list before is what tells who is new.
+// New makes a set of the endpoints that may be asked now; it keeps all. For one pool it is called by one goroutine at a
+// time: it finds the new endpoints by comparing with the list before.
 func New(p *Pool, s Settings, all []Endpoint) *Set {
 	f := newField(p, s, all)
 	f.warm = startSlowly(p, all, s.SlowStart, p.Now())
@@ -34,20 +34,20 @@ func New(p *Pool, s Settings, all []Endpoint) *Set {
 	return set
 }
 
-// What Take gives where it takes nobody.
+// What Take returns if it takes no endpoint.
 const (
-	Nobody = -1 // there is nobody to ask
-	Full   = -2 // who may be asked has as many requests as it may have, or all together have
+	Nobody = -1 // no endpoint may be asked
+	Full   = -2 // each endpoint that may be asked has as many requests as it may have, or all together have
 )
 
-// Take chooses an endpoint and counts the request in there, until Pool.Done: the place in
-// the list, Nobody or Full. Where all others were tried, one is taken that is passed over, and
-// where all were, one of these.
+// Take chooses an endpoint, and counts the request there until Pool.Done. It returns the place in the list, Nobody or
+// Full. If all other endpoints were tried, it takes an endpoint that is passed over; if all endpoints were tried, it
+// takes one of those.
 func (s *Set) Take(a Ask) int {
 	if !s.pool.take(s.most) {
 		return s.nobody()
 	}
-	if s.bound == 0 && len(a.Tried) == 0 { // everybody may be asked just so, as nearly always
+	if s.bound == 0 && len(a.Tried) == 0 { // the usual case: no endpoint has to be left out
 		if i, bound := s.pick(&a); i >= 0 {
 			if e := s.all[i].State; e.open(a.Now) && e.take(bound) {
 				return i
@@ -61,7 +61,7 @@ func (s *Set) Take(a Ask) int {
 	return i
 }
 
-// nobody tells why there is nobody.
+// nobody returns the reason why no endpoint is taken.
 func (s *Set) nobody() int {
 	if s.every.n > 0 {
 		return Full
@@ -69,7 +69,7 @@ func (s *Set) nobody() int {
 	return Nobody
 }
 
-// choose takes somebody where not everybody may be asked just so.
+// choose takes an endpoint in the cases where some may have to be left out.
 func (s *Set) choose(a *Ask) int {
 	a.picky, a.wary = true, true
 	for {
@@ -79,7 +79,7 @@ func (s *Set) choose(a *Ask) int {
 			if st := s.all[i].State; (!a.wary || st.open(a.Now)) && st.take(tighter(bound, s.bound)) {
 				return i
 			}
-			a.Random = a.next() // others were faster, and it has all that it may have
+			a.Random = a.next() // others were faster, and the endpoint is full now
 		case a.wary:
 			a.wary = false
 		case len(a.Tried) > 0:
@@ -90,14 +90,14 @@ func (s *Set) choose(a *Ask) int {
 	}
 }
 
-// pick is Picker.Pick, but for who sticks. The usual ways are named, since of what goes through an interface a copy has to be
-// made each time.
+// pick does what Picker.Pick does, and also handles a client that sticks. The usual ways are called by their types,
+// because a call through the interface would have to copy the Ask each time.
 func (s *Set) pick(a *Ask) (int, int64) {
 	if a.Sticks >= 0 && a.Sticks < len(s.all) && s.may(a, a.Sticks) {
 		return a.Sticks, 0
 	}
 	if len(s.all) == 1 && s.may(a, 0) {
-		return 0, 0 // as each of the ways does
+		return 0, 0 // as each of the ways would
 	}
 	switch p := s.picker.(type) {
 	case peakEWMA:
@@ -109,7 +109,7 @@ func (s *Set) pick(a *Ask) (int, int64) {
 	}
 }
 
-// tighter gives the lower one of two bounds, of which 0 is none.
+// tighter returns the lower of two bounds; 0 is no bound.
 func tighter(a, b int64) int64 {
 	if a == 0 || b != 0 && b < a {
 		return b
@@ -117,7 +117,7 @@ func tighter(a, b int64) int64 {
 	return a
 }
 
-// Find gives the place of the endpoint of that name, for Ask.Sticks; -1: it is not there any more.
+// Find returns the place of the endpoint with that name, for Ask.Sticks; -1: it is no longer there.
 func (s *Set) Find(name string) int {
 	if i, ok := s.names[name]; ok {
 		return int(i)
@@ -125,23 +125,23 @@ func (s *Set) Find(name string) int {
 	return -1
 }
 
-// Name is what a client that sticks to an endpoint is told to ask for: the same in every
-// list and, with the same secret, on every replica. It tells nothing of the address.
+// Name returns the name that a client which sticks to an endpoint is told to ask for. It is the same in every list and,
+// with the same secret, on every replica. It reveals nothing of the address.
 func (s *Set) Name(i int) string {
 	h := hmac.New(sha256.New, []byte(s.secret))
 	h.Write([]byte(s.all[i].Address + "\x00" + s.all[i].ID))
 	return base64.RawURLEncoding.EncodeToString(h.Sum(nil)[:16])
 }
 
-// Standing is how an endpoint stands, for who looks on.
+// Standing is how an endpoint stands, for display.
 type Standing struct {
 	InFlight int64
-	Latency  time.Duration // of its latest answers; 0: none was seen
-	Penalty  time.Duration // that it is reckoned with instead, for it failed lately; 0: it has not
-	Started  float64       // 1 wholly; less in a slow start
+	Latency  time.Duration // of its latest answers; 0: none was observed
+	Penalty  time.Duration // latency used instead, because it failed lately; 0: it has not
+	Started  float64       // 1: fully; less during a slow start
 }
 
-// Standing tells how an endpoint stands, which need not be in the list.
+// Standing returns how an endpoint stands. The endpoint need not be in the list.
 func (s *Set) Standing(e *State) Standing {
 	now := s.pool.Now()
 	told := Standing{InFlight: e.active.Load(), Latency: time.Duration(e.took.Load()), Started: s.startedAt(e, now)}

@@ -8,41 +8,40 @@ import (
 // Pool is what the endpoints of one service have in common. It outlives all lists.
 type Pool struct {
 	start  time.Time
-	round  uint64 // which list is the latest; New's alone
+	round  uint64 // number of the latest list; used by New alone
 	active atomic.Int64
 	turn   atomic.Uint64 // of round robin
-	usual  latency       // what an answer takes, of whomever
+	usual  latency       // what an answer takes, over all endpoints
 	line   line
 }
 
-// NewPool makes a pool, whose clock begins now.
+// NewPool makes a pool whose clock begins now.
 func NewPool() *Pool { return &Pool{start: time.Now()} }
 
-// Now is the pool's clock, in nanoseconds: monotonic, and never 0.
+// Now returns the pool's clock, in nanoseconds. It is monotonic and never 0.
 func (p *Pool) Now() int64 { return int64(time.Since(p.start)) + 1 }
 
-// InFlight is how many requests are under way, at endpoints that are gone too.
+// InFlight returns how many requests are under way, including those at endpoints that are gone.
 func (p *Pool) InFlight() int64 { return p.active.Load() }
 
-// State is what is known of an endpoint. It fills a line of the cache, so that two
-// endpoints' are never on one.
+// State is what is known of an endpoint. It fills a cache line, so that the states of two endpoints never share one.
 type State struct {
 	active  atomic.Int64
 	latency latency
 	since   atomic.Int64 // of the pool's clock: when its slow start began; 0: it has none
 	doubts  atomic.Int64 // doubtful answers in a row
-	round   uint64       // the latest list that has held it; New's alone
-	took    atomic.Int64 // what answers take, without what failures count for: for who looks on
-	failed  atomic.Int64 // of the pool's clock: when it failed last; 0: it has not
-	// unreachable is until when the endpoint is passed over, of the pool's clock, for it did not
-	// take a connection; 0: it does, as far as is known.
+	round   uint64       // the latest list that held it; used by New alone
+	took    atomic.Int64 // what answers take, without the penalty for failures; for display
+	failed  atomic.Int64 // of the pool's clock: when it failed last; 0: never
+	// unreachable is until when the endpoint is passed over because it did not take a connection, of the pool's clock;
+	// 0: it takes connections, as far as is known.
 	unreachable atomic.Int64
 }
 
-// InFlight is how many requests are under way.
+// InFlight returns how many requests are under way.
 func (s *State) InFlight() int64 { return s.active.Load() }
 
-// take counts a request in, unless there are bound already; 0: there is no bound.
+// take counts a request in, unless there are `bound` already; 0: there is no bound.
 func (s *State) take(bound int64) bool { return take(&s.active, bound) }
 
 func take(active *atomic.Int64, bound int64) bool {
@@ -61,70 +60,70 @@ func take(active *atomic.Int64, bound int64) bool {
 	}
 }
 
-// passedOver is how long an endpoint is that did not take a connection. Then one request asks it
-// again, and nobody else for as long.
+// passedOver is how long an endpoint that did not take a connection is passed over. Then one request asks it again, and
+// no other request for the same time.
 const passedOver = 100 * time.Millisecond
 
-// Unreachable notes that the endpoint did not take a connection. Until it takes one it is asked
-// where nobody else is, and once in a while.
+// Unreachable notes that the endpoint did not take a connection. Until it takes one, it is asked only if no other
+// endpoint is left, and by one request once in a while.
 func (s *State) Unreachable(now int64) { s.unreachable.Store(now + int64(passedOver)) }
 
-// passed tells whether an endpoint is passed over.
+// passed reports whether an endpoint is passed over.
 func (s *State) passed(now int64) bool {
 	until := s.unreachable.Load()
 	return until != 0 && now < until
 }
 
-// open tells whether a request may ask an endpoint: it takes connections as far as is known, or it is
-// this request that finds out.
+// open reports whether a request may ask an endpoint: it takes connections as far as is known, or this request is the
+// one that finds out.
 func (s *State) open(now int64) bool {
 	until := s.unreachable.Load()
 	return until == 0 || now >= until && s.unreachable.CompareAndSwap(until, now+int64(passedOver))
 }
 
-// Begin counts a request in at an endpoint that nobody chose by load.
+// Begin counts a request in at an endpoint that was not chosen by Take.
 func (p *Pool) Begin(s *State) {
 	s.active.Add(1)
 	p.active.Add(1)
 }
 
-// Done counts a request out that Set.Take or Begin has counted in.
+// Done counts out a request that Set.Take or Begin has counted in.
 func (p *Pool) Done(s *State) {
 	s.active.Add(-1)
 	p.active.Add(-1)
 	p.line.call()
 }
 
-// take counts a request in, unless there are bound already; 0: there is no bound.
+// take counts a request in, unless there are `bound` already; 0: there is no bound.
 func (p *Pool) take(bound int64) bool { return take(&p.active, bound) }
 
-// Outcome is what came of an attempt, as far as it tells of the endpoint.
+// Outcome is what came of an attempt, as far as it says something about the endpoint.
 type Outcome uint8
 
 // The outcomes.
 const (
-	// Untold tells nothing: the client's side failed, or its own pace was measured.
+	// Untold says nothing: the client's side failed, or the client's own pace was measured.
 	Untold Outcome = iota
 	// Answered is an answer with its latency.
 	Answered
-	// Began is the begin of an answer with its latency; whether it is a good one, its end
-	// tells: Ended, Doubtful or Failed.
+	// Began is the beginning of an answer, with its latency. Whether the answer is a good one is known at its end:
+	// Ended, Doubtful or Failed.
 	Began
-	// Ended is a good end.
+	// Ended is a good end of an answer that Began.
 	Ended
-	// Lasted is no answer for so long, and then nobody waited any more.
+	// Lasted is an attempt without an answer that was given up by the client's side after some time.
 	Lasted
-	// Doubtful is an answer that a request may have deserved, as 500. Several in a row are
-	// the endpoint's.
+	// Doubtful is an answer that the request itself may have caused, such as 500. Several in a row count against the
+	// endpoint.
 	Doubtful
 	// Failed is a failure of the endpoint, or on the way to it.
 	Failed
 )
 
-// doubtsToFail is how many doubtful answers in a row are a failure.
+// doubtsToFail is how many doubtful answers in a row count as a failure.
 const doubtsToFail = 3
 
-// Observe notes what came of an attempt at an endpoint, and how long that took.
+// Observe notes the outcome of an attempt at an endpoint, and how long it took.
 func (p *Pool) Observe(s *State, now int64, took time.Duration, o Outcome) {
 	switch o {
 	case Answered:
@@ -138,7 +137,7 @@ func (p *Pool) Observe(s *State, now int64, took time.Duration, o Outcome) {
 	}
 }
 
-// Answered notes an answer that took so long.
+// Answered notes an answer, and how long it took.
 func (p *Pool) Answered(s *State, now int64, took time.Duration) {
 	p.began(s, now, took)
 	s.undoubted()
@@ -159,7 +158,7 @@ func (s *State) undoubted() {
 	}
 }
 
-// counted is a duration as it is reckoned with.
+// counted returns a duration within the limits that are counted.
 func counted(took time.Duration) float32 { return float32(min(max(took, 0), longest)) }
 
 // reached notes that the endpoint takes connections.
@@ -169,13 +168,13 @@ func (s *State) reached() {
 	}
 }
 
-// failed notes what is no good answer.
+// failed notes an outcome that is not a good answer.
 func (p *Pool) failed(s *State, now int64, took time.Duration, o Outcome) {
 	if o == Doubtful && s.doubts.Add(1) >= doubtsToFail {
 		o = Failed
 	}
 	switch o {
-	case Doubtful: // a quick refusal is no quick answer
+	case Doubtful: // a quick refusal is not a quick answer
 		s.latency.lasted(now, counted(took), p.usual.seen())
 		s.reached()
 	case Lasted:
@@ -183,11 +182,11 @@ func (p *Pool) failed(s *State, now int64, took time.Duration, o Outcome) {
 	case Failed:
 		s.latency.failed(ticks(now), counted(took))
 		s.failed.Store(now)
-	default: // it tells nothing of how long answers take
+	default: // it says nothing about how long answers take
 	}
 }
 
-// measure keeps the mean of the latest answers. Where two come at once one of them may be missed.
+// measure keeps the mean of the latest answers. If two answers come at once, one of them may be missed.
 func (s *State) measure(took time.Duration) {
 	const latest = 8
 	if before := s.took.Load(); before > 0 {
@@ -196,7 +195,7 @@ func (s *State) measure(took time.Duration) {
 	s.took.Store(int64(max(1, took)))
 }
 
-// penalty is what an endpoint is reckoned with for its failures, 0 where these count no more.
+// penalty returns the latency that an endpoint is assigned because of its failures, or 0 if they no longer count.
 func (s *State) penalty(now int64, usual float32) time.Duration {
 	at := s.failed.Load()
 	if at == 0 || now-at > int64(longest) {

@@ -5,17 +5,17 @@ import (
 	"time"
 )
 
-// Tally counts what happened in the latest part of time, the window, and how much of that was
-// of one kind. The zero value has counted nothing. It is safe for concurrent use; what happens
-// just as one part of a window follows another may be missed. Who changes the window clears it.
+// Tally counts events in the most recent window of time, and how many of them were of one kind. The zero value has
+// counted nothing. It is safe for concurrent use; events at the moment when one part of a window follows another may be
+// missed. A caller that changes the window must call Clear.
 type Tally struct {
 	parts [parts]struct {
 		at     atomic.Int64  // which part of time is counted here
-		counts atomic.Uint64 // all in the upper half, those of the kind in the lower
+		counts atomic.Uint64 // all events in the upper half, those of the kind in the lower
 	}
 }
 
-// parts is in how many parts a window is counted.
+// parts is how many parts a window is counted in.
 const parts = 10
 
 const (
@@ -23,10 +23,10 @@ const (
 	countMask = 1<<countBits - 1
 )
 
-// part is the part of time at a moment, which is never that of the zero value.
+// part returns the number of the part of time at a moment; it is never that of the zero value.
 func part(now int64, window time.Duration) int64 { return now/max(1, int64(window)/parts) + 1 }
 
-// Add counts at a time of a pool's clock; all and some are not negative.
+// Add counts events at a time of a pool's clock; all and some are not negative.
 func (t *Tally) Add(now int64, window time.Duration, all, some int64) {
 	at := part(now, window)
 	p := &t.parts[at%parts]
@@ -36,7 +36,7 @@ func (t *Tally) Add(now int64, window time.Duration, all, some int64) {
 	p.counts.Add(uint64(all)<<countBits | uint64(some))
 }
 
-// Sums gives the counts of the window.
+// Sums returns the counts of the window.
 func (t *Tally) Sums(now int64, window time.Duration) (all, some int64) {
 	at := part(now, window)
 	for i := range t.parts {
