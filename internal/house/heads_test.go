@@ -27,6 +27,7 @@ var borders = map[string]string{
 	"internal/traffic/dir/serve.go":                "http.ServeContent wants a map, and a writer that has one",
 	"internal/filter/transform/media/multipart.go": "the heads of parts are MIME's own, and of no message",
 	"internal/control/admin/":                      "a plain server for operators, no part of the data path",
+	"internal/base/telemetry/scrape.go":            "what that server answers to scrapes, as promhttp does",
 }
 
 // mapNames are the names that header maps and their fields have, whatever they
